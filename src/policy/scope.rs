@@ -1,0 +1,128 @@
+//! Scopes as RFC 6749 §3.3 defines them: opaque, case-sensitive tokens, compared whole.
+
+use std::fmt;
+
+/// One scope token: one or more of `%x21 / %x23-5B / %x5D-7E` (RFC 6749 §3.3), so that it needs no quoting in
+/// a `scope` parameter or in a challenge.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Scope(Box<str>);
+
+impl Scope {
+    /// Parses one scope token.
+    ///
+    /// # Errors
+    /// [`ScopeError`] when the text is empty or holds a character that a scope cannot have.
+    pub fn parse(text: &str) -> Result<Self, ScopeError> {
+        if text.is_empty() {
+            return Err(ScopeError::Empty);
+        }
+        match text.chars().find(|c| !is_scope_char(*c)) {
+            Some(found) => Err(ScopeError::Character(found)),
+            None => Ok(Self(text.into())),
+        }
+    }
+
+    /// The scope as it is written in tokens and challenges.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+fn is_scope_char(c: char) -> bool {
+    matches!(c, '\x21' | '\x23'..='\x5B' | '\x5D'..='\x7E')
+}
+
+/// Why a text is not a scope.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ScopeError {
+    /// Nothing was written; an empty scope would be satisfied by everybody or by nobody.
+    Empty,
+    /// A character outside RFC 6749 §3.3: a space, a quote, a backslash, a control or a non-ASCII character.
+    Character(char),
+}
+
+impl fmt::Display for ScopeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("a scope cannot be empty"),
+            Self::Character(' ') => f.write_str("a scope holds no space: a list names several scopes"),
+            Self::Character(c) => write!(f, "a scope cannot hold {c:?} (RFC 6749 section 3.3)"),
+        }
+    }
+}
+
+impl std::error::Error for ScopeError {}
+
+/// The scopes a token grants. What a token carries beyond RFC 6749's alphabet is kept as it is: it can equal no
+/// configured [`Scope`], so it grants nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ScopeSet(Box<[Box<str>]>);
+
+impl ScopeSet {
+    /// The scopes of a list of space-delimited strings. Only the space separates (RFC 6749 §3.3): a tab or a
+    /// comma is part of the token around it and so matches nothing.
+    pub fn of<'a>(strings: impl IntoIterator<Item = &'a str>) -> Self {
+        strings
+            .into_iter()
+            .flat_map(|text| text.split(' '))
+            .filter(|token| !token.is_empty())
+            .map(Box::from)
+            .collect::<Vec<_>>()
+            .into_boxed_slice()
+            .into()
+    }
+
+    /// Whether the set grants `scope`: whole and case-sensitive.
+    #[must_use]
+    pub fn contains(&self, scope: &Scope) -> bool {
+        self.0.iter().any(|granted| **granted == *scope.0)
+    }
+
+    /// The scopes in the order the token names them.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(AsRef::as_ref)
+    }
+}
+
+impl From<Box<[Box<str>]>> for ScopeSet {
+    fn from(scopes: Box<[Box<str>]>) -> Self {
+        Self(scopes)
+    }
+}
+
+impl fmt::Display for ScopeSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join(" "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scope_is_a_token_of_rfc_6749() {
+        assert_eq!(Scope::parse("com.test.test/test.read").unwrap().as_str(), "com.test.test/test.read");
+        assert_eq!(Scope::parse(""), Err(ScopeError::Empty));
+        for (text, bad) in [("a b", ' '), ("a\"b", '"'), ("a\\b", '\\'), ("a\tb", '\t'), ("ä", 'ä')] {
+            assert_eq!(Scope::parse(text), Err(ScopeError::Character(bad)), "{text}");
+        }
+    }
+
+    // attacks.md row 14; D8.
+    #[test]
+    fn scopes_match_whole_and_case_sensitively() {
+        let granted = ScopeSet::of(["orders.readall  Orders.read", "a\tb,c"]);
+        assert!(!granted.contains(&Scope::parse("orders.read").unwrap()));
+        assert!(!granted.contains(&Scope::parse("a").unwrap()));
+        assert!(granted.contains(&Scope::parse("orders.readall").unwrap()));
+        assert_eq!(ScopeSet::of(["", " ", "   "]), ScopeSet::default());
+    }
+}
