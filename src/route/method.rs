@@ -1,0 +1,87 @@
+//! The methods a route answers.
+
+use std::fmt;
+
+use http::Method;
+
+/// What a route table can say of methods.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum MethodPattern {
+    /// This method alone. `GET` also answers `HEAD` where no route names `HEAD`.
+    One(Method),
+    /// `ANY`: [`ANY`], where no route of the same path names the method itself.
+    Any,
+}
+
+/// The methods of `ANY`: those of API Gateway's. An unknown method is never matched by a wildcard (attacks.md row 7).
+pub const ANY: [Method; 7] =
+    [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
+
+/// Why a text is not a method of a route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MethodError {
+    /// Not a method token.
+    Syntax,
+    /// Methods are case-sensitive (RFC 9110 §9.1): `get` is another method than this one, which was meant.
+    Case(Box<str>),
+    /// `CONNECT` and `TRACE` are never forwarded: the one opens a tunnel, the other echoes credentials.
+    Never(Box<str>),
+}
+
+impl MethodPattern {
+    /// Parses a method name or `ANY`.
+    ///
+    /// # Errors
+    /// [`MethodError`]
+    pub fn parse(text: &str) -> Result<Self, MethodError> {
+        if text == "ANY" {
+            return Ok(Self::Any);
+        }
+        let upper = text.to_ascii_uppercase();
+        let known = upper == "ANY" || ANY.iter().any(|method| method.as_str() == upper);
+        if known && upper != text {
+            return Err(MethodError::Case(upper.into()));
+        }
+        if upper == "CONNECT" || upper == "TRACE" {
+            return Err(MethodError::Never(upper.into()));
+        }
+        Method::from_bytes(text.as_bytes()).map(Self::One).map_err(|_| MethodError::Syntax)
+    }
+}
+
+impl fmt::Display for MethodPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::One(method) => f.write_str(method.as_str()),
+            Self::Any => f.write_str("ANY"),
+        }
+    }
+}
+
+impl fmt::Display for MethodError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Syntax => f.write_str("a method is a token like \"GET\""),
+            Self::Case(meant) => write!(f, "methods are case-sensitive: write \"{meant}\""),
+            Self::Never(method) => write!(f, "\"{method}\" is never forwarded"),
+        }
+    }
+}
+
+impl std::error::Error for MethodError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn methods_are_exact_tokens() {
+        assert_eq!(MethodPattern::parse("GET"), Ok(MethodPattern::One(Method::GET)));
+        assert_eq!(MethodPattern::parse("ANY"), Ok(MethodPattern::Any));
+        assert!(matches!(MethodPattern::parse("PROPFIND"), Ok(MethodPattern::One(_))));
+        assert_eq!(MethodPattern::parse("get"), Err(MethodError::Case("GET".into())));
+        assert_eq!(MethodPattern::parse("any"), Err(MethodError::Case("ANY".into())));
+        assert_eq!(MethodPattern::parse("CONNECT"), Err(MethodError::Never("CONNECT".into())));
+        assert_eq!(MethodPattern::parse("A B"), Err(MethodError::Syntax));
+    }
+}
