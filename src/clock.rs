@@ -1,0 +1,42 @@
+//! The time. Nothing else outside tests reads it, so that one reading serves a whole request.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// One reading of both clocks.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    /// For durations and deadlines.
+    pub monotonic: Instant,
+    /// For what tokens say of themselves.
+    pub unix: UnixTime,
+}
+
+/// Seconds since 1970-01-01 UTC, not counting leap seconds (RFC 7519 §2 "NumericDate"), whole seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct UnixTime(pub u64);
+
+/// Reads both clocks.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "this is the one caller")]
+pub fn now() -> Now {
+    Now { monotonic: Instant::now(), unix: unix_of(SystemTime::now()) }
+}
+
+/// Reads the monotonic clock.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "this is the one caller")]
+pub fn monotonic() -> Instant {
+    Instant::now()
+}
+
+/// The wall clock, since 1970: for log lines and identifiers.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "this is the one caller")]
+pub fn since_epoch() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+/// A clock before 1970 reads as 1970: every token is then "not yet valid" or fine, never past its end.
+fn unix_of(time: SystemTime) -> UnixTime {
+    UnixTime(time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs())
+}

@@ -1,0 +1,219 @@
+//! Text to valid values.
+//!
+//! [`Document`](document) is what the file says, with spans; [`Config`] is what is valid, and its types cannot hold
+//! anything else; all problems of a file are found at once. Parsing of single values lives with their types in
+//! the other rooms: here are only places in the file and what the parts must be to each other.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::issuer;
+use crate::policy::Requirement;
+use crate::route::{Ambiguities, HostPattern, MethodPattern, Pattern};
+use crate::token::{ForwardedClaim, Rules, Source};
+use crate::upstream;
+
+/// A valid configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `[server]`
+    pub server: Server,
+    /// `[issuers.<name>]`, in the order of their names.
+    pub issuers: Vec<Issuer>,
+    /// `[upstreams.<name>]`, in the order of their names.
+    pub upstreams: Vec<upstream::Settings>,
+    /// Every route, those of groups included, in the order of the file. Never empty; no two conflict.
+    pub routes: Vec<Route>,
+    /// `[token_cache]`
+    pub token_cache: TokenCache,
+    /// `[reload]`
+    pub reload: Reload,
+    /// `[log]`
+    pub log: Log,
+    /// `[dev]`
+    pub dev: Dev,
+    /// Every file that was read: the file itself, includes, key sets, certificates.
+    pub files: Vec<PathBuf>,
+    /// Hexadecimal SHA-256 over the contents of [`Config::files`]: what `scopegate_config_info` shows.
+    pub hash: Box<str>,
+    /// What is allowed but worth a look, such as `audience = "any"`; rendered.
+    pub notes: Vec<String>,
+}
+
+/// Listeners, limits and deadlines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    /// Where requests are taken; never empty.
+    pub listen: Vec<SocketAddr>,
+    /// The admin listener; `None` for `admin = "off"`.
+    pub admin: Option<SocketAddr>,
+    /// Worker threads; at least 1.
+    pub workers: usize,
+    /// How long connections may finish after SIGTERM.
+    pub drain: Duration,
+    /// What `/readyz` asks for.
+    pub ready: Ready,
+    /// `[server.timeouts]`
+    pub timeouts: Timeouts,
+    /// `[server.limits]`
+    pub limits: Limits,
+}
+
+/// What `/readyz` asks for besides listening with a configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ready {
+    /// Each issuer was tried once.
+    Tried,
+    /// Each issuer has keys.
+    Keys,
+}
+
+/// Deadlines of client connections.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// For a request head, from its first byte.
+    pub request_head: Duration,
+    /// For a connection between requests.
+    pub idle: Duration,
+    /// Between two pieces of a body, in either direction.
+    pub idle_body: Duration,
+    /// For a whole request, from its head to the end of its response; none by default.
+    pub request: Option<Duration>,
+}
+
+/// Bounds on what a client may send.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of a request head: 431 beyond it.
+    pub head_bytes: usize,
+    /// Fields of a request head: 431 beyond it.
+    pub head_fields: usize,
+    /// Bytes of a request target: 414 beyond it.
+    pub target_bytes: usize,
+    /// Bytes of a request body: 413 beyond it; none by default. Routes may differ.
+    pub body_bytes: Option<u64>,
+    /// Bytes of a token: 401 beyond it.
+    pub token_bytes: usize,
+    /// Open client connections; accepting pauses beyond it.
+    pub connections: usize,
+}
+
+/// `[token_cache]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenCache {
+    /// Bytes of the shared level; 0 turns the whole cache off.
+    pub bytes: u64,
+    /// Tokens that each worker keeps for itself.
+    pub per_worker: usize,
+}
+
+/// `[reload]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reload {
+    /// Whether files are watched; SIGHUP works in either case.
+    pub watch: bool,
+    /// How long edits must have settled.
+    pub settle: Duration,
+}
+
+/// `[log]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// The gateway's own events.
+    pub level: tracing::Level,
+    /// Which requests get a line on standard output.
+    pub access: AccessLog,
+}
+
+/// Which requests get a line in the access log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AccessLog {
+    /// None.
+    Off,
+    /// Those that the gateway refused.
+    Refusals,
+    /// All.
+    All,
+}
+
+/// `[dev]`: read by `scopegate dev` alone.
+#[derive(Clone, Debug, Default)]
+pub struct Dev {
+    /// `[dev.clients.<id>]`: clients of the embedded issuer besides `dev`.
+    pub clients: Vec<DevClient>,
+}
+
+/// A client of the embedded issuer.
+#[derive(Clone, Debug)]
+pub struct DevClient {
+    /// Its `client_id`.
+    pub id: Box<str>,
+    /// Its secret.
+    pub secret: Secret,
+    /// What it may have; `None` for every scope that the routes name.
+    pub scopes: Option<Vec<crate::policy::Scope>>,
+}
+
+/// A text that appears in no log.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Box<str>);
+
+impl Secret {
+    /// Keeps a text secret.
+    #[must_use]
+    pub fn new(text: &str) -> Self {
+        Self(text.into())
+    }
+
+    /// The text, for the one comparison or message it is for.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// `[issuers.<name>]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Issuer {
+    /// Name, `iss`, keys.
+    pub entry: issuer::Entry,
+    /// What its tokens must say.
+    pub rules: Rules,
+}
+
+/// One route, with its group's and the defaults' settings worked in.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// The host it is for; `None` for every host that no other route names.
+    pub host: Option<HostPattern>,
+    /// The path as clients write it: the group's prefix and the route's own path.
+    pub pattern: Pattern,
+    /// Its methods and what each asks; never empty, no method twice.
+    pub methods: Vec<(MethodPattern, Requirement)>,
+    /// The name of its upstream.
+    pub upstream: Arc<str>,
+    /// The group's prefix, when it is stripped before forwarding: so many segments are cut, and nothing else.
+    pub strip: Option<Box<str>>,
+    /// The names of the issuers whose tokens it takes; empty only when every method is public.
+    pub issuers: Vec<Arc<str>>,
+    /// Where its token is looked for; never empty.
+    pub token_from: Vec<Source>,
+    /// The claims its upstream gets.
+    pub forward: Vec<ForwardedClaim>,
+    /// The ambiguities of paths it lets through.
+    pub allow: Ambiguities,
+    /// Whether a method that is not here may match a less specific path of such a group (API Gateway's way).
+    pub method_fallthrough: bool,
+    /// Bytes of a request body; the server's unless the route says otherwise.
+    pub body_bytes: Option<u64>,
+    /// The upstream's `response_timeout`, unless the route says otherwise.
+    pub response_timeout: Option<Duration>,
+}

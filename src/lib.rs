@@ -1,0 +1,22 @@
+//! scopegate: a reverse proxy that enforces OAuth 2.0 scopes.
+//!
+//! # The map
+//!
+//! | room | what it is for |
+//! |---|---|
+//! | [`policy`] | the decision: may they? `std` only |
+//! | [`route`] | which rule speaks for this request |
+//! | [`token`] | who says so: from a header to a principal |
+//! | [`issuer`] | whom we trust, and with which keys |
+//! | [`upstream`] | where it goes |
+//! | [`net`] | talking to others: what is common to upstreams and issuers |
+//! | [`config`] | text to valid values |
+
+pub mod clock;
+pub mod config;
+pub mod issuer;
+pub mod net;
+pub mod policy;
+pub mod route;
+pub mod token;
+pub mod upstream;

@@ -1,0 +1,2 @@
+//! Arguments and exit code. No logic.
+fn main() {}

@@ -1,0 +1,118 @@
+//! `token_from`: the only places of a request where a token is looked for.
+
+use std::fmt;
+
+use http::HeaderName;
+use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, HOST, TRANSFER_ENCODING};
+
+/// One place of a request that may hold a token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// `authorization:bearer`: `Authorization: Bearer …`, the scheme in any case (RFC 6750 §2.1).
+    Bearer,
+    /// `authorization:raw`: `Authorization: …` without a scheme, as API Gateway takes it.
+    Raw,
+    /// `header:<name>`: the whole value of another header, or after `Bearer `.
+    Header(HeaderName),
+    /// `cookie:<name>`
+    Cookie(Box<str>),
+    /// `query:<name>`; never by default (RFC 9700 §4.3.2).
+    Query(Box<str>),
+}
+
+/// Why a text is not a [`Source`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SourceError {
+    /// None of the five forms.
+    Form,
+    /// A name that no header, cookie or query parameter can have, or that another source reads.
+    Name(Box<str>),
+}
+
+impl Source {
+    /// Parses one entry of `token_from`.
+    ///
+    /// # Errors
+    /// [`SourceError`]
+    pub fn parse(text: &str) -> Result<Self, SourceError> {
+        let bad = |name: &str| SourceError::Name(name.into());
+        match text.split_once(':') {
+            Some(("authorization", "bearer")) => Ok(Self::Bearer),
+            Some(("authorization", "raw")) => Ok(Self::Raw),
+            Some(("header", name)) => {
+                let header: HeaderName = name.parse().map_err(|_| bad(name))?;
+                if [AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, HOST, TRANSFER_ENCODING]
+                    .contains(&header)
+                {
+                    return Err(bad(name));
+                }
+                Ok(Self::Header(header))
+            }
+            Some(("cookie", name)) if is_plain(name) => Ok(Self::Cookie(name.into())),
+            Some(("query", name)) if is_plain(name) => Ok(Self::Query(name.into())),
+            Some(("cookie" | "query", name)) => Err(bad(name)),
+            _ => Err(SourceError::Form),
+        }
+    }
+}
+
+/// A name that needs no decoding in a cookie or a query.
+fn is_plain(name: &str) -> bool {
+    !name.is_empty()
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'~'))
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bearer => f.write_str("authorization:bearer"),
+            Self::Raw => f.write_str("authorization:raw"),
+            Self::Header(name) => write!(f, "header:{name}"),
+            Self::Cookie(name) => write!(f, "cookie:{name}"),
+            Self::Query(name) => write!(f, "query:{name}"),
+        }
+    }
+}
+
+impl fmt::Display for SourceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Form => f.write_str(
+                "a token source is \"authorization:bearer\", \"authorization:raw\", \"header:<name>\", \
+                 \"cookie:<name>\" or \"query:<name>\"",
+            ),
+            Self::Name(name) => write!(f, "\"{name}\" cannot be the name here"),
+        }
+    }
+}
+
+impl std::error::Error for SourceError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_reads_back_as_it_is_written() {
+        for text in [
+            "authorization:bearer",
+            "authorization:raw",
+            "header:x-token",
+            "cookie:session",
+            "query:access_token",
+        ] {
+            assert_eq!(Source::parse(text).unwrap().to_string(), text);
+        }
+        for text in [
+            "",
+            "bearer",
+            "authorization:basic",
+            "header:",
+            "header:a b",
+            "header:Authorization",
+            "cookie:a b",
+        ] {
+            assert!(Source::parse(text).is_err(), "{text}");
+        }
+    }
+}
