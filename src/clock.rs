@@ -36,7 +36,7 @@ pub fn since_epoch() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
-/// A clock before 1970 reads as 1970: every token is then "not yet valid" or fine, never past its end.
+/// A clock before 1970 is broken; read as the end of time, every token is expired: fail closed.
 fn unix_of(time: SystemTime) -> UnixTime {
-    UnixTime(time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs())
+    UnixTime(time.duration_since(UNIX_EPOCH).map_or(u64::MAX, |since| since.as_secs()))
 }
