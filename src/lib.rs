@@ -18,5 +18,6 @@ pub mod issuer;
 pub mod net;
 pub mod policy;
 pub mod route;
+pub mod telemetry;
 pub mod token;
 pub mod upstream;

@@ -1,0 +1,489 @@
+//! The Prometheus metrics, all defined here.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use http::Method;
+use prometheus::{
+    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder,
+};
+
+use super::Counters;
+
+/// Seconds; from what a hot token costs to the default response timeout.
+const BUCKETS: [f64; 14] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0];
+
+/// Methods that get a label of their own; a client can invent others without end.
+const METHODS: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "OTHER"];
+
+const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+
+/// Every metric of the process. Handles for a route, an issuer or an upstream are resolved when a snapshot is compiled
+/// and are the same across reloads.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    families: Families,
+    reasons: &'static [&'static str],
+    verdicts: &'static [&'static str],
+    handles: Mutex<Handles>,
+    /// What belongs to no route, issuer or upstream.
+    pub gateway: GatewayMetrics,
+}
+
+#[derive(Debug)]
+struct Families {
+    requests: IntCounterVec,
+    duration: HistogramVec,
+    refusals: IntCounterVec,
+    upstream_duration: HistogramVec,
+    upstream_open: IntGaugeVec,
+    upstream_opened: IntCounterVec,
+    upstream_reused: IntCounterVec,
+    upstream_faults: IntCounterVec,
+    verifications: IntCounterVec,
+    keys: IntGaugeVec,
+    key_age: GaugeVec,
+    refreshes: IntCounterVec,
+}
+
+#[derive(Debug, Default)]
+struct Handles {
+    routes: BTreeMap<String, Arc<RouteMetrics>>,
+    issuers: BTreeMap<String, Arc<IssuerMetrics>>,
+    upstreams: BTreeMap<String, Arc<UpstreamMetrics>>,
+}
+
+/// Metrics of the process as a whole.
+#[derive(Debug)]
+pub struct GatewayMetrics {
+    /// Open client connections.
+    pub connections: IntGauge,
+    /// Accepted client connections.
+    pub accepted: IntCounter,
+    /// Client connections that ended in an error, by [`GatewayMetrics::CONNECTION_ERRORS`].
+    pub connection_errors: Counters,
+    /// Token cache look-ups, by [`GatewayMetrics::CACHE_RESULTS`].
+    pub cache: Counters,
+    /// Reloads, by [`GatewayMetrics::RELOAD_RESULTS`].
+    pub reloads: Counters,
+    /// Whether the last reload took effect.
+    pub reload_ok: IntGauge,
+    /// Panics that were caught and answered.
+    pub panics: IntCounter,
+    config: IntGaugeVec,
+    log_dropped: IntCounter,
+}
+
+impl GatewayMetrics {
+    /// The label values of `connection_errors`, in the order of their indices.
+    pub const CONNECTION_ERRORS: [&'static str; 5] = ["parse", "too_large", "timeout", "aborted", "other"];
+    /// The label values of `cache`: found by this worker, found by another, found by none.
+    pub const CACHE_RESULTS: [&'static str; 3] = ["worker_hit", "shared_hit", "miss"];
+    /// The label values of `reloads`.
+    pub const RELOAD_RESULTS: [&'static str; 3] = ["success", "unchanged", "failure"];
+
+    /// Shows `hash` as the configuration that is in force.
+    pub fn set_config(&self, hash: &str) {
+        self.config.reset();
+        self.config.with_label_values(&[hash]).set(1);
+    }
+
+    /// Counts a line that the access log had no room for.
+    pub fn count_dropped_line(&self) {
+        self.log_dropped.inc();
+    }
+}
+
+/// Metrics of one route pattern.
+#[derive(Debug)]
+pub struct RouteMetrics {
+    requests: [Counters; METHODS.len()],
+    duration: Histogram,
+    refusals: Counters,
+}
+
+impl RouteMetrics {
+    /// Records a finished exchange.
+    pub fn record(&self, method: &Method, status: u16, took: Duration) {
+        let class = usize::from(status / 100).saturating_sub(1).min(CLASSES.len() - 1);
+        if let Some(row) = self.requests.get(method_index(method)) {
+            row.increment(class);
+        }
+        self.duration.observe(took.as_secs_f64());
+    }
+
+    /// Counts a refusal by the index of its reason.
+    pub fn refused(&self, reason: usize) {
+        self.refusals.increment(reason);
+    }
+}
+
+/// Metrics of one issuer.
+#[derive(Debug)]
+pub struct IssuerMetrics {
+    /// Token verifications by the index of their verdict; a cached token's counts as well.
+    pub verifications: Counters,
+    /// Key fetches, by [`IssuerMetrics::REFRESH_RESULTS`].
+    pub refreshes: Counters,
+    keys: IntGauge,
+    age: Gauge,
+}
+
+impl IssuerMetrics {
+    /// The label values of `refreshes`.
+    pub const REFRESH_RESULTS: [&'static str; 2] = ["success", "failure"];
+
+    /// Shows the state of the key set: usable keys, and the time since they were last fetched.
+    pub fn set_keys(&self, keys: usize, age: Option<Duration>) {
+        self.keys.set(i64::try_from(keys).unwrap_or(i64::MAX));
+        self.age.set(age.map_or(f64::NAN, |age| age.as_secs_f64()));
+    }
+}
+
+/// Metrics of one upstream.
+#[derive(Debug)]
+pub struct UpstreamMetrics {
+    /// From the request's departure to the head of its response.
+    pub duration: Histogram,
+    /// Connections that are open now, idle ones included.
+    pub open: IntGauge,
+    /// Connections that were dialled.
+    pub opened: IntCounter,
+    /// Requests that went over a connection that was already there.
+    pub reused: IntCounter,
+    /// Requests the upstream did not answer, by [`UpstreamMetrics::FAULTS`].
+    pub faults: Counters,
+}
+
+impl UpstreamMetrics {
+    /// The label values of `faults`.
+    pub const FAULTS: [&'static str; 4] = ["connect", "timeout", "closed", "protocol"];
+}
+
+impl Metrics {
+    /// All metrics, with the closed lists of refusal reasons and of token verdicts.
+    ///
+    /// # Errors
+    /// When a metric is defined twice, which a test would show.
+    pub fn new(
+        reasons: &'static [&'static str],
+        verdicts: &'static [&'static str],
+    ) -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        let r = &registry;
+        let families = Families::register(r)?;
+        let gateway = GatewayMetrics::register(r)?;
+        let build = int_gauges(r, "scopegate_build_info", "The version that runs; always 1.", &["version"])?;
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        let handles = Mutex::default();
+        Ok(Self { registry, families, reasons, verdicts, handles, gateway })
+    }
+
+    /// The handles of a route pattern.
+    pub fn route(&self, pattern: &str) -> Arc<RouteMetrics> {
+        let make = || RouteMetrics {
+            requests: METHODS.map(|m| Counters::new(&self.families.requests, &[pattern, m], &CLASSES)),
+            duration: self.families.duration.with_label_values(&[pattern]),
+            refusals: Counters::new(&self.families.refusals, &[pattern], self.reasons),
+        };
+        entry(&mut self.lock().routes, pattern, make)
+    }
+
+    /// The handles of an issuer, by its name in the configuration.
+    pub fn issuer(&self, name: &str) -> Arc<IssuerMetrics> {
+        let make = || IssuerMetrics {
+            verifications: Counters::new(&self.families.verifications, &[name], self.verdicts),
+            refreshes: Counters::new(&self.families.refreshes, &[name], &IssuerMetrics::REFRESH_RESULTS),
+            keys: self.families.keys.with_label_values(&[name]),
+            age: self.families.key_age.with_label_values(&[name]),
+        };
+        entry(&mut self.lock().issuers, name, make)
+    }
+
+    /// The handles of an upstream, by its name in the configuration.
+    pub fn upstream(&self, name: &str) -> Arc<UpstreamMetrics> {
+        let make = || UpstreamMetrics {
+            duration: self.families.upstream_duration.with_label_values(&[name]),
+            open: self.families.upstream_open.with_label_values(&[name]),
+            opened: self.families.upstream_opened.with_label_values(&[name]),
+            reused: self.families.upstream_reused.with_label_values(&[name]),
+            faults: Counters::new(&self.families.upstream_faults, &[name], &UpstreamMetrics::FAULTS),
+        };
+        entry(&mut self.lock().upstreams, name, make)
+    }
+
+    /// Forgets what a reload took away, so that a thousand reloads do not grow the exposition.
+    pub fn retain(
+        &self,
+        route: impl Fn(&str) -> bool,
+        issuer: impl Fn(&str) -> bool,
+        upstream: impl Fn(&str) -> bool,
+    ) {
+        let mut handles = self.lock();
+        let families = &self.families;
+        handles.routes.retain(|pattern, metrics| {
+            let keep = route(pattern);
+            if !keep {
+                metrics.requests.iter().for_each(Counters::remove);
+                metrics.refusals.remove();
+                let _ = families.duration.remove_label_values(&[pattern]);
+            }
+            keep
+        });
+        handles.issuers.retain(|name, metrics| {
+            let keep = issuer(name);
+            if !keep {
+                metrics.verifications.remove();
+                metrics.refreshes.remove();
+                let _ = families.keys.remove_label_values(&[name]);
+                let _ = families.key_age.remove_label_values(&[name]);
+            }
+            keep
+        });
+        handles.upstreams.retain(|name, metrics| {
+            let keep = upstream(name);
+            if !keep {
+                metrics.faults.remove();
+                let _ = families.upstream_duration.remove_label_values(&[name]);
+                let _ = families.upstream_open.remove_label_values(&[name]);
+                let _ = families.upstream_opened.remove_label_values(&[name]);
+                let _ = families.upstream_reused.remove_label_values(&[name]);
+            }
+            keep
+        });
+    }
+
+    /// Everything in the Prometheus text format, version 0.0.4.
+    ///
+    /// # Errors
+    /// When the encoder fails, which it does for a metric family without metrics alone.
+    pub fn render(&self) -> Result<String, prometheus::Error> {
+        TextEncoder::new().encode_to_string(&self.registry.gather())
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Handles> {
+        self.handles.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Families {
+    fn register(r: &Registry) -> Result<Self, prometheus::Error> {
+        Ok(Self {
+            requests: counters(
+                r,
+                "scopegate_requests_total",
+                "Requests by route pattern, method and status class.",
+                &["route", "method", "status"],
+            )?,
+            duration: histograms(
+                r,
+                "scopegate_request_duration_seconds",
+                "From the end of the request head to the end of the response body.",
+                &["route"],
+            )?,
+            refusals: counters(
+                r,
+                "scopegate_refusals_total",
+                "Requests the gateway answered itself, by route pattern and reason code.",
+                &["route", "reason"],
+            )?,
+            upstream_duration: histograms(
+                r,
+                "scopegate_upstream_duration_seconds",
+                "From sending a request to the head of the upstream's response.",
+                &["upstream"],
+            )?,
+            upstream_open: int_gauges(
+                r,
+                "scopegate_upstream_connections_open",
+                "Connections to the upstream that are open, idle ones included.",
+                &["upstream"],
+            )?,
+            upstream_opened: counters(
+                r,
+                "scopegate_upstream_connections_opened_total",
+                "Connections to the upstream that were made.",
+                &["upstream"],
+            )?,
+            upstream_reused: counters(
+                r,
+                "scopegate_upstream_connections_reused_total",
+                "Requests that went over a connection that was already open.",
+                &["upstream"],
+            )?,
+            upstream_faults: counters(
+                r,
+                "scopegate_upstream_faults_total",
+                "Requests that the upstream did not answer, by kind of fault.",
+                &["upstream", "fault"],
+            )?,
+            verifications: counters(
+                r,
+                "scopegate_token_verifications_total",
+                "Token verifications by issuer and result, cached tokens included.",
+                &["issuer", "result"],
+            )?,
+            keys: int_gauges(r, "scopegate_issuer_keys", "Usable keys of the issuer.", &["issuer"])?,
+            key_age: gauges(
+                r,
+                "scopegate_issuer_keys_age_seconds",
+                "Time since the issuer's keys were last fetched; NaN before the first time.",
+                &["issuer"],
+            )?,
+            refreshes: counters(
+                r,
+                "scopegate_issuer_refreshes_total",
+                "Fetches of the issuer's keys by result.",
+                &["issuer", "result"],
+            )?,
+        })
+    }
+}
+
+impl GatewayMetrics {
+    fn register(r: &Registry) -> Result<Self, prometheus::Error> {
+        let errors = counters(
+            r,
+            "scopegate_connection_errors_total",
+            "Client connections that ended in an error, by kind; the parser's own refusals are here.",
+            &["kind"],
+        )?;
+        let cache = counters(
+            r,
+            "scopegate_token_cache_lookups_total",
+            "Look-ups of verified tokens by result.",
+            &["result"],
+        )?;
+        let reloads =
+            counters(r, "scopegate_reloads_total", "Reloads of the configuration by result.", &["result"])?;
+        Ok(Self {
+            connections: int_gauge(r, "scopegate_connections_open", "Open client connections.")?,
+            accepted: counter(r, "scopegate_connections_accepted_total", "Accepted client connections.")?,
+            connection_errors: Counters::new(&errors, &[], &Self::CONNECTION_ERRORS),
+            cache: Counters::new(&cache, &[], &Self::CACHE_RESULTS),
+            reloads: Counters::new(&reloads, &[], &Self::RELOAD_RESULTS),
+            reload_ok: int_gauge(
+                r,
+                "scopegate_config_last_reload_successful",
+                "1 when the file on disk is what serves, 0 after a reload that failed.",
+            )?,
+            panics: counter(r, "scopegate_panics_total", "Panics that were caught and answered with 500.")?,
+            config: int_gauges(
+                r,
+                "scopegate_config_info",
+                "The configuration in force, by the SHA-256 of its files; always 1.",
+                &["hash"],
+            )?,
+            log_dropped: counter(
+                r,
+                "scopegate_access_log_dropped_total",
+                "Access log lines that were dropped because standard output was too slow.",
+            )?,
+        })
+    }
+}
+
+fn entry<T>(map: &mut BTreeMap<String, Arc<T>>, name: &str, make: impl FnOnce() -> T) -> Arc<T> {
+    map.entry(name.to_owned()).or_insert_with(|| Arc::new(make())).clone()
+}
+
+fn method_index(method: &Method) -> usize {
+    let other = METHODS.len() - 1;
+    METHODS.iter().position(|known| *known == method.as_str()).unwrap_or(other)
+}
+
+fn counter(r: &Registry, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
+    let metric = IntCounter::new(name, help)?;
+    r.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}
+
+fn counters(
+    r: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+) -> Result<IntCounterVec, prometheus::Error> {
+    let metric = IntCounterVec::new(Opts::new(name, help), labels)?;
+    r.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}
+
+fn int_gauge(r: &Registry, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
+    let metric = IntGauge::new(name, help)?;
+    r.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}
+
+fn int_gauges(
+    r: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+) -> Result<IntGaugeVec, prometheus::Error> {
+    let metric = IntGaugeVec::new(Opts::new(name, help), labels)?;
+    r.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}
+
+fn gauges(r: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<GaugeVec, prometheus::Error> {
+    let metric = GaugeVec::new(Opts::new(name, help), labels)?;
+    r.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}
+
+fn histograms(
+    r: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+) -> Result<HistogramVec, prometheus::Error> {
+    let metric = HistogramVec::new(HistogramOpts::new(name, help).buckets(BUCKETS.to_vec()), labels)?;
+    r.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn metrics() -> Metrics {
+        Metrics::new(&["missing_token", "expired"], &["valid", "expired"]).unwrap()
+    }
+
+    #[test]
+    fn a_route_is_counted_by_method_and_status_class() {
+        let metrics = metrics();
+        let route = metrics.route("/orders/{id}");
+        route.record(&Method::GET, 204, Duration::from_millis(3));
+        route.record(&Method::from_bytes(b"BREW").unwrap(), 418, Duration::from_millis(3));
+        route.refused(1);
+        let text = metrics.render().unwrap();
+        for line in [
+            r#"scopegate_requests_total{method="GET",route="/orders/{id}",status="2xx"} 1"#,
+            r#"scopegate_requests_total{method="OTHER",route="/orders/{id}",status="4xx"} 1"#,
+            r#"scopegate_refusals_total{reason="expired",route="/orders/{id}"} 1"#,
+            r#"scopegate_request_duration_seconds_count{route="/orders/{id}"} 2"#,
+        ] {
+            assert!(text.contains(line), "{line}\n{text}");
+        }
+    }
+
+    #[test]
+    fn what_a_reload_takes_away_leaves_the_exposition() {
+        let metrics = metrics();
+        let kept = metrics.route("/kept");
+        kept.record(&Method::GET, 200, Duration::ZERO);
+        metrics.route("/gone").record(&Method::GET, 200, Duration::ZERO);
+        metrics.issuer("gone").set_keys(1, None);
+        metrics.upstream("gone").faults.increment(0);
+        metrics.retain(|route| route == "/kept", |_| false, |_| false);
+        let text = metrics.render().unwrap();
+        assert!(text.contains("/kept") && !text.contains("gone"), "{text}");
+        assert!(Arc::ptr_eq(&kept, &metrics.route("/kept")));
+    }
+}

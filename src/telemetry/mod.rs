@@ -1,0 +1,9 @@
+//! What the gateway tells of itself: metrics and the access log. Knows plain labels, none of the other rooms' types.
+//!
+//! Nothing here ever holds a token, a secret, or a label that a client chose (checklist O08, O09).
+
+mod counters;
+mod metrics;
+
+pub use counters::Counters;
+pub use metrics::{GatewayMetrics, IssuerMetrics, Metrics, RouteMetrics, UpstreamMetrics};
