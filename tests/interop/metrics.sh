@@ -49,7 +49,7 @@ curl -fsS -m 10 "http://127.0.0.1:$admin/metrics" >"$exposition"
 # A checker is content with nothing at all: see that the requests are there.
 for family in requests_total request_duration_seconds_bucket refusals_total token_verifications_total \
     issuer_keys config_info upstream_connections_open; do
-    grep -q "^scopegate_$family[{ ]" "$exposition" || fail "no scopegate_$family in $exposition"
+    grep -q "^scopegate_${family}[{ ]" "$exposition" || fail "no scopegate_$family in $exposition"
 done
 for status in 2xx 4xx; do
     grep -Eq "^scopegate_requests_total\{[^}]*route=\"/orders\"[^}]*status=\"$status\"[^}]*\} [1-9]" "$exposition" \

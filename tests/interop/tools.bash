@@ -3,8 +3,8 @@
 # Tools are put below target/interop and not installed, where that is possible: nothing is left on the machine, and
 # no service starts because its package happens to hold a checker.
 
-interop=$(cd "${CARGO_TARGET_DIR:-target}" 2>/dev/null && pwd || { mkdir -p target && cd target && pwd; })/interop
-mkdir -p "$interop"
+mkdir -p "${CARGO_TARGET_DIR:-target}/interop"
+interop=$(realpath "${CARGO_TARGET_DIR:-target}/interop")
 
 fail() {
     echo "FAILED: $*" >&2
@@ -22,7 +22,7 @@ venv() {
 # The path of promtool: the machine's own, or the one out of Debian's package.
 promtool() {
     local dir=$interop/prometheus
-    if command -v promtool; then return; fi
+    if type -P promtool; then return; fi
     if [ ! -x "$dir/usr/bin/promtool" ]; then
         mkdir -p "$dir"
         (
