@@ -3,6 +3,7 @@
     deploy.py SCOPEGATE WORKDIR         started by deploy.sh, from the root of the repository; needs PyYAML
 """
 
+import contextlib
 import http.client
 import http.server
 import json
@@ -39,7 +40,9 @@ def main(scopegate, work):
         run = subprocess.run([scopegate, "check", "--config", path], capture_output=True, text=True, timeout=DEADLINE)
         expect(run.returncode == 0, f"{path}: {run.stderr}")
     print("- sidecar.yaml: a gateway on its ConfigMap answers its probes and follows its updates")
-    live(scopegate, work, manifest, text)
+    sidecar(scopegate, work, manifest, text)
+    print("- compose.yaml: its command answers on every address that a port is published from")
+    compose(scopegate, work, services()["gateway"])
 
 
 # ------------------------------------------------------------------------------------------------ on paper
@@ -85,8 +88,20 @@ def agree(manifest, config):
     expect(before + drain < app["lifecycle"]["preStop"]["sleep"]["seconds"] < grace, "the pod stops in the wrong order")
     unit = (DEPLOY / "scopegate.service").read_text()
     expect(int(re.search(r"^TimeoutStopSec=(\d+)$", unit, re.M)[1]) > drain, "TimeoutStopSec cuts the drain short")
-    compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]
-    expect(int(compose["gateway"]["stop_grace_period"].rstrip("s")) > drain, "stop_grace_period cuts the drain short")
+    gateway = services()["gateway"]
+    expect(int(gateway["stop_grace_period"].rstrip("s")) > drain, "stop_grace_period cuts the drain short")
+    open_ports = {port(argument) for argument in gateway["command"] if argument.startswith("--") and ":" in argument}
+    expect({port(p) for p in gateway["ports"]} == open_ports, "compose publishes other ports than the flags open")
+    for service in services().values():
+        expect(all(p.startswith("127.0.0.1:") for p in service["ports"]), "compose publishes beyond this machine")
+    job, = yaml.safe_load((DEPLOY / "prometheus.yml").read_text())["scrape_configs"]
+    target, = job["static_configs"][0]["targets"]
+    expect(f"--admin=0.0.0.0:{port(target)}" in gateway["command"], "Prometheus does not scrape the admin listener")
+    expect(target.split(":")[0] in services(), "Prometheus scrapes a service that is not there")
+
+
+def services():
+    return yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]
 
 
 def port(address):
@@ -96,7 +111,7 @@ def port(address):
 # ---------------------------------------------------------------------------------------------------- live
 
 
-def live(scopegate, work, manifest, text):
+def sidecar(scopegate, work, manifest, text):
     app = http.server.ThreadingHTTPServer(("127.0.0.1", 0), App)
     threading.Thread(target=app.serve_forever, daemon=True).start()
     # Another place for the upstream, and an issuer that refuses the connection at once: it must serve all the same.
@@ -104,28 +119,45 @@ def live(scopegate, work, manifest, text):
     text = text.replace("https://idp.example.com/", "http://127.0.0.1:1/")
     mount = ConfigMap(work / "etc", text)
     listen, admin = free_port(), free_port()
-    log = work / "gateway.log"
-    with log.open("wb") as stderr:
-        gateway = subprocess.Popen(
-            [scopegate, "run", "--config", mount.folder / "gateway.toml",
-             "--listen", f"127.0.0.1:{listen}", "--admin", f"127.0.0.1:{admin}"],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=stderr)
-    try:
+    command = [scopegate, "run", "--config", mount.folder / "gateway.toml",
+               "--listen", f"127.0.0.1:{listen}", "--admin", f"127.0.0.1:{admin}"]
+    with running(command, work / "sidecar.log") as gateway:
         lives_with(gateway, mount, manifest, text, listen, admin)
+    app.shutdown()
+
+
+def compose(scopegate, work, service):
+    # The image's program, this folder in place of the mount, and other ports, since those may be taken here.
+    moved = {port(p): free_port() for p in service["ports"]}
+    moves = {f"0.0.0.0:{old}": f"0.0.0.0:{new}" for old, new in moved.items()} | {"/config/": "./"}
+    command = [re.sub("|".join(map(re.escape, moves)), lambda m: moves[m[0]], a) for a in service["command"]]
+    with running([scopegate, *command], work / "compose.log") as gateway:
+        # 127.0.0.2 is this machine as well, but nothing that listens on 127.0.0.1 alone answers there.
+        for old, path in ((8080, "/healthz"), (9090, "/readyz"), (9400, "/.well-known/openid-configuration")):
+            until(f"{path} on port {old} answers 200", lambda: status(moved[old], path, "127.0.0.2") == 200, gateway)
+        stop(gateway)
+
+
+@contextlib.contextmanager
+def running(command, log):
+    """A started gateway, which is gone at the end whatever happens; what it said is shown when that is a failure."""
+    with log.open("wb") as out:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+    try:
+        yield process
     except BaseException:
         sys.stderr.write(log.read_text()[-4000:])
         raise
     finally:
-        if gateway.poll() is None:
-            gateway.kill()
-        gateway.wait()
-        app.shutdown()
+        if process.poll() is None:
+            process.kill()
+        process.wait()
 
 
 def lives_with(gateway, mount, manifest, text, listen, admin):
-    sidecar, app = manifest["Deployment"]["spec"]["template"]["spec"]["containers"]
+    beside, app = manifest["Deployment"]["spec"]["template"]["spec"]["containers"]
     for probe in ("livenessProbe", "readinessProbe"):
-        path = sidecar[probe]["httpGet"]["path"]
+        path = beside[probe]["httpGet"]["path"]
         until(f"{probe}: {path} answers 200", lambda: status(admin, path) == 200, gateway)
     path = app["readinessProbe"]["httpGet"]["path"]
     expect(status(listen, path) == 200, "the application's probe does not reach it through the gateway")
@@ -143,6 +175,10 @@ def lives_with(gateway, mount, manifest, text, listen, admin):
     until("a good one is taken again", lambda: status(listen, "/added") == 404, gateway)
     expect(metric(admin, ok) == 1, "the metrics still say that the last reload failed")
 
+    stop(gateway)
+
+
+def stop(gateway):
     gateway.send_signal(signal.SIGTERM)
     expect(gateway.wait(DEADLINE) == 0, f"SIGTERM ended the gateway with {gateway.returncode}")
 
@@ -182,8 +218,8 @@ class App(http.server.BaseHTTPRequestHandler):
         pass
 
 
-def status(at, path):
-    return get(at, path)[0]
+def status(at, path, host="127.0.0.1"):
+    return get(at, path, host)[0]
 
 
 def metric(at, name):
@@ -191,8 +227,8 @@ def metric(at, name):
     return float(found[1]) if found else None
 
 
-def get(at, path):
-    connection = http.client.HTTPConnection("127.0.0.1", at, timeout=DEADLINE)
+def get(at, path, host="127.0.0.1"):
+    connection = http.client.HTTPConnection(host, at, timeout=DEADLINE)
     try:
         connection.request("GET", path)
         response = connection.getresponse()
