@@ -15,8 +15,11 @@ log=$interop/metrics.log
 "$scopegate" dev --config gateway.toml --listen "127.0.0.1:$gateway" --admin "127.0.0.1:$admin" \
     --issuer-listen "127.0.0.1:$issuer" >"$log" 2>&1 &
 pid=$!
-trap 'kill "$pid" 2>/dev/null && wait "$pid" || true' EXIT
-trap 'tail -n 20 "$log" >&2' ERR
+trap 'finish $?' EXIT
+finish() {
+    if kill "$pid" 2>/dev/null; then wait "$pid" || true; fi
+    if [ "$1" != 0 ]; then tail -n 20 "$log" >&2; fi
+}
 wait_for 10 "$pid" curl -fsS -m 2 "http://127.0.0.1:$admin/readyz"
 
 # One request; fails unless it is answered with the status it must have.

@@ -27,7 +27,9 @@ promtool() {
         mkdir -p "$dir"
         (
             cd "$dir"
-            apt-get download -qq prometheus || { as_root apt-get update -qq && apt-get download -qq prometheus; }
+            # As whoever we are: apt's own user may not write here, and apt would say so.
+            download="apt-get -o APT::Sandbox::User=$(id -un) -qq download prometheus"
+            $download || { as_root apt-get update -qq && $download; }
             dpkg-deb -x prometheus_*.deb . && rm -f prometheus_*.deb
         ) >&2 || fail "no promtool: not on the path, and Debian's package \"prometheus\" could not be had"
     fi
