@@ -4,8 +4,24 @@
 //! anything else; all problems of a file are found at once. Parsing of single values lives with their types in
 //! the other rooms: here are only places in the file and what the parts must be to each other.
 
+mod catalogue;
+mod document;
+mod load;
+mod lower;
+mod overrides;
+mod policy_text;
+mod problem;
+mod reader;
+mod units;
+#[cfg(test)]
+mod vectors;
+
+pub use overrides::Overrides;
+pub use policy_text::effective_policy;
+pub use problem::{Problem, Problems};
+
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,6 +56,59 @@ pub struct Config {
     pub hash: Box<str>,
     /// What is allowed but worth a look, such as `audience = "any"`; rendered.
     pub notes: Vec<String>,
+}
+
+impl Config {
+    /// Reads a configuration and all that it names.
+    ///
+    /// # Errors
+    /// Every problem of every file, at once.
+    pub fn load(path: &Path, overrides: &Overrides) -> Result<Self, Problems> {
+        let context = load::Context::new();
+        match context.read_source(path) {
+            Ok(file) => Self::lower(context, file, overrides),
+            Err(error) => {
+                context.problem(Problem::without_place(error));
+                Err(context.into_problems())
+            }
+        }
+    }
+
+    /// The configuration of a text. What it names is read relative to `name`, as if the text were that file's.
+    ///
+    /// # Errors
+    /// Every problem, at once.
+    pub fn parse(text: &str, name: &str) -> Result<Self, Problems> {
+        let context = load::Context::new();
+        let file = context.add_source(name, text);
+        Self::lower(context, file, &Overrides::default())
+    }
+
+    fn lower(context: load::Context, file: usize, overrides: &Overrides) -> Result<Self, Problems> {
+        let document = load::document(&context, file);
+        // What a broken text means is anybody's guess, and problems of guesses help nobody.
+        if context.has_problems() {
+            return Err(context.into_problems());
+        }
+        let lowered = lower::lower(&context, &document, overrides);
+        if context.has_problems() {
+            return Err(context.into_problems());
+        }
+        let account = context.into_account();
+        Ok(Self {
+            server: lowered.server,
+            issuers: lowered.issuers,
+            upstreams: lowered.upstreams,
+            routes: lowered.routes,
+            token_cache: lowered.token_cache,
+            reload: lowered.reload,
+            log: lowered.log,
+            dev: lowered.dev,
+            files: account.files,
+            hash: account.hash,
+            notes: account.notes,
+        })
+    }
 }
 
 /// Listeners, limits and deadlines.

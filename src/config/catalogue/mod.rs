@@ -1,0 +1,266 @@
+//! The configuration language as data: every table, every key, its type, its default and what it means.
+//!
+//! The lowering reads through it, and the JSON Schema and the reference are written from it, so that what is
+//! documented, what is accepted and what is assumed cannot drift apart.
+
+mod parties;
+mod routes;
+mod server;
+
+use std::time::Duration;
+
+pub(super) use parties::{ISSUER, UPSTREAM};
+pub(super) use routes::{DEFAULTS, GROUP, GROUP_ROUTE, ROUTE};
+pub(super) use server::{DEV, DEV_CLIENT, FILE, LIMITS, LOG, RELOAD, SERVER, TIMEOUTS, TOKEN_CACHE};
+
+use super::document::{self, Value};
+use super::problem::Place;
+use super::units::{show_duration, show_size};
+
+/// One table of the language.
+#[derive(Debug)]
+pub(super) struct Table {
+    /// `server.timeouts`; `issuers.*` for each of a named kind, `routes[]` for each of a list; empty for the file.
+    pub(super) path: &'static str,
+    pub(super) doc: &'static str,
+    pub(super) keys: &'static [Key],
+    /// Keys that people will try here and that must not be, each with the reason.
+    pub(super) refused: &'static [(&'static str, &'static str)],
+}
+
+/// One key of a table.
+#[derive(Debug)]
+pub(super) struct Key {
+    pub(super) name: &'static str,
+    pub(super) kind: Kind,
+    pub(super) absent: Absent,
+    pub(super) doc: &'static str,
+    /// A value as it would be written.
+    pub(super) example: &'static str,
+    /// Former names, and names it has elsewhere: an unknown key of that name is answered with this one.
+    pub(super) other_names: &'static [&'static str],
+}
+
+/// What happens when a key is not there.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Absent {
+    /// It is an error.
+    Required,
+    /// This value, as TOML, is read in its place.
+    Default(&'static str),
+    /// This, in words.
+    Means(&'static str),
+}
+
+/// The type of a key.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Kind {
+    Text,
+    Flag,
+    /// `true` and nothing else: what is left out is not `false` but unsaid.
+    True,
+    Count {
+        min: u64,
+        max: u64,
+    },
+    Duration {
+        min: Duration,
+        max: Duration,
+    },
+    Size {
+        min: u64,
+        max: u64,
+    },
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// A list of these words; a function, since the words are those of another room's type.
+    Choices(fn() -> Vec<&'static str>),
+    /// A string, or a list of strings. Never empty.
+    Texts,
+    /// Scopes: one, all of a list, or `any`/`all`.
+    ScopeRule,
+    /// Methods: one, a list, or a map from method to what it asks.
+    Methods,
+    /// A map from header to claim.
+    Claims,
+    /// A string, `{ file = ".." }` or `{ env = ".." }`.
+    Secret,
+    /// A JWK Set: a string of JSON, or a table.
+    KeySet,
+    /// The table of that path.
+    Table(&'static str),
+    /// A list of the tables of that path.
+    Tables(&'static str),
+    /// Tables of that path under names that the operator chooses.
+    Named(&'static str),
+}
+
+/// Every table, in the order of the reference.
+pub(super) static TABLES: [&Table; 15] = [
+    &FILE,
+    &SERVER,
+    &TIMEOUTS,
+    &LIMITS,
+    &ISSUER,
+    &UPSTREAM,
+    &DEFAULTS,
+    &ROUTE,
+    &GROUP,
+    &GROUP_ROUTE,
+    &TOKEN_CACHE,
+    &RELOAD,
+    &LOG,
+    &DEV,
+    &DEV_CLIENT,
+];
+
+/// The table of a path.
+pub(super) fn table(path: &str) -> Option<&'static Table> {
+    TABLES.into_iter().find(|table| table.path == path)
+}
+
+impl Table {
+    pub(super) fn key(&self, name: &str) -> Option<&'static Key> {
+        self.keys.iter().find(|key| key.name == name)
+    }
+
+    /// The header that a file writes: `[server]`, `[issuers.<name>]`, `[[routes]]`.
+    pub(super) fn header(&self) -> String {
+        let path = self.path.replace("dev.clients.*", "dev.clients.<id>").replace(".*", ".<name>");
+        match path.strip_suffix("[]") {
+            Some(path) => format!("[[{}]]", path.replace("[]", "")),
+            None => format!("[{path}]"),
+        }
+    }
+}
+
+impl Key {
+    const fn new(
+        name: &'static str,
+        kind: Kind,
+        absent: Absent,
+        example: &'static str,
+        doc: &'static str,
+    ) -> Self {
+        Self { name, kind, absent, doc, example, other_names: &[] }
+    }
+
+    const fn not(self, other_names: &'static [&'static str]) -> Self {
+        Self { other_names, ..self }
+    }
+
+    /// What stands in for the key where it is absent.
+    pub(super) fn default_value(&self, place: Place) -> Option<Value> {
+        match self.absent {
+            Absent::Default(text) => document::literal(text, place),
+            Absent::Required | Absent::Means(_) => None,
+        }
+    }
+}
+
+impl Kind {
+    /// The type in words, for the reference and for "…, not an integer".
+    pub(super) fn describe(self) -> String {
+        match self {
+            Self::Text => "a string".into(),
+            Self::Flag => "true or false".into(),
+            Self::True => "true".into(),
+            Self::Count { .. } => "a whole number".into(),
+            Self::Duration { .. } => "a duration".into(),
+            Self::Size { .. } => "a size".into(),
+            Self::Choice(words) => quoted(words, "or"),
+            Self::Choices(words) => format!("a list of {}", quoted(&words(), "or")),
+            Self::Texts => "a string or a list of strings".into(),
+            Self::ScopeRule => "a scope, a list of scopes, { any = [..] } or { all = [..] }".into(),
+            Self::Methods => "a method, a list of methods, or a map from method to scopes".into(),
+            Self::Claims => "a map from header to claim".into(),
+            Self::Secret => "a string, { file = \"..\" } or { env = \"..\" }".into(),
+            Self::KeySet => "a string of JSON or a table with \"keys\"".into(),
+            Self::Table(_) => "a table".into(),
+            Self::Tables(_) => "a list of tables".into(),
+            Self::Named(_) => "a table of named tables".into(),
+        }
+    }
+
+    /// The bounds in words, for the reference; nothing where there are none to tell.
+    pub(super) fn bounds(self) -> Option<String> {
+        match self {
+            Self::Count { min, max } => Some(format!("{min} to {max}")),
+            Self::Size { min, max } => Some(format!("{} to {}", show_size(min), show_size(max))),
+            Self::Duration { min, max } => Some(format!("{} to {}", show_duration(min), show_duration(max))),
+            _ => None,
+        }
+    }
+}
+
+/// `"a", "b" or "c"`
+pub(super) fn quoted<T: AsRef<str>>(words: &[T], last: &str) -> String {
+    let words: Vec<_> = words.iter().map(|word| format!("\"{}\"", word.as_ref())).collect();
+    match words.split_last() {
+        Some((end, rest)) if !rest.is_empty() => format!("{} {last} {end}", rest.join(", ")),
+        _ => words.concat(),
+    }
+}
+
+/// From one millisecond: where zero would refuse everything.
+const POSITIVE: Kind = Kind::Duration { min: Duration::from_millis(1), max: YEAR };
+/// From zero.
+const ANY_DURATION: Kind = Kind::Duration { min: Duration::ZERO, max: YEAR };
+/// Longer is a slip of the unit; and clocks overflow on durations without a bound.
+const YEAR: Duration = Duration::from_secs(365 * 86_400);
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_table_that_a_key_names_is_there() {
+        for key in TABLES.iter().flat_map(|table| table.keys) {
+            if let Kind::Table(path) | Kind::Tables(path) | Kind::Named(path) = key.kind {
+                assert!(table(path).is_some(), "{path}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_key_has_two_meanings() {
+        for table in TABLES {
+            let mut names: Vec<_> = table.keys.iter().flat_map(|key| key.other_names).copied().collect();
+            names.extend(table.keys.iter().map(|key| key.name));
+            names.extend(table.refused.iter().map(|(name, _)| *name));
+            let all = names.len();
+            names.sort_unstable();
+            names.dedup();
+            assert_eq!(names.len(), all, "[{}]", table.path);
+        }
+    }
+
+    #[test]
+    fn every_default_and_example_is_toml() {
+        let place = Place { file: 0, start: 0, end: 0 };
+        for key in TABLES.iter().flat_map(|table| table.keys) {
+            if let Absent::Default(text) = key.absent {
+                assert!(key.default_value(place).is_some(), "{}: {text}", key.name);
+            }
+            let structural = matches!(key.kind, Kind::Table(_) | Kind::Tables(_) | Kind::Named(_));
+            assert!(
+                structural || document::literal(key.example, place).is_some(),
+                "{}: {}",
+                key.name,
+                key.example
+            );
+            assert!(key.doc.ends_with('.'), "{}: {}", key.name, key.doc);
+        }
+    }
+
+    #[test]
+    fn a_header_reads_as_in_a_file() {
+        let headers: Vec<_> = TABLES.iter().map(|table| table.header()).collect();
+        assert!(headers.contains(&"[issuers.<name>]".to_owned()));
+        assert!(headers.contains(&"[dev.clients.<id>]".to_owned()));
+        assert!(headers.contains(&"[[groups.routes]]".to_owned()));
+    }
+}

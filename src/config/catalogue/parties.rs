@@ -1,0 +1,234 @@
+//! `[issuers.<name>]` and `[upstreams.<name>]`: whom the gateway deals with.
+
+use super::Absent::{Default, Means, Required};
+use super::{ANY_DURATION, GIB, KIB, Key, Kind, POSITIVE, Table};
+use crate::issuer::Algorithm;
+use crate::token::Rules;
+
+fn algorithms() -> Vec<&'static str> {
+    Algorithm::ALL.map(Algorithm::name).to_vec()
+}
+
+pub(in crate::config) static ISSUER: Table = Table {
+    path: "issuers.*",
+    doc: "An authorization server whose tokens are taken. Its keys come from `jwks_uri`, `jwks_file` or `jwks`; \
+          without one of them they are discovered below `issuer` (OpenID Connect Discovery, then RFC 8414).",
+    keys: &[
+        Key::new(
+            "issuer",
+            Kind::Text,
+            Required,
+            r#""https://idp.example.com/""#,
+            "The exact `iss` of its tokens (RFC 7519 section 4.1.1), compared byte by byte, its final slash included.",
+        )
+        .not(&["iss", "url"]),
+        Key::new(
+            "audience",
+            Kind::Texts,
+            Required,
+            r#""https://api.example.com""#,
+            "Which `aud` is ours (RFC 7519 section 4.1.3): one of these must be in the token. \"any\" looks at none, \
+             and `scopegate check` reports it: such tokens may have been meant for another API.",
+        )
+        .not(&["aud", "audiences"]),
+        Key::new(
+            "jwks_uri",
+            Kind::Text,
+            Means("discovery"),
+            r#""https://idp.example.com/keys""#,
+            "Where its JWK Set is fetched (RFC 7517 section 5).",
+        )
+        .not(&["jwks_url"]),
+        Key::new(
+            "jwks_file",
+            Kind::Text,
+            Means("discovery"),
+            r#""keys/idp.json""#,
+            "A file with its JWK Set, relative to the file that names it. It is watched.",
+        ),
+        Key::new(
+            "jwks",
+            Kind::KeySet,
+            Means("discovery"),
+            r#"'{"keys":[]}'"#,
+            "Its JWK Set itself: a string of JSON, or a table with `keys`.",
+        ),
+        Key::new(
+            "client_ids",
+            Kind::Texts,
+            Means("every client"),
+            r#"["4h16e1l0kgotla1c0j8vvjgitt"]"#,
+            "The clients whose tokens are taken: `client_id`, or else `azp`, or else `appid`.",
+        )
+        .not(&["client_id", "clients"]),
+        Key::new(
+            "token_use",
+            Kind::Text,
+            Means("`token_use` is not looked at"),
+            r#""access""#,
+            "The exact `token_use` that is asked for, by which Amazon Cognito tells access tokens from ID tokens.",
+        ),
+        Key::new(
+            "algorithms",
+            Kind::Choices(algorithms),
+            Means("all of them"),
+            r#"["RS256"]"#,
+            "The signature algorithms its tokens may use (RFC 7518 section 3.1, RFC 8037). `none` and the HMAC ones \
+             have no name here.",
+        )
+        .not(&["algorithm", "alg", "algs"]),
+        Key::new(
+            "leeway",
+            Kind::Duration { min: std::time::Duration::ZERO, max: Rules::MAX_LEEWAY },
+            Default(r#""10s""#),
+            r#""30s""#,
+            "Difference of clocks that `exp` and `nbf` are forgiven (RFC 7519 section 4.1.4).",
+        )
+        .not(&["clock_skew"]),
+        Key::new(
+            "scope_claims",
+            Kind::Texts,
+            Default(r#"["scope", "scp"]"#),
+            r#"["scope", "permissions"]"#,
+            "The claims that hold scopes, each a name or a dotted path: a space-delimited string or a list of strings \
+             (RFC 8693 section 4.2, RFC 9068 section 2.2.3).",
+        )
+        .not(&["scope_claim"]),
+        Key::new(
+            "fetch_timeout",
+            POSITIVE,
+            Default(r#""2s""#),
+            r#""5s""#,
+            "For one fetch of metadata or keys, from dialling to the last byte.",
+        ),
+        Key::new(
+            "cooldown",
+            POSITIVE,
+            Default(r#""10s""#),
+            r#""30s""#,
+            "For so long after a fetch an unknown key starts no other, so that forged key ids cannot flood the issuer.",
+        ),
+        Key::new(
+            "wait",
+            ANY_DURATION,
+            Default(r#""2s""#),
+            r#""1s""#,
+            "How long a request whose key is unknown waits for the fetch in flight.",
+        ),
+        Key::new(
+            "refresh",
+            POSITIVE,
+            Default(r#""5m""#),
+            r#""15m""#,
+            "How often keys are fetched where the answer's cache headers are silent.",
+        ),
+        Key::new(
+            "refresh_min",
+            POSITIVE,
+            Default(r#""60s""#),
+            r#""60s""#,
+            "The shortest interval that cache headers can ask for.",
+        ),
+        Key::new(
+            "refresh_max",
+            POSITIVE,
+            Default(r#""24h""#),
+            r#""24h""#,
+            "The longest interval that cache headers can ask for.",
+        ),
+        Key::new(
+            "keep_stale",
+            ANY_DURATION,
+            Default(r#""24h""#),
+            r#""1h""#,
+            "How long the last good keys serve while fetches fail.",
+        ),
+        Key::new(
+            "max_bytes",
+            Kind::Size { min: KIB, max: GIB },
+            Default(r#""512 KiB""#),
+            r#""512 KiB""#,
+            "Bytes of one metadata document or key set.",
+        ),
+        Key::new(
+            "max_keys",
+            Kind::Count { min: 1, max: 10_000 },
+            Default("64"),
+            "64",
+            "Usable keys of one set; the rest is skipped and reported.",
+        ),
+        Key::new(
+            "allow_http",
+            Kind::Flag,
+            Default("false"),
+            "true",
+            "Whether `http` is fetched from hosts other than this machine: whoever can change those answers makes \
+             tokens.",
+        ),
+    ],
+    refused: &[(
+        "scopes",
+        "an issuer says which tokens are good, a route which scopes it asks: write \"scopes\" in the route",
+    )],
+};
+
+pub(in crate::config) static UPSTREAM: Table = Table {
+    path: "upstreams.*",
+    doc: "A server that permitted requests are forwarded to.",
+    keys: &[
+        Key::new(
+            "url",
+            Kind::Text,
+            Required,
+            r#""http://orders:8080""#,
+            "Where it listens: `http` or `https`, a host, a port. No path: what is forwarded is the request's own.",
+        )
+        .not(&["uri", "target", "address"]),
+        Key::new(
+            "host",
+            Kind::Choice(&["upstream", "preserve"]),
+            Default(r#""upstream""#),
+            r#""preserve""#,
+            "What it sees in `Host`: its own, from `url`, or the one the client asked for.",
+        ),
+        Key::new(
+            "connect_timeout",
+            POSITIVE,
+            Default(r#""2s""#),
+            r#""500ms""#,
+            "From dialling to a usable connection, TLS included; 502 beyond it.",
+        ),
+        Key::new(
+            "response_timeout",
+            POSITIVE,
+            Default(r#""30s""#),
+            r#""10s""#,
+            "From the request's last byte to the response head; 504 beyond it. Routes may say otherwise.",
+        )
+        .not(&["timeout"]),
+        Key::new(
+            "idle_timeout",
+            POSITIVE,
+            Default(r#""30s""#),
+            r#""4s""#,
+            "How long an unused connection is kept. Keep it below the upstream's own (60 s is common, Node.js has 5 s), \
+             so that a request does not meet a connection that is being closed.",
+        ),
+        Key::new(
+            "max_idle",
+            Kind::Count { min: 0, max: 65_536 },
+            Default("256"),
+            "64",
+            "Unused connections that each worker keeps; with 0 every request dials.",
+        ),
+        Key::new(
+            "ca_file",
+            Kind::Text,
+            Means("the system's roots"),
+            r#""certs/internal-ca.pem""#,
+            "PEM certificates to trust instead of the system's roots, relative to the file that names them. Only for \
+             `https`.",
+        ),
+    ],
+    refused: &[],
+};

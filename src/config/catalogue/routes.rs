@@ -1,0 +1,213 @@
+//! `[defaults]`, `[[routes]]` and `[[groups]]`.
+
+use super::Absent::{Default, Means, Required};
+use super::{GIB, Key, Kind, POSITIVE, Table};
+use crate::route::Ambiguity;
+
+fn allowable() -> Vec<&'static str> {
+    Ambiguity::ALLOWABLE.map(Ambiguity::name).to_vec()
+}
+
+const AUTHORIZATION_STAYS: &str = "defaults carry no authorization, so that a route says by itself who may use it: \
+                                   write it in each route, or in a group";
+
+pub(in crate::config) static DEFAULTS: Table = Table {
+    path: "defaults",
+    doc: "What routes and groups need not repeat. A group's value replaces a default, a route's replaces both, each \
+          as a whole. There is no default authorization: a route, or the group around it, says who may use it.",
+    keys: &[UPSTREAM, ISSUER, TOKEN_FROM, FORWARD, ALLOW, BODY_BYTES, RESPONSE_TIMEOUT],
+    refused: &[
+        ("scopes", AUTHORIZATION_STAYS),
+        ("authenticated", AUTHORIZATION_STAYS),
+        ("public", AUTHORIZATION_STAYS),
+        ("methods", AUTHORIZATION_STAYS),
+    ],
+};
+
+static ROUTE_KEYS: [Key; 14] = [
+    Key::new(
+        "path",
+        Kind::Text,
+        Required,
+        r#""/orders/{id}""#,
+        "`/orders` is exact, `/orders/{id}` one segment, `/files/{rest+}` one or more segments, `/admin/**` a subtree \
+         with its root. The most specific match wins, whatever the order of the file.",
+    ),
+    HOST,
+    UPSTREAM,
+    Key::new(
+        "methods",
+        Kind::Methods,
+        Means("`ANY`"),
+        r#"{ GET = "orders.read", POST = "orders.write" }"#,
+        "A map from method to what it asks: scopes, `{ authenticated = true }` or `{ public = true }`. Or one method \
+         or a list of methods, which then ask what the route says. `GET` also answers `HEAD`; `ANY` stands for every \
+         common method that no route of the path names.",
+    ),
+    Key::new(
+        "method",
+        Kind::Text,
+        Means("see `methods`"),
+        r#""GET""#,
+        "The same as `methods` with one method.",
+    ),
+    SCOPES,
+    AUTHENTICATED,
+    PUBLIC,
+    ISSUER,
+    TOKEN_FROM,
+    FORWARD,
+    ALLOW,
+    BODY_BYTES,
+    RESPONSE_TIMEOUT,
+];
+
+pub(in crate::config) static ROUTE: Table = Table {
+    path: "routes[]",
+    doc: "Which path and method asks for which scopes, and where it goes. A route states its authorization: scopes \
+          (in `methods` or `scopes`), `authenticated` or `public`. Silence is an error.",
+    keys: &ROUTE_KEYS,
+    refused: &[],
+};
+
+pub(in crate::config) static GROUP_ROUTE: Table = Table {
+    path: "groups[].routes[]",
+    doc: "A route of the group: the keys of `[[routes]]`. Its path follows the group's prefix. What it states \
+          replaces what the group states.",
+    keys: &ROUTE_KEYS,
+    refused: &[],
+};
+
+pub(in crate::config) static GROUP: Table = Table {
+    path: "groups[]",
+    doc: "Routes that share a prefix, a host, an authorization or other settings: an API Gateway stage, for instance.",
+    keys: &[
+        Key::new(
+            "prefix",
+            Kind::Text,
+            Means("no prefix"),
+            r#""/dev""#,
+            "What the paths of its routes begin with: literal segments, without a slash at the end.",
+        ),
+        Key::new(
+            "strip",
+            Kind::Flag,
+            Means("`true` where there is a prefix"),
+            "false",
+            "Whether the prefix is cut before forwarding.",
+        ),
+        HOST,
+        UPSTREAM,
+        SCOPES,
+        AUTHENTICATED,
+        PUBLIC,
+        ISSUER,
+        TOKEN_FROM,
+        FORWARD,
+        ALLOW,
+        BODY_BYTES,
+        RESPONSE_TIMEOUT,
+        Key::new(
+            "method_fallthrough",
+            Kind::Flag,
+            Default("false"),
+            "true",
+            "Whether a method that the most specific path lacks may match a less specific path of the group, as in API \
+             Gateway; otherwise the answer is 405.",
+        ),
+        Key::new(
+            "routes",
+            Kind::Tables("groups[].routes[]"),
+            Required,
+            "[[groups.routes]]",
+            "The group's routes; at least one.",
+        )
+        .not(&["route"]),
+    ],
+    refused: &[("methods", "a group has no methods of its own: write them in its routes")],
+};
+
+const HOST: Key = Key::new(
+    "host",
+    Kind::Text,
+    Means("the group's, else every host that no route names"),
+    r#""api.example.com""#,
+    "The host it is for, `*.example.com` for one label more. The first host that has any route is final: a request \
+     for a named host never matches a route without one.",
+);
+const UPSTREAM: Key = Key::new(
+    "upstream",
+    Kind::Text,
+    Means("the group's, else that of `[defaults]`; a route has to have one"),
+    r#""orders""#,
+    "The name of an upstream.",
+);
+const SCOPES: Key = Key::new(
+    "scopes",
+    Kind::ScopeRule,
+    Means("the group's authorization"),
+    r#"{ any = ["orders.read", "orders.admin"] }"#,
+    "A string is one scope, a list means all of them; `{ any = [..] }` and `{ all = [..] }` say so outright and may be \
+     nested once. Scopes are compared whole and case-sensitively (RFC 6749 section 3.3).",
+)
+.not(&["scope"]);
+const AUTHENTICATED: Key = Key::new(
+    "authenticated",
+    Kind::True,
+    Means("the group's authorization"),
+    "true",
+    "Any valid token of the route's issuers will do.",
+);
+const PUBLIC: Key = Key::new(
+    "public",
+    Kind::True,
+    Means("the group's authorization"),
+    "true",
+    "Anybody may; a token is not looked at.",
+);
+const ISSUER: Key = Key::new(
+    "issuer",
+    Kind::Texts,
+    Means("the group's, else that of `[defaults]`, else the only issuer if there is exactly one"),
+    r#""idp""#,
+    "The names of the issuers whose tokens are taken.",
+)
+.not(&["issuers"]);
+const TOKEN_FROM: Key = Key::new(
+    "token_from",
+    Kind::Texts,
+    Means("the group's, else that of `[defaults]`, else `\"authorization:bearer\"`"),
+    r#"["authorization:bearer", "cookie:session"]"#,
+    "The only places looked at for a token: `authorization:bearer`, `authorization:raw`, `header:<name>`, \
+     `cookie:<name>`, `query:<name>`. A token in two of them is refused (RFC 6750 section 2).",
+);
+const FORWARD: Key = Key::new(
+    "forward",
+    Kind::Claims,
+    Means("the group's, else that of `[defaults]`, else nothing"),
+    r#"{ "x-user-id" = "sub" }"#,
+    "Claims that the upstream gets, as a map from header to claim (a name or a dotted path). Copies of these headers \
+     that clients send are removed on all routes.",
+);
+const ALLOW: Key = Key::new(
+    "allow",
+    Kind::Choices(allowable),
+    Means("the group's, else that of `[defaults]`, else nothing"),
+    r#"["encoded-slash"]"#,
+    "Ambiguities of paths that are let through rather than refused with 400.",
+);
+const BODY_BYTES: Key = Key::new(
+    "body_bytes",
+    Kind::Size { min: 0, max: 1024 * GIB },
+    Means("the group's, else that of `[defaults]`, else that of `[server.limits]`"),
+    r#""1 MiB""#,
+    "Bytes of a request body; 413 beyond it.",
+);
+const RESPONSE_TIMEOUT: Key = Key::new(
+    "response_timeout",
+    POSITIVE,
+    Means("the group's, else that of `[defaults]`, else the upstream's"),
+    r#""5s""#,
+    "From the request's last byte to the response head; 504 beyond it.",
+)
+.not(&["timeout"]);

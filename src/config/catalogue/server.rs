@@ -1,0 +1,338 @@
+//! The file itself, `[server]` and the small tables.
+
+use super::Absent::{Default, Means, Required};
+use super::{ANY_DURATION, GIB, KIB, Key, Kind, MIB, POSITIVE, Table};
+
+pub(in crate::config) static FILE: Table = Table {
+    path: "",
+    doc: "The whole of the configuration is one file; `include` may spread issuers, upstreams, routes and groups \
+          over several.",
+    keys: &[
+        Key::new(
+            "include",
+            Kind::Texts,
+            Means("nothing is included"),
+            r#"["routes/*.toml"]"#,
+            "More files, relative to this one. They may hold `issuers`, `upstreams`, `routes` and `groups`. A `*` \
+             stands for any part of a file's name, not of a directory's; matches are read in the order of their names.",
+        ),
+        Key::new(
+            "server",
+            Kind::Table("server"),
+            Means("its defaults"),
+            "[server]",
+            "Listeners, deadlines, limits.",
+        ),
+        Key::new(
+            "issuers",
+            Kind::Named("issuers.*"),
+            Means("no issuer: every route is public"),
+            "[issuers.idp]",
+            "Whose tokens are taken.",
+        )
+        .not(&["issuer"]),
+        Key::new(
+            "upstreams",
+            Kind::Named("upstreams.*"),
+            Means("no upstream"),
+            "[upstreams.orders]",
+            "Where requests are forwarded to.",
+        )
+        .not(&["upstream", "backends", "services"]),
+        Key::new(
+            "defaults",
+            Kind::Table("defaults"),
+            Means("its defaults"),
+            "[defaults]",
+            "What routes and groups need not repeat.",
+        ),
+        Key::new(
+            "routes",
+            Kind::Tables("routes[]"),
+            Means("the routes of groups alone"),
+            "[[routes]]",
+            "Which path and method asks for which scopes. A file without any route is an error.",
+        )
+        .not(&["route"]),
+        Key::new(
+            "groups",
+            Kind::Tables("groups[]"),
+            Means("no group"),
+            "[[groups]]",
+            "Routes that share settings.",
+        )
+        .not(&["group"]),
+        Key::new(
+            "token_cache",
+            Kind::Table("token_cache"),
+            Means("its defaults"),
+            "[token_cache]",
+            "How many verified tokens are remembered.",
+        )
+        .not(&["cache"]),
+        Key::new(
+            "reload",
+            Kind::Table("reload"),
+            Means("its defaults"),
+            "[reload]",
+            "When the file is read again.",
+        ),
+        Key::new("log", Kind::Table("log"), Means("its defaults"), "[log]", "What is written to the logs.")
+            .not(&["logging"]),
+        Key::new(
+            "dev",
+            Kind::Table("dev"),
+            Means("its defaults"),
+            "[dev]",
+            "What `scopegate dev` alone reads.",
+        ),
+    ],
+    refused: &[],
+};
+
+pub(in crate::config) static SERVER: Table = Table {
+    path: "server",
+    doc: "Where requests are taken and how the gateway starts and stops.",
+    keys: &[
+        Key::new(
+            "listen",
+            Kind::Texts,
+            Default(r#""127.0.0.1:8080""#),
+            r#"["0.0.0.0:8080", "[::1]:8080"]"#,
+            "Addresses with ports where requests are taken. The default is this machine alone.",
+        )
+        .not(&["address", "bind", "port"]),
+        Key::new(
+            "admin",
+            Kind::Text,
+            Default(r#""127.0.0.1:9090""#),
+            r#""off""#,
+            "Address of the admin listener (metrics, health, effective policy), or \"off\". It shares no route with \
+             `listen`.",
+        ),
+        Key::new(
+            "workers",
+            Kind::Count { min: 1, max: 1024 },
+            Means("the number of CPUs"),
+            "4",
+            "Worker threads. Each has its own connections to upstreams.",
+        )
+        .not(&["threads"]),
+        Key::new(
+            "drain",
+            ANY_DURATION,
+            Default(r#""20s""#),
+            r#""20s""#,
+            "How long open connections may finish after SIGTERM.",
+        )
+        .not(&["grace", "shutdown_timeout"]),
+        Key::new(
+            "ready",
+            Kind::Choice(&["issuers", "keys"]),
+            Default(r#""issuers""#),
+            r#""keys""#,
+            "What `/readyz` asks for: that each issuer was tried once, or that each has keys.",
+        ),
+        Key::new(
+            "timeouts",
+            Kind::Table("server.timeouts"),
+            Means("its defaults"),
+            "[server.timeouts]",
+            "Deadlines of client connections.",
+        ),
+        Key::new(
+            "limits",
+            Kind::Table("server.limits"),
+            Means("its defaults"),
+            "[server.limits]",
+            "Bounds on what a client may send.",
+        ),
+    ],
+    refused: &[],
+};
+
+pub(in crate::config) static TIMEOUTS: Table = Table {
+    path: "server.timeouts",
+    doc: "Deadlines of client connections. Deadlines of upstreams stand with the upstreams.",
+    keys: &[
+        Key::new(
+            "request_head",
+            POSITIVE,
+            Default(r#""10s""#),
+            r#""10s""#,
+            "For a request head, from its first byte to its last: what ends a client that sends it byte by byte.",
+        ),
+        Key::new("idle", POSITIVE, Default(r#""60s""#), r#""60s""#, "For a connection between two requests.")
+            .not(&["keep_alive"]),
+        Key::new(
+            "idle_body",
+            POSITIVE,
+            Default(r#""30s""#),
+            r#""30s""#,
+            "Between two pieces of a body, in either direction.",
+        ),
+        Key::new(
+            "request",
+            POSITIVE,
+            Means("no limit"),
+            r#""5m""#,
+            "For a whole request, from its head to the end of its response. It also ends long downloads and streams.",
+        ),
+    ],
+    refused: &[],
+};
+
+pub(in crate::config) static LIMITS: Table = Table {
+    path: "server.limits",
+    doc: "Bounds on what a client may send.",
+    keys: &[
+        Key::new(
+            "head_bytes",
+            Kind::Size { min: 8 * KIB, max: MIB },
+            Default(r#""32 KiB""#),
+            r#""64 KiB""#,
+            "Bytes of a request head; 431 beyond it.",
+        ),
+        Key::new(
+            "head_fields",
+            Kind::Count { min: 8, max: 1000 },
+            Default("100"),
+            "100",
+            "Fields of a request head; 431 beyond it.",
+        ),
+        Key::new(
+            "target_bytes",
+            Kind::Size { min: 64, max: 60 * KIB },
+            Default(r#""8 KiB""#),
+            r#""8 KiB""#,
+            "Bytes of a request target, path and query; 414 beyond it.",
+        ),
+        Key::new(
+            "body_bytes",
+            Kind::Size { min: 0, max: 1024 * GIB },
+            Means("no limit"),
+            r#""10 MiB""#,
+            "Bytes of a request body; 413 beyond it. Defaults, groups and routes may say otherwise.",
+        ),
+        Key::new(
+            "token_bytes",
+            Kind::Size { min: 256, max: MIB },
+            Default(r#""16 KiB""#),
+            r#""16 KiB""#,
+            "Bytes of a token; 401 beyond it.",
+        ),
+        Key::new(
+            "connections",
+            Kind::Count { min: 1, max: 1_000_000 },
+            Default("10000"),
+            "10000",
+            "Open client connections; beyond it no more are accepted until one closes.",
+        ),
+    ],
+    refused: &[],
+};
+
+pub(in crate::config) static TOKEN_CACHE: Table = Table {
+    path: "token_cache",
+    doc: "Verified tokens are remembered, so that each is verified once. What a route asks is decided anew for every \
+          request. An entry dies with its token, its key and its issuer's configuration.",
+    keys: &[
+        Key::new(
+            "bytes",
+            Kind::Size { min: 0, max: 64 * GIB },
+            Default(r#""64 MiB""#),
+            r#""16 MiB""#,
+            "Bytes of the level that workers share; 0 turns the whole cache off.",
+        )
+        .not(&["size"]),
+        Key::new(
+            "per_worker",
+            Kind::Count { min: 0, max: 1_000_000 },
+            Default("1024"),
+            "1024",
+            "Tokens that each worker keeps for itself, in front of the shared level.",
+        ),
+    ],
+    refused: &[],
+};
+
+pub(in crate::config) static RELOAD: Table = Table {
+    path: "reload",
+    doc: "A changed file is read, checked and swapped in whole. A file with a problem changes nothing.",
+    keys: &[
+        Key::new(
+            "watch",
+            Kind::Flag,
+            Default("true"),
+            "false",
+            "Whether the file, its includes, key sets and certificates are watched. SIGHUP reloads in either case.",
+        ),
+        Key::new(
+            "settle",
+            ANY_DURATION,
+            Default(r#""200ms""#),
+            r#""1s""#,
+            "How long edits must have settled before the file is read.",
+        ),
+    ],
+    refused: &[],
+};
+
+pub(in crate::config) static LOG: Table = Table {
+    path: "log",
+    doc: "Logs never hold a token, a secret, or a claim that was not asked for.",
+    keys: &[
+        Key::new(
+            "level",
+            Kind::Choice(&["error", "warn", "info", "debug", "trace"]),
+            Default(r#""info""#),
+            r#""debug""#,
+            "The least grave of the gateway's own events that is written to standard error.",
+        ),
+        Key::new(
+            "access",
+            Kind::Choice(&["off", "refusals", "all"]),
+            Default(r#""refusals""#),
+            r#""all""#,
+            "Which requests get a line on standard output: none, those the gateway refused, or all.",
+        ),
+    ],
+    refused: &[],
+};
+
+pub(in crate::config) static DEV: Table = Table {
+    path: "dev",
+    doc: "Read by `scopegate dev` alone, whose embedded issuer mints tokens that satisfy the file.",
+    keys: &[Key::new(
+        "clients",
+        Kind::Named("dev.clients.*"),
+        Means("the client `dev` alone"),
+        "[dev.clients.reporting]",
+        "Clients of the embedded issuer besides `dev`.",
+    )],
+    refused: &[],
+};
+
+pub(in crate::config) static DEV_CLIENT: Table = Table {
+    path: "dev.clients.*",
+    doc: "A client of the embedded issuer, under its `client_id`.",
+    keys: &[
+        Key::new(
+            "secret",
+            Kind::Secret,
+            Required,
+            r#"{ env = "REPORTING_SECRET" }"#,
+            "Its secret: the text itself, a file that holds it (a newline at its end is cut), or an environment \
+             variable.",
+        ),
+        Key::new(
+            "scopes",
+            Kind::Texts,
+            Means("every scope that the routes name"),
+            r#"["orders.read"]"#,
+            "What it may have.",
+        )
+        .not(&["scope"]),
+    ],
+    refused: &[],
+};

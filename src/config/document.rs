@@ -1,0 +1,205 @@
+//! What a file says: TOML as a tree in which every key and value knows its place.
+
+use toml::de::{DeTable, DeValue};
+
+use super::problem::{Place, Problem};
+
+/// A value and where it stands.
+#[derive(Clone, Debug)]
+pub(super) struct Value {
+    pub(super) place: Place,
+    pub(super) kind: Kind,
+}
+
+/// What a value is.
+#[derive(Clone, Debug)]
+pub(super) enum Kind {
+    Text(String),
+    /// `None` for one that 64 bits do not hold.
+    Integer(Option<i64>),
+    Float,
+    Flag(bool),
+    Time,
+    List(Vec<Value>),
+    Table(Table),
+}
+
+/// A table: its entries in the order of the file.
+#[derive(Clone, Debug)]
+pub(super) struct Table {
+    /// Of its header, or of the whole inline table.
+    pub(super) place: Place,
+    pub(super) entries: Vec<Entry>,
+}
+
+/// A key and its value.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) key: String,
+    pub(super) key_place: Place,
+    pub(super) value: Value,
+}
+
+impl Table {
+    pub(super) fn empty(place: Place) -> Self {
+        Self { place, entries: Vec::new() }
+    }
+
+    pub(super) fn get(&self, key: &str) -> Option<&Entry> {
+        self.entries.iter().find(|entry| entry.key == key)
+    }
+
+    pub(super) fn take(&mut self, key: &str) -> Option<Entry> {
+        let at = self.entries.iter().position(|entry| entry.key == key)?;
+        Some(self.entries.remove(at))
+    }
+}
+
+impl Value {
+    /// What a value is, for "…, not an integer".
+    pub(super) fn name(&self) -> &'static str {
+        match &self.kind {
+            Kind::Text(_) => "a string",
+            Kind::Integer(_) => "an integer",
+            Kind::Float => "a float",
+            Kind::Flag(_) => "a boolean",
+            Kind::Time => "a date or time",
+            Kind::List(_) => "a list",
+            Kind::Table(_) => "a table",
+        }
+    }
+
+    /// The value as JSON, for a key set that is written as TOML. `None` for what JSON or a key set cannot hold.
+    pub(super) fn to_json(&self) -> Option<serde_json::Value> {
+        Some(match &self.kind {
+            Kind::Text(text) => text.as_str().into(),
+            Kind::Integer(number) => (*number)?.into(),
+            Kind::Flag(flag) => (*flag).into(),
+            Kind::List(items) => items.iter().map(Self::to_json).collect::<Option<Vec<_>>>()?.into(),
+            Kind::Table(table) => {
+                let member = |entry: &Entry| Some((entry.key.clone(), entry.value.to_json()?));
+                serde_json::Value::Object(table.entries.iter().map(member).collect::<Option<_>>()?)
+            }
+            Kind::Float | Kind::Time => return None,
+        })
+    }
+}
+
+/// Parses the text of one file. The parser recovers, so that several errors of syntax are found at once.
+pub(super) fn parse(file: usize, text: &str) -> (Table, Vec<Problem>) {
+    let (table, errors) = DeTable::parse_recoverable(text);
+    let problems = errors.iter().map(|error| syntax_problem(file, text, error)).collect();
+    let place = Place { file, start: 0, end: 0 };
+    (table_of(file, place, table.get_ref()), problems)
+}
+
+/// Parses one value that the program itself holds, such as a default; every part of it stands at `place`.
+pub(super) fn literal(text: &str, place: Place) -> Option<Value> {
+    let value = DeValue::parse(text).ok()?;
+    let mut value = value_of(place.file, value.span(), value.get_ref());
+    move_to(&mut value, place);
+    Some(value)
+}
+
+fn move_to(value: &mut Value, place: Place) {
+    value.place = place;
+    match &mut value.kind {
+        Kind::List(items) => items.iter_mut().for_each(|item| move_to(item, place)),
+        Kind::Table(table) => table.entries.iter_mut().for_each(|entry| move_to(&mut entry.value, place)),
+        _ => {}
+    }
+}
+
+fn syntax_problem(file: usize, text: &str, error: &toml::de::Error) -> Problem {
+    let span = error.span().unwrap_or(text.len()..text.len());
+    let place = Place { file, start: span.start, end: span.end };
+    let message = error.message().replace('`', "\"");
+    let named = text.get(span).filter(|key| message == "duplicate key" && !key.is_empty());
+    match named {
+        Some(key) => Problem::at(place, format!("\"{}\" is defined twice", key.trim_matches('"')))
+            .hint("merge the two, or rename one of them"),
+        None => Problem::at(place, format!("not TOML: {message}")),
+    }
+}
+
+fn table_of(file: usize, place: Place, table: &DeTable<'_>) -> Table {
+    let entry = |(key, value): (&toml::Spanned<_>, &toml::Spanned<DeValue<'_>>)| {
+        let key: &toml::Spanned<std::borrow::Cow<'_, str>> = key;
+        let span = key.span();
+        Entry {
+            key: key.get_ref().to_string(),
+            key_place: Place { file, start: span.start, end: span.end },
+            value: value_of(file, value.span(), value.get_ref()),
+        }
+    };
+    let mut entries: Vec<Entry> = table.iter().map(entry).collect();
+    entries.sort_by_key(|entry| entry.key_place);
+    Table { place, entries }
+}
+
+fn value_of(file: usize, span: std::ops::Range<usize>, value: &DeValue<'_>) -> Value {
+    let place = Place { file, start: span.start, end: span.end };
+    let kind = match value {
+        DeValue::String(text) => Kind::Text(text.to_string()),
+        DeValue::Integer(number) => Kind::Integer(i64::from_str_radix(number.as_str(), number.radix()).ok()),
+        DeValue::Float(_) => Kind::Float,
+        DeValue::Boolean(flag) => Kind::Flag(*flag),
+        DeValue::Datetime(_) => Kind::Time,
+        DeValue::Array(items) => {
+            Kind::List(items.iter().map(|item| value_of(file, item.span(), item.get_ref())).collect())
+        }
+        DeValue::Table(table) => Kind::Table(table_of(file, place, table)),
+    };
+    Value { place, kind }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(text: &str, place: Place) -> &str {
+        &text[place.start..place.end]
+    }
+
+    #[test]
+    fn every_key_and_value_knows_its_place() {
+        let text = "b = [\"x\", 1]\na = { c = true }\n[t.u]\nv = 0x10\n[[l]]\n";
+        let (root, problems) = parse(0, text);
+        assert!(problems.is_empty(), "{problems:?}");
+        let keys: Vec<_> = root.entries.iter().map(|entry| entry.key.as_str()).collect();
+        assert_eq!(keys, ["b", "a", "t", "l"]);
+        let b = root.get("b").unwrap();
+        assert_eq!((shown(text, b.key_place), shown(text, b.value.place)), ("b", "[\"x\", 1]"));
+        let Kind::Table(t) = &root.get("t").unwrap().value.kind else { panic!("a table") };
+        let Kind::Table(u) = &t.get("u").unwrap().value.kind else { panic!("a table") };
+        assert_eq!(shown(text, u.place), "[t.u]");
+        assert!(matches!(u.get("v").unwrap().value.kind, Kind::Integer(Some(16))));
+        let Kind::List(l) = &root.get("l").unwrap().value.kind else { panic!("a list") };
+        assert_eq!(shown(text, l[0].place), "[[l]]");
+    }
+
+    #[test]
+    fn several_errors_of_syntax_are_found_at_once() {
+        let (_, problems) = parse(0, "a = \nb = 1\nb = 2\nc = 1 2\n");
+        assert!(problems.len() >= 3, "{problems:?}");
+        assert!(problems.iter().any(|problem| problem.message() == "\"b\" is defined twice"), "{problems:?}");
+    }
+
+    #[test]
+    fn a_literal_stands_where_it_is_put() {
+        let place = Place { file: 3, start: 4, end: 5 };
+        let value = literal("[\"scope\", \"scp\"]", place).unwrap();
+        let Kind::List(items) = &value.kind else { panic!("a list") };
+        assert_eq!((value.place, items[1].place), (place, place));
+        assert!(literal("[", place).is_none());
+    }
+
+    #[test]
+    fn a_key_set_in_toml_is_one_in_json() {
+        let (root, _) = parse(0, "jwks = { keys = [{ kty = \"RSA\", n = 1, ok = true }] }");
+        let json = root.get("jwks").unwrap().value.to_json().unwrap();
+        assert_eq!(json.to_string(), r#"{"keys":[{"kty":"RSA","n":1,"ok":true}]}"#);
+        let (root, _) = parse(0, "jwks = 1.5");
+        assert!(root.get("jwks").unwrap().value.to_json().is_none());
+    }
+}

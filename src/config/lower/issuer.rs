@@ -1,0 +1,249 @@
+//! `[issuers.<name>]`
+
+use std::time::Duration;
+
+use super::super::Issuer;
+use super::super::catalogue::ISSUER;
+use super::super::document::{Kind, Table};
+use super::super::load::Context;
+use super::super::problem::Place;
+use super::super::reader::{Reader, Text};
+use super::check_name;
+use crate::issuer::{Algorithm, Entry, FetchPolicy, KeySource};
+use crate::net::Url;
+use crate::token::{Audience, Rules};
+
+/// Keys about fetching, which say nothing where keys are not fetched. `max_keys` bounds every set.
+const FETCH_KEYS: [&str; 9] = [
+    "fetch_timeout",
+    "cooldown",
+    "wait",
+    "refresh",
+    "refresh_min",
+    "refresh_max",
+    "keep_stale",
+    "max_bytes",
+    "allow_http",
+];
+
+pub(super) fn issuers(context: &Context, tables: &[(Text, Table)]) -> Vec<Issuer> {
+    let mut seen: Vec<(Text, &str)> = Vec::new();
+    let mut all = Vec::new();
+    for (name, table) in tables {
+        let mut reader = Reader::new(context, &ISSUER, table, format!("issuer \"{}\"", name.text));
+        check_name(&reader, name);
+        let iss = reader.text("issuer");
+        if let Some(iss) = &iss {
+            check_unique(&reader, iss, &seen);
+            seen.push((iss.clone(), name.text.as_str()));
+        }
+        all.extend(issuer(&mut reader, name, iss));
+        reader.finish();
+    }
+    all.sort_by(|a, b| a.entry.name.cmp(&b.entry.name));
+    all
+}
+
+/// `iss` is what tells whose token it is, so that two issuers cannot share one.
+fn check_unique(reader: &Reader<'_>, iss: &Text, seen: &[(Text, &str)]) {
+    if let Some((first, name)) = seen.iter().find(|(first, _)| first.text == iss.text) {
+        let message =
+            format!("\"{}\" is already the issuer of \"{name}\": \"iss\" tells whose token it is", iss.text);
+        let problem = reader.problem_at(iss.place, message).related(first.place, "first defined here");
+        reader.context.problem(problem);
+    }
+}
+
+fn issuer(reader: &mut Reader<'_>, name: &Text, iss: Option<Text>) -> Option<Issuer> {
+    let fetch = fetch_policy(reader);
+    let keys = key_source(reader, iss.as_ref(), fetch.allow_http);
+    let algorithms = reader.words("algorithms", never_algorithm);
+    let algorithms = match algorithms {
+        Some(names) => names.into_iter().filter_map(Algorithm::parse).collect(),
+        None => Algorithm::ALL.to_vec(),
+    };
+    let rules = rules(reader);
+    let entry =
+        Entry { name: name.text.as_str().into(), issuer: iss?.text.into(), keys: keys?, algorithms, fetch };
+    Some(Issuer { entry, rules: rules? })
+}
+
+fn never_algorithm(name: &str) -> Option<&'static str> {
+    if name.eq_ignore_ascii_case("none") {
+        return Some("anybody can write a token without a signature (RFC 8725 section 3.1)");
+    }
+    let hmac = name.get(..2).is_some_and(|head| head.eq_ignore_ascii_case("hs"));
+    hmac.then_some("whoever can check an HMAC can make one: let the issuer sign with RS256, ES256 or EdDSA")
+}
+
+fn fetch_policy(reader: &mut Reader<'_>) -> FetchPolicy {
+    let mut duration = |name| reader.duration(name).unwrap_or_default();
+    let timeout = duration("fetch_timeout");
+    let (cooldown, wait) = (duration("cooldown"), duration("wait"));
+    let (refresh, refresh_min, refresh_max) =
+        (duration("refresh"), duration("refresh_min"), duration("refresh_max"));
+    let keep_stale = duration("keep_stale");
+    check_refresh(reader, refresh, refresh_min, refresh_max);
+    FetchPolicy {
+        timeout,
+        cooldown,
+        wait,
+        refresh,
+        refresh_min,
+        refresh_max,
+        keep_stale,
+        max_bytes: reader.size("max_bytes").unwrap_or_default(),
+        max_keys: reader.count("max_keys").unwrap_or_default(),
+        allow_http: reader.flag("allow_http").unwrap_or_default(),
+    }
+}
+
+fn check_refresh(reader: &Reader<'_>, refresh: Duration, min: Duration, max: Duration) {
+    let written = ["refresh", "refresh_min", "refresh_max"].into_iter().find(|name| reader.has(name));
+    let Some(written) = written else { return };
+    let place = reader.value_place(written);
+    if min > max {
+        reader.problem(place, "\"refresh_min\" is more than \"refresh_max\"");
+    } else if !(min..=max).contains(&refresh) {
+        reader.problem(place, "\"refresh\" is not between \"refresh_min\" and \"refresh_max\"");
+    }
+}
+
+fn key_source(reader: &mut Reader<'_>, iss: Option<&Text>, allow_http: bool) -> Option<KeySource> {
+    let written: Vec<_> =
+        ["jwks_uri", "jwks_file", "jwks"].into_iter().filter(|name| reader.has(name)).collect();
+    let (uri, file, inline) = (reader.text("jwks_uri"), reader.text("jwks_file"), inline(reader));
+    if let [first, second, ..] = *written.as_slice() {
+        let message = format!("\"{second}\" beside \"{first}\": keys come from one place, keep one of them");
+        let problem = reader.problem_at(reader.key_place(second), message);
+        reader.context.problem(problem.related(reader.key_place(first), "the other one"));
+        return None;
+    }
+    match *written.as_slice() {
+        ["jwks_uri"] => Some(KeySource::Uri(fetched_url(reader, "jwks_uri", &uri?, allow_http)?)),
+        ["jwks_file"] => {
+            refuse_fetch_keys(reader, "jwks_file");
+            let path = file?;
+            let text = reader.context.read_named(path.place, &path.text);
+            let text =
+                text.map_err(|error| reader.problem(path.place, format!("\"jwks_file\": {error}"))).ok()?;
+            key_set(reader, path.place, "jwks_file", text)
+        }
+        ["jwks"] => {
+            refuse_fetch_keys(reader, "jwks");
+            key_set(reader, reader.value_place("jwks"), "jwks", inline?)
+        }
+        _ => Some(KeySource::Discovery(discovery_url(reader, iss?, allow_http)?)),
+    }
+}
+
+fn refuse_fetch_keys(reader: &Reader<'_>, source: &str) {
+    for name in FETCH_KEYS.into_iter().filter(|name| reader.has(name)) {
+        let message = format!("\"{name}\" has no effect with \"{source}\": nothing is fetched");
+        reader.problem(reader.key_place(name), message);
+    }
+}
+
+/// `jwks`: a string of JSON, or a table that becomes one.
+fn inline(reader: &mut Reader<'_>) -> Option<String> {
+    let value = reader.value("jwks")?;
+    let json = match &value.kind {
+        Kind::Text(text) => return Some(text.clone()),
+        Kind::Table(_) => value.to_json(),
+        _ => None,
+    };
+    if json.is_none() {
+        reader.mismatched("jwks", &value);
+    }
+    json.map(|json| json.to_string())
+}
+
+/// A key set that is JSON with a list of keys. Which of them are usable is for the issuer to see.
+fn key_set(reader: &Reader<'_>, place: Place, name: &str, text: String) -> Option<KeySource> {
+    let fault = match serde_json::from_str::<serde_json::Value>(&text) {
+        Err(error) => format!("not JSON: {error}"),
+        Ok(json) => match json.get("keys").and_then(serde_json::Value::as_array) {
+            Some(keys) if !keys.is_empty() => return Some(KeySource::Static(text.into())),
+            Some(_) => "\"keys\" is empty, so that no token could be verified".into(),
+            None => "a JWK Set is an object with a list \"keys\" (RFC 7517 section 5)".into(),
+        },
+    };
+    reader.problem(place, format!("\"{name}\": {fault}"));
+    None
+}
+
+fn discovery_url(reader: &Reader<'_>, iss: &Text, allow_http: bool) -> Option<Url> {
+    if iss.text.contains('?') {
+        let message = format!(
+            "\"issuer\" is \"{}\": an issuer with a query has no metadata (RFC 8414 section 2)",
+            iss.text
+        );
+        let problem = reader.problem_at(iss.place, message);
+        reader.context.problem(problem.hint("write \"jwks_uri\", \"jwks_file\" or \"jwks\" as well"));
+        return None;
+    }
+    fetched_url(reader, "issuer", iss, allow_http)
+}
+
+/// A URL that keys are fetched from: not over `http`, except from this machine or where it was asked for.
+fn fetched_url(reader: &Reader<'_>, name: &str, text: &Text, allow_http: bool) -> Option<Url> {
+    let url = match Url::parse(&text.text) {
+        Ok(url) => url,
+        Err(error) => {
+            let problem = reader.problem_at(text.place, format!("\"{name}\" is \"{}\": {error}", text.text));
+            let elsewhere =
+                "keys are discovered there; or write \"jwks_uri\", \"jwks_file\" or \"jwks\" as well";
+            reader.context.problem(if name == "issuer" { problem.hint(elsewhere) } else { problem });
+            return None;
+        }
+    };
+    if url.is_tls() || url.is_loopback() {
+        return Some(url);
+    }
+    let why = "whoever can change its answers makes tokens";
+    if allow_http {
+        reader.context.note(reader.problem_at(text.place, format!("keys come over http: {why}")));
+    } else {
+        let problem =
+            reader.problem_at(text.place, format!("\"{name}\" is \"{}\", which is http: {why}", text.text));
+        reader
+            .context
+            .problem(problem.hint("write https, or allow_http = true if the network can be trusted"));
+    }
+    Some(url)
+}
+
+fn rules(reader: &mut Reader<'_>) -> Option<Rules> {
+    let client_ids = reader.texts("client_ids").map(boxed).unwrap_or_default();
+    let token_use = reader.text("token_use").map(|text| text.text.into());
+    let leeway = reader.duration("leeway").unwrap_or_default();
+    let scope_claims = reader.texts("scope_claims").map(boxed).unwrap_or_default();
+    let audience = audience(reader, !client_ids.is_empty())?;
+    Some(Rules { audience, client_ids, token_use, leeway, scope_claims })
+}
+
+fn audience(reader: &mut Reader<'_>, has_clients: bool) -> Option<Audience> {
+    let texts = reader.texts("audience")?;
+    let Some(any) = texts.iter().find(|text| text.text == "any") else {
+        return Some(Audience::OneOf(boxed(texts)));
+    };
+    if texts.len() > 1 {
+        reader.problem(
+            any.place,
+            "\"any\" beside other audiences: write audience = \"any\" alone, or leave it out",
+        );
+        return None;
+    }
+    let message = match has_clients {
+        true => {
+            "audience is \"any\": tokens of its \"client_ids\" are taken whichever API they were meant for"
+        }
+        false => "audience is \"any\": tokens are taken whichever API and client they were meant for",
+    };
+    reader.context.note(reader.problem_at(any.place, message));
+    Some(Audience::Any)
+}
+
+fn boxed(texts: Vec<Text>) -> Vec<Box<str>> {
+    texts.into_iter().map(|text| text.text.into()).collect()
+}

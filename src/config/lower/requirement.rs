@@ -1,0 +1,267 @@
+//! What a route asks: scope rules, `authenticated`, `public`, and the methods they are for.
+
+use super::super::document::{Entry, Kind, Table, Value};
+use super::super::problem::Place;
+use super::super::reader::Reader;
+use crate::policy::{Requirement, Rule, Scope, Term};
+use crate::route::MethodPattern;
+
+/// The keys that state an authorization.
+pub(super) const STATEMENTS: [&str; 3] = ["scopes", "authenticated", "public"];
+
+/// One method and what it asks.
+#[derive(Clone, Debug)]
+pub(super) struct Answer {
+    pub(super) method: MethodPattern,
+    pub(super) requirement: Requirement,
+    pub(super) place: Place,
+}
+
+/// Nobody: what takes the place of a rule that is broken.
+fn nobody() -> Requirement {
+    Requirement::Scopes(Rule::Any(Vec::new()))
+}
+
+/// What a table states by `scopes`, `authenticated` or `public`; `None` when it states nothing.
+pub(super) fn stated(reader: &mut Reader<'_>) -> Option<Requirement> {
+    let written: Vec<_> = STATEMENTS.into_iter().filter(|name| reader.has(name)).collect();
+    let [scopes, authenticated, public] = STATEMENTS.map(|name| reader.value(name));
+    if let [first, second, ..] = *written.as_slice() {
+        let message =
+            format!("\"{second}\" beside \"{first}\": an authorization is one of them, remove the other");
+        let problem = reader.problem_at(reader.key_place(second), message);
+        reader.context.problem(problem.related(reader.key_place(first), "the other one"));
+    }
+    if let Some(value) = authenticated {
+        return Some(only_true(reader, "authenticated", &value, Requirement::Authenticated));
+    }
+    if let Some(value) = public {
+        return Some(only_true(reader, "public", &value, Requirement::Public));
+    }
+    scopes.map(|value| scopes_requirement(reader, "scopes", &value))
+}
+
+fn only_true(reader: &Reader<'_>, name: &str, value: &Value, requirement: Requirement) -> Requirement {
+    match &value.kind {
+        Kind::Flag(true) => requirement,
+        Kind::Flag(false) => {
+            let message =
+                format!("\"{name} = false\" says nothing: leave it out, and state what is asked instead");
+            reader.problem(value.place, message);
+            nobody()
+        }
+        _ => {
+            reader.problem(value.place, format!("\"{name}\" is true or not there, not {}", value.name()));
+            nobody()
+        }
+    }
+}
+
+fn scopes_requirement(reader: &Reader<'_>, name: &str, value: &Value) -> Requirement {
+    rule(reader, name, value).map_or_else(nobody, Requirement::Scopes)
+}
+
+/// The methods of a route with what each asks.
+pub(super) fn answers(reader: &mut Reader<'_>, inherited: Option<&Requirement>) -> Vec<Answer> {
+    let stated_here = stated(reader);
+    let (methods, method) = (reader.value("methods"), reader.value("method"));
+    if methods.is_some() && method.is_some() {
+        let problem =
+            reader.problem_at(reader.key_place("method"), "\"method\" beside \"methods\": keep one of them");
+        reader.context.problem(problem.related(reader.key_place("methods"), "the other one"));
+    }
+    if let Some(Value { kind: Kind::Table(table), .. }) = &methods {
+        refuse_statements(reader);
+        return mapped(reader, table);
+    }
+    let methods = match methods.or(method) {
+        Some(value) => named(reader, &value),
+        None => vec![(MethodPattern::Any, reader.place())],
+    };
+    let requirement = stated_here.or_else(|| inherited.cloned()).unwrap_or_else(|| silence(reader));
+    let answer = |(method, place)| Answer { method, requirement: requirement.clone(), place };
+    methods.into_iter().map(answer).collect()
+}
+
+/// Every method of a map says itself what it asks.
+fn refuse_statements(reader: &Reader<'_>) {
+    for name in STATEMENTS.into_iter().filter(|name| reader.has(name)) {
+        let message = format!(
+            "\"{name}\" has no effect beside a map of \"methods\", where each method says what it asks"
+        );
+        let problem = reader.problem_at(reader.key_place(name), message);
+        reader.context.problem(problem.related(reader.key_place("methods"), "the map"));
+    }
+}
+
+fn silence(reader: &Reader<'_>) -> Requirement {
+    let problem = reader.problem_at(reader.place(), "it does not say who may use it");
+    reader.context.problem(problem.hint(
+        "write scopes = \"..\", a map of methods to scopes, authenticated = true (any valid token) or public = true",
+    ));
+    nobody()
+}
+
+fn mapped(reader: &Reader<'_>, table: &Table) -> Vec<Answer> {
+    if table.entries.is_empty() {
+        reader.problem(table.place, "\"methods\" is empty: name at least one, or leave the key out");
+    }
+    let answer = |entry: &Entry| {
+        let method = method(reader, &entry.key, entry.key_place)?;
+        let name = format!("methods.{}", entry.key);
+        Some(Answer {
+            method,
+            requirement: method_requirement(reader, &name, &entry.value),
+            place: entry.key_place,
+        })
+    };
+    table.entries.iter().filter_map(answer).collect()
+}
+
+/// What one method of a map asks: scopes, or `{ public = true }`, or `{ authenticated = true }`.
+fn method_requirement(reader: &Reader<'_>, name: &str, value: &Value) -> Requirement {
+    if let Kind::Table(table) = &value.kind
+        && let [Entry { key, value, .. }] = table.entries.as_slice()
+    {
+        let path = format!("{name}.{key}");
+        match key.as_str() {
+            "public" => return only_true(reader, &path, value, Requirement::Public),
+            "authenticated" => return only_true(reader, &path, value, Requirement::Authenticated),
+            "scopes" => return scopes_requirement(reader, &path, value),
+            _ => {}
+        }
+    }
+    scopes_requirement(reader, name, value)
+}
+
+fn named(reader: &Reader<'_>, value: &Value) -> Vec<(MethodPattern, Place)> {
+    let items = match &value.kind {
+        Kind::List(items) => items.as_slice(),
+        _ => std::slice::from_ref(value),
+    };
+    if items.is_empty() {
+        reader.problem(value.place, "\"methods\" is empty: name at least one, or leave the key out");
+    }
+    let mut methods: Vec<(MethodPattern, Place)> = Vec::new();
+    for item in items {
+        let Kind::Text(text) = &item.kind else {
+            let message = format!("a method is a string like \"GET\", not {}", item.name());
+            reader.problem(item.place, message);
+            continue;
+        };
+        let Some(method) = method(reader, text, item.place) else { continue };
+        if methods.iter().any(|(other, _)| *other == method) {
+            reader.problem(item.place, format!("method \"{text}\" is named twice"));
+            continue;
+        }
+        methods.push((method, item.place));
+    }
+    methods
+}
+
+fn method(reader: &Reader<'_>, text: &str, place: Place) -> Option<MethodPattern> {
+    let parsed = MethodPattern::parse(text);
+    parsed.map_err(|error| reader.problem(place, format!("method \"{text}\": {error}"))).ok()
+}
+
+/// A rule: a scope, a list that means all, or `any`/`all`.
+fn rule(reader: &Reader<'_>, name: &str, value: &Value) -> Option<Rule> {
+    match &value.kind {
+        Kind::Text(text) => Some(Rule::one(scope(reader, text, value.place)?)),
+        Kind::List(items) => Some(Rule::All(terms(reader, name, items, value.place)?)),
+        Kind::Table(table) => {
+            let (all, items, place) = combination(reader, name, table)?;
+            let terms = terms(reader, name, items, place)?;
+            Some(if all { Rule::All(terms) } else { Rule::Any(terms) })
+        }
+        _ => {
+            let message = format!(
+                "\"{name}\" is a scope, a list of scopes, {{ any = [..] }} or {{ all = [..] }}, not {}",
+                value.name()
+            );
+            reader.problem(value.place, message);
+            None
+        }
+    }
+}
+
+/// Every term is looked at, so that each broken one is reported.
+fn terms(reader: &Reader<'_>, name: &str, items: &[Value], place: Place) -> Option<Vec<Term>> {
+    refuse_empty(reader, name, items, place)?;
+    let terms: Vec<_> = items.iter().map(|item| term(reader, name, item)).collect();
+    terms.into_iter().collect()
+}
+
+fn refuse_empty(reader: &Reader<'_>, name: &str, items: &[Value], place: Place) -> Option<()> {
+    if !items.is_empty() {
+        return Some(());
+    }
+    let message = format!("\"{name}\" has an empty list, which would ask for nothing");
+    let problem = reader.problem_at(place, message);
+    reader.context.problem(problem.hint("name a scope, or write authenticated = true for any valid token"));
+    None
+}
+
+fn term(reader: &Reader<'_>, name: &str, value: &Value) -> Option<Term> {
+    match &value.kind {
+        Kind::Text(text) => Some(Term::Scope(scope(reader, text, value.place)?)),
+        Kind::Table(table) => {
+            let (all, items, place) = combination(reader, name, table)?;
+            refuse_empty(reader, name, items, place)?;
+            let scopes: Vec<_> = items.iter().map(|item| innermost(reader, name, item)).collect();
+            let scopes = scopes.into_iter().collect::<Option<Vec<_>>>()?;
+            Some(if all { Term::All(scopes) } else { Term::Any(scopes) })
+        }
+        _ => {
+            let message = format!(
+                "\"{name}\" combines scopes and one more {{ any = [..] }} or {{ all = [..] }}, not {}",
+                value.name()
+            );
+            reader.problem(value.place, message);
+            None
+        }
+    }
+}
+
+fn innermost(reader: &Reader<'_>, name: &str, value: &Value) -> Option<Scope> {
+    match &value.kind {
+        Kind::Text(text) => scope(reader, text, value.place),
+        Kind::Table(_) => {
+            let problem = reader
+                .problem_at(value.place, format!("\"{name}\" nests \"any\" and \"all\" more than once"));
+            reader
+                .context
+                .problem(problem.hint("write it as a list of alternatives, each at most one level deep"));
+            None
+        }
+        _ => {
+            reader.problem(value.place, format!("a scope is a string, not {}", value.name()));
+            None
+        }
+    }
+}
+
+/// `{ all = [..] }` (true) or `{ any = [..] }` (false).
+fn combination<'v>(reader: &Reader<'_>, name: &str, table: &'v Table) -> Option<(bool, &'v [Value], Place)> {
+    if let [Entry { key, value, .. }] = table.entries.as_slice()
+        && (key == "all" || key == "any")
+    {
+        let Kind::List(items) = &value.kind else {
+            reader
+                .problem(value.place, format!("\"{name}.{key}\" is a list of scopes, not {}", value.name()));
+            return None;
+        };
+        return Some((key == "all", items, value.place));
+    }
+    let problem = reader.problem_at(
+        table.place,
+        format!("\"{name}\" is a table with something else than one of \"any\" and \"all\""),
+    );
+    reader.context.problem(problem.hint("write { any = [\"a\", \"b\"] } or { all = [\"a\", \"b\"] }"));
+    None
+}
+
+fn scope(reader: &Reader<'_>, text: &str, place: Place) -> Option<Scope> {
+    let parsed = Scope::parse(text);
+    parsed.map_err(|error| reader.problem(place, format!("scope \"{text}\": {error}"))).ok()
+}

@@ -1,0 +1,258 @@
+//! `[defaults]`, `[[routes]]` and `[[groups]]`: every route with what is around it worked in.
+
+use std::collections::HashMap;
+
+use super::super::Route;
+use super::super::catalogue::{DEFAULTS, GROUP, GROUP_ROUTE, ROUTE};
+use super::super::document::Table;
+use super::super::load::Context;
+use super::super::problem::{Place, Problem};
+use super::super::reader::Reader;
+use super::Names;
+use super::requirement::{Answer, answers, stated};
+use super::shared::Shared;
+use crate::policy::Requirement;
+use crate::route::{HostPattern, MethodPattern, Pattern, Segment, Tail};
+use crate::token::Source;
+
+/// What is around a route.
+#[derive(Default)]
+struct Around {
+    prefix: Option<String>,
+    strip: bool,
+    host: Option<HostPattern>,
+    requirement: Option<Requirement>,
+    method_fallthrough: bool,
+    shared: Shared,
+}
+
+/// A route, and where it stands for the checks that look at several.
+struct Placed {
+    route: Route,
+    header: Place,
+    path: Place,
+}
+
+pub(super) fn routes(file: &mut Reader<'_>, names: &Names) -> Vec<Route> {
+    let context = file.context;
+    let defaults = defaults(context, &file.table("defaults"), names);
+    let (routes, groups) = (file.tables("routes"), file.tables("groups"));
+    if routes.is_empty() && groups.is_empty() {
+        let problem = Problem::at(file.place(), "there is no route: every request would be answered 404");
+        context.problem(problem.hint("write [[routes]] with a path, an upstream and what it asks"));
+    }
+    let around = Around { shared: defaults, ..Around::default() };
+    let mut all: Vec<Placed> = routes
+        .iter()
+        .filter_map(|table| route(Reader::new(context, &ROUTE, table, ""), &around, names))
+        .collect();
+    for table in &groups {
+        group(context, table, &around.shared, names, &mut all);
+    }
+    all.sort_by_key(|placed| placed.header);
+    check_conflicts(context, &all);
+    all.into_iter().map(|placed| placed.route).collect()
+}
+
+fn defaults(context: &Context, table: &Table, names: &Names) -> Shared {
+    let mut reader = Reader::new(context, &DEFAULTS, table, "defaults");
+    let shared = Shared::read(&mut reader, names);
+    reader.finish();
+    shared
+}
+
+fn group(context: &Context, table: &Table, defaults: &Shared, names: &Names, all: &mut Vec<Placed>) {
+    let mut reader = Reader::new(context, &GROUP, table, "group");
+    let prefix = prefix(&mut reader);
+    let around = Around {
+        strip: strip(&mut reader),
+        host: host(&mut reader),
+        requirement: stated(&mut reader),
+        method_fallthrough: reader.flag("method_fallthrough").unwrap_or_default(),
+        shared: Shared::read(&mut reader, names).within(defaults),
+        prefix,
+    };
+    let routes = reader.tables("routes");
+    if routes.is_empty() && reader.has("routes") {
+        reader.problem(reader.value_place("routes"), "\"routes\" is empty: a group has at least one route");
+    }
+    let routes = routes.iter();
+    all.extend(
+        routes.filter_map(|table| route(Reader::new(context, &GROUP_ROUTE, table, ""), &around, names)),
+    );
+    reader.finish();
+}
+
+/// A prefix, unless it is broken. The group is named by it from here on.
+fn prefix(reader: &mut Reader<'_>) -> Option<String> {
+    let text = reader.text("prefix")?;
+    reader.subject = format!("group \"{}\"", text.text);
+    let pattern = match Pattern::parse(&text.text) {
+        Ok(pattern) => pattern,
+        Err(error) => {
+            reader.problem(text.place, format!("\"prefix\" is \"{}\": {error}", text.text));
+            return None;
+        }
+    };
+    let literal = |segment: &Segment| matches!(segment, Segment::Literal(_));
+    if pattern.tail().is_some() || !pattern.segments().iter().all(literal) {
+        reader.problem(
+            text.place,
+            "\"prefix\" holds a parameter or wildcard: it is made of literal segments alone",
+        );
+    } else if text.text.ends_with('/') {
+        let problem =
+            reader.problem_at(text.place, "\"prefix\" ends in a slash, with which the paths of routes begin");
+        let shorter = text.text.trim_end_matches('/');
+        reader.context.problem(problem.hint(match shorter {
+            "" => "leave it out".to_owned(),
+            shorter => format!("write prefix = \"{shorter}\""),
+        }));
+    } else {
+        return Some(text.text);
+    }
+    None
+}
+
+fn strip(reader: &mut Reader<'_>) -> bool {
+    let strip = reader.flag("strip");
+    if strip.is_some() && !reader.has("prefix") {
+        reader.problem(reader.key_place("strip"), "\"strip\" has no effect without a \"prefix\"");
+    }
+    strip.unwrap_or(true)
+}
+
+fn host(reader: &mut Reader<'_>) -> Option<HostPattern> {
+    let text = reader.text("host")?;
+    let parsed = HostPattern::parse(&text.text);
+    parsed.map_err(|error| reader.problem(text.place, format!("\"host\" is \"{}\": {error}", text.text))).ok()
+}
+
+fn route(mut reader: Reader<'_>, around: &Around, names: &Names) -> Option<Placed> {
+    reader.subject = "route".into();
+    let pattern = pattern(&mut reader, around);
+    let host = host(&mut reader).or_else(|| around.host.clone());
+    let answers = answers(&mut reader, around.requirement.as_ref());
+    let shared = Shared::read(&mut reader, names).within(&around.shared);
+    if shared.upstream.is_none() && !reader.has("upstream") {
+        let problem = reader.problem_at(reader.place(), "it names no upstream");
+        reader.context.problem(problem.hint("write upstream = \"..\" in the route, its group or [defaults]"));
+    }
+    let issuers = issuers(&reader, &answers, &shared, names);
+    let (header, path) = (reader.place(), reader.value_place("path"));
+    reader.finish();
+    let route = Route {
+        host,
+        pattern: pattern?,
+        methods: answers.into_iter().map(|answer| (answer.method, answer.requirement)).collect(),
+        upstream: shared.upstream?.text.into(),
+        strip: around.prefix.as_deref().filter(|_| around.strip).map(Box::from),
+        issuers,
+        token_from: shared.token_from.unwrap_or_else(|| vec![Source::Bearer]),
+        forward: shared.forward.unwrap_or_default(),
+        allow: shared.allow.unwrap_or_default(),
+        method_fallthrough: around.method_fallthrough,
+        body_bytes: shared.body_bytes,
+        response_timeout: shared.response_timeout,
+    };
+    Some(Placed { route, header, path })
+}
+
+/// The whole pattern, the group's prefix included. The route is named by it from here on.
+fn pattern(reader: &mut Reader<'_>, around: &Around) -> Option<Pattern> {
+    let text = reader.text("path")?;
+    let prefix = around.prefix.as_deref().unwrap_or_default();
+    reader.subject = format!("route \"{prefix}{}\"", text.text);
+    let parsed = Pattern::parse(&text.text).and_then(|_| Pattern::join(prefix, &text.text));
+    parsed.map_err(|error| reader.problem(text.place, format!("\"path\" is \"{}\": {error}", text.text))).ok()
+}
+
+/// The issuers whose tokens a route takes: those it names, or the only one there is.
+fn issuers(
+    reader: &Reader<'_>,
+    answers: &[Answer],
+    shared: &Shared,
+    names: &Names,
+) -> Vec<std::sync::Arc<str>> {
+    let public = |answer: &Answer| answer.requirement == Requirement::Public;
+    if answers.iter().all(public) {
+        refuse_token_keys(reader, answers);
+        return Vec::new();
+    }
+    if let Some(named) = &shared.issuers {
+        return named.iter().map(|name| name.text.as_str().into()).collect();
+    }
+    if reader.has("issuer") {
+        return Vec::new();
+    }
+    match names.issuers.as_slice() {
+        [only] => return vec![only.text.as_str().into()],
+        [] => {
+            let problem = reader.problem_at(reader.place(), "it asks for a token, and no issuer is defined");
+            reader.context.problem(problem.hint("write [issuers.<name>] with \"issuer\" and \"audience\""));
+        }
+        several => {
+            let several: Vec<_> = several.iter().map(|name| name.text.as_str()).collect();
+            let known = super::super::catalogue::quoted(&several, "and");
+            let problem = reader.problem_at(reader.place(), "it names no issuer, and there are several");
+            let hint =
+                format!("write issuer = \"..\" in the route, its group or [defaults]; there are {known}");
+            reader.context.problem(problem.hint(hint));
+        }
+    }
+    Vec::new()
+}
+
+/// Where every method is public no token is looked at.
+fn refuse_token_keys(reader: &Reader<'_>, answers: &[Answer]) {
+    if answers.is_empty() {
+        return;
+    }
+    for name in ["issuer", "token_from", "forward"].into_iter().filter(|name| reader.has(name)) {
+        let message = format!("\"{name}\" has no effect: the route is public, and no token is looked at");
+        reader.problem(reader.key_place(name), message);
+    }
+}
+
+/// What two routes must not have in common: host and pattern, the names of parameters aside.
+type Shape<'r> = (Option<&'r HostPattern>, Vec<Option<&'r str>>, Option<std::mem::Discriminant<Tail>>);
+
+fn shape(route: &Route) -> Shape<'_> {
+    fn literal(segment: &Segment) -> Option<&str> {
+        match segment {
+            Segment::Literal(text) => Some(text),
+            Segment::Param(_) => None,
+        }
+    }
+    let segments = route.pattern.segments().iter().map(literal).collect();
+    (route.host.as_ref(), segments, route.pattern.tail().map(std::mem::discriminant))
+}
+
+fn check_conflicts(context: &Context, all: &[Placed]) {
+    let mut known: HashMap<Shape<'_>, Vec<(&MethodPattern, &Placed)>> = HashMap::new();
+    for placed in all {
+        let methods = known.entry(shape(&placed.route)).or_default();
+        let taken = |(method, _): &(MethodPattern, Requirement)| {
+            let (_, first) = methods.iter().find(|(other, _)| *other == method)?;
+            Some((method.to_string(), *first))
+        };
+        let conflicts: Vec<_> = placed.route.methods.iter().filter_map(taken).collect();
+        if let Some((_, first)) = conflicts.first() {
+            report_conflict(context, placed, first, &conflicts);
+        }
+        methods.extend(placed.route.methods.iter().map(|(method, _)| (method, placed)));
+    }
+}
+
+fn report_conflict(context: &Context, placed: &Placed, first: &Placed, conflicts: &[(String, &Placed)]) {
+    let methods: Vec<_> = conflicts.iter().map(|(method, _)| method.as_str()).collect();
+    let message = format!(
+        "route \"{}\": {} is already answered by route \"{}\" with the same host and pattern",
+        placed.route.pattern,
+        super::super::catalogue::quoted(&methods, "and"),
+        first.route.pattern,
+    );
+    context.problem(
+        Problem::at(placed.path, message).label("and again here").related(first.path, "first defined here"),
+    );
+}

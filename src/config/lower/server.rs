@@ -1,0 +1,273 @@
+//! `[server]`, `[token_cache]`, `[reload]`, `[log]` and `[dev]`.
+
+use std::net::SocketAddr;
+use std::str::FromStr as _;
+
+use super::super::catalogue::{DEV, DEV_CLIENT, LIMITS, LOG, RELOAD, SERVER, TIMEOUTS, TOKEN_CACHE};
+use super::super::document::{Kind, Table, Value};
+use super::super::load::Context;
+use super::super::problem::Place;
+use super::super::reader::{Reader, Text};
+use super::super::{
+    AccessLog, Dev, DevClient, Limits, Log, Overrides, Ready, Reload, Secret, Server, Timeouts, TokenCache,
+};
+use crate::policy::Scope;
+
+pub(super) fn server(context: &Context, table: &Table, overrides: &Overrides) -> Server {
+    let mut reader = Reader::new(context, &SERVER, table, "server");
+    let listen = listen(&mut reader, overrides);
+    let admin = admin(&mut reader, overrides, &listen);
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    let workers = reader.count("workers").unwrap_or(cpus);
+    let drain = reader.duration("drain").unwrap_or_default();
+    let ready = match reader.choice("ready") {
+        Some("keys") => Ready::Keys,
+        _ => Ready::Tried,
+    };
+    let timeouts = timeouts(context, &reader.table("timeouts"));
+    let limits = limits(context, &reader.table("limits"));
+    reader.finish();
+    Server {
+        listen: listen.into_iter().map(|(address, _)| address).collect(),
+        admin,
+        workers: overrides.workers.map_or(workers, usize::from),
+        drain: overrides.drain.unwrap_or(drain),
+        ready,
+        timeouts,
+        limits,
+    }
+}
+
+fn listen(reader: &mut Reader<'_>, overrides: &Overrides) -> Vec<(SocketAddr, Place)> {
+    let place = reader.value_place("listen");
+    let texts = reader.texts("listen").unwrap_or_default();
+    let mut addresses: Vec<(SocketAddr, Place)> =
+        texts.iter().filter_map(|text| Some((address(reader, "listen", text)?, text.place))).collect();
+    if !overrides.listen.is_empty() {
+        addresses = overrides.listen.iter().map(|address| (*address, place)).collect();
+    }
+    for (index, (address, place)) in addresses.iter().enumerate() {
+        let Some((first, at)) = addresses.iter().take(index).find(|(first, _)| overlap(*first, *address))
+        else {
+            continue;
+        };
+        let message = match first == address {
+            true => format!("\"{address}\" is in \"listen\" twice"),
+            false => format!("\"{address}\" and \"{first}\" in \"listen\" overlap: keep one"),
+        };
+        let problem = reader.problem_at(*place, message);
+        reader.context.problem(if at == place { problem } else { problem.related(*at, "first here") });
+    }
+    addresses
+}
+
+fn admin(
+    reader: &mut Reader<'_>,
+    overrides: &Overrides,
+    listen: &[(SocketAddr, Place)],
+) -> Option<SocketAddr> {
+    let written = reader.text("admin").filter(|text| text.text != "off");
+    let written = written.and_then(|text| address(reader, "admin", &text));
+    let admin = overrides.admin.unwrap_or(written)?;
+    if let Some((public, at)) = listen.iter().find(|(public, _)| overlap(*public, admin)) {
+        // The side that the file writes is the one to point at.
+        let place = if reader.has("admin") { reader.value_place("admin") } else { *at };
+        let message = format!("\"admin\" is \"{admin}\", where \"listen\" takes requests (\"{public}\")");
+        let problem = reader.problem_at(place, message);
+        reader
+            .context
+            .problem(problem.hint("give the admin listener a port of its own, or write admin = \"off\""));
+    }
+    Some(admin)
+}
+
+/// Whether two listeners cannot be there at once. Port 0 is a new port for each.
+fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
+    let everywhere = a.ip().is_unspecified() || b.ip().is_unspecified();
+    a.port() == b.port() && a.port() != 0 && (a.ip() == b.ip() || a.is_ipv4() == b.is_ipv4() && everywhere)
+}
+
+fn address(reader: &Reader<'_>, name: &str, text: &Text) -> Option<SocketAddr> {
+    let parsed = SocketAddr::from_str(&text.text);
+    if parsed.is_err() {
+        let message = format!("\"{}\" is not an IP address with a port", text.text);
+        let meant = suggestion(&text.text);
+        let problem = reader.problem_at(text.place, message);
+        reader.context.problem(problem.hint(format!("write, for example, {name} = \"{meant}\"")));
+    }
+    parsed.ok()
+}
+
+/// What was meant by `:8080`, `8080` or `localhost:8080`.
+fn suggestion(text: &str) -> String {
+    let (host, port) =
+        text.rsplit_once(':').unwrap_or(if text.contains('.') { (text, "") } else { ("", text) });
+    let port: u16 = port.parse().unwrap_or(8080);
+    match host {
+        "localhost" => format!("127.0.0.1:{port}"),
+        "" | "*" => format!("0.0.0.0:{port}"),
+        host => match host.parse() {
+            Ok(ip) => SocketAddr::new(ip, port).to_string(),
+            Err(_) => format!("0.0.0.0:{port}"),
+        },
+    }
+}
+
+fn timeouts(context: &Context, table: &Table) -> Timeouts {
+    let mut reader = Reader::new(context, &TIMEOUTS, table, "server.timeouts");
+    let timeouts = Timeouts {
+        request_head: reader.duration("request_head").unwrap_or_default(),
+        idle: reader.duration("idle").unwrap_or_default(),
+        idle_body: reader.duration("idle_body").unwrap_or_default(),
+        request: reader.duration("request"),
+    };
+    reader.finish();
+    timeouts
+}
+
+fn limits(context: &Context, table: &Table) -> Limits {
+    let mut reader = Reader::new(context, &LIMITS, table, "server.limits");
+    let limits = Limits {
+        head_bytes: to_usize(reader.size("head_bytes")),
+        head_fields: reader.count("head_fields").unwrap_or_default(),
+        target_bytes: to_usize(reader.size("target_bytes")),
+        body_bytes: reader.size("body_bytes"),
+        token_bytes: to_usize(reader.size("token_bytes")),
+        connections: reader.count("connections").unwrap_or_default(),
+    };
+    reader.finish();
+    limits
+}
+
+/// The catalogue's bounds of these sizes are far below what a `usize` holds.
+fn to_usize(size: Option<u64>) -> usize {
+    size.and_then(|size| usize::try_from(size).ok()).unwrap_or_default()
+}
+
+pub(super) fn token_cache(context: &Context, table: &Table) -> TokenCache {
+    let mut reader = Reader::new(context, &TOKEN_CACHE, table, "token_cache");
+    let cache = TokenCache {
+        bytes: reader.size("bytes").unwrap_or_default(),
+        per_worker: reader.count("per_worker").unwrap_or_default(),
+    };
+    reader.finish();
+    cache
+}
+
+pub(super) fn reload(context: &Context, table: &Table, overrides: &Overrides) -> Reload {
+    let mut reader = Reader::new(context, &RELOAD, table, "reload");
+    let watch = reader.flag("watch").unwrap_or_default();
+    let settle = reader.duration("settle").unwrap_or_default();
+    reader.finish();
+    Reload { watch: overrides.watch.unwrap_or(watch), settle }
+}
+
+pub(super) fn log(context: &Context, table: &Table, overrides: &Overrides) -> Log {
+    let mut reader = Reader::new(context, &LOG, table, "log");
+    let level = reader.choice("level").and_then(|level| level.parse().ok()).unwrap_or(tracing::Level::INFO);
+    let access = match reader.choice("access") {
+        Some("off") => AccessLog::Off,
+        Some("all") => AccessLog::All,
+        _ => AccessLog::Refusals,
+    };
+    reader.finish();
+    Log { level: overrides.log_level.unwrap_or(level), access: overrides.access_log.unwrap_or(access) }
+}
+
+pub(super) fn dev(context: &Context, table: &Table) -> Dev {
+    let mut reader = Reader::new(context, &DEV, table, "dev");
+    let clients = reader.named("clients");
+    let clients = clients.iter().filter_map(|(id, table)| dev_client(context, id, table)).collect();
+    reader.finish();
+    Dev { clients }
+}
+
+fn dev_client(context: &Context, id: &Text, table: &Table) -> Option<DevClient> {
+    let mut reader = Reader::new(context, &DEV_CLIENT, table, format!("dev client \"{}\"", id.text));
+    let secret = reader.value("secret").and_then(|value| secret(&reader, "secret", &value));
+    let texts = reader.texts("scopes");
+    let scopes = texts.map(|texts| texts.iter().filter_map(|text| scope(&reader, text)).collect());
+    reader.finish();
+    Some(DevClient { id: id.text.as_str().into(), secret: secret?, scopes })
+}
+
+fn scope(reader: &Reader<'_>, text: &Text) -> Option<Scope> {
+    let parsed = Scope::parse(&text.text);
+    parsed.map_err(|error| reader.problem(text.place, format!("scope \"{}\": {error}", text.text))).ok()
+}
+
+/// A secret as text, from a file or from the environment. No message quotes it.
+fn secret(reader: &Reader<'_>, name: &str, value: &Value) -> Option<Secret> {
+    let found = match &value.kind {
+        Kind::Text(text) => Ok(text.clone()),
+        Kind::Table(table) => match table.entries.as_slice() {
+            [entry] => match (&*entry.key, &entry.value.kind) {
+                ("file", Kind::Text(path)) => {
+                    reader.context.read_named(value.place, path).map(without_newline)
+                }
+                ("env", Kind::Text(variable)) => std::env::var(variable).map_err(|_| {
+                    format!("the environment variable \"{variable}\" is not set, or not to UTF-8")
+                }),
+                _ => {
+                    reader.mismatched(name, value);
+                    return None;
+                }
+            },
+            _ => {
+                reader.mismatched(name, value);
+                return None;
+            }
+        },
+        _ => {
+            reader.mismatched(name, value);
+            return None;
+        }
+    };
+    match found {
+        Ok(text) if !text.is_empty() => return Some(Secret::new(&text)),
+        Ok(_) => reader.problem(value.place, format!("\"{name}\" is empty")),
+        Err(error) => reader.problem(value.place, format!("\"{name}\": {error}")),
+    }
+    None
+}
+
+/// Editors and `echo` end a file with a newline that is not meant.
+fn without_newline(text: String) -> String {
+    let text = text.strip_suffix('\n').unwrap_or(&text);
+    text.strip_suffix('\r').unwrap_or(text).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn listeners_that_cannot_coexist_overlap() {
+        for (a, b, expected) in [
+            ("127.0.0.1:80", "127.0.0.1:80", true),
+            ("0.0.0.0:80", "127.0.0.1:80", true),
+            ("0.0.0.0:80", "[::1]:80", false),
+            ("127.0.0.1:80", "127.0.0.2:80", false),
+            ("127.0.0.1:80", "127.0.0.1:81", false),
+            ("127.0.0.1:0", "127.0.0.1:0", false),
+        ] {
+            assert_eq!(overlap(a.parse().unwrap(), b.parse().unwrap()), expected, "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn what_was_meant_by_half_an_address_is_suggested() {
+        assert_eq!(suggestion(":80"), "0.0.0.0:80");
+        assert_eq!(suggestion("8081"), "0.0.0.0:8081");
+        assert_eq!(suggestion("localhost:80"), "127.0.0.1:80");
+        assert_eq!(suggestion("10.0.0.1"), "10.0.0.1:8080");
+        assert_eq!(suggestion("example.com:99999"), "0.0.0.0:8080");
+    }
+
+    #[test]
+    fn one_newline_at_the_end_is_not_part_of_a_secret() {
+        assert_eq!(without_newline("a\r\n".into()), "a");
+        assert_eq!(without_newline("a\n\n".into()), "a\n");
+        assert_eq!(without_newline(" a ".into()), " a ");
+    }
+}

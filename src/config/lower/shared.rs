@@ -1,0 +1,165 @@
+//! The settings that `[defaults]`, groups and routes have in common. The nearest that says something is taken, whole.
+
+use std::time::Duration;
+
+use super::super::document::{Kind, Value};
+use super::super::reader::{Reader, Text, did_you_mean};
+use super::Names;
+use crate::route::{Ambiguities, Ambiguity};
+use crate::token::{ForwardedClaim, Source};
+
+/// What one table says; `None` for what it leaves to the table around it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Shared {
+    pub(super) upstream: Option<Text>,
+    pub(super) issuers: Option<Vec<Text>>,
+    pub(super) token_from: Option<Vec<Source>>,
+    pub(super) forward: Option<Vec<ForwardedClaim>>,
+    pub(super) allow: Option<Ambiguities>,
+    pub(super) body_bytes: Option<u64>,
+    pub(super) response_timeout: Option<Duration>,
+}
+
+impl Shared {
+    pub(super) fn read(reader: &mut Reader<'_>, names: &Names) -> Self {
+        Self {
+            upstream: upstream(reader, names),
+            issuers: issuers(reader, names),
+            token_from: token_from(reader),
+            forward: forward(reader),
+            allow: allow(reader),
+            body_bytes: reader.size("body_bytes"),
+            response_timeout: reader.duration("response_timeout"),
+        }
+    }
+
+    /// This, and where it says nothing, what is around it.
+    pub(super) fn within(self, outer: &Self) -> Self {
+        Self {
+            upstream: self.upstream.or_else(|| outer.upstream.clone()),
+            issuers: self.issuers.or_else(|| outer.issuers.clone()),
+            token_from: self.token_from.or_else(|| outer.token_from.clone()),
+            forward: self.forward.or_else(|| outer.forward.clone()),
+            allow: self.allow.or(outer.allow),
+            body_bytes: self.body_bytes.or(outer.body_bytes),
+            response_timeout: self.response_timeout.or(outer.response_timeout),
+        }
+    }
+}
+
+/// The name is kept even if nothing has it: the problem is reported here, once, and not for each route below.
+fn upstream(reader: &mut Reader<'_>, names: &Names) -> Option<Text> {
+    let name = reader.text("upstream")?;
+    check_defined(reader, "upstream", &name, &names.upstreams);
+    Some(name)
+}
+
+fn issuers(reader: &mut Reader<'_>, names: &Names) -> Option<Vec<Text>> {
+    let issuers = reader.texts("issuer")?;
+    for (index, name) in issuers.iter().enumerate() {
+        check_defined(reader, "issuer", name, &names.issuers);
+        if issuers.iter().take(index).any(|other| other.text == name.text) {
+            reader.problem(name.place, format!("issuer \"{}\" is named twice", name.text));
+        }
+    }
+    Some(issuers)
+}
+
+fn check_defined(reader: &Reader<'_>, what: &str, name: &Text, defined: &[Text]) {
+    if defined.iter().any(|other| other.text == name.text) {
+        return;
+    }
+    let meant = did_you_mean(&name.text, defined.iter().map(|other| other.text.as_str()));
+    let message = format!("{what} \"{}\" is not defined{meant}", name.text);
+    let problem = reader.problem_at(name.place, message);
+    let hint = format!("define it under [{what}s.{}]", name.text);
+    reader.context.problem(if meant.is_empty() { problem.hint(hint) } else { problem });
+}
+
+fn token_from(reader: &mut Reader<'_>) -> Option<Vec<Source>> {
+    let texts = reader.texts("token_from")?;
+    let mut sources: Vec<Source> = Vec::new();
+    for text in &texts {
+        match Source::parse(&text.text) {
+            Err(error) => {
+                reader.problem(text.place, format!("\"token_from\" has \"{}\": {error}", text.text))
+            }
+            Ok(source) if sources.contains(&source) => {
+                reader.problem(text.place, format!("\"token_from\" has \"{}\" twice", text.text));
+            }
+            Ok(source) => {
+                note_query(reader, text, &source);
+                sources.push(source);
+            }
+        }
+    }
+    Some(sources)
+}
+
+fn note_query(reader: &Reader<'_>, text: &Text, source: &Source) {
+    if matches!(source, Source::Query(_)) {
+        let message = format!(
+            "tokens are taken from the query (\"{}\"), which logs and browser histories keep (RFC 9700 section 4.3.2)",
+            text.text
+        );
+        reader.context.note(reader.problem_at(text.place, message));
+    }
+}
+
+fn forward(reader: &mut Reader<'_>) -> Option<Vec<ForwardedClaim>> {
+    let value = reader.value("forward")?;
+    let Kind::Table(table) = &value.kind else {
+        reader.mismatched("forward", &value);
+        return None;
+    };
+    let mut claims: Vec<ForwardedClaim> = Vec::new();
+    for entry in &table.entries {
+        let Some(claim) = claim_name(reader, &entry.key, &entry.value) else { continue };
+        match ForwardedClaim::parse(&entry.key, claim) {
+            Err(error) => {
+                reader.problem(entry.key_place, format!("\"forward\" has \"{}\": {error}", entry.key))
+            }
+            Ok(claim) => {
+                // CGI-style upstreams fold both into one variable (`HTTP_X_USER_ID`).
+                if let Some(twin) = claims.iter().find(|other| spelling(other) == spelling(&claim)) {
+                    let message = format!(
+                        "\"forward\" has \"{}\" and \"{}\", which many upstreams take for one",
+                        twin.header, entry.key
+                    );
+                    reader.problem(entry.key_place, message);
+                }
+                claims.push(claim);
+            }
+        }
+    }
+    Some(claims)
+}
+
+fn claim_name<'v>(reader: &Reader<'_>, header: &str, value: &'v Value) -> Option<&'v str> {
+    match &value.kind {
+        Kind::Text(claim) => Some(claim),
+        _ => {
+            let message = format!("\"forward\": the claim of \"{header}\" is a string, not {}", value.name());
+            reader.problem(value.place, message);
+            None
+        }
+    }
+}
+
+fn spelling(claim: &ForwardedClaim) -> String {
+    claim.header.as_str().replace('_', "-")
+}
+
+fn allow(reader: &mut Reader<'_>) -> Option<Ambiguities> {
+    let words = reader.words("allow", never_allowed)?;
+    let named = |word: &str| Ambiguity::ALLOWABLE.into_iter().find(|one| one.name() == word);
+    Some(words.into_iter().filter_map(named).collect())
+}
+
+fn never_allowed(word: &str) -> Option<&'static str> {
+    match word {
+        "dot-segment" => Some("the upstream would serve another path than the one that was authorized"),
+        "control-character" | "invalid-encoding" => Some("no two readers agree on such a path"),
+        _ => None,
+    }
+}

@@ -1,0 +1,159 @@
+//! The effective policy as text: what `scopegate check` prints for a good file.
+//!
+//! Routes come in the order of the file, with all that groups and defaults add to them worked in.
+
+use std::fmt::Write as _;
+
+use super::units::{show_duration, show_size};
+use super::{Config, Issuer, Route};
+use crate::issuer::{Algorithm, KeySource};
+use crate::policy::Requirement;
+use crate::token::{Audience, Source};
+use crate::upstream::{HostHeader, Settings};
+
+/// The effective policy of a configuration.
+#[must_use]
+pub fn effective_policy(config: &Config) -> String {
+    let mut out = String::new();
+    let listen: Vec<_> = config.server.listen.iter().map(ToString::to_string).collect();
+    let admin = config.server.admin.map_or("off".to_owned(), |admin| admin.to_string());
+    write_rows(&mut out, &[["listen".into(), listen.join(", ")], ["admin".into(), admin]]);
+    section(&mut out, "issuers", config.issuers.iter().map(issuer_row).collect());
+    section(&mut out, "upstreams", config.upstreams.iter().map(upstream_row).collect());
+    let routes: Vec<_> = config.routes.iter().flat_map(|route| route_rows(config, route)).collect();
+    section(&mut out, "routes", routes);
+    if !config.notes.is_empty() {
+        out.push_str("\nnotes\n");
+        config.notes.iter().for_each(|note| line(&mut out, &format!("  {note}")));
+    }
+    out
+}
+
+fn section<const N: usize>(out: &mut String, title: &str, rows: Vec<[String; N]>) {
+    if !rows.is_empty() {
+        line(out, &format!("\n{title}"));
+        write_rows(out, &rows);
+    }
+}
+
+fn line(out: &mut String, text: &str) {
+    out.push_str(text.trim_end());
+    out.push('\n');
+}
+
+/// Columns as wide as their widest cell, two spaces apart.
+fn write_rows<const N: usize>(out: &mut String, rows: &[[String; N]]) {
+    let mut widths = [0; N];
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    for row in rows {
+        let mut text = String::new();
+        for (width, cell) in widths.iter().zip(row) {
+            let _ = write!(text, "  {cell:width$}");
+        }
+        line(out, &text);
+    }
+}
+
+fn issuer_row(issuer: &Issuer) -> [String; 5] {
+    let keys = match &issuer.entry.keys {
+        KeySource::Discovery(_) => "keys by discovery".into(),
+        KeySource::Uri(url) => format!("keys from {url}"),
+        KeySource::Static(_) => "keys from a file or inline".into(),
+    };
+    let audience = match &issuer.rules.audience {
+        Audience::Any => "any audience".into(),
+        Audience::OneOf(list) => format!("audience {}", list.join(" or ")),
+    };
+    let mut rest = Vec::new();
+    if !issuer.rules.client_ids.is_empty() {
+        rest.push(format!("clients {}", issuer.rules.client_ids.join(", ")));
+    }
+    if let Some(token_use) = &issuer.rules.token_use {
+        rest.push(format!("token_use {token_use}"));
+    }
+    if issuer.entry.algorithms != Algorithm::ALL {
+        let names: Vec<_> = issuer.entry.algorithms.iter().map(|algorithm| algorithm.name()).collect();
+        rest.push(names.join(" or "));
+    }
+    [issuer.entry.name.to_string(), issuer.entry.issuer.to_string(), keys, audience, rest.join("; ")]
+}
+
+fn upstream_row(upstream: &Settings) -> [String; 3] {
+    let host = match upstream.host {
+        HostHeader::Upstream => "own Host",
+        HostHeader::Preserve => "client's Host",
+    };
+    [upstream.name.to_string(), upstream.url.to_string(), host.into()]
+}
+
+/// One row for the methods that ask the same, in the order of the file.
+fn route_rows(config: &Config, route: &Route) -> Vec<[String; 6]> {
+    let mut groups: Vec<(Vec<String>, &Requirement)> = Vec::new();
+    for (method, requirement) in &route.methods {
+        match groups.iter_mut().find(|(_, other)| *other == requirement) {
+            Some((methods, _)) => methods.push(method.to_string()),
+            None => groups.push((vec![method.to_string()], requirement)),
+        }
+    }
+    let host = route.host.as_ref().map_or("*".to_owned(), ToString::to_string);
+    let row = |(methods, requirement): (Vec<String>, &Requirement)| {
+        let issuers = match requirement {
+            Requirement::Public => "no token".into(),
+            _ => route.issuers.join(", "),
+        };
+        let target = format!("-> {}{}", route.upstream, settings(config, route, requirement));
+        [
+            methods.join(", "),
+            host.clone(),
+            route.pattern.to_string(),
+            requirement.to_string(),
+            issuers,
+            target,
+        ]
+    };
+    groups.into_iter().map(row).collect()
+}
+
+/// What a route does otherwise than most.
+fn settings(config: &Config, route: &Route, requirement: &Requirement) -> String {
+    let mut said = Vec::new();
+    said.extend(route.strip.as_ref().map(|prefix| format!("without {prefix}")));
+    if *requirement != Requirement::Public {
+        if route.token_from != [Source::Bearer] {
+            let sources: Vec<_> = route.token_from.iter().map(ToString::to_string).collect();
+            said.push(format!("token from {}", sources.join(", ")));
+        }
+        said.extend(route.forward.iter().map(|claim| format!("{}: {}", claim.header, claim.claim)));
+    }
+    said.extend(route.allow.iter().map(|one| format!("allows {one}")));
+    if route.method_fallthrough {
+        said.push("other methods fall through".into());
+    }
+    if route.body_bytes != config.server.limits.body_bytes {
+        said.extend(route.body_bytes.map(|bytes| format!("body up to {}", show_size(bytes))));
+    }
+    let upstream = config.upstreams.iter().find(|upstream| upstream.name == route.upstream);
+    if route.response_timeout != upstream.map(|upstream| upstream.response_timeout) {
+        said.extend(route.response_timeout.map(|time| format!("response within {}", show_duration(time))));
+    }
+    if said.is_empty() { String::new() } else { format!(" ({})", said.join("; ")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_line_up_and_lines_end_in_no_space() {
+        let mut out = String::new();
+        write_rows(
+            &mut out,
+            &[["a".into(), "b".into()], ["long".into(), String::new()], ["é".into(), "c".into()]],
+        );
+        assert_eq!(out, "  a     b\n  long\n  é     c\n");
+    }
+}

@@ -1,0 +1,387 @@
+//! Reads a table of the file through its table in the catalogue, and through nothing else.
+//!
+//! A key that the catalogue has not cannot be read, and one that is never read is reported as a mistake of the
+//! program: so the documented language and the accepted one are the same.
+
+use std::time::Duration;
+
+use super::catalogue::{self, Absent, Key, Kind};
+use super::document::{self, Entry, Table, Value};
+use super::load::Context;
+use super::problem::{Place, Problem};
+use super::units::{self, Measure};
+
+/// A text and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Text {
+    pub(super) text: String,
+    pub(super) place: Place,
+}
+
+/// One table that is being read.
+#[derive(Debug)]
+pub(super) struct Reader<'a> {
+    pub(super) context: &'a Context,
+    catalogue: &'static catalogue::Table,
+    table: &'a Table,
+    /// How messages begin: `route "/orders"`.
+    pub(super) subject: String,
+    read: Vec<&'static str>,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(
+        context: &'a Context,
+        catalogue: &'static catalogue::Table,
+        table: &'a Table,
+        subject: impl Into<String>,
+    ) -> Self {
+        Self { context, catalogue, table, subject: subject.into(), read: Vec::new() }
+    }
+
+    /// Where the table stands.
+    pub(super) fn place(&self) -> Place {
+        self.table.place
+    }
+
+    /// Whether the file has the key, be its value good or not.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.table.get(name).is_some()
+    }
+
+    /// Where the key stands; the table if it is not there.
+    pub(super) fn key_place(&self, name: &str) -> Place {
+        self.table.get(name).map_or(self.table.place, |entry| entry.key_place)
+    }
+
+    /// Where the value stands; the table if it is not there.
+    pub(super) fn value_place(&self, name: &str) -> Place {
+        self.table.get(name).map_or(self.table.place, |entry| entry.value.place)
+    }
+
+    /// Reports a problem of this table.
+    pub(super) fn problem(&self, place: Place, message: impl AsRef<str>) {
+        self.context.problem(self.problem_at(place, message));
+    }
+
+    /// A problem of this table, to be completed and reported.
+    pub(super) fn problem_at(&self, place: Place, message: impl AsRef<str>) -> Problem {
+        Problem::at(place, format!("{}: {}", self.subject, message.as_ref()))
+    }
+
+    /// The catalogue's entry for a key, which is hereby read.
+    fn key(&mut self, name: &'static str) -> Option<&'static Key> {
+        self.read.push(name);
+        let key = self.catalogue.key(name);
+        if key.is_none() {
+            self.internal(format!("\"{name}\" is read and not in the catalogue"));
+        }
+        key
+    }
+
+    fn internal(&self, message: String) {
+        let path = self.catalogue.path;
+        self.context
+            .problem(Problem::without_place(format!("scopegate itself is broken: [{path}]: {message}")));
+    }
+
+    /// A key's value as it stands in the file.
+    pub(super) fn value(&mut self, name: &'static str) -> Option<Value> {
+        let key = self.key(name)?;
+        let found = self.table.get(name).map(|entry| entry.value.clone());
+        if found.is_none() && matches!(key.absent, Absent::Required) {
+            let problem = self.problem_at(self.table.place, format!("\"{name}\" is missing"));
+            self.context.problem(problem.hint(format!("write, for example, {name} = {}", key.example)));
+        }
+        found
+    }
+
+    /// A key's value by `parse`, which reports what is wrong with it; the default in place of what is absent or wrong.
+    fn parsed<T>(
+        &mut self,
+        name: &'static str,
+        parse: impl Fn(&Self, &'static Key, &Value) -> Option<T>,
+    ) -> Option<T> {
+        let found = self.value(name);
+        let key = self.catalogue.key(name)?;
+        if let Some(good) = found.and_then(|value| parse(self, key, &value)) {
+            return Some(good);
+        }
+        parse(self, key, &key.default_value(self.table.place)?)
+    }
+
+    pub(super) fn text(&mut self, name: &'static str) -> Option<Text> {
+        self.parsed(name, |reader, key, value| {
+            let text = reader.text_of(key, value)?;
+            if text.text.is_empty() {
+                reader.problem(value.place, format!("\"{name}\" is empty"));
+                return None;
+            }
+            Some(text)
+        })
+    }
+
+    pub(super) fn flag(&mut self, name: &'static str) -> Option<bool> {
+        self.parsed(name, |reader, key, value| match value.kind {
+            document::Kind::Flag(flag) => Some(flag),
+            _ => reader.mismatch(key, value),
+        })
+    }
+
+    pub(super) fn count(&mut self, name: &'static str) -> Option<usize> {
+        self.parsed(name, |reader, key, value| {
+            let (document::Kind::Integer(number), Kind::Count { min, max }) = (&value.kind, key.kind) else {
+                return reader.mismatch(key, value);
+            };
+            let number = number.and_then(|number| u64::try_from(number).ok());
+            match number.filter(|number| (min..=max).contains(number)) {
+                Some(number) => usize::try_from(number).ok(),
+                None => reader.out_of_bounds(key, value),
+            }
+        })
+    }
+
+    pub(super) fn duration(&mut self, name: &'static str) -> Option<Duration> {
+        self.parsed(name, |reader, key, value| {
+            let text = reader.measure_text(key, value, Measure::Duration)?;
+            let duration = reader.measured(key, value, units::duration(&text))?;
+            match key.kind {
+                Kind::Duration { min, max } if (min..=max).contains(&duration) => Some(duration),
+                _ => reader.out_of_bounds(key, value),
+            }
+        })
+    }
+
+    pub(super) fn size(&mut self, name: &'static str) -> Option<u64> {
+        self.parsed(name, |reader, key, value| {
+            let text = reader.measure_text(key, value, Measure::Size)?;
+            let size = reader.measured(key, value, units::size(&text))?;
+            match key.kind {
+                Kind::Size { min, max } if (min..=max).contains(&size) => Some(size),
+                _ => reader.out_of_bounds(key, value),
+            }
+        })
+    }
+
+    /// One word of a choice.
+    pub(super) fn choice(&mut self, name: &'static str) -> Option<&'static str> {
+        self.parsed(name, |reader, key, value| {
+            let text = reader.text_of(key, value)?;
+            let Kind::Choice(words) = key.kind else { return reader.mismatch(key, value) };
+            reader.word(key, &text, words)
+        })
+    }
+
+    /// The strings of a list, or one string. Never empty, nor any of them.
+    pub(super) fn texts(&mut self, name: &'static str) -> Option<Vec<Text>> {
+        self.parsed(name, |reader, key, value| {
+            let texts = reader.list(key, value)?;
+            if let Some(empty) = texts.iter().find(|text| text.text.is_empty()) {
+                reader.problem(empty.place, format!("\"{name}\" holds an empty string"));
+                return None;
+            }
+            if texts.is_empty() {
+                let message = format!("\"{name}\" is an empty list: name at least one, or leave the key out");
+                reader.problem(value.place, message);
+                return None;
+            }
+            Some(texts)
+        })
+    }
+
+    /// Words of those that there are. `never` gives the reason for words that one might expect and that must not be.
+    pub(super) fn words(
+        &mut self,
+        name: &'static str,
+        never: fn(&str) -> Option<&'static str>,
+    ) -> Option<Vec<&'static str>> {
+        let texts = self.texts(name)?;
+        let key = self.catalogue.key(name)?;
+        let Kind::Choices(words) = key.kind else { return None };
+        let words = words();
+        let known = |text: &Text| match never(&text.text) {
+            Some(why) => {
+                self.problem(text.place, format!("\"{}\" cannot be in \"{name}\": {why}", text.text));
+                None
+            }
+            None => self.word(key, text, &words),
+        };
+        // Every word is looked at, so that each wrong one is reported.
+        let found: Vec<_> = texts.iter().map(known).collect();
+        found.into_iter().collect()
+    }
+
+    /// A subtable; an empty one where the file has none.
+    pub(super) fn table(&mut self, name: &'static str) -> Table {
+        match self.value(name) {
+            Some(Value { kind: document::Kind::Table(table), .. }) => table,
+            Some(other) => {
+                self.mismatched(name, &other);
+                Table::empty(self.place())
+            }
+            None => Table::empty(self.place()),
+        }
+    }
+
+    /// The tables of a list, or those under names.
+    pub(super) fn tables(&mut self, name: &'static str) -> Vec<Table> {
+        let Some(value) = self.value(name) else { return Vec::new() };
+        let document::Kind::List(items) = value.kind else {
+            self.mismatched(name, &value);
+            return Vec::new();
+        };
+        let mut tables = Vec::new();
+        for item in items {
+            match item.kind {
+                document::Kind::Table(table) => tables.push(table),
+                _ => self.mismatched(name, &item),
+            }
+        }
+        tables
+    }
+
+    /// The tables under names, with their names.
+    pub(super) fn named(&mut self, name: &'static str) -> Vec<(Text, Table)> {
+        let all = self.table(name);
+        let mut tables = Vec::new();
+        for entry in all.entries {
+            match entry.value.kind {
+                document::Kind::Table(table) => {
+                    tables.push((Text { text: entry.key, place: entry.key_place }, table));
+                }
+                _ => self.problem(
+                    entry.value.place,
+                    format!(
+                        "\"{name}.{}\" is {}: write [{name}.{0}] and its keys below",
+                        entry.key,
+                        entry.value.name()
+                    ),
+                ),
+            }
+        }
+        tables
+    }
+
+    /// Reports each key that the catalogue has not. Must be the last that is done with a reader.
+    pub(super) fn finish(self) {
+        for entry in &self.table.entries {
+            if self.catalogue.key(&entry.key).is_none() {
+                self.context.problem(unknown_key(self.catalogue, &self.subject, entry));
+            }
+        }
+        for key in self.catalogue.keys {
+            if !self.read.contains(&key.name) {
+                self.internal(format!("\"{}\" is in the catalogue and not read", key.name));
+            }
+        }
+    }
+
+    /// Reports a value of the wrong type.
+    pub(super) fn mismatched(&self, name: &str, value: &Value) {
+        if let Some(key) = self.catalogue.key(name) {
+            self.mismatch::<()>(key, value);
+        }
+    }
+
+    fn mismatch<T>(&self, key: &Key, value: &Value) -> Option<T> {
+        let message = format!("\"{}\" is {}, not {}", key.name, key.kind.describe(), value.name());
+        let problem = self.problem_at(value.place, message);
+        self.context.problem(problem.hint(format!("write, for example, {} = {}", key.name, key.example)));
+        None
+    }
+
+    fn out_of_bounds<T>(&self, key: &Key, value: &Value) -> Option<T> {
+        let bounds = key.kind.bounds().unwrap_or_default();
+        self.problem(value.place, format!("\"{}\" is out of bounds: write a value from {bounds}", key.name));
+        None
+    }
+
+    fn text_of(&self, key: &Key, value: &Value) -> Option<Text> {
+        match &value.kind {
+            document::Kind::Text(text) => Some(Text { text: text.clone(), place: value.place }),
+            _ => self.mismatch(key, value),
+        }
+    }
+
+    fn list(&self, key: &Key, value: &Value) -> Option<Vec<Text>> {
+        match &value.kind {
+            document::Kind::List(items) => {
+                let texts: Vec<_> = items.iter().map(|item| self.text_of(key, item)).collect();
+                texts.into_iter().collect()
+            }
+            _ => Some(vec![self.text_of(key, value)?]),
+        }
+    }
+
+    /// Checks a word against those that there are.
+    fn word(&self, key: &Key, text: &Text, words: &[&'static str]) -> Option<&'static str> {
+        let found = words.iter().find(|word| **word == text.text).copied();
+        if found.is_none() {
+            let meant = did_you_mean(&text.text, words.iter().copied());
+            let message = format!("\"{}\" has no value \"{}\"{meant}", key.name, text.text);
+            let problem = self.problem_at(text.place, message);
+            self.context.problem(problem.hint(format!("write {}", catalogue::quoted(words, "or"))));
+        }
+        found
+    }
+
+    /// The text of a measure. A bare number gets its unit suggested; zero needs none.
+    fn measure_text(&self, key: &Key, value: &Value, measure: Measure) -> Option<String> {
+        match &value.kind {
+            document::Kind::Text(text) => Some(text.clone()),
+            document::Kind::Integer(Some(0)) => Some("0".into()),
+            document::Kind::Integer(Some(number)) if *number > 0 => {
+                let written = format!("{} = \"{number}{}\"", key.name, measure.plain_unit());
+                self.problem(
+                    value.place,
+                    format!("\"{}\" has no unit: write, for example, {written}", key.name),
+                );
+                None
+            }
+            _ => self.mismatch(key, value),
+        }
+    }
+
+    fn measured<T>(&self, key: &Key, value: &Value, result: Result<T, units::UnitError>) -> Option<T> {
+        result.map_err(|error| self.problem(value.place, format!("\"{}\": {error}", key.name))).ok()
+    }
+}
+
+/// The problem of a key that is not in the catalogue.
+pub(super) fn unknown_key(table: &catalogue::Table, subject: &str, entry: &Entry) -> Problem {
+    let name = entry.key.as_str();
+    if let Some((_, why)) = table.refused.iter().find(|(refused, _)| *refused == name) {
+        return Problem::at(entry.key_place, format!("{subject}: \"{name}\" is not for here: {why}"));
+    }
+    if let Some(key) = table.keys.iter().find(|key| key.other_names.contains(&name)) {
+        return Problem::at(
+            entry.key_place,
+            format!("{subject}: unknown key \"{name}\"; it is called \"{}\"", key.name),
+        );
+    }
+    let meant = did_you_mean(name, table.keys.iter().map(|key| key.name));
+    let problem = Problem::at(entry.key_place, format!("{subject}: unknown key \"{name}\"{meant}"));
+    let elsewhere = catalogue::TABLES.into_iter().find(|other| other.key(name).is_some());
+    match elsewhere.filter(|_| meant.is_empty()) {
+        Some(other) if other.path.is_empty() => {
+            problem.hint(format!("\"{name}\" stands at the top of the file"))
+        }
+        Some(other) => problem.hint(format!("\"{name}\" is a key of {}", other.header())),
+        None => problem,
+    }
+}
+
+/// `; did you mean "…"?`, or nothing when nothing is near.
+pub(super) fn did_you_mean<'b>(word: &str, known: impl Iterator<Item = &'b str>) -> String {
+    let near = known.map(|name| (strsim::damerau_levenshtein(word, name), name));
+    let nearest =
+        near.filter(|(distance, name)| is_near(*distance, word, name)).min_by_key(|(distance, _)| *distance);
+    nearest.map_or(String::new(), |(_, name)| format!("; did you mean \"{name}\"?"))
+}
+
+/// One edit for every three letters; or one is the beginning of the other (`billing`, `billing-v2`).
+fn is_near(distance: usize, word: &str, name: &str) -> bool {
+    let shorter = word.len().min(name.len());
+    distance < shorter && distance <= shorter.div_ceil(3)
+        || shorter >= 4 && (word.starts_with(name) || name.starts_with(word))
+}
