@@ -5,6 +5,14 @@
 
 mod algorithm;
 mod entry;
+mod jwk;
+mod jwks;
+mod key;
+mod keys;
 
 pub use algorithm::Algorithm;
 pub use entry::{Entry, FetchPolicy, KeySource};
+pub use jwk::Skipped;
+pub use jwks::{JwksError, KeySet, Skip, Skips};
+pub use key::{Key, Thumbprint};
+pub use keys::{Issuer, IssuerState, KeyError};

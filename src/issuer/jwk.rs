@@ -1,0 +1,257 @@
+//! One JSON Web Key (RFC 7517 §4): to a usable public key, or to the reason why it is none.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Write as _};
+
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256,
+    RsaPublicKeyComponents, VerificationAlgorithm,
+};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::Value;
+
+use super::key::Numbers;
+use super::{Algorithm, Key};
+
+/// Why a JWK is not used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Skipped {
+    /// Not a JSON object.
+    NotAnObject,
+    /// A member stands twice.
+    RepeatedMember,
+    /// It holds private numbers: whoever read the set can sign with it (CVE-2026-31837).
+    Private,
+    /// `kty` is `oct`: a shared secret is no public key.
+    Symmetric,
+    /// `kty` is none of RSA, EC, OKP.
+    UnknownKty,
+    /// `crv` is none of P-256, P-384, Ed25519.
+    UnknownCurve,
+    /// `use` is not `sig`.
+    Use,
+    /// `key_ops` is there without `verify`.
+    KeyOps,
+    /// `alg` names nothing that a token may use.
+    UnknownAlgorithm,
+    /// `alg` is not for this `kty` and `crv`.
+    UnfitAlgorithm,
+    /// `kid` is not a string.
+    Kid,
+    /// A number of the key is missing, or is not base64url without padding.
+    Encoding,
+    /// An RSA modulus below 2048 bits (RFC 7518 §3.3) or above 8192.
+    RsaSize,
+    /// An RSA exponent that is even, below 3 or beyond 33 bits, or an even modulus.
+    RsaNumbers,
+    /// A coordinate of the wrong length.
+    CoordinateLength,
+    /// Not a point on its curve, or an Ed25519 point with which signatures need no private key.
+    Point,
+    /// An earlier key has the same `kid` for the same algorithm.
+    Duplicate,
+    /// The set has as many usable keys as it may.
+    TooMany,
+}
+
+/// RFC 7518 §6.2.2, §6.3.2, §6.4.1 and RFC 8037 §2: what makes a key a private or a secret one.
+const PRIVATE: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
+
+const RSA: [Algorithm; 6] = [
+    Algorithm::RS256,
+    Algorithm::RS384,
+    Algorithm::RS512,
+    Algorithm::PS256,
+    Algorithm::PS384,
+    Algorithm::PS512,
+];
+
+/// Bits of an RSA modulus. Above 8192 a verification is slow enough to be an attack.
+const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
+
+/// Bits of an RSA exponent that the crypto library takes.
+const MAX_EXPONENT_BITS: usize = 33;
+
+/// The y coordinates of the Ed25519 points of small order, and their encodings beyond the field's prime; the sign bit
+/// is not part of them. With such a key a signature can be made without a private key (RFC 8032 does not forbid them).
+const SMALL_ORDER: [[u8; 32]; 7] = [
+    small(0x00, 0x00, 0x00),
+    small(0x01, 0x00, 0x00),
+    small(0xec, 0xff, 0x7f),
+    small(0xed, 0xff, 0x7f),
+    small(0xee, 0xff, 0x7f),
+    [
+        0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef, 0x98, 0xf0, 0xd5,
+        0xdf, 0xac, 0x05, 0xd3, 0xc6, 0x33, 0x39, 0xb1, 0x38, 0x02, 0x88, 0x6d, 0x53, 0xfc, 0x05,
+    ],
+    [
+        0xc7, 0x17, 0x6a, 0x70, 0x3d, 0x4d, 0xd8, 0x4f, 0xba, 0x3c, 0x0b, 0x76, 0x0d, 0x10, 0x67, 0x0f, 0x2a,
+        0x20, 0x53, 0xfa, 0x2c, 0x39, 0xcc, 0xc6, 0x4e, 0xc7, 0xfd, 0x77, 0x92, 0xac, 0x03, 0x7a,
+    ],
+];
+
+/// A JWK's members.
+type Members = BTreeMap<String, Value>;
+
+/// The key that the members describe.
+///
+/// # Errors
+/// [`Skipped`]
+pub(super) fn read(members: &Members) -> Result<Key, Skipped> {
+    let kty = text(members, "kty");
+    if kty == Some("oct") {
+        return Err(Skipped::Symmetric);
+    }
+    // Before all else: what leaked must be said, whatever else is wrong with the key.
+    if PRIVATE.iter().any(|name| members.contains_key(*name)) {
+        return Err(Skipped::Private);
+    }
+    check_purpose(members)?;
+    let kid = match members.get("kid") {
+        None => None,
+        Some(Value::String(kid)) => Some(kid.as_str().into()),
+        Some(_) => return Err(Skipped::Kid),
+    };
+    match kty {
+        Some("RSA") => read_rsa(members, kid),
+        Some("EC") => read_ec(members, kid),
+        Some("OKP") => read_okp(members, kid),
+        _ => Err(Skipped::UnknownKty),
+    }
+}
+
+/// RFC 7517 §4.2 and §4.3: whether the key is for verifying signatures.
+fn check_purpose(members: &Members) -> Result<(), Skipped> {
+    if members.get("use").is_some_and(|purpose| purpose != "sig") {
+        return Err(Skipped::Use);
+    }
+    match members.get("key_ops") {
+        None => Ok(()),
+        Some(Value::Array(ops)) if ops.iter().any(|op| op == "verify") => Ok(()),
+        Some(_) => Err(Skipped::KeyOps),
+    }
+}
+
+/// RFC 7517 §4.4: what the key may be used for: its `alg`, or else all that its kind can do.
+fn algorithms(members: &Members, fit: &[Algorithm]) -> Result<Vec<Algorithm>, Skipped> {
+    let Some(alg) = members.get("alg") else { return Ok(fit.to_vec()) };
+    let algorithm = alg.as_str().and_then(Algorithm::parse).ok_or(Skipped::UnknownAlgorithm)?;
+    if fit.contains(&algorithm) { Ok(vec![algorithm]) } else { Err(Skipped::UnfitAlgorithm) }
+}
+
+fn read_rsa(members: &Members, kid: Option<Box<str>>) -> Result<Key, Skipped> {
+    let algorithms = algorithms(members, &RSA)?;
+    let (n, e) = (number(members, "n")?, number(members, "e")?);
+    let (n, e) = (without_zeros(&n), without_zeros(&e));
+    if !RSA_BITS.contains(&bits(n)) {
+        return Err(Skipped::RsaSize);
+    }
+    let odd = |bytes: &[u8]| bytes.last().is_some_and(|last| last % 2 == 1);
+    if !odd(n) || !odd(e) || !(2..=MAX_EXPONENT_BITS).contains(&bits(e)) {
+        return Err(Skipped::RsaNumbers);
+    }
+    RsaPublicKeyComponents { n, e }
+        .to_parsed_public_key(&RSA_PKCS1_2048_8192_SHA256)
+        .map_err(|_| Skipped::RsaNumbers)?;
+    Ok(Key::new(kid, &algorithms, &Numbers::Rsa { n, e }))
+}
+
+fn read_ec(members: &Members, kid: Option<Box<str>>) -> Result<Key, Skipped> {
+    let (crv, algorithm, length, parser): (_, _, _, &'static dyn VerificationAlgorithm) =
+        match text(members, "crv") {
+            Some("P-256") => ("P-256", Algorithm::ES256, 32, &ECDSA_P256_SHA256_FIXED),
+            Some("P-384") => ("P-384", Algorithm::ES384, 48, &ECDSA_P384_SHA384_FIXED),
+            _ => return Err(Skipped::UnknownCurve),
+        };
+    let algorithms = algorithms(members, &[algorithm])?;
+    let (x, y) = (number(members, "x")?, number(members, "y")?);
+    if x.len() != length || y.len() != length {
+        return Err(Skipped::CoordinateLength);
+    }
+    let point = [&[0x04], x.as_slice(), y.as_slice()].concat();
+    ParsedPublicKey::new(parser, &point).map_err(|_| Skipped::Point)?;
+    Ok(Key::new(kid, &algorithms, &Numbers::Ec { crv, point: &point }))
+}
+
+fn read_okp(members: &Members, kid: Option<Box<str>>) -> Result<Key, Skipped> {
+    if text(members, "crv") != Some("Ed25519") {
+        return Err(Skipped::UnknownCurve);
+    }
+    let algorithms = algorithms(members, &[Algorithm::EdDSA])?;
+    let x = number(members, "x")?;
+    let mut y: [u8; 32] = x.as_slice().try_into().map_err(|_| Skipped::CoordinateLength)?;
+    y[31] &= 0x7f;
+    if SMALL_ORDER.contains(&y) {
+        return Err(Skipped::Point);
+    }
+    ParsedPublicKey::new(&ED25519, &x).map_err(|_| Skipped::Point)?;
+    Ok(Key::new(kid, &algorithms, &Numbers::Ed25519 { x: &x }))
+}
+
+fn text<'a>(members: &'a Members, name: &str) -> Option<&'a str> {
+    members.get(name)?.as_str()
+}
+
+fn number(members: &Members, name: &str) -> Result<Vec<u8>, Skipped> {
+    let text = text(members, name).ok_or(Skipped::Encoding)?;
+    URL_SAFE_NO_PAD.decode(text).map_err(|_| Skipped::Encoding)
+}
+
+/// RFC 7518 §6.3.1.1: some libraries write a zero octet before the modulus. The number is the same without it.
+fn without_zeros(bytes: &[u8]) -> &[u8] {
+    let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
+    bytes.get(zeros..).unwrap_or_default()
+}
+
+/// Bits of a number without leading zeros.
+fn bits(bytes: &[u8]) -> usize {
+    bytes.first().map_or(0, |first| bytes.len() * 8 - first.leading_zeros() as usize)
+}
+
+const fn small(first: u8, middle: u8, last: u8) -> [u8; 32] {
+    let mut bytes = [middle; 32];
+    bytes[0] = first;
+    bytes[31] = last;
+    bytes
+}
+
+impl fmt::Display for Skipped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotAnObject => "not a JSON object",
+            Self::RepeatedMember => "a member stands twice",
+            Self::Private => "it holds a private key, which everybody can read now: have it replaced",
+            Self::Symmetric => "a shared secret is no public key",
+            Self::UnknownKty => "\"kty\" is none of RSA, EC, OKP",
+            Self::UnknownCurve => "\"crv\" is none of P-256, P-384, Ed25519",
+            Self::Use => "\"use\" is not \"sig\"",
+            Self::KeyOps => "\"key_ops\" has no \"verify\"",
+            Self::UnknownAlgorithm => "\"alg\" is no algorithm that a token may use",
+            Self::UnfitAlgorithm => "\"alg\" does not fit the kind of key",
+            Self::Kid => "\"kid\" is not a string",
+            Self::Encoding => "a number is missing or not base64url without padding",
+            Self::RsaSize => "the modulus has fewer than 2048 or more than 8192 bits",
+            Self::RsaNumbers => "the exponent or the modulus is no RSA number",
+            Self::CoordinateLength => "a coordinate has the wrong length",
+            Self::Point => "not a usable point of its curve",
+            Self::Duplicate => "an earlier key has the same \"kid\" and algorithm",
+            Self::TooMany => "the set has its number of usable keys",
+        })
+    }
+}
+
+/// A key id for a log line: quoted, escaped, and cut, since a peer chose it.
+pub(super) struct Name<'a>(pub(super) &'a str);
+
+impl fmt::Display for Name<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        /// Characters that are shown.
+        const SHOWN: usize = 64;
+        f.write_char('"')?;
+        for character in self.0.chars().take(SHOWN) {
+            write!(f, "{}", character.escape_debug())?;
+        }
+        f.write_str(if self.0.chars().nth(SHOWN).is_some() { "…\"" } else { "\"" })
+    }
+}

@@ -1,0 +1,292 @@
+//! A JWK Set (RFC 7517 §5): what of it is usable, and why the rest is not.
+//!
+//! One key that is broken, unknown or dangerous is skipped and reported; it never voids the set, and it is never
+//! repaired. Keys are read one at a time, so that a set made of rubbish costs no memory.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use serde::de::{
+    Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor,
+};
+use serde_json::Value;
+use serde_json::error::Category;
+
+use super::Key;
+use super::jwk::{self, Skipped};
+
+/// Skipped keys that are reported one by one; of the rest there is a count.
+const MAX_REPORTED: usize = 16;
+
+/// The usable keys of an issuer.
+#[derive(Debug, Default)]
+pub struct KeySet {
+    /// The keys, in the order of the document.
+    pub keys: Vec<Arc<Key>>,
+    /// What was left out.
+    pub skips: Skips,
+}
+
+/// The keys of a document that were left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Skips {
+    /// The first of them.
+    pub reported: Vec<Skip>,
+    /// All of them.
+    pub total: usize,
+    /// How many held a private key.
+    pub private: usize,
+}
+
+/// One key that was left out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Skip {
+    /// Its place in the document, from 0.
+    pub index: usize,
+    /// Its key id, if it has a readable one.
+    pub kid: Option<Box<str>>,
+    /// Why.
+    pub reason: Skipped,
+}
+
+/// Why a document is no key set. Holds nothing of the document itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JwksError {
+    /// Not JSON.
+    Json {
+        /// Where, from 1.
+        line: usize,
+        /// Where, from 1.
+        column: usize,
+    },
+    /// JSON, but not an object with one array `keys`.
+    Shape,
+    /// Not one key that can be used.
+    NoUsableKey(Skips),
+}
+
+impl KeySet {
+    /// Reads a document and keeps at most `max_keys`.
+    ///
+    /// # Errors
+    /// [`JwksError`]
+    pub fn parse(bytes: &[u8], max_keys: usize) -> Result<Self, JwksError> {
+        let mut set = Self::default();
+        let mut json = serde_json::Deserializer::from_slice(bytes);
+        Document { set: &mut set, max_keys }
+            .deserialize(&mut json)
+            .and_then(|()| json.end())
+            .map_err(|error| JwksError::of(&error))?;
+        if set.keys.is_empty() {
+            return Err(JwksError::NoUsableKey(set.skips));
+        }
+        Ok(set)
+    }
+
+    fn add(&mut self, index: usize, Entry(members): Entry, max_keys: usize) {
+        let kid = members.as_ref().ok().and_then(|members| members.get("kid")?.as_str()).map(Box::from);
+        let read = members.and_then(|members| jwk::read(&members)).and_then(|key| self.admit(key, max_keys));
+        match read {
+            Ok(key) => self.keys.push(Arc::new(key)),
+            Err(reason) => self.skips.add(Skip { index, kid, reason }),
+        }
+    }
+
+    /// Two keys of one name that a token could mean alike are ambiguous: the first stays, so that an entry that was
+    /// appended never displaces one that was there.
+    fn admit(&self, key: Key, max_keys: usize) -> Result<Key, Skipped> {
+        if self.keys.iter().any(|known| known.is_same(&key) || known.is_confusable(&key)) {
+            return Err(Skipped::Duplicate);
+        }
+        if self.keys.len() >= max_keys { Err(Skipped::TooMany) } else { Ok(key) }
+    }
+}
+
+impl Skips {
+    fn add(&mut self, skip: Skip) {
+        self.total += 1;
+        self.private += usize::from(skip.reason == Skipped::Private);
+        if self.reported.len() < MAX_REPORTED {
+            self.reported.push(skip);
+        }
+    }
+}
+
+impl JwksError {
+    /// The library's own message may quote the document, so only the place is taken from it.
+    fn of(error: &serde_json::Error) -> Self {
+        match error.classify() {
+            Category::Data => Self::Shape,
+            Category::Io | Category::Syntax | Category::Eof => {
+                Self::Json { line: error.line(), column: error.column() }
+            }
+        }
+    }
+}
+
+/// The whole document: an object with one array `keys`; other members say nothing.
+struct Document<'a> {
+    set: &'a mut KeySet,
+    max_keys: usize,
+}
+
+impl<'de> DeserializeSeed<'de> for Document<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Document<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JWK Set")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let mut found = false;
+        while let Some(name) = map.next_key::<String>()? {
+            if name != "keys" {
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            }
+            if found {
+                return Err(A::Error::duplicate_field("keys"));
+            }
+            found = true;
+            map.next_value_seed(Keys { set: self.set, max_keys: self.max_keys })?;
+        }
+        if found { Ok(()) } else { Err(A::Error::missing_field("keys")) }
+    }
+}
+
+/// The array `keys`.
+struct Keys<'a> {
+    set: &'a mut KeySet,
+    max_keys: usize,
+}
+
+impl<'de> DeserializeSeed<'de> for Keys<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Keys<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array of keys")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        let mut index = 0;
+        while let Some(entry) = seq.next_element::<Entry>()? {
+            self.set.add(index, entry, self.max_keys);
+            index += 1;
+        }
+        Ok(())
+    }
+}
+
+/// One element of the array: the members of a JWK, each once, or why it is none.
+struct Entry(Result<BTreeMap<String, Value>, Skipped>);
+
+impl<'de> Deserialize<'de> for Entry {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(EntryVisitor)
+    }
+}
+
+struct EntryVisitor;
+
+impl<'de> Visitor<'de> for EntryVisitor {
+    type Value = Entry;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JWK")
+    }
+
+    /// Two members of one name would be a key of two meanings (RFC 7517 §4): which one counts is not ours to guess.
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entry, A::Error> {
+        let mut members = BTreeMap::new();
+        let mut repeated = false;
+        while let Some((name, value)) = map.next_entry::<String, Value>()? {
+            repeated |= members.insert(name, value).is_some();
+        }
+        Ok(Entry(if repeated { Err(Skipped::RepeatedMember) } else { Ok(members) }))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Entry, A::Error> {
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Entry(Err(Skipped::NotAnObject)))
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Entry, E> {
+        Ok(Entry(Err(Skipped::NotAnObject)))
+    }
+
+    fn visit_bool<E: Error>(self, _: bool) -> Result<Entry, E> {
+        self.visit_unit()
+    }
+
+    fn visit_i64<E: Error>(self, _: i64) -> Result<Entry, E> {
+        self.visit_unit()
+    }
+
+    fn visit_u64<E: Error>(self, _: u64) -> Result<Entry, E> {
+        self.visit_unit()
+    }
+
+    fn visit_f64<E: Error>(self, _: f64) -> Result<Entry, E> {
+        self.visit_unit()
+    }
+
+    fn visit_str<E: Error>(self, _: &str) -> Result<Entry, E> {
+        self.visit_unit()
+    }
+}
+
+impl fmt::Display for JwksError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Json { line, column } => {
+                write!(f, "the key set is not JSON (line {line}, column {column})")
+            }
+            Self::Shape => f.write_str("the key set is not an object with one array \"keys\""),
+            Self::NoUsableKey(skips) if skips.total == 0 => f.write_str("the key set is empty"),
+            Self::NoUsableKey(skips) => {
+                write!(f, "no key of the key set is usable; skipped {}: {skips}", skips.total)
+            }
+        }
+    }
+}
+
+impl std::error::Error for JwksError {}
+
+impl fmt::Display for Skips {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, skip) in self.reported.iter().enumerate() {
+            let separator = if place == 0 { "" } else { "; " };
+            write!(f, "{separator}{skip}")?;
+        }
+        match self.total - self.reported.len() {
+            0 => Ok(()),
+            more => write!(f, "; and {more} more"),
+        }
+    }
+}
+
+impl fmt::Display for Skip {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.kid {
+            Some(kid) => write!(f, "{}: {}", jwk::Name(kid), self.reason),
+            None => write!(f, "key {}: {}", self.index, self.reason),
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! One usable public key of an issuer.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::DecodingKey;
+
+use super::Algorithm;
+
+/// A public key and what it may be used for. It lives as long as its issuer publishes it: who keeps a verified token
+/// keeps the key with it and asks [`Key::is_live`].
+pub struct Key {
+    kid: Option<Box<str>>,
+    algorithms: Box<[Algorithm]>,
+    thumbprint: Thumbprint,
+    material: DecodingKey,
+    live: AtomicBool,
+}
+
+/// SHA-256 over the required members of a JWK (RFC 7638 §3): two keys with the same one are the same key.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Thumbprint([u8; 32]);
+
+/// The numbers of a public key, checked by who reads them.
+pub(super) enum Numbers<'a> {
+    /// RFC 7518 §6.3.1: modulus and exponent, without leading zeros.
+    Rsa { n: &'a [u8], e: &'a [u8] },
+    /// RFC 7518 §6.2.1: the curve's name and a point on it, `04 || x || y`.
+    Ec { crv: &'static str, point: &'a [u8] },
+    /// RFC 8037 §2: an Ed25519 public key.
+    Ed25519 { x: &'a [u8] },
+}
+
+impl Key {
+    pub(super) fn new(kid: Option<Box<str>>, algorithms: &[Algorithm], numbers: &Numbers<'_>) -> Self {
+        let material = match *numbers {
+            Numbers::Rsa { n, e } => DecodingKey::from_rsa_raw_components(n, e),
+            Numbers::Ec { point, .. } => DecodingKey::from_ec_der(point),
+            Numbers::Ed25519 { x } => DecodingKey::from_ed_der(x),
+        };
+        let thumbprint = Thumbprint::of(numbers);
+        Self { kid, algorithms: algorithms.into(), thumbprint, material, live: AtomicBool::new(true) }
+    }
+
+    /// The key id, as the issuer spells it (RFC 7517 §4.5).
+    #[must_use]
+    pub fn kid(&self) -> Option<&str> {
+        self.kid.as_deref()
+    }
+
+    /// Whether a signature with this algorithm may be verified: the key's own `alg`, or else what its kind can do.
+    #[must_use]
+    pub fn allows(&self, algorithm: Algorithm) -> bool {
+        self.algorithms.contains(&algorithm)
+    }
+
+    /// Whether `signature`, the third part of a token in its base64url, is this key's over `message`. An algorithm
+    /// that the key does not allow, and whatever else is wrong, is `false`.
+    #[must_use]
+    pub fn verify(&self, algorithm: Algorithm, message: &[u8], signature: &str) -> bool {
+        self.allows(algorithm)
+            && jsonwebtoken::crypto::verify(signature, message, &self.material, algorithm.library())
+                .unwrap_or(false)
+    }
+
+    /// Whether the issuer still publishes the key. Once `false`, it stays so.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        self.live.load(Ordering::Acquire)
+    }
+
+    /// Ends every cached token that this key verified.
+    pub(super) fn retire(&self) {
+        self.live.store(false, Ordering::Release);
+    }
+
+    /// What identifies the key's material.
+    #[must_use]
+    pub fn thumbprint(&self) -> Thumbprint {
+        self.thumbprint
+    }
+
+    /// Whether `other` is the same key under the same name for the same use.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.kid == other.kid && self.thumbprint == other.thumbprint && self.algorithms == other.algorithms
+    }
+
+    /// Whether some token could mean either of them: the same name, and an algorithm that both allow.
+    pub(super) fn is_confusable(&self, other: &Self) -> bool {
+        self.kid.is_some()
+            && self.kid == other.kid
+            && self.algorithms.iter().any(|algorithm| other.allows(*algorithm))
+    }
+}
+
+impl Thumbprint {
+    /// RFC 7638 §3: the required members, in the order of their names, without white space.
+    fn of(numbers: &Numbers<'_>) -> Self {
+        let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+        let text = match *numbers {
+            Numbers::Rsa { n, e } => format!(r#"{{"e":"{}","kty":"RSA","n":"{}"}}"#, encode(e), encode(n)),
+            Numbers::Ec { crv, point } => {
+                let coordinates = point.get(1..).unwrap_or_default();
+                let (x, y) = coordinates.split_at(coordinates.len() / 2);
+                format!(r#"{{"crv":"{crv}","kty":"EC","x":"{}","y":"{}"}}"#, encode(x), encode(y))
+            }
+            Numbers::Ed25519 { x } => format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{}"}}"#, encode(x)),
+        };
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(digest(&SHA256, text.as_bytes()).as_ref());
+        Self(bytes)
+    }
+}
+
+impl fmt::Display for Thumbprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&URL_SAFE_NO_PAD.encode(self.0))
+    }
+}
+
+impl fmt::Debug for Thumbprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Names the key; its numbers are nobody's reading.
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Key")
+            .field("kid", &self.kid)
+            .field("algorithms", &self.algorithms)
+            .field("thumbprint", &self.thumbprint)
+            .field("live", &self.is_live())
+            .finish()
+    }
+}

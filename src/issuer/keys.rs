@@ -1,0 +1,323 @@
+//! An issuer as the workers see it: find a key, or wait for the fetch that may bring it.
+//!
+//! Workers never fetch. A request whose key is not there signals, and waits on a status that the control thread
+//! writes; both work across runtimes. However many requests ask, one fetch per cool-down answers them all.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use tokio::sync::{Notify, watch};
+use tokio::time::timeout;
+
+use super::jwks::{JwksError, KeySet};
+use super::{Algorithm, Entry, Key, KeySource};
+use crate::clock;
+use crate::telemetry::IssuerMetrics;
+
+/// An issuer and its keys, shared by all workers and carried over a reload that does not change its entry.
+pub struct Issuer {
+    entry: Entry,
+    metrics: Arc<IssuerMetrics>,
+    keys: ArcSwap<KeySet>,
+    status: watch::Sender<Status>,
+    demand: Arc<Notify>,
+}
+
+/// How the fetching goes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Status {
+    /// A fetch is under way.
+    pub(super) fetching: bool,
+    /// Fetches that ended.
+    pub(super) ended: u64,
+    /// When the last one ended.
+    pub(super) last: Option<Instant>,
+    /// When the last good one ended.
+    pub(super) last_good: Option<Instant>,
+    /// The issuer left the configuration; it has no keys any more.
+    pub(super) retired: bool,
+}
+
+/// Why there is no key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyError {
+    /// The issuer was heard, and has no such key: the token is not valid.
+    Unknown,
+    /// The issuer could not be heard: nothing can be said of the token.
+    Unavailable {
+        /// When it is worth asking again.
+        retry_after: Duration,
+    },
+}
+
+/// What readiness and metrics ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IssuerState {
+    /// Usable keys.
+    pub keys: usize,
+    /// Since the keys were last fetched; `None` before the first time, and always for keys that are not fetched.
+    pub age: Option<Duration>,
+    /// Whether a fetch has ended, well or not; always for keys that are not fetched.
+    pub tried: bool,
+    /// Whether the last fetch went well; always for keys that are not fetched.
+    pub last_ok: bool,
+}
+
+/// The difference between two key sets of one issuer.
+#[derive(Debug, Default)]
+pub(super) struct Change {
+    pub(super) added: Vec<Arc<Key>>,
+    pub(super) removed: Vec<Arc<Key>>,
+}
+
+impl Issuer {
+    /// An issuer that has no keys yet, unless the configuration holds them.
+    ///
+    /// # Errors
+    /// [`JwksError`], for keys that the configuration holds.
+    pub fn new(entry: Entry, metrics: Arc<IssuerMetrics>) -> Result<Arc<Self>, JwksError> {
+        let keys = match &entry.keys {
+            KeySource::Static(text) => KeySet::parse(text.as_bytes(), entry.fetch.max_keys)?,
+            KeySource::Discovery(_) | KeySource::Uri(_) => KeySet::default(),
+        };
+        let issuer = Self {
+            entry,
+            metrics,
+            keys: ArcSwap::from_pointee(keys),
+            status: watch::Sender::default(),
+            demand: Arc::default(),
+        };
+        issuer.report_skips(&issuer.keys.load());
+        issuer.publish();
+        Ok(Arc::new(issuer))
+    }
+
+    /// What the configuration says of it.
+    #[must_use]
+    pub fn entry(&self) -> &Entry {
+        &self.entry
+    }
+
+    /// The key for a token with this header, if it is there: without waiting, and without asking for a fetch.
+    #[must_use]
+    pub fn find(&self, kid: Option<&str>, algorithm: Algorithm) -> Option<Arc<Key>> {
+        if !self.entry.algorithms.contains(&algorithm) {
+            return None;
+        }
+        self.keys.load().find(kid, algorithm)
+    }
+
+    /// The key for a token with this header. One that is not there is waited for, at most `wait`, outside the
+    /// cool-down.
+    ///
+    /// # Errors
+    /// [`KeyError`]
+    pub async fn key(&self, kid: Option<&str>, algorithm: Algorithm) -> Result<Arc<Key>, KeyError> {
+        if let Some(key) = self.find(kid, algorithm) {
+            return Ok(key);
+        }
+        let retry_after = self.entry.fetch.cooldown;
+        if self.status().retired {
+            return Err(KeyError::Unavailable { retry_after });
+        }
+        // No fetch can bring a key for an algorithm that the issuer may not use.
+        if self.is_static() || !self.entry.algorithms.contains(&algorithm) {
+            return Err(KeyError::Unknown);
+        }
+        let late = |_| Err(KeyError::Unavailable { retry_after });
+        timeout(self.entry.fetch.wait, self.await_key(kid, algorithm)).await.unwrap_or_else(late)
+    }
+
+    async fn await_key(&self, kid: Option<&str>, algorithm: Algorithm) -> Result<Arc<Key>, KeyError> {
+        let mut updates = self.status.subscribe();
+        let before = *updates.borrow();
+        // The status is read before the keys, and written after them: it never tells of a fetch not seen here.
+        if let Some(key) = self.find(kid, algorithm) {
+            return Ok(key);
+        }
+        if let Some(error) = before.refuse(&self.entry, clock::monotonic()) {
+            return Err(error);
+        }
+        if !before.fetching {
+            self.demand.notify_one();
+        }
+        let done = |status: &Status| status.retired || status.ended > before.ended;
+        let Ok(after) = updates.wait_for(done).await.map(|status| *status) else {
+            return Err(KeyError::Unavailable { retry_after: self.entry.fetch.cooldown });
+        };
+        self.find(kid, algorithm).ok_or_else(|| after.verdict(self.entry.fetch.cooldown))
+    }
+
+    /// The state of its keys now.
+    #[must_use]
+    pub fn state(&self) -> IssuerState {
+        let status = *self.status.borrow();
+        let (fixed, keys) = (self.is_static(), self.keys.load().keys.len());
+        let age = status.last_good.map(|then| clock::monotonic().saturating_duration_since(then));
+        IssuerState {
+            keys,
+            age,
+            tried: fixed || status.last.is_some(),
+            last_ok: fixed || (status.last.is_some() && status.last == status.last_good),
+        }
+    }
+
+    /// Brings the metrics up to date. The age grows by itself, so whoever renders the metrics calls this first.
+    pub fn publish(&self) {
+        let state = self.state();
+        self.metrics.set_keys(state.keys, state.age);
+    }
+
+    /// Ends every key at once, and every fetch: the issuer has left the configuration.
+    pub fn retire_all(&self) {
+        self.status.send_modify(|status| {
+            status.retired = true;
+            self.replace(KeySet::default());
+        });
+        self.demand.notify_one();
+    }
+
+    pub(super) fn is_static(&self) -> bool {
+        matches!(self.entry.keys, KeySource::Static(_))
+    }
+
+    pub(super) fn metrics(&self) -> &IssuerMetrics {
+        &self.metrics
+    }
+
+    /// The signal of requests whose key is not there.
+    pub(super) fn demand(&self) -> Arc<Notify> {
+        Arc::clone(&self.demand)
+    }
+
+    pub(super) fn status(&self) -> Status {
+        *self.status.borrow()
+    }
+
+    /// Follows the status without keeping the issuer.
+    pub(super) fn follow(&self) -> watch::Receiver<Status> {
+        self.status.subscribe()
+    }
+
+    pub(super) fn begin_fetch(&self) {
+        self.status.send_modify(|status| status.fetching = true);
+    }
+
+    /// Ends a fetch: with a new key set, or with none.
+    pub(super) fn end_fetch(&self, fetched: Option<KeySet>) -> Change {
+        let mut change = Change::default();
+        self.status.send_modify(|status| {
+            let now = clock::monotonic();
+            status.fetching = false;
+            status.ended += 1;
+            status.last = Some(now);
+            if let (Some(keys), false) = (fetched, status.retired) {
+                status.last_good = Some(now);
+                change = self.replace(keys);
+            }
+        });
+        self.publish();
+        change
+    }
+
+    /// Drops keys that are too old to trust.
+    pub(super) fn drop_keys(&self) -> Change {
+        let mut change = Change::default();
+        self.status.send_modify(|_| change = self.replace(KeySet::default()));
+        self.publish();
+        change
+    }
+
+    /// Puts a new set in place of the old, under the lock of the status. A key that is still there keeps its `Arc`,
+    /// and so the tokens that were verified with it; one that is gone or changed is retired.
+    fn replace(&self, mut new: KeySet) -> Change {
+        let old = self.keys.load_full();
+        let mut change = Change::default();
+        for key in &mut new.keys {
+            match old.keys.iter().find(|known| known.is_same(key)) {
+                Some(known) => *key = Arc::clone(known),
+                None => change.added.push(Arc::clone(key)),
+            }
+        }
+        let kept = |key: &Arc<Key>| new.keys.iter().any(|new| Arc::ptr_eq(new, key));
+        change.removed = old.keys.iter().filter(|key| !kept(key)).cloned().collect();
+        self.keys.store(Arc::new(new));
+        change.removed.iter().for_each(|key| key.retire());
+        change
+    }
+
+    pub(super) fn report_skips(&self, set: &KeySet) {
+        let (issuer, skips) = (&*self.entry.name, &set.skips);
+        if skips.private > 0 {
+            tracing::error!(issuer, private = skips.private, %skips, "the key set publishes private keys");
+        } else if skips.total > 0 {
+            tracing::warn!(issuer, skipped = skips.total, %skips, "keys of the set are not usable");
+        }
+    }
+}
+
+/// What a reload took away verifies nothing any more, not even a cached token.
+impl Drop for Issuer {
+    fn drop(&mut self) {
+        self.retire_all();
+    }
+}
+
+impl KeySet {
+    /// A `kid` names its key exactly. A token without one is taken only when there is nothing to choose.
+    fn find(&self, kid: Option<&str>, algorithm: Algorithm) -> Option<Arc<Key>> {
+        let mut candidates = self.keys.iter().filter(|key| key.allows(algorithm));
+        if kid.is_some() {
+            return candidates.find(|key| key.kid() == kid).cloned();
+        }
+        let only = candidates.next()?;
+        candidates.next().is_none().then(|| Arc::clone(only))
+    }
+}
+
+impl Status {
+    /// The answer to a request whose key is not there, when there is nothing to wait for.
+    fn refuse(&self, entry: &Entry, now: Instant) -> Option<KeyError> {
+        let cooldown = entry.fetch.cooldown;
+        if self.retired {
+            return Some(KeyError::Unavailable { retry_after: cooldown });
+        }
+        if self.fetching {
+            return None;
+        }
+        let left = self.cooldown_left(cooldown, now);
+        (!left.is_zero()).then(|| self.verdict(left))
+    }
+
+    /// What the last fetch lets us say of a key that is not there.
+    fn verdict(&self, retry_after: Duration) -> KeyError {
+        if !self.retired && self.last.is_some() && self.last == self.last_good {
+            KeyError::Unknown
+        } else {
+            KeyError::Unavailable { retry_after }
+        }
+    }
+
+    pub(super) fn cooldown_left(&self, cooldown: Duration, now: Instant) -> Duration {
+        self.last.map_or(Duration::ZERO, |last| (last + cooldown).saturating_duration_since(now))
+    }
+}
+
+impl fmt::Debug for Issuer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Issuer").field("name", &self.entry.name).field("state", &self.state()).finish()
+    }
+}
+
+impl fmt::Display for KeyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown => f.write_str("the issuer has no such key"),
+            Self::Unavailable { .. } => f.write_str("the issuer's keys cannot be had"),
+        }
+    }
+}
+
+impl std::error::Error for KeyError {}
