@@ -43,19 +43,23 @@ impl HostPattern {
 /// A host name as it is compared: lower case, without the root's dot (attacks.md row 6); `None` when it is no
 /// host name or IP literal.
 pub(super) fn normalize(host: &str) -> Option<Box<str>> {
+    is_valid(host).then(|| host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase().into())
+}
+
+/// Whether a text is a host name or an IP literal.
+pub(super) fn is_valid(host: &str) -> bool {
     let host = host.strip_suffix('.').unwrap_or(host);
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
     let literal = |b: u8| b.is_ascii_hexdigit() || matches!(b, b':' | b'.');
-    let valid = match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+    match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
         Some(inside) => !inside.is_empty() && inside.bytes().all(literal),
         None => {
             !host.is_empty()
                 && host.len() <= 253
-                && host.split('.').all(|label| !label.is_empty())
                 && host.bytes().all(plain)
+                && host.split('.').all(|label| !label.is_empty())
         }
-    };
-    valid.then(|| host.to_ascii_lowercase().into())
+    }
 }
 
 impl fmt::Display for HostPattern {

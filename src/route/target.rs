@@ -1,0 +1,161 @@
+//! What a request asks for: method, host and path, as they came.
+
+use std::fmt;
+
+use http::header::HOST;
+use http::{HeaderMap, Method, Uri, Version};
+
+use super::path::inspect;
+use super::{Ambiguities, host};
+
+/// The target of a request: borrowed, unchanged, with what is ambiguous about its path noted.
+#[derive(Clone, Copy, Debug)]
+pub struct Target<'r> {
+    pub(super) method: &'r Method,
+    pub(super) host: Option<&'r str>,
+    pub(super) path: &'r str,
+    ambiguities: Ambiguities,
+}
+
+/// Why a request has no target that the route table could be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TargetError {
+    /// Longer than the limit: 414.
+    TooLong,
+    /// `CONNECT`, `*`, another scheme than http(s), a user before the host, or a path that does not begin with `/`.
+    Form,
+    /// `Host` is missing, repeated or no host name (RFC 9112 §3.2).
+    Host,
+}
+
+impl<'r> Target<'r> {
+    /// Reads the target of a request. In absolute form its authority binds and `Host` does not (RFC 9112 §3.2.2).
+    ///
+    /// # Errors
+    /// [`TargetError`]
+    pub fn parse(
+        (method, uri, version): (&'r Method, &'r Uri, Version),
+        headers: &'r HeaderMap,
+        max_bytes: usize,
+    ) -> Result<Self, TargetError> {
+        let length = uri.path_and_query().map_or(0, |text| text.as_str().len());
+        if length > max_bytes {
+            return Err(TargetError::TooLong);
+        }
+        let path = uri.path();
+        let scheme = uri.scheme_str().is_none_or(|scheme| scheme == "http" || scheme == "https");
+        if *method == Method::CONNECT || !scheme || !path.starts_with('/') {
+            return Err(TargetError::Form);
+        }
+        let host = match uri.authority() {
+            Some(authority) if authority.as_str().contains('@') => return Err(TargetError::Form),
+            Some(authority) => {
+                if version < Version::HTTP_2 {
+                    host_field(headers, version)?;
+                }
+                Some(split_port(authority.as_str()).ok_or(TargetError::Host)?)
+            }
+            None => host_field(headers, version)?,
+        };
+        Ok(Self { method, host, path, ambiguities: inspect(path) })
+    }
+
+    /// The method.
+    #[must_use]
+    pub fn method(&self) -> &'r Method {
+        self.method
+    }
+
+    /// The path as it came: percent-encoded, without query.
+    #[must_use]
+    pub fn path(&self) -> &'r str {
+        self.path
+    }
+
+    /// What two readers could disagree about.
+    #[must_use]
+    pub fn ambiguities(&self) -> Ambiguities {
+        self.ambiguities
+    }
+}
+
+/// The one `Host` field, without its port. HTTP/1.0 may leave it out.
+fn host_field(headers: &HeaderMap, version: Version) -> Result<Option<&str>, TargetError> {
+    let mut fields = headers.get_all(HOST).iter();
+    let Some(field) = fields.next() else {
+        return if version == Version::HTTP_11 { Err(TargetError::Host) } else { Ok(None) };
+    };
+    if fields.next().is_some() {
+        return Err(TargetError::Host);
+    }
+    let text = field.to_str().map_err(|_| TargetError::Host)?;
+    split_port(text).map(Some).ok_or(TargetError::Host)
+}
+
+/// The host of `host[:port]`; `None` when either is invalid.
+fn split_port(authority: &str) -> Option<&str> {
+    let after = authority.rfind(']').map_or(0, |bracket| bracket + 1);
+    let (host, port) = match authority.get(after..)?.find(':') {
+        Some(colon) => (authority.get(..after + colon)?, authority.get(after + colon + 1..)?),
+        None => (authority, ""),
+    };
+    let valid_port =
+        port.bytes().all(|b| b.is_ascii_digit()) && (port.is_empty() || port.parse::<u16>().is_ok());
+    (valid_port && host::is_valid(host)).then_some(host)
+}
+
+impl fmt::Display for TargetError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::TooLong => "the request target is too long",
+            Self::Form => "the request target is not a path of this server",
+            Self::Host => "the Host field is missing, repeated or invalid",
+        })
+    }
+}
+
+impl std::error::Error for TargetError {}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn parse(method: &str, uri: &str, hosts: &[&str]) -> Result<(Option<String>, String), TargetError> {
+        let method = Method::from_bytes(method.as_bytes()).unwrap();
+        let uri: Uri = uri.parse().unwrap();
+        let mut headers = HeaderMap::new();
+        for host in hosts {
+            headers.append(HOST, HeaderValue::from_str(host).unwrap());
+        }
+        let target = Target::parse((&method, &uri, Version::HTTP_11), &headers, 64)?;
+        Ok((target.host.map(str::to_owned), target.path.to_owned()))
+    }
+
+    // attacks.md rows 5 and 6; R04, D66, D67.
+    #[test]
+    fn the_target_has_one_host_and_a_path() {
+        let ok = |host: &str, path: &str| Ok((Some(host.to_owned()), path.to_owned()));
+        assert_eq!(parse("GET", "/a?b", &["x.y:80"]), ok("x.y", "/a"));
+        assert_eq!(parse("GET", "/a", &["[::1]:80"]), ok("[::1]", "/a"));
+        assert_eq!(parse("GET", "http://b.c:81/a", &["x.y"]), ok("b.c", "/a"));
+        assert_eq!(parse("GET", "http://b.c", &["x.y"]), ok("b.c", "/"));
+        for (method, uri, hosts, error) in [
+            ("CONNECT", "x.y:80", &["x.y"][..], TargetError::Form),
+            ("OPTIONS", "*", &["x.y"], TargetError::Form),
+            ("GET", "ftp://x.y/a", &["x.y"], TargetError::Form),
+            ("GET", "http://u@x.y/a", &["x.y"], TargetError::Form),
+            ("GET", "http://x.y/a", &[], TargetError::Host),
+            ("GET", "/a", &[], TargetError::Host),
+            ("GET", "/a", &["x.y", "x.y"], TargetError::Host),
+            ("GET", "/a", &["x.y:http"], TargetError::Host),
+            ("GET", "/a", &["x y"], TargetError::Host),
+            ("GET", "/a", &["x,y"], TargetError::Host),
+            ("GET", "/a", &[""], TargetError::Host),
+            ("GET", &format!("/{}", "a".repeat(64)), &["x.y"], TargetError::TooLong),
+        ] {
+            assert_eq!(parse(method, uri, hosts), Err(error), "{method} {uri} {hosts:?}");
+        }
+    }
+}
