@@ -1,9 +1,19 @@
-//! From a header to a principal.
+//! From a header to a principal: where a token is, whether it is genuine, and what it must say.
 
+mod bearer;
+mod cache;
+mod claims;
+mod error;
 mod forwarded;
+mod jwt;
 mod rules;
 mod source;
+mod verifier;
 
+pub use bearer::BearerToken;
+pub use cache::{CacheResult, SharedCache, WorkerCache};
+pub use error::TokenError;
 pub use forwarded::{ForwardedClaim, ForwardedClaimError};
 pub use rules::{Audience, Rules};
 pub use source::{Source, SourceError};
+pub use verifier::{Rejection, Verifier, authenticate};

@@ -1,0 +1,189 @@
+//! Finding the one token of a request.
+
+use std::fmt;
+
+use http::HeaderMap;
+use http::header::{AUTHORIZATION, COOKIE};
+
+use super::{Source, TokenError};
+
+/// A token as it came: nothing about it is known yet. It has no `Display`, and `Debug` shows its length alone.
+#[derive(Clone, Copy)]
+pub struct BearerToken<'r>(&'r str);
+
+impl<'r> BearerToken<'r> {
+    /// The one token in the places that `sources` lists.
+    ///
+    /// # Errors
+    /// [`TokenError::Missing`], [`TokenError::Several`], or [`TokenError::Malformed`] for what no token can be.
+    pub fn find(
+        sources: &[Source],
+        headers: &'r HeaderMap,
+        query: Option<&'r str>,
+    ) -> Result<Self, TokenError> {
+        let mut found = None;
+        let bearer = sources.contains(&Source::Bearer);
+        let raw = sources.contains(&Source::Raw);
+        if bearer || raw {
+            keep(&mut found, authorization(headers, bearer, raw)?)?;
+        }
+        for source in sources {
+            match source {
+                Source::Bearer | Source::Raw => {}
+                Source::Header(name) => {
+                    for field in headers.get_all(name) {
+                        let text = field.to_str().map_err(|_| TokenError::Malformed)?;
+                        let (scheme, token) = scheme(text);
+                        keep(&mut found, Some(if scheme { token } else { text }))?;
+                    }
+                }
+                Source::Cookie(name) => {
+                    for field in headers.get_all(COOKIE) {
+                        let text = field.to_str().map_err(|_| TokenError::Malformed)?;
+                        for value in pairs(text, ';', name) {
+                            keep(&mut found, Some(value))?;
+                        }
+                    }
+                }
+                Source::Query(name) => {
+                    for value in pairs(query.unwrap_or_default(), '&', name) {
+                        keep(&mut found, Some(value))?;
+                    }
+                }
+            }
+        }
+        match found {
+            Some(token) => Ok(Self(token)),
+            None => Err(TokenError::Missing),
+        }
+    }
+
+    /// A token that came by another way than a request, such as a file.
+    #[must_use]
+    pub fn new(text: &'r str) -> Self {
+        Self(text)
+    }
+
+    pub(super) fn as_str(&self) -> &'r str {
+        self.0
+    }
+}
+
+impl fmt::Debug for BearerToken<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "BearerToken({} bytes)", self.0.len())
+    }
+}
+
+fn keep<'r>(found: &mut Option<&'r str>, token: Option<&'r str>) -> Result<(), TokenError> {
+    match token {
+        // A gateway that takes one of two tokens and forwards both is judged by one and obeyed for the other.
+        Some(_) if found.is_some() => Err(TokenError::Several),
+        Some(token) => {
+            *found = Some(token);
+            Ok(())
+        }
+        None => Ok(()),
+    }
+}
+
+/// The token of `Authorization`. Another scheme is no token; two fields are two tokens (attacks.md row 11).
+fn authorization(headers: &HeaderMap, bearer: bool, raw: bool) -> Result<Option<&str>, TokenError> {
+    let mut fields = headers.get_all(AUTHORIZATION).iter();
+    let Some(field) = fields.next() else { return Ok(None) };
+    if fields.next().is_some() {
+        return Err(TokenError::Several);
+    }
+    let text = field.to_str().map_err(|_| TokenError::Malformed)?;
+    match scheme(text) {
+        (true, "") if bearer => Err(TokenError::Malformed),
+        (true, token) => Ok(bearer.then_some(token)),
+        (false, _) => Ok((raw && !text.is_empty() && !text.contains(' ')).then_some(text)),
+    }
+}
+
+/// Whether a value is of the scheme `Bearer`, in any case, and what follows it.
+fn scheme(text: &str) -> (bool, &str) {
+    let (scheme, token) = text.split_once(' ').unwrap_or((text, ""));
+    (scheme.eq_ignore_ascii_case("bearer"), token.trim_matches(' '))
+}
+
+/// The values of `name` in `name=value` pairs. Names that need decoding are none of ours.
+fn pairs<'r>(text: &'r str, separator: char, name: &str) -> impl Iterator<Item = &'r str> {
+    text.split(separator).filter_map(move |pair| {
+        let (key, value) = pair.trim_matches(' ').split_once('=')?;
+        (key == name).then_some(value)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn find(sources: &[&str], headers: &[(&'static str, &str)], query: &str) -> Result<String, TokenError> {
+        let sources: Vec<_> = sources.iter().map(|s| Source::parse(s).unwrap()).collect();
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.append(*name, value.parse().unwrap());
+        }
+        BearerToken::find(&sources, &map, Some(query)).map(|token| token.as_str().to_owned())
+    }
+
+    const BEARER: &[&str] = &["authorization:bearer"];
+    const BOTH: &[&str] = &["authorization:raw", "authorization:bearer"];
+
+    // T15, D1.
+    #[test]
+    fn by_default_only_bearer_counts_in_any_case() {
+        for value in ["Bearer t", "bearer t", "BEARER   t"] {
+            assert_eq!(find(BEARER, &[("authorization", value)], ""), Ok("t".into()), "{value}");
+        }
+        for value in ["t", "Basic t", "", "Token t"] {
+            assert_eq!(find(BEARER, &[("authorization", value)], ""), Err(TokenError::Missing), "{value}");
+        }
+        assert_eq!(find(BEARER, &[("authorization", "Bearer")], ""), Err(TokenError::Malformed));
+        assert_eq!(
+            find(BEARER, &[("cookie", "t=t"), ("x-token", "t")], "access_token=t"),
+            Err(TokenError::Missing)
+        );
+    }
+
+    // api-gateway.md A2 to A4, P-01 to P-04.
+    #[test]
+    fn a_raw_token_counts_where_the_route_says_so() {
+        assert_eq!(find(BOTH, &[("authorization", "t")], ""), Ok("t".into()));
+        assert_eq!(find(BOTH, &[("authorization", "Bearer t")], ""), Ok("t".into()));
+        assert_eq!(
+            find(&["authorization:raw"], &[("authorization", "Bearer t")], ""),
+            Err(TokenError::Missing)
+        );
+        for value in ["a b", "Basic x", ""] {
+            assert_eq!(find(BOTH, &[("authorization", value)], ""), Err(TokenError::Missing), "{value}");
+        }
+    }
+
+    // attacks.md row 11; D6.
+    #[test]
+    fn two_tokens_are_refused_wherever_they_are() {
+        let all = ["authorization:bearer", "header:x-token", "cookie:c", "query:q"];
+        assert_eq!(find(&all, &[("x-token", "Bearer t")], ""), Ok("t".into()));
+        assert_eq!(find(&all, &[("cookie", "a=b; c=t")], ""), Ok("t".into()));
+        assert_eq!(find(&all, &[], "x=y&q=t"), Ok("t".into()));
+        for (headers, query) in [
+            (&[("authorization", "Bearer t"), ("authorization", "Bearer t")][..], ""),
+            (&[("authorization", "Bearer t"), ("authorization", "Basic t")], ""),
+            (&[("authorization", "Bearer t"), ("x-token", "t")], ""),
+            (&[("x-token", "t"), ("x-token", "t")], ""),
+            (&[("authorization", "Bearer t")], "q=t"),
+            (&[("cookie", "c=t; c=t")], ""),
+            (&[], "q=t&q=t"),
+        ] {
+            assert_eq!(find(&all, headers, query), Err(TokenError::Several), "{headers:?} {query}");
+        }
+    }
+
+    #[test]
+    fn a_token_does_not_show_in_debug_output() {
+        assert_eq!(format!("{:?}", BearerToken::new("secret")), "BearerToken(6 bytes)");
+    }
+}

@@ -1,0 +1,170 @@
+//! Tokens that were verified before, in two levels: what is hot on this worker, in front of what any worker verified.
+//!
+//! An entry is *authentication* only: that this text was signed by this key. Time, audience, scopes and everything a
+//! route asks are decided per request. It dies with its key, with its issuer's configuration, and with its token.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use foldhash::quality::RandomState;
+use quick_cache::Weighter;
+
+use super::claims::Registered;
+use crate::clock::UnixTime;
+use crate::issuer::Key;
+use crate::policy::Principal;
+
+/// Longer tokens are verified each time: a few of them would push everybody else out.
+const MAX_CACHED_BYTES: usize = 8 * 1024;
+
+/// A token whose signature verified.
+#[derive(Debug)]
+pub(super) struct VerifiedToken {
+    pub(super) text: Box<str>,
+    /// The verifier that said so. Another one, or the same issuer configured anew, does not take its word.
+    pub(super) verifier: u64,
+    pub(super) key: Arc<Key>,
+    pub(super) registered: Registered,
+    pub(super) is_access_token_type: bool,
+    pub(super) principal: Arc<Principal>,
+}
+
+impl VerifiedToken {
+    /// Whether the entry may still come to use: expired tokens are not kept at rest (checklist C06).
+    fn is_alive(&self, now: UnixTime) -> bool {
+        self.key.is_live() && now.0 < self.registered.expires
+    }
+}
+
+/// The level that all workers share, bounded by bytes.
+#[derive(Debug)]
+pub struct SharedCache {
+    /// A 128-bit hash under a random key: nobody outside can aim at a slot (C08).
+    high: RandomState,
+    low: RandomState,
+    tokens: Option<quick_cache::sync::Cache<u128, Arc<VerifiedToken>, ByBytes, foldhash::fast::RandomState>>,
+}
+
+#[derive(Clone, Debug)]
+struct ByBytes;
+
+impl Weighter<u128, Arc<VerifiedToken>> for ByBytes {
+    /// Text, claims tree (about twice the payload) and bookkeeping.
+    fn weight(&self, _: &u128, token: &Arc<VerifiedToken>) -> u64 {
+        token.text.len() as u64 * 3 + 512
+    }
+}
+
+impl SharedCache {
+    /// A cache of at most `bytes`; 0 for none.
+    #[must_use]
+    pub fn new(bytes: u64) -> Self {
+        let entries = usize::try_from(bytes / 4096).unwrap_or(usize::MAX).clamp(16, 1 << 20);
+        let tokens = (bytes > 0).then(|| {
+            let hasher = foldhash::fast::RandomState::default();
+            quick_cache::sync::Cache::with(entries, bytes, ByBytes, hasher, Default::default())
+        });
+        Self { high: RandomState::default(), low: RandomState::default(), tokens }
+    }
+
+    /// Lets go of tokens that have expired or whose key was withdrawn.
+    pub fn sweep(&self, now: UnixTime) {
+        if let Some(tokens) = &self.tokens {
+            tokens.retain(|_, token| token.is_alive(now));
+        }
+    }
+
+    /// Tokens kept now.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.tokens.as_ref().map_or(0, quick_cache::sync::Cache::len)
+    }
+
+    /// Whether no token is kept.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn hash(&self, text: &str) -> u128 {
+        use std::hash::BuildHasher as _;
+        u128::from(self.high.hash_one(text)) << 64 | u128::from(self.low.hash_one(text))
+    }
+}
+
+/// An entry in a worker's hands; the `Rc`s are its own.
+#[derive(Clone, Debug)]
+#[expect(clippy::redundant_allocation, reason = "the Rc is the worker's own count")]
+pub(super) struct Hot {
+    pub(super) token: Rc<Arc<VerifiedToken>>,
+    pub(super) principal: Rc<Arc<Principal>>,
+}
+
+impl Hot {
+    pub(super) fn new(token: Arc<VerifiedToken>) -> Self {
+        Self { principal: Rc::new(token.principal.clone()), token: Rc::new(token) }
+    }
+}
+
+/// One worker's view: its own hot tokens, then the shared ones.
+#[derive(Debug)]
+pub struct WorkerCache {
+    shared: Arc<SharedCache>,
+    hot: RefCell<quick_cache::unsync::Cache<u128, Hot>>,
+}
+
+/// Where a token was found: an index into `GatewayMetrics::CACHE_RESULTS`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CacheResult {
+    /// On this worker.
+    Worker = 0,
+    /// On the shared level.
+    Shared = 1,
+    /// Nowhere.
+    Miss = 2,
+}
+
+impl WorkerCache {
+    /// A worker's cache of at most `tokens` hot tokens.
+    #[must_use]
+    pub fn new(shared: Arc<SharedCache>, tokens: usize) -> Self {
+        Self { shared, hot: RefCell::new(quick_cache::unsync::Cache::new(tokens.max(1))) }
+    }
+
+    /// Lets go of tokens that have expired or whose key was withdrawn.
+    pub fn sweep(&self, now: UnixTime) {
+        self.hot.borrow_mut().retain(|_, hot| hot.token.is_alive(now));
+    }
+
+    /// The entry of exactly this text, if its key is still its issuer's.
+    pub(super) fn find(&self, text: &str) -> (Option<Hot>, CacheResult) {
+        let Some(shared) = &self.shared.tokens else { return (None, CacheResult::Miss) };
+        let hash = self.shared.hash(text);
+        let good = |token: &VerifiedToken| *token.text == *text && token.key.is_live();
+        if let Some(hot) = self.hot.borrow().get(&hash)
+            && good(&hot.token)
+        {
+            return (Some(hot.clone()), CacheResult::Worker);
+        }
+        match shared.get(&hash) {
+            Some(token) if good(&token) => {
+                let hot = Hot::new(token);
+                self.hot.borrow_mut().insert(hash, hot.clone());
+                (Some(hot), CacheResult::Shared)
+            }
+            _ => (None, CacheResult::Miss),
+        }
+    }
+
+    /// Keeps a token that was verified.
+    pub(super) fn keep(&self, hot: &Hot) {
+        let Some(shared) = &self.shared.tokens else { return };
+        if hot.token.text.len() > MAX_CACHED_BYTES {
+            return;
+        }
+        let hash = self.shared.hash(&hot.token.text);
+        shared.insert(hash, Arc::clone(&hot.token));
+        self.hot.borrow_mut().insert(hash, hot.clone());
+    }
+}

@@ -1,0 +1,231 @@
+//! Strict JSON to claims: an object without duplicate members, bounded in depth, and the registered claims by type.
+
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+
+use crate::policy::{Claim, Claims};
+
+/// Objects and lists inside each other. Real tokens need four; a parser needs a bound (attacks.md row 13).
+const MAX_DEPTH: usize = 16;
+
+/// Parses a JSON object. Two members of one name are refused at any depth: two readers could take either (D10, D27).
+/// `None` for everything else, trailing bytes and a byte order mark included.
+pub(super) fn parse_object(json: &[u8]) -> Option<Claims> {
+    let mut deserializer = serde_json::Deserializer::from_slice(json);
+    let claim = Strict { depth: MAX_DEPTH }.deserialize(&mut deserializer).ok()?;
+    deserializer.end().ok()?;
+    match claim {
+        Claim::Map(claims) => Some(claims),
+        _ => None,
+    }
+}
+
+/// The registered claims the gateway decides by, each of its one right type. What is absent is `None`; what has
+/// another type makes the token malformed, never "absent" (CVE-2026-25537).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Registered {
+    pub(super) expires: u64,
+    pub(super) not_before: Option<u64>,
+    pub(super) audience: Vec<Box<str>>,
+    pub(super) client: Option<Box<str>>,
+    pub(super) token_use: Option<Box<str>>,
+    pub(super) sender_constrained: bool,
+}
+
+impl Registered {
+    /// `None` when a claim has the wrong type, or `exp` is missing.
+    pub(super) fn of(claims: &Claims) -> Option<Self> {
+        let issued_at = optional(claims, "iat", numeric_date);
+        let subject = optional(claims, "sub", Claim::as_text);
+        (issued_at.is_ok() && subject.is_ok()).then_some(())?;
+        // RFC 9068 calls it client_id; azp (OpenID Connect) and appid (Entra) are the older names.
+        let client = match optional(claims, "client_id", Claim::as_text).ok()? {
+            Some(client) => Some(client),
+            None => match optional(claims, "azp", Claim::as_text).ok()? {
+                Some(client) => Some(client),
+                None => optional(claims, "appid", Claim::as_text).ok()?,
+            },
+        };
+        Some(Self {
+            expires: numeric_date(claims.get("exp")?)?,
+            not_before: optional(claims, "nbf", numeric_date).ok()?,
+            audience: optional(claims, "aud", Claim::as_texts)
+                .ok()?
+                .unwrap_or_default()
+                .into_iter()
+                .map(Box::from)
+                .collect(),
+            client: client.map(Box::from),
+            token_use: optional(claims, "token_use", Claim::as_text).ok()?.map(Box::from),
+            sender_constrained: claims.get("cnf").is_some(),
+        })
+    }
+}
+
+/// A claim of the wrong type.
+struct WrongType;
+
+fn optional<'c, T>(
+    claims: &'c Claims,
+    name: &str,
+    read: impl Fn(&'c Claim) -> Option<T>,
+) -> Result<Option<T>, WrongType> {
+    match claims.get(name) {
+        None => Ok(None),
+        Some(claim) => read(claim).map(Some).ok_or(WrongType),
+    }
+}
+
+/// Seconds since 1970, rounded up: for a clock that counts whole seconds, "before 100.5" is "before 101", and "not
+/// before 100.5" is "not before 101" (D25).
+fn numeric_date(claim: &Claim) -> Option<u64> {
+    let Claim::Number(text) = claim else { return None };
+    if let Ok(whole) = text.parse::<u64>() {
+        return Some(whole);
+    }
+    let number: f64 = text.parse().ok()?;
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "the cast saturates, as it should"
+    )]
+    number.is_finite().then(|| number.ceil() as u64)
+}
+
+/// One JSON value, with so many levels left.
+struct Strict {
+    depth: usize,
+}
+
+impl<'de> DeserializeSeed<'de> for Strict {
+    type Value = Claim;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Claim, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl Strict {
+    fn inner<E: Error>(&self) -> Result<Self, E> {
+        let depth = self.depth.checked_sub(1).ok_or_else(|| E::custom("nested too deeply"))?;
+        Ok(Self { depth })
+    }
+}
+
+impl<'de> Visitor<'de> for Strict {
+    type Value = Claim;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Claim, E> {
+        Ok(Claim::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Claim, E> {
+        Ok(Claim::Bool(value))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Claim, E> {
+        Ok(Claim::Number(value.to_string().into()))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Claim, E> {
+        Ok(Claim::Number(value.to_string().into()))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Claim, E> {
+        Ok(Claim::Number(value.to_string().into()))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Claim, E> {
+        Ok(Claim::Text(value.into()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Claim, A::Error> {
+        let mut list = Vec::new();
+        while let Some(item) = items.next_element_seed(self.inner()?)? {
+            list.push(item);
+        }
+        Ok(Claim::List(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Claim, A::Error> {
+        let mut claims = Claims::default();
+        while let Some(name) = members.next_key::<String>()? {
+            let value = members.next_value_seed(self.inner()?)?;
+            if !claims.insert(name.into(), value) {
+                return Err(A::Error::custom("a member occurs twice"));
+            }
+        }
+        Ok(Claim::Map(claims))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // attacks.md row 13; T11, T12.
+    #[test]
+    fn only_one_strict_json_object_is_taken() {
+        assert!(parse_object(br#"{"iss":"https:\/\/a","n":{"m":[1,-2,0.5,true,null]}}"#).is_some());
+        for json in [
+            "",
+            "null",
+            "[]",
+            "\"a\"",
+            "{} {}",
+            "{}x",
+            "\u{feff}{}",
+            "{\"a\":NaN}",
+            "{\"a\":1e999}",
+            "{\"a\":1,}",
+            "{\"a\":1,\"a\":1}",
+            "{\"a\":{\"b\":1,\"\\u0062\":2}}",
+            &format!("{{\"a\":{}{}}}", "[".repeat(20), "]".repeat(20)),
+            &"[".repeat(100_000),
+        ] {
+            assert_eq!(parse_object(json.as_bytes()), None, "{}", json.get(..40).unwrap_or(json));
+        }
+        assert_eq!(
+            parse_object(
+                "{\"a\":1}".encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>().as_slice()
+            ),
+            None
+        );
+    }
+
+    // T06, D23 to D26: CVE-2026-25537.
+    #[test]
+    fn a_claim_of_the_wrong_type_is_not_an_absent_claim() {
+        let of = |json: &str| Registered::of(&parse_object(json.as_bytes()).unwrap());
+        assert_eq!(of(r#"{"exp":100.5}"#).unwrap().expires, 101);
+        assert_eq!(of(r#"{"exp":-5}"#).unwrap().expires, 0);
+        assert_eq!(of(r#"{"exp":1e300}"#).unwrap().expires, u64::MAX);
+        assert_eq!(of(r#"{"exp":1,"aud":["a","b"]}"#).unwrap().audience.len(), 2);
+        assert_eq!(of(r#"{"exp":1,"azp":"a"}"#).unwrap().client.as_deref(), Some("a"));
+        assert_eq!(of(r#"{"exp":1,"client_id":"b","azp":"a"}"#).unwrap().client.as_deref(), Some("b"));
+        for json in [
+            "{}",
+            r#"{"exp":"100"}"#,
+            r#"{"exp":null}"#,
+            r#"{"exp":[1]}"#,
+            r#"{"exp":true}"#,
+            r#"{"exp":1,"nbf":"1"}"#,
+            r#"{"exp":1,"nbf":null}"#,
+            r#"{"exp":1,"iat":"1"}"#,
+            r#"{"exp":1,"sub":1}"#,
+            r#"{"exp":1,"aud":1}"#,
+            r#"{"exp":1,"aud":["a",1]}"#,
+            r#"{"exp":1,"aud":{"a":1}}"#,
+            r#"{"exp":1,"aud":null}"#,
+            r#"{"exp":1,"client_id":["a"]}"#,
+            r#"{"exp":1,"token_use":1}"#,
+        ] {
+            assert_eq!(of(json), None, "{json}");
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! A JWT as a compact JWS (RFC 7515 §3.1), taken apart strictly.
+//!
+//! Of the JWT library only the signature check is used (`Key::verify`): its claim validation skips what is absent or of
+//! the wrong type, does not know `crit`, and takes the last of duplicate members. What it would check is checked in
+//! this room instead, by types that cannot hold the bad case.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use super::TokenError;
+use super::claims::{Registered, parse_object};
+use crate::issuer::Algorithm;
+use crate::policy::{Claim, Claims};
+
+/// Header and claims of a token whose signature has not been checked.
+#[derive(Debug)]
+pub(super) struct Jwt<'t> {
+    pub(super) algorithm: Algorithm,
+    pub(super) key_id: Option<Box<str>>,
+    /// Whether `typ` is one of an access token.
+    pub(super) is_access_token_type: bool,
+    pub(super) issuer: Box<str>,
+    pub(super) claims: Claims,
+    pub(super) registered: Registered,
+    /// What is signed: header and payload as they came.
+    pub(super) message: &'t [u8],
+    /// The third part, in base64url.
+    pub(super) signature: &'t str,
+}
+
+/// Header members that change what the token is: extensions that must be understood (RFC 7515 §4.1.11), unencoded
+/// payloads (RFC 7797 §7), encryption and compression (RFC 7516 §4.1).
+const REFUSED: [&str; 4] = ["crit", "b64", "enc", "zip"];
+
+impl<'t> Jwt<'t> {
+    /// Takes a token apart.
+    ///
+    /// # Errors
+    /// [`TokenError::Malformed`], or [`TokenError::Algorithm`] when `alg` is none that anybody may use.
+    pub(super) fn parse(token: &'t str) -> Result<Self, TokenError> {
+        let (message, signature) = token.rsplit_once('.').ok_or(TokenError::Malformed)?;
+        let (header, payload) = message.split_once('.').ok_or(TokenError::Malformed)?;
+        // Five parts are a JWE (D32); more are an attempt to keep a parser busy (attacks.md row 16).
+        if payload.contains('.') || signature.is_empty() {
+            return Err(TokenError::Malformed);
+        }
+        let header = decode(header).ok_or(TokenError::Malformed)?;
+        if REFUSED.iter().any(|name| header.get(name).is_some()) {
+            return Err(TokenError::Malformed);
+        }
+        let text = |name: &str| match header.get(name) {
+            None => Ok(None),
+            Some(Claim::Text(text)) => Ok(Some(text)),
+            Some(_) => Err(TokenError::Malformed),
+        };
+        let algorithm = text("alg")?.ok_or(TokenError::Malformed)?;
+        let algorithm = Algorithm::parse(algorithm).ok_or(TokenError::Algorithm)?;
+        let claims = decode(payload).ok_or(TokenError::Malformed)?;
+        let issuer = claims.get("iss").and_then(Claim::as_text).ok_or(TokenError::Malformed)?.into();
+        Ok(Self {
+            algorithm,
+            key_id: text("kid")?.cloned(),
+            is_access_token_type: text("typ")?.is_none_or(|typ| is_access_token(typ)),
+            issuer,
+            registered: Registered::of(&claims).ok_or(TokenError::Malformed)?,
+            claims,
+            message: message.as_bytes(),
+            signature,
+        })
+    }
+}
+
+/// RFC 9068 §2.1, and the plain `JWT` of issuers that do not type their tokens. Logout tokens, DPoP proofs and security
+/// events name other types and are not access tokens (RFC 8725 §3.11).
+fn is_access_token(typ: &str) -> bool {
+    ["jwt", "at+jwt", "application/at+jwt"].iter().any(|known| typ.eq_ignore_ascii_case(known))
+}
+
+fn decode(part: &str) -> Option<Claims> {
+    parse_object(&URL_SAFE_NO_PAD.decode(part).ok()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn token(header: &str, claims: &str) -> String {
+        format!("{}.{}.c2ln", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims))
+    }
+
+    const CLAIMS: &str = r#"{"iss":"a","exp":1}"#;
+
+    // api-gateway.md §1, P-34.
+    #[test]
+    fn cognitos_quirks_are_ordinary_json() {
+        let token = token(r#"{"kid":"ab\/c+d=","alg":"RS256"}"#, r#"{"iss":"https:\/\/idp\/pool","exp":1}"#);
+        let jwt = Jwt::parse(&token).unwrap();
+        assert_eq!(jwt.key_id.as_deref(), Some("ab/c+d="));
+        assert_eq!(&*jwt.issuer, "https://idp/pool");
+        assert!(jwt.is_access_token_type);
+    }
+
+    // attacks.md rows 12, 13 and 16; T10, T11, T14, D9, D11, D14.
+    #[test]
+    fn what_is_not_a_plain_jws_is_refused() {
+        let bad = |header: &str| Jwt::parse(&token(header, CLAIMS)).unwrap_err();
+        for header in [r#"{"alg":"none"}"#, r#"{"alg":"None"}"#, r#"{"alg":"HS256"}"#, r#"{"alg":"ES512"}"#] {
+            assert_eq!(bad(header), TokenError::Algorithm, "{header}");
+        }
+        for header in [
+            "{}",
+            r#"{"alg":1}"#,
+            r#"{"alg":"RS256","alg":"RS256"}"#,
+            r#"{"alg":"RS256","kid":1}"#,
+            r#"{"alg":"RS256","typ":1}"#,
+            r#"{"alg":"RS256","crit":["exp"],"exp":1}"#,
+            r#"{"alg":"RS256","crit":[]}"#,
+            r#"{"alg":"RS256","b64":false}"#,
+            r#"{"alg":"RS256","enc":"A256GCM"}"#,
+            r#"{"alg":"RS256","zip":"DEF"}"#,
+        ] {
+            assert_eq!(bad(header), TokenError::Malformed, "{header}");
+        }
+        let good = token(r#"{"alg":"RS256"}"#, CLAIMS);
+        assert!(Jwt::parse(&good).is_ok());
+        let parts: Vec<&str> = good.split('.').collect();
+        for text in [
+            String::new(),
+            ".".repeat(1 << 20),
+            format!("{}.{}", parts[0], parts[1]),
+            format!("{}.{}.", parts[0], parts[1]),
+            format!("{good}.x"),
+            format!("{good}.x.y"),
+            format!("{}=.{}.c2ln", parts[0], parts[1]),
+            format!(" {good}"),
+            format!("{}.{}\n.c2ln", parts[0], parts[1]),
+            token(r#"{"alg":"RS256"}"#, r#"{"exp":1}"#),
+            token(r#"{"alg":"RS256"}"#, r#"{"iss":["a"],"exp":1}"#),
+            token(r#"{"alg":"RS256"}"#, r#"{"iss":1,"exp":1}"#),
+            token(r#"{"alg":"RS256"}"#, r#"{"iss":"a"}"#),
+            r#"{"payload":"e30","signatures":[]}"#.to_owned(),
+        ] {
+            assert_eq!(
+                Jwt::parse(&text).unwrap_err(),
+                TokenError::Malformed,
+                "{}",
+                text.get(..80).unwrap_or(&text)
+            );
+        }
+    }
+
+    #[test]
+    fn the_type_tells_access_tokens_from_others() {
+        let is = |typ: &str| {
+            Jwt::parse(&token(&format!(r#"{{"alg":"RS256","typ":"{typ}"}}"#), CLAIMS))
+                .unwrap()
+                .is_access_token_type
+        };
+        assert!(is("JWT") && is("at+jwt") && is("application/AT+JWT"));
+        assert!(!is("logout+jwt") && !is("dpop+jwt") && !is("secevent+jwt") && !is(""));
+    }
+}

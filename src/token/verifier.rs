@@ -1,0 +1,169 @@
+//! From a bearer token to an identity.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::cache::{CacheResult, Hot, VerifiedToken, WorkerCache};
+use super::claims::Registered;
+use super::jwt::Jwt;
+use super::{Audience, BearerToken, Rules, TokenError};
+use crate::clock::UnixTime;
+use crate::issuer::{Issuer, KeyError};
+use crate::policy::{Claim, Claims, Identity, Principal, ScopeSet};
+
+/// An issuer and what its tokens must say. A reload that changes either makes a new verifier, and what the old one
+/// verified is verified anew.
+#[derive(Debug)]
+pub struct Verifier {
+    id: u64,
+    issuer: Arc<Issuer>,
+    rules: Rules,
+}
+
+/// A token that authenticates nobody.
+#[derive(Clone, Debug)]
+pub struct Rejection {
+    /// What is wrong with it.
+    pub error: TokenError,
+    /// The name of the issuer it is of, or claims to be of, where that is one of the route's.
+    pub issuer: Option<Arc<str>>,
+}
+
+impl From<TokenError> for Rejection {
+    fn from(error: TokenError) -> Self {
+        Self { error, issuer: None }
+    }
+}
+
+impl Verifier {
+    /// A verifier with an identity of its own.
+    #[must_use]
+    pub fn new(issuer: Arc<Issuer>, rules: Rules) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self { id: NEXT.fetch_add(1, Ordering::Relaxed), issuer, rules }
+    }
+
+    /// The issuer's name in the configuration.
+    #[must_use]
+    pub fn name(&self) -> &Arc<str> {
+        &self.issuer.entry().name
+    }
+
+    /// The issuer.
+    #[must_use]
+    pub fn issuer(&self) -> &Arc<Issuer> {
+        &self.issuer
+    }
+
+    /// What its tokens must say.
+    #[must_use]
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// Everything but the signature; the same for a token that was verified now and one that was before.
+    fn judge(&self, token: &VerifiedToken, now: UnixTime) -> Result<(), TokenError> {
+        let leeway = self.rules.leeway.as_secs();
+        let Registered { expires, not_before, audience, client, token_use, sender_constrained } =
+            &token.registered;
+        if now.0 >= expires.saturating_add(leeway) {
+            return Err(TokenError::Expired);
+        }
+        if not_before.is_some_and(|start| now.0.saturating_add(leeway) < start) {
+            return Err(TokenError::NotYetValid);
+        }
+        let wrong_use = self.rules.token_use.is_some() && self.rules.token_use != *token_use;
+        if wrong_use || !token.is_access_token_type {
+            return Err(TokenError::NotAccessToken);
+        }
+        if let Audience::OneOf(ours) = &self.rules.audience
+            && !ours.iter().any(|one| audience.contains(one))
+        {
+            return Err(TokenError::Audience);
+        }
+        let clients = &self.rules.client_ids;
+        if !clients.is_empty() && client.as_ref().is_none_or(|client| !clients.contains(client)) {
+            return Err(TokenError::Client);
+        }
+        if *sender_constrained {
+            return Err(TokenError::SenderConstrained);
+        }
+        Ok(())
+    }
+
+    async fn verify(&self, text: &str, jwt: Jwt<'_>) -> Result<VerifiedToken, TokenError> {
+        if !self.issuer.entry().algorithms.contains(&jwt.algorithm) {
+            return Err(TokenError::Algorithm);
+        }
+        let key =
+            self.issuer.key(jwt.key_id.as_deref(), jwt.algorithm).await.map_err(|error| match error {
+                KeyError::Unknown => TokenError::UnknownKey,
+                KeyError::Unavailable { retry_after } => TokenError::KeysUnavailable { retry_after },
+            })?;
+        if !key.verify(jwt.algorithm, jwt.message, jwt.signature) {
+            return Err(TokenError::Signature);
+        }
+        let scopes = self.scopes(&jwt.claims);
+        let principal = Principal { issuer: self.name().clone(), scopes, claims: jwt.claims };
+        Ok(VerifiedToken {
+            text: text.into(),
+            verifier: self.id,
+            key,
+            registered: jwt.registered,
+            is_access_token_type: jwt.is_access_token_type,
+            principal: Arc::new(principal),
+        })
+    }
+
+    /// The scopes of all scope claims. A claim that is neither a string nor a list of strings grants nothing.
+    fn scopes(&self, claims: &Claims) -> ScopeSet {
+        let found =
+            self.rules.scope_claims.iter().filter_map(|path| claims.find(path)).filter_map(Claim::as_texts);
+        ScopeSet::of(found.flatten())
+    }
+}
+
+/// Establishes who is calling by a token of one of `verifiers`. The one caller of [`Identity::verified`].
+///
+/// # Errors
+/// [`Rejection`]
+pub async fn authenticate(
+    verifiers: &[Arc<Verifier>],
+    token: BearerToken<'_>,
+    max_bytes: usize,
+    cache: Option<&WorkerCache>,
+    now: UnixTime,
+) -> Result<(Identity, CacheResult), Rejection> {
+    let text = token.as_str();
+    if text.len() > max_bytes {
+        return Err(TokenError::TooLong.into());
+    }
+    let (cached, mut result) = cache.map_or((None, CacheResult::Miss), |cache| cache.find(text));
+    let known = cached.and_then(|hot| {
+        let verifier = verifiers.iter().find(|verifier| verifier.id == hot.token.verifier)?;
+        Some((verifier, hot))
+    });
+    let (verifier, hot) = match known {
+        Some(known) => known,
+        None => {
+            result = CacheResult::Miss;
+            let jwt = Jwt::parse(text)?;
+            let named = |verifier: &&Arc<Verifier>| *verifier.issuer.entry().issuer == *jwt.issuer;
+            let verifier = verifiers.iter().find(named).ok_or(TokenError::UnknownIssuer)?;
+            let verified = verifier.verify(text, jwt).await.map_err(|error| verifier.rejection(error))?;
+            let hot = Hot::new(Arc::new(verified));
+            if let Some(cache) = cache {
+                cache.keep(&hot);
+            }
+            (verifier, hot)
+        }
+    };
+    verifier.judge(&hot.token, now).map_err(|error| verifier.rejection(error))?;
+    Ok((Identity::verified(hot.principal), result))
+}
+
+impl Verifier {
+    fn rejection(&self, error: TokenError) -> Rejection {
+        Rejection { error, issuer: Some(self.name().clone()) }
+    }
+}
