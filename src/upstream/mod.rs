@@ -1,5 +1,48 @@
-//! Where a permitted request goes: endpoints, and each worker's pool of connections to them.
+//! Where a permitted request goes: upstreams, and each worker's pool of connections to them.
 
+mod fault;
+mod pool;
 mod settings;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+pub use fault::Fault;
+pub use pool::{Lease, Pool, Sent, is_idempotent};
 pub use settings::{HostHeader, Settings};
+
+use crate::net::{Tls, TlsError};
+use crate::telemetry::UpstreamMetrics;
+
+/// An upstream, compiled. Across a reload it is the same one if its settings are; its connections are kept then.
+#[derive(Debug)]
+pub struct Upstream {
+    id: u64,
+    /// What the configuration says of it.
+    pub settings: Settings,
+    /// Whom it is trusted to be.
+    pub tls: Tls,
+    /// What is counted of it.
+    pub metrics: Arc<UpstreamMetrics>,
+}
+
+impl Upstream {
+    /// An upstream with an identity of its own.
+    ///
+    /// # Errors
+    /// When its `ca` holds no certificate that can be trusted.
+    pub fn new(settings: Settings, metrics: Arc<UpstreamMetrics>) -> Result<Self, TlsError> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let tls = match &settings.ca {
+            Some(pem) => Tls::with_roots(pem)?,
+            None => Tls::system(),
+        };
+        Ok(Self { id: NEXT.fetch_add(1, Ordering::Relaxed), settings, tls, metrics })
+    }
+
+    /// What tells it from every other upstream of this process.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+}

@@ -14,7 +14,7 @@ pub struct Settings {
     pub url: Url,
     /// What the upstream sees in `Host`.
     pub host: HostHeader,
-    /// From dialling to a usable connection, TLS included: 502 beyond it.
+    /// From dialling to a usable connection, TLS included: 504 beyond it.
     pub connect_timeout: Duration,
     /// From the request's last byte to the response head: 504 beyond it.
     pub response_timeout: Duration,

@@ -1,0 +1,66 @@
+//! The upstream's can't.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::net::{DialError, Stage};
+
+/// Why an upstream did not answer a request.
+#[derive(Debug)]
+pub enum Fault {
+    /// No connection: refused, unreachable, or no TLS.
+    Connect(DialError),
+    /// No connection in time.
+    ConnectTimeout(DialError),
+    /// No response head in time.
+    ResponseTimeout(Duration),
+    /// The connection ended before the response head.
+    Closed(hyper::Error),
+    /// What came is not an HTTP response, or one that was not asked for.
+    Protocol(Box<str>),
+}
+
+impl Fault {
+    pub(super) fn of_dial(error: DialError) -> Self {
+        match error {
+            // A handshake that stalls is late, too; a name that does not resolve in time is as good as absent.
+            DialError::Timeout { stage: Stage::Connecting | Stage::Handshaking, .. } => {
+                Self::ConnectTimeout(error)
+            }
+            _ => Self::Connect(error),
+        }
+    }
+
+    pub(super) fn of_exchange(error: hyper::Error) -> Self {
+        if error.is_parse() { Self::Protocol(error.to_string().into()) } else { Self::Closed(error) }
+    }
+
+    /// The index into `UpstreamMetrics::FAULTS`.
+    pub(super) fn index(&self) -> usize {
+        match self {
+            Self::Connect(_) => 0,
+            Self::ConnectTimeout(_) | Self::ResponseTimeout(_) => 1,
+            Self::Closed(_) => 2,
+            Self::Protocol(_) => 3,
+        }
+    }
+
+    /// Whether the upstream was too slow (504) rather than wrong or absent (502).
+    #[must_use]
+    pub fn is_timeout(&self) -> bool {
+        matches!(self, Self::ConnectTimeout(_) | Self::ResponseTimeout(_))
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connect(error) | Self::ConnectTimeout(error) => error.fmt(f),
+            Self::ResponseTimeout(limit) => write!(f, "no response head within {limit:?}"),
+            Self::Closed(error) => write!(f, "the connection ended before the response: {error}"),
+            Self::Protocol(what) => write!(f, "not an HTTP response: {what}"),
+        }
+    }
+}
+
+impl std::error::Error for Fault {}
