@@ -18,6 +18,7 @@ pub mod issuer;
 pub mod net;
 pub mod policy;
 pub mod route;
+pub mod snapshot;
 pub mod telemetry;
 pub mod token;
 pub mod upstream;

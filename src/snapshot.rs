@@ -1,0 +1,272 @@
+//! The compiled configuration: everything that can be worked out before a request comes.
+//!
+//! What outlives a reload (key sets, what they verified, connections) is held by `Arc` and carried over by identity: an
+//! issuer or upstream whose whole entry is unchanged is the same one.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use http::{HeaderName, HeaderValue};
+
+use crate::config::{self, Config};
+use crate::issuer::{Issuer, JwksError};
+use crate::net::TlsError;
+use crate::policy::Requirement;
+use crate::route::{Ambiguities, Conflict, Rule, Table};
+use crate::telemetry::{Metrics, RouteMetrics};
+use crate::token::{ForwardedClaim, Source, Verifier};
+use crate::upstream::{HostHeader, Upstream};
+
+/// One immutable view of the configuration. A request keeps the one it began with.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// The configuration it was compiled from.
+    pub config: Config,
+    /// From a request's target to its rule.
+    pub table: Table<Entry>,
+    /// The routes that the table's entries index.
+    pub routes: Vec<Route>,
+    /// The issuers, in the order of the configuration.
+    pub verifiers: Vec<Arc<Verifier>>,
+    /// The upstreams that routes index.
+    pub upstreams: Vec<Arc<Upstream>>,
+    /// Headers that some route sets from claims: removed from every request, on every route.
+    pub claim_headers: Vec<HeaderName>,
+    /// Metrics of requests for which no route speaks.
+    pub unrouted: Arc<RouteMetrics>,
+}
+
+/// What the table holds: a route, and what one of its methods asks.
+#[derive(Debug)]
+pub struct Entry {
+    /// Index into [`Snapshot::routes`].
+    pub route: usize,
+    /// The authorization.
+    pub requirement: Requirement,
+}
+
+/// A compiled route.
+#[derive(Debug)]
+pub struct Route {
+    /// Host and pattern: the label in metrics and logs.
+    pub label: Box<str>,
+    /// Index into [`Snapshot::upstreams`].
+    pub upstream: usize,
+    /// What the upstream sees in `Host`; `None` for what the client sent.
+    pub host: Option<HeaderValue>,
+    /// Segments that are cut from the front of the path.
+    pub strip: usize,
+    /// The issuers whose tokens it takes.
+    pub verifiers: Vec<Arc<Verifier>>,
+    /// Where its token is.
+    pub token_from: Vec<Source>,
+    /// The claims its upstream gets.
+    pub forward: Vec<ForwardedClaim>,
+    /// The ambiguities it lets through.
+    pub allow: Ambiguities,
+    /// Bytes of a request body.
+    pub body_bytes: Option<u64>,
+    /// From the request's last byte to the response head.
+    pub response_timeout: Duration,
+    /// What is counted of it.
+    pub metrics: Arc<RouteMetrics>,
+}
+
+/// Why a valid configuration cannot be compiled.
+#[derive(Debug)]
+pub enum CompileError {
+    /// The keys that the configuration holds for an issuer are none.
+    Keys(Arc<str>, JwksError),
+    /// The certificates that an upstream is to be known by are none.
+    Roots(Arc<str>, TlsError),
+    /// Two routes are the same; the configuration's own check should have said so.
+    Routes(Conflict),
+    /// A name that the configuration does not define; its own check should have said so.
+    Undefined(Arc<str>),
+}
+
+impl Snapshot {
+    /// Compiles a configuration, keeping of `before` what has not changed. Nothing of `before` changes by it.
+    ///
+    /// # Errors
+    /// [`CompileError`]
+    pub fn compile(config: Config, metrics: &Metrics, before: Option<&Self>) -> Result<Self, CompileError> {
+        let verifiers = config
+            .issuers
+            .iter()
+            .map(|issuer| verifier(issuer, metrics, before))
+            .collect::<Result<Vec<_>, _>>()?;
+        let upstreams = config
+            .upstreams
+            .iter()
+            .map(|settings| upstream(settings, metrics, before))
+            .collect::<Result<Vec<_>, _>>()?;
+        let routes = config
+            .routes
+            .iter()
+            .map(|route| compile_route(route, metrics, &verifiers, &upstreams))
+            .collect::<Result<Vec<_>, _>>()?;
+        let table = Table::new(rules(&config.routes)).map_err(CompileError::Routes)?;
+        let mut claim_headers: Vec<HeaderName> =
+            config.routes.iter().flat_map(|route| &route.forward).map(|claim| claim.header.clone()).collect();
+        claim_headers.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
+        claim_headers.dedup();
+        let unrouted = metrics.route(UNROUTED);
+        Ok(Self { config, table, routes, verifiers, upstreams, claim_headers, unrouted })
+    }
+
+    /// Takes the metrics of what this snapshot no longer has out of the exposition.
+    pub fn prune(&self, metrics: &Metrics) {
+        metrics.retain(
+            |label| label == UNROUTED || self.routes.iter().any(|route| *route.label == *label),
+            |name| self.verifiers.iter().any(|verifier| **verifier.name() == *name),
+            |name| self.upstreams.iter().any(|upstream| *upstream.settings.name == *name),
+        );
+    }
+
+    /// The issuers, each once.
+    pub fn issuers(&self) -> impl Iterator<Item = &Arc<Issuer>> {
+        self.verifiers.iter().map(|verifier| verifier.issuer())
+    }
+
+    /// The metrics of a route, or of no route.
+    #[must_use]
+    pub fn route_metrics(&self, route: Option<usize>) -> &RouteMetrics {
+        route.and_then(|index| self.routes.get(index)).map_or(&self.unrouted, |route| &route.metrics)
+    }
+}
+
+/// The label of requests for which no route speaks. No pattern is like it.
+const UNROUTED: &str = "none";
+
+fn rules(routes: &[config::Route]) -> Vec<Rule<Entry>> {
+    let rules_of = |(index, route): (usize, &config::Route)| {
+        let rule = |(method, requirement): &(_, Requirement)| Rule {
+            host: route.host.clone(),
+            pattern: route.pattern.clone(),
+            method: Clone::clone(method),
+            method_fallthrough: route.method_fallthrough,
+            value: Entry { route: index, requirement: requirement.clone() },
+        };
+        route.methods.iter().map(rule).collect::<Vec<_>>()
+    };
+    routes.iter().enumerate().flat_map(rules_of).collect()
+}
+
+/// The verifier of before, if nothing about the issuer changed; its keys alone, if only the rules did.
+fn verifier(
+    issuer: &config::Issuer,
+    metrics: &Metrics,
+    before: Option<&Snapshot>,
+) -> Result<Arc<Verifier>, CompileError> {
+    let mut earlier = before.iter().flat_map(|snapshot| &snapshot.verifiers);
+    let same = earlier.find(|verifier| *verifier.issuer().entry() == issuer.entry);
+    if let Some(verifier) = same {
+        if *verifier.rules() == issuer.rules {
+            return Ok(verifier.clone());
+        }
+        return Ok(Arc::new(Verifier::new(verifier.issuer().clone(), issuer.rules.clone())));
+    }
+    let name = &issuer.entry.name;
+    let keys = Issuer::new(issuer.entry.clone(), metrics.issuer(name));
+    let keys = keys.map_err(|error| CompileError::Keys(name.clone(), error))?;
+    Ok(Arc::new(Verifier::new(keys, issuer.rules.clone())))
+}
+
+fn upstream(
+    settings: &crate::upstream::Settings,
+    metrics: &Metrics,
+    before: Option<&Snapshot>,
+) -> Result<Arc<Upstream>, CompileError> {
+    let mut earlier = before.iter().flat_map(|snapshot| &snapshot.upstreams);
+    if let Some(same) = earlier.find(|upstream| upstream.settings == *settings) {
+        return Ok(same.clone());
+    }
+    let name = &settings.name;
+    let upstream = Upstream::new(settings.clone(), metrics.upstream(name));
+    upstream.map(Arc::new).map_err(|error| CompileError::Roots(name.clone(), error))
+}
+
+fn compile_route(
+    route: &config::Route,
+    metrics: &Metrics,
+    verifiers: &[Arc<Verifier>],
+    upstreams: &[Arc<Upstream>],
+) -> Result<Route, CompileError> {
+    let label = match &route.host {
+        Some(host) => format!("{host}{}", route.pattern),
+        None => route.pattern.to_string(),
+    };
+    let own = |name: &Arc<str>| {
+        let found = verifiers.iter().find(|verifier| verifier.name() == name);
+        found.cloned().ok_or_else(|| CompileError::Undefined(name.clone()))
+    };
+    let is_named = |upstream: &Arc<Upstream>| upstream.settings.name == route.upstream;
+    let index = upstreams.iter().position(is_named);
+    let index = index.ok_or_else(|| CompileError::Undefined(route.upstream.clone()))?;
+    let settings = upstreams.get(index).map(|upstream| &upstream.settings);
+    let host = settings.filter(|settings| settings.host == HostHeader::Upstream);
+    let default_timeout = settings.map(|settings| settings.response_timeout).unwrap_or_default();
+    Ok(Route {
+        metrics: metrics.route(&label),
+        label: label.into(),
+        upstream: index,
+        host: host.and_then(|settings| HeaderValue::try_from(settings.url.authority()).ok()),
+        strip: route.strip.as_deref().map_or(0, |prefix| prefix.matches('/').count()),
+        verifiers: route.issuers.iter().map(own).collect::<Result<_, _>>()?,
+        token_from: route.token_from.clone(),
+        forward: route.forward.clone(),
+        allow: route.allow,
+        body_bytes: route.body_bytes,
+        response_timeout: route.response_timeout.unwrap_or(default_timeout),
+    })
+}
+
+impl fmt::Display for CompileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Keys(name, error) => write!(f, "issuer \"{name}\": {error}"),
+            Self::Roots(name, error) => write!(f, "upstream \"{name}\": {error}"),
+            Self::Routes(Conflict(first, second)) => write!(f, "routes {first} and {second} are the same"),
+            Self::Undefined(name) => write!(f, "\"{name}\" is not defined"),
+        }
+    }
+}
+
+impl std::error::Error for CompileError {}
+
+/// The snapshot in force, and how often it changed.
+#[derive(Debug)]
+pub struct Live {
+    current: ArcSwap<Snapshot>,
+    generation: AtomicU64,
+}
+
+impl Live {
+    /// Begins with a snapshot.
+    #[must_use]
+    pub fn new(snapshot: Snapshot) -> Self {
+        Self { current: ArcSwap::from_pointee(snapshot), generation: AtomicU64::new(0) }
+    }
+
+    /// The snapshot in force.
+    #[must_use]
+    pub fn load(&self) -> Arc<Snapshot> {
+        self.current.load_full()
+    }
+
+    /// Puts another in force, for every request that begins from now on.
+    pub fn swap(&self, snapshot: Snapshot) {
+        self.current.store(Arc::new(snapshot));
+        self.generation.fetch_add(1, Ordering::Release);
+    }
+
+    /// Changes with every swap: who keeps a snapshot at hand compares this alone.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+}
