@@ -17,6 +17,7 @@ pub mod config;
 pub mod issuer;
 pub mod net;
 pub mod policy;
+pub mod proxy;
 pub mod route;
 pub mod snapshot;
 pub mod telemetry;

@@ -16,7 +16,7 @@ use crate::issuer::{Issuer, JwksError};
 use crate::net::TlsError;
 use crate::policy::Requirement;
 use crate::route::{Ambiguities, Conflict, Rule, Table};
-use crate::telemetry::{Metrics, RouteMetrics};
+use crate::telemetry::{IssuerMetrics, Metrics, RouteMetrics};
 use crate::token::{ForwardedClaim, Source, Verifier};
 use crate::upstream::{HostHeader, Upstream};
 
@@ -130,6 +130,15 @@ impl Snapshot {
     /// The issuers, each once.
     pub fn issuers(&self) -> impl Iterator<Item = &Arc<Issuer>> {
         self.verifiers.iter().map(|verifier| verifier.issuer())
+    }
+
+    /// The metrics of an issuer.
+    #[must_use]
+    pub fn issuer_metrics(&self, name: &str) -> Option<&IssuerMetrics> {
+        self.verifiers
+            .iter()
+            .find(|verifier| **verifier.name() == *name)
+            .map(|verifier| verifier.issuer().metrics())
     }
 
     /// The metrics of a route, or of no route.

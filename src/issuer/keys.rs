@@ -183,7 +183,9 @@ impl Issuer {
         matches!(self.entry.keys, KeySource::Static(_))
     }
 
-    pub(super) fn metrics(&self) -> &IssuerMetrics {
+    /// What is counted of it.
+    #[must_use]
+    pub fn metrics(&self) -> &IssuerMetrics {
         &self.metrics
     }
 

@@ -55,6 +55,15 @@ impl Requirement {
         Ok(Permit::granted(identity))
     }
 
+    /// The smallest set of scopes that would do for a caller who has none.
+    #[must_use]
+    pub fn least(&self) -> Vec<Scope> {
+        match self {
+            Self::Scopes(rule) => rule.missing(&ScopeSet::default()),
+            Self::Public | Self::Authenticated => Vec::new(),
+        }
+    }
+
     /// Every scope that is named, in the order of the text, without repetition.
     #[must_use]
     pub fn scopes(&self) -> Vec<&Scope> {

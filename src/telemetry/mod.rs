@@ -2,8 +2,10 @@
 //!
 //! Nothing here ever holds a token, a secret, or a label that a client chose (checklist O08, O09).
 
+mod access_log;
 mod counters;
 mod metrics;
 
+pub use access_log::{AccessLine, AccessLog};
 pub use counters::Counters;
 pub use metrics::{GatewayMetrics, IssuerMetrics, Metrics, RouteMetrics, UpstreamMetrics};

@@ -1,0 +1,291 @@
+//! Bodies on their way through: never buffered, watched for stalls, and counted where there is a limit.
+
+use std::cell::Cell;
+use std::fmt;
+use std::future::Future as _;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::Sleep;
+
+use super::exchange::Exchange;
+use crate::clock;
+use crate::upstream::{Lease, Sent};
+
+/// Why a body ended before its end.
+#[derive(Debug)]
+pub enum BodyError {
+    /// Nothing came for too long.
+    Stalled,
+    /// More came than the limit allows.
+    TooLarge,
+    /// The whole request took too long.
+    Deadline,
+    /// The connection it came on failed.
+    Connection(hyper::Error),
+}
+
+impl fmt::Display for BodyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stalled => f.write_str("the body stopped coming"),
+            Self::TooLarge => f.write_str("the body is longer than the limit"),
+            Self::Deadline => f.write_str("the request took too long"),
+            Self::Connection(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for BodyError {}
+
+/// Deadlines of a body: between two pieces, and for the request as a whole.
+#[derive(Debug)]
+pub(super) struct Watch {
+    idle: Duration,
+    until: Option<Instant>,
+    /// Made at the first wait: a body that is there at once needs no timer.
+    sleep: Option<Pin<Box<Sleep>>>,
+    waiting: bool,
+}
+
+impl Watch {
+    pub(super) fn new(idle: Duration, until: Option<Instant>) -> Self {
+        Self { idle, until, sleep: None, waiting: false }
+    }
+
+    fn progress(&mut self) {
+        self.waiting = false;
+    }
+
+    /// To be called when the next piece is not there: whether it is overdue.
+    fn poll_overdue(&mut self, cx: &mut Context<'_>) -> Option<BodyError> {
+        if !self.waiting {
+            self.waiting = true;
+            let idle = clock::monotonic() + self.idle;
+            let deadline = self.until.map_or(idle, |until| until.min(idle)).into();
+            match &mut self.sleep {
+                Some(sleep) => sleep.as_mut().reset(deadline),
+                None => self.sleep = Some(Box::pin(tokio::time::sleep_until(deadline))),
+            }
+        }
+        let sleep = self.sleep.as_mut()?;
+        if sleep.as_mut().poll(cx).is_pending() {
+            return None;
+        }
+        let over = self.until.is_some_and(|until| clock::monotonic() >= until);
+        Some(if over { BodyError::Deadline } else { BodyError::Stalled })
+    }
+}
+
+/// What went wrong with an upload, for who waits for the response: the connection to the upstream only knows that the
+/// body failed.
+#[derive(Clone, Default)]
+pub(super) struct Upload {
+    pub(super) sent: Sent,
+    failure: Rc<Cell<Option<BodyError>>>,
+}
+
+impl Upload {
+    pub(super) fn failure(&self) -> Option<BodyError> {
+        self.failure.take()
+    }
+}
+
+/// The body of a request on its way to the upstream.
+pub enum RequestBody {
+    /// There is none.
+    Empty,
+    /// As it comes from the client.
+    Streaming(Box<Streaming>),
+}
+
+/// A request body as it comes.
+pub struct Streaming {
+    incoming: Incoming,
+    left: Option<u64>,
+    watch: Watch,
+    upload: Upload,
+}
+
+impl RequestBody {
+    /// A body of at most `limit` bytes. The second value is there for a body that is.
+    pub(super) fn new(incoming: Incoming, limit: Option<u64>, watch: Watch) -> (Self, Option<Upload>) {
+        if incoming.is_end_stream() {
+            return (Self::Empty, None);
+        }
+        let upload = Upload::default();
+        let streaming = Streaming { incoming, left: limit, watch, upload: upload.clone() };
+        (Self::Streaming(Box::new(streaming)), Some(upload))
+    }
+}
+
+impl Streaming {
+    fn fail(&self, error: BodyError) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        // The upstream's connection learns that the body failed, who waits for the response learns how.
+        let told = match &error {
+            BodyError::Stalled => BodyError::Stalled,
+            BodyError::TooLarge => BodyError::TooLarge,
+            BodyError::Deadline => BodyError::Deadline,
+            BodyError::Connection(_) => return Poll::Ready(Some(Err(error))),
+        };
+        self.upload.failure.set(Some(told));
+        Poll::Ready(Some(Err(error)))
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let Self::Streaming(body) = self.get_mut() else { return Poll::Ready(None) };
+        let Poll::Ready(next) = Pin::new(&mut body.incoming).poll_frame(cx) else {
+            return body.watch.poll_overdue(cx).map_or(Poll::Pending, |error| body.fail(error));
+        };
+        body.watch.progress();
+        match next {
+            Some(Ok(frame)) => {
+                let length = frame.data_ref().map_or(0, |data| data.len() as u64);
+                if let Some(left) = body.left {
+                    let Some(left) = left.checked_sub(length) else { return body.fail(BodyError::TooLarge) };
+                    body.left = Some(left);
+                }
+                if body.incoming.is_end_stream() {
+                    body.upload.sent.set();
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Some(Err(error)) => body.fail(BodyError::Connection(error)),
+            None => {
+                body.upload.sent.set();
+                Poll::Ready(None)
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Streaming(body) => body.incoming.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty => SizeHint::with_exact(0),
+            Self::Streaming(body) => body.incoming.size_hint(),
+        }
+    }
+}
+
+/// The body of an answer. With it ends the exchange, however it ends.
+pub struct ReplyBody {
+    source: ReplySource,
+    exchange: Exchange,
+}
+
+enum ReplySource {
+    /// Our own.
+    Own(Option<Bytes>),
+    /// The upstream's, as it comes.
+    Upstream(Relay),
+}
+
+/// A response body as it comes, and the connection it comes on.
+pub(super) struct Relay {
+    pub(super) incoming: Incoming,
+    pub(super) watch: Watch,
+    pub(super) lease: Option<Lease<RequestBody>>,
+    pub(super) sent: Option<Sent>,
+    pub(super) ended: bool,
+}
+
+impl Relay {
+    pub(super) fn new(
+        incoming: Incoming,
+        watch: Watch,
+        lease: Lease<RequestBody>,
+        sent: Option<Sent>,
+    ) -> Self {
+        let ended = incoming.is_end_stream();
+        Self { incoming, watch, lease: Some(lease), sent, ended }
+    }
+}
+
+impl Drop for Relay {
+    /// The connection is fit for another exchange only if both messages of this one have ended (attacks.md,
+    /// "Advisories" 14); otherwise it goes, and with it what is left on it.
+    fn drop(&mut self) {
+        let request_left = self.sent.as_ref().is_none_or(|sent| sent.at().is_some());
+        if (self.ended || self.incoming.is_end_stream())
+            && request_left
+            && let Some(lease) = self.lease.take()
+        {
+            lease.release();
+        }
+    }
+}
+
+impl ReplyBody {
+    pub(super) fn own(bytes: Bytes, exchange: Exchange) -> Self {
+        Self { source: ReplySource::Own(Some(bytes)), exchange }
+    }
+
+    pub(super) fn relay(relay: Relay, exchange: Exchange) -> Self {
+        Self { source: ReplySource::Upstream(relay), exchange }
+    }
+}
+
+impl Body for ReplyBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.get_mut();
+        let relay = match &mut this.source {
+            ReplySource::Own(bytes) => return Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            ReplySource::Upstream(relay) => relay,
+        };
+        let next = match Pin::new(&mut relay.incoming).poll_frame(cx) {
+            Poll::Ready(next) => next.map(|frame| frame.map_err(BodyError::Connection)),
+            Poll::Pending => match relay.watch.poll_overdue(cx) {
+                Some(error) => Some(Err(error)),
+                None => return Poll::Pending,
+            },
+        };
+        relay.watch.progress();
+        match &next {
+            Some(Err(error)) => this.exchange.cut(error),
+            Some(Ok(_)) => {}
+            None => relay.ended = true,
+        }
+        Poll::Ready(next)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.source {
+            ReplySource::Own(bytes) => bytes.as_ref().is_none_or(Bytes::is_empty),
+            ReplySource::Upstream(relay) => relay.incoming.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.source {
+            ReplySource::Own(bytes) => {
+                SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
+            }
+            ReplySource::Upstream(relay) => relay.incoming.size_hint(),
+        }
+    }
+}

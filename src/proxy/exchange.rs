@@ -1,0 +1,158 @@
+//! The bookkeeping of one request: begun once, recorded once, however it ends.
+
+use std::rc::Rc;
+
+use http::{HeaderValue, Method, Request, Response};
+
+use super::body::{BodyError, Relay, ReplyBody};
+use super::worker::{View, Worker};
+use super::{Refusal, headers, reply};
+use crate::clock::{self, Now};
+use crate::config::AccessLog;
+use crate::net::Peer;
+use crate::telemetry::AccessLine;
+
+/// One request and its answer. It is recorded when it is dropped: with the last byte of the answer, or when the client
+/// has left.
+pub(super) struct Exchange {
+    worker: Rc<Worker>,
+    view: Rc<View>,
+    began: Now,
+    request_id: HeaderValue,
+    method: Method,
+    path: Box<str>,
+    peer: std::net::SocketAddr,
+    outcome: Outcome,
+}
+
+/// What is known of the end.
+#[derive(Debug, Default)]
+struct Outcome {
+    route: Option<usize>,
+    status: Option<u16>,
+    issuer: Option<std::sync::Arc<str>>,
+    /// The reason and the explanation of a refusal, or why the answer was cut.
+    failure: Option<(&'static str, String)>,
+}
+
+/// The status of a request whose client left before the answer began, as nginx calls it.
+const CLIENT_LEFT: u16 = 499;
+
+impl Exchange {
+    /// Begins an exchange: reads the clock, and gives the request an id.
+    pub(super) fn begin<B>(worker: &Rc<Worker>, view: Rc<View>, peer: &Peer, request: &Request<B>) -> Self {
+        let began = clock::now();
+        Self {
+            view,
+            began,
+            request_id: headers::valid_request_id(request.headers()).unwrap_or_else(|| worker.ids.next()),
+            method: request.method().clone(),
+            path: if worker.logs() { request.uri().path().into() } else { Box::default() },
+            peer: peer.address,
+            outcome: Outcome::default(),
+            worker: worker.clone(),
+        }
+    }
+
+    pub(super) fn view(&self) -> &Rc<View> {
+        &self.view
+    }
+
+    pub(super) fn began(&self) -> Now {
+        self.began
+    }
+
+    pub(super) fn request_id(&self) -> &HeaderValue {
+        &self.request_id
+    }
+
+    /// Notes the route that speaks for the request, and the issuer of its caller.
+    pub(super) fn decided(&mut self, route: usize, issuer: Option<&std::sync::Arc<str>>) {
+        self.outcome.route = Some(route);
+        if let Some(issuer) = issuer {
+            self.count_verification(Some(issuer), 0);
+            if self.worker.logs() {
+                self.outcome.issuer = Some(issuer.clone());
+            }
+        }
+    }
+
+    /// Makes the answer.
+    pub(super) fn finish(mut self, outcome: Result<Response<Relay>, Refusal>) -> Response<ReplyBody> {
+        let refusal = match outcome {
+            Ok(response) => {
+                self.outcome.status = Some(response.status().as_u16());
+                return response.map(|relay| ReplyBody::relay(relay, self));
+            }
+            Err(refusal) => refusal,
+        };
+        let mut response = reply::to(&refusal, &self.request_id);
+        response.headers_mut().insert(headers::REQUEST_ID, self.request_id.clone());
+        self.note(&refusal, response.status().as_u16());
+        response.map(|bytes| ReplyBody::own(bytes, self))
+    }
+
+    /// Notes that the answer ended before its end.
+    pub(super) fn cut(&mut self, error: &BodyError) {
+        self.outcome.failure = Some(("answer_cut", error.to_string()));
+    }
+
+    fn note(&mut self, refusal: &Refusal, status: u16) {
+        self.outcome.status = Some(status);
+        self.outcome.route = refusal.route;
+        if let super::Cause::Token { rejection, .. } = &refusal.cause {
+            self.count_verification(rejection.issuer.as_ref(), rejection.error.index());
+        }
+        self.view.snapshot.route_metrics(refusal.route).refused(refusal.reason_index());
+        if self.worker.logs() {
+            self.outcome.issuer = refusal.issuer().map(std::sync::Arc::from);
+            self.outcome.failure = Some((refusal.reason(), refusal.explanation()));
+        }
+    }
+
+    fn count_verification(&self, issuer: Option<&std::sync::Arc<str>>, result: usize) {
+        if let Some(issuer) = issuer
+            && let Some(metrics) = self.view.snapshot.issuer_metrics(issuer)
+        {
+            metrics.verifications.increment(result);
+        }
+    }
+
+    fn log(&self, status: u16, took: std::time::Duration) {
+        let wanted = match self.view.snapshot.config.log.access {
+            AccessLog::Off => false,
+            AccessLog::Refusals => self.outcome.failure.is_some(),
+            AccessLog::All => true,
+        };
+        if !wanted {
+            return;
+        }
+        let route = self.outcome.route.and_then(|index| self.view.snapshot.routes.get(index));
+        let (reason, detail) = match &self.outcome.failure {
+            Some((reason, detail)) => (Some(*reason), Some(&**detail)),
+            None => (None, None),
+        };
+        self.worker.access_log.write(&AccessLine {
+            time: clock::since_epoch().as_secs_f64(),
+            request_id: self.request_id.to_str().unwrap_or_default(),
+            peer: self.peer,
+            method: self.method.as_str(),
+            path: &self.path,
+            route: route.map(|route| &*route.label),
+            status,
+            reason,
+            detail,
+            issuer: self.outcome.issuer.as_deref(),
+            took_ms: took.as_secs_f64() * 1000.0,
+        });
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        let took = clock::monotonic().saturating_duration_since(self.began.monotonic);
+        let status = self.outcome.status.unwrap_or(CLIENT_LEFT);
+        self.view.snapshot.route_metrics(self.outcome.route).record(&self.method, status, took);
+        self.log(status, took);
+    }
+}

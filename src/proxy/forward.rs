@@ -1,0 +1,150 @@
+//! The journey: a permitted request to its upstream, and the answer back.
+
+use std::time::Instant;
+
+use http::uri::{Parts, PathAndQuery};
+use http::{Request, Response, StatusCode, Uri, Version};
+use hyper::body::{Body as _, Incoming};
+
+use super::body::{BodyError, Relay, RequestBody, Upload, Watch};
+use super::exchange::Exchange;
+use super::headers::{self, Forwarding};
+use super::{Cause, Refusal};
+use crate::clock;
+use crate::net::Peer;
+use crate::policy::Permit;
+use crate::snapshot::Route;
+use crate::upstream::{Fault, is_idempotent};
+
+/// Forwards a request. It takes the permit: without one there is no forwarding.
+///
+/// # Errors
+/// A [`Refusal`]: 413, 408, 502 or 504.
+pub(super) async fn forward(
+    permit: Permit,
+    index: usize,
+    exchange: &Exchange,
+    peer: &Peer,
+    request: Request<Incoming>,
+) -> Result<Response<Relay>, Refusal> {
+    let view = exchange.view();
+    let refuse = |cause| Refusal::at(index, cause);
+    let snapshot = &view.snapshot;
+    let (Some(route), timeouts) = (snapshot.routes.get(index), &snapshot.config.server.timeouts) else {
+        return Err(Refusal::unrouted(Cause::NotFound));
+    };
+    let Some(pool) = view.pools.get(route.upstream) else {
+        return Err(Refusal::unrouted(Cause::NotFound));
+    };
+    let (mut head, body) = request.into_parts();
+    if !headers::is_plainly_framed(&head.headers) {
+        return Err(refuse(Cause::Framing));
+    }
+    if route.body_bytes.is_some_and(|limit| body.size_hint().lower() > limit) {
+        return Err(refuse(Cause::BodyTooLarge));
+    }
+    let until = timeouts.request.map(|limit| exchange.began().monotonic + limit);
+    let (body, upload) = RequestBody::new(body, route.body_bytes, Watch::new(timeouts.idle_body, until));
+
+    let host = headers::requested_host(&head.uri, &head.headers);
+    head.uri = upstream_uri(&head.uri, route);
+    head.version = Version::HTTP_11;
+    headers::to_upstream(
+        &mut head.headers,
+        &Forwarding {
+            peer,
+            route,
+            claim_headers: &snapshot.claim_headers,
+            principal: permit.principal(),
+            request_id: exchange.request_id(),
+            host,
+        },
+    );
+    let copy = (upload.is_none() && is_idempotent(&head.method)).then(|| head.clone());
+    let again = || copy.map(|head| Request::from_parts(head, RequestBody::Empty));
+
+    let departed = clock::monotonic();
+    let limit = until
+        .map_or(route.response_timeout, |until| until.saturating_duration_since(departed))
+        .min(route.response_timeout);
+    let sent = upload.as_ref().map(|upload| &upload.sent);
+    let answer = pool.send(Request::from_parts(head, body), again, limit, sent).await;
+    let (mut response, lease) = match answer {
+        Ok(answer) => answer,
+        Err(fault) => return Err(refuse(cause_of(fault, upload.as_ref(), until, timeouts.request))),
+    };
+    pool.upstream().metrics.duration.observe((clock::monotonic() - departed).as_secs_f64());
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        // Nothing was asked to switch: `Upgrade` is not forwarded (attacks.md row 18).
+        return Err(refuse(Cause::Upstream(Fault::Protocol("101 to a request without Upgrade".into()))));
+    }
+    headers::to_client(response.headers_mut(), exchange.request_id());
+    *response.version_mut() = Version::HTTP_11;
+    let watch = Watch::new(timeouts.idle_body, until);
+    let sent = upload.map(|upload| upload.sent);
+    Ok(response.map(|incoming| Relay::new(incoming, watch, lease, sent)))
+}
+
+/// What the client hears when there is no answer: its own doing before the upstream's.
+fn cause_of(
+    fault: Fault,
+    upload: Option<&Upload>,
+    until: Option<Instant>,
+    limit: Option<std::time::Duration>,
+) -> Cause {
+    let over = until.is_some_and(|until| clock::monotonic() >= until);
+    match (upload.and_then(Upload::failure), limit) {
+        (Some(BodyError::TooLarge), _) => Cause::BodyTooLarge,
+        (Some(BodyError::Stalled), _) => Cause::BodyStalled,
+        (_, Some(limit)) if over => Cause::Deadline(limit),
+        _ => Cause::Upstream(fault),
+    }
+}
+
+/// The path that was matched, less the segments that the route strips and the parameters that held a token; in origin
+/// form, as upstreams want it.
+fn upstream_uri(uri: &Uri, route: &Route) -> Uri {
+    let unchanged = uri.path_and_query().cloned();
+    let query = headers::query_without_tokens(uri.query(), &route.token_from);
+    let target = if route.strip == 0 && query.is_none() {
+        unchanged
+    } else {
+        let path = strip_segments(uri.path(), route.strip);
+        let text = match query.as_deref().or(uri.query()) {
+            Some("") | None => path.to_owned(),
+            Some(query) => format!("{path}?{query}"),
+        };
+        // A part of what was a path and query is one.
+        PathAndQuery::try_from(text).ok().or(unchanged)
+    };
+    let mut parts = Parts::default();
+    parts.path_and_query = target;
+    Uri::from_parts(parts).unwrap_or_default()
+}
+
+/// The path from its segment number `count` on; `/` when nothing is left, as for the root of a subtree.
+fn strip_segments(path: &str, count: usize) -> &str {
+    match path.match_indices('/').nth(count) {
+        Some((at, _)) => path.get(at..).unwrap_or("/"),
+        None => "/",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stripping_cuts_whole_segments_and_changes_nothing_else() {
+        for (path, count, expected) in [
+            ("/dev/tests", 1, "/tests"),
+            ("/dev/", 1, "/"),
+            ("/dev", 1, "/"),
+            ("/a/b/c%20d/", 2, "/c%20d/"),
+            ("/%64ev/x", 1, "/x"),
+            ("/x", 0, "/x"),
+        ] {
+            assert_eq!(strip_segments(path, count), expected, "{path}");
+        }
+    }
+}

@@ -1,0 +1,373 @@
+//! What crosses the gateway in headers, and what does not.
+//!
+//! Everything that the gateway itself says to an upstream is first removed from what the client said, in every spelling
+//! (attacks.md rows 9 and 10); what is for one connection only goes no further (RFC 9110 §7.6.1).
+
+use http::header::{
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, HOST, PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE, VIA,
+};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::net::Peer;
+use crate::policy::{Claim, Principal};
+use crate::snapshot::Route;
+use crate::token::Source;
+
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// For one connection only, besides what `Connection` names.
+static HOP_BY_HOP: [HeaderName; 9] = [
+    CONNECTION,
+    TE,
+    TRANSFER_ENCODING,
+    UPGRADE,
+    PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    HeaderName::from_static("http2-settings"),
+];
+
+/// What the gateway says of a request and nobody else may, and what would make an upstream read another method or
+/// path than the one that was authorized (attacks.md row 7, checklist R05).
+static OURS: [HeaderName; 12] = [
+    FORWARDED,
+    FORWARDED_FOR,
+    FORWARDED_HOST,
+    FORWARDED_PROTO,
+    HeaderName::from_static("x-forwarded-port"),
+    HeaderName::from_static("x-forwarded-prefix"),
+    HeaderName::from_static("x-real-ip"),
+    HeaderName::from_static("x-http-method"),
+    HeaderName::from_static("x-http-method-override"),
+    HeaderName::from_static("x-method-override"),
+    HeaderName::from_static("x-original-url"),
+    HeaderName::from_static("x-rewrite-url"),
+];
+
+/// What a client may say, but not under a name that an upstream could take for it.
+static NO_TWINS: [HeaderName; 5] = [REQUEST_ID, HOST, AUTHORIZATION, COOKIE, VIA];
+
+/// What the headers of a forwarded request are made from.
+pub(super) struct Forwarding<'a> {
+    pub(super) peer: &'a Peer,
+    pub(super) route: &'a Route,
+    /// Headers that some route of the snapshot sets from claims.
+    pub(super) claim_headers: &'a [HeaderName],
+    pub(super) principal: Option<&'a Principal>,
+    pub(super) request_id: &'a HeaderValue,
+    /// The host the client asked for.
+    pub(super) host: Option<HeaderValue>,
+}
+
+/// Whether the framing is one that every reader takes the same: `chunked` alone, or a length. Hyper takes any list that
+/// ends in `chunked`; an upstream may not (attacks.md, "Advisories" 8).
+pub(super) fn is_plainly_framed(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => true,
+        (Some(coding), None) => coding.as_bytes().eq_ignore_ascii_case(b"chunked"),
+        _ => false,
+    }
+}
+
+/// Turns the headers of a client's request into those of the upstream's.
+pub(super) fn to_upstream(headers: &mut HeaderMap, forwarding: &Forwarding<'_>) {
+    let wants_trailers = accepts_trailers(headers);
+    remove_hop_by_hop(headers);
+    // The body is framed anew, and 100 (Continue) is ours to send.
+    headers.remove(CONTENT_LENGTH);
+    headers.remove(EXPECT);
+    remove_impersonations(headers, forwarding.claim_headers);
+    remove_tokens(headers, &forwarding.route.token_from);
+    if wants_trailers {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+    }
+    let host = forwarding.route.host.clone().or_else(|| forwarding.host.clone());
+    if let Some(host) = host {
+        headers.insert(HOST, host);
+    }
+    headers.insert(FORWARDED_FOR, forwarding.peer.forwarded_for.clone());
+    headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
+    if let Some(host) = &forwarding.host {
+        headers.insert(FORWARDED_HOST, host.clone());
+    }
+    headers.append(VIA, HeaderValue::from_static("1.1 scopegate"));
+    headers.insert(REQUEST_ID, forwarding.request_id.clone());
+    if let Some(principal) = forwarding.principal {
+        for forwarded in &forwarding.route.forward {
+            if let Some(value) = principal.claims.find(&forwarded.claim).and_then(header_value) {
+                headers.insert(forwarded.header.clone(), value);
+            }
+        }
+    }
+}
+
+/// Turns the headers of an upstream's response into those of the client's.
+pub(super) fn to_client(headers: &mut HeaderMap, request_id: &HeaderValue) {
+    remove_hop_by_hop(headers);
+    headers.append(VIA, HeaderValue::from_static("1.1 scopegate"));
+    headers.insert(REQUEST_ID, request_id.clone());
+}
+
+/// The host a request asks for: of an absolute target before the field (RFC 9112 §3.2.2).
+pub(super) fn requested_host(uri: &http::Uri, headers: &HeaderMap) -> Option<HeaderValue> {
+    match uri.authority() {
+        Some(authority) => HeaderValue::try_from(authority.as_str()).ok(),
+        None => headers.get(HOST).cloned(),
+    }
+}
+
+/// A client's request id, if it is one that can be logged and passed on as it is (H07).
+pub(super) fn valid_request_id(headers: &HeaderMap) -> Option<HeaderValue> {
+    let id = headers.get(REQUEST_ID)?;
+    let plain = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'~');
+    let valid = (1..=128).contains(&id.len()) && id.as_bytes().iter().all(plain);
+    valid.then(|| id.clone())
+}
+
+fn accepts_trailers(headers: &HeaderMap) -> bool {
+    let listed = |value: &HeaderValue| {
+        value.as_bytes().split(|b| *b == b',').any(|item| item.trim_ascii().eq_ignore_ascii_case(b"trailers"))
+    };
+    headers.get_all(TE).iter().any(listed)
+}
+
+fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    // Named before the fixed list goes, which holds `Connection` itself.
+    if headers.contains_key(CONNECTION) {
+        let named: Vec<HeaderName> = headers
+            .get_all(CONNECTION)
+            .iter()
+            .flat_map(|value| value.as_bytes().split(|b| *b == b','))
+            .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+            .collect();
+        for name in named {
+            headers.remove(name);
+        }
+    }
+    for name in &HOP_BY_HOP {
+        headers.remove(name);
+    }
+}
+
+/// Removes what only the gateway says. An underscore is a hyphen to many an upstream (CGI, WSGI, PHP), so a name that
+/// becomes one of ours by that goes as well.
+fn remove_impersonations(headers: &mut HeaderMap, claim_headers: &[HeaderName]) {
+    for name in OURS.iter().chain(claim_headers) {
+        headers.remove(name);
+    }
+    let twin = |name: &HeaderName| {
+        let mut ours = OURS.iter().chain(&NO_TWINS).chain(claim_headers);
+        name.as_str().contains('_') && ours.any(|our| is_twin(name.as_str(), our.as_str()))
+    };
+    let claimed_with_hyphen = |name: &HeaderName| {
+        name.as_str().contains('-')
+            && claim_headers
+                .iter()
+                .any(|our| our.as_str().contains('_') && is_twin(name.as_str(), our.as_str()))
+    };
+    let twins: Vec<HeaderName> =
+        headers.keys().filter(|name| twin(name) || claimed_with_hyphen(name)).cloned().collect();
+    for name in twins {
+        headers.remove(name);
+    }
+}
+
+/// Whether two names are equal but for `_` and `-`. Header names are in lower case already.
+fn is_twin(a: &str, b: &str) -> bool {
+    let same = |(a, b): (u8, u8)| a == b || matches!((a, b), (b'_', b'-') | (b'-', b'_'));
+    a.len() == b.len() && a.bytes().zip(b.bytes()).all(same)
+}
+
+/// Removes the token from where the route takes it, except from `Authorization`, where upstreams expect it.
+fn remove_tokens(headers: &mut HeaderMap, sources: &[Source]) {
+    for source in sources {
+        match source {
+            Source::Bearer | Source::Raw | Source::Query(_) => {}
+            Source::Header(name) => {
+                headers.remove(name);
+            }
+            Source::Cookie(name) => remove_cookie(headers, name),
+        }
+    }
+}
+
+fn remove_cookie(headers: &mut HeaderMap, name: &str) {
+    let is_token = |pair: &&str| pair.trim().split_once('=').is_some_and(|(key, _)| key == name);
+    let kept: Vec<HeaderValue> = headers
+        .get_all(COOKIE)
+        .iter()
+        .filter_map(|field| field.to_str().ok())
+        .map(|field| {
+            field.split(';').filter(|pair| !is_token(pair)).map(str::trim).collect::<Vec<_>>().join("; ")
+        })
+        .filter(|field| !field.is_empty())
+        .filter_map(|field| HeaderValue::try_from(field).ok())
+        .collect();
+    headers.remove(COOKIE);
+    for field in kept {
+        headers.append(COOKIE, field);
+    }
+}
+
+/// The query without the parameters that hold tokens; `None` when there is nothing to remove.
+pub(super) fn query_without_tokens(query: Option<&str>, sources: &[Source]) -> Option<String> {
+    let query = query?;
+    let is_token = |pair: &str| {
+        let name = pair.split_once('=').map_or(pair, |(name, _)| name);
+        sources.iter().any(|source| matches!(source, Source::Query(token) if **token == *name))
+    };
+    query
+        .split('&')
+        .any(is_token)
+        .then(|| query.split('&').filter(|pair| !is_token(pair)).collect::<Vec<_>>().join("&"))
+}
+
+/// A claim as a header value: a scalar, or the items of a list joined by commas. What is not visible ASCII is
+/// percent-encoded as UTF-8, and so are `%` itself and commas inside of items, so that it can be decoded without
+/// doubt and nothing in a token can end the field (T18). `None` for `null`, objects and lists that hold them.
+fn header_value(claim: &Claim) -> Option<HeaderValue> {
+    let text = match claim {
+        Claim::List(items) => {
+            items.iter().map(|item| scalar(item, true)).collect::<Option<Vec<_>>>()?.join(",")
+        }
+        other => scalar(other, false)?,
+    };
+    HeaderValue::try_from(text).ok()
+}
+
+fn scalar(claim: &Claim, in_list: bool) -> Option<String> {
+    match claim {
+        Claim::Text(text) => {
+            let mut encoded = String::with_capacity(text.len());
+            for byte in text.bytes() {
+                match byte {
+                    b'%' => encoded.push_str("%25"),
+                    b',' if in_list => encoded.push_str("%2C"),
+                    b' '..=b'~' => encoded.push(char::from(byte)),
+                    _ => encoded.push_str(&format!("%{byte:02X}")),
+                }
+            }
+            Some(encoded)
+        }
+        Claim::Number(text) => Some(text.to_string()),
+        Claim::Bool(value) => Some(value.to_string()),
+        Claim::Null | Claim::List(_) | Claim::Map(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(fields: &[(&str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            headers.append(HeaderName::try_from(*name).unwrap(), value.parse().unwrap());
+        }
+        headers
+    }
+
+    fn names(headers: &HeaderMap) -> Vec<&str> {
+        let mut names: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        names
+    }
+
+    // attacks.md, "Advisories" 8; P01.
+    #[test]
+    fn only_chunked_alone_is_a_framing() {
+        assert!(is_plainly_framed(&map(&[])));
+        assert!(is_plainly_framed(&map(&[("transfer-encoding", "Chunked")])));
+        for values in
+            [&["gzip, chunked"][..], &["cow"], &["chunked", "chunked"], &["chunked, chunked"], &["identity"]]
+        {
+            let fields: Vec<_> = values.iter().map(|value| ("transfer-encoding", *value)).collect();
+            assert!(!is_plainly_framed(&map(&fields)), "{values:?}");
+        }
+    }
+
+    // attacks.md row 10; H02, H03.
+    #[test]
+    fn what_is_for_one_connection_goes_no_further() {
+        let mut headers = map(&[
+            ("connection", "x-a, Keep-Alive"),
+            ("connection", "x-b"),
+            ("keep-alive", "1"),
+            ("x-a", "1"),
+            ("x-b", "1"),
+            ("x-c", "1"),
+            ("te", "gzip"),
+            ("upgrade", "h2c"),
+            ("http2-settings", "x"),
+            ("proxy-authorization", "x"),
+        ]);
+        remove_hop_by_hop(&mut headers);
+        assert_eq!(names(&headers), ["x-c"]);
+    }
+
+    // attacks.md rows 7 and 9; H01, R05.
+    #[test]
+    fn what_only_the_gateway_says_is_removed_in_every_spelling() {
+        let mut headers = map(&[
+            ("X-User-Id", "a"),
+            ("x_user_id", "a"),
+            ("x-user_id", "a"),
+            ("X-Forwarded-For", "a"),
+            ("x_forwarded_for", "a"),
+            ("forwarded", "a"),
+            ("x-real-ip", "a"),
+            ("x-http-method-override", "DELETE"),
+            ("x_original_url", "/"),
+            ("x-tenant-id", "a"),
+            ("x-user", "kept"),
+            ("under_score", "kept"),
+        ]);
+        let claims = [HeaderName::from_static("x-user-id"), HeaderName::from_static("x_tenant_id")];
+        remove_impersonations(&mut headers, &claims);
+        assert_eq!(names(&headers), ["under_score", "x-user"]);
+    }
+
+    // T18.
+    #[test]
+    fn no_claim_can_end_a_field() {
+        let text = |text: &str| header_value(&Claim::Text(text.into())).unwrap();
+        assert_eq!(text("a b"), "a b");
+        assert_eq!(text("a\r\nx: y\0%é"), "a%0D%0Ax: y%00%25%C3%A9");
+        let list = Claim::List(vec![Claim::Text("a,b".into()), Claim::Number("1".into()), Claim::Bool(true)]);
+        assert_eq!(header_value(&list).unwrap(), "a%2Cb,1,true");
+        assert_eq!(header_value(&Claim::Null), None);
+        assert_eq!(header_value(&Claim::List(vec![Claim::Null])), None);
+    }
+
+    #[test]
+    fn a_token_leaves_the_places_it_was_taken_from() {
+        let sources: Vec<_> = ["header:x-token", "cookie:t", "query:q"]
+            .iter()
+            .map(|text| Source::parse(text).unwrap())
+            .collect();
+        let mut headers =
+            map(&[("x-token", "t"), ("cookie", "a=b; t=x; c=d"), ("cookie", "t=y"), ("authorization", "x")]);
+        remove_tokens(&mut headers, &sources);
+        assert_eq!(names(&headers), ["authorization", "cookie"]);
+        assert_eq!(headers["cookie"], "a=b; c=d");
+        assert_eq!(query_without_tokens(Some("a=1&q=t&b"), &sources).as_deref(), Some("a=1&b"));
+        assert_eq!(query_without_tokens(Some("q=t"), &sources).as_deref(), Some(""));
+        assert_eq!(query_without_tokens(Some("qq=t"), &sources), None);
+        assert_eq!(query_without_tokens(None, &sources), None);
+    }
+
+    // H07.
+    #[test]
+    fn a_request_id_is_taken_only_if_it_is_plain() {
+        assert!(valid_request_id(&map(&[("x-request-id", "a-1_2.3~")])).is_some());
+        for id in ["", "a b", "a\"", &"a".repeat(129)] {
+            assert!(valid_request_id(&map(&[("x-request-id", id)])).is_none(), "{id}");
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! The walk: one request, one straight line. Its order is forced by types: [`forward`] takes a permit, which only
+//! the policy makes, from an identity, which only a verified token or a public route gives.
+
+mod body;
+mod exchange;
+mod forward;
+mod headers;
+mod refusal;
+mod reply;
+mod worker;
+
+use std::rc::Rc;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+
+pub use body::{BodyError, ReplyBody, RequestBody};
+pub use refusal::{Cause, REASONS, Refusal};
+pub use worker::{View, Worker};
+
+use body::Relay;
+use exchange::Exchange;
+
+use crate::clock::UnixTime;
+use crate::net::Peer;
+use crate::policy::{Identity, Permit, Requirement};
+use crate::route::{Miss, Target};
+use crate::snapshot::{Entry, Route, Snapshot};
+use crate::token::{BearerToken, CacheResult, Rejection, WorkerCache, authenticate};
+
+/// Answers one request and records it once, however it ends.
+pub async fn serve(worker: &Rc<Worker>, peer: &Peer, request: Request<Incoming>) -> Response<ReplyBody> {
+    let view = worker.view();
+    let mut exchange = Exchange::begin(worker, view.clone(), peer, &request);
+    let outcome = walk(worker, &view.snapshot, &mut exchange, peer, request).await;
+    exchange.finish(outcome)
+}
+
+async fn walk(
+    worker: &Worker,
+    snapshot: &Snapshot,
+    exchange: &mut Exchange,
+    peer: &Peer,
+    request: Request<Incoming>,
+) -> Result<Response<Relay>, Refusal> {
+    let Decision { entry, permit, cache, .. } =
+        decide(snapshot, &request, Some(&worker.cache), exchange.began().unix).await?;
+    exchange.decided(entry.route, permit.principal().map(|principal| &principal.issuer));
+    if let Some(result) = cache {
+        worker.metrics().cache.increment(result as usize);
+    }
+    forward::forward(permit, entry.route, exchange, peer, request).await
+}
+
+/// A yes, and the rule that gave it.
+#[derive(Debug)]
+pub struct Decision<'s> {
+    /// The rule that speaks for the request.
+    pub entry: &'s Entry,
+    /// Its route.
+    pub route: &'s Route,
+    /// What forwarding takes.
+    pub permit: Permit,
+    /// Where the token's verification was found; `None` on a public route.
+    pub cache: Option<CacheResult>,
+}
+
+/// The verdict, without the journey and without side effects but the memory of `cache`.
+///
+/// # Errors
+/// A [`Refusal`]: 400, 401, 403, 404, 405, 414 or 503.
+pub async fn decide<'s, B>(
+    snapshot: &'s Snapshot,
+    request: &Request<B>,
+    cache: Option<&WorkerCache>,
+    now: UnixTime,
+) -> Result<Decision<'s>, Refusal> {
+    let limits = &snapshot.config.server.limits;
+    let line = (request.method(), request.uri(), request.version());
+    let target = Target::parse(line, request.headers(), limits.target_bytes)
+        .map_err(|error| Refusal::unrouted(Cause::Target(error)))?;
+    let (entry, route) = find(snapshot, &target)?;
+    let refuse = |cause| Refusal::at(entry.route, cause);
+
+    let (identity, cache) = if entry.requirement == Requirement::Public {
+        (Identity::anonymous(), None)
+    } else {
+        let found = BearerToken::find(&route.token_from, request.headers(), request.uri().query());
+        let verified = match found {
+            Ok(token) => authenticate(&route.verifiers, token, limits.token_bytes, cache, now).await,
+            Err(error) => Err(Rejection::from(error)),
+        };
+        let unauthenticated =
+            |rejection| refuse(Cause::Token { rejection, needed: entry.requirement.least() });
+        verified.map(|(identity, found)| (identity, Some(found))).map_err(unauthenticated)?
+    };
+    let issuer = identity.principal().map(|principal| principal.issuer.clone());
+    let permit =
+        entry.requirement.authorize(identity).map_err(|denial| refuse(Cause::Denied { denial, issuer }))?;
+    Ok(Decision { entry, route, permit, cache })
+}
+
+/// The rule for a target. What is ambiguous is refused unless the route that matched allows it, and refused first:
+/// for a path that can be read in two ways "not found" would be an answer about one of them.
+fn find<'s>(snapshot: &'s Snapshot, target: &Target<'_>) -> Result<(&'s Entry, &'s Route), Refusal> {
+    let found = snapshot.table.find(target);
+    let route_of = |entry: &Entry| snapshot.routes.get(entry.route);
+    let route = found.as_ref().ok().and_then(|entry| route_of(entry));
+    let allowed = route.map(|route| route.allow).unwrap_or_default();
+    if let Some(ambiguity) = target.ambiguities().first_beyond(allowed) {
+        let index = found.ok().map(|entry| entry.route);
+        return Err(Refusal { cause: Cause::Ambiguous(ambiguity), route: index });
+    }
+    match (found, route) {
+        (Ok(entry), Some(route)) => Ok((entry, route)),
+        (Err(Miss::Method { allow, nearest }), _) => {
+            Err(Refusal::at(nearest.route, Cause::Method { allow: allow.into() }))
+        }
+        (Ok(_) | Err(Miss::NotFound), _) => Err(Refusal::unrouted(Cause::NotFound)),
+    }
+}

@@ -1,0 +1,272 @@
+//! What the client hears of a refusal: the one map from causes to the wire.
+//!
+//! It never reflects the token. Until a signature has verified, everything that is wrong with a token has one wording;
+//! after that the caller has shown that the token is genuine and learns which check failed (checklist T20).
+
+use bytes::Bytes;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use serde_json::json;
+
+use super::refusal::join;
+use super::{Cause, Refusal};
+use crate::policy::{Denial, Scope};
+use crate::token::{Rejection, TokenError};
+
+/// What is answered: a status, a stable code, a sentence, and what the status demands besides.
+#[derive(Debug, PartialEq)]
+struct Reply {
+    status: StatusCode,
+    code: &'static str,
+    detail: String,
+    challenge: Option<String>,
+    allow: Option<String>,
+    retry_after: Option<u64>,
+    missing: Vec<Scope>,
+}
+
+impl Reply {
+    fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+        let (challenge, allow, retry_after, missing) = (None, None, None, Vec::new());
+        Self { status, code, detail: detail.into(), challenge, allow, retry_after, missing }
+    }
+}
+
+/// The answer to a refused request.
+#[must_use]
+pub(super) fn to(refusal: &Refusal, request_id: &HeaderValue) -> Response<Bytes> {
+    let reply = reply(&refusal.cause);
+    let mut body = json!({
+        "type": "about:blank",
+        "title": reply.status.canonical_reason().unwrap_or("Error"),
+        "status": reply.status.as_u16(),
+        "detail": reply.detail,
+        "code": reply.code,
+        "request_id": request_id.to_str().unwrap_or_default(),
+    });
+    if !reply.missing.is_empty() {
+        body["missing_scopes"] = reply.missing.iter().map(Scope::as_str).collect();
+    }
+    let mut response = Response::new(Bytes::from(format!("{body}\n")));
+    *response.status_mut() = reply.status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    set(headers, WWW_AUTHENTICATE, reply.challenge);
+    set(headers, ALLOW, reply.allow);
+    set(headers, RETRY_AFTER, reply.retry_after.map(|seconds| seconds.to_string()));
+    response
+}
+
+fn set(headers: &mut HeaderMap, name: http::HeaderName, value: Option<String>) {
+    if let Some(value) = value.and_then(|value| HeaderValue::try_from(value).ok()) {
+        headers.insert(name, value);
+    }
+}
+
+fn reply(cause: &Cause) -> Reply {
+    use crate::route::TargetError as T;
+    use StatusCode as S;
+    match cause {
+        Cause::Target(T::TooLong) => {
+            Reply::new(S::URI_TOO_LONG, "target_too_long", "The request target is too long.")
+        }
+        Cause::Target(T::Form) => {
+            Reply::new(S::BAD_REQUEST, "malformed_target", "The request target is not a path of this server.")
+        }
+        Cause::Target(T::Host) => {
+            Reply::new(S::BAD_REQUEST, "invalid_host", "The Host field is missing, repeated or invalid.")
+        }
+        Cause::Ambiguous(what) => Reply::new(
+            S::BAD_REQUEST,
+            "ambiguous_path",
+            format!("The path can be read in more than one way ({what}), which is not allowed here."),
+        ),
+        Cause::NotFound => Reply::new(S::NOT_FOUND, "no_route", "There is nothing at this path."),
+        Cause::Method { allow } => Reply {
+            allow: Some(allow.to_string()),
+            ..Reply::new(
+                S::METHOD_NOT_ALLOWED,
+                "method_not_allowed",
+                format!("This path answers to {allow}."),
+            )
+        },
+        Cause::Token { rejection, needed } => token(rejection, needed),
+        Cause::Denied { denial: Denial::Anonymous, .. } => token(&TokenError::Missing.into(), &[]),
+        Cause::Denied { denial: Denial::InsufficientScope { missing }, .. } => insufficient_scope(missing),
+        Cause::Framing => Reply::new(
+            S::BAD_REQUEST,
+            "invalid_framing",
+            "The request uses a transfer coding other than chunked.",
+        ),
+        Cause::BodyTooLarge => Reply::new(
+            S::PAYLOAD_TOO_LARGE,
+            "body_too_large",
+            "The request body is longer than is allowed here.",
+        ),
+        Cause::BodyStalled => {
+            Reply::new(S::REQUEST_TIMEOUT, "body_timeout", "The request body stopped coming.")
+        }
+        Cause::Deadline(_) => Reply::new(S::GATEWAY_TIMEOUT, "request_timeout", "The request took too long."),
+        Cause::Upstream(fault) if fault.is_timeout() => {
+            Reply::new(S::GATEWAY_TIMEOUT, "upstream_timeout", "The upstream did not answer in time.")
+        }
+        Cause::Upstream(_) => Reply::new(S::BAD_GATEWAY, "upstream_failed", "The upstream did not answer."),
+    }
+}
+
+/// RFC 6750 §3.1: which error a token's fault is, and with which status.
+fn token(rejection: &Rejection, needed: &[Scope]) -> Reply {
+    let error = rejection.error;
+    let scope = join(needed);
+    match error {
+        // A client that sent no credentials gets no error code, only what it needs.
+        TokenError::Missing => Reply {
+            challenge: Some(challenge(None, "", &scope)),
+            ..Reply::new(
+                StatusCode::UNAUTHORIZED,
+                "missing_token",
+                "This needs an access token, and the request has none.",
+            )
+        },
+        TokenError::Several => {
+            let detail = "The request holds more than one access token.";
+            Reply {
+                challenge: Some(challenge(Some("invalid_request"), detail, &scope)),
+                ..Reply::new(StatusCode::BAD_REQUEST, "invalid_request", detail)
+            }
+        }
+        // No keys, no verdict: the caller's token may be perfectly good.
+        TokenError::KeysUnavailable { retry_after } => Reply {
+            retry_after: Some(retry_after.as_secs_f64().ceil().max(1.0) as u64),
+            ..Reply::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "keys_unavailable",
+                "The token cannot be verified now: its issuer's keys cannot be had.",
+            )
+        },
+        _ => {
+            let (code, detail) = if error.is_genuine() {
+                (error.name(), sentence(error))
+            } else {
+                ("invalid_token", "The access token is not valid.")
+            };
+            Reply {
+                challenge: Some(challenge(Some("invalid_token"), detail, &scope)),
+                ..Reply::new(StatusCode::UNAUTHORIZED, code, detail)
+            }
+        }
+    }
+}
+
+fn sentence(error: TokenError) -> &'static str {
+    match error {
+        TokenError::Expired => "The access token has expired.",
+        TokenError::NotYetValid => "The access token is not yet valid.",
+        TokenError::Audience => "The access token is for another audience.",
+        TokenError::Client => "The access token was issued to a client that may not use this API.",
+        TokenError::NotAccessToken => "The token is not an access token.",
+        TokenError::SenderConstrained => {
+            "The access token is bound to a key, and proof of possession is not supported here."
+        }
+        _ => "The access token is not valid.",
+    }
+}
+
+fn insufficient_scope(missing: &[Scope]) -> Reply {
+    let scope = join(missing);
+    let detail = "The access token does not carry the scopes that this needs.";
+    Reply {
+        challenge: Some(challenge(Some("insufficient_scope"), detail, &scope)),
+        missing: missing.to_vec(),
+        ..Reply::new(StatusCode::FORBIDDEN, "insufficient_scope", format!("The access token lacks: {scope}."))
+    }
+}
+
+/// A challenge of RFC 6750 §3. Descriptions are our own constants and scopes are of an alphabet without quotes and
+/// backslashes, so nothing needs escaping.
+fn challenge(error: Option<&str>, description: &str, scope: &str) -> String {
+    let mut text = String::from(r#"Bearer realm="scopegate""#);
+    let mut push = |name: &str, value: &str| {
+        if !value.is_empty() {
+            text.push_str(&format!(r#", {name}="{value}""#));
+        }
+    };
+    push("error", error.unwrap_or_default());
+    push("error_description", description);
+    push("scope", scope);
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn scopes(text: &str) -> Vec<Scope> {
+        text.split(' ').map(|scope| Scope::parse(scope).unwrap()).collect()
+    }
+
+    fn refused(error: TokenError) -> Reply {
+        reply(&Cause::Token { rejection: error.into(), needed: scopes("a b") })
+    }
+
+    // T16, D2 to D6.
+    #[test]
+    fn challenges_are_those_of_rfc_6750() {
+        let missing = refused(TokenError::Missing);
+        assert_eq!(missing.status, 401);
+        assert_eq!(missing.challenge.as_deref(), Some(r#"Bearer realm="scopegate", scope="a b""#));
+        let expired = refused(TokenError::Expired);
+        assert_eq!(expired.status, 401);
+        assert_eq!(
+            expired.challenge.as_deref(),
+            Some(
+                r#"Bearer realm="scopegate", error="invalid_token", error_description="The access token has expired.", scope="a b""#
+            )
+        );
+        assert_eq!(refused(TokenError::Several).status, 400);
+        let denied = reply(&Cause::Denied {
+            denial: Denial::InsufficientScope { missing: scopes("b") },
+            issuer: None,
+        });
+        assert_eq!(denied.status, 403);
+        assert!(denied.challenge.unwrap().ends_with(r#", scope="b""#));
+    }
+
+    // T20.
+    #[test]
+    fn until_the_signature_has_verified_all_faults_have_one_wording() {
+        let first = refused(TokenError::Malformed);
+        for error in [
+            TokenError::TooLong,
+            TokenError::Algorithm,
+            TokenError::UnknownIssuer,
+            TokenError::UnknownKey,
+            TokenError::Signature,
+        ] {
+            assert_eq!(refused(error), first, "{error:?}");
+        }
+        assert_ne!(refused(TokenError::Audience), first);
+    }
+
+    #[test]
+    fn keys_that_cannot_be_had_are_not_the_callers_fault() {
+        let reply = refused(TokenError::KeysUnavailable { retry_after: Duration::from_millis(2500) });
+        assert_eq!((reply.status.as_u16(), reply.retry_after), (503, Some(3)));
+        assert_eq!(reply.challenge, None);
+    }
+
+    #[test]
+    fn the_body_is_a_problem_with_a_stable_code() {
+        let cause =
+            Cause::Denied { denial: Denial::InsufficientScope { missing: scopes("b c") }, issuer: None };
+        let response = to(&Refusal::unrouted(cause), &HeaderValue::from_static("id-1"));
+        let body: serde_json::Value = serde_json::from_slice(response.body()).unwrap();
+        assert_eq!(body["code"], "insufficient_scope");
+        assert_eq!(body["missing_scopes"], json!(["b", "c"]));
+        assert_eq!(body["request_id"], "id-1");
+        assert_eq!(response.headers()["content-type"], "application/problem+json");
+    }
+}

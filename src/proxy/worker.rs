@@ -1,0 +1,149 @@
+//! What one worker thread has for itself.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use http::HeaderValue;
+
+use super::body::RequestBody;
+use crate::clock;
+use crate::config::AccessLog;
+use crate::snapshot::{Live, Snapshot};
+use crate::telemetry::{AccessLog as Log, GatewayMetrics, Metrics};
+use crate::token::{SharedCache, WorkerCache};
+use crate::upstream::Pool;
+
+/// A worker: its view of the configuration, its cache of tokens, its connections.
+pub struct Worker {
+    live: Arc<Live>,
+    view: RefCell<(u64, Rc<View>)>,
+    pub(super) cache: WorkerCache,
+    pub(super) ids: RequestIds,
+    pub(super) access_log: Log,
+    metrics: Arc<Metrics>,
+}
+
+/// A snapshot, and this worker's connections to its upstreams. Requests clone the `Rc` around it, so that workers do not
+/// fight over the reference count of the snapshot itself.
+pub struct View {
+    /// The snapshot.
+    pub snapshot: Arc<Snapshot>,
+    /// One pool for each of the snapshot's upstreams, in its order.
+    pub(super) pools: Vec<Rc<Pool<RequestBody>>>,
+}
+
+impl Worker {
+    /// A worker that begins with the snapshot in force.
+    #[must_use]
+    pub fn new(
+        live: Arc<Live>,
+        tokens: Arc<SharedCache>,
+        metrics: Arc<Metrics>,
+        access_log: Log,
+    ) -> Rc<Self> {
+        let generation = live.generation();
+        let view = Rc::new(View::new(live.load(), None));
+        let cache = WorkerCache::new(tokens, view.snapshot.config.token_cache.per_worker);
+        let view = RefCell::new((generation, view));
+        Rc::new(Self { live, view, cache, ids: RequestIds::new(), access_log, metrics })
+    }
+
+    /// The view in force. What changed since the last look is rebuilt here, once per worker and reload.
+    pub fn view(&self) -> Rc<View> {
+        let generation = self.live.generation();
+        let mut current = self.view.borrow_mut();
+        if current.0 != generation {
+            let view = View::new(self.live.load(), Some(&current.1));
+            *current = (generation, Rc::new(view));
+        }
+        current.1.clone()
+    }
+
+    /// Lets go of what has expired: tokens and idle connections.
+    pub fn sweep(&self) {
+        self.cache.sweep(clock::now().unix);
+        let view = self.view();
+        view.pools.iter().for_each(|pool| pool.sweep());
+    }
+
+    /// What is counted of the process as a whole.
+    #[must_use]
+    pub fn metrics(&self) -> &GatewayMetrics {
+        &self.metrics.gateway
+    }
+
+    /// Whether any request may get a line in the access log.
+    pub(super) fn logs(&self) -> bool {
+        self.view.borrow().1.snapshot.config.log.access != AccessLog::Off
+    }
+}
+
+impl View {
+    fn new(snapshot: Arc<Snapshot>, before: Option<&Self>) -> Self {
+        let pool = |upstream: &Arc<crate::upstream::Upstream>| {
+            let mut earlier = before.iter().flat_map(|view| &view.pools);
+            let same = earlier.find(|pool| pool.upstream().id() == upstream.id());
+            same.cloned().unwrap_or_else(|| Pool::new(upstream.clone()))
+        };
+        let pools = snapshot.upstreams.iter().map(pool).collect();
+        Self { snapshot, pools }
+    }
+}
+
+/// Makes request ids: UUIDs of version 7 (RFC 9562 §5.7), unique and sortable, not secret.
+#[derive(Debug)]
+pub(super) struct RequestIds(Cell<u64>);
+
+impl RequestIds {
+    fn new() -> Self {
+        let mut seed = [0; 8];
+        // Without randomness ids begin at the clock instead: still unique on this worker.
+        let seeded = aws_lc_rs::rand::fill(&mut seed).is_ok();
+        Self(Cell::new(if seeded {
+            u64::from_le_bytes(seed)
+        } else {
+            clock::since_epoch().subsec_nanos().into()
+        }))
+    }
+
+    pub(super) fn next(&self) -> HeaderValue {
+        let time = u64::try_from(clock::since_epoch().as_millis()).unwrap_or(u64::MAX);
+        let (a, b) = (self.random(), self.random());
+        let text = format!(
+            "{:08x}-{:04x}-7{:03x}-{:04x}-{:012x}",
+            (time >> 16) & 0xffff_ffff,
+            time & 0xffff,
+            a & 0xfff,
+            0x8000 | (a >> 12) & 0x3fff,
+            b & 0xffff_ffff_ffff,
+        );
+        // Hexadecimal digits and hyphens are a header value.
+        HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static("none"))
+    }
+
+    /// SplitMix64: every state once, well mixed.
+    fn random(&self) -> u64 {
+        let state = self.0.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
+        self.0.set(state);
+        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn request_ids_are_version_7_uuids_and_differ() {
+        let ids = RequestIds::new();
+        let (first, second) = (ids.next(), ids.next());
+        let text = first.to_str().unwrap();
+        assert_ne!(first, second);
+        assert_eq!(text.len(), 36);
+        assert_eq!(text.as_bytes()[14], b'7');
+        assert!(matches!(text.as_bytes()[19], b'8' | b'9' | b'a' | b'b'), "{text}");
+    }
+}

@@ -1,0 +1,121 @@
+//! One line of JSON on standard output for a request. The writer is a thread of its own: a slow reader of the log costs
+//! lines, which are counted, and never a request.
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+
+use serde::Serialize;
+
+use super::Metrics;
+
+/// Lines that wait to be written; beyond it they are dropped.
+const QUEUE: usize = 8192;
+
+/// What is logged of a request. There is no token in it, no query, and no claim; JSON escapes what a client chose.
+#[derive(Debug, Serialize)]
+pub struct AccessLine<'a> {
+    /// Seconds since 1970, when the answer ended.
+    pub time: f64,
+    /// The id that the client and the upstream saw, too.
+    pub request_id: &'a str,
+    /// The client's address.
+    pub peer: SocketAddr,
+    /// The method.
+    pub method: &'a str,
+    /// The path as it came, without the query.
+    pub path: &'a str,
+    /// The route's host and pattern.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub route: Option<&'a str>,
+    /// The status; 499 when the client left before there was one.
+    pub status: u16,
+    /// The reason code of a refusal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'a str>,
+    /// A sentence about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<&'a str>,
+    /// The issuer of the token, by its name in the configuration.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<&'a str>,
+    /// Milliseconds from the request's head to the end of the answer.
+    pub took_ms: f64,
+}
+
+/// A handle to the log; each worker has one.
+#[derive(Clone, Debug)]
+pub struct AccessLog {
+    lines: SyncSender<String>,
+    metrics: Arc<Metrics>,
+}
+
+impl AccessLog {
+    /// Starts the writer. It ends when the last handle is gone.
+    ///
+    /// # Errors
+    /// When no thread can be had.
+    pub fn start(metrics: Arc<Metrics>) -> io::Result<Self> {
+        let (lines, queue) = sync_channel(QUEUE);
+        std::thread::Builder::new()
+            .name("access-log".into())
+            .spawn(move || write_all(&queue, io::stdout()))?;
+        Ok(Self { lines, metrics })
+    }
+
+    /// Queues a line, or counts that there was no room.
+    pub fn write(&self, line: &AccessLine<'_>) {
+        let Ok(text) = serde_json::to_string(line) else { return };
+        if let Err(TrySendError::Full(_)) = self.lines.try_send(text) {
+            self.metrics.gateway.count_dropped_line();
+        }
+    }
+}
+
+/// Writes lines, and flushes when there is none waiting.
+fn write_all(queue: &Receiver<String>, out: impl Write) {
+    let mut out = io::BufWriter::new(out);
+    while let Ok(line) = queue.recv() {
+        let mut next = Some(line);
+        while let Some(line) = next {
+            // Nobody is left to tell when standard output is gone.
+            let _ = out.write_all(line.as_bytes()).and_then(|()| out.write_all(b"\n"));
+            next = queue.try_recv().ok();
+        }
+        let _ = out.flush();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // O08: attacks.md row 19.
+    #[test]
+    fn what_a_client_chose_cannot_break_a_line() {
+        let line = AccessLine {
+            time: 1.5,
+            request_id: "id",
+            peer: "127.0.0.1:1".parse().unwrap(),
+            method: "GET",
+            path: "/a\r\n{\"\u{1b}[31m",
+            route: None,
+            status: 404,
+            reason: Some("no_route"),
+            detail: None,
+            issuer: None,
+            took_ms: 0.5,
+        };
+        let (lines, queue) = sync_channel(4);
+        lines.send(serde_json::to_string(&line).unwrap()).unwrap();
+        drop(lines);
+        let mut out = Vec::new();
+        write_all(&queue, &mut out);
+        let text = String::from_utf8(out).unwrap();
+        assert_eq!(text.lines().count(), 1);
+        assert!(!text.contains('\u{1b}'));
+        let read: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(read["path"], line.path);
+    }
+}
