@@ -86,7 +86,9 @@ impl Rule {
         Self::All(vec![Term::Scope(scope)])
     }
 
-    fn holds(&self, granted: &ScopeSet) -> bool {
+    /// Whether these scopes satisfy the rule. No permit comes from it: only [`Requirement::authorize`] makes one.
+    #[must_use]
+    pub fn holds(&self, granted: &ScopeSet) -> bool {
         match self {
             Self::All(terms) => terms.iter().all(|term| term.holds(granted)),
             // An empty `any` holds for nobody: fail closed, though the configuration cannot write it.
@@ -94,7 +96,9 @@ impl Rule {
         }
     }
 
-    fn missing(&self, granted: &ScopeSet) -> Vec<Scope> {
+    /// The smallest set of scopes that would do, less what is granted.
+    #[must_use]
+    pub fn missing(&self, granted: &ScopeSet) -> Vec<Scope> {
         match self {
             Self::All(terms) => {
                 let mut all = Vec::new();
