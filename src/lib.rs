@@ -11,9 +11,11 @@
 //! | [`upstream`] | where it goes |
 //! | [`net`] | talking to others: what is common to upstreams and issuers |
 //! | [`config`] | text to valid values |
+//! | [`dev`] | the embedded issuer and echo upstream of `scopegate dev` |
 
 pub mod clock;
 pub mod config;
+pub mod dev;
 pub mod issuer;
 pub mod net;
 pub mod policy;

@@ -1,0 +1,166 @@
+//! One issuer of the configuration, played by this process.
+
+use std::sync::Arc;
+
+use aws_lc_rs::rand;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Map, Value, json};
+
+use super::client::Client;
+use super::grant::{GrantError, TokenRequest};
+use super::key::{KeyRing, SigningKey};
+use crate::clock::UnixTime;
+use crate::config;
+use crate::issuer::Algorithm;
+use crate::policy::Scope;
+use crate::token::{Audience, Rules};
+
+/// Seconds that a token lives: Cognito's default.
+const LIFETIME: u64 = 3600;
+
+/// An issuer whose tokens satisfy the entry it stands in for.
+pub(super) struct EmbeddedIssuer {
+    pub(super) name: Arc<str>,
+    issuer: Arc<str>,
+    rules: Rules,
+    /// One for each algorithm of the entry; the first signs where nobody asks for another.
+    keys: Vec<Arc<SigningKey>>,
+    clients: Vec<Client>,
+    scopes: Vec<Scope>,
+}
+
+/// A token that was granted.
+pub(super) struct Grant {
+    pub(super) access_token: String,
+    pub(super) expires_in: u64,
+    /// What was granted, when it is not what was asked for (RFC 6749 §5.1).
+    pub(super) scope: Option<String>,
+}
+
+impl EmbeddedIssuer {
+    pub(super) fn new(
+        entry: &config::Issuer,
+        keys: &KeyRing,
+        clients: Vec<Client>,
+        scopes: Vec<Scope>,
+    ) -> Self {
+        let mut algorithms = entry.entry.algorithms.clone();
+        // A stable sort: RS256, which Cognito and most others use, goes first where the entry allows it.
+        algorithms.sort_by_key(|algorithm| *algorithm != Algorithm::RS256);
+        Self {
+            name: Arc::clone(&entry.entry.name),
+            issuer: Arc::clone(&entry.entry.issuer),
+            rules: entry.rules.clone(),
+            keys: algorithms.into_iter().map(|algorithm| keys.key(algorithm)).collect(),
+            clients,
+            scopes,
+        }
+    }
+
+    /// The JWK Set (RFC 7517 §5).
+    pub(super) fn jwks(&self) -> Value {
+        json!({ "keys": self.keys.iter().map(|key| key.jwk()).collect::<Vec<_>>() })
+    }
+
+    /// The metadata (OpenID Connect Discovery §3). `issuer` is the entry's own: tokens carry that one.
+    pub(super) fn metadata(&self, base: &str) -> Value {
+        let algorithms: Vec<_> = self.keys.iter().map(|key| key.algorithm.name()).collect();
+        json!({
+            "issuer": *self.issuer,
+            "token_endpoint": format!("{base}/oauth2/token"),
+            "jwks_uri": format!("{base}/.well-known/jwks.json"),
+            "grant_types_supported": ["client_credentials"],
+            "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
+            "scopes_supported": self.scopes.iter().map(Scope::as_str).collect::<Vec<_>>(),
+            // Discovery demands these three of whoever signs people in, which nobody does here.
+            "response_types_supported": [],
+            "subject_types_supported": ["public"],
+            "id_token_signing_alg_values_supported": algorithms,
+        })
+    }
+
+    /// Authenticates the client and grants what it may have.
+    pub(super) fn grant(&self, request: &TokenRequest, now: UnixTime) -> Result<Grant, GrantError> {
+        let client = self
+            .clients
+            .iter()
+            .find(|client| client.owns(&request.credentials))
+            .ok_or(GrantError::Authentication)?;
+        let scopes = request.scopes.as_ref().unwrap_or(&client.scopes);
+        if let Some(beyond) = scopes.iter().find(|scope| !client.scopes.contains(scope)) {
+            return Err(GrantError::Scope(beyond.clone()));
+        }
+        let key = match request.algorithm {
+            Some(wanted) => self.keys.iter().find(|key| key.algorithm == wanted),
+            None => self.keys.first(),
+        };
+        let scope = join(scopes);
+        let claims = self.claims(&client.id, &scope, now);
+        let access_token = sign(key.ok_or(GrantError::Algorithm)?, &claims)?;
+        let scope = request.scopes.is_none().then_some(scope);
+        Ok(Grant { access_token, expires_in: LIFETIME, scope: scope.filter(|scope| !scope.is_empty()) })
+    }
+
+    /// The claims of a Cognito client-credentials token, changed only where the entry asks for something else.
+    fn claims(&self, client: &str, scope: &str, now: UnixTime) -> Map<String, Value> {
+        // An entry that names its clients takes tokens of those only, and `dev` is none of them.
+        let client = self.rules.client_ids.first().map_or(client, |id| id);
+        let mut claims = Map::new();
+        let mut set = |name: &str, value: Value| claims.insert(name.into(), value);
+        set("sub", client.into());
+        set("client_id", client.into());
+        set("token_use", self.rules.token_use.as_deref().unwrap_or("access").into());
+        set("auth_time", now.0.into());
+        set("iat", now.0.into());
+        set("exp", now.0.saturating_add(LIFETIME).into());
+        set("iss", (*self.issuer).into());
+        set("version", 2.into());
+        set("jti", new_jti().into());
+        if !scope.is_empty() {
+            set(self.scope_claim(), scope.into());
+        }
+        if let Audience::OneOf(audiences) = &self.rules.audience
+            && let Some(audience) = audiences.first()
+        {
+            set("aud", (**audience).into());
+        }
+        claims
+    }
+
+    /// Where the entry looks for scopes. A dotted path is a member of that whole name too, see [`crate::policy::Claims`].
+    fn scope_claim(&self) -> &str {
+        let names = &self.rules.scope_claims;
+        let usual = names.iter().find(|name| &***name == "scope");
+        usual.or(names.first()).map_or("scope", |name| name)
+    }
+}
+
+fn join(scopes: &[Scope]) -> String {
+    scopes.iter().map(Scope::as_str).collect::<Vec<_>>().join(" ")
+}
+
+/// A compact JWS (RFC 7515 §7.1). The header has no `typ`, as Cognito's has none.
+fn sign(key: &SigningKey, claims: &Map<String, Value>) -> Result<String, GrantError> {
+    let header = json!({ "kid": key.kid, "alg": key.algorithm.name() });
+    let encode = |json: String| URL_SAFE_NO_PAD.encode(escape_slashes(&json));
+    let input = format!("{}.{}", encode(header.to_string()), encode(Value::from(claims.clone()).to_string()));
+    let signature = key.sign(input.as_bytes()).map_err(|_| GrantError::Signing)?;
+    Ok(format!("{input}.{}", URL_SAFE_NO_PAD.encode(signature)))
+}
+
+/// `\/` for `/`, as Cognito writes JSON: the same text to whoever parses it, another to whoever only searches it.
+fn escape_slashes(json: &str) -> String {
+    json.replace('/', "\\/")
+}
+
+/// A random UUID (RFC 9562 §5.4).
+fn new_jti() -> String {
+    let mut bytes = [0; 16];
+    rand::fill(&mut bytes).expect("the system has random numbers");
+    let random = u128::from_be_bytes(bytes);
+    let bits = random & !(0xf000 << 64) & !(0xc000 << 48) | (0x4000 << 64) | (0x8000 << 48);
+    let hex = format!("{bits:032x}");
+    let part = |from: usize, to: usize| hex.get(from..to).unwrap_or_default();
+    [part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32)].join("-")
+}

@@ -1,0 +1,171 @@
+//! The embedded issuer on the network: the token endpoint, the metadata, the keys.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use http::header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, PRAGMA, SERVER, WWW_AUTHENTICATE};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body::Body;
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use percent_encoding::percent_decode_str;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::embedded::{EmbeddedIssuer, Grant};
+use super::grant::{GrantError, Parts, TokenRequest};
+use crate::clock;
+
+/// The `Server` field, by which `scopegate token` tells a dev issuer from anything else on the port.
+pub const SERVER_NAME: &str = "scopegate-dev";
+/// Bytes of a token request's body.
+const BODY_BYTES: usize = 64 << 10;
+/// For the whole of that body.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
+const TOKEN: &str = "/oauth2/token";
+const METADATA: &str = "/.well-known/openid-configuration";
+const JWKS: &str = "/.well-known/jwks.json";
+
+/// The issuers of the configuration as it last was.
+#[derive(Default)]
+pub(super) struct Issuers(ArcSwap<Vec<Arc<EmbeddedIssuer>>>);
+
+impl Issuers {
+    pub(super) fn replace(&self, issuers: Vec<Arc<EmbeddedIssuer>>) {
+        self.0.store(Arc::new(issuers));
+    }
+
+    /// The issuer of `/<name>`; the empty path is that of the only one.
+    fn at(&self, prefix: &str) -> Option<Arc<EmbeddedIssuer>> {
+        let issuers = self.0.load();
+        if let ([only], "") = (issuers.as_slice(), prefix) {
+            return Some(Arc::clone(only));
+        }
+        let name = percent_decode_str(prefix.strip_prefix('/')?).decode_utf8().ok()?;
+        issuers.iter().find(|issuer| *issuer.name == *name).cloned()
+    }
+
+    fn names(&self) -> Vec<Arc<str>> {
+        self.0.load().iter().map(|issuer| Arc::clone(&issuer.name)).collect()
+    }
+}
+
+/// Answers one request; `base` is the URL under which the issuers are.
+pub(super) async fn answer<B>(
+    issuers: Arc<Issuers>,
+    base: Arc<str>,
+    request: Request<B>,
+) -> Response<Full<Bytes>>
+where
+    B: Body,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let path = request.uri().path().to_owned();
+    let found = [TOKEN, METADATA, JWKS].into_iter().find_map(|endpoint| {
+        let prefix = path.strip_suffix(endpoint)?;
+        Some((endpoint, issuers.at(prefix)?))
+    });
+    let Some((endpoint, issuer)) = found else { return not_found(&issuers) };
+    let allowed: &[Method] = if endpoint == TOKEN { &[Method::POST] } else { &[Method::GET, Method::HEAD] };
+    if !allowed.contains(request.method()) {
+        return method_not_allowed(allowed);
+    }
+    match endpoint {
+        TOKEN => match token(&issuer, request).await {
+            Ok(grant) => granted(&grant),
+            Err(error) => refused(&error),
+        },
+        METADATA => reply(StatusCode::OK, &issuer.metadata(&format!("{base}/{}", issuer.name))),
+        _ => reply(StatusCode::OK, &issuer.jwks()),
+    }
+}
+
+async fn token<B>(issuer: &EmbeddedIssuer, request: Request<B>) -> Result<Grant, GrantError>
+where
+    B: Body,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let (head, body) = request.into_parts();
+    let body = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, BODY_BYTES).collect())
+        .await
+        .map_err(|_| GrantError::BodyUnfinished)?
+        .map_err(|error| match error.downcast_ref::<LengthLimitError>() {
+            Some(_) => GrantError::BodyTooLarge,
+            None => GrantError::BodyUnfinished,
+        })?
+        .to_bytes();
+    let request = TokenRequest::parse(&Parts {
+        authorization: head.headers.get_all(AUTHORIZATION).iter().map(HeaderValue::as_bytes).collect(),
+        content_type: head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()),
+        query: head.uri.query().unwrap_or_default(),
+        body: &body,
+    })?;
+    issuer.grant(&request, clock::now().unix)
+}
+
+/// RFC 6749 §5.1, with the token first: so that `cut -d '"' -f 4` takes it out.
+fn granted(grant: &Grant) -> Response<Full<Bytes>> {
+    #[derive(Serialize)]
+    struct Answer<'a> {
+        access_token: &'a str,
+        expires_in: u64,
+        token_type: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        scope: Option<&'a str>,
+    }
+    let answer = Answer {
+        access_token: &grant.access_token,
+        expires_in: grant.expires_in,
+        token_type: "Bearer",
+        scope: grant.scope.as_deref(),
+    };
+    uncached(reply(StatusCode::OK, &answer))
+}
+
+/// RFC 6749 §5.2.
+fn refused(error: &GrantError) -> Response<Full<Bytes>> {
+    let answer = json!({ "error": error.code(), "error_description": error.to_string() });
+    let mut response = uncached(reply(error.status(), &answer));
+    if error.status() == StatusCode::UNAUTHORIZED {
+        let challenge = HeaderValue::from_static("Basic realm=\"scopegate dev\", charset=\"UTF-8\"");
+        response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+    }
+    response
+}
+
+fn uncached(mut response: Response<Full<Bytes>>) -> Response<Full<Bytes>> {
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response.headers_mut().insert(PRAGMA, HeaderValue::from_static("no-cache"));
+    response
+}
+
+fn not_found(issuers: &Issuers) -> Response<Full<Bytes>> {
+    let names = issuers.names();
+    let mut places: Vec<String> = names.iter().map(|name| format!("/{name}{TOKEN}")).collect();
+    if names.len() == 1 {
+        places.insert(0, TOKEN.into());
+    }
+    reply(StatusCode::NOT_FOUND, &json!({ "error": "not_found", "token_endpoints": places }))
+}
+
+fn method_not_allowed(allowed: &[Method]) -> Response<Full<Bytes>> {
+    let names = allowed.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
+    let mut response = reply(StatusCode::METHOD_NOT_ALLOWED, &json!({ "error": "method_not_allowed" }));
+    if let Ok(value) = HeaderValue::from_str(&names) {
+        response.headers_mut().insert(ALLOW, value);
+    }
+    response
+}
+
+/// JSON with a line end, which a terminal wants.
+fn reply(status: StatusCode, answer: &impl Serialize) -> Response<Full<Bytes>> {
+    let value = serde_json::to_string(answer).unwrap_or_else(|_| Value::Null.to_string());
+    let mut response = Response::new(Full::from(value + "\n"));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json;charset=UTF-8"));
+    headers.insert(SERVER, HeaderValue::from_static(SERVER_NAME));
+    response
+}

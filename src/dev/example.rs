@@ -1,0 +1,256 @@
+//! Lines for a shell, made from the routes of the configuration: what a person tries first.
+//!
+//! They need `curl` and `cut` and nothing else, and can be pasted as they are.
+
+use std::fmt::Write;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::client::{CLIENT_ID, CLIENT_SECRET};
+use crate::config::{Config, Route};
+use crate::policy::{Requirement, Rule, Scope, ScopeSet};
+use crate::route::{HostPattern, MethodPattern};
+use crate::token::Source;
+
+/// A line, and what comes of it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Example {
+    /// One clause, without a full stop.
+    pub about: String,
+    /// What to paste.
+    pub line: String,
+}
+
+/// What curl or a shell would read as more than itself, besides what no URL holds.
+const IN_PATH: &AsciiSet =
+    &CONTROLS.add(b'[').add(b']').add(b'"').add(b'<').add(b'>').add(b'`').add(b'^').add(b'|').add(b'\'');
+const IN_FORM: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'.').remove(b'_').remove(b'-').remove(b'~').remove(b'/').remove(b':');
+
+/// Takes the token out of the answer of the embedded issuer, which has it first.
+const CUT: &str = "cut -d '\"' -f 4";
+
+/// One method of one route.
+#[derive(Clone, Copy)]
+struct Call<'a> {
+    route: &'a Route,
+    method: &'a str,
+    requirement: &'a Requirement,
+}
+
+/// Where the lines point.
+struct Places {
+    gateway: String,
+    issuer: String,
+    /// With several issuers each has a path of its own.
+    several: bool,
+}
+
+/// A token, a call that passes, one without the scope, one without a token; then what else the routes have to show.
+#[must_use]
+pub fn examples(config: &Config, gateway: SocketAddr, issuer: SocketAddr) -> Vec<Example> {
+    let places = Places {
+        gateway: format!("http://{}", reachable(gateway)),
+        issuer: format!("http://{}", reachable(issuer)),
+        several: config.issuers.len() > 1,
+    };
+    let calls = calls(config);
+    let mut lines = Vec::new();
+    let first = calls.iter().filter(|call| call.rule().is_some()).min_by_key(|call| call.effort());
+    let first = first.or_else(|| calls.iter().find(|call| *call.requirement == Requirement::Authenticated));
+    if let Some(call) = first {
+        lines.extend(places.protected(call, &calls));
+    }
+    if let Some(call) = calls.iter().find(|call| *call.requirement == Requirement::Public) {
+        lines.push(Example { about: "200, since it is public".into(), line: places.request(call, None) });
+    }
+    let is_raw = |call: &&Call<'_>| call.route.token_from.contains(&Source::Raw) && call.rule().is_some();
+    if let Some(call) = calls.iter().find(is_raw) {
+        lines.extend(places.raw(call));
+    }
+    lines
+}
+
+impl Call<'_> {
+    fn rule(&self) -> Option<&Rule> {
+        match self.requirement {
+            Requirement::Scopes(rule) => Some(rule),
+            Requirement::Public | Requirement::Authenticated => None,
+        }
+    }
+
+    /// How far the call is from the simplest one: a GET by bearer token to a plain path.
+    fn effort(&self) -> usize {
+        let bearer = self.route.token_from.contains(&Source::Bearer);
+        let plain = !self.route.pattern.as_str().contains(['{', '*']) && self.route.host.is_none();
+        [bearer, self.method == "GET", plain].iter().filter(|simple| !**simple).count()
+    }
+
+    /// The smallest set of scopes that passes; `None` where no scope is asked for.
+    fn scopes(&self) -> Option<Vec<Scope>> {
+        self.rule().map(|rule| rule.missing(&ScopeSet::default()))
+    }
+
+    fn source(&self) -> Option<&Source> {
+        let bearer = self.route.token_from.iter().find(|source| **source == Source::Bearer);
+        bearer.or(self.route.token_from.first())
+    }
+}
+
+impl Places {
+    /// Token, 200, 403, 401 for one call.
+    fn protected(&self, call: &Call<'_>, calls: &[Call<'_>]) -> Vec<Example> {
+        let scopes = call.scopes();
+        let about = match &scopes {
+            Some(scopes) => format!("a token with {}", list(scopes)),
+            None => "a token".into(),
+        };
+        let mut lines = vec![
+            Example { about, line: format!("TOKEN=$({})", self.token(call, scopes.as_deref())) },
+            Example { about: "200".into(), line: self.request(call, call.source()) },
+        ];
+        lines.extend(self.forbidden(call, scopes.as_deref().unwrap_or_default(), calls));
+        lines.push(Example { about: "401, for want of a token".into(), line: self.request(call, None) });
+        lines
+    }
+
+    /// The same token where it does not suffice, on the same route if there is a place; else another token.
+    fn forbidden(&self, call: &Call<'_>, scopes: &[Scope], calls: &[Call<'_>]) -> Option<Example> {
+        let granted = ScopeSet::of(scopes.iter().map(Scope::as_str));
+        let refuses = |other: &&Call<'_>| {
+            other.rule().is_some_and(|rule| !rule.holds(&granted))
+                && other.route.issuers.first() == call.route.issuers.first()
+        };
+        let elsewhere =
+            calls.iter().filter(refuses).min_by_key(|other| !std::ptr::eq(other.route, call.route));
+        if let Some(other) = elsewhere {
+            let missing = other.rule().map(|rule| rule.missing(&granted)).unwrap_or_default();
+            let about = format!("403, since the token lacks {}", list(&missing));
+            return Some(Example { about, line: self.request(other, other.source()) });
+        }
+        let too_little = |scope: &&&Scope| call.rule().is_some_and(|rule| !rule.holds(&only(scope)));
+        let named = calls.iter().flat_map(|call| call.requirement.scopes()).collect::<Vec<_>>();
+        let other = (*named.iter().find(too_little)?).clone();
+        let token = self.token(call, Some(std::slice::from_ref(&other)));
+        let line = self.request(call, call.source()).replace("$TOKEN", &format!("$({token})"));
+        Some(Example { about: format!("403, since a token with {other} alone does not suffice"), line })
+    }
+
+    /// As API Gateway's users know it: parameters in the query, the token bare.
+    fn raw(&self, call: &Call<'_>) -> [Example; 2] {
+        let scope = call.scopes().map(|scopes| format!("&scope={}", encode(&scopes))).unwrap_or_default();
+        let url = format!("{}?grant_type=client_credentials{scope}", self.token_endpoint(call));
+        let line = format!("TOKEN=$(curl -s -X POST -u {CLIENT_ID}:{CLIENT_SECRET} '{url}' | {CUT})");
+        let about = format!("a token for {}, asked for as with Cognito", call.route.pattern);
+        let bare = Example {
+            about: "200, with the bare token".into(),
+            line: self.request(call, Some(&Source::Raw)),
+        };
+        [Example { about, line }, bare]
+    }
+
+    fn token_endpoint(&self, call: &Call<'_>) -> String {
+        match call.route.issuers.first() {
+            Some(name) if self.several => format!("{}/{name}/oauth2/token", self.issuer),
+            _ => format!("{}/oauth2/token", self.issuer),
+        }
+    }
+
+    /// The command that prints a token.
+    fn token(&self, call: &Call<'_>, scopes: Option<&[Scope]>) -> String {
+        let scope = scopes.map(|scopes| format!(" -d scope={}", encode(scopes))).unwrap_or_default();
+        let endpoint = self.token_endpoint(call);
+        format!(
+            "curl -s -u {CLIENT_ID}:{CLIENT_SECRET} -d grant_type=client_credentials{scope} {endpoint} | {CUT}"
+        )
+    }
+
+    /// The call, with `$TOKEN` at the source if there is one.
+    fn request(&self, call: &Call<'_>, source: Option<&Source>) -> String {
+        let mut line = String::from("curl -i");
+        match call.method {
+            "GET" => {}
+            "HEAD" => line = "curl -I".into(),
+            other => push(&mut line, &format!("-X {}", word(other))),
+        }
+        match &call.route.host {
+            Some(HostPattern::Exact(name)) => push(&mut line, &format!("-H 'Host: {name}'")),
+            Some(HostPattern::Wildcard(name)) => push(&mut line, &format!("-H 'Host: www.{name}'")),
+            None => {}
+        }
+        match source {
+            Some(Source::Bearer) => push(&mut line, "-H \"Authorization: Bearer $TOKEN\""),
+            Some(Source::Raw) => push(&mut line, "-H \"Authorization: $TOKEN\""),
+            Some(Source::Header(name)) => push(&mut line, &format!("-H \"{name}: $TOKEN\"")),
+            Some(Source::Cookie(name)) => push(&mut line, &format!("-H \"Cookie: {name}=$TOKEN\"")),
+            Some(Source::Query(_)) | None => {}
+        }
+        push(&mut line, &word(&format!("{}{}", self.gateway, sample(call.route.pattern.as_str()))));
+        if let Some(Source::Query(name)) = source {
+            let _ = write!(line, "\"?{name}=$TOKEN\"");
+        }
+        line
+    }
+}
+
+fn push(line: &mut String, part: &str) {
+    line.push(' ');
+    line.push_str(part);
+}
+
+fn calls(config: &Config) -> Vec<Call<'_>> {
+    let mut calls = Vec::new();
+    for route in &config.routes {
+        for (method, requirement) in &route.methods {
+            let method = match method {
+                MethodPattern::One(method) => method.as_str(),
+                MethodPattern::Any => "GET",
+            };
+            calls.push(Call { route, method, requirement });
+        }
+    }
+    calls
+}
+
+/// A path that the pattern matches.
+fn sample(pattern: &str) -> String {
+    let segments = pattern.split('/').map(|segment| match segment {
+        "**" => "x",
+        rest if rest.ends_with("+}") => "a/b",
+        param if param.starts_with('{') => "42",
+        literal => literal,
+    });
+    utf8_percent_encode(&segments.collect::<Vec<_>>().join("/"), IN_PATH).to_string()
+}
+
+/// An address to dial: what listens everywhere listens here, too.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        return SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), address.port());
+    }
+    address
+}
+
+fn only(scope: &Scope) -> ScopeSet {
+    ScopeSet::of([scope.as_str()])
+}
+
+/// A `scope` parameter, form-encoded: fit for a body, for a query and for a shell.
+fn encode(scopes: &[Scope]) -> String {
+    let encoded = scopes.iter().map(|scope| utf8_percent_encode(scope.as_str(), IN_FORM).to_string());
+    encoded.collect::<Vec<_>>().join("+")
+}
+
+fn list(scopes: &[Scope]) -> String {
+    scopes.iter().map(Scope::as_str).collect::<Vec<_>>().join(" and ")
+}
+
+/// One word of a POSIX shell.
+fn word(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:%@+,=".contains(c);
+    if text.chars().all(plain) {
+        return text.into();
+    }
+    format!("'{}'", text.replace('\'', "'\\''"))
+}

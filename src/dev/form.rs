@@ -1,0 +1,68 @@
+//! `application/x-www-form-urlencoded` parameters, as OAuth 2.0 reads them (RFC 6749 §3.2, appendix B).
+
+use std::collections::BTreeMap;
+
+use percent_encoding::percent_decode;
+
+/// Parameters by name. Each occurs once, and none is empty.
+#[derive(Debug, Default)]
+pub(super) struct Form(BTreeMap<String, String>);
+
+/// Why parameters are none that OAuth 2.0 takes.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum FormError {
+    /// An escape that is not UTF-8.
+    Encoding,
+    /// A parameter that is there more than once.
+    Repeated,
+}
+
+impl Form {
+    /// Adds the parameters of a query or a body. One without a value counts as absent (RFC 6749 §3.2).
+    pub(super) fn add(&mut self, text: &[u8]) -> Result<(), FormError> {
+        for pair in text.split(|b| *b == b'&') {
+            let mut halves = pair.splitn(2, |b| *b == b'=');
+            let name = decode(halves.next().unwrap_or_default())?;
+            let value = decode(halves.next().unwrap_or_default())?;
+            if !value.is_empty() && self.0.insert(name, value).is_some() {
+                return Err(FormError::Repeated);
+            }
+        }
+        Ok(())
+    }
+
+    /// The parameter of that name.
+    pub(super) fn value(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+}
+
+/// One name or value, decoded.
+pub(super) fn decode(text: &[u8]) -> Result<String, FormError> {
+    let spaced: Vec<u8> = text.iter().map(|b| if *b == b'+' { b' ' } else { *b }).collect();
+    let decoded = percent_decode(&spaced).decode_utf8().map_err(|_| FormError::Encoding)?;
+    Ok(decoded.into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_values_are_decoded() {
+        let mut form = Form::default();
+        form.add(b"scope=a+b%20c%2Fd&empty=&flag&&%61=1=2").unwrap();
+        assert_eq!(form.value("scope"), Some("a b c/d"));
+        assert_eq!(form.value("a"), Some("1=2"));
+        assert_eq!((form.value("empty"), form.value("flag"), form.value("")), (None, None, None));
+    }
+
+    #[test]
+    fn a_parameter_occurs_once_over_query_and_body() {
+        let mut form = Form::default();
+        form.add(b"scope=a").unwrap();
+        assert_eq!(form.add(b"scope=a"), Err(FormError::Repeated));
+        assert_eq!(Form::default().add(b"a=1&a=2"), Err(FormError::Repeated));
+        assert_eq!(Form::default().add(b"a=%ff"), Err(FormError::Encoding));
+    }
+}

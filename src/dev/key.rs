@@ -1,0 +1,237 @@
+//! Signing keys of the embedded issuer: made when first asked for, gone with the process.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use aws_lc_rs::error::Unspecified;
+use aws_lc_rs::rand::{self, SystemRandom};
+use aws_lc_rs::rsa::KeySize;
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair,
+    RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RSA_PSS_SHA256, RSA_PSS_SHA384, RSA_PSS_SHA512,
+    RsaEncoding, RsaKeyPair,
+};
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use serde_json::{Value, json};
+
+use crate::issuer::Algorithm;
+
+/// The keys of one issuer, one for each algorithm that was ever asked for. Issuers share none, so that what the
+/// gateway says of a token of the wrong issuer in `dev` is what it says in production.
+#[derive(Default)]
+pub(super) struct KeyRing(Mutex<Ring>);
+
+#[derive(Default)]
+struct Ring {
+    keys: BTreeMap<Algorithm, Arc<SigningKey>>,
+    /// RSA keys are slow to make, so that the six RSA algorithms use one.
+    rsa: Option<Arc<RsaKeyPair>>,
+}
+
+/// A private key with the one algorithm it signs by.
+pub(super) struct SigningKey {
+    pub(super) algorithm: Algorithm,
+    pub(super) kid: Box<str>,
+    pair: Pair,
+}
+
+enum Pair {
+    Rsa(Arc<RsaKeyPair>, &'static dyn RsaEncoding),
+    Ecdsa(EcdsaKeyPair, &'static str),
+    Ed25519(Ed25519KeyPair),
+}
+
+impl KeyRing {
+    /// The key for an algorithm, the same one at each call.
+    pub(super) fn key(&self, algorithm: Algorithm) -> Arc<SigningKey> {
+        let mut ring = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(key) = ring.keys.get(&algorithm) {
+            return Arc::clone(key);
+        }
+        let pair = ring.make(algorithm).expect("making a key fails only without memory or random numbers");
+        let key = Arc::new(SigningKey { algorithm, kid: new_kid(), pair });
+        ring.keys.insert(algorithm, Arc::clone(&key));
+        key
+    }
+}
+
+impl Ring {
+    fn make(&mut self, algorithm: Algorithm) -> Result<Pair, Unspecified> {
+        let encoding: &'static dyn RsaEncoding = match algorithm {
+            Algorithm::RS256 => &RSA_PKCS1_SHA256,
+            Algorithm::RS384 => &RSA_PKCS1_SHA384,
+            Algorithm::RS512 => &RSA_PKCS1_SHA512,
+            Algorithm::PS256 => &RSA_PSS_SHA256,
+            Algorithm::PS384 => &RSA_PSS_SHA384,
+            Algorithm::PS512 => &RSA_PSS_SHA512,
+            Algorithm::ES256 => {
+                return Ok(Pair::Ecdsa(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING)?, "P-256"));
+            }
+            Algorithm::ES384 => {
+                return Ok(Pair::Ecdsa(EcdsaKeyPair::generate(&ECDSA_P384_SHA384_FIXED_SIGNING)?, "P-384"));
+            }
+            Algorithm::EdDSA => return Ok(Pair::Ed25519(Ed25519KeyPair::generate()?)),
+        };
+        let rsa = match &self.rsa {
+            Some(rsa) => Arc::clone(rsa),
+            None => Arc::clone(self.rsa.insert(Arc::new(RsaKeyPair::generate(KeySize::Rsa2048)?))),
+        };
+        Ok(Pair::Rsa(rsa, encoding))
+    }
+}
+
+impl SigningKey {
+    /// The signature over a JWS signing input (RFC 7515 §5.1).
+    pub(super) fn sign(&self, input: &[u8]) -> Result<Vec<u8>, Unspecified> {
+        let random = SystemRandom::new();
+        match &self.pair {
+            Pair::Rsa(pair, encoding) => {
+                let mut signature = vec![0; pair.public_modulus_len()];
+                pair.sign(*encoding, &random, input, &mut signature)?;
+                Ok(signature)
+            }
+            Pair::Ecdsa(pair, _) => Ok(pair.sign(&random, input)?.as_ref().to_vec()),
+            Pair::Ed25519(pair) => Ok(pair.sign(input).as_ref().to_vec()),
+        }
+    }
+
+    /// The public half as a JWK (RFC 7517 §4, RFC 7518 §6, RFC 8037 §2).
+    pub(super) fn jwk(&self) -> Value {
+        let mut jwk = match &self.pair {
+            Pair::Rsa(pair, _) => {
+                let (n, e) = rsa_integers(pair.public_key().as_ref())
+                    .expect("the library encodes an RSA public key as RFC 8017 appendix A.1.1 says");
+                json!({ "kty": "RSA", "n": URL_SAFE_NO_PAD.encode(n), "e": URL_SAFE_NO_PAD.encode(e) })
+            }
+            Pair::Ecdsa(pair, curve) => {
+                // The uncompressed point of SEC 1 §2.3.3: 4, x, y.
+                let point = pair.public_key().as_ref().get(1..).unwrap_or_default();
+                let (x, y) = point.split_at(point.len() / 2);
+                let (x, y) = (URL_SAFE_NO_PAD.encode(x), URL_SAFE_NO_PAD.encode(y));
+                json!({ "kty": "EC", "crv": curve, "x": x, "y": y })
+            }
+            Pair::Ed25519(pair) => {
+                json!({ "kty": "OKP", "crv": "Ed25519", "x": URL_SAFE_NO_PAD.encode(pair.public_key()) })
+            }
+        };
+        if let Some(members) = jwk.as_object_mut() {
+            members.insert("use".into(), "sig".into());
+            members.insert("alg".into(), self.algorithm.name().into());
+            members.insert("kid".into(), (*self.kid).into());
+        }
+        jwk
+    }
+}
+
+/// A key id as Cognito makes them: base64, not base64url. One with a `/` is drawn until it comes, so that every
+/// run meets what trips parsers that do not unescape JSON or that take a key id for a file name.
+fn new_kid() -> Box<str> {
+    loop {
+        let mut bytes = [0; 32];
+        rand::fill(&mut bytes).expect("the system has random numbers");
+        let kid = STANDARD.encode(bytes);
+        if kid.contains('/') {
+            return kid.into();
+        }
+    }
+}
+
+/// Modulus and exponent, without leading zeros, of `SEQUENCE { INTEGER, INTEGER }` (RFC 8017 appendix A.1.1).
+fn rsa_integers(der: &[u8]) -> Option<(&[u8], &[u8])> {
+    const SEQUENCE: u8 = 0x30;
+    const INTEGER: u8 = 0x02;
+    let (body, _) = der_element(der, SEQUENCE)?;
+    let (modulus, rest) = der_element(body, INTEGER)?;
+    let (exponent, _) = der_element(rest, INTEGER)?;
+    let unsigned = |bytes| <[u8]>::strip_prefix(bytes, &[0]).unwrap_or(bytes);
+    Some((unsigned(modulus), unsigned(exponent)))
+}
+
+/// The content of the first DER element, which must have this tag, and what follows it.
+fn der_element(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
+    let rest = der.strip_prefix(&[tag])?;
+    let (&first, rest) = rest.split_first()?;
+    let (length, rest) = if first < 0x80 {
+        (usize::from(first), rest)
+    } else {
+        let (length, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
+        (
+            length.iter().try_fold(0_usize, |sum, byte| sum.checked_mul(256)?.checked_add((*byte).into()))?,
+            rest,
+        )
+    };
+    rest.split_at_checked(length)
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_lc_rs::signature::{
+        ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, RSA_PKCS1_2048_8192_SHA256,
+        RSA_PSS_2048_8192_SHA512, RsaPublicKeyComponents, UnparsedPublicKey,
+    };
+
+    use super::*;
+
+    fn member(jwk: &Value, name: &str) -> Vec<u8> {
+        URL_SAFE_NO_PAD.decode(jwk[name].as_str().unwrap()).unwrap()
+    }
+
+    fn verifies(jwk: &Value, message: &[u8], signature: &[u8]) -> bool {
+        let point = || [&[4], &*member(jwk, "x"), &member(jwk, "y")].concat();
+        match jwk["alg"].as_str().unwrap() {
+            "ES256" => UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point()).verify(message, signature),
+            "ES384" => UnparsedPublicKey::new(&ECDSA_P384_SHA384_FIXED, point()).verify(message, signature),
+            "EdDSA" => UnparsedPublicKey::new(&ED25519, member(jwk, "x")).verify(message, signature),
+            rsa => {
+                let scheme = match rsa {
+                    "RS256" => &RSA_PKCS1_2048_8192_SHA256,
+                    "PS512" => &RSA_PSS_2048_8192_SHA512,
+                    other => panic!("no case for {other}"),
+                };
+                let key = RsaPublicKeyComponents { n: member(jwk, "n"), e: member(jwk, "e") };
+                key.verify(scheme, message, signature)
+            }
+        }
+        .is_ok()
+    }
+
+    #[test]
+    fn a_published_key_verifies_what_the_private_one_signed() {
+        let ring = KeyRing::default();
+        for algorithm in
+            [Algorithm::RS256, Algorithm::PS512, Algorithm::ES256, Algorithm::ES384, Algorithm::EdDSA]
+        {
+            let key = ring.key(algorithm);
+            let (jwk, signature) = (key.jwk(), key.sign(b"message").unwrap());
+            assert!(verifies(&jwk, b"message", &signature), "{algorithm}");
+            assert!(!verifies(&jwk, b"another", &signature), "{algorithm}");
+            assert_eq!((&jwk["use"], &jwk["kid"]), (&json!("sig"), &json!(key.kid)));
+        }
+    }
+
+    #[test]
+    fn a_key_stays_and_is_nobody_elses() {
+        let (one, two) = (KeyRing::default(), KeyRing::default());
+        let kid = one.key(Algorithm::ES256).kid.clone();
+        assert_eq!(one.key(Algorithm::ES256).kid, kid);
+        assert_ne!(two.key(Algorithm::ES256).kid, kid);
+        assert_ne!(one.key(Algorithm::ES256).jwk()["x"], two.key(Algorithm::ES256).jwk()["x"]);
+    }
+
+    #[test]
+    fn a_key_id_is_base64_with_a_slash_and_padding() {
+        let kid = new_kid();
+        assert!(kid.contains('/') && kid.ends_with('='), "{kid}");
+        assert_eq!(STANDARD.decode(&*kid).unwrap().len(), 32);
+    }
+
+    #[test]
+    fn a_der_element_is_read_within_its_bounds() {
+        assert_eq!(rsa_integers(&[0x30, 7, 2, 2, 0, 0x91, 2, 1, 3]), Some((&[0x91][..], &[3][..])));
+        assert_eq!(der_element(&[2, 0x81, 1, 9, 8], 2), Some((&[9][..], &[8][..])));
+        for broken in [&[][..], &[2], &[2, 5, 1], &[2, 0x82, 1], &[3, 1, 1]] {
+            assert_eq!(der_element(broken, 2), None, "{broken:?}");
+        }
+    }
+}

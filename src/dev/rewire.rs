@@ -1,0 +1,145 @@
+//! A configuration, turned towards the issuer and the echo of this process.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::client::Client;
+use super::echo;
+use super::embedded::EmbeddedIssuer;
+use super::endpoints::{self, Issuers};
+use super::key::KeyRing;
+use super::server::Server;
+use crate::config::Config;
+use crate::issuer::KeySource;
+use crate::net::Url;
+use crate::policy::Scope;
+
+/// The embedded issuer and the echo, running until this is dropped.
+pub struct Sandbox {
+    issuers: Arc<Issuers>,
+    /// By the issuer's name. They outlive a reload, so that tokens do.
+    keys: Mutex<BTreeMap<Arc<str>, KeyRing>>,
+    issuer: Server,
+    echo: Server,
+    echo_url: Url,
+}
+
+/// Why a sandbox does not start.
+#[derive(Debug)]
+pub enum SandboxError {
+    /// The issuer's address cannot be had.
+    Issuer(SocketAddr, io::Error),
+    /// No port of this machine can be had for the echo.
+    Echo(io::Error),
+}
+
+impl Sandbox {
+    /// Starts the issuer at this address and the echo at one that the system chooses. Before the first
+    /// [`Sandbox::rewire`] there is no issuer to speak for.
+    ///
+    /// # Errors
+    /// [`SandboxError`], mostly because the port is in use.
+    pub fn start(issuer: SocketAddr) -> Result<Self, SandboxError> {
+        let issuers = Arc::new(Issuers::default());
+        let issuer =
+            start_issuer(issuer, Arc::clone(&issuers)).map_err(|e| SandboxError::Issuer(issuer, e))?;
+        let (echo, echo_url) = start_echo().map_err(SandboxError::Echo)?;
+        Ok(Self { issuers, keys: Mutex::default(), issuer, echo, echo_url })
+    }
+
+    /// Where the issuer listens.
+    #[must_use]
+    pub fn issuer_address(&self) -> SocketAddr {
+        self.issuer.address()
+    }
+
+    /// Where the echo listens.
+    #[must_use]
+    pub fn echo_address(&self) -> SocketAddr {
+        self.echo.address()
+    }
+
+    /// The same configuration with listeners on this machine only, every issuer's keys replaced by embedded ones and
+    /// every upstream by the echo; from now on the embedded issuer speaks for its issuers and routes.
+    #[must_use]
+    pub fn rewire(&self, mut config: Config) -> Config {
+        let scopes = named_scopes(&config);
+        let clients = Client::all(&config.dev.clients, &scopes);
+        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut embedded = Vec::new();
+        for issuer in &mut config.issuers {
+            let ring = keys.entry(Arc::clone(&issuer.entry.name)).or_default();
+            let stand_in = EmbeddedIssuer::new(issuer, ring, clients.clone(), scopes.clone());
+            issuer.entry.keys = KeySource::Static(stand_in.jwks().to_string().into());
+            embedded.push(Arc::new(stand_in));
+        }
+        self.issuers.replace(embedded);
+        for upstream in &mut config.upstreams {
+            upstream.url = self.echo_url.clone();
+            upstream.ca = None;
+        }
+        keep_to_loopback(&mut config);
+        config
+    }
+}
+
+/// The port stays; another machine never gets in.
+fn keep_to_loopback(config: &mut Config) {
+    let inward = |address: SocketAddr| match address.ip() {
+        ip if ip.is_loopback() => address,
+        // Also for IPv6, which not every laptop has on its loopback.
+        _ => SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), address.port()),
+    };
+    let mut listen: Vec<SocketAddr> = Vec::new();
+    for address in config.server.listen.iter().copied().map(inward) {
+        // Two addresses of one port may have become one.
+        if address.port() == 0 || !listen.contains(&address) {
+            listen.push(address);
+        }
+    }
+    config.server.listen = listen;
+    config.server.admin = config.server.admin.map(inward);
+}
+
+/// Every scope that the routes name, in the order of the file.
+fn named_scopes(config: &Config) -> Vec<Scope> {
+    let mut scopes = Vec::new();
+    let requirements = config.routes.iter().flat_map(|route| &route.methods);
+    for scope in requirements.flat_map(|(_, requirement)| requirement.scopes()) {
+        if !scopes.contains(scope) {
+            scopes.push(scope.clone());
+        }
+    }
+    scopes
+}
+
+fn start_issuer(address: SocketAddr, issuers: Arc<Issuers>) -> io::Result<Server> {
+    let listener = TcpListener::bind(address)?;
+    let base: Arc<str> = format!("http://{}", listener.local_addr()?).into();
+    Server::start("dev-issuer", listener, move |request| {
+        endpoints::answer(Arc::clone(&issuers), Arc::clone(&base), request)
+    })
+}
+
+fn start_echo() -> io::Result<(Server, Url)> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let url = Url::parse(&format!("http://{}/", listener.local_addr()?)).map_err(io::Error::other)?;
+    Ok((Server::start("dev-echo", listener, echo::answer)?, url))
+}
+
+impl fmt::Display for SandboxError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Issuer(address, error) => write!(
+                f,
+                "the embedded issuer cannot listen on {address}: {error}; choose another address with --issuer-listen"
+            ),
+            Self::Echo(error) => write!(f, "the echo upstream cannot listen on this machine: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for SandboxError {}
