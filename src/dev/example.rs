@@ -254,3 +254,123 @@ fn word(text: &str) -> String {
     }
     format!("'{}'", text.replace('\'', "'\\''"))
 }
+
+#[cfg(test)]
+mod tests {
+    use http::header::HOST;
+    use http::{HeaderMap, HeaderValue, Method, Version};
+
+    use super::super::fixture::{cognito, config, route};
+    use super::*;
+    use crate::route::{Pattern, Table, Target};
+
+    const TOKEN: &str = "TOKEN=$(curl -s -u dev:dev-secret -d grant_type=client_credentials \
+                         -d scope=orders.read http://127.0.0.1:9400/oauth2/token | cut -d '\"' -f 4)";
+
+    fn lines(config: &Config) -> Vec<String> {
+        let (gateway, issuer) = ("0.0.0.0:8080".parse().unwrap(), "127.0.0.1:9400".parse().unwrap());
+        examples(config, gateway, issuer).into_iter().map(|example| example.line).collect()
+    }
+
+    fn orders() -> Route {
+        route("/orders", &[("GET", "orders.read"), ("POST", "orders.write")])
+    }
+
+    #[test]
+    fn a_person_sees_200_and_403_and_401() {
+        let routes = vec![
+            route("/orders/{id}", &[("GET", "orders.read")]),
+            orders(),
+            route("/healthz", &[("GET", "")]),
+        ];
+        assert_eq!(
+            lines(&config(vec![cognito("idp")], routes)),
+            [
+                TOKEN,
+                "curl -i -H \"Authorization: Bearer $TOKEN\" http://127.0.0.1:8080/orders",
+                "curl -i -X POST -H \"Authorization: Bearer $TOKEN\" http://127.0.0.1:8080/orders",
+                "curl -i http://127.0.0.1:8080/orders",
+                "curl -i http://127.0.0.1:8080/healthz",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_raw_token_is_shown_as_the_walk_through_has_it() {
+        let mut tests = route("/dev/tests", &[("GET", "com.test.test/test.read")]);
+        tests.token_from = vec![Source::Raw, Source::Bearer];
+        let lines = lines(&config(vec![cognito("idp")], vec![orders(), tests]));
+        assert_eq!(
+            lines[4..],
+            [
+                "TOKEN=$(curl -s -X POST -u dev:dev-secret 'http://127.0.0.1:9400/oauth2/token\
+                 ?grant_type=client_credentials&scope=com.test.test/test.read' | cut -d '\"' -f 4)",
+                "curl -i -H \"Authorization: $TOKEN\" http://127.0.0.1:8080/dev/tests",
+            ]
+        );
+    }
+
+    #[test]
+    fn each_source_of_a_token_has_its_form() {
+        for (source, expected) in [
+            ("header:x-token", "curl -i -H \"x-token: $TOKEN\" http://127.0.0.1:8080/orders"),
+            ("cookie:session", "curl -i -H \"Cookie: session=$TOKEN\" http://127.0.0.1:8080/orders"),
+            ("query:token", "curl -i http://127.0.0.1:8080/orders\"?token=$TOKEN\""),
+        ] {
+            let mut orders = orders();
+            orders.token_from = vec![Source::parse(source).unwrap()];
+            assert_eq!(lines(&config(vec![cognito("idp")], vec![orders]))[1], expected);
+        }
+    }
+
+    #[test]
+    fn without_another_route_a_403_has_a_token_of_its_own() {
+        let mut config = config(vec![cognito("idp")], vec![route("/a", &[("GET", "a")])]);
+        assert_eq!(lines(&config).len(), 3, "no scope that could be too little, no 403");
+        let both = vec![Scope::parse("a").unwrap(), Scope::parse("b").unwrap()];
+        let all = Rule::All(both.into_iter().map(crate::policy::Term::Scope).collect());
+        config.routes[0].methods[0].1 = Requirement::Scopes(all);
+        let lines = lines(&config);
+        assert!(lines[0].contains(" -d scope=a+b "), "{}", lines[0]);
+        assert!(lines[2].contains("Bearer $(curl -s") && lines[2].contains(" -d scope=a "), "{}", lines[2]);
+    }
+
+    #[test]
+    fn with_several_issuers_the_token_is_the_routes_own() {
+        let other = route("/other", &[("GET", "other")]);
+        let lines = lines(&config(vec![cognito("a"), cognito("idp")], vec![orders(), other]));
+        assert!(lines[0].contains("http://127.0.0.1:9400/idp/oauth2/token"), "{}", lines[0]);
+    }
+
+    #[test]
+    fn a_line_says_nothing_else_to_a_shell() {
+        let mut odd = route("/it's/[x]/$HOME/{a}/{rest+}", &[("GET", "a&b;$(c)"), ("X-'", "d")]);
+        odd.host = Some(HostPattern::parse("*.example.com").unwrap());
+        let lines = lines(&config(vec![cognito("idp")], vec![odd]));
+        assert!(lines[0].contains(" -d scope=a%26b%3B%24%28c%29 "), "{}", lines[0]);
+        assert_eq!(
+            lines[1],
+            "curl -i -H 'Host: www.example.com' -H \"Authorization: Bearer $TOKEN\" \
+             'http://127.0.0.1:8080/it%27s/%5Bx%5D/$HOME/42/a/b'"
+        );
+        assert!(lines[2].contains(r"-X 'X-'\'''"), "{}", lines[2]);
+    }
+
+    #[test]
+    fn a_sample_path_is_one_of_the_pattern() {
+        for pattern in ["/", "/a/", "/a/{id}/b", "/f/{rest+}", "/admin/**", "/a%20b/ä", "/[x]"] {
+            let rule = crate::route::Rule {
+                host: None,
+                pattern: Pattern::parse(pattern).unwrap(),
+                method: MethodPattern::Any,
+                method_fallthrough: false,
+                value: (),
+            };
+            let table = Table::new(vec![rule]).unwrap();
+            let uri = sample(pattern).parse().unwrap();
+            let headers = HeaderMap::from_iter([(HOST, HeaderValue::from_static("127.0.0.1"))]);
+            let target = Target::parse((&Method::GET, &uri, Version::HTTP_11), &headers, 8192);
+            assert!(table.find(&target.unwrap()).is_ok(), "{pattern}: {}", sample(pattern));
+        }
+    }
+}

@@ -15,6 +15,11 @@ mod key;
 mod rewire;
 mod server;
 
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod tests;
+
 pub use client::{CLIENT_ID, CLIENT_SECRET};
 pub use endpoints::SERVER_NAME;
 pub use example::{Example, examples};

@@ -19,7 +19,7 @@ use crate::policy::Scope;
 
 /// The embedded issuer and the echo, running until this is dropped.
 pub struct Sandbox {
-    issuers: Arc<Issuers>,
+    pub(super) issuers: Arc<Issuers>,
     /// By the issuer's name. They outlive a reload, so that tokens do.
     keys: Mutex<BTreeMap<Arc<str>, KeyRing>>,
     issuer: Server,

@@ -1,0 +1,113 @@
+//! Configurations for the tests of this room.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::{
+    AccessLog, Config, Dev, Issuer, Limits, Log, Ready, Reload, Route, Server, Timeouts, TokenCache,
+};
+use crate::issuer::{Algorithm, Entry, FetchPolicy, KeySource};
+use crate::net::Url;
+use crate::policy::{Requirement, Rule, Scope};
+use crate::route::{Ambiguities, MethodPattern, Pattern};
+use crate::token::{Audience, Rules, Source};
+use crate::upstream::{HostHeader, Settings};
+
+/// A configuration with these issuers and routes and one upstream, `orders`, elsewhere.
+pub(super) fn config(issuers: Vec<Issuer>, routes: Vec<Route>) -> Config {
+    let second = Duration::from_secs(1);
+    Config {
+        server: Server {
+            listen: vec!["0.0.0.0:8080".parse().unwrap(), "[::]:8080".parse().unwrap()],
+            admin: Some("10.1.2.3:9090".parse().unwrap()),
+            workers: 1,
+            drain: second,
+            ready: Ready::Tried,
+            timeouts: Timeouts { request_head: second, idle: second, idle_body: second, request: None },
+            limits: Limits {
+                head_bytes: 1 << 16,
+                head_fields: 100,
+                target_bytes: 1 << 13,
+                body_bytes: None,
+                token_bytes: 1 << 14,
+                connections: 1024,
+            },
+        },
+        issuers,
+        upstreams: vec![Settings {
+            name: "orders".into(),
+            url: Url::parse("https://orders.internal:8443/").unwrap(),
+            host: HostHeader::Upstream,
+            connect_timeout: second,
+            response_timeout: second,
+            idle_timeout: second,
+            max_idle: 8,
+            ca: Some("a certificate".into()),
+        }],
+        routes,
+        token_cache: TokenCache { bytes: 1 << 20, per_worker: 64 },
+        reload: Reload { watch: true, settle: second },
+        log: Log { level: tracing::Level::INFO, access: AccessLog::Off },
+        dev: Dev::default(),
+        files: vec![],
+        hash: "".into(),
+        notes: vec![],
+    }
+}
+
+/// An issuer in Cognito's style: no audience is asked for.
+pub(super) fn cognito(name: &str) -> Issuer {
+    let second = Duration::from_secs(1);
+    Issuer {
+        entry: Entry {
+            name: name.into(),
+            issuer: "https://cognito-idp.ap-northeast-2.amazonaws.com/ap-northeast-2_OIAKD3uUi".into(),
+            keys: KeySource::Discovery(Url::parse("https://idp.example.com/").unwrap()),
+            algorithms: vec![Algorithm::ES256, Algorithm::RS256],
+            fetch: FetchPolicy {
+                timeout: second,
+                cooldown: second,
+                wait: second,
+                refresh: second,
+                refresh_min: second,
+                refresh_max: second,
+                keep_stale: second,
+                max_bytes: 1 << 19,
+                max_keys: 64,
+                allow_http: false,
+            },
+        },
+        rules: Rules {
+            audience: Audience::Any,
+            client_ids: vec![],
+            token_use: Some("access".into()),
+            leeway: Duration::ZERO,
+            scope_claims: vec!["scope".into(), "scp".into()],
+        },
+    }
+}
+
+/// A route of the issuer `idp`, by bearer token, for methods that each need one scope; `""` makes one public.
+pub(super) fn route(path: &str, methods: &[(&str, &str)]) -> Route {
+    let requirement = |scope: &str| match scope {
+        "" => Requirement::Public,
+        scope => Requirement::Scopes(Rule::one(Scope::parse(scope).unwrap())),
+    };
+    Route {
+        host: None,
+        pattern: Pattern::parse(path).unwrap(),
+        methods: methods
+            .iter()
+            .map(|(method, scope)| (MethodPattern::parse(method).unwrap(), requirement(scope)))
+            .collect(),
+        upstream: "orders".into(),
+        strip: None,
+        issuers: vec![Arc::from("idp")],
+        token_from: vec![Source::Bearer],
+        forward: vec![],
+        allow: Ambiguities::default(),
+        method_fallthrough: false,
+        body_bytes: None,
+        response_timeout: None,
+    }
+}
