@@ -203,7 +203,8 @@ fn each_error_of_rfc_6749_has_its_code_and_status() {
     let wrong = format!("Authorization: Basic {}\r\n{FORM}", STANDARD.encode("dev:wrong"));
     let bearer = format!("Authorization: Bearer eyJ\r\n{FORM}");
     // One byte too many, so that nothing is left unread that would reset the connection under the answer.
-    let long = format!("{:a<1$}", format!("{grant}&scope="), (64 << 10) + 1);
+    let padding = (64 << 10) + 1 - grant.len() - "&scope=".len();
+    let long = format!("{grant}&scope={}", "a".repeat(padding));
     for (query, headers, body, status, code) in [
         ("", both.as_str(), "", 400, "invalid_request"),
         ("", &both, "grant_type=", 400, "invalid_request"),
