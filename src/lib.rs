@@ -12,7 +12,9 @@
 //! | [`net`] | talking to others: what is common to upstreams and issuers |
 //! | [`config`] | text to valid values |
 //! | [`dev`] | the embedded issuer and echo upstream of `scopegate dev` |
+//! | [`cli`] | the command line |
 
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod dev;

@@ -1,2 +1,7 @@
 //! Arguments and exit code. No logic.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    scopegate::cli::main()
+}

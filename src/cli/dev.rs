@@ -1,0 +1,148 @@
+//! `scopegate dev`: any configuration on one machine. The only way into [`crate::dev`].
+
+use std::fmt::Write;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use clap::Args;
+
+use super::failure::Failure;
+use super::settings::Settings;
+use super::{logging, print, routes};
+use crate::config::{Config, Problems};
+pub(super) use crate::dev::{CLIENT_ID, CLIENT_SECRET, SERVER_NAME, SandboxError};
+use crate::dev::{Sandbox, examples};
+use crate::gateway::Gateway;
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Every issuer of the configuration is replaced by the embedded one, which signs tokens that satisfy its entry, and \
+every upstream by an echo that shows what was forwarded. The client dev with the secret dev-secret may have every \
+scope that the routes name; [dev.clients] has more. All of it listens on this machine alone, whatever the file says; \
+--listen, --admin and --issuer-listen are taken as they are.")]
+pub(super) struct Arguments {
+    /// Where the embedded issuer listens
+    #[arg(
+        long,
+        value_name = "ADDRESS:PORT",
+        env = "SCOPEGATE_ISSUER_LISTEN",
+        default_value = "127.0.0.1:9400"
+    )]
+    issuer_listen: SocketAddr,
+}
+
+pub(super) fn dev(settings: &Settings, arguments: &Arguments) -> Result<(), Failure> {
+    // Before anything starts: most of what goes wrong is in the file.
+    logging::start(settings.load_in_place()?.log.level);
+    let sandbox = Arc::new(Sandbox::start(arguments.issuer_listen).map_err(Failure::Sandbox)?);
+    let load = {
+        let (settings, sandbox) = (settings.clone(), Arc::clone(&sandbox));
+        move || load(&settings, &sandbox)
+    };
+    let config = load()?;
+    let gateway = Gateway::start(Box::new(load)).map_err(Failure::Start)?;
+    let welcome = Welcome {
+        file: settings.config.display().to_string(),
+        gateway: gateway.addresses(),
+        admin: gateway.admin_address(),
+        issuer: sandbox.issuer_address(),
+        echo: sandbox.echo_address(),
+    };
+    print(&welcome.text(&config))?;
+    gateway.run_until_signal();
+    Ok(())
+}
+
+/// At the start and at each reload, so that the embedded issuer knows the scopes of the routes as they are.
+fn load(settings: &Settings, sandbox: &Sandbox) -> Result<Config, Problems> {
+    Ok(settings.readdress(sandbox.rewire(settings.load_in_place()?)))
+}
+
+/// What a person sees first.
+struct Welcome<'a> {
+    file: String,
+    gateway: &'a [SocketAddr],
+    admin: Option<SocketAddr>,
+    issuer: SocketAddr,
+    echo: SocketAddr,
+}
+
+impl Welcome<'_> {
+    fn text(&self, config: &Config) -> String {
+        let mut text = format!(
+            "scopegate dev: {}, with an embedded issuer and an echo for its issuers and upstreams\n\n",
+            self.file
+        );
+        let mut place = |name: &str, at: String| {
+            let _ = writeln!(text, "  {name:<8}  {at}");
+        };
+        self.gateway.iter().for_each(|at| place("gateway", format!("http://{at}")));
+        if let Some(admin) = self.admin {
+            place("admin", format!("http://{admin}/metrics"));
+        }
+        place("issuer", format!("http://{}, client {CLIENT_ID}, secret {CLIENT_SECRET}", self.issuer));
+        place("echo", format!("http://{}", self.echo));
+        let _ = write!(text, "\n{}", routes::table(config));
+        if let Some(gateway) = self.gateway.first() {
+            text.push_str("\nTo paste into another terminal, one after the other:\n");
+            for example in examples(config, *gateway, self.issuer) {
+                let _ = write!(text, "\n{}:\n\n  {}\n", example.about, example.line);
+            }
+        }
+        for exposed in self.exposed() {
+            let _ = write!(
+                text,
+                "\nwarning: {exposed} can be reached from other machines, and anybody there gets a token\n"
+            );
+        }
+        text.push_str("\nCtrl-C ends it; a change of the file takes effect at once.\n\n");
+        text
+    }
+
+    fn exposed(&self) -> impl Iterator<Item = SocketAddr> {
+        let all = self.gateway.iter().copied().chain(self.admin).chain([self.issuer]);
+        all.filter(|address| !address.ip().is_loopback())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: &str = "[issuers.idp]\nissuer = \"https://idp.example.com/\"\naudience = \"api\"\n\
+                        [upstreams.a]\nurl = \"http://a\"\n\
+                        [[routes]]\npath = \"/a\"\nupstream = \"a\"\nmethods = { GET = \"a.read\" }\n";
+
+    fn text(gateway: &str) -> String {
+        let welcome = Welcome {
+            file: "gateway.toml".into(),
+            gateway: &[gateway.parse().unwrap()],
+            admin: Some("127.0.0.1:9090".parse().unwrap()),
+            issuer: "127.0.0.1:9400".parse().unwrap(),
+            echo: "127.0.0.1:5".parse().unwrap(),
+        };
+        welcome.text(&Config::parse(FILE, "gateway.toml").unwrap())
+    }
+
+    #[test]
+    fn a_person_sees_addresses_routes_and_lines_to_paste() {
+        let text = text("127.0.0.1:8080");
+        for part in [
+            "  gateway   http://127.0.0.1:8080\n",
+            "  admin     http://127.0.0.1:9090/metrics\n",
+            "  issuer    http://127.0.0.1:9400, client dev, secret dev-secret\n",
+            "GET     /a    a.read    a\n",
+            "\n200:\n\n  curl -i -H \"Authorization: Bearer $TOKEN\" http://127.0.0.1:8080/a\n",
+        ] {
+            assert!(text.contains(part), "{part}\n---\n{text}");
+        }
+        assert!(!text.contains("warning"), "{text}");
+    }
+
+    #[test]
+    fn an_address_that_others_reach_is_named() {
+        let text = text("0.0.0.0:8080");
+        assert!(text.contains("warning: 0.0.0.0:8080 can be reached from other machines"), "{text}");
+        assert!(text.contains("http://127.0.0.1:8080/a"), "the lines are for this machine: {text}");
+    }
+}

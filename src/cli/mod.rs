@@ -1,0 +1,165 @@
+//! The command line: arguments, results on standard output, everything else on standard error.
+//!
+//! Exit codes: 0 when all is well, 1 when the configuration has problems or there is no token to be had, 2 when the
+//! command line is wrong, 3 when the gateway cannot start.
+
+mod check;
+mod completions;
+mod dev;
+mod failure;
+mod logging;
+mod routes;
+mod run;
+mod schema;
+mod settings;
+mod token;
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use failure::Failure;
+use settings::Settings;
+
+/// A reverse proxy that enforces OAuth 2.0 scopes.
+///
+/// gateway.toml says which path and method needs which scopes, and where the request goes. A request with a valid
+/// access token that carries them is forwarded; every other gets a 401 or 403 that says what is wrong.
+#[derive(Debug, Parser)]
+#[command(name = "scopegate", version, max_term_width = 100, after_long_help = EXAMPLES, after_help = MORE)]
+struct Arguments {
+    #[command(flatten)]
+    settings: Settings,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve the configuration; the same as no command at all
+    Run,
+    /// Try the configuration on this machine: embedded issuer, echo upstream, loopback only
+    Dev(dev::Arguments),
+    /// Report every problem of the configuration; print the effective policy when there is none
+    Check,
+    /// Print the route table in the order in which it matches
+    Routes,
+    /// Print an access token of a running `scopegate dev`
+    Token(token::Arguments),
+    /// Print the JSON Schema of gateway.toml
+    Schema(schema::Arguments),
+    /// Print a completion script for a shell
+    Completions(completions::Arguments),
+}
+
+const MORE: &str = "`scopegate --help` shows more, `scopegate <COMMAND> --help` the options of a command.";
+
+const EXAMPLES: &str = "\
+Examples:
+  scopegate dev                          an issuer, an echo upstream and curl lines to paste
+  scopegate token --scope orders.read    a token from the running dev issuer
+  scopegate check -c gateway.toml        every problem with line and arrow, or the effective policy
+  scopegate run -c /etc/scopegate/gateway.toml
+
+A flag goes before its environment variable, and that before the file. SIGHUP or a change of the \
+file reloads the configuration; SIGTERM and SIGINT let open requests finish.
+
+Exit codes:
+  0  all is well
+  1  the configuration has problems, or there is no token
+  2  wrong usage
+  3  it cannot start";
+
+/// Runs the command that the arguments of this process name.
+#[must_use]
+pub fn main() -> ExitCode {
+    ExitCode::from(run_with(std::env::args_os()))
+}
+
+fn run_with(arguments: impl IntoIterator<Item = OsString>) -> u8 {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(usage) => {
+            // Also `--help` and `--version`, which go to standard output. Nobody is left to tell when that fails.
+            let _ = usage.print();
+            return u8::try_from(usage.exit_code()).unwrap_or(failure::USAGE);
+        }
+    };
+    match execute(&arguments) {
+        Ok(()) => 0,
+        Err(failure) => {
+            let _ = writeln!(io::stderr(), "{}", failure.render(logging::colour()));
+            failure.exit_code()
+        }
+    }
+}
+
+fn execute(arguments: &Arguments) -> Result<(), Failure> {
+    let settings = &arguments.settings;
+    let text = match arguments.command.as_ref().unwrap_or(&Command::Run) {
+        Command::Run => return run::run(settings),
+        Command::Dev(arguments) => return dev::dev(settings, arguments),
+        Command::Check => check::check(settings)?,
+        Command::Routes => routes::table(&settings.load()?),
+        Command::Token(arguments) => token::token(arguments)?,
+        Command::Schema(arguments) => schema::schema(arguments),
+        Command::Completions(arguments) => completions::completions(arguments),
+    };
+    print(&text)
+}
+
+/// Writes a result. That a pager or `head` has seen enough is no failure.
+fn print(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::Output(error)),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Arguments, clap::Error> {
+        Arguments::try_parse_from(std::iter::once("scopegate").chain(line.split_whitespace()))
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn without_a_command_it_runs() {
+        assert!(parse("").unwrap().command.is_none());
+        assert!(parse("-c a.toml --workers 2").unwrap().command.is_none());
+    }
+
+    #[test]
+    fn wrong_usage_is_2_and_help_is_0() {
+        let code = |line| parse(line).unwrap_err().exit_code();
+        for wrong in ["fly", "--listen nowhere", "--workers 0", "--log-level loud", "token", "schema now"] {
+            assert_eq!(code(wrong), 2, "{wrong}");
+        }
+        for asked in ["--help", "-h", "--version", "help", "dev --help", "token -h"] {
+            assert_eq!(code(asked), 0, "{asked}");
+        }
+    }
+
+    #[test]
+    fn every_option_and_command_says_what_it_is_for() {
+        fn walk(command: &clap::Command) {
+            assert!(command.get_about().is_some(), "{}", command.get_name());
+            for option in command.get_arguments() {
+                assert!(option.get_help().is_some(), "{} {}", command.get_name(), option.get_id());
+            }
+            command.get_subcommands().for_each(walk);
+        }
+        walk(&Arguments::command());
+    }
+}

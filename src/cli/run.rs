@@ -1,0 +1,15 @@
+//! `scopegate run`: serves a configuration until a signal ends it.
+
+use super::failure::Failure;
+use super::logging;
+use super::settings::Settings;
+use crate::gateway::Gateway;
+
+pub(super) fn run(settings: &Settings) -> Result<(), Failure> {
+    // Read once for the level of the log. The gateway reads again, now and at each reload, by the same way.
+    logging::start(settings.load()?.log.level);
+    let settings = settings.clone();
+    let gateway = Gateway::start(Box::new(move || settings.load())).map_err(Failure::Start)?;
+    gateway.run_until_signal();
+    Ok(())
+}

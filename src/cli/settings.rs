@@ -1,0 +1,138 @@
+//! The options that every command knows: which file, and what goes before it.
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::config::{Config, Overrides, Problems};
+
+/// Flags and `SCOPEGATE_*` variables.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Options of every command")]
+pub(super) struct Settings {
+    /// The configuration
+    #[arg(long, short, global = true, value_name = "FILE", env = "SCOPEGATE_CONFIG")]
+    #[arg(default_value = "gateway.toml")]
+    pub(super) config: PathBuf,
+    /// Take requests here, in place of `server.listen`; may be repeated
+    #[arg(long, global = true, value_name = "ADDRESS:PORT", env = "SCOPEGATE_LISTEN", value_delimiter = ',')]
+    pub(super) listen: Vec<SocketAddr>,
+    /// Serve metrics and health here, in place of `server.admin`; "off" for not at all
+    #[arg(long, global = true, value_name = "ADDRESS:PORT", env = "SCOPEGATE_ADMIN", value_parser = admin)]
+    pub(super) admin: Option<Admin>,
+    /// Worker threads, in place of `server.workers`
+    #[arg(long, global = true, value_name = "NUMBER", env = "SCOPEGATE_WORKERS")]
+    pub(super) workers: Option<NonZeroUsize>,
+    /// error, warn, info, debug or trace, in place of `log.level`
+    #[arg(long, global = true, value_name = "LEVEL", env = "SCOPEGATE_LOG", value_parser = level)]
+    pub(super) log_level: Option<tracing::Level>,
+}
+
+/// An admin listener, or none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Admin(pub(super) Option<SocketAddr>);
+
+impl Settings {
+    /// The configuration as these options have it.
+    pub(super) fn load(&self) -> Result<Config, Problems> {
+        let listen = self.listen.clone();
+        Config::load(
+            &self.config,
+            &Overrides { listen, admin: self.admin.map(|Admin(at)| at), ..self.inner() },
+        )
+    }
+
+    /// The configuration with the file's own addresses.
+    pub(super) fn load_in_place(&self) -> Result<Config, Problems> {
+        Config::load(&self.config, &self.inner())
+    }
+
+    /// Puts the addresses of these options in the place of those that a configuration has.
+    pub(super) fn readdress(&self, mut config: Config) -> Config {
+        if !self.listen.is_empty() {
+            config.server.listen.clone_from(&self.listen);
+        }
+        if let Some(Admin(admin)) = self.admin {
+            config.server.admin = admin;
+        }
+        config
+    }
+
+    /// What goes before the file, addresses aside.
+    fn inner(&self) -> Overrides {
+        Overrides { workers: self.workers, log_level: self.log_level, ..Overrides::default() }
+    }
+}
+
+fn admin(text: &str) -> Result<Admin, String> {
+    if text == "off" {
+        return Ok(Admin(None));
+    }
+    let address = text.parse().map_err(|_| "neither \"off\" nor an address like 127.0.0.1:9090")?;
+    Ok(Admin(Some(address)))
+}
+
+fn level(text: &str) -> Result<tracing::Level, &'static str> {
+    match text {
+        "error" => Ok(tracing::Level::ERROR),
+        "warn" => Ok(tracing::Level::WARN),
+        "info" => Ok(tracing::Level::INFO),
+        "debug" => Ok(tracing::Level::DEBUG),
+        "trace" => Ok(tracing::Level::TRACE),
+        _ => Err("the levels are error, warn, info, debug and trace"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        settings: Settings,
+    }
+
+    fn parse(line: &str) -> Result<Settings, clap::Error> {
+        let arguments = std::iter::once("scopegate").chain(line.split_whitespace());
+        Line::try_parse_from(arguments).map(|line| line.settings)
+    }
+
+    #[test]
+    fn addresses_may_be_several_and_admin_may_be_off() {
+        let settings = parse("--listen 127.0.0.1:1,[::1]:2 --listen 0.0.0.0:3 --admin off").unwrap();
+        let listen: Vec<_> = settings.listen.iter().map(ToString::to_string).collect();
+        assert_eq!(listen, ["127.0.0.1:1", "[::1]:2", "0.0.0.0:3"]);
+        assert_eq!(settings.admin, Some(Admin(None)));
+        let admin = parse("--admin 127.0.0.1:9").unwrap().admin;
+        assert_eq!(admin, Some(Admin(Some("127.0.0.1:9".parse().unwrap()))));
+        assert!(parse("--admin on").is_err());
+    }
+
+    #[test]
+    fn a_flag_goes_before_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("gateway.toml");
+        let text = "[server]\nlisten = \"10.0.0.1:80\"\nadmin = \"10.0.0.1:81\"\nworkers = 3\n\
+                    [upstreams.a]\nurl = \"http://a\"\n\
+                    [[routes]]\npath = \"/a\"\nupstream = \"a\"\nmethods = [\"GET\"]\npublic = true\n";
+        std::fs::write(&file, text).unwrap();
+        let path = file.display();
+        let plain = parse(&format!("-c {path}")).unwrap().load().unwrap();
+        assert_eq!((plain.server.listen[0].port(), plain.server.workers), (80, 3));
+        let flags =
+            parse(&format!("-c {path} --listen 127.0.0.1:7 --admin off --workers 5 --log-level debug"));
+        let flags = flags.unwrap();
+        let config = flags.load().unwrap();
+        assert_eq!(config.server.listen, ["127.0.0.1:7".parse().unwrap()]);
+        assert_eq!((config.server.admin, config.server.workers), (None, 5));
+        assert_eq!(config.log.level, tracing::Level::DEBUG);
+        let in_place = flags.load_in_place().unwrap();
+        assert_eq!((in_place.server.listen[0].port(), in_place.server.workers), (80, 5));
+        assert_eq!(flags.readdress(in_place).server, config.server);
+    }
+}

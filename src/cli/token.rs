@@ -1,0 +1,162 @@
+//! `scopegate token`: an access token of a running `scopegate dev`, and nothing else on standard output.
+
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use clap::Args;
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, SERVER};
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper_util::rt::TokioIo;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::Value;
+
+use super::dev::{CLIENT_ID, CLIENT_SECRET, SERVER_NAME};
+use crate::net::{DialError, Tls, Url, UrlError, dial};
+
+/// For all of it: the issuer is on this machine, and signing takes a millisecond.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// Bytes of an answer.
+const ANSWER_BYTES: usize = 1 << 20;
+
+const EXAMPLE: &str = "\
+Example:
+  TOKEN=$(scopegate token --scope orders.read)
+  curl -i -H \"Authorization: Bearer $TOKEN\" http://127.0.0.1:8080/orders";
+
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLE)]
+pub(super) struct Arguments {
+    /// A scope that the token is to have; may be repeated
+    #[arg(long, required = true, value_name = "SCOPE")]
+    scope: Vec<String>,
+    /// The issuer by its name in the configuration; needed where there are several
+    #[arg(long, value_name = "NAME")]
+    issuer: Option<String>,
+    /// The client
+    #[arg(long, value_name = "ID", default_value = CLIENT_ID)]
+    client_id: String,
+    /// Its secret
+    #[arg(long, value_name = "SECRET", default_value = CLIENT_SECRET)]
+    client_secret: String,
+    /// Sign by another algorithm of the issuer's entry, such as ES256
+    #[arg(long, value_name = "ALGORITHM")]
+    alg: Option<String>,
+    /// Where the dev issuer listens
+    #[arg(long, default_value = "http://127.0.0.1:9400", value_parser = url)]
+    url: Url,
+}
+
+/// Why there is no token.
+#[derive(Debug)]
+pub(super) enum TokenFailure {
+    /// Nobody listens there, or nobody who speaks HTTP.
+    Unreachable(Box<str>, DialError),
+    Broken(Box<str>, hyper::Error),
+    Late(Box<str>),
+    /// Somebody answers who is no dev issuer.
+    Stranger(Box<str>),
+    /// The issuer says no: its description, or where its token endpoints are.
+    Refused(Box<str>),
+    NoSuchIssuer(Vec<Box<str>>),
+    Runtime(io::Error),
+}
+
+/// The token and a line end.
+pub(super) fn token(arguments: &Arguments) -> Result<String, TokenFailure> {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(TokenFailure::Runtime)?;
+    let place = arguments.url.authority();
+    let asked = runtime.block_on(async { tokio::time::timeout(TIMEOUT, ask(arguments)).await });
+    asked.unwrap_or_else(|_| Err(TokenFailure::Late(place.into())))
+}
+
+async fn ask(arguments: &Arguments) -> Result<String, TokenFailure> {
+    let place = arguments.url.authority();
+    let stream = dial(&arguments.url, &Tls::system(), TIMEOUT)
+        .await
+        .map_err(|error| TokenFailure::Unreachable(place.as_str().into(), error))?;
+    let broken = |error| TokenFailure::Broken(place.as_str().into(), error);
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
+    let driver = tokio::spawn(connection);
+    let response = sender.send_request(request(arguments)).await.map_err(broken)?;
+    if response.headers().get(SERVER).is_none_or(|server| server != SERVER_NAME) {
+        return Err(TokenFailure::Stranger(place.into()));
+    }
+    let token = read(response, &place).await;
+    driver.abort();
+    token
+}
+
+fn request(arguments: &Arguments) -> Request<Full<Bytes>> {
+    let encode = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+    let credentials = format!("{}:{}", encode(&arguments.client_id), encode(&arguments.client_secret));
+    let alg = arguments.alg.iter().map(|alg| format!("&alg={}", encode(alg))).collect::<String>();
+    let scope = encode(&arguments.scope.join(" "));
+    let issuer = arguments.issuer.iter().map(|name| format!("/{}", encode(name))).collect::<String>();
+    let base = arguments.url.path_and_query().trim_end_matches('/');
+    let mut request = Request::new(Full::from(format!("grant_type=client_credentials&scope={scope}{alg}")));
+    *request.method_mut() = http::Method::POST;
+    *request.uri_mut() = http::Uri::try_from(format!("{base}{issuer}/oauth2/token"))
+        .expect("an encoded name below the path of a URL is a path");
+    let fields = [
+        (HOST, arguments.url.authority()),
+        (AUTHORIZATION, format!("Basic {}", STANDARD.encode(credentials))),
+        (CONTENT_TYPE, "application/x-www-form-urlencoded".into()),
+    ];
+    for (name, value) in fields {
+        let value = value.parse().expect("a host and base64 hold only what a field may");
+        request.headers_mut().insert(name, value);
+    }
+    request
+}
+
+async fn read(response: Response<hyper::body::Incoming>, place: &str) -> Result<String, TokenFailure> {
+    let stranger = || TokenFailure::Stranger(place.into());
+    let body = Limited::new(response.into_body(), ANSWER_BYTES).collect().await.map_err(|_| stranger())?;
+    let answer: Value = serde_json::from_slice(&body.to_bytes()).map_err(|_| stranger())?;
+    let text = |name: &str| answer.get(name).and_then(Value::as_str);
+    if let Some(token) = text("access_token") {
+        return Ok(format!("{token}\n"));
+    }
+    if let Some(endpoints) = answer.get("token_endpoints").and_then(Value::as_array) {
+        let names = endpoints
+            .iter()
+            .filter_map(Value::as_str)
+            .filter_map(|path| path.strip_prefix('/')?.strip_suffix("/oauth2/token").map(Box::from));
+        return Err(TokenFailure::NoSuchIssuer(names.collect()));
+    }
+    let refusal = text("error_description").or(text("error"));
+    Err(refusal.map_or_else(stranger, |refusal| TokenFailure::Refused(refusal.into())))
+}
+
+fn url(text: &str) -> Result<Url, UrlError> {
+    Url::parse(text)
+}
+
+impl fmt::Display for TokenFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreachable(place, error) => {
+                write!(f, "no dev issuer runs at {place}: {error}; start one with \"scopegate dev\"")
+            }
+            Self::Broken(place, error) => write!(f, "what runs at {place} is no dev issuer: {error}"),
+            Self::Late(place) => write!(f, "the dev issuer at {place} does not answer"),
+            Self::Stranger(place) => {
+                write!(f, "what runs at {place} is no dev issuer; name the right one with --url")
+            }
+            Self::Refused(description) => write!(f, "the dev issuer refuses: {description}"),
+            Self::NoSuchIssuer(names) => {
+                write!(f, "name one of the issuers with --issuer: {}", names.join(", "))
+            }
+            Self::Runtime(error) => write!(f, "nothing can be sent from here: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for TokenFailure {}
