@@ -106,12 +106,17 @@ impl Context {
         Path::new(name).parent().unwrap_or(Path::new("")).join(path)
     }
 
+    fn path(&self, file: usize) -> PathBuf {
+        self.files.borrow().sources.get(file).map(|source| source.name.clone().into()).unwrap_or_default()
+    }
+
     fn text(&self, file: usize) -> String {
         self.files.borrow().sources.get(file).map(|source| source.text.clone()).unwrap_or_default()
     }
 
     pub(super) fn into_problems(self) -> Problems {
-        Problems::new(self.files.into_inner().sources, self.problems.into_inner())
+        let files = self.files.into_inner();
+        Problems::new(files.sources, files.paths, self.problems.into_inner())
     }
 
     pub(super) fn into_account(self) -> Account {
@@ -143,15 +148,31 @@ fn reason(error: &std::io::Error) -> String {
 pub(super) fn document(context: &Context, file: usize) -> Table {
     let mut root = parse(context, file);
     let Some(include) = root.get("include").cloned() else { return root };
+    let mut seen = vec![identity(&context.path(file))];
     for pattern in patterns(&include) {
         for path in matches(context, &pattern) {
+            let (place, text) = &pattern;
+            if seen.contains(&identity(&path)) {
+                let message = format!("include: \"{text}\" reads \"{}\" a second time", path.display());
+                let problem = Problem::at(*place, message);
+                context.problem(
+                    problem.hint("name each file once, and keep included files in a directory of their own"),
+                );
+                continue;
+            }
+            seen.push(identity(&path));
             match context.read_source(&path) {
                 Ok(included) => merge(context, &mut root, parse(context, included)),
-                Err(error) => context.problem(Problem::at(pattern.0, format!("include: {error}"))),
+                Err(error) => context.problem(Problem::at(*place, format!("include: {error}"))),
             }
         }
     }
     root
+}
+
+/// What makes two names one file.
+fn identity(path: &Path) -> PathBuf {
+    fs::canonicalize(path).unwrap_or_else(|_| path.into())
 }
 
 fn parse(context: &Context, file: usize) -> Table {

@@ -12,6 +12,10 @@ mod overrides;
 mod policy_text;
 mod problem;
 mod reader;
+mod reference;
+mod schema;
+#[cfg(test)]
+mod tests;
 mod units;
 #[cfg(test)]
 mod vectors;
@@ -19,6 +23,8 @@ mod vectors;
 pub use overrides::Overrides;
 pub use policy_text::effective_policy;
 pub use problem::{Problem, Problems};
+pub use reference::reference;
+pub use schema::schema;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -68,7 +74,8 @@ impl Config {
         match context.read_source(path) {
             Ok(file) => Self::lower(context, file, overrides),
             Err(error) => {
-                context.problem(Problem::without_place(error));
+                let problem = Problem::without_place(error);
+                context.problem(problem.hint("a configuration has at least a route and its upstream"));
                 Err(context.into_problems())
             }
         }

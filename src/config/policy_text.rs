@@ -8,6 +8,7 @@ use super::units::{show_duration, show_size};
 use super::{Config, Issuer, Route};
 use crate::issuer::{Algorithm, KeySource};
 use crate::policy::Requirement;
+use crate::route::Ambiguity;
 use crate::token::{Audience, Source};
 use crate::upstream::{HostHeader, Settings};
 
@@ -87,7 +88,7 @@ fn upstream_row(upstream: &Settings) -> [String; 3] {
         HostHeader::Upstream => "own Host",
         HostHeader::Preserve => "client's Host",
     };
-    [upstream.name.to_string(), upstream.url.to_string(), host.into()]
+    [upstream.name.to_string(), upstream.url.with_path("").to_string(), host.into()]
 }
 
 /// One row for the methods that ask the same, in the order of the file.
@@ -129,7 +130,10 @@ fn settings(config: &Config, route: &Route, requirement: &Requirement) -> String
         }
         said.extend(route.forward.iter().map(|claim| format!("{}: {}", claim.header, claim.claim)));
     }
-    said.extend(route.allow.iter().map(|one| format!("allows {one}")));
+    if !route.allow.is_empty() {
+        let allowed: Vec<_> = route.allow.iter().map(Ambiguity::name).collect();
+        said.push(format!("allows {}", allowed.join(", ")));
+    }
     if route.method_fallthrough {
         said.push("other methods fall through".into());
     }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::path::PathBuf;
 
 use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
@@ -124,8 +125,8 @@ impl Problem {
 
 /// The bytes to underline: of several lines the first alone, and never half a character.
 fn span(place: Place, file: &SourceFile) -> Range<usize> {
-    let start = file.text.floor_char_boundary(place.start);
-    let end = file.text.ceil_char_boundary(place.end).max(start);
+    let boundary = |at: usize| (0..=at.min(file.text.len())).rev().find(|at| file.text.is_char_boundary(*at));
+    let (start, end) = (boundary(place.start).unwrap_or(0), boundary(place.end).unwrap_or(0));
     let text = file.text.get(start..end).unwrap_or_default();
     start..start + text.lines().next().unwrap_or_default().len()
 }
@@ -142,14 +143,15 @@ fn line_and_column(text: &str, at: usize) -> (usize, usize) {
 #[derive(Clone, Debug)]
 pub struct Problems {
     files: Vec<SourceFile>,
+    paths: Vec<PathBuf>,
     list: Vec<Problem>,
 }
 
 impl Problems {
-    pub(super) fn new(files: Vec<SourceFile>, mut list: Vec<Problem>) -> Self {
+    pub(super) fn new(files: Vec<SourceFile>, paths: Vec<PathBuf>, mut list: Vec<Problem>) -> Self {
         list.sort_by_key(|problem| problem.place);
         list.dedup();
-        Self { files, list }
+        Self { files, paths, list }
     }
 
     /// Each problem with its line of the file, an arrow and a hint; with terminal colours if asked.
@@ -171,6 +173,12 @@ impl Problems {
     /// Each problem on one line, `file:line:column: message`, for logs: without the text of the file.
     pub fn lines(&self) -> impl Iterator<Item = String> {
         self.list.iter().map(|problem| problem.line(&self.files))
+    }
+
+    /// Every file that was read until then: where an edit may mend things.
+    #[must_use]
+    pub fn files(&self) -> &[PathBuf] {
+        &self.paths
     }
 
     /// The problems.
@@ -210,7 +218,7 @@ mod tests {
     fn a_problem_shows_its_line_an_arrow_and_a_hint() {
         let files = vec![file("gateway.toml", "a = 1\nbee = 2\n")];
         let problem = Problem::at(place(0, 6, 9), "unknown key \"bee\"").label("here").hint("write \"be\"");
-        let shown = Problems::new(files, vec![problem]).render(false);
+        let shown = Problems::new(files, Vec::new(), vec![problem]).render(false);
         assert!(shown.contains("error: unknown key \"bee\""), "{shown}");
         assert!(shown.contains("--> gateway.toml:2:1"), "{shown}");
         assert!(shown.contains("2 | bee = 2"), "{shown}");
@@ -220,9 +228,16 @@ mod tests {
     }
 
     #[test]
+    fn colour_is_there_where_it_is_asked_for() {
+        let problems =
+            Problems::new(vec![file("a", "b")], Vec::new(), vec![Problem::at(place(0, 0, 1), "x")]);
+        assert!(problems.render(true).contains('\u{1b}'));
+    }
+
+    #[test]
     fn a_line_for_logs_has_no_text_of_the_file() {
         let files = vec![file("gateway.toml", "ä = 1; secret\n")];
-        let problems = Problems::new(files, vec![Problem::at(place(0, 3, 4), "broken")]);
+        let problems = Problems::new(files, Vec::new(), vec![Problem::at(place(0, 3, 4), "broken")]);
         assert_eq!(problems.to_string(), "gateway.toml:1:3: broken");
     }
 
@@ -230,7 +245,7 @@ mod tests {
     fn problems_come_in_the_order_of_files_and_places_and_once() {
         let files = vec![file("a", "12345"), file("b", "12345")];
         let list = [place(1, 0, 1), place(0, 3, 4), place(0, 1, 2), place(0, 1, 2)];
-        let problems = Problems::new(files, list.map(|at| Problem::at(at, "x")).into());
+        let problems = Problems::new(files, Vec::new(), list.map(|at| Problem::at(at, "x")).into());
         assert_eq!(problems.lines().collect::<Vec<_>>(), ["a:1:2: x", "a:1:4: x", "b:1:1: x"]);
         assert_eq!(problems.iter().count(), 3);
     }
@@ -239,7 +254,7 @@ mod tests {
     fn a_place_in_another_file_gets_a_snippet_of_its_own() {
         let files = vec![file("a", "one"), file("b", "two")];
         let problem = Problem::at(place(1, 0, 3), "twice").related(place(0, 0, 3), "first defined here");
-        let shown = Problems::new(files, vec![problem]).render(false);
+        let shown = Problems::new(files, Vec::new(), vec![problem]).render(false);
         assert!(shown.contains("b:1:1") && shown.contains("a:1:1"), "{shown}");
         assert!(shown.contains("first defined here"), "{shown}");
     }
@@ -248,6 +263,6 @@ mod tests {
     fn a_span_beyond_the_text_is_shown_at_its_end() {
         let files = vec![file("a", "é")];
         let list = vec![Problem::at(place(0, 1, 9), "x"), Problem::at(place(0, 7, 9), "y")];
-        assert!(Problems::new(files, list).render(false).contains("a:1"));
+        assert!(Problems::new(files, Vec::new(), list).render(false).contains("a:1"));
     }
 }

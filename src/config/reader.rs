@@ -89,11 +89,21 @@ impl<'a> Reader<'a> {
     pub(super) fn value(&mut self, name: &'static str) -> Option<Value> {
         let key = self.key(name)?;
         let found = self.table.get(name).map(|entry| entry.value.clone());
-        if found.is_none() && matches!(key.absent, Absent::Required) {
+        if found.is_none() && matches!(key.absent, Absent::Required) && !self.is_misspelled(key) {
             let problem = self.problem_at(self.table.place, format!("\"{name}\" is missing"));
-            self.context.problem(problem.hint(format!("write, for example, {name} = {}", key.example)));
+            self.context.problem(problem.hint(for_example(key)));
         }
         found
+    }
+
+    /// Whether the key is there under a wrong name, which is reported as such: one mistake, one problem.
+    fn is_misspelled(&self, key: &Key) -> bool {
+        let unknown = self.table.entries.iter().filter(|entry| self.catalogue.key(&entry.key).is_none());
+        let meant = |entry: &Entry| {
+            key.other_names.contains(&entry.key.as_str())
+                || nearest(&entry.key, self.catalogue.keys.iter().map(|key| key.name)) == Some(key.name)
+        };
+        unknown.into_iter().any(meant)
     }
 
     /// A key's value by `parse`, which reports what is wrong with it; the default in place of what is absent or wrong.
@@ -286,7 +296,7 @@ impl<'a> Reader<'a> {
     fn mismatch<T>(&self, key: &Key, value: &Value) -> Option<T> {
         let message = format!("\"{}\" is {}, not {}", key.name, key.kind.describe(), value.name());
         let problem = self.problem_at(value.place, message);
-        self.context.problem(problem.hint(format!("write, for example, {} = {}", key.name, key.example)));
+        self.context.problem(problem.hint(for_example(key)));
         None
     }
 
@@ -361,22 +371,32 @@ pub(super) fn unknown_key(table: &catalogue::Table, subject: &str, entry: &Entry
     }
     let meant = did_you_mean(name, table.keys.iter().map(|key| key.name));
     let problem = Problem::at(entry.key_place, format!("{subject}: unknown key \"{name}\"{meant}"));
-    let elsewhere = catalogue::TABLES.into_iter().find(|other| other.key(name).is_some());
-    match elsewhere.filter(|_| meant.is_empty()) {
-        Some(other) if other.path.is_empty() => {
-            problem.hint(format!("\"{name}\" stands at the top of the file"))
+    let elsewhere = catalogue::TABLES.into_iter().filter(|other| other.key(name).is_some());
+    let elsewhere: Vec<_> = elsewhere.map(catalogue::Table::header).collect();
+    if meant.is_empty() && !elsewhere.is_empty() {
+        return problem.hint(format!("\"{name}\" is a key of {}", elsewhere.join(", ")));
+    }
+    problem
+}
+
+fn for_example(key: &Key) -> String {
+    match key.kind {
+        Kind::Table(_) | Kind::Tables(_) | Kind::Named(_) => {
+            format!("write {} and its keys below", key.example)
         }
-        Some(other) => problem.hint(format!("\"{name}\" is a key of {}", other.header())),
-        None => problem,
+        _ => format!("write, for example, {} = {}", key.name, key.example),
     }
 }
 
 /// `; did you mean "…"?`, or nothing when nothing is near.
 pub(super) fn did_you_mean<'b>(word: &str, known: impl Iterator<Item = &'b str>) -> String {
+    nearest(word, known).map_or(String::new(), |name| format!("; did you mean \"{name}\"?"))
+}
+
+fn nearest<'b>(word: &str, known: impl Iterator<Item = &'b str>) -> Option<&'b str> {
     let near = known.map(|name| (strsim::damerau_levenshtein(word, name), name));
-    let nearest =
-        near.filter(|(distance, name)| is_near(*distance, word, name)).min_by_key(|(distance, _)| *distance);
-    nearest.map_or(String::new(), |(_, name)| format!("; did you mean \"{name}\"?"))
+    let near = near.filter(|(distance, name)| is_near(*distance, word, name));
+    near.min_by_key(|(distance, _)| *distance).map(|(_, name)| name)
 }
 
 /// One edit for every three letters; or one is the beginning of the other (`billing`, `billing-v2`).
@@ -384,4 +404,65 @@ fn is_near(distance: usize, word: &str, name: &str) -> bool {
     let shorter = word.len().min(name.len());
     distance < shorter && distance <= shorter.div_ceil(3)
         || shorter >= 4 && (word.starts_with(name) || name.starts_with(word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::catalogue::{RELOAD, UPSTREAM};
+    use super::*;
+
+    fn lines(context: Context) -> Vec<String> {
+        context.into_problems().lines().collect()
+    }
+
+    fn table(text: &str) -> Table {
+        document::parse(0, text).0
+    }
+
+    // What holds the lowering to the catalogue.
+    #[test]
+    fn a_key_that_is_documented_and_not_read_is_a_mistake() {
+        let (context, table) = (Context::new(), table("watch = true"));
+        let mut reader = Reader::new(&context, &RELOAD, &table, "reload");
+        assert_eq!(reader.flag("watch"), Some(true));
+        reader.finish();
+        let found = lines(context);
+        assert_eq!(
+            found,
+            ["scopegate itself is broken: [reload]: \"settle\" is in the catalogue and not read"]
+        );
+    }
+
+    #[test]
+    fn a_key_that_is_read_and_not_documented_is_a_mistake() {
+        let (context, table) = (Context::new(), table("secretly = true"));
+        let mut reader = Reader::new(&context, &RELOAD, &table, "reload");
+        assert_eq!(reader.flag("secretly"), None);
+        assert!(lines(context)[0].contains("\"secretly\" is read and not in the catalogue"));
+    }
+
+    #[test]
+    fn what_is_absent_or_broken_reads_as_its_default() {
+        let (context, table) = (Context::new(), table("watch = 1\nsettle = \"5 fortnights\""));
+        let mut reader = Reader::new(&context, &RELOAD, &table, "reload");
+        assert_eq!(
+            (reader.flag("watch"), reader.duration("settle")),
+            (Some(true), Some(Duration::from_millis(200)))
+        );
+        reader.finish();
+        assert_eq!(lines(context).len(), 2);
+        let (context, table) = (Context::new(), Table::empty(Place { file: 0, start: 0, end: 0 }));
+        let mut reader = Reader::new(&context, &UPSTREAM, &table, "upstream");
+        assert_eq!((reader.count("max_idle"), reader.text("ca_file")), (Some(256), None));
+        assert!(!context.has_problems());
+    }
+
+    #[test]
+    fn only_what_is_near_is_suggested() {
+        let known = || ["orders", "billing-v2", "a"].into_iter();
+        assert_eq!(did_you_mean("oders", known()), "; did you mean \"orders\"?");
+        assert_eq!(did_you_mean("billing", known()), "; did you mean \"billing-v2\"?");
+        assert_eq!(did_you_mean("warehouse", known()), "");
+        assert_eq!(did_you_mean("b", known()), "");
+    }
 }

@@ -55,6 +55,7 @@ fn every_expectation_has_its_vector() {
             assert!(path.with_extension("toml").exists(), "{}", path.display());
         }
     }
+    assert!(cases().len() >= 50, "vectors went missing");
 }
 
 /// A vector is either good or bad, and its name says which.

@@ -114,11 +114,6 @@ pub(super) static TABLES: [&Table; 15] = [
     &DEV_CLIENT,
 ];
 
-/// The table of a path.
-pub(super) fn table(path: &str) -> Option<&'static Table> {
-    TABLES.into_iter().find(|table| table.path == path)
-}
-
 impl Table {
     pub(super) fn key(&self, name: &str) -> Option<&'static Key> {
         self.keys.iter().find(|key| key.name == name)
@@ -126,6 +121,9 @@ impl Table {
 
     /// The header that a file writes: `[server]`, `[issuers.<name>]`, `[[routes]]`.
     pub(super) fn header(&self) -> String {
+        if self.path.is_empty() {
+            return "the file itself".to_owned();
+        }
         let path = self.path.replace("dev.clients.*", "dev.clients.<id>").replace(".*", ".<name>");
         match path.strip_suffix("[]") {
             Some(path) => format!("[[{}]]", path.replace("[]", "")),
@@ -169,7 +167,7 @@ impl Kind {
             Self::Duration { .. } => "a duration".into(),
             Self::Size { .. } => "a size".into(),
             Self::Choice(words) => quoted(words, "or"),
-            Self::Choices(words) => format!("a list of {}", quoted(&words(), "or")),
+            Self::Choices(words) => format!("one or a list of {}", quoted(&words(), "or")),
             Self::Texts => "a string or a list of strings".into(),
             Self::ScopeRule => "a scope, a list of scopes, { any = [..] } or { all = [..] }".into(),
             Self::Methods => "a method, a list of methods, or a map from method to scopes".into(),
@@ -220,7 +218,7 @@ mod tests {
     fn every_table_that_a_key_names_is_there() {
         for key in TABLES.iter().flat_map(|table| table.keys) {
             if let Kind::Table(path) | Kind::Tables(path) | Kind::Named(path) = key.kind {
-                assert!(table(path).is_some(), "{path}");
+                assert!(TABLES.iter().any(|table| table.path == path), "{path}");
             }
         }
     }

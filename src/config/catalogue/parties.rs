@@ -50,7 +50,7 @@ pub(in crate::config) static ISSUER: Table = Table {
             "jwks",
             Kind::KeySet,
             Means("discovery"),
-            r#"'{"keys":[]}'"#,
+            r#"'{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}'"#,
             "Its JWK Set itself: a string of JSON, or a table with `keys`.",
         ),
         Key::new(

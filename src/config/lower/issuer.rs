@@ -9,6 +9,7 @@ use super::super::load::Context;
 use super::super::problem::Place;
 use super::super::reader::{Reader, Text};
 use super::check_name;
+use super::upstream::quoted_url;
 use crate::issuer::{Algorithm, Entry, FetchPolicy, KeySource};
 use crate::net::Url;
 use crate::token::{Audience, Rules};
@@ -190,7 +191,8 @@ fn fetched_url(reader: &Reader<'_>, name: &str, text: &Text, allow_http: bool) -
     let url = match Url::parse(&text.text) {
         Ok(url) => url,
         Err(error) => {
-            let problem = reader.problem_at(text.place, format!("\"{name}\" is \"{}\": {error}", text.text));
+            let problem =
+                reader.problem_at(text.place, format!("\"{name}\" is {}: {error}", quoted_url(&text.text)));
             let elsewhere =
                 "keys are discovered there; or write \"jwks_uri\", \"jwks_file\" or \"jwks\" as well";
             reader.context.problem(if name == "issuer" { problem.hint(elsewhere) } else { problem });

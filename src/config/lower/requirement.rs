@@ -10,12 +10,7 @@ use crate::route::MethodPattern;
 pub(super) const STATEMENTS: [&str; 3] = ["scopes", "authenticated", "public"];
 
 /// One method and what it asks.
-#[derive(Clone, Debug)]
-pub(super) struct Answer {
-    pub(super) method: MethodPattern,
-    pub(super) requirement: Requirement,
-    pub(super) place: Place,
-}
+pub(super) type Answer = (MethodPattern, Requirement);
 
 /// Nobody: what takes the place of a rule that is broken.
 fn nobody() -> Requirement {
@@ -76,11 +71,10 @@ pub(super) fn answers(reader: &mut Reader<'_>, inherited: Option<&Requirement>) 
     }
     let methods = match methods.or(method) {
         Some(value) => named(reader, &value),
-        None => vec![(MethodPattern::Any, reader.place())],
+        None => vec![MethodPattern::Any],
     };
     let requirement = stated_here.or_else(|| inherited.cloned()).unwrap_or_else(|| silence(reader));
-    let answer = |(method, place)| Answer { method, requirement: requirement.clone(), place };
-    methods.into_iter().map(answer).collect()
+    methods.into_iter().map(|method| (method, requirement.clone())).collect()
 }
 
 /// Every method of a map says itself what it asks.
@@ -109,32 +103,37 @@ fn mapped(reader: &Reader<'_>, table: &Table) -> Vec<Answer> {
     let answer = |entry: &Entry| {
         let method = method(reader, &entry.key, entry.key_place)?;
         let name = format!("methods.{}", entry.key);
-        Some(Answer {
-            method,
-            requirement: method_requirement(reader, &name, &entry.value),
-            place: entry.key_place,
-        })
+        Some((method, method_requirement(reader, &name, &entry.value)))
     };
     table.entries.iter().filter_map(answer).collect()
 }
 
 /// What one method of a map asks: scopes, or `{ public = true }`, or `{ authenticated = true }`.
 fn method_requirement(reader: &Reader<'_>, name: &str, value: &Value) -> Requirement {
-    if let Kind::Table(table) = &value.kind
-        && let [Entry { key, value, .. }] = table.entries.as_slice()
-    {
-        let path = format!("{name}.{key}");
-        match key.as_str() {
-            "public" => return only_true(reader, &path, value, Requirement::Public),
-            "authenticated" => return only_true(reader, &path, value, Requirement::Authenticated),
-            "scopes" => return scopes_requirement(reader, &path, value),
-            _ => {}
-        }
+    let Kind::Table(table) = &value.kind else { return scopes_requirement(reader, name, value) };
+    match table.entries.as_slice() {
+        [Entry { key, value: stated, .. }] => match key.as_str() {
+            "public" => only_true(reader, &format!("{name}.public"), stated, Requirement::Public),
+            "authenticated" => {
+                only_true(reader, &format!("{name}.authenticated"), stated, Requirement::Authenticated)
+            }
+            "any" | "all" => scopes_requirement(reader, name, value),
+            _ => not_one_of(reader, name, table),
+        },
+        _ => not_one_of(reader, name, table),
     }
-    scopes_requirement(reader, name, value)
 }
 
-fn named(reader: &Reader<'_>, value: &Value) -> Vec<(MethodPattern, Place)> {
+fn not_one_of(reader: &Reader<'_>, name: &str, table: &Table) -> Requirement {
+    let message = format!(
+        "\"{name}\" is a table without exactly one of \"any\", \"all\", \"authenticated\" and \"public\""
+    );
+    let problem = reader.problem_at(table.place, message);
+    reader.context.problem(problem.hint("write scopes, { authenticated = true } or { public = true }"));
+    nobody()
+}
+
+fn named(reader: &Reader<'_>, value: &Value) -> Vec<MethodPattern> {
     let items = match &value.kind {
         Kind::List(items) => items.as_slice(),
         _ => std::slice::from_ref(value),
@@ -142,7 +141,7 @@ fn named(reader: &Reader<'_>, value: &Value) -> Vec<(MethodPattern, Place)> {
     if items.is_empty() {
         reader.problem(value.place, "\"methods\" is empty: name at least one, or leave the key out");
     }
-    let mut methods: Vec<(MethodPattern, Place)> = Vec::new();
+    let mut methods = Vec::new();
     for item in items {
         let Kind::Text(text) = &item.kind else {
             let message = format!("a method is a string like \"GET\", not {}", item.name());
@@ -150,11 +149,11 @@ fn named(reader: &Reader<'_>, value: &Value) -> Vec<(MethodPattern, Place)> {
             continue;
         };
         let Some(method) = method(reader, text, item.place) else { continue };
-        if methods.iter().any(|(other, _)| *other == method) {
+        if methods.contains(&method) {
             reader.problem(item.place, format!("method \"{text}\" is named twice"));
             continue;
         }
-        methods.push((method, item.place));
+        methods.push(method);
     }
     methods
 }
@@ -253,10 +252,8 @@ fn combination<'v>(reader: &Reader<'_>, name: &str, table: &'v Table) -> Option<
         };
         return Some((key == "all", items, value.place));
     }
-    let problem = reader.problem_at(
-        table.place,
-        format!("\"{name}\" is a table with something else than one of \"any\" and \"all\""),
-    );
+    let problem = reader
+        .problem_at(table.place, format!("\"{name}\" is a table without exactly one of \"any\" and \"all\""));
     reader.context.problem(problem.hint("write { any = [\"a\", \"b\"] } or { all = [\"a\", \"b\"] }"));
     None
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::super::Route;
-use super::super::catalogue::{DEFAULTS, GROUP, GROUP_ROUTE, ROUTE};
+use super::super::catalogue::{self, DEFAULTS, GROUP, GROUP_ROUTE, ROUTE};
 use super::super::document::Table;
 use super::super::load::Context;
 use super::super::problem::{Place, Problem};
@@ -24,6 +24,8 @@ struct Around {
     requirement: Option<Requirement>,
     method_fallthrough: bool,
     shared: Shared,
+    /// Whether the prefix or the host is broken, so that nobody knows where its routes are.
+    broken: bool,
 }
 
 /// A route, and where it stands for the checks that look at several.
@@ -63,10 +65,11 @@ fn defaults(context: &Context, table: &Table, names: &Names) -> Shared {
 
 fn group(context: &Context, table: &Table, defaults: &Shared, names: &Names, all: &mut Vec<Placed>) {
     let mut reader = Reader::new(context, &GROUP, table, "group");
-    let prefix = prefix(&mut reader);
+    let (prefix, host) = (prefix(&mut reader), host(&mut reader));
     let around = Around {
         strip: strip(&mut reader),
-        host: host(&mut reader),
+        broken: reader.has("prefix") && prefix.is_none() || reader.has("host") && host.is_none(),
+        host,
         requirement: stated(&mut reader),
         method_fallthrough: reader.flag("method_fallthrough").unwrap_or_default(),
         shared: Shared::read(&mut reader, names).within(defaults),
@@ -90,7 +93,7 @@ fn prefix(reader: &mut Reader<'_>) -> Option<String> {
     let pattern = match Pattern::parse(&text.text) {
         Ok(pattern) => pattern,
         Err(error) => {
-            reader.problem(text.place, format!("\"prefix\" is \"{}\": {error}", text.text));
+            reader.problem(text.place, format!("\"prefix\": {error}"));
             return None;
         }
     };
@@ -131,7 +134,8 @@ fn host(reader: &mut Reader<'_>) -> Option<HostPattern> {
 fn route(mut reader: Reader<'_>, around: &Around, names: &Names) -> Option<Placed> {
     reader.subject = "route".into();
     let pattern = pattern(&mut reader, around);
-    let host = host(&mut reader).or_else(|| around.host.clone());
+    let host = host(&mut reader);
+    let broken = around.broken || reader.has("host") && host.is_none();
     let answers = answers(&mut reader, around.requirement.as_ref());
     let shared = Shared::read(&mut reader, names).within(&around.shared);
     if shared.upstream.is_none() && !reader.has("upstream") {
@@ -141,10 +145,13 @@ fn route(mut reader: Reader<'_>, around: &Around, names: &Names) -> Option<Place
     let issuers = issuers(&reader, &answers, &shared, names);
     let (header, path) = (reader.place(), reader.value_place("path"));
     reader.finish();
+    if broken {
+        return None;
+    }
     let route = Route {
-        host,
+        host: host.or_else(|| around.host.clone()),
         pattern: pattern?,
-        methods: answers.into_iter().map(|answer| (answer.method, answer.requirement)).collect(),
+        methods: answers,
         upstream: shared.upstream?.text.into(),
         strip: around.prefix.as_deref().filter(|_| around.strip).map(Box::from),
         issuers,
@@ -164,7 +171,7 @@ fn pattern(reader: &mut Reader<'_>, around: &Around) -> Option<Pattern> {
     let prefix = around.prefix.as_deref().unwrap_or_default();
     reader.subject = format!("route \"{prefix}{}\"", text.text);
     let parsed = Pattern::parse(&text.text).and_then(|_| Pattern::join(prefix, &text.text));
-    parsed.map_err(|error| reader.problem(text.place, format!("\"path\" is \"{}\": {error}", text.text))).ok()
+    parsed.map_err(|error| reader.problem(text.place, format!("\"path\": {error}"))).ok()
 }
 
 /// The issuers whose tokens a route takes: those it names, or the only one there is.
@@ -174,7 +181,7 @@ fn issuers(
     shared: &Shared,
     names: &Names,
 ) -> Vec<std::sync::Arc<str>> {
-    let public = |answer: &Answer| answer.requirement == Requirement::Public;
+    let public = |(_, requirement): &Answer| *requirement == Requirement::Public;
     if answers.iter().all(public) {
         refuse_token_keys(reader, answers);
         return Vec::new();
@@ -193,7 +200,7 @@ fn issuers(
         }
         several => {
             let several: Vec<_> = several.iter().map(|name| name.text.as_str()).collect();
-            let known = super::super::catalogue::quoted(&several, "and");
+            let known = catalogue::quoted(&several, "and");
             let problem = reader.problem_at(reader.place(), "it names no issuer, and there are several");
             let hint =
                 format!("write issuer = \"..\" in the route, its group or [defaults]; there are {known}");
@@ -247,10 +254,10 @@ fn check_conflicts(context: &Context, all: &[Placed]) {
 fn report_conflict(context: &Context, placed: &Placed, first: &Placed, conflicts: &[(String, &Placed)]) {
     let methods: Vec<_> = conflicts.iter().map(|(method, _)| method.as_str()).collect();
     let message = format!(
-        "route \"{}\": {} is already answered by route \"{}\" with the same host and pattern",
+        "route \"{}\": route \"{}\" with the same host and pattern already answers {}",
         placed.route.pattern,
-        super::super::catalogue::quoted(&methods, "and"),
         first.route.pattern,
+        catalogue::quoted(&methods, "and"),
     );
     context.problem(
         Problem::at(placed.path, message).label("and again here").related(first.path, "first defined here"),

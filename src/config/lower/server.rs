@@ -198,26 +198,11 @@ fn scope(reader: &Reader<'_>, text: &Text) -> Option<Scope> {
 
 /// A secret as text, from a file or from the environment. No message quotes it.
 fn secret(reader: &Reader<'_>, name: &str, value: &Value) -> Option<Secret> {
-    let found = match &value.kind {
-        Kind::Text(text) => Ok(text.clone()),
-        Kind::Table(table) => match table.entries.as_slice() {
-            [entry] => match (&*entry.key, &entry.value.kind) {
-                ("file", Kind::Text(path)) => {
-                    reader.context.read_named(value.place, path).map(without_newline)
-                }
-                ("env", Kind::Text(variable)) => std::env::var(variable).map_err(|_| {
-                    format!("the environment variable \"{variable}\" is not set, or not to UTF-8")
-                }),
-                _ => {
-                    reader.mismatched(name, value);
-                    return None;
-                }
-            },
-            _ => {
-                reader.mismatched(name, value);
-                return None;
-            }
-        },
+    let found = match (&value.kind, reference(value)) {
+        (Kind::Text(text), _) => Ok(text.clone()),
+        (_, Some(("file", path))) => reader.context.read_named(value.place, path).map(without_newline),
+        (_, Some(("env", variable))) => std::env::var(variable)
+            .map_err(|_| format!("the environment variable \"{variable}\" is not set, or not to UTF-8")),
         _ => {
             reader.mismatched(name, value);
             return None;
@@ -229,6 +214,14 @@ fn secret(reader: &Reader<'_>, name: &str, value: &Value) -> Option<Secret> {
         Err(error) => reader.problem(value.place, format!("\"{name}\": {error}")),
     }
     None
+}
+
+/// The one member of a table like `{ file = ".." }`.
+fn reference(value: &Value) -> Option<(&str, &str)> {
+    let Kind::Table(table) = &value.kind else { return None };
+    let [entry] = table.entries.as_slice() else { return None };
+    let Kind::Text(text) = &entry.value.kind else { return None };
+    Some((&entry.key, text))
 }
 
 /// Editors and `echo` end a file with a newline that is not meant.

@@ -82,7 +82,7 @@ fn token_from(reader: &mut Reader<'_>) -> Option<Vec<Source>> {
     for text in &texts {
         match Source::parse(&text.text) {
             Err(error) => {
-                reader.problem(text.place, format!("\"token_from\" has \"{}\": {error}", text.text))
+                reader.problem(text.place, format!("\"token_from\" has \"{}\": {error}", text.text));
             }
             Ok(source) if sources.contains(&source) => {
                 reader.problem(text.place, format!("\"token_from\" has \"{}\" twice", text.text));
@@ -117,7 +117,7 @@ fn forward(reader: &mut Reader<'_>) -> Option<Vec<ForwardedClaim>> {
         let Some(claim) = claim_name(reader, &entry.key, &entry.value) else { continue };
         match ForwardedClaim::parse(&entry.key, claim) {
             Err(error) => {
-                reader.problem(entry.key_place, format!("\"forward\" has \"{}\": {error}", entry.key))
+                reader.problem(entry.key_place, format!("\"forward\" has \"{}\": {error}", entry.key));
             }
             Ok(claim) => {
                 // CGI-style upstreams fold both into one variable (`HTTP_X_USER_ID`).

@@ -34,12 +34,17 @@ fn upstream(context: &Context, name: &Text, table: &Table) -> Option<Settings> {
     Some(Settings { name, url: url?, host, connect_timeout, response_timeout, idle_timeout, max_idle, ca })
 }
 
+/// A URL that is no good, unless it may hold a password: messages go to logs.
+pub(super) fn quoted_url(text: &str) -> String {
+    if text.contains('@') { "a URL with \"@\"".to_owned() } else { format!("\"{text}\"") }
+}
+
 fn url(reader: &mut Reader<'_>) -> Option<Url> {
     let text = reader.text("url")?;
     let url = match Url::parse(&text.text) {
         Ok(url) => url,
         Err(error) => {
-            reader.problem(text.place, format!("\"url\" is \"{}\": {error}", text.text));
+            reader.problem(text.place, format!("\"url\" is {}: {error}", quoted_url(&text.text)));
             return None;
         }
     };
@@ -66,7 +71,7 @@ fn ca(reader: &mut Reader<'_>, url: Option<&Url>) -> Option<Arc<str>> {
     match reader.context.read_named(path.place, &path.text) {
         Ok(pem) if pem.contains("-----BEGIN CERTIFICATE-----") => return Some(pem.into()),
         Ok(_) => {
-            reader.problem(path.place, format!("\"ca_file\": \"{}\" holds no PEM certificate", path.text))
+            reader.problem(path.place, format!("\"ca_file\": \"{}\" holds no PEM certificate", path.text));
         }
         Err(error) => reader.problem(path.place, format!("\"ca_file\": {error}")),
     }

@@ -1,0 +1,93 @@
+//! The reference of the configuration language, `docs/configuration.md`: written from the catalogue.
+
+use std::fmt::Write as _;
+
+use super::catalogue::{Absent, Key, TABLES, Table};
+
+/// Read before the tables: what holds for all of them.
+const HEAD: &str = "\
+<!-- Written by `scopegate schema --reference > docs/configuration.md` from src/config/catalogue/: change it there. -->
+
+# The configuration: gateway.toml
+
+One TOML file, ten lines at the least:
+
+```toml
+[issuers.idp]
+issuer   = \"https://idp.example.com/\"
+audience = \"https://api.example.com\"
+
+[upstreams.orders]
+url = \"http://orders:8080\"
+
+[[routes]]
+path     = \"/orders\"
+upstream = \"orders\"
+methods  = { GET = \"orders.read\", POST = \"orders.write\" }
+```
+
+- An unknown key is an error, and `scopegate check` shows all problems of all files at once.
+- Durations are whole numbers with a unit: `ms`, `s`, `m`, `h` or `d`. Sizes have `B`, `KiB`, `MiB` or `GiB` (powers of
+  1024) or `KB`, `MB` or `GB` (powers of 1000). Zero needs no unit.
+- Files are named relative to the file that names them.
+- A flag goes before a `SCOPEGATE_*` variable, and that before the file.
+- A key without effect, such as `ca_file` for an `http` upstream, is an error.
+";
+
+/// The reference, in Markdown.
+#[must_use]
+pub fn reference() -> String {
+    let mut out = HEAD.to_owned();
+    TABLES.into_iter().for_each(|table| write_table(&mut out, table));
+    out
+}
+
+fn write_table(out: &mut String, table: &Table) {
+    let title = if table.path.is_empty() { "The file".to_owned() } else { format!("`{}`", table.header()) };
+    let _ = write!(out, "\n## {title}\n\n{}\n", table.doc);
+    out.push_str("\n| Key | Type | If absent | Meaning | Example |\n|---|---|---|---|---|\n");
+    table.keys.iter().for_each(|key| write_key(out, key));
+    for (name, why) in table.refused {
+        let _ = write!(out, "\n`{name}` is an error here: {}.\n", why.replace('"', "`"));
+    }
+}
+
+fn write_key(out: &mut String, key: &Key) {
+    let absent = match key.absent {
+        Absent::Required => "an error".into(),
+        Absent::Default(text) => format!("`{text}`"),
+        Absent::Means(words) => words.to_owned(),
+    };
+    let bounds = key.kind.bounds().map_or(String::new(), |bounds| format!(", {bounds}"));
+    let kind = format!("{}{bounds}", key.kind.describe());
+    let cells = [format!("`{}`", key.name), kind, absent, key.doc.to_owned(), format!("`{}`", key.example)];
+    let cells = cells.map(|cell| cell.replace('|', "\\|"));
+    let _ = writeln!(out, "| {} |", cells.join(" | "));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_of_the_catalogue_has_its_row() {
+        let reference = reference();
+        for table in TABLES.into_iter().filter(|table| !table.path.is_empty()) {
+            let (_, section) = reference.split_once(&format!("\n## `{}`\n", table.header())).unwrap();
+            let section = section.split("\n## ").next().unwrap();
+            for key in table.keys {
+                assert!(section.contains(&format!("\n| `{}` |", key.name)), "[{}] {}", table.path, key.name);
+            }
+        }
+    }
+
+    #[test]
+    fn the_reference_is_current() {
+        let path = "docs/configuration.md";
+        if std::env::var_os("SCOPEGATE_UPDATE_VECTORS").is_some() {
+            std::fs::write(path, reference()).unwrap();
+        }
+        let written = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(written == reference(), "{path}: run `scopegate schema --reference > {path}`");
+    }
+}

@@ -1,0 +1,192 @@
+//! The JSON Schema (draft 2020-12) of `gateway.toml`, for editors: written from the catalogue.
+//!
+//! It is narrower than nothing and wider than [`super::Config::load`]: it knows keys, types and words, but not what
+//! parts must be to each other.
+
+use serde_json::{Map, Value, json};
+
+use super::catalogue::{Absent, FILE, Key, Kind, TABLES, Table};
+use super::document;
+use super::problem::Place;
+
+/// The schema.
+#[must_use]
+pub fn schema() -> Value {
+    let mut schema = table_schema(&FILE);
+    let named = TABLES.into_iter().filter(|table| !table.path.is_empty());
+    let definitions: Map<String, Value> = named
+        .map(|table| (definition(table.path), table_schema(table)))
+        .chain(shared_definitions())
+        .collect();
+    if let Some(object) = schema.as_object_mut() {
+        object.insert("$schema".into(), "https://json-schema.org/draft/2020-12/schema".into());
+        object.insert("title".into(), "gateway.toml".into());
+        object.insert("$defs".into(), definitions.into());
+    }
+    schema
+}
+
+/// The name of a table's definition: its path, without the characters that a reference would have to escape.
+fn definition(path: &str) -> String {
+    path.replace("[]", "").replace(".*", "")
+}
+
+fn reference(name: &str) -> Value {
+    json!({ "$ref": format!("#/$defs/{}", definition(name)) })
+}
+
+fn table_schema(table: &Table) -> Value {
+    let properties: Map<String, Value> =
+        table.keys.iter().map(|key| (key.name.to_owned(), key_schema(key))).collect();
+    let required = table.keys.iter().filter(|key| matches!(key.absent, Absent::Required));
+    let required: Vec<_> = required.map(|key| key.name).collect();
+    let mut schema = json!({
+        "type": "object",
+        "description": table.doc,
+        "properties": properties,
+        "additionalProperties": false,
+    });
+    if let Some(object) = schema.as_object_mut().filter(|_| !required.is_empty()) {
+        object.insert("required".into(), required.into());
+    }
+    schema
+}
+
+fn key_schema(key: &Key) -> Value {
+    let mut schema = kind_schema(key.kind);
+    if let Some(object) = schema.as_object_mut() {
+        object.insert("description".into(), key.doc.into());
+        // Structural keys have a header as their example, which is no value.
+        if let Some(example) = json_of(key.example) {
+            object.insert("examples".into(), json!([example]));
+        }
+        if let Absent::Default(text) = key.absent
+            && let Some(default) = json_of(text)
+        {
+            object.insert("default".into(), default);
+        }
+    }
+    schema
+}
+
+fn json_of(toml: &str) -> Option<Value> {
+    document::literal(toml, Place { file: 0, start: 0, end: 0 })?.to_json()
+}
+
+fn kind_schema(kind: Kind) -> Value {
+    match kind {
+        Kind::Text => json!({ "type": "string", "minLength": 1 }),
+        Kind::Flag => json!({ "type": "boolean" }),
+        Kind::True => json!({ "const": true }),
+        Kind::Count { min, max } => json!({ "type": "integer", "minimum": min, "maximum": max }),
+        Kind::Duration { .. } => reference("duration"),
+        Kind::Size { .. } => reference("size"),
+        Kind::Choice(words) => json!({ "enum": words }),
+        Kind::Choices(words) => json!({ "anyOf": [{ "enum": words() }, list(json!({ "enum": words() }))] }),
+        Kind::Texts => json!({ "anyOf": [text(), list(text())] }),
+        Kind::ScopeRule => reference("scope_rule"),
+        Kind::Methods => json!({ "anyOf": [text(), list(text()), reference("method_map")] }),
+        Kind::Claims => json!({ "type": "object", "additionalProperties": text() }),
+        Kind::Secret => json!({ "anyOf": [text(), only("file", text()), only("env", text())] }),
+        Kind::KeySet => json!({ "anyOf": [text(), { "type": "object", "required": ["keys"] }] }),
+        Kind::Table(path) => reference(path),
+        Kind::Tables(path) => json!({ "type": "array", "items": reference(path) }),
+        Kind::Named(path) => json!({ "type": "object", "additionalProperties": reference(path) }),
+    }
+}
+
+/// What is used in several places and has no table.
+fn shared_definitions() -> [(String, Value); 6] {
+    let measure = |units: &str| {
+        let pattern = format!("^(0|[0-9]+ ?({units}))$");
+        json!({ "anyOf": [{ "type": "string", "pattern": pattern }, { "const": 0 }] })
+    };
+    let terms = |items: Value| json!({ "anyOf": [only("any", items.clone()), only("all", items)] });
+    let rule = json!({ "anyOf": [
+        reference("scope"),
+        list(reference("scope_term")),
+        terms(list(reference("scope_term"))),
+    ] });
+    let method = json!({ "anyOf": [
+        reference("scope_rule"),
+        only("public", json!({ "const": true })),
+        only("authenticated", json!({ "const": true })),
+    ] });
+    [
+        ("duration".into(), measure("ms|s|m|h|d")),
+        ("size".into(), measure("B|KB|KiB|MB|MiB|GB|GiB")),
+        ("scope".into(), json!({ "type": "string", "pattern": r"^[\x21\x23-\x5B\x5D-\x7E]+$" })),
+        ("scope_term".into(), json!({ "anyOf": [reference("scope"), terms(list(reference("scope")))] })),
+        ("scope_rule".into(), rule),
+        (
+            "method_map".into(),
+            json!({ "type": "object", "minProperties": 1, "additionalProperties": method }),
+        ),
+    ]
+}
+
+fn text() -> Value {
+    json!({ "type": "string", "minLength": 1 })
+}
+
+fn list(items: Value) -> Value {
+    json!({ "type": "array", "minItems": 1, "items": items })
+}
+
+/// An object with one member and no other.
+fn only(name: &str, value: Value) -> Value {
+    json!({
+        "type": "object",
+        "properties": { name: value },
+        "required": [name],
+        "additionalProperties": false,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table_of<'s>(schema: &'s Value, path: &str) -> &'s Value {
+        if path.is_empty() { schema } else { &schema["$defs"][definition(path)] }
+    }
+
+    #[test]
+    fn every_key_of_the_catalogue_is_a_property_and_no_other() {
+        let schema = schema();
+        for table in TABLES {
+            let found = table_of(&schema, table.path);
+            assert_eq!(found["additionalProperties"], false, "[{}]", table.path);
+            let properties = found["properties"].as_object().unwrap();
+            assert_eq!(properties.len(), table.keys.len(), "[{}]", table.path);
+            for key in table.keys {
+                assert_eq!(properties[key.name]["description"], key.doc, "{}", key.name);
+                assert_eq!(
+                    properties[key.name].get("default").is_some(),
+                    matches!(key.absent, Absent::Default(_)),
+                    "{}",
+                    key.name
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn every_reference_has_its_definition() {
+        let schema = schema();
+        let text = schema.to_string();
+        for part in text.split("\"#/$defs/").skip(1) {
+            let name = part.split('"').next().unwrap();
+            assert!(schema["$defs"].get(name).is_some(), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_has_no_default_is_required_or_explained() {
+        let schema = schema();
+        assert_eq!(table_of(&schema, "upstreams.*")["required"], json!(["url"]));
+        assert_eq!(table_of(&schema, "issuers.*")["required"], json!(["issuer", "audience"]));
+        assert!(table_of(&schema, "server").get("required").is_none());
+        assert_eq!(table_of(&schema, "server")["properties"]["drain"]["default"], "20s");
+    }
+}

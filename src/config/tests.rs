@@ -1,0 +1,161 @@
+//! What a configuration as a whole promises.
+
+use std::fs;
+
+use super::*;
+use crate::token::Audience;
+
+const TEN_LINES: &str = "\
+[issuers.idp]
+issuer   = \"https://idp.example.com/\"
+audience = \"https://api.example.com\"
+
+[upstreams.orders]
+url = \"http://orders:8080\"
+
+[[routes]]
+path     = \"/orders\"
+upstream = \"orders\"
+methods  = { GET = \"orders.read\", POST = \"orders.write\" }
+";
+
+fn every_key() -> Config {
+    Config::load(Path::new("tests/vectors/config/good-every-key.toml"), &Overrides::default()).unwrap()
+}
+
+#[test]
+fn ten_lines_are_a_configuration() {
+    let config = Config::parse(TEN_LINES, "gateway.toml").unwrap();
+    assert_eq!(config.server.listen, ["127.0.0.1:8080".parse().unwrap()]);
+    assert_eq!(config.server.admin, Some("127.0.0.1:9090".parse().unwrap()));
+    assert!(config.server.workers >= 1);
+    assert_eq!(config.server.ready, Ready::Tried);
+    assert_eq!(config.issuers[0].rules.scope_claims, ["scope".into(), "scp".into()]);
+    assert_eq!(config.issuers[0].rules.audience, Audience::OneOf(vec!["https://api.example.com".into()]));
+    assert_eq!(config.issuers[0].entry.algorithms, issuer::Algorithm::ALL);
+    let route = &config.routes[0];
+    assert_eq!((route.methods.len(), &*route.upstream, &*route.issuers[0]), (2, "orders", "idp"));
+    assert_eq!(route.token_from, [Source::Bearer]);
+    assert_eq!(route.response_timeout, Some(Duration::from_secs(30)));
+    assert!(config.notes.is_empty() && config.files.is_empty());
+}
+
+#[test]
+fn every_key_arrives_where_it_belongs() {
+    let config = every_key();
+    let seconds = Duration::from_secs;
+    assert_eq!((config.server.workers, config.server.drain, config.server.admin), (2, seconds(0), None));
+    let expected = Timeouts {
+        request_head: seconds(5),
+        idle: seconds(120),
+        idle_body: Duration::from_millis(1500),
+        request: Some(seconds(3600)),
+    };
+    assert_eq!((config.server.ready, config.server.timeouts), (Ready::Keys, expected));
+    let expected = Limits {
+        head_bytes: 64 << 10,
+        head_fields: 50,
+        target_bytes: 4 << 10,
+        body_bytes: Some(10_000_000),
+        token_bytes: 8192,
+        connections: 20,
+    };
+    assert_eq!(config.server.limits, expected);
+    assert_eq!(config.token_cache, TokenCache { bytes: 0, per_worker: 0 });
+    assert_eq!(config.reload, Reload { watch: false, settle: seconds(1) });
+    assert_eq!(config.log, Log { level: tracing::Level::DEBUG, access: AccessLog::All });
+    let secrets: Vec<_> = config.dev.clients.iter().map(|client| client.secret.expose()).collect();
+    assert_eq!(secrets, [env!("CARGO_MANIFEST_DIR"), "from a file", "not for production"]);
+    let fetch = &config.issuers[0].entry.fetch;
+    assert_eq!((fetch.timeout, fetch.cooldown, fetch.wait), (seconds(1), seconds(20), seconds(0)));
+    assert_eq!(
+        (fetch.refresh, fetch.refresh_min, fetch.refresh_max),
+        (seconds(600), seconds(300), seconds(3600))
+    );
+    assert_eq!((fetch.keep_stale, fetch.max_bytes, fetch.max_keys), (seconds(0), 64 << 10, 8));
+    let orders = &config.upstreams[1];
+    assert_eq!((orders.connect_timeout, orders.response_timeout), (seconds(1), seconds(10)));
+    assert_eq!((orders.idle_timeout, orders.max_idle, orders.ca.is_some()), (seconds(4), 0, true));
+}
+
+#[test]
+fn names_come_in_order_and_routes_as_in_the_file() {
+    let config = every_key();
+    let issuers: Vec<_> = config.issuers.iter().map(|issuer| &*issuer.entry.name).collect();
+    assert_eq!(issuers, ["fetched", "inline", "local", "static", "trusted-network"]);
+    let paths: Vec<_> = config.routes.iter().map(|route| route.pattern.as_str()).collect();
+    assert_eq!(paths, ["/", "/files/{rest+}", "/mixed", "/prod/a", "/prod/b", "/static/**", "/**"]);
+}
+
+#[test]
+fn every_file_that_was_read_is_listed_once() {
+    let config = every_key();
+    let files: Vec<_> = config.files.iter().map(|file| file.file_name().unwrap().to_str().unwrap()).collect();
+    assert_eq!(files, ["good-every-key.toml", "more-a.toml", "more-b.toml", "keys.json", "ca.pem", "secret"]);
+}
+
+#[test]
+fn a_flag_goes_before_the_file() {
+    let overrides = Overrides {
+        listen: vec!["0.0.0.0:80".parse().unwrap()],
+        admin: Some(Some("127.0.0.1:81".parse().unwrap())),
+        workers: std::num::NonZeroUsize::new(7),
+        drain: Some(Duration::from_secs(3)),
+        watch: Some(true),
+        log_level: Some(tracing::Level::WARN),
+        access_log: Some(AccessLog::Off),
+    };
+    let config = Config::load(Path::new("tests/vectors/config/good-every-key.toml"), &overrides).unwrap();
+    assert_eq!(config.server.listen, overrides.listen);
+    assert_eq!((config.server.admin, config.server.workers), (overrides.admin.unwrap(), 7));
+    assert_eq!((config.server.drain, config.reload.watch), (Duration::from_secs(3), true));
+    assert_eq!(config.log, Log { level: tracing::Level::WARN, access: AccessLog::Off });
+}
+
+#[test]
+fn a_flag_is_held_against_the_file_as_well() {
+    let listen = vec!["127.0.0.1:9090".parse().unwrap()];
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("gateway.toml");
+    fs::write(&path, TEN_LINES).unwrap();
+    let problems = Config::load(&path, &Overrides { listen, ..Overrides::default() }).unwrap_err();
+    assert!(problems.to_string().contains("where \"listen\" takes requests"), "{problems}");
+    let admin_off = Overrides { admin: Some(None), ..Overrides::default() };
+    assert_eq!(Config::load(&path, &admin_off).unwrap().server.admin, None);
+}
+
+#[test]
+fn a_file_that_is_no_text_is_one_clear_problem() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("gateway.toml");
+    let problem = |path: &Path| Config::load(path, &Overrides::default()).unwrap_err();
+    assert!(problem(&path).to_string().contains("there is no such file"));
+    for (content, expected) in [(&b""[..], "is empty"), (b" \n", "is empty"), (b"a\xff", "is not UTF-8")] {
+        fs::write(&path, content).unwrap();
+        let problems = problem(&path);
+        assert_eq!(problems.iter().count(), 1);
+        assert!(problems.to_string().contains(expected), "{problems}");
+        assert!(problems.render(false).starts_with("error: "), "{problems}");
+        assert_eq!(problems.files(), [path.as_path()]);
+    }
+}
+
+#[test]
+fn the_hash_follows_every_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let (main, part) = (directory.path().join("gateway.toml"), directory.path().join("part.toml"));
+    fs::write(&main, format!("include = \"part.toml\"\n{TEN_LINES}")).unwrap();
+    let hash = |text: &str| {
+        fs::write(&part, text).unwrap();
+        Config::load(&main, &Overrides::default()).unwrap().hash
+    };
+    let first = hash("[upstreams.a]\nurl = \"http://a\"\n");
+    assert_eq!(first.len(), 64);
+    assert_ne!(first, hash("[upstreams.a]\nurl = \"http://b\"\n"));
+    assert_eq!(first, hash("[upstreams.a]\nurl = \"http://a\"\n"));
+}
+
+#[test]
+fn a_secret_shows_in_no_debug_output() {
+    assert!(!format!("{:?}", every_key()).contains("not for production"));
+}
