@@ -223,3 +223,109 @@ impl std::error::Error for DialError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use rustls::ServerConfig;
+    use rustls::crypto::aws_lc_rs;
+    use rustls::pki_types::PrivateKeyDer;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+    use tokio_rustls::TlsAcceptor;
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(10);
+
+    /// A TLS server for the name `localhost`: its port, and its certificate as a root.
+    async fn tls_server(versions: &[&'static rustls::SupportedProtocolVersion]) -> (u16, String) {
+        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_protocol_versions(versions)
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key)
+            .unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        tokio::spawn(async move {
+            loop {
+                let (tcp, _) = listener.accept().await.unwrap();
+                // A client that does not trust us breaks off.
+                let Ok(mut stream) = acceptor.accept(tcp).await else { continue };
+                stream.write_all(b"hello").await.unwrap();
+                let _ = stream.shutdown().await;
+            }
+        });
+        (port, made.cert.pem())
+    }
+
+    async fn dial_to(url: String, tls: &Tls) -> Result<Stream, DialError> {
+        dial(&Url::parse(&url).unwrap(), tls, PATIENCE).await
+    }
+
+    // K13
+    #[tokio::test]
+    async fn tls_is_spoken_with_whom_the_roots_vouch_for() {
+        for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+            let (port, root) = tls_server(&[version]).await;
+            let tls = Tls::with_roots(&root).unwrap();
+            let mut stream = dial_to(format!("https://localhost:{port}/"), &tls).await.unwrap();
+            assert!(matches!(stream, Stream::Tls(_)));
+            let mut hello = [0; 5];
+            stream.read_exact(&mut hello).await.unwrap();
+            assert_eq!(&hello, b"hello");
+        }
+    }
+
+    // K13
+    #[tokio::test]
+    async fn another_name_or_another_root_is_no_tls() {
+        let (port, root) = tls_server(&[&rustls::version::TLS13]).await;
+        let (_, other) = tls_server(&[&rustls::version::TLS13]).await;
+        for (host, tls) in [
+            ("127.0.0.1", Tls::with_roots(&root).unwrap()),
+            ("localhost", Tls::with_roots(&other).unwrap()),
+            ("localhost", Tls::system()),
+        ] {
+            let error = dial_to(format!("https://{host}:{port}/"), &tls).await.unwrap_err();
+            assert!(matches!(error, DialError::Handshake { .. }), "{host} {tls:?}: {error:?}");
+            assert!(error.to_string().contains(&format!("{host}:{port}")), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_silent_peer_costs_the_timeout_and_no_more() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let url = Url::parse(&format!("https://127.0.0.1:{port}/")).unwrap();
+        let error = dial(&url, &Tls::system(), Duration::from_millis(50)).await.unwrap_err();
+        assert!(matches!(error, DialError::Timeout { stage: Stage::Handshaking, .. }), "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn the_next_address_is_tried_when_one_refuses() {
+        // Bound, so that nobody else gets the port, and not listening.
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let refusing = socket.local_addr().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let open = listener.local_addr().unwrap();
+        let deadline = Instant::from_std(clock::monotonic()) + PATIENCE;
+        assert!(connect(&[refusing, open], deadline).await.unwrap().is_ok());
+        let error = connect(&[refusing, refusing], deadline).await.unwrap().unwrap_err();
+        assert!(matches!(error, DialError::Connect { address, .. } if address == refusing), "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn a_name_without_address_is_named() {
+        // RFC 6761 §6.4: never resolves.
+        let error = dial_to("http://nowhere.invalid/".to_owned(), &Tls::system()).await.unwrap_err();
+        assert!(matches!(error, DialError::Resolve { .. } | DialError::Timeout { .. }), "{error:?}");
+        assert!(error.to_string().contains("nowhere.invalid"), "{error}");
+    }
+}

@@ -1,0 +1,145 @@
+//! The client against servers that misbehave.
+
+use super::super::fake::{Answer, Fake, json, response};
+use super::*;
+
+const BOUNDS: Bounds = Bounds { timeout: Duration::from_secs(10), max_bytes: 1000, allow_http: false };
+
+/// For answers that never come.
+const SHORT: Bounds = Bounds { timeout: Duration::from_millis(100), ..BOUNDS };
+
+async fn get(fake: &Fake, path: &str, bounds: Bounds) -> Result<Fetched, FetchError> {
+    Client::new(Tls::system()).get(&fake.url(path), bounds).await
+}
+
+#[tokio::test]
+async fn a_document_comes_with_its_lifetime() {
+    let fake = Fake::start();
+    fake.answer("/keys?v=1", Answer::Bytes(response(200, "Cache-Control: max-age=300\r\n", "{}")));
+    let fetched = get(&fake, "/keys?v=1", BOUNDS).await.unwrap();
+    assert_eq!((&*fetched.body, fetched.lifetime), (&b"{}"[..], Some(Duration::from_secs(300))));
+    let head = fake.heads().join("").to_ascii_lowercase();
+    for line in [format!("host: {}\r\n", fake.address()), "accept: application/json\r\n".to_owned()] {
+        assert!(head.contains(&line), "{head}");
+    }
+    assert!(head.contains("user-agent: scopegate/"), "{head}");
+}
+
+#[tokio::test]
+async fn a_chunked_document_and_one_that_ends_with_the_connection_are_whole() {
+    let fake = Fake::start();
+    let chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n1\r\n}\r\n0\r\n\r\n";
+    fake.answer("/chunked", Answer::Bytes(chunked.to_vec()));
+    fake.answer("/closed", Answer::Bytes(b"HTTP/1.1 200 OK\r\n\r\n{}".to_vec()));
+    for path in ["/chunked", "/closed"] {
+        assert_eq!(&*get(&fake, path, BOUNDS).await.unwrap().body, b"{}", "{path}");
+    }
+}
+
+// K03, attacks.md row 17
+#[tokio::test]
+async fn a_server_that_fails_is_an_error_of_its_own_kind() {
+    let fake = Fake::start();
+    fake.answer("/500", Answer::Bytes(response(500, "", "<html>")));
+    fake.answer("/204", Answer::Bytes(b"HTTP/1.1 204 X\r\n\r\n".to_vec()));
+    fake.answer("/html", json("\n <!doctype html>"));
+    fake.answer("/hang", Answer::Hang);
+    fake.answer("/drip", Answer::Drip(response(200, "", &"x".repeat(900))));
+    fake.answer("/reset", Answer::Reset);
+    fake.answer("/cut", Answer::Bytes(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{}".to_vec()));
+    fake.answer(
+        "/cut-chunk",
+        Answer::Bytes(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\n{}".to_vec()),
+    );
+    fake.answer("/junk", Answer::Bytes(b"\x15\x03\x01\x00\x02\x02\x0a".to_vec()));
+    let error = async |path, bounds| get(&fake, path, bounds).await.map(|_| ()).unwrap_err();
+    assert!(matches!(error("/500", BOUNDS).await, FetchError::Status(StatusCode::INTERNAL_SERVER_ERROR)));
+    assert!(matches!(error("/404", BOUNDS).await, FetchError::Status(StatusCode::NOT_FOUND)));
+    assert!(matches!(error("/204", BOUNDS).await, FetchError::Status(StatusCode::NO_CONTENT)));
+    assert!(matches!(error("/html", BOUNDS).await, FetchError::Html));
+    assert!(matches!(error("/hang", SHORT).await, FetchError::Timeout));
+    assert!(matches!(error("/drip", SHORT).await, FetchError::Timeout));
+    for path in ["/reset", "/cut", "/cut-chunk", "/junk"] {
+        let error = error(path, BOUNDS).await;
+        assert!(matches!(error, FetchError::Http(_)), "{path}: {error:?}");
+    }
+}
+
+// K04, attacks.md row 17
+#[tokio::test]
+async fn no_more_is_read_than_the_bound() {
+    let fake = Fake::start();
+    let huge = b"HTTP/1.1 200 OK\r\nContent-Length: 1073741824\r\n\r\n{".to_vec();
+    fake.answer("/exact", json(&"x".repeat(1000)));
+    fake.answer("/one-more", json(&"x".repeat(1001)));
+    fake.answer("/announced", Answer::Bytes(huge));
+    fake.answer("/endless", Answer::Endless);
+    fake.answer("/head", Answer::Bytes(response(200, &format!("X-Pad: {}\r\n", "x".repeat(100_000)), "{}")));
+    assert_eq!(get(&fake, "/exact", BOUNDS).await.unwrap().body.len(), 1000);
+    for path in ["/one-more", "/announced", "/endless"] {
+        let error = get(&fake, path, BOUNDS).await.unwrap_err();
+        assert!(matches!(error, FetchError::TooLarge(1000)), "{path}: {error:?}");
+    }
+    assert!(matches!(get(&fake, "/head", BOUNDS).await, Err(FetchError::Http(_))));
+}
+
+// K08, attacks.md row 17
+#[tokio::test]
+async fn a_redirect_stays_on_its_origin() {
+    let (fake, other) = (Fake::start(), Fake::start());
+    other.answer("/keys", json("{}"));
+    fake.answer("/keys", json("{}"));
+    let to = |location: &str| Answer::Bytes(response(302, &format!("Location: {location}\r\n"), ""));
+    fake.answer("/path", to("/keys"));
+    fake.answer("/absolute", to(&format!("{}#here", fake.url("/keys"))));
+    fake.answer("/thrice", to("/twice"));
+    fake.answer("/twice", to("/path"));
+    fake.answer("/four", to("/thrice"));
+    fake.answer("/round", to("/round"));
+    for path in ["/path", "/absolute", "/thrice"] {
+        assert!(get(&fake, path, BOUNDS).await.is_ok(), "{path}");
+    }
+    for path in ["/four", "/round"] {
+        assert!(matches!(get(&fake, path, BOUNDS).await, Err(FetchError::Redirects)), "{path}");
+    }
+    let host = other.address();
+    for location in [
+        format!("http://{host}/keys"),
+        format!("//{host}/keys"),
+        format!("https://{}/keys", fake.address()),
+        format!("http://x@{}/keys", fake.address()),
+        "http://169.254.169.254/latest/meta-data".to_owned(),
+        "file:///etc/passwd".to_owned(),
+        "keys".to_owned(),
+        String::new(),
+    ] {
+        fake.answer("/elsewhere", to(&location));
+        let error = get(&fake, "/elsewhere", BOUNDS).await.unwrap_err();
+        assert!(matches!(error, FetchError::Redirect(_)), "{location}: {error:?}");
+    }
+    assert_eq!(other.heads().len(), 0);
+    fake.answer("/nowhere", Answer::Bytes(response(302, "", "")));
+    assert!(matches!(get(&fake, "/nowhere", BOUNDS).await, Err(FetchError::Status(StatusCode::FOUND))));
+}
+
+// K08
+#[tokio::test]
+async fn http_is_for_this_machine_unless_it_is_allowed() {
+    let client = Client::new(Tls::system());
+    let far = Url::parse("http://192.0.2.1:1/keys").unwrap();
+    assert!(matches!(client.get(&far, BOUNDS).await, Err(FetchError::Scheme)));
+    let allowed = client.get(&far, Bounds { allow_http: true, ..SHORT }).await;
+    assert!(matches!(allowed, Err(FetchError::Timeout | FetchError::Dial(_))), "{allowed:?}");
+}
+
+#[tokio::test]
+async fn nobody_listening_is_said_with_the_address() {
+    // Bound, so that nobody else gets the port, and not listening.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = socket.local_addr().unwrap();
+    let url = Url::parse(&format!("http://{address}/")).unwrap();
+    let error = Client::new(Tls::system()).get(&url, BOUNDS).await.unwrap_err();
+    assert!(matches!(error, FetchError::Dial(DialError::Connect { .. })), "{error:?}");
+    assert!(error.to_string().contains(&address.to_string()), "{error}");
+}
