@@ -290,3 +290,7 @@ impl fmt::Display for Skip {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "jwks_tests.rs"]
+mod tests;

@@ -138,3 +138,98 @@ impl fmt::Debug for Key {
             .finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::{Signer, b64, jwks};
+    use super::super::jwks::KeySet;
+    use super::*;
+
+    const MESSAGE: &[u8] = b"header.claims";
+
+    fn key(signer: &Signer, alg: Option<&str>) -> std::sync::Arc<Key> {
+        let mut jwk = signer.jwk("k");
+        if let Some(alg) = alg {
+            jwk["alg"] = alg.into();
+        }
+        KeySet::parse(jwks(&[jwk]).as_bytes(), 1).unwrap().keys.remove(0)
+    }
+
+    fn signers() -> Vec<(Signer, Vec<Algorithm>)> {
+        use Algorithm::{ES256, ES384, EdDSA};
+        vec![(Signer::p256(), vec![ES256]), (Signer::p384(), vec![ES384]), (Signer::ed25519(), vec![EdDSA])]
+    }
+
+    fn verifies_its_own(signer: &Signer, algorithms: &[Algorithm]) {
+        let key = key(signer, None);
+        for &algorithm in algorithms {
+            let signature = signer.sign(algorithm, MESSAGE);
+            assert!(key.verify(algorithm, MESSAGE, &signature), "{algorithm}");
+            assert!(!key.verify(algorithm, b"header.other", &signature), "{algorithm}");
+            assert!(!key.verify(algorithm, MESSAGE, &format!("{signature}A")), "{algorithm}");
+            assert!(!key.verify(algorithm, MESSAGE, &format!("{signature}=")), "{algorithm}");
+            for other in Algorithm::ALL.into_iter().filter(|other| *other != algorithm) {
+                assert!(!key.verify(other, MESSAGE, &signature), "{algorithm} as {other}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_key_verifies_what_it_signed_with_the_algorithm_it_was_signed_with() {
+        for (signer, algorithms) in signers() {
+            verifies_its_own(&signer, &algorithms);
+        }
+        let rsa = [
+            Algorithm::RS256,
+            Algorithm::RS384,
+            Algorithm::RS512,
+            Algorithm::PS256,
+            Algorithm::PS384,
+            Algorithm::PS512,
+        ];
+        verifies_its_own(Signer::rsa(), &rsa);
+    }
+
+    // D29: one key, one algorithm, where the issuer says so.
+    #[test]
+    fn a_key_for_one_algorithm_verifies_no_other() {
+        let key = key(Signer::rsa(), Some("PS256"));
+        assert!(key.verify(Algorithm::PS256, MESSAGE, &Signer::rsa().sign(Algorithm::PS256, MESSAGE)));
+        assert!(!key.verify(Algorithm::RS256, MESSAGE, &Signer::rsa().sign(Algorithm::RS256, MESSAGE)));
+    }
+
+    // T02: CVE-2022-21449, and signatures that are none.
+    #[test]
+    fn no_signature_is_no_signature() {
+        for (signer, algorithms) in signers() {
+            let key = key(&signer, None);
+            for length in [0, 1, 63, 64, 65, 96, 256] {
+                for byte in [0x00, 0xff] {
+                    assert!(!key.verify(algorithms[0], MESSAGE, &b64(&vec![byte; length])), "{length}");
+                }
+            }
+            for text in ["", ".", "%", "é", "\n"] {
+                assert!(!key.verify(algorithms[0], MESSAGE, text), "{text:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_retired_key_stays_retired() {
+        let key = key(&Signer::p256(), None);
+        assert!(key.is_live());
+        key.retire();
+        assert!(!key.is_live());
+    }
+
+    // O08
+    #[test]
+    fn a_key_shows_its_name_and_not_its_numbers() {
+        let signer = Signer::p256();
+        let shown = format!("{:?}", key(&signer, None));
+        assert!(
+            shown.contains("\"k\"") && !shown.contains(signer.jwk("k")["x"].as_str().unwrap()),
+            "{shown}"
+        );
+    }
+}

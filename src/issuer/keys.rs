@@ -11,7 +11,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
-use super::jwks::{JwksError, KeySet};
+use super::jwks::{JwksError, KeySet, Skips};
 use super::{Algorithm, Entry, Key, KeySource};
 use crate::clock;
 use crate::telemetry::IssuerMetrics;
@@ -70,6 +70,10 @@ pub struct IssuerState {
 pub(super) struct Change {
     pub(super) added: Vec<Arc<Key>>,
     pub(super) removed: Vec<Arc<Key>>,
+    /// How many stayed.
+    pub(super) kept: usize,
+    /// What is left out of the new set, if that is news.
+    pub(super) skips: Option<Skips>,
 }
 
 impl Issuer {
@@ -89,7 +93,7 @@ impl Issuer {
             status: watch::Sender::default(),
             demand: Arc::default(),
         };
-        issuer.report_skips(&issuer.keys.load());
+        issuer.report_skips(&issuer.keys.load().skips);
         issuer.publish();
         Ok(Arc::new(issuer))
     }
@@ -119,7 +123,7 @@ impl Issuer {
             return Ok(key);
         }
         let retry_after = self.entry.fetch.cooldown;
-        if self.status().retired {
+        if self.status.borrow().retired {
             return Err(KeyError::Unavailable { retry_after });
         }
         // No fetch can bring a key for an algorithm that the issuer may not use.
@@ -156,12 +160,7 @@ impl Issuer {
         let status = *self.status.borrow();
         let (fixed, keys) = (self.is_static(), self.keys.load().keys.len());
         let age = status.last_good.map(|then| clock::monotonic().saturating_duration_since(then));
-        IssuerState {
-            keys,
-            age,
-            tried: fixed || status.last.is_some(),
-            last_ok: fixed || (status.last.is_some() && status.last == status.last_good),
-        }
+        IssuerState { keys, age, tried: fixed || status.last.is_some(), last_ok: fixed || status.is_good() }
     }
 
     /// Brings the metrics up to date. The age grows by itself, so whoever renders the metrics calls this first.
@@ -194,8 +193,18 @@ impl Issuer {
         Arc::clone(&self.demand)
     }
 
-    pub(super) fn status(&self) -> Status {
-        *self.status.borrow()
+    /// How much longer no fetch may begin.
+    pub(super) fn cooldown_left(&self, now: Instant) -> Duration {
+        self.status.borrow().cooldown_left(self.entry.fetch.cooldown, now)
+    }
+
+    /// When its keys become too old to trust; `None` while the last fetch is good, and when there are none.
+    pub(super) fn stale_at(&self) -> Option<Instant> {
+        let status = *self.status.borrow();
+        if status.is_good() || self.keys.load().keys.is_empty() {
+            return None;
+        }
+        status.last_good?.checked_add(self.entry.fetch.keep_stale)
     }
 
     /// Follows the status without keeping the issuer.
@@ -245,13 +254,16 @@ impl Issuer {
         }
         let kept = |key: &Arc<Key>| new.keys.iter().any(|new| Arc::ptr_eq(new, key));
         change.removed = old.keys.iter().filter(|key| !kept(key)).cloned().collect();
+        change.kept = old.keys.len() - change.removed.len();
+        change.skips = (old.skips != new.skips).then(|| new.skips.clone());
         self.keys.store(Arc::new(new));
         change.removed.iter().for_each(|key| key.retire());
         change
     }
 
-    pub(super) fn report_skips(&self, set: &KeySet) {
-        let (issuer, skips) = (&*self.entry.name, &set.skips);
+    /// Says which keys of a set are not used, and why.
+    pub(super) fn report_skips(&self, skips: &Skips) {
+        let issuer = &*self.entry.name;
         if skips.private > 0 {
             tracing::error!(issuer, private = skips.private, %skips, "the key set publishes private keys");
         } else if skips.total > 0 {
@@ -295,15 +307,21 @@ impl Status {
 
     /// What the last fetch lets us say of a key that is not there.
     fn verdict(&self, retry_after: Duration) -> KeyError {
-        if !self.retired && self.last.is_some() && self.last == self.last_good {
+        if self.is_good() && !self.retired {
             KeyError::Unknown
         } else {
             KeyError::Unavailable { retry_after }
         }
     }
 
-    pub(super) fn cooldown_left(&self, cooldown: Duration, now: Instant) -> Duration {
-        self.last.map_or(Duration::ZERO, |last| (last + cooldown).saturating_duration_since(now))
+    /// Whether the last fetch went well.
+    fn is_good(&self) -> bool {
+        self.last.is_some() && self.last == self.last_good
+    }
+
+    fn cooldown_left(&self, cooldown: Duration, now: Instant) -> Duration {
+        let left = |last| cooldown.saturating_sub(now.saturating_duration_since(last));
+        self.last.map_or(Duration::ZERO, left)
     }
 }
 
@@ -323,3 +341,7 @@ impl fmt::Display for KeyError {
 }
 
 impl std::error::Error for KeyError {}
+
+#[cfg(test)]
+#[path = "keys_tests.rs"]
+mod tests;

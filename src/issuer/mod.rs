@@ -4,11 +4,15 @@
 //! its `kid`. Workers look keys up and wait; only the control thread fetches.
 
 mod algorithm;
+mod discovery;
 mod entry;
+#[cfg(test)]
+pub(crate) mod fixture;
 mod jwk;
 mod jwks;
 mod key;
 mod keys;
+mod refresh;
 
 pub use algorithm::Algorithm;
 pub use entry::{Entry, FetchPolicy, KeySource};
@@ -16,3 +20,4 @@ pub use jwk::Skipped;
 pub use jwks::{JwksError, KeySet, Skip, Skips};
 pub use key::{Key, Thumbprint};
 pub use keys::{Issuer, IssuerState, KeyError};
+pub use refresh::maintain;

@@ -1,0 +1,272 @@
+//! From an issuer to its `jwks_uri`: OpenID Connect Discovery §4, then RFC 8414 §3.
+
+use std::fmt;
+
+use serde::Deserialize;
+
+use super::Entry;
+use crate::net::{Bounds, Client, FetchError, Url, UrlError};
+
+/// Longest part of a peer's text that an error quotes.
+const SHOWN: usize = 120;
+
+/// What is read of the metadata; all else is for others.
+#[derive(Deserialize)]
+struct Metadata {
+    issuer: String,
+    jwks_uri: String,
+}
+
+/// Why an issuer's metadata names no place for its keys.
+#[derive(Debug)]
+pub(super) enum DiscoveryError {
+    /// Neither document can be had; why not for the last that was asked.
+    Fetch {
+        /// The document.
+        url: Box<str>,
+        /// Why.
+        error: FetchError,
+    },
+    /// Not a JSON object with the strings `issuer` and `jwks_uri`.
+    Shape {
+        /// The document.
+        url: Box<str>,
+    },
+    /// The document speaks for another issuer (RFC 8414 §3.3, the mix-up attack).
+    Issuer {
+        /// The issuer in the configuration.
+        configured: Box<str>,
+        /// The issuer in the document.
+        stated: Box<str>,
+    },
+    /// The `jwks_uri` is no URL.
+    JwksUri {
+        /// What it is.
+        stated: Box<str>,
+        /// Why.
+        error: UrlError,
+    },
+    /// The `jwks_uri` is plain http, or leads to this machine, and neither is allowed.
+    Place {
+        /// The `jwks_uri`.
+        stated: Box<str>,
+    },
+}
+
+/// The place of the keys of the issuer whose metadata is below `base`.
+///
+/// # Errors
+/// [`DiscoveryError`]
+pub(super) async fn discover(
+    client: &Client,
+    entry: &Entry,
+    base: &Url,
+    bounds: Bounds,
+) -> Result<Url, DiscoveryError> {
+    let oidc = openid_configuration(base);
+    let (url, fetched) = match client.get(&oidc, bounds).await {
+        // It answers, and has no such document. A server that cannot be reached is not asked twice.
+        Err(FetchError::Status(_)) => {
+            let oauth = authorization_server(base);
+            let fetched = client.get(&oauth, bounds).await;
+            (oauth, fetched)
+        }
+        fetched => (oidc, fetched),
+    };
+    let fetched = fetched.map_err(|error| DiscoveryError::Fetch { url: url.to_string().into(), error })?;
+    let metadata: Metadata = serde_json::from_slice(&fetched.body)
+        .map_err(|_| DiscoveryError::Shape { url: url.to_string().into() })?;
+    jwks_uri(&metadata, entry, base)
+}
+
+fn jwks_uri(metadata: &Metadata, entry: &Entry, base: &Url) -> Result<Url, DiscoveryError> {
+    if metadata.issuer != *entry.issuer {
+        let (configured, stated) = (Box::from(&*entry.issuer), shown(&metadata.issuer));
+        return Err(DiscoveryError::Issuer { configured, stated });
+    }
+    let stated = shown(&metadata.jwks_uri);
+    let url = match Url::parse(&metadata.jwks_uri) {
+        Ok(url) => url,
+        Err(error) => return Err(DiscoveryError::JwksUri { stated, error }),
+    };
+    // Another's metadata must not make us ask our own machine: what listens there trusts who is local (K08).
+    let place_ok =
+        if url.is_loopback() { base.is_loopback() } else { url.is_tls() || entry.fetch.allow_http };
+    if place_ok { Ok(url) } else { Err(DiscoveryError::Place { stated }) }
+}
+
+/// OpenID Connect Discovery §4: after the path, with its last slash gone.
+fn openid_configuration(base: &Url) -> Url {
+    base.with_path(&format!("{}/.well-known/openid-configuration", path(base)))
+}
+
+/// RFC 8414 §3.1: between host and path.
+fn authorization_server(base: &Url) -> Url {
+    base.with_path(&format!("/.well-known/oauth-authorization-server{}", path(base)))
+}
+
+fn path(base: &Url) -> &str {
+    base.path_and_query().split('?').next().unwrap_or_default().trim_end_matches('/')
+}
+
+fn shown(text: &str) -> Box<str> {
+    text.chars().take(SHOWN).collect::<String>().into()
+}
+
+impl fmt::Display for DiscoveryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fetch { url, error } => write!(f, "metadata at {url}: {error}"),
+            Self::Shape { url } => {
+                write!(f, "metadata at {url}: not a JSON object with the strings \"issuer\" and \"jwks_uri\"")
+            }
+            Self::Issuer { configured, stated } => write!(
+                f,
+                "the metadata is refused: it is for issuer {stated:?}, and the configuration says {configured:?}"
+            ),
+            Self::JwksUri { stated, error } => write!(f, "the metadata's \"jwks_uri\" {stated:?}: {error}"),
+            Self::Place { stated } => write!(
+                f,
+                "the metadata's \"jwks_uri\" {stated:?} is neither https nor allowed: set \"allow_http\" or \"jwks_uri\""
+            ),
+        }
+    }
+}
+
+impl std::error::Error for DiscoveryError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Fetch { error, .. } => Some(error),
+            Self::JwksUri { error, .. } => Some(error),
+            Self::Shape { .. } | Self::Issuer { .. } | Self::Place { .. } => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::entry;
+    use super::*;
+    use crate::issuer::KeySource;
+    use crate::net::Tls;
+    use crate::net::fake::{Fake, json};
+
+    const OIDC: &str = "/tenant/.well-known/openid-configuration";
+    const OAUTH: &str = "/.well-known/oauth-authorization-server/tenant";
+
+    fn entry_of(fake: &Fake) -> (Entry, Url) {
+        let base = fake.url("/tenant/");
+        let entry = Entry { issuer: base.to_string().into(), ..entry(KeySource::Discovery(base.clone())) };
+        (entry, base)
+    }
+
+    async fn discover_at(fake: &Fake) -> Result<Url, DiscoveryError> {
+        let (entry, base) = entry_of(fake);
+        let fetch = &entry.fetch;
+        let bounds =
+            Bounds { timeout: fetch.timeout, max_bytes: fetch.max_bytes, allow_http: fetch.allow_http };
+        discover(&Client::new(Tls::system()), &entry, &base, bounds).await
+    }
+
+    fn metadata(issuer: &str, jwks_uri: &str) -> crate::net::fake::Answer {
+        json(&serde_json::json!({ "issuer": issuer, "jwks_uri": jwks_uri, "other": 1 }).to_string())
+    }
+
+    #[tokio::test]
+    async fn openid_metadata_is_asked_before_oauth_metadata() {
+        let fake = Fake::start();
+        let issuer = fake.url("/tenant/").to_string();
+        fake.answer(OAUTH, metadata(&issuer, &fake.url("/b").to_string()));
+        assert_eq!(discover_at(&fake).await.unwrap(), fake.url("/b"));
+        fake.answer(OIDC, metadata(&issuer, &fake.url("/a").to_string()));
+        assert_eq!(discover_at(&fake).await.unwrap(), fake.url("/a"));
+        assert_eq!((fake.hits(OIDC), fake.hits(OAUTH)), (2, 1));
+    }
+
+    // K09, D43
+    #[tokio::test]
+    async fn metadata_of_another_issuer_is_refused() {
+        let fake = Fake::start();
+        let issuer = fake.url("/tenant/").to_string();
+        for stated in ["https://evil.example.com/", issuer.trim_end_matches('/'), &issuer.to_uppercase()] {
+            fake.answer(OIDC, metadata(stated, &fake.url("/a").to_string()));
+            let error = discover_at(&fake).await.unwrap_err();
+            assert!(matches!(error, DiscoveryError::Issuer { .. }), "{error:?}");
+            let text = error.to_string();
+            assert!(text.contains(&issuer) && text.contains(stated), "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn metadata_that_is_not_metadata_is_refused() {
+        let fake = Fake::start();
+        for body in ["", "[]", "{}", r#"{"issuer":"a"}"#, r#"{"issuer":1,"jwks_uri":2}"#] {
+            fake.answer(OIDC, json(body));
+            let error = discover_at(&fake).await.unwrap_err();
+            assert!(matches!(error, DiscoveryError::Shape { .. }), "{body}: {error:?}");
+        }
+        fake.answer(OIDC, json("<html>"));
+        let error = discover_at(&fake).await.unwrap_err();
+        assert!(matches!(error, DiscoveryError::Fetch { error: FetchError::Html, .. }), "{error:?}");
+    }
+
+    // K08
+    #[test]
+    fn keys_are_fetched_over_https_and_a_foreign_issuer_never_names_this_machine() {
+        let foreign = Url::parse("https://idp.example.com/").unwrap();
+        let near = Url::parse("http://127.0.0.1:1/").unwrap();
+        let entry = entry(KeySource::Discovery(foreign.clone()));
+        let mut lax = entry.clone();
+        lax.fetch.allow_http = true;
+        let place = |entry: &Entry, base: &Url, jwks_uri: &str| {
+            let metadata = Metadata { issuer: entry.issuer.to_string(), jwks_uri: jwks_uri.to_owned() };
+            jwks_uri_of(&metadata, entry, base)
+        };
+        assert_eq!(place(&entry, &foreign, "https://keys.example.com/k"), Ok(()));
+        assert_eq!(place(&entry, &near, "http://127.0.0.1:2/k"), Ok(()));
+        assert_eq!(place(&lax, &foreign, "http://keys.example.com/k"), Ok(()));
+        for (entry, base, jwks_uri) in [
+            (&entry, &foreign, "http://keys.example.com/k"),
+            (&entry, &near, "http://keys.example.com/k"),
+            (&entry, &foreign, "http://127.0.0.1/k"),
+            (&entry, &foreign, "https://localhost/k"),
+            (&lax, &foreign, "http://[::1]/k"),
+        ] {
+            assert_eq!(place(entry, base, jwks_uri), Err("place"), "{jwks_uri}");
+        }
+        for jwks_uri in ["file:///etc/passwd", "gopher://a/", "/keys", "https://u:p@a/", ""] {
+            assert_eq!(place(&lax, &foreign, jwks_uri), Err("url"), "{jwks_uri}");
+        }
+    }
+
+    fn jwks_uri_of(metadata: &Metadata, entry: &Entry, base: &Url) -> Result<(), &'static str> {
+        match jwks_uri(metadata, entry, base) {
+            Ok(_) => Ok(()),
+            Err(DiscoveryError::Place { .. }) => Err("place"),
+            Err(DiscoveryError::JwksUri { .. }) => Err("url"),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    #[test]
+    fn the_two_documents_stand_where_their_standards_say() {
+        for (base, oidc, oauth) in [
+            ("https://a", "/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"),
+            ("https://a/", "/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"),
+            (
+                "https://a/t/u",
+                "/t/u/.well-known/openid-configuration",
+                "/.well-known/oauth-authorization-server/t/u",
+            ),
+            (
+                "https://a/t/",
+                "/t/.well-known/openid-configuration",
+                "/.well-known/oauth-authorization-server/t",
+            ),
+        ] {
+            let base = Url::parse(base).unwrap();
+            assert_eq!(openid_configuration(&base).path_and_query(), oidc);
+            assert_eq!(authorization_server(&base).path_and_query(), oauth);
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Keys and entries for tests.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeySize};
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair,
+    RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RSA_PSS_SHA256, RSA_PSS_SHA384, RSA_PSS_SHA512,
+    RsaEncoding,
+};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Value, json};
+
+use super::{Algorithm, Entry, FetchPolicy, KeySource};
+use crate::telemetry::{IssuerMetrics, Metrics};
+
+/// A private key for tests.
+pub(crate) enum Signer {
+    Rsa(RsaKeyPair),
+    Ec(EcdsaKeyPair, &'static str),
+    Ed(Ed25519KeyPair),
+}
+
+impl Signer {
+    /// The RSA key of this process; making one takes a while.
+    pub(crate) fn rsa() -> &'static Self {
+        static RSA: OnceLock<Signer> = OnceLock::new();
+        RSA.get_or_init(|| Self::Rsa(RsaKeyPair::generate(KeySize::Rsa2048).unwrap()))
+    }
+
+    /// A new P-256 key.
+    pub(crate) fn p256() -> Self {
+        Self::Ec(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap(), "P-256")
+    }
+
+    /// A new P-384 key.
+    pub(crate) fn p384() -> Self {
+        Self::Ec(EcdsaKeyPair::generate(&ECDSA_P384_SHA384_FIXED_SIGNING).unwrap(), "P-384")
+    }
+
+    /// A new Ed25519 key.
+    pub(crate) fn ed25519() -> Self {
+        Self::Ed(Ed25519KeyPair::generate().unwrap())
+    }
+
+    /// The public key as a JWK of that `kid` and nothing that is not required.
+    pub(crate) fn jwk(&self, kid: &str) -> Value {
+        match self {
+            Self::Rsa(pair) => {
+                let key = pair.public_key();
+                let (n, e) = (key.modulus(), key.exponent());
+                let (n, e) = (n.big_endian_without_leading_zero(), e.big_endian_without_leading_zero());
+                json!({ "kty": "RSA", "kid": kid, "n": b64(n), "e": b64(e) })
+            }
+            Self::Ec(pair, crv) => {
+                let (x, y) = pair.public_key().as_ref()[1..].split_at(pair.public_key().as_ref().len() / 2);
+                json!({ "kty": "EC", "kid": kid, "crv": crv, "x": b64(x), "y": b64(y) })
+            }
+            Self::Ed(pair) => {
+                json!({ "kty": "OKP", "kid": kid, "crv": "Ed25519", "x": b64(pair.public_key().as_ref()) })
+            }
+        }
+    }
+
+    /// The third part of a token.
+    pub(crate) fn sign(&self, algorithm: Algorithm, message: &[u8]) -> String {
+        let random = SystemRandom::new();
+        match self {
+            Self::Rsa(pair) => {
+                let encoding: &dyn RsaEncoding = match algorithm {
+                    Algorithm::RS256 => &RSA_PKCS1_SHA256,
+                    Algorithm::RS384 => &RSA_PKCS1_SHA384,
+                    Algorithm::RS512 => &RSA_PKCS1_SHA512,
+                    Algorithm::PS256 => &RSA_PSS_SHA256,
+                    Algorithm::PS384 => &RSA_PSS_SHA384,
+                    Algorithm::PS512 => &RSA_PSS_SHA512,
+                    _ => panic!("{algorithm} is not for RSA"),
+                };
+                let mut signature = vec![0; pair.public_modulus_len()];
+                pair.sign(encoding, &random, message, &mut signature).unwrap();
+                b64(&signature)
+            }
+            Self::Ec(pair, _) => b64(pair.sign(&random, message).unwrap().as_ref()),
+            Self::Ed(pair) => b64(pair.sign(message).as_ref()),
+        }
+    }
+}
+
+/// base64url without padding.
+pub(crate) fn b64(bytes: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// A JWK Set of these keys.
+pub(crate) fn jwks(keys: &[Value]) -> String {
+    json!({ "keys": keys }).to_string()
+}
+
+/// An entry whose cool-down no test outlives.
+pub(crate) fn entry(keys: KeySource) -> Entry {
+    Entry {
+        name: "idp".into(),
+        issuer: "https://idp.example.com/".into(),
+        keys,
+        algorithms: Algorithm::ALL.to_vec(),
+        fetch: FetchPolicy {
+            timeout: Duration::from_secs(10),
+            cooldown: Duration::from_secs(600),
+            wait: Duration::from_secs(10),
+            refresh: Duration::from_secs(3600),
+            refresh_min: Duration::from_secs(3600),
+            refresh_max: Duration::from_secs(24 * 3600),
+            keep_stale: Duration::from_secs(24 * 3600),
+            max_bytes: 512 * 1024,
+            max_keys: 64,
+            allow_http: false,
+        },
+    }
+}
+
+/// Metrics that nobody reads.
+pub(crate) fn metrics() -> Arc<IssuerMetrics> {
+    Metrics::new(&[], &[]).unwrap().issuer("idp")
+}

@@ -1,0 +1,249 @@
+//! The control thread's care for one issuer: fetch, fetch again in time, and let go of keys that are too old.
+//!
+//! One fetch at a time, and none within the cool-down of the last, whoever asks. A fetch that fails, in whatever
+//! way, changes nothing: the last good keys serve until they are too old to trust.
+
+use std::fmt;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use aws_lc_rs::rand;
+use tokio::sync::Notify;
+use tokio::time::sleep_until;
+
+use super::discovery::{DiscoveryError, discover};
+use super::jwk::Name;
+use super::jwks::{JwksError, KeySet};
+use super::keys::Change;
+use super::{FetchPolicy, Issuer, Key, KeySource};
+use crate::clock;
+use crate::net::{Bounds, Client, FetchError, Url};
+
+/// A cool-down of zero must not become a busy loop.
+const MIN_DELAY: Duration = Duration::from_millis(100);
+
+/// Retries are at most this many doublings apart; `refresh` ends them sooner.
+const MAX_DOUBLINGS: u32 = 16;
+
+/// The indices of `IssuerMetrics::REFRESH_RESULTS`.
+const SUCCESS: usize = 0;
+const FAILURE: usize = 1;
+
+/// Why a refresh brought no keys.
+#[derive(Debug)]
+enum RefreshError {
+    Discovery(DiscoveryError),
+    Fetch(Url, FetchError),
+    Jwks(Url, JwksError),
+}
+
+/// A key set, and how long it is fresh if its headers say so.
+struct Fresh {
+    keys: KeySet,
+    lifetime: Option<Duration>,
+}
+
+/// What ended a wait.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wake {
+    Time,
+    Demand,
+}
+
+/// Where keys are fetched.
+enum Place {
+    /// At the `jwks_uri` of the metadata below this URL.
+    Metadata(Url),
+    /// At this URL.
+    Keys(Url),
+}
+
+/// Keeps the keys of an issuer fresh until it is dropped or retired. To be run once per issuer, on a runtime that
+/// serves no requests. Ends at once for keys that the configuration holds.
+pub async fn maintain(issuer: Weak<Issuer>, client: Client) {
+    let Some((place, mut updates)) =
+        issuer.upgrade().and_then(|issuer| Some((Place::of(&issuer.entry().keys)?, issuer.follow())))
+    else {
+        return;
+    };
+    tokio::select! {
+        () = run(issuer, &place, &client) => {}
+        // An error is an issuer that was dropped, which is as good a reason.
+        _ = updates.wait_for(|status| status.retired) => {}
+    }
+}
+
+async fn run(weak: Weak<Issuer>, place: &Place, client: &Client) {
+    let mut due = clock::monotonic();
+    let mut failures = 0;
+    let mut wake = Wake::Time;
+    // Held while there is something to do: in between, the snapshots decide how long the issuer lives.
+    while let Some(issuer) = weak.upgrade() {
+        let now = clock::monotonic();
+        // Requests ask outside the cool-down alone: one that is heard within it was answered by the last fetch.
+        let asked = wake == Wake::Demand && issuer.cooldown_left(now).is_zero();
+        if asked || due <= now {
+            let delay = refresh(&issuer, place, client, &mut failures).await;
+            due = clock::monotonic() + delay;
+        }
+        let until = drop_stale(&issuer).map_or(due, |stale| stale.min(due));
+        let demand = issuer.demand();
+        drop(issuer);
+        wake = wait(until, &demand).await;
+    }
+}
+
+async fn wait(until: Instant, demand: &Notify) -> Wake {
+    tokio::select! {
+        () = sleep_until(until.into()) => Wake::Time,
+        () = demand.notified() => Wake::Demand,
+    }
+}
+
+/// One fetch, and what follows from it: the delay until the next.
+async fn refresh(issuer: &Issuer, place: &Place, client: &Client, failures: &mut u32) -> Duration {
+    let policy = &issuer.entry().fetch;
+    issuer.begin_fetch();
+    let delay = match place.fetch(issuer, client).await {
+        Ok(Fresh { keys, lifetime }) => {
+            *failures = 0;
+            issuer.metrics().refreshes.increment(SUCCESS);
+            report_change(issuer, &issuer.end_fetch(Some(keys)));
+            after_success(policy, lifetime)
+        }
+        Err(error) => {
+            *failures = failures.saturating_add(1);
+            issuer.metrics().refreshes.increment(FAILURE);
+            issuer.end_fetch(None);
+            let delay = after_failure(policy, *failures, issuer.state().keys > 0);
+            report_failure(issuer, &error, *failures, delay);
+            delay
+        }
+    };
+    early(delay, policy.cooldown)
+}
+
+impl Place {
+    fn of(keys: &KeySource) -> Option<Self> {
+        match keys {
+            KeySource::Discovery(base) => Some(Self::Metadata(base.clone())),
+            KeySource::Uri(url) => Some(Self::Keys(url.clone())),
+            KeySource::Static(_) => None,
+        }
+    }
+
+    async fn fetch(&self, issuer: &Issuer, client: &Client) -> Result<Fresh, RefreshError> {
+        let entry = issuer.entry();
+        let FetchPolicy { timeout, max_bytes, allow_http, max_keys, .. } = entry.fetch;
+        let bounds = Bounds { timeout, max_bytes, allow_http };
+        let url = match self {
+            // Asked again every time: where the keys are may change, and the old place is then anybody's.
+            Self::Metadata(base) => {
+                discover(client, entry, base, bounds).await.map_err(RefreshError::Discovery)?
+            }
+            Self::Keys(url) => url.clone(),
+        };
+        let fetched = match client.get(&url, bounds).await {
+            Ok(fetched) => fetched,
+            Err(error) => return Err(RefreshError::Fetch(url, error)),
+        };
+        match KeySet::parse(&fetched.body, max_keys) {
+            Ok(keys) => Ok(Fresh { keys, lifetime: fetched.lifetime }),
+            Err(error) => Err(RefreshError::Jwks(url, error)),
+        }
+    }
+}
+
+/// Lets go of keys that are too old; else says when they will be, if the last fetch failed.
+fn drop_stale(issuer: &Issuer) -> Option<Instant> {
+    let stale = issuer.stale_at()?;
+    if clock::monotonic() < stale {
+        return Some(stale);
+    }
+    let removed = issuer.drop_keys().removed;
+    tracing::error!(
+        issuer = &*issuer.entry().name,
+        keys = %names(&removed),
+        kept = ?issuer.entry().fetch.keep_stale,
+        "no key set could be fetched for too long: the old keys are dropped, and tokens are answered with 503"
+    );
+    None
+}
+
+/// What the headers say, within the bounds. Half of the time that stale keys are kept is left for retries: else an
+/// issuer with long lifetimes would be lost with the first fetch that fails.
+fn after_success(policy: &FetchPolicy, lifetime: Option<Duration>) -> Duration {
+    let wanted = lifetime.unwrap_or(policy.refresh);
+    wanted.min(policy.refresh_max).min(policy.keep_stale / 2).max(policy.refresh_min).max(MIN_DELAY)
+}
+
+/// Doubled with each failure up to `refresh`, while there are keys to serve with; without, nobody is served and every
+/// cool-down counts.
+fn after_failure(policy: &FetchPolicy, failures: u32, has_keys: bool) -> Duration {
+    let first = policy.cooldown.max(MIN_DELAY);
+    let doublings = if has_keys { failures.saturating_sub(1).min(MAX_DOUBLINGS) } else { 0 };
+    first.saturating_mul(1 << doublings).min(policy.refresh.max(first))
+}
+
+/// Up to a tenth early, so that many gateways do not ask in step; never within the cool-down.
+fn early(delay: Duration, cooldown: Duration) -> Duration {
+    let mut random = [0];
+    // Without randomness the delay is only less even.
+    let _ = rand::fill(&mut random);
+    let [part] = random;
+    (delay - delay / 10 * u32::from(part) / 255).max(cooldown)
+}
+
+fn report_change(issuer: &Issuer, change: &Change) {
+    if let Some(skips) = &change.skips {
+        issuer.report_skips(skips);
+    }
+    let issuer = &*issuer.entry().name;
+    let (added, removed) = (names(&change.added), names(&change.removed));
+    if change.kept == 0 && !change.removed.is_empty() {
+        // A rotation overlaps. This is a new key server, or somebody else's (K14).
+        tracing::warn!(issuer, %added, %removed, "every key was replaced at once");
+    } else if !change.added.is_empty() || !change.removed.is_empty() {
+        tracing::info!(issuer, %added, %removed, kept = change.kept, "keys changed");
+    }
+}
+
+fn report_failure(issuer: &Issuer, error: &RefreshError, failures: u32, retry: Duration) {
+    if let RefreshError::Jwks(_, JwksError::NoUsableKey(skips)) = error
+        && skips.private > 0
+    {
+        issuer.report_skips(skips);
+    }
+    let keys = issuer.state().keys;
+    tracing::warn!(
+        issuer = &*issuer.entry().name,
+        %error,
+        failures,
+        keys,
+        ?retry,
+        "keys could not be fetched; those that are there serve on"
+    );
+}
+
+/// The key ids, for a log line.
+fn names(keys: &[Arc<Key>]) -> String {
+    let name = |key: &Arc<Key>| match key.kid() {
+        Some(kid) => Name(kid).to_string(),
+        None => format!("(no kid) {}", key.thumbprint()),
+    };
+    keys.iter().map(name).collect::<Vec<_>>().join(", ")
+}
+
+impl fmt::Display for RefreshError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Discovery(error) => write!(f, "{error}"),
+            Self::Fetch(url, error) => write!(f, "keys at {url}: {error}"),
+            Self::Jwks(url, error) => write!(f, "keys at {url}: {error}"),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "refresh_tests.rs"]
+mod tests;
