@@ -1,4 +1,7 @@
 //! From an issuer to its `jwks_uri`: OpenID Connect Discovery §4, then RFC 8414 §3.
+//!
+//! The `jwks_uri` is another's choice of where this gateway connects to, so it is https and not this machine, unless
+//! the configuration says so. Private address ranges are not refused: in-house issuers live there.
 
 use std::fmt;
 
@@ -46,7 +49,7 @@ pub(super) enum DiscoveryError {
         /// Why.
         error: UrlError,
     },
-    /// The `jwks_uri` is plain http, or leads to this machine, and neither is allowed.
+    /// The `jwks_uri` is plain http, which is not allowed, or leads to this machine from an issuer elsewhere.
     Place {
         /// The `jwks_uri`.
         stated: Box<str>,
@@ -127,7 +130,8 @@ impl fmt::Display for DiscoveryError {
             Self::JwksUri { stated, error } => write!(f, "the metadata's \"jwks_uri\" {stated:?}: {error}"),
             Self::Place { stated } => write!(
                 f,
-                "the metadata's \"jwks_uri\" {stated:?} is neither https nor allowed: set \"allow_http\" or \"jwks_uri\""
+                "the metadata's \"jwks_uri\" {stated:?} is plain http, or leads to this machine from an issuer elsewhere; \
+                 if that is meant, set \"jwks_uri\" in the configuration"
             ),
         }
     }

@@ -165,6 +165,10 @@ impl Issuer {
 
     /// Brings the metrics up to date. The age grows by itself, so whoever renders the metrics calls this first.
     pub fn publish(&self) {
+        // The metrics go by name: they may be those of a successor by now.
+        if self.status.borrow().retired {
+            return;
+        }
         let state = self.state();
         self.metrics.set_keys(state.keys, state.age);
     }

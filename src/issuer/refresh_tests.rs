@@ -253,9 +253,9 @@ async fn the_task_ends_with_its_issuer() {
         let started = updates.wait_for(|status| if drops { status.ended > 0 } else { status.fetching });
         tokio::time::timeout(PATIENCE, started).await.unwrap().unwrap();
         if drops {
-            drop(issuer)
+            drop(issuer);
         } else {
-            issuer.retire_all()
+            issuer.retire_all();
         }
         tokio::time::timeout(PATIENCE, task).await.expect("the task ends").unwrap();
     }
