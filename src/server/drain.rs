@@ -1,0 +1,73 @@
+//! The drain: telling every connection of a worker to finish. One worker's own, so that a connection that is polled asks
+//! a cell and takes no lock that others take.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::task::{Context, Waker};
+
+/// Whether a worker's connections are to finish.
+#[derive(Default)]
+pub(super) struct Drain {
+    begun: Cell<bool>,
+    next: Cell<u64>,
+    members: RefCell<HashMap<u64, Option<Waker>>>,
+    /// Woken when the last member leaves.
+    empty: tokio::sync::Notify,
+}
+
+impl Drain {
+    /// Tells all members.
+    pub(super) fn begin(&self) {
+        self.begun.set(true);
+        let wakers: Vec<Waker> = self.members.borrow_mut().values_mut().filter_map(Option::take).collect();
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// A connection that wants to be told.
+    pub(super) fn join(self: &Rc<Self>) -> Member {
+        let id = self.next.get();
+        self.next.set(id + 1);
+        self.members.borrow_mut().insert(id, None);
+        Member { drain: self.clone(), id, registered: false, told: false }
+    }
+
+    /// Waits until no member is left.
+    pub(super) async fn finished(&self) {
+        while !self.members.borrow().is_empty() {
+            self.empty.notified().await;
+        }
+    }
+}
+
+/// One connection's membership; it leaves when it is dropped.
+pub(super) struct Member {
+    drain: Rc<Drain>,
+    id: u64,
+    registered: bool,
+    told: bool,
+}
+
+impl Member {
+    /// `true` once, when the drain has begun.
+    pub(super) fn poll_begun(&mut self, cx: &Context<'_>) -> bool {
+        if self.drain.begun.get() {
+            return !std::mem::replace(&mut self.told, true);
+        }
+        // A connection stays in its task, so its first waker is its waker.
+        if !self.registered {
+            self.registered = true;
+            self.drain.members.borrow_mut().insert(self.id, Some(cx.waker().clone()));
+        }
+        false
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.drain.members.borrow_mut().remove(&self.id);
+        if self.drain.members.borrow().is_empty() {
+            self.drain.empty.notify_one();
+        }
+    }
+}

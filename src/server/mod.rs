@@ -1,0 +1,97 @@
+//! From socket to request: listening, accepting, and the connections of each worker.
+
+mod activity;
+mod connection;
+mod drain;
+mod listener;
+mod worker;
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+
+pub use listener::bind;
+
+use crate::proxy::Worker;
+use crate::snapshot::Live;
+use listener::Order;
+use worker::{Message, Total};
+
+/// How long a worker may take to say that it is alive.
+const PING: Duration = Duration::from_secs(1);
+
+/// The workers and the acceptor that feeds them.
+#[derive(Debug)]
+pub struct Server {
+    orders: mpsc::UnboundedSender<Order>,
+    workers: Arc<Pool>,
+}
+
+/// The workers, as the acceptor sees them.
+#[derive(Debug)]
+struct Pool {
+    workers: Vec<worker::Handle>,
+    total: Arc<Total>,
+}
+
+impl Server {
+    /// Starts `count` workers, each made on its own thread, and the acceptor. Nothing is accepted before
+    /// [`Server::serve`].
+    ///
+    /// # Errors
+    /// When no thread or runtime can be had.
+    pub fn start(
+        count: usize,
+        live: Arc<Live>,
+        make: impl Fn() -> Rc<Worker> + Clone + Send + 'static,
+    ) -> io::Result<Self> {
+        let workers =
+            (0..count).map(|index| worker::start(index, make.clone())).collect::<io::Result<_>>()?;
+        let workers = Arc::new(Pool { workers, total: Arc::default() });
+        let (orders, inbox) = mpsc::unbounded_channel();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        std::thread::Builder::new().name("acceptor".into()).spawn({
+            let workers = workers.clone();
+            move || runtime.block_on(listener::run(inbox, live, workers))
+        })?;
+        Ok(Self { orders, workers })
+    }
+
+    /// Accepts on `new` sockets, and on those of before whose addresses are in `keep`; the others are closed. What they
+    /// accepted goes on.
+    pub fn serve(&self, new: Vec<(SocketAddr, TcpListener)>, keep: Vec<SocketAddr>) {
+        // The acceptor ends with the server alone.
+        let _ = self.orders.send(Order::Serve(new, keep));
+    }
+
+    /// Whether every worker answers.
+    pub async fn is_alive(&self) -> bool {
+        for worker in &self.workers.workers {
+            let (answer, answered) = oneshot::channel();
+            let sent = worker.messages.try_send(Message::Ping(answer)).is_ok();
+            if !sent || timeout(PING, answered).await.is_err() {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Stops accepting at once, lets connections finish for `limit`, and returns when the threads have ended.
+    pub async fn drain(&self, limit: Duration) {
+        let (done, stopped) = oneshot::channel();
+        if self.orders.send(Order::Stop(done)).is_ok() {
+            let _ = stopped.await;
+        }
+        for worker in &self.workers.workers {
+            let _ = worker.messages.send(Message::Drain(limit)).await;
+        }
+        for worker in &self.workers.workers {
+            worker.messages.closed().await;
+        }
+    }
+}
