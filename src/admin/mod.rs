@@ -1,0 +1,148 @@
+//! The admin listener: metrics, health and the effective policy, read-only, on an address of its own. It shares no route
+//! with the public listener and shows no secret.
+
+use std::cell::Cell;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, ORIGIN};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::task::spawn_local;
+use tokio::time::sleep;
+
+use crate::config::{Ready, effective_policy};
+use crate::snapshot::Live;
+use crate::telemetry::Metrics;
+
+/// A head has to be there by then, and so has the next one.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Connections at a time; scrapers and probes need a few.
+const MAX_CONNECTIONS: usize = 64;
+
+/// After an accept that failed for want of descriptors.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Asks every worker whether it answers.
+pub type AliveCheck = Box<dyn Fn() -> Pin<Box<dyn Future<Output = bool>>>>;
+
+/// What the admin listener can see.
+pub struct Admin {
+    live: Arc<Live>,
+    metrics: Arc<Metrics>,
+    alive: AliveCheck,
+    draining: Cell<bool>,
+}
+
+impl Admin {
+    /// A view of the running gateway.
+    #[must_use]
+    pub fn new(live: Arc<Live>, metrics: Arc<Metrics>, alive: AliveCheck) -> Rc<Self> {
+        Rc::new(Self { live, metrics, alive, draining: Cell::new(false) })
+    }
+
+    /// From now on the gateway is not ready for more.
+    pub fn drain(&self) {
+        self.draining.set(true);
+    }
+
+    /// Serves a listener until the task is dropped.
+    pub async fn serve(self: Rc<Self>, listener: TcpListener) {
+        let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        loop {
+            let Ok(permit) = room.clone().acquire_owned().await else { return };
+            let Ok((stream, _)) = listener.accept().await else {
+                sleep(PAUSE).await;
+                continue;
+            };
+            let admin = self.clone();
+            spawn_local(async move {
+                let service = service_fn(move |request| {
+                    let admin = admin.clone();
+                    async move { Ok::<_, Infallible>(admin.answer(&request).await) }
+                });
+                let mut builder = http1::Builder::new();
+                builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+                // A scraper that goes away is its own affair.
+                let _ = builder.serve_connection(TokioIo::new(stream), service).await;
+                drop(permit);
+            });
+        }
+    }
+
+    async fn answer<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
+        // A page in somebody's browser has no business here, under whatever name it reached us (attacks.md row 20).
+        if request.headers().contains_key(ORIGIN) {
+            return text(StatusCode::FORBIDDEN, "not for browsers\n");
+        }
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "GET only\n");
+            response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+            return response;
+        }
+        match request.uri().path() {
+            "/metrics" => self.metrics(),
+            "/livez" if (self.alive)().await => text(StatusCode::OK, "live\n"),
+            "/livez" => text(StatusCode::SERVICE_UNAVAILABLE, "a worker does not answer\n"),
+            "/readyz" => match self.obstacle() {
+                None => text(StatusCode::OK, "ready\n"),
+                Some(obstacle) => text(StatusCode::SERVICE_UNAVAILABLE, obstacle),
+            },
+            "/policy" => text(StatusCode::OK, effective_policy(&self.live.load().config)),
+            "/" => text(StatusCode::OK, "/metrics\n/livez\n/readyz\n/policy\n"),
+            _ => text(StatusCode::NOT_FOUND, "there is /metrics, /livez, /readyz and /policy\n"),
+        }
+    }
+
+    fn metrics(&self) -> Response<Full<Bytes>> {
+        for issuer in self.live.load().issuers() {
+            issuer.publish();
+        }
+        let Ok(exposition) = self.metrics.render() else {
+            return text(StatusCode::INTERNAL_SERVER_ERROR, "the metrics cannot be encoded\n");
+        };
+        let mut response = text(StatusCode::OK, exposition);
+        let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+        response.headers_mut().insert(CONTENT_TYPE, kind);
+        response
+    }
+
+    /// What the gateway is not ready for.
+    fn obstacle(&self) -> Option<String> {
+        if self.draining.get() {
+            return Some("draining\n".to_owned());
+        }
+        let snapshot = self.live.load();
+        let waiting: Vec<_> = snapshot
+            .issuers()
+            .filter(|issuer| {
+                let state = issuer.state();
+                match snapshot.config.server.ready {
+                    Ready::Tried => !state.tried,
+                    Ready::Keys => state.keys == 0,
+                }
+            })
+            .map(|issuer| &*issuer.entry().name)
+            .collect();
+        (!waiting.is_empty()).then(|| format!("no keys yet: {}\n", waiting.join(", ")))
+    }
+}
+
+fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

@@ -1,0 +1,327 @@
+//! The composition root: everything is made, wired and started here. `scopegate run`, `scopegate dev` and the tests all
+//! start a [`Gateway`].
+
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
+use std::sync::{Arc, Weak};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::{LocalSet, spawn_local};
+use tokio::time::interval;
+
+use crate::admin::Admin;
+use crate::clock;
+use crate::config::{Config, Problems};
+use crate::issuer::{self, Issuer};
+use crate::net::{Client, Tls};
+use crate::proxy::{REASONS, Worker};
+use crate::reload::{self, Loader, Reloader, Watcher};
+use crate::server::{Server, bind};
+use crate::snapshot::{CompileError, Live};
+use crate::telemetry::{AccessLog, Metrics};
+use crate::token::{SharedCache, TokenError};
+
+/// How often the shared token cache lets go of what has expired.
+const SWEEP: Duration = Duration::from_secs(60);
+
+/// A gateway that runs.
+#[derive(Debug)]
+pub struct Gateway {
+    addresses: Vec<SocketAddr>,
+    admin: Option<SocketAddr>,
+    commands: mpsc::UnboundedSender<Command>,
+    control: JoinHandle<()>,
+}
+
+#[derive(Debug)]
+enum Command {
+    Reload,
+    Drain,
+}
+
+/// Why a gateway does not start.
+#[derive(Debug)]
+pub enum StartError {
+    /// The configuration has problems.
+    Config(Problems),
+    /// The configuration cannot be compiled.
+    Compile(CompileError),
+    /// An address cannot be listened on.
+    Bind(BindError),
+    /// No thread or runtime can be had.
+    System(io::Error),
+    /// The metrics are defined wrongly; a test would show it.
+    Metrics(Box<str>),
+}
+
+/// An address that cannot be listened on.
+#[derive(Debug)]
+pub struct BindError {
+    /// The address.
+    pub address: SocketAddr,
+    /// What the system says.
+    pub error: io::Error,
+}
+
+impl Gateway {
+    /// Reads the configuration, binds its addresses, starts the threads, and returns. From then on connections are
+    /// accepted.
+    ///
+    /// # Errors
+    /// [`StartError`]
+    pub fn start(load: Loader) -> Result<Self, StartError> {
+        let config = load().map_err(StartError::Config)?;
+        let metrics = Metrics::new(&REASONS, &TokenError::RESULTS);
+        let metrics = Arc::new(metrics.map_err(|error| StartError::Metrics(error.to_string().into()))?);
+        let mut listeners = Listeners::default();
+        let new = listeners.bind(&config.server.listen).map_err(StartError::Bind)?;
+        let admin = config.server.admin.map(|address| listen(address).map(|(_, bound)| bound)).transpose();
+        let admin = admin.map_err(StartError::Bind)?;
+        let admin_address = admin.as_ref().and_then(|listener| listener.local_addr().ok());
+        let snapshot = reload::first(config, &metrics).map_err(StartError::Compile)?;
+        let server = snapshot.config.server.clone();
+        let tokens = Arc::new(SharedCache::new(snapshot.config.token_cache.bytes));
+        let live = Arc::new(Live::new(snapshot));
+
+        let access_log = AccessLog::start(metrics.clone()).map_err(StartError::System)?;
+        let make = {
+            let (live, tokens, metrics) = (live.clone(), tokens.clone(), metrics.clone());
+            move || Worker::new(live.clone(), tokens.clone(), metrics.clone(), access_log.clone())
+        };
+        let workers = Server::start(server.workers, live.clone(), make).map_err(StartError::System)?;
+        let addresses = listeners.addresses();
+        workers.serve(new, Vec::new());
+
+        let (commands, inbox) = mpsc::unbounded_channel();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(StartError::System)?;
+        let control = std::thread::Builder::new().name("control".into()).spawn(move || {
+            let reloader = Reloader::new(load, live.clone(), metrics.clone());
+            let control = Control {
+                live,
+                metrics,
+                tokens,
+                reloader,
+                listeners,
+                server: Rc::new(workers),
+                fetching: Vec::new(),
+            };
+            LocalSet::new().block_on(&runtime, control.run(admin, inbox));
+        });
+        let control = control.map_err(StartError::System)?;
+        Ok(Self { addresses, admin: admin_address, commands, control })
+    }
+
+    /// Where requests are taken, in the order of the configuration.
+    #[must_use]
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Where the admin listener is.
+    #[must_use]
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin
+    }
+
+    /// Reads the configuration again, as SIGHUP does. Returns before that is done.
+    pub fn reload(&self) {
+        // The control thread ends with the gateway alone.
+        let _ = self.commands.send(Command::Reload);
+    }
+
+    /// Stops accepting, lets connections finish within the configured drain, and returns when all is over.
+    pub fn shutdown(self) {
+        let _ = self.commands.send(Command::Drain);
+        let _ = self.control.join();
+    }
+
+    /// Serves until SIGTERM or SIGINT, then drains. SIGHUP reloads.
+    ///
+    /// # Errors
+    /// When signals cannot be received.
+    #[cfg(unix)]
+    pub fn run_until_signal(self) -> io::Result<()> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            let mut terminate = signal(SignalKind::terminate())?;
+            let mut interrupt = signal(SignalKind::interrupt())?;
+            let mut hangup = signal(SignalKind::hangup())?;
+            loop {
+                tokio::select! {
+                    _ = hangup.recv() => self.reload(),
+                    _ = terminate.recv() => break,
+                    _ = interrupt.recv() => break,
+                }
+            }
+            io::Result::Ok(())
+        })?;
+        tracing::info!("draining");
+        self.shutdown();
+        Ok(())
+    }
+}
+
+/// What the control thread keeps: everything that no worker should be held up by.
+struct Control {
+    live: Arc<Live>,
+    metrics: Arc<Metrics>,
+    tokens: Arc<SharedCache>,
+    reloader: Reloader,
+    listeners: Listeners,
+    server: Rc<Server>,
+    /// The issuers whose keys are being kept fresh; a task ends with its issuer.
+    fetching: Vec<Weak<Issuer>>,
+}
+
+impl Control {
+    async fn run(mut self, admin: Option<TcpListener>, mut commands: mpsc::UnboundedReceiver<Command>) {
+        let snapshot = self.live.load();
+        let mut watcher = snapshot.config.reload.watch.then(|| Watcher::new(&snapshot.config.files));
+        drop(snapshot);
+        let alive = {
+            let server = self.server.clone();
+            Box::new(move || {
+                let server = server.clone();
+                Box::pin(async move { server.is_alive().await }) as _
+            })
+        };
+        let view = Admin::new(self.live.clone(), self.metrics.clone(), alive);
+        if let Some(Ok(listener)) = admin.map(tokio::net::TcpListener::from_std) {
+            spawn_local(view.clone().serve(listener));
+        }
+        self.fetch_keys();
+        let mut sweep = interval(SWEEP);
+        loop {
+            let settle = self.live.load().config.reload.settle;
+            tokio::select! {
+                command = commands.recv() => match command {
+                    Some(Command::Reload) => self.reload(&mut watcher),
+                    Some(Command::Drain) | None => break,
+                },
+                () = changed(&mut watcher, settle) => self.reload(&mut watcher),
+                _ = sweep.tick() => self.tokens.sweep(clock::now().unix),
+            }
+        }
+        view.drain();
+        self.server.drain(self.live.load().config.server.drain).await;
+    }
+
+    fn reload(&mut self, watcher: &mut Option<Watcher>) {
+        let (listeners, server) = (&mut self.listeners, &self.server);
+        let before = self.live.load();
+        let outcome = self.reloader.reload(|config| {
+            let new = listeners.bind(&config.server.listen)?;
+            server.serve(new, config.server.listen.clone());
+            listeners.keep(&config.server.listen);
+            Ok::<_, BindError>(())
+        });
+        // After a failed reload, too: a link may lead elsewhere now, where the next change will be.
+        let now = self.live.load();
+        if let Some(watcher) = watcher {
+            watcher.follow(&now.config.files);
+        }
+        if outcome == reload::Reloaded::Swapped {
+            warn_of_restart(&before.config, &now.config);
+            self.fetch_keys();
+        }
+    }
+
+    /// Starts a task for each issuer that has none.
+    fn fetch_keys(&mut self) {
+        self.fetching.retain(|issuer| issuer.strong_count() > 0);
+        for issuer in self.live.load().issuers() {
+            if !self.fetching.iter().any(|known| known.as_ptr() == Arc::as_ptr(issuer)) {
+                self.fetching.push(Arc::downgrade(issuer));
+                spawn_local(issuer::maintain(Arc::downgrade(issuer), Client::new(Tls::system())));
+            }
+        }
+    }
+}
+
+async fn changed(watcher: &mut Option<Watcher>, settle: Duration) {
+    match watcher {
+        Some(watcher) => watcher.changed(settle).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Says which settings a running process cannot change.
+fn warn_of_restart(before: &Config, now: &Config) {
+    let changed = [
+        ("server.workers", before.server.workers != now.server.workers),
+        ("server.admin", before.server.admin != now.server.admin),
+        ("token_cache", before.token_cache != now.token_cache),
+        ("reload.watch", before.reload.watch != now.reload.watch),
+        ("log.level", before.log.level != now.log.level),
+    ];
+    for (key, _) in changed.iter().filter(|(_, changed)| *changed) {
+        tracing::warn!(key, "this setting takes effect at the next start");
+    }
+}
+
+/// The sockets that are listened on: what is configured, and what that is bound to.
+#[derive(Default)]
+struct Listeners(Vec<(SocketAddr, SocketAddr)>);
+
+impl Listeners {
+    /// Binds those of `wanted` that are not bound yet: all of them or none.
+    fn bind(&mut self, wanted: &[SocketAddr]) -> Result<Vec<(SocketAddr, TcpListener)>, BindError> {
+        let missing = wanted.iter().filter(|address| !self.0.iter().any(|(known, _)| known == *address));
+        let new = missing.map(|address| listen(*address)).collect::<Result<Vec<_>, _>>()?;
+        for (address, listener) in &new {
+            self.0.push((*address, listener.local_addr().unwrap_or(*address)));
+        }
+        Ok(new)
+    }
+
+    fn keep(&mut self, wanted: &[SocketAddr]) {
+        self.0.retain(|(address, _)| wanted.contains(address));
+    }
+
+    fn addresses(&self) -> Vec<SocketAddr> {
+        self.0.iter().map(|(_, bound)| *bound).collect()
+    }
+}
+
+fn listen(address: SocketAddr) -> Result<(SocketAddr, TcpListener), BindError> {
+    bind(address).map(|listener| (address, listener)).map_err(|error| BindError { address, error })
+}
+
+impl fmt::Display for BindError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { address, error } = self;
+        match error.kind() {
+            io::ErrorKind::AddrInUse => write!(
+                f,
+                "cannot listen on {address}: another process does already; stop it, or choose another address"
+            ),
+            io::ErrorKind::PermissionDenied => write!(
+                f,
+                "cannot listen on {address}: not permitted; ports below 1024 need CAP_NET_BIND_SERVICE"
+            ),
+            _ => write!(f, "cannot listen on {address}: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for BindError {}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Config(problems) => problems.fmt(f),
+            Self::Compile(error) => error.fmt(f),
+            Self::Bind(error) => error.fmt(f),
+            Self::System(error) => write!(f, "no thread or event loop can be had: {error}"),
+            Self::Metrics(error) => write!(f, "the metrics are defined wrongly: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}

@@ -1,0 +1,166 @@
+//! From a changed file, or a signal, to another snapshot. A bad file leaves the one in force serving.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use notify::event::{AccessKind, AccessMode};
+use notify::{EventKind, RecursiveMode, Watcher as _};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use crate::config::{Config, Problems};
+use crate::snapshot::{CompileError, Live, Snapshot};
+use crate::telemetry::Metrics;
+
+/// Reads the configuration: from its files in `run`, and made over for a laptop in `dev`.
+pub type Loader = Box<dyn Fn() -> Result<Config, Problems> + Send>;
+
+/// What has to be there for a reload.
+pub struct Reloader {
+    load: Loader,
+    live: Arc<Live>,
+    metrics: Arc<Metrics>,
+}
+
+/// What became of a reload: an index into `GatewayMetrics::RELOAD_RESULTS`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reloaded {
+    /// Another snapshot is in force.
+    Swapped = 0,
+    /// The files are as they were.
+    Unchanged = 1,
+    /// The files are no configuration, or one that cannot take effect.
+    Failed = 2,
+}
+
+impl Reloader {
+    /// A reloader of what `load` reads.
+    #[must_use]
+    pub fn new(load: Loader, live: Arc<Live>, metrics: Arc<Metrics>) -> Self {
+        Self { load, live, metrics }
+    }
+
+    /// Reads, compiles and swaps. `prepare` is everything else that has to succeed first, such as binding new listeners:
+    /// it comes before the swap, and its failure is the reload's.
+    pub fn reload<E: std::fmt::Display>(&self, prepare: impl FnOnce(&Config) -> Result<(), E>) -> Reloaded {
+        let outcome = self.attempt(prepare);
+        let metrics = &self.metrics.gateway;
+        metrics.reloads.increment(outcome as usize);
+        metrics.reload_ok.set(i64::from(outcome != Reloaded::Failed));
+        outcome
+    }
+
+    fn attempt<E: std::fmt::Display>(&self, prepare: impl FnOnce(&Config) -> Result<(), E>) -> Reloaded {
+        let config = match (self.load)() {
+            Ok(config) => config,
+            Err(problems) => {
+                for line in problems.lines() {
+                    tracing::error!(problem = %line, "the changed configuration is not in force");
+                }
+                return Reloaded::Failed;
+            }
+        };
+        let before = self.live.load();
+        if config.hash == before.config.hash {
+            return Reloaded::Unchanged;
+        }
+        let refused = |error: &dyn std::fmt::Display| {
+            tracing::error!(%error, "the changed configuration is not in force");
+            Reloaded::Failed
+        };
+        let snapshot = match Snapshot::compile(config, &self.metrics, Some(&before)) {
+            Ok(snapshot) => snapshot,
+            Err(error) => return refused(&error),
+        };
+        if let Err(error) = prepare(&snapshot.config) {
+            return refused(&error);
+        }
+        snapshot.prune(&self.metrics);
+        self.metrics.gateway.set_config(&snapshot.config.hash);
+        let (hash, routes) = (snapshot.config.hash.clone(), snapshot.routes.len());
+        self.live.swap(snapshot);
+        tracing::info!(%hash, routes, "the changed configuration is in force");
+        Reloaded::Swapped
+    }
+}
+
+/// Compiles the first snapshot.
+///
+/// # Errors
+/// [`CompileError`]
+pub fn first(config: Config, metrics: &Metrics) -> Result<Snapshot, CompileError> {
+    let snapshot = Snapshot::compile(config, metrics, None)?;
+    metrics.gateway.set_config(&snapshot.config.hash);
+    metrics.gateway.reload_ok.set(1);
+    Ok(snapshot)
+}
+
+/// Watches the directories of the configuration's files: an editor that replaces a file, and a ConfigMap that swaps a
+/// symbolic link, change the directory and not the file that was open (checklist O03).
+pub struct Watcher {
+    watcher: Option<notify::RecommendedWatcher>,
+    watched: BTreeSet<PathBuf>,
+    changes: mpsc::Receiver<()>,
+}
+
+impl Watcher {
+    /// Begins to watch. Without it, where the system has no room for a watch, SIGHUP still works.
+    #[must_use]
+    pub fn new(files: &[PathBuf]) -> Self {
+        // One change that is not yet seen is as good as many.
+        let (changed, changes) = mpsc::channel(1);
+        let notice = move |event: notify::Result<notify::Event>| {
+            if event.is_ok_and(|event| is_change(event.kind)) {
+                let _ = changed.try_send(());
+            }
+        };
+        let watcher = notify::recommended_watcher(notice)
+            .inspect_err(|error| tracing::warn!(%error, "files are not watched; send SIGHUP after a change"))
+            .ok();
+        let mut this = Self { watcher, watched: BTreeSet::new(), changes };
+        this.follow(files);
+        this
+    }
+
+    /// Watches what these files are in, and where their links lead now.
+    pub fn follow(&mut self, files: &[PathBuf]) {
+        let Some(watcher) = &mut self.watcher else { return };
+        let wanted: BTreeSet<PathBuf> = files.iter().flat_map(|file| directories(file)).collect();
+        for gone in self.watched.difference(&wanted) {
+            // A directory that was removed is not watched any more anyway.
+            let _ = watcher.unwatch(gone);
+        }
+        // A directory that was replaced by another of its name has to be watched anew.
+        for directory in &wanted {
+            if let Err(error) = watcher.watch(directory, RecursiveMode::NonRecursive) {
+                tracing::warn!(%error, directory = %directory.display(), "a directory is not watched");
+            }
+        }
+        self.watched = wanted;
+    }
+
+    /// Waits until something has changed and then nothing more for `settle`.
+    pub async fn changed(&mut self, settle: Duration) {
+        if self.changes.recv().await.is_none() {
+            // Nothing is watched.
+            std::future::pending::<()>().await;
+        }
+        while let Ok(Some(())) = timeout(settle, self.changes.recv()).await {}
+    }
+}
+
+/// Reading is no change; our own would never end.
+fn is_change(kind: EventKind) -> bool {
+    !matches!(kind, EventKind::Access(access) if access != AccessKind::Close(AccessMode::Write))
+}
+
+fn directories(file: &Path) -> impl Iterator<Item = PathBuf> {
+    let parent = |path: &Path| match path.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Some(PathBuf::from(".")),
+        parent => parent.map(Path::to_owned),
+    };
+    let target = file.canonicalize().ok().and_then(|path| parent(&path));
+    parent(file).into_iter().chain(target)
+}
