@@ -1,1 +1,4 @@
-//! One integration binary over real sockets.
+//! One integration binary over real sockets. `cast` has the actors; each file tests one promise of the gateway.
+
+mod cast;
+mod first_steps;

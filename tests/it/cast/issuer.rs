@@ -1,0 +1,138 @@
+//! An issuer whose endpoints do as they are told.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use serde_json::json;
+
+use super::{Key, Token};
+
+/// An issuer with a key set, discovery, and a count of how often it was asked.
+pub(crate) struct Issuer {
+    pub(crate) key: Key,
+    state: Arc<State>,
+}
+
+struct State {
+    address: SocketAddr,
+    jwks: Mutex<Jwks>,
+    fetches: AtomicUsize,
+}
+
+/// What the key set endpoint does.
+#[derive(Clone)]
+pub(crate) enum Jwks {
+    /// Serves these keys.
+    Keys(Vec<Key>),
+    /// Answers with this status, these header lines and this body.
+    Raw(u16, String, Vec<u8>),
+    /// Takes the request and says nothing.
+    Hang,
+    /// Closes the connection without a word.
+    Reset,
+}
+
+impl Issuer {
+    /// An issuer with one RSA key.
+    pub(crate) fn start() -> Self {
+        Self::with_key(Key::rsa("key-1", 0))
+    }
+
+    /// An issuer with one key of your choice.
+    pub(crate) fn with_key(key: Key) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let state = Arc::new(State {
+            address: listener.local_addr().unwrap(),
+            jwks: Mutex::new(Jwks::Keys(vec![key.clone()])),
+            fetches: AtomicUsize::new(0),
+        });
+        thread::spawn({
+            let state = state.clone();
+            move || {
+                for stream in listener.incoming().flatten() {
+                    let state = state.clone();
+                    thread::spawn(move || answer(&state, stream));
+                }
+            }
+        });
+        Self { key, state }
+    }
+
+    /// The `iss` of its tokens: it serves discovery below it.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.state.address)
+    }
+
+    /// Its entry in a configuration, under the name `idp`, with discovery.
+    pub(crate) fn toml(&self) -> String {
+        self.toml_named("idp")
+    }
+
+    /// Its entry under another name.
+    pub(crate) fn toml_named(&self, name: &str) -> String {
+        format!("[issuers.{name}]\nissuer = \"{}\"\naudience = \"api\"\n", self.url())
+    }
+
+    /// A good token with these scopes.
+    pub(crate) fn token(&self, scope: &str) -> String {
+        self.claims(scope).signed(&self.key)
+    }
+
+    /// The makings of a good token.
+    pub(crate) fn claims(&self, scope: &str) -> Token {
+        Token::of(&self.url(), scope)
+    }
+
+    /// Changes what the key set endpoint does.
+    pub(crate) fn serve(&self, jwks: Jwks) {
+        *self.state.jwks.lock().unwrap() = jwks;
+    }
+
+    /// How often the key set was asked for.
+    pub(crate) fn fetches(&self) -> usize {
+        self.state.fetches.load(Ordering::SeqCst)
+    }
+}
+
+fn answer(state: &State, stream: TcpStream) {
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    let mut line = String::new();
+    if reader.read_line(&mut line).is_err() {
+        return;
+    }
+    let mut field = String::new();
+    while reader.read_line(&mut field).is_ok_and(|read| read > 2) {
+        field.clear();
+    }
+    let mut stream = stream;
+    let path = line.split(' ').nth(1).unwrap_or_default();
+    if path != "/jwks" {
+        let found = path == "/.well-known/openid-configuration";
+        let url = format!("http://{}", state.address);
+        let body = json!({"issuer": url, "jwks_uri": format!("{url}/jwks")}).to_string();
+        write(&mut stream, if found { 200 } else { 404 }, "", body.as_bytes());
+        return;
+    }
+    state.fetches.fetch_add(1, Ordering::SeqCst);
+    let jwks = state.jwks.lock().unwrap().clone();
+    match jwks {
+        Jwks::Keys(keys) => {
+            let keys: Vec<_> = keys.iter().map(Key::jwk).collect();
+            write(&mut stream, 200, "", json!({ "keys": keys }).to_string().as_bytes());
+        }
+        Jwks::Raw(status, fields, body) => write(&mut stream, status, &fields, &body),
+        // Until the other side gives up.
+        Jwks::Hang => drop(reader.read_line(&mut field)),
+        Jwks::Reset => {}
+    }
+}
+
+fn write(stream: &mut TcpStream, status: u16, fields: &str, body: &[u8]) {
+    let head =
+        format!("HTTP/1.1 {status} X\r\nconnection: close\r\ncontent-length: {}\r\n{fields}\r\n", body.len());
+    // The other side may have left.
+    let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body));
+}

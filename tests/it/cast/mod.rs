@@ -1,0 +1,32 @@
+//! The cast of the integration tests: a gateway, issuers, upstreams and clients, over real sockets on ports that the
+//! system chooses.
+//!
+//! The client holds every answer against what every answer must be, and the upstream every arrival, so that each test
+//! tests the invariants besides its own promise.
+
+mod client;
+mod gateway;
+mod issuer;
+mod keys;
+mod upstream;
+
+use std::time::{Duration, Instant};
+
+pub(crate) use client::{Answer, Client, Request, raw};
+pub(crate) use gateway::Gateway;
+pub(crate) use issuer::{Issuer, Jwks};
+pub(crate) use keys::{Key, Token, now};
+pub(crate) use upstream::{Arrival, Script, Upstream};
+
+/// How long a condition may take to come true before a test fails. Long, for a machine that has better to do.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Waits until `condition` holds. Never waits for a time alone.
+#[track_caller]
+pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(Instant::now() < deadline, "still not so after {PATIENCE:?}: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}

@@ -1,0 +1,322 @@
+//! An upstream that plays a script and holds every arrival against the invariants.
+
+use std::collections::VecDeque;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use super::wait_until;
+
+/// A request as it arrived.
+#[derive(Clone, Debug)]
+pub(crate) struct Arrival {
+    pub(crate) method: String,
+    pub(crate) target: String,
+    /// Names in lower case, in the order of arrival.
+    pub(crate) fields: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+    pub(crate) trailers: Vec<(String, String)>,
+    /// Which connection it came on, counted from 0.
+    pub(crate) connection: usize,
+}
+
+impl Arrival {
+    /// The value of a field that is there once.
+    #[track_caller]
+    pub(crate) fn field(&self, name: &str) -> Option<&str> {
+        let mut found = self.fields.iter().filter(|(field, _)| field == name);
+        let first = found.next();
+        assert!(found.next().is_none(), "{name} occurs twice: {:?}", self.fields);
+        first.map(|(_, value)| value.as_str())
+    }
+}
+
+/// What the upstream does with a request.
+#[derive(Clone, Debug)]
+pub(crate) enum Script {
+    /// Answers 200 with the body `ok`, keeping the connection.
+    Ok,
+    /// Writes these bytes as they are after the request was read, keeping the connection if `true`.
+    Raw(Vec<u8>, bool),
+    /// Writes these bytes, then resets the connection.
+    RawThenReset(Vec<u8>),
+    /// Writes the bytes one piece after the other, each when it is told to by [`Upstream::go_on`].
+    Pieces(Vec<Vec<u8>>),
+    /// Reads the request and says nothing, until the client gives up.
+    Hang,
+    /// Closes the connection without a word after the request was read.
+    Close,
+    /// Writes these bytes after the request's head, without reading its body.
+    Early(Vec<u8>),
+    /// Reads nothing of the body and says nothing.
+    Stall,
+}
+
+/// An upstream.
+pub(crate) struct Upstream {
+    address: SocketAddr,
+    state: Arc<State>,
+}
+
+#[derive(Default)]
+struct State {
+    arrivals: Mutex<Vec<Arrival>>,
+    script: Mutex<VecDeque<Script>>,
+    violations: Mutex<Vec<String>>,
+    steps: Mutex<usize>,
+    connections: Mutex<Vec<TcpStream>>,
+}
+
+impl Upstream {
+    pub(crate) fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let state = Arc::new(State::default());
+        thread::spawn({
+            let state = state.clone();
+            move || {
+                for (number, stream) in listener.incoming().flatten().enumerate() {
+                    let state = state.clone();
+                    state.connections.lock().unwrap().push(stream.try_clone().unwrap());
+                    thread::spawn(move || serve(&state, stream, number));
+                }
+            }
+        });
+        Self { address, state }
+    }
+
+    /// Its entry in a configuration.
+    pub(crate) fn toml(&self, name: &str) -> String {
+        format!("[upstreams.{name}]\nurl = \"{}\"\n", self.url())
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    pub(crate) fn authority(&self) -> String {
+        self.address.to_string()
+    }
+
+    /// What it does with the next requests; after that it answers 200.
+    pub(crate) fn play(&self, script: impl IntoIterator<Item = Script>) {
+        self.state.script.lock().unwrap().extend(script);
+    }
+
+    /// Lets the next of [`Script::Pieces`] go.
+    pub(crate) fn go_on(&self) {
+        *self.state.steps.lock().unwrap() += 1;
+    }
+
+    /// Everything that has arrived.
+    pub(crate) fn arrivals(&self) -> Vec<Arrival> {
+        self.state.arrivals.lock().unwrap().clone()
+    }
+
+    /// The last that has arrived.
+    #[track_caller]
+    pub(crate) fn last(&self) -> Arrival {
+        self.arrivals().pop().expect("nothing has arrived")
+    }
+
+    /// Connections that were ever made to it.
+    pub(crate) fn connections(&self) -> usize {
+        self.state.connections.lock().unwrap().len()
+    }
+
+    /// Closes every connection from this side, idle ones as well.
+    pub(crate) fn close_connections(&self) {
+        for stream in self.state.connections.lock().unwrap().iter() {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+
+    /// Waits until so many requests have arrived.
+    #[track_caller]
+    pub(crate) fn wait_for(&self, count: usize) {
+        wait_until("requests arrive at the upstream", || self.arrivals().len() >= count);
+    }
+}
+
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        let violations = self.state.violations.lock().unwrap();
+        if !thread::panicking() {
+            assert!(violations.is_empty(), "what arrived broke an invariant: {violations:#?}");
+        }
+    }
+}
+
+fn serve(state: &State, stream: TcpStream, number: usize) {
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    let mut stream = stream;
+    while let Some(head) = read_head(&mut reader) {
+        let script = state.script.lock().unwrap().pop_front().unwrap_or(Script::Ok);
+        let mut arrival = parse(&head, number);
+        check(state, &head, &arrival);
+        let reads = !matches!(script, Script::Early(_) | Script::Stall);
+        if reads && !read_body(&mut reader, &mut arrival) {
+            return;
+        }
+        state.arrivals.lock().unwrap().push(arrival);
+        match script {
+            Script::Ok => drop(stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")),
+            Script::Raw(bytes, true) => drop(stream.write_all(&bytes)),
+            Script::Raw(bytes, false) => {
+                let _ = stream.write_all(&bytes);
+                let _ = stream.shutdown(Shutdown::Both);
+                return;
+            }
+            Script::RawThenReset(bytes) => {
+                let _ = stream.write_all(&bytes);
+                reset(&stream);
+                return;
+            }
+            Script::Pieces(pieces) => {
+                for piece in pieces {
+                    wait_until("the test lets the next piece go", || {
+                        let mut steps = state.steps.lock().unwrap();
+                        let may = *steps > 0;
+                        *steps -= usize::from(may);
+                        may
+                    });
+                    let _ = stream.write_all(&piece);
+                }
+            }
+            Script::Early(bytes) => {
+                let _ = stream.write_all(&bytes);
+                let _ = stream.shutdown(Shutdown::Write);
+                let _ = reader.read_to_end(&mut Vec::new());
+                return;
+            }
+            Script::Hang | Script::Stall => {
+                // Until the other side gives up.
+                let _ = stream.set_read_timeout(Some(Duration::from_secs(60)));
+                if matches!(script, Script::Hang) {
+                    let _ = reader.read(&mut [0]);
+                } else {
+                    let _ = stream.peek(&mut [0]);
+                    thread::park_timeout(Duration::from_secs(60));
+                }
+                return;
+            }
+            Script::Close => return,
+        }
+    }
+}
+
+/// A close that the other side sees as a reset.
+fn reset(stream: &TcpStream) {
+    let _ = socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO));
+}
+
+fn read_head(reader: &mut BufReader<TcpStream>) -> Option<Vec<u8>> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        if reader.read_until(b'\n', &mut head).ok()? == 0 {
+            return None;
+        }
+    }
+    Some(head)
+}
+
+fn parse(head: &[u8], connection: usize) -> Arrival {
+    let text = String::from_utf8_lossy(head);
+    let mut lines = text.trim_end().split("\r\n");
+    let mut line = lines.next().unwrap_or_default().split(' ');
+    let (method, target) =
+        (line.next().unwrap_or_default().to_owned(), line.next().unwrap_or_default().to_owned());
+    let fields = lines.filter_map(field).collect();
+    Arrival { method, target, fields, body: Vec::new(), trailers: Vec::new(), connection }
+}
+
+fn field(line: &str) -> Option<(String, String)> {
+    let (name, value) = line.split_once(':')?;
+    Some((name.to_ascii_lowercase(), value.trim().to_owned()))
+}
+
+fn read_body(reader: &mut BufReader<TcpStream>, arrival: &mut Arrival) -> bool {
+    let coding = arrival.field("transfer-encoding").is_some();
+    let length = arrival.field("content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
+    if !coding {
+        arrival.body.resize(length, 0);
+        return reader.read_exact(&mut arrival.body).is_ok();
+    }
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line).unwrap_or(0) == 0 {
+            return false;
+        }
+        let Ok(size) = usize::from_str_radix(line.trim(), 16) else { return false };
+        if size == 0 {
+            break;
+        }
+        let start = arrival.body.len();
+        arrival.body.resize(start + size, 0);
+        if reader.read_exact(&mut arrival.body[start..]).is_err() || reader.read_exact(&mut [0; 2]).is_err() {
+            return false;
+        }
+    }
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line).unwrap_or(0) == 0 {
+            return false;
+        }
+        match field(line.trim_end()) {
+            Some(trailer) => arrival.trailers.push(trailer),
+            None => return true,
+        }
+    }
+}
+
+/// What holds of everything that arrives at any upstream (checklist P01, H03, D54, D55).
+fn check(state: &State, head: &[u8], arrival: &Arrival) {
+    let mut broken = Vec::new();
+    let count = |name: &str| arrival.fields.iter().filter(|(field, _)| field == name).count();
+    if count("host") != 1 {
+        broken.push("not exactly one Host".to_owned());
+    }
+    if count("content-length") + count("transfer-encoding") > 1 {
+        broken.push("framed twice".to_owned());
+    }
+    for hop in [
+        "connection",
+        "keep-alive",
+        "upgrade",
+        "http2-settings",
+        "proxy-connection",
+        "proxy-authorization",
+        "expect",
+    ] {
+        if count(hop) > 0 {
+            broken.push(format!("{hop} went further"));
+        }
+    }
+    if arrival.fields.iter().any(|(name, value)| name == "transfer-encoding" && value != "chunked") {
+        broken.push("a transfer coding other than chunked".to_owned());
+    }
+    if count("x-request-id") != 1 || count("via") == 0 || count("x-forwarded-for") != 1 {
+        broken.push("no request id, Via or X-Forwarded-For".to_owned());
+    }
+    if !arrival.target.starts_with('/') {
+        broken.push("the target is not in origin form".to_owned());
+    }
+    let path = arrival.target.split('?').next().unwrap_or_default();
+    let dots =
+        |segment: &str| matches!(segment.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | "..");
+    if path.split('/').any(dots) || path.contains('#') {
+        broken.push("a dot segment or a fragment in the path".to_owned());
+    }
+    let bare = head
+        .windows(2)
+        .any(|pair| pair[1] == b'\n' && pair[0] != b'\r' || pair[0] == b'\r' && pair[1] != b'\n');
+    if bare || head.contains(&0) {
+        broken.push("a bare CR, LF or NUL".to_owned());
+    }
+    if !broken.is_empty() {
+        let what = format!("{broken:?} in {}", String::from_utf8_lossy(head));
+        state.violations.lock().unwrap().push(what);
+    }
+}
