@@ -243,12 +243,13 @@ mod tests {
     async fn tls_server(versions: &[&'static rustls::SupportedProtocolVersion]) -> (u16, String) {
         let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
         let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
-        let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_protocol_versions(versions)
             .unwrap()
             .with_no_client_auth()
             .with_single_cert(vec![made.cert.der().clone()], key)
             .unwrap();
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let acceptor = TlsAcceptor::from(Arc::new(config));
@@ -275,7 +276,9 @@ mod tests {
             let (port, root) = tls_server(&[version]).await;
             let tls = Tls::with_roots(&root).unwrap();
             let mut stream = dial_to(format!("https://localhost:{port}/"), &tls).await.unwrap();
-            assert!(matches!(stream, Stream::Tls(_)));
+            let Stream::Tls(tls) = &stream else { panic!("{stream:?}") };
+            // We speak no HTTP/2 to upstreams: a server that prefers it must not be let.
+            assert_eq!(tls.get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]));
             let mut hello = [0; 5];
             stream.read_exact(&mut hello).await.unwrap();
             assert_eq!(&hello, b"hello");
