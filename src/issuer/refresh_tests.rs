@@ -110,7 +110,7 @@ async fn last_known_good_keys_serve_through_every_failure() {
         json(&jwks(&[jwk]))
     };
     let other = "http://192.0.2.1/keys";
-    for (name, bad) in [
+    let survivals = [
         ("500", Answer::Bytes(response(500, "", "<html>"))),
         ("404", Answer::Bytes(response(404, "", ""))),
         ("HTML", json("<html>")),
@@ -124,34 +124,37 @@ async fn last_known_good_keys_serve_through_every_failure() {
         ("endless", Answer::Endless),
         ("a gibibyte", Answer::Bytes(b"HTTP/1.1 200 OK\r\nContent-Length: 1073741824\r\n\r\n".to_vec())),
         ("a redirect elsewhere", Answer::Bytes(response(302, &format!("Location: {other}\r\n"), ""))),
-    ] {
-        let stage = Stage::set(good.clone(), |entry| {
-            restless(entry);
-            entry.fetch.timeout = Duration::from_millis(200);
-        });
-        stage.keys().await;
-        let key = stage.key("a").await.unwrap();
-        stage.fake.answer(KEYS, bad);
-        while stage.issuer.state().last_ok {
-            let ended = stage.issuer.follow().borrow().ended;
-            stage.fetches(ended + 1).await;
-            // Synchronous: with its key there, a request does not wait for anything.
-            assert!(stage.issuer.find(Some("a"), ES256).is_some(), "{name}");
-        }
-        assert!(key.is_live() && Arc::ptr_eq(&key, &stage.key("a").await.unwrap()), "{name}");
-        assert!(
-            stage.shows(r#"scopegate_issuer_refreshes_total{issuer="idp",result="failure"} 1"#),
-            "{name}"
-        );
-        let failed = stage.issuer.follow().borrow().ended;
-        stage.fake.answer(KEYS, good.clone());
-        while !stage.issuer.state().last_ok {
-            let ended = stage.issuer.follow().borrow().ended;
-            assert!(ended < failed + 100, "{name}: it does not heal");
-            stage.fetches(ended + 1).await;
-        }
-        assert!(key.is_live(), "{name}");
+    ]
+    .map(|(name, bad)| tokio::spawn(survives(name, good.clone(), bad)));
+    for survival in survivals {
+        survival.await.unwrap();
     }
+}
+
+async fn survives(name: &'static str, good: Answer, bad: Answer) {
+    let stage = Stage::set(good.clone(), |entry| {
+        restless(entry);
+        entry.fetch.timeout = Duration::from_millis(200);
+    });
+    stage.keys().await;
+    let key = stage.key("a").await.unwrap();
+    stage.fake.answer(KEYS, bad);
+    while stage.issuer.state().last_ok {
+        let ended = stage.issuer.follow().borrow().ended;
+        stage.fetches(ended + 1).await;
+        // Synchronous: with its key there, a request does not wait for anything.
+        assert!(stage.issuer.find(Some("a"), ES256).is_some(), "{name}");
+    }
+    assert!(key.is_live() && Arc::ptr_eq(&key, &stage.key("a").await.unwrap()), "{name}");
+    assert!(stage.shows(r#"scopegate_issuer_refreshes_total{issuer="idp",result="failure"} 1"#), "{name}");
+    let failed = stage.issuer.follow().borrow().ended;
+    stage.fake.answer(KEYS, good.clone());
+    while !stage.issuer.state().last_ok {
+        let ended = stage.issuer.follow().borrow().ended;
+        assert!(ended < failed + 100, "{name}: it does not heal");
+        stage.fetches(ended + 1).await;
+    }
+    assert!(key.is_live(), "{name}");
 }
 
 // K05
@@ -212,6 +215,20 @@ async fn requests_during_a_fetch_start_no_other() {
         assert_eq!(request.await.unwrap(), Ok(()));
     }
     assert_eq!(stage.fake.hits(KEYS), 1);
+}
+
+// K07: a request may signal just when the fetch that answers it has begun or ended.
+#[tokio::test]
+async fn a_signal_within_the_cool_down_starts_no_fetch() {
+    let stage = Stage::set(set_of("a").1, |_| {});
+    stage.fetches(1).await;
+    stage.issuer.demand().notify_one();
+    // The task has its turn: on this one thread, a fetch would have begun by then.
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
+    let status = *stage.issuer.follow().borrow();
+    assert!(!status.fetching && status.ended == 1, "{status:?}");
 }
 
 // K10
