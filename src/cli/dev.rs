@@ -145,4 +145,26 @@ mod tests {
         assert!(text.contains("warning: 0.0.0.0:8080 can be reached from other machines"), "{text}");
         assert!(text.contains("http://127.0.0.1:8080/a"), "the lines are for this machine: {text}");
     }
+
+    // The file that the first command of a newcomer reads.
+    #[test]
+    fn the_example_at_the_root_shows_everything_there_is_to_see() {
+        let config = Config::parse(include_str!("../../gateway.toml"), "gateway.toml");
+        let config = config.unwrap_or_else(|problems| panic!("{}", problems.render(false)));
+        let at = |text: &str| text.parse().unwrap();
+        let examples = examples(&config, at("127.0.0.1:8080"), at("127.0.0.1:9400"));
+        let abouts: Vec<_> = examples.iter().map(|example| example.about.as_str()).collect();
+        assert_eq!(
+            abouts,
+            [
+                "a token with orders.read",
+                "200",
+                "403, since the token lacks orders.write",
+                "401, for want of a token",
+                "200, since it is public",
+                "a token for /dev/tests, asked for as with Cognito",
+                "200, with the bare token",
+            ]
+        );
+    }
 }

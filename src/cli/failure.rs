@@ -1,11 +1,13 @@
 //! Why a command fails, in words and as an exit code.
 
 use std::io;
+use std::path::PathBuf;
 
 use super::dev::SandboxError;
 use super::token::TokenFailure;
 use crate::config::Problems;
 use crate::gateway::StartError;
+use crate::snapshot::CompileError;
 
 /// The configuration has problems, or there is no token to be had.
 const PROBLEMS: u8 = 1;
@@ -21,16 +23,20 @@ pub(super) enum Failure {
     Token(TokenFailure),
     Sandbox(SandboxError),
     Start(StartError),
+    Compile(CompileError),
+    TokenFile(PathBuf, io::Error),
+    Runtime(io::Error),
     Output(io::Error),
 }
 
 impl Failure {
     pub(super) fn exit_code(&self) -> u8 {
         match self {
-            Self::Problems(_) | Self::Start(StartError::Config(_)) | Self::Token(_) | Self::Output(_) => {
+            Self::Start(StartError::Config(_)) => PROBLEMS,
+            Self::Sandbox(_) | Self::Start(_) | Self::Runtime(_) => START,
+            Self::Problems(_) | Self::Token(_) | Self::Compile(_) | Self::TokenFile(..) | Self::Output(_) => {
                 PROBLEMS
             }
-            Self::Sandbox(_) | Self::Start(_) => START,
         }
     }
 
@@ -41,6 +47,9 @@ impl Failure {
             Self::Token(failure) => format!("error: {failure}"),
             Self::Sandbox(error) => format!("error: {error}"),
             Self::Start(error) => format!("error: {error}"),
+            Self::Compile(error) => format!("error: {error}"),
+            Self::TokenFile(file, error) => format!("error: the token in {file:?} cannot be read: {error}"),
+            Self::Runtime(error) => format!("error: nothing can run here: {error}"),
             Self::Output(error) => format!("error: the result cannot be written: {error}"),
         }
     }
@@ -55,5 +64,26 @@ impl From<Problems> for Failure {
 impl From<TokenFailure> for Failure {
     fn from(failure: TokenFailure) -> Self {
         Self::Token(failure)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    #[test]
+    fn what_cannot_start_is_told_from_what_is_wrong() {
+        let problems = Config::parse("nothing = 1", "gateway.toml").unwrap_err();
+        let failure = Failure::from(problems.clone());
+        assert_eq!(failure.exit_code(), 1);
+        assert!(failure.render(false).contains("gateway.toml:1:1"), "{}", failure.render(false));
+        assert_eq!(Failure::Start(StartError::Config(problems)).exit_code(), 1);
+        let taken = io::Error::from(io::ErrorKind::AddrInUse);
+        let failure = Failure::Sandbox(SandboxError::Issuer("127.0.0.1:9400".parse().unwrap(), taken));
+        assert_eq!(failure.exit_code(), 3);
+        let text = failure.render(false);
+        assert!(text.contains("127.0.0.1:9400") && text.contains("--issuer-listen"), "{text}");
+        assert_eq!(Failure::TokenFile("t".into(), io::Error::other("gone")).exit_code(), 1);
     }
 }

@@ -6,6 +6,7 @@
 mod check;
 mod completions;
 mod dev;
+mod explain;
 mod failure;
 mod logging;
 mod routes;
@@ -46,6 +47,8 @@ enum Command {
     Check,
     /// Print the route table in the order in which it matches
     Routes,
+    /// Say what would become of a request, step by step
+    Explain(explain::Arguments),
     /// Print an access token of a running `scopegate dev`
     Token(token::Arguments),
     /// Print the JSON Schema of gateway.toml
@@ -103,6 +106,7 @@ fn execute(arguments: &Arguments) -> Result<(), Failure> {
         Command::Dev(arguments) => return dev::dev(settings, arguments),
         Command::Check => check::check(settings)?,
         Command::Routes => routes::table(&settings.load()?),
+        Command::Explain(arguments) => explain::explain(settings, arguments)?,
         Command::Token(arguments) => token::token(arguments)?,
         Command::Schema(arguments) => schema::schema(arguments),
         Command::Completions(arguments) => completions::completions(arguments),

@@ -160,3 +160,89 @@ impl fmt::Display for TokenFailure {
 }
 
 impl std::error::Error for TokenFailure {}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    use std::thread::JoinHandle;
+
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        arguments: Arguments,
+    }
+
+    fn parse(line: &str) -> Arguments {
+        Line::try_parse_from(std::iter::once("token").chain(line.split(' '))).unwrap().arguments
+    }
+
+    /// Answers one request with these fields and this body; gives out the request.
+    fn answering(fields: &str, body: &str) -> (String, JoinHandle<String>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let length = body.len();
+        let answer = format!("HTTP/1.1 200 OK\r\n{fields}content-length: {length}\r\n\r\n{body}");
+        let serve = move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let (mut request, mut piece) = (Vec::new(), [0; 4096]);
+            while !request.ends_with(b"&alg=ES256") {
+                let read = stream.read(&mut piece).unwrap();
+                assert_ne!(read, 0, "the request ends with its body");
+                request.extend_from_slice(&piece[..read]);
+            }
+            stream.write_all(answer.as_bytes()).unwrap();
+            String::from_utf8(request).unwrap()
+        };
+        (url, std::thread::spawn(serve))
+    }
+
+    fn ask(fields: &str, body: &str) -> (String, Result<String, TokenFailure>) {
+        let (url, server) = answering(fields, body);
+        let line = format!("--scope orders.read --scope a/b --issuer my/idp --alg ES256 --url {url}");
+        let asked = token(&parse(&line));
+        (server.join().unwrap(), asked)
+    }
+
+    const OURS: &str = "server: scopegate-dev\r\n";
+
+    #[test]
+    fn the_token_alone_is_printed() {
+        let (request, token) = ask(OURS, "{\"access_token\":\"eyJ.a.b\",\"token_type\":\"Bearer\"}");
+        assert_eq!(token.unwrap(), "eyJ.a.b\n");
+        assert!(request.starts_with("POST /my%2Fidp/oauth2/token HTTP/1.1\r\n"), "{request}");
+        assert!(request.contains("authorization: Basic ZGV2OmRldiUyRHNlY3JldA=="), "{request}");
+        assert!(
+            request.ends_with("grant_type=client_credentials&scope=orders%2Eread%20a%2Fb&alg=ES256"),
+            "{request}"
+        );
+    }
+
+    #[test]
+    fn a_refusal_is_told_in_the_issuers_words() {
+        let (_, refused) = ask(OURS, "{\"error\":\"invalid_scope\",\"error_description\":\"not a/b\"}");
+        assert_eq!(refused.unwrap_err().to_string(), "the dev issuer refuses: not a/b");
+        let (_, unknown) = ask(OURS, "{\"token_endpoints\":[\"/oauth2/token\",\"/idp/oauth2/token\"]}");
+        assert_eq!(unknown.unwrap_err().to_string(), "name one of the issuers with --issuer: idp");
+    }
+
+    #[test]
+    fn whoever_else_answers_is_no_dev_issuer() {
+        for (fields, body) in [("", "{\"access_token\":\"eyJ\"}"), (OURS, "<html>"), (OURS, "{}")] {
+            let (_, answer) = ask(fields, body);
+            assert!(matches!(answer, Err(TokenFailure::Stranger(_))), "{answer:?}");
+        }
+    }
+
+    #[test]
+    fn without_a_dev_issuer_it_says_how_to_start_one() {
+        // Port 1 is given to nobody, and never to a test that asks for any port.
+        let error = token(&parse("--scope a --url http://127.0.0.1:1")).unwrap_err();
+        assert!(matches!(error, TokenFailure::Unreachable(..)), "{error:?}");
+        assert!(error.to_string().ends_with("start one with \"scopegate dev\""), "{error}");
+    }
+}

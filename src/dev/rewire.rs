@@ -63,7 +63,8 @@ impl Sandbox {
     }
 
     /// The same configuration with listeners on this machine only, every issuer's keys replaced by embedded ones and
-    /// every upstream by the echo; from now on the embedded issuer speaks for its issuers and routes.
+    /// every upstream by the echo; from now on the embedded issuer speaks for its issuers and routes, whether or not
+    /// the gateway then takes the configuration.
     #[must_use]
     pub fn rewire(&self, mut config: Config) -> Config {
         let scopes = named_scopes(&config);

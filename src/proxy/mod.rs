@@ -16,6 +16,7 @@ use hyper::body::Incoming;
 
 pub use body::{BodyError, ReplyBody, RequestBody};
 pub use refusal::{Cause, REASONS, Refusal};
+pub use reply::to as reply_to;
 pub use worker::{View, Worker};
 
 use body::Relay;

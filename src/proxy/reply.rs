@@ -34,7 +34,7 @@ impl Reply {
 
 /// The answer to a refused request.
 #[must_use]
-pub(super) fn to(refusal: &Refusal, request_id: &HeaderValue) -> Response<Bytes> {
+pub fn to(refusal: &Refusal, request_id: &HeaderValue) -> Response<Bytes> {
     let reply = reply(&refusal.cause);
     let mut body = json!({
         "type": "about:blank",

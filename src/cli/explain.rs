@@ -1,0 +1,356 @@
+//! `scopegate explain`: what would become of a request, step by step, by the same [`decide`] that serves traffic.
+//!
+//! Nothing is forwarded. Keys are fetched where the issuer's are not in the configuration.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::Args;
+use http::header::{ALLOW, AUTHORIZATION, COOKIE, HOST, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
+use tokio::task::LocalSet;
+
+use super::failure::Failure;
+use super::logging;
+use super::settings::Settings;
+use crate::clock;
+use crate::config::Config;
+use crate::issuer::{KeySource, maintain};
+use crate::net::{Client, Tls, Url, UrlError};
+use crate::policy::Requirement;
+use crate::proxy::{Cause, Decision, REASONS, Refusal, decide, reply_to};
+use crate::route::Target;
+use crate::snapshot::{Entry, Snapshot};
+use crate::telemetry::Metrics;
+use crate::token::{Source, TokenError};
+
+/// Bytes of a file with a token. The gateway refuses far shorter ones; more than this is some other file.
+const TOKEN_FILE_BYTES: u64 = 1 << 20;
+
+const EXAMPLES: &str = "\
+Examples:
+  scopegate explain GET /orders
+  scopegate explain GET /orders/42 --token-file token.jwt
+  scopegate token --scope orders.read | scopegate explain POST /orders --token-file - --dev";
+
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Arguments {
+    /// The method, in capitals
+    method: Method,
+    /// The path as it would be sent, with a query if there is one
+    #[arg(value_parser = target)]
+    path: Uri,
+    /// The host that the request is for
+    #[arg(long, value_name = "NAME", default_value = "localhost")]
+    host: HeaderValue,
+    /// A file that holds a token; "-" for standard input. Never an argument, which other users could see
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// The token is of a running `scopegate dev`, whose keys are at this URL
+    #[arg(long, value_name = "URL", num_args = 0..=1, default_missing_value = "http://127.0.0.1:9400")]
+    #[arg(value_parser = url)]
+    dev: Option<Url>,
+}
+
+/// What became of the request, in the order in which it was decided.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Explanation {
+    steps: Vec<Step>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Step {
+    name: &'static str,
+    says: String,
+}
+
+pub(super) fn explain(settings: &Settings, arguments: &Arguments) -> Result<String, Failure> {
+    logging::start(settings.log_level.unwrap_or(tracing::Level::WARN));
+    let mut config = settings.load()?;
+    if let Some(dev) = &arguments.dev {
+        take_keys_of(dev, &mut config);
+    }
+    let token = arguments.token_file.as_deref().map(read_token).transpose()?;
+    let metrics = Metrics::new(&REASONS, &TokenError::RESULTS).expect("no metric is defined twice");
+    let snapshot = Snapshot::compile(config, &metrics, None).map_err(Failure::Compile)?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Runtime)?;
+    let explanation = LocalSet::new().block_on(&runtime, examine(&snapshot, arguments, token.as_deref()));
+    Ok(explanation.text())
+}
+
+/// The keys of a running dev issuer. What else an issuer's entry says stays: its tokens satisfy that.
+fn take_keys_of(dev: &Url, config: &mut Config) {
+    for issuer in &mut config.issuers {
+        let name =
+            percent_encoding::utf8_percent_encode(&issuer.entry.name, percent_encoding::NON_ALPHANUMERIC);
+        issuer.entry.keys = KeySource::Uri(dev.with_path(&format!("/{name}/.well-known/jwks.json")));
+    }
+}
+
+async fn examine(snapshot: &Snapshot, arguments: &Arguments, token: Option<&str>) -> Explanation {
+    let mut explanation = Explanation::default();
+    let request = arguments.request();
+    let entry = explanation.routing(snapshot, &request);
+    let request = match (entry, token) {
+        (Some(entry), Some(token)) => with_token(request, source_of(snapshot, entry), token),
+        _ => request,
+    };
+    if entry.is_some_and(|entry| entry.requirement != Requirement::Public) {
+        for issuer in snapshot.issuers() {
+            let client = Client::new(Tls::system());
+            tokio::task::spawn_local(maintain(Arc::downgrade(issuer), client));
+        }
+    }
+    match decide(snapshot, &request, None, clock::now().unix).await {
+        Ok(decision) => explanation.permitted(snapshot, &decision),
+        Err(refusal) => explanation.refused(&refusal),
+    }
+    explanation
+}
+
+impl Arguments {
+    fn request(&self) -> Request<()> {
+        let mut request = Request::new(());
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = self.path.clone();
+        request.headers_mut().insert(HOST, self.host.clone());
+        request
+    }
+}
+
+impl Explanation {
+    fn step(&mut self, name: &'static str, says: impl Into<String>) {
+        self.steps.push(Step { name, says: says.into() });
+    }
+
+    /// Which rule speaks, and what it asks; what it is that keeps any from speaking, [`decide`] says.
+    fn routing<'s>(&mut self, snapshot: &'s Snapshot, request: &Request<()>) -> Option<&'s Entry> {
+        self.step("request", format!("{} {}", request.method(), request.uri()));
+        let line = (request.method(), request.uri(), request.version());
+        let target =
+            Target::parse(line, request.headers(), snapshot.config.server.limits.target_bytes).ok()?;
+        let entry = snapshot.table.find(&target).ok()?;
+        let route = snapshot.routes.get(entry.route)?;
+        let asks = match &entry.requirement {
+            Requirement::Public => "is public".to_owned(),
+            asked => format!("asks for {asked}"),
+        };
+        self.step("route", format!("{}, which {asks}", route.label));
+        if entry.requirement != Requirement::Public {
+            let places = route.token_from.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            let issuers =
+                route.verifiers.iter().map(|verifier| &**verifier.name()).collect::<Vec<_>>().join(", ");
+            self.step("takes", format!("a token of {issuers}, from {places}"));
+        }
+        Some(entry)
+    }
+
+    fn permitted(&mut self, snapshot: &Snapshot, decision: &Decision<'_>) {
+        match decision.permit.principal() {
+            Some(principal) => {
+                let scopes = principal.scopes.to_string();
+                let scopes = if scopes.is_empty() { "none".into() } else { scopes };
+                self.step("token", format!("valid, of issuer {}, with scopes: {scopes}", principal.issuer));
+            }
+            None => self.step("token", "not looked at"),
+        }
+        let route = snapshot.config.routes.get(decision.entry.route);
+        let upstream = snapshot.upstreams.get(decision.route.upstream).map(|upstream| &upstream.settings);
+        let to = upstream.map_or(String::new(), |it| format!(" to {} ({})", it.name, it.url));
+        let strip = route.and_then(|route| route.strip.as_deref());
+        let without = strip.map_or(String::new(), |prefix| format!(", without {prefix}"));
+        self.step("verdict", format!("forwarded{to}{without}"));
+    }
+
+    fn refused(&mut self, refusal: &Refusal) {
+        let step = match &refusal.cause {
+            Cause::Target(_) | Cause::Ambiguous(_) => "target",
+            Cause::NotFound | Cause::Method { .. } => "route",
+            Cause::Token { .. } => "token",
+            Cause::Denied { .. } => "scopes",
+            _ => "request",
+        };
+        if let Cause::Denied { issuer: Some(issuer), .. } = &refusal.cause {
+            self.step("token", format!("valid, of issuer {issuer}"));
+        }
+        self.step(step, format!("{} ({})", refusal.explanation(), refusal.reason()));
+        let answer = reply_to(refusal, &HeaderValue::from_static("-"));
+        self.step("verdict", answer.status().to_string());
+        for name in [WWW_AUTHENTICATE, ALLOW, RETRY_AFTER] {
+            if let Some(value) = answer.headers().get(&name) {
+                self.step("", format!("{name}: {}", String::from_utf8_lossy(value.as_bytes())));
+            }
+        }
+    }
+
+    fn text(&self) -> String {
+        self.steps.iter().map(|step| format!("{:<8} {}\n", step.name, step.says)).collect()
+    }
+}
+
+/// Where the route looks first.
+fn source_of<'s>(snapshot: &'s Snapshot, entry: &Entry) -> Option<&'s Source> {
+    snapshot.routes.get(entry.route)?.token_from.first()
+}
+
+/// Puts the token where it is looked for. What no header can hold stays out: no client could send it either.
+fn with_token(mut request: Request<()>, source: Option<&Source>, token: &str) -> Request<()> {
+    let headers = request.headers_mut();
+    match source {
+        Some(Source::Raw) => set(headers, AUTHORIZATION, token),
+        Some(Source::Header(name)) => set(headers, name.clone(), token),
+        Some(Source::Cookie(name)) => set(headers, COOKIE, &format!("{name}={token}")),
+        Some(Source::Query(name)) => {
+            let separator = if request.uri().query().is_some() { '&' } else { '?' };
+            let with_query = format!("{}{separator}{name}={token}", request.uri());
+            if let Ok(uri) = with_query.parse() {
+                *request.uri_mut() = uri;
+            }
+        }
+        Some(Source::Bearer) | None => set(headers, AUTHORIZATION, &format!("Bearer {token}")),
+    }
+    request
+}
+
+fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    if let Ok(mut value) = HeaderValue::from_str(value) {
+        value.set_sensitive(true);
+        headers.insert(name, value);
+    }
+}
+
+fn read_token(file: &Path) -> Result<String, Failure> {
+    let mut text = String::new();
+    let read = if file == Path::new("-") {
+        io::stdin().take(TOKEN_FILE_BYTES).read_to_string(&mut text)
+    } else {
+        File::open(file).and_then(|file| file.take(TOKEN_FILE_BYTES).read_to_string(&mut text))
+    };
+    read.map_err(|error| Failure::TokenFile(file.to_owned(), error))?;
+    Ok(text.trim().to_owned())
+}
+
+/// A request target in origin form (RFC 9112 §3.2.1).
+fn target(text: &str) -> Result<Uri, &'static str> {
+    let refused =
+        "not a path that a request can have: it begins with \"/\", without spaces; the gateway answers 400";
+    let uri: Uri = text.parse().map_err(|_| refused)?;
+    if text.starts_with('/') { Ok(uri) } else { Err(refused) }
+}
+
+fn url(text: &str) -> Result<Url, UrlError> {
+    Url::parse(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    const FILE: &str = "[issuers.idp]\nissuer = \"https://idp.example.com/\"\naudience = \"api\"\n\
+                        jwks_uri = \"http://127.0.0.1:1/keys\"\n\
+                        [upstreams.orders]\nurl = \"http://orders:8080\"\n\
+                        [[routes]]\npath = \"/orders/{id}\"\nupstream = \"orders\"\n\
+                        methods = { GET = \"orders.read\" }\n\
+                        [[groups]]\nprefix = \"/dev\"\nupstream = \"orders\"\npublic = true\n\
+                        [[groups.routes]]\npath = \"/tests\"\nmethods = [\"GET\"]\n";
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        arguments: Arguments,
+    }
+
+    async fn explained(line: &str, token: Option<&str>) -> Vec<(&'static str, String)> {
+        let line = Line::try_parse_from(std::iter::once("explain").chain(line.split(' '))).unwrap();
+        let config = Config::parse(FILE, "gateway.toml").unwrap();
+        let metrics = Metrics::new(&REASONS, &TokenError::RESULTS).unwrap();
+        let snapshot = Snapshot::compile(config, &metrics, None).unwrap();
+        let explanation = LocalSet::new().run_until(examine(&snapshot, &line.arguments, token)).await;
+        explanation.steps.into_iter().map(|step| (step.name, step.says)).collect()
+    }
+
+    fn steps(expected: &[(&'static str, &str)]) -> Vec<(&'static str, String)> {
+        expected.iter().map(|(name, says)| (*name, (*says).to_owned())).collect()
+    }
+
+    #[tokio::test]
+    async fn a_permitted_request_says_where_it_goes() {
+        let expected = steps(&[
+            ("request", "GET /dev/tests"),
+            ("route", "/dev/tests, which is public"),
+            ("token", "not looked at"),
+            ("verdict", "forwarded to orders (http://orders:8080/), without /dev"),
+        ]);
+        assert_eq!(explained("GET /dev/tests", None).await, expected);
+    }
+
+    #[tokio::test]
+    async fn a_refused_request_says_at_which_step_and_what_its_client_hears() {
+        let takes = ("takes", "a token of idp, from authorization:bearer");
+        let route = ("route", "/orders/{id}, which asks for orders.read");
+        let missing = steps(&[
+            ("request", "GET /orders/1"),
+            route,
+            takes,
+            ("token", "there is no token where this route looks for one (missing_token)"),
+            ("verdict", "401 Unauthorized"),
+            ("", "www-authenticate: Bearer realm=\"scopegate\", scope=\"orders.read\""),
+        ]);
+        assert_eq!(explained("GET /orders/1", None).await, missing);
+        let broken = explained("GET /orders/1", Some("eyJ")).await;
+        assert_eq!((broken[3].0, broken[4].1.as_str()), ("token", "401 Unauthorized"));
+        assert!(broken[3].1.ends_with("(malformed_token)"), "{broken:?}");
+        let method = steps(&[
+            ("request", "PUT /orders/1"),
+            ("route", "the route is there for other methods: GET, HEAD (method_not_allowed)"),
+            ("verdict", "405 Method Not Allowed"),
+            ("", "allow: GET, HEAD"),
+        ]);
+        assert_eq!(explained("PUT /orders/1", None).await, method);
+        assert_eq!(explained("GET /a/../b", None).await[1].0, "target");
+        assert_eq!(explained("GET /none", None).await[2].1, "404 Not Found");
+    }
+
+    #[test]
+    fn a_token_is_put_where_the_route_looks() {
+        let put = |source: &str| {
+            let request = Request::get("/a?b=1").body(()).unwrap();
+            with_token(request, Some(&Source::parse(source).unwrap()), "eyJ")
+        };
+        for (source, name, value) in [
+            ("authorization:bearer", "authorization", "Bearer eyJ"),
+            ("authorization:raw", "authorization", "eyJ"),
+            ("header:x-token", "x-token", "eyJ"),
+            ("cookie:session", "cookie", "session=eyJ"),
+        ] {
+            let request = put(source);
+            assert_eq!(request.headers()[name], value);
+            assert!(request.headers()[name].is_sensitive());
+        }
+        assert_eq!(put("query:token").uri(), "/a?b=1&token=eyJ");
+    }
+
+    #[test]
+    fn the_keys_of_a_dev_issuer_are_asked_for_by_name() {
+        let mut config = Config::parse(FILE, "gateway.toml").unwrap();
+        take_keys_of(&Url::parse("http://127.0.0.1:9400").unwrap(), &mut config);
+        let expected = Url::parse("http://127.0.0.1:9400/idp/.well-known/jwks.json").unwrap();
+        assert_eq!(config.issuers[0].entry.keys, KeySource::Uri(expected));
+        assert!(Line::try_parse_from(["explain", "GET", "/a", "--dev"]).unwrap().arguments.dev.is_some());
+    }
+
+    #[test]
+    fn a_token_file_is_read_without_the_white_space_around() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("token");
+        std::fs::write(&file, " eyJ.a.b\n").unwrap();
+        assert_eq!(read_token(&file).unwrap(), "eyJ.a.b");
+        assert!(matches!(read_token(folder.path()), Err(Failure::TokenFile(..))));
+    }
+}
