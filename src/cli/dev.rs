@@ -49,8 +49,7 @@ pub(super) fn dev(settings: &Settings, arguments: &Arguments) -> Result<(), Fail
         echo: sandbox.echo_address(),
     };
     print(&welcome.text(&config))?;
-    gateway.run_until_signal();
-    Ok(())
+    gateway.run_until_signal().map_err(Failure::Runtime)
 }
 
 /// At the start and at each reload, so that the embedded issuer knows the scopes of the routes as they are.

@@ -32,7 +32,7 @@ pub(super) enum Failure {
 impl Failure {
     pub(super) fn exit_code(&self) -> u8 {
         match self {
-            Self::Start(StartError::Config(_)) => PROBLEMS,
+            Self::Start(StartError::Config(_) | StartError::Compile(_)) => PROBLEMS,
             Self::Sandbox(_) | Self::Start(_) | Self::Runtime(_) => START,
             Self::Problems(_) | Self::Token(_) | Self::Compile(_) | Self::TokenFile(..) | Self::Output(_) => {
                 PROBLEMS
@@ -49,7 +49,7 @@ impl Failure {
             Self::Start(error) => format!("error: {error}"),
             Self::Compile(error) => format!("error: {error}"),
             Self::TokenFile(file, error) => format!("error: the token in {file:?} cannot be read: {error}"),
-            Self::Runtime(error) => format!("error: nothing can run here: {error}"),
+            Self::Runtime(error) => format!("error: the system does not let it run: {error}"),
             Self::Output(error) => format!("error: the result cannot be written: {error}"),
         }
     }

@@ -10,6 +10,5 @@ pub(super) fn run(settings: &Settings) -> Result<(), Failure> {
     logging::start(settings.load()?.log.level);
     let settings = settings.clone();
     let gateway = Gateway::start(Box::new(move || settings.load())).map_err(Failure::Start)?;
-    gateway.run_until_signal();
-    Ok(())
+    gateway.run_until_signal().map_err(Failure::Runtime)
 }
