@@ -10,7 +10,7 @@ use super::super::problem::Place;
 use super::super::reader::{Reader, Text};
 use super::check_name;
 use super::upstream::quoted_url;
-use crate::issuer::{Algorithm, Entry, FetchPolicy, KeySource};
+use crate::issuer::{Algorithm, Entry, FetchPolicy, KeySet, KeySource};
 use crate::net::Url;
 use crate::token::{Audience, Rules};
 
@@ -57,7 +57,7 @@ fn check_unique(reader: &Reader<'_>, iss: &Text, seen: &[(Text, &str)]) {
 
 fn issuer(reader: &mut Reader<'_>, name: &Text, iss: Option<Text>) -> Option<Issuer> {
     let fetch = fetch_policy(reader);
-    let keys = key_source(reader, iss.as_ref(), fetch.allow_http);
+    let keys = key_source(reader, iss.as_ref(), &fetch);
     let algorithms = reader.words("algorithms", never_algorithm);
     let algorithms = match algorithms {
         Some(names) => names.into_iter().filter_map(Algorithm::parse).collect(),
@@ -110,7 +110,7 @@ fn check_refresh(reader: &Reader<'_>, refresh: Duration, min: Duration, max: Dur
     }
 }
 
-fn key_source(reader: &mut Reader<'_>, iss: Option<&Text>, allow_http: bool) -> Option<KeySource> {
+fn key_source(reader: &mut Reader<'_>, iss: Option<&Text>, fetch: &FetchPolicy) -> Option<KeySource> {
     let written: Vec<_> =
         ["jwks_uri", "jwks_file", "jwks"].into_iter().filter(|name| reader.has(name)).collect();
     let (uri, file, inline) = (reader.text("jwks_uri"), reader.text("jwks_file"), inline(reader));
@@ -121,20 +121,20 @@ fn key_source(reader: &mut Reader<'_>, iss: Option<&Text>, allow_http: bool) -> 
         return None;
     }
     match *written.as_slice() {
-        ["jwks_uri"] => Some(KeySource::Uri(fetched_url(reader, "jwks_uri", &uri?, allow_http)?)),
+        ["jwks_uri"] => Some(KeySource::Uri(fetched_url(reader, "jwks_uri", &uri?, fetch.allow_http)?)),
         ["jwks_file"] => {
             refuse_fetch_keys(reader, "jwks_file");
             let path = file?;
             let text = reader.context.read_named(path.place, &path.text);
             let text =
                 text.map_err(|error| reader.problem(path.place, format!("\"jwks_file\": {error}"))).ok()?;
-            key_set(reader, path.place, "jwks_file", text)
+            key_set(reader, path.place, "jwks_file", text, fetch.max_keys)
         }
         ["jwks"] => {
             refuse_fetch_keys(reader, "jwks");
-            key_set(reader, reader.value_place("jwks"), "jwks", inline?)
+            key_set(reader, reader.value_place("jwks"), "jwks", inline?, fetch.max_keys)
         }
-        _ => Some(KeySource::Discovery(discovery_url(reader, iss?, allow_http)?)),
+        _ => Some(KeySource::Discovery(discovery_url(reader, iss?, fetch.allow_http)?)),
     }
 }
 
@@ -159,18 +159,27 @@ fn inline(reader: &mut Reader<'_>) -> Option<String> {
     json.map(|json| json.to_string())
 }
 
-/// A key set that is JSON with a list of keys. Which of them are usable is for the issuer to see.
-fn key_set(reader: &Reader<'_>, place: Place, name: &str, text: String) -> Option<KeySource> {
-    let fault = match serde_json::from_str::<serde_json::Value>(&text) {
-        Err(error) => format!("not JSON: {error}"),
-        Ok(json) => match json.get("keys").and_then(serde_json::Value::as_array) {
-            Some(keys) if !keys.is_empty() => return Some(KeySource::Static(text.into())),
-            Some(_) => "\"keys\" is empty, so that no token could be verified".into(),
-            None => "a JWK Set is an object with a list \"keys\" (RFC 7517 section 5)".into(),
-        },
-    };
-    reader.problem(place, format!("\"{name}\": {fault}"));
-    None
+/// A key set with at least one usable key. Keys that are left out are worth a look.
+fn key_set(
+    reader: &Reader<'_>,
+    place: Place,
+    name: &str,
+    text: String,
+    max_keys: usize,
+) -> Option<KeySource> {
+    match KeySet::parse(text.as_bytes(), max_keys) {
+        Ok(set) => {
+            if set.skips.total > 0 {
+                let message = format!("\"{name}\": skipped {}: {}", set.skips.total, set.skips);
+                reader.context.note(reader.problem_at(place, message));
+            }
+            Some(KeySource::Static(text.into()))
+        }
+        Err(error) => {
+            reader.problem(place, format!("\"{name}\": {error}"));
+            None
+        }
+    }
 }
 
 fn discovery_url(reader: &Reader<'_>, iss: &Text, allow_http: bool) -> Option<Url> {

@@ -7,7 +7,7 @@ use super::super::document::Table;
 use super::super::load::Context;
 use super::super::reader::{Reader, Text};
 use super::check_name;
-use crate::net::Url;
+use crate::net::{Tls, Url};
 use crate::upstream::{HostHeader, Settings};
 
 pub(super) fn upstreams(context: &Context, tables: &[(Text, Table)]) -> Vec<Settings> {
@@ -68,12 +68,13 @@ fn ca(reader: &mut Reader<'_>, url: Option<&Url>) -> Option<Arc<str>> {
         );
         return None;
     }
-    match reader.context.read_named(path.place, &path.text) {
-        Ok(pem) if pem.contains("-----BEGIN CERTIFICATE-----") => return Some(pem.into()),
-        Ok(_) => {
-            reader.problem(path.place, format!("\"ca_file\": \"{}\" holds no PEM certificate", path.text));
+    let pem = reader.context.read_named(path.place, &path.text);
+    let pem = pem.map_err(|error| reader.problem(path.place, format!("\"ca_file\": {error}"))).ok()?;
+    match Tls::with_roots(&pem) {
+        Ok(_) => Some(pem.into()),
+        Err(error) => {
+            reader.problem(path.place, format!("\"ca_file\" is \"{}\": {error}", path.text));
+            None
         }
-        Err(error) => reader.problem(path.place, format!("\"ca_file\": {error}")),
     }
-    None
 }
