@@ -9,7 +9,7 @@ use aws_lc_rs::digest;
 use super::catalogue;
 use super::document::{self, Entry, Kind, Table, Value};
 use super::problem::{Place, Problem, Problems, SourceFile};
-use super::reader::unknown_key;
+use super::suggestion::unknown_key;
 
 /// Bytes of one file: a configuration, key set or certificate bundle beyond it is some other file.
 const MAX_FILE_BYTES: u64 = 16 << 20;

@@ -14,6 +14,7 @@ mod problem;
 mod reader;
 mod reference;
 mod schema;
+mod suggestion;
 #[cfg(test)]
 mod tests;
 mod units;
@@ -74,8 +75,7 @@ impl Config {
         match context.read_source(path) {
             Ok(file) => Self::lower(context, file, overrides),
             Err(error) => {
-                let problem = Problem::without_place(error);
-                context.problem(problem.hint("a configuration has at least a route and its upstream"));
+                context.problem(Problem::without_place(error));
                 Err(context.into_problems())
             }
         }

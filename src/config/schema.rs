@@ -181,6 +181,79 @@ mod tests {
         }
     }
 
+    /// As much of a validator as the schema needs; patterns aside.
+    fn accepts(root: &Value, schema: &Value, value: &Value) -> bool {
+        let holds = |(word, rule): (&String, &Value)| match word.as_str() {
+            "$ref" => {
+                accepts(root, &root["$defs"][rule.as_str().unwrap().trim_start_matches("#/$defs/")], value)
+            }
+            "type" => match rule.as_str().unwrap() {
+                "object" => value.is_object(),
+                "array" => value.is_array(),
+                "string" => value.is_string(),
+                "boolean" => value.is_boolean(),
+                "integer" => value.is_i64(),
+                other => panic!("{other}"),
+            },
+            "const" => value == rule,
+            "enum" => rule.as_array().unwrap().contains(value),
+            "anyOf" => rule.as_array().unwrap().iter().any(|schema| accepts(root, schema, value)),
+            "required" => {
+                rule.as_array().unwrap().iter().all(|name| value.get(name.as_str().unwrap()).is_some())
+            }
+            "items" => value.as_array().is_none_or(|all| all.iter().all(|item| accepts(root, rule, item))),
+            "properties" => value.as_object().is_none_or(|members| {
+                members
+                    .iter()
+                    .all(|(name, value)| rule.get(name).is_none_or(|schema| accepts(root, schema, value)))
+            }),
+            "additionalProperties" => value.as_object().is_none_or(|members| {
+                let known = |name: &str| schema.get("properties").and_then(|all| all.get(name)).is_some();
+                members
+                    .iter()
+                    .all(|(name, value)| known(name) || *rule != false && accepts(root, rule, value))
+            }),
+            "minimum" => value.as_i64().is_none_or(|number| number >= rule.as_i64().unwrap()),
+            "maximum" => value.as_i64().is_none_or(|number| number <= rule.as_i64().unwrap()),
+            "minItems" => value.as_array().is_none_or(|all| !all.is_empty()),
+            "minProperties" => value.as_object().is_none_or(|all| !all.is_empty()),
+            "minLength" => value.as_str().is_none_or(|text| !text.is_empty()),
+            "pattern" | "description" | "default" | "examples" | "title" | "$schema" | "$defs" => true,
+            other => panic!("{other}"),
+        };
+        schema.as_object().unwrap().iter().all(holds)
+    }
+
+    fn vector(name: &str) -> Value {
+        let text = std::fs::read_to_string(format!("tests/vectors/config/{name}.toml")).unwrap();
+        let place = Place { file: 0, start: 0, end: 0 };
+        document::Value { place, kind: document::Kind::Table(document::parse(0, &text).0) }.to_json().unwrap()
+    }
+
+    #[test]
+    fn the_schema_takes_good_files_and_refuses_wrong_types_and_keys() {
+        let schema = schema();
+        for good in ["good-every-key", "good-fuller", "good-ten-lines", "good-groups", "good-only-public"] {
+            assert!(accepts(&schema, &schema, &vector(good)), "{good}");
+        }
+        for bad in ["unknown-keys", "other-names", "missing-keys", "methods", "choices", "scope-rules"] {
+            assert!(!accepts(&schema, &schema, &vector(bad)), "{bad}");
+        }
+    }
+
+    #[test]
+    fn every_example_and_default_is_of_its_own_type() {
+        let schema = schema();
+        for (key, property) in TABLES.iter().flat_map(|table| {
+            table.keys.iter().map(|key| (key, &table_of(&schema, table.path)["properties"][key.name]))
+        }) {
+            let examples = property.get("examples").map(|all| &all[0]);
+            for value in examples.into_iter().chain(property.get("default")) {
+                assert!(accepts(&schema, property, value), "{}: {value}", key.name);
+            }
+        }
+    }
+
     #[test]
     fn what_has_no_default_is_required_or_explained() {
         let schema = schema();

@@ -58,6 +58,23 @@ fn every_expectation_has_its_vector() {
     assert!(cases().len() >= 50, "vectors went missing");
 }
 
+/// Half-written files are what an editor saves: each says what is wrong and none panics.
+#[test]
+fn no_part_of_a_file_panics() {
+    for path in cases() {
+        let text = fs::read_to_string(&path).unwrap();
+        for cut in (0..text.len()).step_by(29).filter(|cut| text.is_char_boundary(*cut)) {
+            let (part, rest) = text.split_at(cut);
+            for text in [part, rest] {
+                if let Err(problems) = Config::parse(text, &path.to_string_lossy()) {
+                    assert!(problems.render(false).contains("error: "), "{}", path.display());
+                    assert_eq!(problems.lines().count(), problems.iter().count());
+                }
+            }
+        }
+    }
+}
+
 /// A vector is either good or bad, and its name says which.
 #[test]
 fn good_vectors_load_and_bad_ones_do_not() {

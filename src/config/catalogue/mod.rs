@@ -147,6 +147,16 @@ impl Key {
         Self { other_names, ..self }
     }
 
+    /// The same key in another table, where its absence means something else.
+    const fn absent(self, means: &'static str) -> Self {
+        Self { absent: Absent::Means(means), ..self }
+    }
+
+    /// The same key in the outermost table that has it.
+    const fn default(self, value: &'static str) -> Self {
+        Self { absent: Absent::Default(value), ..self }
+    }
+
     /// What stands in for the key where it is absent.
     pub(super) fn default_value(&self, place: Place) -> Option<Value> {
         match self.absent {
@@ -212,6 +222,7 @@ const GIB: u64 = 1 << 30;
 
 #[cfg(test)]
 mod tests {
+    use super::super::units;
     use super::*;
 
     #[test]
@@ -251,6 +262,31 @@ mod tests {
                 key.example
             );
             assert!(key.doc.ends_with('.'), "{}: {}", key.name, key.doc);
+        }
+    }
+
+    #[test]
+    fn every_measure_in_the_catalogue_is_within_its_bounds() {
+        for key in TABLES.iter().flat_map(|table| table.keys) {
+            let default = match key.absent {
+                Absent::Default(text) => Some(text),
+                _ => None,
+            };
+            for text in default.into_iter().chain([key.example]).map(|text| text.trim_matches('"')) {
+                match key.kind {
+                    Kind::Duration { min, max } => {
+                        assert!(
+                            (min..=max).contains(&units::duration(text).unwrap()),
+                            "{}: {text}",
+                            key.name
+                        );
+                    }
+                    Kind::Size { min, max } => {
+                        assert!((min..=max).contains(&units::size(text).unwrap()), "{}: {text}", key.name);
+                    }
+                    _ => {}
+                }
+            }
         }
     }
 

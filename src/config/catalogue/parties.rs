@@ -196,7 +196,7 @@ pub(in crate::config) static UPSTREAM: Table = Table {
             POSITIVE,
             Default(r#""2s""#),
             r#""500ms""#,
-            "From dialling to a usable connection, TLS included; 502 beyond it.",
+            "From dialling to a usable connection, TLS included; 504 beyond it.",
         ),
         Key::new(
             "response_timeout",

@@ -15,7 +15,15 @@ pub(in crate::config) static DEFAULTS: Table = Table {
     path: "defaults",
     doc: "What routes and groups need not repeat. A group's value replaces a default, a route's replaces both, each \
           as a whole. There is no default authorization: a route, or the group around it, says who may use it.",
-    keys: &[UPSTREAM, ISSUER, TOKEN_FROM, FORWARD, ALLOW, BODY_BYTES, RESPONSE_TIMEOUT],
+    keys: &[
+        UPSTREAM.absent("groups and routes name theirs"),
+        ISSUER.absent("the only issuer, if there is exactly one"),
+        TOKEN_FROM.default(r#""authorization:bearer""#),
+        FORWARD.absent("nothing"),
+        ALLOW.absent("nothing"),
+        BODY_BYTES.absent("that of `[server.limits]`"),
+        RESPONSE_TIMEOUT.absent("the upstream's"),
+    ],
     refused: &[
         ("scopes", AUTHORIZATION_STAYS),
         ("authenticated", AUTHORIZATION_STAYS),
@@ -96,17 +104,17 @@ pub(in crate::config) static GROUP: Table = Table {
             "false",
             "Whether the prefix is cut before forwarding.",
         ),
-        HOST,
-        UPSTREAM,
-        SCOPES,
-        AUTHENTICATED,
-        PUBLIC,
-        ISSUER,
-        TOKEN_FROM,
-        FORWARD,
-        ALLOW,
-        BODY_BYTES,
-        RESPONSE_TIMEOUT,
+        HOST.absent("every host that no route names"),
+        UPSTREAM.absent("that of `[defaults]`"),
+        SCOPES.absent("each route states its own"),
+        AUTHENTICATED.absent("each route states its own"),
+        PUBLIC.absent("each route states its own"),
+        ISSUER.absent("that of `[defaults]`"),
+        TOKEN_FROM.absent("that of `[defaults]`"),
+        FORWARD.absent("that of `[defaults]`"),
+        ALLOW.absent("that of `[defaults]`"),
+        BODY_BYTES.absent("that of `[defaults]`"),
+        RESPONSE_TIMEOUT.absent("that of `[defaults]`"),
         Key::new(
             "method_fallthrough",
             Kind::Flag,
@@ -138,14 +146,14 @@ const HOST: Key = Key::new(
 const UPSTREAM: Key = Key::new(
     "upstream",
     Kind::Text,
-    Means("the group's, else that of `[defaults]`; a route has to have one"),
+    Means("the group's, else that of `[defaults]`; without any an error"),
     r#""orders""#,
     "The name of an upstream.",
 );
 const SCOPES: Key = Key::new(
     "scopes",
     Kind::ScopeRule,
-    Means("the group's authorization"),
+    Means("the group's authorization; without any an error"),
     r#"{ any = ["orders.read", "orders.admin"] }"#,
     "A string is one scope, a list means all of them; `{ any = [..] }` and `{ all = [..] }` say so outright and may be \
      nested once. Scopes are compared whole and case-sensitively (RFC 6749 section 3.3).",
@@ -154,21 +162,21 @@ const SCOPES: Key = Key::new(
 const AUTHENTICATED: Key = Key::new(
     "authenticated",
     Kind::True,
-    Means("the group's authorization"),
+    Means("the group's authorization; without any an error"),
     "true",
     "Any valid token of the route's issuers will do.",
 );
 const PUBLIC: Key = Key::new(
     "public",
     Kind::True,
-    Means("the group's authorization"),
+    Means("the group's authorization; without any an error"),
     "true",
     "Anybody may; a token is not looked at.",
 );
 const ISSUER: Key = Key::new(
     "issuer",
     Kind::Texts,
-    Means("the group's, else that of `[defaults]`, else the only issuer if there is exactly one"),
+    Means("the group's, else that of `[defaults]`"),
     r#""idp""#,
     "The names of the issuers whose tokens are taken.",
 )
@@ -176,7 +184,7 @@ const ISSUER: Key = Key::new(
 const TOKEN_FROM: Key = Key::new(
     "token_from",
     Kind::Texts,
-    Means("the group's, else that of `[defaults]`, else `\"authorization:bearer\"`"),
+    Means("the group's, else that of `[defaults]`"),
     r#"["authorization:bearer", "cookie:session"]"#,
     "The only places looked at for a token: `authorization:bearer`, `authorization:raw`, `header:<name>`, \
      `cookie:<name>`, `query:<name>`. A token in two of them is refused (RFC 6750 section 2).",
@@ -184,7 +192,7 @@ const TOKEN_FROM: Key = Key::new(
 const FORWARD: Key = Key::new(
     "forward",
     Kind::Claims,
-    Means("the group's, else that of `[defaults]`, else nothing"),
+    Means("the group's, else that of `[defaults]`"),
     r#"{ "x-user-id" = "sub" }"#,
     "Claims that the upstream gets, as a map from header to claim (a name or a dotted path). Copies of these headers \
      that clients send are removed on all routes.",
@@ -192,21 +200,21 @@ const FORWARD: Key = Key::new(
 const ALLOW: Key = Key::new(
     "allow",
     Kind::Choices(allowable),
-    Means("the group's, else that of `[defaults]`, else nothing"),
+    Means("the group's, else that of `[defaults]`"),
     r#"["encoded-slash"]"#,
     "Ambiguities of paths that are let through rather than refused with 400.",
 );
 const BODY_BYTES: Key = Key::new(
     "body_bytes",
     Kind::Size { min: 0, max: 1024 * GIB },
-    Means("the group's, else that of `[defaults]`, else that of `[server.limits]`"),
+    Means("the group's, else that of `[defaults]`"),
     r#""1 MiB""#,
     "Bytes of a request body; 413 beyond it.",
 );
 const RESPONSE_TIMEOUT: Key = Key::new(
     "response_timeout",
     POSITIVE,
-    Means("the group's, else that of `[defaults]`, else the upstream's"),
+    Means("the group's, else that of `[defaults]`"),
     r#""5s""#,
     "From the request's last byte to the response head; 504 beyond it.",
 )

@@ -13,7 +13,6 @@ use super::requirement::{Answer, answers, stated};
 use super::shared::Shared;
 use crate::policy::Requirement;
 use crate::route::{HostPattern, MethodPattern, Pattern, Segment, Tail};
-use crate::token::Source;
 
 /// What is around a route.
 #[derive(Default)]
@@ -155,7 +154,7 @@ fn route(mut reader: Reader<'_>, around: &Around, names: &Names) -> Option<Place
         upstream: shared.upstream?.text.into(),
         strip: around.prefix.as_deref().filter(|_| around.strip).map(Box::from),
         issuers,
-        token_from: shared.token_from.unwrap_or_else(|| vec![Source::Bearer]),
+        token_from: shared.token_from.unwrap_or_default(),
         forward: shared.forward.unwrap_or_default(),
         allow: shared.allow.unwrap_or_default(),
         method_fallthrough: around.method_fallthrough,

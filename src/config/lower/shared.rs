@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::super::document::{Kind, Value};
-use super::super::reader::{Reader, Text, did_you_mean};
+use super::super::reader::{Reader, Text};
+use super::super::suggestion::did_you_mean;
 use super::Names;
 use crate::route::{Ambiguities, Ambiguity};
 use crate::token::{ForwardedClaim, Source};
