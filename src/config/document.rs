@@ -2,7 +2,8 @@
 
 use toml::de::{DeTable, DeValue};
 
-use super::problem::{Place, Problem};
+use super::problem::Problem;
+use super::source::Place;
 
 /// A value and where it stands.
 #[derive(Clone, Debug)]

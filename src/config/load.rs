@@ -8,7 +8,8 @@ use aws_lc_rs::digest;
 
 use super::catalogue;
 use super::document::{self, Entry, Kind, Table, Value};
-use super::problem::{Place, Problem, Problems, SourceFile};
+use super::problem::{Problem, Problems};
+use super::source::{Place, SourceFile};
 use super::suggestion::unknown_key;
 
 /// Bytes of one file: a configuration, key set or certificate bundle beyond it is some other file.
@@ -62,7 +63,7 @@ impl Context {
     pub(super) fn add_source(&self, name: &str, text: &str) -> usize {
         let mut files = self.files.borrow_mut();
         files.contents.extend_from_slice(text.as_bytes());
-        files.sources.push(SourceFile { name: name.into(), text: text.into() });
+        files.sources.push(SourceFile::new(name, text));
         files.sources.len() - 1
     }
 
@@ -73,7 +74,7 @@ impl Context {
             return Err(format!("\"{}\" is empty", path.display()));
         }
         let mut files = self.files.borrow_mut();
-        files.sources.push(SourceFile { name: path.display().to_string(), text });
+        files.sources.push(SourceFile::new(path.display().to_string(), text));
         Ok(files.sources.len() - 1)
     }
 

@@ -1,6 +1,6 @@
 //! Text to valid values.
 //!
-//! [`Document`](document) is what the file says, with spans; [`Config`] is what is valid, and its types cannot hold
+//! The document is what the file says, with spans; [`Config`] is what is valid, and its types cannot hold
 //! anything else; all problems of a file are found at once. Parsing of single values lives with their types in
 //! the other rooms: here are only places in the file and what the parts must be to each other.
 
@@ -14,6 +14,7 @@ mod problem;
 mod reader;
 mod reference;
 mod schema;
+mod source;
 mod suggestion;
 #[cfg(test)]
 mod tests;

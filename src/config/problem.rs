@@ -1,31 +1,12 @@
 //! What is wrong with a configuration, and where: shown the way a compiler shows it.
 
 use std::fmt;
-use std::ops::Range;
 use std::path::PathBuf;
 
 use annotate_snippets::renderer::DecorStyle;
-use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Renderer, Snippet};
 
-/// A place in one of the files that make up the configuration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Place {
-    /// Which of the files, in the order they were read.
-    pub(super) file: usize,
-    /// First byte.
-    pub(super) start: usize,
-    /// The byte after the last.
-    pub(super) end: usize,
-}
-
-/// A file as far as problems show it.
-#[derive(Clone, Debug)]
-pub(super) struct SourceFile {
-    /// Its name as the operator knows it.
-    pub(super) name: String,
-    /// Its text.
-    pub(super) text: String,
-}
+use super::source::{Place, SourceFile};
 
 /// One thing that the operator has to change.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,7 +61,7 @@ impl Problem {
         let Some((file, place)) = source else {
             return format!("{}{hint}", self.message);
         };
-        let (line, column) = line_and_column(&file.text, place.start);
+        let (line, column) = file.line_and_column(place.start);
         format!("{}:{line}:{column}: {}{hint}", file.name, self.message)
     }
 
@@ -96,47 +77,33 @@ impl Problem {
     }
 
     /// The places, those of one file in one snippet.
-    fn snippets<'a>(
-        &'a self,
-        files: &'a [SourceFile],
-    ) -> Vec<Snippet<'a, annotate_snippets::Annotation<'a>>> {
-        let mut snippets = Vec::new();
+    fn snippets<'a>(&'a self, files: &'a [SourceFile]) -> Vec<Marked<'a>> {
         let Some((place, file)) = self.place.and_then(|place| Some((place, files.get(place.file)?))) else {
-            return snippets;
+            return Vec::new();
         };
-        let primary = AnnotationKind::Primary.span(span(place, file)).label(self.label.as_deref());
-        let snippet = Snippet::source(&file.text).path(&file.name).annotation(primary);
-        let related = self.related.as_ref().and_then(|(at, label)| Some((at, label, files.get(at.file)?)));
+        let primary = (AnnotationKind::Primary, place, self.label.as_deref());
+        let related = self.related.as_ref().and_then(|(at, label)| {
+            Some((files.get(at.file)?, (AnnotationKind::Context, *at, Some(label.as_str()))))
+        });
         match related {
-            Some((at, label, _)) if at.file == place.file => {
-                let context = AnnotationKind::Context.span(span(*at, file)).label(label.as_str());
-                snippets.push(snippet.annotation(context));
-            }
-            Some((at, label, other)) => {
-                let context = AnnotationKind::Context.span(span(*at, other)).label(label.as_str());
-                snippets.push(snippet);
-                snippets.push(Snippet::source(&other.text).path(&other.name).annotation(context));
-            }
-            None => snippets.push(snippet),
+            None => vec![snippet(file, &[primary])],
+            Some((_, mark)) if mark.1.file == place.file => vec![snippet(file, &[primary, mark])],
+            Some((other, mark)) => vec![snippet(file, &[primary]), snippet(other, &[mark])],
         }
-        snippets
     }
 }
 
-/// The bytes to underline: of several lines the first alone, and never half a character.
-fn span(place: Place, file: &SourceFile) -> Range<usize> {
-    let boundary = |at: usize| (0..=at.min(file.text.len())).rev().find(|at| file.text.is_char_boundary(*at));
-    let (start, end) = (boundary(place.start).unwrap_or(0), boundary(place.end).unwrap_or(0));
-    let text = file.text.get(start..end).unwrap_or_default();
-    start..start + text.lines().next().unwrap_or_default().len()
-}
+type Marked<'a> = Snippet<'a, Annotation<'a>>;
 
-/// Line and column of a byte, both from 1, the column in characters.
-fn line_and_column(text: &str, at: usize) -> (usize, usize) {
-    let before = text.get(..at).unwrap_or(text);
-    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    let line = before.matches('\n').count() + 1;
-    (line, before.get(line_start..).unwrap_or_default().chars().count() + 1)
+/// The lines of a file around its marks, and nothing more: the renderer reads all that it is given.
+fn snippet<'a>(file: &'a SourceFile, marks: &[(AnnotationKind, Place, Option<&'a str>)]) -> Marked<'a> {
+    let starts = || marks.iter().map(|(_, place, _)| place.start);
+    let window = file.window(starts().min().unwrap_or(0), starts().max().unwrap_or(0));
+    let annotation = |(kind, place, label): &(AnnotationKind, Place, Option<&'a str>)| {
+        kind.span(window.span(file.span(*place))).label(*label)
+    };
+    let snippet = Snippet::source(window.text).path(&file.name).line_start(window.line);
+    snippet.annotations(marks.iter().map(annotation))
 }
 
 /// Every problem of a configuration, sorted by file and place. Never empty.
@@ -207,7 +174,7 @@ mod tests {
     use super::*;
 
     fn file(name: &str, text: &str) -> SourceFile {
-        SourceFile { name: name.into(), text: text.into() }
+        SourceFile::new(name, text)
     }
 
     fn place(file: usize, start: usize, end: usize) -> Place {

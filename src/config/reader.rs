@@ -8,7 +8,8 @@ use std::time::Duration;
 use super::catalogue::{self, Absent, Key, Kind};
 use super::document::{self, Entry, Table, Value};
 use super::load::Context;
-use super::problem::{Place, Problem};
+use super::problem::Problem;
+use super::source::Place;
 use super::suggestion::{did_you_mean, nearest, unknown_key};
 use super::units::{self, Measure};
 

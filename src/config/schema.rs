@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::catalogue::{Absent, FILE, Key, Kind, TABLES, Table};
 use super::document;
-use super::problem::Place;
+use super::source::Place;
 
 /// The schema.
 #[must_use]

@@ -14,7 +14,7 @@ pub(super) use routes::{DEFAULTS, GROUP, GROUP_ROUTE, ROUTE};
 pub(super) use server::{DEV, DEV_CLIENT, FILE, LIMITS, LOG, RELOAD, SERVER, TIMEOUTS, TOKEN_CACHE};
 
 use super::document::{self, Value};
-use super::problem::Place;
+use super::source::Place;
 use super::units::{show_duration, show_size};
 
 /// One table of the language.

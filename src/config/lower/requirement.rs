@@ -1,8 +1,8 @@
 //! What a route asks: scope rules, `authenticated`, `public`, and the methods they are for.
 
 use super::super::document::{Entry, Kind, Table, Value};
-use super::super::problem::Place;
 use super::super::reader::Reader;
+use super::super::source::Place;
 use crate::policy::{Requirement, Rule, Scope, Term};
 use crate::route::MethodPattern;
 

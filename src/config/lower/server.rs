@@ -6,8 +6,8 @@ use std::str::FromStr as _;
 use super::super::catalogue::{DEV, DEV_CLIENT, LIMITS, LOG, RELOAD, SERVER, TIMEOUTS, TOKEN_CACHE};
 use super::super::document::{Kind, Table, Value};
 use super::super::load::Context;
-use super::super::problem::Place;
 use super::super::reader::{Reader, Text};
+use super::super::source::Place;
 use super::super::{
     AccessLog, Dev, DevClient, Limits, Log, Overrides, Ready, Reload, Secret, Server, Timeouts, TokenCache,
 };

@@ -1,0 +1,125 @@
+//! The text of a file, for showing places in it.
+
+use std::ops::Range;
+
+/// A place in one of the files that make up the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place {
+    /// Which of the files, in the order they were read.
+    pub(super) file: usize,
+    /// First byte.
+    pub(super) start: usize,
+    /// The byte after the last.
+    pub(super) end: usize,
+}
+
+/// A file that places refer to.
+#[derive(Clone, Debug)]
+pub(super) struct SourceFile {
+    /// Its name as the operator knows it.
+    pub(super) name: String,
+    /// Its text.
+    pub(super) text: String,
+    /// Where each line begins. Kept, since a large file with many problems would else be counted once for each.
+    lines: Vec<usize>,
+}
+
+/// Some lines of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Window<'a> {
+    pub(super) text: &'a str,
+    /// The number of its first line, from 1.
+    pub(super) line: usize,
+    /// The byte of the file at which it begins.
+    pub(super) start: usize,
+}
+
+impl SourceFile {
+    pub(super) fn new(name: impl Into<String>, text: impl Into<String>) -> Self {
+        let text = text.into();
+        let lines = [0].into_iter().chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        Self { name: name.into(), text, lines }
+    }
+
+    /// The line of a byte, from 0.
+    fn line(&self, at: usize) -> usize {
+        self.lines.partition_point(|start| *start <= at).saturating_sub(1)
+    }
+
+    /// Where a line begins; the end of the text for the line after the last.
+    fn line_start(&self, line: usize) -> usize {
+        self.lines.get(line).copied().unwrap_or(self.text.len())
+    }
+
+    /// Line and column of a byte, both from 1, the column in characters.
+    pub(super) fn line_and_column(&self, at: usize) -> (usize, usize) {
+        let at = self.boundary(at);
+        let line = self.line(at);
+        let before = self.text.get(self.line_start(line)..at).unwrap_or_default();
+        (line + 1, before.chars().count() + 1)
+    }
+
+    /// The bytes to underline: of several lines the first alone, and never half a character.
+    pub(super) fn span(&self, place: Place) -> Range<usize> {
+        let (start, end) = (self.boundary(place.start), self.boundary(place.end));
+        let text = self.text.get(start..end).unwrap_or_default();
+        start..start + text.lines().next().unwrap_or_default().len()
+    }
+
+    /// The lines from that of one byte to that of another.
+    pub(super) fn window(&self, from: usize, to: usize) -> Window<'_> {
+        let (first, last) = (self.line(from.min(to)), self.line(from.max(to)));
+        let start = self.line_start(first);
+        let text = self.text.get(start..self.line_start(last + 1)).unwrap_or_default();
+        Window { text, line: first + 1, start }
+    }
+
+    /// The nearest byte before it at which a character begins.
+    fn boundary(&self, at: usize) -> usize {
+        let at = at.min(self.text.len());
+        (0..=at).rev().find(|at| self.text.is_char_boundary(*at)).unwrap_or(0)
+    }
+}
+
+impl Window<'_> {
+    /// A span of the file as one of the window.
+    pub(super) fn span(&self, span: Range<usize>) -> Range<usize> {
+        span.start.saturating_sub(self.start)..span.end.saturating_sub(self.start)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(start: usize, end: usize) -> Place {
+        Place { file: 0, start, end }
+    }
+
+    #[test]
+    fn lines_and_columns_are_counted_from_one_and_in_characters() {
+        let file = SourceFile::new("a", "ä = 1\n\nb\n");
+        for (at, expected) in [(0, (1, 1)), (2, (1, 2)), (6, (1, 6)), (7, (2, 1)), (8, (3, 1)), (10, (4, 1))]
+        {
+            assert_eq!(file.line_and_column(at), expected, "{at}");
+        }
+        assert_eq!(file.line_and_column(99), (4, 1));
+    }
+
+    #[test]
+    fn a_span_ends_with_its_line_and_splits_no_character() {
+        let file = SourceFile::new("a", "é\nsecond");
+        assert_eq!(file.span(place(0, 9)), 0..2);
+        assert_eq!(file.span(place(1, 2)), 0..2);
+        assert_eq!(file.span(place(99, 120)), 9..9);
+    }
+
+    #[test]
+    fn a_window_holds_whole_lines() {
+        let file = SourceFile::new("a", "one\ntwo\nthree\nfour");
+        let window = file.window(9, 5);
+        assert_eq!((window.text, window.line), ("two\nthree\n", 2));
+        assert_eq!(window.span(8..13), 4..9);
+        assert_eq!(file.window(15, 99).text, "four");
+    }
+}
