@@ -1,12 +1,15 @@
 //! The bookkeeping of one request: begun once, recorded once, however it ends.
 
+use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
 
 use http::{HeaderValue, Method, Request, Response};
 
 use super::body::{BodyError, Relay, ReplyBody};
 use super::worker::{View, Worker};
-use super::{Refusal, headers, reply};
+use super::{Cause, Refusal, headers, reply};
 use crate::clock::{self, Now};
 use crate::config::AccessLog;
 use crate::net::Peer;
@@ -21,7 +24,7 @@ pub(super) struct Exchange {
     request_id: HeaderValue,
     method: Method,
     path: Box<str>,
-    peer: std::net::SocketAddr,
+    peer: SocketAddr,
     outcome: Outcome,
 }
 
@@ -30,10 +33,13 @@ pub(super) struct Exchange {
 struct Outcome {
     route: Option<usize>,
     status: Option<u16>,
-    issuer: Option<std::sync::Arc<str>>,
+    issuer: Option<Arc<str>>,
     /// The reason and the explanation of a refusal, or why the answer was cut.
     failure: Option<(&'static str, String)>,
 }
+
+/// The index of a token that verified in `TokenError::RESULTS`.
+const VALID: usize = 0;
 
 /// The status of a request whose client left before the answer began, as nginx calls it.
 const CLIENT_LEFT: u16 = 499;
@@ -67,10 +73,10 @@ impl Exchange {
     }
 
     /// Notes the route that speaks for the request, and the issuer of its caller.
-    pub(super) fn decided(&mut self, route: usize, issuer: Option<&std::sync::Arc<str>>) {
+    pub(super) fn decided(&mut self, route: usize, issuer: Option<&Arc<str>>) {
         self.outcome.route = Some(route);
         if let Some(issuer) = issuer {
-            self.count_verification(Some(issuer), 0);
+            self.count_verification(Some(issuer), VALID);
             if self.worker.logs() {
                 self.outcome.issuer = Some(issuer.clone());
             }
@@ -100,17 +106,22 @@ impl Exchange {
     fn note(&mut self, refusal: &Refusal, status: u16) {
         self.outcome.status = Some(status);
         self.outcome.route = refusal.route;
-        if let super::Cause::Token { rejection, .. } = &refusal.cause {
-            self.count_verification(rejection.issuer.as_ref(), rejection.error.index());
+        match &refusal.cause {
+            Cause::Token { rejection, .. } => {
+                self.count_verification(rejection.issuer.as_ref(), rejection.error.index());
+            }
+            // The token was fine; what it grants was not enough.
+            Cause::Denied { issuer, .. } => self.count_verification(issuer.as_ref(), VALID),
+            _ => {}
         }
         self.view.snapshot.route_metrics(refusal.route).refused(refusal.reason_index());
         if self.worker.logs() {
-            self.outcome.issuer = refusal.issuer().map(std::sync::Arc::from);
+            self.outcome.issuer = refusal.issuer().map(Arc::from);
             self.outcome.failure = Some((refusal.reason(), refusal.explanation()));
         }
     }
 
-    fn count_verification(&self, issuer: Option<&std::sync::Arc<str>>, result: usize) {
+    fn count_verification(&self, issuer: Option<&Arc<str>>, result: usize) {
         if let Some(issuer) = issuer
             && let Some(metrics) = self.view.snapshot.issuer_metrics(issuer)
         {
@@ -118,7 +129,7 @@ impl Exchange {
         }
     }
 
-    fn log(&self, status: u16, took: std::time::Duration) {
+    fn log(&self, status: u16, took: Duration) {
         let wanted = match self.view.snapshot.config.log.access {
             AccessLog::Off => false,
             AccessLog::Refusals => self.outcome.failure.is_some(),
@@ -133,7 +144,7 @@ impl Exchange {
             None => (None, None),
         };
         self.worker.access_log.write(&AccessLine {
-            time: clock::since_epoch().as_secs_f64(),
+            time: humantime::format_rfc3339_millis(UNIX_EPOCH + clock::since_epoch()).to_string(),
             request_id: self.request_id.to_str().unwrap_or_default(),
             peer: self.peer,
             method: self.method.as_str(),
@@ -143,7 +154,7 @@ impl Exchange {
             reason,
             detail,
             issuer: self.outcome.issuer.as_deref(),
-            took_ms: took.as_secs_f64() * 1000.0,
+            took_ms: (took.as_secs_f64() * 1e6).round() / 1e3,
         });
     }
 }

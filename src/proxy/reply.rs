@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
-use serde_json::json;
+use serde::Serialize;
 
 use super::refusal::join;
 use super::{Cause, Refusal};
@@ -32,22 +32,37 @@ impl Reply {
     }
 }
 
+/// A problem of RFC 9457 §3, with the members of ours that it allows: `code` is stable, `detail` is for people.
+#[derive(Serialize)]
+struct Problem<'a> {
+    #[serde(rename = "type")]
+    kind: &'a str,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+    code: &'a str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    missing_scopes: Vec<&'a str>,
+    request_id: &'a str,
+}
+
 /// The answer to a refused request.
 #[must_use]
 pub fn to(refusal: &Refusal, request_id: &HeaderValue) -> Response<Bytes> {
     let reply = reply(&refusal.cause);
-    let mut body = json!({
-        "type": "about:blank",
-        "title": reply.status.canonical_reason().unwrap_or("Error"),
-        "status": reply.status.as_u16(),
-        "detail": reply.detail,
-        "code": reply.code,
-        "request_id": request_id.to_str().unwrap_or_default(),
-    });
-    if !reply.missing.is_empty() {
-        body["missing_scopes"] = reply.missing.iter().map(Scope::as_str).collect();
-    }
-    let mut response = Response::new(Bytes::from(format!("{body}\n")));
+    let problem = Problem {
+        kind: "about:blank",
+        title: reply.status.canonical_reason().unwrap_or("Error"),
+        status: reply.status.as_u16(),
+        detail: &reply.detail,
+        code: reply.code,
+        missing_scopes: reply.missing.iter().map(Scope::as_str).collect(),
+        request_id: request_id.to_str().unwrap_or_default(),
+    };
+    // Strings and numbers always serialize.
+    let mut body = serde_json::to_vec(&problem).unwrap_or_default();
+    body.push(b'\n');
+    let mut response = Response::new(Bytes::from(body));
     *response.status_mut() = reply.status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
@@ -138,7 +153,8 @@ fn token(rejection: &Rejection, needed: &[Scope]) -> Reply {
         }
         // No keys, no verdict: the caller's token may be perfectly good.
         TokenError::KeysUnavailable { retry_after } => Reply {
-            retry_after: Some(retry_after.as_secs_f64().ceil().max(1.0) as u64),
+            // Whole seconds, rounded up: coming back early would only find the same (RFC 9110 §10.2.3).
+            retry_after: Some(retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0)),
             ..Reply::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "keys_unavailable",
@@ -265,7 +281,7 @@ mod tests {
         let response = to(&Refusal::unrouted(cause), &HeaderValue::from_static("id-1"));
         let body: serde_json::Value = serde_json::from_slice(response.body()).unwrap();
         assert_eq!(body["code"], "insufficient_scope");
-        assert_eq!(body["missing_scopes"], json!(["b", "c"]));
+        assert_eq!(body["missing_scopes"], serde_json::json!(["b", "c"]));
         assert_eq!(body["request_id"], "id-1");
         assert_eq!(response.headers()["content-type"], "application/problem+json");
     }

@@ -16,8 +16,8 @@ const QUEUE: usize = 8192;
 /// What is logged of a request. There is no token in it, no query, and no claim; JSON escapes what a client chose.
 #[derive(Debug, Serialize)]
 pub struct AccessLine<'a> {
-    /// Seconds since 1970, when the answer ended.
-    pub time: f64,
+    /// When the answer ended (RFC 3339, UTC).
+    pub time: String,
     /// The id that the client and the upstream saw, too.
     pub request_id: &'a str,
     /// The client's address.
@@ -95,7 +95,7 @@ mod tests {
     #[test]
     fn what_a_client_chose_cannot_break_a_line() {
         let line = AccessLine {
-            time: 1.5,
+            time: "2026-01-01T00:00:00.000Z".to_owned(),
             request_id: "id",
             peer: "127.0.0.1:1".parse().unwrap(),
             method: "GET",
