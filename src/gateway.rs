@@ -215,18 +215,18 @@ impl Control {
     fn reload(&mut self, watcher: &mut Option<Watcher>) {
         let (listeners, server) = (&mut self.listeners, &self.server);
         let before = self.live.load();
-        let outcome = self.reloader.reload(|config| {
+        let attempt = self.reloader.reload(|config| {
             let new = listeners.bind(&config.server.listen)?;
             server.serve(new, config.server.listen.clone());
             listeners.keep(&config.server.listen);
             Ok::<_, BindError>(())
         });
-        // After a failed reload, too: a link may lead elsewhere now, where the next change will be.
         let now = self.live.load();
         if let Some(watcher) = watcher {
-            watcher.follow(&now.config.files);
+            let known = now.config.files.iter().chain(&attempt.files).cloned().collect::<Vec<_>>();
+            watcher.follow(&known);
         }
-        if outcome == reload::Reloaded::Swapped {
+        if attempt.outcome == reload::Reloaded::Swapped {
             warn_of_restart(&before.config, &now.config);
             self.fetch_keys();
         }

@@ -24,6 +24,15 @@ pub struct Reloader {
     metrics: Arc<Metrics>,
 }
 
+/// A reload, and what its files were.
+#[derive(Debug)]
+pub struct Attempt {
+    /// What became of it.
+    pub outcome: Reloaded,
+    /// The paths that were looked at: of a file that failed, too, since the next change may be there.
+    pub files: Vec<PathBuf>,
+}
+
 /// What became of a reload: an index into `GatewayMetrics::RELOAD_RESULTS`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reloaded {
@@ -44,24 +53,31 @@ impl Reloader {
 
     /// Reads, compiles and swaps. `prepare` is everything else that has to succeed first, such as binding new listeners:
     /// it comes before the swap, and its failure is the reload's.
-    pub fn reload<E: std::fmt::Display>(&self, prepare: impl FnOnce(&Config) -> Result<(), E>) -> Reloaded {
-        let outcome = self.attempt(prepare);
+    pub fn reload<E: std::fmt::Display>(&self, prepare: impl FnOnce(&Config) -> Result<(), E>) -> Attempt {
+        let mut files = Vec::new();
+        let outcome = self.attempt(prepare, &mut files);
         let metrics = &self.metrics.gateway;
         metrics.reloads.increment(outcome as usize);
         metrics.reload_ok.set(i64::from(outcome != Reloaded::Failed));
-        outcome
+        Attempt { outcome, files }
     }
 
-    fn attempt<E: std::fmt::Display>(&self, prepare: impl FnOnce(&Config) -> Result<(), E>) -> Reloaded {
+    fn attempt<E: std::fmt::Display>(
+        &self,
+        prepare: impl FnOnce(&Config) -> Result<(), E>,
+        files: &mut Vec<PathBuf>,
+    ) -> Reloaded {
         let config = match (self.load)() {
             Ok(config) => config,
             Err(problems) => {
+                files.extend_from_slice(problems.files());
                 for line in problems.lines() {
                     tracing::error!(problem = %line, "the changed configuration is not in force");
                 }
                 return Reloaded::Failed;
             }
         };
+        files.clone_from(&config.files);
         let before = self.live.load();
         if config.hash == before.config.hash {
             return Reloaded::Unchanged;
@@ -132,8 +148,9 @@ impl Watcher {
             // A directory that was removed is not watched any more anyway.
             let _ = watcher.unwatch(gone);
         }
-        // A directory that was replaced by another of its name has to be watched anew.
-        for directory in &wanted {
+        // A directory that was replaced by another of its name has to be watched anew. One that is not there makes its
+        // file unreadable, which is said elsewhere.
+        for directory in wanted.iter().filter(|directory| directory.is_dir()) {
             if let Err(error) = watcher.watch(directory, RecursiveMode::NonRecursive) {
                 tracing::warn!(%error, directory = %directory.display(), "a directory is not watched");
             }

@@ -85,20 +85,30 @@ impl Context {
 
     fn read(&self, path: &Path) -> Result<String, String> {
         let shown = path.display();
+        let seen = !self.follow(path);
         let size =
             fs::metadata(path).map_err(|error| format!("cannot read \"{shown}\": {}", reason(&error)))?.len();
         if size > MAX_FILE_BYTES {
             return Err(format!("\"{shown}\" has more than {} MiB", MAX_FILE_BYTES >> 20));
         }
         let bytes = fs::read(path).map_err(|error| format!("cannot read \"{shown}\": {}", reason(&error)))?;
-        let mut files = self.files.borrow_mut();
-        if !files.paths.iter().any(|known| known == path) {
-            files.paths.push(path.into());
-            files.contents.extend_from_slice(&bytes);
+        if !seen {
+            self.files.borrow_mut().contents.extend_from_slice(&bytes);
         }
         String::from_utf8(bytes).map_err(|error| {
             format!("\"{shown}\" is not UTF-8: byte {} is broken", error.utf8_error().valid_up_to() + 1)
         })
+    }
+
+    /// Notes a path whose change is a change of the configuration, before it is read: what is missing now may come.
+    /// `false` when it was noted before.
+    fn follow(&self, path: &Path) -> bool {
+        let mut files = self.files.borrow_mut();
+        let new = !files.paths.iter().any(|known| known == path);
+        if new {
+            files.paths.push(path.into());
+        }
+        new
     }
 
     fn beside(&self, file: usize, path: &str) -> PathBuf {
@@ -208,6 +218,7 @@ fn matches(context: &Context, (place, pattern): &(Place, String)) -> Vec<PathBuf
     if !name.contains('*') {
         return vec![path];
     }
+    context.follow(&path);
     let directory = if directory.as_os_str().is_empty() { PathBuf::from(".") } else { directory };
     let entries = match fs::read_dir(&directory) {
         Ok(entries) => entries,

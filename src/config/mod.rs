@@ -58,9 +58,10 @@ pub struct Config {
     pub log: Log,
     /// `[dev]`
     pub dev: Dev,
-    /// Every file that was read: the file itself, includes, key sets, certificates.
+    /// Every path whose change is a change of the configuration: the file itself, includes and their patterns, key sets,
+    /// certificates, secrets.
     pub files: Vec<PathBuf>,
-    /// Hexadecimal SHA-256 over the contents of [`Config::files`]: what `scopegate_config_info` shows.
+    /// Hexadecimal SHA-256 over the contents of all files: what `scopegate_config_info` shows.
     pub hash: Box<str>,
     /// What is allowed but worth a look, such as `audience = "any"`; rendered.
     pub notes: Vec<String>,
