@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::task::{LocalSet, spawn_local};
+use tokio::task::{self, LocalSet, spawn_local};
 use tokio::time::interval;
 
 use crate::admin::Admin;
@@ -175,8 +175,8 @@ struct Control {
     reloader: Reloader,
     listeners: Listeners,
     server: Rc<Server>,
-    /// The issuers whose keys are being kept fresh; a task ends with its issuer.
-    fetching: Vec<Weak<Issuer>>,
+    /// The issuers whose keys are being kept fresh.
+    fetching: Vec<(Weak<Issuer>, task::JoinHandle<()>)>,
 }
 
 impl Control {
@@ -232,13 +232,22 @@ impl Control {
         }
     }
 
-    /// Starts a task for each issuer that has none.
+    /// Starts a task for each issuer that has none, and ends those of issuers that left the configuration: requests that
+    /// still see one keep its keys, but nobody asks for new ones.
     fn fetch_keys(&mut self) {
-        self.fetching.retain(|issuer| issuer.strong_count() > 0);
-        for issuer in self.live.load().issuers() {
-            if !self.fetching.iter().any(|known| known.as_ptr() == Arc::as_ptr(issuer)) {
-                self.fetching.push(Arc::downgrade(issuer));
-                spawn_local(issuer::maintain(Arc::downgrade(issuer), Client::new(Tls::system())));
+        let snapshot = self.live.load();
+        self.fetching.retain(|(known, task)| {
+            let kept = snapshot.issuers().any(|issuer| known.as_ptr() == Arc::as_ptr(issuer));
+            if !kept {
+                task.abort();
+            }
+            kept
+        });
+        for issuer in snapshot.issuers() {
+            if !self.fetching.iter().any(|(known, _)| known.as_ptr() == Arc::as_ptr(issuer)) {
+                let weak = Arc::downgrade(issuer);
+                let task = spawn_local(issuer::maintain(weak.clone(), Client::new(Tls::system())));
+                self.fetching.push((weak, task));
             }
         }
     }

@@ -54,6 +54,14 @@ impl Tls {
         Ok(Self(Roots::Given(Arc::new(config(store)?))))
     }
 
+    /// Reads the roots now rather than at the first connection, which would hold up a worker.
+    ///
+    /// # Errors
+    /// [`TlsError`]
+    pub fn prepare(&self) -> Result<(), TlsError> {
+        self.config().map(drop)
+    }
+
     /// What a TLS client connects with.
     pub(super) fn config(&self) -> Result<Arc<ClientConfig>, TlsError> {
         match &self.0 {

@@ -30,13 +30,16 @@ impl Upstream {
     /// An upstream with an identity of its own.
     ///
     /// # Errors
-    /// When its `ca` holds no certificate that can be trusted.
+    /// When there is no certificate to trust in its `ca`.
     pub fn new(settings: Settings, metrics: Arc<UpstreamMetrics>) -> Result<Self, TlsError> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let tls = match &settings.ca {
             Some(pem) => Tls::with_roots(pem)?,
             None => Tls::system(),
         };
+        if settings.url.is_tls() {
+            tls.prepare()?;
+        }
         Ok(Self { id: NEXT.fetch_add(1, Ordering::Relaxed), settings, tls, metrics })
     }
 
