@@ -44,9 +44,9 @@ impl Settings {
         )
     }
 
-    /// The configuration with the file's own addresses.
+    /// The configuration with the file's own addresses, for [`super::dev`], which replaces issuers and upstreams.
     pub(super) fn load_in_place(&self) -> Result<Config, Problems> {
-        Config::load(&self.config, &self.inner())
+        Config::load(&self.config, &Overrides { stand_ins: true, ..self.inner() })
     }
 
     /// Puts the addresses of these options in the place of those that a configuration has.
@@ -134,5 +134,20 @@ mod tests {
         let in_place = flags.load_in_place().unwrap();
         assert_eq!((in_place.server.listen[0].port(), in_place.server.workers), (80, 5));
         assert_eq!(flags.readdress(in_place).server, config.server);
+    }
+
+    #[test]
+    fn a_file_whose_keys_and_certificates_are_elsewhere_is_for_dev_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("gateway.toml");
+        let text = "[issuers.idp]\nissuer = \"https://idp.example.com/\"\naudience = \"api\"\n\
+                    jwks_file = \"/etc/scopegate/not-here.json\"\n\
+                    [upstreams.a]\nurl = \"https://a\"\nca_file = \"/etc/scopegate/not-here.pem\"\n\
+                    [[routes]]\npath = \"/a\"\nupstream = \"a\"\nmethods = { GET = \"a.read\" }\n";
+        std::fs::write(&file, text).unwrap();
+        let settings = parse(&format!("-c {}", file.display())).unwrap();
+        let problems = settings.load().unwrap_err().to_string();
+        assert!(problems.contains("not-here.json") && problems.contains("not-here.pem"), "{problems}");
+        assert!(settings.load_in_place().is_ok());
     }
 }

@@ -23,6 +23,7 @@ pub(super) struct Context {
     problems: RefCell<Vec<Problem>>,
     notes: RefCell<Vec<Problem>>,
     files: RefCell<Files>,
+    stand_ins: bool,
 }
 
 #[derive(Debug)]
@@ -44,7 +45,17 @@ pub(super) struct Account {
 impl Context {
     pub(super) fn new() -> Self {
         let files = Files { sources: Vec::new(), paths: Vec::new(), contents: Vec::new() };
-        Self { problems: RefCell::default(), notes: RefCell::default(), files: RefCell::new(files) }
+        let (problems, notes) = (RefCell::default(), RefCell::default());
+        Self { problems, notes, files: RefCell::new(files), stand_ins: false }
+    }
+
+    pub(super) fn with_stand_ins(self, stand_ins: bool) -> Self {
+        Self { stand_ins, ..self }
+    }
+
+    /// Whether keys and certificates of others come in the place of those that files hold.
+    pub(super) fn has_stand_ins(&self) -> bool {
+        self.stand_ins
     }
 
     pub(super) fn problem(&self, problem: Problem) {

@@ -73,7 +73,7 @@ impl Config {
     /// # Errors
     /// Every problem of every file, at once.
     pub fn load(path: &Path, overrides: &Overrides) -> Result<Self, Problems> {
-        let context = load::Context::new();
+        let context = load::Context::new().with_stand_ins(overrides.stand_ins);
         match context.read_source(path) {
             Ok(file) => Self::lower(context, file, overrides),
             Err(error) => {

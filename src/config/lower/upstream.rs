@@ -68,6 +68,9 @@ fn ca(reader: &mut Reader<'_>, url: Option<&Url>) -> Option<Arc<str>> {
         );
         return None;
     }
+    if reader.context.has_stand_ins() {
+        return None;
+    }
     let pem = reader.context.read_named(path.place, &path.text);
     let pem = pem.map_err(|error| reader.problem(path.place, format!("\"ca_file\": {error}"))).ok()?;
     match Tls::with_roots(&pem) {
