@@ -55,7 +55,7 @@ pub(super) fn config(issuers: Vec<Issuer>, routes: Vec<Route>) -> Config {
     }
 }
 
-/// An issuer in Cognito's style: no audience is asked for.
+/// An issuer in Cognito's style: no audience is asked for. Its algorithm is one whose keys are made at once.
 pub(super) fn cognito(name: &str) -> Issuer {
     let second = Duration::from_secs(1);
     Issuer {
@@ -63,7 +63,7 @@ pub(super) fn cognito(name: &str) -> Issuer {
             name: name.into(),
             issuer: "https://cognito-idp.ap-northeast-2.amazonaws.com/ap-northeast-2_OIAKD3uUi".into(),
             keys: KeySource::Discovery(Url::parse("https://idp.example.com/").unwrap()),
-            algorithms: vec![Algorithm::ES256, Algorithm::RS256],
+            algorithms: vec![Algorithm::ES256],
             fetch: FetchPolicy {
                 timeout: second,
                 cooldown: second,

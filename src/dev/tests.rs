@@ -101,9 +101,18 @@ fn wired() -> Sandbox {
     sandbox
 }
 
+/// The same with two algorithms, RS256 the second.
+fn wired_with_rsa() -> Sandbox {
+    let sandbox = sandbox();
+    let mut issuer = cognito("idp");
+    issuer.entry.algorithms.push(Algorithm::RS256);
+    let _ = sandbox.rewire(orders(vec![issuer]));
+    sandbox
+}
+
 #[test]
 fn a_token_looks_like_cognitos() {
-    let sandbox = wired();
+    let sandbox = wired_with_rsa();
     let before = clock::now().unix.0;
     let token = token(&sandbox, "&scope=com.test.test/test.read");
     let (header, payload) = (part(&token, 0), part(&token, 1));
@@ -130,7 +139,7 @@ fn a_token_looks_like_cognitos() {
 
 #[test]
 fn a_token_verifies_by_the_published_keys() {
-    let sandbox = wired();
+    let sandbox = wired_with_rsa();
     let jwks = get(sandbox.issuer_address(), "/.well-known/jwks.json").json();
     for (parameters, alg) in [("", "RS256"), ("&alg=ES256", "ES256")] {
         let token = token(&sandbox, parameters);
@@ -258,7 +267,7 @@ fn a_client_has_what_it_may_have() {
 
 #[test]
 fn the_metadata_leads_to_the_embedded_endpoints() {
-    let sandbox = wired();
+    let sandbox = wired_with_rsa();
     let address = sandbox.issuer_address();
     let metadata = get(address, "/idp/.well-known/openid-configuration").json();
     assert_eq!(metadata, get(address, "/.well-known/openid-configuration").json());
