@@ -5,16 +5,10 @@ use std::fmt::Write;
 use super::failure::Failure;
 use super::settings::Settings;
 use crate::config::{self, Config};
-use crate::proxy::REASONS;
-use crate::snapshot::Snapshot;
-use crate::telemetry::Metrics;
-use crate::token::TokenError;
 
 pub(super) fn check(settings: &Settings) -> Result<String, Failure> {
-    let metrics = Metrics::new(&REASONS, &TokenError::RESULTS).expect("no metric is defined twice");
-    // Compiled too: keys and certificates that the file holds are read there.
-    let snapshot = Snapshot::compile(settings.load()?, &metrics, None).map_err(Failure::Compile)?;
-    Ok(report(&snapshot.config, &settings.config.display().to_string()))
+    let config = settings.load()?;
+    Ok(report(&config, &settings.config.display().to_string()))
 }
 
 fn report(config: &Config, file: &str) -> String {
