@@ -112,6 +112,7 @@ impl Exchange {
             }
             // The token was fine; what it grants was not enough.
             Cause::Denied { issuer, .. } => self.count_verification(issuer.as_ref(), VALID),
+            Cause::Defect => self.worker.metrics().panics.inc(),
             _ => {}
         }
         self.view.snapshot.route_metrics(refusal.route).refused(refusal.reason_index());

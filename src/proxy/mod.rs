@@ -9,7 +9,11 @@ mod refusal;
 mod reply;
 mod worker;
 
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::rc::Rc;
+use std::task::Poll;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -33,8 +37,18 @@ use crate::token::{BearerToken, CacheResult, Rejection, WorkerCache, authenticat
 pub async fn serve(worker: &Rc<Worker>, peer: &Peer, request: Request<Incoming>) -> Response<ReplyBody> {
     let view = worker.view();
     let mut exchange = Exchange::begin(worker, view.clone(), peer, &request);
-    let outcome = walk(worker, &view.snapshot, &mut exchange, peer, request).await;
+    let outcome = caught(walk(worker, &view.snapshot, &mut exchange, peer, request)).await;
     exchange.finish(outcome)
+}
+
+/// A defect costs one request: a panic is a refusal like any other, and the connection and the worker live on.
+async fn caught<T>(walk: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {
+    let mut walk = pin!(walk);
+    poll_fn(|cx| {
+        let poll = catch_unwind(AssertUnwindSafe(|| walk.as_mut().poll(cx)));
+        poll.unwrap_or_else(|_| Poll::Ready(Err(Refusal::unrouted(Cause::Defect))))
+    })
+    .await
 }
 
 async fn walk(
@@ -118,5 +132,22 @@ fn find<'s>(snapshot: &'s Snapshot, target: &Target<'_>) -> Result<(&'s Entry, &
             Err(Refusal::at(nearest.route, Cause::Method { allow: allow.into() }))
         }
         (Ok(_) | Err(Miss::NotFound), _) => Err(Refusal::unrouted(Cause::NotFound)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // O12.
+    #[test]
+    fn a_panic_is_a_refusal() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let walk = async {
+            tokio::task::yield_now().await;
+            panic!("a defect")
+        };
+        let outcome: Result<(), Refusal> = runtime.block_on(caught(walk));
+        assert_eq!(outcome.unwrap_err().reason(), "internal_error");
     }
 }

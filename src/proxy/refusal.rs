@@ -54,6 +54,8 @@ pub enum Cause {
     Deadline(Duration),
     /// The upstream can't.
     Upstream(Fault),
+    /// The gateway can't: a panic, which is a defect of ours.
+    Defect,
 }
 
 impl Refusal {
@@ -87,6 +89,7 @@ impl Refusal {
             Cause::Upstream(Fault::ResponseTimeout(_)) => 13,
             Cause::Upstream(Fault::Closed(_)) => 14,
             Cause::Upstream(Fault::Protocol(_)) => 15,
+            Cause::Defect => 16,
         }
     }
 
@@ -114,6 +117,7 @@ impl Refusal {
             Cause::BodyStalled => "the request body stopped coming".to_owned(),
             Cause::Deadline(limit) => format!("the request was not done within {limit:?}"),
             Cause::Upstream(fault) => fault.to_string(),
+            Cause::Defect => "the gateway panicked; standard error has the place".to_owned(),
         }
     }
 
@@ -134,7 +138,7 @@ pub(super) fn join(scopes: &[Scope]) -> String {
 }
 
 /// Reasons that are not about a token.
-const OWN: usize = 16;
+const OWN: usize = 17;
 
 /// Every reason code, in the order of [`Refusal::reason_index`]: the closed list of label values.
 pub const REASONS: [&str; OWN + TokenError::RESULTS.len()] = {
@@ -155,6 +159,7 @@ pub const REASONS: [&str; OWN + TokenError::RESULTS.len()] = {
         "upstream_timeout",
         "upstream_closed",
         "upstream_protocol_error",
+        "internal_error",
     ];
     let mut all = [""; OWN + TokenError::RESULTS.len()];
     let mut index = 0;
@@ -188,5 +193,14 @@ mod tests {
             Refusal::unrouted(Cause::Upstream(Fault::Protocol("".into()))).reason(),
             "upstream_protocol_error"
         );
+    }
+
+    #[test]
+    fn each_reason_is_explained_to_operators() {
+        let page = include_str!("../../docs/answers.md");
+        // "valid" is the one result of a verification that refuses nobody.
+        for reason in REASONS.iter().filter(|reason| **reason != TokenError::RESULTS[0]) {
+            assert!(page.contains(&format!("\n| `{reason}` | ")), "docs/answers.md has no line for {reason}");
+        }
     }
 }

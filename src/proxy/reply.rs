@@ -126,6 +126,7 @@ fn reply(cause: &Cause) -> Reply {
         Cause::Upstream(fault) if fault.is_timeout() => {
             Reply::new(S::GATEWAY_TIMEOUT, "upstream_timeout", "The upstream did not answer in time.")
         }
+        Cause::Defect => Reply::new(S::INTERNAL_SERVER_ERROR, "internal_error", "The gateway failed."),
         Cause::Upstream(_) => Reply::new(S::BAD_GATEWAY, "upstream_failed", "The upstream did not answer."),
     }
 }

@@ -486,4 +486,28 @@ mod tests {
         assert!(text.contains("/kept") && !text.contains("gone"), "{text}");
         assert!(Arc::ptr_eq(&kept, &metrics.route("/kept")));
     }
+
+    #[test]
+    fn each_metric_is_explained_to_operators() {
+        let metrics = metrics();
+        let route = metrics.route("/");
+        route.record(&Method::GET, 200, Duration::ZERO);
+        route.refused(0);
+        let issuer = metrics.issuer("idp");
+        issuer.verifications.increment(0);
+        issuer.refreshes.increment(0);
+        metrics.upstream("api").faults.increment(0);
+        metrics.gateway.connection_errors.increment(0);
+        metrics.gateway.cache.increment(0);
+        metrics.gateway.reloads.increment(0);
+        metrics.gateway.set_config("hash");
+        let text = metrics.render().unwrap();
+        let page = include_str!("../../docs/metrics.md");
+        let names: Vec<_> =
+            text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+        assert!(names.len() > 20, "{names:?}");
+        for name in names {
+            assert!(page.contains(&format!("\n| `{name}` | ")), "docs/metrics.md has no line for {name}");
+        }
+    }
 }
