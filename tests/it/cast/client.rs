@@ -40,17 +40,32 @@ impl Request {
         self
     }
 
+    /// The head as a server reads it, for asking the walk without a journey.
+    pub(crate) fn head(&self) -> http::Request<()> {
+        let mut head = http::Request::builder().method(self.method.as_str()).uri(&self.target);
+        if !self.has("host") {
+            head = head.header("host", "api.test");
+        }
+        for (name, value) in &self.fields {
+            head = head.header(name, value.trim());
+        }
+        head.body(()).expect("the request can be read")
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.fields.iter().any(|(field, _)| field.eq_ignore_ascii_case(name))
+    }
+
     fn bytes(&self) -> Vec<u8> {
-        let has = |name: &str| self.fields.iter().any(|(field, _)| field.eq_ignore_ascii_case(name));
         let mut text = format!("{} {} HTTP/1.1\r\n", self.method, self.target);
-        if !has("host") {
+        if !self.has("host") {
             text.push_str("Host: api.test\r\n");
         }
         for (name, value) in &self.fields {
             text.push_str(&format!("{name}: {value}\r\n"));
         }
         let body = self.body.as_deref().unwrap_or_default();
-        if self.body.is_some() && !has("content-length") && !has("transfer-encoding") {
+        if self.body.is_some() && !self.has("content-length") && !self.has("transfer-encoding") {
             text.push_str(&format!("Content-Length: {}\r\n", body.len()));
         }
         [text.as_bytes(), b"\r\n", body].concat()

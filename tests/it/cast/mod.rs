@@ -8,6 +8,7 @@ mod client;
 mod gateway;
 mod issuer;
 mod keys;
+mod pair;
 mod upstream;
 
 use std::time::{Duration, Instant};
@@ -16,6 +17,7 @@ pub(crate) use client::{Answer, Client, Request, raw};
 pub(crate) use gateway::Gateway;
 pub(crate) use issuer::{Issuer, Jwks};
 pub(crate) use keys::{Key, Token, now};
+pub(crate) use pair::{ISS, Pair, Verdict};
 pub(crate) use upstream::{Arrival, Script, Upstream};
 
 /// How long a condition may take to come true before a test fails. Long, for a machine that has better to do.

@@ -1,0 +1,191 @@
+//! A gateway, and beside it the same configuration that is only asked: both have to come to the same verdict.
+
+use std::sync::Arc;
+
+use scopegate::clock;
+use scopegate::config::Config;
+use scopegate::policy::{Denial, Scope};
+use scopegate::proxy::{Cause, REASONS, Refusal, decide};
+use scopegate::snapshot::Snapshot;
+use scopegate::telemetry::Metrics;
+use scopegate::token::{CacheResult, SharedCache, TokenError, WorkerCache};
+use serde_json::json;
+
+use super::{Answer, Arrival, Gateway, Key, Request, Token, Upstream};
+
+/// A running gateway and a compiled snapshot of one text.
+pub(crate) struct Pair {
+    pub(crate) gateway: Gateway,
+    pub(crate) upstream: Upstream,
+    pub(crate) key: Key,
+    snapshot: Snapshot,
+    cache: WorkerCache,
+}
+
+/// What a request came to.
+#[derive(Debug)]
+pub(crate) struct Verdict {
+    pub(crate) answer: Answer,
+    /// The request as the upstream got it.
+    pub(crate) arrival: Option<Arrival>,
+    /// Why it was refused.
+    pub(crate) reason: Option<&'static str>,
+    /// The label of the route that speaks for it.
+    pub(crate) route: Option<String>,
+    /// The scopes that the refusal names.
+    pub(crate) needs: Option<String>,
+}
+
+/// The `iss` of the pair's tokens.
+pub(crate) const ISS: &str = "https://idp.test";
+
+/// What the client hears of each reason: status, code, and the error of the challenge if there is one.
+const ANSWERS: [(&str, u16, &str, Option<&str>); 21] = [
+    ("target_too_long", 414, "target_too_long", None),
+    ("malformed_target", 400, "malformed_target", None),
+    ("invalid_host", 400, "invalid_host", None),
+    ("ambiguous_path", 400, "ambiguous_path", None),
+    ("no_route", 404, "no_route", None),
+    ("method_not_allowed", 405, "method_not_allowed", None),
+    ("missing_token", 401, "missing_token", None),
+    ("several_tokens", 400, "invalid_request", Some("invalid_request")),
+    ("token_too_long", 401, "invalid_token", Some("invalid_token")),
+    ("malformed_token", 401, "invalid_token", Some("invalid_token")),
+    ("algorithm_not_allowed", 401, "invalid_token", Some("invalid_token")),
+    ("unknown_issuer", 401, "invalid_token", Some("invalid_token")),
+    ("unknown_key", 401, "invalid_token", Some("invalid_token")),
+    ("bad_signature", 401, "invalid_token", Some("invalid_token")),
+    ("token_expired", 401, "token_expired", Some("invalid_token")),
+    ("token_not_yet_valid", 401, "token_not_yet_valid", Some("invalid_token")),
+    ("wrong_audience", 401, "wrong_audience", Some("invalid_token")),
+    ("wrong_client", 401, "wrong_client", Some("invalid_token")),
+    ("not_an_access_token", 401, "not_an_access_token", Some("invalid_token")),
+    ("sender_constrained_token", 401, "sender_constrained_token", Some("invalid_token")),
+    ("insufficient_scope", 403, "insufficient_scope", Some("insufficient_scope")),
+];
+
+impl Pair {
+    /// Starts with one issuer `idp` whose tokens are signed by `key`, one upstream `up` that every route has by default,
+    /// and `text`. `issuer` is more of the issuer's entry.
+    #[track_caller]
+    pub(crate) fn start(key: &Key, issuer: &str, text: &str) -> Self {
+        let upstream = Upstream::start();
+        let jwks = json!({"keys": [key.jwk()]});
+        let audience = if issuer.contains("audience") { "" } else { "audience = \"api\"" };
+        let text = format!(
+            "[issuers.idp]\nissuer = \"{ISS}\"\njwks = '{jwks}'\n{audience}\n{issuer}\n{}\n\
+             [defaults]\nupstream = \"up\"\n{text}",
+            upstream.toml("up")
+        );
+        let config = Config::parse(&text, "gateway.toml");
+        let config = config.unwrap_or_else(|problems| panic!("{}", problems.render(false)));
+        let metrics = Metrics::new(&REASONS, &TokenError::RESULTS).unwrap();
+        let snapshot = Snapshot::compile(config, &metrics, None).unwrap();
+        let cache = WorkerCache::new(Arc::new(SharedCache::new(1 << 20)), 64);
+        Self { gateway: Gateway::start(&text), upstream, key: key.clone(), snapshot, cache }
+    }
+
+    /// A good token with these scopes.
+    pub(crate) fn token(&self, scope: &str) -> String {
+        Token::of(ISS, scope).signed(&self.key)
+    }
+
+    /// The verdict on a request. It is the same for a token that was never seen and for one that is cached, asked or
+    /// over a socket (C07).
+    #[track_caller]
+    pub(crate) fn ask(&self, request: &Request) -> Verdict {
+        let head = request.head();
+        let (route, refusal, _) = self.decide(&head, None);
+        let reason = refusal.as_ref().map(Refusal::reason);
+        // Tokens of more than 8 KiB are not cached.
+        let is_small = head.headers().values().map(http::HeaderValue::len).sum::<usize>() < 8192;
+        for again in [false, true] {
+            let (same, refused, cached) = self.decide(&head, Some(&self.cache));
+            assert_eq!(same, route, "a cached token has another route");
+            assert_eq!(refused.as_ref().map(Refusal::reason), reason, "a cached token has another verdict");
+            let is_hit = cached != Some(CacheResult::Miss);
+            assert!(is_hit || !again || !is_small, "a verified token is verified again");
+        }
+        let before = self.upstream.arrivals().len();
+        let answer = self.gateway.send(request);
+        let arrivals = self.upstream.arrivals();
+        assert!(arrivals.len() <= before + 1, "forwarded more than once");
+        let arrival = arrivals.get(before).cloned();
+        let needs = refusal.as_ref().and_then(needs);
+        let verdict = Verdict { answer, arrival, reason, route, needs };
+        verdict.check(refusal.as_ref());
+        verdict
+    }
+
+    fn decide(
+        &self,
+        head: &http::Request<()>,
+        cache: Option<&WorkerCache>,
+    ) -> (Option<String>, Option<Refusal>, Option<CacheResult>) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        match runtime.block_on(decide(&self.snapshot, head, cache, clock::now().unix)) {
+            Ok(decision) => (Some(decision.route.label.to_string()), None, decision.cache),
+            Err(refusal) => {
+                let route = refusal.route.map(|index| self.snapshot.routes[index].label.to_string());
+                (route, Some(refusal), None)
+            }
+        }
+    }
+}
+
+fn needs(refusal: &Refusal) -> Option<String> {
+    let scopes = match &refusal.cause {
+        Cause::Token { needed, .. } => needed,
+        Cause::Denied { denial: Denial::InsufficientScope { missing }, .. } => missing,
+        _ => return None,
+    };
+    let names: Vec<_> = scopes.iter().map(Scope::as_str).collect();
+    (!names.is_empty()).then(|| names.join(" "))
+}
+
+impl Verdict {
+    /// The request as it was forwarded.
+    #[track_caller]
+    pub(crate) fn forwarded(self) -> Arrival {
+        assert_eq!((self.reason, self.answer.status), (None, 200), "{:?}", self.answer);
+        self.arrival.expect("it is forwarded")
+    }
+
+    /// The answer to a request that is refused for this reason.
+    #[track_caller]
+    pub(crate) fn refused(self, reason: &str) -> Answer {
+        assert_eq!(self.reason, Some(reason), "{:?}", self.answer);
+        self.answer
+    }
+
+    /// Both ways agree, and the client hears what the reason asks for.
+    #[track_caller]
+    fn check(&self, refusal: Option<&Refusal>) {
+        let (answer, Some(reason)) = (&self.answer, self.reason) else {
+            assert_eq!(self.answer.status, 200, "asked it is allowed: {:?}", self.answer);
+            assert!(self.arrival.is_some(), "allowed and not forwarded");
+            return;
+        };
+        assert!(self.arrival.is_none(), "asked it is refused ({reason}), and it was forwarded");
+        let known = ANSWERS.iter().find(|(known, ..)| *known == reason);
+        let (_, status, code, error) = known.unwrap_or_else(|| panic!("no answer is known for {reason}"));
+        assert_eq!(answer.status, *status, "{reason}: {answer:?}");
+        if !answer.body.is_empty() {
+            assert_eq!(answer.code(), *code, "{reason}");
+        }
+        let is_about_tokens = matches!(status, 401 | 403) || *code == "invalid_request";
+        assert_eq!(answer.field("www-authenticate").is_some(), is_about_tokens, "{answer:?}");
+        if is_about_tokens {
+            assert_eq!(answer.challenge("error").as_deref(), *error);
+            assert_eq!(answer.challenge("scope"), self.needs);
+        }
+        let missing = (*status == 403)
+            .then(|| self.needs.as_ref().map(|needs| json!(needs.split(' ').collect::<Vec<_>>())));
+        if let (Some(missing), false) = (missing, answer.body.is_empty()) {
+            assert_eq!(Some(&answer.problem()["missing_scopes"]), missing.as_ref());
+        }
+        if let Some(Cause::Method { allow }) = refusal.map(|refusal| &refusal.cause) {
+            assert_eq!(answer.field("allow"), Some(&**allow));
+        }
+    }
+}
