@@ -17,7 +17,7 @@ pub enum Ambiguity {
     EncodedBackslash = 1 << 1,
     /// `\` itself.
     Backslash = 1 << 2,
-    /// `%25` before two hexadecimal digits: an escape that decodes to an escape.
+    /// `%25` before two hexadecimal digits in any spelling: an escape that decodes to an escape.
     DoubleEncoding = 1 << 3,
     /// `//`, which some readers merge.
     EmptySegment = 1 << 4,
@@ -175,10 +175,16 @@ fn inspect_escapes(raw: &[u8], decoded: &[u8], found: &mut Ambiguities) {
         match value {
             0x2f => found.insert(Ambiguity::EncodedSlash),
             0x5c => found.insert(Ambiguity::EncodedBackslash),
-            0x25 if hex(2).is_some() && hex(3).is_some() => found.insert(Ambiguity::DoubleEncoding),
             0x00..=0x1f | 0x7f => found.insert(Ambiguity::Control),
             _ => {}
         }
+    }
+    // Looked for in what was decoded: the digits may be escaped themselves (`%25%32%66`).
+    let is_escape = |three: &[u8]| {
+        matches!(three, [b'%', high, low] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit())
+    };
+    if decoded.windows(3).any(is_escape) {
+        found.insert(Ambiguity::DoubleEncoding);
     }
     if std::str::from_utf8(decoded).is_err() {
         found.insert(Ambiguity::InvalidEncoding);
@@ -235,6 +241,8 @@ mod tests {
             ("/a%2fb", vec!["encoded-slash"]),
             ("/a%5Cb", vec!["encoded-backslash"]),
             ("/a%252Fb", vec!["double-encoding"]),
+            ("/a%25%32%66b", vec!["double-encoding"]),
+            ("/a%252%66b", vec!["double-encoding"]),
             ("//a", vec!["empty-segment"]),
             ("/a//", vec!["empty-segment"]),
             ("/a;b=c", vec!["matrix"]),
