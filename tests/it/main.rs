@@ -8,3 +8,4 @@ mod cast;
 mod command_line;
 mod decisions;
 mod first_steps;
+mod paths;
