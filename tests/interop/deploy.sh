@@ -21,10 +21,12 @@ echo "- Dockerfile: hadolint"
 
 echo "- Dockerfile: what .dockerignore lets through is enough to compile"
 mapfile -t allowed < <(sed -n 's/^!//p' .dockerignore)
-mkdir "$work/context"
+# Always in one place: cargo keeps what it has compiled by the path of the package.
+context=$interop/context
+rm -rf "$context" && mkdir "$context"
 git ls-files -z --cached --others --exclude-standard -- "${allowed[@]}" \
-    | xargs -0 cp --parents --target-directory="$work/context"
-CARGO_TARGET_DIR=$(dirname "$interop") cargo check --quiet --locked --bins --manifest-path "$work/context/Cargo.toml"
+    | xargs -0 cp --parents --target-directory="$context"
+CARGO_TARGET_DIR=$(dirname "$interop") cargo check --quiet --locked --bins --manifest-path "$context/Cargo.toml"
 
 echo "- compose.yaml: the Compose specification's schema"
 "$python/check-jsonschema" --builtin-schema vendor.compose-spec deploy/compose.yaml
