@@ -82,17 +82,29 @@ impl Watch {
     }
 }
 
-/// What went wrong with an upload, for who waits for the response: the connection to the upstream only knows that the
-/// body failed.
+/// How an upload failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum UploadFailure {
+    /// Nothing came for too long.
+    Stalled,
+    /// More came than the limit allows.
+    TooLarge,
+    /// The whole request took too long.
+    Deadline,
+    /// The client's connection failed.
+    Aborted,
+}
+
+/// How an upload goes, for who waits for the response: the connection to the upstream only knows that the body failed.
 #[derive(Clone, Default)]
 pub(super) struct Upload {
     pub(super) sent: Sent,
-    failure: Rc<Cell<Option<BodyError>>>,
+    failure: Rc<Cell<Option<UploadFailure>>>,
 }
 
 impl Upload {
-    pub(super) fn failure(&self) -> Option<BodyError> {
-        self.failure.take()
+    pub(super) fn failure(&self) -> Option<UploadFailure> {
+        self.failure.get()
     }
 }
 
@@ -126,14 +138,12 @@ impl RequestBody {
 
 impl Streaming {
     fn fail(&self, error: BodyError) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        // The upstream's connection learns that the body failed, who waits for the response learns how.
-        let told = match &error {
-            BodyError::Stalled => BodyError::Stalled,
-            BodyError::TooLarge => BodyError::TooLarge,
-            BodyError::Deadline => BodyError::Deadline,
-            BodyError::Connection(_) => return Poll::Ready(Some(Err(error))),
-        };
-        self.upload.failure.set(Some(told));
+        self.upload.failure.set(Some(match &error {
+            BodyError::Stalled => UploadFailure::Stalled,
+            BodyError::TooLarge => UploadFailure::TooLarge,
+            BodyError::Deadline => UploadFailure::Deadline,
+            BodyError::Connection(_) => UploadFailure::Aborted,
+        }));
         Poll::Ready(Some(Err(error)))
     }
 }

@@ -1,12 +1,12 @@
 //! The journey: a permitted request to its upstream, and the answer back.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::uri::{Parts, PathAndQuery};
 use http::{Request, Response, StatusCode, Uri, Version};
 use hyper::body::{Body as _, Incoming};
 
-use super::body::{BodyError, Relay, RequestBody, Upload, Watch};
+use super::body::{Relay, RequestBody, Upload, UploadFailure, Watch};
 use super::exchange::Exchange;
 use super::headers::{self, Forwarding};
 use super::{Cause, Refusal};
@@ -78,6 +78,10 @@ pub(super) async fn forward(
         // Nothing was asked to switch: `Upgrade` is not forwarded (attacks.md row 18).
         return Err(refuse(Cause::Upstream(Fault::Protocol("101 to a request without Upgrade".into()))));
     }
+    if !headers::is_plainly_framed(response.headers()) {
+        // Taking the coding's name away would pass the coded bytes for the content.
+        return Err(refuse(Cause::Upstream(Fault::Protocol("a transfer coding other than chunked".into()))));
+    }
     headers::to_client(response.headers_mut(), exchange.request_id());
     *response.version_mut() = Version::HTTP_11;
     let watch = Watch::new(timeouts.idle_body, until);
@@ -86,16 +90,12 @@ pub(super) async fn forward(
 }
 
 /// What the client hears when there is no answer: its own doing before the upstream's.
-fn cause_of(
-    fault: Fault,
-    upload: Option<&Upload>,
-    until: Option<Instant>,
-    limit: Option<std::time::Duration>,
-) -> Cause {
+fn cause_of(fault: Fault, upload: Option<&Upload>, until: Option<Instant>, limit: Option<Duration>) -> Cause {
     let over = until.is_some_and(|until| clock::monotonic() >= until);
     match (upload.and_then(Upload::failure), limit) {
-        (Some(BodyError::TooLarge), _) => Cause::BodyTooLarge,
-        (Some(BodyError::Stalled), _) => Cause::BodyStalled,
+        (Some(UploadFailure::TooLarge), _) => Cause::BodyTooLarge,
+        (Some(UploadFailure::Stalled), _) => Cause::BodyStalled,
+        (Some(UploadFailure::Aborted), _) => Cause::BodyAborted,
         (_, Some(limit)) if over => Cause::Deadline(limit),
         _ => Cause::Upstream(fault),
     }

@@ -50,6 +50,8 @@ pub enum Cause {
     BodyTooLarge,
     /// The request's body stopped coming.
     BodyStalled,
+    /// The request's body ended before its end: the client left.
+    BodyAborted,
     /// The whole request took longer than the limit.
     Deadline(Duration),
     /// The upstream can't.
@@ -90,6 +92,7 @@ impl Refusal {
             Cause::Upstream(Fault::Closed(_)) => 14,
             Cause::Upstream(Fault::Protocol(_)) => 15,
             Cause::Defect => 16,
+            Cause::BodyAborted => 17,
         }
     }
 
@@ -115,6 +118,7 @@ impl Refusal {
             Cause::Framing => "the transfer coding is none but \"chunked\"".to_owned(),
             Cause::BodyTooLarge => "the request body is longer than the limit".to_owned(),
             Cause::BodyStalled => "the request body stopped coming".to_owned(),
+            Cause::BodyAborted => "the client left in the middle of the request body".to_owned(),
             Cause::Deadline(limit) => format!("the request was not done within {limit:?}"),
             Cause::Upstream(fault) => fault.to_string(),
             Cause::Defect => "the gateway panicked; standard error has the place".to_owned(),
@@ -138,7 +142,7 @@ pub(super) fn join(scopes: &[Scope]) -> String {
 }
 
 /// Reasons that are not about a token.
-const OWN: usize = 17;
+const OWN: usize = 18;
 
 /// Every reason code, in the order of [`Refusal::reason_index`]: the closed list of label values.
 pub const REASONS: [&str; OWN + TokenError::RESULTS.len()] = {
@@ -160,6 +164,7 @@ pub const REASONS: [&str; OWN + TokenError::RESULTS.len()] = {
         "upstream_closed",
         "upstream_protocol_error",
         "internal_error",
+        "body_aborted",
     ];
     let mut all = [""; OWN + TokenError::RESULTS.len()];
     let mut index = 0;

@@ -122,6 +122,9 @@ fn reply(cause: &Cause) -> Reply {
         Cause::BodyStalled => {
             Reply::new(S::REQUEST_TIMEOUT, "body_timeout", "The request body stopped coming.")
         }
+        Cause::BodyAborted => {
+            Reply::new(S::BAD_REQUEST, "body_aborted", "The request body ended before its end.")
+        }
         Cause::Deadline(_) => Reply::new(S::GATEWAY_TIMEOUT, "request_timeout", "The request took too long."),
         Cause::Upstream(fault) if fault.is_timeout() => {
             Reply::new(S::GATEWAY_TIMEOUT, "upstream_timeout", "The upstream did not answer in time.")
