@@ -1,8 +1,9 @@
 //! From a changed file, or a signal, to another snapshot. A bad file leaves the one in force serving.
 
 use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use notify::event::{AccessKind, AccessMode};
@@ -113,11 +114,15 @@ pub fn first(config: Config, metrics: &Metrics) -> Result<Snapshot, CompileError
     Ok(snapshot)
 }
 
+/// A file that is being written all the time takes effect after so many times the settle time all the same.
+const MAX_SETTLES: u32 = 5;
+
 /// Watches the directories of the configuration's files: an editor that replaces a file, and a ConfigMap that swaps a
 /// symbolic link, change the directory and not the file that was open (checklist O03).
 pub struct Watcher {
     watcher: Option<notify::RecommendedWatcher>,
     watched: BTreeSet<PathBuf>,
+    names: Arc<Mutex<BTreeSet<OsString>>>,
     changes: mpsc::Receiver<()>,
 }
 
@@ -127,15 +132,19 @@ impl Watcher {
     pub fn new(files: &[PathBuf]) -> Self {
         // One change that is not yet seen is as good as many.
         let (changed, changes) = mpsc::channel(1);
-        let notice = move |event: notify::Result<notify::Event>| {
-            if event.is_ok_and(|event| is_change(event.kind)) {
-                let _ = changed.try_send(());
+        let names = Arc::<Mutex<BTreeSet<OsString>>>::default();
+        let notice = {
+            let names = names.clone();
+            move |event: notify::Result<notify::Event>| {
+                if event.is_ok_and(|event| concerns(&event, &names)) {
+                    let _ = changed.try_send(());
+                }
             }
         };
         let watcher = notify::recommended_watcher(notice)
             .inspect_err(|error| tracing::warn!(%error, "files are not watched; send SIGHUP after a change"))
             .ok();
-        let mut this = Self { watcher, watched: BTreeSet::new(), changes };
+        let mut this = Self { watcher, watched: BTreeSet::new(), names, changes };
         this.follow(files);
         this
     }
@@ -143,6 +152,8 @@ impl Watcher {
     /// Watches what these files are in, and where their links lead now.
     pub fn follow(&mut self, files: &[PathBuf]) {
         let Some(watcher) = &mut self.watcher else { return };
+        *self.names.lock().unwrap_or_else(PoisonError::into_inner) =
+            files.iter().flat_map(|file| names(file)).collect();
         let wanted: BTreeSet<PathBuf> = files.iter().flat_map(|file| directories(file)).collect();
         for gone in self.watched.difference(&wanted) {
             // A directory that was removed is not watched any more anyway.
@@ -164,13 +175,36 @@ impl Watcher {
             // Nothing is watched.
             std::future::pending::<()>().await;
         }
-        while let Ok(Some(())) = timeout(settle, self.changes.recv()).await {}
+        let settled = async { while let Ok(Some(())) = timeout(settle, self.changes.recv()).await {} };
+        // An error is a file that does not settle.
+        let _ = timeout(settle * MAX_SETTLES, settled).await;
     }
 }
 
-/// Reading is no change; our own would never end.
-fn is_change(kind: EventKind) -> bool {
-    !matches!(kind, EventKind::Access(access) if access != AccessKind::Close(AccessMode::Write))
+/// Whether an event may have changed the configuration. Reading is no change, and our own would never end; nor is what
+/// happens to other files of the same directory, such as a log.
+fn concerns(event: &notify::Event, names: &Mutex<BTreeSet<OsString>>) -> bool {
+    if matches!(event.kind, EventKind::Access(access) if access != AccessKind::Close(AccessMode::Write)) {
+        return false;
+    }
+    let names = names.lock().unwrap_or_else(PoisonError::into_inner);
+    let is_ours =
+        |path: &PathBuf| path.file_name().is_none_or(|name| names.iter().any(|our| fits(our, name)));
+    event.need_rescan() || event.paths.is_empty() || event.paths.iter().any(is_ours)
+}
+
+/// The names whose change is a change of `file`: its own, and those on the way that its link leads.
+fn names(file: &Path) -> Vec<OsString> {
+    let link = file.read_link().unwrap_or_default();
+    file.file_name().into_iter().chain(link.iter()).map(OsStr::to_owned).collect()
+}
+
+/// Whether a name is one of ours: the same, or one that a pattern of an include may match.
+fn fits(our: &OsStr, name: &OsStr) -> bool {
+    match our.to_str().and_then(|our| our.split_once('*')) {
+        Some((before, _)) => name.to_string_lossy().starts_with(before),
+        None => our == name,
+    }
 }
 
 fn directories(file: &Path) -> impl Iterator<Item = PathBuf> {
@@ -180,4 +214,26 @@ fn directories(file: &Path) -> impl Iterator<Item = PathBuf> {
     };
     let target = file.canonicalize().ok().and_then(|path| parent(&path));
     parent(file).into_iter().chain(target)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_concerns_the_configuration_is_a_change() {
+        let names = Mutex::new(["gateway.toml", "..data", "r*.toml"].map(OsString::from).into());
+        let event = |path: &str| notify::Event::new(EventKind::Any).add_path(PathBuf::from(path));
+        for (path, is_change) in [
+            ("/etc/gateway.toml", true),
+            ("/etc/..data", true),
+            ("/etc/routes.toml", true),
+            ("/etc/gateway.log", false),
+            ("/etc/.gateway.toml.swp", false),
+        ] {
+            assert_eq!(concerns(&event(path), &names), is_change, "{path}");
+        }
+        let read = event("/etc/gateway.toml").set_kind(EventKind::Access(AccessKind::Read));
+        assert!(!concerns(&read, &names));
+    }
 }
