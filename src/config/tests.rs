@@ -65,7 +65,7 @@ fn every_key_arrives_where_it_belongs() {
     assert_eq!(config.reload, Reload { watch: false, settle: seconds(1) });
     assert_eq!(config.log, Log { level: tracing::Level::DEBUG, access: AccessLog::All });
     let secrets: Vec<_> = config.dev.clients.iter().map(|client| client.secret.expose()).collect();
-    assert_eq!(secrets, [env!("CARGO_MANIFEST_DIR"), "from a file", "not for production"]);
+    assert_eq!(secrets, ["not for production"], "what only dev needs is not looked up");
     let fetch = &config.issuers[0].entry.fetch;
     assert_eq!((fetch.timeout, fetch.cooldown, fetch.wait), (seconds(1), seconds(20), seconds(0)));
     assert_eq!(
@@ -76,6 +76,19 @@ fn every_key_arrives_where_it_belongs() {
     let orders = &config.upstreams[1];
     assert_eq!((orders.connect_timeout, orders.response_timeout), (seconds(1), seconds(10)));
     assert_eq!((orders.idle_timeout, orders.max_idle, orders.ca.is_some()), (seconds(4), 0, true));
+}
+
+#[test]
+fn only_dev_looks_up_the_secrets_of_its_clients() {
+    let dev = Overrides { stand_ins: true, ..Overrides::default() };
+    let config = Config::load(Path::new("tests/vectors/config/good-every-key.toml"), &dev).unwrap();
+    let secrets: Vec<_> = config.dev.clients.iter().map(|client| client.secret.expose()).collect();
+    assert_eq!(secrets, [env!("CARGO_MANIFEST_DIR"), "from a file", "not for production"]);
+    let problems =
+        Config::load(Path::new("tests/vectors/config/secrets.toml"), &dev).unwrap_err().to_string();
+    for what in ["SCOPEGATE_TEST_VARIABLE_THAT_IS_NOT_SET", "no-such-secret"] {
+        assert!(problems.contains(what), "{problems}");
+    }
 }
 
 #[test]
@@ -93,7 +106,7 @@ fn every_path_that_was_looked_at_is_listed_once() {
     let files: Vec<_> = config.files.iter().map(|file| file.file_name().unwrap().to_str().unwrap()).collect();
     assert_eq!(
         files,
-        ["good-every-key.toml", "more-*.toml", "more-a.toml", "more-b.toml", "keys.json", "ca.pem", "secret"]
+        ["good-every-key.toml", "more-*.toml", "more-a.toml", "more-b.toml", "keys.json", "ca.pem"]
     );
 }
 

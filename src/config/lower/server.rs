@@ -196,9 +196,11 @@ fn scope(reader: &Reader<'_>, text: &Text) -> Option<Scope> {
     parsed.map_err(|error| reader.problem(text.place, format!("scope \"{}\": {error}", text.text))).ok()
 }
 
-/// A secret as text, from a file or from the environment. No message quotes it.
+/// A secret as text, from a file or from the environment. No message quotes it. Only `dev` has secrets, so only `dev`
+/// follows a reference: what is not set in production must not keep it from starting.
 fn secret(reader: &Reader<'_>, name: &str, value: &Value) -> Option<Secret> {
     let found = match (&value.kind, reference(value)) {
+        (_, Some(("file" | "env", _))) if !reader.context.has_stand_ins() => return None,
         (Kind::Text(text), _) => Ok(text.clone()),
         (_, Some(("file", path))) => reader.context.read_named(value.place, path).map(without_newline),
         (_, Some(("env", variable))) => std::env::var(variable)
