@@ -4,10 +4,10 @@
 //! way, changes nothing: the last good keys serve until they are too old to trust.
 
 use std::fmt;
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use aws_lc_rs::rand;
 use tokio::sync::Notify;
 use tokio::time::sleep_until;
 
@@ -187,11 +187,10 @@ fn after_failure(policy: &FetchPolicy, failures: u32, has_keys: bool) -> Duratio
 
 /// Up to a tenth early, so that many gateways do not ask in step; never within the cool-down.
 fn early(delay: Duration, cooldown: Duration) -> Duration {
-    let mut random = [0];
-    // Without randomness the delay is only less even.
-    let _ = rand::fill(&mut random);
-    let [part] = random;
-    (delay - delay / 10 * u32::from(part) / 255).max(cooldown)
+    // Uneven is all it has to be: the random keys of the standard library's hashers will do.
+    let part = RandomState::new().hash_one(delay) % 256;
+    let part = u32::try_from(part).unwrap_or_default();
+    (delay - delay / 10 * part / 255).max(cooldown)
 }
 
 fn report_change(issuer: &Issuer, change: &Change) {

@@ -1,6 +1,7 @@
 //! What one worker thread has for itself.
 
 use std::cell::{Cell, RefCell};
+use std::hash::{BuildHasher as _, RandomState};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -97,14 +98,9 @@ pub(super) struct RequestIds(Cell<u64>);
 
 impl RequestIds {
     fn new() -> Self {
-        let mut seed = [0; 8];
-        // Without randomness ids begin at the clock instead: still unique on this worker.
-        let seeded = aws_lc_rs::rand::fill(&mut seed).is_ok();
-        Self(Cell::new(if seeded {
-            u64::from_le_bytes(seed)
-        } else {
-            clock::since_epoch().subsec_nanos().into()
-        }))
+        // The standard library's hashers have random keys. The crypto library's generator gathers entropy for a tenth of
+        // a second when it is first used, and ids are no secret.
+        Self(Cell::new(RandomState::new().hash_one(0)))
     }
 
     pub(super) fn next(&self) -> HeaderValue {
