@@ -180,9 +180,7 @@ fn inspect_escapes(raw: &[u8], decoded: &[u8], found: &mut Ambiguities) {
         }
     }
     // Looked for in what was decoded: the digits may be escaped themselves (`%25%32%66`).
-    let is_escape = |three: &[u8]| {
-        matches!(three, [b'%', high, low] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit())
-    };
+    let is_escape = |three: &[u8]| matches!(three, [b'%', high, low] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit());
     if decoded.windows(3).any(is_escape) {
         found.insert(Ambiguity::DoubleEncoding);
     }

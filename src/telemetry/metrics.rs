@@ -5,16 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::Method;
-use prometheus::{
-    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
-    IntGaugeVec, Opts, Registry, TextEncoder,
-};
+use prometheus::{Gauge, Histogram, IntCounter, IntGauge, IntGaugeVec, Registry, TextEncoder};
 
 use super::Counters;
-
-/// Seconds; from what a hot token costs to the default response timeout.
-const BUCKETS: [f64; 14] =
-    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0];
+use super::families::{Families, counter, counters, int_gauge, int_gauges};
 
 /// Methods that get a label of their own; a client can invent others without end.
 const METHODS: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "OTHER"];
@@ -32,22 +26,6 @@ pub struct Metrics {
     handles: Mutex<Handles>,
     /// What belongs to no route, issuer or upstream.
     pub gateway: GatewayMetrics,
-}
-
-#[derive(Debug)]
-struct Families {
-    requests: IntCounterVec,
-    duration: HistogramVec,
-    refusals: IntCounterVec,
-    upstream_duration: HistogramVec,
-    upstream_open: IntGaugeVec,
-    upstream_opened: IntCounterVec,
-    upstream_reused: IntCounterVec,
-    upstream_faults: IntCounterVec,
-    verifications: IntCounterVec,
-    keys: IntGaugeVec,
-    key_age: GaugeVec,
-    refreshes: IntCounterVec,
 }
 
 #[derive(Debug, Default)]
@@ -270,80 +248,6 @@ impl Metrics {
     }
 }
 
-impl Families {
-    fn register(r: &Registry) -> Result<Self, prometheus::Error> {
-        Ok(Self {
-            requests: counters(
-                r,
-                "scopegate_requests_total",
-                "Requests by route pattern, method and status class.",
-                &["route", "method", "status"],
-            )?,
-            duration: histograms(
-                r,
-                "scopegate_request_duration_seconds",
-                "From the end of the request head to the end of the response body.",
-                &["route"],
-            )?,
-            refusals: counters(
-                r,
-                "scopegate_refusals_total",
-                "Requests the gateway answered itself, by route pattern and reason code.",
-                &["route", "reason"],
-            )?,
-            upstream_duration: histograms(
-                r,
-                "scopegate_upstream_duration_seconds",
-                "From sending a request to the head of the upstream's response.",
-                &["upstream"],
-            )?,
-            upstream_open: int_gauges(
-                r,
-                "scopegate_upstream_connections_open",
-                "Connections to the upstream that are open, idle ones included.",
-                &["upstream"],
-            )?,
-            upstream_opened: counters(
-                r,
-                "scopegate_upstream_connections_opened_total",
-                "Connections to the upstream that were made.",
-                &["upstream"],
-            )?,
-            upstream_reused: counters(
-                r,
-                "scopegate_upstream_connections_reused_total",
-                "Requests that went over a connection that was already open.",
-                &["upstream"],
-            )?,
-            upstream_faults: counters(
-                r,
-                "scopegate_upstream_faults_total",
-                "Requests that the upstream did not answer, by kind of fault.",
-                &["upstream", "fault"],
-            )?,
-            verifications: counters(
-                r,
-                "scopegate_token_verifications_total",
-                "Token verifications by issuer and result, cached tokens included.",
-                &["issuer", "result"],
-            )?,
-            keys: int_gauges(r, "scopegate_issuer_keys", "Usable keys of the issuer.", &["issuer"])?,
-            key_age: gauges(
-                r,
-                "scopegate_issuer_keys_age_seconds",
-                "Time since the issuer's keys were last fetched; NaN before the first time.",
-                &["issuer"],
-            )?,
-            refreshes: counters(
-                r,
-                "scopegate_issuer_refreshes_total",
-                "Fetches of the issuer's keys by result.",
-                &["issuer", "result"],
-            )?,
-        })
-    }
-}
-
 impl GatewayMetrics {
     fn register(r: &Registry) -> Result<Self, prometheus::Error> {
         let errors = counters(
@@ -394,57 +298,6 @@ fn entry<T>(map: &mut BTreeMap<String, Arc<T>>, name: &str, make: impl FnOnce() 
 fn method_index(method: &Method) -> usize {
     let other = METHODS.len() - 1;
     METHODS.iter().position(|known| *known == method.as_str()).unwrap_or(other)
-}
-
-fn counter(r: &Registry, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
-    let metric = IntCounter::new(name, help)?;
-    r.register(Box::new(metric.clone()))?;
-    Ok(metric)
-}
-
-fn counters(
-    r: &Registry,
-    name: &str,
-    help: &str,
-    labels: &[&str],
-) -> Result<IntCounterVec, prometheus::Error> {
-    let metric = IntCounterVec::new(Opts::new(name, help), labels)?;
-    r.register(Box::new(metric.clone()))?;
-    Ok(metric)
-}
-
-fn int_gauge(r: &Registry, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
-    let metric = IntGauge::new(name, help)?;
-    r.register(Box::new(metric.clone()))?;
-    Ok(metric)
-}
-
-fn int_gauges(
-    r: &Registry,
-    name: &str,
-    help: &str,
-    labels: &[&str],
-) -> Result<IntGaugeVec, prometheus::Error> {
-    let metric = IntGaugeVec::new(Opts::new(name, help), labels)?;
-    r.register(Box::new(metric.clone()))?;
-    Ok(metric)
-}
-
-fn gauges(r: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<GaugeVec, prometheus::Error> {
-    let metric = GaugeVec::new(Opts::new(name, help), labels)?;
-    r.register(Box::new(metric.clone()))?;
-    Ok(metric)
-}
-
-fn histograms(
-    r: &Registry,
-    name: &str,
-    help: &str,
-    labels: &[&str],
-) -> Result<HistogramVec, prometheus::Error> {
-    let metric = HistogramVec::new(HistogramOpts::new(name, help).buckets(BUCKETS.to_vec()), labels)?;
-    r.register(Box::new(metric.clone()))?;
-    Ok(metric)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 
 mod access_log;
 mod counters;
+mod families;
 mod metrics;
 
 pub use access_log::{AccessLine, AccessLog};
