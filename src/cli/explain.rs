@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
-use http::header::{ALLOW, AUTHORIZATION, COOKIE, HOST, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{AUTHORIZATION, COOKIE, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use tokio::task::LocalSet;
 
+use super::explanation::{Explanation, Outcome};
 use super::failure::Failure;
 use super::logging;
 use super::settings::Settings;
@@ -20,7 +21,7 @@ use crate::config::Config;
 use crate::issuer::{KeySource, maintain};
 use crate::net::{Client, Tls, Url, UrlError};
 use crate::policy::Requirement;
-use crate::proxy::{Cause, Decision, REASONS, Refusal, decide, reply_to};
+use crate::proxy::{REASONS, decide};
 use crate::route::Target;
 use crate::snapshot::{Entry, Snapshot};
 use crate::telemetry::Metrics;
@@ -55,18 +56,6 @@ pub(super) struct Arguments {
     dev: Option<Url>,
 }
 
-/// What became of the request, in the order in which it was decided.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Explanation {
-    steps: Vec<Step>,
-}
-
-#[derive(Debug, PartialEq, Eq)]
-struct Step {
-    name: &'static str,
-    says: String,
-}
-
 pub(super) fn explain(settings: &Settings, arguments: &Arguments) -> Result<String, Failure> {
     logging::start(settings.log_level.unwrap_or(tracing::Level::WARN));
     let mut config = settings.load()?;
@@ -94,7 +83,8 @@ fn take_keys_of(dev: &Url, config: &mut Config) {
 async fn examine(snapshot: &Snapshot, arguments: &Arguments, token: Option<&str>) -> Explanation {
     let mut explanation = Explanation::default();
     let request = arguments.request();
-    let entry = explanation.routing(snapshot, &request);
+    explanation.step("request", Outcome::Asked, format!("{} {}", request.method(), request.uri()));
+    let entry = entry(snapshot, &request);
     let request = match (entry, token) {
         (Some(entry), Some(token)) => with_token(request, source_of(snapshot, entry), token),
         _ => request,
@@ -105,11 +95,26 @@ async fn examine(snapshot: &Snapshot, arguments: &Arguments, token: Option<&str>
             tokio::task::spawn_local(maintain(Arc::downgrade(issuer), client));
         }
     }
-    match decide(snapshot, &request, None, clock::now().unix).await {
+    let now = clock::now().unix;
+    let verdict = decide(snapshot, &request, None, now).await;
+    if let Some(entry) = entry {
+        explanation.routed(snapshot, entry);
+        if entry.requirement != Requirement::Public {
+            explanation.outline(token, now);
+        }
+    }
+    match verdict {
         Ok(decision) => explanation.permitted(snapshot, &decision),
         Err(refusal) => explanation.refused(&refusal),
     }
     explanation
+}
+
+/// The rule that speaks for the request, to know where its token goes. What keeps any from speaking, [`decide`] says.
+fn entry<'s>(snapshot: &'s Snapshot, request: &Request<()>) -> Option<&'s Entry> {
+    let line = (request.method(), request.uri(), request.version());
+    let target = Target::parse(line, request.headers(), snapshot.config.server.limits.target_bytes).ok()?;
+    snapshot.table.find(&target).ok()
 }
 
 impl Arguments {
@@ -119,76 +124,6 @@ impl Arguments {
         *request.uri_mut() = self.path.clone();
         request.headers_mut().insert(HOST, self.host.clone());
         request
-    }
-}
-
-impl Explanation {
-    fn step(&mut self, name: &'static str, says: impl Into<String>) {
-        self.steps.push(Step { name, says: says.into() });
-    }
-
-    /// Which rule speaks, and what it asks; what it is that keeps any from speaking, [`decide`] says.
-    fn routing<'s>(&mut self, snapshot: &'s Snapshot, request: &Request<()>) -> Option<&'s Entry> {
-        self.step("request", format!("{} {}", request.method(), request.uri()));
-        let line = (request.method(), request.uri(), request.version());
-        let target =
-            Target::parse(line, request.headers(), snapshot.config.server.limits.target_bytes).ok()?;
-        let entry = snapshot.table.find(&target).ok()?;
-        let route = snapshot.routes.get(entry.route)?;
-        let asks = match &entry.requirement {
-            Requirement::Public => "is public".to_owned(),
-            asked => format!("asks for {asked}"),
-        };
-        self.step("route", format!("{}, which {asks}", route.label));
-        if entry.requirement != Requirement::Public {
-            let places = route.token_from.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-            let issuers =
-                route.verifiers.iter().map(|verifier| &**verifier.name()).collect::<Vec<_>>().join(", ");
-            self.step("takes", format!("a token of {issuers}, from {places}"));
-        }
-        Some(entry)
-    }
-
-    fn permitted(&mut self, snapshot: &Snapshot, decision: &Decision<'_>) {
-        match decision.permit.principal() {
-            Some(principal) => {
-                let scopes = principal.scopes.to_string();
-                let scopes = if scopes.is_empty() { "none".into() } else { scopes };
-                self.step("token", format!("valid, of issuer {}, with scopes: {scopes}", principal.issuer));
-            }
-            None => self.step("token", "not looked at"),
-        }
-        let route = snapshot.config.routes.get(decision.entry.route);
-        let upstream = snapshot.upstreams.get(decision.route.upstream).map(|upstream| &upstream.settings);
-        let to = upstream.map_or(String::new(), |it| format!(" to {} ({})", it.name, it.url));
-        let strip = route.and_then(|route| route.strip.as_deref());
-        let without = strip.map_or(String::new(), |prefix| format!(", without {prefix}"));
-        self.step("verdict", format!("forwarded{to}{without}"));
-    }
-
-    fn refused(&mut self, refusal: &Refusal) {
-        let step = match &refusal.cause {
-            Cause::Target(_) | Cause::Ambiguous(_) => "target",
-            Cause::NotFound | Cause::Method { .. } => "route",
-            Cause::Token { .. } => "token",
-            Cause::Denied { .. } => "scopes",
-            _ => "request",
-        };
-        if let Cause::Denied { issuer: Some(issuer), .. } = &refusal.cause {
-            self.step("token", format!("valid, of issuer {issuer}"));
-        }
-        self.step(step, format!("{} ({})", refusal.explanation(), refusal.reason()));
-        let answer = reply_to(refusal, &HeaderValue::from_static("-"));
-        self.step("verdict", answer.status().to_string());
-        for name in [WWW_AUTHENTICATE, ALLOW, RETRY_AFTER] {
-            if let Some(value) = answer.headers().get(&name) {
-                self.step("", format!("{name}: {}", String::from_utf8_lossy(value.as_bytes())));
-            }
-        }
-    }
-
-    fn text(&self) -> String {
-        self.steps.iter().map(|step| format!("{:<8} {}\n", step.name, step.says)).collect()
     }
 }
 
@@ -283,7 +218,7 @@ mod tests {
     async fn a_permitted_request_says_where_it_goes() {
         let expected = steps(&[
             ("request", "GET /dev/tests"),
-            ("route", "/dev/tests, which is public"),
+            ("route", "/dev/tests is public"),
             ("token", "not looked at"),
             ("verdict", "forwarded to orders (http://orders:8080/), without /dev"),
         ]);
@@ -292,19 +227,19 @@ mod tests {
 
     #[tokio::test]
     async fn a_refused_request_says_at_which_step_and_what_its_client_hears() {
-        let takes = ("takes", "a token of idp, from authorization:bearer");
-        let route = ("route", "/orders/{id}, which asks for orders.read");
+        let route =
+            ("route", "/orders/{id} asks for orders.read, in a token of idp from authorization:bearer");
         let missing = steps(&[
             ("request", "GET /orders/1"),
             route,
-            takes,
             ("token", "there is no token where this route looks for one (missing_token)"),
             ("verdict", "401 Unauthorized"),
             ("", "www-authenticate: Bearer realm=\"scopegate\", scope=\"orders.read\""),
         ]);
         assert_eq!(explained("GET /orders/1", None).await, missing);
         let broken = explained("GET /orders/1", Some("eyJ")).await;
-        assert_eq!((broken[3].0, broken[4].1.as_str()), ("token", "401 Unauthorized"));
+        let names: Vec<_> = broken.iter().map(|(name, _)| *name).collect();
+        assert_eq!(names, ["request", "route", "token", "form", "verdict", ""]);
         assert!(broken[3].1.ends_with("(malformed_token)"), "{broken:?}");
         let method = steps(&[
             ("request", "PUT /orders/1"),

@@ -7,6 +7,7 @@ mod check;
 mod completions;
 mod dev;
 mod explain;
+mod explanation;
 mod failure;
 mod logging;
 mod routes;

@@ -214,13 +214,14 @@ fn report_failure(issuer: &Issuer, error: &RefreshError, failures: u32, retry: D
         issuer.report_skips(skips);
     }
     let keys = issuer.state().keys;
+    let consequence = if keys > 0 { "those that are there serve on" } else { "tokens are answered with 503" };
     tracing::warn!(
         issuer = &*issuer.entry().name,
         %error,
         failures,
         keys,
         ?retry,
-        "keys could not be fetched; those that are there serve on"
+        "keys could not be fetched: {consequence}"
     );
 }
 

@@ -1,0 +1,208 @@
+//! The steps of a decision, as `scopegate explain` shows them.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use http::HeaderValue;
+use http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
+
+use crate::clock::UnixTime;
+use crate::policy::Requirement;
+use crate::proxy::{Cause, Decision, Refusal, reply_to};
+use crate::snapshot::{Entry, Snapshot};
+use crate::token::{BearerToken, Outline, TokenError};
+
+/// What became of a request, in the order in which it was decided.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Explanation {
+    pub(super) steps: Vec<Step>,
+}
+
+/// One step and its result.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Step {
+    pub(super) name: &'static str,
+    pub(super) outcome: Outcome,
+    pub(super) says: String,
+}
+
+/// The result of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// It was passed.
+    Passed,
+    /// Here the decision ended.
+    Failed,
+    /// Something to know, which decides nothing.
+    Asked,
+}
+
+/// The checks of a token in the order in which they are made, each with what is so when it is passed. A check that
+/// depends on the route's issuer comes after the issuer.
+const TOKEN_CHECKS: [(&str, &str); 10] = [
+    ("token", "there is one, where the route looks for it"),
+    ("form", "a signed JWT with an object of claims"),
+    ("algorithm", "one that may be used"),
+    ("issuer", "one of the route's"),
+    ("key", "the issuer has one with this kid and alg"),
+    ("signature", "the key's"),
+    ("time", "not expired, and valid already"),
+    ("kind", "an access token"),
+    ("audience", "this API, for a client that is taken"),
+    ("binding", "to no key"),
+];
+
+/// The check that an error is about: an index into [`TOKEN_CHECKS`].
+fn check_of(error: TokenError) -> usize {
+    match error {
+        TokenError::Missing | TokenError::Several | TokenError::TooLong => 0,
+        TokenError::Malformed => 1,
+        TokenError::Algorithm => 2,
+        TokenError::UnknownIssuer => 3,
+        TokenError::UnknownKey | TokenError::KeysUnavailable { .. } => 4,
+        TokenError::Signature => 5,
+        TokenError::Expired | TokenError::NotYetValid => 6,
+        TokenError::NotAccessToken => 7,
+        TokenError::Audience | TokenError::Client => 8,
+        TokenError::SenderConstrained => 9,
+    }
+}
+
+impl Explanation {
+    pub(super) fn step(&mut self, name: &'static str, outcome: Outcome, says: impl Into<String>) {
+        self.steps.push(Step { name, outcome, says: says.into() });
+    }
+
+    /// Which rule speaks, what it asks, and where it looks for a token.
+    pub(super) fn routed(&mut self, snapshot: &Snapshot, entry: &Entry) {
+        let Some(route) = snapshot.routes.get(entry.route) else { return };
+        let asks = match &entry.requirement {
+            Requirement::Public => "is public".to_owned(),
+            asked => {
+                let places = route.token_from.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+                let names = route.verifiers.iter().map(|one| &**one.name()).collect::<Vec<_>>().join(", ");
+                format!("asks for {asked}, in a token of {names} from {places}")
+            }
+        };
+        self.step("route", Outcome::Passed, format!("{} {asks}", route.label));
+    }
+
+    /// What the token says of itself, whether it is true or not.
+    pub(super) fn outline(&mut self, token: Option<&str>, now: UnixTime) {
+        let Some(Ok(outline)) = token.map(|text| Outline::of(BearerToken::new(text))) else { return };
+        let mut says = |name, value: String| self.step("", Outcome::Asked, format!("{name:<9} {value}"));
+        let or_none = |value: Option<&str>| value.unwrap_or("none").to_owned();
+        says("alg", outline.algorithm.to_owned());
+        says("kid", or_none(outline.key_id.as_deref()));
+        says("iss", outline.issuer.to_string());
+        says(
+            "aud",
+            if outline.audience.is_empty() { "none".to_owned() } else { outline.audience.join(", ") },
+        );
+        says("client", or_none(outline.client.as_deref()));
+        says("token_use", or_none(outline.token_use.as_deref()));
+        says("exp", moment(outline.expires, now));
+        if let Some(start) = outline.not_before {
+            says("nbf", moment(start, now));
+        }
+        says("scope", if outline.scopes.is_empty() { "none".to_owned() } else { outline.scopes });
+    }
+
+    pub(super) fn permitted(&mut self, snapshot: &Snapshot, decision: &Decision<'_>) {
+        match decision.permit.principal() {
+            Some(principal) => {
+                self.token_checks(TOKEN_CHECKS.len());
+                let scopes = principal.scopes.to_string();
+                let scopes = if scopes.is_empty() { "none".to_owned() } else { scopes };
+                self.step("scopes", Outcome::Passed, format!("granted: {scopes}"));
+            }
+            None => self.step("token", Outcome::Asked, "not looked at"),
+        }
+        let route = snapshot.config.routes.get(decision.entry.route);
+        let upstream = snapshot.upstreams.get(decision.route.upstream).map(|upstream| &upstream.settings);
+        let to = upstream.map_or(String::new(), |it| format!(" to {} ({})", it.name, it.url));
+        let strip = route.and_then(|route| route.strip.as_deref());
+        let without = strip.map_or(String::new(), |prefix| format!(", without {prefix}"));
+        self.step("verdict", Outcome::Passed, format!("forwarded{to}{without}"));
+    }
+
+    pub(super) fn refused(&mut self, refusal: &Refusal) {
+        let name = match &refusal.cause {
+            Cause::Target(_) | Cause::Ambiguous(_) => "target",
+            Cause::NotFound | Cause::Method { .. } => "route",
+            Cause::Token { rejection, .. } => {
+                let failed = check_of(rejection.error);
+                self.token_checks(failed);
+                TOKEN_CHECKS.get(failed).map_or("token", |(name, _)| name)
+            }
+            Cause::Denied { .. } => {
+                self.token_checks(TOKEN_CHECKS.len());
+                "scopes"
+            }
+            _ => "request",
+        };
+        self.step(name, Outcome::Failed, format!("{} ({})", refusal.explanation(), refusal.reason()));
+        let answer = reply_to(refusal, &HeaderValue::from_static("-"));
+        self.step("verdict", Outcome::Failed, answer.status().to_string());
+        for name in [WWW_AUTHENTICATE, ALLOW, RETRY_AFTER] {
+            if let Some(value) = answer.headers().get(&name) {
+                let value = String::from_utf8_lossy(value.as_bytes());
+                self.step("", Outcome::Asked, format!("{name}: {value}"));
+            }
+        }
+    }
+
+    /// The first `count` checks, which were passed.
+    fn token_checks(&mut self, count: usize) {
+        for (name, says) in TOKEN_CHECKS.iter().take(count) {
+            self.step(name, Outcome::Passed, *says);
+        }
+    }
+
+    /// One line for each step: its result, its name, and what there is to say.
+    pub(super) fn text(&self) -> String {
+        let line = |step: &Step| {
+            let mark = match step.outcome {
+                Outcome::Passed => "ok",
+                Outcome::Failed => "NO",
+                Outcome::Asked => "",
+            };
+            format!("{mark:<3} {:<9} {}\n", step.name, step.says)
+        };
+        self.steps.iter().map(line).collect()
+    }
+}
+
+/// A moment, and how far it is from now.
+fn moment(seconds: u64, now: UnixTime) -> String {
+    // The end of the year 9999, beyond which there is no date to write.
+    const LAST: u64 = 253_402_300_799;
+    if seconds > LAST {
+        return format!("{seconds}, beyond every calendar");
+    }
+    let date = humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(seconds));
+    let apart = humantime::format_duration(Duration::from_secs(seconds.abs_diff(now.0)));
+    if seconds >= now.0 { format!("{date}, in {apart}") } else { format!("{date}, {apart} ago") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_is_told_from_now() {
+        assert_eq!(moment(3600, UnixTime(0)), "1970-01-01T01:00:00Z, in 1h");
+        assert_eq!(moment(0, UnixTime(90)), "1970-01-01T00:00:00Z, 1m 30s ago");
+        assert!(moment(u64::MAX, UnixTime(0)).ends_with("beyond every calendar"));
+    }
+
+    #[test]
+    fn a_step_shows_its_result() {
+        let mut explanation = Explanation::default();
+        explanation.token_checks(1);
+        explanation.step("form", Outcome::Failed, "no");
+        assert_eq!(
+            explanation.text(),
+            "ok  token     there is one, where the route looks for it\nNO  form      no\n"
+        );
+    }
+}

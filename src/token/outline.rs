@@ -1,0 +1,51 @@
+//! What a token says of itself, for people who look for what is wrong with it. Nothing here is verified.
+
+use super::jwt::Jwt;
+use super::{BearerToken, TokenError};
+use crate::policy::Claim;
+
+/// The parts of a token that a decision looks at, as the token has them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outline {
+    /// `alg`
+    pub algorithm: &'static str,
+    /// `kid`
+    pub key_id: Option<Box<str>>,
+    /// `iss`
+    pub issuer: Box<str>,
+    /// `aud`; empty when it is absent.
+    pub audience: Vec<Box<str>>,
+    /// `client_id`, else `azp`, else `appid`.
+    pub client: Option<Box<str>>,
+    /// `token_use`
+    pub token_use: Option<Box<str>>,
+    /// `exp`, in seconds since 1970.
+    pub expires: u64,
+    /// `nbf`, in seconds since 1970.
+    pub not_before: Option<u64>,
+    /// `scope` and `scp`, as one string.
+    pub scopes: String,
+}
+
+impl Outline {
+    /// Reads a token that no key has to know.
+    ///
+    /// # Errors
+    /// [`TokenError::Malformed`] or [`TokenError::Algorithm`]
+    pub fn of(token: BearerToken<'_>) -> Result<Self, TokenError> {
+        let jwt = Jwt::parse(token.as_str())?;
+        let scopes =
+            ["scope", "scp"].iter().filter_map(|name| jwt.claims.get(name)).filter_map(Claim::as_texts);
+        Ok(Self {
+            algorithm: jwt.algorithm.name(),
+            scopes: scopes.flatten().collect::<Vec<_>>().join(" "),
+            key_id: jwt.key_id,
+            issuer: jwt.issuer,
+            audience: jwt.registered.audience,
+            client: jwt.registered.client,
+            token_use: jwt.registered.token_use,
+            expires: jwt.registered.expires,
+            not_before: jwt.registered.not_before,
+        })
+    }
+}
