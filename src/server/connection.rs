@@ -21,6 +21,10 @@ use crate::proxy::{self, Worker};
 /// Fields that hyper parses without allocating; only another limit is worth the difference.
 const HYPERS_MAX_FIELDS: usize = 100;
 
+/// Hyper reads a head into a buffer of at most so many bytes (8 KiB and 4 KiB for each of 100 fields); a longer head
+/// needs a longer buffer.
+const HYPERS_MAX_BUFFER: usize = 8 * 1024 + 4 * 1024 * 100;
+
 /// How a connection ended: an index into `GatewayMetrics::CONNECTION_ERRORS`, or well.
 #[derive(Clone, Copy)]
 enum End {
@@ -58,6 +62,9 @@ pub(super) async fn serve(stream: TcpStream, peer: Peer, worker: Rc<Worker>, mut
     builder.header_read_timeout(None).max_header_size(server.limits.head_bytes).half_close(false);
     if server.limits.head_fields != HYPERS_MAX_FIELDS {
         builder.max_headers(server.limits.head_fields);
+    }
+    if server.limits.head_bytes > HYPERS_MAX_BUFFER {
+        builder.max_buf_size(server.limits.head_bytes);
     }
     drop(view);
 
