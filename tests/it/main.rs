@@ -10,3 +10,4 @@ mod command_line;
 mod decisions;
 mod first_steps;
 mod paths;
+mod tokens;

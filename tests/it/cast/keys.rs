@@ -16,7 +16,8 @@ pub(crate) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
 
-fn encode(bytes: impl AsRef<[u8]>) -> String {
+/// Base64url without padding, as tokens and keys are written.
+pub(crate) fn encode(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 pub(crate) use client::{Answer, Client, Request, raw};
 pub(crate) use gateway::Gateway;
 pub(crate) use issuer::{Issuer, Jwks};
-pub(crate) use keys::{Key, Token, now};
+pub(crate) use keys::{Key, Token, encode, now};
 pub(crate) use pair::{ISS, Pair, Verdict};
 pub(crate) use upstream::{Arrival, Script, Upstream};
 

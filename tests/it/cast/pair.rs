@@ -9,7 +9,7 @@ use scopegate::proxy::{Cause, REASONS, Refusal, decide};
 use scopegate::snapshot::Snapshot;
 use scopegate::telemetry::Metrics;
 use scopegate::token::{CacheResult, SharedCache, TokenError, WorkerCache};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Answer, Arrival, Gateway, Key, Request, Token, Upstream};
 
@@ -69,8 +69,14 @@ impl Pair {
     /// and `text`. `issuer` is more of the issuer's entry.
     #[track_caller]
     pub(crate) fn start(key: &Key, issuer: &str, text: &str) -> Self {
+        Self::with_keys(key, &json!([key.jwk()]), issuer, text)
+    }
+
+    /// The same with a key set of your choice.
+    #[track_caller]
+    pub(crate) fn with_keys(key: &Key, keys: &Value, issuer: &str, text: &str) -> Self {
         let upstream = Upstream::start();
-        let jwks = json!({"keys": [key.jwk()]});
+        let jwks = json!({ "keys": keys });
         let audience = if issuer.contains("audience") { "" } else { "audience = \"api\"" };
         let text = format!(
             "[issuers.idp]\nissuer = \"{ISS}\"\njwks = '{jwks}'\n{audience}\n{issuer}\n{}\n\
@@ -85,9 +91,14 @@ impl Pair {
         Self { gateway: Gateway::start(&text), upstream, key: key.clone(), snapshot, cache }
     }
 
+    /// The makings of a good token with these scopes.
+    pub(crate) fn claims(scope: &str) -> Token {
+        Token::of(ISS, scope)
+    }
+
     /// A good token with these scopes.
     pub(crate) fn token(&self, scope: &str) -> String {
-        Token::of(ISS, scope).signed(&self.key)
+        Self::claims(scope).signed(&self.key)
     }
 
     /// The verdict on a request. It is the same for a token that was never seen and for one that is cached, asked or
