@@ -14,6 +14,8 @@ use hyper::body::Incoming;
 use tokio::time::Sleep;
 
 use super::exchange::Exchange;
+use super::headers;
+use super::worker::View;
 use crate::clock;
 use crate::upstream::{Lease, Sent};
 
@@ -122,16 +124,23 @@ pub struct Streaming {
     left: Option<u64>,
     watch: Watch,
     upload: Upload,
+    view: Rc<View>,
 }
 
 impl RequestBody {
     /// A body of at most `limit` bytes. The second value is there for a body that is.
-    pub(super) fn new(incoming: Incoming, limit: Option<u64>, watch: Watch) -> (Self, Option<Upload>) {
+    pub(super) fn new(
+        incoming: Incoming,
+        limit: Option<u64>,
+        watch: Watch,
+        view: &Rc<View>,
+    ) -> (Self, Option<Upload>) {
         if incoming.is_end_stream() {
             return (Self::Empty, None);
         }
         let upload = Upload::default();
-        let streaming = Streaming { incoming, left: limit, watch, upload: upload.clone() };
+        let streaming =
+            Streaming { incoming, left: limit, watch, upload: upload.clone(), view: view.clone() };
         (Self::Streaming(Box::new(streaming)), Some(upload))
     }
 }
@@ -162,7 +171,10 @@ impl Body for RequestBody {
         };
         body.watch.progress();
         match next {
-            Some(Ok(frame)) => {
+            Some(Ok(mut frame)) => {
+                if let Some(trailers) = frame.trailers_mut() {
+                    headers::trailers_to_upstream(trailers, &body.view.snapshot.claim_headers);
+                }
                 let length = frame.data_ref().map_or(0, |data| data.len() as u64);
                 if let Some(left) = body.left {
                     let Some(left) = left.checked_sub(length) else { return body.fail(BodyError::TooLarge) };

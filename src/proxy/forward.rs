@@ -44,7 +44,8 @@ pub(super) async fn forward(
         return Err(refuse(Cause::BodyTooLarge));
     }
     let until = timeouts.request.map(|limit| exchange.began().monotonic + limit);
-    let (body, upload) = RequestBody::new(body, route.body_bytes, Watch::new(timeouts.idle_body, until));
+    let watch = Watch::new(timeouts.idle_body, until);
+    let (body, upload) = RequestBody::new(body, route.body_bytes, watch, view);
 
     let host = headers::requested_host(&head.uri, &head.headers);
     head.uri = upstream_uri(&head.uri, route);

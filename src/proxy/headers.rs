@@ -122,6 +122,16 @@ pub(super) fn to_client(headers: &mut HeaderMap, request_id: &HeaderValue) {
     headers.insert(REQUEST_ID, request_id.clone());
 }
 
+/// Turns the trailers of a client's request into those of the upstream's: an upstream that joins them to the head would
+/// read there what only the gateway says (attacks.md row 9, D57).
+pub(super) fn trailers_to_upstream(trailers: &mut HeaderMap, claim_headers: &[HeaderName]) {
+    remove_hop_by_hop(trailers);
+    remove_impersonations(trailers, claim_headers);
+    for name in &NO_TWINS {
+        trailers.remove(name);
+    }
+}
+
 /// The host a request asks for: of an absolute target before the field (RFC 9112 §3.2.2).
 pub(super) fn requested_host(uri: &http::Uri, headers: &HeaderMap) -> Option<HeaderValue> {
     match uri.authority() {

@@ -5,9 +5,11 @@
 #![allow(clippy::disallowed_methods, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
 mod architecture;
+mod bodies;
 mod cast;
 mod command_line;
 mod decisions;
 mod first_steps;
 mod paths;
 mod tokens;
+mod headers;

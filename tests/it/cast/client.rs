@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::PATIENCE;
 
 /// A request in the making.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct Request {
     method: String,
     target: String,
@@ -159,6 +159,11 @@ impl Client {
         let _ = self.reader.get_mut().write_all(bytes);
     }
 
+    /// The sending half, for a thread of its own.
+    pub(crate) fn writer(&self) -> Writer {
+        Writer(self.reader.get_ref().try_clone().unwrap())
+    }
+
     /// Reads an answer to a request of this method; `None` when the connection was closed before it.
     #[track_caller]
     pub(crate) fn read(&mut self, method: &str) -> Option<Answer> {
@@ -290,6 +295,24 @@ impl Client {
         for secret in self.secrets.iter().filter(|_| problem) {
             assert!(!all.contains(secret.as_str()), "the answer reflects the token (T20): {answer:?}");
         }
+    }
+}
+
+/// The sending half of a connection.
+pub(crate) struct Writer(TcpStream);
+
+impl Writer {
+    /// Sends so many bytes, or as many as the gateway takes before it closes; returns how many it took.
+    pub(crate) fn write_until_closed(mut self, count: usize) -> usize {
+        let piece = [b'x'; 65_536];
+        let mut sent = 0;
+        while sent < count {
+            match self.0.write(&piece[..piece.len().min(count - sent)]) {
+                Ok(written) => sent += written,
+                Err(_) => break,
+            }
+        }
+        sent
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use scopegate::config::{Config, Overrides};
 use scopegate::gateway::Gateway as Running;
 
-use super::{Answer, Client, Request, wait_until};
+use super::{Answer, Client, Request, Upstream, wait_until};
 
 /// A running gateway. Dropping it shuts it down.
 pub(crate) struct Gateway {
@@ -26,6 +26,14 @@ impl Gateway {
         let file = directory.path().join("gateway.toml");
         fs::write(&file, toml).unwrap();
         Self::start_in(directory, file)
+    }
+
+    /// Starts a gateway that lets everybody through to one upstream, for what comes after the decision. `more` begins in
+    /// the upstream's table and may go on with others.
+    #[track_caller]
+    pub(crate) fn open(upstream: &Upstream, more: &str) -> Self {
+        let route = "[[routes]]\npath = \"/**\"\nupstream = \"orders\"\nmethods = \"ANY\"\npublic = true\n";
+        Self::start(&format!("{}{more}\n{route}", upstream.toml("orders")))
     }
 
     /// Starts a gateway with a file that is there already, in a directory that goes when the gateway does.

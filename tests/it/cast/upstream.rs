@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -34,10 +35,15 @@ impl Arrival {
 }
 
 /// What the upstream does with a request.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) enum Script {
     /// Answers 200 with the body `ok`, keeping the connection.
+    #[default]
     Ok,
+    /// Answers 200 with the target and then the body of the request, keeping the connection.
+    Echo,
+    /// Writes these bytes again and again, until the other side gives up.
+    Flood(Vec<u8>),
     /// Writes these bytes as they are after the request was read, keeping the connection if `true`.
     Raw(Vec<u8>, bool),
     /// Writes these bytes, then resets the connection.
@@ -64,9 +70,12 @@ pub(crate) struct Upstream {
 struct State {
     arrivals: Mutex<Vec<Arrival>>,
     script: Mutex<VecDeque<Script>>,
+    rest: Mutex<Script>,
+    body_bytes: AtomicUsize,
     violations: Mutex<Vec<String>>,
     steps: Mutex<usize>,
-    connections: Mutex<Vec<TcpStream>>,
+    /// `None` when this side is done with one: the last handle closes it, and resets it if it is to.
+    connections: Mutex<Vec<Option<TcpStream>>>,
 }
 
 impl Upstream {
@@ -79,8 +88,11 @@ impl Upstream {
             move || {
                 for (number, stream) in listener.incoming().flatten().enumerate() {
                     let state = state.clone();
-                    state.connections.lock().unwrap().push(stream.try_clone().unwrap());
-                    thread::spawn(move || serve(&state, stream, number));
+                    state.connections.lock().unwrap().push(stream.try_clone().ok());
+                    thread::spawn(move || {
+                        serve(&state, stream, number);
+                        state.connections.lock().unwrap()[number] = None;
+                    });
                 }
             }
         });
@@ -98,6 +110,16 @@ impl Upstream {
 
     pub(crate) fn authority(&self) -> String {
         self.address.to_string()
+    }
+
+    /// What it does when nothing else is to be played, instead of [`Script::Ok`].
+    pub(crate) fn always(&self, script: Script) {
+        *self.state.rest.lock().unwrap() = script;
+    }
+
+    /// Bytes of bodies that have arrived so far, those of requests that have not ended among them.
+    pub(crate) fn body_bytes(&self) -> usize {
+        self.state.body_bytes.load(Ordering::SeqCst)
     }
 
     /// What it does with the next requests; after that it answers 200.
@@ -128,7 +150,7 @@ impl Upstream {
 
     /// Closes every connection from this side, idle ones as well.
     pub(crate) fn close_connections(&self) {
-        for stream in self.state.connections.lock().unwrap().iter() {
+        for stream in self.state.connections.lock().unwrap().iter().flatten() {
             let _ = stream.shutdown(Shutdown::Both);
         }
     }
@@ -153,16 +175,26 @@ fn serve(state: &State, stream: TcpStream, number: usize) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     let mut stream = stream;
     while let Some(head) = read_head(&mut reader) {
-        let script = state.script.lock().unwrap().pop_front().unwrap_or(Script::Ok);
+        let next = state.script.lock().unwrap().pop_front();
+        let script = next.unwrap_or_else(|| state.rest.lock().unwrap().clone());
         let mut arrival = parse(&head, number);
         check(state, &head, &arrival);
         let reads = !matches!(script, Script::Early(_) | Script::Stall);
-        if reads && !read_body(&mut reader, &mut arrival) {
+        if reads && !read_body(state, &mut reader, &mut arrival) {
             return;
         }
+        let echo = [arrival.target.as_bytes(), &arrival.body].concat();
         state.arrivals.lock().unwrap().push(arrival);
         match script {
             Script::Ok => drop(stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")),
+            Script::Echo => {
+                let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", echo.len());
+                let _ = stream.write_all(&[head.as_bytes(), &echo].concat());
+            }
+            Script::Flood(bytes) => {
+                while stream.write_all(&bytes).is_ok() {}
+                return;
+            }
             Script::Raw(bytes, true) => drop(stream.write_all(&bytes)),
             Script::Raw(bytes, false) => {
                 let _ = stream.write_all(&bytes);
@@ -237,12 +269,27 @@ fn field(line: &str) -> Option<(String, String)> {
     Some((name.to_ascii_lowercase(), value.trim().to_owned()))
 }
 
-fn read_body(reader: &mut BufReader<TcpStream>, arrival: &mut Arrival) -> bool {
+/// Reads so many bytes of a body, counting each piece as it comes.
+fn read_piece(state: &State, reader: &mut BufReader<TcpStream>, body: &mut Vec<u8>, size: usize) -> bool {
+    let end = body.len() + size;
+    while body.len() < end {
+        let Ok(available) = reader.fill_buf() else { return false };
+        if available.is_empty() {
+            return false;
+        }
+        let count = available.len().min(end - body.len());
+        body.extend_from_slice(&available[..count]);
+        reader.consume(count);
+        state.body_bytes.fetch_add(count, Ordering::SeqCst);
+    }
+    true
+}
+
+fn read_body(state: &State, reader: &mut BufReader<TcpStream>, arrival: &mut Arrival) -> bool {
     let coding = arrival.field("transfer-encoding").is_some();
     let length = arrival.field("content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
     if !coding {
-        arrival.body.resize(length, 0);
-        return reader.read_exact(&mut arrival.body).is_ok();
+        return read_piece(state, reader, &mut arrival.body, length);
     }
     loop {
         let mut line = String::new();
@@ -253,9 +300,7 @@ fn read_body(reader: &mut BufReader<TcpStream>, arrival: &mut Arrival) -> bool {
         if size == 0 {
             break;
         }
-        let start = arrival.body.len();
-        arrival.body.resize(start + size, 0);
-        if reader.read_exact(&mut arrival.body[start..]).is_err() || reader.read_exact(&mut [0; 2]).is_err() {
+        if !read_piece(state, reader, &mut arrival.body, size) || reader.read_exact(&mut [0; 2]).is_err() {
             return false;
         }
     }
