@@ -3,7 +3,7 @@
 //! Everything that the gateway itself says to an upstream is first removed from what the client said, in every spelling
 //! (attacks.md rows 9 and 10); what is for one connection only goes no further (RFC 9110 §7.6.1).
 
-use http::header::{CONNECTION, COOKIE, HOST, TE, TRANSFER_ENCODING, VIA};
+use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, HOST, TE, TRANSFER_ENCODING, VIA};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::net::Peer;
@@ -116,6 +116,10 @@ pub(super) fn to_upstream(headers: &mut HeaderMap, forwarding: &Forwarding<'_>) 
 
 /// Turns the headers of an upstream's response into those of the client's.
 pub(super) fn to_client(headers: &mut HeaderMap, request_id: &HeaderValue) {
+    // Where both are there the coding framed the body, and the length is about something else (D62).
+    if headers.contains_key(TRANSFER_ENCODING) {
+        headers.remove(CONTENT_LENGTH);
+    }
     remove_nominated(headers);
     remove_where(headers, is_hop_by_hop);
     headers.append(VIA, HeaderValue::from_static("1.1 scopegate"));

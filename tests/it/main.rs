@@ -10,6 +10,6 @@ mod cast;
 mod command_line;
 mod decisions;
 mod first_steps;
+mod headers;
 mod paths;
 mod tokens;
-mod headers;
