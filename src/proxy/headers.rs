@@ -56,7 +56,7 @@ fn is_ours(name: &str) -> bool {
     )
 }
 
-/// What a client may say, but not under a name that an upstream could take for it.
+/// What a client may say, but neither in trailers nor under a name that an upstream could take for it.
 fn has_no_twin(name: &str) -> bool {
     matches!(name, "host" | "authorization" | "cookie" | "via" | "content-type")
 }
@@ -129,11 +129,9 @@ pub(super) fn to_client(headers: &mut HeaderMap, request_id: &HeaderValue) {
 /// Turns the trailers of a client's request into those of the upstream's: an upstream that joins them to the head would
 /// read there what only the gateway says (attacks.md row 9, D57).
 pub(super) fn trailers_to_upstream(trailers: &mut HeaderMap, claim_headers: &[HeaderName]) {
-    remove_hop_by_hop(trailers);
-    remove_impersonations(trailers, claim_headers);
-    for name in &NO_TWINS {
-        trailers.remove(name);
-    }
+    let is_removed =
+        |name: &str| is_hop_by_hop(name) || has_no_twin(name) || is_impersonation(name, claim_headers);
+    remove_where(trailers, is_removed);
 }
 
 /// The host a request asks for: of an absolute target before the field (RFC 9112 §3.2.2).
