@@ -167,6 +167,7 @@ impl Body for RequestBody {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let Self::Streaming(body) = self.get_mut() else { return Poll::Ready(None) };
         let Poll::Ready(next) = Pin::new(&mut body.incoming).poll_frame(cx) else {
+            body.upload.sent.awaited();
             return body.watch.poll_overdue(cx).map_or(Poll::Pending, |error| body.fail(error));
         };
         body.watch.progress();
@@ -181,13 +182,15 @@ impl Body for RequestBody {
                     body.left = Some(left);
                 }
                 if body.incoming.is_end_stream() {
-                    body.upload.sent.set();
+                    body.upload.sent.ended();
+                } else {
+                    body.upload.sent.taken();
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
             Some(Err(error)) => body.fail(BodyError::Connection(error)),
             None => {
-                body.upload.sent.set();
+                body.upload.sent.ended();
                 Poll::Ready(None)
             }
         }
@@ -246,7 +249,7 @@ impl Drop for Relay {
     /// The connection is fit for another exchange only if both messages of this one have ended (attacks.md,
     /// "Advisories" 14); otherwise it goes, and with it what is left on it.
     fn drop(&mut self) {
-        let request_left = self.sent.as_ref().is_none_or(|sent| sent.at().is_some());
+        let request_left = self.sent.as_ref().is_none_or(Sent::has_ended);
         if (self.ended || self.incoming.is_end_stream())
             && request_left
             && let Some(lease) = self.lease.take()

@@ -13,6 +13,7 @@ use http_body::Body;
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
+use tokio::sync::oneshot;
 use tokio::time::timeout_at;
 
 use super::{Fault, Upstream};
@@ -27,43 +28,72 @@ pub struct Pool<B> {
 }
 
 struct Idle<B> {
-    sender: SendRequest<B>,
+    connection: Connection<B>,
     since: Instant,
+}
+
+/// A connection, which closes when this is dropped. Left to itself it would first send what is left of an upload, and an
+/// upstream that takes nothing would keep it, and the client's body with it, for ever.
+struct Connection<B> {
+    sender: SendRequest<B>,
+    _held: oneshot::Sender<()>,
 }
 
 /// A connection on which a response is being read. It goes back to the pool when told that the exchange is over; when
 /// it is dropped instead it closes, since what is left on it belongs to nobody.
 pub struct Lease<B> {
-    sender: SendRequest<B>,
+    connection: Connection<B>,
     pool: Rc<Pool<B>>,
 }
 
 impl<B> Lease<B> {
     /// Both messages of the exchange have ended: the connection is fit for another.
     pub fn release(self) {
-        let Self { sender, pool } = self;
+        let Self { connection, pool } = self;
         let settings = &pool.upstream.settings;
         let mut idle = pool.idle.borrow_mut();
-        if !sender.is_closed() && idle.len() < settings.max_idle {
-            idle.push(Idle { sender, since: clock::monotonic() });
+        if !connection.sender.is_closed() && idle.len() < settings.max_idle {
+            idle.push(Idle { connection, since: clock::monotonic() });
         }
     }
 }
 
-/// When the last byte of a request with a body left; shared between the body and who waits for the response.
+/// How far a request with a body has got; shared between the body and who waits for the response.
 #[derive(Clone, Debug, Default)]
-pub struct Sent(Rc<Cell<Option<Instant>>>);
+pub struct Sent(Rc<Cell<Progress>>);
+
+/// Whose turn it is in an upload.
+#[derive(Clone, Copy, Debug, Default)]
+enum Progress {
+    /// The next piece has not come: its lateness is its body's to notice.
+    #[default]
+    Awaited,
+    /// A piece was handed over at this time, and the upstream has not asked for another.
+    Taken(Instant),
+    /// The last one was.
+    Ended(Instant),
+}
 
 impl Sent {
-    /// Notes that the last byte was handed over.
-    pub fn set(&self) {
-        self.0.set(Some(clock::monotonic()));
+    /// Notes that the next piece is waited for.
+    pub fn awaited(&self) {
+        self.0.set(Progress::Awaited);
     }
 
-    /// When it was.
+    /// Notes that a piece was handed over.
+    pub fn taken(&self) {
+        self.0.set(Progress::Taken(clock::monotonic()));
+    }
+
+    /// Notes that the last piece was.
+    pub fn ended(&self) {
+        self.0.set(Progress::Ended(clock::monotonic()));
+    }
+
+    /// Whether the last piece was handed over.
     #[must_use]
-    pub fn at(&self) -> Option<Instant> {
-        self.0.get()
+    pub fn has_ended(&self) -> bool {
+        matches!(self.0.get(), Progress::Ended(_))
     }
 }
 
@@ -84,8 +114,8 @@ where
         &self.upstream
     }
 
-    /// Sends a request and waits for the head of its response: at most `limit` from when the request had left, which
-    /// `sent` tells for one that has a body.
+    /// Sends a request and waits for the head of its response: at most `limit` from when the request had left, or from
+    /// when the upstream last took a piece of it, which `sent` tells for one that has a body.
     ///
     /// A connection that was idle may have been closed by the upstream at this very moment. What it has not begun to
     /// send goes over another connection; what may have arrived does so only if `again` gives it a second time, which
@@ -106,10 +136,12 @@ where
             if let Ok(result) = timeout_at(deadline.into(), &mut exchange).await {
                 break result;
             }
-            // An upload may take longer than an answer; its own stalls are its body's to notice.
-            deadline = match sent.map(Sent::at) {
-                Some(None) => clock::monotonic() + limit,
-                Some(Some(at)) if at + limit > clock::monotonic() => at + limit,
+            // An upload may take longer than an answer, but not an upstream that takes nothing of it.
+            deadline = match sent.map(|sent| sent.0.get()) {
+                Some(Progress::Awaited) => clock::monotonic() + limit,
+                Some(Progress::Taken(at) | Progress::Ended(at)) if at + limit > clock::monotonic() => {
+                    at + limit
+                }
                 _ => break Err(Fault::ResponseTimeout(limit)),
             };
         };
@@ -124,53 +156,59 @@ where
         mut request: Request<B>,
         again: impl FnOnce() -> Option<Request<B>>,
     ) -> Result<(Response<Incoming>, Lease<B>), Fault> {
-        if let Some(mut sender) = self.take().await {
+        if let Some(mut connection) = self.take().await {
             self.upstream.metrics.reused.inc();
-            match sender.try_send_request(request).await {
-                Ok(response) => return Ok((response, self.lease(sender))),
+            match connection.sender.try_send_request(request).await {
+                Ok(response) => return Ok((response, self.lease(connection))),
                 Err(mut error) => match error.take_message().or_else(again) {
                     Some(unsent) => request = unsent,
                     None => return Err(Fault::of_exchange(error.into_error())),
                 },
             }
         }
-        let mut sender = self.connect().await?;
-        match sender.send_request(request).await {
-            Ok(response) => Ok((response, self.lease(sender))),
+        let mut connection = self.connect().await?;
+        match connection.sender.send_request(request).await {
+            Ok(response) => Ok((response, self.lease(connection))),
             Err(error) => Err(Fault::of_exchange(error)),
         }
     }
 
-    fn lease(self: &Rc<Self>, sender: SendRequest<B>) -> Lease<B> {
-        Lease { sender, pool: self.clone() }
+    fn lease(self: &Rc<Self>, connection: Connection<B>) -> Lease<B> {
+        Lease { connection, pool: self.clone() }
     }
 
     /// An idle connection that is still good.
-    async fn take(&self) -> Option<SendRequest<B>> {
+    async fn take(&self) -> Option<Connection<B>> {
         loop {
-            let Idle { mut sender, since } = self.idle.borrow_mut().pop()?;
+            let Idle { mut connection, since } = self.idle.borrow_mut().pop()?;
             if clock::monotonic().duration_since(since) > self.upstream.settings.idle_timeout {
                 continue;
             }
+            let sender = &mut connection.sender;
             if sender.is_ready() || (!sender.is_closed() && sender.ready().await.is_ok()) {
-                return Some(sender);
+                return Some(connection);
             }
         }
     }
 
-    async fn connect(&self) -> Result<SendRequest<B>, Fault> {
+    async fn connect(&self) -> Result<Connection<B>, Fault> {
         let Upstream { settings, tls, metrics, .. } = &*self.upstream;
         let stream = dial(&settings.url, tls, settings.connect_timeout).await.map_err(Fault::of_dial)?;
         let (sender, connection) =
             http1::handshake(TokioIo::new(stream)).await.map_err(Fault::of_exchange)?;
         metrics.opened.inc();
         let open = Open::new(self.upstream.clone());
+        let (held, released) = oneshot::channel();
         tokio::task::spawn_local(async move {
             // How it ended shows in the exchange that it ended, or concerns nobody.
-            let _ = connection.await;
+            tokio::select! {
+                biased;
+                _ = connection => {}
+                _ = released => {}
+            }
             drop(open);
         });
-        Ok(sender)
+        Ok(Connection { sender, _held: held })
     }
 
     /// Closes connections that nobody has used for long. The oldest are at the bottom.
@@ -179,7 +217,7 @@ where
         let limit = self.upstream.settings.idle_timeout;
         self.idle
             .borrow_mut()
-            .retain(|idle| !idle.sender.is_closed() && now.duration_since(idle.since) <= limit);
+            .retain(|idle| !idle.connection.sender.is_closed() && now.duration_since(idle.since) <= limit);
     }
 }
 

@@ -13,3 +13,4 @@ mod first_steps;
 mod headers;
 mod paths;
 mod tokens;
+mod upstream_faults;
