@@ -1,6 +1,6 @@
 //! A row of counters that differ in their last label alone.
 
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use prometheus::{IntCounter, IntCounterVec};
 
@@ -12,6 +12,8 @@ pub struct Counters {
     labels: Vec<String>,
     values: &'static [&'static str],
     cells: Box<[OnceLock<IntCounter>]>,
+    /// Whether the row has left the exposition. Locked when a cell is resolved, never for an increment after that.
+    removed: Mutex<bool>,
 }
 
 impl Counters {
@@ -21,6 +23,7 @@ impl Counters {
             labels: labels.iter().map(ToString::to_string).collect(),
             values,
             cells: values.iter().map(|_| OnceLock::new()).collect(),
+            removed: Mutex::default(),
         }
     }
 
@@ -30,11 +33,23 @@ impl Counters {
             debug_assert!(false, "index {index} is outside {:?}", self.values);
             return;
         };
-        cell.get_or_init(|| self.metric.with_label_values(&self.row(value))).inc();
+        cell.get_or_init(|| self.resolve(value)).inc();
     }
 
-    /// Takes the series of this row out of the exposition.
+    /// The counter of a value. A request that was under way when its row was removed still counts, on a counter that
+    /// nobody sees: the exposition does not get the row back.
+    fn resolve(&self, value: &str) -> IntCounter {
+        let removed = self.removed.lock().unwrap_or_else(PoisonError::into_inner);
+        if *removed && let Ok(unseen) = IntCounter::new("unseen", "Counts what has no row any more.") {
+            return unseen;
+        }
+        self.metric.with_label_values(&self.row(value))
+    }
+
+    /// Takes the series of this row out of the exposition, for good.
     pub(super) fn remove(&self) {
+        let mut removed = self.removed.lock().unwrap_or_else(PoisonError::into_inner);
+        *removed = true;
         for value in self.values {
             // Absent for a value that never occurred.
             let _ = self.metric.remove_label_values(&self.row(value));
