@@ -74,7 +74,7 @@ impl Gateway {
     /// # Errors
     /// [`StartError`]
     pub fn start(load: Loader) -> Result<Self, StartError> {
-        let config = load().map_err(StartError::Config)?;
+        let (config, watcher) = read(&load).map_err(StartError::Config)?;
         let metrics = Metrics::new(&REASONS, &TokenError::RESULTS);
         let metrics = Arc::new(metrics.map_err(|error| StartError::Metrics(error.to_string().into()))?);
         let mut listeners = Listeners::default();
@@ -94,6 +94,10 @@ impl Gateway {
         };
         let workers = Server::start(server.workers, live.clone(), make).map_err(StartError::System)?;
         let addresses = listeners.addresses();
+        announce(addresses.iter().copied());
+        if let Some(address) = admin_address {
+            tracing::info!(%address, "listening for the admin");
+        }
         workers.serve(new, Vec::new());
 
         let (commands, inbox) = mpsc::unbounded_channel();
@@ -110,7 +114,7 @@ impl Gateway {
                 server: Rc::new(workers),
                 fetching: Vec::new(),
             };
-            LocalSet::new().block_on(&runtime, control.run(admin, inbox));
+            LocalSet::new().block_on(&runtime, control.run(admin, watcher, inbox));
         });
         let control = control.map_err(StartError::System)?;
         Ok(Self { addresses, admin: admin_address, commands, control })
@@ -180,10 +184,12 @@ struct Control {
 }
 
 impl Control {
-    async fn run(mut self, admin: Option<TcpListener>, mut commands: mpsc::UnboundedReceiver<Command>) {
-        let snapshot = self.live.load();
-        let mut watcher = snapshot.config.reload.watch.then(|| Watcher::new(&snapshot.config.files));
-        drop(snapshot);
+    async fn run(
+        mut self,
+        admin: Option<TcpListener>,
+        mut watcher: Option<Watcher>,
+        mut commands: mpsc::UnboundedReceiver<Command>,
+    ) {
         let alive = {
             let server = self.server.clone();
             Box::new(move || {
@@ -217,6 +223,7 @@ impl Control {
         let before = self.live.load();
         let attempt = self.reloader.reload(|config| {
             let new = listeners.bind(&config.server.listen)?;
+            announce(new.iter().filter_map(|(_, listener)| listener.local_addr().ok()));
             server.serve(new, config.server.listen.clone());
             listeners.keep(&config.server.listen);
             Ok::<_, BindError>(())
@@ -251,6 +258,19 @@ impl Control {
             }
         }
     }
+}
+
+/// Reads the configuration, the second time with an eye on its files already: a change that comes while the gateway
+/// starts is not missed.
+fn read(load: &Loader) -> Result<(Config, Option<Watcher>), Problems> {
+    let config = load()?;
+    if !config.reload.watch {
+        return Ok((config, None));
+    }
+    let mut watcher = Watcher::new(&config.files);
+    let config = load()?;
+    watcher.follow(&config.files);
+    Ok((config, Some(watcher)))
 }
 
 async fn changed(watcher: &mut Option<Watcher>, settle: Duration) {
@@ -295,6 +315,13 @@ impl Listeners {
 
     fn addresses(&self) -> Vec<SocketAddr> {
         self.0.iter().map(|(_, bound)| *bound).collect()
+    }
+}
+
+/// Says where connections are taken: with port 0 nobody could know otherwise.
+fn announce(addresses: impl Iterator<Item = SocketAddr>) {
+    for address in addresses {
+        tracing::info!(%address, "listening");
     }
 }
 

@@ -84,6 +84,8 @@ impl Reloader {
             return Reloaded::Unchanged;
         }
         let refused = |error: &dyn std::fmt::Display| {
+            // What was compiled has metrics by now.
+            before.prune(&self.metrics);
             tracing::error!(%error, "the changed configuration is not in force");
             Reloaded::Failed
         };
@@ -123,7 +125,10 @@ pub struct Watcher {
     watcher: Option<notify::RecommendedWatcher>,
     watched: BTreeSet<PathBuf>,
     names: Arc<Mutex<BTreeSet<OsString>>>,
+    changed: mpsc::Sender<()>,
     changes: mpsc::Receiver<()>,
+    /// A change was seen and has not been told yet: who waited for it may have turned to something else meanwhile.
+    seen: bool,
 }
 
 impl Watcher {
@@ -134,7 +139,7 @@ impl Watcher {
         let (changed, changes) = mpsc::channel(1);
         let names = Arc::<Mutex<BTreeSet<OsString>>>::default();
         let notice = {
-            let names = names.clone();
+            let (changed, names) = (changed.clone(), names.clone());
             move |event: notify::Result<notify::Event>| {
                 if event.is_ok_and(|event| concerns(&event, &names)) {
                     let _ = changed.try_send(());
@@ -144,14 +149,22 @@ impl Watcher {
         let watcher = notify::recommended_watcher(notice)
             .inspect_err(|error| tracing::warn!(%error, "files are not watched; send SIGHUP after a change"))
             .ok();
-        let mut this = Self { watcher, watched: BTreeSet::new(), names, changes };
-        this.follow(files);
+        let mut this = Self { watcher, watched: BTreeSet::new(), names, changed, changes, seen: false };
+        this.watch(files);
         this
     }
 
-    /// Watches what these files are in, and where their links lead now.
+    /// Watches what these files are in, and where their links lead now. What is watched only from now on may have
+    /// changed since it was read: that is as good as a change.
     pub fn follow(&mut self, files: &[PathBuf]) {
-        let Some(watcher) = &mut self.watcher else { return };
+        if self.watch(files) {
+            let _ = self.changed.try_send(());
+        }
+    }
+
+    /// Whether there was anything to watch that was not watched before.
+    fn watch(&mut self, files: &[PathBuf]) -> bool {
+        let Some(watcher) = &mut self.watcher else { return false };
         *self.names.lock().unwrap_or_else(PoisonError::into_inner) =
             files.iter().flat_map(|file| names(file)).collect();
         let wanted: BTreeSet<PathBuf> = files.iter().flat_map(|file| directories(file)).collect();
@@ -161,23 +174,29 @@ impl Watcher {
         }
         // A directory that was replaced by another of its name has to be watched anew. One that is not there makes its
         // file unreadable, which is said elsewhere.
-        for directory in wanted.iter().filter(|directory| directory.is_dir()) {
+        let there: BTreeSet<PathBuf> = wanted.into_iter().filter(|directory| directory.is_dir()).collect();
+        for directory in &there {
             if let Err(error) = watcher.watch(directory, RecursiveMode::NonRecursive) {
                 tracing::warn!(%error, directory = %directory.display(), "a directory is not watched");
             }
         }
-        self.watched = wanted;
+        let more = !there.is_subset(&self.watched);
+        self.watched = there;
+        more
     }
 
-    /// Waits until something has changed and then nothing more for `settle`.
+    /// Waits until something has changed and then nothing more for `settle`. No change is lost when this is dropped
+    /// before its end.
     pub async fn changed(&mut self, settle: Duration) {
-        if self.changes.recv().await.is_none() {
-            // Nothing is watched.
-            std::future::pending::<()>().await;
+        if !self.seen {
+            // Never the end: one sender is our own.
+            self.changes.recv().await;
+            self.seen = true;
         }
         let settled = async { while let Ok(Some(())) = timeout(settle, self.changes.recv()).await {} };
         // An error is a file that does not settle.
         let _ = timeout(settle * MAX_SETTLES, settled).await;
+        self.seen = false;
     }
 }
 
