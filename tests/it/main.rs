@@ -12,5 +12,6 @@ mod decisions;
 mod first_steps;
 mod headers;
 mod paths;
+mod reload;
 mod tokens;
 mod upstream_faults;

@@ -36,12 +36,26 @@ impl Gateway {
         Self::start(&format!("{}{more}\n{route}", upstream.toml("orders")))
     }
 
+    /// The same, but requests are taken where the text says.
+    #[track_caller]
+    pub(crate) fn start_on_its_own_addresses(toml: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("gateway.toml");
+        fs::write(&file, toml).unwrap();
+        Self::start_with(directory, file, Vec::new())
+    }
+
     /// Starts a gateway with a file that is there already, in a directory that goes when the gateway does.
     #[track_caller]
     pub(crate) fn start_in(directory: tempfile::TempDir, file: PathBuf) -> Self {
+        Self::start_with(directory, file, vec!["127.0.0.1:0".parse().unwrap()])
+    }
+
+    #[track_caller]
+    fn start_with(directory: tempfile::TempDir, file: PathBuf, listen: Vec<SocketAddr>) -> Self {
         let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
         let overrides = Overrides {
-            listen: vec![any],
+            listen,
             admin: Some(Some(any)),
             workers: std::num::NonZeroUsize::new(2),
             ..Overrides::default()
