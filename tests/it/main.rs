@@ -6,11 +6,13 @@
 
 mod architecture;
 mod bodies;
+mod cache;
 mod cast;
 mod command_line;
 mod decisions;
 mod first_steps;
 mod headers;
+mod keys;
 mod paths;
 mod reload;
 mod tokens;

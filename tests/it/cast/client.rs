@@ -260,7 +260,7 @@ impl Client {
             self.reader.read_line(&mut line).ok().filter(|read| *read > 0)?;
             match line.trim_end().split_once(':') {
                 Some((name, value)) => {
-                    answer.trailers.push((name.to_ascii_lowercase(), value.trim().to_owned()))
+                    answer.trailers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
                 }
                 None => return Some(()),
             }

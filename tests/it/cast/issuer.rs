@@ -2,13 +2,13 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
 use serde_json::json;
 
-use super::{Key, Token};
+use super::{Key, Token, wait_until};
 
 /// An issuer with a key set, discovery, and a count of how often it was asked.
 pub(crate) struct Issuer {
@@ -20,6 +20,7 @@ struct State {
     address: SocketAddr,
     jwks: Mutex<Jwks>,
     fetches: AtomicUsize,
+    released: AtomicBool,
 }
 
 /// What the key set endpoint does.
@@ -29,6 +30,8 @@ pub(crate) enum Jwks {
     Keys(Vec<Key>),
     /// Answers with this status, these header lines and this body.
     Raw(u16, String, Vec<u8>),
+    /// Serves these keys once it is told to by [`Issuer::release`].
+    Held(Vec<Key>),
     /// Takes the request and says nothing.
     Hang,
     /// Closes the connection without a word.
@@ -48,6 +51,7 @@ impl Issuer {
             address: listener.local_addr().unwrap(),
             jwks: Mutex::new(Jwks::Keys(vec![key.clone()])),
             fetches: AtomicUsize::new(0),
+            released: AtomicBool::new(false),
         });
         thread::spawn({
             let state = state.clone();
@@ -91,6 +95,11 @@ impl Issuer {
         *self.state.jwks.lock().unwrap() = jwks;
     }
 
+    /// Lets the answers of [`Jwks::Held`] go, those to come included.
+    pub(crate) fn release(&self) {
+        self.state.released.store(true, Ordering::SeqCst);
+    }
+
     /// How often the key set was asked for.
     pub(crate) fn fetches(&self) -> usize {
         self.state.fetches.load(Ordering::SeqCst)
@@ -119,15 +128,21 @@ fn answer(state: &State, stream: TcpStream) {
     state.fetches.fetch_add(1, Ordering::SeqCst);
     let jwks = state.jwks.lock().unwrap().clone();
     match jwks {
-        Jwks::Keys(keys) => {
-            let keys: Vec<_> = keys.iter().map(Key::jwk).collect();
-            write(&mut stream, 200, "", json!({ "keys": keys }).to_string().as_bytes());
+        Jwks::Keys(keys) => write_keys(&mut stream, &keys),
+        Jwks::Held(keys) => {
+            wait_until("the keys are released", || state.released.load(Ordering::SeqCst));
+            write_keys(&mut stream, &keys);
         }
         Jwks::Raw(status, fields, body) => write(&mut stream, status, &fields, &body),
         // Until the other side gives up.
         Jwks::Hang => drop(reader.read_line(&mut field)),
         Jwks::Reset => {}
     }
+}
+
+fn write_keys(stream: &mut TcpStream, keys: &[Key]) {
+    let keys: Vec<_> = keys.iter().map(Key::jwk).collect();
+    write(stream, 200, "", json!({ "keys": keys }).to_string().as_bytes());
 }
 
 fn write(stream: &mut TcpStream, status: u16, fields: &str, body: &[u8]) {

@@ -17,7 +17,7 @@ pub(crate) use client::{Answer, Client, Request, raw};
 pub(crate) use gateway::Gateway;
 pub(crate) use issuer::{Issuer, Jwks};
 pub(crate) use keys::{Key, Token, encode, now};
-pub(crate) use pair::{ISS, Pair, Verdict};
+pub(crate) use pair::{ISS, Pair};
 pub(crate) use upstream::{Arrival, Script, Upstream};
 
 /// How long a condition may take to come true before a test fails. Long, for a machine that has better to do.

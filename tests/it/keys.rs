@@ -1,0 +1,300 @@
+//! Keys of an issuer as a client sees them: they come, change, and cannot be had, and what that does to tokens.
+
+use serde_json::{Value, json};
+
+use crate::cast::{Answer, Client, Gateway, Issuer, Jwks, Key, Request, Upstream, wait_until};
+
+/// Fetches as fast as they may be, for tests that wait for one.
+const FAST: &str =
+    "cooldown = \"20ms\"\nrefresh = \"100ms\"\nrefresh_min = \"100ms\"\nfetch_timeout = \"1s\"\n";
+
+/// No fetch but the first and those that requests ask for.
+const ON_DEMAND: &str = "cooldown = \"1ms\"\nrefresh = \"1h\"\n";
+
+/// No fetch but the first.
+const ONCE: &str = "cooldown = \"1h\"\nrefresh = \"1h\"\n";
+
+const FAILURES: &str = "scopegate_issuer_refreshes_total{issuer=\"idp\",result=\"failure\"}";
+
+fn configuration(issuer: &Issuer, fetching: &str, upstream: &Upstream) -> String {
+    format!(
+        "{}{fetching}\n{}\n[[routes]]\npath = \"/x\"\nupstream = \"up\"\nscopes = \"read\"\n\
+         [[routes]]\npath = \"/public\"\nupstream = \"up\"\npublic = true\n",
+        issuer.toml(),
+        upstream.toml("up")
+    )
+}
+
+fn start(issuer: &Issuer, fetching: &str) -> (Gateway, Upstream) {
+    let upstream = Upstream::start();
+    (Gateway::start(&configuration(issuer, fetching, &upstream)), upstream)
+}
+
+fn ask(gateway: &Gateway, token: &str) -> Answer {
+    gateway.send(&Request::get("/x").bearer(token))
+}
+
+/// A token of the issuer by another key.
+fn by(issuer: &Issuer, key: &Key) -> String {
+    issuer.claims("read").signed(key)
+}
+
+#[track_caller]
+fn assert_unavailable(answer: &Answer) {
+    assert_eq!((answer.status, answer.code().as_str()), (503, "keys_unavailable"), "{answer:?}");
+    let seconds: u64 = answer.field("retry-after").unwrap().parse().unwrap();
+    assert!(seconds >= 1, "{answer:?}");
+    assert_eq!(answer.field("www-authenticate"), None, "it is not the caller's fault");
+}
+
+/// Every way not to give keys (K03, K04; attacks.md row 17).
+fn failures() -> Vec<(&'static str, Jwks)> {
+    let raw = |status, body: &str| Jwks::Raw(status, String::new(), body.as_bytes().to_vec());
+    let good = json!({"keys": [Key::rsa("key-1", 0).jwk()]}).to_string();
+    vec![
+        ("500", raw(500, &good)),
+        ("404", raw(404, &good)),
+        ("204", raw(204, "")),
+        ("html", raw(200, "<!DOCTYPE html><title>Maintenance</title>")),
+        ("an empty body", raw(200, "")),
+        ("an empty set", raw(200, r#"{"keys":[]}"#)),
+        ("no set", raw(200, r#"{"error":"try later"}"#)),
+        ("a list", raw(200, "[]")),
+        ("a set that is cut", raw(200, &good[..good.len() - 2])),
+        ("a set with more behind it", raw(200, &format!("{good}{good}"))),
+        ("two sets in one", raw(200, &format!(r#"{{"keys":[],{}"#, &good[1..]))),
+        ("a set beyond 512 KiB", raw(200, &format!("{}{good}", " ".repeat(513 * 1024)))),
+        ("a body that is cut", Jwks::Raw(200, "content-length: 9999\r\n".into(), good.clone().into_bytes())),
+        ("nothing", Jwks::Hang),
+        ("a reset", Jwks::Reset),
+    ]
+}
+
+// K10, attacks.md row 17; design "No keys, no verdict".
+#[test]
+fn without_keys_a_token_is_answered_503_until_they_come() {
+    let issuer = Issuer::start();
+    let token = issuer.token("read");
+    for (what, failure) in failures() {
+        issuer.serve(failure);
+        let (gateway, upstream) = start(&issuer, FAST);
+        let answer = ask(&gateway, &token);
+        assert!(answer.status == 503, "{what}: {answer:?}");
+        assert_unavailable(&answer);
+        assert!(upstream.arrivals().is_empty(), "{what}");
+        // What needs no keys has a verdict.
+        assert_eq!(gateway.send(&Request::get("/public")).status, 200, "{what}");
+        assert_eq!(gateway.send(&Request::get("/x")).code(), "missing_token", "{what}");
+        assert_eq!(ask(&gateway, "x.y.z").code(), "invalid_token", "{what}");
+        issuer.serve(Jwks::Keys(vec![issuer.key.clone()]));
+        wait_until("the gateway heals by itself", || ask(&gateway, &token).status == 200);
+    }
+}
+
+// K03, P-23.
+#[test]
+fn an_outage_leaves_the_keys_that_are_known_serving() {
+    let issuer = Issuer::start();
+    for (what, failure) in failures() {
+        issuer.serve(Jwks::Keys(vec![issuer.key.clone()]));
+        let (gateway, _upstream) = start(&issuer, FAST);
+        let known = issuer.token("read");
+        wait_until("the keys are there", || ask(&gateway, &known).status == 200);
+        let before = gateway.metric(FAILURES);
+        issuer.serve(failure);
+        wait_until("a fetch fails", || gateway.metric(FAILURES) > before);
+        // A token that is new and one that is cached.
+        let new = issuer.claims("read").with("jti", "2").signed(&issuer.key);
+        assert_eq!(ask(&gateway, &new).status, 200, "{what}");
+        assert_eq!(ask(&gateway, &known).status, 200, "{what}");
+        assert_unavailable(&ask(&gateway, &by(&issuer, &issuer.key.named("key-2"))));
+    }
+}
+
+// K05, P-22.
+#[test]
+fn a_new_key_is_learnt_from_the_first_token_that_names_it() {
+    let issuer = Issuer::start();
+    let (gateway, _upstream) = start(&issuer, ON_DEMAND);
+    gateway.wait_until_ready();
+    let new = Key::p256("key-2");
+    // Before the rotation it is a key like any other's.
+    assert_eq!(ask(&gateway, &by(&issuer, &new)).code(), "invalid_token");
+    issuer.serve(Jwks::Keys(vec![issuer.key.clone(), new.clone()]));
+    wait_until("the key is learnt", || ask(&gateway, &by(&issuer, &new)).status == 200);
+    assert_eq!(ask(&gateway, &issuer.token("read")).status, 200, "the old key is still there");
+    assert_eq!(ask(&gateway, &by(&issuer, &Key::p256("key-2"))).code(), "invalid_token");
+}
+
+// K06, C02: a key that is gone ends its tokens, cached ones as well; its neighbour's live on.
+#[test]
+fn a_withdrawn_key_ends_its_tokens_and_no_others() {
+    let issuer = Issuer::start();
+    let (old, kept) = (issuer.key.clone(), Key::p256("key-2"));
+    issuer.serve(Jwks::Keys(vec![old.clone(), kept.clone()]));
+    let (gateway, _upstream) = start(&issuer, FAST);
+    let (ending, staying) = (by(&issuer, &old), by(&issuer, &kept));
+    wait_until("the keys are there", || ask(&gateway, &ending).status == 200);
+    for token in [&staying, &ending, &staying] {
+        assert_eq!(ask(&gateway, token).status, 200);
+    }
+    issuer.serve(Jwks::Keys(vec![kept.clone()]));
+    wait_until("the cached token of the withdrawn key is refused", || ask(&gateway, &ending).status == 401);
+    for _ in 0..8 {
+        // On every worker.
+        assert_eq!(ask(&gateway, &ending).code(), "invalid_token");
+        assert_eq!(ask(&gateway, &staying).status, 200);
+    }
+    // Another key under the same name.
+    let replaced = Key::p256("key-2");
+    issuer.serve(Jwks::Keys(vec![replaced.clone()]));
+    wait_until("the cached token of the replaced key is refused", || ask(&gateway, &staying).status == 401);
+    assert_eq!(ask(&gateway, &by(&issuer, &replaced)).status, 200);
+    assert_eq!(ask(&gateway, &by(&issuer, &kept)).code(), "invalid_token");
+}
+
+// K11: stale keys serve for a while, not for good.
+#[test]
+fn keys_that_are_too_old_are_let_go_and_come_back() {
+    let issuer = Issuer::start();
+    let (gateway, _upstream) = start(&issuer, &format!("{FAST}keep_stale = \"400ms\"\n"));
+    let token = issuer.token("read");
+    wait_until("the keys are there", || ask(&gateway, &token).status == 200);
+    issuer.serve(Jwks::Reset);
+    wait_until("the keys are too old", || ask(&gateway, &token).status != 200);
+    assert_unavailable(&ask(&gateway, &token));
+    issuer.serve(Jwks::Keys(vec![issuer.key.clone()]));
+    wait_until("the keys are back", || ask(&gateway, &token).status == 200);
+}
+
+// K07, P-21; attacks.md row 16: key ids that nobody has cannot flood the issuer.
+#[test]
+fn ten_thousand_unknown_key_ids_are_one_fetch() {
+    let issuer = Issuer::start();
+    let (gateway, _upstream) = start(&issuer, ONCE);
+    gateway.wait_until_ready();
+    // The key id is judged before the signature, so that one signature does for all.
+    let claims = issuer.claims("read");
+    let mut client = gateway.connect();
+    let signature = issuer.token("read").rsplit('.').next().unwrap().to_owned();
+    let payload = crate::cast::encode(claims.claims.to_string());
+    for number in 0..10_000 {
+        let header = crate::cast::encode(format!(r#"{{"alg":"RS256","kid":"unknown-{number}"}}"#));
+        let answer = client.send(&Request::get("/x").bearer(&format!("{header}.{payload}.{signature}")));
+        assert_eq!(answer.status, 401);
+        if number % 1000 == 0 {
+            assert_eq!(client.send(&Request::get("/x").bearer(&issuer.token("read"))).status, 200);
+        }
+    }
+    assert_eq!(issuer.fetches(), 1);
+    assert_eq!(ask(&gateway, &issuer.token("read")).status, 200);
+}
+
+// K07; design "Keys": requests wait for the one fetch in flight.
+#[test]
+fn requests_that_come_before_the_keys_wait_for_one_fetch() {
+    let issuer = Issuer::start();
+    issuer.serve(Jwks::Held(vec![issuer.key.clone()]));
+    let (gateway, upstream) = start(&issuer, &format!("{ONCE}wait = \"20s\"\nfetch_timeout = \"20s\"\n"));
+    let request = Request::get("/x").bearer(&issuer.token("read"));
+    let mut clients: Vec<Client> = (0..16).map(|_| gateway.connect()).collect();
+    for client in &mut clients {
+        client.write_request(&request);
+    }
+    wait_until("the fetch is in flight", || issuer.fetches() > 0);
+    assert!(upstream.arrivals().is_empty());
+    issuer.release();
+    for client in &mut clients {
+        assert_eq!(client.read("GET").expect("there is an answer").status, 200);
+    }
+    assert_eq!(issuer.fetches(), 1);
+}
+
+#[test]
+fn a_request_does_not_wait_longer_than_it_may() {
+    let issuer = Issuer::start();
+    issuer.serve(Jwks::Hang);
+    let (gateway, _upstream) = start(&issuer, &format!("{ONCE}wait = \"100ms\"\nfetch_timeout = \"1h\"\n"));
+    assert_unavailable(&ask(&gateway, &issuer.token("read")));
+    // Others are served meanwhile.
+    assert_eq!(gateway.send(&Request::get("/public")).status, 200);
+}
+
+// K01, K02; attacks.md row 17 (CVE-2026-31837: a key whose private half is known).
+#[test]
+fn keys_that_are_not_usable_leave_the_others_alone_and_verify_nothing() {
+    let issuer = Issuer::start();
+    let with = |key: &Key, name: &str, value: Value| {
+        let mut jwk = key.jwk();
+        jwk[name] = value;
+        jwk
+    };
+    let others = ["private", "encryption", "operations", "algorithm"].map(Key::p256);
+    let [private, encryption, operations, algorithm] = &others;
+    let mut off_curve = Key::p256("off-curve").jwk();
+    off_curve["y"] = off_curve["x"].clone();
+    let keys = json!([
+        {"kty": "oct", "kid": "shared", "k": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"},
+        {"kty": "AKP", "kid": "unknown", "pub": "AA"},
+        {"kty": "RSA", "kid": "short", "n": "AQAB", "e": "AQAB"},
+        off_curve, null, 1, "key", [],
+        with(private, "d", json!("AA")),
+        with(encryption, "use", json!("enc")),
+        with(operations, "key_ops", json!(["sign"])),
+        with(algorithm, "alg", json!("ES384")),
+        issuer.key.jwk(),
+    ]);
+    issuer.serve(Jwks::Raw(200, String::new(), json!({ "keys": keys }).to_string().into_bytes()));
+    let (gateway, _upstream) = start(&issuer, ONCE);
+    gateway.wait_until_ready();
+    assert_eq!(ask(&gateway, &issuer.token("read")).status, 200);
+    for key in &others {
+        assert_eq!(ask(&gateway, &by(&issuer, key)).code(), "invalid_token", "{}", key.kid);
+    }
+}
+
+// K04: so many usable keys and no more.
+#[test]
+fn a_set_has_at_most_64_usable_keys() {
+    let issuer = Issuer::start();
+    let keys: Vec<_> = (0..80).map(|number| Key::ed25519(&format!("key-{number}"))).collect();
+    issuer.serve(Jwks::Keys(keys.clone()));
+    let (gateway, _upstream) = start(&issuer, ONCE);
+    gateway.wait_until_ready();
+    for (number, status) in [(0, 200), (63, 200), (64, 401), (79, 401)] {
+        assert_eq!(ask(&gateway, &by(&issuer, &keys[number])).status, status, "{number}");
+    }
+}
+
+// K08; attacks.md row 17: a redirect is not followed, wherever it leads.
+#[test]
+fn a_redirect_brings_no_keys() {
+    let (issuer, elsewhere) = (Issuer::start(), Issuer::with_key(Key::rsa("key-1", 1)));
+    for status in [301, 302, 303, 307, 308] {
+        let location = format!("location: {}/jwks\r\n", elsewhere.url());
+        issuer.serve(Jwks::Raw(status, location, Vec::new()));
+        let (gateway, _upstream) = start(&issuer, FAST);
+        gateway.wait_until_ready();
+        assert_unavailable(&ask(&gateway, &by(&issuer, &elsewhere.key)));
+        issuer.serve(Jwks::Keys(vec![issuer.key.clone()]));
+        wait_until("keys come from their own place", || ask(&gateway, &issuer.token("read")).status == 200);
+    }
+    assert_eq!(elsewhere.fetches(), 0);
+}
+
+// design "Reload": an issuer is carried over by its whole entry.
+#[test]
+fn a_reload_keeps_the_keys_of_an_issuer_that_did_not_change() {
+    let issuer = Issuer::start();
+    let upstream = Upstream::start();
+    let text = configuration(&issuer, ONCE, &upstream);
+    let gateway = Gateway::start(&text);
+    gateway.wait_until_ready();
+    issuer.serve(Jwks::Reset);
+    gateway.rewrite(&format!("{text}[[routes]]\npath = \"/new\"\nupstream = \"up\"\nauthenticated = true\n"));
+    gateway.reload();
+    let token = issuer.token("read");
+    wait_until("the new route is there", || gateway.send(&Request::get("/new").bearer(&token)).status == 200);
+    assert_eq!(ask(&gateway, &token).status, 200);
+    assert_eq!(issuer.fetches(), 1);
+}
