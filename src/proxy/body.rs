@@ -28,6 +28,8 @@ pub enum BodyError {
     TooLarge,
     /// The whole request took too long.
     Deadline,
+    /// It broke its framing, or ended before its end.
+    Malformed,
     /// The connection it came on failed.
     Connection(hyper::Error),
 }
@@ -38,6 +40,7 @@ impl fmt::Display for BodyError {
             Self::Stalled => f.write_str("the body stopped coming"),
             Self::TooLarge => f.write_str("the body is longer than the limit"),
             Self::Deadline => f.write_str("the request took too long"),
+            Self::Malformed => f.write_str("the body is malformed or was cut"),
             Self::Connection(error) => error.fmt(f),
         }
     }
@@ -93,8 +96,8 @@ pub(super) enum UploadFailure {
     TooLarge,
     /// The whole request took too long.
     Deadline,
-    /// The client's connection failed.
-    Aborted,
+    /// It broke its framing, or the client's connection failed.
+    Malformed,
 }
 
 /// How an upload goes, for who waits for the response: the connection to the upstream only knows that the body failed.
@@ -151,7 +154,7 @@ impl Streaming {
             BodyError::Stalled => UploadFailure::Stalled,
             BodyError::TooLarge => UploadFailure::TooLarge,
             BodyError::Deadline => UploadFailure::Deadline,
-            BodyError::Connection(_) => UploadFailure::Aborted,
+            BodyError::Malformed | BodyError::Connection(_) => UploadFailure::Malformed,
         }));
         Poll::Ready(Some(Err(error)))
     }

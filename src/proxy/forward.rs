@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use http::header::TRANSFER_ENCODING;
 use http::uri::{Parts, PathAndQuery};
-use http::{Request, Response, StatusCode, Uri, Version};
+use http::{HeaderValue, Request, Response, StatusCode, Uri, Version};
 use hyper::body::{Body as _, Incoming};
 
 use super::body::{Relay, RequestBody, Upload, UploadFailure, Watch};
@@ -19,7 +20,7 @@ use crate::upstream::{Fault, is_idempotent};
 /// Forwards a request. It takes the permit: without one there is no forwarding.
 ///
 /// # Errors
-/// A [`Refusal`]: 413, 408, 502 or 504.
+/// A [`Refusal`]: 400, 408, 413, 502 or 504.
 pub(super) async fn forward(
     permit: Permit,
     index: usize,
@@ -37,9 +38,6 @@ pub(super) async fn forward(
         return Err(Refusal::unrouted(Cause::NotFound));
     };
     let (mut head, body) = request.into_parts();
-    if !headers::is_plainly_framed(&head.headers) {
-        return Err(refuse(Cause::Framing));
-    }
     if route.body_bytes.is_some_and(|limit| body.size_hint().lower() > limit) {
         return Err(refuse(Cause::BodyTooLarge));
     }
@@ -48,7 +46,7 @@ pub(super) async fn forward(
     let (body, upload) = RequestBody::new(body, route.body_bytes, watch, view);
 
     let host = headers::requested_host(&head.uri, &head.headers);
-    head.uri = upstream_uri(&head.uri, route);
+    head.uri = upstream_uri(&head.uri, route).ok_or_else(|| refuse(Cause::Defect))?;
     head.version = Version::HTTP_11;
     headers::to_upstream(
         &mut head.headers,
@@ -61,6 +59,10 @@ pub(super) async fn forward(
             host,
         },
     );
+    if upload.is_some() && body.size_hint().exact().is_none() {
+        // Without it hyper sends no body with the methods that seldom have one.
+        head.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
     let copy = (upload.is_none() && is_idempotent(&head.method)).then(|| head.clone());
     let again = || copy.map(|head| Request::from_parts(head, RequestBody::Empty));
 
@@ -96,7 +98,7 @@ fn cause_of(fault: Fault, upload: Option<&Upload>, until: Option<Instant>, limit
     match (upload.and_then(Upload::failure), limit) {
         (Some(UploadFailure::TooLarge), _) => Cause::BodyTooLarge,
         (Some(UploadFailure::Stalled), _) => Cause::BodyStalled,
-        (Some(UploadFailure::Aborted), _) => Cause::BodyAborted,
+        (Some(UploadFailure::Malformed), _) => Cause::BodyMalformed,
         (_, Some(limit)) if over => Cause::Deadline(limit),
         _ => Cause::Upstream(fault),
     }
@@ -104,23 +106,21 @@ fn cause_of(fault: Fault, upload: Option<&Upload>, until: Option<Instant>, limit
 
 /// The path that was matched, less the segments that the route strips and the parameters that held a token; in origin
 /// form, as upstreams want it.
-fn upstream_uri(uri: &Uri, route: &Route) -> Uri {
-    let unchanged = uri.path_and_query().cloned();
+fn upstream_uri(uri: &Uri, route: &Route) -> Option<Uri> {
     let query = headers::query_without_tokens(uri.query(), &route.token_from);
-    let target = if route.strip == 0 && query.is_none() {
-        unchanged
+    let mut parts = Parts::default();
+    parts.path_and_query = if route.strip == 0 && query.is_none() {
+        uri.path_and_query().cloned()
     } else {
         let path = strip_segments(uri.path(), route.strip);
         let text = match query.as_deref().or(uri.query()) {
             Some("") | None => path.to_owned(),
             Some(query) => format!("{path}?{query}"),
         };
-        // A part of what was a path and query is one.
-        PathAndQuery::try_from(text).ok().or(unchanged)
+        // A part of what was a path and query is one. Were it not, the whole must not go instead.
+        Some(PathAndQuery::try_from(text).ok()?)
     };
-    let mut parts = Parts::default();
-    parts.path_and_query = target;
-    Uri::from_parts(parts).unwrap_or_default()
+    Uri::from_parts(parts).ok()
 }
 
 /// The path from its segment number `count` on; `/` when nothing is left, as for the root of a subtree.

@@ -58,6 +58,9 @@ async fn walk(
     peer: &Peer,
     request: Request<Incoming>,
 ) -> Result<Response<Relay>, Refusal> {
+    if !headers::is_plainly_framed(request.headers()) {
+        return Err(Refusal::unrouted(Cause::Framing));
+    }
     let Decision { entry, permit, cache, .. } =
         decide(snapshot, &request, Some(&worker.cache), exchange.began().unix).await?;
     exchange.decided(entry.route, permit.principal().map(|principal| &principal.issuer));

@@ -46,12 +46,12 @@ pub enum Cause {
     },
     /// Framing that two readers could take differently.
     Framing,
+    /// The request's body broke its framing, or ended before its end.
+    BodyMalformed,
     /// The request's body is longer than the limit.
     BodyTooLarge,
     /// The request's body stopped coming.
     BodyStalled,
-    /// The request's body ended before its end: the client left.
-    BodyAborted,
     /// The whole request took longer than the limit.
     Deadline(Duration),
     /// The upstream can't.
@@ -92,7 +92,7 @@ impl Refusal {
             Cause::Upstream(Fault::Closed(_)) => 14,
             Cause::Upstream(Fault::Protocol(_)) => 15,
             Cause::Defect => 16,
-            Cause::BodyAborted => 17,
+            Cause::BodyMalformed => 17,
         }
     }
 
@@ -100,6 +100,20 @@ impl Refusal {
     #[must_use]
     pub fn reason(&self) -> &'static str {
         REASONS.get(self.reason_index()).copied().unwrap_or("refused")
+    }
+
+    /// Whether nothing may follow on the client's connection: where the request ends is in doubt, or it does not end.
+    #[must_use]
+    pub(super) fn closes(&self) -> bool {
+        matches!(
+            self.cause,
+            Cause::Target(_)
+                | Cause::Framing
+                | Cause::BodyMalformed
+                | Cause::BodyTooLarge
+                | Cause::BodyStalled
+                | Cause::Deadline(_)
+        )
     }
 
     /// One sentence for the log.
@@ -116,9 +130,9 @@ impl Refusal {
                 format!("the token lacks: {}", join(missing))
             }
             Cause::Framing => "the transfer coding is none but \"chunked\"".to_owned(),
+            Cause::BodyMalformed => "the request body broke its framing, or was cut".to_owned(),
             Cause::BodyTooLarge => "the request body is longer than the limit".to_owned(),
             Cause::BodyStalled => "the request body stopped coming".to_owned(),
-            Cause::BodyAborted => "the client left in the middle of the request body".to_owned(),
             Cause::Deadline(limit) => format!("the request was not done within {limit:?}"),
             Cause::Upstream(fault) => fault.to_string(),
             Cause::Defect => "the gateway panicked; standard error has the place".to_owned(),
@@ -164,7 +178,7 @@ pub const REASONS: [&str; OWN + TokenError::RESULTS.len()] = {
         "upstream_closed",
         "upstream_protocol_error",
         "internal_error",
-        "body_aborted",
+        "malformed_body",
     ];
     let mut all = [""; OWN + TokenError::RESULTS.len()];
     let mut index = 0;
@@ -194,6 +208,7 @@ mod tests {
         let refusal = Refusal::at(0, Cause::Token { rejection, needed: Vec::new() });
         assert_eq!(refusal.reason(), "token_expired");
         assert_eq!(Refusal::unrouted(Cause::BodyStalled).reason(), "body_timeout");
+        assert_eq!(Refusal::unrouted(Cause::BodyMalformed).reason(), "malformed_body");
         assert_eq!(
             Refusal::unrouted(Cause::Upstream(Fault::Protocol("".into()))).reason(),
             "upstream_protocol_error"

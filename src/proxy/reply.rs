@@ -4,7 +4,7 @@
 //! after that the caller has shown that the token is genuine and learns which check failed (checklist T20).
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use serde::Serialize;
 
@@ -68,6 +68,9 @@ pub fn to(refusal: &Refusal, request_id: &HeaderValue) -> Response<Bytes> {
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     set(headers, WWW_AUTHENTICATE, reply.challenge);
+    if refusal.closes() {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     set(headers, ALLOW, reply.allow);
     set(headers, RETRY_AFTER, reply.retry_after.map(|seconds| seconds.to_string()));
     response
@@ -114,6 +117,11 @@ fn reply(cause: &Cause) -> Reply {
             "invalid_framing",
             "The request uses a transfer coding other than chunked.",
         ),
+        Cause::BodyMalformed => Reply::new(
+            S::BAD_REQUEST,
+            "malformed_body",
+            "The request body broke its framing, or ended before its end.",
+        ),
         Cause::BodyTooLarge => Reply::new(
             S::PAYLOAD_TOO_LARGE,
             "body_too_large",
@@ -121,9 +129,6 @@ fn reply(cause: &Cause) -> Reply {
         ),
         Cause::BodyStalled => {
             Reply::new(S::REQUEST_TIMEOUT, "body_timeout", "The request body stopped coming.")
-        }
-        Cause::BodyAborted => {
-            Reply::new(S::BAD_REQUEST, "body_aborted", "The request body ended before its end.")
         }
         Cause::Deadline(_) => Reply::new(S::GATEWAY_TIMEOUT, "request_timeout", "The request took too long."),
         Cause::Upstream(fault) if fault.is_timeout() => {

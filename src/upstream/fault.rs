@@ -45,6 +45,11 @@ impl Fault {
         }
     }
 
+    /// Whether the connection ended because the request's own body failed.
+    pub(super) fn is_of_the_request(&self) -> bool {
+        matches!(self, Self::Closed(error) if error.is_user())
+    }
+
     /// Whether the upstream was too slow (504) rather than wrong or absent (502).
     #[must_use]
     pub fn is_timeout(&self) -> bool {

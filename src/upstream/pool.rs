@@ -145,7 +145,10 @@ where
                 _ => break Err(Fault::ResponseTimeout(limit)),
             };
         };
-        if let Err(fault) = &result {
+        // A body that failed on its way here is not the upstream's fault.
+        if let Err(fault) = &result
+            && !fault.is_of_the_request()
+        {
             self.upstream.metrics.faults.increment(fault.index());
         }
         result

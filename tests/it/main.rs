@@ -11,6 +11,7 @@ mod cast;
 mod command_line;
 mod decisions;
 mod first_steps;
+mod framing;
 mod headers;
 mod keys;
 mod paths;
