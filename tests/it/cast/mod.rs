@@ -9,6 +9,7 @@ mod gateway;
 mod issuer;
 mod keys;
 mod pair;
+mod process;
 mod upstream;
 
 use std::time::{Duration, Instant};
@@ -18,6 +19,7 @@ pub(crate) use gateway::Gateway;
 pub(crate) use issuer::{Issuer, Jwks};
 pub(crate) use keys::{Key, Token, encode, now};
 pub(crate) use pair::{ISS, Pair};
+pub(crate) use process::{Process, scopegate};
 pub(crate) use upstream::{Arrival, Script, Upstream};
 
 /// How long a condition may take to come true before a test fails. Long, for a machine that has better to do.

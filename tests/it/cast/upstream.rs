@@ -179,6 +179,7 @@ fn serve(state: &State, stream: TcpStream, number: usize) {
         let script = next.unwrap_or_else(|| state.rest.lock().unwrap().clone());
         let mut arrival = parse(&head, number);
         check(state, &head, &arrival);
+        let body = if arrival.method == "HEAD" { "" } else { "ok" };
         let reads = !matches!(script, Script::Early(_) | Script::Stall);
         if reads && !read_body(state, &mut reader, &mut arrival) {
             return;
@@ -186,7 +187,10 @@ fn serve(state: &State, stream: TcpStream, number: usize) {
         let echo = [arrival.target.as_bytes(), &arrival.body].concat();
         state.arrivals.lock().unwrap().push(arrival);
         match script {
-            Script::Ok => drop(stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")),
+            Script::Ok => {
+                let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{body}");
+                let _ = stream.write_all(answer.as_bytes());
+            }
             Script::Echo => {
                 let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", echo.len());
                 let _ = stream.write_all(&[head.as_bytes(), &echo].concat());

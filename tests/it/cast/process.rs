@@ -1,0 +1,169 @@
+//! The program as a process of its own, on ports of the system's choice.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+
+use super::{Answer, Client, Request, wait_until};
+
+const ANY: &str = "127.0.0.1:0";
+
+/// The program with these arguments and none of the environment's settings.
+pub(crate) fn scopegate(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_scopegate"));
+    command.args(arguments).stdin(Stdio::null());
+    for name in ["CONFIG", "LISTEN", "ADMIN", "WORKERS", "LOG", "ISSUER_LISTEN"] {
+        command.env_remove(format!("SCOPEGATE_{name}"));
+    }
+    command
+}
+
+/// A running program. Dropping it kills it.
+pub(crate) struct Process {
+    child: Child,
+    directory: tempfile::TempDir,
+    out: Stream,
+    errors: Stream,
+}
+
+/// What the program has written so far.
+struct Stream {
+    text: Arc<Mutex<String>>,
+    reader: Option<JoinHandle<()>>,
+}
+
+impl Process {
+    /// Starts a command, such as `["run"]`, with a configuration; its listeners are on any port.
+    #[track_caller]
+    pub(crate) fn start(command: &[&str], toml: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("gateway.toml");
+        fs::write(&file, toml).unwrap();
+        let config = ["--config", file.to_str().unwrap()];
+        let mut command = scopegate(&[command, &config].concat());
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let out = Stream::of(child.stdout.take().unwrap());
+        let errors = Stream::of(child.stderr.take().unwrap());
+        Self { child, directory, out, errors }
+    }
+
+    /// `scopegate run`, which has said where it listens.
+    #[track_caller]
+    pub(crate) fn run(toml: &str) -> Self {
+        let process = Self::start(&["run", "--listen", ANY, "--admin", ANY, "--workers", "2"], toml);
+        process.wait_for_log("listening address=");
+        process
+    }
+
+    /// `scopegate dev`, which has said all that it says at the start.
+    #[track_caller]
+    pub(crate) fn dev(toml: &str) -> Self {
+        let process = Self::start(&["dev", "--listen", ANY, "--admin", ANY, "--issuer-listen", ANY], toml);
+        wait_until("dev has said its welcome", || process.out().contains("Ctrl-C"));
+        process
+    }
+
+    /// Where requests are taken: what the log says first.
+    #[track_caller]
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.logged_address("listening address=")
+    }
+
+    #[track_caller]
+    pub(crate) fn admin(&self) -> SocketAddr {
+        self.logged_address("listening for the admin address=")
+    }
+
+    fn logged_address(&self, before: &str) -> SocketAddr {
+        self.wait_for_log(before);
+        let errors = self.errors();
+        let (_, after) = errors.split_once(before).unwrap();
+        after.split_whitespace().next().unwrap().parse().expect("an address is logged")
+    }
+
+    /// The place of that name in the welcome of `dev`.
+    #[track_caller]
+    pub(crate) fn place(&self, name: &str) -> SocketAddr {
+        let out = self.out();
+        let line = out.lines().find_map(|line| line.trim_start().strip_prefix(name)?.strip_prefix(' '));
+        let url = line.expect("the welcome has the place").trim_start().strip_prefix("http://").unwrap();
+        url.split([' ', ',', '/']).next().unwrap().parse().unwrap()
+    }
+
+    pub(crate) fn file(&self) -> PathBuf {
+        self.directory.path().join("gateway.toml")
+    }
+
+    #[track_caller]
+    pub(crate) fn send(&self, request: &Request) -> Answer {
+        Client::connect(self.address()).send(request)
+    }
+
+    /// Standard output so far.
+    pub(crate) fn out(&self) -> String {
+        self.out.text.lock().unwrap().clone()
+    }
+
+    /// Standard error so far.
+    pub(crate) fn errors(&self) -> String {
+        self.errors.text.lock().unwrap().clone()
+    }
+
+    #[track_caller]
+    pub(crate) fn wait_for_log(&self, text: &str) {
+        wait_until(&format!("{text:?} is logged"), || self.errors().contains(text));
+    }
+
+    /// Sends a signal, such as `TERM`.
+    #[cfg(unix)]
+    pub(crate) fn signal(&self, name: &str) {
+        // Every POSIX shell has `kill`, and the standard library has no way to do it.
+        let process = self.child.id().to_string();
+        let sent = Command::new("sh").args(["-c", "kill -s \"$0\" \"$1\"", name, &process]).status();
+        assert!(sent.unwrap().success());
+    }
+
+    /// Waits until it has ended by itself, and all that it wrote was read.
+    #[track_caller]
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        let mut status = None;
+        wait_until("the program ends", || {
+            status = self.child.try_wait().unwrap();
+            status.is_some()
+        });
+        for stream in [&mut self.out, &mut self.errors] {
+            stream.reader.take().map(JoinHandle::join);
+        }
+        status.unwrap()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if thread::panicking() {
+            eprintln!("--- standard output\n{}--- standard error\n{}---", self.out(), self.errors());
+        }
+    }
+}
+
+impl Stream {
+    fn of(pipe: impl Read + Send + 'static) -> Self {
+        let text = Arc::<Mutex<String>>::default();
+        let written = text.clone();
+        let reader = thread::spawn(move || {
+            let mut pipe = BufReader::new(pipe);
+            let mut line = Vec::new();
+            while pipe.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
+                written.lock().unwrap().push_str(&String::from_utf8_lossy(&line));
+                line.clear();
+            }
+        });
+        Self { text, reader: Some(reader) }
+    }
+}
