@@ -1,0 +1,180 @@
+//! What the upstream learns of the caller: the claims that the route names, from the token and from nobody else.
+
+use serde_json::json;
+
+use crate::cast::{Key, Pair, Request, Token};
+
+const ROUTES: &str = r#"
+[[routes]]
+path    = "/claims"
+scopes  = "read"
+[routes.forward]
+x-user-id = "sub"
+x-scopes  = "scope"
+x-groups  = "cognito:groups"
+x-role    = "realm.role"
+x-level   = "level"
+x_tenant  = "tenant"
+
+[[routes]]
+path          = "/none"
+authenticated = true
+
+[[routes]]
+path   = "/public"
+public = true
+"#;
+
+fn start() -> Pair {
+    Pair::start(&Key::ed25519("key-1"), "", ROUTES)
+}
+
+fn with(pair: &Pair, token: &Token) -> Request {
+    Request::get("/claims").bearer(&token.signed(&pair.key))
+}
+
+// api-gateway.md P-29 and §6, 8.
+#[test]
+fn claims_reach_the_upstream_as_headers() {
+    let pair = start();
+    let token = Pair::claims("read write")
+        .with("cognito:groups", json!(["admin", "power,user"]))
+        .with("realm", json!({"role": "clerk"}))
+        .with("level", 1.50)
+        .with("tenant", true);
+    let arrival = pair.ask(&with(&pair, &token)).forwarded();
+    for (name, value) in [
+        ("x-user-id", "alice"),
+        ("x-scopes", "read write"),
+        ("x-groups", "admin,power%2Cuser"),
+        ("x-role", "clerk"),
+        ("x-level", "1.5"),
+        ("x_tenant", "true"),
+    ] {
+        assert_eq!(arrival.field(name), Some(value), "{name}");
+    }
+    // What the token does not say, or says in a shape that no header has, is left out.
+    let token = Pair::claims("read").with("sub", json!(null)).with("realm", json!({"role": {"a": 1}}));
+    let arrival = pair.ask(&with(&pair, &token)).forwarded();
+    for name in ["x-user-id", "x-groups", "x-role", "x-level", "x_tenant"] {
+        assert_eq!(arrival.field(name), None, "{name}");
+    }
+}
+
+// T18: no claim ends its field or becomes another.
+#[test]
+fn a_claim_cannot_write_headers_of_its_own() {
+    let pair = start();
+    for (subject, value) in [
+        ("a\r\nx-role: admin", "a%0D%0Ax-role: admin"),
+        ("a\nb", "a%0Ab"),
+        ("a\u{0}b", "a%00b"),
+        ("a\u{1b}[31m\u{7f}", "a%1B[31m%7F"),
+        ("zoë", "zo%C3%AB"),
+        ("100%41", "100%2541"),
+        ("\u{2028}", "%E2%80%A8"),
+        ("a, b", "a, b"),
+    ] {
+        let arrival = pair.ask(&with(&pair, &Pair::claims("read").with("sub", subject))).forwarded();
+        assert_eq!(arrival.field("x-user-id"), Some(value), "{subject:?}");
+        assert_eq!(arrival.field("x-role"), None);
+    }
+    let token = Pair::claims("read").with("cognito:groups", json!(["a,b\r\nx-role: admin", "c"]));
+    let arrival = pair.ask(&with(&pair, &token)).forwarded();
+    assert_eq!(arrival.field("x-groups"), Some("a%2Cb%0D%0Ax-role: admin,c"));
+    assert_eq!(arrival.field("x-role"), None);
+}
+
+// attacks.md row 9 (Caddy CVE-2026-30851, Traefik CVE-2026-33433, oauth2-proxy CVE-2025-64484); H01, D50.
+#[test]
+fn a_clients_own_copy_of_a_claim_is_removed_on_every_route() {
+    let pair = start();
+    let token = pair.token("read");
+    for name in [
+        "X-User-Id",
+        "x-user-id",
+        "X-USER-ID",
+        "X_User_Id",
+        "x-user_id",
+        "x_user-id",
+        "X_Tenant",
+        "x-tenant",
+        "X-Tenant",
+        "x-groups",
+        "X_GROUPS",
+        "x-role",
+    ] {
+        for path in ["/public", "/none", "/claims"] {
+            let request = Request::get(path)
+                .bearer(&token)
+                .field(name, "admin")
+                .field(name, "root")
+                .field("X-User", "kept");
+            let arrival = pair.ask(&request).forwarded();
+            let spoofed: Vec<_> =
+                arrival.fields.iter().filter(|(_, value)| value == "admin" || value == "root").collect();
+            assert!(spoofed.is_empty(), "{path}: {spoofed:?}");
+            assert_eq!(arrival.field("x-user"), Some("kept"), "{path}");
+            let subject = (path == "/claims").then_some("alice");
+            assert_eq!(arrival.field("x-user-id"), subject, "{path}");
+        }
+    }
+    // A name with blanks in it is no name: D60.
+    let answer = pair.gateway.send(&Request::get("/public").field("X-User-Id ", "admin"));
+    assert_eq!(answer.status, 400);
+}
+
+// attacks.md row 10 (Traefik CVE-2024-45410, CVE-2026-29054); H02: what the client names in Connection goes before
+// anything of ours comes.
+#[test]
+fn connection_cannot_take_away_what_the_gateway_says() {
+    let pair = start();
+    let token = pair.token("read");
+    for named in [
+        "x-user-id",
+        "X-User-Id, x-scopes",
+        "close, x-user-id",
+        "x-forwarded-for, x-request-id, via, host, x-forwarded-host",
+    ] {
+        let request =
+            Request::get("/claims").bearer(&token).field("Connection", named).field("x-user-id", "admin");
+        let arrival = pair.ask(&request).forwarded();
+        assert_eq!(arrival.field("x-user-id"), Some("alice"), "{named}");
+        assert_eq!(arrival.field("x-scopes"), Some("read"), "{named}");
+        assert_eq!(arrival.field("x-forwarded-for"), Some("127.0.0.1"), "{named}");
+        assert_eq!(arrival.field("host"), Some(pair.upstream.authority().as_str()), "{named}");
+    }
+}
+
+// C03: whoever shares a connection, each request carries its own subject.
+#[test]
+fn each_request_carries_its_own_subject() {
+    let pair = start();
+    let tokens: Vec<_> = (0..8)
+        .map(|n| {
+            (format!("user-{n}"), Pair::claims("read").with("sub", format!("user-{n}")).signed(&pair.key))
+        })
+        .collect();
+    let address = pair.gateway.address();
+    std::thread::scope(|scope| {
+        for shift in 0..4 {
+            let tokens = &tokens;
+            scope.spawn(move || {
+                let mut client = crate::cast::Client::connect(address);
+                for round in 0..40 {
+                    let (subject, token) = &tokens[(round * 3 + shift) % tokens.len()];
+                    let id = format!("{subject}.{shift}.{round}");
+                    let answer =
+                        client.send(&Request::get("/claims").bearer(token).field("x-request-id", &id));
+                    assert_eq!(answer.status, 200);
+                }
+            });
+        }
+    });
+    let arrivals = pair.upstream.arrivals();
+    assert_eq!(arrivals.len(), 160);
+    for arrival in arrivals {
+        let id = arrival.field("x-request-id").unwrap();
+        assert_eq!(arrival.field("x-user-id"), id.split('.').next(), "{id}");
+    }
+}
