@@ -206,11 +206,17 @@ fn remove_tokens(headers: &mut HeaderMap, sources: &[Source]) {
     for source in sources {
         match source {
             Source::Bearer | Source::Raw | Source::Query(_) => {}
-            Source::Header(name) => {
-                headers.remove(name);
-            }
+            Source::Header(name) => remove_spellings(headers, name),
             Source::Cookie(name) => remove_cookie(headers, name),
         }
+    }
+}
+
+/// Removes a field under every name that an upstream could take for it.
+fn remove_spellings(headers: &mut HeaderMap, name: &HeaderName) {
+    let twins = headers.keys().filter(|other| is_twin(other.as_str(), name.as_str()));
+    for name in twins.cloned().collect::<Vec<_>>() {
+        headers.remove(name);
     }
 }
 
@@ -237,7 +243,7 @@ pub(super) fn query_without_tokens(query: Option<&str>, sources: &[Source]) -> O
     let query = query?;
     let is_token = |pair: &str| {
         let name = pair.split_once('=').map_or(pair, |(name, _)| name);
-        sources.iter().any(|source| matches!(source, Source::Query(token) if **token == *name))
+        sources.iter().any(|source| source.is_parameter(name))
     };
     query
         .split('&')
@@ -371,13 +377,19 @@ mod tests {
             .iter()
             .map(|text| Source::parse(text).unwrap())
             .collect();
-        let mut headers =
-            map(&[("x-token", "t"), ("cookie", "a=b; t=x; c=d"), ("cookie", "t=y"), ("authorization", "x")]);
+        let mut headers = map(&[
+            ("x-token", "t"),
+            ("x_token", "t"),
+            ("cookie", "a=b; t=x; c=d"),
+            ("cookie", "t=y"),
+            ("authorization", "x"),
+        ]);
         remove_tokens(&mut headers, &sources);
         assert_eq!(names(&headers), ["authorization", "cookie"]);
         assert_eq!(headers["cookie"], "a=b; c=d");
         assert_eq!(query_without_tokens(Some("a=1&q=t&b"), &sources).as_deref(), Some("a=1&b"));
         assert_eq!(query_without_tokens(Some("q=t"), &sources).as_deref(), Some(""));
+        assert_eq!(query_without_tokens(Some("%71=t&a"), &sources).as_deref(), Some("a"));
         assert_eq!(query_without_tokens(Some("qq=t"), &sources), None);
         assert_eq!(query_without_tokens(None, &sources), None);
     }

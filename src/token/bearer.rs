@@ -40,13 +40,13 @@ impl<'r> BearerToken<'r> {
                 Source::Cookie(name) => {
                     for field in headers.get_all(COOKIE) {
                         let text = field.to_str().map_err(|_| TokenError::Malformed)?;
-                        for value in pairs(text, ';', name) {
+                        for value in pairs(text, ';', |key| key == &**name) {
                             keep(&mut found, Some(value))?;
                         }
                     }
                 }
-                Source::Query(name) => {
-                    for value in pairs(query.unwrap_or_default(), '&', name) {
+                Source::Query(_) => {
+                    for value in pairs(query.unwrap_or_default(), '&', |key| source.is_parameter(key)) {
                         keep(&mut found, Some(value))?;
                     }
                 }
@@ -108,11 +108,15 @@ fn scheme(text: &str) -> (bool, &str) {
     (scheme.eq_ignore_ascii_case("bearer"), token.trim_matches(' '))
 }
 
-/// The values of `name` in `name=value` pairs. Names that need decoding are none of ours.
-fn pairs<'r>(text: &'r str, separator: char, name: &str) -> impl Iterator<Item = &'r str> {
+/// The values of `name=value` pairs whose name is ours.
+fn pairs<'r>(
+    text: &'r str,
+    separator: char,
+    is_ours: impl Fn(&str) -> bool,
+) -> impl Iterator<Item = &'r str> {
     text.split(separator).filter_map(move |pair| {
         let (key, value) = pair.trim_matches(' ').split_once('=')?;
-        (key == name).then_some(value)
+        is_ours(key).then_some(value)
     })
 }
 
@@ -177,6 +181,7 @@ mod tests {
             (&[("authorization", "Bearer t")], "q=t"),
             (&[("cookie", "c=t; c=t")], ""),
             (&[], "q=t&q=t"),
+            (&[], "q=t&%71=t"),
         ] {
             assert_eq!(find(&all, headers, query), Err(TokenError::Several), "{headers:?} {query}");
         }

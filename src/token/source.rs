@@ -4,6 +4,7 @@ use std::fmt;
 
 use http::HeaderName;
 use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, HOST, TRANSFER_ENCODING};
+use percent_encoding::percent_decode_str;
 
 /// One place of a request that may hold a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +54,15 @@ impl Source {
             Some(("cookie" | "query", name)) => Err(bad(name)),
             _ => Err(SourceError::Form),
         }
+    }
+}
+
+impl Source {
+    /// Whether a query parameter, as it is spelt, is the one that holds a token. Upstreams decode names: to them
+    /// `access%5Ftoken` is `access_token`, and so it is here.
+    #[must_use]
+    pub fn is_parameter(&self, spelling: &str) -> bool {
+        matches!(self, Self::Query(name) if percent_decode_str(spelling).eq(name.bytes()))
     }
 }
 
