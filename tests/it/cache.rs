@@ -132,7 +132,9 @@ fn a_reload_judges_cached_tokens_by_the_new_configuration() {
     let gateway = Gateway::start(&text);
     let token = issuer.claims("read").with("exp", now() - 1).signed(&issuer.key);
     assert_eq!(ask(&gateway, "/x", &token), allowed());
-    for (from, to, verdict) in [
+    let (other, jwks) = (Issuer::with_key(Key::rsa("key-1", 1)), "jwks_uri = ");
+    let keys_from_elsewhere = format!("leeway = \"5m\"\n{jwks}\"{}/jwks\"", other.url());
+    let cases = [
         ("audience = \"api\"", "audience = \"other\"", refused(401, "wrong_audience")),
         ("scopes = \"read\"", "scopes = \"admin\"", refused(403, "insufficient_scope")),
         ("leeway = \"5m\"", "leeway = \"0s\"", refused(401, "token_expired")),
@@ -140,15 +142,21 @@ fn a_reload_judges_cached_tokens_by_the_new_configuration() {
         ("leeway = \"5m\"", "leeway = \"5m\"\ntoken_use = \"access\"", refused(401, "not_an_access_token")),
         ("leeway = \"5m\"", "leeway = \"5m\"\nscope_claims = \"scp\"", refused(403, "insufficient_scope")),
         ("leeway = \"5m\"", "leeway = \"5m\"\nalgorithms = \"ES256\"", refused(401, "invalid_token")),
-    ] {
-        let changed = text.replace(from, to);
+    ]
+    .map(|(from, to, verdict)| (from.to_owned(), to.to_owned(), verdict));
+    let elsewhere = [
+        (issuer.url(), other.url(), refused(401, "invalid_token")),
+        ("leeway = \"5m\"".to_owned(), keys_from_elsewhere, refused(401, "invalid_token")),
+    ];
+    for (from, to, verdict) in cases.into_iter().chain(elsewhere) {
+        let changed = text.replace(&from, &to);
         assert_ne!(changed, text);
         gateway.rewrite(&changed);
         gateway.reload();
-        wait_until(to, || ask(&gateway, "/x", &token) == verdict);
+        wait_until(&to, || ask(&gateway, "/x", &token) == verdict);
         gateway.rewrite(&text);
         gateway.reload();
-        wait_until(from, || ask(&gateway, "/x", &token) == allowed());
+        wait_until(&from, || ask(&gateway, "/x", &token) == allowed());
     }
 }
 

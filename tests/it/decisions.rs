@@ -98,6 +98,7 @@ fn every_decision_is_as_written_asked_and_over_a_socket() {
         let pair = Pair::start(&Key::ed25519("key-1"), &vector.issuer, &vector.configuration);
         let found = vector.cases.iter().filter_map(|case| case.run(&pair));
         wrong.extend(found.map(|what| format!("{}: {what}", file.display())));
+        pair.check_counts();
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

@@ -111,6 +111,38 @@ fn an_outage_leaves_the_keys_that_are_known_serving() {
     }
 }
 
+// T09: what one issuer cannot say takes nothing from another.
+#[test]
+fn an_outage_of_one_issuer_is_nobody_elses() {
+    let (up, down, upstream) = (Issuer::start(), Issuer::with_key(Key::rsa("key-1", 1)), Upstream::start());
+    down.serve(Jwks::Reset);
+    let gateway = Gateway::start(&format!(
+        "{}{ONCE}{}{FAST}{}\n[[routes]]\npath = \"/x\"\nupstream = \"up\"\nissuer = [\"up\", \"down\"]\nscopes = \"read\"\n",
+        up.toml_named("up"),
+        down.toml_named("down"),
+        upstream.toml("up")
+    ));
+    gateway.wait_until_ready();
+    assert_eq!(ask(&gateway, &up.token("read")).status, 200);
+    assert_unavailable(&ask(&gateway, &down.token("read")));
+    // In the name of the one that is up, by a key that only the other could know: no verdict is needed from there.
+    assert_eq!(ask(&gateway, &by(&up, &down.key)).code(), "invalid_token");
+    down.serve(Jwks::Keys(vec![down.key.clone()]));
+    wait_until("the other one is back", || ask(&gateway, &down.token("read")).status == 200);
+}
+
+// attacks.md, "Advisories" 19: Envoy crashed on two tokens while the fetch of keys failed (CVE-2025-64527).
+#[test]
+fn two_tokens_during_an_outage_are_still_two_tokens() {
+    let issuer = Issuer::start();
+    issuer.serve(Jwks::Reset);
+    let (gateway, _upstream) = start(&issuer, FAST);
+    let token = issuer.token("read");
+    let answer = gateway.send(&Request::get("/x").bearer(&token).bearer(&token));
+    assert_eq!((answer.status, answer.code().as_str()), (400, "invalid_request"));
+    assert_unavailable(&ask(&gateway, &token));
+}
+
 // K05, P-22.
 #[test]
 fn a_new_key_is_learnt_from_the_first_token_that_names_it() {

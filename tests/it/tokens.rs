@@ -314,6 +314,41 @@ fn no_key_that_a_token_brings_along_is_used_or_fetched() {
     assert_eq!(upstream.arrivals().len(), 5);
 }
 
+// T05, T07, D23, D24; api-gateway.md P-19.
+#[test]
+fn a_difference_of_clocks_is_forgiven_up_to_the_leeway() {
+    let pair = Pair::start(&rsa(), "leeway = \"60s\"", ROUTES);
+    let with_claim = |name: &str, value: u64| with(&Pair::claims("read").with(name, value).signed(&rsa()));
+    pair.ask(&with_claim("exp", now() - 30)).forwarded();
+    pair.ask(&with_claim("exp", now() - 60)).refused("token_expired");
+    pair.ask(&with_claim("nbf", now() + 30)).forwarded();
+    pair.ask(&with_claim("nbf", now() + 120)).refused("token_not_yet_valid");
+    pair.ask(&with_claim("iat", now() + 120)).forwarded();
+}
+
+// T04, D17: a token without `kid` is taken only when there is nothing to choose, and one name may have a key of each kind.
+#[test]
+fn a_token_without_a_key_id_means_the_only_key_there_is() {
+    let (rsa, p256) = (rsa(), Key::p256("key-1"));
+    let named = |key: &Key| with(&Pair::claims("read").signed(key));
+    let nameless = |key: &Key| {
+        let header = json!({"alg": key.algorithm()}).to_string();
+        with(&Token::signed_text(&header, &Pair::claims("read").claims.to_string(), key))
+    };
+    let pair = Pair::with_keys(&rsa, &json!([rsa.jwk(), p256.jwk()]), "", ROUTES);
+    for key in [&rsa, &p256] {
+        pair.ask(&named(key)).forwarded();
+        pair.ask(&nameless(key)).forwarded();
+    }
+    let second = Key::rsa("key-2", 1);
+    let pair = Pair::with_keys(&rsa, &json!([rsa.jwk(), second.jwk()]), "", ROUTES);
+    for key in [&rsa, &second] {
+        pair.ask(&named(key)).forwarded();
+        pair.ask(&nameless(key)).refused("unknown_key");
+    }
+    pair.ask(&named(&second.named("key-1"))).refused("bad_signature");
+}
+
 // T20.
 #[test]
 fn until_the_signature_has_verified_everything_wrong_has_one_wording() {

@@ -154,10 +154,8 @@ impl Client {
     /// Sends a request without reading.
     #[track_caller]
     pub(crate) fn write_request(&mut self, request: &Request) {
-        for (name, value) in &request.fields {
-            if name.eq_ignore_ascii_case("authorization") && value.len() > 40 {
-                self.secrets.push(value.rsplit(' ').next().unwrap_or(value).to_owned());
-            }
+        for text in request.fields.iter().map(|(_, value)| value).chain([&request.target]) {
+            self.secrets.extend(tokens(text));
         }
         self.write(&request.bytes());
     }
@@ -322,6 +320,13 @@ impl Writer {
         }
         sent
     }
+}
+
+/// What looks like a token in a text.
+fn tokens(text: &str) -> impl Iterator<Item = String> {
+    let is_token = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let words = text.split(move |c| !is_token(c));
+    words.filter(|word| word.len() > 40 && word.matches('.').count() > 1).map(str::to_owned)
 }
 
 fn parse_head(head: &[u8]) -> Answer {

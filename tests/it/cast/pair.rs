@@ -1,5 +1,7 @@
 //! A gateway, and beside it the same configuration that is only asked: both have to come to the same verdict.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use scopegate::clock;
@@ -20,6 +22,8 @@ pub(crate) struct Pair {
     pub(crate) key: Key,
     snapshot: Snapshot,
     cache: WorkerCache,
+    /// How often each route and reason was refused.
+    refused: RefCell<BTreeMap<(String, &'static str), f64>>,
 }
 
 /// What a request came to.
@@ -88,7 +92,8 @@ impl Pair {
         let metrics = Metrics::new(&REASONS, &TokenError::RESULTS).unwrap();
         let snapshot = Snapshot::compile(config, &metrics, None).unwrap();
         let cache = WorkerCache::new(Arc::new(SharedCache::new(1 << 20)), 64);
-        Self { gateway: Gateway::start(&text), upstream, key: key.clone(), snapshot, cache }
+        let gateway = Gateway::start(&text);
+        Self { gateway, upstream, key: key.clone(), snapshot, cache, refused: RefCell::default() }
     }
 
     /// The makings of a good token with these scopes.
@@ -122,10 +127,28 @@ impl Pair {
         let arrivals = self.upstream.arrivals();
         assert!(arrivals.len() <= before + 1, "forwarded more than once");
         let arrival = arrivals.get(before).cloned();
+        if let Some(reason) = reason {
+            let route = route.clone().unwrap_or_else(|| "none".to_owned());
+            *self.refused.borrow_mut().entry((route, reason)).or_default() += 1.0;
+        }
         let needs = refusal.as_ref().and_then(needs);
         let verdict = Verdict { answer, arrival, reason, route, needs };
         verdict.check(refusal.as_ref());
         verdict
+    }
+
+    /// The gateway has counted each refusal under the route and the reason that asking gave, and no other.
+    #[track_caller]
+    pub(crate) fn check_counts(&self) {
+        let refused = self.refused.borrow();
+        for ((route, reason), count) in refused.iter() {
+            let series = format!("scopegate_refusals_total{{reason=\"{reason}\",route=\"{route}\"}}");
+            self.gateway.wait_for_metric(&series, *count);
+        }
+        let (_, text) = self.gateway.ask_admin("/metrics");
+        let series = text.lines().filter_map(|line| line.strip_prefix("scopegate_refusals_total{"));
+        let counted: f64 = series.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum();
+        assert!((counted - refused.values().sum::<f64>()).abs() < 0.5, "{counted} refusals were counted");
     }
 
     fn decide(
