@@ -206,17 +206,10 @@ fn remove_tokens(headers: &mut HeaderMap, sources: &[Source]) {
     for source in sources {
         match source {
             Source::Bearer | Source::Raw | Source::Query(_) => {}
-            Source::Header(name) => remove_spellings(headers, name),
+            // Under every name that an upstream could take for it.
+            Source::Header(name) => remove_where(headers, |other| is_twin(other, name.as_str())),
             Source::Cookie(name) => remove_cookie(headers, name),
         }
-    }
-}
-
-/// Removes a field under every name that an upstream could take for it.
-fn remove_spellings(headers: &mut HeaderMap, name: &HeaderName) {
-    let twins = headers.keys().filter(|other| is_twin(other.as_str(), name.as_str()));
-    for name in twins.cloned().collect::<Vec<_>>() {
-        headers.remove(name);
     }
 }
 

@@ -109,11 +109,7 @@ fn scheme(text: &str) -> (bool, &str) {
 }
 
 /// The values of `name=value` pairs whose name is ours.
-fn pairs<'r>(
-    text: &'r str,
-    separator: char,
-    is_ours: impl Fn(&str) -> bool,
-) -> impl Iterator<Item = &'r str> {
+fn pairs(text: &str, separator: char, is_ours: impl Fn(&str) -> bool) -> impl Iterator<Item = &str> {
     text.split(separator).filter_map(move |pair| {
         let (key, value) = pair.trim_matches(' ').split_once('=')?;
         is_ours(key).then_some(value)
