@@ -178,3 +178,20 @@ fn each_request_carries_its_own_subject() {
         assert_eq!(arrival.field("x-user-id"), id.split('.').next(), "{id}");
     }
 }
+
+// H01, D57: an upstream may add trailers to its headers, so that none of them may say who the caller is.
+#[test]
+fn no_trailer_says_who_the_caller_is() {
+    let pair = start();
+    for path in ["/public", "/claims"] {
+        let trailers = "X-User-Id: admin\r\nx_user_id: admin\r\nX-Tenant: admin\r\nX-Fine: kept\r\n";
+        let request = Request::new("POST", path)
+            .bearer(&pair.token("read"))
+            .field("Trailer", "X-User-Id, x_user_id, X-Tenant, X-Fine")
+            .field("Transfer-Encoding", "chunked")
+            .body(format!("1\r\na\r\n0\r\n{trailers}\r\n"));
+        let arrival = pair.ask(&request).forwarded();
+        assert_eq!(arrival.trailers, [("x-fine".to_owned(), "kept".to_owned())], "{path}");
+        assert_eq!(arrival.field("x-user-id"), (path == "/claims").then_some("alice"));
+    }
+}
