@@ -123,7 +123,7 @@ fn informational_answers_are_neither_relayed_nor_endless() {
             ),
             true,
         ),
-        Script::Flood(hint.as_bytes().to_vec()),
+        Script::Flood(Vec::new(), hint.as_bytes().to_vec()),
     ]);
     let mut client = gateway.connect();
     let answer = client.send(&Request::get("/a"));

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -206,6 +207,22 @@ impl Client {
             Ok(read) => read == 0,
             Err(error) => error.kind() != std::io::ErrorKind::WouldBlock,
         }
+    }
+
+    /// Whether the gateway has closed the connection, or does so within this time, without a word.
+    pub(crate) fn is_closed_within(&mut self, time: Duration) -> bool {
+        self.reader.get_ref().set_read_timeout(Some(time)).unwrap();
+        let closed = self.is_closed();
+        self.reader.get_ref().set_read_timeout(Some(PATIENCE)).unwrap();
+        closed
+    }
+
+    /// Whether an answer has begun to come, or does so within this time.
+    pub(crate) fn has_answer_within(&mut self, time: Duration) -> bool {
+        self.reader.get_ref().set_read_timeout(Some(time)).unwrap();
+        let begun = self.reader.fill_buf().is_ok_and(|bytes| !bytes.is_empty());
+        self.reader.get_ref().set_read_timeout(Some(PATIENCE)).unwrap();
+        begun
     }
 
     fn read_head(&mut self) -> Option<Vec<u8>> {

@@ -42,8 +42,8 @@ pub(crate) enum Script {
     Ok,
     /// Answers 200 with the target and then the body of the request, keeping the connection.
     Echo,
-    /// Writes these bytes again and again, until the other side gives up.
-    Flood(Vec<u8>),
+    /// Writes the first bytes and then the second again and again, until the other side gives up.
+    Flood(Vec<u8>, Vec<u8>),
     /// Writes these bytes as they are after the request was read, keeping the connection if `true`.
     Raw(Vec<u8>, bool),
     /// Writes these bytes, then resets the connection.
@@ -72,6 +72,7 @@ struct State {
     script: Mutex<VecDeque<Script>>,
     rest: Mutex<Script>,
     body_bytes: AtomicUsize,
+    flooded: AtomicUsize,
     violations: Mutex<Vec<String>>,
     steps: Mutex<usize>,
     /// `None` when this side is done with one: the last handle closes it, and resets it if it is to.
@@ -120,6 +121,11 @@ impl Upstream {
     /// Bytes of bodies that have arrived so far, those of requests that have not ended among them.
     pub(crate) fn body_bytes(&self) -> usize {
         self.state.body_bytes.load(Ordering::SeqCst)
+    }
+
+    /// Bytes that [`Script::Flood`] has got rid of.
+    pub(crate) fn flooded(&self) -> usize {
+        self.state.flooded.load(Ordering::SeqCst)
     }
 
     /// What it does with the next requests; after that it answers 200.
@@ -195,8 +201,11 @@ fn serve(state: &State, stream: TcpStream, number: usize) {
                 let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", echo.len());
                 let _ = stream.write_all(&[head.as_bytes(), &echo].concat());
             }
-            Script::Flood(bytes) => {
-                while stream.write_all(&bytes).is_ok() {}
+            Script::Flood(first, again) => {
+                let _ = stream.write_all(&first);
+                while stream.write_all(&again).is_ok() {
+                    state.flooded.fetch_add(again.len(), Ordering::SeqCst);
+                }
                 return;
             }
             Script::Raw(bytes, true) => drop(stream.write_all(&bytes)),
