@@ -21,6 +21,7 @@ mod process;
 mod reload;
 mod sources;
 mod tokens;
+mod connections;
 mod deadlines;
 mod first_steps;
 mod framing;

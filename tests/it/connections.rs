@@ -1,0 +1,212 @@
+//! Client connections: kept, pipelined, of the old protocol version, drained, and closed so that the answer arrives.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+
+use crate::cast::{Client, Gateway, Issuer, Request, Script, Upstream, raw, wait_until};
+
+const MIB: usize = 1024 * 1024;
+
+// P06, P08: pipelined requests are answered in their order, refusals among them.
+#[test]
+fn pipelined_requests_are_answered_in_order() {
+    let upstream = Upstream::start();
+    upstream.always(Script::Echo);
+    let gateway = Gateway::start(&format!(
+        "{}[[routes]]\npath = \"/open/**\"\nupstream = \"orders\"\npublic = true\n",
+        upstream.toml("orders")
+    ));
+    let mut text = String::new();
+    for number in 0..20 {
+        let line = match number % 4 {
+            0 => format!("GET /open/{number} HTTP/1.1\r\n\r\n"),
+            1 => format!("POST /open/{number} HTTP/1.1\r\nContent-Length: 4\r\n\r\nbody"),
+            2 => format!("GET /none/{number} HTTP/1.1\r\n\r\n"),
+            _ => format!(
+                "POST /open/{number} HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n"
+            ),
+        };
+        text.push_str(&line.replacen("\r\n", "\r\nHost: api.test\r\n", 1));
+    }
+    let mut client = gateway.connect();
+    client.write(text.as_bytes());
+    for number in 0..20 {
+        let answer = client.read("GET").expect("there is an answer");
+        match number % 4 {
+            0 => assert_eq!(answer.text(), format!("/open/{number}")),
+            2 => assert_eq!((answer.status, answer.code().as_str()), (404, "no_route")),
+            _ => assert_eq!(answer.text(), format!("/open/{number}body")),
+        }
+    }
+    let numbers: Vec<_> = upstream.arrivals().iter().map(|arrival| arrival.target.clone()).collect();
+    assert_eq!(numbers.len(), 15);
+    assert_eq!(gateway.metric("scopegate_connections_accepted_total"), 1.0);
+}
+
+// P06: what is pipelined behind a request that is not answered waits for it.
+#[test]
+fn a_pipelined_request_waits_for_the_one_before_it() {
+    let upstream = Upstream::start();
+    let gateway = Gateway::open(&upstream, "");
+    let slow = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nfirst".to_vec();
+    upstream.play([Script::Pieces(vec![slow]), Script::Echo]);
+    let mut client = gateway.connect();
+    client.write_request(&Request::get("/first"));
+    client.write_request(&Request::get("/second"));
+    upstream.wait_for(1);
+    upstream.go_on();
+    assert_eq!(client.read("GET").expect("there is an answer").text(), "first");
+    assert_eq!(client.read("GET").expect("there is an answer").text(), "/second");
+}
+
+// P08.
+#[test]
+fn a_client_of_http_1_0_is_served_in_its_own_terms() {
+    let upstream = Upstream::start();
+    let gateway = Gateway::open(&upstream, "");
+    let chunked = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n";
+    upstream.play([Script::Raw(chunked.to_vec(), true)]);
+    let answer = raw(gateway.address(), b"GET /a HTTP/1.0\r\n\r\n");
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("HTTP/1.0 200 "), "{head}");
+    assert!(!head.to_ascii_lowercase().contains("transfer-encoding"), "{head}");
+    assert_eq!(body, "onetwo", "the coding is not for a client of HTTP/1.0");
+
+    let mut client = gateway.connect();
+    for _ in 0..2 {
+        client.write(b"POST /a HTTP/1.0\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nhi");
+        let answer = client.read("POST").expect("there is an answer");
+        assert_eq!((answer.status, answer.field("connection")), (200, Some("keep-alive")));
+        assert_eq!(upstream.last().body, b"hi");
+    }
+    client.write(b"GET /a HTTP/1.0\r\n\r\n");
+    assert_eq!(client.read("GET").expect("there is an answer").status, 200);
+    assert!(client.is_closed());
+}
+
+// P03, RFC 9112 §9.6: a close that resets would take the answer away from a client that is still sending.
+#[test]
+fn a_refusal_reaches_a_client_that_sends_its_whole_body_first() {
+    let (issuer, upstream) = (Issuer::start(), Upstream::start());
+    let gateway = Gateway::start(&format!(
+        "{}{}[[routes]]\npath = \"/a\"\nupstream = \"orders\"\nscopes = \"write\"\nbody_bytes = \"1 KiB\"\n",
+        issuer.toml(),
+        upstream.toml("orders")
+    ));
+    let (good, poor) = (issuer.token("write"), issuer.token("other"));
+    let chunk = format!("{:x}\r\n{}\r\n0\r\n\r\n", 4 * MIB, "x".repeat(4 * MIB));
+    for (request, status) in [
+        (Request::new("POST", "/a").body("x".repeat(4 * MIB)), 401),
+        (Request::new("POST", "/a").bearer(&poor).body("x".repeat(4 * MIB)), 403),
+        (Request::new("POST", "/a").bearer(&good).body("x".repeat(4 * MIB)), 413),
+        (Request::new("POST", "/a").bearer(&good).field("Transfer-Encoding", "chunked").body(chunk), 413),
+        (Request::get("/a").field("X-A", &"x".repeat(MIB)), 431),
+    ] {
+        for _ in 0..5 {
+            let mut client = gateway.connect();
+            client.write_request(&request);
+            let answer = client.read("POST").expect("the answer is not lost");
+            assert_eq!((answer.status, answer.complete), (status, true));
+            assert!(client.is_closed());
+        }
+    }
+    gateway.wait_for_metric("scopegate_connections_open", 0.0);
+}
+
+// P03: but what is drained for the answer's sake has a bound.
+#[test]
+fn a_client_that_never_stops_sending_is_let_go() {
+    let upstream = Upstream::start();
+    let gateway = Gateway::open(&upstream, "[server.limits]\nbody_bytes = 0");
+    let mut client = gateway.connect();
+    client.write(b"POST /a HTTP/1.1\r\nHost: api.test\r\nContent-Length: 1000000000000\r\n\r\n");
+    let writer = client.writer();
+    let sending = thread::spawn(move || writer.write_until_closed(usize::MAX));
+    assert_eq!(client.read("POST").expect("there is an answer").status, 413);
+    sending.join().unwrap();
+    gateway.wait_for_metric("scopegate_connections_open", 0.0);
+}
+
+/// Sends requests until the connection is closed between two of them. A cut answer panics.
+fn send_until_closed(mut client: Client, request: &Request, count: &AtomicUsize) {
+    loop {
+        client.write_request(request);
+        let Some(answer) = client.read("POST") else { return };
+        assert!(answer.status == 200 && answer.complete, "{answer:?}");
+        count.fetch_add(1, Ordering::SeqCst);
+        if answer.field("connection") == Some("close") {
+            return;
+        }
+    }
+}
+
+// O05.
+#[test]
+fn a_shutdown_under_load_fails_no_request() {
+    let upstream = Upstream::start();
+    upstream.always(Script::Echo);
+    let gateway = Gateway::open(&upstream, "");
+    let address = gateway.address();
+    let (count, arrived) = (AtomicUsize::new(0), AtomicBool::new(false));
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                let request = Request::new("POST", "/a").body("x".repeat(10_000));
+                send_until_closed(Client::connect(address), &request, &count);
+            });
+        }
+        wait_until("there is load", || count.load(Ordering::SeqCst) >= 50);
+        gateway.shutdown();
+        arrived.store(true, Ordering::SeqCst);
+    });
+    assert!(arrived.load(Ordering::SeqCst));
+    // Every request that reached the upstream was answered to its client.
+    assert_eq!(upstream.arrivals().len(), count.load(Ordering::SeqCst));
+    assert!(std::net::TcpStream::connect(address).is_err(), "the listener is closed");
+}
+
+// O05: requests that are under way end normally, and the listener is closed meanwhile.
+#[test]
+fn a_shutdown_waits_for_what_is_under_way() {
+    let upstream = Upstream::start();
+    let gateway = Gateway::open(&upstream, "");
+    let address = gateway.address();
+    let pieces = ["HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\none", "two"];
+    upstream.play([Script::Pieces(pieces.iter().map(|piece| piece.as_bytes().to_vec()).collect())]);
+    let mut idle = gateway.connect();
+    assert_eq!(
+        {
+            upstream.go_on();
+            upstream.go_on();
+            idle.send(&Request::get("/warm")).text()
+        },
+        "onetwo"
+    );
+    upstream.play([Script::Pieces(pieces.iter().map(|piece| piece.as_bytes().to_vec()).collect())]);
+    let mut busy = gateway.connect();
+    busy.write_request(&Request::get("/slow"));
+    upstream.wait_for(2);
+    let stopping = thread::spawn(move || gateway.shutdown());
+    assert!(idle.is_closed(), "what is idle is closed at once");
+    wait_until("the listener is closed", || std::net::TcpStream::connect(address).is_err());
+    assert!(!stopping.is_finished());
+    upstream.go_on();
+    upstream.go_on();
+    let answer = busy.read("GET").expect("there is an answer");
+    assert_eq!((answer.text().as_str(), answer.complete), ("onetwo", true));
+    assert!(busy.is_closed());
+    stopping.join().unwrap();
+}
+
+// O05: bounded.
+#[test]
+fn a_shutdown_does_not_wait_for_ever() {
+    let upstream = Upstream::start();
+    let gateway = Gateway::open(&upstream, "[server]\ndrain = \"200ms\"");
+    upstream.play([Script::Hang]);
+    let mut client = gateway.connect();
+    client.write_request(&Request::get("/hangs"));
+    upstream.wait_for(1);
+    gateway.shutdown();
+    assert!(client.read("GET").is_none(), "what did not end is cut");
+}
