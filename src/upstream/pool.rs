@@ -20,6 +20,10 @@ use super::{Fault, Upstream};
 use crate::clock;
 use crate::net::dial;
 
+/// Bytes of an upstream connection's buffer, and so of a response head. It also bounds how long an upstream that sends
+/// 1xx without end keeps a worker to itself: tokio makes a task yield by the number of its reads, not by their size.
+const BUFFER: usize = 64 * 1024;
+
 /// A worker's connections to one upstream, for requests with bodies of type `B`.
 pub struct Pool<B> {
     upstream: Arc<Upstream>,
@@ -197,8 +201,11 @@ where
     async fn connect(&self) -> Result<Connection<B>, Fault> {
         let Upstream { settings, tls, metrics, .. } = &*self.upstream;
         let stream = dial(&settings.url, tls, settings.connect_timeout).await.map_err(Fault::of_dial)?;
-        let (sender, connection) =
-            http1::handshake(TokioIo::new(stream)).await.map_err(Fault::of_exchange)?;
+        let (sender, connection) = http1::Builder::new()
+            .max_buf_size(BUFFER)
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(Fault::of_exchange)?;
         metrics.opened.inc();
         let open = Open::new(self.upstream.clone());
         let (held, released) = oneshot::channel();
