@@ -23,6 +23,7 @@ pub(super) struct Activity {
     since: Cell<Instant>,
     /// Since when the client takes nothing of what is written.
     blocked: Cell<Option<Instant>>,
+    has_body: Cell<bool>,
     timeouts: Timeouts,
 }
 
@@ -39,7 +40,7 @@ enum Phase {
 impl Activity {
     pub(super) fn new(timeouts: Timeouts) -> Rc<Self> {
         let (phase, since) = (Cell::new(Phase::Idle), Cell::new(clock::monotonic()));
-        Rc::new(Self { phase, since, blocked: Cell::new(None), timeouts })
+        Rc::new(Self { phase, since, blocked: Cell::new(None), has_body: Cell::new(false), timeouts })
     }
 
     /// When the connection has to have made progress; `None` while others watch.
@@ -61,8 +62,19 @@ impl Activity {
         self.timeouts.idle
     }
 
-    pub(super) fn busy(&self) {
+    /// A request has come, with or without a body.
+    pub(super) fn busy(&self, has_body: bool) {
         self.phase.set(Phase::Busy);
+        self.has_body.set(has_body);
+    }
+
+    pub(super) fn is_busy(&self) -> bool {
+        self.phase.get() == Phase::Busy
+    }
+
+    /// Whether the last request came with a body.
+    pub(super) fn had_body(&self) -> bool {
+        self.has_body.get()
     }
 
     fn idle(&self) {

@@ -2,10 +2,12 @@
 
 use std::convert::Infallible;
 use std::future::{Future as _, poll_fn};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
 
+use http::Request;
+use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -14,6 +16,7 @@ use tokio::time::sleep_until;
 
 use super::activity::{Activity, Answer, Watched};
 use super::drain::Member;
+use super::farewell;
 use crate::clock;
 use crate::net::Peer;
 use crate::proxy::{self, Worker};
@@ -70,8 +73,8 @@ pub(super) async fn serve(stream: TcpStream, peer: Peer, worker: Rc<Worker>, mut
 
     let service = service_fn({
         let (worker, activity, peer) = (worker.clone(), activity.clone(), Rc::new(peer));
-        move |request| {
-            activity.busy();
+        move |request: Request<Incoming>| {
+            activity.busy(!request.body().is_end_stream());
             let (worker, activity, peer) = (worker.clone(), activity.clone(), peer.clone());
             async move {
                 let response = proxy::serve(&worker, &peer, request).await;
@@ -80,15 +83,15 @@ pub(super) async fn serve(stream: TcpStream, peer: Peer, worker: Rc<Worker>, mut
         }
     });
     let io = TokioIo::new(Watched { stream, activity: activity.clone() });
-    let mut connection = pin!(builder.serve_connection(io, service));
+    let mut connection = builder.serve_connection(io, service);
     let mut alarm = activity.deadline().unwrap_or_else(clock::monotonic);
     let mut sleep = pin!(sleep_until(alarm.into()));
 
     let end = poll_fn(|cx| {
         if member.poll_begun(cx) {
-            connection.as_mut().graceful_shutdown();
+            Pin::new(&mut connection).graceful_shutdown();
         }
-        if let Poll::Ready(result) = connection.as_mut().poll(cx) {
+        if let Poll::Ready(result) = Pin::new(&mut connection).poll(cx) {
             return Poll::Ready(result.err().map(|error| End::of(&error)));
         }
         loop {
@@ -111,5 +114,13 @@ pub(super) async fn serve(stream: TcpStream, peer: Peer, worker: Rc<Worker>, mut
     .await;
     if let Some(end) = end {
         worker.metrics().connection_errors.increment(end as usize);
+    }
+    let stream = connection.into_parts().io.into_inner().stream;
+    match end {
+        Some(End::Parse | End::TooLarge) => farewell::close(stream).await,
+        None if activity.had_body() => farewell::close(stream).await,
+        Some(End::Aborted | End::Other) => farewell::reset(&stream),
+        Some(End::Timeout) if activity.is_busy() => farewell::reset(&stream),
+        None | Some(End::Timeout) => {}
     }
 }

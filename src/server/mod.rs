@@ -3,6 +3,7 @@
 mod activity;
 mod connection;
 mod drain;
+mod farewell;
 mod listener;
 mod worker;
 

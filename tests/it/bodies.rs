@@ -291,6 +291,25 @@ fn an_answer_that_was_cut_never_looks_complete() {
     }
 }
 
+// P05: to a client of HTTP/1.0 the close is the end, so that a cut answer has to end in something else.
+#[test]
+fn a_cut_answer_does_not_look_complete_to_a_client_of_http_1_0() {
+    let upstream = Upstream::start();
+    let gateway = Gateway::open(&upstream, "");
+    let chunks = answer("transfer-encoding: chunked\r\n", b"3\r\ncut\r\n");
+    upstream.play([Script::Raw(chunks.clone(), false)]);
+    let mut client = gateway.connect();
+    client.write(b"GET /cut HTTP/1.0\r\n\r\n");
+    let cut = client.read("GET").expect("there is an answer");
+    assert_eq!((cut.text().as_str(), cut.complete), ("cut", false));
+
+    upstream.play([Script::Raw([chunks.as_slice(), b"0\r\n\r\n"].concat(), true)]);
+    let mut client = gateway.connect();
+    client.write(b"GET /whole HTTP/1.0\r\n\r\n");
+    let whole = client.read("GET").expect("there is an answer");
+    assert_eq!((whole.text().as_str(), whole.complete), ("cut", true));
+}
+
 // D70, P01: an upload that was cut is not a request to the upstream.
 #[test]
 fn an_upload_that_was_cut_never_looks_complete() {

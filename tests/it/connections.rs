@@ -84,33 +84,36 @@ fn a_client_of_http_1_0_is_served_in_its_own_terms() {
     assert!(client.is_closed());
 }
 
-// P03, RFC 9112 §9.6: a close that resets would take the answer away from a client that is still sending.
+// P03, RFC 9112 §9.6: a close with a reset can take the answer away from a client that is still sending.
 #[test]
-fn a_refusal_reaches_a_client_that_sends_its_whole_body_first() {
+fn a_refusal_does_not_reset_a_client_that_is_still_sending() {
     let (issuer, upstream) = (Issuer::start(), Upstream::start());
     let gateway = Gateway::start(&format!(
         "{}{}[[routes]]\npath = \"/a\"\nupstream = \"orders\"\nscopes = \"write\"\nbody_bytes = \"1 KiB\"\n",
         issuer.toml(),
         upstream.toml("orders")
     ));
-    let (good, poor) = (issuer.token("write"), issuer.token("other"));
-    let chunk = format!("{:x}\r\n{}\r\n0\r\n\r\n", 4 * MIB, "x".repeat(4 * MIB));
-    for (request, status) in [
-        (Request::new("POST", "/a").body("x".repeat(4 * MIB)), 401),
-        (Request::new("POST", "/a").bearer(&poor).body("x".repeat(4 * MIB)), 403),
-        (Request::new("POST", "/a").bearer(&good).body("x".repeat(4 * MIB)), 413),
-        (Request::new("POST", "/a").bearer(&good).field("Transfer-Encoding", "chunked").body(chunk), 413),
-        (Request::get("/a").field("X-A", &"x".repeat(MIB)), 431),
+    let length = 8 * MIB;
+    let good = format!("Authorization: Bearer {}\r\n", issuer.token("write"));
+    let poor = format!("Authorization: Bearer {}\r\n", issuer.token("other"));
+    let sized = format!("Content-Length: {length}\r\n\r\n");
+    let chunked = format!("Transfer-Encoding: chunked\r\n\r\n{length:x}\r\n");
+    for (head, status) in [
+        (sized.clone(), 401),
+        (format!("{poor}{sized}"), 403),
+        (format!("{good}{sized}"), 413),
+        (format!("{good}{chunked}"), 413),
+        (format!("Content-Length: {}\r\n\r\n", "9".repeat(30)), 400),
+        ("X-A: ".to_owned(), 431),
     ] {
-        for _ in 0..5 {
-            let mut client = gateway.connect();
-            client.write_request(&request);
-            let answer = client.read("POST").expect("the answer is not lost");
-            assert_eq!((answer.status, answer.complete), (status, true));
-            assert!(client.is_closed());
-        }
+        let mut client = gateway.connect();
+        client.write(format!("POST /a HTTP/1.1\r\nHost: api.test\r\n{head}").as_bytes());
+        assert_eq!(client.writer().write_until_closed(length), length, "{status}: reset while sending");
+        assert_eq!(client.read("POST").expect("there is an answer").status, status);
+        assert!(client.is_closed());
     }
     gateway.wait_for_metric("scopegate_connections_open", 0.0);
+    assert!(upstream.arrivals().is_empty());
 }
 
 // P03: but what is drained for the answer's sake has a bound.

@@ -50,8 +50,8 @@ fn a_connection_without_a_request_is_let_go() {
     let mut silent = gateway.connect();
     let mut used = gateway.connect();
     assert_eq!(used.send(&Request::get("/a")).status, 200);
-    assert!(used.is_closed());
-    assert!(silent.is_closed());
+    assert!(used.ends());
+    assert!(silent.ends());
     gateway.wait_for_metric(CLIENTS, 0.0);
 }
 

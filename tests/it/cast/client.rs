@@ -209,6 +209,11 @@ impl Client {
         }
     }
 
+    /// Whether the gateway has closed the connection, or does so before patience ends, in order: not by a reset.
+    pub(crate) fn ends(&mut self) -> bool {
+        self.reader.read(&mut [0; 1]).is_ok_and(|read| read == 0)
+    }
+
     /// Whether the gateway has closed the connection, or does so within this time, without a word.
     pub(crate) fn is_closed_within(&mut self, time: Duration) -> bool {
         self.reader.get_ref().set_read_timeout(Some(time)).unwrap();

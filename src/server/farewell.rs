@@ -1,0 +1,41 @@
+//! How a connection is closed, so that the client learns how its answer ended.
+
+use std::time::Duration;
+
+use socket2::SockRef;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+/// How long a client may go on sending what nobody reads.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How much of it is taken.
+const MOST: usize = 16 * 1024 * 1024;
+
+/// What is taken at a time.
+const PIECE: usize = 16 * 1024;
+
+/// Closes a connection on which the client may still be sending a body that nobody reads. To close with unread bytes is
+/// to reset, which can overtake the answer (RFC 9112 §9.6), so what comes is taken for a while.
+pub(super) async fn close(mut stream: TcpStream) {
+    // It may have been shut down already.
+    let _ = stream.shutdown().await;
+    let rest = async {
+        let mut scrap = vec![0; PIECE];
+        let mut left = MOST;
+        while let Ok(count @ 1..) = stream.read(&mut scrap).await {
+            let Some(less) = left.checked_sub(count) else { return };
+            left = less;
+        }
+    };
+    // Whoever sends for longer than that does not listen.
+    let _ = timeout(PATIENCE, rest).await;
+}
+
+/// Closes a connection whose last answer was cut, by a reset: to a client of HTTP/1.0 an orderly end would be that of
+/// the answer (checklist P05).
+pub(super) fn reset(stream: &TcpStream) {
+    // A socket that refuses is one that has failed already.
+    let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
+}
