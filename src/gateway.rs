@@ -87,17 +87,13 @@ impl Gateway {
         let tokens = Arc::new(SharedCache::new(snapshot.config.token_cache.bytes));
         let live = Arc::new(Live::new(snapshot));
 
-        let access_log = AccessLog::start(metrics.clone()).map_err(StartError::System)?;
+        let (access_log, log_writer) = AccessLog::start(metrics.clone()).map_err(StartError::System)?;
         let make = {
             let (live, tokens, metrics) = (live.clone(), tokens.clone(), metrics.clone());
             move || Worker::new(live.clone(), tokens.clone(), metrics.clone(), access_log.clone())
         };
         let workers = Server::start(server.workers, live.clone(), make).map_err(StartError::System)?;
         let addresses = listeners.addresses();
-        announce(addresses.iter().copied());
-        if let Some(address) = admin_address {
-            tracing::info!(%address, "listening for the admin");
-        }
         workers.serve(new, Vec::new());
 
         let (commands, inbox) = mpsc::unbounded_channel();
@@ -115,6 +111,7 @@ impl Gateway {
                 fetching: Vec::new(),
             };
             LocalSet::new().block_on(&runtime, control.run(admin, watcher, inbox));
+            log_writer.finish();
         });
         let control = control.map_err(StartError::System)?;
         Ok(Self { addresses, admin: admin_address, commands, control })
@@ -156,6 +153,11 @@ impl Gateway {
             let mut terminate = signal(SignalKind::terminate())?;
             let mut interrupt = signal(SignalKind::interrupt())?;
             let mut hangup = signal(SignalKind::hangup())?;
+            // Not earlier: whoever waits for these lines may send a signal next.
+            announce(self.addresses.iter().copied());
+            if let Some(address) = self.admin {
+                tracing::info!(%address, "listening for the admin");
+            }
             loop {
                 tokio::select! {
                     _ = hangup.recv() => self.reload(),

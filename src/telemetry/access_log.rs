@@ -4,7 +4,8 @@
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError, channel, sync_channel};
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -12,6 +13,9 @@ use super::Metrics;
 
 /// Lines that wait to be written; beyond it they are dropped.
 const QUEUE: usize = 8192;
+
+/// For the last lines at the end of the process; whoever reads the log may have stopped.
+const LAST_LINES: Duration = Duration::from_secs(2);
 
 /// What is logged of a request. There is no token in it, no query, and no claim; JSON escapes what a client chose.
 #[derive(Debug, Serialize)]
@@ -51,17 +55,31 @@ pub struct AccessLog {
     metrics: Arc<Metrics>,
 }
 
+/// The writer, seen from whoever ends the process.
+#[derive(Debug)]
+pub struct LogWriter(Receiver<()>);
+
+impl LogWriter {
+    /// Waits until the last line is written: when every handle is gone, or after two seconds.
+    pub fn finish(self) {
+        // Nothing is ever sent: the end of the thread ends the wait.
+        let _ = self.0.recv_timeout(LAST_LINES);
+    }
+}
+
 impl AccessLog {
     /// Starts the writer. It ends when the last handle is gone.
     ///
     /// # Errors
     /// When no thread can be had.
-    pub fn start(metrics: Arc<Metrics>) -> io::Result<Self> {
+    pub fn start(metrics: Arc<Metrics>) -> io::Result<(Self, LogWriter)> {
         let (lines, queue) = sync_channel(QUEUE);
-        std::thread::Builder::new()
-            .name("access-log".into())
-            .spawn(move || write_all(&queue, io::stdout()))?;
-        Ok(Self { lines, metrics })
+        let (running, ended): (Sender<()>, _) = channel();
+        std::thread::Builder::new().name("access-log".into()).spawn(move || {
+            write_all(&queue, io::stdout());
+            drop(running);
+        })?;
+        Ok((Self { lines, metrics }, LogWriter(ended)))
     }
 
     /// Queues a line, or counts that there was no room.

@@ -7,6 +7,6 @@ mod counters;
 mod families;
 mod metrics;
 
-pub use access_log::{AccessLine, AccessLog};
+pub use access_log::{AccessLine, AccessLog, LogWriter};
 pub use counters::Counters;
 pub use metrics::{GatewayMetrics, IssuerMetrics, Metrics, RouteMetrics, UpstreamMetrics};
