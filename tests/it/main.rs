@@ -11,6 +11,7 @@ mod cast;
 mod claims;
 mod command_line;
 mod decisions;
+mod dev_mode;
 mod first_steps;
 mod framing;
 mod headers;

@@ -57,7 +57,8 @@ impl Request {
         self.fields.iter().any(|(field, _)| field.eq_ignore_ascii_case(name))
     }
 
-    fn bytes(&self) -> Vec<u8> {
+    /// What goes over the wire.
+    pub(crate) fn bytes(&self) -> Vec<u8> {
         let mut text = format!("{} {} HTTP/1.1\r\n", self.method, self.target);
         if !self.has("host") {
             text.push_str("Host: api.test\r\n");

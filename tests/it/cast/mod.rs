@@ -10,6 +10,7 @@ mod issuer;
 mod keys;
 mod pair;
 mod process;
+mod shell;
 mod upstream;
 
 use std::time::{Duration, Instant};
@@ -20,6 +21,7 @@ pub(crate) use issuer::{Issuer, Jwks};
 pub(crate) use keys::{Key, Token, encode, now};
 pub(crate) use pair::{ISS, Pair};
 pub(crate) use process::{Process, scopegate};
+pub(crate) use shell::Shell;
 pub(crate) use upstream::{Arrival, Script, Upstream};
 
 /// How long a condition may take to come true before a test fails. Long, for a machine that has better to do.
