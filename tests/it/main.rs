@@ -10,6 +10,7 @@ mod cache;
 mod cast;
 mod claims;
 mod command_line;
+mod commands;
 mod decisions;
 mod dev_mode;
 mod first_steps;

@@ -255,12 +255,14 @@ fn a_request_in_flight_ends_normally_though_its_route_is_gone() {
     assert!(!exposition.contains("route=\"/old\""), "{exposition}");
 }
 
-/// What can be wrong with a file that was good before.
-fn broken(gateway: &Gateway, good: &str) -> Vec<(&'static str, Box<dyn Fn()>)> {
+type Deed = Box<dyn Fn()>;
+
+/// What can be done to a file that was good before.
+fn broken(gateway: &Gateway, good: &str) -> Vec<(&'static str, Deed)> {
     let file = gateway.file();
     let write = |text: String| {
         let file = file.clone();
-        Box::new(move || fs::write(&file, &text).unwrap()) as Box<dyn Fn()>
+        Box::new(move || fs::write(&file, &text).unwrap()) as Deed
     };
     let half = good[..good.len() / 2].to_owned();
     let gone = file.clone();
@@ -323,7 +325,7 @@ fn a_file_without_permission_changes_nothing() {
     let stage = Stage::new();
     let gateway = Gateway::start(&stage.before(BY_SIGNAL));
     gateway.rewrite(&stage.after(BY_SIGNAL));
-    fs::set_permissions(gateway.file(), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(gateway.file(), fs::Permissions::from_mode(0o000)).unwrap();
     let superuser = fs::read(gateway.file()).is_ok();
     gateway.reload();
     let (result, before) = if superuser { (SUCCESS, false) } else { (FAILURE, true) };

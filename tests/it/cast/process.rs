@@ -143,6 +143,7 @@ impl Process {
 }
 
 impl Drop for Process {
+    #[expect(clippy::print_stderr, reason = "a failed test shows what its process said")]
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();

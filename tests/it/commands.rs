@@ -1,0 +1,243 @@
+//! The commands that start nothing: what they print is what the gateway would do.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Output, Stdio};
+
+use serde_json::{Value, json};
+
+use crate::cast::{Key, Token, scopegate};
+
+const ISS: &str = "https://idp.test";
+
+/// A configuration whose keys are its own, and a token file.
+struct Folder {
+    directory: tempfile::TempDir,
+    key: Key,
+}
+
+impl Folder {
+    fn new() -> Self {
+        let folder = Self { directory: tempfile::tempdir().unwrap(), key: Key::rsa("key", 0) };
+        let keys = json!({ "keys": [folder.key.jwk()] });
+        folder.write("gateway.toml", &format!(
+            "[server]\nlisten = \"10.0.0.1:1001\"\nadmin = \"10.0.0.1:2001\"\nworkers = 1\n\
+             [issuers.idp]\nissuer = \"{ISS}\"\naudience = \"api\"\njwks = '{keys}'\n\
+             [upstreams.orders]\nurl = \"http://orders:8080\"\n\
+             [[routes]]\npath = \"/orders/{{id}}\"\nupstream = \"orders\"\nmethods = {{ GET = \"orders.read\", DELETE = [\"orders.write\", \"orders.delete\"] }}\n\
+             [[routes]]\npath = \"/orders/new\"\nupstream = \"orders\"\nmethods = {{ GET = {{ any = [\"orders.write\", \"orders.admin\"] }} }}\n\
+             [[routes]]\npath = \"/health\"\nupstream = \"orders\"\nmethods = [\"GET\"]\npublic = true\n\
+             [[groups]]\nprefix = \"/dev\"\nupstream = \"orders\"\ntoken_from = [\"authorization:raw\"]\n\
+             [[groups.routes]]\npath = \"/tests\"\nmethods = {{ GET = \"orders.read\" }}\n"
+        ));
+        folder
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.path(name), text).unwrap();
+    }
+
+    fn token(&self, change: impl FnOnce(Token) -> Token) -> String {
+        change(Token::of(ISS, "orders.read")).signed(&self.key)
+    }
+
+    fn run(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+        let mut command = scopegate(arguments);
+        command.current_dir(self.directory.path()).envs(environment.iter().copied());
+        command.output().unwrap()
+    }
+
+    /// What a command prints that goes well.
+    #[track_caller]
+    fn print(&self, arguments: &[&str]) -> String {
+        self.print_with(arguments, &[])
+    }
+
+    #[track_caller]
+    fn print_with(&self, arguments: &[&str], environment: &[(&str, &str)]) -> String {
+        let output = self.run(arguments, environment);
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+}
+
+// By `check`, which prints what is in effect.
+#[test]
+fn a_flag_goes_before_the_environment_and_that_before_the_file() {
+    let folder = Folder::new();
+    let environment = [("SCOPEGATE_LISTEN", "10.0.0.2:1002"), ("SCOPEGATE_ADMIN", "10.0.0.2:2002")];
+    let flags = ["check", "--listen", "10.0.0.3:1003", "--admin", "off"];
+    for (printed, [listen, admin]) in [
+        (folder.print(&["check"]), ["10.0.0.1:1001", "10.0.0.1:2001"]),
+        (folder.print_with(&["check"], &environment), ["10.0.0.2:1002", "10.0.0.2:2002"]),
+        (folder.print_with(&flags, &environment), ["10.0.0.3:1003", "off"]),
+    ] {
+        let rows = format!("  listen  {listen}\n  admin   {admin}\n");
+        assert!(printed.starts_with(&rows), "{rows}{printed}");
+    }
+    // The file itself comes by flag or environment, too.
+    folder.write("other.toml", "nothing = 1\n");
+    assert_eq!(folder.run(&["check"], &[("SCOPEGATE_CONFIG", "other.toml")]).status.code(), Some(1));
+    folder.print_with(&["check", "-c", "gateway.toml"], &[("SCOPEGATE_CONFIG", "other.toml")]);
+}
+
+#[test]
+fn wrong_environment_is_wrong_usage() {
+    let folder = Folder::new();
+    for (name, value) in
+        [("SCOPEGATE_LISTEN", "nowhere"), ("SCOPEGATE_WORKERS", "0"), ("SCOPEGATE_LOG", "loud")]
+    {
+        let output = folder.run(&["check"], &[(name, value)]);
+        assert_eq!(output.status.code(), Some(2), "{name}={value}: {output:?}");
+    }
+    folder.print_with(&["check"], &[("SCOPEGATE_LOG", "debug"), ("SCOPEGATE_WORKERS", "2")]);
+}
+
+// O10: each problem with its place, all at once, and nothing on standard output.
+#[test]
+fn a_bad_file_is_told_of_whole() {
+    let folder = Folder::new();
+    folder.write(
+        "bad.toml",
+        "[issuers.idp]\nissuer = \"https://idp.test\"\naudience = \"api\"\n\
+         [upstreams.orders]\nurl = \"http://orders\"\n\
+         [[routes]]\npath = \"/a\"\nupstream = \"order\"\nmethods = { GET = \"a\" }\n\
+         [[routes]]\npath = \"/b\"\nupstream = \"orders\"\nscops = \"b\"\nmethods = [\"GET\"]\n\
+         [[routes]]\npath = \"/c\"\nupstream = \"orders\"\npublic = true\nscopes = \"c\"\nmethods = [\"GET\"]\n",
+    );
+    let output = folder.run(&["check", "-c", "bad.toml"], &[]);
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{errors}");
+    for part in ["bad.toml:8:12", "bad.toml:13:1", "bad.toml:1", "\"orders\"", "\"scopes\"", "^^^^^"] {
+        assert!(errors.contains(part), "{part}: {errors}");
+    }
+    for missing in ["nowhere.toml", "."] {
+        let output = folder.run(&["check", "-c", missing], &[]);
+        assert_eq!(output.status.code(), Some(1), "{missing}");
+        assert!(String::from_utf8(output.stderr).unwrap().contains(missing));
+    }
+}
+
+#[test]
+fn routes_are_printed_in_the_order_in_which_they_match() {
+    let printed = Folder::new().print(&["routes"]);
+    let rows: Vec<Vec<&str>> =
+        printed.lines().map(|line| line.split_whitespace().take(2).collect()).collect();
+    let place = |method: &str, path: &str| {
+        rows.iter()
+            .position(|row| *row == [method, path])
+            .unwrap_or_else(|| panic!("{method} {path}: {printed}"))
+    };
+    assert!(place("GET", "/orders/new") < place("GET", "/orders/{id}"), "{printed}");
+    assert!(
+        place("DELETE", "/orders/{id}") > 0 && place("GET", "/dev/tests") > 0 && place("GET", "/health") > 0
+    );
+    assert_eq!(rows.len(), 6);
+    assert!(printed.contains("orders.write and orders.delete"), "{printed}");
+    assert!(printed.contains("orders.write or orders.admin"), "{printed}");
+}
+
+// The verdict, and the answer's fields that a client would hear.
+#[test]
+fn explain_tells_every_kind_of_verdict() {
+    let folder = Folder::new();
+    folder.write("good", &(folder.token(|token| token) + "\n"));
+    folder.write("late", &folder.token(|token| token.with("exp", 1)));
+    folder.write("other", &folder.token(|token| token.with("iss", "https://other.test")));
+    folder.write("broken", "eyJ.not.a-token");
+    for (call, token, verdict, says) in [
+        ("GET /orders/1", Some("good"), "forwarded to orders", "granted: orders.read"),
+        ("GET /orders/1?a=b", Some("good"), "forwarded to orders", "/orders/{id}"),
+        ("HEAD /orders/1", Some("good"), "forwarded to orders", "/orders/{id}"),
+        ("GET /dev/tests", Some("good"), "forwarded to orders", "authorization:raw"),
+        ("GET /health", None, "forwarded to orders", "/health"),
+        ("DELETE /orders/1", Some("good"), "403 Forbidden", "scope=\"orders.write orders.delete\""),
+        ("GET /orders/new", Some("good"), "403 Forbidden", "insufficient_scope"),
+        ("GET /orders/1", None, "401 Unauthorized", "missing_token"),
+        ("GET /orders/1", Some("late"), "401 Unauthorized", "token_expired"),
+        ("GET /orders/1", Some("other"), "401 Unauthorized", "unknown_issuer"),
+        ("GET /orders/1", Some("broken"), "401 Unauthorized", "malformed_token"),
+        ("GET /nowhere", Some("good"), "404 Not Found", "no_route"),
+        ("POST /orders/1", Some("good"), "405 Method Not Allowed", "allow: DELETE, GET, HEAD"),
+        ("GET /orders/../health", None, "400 Bad Request", "ambiguous_path"),
+        ("GET /orders/a%2Fb", Some("good"), "400 Bad Request", "ambiguous_path"),
+        ("GET //health", None, "400 Bad Request", "ambiguous_path"),
+    ] {
+        let mut arguments = vec!["explain"];
+        arguments.extend(call.split(' '));
+        arguments.extend(token.iter().flat_map(|name| ["--token-file", name]));
+        let printed = folder.print(&arguments);
+        let found =
+            printed.lines().find_map(|line| line.split_once("verdict")).map(|(_, found)| found.trim_start());
+        assert!(found.is_some_and(|found| found.starts_with(verdict)), "{call}: {printed}");
+        assert!(printed.contains(says), "{call}: no {says:?} in {printed}");
+        if let Some(name) = token {
+            let token = std::fs::read_to_string(folder.path(name)).unwrap();
+            assert!(
+                !printed.contains(token.trim().rsplit('.').next().unwrap()),
+                "the token is printed: {printed}"
+            );
+        }
+    }
+}
+
+#[test]
+fn explain_takes_a_token_from_standard_input_and_none_from_a_file_that_is_not_there() {
+    let folder = Folder::new();
+    let mut explain = scopegate(&["explain", "GET", "/orders/1", "--token-file", "-"]);
+    explain.current_dir(folder.directory.path()).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = explain.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(folder.token(|token| token).as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success());
+    assert!(String::from_utf8(output.stdout).unwrap().contains("forwarded to orders"));
+    let output = folder.run(&["explain", "GET", "/orders/1", "--token-file", "nowhere"], &[]);
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("nowhere"));
+}
+
+#[test]
+fn the_schema_is_one_and_knows_the_keys() {
+    let folder = Folder::new();
+    let schema: Value = serde_json::from_str(&folder.print(&["schema"])).expect("a schema is JSON");
+    assert!(
+        schema["$schema"].as_str().is_some_and(|dialect| dialect.starts_with("https://json-schema.org/"))
+    );
+    let keys = schema["properties"].as_object().expect("a configuration is an object");
+    for key in ["server", "issuers", "upstreams", "routes", "groups", "defaults", "include"] {
+        assert!(keys.contains_key(key), "{key}");
+    }
+    assert_eq!(schema["additionalProperties"], false, "unknown keys are errors");
+}
+
+#[test]
+fn each_shell_gets_its_completions() {
+    let folder = Folder::new();
+    for (shell, part) in
+        [("bash", "complete -F _scopegate"), ("zsh", "#compdef scopegate"), ("fish", "complete -c scopegate")]
+    {
+        let script = folder.print(&["completions", shell]);
+        assert!(script.contains(part) && script.contains("explain"), "{shell}: {script}");
+    }
+    assert_eq!(folder.run(&["completions", "tcsh"], &[]).status.code(), Some(2));
+}
+
+#[test]
+fn help_names_every_command_the_exit_codes_and_an_example() {
+    let folder = Folder::new();
+    let help = folder.print(&["--help"]);
+    for part in ["run", "dev", "check", "routes", "explain", "token", "schema", "completions"] {
+        assert!(
+            help.lines().any(|line| line.trim_start().starts_with(&format!("{part} "))),
+            "{part}: {help}"
+        );
+        assert!(folder.print(&[part, "--help"]).contains("Usage: scopegate"), "{part}");
+    }
+    assert!(help.contains("Exit codes:") && help.contains("scopegate token --scope orders.read"), "{help}");
+    let version = folder.print(&["--version"]);
+    assert_eq!(version, format!("scopegate {}\n", env!("CARGO_PKG_VERSION")));
+}
