@@ -134,7 +134,7 @@ impl Explanation {
                 self.token_checks(failed);
                 TOKEN_CHECKS.get(failed).map_or("token", |(name, _)| name)
             }
-            Cause::Denied { .. } => {
+            Cause::Denied(_) => {
                 self.token_checks(TOKEN_CHECKS.len());
                 "scopes"
             }

@@ -1,5 +1,7 @@
 //! The policy's no.
 
+use std::sync::Arc;
+
 use super::Scope;
 
 /// Why a caller may not do what it asked.
@@ -13,5 +15,7 @@ pub enum Denial {
         /// The smallest set of scopes that would do, less what the token has. Of several equally small sets the
         /// one that is written first.
         missing: Vec<Scope>,
+        /// The issuer of the token, by its name in the configuration.
+        issuer: Arc<str>,
     },
 }

@@ -50,7 +50,8 @@ impl Requirement {
         if let Self::Scopes(rule) = self
             && !rule.holds(&principal.scopes)
         {
-            return Err(Denial::InsufficientScope { missing: rule.missing(&principal.scopes) });
+            let missing = rule.missing(&principal.scopes);
+            return Err(Denial::InsufficientScope { missing, issuer: principal.issuer.clone() });
         }
         Ok(Permit::granted(identity))
     }
@@ -209,7 +210,7 @@ mod tests {
                 assert!(permit.principal().is_some());
                 Ok(())
             }
-            Err(Denial::InsufficientScope { missing }) => {
+            Err(Denial::InsufficientScope { missing, .. }) => {
                 Err(missing.iter().map(Scope::as_str).collect::<Vec<_>>().join(" "))
             }
             Err(Denial::Anonymous) => panic!("the caller has a principal"),

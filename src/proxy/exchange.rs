@@ -13,6 +13,7 @@ use super::{Cause, Refusal, headers, reply};
 use crate::clock::{self, Now};
 use crate::config::AccessLog;
 use crate::net::Peer;
+use crate::policy::Denial;
 use crate::telemetry::AccessLine;
 
 /// One request and its answer. It is recorded when it is dropped: with the last byte of the answer, or when the client
@@ -77,7 +78,8 @@ impl Exchange {
         self.outcome.route = Some(route);
         if let Some(issuer) = issuer {
             self.count_verification(Some(issuer), VALID);
-            if self.worker.logs() {
+            // Every token of an issuer shares this count, and so do all workers: only a line that is written is worth it.
+            if self.view.snapshot.config.log.access == AccessLog::All {
                 self.outcome.issuer = Some(issuer.clone());
             }
         }
@@ -111,7 +113,9 @@ impl Exchange {
                 self.count_verification(rejection.issuer.as_ref(), rejection.error.index());
             }
             // The token was fine; what it grants was not enough.
-            Cause::Denied { issuer, .. } => self.count_verification(issuer.as_ref(), VALID),
+            Cause::Denied(Denial::InsufficientScope { issuer, .. }) => {
+                self.count_verification(Some(issuer), VALID);
+            }
             Cause::Defect => self.worker.metrics().panics.inc(),
             _ => {}
         }

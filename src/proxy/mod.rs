@@ -100,22 +100,29 @@ pub async fn decide<'s, B>(
     let (entry, route) = find(snapshot, &target)?;
     let refuse = |cause| Refusal::at(entry.route, cause);
 
-    let (identity, cache) = if entry.requirement == Requirement::Public {
-        (Identity::anonymous(), None)
-    } else {
-        let found = BearerToken::find(&route.token_from, request.headers(), request.uri().query());
-        let verified = match found {
-            Ok(token) => authenticate(&route.verifiers, token, limits.token_bytes, cache, now).await,
-            Err(error) => Err(Rejection::from(error)),
-        };
-        let unauthenticated =
-            |rejection| refuse(Cause::Token { rejection, needed: entry.requirement.least() });
-        verified.map(|(identity, found)| (identity, Some(found))).map_err(unauthenticated)?
-    };
-    let issuer = identity.principal().map(|principal| principal.issuer.clone());
-    let permit =
-        entry.requirement.authorize(identity).map_err(|denial| refuse(Cause::Denied { denial, issuer }))?;
+    let unauthenticated = |rejection| refuse(Cause::Token { rejection, needed: entry.requirement.least() });
+    let (identity, cache) =
+        identify(entry, route, request, limits.token_bytes, cache, now).await.map_err(unauthenticated)?;
+    let permit = entry.requirement.authorize(identity).map_err(|denial| refuse(Cause::Denied(denial)))?;
     Ok(Decision { entry, route, permit, cache })
+}
+
+/// Who is calling: anybody on a public route, else the bearer of a token. The one caller of [`Identity::anonymous`].
+async fn identify<B>(
+    entry: &Entry,
+    route: &Route,
+    request: &Request<B>,
+    max_bytes: usize,
+    cache: Option<&WorkerCache>,
+    now: UnixTime,
+) -> Result<(Identity, Option<CacheResult>), Rejection> {
+    if entry.requirement == Requirement::Public {
+        BearerToken::refuse_two(request.headers())?;
+        return Ok((Identity::anonymous(), None));
+    }
+    let token = BearerToken::find(&route.token_from, request.headers(), request.uri().query())?;
+    let (identity, found) = authenticate(&route.verifiers, token, max_bytes, cache, now).await?;
+    Ok((identity, Some(found)))
 }
 
 /// The rule for a target. What is ambiguous is refused unless the route that matched allows it, and refused first:

@@ -38,12 +38,7 @@ pub enum Cause {
         needed: Vec<Scope>,
     },
     /// The caller may not.
-    Denied {
-        /// The policy's no.
-        denial: Denial,
-        /// The issuer of the caller's token, by its name in the configuration.
-        issuer: Option<std::sync::Arc<str>>,
-    },
+    Denied(Denial),
     /// Framing that two readers could take differently.
     Framing,
     /// The request's body broke its framing, or ended before its end.
@@ -80,8 +75,8 @@ impl Refusal {
             Cause::Ambiguous(_) => 3,
             Cause::NotFound => 4,
             Cause::Method { .. } => 5,
-            Cause::Denied { denial: Denial::InsufficientScope { .. }, .. } => 6,
-            Cause::Denied { denial: Denial::Anonymous, .. } => OWN + TokenError::Missing.index(),
+            Cause::Denied(Denial::InsufficientScope { .. }) => 6,
+            Cause::Denied(Denial::Anonymous) => OWN + TokenError::Missing.index(),
             Cause::Framing => 7,
             Cause::BodyTooLarge => 8,
             Cause::BodyStalled => 9,
@@ -125,8 +120,8 @@ impl Refusal {
             Cause::NotFound => "no route has this path".to_owned(),
             Cause::Method { allow } => format!("the route is there for other methods: {allow}"),
             Cause::Token { rejection, .. } => rejection.error.to_string(),
-            Cause::Denied { denial: Denial::Anonymous, .. } => "the caller is anonymous".to_owned(),
-            Cause::Denied { denial: Denial::InsufficientScope { missing }, .. } => {
+            Cause::Denied(Denial::Anonymous) => "the caller is anonymous".to_owned(),
+            Cause::Denied(Denial::InsufficientScope { missing, .. }) => {
                 format!("the token lacks: {}", join(missing))
             }
             Cause::Framing => "the transfer coding is none but \"chunked\"".to_owned(),
@@ -144,7 +139,7 @@ impl Refusal {
     pub fn issuer(&self) -> Option<&str> {
         match &self.cause {
             Cause::Token { rejection, .. } => rejection.issuer.as_deref(),
-            Cause::Denied { issuer, .. } => issuer.as_deref(),
+            Cause::Denied(Denial::InsufficientScope { issuer, .. }) => Some(issuer),
             _ => None,
         }
     }

@@ -110,8 +110,8 @@ fn reply(cause: &Cause) -> Reply {
             )
         },
         Cause::Token { rejection, needed } => token(rejection, needed),
-        Cause::Denied { denial: Denial::Anonymous, .. } => token(&TokenError::Missing.into(), &[]),
-        Cause::Denied { denial: Denial::InsufficientScope { missing }, .. } => insufficient_scope(missing),
+        Cause::Denied(Denial::Anonymous) => token(&TokenError::Missing.into(), &[]),
+        Cause::Denied(Denial::InsufficientScope { missing, .. }) => insufficient_scope(missing),
         Cause::Framing => Reply::new(
             S::BAD_REQUEST,
             "invalid_framing",
@@ -252,10 +252,8 @@ mod tests {
             )
         );
         assert_eq!(refused(TokenError::Several).status, 400);
-        let denied = reply(&Cause::Denied {
-            denial: Denial::InsufficientScope { missing: scopes("b") },
-            issuer: None,
-        });
+        let denied =
+            reply(&Cause::Denied(Denial::InsufficientScope { missing: scopes("b"), issuer: "idp".into() }));
         assert_eq!(denied.status, 403);
         assert!(denied.challenge.unwrap().ends_with(r#", scope="b""#));
     }
@@ -285,8 +283,7 @@ mod tests {
 
     #[test]
     fn the_body_is_a_problem_with_a_stable_code() {
-        let cause =
-            Cause::Denied { denial: Denial::InsufficientScope { missing: scopes("b c") }, issuer: None };
+        let cause = Cause::Denied(Denial::InsufficientScope { missing: scopes("b c"), issuer: "idp".into() });
         let response = to(&Refusal::unrouted(cause), &HeaderValue::from_static("id-1"));
         let body: serde_json::Value = serde_json::from_slice(response.body()).unwrap();
         assert_eq!(body["code"], "insufficient_scope");

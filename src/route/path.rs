@@ -157,10 +157,32 @@ fn inspect_segment(segment: &str, last: bool, found: &mut Ambiguities) {
     if name.len() != decoded.len() {
         found.insert(Ambiguity::Matrix);
     }
-    // `..\x`, `..%2Fx` and `..;x` are dot segments for a reader that splits there.
-    if decoded.split(|b| matches!(b, b'/' | b'\\' | b';')).any(|part| part == b"." || part == b"..") {
+    if has_dot_segment(decoded) {
         found.insert(Ambiguity::DotSegment);
     }
+}
+
+/// Escapes within escapes that are looked into. A deeper one is nothing that anybody means.
+const MAX_NESTING: usize = 4;
+
+/// Whether a reader finds `.` or `..` here, however often it decodes: `%252e` may be allowed as a double encoding, but
+/// not as a way up. `..\x`, `..%2Fx` and `..;x` are dot segments for a reader that splits there.
+fn has_dot_segment(decoded: Vec<u8>) -> bool {
+    let is_dots = |text: &[u8]| {
+        text.split(|b| matches!(b, b'/' | b'\\' | b';')).any(|part| part == b"." || part == b"..")
+    };
+    let mut text = decoded;
+    for _ in 0..MAX_NESTING {
+        if is_dots(&text) {
+            return true;
+        }
+        let next: Vec<u8> = percent_encoding::percent_decode(&text).collect();
+        if next == text {
+            return false;
+        }
+        text = next;
+    }
+    true
 }
 
 fn inspect_escapes(raw: &[u8], decoded: &[u8], found: &mut Ambiguities) {
@@ -241,6 +263,9 @@ mod tests {
             ("/a%252Fb", vec!["double-encoding"]),
             ("/a%25%32%66b", vec!["double-encoding"]),
             ("/a%252%66b", vec!["double-encoding"]),
+            ("/a/%252e%252E/b", vec!["dot-segment", "double-encoding"]),
+            ("/a/.%25252e/b", vec!["dot-segment", "double-encoding"]),
+            ("/a/%2525252525252Fb", vec!["dot-segment", "double-encoding"]),
             ("//a", vec!["empty-segment"]),
             ("/a//", vec!["empty-segment"]),
             ("/a;b=c", vec!["matrix"]),

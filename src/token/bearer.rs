@@ -21,6 +21,7 @@ impl<'r> BearerToken<'r> {
         headers: &'r HeaderMap,
         query: Option<&'r str>,
     ) -> Result<Self, TokenError> {
+        Self::refuse_two(headers)?;
         let mut found = None;
         let bearer = sources.contains(&Source::Bearer);
         let raw = sources.contains(&Source::Raw);
@@ -58,6 +59,18 @@ impl<'r> BearerToken<'r> {
         }
     }
 
+    /// Refuses two `Authorization` fields, wherever a token is looked for: of two readers each could obey another one
+    /// (attacks.md row 11). A public route forwards credentials that it does not look at, so this holds there, too.
+    ///
+    /// # Errors
+    /// [`TokenError::Several`]
+    pub fn refuse_two(headers: &HeaderMap) -> Result<(), TokenError> {
+        match headers.get_all(AUTHORIZATION).iter().nth(1) {
+            Some(_) => Err(TokenError::Several),
+            None => Ok(()),
+        }
+    }
+
     /// A token that came by another way than a request, such as a file.
     #[must_use]
     pub fn new(text: &'r str) -> Self {
@@ -87,13 +100,9 @@ fn keep<'r>(found: &mut Option<&'r str>, token: Option<&'r str>) -> Result<(), T
     }
 }
 
-/// The token of `Authorization`. Another scheme is no token; two fields are two tokens (attacks.md row 11).
+/// The token of the one `Authorization` field. Another scheme is no token.
 fn authorization(headers: &HeaderMap, bearer: bool, raw: bool) -> Result<Option<&str>, TokenError> {
-    let mut fields = headers.get_all(AUTHORIZATION).iter();
-    let Some(field) = fields.next() else { return Ok(None) };
-    if fields.next().is_some() {
-        return Err(TokenError::Several);
-    }
+    let Some(field) = headers.get(AUTHORIZATION) else { return Ok(None) };
     let text = field.to_str().map_err(|_| TokenError::Malformed)?;
     match scheme(text) {
         (true, "") if bearer => Err(TokenError::Malformed),
@@ -166,6 +175,8 @@ mod tests {
     #[test]
     fn two_tokens_are_refused_wherever_they_are() {
         let all = ["authorization:bearer", "header:x-token", "cookie:c", "query:q"];
+        let elsewhere = [("authorization", "Basic a"), ("authorization", "Basic b")];
+        assert_eq!(find(&["query:q"], &elsewhere, "q=t"), Err(TokenError::Several));
         assert_eq!(find(&all, &[("x-token", "Bearer t")], ""), Ok("t".into()));
         assert_eq!(find(&all, &[("cookie", "a=b; c=t")], ""), Ok("t".into()));
         assert_eq!(find(&all, &[], "x=y&q=t"), Ok("t".into()));

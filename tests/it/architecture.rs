@@ -41,7 +41,7 @@ const ARROWS: &[(&str, &str)] = &[
 /// A constructor of a proof, and the one function that may call it.
 const CALLERS: &[(&str, &str, &str)] = &[
     ("Identity::verified", "src/token/verifier.rs", "authenticate"),
-    ("Identity::anonymous", "src/proxy/mod.rs", "decide"),
+    ("Identity::anonymous", "src/proxy/mod.rs", "identify"),
     ("Permit::granted", "src/policy/requirement.rs", "authorize"),
 ];
 

@@ -170,7 +170,7 @@ impl Pair {
 fn needs(refusal: &Refusal) -> Option<String> {
     let scopes = match &refusal.cause {
         Cause::Token { needed, .. } => needed,
-        Cause::Denied { denial: Denial::InsufficientScope { missing }, .. } => missing,
+        Cause::Denied(Denial::InsufficientScope { missing, .. }) => missing,
         _ => return None,
     };
     let names: Vec<_> = scopes.iter().map(Scope::as_str).collect();
