@@ -119,6 +119,9 @@ pub fn first(config: Config, metrics: &Metrics) -> Result<Snapshot, CompileError
 /// A file that is being written all the time takes effect after so many times the settle time all the same.
 const MAX_SETTLES: u32 = 5;
 
+/// Links on the way to one file that are followed; the kernel follows no more.
+const MAX_LINKS: usize = 40;
+
 /// Watches the directories of the configuration's files: an editor that replaces a file, and a ConfigMap that swaps a
 /// symbolic link, change the directory and not the file that was open (checklist O03).
 pub struct Watcher {
@@ -165,9 +168,11 @@ impl Watcher {
     /// Whether there was anything to watch that was not watched before.
     fn watch(&mut self, files: &[PathBuf]) -> bool {
         let Some(watcher) = &mut self.watcher else { return false };
+        let entries: Vec<PathBuf> = files.iter().flat_map(|file| way(file)).collect();
         *self.names.lock().unwrap_or_else(PoisonError::into_inner) =
-            files.iter().flat_map(|file| names(file)).collect();
-        let wanted: BTreeSet<PathBuf> = files.iter().flat_map(|file| directories(file)).collect();
+            entries.iter().filter_map(|entry| entry.file_name()).map(OsStr::to_owned).collect();
+        let wanted: BTreeSet<PathBuf> =
+            entries.iter().filter_map(|entry| entry.parent()).map(Path::to_owned).collect();
         for gone in self.watched.difference(&wanted) {
             // A directory that was removed is not watched any more anyway.
             let _ = watcher.unwatch(gone);
@@ -212,10 +217,32 @@ fn concerns(event: &notify::Event, names: &Mutex<BTreeSet<OsString>>) -> bool {
     event.need_rescan() || event.paths.is_empty() || event.paths.iter().any(is_ours)
 }
 
-/// The names whose change is a change of `file`: its own, and those on the way that its link leads.
-fn names(file: &Path) -> Vec<OsString> {
-    let link = file.read_link().unwrap_or_default();
-    file.file_name().into_iter().chain(link.iter()).map(OsStr::to_owned).collect()
+/// Every entry of a directory whose change is a change of `file`: the links on the way to it, the directory it is in, and
+/// itself. Which of the path's parts are links is for whoever deploys it to choose: the file, `..data`, or `current`.
+fn way(file: &Path) -> Vec<PathBuf> {
+    let parts = |path: &Path| path.iter().rev().map(OsStr::to_owned).collect::<Vec<_>>();
+    let mut rest = parts(&std::path::absolute(file).unwrap_or_else(|_| file.to_owned()));
+    let mut entries = Vec::new();
+    let mut at = PathBuf::new();
+    while let Some(part) = rest.pop() {
+        match part.to_str() {
+            Some(".") => continue,
+            Some("..") => drop(at.pop()),
+            _ => {
+                let entry = at.join(part);
+                match entry.read_link() {
+                    Ok(link) if entries.len() < MAX_LINKS => {
+                        rest.extend(parts(&link));
+                        entries.push(entry);
+                    }
+                    _ => at = entry,
+                }
+            }
+        }
+    }
+    entries.extend(at.parent().map(Path::to_owned));
+    entries.push(at);
+    entries
 }
 
 /// Whether a name is one of ours: the same, or one that a pattern of an include may match.
@@ -226,18 +253,26 @@ fn fits(our: &OsStr, name: &OsStr) -> bool {
     }
 }
 
-fn directories(file: &Path) -> impl Iterator<Item = PathBuf> {
-    let parent = |path: &Path| match path.parent() {
-        Some(parent) if parent.as_os_str().is_empty() => Some(PathBuf::from(".")),
-        parent => parent.map(Path::to_owned),
-    };
-    let target = file.canonicalize().ok().and_then(|path| parent(&path));
-    parent(file).into_iter().chain(target)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn every_link_on_the_way_is_an_entry_that_counts() {
+        use std::os::unix::fs::symlink;
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        std::fs::create_dir_all(root.join("releases/1")).unwrap();
+        std::fs::write(root.join("releases/1/real.toml"), "").unwrap();
+        symlink("releases/1", root.join("current")).unwrap();
+        symlink(root.join("current/real.toml"), root.join("gateway.toml")).unwrap();
+        let expected = ["gateway.toml", "current", "releases/1", "releases/1/real.toml"];
+        assert_eq!(way(&root.join("./releases/../gateway.toml")), expected.map(|entry| root.join(entry)));
+        symlink("round", root.join("round")).unwrap();
+        assert!(way(&root.join("round")).len() <= MAX_LINKS + 2);
+        assert_eq!(way(&root.join("routes/*.toml")), [root.join("routes"), root.join("routes/*.toml")]);
+    }
 
     #[test]
     fn only_what_concerns_the_configuration_is_a_change() {

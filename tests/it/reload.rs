@@ -122,6 +122,54 @@ fn a_symlink_swapped_as_in_a_config_map_takes_effect_time_and_again() {
     wait_until("the third version is in force", || stage.is_before(&gateway));
 }
 
+// O03: a release is a directory, and `current` leads to the one that is out.
+#[cfg(unix)]
+#[test]
+fn a_directory_swapped_by_its_link_takes_effect_time_and_again() {
+    use std::os::unix::fs::symlink;
+    let stage = Stage::new();
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path().to_owned();
+    let publish = |version: &str, text: &str| {
+        fs::create_dir_all(root.join(version)).unwrap();
+        fs::write(root.join(version).join("gateway.toml"), text).unwrap();
+        symlink(version, root.join("next")).unwrap();
+        fs::rename(root.join("next"), root.join("current")).unwrap();
+    };
+    publish("releases/1", &stage.before(SOON));
+    let gateway = Gateway::start_in(directory, root.join("current/gateway.toml"));
+    assert!(stage.is_before(&gateway));
+    publish("releases/2", &stage.after(SOON));
+    wait_until("the second release is in force", || stage.is_after(&gateway));
+    publish("releases/3", &stage.before(SOON));
+    wait_until("the third release is in force", || stage.is_before(&gateway));
+}
+
+#[test]
+fn an_included_directory_that_comes_and_is_replaced_takes_effect() {
+    let stage = Stage::new();
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path().to_owned();
+    let file = root.join("gateway.toml");
+    let include = "include = [\"routes/*.toml\"]\n".to_owned();
+    fs::write(&file, include + &stage.toml(SOON, &[public("/old")])).unwrap();
+    let gateway = Gateway::start_in(directory, file);
+    let status = |path: &str| gateway.send(&Request::get(path)).status;
+    assert_eq!((status("/old"), status("/new")), (200, 404));
+    let arrive = |path: &str| {
+        fs::create_dir(root.join("coming")).unwrap();
+        fs::write(root.join("coming/a.toml"), public(path)).unwrap();
+        fs::rename(root.join("coming"), root.join("routes")).unwrap();
+    };
+    arrive("/new");
+    wait_until("the directory that came is in force", || status("/new") == 200);
+    fs::rename(root.join("routes"), root.join("gone")).unwrap();
+    arrive("/newer");
+    wait_until("the one in its place is in force", || (status("/new"), status("/newer")) == (404, 200));
+    fs::write(root.join("routes/b.toml"), public("/newest")).unwrap();
+    wait_until("and it is watched", || status("/newest") == 200);
+}
+
 #[test]
 fn an_included_file_that_comes_changes_and_goes_takes_effect() {
     let stage = Stage::new();
