@@ -304,11 +304,27 @@ impl Listeners {
     /// Binds those of `wanted` that are not bound yet: all of them or none.
     fn bind(&mut self, wanted: &[SocketAddr]) -> Result<Vec<(SocketAddr, TcpListener)>, BindError> {
         let missing = wanted.iter().filter(|address| !self.0.iter().any(|(known, _)| known == *address));
-        let new = missing.map(|address| listen(*address)).collect::<Result<Vec<_>, _>>()?;
+        let new = missing.map(|address| self.listen(*address)).collect::<Result<Vec<_>, _>>()?;
         for (address, listener) in &new {
             self.0.push((*address, listener.local_addr().unwrap_or(*address)));
         }
         Ok(new)
+    }
+
+    /// Two sockets of ours cannot share a port, not even for the moment in which one replaces the other.
+    fn listen(&self, address: SocketAddr) -> Result<(SocketAddr, TcpListener), BindError> {
+        listen(address).map_err(|error| {
+            let shares = |(_, bound): &&(SocketAddr, SocketAddr)| bound.port() == address.port();
+            match self.0.iter().find(shares) {
+                Some((_, own)) if error.error.kind() == io::ErrorKind::AddrInUse => {
+                    let why = format!(
+                        "this gateway listens on {own}, and changes to that port's address at its next start"
+                    );
+                    BindError { address, error: io::Error::other(why) }
+                }
+                _ => error,
+            }
+        })
     }
 
     fn keep(&mut self, wanted: &[SocketAddr]) {

@@ -2,7 +2,7 @@
 
 use aws_lc_rs::digest;
 
-use crate::cast::{Gateway, Issuer, Jwks, Request, Upstream, raw, wait_until};
+use crate::cast::{Client, Gateway, Issuer, Jwks, Request, Upstream, raw, wait_until};
 
 fn orders(issuer: &Issuer, upstream: &Upstream, server: &str) -> String {
     let routes = "[[routes]]\npath = \"/orders/{id}\"\nupstream = \"orders\"\nmethods = { GET = \"orders.read\" }\n\
@@ -199,6 +199,22 @@ fn the_admin_and_the_public_listener_share_no_path() {
     }
     assert_eq!(gateway.ask_admin("/health").0, 404);
     assert_eq!(gateway.send(&Request::get("/health")).status, 200);
+}
+
+// U02: an end leaves nothing behind that another gateway, or an upstream, would wait for.
+#[test]
+fn a_gateway_that_was_shut_down_has_left_its_ports() {
+    let (issuer, upstream) = (Issuer::start(), Upstream::start());
+    let toml = orders(&issuer, &upstream, "");
+    let gateway = Gateway::start(&toml);
+    let mut client = gateway.connect();
+    assert_eq!(client.send(&Request::get("/health")).status, 200);
+    let address = gateway.address();
+    gateway.shutdown();
+    assert!(client.is_closed(), "an idle connection is closed");
+    assert!(Client::try_connect(&address.to_string()).is_none());
+    let again = Gateway::start_on_its_own_addresses(&format!("[server]\nlisten = \"{address}\"\n{toml}"));
+    assert_eq!(again.send(&Request::get("/health")).status, 200);
 }
 
 #[test]

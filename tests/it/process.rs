@@ -127,6 +127,23 @@ fn a_hangup_reloads_and_a_broken_file_is_told_with_its_line() {
     assert_eq!(process.wait().code(), Some(0));
 }
 
+// Linux gives a port to one socket at a time, whatever the address: the operator is not sent after another process.
+#[cfg(target_os = "linux")]
+#[test]
+fn another_address_for_the_same_port_is_told_to_need_a_restart() {
+    let (issuer, upstream) = (Issuer::start(), Upstream::start());
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let toml = |listen: &str| {
+        format!("[server]\nlisten = \"{listen}\"\nadmin = \"off\"\n{}", orders(&issuer, &upstream, ""))
+    };
+    let process = Process::start(&["run"], &toml(&free.to_string()));
+    assert_eq!(process.send(&Request::get("/public")).status, 200);
+    fs::write(process.file(), toml(&format!("0.0.0.0:{}", free.port()))).unwrap();
+    process.wait_for_log(&format!("this gateway listens on {free}"));
+    assert!(!process.errors().contains("another process"), "{}", process.errors());
+    assert_eq!(process.send(&Request::get("/public")).status, 200);
+}
+
 // O08, D52, attacks.md row 19: at the level that says most, and with every request logged.
 #[test]
 fn no_token_is_ever_written() {
