@@ -1,6 +1,6 @@
 //! Client connections: kept, pipelined, of the old protocol version, drained, and closed so that the answer arrives.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use crate::cast::{Client, Gateway, Issuer, Request, Script, Upstream, raw, wait_until};
@@ -150,7 +150,7 @@ fn a_shutdown_under_load_fails_no_request() {
     upstream.always(Script::Echo);
     let gateway = Gateway::open(&upstream, "");
     let address = gateway.address();
-    let (count, arrived) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let count = AtomicUsize::new(0);
     thread::scope(|scope| {
         for _ in 0..8 {
             scope.spawn(|| {
@@ -160,9 +160,7 @@ fn a_shutdown_under_load_fails_no_request() {
         }
         wait_until("there is load", || count.load(Ordering::SeqCst) >= 50);
         gateway.shutdown();
-        arrived.store(true, Ordering::SeqCst);
     });
-    assert!(arrived.load(Ordering::SeqCst));
     // Every request that reached the upstream was answered to its client.
     assert_eq!(upstream.arrivals().len(), count.load(Ordering::SeqCst));
     assert!(std::net::TcpStream::connect(address).is_err(), "the listener is closed");

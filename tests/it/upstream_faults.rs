@@ -211,7 +211,7 @@ fn bytes_after_an_answer_are_nobodys_answer() {
         format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n{evil}"),
         format!("HTTP/1.1 204 No Content\r\n\r\n{evil}"),
         format!("HTTP/1.1 304 Not Modified\r\ncontent-length: 5\r\n\r\n{evil}"),
-        format!("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok\r\n"),
+        "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok\r\n".to_owned(),
     ] {
         upstream.play([raw(&doubled, true), Script::Echo, Script::Echo]);
         let mut client = gateway.connect();
