@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::worker::{Message, OpenGuard};
 use super::{Pool, worker};
@@ -21,6 +21,10 @@ const BACKLOG: i32 = 1024;
 
 /// After an accept that failed for want of descriptors or memory: trying again at once would spin (checklist L06).
 const PAUSE: Duration = Duration::from_millis(50);
+
+/// How often a listener that waits for room looks by itself: a reload may raise the cap, and of several listeners that
+/// wait the one that is told may have nobody to let in.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Binds a listening socket. An address that was just left by another process can be taken at once.
 ///
@@ -113,7 +117,8 @@ impl Pool {
     /// Waits until there is room for another connection.
     async fn room(&self, live: &Live) {
         while self.total.open.load(Ordering::Relaxed) >= live.load().config.server.limits.connections {
-            self.total.closed.notified().await;
+            // Timed out or told: either way it is worth another look.
+            let _ = timeout(LOOK, self.total.closed.notified()).await;
         }
     }
 

@@ -203,6 +203,30 @@ fn connections_beyond_the_cap_wait_for_room() {
     }
 }
 
+// L06, design.md "Reload": a cap that was raised makes room, though nobody leaves.
+#[test]
+fn a_raised_cap_lets_those_in_who_wait() {
+    let upstream = Upstream::start();
+    let text = |count: usize| {
+        format!(
+            "[server.limits]\nconnections = {count}\n{}\
+             [[routes]]\npath = \"/a\"\nupstream = \"orders\"\npublic = true\n",
+            upstream.toml("orders")
+        )
+    };
+    let gateway = Gateway::start(&text(1));
+    let mut inside = gateway.connect();
+    assert_eq!(inside.send(&Request::get("/a")).status, 200);
+    let mut waiting = gateway.connect();
+    waiting.write_request(&Request::get("/a"));
+    assert_eq!(inside.send(&Request::get("/a")).status, 200);
+    assert_eq!(upstream.arrivals().len(), 2);
+    gateway.rewrite(&text(2));
+    gateway.reload();
+    assert_eq!(waiting.read("GET").expect("there is an answer").status, 200);
+    assert_eq!(inside.send(&Request::get("/a")).status, 200);
+}
+
 // L04: a slow upstream or client costs no more memory than the buffers on the way.
 #[test]
 fn a_download_that_is_not_taken_is_not_read_on() {
