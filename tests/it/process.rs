@@ -5,7 +5,9 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::cast::{Client, Issuer, Process, Request, Script, Upstream, raw, scopegate, wait_until};
+use crate::cast::{
+    Client, Issuer, Process, Request, Script, Upstream, free_address, raw, scopegate, wait_until_closed,
+};
 
 fn orders(issuer: &Issuer, upstream: &Upstream, more: &str) -> String {
     let routes = "[[routes]]\npath = \"/orders\"\nupstream = \"orders\"\nmethods = { GET = \"orders.read\" }\n\
@@ -40,7 +42,7 @@ fn the_end_waits_for_what_is_under_way() {
 
     process.signal("TERM");
     process.wait_for_log("draining");
-    wait_until("nothing new comes in", || Client::try_connect(&address.to_string()).is_none());
+    wait_until_closed(address);
     assert!(idle.is_closed(), "an idle connection has nothing to wait for");
     upstream.go_on();
     upstream.go_on();
@@ -132,7 +134,7 @@ fn a_hangup_reloads_and_a_broken_file_is_told_with_its_line() {
 #[test]
 fn another_address_for_the_same_port_is_told_to_need_a_restart() {
     let (issuer, upstream) = (Issuer::start(), Upstream::start());
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let free = free_address();
     let toml = |listen: &str| {
         format!("[server]\nlisten = \"{listen}\"\nadmin = \"off\"\n{}", orders(&issuer, &upstream, ""))
     };

@@ -5,7 +5,10 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use crate::cast::{Client, Gateway, Issuer, Key, Request, Script, Token, Upstream, wait_until};
+use crate::cast::{
+    Client, Gateway, Issuer, Key, Request, Script, Token, Upstream, free_address, wait_until,
+    wait_until_closed,
+};
 
 const SUCCESS: &str = "scopegate_reloads_total{result=\"success\"}";
 const FAILURE: &str = "scopegate_reloads_total{result=\"failure\"}";
@@ -504,21 +507,18 @@ fn under_load_no_request_fails_and_each_meets_one_configuration_whole() {
     }
 }
 
-/// A port that nobody listens on.
-fn free_port() -> String {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
-}
-
 /// Whether a request is answered there.
 fn serves(address: &str) -> bool {
-    let client = Client::try_connect(address);
-    client.is_some_and(|mut client| client.send(&Request::get("/old")).status == 200)
+    Client::try_connect(address).is_some_and(|mut client| {
+        client.write_request(&Request::get("/old"));
+        client.read("GET").is_some_and(|answer| answer.status == 200)
+    })
 }
 
 #[test]
 fn a_new_address_is_served_and_a_removed_one_is_closed() {
     let stage = Stage::new();
-    let (first, second) = (free_port(), free_port());
+    let (first, second) = (free_address().to_string(), free_address().to_string());
     let toml = |listen: &[&str]| {
         format!("[server]\nlisten = {listen:?}\n{}", stage.toml(BY_SIGNAL, &[public("/old")]))
     };
@@ -543,7 +543,7 @@ fn a_new_address_is_served_and_a_removed_one_is_closed() {
 #[test]
 fn an_address_in_use_fails_the_reload_as_a_whole() {
     let stage = Stage::new();
-    let (first, second) = (free_port(), free_port());
+    let (first, second) = (free_address().to_string(), free_address().to_string());
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let in_use = taken.local_addr().unwrap().to_string();
     let before = format!("[server]\nlisten = {first:?}\n{}", stage.before(BY_SIGNAL));
@@ -559,9 +559,10 @@ fn an_address_in_use_fails_the_reload_as_a_whole() {
     assert!(!exposition.contains("route=\"/new\""), "a route that never was in force: {exposition}");
 
     drop(taken);
+    wait_until_closed(in_use.parse().unwrap());
     gateway.reload();
     gateway.wait_for_metric(SUCCESS, 1.0);
-    wait_until("the first address is closed", || Client::try_connect(&first).is_none());
+    wait_until_closed(first.parse().unwrap());
     let mut client = Client::try_connect(&in_use).expect("the address is served now that it is free");
     assert_eq!(client.send(&Request::get("/new")).status, 200);
 }

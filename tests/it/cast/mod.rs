@@ -13,6 +13,7 @@ mod process;
 mod shell;
 mod upstream;
 
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 pub(crate) use client::{Answer, Client, Request, raw};
@@ -35,4 +36,19 @@ pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
         assert!(Instant::now() < deadline, "still not so after {PATIENCE:?}: {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// An address that nobody listens on.
+#[track_caller]
+pub(crate) fn free_address() -> SocketAddr {
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    wait_until_closed(address);
+    address
+}
+
+/// Waits until nobody listens there. A process that another test is about to start holds on to every socket of this one
+/// for a moment, closed or not.
+#[track_caller]
+pub(crate) fn wait_until_closed(address: SocketAddr) {
+    wait_until("an address is closed", || TcpStream::connect(address).is_err());
 }
