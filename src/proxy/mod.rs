@@ -1,4 +1,4 @@
-//! The walk: one request, one straight line. Its order is forced by types: [`forward`] takes a permit, which only
+//! The walk: one request, one straight line. Its order is forced by types: `forward` takes a permit, which only
 //! the policy makes, from an identity, which only a verified token or a public route gives.
 
 mod body;
