@@ -9,17 +9,23 @@ cd "$(dirname "$0")/../.."
 . tests/interop/tools.bash
 scopegate=$(realpath "${1:-target/debug/scopegate}")
 promtool=$(promtool)
-read -r gateway admin issuer < <(free_ports 3)
 log=$interop/metrics.log
 
-"$scopegate" dev --config gateway.toml --listen "127.0.0.1:$gateway" --admin "127.0.0.1:$admin" \
-    --issuer-listen "127.0.0.1:$issuer" >"$log" 2>&1 &
+"$scopegate" dev --config gateway.toml --listen 127.0.0.1:0 --admin 127.0.0.1:0 --issuer-listen 127.0.0.1:0 \
+    >"$log" 2>&1 &
 pid=$!
 trap 'finish $?' EXIT
 finish() {
     if kill "$pid" 2>/dev/null; then wait "$pid" || true; fi
     if [ "$1" != 0 ]; then tail -n 20 "$log" >&2; fi
 }
+wait_for 10 "$pid" grep -q '^Ctrl-C ends it' "$log"
+
+# The port of one of the places that the welcome names: a port that was free a moment ago may be anybody's by now.
+port_of() {
+    sed -En "s,^  $1 +http://127\.0\.0\.1:([0-9]+).*,\1,p" "$log"
+}
+gateway=$(port_of gateway) admin=$(port_of admin) issuer=$(port_of issuer)
 wait_for 10 "$pid" curl -fsS -m 2 "http://127.0.0.1:$admin/readyz"
 
 # One request; fails unless it is answered with the status it must have.

@@ -1,4 +1,4 @@
-# What the interop scripts share: other people's tools, free ports, and waiting. Sourced, with `set -euo pipefail`.
+# What the interop scripts share: other people's tools, and waiting. Sourced, with `set -euo pipefail`.
 #
 # Tools are put below target/interop and not installed, where that is possible: nothing is left on the machine, and
 # no service starts because its package happens to hold a checker.
@@ -38,15 +38,6 @@ promtool() {
 
 as_root() {
     if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi
-}
-
-# So many ports of the loopback address that nothing listens on, on one line.
-free_ports() {
-    python3 - "$1" <<'PY'
-import socket, sys
-held = [socket.create_server(("127.0.0.1", 0)) for _ in range(int(sys.argv[1]))]
-print(*(s.getsockname()[1] for s in held))
-PY
 }
 
 # Tries a command until it succeeds: $1 seconds at most, while the process $2 lives.
