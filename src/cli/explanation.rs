@@ -38,7 +38,7 @@ pub(super) enum Outcome {
 
 /// The checks of a token in the order in which they are made, each with what is so when it is passed. A check that
 /// depends on the route's issuer comes after the issuer.
-const TOKEN_CHECKS: [(&str, &str); 10] = [
+const TOKEN_CHECKS: [(&str, &str); 11] = [
     ("token", "there is one, where the route looks for it"),
     ("form", "a signed JWT with an object of claims"),
     ("algorithm", "one that may be used"),
@@ -48,6 +48,7 @@ const TOKEN_CHECKS: [(&str, &str); 10] = [
     ("time", "not expired, and valid already"),
     ("kind", "an access token"),
     ("audience", "this API, for a client that is taken"),
+    ("claims", "those that are required"),
     ("binding", "to no key"),
 ];
 
@@ -63,7 +64,8 @@ fn check_of(error: TokenError) -> usize {
         TokenError::Expired | TokenError::NotYetValid => 6,
         TokenError::NotAccessToken => 7,
         TokenError::Audience | TokenError::Client => 8,
-        TokenError::SenderConstrained => 9,
+        TokenError::RequiredClaim => 9,
+        TokenError::SenderConstrained => 10,
     }
 }
 

@@ -87,6 +87,12 @@ fn kind_schema(kind: Kind) -> Value {
         Kind::ScopeRule => reference("scope_rule"),
         Kind::Methods => json!({ "anyOf": [text(), list(text()), reference("method_map")] }),
         Kind::Claims => json!({ "type": "object", "additionalProperties": text() }),
+        Kind::RequiredClaims => {
+            let scalar = json!({ "anyOf": [text(), { "type": "integer" }, { "type": "boolean" }] });
+            let present = only("present", json!({ "const": true }));
+            let demand = json!({ "anyOf": [scalar.clone(), list(scalar), present] });
+            json!({ "type": "object", "additionalProperties": demand })
+        }
         Kind::Secret => json!({ "anyOf": [text(), only("file", text()), only("env", text())] }),
         Kind::KeySet => json!({ "anyOf": [text(), { "type": "object", "required": ["keys"] }] }),
         Kind::Table(path) => reference(path),

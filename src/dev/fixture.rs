@@ -10,7 +10,7 @@ use crate::issuer::{Algorithm, Entry, FetchPolicy, KeySource};
 use crate::net::Url;
 use crate::policy::{Requirement, Rule, Scope};
 use crate::route::{Ambiguities, MethodPattern, Pattern};
-use crate::token::{Audience, Rules, Source};
+use crate::token::{Audience, Rules, Source, TypPolicy};
 use crate::upstream::{HostHeader, Settings};
 
 /// A configuration with these issuers and routes and one upstream, `orders`, elsewhere.
@@ -82,6 +82,8 @@ pub(super) fn cognito(name: &str) -> Issuer {
             client_ids: vec![],
             token_use: Some("access".into()),
             leeway: Duration::ZERO,
+            typ: TypPolicy::Access,
+            required_claims: Vec::new(),
             scope_claims: vec!["scope".into(), "scp".into()],
         },
     }

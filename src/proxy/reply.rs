@@ -191,6 +191,7 @@ fn sentence(error: TokenError) -> &'static str {
         TokenError::Audience => "The access token is for another audience.",
         TokenError::Client => "The access token was issued to a client that may not use this API.",
         TokenError::NotAccessToken => "The token is not an access token.",
+        TokenError::RequiredClaim => "The access token does not have a claim that this API requires.",
         TokenError::SenderConstrained => {
             "The access token is bound to a key, and proof of possession is not supported here."
         }

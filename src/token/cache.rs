@@ -11,6 +11,7 @@ use foldhash::quality::RandomState;
 use quick_cache::Weighter;
 
 use super::claims::Registered;
+use super::jwt::Typ;
 use crate::clock::UnixTime;
 use crate::issuer::Key;
 use crate::policy::Principal;
@@ -26,7 +27,7 @@ pub(super) struct VerifiedToken {
     pub(super) verifier: u64,
     pub(super) key: Arc<Key>,
     pub(super) registered: Registered,
-    pub(super) is_access_token_type: bool,
+    pub(super) typ: Typ,
     pub(super) principal: Arc<Principal>,
 }
 

@@ -35,15 +35,17 @@ pub enum TokenError {
     Audience,
     /// The client is none of those whose tokens are taken.
     Client,
-    /// `token_use` or `typ` says that it is no access token.
+    /// `token_use`, `typ`, or its claims say that it is no access token.
     NotAccessToken,
+    /// A claim that the issuer's entry requires is absent or another.
+    RequiredClaim,
     /// `cnf`: bound to a key whose possession is not checked here (RFC 7800 §3.1).
     SenderConstrained,
 }
 
 impl TokenError {
     /// The names of all results of a verification, the good one first: label values of metrics, and reasons in logs.
-    pub const RESULTS: [&'static str; 16] = [
+    pub const RESULTS: [&'static str; 17] = [
         "valid",
         "missing_token",
         "several_tokens",
@@ -60,6 +62,7 @@ impl TokenError {
         "wrong_client",
         "not_an_access_token",
         "sender_constrained_token",
+        "required_claim",
     ];
 
     /// The index of this error in [`TokenError::RESULTS`].
@@ -81,6 +84,7 @@ impl TokenError {
             Self::Client => 13,
             Self::NotAccessToken => 14,
             Self::SenderConstrained => 15,
+            Self::RequiredClaim => 16,
         }
     }
 
@@ -100,6 +104,7 @@ impl TokenError {
                 | Self::Audience
                 | Self::Client
                 | Self::NotAccessToken
+                | Self::RequiredClaim
                 | Self::SenderConstrained
         )
     }
@@ -122,6 +127,7 @@ impl fmt::Display for TokenError {
             Self::Audience => "the token is for another audience",
             Self::Client => "the token's client is none that this API takes",
             Self::NotAccessToken => "the token is not an access token",
+            Self::RequiredClaim => "a claim that the issuer's entry requires is absent or another",
             Self::SenderConstrained => "the token is bound to a key whose possession is not checked here",
         })
     }
@@ -151,6 +157,7 @@ mod tests {
             TokenError::Client,
             TokenError::NotAccessToken,
             TokenError::SenderConstrained,
+            TokenError::RequiredClaim,
         ];
         let names: std::collections::BTreeSet<_> = all.iter().map(|error| error.name()).collect();
         assert_eq!(names.len(), all.len());

@@ -17,8 +17,8 @@ use crate::policy::{Claim, Claims};
 pub(super) struct Jwt<'t> {
     pub(super) algorithm: Algorithm,
     pub(super) key_id: Option<Box<str>>,
-    /// Whether `typ` is one of an access token.
-    pub(super) is_access_token_type: bool,
+    /// What `typ` says.
+    pub(super) typ: Typ,
     pub(super) issuer: Box<str>,
     pub(super) claims: Claims,
     pub(super) registered: Registered,
@@ -60,7 +60,7 @@ impl<'t> Jwt<'t> {
         Ok(Self {
             algorithm,
             key_id: text("kid")?.cloned(),
-            is_access_token_type: text("typ")?.is_none_or(|typ| is_access_token(typ)),
+            typ: text("typ")?.map_or(Typ::Untyped, |typ| Typ::of(typ)),
             issuer,
             registered: Registered::of(&claims).ok_or(TokenError::Malformed)?,
             claims,
@@ -70,10 +70,26 @@ impl<'t> Jwt<'t> {
     }
 }
 
-/// RFC 9068 §2.1, and the plain `JWT` of issuers that do not type their tokens. Logout tokens, DPoP proofs and security
-/// events name other types and are not access tokens (RFC 8725 §3.11).
-fn is_access_token(typ: &str) -> bool {
-    ["jwt", "at+jwt", "application/at+jwt"].iter().any(|known| typ.eq_ignore_ascii_case(known))
+/// What the type of a token says of its use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Typ {
+    /// RFC 9068 §2.1: an access token.
+    AtJwt,
+    /// Nothing, or `JWT`: an issuer that does not type its tokens.
+    Untyped,
+    /// Another kind of token: a logout token, a DPoP proof, a security event (RFC 8725 §3.11).
+    Other,
+}
+
+impl Typ {
+    fn of(typ: &str) -> Self {
+        let is = |known: &str| typ.eq_ignore_ascii_case(known);
+        match typ {
+            _ if is("at+jwt") || is("application/at+jwt") => Self::AtJwt,
+            _ if is("jwt") => Self::Untyped,
+            _ => Self::Other,
+        }
+    }
 }
 
 fn decode(part: &str) -> Option<Claims> {
@@ -97,7 +113,7 @@ mod tests {
         let jwt = Jwt::parse(&token).unwrap();
         assert_eq!(jwt.key_id.as_deref(), Some("ab/c+d="));
         assert_eq!(&*jwt.issuer, "https://idp/pool");
-        assert!(jwt.is_access_token_type);
+        assert_eq!(jwt.typ, Typ::Untyped);
     }
 
     // attacks.md rows 12, 13 and 16; T10, T11, T14, D9, D11, D14.
@@ -151,12 +167,13 @@ mod tests {
 
     #[test]
     fn the_type_tells_access_tokens_from_others() {
-        let is = |typ: &str| {
-            Jwt::parse(&token(&format!(r#"{{"alg":"RS256","typ":"{typ}"}}"#), CLAIMS))
-                .unwrap()
-                .is_access_token_type
+        let of = |typ: &str| {
+            Jwt::parse(&token(&format!(r#"{{"alg":"RS256","typ":"{typ}"}}"#), CLAIMS)).unwrap().typ
         };
-        assert!(is("JWT") && is("at+jwt") && is("application/AT+JWT"));
-        assert!(!is("logout+jwt") && !is("dpop+jwt") && !is("secevent+jwt") && !is(""));
+        assert!(of("at+jwt") == Typ::AtJwt && of("application/AT+JWT") == Typ::AtJwt);
+        assert_eq!(of("JWT"), Typ::Untyped);
+        for other in ["logout+jwt", "dpop+jwt", "secevent+jwt", "id_token", ""] {
+            assert_eq!(of(other), Typ::Other, "{other}");
+        }
     }
 }

@@ -16,6 +16,6 @@ pub use cache::{CacheResult, SharedCache, WorkerCache};
 pub use error::TokenError;
 pub use forwarded::{ForwardedClaim, ForwardedClaimError};
 pub use outline::Outline;
-pub use rules::{Audience, Rules};
+pub use rules::{Audience, Demand, RequiredClaim, Rules, TypPolicy};
 pub use source::{Source, SourceError};
 pub use verifier::{Rejection, Verifier, authenticate};

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::policy::{Claim, Claims};
+
 /// The rules of one issuer. Each is decided per request, from the current snapshot, for cached tokens as well.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rules {
@@ -11,6 +13,10 @@ pub struct Rules {
     pub client_ids: Vec<Box<str>>,
     /// The exact `token_use` that is asked for (Cognito's `access`), if any.
     pub token_use: Option<Box<str>>,
+    /// How a token has to show that it is an access token.
+    pub typ: TypPolicy,
+    /// Claims that have to be there, all of them.
+    pub required_claims: Vec<RequiredClaim>,
     /// Difference of clocks that `exp` and `nbf` are forgiven; at most [`Rules::MAX_LEEWAY`].
     pub leeway: Duration,
     /// The claims that hold scopes, each a name or a dotted path, string or list of strings. Never empty.
@@ -22,6 +28,49 @@ impl Rules {
     pub const MAX_LEEWAY: Duration = Duration::from_secs(300);
 }
 
+/// How a token has to show that it is an access token and no other token of the same issuer (RFC 8725 §3.11).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TypPolicy {
+    /// RFC 9068: `typ` is `at+jwt`, and the claims of its §2.2 are there.
+    AtJwt,
+    /// `at+jwt`, or a token without a type (or `JWT`) that has what access tokens have, a scope or a client, and nothing
+    /// that only ID tokens have.
+    Access,
+    /// `at+jwt`, or any token without a type that has nothing that only ID tokens have.
+    Untyped,
+}
+
+/// A claim that has to be there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequiredClaim {
+    /// A name or a dotted path.
+    pub claim: Box<str>,
+    /// What it has to be.
+    pub demand: Demand,
+}
+
+/// What a required claim has to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Demand {
+    /// Anything but `null`.
+    Present,
+    /// One of these scalars, or a list that holds one of them. Never empty.
+    OneOf(Vec<Claim>),
+}
+
+impl RequiredClaim {
+    /// Whether the claims have it.
+    #[must_use]
+    pub fn is_met(&self, claims: &Claims) -> bool {
+        let Some(found) = claims.find(&self.claim) else { return false };
+        match (&self.demand, found) {
+            (Demand::Present, found) => *found != Claim::Null,
+            (Demand::OneOf(wanted), Claim::List(items)) => items.iter().any(|item| wanted.contains(item)),
+            (Demand::OneOf(wanted), found) => wanted.contains(found),
+        }
+    }
+}
+
 /// Which `aud` is ours (RFC 7519 §4.1.3).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Audience {
@@ -29,4 +78,28 @@ pub enum Audience {
     Any,
     /// One of these must be in `aud`; never empty.
     OneOf(Vec<Box<str>>),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_required_claim_is_a_value_one_of_several_or_there() {
+        let text = |text: &str| Claim::Text(text.into());
+        let mut claims = Claims::default();
+        assert!(claims.insert("tenant".into(), text("a")));
+        assert!(claims.insert("groups".into(), Claim::List(vec![text("x"), text("y")])));
+        assert!(claims.insert("nothing".into(), Claim::Null));
+        assert!(claims.insert("level".into(), Claim::Number("2".into())));
+        let met = |claim: &str, demand: Demand| RequiredClaim { claim: claim.into(), demand }.is_met(&claims);
+        assert!(met("tenant", Demand::OneOf(vec![text("b"), text("a")])));
+        assert!(!met("tenant", Demand::OneOf(vec![text("A")])));
+        assert!(met("groups", Demand::OneOf(vec![text("y")])));
+        assert!(!met("groups", Demand::OneOf(vec![text("z")])));
+        assert!(met("level", Demand::OneOf(vec![Claim::Number("2".into())])));
+        assert!(!met("level", Demand::OneOf(vec![text("2")])));
+        assert!(met("groups", Demand::Present));
+        assert!(!met("nothing", Demand::Present) && !met("absent", Demand::Present));
+    }
 }

@@ -5,11 +5,21 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::cache::{CacheResult, Hot, VerifiedToken, WorkerCache};
 use super::claims::Registered;
-use super::jwt::Jwt;
-use super::{Audience, BearerToken, Rules, TokenError};
+use super::jwt::{Jwt, Typ};
+use super::{Audience, BearerToken, Rules, TokenError, TypPolicy};
 use crate::clock::UnixTime;
 use crate::issuer::{Issuer, KeyError};
 use crate::policy::{Claim, Claims, Identity, Principal, ScopeSet};
+
+/// The claims that an access token of RFC 9068 §2.2 has.
+const RFC_9068_CLAIMS: [&str; 7] = ["iss", "exp", "aud", "sub", "client_id", "iat", "jti"];
+
+/// The claims that only ID tokens have (OpenID Connect Core §2, §3.3.2.11): what binds them to a login.
+const ID_TOKEN_CLAIMS: [&str; 4] = ["nonce", "at_hash", "c_hash", "s_hash"];
+
+/// The claims by which issuers that do not type their tokens say for what or for whom access is: one is enough. An ID
+/// token has none of them but `azp`, which is therefore not here. `cid` is Okta's, `appid` and `roles` are Entra's.
+const ACCESS_TOKEN_CLAIMS: [&str; 7] = ["scope", "scp", "client_id", "cid", "appid", "roles", "permissions"];
 
 /// An issuer and what its tokens must say. A reload that changes either makes a new verifier, and what the old one
 /// verified is verified anew.
@@ -73,7 +83,7 @@ impl Verifier {
             return Err(TokenError::NotYetValid);
         }
         let wrong_use = self.rules.token_use.is_some() && self.rules.token_use != *token_use;
-        if wrong_use || !token.is_access_token_type {
+        if wrong_use || !self.is_right_kind(token) {
             return Err(TokenError::NotAccessToken);
         }
         if let Audience::OneOf(ours) = &self.rules.audience
@@ -85,10 +95,34 @@ impl Verifier {
         if !clients.is_empty() && client.as_ref().is_none_or(|client| !clients.contains(client)) {
             return Err(TokenError::Client);
         }
+        let claims = &token.principal.claims;
+        if !self.rules.required_claims.iter().all(|required| required.is_met(claims)) {
+            return Err(TokenError::RequiredClaim);
+        }
         if *sender_constrained {
             return Err(TokenError::SenderConstrained);
         }
         Ok(())
+    }
+
+    /// Whether the token is what the issuer's entry takes: an access token, unless it asks for ID tokens by name.
+    fn is_right_kind(&self, token: &VerifiedToken) -> bool {
+        let claims = &token.principal.claims;
+        let has = |name: &&str| claims.get(name).is_some();
+        let wants_id_tokens = self.rules.token_use.as_deref() == Some("id");
+        match (token.typ, self.rules.typ) {
+            (Typ::Other, _) => false,
+            (Typ::Untyped, _) if wants_id_tokens => true,
+            (Typ::AtJwt, TypPolicy::AtJwt) => RFC_9068_CLAIMS.iter().all(has),
+            (Typ::AtJwt, _) => true,
+            (Typ::Untyped, TypPolicy::AtJwt) => false,
+            (Typ::Untyped, _) if ID_TOKEN_CLAIMS.iter().any(has) => false,
+            (Typ::Untyped, TypPolicy::Access) => {
+                let scoped = self.rules.scope_claims.iter().any(|path| claims.find(path).is_some());
+                scoped || ACCESS_TOKEN_CLAIMS.iter().any(has)
+            }
+            (Typ::Untyped, TypPolicy::Untyped) => true,
+        }
     }
 
     async fn verify(&self, text: &str, jwt: Jwt<'_>) -> Result<VerifiedToken, TokenError> {
@@ -110,7 +144,7 @@ impl Verifier {
             verifier: self.id,
             key,
             registered: jwt.registered,
-            is_access_token_type: jwt.is_access_token_type,
+            typ: jwt.typ,
             principal: Arc::new(principal),
         })
     }

@@ -83,6 +83,8 @@ pub(super) enum Kind {
     Methods,
     /// A map from header to claim.
     Claims,
+    /// A map from claim to what it has to be.
+    RequiredClaims,
     /// A string, `{ file = ".." }` or `{ env = ".." }`.
     Secret,
     /// A JWK Set: a string of JSON, or a table.
@@ -182,6 +184,7 @@ impl Kind {
             Self::ScopeRule => "a scope, a list of scopes, { any = [..] } or { all = [..] }".into(),
             Self::Methods => "a method, a list of methods, or a map from method to scopes".into(),
             Self::Claims => "a map from header to claim".into(),
+            Self::RequiredClaims => "a map from claim to what it has to be".into(),
             Self::Secret => "a string, { file = \"..\" } or { env = \"..\" }".into(),
             Self::KeySet => "a string of JSON or a table with \"keys\"".into(),
             Self::Table(_) => "a table".into(),

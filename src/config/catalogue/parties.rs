@@ -69,6 +69,23 @@ pub(in crate::config) static ISSUER: Table = Table {
             "The exact `token_use` that is asked for, by which Amazon Cognito tells access tokens from ID tokens.",
         ),
         Key::new(
+            "typ",
+            Kind::Choice(&["at+jwt", "access", "untyped"]),
+            Default(r#""access""#),
+            r#""at+jwt""#,
+            "How a token has to show that it is an access token (RFC 8725 section 3.11). `at+jwt`: by RFC 9068, its type and \
+             its claims. `access`: by that type, or without a type by a scope or a client and by having no `nonce`, \
+             `at_hash` or `c_hash`, which only ID tokens have. `untyped`: also without a scope and a client.",
+        ),
+        Key::new(
+            "required_claims",
+            Kind::RequiredClaims,
+            Means("no other claim is asked for"),
+            r#"{ tenant = "acme", groups = ["staff", "admin"], email = { present = true } }"#,
+            "Claims (names or dotted paths) that have to be there, all of them: a value, a list of values of which one \
+             will do, or `{ present = true }`. A claim that is a list has to hold such a value.",
+        ),
+        Key::new(
             "algorithms",
             Kind::Choices(algorithms),
             Means("all of them"),

@@ -9,10 +9,11 @@ use super::super::load::Context;
 use super::super::reader::{Reader, Text};
 use super::super::source::Place;
 use super::check_name;
+use super::required_claims::required_claims;
 use super::upstream::quoted_url;
 use crate::issuer::{Algorithm, Entry, FetchPolicy, KeySet, KeySource};
 use crate::net::Url;
-use crate::token::{Audience, Rules};
+use crate::token::{Audience, Rules, TypPolicy};
 
 /// Keys about fetching, which say nothing where keys are not fetched. `max_keys` bounds every set.
 const FETCH_KEYS: [&str; 9] = [
@@ -232,8 +233,14 @@ fn rules(reader: &mut Reader<'_>) -> Option<Rules> {
     let token_use = reader.text("token_use").map(|text| text.text.into());
     let leeway = reader.duration("leeway").unwrap_or_default();
     let scope_claims = reader.texts("scope_claims").map(boxed).unwrap_or_default();
+    let typ = match reader.choice("typ") {
+        Some("at+jwt") => TypPolicy::AtJwt,
+        Some("untyped") => TypPolicy::Untyped,
+        _ => TypPolicy::Access,
+    };
+    let required_claims = required_claims(reader);
     let audience = audience(reader, !client_ids.is_empty())?;
-    Some(Rules { audience, client_ids, token_use, leeway, scope_claims })
+    Some(Rules { audience, client_ids, token_use, typ, required_claims, leeway, scope_claims })
 }
 
 fn audience(reader: &mut Reader<'_>, has_clients: bool) -> Option<Audience> {

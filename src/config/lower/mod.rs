@@ -4,6 +4,7 @@
 //! Nothing of that leaves here: one problem, and there is no `Config`.
 
 mod issuer;
+mod required_claims;
 mod requirement;
 mod route;
 mod server;
