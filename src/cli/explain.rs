@@ -21,7 +21,7 @@ use crate::config::Config;
 use crate::issuer::{KeySource, maintain};
 use crate::net::{Client, Tls, Url, UrlError};
 use crate::policy::Requirement;
-use crate::proxy::{REASONS, decide};
+use crate::proxy::{REASONS, Verdict, decide};
 use crate::route::Target;
 use crate::snapshot::{Entry, Snapshot};
 use crate::telemetry::Metrics;
@@ -104,8 +104,9 @@ async fn examine(snapshot: &Snapshot, arguments: &Arguments, token: Option<&str>
         }
     }
     match verdict {
-        Ok(decision) => explanation.permitted(snapshot, &decision),
-        Err(refusal) => explanation.refused(&refusal),
+        Ok(Verdict::Forward(decision)) => explanation.permitted(snapshot, &decision),
+        Ok(Verdict::Metadata(resource)) => explanation.told(resource),
+        Err(refusal) => explanation.refused(snapshot, &refusal),
     }
     explanation
 }

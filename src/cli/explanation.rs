@@ -8,7 +8,7 @@ use http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
 use crate::clock::UnixTime;
 use crate::policy::Requirement;
 use crate::proxy::{Cause, Decision, Refusal, reply_to};
-use crate::snapshot::{Entry, Snapshot};
+use crate::snapshot::{Entry, Resource, Snapshot};
 use crate::token::{BearerToken, Outline, TokenError};
 
 /// What became of a request, in the order in which it was decided.
@@ -127,7 +127,13 @@ impl Explanation {
         self.step("verdict", Outcome::Passed, format!("forwarded{to}{without}"));
     }
 
-    pub(super) fn refused(&mut self, refusal: &Refusal) {
+    /// The gateway tells of the resource itself.
+    pub(super) fn told(&mut self, resource: &Resource) {
+        let says = format!("200 OK, the metadata of the protected resource {}", resource.url());
+        self.step("verdict", Outcome::Passed, says);
+    }
+
+    pub(super) fn refused(&mut self, snapshot: &Snapshot, refusal: &Refusal) {
         let name = match &refusal.cause {
             Cause::Target(_) | Cause::Ambiguous(_) => "target",
             Cause::NotFound | Cause::Method { .. } => "route",
@@ -143,7 +149,7 @@ impl Explanation {
             _ => "request",
         };
         self.step(name, Outcome::Failed, format!("{} ({})", refusal.explanation(), refusal.reason()));
-        let answer = reply_to(refusal, &HeaderValue::from_static("-"));
+        let answer = reply_to(snapshot, refusal, &HeaderValue::from_static("-"));
         self.step("verdict", Outcome::Failed, answer.status().to_string());
         for name in [WWW_AUTHENTICATE, ALLOW, RETRY_AFTER] {
             if let Some(value) = answer.headers().get(&name) {

@@ -34,6 +34,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::issuer;
+use crate::net::Url;
 use crate::policy::Requirement;
 use crate::route::{Ambiguities, HostPattern, MethodPattern, Pattern};
 use crate::token::{ForwardedClaim, Rules, Source};
@@ -133,6 +134,8 @@ pub struct Server {
     pub drain: Duration,
     /// What `/readyz` asks for.
     pub ready: Ready,
+    /// How clients reach the gateway, without a slash at the end.
+    pub public_url: Option<Url>,
     /// `[server.timeouts]`
     pub timeouts: Timeouts,
     /// `[server.limits]`
@@ -284,6 +287,10 @@ pub struct Route {
     pub issuers: Vec<Arc<str>>,
     /// Where its token is looked for; never empty.
     pub token_from: Vec<Source>,
+    /// Whether the upstream gets the token: `None` for one in `Authorization` and no other.
+    pub forward_token: Option<bool>,
+    /// The protected resource that it is part of, where clients can be told (RFC 9728 §1.2).
+    pub resource: Option<Url>,
     /// The claims its upstream gets.
     pub forward: Vec<ForwardedClaim>,
     /// The ambiguities of paths it lets through.

@@ -22,6 +22,7 @@ pub(super) fn config(issuers: Vec<Issuer>, routes: Vec<Route>) -> Config {
             admin: Some("10.1.2.3:9090".parse().unwrap()),
             workers: 1,
             drain: second,
+            public_url: None,
             ready: Ready::Tried,
             timeouts: Timeouts { request_head: second, idle: second, idle_body: second, request: None },
             limits: Limits {
@@ -106,6 +107,8 @@ pub(super) fn route(path: &str, methods: &[(&str, &str)]) -> Route {
         strip: None,
         issuers: vec![Arc::from("idp")],
         token_from: vec![Source::Bearer],
+        forward_token: None,
+        resource: None,
         forward: vec![],
         allow: Ambiguities::default(),
         method_fallthrough: false,

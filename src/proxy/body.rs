@@ -216,11 +216,12 @@ impl Body for RequestBody {
 
 /// The body of an answer. With it ends the exchange, however it ends.
 pub struct ReplyBody {
-    source: ReplySource,
+    source: Answer,
     exchange: Exchange,
 }
 
-enum ReplySource {
+/// What a reply is made of.
+pub(super) enum Answer {
     /// Our own.
     Own(Option<Bytes>),
     /// The upstream's, as it comes.
@@ -263,12 +264,8 @@ impl Drop for Relay {
 }
 
 impl ReplyBody {
-    pub(super) fn own(bytes: Bytes, exchange: Exchange) -> Self {
-        Self { source: ReplySource::Own(Some(bytes)), exchange }
-    }
-
-    pub(super) fn relay(relay: Relay, exchange: Exchange) -> Self {
-        Self { source: ReplySource::Upstream(relay), exchange }
+    pub(super) fn new(source: Answer, exchange: Exchange) -> Self {
+        Self { source, exchange }
     }
 }
 
@@ -282,8 +279,8 @@ impl Body for ReplyBody {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
         let relay = match &mut this.source {
-            ReplySource::Own(bytes) => return Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            ReplySource::Upstream(relay) => relay,
+            Answer::Own(bytes) => return Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Answer::Upstream(relay) => relay,
         };
         let next = match Pin::new(&mut relay.incoming).poll_frame(cx) {
             Poll::Ready(next) => next.map(|frame| frame.map_err(BodyError::Connection)),
@@ -303,17 +300,15 @@ impl Body for ReplyBody {
 
     fn is_end_stream(&self) -> bool {
         match &self.source {
-            ReplySource::Own(bytes) => bytes.as_ref().is_none_or(Bytes::is_empty),
-            ReplySource::Upstream(relay) => relay.incoming.is_end_stream(),
+            Answer::Own(bytes) => bytes.as_ref().is_none_or(Bytes::is_empty),
+            Answer::Upstream(relay) => relay.incoming.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.source {
-            ReplySource::Own(bytes) => {
-                SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
-            }
-            ReplySource::Upstream(relay) => relay.incoming.size_hint(),
+            Answer::Own(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            Answer::Upstream(relay) => relay.incoming.size_hint(),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use http::{HeaderValue, Method, Request, Response};
 
-use super::body::{BodyError, Relay, ReplyBody};
+use super::body::{Answer, BodyError, ReplyBody};
 use super::worker::{View, Worker};
 use super::{Cause, Refusal, headers, reply};
 use crate::clock::{self, Now};
@@ -86,18 +86,18 @@ impl Exchange {
     }
 
     /// Makes the answer.
-    pub(super) fn finish(mut self, outcome: Result<Response<Relay>, Refusal>) -> Response<ReplyBody> {
+    pub(super) fn finish(mut self, outcome: Result<Response<Answer>, Refusal>) -> Response<ReplyBody> {
         let refusal = match outcome {
             Ok(response) => {
                 self.outcome.status = Some(response.status().as_u16());
-                return response.map(|relay| ReplyBody::relay(relay, self));
+                return response.map(|answer| ReplyBody::new(answer, self));
             }
             Err(refusal) => refusal,
         };
-        let mut response = reply::to(&refusal, &self.request_id);
+        let mut response = reply::to(&self.view.snapshot, &refusal, &self.request_id);
         response.headers_mut().insert(headers::REQUEST_ID, self.request_id.clone());
         self.note(&refusal, response.status().as_u16());
-        response.map(|bytes| ReplyBody::own(bytes, self))
+        response.map(|bytes| ReplyBody::new(Answer::Own(Some(bytes)), self))
     }
 
     /// Notes that the answer ended before its end.

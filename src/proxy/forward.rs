@@ -7,7 +7,7 @@ use http::uri::{Parts, PathAndQuery};
 use http::{HeaderValue, Request, Response, StatusCode, Uri, Version};
 use hyper::body::{Body as _, Incoming};
 
-use super::body::{Relay, RequestBody, Upload, UploadFailure, Watch};
+use super::body::{Answer, Relay, RequestBody, Upload, UploadFailure, Watch};
 use super::exchange::Exchange;
 use super::headers::{self, Forwarding};
 use super::{Cause, Refusal};
@@ -27,7 +27,7 @@ pub(super) async fn forward(
     exchange: &Exchange,
     peer: &Peer,
     request: Request<Incoming>,
-) -> Result<Response<Relay>, Refusal> {
+) -> Result<Response<Answer>, Refusal> {
     let view = exchange.view();
     let refuse = |cause| Refusal::at(index, cause);
     let snapshot = &view.snapshot;
@@ -89,7 +89,7 @@ pub(super) async fn forward(
     *response.version_mut() = Version::HTTP_11;
     let watch = Watch::new(timeouts.idle_body, until);
     let sent = upload.map(|upload| upload.sent);
-    Ok(response.map(|incoming| Relay::new(incoming, watch, lease, sent)))
+    Ok(response.map(|incoming| Answer::Upstream(Relay::new(incoming, watch, lease, sent))))
 }
 
 /// What the client hears when there is no answer: its own doing before the upstream's.

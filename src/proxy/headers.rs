@@ -3,7 +3,7 @@
 //! Everything that the gateway itself says to an upstream is first removed from what the client said, in every spelling
 //! (attacks.md rows 9 and 10); what is for one connection only goes no further (RFC 9110 §7.6.1).
 
-use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, HOST, TE, TRANSFER_ENCODING, VIA};
+use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, HOST, TE, TRANSFER_ENCODING, VIA};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::net::Peer;
@@ -90,7 +90,7 @@ pub(super) fn to_upstream(headers: &mut HeaderMap, forwarding: &Forwarding<'_>) 
     remove_nominated(headers);
     let claim_headers = forwarding.claim_headers;
     remove_where(headers, |name| is_hop_by_hop(name) || is_impersonation(name, claim_headers));
-    remove_tokens(headers, &forwarding.route.token_from);
+    remove_tokens(headers, forwarding.route.forward_token, &forwarding.route.token_from);
     if wants_trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }
@@ -201,13 +201,22 @@ fn is_twin(a: &str, b: &str) -> bool {
     a.len() == b.len() && a.bytes().zip(b.bytes()).all(same)
 }
 
-/// Removes the token from where the route takes it, except from `Authorization`, where upstreams expect it.
-fn remove_tokens(headers: &mut HeaderMap, sources: &[Source]) {
+/// Removes the token, unless the route forwards it: by default from everywhere but `Authorization`, where upstreams expect
+/// it. A route that forwards none lets no `Authorization` through, wherever it takes its token from.
+fn remove_tokens(headers: &mut HeaderMap, forward_token: Option<bool>, sources: &[Source]) {
+    // Under every name that an upstream could take for it.
+    let remove = |headers: &mut HeaderMap, name: &HeaderName| {
+        remove_where(headers, |other| is_twin(other, name.as_str()));
+    };
+    match forward_token {
+        Some(true) => return,
+        Some(false) => remove(headers, &AUTHORIZATION),
+        None => {}
+    }
     for source in sources {
         match source {
             Source::Bearer | Source::Raw | Source::Query(_) => {}
-            // Under every name that an upstream could take for it.
-            Source::Header(name) => remove_where(headers, |other| is_twin(other, name.as_str())),
+            Source::Header(name) => remove(headers, name),
             Source::Cookie(name) => remove_cookie(headers, name),
         }
     }
@@ -377,7 +386,12 @@ mod tests {
             ("cookie", "t=y"),
             ("authorization", "x"),
         ]);
-        remove_tokens(&mut headers, &sources);
+        let mut all = headers.clone();
+        remove_tokens(&mut all, Some(true), &sources);
+        assert_eq!(all, headers);
+        remove_tokens(&mut all, Some(false), &sources);
+        assert_eq!(names(&all), ["cookie"]);
+        remove_tokens(&mut headers, None, &sources);
         assert_eq!(names(&headers), ["authorization", "cookie"]);
         assert_eq!(headers["cookie"], "a=b; c=d");
         assert_eq!(query_without_tokens(Some("a=1&q=t&b"), &sources).as_deref(), Some("a=1&b"));

@@ -23,14 +23,14 @@ pub use refusal::{Cause, REASONS, Refusal};
 pub use reply::to as reply_to;
 pub use worker::{View, Worker};
 
-use body::Relay;
+use body::Answer;
 use exchange::Exchange;
 
 use crate::clock::UnixTime;
 use crate::net::Peer;
 use crate::policy::{Identity, Permit, Requirement};
 use crate::route::{Miss, Target};
-use crate::snapshot::{Entry, Route, Snapshot};
+use crate::snapshot::{Entry, Resource, Route, Snapshot};
 use crate::token::{BearerToken, CacheResult, Rejection, WorkerCache, authenticate};
 
 /// Answers one request and records it once, however it ends.
@@ -57,17 +57,29 @@ async fn walk(
     exchange: &mut Exchange,
     peer: &Peer,
     request: Request<Incoming>,
-) -> Result<Response<Relay>, Refusal> {
+) -> Result<Response<Answer>, Refusal> {
     if !headers::is_plainly_framed(request.headers()) {
         return Err(Refusal::unrouted(Cause::Framing));
     }
     let Decision { entry, permit, cache, .. } =
-        decide(snapshot, &request, Some(&worker.cache), exchange.began().unix).await?;
+        match decide(snapshot, &request, Some(&worker.cache), exchange.began().unix).await? {
+            Verdict::Forward(decision) => decision,
+            Verdict::Metadata(resource) => return Ok(reply::metadata(resource, exchange.request_id())),
+        };
     exchange.decided(entry.route, permit.principal().map(|principal| &principal.issuer));
     if let Some(result) = cache {
         worker.metrics().cache.increment(result as usize);
     }
     forward::forward(permit, entry.route, exchange, peer, request).await
+}
+
+/// What is to become of a request that is not refused.
+#[derive(Debug)]
+pub enum Verdict<'s> {
+    /// It may be forwarded.
+    Forward(Decision<'s>),
+    /// It asks for what the gateway itself tells of a protected resource (RFC 9728 §3).
+    Metadata(&'s Resource),
 }
 
 /// A yes, and the rule that gave it.
@@ -92,11 +104,14 @@ pub async fn decide<'s, B>(
     request: &Request<B>,
     cache: Option<&WorkerCache>,
     now: UnixTime,
-) -> Result<Decision<'s>, Refusal> {
+) -> Result<Verdict<'s>, Refusal> {
     let limits = &snapshot.config.server.limits;
     let line = (request.method(), request.uri(), request.version());
     let target = Target::parse(line, request.headers(), limits.target_bytes)
         .map_err(|error| Refusal::unrouted(Cause::Target(error)))?;
+    if let Some(resource) = snapshot.metadata_at(&target) {
+        return Ok(Verdict::Metadata(resource));
+    }
     let (entry, route) = find(snapshot, &target)?;
     let refuse = |cause| Refusal::at(entry.route, cause);
 
@@ -104,7 +119,7 @@ pub async fn decide<'s, B>(
     let (identity, cache) =
         identify(entry, route, request, limits.token_bytes, cache, now).await.map_err(unauthenticated)?;
     let permit = entry.requirement.authorize(identity).map_err(|denial| refuse(Cause::Denied(denial)))?;
-    Ok(Decision { entry, route, permit, cache })
+    Ok(Verdict::Forward(Decision { entry, route, permit, cache }))
 }
 
 /// Who is calling: anybody on a public route, else the bearer of a token. The one caller of [`Identity::anonymous`].

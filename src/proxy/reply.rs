@@ -4,13 +4,18 @@
 //! after that the caller has shown that the token is genuine and learns which check failed (checklist T20).
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{
+    ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER,
+    WWW_AUTHENTICATE,
+};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use serde::Serialize;
 
+use super::body::Answer;
 use super::refusal::join;
 use super::{Cause, Refusal};
 use crate::policy::{Denial, Scope};
+use crate::snapshot::{Resource, Snapshot};
 use crate::token::{Rejection, TokenError};
 
 /// What is answered: a status, a stable code, a sentence, and what the status demands besides.
@@ -48,8 +53,15 @@ struct Problem<'a> {
 
 /// The answer to a refused request.
 #[must_use]
-pub fn to(refusal: &Refusal, request_id: &HeaderValue) -> Response<Bytes> {
-    let reply = reply(&refusal.cause);
+pub fn to(snapshot: &Snapshot, refusal: &Refusal, request_id: &HeaderValue) -> Response<Bytes> {
+    let mut response = respond(reply(&refusal.cause), snapshot.metadata_url(refusal.route), request_id);
+    if refusal.closes() {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+fn respond(reply: Reply, metadata_url: Option<&str>, request_id: &HeaderValue) -> Response<Bytes> {
     let problem = Problem {
         kind: "about:blank",
         title: reply.status.canonical_reason().unwrap_or("Error"),
@@ -67,12 +79,25 @@ pub fn to(refusal: &Refusal, request_id: &HeaderValue) -> Response<Bytes> {
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    set(headers, WWW_AUTHENTICATE, reply.challenge);
-    if refusal.closes() {
-        headers.insert(CONNECTION, HeaderValue::from_static("close"));
-    }
+    let told = |challenge: String| match metadata_url {
+        // From there a client finds its authorization server by itself (RFC 9728 §5.1).
+        Some(url) => format!(r#"{challenge}, resource_metadata="{url}""#),
+        None => challenge,
+    };
+    set(headers, WWW_AUTHENTICATE, reply.challenge.map(told));
     set(headers, ALLOW, reply.allow);
     set(headers, RETRY_AFTER, reply.retry_after.map(|seconds| seconds.to_string()));
+    response
+}
+
+/// The metadata of a protected resource. It is public, and browsers may read it from any origin.
+pub(super) fn metadata(resource: &Resource, request_id: &HeaderValue) -> Response<Answer> {
+    let mut response = Response::new(Answer::Own(Some(resource.metadata.clone())));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
+    headers.insert(super::headers::REQUEST_ID, request_id.clone());
+    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     response
 }
 
@@ -285,7 +310,10 @@ mod tests {
     #[test]
     fn the_body_is_a_problem_with_a_stable_code() {
         let cause = Cause::Denied(Denial::InsufficientScope { missing: scopes("b c"), issuer: "idp".into() });
-        let response = to(&Refusal::unrouted(cause), &HeaderValue::from_static("id-1"));
+        let url = Some("https://api.example.com/.well-known/oauth-protected-resource");
+        let response = respond(reply(&cause), url, &HeaderValue::from_static("id-1"));
+        let challenge = response.headers()[WWW_AUTHENTICATE].to_str().unwrap();
+        assert!(challenge.ends_with(&format!(r#", resource_metadata="{}""#, url.unwrap())), "{challenge}");
         let body: serde_json::Value = serde_json::from_slice(response.body()).unwrap();
         assert_eq!(body["code"], "insufficient_scope");
         assert_eq!(body["missing_scopes"], serde_json::json!(["b", "c"]));

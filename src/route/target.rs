@@ -66,6 +66,12 @@ impl<'r> Target<'r> {
         self.method
     }
 
+    /// The host as it came, without its port.
+    #[must_use]
+    pub fn host(&self) -> Option<&'r str> {
+        self.host
+    }
+
     /// The path as it came: percent-encoded, without query.
     #[must_use]
     pub fn path(&self) -> &'r str {

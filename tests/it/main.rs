@@ -20,6 +20,7 @@ mod framing;
 mod headers;
 mod keys;
 mod limits;
+mod metadata;
 mod operation;
 mod paths;
 mod process;

@@ -19,6 +19,7 @@ pub(in crate::config) static DEFAULTS: Table = Table {
         UPSTREAM.absent("groups and routes name theirs"),
         ISSUER.absent("the only issuer, if there is exactly one"),
         TOKEN_FROM.default(r#""authorization:bearer""#),
+        FORWARD_TOKEN.absent("in `Authorization` alone"),
         FORWARD.absent("nothing"),
         ALLOW.absent("nothing"),
         BODY_BYTES.absent("that of `[server.limits]`"),
@@ -32,7 +33,7 @@ pub(in crate::config) static DEFAULTS: Table = Table {
     ],
 };
 
-static ROUTE_KEYS: [Key; 14] = [
+static ROUTE_KEYS: [Key; 15] = [
     Key::new(
         "path",
         Kind::Text,
@@ -64,6 +65,7 @@ static ROUTE_KEYS: [Key; 14] = [
     PUBLIC,
     ISSUER,
     TOKEN_FROM,
+    FORWARD_TOKEN,
     FORWARD,
     ALLOW,
     BODY_BYTES,
@@ -111,10 +113,18 @@ pub(in crate::config) static GROUP: Table = Table {
         PUBLIC.absent("each route states its own"),
         ISSUER.absent("that of `[defaults]`"),
         TOKEN_FROM.absent("that of `[defaults]`"),
+        FORWARD_TOKEN.absent("that of `[defaults]`"),
         FORWARD.absent("that of `[defaults]`"),
         ALLOW.absent("that of `[defaults]`"),
         BODY_BYTES.absent("that of `[defaults]`"),
         RESPONSE_TIMEOUT.absent("that of `[defaults]`"),
+        Key::new(
+            "public_url",
+            Kind::Text,
+            Means("`server.public_url` and the prefix, unless the group is for another host"),
+            r#""https://mcp.example.com""#,
+            "How clients reach the group, for its protected-resource metadata (RFC 9728).",
+        ),
         Key::new(
             "method_fallthrough",
             Kind::Flag,
@@ -188,6 +198,14 @@ const TOKEN_FROM: Key = Key::new(
     r#"["authorization:bearer", "cookie:session"]"#,
     "The only places looked at for a token: `authorization:bearer`, `authorization:raw`, `header:<name>`, \
      `cookie:<name>`, `query:<name>`. A token in two of them is refused (RFC 6750 section 2).",
+);
+const FORWARD_TOKEN: Key = Key::new(
+    "forward_token",
+    Kind::Flag,
+    Means("the group's, else that of `[defaults]`"),
+    "false",
+    "Whether the upstream gets the token: `true` from a header or cookie as well, `false` from nowhere. Without it a token \
+     in `Authorization` goes on and others do not. One in a query never does.",
 );
 const FORWARD: Key = Key::new(
     "forward",

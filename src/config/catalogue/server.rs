@@ -119,6 +119,17 @@ pub(in crate::config) static SERVER: Table = Table {
         )
         .not(&["threads"]),
         Key::new(
+            "public_url",
+            Kind::Text,
+            Means("no metadata is served, unless a group has a `public_url`"),
+            r#""https://api.example.com""#,
+            "How clients reach this gateway. With it, protected-resource metadata (RFC 9728) is served at \
+             `/.well-known/oauth-protected-resource` for the routes outside of groups, and with a group's prefix behind \
+             that for each group, and challenges point to it: a client finds its authorization server by itself. It is \
+             never made from a request's Host.",
+        )
+        .not(&["external_url", "base_url"]),
+        Key::new(
             "drain",
             ANY_DURATION,
             Default(r#""20s""#),

@@ -4,6 +4,7 @@
 //! Nothing of that leaves here: one problem, and there is no `Config`.
 
 mod issuer;
+mod public_url;
 mod required_claims;
 mod requirement;
 mod route;
@@ -51,7 +52,7 @@ pub(super) fn lower(context: &Context, root: &Table, overrides: &Overrides) -> L
     };
     let issuers = issuer::issuers(context, &issuer_tables);
     let upstreams = upstream::upstreams(context, &upstream_tables);
-    let mut routes = route::routes(&mut file, &names);
+    let mut routes = route::routes(&mut file, &names, server.public_url.as_ref());
     routes.iter_mut().for_each(|route| settle(route, &server, &upstreams));
     note_unused(context, &names, &routes);
     let lowered = Lowered {

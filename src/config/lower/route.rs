@@ -10,8 +10,10 @@ use super::super::problem::Problem;
 use super::super::reader::Reader;
 use super::super::source::Place;
 use super::Names;
+use super::public_url::{below, is_for, public_url};
 use super::requirement::{Answer, answers, stated};
 use super::shared::Shared;
+use crate::net::Url;
 use crate::policy::Requirement;
 use crate::route::{HostPattern, MethodPattern, Pattern, Segment, Tail};
 
@@ -23,6 +25,8 @@ struct Around {
     host: Option<HostPattern>,
     requirement: Option<Requirement>,
     method_fallthrough: bool,
+    /// How clients reach it, and whether the group says so itself.
+    resource: Option<(Url, bool)>,
     shared: Shared,
     /// Whether the prefix or the host is broken, so that nobody knows where its routes are.
     broken: bool,
@@ -35,7 +39,7 @@ struct Placed {
     path: Place,
 }
 
-pub(super) fn routes(file: &mut Reader<'_>, names: &Names) -> Vec<Route> {
+pub(super) fn routes(file: &mut Reader<'_>, names: &Names, public_url: Option<&Url>) -> Vec<Route> {
     let context = file.context;
     let defaults = defaults(context, &file.table("defaults"), names);
     let (routes, groups) = (file.tables("routes"), file.tables("groups"));
@@ -43,13 +47,14 @@ pub(super) fn routes(file: &mut Reader<'_>, names: &Names) -> Vec<Route> {
         let problem = Problem::at(file.place(), "there is no route: every request would be answered 404");
         context.problem(problem.hint("write [[routes]] with a path, an upstream and what it asks"));
     }
-    let around = Around { shared: defaults, ..Around::default() };
+    let resource = public_url.map(|url| (below(url, None), false));
+    let around = Around { shared: defaults, resource, ..Around::default() };
     let mut all: Vec<Placed> = routes
         .iter()
         .filter_map(|table| route(Reader::new(context, &ROUTE, table, ""), &around, names))
         .collect();
     for table in &groups {
-        group(context, table, &around.shared, names, &mut all);
+        group(context, table, (&around.shared, public_url), names, &mut all);
     }
     all.sort_by_key(|placed| placed.header);
     check_conflicts(context, &all);
@@ -63,10 +68,19 @@ fn defaults(context: &Context, table: &Table, names: &Names) -> Shared {
     shared
 }
 
-fn group(context: &Context, table: &Table, defaults: &Shared, names: &Names, all: &mut Vec<Placed>) {
+fn group(
+    context: &Context,
+    table: &Table,
+    (defaults, gateway): (&Shared, Option<&Url>),
+    names: &Names,
+    all: &mut Vec<Placed>,
+) {
     let mut reader = Reader::new(context, &GROUP, table, "group");
     let (prefix, host) = (prefix(&mut reader), host(&mut reader));
+    let own = public_url(&mut reader).map(|url| (below(&url, None), true));
+    let gateway = || gateway.map(|url| (below(url, prefix.as_deref()), false));
     let around = Around {
+        resource: own.or_else(gateway),
         strip: strip(&mut reader),
         broken: reader.has("prefix") && prefix.is_none() || reader.has("host") && host.is_none(),
         host,
@@ -148,14 +162,20 @@ fn route(mut reader: Reader<'_>, around: &Around, names: &Names) -> Option<Place
     if broken {
         return None;
     }
+    let host = host.or_else(|| around.host.clone());
+    let is_public = answers.iter().all(|(_, requirement)| *requirement == Requirement::Public);
+    let reached = |(url, own): &(Url, bool)| !is_public && (*own || is_for(url, host.as_ref()));
+    let resource = around.resource.clone().filter(reached).map(|(url, _)| url);
     let route = Route {
-        host: host.or_else(|| around.host.clone()),
+        host,
+        resource,
         pattern: pattern?,
         methods: answers,
         upstream: shared.upstream?.text.into(),
         strip: around.prefix.as_deref().filter(|_| around.strip).map(Box::from),
         issuers,
         token_from: shared.token_from.unwrap_or_default(),
+        forward_token: shared.forward_token,
         forward: shared.forward.unwrap_or_default(),
         allow: shared.allow.unwrap_or_default(),
         method_fallthrough: around.method_fallthrough,

@@ -11,6 +11,7 @@ use super::super::source::Place;
 use super::super::{
     AccessLog, Dev, DevClient, Limits, Log, Overrides, Ready, Reload, Secret, Server, Timeouts, TokenCache,
 };
+use super::public_url::public_url;
 use crate::policy::Scope;
 
 pub(super) fn server(context: &Context, table: &Table, overrides: &Overrides) -> Server {
@@ -24,6 +25,7 @@ pub(super) fn server(context: &Context, table: &Table, overrides: &Overrides) ->
         Some("keys") => Ready::Keys,
         _ => Ready::Tried,
     };
+    let public_url = public_url(&mut reader);
     let timeouts = timeouts(context, &reader.table("timeouts"));
     let limits = limits(context, &reader.table("limits"));
     reader.finish();
@@ -33,6 +35,7 @@ pub(super) fn server(context: &Context, table: &Table, overrides: &Overrides) ->
         workers: overrides.workers.map_or(workers, usize::from),
         drain: overrides.drain.unwrap_or(drain),
         ready,
+        public_url,
         timeouts,
         limits,
     }

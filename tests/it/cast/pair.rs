@@ -7,7 +7,7 @@ use std::sync::Arc;
 use scopegate::clock;
 use scopegate::config::Config;
 use scopegate::policy::{Denial, Scope};
-use scopegate::proxy::{Cause, REASONS, Refusal, decide};
+use scopegate::proxy::{self, Cause, REASONS, Refusal, decide};
 use scopegate::snapshot::Snapshot;
 use scopegate::telemetry::Metrics;
 use scopegate::token::{CacheResult, SharedCache, TokenError, WorkerCache};
@@ -158,7 +158,10 @@ impl Pair {
     ) -> (Option<String>, Option<Refusal>, Option<CacheResult>) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         match runtime.block_on(decide(&self.snapshot, head, cache, clock::now().unix)) {
-            Ok(decision) => (Some(decision.route.label.to_string()), None, decision.cache),
+            Ok(proxy::Verdict::Forward(decision)) => {
+                (Some(decision.route.label.to_string()), None, decision.cache)
+            }
+            Ok(proxy::Verdict::Metadata(resource)) => panic!("metadata of {}", resource.url()),
             Err(refusal) => {
                 let route = refusal.route.map(|index| self.snapshot.routes[index].label.to_string());
                 (route, Some(refusal), None)

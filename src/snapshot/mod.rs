@@ -3,22 +3,26 @@
 //! What outlives a reload (key sets, what they verified, connections) is held by `Arc` and carried over by identity: an
 //! issuer or upstream whose whole entry is unchanged is the same one.
 
+mod resource;
+
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use http::{HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue, Method};
 
 use crate::config::{self, Config};
 use crate::issuer::{Issuer, JwksError};
 use crate::net::TlsError;
 use crate::policy::Requirement;
-use crate::route::{Ambiguities, Conflict, Rule, Table};
+use crate::route::{Ambiguities, Conflict, Rule, Table, Target};
 use crate::telemetry::{IssuerMetrics, Metrics, RouteMetrics};
 use crate::token::{ForwardedClaim, Source, Verifier};
 use crate::upstream::{HostHeader, Upstream};
+
+pub use resource::Resource;
 
 /// One immutable view of the configuration. A request keeps the one it began with.
 #[derive(Debug)]
@@ -33,6 +37,8 @@ pub struct Snapshot {
     pub verifiers: Vec<Arc<Verifier>>,
     /// The upstreams that routes index.
     pub upstreams: Vec<Arc<Upstream>>,
+    /// The protected resources that routes index.
+    pub resources: Vec<Resource>,
     /// Headers that some route sets from claims: removed from every request, on every route.
     pub claim_headers: Vec<HeaderName>,
     /// Metrics of requests for which no route speaks.
@@ -57,12 +63,16 @@ pub struct Route {
     pub upstream: usize,
     /// What the upstream sees in `Host`; `None` for what the client sent.
     pub host: Option<HeaderValue>,
+    /// Index into [`Snapshot::resources`], for a route whose clients can be told where to get a token.
+    pub resource: Option<usize>,
     /// Segments that are cut from the front of the path.
     pub strip: usize,
     /// The issuers whose tokens it takes.
     pub verifiers: Vec<Arc<Verifier>>,
     /// Where its token is.
     pub token_from: Vec<Source>,
+    /// Whether its upstream gets the token: `None` for one in `Authorization` and no other.
+    pub forward_token: Option<bool>,
     /// The claims its upstream gets.
     pub forward: Vec<ForwardedClaim>,
     /// The ambiguities it lets through.
@@ -104,10 +114,11 @@ impl Snapshot {
             .iter()
             .map(|settings| upstream(settings, metrics, before))
             .collect::<Result<Vec<_>, _>>()?;
+        let resources = resource::resources(&config);
         let routes = config
             .routes
             .iter()
-            .map(|route| compile_route(route, metrics, &verifiers, &upstreams))
+            .map(|route| compile_route(route, metrics, (&verifiers, &upstreams, &resources)))
             .collect::<Result<Vec<_>, _>>()?;
         let table = Table::new(rules(&config.routes)).map_err(CompileError::Routes)?;
         let mut claim_headers: Vec<HeaderName> =
@@ -115,7 +126,7 @@ impl Snapshot {
         claim_headers.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
         claim_headers.dedup();
         let unrouted = metrics.route(UNROUTED);
-        Ok(Self { config, table, routes, verifiers, upstreams, claim_headers, unrouted })
+        Ok(Self { config, table, routes, verifiers, upstreams, resources, claim_headers, unrouted })
     }
 
     /// Takes the metrics of what this snapshot no longer has out of the exposition.
@@ -130,6 +141,23 @@ impl Snapshot {
     /// The issuers, each once.
     pub fn issuers(&self) -> impl Iterator<Item = &Arc<Issuer>> {
         self.verifiers.iter().map(|verifier| verifier.issuer())
+    }
+
+    /// The resource whose metadata is asked for, unless a route has that very path.
+    #[must_use]
+    pub fn metadata_at(&self, target: &Target<'_>) -> Option<&Resource> {
+        let resource = resource::find(&self.resources, target.host(), target.path())?;
+        let routed = self.config.routes.iter().any(|route| route.pattern.as_str() == target.path());
+        (*target.method() == Method::GET || *target.method() == Method::HEAD)
+            .then_some(resource)
+            .filter(|_| !routed)
+    }
+
+    /// Where the clients of a route are told how to get a token.
+    #[must_use]
+    pub fn metadata_url(&self, route: Option<usize>) -> Option<&str> {
+        let resource = self.routes.get(route?)?.resource?;
+        self.resources.get(resource).map(|resource| &*resource.metadata_url)
     }
 
     /// The metrics of an issuer.
@@ -202,8 +230,7 @@ fn upstream(
 fn compile_route(
     route: &config::Route,
     metrics: &Metrics,
-    verifiers: &[Arc<Verifier>],
-    upstreams: &[Arc<Upstream>],
+    (verifiers, upstreams, resources): (&[Arc<Verifier>], &[Arc<Upstream>], &[Resource]),
 ) -> Result<Route, CompileError> {
     let label = match &route.host {
         Some(host) => format!("{host}{}", route.pattern),
@@ -224,9 +251,11 @@ fn compile_route(
         label: label.into(),
         upstream: index,
         host: host.and_then(|settings| HeaderValue::try_from(settings.url.authority()).ok()),
+        resource: resources.iter().position(|resource| route.resource.as_ref() == Some(resource.url())),
         strip: route.strip.as_deref().map_or(0, |prefix| prefix.matches('/').count()),
         verifiers: route.issuers.iter().map(own).collect::<Result<_, _>>()?,
         token_from: route.token_from.clone(),
+        forward_token: route.forward_token,
         forward: route.forward.clone(),
         allow: route.allow,
         body_bytes: route.body_bytes,

@@ -1,0 +1,43 @@
+//! `public_url`: how clients reach the gateway, which nothing in a request may say.
+
+use super::super::reader::Reader;
+use crate::net::Url;
+use crate::route::HostPattern;
+
+/// What a table says of it: an https URL without query, or http on this machine.
+pub(super) fn public_url(reader: &mut Reader<'_>) -> Option<Url> {
+    let text = reader.text("public_url")?;
+    let refuse =
+        |why: &str| reader.problem(text.place, format!("\"public_url\" is \"{}\": {why}", text.text));
+    let url = match Url::parse(&text.text) {
+        Ok(url) => url,
+        Err(error) => {
+            refuse(&error.to_string());
+            return None;
+        }
+    };
+    if !url.is_tls() && !url.is_loopback() {
+        refuse("a client trusts what it finds there, so it is https (RFC 9728 section 3)");
+        return None;
+    }
+    if url.path_and_query().contains(['?', '"', '\\']) {
+        refuse("it has a query, or a character that cannot be quoted");
+        return None;
+    }
+    Some(url)
+}
+
+/// The URL of what is below a prefix.
+pub(super) fn below(url: &Url, prefix: Option<&str>) -> Url {
+    let base = url.path_and_query().trim_end_matches('/');
+    url.with_path(&format!("{base}{}", prefix.unwrap_or_default()))
+}
+
+/// Whether a URL is one of the hosts that a pattern is for: the gateway's own is no address of a route for another.
+pub(super) fn is_for(url: &Url, host: Option<&HostPattern>) -> bool {
+    match host {
+        None => true,
+        Some(HostPattern::Exact(name)) => **name == *url.host(),
+        Some(HostPattern::Wildcard(_)) => false,
+    }
+}

@@ -1,0 +1,199 @@
+//! Protected resources, as clients find them (RFC 9728): the routes that are reached under one URL, the issuers whose
+//! tokens they take, and the scopes that they ask for.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use serde::Serialize;
+
+use crate::config::Config;
+use crate::net::Url;
+use crate::policy::Requirement;
+use crate::token::Source;
+
+/// Where metadata is, before the path of the resource (RFC 9728 §3.1).
+const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
+
+/// A protected resource and the document about it.
+#[derive(Debug)]
+pub struct Resource {
+    url: Url,
+    path: Box<str>,
+    /// Where its metadata is, for challenges (RFC 9728 §5.1).
+    pub metadata_url: Box<str>,
+    /// The metadata, as JSON.
+    pub metadata: Bytes,
+}
+
+/// RFC 9728 §2.
+#[derive(Serialize)]
+struct Metadata<'a> {
+    resource: &'a str,
+    authorization_servers: Vec<&'a str>,
+    scopes_supported: Vec<&'a str>,
+    bearer_methods_supported: Vec<&'a str>,
+}
+
+/// The resources of a configuration, each once.
+pub(super) fn resources(config: &Config) -> Vec<Resource> {
+    let mut urls: Vec<&Url> = Vec::new();
+    for url in config.routes.iter().filter_map(|route| route.resource.as_ref()) {
+        if !urls.contains(&url) {
+            urls.push(url);
+        }
+    }
+    urls.into_iter().map(|url| Resource::new(config, url)).collect()
+}
+
+/// The resource at a path of metadata. The host that a request names only chooses among several of one path: what is
+/// told is from the configuration alone.
+pub(super) fn find<'r>(resources: &'r [Resource], host: Option<&str>, path: &str) -> Option<&'r Resource> {
+    if !path.starts_with(WELL_KNOWN) {
+        return None;
+    }
+    let mut found = resources.iter().filter(|resource| *resource.path == *path);
+    let named =
+        |resource: &&Resource| host.is_some_and(|host| host.eq_ignore_ascii_case(resource.url.host()));
+    found.clone().find(named).or_else(|| found.next().filter(|_| found.next().is_none()))
+}
+
+impl Resource {
+    /// How clients reach it.
+    #[must_use]
+    pub fn url(&self) -> &Url {
+        &self.url
+    }
+
+    fn new(config: &Config, url: &Url) -> Self {
+        let routes = || config.routes.iter().filter(|route| route.resource.as_ref() == Some(url));
+        let named = |name: &str| config.issuers.iter().find(|issuer| *issuer.entry.name == *name);
+        let mut authorization_servers: Vec<&str> = Vec::new();
+        for issuer in routes().flat_map(|route| &route.issuers).filter_map(|name| named(name)) {
+            if !authorization_servers.contains(&&*issuer.entry.issuer) {
+                authorization_servers.push(&issuer.entry.issuer);
+            }
+        }
+        let requirements = || routes().flat_map(|route| &route.methods).map(|(_, requirement)| requirement);
+        let scopes: BTreeSet<&str> =
+            requirements().flat_map(Requirement::scopes).map(crate::policy::Scope::as_str).collect();
+        let in_query = |source: &Source| matches!(source, Source::Query(_));
+        // RFC 6750 has no name for a cookie; what is in any header is nearest to its "header".
+        let query = routes().flat_map(|route| &route.token_from).any(in_query);
+        let header = routes().flat_map(|route| &route.token_from).any(|source| !in_query(source));
+        let methods = [(header, "header"), (query, "query")];
+        let text = identifier(url);
+        let metadata = Metadata {
+            resource: &text,
+            authorization_servers,
+            scopes_supported: scopes.into_iter().collect(),
+            bearer_methods_supported: methods
+                .into_iter()
+                .filter(|(has, _)| *has)
+                .map(|(_, name)| name)
+                .collect(),
+        };
+        // Strings always serialize.
+        let metadata = serde_json::to_vec(&metadata).unwrap_or_default().into();
+        let path = format!("{WELL_KNOWN}{}", url.path_and_query().trim_end_matches('/'));
+        let metadata_url = url.with_path(&path).to_string().into();
+        Self { url: url.clone(), path: path.into(), metadata_url, metadata }
+    }
+}
+
+/// The identifier of a resource: its URL, without a slash that stands for an empty path (RFC 9728 §1.2).
+fn identifier(url: &Url) -> String {
+    let text = url.to_string();
+    text.strip_suffix('/').map_or_else(|| text.clone(), str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: &str = r#"
+[server]
+public_url = "https://api.example.com"
+[issuers.a]
+issuer = "https://a.example.com/"
+audience = "api"
+[issuers.b]
+issuer = "https://b.example.com/"
+audience = "api"
+[upstreams.u]
+url = "http://u"
+[defaults]
+upstream = "u"
+issuer = "a"
+[[routes]]
+path = "/orders"
+methods = { GET = "read", POST = ["write", "read"] }
+[[routes]]
+path = "/healthz"
+public = true
+[[routes]]
+path = "/other"
+host = "other.example.com"
+scopes = "other"
+[[groups]]
+prefix = "/mcp"
+issuer = ["b", "a"]
+token_from = ["authorization:bearer", "query:token"]
+[[groups.routes]]
+path = "/**"
+authenticated = true
+[[groups]]
+host = "*.tenants.example.com"
+public_url = "https://tenants.example.com/v1/"
+[[groups.routes]]
+path = "/x"
+scopes = "x"
+"#;
+
+    // D43, D44: RFC 9728 §2 and §3.1.
+    #[test]
+    fn each_resource_tells_its_issuers_and_scopes() {
+        let config = Config::parse(FILE, "gateway.toml").unwrap();
+        let all = resources(&config);
+        let told: Vec<(&str, serde_json::Value)> = all
+            .iter()
+            .map(|resource| (&*resource.metadata_url, serde_json::from_slice(&resource.metadata).unwrap()))
+            .collect();
+        assert_eq!(told[0].0, "https://api.example.com/.well-known/oauth-protected-resource");
+        assert_eq!(
+            told[0].1,
+            serde_json::json!({
+                "resource": "https://api.example.com",
+                "authorization_servers": ["https://a.example.com/"],
+                "scopes_supported": ["read", "write"],
+                "bearer_methods_supported": ["header"],
+            })
+        );
+        assert_eq!(told[1].0, "https://api.example.com/.well-known/oauth-protected-resource/mcp");
+        assert_eq!(told[1].1["resource"], "https://api.example.com/mcp");
+        assert_eq!(
+            told[1].1["authorization_servers"],
+            serde_json::json!(["https://b.example.com/", "https://a.example.com/"])
+        );
+        assert_eq!(told[1].1["bearer_methods_supported"], serde_json::json!(["header", "query"]));
+        assert_eq!(told[2].1["resource"], "https://tenants.example.com/v1");
+        assert_eq!(
+            told.len(),
+            3,
+            "a route for another host is not reached under the gateway's URL: {told:?}"
+        );
+    }
+
+    #[test]
+    fn the_host_of_a_request_only_chooses() {
+        let config = Config::parse(FILE, "gateway.toml").unwrap();
+        let all = resources(&config);
+        let find = |host, path| find(&all, host, path).map(|resource| &*resource.metadata_url);
+        let mcp = "/.well-known/oauth-protected-resource/mcp";
+        let expected = Some("https://api.example.com/.well-known/oauth-protected-resource/mcp");
+        for host in [Some("api.example.com"), Some("evil.example.com"), None] {
+            assert_eq!(find(host, mcp), expected, "{host:?}");
+        }
+        assert_eq!(find(None, "/.well-known/oauth-protected-resource/none"), None);
+        assert_eq!(find(None, "/mcp"), None);
+    }
+}
