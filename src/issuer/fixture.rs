@@ -12,6 +12,7 @@ use aws_lc_rs::signature::{
 };
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::DecodingKey;
 use serde_json::{Value, json};
 
 use super::{Algorithm, Entry, FetchPolicy, KeySource};
@@ -62,6 +63,21 @@ impl Signer {
             Self::Ed(pair) => {
                 json!({ "kty": "OKP", "kid": kid, "crv": "Ed25519", "x": b64(pair.public_key().as_ref()) })
             }
+        }
+    }
+
+    /// The public key as the JWT library holds it.
+    pub(crate) fn decoding_key(&self) -> DecodingKey {
+        match self {
+            Self::Rsa(pair) => {
+                let (n, e) = (pair.public_key().modulus(), pair.public_key().exponent());
+                DecodingKey::from_rsa_raw_components(
+                    n.big_endian_without_leading_zero(),
+                    e.big_endian_without_leading_zero(),
+                )
+            }
+            Self::Ec(pair, _) => DecodingKey::from_ec_der(pair.public_key().as_ref()),
+            Self::Ed(pair) => DecodingKey::from_ed_der(pair.public_key().as_ref()),
         }
     }
 

@@ -3,10 +3,6 @@
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 
-use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256,
-    RsaPublicKeyComponents, VerificationAlgorithm,
-};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
@@ -151,27 +147,22 @@ fn read_rsa(members: &Members, kid: Option<Box<str>>) -> Result<Key, Skipped> {
     if !odd(n) || !odd(e) || !(2..=MAX_EXPONENT_BITS).contains(&bits(e)) {
         return Err(Skipped::RsaNumbers);
     }
-    RsaPublicKeyComponents { n, e }
-        .to_parsed_public_key(&RSA_PKCS1_2048_8192_SHA256)
-        .map_err(|_| Skipped::RsaNumbers)?;
-    Ok(Key::new(kid, &algorithms, &Numbers::Rsa { n, e }))
+    Key::new(kid, &algorithms, &Numbers::Rsa { n, e }).map_err(|_| Skipped::RsaNumbers)
 }
 
 fn read_ec(members: &Members, kid: Option<Box<str>>) -> Result<Key, Skipped> {
-    let (crv, algorithm, length, parser): (_, _, _, &'static dyn VerificationAlgorithm) =
-        match text(members, "crv") {
-            Some("P-256") => ("P-256", Algorithm::ES256, 32, &ECDSA_P256_SHA256_FIXED),
-            Some("P-384") => ("P-384", Algorithm::ES384, 48, &ECDSA_P384_SHA384_FIXED),
-            _ => return Err(Skipped::UnknownCurve),
-        };
+    let (crv, algorithm, length) = match text(members, "crv") {
+        Some("P-256") => ("P-256", Algorithm::ES256, 32),
+        Some("P-384") => ("P-384", Algorithm::ES384, 48),
+        _ => return Err(Skipped::UnknownCurve),
+    };
     let algorithms = algorithms(members, &[algorithm])?;
     let (x, y) = (number(members, "x")?, number(members, "y")?);
     if x.len() != length || y.len() != length {
         return Err(Skipped::CoordinateLength);
     }
     let point = [&[0x04], x.as_slice(), y.as_slice()].concat();
-    ParsedPublicKey::new(parser, &point).map_err(|_| Skipped::Point)?;
-    Ok(Key::new(kid, &algorithms, &Numbers::Ec { crv, point: &point }))
+    Key::new(kid, &algorithms, &Numbers::Ec { crv, point: &point }).map_err(|_| Skipped::Point)
 }
 
 fn read_okp(members: &Members, kid: Option<Box<str>>) -> Result<Key, Skipped> {
@@ -185,8 +176,7 @@ fn read_okp(members: &Members, kid: Option<Box<str>>) -> Result<Key, Skipped> {
     if SMALL_ORDER.contains(&y) {
         return Err(Skipped::Point);
     }
-    ParsedPublicKey::new(&ED25519, &x).map_err(|_| Skipped::Point)?;
-    Ok(Key::new(kid, &algorithms, &Numbers::Ed25519 { x: &x }))
+    Key::new(kid, &algorithms, &Numbers::Ed25519 { x: &x }).map_err(|_| Skipped::Point)
 }
 
 fn text<'a>(members: &'a Members, name: &str) -> Option<&'a str> {

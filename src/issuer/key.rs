@@ -9,14 +9,15 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::DecodingKey;
 
 use super::Algorithm;
+use super::verification_key::{UnfitKey, VerificationKey};
 
 /// A public key and what it may be used for. It lives as long as its issuer publishes it: who keeps a verified token
 /// keeps the key with it and asks [`Key::is_live`].
 pub struct Key {
     kid: Option<Box<str>>,
-    algorithms: Box<[Algorithm]>,
+    /// One for each algorithm it may be used for.
+    uses: Box<[VerificationKey]>,
     thumbprint: Thumbprint,
-    material: DecodingKey,
     live: AtomicBool,
 }
 
@@ -35,14 +36,19 @@ pub(super) enum Numbers<'a> {
 }
 
 impl Key {
-    pub(super) fn new(kid: Option<Box<str>>, algorithms: &[Algorithm], numbers: &Numbers<'_>) -> Self {
-        let material = match *numbers {
-            Numbers::Rsa { n, e } => DecodingKey::from_rsa_raw_components(n, e),
-            Numbers::Ec { point, .. } => DecodingKey::from_ec_der(point),
-            Numbers::Ed25519 { x } => DecodingKey::from_ed_der(x),
-        };
-        let thumbprint = Thumbprint::of(numbers);
-        Self { kid, algorithms: algorithms.into(), thumbprint, material, live: AtomicBool::new(true) }
+    /// A key for these algorithms.
+    ///
+    /// # Errors
+    /// [`UnfitKey`], when the numbers are none for one of them.
+    pub(super) fn new(
+        kid: Option<Box<str>>,
+        algorithms: &[Algorithm],
+        numbers: &Numbers<'_>,
+    ) -> Result<Self, UnfitKey> {
+        let material = numbers.material();
+        let uses = algorithms.iter().map(|algorithm| VerificationKey::parse(*algorithm, &material));
+        let uses = uses.collect::<Result<_, _>>()?;
+        Ok(Self { kid, uses, thumbprint: Thumbprint::of(numbers), live: AtomicBool::new(true) })
     }
 
     /// The key id, as the issuer spells it (RFC 7517 §4.5).
@@ -54,16 +60,19 @@ impl Key {
     /// Whether a signature with this algorithm may be verified: the key's own `alg`, or else what its kind can do.
     #[must_use]
     pub fn allows(&self, algorithm: Algorithm) -> bool {
-        self.algorithms.contains(&algorithm)
+        self.algorithms().any(|allowed| allowed == algorithm)
     }
 
     /// Whether `signature`, the third part of a token in its base64url, is this key's over `message`. An algorithm
     /// that the key does not allow, and whatever else is wrong, is `false`.
     #[must_use]
     pub fn verify(&self, algorithm: Algorithm, message: &[u8], signature: &str) -> bool {
-        self.allows(algorithm)
-            && jsonwebtoken::crypto::verify(signature, message, &self.material, algorithm.library())
-                .unwrap_or(false)
+        let allowed = self.uses.iter().find(|key| key.algorithm == algorithm);
+        allowed.is_some_and(|key| key.verifies(message, signature))
+    }
+
+    fn algorithms(&self) -> impl Iterator<Item = Algorithm> {
+        self.uses.iter().map(|key| key.algorithm)
     }
 
     /// Whether the issuer still publishes the key. Once `false`, it stays so.
@@ -85,14 +94,27 @@ impl Key {
 
     /// Whether `other` is the same key under the same name for the same use.
     pub(super) fn is_same(&self, other: &Self) -> bool {
-        self.kid == other.kid && self.thumbprint == other.thumbprint && self.algorithms == other.algorithms
+        self.kid == other.kid
+            && self.thumbprint == other.thumbprint
+            && self.algorithms().eq(other.algorithms())
     }
 
     /// Whether some token could mean either of them: the same name, and an algorithm that both allow.
     pub(super) fn is_confusable(&self, other: &Self) -> bool {
         self.kid.is_some()
             && self.kid == other.kid
-            && self.algorithms.iter().any(|algorithm| other.allows(*algorithm))
+            && self.algorithms().any(|algorithm| other.allows(algorithm))
+    }
+}
+
+impl Numbers<'_> {
+    /// The same, as the JWT library holds it.
+    fn material(&self) -> DecodingKey {
+        match *self {
+            Numbers::Rsa { n, e } => DecodingKey::from_rsa_raw_components(n, e),
+            Numbers::Ec { point, .. } => DecodingKey::from_ec_der(point),
+            Numbers::Ed25519 { x } => DecodingKey::from_ed_der(x),
+        }
     }
 }
 
@@ -132,7 +154,7 @@ impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Key")
             .field("kid", &self.kid)
-            .field("algorithms", &self.algorithms)
+            .field("algorithms", &self.algorithms().collect::<Vec<_>>())
             .field("thumbprint", &self.thumbprint)
             .field("live", &self.is_live())
             .finish()

@@ -13,6 +13,7 @@ mod jwks;
 mod key;
 mod keys;
 mod refresh;
+mod verification_key;
 
 pub use algorithm::Algorithm;
 pub use entry::{Entry, FetchPolicy, KeySource};

@@ -1,8 +1,8 @@
 //! A JWT as a compact JWS (RFC 7515 §3.1), taken apart strictly.
 //!
-//! Of the JWT library only the signature check is used (`Key::verify`): its claim validation skips what is absent or of
-//! the wrong type, does not know `crit`, and takes the last of duplicate members. What it would check is checked in
-//! this room instead, by types that cannot hold the bad case.
+//! The JWT library's `decode` is not asked: it skips claims that are absent or of the wrong type, does not know `crit`,
+//! and takes the last of duplicate members. What it would check is checked in this room instead, by types that cannot
+//! hold the bad case, and the signature by `Key::verify`.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
