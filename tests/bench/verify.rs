@@ -1,0 +1,169 @@
+//! What does it cost to verify a token that nobody has seen? The whole way from header to principal for RS256 with 2048
+//! bits, against the bare signature check with a key that is parsed already, alternating in one process.
+//!
+//!     cargo bench --bench verify
+//!
+//! Prints medians and their ratio. Needs a core that nobody else uses.
+#![expect(clippy::print_stdout, reason = "this is its output")]
+#![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
+
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::rsa::KeySize;
+use aws_lc_rs::signature::{
+    KeyPair as _, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RsaKeyPair,
+    RsaPublicKeyComponents,
+};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+use scopegate::clock::{UnixTime, now};
+use scopegate::issuer::{Algorithm, Entry, FetchPolicy, Issuer, KeySource};
+use scopegate::telemetry::Metrics;
+use scopegate::token::{Audience, BearerToken, Rules, Source, TokenError, Verifier, authenticate};
+use serde_json::json;
+
+/// Pairs of measurements; odd, so that there is one in the middle.
+const ROUNDS: usize = 401;
+/// Verifications of one measurement.
+const CALLS: u32 = 100;
+/// Measurements before the first that counts.
+const WARM_UP: usize = 20;
+
+const ISSUER: &str = "https://cognito-idp.ap-northeast-2.amazonaws.com/ap-northeast-2_OIAKD3uUi";
+const KID: &str = "2wXv/B1kqkWZ7V0c8fYpT1yqE0l2m3b4n5o6p7q8r9s=";
+
+/// A token, what is needed to take it, and the parts of its signature check.
+struct Stage {
+    headers: HeaderMap,
+    verifiers: [Arc<Verifier>; 1],
+    now: UnixTime,
+    message: Vec<u8>,
+    signature: Vec<u8>,
+    key: ParsedPublicKey,
+}
+
+impl Stage {
+    fn set() -> Self {
+        let pair = RsaKeyPair::generate(KeySize::Rsa2048).expect("a key is made");
+        let components = RsaPublicKeyComponents::<Vec<u8>>::from(pair.public_key());
+        let message = message().into_bytes();
+        let mut signature = vec![0; pair.public_modulus_len()];
+        pair.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), &message, &mut signature).expect("it signs");
+        let token = format!("{}.{}", String::from_utf8_lossy(&message), encode(&signature));
+        let mut headers = HeaderMap::new();
+        headers.insert(AUTHORIZATION, format!("Bearer {token}").parse().expect("a token is a field's value"));
+        let key = components.to_parsed_public_key(&RSA_PKCS1_2048_8192_SHA256).expect("it is a key");
+        Self { headers, verifiers: [verifier(&components)], now: now().unix, message, signature, key }
+    }
+
+    /// From header to principal; without a cache, as for a token that nobody has seen.
+    async fn authenticate(&self) -> Duration {
+        let begin = Instant::now();
+        for _ in 0..CALLS {
+            let token = BearerToken::find(&[Source::Bearer], black_box(&self.headers), None);
+            let token = token.expect("there is a token");
+            let found = authenticate(&self.verifiers, token, 16 << 10, None, self.now).await;
+            black_box(found.expect("the token is good"));
+        }
+        begin.elapsed() / CALLS
+    }
+
+    /// The signature alone.
+    fn verify(&self) -> Duration {
+        let begin = Instant::now();
+        for _ in 0..CALLS {
+            let verified = self.key.verify_sig(black_box(&self.message), black_box(&self.signature));
+            verified.expect("the signature is good");
+        }
+        begin.elapsed() / CALLS
+    }
+}
+
+fn verifier(key: &RsaPublicKeyComponents<Vec<u8>>) -> Arc<Verifier> {
+    let jwk = json!({
+        "kty": "RSA", "use": "sig", "alg": "RS256", "kid": KID, "n": encode(&key.n), "e": encode(&key.e)
+    });
+    let hour = Duration::from_secs(3600);
+    let entry = Entry {
+        name: "idp".into(),
+        issuer: ISSUER.into(),
+        keys: KeySource::Static(json!({ "keys": [jwk] }).to_string().into()),
+        algorithms: vec![Algorithm::RS256],
+        fetch: FetchPolicy {
+            timeout: hour,
+            cooldown: hour,
+            wait: hour,
+            refresh: hour,
+            refresh_min: hour,
+            refresh_max: hour,
+            keep_stale: hour,
+            max_bytes: 1 << 20,
+            max_keys: 64,
+            allow_http: false,
+        },
+    };
+    let rules = Rules {
+        audience: Audience::Any,
+        client_ids: vec!["4h16e1l0kgotla1c0j8vvjgitt".into()],
+        token_use: Some("access".into()),
+        leeway: Duration::ZERO,
+        scope_claims: vec!["scope".into(), "scp".into()],
+    };
+    let metrics = Metrics::new(&[], &TokenError::RESULTS).expect("metrics are defined once");
+    let issuer = Issuer::new(entry, metrics.issuer("idp")).expect("the key is usable");
+    Arc::new(Verifier::new(issuer, rules))
+}
+
+/// Header and claims of a token as Amazon Cognito issues them to a client.
+fn message() -> String {
+    let issued = now().unix.0;
+    let header = json!({ "kid": KID, "alg": "RS256" });
+    let claims = json!({
+        "sub": "4h16e1l0kgotla1c0j8vvjgitt",
+        "token_use": "access",
+        "scope": "orders.read orders.write",
+        "auth_time": issued,
+        "iss": ISSUER,
+        "exp": issued + 3600,
+        "iat": issued,
+        "version": 2,
+        "jti": "0bd1e3c4-5f6a-4b7c-8d9e-0f1a2b3c4d5e",
+        "client_id": "4h16e1l0kgotla1c0j8vvjgitt",
+    });
+    format!("{}.{}", encode(header.to_string().as_bytes()), encode(claims.to_string().as_bytes()))
+}
+
+fn encode(bytes: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+fn median(mut times: Vec<Duration>) -> f64 {
+    times.sort_unstable();
+    let middle = times.get(times.len() / 2).copied().unwrap_or_default();
+    middle.as_secs_f64() * 1e6
+}
+
+fn main() {
+    let stage = Stage::set();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+    runtime.expect("a runtime can be had").block_on(async {
+        let (mut whole, mut bare) = (Vec::new(), Vec::new());
+        for round in 0..ROUNDS + WARM_UP {
+            let pair = (stage.authenticate().await, stage.verify());
+            if round >= WARM_UP {
+                whole.push(pair.0);
+                bare.push(pair.1);
+            }
+        }
+        let (whole, bare) = (median(whole), median(bare));
+        println!("RS256, 2048 bits, {ROUNDS} rounds of {CALLS} calls, medians:");
+        println!("  header to principal, no cache  {whole:6.2} us");
+        println!("  bare verification, kept key    {bare:6.2} us");
+        println!("  ratio                          {:6.3}", whole / bare);
+    });
+}
