@@ -4,6 +4,7 @@
 //! Nothing of that leaves here: one problem, and there is no `Config`.
 
 mod issuer;
+mod keys;
 mod public_url;
 mod required_claims;
 mod requirement;

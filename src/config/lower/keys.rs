@@ -1,0 +1,177 @@
+//! The keys of `[issuers.<name>]`: where they come from and how they are fetched.
+
+use std::time::Duration;
+
+use super::super::document::Kind;
+use super::super::reader::{Reader, Text};
+use super::super::source::Place;
+use super::upstream::quoted_url;
+use crate::issuer::{FetchPolicy, KeySet, KeySource};
+use crate::net::Url;
+
+/// Keys about fetching, which say nothing where keys are not fetched. `max_keys` bounds every set.
+const FETCH_KEYS: [&str; 9] = [
+    "fetch_timeout",
+    "cooldown",
+    "wait",
+    "refresh",
+    "refresh_min",
+    "refresh_max",
+    "keep_stale",
+    "max_bytes",
+    "allow_http",
+];
+
+pub(super) fn fetch_policy(reader: &mut Reader<'_>) -> FetchPolicy {
+    let mut duration = |name| reader.duration(name).unwrap_or_default();
+    let timeout = duration("fetch_timeout");
+    let (cooldown, wait) = (duration("cooldown"), duration("wait"));
+    let (refresh, refresh_min, refresh_max) =
+        (duration("refresh"), duration("refresh_min"), duration("refresh_max"));
+    let keep_stale = duration("keep_stale");
+    check_refresh(reader, refresh, refresh_min, refresh_max);
+    FetchPolicy {
+        timeout,
+        cooldown,
+        wait,
+        refresh,
+        refresh_min,
+        refresh_max,
+        keep_stale,
+        max_bytes: reader.size("max_bytes").unwrap_or_default(),
+        max_keys: reader.count("max_keys").unwrap_or_default(),
+        allow_http: reader.flag("allow_http").unwrap_or_default(),
+    }
+}
+
+fn check_refresh(reader: &Reader<'_>, refresh: Duration, min: Duration, max: Duration) {
+    let written = ["refresh", "refresh_min", "refresh_max"].into_iter().find(|name| reader.has(name));
+    let Some(written) = written else { return };
+    let place = reader.value_place(written);
+    if min > max {
+        reader.problem(place, "\"refresh_min\" is more than \"refresh_max\"");
+    } else if !(min..=max).contains(&refresh) {
+        reader.problem(place, "\"refresh\" is not between \"refresh_min\" and \"refresh_max\"");
+    }
+}
+
+pub(super) fn key_source(
+    reader: &mut Reader<'_>,
+    iss: Option<&Text>,
+    fetch: &FetchPolicy,
+) -> Option<KeySource> {
+    let written: Vec<_> =
+        ["jwks_uri", "jwks_file", "jwks"].into_iter().filter(|name| reader.has(name)).collect();
+    let (uri, file, inline) = (reader.text("jwks_uri"), reader.text("jwks_file"), inline(reader));
+    if let [first, second, ..] = *written.as_slice() {
+        let message = format!("\"{second}\" beside \"{first}\": keys come from one place, keep one of them");
+        let problem = reader.problem_at(reader.key_place(second), message);
+        reader.context.problem(problem.related(reader.key_place(first), "the other one"));
+        return None;
+    }
+    match *written.as_slice() {
+        ["jwks_uri"] => Some(KeySource::Uri(fetched_url(reader, "jwks_uri", &uri?, fetch.allow_http)?)),
+        ["jwks_file"] => {
+            refuse_fetch_keys(reader, "jwks_file");
+            let path = file?;
+            if reader.context.has_stand_ins() {
+                return Some(KeySource::Static("".into()));
+            }
+            let text = reader.context.read_named(path.place, &path.text);
+            let text =
+                text.map_err(|error| reader.problem(path.place, format!("\"jwks_file\": {error}"))).ok()?;
+            key_set(reader, path.place, "jwks_file", text, fetch.max_keys)
+        }
+        ["jwks"] => {
+            refuse_fetch_keys(reader, "jwks");
+            key_set(reader, reader.value_place("jwks"), "jwks", inline?, fetch.max_keys)
+        }
+        _ => Some(KeySource::Discovery(discovery_url(reader, iss?, fetch.allow_http)?)),
+    }
+}
+
+fn refuse_fetch_keys(reader: &Reader<'_>, source: &str) {
+    for name in FETCH_KEYS.into_iter().filter(|name| reader.has(name)) {
+        let message = format!("\"{name}\" has no effect with \"{source}\": nothing is fetched");
+        reader.problem(reader.key_place(name), message);
+    }
+}
+
+/// `jwks`: a string of JSON, or a table that becomes one.
+fn inline(reader: &mut Reader<'_>) -> Option<String> {
+    let value = reader.value("jwks")?;
+    let json = match &value.kind {
+        Kind::Text(text) => return Some(text.clone()),
+        Kind::Table(_) => value.to_json(),
+        _ => None,
+    };
+    if json.is_none() {
+        reader.mismatched("jwks", &value);
+    }
+    json.map(|json| json.to_string())
+}
+
+/// A key set with at least one usable key. Keys that are left out are worth a look.
+fn key_set(
+    reader: &Reader<'_>,
+    place: Place,
+    name: &str,
+    text: String,
+    max_keys: usize,
+) -> Option<KeySource> {
+    match KeySet::parse(text.as_bytes(), max_keys) {
+        Ok(set) => {
+            if set.skips.total > 0 {
+                let message = format!("\"{name}\": skipped {}: {}", set.skips.total, set.skips);
+                reader.context.note(reader.problem_at(place, message));
+            }
+            Some(KeySource::Static(text.into()))
+        }
+        Err(error) => {
+            reader.problem(place, format!("\"{name}\": {error}"));
+            None
+        }
+    }
+}
+
+fn discovery_url(reader: &Reader<'_>, iss: &Text, allow_http: bool) -> Option<Url> {
+    if iss.text.contains('?') {
+        let message = format!(
+            "\"issuer\" is \"{}\": an issuer with a query has no metadata (RFC 8414 section 2)",
+            iss.text
+        );
+        let problem = reader.problem_at(iss.place, message);
+        reader.context.problem(problem.hint("write \"jwks_uri\", \"jwks_file\" or \"jwks\" as well"));
+        return None;
+    }
+    fetched_url(reader, "issuer", iss, allow_http)
+}
+
+/// A URL that keys are fetched from: not over `http`, except from this machine or where it was asked for.
+fn fetched_url(reader: &Reader<'_>, name: &str, text: &Text, allow_http: bool) -> Option<Url> {
+    let url = match Url::parse(&text.text) {
+        Ok(url) => url,
+        Err(error) => {
+            let problem =
+                reader.problem_at(text.place, format!("\"{name}\" is {}: {error}", quoted_url(&text.text)));
+            let elsewhere =
+                "keys are discovered there; or write \"jwks_uri\", \"jwks_file\" or \"jwks\" as well";
+            reader.context.problem(if name == "issuer" { problem.hint(elsewhere) } else { problem });
+            return None;
+        }
+    };
+    if url.is_tls() || url.is_loopback() {
+        return Some(url);
+    }
+    let why = "whoever can change its answers makes tokens";
+    if allow_http {
+        reader.context.note(reader.problem_at(text.place, format!("keys come over http: {why}")));
+    } else {
+        let problem =
+            reader.problem_at(text.place, format!("\"{name}\" is \"{}\", which is http: {why}", text.text));
+        reader
+            .context
+            .problem(problem.hint("write https, or allow_http = true if the network can be trusted"));
+    }
+    Some(url)
+}
