@@ -62,6 +62,8 @@ pub(super) fn explain(settings: &Settings, arguments: &Arguments) -> Result<Stri
     if let Some(dev) = &arguments.dev {
         take_keys_of(dev, &mut config);
     }
+    // The keys that a gateway keeps are its own: here nothing is written, and a fetch that fails is worth seeing.
+    config.issuers.iter_mut().for_each(|issuer| issuer.entry.fetch.keep_file = None);
     let token = arguments.token_file.as_deref().map(read_token).transpose()?;
     let metrics = Metrics::new(&REASONS, &TokenError::RESULTS).expect("no metric is defined twice");
     let snapshot = Snapshot::compile(config, &metrics, None).map_err(Failure::Compile)?;

@@ -91,7 +91,18 @@ impl Context {
 
     /// Reads a file that the value at `place` names, relative to the file that the value stands in.
     pub(super) fn read_named(&self, place: Place, path: &str) -> Result<String, String> {
-        self.read(&self.beside(place.file, path))
+        self.read(&self.path_named(place, path))
+    }
+
+    /// The path that the value at `place` names.
+    pub(super) fn path_named(&self, place: Place, path: &str) -> PathBuf {
+        self.beside(place.file, path)
+    }
+
+    /// Whether a path was read, under this name or another.
+    pub(super) fn has_read(&self, path: &Path) -> bool {
+        let path = identity(path);
+        self.files.borrow().paths.iter().any(|known| identity(known) == path)
     }
 
     fn read(&self, path: &Path) -> Result<String, String> {

@@ -73,6 +73,11 @@ fn every_key_arrives_where_it_belongs() {
         (seconds(600), seconds(300), seconds(3600))
     );
     assert_eq!((fetch.keep_stale, fetch.max_bytes, fetch.max_keys), (seconds(0), 64 << 10, 8));
+    let local = &config.issuers[2].entry.fetch;
+    assert_eq!(
+        (fetch.keep_file.as_deref(), local.keep_file.as_deref()),
+        (None, Some(Path::new("tests/vectors/config/parts/local.keys")))
+    );
     let orders = &config.upstreams[1];
     assert_eq!((orders.connect_timeout, orders.response_timeout), (seconds(1), seconds(10)));
     assert_eq!((orders.idle_timeout, orders.max_idle, orders.ca.is_some()), (seconds(4), 0, true));

@@ -73,6 +73,7 @@ pub(super) fn cognito(name: &str) -> Issuer {
                 refresh_min: second,
                 refresh_max: second,
                 keep_stale: second,
+                keep_file: None,
                 max_bytes: 1 << 19,
                 max_keys: 64,
                 allow_http: false,

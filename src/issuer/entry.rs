@@ -1,5 +1,6 @@
 //! What the configuration says of an issuer's keys. Two equal entries are one issuer across a reload.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,6 +50,8 @@ pub struct FetchPolicy {
     pub refresh_max: Duration,
     /// How long the last good keys serve while fetches fail.
     pub keep_stale: Duration,
+    /// A file that keeps the last good keys over a restart, if any.
+    pub keep_file: Option<PathBuf>,
     /// Bytes of one metadata document or key set.
     pub max_bytes: u64,
     /// Usable keys of one set; the rest is skipped and reported.

@@ -130,6 +130,7 @@ pub(crate) fn entry(keys: KeySource) -> Entry {
             refresh_min: Duration::from_secs(3600),
             refresh_max: Duration::from_secs(24 * 3600),
             keep_stale: Duration::from_secs(24 * 3600),
+            keep_file: None,
             max_bytes: 512 * 1024,
             max_keys: 64,
             allow_http: false,

@@ -57,7 +57,7 @@ pub enum KeyError {
 pub struct IssuerState {
     /// Usable keys.
     pub keys: usize,
-    /// Since the keys were last fetched; `None` before the first time, and always for keys that are not fetched.
+    /// Since the keys were last fetched, be it by an earlier process; `None` before the first time, and always for keys that are not fetched.
     pub age: Option<Duration>,
     /// Whether a fetch has ended, well or not; always for keys that are not fetched.
     pub tried: bool,
@@ -147,7 +147,10 @@ impl Issuer {
         if !before.fetching {
             self.demand.notify_one();
         }
-        let done = |status: &Status| status.retired || status.ended > before.ended;
+        // Keys may come from a file before the first fetch ends.
+        let done = |status: &Status| {
+            status.retired || status.ended > before.ended || self.find(kid, algorithm).is_some()
+        };
         let Ok(after) = updates.wait_for(done).await.map(|status| *status) else {
             return Err(KeyError::Unavailable { retry_after: self.entry.fetch.cooldown });
         };
@@ -230,6 +233,21 @@ impl Issuer {
             status.last = Some(now);
             if let (Some(keys), false) = (fetched, status.retired) {
                 status.last_good = Some(now);
+                change = self.replace(keys);
+            }
+        });
+        self.publish();
+        change
+    }
+
+    /// Takes keys that were fetched before this process began, so long ago. Until the issuer was heard, they are what
+    /// stale keys are: they serve, and a key that is not among them is not invalid for it.
+    pub(super) fn restore(&self, keys: KeySet, age: Duration) -> Change {
+        let mut change = Change::default();
+        self.status.send_modify(|status| {
+            let fetched = clock::monotonic().checked_sub(age);
+            if let (Some(fetched), None, false) = (fetched, status.last_good, status.retired) {
+                status.last_good = Some(fetched);
                 change = self.replace(keys);
             }
         });

@@ -253,3 +253,32 @@ fn a_wait_works_from_another_runtime() {
     });
     assert_eq!(worker.join().unwrap(), Ok(()));
 }
+
+// K11: a restart does not make keys any younger.
+#[tokio::test]
+async fn restored_keys_are_as_old_as_they_are() {
+    let issuer = issuer(fetched_entry());
+    let (age, keep_stale) = (Duration::from_secs(3600), issuer.entry.fetch.keep_stale);
+    let change = issuer.restore(set(&[Signer::p256().jwk("a")]), age);
+    assert_eq!((change.added.len(), issuer.find(Some("a"), ES256).is_some()), (1, true));
+    let state = issuer.state();
+    assert!(!state.tried && !state.last_ok && state.age.unwrap() >= age, "{state:?}");
+    let left = issuer.stale_at().unwrap().saturating_duration_since(clock::monotonic());
+    assert!(left <= keep_stale - age && left > keep_stale - age - Duration::from_secs(60), "{left:?}");
+    issuer.end_fetch(None);
+    assert!(issuer.stale_at().is_some() && issuer.find(Some("a"), ES256).is_some());
+    assert!(matches!(issuer.key(Some("b"), ES256).await, Err(KeyError::Unavailable { .. })));
+    issuer.end_fetch(Some(set(&[Signer::p256().jwk("b")])));
+    assert!(issuer.find(Some("a"), ES256).is_none() && issuer.stale_at().is_none());
+}
+
+#[test]
+fn what_was_fetched_is_not_replaced_by_what_was_kept() {
+    let fetched = with_keys(&[Signer::p256().jwk("new")]);
+    fetched.restore(set(&[Signer::p256().jwk("old")]), Duration::from_secs(1));
+    assert!(fetched.find(Some("old"), ES256).is_none() && fetched.find(Some("new"), ES256).is_some());
+    let retired = issuer(fetched_entry());
+    retired.retire_all();
+    retired.restore(set(&[Signer::p256().jwk("old")]), Duration::from_secs(1));
+    assert!(retired.find(Some("old"), ES256).is_none());
+}

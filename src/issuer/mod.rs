@@ -12,6 +12,7 @@ mod jwk;
 mod jwks;
 mod key;
 mod keys;
+mod last_good;
 mod refresh;
 mod verification_key;
 

@@ -8,6 +8,7 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use tokio::sync::Notify;
 use tokio::time::sleep_until;
 
@@ -15,6 +16,7 @@ use super::discovery::{DiscoveryError, discover};
 use super::jwk::Name;
 use super::jwks::{JwksError, KeySet};
 use super::keys::Change;
+use super::last_good::LastGood;
 use super::{FetchPolicy, Issuer, Key, KeySource};
 use crate::clock;
 use crate::net::{Bounds, Client, FetchError, Url};
@@ -37,9 +39,10 @@ enum RefreshError {
     Jwks(Url, JwksError),
 }
 
-/// A key set, and how long it is fresh if its headers say so.
+/// A key set, the document it was read from, and how long it is fresh if its headers say so.
 struct Fresh {
     keys: KeySet,
+    document: Bytes,
     lifetime: Option<Duration>,
 }
 
@@ -76,6 +79,10 @@ pub async fn maintain(issuer: Weak<Issuer>, client: Client) {
 async fn run(weak: Weak<Issuer>, place: &Place, client: &Client) {
     let mut due = clock::monotonic();
     let mut failures = 0;
+    let mut last_good = weak.upgrade().and_then(|issuer| LastGood::of(issuer.entry()));
+    if let (Some(file), Some(issuer)) = (&last_good, weak.upgrade()) {
+        restore(&issuer, file);
+    }
     let mut wake = Wake::Time;
     // Held while there is something to do: in between, the snapshots decide how long the issuer lives.
     while let Some(issuer) = weak.upgrade() {
@@ -83,7 +90,7 @@ async fn run(weak: Weak<Issuer>, place: &Place, client: &Client) {
         // Requests ask outside the cool-down alone: one that is heard within it was answered by the last fetch.
         let asked = wake == Wake::Demand && issuer.cooldown_left(now).is_zero();
         if asked || due <= now {
-            let delay = refresh(&issuer, place, client, &mut failures).await;
+            let delay = refresh(&issuer, place, client, &mut failures, last_good.as_mut()).await;
             due = clock::monotonic() + delay;
         }
         let until = drop_stale(&issuer).map_or(due, |stale| stale.min(due));
@@ -101,14 +108,24 @@ async fn wait(until: Instant, demand: &Notify) -> Wake {
 }
 
 /// One fetch, and what follows from it: the delay until the next.
-async fn refresh(issuer: &Issuer, place: &Place, client: &Client, failures: &mut u32) -> Duration {
+async fn refresh(
+    issuer: &Issuer,
+    place: &Place,
+    client: &Client,
+    failures: &mut u32,
+    last_good: Option<&mut LastGood>,
+) -> Duration {
     let policy = &issuer.entry().fetch;
     issuer.begin_fetch();
     let delay = match place.fetch(issuer, client).await {
-        Ok(Fresh { keys, lifetime }) => {
+        Ok(Fresh { keys, document, lifetime }) => {
             *failures = 0;
             issuer.metrics().refreshes.increment(SUCCESS);
+            let leaks = keys.skips.private > 0;
             report_change(issuer, &issuer.end_fetch(Some(keys)));
+            if let Some(file) = last_good {
+                keep(issuer, file, &document, leaks);
+            }
             after_success(policy, lifetime)
         }
         Err(error) => {
@@ -121,6 +138,29 @@ async fn refresh(issuer: &Issuer, place: &Place, client: &Client, failures: &mut
         }
     };
     early(delay, policy.cooldown)
+}
+
+/// Begins with what an earlier process has left.
+fn restore(issuer: &Issuer, file: &LastGood) {
+    let (entry, path) = (issuer.entry(), file.path().display());
+    match file.read(entry, clock::now().unix) {
+        Ok(None) => {}
+        Ok(Some(kept)) => {
+            let added = names(&issuer.restore(kept.keys, kept.age).added);
+            tracing::info!(issuer = &*entry.name, %path, keys = %added, age = ?kept.age, "keys were kept");
+        }
+        Err(error) => tracing::warn!(issuer = &*entry.name, %path, %error, "kept keys are not used"),
+    }
+}
+
+/// Leaves a good key set to the next process. One that publishes private keys is not spread any further, and what was
+/// kept before may hold the very key that everybody can sign with by now.
+fn keep(issuer: &Issuer, file: &mut LastGood, document: &Bytes, leaks: bool) {
+    let kept = if leaks { file.discard() } else { file.write(document, clock::now()) };
+    if let Err(error) = kept {
+        let (issuer, path) = (&*issuer.entry().name, file.path().display());
+        tracing::warn!(issuer, %path, %error, "the keys of this fetch are not kept for a restart");
+    }
 }
 
 impl Place {
@@ -148,7 +188,7 @@ impl Place {
             Err(error) => return Err(RefreshError::Fetch(url, error)),
         };
         match KeySet::parse(&fetched.body, max_keys) {
-            Ok(keys) => Ok(Fresh { keys, lifetime: fetched.lifetime }),
+            Ok(keys) => Ok(Fresh { keys, document: fetched.body, lifetime: fetched.lifetime }),
             Err(error) => Err(RefreshError::Jwks(url, error)),
         }
     }

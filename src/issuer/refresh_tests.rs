@@ -50,6 +50,17 @@ impl Stage {
         }
     }
 
+    /// Waits until the keys of the first fetch are in the file, which comes right after its end.
+    async fn keep(&self, file: &std::path::Path) {
+        self.keys().await;
+        let written = async {
+            while !file.exists() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, written).await.expect("the file comes");
+    }
+
     async fn key(&self, kid: &str) -> Result<Arc<Key>, KeyError> {
         self.issuer.key(Some(kid), ES256).await
     }
@@ -343,4 +354,95 @@ fn a_failure_is_told_without_what_was_received() {
         text,
         "keys at https://idp.example.com/keys: the key set is not an object with one array \"keys\""
     );
+}
+
+/// A stage whose issuer keeps its keys in a file.
+fn keeping(answer: Answer, file: &std::path::Path, change: impl FnOnce(&mut Entry)) -> Stage {
+    Stage::set(answer, |entry| {
+        entry.fetch.keep_file = Some(file.into());
+        change(entry);
+    })
+}
+
+/// The file says from which place its keys are: as if the next process asked the same one.
+fn as_kept_from(file: &std::path::Path, stage: &Stage, other: &Stage) {
+    let text = std::fs::read_to_string(file).unwrap();
+    let (from, to) = (stage.fake.url(KEYS).to_string(), other.fake.url(KEYS).to_string());
+    std::fs::write(file, text.replace(&from, &to)).unwrap();
+}
+
+// K03, K10: a restart in the middle of the issuer's outage.
+#[tokio::test]
+async fn keys_that_were_kept_serve_until_the_issuer_is_heard() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("idp.keys");
+    let (signer, answer) = set_of("a");
+    let before = keeping(answer, &file, |_| {});
+    before.keep(&file).await;
+    before.issuer.retire_all();
+    let after = keeping(Answer::Reset, &file, restless);
+    as_kept_from(&file, &before, &after);
+    let key = after.key("a").await.unwrap();
+    let message = b"header.claims";
+    assert!(key.verify(ES256, message, &signer.sign(ES256, message)));
+    after.fetches(2).await;
+    let state = after.issuer.state();
+    assert!(!state.last_ok && state.keys == 1 && state.age.is_some() && key.is_live());
+    // Nobody was heard: another key may be new.
+    assert!(matches!(after.key("b").await, Err(KeyError::Unavailable { .. })));
+    after.fake.answer(KEYS, set_of("b").1);
+    while after.issuer.find(Some("b"), ES256).is_none() {
+        let ended = after.issuer.follow().borrow().ended;
+        assert!(ended < 100, "it does not heal");
+        after.fetches(ended + 1).await;
+    }
+    assert!(!key.is_live(), "what the issuer has withdrawn meanwhile is gone");
+    let kept = || std::fs::read_to_string(&file).unwrap().contains(r#""kid":"b""#);
+    while !kept() {
+        let ended = after.issuer.follow().borrow().ended;
+        assert!(ended < 200, "the new keys are not kept");
+        after.fetches(ended + 1).await;
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_waits_for_the_first_fetch_is_served_with_kept_keys() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("idp.keys");
+    let before = keeping(set_of("a").1, &file, |_| {});
+    before.keep(&file).await;
+    // The first fetch never ends within the test's patience: only the file can answer.
+    let after = keeping(Answer::Hang, &file, |entry| entry.fetch.timeout = PATIENCE * 10);
+    as_kept_from(&file, &before, &after);
+    let asked = tokio::time::timeout(PATIENCE, after.key("a"));
+    assert!(asked.await.expect("nobody waits for the fetch").is_ok());
+    assert_eq!(after.issuer.follow().borrow().ended, 0);
+}
+
+#[tokio::test]
+async fn a_file_that_is_broken_or_cannot_be_written_holds_nobody_up() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("idp.keys");
+    std::fs::write(&file, "{\"keys\":[]}").unwrap();
+    for path in [file.clone(), directory.path().join("nowhere/idp.keys"), directory.path().to_owned()] {
+        let stage = keeping(set_of("a").1, &path, |_| {});
+        assert!(stage.key("a").await.is_ok(), "{}", path.display());
+    }
+}
+
+// attacks.md row 17 (CVE-2026-31837): what leaked is not spread, nor trusted again after a restart.
+#[tokio::test]
+async fn a_set_that_publishes_a_private_key_leaves_no_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("idp.keys");
+    let stage = keeping(set_of("a").1, &file, restless);
+    stage.keep(&file).await;
+    let mut leaked = Signer::p256().jwk("b");
+    leaked["d"] = "AQAB".into();
+    stage.fake.answer(KEYS, json(&jwks(&[leaked, Signer::p256().jwk("c")])));
+    while file.exists() {
+        let ended = stage.issuer.follow().borrow().ended;
+        assert!(ended < 100, "the file stays");
+        stage.fetches(ended + 1).await;
+    }
 }

@@ -102,6 +102,7 @@ fn verifier(key: &RsaPublicKeyComponents<Vec<u8>>) -> Arc<Verifier> {
             refresh_min: hour,
             refresh_max: hour,
             keep_stale: hour,
+            keep_file: None,
             max_bytes: 1 << 20,
             max_keys: 64,
             allow_http: false,

@@ -161,6 +161,16 @@ pub(in crate::config) static ISSUER: Table = Table {
             "How long the last good keys serve while fetches fail.",
         ),
         Key::new(
+            "keep_file",
+            Kind::Text,
+            Means("a restart begins without keys"),
+            r#""/var/lib/scopegate/idp.keys""#,
+            "A file that the gateway writes after a good fetch, for itself alone (mode 0600), and reads when it starts: \
+             until the first good fetch, and no longer than `keep_stale` after they were fetched, the keys in it serve, \
+             so that a restart survives the issuer's outage. Whoever can write it makes tokens. A file that is broken, \
+             too old, or of another issuer or `jwks_uri` is a warning in the log.",
+        ),
+        Key::new(
             "max_bytes",
             Kind::Size { min: KIB, max: GIB },
             Default(r#""512 KiB""#),

@@ -1,41 +1,71 @@
 //! `[issuers.<name>]`
 
+use std::path::{Path, PathBuf};
+
 use super::super::Issuer;
 use super::super::catalogue::ISSUER;
 use super::super::document::Table;
 use super::super::load::Context;
 use super::super::reader::{Reader, Text};
+use super::super::source::Place;
 use super::check_name;
 use super::keys::{fetch_policy, key_source};
 use super::required_claims::required_claims;
 use crate::issuer::{Algorithm, Entry};
 use crate::token::{Audience, Rules, TypPolicy};
 
+/// What no two issuers may share, with the name of the one that said it first.
+#[derive(Default)]
+struct Taken {
+    issuers: Vec<(Text, String)>,
+    files: Vec<(PathBuf, Place, String)>,
+}
+
 pub(super) fn issuers(context: &Context, tables: &[(Text, Table)]) -> Vec<Issuer> {
-    let mut seen: Vec<(Text, &str)> = Vec::new();
-    let mut all = Vec::new();
-    for (name, table) in tables {
-        let mut reader = Reader::new(context, &ISSUER, table, format!("issuer \"{}\"", name.text));
-        check_name(&reader, name);
-        let iss = reader.text("issuer");
-        if let Some(iss) = &iss {
-            check_unique(&reader, iss, &seen);
-            seen.push((iss.clone(), name.text.as_str()));
-        }
-        all.extend(issuer(&mut reader, name, iss));
-        reader.finish();
-    }
+    let mut taken = Taken::default();
+    let mut all: Vec<_> =
+        tables.iter().filter_map(|(name, table)| read(context, name, table, &mut taken)).collect();
     all.sort_by(|a, b| a.entry.name.cmp(&b.entry.name));
     all
 }
 
-/// `iss` is what tells whose token it is, so that two issuers cannot share one.
-fn check_unique(reader: &Reader<'_>, iss: &Text, seen: &[(Text, &str)]) {
-    if let Some((first, name)) = seen.iter().find(|(first, _)| first.text == iss.text) {
-        let message =
-            format!("\"{}\" is already the issuer of \"{name}\": \"iss\" tells whose token it is", iss.text);
-        let problem = reader.problem_at(iss.place, message).related(first.place, "first defined here");
-        reader.context.problem(problem);
+fn read(context: &Context, name: &Text, table: &Table, taken: &mut Taken) -> Option<Issuer> {
+    let mut reader = Reader::new(context, &ISSUER, table, format!("issuer \"{}\"", name.text));
+    check_name(&reader, name);
+    let iss = reader.text("issuer");
+    if let Some(iss) = &iss {
+        taken.claim_issuer(&reader, iss, &name.text);
+    }
+    let issuer = issuer(&mut reader, name, iss);
+    if let Some(file) = issuer.as_ref().and_then(|issuer| issuer.entry.fetch.keep_file.as_ref()) {
+        taken.claim_file(&reader, file, &name.text);
+    }
+    reader.finish();
+    issuer
+}
+
+impl Taken {
+    /// `iss` is what tells whose token it is, so that two issuers cannot share one.
+    fn claim_issuer(&mut self, reader: &Reader<'_>, iss: &Text, name: &str) {
+        if let Some((first, name)) = self.issuers.iter().find(|(first, _)| first.text == iss.text) {
+            let message = format!(
+                "\"{}\" is already the issuer of \"{name}\": \"iss\" tells whose token it is",
+                iss.text
+            );
+            let problem = reader.problem_at(iss.place, message);
+            reader.context.problem(problem.related(first.place, "first defined here"));
+        }
+        self.issuers.push((iss.clone(), name.to_owned()));
+    }
+
+    /// Two issuers with one file would each throw away what the other kept.
+    fn claim_file(&mut self, reader: &Reader<'_>, file: &Path, name: &str) {
+        let place = reader.value_place("keep_file");
+        if let Some((_, first, name)) = self.files.iter().find(|(known, ..)| known == file) {
+            let message = format!("\"keep_file\" is already that of \"{name}\": each issuer needs its own");
+            reader.context.problem(reader.problem_at(place, message).related(*first, "first named here"));
+        }
+        self.files.push((file.to_owned(), place, name.to_owned()));
     }
 }
 

@@ -1,5 +1,6 @@
 //! The keys of `[issuers.<name>]`: where they come from and how they are fetched.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::super::document::Kind;
@@ -10,7 +11,7 @@ use crate::issuer::{FetchPolicy, KeySet, KeySource};
 use crate::net::Url;
 
 /// Keys about fetching, which say nothing where keys are not fetched. `max_keys` bounds every set.
-const FETCH_KEYS: [&str; 9] = [
+const FETCH_KEYS: [&str; 10] = [
     "fetch_timeout",
     "cooldown",
     "wait",
@@ -18,6 +19,7 @@ const FETCH_KEYS: [&str; 9] = [
     "refresh_min",
     "refresh_max",
     "keep_stale",
+    "keep_file",
     "max_bytes",
     "allow_http",
 ];
@@ -29,7 +31,12 @@ pub(super) fn fetch_policy(reader: &mut Reader<'_>) -> FetchPolicy {
     let (refresh, refresh_min, refresh_max) =
         (duration("refresh"), duration("refresh_min"), duration("refresh_max"));
     let keep_stale = duration("keep_stale");
+    let keep_file = keep_file(reader);
     check_refresh(reader, refresh, refresh_min, refresh_max);
+    if keep_file.is_some() && keep_stale.is_zero() {
+        let message = "\"keep_file\" has no effect with keep_stale = 0: no key outlives a fetch that fails";
+        reader.problem(reader.key_place("keep_file"), message);
+    }
     FetchPolicy {
         timeout,
         cooldown,
@@ -38,10 +45,25 @@ pub(super) fn fetch_policy(reader: &mut Reader<'_>) -> FetchPolicy {
         refresh_min,
         refresh_max,
         keep_stale,
+        keep_file,
         max_bytes: reader.size("max_bytes").unwrap_or_default(),
         max_keys: reader.count("max_keys").unwrap_or_default(),
         allow_http: reader.flag("allow_http").unwrap_or_default(),
     }
+}
+
+/// A file that the gateway writes, so that it must be none that somebody else does.
+fn keep_file(reader: &mut Reader<'_>) -> Option<PathBuf> {
+    let text = reader.text("keep_file")?;
+    let path = reader.context.path_named(text.place, &text.text);
+    if text.text.ends_with('/') || path.file_name().is_none() || path.is_dir() {
+        reader.problem(text.place, format!("\"keep_file\" is \"{}\", which is no file", text.text));
+    } else if reader.context.has_read(&path) {
+        let message = format!("\"keep_file\" is \"{}\", which the configuration reads itself", text.text);
+        let problem = reader.problem_at(text.place, message);
+        reader.context.problem(problem.hint("it is overwritten at each fetch: name a file of its own"));
+    }
+    Some(path)
 }
 
 fn check_refresh(reader: &Reader<'_>, refresh: Duration, min: Duration, max: Duration) {
