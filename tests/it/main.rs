@@ -25,6 +25,7 @@ mod operation;
 mod paths;
 mod process;
 mod reload;
+mod restart;
 mod sources;
 mod tokens;
 mod upstream_faults;
