@@ -67,7 +67,11 @@ impl Context {
     }
 
     pub(super) fn has_problems(&self) -> bool {
-        !self.problems.borrow().is_empty()
+        self.problem_count() > 0
+    }
+
+    pub(super) fn problem_count(&self) -> usize {
+        self.problems.borrow().len()
     }
 
     /// Adds a text that was not read from a file.

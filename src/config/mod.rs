@@ -45,7 +45,7 @@ use crate::upstream;
 pub struct Config {
     /// `[server]`
     pub server: Server,
-    /// `[issuers.<name>]`, in the order of their names.
+    /// `[issuers.<name>]`, each tenant by itself, in the order of their names.
     pub issuers: Vec<Issuer>,
     /// `[upstreams.<name>]`, in the order of their names.
     pub upstreams: Vec<upstream::Settings>,
@@ -283,7 +283,7 @@ pub struct Route {
     pub upstream: Arc<str>,
     /// The group's prefix, when it is stripped before forwarding: so many segments are cut, and nothing else.
     pub strip: Option<Box<str>>,
-    /// The names of the issuers whose tokens it takes; empty only when every method is public.
+    /// The names of the issuers whose tokens it takes, each tenant by itself; empty only when every method is public.
     pub issuers: Vec<Arc<str>>,
     /// Where its token is looked for; never empty.
     pub token_from: Vec<Source>,

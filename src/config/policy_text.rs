@@ -104,7 +104,7 @@ fn route_rows(config: &Config, route: &Route) -> Vec<[String; 6]> {
     let row = |(methods, requirement): (Vec<String>, &Requirement)| {
         let issuers = match requirement {
             Requirement::Public => "no token".into(),
-            _ => route.issuers.join(", "),
+            _ => issuer_names(route),
         };
         let target = format!("-> {}{}", route.upstream, settings(config, route, requirement));
         [
@@ -117,6 +117,18 @@ fn route_rows(config: &Config, route: &Route) -> Vec<[String; 6]> {
         ]
     };
     groups.into_iter().map(row).collect()
+}
+
+/// The issuers as the file names them: a route takes all tenants of one, or none.
+fn issuer_names(route: &Route) -> String {
+    let mut names: Vec<String> = Vec::new();
+    for issuer in &route.issuers {
+        let name = issuer.split_once('/').map_or(issuer.to_string(), |(name, _)| format!("{name}/*"));
+        if names.last() != Some(&name) {
+            names.push(name);
+        }
+    }
+    names.join(", ")
 }
 
 /// What a route does otherwise than most.

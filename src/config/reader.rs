@@ -61,6 +61,15 @@ impl<'a> Reader<'a> {
         self.table.get(name).map_or(self.table.place, |entry| entry.value.place)
     }
 
+    /// What the file says under a key, if that is a text. Neither reads the key nor complains.
+    pub(super) fn peek(&self, name: &str) -> Option<Text> {
+        let value = &self.table.get(name)?.value;
+        match &value.kind {
+            document::Kind::Text(text) => Some(Text { text: text.clone(), place: value.place }),
+            _ => None,
+        }
+    }
+
     /// Reports a problem of this table.
     pub(super) fn problem(&self, place: Place, message: impl AsRef<str>) {
         self.context.problem(self.problem_at(place, message));

@@ -14,6 +14,7 @@ mod key;
 mod keys;
 mod last_good;
 mod refresh;
+mod template;
 mod verification_key;
 
 pub use algorithm::Algorithm;
@@ -23,3 +24,4 @@ pub use jwks::{JwksError, KeySet, Skip, Skips};
 pub use key::{Key, Thumbprint};
 pub use keys::{Issuer, IssuerState, KeyError};
 pub use refresh::maintain;
+pub use template::{Template, TemplateError, Tenant, TenantError};

@@ -27,5 +27,6 @@ mod process;
 mod reload;
 mod restart;
 mod sources;
+mod tenants;
 mod tokens;
 mod upstream_faults;

@@ -12,16 +12,36 @@ fn algorithms() -> Vec<&'static str> {
 pub(in crate::config) static ISSUER: Table = Table {
     path: "issuers.*",
     doc: "An authorization server whose tokens are taken. Its keys come from `jwks_uri`, `jwks_file` or `jwks`; \
-          without one of them they are discovered below `issuer` (OpenID Connect Discovery, then RFC 8414).",
+          without one of them they are discovered below `issuer` (OpenID Connect Discovery, then RFC 8414).\n\n\
+          A provider of many tenants, such as Microsoft Entra ID, is one entry with a placeholder and the list of the \
+          tenants whose tokens are taken:\n\n\
+          ```toml\n\
+          [issuers.entra]\n\
+          issuer   = \"https://login.microsoftonline.com/{tenant}/v2.0\"\n\
+          tenants  = [\"9122040d-6c67-4c5b-b112-36a304b66dad\", \"aaaabbbb-0000-cccc-1111-dddd2222eeee\"]\n\
+          audience = \"11112222-bbbb-3333-cccc-4444dddd5555\"\n\
+          ```\n\n\
+          Each tenant is then an issuer of its own, `entra/<tenant>` in logs and metrics, with its own exact `iss` and \
+          its own keys; a route with `issuer = \"entra\"` takes the tokens of all of them, and of no other.",
     keys: &[
         Key::new(
             "issuer",
             Kind::Text,
             Required,
             r#""https://idp.example.com/""#,
-            "The exact `iss` of its tokens (RFC 7519 section 4.1.1), compared byte by byte, its final slash included.",
+            "The exact `iss` of its tokens (RFC 7519 section 4.1.1), compared byte by byte, its final slash included. One \
+             whole segment of its path may be a placeholder, such as `{tenant}`, for each of `tenants`.",
         )
         .not(&["iss", "url"]),
+        Key::new(
+            "tenants",
+            Kind::Texts,
+            Means("`issuer` holds no placeholder"),
+            r#"["9122040d-6c67-4c5b-b112-36a304b66dad"]"#,
+            "The tenants that the placeholder of `issuer` stands for, spelled as in their `iss`; at most 256, and never \
+             all there are.",
+        )
+        .not(&["tenant", "tenant_ids"]),
         Key::new(
             "audience",
             Kind::Texts,
@@ -36,7 +56,8 @@ pub(in crate::config) static ISSUER: Table = Table {
             Kind::Text,
             Means("discovery"),
             r#""https://idp.example.com/keys""#,
-            "Where its JWK Set is fetched (RFC 7517 section 5).",
+            "Where its JWK Set is fetched (RFC 7517 section 5). With `tenants` it may hold the same placeholder; without it \
+             all tenants have their keys from there.",
         )
         .not(&["jwks_url"]),
         Key::new(
@@ -168,7 +189,8 @@ pub(in crate::config) static ISSUER: Table = Table {
             "A file that the gateway writes after a good fetch, for itself alone (mode 0600), and reads when it starts: \
              until the first good fetch, and no longer than `keep_stale` after they were fetched, the keys in it serve, \
              so that a restart survives the issuer's outage. Whoever can write it makes tokens. A file that is broken, \
-             too old, or of another issuer or `jwks_uri` is a warning in the log.",
+             too old, or of another issuer or `jwks_uri` is a warning in the log. With `tenants` its name holds the \
+             placeholder.",
         ),
         Key::new(
             "max_bytes",

@@ -1,6 +1,6 @@
 //! `[issuers.<name>]`
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::super::Issuer;
 use super::super::catalogue::ISSUER;
@@ -8,9 +8,9 @@ use super::super::document::Table;
 use super::super::load::Context;
 use super::super::reader::{Reader, Text};
 use super::super::source::Place;
-use super::check_name;
 use super::keys::{fetch_policy, key_source};
 use super::required_claims::required_claims;
+use super::{check_name, tenants};
 use crate::issuer::{Algorithm, Entry};
 use crate::token::{Audience, Rules, TypPolicy};
 
@@ -24,27 +24,42 @@ struct Taken {
 pub(super) fn issuers(context: &Context, tables: &[(Text, Table)]) -> Vec<Issuer> {
     let mut taken = Taken::default();
     let mut all: Vec<_> =
-        tables.iter().filter_map(|(name, table)| read(context, name, table, &mut taken)).collect();
+        tables.iter().flat_map(|(name, table)| entry(context, name, table, &mut taken)).collect();
     all.sort_by(|a, b| a.entry.name.cmp(&b.entry.name));
     all
 }
 
-fn read(context: &Context, name: &Text, table: &Table, taken: &mut Taken) -> Option<Issuer> {
-    let mut reader = Reader::new(context, &ISSUER, table, format!("issuer \"{}\"", name.text));
-    check_name(&reader, name);
-    let iss = reader.text("issuer");
-    if let Some(iss) = &iss {
-        taken.claim_issuer(&reader, iss, &name.text);
+/// The issuers of one entry: one, or one for each of its tenants.
+fn entry(context: &Context, name: &Text, table: &Table, taken: &mut Taken) -> Vec<Issuer> {
+    let mut issuers = Vec::new();
+    let mut is_good = true;
+    for (full_name, table) in tenants::expand(context, name, table) {
+        let mut reader = Reader::new(context, &ISSUER, &table, format!("issuer \"{}\"", name.text));
+        check_name(&reader, name);
+        let iss = reader.text("issuer");
+        taken.claim(&reader, &full_name, iss.as_ref());
+        // What is wrong with one tenant's issuer is wrong with all of them: to say it once will do.
+        if is_good {
+            let problems = context.problem_count();
+            issuers.extend(issuer(&mut reader, &full_name, iss));
+            reader.finish();
+            is_good = context.problem_count() == problems;
+        }
     }
-    let issuer = issuer(&mut reader, name, iss);
-    if let Some(file) = issuer.as_ref().and_then(|issuer| issuer.entry.fetch.keep_file.as_ref()) {
-        taken.claim_file(&reader, file, &name.text);
-    }
-    reader.finish();
-    issuer
+    issuers
 }
 
 impl Taken {
+    fn claim(&mut self, reader: &Reader<'_>, name: &Text, iss: Option<&Text>) {
+        if let Some(iss) = iss {
+            self.claim_issuer(reader, iss, &name.text);
+        }
+        if let Some(file) = reader.peek("keep_file") {
+            let path = reader.context.path_named(file.place, &file.text);
+            self.claim_file(reader, path, file.place, &name.text);
+        }
+    }
+
     /// `iss` is what tells whose token it is, so that two issuers cannot share one.
     fn claim_issuer(&mut self, reader: &Reader<'_>, iss: &Text, name: &str) {
         if let Some((first, name)) = self.issuers.iter().find(|(first, _)| first.text == iss.text) {
@@ -59,17 +74,20 @@ impl Taken {
     }
 
     /// Two issuers with one file would each throw away what the other kept.
-    fn claim_file(&mut self, reader: &Reader<'_>, file: &Path, name: &str) {
-        let place = reader.value_place("keep_file");
-        if let Some((_, first, name)) = self.files.iter().find(|(known, ..)| known == file) {
+    fn claim_file(&mut self, reader: &Reader<'_>, file: PathBuf, place: Place, name: &str) {
+        // Of tenants with one place, what is wrong was said where the placeholder was filled in.
+        let same = |(known, first, _): &&(PathBuf, Place, String)| *known == file && *first != place;
+        if let Some((_, first, name)) = self.files.iter().find(same) {
             let message = format!("\"keep_file\" is already that of \"{name}\": each issuer needs its own");
             reader.context.problem(reader.problem_at(place, message).related(*first, "first named here"));
         }
-        self.files.push((file.to_owned(), place, name.to_owned()));
+        self.files.push((file, place, name.to_owned()));
     }
 }
 
 fn issuer(reader: &mut Reader<'_>, name: &Text, iss: Option<Text>) -> Option<Issuer> {
+    // Looked at where the placeholder was filled in.
+    reader.value("tenants");
     let fetch = fetch_policy(reader);
     let keys = key_source(reader, iss.as_ref(), &fetch);
     let algorithms = reader.words("algorithms", never_algorithm);

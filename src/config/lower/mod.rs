@@ -11,7 +11,10 @@ mod requirement;
 mod route;
 mod server;
 mod shared;
+mod tenants;
 mod upstream;
+
+use std::sync::Arc;
 
 use super::catalogue::FILE;
 use super::document::Table;
@@ -54,8 +57,9 @@ pub(super) fn lower(context: &Context, root: &Table, overrides: &Overrides) -> L
     let issuers = issuer::issuers(context, &issuer_tables);
     let upstreams = upstream::upstreams(context, &upstream_tables);
     let mut routes = route::routes(&mut file, &names, server.public_url.as_ref());
-    routes.iter_mut().for_each(|route| settle(route, &server, &upstreams));
     note_unused(context, &names, &routes);
+    routes.iter_mut().for_each(|route| settle(route, &server, &upstreams));
+    routes.iter_mut().for_each(|route| name_tenants(route, &issuers));
     let lowered = Lowered {
         server,
         issuers,
@@ -75,6 +79,15 @@ fn settle(route: &mut Route, server: &Server, upstreams: &[Settings]) {
     let upstream = upstreams.iter().find(|upstream| upstream.name == route.upstream);
     route.body_bytes = route.body_bytes.or(server.limits.body_bytes);
     route.response_timeout = route.response_timeout.or(upstream.map(|upstream| upstream.response_timeout));
+}
+
+/// A route names an entry of the file, and takes the tokens of all its tenants.
+fn name_tenants(route: &mut Route, issuers: &[Issuer]) {
+    let of = |name: &Arc<str>| {
+        let names = issuers.iter().map(|issuer| issuer.entry.name.clone());
+        names.filter(|issuer| tenants::is_of(name, issuer)).collect::<Vec<_>>()
+    };
+    route.issuers = route.issuers.iter().flat_map(of).collect();
 }
 
 /// A name becomes a label of metrics and a part of addresses of `scopegate dev`.

@@ -1,0 +1,149 @@
+//! `tenants`: one entry of the file that stands for several issuers.
+//!
+//! The placeholder of `issuer` is filled in before anything else is read, so that a tenant's issuer is lowered, compared
+//! and run like any other: what tells two tenants apart is what tells two issuers apart.
+
+use super::super::catalogue::ISSUER;
+use super::super::document::{Kind, Table};
+use super::super::load::Context;
+use super::super::reader::{Reader, Text};
+use crate::issuer::{Template, Tenant};
+
+/// Tenants of one entry. Each has keys and metrics of its own, and a token's `iss` is compared with one after another.
+const MAX_TENANTS: usize = 256;
+
+/// Between the entry's name and the tenant's: no name of an entry holds it.
+const SEPARATOR: char = '/';
+
+/// What a placeholder stands in.
+const BRACES: [char; 2] = ['{', '}'];
+
+/// The issuers that an entry stands for, by name: itself, or each of its tenants. Of an entry whose template or tenants
+/// are broken there is one with something in their place, so that the rest of it is looked at.
+pub(super) fn expand(context: &Context, name: &Text, table: &Table) -> Vec<(Text, Table)> {
+    let mut reader = Reader::new(context, &ISSUER, table, format!("issuer \"{}\"", name.text));
+    let template = reader.peek("issuer").map_or(Ok(None), |iss| Template::parse(&iss.text));
+    let template = match template {
+        Ok(Some(template)) => template,
+        Ok(None) => {
+            refuse_without_template(&mut reader);
+            return vec![(name.clone(), without_braces(table))];
+        }
+        Err(error) => {
+            reader.problem(reader.value_place("issuer"), format!("\"issuer\": {error}"));
+            return vec![(name.clone(), without_braces(table))];
+        }
+    };
+    let tenants = tenants(&mut reader, &template);
+    check_uri(&reader, &template);
+    check_file(&reader, &template);
+    if tenants.is_empty() {
+        return vec![(name.clone(), without_braces(table))];
+    }
+    let of = |tenant: &Tenant| {
+        let full_name = format!("{}{SEPARATOR}{}", name.text, tenant.as_str());
+        (Text { text: full_name, place: name.place }, filled(table, &template, tenant))
+    };
+    tenants.iter().map(of).collect()
+}
+
+/// Whether an issuer is the entry of this name, or a tenant of it.
+pub(super) fn is_of(entry: &str, issuer: &str) -> bool {
+    issuer.strip_prefix(entry).is_some_and(|rest| rest.is_empty() || rest.starts_with(SEPARATOR))
+}
+
+/// The allow-list. What is no tenant is reported and left out.
+fn tenants(reader: &mut Reader<'_>, template: &Template) -> Vec<Tenant> {
+    if !reader.has("tenants") {
+        let message = format!("\"issuer\" holds {}, and \"tenants\" is missing", template.placeholder());
+        let problem = reader.problem_at(reader.value_place("issuer"), message);
+        reader.context.problem(problem.hint("list whose tokens are taken: tenants = [\"..\"]"));
+    }
+    let texts = reader.texts("tenants").unwrap_or_default();
+    if texts.len() > MAX_TENANTS {
+        let message = format!("\"tenants\" has more than {MAX_TENANTS}: spread them over several issuers");
+        reader.problem(reader.value_place("tenants"), message);
+    }
+    let mut tenants: Vec<Tenant> = Vec::new();
+    for text in texts.iter().take(MAX_TENANTS) {
+        match tenant(reader, text) {
+            Some(tenant) if tenants.contains(&tenant) => {
+                reader.problem(text.place, format!("\"tenants\" has \"{}\" twice", text.text));
+            }
+            tenant => tenants.extend(tenant),
+        }
+    }
+    tenants
+}
+
+fn tenant(reader: &Reader<'_>, text: &Text) -> Option<Tenant> {
+    // They would be taken for the name of a tenant, and people mean something else by them.
+    if matches!(text.text.as_str(), "any" | "*") {
+        let message =
+            format!("\"tenants\" has \"{}\": anybody can have a tenant with a provider of many", text.text);
+        let problem = reader.problem_at(text.place, message);
+        reader.context.problem(problem.hint("name each tenant whose tokens are taken"));
+        return None;
+    }
+    let parsed = Tenant::parse(&text.text);
+    parsed
+        .map_err(|error| reader.problem(text.place, format!("\"tenants\" has \"{}\": {error}", text.text)))
+        .ok()
+}
+
+/// `tenants`, and a placeholder elsewhere, say nothing where `issuer` has none.
+fn refuse_without_template(reader: &mut Reader<'_>) {
+    if reader.has("tenants") {
+        let message = "\"tenants\" has no effect: \"issuer\" holds no placeholder for them";
+        let problem = reader.problem_at(reader.key_place("tenants"), message);
+        reader.context.problem(problem.hint("write issuer = \"https://login.example.com/{tenant}/v2.0\""));
+    }
+    if let Some(uri) = reader.peek("jwks_uri").filter(|uri| uri.text.contains(BRACES)) {
+        reader.problem(uri.place, "\"jwks_uri\" holds a placeholder, and \"issuer\" none");
+    }
+}
+
+/// A `jwks_uri` may hold the placeholder; without it, all tenants have their keys from one place.
+fn check_uri(reader: &Reader<'_>, template: &Template) {
+    let Some(uri) = reader.peek("jwks_uri") else { return };
+    match Template::parse(&uri.text) {
+        Err(error) => reader.problem(uri.place, format!("\"jwks_uri\": {error}")),
+        Ok(Some(other)) if other.placeholder() != template.placeholder() => {
+            let (holds, wants) = (other.placeholder(), template.placeholder());
+            let message = format!("\"jwks_uri\" holds {holds}, and \"issuer\" {wants}: write the same");
+            reader.problem(uri.place, message);
+        }
+        Ok(_) => {}
+    }
+}
+
+/// A `keep_file` has to hold the placeholder: one file keeps one issuer's keys.
+fn check_file(reader: &Reader<'_>, template: &Template) {
+    let Some(file) = reader.peek("keep_file") else { return };
+    if !file.text.contains(template.placeholder()) {
+        let message =
+            format!("\"keep_file\" does not hold {}: each tenant needs its own", template.placeholder());
+        reader.problem(file.place, message);
+    }
+}
+
+/// The table of one tenant.
+fn filled(table: &Table, template: &Template, tenant: &Tenant) -> Table {
+    changed(table, |text| text.replace(template.placeholder(), tenant.as_str()))
+}
+
+/// A table whose template is broken, with a URL in its place.
+fn without_braces(table: &Table) -> Table {
+    changed(table, |text| text.replace(BRACES, ""))
+}
+
+fn changed(table: &Table, change: impl Fn(&str) -> String) -> Table {
+    let mut table = table.clone();
+    for entry in &mut table.entries {
+        let is_url = matches!(entry.key.as_str(), "issuer" | "jwks_uri" | "keep_file");
+        if let (Kind::Text(text), true) = (&mut entry.value.kind, is_url) {
+            *text = change(text);
+        }
+    }
+    table
+}

@@ -1,0 +1,178 @@
+//! An issuer with a placeholder, as multi-tenant providers write theirs: `https://login.example.com/{tenant}/v2.0`.
+//!
+//! It only ever stands for the tenants that the operator lists: each becomes an issuer of its own, with an exact `iss`.
+//! No token is compared with a pattern: whoever can sign up with a provider has a tenant there.
+
+use std::fmt;
+
+/// A text with one placeholder, which is a whole segment of its path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Template {
+    before: Box<str>,
+    /// With its braces.
+    placeholder: Box<str>,
+    after: Box<str>,
+}
+
+/// Why a text is no template.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TemplateError {
+    /// More than one placeholder, or braces that do not pair.
+    Braces,
+    /// The placeholder's name is empty, or holds more than letters, digits, `-` and `_`.
+    Name,
+    /// The placeholder is in the host or the query, or a part of a segment.
+    Place,
+}
+
+/// Why a text is no tenant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TenantError;
+
+impl Template {
+    /// The template that a text is; `None` for a text without braces, which no URL holds (RFC 3986 §2).
+    ///
+    /// # Errors
+    /// [`TemplateError`]
+    pub fn parse(text: &str) -> Result<Option<Self>, TemplateError> {
+        if !text.contains(['{', '}']) {
+            return Ok(None);
+        }
+        let (before, rest) = text.split_once('{').ok_or(TemplateError::Braces)?;
+        let (name, after) = rest.split_once('}').ok_or(TemplateError::Braces)?;
+        if [before, name, after].iter().any(|part| part.contains(['{', '}'])) {
+            return Err(TemplateError::Braces);
+        }
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+        if name.is_empty() || !name.chars().all(plain) {
+            return Err(TemplateError::Name);
+        }
+        let is_segment = before.ends_with('/') && (after.is_empty() || after.starts_with('/'));
+        if !is_segment || !ends_in_path(before) {
+            return Err(TemplateError::Place);
+        }
+        let placeholder = format!("{{{name}}}").into();
+        Ok(Some(Self { before: before.into(), placeholder, after: after.into() }))
+    }
+
+    /// The placeholder, with its braces.
+    #[must_use]
+    pub fn placeholder(&self) -> &str {
+        &self.placeholder
+    }
+
+    /// The text for one tenant.
+    #[must_use]
+    pub fn of(&self, tenant: &Tenant) -> String {
+        format!("{}{}{}", self.before, tenant.0, self.after)
+    }
+}
+
+/// Whether what follows is in the path of a URL: not in its scheme, host or query.
+fn ends_in_path(before: &str) -> bool {
+    let path = before.split_once("://").and_then(|(_, rest)| rest.split_once('/'));
+    path.is_some_and(|(host, path)| {
+        !host.is_empty() && !host.contains(['?', '#']) && !path.contains(['?', '#'])
+    })
+}
+
+/// One tenant of a provider, as its tokens' `iss` spells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tenant(Box<str>);
+
+impl Tenant {
+    /// Reads a segment of a path that needs no escape (RFC 3986 §2.3), so that it cannot lead elsewhere.
+    ///
+    /// # Errors
+    /// [`TenantError`]
+    pub fn parse(text: &str) -> Result<Self, TenantError> {
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        let is_dots = text.chars().all(|c| c == '.');
+        if is_dots || !text.chars().all(plain) { Err(TenantError) } else { Ok(Self(text.into())) }
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for TemplateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Braces => "it has more than one placeholder, or braces that do not pair",
+            Self::Name => "a placeholder's name is made of letters, digits, \"-\" and \"_\"",
+            Self::Place => "a placeholder is one whole segment of a URL's path",
+        })
+    }
+}
+
+impl std::error::Error for TemplateError {}
+
+impl fmt::Display for TenantError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a tenant is made of letters, digits, \"-\", \"_\" and \".\"")
+    }
+}
+
+impl std::error::Error for TenantError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_template_holds_one_segment_for_a_tenant() {
+        let tenant = Tenant::parse("8ae2-d7.example_1").unwrap();
+        for (text, filled) in [
+            ("https://login.example.com/{tenant}/v2.0", "https://login.example.com/8ae2-d7.example_1/v2.0"),
+            ("https://example.com/realms/{realm-1}", "https://example.com/realms/8ae2-d7.example_1"),
+            ("http://127.0.0.1:9400/a/{t}/", "http://127.0.0.1:9400/a/8ae2-d7.example_1/"),
+        ] {
+            assert_eq!(Template::parse(text).unwrap().unwrap().of(&tenant), filled);
+        }
+        for text in ["https://idp.example.com/", "urn:example", ""] {
+            assert_eq!(Template::parse(text), Ok(None), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_placeholder_elsewhere_or_several_are_refused() {
+        use TemplateError::{Braces, Name, Place};
+        for (text, error) in [
+            ("https://idp.example.com/{a}/{b}", Braces),
+            ("https://idp.example.com/{a", Braces),
+            ("https://idp.example.com/a}", Braces),
+            ("https://idp.example.com/}a{", Braces),
+            ("https://idp.example.com/{{a}}", Braces),
+            ("https://idp.example.com/{}", Name),
+            ("https://idp.example.com/{a b}", Name),
+            ("https://idp.example.com/{a/b}", Name),
+            ("https://idp.example.com/{*}", Name),
+            ("https://{tenant}.example.com/", Place),
+            ("https://{tenant}/", Place),
+            ("{scheme}://idp.example.com/", Place),
+            ("https://idp.example.com/x{tenant}", Place),
+            ("https://idp.example.com/{tenant}x", Place),
+            ("https://idp.example.com/{tenant}?x", Place),
+            ("https://idp.example.com/?a=/{tenant}", Place),
+            ("https://idp.example.com?a/{tenant}", Place),
+            ("https:///{tenant}", Place),
+            ("urn:example:{tenant}", Place),
+            ("/{tenant}", Place),
+        ] {
+            assert_eq!(Template::parse(text), Err(error), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_tenant_is_one_plain_segment() {
+        for text in ["8ae2d7f0-0000-4000-8000-0123456789ab", "a.b", "A_1"] {
+            assert_eq!(Tenant::parse(text).unwrap().as_str(), text);
+        }
+        for text in ["", ".", "..", "a/b", "a%2Fb", "a?b", "a#b", "*", "a b", "ä", "{a}", "a\n"] {
+            assert_eq!(Tenant::parse(text), Err(TenantError), "{text:?}");
+        }
+    }
+}
