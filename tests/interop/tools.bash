@@ -36,6 +36,19 @@ promtool() {
     echo "$dir/usr/bin/promtool"
 }
 
+# A copy of tests/interop/$1, a program for node, below $interop/node, with the packages that its lock file names.
+# A copy, because node looks for packages beside the program and nowhere else.
+node_program() {
+    local dir=$interop/node/$1
+    type -P node npm >/dev/null || fail "no node or no npm: install Node.js 20 or newer"
+    mkdir -p "$dir"
+    cp "tests/interop/$1/"*.mjs "tests/interop/$1/package.json" "tests/interop/$1/package-lock.json" "$dir"
+    cmp -s "$dir/package-lock.json" "$dir/installed" && return
+    rm -f "$dir/installed"
+    (cd "$dir" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2) || fail "npm could not install: $1"
+    cp "$dir/package-lock.json" "$dir/installed"
+}
+
 as_root() {
     if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi
 }
