@@ -43,7 +43,7 @@ export async function startEcho() {
   }));
 }
 
-async function listening(server) {
+export async function listening(server) {
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   return server;
@@ -130,8 +130,10 @@ export class Checks {
     }
   }
 
-  // The closing line. It ends the process, and with it the servers that are left: with 1 if anything failed.
-  close() {
+  // The closing line. It ends the process, and with it the servers that are left: with 1 if anything failed, and then
+  // with the last of what the gateway said.
+  close(gateway) {
+    if (this.failed > 0) console.error(gateway.said.slice(-4000));
     console.log(`${this.passed} passed, ${this.failed} failed`);
     process.exit(this.failed > 0 || this.passed === 0 ? 1 : 0);
   }

@@ -230,4 +230,4 @@ await check('and it serves once the authorization server is back', async () => {
 });
 
 await gateway.stop();
-checks.close();
+checks.close(gateway);
