@@ -310,10 +310,10 @@ mod tests {
     #[test]
     fn the_body_is_a_problem_with_a_stable_code() {
         let cause = Cause::Denied(Denial::InsufficientScope { missing: scopes("b c"), issuer: "idp".into() });
-        let url = Some("https://api.example.com/.well-known/oauth-protected-resource");
-        let response = respond(reply(&cause), url, &HeaderValue::from_static("id-1"));
+        let url = "https://api.example.com/.well-known/oauth-protected-resource";
+        let response = respond(reply(&cause), Some(url), &HeaderValue::from_static("id-1"));
         let challenge = response.headers()[WWW_AUTHENTICATE].to_str().unwrap();
-        assert!(challenge.ends_with(&format!(r#", resource_metadata="{}""#, url.unwrap())), "{challenge}");
+        assert!(challenge.ends_with(&format!(r#", resource_metadata="{url}""#)), "{challenge}");
         let body: serde_json::Value = serde_json::from_slice(response.body()).unwrap();
         assert_eq!(body["code"], "insufficient_scope");
         assert_eq!(body["missing_scopes"], serde_json::json!(["b", "c"]));

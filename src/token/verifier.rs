@@ -201,3 +201,7 @@ impl Verifier {
         Rejection { error, issuer: Some(self.name().clone()) }
     }
 }
+
+#[cfg(test)]
+#[path = "verifier_tests.rs"]
+mod tests;

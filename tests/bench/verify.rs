@@ -24,7 +24,7 @@ use http::header::AUTHORIZATION;
 use scopegate::clock::{UnixTime, now};
 use scopegate::issuer::{Algorithm, Entry, FetchPolicy, Issuer, KeySource};
 use scopegate::telemetry::Metrics;
-use scopegate::token::{Audience, BearerToken, Rules, Source, TokenError, Verifier, authenticate};
+use scopegate::token::{Audience, BearerToken, Rules, Source, TokenError, TypPolicy, Verifier, authenticate};
 use serde_json::json;
 
 /// Pairs of measurements; odd, so that there is one in the middle.
@@ -113,6 +113,8 @@ fn verifier(key: &RsaPublicKeyComponents<Vec<u8>>) -> Arc<Verifier> {
         client_ids: vec!["4h16e1l0kgotla1c0j8vvjgitt".into()],
         token_use: Some("access".into()),
         leeway: Duration::ZERO,
+        typ: TypPolicy::Access,
+        required_claims: Vec::new(),
         scope_claims: vec!["scope".into(), "scp".into()],
     };
     let metrics = Metrics::new(&[], &TokenError::RESULTS).expect("metrics are defined once");

@@ -1,0 +1,132 @@
+//! What strangers can make of tokens that nobody signed.
+
+use std::time::Duration;
+
+use super::*;
+use crate::clock;
+use crate::issuer::fixture::{Signer, b64, entry, jwks};
+use crate::issuer::{Algorithm, KeySource, maintain};
+use crate::net::fake::{Fake, json};
+use crate::net::{Client, Tls};
+use crate::telemetry::Metrics;
+use crate::token::SharedCache;
+
+const KEYS: &str = "/keys";
+const ES256: Algorithm = Algorithm::ES256;
+
+/// Requests of a flood.
+const FLOOD: usize = 100_000;
+
+/// Bytes of each key id: if only these were kept somewhere, the flood would be 100 MB.
+const KID_BYTES: usize = 1024;
+
+/// What caches of their bounded size, the allocator and the runtime may take meanwhile; it was 2 MB.
+const MEMORY: usize = 16 << 20;
+
+/// Set in the process that a flood has for itself.
+const ALONE: &str = "SCOPEGATE_TEST_ALONE";
+
+/// Runs the body of a test in a process of its own: the memory of all other tests would be counted else.
+fn alone(test: &str, body: impl Future<Output = ()>) {
+    if std::env::var_os(ALONE).is_some() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        return runtime.block_on(body);
+    }
+    let (_, module) = module_path!().split_once("::").unwrap();
+    let mut again = std::process::Command::new(std::env::current_exe().unwrap());
+    let again = again.args(["--exact", &format!("{module}::{test}"), "--nocapture"]).env(ALONE, "1");
+    let output = again.output().unwrap();
+    let said =
+        [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
+    assert!(output.status.success() && said.contains("1 passed"), "{said}");
+}
+
+/// An issuer that counts who asks for its keys, and a verifier that asks it.
+fn stage() -> (Fake, Arc<Verifier>) {
+    let fake = Fake::start();
+    fake.answer(KEYS, json(&jwks(&[Signer::p256().jwk("a")])));
+    let mut entry = entry(KeySource::Uri(fake.url(KEYS)));
+    entry.fetch.cooldown = Duration::from_secs(1);
+    let metrics = Metrics::new(&[], &TokenError::RESULTS).unwrap();
+    let issuer = Issuer::new(entry, metrics.issuer("idp")).unwrap();
+    tokio::spawn(maintain(Arc::downgrade(&issuer), Client::new(Tls::system())));
+    let rules = Rules {
+        audience: Audience::Any,
+        client_ids: Vec::new(),
+        token_use: None,
+        leeway: Duration::ZERO,
+        typ: TypPolicy::Access,
+        required_claims: Vec::new(),
+        scope_claims: vec!["scope".into()],
+    };
+    (fake, Arc::new(Verifier::new(issuer, rules)))
+}
+
+fn kid(number: usize) -> String {
+    format!("{number:0KID_BYTES$}")
+}
+
+/// Bytes that the process holds; 0 where the system does not say so.
+fn memory() -> usize {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages = statm.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok());
+    pages.unwrap_or_default() * 4096
+}
+
+/// Runs a flood, and holds it to a fetch per cool-down and to no memory.
+async fn survives(fake: &Fake, verifier: &Verifier, flood: impl Future<Output = ()>) {
+    let (begin, before) = (clock::monotonic(), memory());
+    flood.await;
+    let seconds = clock::monotonic().saturating_duration_since(begin).as_secs();
+    let fetches = fake.hits(KEYS) as u64;
+    assert!(fetches <= seconds + 2, "{fetches} fetches in {seconds} s");
+    let grown = memory().saturating_sub(before);
+    assert!(grown < MEMORY, "{grown} bytes more");
+    assert_eq!(verifier.issuer.state().keys, 1);
+}
+
+// K07
+#[test]
+fn a_flood_of_unknown_kids_costs_a_fetch_per_cool_down_and_no_memory() {
+    alone("a_flood_of_unknown_kids_costs_a_fetch_per_cool_down_and_no_memory", unknown_kids());
+}
+
+async fn unknown_kids() {
+    let (fake, verifier) = stage();
+    let issuer = &verifier.issuer;
+    assert!(issuer.key(Some("a"), ES256).await.is_ok());
+    survives(&fake, &verifier, async {
+        for number in 0..FLOOD {
+            let found = issuer.key(Some(&kid(number)), ES256).await;
+            assert_eq!(found.unwrap_err(), KeyError::Unknown);
+        }
+    })
+    .await;
+}
+
+// K07, C06: the same through the whole of a verification, with a cache that must keep nothing of it.
+#[test]
+fn a_flood_of_tokens_that_nobody_signed_leaves_nothing_behind() {
+    alone("a_flood_of_tokens_that_nobody_signed_leaves_nothing_behind", unsigned_tokens());
+}
+
+async fn unsigned_tokens() {
+    let (fake, verifier) = stage();
+    let verifiers = [Arc::clone(&verifier)];
+    let shared = Arc::new(SharedCache::new(1 << 30));
+    let cache = WorkerCache::new(Arc::clone(&shared), FLOOD);
+    let issuer = verifier.issuer.entry().issuer.clone();
+    let claims = b64(format!(r#"{{"iss":"{issuer}","exp":{}}}"#, u64::MAX / 2).as_bytes());
+    survives(&fake, &verifier, async {
+        for number in 0..FLOOD {
+            let header = b64(format!(r#"{{"alg":"ES256","kid":"{}"}}"#, kid(number)).as_bytes());
+            let token = format!("{header}.{claims}.{}", b64(&[1; 64]));
+            let token = BearerToken::new(&token);
+            let refused = authenticate(&verifiers, token, 16 << 10, Some(&cache), clock::now().unix).await;
+            let refused = refused.expect_err("nobody signed it");
+            assert_eq!(refused.error, TokenError::UnknownKey);
+        }
+    })
+    .await;
+    assert!(shared.is_empty());
+}
