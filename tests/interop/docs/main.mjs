@@ -2,8 +2,9 @@
 //
 //   main.mjs SCOPEGATE          the binary; to be started at the root of the repository
 //
-// A TOML fence is a whole configuration. A fence "json claims" below one holds the claims of a token whose GET /orders
-// that configuration forwards. A fence "json keys/idp.json" is that file, for the examples of its page to read.
+// A TOML fence is a whole configuration, or a part of one that lacks but the routes. A fence "json claims" below one
+// holds the claims of a token whose GET /orders that configuration forwards. A fence "json keys/idp.json" is that file,
+// for the examples of its page to read.
 
 import { spawnSync } from 'node:child_process';
 import { generateKeyPairSync, sign } from 'node:crypto';
@@ -12,6 +13,15 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 
 const PAGES = ['README.md', 'docs/configuration.md', 'docs/issuers.md'];
+const ROUTE = `
+[upstreams.any]
+url = "http://127.0.0.1:3000"
+
+[[routes]]
+path     = "/orders"
+upstream = "any"
+scopes   = "orders.read"
+`;
 const LEAST = 15; // checks: a page whose fences are no longer found has none that can fail
 const KEYS = {
   RS256: generateKeyPairSync('rsa', { modulusLength: 2048 }),
@@ -31,8 +41,8 @@ for (const page of PAGES) {
   for (const { line, info: [language, kind], text } of fences) {
     const where = `${page}, line ${line}`;
     if (language === 'toml') {
-      example = text;
-      report(`${where}: a configuration without mistakes`, accepted(text));
+      example = text.includes('[[') ? text : text + ROUTE;
+      report(`${where}: a configuration without mistakes`, accepted(example));
     } else if (kind === 'claims') {
       tokens(where, example, JSON.parse(text));
     }
