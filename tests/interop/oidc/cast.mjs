@@ -3,7 +3,8 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { rmSync } from 'node:fs';
+import { mkdtemp, writeFile } from 'node:fs/promises';
 import http from 'node:http';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
@@ -61,6 +62,11 @@ export class Gateway {
     gateway.admin = `http://127.0.0.1:${admin}`;
     gateway.folder = await mkdtemp(join(tmpdir(), 'scopegate-interop-'));
     await writeFile(join(gateway.folder, 'gateway.toml'), configuration(port, admin));
+    // Whatever ends this program, nothing is left of the gateway.
+    process.on('exit', () => {
+      gateway.process?.kill();
+      rmSync(gateway.folder, { recursive: true });
+    });
     await gateway.run();
     return gateway;
   }
@@ -74,8 +80,6 @@ export class Gateway {
       stream.setEncoding('utf8').on('data', (text) => { this.said += text; });
     }
     this.ended = once(this.process, 'exit');
-    // Whatever ends this program ends the gateway, too.
-    process.on('exit', () => this.process.kill());
     await until('the gateway is ready', () => {
       if (this.process.exitCode !== null) throw new Error(`the gateway ended:\n${this.said}`);
       return fetch(`${this.admin}/readyz`).then(({ ok }) => ok, () => false);
@@ -87,9 +91,8 @@ export class Gateway {
     await this.run();
   }
 
-  async stop() {
-    await this.#end();
-    await rm(this.folder, { recursive: true });
+  stop() {
+    return this.#end();
   }
 
   async #end() {
