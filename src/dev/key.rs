@@ -7,9 +7,9 @@ use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::rand::{self, SystemRandom};
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair,
-    RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RSA_PSS_SHA256, RSA_PSS_SHA384, RSA_PSS_SHA512,
-    RsaEncoding, RsaKeyPair,
+    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, ECDSA_P521_SHA512_FIXED_SIGNING,
+    EcdsaKeyPair, Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512,
+    RSA_PSS_SHA256, RSA_PSS_SHA384, RSA_PSS_SHA512, RsaEncoding, RsaKeyPair,
 };
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -70,6 +70,9 @@ impl Ring {
             }
             Algorithm::ES384 => {
                 return Ok(Pair::Ecdsa(EcdsaKeyPair::generate(&ECDSA_P384_SHA384_FIXED_SIGNING)?, "P-384"));
+            }
+            Algorithm::ES512 => {
+                return Ok(Pair::Ecdsa(EcdsaKeyPair::generate(&ECDSA_P521_SHA512_FIXED_SIGNING)?, "P-521"));
             }
             Algorithm::EdDSA => return Ok(Pair::Ed25519(Ed25519KeyPair::generate()?)),
         };
@@ -167,8 +170,8 @@ fn der_element(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
 #[cfg(test)]
 mod tests {
     use aws_lc_rs::signature::{
-        ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, RSA_PKCS1_2048_8192_SHA256,
-        RSA_PSS_2048_8192_SHA512, RsaPublicKeyComponents, UnparsedPublicKey,
+        ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ECDSA_P521_SHA512_FIXED, ED25519,
+        RSA_PKCS1_2048_8192_SHA256, RSA_PSS_2048_8192_SHA512, RsaPublicKeyComponents, UnparsedPublicKey,
     };
 
     use super::*;
@@ -182,6 +185,7 @@ mod tests {
         match jwk["alg"].as_str().unwrap() {
             "ES256" => UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point()).verify(message, signature),
             "ES384" => UnparsedPublicKey::new(&ECDSA_P384_SHA384_FIXED, point()).verify(message, signature),
+            "ES512" => UnparsedPublicKey::new(&ECDSA_P521_SHA512_FIXED, point()).verify(message, signature),
             "EdDSA" => UnparsedPublicKey::new(&ED25519, member(jwk, "x")).verify(message, signature),
             rsa => {
                 let scheme = match rsa {
@@ -199,9 +203,14 @@ mod tests {
     #[test]
     fn a_published_key_verifies_what_the_private_one_signed() {
         let ring = KeyRing::default();
-        for algorithm in
-            [Algorithm::RS256, Algorithm::PS512, Algorithm::ES256, Algorithm::ES384, Algorithm::EdDSA]
-        {
+        for algorithm in [
+            Algorithm::RS256,
+            Algorithm::PS512,
+            Algorithm::ES256,
+            Algorithm::ES384,
+            Algorithm::ES512,
+            Algorithm::EdDSA,
+        ] {
             let key = ring.key(algorithm);
             let (jwk, signature) = (key.jwk(), key.sign(b"message").unwrap());
             assert!(verifies(&jwk, b"message", &signature), "{algorithm}");

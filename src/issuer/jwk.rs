@@ -23,7 +23,7 @@ pub enum Skipped {
     Symmetric,
     /// `kty` is none of RSA, EC, OKP.
     UnknownKty,
-    /// `crv` is none of P-256, P-384, Ed25519.
+    /// `crv` is none of P-256, P-384, P-521, Ed25519.
     UnknownCurve,
     /// `use` is not `sig`.
     Use,
@@ -154,6 +154,7 @@ fn read_ec(members: &Members, kid: Option<Box<str>>) -> Result<Key, Skipped> {
     let (crv, algorithm, length) = match text(members, "crv") {
         Some("P-256") => ("P-256", Algorithm::ES256, 32),
         Some("P-384") => ("P-384", Algorithm::ES384, 48),
+        Some("P-521") => ("P-521", Algorithm::ES512, 66),
         _ => return Err(Skipped::UnknownCurve),
     };
     let algorithms = algorithms(members, &[algorithm])?;
@@ -214,7 +215,7 @@ impl fmt::Display for Skipped {
             Self::Private => "it holds a private key, which everybody can read now: have it replaced",
             Self::Symmetric => "a shared secret is no public key",
             Self::UnknownKty => "\"kty\" is none of RSA, EC, OKP",
-            Self::UnknownCurve => "\"crv\" is none of P-256, P-384, Ed25519",
+            Self::UnknownCurve => "\"crv\" is none of P-256, P-384, P-521, Ed25519",
             Self::Use => "\"use\" is not \"sig\"",
             Self::KeyOps => "\"key_ops\" has no \"verify\"",
             Self::UnknownAlgorithm => "\"alg\" is no algorithm that a token may use",

@@ -178,8 +178,13 @@ mod tests {
     }
 
     fn signers() -> Vec<(Signer, Vec<Algorithm>)> {
-        use Algorithm::{ES256, ES384, EdDSA};
-        vec![(Signer::p256(), vec![ES256]), (Signer::p384(), vec![ES384]), (Signer::ed25519(), vec![EdDSA])]
+        use Algorithm::{ES256, ES384, ES512, EdDSA};
+        vec![
+            (Signer::p256(), vec![ES256]),
+            (Signer::p384(), vec![ES384]),
+            (Signer::p521(), vec![ES512]),
+            (Signer::ed25519(), vec![EdDSA]),
+        ]
     }
 
     fn verifies_its_own(signer: &Signer, algorithms: &[Algorithm]) {
@@ -225,7 +230,7 @@ mod tests {
     fn no_signature_is_no_signature() {
         for (signer, algorithms) in signers() {
             let key = key(&signer, None);
-            for length in [0, 1, 63, 64, 65, 96, 256] {
+            for length in [0, 1, 63, 64, 65, 96, 132, 256] {
                 for byte in [0x00, 0xff] {
                     assert!(!key.verify(algorithms[0], MESSAGE, &b64(&vec![byte; length])), "{length}");
                 }
