@@ -33,13 +33,17 @@ impl Algorithm {
         Self::EdDSA,
     ];
 
-    /// The algorithm of that exact, case-sensitive name.
+    /// The algorithm of that exact, case-sensitive name, in a JWS header or a JWK.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
+        // RFC 9864 §2.2 names EdDSA by its curve. There is no other here: a key of Ed448 is not usable.
+        if name == "Ed25519" {
+            return Some(Self::EdDSA);
+        }
         Self::ALL.into_iter().find(|algorithm| algorithm.name() == name)
     }
 
-    /// The name in a JWS header.
+    /// The name in a JWS header, and in the configuration.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -99,5 +103,12 @@ mod tests {
         {
             assert_eq!(Algorithm::parse(name), None, "{name}");
         }
+    }
+
+    // RFC 9864
+    #[test]
+    fn ed25519_is_another_name_of_eddsa() {
+        assert_eq!(Algorithm::parse("Ed25519"), Some(Algorithm::EdDSA));
+        assert_eq!(Algorithm::parse("ed25519"), None);
     }
 }

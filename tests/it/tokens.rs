@@ -102,10 +102,10 @@ fn every_algorithm_is_taken_from_the_right_key_and_from_no_other() {
         (rsa(), Key::rsa("key-1", 1), &RSA[..]),
         (Key::p256("key-1"), Key::p256("key-1"), &["ES256"]),
         (Key::p384("key-1"), Key::p384("key-1"), &["ES384"]),
-        (Key::ed25519("key-1"), Key::ed25519("key-1"), &["EdDSA"]),
+        (Key::ed25519("key-1"), Key::ed25519("key-1"), &["EdDSA", "Ed25519"]),
     ] {
         let pair = Pair::start(&key, "", ROUTES);
-        for algorithm in RSA.iter().chain(&["ES256", "ES384", "EdDSA"]) {
+        for algorithm in RSA.iter().chain(&["ES256", "ES384", "ES512", "EdDSA", "Ed25519"]) {
             let token = Pair::claims("read").header("alg", *algorithm);
             if !algorithms.contains(algorithm) {
                 // The key id is right, and the key is not one for this algorithm.

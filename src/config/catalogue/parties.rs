@@ -111,8 +111,8 @@ pub(in crate::config) static ISSUER: Table = Table {
             Kind::Choices(algorithms),
             Means("all of them"),
             r#"["RS256"]"#,
-            "The signature algorithms its tokens may use (RFC 7518 section 3.1, RFC 8037). `none` and the HMAC ones \
-             have no name here.",
+            "The signature algorithms its tokens may use (RFC 7518 section 3.1, RFC 8037). `EdDSA` is that of Ed25519, \
+             by this name or by the one that RFC 9864 gives it. `none` and the HMAC ones have no name here.",
         )
         .not(&["algorithm", "alg", "algs"]),
         Key::new(
