@@ -1,6 +1,7 @@
 //! What a restart keeps.
 
 use std::fs;
+use std::process::{Command, Stdio};
 
 use crate::cast::{Gateway, Issuer, Jwks, Request, Upstream, wait_until};
 
@@ -45,4 +46,25 @@ fn a_restart_survives_the_issuers_outage_with_the_keys_that_were_kept() {
     assert_eq!(broken.send(&request).status, 503);
     issuer.serve(Jwks::Keys(vec![issuer.key.clone()]));
     wait_until("the keys are fetched", || broken.send(&request).status == 200);
+}
+
+// What a gateway keeps is its own: another user's file would be in its way, and a dev issuer's keys in its place.
+#[test]
+fn explain_leaves_no_file_behind() {
+    let (issuer, directory) = (Issuer::start(), tempfile::tempdir().unwrap());
+    let path = |name: &str| directory.path().join(name);
+    let entry = format!("{}keep_file = \"idp.keys\"\n", issuer.toml());
+    let upstream = "[upstreams.up]\nurl = \"http://127.0.0.1:1\"\n";
+    let route = "[[routes]]\npath = \"/x\"\nupstream = \"up\"\nscopes = \"read\"\n";
+    fs::write(path("gateway.toml"), format!("{entry}{upstream}{route}")).unwrap();
+    fs::write(path("token"), issuer.token("read")).unwrap();
+    let explained = Command::new(env!("CARGO_BIN_EXE_scopegate"))
+        .args(["explain", "GET", "/x", "--config"])
+        .args([path("gateway.toml").as_os_str(), "--token-file".as_ref(), path("token").as_os_str()])
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert!(explained.status.success(), "{explained:?}");
+    assert_eq!(issuer.fetches(), 1, "the keys were fetched");
+    assert!(!path("idp.keys").exists());
 }
