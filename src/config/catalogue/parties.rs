@@ -13,16 +13,10 @@ pub(in crate::config) static ISSUER: Table = Table {
     path: "issuers.*",
     doc: "An authorization server whose tokens are taken. Its keys come from `jwks_uri`, `jwks_file` or `jwks`; \
           without one of them they are discovered below `issuer` (OpenID Connect Discovery, then RFC 8414).\n\n\
-          A provider of many tenants, such as Microsoft Entra ID, is one entry with a placeholder and the list of the \
-          tenants whose tokens are taken:\n\n\
-          ```toml\n\
-          [issuers.entra]\n\
-          issuer   = \"https://login.microsoftonline.com/{tenant}/v2.0\"\n\
-          tenants  = [\"9122040d-6c67-4c5b-b112-36a304b66dad\", \"aaaabbbb-0000-cccc-1111-dddd2222eeee\"]\n\
-          audience = \"11112222-bbbb-3333-cccc-4444dddd5555\"\n\
-          ```\n\n\
-          Each tenant is then an issuer of its own, `entra/<tenant>` in logs and metrics, with its own exact `iss` and \
-          its own keys; a route with `issuer = \"entra\"` takes the tokens of all of them, and of no other.",
+          A provider of many tenants is one entry, with a placeholder in `issuer` and the list of those whose tokens are \
+          taken, `tenants`. Each tenant is then an issuer of its own, `<name>/<tenant>` in logs and metrics, with its \
+          own exact `iss` and its own keys; a route with `issuer = \"<name>\"` takes the tokens of all of them, and of no \
+          other. [issuers.md](issuers.md) has an example, among those of other providers.",
     keys: &[
         Key::new(
             "issuer",
