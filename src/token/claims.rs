@@ -21,6 +21,9 @@ pub(super) fn parse_object(json: &[u8]) -> Option<Claims> {
     }
 }
 
+/// The claims that name the client, the first that is there counts: RFC 9068's, OpenID Connect's, Entra's, Okta's.
+const CLIENT_CLAIMS: [&str; 4] = ["client_id", "azp", "appid", "cid"];
+
 /// The registered claims the gateway decides by, each of its one right type. What is absent is `None`; what has
 /// another type makes the token malformed, never "absent" (CVE-2026-25537).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,14 +42,11 @@ impl Registered {
         let issued_at = optional(claims, "iat", numeric_date);
         let subject = optional(claims, "sub", Claim::as_text);
         (issued_at.is_ok() && subject.is_ok()).then_some(())?;
-        // RFC 9068 calls it client_id; azp (OpenID Connect) and appid (Entra) are the older names.
-        let client = match optional(claims, "client_id", Claim::as_text).ok()? {
-            Some(client) => Some(client),
-            None => match optional(claims, "azp", Claim::as_text).ok()? {
-                Some(client) => Some(client),
-                None => optional(claims, "appid", Claim::as_text).ok()?,
-            },
-        };
+        let mut client = None;
+        for name in CLIENT_CLAIMS {
+            // Each has to be a string, also one that another goes before.
+            client = client.or(optional(claims, name, Claim::as_text).ok()?);
+        }
         Some(Self {
             expires: numeric_date(claims.get("exp")?)?,
             not_before: optional(claims, "nbf", numeric_date).ok()?,
@@ -207,6 +207,7 @@ mod tests {
         assert_eq!(of(r#"{"exp":1e300}"#).unwrap().expires, u64::MAX);
         assert_eq!(of(r#"{"exp":1,"aud":["a","b"]}"#).unwrap().audience.len(), 2);
         assert_eq!(of(r#"{"exp":1,"azp":"a"}"#).unwrap().client.as_deref(), Some("a"));
+        assert_eq!(of(r#"{"exp":1,"cid":"a"}"#).unwrap().client.as_deref(), Some("a"));
         assert_eq!(of(r#"{"exp":1,"client_id":"b","azp":"a"}"#).unwrap().client.as_deref(), Some("b"));
         for json in [
             "{}",
@@ -223,6 +224,7 @@ mod tests {
             r#"{"exp":1,"aud":{"a":1}}"#,
             r#"{"exp":1,"aud":null}"#,
             r#"{"exp":1,"client_id":["a"]}"#,
+            r#"{"exp":1,"client_id":"a","cid":1}"#,
             r#"{"exp":1,"token_use":1}"#,
         ] {
             assert_eq!(of(json), None, "{json}");

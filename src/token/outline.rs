@@ -15,7 +15,7 @@ pub struct Outline {
     pub issuer: Box<str>,
     /// `aud`; empty when it is absent.
     pub audience: Vec<Box<str>>,
-    /// `client_id`, else `azp`, else `appid`.
+    /// `client_id`, else `azp`, `appid` or `cid`.
     pub client: Option<Box<str>>,
     /// `token_use`
     pub token_use: Option<Box<str>>,

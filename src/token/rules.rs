@@ -9,7 +9,7 @@ use crate::policy::{Claim, Claims};
 pub struct Rules {
     /// Which `aud` is ours.
     pub audience: Audience,
-    /// The clients whose tokens are taken (`client_id`, or else `azp`, or else `appid`); empty for every client.
+    /// The clients whose tokens are taken (`client_id`, or else `azp`, `appid` or `cid`); empty for every client.
     pub client_ids: Vec<Box<str>>,
     /// The exact `token_use` that is asked for (Cognito's `access`), if any.
     pub token_use: Option<Box<str>>,

@@ -65,7 +65,7 @@ pub(in crate::config) static ISSUER: Table = Table {
             "jwks",
             Kind::KeySet,
             Means("discovery"),
-            r#"'{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}'"#,
+            r#"'{"keys":[{"kty":"OKP","crv":"Ed25519","x":"3OUoeSiO6l70KNFuDyQbhERT3wq3Bv_M9d5xgfGt2kA"}]}'"#,
             "Its JWK Set itself: a string of JSON, or a table with `keys`.",
         ),
         Key::new(
@@ -73,7 +73,7 @@ pub(in crate::config) static ISSUER: Table = Table {
             Kind::Texts,
             Means("every client"),
             r#"["4h16e1l0kgotla1c0j8vvjgitt"]"#,
-            "The clients whose tokens are taken: `client_id`, or else `azp`, or else `appid`.",
+            "The clients whose tokens are taken: `client_id`, or else `azp`, `appid` or `cid`.",
         )
         .not(&["client_id", "clients"]),
         Key::new(
