@@ -18,6 +18,7 @@ mod dev_mode;
 mod first_steps;
 mod framing;
 mod headers;
+mod jose;
 mod keys;
 mod limits;
 mod metadata;
