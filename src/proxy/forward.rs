@@ -14,7 +14,6 @@ use super::{Cause, Refusal};
 use crate::clock;
 use crate::net::Peer;
 use crate::policy::Permit;
-use crate::snapshot::Route;
 use crate::upstream::{Fault, is_idempotent};
 
 /// Forwards a request. It takes the permit: without one there is no forwarding.
@@ -46,7 +45,8 @@ pub(super) async fn forward(
     let (body, upload) = RequestBody::new(body, route.body_bytes, watch, view);
 
     let host = headers::requested_host(&head.uri, &head.headers);
-    head.uri = upstream_uri(&head.uri, route).ok_or_else(|| refuse(Cause::Defect))?;
+    let query = headers::query_without_tokens(head.uri.query(), &route.token_from);
+    head.uri = upstream_uri(&head.uri, query.as_deref(), route.strip).ok_or_else(|| refuse(Cause::Defect))?;
     head.version = Version::HTTP_11;
     headers::to_upstream(
         &mut head.headers,
@@ -86,6 +86,9 @@ pub(super) async fn forward(
         return Err(refuse(Cause::Upstream(Fault::Protocol("a transfer coding other than chunked".into()))));
     }
     headers::to_client(response.headers_mut(), exchange.request_id());
+    if query.is_some() {
+        headers::keep_from_shared_caches(response.headers_mut());
+    }
     *response.version_mut() = Version::HTTP_11;
     let watch = Watch::new(timeouts.idle_body, until);
     let sent = upload.map(|upload| upload.sent);
@@ -104,16 +107,15 @@ fn cause_of(fault: Fault, upload: Option<&Upload>, until: Option<Instant>, limit
     }
 }
 
-/// The path that was matched, less the segments that the route strips and the parameters that held a token; in origin
-/// form, as upstreams want it.
-fn upstream_uri(uri: &Uri, route: &Route) -> Option<Uri> {
-    let query = headers::query_without_tokens(uri.query(), &route.token_from);
+/// The path that was matched, less the segments that the route strips, and the query, or the one that goes in its place;
+/// in origin form, as upstreams want it.
+fn upstream_uri(uri: &Uri, query: Option<&str>, strip: usize) -> Option<Uri> {
     let mut parts = Parts::default();
-    parts.path_and_query = if route.strip == 0 && query.is_none() {
+    parts.path_and_query = if strip == 0 && query.is_none() {
         uri.path_and_query().cloned()
     } else {
-        let path = strip_segments(uri.path(), route.strip);
-        let text = match query.as_deref().or(uri.query()) {
+        let path = strip_segments(uri.path(), strip);
+        let text = match query.or(uri.query()) {
             Some("") | None => path.to_owned(),
             Some(query) => format!("{path}?{query}"),
         };

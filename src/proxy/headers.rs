@@ -3,7 +3,9 @@
 //! Everything that the gateway itself says to an upstream is first removed from what the client said, in every spelling
 //! (attacks.md rows 9 and 10); what is for one connection only goes no further (RFC 9110 §7.6.1).
 
-use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, HOST, TE, TRANSFER_ENCODING, VIA};
+use http::header::{
+    AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, COOKIE, HOST, TE, TRANSFER_ENCODING, VIA,
+};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::net::Peer;
@@ -124,6 +126,12 @@ pub(super) fn to_client(headers: &mut HeaderMap, request_id: &HeaderValue) {
     remove_where(headers, is_hop_by_hop);
     headers.append(VIA, HeaderValue::from_static("1.1 scopegate"));
     headers.insert(REQUEST_ID, request_id.clone());
+}
+
+/// What was asked for with a token in the URI is for the one who asked (RFC 6750 §2.3). The upstream did not see the token
+/// and cannot know; of two directives that contradict each other caches obey the stricter one.
+pub(super) fn keep_from_shared_caches(headers: &mut HeaderMap) {
+    headers.append(CACHE_CONTROL, HeaderValue::from_static("private"));
 }
 
 /// Turns the trailers of a client's request into those of the upstream's: an upstream that joins them to the head would

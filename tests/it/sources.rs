@@ -1,6 +1,6 @@
 //! Where a token is looked for: in the places that the route names, and in no other.
 
-use crate::cast::{Key, Pair, Request};
+use crate::cast::{Key, Pair, Request, Script};
 
 /// One route for each kind of source, and one for several.
 const ROUTES: &str = r#"
@@ -157,6 +157,25 @@ fn a_token_counts_in_the_place_that_the_route_names_and_nowhere_else() {
     ] {
         pair.ask(&request).refused("missing_token");
     }
+}
+
+// D7: who knows the URI has the token, so that no cache on the way may keep what it led to for others.
+#[test]
+fn what_a_token_in_the_query_led_to_is_kept_from_shared_caches() {
+    let pair = start();
+    let token = pair.token("read");
+    let in_query = Request::get(&format!("/several?access_token={token}"));
+    let cacheable = "HTTP/1.1 200 OK\r\ncache-control: public, max-age=60\r\ncontent-length: 0\r\n\r\n";
+    let asked = |request: &Request| {
+        pair.upstream.play([Script::Raw(cacheable.into(), true)]);
+        let answer = pair.gateway.send(request);
+        assert_eq!(answer.status, 200);
+        let fields = answer.fields.into_iter().filter(|(name, _)| name == "cache-control");
+        fields.map(|(_, value)| value).collect::<Vec<_>>().join(", ")
+    };
+    assert_eq!(asked(&in_query), "public, max-age=60, private");
+    assert_eq!(asked(&Request::get("/several?a=b").bearer(&token)), "public, max-age=60");
+    assert_eq!(pair.ask(&in_query).answer.field("cache-control"), Some("private"));
 }
 
 // attacks.md row 11 (Kong #9946, Envoy CVE-2025-64527); T15, D6.

@@ -197,7 +197,8 @@ const TOKEN_FROM: Key = Key::new(
     Means("the group's, else that of `[defaults]`"),
     r#"["authorization:bearer", "cookie:session"]"#,
     "The only places looked at for a token: `authorization:bearer`, `authorization:raw`, `header:<name>`, \
-     `cookie:<name>`, `query:<name>`. A token in two of them is refused (RFC 6750 section 2).",
+     `cookie:<name>`, `query:<name>`. A token in two of them is refused (RFC 6750 section 2). What is answered to one in a \
+     query is marked `Cache-Control: private` (section 2.3).",
 );
 const FORWARD_TOKEN: Key = Key::new(
     "forward_token",
