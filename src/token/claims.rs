@@ -9,6 +9,9 @@ use crate::policy::{Claim, Claims};
 /// Objects and lists inside each other. Real tokens need four; a parser needs a bound (attacks.md row 13).
 const MAX_DEPTH: usize = 16;
 
+/// Room for the members of an ordinary token, so that its list is made once.
+const USUAL_MEMBERS: usize = 16;
+
 /// Parses a JSON object. Two members of one name are refused at any depth: two readers could take either (D10, D27).
 /// `None` for everything else, trailing bytes and a byte order mark included.
 pub(super) fn parse_object(json: &[u8]) -> Option<Claims> {
@@ -94,8 +97,15 @@ fn numeric_date(claim: &Claim) -> Option<u64> {
 }
 
 /// One JSON value, with so many levels left.
-struct Strict {
+pub(super) struct Strict {
     depth: usize,
+}
+
+impl Strict {
+    /// A member of an object that is itself a whole.
+    pub(super) fn member() -> Self {
+        Self { depth: MAX_DEPTH - 1 }
+    }
 }
 
 impl<'de> DeserializeSeed<'de> for Strict {
@@ -153,14 +163,11 @@ impl<'de> Visitor<'de> for Strict {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Claim, A::Error> {
-        let mut claims = Claims::default();
-        while let Some(name) = members.next_key::<String>()? {
-            let value = members.next_value_seed(self.inner()?)?;
-            if !claims.insert(name.into(), value) {
-                return Err(A::Error::custom("a member occurs twice"));
-            }
+        let mut list = Vec::with_capacity(USUAL_MEMBERS);
+        while let Some(name) = members.next_key::<Box<str>>()? {
+            list.push((name, members.next_value_seed(self.inner()?)?));
         }
-        Ok(Claim::Map(claims))
+        Claims::of(list).map(Claim::Map).ok_or_else(|| A::Error::custom("a member occurs twice"))
     }
 }
 

@@ -9,6 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::TokenError;
 use super::claims::{Registered, parse_object};
+use super::header::Header;
 use crate::issuer::Algorithm;
 use crate::policy::{Claim, Claims};
 
@@ -28,10 +29,6 @@ pub(super) struct Jwt<'t> {
     pub(super) signature: &'t str,
 }
 
-/// Header members that change what the token is: extensions that must be understood (RFC 7515 §4.1.11), unencoded
-/// payloads (RFC 7797 §7), encryption and compression (RFC 7516 §4.1).
-const REFUSED: [&str; 4] = ["crit", "b64", "enc", "zip"];
-
 impl<'t> Jwt<'t> {
     /// Takes a token apart.
     ///
@@ -44,23 +41,17 @@ impl<'t> Jwt<'t> {
         if payload.contains('.') || signature.is_empty() {
             return Err(TokenError::Malformed);
         }
-        let header = decode(header).ok_or(TokenError::Malformed)?;
-        if REFUSED.iter().any(|name| header.get(name).is_some()) {
-            return Err(TokenError::Malformed);
-        }
-        let text = |name: &str| match header.get(name) {
-            None => Ok(None),
-            Some(Claim::Text(text)) => Ok(Some(text)),
-            Some(_) => Err(TokenError::Malformed),
-        };
-        let algorithm = text("alg")?.ok_or(TokenError::Malformed)?;
-        let algorithm = Algorithm::parse(algorithm).ok_or(TokenError::Algorithm)?;
-        let claims = decode(payload).ok_or(TokenError::Malformed)?;
+        let header = URL_SAFE_NO_PAD.decode(header).ok().and_then(|json| Header::parse(&json));
+        let header = header.ok_or(TokenError::Malformed)?;
+        let algorithm = header.algorithm.ok_or(TokenError::Malformed)?;
+        let algorithm = Algorithm::parse(&algorithm).ok_or(TokenError::Algorithm)?;
+        let claims = URL_SAFE_NO_PAD.decode(payload).ok().and_then(|json| parse_object(&json));
+        let claims = claims.ok_or(TokenError::Malformed)?;
         let issuer = claims.get("iss").and_then(Claim::as_text).ok_or(TokenError::Malformed)?.into();
         Ok(Self {
             algorithm,
-            key_id: text("kid")?.cloned(),
-            typ: text("typ")?.map_or(Typ::Untyped, |typ| Typ::of(typ)),
+            key_id: header.key_id,
+            typ: header.typ.map_or(Typ::Untyped, |typ| Typ::of(&typ)),
             issuer,
             registered: Registered::of(&claims).ok_or(TokenError::Malformed)?,
             claims,
@@ -90,10 +81,6 @@ impl Typ {
             _ => Self::Other,
         }
     }
-}
-
-fn decode(part: &str) -> Option<Claims> {
-    parse_object(&URL_SAFE_NO_PAD.decode(part).ok()?)
 }
 
 #[cfg(test)]

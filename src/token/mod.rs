@@ -5,6 +5,7 @@ mod cache;
 mod claims;
 mod error;
 mod forwarded;
+mod header;
 mod jwt;
 mod outline;
 mod rules;

@@ -87,11 +87,13 @@ mod tests {
     #[test]
     fn a_required_claim_is_a_value_one_of_several_or_there() {
         let text = |text: &str| Claim::Text(text.into());
-        let mut claims = Claims::default();
-        assert!(claims.insert("tenant".into(), text("a")));
-        assert!(claims.insert("groups".into(), Claim::List(vec![text("x"), text("y")])));
-        assert!(claims.insert("nothing".into(), Claim::Null));
-        assert!(claims.insert("level".into(), Claim::Number("2".into())));
+        let claims = Claims::of(vec![
+            ("tenant".into(), text("a")),
+            ("groups".into(), Claim::List(vec![text("x"), text("y")])),
+            ("nothing".into(), Claim::Null),
+            ("level".into(), Claim::Number("2".into())),
+        ]);
+        let claims = claims.unwrap();
         let met = |claim: &str, demand: Demand| RequiredClaim { claim: claim.into(), demand }.is_met(&claims);
         assert!(met("tenant", Demand::OneOf(vec![text("b"), text("a")])));
         assert!(!met("tenant", Demand::OneOf(vec![text("A")])));
