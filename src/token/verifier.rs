@@ -109,12 +109,13 @@ impl Verifier {
     fn is_right_kind(&self, token: &VerifiedToken) -> bool {
         let claims = &token.principal.claims;
         let has = |name: &&str| claims.get(name).is_some();
+        let says_something = |name: &&str| claims.get(name).is_some_and(|claim| *claim != Claim::Null);
         let says = |typ: &str| claims.get("typ").and_then(Claim::as_text) == Some(typ);
         let wants_id_tokens = self.rules.token_use.as_deref() == Some("id");
         match (token.typ, self.rules.typ) {
             (Typ::Other, _) => false,
             (Typ::Untyped, _) if wants_id_tokens => true,
-            (Typ::AtJwt, TypPolicy::AtJwt) => RFC_9068_CLAIMS.iter().all(has),
+            (Typ::AtJwt, TypPolicy::AtJwt) => RFC_9068_CLAIMS.iter().all(says_something),
             (Typ::AtJwt, _) => true,
             (Typ::Untyped, TypPolicy::AtJwt) => false,
             // Keycloak types its tokens in the claims, and has put a nonce into access tokens, too.

@@ -314,6 +314,48 @@ fn no_key_that_a_token_brings_along_is_used_or_fetched() {
     assert_eq!(upstream.arrivals().len(), 5);
 }
 
+// RFC 9068 §2 and §4; T14, D37, D38, D40: an issuer that keeps to the profile of access tokens is held to all of it.
+#[test]
+fn where_the_profile_is_asked_for_a_token_keeps_all_of_it() {
+    let pair = Pair::start(&rsa(), "typ = \"at+jwt\"", ROUTES);
+    let good = Pair::claims("read").header("typ", "at+jwt");
+    for typ in ["at+jwt", "AT+JWT", "application/at+jwt"] {
+        pair.ask(&with(&good.clone().header("typ", typ).signed(&rsa()))).forwarded();
+    }
+    for typ in ["JWT", "at", "at+jwt ", "text/at+jwt", "application/jwt", "id_token"] {
+        let other = good.clone().header("typ", typ).signed(&rsa());
+        pair.ask(&with(&other)).refused("not_an_access_token");
+    }
+    pair.ask(&with(&pair.token("read"))).refused("not_an_access_token");
+    for (claim, reason) in [
+        ("iss", "malformed_token"),
+        ("exp", "malformed_token"),
+        ("aud", "not_an_access_token"),
+        ("sub", "not_an_access_token"),
+        ("client_id", "not_an_access_token"),
+        ("iat", "not_an_access_token"),
+        ("jti", "not_an_access_token"),
+    ] {
+        pair.ask(&with(&good.clone().with(claim, Value::Null).signed(&rsa()))).refused(reason);
+    }
+    // A claim that is there and says nothing.
+    let mut nameless = good.clone();
+    nameless.claims["jti"] = Value::Null;
+    pair.ask(&with(&nameless.signed(&rsa()))).refused("not_an_access_token");
+    for (token, reason) in [
+        (good.clone().with("iss", format!("{ISS}/")), "unknown_issuer"),
+        (good.clone().with("aud", json!(["other", "api2"])), "wrong_audience"),
+        (good.clone().with("exp", 1), "token_expired"),
+        (good.clone().header("alg", "none"), "algorithm_not_allowed"),
+    ] {
+        pair.ask(&with(&token.signed(&rsa()))).refused(reason);
+    }
+    // The twin: without the profile what it adds is asked of nobody.
+    let usual = Pair::start(&rsa(), "", ROUTES);
+    usual.ask(&with(&usual.token("read"))).forwarded();
+    usual.ask(&with(&good.with("jti", Value::Null).signed(&rsa()))).forwarded();
+}
+
 // T05, T07, D23, D24; api-gateway.md P-19.
 #[test]
 fn a_difference_of_clocks_is_forgiven_up_to_the_leeway() {
