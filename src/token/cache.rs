@@ -169,3 +169,52 @@ impl WorkerCache {
         self.hot.borrow_mut().insert(hash, hot.clone());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::issuer::KeySet;
+    use crate::issuer::fixture::{Signer, jwks};
+    use crate::policy::{Claim, Claims, ScopeSet};
+
+    fn verified(text: &str, expires: u64) -> Hot {
+        let set = KeySet::parse(jwks(&[Signer::p256().jwk("a")]).as_bytes(), 1).unwrap();
+        let mut claims = Claims::default();
+        assert!(claims.insert("exp".into(), Claim::Number(expires.to_string().into())));
+        let registered = Registered::of(&claims).unwrap();
+        let principal = Principal { issuer: "idp".into(), scopes: ScopeSet::default(), claims };
+        Hot::new(Arc::new(VerifiedToken {
+            text: text.into(),
+            verifier: 0,
+            key: Arc::clone(&set.keys[0]),
+            registered,
+            typ: Typ::Untyped,
+            principal: Arc::new(principal),
+        }))
+    }
+
+    // C06: on neither level.
+    #[test]
+    fn a_token_that_has_expired_is_not_kept() {
+        let shared = Arc::new(SharedCache::new(1 << 20));
+        let worker = WorkerCache::new(Arc::clone(&shared), 8);
+        worker.keep(&verified("short", 100));
+        worker.keep(&verified("long", 200));
+        for (now, left) in [(99, 2), (100, 1), (199, 1), (200, 0)] {
+            shared.sweep(UnixTime(now));
+            worker.sweep(UnixTime(now));
+            assert_eq!((shared.len(), worker.hot.borrow().len()), (left, left), "at {now}");
+            assert_eq!(worker.find("long").0.is_some(), now < 200, "at {now}");
+        }
+    }
+
+    // C08: who knows one cache's places knows nothing of another's.
+    #[test]
+    fn each_cache_has_places_of_its_own() {
+        let (one, other) = (SharedCache::new(0), SharedCache::new(0));
+        let hash = one.hash("header.claims.signature");
+        assert_eq!(one.hash("header.claims.signature"), hash);
+        assert_ne!(other.hash("header.claims.signature"), hash);
+        assert_ne!(hash >> 64, hash & u128::from(u64::MAX), "two halves, two keys");
+    }
+}
