@@ -102,7 +102,28 @@ impl Vector {
     }
 }
 
-// attacks.md row 18; P01, P02, P04, P08; D56 to D69.
+// D69: what a chunk says besides its size is nobody's, and may not go on and on, in one chunk or in many.
+#[test]
+fn chunk_extensions_are_ignored_and_have_a_bound() {
+    let upstream = Upstream::start();
+    let gateway = Gateway::open(&upstream, "");
+    let request = |chunks: usize, length: usize| {
+        let chunk = format!("2;{}\r\nhi\r\n", "x".repeat(length));
+        let body = format!("{}0\r\n\r\n", chunk.repeat(chunks));
+        Request::new("POST", "/a").field("Transfer-Encoding", "chunked").body(body)
+    };
+    for (chunks, length) in [(1, 8_000), (8, 1_000)] {
+        assert_eq!(gateway.send(&request(chunks, length)).status, 200);
+        assert_eq!(upstream.last().body, "hi".repeat(chunks).as_bytes());
+    }
+    for (chunks, length) in [(1, 20_000), (20, 1_000), (20_000, 1)] {
+        let answer = gateway.send(&request(chunks, length));
+        assert_eq!((answer.status, answer.code().as_str()), (400, "malformed_body"), "{chunks} of {length}");
+    }
+    assert_eq!(upstream.arrivals().len(), 2);
+}
+
+// attacks.md row 18; P01, P02, P04, P08.
 #[test]
 fn every_request_is_refused_or_framed_in_one_way() {
     let vectors: Vec<Vector> = serde_json::from_str(include_str!("../vectors/wire/requests.json")).unwrap();
