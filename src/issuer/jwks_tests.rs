@@ -143,7 +143,7 @@ fn what_a_peer_calls_its_key_is_escaped_and_cut_in_logs() {
     }
 }
 
-// RFC 7638 §3.1 and RFC 8037 A.3 have these.
+// D22: RFC 7638 §3.1 and RFC 8037 A.3 have these.
 #[test]
 fn a_thumbprint_is_the_standards_own() {
     let vectors = vectors(KEYS);

@@ -94,7 +94,7 @@ async fn keys_in_the_configuration_are_all_there_is() {
     assert!(matches!(Issuer::new(broken, metrics()), Err(JwksError::NoUsableKey(_))));
 }
 
-// T09: attacks.md row 15.
+// T09, D33: attacks.md row 15.
 #[test]
 fn issuers_with_equal_kids_share_no_key() {
     let (one, other) = (Signer::p256(), Signer::p256());

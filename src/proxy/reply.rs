@@ -263,7 +263,7 @@ mod tests {
         reply(&Cause::Token { rejection: error.into(), needed: scopes("a b") })
     }
 
-    // T16, D2 to D6.
+    // T16, D2, D3, D4, D5, D6.
     #[test]
     fn challenges_are_those_of_rfc_6750() {
         let missing = refused(TokenError::Missing);
@@ -307,6 +307,7 @@ mod tests {
         assert_eq!(reply.challenge, None);
     }
 
+    // D53.
     #[test]
     fn the_body_is_a_problem_with_a_stable_code() {
         let cause = Cause::Denied(Denial::InsufficientScope { missing: scopes("b c"), issuer: "idp".into() });
@@ -315,6 +316,9 @@ mod tests {
         let challenge = response.headers()[WWW_AUTHENTICATE].to_str().unwrap();
         assert!(challenge.ends_with(&format!(r#", resource_metadata="{url}""#)), "{challenge}");
         let body: serde_json::Value = serde_json::from_slice(response.body()).unwrap();
+        // RFC 9457 §4.2.1: with no type of its own a problem has the title of its status.
+        assert_eq!((&body["type"], &body["title"]), (&"about:blank".into(), &"Forbidden".into()));
+        assert_eq!((&body["status"], &body["detail"]), (&403.into(), &"The access token lacks: b c.".into()));
         assert_eq!(body["code"], "insufficient_scope");
         assert_eq!(body["missing_scopes"], serde_json::json!(["b", "c"]));
         assert_eq!(body["request_id"], "id-1");

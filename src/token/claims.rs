@@ -175,7 +175,7 @@ impl<'de> Visitor<'de> for Strict {
 mod tests {
     use super::*;
 
-    // attacks.md row 13; T11, T12.
+    // attacks.md row 13; T11, T12, D10, D27.
     #[test]
     fn only_one_strict_json_object_is_taken() {
         assert!(parse_object(br#"{"iss":"https:\/\/a","n":{"m":[1,-2,0.5,true,null]}}"#).is_some());
@@ -205,7 +205,7 @@ mod tests {
         );
     }
 
-    // T06, D23 to D26: CVE-2026-25537.
+    // T06, D23, D24, D25, D26: CVE-2026-25537.
     #[test]
     fn a_claim_of_the_wrong_type_is_not_an_absent_claim() {
         let of = |json: &str| Registered::of(&parse_object(json.as_bytes()).unwrap());

@@ -85,7 +85,7 @@ async fn survives(fake: &Fake, verifier: &Verifier, flood: impl Future<Output = 
     assert_eq!(verifier.issuer.state().keys, 1);
 }
 
-// K07
+// K07, attacks.md row 16
 #[test]
 fn a_flood_of_unknown_kids_costs_a_fetch_per_cool_down_and_no_memory() {
     alone("a_flood_of_unknown_kids_costs_a_fetch_per_cool_down_and_no_memory", unknown_kids());
@@ -104,7 +104,7 @@ async fn unknown_kids() {
     .await;
 }
 
-// K07, C06: the same through the whole of a verification, with a cache that must keep nothing of it.
+// K07, C05, C06, attacks.md row 16: the same through the whole of a verification, with a cache that must keep nothing of it.
 #[test]
 fn a_flood_of_tokens_that_nobody_signed_leaves_nothing_behind() {
     alone("a_flood_of_tokens_that_nobody_signed_leaves_nothing_behind", unsigned_tokens());

@@ -24,7 +24,7 @@ fn hits(gateway: &Gateway) -> f64 {
     on("worker") + on("shared")
 }
 
-// T09, Oathkeeper CVE-2026-33496, Traefik CVE-2026-71326: a route takes its own issuers' tokens, whatever is cached.
+// attacks.md row 15; T09, D33; Oathkeeper CVE-2026-33496, Traefik CVE-2026-71326: a route takes its own issuers' tokens, whatever is cached.
 #[test]
 fn a_token_that_one_issuer_vouched_for_is_nobodys_at_another() {
     let (a, b, upstream) = (Issuer::start(), Issuer::with_key(Key::rsa("key-1", 1)), Upstream::start());
@@ -64,7 +64,7 @@ fn a_token_that_one_issuer_vouched_for_is_nobodys_at_another() {
     assert!(hits(&gateway) > 0.0, "nothing was cached, so that nothing was shown");
 }
 
-// Oathkeeper GHSA-qvp4-rpmr-xwrr, CVE-2021-32701: scopes are decided for each route, cached or not.
+// attacks.md row 15; Oathkeeper GHSA-qvp4-rpmr-xwrr, CVE-2021-32701: scopes are decided for each route, cached or not.
 #[test]
 fn a_cached_token_is_asked_for_the_scopes_of_each_route() {
     let (issuer, upstream) = (Issuer::start(), Upstream::start());
@@ -111,7 +111,7 @@ fn a_token_expires_while_it_is_cached() {
     assert_eq!(ask(&gateway, "/x", &long), allowed());
 }
 
-// T07: a refusal is not remembered.
+// T07, C05: a refusal is not remembered.
 #[test]
 fn a_token_that_came_too_early_is_taken_when_its_time_comes() {
     let (issuer, upstream) = (Issuer::start(), Upstream::start());
@@ -184,7 +184,7 @@ fn without_a_cache_the_verdicts_are_the_same() {
     assert!(hits(&gateways[1]) == 0.0);
 }
 
-// C04; attacks.md row 16: bad tokens leave nothing behind, and good ones no more than the bound.
+// C04, C05; attacks.md row 16: bad tokens leave nothing behind, and good ones no more than the bound.
 #[test]
 fn ten_thousand_bad_tokens_do_not_push_a_good_one_out() {
     let (issuer, upstream) = (Issuer::start(), Upstream::start());

@@ -118,7 +118,7 @@ fn every_algorithm_is_taken_from_the_right_key_and_from_no_other() {
     }
 }
 
-// attacks.md row 12; D29: a key's own `alg`, and the issuer's `algorithms`, each narrow what is taken.
+// attacks.md row 12; D13, D29: a key's own `alg`, and the issuer's `algorithms`, each narrow what is taken.
 #[test]
 fn an_algorithm_has_to_be_the_issuers_and_the_keys() {
     let token = |algorithm: &str| with(&Pair::claims("read").header("alg", algorithm).signed(&rsa()));
@@ -136,7 +136,7 @@ fn an_algorithm_has_to_be_the_issuers_and_the_keys() {
     }
 }
 
-// T01: CVE-2016-10555, and the signature of one algorithm under the name of another.
+// attacks.md row 12; T01: CVE-2016-10555, and the signature of one algorithm under the name of another.
 #[test]
 fn a_signature_is_verified_by_the_algorithm_that_the_header_names() {
     let pair = Pair::start(&rsa(), "", ROUTES);
@@ -158,7 +158,8 @@ fn a_signature_is_verified_by_the_algorithm_that_the_header_names() {
     // HMAC with everything that is public about the key.
     let jwk = rsa().jwk();
     let n = jwk["n"].as_str().unwrap().to_owned();
-    for secret in [jwk.to_string(), json!({"keys": [jwk]}).to_string(), n, "key-1".into(), String::new()] {
+    let (text, set) = (jwk.to_string(), json!({"keys": [jwk]}).to_string());
+    for secret in [text, set, n, rsa().pem(), rsa().pem().trim().into(), "key-1".into(), String::new()] {
         for (name, algorithm) in
             [("HS256", hmac::HMAC_SHA256), ("HS384", hmac::HMAC_SHA384), ("HS512", hmac::HMAC_SHA512)]
         {
@@ -178,7 +179,7 @@ fn a_signature_is_verified_by_the_algorithm_that_the_header_names() {
     }
 }
 
-// T02: CVE-2022-21449 and malleable spellings of a signature.
+// T02, D20: CVE-2022-21449 and malleable spellings of a signature.
 #[test]
 fn a_signature_has_one_spelling() {
     for key in [Key::p256("key-1"), Key::p384("key-1"), Key::ed25519("key-1"), rsa()] {
@@ -236,7 +237,7 @@ fn a_token_that_differs_in_one_character_is_another_token() {
     pair.ask(&with(&token)).forwarded();
 }
 
-// attacks.md rows 12 and 16; T10, T11, D9, D32.
+// attacks.md rows 12 and 16; T10, T11, D9, D32, D39.
 #[test]
 fn what_is_not_three_parts_of_base64url_is_no_token() {
     let pair = Pair::start(&rsa(), "", ROUTES);
@@ -280,7 +281,7 @@ fn what_is_not_three_parts_of_base64url_is_no_token() {
     pair.ask(&with(&token)).forwarded();
 }
 
-// T03, T04; CVE-2018-0114: a token's own key is never used, and nothing that it names is fetched.
+// T03, T04, D35; CVE-2018-0114: a token's own key is never used, and nothing that it names is fetched.
 #[test]
 fn no_key_that_a_token_brings_along_is_used_or_fetched() {
     let (issuer, upstream) = (Issuer::start(), Upstream::start());
@@ -391,7 +392,7 @@ fn a_token_without_a_key_id_means_the_only_key_there_is() {
     pair.ask(&named(&second.named("key-1"))).refused("bad_signature");
 }
 
-// T20.
+// T20, D4.
 #[test]
 fn until_the_signature_has_verified_everything_wrong_has_one_wording() {
     let pair = Pair::start(&rsa(), "", ROUTES);

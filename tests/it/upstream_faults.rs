@@ -132,7 +132,7 @@ fn informational_answers_are_neither_relayed_nor_endless() {
     gateway.wait_for_metric(OPEN, 0.0);
 }
 
-// U02, U03: a connection that was kept may be closed at this very moment.
+// U02, U03, D59: a connection that was kept may be closed at this very moment.
 #[test]
 fn a_request_that_met_a_closing_connection_is_repeated_only_if_it_may_be() {
     for (request, repeated) in [

@@ -3,12 +3,12 @@
 use std::sync::{LazyLock, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use aws_lc_rs::encoding::AsDer;
+use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{self, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, RsaKeyPair};
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
 /// Seconds since 1970.
@@ -93,6 +93,15 @@ impl Key {
         jwk["kid"] = json!(self.kid);
         jwk["use"] = json!("sig");
         jwk
+    }
+
+    /// The public half of an RSA key as a file of OpenSSL's.
+    pub(crate) fn pem(&self) -> String {
+        let Pair::Rsa(pair) = &*self.pair else { panic!("{} is not RSA", self.kid) };
+        let der: PublicKeyX509Der<'_> = pair.public_key().as_der().unwrap();
+        let text = STANDARD.encode(der.as_ref());
+        let lines: Vec<_> = text.as_bytes().chunks(64).map(String::from_utf8_lossy).collect();
+        format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", lines.join("\n"))
     }
 
     /// The signature over a message, for `algorithm` where the key can do several.
