@@ -28,6 +28,7 @@ mod process;
 mod reload;
 mod restart;
 mod sources;
+mod standards;
 mod tenants;
 mod tokens;
 mod upstream_faults;
