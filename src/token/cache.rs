@@ -179,8 +179,7 @@ mod tests {
 
     fn verified(text: &str, expires: u64) -> Hot {
         let set = KeySet::parse(jwks(&[Signer::p256().jwk("a")]).as_bytes(), 1).unwrap();
-        let mut claims = Claims::default();
-        assert!(claims.insert("exp".into(), Claim::Number(expires.to_string().into())));
+        let claims = Claims::of(vec![("exp".into(), Claim::Number(expires.to_string().into()))]).unwrap();
         let registered = Registered::of(&claims).unwrap();
         let principal = Principal { issuer: "idp".into(), scopes: ScopeSet::default(), claims };
         Hot::new(Arc::new(VerifiedToken {
