@@ -111,7 +111,7 @@ fn never_algorithm(name: &str) -> Option<&'static str> {
 
 fn rules(reader: &mut Reader<'_>) -> Option<Rules> {
     let client_ids = reader.texts("client_ids").map(boxed).unwrap_or_default();
-    let token_use = reader.text("token_use").map(|text| text.text.into());
+    let token_use: Option<Box<str>> = reader.text("token_use").map(|text| text.text.into());
     let leeway = reader.duration("leeway").unwrap_or_default();
     let scope_claims = reader.texts("scope_claims").map(boxed).unwrap_or_default();
     let typ = match reader.choice("typ") {
@@ -119,6 +119,11 @@ fn rules(reader: &mut Reader<'_>) -> Option<Rules> {
         Some("untyped") => TypPolicy::Untyped,
         _ => TypPolicy::Access,
     };
+    if typ == TypPolicy::AtJwt && token_use.as_deref() == Some("id") {
+        let message =
+            "\"typ\" asks for access tokens of RFC 9068, and \"token_use\" for ID tokens: no token is both";
+        reader.problem(reader.value_place("typ"), message);
+    }
     let required_claims = required_claims(reader);
     let audience = audience(reader, !client_ids.is_empty())?;
     Some(Rules { audience, client_ids, token_use, typ, required_claims, leeway, scope_claims })
