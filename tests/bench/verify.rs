@@ -1,5 +1,6 @@
-//! What does it cost to verify a token that nobody has seen? The whole way from header to principal for RS256 with 2048
-//! bits, against the bare signature check with a key that is parsed already, alternating in one process.
+//! What does it cost to verify a token that nobody has seen, and to find one that was seen? The whole way from header to
+//! principal for RS256 with 2048 bits, without a cache and with, against the bare signature check with a key that is
+//! parsed already, in turn in one process.
 //!
 //!     cargo bench --bench verify
 //!
@@ -24,7 +25,10 @@ use http::header::AUTHORIZATION;
 use scopegate::clock::{UnixTime, now};
 use scopegate::issuer::{Algorithm, Entry, FetchPolicy, Issuer, KeySource};
 use scopegate::telemetry::Metrics;
-use scopegate::token::{Audience, BearerToken, Rules, Source, TokenError, TypPolicy, Verifier, authenticate};
+use scopegate::token::{
+    Audience, BearerToken, Rules, SharedCache, Source, TokenError, TypPolicy, Verifier, WorkerCache,
+    authenticate,
+};
 use serde_json::json;
 
 /// Pairs of measurements; odd, so that there is one in the middle.
@@ -45,6 +49,7 @@ struct Stage {
     message: Vec<u8>,
     signature: Vec<u8>,
     key: ParsedPublicKey,
+    cache: WorkerCache,
 }
 
 impl Stage {
@@ -58,16 +63,18 @@ impl Stage {
         let mut headers = HeaderMap::new();
         headers.insert(AUTHORIZATION, format!("Bearer {token}").parse().expect("a token is a field's value"));
         let key = components.to_parsed_public_key(&RSA_PKCS1_2048_8192_SHA256).expect("it is a key");
-        Self { headers, verifiers: [verifier(&components)], now: now().unix, message, signature, key }
+        let cache = WorkerCache::new(Arc::new(SharedCache::new(1 << 20)), 16);
+        let verifiers = [verifier(&components)];
+        Self { headers, verifiers, now: now().unix, message, signature, key, cache }
     }
 
-    /// From header to principal; without a cache, as for a token that nobody has seen.
-    async fn authenticate(&self) -> Duration {
+    /// From header to principal: without a cache, as for a token that nobody has seen, or with one that has it.
+    async fn authenticate(&self, cache: Option<&WorkerCache>) -> Duration {
         let begin = Instant::now();
         for _ in 0..CALLS {
             let token = BearerToken::find(&[Source::Bearer], black_box(&self.headers), None);
             let token = token.expect("there is a token");
-            let found = authenticate(&self.verifiers, token, 16 << 10, None, self.now).await;
+            let found = authenticate(&self.verifiers, token, 16 << 10, cache, self.now).await;
             black_box(found.expect("the token is good"));
         }
         begin.elapsed() / CALLS
@@ -155,18 +162,24 @@ fn main() {
     let stage = Stage::set();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
     runtime.expect("a runtime can be had").block_on(async {
-        let (mut whole, mut bare) = (Vec::new(), Vec::new());
+        let (mut whole, mut bare, mut cached) = (Vec::new(), Vec::new(), Vec::new());
         for round in 0..ROUNDS + WARM_UP {
-            let pair = (stage.authenticate().await, stage.verify());
+            let times = (
+                stage.authenticate(None).await,
+                stage.verify(),
+                stage.authenticate(Some(&stage.cache)).await,
+            );
             if round >= WARM_UP {
-                whole.push(pair.0);
-                bare.push(pair.1);
+                whole.push(times.0);
+                bare.push(times.1);
+                cached.push(times.2);
             }
         }
-        let (whole, bare) = (median(whole), median(bare));
+        let (whole, bare, cached) = (median(whole), median(bare), median(cached));
         println!("RS256, 2048 bits, {ROUNDS} rounds of {CALLS} calls, medians:");
         println!("  header to principal, no cache  {whole:6.2} us");
         println!("  bare verification, kept key    {bare:6.2} us");
         println!("  ratio                          {:6.3}", whole / bare);
+        println!("  header to principal, cached    {cached:6.3} us");
     });
 }

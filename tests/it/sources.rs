@@ -41,6 +41,22 @@ token_from = ["authorization:bearer", "header:x-token", "cookie:session", "query
 [[routes]]
 path   = "/public"
 public = true
+
+[[groups]]
+prefix        = "/kept"
+forward_token = true
+token_from    = ["header:x-token", "cookie:session", "query:access_token"]
+scopes        = "read"
+routes        = [{ path = "/all" }]
+
+[[groups]]
+prefix        = "/dropped"
+forward_token = false
+routes        = [
+    { path = "/bearer", scopes = "read" },
+    { path = "/header", scopes = "read", token_from = "header:x-token" },
+    { path = "/public", public = true },
+]
 "#;
 
 fn start() -> Pair {
@@ -241,4 +257,27 @@ fn authorization_is_forwarded_as_it_came() {
     assert_eq!(arrival.field("authorization"), Some(format!("bearer  {token}").as_str()));
     let arrival = pair.ask(&Request::get("/public").bearer("not.a.token")).forwarded();
     assert_eq!(arrival.field("authorization"), Some("Bearer not.a.token"));
+}
+
+// H05: the token goes on where the route says so, and from nowhere to the upstream where it says that.
+#[test]
+fn a_route_says_whether_its_upstream_gets_the_token() {
+    let pair = start();
+    let good = pair.token("read");
+    let all = pair.ask(&Request::get("/kept/all").field("X-Token", &good)).forwarded();
+    assert_eq!(all.field("x-token"), Some(good.as_str()));
+    let cookie =
+        pair.ask(&Request::get("/kept/all").field("Cookie", &format!("a=b; session={good}"))).forwarded();
+    assert_eq!(cookie.field("cookie"), Some(format!("a=b; session={good}").as_str()));
+    let query = pair.ask(&Request::get(&format!("/kept/all?access_token={good}&b=c"))).forwarded();
+    assert_eq!(query.target, "/all?b=c", "one in a query never goes on");
+
+    let bearer = pair.ask(&Request::get("/dropped/bearer").bearer(&good)).forwarded();
+    assert_eq!(bearer.field("authorization"), None);
+    let elsewhere =
+        Request::get("/dropped/header").field("X-Token", &good).field("Authorization", "Basic YTpi");
+    let elsewhere = pair.ask(&elsewhere).forwarded();
+    assert_eq!((elsewhere.field("authorization"), elsewhere.field("x-token")), (None, None));
+    let public = pair.ask(&Request::get("/dropped/public").bearer(&good)).forwarded();
+    assert_eq!(public.field("authorization"), None);
 }
