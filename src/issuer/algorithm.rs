@@ -62,7 +62,7 @@ impl Algorithm {
 
     /// The same, as the JWT library calls it, which has no ES512.
     #[must_use]
-    pub fn library(self) -> Option<jsonwebtoken::Algorithm> {
+    pub fn jsonwebtoken(self) -> Option<jsonwebtoken::Algorithm> {
         use jsonwebtoken::Algorithm as Library;
         Some(match self {
             Self::RS256 => Library::RS256,
@@ -94,7 +94,7 @@ mod tests {
     fn only_asymmetric_algorithms_have_a_name() {
         for algorithm in Algorithm::ALL {
             assert_eq!(Algorithm::parse(algorithm.name()), Some(algorithm));
-            if let Some(library) = algorithm.library() {
+            if let Some(library) = algorithm.jsonwebtoken() {
                 assert_eq!(format!("{library:?}"), algorithm.name());
             }
         }
