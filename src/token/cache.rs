@@ -11,7 +11,6 @@ use foldhash::quality::RandomState;
 use quick_cache::Weighter;
 
 use super::claims::Registered;
-use super::jwt::Typ;
 use crate::clock::UnixTime;
 use crate::issuer::Key;
 use crate::policy::Principal;
@@ -27,7 +26,8 @@ pub(super) struct VerifiedToken {
     pub(super) verifier: u64,
     pub(super) key: Arc<Key>,
     pub(super) registered: Registered,
-    pub(super) typ: Typ,
+    /// Whether the verifier takes this kind of token.
+    pub(super) is_right_kind: bool,
     pub(super) principal: Arc<Principal>,
 }
 
@@ -187,7 +187,7 @@ mod tests {
             verifier: 0,
             key: Arc::clone(&set.keys[0]),
             registered,
-            typ: Typ::Untyped,
+            is_right_kind: true,
             principal: Arc::new(principal),
         }))
     }

@@ -83,7 +83,7 @@ impl Verifier {
             return Err(TokenError::NotYetValid);
         }
         let wrong_use = self.rules.token_use.is_some() && self.rules.token_use != *token_use;
-        if wrong_use || !self.is_right_kind(token) {
+        if wrong_use || !token.is_right_kind {
             return Err(TokenError::NotAccessToken);
         }
         if let Audience::OneOf(ours) = &self.rules.audience
@@ -106,13 +106,13 @@ impl Verifier {
     }
 
     /// Whether the token is what the issuer's entry takes: an access token, unless it asks for ID tokens by name.
-    fn is_right_kind(&self, token: &VerifiedToken) -> bool {
-        let claims = &token.principal.claims;
+    /// Asked once: what a token is does not change while its entry in the cache lives.
+    fn is_right_kind(&self, typ: Typ, claims: &Claims) -> bool {
         let has = |name: &&str| claims.get(name).is_some();
         let says_something = |name: &&str| claims.get(name).is_some_and(|claim| *claim != Claim::Null);
         let says = |typ: &str| claims.get("typ").and_then(Claim::as_text) == Some(typ);
         let wants_id_tokens = self.rules.token_use.as_deref() == Some("id");
-        match (token.typ, self.rules.typ) {
+        match (typ, self.rules.typ) {
             (Typ::Other, _) => false,
             (Typ::Untyped, _) if wants_id_tokens => true,
             (Typ::AtJwt, TypPolicy::AtJwt) => RFC_9068_CLAIMS.iter().all(says_something),
@@ -141,6 +141,7 @@ impl Verifier {
         if !key.verify(jwt.algorithm, jwt.message, jwt.signature) {
             return Err(TokenError::Signature);
         }
+        let is_right_kind = self.is_right_kind(jwt.typ, &jwt.claims);
         let scopes = self.scopes(&jwt.claims);
         let principal = Principal { issuer: self.name().clone(), scopes, claims: jwt.claims };
         Ok(VerifiedToken {
@@ -148,7 +149,7 @@ impl Verifier {
             verifier: self.id,
             key,
             registered: jwt.registered,
-            typ: jwt.typ,
+            is_right_kind,
             principal: Arc::new(principal),
         })
     }
