@@ -55,6 +55,8 @@ pub struct Config {
     pub token_cache: TokenCache,
     /// `[reload]`
     pub reload: Reload,
+    /// `[errors]`: what refused clients are told.
+    pub errors: ErrorDetail,
     /// `[log]`
     pub log: Log,
     /// `[dev]`
@@ -112,6 +114,7 @@ impl Config {
             routes: lowered.routes,
             token_cache: lowered.token_cache,
             reload: lowered.reload,
+            errors: lowered.errors,
             log: lowered.log,
             dev: lowered.dev,
             files: account.files,
@@ -197,6 +200,15 @@ pub struct Reload {
     pub watch: bool,
     /// How long edits must have settled.
     pub settle: Duration,
+}
+
+/// What the bearer of a genuine token is told when it is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorDetail {
+    /// Which check failed.
+    Full,
+    /// The error code of RFC 6750 §3.1 alone.
+    Minimal,
 }
 
 /// `[log]`

@@ -63,6 +63,7 @@ fn every_key_arrives_where_it_belongs() {
     assert_eq!(config.server.limits, expected);
     assert_eq!(config.token_cache, TokenCache { bytes: 0, per_worker: 0 });
     assert_eq!(config.reload, Reload { watch: false, settle: seconds(1) });
+    assert_eq!(config.errors, ErrorDetail::Minimal);
     assert_eq!(config.log, Log { level: tracing::Level::DEBUG, access: AccessLog::All });
     let secrets: Vec<_> = config.dev.clients.iter().map(|client| client.secret.expose()).collect();
     assert_eq!(secrets, ["not for production"], "what only dev needs is not looked up");

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{
-    AccessLog, Config, Dev, Issuer, Limits, Log, Ready, Reload, Route, Server, Timeouts, TokenCache,
+    AccessLog, Config, Dev, ErrorDetail, Issuer, Limits, Log, Ready, Reload, Route, Server, Timeouts,
+    TokenCache,
 };
 use crate::issuer::{Algorithm, Entry, FetchPolicy, KeySource};
 use crate::net::Url;
@@ -48,6 +49,7 @@ pub(super) fn config(issuers: Vec<Issuer>, routes: Vec<Route>) -> Config {
         routes,
         token_cache: TokenCache { bytes: 1 << 20, per_worker: 64 },
         reload: Reload { watch: true, settle: second },
+        errors: ErrorDetail::Full,
         log: Log { level: tracing::Level::INFO, access: AccessLog::Off },
         dev: Dev::default(),
         files: vec![],

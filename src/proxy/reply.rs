@@ -14,6 +14,7 @@ use serde::Serialize;
 use super::body::Answer;
 use super::refusal::join;
 use super::{Cause, Refusal};
+use crate::config::ErrorDetail;
 use crate::policy::{Denial, Scope};
 use crate::snapshot::{Resource, Snapshot};
 use crate::token::{Rejection, TokenError};
@@ -54,7 +55,8 @@ struct Problem<'a> {
 /// The answer to a refused request.
 #[must_use]
 pub fn to(snapshot: &Snapshot, refusal: &Refusal, request_id: &HeaderValue) -> Response<Bytes> {
-    let mut response = respond(reply(&refusal.cause), snapshot.metadata_url(refusal.route), request_id);
+    let reply = reply(&refusal.cause, snapshot.config.errors);
+    let mut response = respond(reply, snapshot.metadata_url(refusal.route), request_id);
     if refusal.closes() {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
@@ -107,7 +109,7 @@ fn set(headers: &mut HeaderMap, name: http::HeaderName, value: Option<String>) {
     }
 }
 
-fn reply(cause: &Cause) -> Reply {
+fn reply(cause: &Cause, told: ErrorDetail) -> Reply {
     use crate::route::TargetError as T;
     use StatusCode as S;
     match cause {
@@ -134,9 +136,9 @@ fn reply(cause: &Cause) -> Reply {
                 format!("This path answers to {allow}."),
             )
         },
-        Cause::Token { rejection, needed } => token(rejection, needed),
-        Cause::Denied(Denial::Anonymous) => token(&TokenError::Missing.into(), &[]),
-        Cause::Denied(Denial::InsufficientScope { missing, .. }) => insufficient_scope(missing),
+        Cause::Token { rejection, needed } => token(rejection, needed, told),
+        Cause::Denied(Denial::Anonymous) => token(&TokenError::Missing.into(), &[], told),
+        Cause::Denied(Denial::InsufficientScope { missing, .. }) => insufficient_scope(missing, told),
         Cause::Framing => Reply::new(
             S::BAD_REQUEST,
             "invalid_framing",
@@ -165,7 +167,7 @@ fn reply(cause: &Cause) -> Reply {
 }
 
 /// RFC 6750 §3.1: which error a token's fault is, and with which status.
-fn token(rejection: &Rejection, needed: &[Scope]) -> Reply {
+fn token(rejection: &Rejection, needed: &[Scope], told: ErrorDetail) -> Reply {
     let error = rejection.error;
     let scope = join(needed);
     match error {
@@ -196,13 +198,14 @@ fn token(rejection: &Rejection, needed: &[Scope]) -> Reply {
             )
         },
         _ => {
-            let (code, detail) = if error.is_genuine() {
+            let (code, detail) = if error.is_genuine() && told == ErrorDetail::Full {
                 (error.name(), sentence(error))
             } else {
                 ("invalid_token", "The access token is not valid.")
             };
+            let description = if told == ErrorDetail::Full { detail } else { "" };
             Reply {
-                challenge: Some(challenge(Some("invalid_token"), detail, &scope)),
+                challenge: Some(challenge(Some("invalid_token"), description, &scope)),
                 ..Reply::new(StatusCode::UNAUTHORIZED, code, detail)
             }
         }
@@ -224,11 +227,14 @@ fn sentence(error: TokenError) -> &'static str {
     }
 }
 
-fn insufficient_scope(missing: &[Scope]) -> Reply {
+fn insufficient_scope(missing: &[Scope], told: ErrorDetail) -> Reply {
     let scope = join(missing);
-    let detail = "The access token does not carry the scopes that this needs.";
+    let description = match told {
+        ErrorDetail::Full => "The access token does not carry the scopes that this needs.",
+        ErrorDetail::Minimal => "",
+    };
     Reply {
-        challenge: Some(challenge(Some("insufficient_scope"), detail, &scope)),
+        challenge: Some(challenge(Some("insufficient_scope"), description, &scope)),
         missing: missing.to_vec(),
         ..Reply::new(StatusCode::FORBIDDEN, "insufficient_scope", format!("The access token lacks: {scope}."))
     }
@@ -260,7 +266,7 @@ mod tests {
     }
 
     fn refused(error: TokenError) -> Reply {
-        reply(&Cause::Token { rejection: error.into(), needed: scopes("a b") })
+        reply(&Cause::Token { rejection: error.into(), needed: scopes("a b") }, ErrorDetail::Full)
     }
 
     // T16, D2, D3, D4, D5, D6.
@@ -278,8 +284,10 @@ mod tests {
             )
         );
         assert_eq!(refused(TokenError::Several).status, 400);
-        let denied =
-            reply(&Cause::Denied(Denial::InsufficientScope { missing: scopes("b"), issuer: "idp".into() }));
+        let denied = reply(
+            &Cause::Denied(Denial::InsufficientScope { missing: scopes("b"), issuer: "idp".into() }),
+            ErrorDetail::Full,
+        );
         assert_eq!(denied.status, 403);
         assert!(denied.challenge.unwrap().ends_with(r#", scope="b""#));
     }
@@ -300,6 +308,22 @@ mod tests {
         assert_ne!(refused(TokenError::Audience), first);
     }
 
+    // T20.
+    #[test]
+    fn who_wants_to_tell_less_tells_the_code_alone() {
+        for error in [TokenError::Expired, TokenError::Audience, TokenError::Malformed] {
+            let cause = Cause::Token { rejection: error.into(), needed: scopes("a") };
+            let reply = reply(&cause, ErrorDetail::Minimal);
+            assert_eq!(reply.code, "invalid_token");
+            let expected = r#"Bearer realm="scopegate", error="invalid_token", scope="a""#;
+            assert_eq!(reply.challenge.as_deref(), Some(expected), "{error:?}");
+        }
+        let missing = scopes("b");
+        let denied = Cause::Denied(Denial::InsufficientScope { missing, issuer: "idp".into() });
+        let expected = r#"Bearer realm="scopegate", error="insufficient_scope", scope="b""#;
+        assert_eq!(reply(&denied, ErrorDetail::Minimal).challenge.as_deref(), Some(expected));
+    }
+
     #[test]
     fn keys_that_cannot_be_had_are_not_the_callers_fault() {
         let reply = refused(TokenError::KeysUnavailable { retry_after: Duration::from_millis(2500) });
@@ -312,7 +336,8 @@ mod tests {
     fn the_body_is_a_problem_with_a_stable_code() {
         let cause = Cause::Denied(Denial::InsufficientScope { missing: scopes("b c"), issuer: "idp".into() });
         let url = "https://api.example.com/.well-known/oauth-protected-resource";
-        let response = respond(reply(&cause), Some(url), &HeaderValue::from_static("id-1"));
+        let response =
+            respond(reply(&cause, ErrorDetail::Full), Some(url), &HeaderValue::from_static("id-1"));
         let challenge = response.headers()[WWW_AUTHENTICATE].to_str().unwrap();
         assert!(challenge.ends_with(&format!(r#", resource_metadata="{url}""#)), "{challenge}");
         let body: serde_json::Value = serde_json::from_slice(response.body()).unwrap();

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 pub(super) use parties::{ISSUER, UPSTREAM};
 pub(super) use routes::{DEFAULTS, GROUP, GROUP_ROUTE, ROUTE};
-pub(super) use server::{DEV, DEV_CLIENT, FILE, LIMITS, LOG, RELOAD, SERVER, TIMEOUTS, TOKEN_CACHE};
+pub(super) use server::{DEV, DEV_CLIENT, ERRORS, FILE, LIMITS, LOG, RELOAD, SERVER, TIMEOUTS, TOKEN_CACHE};
 
 use super::document::{self, Value};
 use super::source::Place;
@@ -98,7 +98,7 @@ pub(super) enum Kind {
 }
 
 /// Every table, in the order of the reference.
-pub(super) static TABLES: [&Table; 15] = [
+pub(super) static TABLES: [&Table; 16] = [
     &FILE,
     &SERVER,
     &TIMEOUTS,
@@ -111,6 +111,7 @@ pub(super) static TABLES: [&Table; 15] = [
     &GROUP_ROUTE,
     &TOKEN_CACHE,
     &RELOAD,
+    &ERRORS,
     &LOG,
     &DEV,
     &DEV_CLIENT,

@@ -77,6 +77,13 @@ pub(in crate::config) static FILE: Table = Table {
             "[reload]",
             "When the file is read again.",
         ),
+        Key::new(
+            "errors",
+            Kind::Table("errors"),
+            Means("its defaults"),
+            "[errors]",
+            "What refused clients are told.",
+        ),
         Key::new("log", Kind::Table("log"), Means("its defaults"), "[log]", "What is written to the logs.")
             .not(&["logging"]),
         Key::new(
@@ -286,6 +293,20 @@ pub(in crate::config) static RELOAD: Table = Table {
             "How long edits must have settled before the file is read.",
         ),
     ],
+    refused: &[],
+};
+
+pub(in crate::config) static ERRORS: Table = Table {
+    path: "errors",
+    doc: "Until a token's signature has verified, all that is wrong with it has one wording in any case.",
+    keys: &[Key::new(
+        "detail",
+        Kind::Choice(&["full", "minimal"]),
+        Default(r#""full""#),
+        r#""minimal""#,
+        "What the bearer of a genuine token is told when it is refused: which check failed, or the error code of RFC 6750 \
+         alone. The access log has the reason either way.",
+    )],
     refused: &[],
 };
 

@@ -21,7 +21,7 @@ use super::document::Table;
 use super::load::Context;
 use super::problem::Problem;
 use super::reader::{Reader, Text};
-use super::{Dev, Issuer, Log, Overrides, Reload, Route, Server, TokenCache};
+use super::{Dev, ErrorDetail, Issuer, Log, Overrides, Reload, Route, Server, TokenCache};
 use crate::upstream::Settings;
 
 /// Everything of a `Config` but the account of the files.
@@ -32,6 +32,7 @@ pub(super) struct Lowered {
     pub(super) routes: Vec<Route>,
     pub(super) token_cache: TokenCache,
     pub(super) reload: Reload,
+    pub(super) errors: ErrorDetail,
     pub(super) log: Log,
     pub(super) dev: Dev,
 }
@@ -67,6 +68,7 @@ pub(super) fn lower(context: &Context, root: &Table, overrides: &Overrides) -> L
         routes,
         token_cache: server::token_cache(context, &file.table("token_cache")),
         reload: server::reload(context, &file.table("reload"), overrides),
+        errors: server::errors(context, &file.table("errors")),
         log: server::log(context, &file.table("log"), overrides),
         dev: server::dev(context, &file.table("dev")),
     };

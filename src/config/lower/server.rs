@@ -3,13 +3,14 @@
 use std::net::SocketAddr;
 use std::str::FromStr as _;
 
-use super::super::catalogue::{DEV, DEV_CLIENT, LIMITS, LOG, RELOAD, SERVER, TIMEOUTS, TOKEN_CACHE};
+use super::super::catalogue::{DEV, DEV_CLIENT, ERRORS, LIMITS, LOG, RELOAD, SERVER, TIMEOUTS, TOKEN_CACHE};
 use super::super::document::{Kind, Table, Value};
 use super::super::load::Context;
 use super::super::reader::{Reader, Text};
 use super::super::source::Place;
 use super::super::{
-    AccessLog, Dev, DevClient, Limits, Log, Overrides, Ready, Reload, Secret, Server, Timeouts, TokenCache,
+    AccessLog, Dev, DevClient, ErrorDetail, Limits, Log, Overrides, Ready, Reload, Secret, Server, Timeouts,
+    TokenCache,
 };
 use super::public_url::public_url;
 use crate::policy::Scope;
@@ -163,6 +164,16 @@ pub(super) fn reload(context: &Context, table: &Table, overrides: &Overrides) ->
     let settle = reader.duration("settle").unwrap_or_default();
     reader.finish();
     Reload { watch: overrides.watch.unwrap_or(watch), settle }
+}
+
+pub(super) fn errors(context: &Context, table: &Table) -> ErrorDetail {
+    let mut reader = Reader::new(context, &ERRORS, table, "errors");
+    let detail = match reader.choice("detail") {
+        Some("minimal") => ErrorDetail::Minimal,
+        _ => ErrorDetail::Full,
+    };
+    reader.finish();
+    detail
 }
 
 pub(super) fn log(context: &Context, table: &Table, overrides: &Overrides) -> Log {
