@@ -63,8 +63,15 @@ impl Watch {
         Self { idle, until, sleep: None, waiting: false }
     }
 
-    fn progress(&mut self) {
+    /// To be called when the next piece is there: whether it comes too late all the same. A peer that never lets us wait
+    /// would not be noticed otherwise.
+    fn progress(&mut self) -> Option<BodyError> {
         self.waiting = false;
+        self.is_over().then_some(BodyError::Deadline)
+    }
+
+    fn is_over(&self) -> bool {
+        self.until.is_some_and(|until| clock::monotonic() >= until)
     }
 
     /// To be called when the next piece is not there: whether it is overdue.
@@ -82,8 +89,7 @@ impl Watch {
         if sleep.as_mut().poll(cx).is_pending() {
             return None;
         }
-        let over = self.until.is_some_and(|until| clock::monotonic() >= until);
-        Some(if over { BodyError::Deadline } else { BodyError::Stalled })
+        Some(if self.is_over() { BodyError::Deadline } else { BodyError::Stalled })
     }
 }
 
@@ -173,7 +179,12 @@ impl Body for RequestBody {
             body.upload.sent.awaited();
             return body.watch.poll_overdue(cx).map_or(Poll::Pending, |error| body.fail(error));
         };
-        body.watch.progress();
+        // What has ended has ended in time.
+        if next.is_some()
+            && let Some(error) = body.watch.progress()
+        {
+            return body.fail(error);
+        }
         match next {
             Some(Ok(mut frame)) => {
                 if let Some(trailers) = frame.trailers_mut() {
@@ -283,13 +294,17 @@ impl Body for ReplyBody {
             Answer::Upstream(relay) => relay,
         };
         let next = match Pin::new(&mut relay.incoming).poll_frame(cx) {
-            Poll::Ready(next) => next.map(|frame| frame.map_err(BodyError::Connection)),
+            // What has ended has ended in time.
+            Poll::Ready(None) => None,
+            Poll::Ready(Some(frame)) => match relay.watch.progress() {
+                Some(error) => Some(Err(error)),
+                None => Some(frame.map_err(BodyError::Connection)),
+            },
             Poll::Pending => match relay.watch.poll_overdue(cx) {
                 Some(error) => Some(Err(error)),
                 None => return Poll::Pending,
             },
         };
-        relay.watch.progress();
         match &next {
             Some(Err(error)) => this.exchange.cut(error),
             Some(Ok(_)) => {}
@@ -310,5 +325,18 @@ impl Body for ReplyBody {
             Answer::Own(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
             Answer::Upstream(relay) => relay.incoming.size_hint(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_piece_that_is_there_can_be_too_late() {
+        let hour = Duration::from_secs(3600);
+        assert!(matches!(Watch::new(hour, Some(clock::monotonic())).progress(), Some(BodyError::Deadline)));
+        assert!(Watch::new(hour, Some(clock::monotonic() + hour)).progress().is_none());
+        assert!(Watch::new(Duration::ZERO, None).progress().is_none());
     }
 }

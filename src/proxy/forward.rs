@@ -30,12 +30,10 @@ pub(super) async fn forward(
     let view = exchange.view();
     let refuse = |cause| Refusal::at(index, cause);
     let snapshot = &view.snapshot;
-    let (Some(route), timeouts) = (snapshot.routes.get(index), &snapshot.config.server.timeouts) else {
-        return Err(Refusal::unrouted(Cause::NotFound));
-    };
-    let Some(pool) = view.pools.get(route.upstream) else {
-        return Err(Refusal::unrouted(Cause::NotFound));
-    };
+    let timeouts = &snapshot.config.server.timeouts;
+    // The snapshot that gave the index has the route, and its view a pool for each upstream.
+    let route = snapshot.routes.get(index).ok_or_else(|| refuse(Cause::Defect))?;
+    let pool = view.pools.get(route.upstream).ok_or_else(|| refuse(Cause::Defect))?;
     let (mut head, body) = request.into_parts();
     if route.body_bytes.is_some_and(|limit| body.size_hint().lower() > limit) {
         return Err(refuse(Cause::BodyTooLarge));
@@ -67,11 +65,9 @@ pub(super) async fn forward(
     let again = || copy.map(|head| Request::from_parts(head, RequestBody::Empty));
 
     let departed = clock::monotonic();
-    let limit = until
-        .map_or(route.response_timeout, |until| until.saturating_duration_since(departed))
-        .min(route.response_timeout);
+    let limits = (route.response_timeout, until);
     let sent = upload.as_ref().map(|upload| &upload.sent);
-    let answer = pool.send(Request::from_parts(head, body), again, limit, sent).await;
+    let answer = pool.send(Request::from_parts(head, body), again, limits, sent).await;
     let (mut response, lease) = match answer {
         Ok(answer) => answer,
         Err(fault) => return Err(refuse(cause_of(fault, upload.as_ref(), until, timeouts.request))),

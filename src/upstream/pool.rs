@@ -119,7 +119,7 @@ where
     }
 
     /// Sends a request and waits for the head of its response: at most `limit` from when the request had left, or from
-    /// when the upstream last took a piece of it, which `sent` tells for one that has a body.
+    /// when the upstream last took a piece of it, which `sent` tells for one that has a body; and never beyond `until`.
     ///
     /// A connection that was idle may have been closed by the upstream at this very moment. What it has not begun to
     /// send goes over another connection; what may have arrived does so only if `again` gives it a second time, which
@@ -131,23 +131,26 @@ where
         self: &Rc<Self>,
         request: Request<B>,
         again: impl FnOnce() -> Option<Request<B>>,
-        limit: Duration,
+        (limit, until): (Duration, Option<Instant>),
         sent: Option<&Sent>,
     ) -> Result<(Response<Incoming>, Lease<B>), Fault> {
         let mut exchange = pin!(self.exchange(request, again));
-        let mut deadline = clock::monotonic() + limit;
+        let capped = |deadline: Instant| until.map_or(deadline, |until| until.min(deadline));
+        let mut deadline = capped(clock::monotonic() + limit);
         let result = loop {
             if let Ok(result) = timeout_at(deadline.into(), &mut exchange).await {
                 break result;
             }
+            let now = clock::monotonic();
+            if until.is_some_and(|until| until <= now) {
+                break Err(Fault::ResponseTimeout(limit));
+            }
             // An upload may take longer than an answer, but not an upstream that takes nothing of it.
-            deadline = match sent.map(|sent| sent.0.get()) {
-                Some(Progress::Awaited) => clock::monotonic() + limit,
-                Some(Progress::Taken(at) | Progress::Ended(at)) if at + limit > clock::monotonic() => {
-                    at + limit
-                }
+            deadline = capped(match sent.map(|sent| sent.0.get()) {
+                Some(Progress::Awaited) => now + limit,
+                Some(Progress::Taken(at) | Progress::Ended(at)) if at + limit > now => at + limit,
                 _ => break Err(Fault::ResponseTimeout(limit)),
-            };
+            });
         };
         // A body that failed on its way here is not the upstream's fault.
         if let Err(fault) = &result
