@@ -11,6 +11,6 @@ mod url;
 
 pub use client::{Bounds, Client, FetchError, Fetched};
 pub use dial::{DialError, Stage, Stream, dial};
-pub use peer::Peer;
+pub use peer::{Peer, Session};
 pub use tls::{Tls, TlsError};
 pub use url::{Url, UrlError};

@@ -11,12 +11,12 @@ use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 use tokio::time::sleep_until;
 
 use super::activity::{Activity, Answer, Watched};
 use super::drain::Member;
 use super::farewell;
+use super::stream::Stream;
 use crate::clock;
 use crate::net::Peer;
 use crate::proxy::{self, Worker};
@@ -55,9 +55,9 @@ impl End {
 }
 
 /// Serves a connection until it ends, runs out of time, or is drained.
-pub(super) async fn serve(stream: TcpStream, peer: Peer, worker: Rc<Worker>, mut member: Member) {
+pub(super) async fn serve(stream: Stream, peer: Peer, worker: Rc<Worker>, mut member: Member) {
     // Answers are written whole; waiting to fill a segment only delays them.
-    let _ = stream.set_nodelay(true);
+    let _ = stream.socket().set_tcp_nodelay(true);
     let view = worker.view();
     let server = &view.snapshot.config.server;
     let activity = Activity::new(server.timeouts.clone());

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use socket2::SockRef;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
+
+use super::stream::Stream;
 
 /// How long a client may go on sending what nobody reads.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -18,7 +18,7 @@ const PIECE: usize = 16 * 1024;
 
 /// Closes a connection on which the client may still be sending a body that nobody reads. To close with unread bytes is
 /// to reset, which can overtake the answer (RFC 9112 §9.6), so what comes is taken for a while.
-pub(super) async fn close(mut stream: TcpStream) {
+pub(super) async fn close(mut stream: Stream) {
     // It may have been shut down already.
     let _ = stream.shutdown().await;
     let rest = async {
@@ -35,7 +35,7 @@ pub(super) async fn close(mut stream: TcpStream) {
 
 /// Closes a connection whose last answer was cut, by a reset: to a client of HTTP/1.0 an orderly end would be that of
 /// the answer (checklist P05).
-pub(super) fn reset(stream: &TcpStream) {
+pub(super) fn reset(stream: &Stream) {
     // A socket that refuses is one that has failed already.
-    let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
+    let _ = stream.socket().set_linger(Some(Duration::ZERO));
 }

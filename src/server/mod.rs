@@ -5,6 +5,7 @@ mod connection;
 mod drain;
 mod farewell;
 mod listener;
+mod stream;
 mod worker;
 
 use std::io;

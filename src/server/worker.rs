@@ -14,6 +14,7 @@ use tokio::time::{interval, timeout};
 
 use super::connection;
 use super::drain::Drain;
+use super::stream::Stream;
 use crate::net::Peer;
 use crate::proxy::Worker;
 
@@ -119,12 +120,13 @@ async fn run(worker: Rc<Worker>, mut inbox: mpsc::Receiver<Message>) {
 
 fn accept(stream: StdStream, address: SocketAddr, open: OpenGuard, worker: &Rc<Worker>, drain: &Rc<Drain>) {
     let Ok(stream) = TcpStream::from_std(stream) else { return };
+    let port = stream.local_addr().map_or(0, |address| address.port());
     let (worker, drain) = (worker.clone(), drain.clone());
     worker.metrics().accepted.inc();
     worker.metrics().connections.inc();
     let member = drain.join();
     spawn_local(async move {
-        connection::serve(stream, Peer::new(address), worker.clone(), member).await;
+        connection::serve(Stream::tcp(stream), Peer::new(address, port), worker.clone(), member).await;
         worker.metrics().connections.dec();
         drop(open);
     });

@@ -1,0 +1,97 @@
+//! A client's connection as bytes, whatever carries it.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::{Buf as _, Bytes};
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+/// An accepted connection. What was read to find out what is spoken on it can be put back.
+#[derive(Debug)]
+pub(super) struct Stream {
+    transport: Transport,
+    /// Read already, and read again before anything else.
+    ahead: Bytes,
+}
+
+/// What carries the bytes.
+#[derive(Debug)]
+enum Transport {
+    Tcp(TcpStream),
+}
+
+impl Stream {
+    pub(super) fn tcp(stream: TcpStream) -> Self {
+        Self { transport: Transport::Tcp(stream), ahead: Bytes::new() }
+    }
+
+    #[expect(dead_code, reason = "who looks ahead comes with the next change")]
+    /// Puts bytes back in front of what is still to be read.
+    pub(super) fn unread(&mut self, bytes: Bytes) {
+        self.ahead = if self.ahead.is_empty() { bytes } else { [&*bytes, &*self.ahead].concat().into() };
+    }
+
+    /// The socket below, for its options.
+    pub(super) fn socket(&self) -> SockRef<'_> {
+        match &self.transport {
+            Transport::Tcp(stream) => SockRef::from(stream),
+        }
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.ahead.has_remaining() {
+            let count = this.ahead.len().min(buffer.remaining());
+            buffer.put_slice(&this.ahead.split_to(count));
+            return Poll::Ready(Ok(()));
+        }
+        match &mut this.transport {
+            Transport::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match &mut self.get_mut().transport {
+            Transport::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.get_mut().transport {
+            Transport::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match &self.transport {
+            Transport::Tcp(stream) => stream.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.get_mut().transport {
+            Transport::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.get_mut().transport {
+            Transport::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}
