@@ -38,7 +38,7 @@ methods  = { GET = \"orders.read\", POST = \"orders.write\" }
 #[must_use]
 pub fn reference() -> String {
     let mut out = HEAD.to_owned();
-    TABLES.into_iter().for_each(|table| write_table(&mut out, table));
+    TABLES.iter().copied().for_each(|table| write_table(&mut out, table));
     out
 }
 
@@ -59,7 +59,7 @@ fn write_table(out: &mut String, table: &Table) {
 
 /// A group's routes have the very keys of other routes.
 fn is_told_elsewhere(table: &Table) -> bool {
-    let earlier = TABLES.into_iter().take_while(|other| other.path != table.path);
+    let earlier = TABLES.iter().copied().take_while(|other| other.path != table.path);
     earlier.into_iter().any(|other| std::ptr::eq(other.keys, table.keys))
 }
 
@@ -90,7 +90,7 @@ mod tests {
     fn every_key_of_the_catalogue_has_its_row() {
         let reference = reference();
         let told = |table: &&Table| !table.path.is_empty() && table.path != "groups[].routes[]";
-        for table in TABLES.into_iter().filter(told) {
+        for table in TABLES.iter().copied().filter(told) {
             let (_, section) = reference.split_once(&format!("\n## `{}`\n", table.header())).unwrap();
             let section = section.split("\n## ").next().unwrap();
             for key in table.keys {

@@ -13,7 +13,7 @@ use super::source::Place;
 #[must_use]
 pub fn schema() -> Value {
     let mut schema = table_schema(&FILE);
-    let named = TABLES.into_iter().filter(|table| !table.path.is_empty());
+    let named = TABLES.iter().copied().filter(|table| !table.path.is_empty());
     let definitions: Map<String, Value> = named
         .map(|table| (definition(table.path), table_schema(table)))
         .chain(shared_definitions())
@@ -250,7 +250,7 @@ mod tests {
     #[test]
     fn every_example_and_default_is_of_its_own_type() {
         let schema = schema();
-        for (key, property) in TABLES.iter().flat_map(|table| {
+        for (key, property) in TABLES.iter().copied().flat_map(|table| {
             table.keys.iter().map(|key| (key, &table_of(&schema, table.path)["properties"][key.name]))
         }) {
             let examples = property.get("examples").map(|all| &all[0]);

@@ -18,7 +18,7 @@ pub(super) fn unknown_key(table: &catalogue::Table, subject: &str, entry: &Entry
     }
     let meant = did_you_mean(name, table.keys.iter().map(|key| key.name));
     let problem = Problem::at(entry.key_place, format!("{subject}: unknown key \"{name}\"{meant}"));
-    let elsewhere = catalogue::TABLES.into_iter().filter(|other| other.key(name).is_some());
+    let elsewhere = catalogue::TABLES.iter().copied().filter(|other| other.key(name).is_some());
     let elsewhere: Vec<_> = elsewhere.map(catalogue::Table::header).collect();
     if meant.is_empty() && !elsewhere.is_empty() {
         return problem.hint(format!("\"{name}\" is a key of {}", elsewhere.join(", ")));

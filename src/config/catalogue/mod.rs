@@ -98,7 +98,7 @@ pub(super) enum Kind {
 }
 
 /// Every table, in the order of the reference.
-pub(super) static TABLES: [&Table; 16] = [
+pub(super) static TABLES: &[&Table] = &[
     &FILE,
     &SERVER,
     &TIMEOUTS,
