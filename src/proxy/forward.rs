@@ -31,9 +31,9 @@ pub(super) async fn forward(
     let refuse = |cause| Refusal::at(index, cause);
     let snapshot = &view.snapshot;
     let timeouts = &snapshot.config.server.timeouts;
-    // The snapshot that gave the index has the route, and its view a pool for each upstream.
+    // The snapshot that gave the index has the route, and its view a way to each upstream.
     let route = snapshot.routes.get(index).ok_or_else(|| refuse(Cause::Defect))?;
-    let pool = view.pools.get(route.upstream).ok_or_else(|| refuse(Cause::Defect))?;
+    let upstream = view.upstreams.get(route.upstream).ok_or_else(|| refuse(Cause::Defect))?;
     let (mut head, body) = request.into_parts();
     if route.body_bytes.is_some_and(|limit| body.size_hint().lower() > limit) {
         return Err(refuse(Cause::BodyTooLarge));
@@ -67,12 +67,12 @@ pub(super) async fn forward(
     let departed = clock::monotonic();
     let limits = (route.response_timeout, until);
     let sent = upload.as_ref().map(|upload| &upload.sent);
-    let answer = pool.send(Request::from_parts(head, body), again, limits, sent).await;
+    let answer = upstream.send(Request::from_parts(head, body), again, limits, sent).await;
     let (mut response, lease) = match answer {
         Ok(answer) => answer,
         Err(fault) => return Err(refuse(cause_of(fault, upload.as_ref(), until, timeouts.request))),
     };
-    pool.upstream().metrics.duration.observe((clock::monotonic() - departed).as_secs_f64());
+    upstream.upstream().metrics.duration.observe((clock::monotonic() - departed).as_secs_f64());
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         // Nothing was asked to switch: `Upgrade` is not forwarded (attacks.md row 18).
         return Err(refuse(Cause::Upstream(Fault::Protocol("101 to a request without Upgrade".into()))));

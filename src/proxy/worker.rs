@@ -13,7 +13,7 @@ use crate::config::AccessLog;
 use crate::snapshot::{Live, Snapshot};
 use crate::telemetry::{AccessLog as Log, GatewayMetrics, Metrics};
 use crate::token::{SharedCache, WorkerCache};
-use crate::upstream::Pool;
+use crate::upstream::{Balance, Upstream};
 
 /// A worker: its view of the configuration, its cache of tokens, its connections.
 pub struct Worker {
@@ -30,8 +30,8 @@ pub struct Worker {
 pub struct View {
     /// The snapshot.
     pub snapshot: Arc<Snapshot>,
-    /// One pool for each of the snapshot's upstreams, in its order.
-    pub(super) pools: Vec<Rc<Pool<RequestBody>>>,
+    /// The way to each of the snapshot's upstreams, in its order.
+    pub(super) upstreams: Vec<Rc<Balance<RequestBody>>>,
 }
 
 impl Worker {
@@ -65,7 +65,7 @@ impl Worker {
     pub fn sweep(&self) {
         self.cache.sweep(clock::now().unix);
         let view = self.view();
-        view.pools.iter().for_each(|pool| pool.sweep());
+        view.upstreams.iter().for_each(|upstream| upstream.sweep());
     }
 
     /// What is counted of the process as a whole.
@@ -82,13 +82,13 @@ impl Worker {
 
 impl View {
     fn new(snapshot: Arc<Snapshot>, before: Option<&Self>) -> Self {
-        let pool = |upstream: &Arc<crate::upstream::Upstream>| {
-            let mut earlier = before.iter().flat_map(|view| &view.pools);
-            let same = earlier.find(|pool| pool.upstream().id() == upstream.id());
-            same.cloned().unwrap_or_else(|| Pool::new(upstream.clone()))
+        let balance = |upstream: &Arc<Upstream>| {
+            let mut earlier = before.iter().flat_map(|view| &view.upstreams);
+            let same = earlier.find(|balance| balance.upstream().id() == upstream.id());
+            same.cloned().unwrap_or_else(|| Balance::new(upstream.clone()))
         };
-        let pools = snapshot.upstreams.iter().map(pool).collect();
-        Self { snapshot, pools }
+        let upstreams = snapshot.upstreams.iter().map(balance).collect();
+        Self { snapshot, upstreams }
     }
 }
 

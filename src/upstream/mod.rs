@@ -1,14 +1,20 @@
 //! Where a permitted request goes: upstreams, and each worker's pool of connections to them.
 
+mod balance;
+mod endpoint;
 mod fault;
 mod pool;
+mod sent;
 mod settings;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+pub use balance::Balance;
+pub use endpoint::Endpoint;
 pub use fault::Fault;
-pub use pool::{Lease, Pool, Sent, is_idempotent};
+pub use pool::{Lease, is_idempotent};
+pub use sent::Sent;
 pub use settings::{HostHeader, Settings};
 
 use crate::net::{Tls, TlsError};
@@ -20,6 +26,8 @@ pub struct Upstream {
     id: u64,
     /// What the configuration says of it.
     pub settings: Settings,
+    /// Where it listens; never empty.
+    pub endpoints: Vec<Arc<Endpoint>>,
     /// Whom it is trusted to be.
     pub tls: Tls,
     /// What is counted of it.
@@ -40,7 +48,8 @@ impl Upstream {
         if settings.url.is_tls() {
             tls.prepare()?;
         }
-        Ok(Self { id: NEXT.fetch_add(1, Ordering::Relaxed), settings, tls, metrics })
+        let endpoints = vec![Arc::new(Endpoint::new(settings.url.clone()))];
+        Ok(Self { id: NEXT.fetch_add(1, Ordering::Relaxed), settings, endpoints, tls, metrics })
     }
 
     /// What tells it from every other upstream of this process.

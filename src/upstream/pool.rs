@@ -1,11 +1,10 @@
-//! One worker's connections to one upstream. Nothing here is shared with another worker.
+//! One worker's connections to one endpoint of an upstream. Nothing here is shared with another worker.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::error::Error as StdError;
-use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::{Method, Request, Response};
@@ -14,9 +13,8 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::sync::oneshot;
-use tokio::time::timeout_at;
 
-use super::{Fault, Upstream};
+use super::{Endpoint, Fault, Upstream};
 use crate::clock;
 use crate::net::dial;
 
@@ -24,9 +22,10 @@ use crate::net::dial;
 /// 1xx without end keeps a worker to itself: tokio makes a task yield by the number of its reads, not by their size.
 const BUFFER: usize = 64 * 1024;
 
-/// A worker's connections to one upstream, for requests with bodies of type `B`.
-pub struct Pool<B> {
+/// A worker's connections to one endpoint, for requests with bodies of type `B`.
+pub(super) struct Pool<B> {
     upstream: Arc<Upstream>,
+    endpoint: Arc<Endpoint>,
     /// The last used is used next, so that the others can grow old and be closed.
     idle: RefCell<Vec<Idle<B>>>,
 }
@@ -62,64 +61,17 @@ impl<B> Lease<B> {
     }
 }
 
-/// How far a request with a body has got; shared between the body and who waits for the response.
-#[derive(Clone, Debug, Default)]
-pub struct Sent(Rc<Cell<Progress>>);
-
-/// Whose turn it is in an upload.
-#[derive(Clone, Copy, Debug, Default)]
-enum Progress {
-    /// The next piece has not come: its lateness is its body's to notice.
-    #[default]
-    Awaited,
-    /// A piece was handed over at this time, and the upstream has not asked for another.
-    Taken(Instant),
-    /// The last one was.
-    Ended(Instant),
-}
-
-impl Sent {
-    /// Notes that the next piece is waited for.
-    pub fn awaited(&self) {
-        self.0.set(Progress::Awaited);
-    }
-
-    /// Notes that a piece was handed over.
-    pub fn taken(&self) {
-        self.0.set(Progress::Taken(clock::monotonic()));
-    }
-
-    /// Notes that the last piece was.
-    pub fn ended(&self) {
-        self.0.set(Progress::Ended(clock::monotonic()));
-    }
-
-    /// Whether the last piece was handed over.
-    #[must_use]
-    pub fn has_ended(&self) -> bool {
-        matches!(self.0.get(), Progress::Ended(_))
-    }
-}
-
 impl<B> Pool<B>
 where
     B: Body<Data = Bytes> + 'static,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
     /// An empty pool.
-    #[must_use]
-    pub fn new(upstream: Arc<Upstream>) -> Rc<Self> {
-        Rc::new(Self { upstream, idle: RefCell::default() })
+    pub(super) fn new(upstream: Arc<Upstream>, endpoint: Arc<Endpoint>) -> Rc<Self> {
+        Rc::new(Self { upstream, endpoint, idle: RefCell::default() })
     }
 
-    /// The upstream it is for.
-    #[must_use]
-    pub fn upstream(&self) -> &Arc<Upstream> {
-        &self.upstream
-    }
-
-    /// Sends a request and waits for the head of its response: at most `limit` from when the request had left, or from
-    /// when the upstream last took a piece of it, which `sent` tells for one that has a body; and never beyond `until`.
+    /// Sends a request and waits for the head of its response.
     ///
     /// A connection that was idle may have been closed by the upstream at this very moment. What it has not begun to
     /// send goes over another connection; what may have arrived does so only if `again` gives it a second time, which
@@ -127,41 +79,7 @@ where
     ///
     /// # Errors
     /// [`Fault`]
-    pub async fn send(
-        self: &Rc<Self>,
-        request: Request<B>,
-        again: impl FnOnce() -> Option<Request<B>>,
-        (limit, until): (Duration, Option<Instant>),
-        sent: Option<&Sent>,
-    ) -> Result<(Response<Incoming>, Lease<B>), Fault> {
-        let mut exchange = pin!(self.exchange(request, again));
-        let capped = |deadline: Instant| until.map_or(deadline, |until| until.min(deadline));
-        let mut deadline = capped(clock::monotonic() + limit);
-        let result = loop {
-            if let Ok(result) = timeout_at(deadline.into(), &mut exchange).await {
-                break result;
-            }
-            let now = clock::monotonic();
-            if until.is_some_and(|until| until <= now) {
-                break Err(Fault::ResponseTimeout(limit));
-            }
-            // An upload may take longer than an answer, but not an upstream that takes nothing of it.
-            deadline = capped(match sent.map(|sent| sent.0.get()) {
-                Some(Progress::Awaited) => now + limit,
-                Some(Progress::Taken(at) | Progress::Ended(at)) if at + limit > now => at + limit,
-                _ => break Err(Fault::ResponseTimeout(limit)),
-            });
-        };
-        // A body that failed on its way here is not the upstream's fault.
-        if let Err(fault) = &result
-            && !fault.is_of_the_request()
-        {
-            self.upstream.metrics.faults.increment(fault.index());
-        }
-        result
-    }
-
-    async fn exchange(
+    pub(super) async fn exchange(
         self: &Rc<Self>,
         mut request: Request<B>,
         again: impl FnOnce() -> Option<Request<B>>,
@@ -203,7 +121,7 @@ where
 
     async fn connect(&self) -> Result<Connection<B>, Fault> {
         let Upstream { settings, tls, metrics, .. } = &*self.upstream;
-        let stream = dial(&settings.url, tls, settings.connect_timeout).await.map_err(Fault::of_dial)?;
+        let stream = dial(&self.endpoint.url, tls, settings.connect_timeout).await.map_err(Fault::of_dial)?;
         let (sender, connection) = http1::Builder::new()
             .max_buf_size(BUFFER)
             .handshake(TokioIo::new(stream))
@@ -225,7 +143,7 @@ where
     }
 
     /// Closes connections that nobody has used for long. The oldest are at the bottom.
-    pub fn sweep(&self) {
+    pub(super) fn sweep(&self) {
         let now = clock::monotonic();
         let limit = self.upstream.settings.idle_timeout;
         self.idle

@@ -1,0 +1,28 @@
+//! One place where an upstream listens.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::net::Url;
+
+/// A place where an upstream listens; each worker has a pool of connections to it.
+#[derive(Debug)]
+pub struct Endpoint {
+    id: u64,
+    /// Where it is.
+    pub url: Url,
+}
+
+impl Endpoint {
+    /// An endpoint with an identity of its own.
+    #[must_use]
+    pub fn new(url: Url) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self { id: NEXT.fetch_add(1, Ordering::Relaxed), url }
+    }
+
+    /// What tells it from every other endpoint of this process.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+}
