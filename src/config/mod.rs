@@ -165,6 +165,8 @@ pub struct Timeouts {
     pub idle_body: Duration,
     /// For a whole request, from its head to the end of its response; none by default.
     pub request: Option<Duration>,
+    /// For a WebSocket on which neither side says anything.
+    pub tunnel: Duration,
 }
 
 /// Bounds on what a client may send.
@@ -313,4 +315,6 @@ pub struct Route {
     pub body_bytes: Option<u64>,
     /// The upstream's `response_timeout`, unless the route says otherwise.
     pub response_timeout: Option<Duration>,
+    /// Whether requests may become WebSockets.
+    pub websocket: bool,
 }

@@ -50,6 +50,7 @@ fn every_key_arrives_where_it_belongs() {
         idle: seconds(120),
         idle_body: Duration::from_millis(1500),
         request: Some(seconds(3600)),
+        tunnel: seconds(1800),
     };
     assert_eq!((config.server.ready, config.server.timeouts), (Ready::Keys, expected));
     let expected = Limits {

@@ -25,7 +25,13 @@ pub(super) fn config(issuers: Vec<Issuer>, routes: Vec<Route>) -> Config {
             drain: second,
             public_url: None,
             ready: Ready::Tried,
-            timeouts: Timeouts { request_head: second, idle: second, idle_body: second, request: None },
+            timeouts: Timeouts {
+                request_head: second,
+                idle: second,
+                idle_body: second,
+                request: None,
+                tunnel: second,
+            },
             limits: Limits {
                 head_bytes: 1 << 16,
                 head_fields: 100,
@@ -117,5 +123,6 @@ pub(super) fn route(path: &str, methods: &[(&str, &str)]) -> Route {
         method_fallthrough: false,
         body_bytes: None,
         response_timeout: None,
+        websocket: false,
     }
 }

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use hyper::upgrade::Upgraded;
 use tokio::time::Sleep;
 
 use super::exchange::Exchange;
@@ -225,10 +226,11 @@ impl Body for RequestBody {
     }
 }
 
-/// The body of an answer. With it ends the exchange, however it ends.
+/// The body of an answer. With it ends the exchange, however it ends; but for that of a WebSocket, which ends with its
+/// tunnel.
 pub struct ReplyBody {
     source: Answer,
-    exchange: Exchange,
+    exchange: Option<Exchange>,
 }
 
 /// What a reply is made of.
@@ -237,6 +239,8 @@ pub(super) enum Answer {
     Own(Option<Bytes>),
     /// The upstream's, as it comes.
     Upstream(Relay),
+    /// None: the upstream has switched, and the connection to it goes on for so long without a word.
+    Switched(Upgraded, Duration),
 }
 
 /// A response body as it comes, and the connection it comes on.
@@ -276,7 +280,12 @@ impl Drop for Relay {
 
 impl ReplyBody {
     pub(super) fn new(source: Answer, exchange: Exchange) -> Self {
-        Self { source, exchange }
+        Self { source, exchange: Some(exchange) }
+    }
+
+    /// The body of an answer that switches: there is none, and what comes after it belongs to the tunnel.
+    pub(super) fn switching() -> Self {
+        Self { source: Answer::Own(None), exchange: None }
     }
 }
 
@@ -292,6 +301,7 @@ impl Body for ReplyBody {
         let relay = match &mut this.source {
             Answer::Own(bytes) => return Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Answer::Upstream(relay) => relay,
+            Answer::Switched(..) => return Poll::Ready(None),
         };
         let next = match Pin::new(&mut relay.incoming).poll_frame(cx) {
             // What has ended has ended in time.
@@ -306,7 +316,11 @@ impl Body for ReplyBody {
             },
         };
         match &next {
-            Some(Err(error)) => this.exchange.cut(error),
+            Some(Err(error)) => {
+                if let Some(exchange) = &mut this.exchange {
+                    exchange.cut(error);
+                }
+            }
             Some(Ok(_)) => {}
             None => relay.ended = true,
         }
@@ -317,6 +331,7 @@ impl Body for ReplyBody {
         match &self.source {
             Answer::Own(bytes) => bytes.as_ref().is_none_or(Bytes::is_empty),
             Answer::Upstream(relay) => relay.incoming.is_end_stream(),
+            Answer::Switched(..) => true,
         }
     }
 
@@ -324,6 +339,7 @@ impl Body for ReplyBody {
         match &self.source {
             Answer::Own(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
             Answer::Upstream(relay) => relay.incoming.size_hint(),
+            Answer::Switched(..) => SizeHint::with_exact(0),
         }
     }
 }

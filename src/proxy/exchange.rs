@@ -8,6 +8,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use http::{HeaderValue, Method, Request, Response};
 
 use super::body::{Answer, BodyError, ReplyBody};
+use super::upgrade::{Tunnel, Upgrades};
 use super::worker::{View, Worker};
 use super::{Cause, Refusal, headers, reply};
 use crate::clock::{self, Now};
@@ -86,11 +87,21 @@ impl Exchange {
     }
 
     /// Makes the answer.
-    pub(super) fn finish(mut self, outcome: Result<Response<Answer>, Refusal>) -> Response<ReplyBody> {
+    pub(super) fn finish(
+        mut self,
+        outcome: Result<Response<Answer>, Refusal>,
+        upgrades: &Upgrades,
+    ) -> Response<ReplyBody> {
         let refusal = match outcome {
             Ok(response) => {
                 self.outcome.status = Some(response.status().as_u16());
-                return response.map(|answer| ReplyBody::new(answer, self));
+                return response.map(|answer| match answer {
+                    Answer::Switched(upstream, idle) => {
+                        upgrades.open(Tunnel::new(upstream, self, idle));
+                        ReplyBody::switching()
+                    }
+                    answer => ReplyBody::new(answer, self),
+                });
             }
             Err(refusal) => refusal,
         };
@@ -98,6 +109,12 @@ impl Exchange {
         response.headers_mut().insert(headers::REQUEST_ID, self.request_id.clone());
         self.note(&refusal, response.status().as_u16());
         response.map(|bytes| ReplyBody::new(Answer::Own(Some(bytes)), self))
+    }
+
+    /// Counts a tunnel as open while the value lives.
+    pub(super) fn tunnel(&self) -> OpenTunnel {
+        self.worker.metrics().tunnels.inc();
+        OpenTunnel(self.worker.clone())
     }
 
     /// Notes that the answer ended before its end.
@@ -161,6 +178,15 @@ impl Exchange {
             issuer: self.outcome.issuer.as_deref(),
             took_ms: (took.as_secs_f64() * 1e6).round() / 1e3,
         });
+    }
+}
+
+/// An open tunnel, counted.
+pub(super) struct OpenTunnel(Rc<Worker>);
+
+impl Drop for OpenTunnel {
+    fn drop(&mut self) {
+        self.0.metrics().tunnels.dec();
     }
 }
 

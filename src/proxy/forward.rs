@@ -10,6 +10,7 @@ use hyper::body::{Body as _, Incoming};
 use super::body::{Answer, Relay, RequestBody, Upload, UploadFailure, Watch};
 use super::exchange::Exchange;
 use super::headers::{self, Forwarding};
+use super::upgrade::Handshake;
 use super::{Cause, Refusal};
 use crate::clock;
 use crate::net::Peer;
@@ -34,6 +35,12 @@ pub(super) async fn forward(
     // The snapshot that gave the index has the route, and its view a way to each upstream.
     let route = snapshot.routes.get(index).ok_or_else(|| refuse(Cause::Defect))?;
     let upstream = view.upstreams.get(route.upstream).ok_or_else(|| refuse(Cause::Defect))?;
+    let handshake = match Handshake::of(&request) {
+        Some(handshake) if route.websocket => Some(handshake),
+        // An `Upgrade` may be ignored (RFC 9110 §7.8); a CONNECT is nothing else.
+        Some(Handshake::Http2 { .. }) => return Err(refuse(Cause::Upgrade)),
+        Some(Handshake::Http1) | None => None,
+    };
     let (mut head, body) = request.into_parts();
     if route.body_bytes.is_some_and(|limit| body.size_hint().lower() > limit) {
         return Err(refuse(Cause::BodyTooLarge));
@@ -57,6 +64,9 @@ pub(super) async fn forward(
             host,
         },
     );
+    if let Some(handshake) = &handshake {
+        handshake.to_upstream(&mut head.headers);
+    }
     if upload.is_some() && body.size_hint().exact().is_none() {
         // Without it hyper sends no body with the methods that seldom have one.
         head.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
@@ -73,9 +83,11 @@ pub(super) async fn forward(
         Err(fault) => return Err(refuse(cause_of(fault, upload.as_ref(), until, timeouts.request))),
     };
     upstream.upstream().metrics.duration.observe((clock::monotonic() - departed).as_secs_f64());
-    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        // Nothing was asked to switch: `Upgrade` is not forwarded (attacks.md row 18).
-        return Err(refuse(Cause::Upstream(Fault::Protocol("101 to a request without Upgrade".into()))));
+    let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+    let answered = |handshake: &Handshake| handshake.is_answered_by(response.headers());
+    if switched && !handshake.as_ref().is_some_and(answered) {
+        // What was not asked for is no tunnel (attacks.md row 18).
+        return Err(refuse(Cause::Upstream(Fault::Protocol("101 that the request did not ask for".into()))));
     }
     if !headers::is_plainly_framed(response.headers()) {
         // Taking the coding's name away would pass the coded bytes for the content.
@@ -86,9 +98,26 @@ pub(super) async fn forward(
         headers::keep_from_shared_caches(response.headers_mut());
     }
     *response.version_mut() = Version::HTTP_11;
+    if let Some(handshake) = handshake.filter(|_| switched) {
+        return switch(response, &handshake, timeouts.tunnel)
+            .await
+            .map_err(|fault| refuse(Cause::Upstream(fault)));
+    }
     let watch = Watch::new(timeouts.idle_body, until);
     let sent = upload.map(|upload| upload.sent);
     Ok(response.map(|incoming| Answer::Upstream(Relay::new(incoming, watch, lease, sent))))
+}
+
+/// The answer that begins a tunnel. The connection below `response` is nobody's pool's any more.
+async fn switch(
+    mut response: Response<Incoming>,
+    handshake: &Handshake,
+    idle: Duration,
+) -> Result<Response<Answer>, Fault> {
+    let upgraded = hyper::upgrade::on(&mut response).await.map_err(Fault::Closed)?;
+    let (mut head, _) = response.into_parts();
+    handshake.to_client(&mut head.status, &mut head.headers);
+    Ok(Response::from_parts(head, Answer::Switched(upgraded, idle)))
 }
 
 /// What the client hears when there is no answer: its own doing before the upstream's.

@@ -7,6 +7,7 @@ mod forward;
 mod headers;
 mod refusal;
 mod reply;
+mod upgrade;
 mod worker;
 
 use std::future::poll_fn;
@@ -21,6 +22,7 @@ use hyper::body::Incoming;
 pub use body::{BodyError, ReplyBody, RequestBody};
 pub use refusal::{Cause, REASONS, Refusal};
 pub use reply::to as reply_to;
+pub use upgrade::{Tunnel, Upgrades};
 pub use worker::{View, Worker};
 
 use body::Answer;
@@ -33,12 +35,19 @@ use crate::route::{Miss, Target};
 use crate::snapshot::{Entry, Resource, Route, Snapshot};
 use crate::token::{BearerToken, CacheResult, Rejection, WorkerCache, authenticate};
 
-/// Answers one request and records it once, however it ends.
-pub async fn serve(worker: &Rc<Worker>, peer: &Peer, request: Request<Incoming>) -> Response<ReplyBody> {
+/// Answers one request and records it once, however it ends. If it became a WebSocket, the tunnel is in `upgrades` when the
+/// answer is there.
+pub async fn serve(
+    worker: &Rc<Worker>,
+    peer: &Peer,
+    upgrades: &Upgrades,
+    mut request: Request<Incoming>,
+) -> Response<ReplyBody> {
     let view = worker.view();
+    upgrade::from_connect(&mut request);
     let mut exchange = Exchange::begin(worker, view.clone(), peer, &request);
     let outcome = caught(walk(worker, &view.snapshot, &mut exchange, peer, request)).await;
-    exchange.finish(outcome)
+    exchange.finish(outcome, upgrades)
 }
 
 /// A defect costs one request: a panic is a refusal like any other, and the connection and the worker live on.

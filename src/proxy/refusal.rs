@@ -49,6 +49,8 @@ pub enum Cause {
     BodyStalled,
     /// The whole request took longer than the limit.
     Deadline(Duration),
+    /// A CONNECT for a WebSocket (RFC 8441) where the route has none.
+    Upgrade,
     /// The upstream can't.
     Upstream(Fault),
     /// The gateway can't: a panic, which is a defect of ours.
@@ -88,6 +90,7 @@ impl Refusal {
             Cause::Upstream(Fault::Protocol(_)) => 15,
             Cause::Defect => 16,
             Cause::BodyMalformed => 17,
+            Cause::Upgrade => 18,
         }
     }
 
@@ -129,6 +132,7 @@ impl Refusal {
             Cause::BodyTooLarge => "the request body is longer than the limit".to_owned(),
             Cause::BodyStalled => "the request body stopped coming".to_owned(),
             Cause::Deadline(limit) => format!("the request was not done within {limit:?}"),
+            Cause::Upgrade => "the route has no \"websocket\"".to_owned(),
             Cause::Upstream(fault) => fault.to_string(),
             Cause::Defect => "the gateway panicked; standard error has the place".to_owned(),
         }
@@ -151,7 +155,7 @@ pub(super) fn join(scopes: &[Scope]) -> String {
 }
 
 /// Reasons that are not about a token.
-const OWN: usize = 18;
+const OWN: usize = 19;
 
 /// Every reason code, in the order of [`Refusal::reason_index`]: the closed list of label values.
 pub const REASONS: [&str; OWN + TokenError::RESULTS.len()] = {
@@ -174,6 +178,7 @@ pub const REASONS: [&str; OWN + TokenError::RESULTS.len()] = {
         "upstream_protocol_error",
         "internal_error",
         "malformed_body",
+        "upgrade_not_allowed",
     ];
     let mut all = [""; OWN + TokenError::RESULTS.len()];
     let mut index = 0;

@@ -158,6 +158,9 @@ fn reply(cause: &Cause, told: ErrorDetail) -> Reply {
             Reply::new(S::REQUEST_TIMEOUT, "body_timeout", "The request body stopped coming.")
         }
         Cause::Deadline(_) => Reply::new(S::GATEWAY_TIMEOUT, "request_timeout", "The request took too long."),
+        Cause::Upgrade => {
+            Reply::new(S::NOT_IMPLEMENTED, "upgrade_not_allowed", "There is no WebSocket at this path.")
+        }
         Cause::Upstream(fault) if fault.is_timeout() => {
             Reply::new(S::GATEWAY_TIMEOUT, "upstream_timeout", "The upstream did not answer in time.")
         }

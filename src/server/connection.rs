@@ -19,7 +19,7 @@ use super::farewell;
 use super::stream::Stream;
 use crate::clock;
 use crate::net::Peer;
-use crate::proxy::{self, Worker};
+use crate::proxy::{self, Upgrades, Worker};
 
 /// Fields that hyper parses without allocating; only another limit is worth the difference.
 const HYPERS_MAX_FIELDS: usize = 100;
@@ -71,13 +71,16 @@ pub(super) async fn serve(stream: Stream, peer: Peer, worker: Rc<Worker>, mut me
     }
     drop(view);
 
+    let upgrades = Rc::new(Upgrades::default());
     let service = service_fn({
         let (worker, activity, peer) = (worker.clone(), activity.clone(), Rc::new(peer));
+        let upgrades = upgrades.clone();
         move |request: Request<Incoming>| {
             activity.busy(!request.body().is_end_stream());
             let (worker, activity, peer) = (worker.clone(), activity.clone(), peer.clone());
+            let upgrades = upgrades.clone();
             async move {
-                let response = proxy::serve(&worker, &peer, request).await;
+                let response = proxy::serve(&worker, &peer, &upgrades, request).await;
                 Ok::<_, Infallible>(response.map(|body| Answer { body, activity }))
             }
         }
@@ -115,7 +118,13 @@ pub(super) async fn serve(stream: Stream, peer: Peer, worker: Rc<Worker>, mut me
     if let Some(end) = end {
         worker.metrics().connection_errors.increment(end as usize);
     }
-    let stream = connection.into_parts().io.into_inner().stream;
+    let parts = connection.into_parts();
+    let mut stream = parts.io.into_inner().stream;
+    if let Some(tunnel) = upgrades.take() {
+        // What the client sent behind its request waited for the answer (attacks.md, "Advisories" 15).
+        stream.unread(parts.read_buf);
+        return tunnel.run(stream, member.closing()).await;
+    }
     match end {
         Some(End::Parse | End::TooLarge) => farewell::close(stream).await,
         None if activity.had_body() => farewell::close(stream).await,

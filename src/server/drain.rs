@@ -3,13 +3,15 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 
 /// Whether a worker's connections are to finish.
 #[derive(Default)]
 pub(super) struct Drain {
     begun: Cell<bool>,
+    expired: Cell<bool>,
     next: Cell<u64>,
     members: RefCell<HashMap<u64, Option<Waker>>>,
     /// Woken when the last member leaves.
@@ -20,6 +22,16 @@ impl Drain {
     /// Tells all members.
     pub(super) fn begin(&self) {
         self.begun.set(true);
+        self.wake();
+    }
+
+    /// Tells those that are still there that their time is over.
+    pub(super) fn expire(&self) {
+        self.expired.set(true);
+        self.wake();
+    }
+
+    fn wake(&self) {
         let wakers: Vec<Waker> = self.members.borrow_mut().values_mut().filter_map(Option::take).collect();
         wakers.into_iter().for_each(Waker::wake);
     }
@@ -60,6 +72,20 @@ impl Member {
             self.drain.members.borrow_mut().insert(self.id, Some(cx.waker().clone()));
         }
         false
+    }
+}
+
+impl Member {
+    /// Ready when the drain has lasted as long as it may.
+    pub(super) async fn closing(&self) {
+        poll_fn(|cx| {
+            if self.drain.expired.get() {
+                return Poll::Ready(());
+            }
+            self.drain.members.borrow_mut().insert(self.id, Some(cx.waker().clone()));
+            Poll::Pending
+        })
+        .await;
     }
 }
 

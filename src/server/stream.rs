@@ -28,7 +28,6 @@ impl Stream {
         Self { transport: Transport::Tcp(stream), ahead: Bytes::new() }
     }
 
-    #[expect(dead_code, reason = "who looks ahead comes with the next change")]
     /// Puts bytes back in front of what is still to be read.
     pub(super) fn unread(&mut self, bytes: Bytes) {
         self.ahead = if self.ahead.is_empty() { bytes } else { [&*bytes, &*self.ahead].concat().into() };

@@ -24,6 +24,9 @@ const HANDOVER: usize = 256;
 /// How often what has expired is let go of.
 const SWEEP: Duration = Duration::from_secs(60);
 
+/// How long WebSockets have to say goodbye when the drain is over.
+const FAREWELL: Duration = Duration::from_millis(500);
+
 /// What a worker is told.
 pub(super) enum Message {
     /// Serve this connection.
@@ -112,7 +115,11 @@ async fn run(worker: Rc<Worker>, mut inbox: mpsc::Receiver<Message>) {
         }
     }
     drain.begin();
-    if timeout(limit, drain.finished()).await.is_err() {
+    if timeout(limit, drain.finished()).await.is_ok() {
+        return sweeper.abort();
+    }
+    drain.expire();
+    if timeout(FAREWELL, drain.finished()).await.is_err() {
         tracing::warn!(?limit, "connections were cut: they did not finish within the drain");
     }
     sweeper.abort();

@@ -83,6 +83,8 @@ pub struct Route {
     pub response_timeout: Duration,
     /// What is counted of it.
     pub metrics: Arc<RouteMetrics>,
+    /// Whether requests may become WebSockets.
+    pub websocket: bool,
 }
 
 /// Why a valid configuration cannot be compiled.
@@ -260,6 +262,7 @@ fn compile_route(
         allow: route.allow,
         body_bytes: route.body_bytes,
         response_timeout: route.response_timeout.unwrap_or(default_timeout),
+        websocket: route.websocket,
     })
 }
 

@@ -40,6 +40,8 @@ struct Handles {
 pub struct GatewayMetrics {
     /// Open client connections.
     pub connections: IntGauge,
+    /// WebSockets that are open.
+    pub tunnels: IntGauge,
     /// Accepted client connections.
     pub accepted: IntCounter,
     /// Client connections that ended in an error, by [`GatewayMetrics::CONNECTION_ERRORS`].
@@ -266,6 +268,7 @@ impl GatewayMetrics {
             counters(r, "scopegate_reloads_total", "Reloads of the configuration by result.", &["result"])?;
         Ok(Self {
             connections: int_gauge(r, "scopegate_connections_open", "Open client connections.")?,
+            tunnels: int_gauge(r, "scopegate_websockets_open", "WebSockets that are open.")?,
             accepted: counter(r, "scopegate_connections_accepted_total", "Accepted client connections.")?,
             connection_errors: Counters::new(&errors, &[], &Self::CONNECTION_ERRORS),
             cache: Counters::new(&cache, &[], &Self::CACHE_RESULTS),

@@ -130,6 +130,8 @@ where
         metrics.opened.inc();
         let open = Open::new(self.upstream.clone());
         let (held, released) = oneshot::channel();
+        // A connection that switches is handed to whoever asked for it, and this task is over.
+        let connection = connection.with_upgrades();
         tokio::task::spawn_local(async move {
             // How it ended shows in the exchange that it ended, or concerns nobody.
             tokio::select! {

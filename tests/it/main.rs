@@ -32,3 +32,4 @@ mod standards;
 mod tenants;
 mod tokens;
 mod upstream_faults;
+mod websockets;

@@ -24,6 +24,7 @@ pub(in crate::config) static DEFAULTS: Table = Table {
         ALLOW.absent("nothing"),
         BODY_BYTES.absent("that of `[server.limits]`"),
         RESPONSE_TIMEOUT.absent("the upstream's"),
+        WEBSOCKET.default("false"),
     ],
     refused: &[
         ("scopes", AUTHORIZATION_STAYS),
@@ -33,7 +34,7 @@ pub(in crate::config) static DEFAULTS: Table = Table {
     ],
 };
 
-static ROUTE_KEYS: [Key; 15] = [
+static ROUTE_KEYS: [Key; 16] = [
     Key::new(
         "path",
         Kind::Text,
@@ -70,6 +71,7 @@ static ROUTE_KEYS: [Key; 15] = [
     ALLOW,
     BODY_BYTES,
     RESPONSE_TIMEOUT,
+    WEBSOCKET,
 ];
 
 pub(in crate::config) static ROUTE: Table = Table {
@@ -118,6 +120,7 @@ pub(in crate::config) static GROUP: Table = Table {
         ALLOW.absent("that of `[defaults]`"),
         BODY_BYTES.absent("that of `[defaults]`"),
         RESPONSE_TIMEOUT.absent("that of `[defaults]`"),
+        WEBSOCKET.absent("that of `[defaults]`"),
         Key::new(
             "public_url",
             Kind::Text,
@@ -230,6 +233,17 @@ const BODY_BYTES: Key = Key::new(
     r#""1 MiB""#,
     "Bytes of a request body; 413 beyond it.",
 );
+const WEBSOCKET: Key = Key::new(
+    "websocket",
+    Kind::Flag,
+    Means("that of its group, or of `[defaults]`"),
+    "true",
+    "Whether a permitted GET may become a WebSocket (RFC 6455, and RFC 8441 over HTTP/2). It is authorized like any other \
+     request, once: what follows is carried until a side ends it or `server.timeouts.tunnel` does. Without it `Upgrade` \
+     does not reach the upstream.",
+)
+.not(&["upgrade", "websockets"]);
+
 const RESPONSE_TIMEOUT: Key = Key::new(
     "response_timeout",
     POSITIVE,

@@ -196,6 +196,14 @@ pub(in crate::config) static TIMEOUTS: Table = Table {
             r#""5m""#,
             "For a whole request, from its head to the end of its response. It also ends long downloads and streams.",
         ),
+        Key::new(
+            "tunnel",
+            POSITIVE,
+            Default(r#""10m""#),
+            r#""1h""#,
+            "For a WebSocket on which neither side says anything. Pings count.",
+        )
+        .not(&["websocket"]),
     ],
     refused: &[],
 };

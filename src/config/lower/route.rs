@@ -181,6 +181,7 @@ fn route(mut reader: Reader<'_>, around: &Around, names: &Names) -> Option<Place
         method_fallthrough: around.method_fallthrough,
         body_bytes: shared.body_bytes,
         response_timeout: shared.response_timeout,
+        websocket: shared.websocket.unwrap_or_default(),
     };
     Some(Placed { route, header, path })
 }

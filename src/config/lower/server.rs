@@ -124,6 +124,7 @@ fn timeouts(context: &Context, table: &Table) -> Timeouts {
         idle: reader.duration("idle").unwrap_or_default(),
         idle_body: reader.duration("idle_body").unwrap_or_default(),
         request: reader.duration("request"),
+        tunnel: reader.duration("tunnel").unwrap_or_default(),
     };
     reader.finish();
     timeouts

@@ -20,6 +20,7 @@ pub(super) struct Shared {
     pub(super) allow: Option<Ambiguities>,
     pub(super) body_bytes: Option<u64>,
     pub(super) response_timeout: Option<Duration>,
+    pub(super) websocket: Option<bool>,
 }
 
 impl Shared {
@@ -33,6 +34,7 @@ impl Shared {
             allow: allow(reader),
             body_bytes: reader.size("body_bytes"),
             response_timeout: reader.duration("response_timeout"),
+            websocket: reader.flag("websocket"),
         }
     }
 
@@ -47,6 +49,7 @@ impl Shared {
             allow: self.allow.or(outer.allow),
             body_bytes: self.body_bytes.or(outer.body_bytes),
             response_timeout: self.response_timeout.or(outer.response_timeout),
+            websocket: self.websocket.or(outer.websocket),
         }
     }
 }

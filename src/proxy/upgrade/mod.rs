@@ -1,0 +1,197 @@
+//! WebSockets: the handshake over HTTP/1.1 (RFC 6455 §4) and HTTP/2 (RFC 8441), and what comes after it.
+//!
+//! A request to switch is a request like any other until its upstream has switched: it is routed and authorized as the
+//! GET that it is. Only a route that says so lets `Upgrade` through, only `websocket`, and nothing is carried before the
+//! upstream's 101 (attacks.md row 18).
+
+mod frames;
+mod tunnel;
+
+use std::cell::RefCell;
+use std::hash::{BuildHasher as _, RandomState};
+
+use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Version};
+use hyper::body::Body;
+use hyper::ext::Protocol;
+
+pub use tunnel::Tunnel;
+
+const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
+
+/// What a server joins to the key (RFC 6455 §1.3).
+const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+
+/// Where a connection finds the tunnel that its request became. One connection has at most one: after it there is no
+/// more HTTP.
+#[derive(Default)]
+pub struct Upgrades(RefCell<Option<Tunnel>>);
+
+impl Upgrades {
+    pub(super) fn open(&self, tunnel: Tunnel) {
+        self.0.replace(Some(tunnel));
+    }
+
+    /// The tunnel, once.
+    #[must_use]
+    pub fn take(&self) -> Option<Tunnel> {
+        self.0.take()
+    }
+}
+
+/// How a client asks for a WebSocket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Handshake {
+    /// By `Upgrade`, with a key that it checks the answer against.
+    Http1,
+    /// By an extended CONNECT. The key for the upstream is ours, and so is the check of its answer.
+    Http2 {
+        /// `Sec-WebSocket-Key`.
+        key: HeaderValue,
+    },
+}
+
+impl Handshake {
+    /// The handshake that a request begins, if it is one: a GET of HTTP/1.1 without a body that asks for nothing but
+    /// `websocket`, or what [`from_connect`] made of an extended CONNECT.
+    pub(super) fn of<B: Body>(request: &Request<B>) -> Option<Self> {
+        if request.extensions().get::<Protocol>().is_some() {
+            return Some(Self::Http2 { key: key() });
+        }
+        let headers = request.headers();
+        let asked = request.method() == Method::GET
+            && request.version() == Version::HTTP_11
+            && request.body().is_end_stream()
+            && is_only(headers, &UPGRADE, WEBSOCKET.as_bytes())
+            && lists(headers, &CONNECTION, UPGRADE.as_str())
+            && headers.contains_key(SEC_WEBSOCKET_KEY);
+        asked.then_some(Self::Http1)
+    }
+
+    /// Says to the upstream what the client said to us.
+    pub(super) fn to_upstream(&self, headers: &mut HeaderMap) {
+        switch(headers);
+        if let Self::Http2 { key } = self {
+            headers.insert(SEC_WEBSOCKET_KEY, key.clone());
+            headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+        }
+    }
+
+    /// Whether an answer with 101 is one to this handshake. Over HTTP/1.1 the client checks the key itself.
+    pub(super) fn is_answered_by(&self, headers: &HeaderMap) -> bool {
+        let accepted = match self {
+            Self::Http1 => true,
+            Self::Http2 { key } => headers.get(SEC_WEBSOCKET_ACCEPT) == Some(&accept(key)),
+        };
+        accepted && is_only(headers, &UPGRADE, WEBSOCKET.as_bytes())
+    }
+
+    /// Says to the client what the upstream said: 101, or 200 to a CONNECT (RFC 8441 §5.1).
+    pub(super) fn to_client(&self, status: &mut StatusCode, headers: &mut HeaderMap) {
+        match self {
+            Self::Http1 => switch(headers),
+            Self::Http2 { .. } => {
+                *status = StatusCode::OK;
+                headers.remove(SEC_WEBSOCKET_ACCEPT);
+            }
+        }
+    }
+}
+
+/// Makes the GET that an extended CONNECT for a WebSocket stands for (RFC 8441 §5): routes know no other. Other methods
+/// and protocols stay what they are, and are refused for it.
+pub(super) fn from_connect<B>(request: &mut Request<B>) {
+    let protocol = request.extensions().get::<Protocol>();
+    if request.method() == Method::CONNECT
+        && protocol.is_some_and(|protocol| protocol.as_str() == "websocket")
+    {
+        *request.method_mut() = Method::GET;
+    }
+}
+
+fn switch(headers: &mut HeaderMap) {
+    headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(UPGRADE, WEBSOCKET);
+}
+
+/// Whether a field is there once, with this value alone.
+fn is_only(headers: &HeaderMap, name: &HeaderName, value: &[u8]) -> bool {
+    let mut fields = headers.get_all(name).iter();
+    let first = fields.next().is_some_and(|field| field.as_bytes().eq_ignore_ascii_case(value));
+    first && fields.next().is_none()
+}
+
+/// Whether a list has an item.
+fn lists(headers: &HeaderMap, name: &HeaderName, item: &str) -> bool {
+    let items = |field: &HeaderValue| {
+        field
+            .as_bytes()
+            .split(|b| *b == b',')
+            .any(|one| one.trim_ascii().eq_ignore_ascii_case(item.as_bytes()))
+    };
+    headers.get_all(name).iter().any(items)
+}
+
+/// A key for one handshake (RFC 6455 §4.1). It tells answers apart and keeps no secret: the random keys of the standard
+/// library's hashers are good enough for it.
+fn key() -> HeaderValue {
+    let random = || RandomState::new().hash_one(0).to_be_bytes();
+    let nonce = [random(), random()].concat();
+    // Base64 is visible ASCII.
+    HeaderValue::try_from(STANDARD.encode(nonce)).unwrap_or(WEBSOCKET)
+}
+
+fn accept(key: &HeaderValue) -> HeaderValue {
+    let text = [key.as_bytes(), GUID.as_bytes()].concat();
+    let hash = digest(&SHA1_FOR_LEGACY_USE_ONLY, &text);
+    HeaderValue::try_from(STANDARD.encode(hash)).unwrap_or(WEBSOCKET)
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use http_body_util::{Empty, Full};
+
+    use super::*;
+
+    fn request(edit: impl FnOnce(http::request::Builder) -> http::request::Builder) -> Request<Empty<Bytes>> {
+        let builder = Request::get("/").header("upgrade", "WebSocket").header("sec-websocket-key", "k");
+        edit(builder).body(Empty::new()).unwrap()
+    }
+
+    #[test]
+    fn the_answer_to_a_key_is_that_of_rfc_6455() {
+        let key = HeaderValue::from_static("dGhlIHNhbXBsZSBub25jZQ==");
+        assert_eq!(accept(&key), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+    }
+
+    #[test]
+    fn a_handshake_asks_for_a_websocket_and_nothing_else() {
+        let plain = request(|r| r.header("connection", "keep-alive, Upgrade"));
+        assert_eq!(Handshake::of(&plain), Some(Handshake::Http1));
+        for (why, other) in [
+            ("Connection does not name it", request(|r| r)),
+            ("another protocol too", request(|r| r.header("connection", "upgrade").header("upgrade", "h2c"))),
+            ("another method", request(|r| r.header("connection", "upgrade").method("POST"))),
+            ("HTTP/1.0", request(|r| r.header("connection", "upgrade").version(Version::HTTP_10))),
+        ] {
+            assert_eq!(Handshake::of(&other), None, "{why}");
+        }
+        let with_body = plain.map(|_| Full::new(Bytes::from_static(b"x")));
+        assert_eq!(Handshake::of(&with_body), None);
+    }
+
+    #[test]
+    fn over_http_2_the_answer_is_checked_here() {
+        let handshake = Handshake::Http2 { key: HeaderValue::from_static("dGhlIHNhbXBsZSBub25jZQ==") };
+        let mut headers = HeaderMap::new();
+        switch(&mut headers);
+        assert!(!handshake.is_answered_by(&headers));
+        assert!(Handshake::Http1.is_answered_by(&headers));
+        headers.insert(SEC_WEBSOCKET_ACCEPT, HeaderValue::from_static("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
+        assert!(handshake.is_answered_by(&headers));
+    }
+}
