@@ -143,6 +143,8 @@ pub struct Server {
     pub timeouts: Timeouts,
     /// `[server.limits]`
     pub limits: Limits,
+    /// `[server.http2]`
+    pub http2: Http2,
 }
 
 /// What `/readyz` asks for besides listening with a configuration.
@@ -167,6 +169,23 @@ pub struct Timeouts {
     pub request: Option<Duration>,
     /// For a WebSocket on which neither side says anything.
     pub tunnel: Duration,
+    /// For a connection as a whole, give or take a tenth; none by default.
+    pub connection_age: Option<Duration>,
+}
+
+/// `[server.http2]`: bounds of client connections that speak HTTP/2.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Http2 {
+    /// Streams that a client may have open.
+    pub streams: u32,
+    /// Bytes that a client may send on a stream before they are taken.
+    pub stream_window: u32,
+    /// Bytes that a client may send on all streams of a connection.
+    pub connection_window: u32,
+    /// Streams that a client may reset before they are looked at.
+    pub pending_resets: usize,
+    /// Streams that a client may make the gateway reset.
+    pub error_resets: usize,
 }
 
 /// Bounds on what a client may send.
@@ -184,6 +203,10 @@ pub struct Limits {
     pub token_bytes: usize,
     /// Open client connections; accepting pauses beyond it.
     pub connections: usize,
+    /// Requests of one connection, after which it ends.
+    pub connection_requests: usize,
+    /// Requests that are answered at a time: 503 beyond it.
+    pub requests: usize,
 }
 
 /// `[token_cache]`

@@ -51,6 +51,7 @@ fn every_key_arrives_where_it_belongs() {
         idle_body: Duration::from_millis(1500),
         request: Some(seconds(3600)),
         tunnel: seconds(1800),
+        connection_age: Some(seconds(1800)),
     };
     assert_eq!((config.server.ready, config.server.timeouts), (Ready::Keys, expected));
     let expected = Limits {
@@ -60,6 +61,8 @@ fn every_key_arrives_where_it_belongs() {
         body_bytes: Some(10_000_000),
         token_bytes: 8192,
         connections: 20,
+        connection_requests: 1000,
+        requests: 500,
     };
     assert_eq!(config.server.limits, expected);
     assert_eq!(config.token_cache, TokenCache { bytes: 0, per_worker: 0 });

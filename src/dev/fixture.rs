@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{
-    AccessLog, Config, Dev, ErrorDetail, Issuer, Limits, Log, Ready, Reload, Route, Server, Timeouts,
+    AccessLog, Config, Dev, ErrorDetail, Http2, Issuer, Limits, Log, Ready, Reload, Route, Server, Timeouts,
     TokenCache,
 };
 use crate::issuer::{Algorithm, Entry, FetchPolicy, KeySource};
@@ -31,6 +31,7 @@ pub(super) fn config(issuers: Vec<Issuer>, routes: Vec<Route>) -> Config {
                 idle_body: second,
                 request: None,
                 tunnel: second,
+                connection_age: None,
             },
             limits: Limits {
                 head_bytes: 1 << 16,
@@ -39,6 +40,15 @@ pub(super) fn config(issuers: Vec<Issuer>, routes: Vec<Route>) -> Config {
                 body_bytes: None,
                 token_bytes: 1 << 14,
                 connections: 1024,
+                connection_requests: 1000,
+                requests: 1000,
+            },
+            http2: Http2 {
+                streams: 100,
+                stream_window: 1 << 16,
+                connection_window: 1 << 20,
+                pending_resets: 20,
+                error_resets: 1024,
             },
         },
         issuers,

@@ -50,6 +50,7 @@ impl Exchange {
     /// Begins an exchange: reads the clock, and gives the request an id.
     pub(super) fn begin<B>(worker: &Rc<Worker>, view: Rc<View>, peer: &Peer, request: &Request<B>) -> Self {
         let began = clock::now();
+        worker.metrics().requests.inc();
         Self {
             view,
             began,
@@ -196,5 +197,6 @@ impl Drop for Exchange {
         let status = self.outcome.status.unwrap_or(CLIENT_LEFT);
         self.view.snapshot.route_metrics(self.outcome.route).record(&self.method, status, took);
         self.log(status, took);
+        self.worker.metrics().requests.dec();
     }
 }

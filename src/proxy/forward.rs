@@ -52,7 +52,7 @@ pub(super) async fn forward(
     let host = headers::requested_host(&head.uri, &head.headers);
     let query = headers::query_without_tokens(head.uri.query(), &route.token_from);
     head.uri = upstream_uri(&head.uri, query.as_deref(), route.strip).ok_or_else(|| refuse(Cause::Defect))?;
-    head.version = Version::HTTP_11;
+    let version = std::mem::replace(&mut head.version, Version::HTTP_11);
     headers::to_upstream(
         &mut head.headers,
         &Forwarding {
@@ -62,6 +62,7 @@ pub(super) async fn forward(
             principal: permit.principal(),
             request_id: exchange.request_id(),
             host,
+            version,
         },
     );
     if let Some(handshake) = &handshake {

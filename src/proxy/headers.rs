@@ -6,7 +6,7 @@
 use http::header::{
     AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, COOKIE, HOST, TE, TRANSFER_ENCODING, VIA,
 };
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, Version};
 
 use crate::net::Peer;
 use crate::policy::{Claim, Principal};
@@ -73,6 +73,8 @@ pub(super) struct Forwarding<'a> {
     pub(super) request_id: &'a HeaderValue,
     /// The host the client asked for.
     pub(super) host: Option<HeaderValue>,
+    /// What the request came by.
+    pub(super) version: Version,
 }
 
 /// Whether the framing is one that every reader takes the same: `chunked` alone, or a length. Hyper takes any list that
@@ -105,7 +107,7 @@ pub(super) fn to_upstream(headers: &mut HeaderMap, forwarding: &Forwarding<'_>) 
     if let Some(host) = &forwarding.host {
         headers.insert(FORWARDED_HOST, host.clone());
     }
-    headers.append(VIA, HeaderValue::from_static("1.1 scopegate"));
+    headers.append(VIA, HeaderValue::from_static(received_by(forwarding.version)));
     headers.insert(REQUEST_ID, forwarding.request_id.clone());
     if let Some(principal) = forwarding.principal {
         for forwarded in &forwarding.route.forward {
@@ -126,6 +128,30 @@ pub(super) fn to_client(headers: &mut HeaderMap, request_id: &HeaderValue) {
     remove_where(headers, is_hop_by_hop);
     headers.append(VIA, HeaderValue::from_static("1.1 scopegate"));
     headers.insert(REQUEST_ID, request_id.clone());
+}
+
+/// The version a request came by, and who took it (RFC 9110 §7.6.3).
+fn received_by(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_2 => "2.0 scopegate",
+        _ => "1.1 scopegate",
+    }
+}
+
+/// Makes one field of cookies that HTTP/2 lets a client send one by one (RFC 9113 §8.2.3): what reads them after that knows
+/// of one field.
+pub(super) fn join_cookies(headers: &mut HeaderMap) {
+    let mut crumbs = headers.get_all(COOKIE).iter();
+    let (Some(first), Some(second)) = (crumbs.next(), crumbs.next()) else { return };
+    let mut joined = first.as_bytes().to_vec();
+    for crumb in [second].into_iter().chain(crumbs) {
+        joined.extend(b"; ");
+        joined.extend(crumb.as_bytes());
+    }
+    // Joined by what every value may hold, values are a value.
+    if let Ok(joined) = HeaderValue::from_bytes(&joined) {
+        headers.insert(COOKIE, joined);
+    }
 }
 
 /// What was asked for with a token in the URI is for the one who asked (RFC 6750 §2.3). The upstream did not see the token

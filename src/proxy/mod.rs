@@ -16,7 +16,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 
-use http::{Request, Response};
+use http::{Request, Response, Version};
 use hyper::body::Incoming;
 
 pub use body::{BodyError, ReplyBody, RequestBody};
@@ -65,8 +65,19 @@ async fn walk(
     snapshot: &Snapshot,
     exchange: &mut Exchange,
     peer: &Peer,
-    request: Request<Incoming>,
+    mut request: Request<Incoming>,
 ) -> Result<Response<Answer>, Refusal> {
+    let limits = &snapshot.config.server.limits;
+    // It counts itself.
+    if usize::try_from(worker.metrics().requests.get()).is_ok_and(|open| open > limits.requests) {
+        return Err(Refusal::unrouted(Cause::Overloaded));
+    }
+    if request.version() == Version::HTTP_2 {
+        headers::join_cookies(request.headers_mut());
+        if request.headers().len() > limits.head_fields {
+            return Err(Refusal::unrouted(Cause::Fields));
+        }
+    }
     if !headers::is_plainly_framed(request.headers()) {
         return Err(Refusal::unrouted(Cause::Framing));
     }

@@ -53,6 +53,10 @@ pub enum Cause {
     Upgrade,
     /// The upstream can't.
     Upstream(Fault),
+    /// More fields than the limit; of HTTP/1.1 the parser says so.
+    Fields,
+    /// As many requests as may be are being answered.
+    Overloaded,
     /// The gateway can't: a panic, which is a defect of ours.
     Defect,
 }
@@ -69,35 +73,39 @@ impl Refusal {
     /// The index of the reason in [`REASONS`].
     #[must_use]
     pub fn reason_index(&self) -> usize {
-        match &self.cause {
-            Cause::Token { rejection, .. } => OWN + rejection.error.index(),
-            Cause::Target(TargetError::TooLong) => 0,
-            Cause::Target(TargetError::Form) => 1,
-            Cause::Target(TargetError::Host) => 2,
-            Cause::Ambiguous(_) => 3,
-            Cause::NotFound => 4,
-            Cause::Method { .. } => 5,
-            Cause::Denied(Denial::InsufficientScope { .. }) => 6,
-            Cause::Denied(Denial::Anonymous) => OWN + TokenError::Missing.index(),
-            Cause::Framing => 7,
-            Cause::BodyTooLarge => 8,
-            Cause::BodyStalled => 9,
-            Cause::Deadline(_) => 10,
-            Cause::Upstream(Fault::Connect(_)) => 11,
-            Cause::Upstream(Fault::ConnectTimeout(_)) => 12,
-            Cause::Upstream(Fault::ResponseTimeout(_)) => 13,
-            Cause::Upstream(Fault::Closed(_)) => 14,
-            Cause::Upstream(Fault::Protocol(_)) => 15,
-            Cause::Defect => 16,
-            Cause::BodyMalformed => 17,
-            Cause::Upgrade => 18,
-        }
+        let reason = self.reason();
+        // A test of this file finds each: what is not there would be counted as the first.
+        REASONS.iter().position(|known| *known == reason).unwrap_or_default()
     }
 
     /// The reason as logs and metrics name it: more than the client is told.
     #[must_use]
     pub fn reason(&self) -> &'static str {
-        REASONS.get(self.reason_index()).copied().unwrap_or("refused")
+        match &self.cause {
+            Cause::Token { rejection, .. } => rejection.error.name(),
+            Cause::Target(TargetError::TooLong) => "target_too_long",
+            Cause::Target(TargetError::Form) => "malformed_target",
+            Cause::Target(TargetError::Host) => "invalid_host",
+            Cause::Ambiguous(_) => "ambiguous_path",
+            Cause::NotFound => "no_route",
+            Cause::Method { .. } => "method_not_allowed",
+            Cause::Denied(Denial::InsufficientScope { .. }) => "insufficient_scope",
+            Cause::Denied(Denial::Anonymous) => TokenError::Missing.name(),
+            Cause::Framing => "invalid_framing",
+            Cause::BodyTooLarge => "body_too_large",
+            Cause::BodyStalled => "body_timeout",
+            Cause::BodyMalformed => "malformed_body",
+            Cause::Deadline(_) => "request_timeout",
+            Cause::Upstream(Fault::Connect(_)) => "upstream_unreachable",
+            Cause::Upstream(Fault::ConnectTimeout(_)) => "upstream_connect_timeout",
+            Cause::Upstream(Fault::ResponseTimeout(_)) => "upstream_timeout",
+            Cause::Upstream(Fault::Closed(_)) => "upstream_closed",
+            Cause::Upstream(Fault::Protocol(_)) => "upstream_protocol_error",
+            Cause::Defect => "internal_error",
+            Cause::Upgrade => "upgrade_not_allowed",
+            Cause::Fields => "too_many_fields",
+            Cause::Overloaded => "overloaded",
+        }
     }
 
     /// Whether nothing may follow on the client's connection: where the request ends is in doubt, or it does not end.
@@ -133,6 +141,8 @@ impl Refusal {
             Cause::BodyStalled => "the request body stopped coming".to_owned(),
             Cause::Deadline(limit) => format!("the request was not done within {limit:?}"),
             Cause::Upgrade => "the route has no \"websocket\"".to_owned(),
+            Cause::Fields => "the request has more fields than the limit".to_owned(),
+            Cause::Overloaded => "as many requests as may be are being answered".to_owned(),
             Cause::Upstream(fault) => fault.to_string(),
             Cause::Defect => "the gateway panicked; standard error has the place".to_owned(),
         }
@@ -155,32 +165,33 @@ pub(super) fn join(scopes: &[Scope]) -> String {
 }
 
 /// Reasons that are not about a token.
-const OWN: usize = 19;
+const OWN: &[&str] = &[
+    "target_too_long",
+    "malformed_target",
+    "invalid_host",
+    "ambiguous_path",
+    "no_route",
+    "method_not_allowed",
+    "insufficient_scope",
+    "invalid_framing",
+    "body_too_large",
+    "body_timeout",
+    "request_timeout",
+    "upstream_unreachable",
+    "upstream_connect_timeout",
+    "upstream_timeout",
+    "upstream_closed",
+    "upstream_protocol_error",
+    "internal_error",
+    "malformed_body",
+    "upgrade_not_allowed",
+    "too_many_fields",
+    "overloaded",
+];
 
-/// Every reason code, in the order of [`Refusal::reason_index`]: the closed list of label values.
-pub const REASONS: [&str; OWN + TokenError::RESULTS.len()] = {
-    let own: [&str; OWN] = [
-        "target_too_long",
-        "malformed_target",
-        "invalid_host",
-        "ambiguous_path",
-        "no_route",
-        "method_not_allowed",
-        "insufficient_scope",
-        "invalid_framing",
-        "body_too_large",
-        "body_timeout",
-        "request_timeout",
-        "upstream_unreachable",
-        "upstream_connect_timeout",
-        "upstream_timeout",
-        "upstream_closed",
-        "upstream_protocol_error",
-        "internal_error",
-        "malformed_body",
-        "upgrade_not_allowed",
-    ];
-    let mut all = [""; OWN + TokenError::RESULTS.len()];
+/// Every reason: the closed list of label values.
+pub const REASONS: [&str; OWN.len() + TokenError::RESULTS.len()] = {
+    let mut all = [""; OWN.len() + TokenError::RESULTS.len()];
     let mut index = 0;
     while index < all.len() {
         #[expect(
@@ -188,7 +199,7 @@ pub const REASONS: [&str; OWN + TokenError::RESULTS.len()] = {
             reason = "evaluated by the compiler, which refuses to go beyond the end"
         )]
         {
-            all[index] = if index < OWN { own[index] } else { TokenError::RESULTS[index - OWN] };
+            all[index] = if index < OWN.len() { OWN[index] } else { TokenError::RESULTS[index - OWN.len()] };
         }
         index += 1;
     }

@@ -19,6 +19,9 @@ use crate::policy::{Denial, Scope};
 use crate::snapshot::{Resource, Snapshot};
 use crate::token::{Rejection, TokenError};
 
+/// Seconds until a client that met with an overload may come back.
+const OVERLOADED_RETRY_AFTER: u64 = 1;
+
 /// What is answered: a status, a stable code, a sentence, and what the status demands besides.
 #[derive(Debug, PartialEq)]
 struct Reply {
@@ -157,6 +160,15 @@ fn reply(cause: &Cause, told: ErrorDetail) -> Reply {
         Cause::BodyStalled => {
             Reply::new(S::REQUEST_TIMEOUT, "body_timeout", "The request body stopped coming.")
         }
+        Cause::Fields => Reply::new(
+            S::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "too_many_fields",
+            "The request has more fields than are allowed here.",
+        ),
+        Cause::Overloaded => Reply {
+            retry_after: Some(OVERLOADED_RETRY_AFTER),
+            ..Reply::new(S::SERVICE_UNAVAILABLE, "overloaded", "The gateway is busy.")
+        },
         Cause::Deadline(_) => Reply::new(S::GATEWAY_TIMEOUT, "request_timeout", "The request took too long."),
         Cause::Upgrade => {
             Reply::new(S::NOT_IMPLEMENTED, "upgrade_not_allowed", "There is no WebSocket at this path.")

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use http::header::HOST;
-use http::{HeaderMap, Method, Uri, Version};
+use http::{HeaderMap, HeaderValue, Method, Uri, Version};
 
 use super::path::inspect;
 use super::{Ambiguities, host};
@@ -24,12 +24,13 @@ pub enum TargetError {
     TooLong,
     /// `CONNECT`, `*`, another scheme than http(s), a user before the host, or a path that does not begin with `/`.
     Form,
-    /// `Host` is missing, repeated or no host name (RFC 9112 §3.2).
+    /// `Host` is missing, repeated, no host name (RFC 9112 §3.2), or another than `:authority`.
     Host,
 }
 
 impl<'r> Target<'r> {
-    /// Reads the target of a request. In absolute form its authority binds and `Host` does not (RFC 9112 §3.2.2).
+    /// Reads the target of a request. In absolute form its authority binds and `Host` does not (RFC 9112 §3.2.2); in HTTP/2
+    /// they have to be the same (RFC 9113 §8.3.1).
     ///
     /// # Errors
     /// [`TargetError`]
@@ -50,8 +51,12 @@ impl<'r> Target<'r> {
         let host = match uri.authority() {
             Some(authority) if authority.as_str().contains('@') => return Err(TargetError::Form),
             Some(authority) => {
+                let same =
+                    |host: &HeaderValue| host.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes());
                 if version < Version::HTTP_2 {
                     host_field(headers, version)?;
+                } else if !headers.get_all(HOST).iter().all(same) {
+                    return Err(TargetError::Host);
                 }
                 Some(split_port(authority.as_str()).ok_or(TargetError::Host)?)
             }
@@ -85,11 +90,11 @@ impl<'r> Target<'r> {
     }
 }
 
-/// The one `Host` field, without its port. HTTP/1.0 may leave it out.
+/// The one `Host` field, without its port. Only HTTP/1.0 may leave it out.
 fn host_field(headers: &HeaderMap, version: Version) -> Result<Option<&str>, TargetError> {
     let mut fields = headers.get_all(HOST).iter();
     let Some(field) = fields.next() else {
-        return if version == Version::HTTP_11 { Err(TargetError::Host) } else { Ok(None) };
+        return if version >= Version::HTTP_11 { Err(TargetError::Host) } else { Ok(None) };
     };
     if fields.next().is_some() {
         return Err(TargetError::Host);
@@ -115,7 +120,7 @@ impl fmt::Display for TargetError {
         f.write_str(match self {
             Self::TooLong => "the request target is too long",
             Self::Form => "the request target is not a path of this server",
-            Self::Host => "the Host field is missing, repeated or invalid",
+            Self::Host => "the Host field is missing, repeated, invalid or not the authority",
         })
     }
 }
@@ -124,7 +129,6 @@ impl std::error::Error for TargetError {}
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
 
     use super::*;
 

@@ -61,6 +61,11 @@ pub(super) struct Member {
 }
 
 impl Member {
+    /// Where others of the same worker join.
+    pub(super) fn seat(&self) -> Rc<Drain> {
+        self.drain.clone()
+    }
+
     /// `true` once, when the drain has begun.
     pub(super) fn poll_begun(&mut self, cx: &Context<'_>) -> bool {
         if self.drain.begun.get() {

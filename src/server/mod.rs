@@ -1,9 +1,7 @@
 //! From socket to request: listening, accepting, and the connections of each worker.
 
-mod activity;
 mod connection;
 mod drain;
-mod farewell;
 mod listener;
 mod stream;
 mod worker;

@@ -12,7 +12,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::{LocalSet, spawn_local};
 use tokio::time::{interval, timeout};
 
-use super::connection;
+use super::connection::{self, Protocol};
 use super::drain::Drain;
 use super::stream::Stream;
 use crate::net::Peer;
@@ -133,7 +133,8 @@ fn accept(stream: StdStream, address: SocketAddr, open: OpenGuard, worker: &Rc<W
     worker.metrics().connections.inc();
     let member = drain.join();
     spawn_local(async move {
-        connection::serve(Stream::tcp(stream), Peer::new(address, port), worker.clone(), member).await;
+        let peer = Peer::new(address, port);
+        connection::serve(Stream::tcp(stream), peer, worker.clone(), member, Protocol::Sniff).await;
         worker.metrics().connections.dec();
         drop(open);
     });

@@ -46,6 +46,12 @@ pub struct GatewayMetrics {
     pub accepted: IntCounter,
     /// Client connections that ended in an error, by [`GatewayMetrics::CONNECTION_ERRORS`].
     pub connection_errors: Counters,
+    /// Client connections by what is spoken on them, [`GatewayMetrics::PROTOCOLS`].
+    pub protocols: Counters,
+    /// Streams of HTTP/2 that were given up because the client took nothing of the answer.
+    pub stalled_streams: IntCounter,
+    /// Requests that are being answered.
+    pub requests: IntGauge,
     /// Token cache look-ups, by [`GatewayMetrics::CACHE_RESULTS`].
     pub cache: Counters,
     /// Reloads, by [`GatewayMetrics::RELOAD_RESULTS`].
@@ -60,7 +66,10 @@ pub struct GatewayMetrics {
 
 impl GatewayMetrics {
     /// The label values of `connection_errors`, in the order of their indices.
-    pub const CONNECTION_ERRORS: [&'static str; 5] = ["parse", "too_large", "timeout", "aborted", "other"];
+    pub const CONNECTION_ERRORS: [&'static str; 6] =
+        ["parse", "too_large", "timeout", "aborted", "other", "flood"];
+    /// The label values of `protocols`.
+    pub const PROTOCOLS: [&'static str; 2] = ["http1", "http2"];
     /// The label values of `cache`: found by this worker, found by another, found by none.
     pub const CACHE_RESULTS: [&'static str; 3] = ["worker_hit", "shared_hit", "miss"];
     /// The label values of `reloads`.
@@ -258,6 +267,12 @@ impl GatewayMetrics {
             "Client connections that ended in an error, by kind; the parser's own refusals are here.",
             &["kind"],
         )?;
+        let protocols = counters(
+            r,
+            "scopegate_connections_protocol_total",
+            "Client connections by what is spoken on them.",
+            &["protocol"],
+        )?;
         let cache = counters(
             r,
             "scopegate_token_cache_lookups_total",
@@ -271,6 +286,13 @@ impl GatewayMetrics {
             tunnels: int_gauge(r, "scopegate_websockets_open", "WebSockets that are open.")?,
             accepted: counter(r, "scopegate_connections_accepted_total", "Accepted client connections.")?,
             connection_errors: Counters::new(&errors, &[], &Self::CONNECTION_ERRORS),
+            protocols: Counters::new(&protocols, &[], &Self::PROTOCOLS),
+            stalled_streams: counter(
+                r,
+                "scopegate_http2_streams_stalled_total",
+                "Answers over HTTP/2 that were given up because the client took nothing of them.",
+            )?,
+            requests: int_gauge(r, "scopegate_requests_open", "Requests that are being answered.")?,
             cache: Counters::new(&cache, &[], &Self::CACHE_RESULTS),
             reloads: Counters::new(&reloads, &[], &Self::RELOAD_RESULTS),
             reload_ok: int_gauge(

@@ -6,7 +6,13 @@
 //!
 //!     cargo test --test chaos              # 60 seconds; CHAOS_SECONDS says otherwise
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::disallowed_methods, clippy::print_stdout)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    clippy::print_stdout
+)]
 
 #[path = "../it/cast/keys.rs"]
 #[allow(dead_code)]

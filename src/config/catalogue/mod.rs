@@ -11,7 +11,9 @@ use std::time::Duration;
 
 pub(super) use parties::{ISSUER, UPSTREAM};
 pub(super) use routes::{DEFAULTS, GROUP, GROUP_ROUTE, ROUTE};
-pub(super) use server::{DEV, DEV_CLIENT, ERRORS, FILE, LIMITS, LOG, RELOAD, SERVER, TIMEOUTS, TOKEN_CACHE};
+pub(super) use server::{
+    DEV, DEV_CLIENT, ERRORS, FILE, HTTP2, LIMITS, LOG, RELOAD, SERVER, TIMEOUTS, TOKEN_CACHE,
+};
 
 use super::document::{self, Value};
 use super::source::Place;
@@ -103,6 +105,7 @@ pub(super) static TABLES: &[&Table] = &[
     &SERVER,
     &TIMEOUTS,
     &LIMITS,
+    &HTTP2,
     &ISSUER,
     &UPSTREAM,
     &DEFAULTS,

@@ -165,6 +165,14 @@ pub(in crate::config) static SERVER: Table = Table {
             "[server.limits]",
             "Bounds on what a client may send.",
         ),
+        Key::new(
+            "http2",
+            Kind::Table("server.http2"),
+            Means("its defaults"),
+            "[server.http2]",
+            "Bounds of client connections that speak HTTP/2.",
+        )
+        .not(&["h2"]),
     ],
     refused: &[],
 };
@@ -204,6 +212,15 @@ pub(in crate::config) static TIMEOUTS: Table = Table {
             "For a WebSocket on which neither side says anything. Pings count.",
         )
         .not(&["websocket"]),
+        Key::new(
+            "connection_age",
+            POSITIVE,
+            Means("no limit"),
+            r#""1h""#,
+            "For a connection, give or take a tenth so that not all end at once. What is under way is finished; then \
+             the client connects anew, perhaps to another gateway.",
+        )
+        .not(&["max_connection_age"]),
     ],
     refused: &[],
 };
@@ -253,6 +270,66 @@ pub(in crate::config) static LIMITS: Table = Table {
             Default("10000"),
             "10000",
             "Open client connections; beyond it no more are accepted until one closes.",
+        ),
+        Key::new(
+            "connection_requests",
+            Kind::Count { min: 1, max: 1_000_000_000 },
+            Default("1000000"),
+            "1000",
+            "Requests of one connection; with the last of them it ends, and the client connects anew.",
+        )
+        .not(&["keep_alive_requests"]),
+        Key::new(
+            "requests",
+            Kind::Count { min: 1, max: 10_000_000 },
+            Default("10000"),
+            "2000",
+            "Requests that are answered at a time, by all workers together; 503 beyond it.",
+        ),
+    ],
+    refused: &[],
+};
+
+pub(in crate::config) static HTTP2: Table = Table {
+    path: "server.http2",
+    doc: "HTTP/2 is served on the same addresses as HTTP/1.1: a client's first bytes tell which it speaks. The limits of \
+          heads and bodies hold for both.",
+    keys: &[
+        Key::new(
+            "streams",
+            Kind::Count { min: 1, max: 10_000 },
+            Default("100"),
+            "100",
+            "Requests that a client may have open on a connection.",
+        )
+        .not(&["max_concurrent_streams"]),
+        Key::new(
+            "stream_window",
+            Kind::Size { min: KIB, max: GIB },
+            Default(r#""64 KiB""#),
+            r#""256 KiB""#,
+            "Bytes of a request's body that a client may send before the upstream has taken them.",
+        ),
+        Key::new(
+            "connection_window",
+            Kind::Size { min: 64 * KIB, max: GIB },
+            Default(r#""1 MiB""#),
+            r#""4 MiB""#,
+            "The same for all requests of a connection together.",
+        ),
+        Key::new(
+            "pending_resets",
+            Kind::Count { min: 1, max: 10_000 },
+            Default("20"),
+            "20",
+            "Requests that a client may take back before the gateway has looked at them; beyond it the connection ends.",
+        ),
+        Key::new(
+            "error_resets",
+            Kind::Count { min: 1, max: 100_000 },
+            Default("1024"),
+            "1024",
+            "Requests that the gateway has to reset for a client's errors; beyond it the connection ends.",
         ),
     ],
     refused: &[],

@@ -3,14 +3,16 @@
 use std::net::SocketAddr;
 use std::str::FromStr as _;
 
-use super::super::catalogue::{DEV, DEV_CLIENT, ERRORS, LIMITS, LOG, RELOAD, SERVER, TIMEOUTS, TOKEN_CACHE};
+use super::super::catalogue::{
+    DEV, DEV_CLIENT, ERRORS, HTTP2, LIMITS, LOG, RELOAD, SERVER, TIMEOUTS, TOKEN_CACHE,
+};
 use super::super::document::{Kind, Table, Value};
 use super::super::load::Context;
 use super::super::reader::{Reader, Text};
 use super::super::source::Place;
 use super::super::{
-    AccessLog, Dev, DevClient, ErrorDetail, Limits, Log, Overrides, Ready, Reload, Secret, Server, Timeouts,
-    TokenCache,
+    AccessLog, Dev, DevClient, ErrorDetail, Http2, Limits, Log, Overrides, Ready, Reload, Secret, Server,
+    Timeouts, TokenCache,
 };
 use super::public_url::public_url;
 use crate::policy::Scope;
@@ -29,6 +31,7 @@ pub(super) fn server(context: &Context, table: &Table, overrides: &Overrides) ->
     let public_url = public_url(&mut reader);
     let timeouts = timeouts(context, &reader.table("timeouts"));
     let limits = limits(context, &reader.table("limits"));
+    let http2 = http2(context, &reader.table("http2"));
     reader.finish();
     Server {
         listen: listen.into_iter().map(|(address, _)| address).collect(),
@@ -39,6 +42,7 @@ pub(super) fn server(context: &Context, table: &Table, overrides: &Overrides) ->
         public_url,
         timeouts,
         limits,
+        http2,
     }
 }
 
@@ -125,9 +129,25 @@ fn timeouts(context: &Context, table: &Table) -> Timeouts {
         idle_body: reader.duration("idle_body").unwrap_or_default(),
         request: reader.duration("request"),
         tunnel: reader.duration("tunnel").unwrap_or_default(),
+        connection_age: reader.duration("connection_age"),
     };
     reader.finish();
     timeouts
+}
+
+fn http2(context: &Context, table: &Table) -> Http2 {
+    let mut reader = Reader::new(context, &HTTP2, table, "server.http2");
+    let count = |count: Option<usize>| count.and_then(|count| u32::try_from(count).ok()).unwrap_or_default();
+    let window = |size: Option<u64>| size.and_then(|size| u32::try_from(size).ok()).unwrap_or_default();
+    let http2 = Http2 {
+        streams: count(reader.count("streams")),
+        stream_window: window(reader.size("stream_window")),
+        connection_window: window(reader.size("connection_window")),
+        pending_resets: reader.count("pending_resets").unwrap_or_default(),
+        error_resets: reader.count("error_resets").unwrap_or_default(),
+    };
+    reader.finish();
+    http2
 }
 
 fn limits(context: &Context, table: &Table) -> Limits {
@@ -139,6 +159,8 @@ fn limits(context: &Context, table: &Table) -> Limits {
         body_bytes: reader.size("body_bytes"),
         token_bytes: to_usize(reader.size("token_bytes")),
         connections: reader.count("connections").unwrap_or_default(),
+        connection_requests: reader.count("connection_requests").unwrap_or_default(),
+        requests: reader.count("requests").unwrap_or_default(),
     };
     reader.finish();
     limits

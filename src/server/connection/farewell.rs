@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
 
-use super::stream::Stream;
+use super::Stream;
 
 /// How long a client may go on sending what nobody reads.
 const PATIENCE: Duration = Duration::from_secs(2);

@@ -1,0 +1,312 @@
+//! What a client connection is doing, and until when it may.
+//!
+//! Only changes of phase read the clock, and only a phase that lasts sets a timer: a request that is there at once and
+//! answered at once costs neither.
+
+use std::cell::Cell;
+use std::hash::{BuildHasher as _, RandomState};
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::clock;
+use crate::config::{Server, Timeouts};
+
+/// What a connection does, and until when it may.
+pub(super) struct Activity {
+    phase: Cell<Phase>,
+    since: Cell<Instant>,
+    /// Since when the client takes nothing of what is written.
+    blocked: Cell<Option<Instant>>,
+    has_body: Cell<bool>,
+    finish: Cell<Finish>,
+    /// Requests that it may still send.
+    left: Cell<usize>,
+    /// When it is old enough to end.
+    retires: Option<Instant>,
+    /// Streams of HTTP/2 that are open; `None` for HTTP/1.1.
+    streams: Cell<Option<usize>>,
+    /// Since when a block of HTTP/2 is not whole: the preface, or a head.
+    block: Cell<Option<Instant>>,
+    timeouts: Timeouts,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Between requests.
+    Idle,
+    /// A head has begun. Further bytes do not extend its deadline.
+    Head,
+    /// A request is being answered; its bodies have deadlines of their own.
+    Busy,
+}
+
+/// Whether a connection takes further requests.
+#[derive(Clone, Copy)]
+enum Finish {
+    Open,
+    Wanted,
+    /// Told to the client, then.
+    Told(Instant),
+}
+
+/// What time it is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Due {
+    Nothing,
+    /// To take nothing more and let what is under way end.
+    Finish,
+    /// To be cut.
+    End,
+}
+
+impl Activity {
+    pub(super) fn new(server: &Server) -> Rc<Self> {
+        let now = clock::monotonic();
+        Rc::new(Self {
+            phase: Cell::new(Phase::Idle),
+            since: Cell::new(now),
+            blocked: Cell::new(None),
+            has_body: Cell::new(false),
+            finish: Cell::new(Finish::Open),
+            left: Cell::new(server.limits.connection_requests),
+            retires: server.timeouts.connection_age.map(|age| now + jittered(age)),
+            streams: Cell::new(None),
+            block: Cell::new(None),
+            timeouts: server.timeouts.clone(),
+        })
+    }
+
+    /// From here on requests are streams of HTTP/2. Its preface ends with the client's settings.
+    pub(super) fn multiplex(&self) {
+        self.streams.set(Some(0));
+        self.block.set(Some(self.since.get()));
+        self.phase.set(Phase::Idle);
+    }
+
+    /// When the connection is due for something; `None` while others watch.
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        let retires = self.retires.filter(|_| matches!(self.finish.get(), Finish::Open));
+        [self.cut_at(), self.idle_until(), retires].into_iter().flatten().min()
+    }
+
+    /// What the connection is due for.
+    pub(super) fn due(&self, now: Instant) -> Due {
+        let over = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        if over(self.cut_at()) || (over(self.idle_until()) && self.streams.get().is_none()) {
+            return Due::End;
+        }
+        if over(self.next_due()) { Due::Finish } else { Due::Nothing }
+    }
+
+    /// When it has to have made progress.
+    fn cut_at(&self) -> Option<Instant> {
+        let head = (self.phase.get() == Phase::Head).then(|| self.since.get() + self.timeouts.request_head);
+        let block = self.block.get().map(|since| since + self.timeouts.request_head);
+        let write = self.blocked.get().map(|since| since + self.timeouts.idle_body);
+        // A client that was told to go and has nothing under way that we know of goes, or is cut.
+        let told = match (self.finish.get(), self.phase.get(), self.streams.get()) {
+            (Finish::Told(since), Phase::Idle, Some(_)) => {
+                Some(since.max(self.since.get()) + self.timeouts.idle_body)
+            }
+            _ => None,
+        };
+        [head, block, write, told].into_iter().flatten().min()
+    }
+
+    fn idle_until(&self) -> Option<Instant> {
+        let told = matches!((self.finish.get(), self.streams.get()), (Finish::Told(_), Some(_)));
+        (self.phase.get() == Phase::Idle && !told).then(|| self.since.get() + self.timeouts.idle)
+    }
+
+    /// How long a connection that is busy is left alone before it is looked at again.
+    pub(super) fn patience(&self) -> Duration {
+        self.timeouts.idle
+    }
+
+    /// The connection is to take nothing more.
+    pub(super) fn want_finish(&self) {
+        if matches!(self.finish.get(), Finish::Open) {
+            self.finish.set(Finish::Wanted);
+        }
+    }
+
+    /// The client is told.
+    pub(super) fn finishing(&self) {
+        if !matches!(self.finish.get(), Finish::Told(_)) {
+            self.finish.set(Finish::Told(clock::monotonic()));
+        }
+    }
+
+    /// Whether the client should be told.
+    pub(super) fn is_spent(&self) -> bool {
+        matches!(self.finish.get(), Finish::Wanted)
+    }
+
+    /// A request has come, with or without a body.
+    pub(super) fn begin(self: &Rc<Self>, has_body: bool) -> Open {
+        self.phase.set(Phase::Busy);
+        self.has_body.set(has_body);
+        if let Some(open) = self.streams.get() {
+            self.streams.set(Some(open + 1));
+        }
+        self.left.set(self.left.get().saturating_sub(1));
+        if self.left.get() == 0 {
+            self.want_finish();
+        }
+        Open(self.clone())
+    }
+
+    pub(super) fn is_busy(&self) -> bool {
+        self.phase.get() == Phase::Busy
+    }
+
+    /// Whether the last request came with a body.
+    pub(super) fn had_body(&self) -> bool {
+        self.has_body.get()
+    }
+
+    /// A request was answered, or its stream is gone.
+    fn end(&self) {
+        let open = self.streams.get().map(|open| open.saturating_sub(1));
+        self.streams.set(open);
+        if open.unwrap_or_default() == 0 {
+            self.phase.set(Phase::Idle);
+            self.since.set(clock::monotonic());
+        }
+    }
+
+    /// Bytes have come.
+    pub(super) fn received(&self) {
+        if self.phase.get() == Phase::Idle && self.streams.get().is_none() {
+            self.phase.set(Phase::Head);
+            self.since.set(clock::monotonic());
+        }
+    }
+
+    /// Notes whether a block of HTTP/2 that has to come whole has not yet.
+    pub(super) fn block(&self, is_open: bool) {
+        if is_open != self.block.get().is_some() {
+            self.block.set(is_open.then(clock::monotonic));
+        }
+    }
+
+    /// Notes whether the client takes what is written.
+    pub(super) fn wrote<T>(&self, result: &Poll<T>) {
+        match result {
+            Poll::Ready(_) if self.blocked.get().is_some() => self.blocked.set(None),
+            Poll::Pending if self.blocked.get().is_none() => self.blocked.set(Some(clock::monotonic())),
+            _ => {}
+        }
+    }
+}
+
+/// An age, give or take a tenth: connections that were opened together need not end together.
+fn jittered(age: Duration) -> Duration {
+    // The standard library's hashers have random keys.
+    let random = RandomState::new().hash_one(age) % 1024;
+    age.mul_f64(0.9 + random as f64 / 5120.0)
+}
+
+/// A stream that tells its [`Activity`] of what it reads and writes.
+pub(super) struct Watched<S> {
+    pub(super) stream: S,
+    pub(super) activity: Rc<Activity>,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buffer.filled().len();
+        let result = Pin::new(&mut this.stream).poll_read(cx, buffer);
+        if buffer.filled().len() > before {
+            this.activity.received();
+        }
+        result
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let result = Pin::new(&mut this.stream).poll_write(cx, bytes);
+        this.activity.wrote(&result);
+        result
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let result = Pin::new(&mut this.stream).poll_write_vectored(cx, slices);
+        this.activity.wrote(&result);
+        result
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
+}
+
+/// A request that is under way; dropped, it is no more.
+pub(super) struct Open(Rc<Activity>);
+
+impl Open {
+    /// Whether no request may follow it.
+    pub(super) fn is_last(&self) -> bool {
+        !matches!(self.0.finish.get(), Finish::Open)
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
+/// A response body whose end is the end of being busy.
+pub(super) struct Answer<B> {
+    pub(super) body: B,
+    #[expect(dead_code, reason = "it is there to be dropped")]
+    pub(super) open: Open,
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Body for Answer<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        Pin::new(&mut self.get_mut().body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,113 @@
+//! Where the frames of HTTP/2 are in a stream of bytes (RFC 9113 §4.1): their heads alone, nothing of what they hold.
+
+/// What a client begins with (RFC 9113 §3.4), before its first frame.
+pub(super) const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// The length of a frame's head.
+const HEAD: usize = 9;
+
+/// Types of frames (RFC 9113 §6).
+pub(super) mod kind {
+    pub(in super::super) const DATA: u8 = 0;
+    pub(in super::super) const HEADERS: u8 = 1;
+    pub(in super::super) const RST_STREAM: u8 = 3;
+    pub(in super::super) const CONTINUATION: u8 = 9;
+}
+
+/// Flags of frames.
+pub(super) mod flag {
+    pub(in super::super) const END_STREAM: u8 = 0x1;
+    pub(in super::super) const END_HEADERS: u8 = 0x4;
+    pub(in super::super) const PADDED: u8 = 0x8;
+}
+
+/// The head of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Frame {
+    pub(super) length: usize,
+    pub(super) kind: u8,
+    pub(super) flags: u8,
+    pub(super) stream: u32,
+}
+
+impl Frame {
+    fn parse(head: [u8; HEAD]) -> Self {
+        let [a, b, c, kind, flags, s0, s1, s2, s3] = head;
+        let length = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
+        let stream = u32::from_be_bytes([s0, s1, s2, s3]) & 0x7fff_ffff;
+        Self { length, kind, flags, stream }
+    }
+
+    pub(super) fn has(&self, flag: u8) -> bool {
+        self.flags & flag != 0
+    }
+}
+
+/// Follows the frames of one direction, in pieces as they come.
+#[derive(Debug, Default)]
+pub(super) struct Frames {
+    head: [u8; HEAD],
+    /// Bytes of the head that are there.
+    have: usize,
+    /// Bytes that come before the next head.
+    skip: usize,
+}
+
+impl Frames {
+    /// Frames after so many other bytes.
+    pub(super) fn after(skip: usize) -> Self {
+        Self { skip, ..Self::default() }
+    }
+
+    /// Takes the next bytes and tells of each frame that begins with them.
+    pub(super) fn feed(&mut self, mut bytes: &[u8], mut begins: impl FnMut(Frame)) {
+        while !bytes.is_empty() {
+            if self.skip > 0 {
+                let skipped = self.skip.min(bytes.len());
+                self.skip -= skipped;
+                bytes = bytes.get(skipped..).unwrap_or_default();
+                continue;
+            }
+            let Some(room) = self.head.get_mut(self.have..) else { return };
+            let taken = room.len().min(bytes.len());
+            let (piece, rest) = bytes.split_at(taken);
+            room.iter_mut().zip(piece).for_each(|(to, from)| *to = *from);
+            self.have += taken;
+            bytes = rest;
+            if self.have == HEAD {
+                let frame = Frame::parse(self.head);
+                (self.have, self.skip) = (0, frame.length);
+                begins(frame);
+            }
+        }
+    }
+
+    /// Whether the last frame is whole and no other has begun.
+    pub(super) fn is_between(&self) -> bool {
+        self.have == 0 && self.skip == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_are_found_however_the_bytes_are_cut() {
+        let mut bytes = PREFACE.to_vec();
+        bytes.extend([0, 0, 6, 4, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6]);
+        bytes.extend([0, 0, 0, 4, 1, 0, 0, 0, 0]);
+        bytes.extend([0, 0, 2, 1, 5, 0x80, 0, 0, 3, 7, 7]);
+        for size in 1..=bytes.len() {
+            let mut frames = Frames::after(PREFACE.len());
+            let mut found = Vec::new();
+            for piece in bytes.chunks(size) {
+                frames.feed(piece, |frame| found.push((frame.kind, frame.length, frame.flags, frame.stream)));
+            }
+            assert_eq!(found, [(4, 6, 0, 0), (4, 0, 1, 0), (1, 2, 5, 3)], "pieces of {size}");
+            assert!(frames.is_between());
+            frames.feed(&[0], |_| {});
+            assert!(!frames.is_between());
+        }
+    }
+}

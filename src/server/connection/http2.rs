@@ -1,0 +1,108 @@
+//! HTTP/2 (RFC 9113): many requests at a time on one connection.
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::time::Duration;
+
+use http::header::CONNECTION;
+use http::{Method, Request};
+use hyper::body::{Body as _, Incoming};
+use hyper::server::conn::http2::{Builder, Connection};
+use hyper::service::{HttpService, service_fn};
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::task::spawn_local;
+
+use super::activity::Answer;
+use super::alarm::Alarm;
+use super::meter::{Metered, Remains};
+use super::patience::{Executor, Pieces, Turn};
+use super::{End, Member, Party, Served, Stream, drive, farewell};
+use crate::config::Server;
+use crate::proxy::{self, Tunnel, Upgrades};
+
+/// How often a client that says nothing is asked whether it is there, and how long it may take to say so.
+const PING: Duration = Duration::from_secs(20);
+
+/// What the library keeps of a response that the socket does not take yet, per stream.
+const SEND_BUFFER: usize = 64 * 1024;
+
+type Body = Pieces<Answer<proxy::ReplyBody>>;
+
+impl<S> Served for Connection<TokioIo<Metered>, S, Executor>
+where
+    S: HttpService<Incoming, ResBody = Body, Error = Infallible>,
+    S::Future: 'static,
+{
+    fn finish(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}
+
+pub(super) async fn serve(stream: Stream, server: &Server, party: &Party, alarm: Alarm, mut member: Member) {
+    let activity = &party.activity;
+    activity.multiplex();
+    let turn = Turn::default();
+    let seat = member.seat();
+    let service = service_fn(|mut request: Request<Incoming>| {
+        let open = party.activity.begin(!request.body().is_end_stream());
+        let (party, turn, seat) = (party.clone(), turn.clone(), seat.clone());
+        async move {
+            let upgrades = Upgrades::default();
+            let upgraded = (request.method() == Method::CONNECT).then(|| hyper::upgrade::on(&mut request));
+            let mut answer = pin!(proxy::serve(&party.worker, &party.peer, &upgrades, request));
+            let mut response = poll_fn(|cx| turn.watch(answer.as_mut().poll(cx))).await;
+            if let (Some(tunnel), Some(upgraded)) = (upgrades.take(), upgraded) {
+                turn.tunnels();
+                spawn_local(carry(tunnel, upgraded, seat.join()));
+            }
+            // It is about connections of HTTP/1.1 (RFC 9113 §8.2.2).
+            response.headers_mut().remove(CONNECTION);
+            Ok::<_, Infallible>(response.map(|body| Pieces::new(Answer { body, open }, turn)))
+        }
+    });
+    let stalled = party.worker.metrics().stalled_streams.clone();
+    let executor = Executor { turn: turn.clone(), idle: server.timeouts.idle_body, stalled };
+    let remains = Rc::new(Remains::default());
+    let io = Metered::new(stream, activity.clone(), remains.clone());
+    let mut connection = Box::pin(builder(server, executor).serve_connection(TokioIo::new(io), service));
+    let end = drive(connection.as_mut(), activity, alarm, &mut member).await;
+    drop(connection);
+    let end = if remains.was_flooded() { Some(End::Flood) } else { end };
+    party.ended(end);
+    let Some(stream) = remains.take() else { return };
+    match end {
+        // What is unread would take the last word away from the client.
+        Some(End::Parse | End::TooLarge | End::Flood | End::Other) => farewell::close(stream).await,
+        Some(End::Aborted | End::Timeout) => farewell::reset(&stream),
+        None => {}
+    }
+}
+
+/// Carries a WebSocket on a stream of its own (RFC 8441).
+async fn carry(tunnel: Tunnel, upgraded: OnUpgrade, member: Member) {
+    // A client that has left in between is none to carry for.
+    if let Ok(client) = upgraded.await {
+        tunnel.run(TokioIo::new(client), member.closing()).await;
+    }
+}
+
+fn builder(server: &Server, executor: Executor) -> Builder<Executor> {
+    let settings = &server.http2;
+    let mut builder = Builder::new(executor);
+    builder
+        .timer(TokioTimer::new())
+        .enable_connect_protocol()
+        .keep_alive_interval(PING)
+        .keep_alive_timeout(PING)
+        .max_concurrent_streams(settings.streams)
+        .initial_stream_window_size(settings.stream_window)
+        .initial_connection_window_size(settings.connection_window)
+        .max_header_list_size(u32::try_from(server.limits.head_bytes).unwrap_or(u32::MAX))
+        .max_pending_accept_reset_streams(settings.pending_resets)
+        .max_local_error_reset_streams(settings.error_resets)
+        .max_send_buf_size(SEND_BUFFER);
+    builder
+}

@@ -1,0 +1,324 @@
+//! What a client of HTTP/2 may make us do for nothing: frames that ask for work and bring no request forward have a rate,
+//! and requests that are taken back at once have a share. The protocol's own library bounds what each of them keeps in
+//! memory; this bounds how long they go on.
+
+use std::cell::{Cell, RefCell};
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::Stream;
+use super::activity::Activity;
+use super::frames::{Frame, Frames, PREFACE, flag, kind};
+use crate::clock;
+
+/// Frames that bring nothing forward, within [`SECOND`].
+const FRAMES: u32 = 1000;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// What a frame that brings something forward makes up for. A client that downloads answers each frame with two updates of
+/// windows at most, and measures the line with a ping now and then.
+const EARNED: u32 = 4;
+
+/// Requests from which on the share of those that were taken back counts (CVE-2023-44487).
+const REQUESTS: u32 = 500;
+
+/// After so many they are counted anew: a long good life is no credit.
+const MOST_REQUESTS: u32 = 1000;
+
+/// Within this time: a client may take back what it likes when it does so slowly.
+const RESET_WINDOW: Duration = Duration::from_secs(10);
+
+/// "Enhance your calm" (RFC 9113 §7).
+const ENHANCE_YOUR_CALM: [u8; 4] = [0, 0, 0, 0xb];
+
+/// Counts the frames of a connection.
+#[derive(Debug)]
+struct Meter {
+    left: u32,
+    filled: Instant,
+    requests: u32,
+    resets: u32,
+    counted_since: Instant,
+    last_stream: u32,
+}
+
+impl Meter {
+    fn new() -> Self {
+        let now = clock::monotonic();
+        Self { left: FRAMES, filled: now, requests: 0, resets: 0, counted_since: now, last_stream: 0 }
+    }
+
+    /// Takes a frame from the client; whether it is one too many.
+    fn is_flood(&mut self, frame: Frame) -> bool {
+        match frame.kind {
+            kind::DATA if is_perhaps_empty(frame) => self.spend(),
+            kind::DATA => self.earn(),
+            kind::HEADERS => self.request(frame.stream),
+            kind::RST_STREAM => self.reset() || self.spend(),
+            _ => self.spend(),
+        }
+    }
+
+    fn request(&mut self, stream: u32) -> bool {
+        if stream > self.last_stream {
+            self.last_stream = stream;
+            self.requests += 1;
+            if self.requests > MOST_REQUESTS {
+                self.count_anew();
+                self.requests = 1;
+            }
+        }
+        self.earn()
+    }
+
+    fn reset(&mut self) -> bool {
+        self.resets += 1;
+        if self.requests < REQUESTS || self.resets * 2 <= self.requests {
+            return false;
+        }
+        if clock::monotonic() < self.counted_since + RESET_WINDOW {
+            return true;
+        }
+        self.count_anew();
+        false
+    }
+
+    fn count_anew(&mut self) {
+        (self.requests, self.resets, self.counted_since) = (0, 0, clock::monotonic());
+    }
+
+    fn earn(&mut self) -> bool {
+        self.left = FRAMES.min(self.left + EARNED);
+        false
+    }
+
+    fn spend(&mut self) -> bool {
+        if self.left == 0 {
+            let now = clock::monotonic();
+            if now < self.filled + SECOND {
+                return true;
+            }
+            (self.left, self.filled) = (FRAMES, now);
+        }
+        self.left -= 1;
+        false
+    }
+}
+
+/// Whether a DATA frame may hold no data; how much of it is padding its head does not tell.
+fn is_perhaps_empty(frame: Frame) -> bool {
+    !frame.has(flag::END_STREAM) && (frame.length == 0 || frame.has(flag::PADDED) && frame.length <= 256)
+}
+
+/// What is left of a connection when the library is done with it.
+#[derive(Debug, Default)]
+pub(super) struct Remains {
+    stream: RefCell<Option<Stream>>,
+    flooded: Cell<bool>,
+}
+
+impl Remains {
+    pub(super) fn was_flooded(&self) -> bool {
+        self.flooded.get()
+    }
+
+    pub(super) fn take(&self) -> Option<Stream> {
+        self.stream.borrow_mut().take()
+    }
+}
+
+/// A stream of HTTP/2 that tells the connection's [`Activity`] what it reads and writes, and ends for a flood.
+pub(super) struct Metered {
+    /// There until it is dropped.
+    stream: Option<Stream>,
+    activity: Rc<Activity>,
+    remains: Rc<Remains>,
+    meter: Meter,
+    incoming: Frames,
+    outgoing: Frames,
+    /// The first frame is not whole yet.
+    is_preface: bool,
+    /// The last frame is part of a head.
+    is_head: bool,
+    /// The head goes on in the next frame.
+    goes_on: bool,
+}
+
+impl Metered {
+    pub(super) fn new(stream: Stream, activity: Rc<Activity>, remains: Rc<Remains>) -> Self {
+        Self {
+            stream: Some(stream),
+            activity,
+            remains,
+            meter: Meter::new(),
+            incoming: Frames::after(PREFACE.len()),
+            outgoing: Frames::default(),
+            is_preface: true,
+            is_head: false,
+            goes_on: false,
+        }
+    }
+
+    fn stream(&mut self) -> io::Result<Pin<&mut Stream>> {
+        self.stream.as_mut().map(Pin::new).ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+
+    /// Takes what was read; whether it is a flood.
+    fn read(&mut self, bytes: &[u8]) -> bool {
+        let mut flood = false;
+        let mut first = !self.is_preface;
+        let (meter, is_head, goes_on) = (&mut self.meter, &mut self.is_head, &mut self.goes_on);
+        self.incoming.feed(bytes, |frame| {
+            flood |= meter.is_flood(frame);
+            *is_head = matches!(frame.kind, kind::HEADERS | kind::CONTINUATION);
+            *goes_on = *is_head && !frame.has(flag::END_HEADERS);
+            first = true;
+        });
+        let is_whole = self.incoming.is_between();
+        self.is_preface = self.is_preface && !(first && is_whole);
+        self.activity.block(self.is_preface || self.goes_on || (self.is_head && !is_whole));
+        flood
+    }
+
+    /// Tells the client why, if the last frame to it is whole; it is not worth waiting for.
+    fn refuse(&mut self, cx: &mut Context<'_>) -> io::Error {
+        self.remains.flooded.set(true);
+        if self.outgoing.is_between()
+            && let Some(stream) = &mut self.stream
+        {
+            let last = self.meter.last_stream.to_be_bytes();
+            let frame = [&[0, 0, 8, 7, 0, 0, 0, 0, 0], &last[..], &ENHANCE_YOUR_CALM[..]].concat();
+            let _ = Pin::new(stream).poll_write(cx, &frame);
+        }
+        io::Error::other("a flood of frames")
+    }
+
+    fn wrote(&mut self, bytes: &[u8]) {
+        let meter = &mut self.meter;
+        self.outgoing.feed(bytes, |frame| {
+            if frame.kind == kind::DATA && frame.length > 0 {
+                meter.earn();
+            }
+        });
+    }
+}
+
+impl Drop for Metered {
+    fn drop(&mut self) {
+        *self.remains.stream.borrow_mut() = self.stream.take();
+    }
+}
+
+impl AsyncRead for Metered {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buffer.filled().len();
+        let result = this.stream()?.poll_read(cx, buffer);
+        match buffer.filled().get(before..) {
+            Some(bytes) if !bytes.is_empty() && this.read(bytes) => Poll::Ready(Err(this.refuse(cx))),
+            _ => result,
+        }
+    }
+}
+
+impl AsyncWrite for Metered {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let result = this.stream()?.poll_write(cx, bytes);
+        this.activity.wrote(&result);
+        if let Poll::Ready(Ok(count)) = result {
+            this.wrote(bytes.get(..count).unwrap_or_default());
+        }
+        result
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let result = this.stream()?.poll_write_vectored(cx, slices);
+        this.activity.wrote(&result);
+        if let Poll::Ready(Ok(mut count)) = result {
+            for slice in slices {
+                let taken = count.min(slice.len());
+                this.wrote(slice.get(..taken).unwrap_or_default());
+                count -= taken;
+            }
+        }
+        result
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.as_ref().is_some_and(AsyncWrite::is_write_vectored)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.get_mut().stream()?.poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.get_mut().stream()?.poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(kind: u8, length: usize, flags: u8, stream: u32) -> Frame {
+        Frame { length, kind, flags, stream }
+    }
+
+    // D73, L05.
+    #[test]
+    fn frames_that_bring_nothing_forward_have_a_rate() {
+        for (kind, length, flags) in
+            [(6, 8, 0), (4, 0, 0), (2, 5, 0), (8, 4, 0), (0, 0, 0), (0, 2, 8), (99, 0, 0)]
+        {
+            let mut meter = Meter::new();
+            let count =
+                (0..2 * FRAMES).take_while(|_| !meter.is_flood(frame(kind, length, flags, 1))).count();
+            assert_eq!(count, FRAMES as usize, "frames of type {kind}");
+            meter.filled -= SECOND;
+            assert!(!meter.is_flood(frame(kind, length, flags, 1)), "the next second is a new one");
+        }
+    }
+
+    #[test]
+    fn frames_that_go_with_data_are_no_flood() {
+        let mut meter = Meter::new();
+        for _ in 0..10 * FRAMES {
+            meter.earn();
+            assert!(!meter.is_flood(frame(8, 4, 0, 0)) && !meter.is_flood(frame(8, 4, 0, 1)));
+            assert!(!meter.is_flood(frame(0, 1, 0, 1)));
+        }
+    }
+
+    // L05: CVE-2023-44487.
+    #[test]
+    fn requests_that_are_taken_back_have_a_share() {
+        let request = |meter: &mut Meter, number: u32, taken_back: bool| {
+            let stream = 2 * number + 1;
+            meter.is_flood(frame(1, 5, 5, stream)) || taken_back && meter.is_flood(frame(3, 4, 0, stream))
+        };
+        let mut meter = Meter::new();
+        let all = (0..5000).find(|number| request(&mut meter, *number, true));
+        assert_eq!(all, Some(REQUESTS - 1));
+        let mut meter = Meter::new();
+        assert_eq!((0..5000).find(|number| request(&mut meter, *number, number % 2 == 1)), None, "half");
+        let after_a_good_life = (5000..9000).find(|number| request(&mut meter, *number, true));
+        assert!(after_a_good_life.is_some_and(|number| number < 5000 + MOST_REQUESTS + REQUESTS));
+    }
+}

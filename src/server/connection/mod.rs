@@ -1,0 +1,171 @@
+//! One client connection: its protocol by hyper, its deadlines and its ends by us.
+
+mod activity;
+mod alarm;
+mod farewell;
+mod frames;
+mod http1;
+mod http2;
+mod meter;
+mod patience;
+mod sniff;
+
+use std::error::Error as _;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Poll, ready};
+
+use self::activity::{Activity, Due};
+use self::alarm::Alarm;
+use super::drain::Member;
+use super::stream::Stream;
+use crate::clock;
+use crate::net::Peer;
+use crate::proxy::Worker;
+use crate::telemetry::GatewayMetrics;
+
+/// What is spoken on a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Protocol {
+    /// The first bytes tell.
+    Sniff,
+    /// HTTP/1.1 (ALPN `http/1.1`).
+    #[expect(dead_code, reason = "what ALPN chose")]
+    Http1,
+    /// HTTP/2 (ALPN `h2`).
+    #[expect(dead_code, reason = "what ALPN chose")]
+    Http2,
+}
+
+/// How a connection ended, if not well: an index into `GatewayMetrics::CONNECTION_ERRORS`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Parse = 0,
+    TooLarge = 1,
+    Timeout = 2,
+    Aborted = 3,
+    Other = 4,
+    Flood = 5,
+}
+
+impl End {
+    fn of(error: &hyper::Error) -> Self {
+        if let Some(error) = error.source().and_then(|source| source.downcast_ref::<h2::Error>()) {
+            return Self::of_http2(error);
+        }
+        if error.is_parse_too_large() {
+            Self::TooLarge
+        } else if error.is_parse() {
+            Self::Parse
+        } else if error.is_timeout() {
+            Self::Timeout
+        } else if error.is_incomplete_message() || error.is_closed() || error.is_body_write_aborted() {
+            Self::Aborted
+        } else {
+            Self::Other
+        }
+    }
+
+    fn of_http2(error: &h2::Error) -> Self {
+        if error.is_io() || error.is_remote() {
+            Self::Aborted
+        } else if error.reason() == Some(h2::Reason::ENHANCE_YOUR_CALM) {
+            Self::Flood
+        } else if error.is_library() {
+            Self::Parse
+        } else {
+            Self::Other
+        }
+    }
+}
+
+/// Who the connection is with, and what serves it.
+#[derive(Clone)]
+struct Party {
+    worker: Rc<Worker>,
+    peer: Rc<Peer>,
+    activity: Rc<Activity>,
+}
+
+impl Party {
+    fn ended(&self, end: Option<End>) {
+        if let Some(end) = end {
+            self.worker.metrics().connection_errors.increment(end as usize);
+        }
+    }
+}
+
+/// Serves a connection until it ends, runs out of time, or is drained.
+pub(super) async fn serve(
+    mut stream: Stream,
+    peer: Peer,
+    worker: Rc<Worker>,
+    mut member: Member,
+    protocol: Protocol,
+) {
+    // Answers are written whole; waiting to fill a segment only delays them.
+    let _ = stream.socket().set_tcp_nodelay(true);
+    let view = worker.view();
+    let activity = Activity::new(&view.snapshot.config.server);
+    let mut alarm = Alarm::new(&activity);
+    let party = Party { worker, peer: Rc::new(peer), activity };
+    let is_http2 = match protocol {
+        Protocol::Http1 => false,
+        Protocol::Http2 => true,
+        Protocol::Sniff => match sniff::is_http2(&mut stream, &party.activity, &mut alarm, &mut member).await
+        {
+            Ok(is_http2) => is_http2,
+            Err(end) => return party.ended(end),
+        },
+    };
+    party.worker.metrics().protocols.increment(usize::from(is_http2));
+    let server = &view.snapshot.config.server;
+    if is_http2 {
+        http2::serve(stream, server, &party, alarm, member).await;
+    } else {
+        http1::serve(stream, server, &party, alarm, member).await;
+    }
+}
+
+/// A connection as hyper serves it.
+trait Served: Future<Output = hyper::Result<()>> {
+    /// Lets what is under way end, and takes nothing more.
+    fn finish(self: Pin<&mut Self>);
+}
+
+/// Drives a connection to its end.
+async fn drive(
+    mut connection: Pin<&mut impl Served>,
+    activity: &Activity,
+    mut alarm: Alarm,
+    member: &mut Member,
+) -> Option<End> {
+    std::future::poll_fn(|cx| {
+        if member.poll_begun(cx) {
+            activity.finishing();
+            connection.as_mut().finish();
+        }
+        loop {
+            if let Poll::Ready(result) = connection.as_mut().poll(cx) {
+                return Poll::Ready(result.err().map(|error| End::of(&error)));
+            }
+            if activity.is_spent() {
+                activity.finishing();
+                connection.as_mut().finish();
+                continue;
+            }
+            ready!(alarm.poll_rings(activity, cx));
+            match activity.due(clock::monotonic()) {
+                Due::Nothing => {}
+                Due::End => return Poll::Ready(Some(End::Timeout)),
+                Due::Finish => {
+                    activity.finishing();
+                    connection.as_mut().finish();
+                }
+            }
+        }
+    })
+    .await
+}
+
+const _: () = assert!(GatewayMetrics::CONNECTION_ERRORS.len() == End::Flood as usize + 1);
