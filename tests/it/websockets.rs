@@ -1,9 +1,13 @@
 //! WebSockets: authorized like any other request, then carried.
 
+use std::future::Future as _;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::task::Poll;
 use std::thread;
+
+use bytes::Bytes;
 
 use tokio_tungstenite::tungstenite::{Error, Message, WebSocket, accept, client};
 
@@ -50,6 +54,8 @@ fn echo(stream: TcpStream, tell: &Sender<String>) {
             Err(error) => break format!("cut: {error}"),
         }
     };
+    // The library's own answer to a close frame is waiting to be written.
+    let _ = socket.flush();
     let _ = tell.send(end);
 }
 
@@ -227,4 +233,64 @@ fn a_websocket_lives_through_the_drain() {
     socket.close(None).unwrap();
     while !matches!(socket.read(), Err(Error::ConnectionClosed | Error::Io(_) | Error::Protocol(_))) {}
     stop.join().unwrap();
+}
+
+// P09, RFC 8441: on a stream of HTTP/2, asked for by an extended CONNECT.
+#[test]
+fn over_http_2_a_stream_becomes_a_websocket() {
+    let echo = Echo::start();
+    let gateway = Gateway::start(&format!(
+        "{}{ROUTE}websocket = true\n[[routes]]\npath = \"/plain\"\nupstream = \"echo\"\npublic = true\n",
+        echo.toml()
+    ));
+    let address = gateway.address();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let talk = async {
+        let tcp = tokio::net::TcpStream::connect(address).await.unwrap();
+        let (mut client, mut connection) = h2::client::handshake(tcp).await.unwrap();
+        while !client.is_extended_connect_protocol_enabled() {
+            std::future::poll_fn(|cx| {
+                assert!(std::pin::Pin::new(&mut connection).poll(cx).is_pending());
+                Poll::Ready(())
+            })
+            .await;
+            tokio::task::yield_now().await;
+        }
+        tokio::spawn(connection);
+        let connect = |path: &str| {
+            let mut request = http::Request::builder()
+                .method("CONNECT")
+                .uri(format!("http://api.test{path}"))
+                .header("sec-websocket-version", "13")
+                .body(())
+                .unwrap();
+            request.extensions_mut().insert(h2::ext::Protocol::from_static("websocket"));
+            request
+        };
+        let (refused, _) = client.send_request(connect("/plain"), false).unwrap();
+        assert_eq!(refused.await.unwrap().status(), 501);
+        let (answer, mut send) = client.send_request(connect("/socket"), false).unwrap();
+        let answer = answer.await.unwrap();
+        assert_eq!(answer.status(), 200);
+        assert!(!answer.headers().contains_key("sec-websocket-accept"), "{answer:?}");
+        let mut receive = answer.into_body();
+        // A text frame, masked with zeros, and its echo, unmasked; then a close frame.
+        send.send_data(Bytes::from_static(b"\x81\x82\0\0\0\0hi"), false).unwrap();
+        let mut got = Vec::new();
+        while got.len() < 4 {
+            let piece = receive.data().await.unwrap().unwrap();
+            receive.flow_control().release_capacity(piece.len()).unwrap();
+            got.extend(piece);
+        }
+        assert_eq!(got, b"\x81\x02hi");
+        send.send_data(Bytes::from_static(b"\x88\x82\0\0\0\0\x03\xe8"), true).unwrap();
+        let mut end = Vec::new();
+        while let Some(Ok(piece)) = receive.data().await {
+            end.extend(piece);
+        }
+        assert_eq!(end, b"\x88\x02\x03\xe8");
+    };
+    runtime.block_on(async { tokio::time::timeout(PATIENCE, talk).await }).expect("in time");
+    assert_eq!(echo.end(), "close 1000");
+    gateway.wait_for_metric(OPEN, 0.0);
 }
