@@ -63,3 +63,16 @@ wait_for() {
         sleep 0.1
     done
 }
+
+# Installs these packages of Debian's where their program, the part before the colon, is not on the path.
+debian() {
+    local wanted=() item
+    for item in "$@"; do
+        type -P "${item%%:*}" >/dev/null || wanted+=("${item#*:}")
+    done
+    [ ${#wanted[@]} = 0 ] && return
+    # No service is to start because a package brings one.
+    local install="env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -qq -y --no-install-recommends"
+    as_root $install "${wanted[@]}" >/dev/null || { as_root apt-get update -qq && as_root $install "${wanted[@]}" >/dev/null; } \
+        || fail "Debian's packages could not be installed: ${wanted[*]}"
+}
