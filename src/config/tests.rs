@@ -84,8 +84,8 @@ fn every_key_arrives_where_it_belongs() {
         (None, Some(Path::new("tests/vectors/config/parts/local.keys")))
     );
     let orders = &config.upstreams[1];
-    assert_eq!((orders.connect_timeout, orders.response_timeout), (seconds(1), seconds(10)));
-    assert_eq!((orders.idle_timeout, orders.max_idle, orders.ca.is_some()), (seconds(4), 0, true));
+    assert_eq!((orders.patience.connect, orders.response_timeout), (seconds(1), seconds(10)));
+    assert_eq!((orders.idle_timeout, orders.max_idle, orders.terms.roots.is_some()), (seconds(4), 0, true));
 }
 
 #[test]
@@ -116,7 +116,16 @@ fn every_path_that_was_looked_at_is_listed_once() {
     let files: Vec<_> = config.files.iter().map(|file| file.file_name().unwrap().to_str().unwrap()).collect();
     assert_eq!(
         files,
-        ["good-every-key.toml", "more-*.toml", "more-a.toml", "more-b.toml", "keys.json", "ca.pem"]
+        [
+            "good-every-key.toml",
+            "more-*.toml",
+            "more-a.toml",
+            "more-b.toml",
+            "keys.json",
+            "ca.pem",
+            "client.pem",
+            "client.key"
+        ]
     );
 }
 

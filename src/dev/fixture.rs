@@ -8,11 +8,11 @@ use crate::config::{
     TokenCache,
 };
 use crate::issuer::{Algorithm, Entry, FetchPolicy, KeySource};
-use crate::net::Url;
+use crate::net::{Patience, Terms, Url};
 use crate::policy::{Requirement, Rule, Scope};
 use crate::route::{Ambiguities, MethodPattern, Pattern};
 use crate::token::{Audience, Rules, Source, TypPolicy};
-use crate::upstream::{HostHeader, Settings};
+use crate::upstream::{HostHeader, Protocol, Settings};
 
 /// A configuration with these issuers and routes and one upstream, `orders`, elsewhere.
 pub(super) fn config(issuers: Vec<Issuer>, routes: Vec<Route>) -> Config {
@@ -56,11 +56,15 @@ pub(super) fn config(issuers: Vec<Issuer>, routes: Vec<Route>) -> Config {
             name: "orders".into(),
             url: Url::parse("https://orders.internal:8443/").unwrap(),
             host: HostHeader::Upstream,
-            connect_timeout: second,
+            protocol: Protocol::Http1,
+            patience: Patience { connect: second, handshake: second },
             response_timeout: second,
             idle_timeout: second,
             max_idle: 8,
-            ca: Some("a certificate".into()),
+            connection_age: second,
+            max_connections: 8,
+            max_pending: 8,
+            terms: Terms { roots: Some("a certificate".into()), ..Terms::default() },
         }],
         routes,
         token_cache: TokenCache { bytes: 1 << 20, per_worker: 64 },

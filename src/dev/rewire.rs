@@ -14,8 +14,9 @@ use super::key::KeyRing;
 use super::server::Server;
 use crate::config::Config;
 use crate::issuer::KeySource;
-use crate::net::Url;
+use crate::net::{Terms, Url};
 use crate::policy::Scope;
+use crate::upstream::Protocol;
 
 /// The embedded issuer and the echo, running until this is dropped.
 pub struct Sandbox {
@@ -80,7 +81,8 @@ impl Sandbox {
         self.issuers.replace(embedded);
         for upstream in &mut config.upstreams {
             upstream.url = self.echo_url.clone();
-            upstream.ca = None;
+            upstream.terms = Terms::default();
+            upstream.protocol = Protocol::Http1;
         }
         keep_to_loopback(&mut config);
         config

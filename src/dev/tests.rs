@@ -340,7 +340,7 @@ fn everything_leads_to_this_machine() {
     assert_eq!(rewired.server.admin, Some("127.0.0.1:9090".parse().unwrap()));
     let upstream = &rewired.upstreams[0];
     assert_eq!(upstream.url.to_string(), format!("http://{}/", sandbox.echo_address()));
-    assert!(upstream.url.is_loopback() && upstream.ca.is_none());
+    assert!(upstream.url.is_loopback() && upstream.terms.roots.is_none());
     let echoed = get(sandbox.echo_address(), "/orders?x=1");
     assert_eq!((echoed.status, &echoed.json()["path"]), (200, &json!("/orders")));
 }

@@ -3,13 +3,16 @@
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use rustls::pki_types::ServerName;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::{TcpStream, UnixStream, lookup_host};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -20,6 +23,13 @@ use crate::clock;
 /// Addresses of one name that are tried. More would leave none of them time to answer.
 const MAX_ADDRESSES: usize = 8;
 
+/// How long an attempt has before the next address is tried beside it (RFC 8305 §8).
+const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
+
+/// How long a connection is silent before the system asks the peer whether it is still there, and how often it then does.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+
 /// An open connection, plain or TLS.
 #[derive(Debug)]
 pub enum Stream {
@@ -27,6 +37,8 @@ pub enum Stream {
     Plain(TcpStream),
     /// TLS over TCP; boxed, because it is many times the size.
     Tls(Box<TlsStream<TcpStream>>),
+    /// A Unix socket.
+    Unix(UnixStream),
 }
 
 /// Why there is no connection.
@@ -43,6 +55,13 @@ pub enum DialError {
     Connect {
         /// The address.
         address: SocketAddr,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// The Unix socket is not there, or nobody listens on it.
+    Socket {
+        /// The path.
+        path: Box<Path>,
         /// What the system said.
         error: io::Error,
     },
@@ -80,58 +99,143 @@ pub enum Stage {
     Handshaking,
 }
 
-/// Opens a connection to the host and port of `url`. The `timeout` is for all of it.
+/// How long the steps of dialling may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// To resolve the name, and to connect: for each of the two.
+    pub connect: Duration,
+    /// The TLS handshake.
+    pub handshake: Duration,
+}
+
+/// Opens a connection to the host and port of `url`, or to its socket. The `timeout` is for all of it.
 ///
 /// # Errors
 /// [`DialError`]
 pub async fn dial(url: &Url, tls: &Tls, timeout: Duration) -> Result<Stream, DialError> {
+    let patience = Patience { connect: timeout, handshake: timeout };
+    let all = async {
+        let addresses = match url.socket() {
+            Some(_) => Vec::new(),
+            None => resolve(url.host_name(), url.port()).await?,
+        };
+        dial_addresses(url, &addresses, tls, patience).await
+    };
+    let late = |_| Err(DialError::Timeout { authority: url.authority().into(), stage: Stage::Connecting });
     let deadline = Instant::from_std(clock::monotonic()) + timeout;
+    timeout_at(deadline, all).await.unwrap_or_else(late)
+}
+
+/// Opens a connection to one of the addresses of `url`'s host, or to its socket, where it has one.
+///
+/// # Errors
+/// [`DialError`]
+pub async fn dial_addresses(
+    url: &Url,
+    addresses: &[SocketAddr],
+    tls: &Tls,
+    patience: Patience,
+) -> Result<Stream, DialError> {
     let late = |stage| DialError::Timeout { authority: url.authority().into(), stage };
-    let addresses =
-        timeout_at(deadline, resolve(url)).await.unwrap_or_else(|_| Err(late(Stage::Resolving)))?;
-    let tcp = connect(&addresses, deadline).await.unwrap_or_else(|| Err(late(Stage::Connecting)))?;
-    // A request is written whole; waiting to fill a segment only delays it. A peer that is gone shows elsewhere.
-    let _ = tcp.set_nodelay(true);
+    let deadline = Instant::from_std(clock::monotonic()) + patience.connect;
+    if let Some(path) = url.socket() {
+        let connected =
+            timeout_at(deadline, UnixStream::connect(path)).await.map_err(|_| late(Stage::Connecting))?;
+        let failed = |error| DialError::Socket { path: path.into(), error };
+        return connected.map(Stream::Unix).map_err(failed);
+    }
+    let tcp = connect(addresses, deadline).await.unwrap_or_else(|| Err(late(Stage::Connecting)))?;
+    prepare(&tcp);
     if !url.is_tls() {
         return Ok(Stream::Plain(tcp));
     }
+    let deadline = Instant::from_std(clock::monotonic()) + patience.handshake;
     timeout_at(deadline, secure(url, tls, tcp)).await.unwrap_or_else(|_| Err(late(Stage::Handshaking)))
 }
 
-async fn resolve(url: &Url) -> Result<Vec<SocketAddr>, DialError> {
-    let failed = |error| DialError::Resolve { host: url.host().into(), error };
-    let addresses: Vec<_> =
-        lookup_host((url.host_name(), url.port())).await.map_err(failed)?.take(MAX_ADDRESSES).collect();
+/// The addresses of a host, which may be one. The resolver is the system's, with the system's patience.
+///
+/// # Errors
+/// [`DialError::Resolve`], also when the list is empty.
+pub async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, DialError> {
+    let failed = |error| DialError::Resolve { host: host.into(), error };
+    let addresses: Vec<_> = lookup_host((host, port)).await.map_err(failed)?.collect();
     if addresses.is_empty() {
         return Err(failed(io::Error::from(io::ErrorKind::AddrNotAvailable)));
     }
     Ok(addresses)
 }
 
-/// Tries one address after the other; `None` when time ran out. Each gets its share of the time that is left, so
-/// that one that swallows packets does not keep the next from being tried.
+/// A request is written whole; waiting to fill a segment only delays it. A peer that is gone without a word is noticed.
+fn prepare(tcp: &TcpStream) {
+    let _ = tcp.set_nodelay(true);
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL);
+    // A system that has no such thing does without it.
+    let _ = SockRef::from(tcp).set_tcp_keepalive(&keepalive);
+}
+
+/// Tries the addresses, each family in turn; the next when one fails or lets us wait, beside those that are under way. The
+/// first to connect is taken, and the others are dropped (RFC 8305 §5). `None` when time ran out.
 async fn connect(addresses: &[SocketAddr], deadline: Instant) -> Option<Result<TcpStream, DialError>> {
+    if let &[address] = addresses {
+        let connected = timeout_at(deadline, TcpStream::connect(address)).await.ok()?;
+        return Some(connected.map_err(|error| DialError::Connect { address, error }));
+    }
+    let mut rest = interleaved(addresses).take(MAX_ADDRESSES).peekable();
+    let mut attempts = JoinSet::new();
     let mut last = None;
-    for (tried, &address) in addresses.iter().enumerate() {
-        let now = Instant::from_std(clock::monotonic());
-        let left = u32::try_from(addresses.len() - tried).unwrap_or(u32::MAX);
-        let share = now + deadline.saturating_duration_since(now) / left;
-        match timeout_at(share, TcpStream::connect(address)).await {
-            Ok(Ok(stream)) => return Some(Ok(stream)),
-            Ok(Err(error)) => last = Some(Err(DialError::Connect { address, error })),
+    loop {
+        if let Some(address) = rest.next() {
+            attempts.spawn(async move { (address, TcpStream::connect(address).await) });
+        }
+        let stagger = Instant::from_std(clock::monotonic()) + ATTEMPT_DELAY;
+        let until = if rest.peek().is_some() { stagger.min(deadline) } else { deadline };
+        match timeout_at(until, attempts.join_next()).await {
+            Ok(Some(Ok((_, Ok(stream))))) => return Some(Ok(stream)),
+            Ok(Some(Ok((address, Err(error))))) => last = Some(Err(DialError::Connect { address, error })),
+            // An attempt neither panics nor is cancelled.
+            Ok(Some(Err(_))) => {}
+            Ok(None) => return last,
+            Err(_) if until >= deadline => return last,
             Err(_) => {}
         }
     }
-    last
+}
+
+/// The addresses with their families in turn, beginning with the first one's: the resolver's order says which is preferred
+/// (RFC 8305 §4).
+fn interleaved(addresses: &[SocketAddr]) -> impl Iterator<Item = SocketAddr> {
+    let preferred = addresses.first().is_some_and(SocketAddr::is_ipv6);
+    let mut first = addresses.iter().copied().filter(move |address| address.is_ipv6() == preferred);
+    let mut second = addresses.iter().copied().filter(move |address| address.is_ipv6() != preferred);
+    let mut turn = false;
+    std::iter::from_fn(move || {
+        turn = !turn;
+        if turn { first.next().or_else(|| second.next()) } else { second.next().or_else(|| first.next()) }
+    })
 }
 
 async fn secure(url: &Url, tls: &Tls, tcp: TcpStream) -> Result<Stream, DialError> {
     let config = tls.config().map_err(DialError::Roots)?;
-    let name = ServerName::try_from(url.host_name().to_owned())
-        .map_err(|_| DialError::Name { host: url.host().into() })?;
+    let name = match tls.server_name() {
+        Some(name) => name.clone(),
+        None => ServerName::try_from(url.host_name().to_owned())
+            .map_err(|_| DialError::Name { host: url.host().into() })?,
+    };
     match TlsConnector::from(config).connect(name, tcp).await {
         Ok(stream) => Ok(Stream::Tls(Box::new(stream))),
         Err(error) => Err(DialError::Handshake { authority: url.authority().into(), error }),
+    }
+}
+
+impl Stream {
+    /// Whether TLS agreed on HTTP/2 (ALPN, RFC 7301).
+    #[must_use]
+    pub fn agreed_on_http2(&self) -> bool {
+        match self {
+            Self::Tls(stream) => stream.get_ref().1.alpn_protocol() == Some(b"h2"),
+            Self::Plain(_) | Self::Unix(_) => false,
+        }
     }
 }
 
@@ -144,6 +248,7 @@ impl AsyncRead for Stream {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
             Self::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
         }
     }
 }
@@ -153,6 +258,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
             Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
         }
     }
 
@@ -164,6 +270,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
             Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Self::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
         }
     }
 
@@ -171,6 +278,7 @@ impl AsyncWrite for Stream {
         match self {
             Self::Plain(stream) => stream.is_write_vectored(),
             Self::Tls(stream) => stream.is_write_vectored(),
+            Self::Unix(stream) => stream.is_write_vectored(),
         }
     }
 
@@ -178,6 +286,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
             Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Unix(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
@@ -185,6 +294,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }
@@ -194,6 +304,9 @@ impl fmt::Display for DialError {
         match self {
             Self::Resolve { host, error } => write!(f, "\"{host}\" cannot be resolved: {error}"),
             Self::Connect { address, error } => write!(f, "no connection to {address}: {error}"),
+            Self::Socket { path, error } => {
+                write!(f, "no connection to \"unix:{}\": {error}", path.display())
+            }
             Self::Timeout { authority, stage } => write!(f, "{stage} \"{authority}\" took too long"),
             Self::Handshake { authority, error } => write!(f, "no TLS with \"{authority}\": {error}"),
             Self::Name { host } => write!(f, "\"{host}\" is no name that a certificate can have"),
@@ -215,9 +328,10 @@ impl fmt::Display for Stage {
 impl std::error::Error for DialError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Resolve { error, .. } | Self::Connect { error, .. } | Self::Handshake { error, .. } => {
-                Some(error)
-            }
+            Self::Resolve { error, .. }
+            | Self::Connect { error, .. }
+            | Self::Socket { error, .. }
+            | Self::Handshake { error, .. } => Some(error),
             Self::Timeout { .. } | Self::Name { .. } => None,
             Self::Roots(error) => Some(error),
         }
@@ -307,7 +421,44 @@ mod tests {
         let port = listener.local_addr().unwrap().port();
         let url = Url::parse(&format!("https://127.0.0.1:{port}/")).unwrap();
         let error = dial(&url, &Tls::system(), Duration::from_millis(50)).await.unwrap_err();
+        assert!(matches!(error, DialError::Timeout { .. }), "{error:?}");
+        let addresses = resolve("127.0.0.1", port).await.unwrap();
+        let patience = Patience { connect: PATIENCE, handshake: Duration::from_millis(50) };
+        let error = dial_addresses(&url, &addresses, &Tls::system(), patience).await.unwrap_err();
         assert!(matches!(error, DialError::Timeout { stage: Stage::Handshaking, .. }), "{error:?}");
+    }
+
+    // RFC 8305.
+    #[tokio::test]
+    async fn an_address_that_swallows_packets_delays_the_next_no_longer_than_a_moment() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let open = listener.local_addr().unwrap();
+        // A backlog that is full answers no SYN.
+        let full = tokio::net::TcpSocket::new_v4().unwrap();
+        full.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let full = full.listen(1).unwrap();
+        let silent = full.local_addr().unwrap();
+        let mut held = Vec::new();
+        while let Ok(Ok(stream)) =
+            tokio::time::timeout(Duration::from_millis(100), TcpStream::connect(silent)).await
+        {
+            held.push(stream);
+        }
+        let deadline = Instant::from_std(clock::monotonic()) + PATIENCE;
+        let stream = connect(&[silent, open], deadline).await.unwrap().unwrap();
+        assert_eq!(stream.peer_addr().unwrap(), open);
+        assert!(
+            Instant::from_std(clock::monotonic()) < deadline - PATIENCE / 2,
+            "it was not tried beside the first"
+        );
+    }
+
+    // RFC 8305 section 4.
+    #[test]
+    fn families_are_tried_in_turn() {
+        let all = ["[::1]:1", "[::1]:2", "[::1]:3", "127.0.0.1:1"].map(|text| text.parse().unwrap());
+        let order: Vec<_> = interleaved(&all).map(|address: SocketAddr| address.to_string()).collect();
+        assert_eq!(order, ["[::1]:1", "127.0.0.1:1", "[::1]:2", "[::1]:3"]);
     }
 
     #[tokio::test]

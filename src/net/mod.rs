@@ -10,7 +10,7 @@ mod tls;
 mod url;
 
 pub use client::{Bounds, Client, FetchError, Fetched};
-pub use dial::{DialError, Stage, Stream, dial};
+pub use dial::{DialError, Patience, Stage, Stream, dial, dial_addresses, resolve};
 pub use peer::{Peer, Session};
-pub use tls::{Tls, TlsError};
+pub use tls::{Alpn, Terms, Tls, TlsError};
 pub use url::{Url, UrlError};

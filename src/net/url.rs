@@ -1,6 +1,7 @@
-//! An absolute http or https URL, as far as the gateway dials it.
+//! An absolute http or https URL, as far as the gateway dials it; or a Unix socket, where http is spoken as well.
 
 use std::fmt;
+use std::path::Path;
 
 use http::Uri;
 
@@ -11,6 +12,8 @@ pub struct Url {
     host: Box<str>,
     port: u16,
     path_and_query: Box<str>,
+    /// Where it is dialled instead of `host` and `port`.
+    socket: Option<Box<Path>>,
 }
 
 /// Why a text is not a [`Url`].
@@ -24,6 +27,8 @@ pub enum UrlError {
     Userinfo,
     /// A `#…`.
     Fragment,
+    /// `unix:` without an absolute path.
+    Socket,
 }
 
 impl Url {
@@ -55,7 +60,27 @@ impl Url {
             host: host.to_ascii_lowercase().into(),
             port: authority.port_u16().unwrap_or(if tls { 443 } else { 80 }),
             path_and_query: uri.path_and_query().map_or("/", |path| path.as_str()).into(),
+            socket: None,
         })
+    }
+
+    /// Parses an absolute URL, or `unix:/path/of/a/socket`: http with the host `localhost`, over that socket.
+    ///
+    /// # Errors
+    /// [`UrlError`]
+    pub fn parse_with_sockets(text: &str) -> Result<Self, UrlError> {
+        let Some(path) = text.strip_prefix("unix:") else { return Self::parse(text) };
+        if path.starts_with("//") || !path.starts_with('/') || path.ends_with('/') || path.contains('\0') {
+            return Err(UrlError::Socket);
+        }
+        let socket = Some(Path::new(path).into());
+        Ok(Self { tls: false, host: "localhost".into(), port: 80, path_and_query: "/".into(), socket })
+    }
+
+    /// The Unix socket to dial, if it is one.
+    #[must_use]
+    pub fn socket(&self) -> Option<&Path> {
+        self.socket.as_deref()
     }
 
     /// Whether the scheme is https.
@@ -114,6 +139,9 @@ impl Url {
 
 impl fmt::Display for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(socket) = &self.socket {
+            return write!(f, "unix:{}", socket.display());
+        }
         let scheme = if self.tls { "https" } else { "http" };
         write!(f, "{scheme}://{}{}", self.authority(), self.path_and_query)
     }
@@ -126,6 +154,7 @@ impl fmt::Display for UrlError {
             Self::Scheme => "the scheme is \"http\" or \"https\"",
             Self::Userinfo => "a URL here holds no user or password",
             Self::Fragment => "a URL here holds no \"#\"",
+            Self::Socket => "a Unix socket is \"unix:\" and an absolute path, like \"unix:/run/app.sock\"",
         })
     }
 }
@@ -146,6 +175,19 @@ mod tests {
         assert_eq!(Url::parse("http://[::1]:81").unwrap().authority(), "[::1]:81");
         assert!(Url::parse("http://127.0.0.9").unwrap().is_loopback());
         assert!(!Url::parse("http://localhost.example.com").unwrap().is_loopback());
+    }
+
+    #[test]
+    fn a_unix_socket_is_a_url_where_it_may_be() {
+        let url = Url::parse_with_sockets("unix:/run/app.sock").unwrap();
+        assert_eq!(url.socket(), Some(Path::new("/run/app.sock")));
+        assert_eq!((url.is_tls(), url.authority().as_str(), url.path_and_query()), (false, "localhost", "/"));
+        assert_eq!(url.to_string(), "unix:/run/app.sock");
+        assert_eq!(Url::parse_with_sockets("http://a").unwrap(), Url::parse("http://a").unwrap());
+        assert!(Url::parse("unix:/run/app.sock").is_err());
+        for text in ["unix:", "unix:app.sock", "unix:///run/app.sock", "unix:/", "unix:/run/"] {
+            assert_eq!(Url::parse_with_sockets(text), Err(UrlError::Socket), "{text}");
+        }
     }
 
     #[test]

@@ -8,14 +8,15 @@ mod sent;
 mod settings;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 pub use balance::Balance;
 pub use endpoint::Endpoint;
 pub use fault::Fault;
 pub use pool::{Lease, is_idempotent};
 pub use sent::Sent;
-pub use settings::{HostHeader, Settings};
+pub use settings::{HostHeader, Protocol, Settings};
+use tokio::sync::{Notify, Semaphore};
 
 use crate::net::{Tls, TlsError};
 use crate::telemetry::UpstreamMetrics;
@@ -32,24 +33,46 @@ pub struct Upstream {
     pub tls: Tls,
     /// What is counted of it.
     pub metrics: Arc<UpstreamMetrics>,
+    /// One permit for each connection that there may still be.
+    #[allow(dead_code)]
+    connections: Arc<Semaphore>,
+    /// Requests that wait for a connection.
+    #[allow(dead_code)]
+    pending: AtomicUsize,
+    /// Told when a request begins to wait: idle connections are closed to make room for one where it is wanted.
+    #[allow(dead_code)]
+    wanted: Notify,
 }
 
 impl Upstream {
     /// An upstream with an identity of its own.
     ///
     /// # Errors
-    /// When there is no certificate to trust in its `ca`.
+    /// When its terms cannot be kept: a list of roots without one, a key that is none.
     pub fn new(settings: Settings, metrics: Arc<UpstreamMetrics>) -> Result<Self, TlsError> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        let tls = match &settings.ca {
-            Some(pem) => Tls::with_roots(pem)?,
-            None => Tls::system(),
+        let tls = if settings.url.is_tls() {
+            if settings.terms.trust_anyone {
+                tracing::warn!(upstream = %settings.name, "the upstream's certificate is not verified (verify = false)");
+            }
+            Tls::new(&settings.terms, settings.protocol.alpn())?
+        } else {
+            Tls::system()
         };
-        if settings.url.is_tls() {
-            tls.prepare()?;
-        }
+        let connections = Arc::new(Semaphore::new(settings.max_connections.min(Semaphore::MAX_PERMITS)));
+        let pending = AtomicUsize::new(0);
+        let wanted = Notify::new();
         let endpoints = vec![Arc::new(Endpoint::new(settings.url.clone()))];
-        Ok(Self { id: NEXT.fetch_add(1, Ordering::Relaxed), settings, endpoints, tls, metrics })
+        Ok(Self {
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            settings,
+            endpoints,
+            tls,
+            metrics,
+            connections,
+            pending,
+            wanted,
+        })
     }
 
     /// What tells it from every other upstream of this process.

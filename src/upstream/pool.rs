@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 
 use super::{Endpoint, Fault, Upstream};
 use crate::clock;
-use crate::net::dial;
+use crate::net::{dial_addresses, resolve};
 
 /// Bytes of an upstream connection's buffer, and so of a response head. It also bounds how long an upstream that sends
 /// 1xx without end keeps a worker to itself: tokio makes a task yield by the number of its reads, not by their size.
@@ -121,7 +121,13 @@ where
 
     async fn connect(&self) -> Result<Connection<B>, Fault> {
         let Upstream { settings, tls, metrics, .. } = &*self.upstream;
-        let stream = dial(&self.endpoint.url, tls, settings.connect_timeout).await.map_err(Fault::of_dial)?;
+        let url = &self.endpoint.url;
+        let addresses = match url.socket() {
+            Some(_) => Vec::new(),
+            None => resolve(url.host_name(), url.port()).await.map_err(Fault::of_dial)?,
+        };
+        let dialled = dial_addresses(url, &addresses, tls, settings.patience).await;
+        let stream = dialled.map_err(Fault::of_dial)?;
         let (sender, connection) = http1::Builder::new()
             .max_buf_size(BUFFER)
             .handshake(TokioIo::new(stream))

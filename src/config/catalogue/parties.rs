@@ -224,7 +224,8 @@ pub(in crate::config) static UPSTREAM: Table = Table {
             Kind::Text,
             Required,
             r#""http://orders:8080""#,
-            "Where it listens: `http` or `https`, a host, a port. No path: what is forwarded is the request's own.",
+            "Where it listens: `http` or `https`, a host, a port; or the path of a Unix socket, `unix:/run/app.sock`, where \
+             its `Host` is `localhost` unless `host` says otherwise. No path of a request: what is forwarded is its own.",
         )
         .not(&["uri", "target", "address"]),
         Key::new(
@@ -235,11 +236,27 @@ pub(in crate::config) static UPSTREAM: Table = Table {
             "What it sees in `Host`: its own, from `url`, or the one the client asked for.",
         ),
         Key::new(
+            "protocol",
+            Kind::Choice(&["http1", "http2", "auto"]),
+            Default(r#""http1""#),
+            r#""http2""#,
+            "What is spoken with it. `http2`: over `https` what ALPN has to agree on, otherwise at once (\"h2c\" by prior \
+             knowledge), as gRPC servers have it. `auto`: over `https` HTTP/2 if it takes that, otherwise HTTP/1.1. \
+             WebSockets need HTTP/1.1.",
+        ),
+        Key::new(
             "connect_timeout",
             POSITIVE,
             Default(r#""2s""#),
             r#""500ms""#,
-            "From dialling to a usable connection, TLS included; 504 beyond it.",
+            "For a TCP connection to it, and for waiting until there may be one (`max_connections`); 504 beyond it.",
+        ),
+        Key::new(
+            "tls_timeout",
+            POSITIVE,
+            Default(r#""2s""#),
+            r#""1s""#,
+            "For the TLS handshake after it, and with HTTP/2 for its settings; 504 beyond it.",
         ),
         Key::new(
             "response_timeout",
@@ -265,12 +282,66 @@ pub(in crate::config) static UPSTREAM: Table = Table {
             "Unused connections that each worker keeps; with 0 every request dials.",
         ),
         Key::new(
+            "connection_age",
+            POSITIVE,
+            Default(r#""5m""#),
+            r#""1m""#,
+            "How old a connection may become, give or take a tenth; what is under way on it is finished. It bounds for how \
+             long a server that was taken out of a balancer in between is still reached, and costs next to nothing.",
+        ),
+        Key::new(
+            "max_connections",
+            Kind::Count { min: 1, max: 1_000_000 },
+            Default("8192"),
+            "100",
+            "Connections to it, those of all workers together. With HTTP/1.1 that is how many requests it has at a time. \
+             Beyond it requests wait, no longer than `connect_timeout`.",
+        ),
+        Key::new(
+            "max_pending",
+            Kind::Count { min: 0, max: 1_000_000 },
+            Default("1024"),
+            "50",
+            "Requests that wait for a connection, those of all workers together. The next is answered 503 with \
+             `Retry-After` at once.",
+        ),
+        Key::new(
             "ca_file",
             Kind::Text,
             Means("the system's roots"),
             r#""certs/internal-ca.pem""#,
             "PEM certificates to trust instead of the system's roots, relative to the file that names them. Only for \
-             `https`.",
+             `https`. It is watched.",
+        ),
+        Key::new(
+            "client_cert_file",
+            Kind::Text,
+            Means("the gateway shows no certificate"),
+            r#""certs/gateway.pem""#,
+            "The PEM certificate that the gateway shows, with its chain (mutual TLS). Only for `https`. It is watched.",
+        ),
+        Key::new(
+            "client_key_file",
+            Kind::Text,
+            Means("the gateway shows no certificate"),
+            r#""certs/gateway.key""#,
+            "The PEM private key of `client_cert_file`. It is watched.",
+        ),
+        Key::new(
+            "server_name",
+            Kind::Text,
+            Means("the host of `url`"),
+            r#""orders.internal""#,
+            "The name that is asked for in the TLS handshake (SNI) and has to be in its certificate. Only for `https`.",
+        )
+        .not(&["sni"]),
+        Key::new(
+            "verify",
+            Kind::Flag,
+            Default("true"),
+            "false",
+            "With false any certificate will do: whoever is on the way to the upstream can read and change everything. For \
+             a trial only; the log warns of it at each start, and `scopegate check` reports it. Only for `https`.",
         ),
     ],
     refused: &[],

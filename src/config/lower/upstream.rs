@@ -5,10 +5,12 @@ use std::sync::Arc;
 use super::super::catalogue::UPSTREAM;
 use super::super::document::Table;
 use super::super::load::Context;
+
 use super::super::reader::{Reader, Text};
+use super::super::source::Place;
 use super::check_name;
-use crate::net::{Tls, Url};
-use crate::upstream::{HostHeader, Settings};
+use crate::net::{Alpn, Patience, Terms, Tls, Url};
+use crate::upstream::{HostHeader, Protocol, Settings};
 
 pub(super) fn upstreams(context: &Context, tables: &[(Text, Table)]) -> Vec<Settings> {
     let mut all: Vec<_> = tables.iter().filter_map(|(name, table)| upstream(context, name, table)).collect();
@@ -24,14 +26,38 @@ fn upstream(context: &Context, name: &Text, table: &Table) -> Option<Settings> {
         Some("preserve") => HostHeader::Preserve,
         _ => HostHeader::Upstream,
     };
-    let connect_timeout = reader.duration("connect_timeout").unwrap_or_default();
+    let protocol = match reader.choice("protocol") {
+        Some("http2") => Protocol::Http2,
+        Some("auto") => Protocol::Auto,
+        _ => Protocol::Http1,
+    };
+    let patience = Patience {
+        connect: reader.duration("connect_timeout").unwrap_or_default(),
+        handshake: reader.duration("tls_timeout").unwrap_or_default(),
+    };
     let response_timeout = reader.duration("response_timeout").unwrap_or_default();
     let idle_timeout = reader.duration("idle_timeout").unwrap_or_default();
     let max_idle = reader.count("max_idle").unwrap_or_default();
-    let ca = ca(&mut reader, url.as_ref());
+    let connection_age = reader.duration("connection_age").unwrap_or_default();
+    let max_connections = reader.count("max_connections").unwrap_or_default();
+    let max_pending = reader.count("max_pending").unwrap_or_default();
+    let terms = terms(&mut reader, url.as_ref());
     reader.finish();
     let name = name.text.as_str().into();
-    Some(Settings { name, url: url?, host, connect_timeout, response_timeout, idle_timeout, max_idle, ca })
+    Some(Settings {
+        name,
+        url: url?,
+        host,
+        protocol,
+        patience,
+        response_timeout,
+        idle_timeout,
+        max_idle,
+        connection_age,
+        max_connections,
+        max_pending,
+        terms,
+    })
 }
 
 /// A URL that is no good, unless it may hold a password: messages go to logs.
@@ -41,7 +67,7 @@ pub(super) fn quoted_url(text: &str) -> String {
 
 fn url(reader: &mut Reader<'_>) -> Option<Url> {
     let text = reader.text("url")?;
-    let url = match Url::parse(&text.text) {
+    let url = match Url::parse_with_sockets(&text.text) {
         Ok(url) => url,
         Err(error) => {
             reader.problem(text.place, format!("\"url\" is {}: {error}", quoted_url(&text.text)));
@@ -59,24 +85,72 @@ fn url(reader: &mut Reader<'_>) -> Option<Url> {
     Some(url)
 }
 
-fn ca(reader: &mut Reader<'_>, url: Option<&Url>) -> Option<Arc<str>> {
-    let path = reader.text("ca_file")?;
+/// The keys that say something of TLS.
+const TLS_KEYS: [&str; 5] = ["ca_file", "client_cert_file", "client_key_file", "server_name", "verify"];
+
+fn terms(reader: &mut Reader<'_>, url: Option<&Url>) -> Terms {
     if url.is_some_and(|url| !url.is_tls()) {
-        reader.problem(
-            reader.key_place("ca_file"),
-            "\"ca_file\" has no effect: the \"url\" is http, not https",
-        );
-        return None;
+        for key in TLS_KEYS.into_iter().filter(|key| reader.has(key)) {
+            let message = format!("\"{key}\" has no effect: the \"url\" is not https");
+            reader.problem(reader.key_place(key), message);
+        }
     }
+    let roots = pem_file(reader, "ca_file");
+    if let Some((place, path, pem)) = &roots
+        && let Err(error) = Tls::with_roots(pem)
+    {
+        reader.problem(*place, format!("\"ca_file\" is \"{path}\": {error}"));
+    }
+    let server_name = server_name(reader);
+    let trust_anyone = reader.flag("verify") == Some(false);
+    if trust_anyone {
+        let message =
+            "\"verify\" is false: whoever is on the way to this upstream can read and change everything";
+        reader.context.note(reader.problem_at(reader.value_place("verify"), message));
+        if reader.has("ca_file") {
+            reader.problem(reader.key_place("ca_file"), "\"ca_file\" has no effect beside verify = false");
+        }
+    }
+    Terms { roots: roots.map(|(_, _, pem)| pem), identity: identity(reader), server_name, trust_anyone }
+}
+
+/// Our certificate and its key: both, or neither.
+fn identity(reader: &mut Reader<'_>) -> Option<(Arc<str>, Arc<str>)> {
+    for (key, other) in [("client_cert_file", "client_key_file"), ("client_key_file", "client_cert_file")] {
+        if reader.has(key) && !reader.has(other) {
+            reader.problem(reader.key_place(key), format!("\"{key}\" needs \"{other}\" beside it"));
+        }
+    }
+    let (certificate, key) = (pem_file(reader, "client_cert_file"), pem_file(reader, "client_key_file"));
+    let ((place, path, certificate), (_, _, key)) = (certificate?, key?);
+    let identity = Some((certificate, key));
+    let alone = Terms { identity: identity.clone(), trust_anyone: true, ..Terms::default() };
+    if let Err(error) = Tls::new(&alone, Alpn::Http1) {
+        reader.problem(place, format!("\"client_cert_file\" is \"{path}\": {error}"));
+    }
+    identity
+}
+
+fn server_name(reader: &mut Reader<'_>) -> Option<Arc<str>> {
+    let text = reader.text("server_name")?;
+    let server_name = Some(Arc::from(text.text.as_str()));
+    let alone = Terms { server_name: server_name.clone(), trust_anyone: true, ..Terms::default() };
+    if let Err(error) = Tls::new(&alone, Alpn::Http1) {
+        reader.problem(text.place, format!("\"server_name\" is \"{}\": {error}", text.text));
+    }
+    server_name
+}
+
+/// A file that a key names, and where; it is watched.
+fn pem_file(reader: &mut Reader<'_>, key: &'static str) -> Option<(Place, String, Arc<str>)> {
+    let path = reader.text(key)?;
     if reader.context.has_stand_ins() {
         return None;
     }
-    let pem = reader.context.read_named(path.place, &path.text);
-    let pem = pem.map_err(|error| reader.problem(path.place, format!("\"ca_file\": {error}"))).ok()?;
-    match Tls::with_roots(&pem) {
-        Ok(_) => Some(pem.into()),
+    match reader.context.read_named(path.place, &path.text) {
+        Ok(pem) => Some((path.place, path.text, pem.into())),
         Err(error) => {
-            reader.problem(path.place, format!("\"ca_file\" is \"{}\": {error}", path.text));
+            reader.problem(path.place, format!("\"{key}\": {error}"));
             None
         }
     }
