@@ -108,6 +108,7 @@ async fn examine(snapshot: &Snapshot, arguments: &Arguments, token: Option<&str>
     match verdict {
         Ok(Verdict::Forward(decision)) => explanation.permitted(snapshot, &decision),
         Ok(Verdict::Metadata(resource)) => explanation.told(resource),
+        Ok(Verdict::Preflight { headers, .. }) => explanation.preflight(&headers),
         Err(refusal) => explanation.refused(snapshot, &refusal),
     }
     explanation

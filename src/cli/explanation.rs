@@ -2,8 +2,8 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use http::HeaderValue;
-use http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderValue};
 
 use crate::clock::UnixTime;
 use crate::policy::Requirement;
@@ -130,6 +130,15 @@ impl Explanation {
     /// The gateway tells of the resource itself.
     pub(super) fn told(&mut self, resource: &Resource) {
         let says = format!("200 OK, the metadata of the protected resource {}", resource.url());
+        self.step("verdict", Outcome::Passed, says);
+    }
+
+    /// The gateway answers a browser's preflight itself.
+    pub(super) fn preflight(&mut self, headers: &HeaderMap) {
+        let says = match headers.get(ACCESS_CONTROL_ALLOW_ORIGIN) {
+            Some(_) => "204 No Content: the page may ask",
+            None => "204 No Content: a preflight that permits nothing",
+        };
         self.step("verdict", Outcome::Passed, says);
     }
 

@@ -36,7 +36,7 @@ use std::time::Duration;
 use crate::issuer;
 use crate::net::Url;
 use crate::policy::Requirement;
-use crate::route::{Ambiguities, HostPattern, MethodPattern, Pattern};
+use crate::route::{Ambiguities, Cors, HeaderRules, HostPattern, MethodPattern, Pattern, Rewrite};
 use crate::token::{ForwardedClaim, Rules, Source};
 use crate::upstream;
 
@@ -340,4 +340,23 @@ pub struct Route {
     pub response_timeout: Option<Duration>,
     /// Whether requests may become WebSockets.
     pub websocket: bool,
+    /// What it does to heads, and its deadlines.
+    pub heads: Heads,
+}
+
+/// What a route does to heads, and how long it waits for what follows them.
+#[derive(Clone, Debug, Default)]
+pub struct Heads {
+    /// Changes of requests.
+    pub request: HeaderRules,
+    /// Changes of answers.
+    pub response: HeaderRules,
+    /// Which pages of other origins may read its answers.
+    pub cors: Option<Arc<Cors>>,
+    /// The path that its upstream gets, in place of the one that came.
+    pub rewrite: Option<Rewrite>,
+    /// For a whole request; none by default.
+    pub request_timeout: Option<Duration>,
+    /// Between two pieces of a body: the server's, unless the route says otherwise.
+    pub idle_body: Option<Duration>,
 }

@@ -134,7 +134,9 @@ fn issuer_names(route: &Route) -> String {
 /// What a route does otherwise than most.
 fn settings(config: &Config, route: &Route, requirement: &Requirement) -> String {
     let mut said = Vec::new();
-    said.extend(route.strip.as_ref().map(|prefix| format!("without {prefix}")));
+    let strip = route.strip.as_ref().filter(|_| route.heads.rewrite.is_none());
+    said.extend(strip.map(|prefix| format!("without {prefix}")));
+    said.extend(route.heads.rewrite.as_ref().map(|rewrite| format!("as {}", rewrite.as_str())));
     if *requirement != Requirement::Public {
         if route.token_from != [Source::Bearer] {
             let sources: Vec<_> = route.token_from.iter().map(ToString::to_string).collect();
@@ -155,6 +157,20 @@ fn settings(config: &Config, route: &Route, requirement: &Requirement) -> String
     let upstream = config.upstreams.iter().find(|upstream| upstream.name == route.upstream);
     if route.response_timeout != upstream.map(|upstream| upstream.response_timeout) {
         said.extend(route.response_timeout.map(|time| format!("response within {}", show_duration(time))));
+    }
+    if route.heads.request_timeout != config.server.timeouts.request {
+        let limit = route
+            .heads
+            .request_timeout
+            .map_or("without limit".into(), |time| format!("within {}", show_duration(time)));
+        said.push(format!("done {limit}"));
+    }
+    if !route.heads.request.is_empty() || !route.heads.response.is_empty() {
+        let names = route.heads.request.names().chain(route.heads.response.names());
+        said.push(format!("changes {}", names.map(|name| name.as_str()).collect::<Vec<_>>().join(", ")));
+    }
+    if route.heads.cors.is_some() {
+        said.push("CORS".into());
     }
     if said.is_empty() { String::new() } else { format!(" ({})", said.join("; ")) }
 }

@@ -86,7 +86,7 @@ fn kind_schema(kind: Kind) -> Value {
         Kind::Texts => json!({ "anyOf": [text(), list(text())] }),
         Kind::ScopeRule => reference("scope_rule"),
         Kind::Methods => json!({ "anyOf": [text(), list(text()), reference("method_map")] }),
-        Kind::Claims => json!({ "type": "object", "additionalProperties": text() }),
+        Kind::Claims | Kind::Headers => json!({ "type": "object", "additionalProperties": text() }),
         Kind::RequiredClaims => {
             let scalar = json!({ "anyOf": [text(), { "type": "integer" }, { "type": "boolean" }] });
             let present = only("present", json!({ "const": true }));

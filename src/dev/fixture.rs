@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{
-    AccessLog, Config, Dev, ErrorDetail, Http2, Issuer, Limits, Log, Ready, Reload, Route, Server, Timeouts,
-    TokenCache,
+    AccessLog, Config, Dev, ErrorDetail, Heads, Http2, Issuer, Limits, Log, Ready, Reload, Route, Server,
+    Timeouts, TokenCache,
 };
 use crate::issuer::{Algorithm, Entry, FetchPolicy, KeySource};
 use crate::net::{Patience, Terms, Url};
@@ -138,5 +138,6 @@ pub(super) fn route(path: &str, methods: &[(&str, &str)]) -> Route {
         body_bytes: None,
         response_timeout: None,
         websocket: false,
+        heads: Heads::default(),
     }
 }

@@ -189,7 +189,7 @@ impl Body for RequestBody {
         match next {
             Some(Ok(mut frame)) => {
                 if let Some(trailers) = frame.trailers_mut() {
-                    headers::trailers_to_upstream(trailers, &body.view.snapshot.claim_headers);
+                    headers::trailers_to_upstream(trailers, &body.view.snapshot.own_headers);
                 }
                 let length = frame.data_ref().map_or(0, |data| data.len() as u64);
                 if let Some(left) = body.left {

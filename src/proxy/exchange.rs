@@ -10,11 +10,12 @@ use http::{HeaderValue, Method, Request, Response};
 use super::body::{Answer, BodyError, ReplyBody};
 use super::upgrade::{Tunnel, Upgrades};
 use super::worker::{View, Worker};
-use super::{Cause, Refusal, headers, reply};
+use super::{Cause, Refusal, grpc, headers, reply};
 use crate::clock::{self, Now};
 use crate::config::AccessLog;
 use crate::net::Peer;
 use crate::policy::Denial;
+use crate::route::origin_of;
 use crate::telemetry::AccessLine;
 
 /// One request and its answer. It is recorded when it is dropped: with the last byte of the answer, or when the client
@@ -27,6 +28,10 @@ pub(super) struct Exchange {
     method: Method,
     path: Box<str>,
     peer: SocketAddr,
+    /// What a page of another origin says of itself, where some route asks.
+    origin: Option<HeaderValue>,
+    /// The content type of a gRPC request.
+    grpc: Option<HeaderValue>,
     outcome: Outcome,
 }
 
@@ -52,14 +57,16 @@ impl Exchange {
         let began = clock::now();
         worker.metrics().requests.inc();
         Self {
-            view,
             began,
             request_id: headers::valid_request_id(request.headers()).unwrap_or_else(|| worker.ids.next()),
             method: request.method().clone(),
             path: if worker.logs() { request.uri().path().into() } else { Box::default() },
             peer: peer.address,
+            origin: origin_of(request.headers()).filter(|_| view.snapshot.has_cors).cloned(),
+            grpc: grpc::content_type(request.headers()).cloned(),
             outcome: Outcome::default(),
             worker: worker.clone(),
+            view,
         }
     }
 
@@ -73,6 +80,10 @@ impl Exchange {
 
     pub(super) fn request_id(&self) -> &HeaderValue {
         &self.request_id
+    }
+
+    pub(super) fn origin(&self) -> Option<&HeaderValue> {
+        self.origin.as_ref()
     }
 
     /// Notes the route that speaks for the request, and the issuer of its caller.
@@ -109,6 +120,16 @@ impl Exchange {
         let mut response = reply::to(&self.view.snapshot, &refusal, &self.request_id);
         response.headers_mut().insert(headers::REQUEST_ID, self.request_id.clone());
         self.note(&refusal, response.status().as_u16());
+        if let Some(content_type) = &self.grpc {
+            let detail = reply::detail(&self.view.snapshot, &refusal);
+            response = grpc::refused(response, content_type, &detail);
+        }
+        if let Some(route) = refusal.route.and_then(|index| self.view.snapshot.routes.get(index)) {
+            route.heads.response.complete(response.headers_mut());
+            if let Some(cors) = &route.heads.cors {
+                cors.permit(self.origin.as_ref(), response.headers_mut());
+            }
+        }
         response.map(|bytes| ReplyBody::new(Answer::Own(Some(bytes)), self))
     }
 

@@ -1,5 +1,6 @@
 //! The journey: a permitted request to its upstream, and the answer back.
 
+use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
 use http::header::TRANSFER_ENCODING;
@@ -15,6 +16,7 @@ use super::{Cause, Refusal};
 use crate::clock;
 use crate::net::Peer;
 use crate::policy::Permit;
+use crate::snapshot::Route;
 use crate::upstream::{Fault, is_idempotent};
 
 /// Forwards a request. It takes the permit: without one there is no forwarding.
@@ -45,13 +47,14 @@ pub(super) async fn forward(
     if route.body_bytes.is_some_and(|limit| body.size_hint().lower() > limit) {
         return Err(refuse(Cause::BodyTooLarge));
     }
-    let until = timeouts.request.map(|limit| exchange.began().monotonic + limit);
-    let watch = Watch::new(timeouts.idle_body, until);
+    let idle_body = route.heads.idle_body.unwrap_or(timeouts.idle_body);
+    let until = route.heads.request_timeout.map(|limit| exchange.began().monotonic + limit);
+    let watch = Watch::new(idle_body, until);
     let (body, upload) = RequestBody::new(body, route.body_bytes, watch, view);
 
     let host = headers::requested_host(&head.uri, &head.headers);
     let query = headers::query_without_tokens(head.uri.query(), &route.token_from);
-    head.uri = upstream_uri(&head.uri, query.as_deref(), route.strip).ok_or_else(|| refuse(Cause::Defect))?;
+    head.uri = upstream_uri(&head.uri, query.as_deref(), route).ok_or_else(|| refuse(Cause::Defect))?;
     let version = std::mem::replace(&mut head.version, Version::HTTP_11);
     headers::to_upstream(
         &mut head.headers,
@@ -65,6 +68,7 @@ pub(super) async fn forward(
             version,
         },
     );
+    route.heads.request.apply(&mut head.headers);
     if let Some(handshake) = &handshake {
         handshake.to_upstream(&mut head.headers);
     }
@@ -81,7 +85,9 @@ pub(super) async fn forward(
     let answer = upstream.send(Request::from_parts(head, body), again, limits, sent).await;
     let (mut response, lease) = match answer {
         Ok(answer) => answer,
-        Err(fault) => return Err(refuse(cause_of(fault, upload.as_ref(), until, timeouts.request))),
+        Err(fault) => {
+            return Err(refuse(cause_of(fault, upload.as_ref(), until, route.heads.request_timeout)));
+        }
     };
     upstream.upstream().metrics.duration.observe((clock::monotonic() - departed).as_secs_f64());
     let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
@@ -95,8 +101,12 @@ pub(super) async fn forward(
         return Err(refuse(Cause::Upstream(Fault::Protocol("a transfer coding other than chunked".into()))));
     }
     headers::to_client(response.headers_mut(), exchange.request_id());
+    route.heads.response.apply(response.headers_mut());
     if query.is_some() {
         headers::keep_from_shared_caches(response.headers_mut());
+    }
+    if let Some(cors) = &route.heads.cors {
+        cors.permit(exchange.origin(), response.headers_mut());
     }
     *response.version_mut() = Version::HTTP_11;
     if let Some(handshake) = handshake.filter(|_| switched) {
@@ -104,7 +114,7 @@ pub(super) async fn forward(
             .await
             .map_err(|fault| refuse(Cause::Upstream(fault)));
     }
-    let watch = Watch::new(timeouts.idle_body, until);
+    let watch = Watch::new(idle_body, until);
     let sent = upload.map(|upload| upload.sent);
     Ok(response.map(|incoming| Answer::Upstream(Relay::new(incoming, watch, lease, sent))))
 }
@@ -133,16 +143,20 @@ fn cause_of(fault: Fault, upload: Option<&Upload>, until: Option<Instant>, limit
     }
 }
 
-/// The path that was matched, less the segments that the route strips, and the query, or the one that goes in its place;
+/// The path that the route makes of the one that was matched, and the query, or the one that goes in its place;
 /// in origin form, as upstreams want it.
-fn upstream_uri(uri: &Uri, query: Option<&str>, strip: usize) -> Option<Uri> {
+fn upstream_uri(uri: &Uri, query: Option<&str>, route: &Route) -> Option<Uri> {
     let mut parts = Parts::default();
-    parts.path_and_query = if strip == 0 && query.is_none() {
+    let rewrite = route.heads.rewrite.as_ref();
+    parts.path_and_query = if route.strip == 0 && query.is_none() && rewrite.is_none() {
         uri.path_and_query().cloned()
     } else {
-        let path = strip_segments(uri.path(), strip);
+        let path: Cow<'_, str> = match rewrite {
+            Some(rewrite) => rewrite.apply(uri.path()).into(),
+            None => strip_segments(uri.path(), route.strip).into(),
+        };
         let text = match query.or(uri.query()) {
-            Some("") | None => path.to_owned(),
+            Some("") | None => path.into_owned(),
             Some(query) => format!("{path}?{query}"),
         };
         // A part of what was a path and query is one. Were it not, the whole must not go instead.

@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Version};
 
 use crate::net::Peer;
 use crate::policy::{Claim, Principal};
+use crate::route::is_twin;
 use crate::snapshot::Route;
 use crate::token::Source;
 
@@ -227,12 +228,6 @@ fn is_impersonation(name: &str, claim_headers: &[HeaderName]) -> bool {
     }
     let hyphenated = name.replace('_', "-");
     is_ours(&hyphenated) || has_no_twin(&hyphenated) || is_hop_by_hop(&hyphenated)
-}
-
-/// Whether two names are equal, or but for `_` and `-`. Header names are in lower case already.
-fn is_twin(a: &str, b: &str) -> bool {
-    let same = |(a, b): (u8, u8)| a == b || matches!((a, b), (b'_', b'-') | (b'-', b'_'));
-    a.len() == b.len() && a.bytes().zip(b.bytes()).all(same)
 }
 
 /// Removes the token, unless the route forwards it: by default from everywhere but `Authorization`, where upstreams expect

@@ -4,6 +4,7 @@
 mod body;
 mod exchange;
 mod forward;
+mod grpc;
 mod headers;
 mod refusal;
 mod reply;
@@ -16,7 +17,8 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 
-use http::{Request, Response, Version};
+use http::header::ACCESS_CONTROL_REQUEST_METHOD;
+use http::{HeaderMap, Method, Request, Response, Version};
 use hyper::body::Incoming;
 
 pub use body::{BodyError, ReplyBody, RequestBody};
@@ -31,7 +33,7 @@ use exchange::Exchange;
 use crate::clock::UnixTime;
 use crate::net::Peer;
 use crate::policy::{Identity, Permit, Requirement};
-use crate::route::{Miss, Target};
+use crate::route::{Miss, Target, origin_of};
 use crate::snapshot::{Entry, Resource, Route, Snapshot};
 use crate::token::{BearerToken, CacheResult, Rejection, WorkerCache, authenticate};
 
@@ -85,6 +87,10 @@ async fn walk(
         match decide(snapshot, &request, Some(&worker.cache), exchange.began().unix).await? {
             Verdict::Forward(decision) => decision,
             Verdict::Metadata(resource) => return Ok(reply::metadata(resource, exchange.request_id())),
+            Verdict::Preflight { route, headers } => {
+                exchange.decided(route, None);
+                return Ok(reply::preflight(headers, exchange.request_id()));
+            }
         };
     exchange.decided(entry.route, permit.principal().map(|principal| &principal.issuer));
     if let Some(result) = cache {
@@ -100,6 +106,13 @@ pub enum Verdict<'s> {
     Forward(Decision<'s>),
     /// It asks for what the gateway itself tells of a protected resource (RFC 9728 §3).
     Metadata(&'s Resource),
+    /// It is a browser's preflight about another request (the Fetch standard, "CORS-preflight request").
+    Preflight {
+        /// The route that would speak for that request, an index into the snapshot's.
+        route: usize,
+        /// The fields of the answer.
+        headers: HeaderMap,
+    },
 }
 
 /// A yes, and the rule that gave it.
@@ -132,6 +145,9 @@ pub async fn decide<'s, B>(
     if let Some(resource) = snapshot.metadata_at(&target) {
         return Ok(Verdict::Metadata(resource));
     }
+    if let Some(preflight) = preflight(snapshot, &target, request.headers()) {
+        return Ok(preflight);
+    }
     let (entry, route) = find(snapshot, &target)?;
     let refuse = |cause| Refusal::at(entry.route, cause);
 
@@ -140,6 +156,28 @@ pub async fn decide<'s, B>(
         identify(entry, route, request, limits.token_bytes, cache, now).await.map_err(unauthenticated)?;
     let permit = entry.requirement.authorize(identity).map_err(|denial| refuse(Cause::Denied(denial)))?;
     Ok(Verdict::Forward(Decision { entry, route, permit, cache }))
+}
+
+/// The answer to a preflight for a path whose routes have CORS, unless one of them answers `OPTIONS` by name. It comes
+/// before authorization, since browsers send no credentials with it, and tells nothing but what pages may ask for.
+fn preflight<'s>(snapshot: &'s Snapshot, target: &Target<'_>, headers: &HeaderMap) -> Option<Verdict<'s>> {
+    if !snapshot.has_cors || *target.method() != Method::OPTIONS {
+        return None;
+    }
+    let origin = origin_of(headers)?;
+    let method = headers.get(ACCESS_CONTROL_REQUEST_METHOD)?;
+    let method = Method::from_bytes(method.as_bytes()).ok()?;
+    let own = snapshot.table.find(target).ok().and_then(|entry| snapshot.routes.get(entry.route));
+    if own.is_some_and(|route| route.answers_options) {
+        return None;
+    }
+    let (index, is_routed) = match find(snapshot, &target.with_method(&method)) {
+        Ok((entry, _)) => (entry.route, true),
+        Err(Refusal { cause: Cause::Method { .. }, route }) => (route?, false),
+        Err(_) => return None,
+    };
+    let cors = snapshot.routes.get(index)?.heads.cors.as_ref()?;
+    Some(Verdict::Preflight { route: index, headers: cors.preflight(origin, &method, is_routed) })
 }
 
 /// Who is calling: anybody on a public route, else the bearer of a token. The one caller of [`Identity::anonymous`].

@@ -66,6 +66,20 @@ pub fn to(snapshot: &Snapshot, refusal: &Refusal, request_id: &HeaderValue) -> R
     response
 }
 
+/// What a refused client is told in a sentence.
+pub(super) fn detail(snapshot: &Snapshot, refusal: &Refusal) -> String {
+    reply(&refusal.cause, snapshot.config.errors).detail
+}
+
+/// The answer to a preflight: nothing but its fields.
+pub(super) fn preflight(headers: HeaderMap, request_id: &HeaderValue) -> Response<Answer> {
+    let mut response = Response::new(Answer::Own(None));
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    *response.headers_mut() = headers;
+    response.headers_mut().insert(super::headers::REQUEST_ID, request_id.clone());
+    response
+}
+
 fn respond(reply: Reply, metadata_url: Option<&str>, request_id: &HeaderValue) -> Response<Bytes> {
     let problem = Problem {
         kind: "about:blank",

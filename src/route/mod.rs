@@ -1,15 +1,21 @@
 //! Which rule speaks for this request. Knows hosts, paths and methods, and nothing of what is decided there.
 
+mod cors;
+mod header_rules;
 mod host;
 mod method;
 mod path;
 mod pattern;
+mod rewrite;
 mod table;
 mod target;
 
+pub use cors::{Cors, Origin, OriginError, Origins, origin_of};
+pub use header_rules::{Direction, HeaderRuleError, HeaderRules, header_rule_value, is_twin};
 pub use host::{HostError, HostPattern};
 pub use method::{ANY, MethodError, MethodPattern};
 pub use path::{Ambiguities, Ambiguity};
 pub use pattern::{Pattern, PatternError, Segment, Tail};
+pub use rewrite::{Rewrite, RewriteError};
 pub use table::{Conflict, Miss, Rule, Table};
 pub use target::{Target, TargetError};

@@ -71,6 +71,12 @@ impl<'r> Target<'r> {
         self.method
     }
 
+    /// The same target, asked for by another method.
+    #[must_use]
+    pub fn with_method(self, method: &'r Method) -> Self {
+        Self { method, ..self }
+    }
+
     /// The host as it came, without its port.
     #[must_use]
     pub fn host(&self) -> Option<&'r str> {

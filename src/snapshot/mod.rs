@@ -17,7 +17,7 @@ use crate::config::{self, Config};
 use crate::issuer::{Issuer, JwksError};
 use crate::net::TlsError;
 use crate::policy::Requirement;
-use crate::route::{Ambiguities, Conflict, Rule, Table, Target};
+use crate::route::{Ambiguities, Conflict, MethodPattern, Rule, Table, Target};
 use crate::telemetry::{IssuerMetrics, Metrics, RouteMetrics};
 use crate::token::{ForwardedClaim, Source, Verifier};
 use crate::upstream::{HostHeader, Upstream};
@@ -41,6 +41,10 @@ pub struct Snapshot {
     pub resources: Vec<Resource>,
     /// Headers that some route sets from claims: removed from every request, on every route.
     pub claim_headers: Vec<HeaderName>,
+    /// Fields of requests that the gateway alone writes on some route: no trailer may be one of them.
+    pub own_headers: Vec<HeaderName>,
+    /// Whether any route asks where a page comes from.
+    pub has_cors: bool,
     /// Metrics of requests for which no route speaks.
     pub unrouted: Arc<RouteMetrics>,
 }
@@ -85,6 +89,10 @@ pub struct Route {
     pub metrics: Arc<RouteMetrics>,
     /// Whether requests may become WebSockets.
     pub websocket: bool,
+    /// Whether a route of the operator's own answers `OPTIONS` there.
+    pub answers_options: bool,
+    /// What it does to heads.
+    pub heads: config::Heads,
 }
 
 /// Why a valid configuration cannot be compiled.
@@ -127,8 +135,22 @@ impl Snapshot {
             config.routes.iter().flat_map(|route| &route.forward).map(|claim| claim.header.clone()).collect();
         claim_headers.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
         claim_headers.dedup();
+        let mut own_headers = claim_headers.clone();
+        own_headers.extend(config.routes.iter().flat_map(|route| route.heads.request.claimed()).cloned());
+        let has_cors = config.routes.iter().any(|route| route.heads.cors.is_some());
         let unrouted = metrics.route(UNROUTED);
-        Ok(Self { config, table, routes, verifiers, upstreams, resources, claim_headers, unrouted })
+        Ok(Self {
+            config,
+            table,
+            routes,
+            verifiers,
+            upstreams,
+            resources,
+            claim_headers,
+            own_headers,
+            has_cors,
+            unrouted,
+        })
     }
 
     /// Takes the metrics of what this snapshot no longer has out of the exposition.
@@ -263,6 +285,11 @@ fn compile_route(
         body_bytes: route.body_bytes,
         response_timeout: route.response_timeout.unwrap_or(default_timeout),
         websocket: route.websocket,
+        answers_options: route
+            .methods
+            .iter()
+            .any(|(method, _)| *method == MethodPattern::One(Method::OPTIONS)),
+        heads: route.heads.clone(),
     })
 }
 

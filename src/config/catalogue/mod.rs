@@ -3,12 +3,14 @@
 //! The lowering reads through it, and the JSON Schema and the reference are written from it, so that what is
 //! documented, what is accepted and what is assumed cannot drift apart.
 
+mod heads;
 mod parties;
 mod routes;
 mod server;
 
 use std::time::Duration;
 
+pub(super) use heads::{CORS, HEADER_RULES};
 pub(super) use parties::{ISSUER, UPSTREAM};
 pub(super) use routes::{DEFAULTS, GROUP, GROUP_ROUTE, ROUTE};
 pub(super) use server::{
@@ -85,6 +87,8 @@ pub(super) enum Kind {
     Methods,
     /// A map from header to claim.
     Claims,
+    /// A map from header to value.
+    Headers,
     /// A map from claim to what it has to be.
     RequiredClaims,
     /// A string, `{ file = ".." }` or `{ env = ".." }`.
@@ -112,6 +116,8 @@ pub(super) static TABLES: &[&Table] = &[
     &ROUTE,
     &GROUP,
     &GROUP_ROUTE,
+    &HEADER_RULES,
+    &CORS,
     &TOKEN_CACHE,
     &RELOAD,
     &ERRORS,
@@ -133,7 +139,7 @@ impl Table {
         let path = self.path.replace("dev.clients.*", "dev.clients.<id>").replace(".*", ".<name>");
         match path.strip_suffix("[]") {
             Some(path) => format!("[[{}]]", path.replace("[]", "")),
-            None => format!("[{path}]"),
+            None => format!("[{}]", path.replace("[]", "")),
         }
     }
 }
@@ -188,6 +194,7 @@ impl Kind {
             Self::ScopeRule => "a scope, a list of scopes, { any = [..] } or { all = [..] }".into(),
             Self::Methods => "a method, a list of methods, or a map from method to scopes".into(),
             Self::Claims => "a map from header to claim".into(),
+            Self::Headers => "a map from header to value".into(),
             Self::RequiredClaims => "a map from claim to what it has to be".into(),
             Self::Secret => "a string, { file = \"..\" } or { env = \"..\" }".into(),
             Self::KeySet => "a string of JSON or a table with \"keys\"".into(),

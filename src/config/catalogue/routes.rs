@@ -1,7 +1,7 @@
 //! `[defaults]`, `[[routes]]` and `[[groups]]`.
 
 use super::Absent::{Default, Means, Required};
-use super::{GIB, Key, Kind, POSITIVE, Table};
+use super::{ANY_DURATION, GIB, Key, Kind, POSITIVE, Table};
 use crate::route::Ambiguity;
 
 fn allowable() -> Vec<&'static str> {
@@ -25,6 +25,11 @@ pub(in crate::config) static DEFAULTS: Table = Table {
         BODY_BYTES.absent("that of `[server.limits]`"),
         RESPONSE_TIMEOUT.absent("the upstream's"),
         WEBSOCKET.default("false"),
+        REQUEST_TIMEOUT.absent("that of `[server.timeouts]`"),
+        IDLE_BODY.absent("that of `[server.timeouts]`"),
+        REQUEST_HEADERS.absent("no change"),
+        RESPONSE_HEADERS.absent("no change"),
+        CORS.absent("what the upstream says"),
     ],
     refused: &[
         ("scopes", AUTHORIZATION_STAYS),
@@ -34,7 +39,7 @@ pub(in crate::config) static DEFAULTS: Table = Table {
     ],
 };
 
-static ROUTE_KEYS: [Key; 16] = [
+static ROUTE_KEYS: [Key; 22] = [
     Key::new(
         "path",
         Kind::Text,
@@ -72,6 +77,19 @@ static ROUTE_KEYS: [Key; 16] = [
     BODY_BYTES,
     RESPONSE_TIMEOUT,
     WEBSOCKET,
+    REQUEST_TIMEOUT,
+    IDLE_BODY,
+    REQUEST_HEADERS,
+    RESPONSE_HEADERS,
+    CORS,
+    Key::new(
+        "rewrite",
+        Kind::Text,
+        Means("the path as it came, less the group's prefix where it is stripped"),
+        r#""/v2/orders/{id}""#,
+        "The path that the upstream gets, from literal segments and the parameters of the route's path, the group's prefix \
+         included; `{rest+}` or `**` at its end where the path ends so. It goes in place of `strip`. The query is kept.",
+    ),
 ];
 
 pub(in crate::config) static ROUTE: Table = Table {
@@ -121,6 +139,11 @@ pub(in crate::config) static GROUP: Table = Table {
         BODY_BYTES.absent("that of `[defaults]`"),
         RESPONSE_TIMEOUT.absent("that of `[defaults]`"),
         WEBSOCKET.absent("that of `[defaults]`"),
+        REQUEST_TIMEOUT.absent("that of `[defaults]`"),
+        IDLE_BODY.absent("that of `[defaults]`"),
+        REQUEST_HEADERS.absent("those of `[defaults]`"),
+        RESPONSE_HEADERS.absent("those of `[defaults]`"),
+        CORS.absent("that of `[defaults]`"),
         Key::new(
             "public_url",
             Kind::Text,
@@ -252,3 +275,38 @@ const RESPONSE_TIMEOUT: Key = Key::new(
     "From the request's last byte to the response head; 504 beyond it.",
 )
 .not(&["timeout"]);
+const REQUEST_TIMEOUT: Key = Key::new(
+    "request_timeout",
+    ANY_DURATION,
+    Means("the group's, else that of `[defaults]`"),
+    r#""30s""#,
+    "For a whole request, from its head to the end of its response; 504 beyond it. `0` is no limit, for streams.",
+);
+const IDLE_BODY: Key = Key::new(
+    "idle_body",
+    POSITIVE,
+    Means("the group's, else that of `[defaults]`"),
+    r#""10m""#,
+    "Between two pieces of a body, in either direction: longer for streams that are silent at times.",
+);
+const REQUEST_HEADERS: Key = Key::new(
+    "request_headers",
+    Kind::Table("routes[].request_headers"),
+    Means("the group's, else those of `[defaults]`"),
+    "[routes.request_headers]",
+    "What is changed about the fields of requests.",
+);
+const RESPONSE_HEADERS: Key = Key::new(
+    "response_headers",
+    Kind::Table("routes[].request_headers"),
+    Means("the group's, else those of `[defaults]`"),
+    "[routes.response_headers]",
+    "What is changed about the fields of answers, the gateway's own included.",
+);
+const CORS: Key = Key::new(
+    "cors",
+    Kind::Table("routes[].cors"),
+    Means("the group's, else that of `[defaults]`"),
+    "[routes.cors]",
+    "Which pages of other origins may read the answers.",
+);

@@ -3,6 +3,7 @@
 //! A value that is broken is reported once and something takes its place, so that the rest is looked at as well.
 //! Nothing of that leaves here: one problem, and there is no `Config`.
 
+mod heads;
 mod issuer;
 mod keys;
 mod public_url;
@@ -80,6 +81,10 @@ pub(super) fn lower(context: &Context, root: &Table, overrides: &Overrides) -> L
 fn settle(route: &mut Route, server: &Server, upstreams: &[Settings]) {
     let upstream = upstreams.iter().find(|upstream| upstream.name == route.upstream);
     route.body_bytes = route.body_bytes.or(server.limits.body_bytes);
+    let heads = &mut route.heads;
+    heads.idle_body = heads.idle_body.or(Some(server.timeouts.idle_body));
+    heads.request_timeout =
+        heads.request_timeout.or(server.timeouts.request).filter(|limit| !limit.is_zero());
     route.response_timeout = route.response_timeout.or(upstream.map(|upstream| upstream.response_timeout));
 }
 

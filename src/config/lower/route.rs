@@ -1,21 +1,23 @@
 //! `[defaults]`, `[[routes]]` and `[[groups]]`: every route with what is around it worked in.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use super::super::Route;
 use super::super::catalogue::{self, DEFAULTS, GROUP, GROUP_ROUTE, ROUTE};
 use super::super::document::Table;
 use super::super::load::Context;
 use super::super::problem::Problem;
 use super::super::reader::Reader;
 use super::super::source::Place;
+use super::super::{Heads, Route};
 use super::Names;
+use super::heads::{Ruled, check_claims};
 use super::public_url::{below, is_for, public_url};
 use super::requirement::{Answer, answers, stated};
 use super::shared::Shared;
 use crate::net::Url;
 use crate::policy::Requirement;
-use crate::route::{HostPattern, MethodPattern, Pattern, Segment, Tail};
+use crate::route::{HeaderRules, HostPattern, MethodPattern, Pattern, Rewrite, Segment, Tail};
 
 /// What is around a route.
 #[derive(Default)]
@@ -37,6 +39,8 @@ struct Placed {
     route: Route,
     header: Place,
     path: Place,
+    /// Its rules for requests, which must not be about claims.
+    ruled: Option<Arc<Ruled>>,
 }
 
 pub(super) fn routes(file: &mut Reader<'_>, names: &Names, public_url: Option<&Url>) -> Vec<Route> {
@@ -58,6 +62,11 @@ pub(super) fn routes(file: &mut Reader<'_>, names: &Names, public_url: Option<&U
     }
     all.sort_by_key(|placed| placed.header);
     check_conflicts(context, &all);
+    let claims: Vec<_> =
+        all.iter().flat_map(|placed| &placed.route.forward).map(|claim| claim.header.clone()).collect();
+    let ruled =
+        |placed: &Placed| Some((format!("route \"{}\"", placed.route.pattern), placed.ruled.clone()?));
+    check_claims(context, &all.iter().filter_map(ruled).collect::<Vec<_>>(), &claims);
     all.into_iter().map(|placed| placed.route).collect()
 }
 
@@ -157,6 +166,11 @@ fn route(mut reader: Reader<'_>, around: &Around, names: &Names) -> Option<Place
         reader.context.problem(problem.hint("write upstream = \"..\" in the route, its group or [defaults]"));
     }
     let issuers = issuers(&reader, &answers, &shared, names);
+    let rewrite = pattern.as_ref().and_then(|pattern| rewrite(&mut reader, pattern));
+    if pattern.is_none() {
+        // Read, so that it is no unread key.
+        reader.text("rewrite");
+    }
     let (header, path) = (reader.place(), reader.value_place("path"));
     reader.finish();
     if broken {
@@ -182,8 +196,16 @@ fn route(mut reader: Reader<'_>, around: &Around, names: &Names) -> Option<Place
         body_bytes: shared.body_bytes,
         response_timeout: shared.response_timeout,
         websocket: shared.websocket.unwrap_or_default(),
+        heads: Heads {
+            request: rules(shared.request_headers.as_ref()),
+            response: rules(shared.response_headers.as_ref()),
+            cors: shared.cors,
+            rewrite,
+            request_timeout: shared.request_timeout,
+            idle_body: shared.idle_body,
+        },
     };
-    Some(Placed { route, header, path })
+    Some(Placed { route, header, path, ruled: shared.request_headers })
 }
 
 /// The whole pattern, the group's prefix included. The route is named by it from here on.
@@ -195,13 +217,18 @@ fn pattern(reader: &mut Reader<'_>, around: &Around) -> Option<Pattern> {
     parsed.map_err(|error| reader.problem(text.place, format!("\"path\": {error}"))).ok()
 }
 
+fn rewrite(reader: &mut Reader<'_>, pattern: &Pattern) -> Option<Rewrite> {
+    let text = reader.text("rewrite")?;
+    let parsed = Rewrite::parse(&text.text, pattern);
+    parsed.map_err(|error| reader.problem(text.place, format!("\"rewrite\": {error}"))).ok()
+}
+
+fn rules(ruled: Option<&Arc<Ruled>>) -> HeaderRules {
+    ruled.map(|ruled| ruled.rules.clone()).unwrap_or_default()
+}
+
 /// The issuers whose tokens a route takes: those it names, or the only one there is.
-fn issuers(
-    reader: &Reader<'_>,
-    answers: &[Answer],
-    shared: &Shared,
-    names: &Names,
-) -> Vec<std::sync::Arc<str>> {
+fn issuers(reader: &Reader<'_>, answers: &[Answer], shared: &Shared, names: &Names) -> Vec<Arc<str>> {
     let public = |(_, requirement): &Answer| *requirement == Requirement::Public;
     if answers.iter().all(public) {
         refuse_token_keys(reader, answers);

@@ -1,12 +1,14 @@
 //! The settings that `[defaults]`, groups and routes have in common. The nearest that says something is taken, whole.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::document::{Kind, Value};
 use super::super::reader::{Reader, Text};
 use super::super::suggestion::did_you_mean;
 use super::Names;
-use crate::route::{Ambiguities, Ambiguity};
+use super::heads::{Ruled, cors, header_rules};
+use crate::route::{Ambiguities, Ambiguity, Cors, Direction};
 use crate::token::{ForwardedClaim, Source};
 
 /// What one table says; `None` for what it leaves to the table around it.
@@ -21,6 +23,11 @@ pub(super) struct Shared {
     pub(super) body_bytes: Option<u64>,
     pub(super) response_timeout: Option<Duration>,
     pub(super) websocket: Option<bool>,
+    pub(super) request_timeout: Option<Duration>,
+    pub(super) idle_body: Option<Duration>,
+    pub(super) request_headers: Option<Arc<Ruled>>,
+    pub(super) response_headers: Option<Arc<Ruled>>,
+    pub(super) cors: Option<Arc<Cors>>,
 }
 
 impl Shared {
@@ -35,6 +42,11 @@ impl Shared {
             body_bytes: reader.size("body_bytes"),
             response_timeout: reader.duration("response_timeout"),
             websocket: reader.flag("websocket"),
+            request_timeout: reader.duration("request_timeout"),
+            idle_body: reader.duration("idle_body"),
+            request_headers: header_rules(reader, "request_headers", Direction::Request),
+            response_headers: header_rules(reader, "response_headers", Direction::Response),
+            cors: cors(reader),
         }
     }
 
@@ -50,6 +62,11 @@ impl Shared {
             body_bytes: self.body_bytes.or(outer.body_bytes),
             response_timeout: self.response_timeout.or(outer.response_timeout),
             websocket: self.websocket.or(outer.websocket),
+            request_timeout: self.request_timeout.or(outer.request_timeout),
+            idle_body: self.idle_body.or(outer.idle_body),
+            request_headers: self.request_headers.or_else(|| outer.request_headers.clone()),
+            response_headers: self.response_headers.or_else(|| outer.response_headers.clone()),
+            cors: self.cors.or_else(|| outer.cors.clone()),
         }
     }
 }

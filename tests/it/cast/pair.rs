@@ -161,6 +161,7 @@ impl Pair {
             Ok(proxy::Verdict::Forward(decision)) => {
                 (Some(decision.route.label.to_string()), None, decision.cache)
             }
+            Ok(proxy::Verdict::Preflight { headers, .. }) => panic!("a preflight: {headers:?}"),
             Ok(proxy::Verdict::Metadata(resource)) => panic!("metadata of {}", resource.url()),
             Err(refusal) => {
                 let route = refusal.route.map(|index| self.snapshot.routes[index].label.to_string());

@@ -1,0 +1,190 @@
+//! What routes say of heads: header rules and CORS.
+
+use std::sync::Arc;
+
+use http::{HeaderName, Method};
+
+use super::super::catalogue::{CORS, HEADER_RULES};
+use super::super::document::{Kind, Value};
+use super::super::load::Context;
+use super::super::reader::{Reader, Text};
+use super::super::source::Place;
+use crate::route::{Cors, Direction, HeaderRules, MethodPattern, Origin, Origins, header_rule_value};
+
+/// Header rules, and where each name stands.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Ruled {
+    pub(super) rules: HeaderRules,
+    pub(super) places: Vec<(HeaderName, Place)>,
+}
+
+pub(super) fn header_rules(
+    outer: &mut Reader<'_>,
+    key: &'static str,
+    direction: Direction,
+) -> Option<Arc<Ruled>> {
+    let present = outer.has(key);
+    let table = outer.table(key);
+    if !present {
+        return None;
+    }
+    let mut reader =
+        Reader::new(outer.context, &HEADER_RULES, &table, format!("{}: \"{key}\"", outer.subject));
+    let mut ruled = Ruled::default();
+    for name in reader.texts("remove").unwrap_or_default() {
+        let name = ruled.name(&reader, direction, &name.text, name.place);
+        ruled.rules.remove.extend(name);
+    }
+    ruled.rules.set = ruled.map(&mut reader, direction, "set");
+    ruled.rules.add = ruled.map(&mut reader, direction, "add");
+    reader.finish();
+    Some(Arc::new(ruled))
+}
+
+impl Ruled {
+    /// A name that rules may be about, and that none is about yet.
+    fn name(
+        &mut self,
+        reader: &Reader<'_>,
+        direction: Direction,
+        text: &str,
+        place: Place,
+    ) -> Option<HeaderName> {
+        let name = match direction.name(text) {
+            Ok(name) => name,
+            Err(error) => {
+                reader.problem(place, format!("there is no rule for \"{text}\": {error}"));
+                return None;
+            }
+        };
+        if self.places.iter().any(|(other, _)| *other == name) {
+            reader.problem(place, format!("\"{text}\" is there twice: one rule for each field"));
+        }
+        self.places.push((name.clone(), place));
+        Some(name)
+    }
+
+    fn map(
+        &mut self,
+        reader: &mut Reader<'_>,
+        direction: Direction,
+        key: &'static str,
+    ) -> Vec<(HeaderName, http::HeaderValue)> {
+        let Some(value) = reader.value(key) else { return Vec::new() };
+        let Kind::Table(table) = &value.kind else {
+            reader.mismatched(key, &value);
+            return Vec::new();
+        };
+        let mut pairs = Vec::new();
+        for entry in &table.entries {
+            let name = self.name(reader, direction, &entry.key, entry.key_place);
+            let text = rule_text(reader, &entry.key, &entry.value);
+            if let (Some(name), Some(text)) = (name, text) {
+                match header_rule_value(text) {
+                    Ok(value) => pairs.push((name, value)),
+                    Err(error) => {
+                        reader.problem(entry.value.place, format!("the value of \"{}\": {error}", entry.key));
+                    }
+                }
+            }
+        }
+        pairs
+    }
+}
+
+fn rule_text<'v>(reader: &Reader<'_>, name: &str, value: &'v Value) -> Option<&'v str> {
+    match &value.kind {
+        Kind::Text(text) => Some(text),
+        _ => {
+            reader.problem(value.place, format!("the value of \"{name}\" is a string, not {}", value.name()));
+            None
+        }
+    }
+}
+
+/// Reports each rule about a field that some route forwards a claim in: those are the gateway's own, on every route.
+pub(super) fn check_claims(context: &Context, ruled: &[(String, Arc<Ruled>)], claims: &[HeaderName]) {
+    let mut reported: Vec<Place> = Vec::new();
+    for (subject, ruled) in ruled {
+        for (name, place) in &ruled.places {
+            let is_claim = claims.iter().any(|claim| crate::route::is_twin(claim.as_str(), name.as_str()));
+            if is_claim && !reported.contains(place) {
+                reported.push(*place);
+                let message =
+                    format!("{subject}: there is no rule for \"{name}\": a route forwards a claim in it");
+                context.problem(super::Problem::at(*place, message));
+            }
+        }
+    }
+}
+
+pub(super) fn cors(outer: &mut Reader<'_>) -> Option<Arc<Cors>> {
+    let present = outer.has("cors");
+    let table = outer.table("cors");
+    if !present {
+        return None;
+    }
+    let mut reader = Reader::new(outer.context, &CORS, &table, format!("{}: \"cors\"", outer.subject));
+    let texts = reader.texts("origins");
+    let place = reader.key_place("credentials");
+    let cors = Cors {
+        origins: origins(&reader, texts.as_deref().unwrap_or_default()),
+        methods: methods(&mut reader),
+        headers: names(&mut reader, "headers"),
+        expose: names(&mut reader, "expose"),
+        credentials: reader.flag("credentials").unwrap_or_default(),
+        max_age: reader.duration("max_age").unwrap_or_default(),
+    };
+    if cors.credentials && cors.origins == Origins::Any {
+        reader.problem(
+            place,
+            "\"credentials\" with origins = \"any\" would let every page read what its visitor may: name the origins",
+        );
+    }
+    reader.finish();
+    Some(Arc::new(cors))
+}
+
+fn origins(reader: &Reader<'_>, texts: &[Text]) -> Origins {
+    if let [only] = texts
+        && only.text == "any"
+    {
+        return Origins::Any;
+    }
+    let parse = |text: &Text| match Origin::parse(&text.text) {
+        Ok(origin) => Some(origin),
+        Err(error) => {
+            reader.problem(text.place, format!("\"origins\" has \"{}\": {error}", text.text));
+            None
+        }
+    };
+    Origins::These(texts.iter().filter_map(parse).collect())
+}
+
+fn methods(reader: &mut Reader<'_>) -> Option<Vec<Method>> {
+    let texts = reader.texts("methods")?;
+    let parse = |text: &Text| match MethodPattern::parse(&text.text) {
+        Ok(MethodPattern::One(method)) => Some(method),
+        Ok(MethodPattern::Any) => {
+            reader.problem(text.place, "\"methods\" has \"ANY\": leave the key out for those of the route");
+            None
+        }
+        Err(error) => {
+            reader.problem(text.place, format!("\"methods\" has \"{}\": {error}", text.text));
+            None
+        }
+    };
+    Some(texts.iter().filter_map(parse).collect())
+}
+
+fn names(reader: &mut Reader<'_>, key: &'static str) -> Vec<HeaderName> {
+    let texts = reader.texts(key).unwrap_or_default();
+    let parse = |text: &Text| {
+        let name = HeaderName::from_bytes(text.text.as_bytes()).ok().filter(|_| text.text != "*");
+        if name.is_none() {
+            reader.problem(text.place, format!("\"{key}\" has \"{}\", which is no field name", text.text));
+        }
+        name
+    };
+    texts.iter().filter_map(parse).collect()
+}

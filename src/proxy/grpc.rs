@@ -1,0 +1,129 @@
+//! Our own answers to gRPC: a client of it reads `grpc-status`, and takes any HTTP status but 200 for a broken server.
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+
+const STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+
+/// What `grpc-message` escapes: `%`, and what is not printable ASCII.
+const ESCAPED: &AsciiSet = &CONTROLS.add(b'%');
+
+/// The content type of a request, if it is one of gRPC or gRPC-Web.
+pub(super) fn content_type(headers: &HeaderMap) -> Option<&HeaderValue> {
+    let value = headers.get(CONTENT_TYPE)?;
+    let rest = value.as_bytes().strip_prefix(b"application/grpc")?;
+    let suffix = rest.strip_prefix(b"-web").unwrap_or(rest);
+    let suffix = suffix.strip_prefix(b"-text").filter(|_| suffix.len() < rest.len()).unwrap_or(suffix);
+    matches!(suffix.first(), None | Some(b'+' | b';')).then_some(value)
+}
+
+/// A refusal without a body, as the head that is trailers at once ("Trailers-Only").
+pub(super) fn refused(
+    response: Response<Bytes>,
+    content_type: &HeaderValue,
+    detail: &str,
+) -> Response<Bytes> {
+    let (mut head, _) = response.into_parts();
+    let status = status(head.status, head.headers.contains_key(WWW_AUTHENTICATE));
+    head.status = StatusCode::OK;
+    head.headers.insert(CONTENT_TYPE, content_type.clone());
+    head.headers.insert(STATUS, status.into());
+    let message = utf8_percent_encode(detail, ESCAPED).to_string();
+    if let Ok(message) = HeaderValue::try_from(message) {
+        head.headers.insert(MESSAGE, message);
+    }
+    Response::from_parts(head, Bytes::new())
+}
+
+/// The status of gRPC for one of HTTP: that of its own mapping ("HTTP to gRPC Status Code Mapping") where it has one. A
+/// 400 with a challenge is about the token.
+fn status(status: StatusCode, has_challenge: bool) -> u16 {
+    const DEADLINE_EXCEEDED: u16 = 4;
+    const PERMISSION_DENIED: u16 = 7;
+    const RESOURCE_EXHAUSTED: u16 = 8;
+    const UNIMPLEMENTED: u16 = 12;
+    const INTERNAL: u16 = 13;
+    const UNAVAILABLE: u16 = 14;
+    const UNAUTHENTICATED: u16 = 16;
+    match status {
+        StatusCode::BAD_REQUEST if has_challenge => UNAUTHENTICATED,
+        StatusCode::UNAUTHORIZED => UNAUTHENTICATED,
+        StatusCode::FORBIDDEN => PERMISSION_DENIED,
+        StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED => UNIMPLEMENTED,
+        StatusCode::REQUEST_TIMEOUT => DEADLINE_EXCEEDED,
+        StatusCode::PAYLOAD_TOO_LARGE
+        | StatusCode::URI_TOO_LONG
+        | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => RESOURCE_EXHAUSTED,
+        StatusCode::TOO_MANY_REQUESTS
+        | StatusCode::BAD_GATEWAY
+        | StatusCode::SERVICE_UNAVAILABLE
+        | StatusCode::GATEWAY_TIMEOUT => UNAVAILABLE,
+        _ => INTERNAL,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grpc_is_told_by_its_content_type() {
+        let is = |text: &'static str| {
+            let headers = [(CONTENT_TYPE, HeaderValue::from_static(text))].into_iter().collect();
+            content_type(&headers).is_some()
+        };
+        for text in [
+            "application/grpc",
+            "application/grpc+proto",
+            "application/grpc;charset=utf-8",
+            "application/grpc-web",
+            "application/grpc-web+proto",
+            "application/grpc-web-text",
+        ] {
+            assert!(is(text), "{text}");
+        }
+        for text in ["application/json", "application/grpcx", "application/grpc-text", "text/plain"] {
+            assert!(!is(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_of_grpc_is_a_head_alone() {
+        let mut response = Response::new(Bytes::from_static(b"{}"));
+        *response.status_mut() = StatusCode::UNAUTHORIZED;
+        response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        let answer = refused(response, &HeaderValue::from_static("application/grpc+proto"), "100 % n\u{e9}");
+        assert_eq!((answer.status(), answer.body().len()), (StatusCode::OK, 0));
+        assert_eq!(answer.headers()[STATUS], "16");
+        assert_eq!(answer.headers()[MESSAGE], "100 %25 n%C3%A9");
+        assert_eq!(answer.headers()[CONTENT_TYPE], "application/grpc+proto");
+        assert_eq!(answer.headers()[WWW_AUTHENTICATE], "Bearer");
+    }
+
+    #[test]
+    fn each_status_has_that_of_the_mapping() {
+        for (http, grpc) in [
+            (400, 13),
+            (401, 16),
+            (403, 7),
+            (404, 12),
+            (405, 12),
+            (408, 4),
+            (413, 8),
+            (414, 8),
+            (429, 14),
+            (431, 8),
+            (500, 13),
+            (501, 12),
+            (502, 14),
+            (503, 14),
+            (504, 14),
+        ] {
+            assert_eq!(status(StatusCode::from_u16(http).unwrap(), false), grpc, "{http}");
+        }
+        assert_eq!(status(StatusCode::BAD_REQUEST, true), 16);
+    }
+}

@@ -1,0 +1,152 @@
+//! The path that an upstream gets in place of the one that was matched.
+//!
+//! A template is a pattern over the parameters of its route. They go in as the raw bytes that were matched: what was
+//! authorized is what is forwarded, and whatever two readers could disagree about was refused before (attacks.md row 1).
+
+use std::fmt;
+
+use super::{Pattern, PatternError, Segment, Tail};
+
+/// A compiled template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rewrite {
+    text: Box<str>,
+    parts: Vec<Part>,
+    /// Segments of the route's pattern before its open end, if the template takes what is there.
+    tail: Option<usize>,
+}
+
+/// One segment of a template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Part {
+    /// As it is written, percent-encoded.
+    Literal(Box<str>),
+    /// The matched path's segment of this number.
+    Segment(usize),
+}
+
+/// Why a text is not a template for a route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RewriteError {
+    /// It is no path.
+    Pattern(PatternError),
+    /// The route's pattern has no such parameter or open end.
+    Unknown(Box<str>),
+}
+
+impl Rewrite {
+    /// Parses a template for the paths of a pattern.
+    ///
+    /// # Errors
+    /// [`RewriteError`]
+    pub fn parse(text: &str, pattern: &Pattern) -> Result<Self, RewriteError> {
+        let template = Pattern::parse(text).map_err(RewriteError::Pattern)?;
+        let tail = match template.tail() {
+            None => None,
+            Some(tail) if pattern.tail() == Some(tail) => Some(pattern.segments().len()),
+            Some(Tail::Rest(name)) => return Err(RewriteError::Unknown(format!("{{{name}+}}").into())),
+            Some(Tail::Subtree) => return Err(RewriteError::Unknown("**".into())),
+        };
+        let raw = text.split('/').skip(1);
+        let parts = template.segments().iter().zip(raw).map(|(segment, raw)| part(segment, raw, pattern));
+        Ok(Self { text: text.into(), parts: parts.collect::<Result<_, _>>()?, tail })
+    }
+
+    /// The path for a path that the pattern matched.
+    #[must_use]
+    pub fn apply(&self, path: &str) -> String {
+        let matched = |index: usize| path.split('/').nth(index + 1).unwrap_or_default();
+        let mut out = String::with_capacity(path.len() + self.text.len());
+        for part in &self.parts {
+            out.push('/');
+            out.push_str(match part {
+                Part::Literal(text) => text,
+                Part::Segment(index) => matched(*index),
+            });
+        }
+        // Nothing after the root of a subtree is nothing here, too: no slash goes in that was not there.
+        if let Some((at, _)) = self.tail.and_then(|before| path.match_indices('/').nth(before)) {
+            out.push_str(path.get(at..).unwrap_or_default());
+        }
+        if out.is_empty() { "/".to_owned() } else { out }
+    }
+
+    /// The template as it was written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+}
+
+fn part(segment: &Segment, raw: &str, pattern: &Pattern) -> Result<Part, RewriteError> {
+    match segment {
+        Segment::Literal(_) => Ok(Part::Literal(raw.into())),
+        Segment::Param(_) => {
+            let index = pattern.segments().iter().position(|other| other == segment);
+            index.map(Part::Segment).ok_or_else(|| RewriteError::Unknown(raw.into()))
+        }
+    }
+}
+
+impl fmt::Display for RewriteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pattern(error) => error.fmt(f),
+            Self::Unknown(part) => write!(f, "\"{part}\" is not in the route's path"),
+        }
+    }
+}
+
+impl std::error::Error for RewriteError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rewritten(pattern: &str, template: &str, path: &str) -> String {
+        Rewrite::parse(template, &Pattern::parse(pattern).unwrap()).unwrap().apply(path)
+    }
+
+    // attacks.md row 1: the bytes that were matched, and no others.
+    #[test]
+    fn parameters_go_in_as_they_came() {
+        for (pattern, template, path, expected) in [
+            ("/orders/{id}", "/v2/orders/{id}", "/orders/a%20b", "/v2/orders/a%20b"),
+            ("/{a}/{b}", "/{b}/x/{a}", "/1/%32", "/%32/x/1"),
+            ("/orders/{id}", "/by%2Did/{id}/", "/orders/7", "/by%2Did/7/"),
+            ("/files/{rest+}", "/store/{rest+}", "/files/a/b/", "/store/a/b/"),
+            ("/admin/**", "/back/**", "/admin", "/back"),
+            ("/admin/**", "/back/**", "/admin/", "/back/"),
+            ("/admin/**", "/back/**", "/admin/a%2Fb/c", "/back/a%2Fb/c"),
+            ("/admin/**", "/**", "/admin", "/"),
+            ("/admin/**", "/**", "/admin/", "/"),
+            ("/admin/**", "/**", "/admin/x", "/x"),
+            ("/**", "/all/**", "/", "/all/"),
+            ("/a", "/", "/a", "/"),
+            ("/{t}/files/{rest+}", "/{rest+}", "/acme/files/x", "/x"),
+        ] {
+            assert_eq!(rewritten(pattern, template, path), expected, "{pattern} {template} {path}");
+        }
+    }
+
+    #[test]
+    fn a_template_that_no_request_could_fill_is_refused() {
+        let pattern = Pattern::parse("/orders/{id}/**").unwrap();
+        for template in [
+            "orders",
+            "/{name}",
+            "/{rest+}",
+            "/a?b",
+            "/a#b",
+            "/a/../b",
+            "//a",
+            "/%2e%2e",
+            "/x{id}",
+            "/{id}/{id}",
+        ] {
+            assert!(Rewrite::parse(template, &pattern).is_err(), "{template}");
+        }
+        assert!(Rewrite::parse("/x/{id}/**", &pattern).is_ok());
+        assert!(Rewrite::parse("/**", &Pattern::parse("/a").unwrap()).is_err());
+    }
+}
