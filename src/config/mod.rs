@@ -34,7 +34,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::issuer;
-use crate::net::Url;
+use crate::net::{TrustedProxies, Url};
 use crate::policy::Requirement;
 use crate::route::{Ambiguities, Cors, HeaderRules, HostPattern, MethodPattern, Pattern, Rewrite};
 use crate::token::{ForwardedClaim, Rules, Source};
@@ -139,12 +139,27 @@ pub struct Server {
     pub ready: Ready,
     /// How clients reach the gateway, without a slash at the end.
     pub public_url: Option<Url>,
+    /// The proxies before the gateway, whose word of where a request came from is taken.
+    pub trusted_proxies: TrustedProxies,
+    /// How upstreams are told where a request came from.
+    pub forwarded: ForwardedFields,
     /// `[server.timeouts]`
     pub timeouts: Timeouts,
     /// `[server.limits]`
     pub limits: Limits,
     /// `[server.http2]`
     pub http2: Http2,
+}
+
+/// The fields in which upstreams are told where a request came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ForwardedFields {
+    /// `X-Forwarded-For`, `-Proto`, `-Host` and `-Port`.
+    Common,
+    /// `Forwarded` (RFC 7239).
+    Standard,
+    /// All of them.
+    Both,
 }
 
 /// What `/readyz` asks for besides listening with a configuration.

@@ -84,11 +84,12 @@ fn issuer_row(issuer: &Issuer) -> [String; 5] {
 }
 
 fn upstream_row(upstream: &Settings) -> [String; 3] {
-    let host = match upstream.host {
-        HostHeader::Upstream => "own Host",
-        HostHeader::Preserve => "client's Host",
+    let host = match &upstream.host {
+        HostHeader::Upstream => "own Host".into(),
+        HostHeader::Preserve => "client's Host".into(),
+        HostHeader::Named(name) => format!("Host {name}"),
     };
-    [upstream.name.to_string(), upstream.url.with_path("").to_string(), host.into()]
+    [upstream.name.to_string(), upstream.url.with_path("").to_string(), host]
 }
 
 /// One row for the methods that ask the same, in the order of the file.

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{
-    AccessLog, Config, Dev, ErrorDetail, Heads, Http2, Issuer, Limits, Log, Ready, Reload, Route, Server,
-    Timeouts, TokenCache,
+    AccessLog, Config, Dev, ErrorDetail, ForwardedFields, Heads, Http2, Issuer, Limits, Log, Ready, Reload,
+    Route, Server, Timeouts, TokenCache,
 };
 use crate::issuer::{Algorithm, Entry, FetchPolicy, KeySource};
-use crate::net::{Patience, Terms, Url};
+use crate::net::{Patience, Terms, TrustedProxies, Url};
 use crate::policy::{Requirement, Rule, Scope};
 use crate::route::{Ambiguities, MethodPattern, Pattern};
 use crate::token::{Audience, Rules, Source, TypPolicy};
@@ -24,6 +24,8 @@ pub(super) fn config(issuers: Vec<Issuer>, routes: Vec<Route>) -> Config {
             workers: 1,
             drain: second,
             public_url: None,
+            trusted_proxies: TrustedProxies::default(),
+            forwarded: ForwardedFields::Common,
             ready: Ready::Tried,
             timeouts: Timeouts {
                 request_head: second,

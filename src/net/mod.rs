@@ -7,10 +7,12 @@ pub(crate) mod fake;
 mod freshness;
 mod peer;
 mod tls;
+mod trusted;
 mod url;
 
 pub use client::{Bounds, Client, FetchError, Fetched};
 pub use dial::{DialError, Patience, Stage, Stream, dial, dial_addresses, resolve};
 pub use peer::{Peer, Session};
 pub use tls::{Alpn, Terms, Tls, TlsError};
+pub use trusted::TrustedProxies;
 pub use url::{Url, UrlError};

@@ -1,6 +1,6 @@
 //! The bookkeeping of one request: begun once, recorded once, however it ends.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
@@ -28,6 +28,7 @@ pub(super) struct Exchange {
     method: Method,
     path: Box<str>,
     peer: SocketAddr,
+    client: IpAddr,
     /// What a page of another origin says of itself, where some route asks.
     origin: Option<HeaderValue>,
     /// The content type of a gRPC request.
@@ -62,6 +63,7 @@ impl Exchange {
             method: request.method().clone(),
             path: if worker.logs() { request.uri().path().into() } else { Box::default() },
             peer: peer.address,
+            client: headers::client(request.headers(), peer, &view.snapshot.config.server),
             origin: origin_of(request.headers()).filter(|_| view.snapshot.has_cors).cloned(),
             grpc: grpc::content_type(request.headers()).cloned(),
             outcome: Outcome::default(),
@@ -191,6 +193,7 @@ impl Exchange {
             time: humantime::format_rfc3339_millis(UNIX_EPOCH + clock::since_epoch()).to_string(),
             request_id: self.request_id.to_str().unwrap_or_default(),
             peer: self.peer,
+            client: (self.client != self.peer.ip()).then_some(self.client),
             method: self.method.as_str(),
             path: &self.path,
             route: route.map(|route| &*route.label),

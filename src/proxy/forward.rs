@@ -60,6 +60,7 @@ pub(super) async fn forward(
         &mut head.headers,
         &Forwarding {
             peer,
+            server: &snapshot.config.server,
             route,
             claim_headers: &snapshot.claim_headers,
             principal: permit.principal(),

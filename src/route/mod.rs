@@ -18,4 +18,4 @@ pub use path::{Ambiguities, Ambiguity};
 pub use pattern::{Pattern, PatternError, Segment, Tail};
 pub use rewrite::{Rewrite, RewriteError};
 pub use table::{Conflict, Miss, Rule, Table};
-pub use target::{Target, TargetError};
+pub use target::{Target, TargetError, is_authority};

@@ -109,6 +109,12 @@ fn host_field(headers: &HeaderMap, version: Version) -> Result<Option<&str>, Tar
     split_port(text).map(Some).ok_or(TargetError::Host)
 }
 
+/// Whether a text is `host` or `host:port`, as `Host` has it.
+#[must_use]
+pub fn is_authority(text: &str) -> bool {
+    split_port(text).is_some() && !text.ends_with(':')
+}
+
 /// The host of `host[:port]`; `None` when either is invalid.
 fn split_port(authority: &str) -> Option<&str> {
     let after = authority.rfind(']').map_or(0, |bracket| bracket + 1);

@@ -268,13 +268,17 @@ fn compile_route(
     let index = upstreams.iter().position(is_named);
     let index = index.ok_or_else(|| CompileError::Undefined(route.upstream.clone()))?;
     let settings = upstreams.get(index).map(|upstream| &upstream.settings);
-    let host = settings.filter(|settings| settings.host == HostHeader::Upstream);
+    let host = settings.and_then(|settings| match &settings.host {
+        HostHeader::Upstream => Some(settings.url.authority()),
+        HostHeader::Named(name) => Some(name.to_string()),
+        HostHeader::Preserve => None,
+    });
     let default_timeout = settings.map(|settings| settings.response_timeout).unwrap_or_default();
     Ok(Route {
         metrics: metrics.route(&label),
         label: label.into(),
         upstream: index,
-        host: host.and_then(|settings| HeaderValue::try_from(settings.url.authority()).ok()),
+        host: host.and_then(|host| HeaderValue::try_from(host).ok()),
         resource: resources.iter().position(|resource| route.resource.as_ref() == Some(resource.url())),
         strip: route.strip.as_deref().map_or(0, |prefix| prefix.matches('/').count()),
         verifiers: route.issuers.iter().map(own).collect::<Result<_, _>>()?,

@@ -2,7 +2,7 @@
 //! lines, which are counted, and never a request.
 
 use std::io::{self, Write};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError, channel, sync_channel};
 use std::time::Duration;
@@ -24,8 +24,11 @@ pub struct AccessLine<'a> {
     pub time: String,
     /// The id that the client and the upstream saw, too.
     pub request_id: &'a str,
-    /// The client's address.
+    /// The address of the other end of the connection.
     pub peer: SocketAddr,
+    /// The client, where a trusted proxy says that it is another.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client: Option<IpAddr>,
     /// The method.
     pub method: &'a str,
     /// The path as it came, without the query.
@@ -116,6 +119,7 @@ mod tests {
             time: "2026-01-01T00:00:00.000Z".to_owned(),
             request_id: "id",
             peer: "127.0.0.1:1".parse().unwrap(),
+            client: None,
             method: "GET",
             path: "/a\r\n{\"\u{1b}[31m",
             route: None,

@@ -56,10 +56,12 @@ impl Protocol {
 }
 
 /// Which `Host` the upstream sees.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HostHeader {
     /// The upstream's own, from its URL. The default, as nginx and API Gateway do.
     Upstream,
     /// The one the client asked for.
     Preserve,
+    /// This one.
+    Named(Box<str>),
 }

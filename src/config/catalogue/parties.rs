@@ -230,10 +230,11 @@ pub(in crate::config) static UPSTREAM: Table = Table {
         .not(&["uri", "target", "address"]),
         Key::new(
             "host",
-            Kind::Choice(&["upstream", "preserve"]),
+            Kind::Text,
             Default(r#""upstream""#),
             r#""preserve""#,
-            "What it sees in `Host`: its own, from `url`, or the one the client asked for.",
+            "What it sees in `Host`: `upstream` for its own, from `url`, `preserve` for the one the client asked for, or any \
+             other, such as `orders.internal`.",
         ),
         Key::new(
             "protocol",

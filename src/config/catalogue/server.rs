@@ -118,6 +118,24 @@ pub(in crate::config) static SERVER: Table = Table {
              `listen`.",
         ),
         Key::new(
+            "trusted_proxies",
+            Kind::Texts,
+            Means("none"),
+            r#"["10.0.0.0/8", "::1", "unix"]"#,
+            "Proxies before the gateway: addresses, networks, or `unix` for whoever connects to a Unix socket. What they say \
+             in `X-Forwarded-*` and `Forwarded` is kept and extended, if it is well-formed; what anybody else says is \
+             replaced. The access log's `client` is the nearest address of `X-Forwarded-For` that is none of theirs.",
+        )
+        .not(&["trust_proxy", "real_ip"]),
+        Key::new(
+            "forwarded",
+            Kind::Choice(&["x-forwarded", "forwarded", "both"]),
+            Default(r#""x-forwarded""#),
+            r#""both""#,
+            "How upstreams are told where a request came from: in `X-Forwarded-For`, `-Proto`, `-Host` and `-Port`, in \
+             `Forwarded` (RFC 7239), or in both.",
+        ),
+        Key::new(
             "workers",
             Kind::Count { min: 1, max: 1024 },
             Means("the number of CPUs"),

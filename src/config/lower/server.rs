@@ -11,10 +11,11 @@ use super::super::load::Context;
 use super::super::reader::{Reader, Text};
 use super::super::source::Place;
 use super::super::{
-    AccessLog, Dev, DevClient, ErrorDetail, Http2, Limits, Log, Overrides, Ready, Reload, Secret, Server,
-    Timeouts, TokenCache,
+    AccessLog, Dev, DevClient, ErrorDetail, ForwardedFields, Http2, Limits, Log, Overrides, Ready, Reload,
+    Secret, Server, Timeouts, TokenCache,
 };
 use super::public_url::public_url;
+use crate::net::TrustedProxies;
 use crate::policy::Scope;
 
 pub(super) fn server(context: &Context, table: &Table, overrides: &Overrides) -> Server {
@@ -29,6 +30,12 @@ pub(super) fn server(context: &Context, table: &Table, overrides: &Overrides) ->
         _ => Ready::Tried,
     };
     let public_url = public_url(&mut reader);
+    let trusted_proxies = trusted_proxies(&mut reader);
+    let forwarded = match reader.choice("forwarded") {
+        Some("forwarded") => ForwardedFields::Standard,
+        Some("both") => ForwardedFields::Both,
+        _ => ForwardedFields::Common,
+    };
     let timeouts = timeouts(context, &reader.table("timeouts"));
     let limits = limits(context, &reader.table("limits"));
     let http2 = http2(context, &reader.table("http2"));
@@ -40,10 +47,26 @@ pub(super) fn server(context: &Context, table: &Table, overrides: &Overrides) ->
         drain: overrides.drain.unwrap_or(drain),
         ready,
         public_url,
+        trusted_proxies,
+        forwarded,
         timeouts,
         limits,
         http2,
     }
+}
+
+fn trusted_proxies(reader: &mut Reader<'_>) -> TrustedProxies {
+    let mut proxies = TrustedProxies::default();
+    for text in reader.texts("trusted_proxies").unwrap_or_default() {
+        if !proxies.add(&text.text) {
+            let message = format!(
+                "\"trusted_proxies\" has \"{}\": write an IP address, a network as \"10.0.0.0/8\", or \"unix\"",
+                text.text
+            );
+            reader.problem(text.place, message);
+        }
+    }
+    proxies
 }
 
 fn listen(reader: &mut Reader<'_>, overrides: &Overrides) -> Vec<(SocketAddr, Place)> {

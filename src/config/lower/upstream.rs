@@ -10,6 +10,7 @@ use super::super::reader::{Reader, Text};
 use super::super::source::Place;
 use super::check_name;
 use crate::net::{Alpn, Patience, Terms, Tls, Url};
+use crate::route::is_authority;
 use crate::upstream::{HostHeader, Protocol, Settings};
 
 pub(super) fn upstreams(context: &Context, tables: &[(Text, Table)]) -> Vec<Settings> {
@@ -22,10 +23,7 @@ fn upstream(context: &Context, name: &Text, table: &Table) -> Option<Settings> {
     let mut reader = Reader::new(context, &UPSTREAM, table, format!("upstream \"{}\"", name.text));
     check_name(&reader, name);
     let url = url(&mut reader);
-    let host = match reader.choice("host") {
-        Some("preserve") => HostHeader::Preserve,
-        _ => HostHeader::Upstream,
-    };
+    let host = host(&mut reader);
     let protocol = match reader.choice("protocol") {
         Some("http2") => Protocol::Http2,
         Some("auto") => Protocol::Auto,
@@ -58,6 +56,23 @@ fn upstream(context: &Context, name: &Text, table: &Table) -> Option<Settings> {
         max_pending,
         terms,
     })
+}
+
+fn host(reader: &mut Reader<'_>) -> HostHeader {
+    let Some(text) = reader.text("host") else { return HostHeader::Upstream };
+    match text.text.as_str() {
+        "upstream" => HostHeader::Upstream,
+        "preserve" => HostHeader::Preserve,
+        name => {
+            if !is_authority(name) {
+                let message = format!(
+                    "\"host\" is \"{name}\": write \"upstream\", \"preserve\", or a host such as \"orders.internal\""
+                );
+                reader.problem(text.place, message);
+            }
+            HostHeader::Named(name.into())
+        }
+    }
 }
 
 /// A URL that is no good, unless it may hold a password: messages go to logs.

@@ -3,11 +3,18 @@
 //! Everything that the gateway itself says to an upstream is first removed from what the client said, in every spelling
 //! (attacks.md rows 9 and 10); what is for one connection only goes no further (RFC 9110 §7.6.1).
 
+mod forwarded;
+
 use http::header::{
     AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, COOKIE, HOST, TE, TRANSFER_ENCODING, VIA,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 
+pub(super) use forwarded::client;
+
+use forwarded::Told;
+
+use crate::config::Server;
 use crate::net::Peer;
 use crate::policy::{Claim, Principal};
 use crate::route::is_twin;
@@ -15,9 +22,6 @@ use crate::snapshot::Route;
 use crate::token::Source;
 
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// For one connection only, besides what `Connection` names.
 fn is_hop_by_hop(name: &str) -> bool {
@@ -67,6 +71,8 @@ fn has_no_twin(name: &str) -> bool {
 /// What the headers of a forwarded request are made from.
 pub(super) struct Forwarding<'a> {
     pub(super) peer: &'a Peer,
+    /// Whom it trusts.
+    pub(super) server: &'a Server,
     pub(super) route: &'a Route,
     /// Headers that some route of the snapshot sets from claims.
     pub(super) claim_headers: &'a [HeaderName],
@@ -92,6 +98,7 @@ pub(super) fn is_plainly_framed(headers: &HeaderMap) -> bool {
 /// Turns the headers of a client's request into those of the upstream's.
 pub(super) fn to_upstream(headers: &mut HeaderMap, forwarding: &Forwarding<'_>) {
     let wants_trailers = accepts_trailers(headers);
+    let told = Told::of(headers, forwarding.peer, &forwarding.server.trusted_proxies);
     remove_nominated(headers);
     let claim_headers = forwarding.claim_headers;
     remove_where(headers, |name| is_hop_by_hop(name) || is_impersonation(name, claim_headers));
@@ -103,11 +110,7 @@ pub(super) fn to_upstream(headers: &mut HeaderMap, forwarding: &Forwarding<'_>) 
     if let Some(host) = host {
         headers.insert(HOST, host);
     }
-    headers.insert(FORWARDED_FOR, forwarding.peer.forwarded_for.clone());
-    headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
-    if let Some(host) = &forwarding.host {
-        headers.insert(FORWARDED_HOST, host.clone());
-    }
+    told.tell(headers, forwarding.server.forwarded, forwarding.peer, forwarding.host.as_ref());
     headers.append(VIA, HeaderValue::from_static(received_by(forwarding.version)));
     headers.insert(REQUEST_ID, forwarding.request_id.clone());
     if let Some(principal) = forwarding.principal {
