@@ -84,6 +84,11 @@ pub enum DialError {
         /// The host.
         host: Box<str>,
     },
+    /// HTTP/2 was wanted, and the peer does not speak it.
+    Http2 {
+        /// Host and port.
+        authority: Box<str>,
+    },
     /// The trusted roots cannot be used.
     Roots(TlsError),
 }
@@ -91,6 +96,8 @@ pub enum DialError {
 /// A step of dialling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
+    /// For a connection that there may be.
+    Waiting,
     /// From the name to its addresses.
     Resolving,
     /// TCP.
@@ -310,6 +317,7 @@ impl fmt::Display for DialError {
             Self::Timeout { authority, stage } => write!(f, "{stage} \"{authority}\" took too long"),
             Self::Handshake { authority, error } => write!(f, "no TLS with \"{authority}\": {error}"),
             Self::Name { host } => write!(f, "\"{host}\" is no name that a certificate can have"),
+            Self::Http2 { authority } => write!(f, "\"{authority}\" does not speak HTTP/2"),
             Self::Roots(error) => write!(f, "the trusted roots cannot be used: {error}"),
         }
     }
@@ -318,6 +326,7 @@ impl fmt::Display for DialError {
 impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Waiting => "waiting for a connection to",
             Self::Resolving => "resolving",
             Self::Connecting => "connecting to",
             Self::Handshaking => "the TLS handshake with",
@@ -332,7 +341,7 @@ impl std::error::Error for DialError {
             | Self::Connect { error, .. }
             | Self::Socket { error, .. }
             | Self::Handshake { error, .. } => Some(error),
-            Self::Timeout { .. } | Self::Name { .. } => None,
+            Self::Timeout { .. } | Self::Name { .. } | Self::Http2 { .. } => None,
             Self::Roots(error) => Some(error),
         }
     }

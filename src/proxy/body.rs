@@ -264,6 +264,14 @@ impl Relay {
     }
 }
 
+impl Relay {
+    /// Whether the body is over without its end: a stream that is reset with NO_ERROR looks whole to hyper, be the response
+    /// complete (RFC 9113 §8.1) or not.
+    fn is_cut(&self) -> bool {
+        self.lease.as_ref().is_some_and(Lease::is_stream) && !self.incoming.is_end_stream()
+    }
+}
+
 impl Drop for Relay {
     /// The connection is fit for another exchange only if both messages of this one have ended (attacks.md,
     /// "Advisories" 14); otherwise it goes, and with it what is left on it.
@@ -305,6 +313,7 @@ impl Body for ReplyBody {
         };
         let next = match Pin::new(&mut relay.incoming).poll_frame(cx) {
             // What has ended has ended in time.
+            Poll::Ready(None) if relay.is_cut() => Some(Err(BodyError::Malformed)),
             Poll::Ready(None) => None,
             Poll::Ready(Some(frame)) => match relay.watch.progress() {
                 Some(error) => Some(Err(error)),

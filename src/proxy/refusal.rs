@@ -101,6 +101,8 @@ impl Refusal {
             Cause::Upstream(Fault::ResponseTimeout(_)) => "upstream_timeout",
             Cause::Upstream(Fault::Closed(_)) => "upstream_closed",
             Cause::Upstream(Fault::Protocol(_)) => "upstream_protocol_error",
+            Cause::Upstream(Fault::Unprocessed(_)) => "upstream_refused",
+            Cause::Upstream(Fault::Overloaded) => "upstream_overloaded",
             Cause::Defect => "internal_error",
             Cause::Upgrade => "upgrade_not_allowed",
             Cause::Fields => "too_many_fields",
@@ -187,6 +189,8 @@ const OWN: &[&str] = &[
     "upgrade_not_allowed",
     "too_many_fields",
     "overloaded",
+    "upstream_refused",
+    "upstream_overloaded",
 ];
 
 /// Every reason: the closed list of label values.

@@ -18,6 +18,7 @@ use crate::config::ErrorDetail;
 use crate::policy::{Denial, Scope};
 use crate::snapshot::{Resource, Snapshot};
 use crate::token::{Rejection, TokenError};
+use crate::upstream::Fault;
 
 /// Seconds until a client that met with an overload may come back.
 const OVERLOADED_RETRY_AFTER: u64 = 1;
@@ -190,6 +191,14 @@ fn reply(cause: &Cause, told: ErrorDetail) -> Reply {
         Cause::Upstream(fault) if fault.is_timeout() => {
             Reply::new(S::GATEWAY_TIMEOUT, "upstream_timeout", "The upstream did not answer in time.")
         }
+        Cause::Upstream(Fault::Overloaded) => Reply {
+            retry_after: Some(1),
+            ..Reply::new(
+                S::SERVICE_UNAVAILABLE,
+                "upstream_overloaded",
+                "Too many requests wait for the upstream; try again later.",
+            )
+        },
         Cause::Defect => Reply::new(S::INTERNAL_SERVER_ERROR, "internal_error", "The gateway failed."),
         Cause::Upstream(_) => Reply::new(S::BAD_GATEWAY, "upstream_failed", "The upstream did not answer."),
     }

@@ -150,7 +150,8 @@ pub struct UpstreamMetrics {
 
 impl UpstreamMetrics {
     /// The label values of `faults`.
-    pub const FAULTS: [&'static str; 4] = ["connect", "timeout", "closed", "protocol"];
+    pub const FAULTS: [&'static str; 6] =
+        ["connect", "timeout", "closed", "protocol", "refused", "overloaded"];
 }
 
 impl Metrics {

@@ -26,7 +26,7 @@ pub struct Balance<B> {
 
 impl<B> Balance<B>
 where
-    B: Body<Data = Bytes> + 'static,
+    B: Body<Data = Bytes> + Unpin + 'static,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
     /// No connection yet.

@@ -1,7 +1,10 @@
 //! The upstream's can't.
 
+use std::error::Error as _;
 use std::fmt;
 use std::time::Duration;
+
+use h2::Reason;
 
 use crate::net::{DialError, Stage};
 
@@ -16,6 +19,10 @@ pub enum Fault {
     ResponseTimeout(Duration),
     /// The connection ended before the response head.
     Closed(hyper::Error),
+    /// The request was not sent, or the upstream said that it did nothing with it.
+    Unprocessed(hyper::Error),
+    /// Too many requests wait for a connection.
+    Overloaded,
     /// What came is not an HTTP response, or one that was not asked for.
     Protocol(Box<str>),
 }
@@ -24,7 +31,7 @@ impl Fault {
     pub(super) fn of_dial(error: DialError) -> Self {
         match error {
             // A handshake that stalls is late, too; a name that does not resolve in time is as good as absent.
-            DialError::Timeout { stage: Stage::Connecting | Stage::Handshaking, .. } => {
+            DialError::Timeout { stage: Stage::Connecting | Stage::Handshaking | Stage::Waiting, .. } => {
                 Self::ConnectTimeout(error)
             }
             _ => Self::Connect(error),
@@ -35,6 +42,19 @@ impl Fault {
         if error.is_parse() { Self::Protocol(error.to_string().into()) } else { Self::Closed(error) }
     }
 
+    /// The fault of a stream (RFC 9113 §8.7): refused, or beyond what the peer's GOAWAY says that it looked at.
+    pub(super) fn of_stream(error: hyper::Error) -> Self {
+        let Some(cause) = error.source().and_then(|source| source.downcast_ref::<h2::Error>()) else {
+            return Self::Closed(error);
+        };
+        let is_refused = cause.is_reset() && cause.reason() == Some(Reason::REFUSED_STREAM);
+        if cause.is_remote() && (is_refused || cause.is_go_away()) {
+            return Self::Unprocessed(error);
+        }
+        // What the library objects to is the peer's doing; what we reset, ours.
+        if cause.is_library() { Self::Protocol(cause.to_string().into()) } else { Self::Closed(error) }
+    }
+
     /// The index into `UpstreamMetrics::FAULTS`.
     pub(super) fn index(&self) -> usize {
         match self {
@@ -42,12 +62,20 @@ impl Fault {
             Self::ConnectTimeout(_) | Self::ResponseTimeout(_) => 1,
             Self::Closed(_) => 2,
             Self::Protocol(_) => 3,
+            Self::Unprocessed(_) => 4,
+            Self::Overloaded => 5,
         }
     }
 
     /// Whether the connection ended because the request's own body failed.
     pub(super) fn is_of_the_request(&self) -> bool {
         matches!(self, Self::Closed(error) if error.is_user())
+    }
+
+    /// Whether the upstream did nothing with the request for certain: it is safe to send it elsewhere, whatever it asks for.
+    #[must_use]
+    pub fn is_unprocessed(&self) -> bool {
+        matches!(self, Self::Connect(_) | Self::ConnectTimeout(_) | Self::Unprocessed(_) | Self::Overloaded)
     }
 
     /// Whether the upstream was too slow (504) rather than wrong or absent (502).
@@ -63,6 +91,11 @@ impl fmt::Display for Fault {
             Self::Connect(error) | Self::ConnectTimeout(error) => error.fmt(f),
             Self::ResponseTimeout(limit) => write!(f, "no response head within {limit:?}"),
             Self::Closed(error) => write!(f, "the connection ended before the response: {error}"),
+            Self::Unprocessed(error) => match error.source() {
+                Some(source) => write!(f, "the upstream did not take the request: {source}"),
+                None => write!(f, "the request could not be sent: {error}"),
+            },
+            Self::Overloaded => f.write_str("too many requests wait for a connection (max_pending)"),
             Self::Protocol(what) => write!(f, "not an HTTP response: {what}"),
         }
     }

@@ -34,13 +34,10 @@ pub struct Upstream {
     /// What is counted of it.
     pub metrics: Arc<UpstreamMetrics>,
     /// One permit for each connection that there may still be.
-    #[allow(dead_code)]
     connections: Arc<Semaphore>,
     /// Requests that wait for a connection.
-    #[allow(dead_code)]
     pending: AtomicUsize,
     /// Told when a request begins to wait: idle connections are closed to make room for one where it is wanted.
-    #[allow(dead_code)]
     wanted: Notify,
 }
 

@@ -1,0 +1,259 @@
+//! A connection for many exchanges at a time (RFC 9113).
+
+use std::cell::{Cell, RefCell};
+use std::error::Error as StdError;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::header::{CONNECTION, HOST, TRANSFER_ENCODING, UPGRADE};
+use http::uri::{Authority, Parts, Scheme};
+use http::{HeaderValue, Request, Response, Uri, Version};
+use http_body::Body;
+use hyper::body::Incoming;
+use hyper::client::conn::http2::{self, Connection, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::sync::{Notify, oneshot};
+use tokio::time::timeout_at;
+
+use super::super::Fault;
+use super::Failed;
+use super::upload::{Gate, Tasks, Upload};
+use super::wire::{Arrivals, Wire};
+use crate::clock;
+
+/// Streams on one connection, however many the peer would take: they share one window and the losses of one TCP.
+const MAX_STREAMS: usize = 256;
+
+/// What the peer may send of one response, and of all together, before it was read here.
+const STREAM_WINDOW: u32 = 64 * 1024;
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
+
+/// What is taken of one upload before the peer has granted a window for it.
+const SEND_BUFFER: usize = 64 * 1024;
+
+/// Bytes of a response's header list, as of a head of HTTP/1.1.
+const HEADER_LIST: u32 = 64 * 1024;
+
+/// How long a connection that nobody uses has to say goodbye.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// When an exchange is given up after so long, and meanwhile nothing at all has come, the peer may be gone without a word.
+const SILENCE: Duration = Duration::from_secs(5);
+
+type Io = TokioIo<Wire>;
+
+/// A connection.
+pub(super) struct Http2<B> {
+    sender: RefCell<SendRequest<Upload<B>>>,
+    /// How many streams the peer takes.
+    peer_limit: Box<dyn Fn() -> usize>,
+    tasks: Tasks,
+    arrivals: Arc<Arrivals>,
+    streams: Cell<usize>,
+    last_used: Cell<Instant>,
+    /// Whether no stream is opened on it any more.
+    is_spent: Cell<bool>,
+    retires: Instant,
+    /// Told when a stream ends.
+    freed: Rc<Notify>,
+    _held: oneshot::Sender<()>,
+}
+
+/// A stream; with this it ends, and what is still under way in either direction is cancelled.
+pub(super) struct Stream<B> {
+    connection: Rc<Http2<B>>,
+    gate: Rc<Gate>,
+    began: Instant,
+    arrivals: usize,
+}
+
+impl<B> Drop for Stream<B> {
+    fn drop(&mut self) {
+        self.gate.close();
+        let connection = &self.connection;
+        let now = clock::monotonic();
+        if connection.arrivals.count() == self.arrivals && now.duration_since(self.began) > SILENCE {
+            connection.is_spent.set(true);
+        }
+        connection.streams.set(connection.streams.get().saturating_sub(1));
+        connection.last_used.set(now);
+        connection.freed.notify_one();
+    }
+}
+
+impl<B> Http2<B>
+where
+    B: Body<Data = Bytes> + Unpin + 'static,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+{
+    /// Begins HTTP/2, and waits for the peer's settings: how many streams it takes, and that it speaks HTTP/2 at all. `None`
+    /// when there were none until the deadline, or none will come.
+    pub(super) async fn begin(
+        wire: Wire,
+        retires: Instant,
+        freed: Rc<Notify>,
+        deadline: Instant,
+    ) -> Result<Option<Rc<Self>>, Fault> {
+        let arrivals = Arc::new(Arrivals::default());
+        let tasks = Tasks::default();
+        let handshake = http2::Builder::new(tasks.clone())
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_header_list_size(HEADER_LIST)
+            .max_send_buf_size(SEND_BUFFER)
+            // None before the settings are there.
+            .initial_max_send_streams(0)
+            .handshake(TokioIo::new(wire.with_arrivals(arrivals.clone())));
+        let (sender, connection) = handshake.await.map_err(Fault::of_exchange)?;
+        let connection = Rc::new(RefCell::new(Some(connection)));
+        let (held, released) = oneshot::channel::<()>();
+        let settings = connection.clone();
+        let peer_limit =
+            Box::new(move || settings.borrow().as_ref().map_or(0, Connection::current_max_send_streams));
+        tokio::task::spawn_local(drive(connection, tasks.clone(), arrivals.clone(), released));
+        let this = Rc::new(Self {
+            sender: RefCell::new(sender),
+            peer_limit,
+            tasks,
+            arrivals,
+            streams: Cell::new(0),
+            last_used: Cell::new(clock::monotonic()),
+            is_spent: Cell::new(false),
+            retires,
+            freed,
+            _held: held,
+        });
+        let settled = async {
+            while !this.is_closed() && this.limit() == 0 {
+                this.arrivals.more.notified().await;
+            }
+            !this.is_closed()
+        };
+        let settled = timeout_at(deadline.into(), settled).await.unwrap_or(false);
+        Ok(settled.then_some(this))
+    }
+
+    /// How many streams it takes.
+    fn limit(&self) -> usize {
+        (self.peer_limit)().min(MAX_STREAMS)
+    }
+
+    fn is_closed(&self) -> bool {
+        self.sender.borrow().is_closed()
+    }
+
+    /// Whether streams may be opened on it, now or when others have ended.
+    pub(super) fn is_good(&self, now: Instant) -> bool {
+        !self.is_spent.get() && !self.is_closed() && now < self.retires
+    }
+
+    /// Since when nobody uses it.
+    pub(super) fn idle_since(&self) -> Option<Instant> {
+        (self.streams.get() == 0).then(|| self.last_used.get())
+    }
+
+    /// A stream, if the peer takes another.
+    pub(super) fn open(self: &Rc<Self>) -> Option<Stream<B>> {
+        if self.streams.get() >= self.limit() {
+            return None;
+        }
+        self.streams.set(self.streams.get() + 1);
+        Some(Stream {
+            connection: self.clone(),
+            gate: Rc::default(),
+            began: clock::monotonic(),
+            arrivals: self.arrivals.count(),
+        })
+    }
+}
+
+/// Keeps a connection going: first its requests; when there will be none any more, what is under way; and when that has
+/// ended, its last words.
+async fn drive<B>(
+    connection: Rc<RefCell<Option<Connection<Io, Upload<B>, Tasks>>>>,
+    tasks: Tasks,
+    arrivals: Arc<Arrivals>,
+    released: oneshot::Receiver<()>,
+) where
+    B: Body<Data = Bytes> + Unpin + 'static,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+{
+    // How it ended shows in the exchanges that it ended, or concerns nobody.
+    let _ = poll_fn(|cx| match &mut *connection.borrow_mut() {
+        Some(connection) => Pin::new(connection).poll(cx),
+        None => Poll::Ready(Ok(())),
+    })
+    .await;
+    let ended = connection.take();
+    drop(ended);
+    arrivals.more.notify_one();
+    let _ = released.await;
+    tokio::time::sleep(FAREWELL).await;
+    tasks.abort();
+}
+
+impl<B> Stream<B>
+where
+    B: Body<Data = Bytes> + Unpin + 'static,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+{
+    pub(super) async fn send(
+        &mut self,
+        request: Request<B>,
+        is_tls: bool,
+    ) -> Result<Response<Incoming>, Failed<B>> {
+        let Http2 { sender, tasks, .. } = &*self.connection;
+        let Some(request) = to_http2(request, is_tls) else {
+            let fault = Fault::Protocol("the Host of the request is no authority".into());
+            return Err(Failed { unsent: None, fault });
+        };
+        let request = request.map(|body| Upload::new(body, tasks.clone(), self.gate.clone()));
+        let response = sender.borrow_mut().try_send_request(request);
+        response.await.map_err(|mut error| match error.take_message() {
+            Some(unsent) => {
+                Failed { unsent: to_http1(unsent), fault: Fault::Unprocessed(error.into_error()) }
+            }
+            None => Failed { unsent: None, fault: Fault::of_stream(error.into_error()) },
+        })
+    }
+}
+
+/// A request as HTTP/2 has it: the host is its authority (RFC 9113 §8.3.1), and nothing is said of the connection (§8.2.2).
+fn to_http2<B>(mut request: Request<B>, is_tls: bool) -> Option<Request<B>> {
+    let headers = request.headers_mut();
+    let host = headers.remove(HOST)?;
+    for name in [CONNECTION, TRANSFER_ENCODING, UPGRADE] {
+        headers.remove(name);
+    }
+    let mut parts = Parts::default();
+    parts.scheme = Some(if is_tls { Scheme::HTTPS } else { Scheme::HTTP });
+    parts.authority = Some(Authority::try_from(host.as_bytes()).ok()?);
+    parts.path_and_query = request.uri().path_and_query().cloned();
+    *request.uri_mut() = Uri::from_parts(parts).ok()?;
+    *request.version_mut() = Version::HTTP_2;
+    Some(request)
+}
+
+/// The same request as it was. `None` for one that had a body: it was begun to be looked at, so it is not sent again.
+fn to_http1<B>(request: Request<Upload<B>>) -> Option<Request<B>>
+where
+    B: Body,
+{
+    let (mut head, upload) = request.into_parts();
+    let body = upload.into_body()?;
+    let host = HeaderValue::try_from(head.uri.authority()?.as_str()).ok()?;
+    head.headers.insert(HOST, host);
+    if body.size_hint().exact().is_none() {
+        head.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
+    let mut parts = Parts::default();
+    parts.path_and_query = head.uri.path_and_query().cloned();
+    head.uri = Uri::from_parts(parts).ok()?;
+    head.version = Version::HTTP_11;
+    Some(Request::from_parts(head, body))
+}

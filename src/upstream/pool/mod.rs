@@ -1,0 +1,286 @@
+//! One worker's connections to one endpoint of an upstream. Nothing here is shared with another worker but the count of
+//! connections that there may be.
+
+mod http1;
+mod http2;
+mod room;
+mod upload;
+mod wire;
+
+use std::cell::{Cell, RefCell};
+use std::error::Error as StdError;
+use std::hash::{BuildHasher as _, RandomState};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::{Method, Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
+use tokio::sync::{Mutex, Notify, oneshot};
+use tokio::time::timeout_at;
+
+use self::http1::Http1;
+use self::http2::{Http2, Stream};
+use self::room::Room;
+use self::wire::{Open, Wire};
+use super::{Endpoint, Fault, Protocol, Upstream};
+use crate::clock;
+use crate::net::{self, DialError, Stage};
+
+/// A worker's connections to one endpoint, for requests with bodies of type `B`.
+pub(super) struct Pool<B> {
+    upstream: Arc<Upstream>,
+    endpoint: Arc<Endpoint>,
+    /// The last used is used next, so that the others can grow old and be closed.
+    idle: RefCell<Vec<Idle<B>>>,
+    /// Those that carry many exchanges at a time.
+    multiplexed: RefCell<Vec<Rc<Http2<B>>>>,
+    /// Whether a connection is expected to carry many: then one is dialled at a time, and the others see whether it will do.
+    multiplexes: Cell<bool>,
+    dialling: Mutex<()>,
+    /// Requests here that wait for a connection, and what they are told by.
+    waiting: Cell<usize>,
+    freed: Rc<Notify>,
+    /// Held while somebody looks whether others want our idle connections' places.
+    watch: RefCell<Option<oneshot::Sender<()>>>,
+}
+
+struct Idle<B> {
+    connection: Http1<B>,
+    since: Instant,
+}
+
+/// What carries an exchange.
+enum Carrier<B> {
+    Connection(Http1<B>),
+    Stream(Stream<B>),
+}
+
+/// An exchange that failed, and the request if none of it has been sent.
+struct Failed<B> {
+    unsent: Option<Request<B>>,
+    fault: Fault,
+}
+
+/// A connection, or a stream of one, on which a response is being read. When it is dropped that ends: a connection that was
+/// not told that its exchange is over closes, since what is left on it belongs to nobody, and a stream is reset.
+pub struct Lease<B> {
+    carrier: Carrier<B>,
+    pool: Rc<Pool<B>>,
+}
+
+impl<B> Lease<B> {
+    /// Both messages of the exchange have ended: the connection is fit for another.
+    pub fn release(self) {
+        let Self { carrier: Carrier::Connection(connection), pool } = self else { return };
+        let settings = &pool.upstream.settings;
+        let mut idle = pool.idle.borrow_mut();
+        let now = clock::monotonic();
+        if !connection.is_good(now) || idle.len() >= settings.max_idle || pool.is_wanted_elsewhere() {
+            return;
+        }
+        idle.push(Idle { connection, since: now });
+        if pool.waiting.get() > 0 {
+            pool.freed.notify_one();
+        }
+    }
+
+    /// Whether other exchanges share the connection (HTTP/2).
+    #[must_use]
+    pub fn is_stream(&self) -> bool {
+        matches!(self.carrier, Carrier::Stream(_))
+    }
+}
+
+impl<B> Pool<B>
+where
+    B: Body<Data = Bytes> + Unpin + 'static,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+{
+    /// An empty pool.
+    pub(super) fn new(upstream: Arc<Upstream>, endpoint: Arc<Endpoint>) -> Rc<Self> {
+        let multiplexes = match upstream.settings.protocol {
+            Protocol::Http1 => false,
+            Protocol::Http2 => true,
+            Protocol::Auto => endpoint.url.is_tls(),
+        };
+        Rc::new(Self {
+            upstream,
+            endpoint,
+            idle: RefCell::default(),
+            multiplexed: RefCell::default(),
+            multiplexes: Cell::new(multiplexes),
+            dialling: Mutex::default(),
+            waiting: Cell::new(0),
+            freed: Rc::default(),
+            watch: RefCell::default(),
+        })
+    }
+
+    /// Sends a request and waits for the head of its response.
+    ///
+    /// A connection that was open may have been closed by the upstream at this very moment. What it has not begun to
+    /// send goes over another connection; what may have arrived does so only if `again` gives it a second time, which
+    /// is for requests that are safe to repeat (RFC 9110 §9.2.2, checklist U02 and U03).
+    ///
+    /// # Errors
+    /// [`Fault`]
+    pub(super) async fn exchange(
+        self: &Rc<Self>,
+        mut request: Request<B>,
+        again: impl FnOnce() -> Option<Request<B>>,
+    ) -> Result<(Response<Incoming>, Lease<B>), Fault> {
+        if let Some(carrier) = self.take().await {
+            self.upstream.metrics.reused.inc();
+            match self.send(carrier, request).await {
+                Ok(answer) => return Ok(answer),
+                Err(Failed { unsent, fault }) => match unsent.or_else(again) {
+                    Some(unsent) => request = unsent,
+                    None => return Err(fault),
+                },
+            }
+        }
+        let carrier = self.connect().await?;
+        self.send(carrier, request).await.map_err(|failed| failed.fault)
+    }
+
+    async fn send(
+        self: &Rc<Self>,
+        mut carrier: Carrier<B>,
+        request: Request<B>,
+    ) -> Result<(Response<Incoming>, Lease<B>), Failed<B>> {
+        let response = match &mut carrier {
+            Carrier::Connection(connection) => connection.send(request).await?,
+            Carrier::Stream(stream) => stream.send(request, self.endpoint.url.is_tls()).await?,
+        };
+        Ok((response, Lease { carrier, pool: self.clone() }))
+    }
+
+    /// An open connection that is still good and has room.
+    async fn take(&self) -> Option<Carrier<B>> {
+        if let Some(stream) = self.take_stream() {
+            return Some(Carrier::Stream(stream));
+        }
+        let settings = &self.upstream.settings;
+        loop {
+            let Idle { mut connection, since } = self.idle.borrow_mut().pop()?;
+            let now = clock::monotonic();
+            let is_fresh = now.duration_since(since) <= settings.idle_timeout;
+            if is_fresh && connection.is_good(now) && connection.ready().await {
+                return Some(Carrier::Connection(connection));
+            }
+        }
+    }
+
+    fn take_stream(&self) -> Option<Stream<B>> {
+        let mut multiplexed = self.multiplexed.borrow_mut();
+        if multiplexed.is_empty() {
+            return None;
+        }
+        let now = clock::monotonic();
+        // Streams that are under way keep their connection.
+        multiplexed.retain(|connection| connection.is_good(now));
+        multiplexed.iter().find_map(Http2::open)
+    }
+
+    async fn connect(self: &Rc<Self>) -> Result<Carrier<B>, Fault> {
+        if !self.multiplexes.get() {
+            return self.dial().await;
+        }
+        let patience = self.upstream.settings.patience;
+        let deadline = clock::monotonic() + patience.connect + patience.handshake;
+        let turn = timeout_at(deadline.into(), self.dialling.lock()).await;
+        let _turn = turn.map_err(|_| self.late(Stage::Waiting))?;
+        match self.take_stream() {
+            Some(stream) => Ok(Carrier::Stream(stream)),
+            None => self.dial().await,
+        }
+    }
+
+    async fn dial(self: &Rc<Self>) -> Result<Carrier<B>, Fault> {
+        let permit = match self.room().await? {
+            Room::New(permit) => permit,
+            Room::Freed(carrier) => return Ok(carrier),
+        };
+        let Upstream { settings, tls, .. } = &*self.upstream;
+        let Endpoint { url, .. } = &*self.endpoint;
+        let deadline = clock::monotonic() + settings.patience.connect;
+        let addresses = match url.socket() {
+            Some(_) => Vec::new(),
+            None => timeout_at(deadline.into(), net::resolve(url.host_name(), url.port()))
+                .await
+                .unwrap_or_else(|_| Err(self.timed_out(Stage::Resolving)))
+                .map_err(Fault::of_dial)?,
+        };
+        let dialled = net::dial_addresses(url, &addresses, tls, settings.patience).await;
+        let stream = dialled.map_err(Fault::of_dial)?;
+        let multiplexes = match settings.protocol {
+            Protocol::Http1 => false,
+            Protocol::Http2 => true,
+            Protocol::Auto => stream.agreed_on_http2(),
+        };
+        self.multiplexes.set(multiplexes);
+        let no_http2 = || Fault::Connect(DialError::Http2 { authority: url.authority().into() });
+        if multiplexes && url.is_tls() && !stream.agreed_on_http2() {
+            return Err(no_http2());
+        }
+        let wire = Wire::new(stream, Open::new(self.upstream.clone(), permit));
+        let retires = clock::monotonic() + spread(settings.connection_age);
+        if !multiplexes {
+            return Http1::begin(wire, retires).await.map(Carrier::Connection);
+        }
+        let deadline = clock::monotonic() + settings.patience.handshake;
+        let connection = Http2::begin(wire, retires, self.freed.clone(), deadline).await?;
+        let connection = connection.ok_or_else(no_http2)?;
+        let stream = connection.open().ok_or_else(no_http2)?;
+        self.multiplexed.borrow_mut().push(connection);
+        Ok(Carrier::Stream(stream))
+    }
+
+    fn timed_out(&self, stage: Stage) -> DialError {
+        DialError::Timeout { authority: self.endpoint.url.authority().into(), stage }
+    }
+
+    fn late(&self, stage: Stage) -> Fault {
+        Fault::of_dial(self.timed_out(stage))
+    }
+
+    /// Closes connections that nobody has used for long, or that are too old. The oldest are at the bottom.
+    pub(super) fn sweep(&self) {
+        let now = clock::monotonic();
+        let limit = self.upstream.settings.idle_timeout;
+        let is_fresh = |since: Instant| now.duration_since(since) <= limit;
+        self.idle.borrow_mut().retain(|idle| idle.connection.is_good(now) && is_fresh(idle.since));
+        self.multiplexed
+            .borrow_mut()
+            .retain(|connection| connection.is_good(now) && connection.idle_since().is_none_or(is_fresh));
+    }
+}
+
+/// An age give or take a tenth, so that connections that were made together do not end together.
+fn spread(age: Duration) -> Duration {
+    // The standard library's hashers have random keys.
+    let random = RandomState::new().hash_one(0) % 201;
+    age / 1000 * u32::try_from(900 + random).unwrap_or(1000)
+}
+
+/// Whether a request of this method may be sent twice when nobody knows whether it arrived (RFC 9110 §9.2.2).
+#[must_use]
+pub fn is_idempotent(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_do_not_grow_old_together() {
+        let age = Duration::from_secs(1000);
+        let ages: Vec<_> = (0..50).map(|_| spread(age)).collect();
+        assert!(ages.iter().all(|age| (900..=1100).contains(&age.as_secs())), "{ages:?}");
+        assert!(ages.iter().any(|other| *other != ages[0]), "{ages:?}");
+    }
+}

@@ -1,0 +1,122 @@
+//! How many connections there may be, and how a request waits for one (checklist L08).
+
+use std::cell::Cell;
+use std::error::Error as StdError;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use http_body::Body;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::time::sleep_until;
+
+use super::super::{Fault, Upstream};
+use super::{Carrier, Pool};
+use crate::clock;
+use crate::net::Stage;
+
+/// What a request that needs a connection gets.
+pub(super) enum Room<B> {
+    /// There may be one more.
+    New(OwnedSemaphorePermit),
+    /// One that another exchange has left.
+    Freed(Carrier<B>),
+}
+
+/// A request that waits.
+struct Waiting<'a>(&'a Upstream, &'a Cell<usize>);
+
+impl<'a> Waiting<'a> {
+    /// `None` when too many wait already.
+    fn begin(upstream: &'a Upstream, here: &'a Cell<usize>) -> Option<Self> {
+        let others = upstream.pending.fetch_add(1, Ordering::Relaxed);
+        here.set(here.get() + 1);
+        let waiting = Self(upstream, here);
+        (others < upstream.settings.max_pending).then_some(waiting)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.pending.fetch_sub(1, Ordering::Relaxed);
+        self.1.set(self.1.get().saturating_sub(1));
+    }
+}
+
+impl<B> Pool<B> {
+    /// Whether another worker has requests that wait for a connection, and this one has none.
+    pub(super) fn is_wanted_elsewhere(&self) -> bool {
+        self.waiting.get() == 0 && self.upstream.pending.load(Ordering::Relaxed) > 0
+    }
+}
+
+impl<B> Pool<B>
+where
+    B: Body<Data = Bytes> + Unpin + 'static,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+{
+    /// Room for a connection, at once or within the patience for connecting.
+    pub(super) async fn room(self: &Rc<Self>) -> Result<Room<B>, Fault> {
+        self.watch();
+        let upstream = &self.upstream;
+        if let Ok(permit) = upstream.connections.clone().try_acquire_owned() {
+            return Ok(Room::New(permit));
+        }
+        let _waiting = Waiting::begin(upstream, &self.waiting).ok_or(Fault::Overloaded)?;
+        let deadline = clock::monotonic() + upstream.settings.patience.connect;
+        let mut permit = pin!(upstream.connections.clone().acquire_owned());
+        let mut late = pin!(sleep_until(deadline.into()));
+        upstream.wanted.notify_waiters();
+        loop {
+            tokio::select! {
+                biased;
+                permit = &mut permit => return permit.map(Room::New).map_err(|_| Fault::Overloaded),
+                () = self.freed.notified() => {
+                    if let Some(carrier) = self.take().await {
+                        return Ok(Room::Freed(carrier));
+                    }
+                }
+                () = &mut late => return Err(self.late(Stage::Waiting)),
+            }
+        }
+    }
+
+    /// Gives up an idle connection whenever a request of another worker begins to wait for one.
+    fn watch(self: &Rc<Self>) {
+        if self.watch.borrow().is_some() {
+            return;
+        }
+        let (held, mut released) = oneshot::channel();
+        self.watch.replace(Some(held));
+        let (upstream, pool) = (self.upstream.clone(), Rc::downgrade(self));
+        tokio::task::spawn_local(async move {
+            loop {
+                tokio::select! {
+                    biased;
+                    _ = &mut released => return,
+                    () = upstream.wanted.notified() => {}
+                }
+                let Some(pool) = pool.upgrade() else { return };
+                pool.give_up_one();
+            }
+        });
+    }
+
+    /// Closes the connection that was unused for longest.
+    fn give_up_one(&self) {
+        if !self.is_wanted_elsewhere() {
+            return;
+        }
+        let mut idle = self.idle.borrow_mut();
+        if !idle.is_empty() {
+            idle.remove(0);
+            return;
+        }
+        drop(idle);
+        let mut multiplexed = self.multiplexed.borrow_mut();
+        if let Some(unused) = multiplexed.iter().position(|connection| connection.idle_since().is_some()) {
+            multiplexed.remove(unused);
+        }
+    }
+}

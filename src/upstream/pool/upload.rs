@@ -1,0 +1,125 @@
+//! A request body on its way into a stream, and how it is stopped there.
+//!
+//! Hyper lets an upload go on when nobody reads the response any more: the stream would stay open at the upstream, and
+//! with it the client's body, for as long as the upstream grants it no window. So the tasks that hyper makes for a stream
+//! end when the exchange does, and the stream with them, by a reset.
+
+use std::cell::{Cell, RefCell};
+use std::error::Error as StdError;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use h2::Reason;
+use http_body::{Body, Frame, SizeHint};
+use hyper::rt::Executor;
+use tokio::sync::Notify;
+use tokio::task::AbortHandle;
+
+/// Ends the tasks of a stream when it is closed.
+#[derive(Debug, Default)]
+pub(super) struct Gate {
+    closed: Cell<bool>,
+    closing: Notify,
+}
+
+impl Gate {
+    pub(super) fn close(&self) {
+        self.closed.set(true);
+        self.closing.notify_waiters();
+    }
+
+    async fn closed(&self) {
+        let closing = self.closing.notified();
+        if !self.closed.get() {
+            closing.await;
+        }
+    }
+}
+
+/// Runs the tasks of one connection on its worker.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tasks {
+    /// The first: it reads and writes the connection.
+    connection: Rc<RefCell<Option<AbortHandle>>>,
+    /// Of the stream that is being opened: the tasks that begin now are its own.
+    opening: Rc<RefCell<Option<Rc<Gate>>>>,
+}
+
+impl Tasks {
+    /// Ends the connection, whatever it is at.
+    pub(super) fn abort(&self) {
+        if let Some(connection) = self.connection.borrow().as_ref() {
+            connection.abort();
+        }
+    }
+}
+
+impl<F: Future + 'static> Executor<F> for Tasks {
+    fn execute(&self, task: F) {
+        let gate = self.opening.borrow().clone();
+        let handle = tokio::task::spawn_local(async move {
+            let Some(gate) = gate else {
+                task.await;
+                return;
+            };
+            tokio::select! {
+                biased;
+                () = gate.closed() => {}
+                _ = task => {}
+            }
+        });
+        self.connection.borrow_mut().get_or_insert_with(|| handle.abort_handle());
+    }
+}
+
+/// A request body.
+pub(super) struct Upload<B> {
+    /// `None` when there is none.
+    body: Option<B>,
+    tasks: Tasks,
+    /// Until hyper has asked whether there is a body, which it does once when it opens the stream.
+    gate: RefCell<Option<Rc<Gate>>>,
+}
+
+impl<B: Body> Upload<B> {
+    pub(super) fn new(body: B, tasks: Tasks, gate: Rc<Gate>) -> Self {
+        let body = (!body.is_end_stream()).then_some(body);
+        Self { body, tasks, gate: RefCell::new(Some(gate)) }
+    }
+
+    /// The body back, of a request that was not sent.
+    pub(super) fn into_body(self) -> Option<B> {
+        self.body
+    }
+}
+
+impl<B> Body for Upload<B>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    type Data = Bytes;
+    type Error = Box<dyn StdError + Send + Sync>;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let Some(body) = &mut self.get_mut().body else { return Poll::Ready(None) };
+        // Why it failed is told where it came from; the upstream hears that the request is over.
+        Pin::new(body).poll_frame(cx).map_err(|_| h2::Error::from(Reason::CANCEL).into())
+    }
+
+    fn is_end_stream(&self) -> bool {
+        if let Some(gate) = self.gate.borrow_mut().take() {
+            self.tasks.opening.replace(Some(gate));
+        }
+        self.body.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.as_ref().map_or(SizeHint::with_exact(0), Body::size_hint)
+    }
+}

@@ -1,0 +1,110 @@
+//! The bytes of a connection, and its place among those that there may be.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::{Notify, OwnedSemaphorePermit};
+
+use super::super::Upstream;
+use crate::net::Stream;
+
+/// A connection to an upstream. It counts as one for as long as it is open, whoever has it: a tunnel's as well.
+pub(super) struct Wire {
+    stream: Stream,
+    /// Who wants to know that something came.
+    arrivals: Option<Arc<Arrivals>>,
+    _open: Open,
+}
+
+/// What has come on a connection.
+#[derive(Debug, Default)]
+pub(super) struct Arrivals {
+    reads: AtomicUsize,
+    /// Told of each.
+    pub(super) more: Notify,
+}
+
+impl Arrivals {
+    /// Changes with everything that comes.
+    pub(super) fn count(&self) -> usize {
+        self.reads.load(Ordering::Relaxed)
+    }
+}
+
+impl Wire {
+    pub(super) fn new(stream: Stream, open: Open) -> Self {
+        Self { stream, arrivals: None, _open: open }
+    }
+
+    pub(super) fn with_arrivals(self, arrivals: Arc<Arrivals>) -> Self {
+        Self { arrivals: Some(arrivals), ..self }
+    }
+}
+
+/// Counts a connection while it is open, and holds its place.
+pub(super) struct Open {
+    upstream: Arc<Upstream>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Open {
+    pub(super) fn new(upstream: Arc<Upstream>, permit: OwnedSemaphorePermit) -> Self {
+        upstream.metrics.opened.inc();
+        upstream.metrics.open.inc();
+        Self { upstream, _permit: permit }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.upstream.metrics.open.dec();
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let read = Pin::new(&mut this.stream).poll_read(cx, buffer);
+        if read.is_ready()
+            && let Some(arrivals) = &this.arrivals
+        {
+            arrivals.reads.fetch_add(1, Ordering::Relaxed);
+            arrivals.more.notify_one();
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().stream).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().stream).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
+}
