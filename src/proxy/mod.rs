@@ -176,8 +176,10 @@ fn preflight<'s>(snapshot: &'s Snapshot, target: &Target<'_>, headers: &HeaderMa
         Err(Refusal { cause: Cause::Method { .. }, route }) => (route?, false),
         Err(_) => return None,
     };
-    let cors = snapshot.routes.get(index)?.heads.cors.as_ref()?;
-    Some(Verdict::Preflight { route: index, headers: cors.preflight(origin, &method, is_routed) })
+    let heads = &snapshot.routes.get(index)?.heads;
+    let mut headers = heads.cors.as_ref()?.preflight(origin, &method, is_routed);
+    heads.response.complete(&mut headers);
+    Some(Verdict::Preflight { route: index, headers })
 }
 
 /// Who is calling: anybody on a public route, else the bearer of a token. The one caller of [`Identity::anonymous`].

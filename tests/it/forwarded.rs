@@ -1,6 +1,6 @@
 //! Who is believed about where a request came from, and what the upstream is told of it.
 
-use crate::cast::{Arrival, Gateway, Request, Upstream};
+use crate::cast::{Arrival, Gateway, Process, Request, Upstream, wait_until};
 
 const OPEN: &str = "[[routes]]\npath = \"/**\"\nupstream = \"orders\"\nmethods = \"ANY\"\npublic = true\n";
 
@@ -99,4 +99,23 @@ fn the_upstream_may_be_given_a_name() {
             Some(if target == "/a" { "api.test" } else { "other.test" })
         );
     }
+}
+
+// H04: the client is the nearest address that is none of the proxies', whatever it wrote itself.
+#[test]
+fn the_access_log_has_the_client_behind_the_proxies() {
+    let upstream = Upstream::start();
+    let server = "[server]\ntrusted_proxies = [\"127.0.0.1\", \"10.0.0.0/8\"]\n[log]\naccess = \"all\"\n";
+    let process = Process::run(&format!("{server}{}{OPEN}", upstream.toml("orders")));
+    for (path, chain) in [("/one", "198.51.100.66, 203.0.113.7, 10.0.0.9"), ("/two", "nonsense")] {
+        assert_eq!(process.send(&Request::get(path).field("X-Forwarded-For", chain)).status, 200);
+    }
+    let line = |path: &str| {
+        let out = process.out();
+        out.lines().find(|line| line.contains(&format!("\"path\":\"{path}\""))).map(str::to_owned)
+    };
+    wait_until("both requests are logged", || line("/one").is_some() && line("/two").is_some());
+    let one = line("/one").unwrap();
+    assert!(one.contains("\"client\":\"203.0.113.7\"") && one.contains("\"peer\":\"127.0.0.1:"), "{one}");
+    assert!(!line("/two").unwrap().contains("\"client\""));
 }

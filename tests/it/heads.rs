@@ -216,6 +216,7 @@ fn a_preflight_is_answered_before_authorization() {
     assert_eq!(upstream.arrivals().len(), 0, "a preflight went to the upstream");
 }
 
+// R06: no other OPTIONS slips through.
 #[test]
 fn only_a_preflight_of_a_route_with_cors_is_ours() {
     let (issuer, upstream) = (Issuer::start(), Upstream::start());
@@ -287,4 +288,40 @@ fn a_refusal_of_grpc_is_read_by_its_clients() {
     // The twin: the same call without gRPC.
     assert_eq!(gateway.send(&call("application/json")).status, 401);
     assert_eq!(gateway.send(&call("application/grpc").bearer(&good)).field("grpc-status"), None);
+}
+
+// P09, U01: events reach the client one by one, and a stream may be silent and last for longer than other answers.
+#[test]
+fn deadlines_may_differ_by_route() {
+    let upstream = Upstream::start();
+    let route = |path: &str, more: &str| {
+        format!("[[routes]]\npath = \"{path}\"\nupstream = \"orders\"\npublic = true\n{more}\n")
+    };
+    let gateway = Gateway::start(&format!(
+        "[server.timeouts]\nidle_body = \"200ms\"\nrequest = \"400ms\"\n{}{}{}{}",
+        upstream.toml("orders"),
+        route("/events", "idle_body = \"1m\"\nrequest_timeout = \"0\""),
+        route("/short", ""),
+        route("/shorter", "request_timeout = \"50ms\""),
+    ));
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+    let pieces = [head, "9\r\ndata: 1\n\n\r\n", "9\r\ndata: 2\n\n\r\n", "0\r\n\r\n"];
+    upstream.play([Script::Pieces(pieces.iter().map(|piece| piece.as_bytes().to_vec()).collect())]);
+    let mut client = gateway.connect();
+    client.write_request(&Request::get("/events"));
+    upstream.go_on();
+    assert_eq!(client.read_head_only().field("content-type"), Some("text/event-stream"));
+    upstream.go_on();
+    assert_eq!(client.read_exact(14), b"9\r\ndata: 1\n\n\r\n");
+    // The twins, which begin later and are over before the stream goes on.
+    upstream.play([Script::Raw(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nx".to_vec(), true)]);
+    assert!(!gateway.send(&Request::get("/short")).complete);
+    for path in ["/short", "/shorter"] {
+        upstream.play([Script::Hang]);
+        assert_eq!(gateway.send(&Request::get(path)).code(), "request_timeout", "{path}");
+    }
+    upstream.go_on();
+    assert_eq!(client.read_exact(14), b"9\r\ndata: 2\n\n\r\n");
+    upstream.go_on();
+    assert_eq!(client.read_exact(5), b"0\r\n\r\n");
 }
