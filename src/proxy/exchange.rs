@@ -28,7 +28,8 @@ pub(super) struct Exchange {
     method: Method,
     path: Box<str>,
     peer: SocketAddr,
-    client: IpAddr,
+    /// The client, where a trusted proxy says that it is another than the peer.
+    client: Option<IpAddr>,
     /// What a page of another origin says of itself, where some route asks.
     origin: Option<HeaderValue>,
     /// The content type of a gRPC request.
@@ -63,7 +64,7 @@ impl Exchange {
             method: request.method().clone(),
             path: if worker.logs() { request.uri().path().into() } else { Box::default() },
             peer: peer.address,
-            client: headers::client(request.headers(), peer, &view.snapshot.config.server),
+            client: headers::client(request.headers(), peer, &view.snapshot.config.server.trusted_proxies),
             origin: origin_of(request.headers()).filter(|_| view.snapshot.has_cors).cloned(),
             grpc: grpc::content_type(request.headers()).cloned(),
             outcome: Outcome::default(),
@@ -193,7 +194,7 @@ impl Exchange {
             time: humantime::format_rfc3339_millis(UNIX_EPOCH + clock::since_epoch()).to_string(),
             request_id: self.request_id.to_str().unwrap_or_default(),
             peer: self.peer,
-            client: (self.client != self.peer.ip()).then_some(self.client),
+            client: self.client,
             method: self.method.as_str(),
             path: &self.path,
             route: route.map(|route| &*route.label),

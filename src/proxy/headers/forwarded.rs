@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use http::header::FORWARDED;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::config::{ForwardedFields, Server};
+use crate::config::ForwardedFields;
 use crate::net::{Peer, TrustedProxies};
 
 const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -32,7 +32,7 @@ pub(super) struct Told {
 impl Told {
     /// What the headers of a client's request say, if it is for the peer to say.
     pub(super) fn of(headers: &HeaderMap, peer: &Peer, trusted: &TrustedProxies) -> Self {
-        if trusted.is_empty() || !trusted.trusts(Some(peer.address.ip())) {
+        if trusted.is_empty() || !trusted.trusts(address_of(peer)) {
             return Self::default();
         }
         let only = |name: HeaderName, is_valid: fn(&str) -> bool| {
@@ -59,17 +59,20 @@ impl Told {
     ) {
         let proto = if peer.tls.is_some() { "https" } else { "http" };
         if fields != ForwardedFields::Standard {
-            let hops = self.hops.map(|hops| format!("{hops}, {}", peer.address.ip()));
+            let peer_hop = peer.forwarded_for.to_str().unwrap_or_default();
+            let hops = self.hops.map(|hops| format!("{hops}, {peer_hop}"));
             let hops = hops.and_then(|hops| HeaderValue::try_from(hops).ok());
             headers.insert(FOR, hops.unwrap_or_else(|| peer.forwarded_for.clone()));
             headers.insert(PROTO, self.proto.unwrap_or_else(|| HeaderValue::from_static(proto)));
-            headers.insert(PORT, self.port.unwrap_or_else(|| peer.port.into()));
+            if let Some(port) = self.port.or_else(|| (peer.port != 0).then(|| peer.port.into())) {
+                headers.insert(PORT, port);
+            }
             if let Some(host) = self.host.or_else(|| host.cloned()) {
                 headers.insert(HOST, host);
             }
         }
         if fields != ForwardedFields::Common {
-            let ours = element(peer.address.ip(), host, proto);
+            let ours = element(address_of(peer), host, proto);
             let all = self.forwarded.map_or(ours.clone(), |before| format!("{before}, {ours}"));
             if let Ok(all) = HeaderValue::try_from(all) {
                 headers.insert(FORWARDED, all);
@@ -78,23 +81,26 @@ impl Told {
     }
 }
 
-/// Who sent a request: the peer, or what the trusted proxies say of it: the nearest address of `X-Forwarded-For` that is
-/// not one of theirs, since who is before that may have written the rest.
-pub(in crate::proxy) fn client(headers: &HeaderMap, peer: &Peer, server: &Server) -> IpAddr {
-    let trusted = &server.trusted_proxies;
-    let peer = peer.address.ip();
-    if trusted.is_empty() || !trusted.trusts(Some(peer)) {
-        return peer;
+/// Who sent a request, where the trusted proxies say that it is not the peer: the nearest address of `X-Forwarded-For`
+/// that is not one of theirs, since who is before that may have written the rest.
+pub(in crate::proxy) fn client(headers: &HeaderMap, peer: &Peer, trusted: &TrustedProxies) -> Option<IpAddr> {
+    if trusted.is_empty() || !trusted.trusts(address_of(peer)) {
+        return None;
     }
-    let mut client = peer;
-    for hop in hops(headers).unwrap_or_default().iter().rev() {
+    let mut client = None;
+    for hop in hops(headers)?.iter().rev() {
         let Some(address) = address(hop) else { break };
-        client = address;
-        if !trusted.trusts(Some(address)) {
+        client = Some(address);
+        if !trusted.trusts(client) {
             break;
         }
     }
     client
+}
+
+/// `None` for a peer on a Unix socket.
+fn address_of(peer: &Peer) -> Option<IpAddr> {
+    Option::<SocketAddr>::from(peer.address).map(|address| address.ip())
 }
 
 /// The addresses of `X-Forwarded-For`, the farthest first. `None` if any is none, or there are too many.
@@ -158,10 +164,11 @@ fn split_unquoted(text: &str, separator: char) -> Option<Vec<&str>> {
 }
 
 /// What the gateway says of its peer. An IPv6 address and a port have to be quoted (RFC 7239 §6).
-fn element(address: IpAddr, host: Option<&HeaderValue>, proto: &str) -> String {
+fn element(address: Option<IpAddr>, host: Option<&HeaderValue>, proto: &str) -> String {
     let mut element = match address {
-        IpAddr::V4(address) => format!("for={address}"),
-        IpAddr::V6(address) => format!("for=\"[{address}]\""),
+        Some(IpAddr::V4(address)) => format!("for={address}"),
+        Some(IpAddr::V6(address)) => format!("for=\"[{address}]\""),
+        None => "for=unknown".to_owned(),
     };
     if let Some(host) = host.and_then(|host| host.to_str().ok()).filter(|host| !host.contains(['"', '\\'])) {
         element.push_str(&format!(";host=\"{host}\""));
