@@ -5,6 +5,7 @@
 //! tests the invariants besides its own promise.
 
 mod client;
+pub(crate) mod frames;
 mod gateway;
 mod issuer;
 mod keys;

@@ -1,0 +1,277 @@
+//! A client of HTTP/2 that writes its frames by hand, so that it can break every rule.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use super::PATIENCE;
+
+pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+pub(crate) const DATA: u8 = 0;
+pub(crate) const HEADERS: u8 = 1;
+pub(crate) const PRIORITY: u8 = 2;
+pub(crate) const RST_STREAM: u8 = 3;
+pub(crate) const SETTINGS: u8 = 4;
+pub(crate) const PING: u8 = 6;
+pub(crate) const GOAWAY: u8 = 7;
+pub(crate) const WINDOW_UPDATE: u8 = 8;
+pub(crate) const CONTINUATION: u8 = 9;
+
+pub(crate) const ACK: u8 = 1;
+pub(crate) const END_STREAM: u8 = 1;
+pub(crate) const END_HEADERS: u8 = 4;
+
+/// What a PING of the client's own holds.
+const ARE_YOU_THERE: &[u8; 8] = b"scopegat";
+
+/// A frame that came.
+#[derive(Clone, Debug)]
+pub(crate) struct Frame {
+    pub(crate) kind: u8,
+    pub(crate) flags: u8,
+    pub(crate) stream: u32,
+    pub(crate) payload: Vec<u8>,
+}
+
+impl Frame {
+    /// The error of RST_STREAM or GOAWAY.
+    pub(crate) fn error(&self) -> u32 {
+        let at = if self.kind == GOAWAY { 4 } else { 0 };
+        self.number(at)
+    }
+
+    /// Four bytes as a number.
+    pub(crate) fn number(&self, at: usize) -> u32 {
+        u32::from_be_bytes(self.payload[at..at + 4].try_into().unwrap())
+    }
+
+    /// The status that a head begins with, as the gateway's library encodes it: an entry of the static table, or a literal
+    /// of digits in Huffman's code.
+    pub(crate) fn status(&self) -> u16 {
+        // A change of the table's size may come before it.
+        let block: Vec<u8> = self.payload.iter().copied().skip_while(|byte| byte & 0xe0 == 0x20).collect();
+        match block[0] {
+            index @ 0x88..=0x8e => [200, 204, 206, 304, 400, 404, 500][usize::from(index - 0x88)],
+            _ => {
+                let length = usize::from(block[1] & 0x7f);
+                let text = &block[2..2 + length];
+                if block[1] & 0x80 == 0 { digits(text) } else { huffman_digits(text) }
+            }
+        }
+    }
+}
+
+fn digits(text: &[u8]) -> u16 {
+    String::from_utf8_lossy(text).parse().expect("a status is a number")
+}
+
+/// RFC 7541, appendix B: 0 to 2 have five bits, 3 to 9 have six.
+fn huffman_digits(code: &[u8]) -> u16 {
+    let bits: Vec<u16> =
+        code.iter().flat_map(|byte| (0..8).rev().map(move |at| u16::from(byte >> at & 1))).collect();
+    let mut number = 0;
+    let mut at = 0;
+    for _ in 0..3 {
+        let value = |count: usize| bits[at..at + count].iter().fold(0, |value, bit| value << 1 | bit);
+        let digit = if value(5) <= 2 { value(5) } else { value(6) - 0x19 + 3 };
+        at += if digit <= 2 { 5 } else { 6 };
+        number = number * 10 + digit;
+    }
+    number
+}
+
+/// A frame as it goes over the wire.
+pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+/// A field as a literal that is not indexed, its name new (RFC 7541 §6.2.2).
+pub(crate) fn literal(name: &str, value: &str) -> Vec<u8> {
+    let mut block = vec![0];
+    for text in [name, value] {
+        // An integer of a prefix of seven bits (§5.1).
+        let mut rest = text.len();
+        if rest < 0x7f {
+            block.push(u8::try_from(rest).unwrap());
+        } else {
+            block.push(0x7f);
+            rest -= 0x7f;
+            while rest >= 0x80 {
+                block.push(u8::try_from(rest & 0x7f).unwrap() | 0x80);
+                rest >>= 7;
+            }
+            block.push(u8::try_from(rest).unwrap());
+        }
+        block.extend(text.as_bytes());
+    }
+    block
+}
+
+/// The fields of a request for a path, pseudo-fields first.
+pub(crate) fn request(method: &str, path: &str) -> Vec<u8> {
+    [(":method", method), (":scheme", "http"), (":path", path), (":authority", "api.test")]
+        .iter()
+        .flat_map(|(name, value)| literal(name, value))
+        .collect()
+}
+
+/// A connection of HTTP/2.
+pub(crate) struct Frames {
+    socket: TcpStream,
+    buffer: Vec<u8>,
+    /// What came and was passed over.
+    pub(crate) seen: Vec<Frame>,
+}
+
+impl Frames {
+    /// A connection on which nothing was said.
+    pub(crate) fn silent(address: SocketAddr) -> Self {
+        let socket = TcpStream::connect(address).expect("the gateway accepts");
+        socket.set_nodelay(true).unwrap();
+        socket.set_write_timeout(Some(PATIENCE)).unwrap();
+        Self { socket, buffer: Vec::new(), seen: Vec::new() }
+    }
+
+    /// A connection with both sides' settings exchanged.
+    pub(crate) fn connect(address: SocketAddr) -> Self {
+        Self::connect_with(address, &[])
+    }
+
+    /// The same with settings of the client's, each an identifier and its value.
+    pub(crate) fn connect_with(address: SocketAddr, settings: &[(u16, u32)]) -> Self {
+        let mut client = Self::silent(address);
+        client.write(PREFACE);
+        let payload: Vec<u8> = settings
+            .iter()
+            .flat_map(|(id, value)| [&id.to_be_bytes()[..], &value.to_be_bytes()].concat())
+            .collect();
+        client.send(SETTINGS, 0, 0, &payload);
+        client
+            .wait(|frame| frame.kind == SETTINGS && frame.flags & ACK == 0)
+            .expect("the gateway has settings");
+        client.send(SETTINGS, ACK, 0, &[]);
+        client.wait(|frame| frame.kind == SETTINGS && frame.flags & ACK != 0).expect("it takes ours");
+        client
+    }
+
+    /// Sends bytes as they are. The gateway may have closed: that shows when reading.
+    pub(crate) fn write(&mut self, bytes: &[u8]) {
+        let _ = self.socket.write_all(bytes);
+    }
+
+    /// The same; whether the gateway took them all.
+    pub(crate) fn try_write(&mut self, bytes: &[u8]) -> bool {
+        self.socket.write_all(bytes).is_ok()
+    }
+
+    pub(crate) fn send(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
+        self.write(&frame(kind, flags, stream, payload));
+    }
+
+    /// Sends a request without a body.
+    pub(crate) fn get(&mut self, stream: u32, path: &str) {
+        self.send(HEADERS, END_STREAM | END_HEADERS, stream, &request("GET", path));
+    }
+
+    /// The next frame, a PING answered; `None` when the connection was closed, or nothing came for so long.
+    pub(crate) fn next_within(&mut self, time: Duration) -> Option<Frame> {
+        let until = Instant::now() + time;
+        loop {
+            if let Some(frame) = self.take() {
+                if frame.kind == PING && frame.flags & ACK == 0 {
+                    self.send(PING, ACK, 0, &frame.payload);
+                }
+                return Some(frame);
+            }
+            let left = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())?;
+            self.socket.set_read_timeout(Some(left)).unwrap();
+            let mut piece = [0; 16_384];
+            match self.socket.read(&mut piece) {
+                Ok(0) | Err(_) => return None,
+                Ok(count) => self.buffer.extend(&piece[..count]),
+            }
+        }
+    }
+
+    fn take(&mut self) -> Option<Frame> {
+        let head = self.buffer.get(..9)?;
+        let length = usize::try_from(u32::from_be_bytes([0, head[0], head[1], head[2]])).unwrap();
+        let (kind, flags) = (head[3], head[4]);
+        let stream = u32::from_be_bytes(head[5..9].try_into().unwrap()) & 0x7fff_ffff;
+        let payload = self.buffer.get(9..9 + length)?.to_vec();
+        self.buffer.drain(..9 + length);
+        Some(Frame { kind, flags, stream, payload })
+    }
+
+    /// Waits for such a frame, passing over others.
+    pub(crate) fn wait(&mut self, wanted: impl Fn(&Frame) -> bool) -> Option<Frame> {
+        loop {
+            let frame = self.next_within(PATIENCE)?;
+            self.seen.push(frame.clone());
+            if wanted(&frame) {
+                return Some(frame);
+            }
+        }
+    }
+
+    /// The status of the answer on a stream.
+    #[track_caller]
+    pub(crate) fn status(&mut self, stream: u32) -> u16 {
+        let head = self.wait(|frame| frame.kind == HEADERS && frame.stream == stream);
+        head.unwrap_or_else(|| panic!("no answer on stream {stream}: {:?}", self.seen)).status()
+    }
+
+    /// The body of an answer whose head was read, to its end; windows are opened as it comes.
+    #[track_caller]
+    pub(crate) fn body(&mut self, stream: u32) -> Vec<u8> {
+        let mut body = Vec::new();
+        loop {
+            let frame = self.wait(|frame| frame.stream == stream && frame.kind != WINDOW_UPDATE);
+            let frame = frame.expect("the body goes on");
+            assert!(matches!(frame.kind, DATA | HEADERS), "{frame:?}");
+            if frame.kind == DATA && !frame.payload.is_empty() {
+                let count = u32::try_from(frame.payload.len()).unwrap().to_be_bytes();
+                self.send(WINDOW_UPDATE, 0, stream, &count);
+                self.send(WINDOW_UPDATE, 0, 0, &count);
+                body.extend(&frame.payload);
+            }
+            if frame.flags & END_STREAM != 0 {
+                return body;
+            }
+        }
+    }
+
+    /// Whether the gateway answers a PING, and with it has read all that was sent.
+    pub(crate) fn is_alive(&mut self) -> bool {
+        self.send(PING, 0, 0, ARE_YOU_THERE);
+        self.wait(|frame| frame.kind == PING && frame.flags & ACK != 0 && frame.payload == ARE_YOU_THERE)
+            .is_some()
+    }
+
+    /// The error with which the gateway ends the connection, and whether it has closed it.
+    pub(crate) fn ended(&mut self) -> (Option<u32>, bool) {
+        let error = self.wait(|frame| frame.kind == GOAWAY).map(|frame| frame.error());
+        (error, self.is_closed())
+    }
+
+    /// Whether the gateway has closed the connection, or does so before patience ends.
+    pub(crate) fn is_closed(&mut self) -> bool {
+        self.is_closed_within(PATIENCE)
+    }
+
+    pub(crate) fn is_closed_within(&mut self, time: Duration) -> bool {
+        let until = Instant::now() + time;
+        while let Some(frame) = self.next_within(until.saturating_duration_since(Instant::now())) {
+            self.seen.push(frame);
+        }
+        self.socket.set_read_timeout(Some(Duration::from_millis(10))).unwrap();
+        match self.socket.read(&mut [0; 1]) {
+            Ok(count) => count == 0,
+            Err(error) => {
+                !matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut)
+            }
+        }
+    }
+}
