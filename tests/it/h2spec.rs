@@ -111,7 +111,7 @@ fn play(case: &Case, gateway: &Gateway, upstream: &Upstream) -> Result<(), Strin
             }
             ["data", ..] => expect(line, &mut client)?,
             ["streams", count] => {
-                (0..count.parse().unwrap()).for_each(|number| client.get(2 * number + 1, "/"))
+                (0..count.parse().unwrap()).for_each(|number| client.get(2 * number + 1, "/"));
             }
             [name, names, stream] => {
                 client.send(kind(name), flags(names), stream.parse().unwrap(), &payload(content));

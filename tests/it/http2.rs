@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::cast::frames::{
-    CONTINUATION, DATA, END_HEADERS, END_STREAM, Frames, GOAWAY, HEADERS, PING, RST_STREAM, SETTINGS,
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, Frame, Frames, GOAWAY, HEADERS, PING, RST_STREAM, SETTINGS,
     WINDOW_UPDATE, frame, literal, request,
 };
 use crate::cast::{Gateway, Issuer, Request, Script, Upstream, wait_until};
@@ -132,6 +132,9 @@ fn the_limits_hold_for_http_2() {
     assert_eq!(client.status(7), 200, "the connection lives on");
 }
 
+/// Makes a piece of a flood by its number.
+type Piece<'a> = &'a dyn Fn(u32) -> Vec<u8>;
+
 /// Sends until the gateway ends the connection, and says how often it sent and with which error it ended.
 fn flood(gateway: &Gateway, piece: impl Fn(u32) -> Vec<u8>) -> (u32, Option<u32>) {
     let mut client = Frames::connect(gateway.address());
@@ -150,7 +153,7 @@ fn flood(gateway: &Gateway, piece: impl Fn(u32) -> Vec<u8>) -> (u32, Option<u32>
             }
         }
     }
-    let error = client.seen.iter().find(|frame| frame.kind == GOAWAY).map(|frame| frame.error());
+    let error = client.seen.iter().find(|frame| frame.kind == GOAWAY).map(Frame::error);
     (count, error.or_else(|| client.ended().0))
 }
 
@@ -172,7 +175,7 @@ fn floods_end_their_connection_and_no_other() {
         ]
         .concat()
     };
-    let floods: [(&str, &dyn Fn(u32) -> Vec<u8>); 5] = [
+    let floods: [(&str, Piece<'_>); 5] = [
         ("PING", &ping),
         ("SETTINGS", &settings),
         ("empty DATA", &empty),
