@@ -15,12 +15,12 @@ use tokio::time::interval;
 
 use crate::admin::Admin;
 use crate::clock;
-use crate::config::{Config, Problems};
+use crate::config::{Config, Listener, Problems};
 use crate::issuer::{self, Issuer};
-use crate::net::{Client, Tls};
+use crate::net::{Address, Client, Tls};
 use crate::proxy::{REASONS, Worker};
 use crate::reload::{self, Loader, Reloader, Watcher};
-use crate::server::{Server, bind};
+use crate::server::{Server, Socket, bind, bind_tcp};
 use crate::snapshot::{CompileError, Live};
 use crate::telemetry::{AccessLog, Metrics};
 use crate::token::{SharedCache, TokenError};
@@ -31,6 +31,7 @@ const SWEEP: Duration = Duration::from_secs(60);
 /// A gateway that runs.
 #[derive(Debug)]
 pub struct Gateway {
+    listening: Vec<Address>,
     addresses: Vec<SocketAddr>,
     admin: Option<SocketAddr>,
     commands: mpsc::UnboundedSender<Command>,
@@ -62,7 +63,7 @@ pub enum StartError {
 #[derive(Debug)]
 pub struct BindError {
     /// The address.
-    pub address: SocketAddr,
+    pub address: Address,
     /// What the system says.
     pub error: io::Error,
 }
@@ -78,8 +79,8 @@ impl Gateway {
         let metrics = Metrics::new(&REASONS, &TokenError::RESULTS);
         let metrics = Arc::new(metrics.map_err(|error| StartError::Metrics(error.to_string().into()))?);
         let mut listeners = Listeners::default();
-        let new = listeners.bind(&config.server.listen).map_err(StartError::Bind)?;
-        let admin = config.server.admin.map(|address| listen(address).map(|(_, bound)| bound)).transpose();
+        let new = listeners.bind(&config.server.listeners).map_err(StartError::Bind)?;
+        let admin = config.server.admin.map(listen_admin).transpose();
         let admin = admin.map_err(StartError::Bind)?;
         let admin_address = admin.as_ref().and_then(|listener| listener.local_addr().ok());
         let snapshot = reload::first(config, &metrics).map_err(StartError::Compile)?;
@@ -93,7 +94,8 @@ impl Gateway {
             move || Worker::new(live.clone(), tokens.clone(), metrics.clone(), access_log.clone())
         };
         let workers = Server::start(server.workers, live.clone(), make).map_err(StartError::System)?;
-        let addresses = listeners.addresses();
+        let listening = listeners.addresses();
+        let addresses = listening.iter().filter_map(Address::ip).collect();
         workers.serve(new, Vec::new());
 
         let (commands, inbox) = mpsc::unbounded_channel();
@@ -114,10 +116,10 @@ impl Gateway {
             log_writer.finish();
         });
         let control = control.map_err(StartError::System)?;
-        Ok(Self { addresses, admin: admin_address, commands, control })
+        Ok(Self { listening, addresses, admin: admin_address, commands, control })
     }
 
-    /// Where requests are taken, in the order of the configuration.
+    /// Where requests are taken over TCP, in the order of the configuration.
     #[must_use]
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
@@ -154,7 +156,7 @@ impl Gateway {
             let mut interrupt = signal(SignalKind::interrupt())?;
             let mut hangup = signal(SignalKind::hangup())?;
             // Not earlier: whoever waits for these lines may send a signal next.
-            announce(self.addresses.iter().copied());
+            announce(self.listening.iter().cloned());
             if let Some(address) = self.admin {
                 tracing::info!(%address, "listening for the admin");
             }
@@ -217,6 +219,8 @@ impl Control {
             }
         }
         view.drain();
+        // Before the drain, in which a successor may bind the same paths.
+        self.listeners.keep(&[]);
         self.server.drain(self.live.load().config.server.drain).await;
     }
 
@@ -224,10 +228,10 @@ impl Control {
         let (listeners, server) = (&mut self.listeners, &self.server);
         let before = self.live.load();
         let attempt = self.reloader.reload(|config| {
-            let new = listeners.bind(&config.server.listen)?;
-            announce(new.iter().filter_map(|(_, listener)| listener.local_addr().ok()));
-            server.serve(new, config.server.listen.clone());
-            listeners.keep(&config.server.listen);
+            let new = listeners.bind(&config.server.listeners)?;
+            announce(new.iter().map(|(address, socket)| socket.address(address)));
+            server.serve(new, config.server.listeners.iter().map(|one| one.address.clone()).collect());
+            listeners.keep(&config.server.listeners);
             Ok::<_, BindError>(())
         });
         let now = self.live.load();
@@ -298,53 +302,73 @@ fn warn_of_restart(before: &Config, now: &Config) {
 
 /// The sockets that are listened on: what is configured, and what that is bound to.
 #[derive(Default)]
-struct Listeners(Vec<(SocketAddr, SocketAddr)>);
+struct Listeners(Vec<(Address, Address)>);
 
 impl Listeners {
     /// Binds those of `wanted` that are not bound yet: all of them or none.
-    fn bind(&mut self, wanted: &[SocketAddr]) -> Result<Vec<(SocketAddr, TcpListener)>, BindError> {
-        let missing = wanted.iter().filter(|address| !self.0.iter().any(|(known, _)| known == *address));
-        let new = missing.map(|address| self.listen(*address)).collect::<Result<Vec<_>, _>>()?;
-        for (address, listener) in &new {
-            self.0.push((*address, listener.local_addr().unwrap_or(*address)));
+    fn bind(&mut self, wanted: &[Listener]) -> Result<Vec<(Address, Socket)>, BindError> {
+        let missing = wanted.iter().filter(|one| !self.0.iter().any(|(known, _)| *known == one.address));
+        let new = missing.map(|one| self.listen(one)).collect::<Result<Vec<_>, _>>()?;
+        for (address, socket) in &new {
+            self.0.push((address.clone(), socket.address(address)));
         }
         Ok(new)
     }
 
     /// Two sockets of ours cannot share a port, not even for the moment in which one replaces the other.
-    fn listen(&self, address: SocketAddr) -> Result<(SocketAddr, TcpListener), BindError> {
-        listen(address).map_err(|error| {
-            let shares = |(_, bound): &&(SocketAddr, SocketAddr)| bound.port() == address.port();
-            match self.0.iter().find(shares) {
-                Some((_, own)) if error.error.kind() == io::ErrorKind::AddrInUse => {
-                    let why = format!(
-                        "this gateway listens on {own}, and changes to that port's address at its next start"
-                    );
-                    BindError { address, error: io::Error::other(why) }
-                }
-                _ => error,
+    fn listen(&self, listener: &Listener) -> Result<(Address, Socket), BindError> {
+        let address = listener.address.clone();
+        let error = match bind(&address, listener.unix_mode) {
+            Ok(socket) => return Ok((address, socket)),
+            Err(error) => error,
+        };
+        let port = |address: &Address| address.ip().map(|address| address.port());
+        let shares =
+            |(_, bound): &&(Address, Address)| port(bound).is_some() && port(bound) == port(&address);
+        Err(match self.0.iter().find(shares) {
+            Some((_, own)) if error.kind() == io::ErrorKind::AddrInUse => {
+                let why = format!(
+                    "this gateway listens on {own}, and changes to that port's address at its next start"
+                );
+                BindError { address, error: io::Error::other(why) }
             }
+            _ => BindError { address, error },
         })
     }
 
-    fn keep(&mut self, wanted: &[SocketAddr]) {
-        self.0.retain(|(address, _)| wanted.contains(address));
+    fn keep(&mut self, wanted: &[Listener]) {
+        self.0.retain(|(address, _)| {
+            let kept = wanted.iter().any(|one| one.address == *address);
+            if !kept {
+                remove(address);
+            }
+            kept
+        });
     }
 
-    fn addresses(&self) -> Vec<SocketAddr> {
-        self.0.iter().map(|(_, bound)| *bound).collect()
+    fn addresses(&self) -> Vec<Address> {
+        self.0.iter().map(|(_, bound)| bound.clone()).collect()
+    }
+}
+
+/// The file of a socket says nothing once nobody listens.
+fn remove(address: &Address) {
+    if let Address::Unix(path) = address
+        && let Err(error) = std::fs::remove_file(path)
+    {
+        tracing::debug!(%error, path = %path.display(), "the file of a socket is left behind");
     }
 }
 
 /// Says where connections are taken: with port 0 nobody could know otherwise.
-fn announce(addresses: impl Iterator<Item = SocketAddr>) {
+fn announce(addresses: impl Iterator<Item = Address>) {
     for address in addresses {
         tracing::info!(%address, "listening");
     }
 }
 
-fn listen(address: SocketAddr) -> Result<(SocketAddr, TcpListener), BindError> {
-    bind(address).map(|listener| (address, listener)).map_err(|error| BindError { address, error })
+fn listen_admin(address: SocketAddr) -> Result<TcpListener, BindError> {
+    bind_tcp(address).map_err(|error| BindError { address: Address::Ip(address), error })
 }
 
 impl fmt::Display for BindError {

@@ -52,7 +52,7 @@ impl Settings {
     /// Puts the addresses of these options in the place of those that a configuration has.
     pub(super) fn readdress(&self, mut config: Config) -> Config {
         if !self.listen.is_empty() {
-            config.server.listen.clone_from(&self.listen);
+            config.server.readdress(&self.listen);
         }
         if let Some(Admin(admin)) = self.admin {
             config.server.admin = admin;
@@ -123,16 +123,19 @@ mod tests {
         std::fs::write(&file, text).unwrap();
         let path = file.display();
         let plain = parse(&format!("-c {path}")).unwrap().load().unwrap();
-        assert_eq!((plain.server.listen[0].port(), plain.server.workers), (80, 3));
+        assert_eq!((plain.server.listeners[0].address.ip().unwrap().port(), plain.server.workers), (80, 3));
         let flags =
             parse(&format!("-c {path} --listen 127.0.0.1:7 --admin off --workers 5 --log-level debug"));
         let flags = flags.unwrap();
         let config = flags.load().unwrap();
-        assert_eq!(config.server.listen, ["127.0.0.1:7".parse().unwrap()]);
+        assert_eq!(config.server.listeners[0].address.to_string(), "127.0.0.1:7");
         assert_eq!((config.server.admin, config.server.workers), (None, 5));
         assert_eq!(config.log.level, tracing::Level::DEBUG);
         let in_place = flags.load_in_place().unwrap();
-        assert_eq!((in_place.server.listen[0].port(), in_place.server.workers), (80, 5));
+        assert_eq!(
+            (in_place.server.listeners[0].address.ip().unwrap().port(), in_place.server.workers),
+            (80, 5)
+        );
         assert_eq!(flags.readdress(in_place).server, config.server);
     }
 

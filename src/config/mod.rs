@@ -34,7 +34,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::issuer;
-use crate::net::{TrustedProxies, Url};
+use crate::net::{Acceptor, Address, TrustedProxies, Url};
 use crate::policy::Requirement;
 use crate::route::{Ambiguities, Cors, HeaderRules, HostPattern, MethodPattern, Pattern, Rewrite};
 use crate::token::{ForwardedClaim, Rules, Source};
@@ -127,8 +127,8 @@ impl Config {
 /// Listeners, limits and deadlines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Server {
-    /// Where requests are taken; never empty.
-    pub listen: Vec<SocketAddr>,
+    /// Where requests are taken; never empty, no two alike.
+    pub listeners: Vec<Listener>,
     /// The admin listener; `None` for `admin = "off"`.
     pub admin: Option<SocketAddr>,
     /// Worker threads; at least 1.
@@ -160,6 +160,34 @@ pub enum ForwardedFields {
     Standard,
     /// All of them.
     Both,
+}
+
+/// Where requests are taken, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// The address.
+    pub address: Address,
+    /// TLS, where it is spoken.
+    pub tls: Option<Acceptor>,
+    /// The networks whose connections begin with a PROXY header, and no others do.
+    pub proxy_protocol_from: Vec<ipnet::IpNet>,
+    /// The mode of the file of a Unix-domain socket.
+    pub unix_mode: u32,
+}
+
+impl Server {
+    /// The listener of an address.
+    #[must_use]
+    pub fn listener(&self, address: &Address) -> Option<&Listener> {
+        self.listeners.iter().find(|listener| listener.address == *address)
+    }
+
+    /// Takes requests at these addresses and no others, as the first listener does: what goes before the file.
+    pub fn readdress(&mut self, addresses: &[SocketAddr]) {
+        let Some(first) = self.listeners.first().cloned() else { return };
+        let at = |address: &SocketAddr| Listener { address: Address::Ip(*address), ..first.clone() };
+        self.listeners = addresses.iter().map(at).collect();
+    }
 }
 
 /// What `/readyz` asks for besides listening with a configuration.

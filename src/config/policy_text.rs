@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 
 use super::units::{show_duration, show_size};
-use super::{Config, Issuer, Route};
+use super::{Config, Issuer, Listener, Route};
 use crate::issuer::{Algorithm, KeySource};
 use crate::policy::Requirement;
 use crate::route::Ambiguity;
@@ -16,7 +16,7 @@ use crate::upstream::{HostHeader, Settings};
 #[must_use]
 pub fn effective_policy(config: &Config) -> String {
     let mut out = String::new();
-    let listen: Vec<_> = config.server.listen.iter().map(ToString::to_string).collect();
+    let listen: Vec<_> = config.server.listeners.iter().map(listener_text).collect();
     let admin = config.server.admin.map_or("off".to_owned(), |admin| admin.to_string());
     write_rows(&mut out, &[["listen".into(), listen.join(", ")], ["admin".into(), admin]]);
     section(&mut out, "issuers", config.issuers.iter().map(issuer_row).collect());
@@ -57,6 +57,11 @@ fn write_rows<const N: usize>(out: &mut String, rows: &[[String; N]]) {
         }
         line(out, &text);
     }
+}
+
+fn listener_text(listener: &Listener) -> String {
+    let tls = if listener.tls.is_some() { " (TLS)" } else { "" };
+    format!("{}{tls}", listener.address)
 }
 
 fn issuer_row(issuer: &Issuer) -> [String; 5] {

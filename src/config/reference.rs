@@ -89,7 +89,7 @@ mod tests {
     #[test]
     fn every_key_of_the_catalogue_has_its_row() {
         let reference = reference();
-        let told = |table: &&Table| !table.path.is_empty() && table.path != "groups[].routes[]";
+        let told = |table: &&Table| !table.path.is_empty() && !is_told_elsewhere(table);
         for table in TABLES.iter().copied().filter(told) {
             let (_, section) = reference.split_once(&format!("\n## `{}`\n", table.header())).unwrap();
             let section = section.split("\n## ").next().unwrap();

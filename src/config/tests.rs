@@ -26,7 +26,7 @@ fn every_key() -> Config {
 #[test]
 fn ten_lines_are_a_configuration() {
     let config = Config::parse(TEN_LINES, "gateway.toml").unwrap();
-    assert_eq!(config.server.listen, ["127.0.0.1:8080".parse().unwrap()]);
+    assert_eq!(config.server.listeners[0].address.to_string(), "127.0.0.1:8080");
     assert_eq!(config.server.admin, Some("127.0.0.1:9090".parse().unwrap()));
     assert!(config.server.workers >= 1);
     assert_eq!(config.server.ready, Ready::Tried);
@@ -121,6 +121,8 @@ fn every_path_that_was_looked_at_is_listed_once() {
             "more-*.toml",
             "more-a.toml",
             "more-b.toml",
+            "server.pem",
+            "server.key",
             "keys.json",
             "ca.pem",
             "client.pem",
@@ -142,7 +144,8 @@ fn a_flag_goes_before_the_file() {
         stand_ins: false,
     };
     let config = Config::load(Path::new("tests/vectors/config/good-every-key.toml"), &overrides).unwrap();
-    assert_eq!(config.server.listen, overrides.listen);
+    let listeners: Vec<_> = config.server.listeners.iter().filter_map(|one| one.address.ip()).collect();
+    assert_eq!(listeners, overrides.listen);
     assert_eq!((config.server.admin, config.server.workers), (overrides.admin.unwrap(), 7));
     assert_eq!((config.server.drain, config.reload.watch), (Duration::from_secs(3), true));
     assert_eq!(config.log, Log { level: tracing::Level::WARN, access: AccessLog::Off });

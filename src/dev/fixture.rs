@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{
-    AccessLog, Config, Dev, ErrorDetail, ForwardedFields, Heads, Http2, Issuer, Limits, Log, Ready, Reload,
-    Route, Server, Timeouts, TokenCache,
+    AccessLog, Config, Dev, ErrorDetail, ForwardedFields, Heads, Http2, Issuer, Limits, Listener, Log, Ready,
+    Reload, Route, Server, Timeouts, TokenCache,
 };
 use crate::issuer::{Algorithm, Entry, FetchPolicy, KeySource};
-use crate::net::{Patience, Terms, TrustedProxies, Url};
+use crate::net::{Address, Patience, Terms, TrustedProxies, Url};
 use crate::policy::{Requirement, Rule, Scope};
 use crate::route::{Ambiguities, MethodPattern, Pattern};
 use crate::token::{Audience, Rules, Source, TypPolicy};
@@ -19,7 +19,14 @@ pub(super) fn config(issuers: Vec<Issuer>, routes: Vec<Route>) -> Config {
     let second = Duration::from_secs(1);
     Config {
         server: Server {
-            listen: vec!["0.0.0.0:8080".parse().unwrap(), "[::]:8080".parse().unwrap()],
+            listeners: ["0.0.0.0:8080", "[::]:8080"]
+                .map(|address| Listener {
+                    address: Address::Ip(address.parse().unwrap()),
+                    tls: None,
+                    proxy_protocol_from: Vec::new(),
+                    unix_mode: 0o660,
+                })
+                .into(),
             admin: Some("10.1.2.3:9090".parse().unwrap()),
             workers: 1,
             drain: second,

@@ -89,7 +89,10 @@ impl Sandbox {
     }
 }
 
-/// The port stays; another machine never gets in.
+/// The port of a gateway that listens on none.
+const FALLBACK_PORT: u16 = 8080;
+
+/// The port stays; another machine never gets in. Nor does TLS, for which a laptop has no certificate.
 fn keep_to_loopback(config: &mut Config) {
     let inward = |address: SocketAddr| match address.ip() {
         ip if ip.is_loopback() => address,
@@ -97,13 +100,22 @@ fn keep_to_loopback(config: &mut Config) {
         _ => SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), address.port()),
     };
     let mut listen: Vec<SocketAddr> = Vec::new();
-    for address in config.server.listen.iter().copied().map(inward) {
+    let addresses = config.server.listeners.iter().filter_map(|listener| listener.address.ip());
+    for address in addresses.map(inward) {
         // Two addresses of one port may have become one.
         if address.port() == 0 || !listen.contains(&address) {
             listen.push(address);
         }
     }
-    config.server.listen = listen;
+    // Where all are Unix-domain sockets, whose directories a laptop may not have.
+    if listen.is_empty() {
+        listen.push(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), FALLBACK_PORT));
+    }
+    config.server.readdress(&listen);
+    for listener in &mut config.server.listeners {
+        listener.tls = None;
+        listener.proxy_protocol_from = Vec::new();
+    }
     config.server.admin = config.server.admin.map(inward);
 }
 

@@ -336,7 +336,7 @@ fn the_gateway_can_use_every_key() {
 fn everything_leads_to_this_machine() {
     let sandbox = sandbox();
     let rewired = sandbox.rewire(orders(vec![cognito("idp")]));
-    assert_eq!(rewired.server.listen, ["127.0.0.1:8080".parse().unwrap()]);
+    assert_eq!(rewired.server.listeners[0].address.to_string(), "127.0.0.1:8080");
     assert_eq!(rewired.server.admin, Some("127.0.0.1:9090".parse().unwrap()));
     let upstream = &rewired.upstreams[0];
     assert_eq!(upstream.url.to_string(), format!("http://{}/", sandbox.echo_address()));
@@ -348,10 +348,10 @@ fn everything_leads_to_this_machine() {
 #[test]
 fn an_address_of_this_machine_is_kept() {
     let mut config = orders(vec![cognito("idp")]);
-    config.server.listen = vec!["[::1]:80".parse().unwrap(), "127.0.0.2:80".parse().unwrap()];
+    config.server.readdress(&["[::1]:80".parse().unwrap(), "127.0.0.2:80".parse().unwrap()]);
     config.server.admin = None;
     let rewired = sandbox().rewire(config.clone());
-    assert_eq!((rewired.server.listen, rewired.server.admin), (config.server.listen, None));
+    assert_eq!((rewired.server.listeners, rewired.server.admin), (config.server.listeners, None));
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Talking to others: what is common to upstreams, issuers and clients.
 
+mod acceptor;
+mod address;
 mod client;
 mod dial;
 #[cfg(test)]
@@ -10,6 +12,8 @@ mod tls;
 mod trusted;
 mod url;
 
+pub use acceptor::{Acceptor, AcceptorError, AcceptorSettings, Certificate, Certificates, ClientAuth};
+pub use address::Address;
 pub use client::{Bounds, Client, FetchError, Fetched};
 pub use dial::{DialError, Patience, Stage, Stream, dial, dial_addresses, resolve};
 pub use peer::{Peer, Session};

@@ -1,15 +1,18 @@
 //! What is known of a client connection, once for all its requests.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use http::HeaderValue;
+
+use super::acceptor::Certificates;
 
 /// The other end of a client connection.
 #[derive(Clone, Debug)]
 pub struct Peer {
-    /// Its address.
-    pub address: SocketAddr,
-    /// Its IP address, as `X-Forwarded-For` has it.
+    /// Its address; `None` for one that came by a Unix-domain socket.
+    pub address: Option<SocketAddr>,
+    /// Its IP address, as `X-Forwarded-For` has it; `unknown` where there is none (RFC 7239 §6).
     pub forwarded_for: HeaderValue,
     /// The port of ours that it connected to.
     pub port: u16,
@@ -18,10 +21,22 @@ pub struct Peer {
 }
 
 /// What a TLS handshake told of a client.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Session {
     /// The name it asked for (SNI, RFC 6066 §3), in lower case.
     pub server_name: Option<Box<str>>,
+    /// Hexadecimal SHA-256 of its certificate, which was verified.
+    pub client_certificate: Option<Box<str>>,
+    /// The certificates of the listener.
+    pub certificates: Arc<Certificates>,
+}
+
+impl Session {
+    /// Whether a request for `host` may come on this connection. A client that named no server is taken at its word.
+    #[must_use]
+    pub fn may_ask(&self, host: &str) -> bool {
+        self.server_name.as_deref().is_none_or(|name| self.certificates.may_ask(name, host))
+    }
 }
 
 impl Peer {
@@ -33,6 +48,12 @@ impl Peer {
         // The text of an IP address is always a header value.
         let forwarded_for =
             HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static("unknown"));
-        Self { address, forwarded_for, port, tls: None }
+        Self { address: Some(address), forwarded_for, port, tls: None }
+    }
+
+    /// The peer at the other end of a Unix-domain socket.
+    #[must_use]
+    pub fn unix() -> Self {
+        Self { address: None, forwarded_for: HeaderValue::from_static("unknown"), port: 0, tls: None }
     }
 }

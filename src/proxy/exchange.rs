@@ -27,7 +27,7 @@ pub(super) struct Exchange {
     request_id: HeaderValue,
     method: Method,
     path: Box<str>,
-    peer: SocketAddr,
+    peer: Option<SocketAddr>,
     /// The client, where a trusted proxy says that it is another than the peer.
     client: Option<IpAddr>,
     /// What a page of another origin says of itself, where some route asks.

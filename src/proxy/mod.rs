@@ -83,6 +83,9 @@ async fn walk(
     if !headers::is_plainly_framed(request.headers()) {
         return Err(Refusal::unrouted(Cause::Framing));
     }
+    if is_misdirected(peer, &request) {
+        return Err(Refusal::unrouted(Cause::Misdirected));
+    }
     let Decision { entry, permit, cache, .. } =
         match decide(snapshot, &request, Some(&worker.cache), exchange.began().unix).await? {
             Verdict::Forward(decision) => decision,
@@ -97,6 +100,15 @@ async fn walk(
         worker.metrics().cache.increment(result as usize);
     }
     forward::forward(permit, entry.route, exchange, peer, request).await
+}
+
+/// Whether a request names a host that its TLS connection does not speak for (attacks.md row 6). What cannot be read as a
+/// target is refused later, for what it is.
+fn is_misdirected<B>(peer: &Peer, request: &Request<B>) -> bool {
+    let Some(session) = &peer.tls else { return false };
+    let line = (request.method(), request.uri(), request.version());
+    let target = Target::parse(line, request.headers(), usize::MAX);
+    target.ok().and_then(|target| target.host()).is_some_and(|host| !session.may_ask(host))
 }
 
 /// What is to become of a request that is not refused.

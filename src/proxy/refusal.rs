@@ -51,6 +51,8 @@ pub enum Cause {
     Deadline(Duration),
     /// A CONNECT for a WebSocket (RFC 8441) where the route has none.
     Upgrade,
+    /// The connection is another host's.
+    Misdirected,
     /// The upstream can't.
     Upstream(Fault),
     /// More fields than the limit; of HTTP/1.1 the parser says so.
@@ -107,6 +109,7 @@ impl Refusal {
             Cause::Upgrade => "upgrade_not_allowed",
             Cause::Fields => "too_many_fields",
             Cause::Overloaded => "overloaded",
+            Cause::Misdirected => "misdirected",
         }
     }
 
@@ -145,6 +148,7 @@ impl Refusal {
             Cause::Upgrade => "the route has no \"websocket\"".to_owned(),
             Cause::Fields => "the request has more fields than the limit".to_owned(),
             Cause::Overloaded => "as many requests as may be are being answered".to_owned(),
+            Cause::Misdirected => "the TLS connection was opened for another host".to_owned(),
             Cause::Upstream(fault) => fault.to_string(),
             Cause::Defect => "the gateway panicked; standard error has the place".to_owned(),
         }
@@ -191,6 +195,7 @@ const OWN: &[&str] = &[
     "overloaded",
     "upstream_refused",
     "upstream_overloaded",
+    "misdirected",
 ];
 
 /// Every reason: the closed list of label values.

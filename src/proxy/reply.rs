@@ -145,6 +145,11 @@ fn reply(cause: &Cause, told: ErrorDetail) -> Reply {
             "ambiguous_path",
             format!("The path can be read in more than one way ({what}), which is not allowed here."),
         ),
+        Cause::Misdirected => Reply::new(
+            S::MISDIRECTED_REQUEST,
+            "misdirected",
+            "This connection is for another host; open one for this host.",
+        ),
         Cause::NotFound => Reply::new(S::NOT_FOUND, "no_route", "There is nothing at this path."),
         Cause::Method { allow } => Reply {
             allow: Some(allow.to_string()),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{SocketAddr, TcpListener as StdListener};
+use std::net::{SocketAddr, TcpListener as StdListener, TcpStream as StdStream};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -14,6 +14,7 @@ use tokio::time::{sleep, timeout};
 
 use super::worker::{Message, OpenGuard};
 use super::{Pool, worker};
+use crate::net::Address;
 use crate::snapshot::Live;
 
 /// Connections that the kernel keeps for us until they are accepted.
@@ -26,11 +27,57 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// wait the one that is told may have nobody to let in.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Binds a listening socket. An address that was just left by another process can be taken at once.
+/// A listening socket.
+#[derive(Debug)]
+pub enum Socket {
+    /// Of TCP.
+    Tcp(StdListener),
+    /// A Unix-domain socket.
+    #[cfg(unix)]
+    Unix(std::os::unix::net::UnixListener),
+}
+
+/// An accepted connection.
+pub(super) enum Accepted {
+    Tcp(StdStream, SocketAddr),
+    #[cfg(unix)]
+    Unix(std::os::unix::net::UnixStream),
+}
+
+impl Socket {
+    /// Where it listens, which for port 0 is where the system chose.
+    #[must_use]
+    pub fn address(&self, configured: &Address) -> Address {
+        match self {
+            Self::Tcp(listener) => listener.local_addr().map_or_else(|_| configured.clone(), Address::Ip),
+            #[cfg(unix)]
+            Self::Unix(_) => configured.clone(),
+        }
+    }
+}
+
+/// Binds a listening socket. An address that was just left by another process can be taken at once, and so can the file
+/// of a socket on which nobody listens any more; `unix_mode` is the mode of its successor.
 ///
 /// # Errors
 /// What the system says, such as "address in use".
-pub fn bind(address: SocketAddr) -> io::Result<StdListener> {
+pub fn bind(address: &Address, unix_mode: u32) -> io::Result<Socket> {
+    match address {
+        Address::Ip(address) => bind_tcp(*address).map(Socket::Tcp),
+        #[cfg(unix)]
+        Address::Unix(path) => bind_unix(path, unix_mode).map(Socket::Unix),
+        #[cfg(not(unix))]
+        Address::Unix(_) => {
+            Err(io::Error::new(io::ErrorKind::Unsupported, format!("no such sockets ({unix_mode})")))
+        }
+    }
+}
+
+/// Binds a listening socket of TCP.
+///
+/// # Errors
+/// What the system says.
+pub fn bind_tcp(address: SocketAddr) -> io::Result<StdListener> {
     use socket2::{Domain, Protocol, Socket, Type};
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     #[cfg(unix)]
@@ -41,10 +88,29 @@ pub fn bind(address: SocketAddr) -> io::Result<StdListener> {
     Ok(socket.into())
 }
 
+#[cfg(unix)]
+fn bind_unix(path: &std::path::Path, mode: u32) -> io::Result<std::os::unix::net::UnixListener> {
+    use socket2::{Domain, SockAddr, Socket, Type};
+    use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+    if std::fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket()) {
+        match std::os::unix::net::UnixStream::connect(path) {
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path)?,
+            _ => return Err(io::ErrorKind::AddrInUse.into()),
+        }
+    }
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&SockAddr::unix(path)?)?;
+    // Before anybody is heard, so that nobody gets in under another mode.
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
 /// What the acceptor is told.
 pub(super) enum Order {
     /// Accept on these sockets, each for its configured address, and on no others.
-    Serve(Vec<(SocketAddr, StdListener)>, Vec<SocketAddr>),
+    Serve(Vec<(Address, Socket)>, Vec<Address>),
     /// Accept no more; answered when it is so.
     Stop(oneshot::Sender<()>),
 }
@@ -54,7 +120,7 @@ pub(super) async fn run(mut orders: mpsc::UnboundedReceiver<Order>, live: Arc<Li
     let local = LocalSet::new();
     local
         .run_until(async move {
-            let mut accepting: BTreeMap<SocketAddr, JoinHandle<()>> = BTreeMap::new();
+            let mut accepting: BTreeMap<Address, JoinHandle<()>> = BTreeMap::new();
             while let Some(order) = orders.recv().await {
                 match order {
                     Order::Serve(listeners, keep) => {
@@ -65,8 +131,8 @@ pub(super) async fn run(mut orders: mpsc::UnboundedReceiver<Order>, live: Arc<Li
                             }
                             kept
                         });
-                        for (address, listener) in listeners {
-                            let task = accept(listener, live.clone(), workers.clone());
+                        for (address, socket) in listeners {
+                            let task = accept(address.clone(), socket, live.clone(), workers.clone());
                             accepting.insert(address, spawn_local(task));
                         }
                     }
@@ -85,30 +151,55 @@ pub(super) async fn run(mut orders: mpsc::UnboundedReceiver<Order>, live: Arc<Li
         .await;
 }
 
-async fn accept(listener: StdListener, live: Arc<Live>, workers: Arc<Pool>) {
-    let listener = match TcpListener::from_std(listener) {
-        Ok(listener) => listener,
+/// A socket as the runtime has it.
+enum Listening {
+    Tcp(TcpListener),
+    #[cfg(unix)]
+    Unix(tokio::net::UnixListener),
+}
+
+impl Listening {
+    fn new(socket: Socket) -> io::Result<Self> {
+        Ok(match socket {
+            Socket::Tcp(listener) => Self::Tcp(TcpListener::from_std(listener)?),
+            #[cfg(unix)]
+            Socket::Unix(listener) => Self::Unix(tokio::net::UnixListener::from_std(listener)?),
+        })
+    }
+
+    async fn accept(&self) -> io::Result<Accepted> {
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, address) = listener.accept().await?;
+                Ok(Accepted::Tcp(stream.into_std()?, address))
+            }
+            #[cfg(unix)]
+            Self::Unix(listener) => Ok(Accepted::Unix(listener.accept().await?.0.into_std()?)),
+        }
+    }
+}
+
+async fn accept(address: Address, socket: Socket, live: Arc<Live>, workers: Arc<Pool>) {
+    let listening = match Listening::new(socket) {
+        Ok(listening) => listening,
         Err(error) => {
             tracing::error!(%error, "a listening socket cannot be used");
             return;
         }
     };
+    let address = Arc::new(address);
     loop {
         workers.room(&live).await;
-        let (stream, address) = match listener.accept().await {
-            Ok(accepted) => accepted,
+        match listening.accept().await {
+            Ok(accepted) => workers.hand_over(accepted, address.clone()).await,
+            // The client's haste is not worth a pause; a shortage of ours is.
             Err(error) => {
-                // The client's haste is not worth a pause; a shortage of ours is.
                 if !matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset)
                 {
                     tracing::warn!(%error, "accepting a connection failed");
                     sleep(PAUSE).await;
                 }
-                continue;
             }
-        };
-        if let Ok(stream) = stream.into_std() {
-            workers.hand_over(stream, address).await;
         }
     }
 }
@@ -123,11 +214,11 @@ impl Pool {
     }
 
     /// Gives a connection to the worker that has the fewest.
-    async fn hand_over(&self, stream: std::net::TcpStream, address: SocketAddr) {
+    async fn hand_over(&self, accepted: Accepted, address: Arc<Address>) {
         let fewest = self.workers.iter().min_by_key(|worker| worker.open.load(Ordering::Relaxed));
         let Some(worker::Handle { messages, open, .. }) = fewest else { return };
         let guard = OpenGuard::new(open, &self.total);
         // A worker that is gone is being shut down, and the connection with it.
-        let _ = messages.send(Message::Connection(stream, address, guard)).await;
+        let _ = messages.send(Message::Connection(accepted, address, guard)).await;
     }
 }

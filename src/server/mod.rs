@@ -2,12 +2,13 @@
 
 mod connection;
 mod drain;
+mod greeting;
 mod listener;
+mod proxy_protocol;
 mod stream;
 mod worker;
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,8 +16,9 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-pub use listener::bind;
+pub use listener::{Socket, bind, bind_tcp};
 
+use crate::net::Address;
 use crate::proxy::Worker;
 use crate::snapshot::Live;
 use listener::Order;
@@ -64,7 +66,7 @@ impl Server {
 
     /// Accepts on `new` sockets, and on those of before whose addresses are in `keep`; the others are closed. What they
     /// accepted goes on.
-    pub fn serve(&self, new: Vec<(SocketAddr, TcpListener)>, keep: Vec<SocketAddr>) {
+    pub fn serve(&self, new: Vec<(Address, Socket)>, keep: Vec<Address>) {
         // The acceptor ends with the server alone.
         let _ = self.orders.send(Order::Serve(new, keep));
     }

@@ -8,6 +8,9 @@ use bytes::{Buf as _, Bytes};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+#[cfg(unix)]
+use tokio::net::UnixStream;
+use tokio_rustls::server::TlsStream;
 
 /// An accepted connection. What was read to find out what is spoken on it can be put back.
 #[derive(Debug)]
@@ -21,11 +24,23 @@ pub(super) struct Stream {
 #[derive(Debug)]
 enum Transport {
     Tcp(TcpStream),
+    #[cfg(unix)]
+    Unix(UnixStream),
+    Tls(Box<TlsStream<Stream>>),
 }
 
 impl Stream {
     pub(super) fn tcp(stream: TcpStream) -> Self {
         Self { transport: Transport::Tcp(stream), ahead: Bytes::new() }
+    }
+
+    #[cfg(unix)]
+    pub(super) fn unix(stream: UnixStream) -> Self {
+        Self { transport: Transport::Unix(stream), ahead: Bytes::new() }
+    }
+
+    pub(super) fn tls(stream: TlsStream<Self>) -> Self {
+        Self { transport: Transport::Tls(Box::new(stream)), ahead: Bytes::new() }
     }
 
     /// Puts bytes back in front of what is still to be read.
@@ -37,6 +52,9 @@ impl Stream {
     pub(super) fn socket(&self) -> SockRef<'_> {
         match &self.transport {
             Transport::Tcp(stream) => SockRef::from(stream),
+            #[cfg(unix)]
+            Transport::Unix(stream) => SockRef::from(stream),
+            Transport::Tls(stream) => stream.get_ref().0.socket(),
         }
     }
 }
@@ -55,6 +73,9 @@ impl AsyncRead for Stream {
         }
         match &mut this.transport {
             Transport::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
+            #[cfg(unix)]
+            Transport::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Transport::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
         }
     }
 }
@@ -63,6 +84,9 @@ impl AsyncWrite for Stream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match &mut self.get_mut().transport {
             Transport::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
+            #[cfg(unix)]
+            Transport::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Transport::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
         }
     }
 
@@ -73,24 +97,36 @@ impl AsyncWrite for Stream {
     ) -> Poll<io::Result<usize>> {
         match &mut self.get_mut().transport {
             Transport::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            #[cfg(unix)]
+            Transport::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Transport::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
         }
     }
 
     fn is_write_vectored(&self) -> bool {
         match &self.transport {
             Transport::Tcp(stream) => stream.is_write_vectored(),
+            #[cfg(unix)]
+            Transport::Unix(stream) => stream.is_write_vectored(),
+            Transport::Tls(stream) => stream.is_write_vectored(),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.get_mut().transport {
             Transport::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+            #[cfg(unix)]
+            Transport::Unix(stream) => Pin::new(stream).poll_flush(cx),
+            Transport::Tls(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.get_mut().transport {
             Transport::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            #[cfg(unix)]
+            Transport::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+            Transport::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }

@@ -1,7 +1,6 @@
 //! A worker thread: one runtime, the connections it was given, and nothing that another worker touches.
 
 use std::io;
-use std::net::{SocketAddr, TcpStream as StdStream};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,10 +11,11 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::{LocalSet, spawn_local};
 use tokio::time::{interval, timeout};
 
-use super::connection::{self, Protocol};
-use super::drain::Drain;
+use super::drain::{Drain, Member};
+use super::listener::Accepted;
 use super::stream::Stream;
-use crate::net::Peer;
+use super::{connection, greeting};
+use crate::net::{Address, Peer};
 use crate::proxy::Worker;
 
 /// Accepted connections that wait for a worker to take them; beyond it accepting waits.
@@ -29,8 +29,8 @@ const FAREWELL: Duration = Duration::from_millis(500);
 
 /// What a worker is told.
 pub(super) enum Message {
-    /// Serve this connection.
-    Connection(StdStream, SocketAddr, OpenGuard),
+    /// Serve this connection, which came to the listener of this address.
+    Connection(Accepted, Arc<Address>, OpenGuard),
     /// Answer: the worker is alive.
     Ping(oneshot::Sender<()>),
     /// Let connections finish, at most for so long, and end.
@@ -99,7 +99,9 @@ async fn run(worker: Rc<Worker>, mut inbox: mpsc::Receiver<Message>) {
     let mut limit = Duration::ZERO;
     while let Some(message) = inbox.recv().await {
         match message {
-            Message::Connection(stream, address, open) => accept(stream, address, open, &worker, &drain),
+            Message::Connection(accepted, address, open) => {
+                accept(accepted, address, open, &worker, &drain);
+            }
             // Whoever asked may have stopped waiting.
             Message::Ping(answer) => drop(answer.send(())),
             Message::Drain(within) => {
@@ -110,8 +112,8 @@ async fn run(worker: Rc<Worker>, mut inbox: mpsc::Receiver<Message>) {
     }
     // Connections that were accepted before the drain are served like the others.
     while let Ok(message) = inbox.try_recv() {
-        if let Message::Connection(stream, address, open) = message {
-            accept(stream, address, open, &worker, &drain);
+        if let Message::Connection(accepted, address, open) = message {
+            accept(accepted, address, open, &worker, &drain);
         }
     }
     drain.begin();
@@ -125,17 +127,51 @@ async fn run(worker: Rc<Worker>, mut inbox: mpsc::Receiver<Message>) {
     sweeper.abort();
 }
 
-fn accept(stream: StdStream, address: SocketAddr, open: OpenGuard, worker: &Rc<Worker>, drain: &Rc<Drain>) {
-    let Ok(stream) = TcpStream::from_std(stream) else { return };
-    let port = stream.local_addr().map_or(0, |address| address.port());
+fn accept(
+    accepted: Accepted,
+    address: Arc<Address>,
+    open: OpenGuard,
+    worker: &Rc<Worker>,
+    drain: &Rc<Drain>,
+) {
+    let Ok((stream, peer)) = enter(accepted) else { return };
     let (worker, drain) = (worker.clone(), drain.clone());
     worker.metrics().accepted.inc();
     worker.metrics().connections.inc();
     let member = drain.join();
     spawn_local(async move {
-        let peer = Peer::new(address, port);
-        connection::serve(Stream::tcp(stream), peer, worker.clone(), member, Protocol::Sniff).await;
+        serve(stream, peer, &address, worker.clone(), member).await;
         worker.metrics().connections.dec();
         drop(open);
     });
+}
+
+/// A connection as this worker's runtime has it.
+fn enter(accepted: Accepted) -> io::Result<(Stream, Peer)> {
+    Ok(match accepted {
+        Accepted::Tcp(stream, address) => {
+            let stream = TcpStream::from_std(stream)?;
+            let port = stream.local_addr().map_or(0, |address| address.port());
+            (Stream::tcp(stream), Peer::new(address, port))
+        }
+        #[cfg(unix)]
+        Accepted::Unix(stream) => (Stream::unix(tokio::net::UnixStream::from_std(stream)?), Peer::unix()),
+    })
+}
+
+/// Serves a connection as the listener is configured now: a certificate that was renewed is shown at once.
+async fn serve(stream: Stream, peer: Peer, address: &Address, worker: Rc<Worker>, member: Member) {
+    let view = worker.view();
+    let server = &view.snapshot.config.server;
+    // One that left the configuration while this connection waited: how it would be spoken to is not known any more.
+    let Some(listener) = server.listener(address) else { return };
+    let greeted = tokio::select! {
+        greeted = greeting::greet(stream, peer, listener, server.timeouts.request_head) => greeted,
+        () = member.closing() => return,
+    };
+    drop(view);
+    match greeted {
+        Ok((stream, peer, protocol)) => connection::serve(stream, peer, worker, member, protocol).await,
+        Err(end) => worker.metrics().connection_errors.increment(end as usize),
+    }
 }

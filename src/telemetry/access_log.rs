@@ -24,8 +24,9 @@ pub struct AccessLine<'a> {
     pub time: String,
     /// The id that the client and the upstream saw, too.
     pub request_id: &'a str,
-    /// The address of the other end of the connection.
-    pub peer: SocketAddr,
+    /// The client's address, or `unix`.
+    #[serde(serialize_with = "peer")]
+    pub peer: Option<SocketAddr>,
     /// The client, where a trusted proxy says that it is another.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client: Option<IpAddr>,
@@ -61,6 +62,13 @@ pub struct AccessLog {
 /// The writer, seen from whoever ends the process.
 #[derive(Debug)]
 pub struct LogWriter(Receiver<()>);
+
+fn peer<S: serde::Serializer>(peer: &Option<SocketAddr>, serializer: S) -> Result<S::Ok, S::Error> {
+    match peer {
+        Some(address) => serializer.collect_str(address),
+        None => serializer.serialize_str("unix"),
+    }
+}
 
 impl LogWriter {
     /// Waits until the last line is written: when every handle is gone, or after two seconds.
@@ -118,7 +126,7 @@ mod tests {
         let line = AccessLine {
             time: "2026-01-01T00:00:00.000Z".to_owned(),
             request_id: "id",
-            peer: "127.0.0.1:1".parse().unwrap(),
+            peer: "127.0.0.1:1".parse().ok(),
             client: None,
             method: "GET",
             path: "/a\r\n{\"\u{1b}[31m",

@@ -66,8 +66,8 @@ pub struct GatewayMetrics {
 
 impl GatewayMetrics {
     /// The label values of `connection_errors`, in the order of their indices.
-    pub const CONNECTION_ERRORS: [&'static str; 6] =
-        ["parse", "too_large", "timeout", "aborted", "other", "flood"];
+    pub const CONNECTION_ERRORS: [&'static str; 8] =
+        ["parse", "too_large", "timeout", "aborted", "other", "flood", "tls", "proxy_protocol"];
     /// The label values of `protocols`.
     pub const PROTOCOLS: [&'static str; 2] = ["http1", "http2"];
     /// The label values of `cache`: found by this worker, found by another, found by none.

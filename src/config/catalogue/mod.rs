@@ -4,6 +4,7 @@
 //! documented, what is accepted and what is assumed cannot drift apart.
 
 mod heads;
+mod listeners;
 mod parties;
 mod routes;
 mod server;
@@ -11,6 +12,7 @@ mod server;
 use std::time::Duration;
 
 pub(super) use heads::{CORS, HEADER_RULES};
+pub(super) use listeners::{LISTENER, LISTENER_CERTIFICATE, LISTENER_TLS, TLS, TLS_CERTIFICATE};
 pub(super) use parties::{ISSUER, UPSTREAM};
 pub(super) use routes::{DEFAULTS, GROUP, GROUP_ROUTE, ROUTE};
 pub(super) use server::{
@@ -107,6 +109,11 @@ pub(super) enum Kind {
 pub(super) static TABLES: &[&Table] = &[
     &FILE,
     &SERVER,
+    &TLS,
+    &TLS_CERTIFICATE,
+    &LISTENER,
+    &LISTENER_TLS,
+    &LISTENER_CERTIFICATE,
     &TIMEOUTS,
     &LIMITS,
     &HTTP2,

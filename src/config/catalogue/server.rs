@@ -1,6 +1,7 @@
 //! The file itself, `[server]` and the small tables.
 
 use super::Absent::{Default, Means, Required};
+use super::listeners::{PROXY_PROTOCOL_FROM, UNIX_MODE};
 use super::{ANY_DURATION, GIB, KIB, Key, Kind, MIB, POSITIVE, Table};
 
 pub(in crate::config) static FILE: Table = Table {
@@ -106,9 +107,27 @@ pub(in crate::config) static SERVER: Table = Table {
             Kind::Texts,
             Default(r#""127.0.0.1:8080""#),
             r#"["0.0.0.0:8080", "[::1]:8080"]"#,
-            "Addresses with ports where requests are taken. The default is this machine alone.",
+            "Addresses where requests are taken: IP addresses with ports, or `unix:` and the path of a socket. The default is \
+             this machine alone.",
         )
         .not(&["address", "bind", "port"]),
+        Key::new(
+            "tls",
+            Kind::Table("server.tls"),
+            Means("no TLS"),
+            "[server.tls]",
+            "Makes all of `listen` HTTPS.",
+        ),
+        PROXY_PROTOCOL_FROM,
+        UNIX_MODE,
+        Key::new(
+            "listeners",
+            Kind::Tables("server.listeners[]"),
+            Means("those of `listen` alone"),
+            "[[server.listeners]]",
+            "Listeners that differ from those of `listen`. Where they are there and `listen` is not, they are all.",
+        )
+        .not(&["listener"]),
         Key::new(
             "admin",
             Kind::Text,

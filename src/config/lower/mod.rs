@@ -6,6 +6,7 @@
 mod heads;
 mod issuer;
 mod keys;
+mod listeners;
 mod public_url;
 mod required_claims;
 mod requirement;

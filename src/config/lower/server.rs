@@ -1,7 +1,6 @@
 //! `[server]`, `[token_cache]`, `[reload]`, `[log]` and `[dev]`.
 
 use std::net::SocketAddr;
-use std::str::FromStr as _;
 
 use super::super::catalogue::{
     DEV, DEV_CLIENT, ERRORS, HTTP2, LIMITS, LOG, RELOAD, SERVER, TIMEOUTS, TOKEN_CACHE,
@@ -11,17 +10,18 @@ use super::super::load::Context;
 use super::super::reader::{Reader, Text};
 use super::super::source::Place;
 use super::super::{
-    AccessLog, Dev, DevClient, ErrorDetail, ForwardedFields, Http2, Limits, Log, Overrides, Ready, Reload,
-    Secret, Server, Timeouts, TokenCache,
+    AccessLog, Dev, DevClient, ErrorDetail, ForwardedFields, Http2, Limits, Listener, Log, Overrides, Ready,
+    Reload, Secret, Server, Timeouts, TokenCache,
 };
+use super::listeners::{ip_address, listeners};
 use super::public_url::public_url;
-use crate::net::TrustedProxies;
+use crate::net::{Address, TrustedProxies};
 use crate::policy::Scope;
 
 pub(super) fn server(context: &Context, table: &Table, overrides: &Overrides) -> Server {
     let mut reader = Reader::new(context, &SERVER, table, "server");
-    let listen = listen(&mut reader, overrides);
-    let admin = admin(&mut reader, overrides, &listen);
+    let listeners = listeners(&mut reader, overrides);
+    let admin = admin(&mut reader, overrides, &listeners);
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
     let workers = reader.count("workers").unwrap_or(cpus);
     let drain = reader.duration("drain").unwrap_or_default();
@@ -41,7 +41,7 @@ pub(super) fn server(context: &Context, table: &Table, overrides: &Overrides) ->
     let http2 = http2(context, &reader.table("http2"));
     reader.finish();
     Server {
-        listen: listen.into_iter().map(|(address, _)| address).collect(),
+        listeners: listeners.into_iter().map(|(listener, _)| listener).collect(),
         admin,
         workers: overrides.workers.map_or(workers, usize::from),
         drain: overrides.drain.unwrap_or(drain),
@@ -69,38 +69,16 @@ fn trusted_proxies(reader: &mut Reader<'_>) -> TrustedProxies {
     proxies
 }
 
-fn listen(reader: &mut Reader<'_>, overrides: &Overrides) -> Vec<(SocketAddr, Place)> {
-    let place = reader.value_place("listen");
-    let texts = reader.texts("listen").unwrap_or_default();
-    let mut addresses: Vec<(SocketAddr, Place)> =
-        texts.iter().filter_map(|text| Some((address(reader, "listen", text)?, text.place))).collect();
-    if !overrides.listen.is_empty() {
-        addresses = overrides.listen.iter().map(|address| (*address, place)).collect();
-    }
-    for (index, (address, place)) in addresses.iter().enumerate() {
-        let Some((first, at)) = addresses.iter().take(index).find(|(first, _)| overlap(*first, *address))
-        else {
-            continue;
-        };
-        let message = match first == address {
-            true => format!("\"{address}\" is in \"listen\" twice"),
-            false => format!("\"{address}\" and \"{first}\" in \"listen\" overlap: keep one"),
-        };
-        let problem = reader.problem_at(*place, message);
-        reader.context.problem(if at == place { problem } else { problem.related(*at, "first here") });
-    }
-    addresses
-}
-
 fn admin(
     reader: &mut Reader<'_>,
     overrides: &Overrides,
-    listen: &[(SocketAddr, Place)],
+    listeners: &[(Listener, Place)],
 ) -> Option<SocketAddr> {
     let written = reader.text("admin").filter(|text| text.text != "off");
-    let written = written.and_then(|text| address(reader, "admin", &text));
+    let written = written.and_then(|text| ip_address(reader, "admin", &text));
     let admin = overrides.admin.unwrap_or(written)?;
-    if let Some((public, at)) = listen.iter().find(|(public, _)| overlap(*public, admin)) {
+    let shares = |(public, _): &&(Listener, Place)| public.address.overlaps(&Address::Ip(admin));
+    if let Some((Listener { address: public, .. }, at)) = listeners.iter().find(shares) {
         // The side that the file writes is the one to point at.
         let place = if reader.has("admin") { reader.value_place("admin") } else { *at };
         let message = format!("\"admin\" is \"{admin}\", where \"listen\" takes requests (\"{public}\")");
@@ -110,38 +88,6 @@ fn admin(
             .problem(problem.hint("give the admin listener a port of its own, or write admin = \"off\""));
     }
     Some(admin)
-}
-
-/// Whether two listeners cannot be there at once. Port 0 is a new port for each.
-fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
-    let everywhere = a.ip().is_unspecified() || b.ip().is_unspecified();
-    a.port() == b.port() && a.port() != 0 && (a.ip() == b.ip() || a.is_ipv4() == b.is_ipv4() && everywhere)
-}
-
-fn address(reader: &Reader<'_>, name: &str, text: &Text) -> Option<SocketAddr> {
-    let parsed = SocketAddr::from_str(&text.text);
-    if parsed.is_err() {
-        let message = format!("\"{}\" is not an IP address with a port", text.text);
-        let meant = suggestion(&text.text);
-        let problem = reader.problem_at(text.place, message);
-        reader.context.problem(problem.hint(format!("write, for example, {name} = \"{meant}\"")));
-    }
-    parsed.ok()
-}
-
-/// What was meant by `:8080`, `8080` or `localhost:8080`.
-fn suggestion(text: &str) -> String {
-    let (host, port) =
-        text.rsplit_once(':').unwrap_or(if text.contains('.') { (text, "") } else { ("", text) });
-    let port: u16 = port.parse().unwrap_or(8080);
-    match host {
-        "localhost" => format!("127.0.0.1:{port}"),
-        "" | "*" => format!("0.0.0.0:{port}"),
-        host => match host.parse() {
-            Ok(ip) => SocketAddr::new(ip, port).to_string(),
-            Err(_) => format!("0.0.0.0:{port}"),
-        },
-    }
 }
 
 fn timeouts(context: &Context, table: &Table) -> Timeouts {
@@ -295,29 +241,6 @@ fn without_newline(text: String) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn listeners_that_cannot_coexist_overlap() {
-        for (a, b, expected) in [
-            ("127.0.0.1:80", "127.0.0.1:80", true),
-            ("0.0.0.0:80", "127.0.0.1:80", true),
-            ("0.0.0.0:80", "[::1]:80", false),
-            ("127.0.0.1:80", "127.0.0.2:80", false),
-            ("127.0.0.1:80", "127.0.0.1:81", false),
-            ("127.0.0.1:0", "127.0.0.1:0", false),
-        ] {
-            assert_eq!(overlap(a.parse().unwrap(), b.parse().unwrap()), expected, "{a} {b}");
-        }
-    }
-
-    #[test]
-    fn what_was_meant_by_half_an_address_is_suggested() {
-        assert_eq!(suggestion(":80"), "0.0.0.0:80");
-        assert_eq!(suggestion("8081"), "0.0.0.0:8081");
-        assert_eq!(suggestion("localhost:80"), "127.0.0.1:80");
-        assert_eq!(suggestion("10.0.0.1"), "10.0.0.1:8080");
-        assert_eq!(suggestion("example.com:99999"), "0.0.0.0:8080");
-    }
 
     #[test]
     fn one_newline_at_the_end_is_not_part_of_a_secret() {

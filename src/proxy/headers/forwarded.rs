@@ -100,7 +100,7 @@ pub(in crate::proxy) fn client(headers: &HeaderMap, peer: &Peer, trusted: &Trust
 
 /// `None` for a peer on a Unix socket.
 fn address_of(peer: &Peer) -> Option<IpAddr> {
-    Option::<SocketAddr>::from(peer.address).map(|address| address.ip())
+    peer.address.map(|address| address.ip())
 }
 
 /// The addresses of `X-Forwarded-For`, the farthest first. `None` if any is none, or there are too many.

@@ -76,7 +76,7 @@ pub(super) async fn serve(stream: Stream, server: &Server, party: &Party, alarm:
     match end {
         // What is unread would take the last word away from the client.
         Some(End::Parse | End::TooLarge | End::Flood | End::Other) => farewell::close(stream).await,
-        Some(End::Aborted | End::Timeout) => farewell::reset(&stream),
+        Some(End::Aborted | End::Timeout | End::Tls | End::ProxyProtocol) => farewell::reset(&stream),
         None => {}
     }
 }

@@ -30,22 +30,24 @@ pub(super) enum Protocol {
     /// The first bytes tell.
     Sniff,
     /// HTTP/1.1 (ALPN `http/1.1`).
-    #[expect(dead_code, reason = "what ALPN chose")]
     Http1,
     /// HTTP/2 (ALPN `h2`).
-    #[expect(dead_code, reason = "what ALPN chose")]
     Http2,
 }
 
 /// How a connection ended, if not well: an index into `GatewayMetrics::CONNECTION_ERRORS`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
+pub(super) enum End {
     Parse = 0,
     TooLarge = 1,
     Timeout = 2,
     Aborted = 3,
     Other = 4,
     Flood = 5,
+    /// No TLS where it is spoken, or none in time.
+    Tls = 6,
+    /// No PROXY header where one is required, or a broken one.
+    ProxyProtocol = 7,
 }
 
 impl End {
@@ -168,4 +170,4 @@ async fn drive(
     .await
 }
 
-const _: () = assert!(GatewayMetrics::CONNECTION_ERRORS.len() == End::Flood as usize + 1);
+const _: () = assert!(GatewayMetrics::CONNECTION_ERRORS.len() == End::ProxyProtocol as usize + 1);

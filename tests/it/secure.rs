@@ -1,0 +1,243 @@
+//! TLS listeners: which certificate, whose client, which host.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+
+use crate::cast::{Gateway, Upstream, wait_until};
+
+/// A root, and what it has signed.
+struct Authority {
+    issuer: rcgen::Issuer<'static, rcgen::KeyPair>,
+    pem: String,
+}
+
+/// A certificate and its key, in PEM.
+struct Pair {
+    chain: String,
+    key: String,
+}
+
+impl Authority {
+    fn new() -> Self {
+        let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let key = rcgen::KeyPair::generate().unwrap();
+        let pem = params.self_signed(&key).unwrap().pem();
+        Self { issuer: rcgen::Issuer::new(params, key), pem }
+    }
+
+    fn sign(&self, names: &[&str]) -> Pair {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let key = rcgen::KeyPair::generate().unwrap();
+        let made = rcgen::CertificateParams::new(names).unwrap().signed_by(&key, &self.issuer).unwrap();
+        Pair { chain: made.pem(), key: key.serialize_pem() }
+    }
+}
+
+impl Pair {
+    fn write(&self, directory: &Path, name: &str) {
+        fs::write(directory.join(format!("{name}.pem")), &self.chain).unwrap();
+        fs::write(directory.join(format!("{name}.key")), &self.key).unwrap();
+    }
+
+    fn leaf(&self) -> CertificateDer<'static> {
+        CertificateDer::from_pem_slice(self.chain.as_bytes()).unwrap()
+    }
+}
+
+type Secured = StreamOwned<ClientConnection, TcpStream>;
+
+/// A client that trusts `root` and shows `own`.
+fn client(root: &Authority, own: Option<&Pair>) -> ClientConfig {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(root.pem.as_bytes()).unwrap()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots);
+    match own {
+        None => builder.with_no_client_auth(),
+        Some(pair) => {
+            let key = PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).unwrap();
+            builder.with_client_auth_cert(vec![pair.leaf()], key).unwrap()
+        }
+    }
+}
+
+fn connect(address: SocketAddr, name: &str, config: ClientConfig) -> Secured {
+    let name = ServerName::try_from(name.to_owned()).unwrap();
+    let socket = TcpStream::connect(address).unwrap();
+    socket.set_read_timeout(Some(crate::cast::PATIENCE)).unwrap();
+    StreamOwned::new(ClientConnection::new(Arc::new(config), name).unwrap(), socket)
+}
+
+/// The status of a request for `host`, or the error of the connection.
+fn ask(stream: &mut Secured, host: &str) -> std::io::Result<u16> {
+    write!(stream, "GET / HTTP/1.1\r\nHost: {host}\r\n\r\n")?;
+    let mut text = Vec::new();
+    let mut byte = [0; 1];
+    while !text.ends_with(b"\r\n\r\n") {
+        if stream.read(&mut byte)? == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+        text.push(byte[0]);
+    }
+    let text = String::from_utf8(text).unwrap();
+    let length = text
+        .lines()
+        .find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ").map(str::to_owned));
+    let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
+    stream.read_exact(&mut body)?;
+    Ok(text.split(' ').nth(1).unwrap().parse().unwrap())
+}
+
+/// A gateway that lets everybody through, over TLS with these pairs; `tls` is more of the table.
+fn start(upstream: &Upstream, pairs: &[(&str, &Pair)], tls: &str, files: &[(&str, &str)]) -> Gateway {
+    let directory = tempfile::tempdir().unwrap();
+    pairs.iter().for_each(|(name, pair)| pair.write(directory.path(), name));
+    files.iter().for_each(|(name, text)| fs::write(directory.path().join(name), text).unwrap());
+    let certificates: Vec<_> = pairs
+        .iter()
+        .map(|(name, _)| format!("{{ cert_file = \"{name}.pem\", key_file = \"{name}.key\" }}"))
+        .collect();
+    let toml = format!(
+        "[server.tls]\ncertificates = [{}]\n{tls}\n{}\n[[routes]]\npath = \"/**\"\nupstream = \"orders\"\n\
+         methods = \"ANY\"\npublic = true\n",
+        certificates.join(", "),
+        upstream.toml("orders")
+    );
+    let file = directory.path().join("gateway.toml");
+    fs::write(&file, toml).unwrap();
+    Gateway::start_in(directory, file)
+}
+
+fn shown(stream: &Secured) -> CertificateDer<'static> {
+    stream.conn.peer_certificates().unwrap()[0].clone().into_owned()
+}
+
+#[test]
+fn a_client_is_shown_the_certificate_of_the_name_it_asks_for() {
+    let (root, upstream) = (Authority::new(), Upstream::start());
+    let (first, wild, exact) = (root.sign(&["a.test"]), root.sign(&["*.b.test"]), root.sign(&["x.b.test"]));
+    let gateway = start(&upstream, &[("first", &first), ("wild", &wild), ("exact", &exact)], "", &[]);
+    for (name, pair) in [("a.test", &first), ("one.b.test", &wild), ("x.b.test", &exact)] {
+        let mut stream = connect(gateway.address(), name, client(&root, None));
+        assert_eq!(ask(&mut stream, name).unwrap(), 200, "{name}");
+        assert_eq!(shown(&stream), pair.leaf(), "{name}");
+    }
+    assert_eq!(upstream.arrivals()[0].field("x-forwarded-proto"), Some("https"));
+}
+
+// attacks.md row 6.
+#[test]
+fn a_connection_for_one_host_is_refused_to_another() {
+    let (root, upstream) = (Authority::new(), Upstream::start());
+    let (a, b) = (root.sign(&["a.test", "also-a.test"]), root.sign(&["*.b.test"]));
+    let gateway = start(&upstream, &[("a", &a), ("b", &b)], "", &[]);
+    let mut stream = connect(gateway.address(), "a.test", client(&root, None));
+    for (host, status) in [
+        ("a.test", 200),
+        ("A.Test.", 200),
+        ("a.test:8443", 200),
+        ("also-a.test", 200),
+        ("one.b.test", 421),
+        ("unknown.test", 421),
+        ("a.test", 200),
+    ] {
+        assert_eq!(ask(&mut stream, host).unwrap(), status, "{host}");
+    }
+    assert_eq!(upstream.arrivals().len(), 5);
+}
+
+// X03, O02.
+#[test]
+fn a_renewed_certificate_is_shown_to_new_connections_and_open_ones_go_on() {
+    let (root, upstream) = (Authority::new(), Upstream::start());
+    let (old, new) = (root.sign(&["a.test"]), root.sign(&["a.test"]));
+    let gateway = start(&upstream, &[("a", &old)], "", &[]);
+    let mut open = connect(gateway.address(), "a.test", client(&root, None));
+    assert_eq!(ask(&mut open, "a.test").unwrap(), 200);
+    // Only half of the new pair: the key of one is not that of the other.
+    fs::write(gateway.directory().join("a.pem"), &new.chain).unwrap();
+    gateway.reload();
+    gateway.wait_for_metric("scopegate_config_reload_success", 0.0);
+    let mut stream = connect(gateway.address(), "a.test", client(&root, None));
+    assert_eq!(ask(&mut stream, "a.test").unwrap(), 200);
+    assert_eq!(shown(&stream), old.leaf());
+    new.write(gateway.directory(), "a");
+    gateway.reload();
+    wait_until("the new certificate is shown", || {
+        let mut stream = connect(gateway.address(), "a.test", client(&root, None));
+        ask(&mut stream, "a.test").unwrap() == 200 && shown(&stream) == new.leaf()
+    });
+    assert_eq!(ask(&mut open, "a.test").unwrap(), 200, "an open connection goes on");
+}
+
+// X05.
+#[test]
+fn a_client_without_a_certificate_gets_in_only_where_none_is_required() {
+    let (root, other, upstream) = (Authority::new(), Authority::new(), Upstream::start());
+    let (server, good, bad) = (root.sign(&["a.test"]), root.sign(&["caller"]), other.sign(&["caller"]));
+    for (client_auth, nobody, wrong) in [("required", false, false), ("optional", true, false)] {
+        let tls = format!("client_auth = \"{client_auth}\"\nclient_ca_file = \"clients.pem\"\n");
+        let gateway = start(&upstream, &[("a", &server)], &tls, &[("clients.pem", &root.pem)]);
+        let gets_in = |own: Option<&Pair>| {
+            let mut stream = connect(gateway.address(), "a.test", client(&root, own));
+            matches!(ask(&mut stream, "a.test"), Ok(200))
+        };
+        assert!(gets_in(Some(&good)), "{client_auth}");
+        assert_eq!(gets_in(None), nobody, "{client_auth}");
+        assert_eq!(gets_in(Some(&bad)), wrong, "{client_auth}");
+    }
+}
+
+// X04.
+#[test]
+fn junk_plain_http_and_silence_cost_one_connection_each() {
+    let (root, upstream) = (Authority::new(), Upstream::start());
+    let pair = root.sign(&["a.test"]);
+    let gateway = start(&upstream, &[("a", &pair)], "handshake_timeout = \"200ms\"", &[]);
+    let plain = crate::cast::raw(gateway.address(), b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n");
+    assert!(plain.starts_with("HTTP/1.1 400 "), "{plain}");
+    for bytes in [&b"\x16\x03\x01\x00\x02junk"[..], b"\x00\x01", b"\x16"] {
+        let mut socket = TcpStream::connect(gateway.address()).unwrap();
+        socket.set_read_timeout(Some(crate::cast::PATIENCE)).unwrap();
+        socket.write_all(bytes).unwrap();
+        let mut rest = Vec::new();
+        // An end or a reset, and no answer of HTTP.
+        let _ = socket.read_to_end(&mut rest);
+        assert!(!rest.starts_with(b"HTTP"), "{bytes:?}");
+    }
+    gateway.wait_for_metric("scopegate_connection_errors_total{kind=\"tls\"}", 4.0);
+    let mut stream = connect(gateway.address(), "a.test", client(&root, None));
+    assert_eq!(ask(&mut stream, "a.test").unwrap(), 200);
+    assert_eq!(upstream.arrivals().len(), 1);
+}
+
+// X01.
+#[test]
+fn a_listener_of_tls_1_3_refuses_1_2() {
+    let (root, upstream) = (Authority::new(), Upstream::start());
+    let pair = root.sign(&["a.test"]);
+    for (min, expected) in [("1.2", true), ("1.3", false)] {
+        let gateway = start(&upstream, &[("a", &pair)], &format!("min_version = \"{min}\""), &[]);
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(root.pem.as_bytes()).unwrap()).unwrap();
+        let old = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS12])
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let mut stream = connect(gateway.address(), "a.test", old);
+        assert_eq!(ask(&mut stream, "a.test").is_ok_and(|status| status == 200), expected, "{min}");
+    }
+}
