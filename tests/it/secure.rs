@@ -168,7 +168,7 @@ fn a_renewed_certificate_is_shown_to_new_connections_and_open_ones_go_on() {
     // Only half of the new pair: the key of one is not that of the other.
     fs::write(gateway.directory().join("a.pem"), &new.chain).unwrap();
     gateway.reload();
-    gateway.wait_for_metric("scopegate_config_reload_success", 0.0);
+    gateway.wait_for_metric("scopegate_config_last_reload_successful", 0.0);
     let mut stream = connect(gateway.address(), "a.test", client(&root, None));
     assert_eq!(ask(&mut stream, "a.test").unwrap(), 200);
     assert_eq!(shown(&stream), old.leaf());

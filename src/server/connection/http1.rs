@@ -74,7 +74,7 @@ pub(super) async fn serve(stream: Stream, server: &Server, party: &Party, alarm:
         Some(End::Parse | End::TooLarge) => farewell::close(stream).await,
         None if activity.had_body() => farewell::close(stream).await,
         Some(End::Aborted | End::Other | End::Tls | End::ProxyProtocol | End::Flood) => {
-            farewell::reset(&stream)
+            farewell::reset(&stream);
         }
         Some(End::Timeout) if activity.is_busy() => farewell::reset(&stream),
         None | Some(End::Timeout) => {}
