@@ -6,6 +6,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -20,7 +21,7 @@ use hyper_util::rt::TokioIo;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::timeout_at;
 
-use super::super::Fault;
+use super::super::{Fault, Upstream};
 use super::Failed;
 use super::upload::{Gate, Tasks, Upload};
 use super::wire::{Arrivals, Wire};
@@ -49,6 +50,7 @@ type Io = TokioIo<Wire>;
 
 /// A connection.
 pub(super) struct Http2<B> {
+    upstream: Arc<Upstream>,
     sender: RefCell<SendRequest<Upload<B>>>,
     /// How many streams the peer takes.
     peer_limit: Box<dyn Fn() -> usize>,
@@ -83,6 +85,10 @@ impl<B> Drop for Stream<B> {
         connection.streams.set(connection.streams.get().saturating_sub(1));
         connection.last_used.set(now);
         connection.freed.notify_one();
+        let upstream = &connection.upstream;
+        if connection.streams.get() == 0 && upstream.pending.load(Ordering::Relaxed) > 0 {
+            upstream.wanted.notify_waiters();
+        }
     }
 }
 
@@ -94,10 +100,10 @@ where
     /// Begins HTTP/2, and waits for the peer's settings: how many streams it takes, and that it speaks HTTP/2 at all. `None`
     /// when there were none until the deadline, or none will come.
     pub(super) async fn begin(
+        upstream: Arc<Upstream>,
         wire: Wire,
-        retires: Instant,
         freed: Rc<Notify>,
-        deadline: Instant,
+        (retires, deadline): (Instant, Instant),
     ) -> Result<Option<Rc<Self>>, Fault> {
         let arrivals = Arc::new(Arrivals::default());
         let tasks = Tasks::default();
@@ -117,6 +123,7 @@ where
             Box::new(move || settings.borrow().as_ref().map_or(0, Connection::current_max_send_streams));
         tokio::task::spawn_local(drive(connection, tasks.clone(), arrivals.clone(), released));
         let this = Rc::new(Self {
+            upstream,
             sender: RefCell::new(sender),
             peer_limit,
             tasks,

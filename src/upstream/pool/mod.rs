@@ -232,7 +232,8 @@ where
             return Http1::begin(wire, retires).await.map(Carrier::Connection);
         }
         let deadline = clock::monotonic() + settings.patience.handshake;
-        let connection = Http2::begin(wire, retires, self.freed.clone(), deadline).await?;
+        let (upstream, freed) = (self.upstream.clone(), self.freed.clone());
+        let connection = Http2::begin(upstream, wire, freed, (retires, deadline)).await?;
         let connection = connection.ok_or_else(no_http2)?;
         let stream = connection.open().ok_or_else(no_http2)?;
         self.multiplexed.borrow_mut().push(connection);

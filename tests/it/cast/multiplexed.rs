@@ -1,0 +1,242 @@
+//! An upstream that speaks HTTP/2, by prior knowledge or over TLS.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::server::SendResponse;
+use h2::{Reason, RecvStream};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+
+use super::wait_until;
+
+/// What the upstream does with a stream.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum Play {
+    /// Reads the request and answers 200 with its body and its trailers, one of its own added.
+    #[default]
+    Echo,
+    /// Refuses it, as one that it did nothing with.
+    Refuse,
+    /// Answers at once with this body, whose end does not come, and resets the stream.
+    Reset(&'static str, Reason),
+    /// Answers 413 with an end at once, reading nothing.
+    Early,
+    /// Says nothing until the test lets go of every such stream, then as `Echo`.
+    Hold,
+    /// Answers, announces that the connection ends, and finishes what is under way.
+    Leave,
+    /// Says that the answer is longer than it is.
+    Short,
+}
+
+/// A stream's request, as it arrived.
+#[derive(Clone, Debug)]
+pub(crate) struct Opened {
+    pub(crate) head: Arc<Request<()>>,
+    /// Which connection it came on, counted from 0.
+    pub(crate) connection: usize,
+}
+
+/// An upstream that speaks HTTP/2.
+pub(crate) struct Multiplexed {
+    address: SocketAddr,
+    state: Arc<State>,
+}
+
+#[derive(Default)]
+struct State {
+    script: Mutex<VecDeque<Play>>,
+    opened: Mutex<Vec<Opened>>,
+    /// Why streams were reset by the gateway.
+    resets: Mutex<Vec<Reason>>,
+    connections: Mutex<usize>,
+    held: Mutex<bool>,
+    violations: Mutex<Vec<String>>,
+}
+
+impl Multiplexed {
+    /// One that takes so many streams on a connection.
+    pub(crate) fn start(max_streams: u32) -> Self {
+        Self::start_with(max_streams, None)
+    }
+
+    /// One over TLS.
+    pub(crate) fn start_tls(config: rustls::ServerConfig) -> Self {
+        Self::start_with(100, Some(TlsAcceptor::from(Arc::new(config))))
+    }
+
+    fn start_with(max_streams: u32, tls: Option<TlsAcceptor>) -> Self {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap();
+        let state = Arc::new(State::default());
+        *state.held.lock().unwrap() = true;
+        let shared = state.clone();
+        thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async move {
+                let listener = TcpListener::from_std(listener).unwrap();
+                while let Ok((tcp, _)) = listener.accept().await {
+                    let (state, tls) = (shared.clone(), tls.clone());
+                    let number = {
+                        let mut connections = state.connections.lock().unwrap();
+                        *connections += 1;
+                        *connections - 1
+                    };
+                    tokio::spawn(async move {
+                        match tls {
+                            None => serve(state, tcp, number, max_streams).await,
+                            Some(tls) => {
+                                let Ok(stream) = tls.accept(tcp).await else { return };
+                                serve(state, stream, number, max_streams).await;
+                            }
+                        }
+                    });
+                }
+            });
+        });
+        Self { address, state }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its entry in a configuration, in the clear.
+    pub(crate) fn toml(&self, name: &str) -> String {
+        format!("[upstreams.{name}]\nurl = \"http://{}\"\nprotocol = \"http2\"\n", self.address)
+    }
+
+    /// What it does with the next streams; after that it echoes.
+    pub(crate) fn play(&self, script: impl IntoIterator<Item = Play>) {
+        self.state.script.lock().unwrap().extend(script);
+    }
+
+    pub(crate) fn opened(&self) -> Vec<Opened> {
+        self.state.opened.lock().unwrap().clone()
+    }
+
+    pub(crate) fn resets(&self) -> Vec<Reason> {
+        self.state.resets.lock().unwrap().clone()
+    }
+
+    pub(crate) fn connections(&self) -> usize {
+        *self.state.connections.lock().unwrap()
+    }
+
+    /// Lets go of what [`Play::Hold`] holds.
+    pub(crate) fn let_go(&self) {
+        *self.state.held.lock().unwrap() = false;
+    }
+
+    /// Waits until so many streams were opened.
+    #[track_caller]
+    pub(crate) fn wait_for(&self, count: usize) {
+        wait_until("streams are opened at the upstream", || self.opened().len() >= count);
+    }
+}
+
+impl Drop for Multiplexed {
+    fn drop(&mut self) {
+        let violations = self.state.violations.lock().unwrap();
+        if !thread::panicking() {
+            assert!(violations.is_empty(), "what arrived broke an invariant: {violations:#?}");
+        }
+    }
+}
+
+async fn serve<T>(state: Arc<State>, io: T, number: usize, max_streams: u32)
+where
+    T: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut builder = h2::server::Builder::new();
+    builder.max_concurrent_streams(max_streams);
+    let Ok(mut connection) = builder.handshake::<_, Bytes>(io).await else { return };
+    while let Some(Ok((request, response))) = connection.accept().await {
+        let play = state.script.lock().unwrap().pop_front().unwrap_or_default();
+        let (head, body) = request.into_parts();
+        let head = Arc::new(Request::from_parts(head, ()));
+        check(&state, &head);
+        state.opened.lock().unwrap().push(Opened { head: head.clone(), connection: number });
+        if matches!(play, Play::Leave) {
+            connection.graceful_shutdown();
+        }
+        tokio::spawn(answer(state.clone(), play, body, response));
+    }
+}
+
+/// What holds of everything that arrives (RFC 9113 §8.2.2, §8.3.1).
+fn check(state: &State, head: &Request<()>) {
+    let headers = head.headers();
+    for name in ["host", "connection", "transfer-encoding", "upgrade", "keep-alive", "proxy-connection"] {
+        if headers.contains_key(name) {
+            state.violations.lock().unwrap().push(format!("{name} went further: {head:?}"));
+        }
+    }
+    if head.uri().authority().is_none() || !headers.contains_key("x-request-id") {
+        state.violations.lock().unwrap().push(format!("no authority or request id: {head:?}"));
+    }
+}
+
+async fn answer(state: Arc<State>, play: Play, body: RecvStream, mut response: SendResponse<Bytes>) {
+    let ok = || Response::new(());
+    match play {
+        Play::Refuse => response.send_reset(Reason::REFUSED_STREAM),
+        Play::Reset(text, reason) => {
+            let mut stream = response.send_response(ok(), false).unwrap();
+            let _ = stream.send_data(Bytes::from_static(text.as_bytes()), false);
+            // Both have left before the reset, which would take their place.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            stream.send_reset(reason);
+        }
+        Play::Early => {
+            let mut head = ok();
+            *head.status_mut() = http::StatusCode::PAYLOAD_TOO_LARGE;
+            let _ = response.send_response(head, true);
+            let reason = std::future::poll_fn(|cx| response.poll_reset(cx)).await;
+            state.resets.lock().unwrap().extend(reason.ok());
+            drop(body);
+        }
+        Play::Short => {
+            let head = Response::builder().header("content-length", "10").body(()).unwrap();
+            let mut stream = response.send_response(head, false).unwrap();
+            let _ = stream.send_data(Bytes::from_static(b"short"), true);
+        }
+        Play::Hold => {
+            loop {
+                let held = *state.held.lock().unwrap();
+                if !held {
+                    break;
+                }
+                let reset = std::future::poll_fn(|cx| response.poll_reset(cx));
+                if let Ok(reason) = tokio::time::timeout(Duration::from_millis(5), reset).await {
+                    state.resets.lock().unwrap().extend(reason.ok());
+                    return;
+                }
+            }
+            echo(body, response).await;
+        }
+        Play::Echo | Play::Leave => echo(body, response).await,
+    }
+}
+
+async fn echo(mut body: RecvStream, mut response: SendResponse<Bytes>) {
+    let mut received = Vec::new();
+    while let Some(Ok(piece)) = body.data().await {
+        let _ = body.flow_control().release_capacity(piece.len());
+        received.extend_from_slice(&piece);
+    }
+    let mut trailers = body.trailers().await.ok().flatten().unwrap_or_else(HeaderMap::new);
+    trailers.insert(HeaderName::from_static("grpc-status"), HeaderValue::from_static("0"));
+    let head = Response::builder().header("trailer", "grpc-status").body(()).unwrap();
+    let Ok(mut stream) = response.send_response(head, false) else { return };
+    let _ = stream.send_data(received.into(), false);
+    let _ = stream.send_trailers(trailers);
+}
