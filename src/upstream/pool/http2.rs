@@ -46,7 +46,8 @@ const FAREWELL: Duration = Duration::from_secs(5);
 /// When an exchange is given up after so long, and meanwhile nothing at all has come, the peer may be gone without a word.
 const SILENCE: Duration = Duration::from_secs(5);
 
-type Io = TokioIo<Wire>;
+/// Hyper's half of a connection, until it has ended.
+type Driven<B> = Rc<RefCell<Option<Connection<TokioIo<Wire>, Upload<B>, Tasks>>>>;
 
 /// A connection.
 pub(super) struct Http2<B> {
@@ -182,7 +183,7 @@ where
 /// Keeps a connection going: first its requests; when there will be none any more, what is under way; and when that has
 /// ended, its last words.
 async fn drive<B>(
-    connection: Rc<RefCell<Option<Connection<Io, Upload<B>, Tasks>>>>,
+    connection: Driven<B>,
     tasks: Tasks,
     arrivals: Arc<Arrivals>,
     released: oneshot::Receiver<()>,
