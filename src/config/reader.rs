@@ -100,11 +100,18 @@ impl<'a> Reader<'a> {
     pub(super) fn value(&mut self, name: &'static str) -> Option<Value> {
         let key = self.key(name)?;
         let found = self.table.get(name).map(|entry| entry.value.clone());
-        if found.is_none() && matches!(key.absent, Absent::Required) && !self.is_misspelled(key) {
+        if found.is_none() && matches!(key.absent, Absent::Required) {
+            self.missing(key.name);
+        }
+        found
+    }
+
+    /// Reports that a key is not there, unless it is there under a wrong name.
+    pub(super) fn missing(&self, name: &str) {
+        if let Some(key) = self.catalogue.key(name).filter(|key| !self.is_misspelled(key)) {
             let problem = self.problem_at(self.table.place, format!("\"{name}\" is missing"));
             self.context.problem(problem.hint(for_example(key)));
         }
-        found
     }
 
     /// Whether the key is there under a wrong name, which is reported as such: one mistake, one problem.

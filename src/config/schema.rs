@@ -94,6 +94,16 @@ fn kind_schema(kind: Kind) -> Value {
             json!({ "type": "object", "additionalProperties": demand })
         }
         Kind::Secret => json!({ "anyOf": [text(), only("file", text()), only("env", text())] }),
+        Kind::Endpoints => json!({
+            "type": "array",
+            "minItems": 1,
+            "items": { "anyOf": [text(), {
+                "type": "object",
+                "required": ["url"],
+                "additionalProperties": false,
+                "properties": { "url": text(), "weight": { "type": "integer", "minimum": 1, "maximum": 1000 } },
+            }] },
+        }),
         Kind::KeySet => json!({ "anyOf": [text(), { "type": "object", "required": ["keys"] }] }),
         Kind::Table(path) => reference(path),
         Kind::Tables(path) => json!({ "type": "array", "items": reference(path) }),

@@ -12,7 +12,7 @@ use crate::net::{Address, Patience, Terms, TrustedProxies, Url};
 use crate::policy::{Requirement, Rule, Scope};
 use crate::route::{Ambiguities, MethodPattern, Pattern};
 use crate::token::{Audience, Rules, Source, TypPolicy};
-use crate::upstream::{HostHeader, Protocol, Settings};
+use crate::upstream::{Ejection, HostHeader, Listed, Protocol, Retry, Settings, Strategy};
 
 /// A configuration with these issuers and routes and one upstream, `orders`, elsewhere.
 pub(super) fn config(issuers: Vec<Issuer>, routes: Vec<Route>) -> Config {
@@ -64,6 +64,10 @@ pub(super) fn config(issuers: Vec<Issuer>, routes: Vec<Route>) -> Config {
         upstreams: vec![Settings {
             name: "orders".into(),
             url: Url::parse("https://orders.internal:8443/").unwrap(),
+            endpoints: Listed::alone(Url::parse("https://orders.internal:8443/").unwrap()),
+            balance: Strategy::RoundRobin,
+            retry: Retry { attempts: 1, percent: 20, floor: 3 },
+            ejection: Ejection { failures: 5, time: second, max_percent: 50 },
             host: HostHeader::Upstream,
             protocol: Protocol::Http1,
             patience: Patience { connect: second, handshake: second },

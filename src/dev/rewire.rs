@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::issuer::KeySource;
 use crate::net::{Terms, Url};
 use crate::policy::Scope;
-use crate::upstream::Protocol;
+use crate::upstream::{Listed, Protocol};
 
 /// The embedded issuer and the echo, running until this is dropped.
 pub struct Sandbox {
@@ -81,6 +81,7 @@ impl Sandbox {
         self.issuers.replace(embedded);
         for upstream in &mut config.upstreams {
             upstream.url = self.echo_url.clone();
+            upstream.endpoints = Listed::alone(self.echo_url.clone());
             upstream.terms = Terms::default();
             upstream.protocol = Protocol::Http1;
         }

@@ -78,7 +78,7 @@ pub(super) async fn forward(
         head.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
     let copy = (upload.is_none() && is_idempotent(&head.method)).then(|| head.clone());
-    let again = || copy.map(|head| Request::from_parts(head, RequestBody::Empty));
+    let again = || copy.clone().map(|head| Request::from_parts(head, RequestBody::Empty));
 
     let departed = clock::monotonic();
     let limits = (route.response_timeout, until);

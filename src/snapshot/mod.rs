@@ -247,7 +247,9 @@ fn upstream(
         return Ok(same.clone());
     }
     let name = &settings.name;
-    let upstream = Upstream::new(settings.clone(), metrics.upstream(name));
+    let mut earlier = before.iter().flat_map(|snapshot| &snapshot.upstreams);
+    let former = earlier.find(|upstream| upstream.settings.name == *name);
+    let upstream = Upstream::new(settings.clone(), metrics.upstream(name), former.map(|former| &**former));
     upstream.map(Arc::new).map_err(|error| CompileError::Roots(name.clone(), error))
 }
 

@@ -18,6 +18,8 @@ pub(super) struct Families {
     pub(super) upstream_opened: IntCounterVec,
     pub(super) upstream_reused: IntCounterVec,
     pub(super) upstream_faults: IntCounterVec,
+    pub(super) upstream_retries: IntCounterVec,
+    pub(super) upstream_ejections: IntCounterVec,
     pub(super) verifications: IntCounterVec,
     pub(super) keys: IntGaugeVec,
     pub(super) key_age: GaugeVec,
@@ -74,6 +76,18 @@ impl Families {
                 "scopegate_upstream_faults_total",
                 "Requests that the upstream did not answer, by kind of fault.",
                 &["upstream", "fault"],
+            )?,
+            upstream_retries: counters(
+                r,
+                "scopegate_upstream_retries_total",
+                "Requests that were sent to another endpoint after one had failed.",
+                &["upstream"],
+            )?,
+            upstream_ejections: counters(
+                r,
+                "scopegate_upstream_ejections_total",
+                "Endpoints that were left alone for a while after failures in a row.",
+                &["upstream"],
             )?,
             verifications: counters(
                 r,

@@ -146,6 +146,10 @@ pub struct UpstreamMetrics {
     pub reused: IntCounter,
     /// Requests the upstream did not answer, by [`UpstreamMetrics::FAULTS`].
     pub faults: Counters,
+    /// Requests that were sent to another endpoint after one had failed.
+    pub retries: IntCounter,
+    /// Endpoints that were left alone for a while.
+    pub ejections: IntCounter,
 }
 
 impl UpstreamMetrics {
@@ -202,6 +206,8 @@ impl Metrics {
             opened: self.families.upstream_opened.with_label_values(&[name]),
             reused: self.families.upstream_reused.with_label_values(&[name]),
             faults: Counters::new(&self.families.upstream_faults, &[name], &UpstreamMetrics::FAULTS),
+            retries: self.families.upstream_retries.with_label_values(&[name]),
+            ejections: self.families.upstream_ejections.with_label_values(&[name]),
         };
         entry(&mut self.lock().upstreams, name, make)
     }
@@ -242,6 +248,8 @@ impl Metrics {
                 let _ = families.upstream_open.remove_label_values(&[name]);
                 let _ = families.upstream_opened.remove_label_values(&[name]);
                 let _ = families.upstream_reused.remove_label_values(&[name]);
+                let _ = families.upstream_retries.remove_label_values(&[name]);
+                let _ = families.upstream_ejections.remove_label_values(&[name]);
             }
             keep
         });

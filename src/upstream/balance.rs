@@ -1,5 +1,6 @@
 //! One worker's way to one upstream: which of its endpoints takes a request.
 
+use std::cell::Cell;
 use std::error::Error as StdError;
 use std::pin::pin;
 use std::rc::Rc;
@@ -7,21 +8,74 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::header::HOST;
+use http::{Request, Response, StatusCode};
 use http_body::Body;
 use hyper::body::Incoming;
 use tokio::time::timeout_at;
 
-use super::pool::Pool;
+use super::choice::Turns;
+use super::ejection;
+use super::pool::{self, Failed, Pool};
+use super::retry::Budget;
 use super::sent::Progress;
-use super::{Endpoint, Fault, Lease, Sent, Upstream};
+use super::{Endpoint, Fault, HostHeader, Sent, Upstream};
 use crate::clock;
 
 /// One worker's connections to the endpoints of one upstream, for requests with bodies of type `B`.
 pub struct Balance<B> {
     upstream: Arc<Upstream>,
     /// One for each of the upstream's endpoints, in their order.
-    pools: Vec<Rc<Pool<B>>>,
+    places: Vec<Place<B>>,
+    turns: Turns,
+    budget: Budget,
+    /// Whether `Host` depends on the endpoint.
+    names_host: bool,
+}
+
+/// One endpoint as this worker sees it.
+struct Place<B> {
+    pool: Rc<Pool<B>>,
+    /// Requests that this worker has under way there.
+    busy: Busy,
+}
+
+/// A number of requests under way. Those of other workers are not in it: a count that all of them write would cost each
+/// request more than what it could tell.
+type Busy = Rc<Cell<usize>>;
+
+/// A connection on which a response is being read, and its share of what its endpoint has to do.
+pub struct Lease<B> {
+    lease: pool::Lease<B>,
+    _under_way: Option<UnderWay>,
+}
+
+struct UnderWay(Busy);
+
+impl<B> Lease<B> {
+    /// Both messages of the exchange have ended: the connection is fit for another.
+    pub fn release(self) {
+        self.lease.release();
+    }
+
+    /// Whether other exchanges share the connection (HTTP/2).
+    #[must_use]
+    pub fn is_stream(&self) -> bool {
+        self.lease.is_stream()
+    }
+}
+
+impl UnderWay {
+    fn new(busy: &Busy) -> Self {
+        busy.set(busy.get() + 1);
+        Self(busy.clone())
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.set(self.0.get().saturating_sub(1));
+    }
 }
 
 impl<B> Balance<B>
@@ -29,12 +83,26 @@ where
     B: Body<Data = Bytes> + Unpin + 'static,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
-    /// No connection yet.
+    /// The way to an upstream. Connections to endpoints that `before` has as well are kept.
     #[must_use]
-    pub fn new(upstream: Arc<Upstream>) -> Rc<Self> {
-        let pool = |endpoint: &Arc<Endpoint>| Pool::new(upstream.clone(), endpoint.clone());
-        let pools = upstream.endpoints.iter().map(pool).collect();
-        Rc::new(Self { upstream, pools })
+    pub fn new(upstream: Arc<Upstream>, before: Option<&Self>) -> Rc<Self> {
+        let place = |endpoint: &Arc<Endpoint>| {
+            let mut earlier = before.iter().flat_map(|balance| &balance.places);
+            let same = earlier.find(|place| place.pool.endpoint().id() == endpoint.id());
+            match same {
+                Some(Place { pool, busy }) => Place { pool: pool.clone(), busy: busy.clone() },
+                None => {
+                    Place { pool: Pool::new(upstream.clone(), endpoint.clone()), busy: Busy::default() }
+                }
+            }
+        };
+        let places = upstream.endpoints.iter().map(place).collect();
+        let settings = &upstream.settings;
+        let weights = settings.endpoints.iter().map(|endpoint| endpoint.weight).collect();
+        let turns = Turns::new(settings.balance, weights);
+        let budget = Budget::new(&settings.retry);
+        let names_host = settings.host == HostHeader::Upstream && upstream.endpoints.len() > 1;
+        Rc::new(Self { upstream, places, turns, budget, names_host })
     }
 
     /// The upstream it is for.
@@ -46,7 +114,7 @@ where
     /// Sends a request and waits for the head of its response: at most `limit` from when the request had left, or from
     /// when the upstream last took a piece of it, which `sent` tells for one that has a body; and never beyond `until`.
     ///
-    /// `again` gives the request a second time, for those that are safe to repeat (RFC 9110 §9.2.2, checklist U02 and
+    /// `again` gives the request another time, for those that are safe to repeat (RFC 9110 §9.2.2, checklist U02 and
     /// U03).
     ///
     /// # Errors
@@ -54,13 +122,12 @@ where
     pub async fn send(
         &self,
         request: Request<B>,
-        again: impl FnOnce() -> Option<Request<B>>,
+        again: impl Fn() -> Option<Request<B>>,
         (limit, until): (Duration, Option<Instant>),
         sent: Option<&Sent>,
     ) -> Result<(Response<Incoming>, Lease<B>), Fault> {
-        let pool =
-            self.pools.first().ok_or_else(|| Fault::Protocol("the upstream has no endpoint".into()))?;
-        let mut exchange = pin!(pool.exchange(request, again));
+        let asked = Cell::new(None);
+        let mut exchange = pin!(self.exchange(request, again, &asked));
         let capped = |deadline: Instant| until.map_or(deadline, |until| until.min(deadline));
         let mut deadline = capped(clock::monotonic() + limit);
         let result = loop {
@@ -75,7 +142,12 @@ where
             deadline = capped(match sent.map(Sent::progress) {
                 Some(Progress::Awaited) => now + limit,
                 Some(Progress::Taken(at) | Progress::Ended(at)) if at + limit > now => at + limit,
-                _ => break Err(Fault::ResponseTimeout(limit)),
+                _ => {
+                    if let Some(place) = asked.get().and_then(|index| self.places.get(index)) {
+                        self.failed(place);
+                    }
+                    break Err(Fault::ResponseTimeout(limit));
+                }
             });
         };
         // A body that failed on its way here is not the upstream's fault.
@@ -87,8 +159,109 @@ where
         result
     }
 
+    /// One endpoint needs no choice, and there is no other to try.
+    async fn exchange(
+        &self,
+        request: Request<B>,
+        again: impl Fn() -> Option<Request<B>>,
+        asked: &Cell<Option<usize>>,
+    ) -> Result<(Response<Incoming>, Lease<B>), Fault> {
+        if let [only] = &*self.places {
+            let (response, lease) =
+                only.pool.exchange(request, again).await.map_err(|failed| failed.fault)?;
+            return Ok((response, Lease { lease, _under_way: None }));
+        }
+        self.attempts(request, again, asked).await
+    }
+
+    /// Tries one endpoint after another, while that is safe and within the budget. `asked` tells which is being asked.
+    async fn attempts(
+        &self,
+        mut request: Request<B>,
+        again: impl Fn() -> Option<Request<B>>,
+        asked: &Cell<Option<usize>>,
+    ) -> Result<(Response<Incoming>, Lease<B>), Fault> {
+        self.budget.deposit();
+        // It takes no memory before something failed.
+        let mut tried = Vec::new();
+        loop {
+            let next = self.next(&tried);
+            let place = next.and_then(|index| self.places.get(index)).ok_or_else(no_endpoint)?;
+            asked.set(next);
+            if let Some(host) = place.pool.endpoint().host.as_ref().filter(|_| self.names_host) {
+                request.headers_mut().insert(HOST, host.clone());
+            }
+            let under_way = Some(UnderWay::new(&place.busy));
+            // Where a connection had gone stale the pool has tried another before it says that the endpoint failed.
+            let Failed { unsent, fault } = match place.pool.exchange(request, &again).await {
+                Ok((response, lease)) => {
+                    self.answered(place, response.status());
+                    return Ok((response, Lease { lease, _under_way: under_way }));
+                }
+                Err(failed) => failed,
+            };
+            if fault.is_of_the_request() {
+                return Err(fault);
+            }
+            // That too many wait is no sign of how the endpoint does.
+            if !matches!(fault, Fault::Overloaded) {
+                self.failed(place);
+            }
+            tried.extend(next);
+            let is_over = tried.len() > self.upstream.settings.retry.attempts
+                || tried.len() == self.places.len()
+                || matches!(fault, Fault::Protocol(_));
+            if is_over {
+                return Err(fault);
+            }
+            let Some(another) = unsent.or_else(&again) else { return Err(fault) };
+            if !self.budget.withdraw(clock::monotonic()) {
+                return Err(fault);
+            }
+            self.upstream.metrics.retries.inc();
+            request = another;
+        }
+    }
+
+    /// Whose turn it is among those that were not tried. When all of them are to be left alone, none is: an endpoint
+    /// that may have recovered is a better answer than a certain refusal.
+    fn next(&self, tried: &[usize]) -> Option<usize> {
+        let is_new = |index: usize| !tried.contains(&index);
+        let endpoint = |index: usize| self.places.get(index).map(|place| place.pool.endpoint());
+        let is_fit = |index| is_new(index) && endpoint(index).is_some_and(|one| one.standing.is_fit());
+        let busy = |index: usize| self.places.get(index).map_or(0, |place| place.busy.get());
+        self.turns.next(is_fit, busy).or_else(|| self.turns.next(is_new, busy))
+    }
+
+    fn answered(&self, place: &Place<B>, status: StatusCode) {
+        if matches!(status.as_u16(), 502..=504) {
+            self.failed(place);
+        } else if place.pool.endpoint().standing.succeeded() {
+            let endpoint = place.pool.endpoint();
+            tracing::info!(upstream = %self.upstream.settings.name, endpoint = %endpoint.url, "the endpoint answers again");
+        }
+    }
+
+    fn failed(&self, place: &Place<B>) {
+        let Upstream { settings, endpoints, metrics, .. } = &*self.upstream;
+        let endpoint = place.pool.endpoint();
+        if let Some(time) = ejection::note_failure(&settings.ejection, endpoint, endpoints) {
+            metrics.ejections.inc();
+            tracing::warn!(
+                upstream = %settings.name,
+                endpoint = %endpoint.url,
+                "the endpoint failed again and again: it is left alone for {time:?}"
+            );
+        }
+    }
+
     /// Closes connections that nobody has used for long.
     pub fn sweep(&self) {
-        self.pools.iter().for_each(|pool| pool.sweep());
+        self.places.iter().for_each(|place| place.pool.sweep());
     }
+}
+
+/// Settings without an endpoint are not made.
+fn no_endpoint() -> Fault {
+    Fault::Protocol("the upstream has no endpoint".into())
 }

@@ -2,6 +2,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use http::HeaderValue;
+
+use super::ejection::Standing;
 use crate::net::Url;
 
 /// A place where an upstream listens; each worker has a pool of connections to it.
@@ -10,6 +13,10 @@ pub struct Endpoint {
     id: u64,
     /// Where it is.
     pub url: Url,
+    /// Its own name, for `Host`.
+    pub(super) host: Option<HeaderValue>,
+    /// How it does.
+    pub(super) standing: Standing,
 }
 
 impl Endpoint {
@@ -17,7 +24,8 @@ impl Endpoint {
     #[must_use]
     pub fn new(url: Url) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        Self { id: NEXT.fetch_add(1, Ordering::Relaxed), url }
+        let host = HeaderValue::try_from(url.authority()).ok();
+        Self { id: NEXT.fetch_add(1, Ordering::Relaxed), url, host, standing: Standing::new() }
     }
 
     /// What tells it from every other endpoint of this process.

@@ -1,21 +1,27 @@
 //! Where a permitted request goes: upstreams, and each worker's pool of connections to them.
 
 mod balance;
+mod choice;
+mod ejection;
 mod endpoint;
 mod fault;
 mod pool;
+mod retry;
 mod sent;
 mod settings;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-pub use balance::Balance;
+pub use balance::{Balance, Lease};
+pub use choice::Strategy;
+pub use ejection::Ejection;
 pub use endpoint::Endpoint;
 pub use fault::Fault;
-pub use pool::{Lease, is_idempotent};
+pub use pool::is_idempotent;
+pub use retry::Retry;
 pub use sent::Sent;
-pub use settings::{HostHeader, Protocol, Settings};
+pub use settings::{HostHeader, Listed, Protocol, Settings};
 use tokio::sync::{Notify, Semaphore};
 
 use crate::net::{Tls, TlsError};
@@ -42,11 +48,16 @@ pub struct Upstream {
 }
 
 impl Upstream {
-    /// An upstream with an identity of its own.
+    /// An upstream with an identity of its own. Endpoints that `before` had as well are the same, with their
+    /// standing and their connections, if nothing changed that connections depend on.
     ///
     /// # Errors
     /// When its terms cannot be kept: a list of roots without one, a key that is none.
-    pub fn new(settings: Settings, metrics: Arc<UpstreamMetrics>) -> Result<Self, TlsError> {
+    pub fn new(
+        settings: Settings,
+        metrics: Arc<UpstreamMetrics>,
+        before: Option<&Self>,
+    ) -> Result<Self, TlsError> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let tls = if settings.url.is_tls() {
             if settings.terms.trust_anyone {
@@ -59,7 +70,13 @@ impl Upstream {
         let connections = Arc::new(Semaphore::new(settings.max_connections.min(Semaphore::MAX_PERMITS)));
         let pending = AtomicUsize::new(0);
         let wanted = Notify::new();
-        let endpoints = vec![Arc::new(Endpoint::new(settings.url.clone()))];
+        let before = before.filter(|upstream| upstream.settings.connects_like(&settings));
+        let endpoint = |listed: &Listed| {
+            let mut earlier = before.iter().flat_map(|upstream| &upstream.endpoints);
+            let same = earlier.find(|endpoint| endpoint.url == listed.url);
+            same.cloned().unwrap_or_else(|| Arc::new(Endpoint::new(listed.url.clone())))
+        };
+        let endpoints = settings.endpoints.iter().map(endpoint).collect();
         Ok(Self {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             settings,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::{Ejection, Retry, Strategy};
 use crate::net::{Alpn, Patience, Terms, Url};
 
 /// One upstream.
@@ -10,8 +11,17 @@ use crate::net::{Alpn, Patience, Terms, Url};
 pub struct Settings {
     /// The name in the configuration, in logs and in metrics.
     pub name: Arc<str>,
-    /// Where it listens. The path is `/`: what is forwarded is the request's own.
+    /// Where the first of its endpoints listens; scheme and terms are those of all of them. The path is `/`: what is
+    /// forwarded is the request's own.
     pub url: Url,
+    /// Everywhere it listens; never empty.
+    pub endpoints: Vec<Listed>,
+    /// Which of them gets a request.
+    pub balance: Strategy,
+    /// When another of them does.
+    pub retry: Retry,
+    /// When one of them is left alone.
+    pub ejection: Ejection,
     /// What the upstream sees in `Host`.
     pub host: HostHeader,
     /// What is spoken with it.
@@ -32,6 +42,31 @@ pub struct Settings {
     pub max_pending: usize,
     /// Whom it is trusted to be, and who we are to it; only for https.
     pub terms: Terms,
+}
+
+/// An endpoint as the configuration lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Where it listens.
+    pub url: Url,
+    /// Its share of the requests, beside those of the others.
+    pub weight: u32,
+}
+
+impl Listed {
+    /// The one endpoint of an upstream that has no other.
+    #[must_use]
+    pub fn alone(url: Url) -> Vec<Self> {
+        vec![Self { url, weight: 1 }]
+    }
+}
+
+impl Settings {
+    /// Whether connections that were made by one are good for the other: all but where they go and which is chosen.
+    pub(super) fn connects_like(&self, other: &Self) -> bool {
+        let Self { url, endpoints, balance, retry, ejection, .. } = other.clone();
+        Self { url, endpoints, balance, retry, ejection, ..self.clone() } == *other
+    }
 }
 
 /// What is spoken with an upstream.

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 pub(super) use heads::{CORS, HEADER_RULES};
 pub(super) use listeners::{LISTENER, LISTENER_CERTIFICATE, LISTENER_TLS, TLS, TLS_CERTIFICATE};
-pub(super) use parties::{ISSUER, UPSTREAM};
+pub(super) use parties::{EJECTION, ISSUER, UPSTREAM};
 pub(super) use routes::{DEFAULTS, GROUP, GROUP_ROUTE, ROUTE};
 pub(super) use server::{
     DEV, DEV_CLIENT, ERRORS, FILE, HTTP2, LIMITS, LOG, RELOAD, SERVER, TIMEOUTS, TOKEN_CACHE,
@@ -95,6 +95,8 @@ pub(super) enum Kind {
     RequiredClaims,
     /// A string, `{ file = ".." }` or `{ env = ".." }`.
     Secret,
+    /// URLs, each alone or in a table with its weight.
+    Endpoints,
     /// A JWK Set: a string of JSON, or a table.
     KeySet,
     /// The table of that path.
@@ -119,6 +121,7 @@ pub(super) static TABLES: &[&Table] = &[
     &HTTP2,
     &ISSUER,
     &UPSTREAM,
+    &EJECTION,
     &DEFAULTS,
     &ROUTE,
     &GROUP,
@@ -204,6 +207,7 @@ impl Kind {
             Self::Headers => "a map from header to value".into(),
             Self::RequiredClaims => "a map from claim to what it has to be".into(),
             Self::Secret => "a string, { file = \"..\" } or { env = \"..\" }".into(),
+            Self::Endpoints => "a list of URLs or of { url = \"..\", weight = 1 }".into(),
             Self::KeySet => "a string of JSON or a table with \"keys\"".into(),
             Self::Table(_) => "a table".into(),
             Self::Tables(_) => "a list of tables".into(),

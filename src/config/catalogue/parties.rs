@@ -222,12 +222,59 @@ pub(in crate::config) static UPSTREAM: Table = Table {
         Key::new(
             "url",
             Kind::Text,
-            Required,
+            Means("`endpoints` says where"),
             r#""http://orders:8080""#,
             "Where it listens: `http` or `https`, a host, a port; or the path of a Unix socket, `unix:/run/app.sock`, where \
              its `Host` is `localhost` unless `host` says otherwise. No path of a request: what is forwarded is its own.",
         )
         .not(&["uri", "target", "address"]),
+        Key::new(
+            "endpoints",
+            Kind::Endpoints,
+            Means("`url` says where"),
+            r#"["http://a:8080", { url = "http://b:8080", weight = 9 }]"#,
+            "Where it listens, if that is in several places; instead of `url`. Each is a URL, or a URL with its `weight` (1 \
+             to 1000, 1 if it is not there): its share of the requests beside the others'. All have one scheme; at most 256.",
+        )
+        .not(&["urls", "servers", "targets"]),
+        Key::new(
+            "balance",
+            Kind::Choice(&["round_robin", "least_requests"]),
+            Default(r#""round_robin""#),
+            r#""least_requests""#,
+            "Which endpoint gets a request: the next one in turn, or of two by chance the one to which this worker has fewer \
+             requests under way. Both go by the weights.",
+        ),
+        Key::new(
+            "retries",
+            Kind::Count { min: 0, max: 10 },
+            Default("1"),
+            "2",
+            "Further endpoints that a request is tried on when one fails before the response head. Only what is safe: a \
+             request that was not sent, or one without a body whose method may be repeated (RFC 9110 section 9.2.2). An \
+             answer is never retried, whatever its status.",
+        ),
+        Key::new(
+            "retry_percent",
+            Kind::Count { min: 0, max: 100 },
+            Default("20"),
+            "10",
+            "Retries of a worker in percent of its requests to this upstream, so that one that fails is not flooded.",
+        ),
+        Key::new(
+            "retry_min",
+            Kind::Count { min: 0, max: 10_000 },
+            Default("3"),
+            "1",
+            "Retries that each worker may make in a second beyond `retry_percent`.",
+        ),
+        Key::new(
+            "ejection",
+            Kind::Table("upstreams.*.ejection"),
+            Means("the defaults of that table"),
+            "",
+            "When an endpoint that fails is left alone for a while.",
+        ),
         Key::new(
             "host",
             Kind::Text,
@@ -343,6 +390,37 @@ pub(in crate::config) static UPSTREAM: Table = Table {
             "false",
             "With false any certificate will do: whoever is on the way to the upstream can read and change everything. For \
              a trial only; the log warns of it at each start, and `scopegate check` reports it. Only for `https`.",
+        ),
+    ],
+    refused: &[],
+};
+
+pub(in crate::config) static EJECTION: Table = Table {
+    path: "upstreams.*.ejection",
+    doc: "When an endpoint is left alone for a while, if there are several. What counts as a failure is a request without \
+          an answer, or one with the status 502, 503 or 504. When all that are left fail as well, all are tried.",
+    keys: &[
+        Key::new(
+            "failures",
+            Kind::Count { min: 0, max: 10_000 },
+            Default("5"),
+            "3",
+            "Failures in a row after which it is; never with 0.",
+        ),
+        Key::new(
+            "time",
+            POSITIVE,
+            Default(r#""10s""#),
+            r#""30s""#,
+            "For how long the first time; twice as long the second time in a row, and so on up to five minutes. Then one \
+             failure is enough, until it has answered.",
+        ),
+        Key::new(
+            "max_percent",
+            Kind::Count { min: 0, max: 100 },
+            Default("50"),
+            "30",
+            "How many of the endpoints at most; never the last one.",
         ),
     ],
     refused: &[],

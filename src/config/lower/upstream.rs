@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::super::catalogue::UPSTREAM;
-use super::super::document::Table;
+use super::super::catalogue::{EJECTION, UPSTREAM};
+use super::super::document::{Kind, Table, Value};
 use super::super::load::Context;
 
 use super::super::reader::{Reader, Text};
@@ -11,7 +11,7 @@ use super::super::source::Place;
 use super::check_name;
 use crate::net::{Alpn, Patience, Terms, Tls, Url};
 use crate::route::is_authority;
-use crate::upstream::{HostHeader, Protocol, Settings};
+use crate::upstream::{Ejection, HostHeader, Listed, Protocol, Retry, Settings, Strategy};
 
 pub(super) fn upstreams(context: &Context, tables: &[(Text, Table)]) -> Vec<Settings> {
     let mut all: Vec<_> = tables.iter().filter_map(|(name, table)| upstream(context, name, table)).collect();
@@ -22,8 +22,19 @@ pub(super) fn upstreams(context: &Context, tables: &[(Text, Table)]) -> Vec<Sett
 fn upstream(context: &Context, name: &Text, table: &Table) -> Option<Settings> {
     let mut reader = Reader::new(context, &UPSTREAM, table, format!("upstream \"{}\"", name.text));
     check_name(&reader, name);
-    let url = url(&mut reader);
+    let endpoints = endpoints(&mut reader);
+    let url = endpoints.first().map(|endpoint| endpoint.url.clone());
     let host = host(&mut reader);
+    let balance = match reader.choice("balance") {
+        Some("least_requests") => Strategy::LeastRequests,
+        _ => Strategy::RoundRobin,
+    };
+    let retry = Retry {
+        attempts: reader.count("retries").unwrap_or_default(),
+        percent: reader.count("retry_percent").unwrap_or_default(),
+        floor: reader.count("retry_min").unwrap_or_default(),
+    };
+    let ejection = ejection(&mut reader);
     let protocol = match reader.choice("protocol") {
         Some("http2") => Protocol::Http2,
         Some("auto") => Protocol::Auto,
@@ -45,6 +56,10 @@ fn upstream(context: &Context, name: &Text, table: &Table) -> Option<Settings> {
     Some(Settings {
         name,
         url: url?,
+        endpoints,
+        balance,
+        retry,
+        ejection,
         host,
         protocol,
         patience,
@@ -80,18 +95,103 @@ pub(super) fn quoted_url(text: &str) -> String {
     if text.contains('@') { "a URL with \"@\"".to_owned() } else { format!("\"{text}\"") }
 }
 
-fn url(reader: &mut Reader<'_>) -> Option<Url> {
-    let text = reader.text("url")?;
+/// Endpoints of one upstream, at most: each has connections in every worker.
+const MOST_ENDPOINTS: usize = 256;
+
+/// The endpoints, of which there is one where `url` says it; none when something is wrong.
+fn endpoints(reader: &mut Reader<'_>) -> Vec<Listed> {
+    let (list, one) = (reader.value("endpoints"), reader.text("url"));
+    let Some(list) = list else {
+        if !reader.has("url") {
+            reader.missing("url");
+        }
+        return one.and_then(|text| url(reader, "url", &text)).map(Listed::alone).unwrap_or_default();
+    };
+    if reader.has("url") {
+        reader.problem(reader.key_place("url"), "\"url\" and \"endpoints\" exclude each other");
+    }
+    let Kind::List(items) = &list.kind else {
+        reader.mismatched("endpoints", &list);
+        return Vec::new();
+    };
+    if items.is_empty() || items.len() > MOST_ENDPOINTS {
+        reader.problem(list.place, format!("\"endpoints\" holds {}, not 1 to {MOST_ENDPOINTS}", items.len()));
+        return Vec::new();
+    }
+    let found: Vec<_> = items.iter().map(|item| Some((item.place, listed(reader, item)?))).collect();
+    let Some(found) = found.into_iter().collect::<Option<Vec<_>>>() else { return Vec::new() };
+    for (index, (place, endpoint)) in found.iter().enumerate() {
+        let mut before = found.iter().take(index).map(|(_, other)| other);
+        if before.clone().any(|other| other.url == endpoint.url) {
+            reader.problem(*place, format!("\"endpoints\" has \"{}\" twice", endpoint.url));
+        } else if before.any(|other| other.url.is_tls() != endpoint.url.is_tls()) {
+            reader.problem(*place, "\"endpoints\" has both http and https: one upstream has one of them");
+        }
+    }
+    found.into_iter().map(|(_, endpoint)| endpoint).collect()
+}
+
+/// A URL, alone or with its weight.
+fn listed(reader: &Reader<'_>, item: &Value) -> Option<Listed> {
+    let table = match &item.kind {
+        Kind::Text(text) => {
+            let text = Text { text: text.clone(), place: item.place };
+            return Some(Listed { url: url(reader, "endpoints", &text)?, weight: 1 });
+        }
+        Kind::Table(table) => table,
+        _ => {
+            reader.mismatched("endpoints", item);
+            return None;
+        }
+    };
+    if let Some(other) = table.entries.iter().find(|entry| !["url", "weight"].contains(&&*entry.key)) {
+        let message = format!("\"endpoints\" knows no \"{}\": write {{ url = \"..\", weight = 1 }}", other.key);
+        reader.problem(other.key_place, message);
+        return None;
+    }
+    let Some(Value { kind: Kind::Text(text), place }) = table.get("url").map(|entry| entry.value.clone()) else {
+        reader.mismatched("endpoints", item);
+        return None;
+    };
+    let url = url(reader, "endpoints", &Text { text, place })?;
+    let weight = match table.get("weight").map(|entry| &entry.value) {
+        None => Some(1),
+        Some(Value { kind: Kind::Integer(Some(weight)), .. }) => {
+            u32::try_from(*weight).ok().filter(|weight| (1..=1000).contains(weight))
+        }
+        Some(_) => None,
+    };
+    if weight.is_none() {
+        reader.problem(item.place, "\"endpoints\": a \"weight\" is a whole number from 1 to 1000");
+    }
+    Some(Listed { url, weight: weight? })
+}
+
+fn ejection(reader: &mut Reader<'_>) -> Ejection {
+    let table = reader.table("ejection");
+    let subject = format!("{}, ejection", reader.subject);
+    let mut reader = Reader::new(reader.context, &EJECTION, &table, subject);
+    let failures = reader.count("failures").unwrap_or_default();
+    let ejection = Ejection {
+        failures: u32::try_from(failures).unwrap_or(u32::MAX),
+        time: reader.duration("time").unwrap_or_default(),
+        max_percent: reader.count("max_percent").unwrap_or_default(),
+    };
+    reader.finish();
+    ejection
+}
+
+fn url(reader: &Reader<'_>, key: &str, text: &Text) -> Option<Url> {
     let url = match Url::parse_with_sockets(&text.text) {
         Ok(url) => url,
         Err(error) => {
-            reader.problem(text.place, format!("\"url\" is {}: {error}", quoted_url(&text.text)));
+            reader.problem(text.place, format!("\"{key}\" is {}: {error}", quoted_url(&text.text)));
             return None;
         }
     };
     if url.path_and_query() != "/" {
         let message = format!(
-            "\"url\" ends in \"{}\", and what is forwarded is the request's own path",
+            "\"{key}\" ends in \"{}\", and what is forwarded is the request's own path",
             url.path_and_query()
         );
         let problem = reader.problem_at(text.place, message);

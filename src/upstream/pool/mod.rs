@@ -59,21 +59,21 @@ enum Carrier<B> {
 }
 
 /// An exchange that failed, and the request if none of it has been sent.
-struct Failed<B> {
-    unsent: Option<Request<B>>,
-    fault: Fault,
+pub(super) struct Failed<B> {
+    pub(super) unsent: Option<Request<B>>,
+    pub(super) fault: Fault,
 }
 
 /// A connection, or a stream of one, on which a response is being read. When it is dropped that ends: a connection that was
 /// not told that its exchange is over closes, since what is left on it belongs to nobody, and a stream is reset.
-pub struct Lease<B> {
+pub(super) struct Lease<B> {
     carrier: Carrier<B>,
     pool: Rc<Pool<B>>,
 }
 
 impl<B> Lease<B> {
     /// Both messages of the exchange have ended: the connection is fit for another.
-    pub fn release(self) {
+    pub(super) fn release(self) {
         let Self { carrier: Carrier::Connection(connection), pool } = self else { return };
         let settings = &pool.upstream.settings;
         let mut idle = pool.idle.borrow_mut();
@@ -88,8 +88,7 @@ impl<B> Lease<B> {
     }
 
     /// Whether other exchanges share the connection (HTTP/2).
-    #[must_use]
-    pub fn is_stream(&self) -> bool {
+    pub(super) fn is_stream(&self) -> bool {
         matches!(self.carrier, Carrier::Stream(_))
     }
 }
@@ -99,6 +98,11 @@ where
     B: Body<Data = Bytes> + Unpin + 'static,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
+    /// Where its connections go.
+    pub(super) fn endpoint(&self) -> &Arc<Endpoint> {
+        &self.endpoint
+    }
+
     /// An empty pool.
     pub(super) fn new(upstream: Arc<Upstream>, endpoint: Arc<Endpoint>) -> Rc<Self> {
         let multiplexes = match upstream.settings.protocol {
@@ -126,24 +130,26 @@ where
     /// is for requests that are safe to repeat (RFC 9110 §9.2.2, checklist U02 and U03).
     ///
     /// # Errors
-    /// [`Fault`]
+    /// [`Failed`]
     pub(super) async fn exchange(
         self: &Rc<Self>,
         mut request: Request<B>,
         again: impl FnOnce() -> Option<Request<B>>,
-    ) -> Result<(Response<Incoming>, Lease<B>), Fault> {
+    ) -> Result<(Response<Incoming>, Lease<B>), Failed<B>> {
         if let Some(carrier) = self.take().await {
             self.upstream.metrics.reused.inc();
             match self.send(carrier, request).await {
                 Ok(answer) => return Ok(answer),
                 Err(Failed { unsent, fault }) => match unsent.or_else(again) {
                     Some(unsent) => request = unsent,
-                    None => return Err(fault),
+                    None => return Err(Failed { unsent: None, fault }),
                 },
             }
         }
-        let carrier = self.connect().await?;
-        self.send(carrier, request).await.map_err(|failed| failed.fault)
+        match self.connect().await {
+            Ok(carrier) => self.send(carrier, request).await,
+            Err(fault) => Err(Failed { unsent: Some(request), fault }),
+        }
     }
 
     async fn send(

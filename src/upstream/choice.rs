@@ -1,0 +1,124 @@
+//! Whose turn it is.
+
+use std::cell::{Cell, RefCell};
+use std::hash::{BuildHasher as _, RandomState};
+
+/// How the endpoint of a request is chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strategy {
+    /// Each in its turn, as often as its weight says.
+    RoundRobin,
+    /// Of two by chance the one that has less to do for its weight.
+    LeastRequests,
+}
+
+/// One worker's turns. Workers do not agree with each other about them: each does right by the weights for itself.
+#[derive(Debug)]
+pub(super) struct Turns {
+    strategy: Strategy,
+    weights: Vec<u32>,
+    /// How long each has waited for its turn, in weights.
+    waited: RefCell<Vec<i64>>,
+    random: Cell<u64>,
+}
+
+impl Turns {
+    pub(super) fn new(strategy: Strategy, weights: Vec<u32>) -> Self {
+        let waited = RefCell::new(vec![0; weights.len()]);
+        Self { strategy, weights, waited, random: Cell::new(RandomState::new().hash_one(0)) }
+    }
+
+    /// The next one of those that are `fit`, by their index. `busy` tells how many requests one has.
+    pub(super) fn next(&self, fit: impl Fn(usize) -> bool, busy: impl Fn(usize) -> usize) -> Option<usize> {
+        match self.strategy {
+            Strategy::RoundRobin => self.in_turn(fit),
+            Strategy::LeastRequests => self.less_busy(fit, busy),
+        }
+    }
+
+    /// Smooth weighted round robin: everyone waits by its weight, and whose turn it is has waited longest and gives
+    /// back what all have waited. So 5:1:1 is `a a b a c a a` rather than five in a row.
+    fn in_turn(&self, fit: impl Fn(usize) -> bool) -> Option<usize> {
+        let mut waited = self.waited.borrow_mut();
+        let mut total = 0;
+        let mut best: Option<(usize, i64)> = None;
+        for (index, (weight, waited)) in self.weights.iter().zip(waited.iter_mut()).enumerate() {
+            if !fit(index) {
+                continue;
+            }
+            total += i64::from(*weight);
+            *waited += i64::from(*weight);
+            if best.is_none_or(|(_, longest)| *waited > longest) {
+                best = Some((index, *waited));
+            }
+        }
+        let (index, _) = best?;
+        if let Some(waited) = waited.get_mut(index) {
+            *waited -= total;
+        }
+        Some(index)
+    }
+
+    fn less_busy(&self, fit: impl Fn(usize) -> bool, busy: impl Fn(usize) -> usize) -> Option<usize> {
+        let count = (0..self.weights.len()).filter(|index| fit(*index)).count();
+        let nth = |n: usize| (0..self.weights.len()).filter(|index| fit(*index)).nth(n);
+        let first = self.below(count)?;
+        if count == 1 {
+            return nth(first);
+        }
+        // Another than the first.
+        let second = (first + 1 + self.below(count - 1)?) % count;
+        let (first, second) = (nth(first)?, nth(second)?);
+        let weight = |index: usize| self.weights.get(index).map_or(1, |weight| u64::from(*weight));
+        let load = |index: usize| busy(index) as u64 + 1;
+        Some(if load(first) * weight(second) <= load(second) * weight(first) { first } else { second })
+    }
+
+    /// A number below `count`, by chance (SplitMix64).
+    fn below(&self, count: usize) -> Option<usize> {
+        let state = self.random.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
+        self.random.set(state);
+        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        usize::try_from((mixed ^ (mixed >> 31)).checked_rem(count as u64)?).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sequence(weights: &[u32], unfit: Option<usize>, length: usize) -> Vec<usize> {
+        let turns = Turns::new(Strategy::RoundRobin, weights.to_vec());
+        (0..length).map(|_| turns.next(|index| Some(index) != unfit, |_| 0).unwrap()).collect()
+    }
+
+    #[test]
+    fn turns_follow_the_weights_smoothly() {
+        assert_eq!(sequence(&[5, 1, 1], None, 7), [0, 0, 1, 0, 2, 0, 0]);
+        assert_eq!(sequence(&[1, 1, 1], None, 6), [0, 1, 2, 0, 1, 2]);
+        assert_eq!(sequence(&[9, 1], None, 20).iter().filter(|index| **index == 1).count(), 2);
+        assert_eq!(sequence(&[5, 1, 1], Some(0), 4), [1, 2, 1, 2]);
+    }
+
+    #[test]
+    fn nobody_is_chosen_when_nobody_is_fit() {
+        for strategy in [Strategy::RoundRobin, Strategy::LeastRequests] {
+            let turns = Turns::new(strategy, vec![1, 1]);
+            assert_eq!(turns.next(|_| false, |_| 0), None);
+            assert_eq!(turns.next(|index| index == 1, |_| 0), Some(1));
+        }
+    }
+
+    #[test]
+    fn of_two_the_less_busy_one_for_its_weight_is_chosen() {
+        let next = |weights: [u32; 2], busy: [usize; 2]| {
+            Turns::new(Strategy::LeastRequests, weights.to_vec()).next(|_| true, |index| busy[index])
+        };
+        for _ in 0..50 {
+            assert_eq!(next([1, 1], [3, 1]), Some(1));
+            assert_eq!(next([1, 1], [0, 1]), Some(0));
+            assert_eq!(next([9, 1], [5, 1]), Some(0), "six ninths are less than two");
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! Endpoints that fail are left alone for a while.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use super::Endpoint;
+use crate::clock;
+
+/// No endpoint is left alone for longer, however often it failed.
+const LONGEST: Duration = Duration::from_secs(300);
+
+/// When an endpoint is left alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ejection {
+    /// Failures in a row; never when 0.
+    pub failures: u32,
+    /// For how long the first time; n times as long the nth time in a row.
+    pub time: Duration,
+    /// How many of the endpoints at most, in percent.
+    pub max_percent: usize,
+}
+
+/// How an endpoint does, as all workers see it. A worker writes here only when something changes: an endpoint that
+/// answers costs no more than a read.
+#[derive(Debug)]
+pub(super) struct Standing {
+    began: Instant,
+    failures: AtomicU32,
+    /// Milliseconds since `began`; 0 for one that was not ejected since it last answered.
+    ejected_until: AtomicU64,
+    ejections: AtomicU32,
+}
+
+impl Standing {
+    pub(super) fn new() -> Self {
+        Self {
+            began: clock::monotonic(),
+            failures: AtomicU32::new(0),
+            ejected_until: AtomicU64::new(0),
+            ejections: AtomicU32::new(0),
+        }
+    }
+
+    /// Whether it may be asked. The clock is read only for one that was ejected.
+    pub(super) fn is_fit(&self) -> bool {
+        let until = self.ejected_until.load(Ordering::Relaxed);
+        until == 0 || self.millis(clock::monotonic()) >= until
+    }
+
+    /// Notes an answer. Whether it ended the consequences of an ejection.
+    pub(super) fn succeeded(&self) -> bool {
+        if self.failures.load(Ordering::Relaxed) != 0 {
+            self.failures.store(0, Ordering::Relaxed);
+        }
+        // An answer that was under way when it was ejected does not bring it back.
+        if self.ejected_until.load(Ordering::Relaxed) == 0 || !self.is_fit() {
+            return false;
+        }
+        self.ejections.store(0, Ordering::Relaxed);
+        self.ejected_until.swap(0, Ordering::Relaxed) != 0
+    }
+
+    /// Notes a failure. Whether there were so many now that it is to be ejected; once it came back, one is enough.
+    fn failed(&self, limit: u32) -> bool {
+        let failures = self.failures.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+        limit > 0 && self.is_fit() && (failures >= limit || self.ejections.load(Ordering::Relaxed) > 0)
+    }
+
+    fn eject(&self, time: Duration) -> Duration {
+        let times = self.ejections.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+        let time = time.saturating_mul(times).min(LONGEST.max(time));
+        self.failures.store(0, Ordering::Relaxed);
+        self.ejected_until.store(self.millis(clock::monotonic() + time).max(1), Ordering::Relaxed);
+        time
+    }
+
+    fn millis(&self, at: Instant) -> u64 {
+        u64::try_from(at.saturating_duration_since(self.began).as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+/// Notes a failure of one of `all`, and ejects it if there were too many. For how long, if so.
+pub(super) fn note_failure(rule: &Ejection, endpoint: &Endpoint, all: &[Arc<Endpoint>]) -> Option<Duration> {
+    if !endpoint.standing.failed(rule.failures) {
+        return None;
+    }
+    let ejected = all.iter().filter(|one| !one.standing.is_fit()).count();
+    // The last one stays, whatever the percentage: there would be nobody left to ask.
+    let room = ((all.len() * rule.max_percent) / 100).min(all.len().saturating_sub(1));
+    (ejected < room).then(|| endpoint.standing.eject(rule.time))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::Url;
+
+    fn endpoints(count: usize) -> Vec<Arc<Endpoint>> {
+        let endpoint = |n| Arc::new(Endpoint::new(Url::parse(&format!("http://10.0.0.{n}/")).unwrap()));
+        (1..=count).map(endpoint).collect()
+    }
+
+    fn rule(max_percent: usize) -> Ejection {
+        Ejection { failures: 2, time: Duration::from_secs(60), max_percent }
+    }
+
+    #[test]
+    fn failures_in_a_row_eject_and_an_answer_between_them_does_not() {
+        let all = endpoints(2);
+        assert_eq!(note_failure(&rule(50), &all[0], &all), None);
+        assert!(!all[0].standing.succeeded());
+        assert_eq!(note_failure(&rule(50), &all[0], &all), None);
+        assert!(all[0].standing.is_fit());
+        assert_eq!(note_failure(&rule(50), &all[0], &all), Some(Duration::from_secs(60)));
+        assert!(!all[0].standing.is_fit());
+        assert!(!all[0].standing.succeeded(), "a late answer does not bring it back");
+        assert!(!all[0].standing.is_fit());
+    }
+
+    #[test]
+    fn no_more_are_ejected_than_the_cap_and_never_the_last() {
+        for (count, percent, expected) in [(4, 50, 2), (3, 100, 2), (1, 100, 0), (3, 10, 0)] {
+            let all = endpoints(count);
+            for endpoint in all.iter().chain(&all) {
+                note_failure(&rule(percent), endpoint, &all);
+            }
+            let ejected = all.iter().filter(|one| !one.standing.is_fit()).count();
+            assert_eq!(ejected, expected, "{count} at {percent}%");
+        }
+    }
+
+    #[test]
+    fn repeated_ejections_grow_up_to_a_bound() {
+        let standing = Standing::new();
+        let minute = Duration::from_secs(60);
+        let times: Vec<_> = (0..7).map(|_| standing.eject(minute).as_secs() / 60).collect();
+        assert_eq!(times, [1, 2, 3, 4, 5, 5, 5]);
+    }
+}
