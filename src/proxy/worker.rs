@@ -85,7 +85,8 @@ impl View {
         let balance = |upstream: &Arc<Upstream>| {
             let mut earlier = before.iter().flat_map(|view| &view.upstreams);
             let same = earlier.find(|balance| balance.upstream().id() == upstream.id());
-            let named = |balance: &&Rc<Balance<_>>| balance.upstream().settings.name == upstream.settings.name;
+            let named =
+                |balance: &&Rc<Balance<_>>| balance.upstream().settings.name == upstream.settings.name;
             let former = || before.iter().flat_map(|view| &view.upstreams).find(named);
             same.cloned().unwrap_or_else(|| Balance::new(upstream.clone(), former().map(|former| &**former)))
         };

@@ -91,9 +91,7 @@ where
             let same = earlier.find(|place| place.pool.endpoint().id() == endpoint.id());
             match same {
                 Some(Place { pool, busy }) => Place { pool: pool.clone(), busy: busy.clone() },
-                None => {
-                    Place { pool: Pool::new(upstream.clone(), endpoint.clone()), busy: Busy::default() }
-                }
+                None => Place { pool: Pool::new(upstream.clone(), endpoint.clone()), busy: Busy::default() },
             }
         };
         let places = upstream.endpoints.iter().map(place).collect();

@@ -5,6 +5,7 @@
 #![allow(clippy::disallowed_methods, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
 mod architecture;
+mod balance;
 mod bodies;
 mod cache;
 mod cast;

@@ -145,11 +145,13 @@ fn listed(reader: &Reader<'_>, item: &Value) -> Option<Listed> {
         }
     };
     if let Some(other) = table.entries.iter().find(|entry| !["url", "weight"].contains(&&*entry.key)) {
-        let message = format!("\"endpoints\" knows no \"{}\": write {{ url = \"..\", weight = 1 }}", other.key);
+        let message =
+            format!("\"endpoints\" knows no \"{}\": write {{ url = \"..\", weight = 1 }}", other.key);
         reader.problem(other.key_place, message);
         return None;
     }
-    let Some(Value { kind: Kind::Text(text), place }) = table.get("url").map(|entry| entry.value.clone()) else {
+    let Some(Value { kind: Kind::Text(text), place }) = table.get("url").map(|entry| entry.value.clone())
+    else {
         reader.mismatched("endpoints", item);
         return None;
     };
