@@ -273,7 +273,7 @@ mod tests {
     #[test]
     fn what_has_no_default_is_required_or_explained() {
         let schema = schema();
-        assert_eq!(table_of(&schema, "upstreams.*")["required"], json!(["url"]));
+        assert!(table_of(&schema, "upstreams.*").get("required").is_none(), "url or endpoints");
         assert_eq!(table_of(&schema, "issuers.*")["required"], json!(["issuer", "audience"]));
         assert!(table_of(&schema, "server").get("required").is_none());
         assert_eq!(table_of(&schema, "server")["properties"]["drain"]["default"], "20s");

@@ -59,7 +59,7 @@ fn the_less_busy_endpoint_gets_the_request() {
 #[test]
 fn what_could_not_be_sent_goes_to_another_endpoint() {
     let here = Upstream::start();
-    let gateway = start(&[&nowhere(), &here.url()], "ejection = { failures = 0 }");
+    let gateway = start(&[&nowhere(), &here.url()], "retry_percent = 100\nejection = { failures = 0 }");
     let mut client = gateway.connect();
     for _ in 0..5 {
         assert_eq!(client.send(&Request::get("/x")).status, 200);
