@@ -24,7 +24,7 @@ use super::load::Context;
 use super::problem::Problem;
 use super::reader::{Reader, Text};
 use super::{Dev, ErrorDetail, Issuer, Log, Overrides, Reload, Route, Server, TokenCache};
-use crate::upstream::Settings;
+use crate::upstream::{Protocol, Settings};
 
 /// Everything of a `Config` but the account of the files.
 pub(super) struct Lowered {
@@ -61,6 +61,7 @@ pub(super) fn lower(context: &Context, root: &Table, overrides: &Overrides) -> L
     let upstreams = upstream::upstreams(context, &upstream_tables);
     let mut routes = route::routes(&mut file, &names, server.public_url.as_ref());
     note_unused(context, &names, &routes);
+    check_websockets(context, &names, &routes, &upstreams);
     routes.iter_mut().for_each(|route| settle(route, &server, &upstreams));
     routes.iter_mut().for_each(|route| name_tenants(route, &issuers));
     let lowered = Lowered {
@@ -103,6 +104,24 @@ fn check_name(reader: &Reader<'_>, name: &Text) {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if name.text.is_empty() || !name.text.chars().all(plain) {
         reader.problem(name.place, "a name is made of letters, digits, \"-\", \"_\" and \".\"");
+    }
+}
+
+/// A WebSocket begins by `Upgrade`, which HTTP/2 does not have.
+fn check_websockets(context: &Context, names: &Names, routes: &[Route], upstreams: &[Settings]) {
+    for route in routes.iter().filter(|route| route.websocket) {
+        let is_its = |upstream: &&Settings| upstream.name == route.upstream;
+        let speaks_http2 = |upstream: &Settings| upstream.protocol != Protocol::Http1;
+        let name = names.upstreams.iter().find(|name| *name.text == *route.upstream);
+        if let Some(name) = name.filter(|_| upstreams.iter().find(is_its).is_some_and(speaks_http2)) {
+            let message = format!(
+                "upstream \"{}\" may speak HTTP/2, and route \"{}\" has \"websocket\", which goes to upstreams over \
+                 HTTP/1.1",
+                name.text, route.pattern
+            );
+            let hint = "leave \"protocol\" out, or give WebSockets an upstream of their own with the same \"url\"";
+            context.problem(Problem::at(name.place, message).hint(hint));
+        }
     }
 }
 
