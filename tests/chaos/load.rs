@@ -50,14 +50,16 @@ pub(crate) struct Tokens {
 /// What all clients have seen.
 #[derive(Default)]
 pub(crate) struct Seen {
-    answers: Mutex<BTreeMap<(Kind, String), usize>>,
+    /// What the ids of this run begin with.
+    pub(crate) run: &'static str,
+    pub(crate) answers: Mutex<BTreeMap<(Kind, String), usize>>,
     /// GETs that got anything but their own answer.
     pub(crate) lost: AtomicUsize,
     /// Verdicts that are not the request's.
     pub(crate) wrong: AtomicUsize,
     /// Answers to another request.
     pub(crate) mixed: AtomicUsize,
-    examples: Mutex<Vec<String>>,
+    pub(crate) examples: Mutex<Vec<String>>,
     pub(crate) stop: AtomicBool,
 }
 
@@ -134,7 +136,7 @@ pub(crate) fn client(
                     return;
                 }
                 let kind = KINDS[count % KINDS.len()];
-                let id = format!("{number}-{count}");
+                let id = format!("{}-{number}-{count}", seen.run);
                 let mut outcome = Err("not sent".to_owned());
                 // A connection that the gateway has ended between two requests took nothing with it.
                 for _ in 0..2 {

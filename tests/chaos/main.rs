@@ -178,7 +178,8 @@ impl Scene {
 
 /// Load for so long, with trouble or without.
 fn run(scene: &Scene, tokens: &Arc<Tokens>, time: Duration, trouble: bool) -> Arc<Seen> {
-    let seen = Arc::new(Seen::default());
+    let name = if trouble { "trouble" } else { "calm" };
+    let seen = Arc::new(Seen { run: name, ..Seen::default() });
     let mut roots = RootCertStore::empty();
     roots.add(scene.authority.der().clone()).unwrap();
     let tls = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
