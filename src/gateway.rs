@@ -20,7 +20,7 @@ use crate::issuer::{self, Issuer};
 use crate::net::{Address, Client, Tls};
 use crate::proxy::{REASONS, Worker};
 use crate::reload::{self, Loader, Reloader, Watcher};
-use crate::server::{Server, Socket, bind, bind_tcp};
+use crate::server::{Inherited, Server, Socket, bind, bind_tcp};
 use crate::snapshot::{CompileError, Live};
 use crate::telemetry::{AccessLog, Metrics};
 use crate::token::{SharedCache, TokenError};
@@ -75,13 +75,15 @@ impl Gateway {
     /// # Errors
     /// [`StartError`]
     pub fn start(load: Loader) -> Result<Self, StartError> {
+        let inherited = Inherited::from_environment();
         let (config, watcher) = read(&load).map_err(StartError::Config)?;
         let metrics = Metrics::new(&REASONS, &TokenError::RESULTS);
         let metrics = Arc::new(metrics.map_err(|error| StartError::Metrics(error.to_string().into()))?);
-        let mut listeners = Listeners::default();
+        let mut listeners = Listeners { inherited, ..Listeners::default() };
         let new = listeners.bind(&config.server.listeners).map_err(StartError::Bind)?;
-        let admin = config.server.admin.map(listen_admin).transpose();
+        let admin = config.server.admin.map(|address| listeners.listen_admin(address)).transpose();
         let admin = admin.map_err(StartError::Bind)?;
+        listeners.inherited.close();
         let admin_address = admin.as_ref().and_then(|listener| listener.local_addr().ok());
         let snapshot = reload::first(config, &metrics).map_err(StartError::Compile)?;
         let server = snapshot.config.server.clone();
@@ -300,33 +302,55 @@ fn warn_of_restart(before: &Config, now: &Config) {
     }
 }
 
-/// The sockets that are listened on: what is configured, and what that is bound to.
+/// The sockets that are listened on.
 #[derive(Default)]
-struct Listeners(Vec<(Address, Address)>);
+struct Listeners {
+    bound: Vec<Bound>,
+    inherited: Inherited,
+}
+
+/// A socket that is listened on.
+struct Bound {
+    configured: Address,
+    /// Where that is.
+    address: Address,
+    /// Whether the file of a Unix-domain socket goes when it does. A supervisor's stays.
+    is_ours: bool,
+}
 
 impl Listeners {
     /// Binds those of `wanted` that are not bound yet: all of them or none.
     fn bind(&mut self, wanted: &[Listener]) -> Result<Vec<(Address, Socket)>, BindError> {
-        let missing = wanted.iter().filter(|one| !self.0.iter().any(|(known, _)| *known == one.address));
-        let new = missing.map(|one| self.listen(one)).collect::<Result<Vec<_>, _>>()?;
-        for (address, socket) in &new {
-            self.0.push((address.clone(), socket.address(address)));
+        let is_missing = |one: &&Listener| !self.bound.iter().any(|known| known.configured == one.address);
+        let missing: Vec<_> = wanted.iter().filter(is_missing).collect();
+        let mut new = Vec::new();
+        for listener in missing {
+            let socket = match self.inherited.take(&listener.address) {
+                Some(socket) => (socket, false),
+                None => (self.listen(listener)?, true),
+            };
+            new.push((listener.address.clone(), socket));
         }
-        Ok(new)
+        let keep = |(configured, (socket, is_ours)): (Address, (Socket, bool))| {
+            let address = socket.address(&configured);
+            self.bound.push(Bound { configured: configured.clone(), address, is_ours });
+            (configured, socket)
+        };
+        Ok(new.into_iter().map(keep).collect())
     }
 
     /// Two sockets of ours cannot share a port, not even for the moment in which one replaces the other.
-    fn listen(&self, listener: &Listener) -> Result<(Address, Socket), BindError> {
+    fn listen(&self, listener: &Listener) -> Result<Socket, BindError> {
         let address = listener.address.clone();
         let error = match bind(&address, listener.unix_mode) {
-            Ok(socket) => return Ok((address, socket)),
+            Ok(socket) => return Ok(socket),
             Err(error) => error,
         };
         let port = |address: &Address| address.ip().map(|address| address.port());
         let shares =
-            |(_, bound): &&(Address, Address)| port(bound).is_some() && port(bound) == port(&address);
-        Err(match self.0.iter().find(shares) {
-            Some((_, own)) if error.kind() == io::ErrorKind::AddrInUse => {
+            |known: &&Bound| port(&known.address).is_some() && port(&known.address) == port(&address);
+        Err(match self.bound.iter().find(shares) {
+            Some(Bound { address: own, .. }) if error.kind() == io::ErrorKind::AddrInUse => {
                 let why = format!(
                     "this gateway listens on {own}, and changes to that port's address at its next start"
                 );
@@ -336,18 +360,25 @@ impl Listeners {
         })
     }
 
+    fn listen_admin(&mut self, address: SocketAddr) -> Result<TcpListener, BindError> {
+        match self.inherited.take(&Address::Ip(address)) {
+            Some(Socket::Tcp(listener)) => Ok(listener),
+            _ => bind_tcp(address).map_err(|error| BindError { address: Address::Ip(address), error }),
+        }
+    }
+
     fn keep(&mut self, wanted: &[Listener]) {
-        self.0.retain(|(address, _)| {
-            let kept = wanted.iter().any(|one| one.address == *address);
-            if !kept {
-                remove(address);
+        self.bound.retain(|known| {
+            let kept = wanted.iter().any(|one| one.address == known.configured);
+            if !kept && known.is_ours {
+                remove(&known.configured);
             }
             kept
         });
     }
 
     fn addresses(&self) -> Vec<Address> {
-        self.0.iter().map(|(_, bound)| bound.clone()).collect()
+        self.bound.iter().map(|known| known.address.clone()).collect()
     }
 }
 
@@ -365,10 +396,6 @@ fn announce(addresses: impl Iterator<Item = Address>) {
     for address in addresses {
         tracing::info!(%address, "listening");
     }
-}
-
-fn listen_admin(address: SocketAddr) -> Result<TcpListener, BindError> {
-    bind_tcp(address).map_err(|error| BindError { address: Address::Ip(address), error })
 }
 
 impl fmt::Display for BindError {

@@ -3,6 +3,7 @@
 mod connection;
 mod drain;
 mod greeting;
+mod inherited;
 mod listener;
 mod proxy_protocol;
 mod stream;
@@ -16,6 +17,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
+pub use inherited::Inherited;
 pub use listener::{Socket, bind, bind_tcp};
 
 use crate::net::Address;

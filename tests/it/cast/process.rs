@@ -44,7 +44,29 @@ impl Process {
         let file = directory.path().join("gateway.toml");
         fs::write(&file, toml).unwrap();
         let config = ["--config", file.to_str().unwrap()];
-        let mut command = scopegate(&[command, &config].concat());
+        Self::spawn(directory, scopegate(&[command, &config].concat()))
+    }
+
+    /// Starts `scopegate run` with a listening socket as a supervisor passes it (`sd_listen_fds`), on which it serves if
+    /// the text says so.
+    #[cfg(unix)]
+    #[track_caller]
+    pub(crate) fn activated(socket: impl Into<std::os::fd::OwnedFd>, toml: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("gateway.toml");
+        fs::write(&file, toml).unwrap();
+        let program = scopegate(&["run", "--config", file.to_str().unwrap()]);
+        let mut command = Command::new("sh");
+        // The shell's own process becomes the program's.
+        command.args(["-c", "exec 3<&0 </dev/null; LISTEN_PID=$$ LISTEN_FDS=1 exec \"$0\" \"$@\""]);
+        command.arg(program.get_program()).args(program.get_args()).stdin(Stdio::from(socket.into()));
+        for (name, _) in program.get_envs() {
+            command.env_remove(name);
+        }
+        Self::spawn(directory, command)
+    }
+
+    fn spawn(directory: tempfile::TempDir, mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let out = Stream::of(child.stdout.take().unwrap());
         let errors = Stream::of(child.stderr.take().unwrap());
