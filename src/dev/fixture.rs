@@ -77,6 +77,7 @@ pub(super) fn config(issuers: Vec<Issuer>, routes: Vec<Route>) -> Config {
             connection_age: second,
             max_connections: 8,
             max_pending: 8,
+            max_requests: None,
             terms: Terms { roots: Some("a certificate".into()), ..Terms::default() },
         }],
         routes,

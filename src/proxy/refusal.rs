@@ -104,7 +104,7 @@ impl Refusal {
             Cause::Upstream(Fault::Closed(_)) => "upstream_closed",
             Cause::Upstream(Fault::Protocol(_)) => "upstream_protocol_error",
             Cause::Upstream(Fault::Unprocessed(_)) => "upstream_refused",
-            Cause::Upstream(Fault::Overloaded) => "upstream_overloaded",
+            Cause::Upstream(Fault::Overloaded | Fault::Full) => "upstream_overloaded",
             Cause::Defect => "internal_error",
             Cause::Upgrade => "upgrade_not_allowed",
             Cause::Fields => "too_many_fields",

@@ -196,7 +196,7 @@ fn reply(cause: &Cause, told: ErrorDetail) -> Reply {
         Cause::Upstream(fault) if fault.is_timeout() => {
             Reply::new(S::GATEWAY_TIMEOUT, "upstream_timeout", "The upstream did not answer in time.")
         }
-        Cause::Upstream(Fault::Overloaded) => Reply {
+        Cause::Upstream(Fault::Overloaded | Fault::Full) => Reply {
             retry_after: Some(1),
             ..Reply::new(
                 S::SERVICE_UNAVAILABLE,

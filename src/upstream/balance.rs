@@ -14,6 +14,7 @@ use http_body::Body;
 use hyper::body::Incoming;
 use tokio::time::timeout_at;
 
+use super::admission::Admission;
 use super::choice::Turns;
 use super::ejection;
 use super::pool::{self, Failed, Pool};
@@ -48,6 +49,7 @@ type Busy = Rc<Cell<usize>>;
 pub struct Lease<B> {
     lease: pool::Lease<B>,
     _under_way: Option<UnderWay>,
+    _admission: Option<Admission>,
 }
 
 struct UnderWay(Busy);
@@ -164,12 +166,14 @@ where
         again: impl Fn() -> Option<Request<B>>,
         asked: &Cell<Option<usize>>,
     ) -> Result<(Response<Incoming>, Lease<B>), Fault> {
+        let admission = Admission::of(&self.upstream)?;
         if let [only] = &*self.places {
             let (response, lease) =
                 only.pool.exchange(request, again).await.map_err(|failed| failed.fault)?;
-            return Ok((response, Lease { lease, _under_way: None }));
+            return Ok((response, Lease { lease, _under_way: None, _admission: admission }));
         }
-        self.attempts(request, again, asked).await
+        let (response, lease) = self.attempts(request, again, asked).await?;
+        Ok((response, Lease { _admission: admission, ..lease }))
     }
 
     /// Tries one endpoint after another, while that is safe and within the budget. `asked` tells which is being asked.
@@ -194,7 +198,7 @@ where
             let Failed { unsent, fault } = match place.pool.exchange(request, &again).await {
                 Ok((response, lease)) => {
                     self.answered(place, response.status());
-                    return Ok((response, Lease { lease, _under_way: under_way }));
+                    return Ok((response, Lease { lease, _under_way: under_way, _admission: None }));
                 }
                 Err(failed) => failed,
             };

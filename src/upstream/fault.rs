@@ -23,6 +23,8 @@ pub enum Fault {
     Unprocessed(hyper::Error),
     /// Too many requests wait for a connection.
     Overloaded,
+    /// As many requests are under way as may be.
+    Full,
     /// What came is not an HTTP response, or one that was not asked for.
     Protocol(Box<str>),
 }
@@ -63,7 +65,7 @@ impl Fault {
             Self::Closed(_) => 2,
             Self::Protocol(_) => 3,
             Self::Unprocessed(_) => 4,
-            Self::Overloaded => 5,
+            Self::Overloaded | Self::Full => 5,
         }
     }
 
@@ -75,7 +77,10 @@ impl Fault {
     /// Whether the upstream did nothing with the request for certain: it is safe to send it elsewhere, whatever it asks for.
     #[must_use]
     pub fn is_unprocessed(&self) -> bool {
-        matches!(self, Self::Connect(_) | Self::ConnectTimeout(_) | Self::Unprocessed(_) | Self::Overloaded)
+        matches!(
+            self,
+            Self::Connect(_) | Self::ConnectTimeout(_) | Self::Unprocessed(_) | Self::Overloaded | Self::Full
+        )
     }
 
     /// Whether the upstream was too slow (504) rather than wrong or absent (502).
@@ -96,6 +101,7 @@ impl fmt::Display for Fault {
                 None => write!(f, "the request could not be sent: {error}"),
             },
             Self::Overloaded => f.write_str("too many requests wait for a connection (max_pending)"),
+            Self::Full => f.write_str("as many requests as may be are under way (max_requests)"),
             Self::Protocol(what) => write!(f, "not an HTTP response: {what}"),
         }
     }

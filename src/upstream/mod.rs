@@ -1,5 +1,6 @@
 //! Where a permitted request goes: upstreams, and each worker's pool of connections to them.
 
+mod admission;
 mod balance;
 mod choice;
 mod ejection;
@@ -43,6 +44,8 @@ pub struct Upstream {
     connections: Arc<Semaphore>,
     /// Requests that wait for a connection.
     pending: AtomicUsize,
+    /// Requests that are under way, where `max_requests` bounds them.
+    under_way: Arc<AtomicUsize>,
     /// Told when a request begins to wait: idle connections are closed to make room for one where it is wanted.
     wanted: Notify,
 }
@@ -70,6 +73,7 @@ impl Upstream {
         let connections = Arc::new(Semaphore::new(settings.max_connections.min(Semaphore::MAX_PERMITS)));
         let pending = AtomicUsize::new(0);
         let wanted = Notify::new();
+        let under_way = before.map(|upstream| upstream.under_way.clone()).unwrap_or_default();
         let before = before.filter(|upstream| upstream.settings.connects_like(&settings));
         let endpoint = |listed: &Listed| {
             let mut earlier = before.iter().flat_map(|upstream| &upstream.endpoints);
@@ -85,6 +89,7 @@ impl Upstream {
             metrics,
             connections,
             pending,
+            under_way,
             wanted,
         })
     }

@@ -40,6 +40,8 @@ pub struct Settings {
     pub max_connections: usize,
     /// Requests of all workers together that wait for one: 503 beyond it.
     pub max_pending: usize,
+    /// Requests of all workers together that are under way: 503 beyond it. Without it nobody counts them.
+    pub max_requests: Option<usize>,
     /// Whom it is trusted to be, and who we are to it; only for https.
     pub terms: Terms,
 }
@@ -64,8 +66,8 @@ impl Listed {
 impl Settings {
     /// Whether connections that were made by one are good for the other: all but where they go and which is chosen.
     pub(super) fn connects_like(&self, other: &Self) -> bool {
-        let Self { url, endpoints, balance, retry, ejection, .. } = other.clone();
-        Self { url, endpoints, balance, retry, ejection, ..self.clone() } == *other
+        let Self { url, endpoints, balance, retry, ejection, max_requests, .. } = other.clone();
+        Self { url, endpoints, balance, retry, ejection, max_requests, ..self.clone() } == *other
     }
 }
 

@@ -24,6 +24,7 @@ mod framing;
 mod h2spec;
 mod headers;
 mod heads;
+mod health;
 mod http2;
 mod http2_upstreams;
 mod jose;

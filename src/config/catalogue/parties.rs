@@ -354,6 +354,15 @@ pub(in crate::config) static UPSTREAM: Table = Table {
              `Retry-After` at once.",
         ),
         Key::new(
+            "max_requests",
+            Kind::Count { min: 1, max: 1_000_000 },
+            Means("no limit"),
+            "10000",
+            "Requests to it that are under way, up to the end of their responses, those of all workers together. The next \
+             is answered 503 with `Retry-After` at once. With HTTP/2 it bounds what `max_connections` does not. Requests \
+             are counted only where it is set: the count is shared by all workers.",
+        ),
+        Key::new(
             "ca_file",
             Kind::Text,
             Means("the system's roots"),

@@ -50,6 +50,7 @@ fn upstream(context: &Context, name: &Text, table: &Table) -> Option<Settings> {
     let connection_age = reader.duration("connection_age").unwrap_or_default();
     let max_connections = reader.count("max_connections").unwrap_or_default();
     let max_pending = reader.count("max_pending").unwrap_or_default();
+    let max_requests = reader.count("max_requests");
     let terms = terms(&mut reader, url.as_ref());
     reader.finish();
     let name = name.text.as_str().into();
@@ -69,6 +70,7 @@ fn upstream(context: &Context, name: &Text, table: &Table) -> Option<Settings> {
         connection_age,
         max_connections,
         max_pending,
+        max_requests,
         terms,
     })
 }
