@@ -119,7 +119,8 @@ fn check_websockets(context: &Context, names: &Names, routes: &[Route], upstream
                  HTTP/1.1",
                 name.text, route.pattern
             );
-            let hint = "leave \"protocol\" out, or give WebSockets an upstream of their own with the same \"url\"";
+            let hint =
+                "leave \"protocol\" out, or give WebSockets an upstream of their own with the same \"url\"";
             context.problem(Problem::at(name.place, message).hint(hint));
         }
     }
