@@ -24,6 +24,7 @@ use crate::server::{Inherited, Server, Socket, bind, bind_tcp};
 use crate::snapshot::{CompileError, Live};
 use crate::telemetry::{AccessLog, Metrics};
 use crate::token::{SharedCache, TokenError};
+use crate::upstream::{self, Upstream};
 
 /// How often the shared token cache lets go of what has expired.
 const SWEEP: Duration = Duration::from_secs(60);
@@ -113,6 +114,7 @@ impl Gateway {
                 listeners,
                 server: Rc::new(workers),
                 fetching: Vec::new(),
+                watching: Vec::new(),
             };
             LocalSet::new().block_on(&runtime, control.run(admin, watcher, inbox));
             log_writer.finish();
@@ -187,6 +189,8 @@ struct Control {
     server: Rc<Server>,
     /// The issuers whose keys are being kept fresh.
     fetching: Vec<(Weak<Issuer>, task::JoinHandle<()>)>,
+    /// The upstreams whose endpoints are being looked after.
+    watching: Vec<(Weak<Upstream>, task::JoinHandle<()>)>,
 }
 
 impl Control {
@@ -208,6 +212,7 @@ impl Control {
             spawn_local(view.clone().serve(listener));
         }
         self.fetch_keys();
+        self.watch_upstreams();
         let mut sweep = interval(SWEEP);
         loop {
             let settle = self.live.load().config.reload.settle;
@@ -244,6 +249,7 @@ impl Control {
         if attempt.outcome == reload::Reloaded::Swapped {
             warn_of_restart(&before.config, &now.config);
             self.fetch_keys();
+            self.watch_upstreams();
         }
     }
 
@@ -263,6 +269,25 @@ impl Control {
                 let weak = Arc::downgrade(issuer);
                 let task = spawn_local(issuer::maintain(weak.clone(), Client::new(Tls::system())));
                 self.fetching.push((weak, task));
+            }
+        }
+    }
+
+    /// Starts a task for each upstream that has none, and ends those of upstreams that left the configuration or changed.
+    fn watch_upstreams(&mut self) {
+        let snapshot = self.live.load();
+        self.watching.retain(|(known, task)| {
+            let kept = snapshot.upstreams.iter().any(|upstream| known.as_ptr() == Arc::as_ptr(upstream));
+            if !kept {
+                task.abort();
+            }
+            kept
+        });
+        for upstream in &snapshot.upstreams {
+            if !self.watching.iter().any(|(known, _)| known.as_ptr() == Arc::as_ptr(upstream)) {
+                let weak = Arc::downgrade(upstream);
+                let task = spawn_local(upstream::watch(weak.clone()));
+                self.watching.push((weak, task));
             }
         }
     }

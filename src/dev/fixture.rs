@@ -68,6 +68,7 @@ pub(super) fn config(issuers: Vec<Issuer>, routes: Vec<Route>) -> Config {
             balance: Strategy::RoundRobin,
             retry: Retry { attempts: 1, percent: 20, floor: 3 },
             ejection: Ejection { failures: 5, time: second, max_percent: 50 },
+            health: None,
             host: HostHeader::Upstream,
             protocol: Protocol::Http1,
             patience: Patience { connect: second, handshake: second },

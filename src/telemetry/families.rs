@@ -20,6 +20,7 @@ pub(super) struct Families {
     pub(super) upstream_faults: IntCounterVec,
     pub(super) upstream_retries: IntCounterVec,
     pub(super) upstream_ejections: IntCounterVec,
+    pub(super) upstream_healthy: IntGaugeVec,
     pub(super) verifications: IntCounterVec,
     pub(super) keys: IntGaugeVec,
     pub(super) key_age: GaugeVec,
@@ -88,6 +89,12 @@ impl Families {
                 "scopegate_upstream_ejections_total",
                 "Endpoints that were left alone for a while after failures in a row.",
                 &["upstream"],
+            )?,
+            upstream_healthy: int_gauges(
+                r,
+                "scopegate_upstream_endpoint_healthy",
+                "Whether the probes of the endpoint succeed; only where it is probed.",
+                &["upstream", "endpoint"],
             )?,
             verifications: counters(
                 r,

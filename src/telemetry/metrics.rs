@@ -150,12 +150,24 @@ pub struct UpstreamMetrics {
     pub retries: IntCounter,
     /// Endpoints that were left alone for a while.
     pub ejections: IntCounter,
+    name: Box<str>,
+    healthy: IntGaugeVec,
 }
 
 impl UpstreamMetrics {
     /// The label values of `faults`.
     pub const FAULTS: [&'static str; 6] =
         ["connect", "timeout", "closed", "protocol", "refused", "overloaded"];
+
+    /// Shows what the probes of an endpoint say.
+    pub fn show_health(&self, endpoint: &str, healthy: bool) {
+        self.healthy.with_label_values(&[&*self.name, endpoint]).set(healthy.into());
+    }
+
+    /// Forgets an endpoint that is no longer probed.
+    pub fn forget_health(&self, endpoint: &str) {
+        let _ = self.healthy.remove_label_values(&[&*self.name, endpoint]);
+    }
 }
 
 impl Metrics {
@@ -208,6 +220,8 @@ impl Metrics {
             faults: Counters::new(&self.families.upstream_faults, &[name], &UpstreamMetrics::FAULTS),
             retries: self.families.upstream_retries.with_label_values(&[name]),
             ejections: self.families.upstream_ejections.with_label_values(&[name]),
+            name: name.into(),
+            healthy: self.families.upstream_healthy.clone(),
         };
         entry(&mut self.lock().upstreams, name, make)
     }

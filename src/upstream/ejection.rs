@@ -1,7 +1,7 @@
 //! Endpoints that fail are left alone for a while.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::Endpoint;
@@ -30,6 +30,8 @@ pub(super) struct Standing {
     /// Milliseconds since `began`; 0 for one that was not ejected since it last answered.
     ejected_until: AtomicU64,
     ejections: AtomicU32,
+    /// What the probes say.
+    unhealthy: AtomicBool,
 }
 
 impl Standing {
@@ -39,11 +41,26 @@ impl Standing {
             failures: AtomicU32::new(0),
             ejected_until: AtomicU64::new(0),
             ejections: AtomicU32::new(0),
+            unhealthy: AtomicBool::new(false),
         }
     }
 
-    /// Whether it may be asked. The clock is read only for one that was ejected.
+    /// Whether it may be asked.
     pub(super) fn is_fit(&self) -> bool {
+        self.is_healthy() && self.is_back()
+    }
+
+    /// Whether its probes succeed; as long as there are none, they do.
+    pub(super) fn is_healthy(&self) -> bool {
+        !self.unhealthy.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_healthy(&self, healthy: bool) {
+        self.unhealthy.store(!healthy, Ordering::Relaxed);
+    }
+
+    /// Whether it is not ejected now. The clock is read only for one that was.
+    fn is_back(&self) -> bool {
         let until = self.ejected_until.load(Ordering::Relaxed);
         until == 0 || self.millis(clock::monotonic()) >= until
     }
@@ -54,7 +71,7 @@ impl Standing {
             self.failures.store(0, Ordering::Relaxed);
         }
         // An answer that was under way when it was ejected does not bring it back.
-        if self.ejected_until.load(Ordering::Relaxed) == 0 || !self.is_fit() {
+        if self.ejected_until.load(Ordering::Relaxed) == 0 || !self.is_back() {
             return false;
         }
         self.ejections.store(0, Ordering::Relaxed);
@@ -64,7 +81,7 @@ impl Standing {
     /// Notes a failure. Whether there were so many now that it is to be ejected; once it came back, one is enough.
     fn failed(&self, limit: u32) -> bool {
         let failures = self.failures.fetch_add(1, Ordering::Relaxed).saturating_add(1);
-        limit > 0 && self.is_fit() && (failures >= limit || self.ejections.load(Ordering::Relaxed) > 0)
+        limit > 0 && self.is_back() && (failures >= limit || self.ejections.load(Ordering::Relaxed) > 0)
     }
 
     fn eject(&self, time: Duration) -> Duration {
@@ -85,6 +102,7 @@ pub(super) fn note_failure(rule: &Ejection, endpoint: &Endpoint, all: &[Arc<Endp
     if !endpoint.standing.failed(rule.failures) {
         return None;
     }
+    // Those that are unhealthy are among them.
     let ejected = all.iter().filter(|one| !one.standing.is_fit()).count();
     // The last one stays, whatever the percentage: there would be nobody left to ask.
     let room = ((all.len() * rule.max_percent) / 100).min(all.len().saturating_sub(1));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Ejection, Retry, Strategy};
+use super::{Ejection, Health, Retry, Strategy};
 use crate::net::{Alpn, Patience, Terms, Url};
 
 /// One upstream.
@@ -22,6 +22,8 @@ pub struct Settings {
     pub retry: Retry,
     /// When one of them is left alone.
     pub ejection: Ejection,
+    /// How each of them is asked how it does, if it is.
+    pub health: Option<Health>,
     /// What the upstream sees in `Host`.
     pub host: HostHeader,
     /// What is spoken with it.
@@ -66,8 +68,8 @@ impl Listed {
 impl Settings {
     /// Whether connections that were made by one are good for the other: all but where they go and which is chosen.
     pub(super) fn connects_like(&self, other: &Self) -> bool {
-        let Self { url, endpoints, balance, retry, ejection, max_requests, .. } = other.clone();
-        Self { url, endpoints, balance, retry, ejection, max_requests, ..self.clone() } == *other
+        let Self { url, endpoints, balance, retry, ejection, health, max_requests, .. } = other.clone();
+        Self { url, endpoints, balance, retry, ejection, health, max_requests, ..self.clone() } == *other
     }
 }
 

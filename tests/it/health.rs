@@ -1,6 +1,10 @@
-//! How an upstream does: how much it has to do at a time.
+//! How an upstream does: how much it has to do at a time, and what its probes say.
 
-use crate::cast::{Gateway, Request, Script, Upstream};
+use crate::cast::{Gateway, Multiplexed, Request, Script, Upstream, wait_until};
+
+const ROUTE: &str = "[[routes]]\npath = \"/**\"\nupstream = \"orders\"\nmethods = \"ANY\"\npublic = true\n";
+const PROBED: &str = "ejection = { failures = 0 }\nhealth = { path = \"/healthz?full\", interval = \"20ms\", \
+                      healthy_after = 2, unhealthy_after = 2 }";
 
 fn pieces(pieces: &[&[u8]]) -> Script {
     Script::Pieces(pieces.iter().map(|piece| piece.to_vec()).collect())
@@ -26,7 +30,7 @@ fn beyond_max_requests_the_answer_is_503_at_once() {
     refused("before the end of the body");
     upstream.go_on();
     first.read_exact(2);
-    crate::cast::wait_until("there is room again", || gateway.send(&Request::get("/next")).status == 200);
+    wait_until("there is room again", || gateway.send(&Request::get("/next")).status == 200);
     for _ in 0..4 {
         assert_eq!(gateway.connect().send(&Request::get("/one-by-one")).status, 200);
     }
@@ -47,10 +51,7 @@ fn within_max_requests_nobody_is_refused() {
 #[test]
 fn a_reload_does_not_forget_the_requests_under_way() {
     let upstream = Upstream::start();
-    let toml = |more: &str| {
-        let route = "[[routes]]\npath = \"/**\"\nupstream = \"orders\"\nmethods = \"ANY\"\npublic = true\n";
-        format!("{}max_requests = 1\n{more}{route}", upstream.toml("orders"))
-    };
+    let toml = |more: &str| format!("{}max_requests = 1\n{more}{ROUTE}", upstream.toml("orders"));
     let gateway = Gateway::start(&toml(""));
     upstream.play([Script::Hang]);
     let mut first = gateway.connect();
@@ -60,4 +61,107 @@ fn a_reload_does_not_forget_the_requests_under_way() {
     gateway.reload();
     gateway.wait_for_metric("scopegate_reloads_total{result=\"success\"}", 1.0);
     assert_eq!(gateway.send(&Request::get("/next")).status, 503);
+}
+
+fn toml(endpoints: &[&Upstream], more: &str) -> String {
+    let urls: Vec<_> = endpoints.iter().map(|upstream| format!("\"{}\"", upstream.url())).collect();
+    format!("[upstreams.orders]\nendpoints = [{}]\n{more}\n{ROUTE}", urls.join(", "))
+}
+
+fn gauge(endpoint: &Upstream) -> String {
+    let url = endpoint.url();
+    format!("scopegate_upstream_endpoint_healthy{{endpoint=\"{url}/\",upstream=\"orders\"}}")
+}
+
+/// Requests that are no probes.
+fn requests(upstream: &Upstream) -> usize {
+    upstream.arrivals().iter().filter(|arrival| arrival.target == "/x").count()
+}
+
+fn answers(status: &str) -> Script {
+    Script::Raw(format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n").into_bytes(), true)
+}
+
+// U05.
+#[test]
+fn an_endpoint_whose_probes_fail_gets_nothing_until_they_succeed() {
+    let (ill, well) = (Upstream::start(), Upstream::start());
+    let gateway = Gateway::start(&toml(&[&ill, &well], PROBED));
+    let mut client = gateway.connect();
+    gateway.wait_for_metric(&gauge(&ill), 1.0);
+    let probe = ill.arrivals().into_iter().find(|arrival| arrival.target == "/healthz?full");
+    assert_eq!(probe.expect("a probe").field("host"), Some(&*ill.authority()));
+    ill.always(answers("500 No"));
+    wait_until("it is unhealthy", || gateway.ask_admin("/metrics").1.contains(&format!("{} 0", gauge(&ill))));
+    gateway.wait_for_metric(&gauge(&well), 1.0);
+    let before = requests(&ill);
+    for _ in 0..6 {
+        assert_eq!(client.send(&Request::get("/x")).status, 200);
+    }
+    assert_eq!((requests(&ill), requests(&well)), (before, 6));
+    ill.always(Script::Ok);
+    gateway.wait_for_metric(&gauge(&ill), 1.0);
+    for _ in 0..2 {
+        assert_eq!(client.send(&Request::get("/x")).status, 200);
+    }
+    assert_eq!(requests(&ill), before + 1, "it has its turn again");
+}
+
+// U01.
+#[test]
+fn when_all_are_unhealthy_all_are_tried() {
+    let both = [Upstream::start(), Upstream::start()];
+    both.iter().for_each(|upstream| upstream.always(answers("404 Nothing Here")));
+    let gateway = Gateway::start(&toml(&[&both[0], &both[1]], PROBED));
+    for upstream in &both {
+        wait_until("it is unhealthy", || {
+            gateway.ask_admin("/metrics").1.contains(&format!("{} 0", gauge(upstream)))
+        });
+    }
+    let mut client = gateway.connect();
+    for _ in 0..4 {
+        assert_eq!(client.send(&Request::get("/x")).status, 404);
+    }
+    assert_eq!((requests(&both[0]), requests(&both[1])), (2, 2));
+}
+
+#[test]
+fn without_probes_an_endpoint_is_healthy_again_and_nobody_asks() {
+    let (ill, well) = (Upstream::start(), Upstream::start());
+    ill.always(answers("500 No"));
+    let gateway = Gateway::start(&toml(&[&ill, &well], PROBED));
+    let shown = |what: &str| gateway.ask_admin("/metrics").1.contains(what);
+    wait_until("it is unhealthy", || shown(&format!("{} 0", gauge(&ill))));
+    gateway.rewrite(&toml(&[&ill, &well], "ejection = { failures = 0 }"));
+    gateway.reload();
+    wait_until("the gauges are gone", || !shown("scopegate_upstream_endpoint_healthy{"));
+    let mut client = gateway.connect();
+    wait_until("it is asked", || {
+        client.send(&Request::get("/x"));
+        requests(&ill) > 0
+    });
+}
+
+#[test]
+fn the_status_of_a_good_answer_may_be_named() {
+    let (other, named) = (Upstream::start(), Upstream::start());
+    named.always(answers("204 Well"));
+    let probed = PROBED.replace("interval", "status = 204, interval");
+    let gateway = Gateway::start(&toml(&[&other, &named], &probed));
+    let shown = |what: &str| gateway.ask_admin("/metrics").1.contains(what);
+    wait_until("200 is not it", || shown(&format!("{} 0", gauge(&other))));
+    assert!(shown(&format!("{} 1", gauge(&named))));
+}
+
+#[test]
+fn probes_speak_the_protocol_of_the_upstream() {
+    let upstream = Multiplexed::start(100);
+    let gateway = Gateway::start(&format!("{}{PROBED}\n{ROUTE}", upstream.toml("orders")));
+    upstream.wait_for(1);
+    let address = upstream.address();
+    assert_eq!(upstream.opened()[0].head.uri().to_string(), format!("http://{address}/healthz?full"));
+    gateway.wait_for_metric(
+        &format!("scopegate_upstream_endpoint_healthy{{endpoint=\"http://{address}/\",upstream=\"orders\"}}"),
+        1.0,
+    );
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 pub(super) use heads::{CORS, HEADER_RULES};
 pub(super) use listeners::{LISTENER, LISTENER_CERTIFICATE, LISTENER_TLS, TLS, TLS_CERTIFICATE};
-pub(super) use parties::{EJECTION, ISSUER, UPSTREAM};
+pub(super) use parties::{EJECTION, HEALTH, ISSUER, UPSTREAM};
 pub(super) use routes::{DEFAULTS, GROUP, GROUP_ROUTE, ROUTE};
 pub(super) use server::{
     DEV, DEV_CLIENT, ERRORS, FILE, HTTP2, LIMITS, LOG, RELOAD, SERVER, TIMEOUTS, TOKEN_CACHE,
@@ -122,6 +122,7 @@ pub(super) static TABLES: &[&Table] = &[
     &ISSUER,
     &UPSTREAM,
     &EJECTION,
+    &HEALTH,
     &DEFAULTS,
     &ROUTE,
     &GROUP,

@@ -276,6 +276,14 @@ pub(in crate::config) static UPSTREAM: Table = Table {
             "When an endpoint that fails is left alone for a while.",
         ),
         Key::new(
+            "health",
+            Kind::Table("upstreams.*.health"),
+            Means("nobody is probed"),
+            "",
+            "How each endpoint is asked how it does.",
+        )
+        .not(&["health_check", "healthcheck"]),
+        Key::new(
             "host",
             Kind::Text,
             Default(r#""upstream""#),
@@ -430,6 +438,52 @@ pub(in crate::config) static EJECTION: Table = Table {
             Default("50"),
             "30",
             "How many of the endpoints at most; never the last one.",
+        ),
+    ],
+    refused: &[],
+};
+
+pub(in crate::config) static HEALTH: Table = Table {
+    path: "upstreams.*.health",
+    doc: "Each endpoint is asked with a GET, on a connection of its own, as requests are: over TLS or the Unix socket, with \
+          the `protocol`. One that is unhealthy gets no requests while another is healthy and not left alone; when none is, \
+          all are tried. Endpoints begin healthy.",
+    keys: &[
+        Key::new(
+            "path",
+            Kind::Text,
+            Required,
+            r#""/healthz""#,
+            "The path that is asked for, with its query if it has one.",
+        ),
+        Key::new("interval", POSITIVE, Default(r#""5s""#), r#""1s""#, "From an answer to the next question."),
+        Key::new(
+            "timeout",
+            POSITIVE,
+            Default(r#""2s""#),
+            r#""500ms""#,
+            "How long an answer may take, the connection included.",
+        ),
+        Key::new(
+            "healthy_after",
+            Kind::Count { min: 1, max: 1000 },
+            Default("2"),
+            "1",
+            "Good answers in a row after which an unhealthy endpoint is healthy.",
+        ),
+        Key::new(
+            "unhealthy_after",
+            Kind::Count { min: 1, max: 1000 },
+            Default("3"),
+            "1",
+            "Bad answers in a row, or none, after which a healthy endpoint is unhealthy.",
+        ),
+        Key::new(
+            "status",
+            Kind::Count { min: 200, max: 599 },
+            Means("any below 400"),
+            "204",
+            "The status of a good answer.",
         ),
     ],
     refused: &[],

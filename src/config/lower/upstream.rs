@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use super::super::catalogue::{EJECTION, UPSTREAM};
+use http::StatusCode;
+use http::uri::PathAndQuery;
+
+use super::super::catalogue::{EJECTION, HEALTH, UPSTREAM};
 use super::super::document::{Kind, Table, Value};
 use super::super::load::Context;
 
@@ -11,7 +14,7 @@ use super::super::source::Place;
 use super::check_name;
 use crate::net::{Alpn, Patience, Terms, Tls, Url};
 use crate::route::is_authority;
-use crate::upstream::{Ejection, HostHeader, Listed, Protocol, Retry, Settings, Strategy};
+use crate::upstream::{Ejection, Health, HostHeader, Listed, Protocol, Retry, Settings, Strategy};
 
 pub(super) fn upstreams(context: &Context, tables: &[(Text, Table)]) -> Vec<Settings> {
     let mut all: Vec<_> = tables.iter().filter_map(|(name, table)| upstream(context, name, table)).collect();
@@ -35,6 +38,7 @@ fn upstream(context: &Context, name: &Text, table: &Table) -> Option<Settings> {
         floor: reader.count("retry_min").unwrap_or_default(),
     };
     let ejection = ejection(&mut reader);
+    let health = health(&mut reader);
     let protocol = match reader.choice("protocol") {
         Some("http2") => Protocol::Http2,
         Some("auto") => Protocol::Auto,
@@ -61,6 +65,7 @@ fn upstream(context: &Context, name: &Text, table: &Table) -> Option<Settings> {
         balance,
         retry,
         ejection,
+        health,
         host,
         protocol,
         patience,
@@ -183,6 +188,33 @@ fn ejection(reader: &mut Reader<'_>) -> Ejection {
     };
     reader.finish();
     ejection
+}
+
+fn health(reader: &mut Reader<'_>) -> Option<Health> {
+    let is_asked = reader.has("health");
+    let table = reader.table("health");
+    if !is_asked {
+        return None;
+    }
+    let subject = format!("{}, health", reader.subject);
+    let mut reader = Reader::new(reader.context, &HEALTH, &table, subject);
+    let path = reader.text("path").and_then(|text| {
+        let path = text.text.starts_with('/').then(|| PathAndQuery::try_from(text.text.as_str()).ok());
+        if path.as_ref().is_none_or(Option::is_none) {
+            let message = format!("\"path\" is \"{}\": write a path such as \"/healthz\"", text.text);
+            reader.problem(text.place, message);
+        }
+        path?
+    });
+    let interval = reader.duration("interval").unwrap_or_default();
+    let timeout = reader.duration("timeout").unwrap_or_default();
+    let healthy_after = reader.count("healthy_after").unwrap_or_default();
+    let unhealthy_after = reader.count("unhealthy_after").unwrap_or_default();
+    let status = reader
+        .count("status")
+        .and_then(|status| u16::try_from(status).ok().and_then(|status| StatusCode::from_u16(status).ok()));
+    reader.finish();
+    Some(Health { path: path?, interval, timeout, healthy_after, unhealthy_after, status })
 }
 
 fn url(reader: &Reader<'_>, key: &str, text: &Text) -> Option<Url> {

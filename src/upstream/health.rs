@@ -1,0 +1,220 @@
+//! Endpoints are asked how they do, on the control thread.
+
+use std::fmt;
+use std::pin::pin;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{HOST, USER_AGENT};
+use http::uri::PathAndQuery;
+use http::{HeaderValue, Request, Response, StatusCode};
+use http_body_util::Empty;
+use hyper::body::Incoming;
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use super::{Endpoint, HostHeader, Protocol, Upstream};
+use crate::net::{self, DialError, Stream};
+use crate::telemetry::UpstreamMetrics;
+
+/// Bytes that are read ahead of a probe's answer; of its body nothing else is read.
+const BUFFER: usize = 16 * 1024;
+
+/// How the endpoints of an upstream are asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Health {
+    /// What is asked for.
+    pub path: PathAndQuery,
+    /// From an answer to the next question.
+    pub interval: Duration,
+    /// How long an answer may take, the connection included.
+    pub timeout: Duration,
+    /// Good answers in a row that bring an endpoint back.
+    pub healthy_after: usize,
+    /// Bad answers in a row that take it out.
+    pub unhealthy_after: usize,
+    /// The good status; without it any below 400.
+    pub status: Option<StatusCode>,
+}
+
+/// Why a probe failed.
+#[derive(Debug)]
+enum Ailment {
+    Dial(DialError),
+    Http(hyper::Error),
+    Request(http::Error),
+    Timeout(Duration),
+    Status(StatusCode),
+}
+
+/// Asks the endpoints of an upstream until it is dropped or this is; ends at once where the configuration says nothing of it.
+/// To be run once per upstream, on a runtime that serves no requests.
+pub async fn watch(weak: Weak<Upstream>) {
+    let Some(upstream) = weak.upgrade() else { return };
+    let Some(health) = upstream.settings.health.clone() else {
+        // An earlier configuration may have asked them.
+        upstream.endpoints.iter().for_each(|endpoint| endpoint.standing.set_healthy(true));
+        return;
+    };
+    let mut tasks = JoinSet::new();
+    for endpoint in &upstream.endpoints {
+        tasks.spawn_local(attend(weak.clone(), endpoint.clone(), health.clone()));
+    }
+    drop(upstream);
+    while tasks.join_next().await.is_some() {}
+}
+
+/// The gauge of one endpoint; it goes with this.
+struct Shown {
+    metrics: Arc<UpstreamMetrics>,
+    endpoint: String,
+}
+
+impl Drop for Shown {
+    fn drop(&mut self) {
+        self.metrics.forget_health(&self.endpoint);
+    }
+}
+
+async fn attend(weak: Weak<Upstream>, endpoint: Arc<Endpoint>, health: Health) {
+    let Some(metrics) = weak.upgrade().map(|upstream| upstream.metrics.clone()) else { return };
+    let shown = Shown { metrics, endpoint: endpoint.url.to_string() };
+    let mut streak = Streak::default();
+    while let Some(upstream) = weak.upgrade() {
+        let asked = timeout(health.timeout, probe(&upstream, &endpoint, &health));
+        let answer = asked.await.unwrap_or(Err(Ailment::Timeout(health.timeout)));
+        let was = endpoint.standing.is_healthy();
+        if streak.turns(was, answer.is_ok(), &health) {
+            endpoint.standing.set_healthy(!was);
+            report(&upstream, &endpoint, &answer);
+        }
+        // Each time: a task of an earlier configuration may have ended in between, and the gauge with it.
+        shown.metrics.show_health(&shown.endpoint, endpoint.standing.is_healthy());
+        drop(upstream);
+        sleep(health.interval).await;
+    }
+}
+
+fn report(upstream: &Upstream, endpoint: &Endpoint, answer: &Result<(), Ailment>) {
+    let (upstream, endpoint) = (&upstream.settings.name, &endpoint.url);
+    match answer {
+        Ok(()) => tracing::info!(%upstream, %endpoint, "the endpoint is healthy again"),
+        Err(error) => {
+            tracing::warn!(%upstream, %endpoint, %error, "the endpoint is unhealthy: it gets no requests");
+        }
+    }
+}
+
+/// Answers in a row that speak against what is believed of an endpoint.
+#[derive(Debug, Default)]
+struct Streak(usize);
+
+impl Streak {
+    /// Whether an answer changes what is believed.
+    fn turns(&mut self, is_healthy: bool, is_good: bool, health: &Health) -> bool {
+        if is_healthy == is_good {
+            self.0 = 0;
+            return false;
+        }
+        self.0 += 1;
+        let turns = self.0 >= if is_healthy { health.unhealthy_after } else { health.healthy_after };
+        if turns {
+            self.0 = 0;
+        }
+        turns
+    }
+}
+
+async fn probe(upstream: &Upstream, endpoint: &Endpoint, health: &Health) -> Result<(), Ailment> {
+    let stream = net::dial(&endpoint.url, &upstream.tls, health.timeout).await.map_err(Ailment::Dial)?;
+    let is_http2 = match upstream.settings.protocol {
+        Protocol::Http1 => false,
+        Protocol::Http2 => true,
+        Protocol::Auto => stream.agreed_on_http2(),
+    };
+    if is_http2 && endpoint.url.is_tls() && !stream.agreed_on_http2() {
+        return Err(Ailment::Dial(DialError::Http2 { authority: endpoint.url.authority().into() }));
+    }
+    let host = match &upstream.settings.host {
+        HostHeader::Named(name) => name.to_string(),
+        HostHeader::Upstream | HostHeader::Preserve => endpoint.url.authority(),
+    };
+    let response = if is_http2 {
+        let scheme = if endpoint.url.is_tls() { "https" } else { "http" };
+        ask_http2(stream, request(format!("{scheme}://{host}{}", health.path), None)?).await
+    } else {
+        ask_http1(stream, request(health.path.to_string(), Some(&host))?).await
+    };
+    let status = response.map_err(Ailment::Http)?.status();
+    let is_good = health.status.map_or(status.as_u16() < 400, |wanted| status == wanted);
+    if is_good { Ok(()) } else { Err(Ailment::Status(status)) }
+}
+
+/// HTTP/2 has the host in the target (RFC 9113 section 8.3.1).
+fn request(target: String, host: Option<&str>) -> Result<Request<Empty<Bytes>>, Ailment> {
+    let agent = HeaderValue::from_static(concat!("scopegate/", env!("CARGO_PKG_VERSION")));
+    let mut request = Request::get(target).header(USER_AGENT, agent);
+    if let Some(host) = host {
+        request = request.header(HOST, host);
+    }
+    request.body(Empty::new()).map_err(Ailment::Request)
+}
+
+async fn ask_http1(stream: Stream, request: Request<Empty<Bytes>>) -> hyper::Result<Response<Incoming>> {
+    let mut http = http1::Builder::new();
+    let (mut sender, connection) = http.max_buf_size(BUFFER).handshake(TokioIo::new(stream)).await?;
+    let mut answer = pin!(sender.send_request(request));
+    tokio::select! {
+        answer = &mut answer => answer,
+        // The connection may end before the answer is looked at.
+        _ = connection => answer.await,
+    }
+}
+
+async fn ask_http2(stream: Stream, request: Request<Empty<Bytes>>) -> hyper::Result<Response<Incoming>> {
+    let http = http2::Builder::new(TokioExecutor::new());
+    let (mut sender, connection) = http.handshake(TokioIo::new(stream)).await?;
+    let mut answer = pin!(sender.send_request(request));
+    tokio::select! {
+        answer = &mut answer => answer,
+        _ = connection => answer.await,
+    }
+}
+
+impl fmt::Display for Ailment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Dial(error) => error.fmt(f),
+            Self::Http(error) => write!(f, "the exchange failed: {error}"),
+            Self::Request(error) => write!(f, "the probe cannot be asked: {error}"),
+            Self::Timeout(limit) => write!(f, "no answer within {limit:?}"),
+            Self::Status(status) => write!(f, "the answer was {}", status.as_u16()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_answers_in_a_row_change_what_is_believed() {
+        let health = Health {
+            path: PathAndQuery::from_static("/healthz"),
+            interval: Duration::from_secs(1),
+            timeout: Duration::from_secs(1),
+            healthy_after: 2,
+            unhealthy_after: 3,
+            status: None,
+        };
+        let mut streak = Streak::default();
+        let mut turns = |is_healthy, is_good| streak.turns(is_healthy, is_good, &health);
+        let downs = [false, false, true, false, false, false].map(|is_good| turns(true, is_good));
+        assert_eq!(downs, [false, false, false, false, false, true]);
+        let ups = [true, false, true, true].map(|is_good| turns(false, is_good));
+        assert_eq!(ups, [false, false, false, true]);
+    }
+}
