@@ -72,6 +72,7 @@ pub(super) fn config(issuers: Vec<Issuer>, routes: Vec<Route>) -> Config {
             host: HostHeader::Upstream,
             protocol: Protocol::Http1,
             patience: Patience { connect: second, handshake: second },
+            dns_refresh: second,
             response_timeout: second,
             idle_timeout: second,
             max_idle: 8,

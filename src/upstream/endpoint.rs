@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use http::HeaderValue;
 
 use super::ejection::Standing;
+use super::names::Addresses;
 use crate::net::Url;
 
 /// A place where an upstream listens; each worker has a pool of connections to it.
@@ -17,6 +18,8 @@ pub struct Endpoint {
     pub(super) host: Option<HeaderValue>,
     /// How it does.
     pub(super) standing: Standing,
+    /// Of its name.
+    pub(super) addresses: Addresses,
 }
 
 impl Endpoint {
@@ -25,7 +28,8 @@ impl Endpoint {
     pub fn new(url: Url) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let host = HeaderValue::try_from(url.authority()).ok();
-        Self { id: NEXT.fetch_add(1, Ordering::Relaxed), url, host, standing: Standing::new() }
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        Self { id, url, host, standing: Standing::new(), addresses: Addresses::default() }
     }
 
     /// What tells it from every other endpoint of this process.

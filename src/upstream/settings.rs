@@ -30,6 +30,8 @@ pub struct Settings {
     pub protocol: Protocol,
     /// How long dialling may take: 504 beyond it.
     pub patience: Patience,
+    /// How often its names are resolved.
+    pub dns_refresh: Duration,
     /// From the request's last byte to the response head: 504 beyond it.
     pub response_timeout: Duration,
     /// How long an unused connection is kept.
@@ -68,8 +70,10 @@ impl Listed {
 impl Settings {
     /// Whether connections that were made by one are good for the other: all but where they go and which is chosen.
     pub(super) fn connects_like(&self, other: &Self) -> bool {
-        let Self { url, endpoints, balance, retry, ejection, health, max_requests, .. } = other.clone();
-        Self { url, endpoints, balance, retry, ejection, health, max_requests, ..self.clone() } == *other
+        let Self { url, endpoints, balance, retry, ejection, health, dns_refresh, max_requests, .. } =
+            other.clone();
+        Self { url, endpoints, balance, retry, ejection, health, dns_refresh, max_requests, ..self.clone() }
+            == *other
     }
 }
 

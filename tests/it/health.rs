@@ -165,3 +165,17 @@ fn probes_speak_the_protocol_of_the_upstream() {
         1.0,
     );
 }
+
+// L08: a connection by name is used again while its address is one of the name's.
+#[test]
+fn a_connection_to_an_address_of_the_name_is_kept() {
+    let upstream = Upstream::start();
+    let url = upstream.url().replace("127.0.0.1", "localhost");
+    let gateway =
+        Gateway::start(&format!("[upstreams.orders]\nurl = \"{url}\"\ndns_refresh = \"1ms\"\n{ROUTE}"));
+    let mut client = gateway.connect();
+    for _ in 0..20 {
+        assert_eq!(client.send(&Request::get("/x")).status, 200);
+    }
+    assert_eq!(upstream.connections(), 1);
+}

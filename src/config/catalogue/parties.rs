@@ -308,6 +308,14 @@ pub(in crate::config) static UPSTREAM: Table = Table {
             "For a TCP connection to it, and for waiting until there may be one (`max_connections`); 504 beyond it.",
         ),
         Key::new(
+            "dns_refresh",
+            POSITIVE,
+            Default(r#""10s""#),
+            r#""30s""#,
+            "How often the names of its URLs are resolved. New connections take turns over the addresses, and those to an \
+             address that is gone are not used again. When a name does not resolve its last addresses serve on.",
+        ),
+        Key::new(
             "tls_timeout",
             POSITIVE,
             Default(r#""2s""#),

@@ -48,6 +48,7 @@ fn upstream(context: &Context, name: &Text, table: &Table) -> Option<Settings> {
         connect: reader.duration("connect_timeout").unwrap_or_default(),
         handshake: reader.duration("tls_timeout").unwrap_or_default(),
     };
+    let dns_refresh = reader.duration("dns_refresh").unwrap_or_default();
     let response_timeout = reader.duration("response_timeout").unwrap_or_default();
     let idle_timeout = reader.duration("idle_timeout").unwrap_or_default();
     let max_idle = reader.count("max_idle").unwrap_or_default();
@@ -69,6 +70,7 @@ fn upstream(context: &Context, name: &Text, table: &Table) -> Option<Settings> {
         host,
         protocol,
         patience,
+        dns_refresh,
         response_timeout,
         idle_timeout,
         max_idle,

@@ -12,6 +12,7 @@ use hyper_util::rt::TokioIo;
 use tokio::sync::oneshot;
 
 use super::super::Fault;
+use super::super::names::Term;
 use super::Failed;
 use super::wire::Wire;
 
@@ -23,15 +24,15 @@ const BUFFER: usize = 64 * 1024;
 /// upstream that takes nothing would keep it, and the client's body with it, for ever.
 pub(super) struct Http1<B> {
     sender: SendRequest<B>,
-    /// From when on it is not used again.
-    retires: Instant,
+    /// For how long it is used again.
+    term: Term,
     _held: oneshot::Sender<()>,
 }
 
 impl<B> Http1<B> {
     /// Whether it may be used again, as far as is known.
     pub(super) fn is_good(&self, now: Instant) -> bool {
-        !self.sender.is_closed() && now < self.retires
+        !self.sender.is_closed() && self.term.holds(now)
     }
 }
 
@@ -40,7 +41,7 @@ where
     B: Body<Data = Bytes> + 'static,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
-    pub(super) async fn begin(wire: Wire, retires: Instant) -> Result<Self, Fault> {
+    pub(super) async fn begin(wire: Wire, term: Term) -> Result<Self, Fault> {
         let mut http = http1::Builder::new();
         let handshake = http.max_buf_size(BUFFER).handshake(TokioIo::new(wire));
         let (sender, connection) = handshake.await.map_err(Fault::of_exchange)?;
@@ -55,7 +56,7 @@ where
                 _ = released => {}
             }
         });
-        Ok(Self { sender, retires, _held: held })
+        Ok(Self { sender, term, _held: held })
     }
 
     /// Waits until the last exchange has left it; false when it is closed.

@@ -21,6 +21,7 @@ use hyper_util::rt::TokioIo;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::timeout_at;
 
+use super::super::names::Term;
 use super::super::{Fault, Upstream};
 use super::Failed;
 use super::upload::{Gate, Tasks, Upload};
@@ -61,7 +62,7 @@ pub(super) struct Http2<B> {
     last_used: Cell<Instant>,
     /// Whether no stream is opened on it any more.
     is_spent: Cell<bool>,
-    retires: Instant,
+    term: Term,
     /// Told when a stream ends.
     freed: Rc<Notify>,
     _held: oneshot::Sender<()>,
@@ -104,7 +105,7 @@ where
         upstream: Arc<Upstream>,
         wire: Wire,
         freed: Rc<Notify>,
-        (retires, deadline): (Instant, Instant),
+        (term, deadline): (Term, Instant),
     ) -> Result<Option<Rc<Self>>, Fault> {
         let arrivals = Arc::new(Arrivals::default());
         let tasks = Tasks::default();
@@ -132,7 +133,7 @@ where
             streams: Cell::new(0),
             last_used: Cell::new(clock::monotonic()),
             is_spent: Cell::new(false),
-            retires,
+            term,
             freed,
             _held: held,
         });
@@ -157,7 +158,7 @@ where
 
     /// Whether streams may be opened on it, now or when others have ended.
     pub(super) fn is_good(&self, now: Instant) -> bool {
-        !self.is_spent.get() && !self.is_closed() && now < self.retires
+        !self.is_spent.get() && !self.is_closed() && self.term.holds(now)
     }
 
     /// Since when nobody uses it.

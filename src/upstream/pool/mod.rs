@@ -25,6 +25,7 @@ use self::http1::Http1;
 use self::http2::{Http2, Stream};
 use self::room::Room;
 use self::wire::{Open, Wire};
+use super::names::Term;
 use super::{Endpoint, Fault, Protocol, Upstream};
 use crate::clock;
 use crate::net::{self, DialError, Stage};
@@ -40,6 +41,8 @@ pub(super) struct Pool<B> {
     /// Whether a connection is expected to carry many: then one is dialled at a time, and the others see whether it will do.
     multiplexes: Cell<bool>,
     dialling: Mutex<()>,
+    /// Connections that were dialled: the addresses of a name take turns.
+    dials: Cell<usize>,
     /// Requests here that wait for a connection, and what they are told by.
     waiting: Cell<usize>,
     freed: Rc<Notify>,
@@ -117,6 +120,7 @@ where
             multiplexed: RefCell::default(),
             multiplexes: Cell::new(multiplexes),
             dialling: Mutex::default(),
+            dials: Cell::new(0),
             waiting: Cell::new(0),
             freed: Rc::default(),
             watch: RefCell::default(),
@@ -213,8 +217,10 @@ where
         let Upstream { settings, tls, .. } = &*self.upstream;
         let Endpoint { url, .. } = &*self.endpoint;
         let deadline = clock::monotonic() + settings.patience.connect;
-        let addresses = match url.socket() {
-            Some(_) => Vec::new(),
+        let turn = self.dials.replace(self.dials.get().wrapping_add(1));
+        let addresses = match self.endpoint.addresses.in_turn(turn) {
+            _ if url.socket().is_some() => Vec::new(),
+            Some(addresses) => addresses,
             None => timeout_at(deadline.into(), net::resolve(url.host_name(), url.port()))
                 .await
                 .unwrap_or_else(|_| Err(self.timed_out(Stage::Resolving)))
@@ -232,14 +238,14 @@ where
         if multiplexes && url.is_tls() && !stream.agreed_on_http2() {
             return Err(no_http2());
         }
+        let term = Term::new(&self.endpoint, &stream, clock::monotonic() + spread(settings.connection_age));
         let wire = Wire::new(stream, Open::new(self.upstream.clone(), permit));
-        let retires = clock::monotonic() + spread(settings.connection_age);
         if !multiplexes {
-            return Http1::begin(wire, retires).await.map(Carrier::Connection);
+            return Http1::begin(wire, term).await.map(Carrier::Connection);
         }
         let deadline = clock::monotonic() + settings.patience.handshake;
         let (upstream, freed) = (self.upstream.clone(), self.freed.clone());
-        let connection = Http2::begin(upstream, wire, freed, (retires, deadline)).await?;
+        let connection = Http2::begin(upstream, wire, freed, (term, deadline)).await?;
         let connection = connection.ok_or_else(no_http2)?;
         let stream = connection.open().ok_or_else(no_http2)?;
         self.multiplexed.borrow_mut().push(connection);
