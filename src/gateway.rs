@@ -1,26 +1,34 @@
 //! The composition root: everything is made, wired and started here. `scopegate run`, `scopegate dev` and the tests all
 //! start a [`Gateway`].
 
+mod handover;
+mod listeners;
+
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 use tokio::task::{self, LocalSet, spawn_local};
 use tokio::time::interval;
 
+use handover::{Offered, Succession};
+use listeners::{Listeners, remove};
+
 use crate::admin::Admin;
 use crate::clock;
-use crate::config::{Config, Listener, Problems};
+use crate::config::{Config, Problems};
 use crate::issuer::{self, Issuer};
 use crate::net::{self, Address, Client, Tls};
 use crate::proxy::{REASONS, Worker};
 use crate::reload::{self, Loader, Reloader, Watcher};
-use crate::server::{Inherited, Server, Socket, bind, bind_tcp};
+use crate::server::{Inherited, Server};
 use crate::snapshot::{CompileError, Live};
 use crate::telemetry::{AccessLog, Metrics};
 use crate::token::{SharedCache, TokenError};
@@ -54,6 +62,8 @@ pub enum StartError {
     Compile(CompileError),
     /// An address cannot be listened on.
     Bind(BindError),
+    /// The gateway that runs does not hand over, or no other could follow this one.
+    Handover(PathBuf, io::Error),
     /// No thread or runtime can be had.
     System(io::Error),
     /// The metrics are defined wrongly; a test would show it.
@@ -76,17 +86,19 @@ impl Gateway {
     /// # Errors
     /// [`StartError`]
     pub fn start(load: Loader) -> Result<Self, StartError> {
-        let inherited = Inherited::from_environment();
+        let mut inherited = Inherited::from_environment();
         let (config, watcher) = read(&load).map_err(StartError::Config)?;
         let metrics = Metrics::new(&REASONS, &TokenError::RESULTS);
         let metrics = Arc::new(metrics.map_err(|error| StartError::Metrics(error.to_string().into()))?);
-        let mut listeners = Listeners { inherited, ..Listeners::default() };
-        let new = listeners.bind(&config.server.listeners).map_err(StartError::Bind)?;
-        let admin = config.server.admin.map(|address| listeners.listen_admin(address)).transpose();
+        // Before the hand-over, whose steps are short.
+        let snapshot = reload::first(config, &metrics).map_err(StartError::Compile)?;
+        let succession = Succession::begin(snapshot.config.server.handover.as_deref(), &mut inherited)?;
+        let mut listeners = Listeners::new(inherited);
+        let new = listeners.bind(&snapshot.config.server.listeners).map_err(StartError::Bind)?;
+        let admin = snapshot.config.server.admin.map(|address| listeners.listen_admin(address)).transpose();
         let admin = admin.map_err(StartError::Bind)?;
         listeners.inherited.close();
         let admin_address = admin.as_ref().and_then(|listener| listener.local_addr().ok());
-        let snapshot = reload::first(config, &metrics).map_err(StartError::Compile)?;
         let server = snapshot.config.server.clone();
         let tokens = Arc::new(SharedCache::new(snapshot.config.token_cache.bytes));
         let live = Arc::new(Live::new(snapshot));
@@ -101,6 +113,7 @@ impl Gateway {
         let addresses = listening.iter().filter_map(Address::ip).collect();
         workers.serve(new, Vec::new());
 
+        let offered = succession.offered()?;
         let (commands, inbox) = mpsc::unbounded_channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(StartError::System)?;
@@ -116,11 +129,18 @@ impl Gateway {
                 fetching: Vec::new(),
                 watching: Vec::new(),
             };
-            LocalSet::new().block_on(&runtime, control.run(admin, watcher, inbox));
+            LocalSet::new().block_on(&runtime, control.run(admin, offered, watcher, inbox));
             log_writer.finish();
         });
         let control = control.map_err(StartError::System)?;
-        Ok(Self { listening, addresses, admin: admin_address, commands, control })
+        let gateway = Self { listening, addresses, admin: admin_address, commands, control };
+        match succession.complete() {
+            Ok(()) => Ok(gateway),
+            Err(error) => {
+                gateway.shutdown();
+                Err(error)
+            }
+        }
     }
 
     /// Where requests are taken over TCP, in the order of the configuration.
@@ -147,7 +167,7 @@ impl Gateway {
         let _ = self.control.join();
     }
 
-    /// Serves until SIGTERM or SIGINT, then drains. SIGHUP reloads.
+    /// Serves until SIGTERM or SIGINT, then drains, or until another gateway has taken over. SIGHUP reloads.
     ///
     /// # Errors
     /// When signals cannot be received.
@@ -169,11 +189,12 @@ impl Gateway {
                     _ = hangup.recv() => self.reload(),
                     _ = terminate.recv() => break,
                     _ = interrupt.recv() => break,
+                    () = self.commands.closed() => return Ok(()),
                 }
             }
+            tracing::info!("draining");
             io::Result::Ok(())
         })?;
-        tracing::info!("draining");
         self.shutdown();
         Ok(())
     }
@@ -197,6 +218,7 @@ impl Control {
     async fn run(
         mut self,
         admin: Option<TcpListener>,
+        offered: Option<Offered>,
         mut watcher: Option<Watcher>,
         mut commands: mpsc::UnboundedReceiver<Command>,
     ) {
@@ -208,11 +230,12 @@ impl Control {
             })
         };
         let view = Admin::new(self.live.clone(), self.metrics.clone(), alive);
-        if let Some(Ok(listener)) = admin.map(tokio::net::TcpListener::from_std) {
-            spawn_local(view.clone().serve(listener));
-        }
+        let admin = admin.map(tokio::net::TcpListener::from_std).and_then(Result::ok);
+        let admin = admin.map(|listener| spawn_local(view.clone().serve(listener)));
+        let offered = offered.and_then(|offered| offered.listen().ok());
         self.fetch_keys();
         self.watch_upstreams();
+        let mut successor = false;
         let mut sweep = interval(SWEEP);
         loop {
             let settle = self.live.load().config.reload.settle;
@@ -222,13 +245,45 @@ impl Control {
                     Some(Command::Drain) | None => break,
                 },
                 () = changed(&mut watcher, settle) => self.reload(&mut watcher),
+                newcomer = handover::newcomer(offered.as_ref().map(|(listener, _)| listener)) => {
+                    if self.hand_over(newcomer).await {
+                        // Who asks for the health of the gateway means the next one.
+                        if let Some(task) = &admin {
+                            task.abort();
+                        }
+                        successor = true;
+                        break;
+                    }
+                }
                 _ = sweep.tick() => self.tokens.sweep(clock::now().unix),
             }
         }
         view.drain();
         // Before the drain, in which a successor may bind the same paths.
-        self.listeners.keep(&[]);
+        match offered {
+            _ if successor => self.listeners.leave(),
+            offered => {
+                if let Some((_, path)) = offered {
+                    remove(&Address::Unix(path));
+                }
+                self.listeners.keep(&[]);
+            }
+        }
         self.server.drain(self.live.load().config.server.drain).await;
+    }
+
+    /// Whether the newcomer serves.
+    async fn hand_over(&mut self, newcomer: UnixStream) -> bool {
+        match handover::hand_over(newcomer, self.listeners.estate()).await {
+            Ok(()) => {
+                tracing::info!("another gateway has taken over: draining");
+                true
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a newcomer did not take over: this gateway goes on");
+                false
+            }
+        }
     }
 
     fn reload(&mut self, watcher: &mut Option<Watcher>) {
@@ -322,6 +377,7 @@ async fn changed(watcher: &mut Option<Watcher>, settle: Duration) {
 fn warn_of_restart(before: &Config, now: &Config) {
     let changed = [
         ("server.workers", before.server.workers != now.server.workers),
+        ("server.handover", before.server.handover != now.server.handover),
         ("server.admin", before.server.admin != now.server.admin),
         ("token_cache", before.token_cache != now.token_cache),
         ("reload.watch", before.reload.watch != now.reload.watch),
@@ -329,95 +385,6 @@ fn warn_of_restart(before: &Config, now: &Config) {
     ];
     for (key, _) in changed.iter().filter(|(_, changed)| *changed) {
         tracing::warn!(key, "this setting takes effect at the next start");
-    }
-}
-
-/// The sockets that are listened on.
-#[derive(Default)]
-struct Listeners {
-    bound: Vec<Bound>,
-    inherited: Inherited,
-}
-
-/// A socket that is listened on.
-struct Bound {
-    configured: Address,
-    /// Where that is.
-    address: Address,
-    /// Whether the file of a Unix-domain socket goes when it does. A supervisor's stays.
-    is_ours: bool,
-}
-
-impl Listeners {
-    /// Binds those of `wanted` that are not bound yet: all of them or none.
-    fn bind(&mut self, wanted: &[Listener]) -> Result<Vec<(Address, Socket)>, BindError> {
-        let is_missing = |one: &&Listener| !self.bound.iter().any(|known| known.configured == one.address);
-        let missing: Vec<_> = wanted.iter().filter(is_missing).collect();
-        let mut new = Vec::new();
-        for listener in missing {
-            let socket = match self.inherited.take(&listener.address) {
-                Some(socket) => (socket, false),
-                None => (self.listen(listener)?, true),
-            };
-            new.push((listener.address.clone(), socket));
-        }
-        let keep = |(configured, (socket, is_ours)): (Address, (Socket, bool))| {
-            let address = socket.address(&configured);
-            self.bound.push(Bound { configured: configured.clone(), address, is_ours });
-            (configured, socket)
-        };
-        Ok(new.into_iter().map(keep).collect())
-    }
-
-    /// Two sockets of ours cannot share a port, not even for the moment in which one replaces the other.
-    fn listen(&self, listener: &Listener) -> Result<Socket, BindError> {
-        let address = listener.address.clone();
-        let error = match bind(&address, listener.unix_mode) {
-            Ok(socket) => return Ok(socket),
-            Err(error) => error,
-        };
-        let port = |address: &Address| address.ip().map(|address| address.port());
-        let shares =
-            |known: &&Bound| port(&known.address).is_some() && port(&known.address) == port(&address);
-        Err(match self.bound.iter().find(shares) {
-            Some(Bound { address: own, .. }) if error.kind() == io::ErrorKind::AddrInUse => {
-                let why = format!(
-                    "this gateway listens on {own}, and changes to that port's address at its next start"
-                );
-                BindError { address, error: io::Error::other(why) }
-            }
-            _ => BindError { address, error },
-        })
-    }
-
-    fn listen_admin(&mut self, address: SocketAddr) -> Result<TcpListener, BindError> {
-        match self.inherited.take(&Address::Ip(address)) {
-            Some(Socket::Tcp(listener)) => Ok(listener),
-            _ => bind_tcp(address).map_err(|error| BindError { address: Address::Ip(address), error }),
-        }
-    }
-
-    fn keep(&mut self, wanted: &[Listener]) {
-        self.bound.retain(|known| {
-            let kept = wanted.iter().any(|one| one.address == known.configured);
-            if !kept && known.is_ours {
-                remove(&known.configured);
-            }
-            kept
-        });
-    }
-
-    fn addresses(&self) -> Vec<Address> {
-        self.bound.iter().map(|known| known.address.clone()).collect()
-    }
-}
-
-/// The file of a socket says nothing once nobody listens.
-fn remove(address: &Address) {
-    if let Address::Unix(path) = address
-        && let Err(error) = std::fs::remove_file(path)
-    {
-        tracing::debug!(%error, path = %path.display(), "the file of a socket is left behind");
     }
 }
 
@@ -453,6 +420,7 @@ impl fmt::Display for StartError {
             Self::Config(problems) => problems.fmt(f),
             Self::Compile(error) => error.fmt(f),
             Self::Bind(error) => error.fmt(f),
+            Self::Handover(path, error) => write!(f, "no hand-over at {}: {error}", path.display()),
             Self::System(error) => write!(f, "no thread or event loop can be had: {error}"),
             Self::Metrics(error) => write!(f, "the metrics are defined wrongly: {error}"),
         }

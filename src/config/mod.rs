@@ -135,6 +135,8 @@ pub struct Server {
     pub workers: usize,
     /// How long connections may finish after SIGTERM.
     pub drain: Duration,
+    /// Where the next gateway asks for the listening sockets of this one.
+    pub handover: Option<PathBuf>,
     /// What `/readyz` asks for.
     pub ready: Ready,
     /// How clients reach the gateway, without a slash at the end.

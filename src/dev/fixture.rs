@@ -30,6 +30,7 @@ pub(super) fn config(issuers: Vec<Issuer>, routes: Vec<Route>) -> Config {
             admin: Some("10.1.2.3:9090".parse().unwrap()),
             workers: 1,
             drain: second,
+            handover: None,
             public_url: None,
             trusted_proxies: TrustedProxies::default(),
             forwarded: ForwardedFields::Common,

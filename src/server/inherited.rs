@@ -10,7 +10,7 @@ use crate::net::Address;
 
 /// Sockets that wait to be asked for by their address.
 #[derive(Debug, Default)]
-pub struct Inherited(Vec<(Address, Socket)>);
+pub struct Inherited(Vec<(Address, Socket, bool)>);
 
 impl Inherited {
     /// What the supervisor passed, if it passed it to this very process. To be called once, while there is one thread.
@@ -33,7 +33,7 @@ impl Inherited {
                     Err(error) => Err(error),
                 },
             };
-            if let Err(error) = socket.and_then(|socket| inherited.add(socket)) {
+            if let Err(error) = socket.and_then(|socket| inherited.add(socket, false)) {
                 tracing::warn!(index, %error, "an inherited descriptor is of no use");
             }
         }
@@ -47,38 +47,39 @@ impl Inherited {
         Self::default()
     }
 
-    /// Takes over a listening socket.
+    /// Takes over a listening socket; `is_ours` if the file of a Unix-domain one is this gateway's to remove.
     ///
     /// # Errors
     /// When it is none, or has no address that a listener can have.
     #[cfg(unix)]
-    pub fn add(&mut self, socket: OwnedFd) -> io::Result<()> {
+    pub fn add(&mut self, socket: OwnedFd, is_ours: bool) -> io::Result<()> {
         let socket = socket2::Socket::from(socket);
         if !rustix::net::sockopt::socket_acceptconn(&socket)? {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "nobody listens on it"));
         }
         socket.set_nonblocking(true)?;
         let local = socket.local_addr()?;
-        let found = if let Some(address) = local.as_socket() {
+        let (address, socket) = if let Some(address) = local.as_socket() {
             (Address::Ip(address), Socket::Tcp(socket.into()))
         } else if let Some(path) = local.as_pathname() {
             (Address::Unix(path.into()), Socket::Unix(socket.into()))
         } else {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "it has neither IP address nor path"));
         };
-        self.0.push(found);
+        self.0.push((address, socket, is_ours));
         Ok(())
     }
 
-    /// The socket of an address, which is then the caller's.
-    pub fn take(&mut self, wanted: &Address) -> Option<Socket> {
-        let index = self.0.iter().position(|(address, _)| address == wanted)?;
-        Some(self.0.swap_remove(index).1)
+    /// The socket of an address, which is then the caller's, and whether its file is too.
+    pub fn take(&mut self, wanted: &Address) -> Option<(Socket, bool)> {
+        let index = self.0.iter().position(|(address, ..)| address == wanted)?;
+        let (_, socket, is_ours) = self.0.swap_remove(index);
+        Some((socket, is_ours))
     }
 
     /// Closes what nobody asked for.
     pub fn close(&mut self) {
-        for (address, _) in self.0.drain(..) {
+        for (address, ..) in self.0.drain(..) {
             tracing::warn!(%address, "an inherited socket is closed: no listener has its address");
         }
     }

@@ -54,6 +54,16 @@ pub(super) const PROXY_PROTOCOL_FROM: Key = Key::new(
 )
 .not(&["proxy_protocol"]);
 
+pub(super) const HANDOVER: Key = Key::new(
+    "handover",
+    Kind::Text,
+    Means("a gateway that starts binds its addresses itself"),
+    r#""/run/scopegate/handover.sock""#,
+    "An absolute path where the running gateway waits for the next one of the same user. That one takes over its \
+     listening sockets; when it serves, the first drains and ends.",
+)
+.not(&["hand_over"]);
+
 pub(super) const UNIX_MODE: Key = Key::new(
     "unix_mode",
     Kind::Text,

@@ -1,7 +1,7 @@
 //! The file itself, `[server]` and the small tables.
 
 use super::Absent::{Default, Means, Required};
-use super::listeners::{PROXY_PROTOCOL_FROM, UNIX_MODE};
+use super::listeners::{HANDOVER, PROXY_PROTOCOL_FROM, UNIX_MODE};
 use super::{ANY_DURATION, GIB, KIB, Key, Kind, MIB, POSITIVE, Table};
 
 pub(in crate::config) static FILE: Table = Table {
@@ -181,6 +181,7 @@ pub(in crate::config) static SERVER: Table = Table {
             "How long open connections may finish after SIGTERM.",
         )
         .not(&["grace", "shutdown_timeout"]),
+        HANDOVER,
         Key::new(
             "ready",
             Kind::Choice(&["issuers", "keys"]),

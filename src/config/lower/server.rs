@@ -1,6 +1,7 @@
 //! `[server]`, `[token_cache]`, `[reload]`, `[log]` and `[dev]`.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use super::super::catalogue::{
     DEV, DEV_CLIENT, ERRORS, HTTP2, LIMITS, LOG, RELOAD, SERVER, TIMEOUTS, TOKEN_CACHE,
@@ -18,6 +19,9 @@ use super::public_url::public_url;
 use crate::net::{Address, TrustedProxies};
 use crate::policy::Scope;
 
+/// Bytes of a path beside which every system can bind another, with the number of a process behind it.
+const MAX_HANDOVER_PATH: usize = 90;
+
 pub(super) fn server(context: &Context, table: &Table, overrides: &Overrides) -> Server {
     let mut reader = Reader::new(context, &SERVER, table, "server");
     let listeners = listeners(&mut reader, overrides);
@@ -25,6 +29,7 @@ pub(super) fn server(context: &Context, table: &Table, overrides: &Overrides) ->
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
     let workers = reader.count("workers").unwrap_or(cpus);
     let drain = reader.duration("drain").unwrap_or_default();
+    let handover = handover(&mut reader);
     let ready = match reader.choice("ready") {
         Some("keys") => Ready::Keys,
         _ => Ready::Tried,
@@ -45,6 +50,7 @@ pub(super) fn server(context: &Context, table: &Table, overrides: &Overrides) ->
         admin,
         workers: overrides.workers.map_or(workers, usize::from),
         drain: overrides.drain.unwrap_or(drain),
+        handover,
         ready,
         public_url,
         trusted_proxies,
@@ -53,6 +59,19 @@ pub(super) fn server(context: &Context, table: &Table, overrides: &Overrides) ->
         limits,
         http2,
     }
+}
+
+fn handover(reader: &mut Reader<'_>) -> Option<PathBuf> {
+    let text = reader.text("handover")?;
+    if !text.text.starts_with('/') || text.text.ends_with('/') || text.text.len() > MAX_HANDOVER_PATH {
+        let problem = reader.problem_at(text.place, format!("\"handover\" is \"{}\"", text.text));
+        let hint = format!(
+            "write an absolute path of at most {MAX_HANDOVER_PATH} bytes, for example \"/run/scopegate/handover.sock\""
+        );
+        reader.context.problem(problem.hint(hint));
+        return None;
+    }
+    Some(PathBuf::from(&*text.text))
 }
 
 fn trusted_proxies(reader: &mut Reader<'_>) -> TrustedProxies {

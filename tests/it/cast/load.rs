@@ -1,0 +1,63 @@
+//! Clients that never stop asking.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::{self, JoinHandle};
+
+use super::{Client, Request, wait_until};
+
+/// Some clients, each of which asks again as soon as it is answered, on a new connection each time.
+pub(crate) struct Load {
+    stop: Arc<AtomicBool>,
+    answered: Arc<AtomicUsize>,
+    clients: Vec<JoinHandle<Vec<String>>>,
+}
+
+impl Load {
+    /// The request is a GET.
+    #[track_caller]
+    pub(crate) fn start(address: SocketAddr, request: &Request, clients: usize) -> Self {
+        let (stop, answered) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default());
+        let client = |_| {
+            let (stop, answered, request) = (stop.clone(), answered.clone(), request.clone());
+            thread::spawn(move || {
+                let mut failures = Vec::new();
+                while !stop.load(Ordering::Relaxed) {
+                    failures.extend(ask(address, &request).err());
+                    answered.fetch_add(1, Ordering::Relaxed);
+                }
+                failures
+            })
+        };
+        let clients = (0..clients).map(client).collect();
+        let load = Self { stop, answered, clients };
+        load.goes_on();
+        load
+    }
+
+    /// Waits for some more answers, good or bad.
+    #[track_caller]
+    pub(crate) fn goes_on(&self) {
+        let before = self.answered.load(Ordering::Relaxed);
+        let enough = before + 4 * self.clients.len();
+        wait_until("the load goes on", || self.answered.load(Ordering::Relaxed) >= enough);
+    }
+
+    /// Ends it. Every request must have been answered with 200.
+    #[track_caller]
+    pub(crate) fn must_not_have_failed(self) {
+        self.stop.store(true, Ordering::Relaxed);
+        let failures: Vec<String> =
+            self.clients.into_iter().flat_map(|client| client.join().expect("a client ends")).collect();
+        let total = self.answered.load(Ordering::Relaxed);
+        assert!(failures.is_empty(), "{} of {total} failed: {failures:?}", failures.len());
+    }
+}
+
+fn ask(address: SocketAddr, request: &Request) -> Result<(), String> {
+    let mut client = Client::try_connect(&address.to_string()).ok_or("refused")?;
+    client.write_request(request);
+    let answer = client.read("GET").ok_or("no answer")?;
+    if answer.status == 200 && answer.complete { Ok(()) } else { Err(format!("{}", answer.status)) }
+}
