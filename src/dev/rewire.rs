@@ -112,6 +112,8 @@ fn keep_to_loopback(config: &mut Config) {
     if listen.is_empty() {
         listen.push(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), FALLBACK_PORT));
     }
+    // A laptop takes nobody's place.
+    config.server.handover = None;
     config.server.readdress(&listen);
     for listener in &mut config.server.listeners {
         listener.tls = None;
