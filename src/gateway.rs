@@ -25,7 +25,7 @@ use crate::admin::Admin;
 use crate::clock;
 use crate::config::{Config, Problems};
 use crate::issuer::{self, Issuer};
-use crate::net::{self, Address, Client, Tls};
+use crate::net::{Address, Client, Tls};
 use crate::proxy::{REASONS, Worker};
 use crate::reload::{self, Loader, Reloader, Watcher};
 use crate::server::{Inherited, Server};
@@ -341,16 +341,11 @@ impl Control {
         for upstream in &snapshot.upstreams {
             if !self.watching.iter().any(|(known, _)| known.as_ptr() == Arc::as_ptr(upstream)) {
                 let weak = Arc::downgrade(upstream);
-                let task = spawn_local(look_after(weak.clone()));
+                let task = spawn_local(upstream::look_after(weak.clone()));
                 self.watching.push((weak, task));
             }
         }
     }
-}
-
-/// The control thread's care for one upstream.
-async fn look_after(upstream: Weak<Upstream>) {
-    tokio::join!(upstream::watch(upstream.clone()), upstream::follow_names(upstream, net::resolve));
 }
 
 /// Reads the configuration, the second time with an eye on its files already: a change that comes while the gateway

@@ -90,7 +90,14 @@ impl View {
             let former = || before.iter().flat_map(|view| &view.upstreams).find(named);
             same.cloned().unwrap_or_else(|| Balance::new(upstream.clone(), former().map(|former| &**former)))
         };
-        let upstreams = snapshot.upstreams.iter().map(balance).collect();
+        let upstreams: Vec<_> = snapshot.upstreams.iter().map(balance).collect();
+        let is_kept = |former: &Balance<_>| {
+            let named =
+                |upstream: &Arc<Upstream>| upstream.settings.name == former.upstream().settings.name;
+            snapshot.upstreams.iter().any(named)
+        };
+        let former = before.iter().flat_map(|view| &view.upstreams);
+        former.filter(|former| !is_kept(former)).for_each(|former| former.retire());
         Self { snapshot, upstreams }
     }
 }

@@ -96,7 +96,10 @@ where
                 None => Place { pool: Pool::new(upstream.clone(), endpoint.clone()), busy: Busy::default() },
             }
         };
-        let places = upstream.endpoints.iter().map(place).collect();
+        let places: Vec<_> = upstream.endpoints.iter().map(place).collect();
+        let is_kept = |pool: &Rc<Pool<B>>| places.iter().any(|place| Rc::ptr_eq(&place.pool, pool));
+        let earlier = before.iter().flat_map(|balance| &balance.places);
+        earlier.filter(|place| !is_kept(&place.pool)).for_each(|place| place.pool.retire());
         let settings = &upstream.settings;
         let weights = settings.endpoints.iter().map(|endpoint| endpoint.weight).collect();
         let turns = Turns::new(settings.balance, weights);
@@ -255,6 +258,11 @@ where
                 "the endpoint failed again and again: it is left alone for {time:?}"
             );
         }
+    }
+
+    /// Closes its connections as soon as nobody uses them: the upstream is gone from the configuration.
+    pub fn retire(&self) {
+        self.places.iter().for_each(|place| place.pool.retire());
     }
 
     /// Closes connections that nobody has used for long.

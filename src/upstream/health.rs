@@ -51,8 +51,7 @@ enum Ailment {
 }
 
 /// Asks the endpoints of an upstream until it is dropped or this is; ends at once where the configuration says nothing of it.
-/// To be run once per upstream, on a runtime that serves no requests.
-pub async fn watch(weak: Weak<Upstream>) {
+pub(super) async fn watch(weak: Weak<Upstream>) {
     let Some(upstream) = weak.upgrade() else { return };
     let Some(health) = upstream.settings.health.clone() else {
         // An earlier configuration may have asked them.

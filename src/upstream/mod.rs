@@ -8,28 +8,28 @@ mod endpoint;
 mod fault;
 mod health;
 mod names;
+mod occupancy;
 mod pool;
 mod retry;
 mod sent;
 mod settings;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
 pub use balance::{Balance, Lease};
 pub use choice::Strategy;
 pub use ejection::Ejection;
 pub use endpoint::Endpoint;
 pub use fault::Fault;
-pub use health::{Health, watch};
-pub use names::follow_names;
+pub use health::Health;
 pub use pool::is_idempotent;
 pub use retry::Retry;
 pub use sent::Sent;
 pub use settings::{HostHeader, Listed, Protocol, Settings};
-use tokio::sync::{Notify, Semaphore};
 
-use crate::net::{Tls, TlsError};
+use self::occupancy::Occupancy;
+use crate::net::{self, Tls, TlsError};
 use crate::telemetry::UpstreamMetrics;
 
 /// An upstream, compiled. Across a reload it is the same one if its settings are; its connections are kept then.
@@ -44,14 +44,8 @@ pub struct Upstream {
     pub tls: Tls,
     /// What is counted of it.
     pub metrics: Arc<UpstreamMetrics>,
-    /// One permit for each connection that there may still be.
-    connections: Arc<Semaphore>,
-    /// Requests that wait for a connection.
-    pending: AtomicUsize,
-    /// Requests that are under way, where `max_requests` bounds them.
-    under_way: Arc<AtomicUsize>,
-    /// Told when a request begins to wait: idle connections are closed to make room for one where it is wanted.
-    wanted: Notify,
+    /// What it has to do, under this configuration and earlier ones.
+    occupancy: Arc<Occupancy>,
 }
 
 impl Upstream {
@@ -74,10 +68,8 @@ impl Upstream {
         } else {
             Tls::system()
         };
-        let connections = Arc::new(Semaphore::new(settings.max_connections.min(Semaphore::MAX_PERMITS)));
-        let pending = AtomicUsize::new(0);
-        let wanted = Notify::new();
-        let under_way = before.map(|upstream| upstream.under_way.clone()).unwrap_or_default();
+        let occupancy = before.map(|upstream| upstream.occupancy.clone());
+        let occupancy = occupancy.unwrap_or_else(|| Occupancy::new(settings.max_connections));
         let before = before.filter(|upstream| upstream.settings.connects_like(&settings));
         let endpoint = |listed: &Listed| {
             let mut earlier = before.iter().flat_map(|upstream| &upstream.endpoints);
@@ -91,10 +83,7 @@ impl Upstream {
             endpoints,
             tls,
             metrics,
-            connections,
-            pending,
-            under_way,
-            wanted,
+            occupancy,
         })
     }
 
@@ -103,4 +92,13 @@ impl Upstream {
     pub fn id(&self) -> u64 {
         self.id
     }
+}
+
+/// Looks after an upstream that came into force, until it is dropped or this is: its bounds, its probes, its names. To be run
+/// once per upstream, on a runtime that serves no requests.
+pub async fn look_after(weak: Weak<Upstream>) {
+    if let Some(upstream) = weak.upgrade() {
+        upstream.occupancy.allow(upstream.settings.max_connections);
+    }
+    tokio::join!(health::watch(weak.clone()), names::follow_names(weak, net::resolve));
 }

@@ -73,9 +73,8 @@ fn is_name(url: &Url) -> bool {
     url.socket().is_none() && url.host_name().parse::<IpAddr>().is_err()
 }
 
-/// Resolves the names of an upstream until it is dropped. To be run once per upstream, on a runtime that serves no
-/// requests.
-pub async fn follow_names<R>(weak: Weak<Upstream>, resolve: R)
+/// Resolves the names of an upstream until it is dropped.
+pub(super) async fn follow_names<R>(weak: Weak<Upstream>, resolve: R)
 where
     R: AsyncFn(&str, u16) -> Result<Vec<SocketAddr>, DialError> + Clone + 'static,
 {

@@ -88,8 +88,8 @@ impl<B> Drop for Stream<B> {
         connection.last_used.set(now);
         connection.freed.notify_one();
         let upstream = &connection.upstream;
-        if connection.streams.get() == 0 && upstream.pending.load(Ordering::Relaxed) > 0 {
-            upstream.wanted.notify_waiters();
+        if connection.streams.get() == 0 && upstream.occupancy.pending.load(Ordering::Relaxed) > 0 {
+            upstream.occupancy.wanted.notify_waiters();
         }
     }
 }

@@ -43,6 +43,8 @@ pub(super) struct Pool<B> {
     dialling: Mutex<()>,
     /// Connections that were dialled: the addresses of a name take turns.
     dials: Cell<usize>,
+    /// Whether it belongs to a configuration that is not in force: then it keeps nothing for later.
+    is_retired: Cell<bool>,
     /// Requests here that wait for a connection, and what they are told by.
     waiting: Cell<usize>,
     freed: Rc<Notify>,
@@ -81,7 +83,8 @@ impl<B> Lease<B> {
         let settings = &pool.upstream.settings;
         let mut idle = pool.idle.borrow_mut();
         let now = clock::monotonic();
-        if !connection.is_good(now) || idle.len() >= settings.max_idle || pool.is_wanted_elsewhere() {
+        let is_kept = !pool.is_retired.get() && idle.len() < settings.max_idle;
+        if !is_kept || !connection.is_good(now) || pool.is_wanted_elsewhere() {
             return;
         }
         idle.push(Idle { connection, since: now });
@@ -121,6 +124,7 @@ where
             multiplexes: Cell::new(multiplexes),
             dialling: Mutex::default(),
             dials: Cell::new(0),
+            is_retired: Cell::new(false),
             waiting: Cell::new(0),
             freed: Rc::default(),
             watch: RefCell::default(),
@@ -210,8 +214,8 @@ where
     }
 
     async fn dial(self: &Rc<Self>) -> Result<Carrier<B>, Fault> {
-        let permit = match self.room().await? {
-            Room::New(permit) => permit,
+        let place = match self.room().await? {
+            Room::New(place) => place,
             Room::Freed(carrier) => return Ok(carrier),
         };
         let Upstream { settings, tls, .. } = &*self.upstream;
@@ -239,7 +243,7 @@ where
             return Err(no_http2());
         }
         let term = Term::new(&self.endpoint, &stream, clock::monotonic() + spread(settings.connection_age));
-        let wire = Wire::new(stream, Open::new(self.upstream.clone(), permit));
+        let wire = Wire::new(stream, Open::new(self.upstream.clone(), place));
         if !multiplexes {
             return Http1::begin(wire, term).await.map(Carrier::Connection);
         }
@@ -248,7 +252,9 @@ where
         let connection = Http2::begin(upstream, wire, freed, (term, deadline)).await?;
         let connection = connection.ok_or_else(no_http2)?;
         let stream = connection.open().ok_or_else(no_http2)?;
-        self.multiplexed.borrow_mut().push(connection);
+        if !self.is_retired.get() {
+            self.multiplexed.borrow_mut().push(connection);
+        }
         Ok(Carrier::Stream(stream))
     }
 
@@ -258,6 +264,14 @@ where
 
     fn late(&self, stage: Stage) -> Fault {
         Fault::of_dial(self.timed_out(stage))
+    }
+
+    /// Closes the connections that nobody uses, and from now on each after its exchange. Requests that began under an
+    /// earlier configuration can hold on to it for hours.
+    pub(super) fn retire(&self) {
+        self.is_retired.set(true);
+        self.idle.borrow_mut().clear();
+        self.multiplexed.borrow_mut().clear();
     }
 
     /// Closes connections that nobody has used for long, or that are too old. The oldest are at the bottom.

@@ -8,9 +8,10 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use http_body::Body;
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::sleep_until;
 
+use super::super::occupancy::Place;
 use super::super::{Fault, Upstream};
 use super::{Carrier, Pool};
 use crate::clock;
@@ -19,7 +20,7 @@ use crate::net::Stage;
 /// What a request that needs a connection gets.
 pub(super) enum Room<B> {
     /// There may be one more.
-    New(OwnedSemaphorePermit),
+    New(Place),
     /// One that another exchange has left.
     Freed(Carrier<B>),
 }
@@ -30,7 +31,7 @@ struct Waiting<'a>(&'a Upstream, &'a Cell<usize>);
 impl<'a> Waiting<'a> {
     /// `None` when too many wait already.
     fn begin(upstream: &'a Upstream, here: &'a Cell<usize>) -> Option<Self> {
-        let others = upstream.pending.fetch_add(1, Ordering::Relaxed);
+        let others = upstream.occupancy.pending.fetch_add(1, Ordering::Relaxed);
         here.set(here.get() + 1);
         let waiting = Self(upstream, here);
         (others < upstream.settings.max_pending).then_some(waiting)
@@ -39,7 +40,7 @@ impl<'a> Waiting<'a> {
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.0.pending.fetch_sub(1, Ordering::Relaxed);
+        self.0.occupancy.pending.fetch_sub(1, Ordering::Relaxed);
         self.1.set(self.1.get().saturating_sub(1));
     }
 }
@@ -47,7 +48,7 @@ impl Drop for Waiting<'_> {
 impl<B> Pool<B> {
     /// Whether another worker has requests that wait for a connection, and this one has none.
     pub(super) fn is_wanted_elsewhere(&self) -> bool {
-        self.waiting.get() == 0 && self.upstream.pending.load(Ordering::Relaxed) > 0
+        self.waiting.get() == 0 && self.upstream.occupancy.pending.load(Ordering::Relaxed) > 0
     }
 }
 
@@ -60,18 +61,18 @@ where
     pub(super) async fn room(self: &Rc<Self>) -> Result<Room<B>, Fault> {
         self.watch();
         let upstream = &self.upstream;
-        if let Ok(permit) = upstream.connections.clone().try_acquire_owned() {
-            return Ok(Room::New(permit));
+        if let Some(place) = upstream.occupancy.try_place() {
+            return Ok(Room::New(place));
         }
         let _waiting = Waiting::begin(upstream, &self.waiting).ok_or(Fault::Overloaded)?;
         let deadline = clock::monotonic() + upstream.settings.patience.connect;
-        let mut permit = pin!(upstream.connections.clone().acquire_owned());
+        let mut place = pin!(upstream.occupancy.clone().place());
         let mut late = pin!(sleep_until(deadline.into()));
-        upstream.wanted.notify_waiters();
+        upstream.occupancy.wanted.notify_waiters();
         loop {
             tokio::select! {
                 biased;
-                permit = &mut permit => return permit.map(Room::New).map_err(|_| Fault::Overloaded),
+                place = &mut place => return place.map(Room::New).ok_or(Fault::Overloaded),
                 () = self.freed.notified() => {
                     if let Some(carrier) = self.take().await {
                         return Ok(Room::Freed(carrier));
@@ -95,7 +96,7 @@ where
                 tokio::select! {
                     biased;
                     _ = &mut released => return,
-                    () = upstream.wanted.notified() => {}
+                    () = upstream.occupancy.wanted.notified() => {}
                 }
                 let Some(pool) = pool.upgrade() else { return };
                 pool.give_up_one();

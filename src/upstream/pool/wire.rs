@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::{Notify, OwnedSemaphorePermit};
+use tokio::sync::Notify;
 
 use super::super::Upstream;
+use super::super::occupancy::Place;
 use crate::net::Stream;
 
 /// A connection to an upstream. It counts as one for as long as it is open, whoever has it: a tunnel's as well.
@@ -48,14 +49,14 @@ impl Wire {
 /// Counts a connection while it is open, and holds its place.
 pub(super) struct Open {
     upstream: Arc<Upstream>,
-    _permit: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl Open {
-    pub(super) fn new(upstream: Arc<Upstream>, permit: OwnedSemaphorePermit) -> Self {
+    pub(super) fn new(upstream: Arc<Upstream>, place: Place) -> Self {
         upstream.metrics.opened.inc();
         upstream.metrics.open.inc();
-        Self { upstream, _permit: permit }
+        Self { upstream, _place: place }
     }
 }
 
