@@ -105,9 +105,12 @@ impl Admin {
     }
 
     fn metrics(&self) -> Response<Full<Bytes>> {
-        for issuer in self.live.load().issuers() {
+        let snapshot = self.live.load();
+        for issuer in snapshot.issuers() {
             issuer.publish();
         }
+        self.metrics
+            .show_endpoints(snapshot.upstreams.iter().flat_map(|upstream| upstream.endpoint_states()));
         let Ok(exposition) = self.metrics.render() else {
             return text(StatusCode::INTERNAL_SERVER_ERROR, "the metrics cannot be encoded\n");
         };

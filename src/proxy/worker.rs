@@ -92,8 +92,7 @@ impl View {
         };
         let upstreams: Vec<_> = snapshot.upstreams.iter().map(balance).collect();
         let is_kept = |former: &Balance<_>| {
-            let named =
-                |upstream: &Arc<Upstream>| upstream.settings.name == former.upstream().settings.name;
+            let named = |upstream: &Arc<Upstream>| upstream.settings.name == former.upstream().settings.name;
             snapshot.upstreams.iter().any(named)
         };
         let former = before.iter().flat_map(|view| &view.upstreams);

@@ -21,6 +21,7 @@ pub(super) struct Families {
     pub(super) upstream_retries: IntCounterVec,
     pub(super) upstream_ejections: IntCounterVec,
     pub(super) upstream_healthy: IntGaugeVec,
+    pub(super) upstream_ejected: IntGaugeVec,
     pub(super) verifications: IntCounterVec,
     pub(super) keys: IntGaugeVec,
     pub(super) key_age: GaugeVec,
@@ -94,6 +95,12 @@ impl Families {
                 r,
                 "scopegate_upstream_endpoint_healthy",
                 "Whether the probes of the endpoint succeed; only where it is probed.",
+                &["upstream", "endpoint"],
+            )?,
+            upstream_ejected: int_gauges(
+                r,
+                "scopegate_upstream_endpoint_ejected",
+                "Whether the endpoint failed again and again, and has not answered since.",
                 &["upstream", "endpoint"],
             )?,
             verifications: counters(

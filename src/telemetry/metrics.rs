@@ -150,24 +150,25 @@ pub struct UpstreamMetrics {
     pub retries: IntCounter,
     /// Endpoints that were left alone for a while.
     pub ejections: IntCounter,
-    name: Box<str>,
-    healthy: IntGaugeVec,
+}
+
+/// How an endpoint of an upstream does.
+#[derive(Clone, Debug)]
+pub struct EndpointState {
+    /// The upstream's name in the configuration.
+    pub upstream: Arc<str>,
+    /// The endpoint's URL.
+    pub endpoint: String,
+    /// What its probes say, if there are any.
+    pub healthy: Option<bool>,
+    /// Whether it failed so often that it is left alone, or may prove itself with one request at a time, if that can be.
+    pub ejected: Option<bool>,
 }
 
 impl UpstreamMetrics {
     /// The label values of `faults`.
     pub const FAULTS: [&'static str; 6] =
         ["connect", "timeout", "closed", "protocol", "refused", "overloaded"];
-
-    /// Shows what the probes of an endpoint say.
-    pub fn show_health(&self, endpoint: &str, healthy: bool) {
-        self.healthy.with_label_values(&[&*self.name, endpoint]).set(healthy.into());
-    }
-
-    /// Forgets an endpoint that is no longer probed.
-    pub fn forget_health(&self, endpoint: &str) {
-        let _ = self.healthy.remove_label_values(&[&*self.name, endpoint]);
-    }
 }
 
 impl Metrics {
@@ -220,8 +221,6 @@ impl Metrics {
             faults: Counters::new(&self.families.upstream_faults, &[name], &UpstreamMetrics::FAULTS),
             retries: self.families.upstream_retries.with_label_values(&[name]),
             ejections: self.families.upstream_ejections.with_label_values(&[name]),
-            name: name.into(),
-            healthy: self.families.upstream_healthy.clone(),
         };
         entry(&mut self.lock().upstreams, name, make)
     }
@@ -267,6 +266,21 @@ impl Metrics {
             }
             keep
         });
+    }
+
+    /// Shows how endpoints do, these and no others. Their state changes by itself, so whoever renders the metrics calls this
+    /// first, and from one thread alone.
+    pub fn show_endpoints(&self, endpoints: impl Iterator<Item = EndpointState>) {
+        let Families { upstream_healthy, upstream_ejected, .. } = &self.families;
+        upstream_healthy.reset();
+        upstream_ejected.reset();
+        for EndpointState { upstream, endpoint, healthy, ejected } in endpoints {
+            for (family, value) in [(upstream_healthy, healthy), (upstream_ejected, ejected)] {
+                if let Some(value) = value {
+                    family.with_label_values(&[&*upstream, &endpoint]).set(value.into());
+                }
+            }
+        }
     }
 
     /// Everything in the Prometheus text format, version 0.0.4.

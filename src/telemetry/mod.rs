@@ -9,4 +9,4 @@ mod metrics;
 
 pub use access_log::{AccessLine, AccessLog, LogWriter};
 pub use counters::Counters;
-pub use metrics::{GatewayMetrics, IssuerMetrics, Metrics, RouteMetrics, UpstreamMetrics};
+pub use metrics::{EndpointState, GatewayMetrics, IssuerMetrics, Metrics, RouteMetrics, UpstreamMetrics};

@@ -16,7 +16,7 @@ use tokio::time::timeout_at;
 
 use super::admission::Admission;
 use super::choice::Turns;
-use super::ejection;
+use super::ejection::{self, Trial};
 use super::pool::{self, Failed, Pool};
 use super::retry::Budget;
 use super::sent::Progress;
@@ -190,9 +190,9 @@ where
         // It takes no memory before something failed.
         let mut tried = Vec::new();
         loop {
-            let next = self.next(&tried);
-            let place = next.and_then(|index| self.places.get(index)).ok_or_else(no_endpoint)?;
-            asked.set(next);
+            let (next, _trial) = self.next(&tried).ok_or_else(no_endpoint)?;
+            let place = self.places.get(next).ok_or_else(no_endpoint)?;
+            asked.set(Some(next));
             if let Some(host) = place.pool.endpoint().host.as_ref().filter(|_| self.names_host) {
                 request.headers_mut().insert(HOST, host.clone());
             }
@@ -212,7 +212,7 @@ where
             if !matches!(fault, Fault::Overloaded) {
                 self.failed(place);
             }
-            tried.extend(next);
+            tried.push(next);
             let is_over = tried.len() > self.upstream.settings.retry.attempts
                 || tried.len() == self.places.len()
                 || matches!(fault, Fault::Protocol(_));
@@ -228,14 +228,20 @@ where
         }
     }
 
-    /// Whose turn it is among those that were not tried. When all of them are to be left alone, none is: an endpoint
-    /// that may have recovered is a better answer than a certain refusal.
-    fn next(&self, tried: &[usize]) -> Option<usize> {
+    /// Whose turn it is among those that were not tried, and whether that is to show how it does. When all of them are to
+    /// be left alone, none is: an endpoint that may have recovered is a better answer than a certain refusal.
+    fn next(&self, tried: &[usize]) -> Option<(usize, Option<Trial>)> {
         let is_new = |index: usize| !tried.contains(&index);
         let endpoint = |index: usize| self.places.get(index).map(|place| place.pool.endpoint());
         let is_fit = |index| is_new(index) && endpoint(index).is_some_and(|one| one.standing.is_fit());
         let busy = |index: usize| self.places.get(index).map_or(0, |place| place.busy.get());
-        self.turns.next(is_fit, busy).or_else(|| self.turns.next(is_new, busy))
+        while let Some(index) = self.turns.next(is_fit, busy) {
+            // Another worker's request may have begun a trial in between; then it is not fit any more.
+            if let Ok(trial) = Trial::begin(endpoint(index)?) {
+                return Some((index, trial));
+            }
+        }
+        self.turns.next(is_new, busy).map(|index| (index, None))
     }
 
     fn answered(&self, place: &Place<B>, status: StatusCode) {

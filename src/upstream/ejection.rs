@@ -30,8 +30,39 @@ pub(super) struct Standing {
     /// Milliseconds since `began`; 0 for one that was not ejected since it last answered.
     ejected_until: AtomicU64,
     ejections: AtomicU32,
+    /// Whether a request is under way that shows whether it has recovered.
+    tried: AtomicBool,
     /// What the probes say.
     unhealthy: AtomicBool,
+}
+
+/// A request to an endpoint that was ejected, which shows whether it has recovered. There is one at a time: an endpoint that
+/// comes back gets its share when it has answered, not to see whether it does.
+#[derive(Debug)]
+pub(super) struct Trial(Arc<Endpoint>);
+
+/// Another request is such a trial.
+pub(super) struct OnTrial;
+
+impl Trial {
+    /// For a request to this endpoint; `None` where there is nothing to be shown.
+    pub(super) fn begin(endpoint: &Arc<Endpoint>) -> Result<Option<Self>, OnTrial> {
+        let standing = &endpoint.standing;
+        if !standing.is_ejected() {
+            return Ok(None);
+        }
+        if standing.tried.swap(true, Ordering::Relaxed) {
+            Err(OnTrial)
+        } else {
+            Ok(Some(Self(endpoint.clone())))
+        }
+    }
+}
+
+impl Drop for Trial {
+    fn drop(&mut self) {
+        self.0.standing.tried.store(false, Ordering::Relaxed);
+    }
 }
 
 impl Standing {
@@ -41,13 +72,24 @@ impl Standing {
             failures: AtomicU32::new(0),
             ejected_until: AtomicU64::new(0),
             ejections: AtomicU32::new(0),
+            tried: AtomicBool::new(false),
             unhealthy: AtomicBool::new(false),
         }
     }
 
     /// Whether it may be asked.
     pub(super) fn is_fit(&self) -> bool {
-        self.is_healthy() && self.is_back()
+        !self.is_left_alone() && !self.tried.load(Ordering::Relaxed)
+    }
+
+    /// Whether it is to get nothing, not even a trial.
+    fn is_left_alone(&self) -> bool {
+        !self.is_healthy() || !self.is_back()
+    }
+
+    /// Whether it was ejected, and has not answered since it is back.
+    pub(super) fn is_ejected(&self) -> bool {
+        self.ejected_until.load(Ordering::Relaxed) != 0
     }
 
     /// Whether its probes succeed; as long as there are none, they do.
@@ -103,7 +145,7 @@ pub(super) fn note_failure(rule: &Ejection, endpoint: &Endpoint, all: &[Arc<Endp
         return None;
     }
     // Those that are unhealthy are among them.
-    let ejected = all.iter().filter(|one| !one.standing.is_fit()).count();
+    let ejected = all.iter().filter(|one| one.standing.is_left_alone()).count();
     // The last one stays, whatever the percentage: there would be nobody left to ask.
     let room = ((all.len() * rule.max_percent) / 100).min(all.len().saturating_sub(1));
     (ejected < room).then(|| endpoint.standing.eject(rule.time))
@@ -146,6 +188,29 @@ mod tests {
             let ejected = all.iter().filter(|one| !one.standing.is_fit()).count();
             assert_eq!(ejected, expected, "{count} at {percent}%");
         }
+    }
+
+    // U05
+    #[test]
+    fn an_endpoint_that_comes_back_is_tried_by_one_request_at_a_time() {
+        let all = endpoints(2);
+        let rule = Ejection { failures: 1, time: Duration::from_nanos(1), max_percent: 50 };
+        let standing = &all[0].standing;
+        assert!(matches!(Trial::begin(&all[0]), Ok(None)), "it did not fail yet");
+        assert!(note_failure(&rule, &all[0], &all).is_some());
+        while !standing.is_back() {
+            std::thread::yield_now();
+        }
+        assert!(standing.is_fit() && standing.is_ejected());
+        let trial = Trial::begin(&all[0]).ok().flatten().expect("one may try");
+        assert!(!standing.is_fit() && Trial::begin(&all[0]).is_err());
+        drop(trial);
+        let _trial = Trial::begin(&all[0]).ok().flatten().expect("another may");
+        assert!(note_failure(&rule, &all[0], &all).is_some(), "one that fails its trial is left alone again");
+        while !standing.succeeded() {
+            std::thread::yield_now();
+        }
+        assert!(matches!(Trial::begin(&all[0]), Ok(None)), "it answered");
     }
 
     #[test]

@@ -18,7 +18,6 @@ use tokio::time::{sleep, timeout};
 
 use super::{Endpoint, HostHeader, Protocol, Upstream};
 use crate::net::{self, DialError, Stream};
-use crate::telemetry::UpstreamMetrics;
 
 /// Bytes that are read ahead of a probe's answer; of its body nothing else is read.
 const BUFFER: usize = 16 * 1024;
@@ -66,21 +65,7 @@ pub(super) async fn watch(weak: Weak<Upstream>) {
     while tasks.join_next().await.is_some() {}
 }
 
-/// The gauge of one endpoint; it goes with this.
-struct Shown {
-    metrics: Arc<UpstreamMetrics>,
-    endpoint: String,
-}
-
-impl Drop for Shown {
-    fn drop(&mut self) {
-        self.metrics.forget_health(&self.endpoint);
-    }
-}
-
 async fn attend(weak: Weak<Upstream>, endpoint: Arc<Endpoint>, health: Health) {
-    let Some(metrics) = weak.upgrade().map(|upstream| upstream.metrics.clone()) else { return };
-    let shown = Shown { metrics, endpoint: endpoint.url.to_string() };
     let mut streak = Streak::default();
     while let Some(upstream) = weak.upgrade() {
         let asked = timeout(health.timeout, probe(&upstream, &endpoint, &health));
@@ -90,8 +75,6 @@ async fn attend(weak: Weak<Upstream>, endpoint: Arc<Endpoint>, health: Health) {
             endpoint.standing.set_healthy(!was);
             report(&upstream, &endpoint, &answer);
         }
-        // Each time: a task of an earlier configuration may have ended in between, and the gauge with it.
-        shown.metrics.show_health(&shown.endpoint, endpoint.standing.is_healthy());
         drop(upstream);
         sleep(health.interval).await;
     }

@@ -30,7 +30,7 @@ pub use settings::{HostHeader, Listed, Protocol, Settings};
 
 use self::occupancy::Occupancy;
 use crate::net::{self, Tls, TlsError};
-use crate::telemetry::UpstreamMetrics;
+use crate::telemetry::{EndpointState, UpstreamMetrics};
 
 /// An upstream, compiled. Across a reload it is the same one if its settings are; its connections are kept then.
 #[derive(Debug)]
@@ -77,20 +77,25 @@ impl Upstream {
             same.cloned().unwrap_or_else(|| Arc::new(Endpoint::new(listed.url.clone())))
         };
         let endpoints = settings.endpoints.iter().map(endpoint).collect();
-        Ok(Self {
-            id: NEXT.fetch_add(1, Ordering::Relaxed),
-            settings,
-            endpoints,
-            tls,
-            metrics,
-            occupancy,
-        })
+        Ok(Self { id: NEXT.fetch_add(1, Ordering::Relaxed), settings, endpoints, tls, metrics, occupancy })
     }
 
     /// What tells it from every other upstream of this process.
     #[must_use]
     pub fn id(&self) -> u64 {
         self.id
+    }
+
+    /// How each of its endpoints does.
+    pub fn endpoint_states(&self) -> impl Iterator<Item = EndpointState> {
+        let Self { settings, endpoints, .. } = self;
+        let is_ejectable = settings.ejection.failures > 0 && endpoints.len() > 1;
+        endpoints.iter().map(move |endpoint| EndpointState {
+            upstream: settings.name.clone(),
+            endpoint: endpoint.url.to_string(),
+            healthy: settings.health.is_some().then(|| endpoint.standing.is_healthy()),
+            ejected: is_ejectable.then(|| endpoint.standing.is_ejected()),
+        })
     }
 }
 
