@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::{Endpoint, HostHeader, Protocol, Upstream};
-use crate::net::{self, DialError, Stream};
+use crate::net::{self, DialError, Patience, Stream};
 
 /// Bytes that are read ahead of a probe's answer; of its body nothing else is read.
 const BUFFER: usize = 16 * 1024;
@@ -67,8 +67,10 @@ pub(super) async fn watch(weak: Weak<Upstream>) {
 
 async fn attend(weak: Weak<Upstream>, endpoint: Arc<Endpoint>, health: Health) {
     let mut streak = Streak::default();
+    let mut turn = 0;
     while let Some(upstream) = weak.upgrade() {
-        let asked = timeout(health.timeout, probe(&upstream, &endpoint, &health));
+        let asked = timeout(health.timeout, probe(&upstream, &endpoint, &health, turn));
+        turn = turn.wrapping_add(1);
         let answer = asked.await.unwrap_or(Err(Ailment::Timeout(health.timeout)));
         let was = endpoint.standing.is_healthy();
         if streak.turns(was, answer.is_ok(), &health) {
@@ -110,8 +112,13 @@ impl Streak {
     }
 }
 
-async fn probe(upstream: &Upstream, endpoint: &Endpoint, health: &Health) -> Result<(), Ailment> {
-    let stream = net::dial(&endpoint.url, &upstream.tls, health.timeout).await.map_err(Ailment::Dial)?;
+async fn probe(
+    upstream: &Upstream,
+    endpoint: &Endpoint,
+    health: &Health,
+    turn: usize,
+) -> Result<(), Ailment> {
+    let stream = dial(upstream, endpoint, health.timeout, turn).await.map_err(Ailment::Dial)?;
     let is_http2 = match upstream.settings.protocol {
         Protocol::Http1 => false,
         Protocol::Http2 => true,
@@ -133,6 +140,21 @@ async fn probe(upstream: &Upstream, endpoint: &Endpoint, health: &Health) -> Res
     let status = response.map_err(Ailment::Http)?.status();
     let is_good = health.status.map_or(status.as_u16() < 400, |wanted| status == wanted);
     if is_good { Ok(()) } else { Err(Ailment::Status(status)) }
+}
+
+/// A connection to where requests go as well, each of the name's addresses in its turn.
+async fn dial(
+    upstream: &Upstream,
+    endpoint: &Endpoint,
+    limit: Duration,
+    turn: usize,
+) -> Result<Stream, DialError> {
+    let Endpoint { url, addresses, .. } = endpoint;
+    let patience = Patience { connect: limit, handshake: limit };
+    match addresses.in_turn(turn) {
+        Some(addresses) => net::dial_addresses(url, &addresses, &upstream.tls, patience).await,
+        None => net::dial(url, &upstream.tls, limit).await,
+    }
 }
 
 /// HTTP/2 has the host in the target (RFC 9113 section 8.3.1).

@@ -44,7 +44,8 @@ const HEADER_LIST: u32 = 64 * 1024;
 /// How long a connection that nobody uses has to say goodbye.
 const FAREWELL: Duration = Duration::from_secs(5);
 
-/// When an exchange is given up after so long, and meanwhile nothing at all has come, the peer may be gone without a word.
+/// When exchanges are given up, and for so long nothing at all has come, the peer may be gone without a word. It is not
+/// asked by PING: servers of gRPC take more than a few of them in five minutes for abuse, and close.
 const SILENCE: Duration = Duration::from_secs(5);
 
 /// Hyper's half of a connection, until it has ended.
@@ -62,6 +63,8 @@ pub(super) struct Http2<B> {
     last_used: Cell<Instant>,
     /// Whether no stream is opened on it any more.
     is_spent: Cell<bool>,
+    /// Since when a stream waited that was given up, and what had come by then.
+    silence: Cell<Option<(Instant, usize)>>,
     term: Term,
     /// Told when a stream ends.
     freed: Rc<Notify>,
@@ -81,8 +84,8 @@ impl<B> Drop for Stream<B> {
         self.gate.close();
         let connection = &self.connection;
         let now = clock::monotonic();
-        if connection.arrivals.count() == self.arrivals && now.duration_since(self.began) > SILENCE {
-            connection.is_spent.set(true);
+        if connection.arrivals.count() == self.arrivals {
+            connection.note_silence(self.began, self.arrivals, now);
         }
         connection.streams.set(connection.streams.get().saturating_sub(1));
         connection.last_used.set(now);
@@ -90,6 +93,18 @@ impl<B> Drop for Stream<B> {
         let upstream = &connection.upstream;
         if connection.streams.get() == 0 && upstream.occupancy.pending.load(Ordering::Relaxed) > 0 {
             upstream.occupancy.wanted.notify_waiters();
+        }
+    }
+}
+
+impl<B> Http2<B> {
+    /// Notes that nothing has come since a stream began. Each may have waited for a short time alone.
+    fn note_silence(&self, began: Instant, arrivals: usize, now: Instant) {
+        let same = self.silence.get().filter(|(_, before)| *before == arrivals);
+        let since = same.map_or(began, |(since, _)| since.min(began));
+        self.silence.set(Some((since, arrivals)));
+        if now.duration_since(since) > SILENCE {
+            self.is_spent.set(true);
         }
     }
 }
@@ -133,6 +148,7 @@ where
             streams: Cell::new(0),
             last_used: Cell::new(clock::monotonic()),
             is_spent: Cell::new(false),
+            silence: Cell::new(None),
             term,
             freed,
             _held: held,
