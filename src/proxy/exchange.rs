@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use http::{HeaderValue, Method, Request, Response};
+use http::{HeaderValue, Method, Request, Response, Version};
 
 use super::body::{Answer, BodyError, ReplyBody};
 use super::upgrade::{Tunnel, Upgrades};
@@ -30,6 +30,9 @@ pub(super) struct Exchange {
     peer: Option<SocketAddr>,
     /// The client, where a trusted proxy says that it is another than the peer.
     client: Option<IpAddr>,
+    /// The fingerprint of the certificate that the client has shown.
+    client_certificate: Option<Box<str>>,
+    protocol: Version,
     /// What a page of another origin says of itself, where some route asks.
     origin: Option<HeaderValue>,
     /// The content type of a gRPC request.
@@ -65,6 +68,12 @@ impl Exchange {
             path: if worker.logs() { request.uri().path().into() } else { Box::default() },
             peer: peer.address,
             client: headers::client(request.headers(), peer, &view.snapshot.config.server.trusted_proxies),
+            client_certificate: peer
+                .tls
+                .as_ref()
+                .filter(|_| worker.logs())
+                .and_then(|session| session.client_certificate.clone()),
+            protocol: request.version(),
             origin: origin_of(request.headers()).filter(|_| view.snapshot.has_cors).cloned(),
             grpc: grpc::content_type(request.headers()).cloned(),
             outcome: Outcome::default(),
@@ -195,6 +204,8 @@ impl Exchange {
             request_id: self.request_id.to_str().unwrap_or_default(),
             peer: self.peer,
             client: self.client,
+            client_certificate: self.client_certificate.as_deref(),
+            protocol: self.protocol,
             method: self.method.as_str(),
             path: &self.path,
             route: route.map(|route| &*route.label),

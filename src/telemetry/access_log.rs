@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError, channel, sync_channel};
 use std::time::Duration;
 
+use http::Version;
 use serde::Serialize;
 
 use super::Metrics;
@@ -30,6 +31,12 @@ pub struct AccessLine<'a> {
     /// The client, where a trusted proxy says that it is another.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client: Option<IpAddr>,
+    /// Hexadecimal SHA-256 of the certificate that the client has shown and that was verified.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_certificate: Option<&'a str>,
+    /// The protocol of the client's connection: `HTTP/1.1`, `HTTP/2.0`.
+    #[serde(serialize_with = "protocol")]
+    pub protocol: Version,
     /// The method.
     pub method: &'a str,
     /// The path as it came, without the query.
@@ -68,6 +75,10 @@ fn peer<S: serde::Serializer>(peer: &Option<SocketAddr>, serializer: S) -> Resul
         Some(address) => serializer.collect_str(address),
         None => serializer.serialize_str("unix"),
     }
+}
+
+fn protocol<S: serde::Serializer>(version: &Version, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&format_args!("{version:?}"))
 }
 
 impl LogWriter {
@@ -128,6 +139,8 @@ mod tests {
             request_id: "id",
             peer: "127.0.0.1:1".parse().ok(),
             client: None,
+            client_certificate: None,
+            protocol: Version::HTTP_2,
             method: "GET",
             path: "/a\r\n{\"\u{1b}[31m",
             route: None,
@@ -147,5 +160,6 @@ mod tests {
         assert!(!text.contains('\u{1b}'));
         let read: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(read["path"], line.path);
+        assert_eq!(read["protocol"], "HTTP/2.0");
     }
 }

@@ -219,6 +219,7 @@ fn each_request_has_one_line_of_json() {
         assert_eq!(line["status"], status, "{line}");
         assert_eq!(line["reason"].as_str(), reason, "{line}");
         assert_eq!(line["route"].as_str(), route, "{line}");
+        assert_eq!(line["protocol"], "HTTP/1.1", "{line}");
         assert!(!line.to_string().contains("secret"), "no query is logged: {line}");
     }
 }
