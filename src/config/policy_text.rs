@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 
 use super::units::{show_duration, show_size};
-use super::{Config, Issuer, Listener, Route};
+use super::{Config, ForwardedFields, Issuer, Listener, Route, Server};
 use crate::issuer::{Algorithm, KeySource};
 use crate::policy::Requirement;
 use crate::route::Ambiguity;
@@ -16,9 +16,7 @@ use crate::upstream::{HostHeader, Settings};
 #[must_use]
 pub fn effective_policy(config: &Config) -> String {
     let mut out = String::new();
-    let listen: Vec<_> = config.server.listeners.iter().map(listener_text).collect();
-    let admin = config.server.admin.map_or("off".to_owned(), |admin| admin.to_string());
-    write_rows(&mut out, &[["listen".into(), listen.join(", ")], ["admin".into(), admin]]);
+    write_rows(&mut out, &server_rows(&config.server));
     section(&mut out, "issuers", config.issuers.iter().map(issuer_row).collect());
     section(&mut out, "upstreams", config.upstreams.iter().map(upstream_row).collect());
     let routes: Vec<_> = config.routes.iter().flat_map(|route| route_rows(config, route)).collect();
@@ -57,6 +55,22 @@ fn write_rows<const N: usize>(out: &mut String, rows: &[[String; N]]) {
         }
         line(out, &text);
     }
+}
+
+fn server_rows(server: &Server) -> Vec<[String; 2]> {
+    let listen: Vec<_> = server.listeners.iter().map(listener_text).collect();
+    let admin = server.admin.map_or("off".to_owned(), |admin| admin.to_string());
+    let mut rows = vec![["listen".into(), listen.join(", ")], ["admin".into(), admin]];
+    if !server.trusted_proxies.is_empty() {
+        rows.push(["trusted proxies".into(), server.trusted_proxies.to_string()]);
+    }
+    let forwarded = match server.forwarded {
+        ForwardedFields::Common => return rows,
+        ForwardedFields::Standard => "Forwarded",
+        ForwardedFields::Both => "X-Forwarded-* and Forwarded",
+    };
+    rows.push(["upstreams are told".into(), forwarded.into()]);
+    rows
 }
 
 fn listener_text(listener: &Listener) -> String {
@@ -163,6 +177,9 @@ fn settings(config: &Config, route: &Route, requirement: &Requirement) -> String
     let upstream = config.upstreams.iter().find(|upstream| upstream.name == route.upstream);
     if route.response_timeout != upstream.map(|upstream| upstream.response_timeout) {
         said.extend(route.response_timeout.map(|time| format!("response within {}", show_duration(time))));
+    }
+    if route.heads.idle_body != Some(config.server.timeouts.idle_body) {
+        said.extend(route.heads.idle_body.map(|time| format!("silent for up to {}", show_duration(time))));
     }
     if route.heads.request_timeout != config.server.timeouts.request {
         let limit = route

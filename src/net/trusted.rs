@@ -1,5 +1,6 @@
 //! Which peers are proxies that say truly where a request came from.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -43,6 +44,14 @@ impl TrustedProxies {
     }
 }
 
+impl fmt::Display for TrustedProxies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut parts: Vec<_> = self.networks.iter().map(ToString::to_string).collect();
+        parts.extend(self.unix.then(|| "unix".to_owned()));
+        f.write_str(&parts.join(", "))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -65,6 +74,7 @@ mod tests {
         }
         assert!(!proxies.trusts(None));
         assert!(proxies.add("unix") && proxies.trusts(None));
+        assert_eq!(proxies.to_string(), "10.0.0.0/8, 192.0.2.1/32, ::1/128, 2001:db8::/32, unix");
         assert!(!proxies.add("10.0.0.0/33") && !proxies.add("proxy.internal") && !proxies.add(""));
     }
 }
