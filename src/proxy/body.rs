@@ -11,14 +11,13 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use hyper::upgrade::Upgraded;
 use tokio::time::Sleep;
 
 use super::exchange::Exchange;
 use super::headers;
 use super::worker::View;
 use crate::clock;
-use crate::upstream::{Lease, Sent};
+use crate::upstream::{Broken, Reply, Sent, Switched};
 
 /// Why a body ended before its end.
 #[derive(Debug)]
@@ -29,10 +28,10 @@ pub enum BodyError {
     TooLarge,
     /// The whole request took too long.
     Deadline,
-    /// It broke its framing, or ended before its end.
-    Malformed,
-    /// The connection it came on failed.
-    Connection(hyper::Error),
+    /// The connection of the client failed, or it broke the framing.
+    Client(hyper::Error),
+    /// The upstream's did.
+    Upstream(Broken),
 }
 
 impl fmt::Display for BodyError {
@@ -41,8 +40,8 @@ impl fmt::Display for BodyError {
             Self::Stalled => f.write_str("the body stopped coming"),
             Self::TooLarge => f.write_str("the body is longer than the limit"),
             Self::Deadline => f.write_str("the request took too long"),
-            Self::Malformed => f.write_str("the body is malformed or was cut"),
-            Self::Connection(error) => error.fmt(f),
+            Self::Client(error) => error.fmt(f),
+            Self::Upstream(error) => error.fmt(f),
         }
     }
 }
@@ -161,7 +160,7 @@ impl Streaming {
             BodyError::Stalled => UploadFailure::Stalled,
             BodyError::TooLarge => UploadFailure::TooLarge,
             BodyError::Deadline => UploadFailure::Deadline,
-            BodyError::Malformed | BodyError::Connection(_) => UploadFailure::Malformed,
+            BodyError::Client(_) | BodyError::Upstream(_) => UploadFailure::Malformed,
         }));
         Poll::Ready(Some(Err(error)))
     }
@@ -203,7 +202,7 @@ impl Body for RequestBody {
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
-            Some(Err(error)) => body.fail(BodyError::Connection(error)),
+            Some(Err(error)) => body.fail(BodyError::Client(error)),
             None => {
                 body.upload.sent.ended();
                 Poll::Ready(None)
@@ -230,6 +229,8 @@ impl Body for RequestBody {
 /// tunnel.
 pub struct ReplyBody {
     source: Answer,
+    /// Why it ends before its end, once that is known and until it is told.
+    failure: Option<BodyError>,
     exchange: Option<Exchange>,
 }
 
@@ -240,60 +241,23 @@ pub(super) enum Answer {
     /// The upstream's, as it comes.
     Upstream(Relay),
     /// None: the upstream has switched, and the connection to it goes on for so long without a word.
-    Switched(Upgraded, Duration),
+    Switched(Switched, Duration),
 }
 
-/// A response body as it comes, and the connection it comes on.
+/// A response body as it comes.
 pub(super) struct Relay {
-    pub(super) incoming: Incoming,
+    pub(super) reply: Reply<RequestBody>,
     pub(super) watch: Watch,
-    pub(super) lease: Option<Lease<RequestBody>>,
-    pub(super) sent: Option<Sent>,
-    pub(super) ended: bool,
-}
-
-impl Relay {
-    pub(super) fn new(
-        incoming: Incoming,
-        watch: Watch,
-        lease: Lease<RequestBody>,
-        sent: Option<Sent>,
-    ) -> Self {
-        let ended = incoming.is_end_stream();
-        Self { incoming, watch, lease: Some(lease), sent, ended }
-    }
-}
-
-impl Relay {
-    /// Whether the body is over without its end: a stream that is reset with NO_ERROR looks whole to hyper, be the response
-    /// complete (RFC 9113 §8.1) or not.
-    fn is_cut(&self) -> bool {
-        self.lease.as_ref().is_some_and(Lease::is_stream) && !self.incoming.is_end_stream()
-    }
-}
-
-impl Drop for Relay {
-    /// The connection is fit for another exchange only if both messages of this one have ended (attacks.md,
-    /// "Advisories" 14); otherwise it goes, and with it what is left on it.
-    fn drop(&mut self) {
-        let request_left = self.sent.as_ref().is_none_or(Sent::has_ended);
-        if (self.ended || self.incoming.is_end_stream())
-            && request_left
-            && let Some(lease) = self.lease.take()
-        {
-            lease.release();
-        }
-    }
 }
 
 impl ReplyBody {
     pub(super) fn new(source: Answer, exchange: Exchange) -> Self {
-        Self { source, exchange: Some(exchange) }
+        Self { source, failure: None, exchange: Some(exchange) }
     }
 
     /// The body of an answer that switches: there is none, and what comes after it belongs to the tunnel.
     pub(super) fn switching() -> Self {
-        Self { source: Answer::Own(None), exchange: None }
+        Self { source: Answer::Own(None), failure: None, exchange: None }
     }
 }
 
@@ -306,40 +270,40 @@ impl Body for ReplyBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
+        if let Some(error) = this.failure.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
         let relay = match &mut this.source {
             Answer::Own(bytes) => return Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Answer::Upstream(relay) => relay,
             Answer::Switched(..) => return Poll::Ready(None),
         };
-        let next = match Pin::new(&mut relay.incoming).poll_frame(cx) {
+        let next = match Pin::new(&mut relay.reply).poll_frame(cx) {
             // What has ended has ended in time.
-            Poll::Ready(None) if relay.is_cut() => Some(Err(BodyError::Malformed)),
             Poll::Ready(None) => None,
             Poll::Ready(Some(frame)) => match relay.watch.progress() {
                 Some(error) => Some(Err(error)),
-                None => Some(frame.map_err(BodyError::Connection)),
+                None => Some(frame.map_err(BodyError::Upstream)),
             },
             Poll::Pending => match relay.watch.poll_overdue(cx) {
                 Some(error) => Some(Err(error)),
                 None => return Poll::Pending,
             },
         };
-        match &next {
-            Some(Err(error)) => {
-                if let Some(exchange) = &mut this.exchange {
-                    exchange.cut(error);
-                }
-            }
-            Some(Ok(_)) => {}
-            None => relay.ended = true,
+        let Some(Err(error)) = next else { return Poll::Ready(next) };
+        if let Some(exchange) = &mut this.exchange {
+            exchange.cut(&error);
         }
-        Poll::Ready(next)
+        // What came before it goes out first: hyper drops what it has not written yet when a body fails.
+        this.failure = Some(error);
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.source {
             Answer::Own(bytes) => bytes.as_ref().is_none_or(Bytes::is_empty),
-            Answer::Upstream(relay) => relay.incoming.is_end_stream(),
+            Answer::Upstream(relay) => relay.reply.is_end_stream(),
             Answer::Switched(..) => true,
         }
     }
@@ -347,7 +311,7 @@ impl Body for ReplyBody {
     fn size_hint(&self) -> SizeHint {
         match &self.source {
             Answer::Own(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
-            Answer::Upstream(relay) => relay.incoming.size_hint(),
+            Answer::Upstream(relay) => relay.reply.size_hint(),
             Answer::Switched(..) => SizeHint::with_exact(0),
         }
     }

@@ -3,9 +3,8 @@
 use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
-use http::header::TRANSFER_ENCODING;
 use http::uri::{Parts, PathAndQuery};
-use http::{HeaderValue, Request, Response, StatusCode, Uri, Version};
+use http::{Request, Response, StatusCode, Uri, Version};
 use hyper::body::{Body as _, Incoming};
 
 use super::body::{Answer, Relay, RequestBody, Upload, UploadFailure, Watch};
@@ -17,7 +16,7 @@ use crate::clock;
 use crate::net::Peer;
 use crate::policy::Permit;
 use crate::snapshot::Route;
-use crate::upstream::{Fault, is_idempotent};
+use crate::upstream::{Fault, Reply};
 
 /// Forwards a request. It takes the permit: without one there is no forwarding.
 ///
@@ -73,33 +72,19 @@ pub(super) async fn forward(
     if let Some(handshake) = &handshake {
         handshake.to_upstream(&mut head.headers);
     }
-    if upload.is_some() && body.size_hint().exact().is_none() {
-        // Without it hyper sends no body with the methods that seldom have one.
-        head.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-    }
-    let copy = (upload.is_none() && is_idempotent(&head.method)).then(|| head.clone());
-    let again = || copy.clone().map(|head| Request::from_parts(head, RequestBody::Empty));
-
     let departed = clock::monotonic();
     let limits = (route.response_timeout, until);
     let sent = upload.as_ref().map(|upload| &upload.sent);
-    let answer = upstream.send(Request::from_parts(head, body), again, limits, sent).await;
-    let (mut response, lease) = match answer {
-        Ok(answer) => answer,
-        Err(fault) => {
-            return Err(refuse(cause_of(fault, upload.as_ref(), until, route.heads.request_timeout)));
-        }
-    };
+    let mut response = upstream
+        .send(Request::from_parts(head, body), limits, sent)
+        .await
+        .map_err(|fault| refuse(cause_of(fault, upload.as_ref(), until, route.heads.request_timeout)))?;
     upstream.upstream().metrics.duration.observe((clock::monotonic() - departed).as_secs_f64());
     let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
     let answered = |handshake: &Handshake| handshake.is_answered_by(response.headers());
     if switched && !handshake.as_ref().is_some_and(answered) {
         // What was not asked for is no tunnel (attacks.md row 18).
         return Err(refuse(Cause::Upstream(Fault::Protocol("101 that the request did not ask for".into()))));
-    }
-    if !headers::is_plainly_framed(response.headers()) {
-        // Taking the coding's name away would pass the coded bytes for the content.
-        return Err(refuse(Cause::Upstream(Fault::Protocol("a transfer coding other than chunked".into()))));
     }
     headers::to_client(response.headers_mut(), exchange.request_id());
     route.heads.response.apply(response.headers_mut());
@@ -111,25 +96,23 @@ pub(super) async fn forward(
     }
     *response.version_mut() = Version::HTTP_11;
     if let Some(handshake) = handshake.filter(|_| switched) {
-        return switch(response, &handshake, timeouts.tunnel)
-            .await
-            .map_err(|fault| refuse(Cause::Upstream(fault)));
+        let no_switch = || refuse(Cause::Upstream(Fault::Protocol("101 on a stream".into())));
+        return switch(response, &handshake, timeouts.tunnel).ok_or_else(no_switch);
     }
     let watch = Watch::new(idle_body, until);
-    let sent = upload.map(|upload| upload.sent);
-    Ok(response.map(|incoming| Answer::Upstream(Relay::new(incoming, watch, lease, sent))))
+    Ok(response.map(|reply| Answer::Upstream(Relay { reply, watch })))
 }
 
-/// The answer that begins a tunnel. The connection below `response` is nobody's pool's any more.
-async fn switch(
-    mut response: Response<Incoming>,
+/// The answer that begins a tunnel.
+fn switch(
+    response: Response<Reply<RequestBody>>,
     handshake: &Handshake,
     idle: Duration,
-) -> Result<Response<Answer>, Fault> {
-    let upgraded = hyper::upgrade::on(&mut response).await.map_err(Fault::Closed)?;
-    let (mut head, _) = response.into_parts();
+) -> Option<Response<Answer>> {
+    let (mut head, reply) = response.into_parts();
+    let switched = reply.into_switched()?;
     handshake.to_client(&mut head.status, &mut head.headers);
-    Ok(Response::from_parts(head, Answer::Switched(upgraded, idle)))
+    Some(Response::from_parts(head, Answer::Switched(switched, idle)))
 }
 
 /// What the client hears when there is no answer: its own doing before the upstream's.
@@ -140,6 +123,8 @@ fn cause_of(fault: Fault, upload: Option<&Upload>, until: Option<Instant>, limit
         (Some(UploadFailure::Stalled), _) => Cause::BodyStalled,
         (Some(UploadFailure::Malformed), _) => Cause::BodyMalformed,
         (_, Some(limit)) if over => Cause::Deadline(limit),
+        // It ended early without a word.
+        (None, _) if matches!(fault, Fault::Request) => Cause::BodyMalformed,
         _ => Cause::Upstream(fault),
     }
 }

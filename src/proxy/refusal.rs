@@ -101,7 +101,7 @@ impl Refusal {
             Cause::Upstream(Fault::Connect(_)) => "upstream_unreachable",
             Cause::Upstream(Fault::ConnectTimeout(_)) => "upstream_connect_timeout",
             Cause::Upstream(Fault::ResponseTimeout(_)) => "upstream_timeout",
-            Cause::Upstream(Fault::Closed(_)) => "upstream_closed",
+            Cause::Upstream(Fault::Closed(_) | Fault::Request) => "upstream_closed",
             Cause::Upstream(Fault::Protocol(_)) => "upstream_protocol_error",
             Cause::Upstream(Fault::Unprocessed(_)) => "upstream_refused",
             Cause::Upstream(Fault::Overloaded | Fault::Full) => "upstream_overloaded",

@@ -2,22 +2,24 @@
 
 use std::cell::Cell;
 use std::error::Error as StdError;
+use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::HOST;
 use http::{Request, Response, StatusCode};
 use http_body::Body;
-use hyper::body::Incoming;
-use tokio::time::timeout_at;
 
 use super::admission::Admission;
+use super::alarm::Alarms;
 use super::choice::Turns;
 use super::ejection::{self, Trial};
-use super::pool::{self, Failed, Pool};
+use super::exchange::{Outgoing, Reply};
+use super::pool::{Download, Pool};
 use super::retry::Budget;
 use super::sent::Progress;
 use super::{Endpoint, Fault, HostHeader, Sent, Upstream};
@@ -30,6 +32,7 @@ pub struct Balance<B> {
     places: Vec<Place<B>>,
     turns: Turns,
     budget: Budget,
+    alarms: Alarms,
     /// Whether `Host` depends on the endpoint.
     names_host: bool,
 }
@@ -45,27 +48,8 @@ struct Place<B> {
 /// request more than what it could tell.
 type Busy = Rc<Cell<usize>>;
 
-/// A connection on which a response is being read, and its share of what its endpoint has to do.
-pub struct Lease<B> {
-    lease: pool::Lease<B>,
-    _under_way: Option<UnderWay>,
-    _admission: Option<Admission>,
-}
-
-struct UnderWay(Busy);
-
-impl<B> Lease<B> {
-    /// Both messages of the exchange have ended: the connection is fit for another.
-    pub fn release(self) {
-        self.lease.release();
-    }
-
-    /// Whether other exchanges share the connection (HTTP/2).
-    #[must_use]
-    pub fn is_stream(&self) -> bool {
-        self.lease.is_stream()
-    }
-}
+/// A share of what an endpoint has to do.
+pub(super) struct UnderWay(Busy);
 
 impl UnderWay {
     fn new(busy: &Busy) -> Self {
@@ -105,7 +89,7 @@ where
         let turns = Turns::new(settings.balance, weights);
         let budget = Budget::new(&settings.retry);
         let names_host = settings.host == HostHeader::Upstream && upstream.endpoints.len() > 1;
-        Rc::new(Self { upstream, places, turns, budget, names_host })
+        Rc::new(Self { upstream, places, turns, budget, alarms: Alarms::default(), names_host })
     }
 
     /// The upstream it is for.
@@ -117,24 +101,26 @@ where
     /// Sends a request and waits for the head of its response: at most `limit` from when the request had left, or from
     /// when the upstream last took a piece of it, which `sent` tells for one that has a body; and never beyond `until`.
     ///
-    /// `again` gives the request another time, for those that are safe to repeat (RFC 9110 §9.2.2, checklist U02 and
-    /// U03).
-    ///
     /// # Errors
     /// [`Fault`]
     pub async fn send(
         &self,
         request: Request<B>,
-        again: impl Fn() -> Option<Request<B>>,
         (limit, until): (Duration, Option<Instant>),
         sent: Option<&Sent>,
-    ) -> Result<(Response<Incoming>, Lease<B>), Fault> {
+    ) -> Result<Response<Reply<B>>, Fault> {
         let asked = Cell::new(None);
-        let mut exchange = pin!(self.exchange(request, again, &asked));
+        let mut request = Outgoing::new(request);
+        let mut exchange = pin!(self.exchange(&mut request, &asked));
         let capped = |deadline: Instant| until.map_or(deadline, |until| until.min(deadline));
         let mut deadline = capped(clock::monotonic() + limit);
+        let mut alarm = self.alarms.take(deadline);
         let result = loop {
-            if let Ok(result) = timeout_at(deadline.into(), &mut exchange).await {
+            let in_time = poll_fn(|cx| match exchange.as_mut().poll(cx) {
+                Poll::Ready(result) => Poll::Ready(Some(result)),
+                Poll::Pending => alarm.poll_late(deadline, cx).map(|()| None),
+            });
+            if let Some(result) = in_time.await {
                 break result;
             }
             let now = clock::monotonic();
@@ -153,9 +139,10 @@ where
                 }
             });
         };
+        self.alarms.give_back(alarm);
         // A body that failed on its way here is not the upstream's fault.
         if let Err(fault) = &result
-            && !fault.is_of_the_request()
+            && !matches!(fault, Fault::Request)
         {
             self.upstream.metrics.faults.increment(fault.index());
         }
@@ -165,27 +152,23 @@ where
     /// One endpoint needs no choice, and there is no other to try.
     async fn exchange(
         &self,
-        request: Request<B>,
-        again: impl Fn() -> Option<Request<B>>,
+        request: &mut Outgoing<B>,
         asked: &Cell<Option<usize>>,
-    ) -> Result<(Response<Incoming>, Lease<B>), Fault> {
+    ) -> Result<Response<Reply<B>>, Fault> {
         let admission = Admission::of(&self.upstream)?;
-        if let [only] = &*self.places {
-            let (response, lease) =
-                only.pool.exchange(request, again).await.map_err(|failed| failed.fault)?;
-            return Ok((response, Lease { lease, _under_way: None, _admission: admission }));
-        }
-        let (response, lease) = self.attempts(request, again, asked).await?;
-        Ok((response, Lease { _admission: admission, ..lease }))
+        let (response, under_way) = match &*self.places {
+            [only] => (only.pool.exchange(request).await.map_err(|failed| failed.fault)?, None),
+            _ => self.attempts(request, asked).await?,
+        };
+        Ok(response.map(|download| Reply { download, _under_way: under_way, _admission: admission }))
     }
 
     /// Tries one endpoint after another, while that is safe and within the budget. `asked` tells which is being asked.
     async fn attempts(
         &self,
-        mut request: Request<B>,
-        again: impl Fn() -> Option<Request<B>>,
+        request: &mut Outgoing<B>,
         asked: &Cell<Option<usize>>,
-    ) -> Result<(Response<Incoming>, Lease<B>), Fault> {
+    ) -> Result<(Response<Download<B>>, Option<UnderWay>), Fault> {
         self.budget.deposit();
         // It takes no memory before something failed.
         let mut tried = Vec::new();
@@ -194,18 +177,20 @@ where
             let place = self.places.get(next).ok_or_else(no_endpoint)?;
             asked.set(Some(next));
             if let Some(host) = place.pool.endpoint().host.as_ref().filter(|_| self.names_host) {
-                request.headers_mut().insert(HOST, host.clone());
+                request.head.headers.insert(HOST, host.clone());
             }
-            let under_way = Some(UnderWay::new(&place.busy));
+            let under_way = UnderWay::new(&place.busy);
             // Where a connection had gone stale the pool has tried another before it says that the endpoint failed.
-            let Failed { unsent, fault } = match place.pool.exchange(request, &again).await {
-                Ok((response, lease)) => {
+            let failed = match place.pool.exchange(request).await {
+                Ok(response) => {
                     self.answered(place, response.status());
-                    return Ok((response, Lease { lease, _under_way: under_way, _admission: None }));
+                    return Ok((response, Some(under_way)));
                 }
                 Err(failed) => failed,
             };
-            if fault.is_of_the_request() {
+            let may_go_again = request.may_go_again(&failed);
+            let fault = failed.fault;
+            if matches!(fault, Fault::Request) {
                 return Err(fault);
             }
             // That too many wait is no sign of how the endpoint does.
@@ -216,15 +201,10 @@ where
             let is_over = tried.len() > self.upstream.settings.retry.attempts
                 || tried.len() == self.places.len()
                 || matches!(fault, Fault::Protocol(_));
-            if is_over {
-                return Err(fault);
-            }
-            let Some(another) = unsent.or_else(&again) else { return Err(fault) };
-            if !self.budget.withdraw(clock::monotonic()) {
+            if is_over || !may_go_again || !self.budget.withdraw(clock::monotonic()) {
                 return Err(fault);
             }
             self.upstream.metrics.retries.inc();
-            request = another;
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::error::Error as _;
 use std::fmt;
+use std::io;
 use std::time::Duration;
 
 use h2::Reason;
@@ -18,7 +19,9 @@ pub enum Fault {
     /// No response head in time.
     ResponseTimeout(Duration),
     /// The connection ended before the response head.
-    Closed(hyper::Error),
+    Closed(Broken),
+    /// The request's own body failed on its way here.
+    Request,
     /// The request was not sent, or the upstream said that it did nothing with it.
     Unprocessed(hyper::Error),
     /// Too many requests wait for a connection.
@@ -28,6 +31,35 @@ pub enum Fault {
     /// What came is not an HTTP response, or one that was not asked for.
     Protocol(Box<str>),
 }
+
+/// How a connection or a stream failed that an exchange was under way on.
+#[derive(Debug)]
+pub enum Broken {
+    /// It ended before its time.
+    Ended,
+    /// It failed.
+    Io(io::Error),
+    /// What came is not what HTTP/1.1 has there.
+    Malformed(&'static str),
+    /// A stream of HTTP/2 was reset, or its connection failed.
+    Stream(hyper::Error),
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ended => f.write_str("the upstream closed it"),
+            Self::Io(error) => error.fmt(f),
+            Self::Malformed(why) => f.write_str(why),
+            Self::Stream(error) => match error.source() {
+                Some(source) => fmt::Display::fmt(source, f),
+                None => error.fmt(f),
+            },
+        }
+    }
+}
+
+impl std::error::Error for Broken {}
 
 impl Fault {
     pub(super) fn of_dial(error: DialError) -> Self {
@@ -40,21 +72,33 @@ impl Fault {
         }
     }
 
-    pub(super) fn of_exchange(error: hyper::Error) -> Self {
-        if error.is_parse() { Self::Protocol(error.to_string().into()) } else { Self::Closed(error) }
+    /// The fault of a connection of HTTP/2 that has not begun.
+    pub(super) fn of_handshake(error: hyper::Error) -> Self {
+        if error.is_parse() {
+            Self::Protocol(error.to_string().into())
+        } else {
+            Self::Closed(Broken::Stream(error))
+        }
     }
 
     /// The fault of a stream (RFC 9113 §8.7): refused, or beyond what the peer's GOAWAY says that it looked at.
     pub(super) fn of_stream(error: hyper::Error) -> Self {
+        if error.is_user() {
+            return Self::Request;
+        }
         let Some(cause) = error.source().and_then(|source| source.downcast_ref::<h2::Error>()) else {
-            return Self::Closed(error);
+            return Self::Closed(Broken::Stream(error));
         };
         let is_refused = cause.is_reset() && cause.reason() == Some(Reason::REFUSED_STREAM);
         if cause.is_remote() && (is_refused || cause.is_go_away()) {
             return Self::Unprocessed(error);
         }
         // What the library objects to is the peer's doing; what we reset, ours.
-        if cause.is_library() { Self::Protocol(cause.to_string().into()) } else { Self::Closed(error) }
+        if cause.is_library() {
+            Self::Protocol(cause.to_string().into())
+        } else {
+            Self::Closed(Broken::Stream(error))
+        }
     }
 
     /// The index into `UpstreamMetrics::FAULTS`.
@@ -62,16 +106,11 @@ impl Fault {
         match self {
             Self::Connect(_) => 0,
             Self::ConnectTimeout(_) | Self::ResponseTimeout(_) => 1,
-            Self::Closed(_) => 2,
+            Self::Closed(_) | Self::Request => 2,
             Self::Protocol(_) => 3,
             Self::Unprocessed(_) => 4,
             Self::Overloaded | Self::Full => 5,
         }
-    }
-
-    /// Whether the connection ended because the request's own body failed.
-    pub(super) fn is_of_the_request(&self) -> bool {
-        matches!(self, Self::Closed(error) if error.is_user())
     }
 
     /// Whether the upstream did nothing with the request for certain: it is safe to send it elsewhere, whatever it asks for.
@@ -96,6 +135,7 @@ impl fmt::Display for Fault {
             Self::Connect(error) | Self::ConnectTimeout(error) => error.fmt(f),
             Self::ResponseTimeout(limit) => write!(f, "no response head within {limit:?}"),
             Self::Closed(error) => write!(f, "the connection ended before the response: {error}"),
+            Self::Request => f.write_str("the body of the request failed"),
             Self::Unprocessed(error) => match error.source() {
                 Some(source) => write!(f, "the upstream did not take the request: {source}"),
                 None => write!(f, "the request could not be sent: {error}"),

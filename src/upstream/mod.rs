@@ -1,10 +1,12 @@
 //! Where a permitted request goes: upstreams, and each worker's pool of connections to them.
 
 mod admission;
+mod alarm;
 mod balance;
 mod choice;
 mod ejection;
 mod endpoint;
+mod exchange;
 mod fault;
 mod health;
 mod names;
@@ -17,13 +19,14 @@ mod settings;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
-pub use balance::{Balance, Lease};
+pub use balance::Balance;
 pub use choice::Strategy;
 pub use ejection::Ejection;
 pub use endpoint::Endpoint;
-pub use fault::Fault;
+pub use exchange::Reply;
+pub use fault::{Broken, Fault};
 pub use health::Health;
-pub use pool::is_idempotent;
+pub use pool::{Switched, is_idempotent};
 pub use retry::Retry;
 pub use sent::Sent;
 pub use settings::{HostHeader, Listed, Protocol, Settings};

@@ -7,14 +7,13 @@ use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use hyper::upgrade::Upgraded;
-use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::{sleep, sleep_until};
 
 use super::super::exchange::Exchange;
 use super::frames::Frames;
 use crate::clock;
+use crate::upstream::Switched;
 
 /// Bytes that are carried at a time; each direction has one buffer of it.
 const PIECE: usize = 16 * 1024;
@@ -31,13 +30,13 @@ const AWAY_TO_UPSTREAM: [u8; 8] = [0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe9];
 
 /// A WebSocket whose upstream has switched. Its exchange is over when it is.
 pub struct Tunnel {
-    upstream: Upgraded,
+    upstream: Switched,
     exchange: Exchange,
     idle: Duration,
 }
 
 impl Tunnel {
-    pub(in crate::proxy) fn new(upstream: Upgraded, exchange: Exchange, idle: Duration) -> Self {
+    pub(in crate::proxy) fn new(upstream: Switched, exchange: Exchange, idle: Duration) -> Self {
         Self { upstream, exchange, idle }
     }
 
@@ -47,7 +46,7 @@ impl Tunnel {
         let Self { upstream, exchange, idle } = self;
         let open = exchange.tunnel();
         let (from_client, to_client) = tokio::io::split(client);
-        let (from_upstream, to_upstream) = tokio::io::split(TokioIo::new(upstream));
+        let (from_upstream, to_upstream) = tokio::io::split(upstream);
         let state = State { moved: Cell::new(clock::monotonic()), closing: Cell::new(false) };
         let mut up = pin!(carry(&state, from_client, to_upstream, &AWAY_TO_UPSTREAM));
         let mut down = pin!(carry(&state, from_upstream, to_client, &AWAY_TO_CLIENT));

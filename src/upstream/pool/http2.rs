@@ -11,9 +11,10 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::header::{CONNECTION, HOST, TRANSFER_ENCODING, UPGRADE};
-use http::uri::{Authority, Parts, Scheme};
-use http::{HeaderValue, Request, Response, Uri, Version};
+use http::header::{CONNECTION, HOST, UPGRADE};
+use http::request::Parts;
+use http::uri::{Authority, Scheme};
+use http::{Request, Response, Uri, Version, uri};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{self, Connection, SendRequest};
@@ -21,9 +22,9 @@ use hyper_util::rt::TokioIo;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::timeout_at;
 
+use super::super::exchange::{Failed, Outgoing};
 use super::super::names::Term;
 use super::super::{Fault, Upstream};
-use super::Failed;
 use super::upload::{Gate, Tasks, Upload};
 use super::wire::{Arrivals, Wire};
 use crate::clock;
@@ -132,7 +133,7 @@ where
             // None before the settings are there.
             .initial_max_send_streams(0)
             .handshake(TokioIo::new(wire.with_arrivals(arrivals.clone())));
-        let (sender, connection) = handshake.await.map_err(Fault::of_exchange)?;
+        let (sender, connection) = handshake.await.map_err(Fault::of_handshake)?;
         let connection = Rc::new(RefCell::new(Some(connection)));
         let (held, released) = oneshot::channel::<()>();
         let settings = connection.clone();
@@ -229,56 +230,40 @@ where
 {
     pub(super) async fn send(
         &mut self,
-        request: Request<B>,
+        request: &mut Outgoing<B>,
         is_tls: bool,
-    ) -> Result<Response<Incoming>, Failed<B>> {
+    ) -> Result<Response<Incoming>, Failed> {
         let Http2 { sender, tasks, .. } = &*self.connection;
-        let Some(request) = to_http2(request, is_tls) else {
+        let Some(head) = to_http2(&request.head, is_tls) else {
             let fault = Fault::Protocol("the Host of the request is no authority".into());
-            return Err(Failed { unsent: None, fault });
+            return Err(Failed { fault, is_unsent: false, is_unanswered: false });
         };
-        let request = request.map(|body| Upload::new(body, tasks.clone(), self.gate.clone()));
-        let response = sender.borrow_mut().try_send_request(request);
+        let body = Upload::new(request.body.take(), tasks.clone(), self.gate.clone());
+        let response = sender.borrow_mut().try_send_request(Request::from_parts(head, body));
         response.await.map_err(|mut error| match error.take_message() {
             Some(unsent) => {
-                Failed { unsent: to_http1(unsent), fault: Fault::Unprocessed(error.into_error()) }
+                request.body = unsent.into_body().into_body();
+                Failed::unsent(Fault::Unprocessed(error.into_error()))
             }
-            None => Failed { unsent: None, fault: Fault::of_stream(error.into_error()) },
+            None => {
+                Failed { fault: Fault::of_stream(error.into_error()), is_unsent: false, is_unanswered: true }
+            }
         })
     }
 }
 
-/// A request as HTTP/2 has it: the host is its authority (RFC 9113 §8.3.1), and nothing is said of the connection (§8.2.2).
-fn to_http2<B>(mut request: Request<B>, is_tls: bool) -> Option<Request<B>> {
-    let headers = request.headers_mut();
-    let host = headers.remove(HOST)?;
-    for name in [CONNECTION, TRANSFER_ENCODING, UPGRADE] {
-        headers.remove(name);
+/// A head as HTTP/2 has it: the host is its authority (RFC 9113 §8.3.1), and nothing is said of the connection (§8.2.2).
+fn to_http2(head: &Parts, is_tls: bool) -> Option<Parts> {
+    let mut head = head.clone();
+    let host = head.headers.remove(HOST)?;
+    for name in [CONNECTION, UPGRADE] {
+        head.headers.remove(name);
     }
-    let mut parts = Parts::default();
-    parts.scheme = Some(if is_tls { Scheme::HTTPS } else { Scheme::HTTP });
-    parts.authority = Some(Authority::try_from(host.as_bytes()).ok()?);
-    parts.path_and_query = request.uri().path_and_query().cloned();
-    *request.uri_mut() = Uri::from_parts(parts).ok()?;
-    *request.version_mut() = Version::HTTP_2;
-    Some(request)
-}
-
-/// The same request as it was. `None` for one that had a body: it was begun to be looked at, so it is not sent again.
-fn to_http1<B>(request: Request<Upload<B>>) -> Option<Request<B>>
-where
-    B: Body,
-{
-    let (mut head, upload) = request.into_parts();
-    let body = upload.into_body()?;
-    let host = HeaderValue::try_from(head.uri.authority()?.as_str()).ok()?;
-    head.headers.insert(HOST, host);
-    if body.size_hint().exact().is_none() {
-        head.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-    }
-    let mut parts = Parts::default();
-    parts.path_and_query = head.uri.path_and_query().cloned();
-    head.uri = Uri::from_parts(parts).ok()?;
-    head.version = Version::HTTP_11;
-    Some(Request::from_parts(head, body))
+    let mut uri = uri::Parts::default();
+    uri.scheme = Some(if is_tls { Scheme::HTTPS } else { Scheme::HTTP });
+    uri.authority = Some(Authority::try_from(host.as_bytes()).ok()?);
+    uri.path_and_query = head.uri.path_and_query().cloned();
+    head.uri = Uri::from_parts(uri).ok()?;
+    head.version = Version::HTTP_2;
+    Some(head)
 }

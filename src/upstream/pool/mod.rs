@@ -1,6 +1,7 @@
 //! One worker's connections to one endpoint of an upstream. Nothing here is shared with another worker but the count of
 //! connections that there may be.
 
+mod download;
 mod http1;
 mod http2;
 mod room;
@@ -12,19 +13,22 @@ use std::error::Error as StdError;
 use std::hash::{BuildHasher as _, RandomState};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{Method, Request, Response};
+use http::{Method, Response};
 use http_body::Body;
-use hyper::body::Incoming;
 use tokio::sync::{Mutex, Notify, oneshot};
 use tokio::time::timeout_at;
 
+pub(super) use self::download::Download;
+pub use self::download::Switched;
 use self::http1::Http1;
 use self::http2::{Http2, Stream};
 use self::room::Room;
 use self::wire::{Open, Wire};
+use super::exchange::{Failed, Outgoing};
 use super::names::Term;
 use super::{Endpoint, Fault, Protocol, Upstream};
 use crate::clock;
@@ -48,54 +52,37 @@ pub(super) struct Pool<B> {
     /// Requests here that wait for a connection, and what they are told by.
     waiting: Cell<usize>,
     freed: Rc<Notify>,
-    /// Held while somebody looks whether others want our idle connections' places.
+    /// Held while somebody looks after the idle connections.
     watch: RefCell<Option<oneshot::Sender<()>>>,
+    /// Woken when something happens on a connection that is idle.
+    watcher: RefCell<Waker>,
 }
 
 struct Idle<B> {
-    connection: Http1<B>,
+    connection: Box<Http1<B>>,
     since: Instant,
 }
 
 /// What carries an exchange.
 enum Carrier<B> {
-    Connection(Http1<B>),
+    Connection(Box<Http1<B>>),
     Stream(Stream<B>),
 }
 
-/// An exchange that failed, and the request if none of it has been sent.
-pub(super) struct Failed<B> {
-    pub(super) unsent: Option<Request<B>>,
-    pub(super) fault: Fault,
-}
-
-/// A connection, or a stream of one, on which a response is being read. When it is dropped that ends: a connection that was
-/// not told that its exchange is over closes, since what is left on it belongs to nobody, and a stream is reset.
-pub(super) struct Lease<B> {
-    carrier: Carrier<B>,
-    pool: Rc<Pool<B>>,
-}
-
-impl<B> Lease<B> {
-    /// Both messages of the exchange have ended: the connection is fit for another.
-    pub(super) fn release(self) {
-        let Self { carrier: Carrier::Connection(connection), pool } = self else { return };
-        let settings = &pool.upstream.settings;
-        let mut idle = pool.idle.borrow_mut();
+impl<B> Pool<B> {
+    /// Keeps a connection for another exchange, if it is fit for one and there is to be another.
+    fn keep(&self, mut connection: Box<Http1<B>>) {
         let now = clock::monotonic();
-        let is_kept = !pool.is_retired.get() && idle.len() < settings.max_idle;
-        if !is_kept || !connection.is_good(now) || pool.is_wanted_elsewhere() {
+        let mut idle = self.idle.borrow_mut();
+        let is_kept = !self.is_retired.get() && idle.len() < self.upstream.settings.max_idle;
+        if !is_kept || !connection.is_good(now, &self.watcher()) || self.is_wanted_elsewhere() {
             return;
         }
+        connection.shrink();
         idle.push(Idle { connection, since: now });
-        if pool.waiting.get() > 0 {
-            pool.freed.notify_one();
+        if self.waiting.get() > 0 {
+            self.freed.notify_one();
         }
-    }
-
-    /// Whether other exchanges share the connection (HTTP/2).
-    pub(super) fn is_stream(&self) -> bool {
-        matches!(self.carrier, Carrier::Stream(_))
     }
 }
 
@@ -128,52 +115,53 @@ where
             waiting: Cell::new(0),
             freed: Rc::default(),
             watch: RefCell::default(),
+            watcher: RefCell::new(Waker::noop().clone()),
         })
     }
 
     /// Sends a request and waits for the head of its response.
     ///
-    /// A connection that was open may have been closed by the upstream at this very moment. What it has not begun to
-    /// send goes over another connection; what may have arrived does so only if `again` gives it a second time, which
-    /// is for requests that are safe to repeat (RFC 9110 §9.2.2, checklist U02 and U03).
+    /// A connection that was open may have been closed by the upstream at this very moment: what may go again then does,
+    /// over another connection.
     ///
     /// # Errors
     /// [`Failed`]
     pub(super) async fn exchange(
         self: &Rc<Self>,
-        mut request: Request<B>,
-        again: impl FnOnce() -> Option<Request<B>>,
-    ) -> Result<(Response<Incoming>, Lease<B>), Failed<B>> {
-        if let Some(carrier) = self.take().await {
+        request: &mut Outgoing<B>,
+    ) -> Result<Response<Download<B>>, Failed> {
+        if let Some(carrier) = self.take() {
             self.upstream.metrics.reused.inc();
             match self.send(carrier, request).await {
-                Ok(answer) => return Ok(answer),
-                Err(Failed { unsent, fault }) => match unsent.or_else(again) {
-                    Some(unsent) => request = unsent,
-                    None => return Err(Failed { unsent: None, fault }),
-                },
+                Err(failed) if request.may_go_again(&failed) => {}
+                result => return result,
             }
         }
         match self.connect().await {
             Ok(carrier) => self.send(carrier, request).await,
-            Err(fault) => Err(Failed { unsent: Some(request), fault }),
+            Err(fault) => Err(Failed::unsent(fault)),
         }
     }
 
     async fn send(
         self: &Rc<Self>,
-        mut carrier: Carrier<B>,
-        request: Request<B>,
-    ) -> Result<(Response<Incoming>, Lease<B>), Failed<B>> {
-        let response = match &mut carrier {
-            Carrier::Connection(connection) => connection.send(request).await?,
-            Carrier::Stream(stream) => stream.send(request, self.endpoint.url.is_tls()).await?,
-        };
-        Ok((response, Lease { carrier, pool: self.clone() }))
+        carrier: Carrier<B>,
+        request: &mut Outgoing<B>,
+    ) -> Result<Response<Download<B>>, Failed> {
+        match carrier {
+            Carrier::Connection(mut connection) => {
+                let response = connection.send(request).await?;
+                Ok(response.map(|()| Download::connection(connection, self.clone())))
+            }
+            Carrier::Stream(mut stream) => {
+                let response = stream.send(request, self.endpoint.url.is_tls()).await?;
+                Ok(response.map(|incoming| Download::stream(incoming, stream)))
+            }
+        }
     }
 
     /// An open connection that is still good and has room.
-    async fn take(&self) -> Option<Carrier<B>> {
+    fn take(&self) -> Option<Carrier<B>> {
         if let Some(stream) = self.take_stream() {
             return Some(Carrier::Stream(stream));
         }
@@ -181,8 +169,7 @@ where
         loop {
             let Idle { mut connection, since } = self.idle.borrow_mut().pop()?;
             let now = clock::monotonic();
-            let is_fresh = now.duration_since(since) <= settings.idle_timeout;
-            if is_fresh && connection.is_good(now) && connection.ready().await {
+            if now.duration_since(since) <= settings.idle_timeout && connection.is_good(now, Waker::noop()) {
                 return Some(Carrier::Connection(connection));
             }
         }
@@ -245,7 +232,7 @@ where
         let term = Term::new(&self.endpoint, &stream, clock::monotonic() + spread(settings.connection_age));
         let wire = Wire::new(stream, Open::new(self.upstream.clone(), place));
         if !multiplexes {
-            return Http1::begin(wire, term).await.map(Carrier::Connection);
+            return Ok(Carrier::Connection(Box::new(Http1::new(wire, term))));
         }
         let deadline = clock::monotonic() + settings.patience.handshake;
         let (upstream, freed) = (self.upstream.clone(), self.freed.clone());
@@ -279,7 +266,10 @@ where
         let now = clock::monotonic();
         let limit = self.upstream.settings.idle_timeout;
         let is_fresh = |since: Instant| now.duration_since(since) <= limit;
-        self.idle.borrow_mut().retain(|idle| idle.connection.is_good(now) && is_fresh(idle.since));
+        let watcher = self.watcher();
+        self.idle
+            .borrow_mut()
+            .retain_mut(|idle| is_fresh(idle.since) && idle.connection.is_good(now, &watcher));
         self.multiplexed
             .borrow_mut()
             .retain(|connection| connection.is_good(now) && connection.idle_since().is_none_or(is_fresh));

@@ -2,9 +2,11 @@
 
 use std::cell::Cell;
 use std::error::Error as StdError;
+use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
+use std::task::{Poll, Waker};
 
 use bytes::Bytes;
 use http_body::Body;
@@ -46,6 +48,11 @@ impl Drop for Waiting<'_> {
 }
 
 impl<B> Pool<B> {
+    /// Who is to be woken by what happens on an idle connection.
+    pub(super) fn watcher(&self) -> Waker {
+        self.watcher.borrow().clone()
+    }
+
     /// Whether another worker has requests that wait for a connection, and this one has none.
     pub(super) fn is_wanted_elsewhere(&self) -> bool {
         self.waiting.get() == 0 && self.upstream.occupancy.pending.load(Ordering::Relaxed) > 0
@@ -74,7 +81,7 @@ where
                 biased;
                 place = &mut place => return place.map(Room::New).ok_or(Fault::Overloaded),
                 () = self.freed.notified() => {
-                    if let Some(carrier) = self.take().await {
+                    if let Some(carrier) = self.take() {
                         return Ok(Room::Freed(carrier));
                     }
                 }
@@ -83,7 +90,8 @@ where
         }
     }
 
-    /// Gives up an idle connection whenever a request of another worker begins to wait for one.
+    /// Looks after idle connections: closes those that their upstream has closed, and one whenever a request of another
+    /// worker begins to wait for its place.
     fn watch(self: &Rc<Self>) {
         if self.watch.borrow().is_some() {
             return;
@@ -93,13 +101,26 @@ where
         let (upstream, pool) = (self.upstream.clone(), Rc::downgrade(self));
         tokio::task::spawn_local(async move {
             loop {
+                // Whoever wakes this task without being one of the others is a connection.
+                let mut is_first = true;
+                let stirred = poll_fn(|cx| {
+                    if let Some(pool) = pool.upgrade() {
+                        pool.watcher.replace(cx.waker().clone());
+                    }
+                    if std::mem::take(&mut is_first) { Poll::Pending } else { Poll::Ready(()) }
+                });
                 tokio::select! {
                     biased;
                     _ = &mut released => return,
-                    () = upstream.occupancy.wanted.notified() => {}
+                    () = upstream.occupancy.wanted.notified() => {
+                        let Some(pool) = pool.upgrade() else { return };
+                        pool.give_up_one();
+                    }
+                    () = stirred => {
+                        let Some(pool) = pool.upgrade() else { return };
+                        pool.sweep();
+                    }
                 }
-                let Some(pool) = pool.upgrade() else { return };
-                pool.give_up_one();
             }
         });
     }

@@ -85,8 +85,7 @@ pub(super) struct Upload<B> {
 }
 
 impl<B: Body> Upload<B> {
-    pub(super) fn new(body: B, tasks: Tasks, gate: Rc<Gate>) -> Self {
-        let body = (!body.is_end_stream()).then_some(body);
+    pub(super) fn new(body: Option<B>, tasks: Tasks, gate: Rc<Gate>) -> Self {
         Self { body, tasks, gate: RefCell::new(Some(gate)) }
     }
 

@@ -1,0 +1,94 @@
+//! One exchange with an upstream: what goes, what comes back, and what it leaves behind.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::Request;
+use http::request::Parts;
+use http_body::{Body, Frame, SizeHint};
+
+use super::admission::Admission;
+use super::balance::UnderWay;
+use super::pool::{Download, Switched};
+use super::{Broken, Fault, is_idempotent};
+
+/// A request on its way. Its head stays at hand, so that it can go again without a copy.
+pub(super) struct Outgoing<B> {
+    pub(super) head: Parts,
+    /// The body, until something of it was sent.
+    pub(super) body: Option<B>,
+    has_body: bool,
+}
+
+/// An exchange that failed.
+#[derive(Debug)]
+pub(super) struct Failed {
+    pub(super) fault: Fault,
+    /// Whether the upstream did nothing with the request for certain.
+    pub(super) is_unsent: bool,
+    /// Whether the connection ended before anything of a response had come.
+    pub(super) is_unanswered: bool,
+}
+
+impl Failed {
+    /// An exchange that did not begin.
+    pub(super) fn unsent(fault: Fault) -> Self {
+        Self { fault, is_unsent: true, is_unanswered: true }
+    }
+}
+
+impl<B: Body> Outgoing<B> {
+    pub(super) fn new(request: Request<B>) -> Self {
+        let (head, body) = request.into_parts();
+        let body = (!body.is_end_stream()).then_some(body);
+        Self { head, has_body: body.is_some(), body }
+    }
+
+    /// Whether it may be sent once more: if nothing of it was, or if it was not answered, is safe to repeat and has no
+    /// body (RFC 9110 §9.2.2, checklist U02 and U03).
+    pub(super) fn may_go_again(&self, failed: &Failed) -> bool {
+        if self.has_body {
+            failed.is_unsent && self.body.is_some()
+        } else {
+            failed.is_unsent || (failed.is_unanswered && is_idempotent(&self.head.method))
+        }
+    }
+}
+
+/// The body of a response as it comes, and the connection that it comes on. With it the exchange ends: a connection on
+/// which both messages have ended is used again, any other is closed, and a stream is reset (attacks.md, "Advisories" 14).
+pub struct Reply<B: Body<Data = Bytes>> {
+    pub(super) download: Download<B>,
+    pub(super) _under_way: Option<UnderWay>,
+    pub(super) _admission: Option<Admission>,
+}
+
+impl<B: Body<Data = Bytes>> Reply<B> {
+    /// The connection, if it has switched to another protocol.
+    #[must_use]
+    pub fn into_switched(self) -> Option<Switched> {
+        self.download.into_switched()
+    }
+}
+
+impl<B> Body for Reply<B>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    type Data = Bytes;
+    type Error = Broken;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        self.get_mut().download.poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.download.has_ended()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.download.size_hint()
+    }
+}

@@ -1,0 +1,142 @@
+//! A response body, and the connection that it comes on.
+
+use std::error::Error as StdError;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use bytes::{Buf as _, Bytes};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::super::Broken;
+use super::Pool;
+use super::http1::Http1;
+use super::http2::Stream;
+use super::wire::Wire;
+
+/// A response body as it comes. Dropped before its end it takes its connection or its stream with it.
+pub(in super::super) struct Download<B: Body<Data = Bytes>>(Option<Source<B>>);
+
+enum Source<B> {
+    Connection(Box<Http1<B>>, Rc<Pool<B>>),
+    Stream(Incoming, #[expect(dead_code, reason = "it is there to be dropped")] Stream<B>),
+}
+
+impl<B: Body<Data = Bytes>> Download<B> {
+    pub(super) fn connection(connection: Box<Http1<B>>, pool: Rc<Pool<B>>) -> Self {
+        Self(Some(Source::Connection(connection, pool)))
+    }
+
+    pub(super) fn stream(incoming: Incoming, stream: Stream<B>) -> Self {
+        Self(Some(Source::Stream(incoming, stream)))
+    }
+
+    pub(in super::super) fn has_ended(&self) -> bool {
+        match &self.0 {
+            Some(Source::Connection(connection, _)) => connection.has_ended(),
+            Some(Source::Stream(incoming, _)) => incoming.is_end_stream(),
+            None => true,
+        }
+    }
+
+    pub(in super::super) fn size_hint(&self) -> SizeHint {
+        match &self.0 {
+            Some(Source::Connection(connection, _)) => connection.size_hint(),
+            Some(Source::Stream(incoming, _)) => incoming.size_hint(),
+            None => SizeHint::with_exact(0),
+        }
+    }
+
+    pub(in super::super) fn into_switched(mut self) -> Option<Switched> {
+        match self.0.take()? {
+            Source::Connection(connection, _) => {
+                let (wire, read) = connection.into_switched();
+                Some(Switched { wire, read })
+            }
+            Source::Stream(..) => None,
+        }
+    }
+}
+
+impl<B> Download<B>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+{
+    pub(in super::super) fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        match &mut self.0 {
+            Some(Source::Connection(connection, _)) => connection.poll_frame(cx),
+            Some(Source::Stream(incoming, _)) => match Pin::new(&mut *incoming).poll_frame(cx) {
+                // A stream that is reset with NO_ERROR looks whole to hyper, be the response complete (RFC 9113 §8.1) or not.
+                Poll::Ready(None) if !incoming.is_end_stream() => Poll::Ready(Some(Err(Broken::Ended))),
+                poll => poll.map_err(Broken::Stream),
+            },
+            None => Poll::Ready(None),
+        }
+    }
+}
+
+impl<B: Body<Data = Bytes>> Drop for Download<B> {
+    fn drop(&mut self) {
+        if let Some(Source::Connection(connection, pool)) = self.0.take()
+            && connection.is_over()
+        {
+            pool.keep(connection);
+        }
+    }
+}
+
+/// A connection that has switched to another protocol: nobody's pool's any more.
+pub struct Switched {
+    wire: Wire,
+    /// What came behind the head.
+    read: Bytes,
+}
+
+impl AsyncRead for Switched {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.read.has_remaining() {
+            let count = this.read.len().min(buffer.remaining());
+            buffer.put_slice(&this.read.split_to(count));
+            return Poll::Ready(Ok(()));
+        }
+        Pin::new(&mut this.wire).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Switched {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().wire).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().wire).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.wire.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().wire).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().wire).poll_shutdown(cx)
+    }
+}

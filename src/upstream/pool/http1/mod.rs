@@ -1,0 +1,320 @@
+//! A connection for one exchange at a time (RFC 9112).
+//!
+//! It has no task and no queue of its own: whoever waits for the response drives it, so that an exchange costs a write,
+//! a read, and no wake-up between. The grammar is the `httparse` crate's; framing and order are here.
+
+mod coding;
+mod framing;
+mod head;
+
+use std::error::Error as StdError;
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Instant;
+
+use bytes::{Buf as _, Bytes, BytesMut};
+use http::{Method, Response, StatusCode};
+use http_body::{Body, Frame, SizeHint};
+use tokio::io::{AsyncReadExt as _, AsyncWrite as _};
+
+use self::coding::Coding;
+use self::framing::{Framing, Malformed, Next};
+use self::head::Head;
+use super::super::exchange::{Failed, Outgoing};
+use super::super::names::Term;
+use super::super::{Broken, Fault};
+use super::wire::Wire;
+
+/// What is read at a time: at first, and at most.
+const LEAST_READ: usize = 8 * 1024;
+const MOST_READ: usize = 64 * 1024;
+
+/// Interim responses before the final one. None is relayed, and more than a few are an attack.
+const MAX_INTERIM: usize = 32;
+
+/// A connection.
+pub(super) struct Http1<B> {
+    wire: Wire,
+    /// For how long it is used again.
+    term: Term,
+    /// What came and was not taken yet.
+    read: BytesMut,
+    read_size: usize,
+    /// What goes out: heads and the framing of pieces, then a piece.
+    out: Vec<u8>,
+    written: usize,
+    piece: Bytes,
+    upload: Upload<B>,
+    /// Whether anything of the request was written.
+    has_begun: bool,
+    /// Whether everything that was written has left us.
+    flushed: bool,
+    framing: Framing,
+    /// Whether another exchange may follow.
+    persists: bool,
+}
+
+/// A request body on its way.
+enum Upload<B> {
+    Going(B, Coding),
+    Ended,
+    /// The upstream took no more of it, or it failed.
+    Cut,
+}
+
+/// Why a request did not go out whole.
+enum UploadError {
+    /// Its body failed on its way here.
+    Body,
+    Wire(io::Error),
+}
+
+impl<B> Http1<B> {
+    pub(super) fn new(wire: Wire, term: Term) -> Self {
+        Self {
+            wire,
+            term,
+            read: BytesMut::new(),
+            read_size: LEAST_READ,
+            out: Vec::new(),
+            written: 0,
+            piece: Bytes::new(),
+            upload: Upload::Ended,
+            has_begun: false,
+            flushed: true,
+            framing: Framing::Ended,
+            persists: true,
+        }
+    }
+
+    /// Whether it may be used again, as far as is known. An upstream that closes says so at any time, and whatever else it
+    /// says between two exchanges belongs to none.
+    /// `watcher` is woken when it does.
+    pub(super) fn is_good(&mut self, now: Instant, watcher: &Waker) -> bool {
+        self.persists
+            && self.read.is_empty()
+            && self.term.holds(now)
+            && self.poll_read(&mut Context::from_waker(watcher), 1).is_pending()
+    }
+
+    /// Keeps no more memory than an exchange needs that is like most.
+    pub(super) fn shrink(&mut self) {
+        if self.read.capacity() > LEAST_READ {
+            self.read = BytesMut::new();
+        }
+        self.out.shrink_to(LEAST_READ);
+    }
+
+    /// Whether both messages of the exchange have ended, and another may follow.
+    pub(super) fn is_over(&self) -> bool {
+        let is_sent = matches!(self.upload, Upload::Ended) && !self.has_output();
+        self.persists && is_sent && self.framing.has_ended() && self.read.is_empty()
+    }
+
+    /// Whether nothing of the response is still to come.
+    pub(super) fn has_ended(&self) -> bool {
+        self.framing.has_ended()
+    }
+
+    /// How much of the response is still to come.
+    pub(super) fn size_hint(&self) -> SizeHint {
+        self.framing.size_hint()
+    }
+
+    /// The connection of an exchange that switched, and what came on it behind the head.
+    pub(super) fn into_switched(self) -> (Wire, Bytes) {
+        (self.wire, self.read.freeze())
+    }
+
+    fn has_output(&self) -> bool {
+        self.written < self.out.len() || !self.piece.is_empty()
+    }
+
+    /// Reads what there is; zero bytes at the end of the connection.
+    fn poll_read(&mut self, cx: &mut Context<'_>, room: usize) -> Poll<io::Result<usize>> {
+        self.read.reserve(room);
+        pin!(self.wire.read_buf(&mut self.read)).poll(cx)
+    }
+
+    /// Room for a piece of the body. Who fills what is offered is offered more.
+    fn room(&self) -> usize {
+        match self.framing {
+            Framing::Length(left) => usize::try_from(left).unwrap_or(MOST_READ).clamp(LEAST_READ, MOST_READ),
+            _ => self.read_size,
+        }
+    }
+
+    /// Writes what is queued; whether all of it could be.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.has_output() {
+            let out = self.out.get(self.written..).unwrap_or_default();
+            let slices = [IoSlice::new(out), IoSlice::new(&self.piece)];
+            let wire = Pin::new(&mut self.wire);
+            let count = match (out.is_empty(), self.piece.is_empty()) {
+                (false, false) => ready!(wire.poll_write_vectored(cx, &slices))?,
+                (false, true) => ready!(wire.poll_write(cx, out))?,
+                (true, _) => ready!(wire.poll_write(cx, &self.piece))?,
+            };
+            if count == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.has_begun = true;
+            self.flushed = false;
+            let of_out = count.min(self.out.len() - self.written);
+            self.written += of_out;
+            self.piece.advance(count - of_out);
+        }
+        self.out.clear();
+        self.written = 0;
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.flushed {
+            ready!(Pin::new(&mut self.wire).poll_flush(cx))?;
+            self.flushed = true;
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<B> Http1<B>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+{
+    /// Sends a request and waits for the head of its response.
+    pub(super) async fn send(&mut self, request: &mut Outgoing<B>) -> Result<Response<()>, Failed> {
+        let body = request.body.take();
+        let coding = body.as_ref().map(|body| Coding::of(body.size_hint(), &request.head.headers));
+        head::write(&request.head, coding.as_ref(), &mut self.out);
+        self.has_begun = body.is_some();
+        self.upload = body.zip(coding).map_or(Upload::Ended, |(body, coding)| Upload::Going(body, coding));
+        let method = &request.head.method;
+        let (mut scanned, mut interim) = (0, 0);
+        let result = poll_fn(|cx| {
+            let broken = match self.poll_upload(cx) {
+                Poll::Ready(Err(UploadError::Body)) => return Poll::Ready(Err(Fault::Request)),
+                Poll::Ready(Err(UploadError::Wire(error))) => Some(error),
+                Poll::Ready(Ok(())) | Poll::Pending => None,
+            };
+            self.poll_head(cx, method, &mut scanned, &mut interim).map(|head| match (head, broken) {
+                // What it said before it closed says more than that it closed.
+                (Err(Fault::Closed(_)), Some(error)) => Err(Fault::Closed(Broken::Io(error))),
+                (head, _) => head,
+            })
+        });
+        let Head { response, framing, persists } = match result.await {
+            Ok(head) => head,
+            Err(fault) => {
+                let is_unanswered = interim == 0 && self.read.is_empty() && matches!(fault, Fault::Closed(_));
+                return Err(Failed { fault, is_unsent: !self.has_begun, is_unanswered });
+            }
+        };
+        self.framing = framing;
+        self.persists &= persists && response.status() != StatusCode::SWITCHING_PROTOCOLS;
+        Ok(response)
+    }
+
+    fn poll_head(
+        &mut self,
+        cx: &mut Context<'_>,
+        method: &Method,
+        scanned: &mut usize,
+        interim: &mut usize,
+    ) -> Poll<Result<Head, Fault>> {
+        let malformed = |Malformed(why)| Fault::Protocol(why.into());
+        loop {
+            while let Some(head) = head::take(&mut self.read, scanned, method).map_err(malformed)? {
+                let status = head.response.status();
+                if !status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS {
+                    return Poll::Ready(Ok(head));
+                }
+                *interim += 1;
+                if *interim > MAX_INTERIM {
+                    return Poll::Ready(Err(malformed(Malformed("interim responses without end"))));
+                }
+            }
+            match ready!(self.poll_read(cx, LEAST_READ)) {
+                Ok(0) => return Poll::Ready(Err(Fault::Closed(Broken::Ended))),
+                Ok(_) => {}
+                Err(error) => return Poll::Ready(Err(Fault::Closed(Broken::Io(error)))),
+            }
+        }
+    }
+
+    /// The next of the response body, and what is left of the request's.
+    pub(super) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        if !matches!(self.upload, Upload::Ended | Upload::Cut) || self.has_output() {
+            // The response may end well all the same; then its connection is not used again.
+            let _ = self.poll_upload(cx);
+        }
+        loop {
+            match self.framing.next(&mut self.read) {
+                Ok(Next::Frame(frame)) => return Poll::Ready(Some(Ok(frame))),
+                Ok(Next::End) => return Poll::Ready(None),
+                Ok(Next::More) => {}
+                Err(Malformed(why)) => return self.fail(Broken::Malformed(why)),
+            }
+            let room = self.room();
+            match ready!(self.poll_read(cx, room)) {
+                Ok(0) if self.framing.close() => {}
+                Ok(0) => return self.fail(Broken::Ended),
+                Ok(count) => self.read_size = if count < room { LEAST_READ } else { MOST_READ.min(room * 2) },
+                Err(error) => return self.fail(Broken::Io(error)),
+            }
+        }
+    }
+
+    fn fail(&mut self, broken: Broken) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        self.persists = false;
+        Poll::Ready(Some(Err(broken)))
+    }
+
+    /// Sends the request as far as it has come and the upstream takes it. Ready when all of it has gone.
+    fn poll_upload(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), UploadError>> {
+        let mut waits = false;
+        loop {
+            // The first piece goes with the head, if it is there.
+            if !waits
+                && self.piece.is_empty()
+                && let Upload::Going(body, coding) = &mut self.upload
+            {
+                match Pin::new(body).poll_frame(cx) {
+                    Poll::Pending => waits = true,
+                    Poll::Ready(Some(Ok(frame))) => match coding.encode(frame, &mut self.out) {
+                        Some(piece) => self.piece = piece,
+                        None => return self.cut(UploadError::Body),
+                    },
+                    Poll::Ready(None) if coding.finish(&mut self.out) => self.upload = Upload::Ended,
+                    Poll::Ready(None | Some(Err(_))) => return self.cut(UploadError::Body),
+                }
+            }
+            if self.has_output() {
+                if let Err(error) = ready!(self.poll_write(cx)) {
+                    return self.cut(UploadError::Wire(error));
+                }
+                continue;
+            }
+            if let Err(error) = ready!(self.poll_flush(cx)) {
+                return self.cut(UploadError::Wire(error));
+            }
+            return if matches!(self.upload, Upload::Going(..)) {
+                Poll::Pending
+            } else {
+                Poll::Ready(Ok(()))
+            };
+        }
+    }
+
+    fn cut(&mut self, error: UploadError) -> Poll<Result<(), UploadError>> {
+        self.upload = Upload::Cut;
+        self.persists = false;
+        self.out.clear();
+        self.written = 0;
+        self.piece = Bytes::new();
+        Poll::Ready(Err(error))
+    }
+}
