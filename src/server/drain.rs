@@ -6,11 +6,17 @@ use std::collections::HashMap;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+/// How long the next request of a client that has none under way is waited for: it may be on its way, and to close would
+/// fail it.
+const GRACE: Duration = Duration::from_millis(500);
 
 /// Whether a worker's connections are to finish.
 #[derive(Default)]
 pub(super) struct Drain {
-    begun: Cell<bool>,
+    /// Once it has begun: how long each connection waits for one more request.
+    begun: Cell<Option<Duration>>,
     expired: Cell<bool>,
     next: Cell<u64>,
     members: RefCell<HashMap<u64, Option<Waker>>>,
@@ -19,9 +25,9 @@ pub(super) struct Drain {
 }
 
 impl Drain {
-    /// Tells all members.
-    pub(super) fn begin(&self) {
-        self.begun.set(true);
+    /// Tells all members, who have so long.
+    pub(super) fn begin(&self, limit: Duration) {
+        self.begun.set(Some(GRACE.min(limit / 2)));
         self.wake();
     }
 
@@ -66,21 +72,19 @@ impl Member {
         self.drain.clone()
     }
 
-    /// `true` once, when the drain has begun.
-    pub(super) fn poll_begun(&mut self, cx: &Context<'_>) -> bool {
-        if self.drain.begun.get() {
-            return !std::mem::replace(&mut self.told, true);
+    /// Once, when the drain has begun: how long one more request is waited for.
+    pub(super) fn poll_begun(&mut self, cx: &Context<'_>) -> Option<Duration> {
+        if let Some(grace) = self.drain.begun.get() {
+            return (!std::mem::replace(&mut self.told, true)).then_some(grace);
         }
         // A connection stays in its task, so its first waker is its waker.
         if !self.registered {
             self.registered = true;
             self.drain.members.borrow_mut().insert(self.id, Some(cx.waker().clone()));
         }
-        false
+        None
     }
-}
 
-impl Member {
     /// Ready when the drain has lasted as long as it may.
     pub(super) async fn closing(&self) {
         poll_fn(|cx| {

@@ -116,7 +116,7 @@ async fn run(worker: Rc<Worker>, mut inbox: mpsc::Receiver<Message>) {
             accept(accepted, address, open, &worker, &drain);
         }
     }
-    drain.begin();
+    drain.begin(limit);
     if timeout(limit, drain.finished()).await.is_ok() {
         return sweeper.abort();
     }

@@ -25,6 +25,8 @@ pub(super) struct Activity {
     /// Since when the client takes nothing of what is written.
     blocked: Cell<Option<Instant>>,
     has_body: Cell<bool>,
+    /// Whether there was a request.
+    asked: Cell<bool>,
     finish: Cell<Finish>,
     /// Requests that it may still send.
     left: Cell<usize>,
@@ -51,6 +53,8 @@ enum Phase {
 #[derive(Clone, Copy)]
 enum Finish {
     Open,
+    /// One more, if it begins by then.
+    Last(Instant),
     Wanted,
     /// Told to the client, then.
     Told(Instant),
@@ -74,6 +78,7 @@ impl Activity {
             since: Cell::new(now),
             blocked: Cell::new(None),
             has_body: Cell::new(false),
+            asked: Cell::new(false),
             finish: Cell::new(Finish::Open),
             left: Cell::new(server.limits.connection_requests),
             retires: server.timeouts.connection_age.map(|age| now + jittered(age)),
@@ -92,8 +97,17 @@ impl Activity {
 
     /// When the connection is due for something; `None` while others watch.
     pub(super) fn next_due(&self) -> Option<Instant> {
-        let retires = self.retires.filter(|_| matches!(self.finish.get(), Finish::Open));
-        [self.cut_at(), self.idle_until(), retires].into_iter().flatten().min()
+        [self.cut_at(), self.idle_until(), self.leaves_at()].into_iter().flatten().min()
+    }
+
+    /// When it ends of itself. Never within a head: the request that has begun would be lost.
+    fn leaves_at(&self) -> Option<Instant> {
+        match (self.finish.get(), self.phase.get()) {
+            (_, Phase::Head) => None,
+            (Finish::Open, _) => self.retires,
+            (Finish::Last(until), Phase::Idle) => Some(until),
+            _ => None,
+        }
     }
 
     /// What the connection is due for.
@@ -131,9 +145,20 @@ impl Activity {
     }
 
     /// The connection is to take nothing more.
-    pub(super) fn want_finish(&self) {
-        if matches!(self.finish.get(), Finish::Open) {
+    fn want_finish(&self) {
+        if matches!(self.finish.get(), Finish::Open | Finish::Last(_)) {
             self.finish.set(Finish::Wanted);
+        }
+    }
+
+    /// The connection is to end. A request may be on its way, and to close would fail it: one more is waited for, but not
+    /// where GOAWAY tells a client that asked before which of its requests were taken.
+    pub(super) fn part(&self, grace: Duration) {
+        let is_told = self.asked.get() && self.streams.get().is_some();
+        if self.phase.get() == Phase::Busy || is_told {
+            self.want_finish();
+        } else if matches!(self.finish.get(), Finish::Open) {
+            self.finish.set(Finish::Last(clock::monotonic() + grace));
         }
     }
 
@@ -153,11 +178,12 @@ impl Activity {
     pub(super) fn begin(self: &Rc<Self>, has_body: bool) -> Open {
         self.phase.set(Phase::Busy);
         self.has_body.set(has_body);
+        self.asked.set(true);
         if let Some(open) = self.streams.get() {
             self.streams.set(Some(open + 1));
         }
         self.left.set(self.left.get().saturating_sub(1));
-        if self.left.get() == 0 {
+        if self.left.get() == 0 || matches!(self.finish.get(), Finish::Last(_)) {
             self.want_finish();
         }
         Open(self.clone())

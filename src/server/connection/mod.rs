@@ -143,9 +143,8 @@ async fn drive(
     member: &mut Member,
 ) -> Option<End> {
     std::future::poll_fn(|cx| {
-        if member.poll_begun(cx) {
-            activity.finishing();
-            connection.as_mut().finish();
+        if let Some(grace) = member.poll_begun(cx) {
+            activity.part(grace);
         }
         loop {
             if let Poll::Ready(result) = connection.as_mut().poll(cx) {

@@ -3,21 +3,15 @@
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Poll, ready};
-use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead as _, ReadBuf};
 
-use tokio::time::{Sleep, sleep};
-
-use super::activity::Activity;
+use super::activity::{Activity, Due};
 use super::alarm::Alarm;
 use super::frames::PREFACE;
 use super::{End, Member, Stream};
-
-/// How long a client that has only connected is waited for when the drain begins: its request may be under way, and to
-/// close would fail it.
-const GRACE: Duration = Duration::from_millis(500);
+use crate::clock;
 
 /// Whether the client begins as HTTP/2 does (RFC 9113 §3.4). It reads as far as the bytes are those of the preface, and puts
 /// them back.
@@ -32,22 +26,18 @@ pub(super) async fn is_http2(
 ) -> Result<bool, Option<End>> {
     let mut seen = [0; PREFACE.len()];
     let mut count = 0;
-    let mut grace: Option<Pin<Box<Sleep>>> = None;
     poll_fn(|cx| {
         loop {
-            if member.poll_begun(cx) {
-                activity.want_finish();
+            if let Some(grace) = member.poll_begun(cx) {
+                activity.part(grace);
             }
             let mut buffer = ReadBuf::new(seen.get_mut(count..).unwrap_or_default());
             match Pin::new(&mut *stream).poll_read(cx, &mut buffer) {
-                // Who has said nothing for a while has nothing to finish.
-                Poll::Pending if count == 0 && activity.is_spent() => {
-                    ready!(grace.get_or_insert_with(|| Box::pin(sleep(GRACE))).as_mut().poll(cx));
-                    return Poll::Ready(Err(None));
-                }
                 Poll::Pending => {
                     ready!(alarm.poll_rings(activity, cx));
-                    return Poll::Ready(Err(Some(End::Timeout)));
+                    // Who has said nothing by then has nothing to finish.
+                    let has_left = activity.due(clock::monotonic()) == Due::Finish;
+                    return Poll::Ready(Err((!has_left).then_some(End::Timeout)));
                 }
                 Poll::Ready(Err(_)) => return Poll::Ready(Err(Some(End::Aborted))),
                 Poll::Ready(Ok(())) => {}
