@@ -28,7 +28,7 @@ use crate::issuer::{self, Issuer};
 use crate::net::{Address, Client, Tls};
 use crate::proxy::{REASONS, Worker};
 use crate::reload::{self, Loader, Reloader, Watcher};
-use crate::server::{Inherited, Server};
+use crate::server::{Backlog, Inherited, Server};
 use crate::snapshot::{CompileError, Live};
 use crate::telemetry::{AccessLog, Metrics};
 use crate::token::{SharedCache, TokenError};
@@ -260,16 +260,20 @@ impl Control {
         }
         view.drain();
         // Before the drain, in which a successor may bind the same paths.
-        match offered {
-            _ if successor => self.listeners.leave(),
+        let backlog = match offered {
+            _ if successor => {
+                self.listeners.leave();
+                Backlog::Leave
+            }
             offered => {
                 if let Some((_, path)) = offered {
                     remove(&Address::Unix(path));
                 }
                 self.listeners.keep(&[]);
+                Backlog::Serve
             }
-        }
-        self.server.drain(self.live.load().config.server.drain).await;
+        };
+        self.server.drain(backlog, self.live.load().config.server.drain).await;
     }
 
     /// Whether the newcomer serves.

@@ -55,6 +55,19 @@ impl Socket {
         }
     }
 
+    /// A connection that waits, without waiting for one.
+    fn accept(&self) -> io::Result<Accepted> {
+        let accepted = match self {
+            Self::Tcp(listener) => {
+                listener.accept().map(|(stream, address)| Accepted::Tcp(stream, address))?
+            }
+            #[cfg(unix)]
+            Self::Unix(listener) => Accepted::Unix(listener.accept()?.0),
+        };
+        accepted.set_nonblocking()?;
+        Ok(accepted)
+    }
+
     /// The same socket once more. It is closed when both are.
     ///
     /// # Errors
@@ -64,6 +77,17 @@ impl Socket {
             Self::Tcp(listener) => listener.try_clone().map(Self::Tcp),
             #[cfg(unix)]
             Self::Unix(listener) => listener.try_clone().map(Self::Unix),
+        }
+    }
+}
+
+impl Accepted {
+    /// As the runtime takes it.
+    fn set_nonblocking(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream, _) => stream.set_nonblocking(true),
+            #[cfg(unix)]
+            Self::Unix(stream) => stream.set_nonblocking(true),
         }
     }
 }
@@ -133,8 +157,30 @@ fn bind_unix(path: &std::path::Path, mode: u32) -> io::Result<std::os::unix::net
 pub(super) enum Order {
     /// Accept on these sockets, each for its configured address, and on no others.
     Serve(Vec<(Address, Socket)>, Vec<Address>),
-    /// Accept no more; answered when it is so.
-    Stop(oneshot::Sender<()>),
+    /// Accept no more; answered when every connection that was accepted is with its worker.
+    Stop(Backlog, oneshot::Sender<()>),
+}
+
+/// What becomes of the connections that the kernel keeps for a socket that is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backlog {
+    /// They are served: to close would reset them.
+    Serve,
+    /// They stay for another process, which has the same socket.
+    Leave,
+}
+
+/// A socket that is accepted on.
+struct Accepting {
+    stop: oneshot::Sender<Backlog>,
+    task: JoinHandle<()>,
+}
+
+impl Accepting {
+    fn begin(address: Address, socket: Socket, live: Arc<Live>, workers: Arc<Pool>) -> Self {
+        let (stop, stopped) = oneshot::channel();
+        Self { stop, task: spawn_local(accept(address, socket, live, workers, stopped)) }
+    }
 }
 
 /// Runs the acceptor until it is stopped.
@@ -142,26 +188,33 @@ pub(super) async fn run(mut orders: mpsc::UnboundedReceiver<Order>, live: Arc<Li
     let local = LocalSet::new();
     local
         .run_until(async move {
-            let mut accepting: BTreeMap<Address, JoinHandle<()>> = BTreeMap::new();
+            let mut accepting: BTreeMap<Address, Accepting> = BTreeMap::new();
             while let Some(order) = orders.recv().await {
                 match order {
                     Order::Serve(listeners, keep) => {
-                        accepting.retain(|address, task| {
-                            let kept = keep.contains(address);
-                            if !kept {
-                                task.abort();
+                        let mut kept = BTreeMap::new();
+                        for (address, one) in accepting {
+                            if keep.contains(&address) {
+                                kept.insert(address, one);
+                            } else {
+                                let _ = one.stop.send(Backlog::Serve);
                             }
-                            kept
-                        });
+                        }
+                        accepting = kept;
                         for (address, socket) in listeners {
-                            let task = accept(address.clone(), socket, live.clone(), workers.clone());
-                            accepting.insert(address, spawn_local(task));
+                            let one =
+                                Accepting::begin(address.clone(), socket, live.clone(), workers.clone());
+                            accepting.insert(address, one);
                         }
                     }
-                    Order::Stop(done) => {
-                        accepting.values().for_each(JoinHandle::abort);
-                        for (_, task) in accepting {
-                            // Aborted, so an error; what counts is that its socket is closed.
+                    Order::Stop(backlog, done) => {
+                        let mut tasks = Vec::new();
+                        for Accepting { stop, task } in accepting.into_values() {
+                            // An error is a socket that could not be used from the start.
+                            let _ = stop.send(backlog);
+                            tasks.push(task);
+                        }
+                        for task in tasks {
                             let _ = task.await;
                         }
                         let _ = done.send(());
@@ -199,9 +252,54 @@ impl Listening {
             Self::Unix(listener) => Ok(Accepted::Unix(listener.accept().await?.0.into_std()?)),
         }
     }
+
+    /// The next connection, as soon as there is room for it.
+    async fn next(&self, live: &Live, workers: &Pool) -> Accepted {
+        loop {
+            workers.room(live).await;
+            match self.accept().await {
+                Ok(accepted) => return accepted,
+                Err(error) if is_haste(&error) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "accepting a connection failed");
+                    sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// Closes the socket. What the kernel kept for it until now is given out, whatever room there is.
+    fn close(self) -> io::Result<Vec<Accepted>> {
+        let socket = match self {
+            Self::Tcp(listener) => Socket::Tcp(listener.into_std()?),
+            #[cfg(unix)]
+            Self::Unix(listener) => Socket::Unix(listener.into_std()?),
+        };
+        let mut rest = Vec::new();
+        for _ in 0..BACKLOG {
+            match socket.accept() {
+                Ok(accepted) => rest.push(accepted),
+                Err(error) if is_haste(&error) => {}
+                // None is left, or no descriptor is.
+                Err(_) => break,
+            }
+        }
+        Ok(rest)
+    }
 }
 
-async fn accept(address: Address, socket: Socket, live: Arc<Live>, workers: Arc<Pool>) {
+/// Whether accepting failed by the client's haste, which is not worth a pause. A shortage of ours is.
+fn is_haste(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset)
+}
+
+async fn accept(
+    address: Address,
+    socket: Socket,
+    live: Arc<Live>,
+    workers: Arc<Pool>,
+    mut stop: oneshot::Receiver<Backlog>,
+) {
     let listening = match Listening::new(socket) {
         Ok(listening) => listening,
         Err(error) => {
@@ -210,19 +308,32 @@ async fn accept(address: Address, socket: Socket, live: Arc<Live>, workers: Arc<
         }
     };
     let address = Arc::new(address);
-    loop {
-        workers.room(&live).await;
-        match listening.accept().await {
-            Ok(accepted) => workers.hand_over(accepted, address.clone()).await,
-            // The client's haste is not worth a pause; a shortage of ours is.
-            Err(error) => {
-                if !matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset)
-                {
-                    tracing::warn!(%error, "accepting a connection failed");
-                    sleep(PAUSE).await;
-                }
+    let (backlog, waiting) = loop {
+        let accepted = tokio::select! {
+            biased;
+            backlog = &mut stop => break (backlog, None),
+            accepted = listening.next(&live, &workers) => accepted,
+        };
+        let Some((worker, guard)) = workers.fewest() else { return };
+        let connection = Message::Connection(accepted, address.clone(), guard);
+        tokio::select! {
+            biased;
+            room = worker.messages.reserve() => {
+                // A worker that is gone is being shut down, and the connection with it.
+                let _ = room.map(|room| room.send(connection));
             }
+            // The socket is closed at once, whatever the worker is busy with.
+            backlog = &mut stop => break (backlog, Some((worker, connection))),
         }
+    };
+    // Nobody stops it where the server is gone.
+    let rest = if backlog == Ok(Backlog::Serve) { listening.close() } else { Ok(Vec::new()) };
+    if let Some((worker, connection)) = waiting {
+        let _ = worker.messages.send(connection).await;
+    }
+    for accepted in rest.unwrap_or_default() {
+        let Some((worker, guard)) = workers.fewest() else { return };
+        let _ = worker.messages.send(Message::Connection(accepted, address.clone(), guard)).await;
     }
 }
 
@@ -235,12 +346,9 @@ impl Pool {
         }
     }
 
-    /// Gives a connection to the worker that has the fewest.
-    async fn hand_over(&self, accepted: Accepted, address: Arc<Address>) {
-        let fewest = self.workers.iter().min_by_key(|worker| worker.open.load(Ordering::Relaxed));
-        let Some(worker::Handle { messages, open, .. }) = fewest else { return };
-        let guard = OpenGuard::new(open, &self.total);
-        // A worker that is gone is being shut down, and the connection with it.
-        let _ = messages.send(Message::Connection(accepted, address, guard)).await;
+    /// The worker that has the fewest connections, and one more from now on.
+    fn fewest(&self) -> Option<(&worker::Handle, OpenGuard)> {
+        let fewest = self.workers.iter().min_by_key(|worker| worker.open.load(Ordering::Relaxed))?;
+        Some((fewest, OpenGuard::new(&fewest.open, &self.total)))
     }
 }

@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 pub use inherited::Inherited;
-pub use listener::{Socket, bind, bind_tcp};
+pub use listener::{Backlog, Socket, bind, bind_tcp};
 
 use crate::net::Address;
 use crate::proxy::Worker;
@@ -86,11 +86,12 @@ impl Server {
     }
 
     /// Stops accepting at once, lets connections finish for `limit`, and returns when the threads have ended.
-    pub async fn drain(&self, limit: Duration) {
+    pub async fn drain(&self, backlog: Backlog, limit: Duration) {
         let (done, stopped) = oneshot::channel();
-        if self.orders.send(Order::Stop(done)).is_ok() {
+        if self.orders.send(Order::Stop(backlog, done)).is_ok() {
             let _ = stopped.await;
         }
+        tracing::info!("no connection is accepted any more");
         for worker in &self.workers.workers {
             let _ = worker.messages.send(Message::Drain(limit)).await;
         }
