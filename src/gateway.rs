@@ -13,12 +13,11 @@ use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 use tokio::task::{self, LocalSet, spawn_local};
 use tokio::time::interval;
 
-use handover::{Offered, Succession};
+use handover::{HandingOver, Offered, Succession};
 use listeners::{Listeners, remove};
 
 use crate::admin::Admin;
@@ -236,6 +235,7 @@ impl Control {
         self.fetch_keys();
         self.watch_upstreams();
         let mut successor = false;
+        let mut handing_over = None;
         let mut sweep = interval(SWEEP);
         loop {
             let settle = self.live.load().config.reload.settle;
@@ -245,12 +245,13 @@ impl Control {
                     Some(Command::Drain) | None => break,
                 },
                 () = changed(&mut watcher, settle) => self.reload(&mut watcher),
-                newcomer = handover::newcomer(offered.as_ref().map(|(listener, _)| listener)) => {
-                    if self.hand_over(newcomer).await {
-                        // Who asks for the health of the gateway means the next one.
-                        if let Some(task) = &admin {
-                            task.abort();
-                        }
+                newcomer = handover::newcomer(offered.as_ref().map(|(listener, _)| listener)),
+                    if handing_over.is_none() => match self.listeners.estate() {
+                        Ok(estate) => handing_over = Some(HandingOver::begin(newcomer, estate)),
+                        Err(error) => tracing::warn!(%error, "nothing can be handed over"),
+                    },
+                taken_over = HandingOver::ended(&mut handing_over) => {
+                    if taken_over {
                         successor = true;
                         break;
                     }
@@ -259,6 +260,13 @@ impl Control {
             }
         }
         view.drain();
+        if let Some(handing_over) = handing_over {
+            successor = handing_over.hasten().await;
+        }
+        // Who asks for the health of the gateway means the next one.
+        if let Some(task) = admin.filter(|_| successor) {
+            task.abort();
+        }
         // Before the drain, in which a successor may bind the same paths.
         let backlog = match offered {
             _ if successor => {
@@ -274,20 +282,6 @@ impl Control {
             }
         };
         self.server.drain(backlog, self.live.load().config.server.drain).await;
-    }
-
-    /// Whether the newcomer serves.
-    async fn hand_over(&mut self, newcomer: UnixStream) -> bool {
-        match handover::hand_over(newcomer, self.listeners.estate()).await {
-            Ok(()) => {
-                tracing::info!("another gateway has taken over: draining");
-                true
-            }
-            Err(error) => {
-                tracing::warn!(%error, "a newcomer did not take over: this gateway goes on");
-                false
-            }
-        }
     }
 
     fn reload(&mut self, watcher: &mut Option<Watcher>) {

@@ -3,12 +3,12 @@
 //!
 //! The newcomer connects. It is sent one message: the version, a byte for each socket, and the sockets. When it serves it
 //! answers with a byte, and gets one back: from then on it is alone. Whatever goes wrong before that, the gateway that
-//! ran goes on.
+//! ran goes on, and says so; if it has ended without a word, the newcomer has its sockets and serves.
 
 use std::fs;
 use std::io::{self, IoSlice, IoSliceMut, Read as _, Write as _};
 use std::mem::MaybeUninit;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::os::unix::net::UnixStream as StdStream;
 use std::path::{Path, PathBuf};
@@ -21,6 +21,8 @@ use rustix::net::{
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, Interest};
 use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::oneshot;
+use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::timeout;
 
 use super::StartError;
@@ -35,6 +37,9 @@ const READY: u8 = b'r';
 
 /// The one before it stops.
 const GOODBYE: u8 = b'g';
+
+/// The one before it has waited for too long, and does not stop.
+const STAY: u8 = b's';
 
 /// Sockets that are handed over.
 const MAX_SOCKETS: usize = 64;
@@ -56,7 +61,7 @@ impl Predecessor {
     /// When somebody answers who is no gateway of this user and version.
     pub(super) fn find(path: &Path, inherited: &mut Inherited) -> io::Result<Option<Self>> {
         let Ok(file) = fs::symlink_metadata(path) else { return Ok(None) };
-        if file.uid() != rustix::process::geteuid().as_raw() {
+        if !is_own(file.uid()) {
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, "it belongs to another user"));
         }
         let stream = match StdStream::connect(path) {
@@ -72,10 +77,21 @@ impl Predecessor {
 
     /// Says that this gateway serves, and waits until the other one knows.
     pub(super) fn relieve(mut self) -> io::Result<()> {
-        self.0.write_all(&[READY])?;
+        // It may have left already: then its last word is there, or its end.
+        let _ = self.0.write_all(&[READY]);
         let mut answer = [0];
-        self.0.read_exact(&mut answer)?;
-        if answer == [GOODBYE] { Ok(()) } else { Err(strange("another answer was expected")) }
+        match self.0.read_exact(&mut answer) {
+            Ok(()) if answer == [GOODBYE] => Ok(()),
+            Ok(()) if answer == [STAY] => Err(strange("the gateway before this one did not wait, and stays")),
+            Ok(()) => Err(strange("another answer was expected")),
+            Err(error)
+                if matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset) =>
+            {
+                tracing::warn!("the gateway before this one ended without a word");
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
     }
 }
 
@@ -141,7 +157,7 @@ impl Drop for Offer {
 }
 
 /// The sockets of a gateway, and whether the files of Unix-domain ones go when it does.
-pub(super) type Estate<'a> = Vec<(BorrowedFd<'a>, bool)>;
+pub(super) type Estate = Vec<(OwnedFd, bool)>;
 
 /// Waits for a newcomer of the same user.
 pub(super) async fn newcomer(listener: Option<&UnixListener>) -> UnixStream {
@@ -159,27 +175,83 @@ pub(super) async fn newcomer(listener: Option<&UnixListener>) -> UnixStream {
 }
 
 fn is_same_user(stream: &UnixStream) -> bool {
-    stream.peer_cred().is_ok_and(|peer| peer.uid() == rustix::process::geteuid().as_raw())
+    stream.peer_cred().is_ok_and(|peer| is_own(peer.uid()))
 }
 
-/// Hands over to a newcomer. Afterwards it serves.
+/// Whether that is the user whom this gateway runs as. Not even root may ask for another's sockets: it would not let go
+/// of its rights.
+fn is_own(user: u32) -> bool {
+    user == rustix::process::geteuid().as_raw()
+}
+
+/// A hand-over that is under way, beside everything else that this gateway does.
+pub(super) struct HandingOver {
+    leave: oneshot::Sender<()>,
+    task: JoinHandle<io::Result<()>>,
+}
+
+impl HandingOver {
+    pub(super) fn begin(newcomer: UnixStream, estate: Estate) -> Self {
+        let (leave, leaves) = oneshot::channel();
+        Self { leave, task: spawn_local(hand_over(newcomer, estate, leaves)) }
+    }
+
+    /// Waits for the end of what is under way, if anything is: whether the newcomer serves.
+    pub(super) async fn ended(current: &mut Option<Self>) -> bool {
+        let Some(this) = current else { return std::future::pending().await };
+        let result = (&mut this.task).await;
+        *current = None;
+        is_taken_over(result)
+    }
+
+    /// This gateway does not wait for the newcomer: whether that one has been told.
+    pub(super) async fn hasten(self) -> bool {
+        let _ = self.leave.send(());
+        is_taken_over(self.task.await)
+    }
+}
+
+fn is_taken_over(result: Result<io::Result<()>, tokio::task::JoinError>) -> bool {
+    match result.unwrap_or_else(|error| Err(io::Error::other(error))) {
+        Ok(()) => {
+            tracing::info!("another gateway has taken over: draining");
+            true
+        }
+        Err(error) => {
+            tracing::warn!(%error, "a newcomer did not take over");
+            false
+        }
+    }
+}
+
+/// Hands over to a newcomer. Afterwards it serves, or will if this gateway `leaves` before.
 ///
 /// # Errors
 /// When it went away or was too slow: it does not serve.
-pub(super) async fn hand_over(mut stream: UnixStream, estate: Estate<'_>) -> io::Result<()> {
+async fn hand_over(mut stream: UnixStream, estate: Estate, leaves: oneshot::Receiver<()>) -> io::Result<()> {
     if estate.len() > MAX_SOCKETS {
         return Err(strange("there are more than 64 sockets"));
     }
     step(stream.async_io(Interest::WRITABLE, || send(&stream, &estate))).await?;
-    if step(stream.read_u8()).await? != READY {
-        return Err(strange("another answer was expected"));
+    // Closed with the listeners, if those are.
+    drop(estate);
+    let answer = tokio::select! {
+        answer = step(stream.read_u8()) => answer,
+        _ = leaves => Ok(READY),
+    };
+    match answer {
+        Ok(READY) => step(stream.write_u8(GOODBYE)).await,
+        Ok(_) => Err(strange("another answer was expected")),
+        Err(error) => {
+            let _ = step(stream.write_u8(STAY)).await;
+            Err(error)
+        }
     }
-    step(stream.write_u8(GOODBYE)).await
 }
 
-fn send(stream: &UnixStream, estate: &Estate<'_>) -> io::Result<()> {
+fn send(stream: &UnixStream, estate: &Estate) -> io::Result<()> {
     let (sockets, ours): (Vec<BorrowedFd<'_>>, Vec<u8>) =
-        estate.iter().map(|(socket, is_ours)| (*socket, u8::from(*is_ours))).unzip();
+        estate.iter().map(|(socket, is_ours)| (socket.as_fd(), u8::from(*is_ours))).unzip();
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_SOCKETS))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     if !control.push(SendAncillaryMessage::ScmRights(&sockets)) {
@@ -243,5 +315,18 @@ impl Offered {
             Socket::Unix(listener) => Ok((UnixListener::from_std(listener)?, self.path)),
             Socket::Tcp(_) => Err(strange("it is no Unix-domain socket")),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Who it is comes from the kernel (SO_PEERCRED); what is decided is decided here.
+    #[test]
+    fn no_other_user_is_handed_anything() {
+        let own = rustix::process::geteuid().as_raw();
+        assert!(is_own(own));
+        assert!(!is_own(own + 1) && !is_own(own.wrapping_sub(1)));
     }
 }

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsFd as _;
+use std::os::unix::fs::PermissionsExt as _;
 
 use super::{BindError, handover};
 use crate::config::Listener;
@@ -24,6 +25,8 @@ struct Bound {
     address: Address,
     /// Whether the file of a Unix-domain socket goes when it does. A supervisor's stays.
     is_ours: bool,
+    /// The mode of its file, where this gateway set it.
+    mode: Option<u32>,
     /// The socket once more, for a successor. It must go when the listener does.
     socket: Socket,
 }
@@ -41,21 +44,40 @@ impl Listeners {
         let mut new = Vec::new();
         for listener in missing {
             let address = listener.address.clone();
-            let (socket, is_ours) = match self.inherited.take(&address) {
-                Some(inherited) => inherited,
-                None => (self.listen(listener)?, true),
+            let (socket, is_ours, mode) = match self.inherited.take(&address) {
+                Some((socket, is_ours)) => (socket, is_ours, None),
+                None => (self.listen(listener)?, true, Some(listener.unix_mode)),
             };
-            match socket.try_clone() {
-                Ok(again) => new.push((address, socket, again, is_ours)),
-                Err(error) => return Err(BindError { address, error }),
-            }
+            let again = socket.try_clone().map_err(|error| BindError { address: address.clone(), error })?;
+            let place = socket.address(&address);
+            new.push((socket, Bound { configured: address, address: place, is_ours, mode, socket: again }));
         }
-        let keep = |(configured, socket, again, is_ours): (Address, Socket, Socket, bool)| {
-            let address = socket.address(&configured);
-            self.bound.push(Bound { configured: configured.clone(), address, is_ours, socket: again });
+        let keep = |(socket, bound): (Socket, Bound)| {
+            let configured = bound.configured.clone();
+            self.bound.push(bound);
             (configured, socket)
         };
-        Ok(new.into_iter().map(keep).collect())
+        let new = new.into_iter().map(keep).collect();
+        self.set_modes(wanted);
+        Ok(new)
+    }
+
+    /// Files of sockets that were there before get the mode that is configured now.
+    fn set_modes(&mut self, wanted: &[Listener]) {
+        for known in self.bound.iter_mut().filter(|known| known.is_ours) {
+            let listener = wanted.iter().find(|one| one.address == known.configured);
+            let (Address::Unix(path), Some(listener)) = (&known.configured, listener) else { continue };
+            let mode = listener.unix_mode;
+            if known.mode == Some(mode) {
+                continue;
+            }
+            match std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)) {
+                Ok(()) => known.mode = Some(mode),
+                Err(error) => {
+                    tracing::error!(%error, path = %path.display(), "the mode of a socket's file stays as it was");
+                }
+            }
+        }
     }
 
     /// Two sockets of ours cannot share a port, not even for the moment in which one replaces the other.
@@ -92,9 +114,13 @@ impl Listeners {
     }
 
     /// What a successor gets.
-    pub(super) fn estate(&self) -> handover::Estate<'_> {
-        let bound = self.bound.iter().map(|known| (known.socket.as_fd(), known.is_ours));
-        bound.chain(self.admin.iter().map(|admin| (admin.as_fd(), false))).collect()
+    ///
+    /// # Errors
+    /// When the process has no descriptor left.
+    pub(super) fn estate(&self) -> io::Result<handover::Estate> {
+        let bound = self.bound.iter().map(|known| (&known.socket, known.is_ours));
+        let all = bound.chain(self.admin.iter().map(|admin| (admin, false)));
+        all.map(|(socket, is_ours)| Ok((socket.as_fd().try_clone_to_owned()?, is_ours))).collect()
     }
 
     /// Closes all, but leaves the files of Unix-domain sockets to a successor.
