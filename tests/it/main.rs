@@ -18,6 +18,7 @@ mod connections_out;
 mod deadlines;
 mod decisions;
 mod dev_mode;
+mod drain;
 mod first_steps;
 mod forwarded;
 mod framing;

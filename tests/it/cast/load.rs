@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle};
 
 use super::{Client, Request, wait_until};
 
-/// Some clients, each of which asks again as soon as it is answered, on a new connection each time.
+/// Some clients, each of which asks again as soon as it is answered.
 pub(crate) struct Load {
     stop: Arc<AtomicBool>,
     answered: Arc<AtomicUsize>,
@@ -15,22 +15,35 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// The request is a GET.
+    /// Each asks on a new connection each time. The request is a GET.
     #[track_caller]
     pub(crate) fn start(address: SocketAddr, request: &Request, clients: usize) -> Self {
-        let (stop, answered) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default());
         let client = |_| {
-            let (stop, answered, request) = (stop.clone(), answered.clone(), request.clone());
+            let request = request.clone();
+            move || ask(address, &request)
+        };
+        Self::of((0..clients).map(client))
+    }
+
+    /// Each asks in a way of its own.
+    #[track_caller]
+    pub(crate) fn of<A>(clients: impl IntoIterator<Item = A>) -> Self
+    where
+        A: FnMut() -> Result<(), String> + Send + 'static,
+    {
+        let (stop, answered) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default());
+        let client = |mut ask: A| {
+            let (stop, answered) = (stop.clone(), answered.clone());
             thread::spawn(move || {
                 let mut failures = Vec::new();
                 while !stop.load(Ordering::Relaxed) {
-                    failures.extend(ask(address, &request).err());
+                    failures.extend(ask().err());
                     answered.fetch_add(1, Ordering::Relaxed);
                 }
                 failures
             })
         };
-        let clients = (0..clients).map(client).collect();
+        let clients = clients.into_iter().map(client).collect();
         let load = Self { stop, answered, clients };
         load.goes_on();
         load

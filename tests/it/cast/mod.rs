@@ -13,6 +13,7 @@ mod load;
 mod multiplexed;
 mod pair;
 mod process;
+mod secured;
 mod shell;
 mod upstream;
 
@@ -27,6 +28,7 @@ pub(crate) use load::Load;
 pub(crate) use multiplexed::{Multiplexed, Play};
 pub(crate) use pair::{ISS, Pair};
 pub(crate) use process::{Process, scopegate};
+pub(crate) use secured::Secured;
 pub(crate) use shell::Shell;
 pub(crate) use upstream::{Arrival, Script, Upstream};
 

@@ -140,6 +140,12 @@ impl Process {
         wait_until(&format!("{text:?} is logged"), || self.errors().contains(text));
     }
 
+    /// Its id, for whoever has no time for a shell.
+    #[cfg(unix)]
+    pub(crate) fn id(&self) -> rustix::process::Pid {
+        rustix::process::Pid::from_child(&self.child)
+    }
+
     /// Sends a signal, such as `TERM`.
     #[cfg(unix)]
     pub(crate) fn signal(&self, name: &str) {
