@@ -196,17 +196,7 @@ fn no_request_fails_while_a_successor_takes_the_address_over_tls() {
         process
     };
     let mut old = run();
-    let clients = [(false, true), (false, false), (true, true), (true, false)].map(|(is_http2, keeps)| {
-        let mut client = secured.client(address, is_http2);
-        move || {
-            let answer = client.ask("/x");
-            if !keeps {
-                client.leave();
-            }
-            answer
-        }
-    });
-    let load = Load::of(clients);
+    let load = Load::of(secured.clients(address));
     for _ in 0..3 {
         let new = run();
         assert_eq!(old.wait().code(), Some(0));

@@ -1,7 +1,9 @@
 //! Changes under load: reloads, and gateways behind a gateway that are restarted in turn.
 #![cfg(unix)]
 
-use crate::cast::{Gateway, Load, Process, Request, Upstream, free_address, wait_until};
+use std::net::SocketAddr;
+
+use crate::cast::{Gateway, Load, Process, Request, Secured, Upstream, free_address, wait_until};
 
 const ROUTE: &str = "[[routes]]\npath = \"/x\"\nupstream = \"orders\"\nmethods = [\"GET\"]\npublic = true\n";
 
@@ -27,13 +29,13 @@ fn fifty_reloads_under_load_fail_no_request() {
     load.must_not_have_failed();
 }
 
-// O05: each restart is seen by the balancer alone.
-#[test]
-fn gateways_behind_a_gateway_restart_in_turn_without_a_failed_request() {
-    let upstream = Upstream::start();
+/// Two gateways that are restarted in turn behind a third, which a load is put on. Each gets requests again.
+#[track_caller]
+fn restart_in_turn(balancer: &str, upstream: &str, behind: &str, load: impl FnOnce(SocketAddr) -> Load) {
+    let answering = Upstream::start();
     let toml = |address| {
         let server = format!("[server]\nlisten = \"{address}\"\nadmin = \"off\"\nworkers = 1\n");
-        format!("{server}{}{ROUTE}", upstream.toml("orders"))
+        format!("{server}{behind}[log]\naccess = \"all\"\n{}{ROUTE}", answering.toml("orders"))
     };
     let run = |address| {
         let process = Process::start(&["run"], &toml(address));
@@ -41,21 +43,41 @@ fn gateways_behind_a_gateway_restart_in_turn_without_a_failed_request() {
         process
     };
     let addresses = [free_address(), free_address()];
-    let mut behind = addresses.map(run);
-    let [one, two] = addresses;
+    let mut gateways = addresses.map(run);
+    let scheme = if upstream.is_empty() { "http" } else { "https" };
+    let [one, two] = addresses.map(|address| format!("\"{scheme}://{address}\""));
     let balancer = Gateway::start(&format!(
-        "[upstreams.orders]\nendpoints = [\"http://{one}\", \"http://{two}\"]\nretries = 1\nretry_percent = 100\n{ROUTE}"
+        "{balancer}[upstreams.orders]\nendpoints = [{one}, {two}]\nretries = 1\nretry_percent = 100\n{upstream}\
+         [upstreams.orders.ejection]\ntime = \"50ms\"\n{ROUTE}"
     ));
-    let load = Load::start(balancer.address(), &Request::get("/x"), 4);
-    for (process, address) in behind.iter_mut().zip(addresses) {
+    let load = load(balancer.address());
+    let gets_requests = |process: &Process| {
+        wait_until("the balancer asks it", || process.out().contains("\"path\":\"/x\""));
+    };
+    gateways.iter().for_each(gets_requests);
+    for (process, address) in gateways.iter_mut().zip(addresses) {
         process.signal("TERM");
         assert_eq!(process.wait().code(), Some(0));
         load.goes_on();
         *process = run(address);
-        wait_until("it is asked again", || {
-            load.goes_on();
-            process.send(&Request::get("/x")).status == 200
-        });
+        gets_requests(process);
     }
     load.must_not_have_failed();
+}
+
+// O05: each restart is seen by the balancer alone.
+#[test]
+fn gateways_behind_a_gateway_restart_in_turn_without_a_failed_request() {
+    restart_in_turn("", "", "", |address| Load::start(address, &Request::get("/x"), 4));
+}
+
+// O05: the same over TLS on both sides, for clients that keep their connections and for those that do not.
+#[test]
+fn gateways_restart_in_turn_over_tls_without_a_failed_request() {
+    let secured = Secured::new();
+    for protocol in ["http1", "http2"] {
+        let upstream = format!("protocol = \"{protocol}\"\nca_file = \"{}\"\n", secured.root().display());
+        let tls = secured.server_toml();
+        restart_in_turn(&tls, &upstream, &tls, |address| Load::of(secured.clients(address)));
+    }
 }

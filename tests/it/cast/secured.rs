@@ -53,6 +53,23 @@ impl Secured {
         Path::new(self.directory.path()).join("own.pem")
     }
 
+    /// Clients for a load of GETs of `/x`: of both protocols, and such as keep their connections and such as do not.
+    pub(crate) fn clients(
+        &self,
+        address: SocketAddr,
+    ) -> [impl FnMut() -> Result<(), String> + Send + 'static; 4] {
+        [(false, true), (false, false), (true, true), (true, false)].map(|(is_http2, keeps)| {
+            let mut client = self.client(address, is_http2);
+            move || {
+                let answer = client.ask("/x");
+                if !keeps {
+                    client.connection = None;
+                }
+                answer
+            }
+        })
+    }
+
     /// A client of HTTP/2 or HTTP/1.1 that keeps its connection for as long as it may.
     pub(crate) fn client(&self, address: SocketAddr, is_http2: bool) -> Keeper {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -119,11 +136,6 @@ impl Keeper {
         };
         let within = async { tokio::time::timeout(PATIENCE, asking).await };
         self.runtime.block_on(within).map_err(|_| "no answer in time".to_owned())?
-    }
-
-    /// Closes its connection.
-    pub(crate) fn leave(&mut self) {
-        self.connection = None;
     }
 
     /// Opens a connection whose server has accepted it; `pause` comes before the handshake goes on.
