@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Signal, kill_process};
 
-use crate::cast::{Client, Load, Process, Request, Script, Secured, Upstream, raw, wait_until};
+use crate::cast::{Client, Process, Request, Script, Secured, Upstream, raw, wait_until};
 
 /// What the log says when no socket is listened on any more.
 const CLOSED: &str = "no connection is accepted any more";
@@ -176,32 +176,4 @@ fn a_head_that_has_begun_is_waited_for() {
         assert_eq!((answer.status, answer.field("connection")), (200, Some("close")));
     }
     end(process, held, &upstream);
-}
-
-// O05: the same for clients that come and go, and for those that stay, until the very end.
-#[test]
-fn no_request_fails_while_a_successor_takes_the_address_over_tls() {
-    let (secured, upstream) = (Secured::new(), Upstream::start());
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("handover.sock");
-    let address = crate::cast::free_address();
-    let server = format!(
-        "[server]\nworkers = 2\nlisten = \"{address}\"\nadmin = \"off\"\nhandover = \"{}\"\n",
-        path.display()
-    );
-    let toml = text(&upstream, &(server + &secured.server_toml()));
-    let run = || {
-        let process = Process::start(&["run"], &toml);
-        process.wait_for_log("listening address=");
-        process
-    };
-    let mut old = run();
-    let load = Load::of(secured.clients(address));
-    for _ in 0..3 {
-        let new = run();
-        assert_eq!(old.wait().code(), Some(0));
-        load.goes_on();
-        old = new;
-    }
-    load.must_not_have_failed();
 }

@@ -95,3 +95,46 @@ fn a_unix_socket_takes_requests_under_its_mode_and_goes_with_the_gateway() {
     gateway.shutdown();
     wait_until("the file is gone", || !path.exists());
 }
+
+#[cfg(unix)]
+fn on_a_socket(path: &std::path::Path, mode: &str, upstream: &Upstream) -> String {
+    format!(
+        "[server]\nlisten = [\"127.0.0.1:0\", \"unix:{}\"]\nadmin = \"off\"\nunix_mode = \"{mode}\"\n{}\n[[routes]]\n\
+         path = \"/**\"\nupstream = \"orders\"\nmethods = \"ANY\"\npublic = true\n",
+        path.display(),
+        upstream.toml("orders")
+    )
+}
+
+#[cfg(unix)]
+#[test]
+fn a_socket_on_which_another_process_listens_is_not_taken() {
+    use std::os::unix::net::{UnixListener, UnixStream};
+    let (upstream, directory) = (Upstream::start(), tempfile::tempdir().unwrap());
+    let path = directory.path().join("api.sock");
+    let other = UnixListener::bind(&path).unwrap();
+    let mut process = crate::cast::Process::start(&["run"], &on_a_socket(&path, "0600", &upstream));
+    assert_ne!(process.wait().code(), Some(0));
+    let told = format!("cannot listen on unix:{}: another process does already", path.display());
+    assert!(process.errors().contains(&told), "{}", process.errors());
+    other.set_nonblocking(true).unwrap();
+    while other.accept().is_ok() {}
+    UnixStream::connect(&path).unwrap();
+    other.accept().expect("the path is still the other's");
+}
+
+#[cfg(unix)]
+#[test]
+fn another_mode_for_a_socket_takes_effect_with_the_reload() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let (upstream, directory) = (Upstream::start(), tempfile::tempdir().unwrap());
+    let path = directory.path().join("api.sock");
+    let gateway = Gateway::start_on_its_own_addresses(&on_a_socket(&path, "0600", &upstream));
+    let mode = || std::fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(), 0o600);
+    for (text, expected) in [("0660", 0o660), ("0666", 0o666), ("0600", 0o600)] {
+        gateway.rewrite(&on_a_socket(&path, text, &upstream));
+        gateway.reload();
+        wait_until("the mode is the new one", || mode() == expected);
+    }
+}
