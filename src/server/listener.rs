@@ -1,31 +1,14 @@
-//! Listening sockets, and the one thread that accepts and hands connections to the worker with the fewest.
+//! Listening sockets: bound, accepted on, and closed so that nobody who waits is lost.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener, TcpStream as StdStream};
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, oneshot};
-use tokio::task::{JoinHandle, LocalSet, spawn_local};
-use tokio::time::{sleep, timeout};
 
-use super::worker::{Message, OpenGuard};
-use super::{Pool, worker};
 use crate::net::Address;
-use crate::snapshot::Live;
 
 /// Connections that the kernel keeps for us until they are accepted.
 const BACKLOG: i32 = 1024;
-
-/// After an accept that failed for want of descriptors or memory: trying again at once would spin (checklist L06).
-const PAUSE: Duration = Duration::from_millis(50);
-
-/// How often a listener that waits for room looks by itself: a reload may raise the cap, and of several listeners that
-/// wait the one that is told may have nobody to let in.
-const LOOK: Duration = Duration::from_secs(1);
 
 /// A listening socket.
 #[derive(Debug)]
@@ -153,88 +136,15 @@ fn bind_unix(path: &std::path::Path, mode: u32) -> io::Result<std::os::unix::net
     Ok(socket.into())
 }
 
-/// What the acceptor is told.
-pub(super) enum Order {
-    /// Accept on these sockets, each for its configured address, and on no others.
-    Serve(Vec<(Address, Socket)>, Vec<Address>),
-    /// Accept no more; answered when every connection that was accepted is with its worker.
-    Stop(Backlog, oneshot::Sender<()>),
-}
-
-/// What becomes of the connections that the kernel keeps for a socket that is closed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Backlog {
-    /// They are served: to close would reset them.
-    Serve,
-    /// They stay for another process, which has the same socket.
-    Leave,
-}
-
-/// A socket that is accepted on.
-struct Accepting {
-    stop: oneshot::Sender<Backlog>,
-    task: JoinHandle<()>,
-}
-
-impl Accepting {
-    fn begin(address: Address, socket: Socket, live: Arc<Live>, workers: Arc<Pool>) -> Self {
-        let (stop, stopped) = oneshot::channel();
-        Self { stop, task: spawn_local(accept(address, socket, live, workers, stopped)) }
-    }
-}
-
-/// Runs the acceptor until it is stopped.
-pub(super) async fn run(mut orders: mpsc::UnboundedReceiver<Order>, live: Arc<Live>, workers: Arc<Pool>) {
-    let local = LocalSet::new();
-    local
-        .run_until(async move {
-            let mut accepting: BTreeMap<Address, Accepting> = BTreeMap::new();
-            while let Some(order) = orders.recv().await {
-                match order {
-                    Order::Serve(listeners, keep) => {
-                        let mut kept = BTreeMap::new();
-                        for (address, one) in accepting {
-                            if keep.contains(&address) {
-                                kept.insert(address, one);
-                            } else {
-                                let _ = one.stop.send(Backlog::Serve);
-                            }
-                        }
-                        accepting = kept;
-                        for (address, socket) in listeners {
-                            let one =
-                                Accepting::begin(address.clone(), socket, live.clone(), workers.clone());
-                            accepting.insert(address, one);
-                        }
-                    }
-                    Order::Stop(backlog, done) => {
-                        let mut tasks = Vec::new();
-                        for Accepting { stop, task } in accepting.into_values() {
-                            // An error is a socket that could not be used from the start.
-                            let _ = stop.send(backlog);
-                            tasks.push(task);
-                        }
-                        for task in tasks {
-                            let _ = task.await;
-                        }
-                        let _ = done.send(());
-                        return;
-                    }
-                }
-            }
-        })
-        .await;
-}
-
 /// A socket as the runtime has it.
-enum Listening {
+pub(super) enum Listening {
     Tcp(TcpListener),
     #[cfg(unix)]
     Unix(tokio::net::UnixListener),
 }
 
 impl Listening {
-    fn new(socket: Socket) -> io::Result<Self> {
+    pub(super) fn new(socket: Socket) -> io::Result<Self> {
         Ok(match socket {
             Socket::Tcp(listener) => Self::Tcp(TcpListener::from_std(listener)?),
             #[cfg(unix)]
@@ -242,7 +152,7 @@ impl Listening {
         })
     }
 
-    async fn accept(&self) -> io::Result<Accepted> {
+    pub(super) async fn accept(&self) -> io::Result<Accepted> {
         match self {
             Self::Tcp(listener) => {
                 let (stream, address) = listener.accept().await?;
@@ -253,23 +163,8 @@ impl Listening {
         }
     }
 
-    /// The next connection, as soon as there is room for it.
-    async fn next(&self, live: &Live, workers: &Pool) -> Accepted {
-        loop {
-            workers.room(live).await;
-            match self.accept().await {
-                Ok(accepted) => return accepted,
-                Err(error) if is_haste(&error) => {}
-                Err(error) => {
-                    tracing::warn!(%error, "accepting a connection failed");
-                    sleep(PAUSE).await;
-                }
-            }
-        }
-    }
-
     /// Closes the socket. What the kernel kept for it until now is given out, whatever room there is.
-    fn close(self) -> io::Result<Vec<Accepted>> {
+    pub(super) fn close(self) -> io::Result<Vec<Accepted>> {
         let socket = match self {
             Self::Tcp(listener) => Socket::Tcp(listener.into_std()?),
             #[cfg(unix)]
@@ -289,66 +184,6 @@ impl Listening {
 }
 
 /// Whether accepting failed by the client's haste, which is not worth a pause. A shortage of ours is.
-fn is_haste(error: &io::Error) -> bool {
+pub(super) fn is_haste(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset)
-}
-
-async fn accept(
-    address: Address,
-    socket: Socket,
-    live: Arc<Live>,
-    workers: Arc<Pool>,
-    mut stop: oneshot::Receiver<Backlog>,
-) {
-    let listening = match Listening::new(socket) {
-        Ok(listening) => listening,
-        Err(error) => {
-            tracing::error!(%error, "a listening socket cannot be used");
-            return;
-        }
-    };
-    let address = Arc::new(address);
-    let (backlog, waiting) = loop {
-        let accepted = tokio::select! {
-            biased;
-            backlog = &mut stop => break (backlog, None),
-            accepted = listening.next(&live, &workers) => accepted,
-        };
-        let Some((worker, guard)) = workers.fewest() else { return };
-        let connection = Message::Connection(accepted, address.clone(), guard);
-        tokio::select! {
-            biased;
-            room = worker.messages.reserve() => {
-                // A worker that is gone is being shut down, and the connection with it.
-                let _ = room.map(|room| room.send(connection));
-            }
-            // The socket is closed at once, whatever the worker is busy with.
-            backlog = &mut stop => break (backlog, Some((worker, connection))),
-        }
-    };
-    // Nobody stops it where the server is gone.
-    let rest = if backlog == Ok(Backlog::Serve) { listening.close() } else { Ok(Vec::new()) };
-    if let Some((worker, connection)) = waiting {
-        let _ = worker.messages.send(connection).await;
-    }
-    for accepted in rest.unwrap_or_default() {
-        let Some((worker, guard)) = workers.fewest() else { return };
-        let _ = worker.messages.send(Message::Connection(accepted, address.clone(), guard)).await;
-    }
-}
-
-impl Pool {
-    /// Waits until there is room for another connection.
-    async fn room(&self, live: &Live) {
-        while self.total.open.load(Ordering::Relaxed) >= live.load().config.server.limits.connections {
-            // Timed out or told: either way it is worth another look.
-            let _ = timeout(LOOK, self.total.closed.notified()).await;
-        }
-    }
-
-    /// The worker that has the fewest connections, and one more from now on.
-    fn fewest(&self) -> Option<(&worker::Handle, OpenGuard)> {
-        let fewest = self.workers.iter().min_by_key(|worker| worker.open.load(Ordering::Relaxed))?;
-        Some((fewest, OpenGuard::new(&fewest.open, &self.total)))
-    }
 }

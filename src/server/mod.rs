@@ -1,5 +1,6 @@
 //! From socket to request: listening, accepting, and the connections of each worker.
 
+mod accepting;
 mod connection;
 mod drain;
 mod greeting;
@@ -17,13 +18,14 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
+pub use accepting::Backlog;
 pub use inherited::Inherited;
-pub use listener::{Backlog, Socket, bind, bind_tcp};
+pub use listener::{Socket, bind, bind_tcp};
 
 use crate::net::Address;
 use crate::proxy::Worker;
 use crate::snapshot::Live;
-use listener::Order;
+use accepting::Order;
 use worker::{Message, Total};
 
 /// How long a worker may take to say that it is alive.
@@ -61,7 +63,7 @@ impl Server {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         std::thread::Builder::new().name("acceptor".into()).spawn({
             let workers = workers.clone();
-            move || runtime.block_on(listener::run(inbox, live, workers))
+            move || runtime.block_on(accepting::run(inbox, live, workers))
         })?;
         Ok(Self { orders, workers })
     }
