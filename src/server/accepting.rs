@@ -129,11 +129,17 @@ async fn accept(
         }
     };
     // Nobody stops it where the server is gone.
-    let rest = if backlog == Ok(Backlog::Serve) { listening.close() } else { Ok(Vec::new()) };
+    let rest = match backlog {
+        Ok(Backlog::Serve) => listening.close().unwrap_or_default(),
+        Ok(Backlog::Leave) | Err(_) => {
+            drop(listening);
+            Vec::new()
+        }
+    };
     if let Some((worker, connection)) = waiting {
         let _ = worker.messages.send(connection).await;
     }
-    for accepted in rest.unwrap_or_default() {
+    for accepted in rest {
         let Some((worker, guard)) = workers.fewest() else { return };
         let _ = worker.messages.send(Message::Connection(accepted, address.clone(), guard)).await;
     }
@@ -167,5 +173,79 @@ impl Pool {
     fn fewest(&self) -> Option<(&worker::Handle, OpenGuard)> {
         let fewest = self.workers.iter().min_by_key(|worker| worker.open.load(Ordering::Relaxed))?;
         Some((fewest, OpenGuard::new(&fewest.open, &self.total)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{SocketAddr, TcpStream};
+
+    use super::*;
+    use crate::config::Config;
+    use crate::server::bind_tcp;
+    use crate::snapshot::Snapshot;
+    use crate::telemetry::Metrics;
+
+    const TEXT: &str = "[upstreams.up]\nurl = \"http://127.0.0.1:1\"\n\
+                        [[routes]]\npath = \"/x\"\nupstream = \"up\"\nmethods = [\"GET\"]\npublic = true\n";
+
+    fn live() -> Arc<Live> {
+        let config = Config::parse(TEXT, "gateway.toml").unwrap();
+        Arc::new(Live::new(Snapshot::compile(config, &Metrics::new(&[], &[]).unwrap(), None).unwrap()))
+    }
+
+    /// Lets everything else on this thread run.
+    async fn until(mut condition: impl FnMut() -> bool) {
+        let waiting = async {
+            while !condition() {
+                sleep(Duration::from_millis(1)).await;
+            }
+        };
+        timeout(Duration::from_secs(20), waiting).await.unwrap();
+    }
+
+    /// One worker with room for one message, three connections, and the end; which of them reached the worker.
+    async fn stop(backlog: Backlog) -> Vec<bool> {
+        let (messages, mut inbox) = mpsc::channel(1);
+        let worker = worker::Handle { messages, open: Arc::default() };
+        let open = worker.open.clone();
+        let pool = Arc::new(Pool { workers: vec![worker], total: Arc::default() });
+        let listener = bind_tcp(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let address = listener.local_addr().unwrap();
+        let (orders, taken) = mpsc::unbounded_channel();
+        let sockets = vec![(Address::Ip(address), Socket::Tcp(listener))];
+        orders.send(Order::Serve(sockets, Vec::new())).unwrap();
+        let clients: Vec<_> = (0..3).map(|_| TcpStream::connect(address).unwrap()).collect();
+        let (_, reached) = tokio::join!(run(taken, live(), pool), async {
+            until(|| open.load(Ordering::Relaxed) == 2).await;
+            let (done, mut stopped) = oneshot::channel();
+            orders.send(Order::Stop(backlog, done)).unwrap();
+            let mut late = Vec::new();
+            until(|| TcpStream::connect(address).map(|stream| late.push(stream)).is_err() || late.len() > 9)
+                .await;
+            assert!(late.len() < 10, "the socket is closed at once");
+            assert!(stopped.try_recv().is_err(), "and waits for no worker");
+            let mut reached = Vec::new();
+            while stopped.try_recv().is_err() {
+                let next = timeout(Duration::from_millis(5), inbox.recv()).await;
+                if let Ok(Some(Message::Connection(Accepted::Tcp(_, client), ..))) = next {
+                    reached.push(client);
+                }
+            }
+            while let Ok(Message::Connection(Accepted::Tcp(_, client), ..)) = inbox.try_recv() {
+                reached.push(client);
+            }
+            reached
+        });
+        clients.iter().map(|client| reached.contains(&client.local_addr().unwrap())).collect()
+    }
+
+    // O05.
+    #[test]
+    fn who_waits_when_accepting_stops_reaches_a_worker_that_is_behind() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        assert_eq!(runtime.block_on(stop(Backlog::Serve)), [true, true, true]);
+        // What a successor accepts is not accepted here; what was, is.
+        assert_eq!(runtime.block_on(stop(Backlog::Leave)), [true, true, false]);
     }
 }
