@@ -10,7 +10,7 @@ use std::time::Duration;
 
 /// How long the next request of a client that has none under way is waited for: it may be on its way, and to close would
 /// fail it.
-const GRACE: Duration = Duration::from_millis(500);
+pub(super) const GRACE: Duration = Duration::from_millis(500);
 
 /// Whether a worker's connections are to finish.
 #[derive(Default)]

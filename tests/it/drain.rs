@@ -1,7 +1,7 @@
 //! The drain, from the signal on: nobody is refused who was let in before it, and nobody is let in after it.
 #![cfg(unix)]
 
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Signal, kill_process};
@@ -123,6 +123,21 @@ fn open(process: &Process) -> Option<f64> {
     line.and_then(|value| value.parse().ok())
 }
 
+/// Asks on one connection until an answer says that it ends: how many answers there were.
+fn ask_until_told(address: SocketAddr) -> usize {
+    let mut client = Client::connect(address);
+    for answers in 1.. {
+        client.write_request(&Request::get("/x"));
+        let answer = client.read("GET").expect("each request is answered");
+        assert!(answer.status == 200 && answer.complete, "{answer:?}");
+        if answer.field("connection") == Some("close") {
+            assert!(client.is_closed());
+            return answers;
+        }
+    }
+    unreachable!("a connection ends")
+}
+
 // F11: a client that asks again and again is told with an answer, and never by a closed connection alone.
 #[test]
 fn a_kept_connection_ends_with_an_answer_that_says_so() {
@@ -131,21 +146,7 @@ fn a_kept_connection_ends_with_an_answer_that_says_so() {
     let address = process.address();
     let mut idle = Client::connect(address);
     assert_eq!(idle.send(&Request::get("/x")).status, 200);
-    let asking = move || {
-        let mut client = Client::connect(address);
-        let mut answers = 0;
-        loop {
-            client.write_request(&Request::get("/x"));
-            let answer = client.read("GET").expect("each request is answered");
-            assert!(answer.status == 200 && answer.complete, "{answer:?}");
-            answers += 1;
-            if answer.field("connection") == Some("close") {
-                assert!(client.is_closed());
-                return answers;
-            }
-        }
-    };
-    let clients: Vec<_> = (0..6).map(|_| std::thread::spawn(asking)).collect();
+    let clients: Vec<_> = (0..6).map(|_| std::thread::spawn(move || ask_until_told(address))).collect();
     upstream.wait_for(100);
     process.signal("TERM");
     let answers: usize = clients.into_iter().map(|client| client.join().unwrap()).sum();
@@ -153,6 +154,15 @@ fn a_kept_connection_ends_with_an_answer_that_says_so() {
     assert!(idle.is_closed(), "who asks nothing is waited for a moment alone");
     assert_eq!(process.wait().code(), Some(0));
     assert!(!process.errors().contains("were cut"), "{}", process.errors());
+}
+
+// The same for a connection that is old enough.
+#[test]
+fn an_old_connection_ends_with_an_answer_that_says_so() {
+    let upstream = Upstream::start();
+    let process = Process::run(&text(&upstream, "[server.timeouts]\nconnection_age = \"100ms\"\n"));
+    let answers: usize = (0..5).map(|_| ask_until_told(process.address())).sum();
+    assert_eq!(answers, upstream.arrivals().len());
 }
 
 // O05: a head of which a part is there is a request.

@@ -151,13 +151,13 @@ impl Activity {
         }
     }
 
-    /// The connection is to end. A request may be on its way, and to close would fail it: one more is waited for, but not
+    /// The connection is to end: the drain has begun, or it is old. A request may be on its way, and to close would fail it: one more is waited for, but not
     /// where GOAWAY tells a client that asked before which of its requests were taken.
     pub(super) fn part(&self, grace: Duration) {
         let is_told = self.asked.get() && self.streams.get().is_some();
         if self.phase.get() == Phase::Busy || is_told {
             self.want_finish();
-        } else if matches!(self.finish.get(), Finish::Open) {
+        } else if self.is_open() {
             self.finish.set(Finish::Last(clock::monotonic() + grace));
         }
     }
@@ -167,6 +167,11 @@ impl Activity {
         if !matches!(self.finish.get(), Finish::Told(_)) {
             self.finish.set(Finish::Told(clock::monotonic()));
         }
+    }
+
+    /// Whether it takes requests without end.
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self.finish.get(), Finish::Open)
     }
 
     /// Whether the client should be told.

@@ -17,7 +17,7 @@ use std::task::{Poll, ready};
 
 use self::activity::{Activity, Due};
 use self::alarm::Alarm;
-use super::drain::Member;
+use super::drain::{GRACE, Member};
 use super::stream::Stream;
 use crate::clock;
 use crate::net::Peer;
@@ -159,6 +159,7 @@ async fn drive(
             match activity.due(clock::monotonic()) {
                 Due::Nothing => {}
                 Due::End => return Poll::Ready(Some(End::Timeout)),
+                Due::Finish if activity.is_open() => activity.part(GRACE),
                 Due::Finish => {
                     activity.finishing();
                     connection.as_mut().finish();
