@@ -10,23 +10,40 @@ const ROUTE: &str = "[[routes]]\npath = \"/x\"\nupstream = \"orders\"\nmethods =
 /// Reloads that the test asks for.
 const RELOADS: usize = 50;
 
-// O04: a reload is a swap that no request sees.
-#[test]
-fn fifty_reloads_under_load_fail_no_request() {
+#[track_caller]
+fn reload_fifty_times(
+    tls: &str,
+    probe: impl Fn(&Gateway, &str) -> bool,
+    load: impl FnOnce(SocketAddr) -> Load,
+) {
     let upstream = Upstream::start();
     let text = |number: usize| {
         let more = format!("[[routes]]\npath = \"/n{number}\"\nupstream = \"orders\"\npublic = true\n");
-        format!("[reload]\nwatch = false\n{}{ROUTE}{more}methods = [\"GET\"]\n", upstream.toml("orders"))
+        format!("{tls}[reload]\nwatch = false\n{}{ROUTE}{more}methods = [\"GET\"]\n", upstream.toml("orders"))
     };
     let gateway = Gateway::start(&text(0));
-    let load = Load::start(gateway.address(), &Request::get("/x"), 4);
+    let load = load(gateway.address());
     for number in 1..=RELOADS {
         gateway.rewrite(&text(number));
         gateway.reload();
-        let path = Request::get(&format!("/n{number}"));
-        wait_until("the reload is done", || gateway.send(&path).status == 200);
+        wait_until("the reload is done", || probe(&gateway, &format!("/n{number}")));
     }
     load.must_not_have_failed();
+}
+
+// O04: a reload is a swap that no request sees.
+#[test]
+fn fifty_reloads_under_load_fail_no_request() {
+    let is_there = |gateway: &Gateway, path: &str| gateway.send(&Request::get(path)).status == 200;
+    reload_fifty_times("", is_there, |address| Load::start(address, &Request::get("/x"), 4));
+}
+
+// O04: nor do those see it that keep their connections, whatever they speak.
+#[test]
+fn fifty_reloads_under_load_over_tls_fail_no_request() {
+    let secured = Secured::new();
+    let is_there = |gateway: &Gateway, path: &str| secured.client(gateway.address(), true).ask(path).is_ok();
+    reload_fifty_times(&secured.server_toml(), is_there, |address| Load::of(secured.clients(address)));
 }
 
 /// Two gateways that are restarted in turn behind a third, which a load is put on. Each gets requests again.
