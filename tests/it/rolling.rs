@@ -64,7 +64,7 @@ fn restart_in_turn(balancer: &str, upstream: &str, behind: &str, load: impl FnOn
     let scheme = if upstream.is_empty() { "http" } else { "https" };
     let [one, two] = addresses.map(|address| format!("\"{scheme}://{address}\""));
     let balancer = Gateway::start(&format!(
-        "{balancer}[upstreams.orders]\nendpoints = [{one}, {two}]\nretries = 1\nretry_percent = 100\n{upstream}\
+        "{balancer}[upstreams.orders]\nendpoints = [{one}, {two}]\nretries = 1\nretry_percent = 100\nconnect_timeout = \"15s\"\n{upstream}\
          [upstreams.orders.ejection]\ntime = \"50ms\"\n{ROUTE}"
     ));
     let load = load(balancer.address());
@@ -93,7 +93,10 @@ fn gateways_behind_a_gateway_restart_in_turn_without_a_failed_request() {
 fn gateways_restart_in_turn_over_tls_without_a_failed_request() {
     let secured = Secured::new();
     for protocol in ["http1", "http2"] {
-        let upstream = format!("protocol = \"{protocol}\"\nca_file = \"{}\"\n", secured.root().display());
+        let upstream = format!(
+            "protocol = \"{protocol}\"\ntls_timeout = \"15s\"\nca_file = \"{}\"\n",
+            secured.root().display()
+        );
         let tls = secured.server_toml();
         restart_in_turn(&tls, &upstream, &tls, |address| Load::of(secured.clients(address)));
     }
