@@ -4,6 +4,7 @@
 // are outside of `#[test]` functions, where Clippy would allow it by itself.
 #![allow(clippy::disallowed_methods, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
+mod abuse;
 mod activation;
 mod architecture;
 mod balance;

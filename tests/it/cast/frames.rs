@@ -2,6 +2,8 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use super::PATIENCE;
@@ -116,6 +118,40 @@ pub(crate) fn request(method: &str, path: &str) -> Vec<u8> {
         .flat_map(|(name, value)| literal(name, value))
         .collect()
 }
+
+/// What a flood came to.
+#[derive(Debug)]
+pub(crate) struct Flooded {
+    /// Pieces that were written before the end was known; the sockets between hold many.
+    pub(crate) sent: usize,
+    /// What came.
+    pub(crate) frames: Vec<Frame>,
+    /// Whether the gateway has read it all and goes on.
+    pub(crate) is_alive: bool,
+}
+
+impl Flooded {
+    /// The error of GOAWAY.
+    pub(crate) fn error(&self) -> Option<u32> {
+        self.goaway().map(Frame::error)
+    }
+
+    /// How many requests the gateway has taken by its own word.
+    pub(crate) fn requests(&self) -> Option<u32> {
+        self.goaway().map(|frame| frame.number(0).div_ceil(2))
+    }
+
+    fn goaway(&self) -> Option<&Frame> {
+        self.frames.iter().find(|frame| frame.kind == GOAWAY)
+    }
+
+    pub(crate) fn count(&self, kind: u8) -> usize {
+        self.frames.iter().filter(|frame| frame.kind == kind).count()
+    }
+}
+
+/// Pieces of a flood that are written at once.
+const AT_ONCE: usize = 32;
 
 /// A connection of HTTP/2.
 pub(crate) struct Frames {
@@ -248,6 +284,54 @@ impl Frames {
         self.send(PING, 0, 0, ARE_YOU_THERE);
         self.wait(|frame| frame.kind == PING && frame.flags & ACK != 0 && frame.payload == ARE_YOU_THERE)
             .is_some()
+    }
+
+    /// Sends pieces as fast as they are taken until the gateway says that the connection ends, reading all the while.
+    pub(crate) fn flood(mut self, pieces: impl IntoIterator<Item = Vec<u8>>) -> Flooded {
+        let mut socket = self.socket.try_clone().unwrap();
+        let is_over = AtomicBool::new(false);
+        let mut pieces = pieces.into_iter();
+        thread::scope(|scope| {
+            let reading = scope.spawn(|| {
+                let (mut frames, mut is_alive) = (Vec::new(), false);
+                while !is_alive && let Some(frame) = self.next_of_flood() {
+                    is_alive = frame.kind == PING && frame.payload == ARE_YOU_THERE;
+                    if frame.kind == GOAWAY {
+                        is_over.store(true, Ordering::SeqCst);
+                    }
+                    frames.push(frame);
+                }
+                is_over.store(true, Ordering::SeqCst);
+                (frames, is_alive)
+            });
+            let mut sent = 0;
+            while !is_over.load(Ordering::SeqCst) {
+                let next: Vec<_> = pieces.by_ref().take(AT_ONCE).collect();
+                let last = next.len() < AT_ONCE;
+                sent += next.len();
+                let end = if last { frame(PING, 0, 0, ARE_YOU_THERE) } else { Vec::new() };
+                if socket.write_all(&[next.concat(), end].concat()).is_err() || last {
+                    break;
+                }
+            }
+            let (frames, is_alive) = reading.join().unwrap();
+            Flooded { sent, frames, is_alive }
+        })
+    }
+
+    /// The next frame; the other half of the socket is somebody else's, so that nothing is answered.
+    fn next_of_flood(&mut self) -> Option<Frame> {
+        self.socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        loop {
+            if let Some(frame) = self.take() {
+                return Some(frame);
+            }
+            let mut piece = [0; 16_384];
+            match self.socket.read(&mut piece) {
+                Ok(0) | Err(_) => return None,
+                Ok(count) => self.buffer.extend(&piece[..count]),
+            }
+        }
     }
 
     /// The error with which the gateway ends the connection, and whether it has closed it.

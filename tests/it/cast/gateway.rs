@@ -113,21 +113,13 @@ impl Gateway {
     /// The status and text of a path of the admin listener.
     #[track_caller]
     pub(crate) fn ask_admin(&self, path: &str) -> (u16, String) {
-        let text = super::raw(
-            self.admin,
-            format!("GET {path} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n").as_bytes(),
-        );
-        let (head, body) = text.split_once("\r\n\r\n").expect("the admin listener answers");
-        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+        ask_admin(self.admin, path)
     }
 
     /// The value of a metric, its labels written as the exposition has them; 0 when it is not there.
     #[track_caller]
     pub(crate) fn metric(&self, series: &str) -> f64 {
-        let (status, text) = self.ask_admin("/metrics");
-        assert_eq!(status, 200);
-        let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
-        line.map_or(0.0, |value| value.parse().expect("a metric is a number"))
+        metric(self.admin, series)
     }
 
     /// Waits until a metric has a value.
@@ -150,4 +142,24 @@ impl Drop for Gateway {
             std::thread::spawn(move || running.shutdown());
         }
     }
+}
+
+/// The status and text of a path of an admin listener.
+#[track_caller]
+fn ask_admin(admin: SocketAddr, path: &str) -> (u16, String) {
+    let text = super::raw(
+        admin,
+        format!("GET {path} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n").as_bytes(),
+    );
+    let (head, body) = text.split_once("\r\n\r\n").expect("the admin listener answers");
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+}
+
+/// The value of a metric that an admin listener tells; 0 when it is not there.
+#[track_caller]
+pub(super) fn metric(admin: SocketAddr, series: &str) -> f64 {
+    let (status, text) = ask_admin(admin, "/metrics");
+    assert_eq!(status, 200);
+    let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+    line.map_or(0.0, |value| value.parse().expect("a metric is a number"))
 }

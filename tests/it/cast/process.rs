@@ -81,6 +81,34 @@ impl Process {
         process
     }
 
+    /// The same with one worker, so that every connection shares it with every other.
+    #[track_caller]
+    pub(crate) fn run_alone(toml: &str) -> Self {
+        let process = Self::start(&["run", "--listen", ANY, "--admin", ANY, "--workers", "1"], toml);
+        process.wait_for_log("listening address=");
+        process
+    }
+
+    /// The most memory that it ever had resident, in bytes. Linux tells; elsewhere it is 0 and nothing is known.
+    pub(crate) fn peak_memory(&self) -> usize {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.map(|line| line.trim().trim_end_matches(" kB").parse::<usize>().unwrap());
+        kib.unwrap_or_default() * 1024
+    }
+
+    /// The value of a metric, its labels written as the exposition has them; 0 when it is not there.
+    #[track_caller]
+    pub(crate) fn metric(&self, series: &str) -> f64 {
+        super::gateway::metric(self.admin(), series)
+    }
+
+    /// Waits until a metric has a value.
+    #[track_caller]
+    pub(crate) fn wait_for_metric(&self, series: &str, value: f64) {
+        wait_until(&format!("{series} {value}"), || (self.metric(series) - value).abs() < f64::EPSILON);
+    }
+
     /// `scopegate dev`, which has said all that it says at the start.
     #[track_caller]
     pub(crate) fn dev(toml: &str) -> Self {
