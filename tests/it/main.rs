@@ -6,6 +6,8 @@
 
 mod abuse;
 mod activation;
+mod ages;
+mod alpn;
 mod architecture;
 mod balance;
 mod bodies;

@@ -2,82 +2,13 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::path::Path;
+use std::net::TcpStream;
 use std::sync::Arc;
 
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::ClientConfig;
+use rustls::pki_types::CertificateDer;
 
-use crate::cast::{Gateway, Upstream, wait_until};
-
-/// A root, and what it has signed.
-struct Authority {
-    issuer: rcgen::Issuer<'static, rcgen::KeyPair>,
-    pem: String,
-}
-
-/// A certificate and its key, in PEM.
-struct Pair {
-    chain: String,
-    key: String,
-}
-
-impl Authority {
-    fn new() -> Self {
-        let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-        let key = rcgen::KeyPair::generate().unwrap();
-        let pem = params.self_signed(&key).unwrap().pem();
-        Self { issuer: rcgen::Issuer::new(params, key), pem }
-    }
-
-    fn sign(&self, names: &[&str]) -> Pair {
-        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        let key = rcgen::KeyPair::generate().unwrap();
-        let made = rcgen::CertificateParams::new(names).unwrap().signed_by(&key, &self.issuer).unwrap();
-        Pair { chain: made.pem(), key: key.serialize_pem() }
-    }
-}
-
-impl Pair {
-    fn write(&self, directory: &Path, name: &str) {
-        fs::write(directory.join(format!("{name}.pem")), &self.chain).unwrap();
-        fs::write(directory.join(format!("{name}.key")), &self.key).unwrap();
-    }
-
-    fn leaf(&self) -> CertificateDer<'static> {
-        CertificateDer::from_pem_slice(self.chain.as_bytes()).unwrap()
-    }
-}
-
-type Secured = StreamOwned<ClientConnection, TcpStream>;
-
-/// A client that trusts `root` and shows `own`.
-fn client(root: &Authority, own: Option<&Pair>) -> ClientConfig {
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(root.pem.as_bytes()).unwrap()).unwrap();
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots);
-    match own {
-        None => builder.with_no_client_auth(),
-        Some(pair) => {
-            let key = PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).unwrap();
-            builder.with_client_auth_cert(vec![pair.leaf()], key).unwrap()
-        }
-    }
-}
-
-fn connect(address: SocketAddr, name: &str, config: ClientConfig) -> Secured {
-    let name = ServerName::try_from(name.to_owned()).unwrap();
-    let socket = TcpStream::connect(address).unwrap();
-    socket.set_read_timeout(Some(crate::cast::PATIENCE)).unwrap();
-    StreamOwned::new(ClientConnection::new(Arc::new(config), name).unwrap(), socket)
-}
+use crate::cast::{Authority, Gateway, Identity, Secured, Upstream, connect, wait_until};
 
 /// The status of a request for `host`, or the error of the connection.
 fn ask(stream: &mut Secured, host: &str) -> std::io::Result<u16> {
@@ -99,26 +30,6 @@ fn ask(stream: &mut Secured, host: &str) -> std::io::Result<u16> {
     Ok(text.split(' ').nth(1).unwrap().parse().unwrap())
 }
 
-/// A gateway that lets everybody through, over TLS with these pairs; `tls` is more of the table.
-fn start(upstream: &Upstream, pairs: &[(&str, &Pair)], tls: &str, files: &[(&str, &str)]) -> Gateway {
-    let directory = tempfile::tempdir().unwrap();
-    pairs.iter().for_each(|(name, pair)| pair.write(directory.path(), name));
-    files.iter().for_each(|(name, text)| fs::write(directory.path().join(name), text).unwrap());
-    let certificates: Vec<_> = pairs
-        .iter()
-        .map(|(name, _)| format!("{{ cert_file = \"{name}.pem\", key_file = \"{name}.key\" }}"))
-        .collect();
-    let toml = format!(
-        "[server.tls]\ncertificates = [{}]\n{tls}\n{}\n[[routes]]\npath = \"/**\"\nupstream = \"orders\"\n\
-         methods = \"ANY\"\npublic = true\n",
-        certificates.join(", "),
-        upstream.toml("orders")
-    );
-    let file = directory.path().join("gateway.toml");
-    fs::write(&file, toml).unwrap();
-    Gateway::start_in(directory, file)
-}
-
 fn shown(stream: &Secured) -> CertificateDer<'static> {
     stream.conn.peer_certificates().unwrap()[0].clone().into_owned()
 }
@@ -127,9 +38,10 @@ fn shown(stream: &Secured) -> CertificateDer<'static> {
 fn a_client_is_shown_the_certificate_of_the_name_it_asks_for() {
     let (root, upstream) = (Authority::new(), Upstream::start());
     let (first, wild, exact) = (root.sign(&["a.test"]), root.sign(&["*.b.test"]), root.sign(&["x.b.test"]));
-    let gateway = start(&upstream, &[("first", &first), ("wild", &wild), ("exact", &exact)], "", &[]);
+    let gateway =
+        Gateway::secured(&upstream, &[("first", &first), ("wild", &wild), ("exact", &exact)], "", &[]);
     for (name, pair) in [("a.test", &first), ("one.b.test", &wild), ("x.b.test", &exact)] {
-        let mut stream = connect(gateway.address(), name, client(&root, None));
+        let mut stream = connect(gateway.address(), name, root.client(None));
         assert_eq!(ask(&mut stream, name).unwrap(), 200, "{name}");
         assert_eq!(shown(&stream), pair.leaf(), "{name}");
     }
@@ -141,8 +53,8 @@ fn a_client_is_shown_the_certificate_of_the_name_it_asks_for() {
 fn a_connection_for_one_host_is_refused_to_another() {
     let (root, upstream) = (Authority::new(), Upstream::start());
     let (a, b) = (root.sign(&["a.test", "also-a.test"]), root.sign(&["*.b.test"]));
-    let gateway = start(&upstream, &[("a", &a), ("b", &b)], "", &[]);
-    let mut stream = connect(gateway.address(), "a.test", client(&root, None));
+    let gateway = Gateway::secured(&upstream, &[("a", &a), ("b", &b)], "", &[]);
+    let mut stream = connect(gateway.address(), "a.test", root.client(None));
     for (host, status) in [
         ("a.test", 200),
         ("A.Test.", 200),
@@ -162,20 +74,20 @@ fn a_connection_for_one_host_is_refused_to_another() {
 fn a_renewed_certificate_is_shown_to_new_connections_and_open_ones_go_on() {
     let (root, upstream) = (Authority::new(), Upstream::start());
     let (old, new) = (root.sign(&["a.test"]), root.sign(&["a.test"]));
-    let gateway = start(&upstream, &[("a", &old)], "", &[]);
-    let mut open = connect(gateway.address(), "a.test", client(&root, None));
+    let gateway = Gateway::secured(&upstream, &[("a", &old)], "", &[]);
+    let mut open = connect(gateway.address(), "a.test", root.client(None));
     assert_eq!(ask(&mut open, "a.test").unwrap(), 200);
     // Only half of the new pair: the key of one is not that of the other.
     fs::write(gateway.directory().join("a.pem"), &new.chain).unwrap();
     gateway.reload();
     gateway.wait_for_metric("scopegate_config_last_reload_successful", 0.0);
-    let mut stream = connect(gateway.address(), "a.test", client(&root, None));
+    let mut stream = connect(gateway.address(), "a.test", root.client(None));
     assert_eq!(ask(&mut stream, "a.test").unwrap(), 200);
     assert_eq!(shown(&stream), old.leaf());
     new.write(gateway.directory(), "a");
     gateway.reload();
     wait_until("the new certificate is shown", || {
-        let mut stream = connect(gateway.address(), "a.test", client(&root, None));
+        let mut stream = connect(gateway.address(), "a.test", root.client(None));
         ask(&mut stream, "a.test").unwrap() == 200 && shown(&stream) == new.leaf()
     });
     assert_eq!(ask(&mut open, "a.test").unwrap(), 200, "an open connection goes on");
@@ -188,9 +100,9 @@ fn a_client_without_a_certificate_gets_in_only_where_none_is_required() {
     let (server, good, bad) = (root.sign(&["a.test"]), root.sign(&["caller"]), other.sign(&["caller"]));
     for (client_auth, nobody, wrong) in [("required", false, false), ("optional", true, false)] {
         let tls = format!("client_auth = \"{client_auth}\"\nclient_ca_file = \"clients.pem\"\n");
-        let gateway = start(&upstream, &[("a", &server)], &tls, &[("clients.pem", &root.pem)]);
-        let gets_in = |own: Option<&Pair>| {
-            let mut stream = connect(gateway.address(), "a.test", client(&root, own));
+        let gateway = Gateway::secured(&upstream, &[("a", &server)], &tls, &[("clients.pem", &root.pem)]);
+        let gets_in = |own: Option<&Identity>| {
+            let mut stream = connect(gateway.address(), "a.test", root.client(own));
             matches!(ask(&mut stream, "a.test"), Ok(200))
         };
         assert!(gets_in(Some(&good)), "{client_auth}");
@@ -204,7 +116,7 @@ fn a_client_without_a_certificate_gets_in_only_where_none_is_required() {
 fn junk_plain_http_and_silence_cost_one_connection_each() {
     let (root, upstream) = (Authority::new(), Upstream::start());
     let pair = root.sign(&["a.test"]);
-    let gateway = start(&upstream, &[("a", &pair)], "handshake_timeout = \"200ms\"", &[]);
+    let gateway = Gateway::secured(&upstream, &[("a", &pair)], "handshake_timeout = \"200ms\"", &[]);
     let plain = crate::cast::raw(gateway.address(), b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n");
     assert!(plain.starts_with("HTTP/1.1 400 "), "{plain}");
     for bytes in [&b"\x16\x03\x01\x00\x02junk"[..], b"\x00\x01", b"\x16"] {
@@ -217,7 +129,7 @@ fn junk_plain_http_and_silence_cost_one_connection_each() {
         assert!(!rest.starts_with(b"HTTP"), "{bytes:?}");
     }
     gateway.wait_for_metric("scopegate_connection_errors_total{kind=\"tls\"}", 4.0);
-    let mut stream = connect(gateway.address(), "a.test", client(&root, None));
+    let mut stream = connect(gateway.address(), "a.test", root.client(None));
     assert_eq!(ask(&mut stream, "a.test").unwrap(), 200);
     assert_eq!(upstream.arrivals().len(), 1);
 }
@@ -228,14 +140,12 @@ fn a_listener_of_tls_1_3_refuses_1_2() {
     let (root, upstream) = (Authority::new(), Upstream::start());
     let pair = root.sign(&["a.test"]);
     for (min, expected) in [("1.2", true), ("1.3", false)] {
-        let gateway = start(&upstream, &[("a", &pair)], &format!("min_version = \"{min}\""), &[]);
+        let gateway = Gateway::secured(&upstream, &[("a", &pair)], &format!("min_version = \"{min}\""), &[]);
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_slice(root.pem.as_bytes()).unwrap()).unwrap();
         let old = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS12])
             .unwrap()
-            .with_root_certificates(roots)
+            .with_root_certificates(root.roots())
             .with_no_client_auth();
         let mut stream = connect(gateway.address(), "a.test", old);
         assert_eq!(ask(&mut stream, "a.test").is_ok_and(|status| status == 200), expected, "{min}");

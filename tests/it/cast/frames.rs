@@ -1,12 +1,12 @@
 //! A client of HTTP/2 that writes its frames by hand, so that it can break every rule.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::PATIENCE;
+use super::{PATIENCE, Secured};
 
 pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -153,9 +153,38 @@ impl Flooded {
 /// Pieces of a flood that are written at once.
 const AT_ONCE: usize = 32;
 
+/// What carries the frames.
+enum Wire {
+    Plain(TcpStream),
+    Tls(Box<Secured>),
+}
+
+impl Wire {
+    fn socket(&self) -> &TcpStream {
+        match self {
+            Self::Plain(socket) => socket,
+            Self::Tls(stream) => &stream.sock,
+        }
+    }
+
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(socket) => socket.read(buffer),
+            Self::Tls(stream) => stream.read(buffer),
+        }
+    }
+
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Plain(socket) => socket.write_all(bytes),
+            Self::Tls(stream) => stream.write_all(bytes),
+        }
+    }
+}
+
 /// A connection of HTTP/2.
 pub(crate) struct Frames {
-    socket: TcpStream,
+    wire: Wire,
     buffer: Vec<u8>,
     /// What came and was passed over.
     pub(crate) seen: Vec<Frame>,
@@ -164,10 +193,19 @@ pub(crate) struct Frames {
 impl Frames {
     /// A connection on which nothing was said.
     pub(crate) fn silent(address: SocketAddr) -> Self {
-        let socket = TcpStream::connect(address).expect("the gateway accepts");
-        socket.set_nodelay(true).unwrap();
-        socket.set_write_timeout(Some(PATIENCE)).unwrap();
-        Self { socket, buffer: Vec::new(), seen: Vec::new() }
+        Self::on(Wire::Plain(TcpStream::connect(address).expect("the gateway accepts")))
+    }
+
+    fn on(wire: Wire) -> Self {
+        wire.socket().set_nodelay(true).unwrap();
+        wire.socket().set_write_timeout(Some(PATIENCE)).unwrap();
+        Self { wire, buffer: Vec::new(), seen: Vec::new() }
+    }
+
+    /// A connection over TLS with both sides' settings exchanged. It keeps no table of fields, so that every status is
+    /// spelled out.
+    pub(crate) fn over(stream: Secured) -> Self {
+        Self::on(Wire::Tls(Box::new(stream))).settled(&[(1, 0)])
     }
 
     /// A connection with both sides' settings exchanged.
@@ -177,7 +215,11 @@ impl Frames {
 
     /// The same with settings of the client's, each an identifier and its value.
     pub(crate) fn connect_with(address: SocketAddr, settings: &[(u16, u32)]) -> Self {
-        let mut client = Self::silent(address);
+        Self::silent(address).settled(settings)
+    }
+
+    fn settled(mut self, settings: &[(u16, u32)]) -> Self {
+        let client = &mut self;
         client.write(PREFACE);
         let payload: Vec<u8> = settings
             .iter()
@@ -189,17 +231,17 @@ impl Frames {
             .expect("the gateway has settings");
         client.send(SETTINGS, ACK, 0, &[]);
         client.wait(|frame| frame.kind == SETTINGS && frame.flags & ACK != 0).expect("it takes ours");
-        client
+        self
     }
 
     /// Sends bytes as they are. The gateway may have closed: that shows when reading.
     pub(crate) fn write(&mut self, bytes: &[u8]) {
-        let _ = self.socket.write_all(bytes);
+        let _ = self.wire.write_all(bytes);
     }
 
     /// The same; whether the gateway took them all.
     pub(crate) fn try_write(&mut self, bytes: &[u8]) -> bool {
-        self.socket.write_all(bytes).is_ok()
+        self.wire.write_all(bytes).is_ok()
     }
 
     pub(crate) fn send(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
@@ -222,9 +264,9 @@ impl Frames {
                 return Some(frame);
             }
             let left = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())?;
-            self.socket.set_read_timeout(Some(left)).unwrap();
+            self.wire.socket().set_read_timeout(Some(left)).unwrap();
             let mut piece = [0; 16_384];
-            match self.socket.read(&mut piece) {
+            match self.wire.read(&mut piece) {
                 Ok(0) | Err(_) => return None,
                 Ok(count) => self.buffer.extend(&piece[..count]),
             }
@@ -288,7 +330,7 @@ impl Frames {
 
     /// Sends pieces as fast as they are taken until the gateway says that the connection ends, reading all the while.
     pub(crate) fn flood(mut self, pieces: impl IntoIterator<Item = Vec<u8>>) -> Flooded {
-        let mut socket = self.socket.try_clone().unwrap();
+        let mut socket = self.wire.socket().try_clone().unwrap();
         let is_over = AtomicBool::new(false);
         let mut pieces = pieces.into_iter();
         thread::scope(|scope| {
@@ -321,13 +363,13 @@ impl Frames {
 
     /// The next frame; the other half of the socket is somebody else's, so that nothing is answered.
     fn next_of_flood(&mut self) -> Option<Frame> {
-        self.socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        self.wire.socket().set_read_timeout(Some(PATIENCE)).unwrap();
         loop {
             if let Some(frame) = self.take() {
                 return Some(frame);
             }
             let mut piece = [0; 16_384];
-            match self.socket.read(&mut piece) {
+            match self.wire.read(&mut piece) {
                 Ok(0) | Err(_) => return None,
                 Ok(count) => self.buffer.extend(&piece[..count]),
             }
@@ -350,12 +392,10 @@ impl Frames {
         while let Some(frame) = self.next_within(until.saturating_duration_since(Instant::now())) {
             self.seen.push(frame);
         }
-        self.socket.set_read_timeout(Some(Duration::from_millis(10))).unwrap();
-        match self.socket.read(&mut [0; 1]) {
+        self.wire.socket().set_read_timeout(Some(Duration::from_millis(10))).unwrap();
+        match self.wire.read(&mut [0; 1]) {
             Ok(count) => count == 0,
-            Err(error) => {
-                !matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut)
-            }
+            Err(error) => !matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut),
         }
     }
 }

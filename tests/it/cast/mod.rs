@@ -4,6 +4,7 @@
 //! The client holds every answer against what every answer must be, and the upstream every arrival, so that each test
 //! tests the invariants besides its own promise.
 
+mod authority;
 mod client;
 pub(crate) mod frames;
 mod gateway;
@@ -20,6 +21,7 @@ mod upstream;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
+pub(crate) use authority::{Authority, Identity, Secured, connect, offering};
 pub(crate) use client::{Answer, Client, Request, raw};
 pub(crate) use gateway::Gateway;
 pub(crate) use issuer::{Issuer, Jwks};
