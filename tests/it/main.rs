@@ -8,6 +8,7 @@ mod abuse;
 mod activation;
 mod ages;
 mod alpn;
+mod announced;
 mod architecture;
 mod balance;
 mod bodies;
