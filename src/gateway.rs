@@ -1,6 +1,7 @@
 //! The composition root: everything is made, wired and started here. `scopegate run`, `scopegate dev` and the tests all
 //! start a [`Gateway`].
 
+mod certificates;
 mod handover;
 mod listeners;
 
@@ -237,6 +238,8 @@ impl Control {
         let mut successor = false;
         let mut handing_over = None;
         let mut sweep = interval(SWEEP);
+        // The first tick is now.
+        let mut look = interval(certificates::LOOK);
         loop {
             let settle = self.live.load().config.reload.settle;
             tokio::select! {
@@ -256,6 +259,7 @@ impl Control {
                         break;
                     }
                 }
+                _ = look.tick() => self.look_at_certificates(),
                 _ = sweep.tick() => self.tokens.sweep(clock::now().unix),
             }
         }
@@ -301,9 +305,14 @@ impl Control {
         }
         if attempt.outcome == reload::Reloaded::Swapped {
             warn_of_restart(&before.config, &now.config);
+            self.look_at_certificates();
             self.fetch_keys();
             self.watch_upstreams();
         }
+    }
+
+    fn look_at_certificates(&self) {
+        certificates::look_at(&self.live.load().config, &self.metrics, clock::now().unix);
     }
 
     /// Starts a task for each issuer that has none, and ends those of issuers that left the configuration: requests that

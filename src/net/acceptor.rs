@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
@@ -47,6 +47,17 @@ pub enum ClientAuth {
 pub struct Certificate {
     key: Arc<CertifiedKey>,
     names: Box<[Box<str>]>,
+    life: Option<Life>,
+    file: Box<str>,
+}
+
+/// From when until when a certificate is valid, in seconds since 1970 (RFC 5280 §4.1.2.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Life {
+    /// `notBefore`.
+    pub begins: u64,
+    /// `notAfter`.
+    pub ends: u64,
 }
 
 /// The certificates of one listener; the first is for clients that ask for no name or for an unknown one.
@@ -79,16 +90,56 @@ impl Certificate {
         let leaf = chain.first().ok_or(AcceptorError::Certificates)?;
         let parsed = webpki::EndEntityCert::try_from(leaf).map_err(|_| AcceptorError::Certificates)?;
         let names = parsed.valid_dns_names().map(|name| name.to_ascii_lowercase().into()).collect();
+        let life = Life::of(&parsed);
         let provider = aws_lc_rs::default_provider();
         let key = CertifiedKey::from_der(chain, key, &provider).map_err(|error| match error {
             rustls::Error::InconsistentKeys(_) => AcceptorError::Mismatch,
             _ => AcceptorError::Key,
         })?;
-        Ok(Self { key: Arc::new(key), names })
+        Ok(Self { key: Arc::new(key), names, life, file: "".into() })
+    }
+
+    /// The same as one that is in this file, for those who have to find it.
+    #[must_use]
+    pub fn in_file(self, file: &str) -> Self {
+        Self { file: file.into(), ..self }
+    }
+
+    /// The file that it is in.
+    #[must_use]
+    pub fn file(&self) -> &str {
+        &self.file
+    }
+
+    /// From when until when it is valid; `None` where it does not say so as it should.
+    #[must_use]
+    pub fn life(&self) -> Option<Life> {
+        self.life
     }
 
     fn covers(&self, host: &str) -> bool {
         self.names.iter().any(|name| covers(name, host))
+    }
+}
+
+impl Life {
+    /// The library looks at it first of all when it verifies, and tells when it was asked for too early or too late a time.
+    /// That spares us a second parser of certificates.
+    fn of(certificate: &webpki::EndEntityCert<'_>) -> Option<Self> {
+        let at = |time: Duration| {
+            let (time, usage) = (UnixTime::since_unix_epoch(time), webpki::KeyUsage::server_auth());
+            certificate.verify_for_usage(&[], &[], &[], time, usage, None, None).err()
+        };
+        let begins = match at(Duration::ZERO) {
+            Some(webpki::Error::CertNotValidYet { not_before, .. }) => not_before.as_secs(),
+            _ => return None,
+        };
+        match at(Duration::MAX) {
+            Some(webpki::Error::CertExpired { not_after, .. }) => {
+                Some(Self { begins, ends: not_after.as_secs() })
+            }
+            _ => None,
+        }
     }
 }
 
@@ -118,6 +169,11 @@ impl Certificates {
 
     fn select(&self, server_name: Option<&str>) -> Option<&Certificate> {
         server_name.and_then(|name| self.find(name)).or(self.0.first())
+    }
+
+    /// Each of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Certificate> {
+        self.0.iter()
     }
 
     /// Whether a connection that was opened for `server_name` may ask for `host`: the same name, or another one of the
@@ -278,6 +334,20 @@ mod tests {
             ("unknown.test", "one.b.test", false),
         ] {
             assert_eq!(all.may_ask(server_name, host), may, "{server_name} {host}");
+        }
+    }
+
+    #[test]
+    fn a_certificate_tells_how_long_it_lives() {
+        let mut params = rcgen::CertificateParams::new(vec!["a.test".to_owned()]).unwrap();
+        params.not_before = rcgen::date_time_ymd(2026, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2026, 4, 1);
+        for is_ca in [rcgen::IsCa::NoCa, rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained)] {
+            params.is_ca = is_ca;
+            let key = rcgen::KeyPair::generate().unwrap();
+            let made = params.self_signed(&key).unwrap();
+            let parsed = Certificate::parse(&made.pem(), &key.serialize_pem()).unwrap();
+            assert_eq!(parsed.life(), Some(Life { begins: 1_767_225_600, ends: 1_775_001_600 }));
         }
     }
 

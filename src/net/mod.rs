@@ -12,7 +12,7 @@ mod tls;
 mod trusted;
 mod url;
 
-pub use acceptor::{Acceptor, AcceptorError, AcceptorSettings, Certificate, Certificates, ClientAuth};
+pub use acceptor::{Acceptor, AcceptorError, AcceptorSettings, Certificate, Certificates, ClientAuth, Life};
 pub use address::Address;
 pub use client::{Bounds, Client, FetchError, Fetched};
 pub use dial::{DialError, Patience, Stage, Stream, dial, dial_addresses, resolve};

@@ -61,6 +61,7 @@ pub struct GatewayMetrics {
     /// Panics that were caught and answered.
     pub panics: IntCounter,
     config: IntGaugeVec,
+    certificates: IntGaugeVec,
     log_dropped: IntCounter,
 }
 
@@ -79,6 +80,14 @@ impl GatewayMetrics {
     pub fn set_config(&self, hash: &str) {
         self.config.reset();
         self.config.with_label_values(&[hash]).set(1);
+    }
+
+    /// Shows when certificates end, each by its file, and forgets the others.
+    pub fn show_certificates<'f>(&self, ends: impl Iterator<Item = (&'f str, u64)>) {
+        self.certificates.reset();
+        for (file, end) in ends {
+            self.certificates.with_label_values(&[file]).set(i64::try_from(end).unwrap_or(i64::MAX));
+        }
     }
 
     /// Counts a line that the access log had no room for.
@@ -344,6 +353,12 @@ impl GatewayMetrics {
                 "The configuration in force, by the SHA-256 of its files; always 1.",
                 &["hash"],
             )?,
+            certificates: int_gauges(
+                r,
+                "scopegate_certificate_expiry_timestamp_seconds",
+                "When a certificate of a TLS listener ends, in seconds since 1970, by its file.",
+                &["file"],
+            )?,
             log_dropped: counter(
                 r,
                 "scopegate_access_log_dropped_total",
@@ -416,6 +431,7 @@ mod tests {
         metrics.gateway.cache.increment(0);
         metrics.gateway.reloads.increment(0);
         metrics.gateway.set_config("hash");
+        metrics.gateway.show_certificates([("tls/api.pem", 1)].into_iter());
         let text = metrics.render().unwrap();
         let page = include_str!("../../docs/metrics.md");
         let names: Vec<_> =

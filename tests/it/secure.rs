@@ -8,7 +8,7 @@ use std::sync::Arc;
 use rustls::ClientConfig;
 use rustls::pki_types::CertificateDer;
 
-use crate::cast::{Authority, Gateway, Identity, Secured, Upstream, connect, wait_until};
+use crate::cast::{Authority, Gateway, Identity, Process, Secured, Upstream, connect, wait_until};
 
 /// The status of a request for `host`, or the error of the connection.
 fn ask(stream: &mut Secured, host: &str) -> std::io::Result<u16> {
@@ -150,4 +150,38 @@ fn a_listener_of_tls_1_3_refuses_1_2() {
         let mut stream = connect(gateway.address(), "a.test", old);
         assert_eq!(ask(&mut stream, "a.test").is_ok_and(|status| status == 200), expected, "{min}");
     }
+}
+
+// The certificates that are served are looked at when they are loaded, and each says when it ends.
+#[test]
+fn a_certificate_that_ends_soon_is_warned_of_and_a_renewed_one_is_not() {
+    let (root, upstream) = (Authority::new(), Upstream::start());
+    let until = |days: i64| {
+        let end = crate::cast::now().checked_add_signed(days * 24 * 60 * 60).unwrap();
+        root.sign_with(&["a.test"], |params| {
+            params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+            params.not_after = rcgen::date_time_ymd(1970, 1, 1) + std::time::Duration::from_secs(end);
+        })
+    };
+    let directory = tempfile::tempdir().unwrap();
+    until(3).write(directory.path(), "a");
+    let place = |name: &str| directory.path().join(name).display().to_string();
+    let toml = format!(
+        "[server.tls]\ncertificates = [{{ cert_file = \"{}\", key_file = \"{}\" }}]\n{}[[routes]]\npath = \"/**\"\n\
+         upstream = \"orders\"\nmethods = \"ANY\"\npublic = true\n",
+        place("a.pem"),
+        place("a.key"),
+        upstream.toml("orders")
+    );
+    let series = format!("scopegate_certificate_expiry_timestamp_seconds{{file=\"{}\"}}", place("a.pem"));
+    let process = Process::run_alone(&toml);
+    let days =
+        || (process.metric(&series) - f64::from(u32::try_from(crate::cast::now()).unwrap())) / 86_400.0;
+    process.wait_for_log("a certificate ends soon: renew it file=");
+    assert!((2.9..=3.0).contains(&days()), "{}", days());
+    until(300).write(directory.path(), "a");
+    wait_until("the renewed one is shown", || days() > 299.0);
+    until(-1).write(directory.path(), "a");
+    process.wait_for_log("a certificate has ended: clients refuse it; renew it file=");
+    assert_eq!(process.errors().matches("a certificate ends soon").count(), 1, "{}", process.errors());
 }

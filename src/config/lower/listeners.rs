@@ -182,7 +182,7 @@ fn pair(
                     let (name, path) = if is_key(error) { ("key_file", key) } else { ("cert_file", chain) };
                     reader.problem(path.place, format!("\"{name}\" is \"{}\": {error}", path.text));
                 };
-                parsed.map_err(complain).ok()
+                parsed.map_err(complain).ok().map(|parsed| parsed.in_file(&chain.text))
             })
         }
         _ => None,

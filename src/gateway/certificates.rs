@@ -1,0 +1,94 @@
+//! When the certificates of TLS listeners end: shown as a metric, and warned of while there is time.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::clock::UnixTime;
+use crate::config::Config;
+use crate::net::{Acceptor, Life};
+use crate::telemetry::Metrics;
+
+/// How often they are looked at when nothing changes.
+pub(super) const LOOK: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A certificate whose end is no further away is to be renewed.
+const SOON: u64 = 14 * 24 * 60 * 60;
+
+/// One that lives for days alone is renewed later: in the last fifth of its life.
+const SHARE: u64 = 5;
+
+/// What there is to say of a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Good,
+    NotYet,
+    EndsSoon,
+    Ended,
+}
+
+impl State {
+    fn of(life: Life, now: UnixTime) -> Self {
+        let soon = SOON.min(life.ends.saturating_sub(life.begins) / SHARE);
+        match now.0 {
+            now if now < life.begins => Self::NotYet,
+            now if now > life.ends => Self::Ended,
+            now if life.ends - now <= soon => Self::EndsSoon,
+            _ => Self::Good,
+        }
+    }
+}
+
+/// Shows when each certificate of a configuration ends, and warns of those that clients refuse or soon will.
+pub(super) fn look_at(config: &Config, metrics: &Metrics, now: UnixTime) {
+    let acceptors = config.server.listeners.iter().filter_map(|listener| listener.tls.as_ref());
+    let shown: Vec<_> = acceptors.map(Acceptor::certificates).collect();
+    // Several listeners may share a file.
+    let lives: BTreeMap<&str, Life> = shown
+        .iter()
+        .flat_map(|certificates| certificates.iter())
+        .filter_map(|certificate| Some((certificate.file(), certificate.life()?)))
+        .collect();
+    metrics.gateway.show_certificates(lives.iter().map(|(file, life)| (*file, life.ends)));
+    for (file, life) in lives {
+        let until = humantime::format_rfc3339_seconds(std::time::UNIX_EPOCH + Duration::from_secs(life.ends));
+        match State::of(life, now) {
+            State::Good => {}
+            State::NotYet => {
+                tracing::warn!(
+                    file,
+                    "a certificate is not valid yet: clients refuse it, or this clock is wrong"
+                );
+            }
+            State::EndsSoon => tracing::warn!(file, %until, "a certificate ends soon: renew it"),
+            State::Ended => {
+                tracing::warn!(file, %until, "a certificate has ended: clients refuse it; renew it")
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: u64 = 24 * 60 * 60;
+
+    #[test]
+    fn a_certificate_is_warned_of_while_there_is_time() {
+        let state = |days: u64, now: u64| {
+            State::of(Life { begins: 100 * DAY, ends: (100 + days) * DAY }, UnixTime(100 * DAY + now))
+        };
+        assert_eq!(State::of(Life { begins: 100, ends: 200 }, UnixTime(99)), State::NotYet);
+        for (days, quiet) in [(365, 351), (90, 76)] {
+            assert_eq!(state(days, quiet * DAY - 1), State::Good, "{days}");
+            assert_eq!(state(days, quiet * DAY), State::EndsSoon, "{days}");
+            assert_eq!(
+                state(days, days * DAY),
+                State::EndsSoon,
+                "{days}: RFC 5280 §4.1.2.5 takes the end in"
+            );
+            assert_eq!(state(days, days * DAY + 1), State::Ended, "{days}");
+        }
+        assert_eq!((state(5, 4 * DAY - 1), state(5, 4 * DAY)), (State::Good, State::EndsSoon));
+    }
+}
