@@ -3,12 +3,19 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener, TcpStream as StdStream};
 
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpListener;
 
 use crate::net::Address;
 
 /// Connections that the kernel keeps for us until they are accepted.
 const BACKLOG: i32 = 1024;
+
+/// After so long a silence the system asks a client whether it is there, and then again and again. Deadlines of ours look
+/// after every wait, but a tunnel's and a stream's may be set to hours, in which a client that is gone without a word would
+/// hold both of its connections.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
 
 /// A listening socket.
 #[derive(Debug)]
@@ -146,7 +153,14 @@ pub(super) enum Listening {
 impl Listening {
     pub(super) fn new(socket: Socket) -> io::Result<Self> {
         Ok(match socket {
-            Socket::Tcp(listener) => Self::Tcp(TcpListener::from_std(listener)?),
+            Socket::Tcp(listener) => {
+                // What is accepted has the options of the socket that it came by, at no cost of its own.
+                let keepalive =
+                    TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL);
+                // A system that has no such thing does without it.
+                let _ = SockRef::from(&listener).set_tcp_keepalive(&keepalive);
+                Self::Tcp(TcpListener::from_std(listener)?)
+            }
             #[cfg(unix)]
             Socket::Unix(listener) => Self::Unix(tokio::net::UnixListener::from_std(listener)?),
         })
@@ -186,4 +200,20 @@ impl Listening {
 /// Whether accepting failed by the client's haste, which is not worth a pause. A shortage of ours is.
 pub(super) fn is_haste(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset)
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_client_that_is_gone_without_a_word_is_noticed() {
+        let listener = bind_tcp("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = listener.local_addr().unwrap();
+        let listening = Listening::new(Socket::Tcp(listener)).unwrap();
+        let _client = StdStream::connect(address).unwrap();
+        let Accepted::Tcp(stream, _) = listening.accept().await.unwrap() else { panic!("it is of TCP") };
+        assert!(SockRef::from(&stream).keepalive().unwrap());
+        assert_eq!(SockRef::from(&stream).tcp_keepalive_time().unwrap(), KEEPALIVE_IDLE);
+    }
 }
