@@ -5,6 +5,7 @@
 #![allow(clippy::disallowed_methods, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
 mod abuse;
+mod abuse_http1;
 mod activation;
 mod ages;
 mod alpn;

@@ -8,7 +8,7 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -17,6 +17,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::clock;
 use crate::config::{Server, Timeouts};
+
+/// Bytes that a connection takes in before others have their turn. What is there is read and parsed in one go, and of some
+/// of it a parser never has enough: the length of a chunk may begin with zeros without end.
+const TURN: usize = 64 * 1024;
 
 /// What a connection does, and until when it may.
 pub(super) struct Activity {
@@ -36,6 +40,8 @@ pub(super) struct Activity {
     streams: Cell<Option<usize>>,
     /// Since when a block of HTTP/2 is not whole: the preface, or a head.
     block: Cell<Option<Instant>>,
+    /// Bytes that were read in this turn.
+    turn: Cell<usize>,
     timeouts: Timeouts,
 }
 
@@ -84,6 +90,7 @@ impl Activity {
             retires: server.timeouts.connection_age.map(|age| now + jittered(age)),
             streams: Cell::new(None),
             block: Cell::new(None),
+            turn: Cell::new(0),
             timeouts: server.timeouts.clone(),
         })
     }
@@ -213,6 +220,25 @@ impl Activity {
         }
     }
 
+    /// The connection has its turn.
+    pub(super) fn take_turn(&self) {
+        self.turn.set(0);
+    }
+
+    /// Ready while the connection may read on in this turn; it is woken for the next.
+    pub(super) fn poll_turn(&self, cx: &Context<'_>) -> Poll<()> {
+        if self.turn.get() < TURN {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// So many bytes were read.
+    pub(super) fn read(&self, count: usize) {
+        self.turn.set(self.turn.get() + count);
+    }
+
     /// Bytes have come.
     pub(super) fn received(&self) {
         if self.phase.get() == Phase::Idle && self.streams.get().is_none() {
@@ -258,9 +284,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        ready!(this.activity.poll_turn(cx));
         let before = buffer.filled().len();
         let result = Pin::new(&mut this.stream).poll_read(cx, buffer);
         if buffer.filled().len() > before {
+            this.activity.read(buffer.filled().len() - before);
             this.activity.received();
         }
         result

@@ -6,7 +6,7 @@ use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -222,8 +222,10 @@ impl AsyncRead for Metered {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        ready!(this.activity.poll_turn(cx));
         let before = buffer.filled().len();
         let result = this.stream()?.poll_read(cx, buffer);
+        this.activity.read(buffer.filled().len() - before);
         match buffer.filled().get(before..) {
             Some(bytes) if !bytes.is_empty() && this.read(bytes) => Poll::Ready(Err(this.refuse(cx))),
             _ => result,

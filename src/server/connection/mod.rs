@@ -143,6 +143,7 @@ async fn drive(
     member: &mut Member,
 ) -> Option<End> {
     std::future::poll_fn(|cx| {
+        activity.take_turn();
         if let Some(grace) = member.poll_begun(cx) {
             activity.part(grace);
         }

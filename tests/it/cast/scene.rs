@@ -1,0 +1,112 @@
+//! A gateway with the hostile and the innocent on one worker, and what both of them cost.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use super::frames::{Flooded, Frames};
+use super::{Process, Request, Upstream};
+
+/// What a flood may add to the gateway's memory (checklist F6).
+const MEMORY: usize = 16 * 1024 * 1024;
+
+/// A gateway with one worker in a process of its own, and an upstream for the guilty beside that of the others.
+pub(crate) struct Scene {
+    pub(crate) process: Process,
+    pub(crate) victim: Upstream,
+    #[expect(dead_code, reason = "it is there to answer the innocent")]
+    upstream: Upstream,
+    /// Its memory before anything happened.
+    before: usize,
+}
+
+impl Scene {
+    pub(crate) fn open(more: &str) -> Self {
+        let (victim, upstream) = (Upstream::start(), Upstream::start());
+        let route = |path: &str, upstream: &str| {
+            format!(
+                "[[routes]]\npath = \"{path}\"\nupstream = \"{upstream}\"\nmethods = \"ANY\"\npublic = true\n"
+            )
+        };
+        let process = Process::run_alone(
+            &[
+                more,
+                &victim.toml("victim"),
+                &upstream.toml("orders"),
+                &route("/guilty", "victim"),
+                &route("/innocent", "orders"),
+            ]
+            .concat(),
+        );
+        // What is made at the first requests is nobody's fault.
+        let mut client = Frames::connect(process.address());
+        for number in 0..50 {
+            client.get(2 * number + 1, "/innocent");
+            assert_eq!(client.status(2 * number + 1), 200);
+        }
+        let before = process.peak_memory();
+        Self { process, victim, upstream, before }
+    }
+
+    pub(crate) fn guilty(&self) -> Frames {
+        Frames::connect(self.process.address())
+    }
+
+    /// Does something bad while others ask all the time, each of whom is answered.
+    pub(crate) fn beside_others<T>(&self, bad: impl FnOnce() -> T) -> T {
+        let is_over = AtomicBool::new(false);
+        let result = thread::scope(|scope| {
+            let innocent = scope.spawn(|| {
+                let mut client = Frames::connect(self.process.address());
+                let mut stream = 1;
+                while !is_over.load(Ordering::SeqCst) {
+                    client.get(stream, "/innocent");
+                    assert_eq!(client.status(stream), 200);
+                    assert_eq!(client.body(stream), b"ok");
+                    stream += 2;
+                }
+            });
+            let guard = Over(&is_over);
+            let result = bad();
+            drop(guard);
+            innocent.join().expect("others are answered");
+            result
+        });
+        let other = self.process.send(&Request::get("/innocent"));
+        assert_eq!(other.status, 200, "over HTTP/1.1, too");
+        result
+    }
+
+    /// The same with a flood of frames.
+    pub(crate) fn flood(&self, client: Frames, pieces: impl IntoIterator<Item = Vec<u8>>) -> Flooded {
+        self.beside_others(|| client.flood(pieces))
+    }
+
+    /// Requests for which the upstream was disturbed, those that were cut before their end among them.
+    pub(crate) fn disturbed(&self) -> u32 {
+        let count = |what: &str| {
+            self.process
+                .metric(&format!("scopegate_upstream_connections_{what}_total{{upstream=\"victim\"}}"))
+        };
+        (count("opened") + count("reused")) as u32
+    }
+
+    #[track_caller]
+    pub(crate) fn check_memory(&self, what: &str) {
+        self.check_memory_of(what, MEMORY);
+    }
+
+    #[track_caller]
+    pub(crate) fn check_memory_of(&self, what: &str, bound: usize) {
+        let grown = self.process.peak_memory().saturating_sub(self.before);
+        assert!(grown <= bound, "{what}: {} KiB more", grown / 1024);
+    }
+}
+
+/// Sets a flag when it is dropped, by a panic as well.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
