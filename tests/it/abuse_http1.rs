@@ -3,7 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
-use crate::cast::{Authority, Gateway, PATIENCE, Scene, Upstream, raw};
+use crate::cast::{Authority, Gateway, PATIENCE, Scene, Script, Upstream, raw};
 
 /// Pieces of a flood, unless it is ended.
 const FLOOD: usize = 1_000_000;
@@ -24,6 +24,9 @@ fn flood(mut socket: &TcpStream, piece: &[u8]) -> usize {
 #[test]
 fn a_client_that_pipelines_and_never_reads_is_let_go() {
     let scene = Scene::open("[server.timeouts]\nidle_body = \"500ms\"\n");
+    let body = "x".repeat(64 * 1024);
+    let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    scene.victim.always(Script::Raw(answer.into_bytes(), true));
     let socket = connect(&scene);
     let request = b"GET /guilty HTTP/1.1\r\nHost: api.test\r\n\r\n".repeat(100);
     let taken = scene.beside_others(|| flood(&socket, &request));
