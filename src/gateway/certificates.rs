@@ -59,9 +59,11 @@ pub(super) fn look_at(config: &Config, metrics: &Metrics, now: UnixTime) {
                     "a certificate is not valid yet: clients refuse it, or this clock is wrong"
                 );
             }
-            State::EndsSoon => tracing::warn!(file, %until, "a certificate ends soon: renew it"),
+            State::EndsSoon => {
+                tracing::warn!(file, %until, "a certificate ends soon: renew it");
+            }
             State::Ended => {
-                tracing::warn!(file, %until, "a certificate has ended: clients refuse it; renew it")
+                tracing::warn!(file, %until, "a certificate has ended: clients refuse it; renew it");
             }
         }
     }
