@@ -131,6 +131,9 @@ fn forwarding_fields_of_the_client_are_replaced() {
         "X-Forwarded-Proto",
         "X-Forwarded-Port",
         "X-Forwarded-Prefix",
+        "X-Forwarded-User",
+        "X-Forwarded-Uri",
+        "x_forwarded_method",
         "Forwarded",
         "X-Real-IP",
     ] {
@@ -283,6 +286,10 @@ fn fields_that_name_another_method_or_path_are_removed() {
         "x_http_method_override",
         "X-Original-URL",
         "X-Rewrite-URL",
+        "X-Original-URI",
+        "X-Original-Method",
+        "X-Original-Host",
+        "X-Envoy-Original-Path",
     ] {
         request = request.field(name, "marker");
     }

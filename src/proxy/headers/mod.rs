@@ -43,18 +43,16 @@ fn is_hop_by_hop(name: &str) -> bool {
 /// path than the one that was authorized (attacks.md row 7, checklist R05). The body is framed anew, and to answer
 /// `Expect` is ours.
 fn is_ours(name: &str) -> bool {
+    // `X-Forwarded-User`, `-Uri`, `-Method` and whatever else an upstream may take from a proxy that it trusts.
+    if name.starts_with("x-forwarded-") {
+        return true;
+    }
     matches!(
         name,
         "content-length"
             | "expect"
             | "forwarded"
-            | "x-forwarded-for"
-            | "x-forwarded-host"
-            | "x-forwarded-port"
-            | "x-forwarded-prefix"
-            | "x-forwarded-proto"
             | "x-real-ip"
-            | "x-forwarded-client-cert"
             | "x-client-cert"
             | "client-cert"
             | "client-cert-chain"
@@ -68,6 +66,10 @@ fn is_ours(name: &str) -> bool {
             | "x-http-method"
             | "x-http-method-override"
             | "x-method-override"
+            | "x-envoy-original-path"
+            | "x-original-host"
+            | "x-original-method"
+            | "x-original-uri"
             | "x-original-url"
             | "x-rewrite-url"
     )
