@@ -18,6 +18,7 @@ mod scene;
 mod secured;
 mod shell;
 mod upstream;
+mod wire;
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
@@ -35,6 +36,7 @@ pub(crate) use scene::Scene;
 pub(crate) use secured::Secured;
 pub(crate) use shell::Shell;
 pub(crate) use upstream::{Arrival, Script, Upstream};
+pub(crate) use wire::Vector;
 
 /// How long a condition may take to come true before a test fails. Long, for a machine that has better to do.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
