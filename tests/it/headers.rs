@@ -59,6 +59,8 @@ fn connection_cannot_take_away_what_the_gateway_says() {
     assert_eq!(arrival.field("x-user-id"), Some("alice"));
     assert_eq!(arrival.field("x-forwarded-for"), Some("127.0.0.1"));
     assert_eq!(arrival.field("x-forwarded-host"), Some("api.test"));
+    assert_eq!(arrival.field("via"), Some("1.1 scopegate"));
+    assert!(arrival.field("x-request-id").is_some());
     assert_eq!(arrival.field("host"), Some(upstream.authority().as_str()));
     assert_eq!(arrival.body, b"body");
 }
@@ -299,7 +301,7 @@ fn fields_that_name_another_method_or_path_are_removed() {
     assert!(!format!("{:?}", arrival.fields).contains("marker"), "{arrival:?}");
 }
 
-// P08: what is nobody's business crosses as it is, repeated fields in their order.
+// P08, H07: what is nobody's business crosses as it is, repeated fields in their order; traces are others' business.
 #[test]
 fn all_other_fields_cross_unchanged_in_both_directions() {
     let upstream = Upstream::start();
@@ -310,13 +312,16 @@ fn all_other_fields_cross_unchanged_in_both_directions() {
         .field("X-List", "2, 3")
         .field("Accept-Encoding", "gzip")
         .field("X-Latin", "caf\u{e9}")
-        .field("X-Empty", "");
+        .field("X-Empty", "")
+        .field("Traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
     let answer = gateway.send(&request);
     let arrival = upstream.last();
     assert_eq!(values(&arrival, "x-list"), ["1", "2, 3"]);
     assert_eq!(arrival.field("accept-encoding"), Some("gzip"));
     assert_eq!(arrival.field("x-latin"), Some("caf\u{e9}"));
     assert_eq!(arrival.field("x-empty"), Some(""));
+    let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    assert_eq!(arrival.field("traceparent"), Some(trace));
     let cookies: Vec<_> = answer.fields.iter().filter(|(name, _)| name == "set-cookie").collect();
     assert_eq!(cookies.iter().map(|(_, value)| value.as_str()).collect::<Vec<_>>(), ["a=1", "b=2"]);
     assert_eq!((answer.field("server"), answer.field("etag")), (Some("origin"), Some("\"x\"")));

@@ -105,7 +105,7 @@ fn a_target_of_http_2_has_one_host_and_a_path() {
     assert!(matches!(client.status(1), 400 | 405 | 501));
 }
 
-// L01, L02, D71.
+// L03, D71.
 #[test]
 fn the_limits_hold_for_http_2() {
     let upstream = Upstream::start();
@@ -232,7 +232,7 @@ fn what_does_not_come_in_time_is_not_waited_for() {
     assert_eq!(idle.ended().0, Some(0), "an idle client is told in order");
 }
 
-// L03: a client that takes nothing holds nothing for long.
+// L04: a client that takes nothing holds nothing for long.
 #[test]
 fn an_answer_that_its_client_does_not_take_is_given_up() {
     let upstream = Upstream::start();
@@ -250,7 +250,7 @@ fn an_answer_that_its_client_does_not_take_is_given_up() {
     gateway.wait_for_metric("scopegate_upstream_connections_open{upstream=\"orders\"}", 1.0);
 }
 
-// P06, O03: both GOAWAYs, and what is under way is finished.
+// P06, O05: both GOAWAYs, and what is under way is finished.
 #[test]
 fn a_drain_lets_streams_end() {
     let upstream = Upstream::start();

@@ -20,6 +20,7 @@ mod command_line;
 mod commands;
 mod connections;
 mod connections_out;
+mod crowds;
 mod deadlines;
 mod decisions;
 mod dev_mode;

@@ -107,6 +107,7 @@ fn under_load_the_end_fails_no_request() {
     assert_eq!(process.wait().code(), Some(0));
 }
 
+// O02: the log says in which line.
 #[test]
 fn a_hangup_reloads_and_a_broken_file_is_told_with_its_line() {
     let (issuer, upstream) = (Issuer::start(), Upstream::start());

@@ -88,8 +88,10 @@ const EXCEPTED: &[(&str, &str, &str)] = &[
     ("D47", "RFC 9470 §3", "no route asks how its caller has logged in"),
 ];
 
-/// The checklist's chapters on tokens, key sets and the cache, and how many requirements each has.
-const CHECKLIST: &[(char, usize)] = &[('T', 20), ('K', 14), ('C', 8)];
+/// The checklist's chapters on tokens, key sets, the cache, routes, heads, the protocol, limits, TLS, operation and
+/// upstreams, and how many requirements each has.
+const CHECKLIST: &[(char, usize)] =
+    &[('T', 20), ('K', 14), ('C', 8), ('R', 8), ('H', 7), ('P', 9), ('L', 8), ('X', 5), ('O', 12), ('U', 6)];
 
 /// The rows of `attacks.md` that have a test of their own.
 const ATTACKS: usize = 20;

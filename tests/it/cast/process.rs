@@ -66,6 +66,35 @@ impl Process {
         Self::spawn(directory, command)
     }
 
+    /// `scopegate run` with at most so many descriptors.
+    #[cfg(unix)]
+    #[track_caller]
+    pub(crate) fn limited(descriptors: u32, toml: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("gateway.toml");
+        fs::write(&file, toml).unwrap();
+        let program = scopegate(&[
+            "run",
+            "--listen",
+            ANY,
+            "--admin",
+            ANY,
+            "--workers",
+            "2",
+            "--config",
+            file.to_str().unwrap(),
+        ]);
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("ulimit -n {descriptors}; exec \"$0\" \"$@\"")]);
+        command.arg(program.get_program()).args(program.get_args()).stdin(Stdio::null());
+        for (name, _) in program.get_envs() {
+            command.env_remove(name);
+        }
+        let process = Self::spawn(directory, command);
+        process.wait_for_log("listening address=");
+        process
+    }
+
     fn spawn(directory: tempfile::TempDir, mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let out = Stream::of(child.stdout.take().unwrap());
@@ -142,6 +171,12 @@ impl Process {
         let line = out.lines().find_map(|line| line.trim_start().strip_prefix(name)?.strip_prefix(' '));
         let url = line.expect("the welcome has the place").trim_start().strip_prefix("http://").unwrap();
         url.split([' ', ',', '/']).next().unwrap().parse().unwrap()
+    }
+
+    /// Its number among the processes.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn number(&self) -> u32 {
+        self.child.id()
     }
 
     pub(crate) fn file(&self) -> PathBuf {

@@ -1,0 +1,135 @@
+//! Many clients at once that want nothing, or more than there is: those that do are served all the while.
+#![cfg(unix)]
+
+use std::time::{Duration, Instant};
+
+use crate::cast::{Client, Issuer, Process, Request, Upstream, encode, raw, wait_until};
+
+const OPEN: &str = "[[routes]]\npath = \"/**\"\nupstream = \"orders\"\nmethods = \"ANY\"\npublic = true\n";
+
+/// A sample of the metrics.
+fn metric(process: &Process, series: &str) -> f64 {
+    let text = raw(process.admin(), b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    let value = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+    value.unwrap_or_else(|| panic!("no {series}: {text}")).parse().unwrap()
+}
+
+// L02, F5: half a head each.
+#[test]
+fn six_hundred_half_heads_are_let_go_and_starve_nobody() {
+    const CROWD: usize = 600;
+    let upstream = Upstream::start();
+    let timeouts = "[server.timeouts]\nrequest_head = \"3s\"\n";
+    let process = Process::run(&format!("{timeouts}{}{OPEN}", upstream.toml("orders")));
+    let mut client = Client::connect(process.address());
+    let begin = |_| {
+        let mut client = Client::connect(process.address());
+        client.write(b"GET /never HTTP/1.1\r\nHost: api.test\r\nX-A: ");
+        client
+    };
+    let mut crowd: Vec<_> = (0..CROWD).map(begin).collect();
+    for number in 0..100 {
+        assert_eq!(client.send(&Request::get("/old")).status, 200, "{number}");
+        assert_eq!(process.send(&Request::get("/new")).status, 200, "{number}");
+    }
+    wait_until("all of them are let go", || metric(&process, "scopegate_connections_open") <= 1.0);
+    assert!(crowd.iter_mut().all(Client::is_closed));
+    let timeouts = metric(&process, "scopegate_connection_errors_total{kind=\"timeout\"}");
+    assert!((timeouts - 600.0).abs() < 0.5, "{timeouts} ran into their time");
+    assert_eq!(client.send(&Request::get("/old")).status, 200);
+    assert_eq!(upstream.arrivals().len(), 201);
+}
+
+// L06, F18: more connections than the process may have descriptors.
+#[test]
+fn without_descriptors_nobody_spins_and_all_heals() {
+    const LEAST: Duration = Duration::from_millis(400);
+    let upstream = Upstream::start();
+    let process = Process::limited(80, &format!("{}{OPEN}", upstream.toml("orders")));
+    let mut inside = Client::connect(process.address());
+    assert_eq!(inside.send(&Request::get("/a")).status, 200);
+    let crowd: Vec<_> = (0..120).map(|_| Client::connect(process.address())).collect();
+    let failures = || process.errors().matches("accepting a connection failed").count();
+    wait_until("there is no descriptor left", || failures() > 0);
+    let (began, before) = (Instant::now(), failures());
+    wait_until("it was tried again and again", || failures() >= before + 10);
+    assert!(began.elapsed() >= LEAST, "ten tries in {:?}", began.elapsed());
+    // Who is in is served, and its connection to the upstream is kept.
+    assert_eq!(inside.send(&Request::get("/a")).status, 200);
+    drop(crowd);
+    assert_eq!(process.send(&Request::get("/b")).status, 200);
+    assert_eq!(inside.send(&Request::get("/a")).status, 200);
+    let after = failures();
+    wait_until("the crowd has gone", || metric(&process, "scopegate_connections_open") <= 1.0);
+    assert!(failures() <= after + 1, "it goes on failing");
+}
+
+/// What a process has used so far: ticks of a processor, and the most memory it ever had, in bytes.
+#[cfg(target_os = "linux")]
+fn used(process: &Process) -> (u64, u64) {
+    let of = |name: &str| std::fs::read_to_string(format!("/proc/{}/{name}", process.number())).unwrap();
+    let stat = of("stat");
+    // The name, which is second, is in parentheses; user and system time are the 14th and 15th.
+    let after = stat.rsplit_once(") ").unwrap().1;
+    let ticks = after.split(' ').skip(11).take(2).map(|ticks| ticks.parse::<u64>().unwrap()).sum();
+    let status = of("status");
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    (ticks, peak.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024)
+}
+
+// L07, F17: no request costs a hundred times its bytes in memory, or ten times what another of its size costs.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_dear_request_costs_no_more_than_its_bytes_allow() {
+    const TIMES: usize = 150;
+    let (issuer, upstream) = (Issuer::start(), Upstream::start());
+    let scoped = "[[routes]]\npath = \"/scoped\"\nupstream = \"orders\"\nscopes = \"read\"\n";
+    let process = Process::run(&format!("{}{}{OPEN}{scoped}", issuer.toml(), upstream.toml("orders")));
+    let token = |header: &str, claims: &str| {
+        let request = Request::get("/scoped").bearer(&format!("{}.{}.AA", encode(header), encode(claims)));
+        (request, 401)
+    };
+    let nested = |open: &str, depth: usize| open.repeat(depth);
+    let dear = [
+        (Request::get("/a").field("X-A", &"a".repeat(14_000)), 200),
+        (Request::get("/scoped").bearer(&".".repeat(14_000)), 401),
+        (Request::get("/scoped").bearer(&"a.".repeat(7000)), 401),
+        token(&format!("{{\"alg\":\"RS256\",\"kid\":{}", nested("[", 10_000)), "{}"),
+        token(&format!("{{\"alg\":\"RS256\",\"a\":{}", nested("{\"a\":", 2000)), "{}"),
+        token(&format!("{{\"alg\":\"RS256\",\"kid\":\"{}\"}}", nested("\\u0000", 1700)), "{}"),
+        token("{\"alg\":\"RS256\",\"kid\":\"key-1\"}", &nested("[", 10_000)),
+        token("{\"alg\":\"RS256\",\"kid\":\"key-1\"}", &format!("{{\"exp\":1{}}}", "0".repeat(10_000))),
+        (Request::get("/scoped").field("Authorization", &"Bearer ".repeat(2000)), 401),
+        (Request::get("/scoped").field("Cookie", &"a=b;".repeat(3500)), 401),
+        (Request::get("/a").field("Connection", &"x-a,".repeat(3500)), 200),
+        (Request::get("/a").field("X-Forwarded-For", &"10.0.0.1,".repeat(1500)), 200),
+        (Request::get("/a").field("Cookie", &"a=b;".repeat(3500)), 200),
+        (Request::get("/a").field("TE", &"trailers,".repeat(1500)), 200),
+        (Request::get(&"/a".repeat(4000)), 200),
+        (Request::get(&format!("/a?{}", "a&".repeat(4000))), 200),
+        (Request::get(&"/%2e".repeat(2000)), 400),
+        (Request::get(&format!("/{}", "%25".repeat(2500))), 200),
+        (
+            (0..95).fold(Request::get("/a"), |request, n| request.field(&format!("X_{n}"), &"a_".repeat(70))),
+            200,
+        ),
+    ];
+    let mut client = Client::connect(process.address());
+    let mut ask = |(request, status): &(Request, u16)| {
+        let before = used(&process);
+        for _ in 0..TIMES {
+            assert_eq!(client.send(request).status, *status, "{request:.200?}");
+        }
+        let after = used(&process);
+        (after.0 - before.0, after.1 - before.1)
+    };
+    // The first answers warm what is kept.
+    ask(&dear[0]);
+    let (usual, _) = ask(&dear[0]);
+    for one in &dear {
+        let (ticks, grown) = ask(one);
+        let bytes = one.0.bytes().len() as u64;
+        assert!(grown <= 100 * bytes, "{grown} bytes more for {bytes} of {:.200?}", one.0);
+        assert!(ticks <= 10 * usual.max(2), "{ticks} ticks, usually {usual}: {:.200?}", one.0);
+    }
+}
