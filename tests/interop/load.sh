@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
-# A gateway under load by h2load, over HTTP/1.1 and HTTP/2, and under the three slow attacks of slowhttptest: everything
-# is answered, and the service stays available.
+# A gateway under load by h2load, over HTTP/1.1 and HTTP/2, and by wrk, which keeps each connection as busy as it can, and
+# under the three slow attacks of slowhttptest: everything is answered, and the service stays available.
 #
 #   tests/interop/load.sh [SCOPEGATE]           the binary; target/debug/scopegate by default
 #
-# Needs curl, and Debian's nghttp2-client and slowhttptest or the right to install them. LOAD_REQUESTS and SLOW_SECONDS
-# make it longer.
+# Needs curl, and Debian's nghttp2-client, wrk and slowhttptest or the right to install them. LOAD_REQUESTS, LOAD_SECONDS
+# and SLOW_SECONDS make it longer.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 . tests/interop/tools.bash
 scopegate=$(realpath "${1:-target/debug/scopegate}")
-requests=${LOAD_REQUESTS:-20000} seconds=${SLOW_SECONDS:-15} connections=${SLOW_CONNECTIONS:-1000}
-debian h2load:nghttp2-client slowhttptest:slowhttptest
+requests=${LOAD_REQUESTS:-20000} load_seconds=${LOAD_SECONDS:-10} seconds=${SLOW_SECONDS:-15} connections=${SLOW_CONNECTIONS:-1000}
+debian h2load:nghttp2-client wrk:wrk slowhttptest:slowhttptest
 dir=$interop/load log=$interop/load.log
 mkdir -p "$dir"
 ulimit -n "$(ulimit -Hn)"
@@ -67,6 +67,21 @@ load() {
 }
 load "HTTP/1.1, 50 connections" --h1 -c 50
 load "HTTP/2, 20 connections, 10 streams each" -c 20 -m 10
+
+# wrk says nothing of failures where there is none.
+wrk_load() {
+    local name=$1 report=$dir/${1//[^a-z0-9]/-}.txt
+    shift
+    wrk -t2 -d"${load_seconds}s" --latency "$@" >"$report"
+    if grep -Eq 'Non-2xx|Socket errors' "$report" || ! grep -Eq '^ +[1-9][0-9]* requests in' "$report"; then
+        cat "$report"
+        fail "$name: not everything was answered with 2xx"
+    fi
+    echo "$name: $(sed -En 's/^ +([0-9]+ requests in [^,]*),.*/\1/p' "$report"), none failed;" \
+        "99% within $(sed -En 's/^ +99% +//p' "$report")"
+}
+wrk_load "wrk, 64 connections with a token" -c64 -H "authorization: Bearer $token" "$gateway/orders"
+wrk_load "wrk, 256 connections without one" -c256 "$gateway/open"
 echo "resident memory after the load: $(memory) KiB"
 
 slow() {
