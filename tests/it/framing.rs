@@ -78,16 +78,38 @@ path   = "/**"
 scopes = "other"
 "#;
 
+fn attacks() -> (Vec<Vector>, Pair) {
+    let vectors = Vector::read(include_str!("../vectors/wire/attacks.json"), 300);
+    let pair = Pair::start(&Key::ed25519("key-1"), "", ROUTES);
+    pair.upstream.always(Script::Echo);
+    (vectors, pair)
+}
+
 // attacks.md rows 1 to 6, 9 to 11, 16; R03, R04, H01 to H04.
 #[test]
 fn every_attack_is_refused_or_comes_to_nothing() {
-    let vectors = Vector::read(include_str!("../vectors/wire/attacks.json"), 150);
-    let pair = Pair::start(&Key::ed25519("key-1"), "", ROUTES);
-    pair.upstream.always(Script::Echo);
+    let (vectors, pair) = attacks();
     let run = |vector: &Vector| {
         let problem = vector.run(&pair.gateway, &pair.upstream, &|scope| pair.token(scope)).err()?;
         Some(format!("{}: {problem}", vector.name))
     };
     let wrong: Vec<_> = vectors.iter().filter_map(run).collect();
     assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), vectors.len(), wrong.join("\n"));
+}
+
+// The same rows; P07: the other protocol opens no other way.
+#[test]
+fn no_attack_comes_to_more_over_http_2() {
+    let (vectors, pair) = attacks();
+    let mut wrong = Vec::new();
+    let mut count = 0;
+    for vector in &vectors {
+        match vector.run_over_http_2(&pair.gateway, &pair.upstream, &|scope| pair.token(scope)) {
+            Some(Err(problem)) => wrong.push(format!("{}: {problem}", vector.name)),
+            Some(Ok(())) => count += 1,
+            None => {}
+        }
+    }
+    assert!(wrong.is_empty(), "{}:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(count > 200, "{count} of them were tried");
 }

@@ -29,6 +29,7 @@ mod examples;
 mod first_steps;
 mod forwarded;
 mod framing;
+mod grpc;
 mod h2spec;
 mod handover;
 mod headers;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::frames::{END_HEADERS, END_STREAM, Frames, HEADERS, RST_STREAM, literal};
 use super::{Arrival, Client, Gateway, Request, Upstream, raw};
 
 /// One text that a client sends.
@@ -68,7 +69,7 @@ impl Vector {
         token: &dyn Fn(&str) -> String,
     ) -> Result<(), String> {
         let before = upstream.arrivals().len();
-        let bytes = bytes(&self.send, token);
+        let bytes = bytes(&filled(&self.send, token));
         match self.then {
             Then::Closed => self.run_to_the_end(gateway, &bytes)?,
             Then::Open => self.run_and_go_on(&mut gateway.connect(), &bytes)?,
@@ -83,6 +84,35 @@ impl Vector {
         }
         let next = gateway.send(&Request::get("/next"));
         if next.text() == "/next" { Ok(()) } else { Err(format!("the next request got {next:?}")) }
+    }
+
+    /// What is wrong with how the gateway took the same request over HTTP/2; `None` where HTTP/2 has no such request.
+    pub(crate) fn run_over_http_2(
+        &self,
+        gateway: &Gateway,
+        upstream: &Upstream,
+        token: &dyn Fn(&str) -> String,
+    ) -> Option<Result<(), String>> {
+        let block = block(&filled(&self.send, token))?;
+        let before = upstream.arrivals().len();
+        let mut client = Frames::connect(gateway.address());
+        client.send(HEADERS, END_STREAM | END_HEADERS, 1, &block);
+        let answer = client.wait(|frame| frame.stream == 1 && matches!(frame.kind, HEADERS | RST_STREAM))?;
+        let status = (answer.kind == HEADERS).then(|| answer.status());
+        let is_as_expected = match (self.refused, status) {
+            // What the parser of HTTP/1.1 refuses is malformed here, too, or refused in other words.
+            (Some(_), None) => self.code.is_none(),
+            (Some(expected), Some(status)) if self.code.is_none() => {
+                status == expected || (400..500).contains(&status)
+            }
+            (Some(expected), status) => status == Some(expected),
+            (None, status) => status == Some(200),
+        };
+        let arrivals = &upstream.arrivals()[before..];
+        let all_expected = self.forwarded.len() == arrivals.len()
+            && self.forwarded.iter().zip(arrivals).all(|(expected, arrival)| expected.is(arrival));
+        let is_right = is_as_expected && all_expected && client.is_alive();
+        Some(if is_right { Ok(()) } else { Err(format!("answered: {status:?}; arrived: {arrivals:?}")) })
     }
 
     /// The connection closes after the answers, and there are no more than were asked for.
@@ -136,8 +166,8 @@ impl Expected {
     }
 }
 
-/// The bytes of a text, with what stands in `${…}` filled in.
-fn bytes(text: &str, token: &dyn Fn(&str) -> String) -> Vec<u8> {
+/// A text with what stands in `${…}` filled in.
+fn filled(text: &str, token: &dyn Fn(&str) -> String) -> String {
     let mut filled = String::new();
     let mut parts = text.split("${");
     filled.push_str(parts.next().unwrap_or_default());
@@ -153,5 +183,46 @@ fn bytes(text: &str, token: &dyn Fn(&str) -> String) -> Vec<u8> {
         }
         filled.push_str(rest);
     }
-    filled.chars().map(|character| u8::try_from(u32::from(character)).expect("a byte")).collect()
+    filled
+}
+
+fn bytes(text: &str) -> Vec<u8> {
+    text.chars().map(|character| u8::try_from(u32::from(character)).expect("a byte")).collect()
+}
+
+/// The head of a request as a block of HTTP/2: of one in origin form, without a body, whose names are names and not about
+/// its connection, and that is no longer than a frame.
+fn block(text: &str) -> Option<Vec<u8>> {
+    const ABOUT_THE_CONNECTION: [&str; 7] = [
+        "connection",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "transfer-encoding",
+        "upgrade",
+        "content-length",
+    ];
+    const FRAME: usize = 16_000;
+    let head = text.strip_suffix("\r\n\r\n").filter(|head| !head.contains("\r\n\r\n"))?;
+    let mut lines = head.split("\r\n");
+    let [method, target, "HTTP/1.1"] = lines.next()?.split(' ').collect::<Vec<_>>()[..] else { return None };
+    if !target.starts_with('/') {
+        return None;
+    }
+    let fields: Vec<_> = lines.map(|line| line.split_once(':')).collect::<Option<_>>()?;
+    let is_name = |name: &str| name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
+    let is_told =
+        |name: &str| is_name(name) && !ABOUT_THE_CONNECTION.contains(&name.to_ascii_lowercase().as_str());
+    if !fields.iter().all(|(name, _)| is_told(name)) {
+        return None;
+    }
+    let host = fields.iter().find(|(name, _)| *name == "Host")?.1.trim();
+    let mut block = [(":method", method), (":scheme", "http"), (":path", target), (":authority", host)]
+        .iter()
+        .flat_map(|(name, value)| literal(name, value))
+        .collect::<Vec<_>>();
+    for (name, value) in fields.iter().filter(|(name, _)| *name != "Host") {
+        block.extend(literal(&name.to_ascii_lowercase(), value.trim()));
+    }
+    (block.len() < FRAME).then_some(block)
 }
