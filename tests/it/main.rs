@@ -35,6 +35,7 @@ mod handover;
 mod headers;
 mod heads;
 mod health;
+mod hellos;
 mod http2;
 mod http2_upstreams;
 mod jose;
