@@ -1,5 +1,8 @@
 //! Bodies stream through, whole and unbuffered, in both directions; what was cut never looks complete.
 
+use crate::cast::frames::{
+    DATA, END_HEADERS, END_STREAM, Frame, Frames, HEADERS, RST_STREAM, literal, request,
+};
 use crate::cast::{Gateway, Issuer, Request, Script, Upstream, wait_until};
 
 const MIB: usize = 1024 * 1024;
@@ -219,7 +222,7 @@ fn the_body_of_a_refused_request_is_never_taken_for_a_request() {
     let (issuer, upstream) = (Issuer::start(), Upstream::start());
     let gateway = Gateway::start(&format!(
         "{}{}[[routes]]\npath = \"/a\"\nupstream = \"orders\"\nscopes = \"write\"\nbody_bytes = \"1 KiB\"\n\
-         [[routes]]\npath = \"/marker\"\nupstream = \"orders\"\npublic = true\n",
+         [[routes]]\npath = \"/marker\"\nupstream = \"orders\"\nmethods = [\"GET\"]\npublic = true\n",
         issuer.toml(),
         upstream.toml("orders")
     ));
@@ -232,6 +235,8 @@ fn the_body_of_a_refused_request_is_never_taken_for_a_request() {
             (Request::new("POST", "/a"), 401),
             (Request::new("POST", "/a").bearer(&poor), 403),
             (Request::new("POST", "/none"), 404),
+            (Request::new("POST", "/marker"), 405),
+            (Request::new("POST", "/a/%2e%2e/marker"), 400),
             (Request::new("PUT", "/a").bearer(&good), 413),
         ];
         for (request, status) in requests {
@@ -331,4 +336,95 @@ fn an_upload_that_was_cut_never_looks_complete() {
     }
     assert_eq!(gateway.send(&Request::new("POST", "/whole").body("cut")).status, 200);
     assert_eq!(upstream.last().body, b"cut");
+}
+
+// P05, D70, RFC 9113 §8.1: over HTTP/2 an answer that was cut ends in a reset of its stream, and of no other.
+#[test]
+fn an_answer_that_was_cut_is_reset_over_http_2() {
+    let upstream = Upstream::start();
+    let gateway = Gateway::open(&upstream, "");
+    let mut client = Frames::connect(gateway.address());
+    let mut stream = 1;
+    for (head, body) in [
+        ("content-length: 9\r\n", "cut"),
+        ("transfer-encoding: chunked\r\n", "3\r\ncut\r\n"),
+        ("transfer-encoding: chunked\r\n", "3\r\ncut\r\n0\r\n"),
+        ("transfer-encoding: chunked\r\n", "3\r\ncut\r\nzz\r\n"),
+    ] {
+        upstream.play([Script::Raw(answer(head, body.as_bytes()), false)]);
+        client.get(stream, "/cut");
+        assert_eq!(client.status(stream), 200);
+        let end = |frame: &Frame| {
+            frame.stream == stream && (frame.kind == RST_STREAM || frame.flags & END_STREAM != 0)
+        };
+        let end = client.wait(end).expect("the stream ends");
+        assert_eq!(end.kind, RST_STREAM, "{head}{body} looks complete");
+        upstream.play([Script::Echo]);
+        client.get(stream + 2, "/next");
+        assert_eq!(client.status(stream + 2), 200);
+        assert_eq!(client.body(stream + 2), b"/next");
+        stream += 4;
+    }
+}
+
+// P01, P07, D70, D71: nor does an upload of HTTP/2 that was cut, or is not of its length.
+#[test]
+fn an_upload_over_http_2_that_is_not_whole_never_looks_complete() {
+    let upstream = Upstream::start();
+    let gateway = Gateway::open(&upstream, "");
+    let mut client = Frames::connect(gateway.address());
+    let head = |length: &[(&str, &str)]| {
+        let length: Vec<u8> = length.iter().flat_map(|(name, value)| literal(name, value)).collect();
+        [request("POST", "/cut"), length].concat()
+    };
+    let mut stream = 1;
+    for (length, data, ends) in [
+        (&[][..], "cut", false),
+        (&[("content-length", "9")], "cut", false),
+        (&[("content-length", "9")], "cut", true),
+        (&[("content-length", "2")], "cut", true),
+        (&[("content-length", "2")], "cut", false),
+        (&[("content-length", "3"), ("content-length", "4")], "cut", true),
+    ] {
+        client.send(HEADERS, END_HEADERS, stream, &head(length));
+        client.send(DATA, if ends { END_STREAM } else { 0 }, stream, data.as_bytes());
+        assert!(client.is_alive());
+        if !ends {
+            client.send(RST_STREAM, 0, stream, &8_u32.to_be_bytes());
+        }
+        assert!(client.is_alive(), "{length:?}");
+        gateway.wait_for_metric("scopegate_requests_open", 0.0);
+        gateway.wait_for_metric("scopegate_upstream_connections_open{upstream=\"orders\"}", 0.0);
+        assert!(upstream.arrivals().is_empty(), "{length:?}: the upstream took it for complete");
+        stream += 2;
+    }
+    client.send(HEADERS, END_HEADERS, stream, &head(&[("content-length", "3")]));
+    client.send(DATA, END_STREAM, stream, b"all");
+    assert_eq!(client.status(stream), 200);
+    assert_eq!(upstream.last().body, b"all");
+}
+
+// P06: streams share a connection, and no answer.
+#[test]
+fn every_answer_belongs_to_its_stream() {
+    const STREAMS: usize = 80;
+    let upstream = Upstream::start();
+    upstream.always(Script::Echo);
+    let gateway = Gateway::open(&upstream, "max_idle = 2");
+    let mut client = Frames::connect(gateway.address());
+    let stream = |number: usize| u32::try_from(2 * number + 1).unwrap();
+    for number in 0..STREAMS {
+        client.send(HEADERS, END_HEADERS, stream(number), &request("POST", &format!("/{number}")));
+    }
+    for number in (0..STREAMS).rev() {
+        client.send(DATA, END_STREAM, stream(number), format!("?{}", "x".repeat(number)).as_bytes());
+    }
+    for _ in 0..STREAMS {
+        client.wait(|frame| frame.stream != 0 && frame.flags & END_STREAM != 0).expect("they all end");
+    }
+    for number in 0..STREAMS {
+        let data = client.seen.iter().filter(|frame| frame.kind == DATA && frame.stream == stream(number));
+        let body: Vec<u8> = data.flat_map(|frame| frame.payload.clone()).collect();
+        assert_eq!(String::from_utf8_lossy(&body), format!("/{number}?{}", "x".repeat(number)));
+    }
 }
