@@ -147,6 +147,21 @@ fn another_address_for_the_same_port_is_told_to_need_a_restart() {
     assert_eq!(process.send(&Request::get("/public")).status, 200);
 }
 
+// X02: whoever turns verification off is told so at each start, in the log and by `check`.
+#[test]
+fn an_upstream_that_is_not_verified_is_warned_of() {
+    let routes = "[[routes]]\npath = \"/a\"\nupstream = \"orders\"\npublic = true\n";
+    for (verify, warned) in [("verify = false\n", true), ("verify = true\n", false), ("", false)] {
+        let toml = format!("[upstreams.orders]\nurl = \"https://127.0.0.1:1\"\n{verify}{routes}");
+        let process = Process::run(&toml);
+        assert_eq!(process.errors().contains("(verify = false)"), warned, "{}", process.errors());
+        let check = scopegate(&["check", "--config", process.file().to_str().unwrap()]).output().unwrap();
+        assert!(check.status.success());
+        let said = String::from_utf8_lossy(&check.stdout).into_owned();
+        assert_eq!(said.contains("verify"), warned, "{said}");
+    }
+}
+
 // O08, D52, attacks.md row 19: at the level that says most, and with every request logged.
 #[test]
 fn no_token_is_ever_written() {
