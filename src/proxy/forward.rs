@@ -135,7 +135,12 @@ fn upstream_uri(uri: &Uri, query: Option<&str>, route: &Route) -> Option<Uri> {
     let mut parts = Parts::default();
     let rewrite = route.heads.rewrite.as_ref();
     parts.path_and_query = if route.strip == 0 && query.is_none() && rewrite.is_none() {
-        uri.path_and_query().cloned()
+        // One that is nothing but a fragment reads as "/" and has no text (`:path` of "#", or "http://host#"): the
+        // request line would have no target.
+        uri.path_and_query().map(|text| match text.as_str() {
+            "/" => PathAndQuery::from_static("/"),
+            _ => text.clone(),
+        })
     } else {
         let path: Cow<'_, str> = match rewrite {
             Some(rewrite) => rewrite.apply(uri.path()).into(),
