@@ -76,6 +76,7 @@ async fn walk(
     }
     if request.version() == Version::HTTP_2 {
         headers::join_cookies(request.headers_mut());
+        headers::remove_misnamed(request.headers_mut());
         if request.headers().len() > limits.head_fields {
             return Err(Refusal::unrouted(Cause::Fields));
         }

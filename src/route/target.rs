@@ -39,9 +39,13 @@ impl<'r> Target<'r> {
         headers: &'r HeaderMap,
         max_bytes: usize,
     ) -> Result<Self, TargetError> {
-        let length = uri.path_and_query().map_or(0, |text| text.as_str().len());
-        if length > max_bytes {
+        let text = uri.path_and_query().map_or("", |text| text.as_str());
+        if text.len() > max_bytes {
             return Err(TargetError::TooLong);
+        }
+        // `:path` is never less than a slash (RFC 9113 §8.3.1); an absolute form may leave it out.
+        if version >= Version::HTTP_2 && !text.starts_with('/') {
+            return Err(TargetError::Form);
         }
         let path = uri.path();
         let scheme = uri.scheme_str().is_none_or(|scheme| scheme == "http" || scheme == "https");
@@ -55,8 +59,11 @@ impl<'r> Target<'r> {
                     |host: &HeaderValue| host.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes());
                 if version < Version::HTTP_2 {
                     host_field(headers, version)?;
-                } else if !headers.get_all(HOST).iter().all(same) {
-                    return Err(TargetError::Host);
+                } else {
+                    let mut fields = headers.get_all(HOST).iter();
+                    if !fields.next().is_none_or(same) || fields.next().is_some() {
+                        return Err(TargetError::Host);
+                    }
                 }
                 Some(split_port(authority.as_str()).ok_or(TargetError::Host)?)
             }

@@ -25,6 +25,7 @@ mod deadlines;
 mod decisions;
 mod dev_mode;
 mod drain;
+mod downgrades;
 mod examples;
 mod first_steps;
 mod forwarded;

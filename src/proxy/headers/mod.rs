@@ -170,6 +170,15 @@ pub(super) fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
+/// Removes what has no name in HTTP/1.1: the library takes a quote in a name of HTTP/2, where RFC 9113 §8.2.1 has none.
+pub(super) fn remove_misnamed(headers: &mut HeaderMap) {
+    remove_where(headers, is_misnamed);
+}
+
+fn is_misnamed(name: &str) -> bool {
+    name.contains('"')
+}
+
 /// What was asked for with a token in the URI is for the one who asked (RFC 6750 §2.3). The upstream did not see the token
 /// and cannot know; of two directives that contradict each other caches obey the stricter one.
 pub(super) fn keep_from_shared_caches(headers: &mut HeaderMap) {
@@ -179,8 +188,9 @@ pub(super) fn keep_from_shared_caches(headers: &mut HeaderMap) {
 /// Turns the trailers of a client's request into those of the upstream's: an upstream that joins them to the head would
 /// read there what only the gateway says (attacks.md row 9, D57).
 pub(super) fn trailers_to_upstream(trailers: &mut HeaderMap, claim_headers: &[HeaderName]) {
-    let is_removed =
-        |name: &str| is_hop_by_hop(name) || has_no_twin(name) || is_impersonation(name, claim_headers);
+    let is_removed = |name: &str| {
+        is_misnamed(name) || is_hop_by_hop(name) || has_no_twin(name) || is_impersonation(name, claim_headers)
+    };
     remove_where(trailers, is_removed);
 }
 

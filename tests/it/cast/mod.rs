@@ -36,7 +36,7 @@ pub(crate) use scene::Scene;
 pub(crate) use secured::Secured;
 pub(crate) use shell::Shell;
 pub(crate) use upstream::{Arrival, Script, Upstream};
-pub(crate) use wire::Vector;
+pub(crate) use wire::{Expected, Vector};
 
 /// How long a condition may take to come true before a test fails. Long, for a machine that has better to do.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);

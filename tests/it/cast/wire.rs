@@ -29,9 +29,10 @@ pub(crate) struct Vector {
     then: Then,
 }
 
+/// A request as it has to arrive.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Expected {
+pub(crate) struct Expected {
     target: String,
     #[serde(default)]
     body: String,
@@ -156,7 +157,7 @@ impl Vector {
 }
 
 impl Expected {
-    fn is(&self, arrival: &Arrival) -> bool {
+    pub(crate) fn is(&self, arrival: &Arrival) -> bool {
         let values = |name: &str| -> Vec<_> {
             arrival.fields.iter().filter(|(field, _)| field == name).map(|(_, value)| value).collect()
         };
