@@ -111,7 +111,7 @@ fn start(upstream: &Upstream, names: &[&str]) -> (Gateway, Vec<Vec<u8>>) {
     for (number, name) in names.iter().enumerate() {
         let made = rcgen::generate_simple_self_signed(vec![(*name).to_owned()]).unwrap();
         let write = |kind: &str, text: String| {
-            fs::write(directory.path().join(format!("{number}.{kind}")), text).unwrap()
+            fs::write(directory.path().join(format!("{number}.{kind}")), text).unwrap();
         };
         write("pem", made.cert.pem());
         write("key", made.signing_key.serialize_pem());
