@@ -102,7 +102,8 @@ fn a_body_that_stops_coming_is_408() {
 #[test]
 fn a_body_that_keeps_coming_is_not_stalled() {
     let upstream = Upstream::start();
-    let gateway = gateway(&upstream, "idle_body");
+    // Long enough for this test to send a piece in time on a machine that has better to do.
+    let gateway = Gateway::open(&upstream, "[server.timeouts]\nidle_body = \"2s\"\n");
     let mut slow = gateway.connect();
     slow.write(b"POST /slow HTTP/1.1\r\nHost: api.test\r\nTransfer-Encoding: chunked\r\n\r\n");
     let mut stalled = gateway.connect();

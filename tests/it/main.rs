@@ -6,6 +6,7 @@
 
 mod abuse;
 mod abuse_http1;
+mod access_log;
 mod activation;
 mod ages;
 mod alpn;
