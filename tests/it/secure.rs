@@ -8,10 +8,10 @@ use std::sync::Arc;
 use rustls::ClientConfig;
 use rustls::pki_types::CertificateDer;
 
-use crate::cast::{Authority, Gateway, Identity, Process, Secured, Upstream, connect, wait_until};
+use crate::cast::{Authority, Gateway, Identity, Process, TlsClient, Upstream, connect, wait_until};
 
 /// The status of a request for `host`, or the error of the connection.
-fn ask(stream: &mut Secured, host: &str) -> std::io::Result<u16> {
+fn ask(stream: &mut TlsClient, host: &str) -> std::io::Result<u16> {
     write!(stream, "GET / HTTP/1.1\r\nHost: {host}\r\n\r\n")?;
     let mut text = Vec::new();
     let mut byte = [0; 1];
@@ -30,7 +30,7 @@ fn ask(stream: &mut Secured, host: &str) -> std::io::Result<u16> {
     Ok(text.split(' ').nth(1).unwrap().parse().unwrap())
 }
 
-fn shown(stream: &Secured) -> CertificateDer<'static> {
+fn shown(stream: &TlsClient) -> CertificateDer<'static> {
     stream.conn.peer_certificates().unwrap()[0].clone().into_owned()
 }
 

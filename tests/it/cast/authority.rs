@@ -24,7 +24,7 @@ pub(crate) struct Identity {
 }
 
 /// A connection over TLS.
-pub(crate) type Secured = StreamOwned<ClientConnection, TcpStream>;
+pub(crate) type TlsClient = StreamOwned<ClientConnection, TcpStream>;
 
 impl Authority {
     pub(crate) fn new() -> Self {
@@ -76,7 +76,7 @@ impl Authority {
     }
 
     /// A connection of a client that trusts this root and offers these protocols (ALPN).
-    pub(crate) fn connect(&self, address: SocketAddr, name: &str, protocols: &[&[u8]]) -> Secured {
+    pub(crate) fn connect(&self, address: SocketAddr, name: &str, protocols: &[&[u8]]) -> TlsClient {
         connect(address, name, offering(self.client(None), protocols))
     }
 }
@@ -98,7 +98,7 @@ pub(crate) fn offering(mut config: ClientConfig, protocols: &[&[u8]]) -> ClientC
     config
 }
 
-pub(crate) fn connect(address: SocketAddr, name: &str, config: ClientConfig) -> Secured {
+pub(crate) fn connect(address: SocketAddr, name: &str, config: ClientConfig) -> TlsClient {
     let name = ServerName::try_from(name.to_owned()).unwrap();
     let socket = TcpStream::connect(address).unwrap();
     socket.set_read_timeout(Some(super::PATIENCE)).unwrap();
