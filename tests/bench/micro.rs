@@ -1,0 +1,254 @@
+//! What do the single steps of the walk cost? Times, for a look at one step while it is being changed: compare only what ran
+//! at the same time on the same machine. What a whole request costs, `budget.sh` counts and `side_by_side` measures.
+//!
+//!     cargo bench --bench micro [-- ROOM]         # route, tokens, verification, decide, headers
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::disallowed_methods)]
+
+#[path = "../it/cast/keys.rs"]
+#[allow(dead_code)]
+mod keys;
+mod stage;
+
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use keys::{Key, Token};
+
+fn main() {
+    divan::main();
+}
+
+/// The output of a future that has nothing to wait for.
+fn at_once<T>(future: impl Future<Output = T>) -> T {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => output,
+        Poll::Pending => panic!("it waits"),
+    }
+}
+
+fn token(key: &Key) -> String {
+    Token::of(stage::ISSUER, stage::SCOPES).signed(key)
+}
+
+mod route {
+    use divan::{Bencher, black_box};
+    use http::{Request, Version};
+    use scopegate::route::{MethodPattern, Pattern, Rule, Table, Target};
+
+    const ROUTES: [usize; 3] = [10, 1_000, 100_000];
+    /// Requests in turn, so that not one path alone is in the CPU's caches.
+    const PATHS: usize = 1_000;
+
+    fn table(routes: usize) -> Table<usize> {
+        let rule = |value| Rule {
+            host: None,
+            pattern: Pattern::parse(&format!("/v1/r{value}/items/{{id}}")).unwrap(),
+            method: MethodPattern::Any,
+            method_fallthrough: false,
+            value,
+        };
+        Table::new((0..routes).map(rule).collect()).unwrap()
+    }
+
+    fn requests(routes: usize, path: &str) -> Vec<Request<()>> {
+        let stride = routes.div_ceil(PATHS);
+        let get = |index: usize| {
+            let target = format!("/v1/r{}/{path}", index * stride % routes);
+            Request::get(target).header("host", "api.example.com").body(()).unwrap()
+        };
+        (0..PATHS).map(get).collect()
+    }
+
+    fn target(request: &Request<()>) -> Target<'_> {
+        let line = (request.method(), request.uri(), Version::HTTP_11);
+        Target::parse(line, request.headers(), 8192).unwrap()
+    }
+
+    #[divan::bench]
+    fn parse_a_target(bencher: Bencher<'_, '_>) {
+        let requests = requests(1, "items/1042");
+        bencher.bench_local(|| {
+            black_box(target(black_box(&requests[0])));
+        });
+    }
+
+    #[divan::bench(args = ROUTES)]
+    fn find(bencher: Bencher<'_, '_>, routes: usize) {
+        look_up(bencher, routes, "items/1042", true);
+    }
+
+    #[divan::bench(args = ROUTES)]
+    fn find_none(bencher: Bencher<'_, '_>, routes: usize) {
+        look_up(bencher, routes, "other/1042", false);
+    }
+
+    fn look_up(bencher: Bencher<'_, '_>, routes: usize, path: &str, found: bool) {
+        let (table, requests) = (table(routes), requests(routes, path));
+        let targets: Vec<_> = requests.iter().map(target).collect();
+        let mut turn = targets.iter().cycle();
+        bencher.bench_local(|| {
+            let result = black_box(&table).find(turn.next().unwrap());
+            assert_eq!(black_box(result).is_ok(), found);
+        });
+    }
+}
+
+mod tokens {
+    use std::sync::Arc;
+
+    use divan::{Bencher, black_box};
+    use scopegate::clock::now;
+    use scopegate::token::{BearerToken, CacheResult, SharedCache, Source, WorkerCache, authenticate};
+
+    use super::{Key, at_once, stage, token};
+
+    const MAX: usize = 16 << 10;
+
+    #[divan::bench]
+    fn parse_a_bearer(bencher: Bencher<'_, '_>) {
+        let request = stage::request("/orders", &token(&Key::rsa("key", 0)));
+        bencher.bench_local(|| {
+            let found = BearerToken::find(&[Source::Bearer], black_box(request.headers()), None);
+            black_box(found.unwrap());
+        });
+    }
+
+    #[divan::bench]
+    fn hit_on_this_worker(bencher: Bencher<'_, '_>) {
+        hit(bencher, 1, 16, CacheResult::Worker);
+    }
+
+    /// One token is all that the worker keeps, so that two in turn are always found on the level that all share.
+    #[divan::bench]
+    fn hit_on_the_shared_level(bencher: Bencher<'_, '_>) {
+        hit(bencher, 2, 1, CacheResult::Shared);
+    }
+
+    fn hit(bencher: Bencher<'_, '_>, tokens: usize, per_worker: usize, expected: CacheResult) {
+        let key = Key::rsa("key", 0);
+        let snapshot = stage::snapshot(&stage::toml(&key, "http://127.0.0.1:9"));
+        let cache = WorkerCache::new(Arc::new(SharedCache::new(1 << 20)), per_worker);
+        let distinct =
+            |number| super::Token::of(stage::ISSUER, stage::SCOPES).with("jti", number).signed(&key);
+        let tokens: Vec<_> = (0..tokens).map(distinct).collect();
+        let now = now().unix;
+        let authenticate = |text: &str| {
+            let token = BearerToken::new(black_box(text));
+            at_once(authenticate(&snapshot.verifiers, token, MAX, Some(&cache), now)).unwrap().1
+        };
+        for text in &tokens {
+            authenticate(text);
+        }
+        let mut turn = tokens.iter().cycle();
+        bencher.bench_local(|| assert_eq!(authenticate(turn.next().unwrap()), expected));
+    }
+
+    /// Looked for on both levels, verified, and kept.
+    #[divan::bench]
+    fn miss(bencher: Bencher<'_, '_>) {
+        let key = Key::rsa("key", 0);
+        let snapshot = stage::snapshot(&stage::toml(&key, "http://127.0.0.1:9"));
+        let (text, now) = (token(&key), now().unix);
+        let empty = || WorkerCache::new(Arc::new(SharedCache::new(1 << 20)), 16);
+        bencher.with_inputs(empty).bench_local_refs(|cache| {
+            let token = BearerToken::new(black_box(&text));
+            let found = at_once(authenticate(&snapshot.verifiers, token, MAX, Some(cache), now));
+            assert_eq!(found.unwrap().1, CacheResult::Miss);
+        });
+    }
+}
+
+mod verification {
+    use divan::{Bencher, black_box};
+    use scopegate::clock::now;
+    use scopegate::token::{BearerToken, authenticate};
+
+    use super::{Key, Token, at_once, stage};
+
+    /// From the token's text to an identity, without a cache.
+    #[divan::bench(args = ["RS256", "RS512", "PS256", "ES256", "ES384", "EdDSA"])]
+    fn verify(bencher: Bencher<'_, '_>, algorithm: &str) {
+        let key = match algorithm {
+            "ES256" => Key::p256("key"),
+            "ES384" => Key::p384("key"),
+            "EdDSA" => Key::ed25519("key"),
+            _ => Key::rsa("key", 0),
+        };
+        let token = Token::of(stage::ISSUER, stage::SCOPES).header("alg", algorithm).signed(&key);
+        let snapshot = stage::snapshot(&stage::toml(&key, "http://127.0.0.1:9"));
+        let now = now().unix;
+        bencher.bench_local(|| {
+            let token = BearerToken::new(black_box(&token));
+            at_once(authenticate(&snapshot.verifiers, token, 16 << 10, None, now)).unwrap();
+        });
+    }
+}
+
+mod decide {
+    use std::sync::Arc;
+
+    use divan::{Bencher, black_box};
+    use http::Request;
+    use scopegate::clock::now;
+    use scopegate::proxy::{Refusal, Verdict, decide};
+    use scopegate::token::{SharedCache, WorkerCache};
+
+    use super::{Key, Token, stage};
+
+    #[divan::bench]
+    fn permit_with_a_hot_token(bencher: Bencher<'_, '_>) {
+        verdict(bencher, stage::SCOPES, None);
+    }
+
+    #[divan::bench]
+    fn refuse_a_scope(bencher: Bencher<'_, '_>) {
+        verdict(bencher, "orders.readonly", Some("insufficient_scope"));
+    }
+
+    fn verdict(bencher: Bencher<'_, '_>, scopes: &str, refused: Option<&str>) {
+        let key = Key::rsa("key", 0);
+        let request = stage::request("/orders", &Token::of(stage::ISSUER, scopes).signed(&key));
+        repeat(bencher, &key, &request, refused);
+    }
+
+    #[divan::bench]
+    fn refuse_without_a_token(bencher: Bencher<'_, '_>) {
+        let request = Request::get("/orders").header("host", "api.example.com").body(()).unwrap();
+        repeat(bencher, &Key::rsa("key", 0), &request, Some("missing_token"));
+    }
+
+    fn repeat(bencher: Bencher<'_, '_>, key: &Key, request: &Request<()>, refused: Option<&str>) {
+        let snapshot = stage::snapshot(&stage::toml(key, "http://127.0.0.1:9"));
+        let cache = WorkerCache::new(Arc::new(SharedCache::new(1 << 20)), 16);
+        let now = now().unix;
+        bencher.bench_local(|| {
+            let verdict = super::at_once(decide(&snapshot, black_box(request), Some(&cache), now));
+            let reason = verdict.as_ref().err().map(Refusal::reason);
+            assert_eq!(reason, refused);
+            assert!(reason.is_some() || matches!(verdict, Ok(Verdict::Forward(_))));
+        });
+    }
+}
+
+mod headers {
+    use divan::{Bencher, black_box};
+
+    use super::{Key, stage, token};
+
+    const RULES: &str = "[routes.request_headers]\nset = { \"x-env\" = \"prod\" }\nremove = [\"x-debug\"]\n";
+
+    /// What a route's rules do to a request of six fields.
+    #[divan::bench]
+    fn apply_the_rules_of_a_route(bencher: Bencher<'_, '_>) {
+        let key = Key::rsa("key", 0);
+        let snapshot = stage::snapshot(&(stage::toml(&key, "http://127.0.0.1:9") + RULES));
+        let rules = &snapshot.routes[0].heads.request;
+        let mut headers = stage::request("/orders", &token(&key)).headers().clone();
+        for (name, value) in [("accept", "*/*"), ("user-agent", "bench"), ("x-debug", "1"), ("x-env", "test")]
+        {
+            headers.insert(name, value.parse().unwrap());
+        }
+        bencher.with_inputs(|| headers.clone()).bench_local_refs(|headers| rules.apply(black_box(headers)));
+    }
+}
