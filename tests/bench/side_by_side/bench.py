@@ -203,9 +203,27 @@ class Bench:
                 "good": good, "socket_errors": int(re.search(r"(\d+) errored", text)[1]),
                 "p50_us": at(.5), "p90_us": at(.9), "p99_us": at(.99), "p999_us": at(.999), "max_us": took[-1]}
 
+    def rotating(self, w, port):
+        """A rotate.py whose connections are open."""
+        process = self.spawn(w, [sys.executable, str(HERE / "rotate.py"), str(port), w.path, str(self.tokens / w.tokens),
+                                 str(w.conns), str(w.outstanding), str(self.a.seconds)])
+        text = process.stdout.readline()
+        if not text.startswith("READY"):
+            raise RuntimeError("rotate: " + (text + process.communicate()[0])[-300:])
+        return process
+
+    def rotate(self, process):
+        process.stdin.write("go\n")
+        process.stdin.flush()
+        text = process.stdout.readline()
+        if not text.startswith("RESULT"):
+            raise RuntimeError("rotate: " + (text + process.communicate()[0])[-300:])
+        r = json.loads(text.split(" ", 1)[1])
+        return {**r, "good": r["requests"] - r["refused"], "answered": r["requests"]}
+
     def spawn(self, w, command):
         cores = LOAD_CORE if w.pinned else ALL_CORES
-        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                                 preexec_fn=lambda: os.sched_setaffinity(0, cores))
 
     def text(self, process, seconds):
@@ -225,10 +243,14 @@ class Bench:
 
     def measure(self, c, r, up, w):
         port = H2PORT if w.tool == "h2load" and c.h2 == "own" else PORT
-        drive = self.h2load if w.tool == "h2load" else self.wrk
-        drive(w, port, self.a.warm + w.warm)
+        if w.tool == "rotate":
+            rotating = self.rotating(w, port)
+            drive = lambda *_: self.rotate(rotating)
+        else:
+            rotating, drive = None, self.h2load if w.tool == "h2load" else self.wrk
+            drive(w, port, self.a.warm + w.warm)
         r.reset_peak()
-        mine = {os.getpid(), *r.pids(), *up.pids()}
+        mine = {os.getpid(), *r.pids(), *up.pids(), *([rotating.pid] if rotating else [])}
         wait_until_quiet(mine, self.a.foreign)
         before = calibrate()
         others, (cpu, kernel), ucpu, cores = other_programs(mine), r.cpu(), up.cpu()[0], core_times()
@@ -238,6 +260,8 @@ class Bench:
         cpu, kernel = cpu2 - cpu, kernel2 - kernel
         foreign = grown(others, other_programs(mine))
         workers = [b - a for a, b in zip(workers, r.workers())]
+        if rotating:
+            rotating.communicate(timeout=30)  # ends its input, upon which it closes its connections
         after = calibrate()
         n = max(1, res["answered"])
         busy = {k: round(100 * share(cores[k], cores2[k]), 1) for k in cores}

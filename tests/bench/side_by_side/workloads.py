@@ -12,8 +12,9 @@ class Workload:
     title: str
     tokens: str = "hot.txt"   # "-": no token
     path: str = "/orders"
-    tool: str = "wrk"         # or "h2load", or "idle": connections that say nothing after one request
+    tool: str = "wrk"         # or "h2load", "rotate" (rotate.py), "idle": connections that say nothing after one request
     conns: int = 64
+    outstanding: int = 32     # requests at a time, for rotate
     think: tuple = (0, 0)     # milliseconds before every request
     warm: int = 0             # seconds of warm-up beyond --warm
     refused: bool = False     # must every answer be a refusal?
@@ -46,8 +47,8 @@ WORKLOADS = [
     scale("routes10", "10 routes in turn", routes=10),
     scale("routes10k", "10,000 routes in turn", routes=10_000, warm=2),
     scale("routes100k", "100,000 routes in turn", routes=100_000, warm=4),
-    scale("conns64", "64 connections, about 9,000 requests/s", think=(4, 10), only=BOTH),
-    scale("conns10k", "10,000 connections, about 9,000 requests/s", conns=10_000, think=(600, 1600), warm=4, only=BOTH),
+    scale("conns64", "64 connections in turn, 32 requests at a time", tool="rotate", only=BOTH),
+    scale("conns10k", "10,000 connections in turn, 32 requests at a time", tool="rotate", conns=10_000, only=BOTH),
     scale("idle10k", "10,000 connections that are kept and say nothing", tool="idle", conns=10_000, only=BOTH),
     scale("workers1", "One worker, nothing pinned", pinned=False, only=BOTH),
     scale("workers2", "Two workers, nothing pinned", pinned=False, workers=2, only=BOTH),
