@@ -6,6 +6,7 @@ mod client;
 mod dial;
 #[cfg(test)]
 pub(crate) mod fake;
+pub(crate) mod frames;
 mod freshness;
 mod peer;
 mod tls;

@@ -13,17 +13,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::Stream;
 use super::activity::Activity;
-use super::frames::{Frame, Frames, PREFACE, flag, kind};
 use crate::clock;
-
-/// Frames that bring nothing forward, within [`SECOND`].
-const FRAMES: u32 = 1000;
-
-const SECOND: Duration = Duration::from_secs(1);
-
-/// What a frame that brings something forward makes up for. A client that downloads answers each frame with two updates of
-/// windows at most, and measures the line with a ping now and then.
-const EARNED: u32 = 4;
+use crate::net::frames::{Calm, Frame, Frames, PREFACE, flag, kind};
 
 /// Requests from which on the share of those that were taken back counts (CVE-2023-44487).
 const REQUESTS: u32 = 500;
@@ -40,8 +31,7 @@ const ENHANCE_YOUR_CALM: [u8; 4] = [0, 0, 0, 0xb];
 /// Counts the frames of a connection.
 #[derive(Debug)]
 struct Meter {
-    left: u32,
-    filled: Instant,
+    calm: Calm,
     requests: u32,
     resets: u32,
     counted_since: Instant,
@@ -51,13 +41,13 @@ struct Meter {
 impl Meter {
     fn new() -> Self {
         let now = clock::monotonic();
-        Self { left: FRAMES, filled: now, requests: 0, resets: 0, counted_since: now, last_stream: 0 }
+        Self { calm: Calm::new(now), requests: 0, resets: 0, counted_since: now, last_stream: 0 }
     }
 
     /// Takes a frame from the client; whether it is one too many.
     fn is_flood(&mut self, frame: Frame) -> bool {
         match frame.kind {
-            kind::DATA if is_perhaps_empty(frame) => self.spend(),
+            kind::DATA if frame.is_perhaps_empty() => self.spend(),
             kind::DATA => self.earn(),
             kind::HEADERS => self.request(frame.stream),
             kind::RST_STREAM => self.reset() || self.spend(),
@@ -94,26 +84,13 @@ impl Meter {
     }
 
     fn earn(&mut self) -> bool {
-        self.left = FRAMES.min(self.left + EARNED);
+        self.calm.earn();
         false
     }
 
     fn spend(&mut self) -> bool {
-        if self.left == 0 {
-            let now = clock::monotonic();
-            if now < self.filled + SECOND {
-                return true;
-            }
-            (self.left, self.filled) = (FRAMES, now);
-        }
-        self.left -= 1;
-        false
+        self.calm.spend()
     }
-}
-
-/// Whether a DATA frame may hold no data; how much of it is padding its head does not tell.
-fn is_perhaps_empty(frame: Frame) -> bool {
-    !frame.has(flag::END_STREAM) && (frame.length == 0 || frame.has(flag::PADDED) && frame.length <= 256)
 }
 
 /// What is left of a connection when the library is done with it.
@@ -278,6 +255,7 @@ impl AsyncWrite for Metered {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::frames::{FRAMES, SECOND};
 
     fn frame(kind: u8, length: usize, flags: u8, stream: u32) -> Frame {
         Frame { length, kind, flags, stream }
@@ -292,8 +270,8 @@ mod tests {
             let mut meter = Meter::new();
             let count =
                 (0..2 * FRAMES).take_while(|_| !meter.is_flood(frame(kind, length, flags, 1))).count();
-            assert_eq!(count, FRAMES as usize, "frames of type {kind}");
-            meter.filled -= SECOND;
+            assert_eq!(count, crate::net::frames::FRAMES as usize, "frames of type {kind}");
+            meter.calm.filled -= SECOND;
             assert!(!meter.is_flood(frame(kind, length, flags, 1)), "the next second is a new one");
         }
     }

@@ -3,7 +3,6 @@
 mod activity;
 mod alarm;
 mod farewell;
-mod frames;
 mod http1;
 mod http2;
 mod meter;

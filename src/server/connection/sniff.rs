@@ -9,9 +9,9 @@ use tokio::io::{AsyncRead as _, ReadBuf};
 
 use super::activity::{Activity, Due};
 use super::alarm::Alarm;
-use super::frames::PREFACE;
 use super::{End, Member, Stream};
 use crate::clock;
+use crate::net::frames::PREFACE;
 
 /// Whether the client begins as HTTP/2 does (RFC 9113 §3.4). It reads as far as the bytes are those of the preface, and puts
 /// them back.

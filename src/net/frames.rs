@@ -1,33 +1,38 @@
-//! Where the frames of HTTP/2 are in a stream of bytes (RFC 9113 §4.1): their heads alone, nothing of what they hold.
+//! Where the frames of HTTP/2 are in a stream of bytes (RFC 9113 §4.1): their heads alone, nothing of what they hold; and how
+//! many of them may bring nothing forward.
+
+use std::time::{Duration, Instant};
+
+use crate::clock;
 
 /// What a client begins with (RFC 9113 §3.4), before its first frame.
-pub(super) const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub(crate) const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// The length of a frame's head.
 const HEAD: usize = 9;
 
 /// Types of frames (RFC 9113 §6).
-pub(super) mod kind {
-    pub(in super::super) const DATA: u8 = 0;
-    pub(in super::super) const HEADERS: u8 = 1;
-    pub(in super::super) const RST_STREAM: u8 = 3;
-    pub(in super::super) const CONTINUATION: u8 = 9;
+pub(crate) mod kind {
+    pub(crate) const DATA: u8 = 0;
+    pub(crate) const HEADERS: u8 = 1;
+    pub(crate) const RST_STREAM: u8 = 3;
+    pub(crate) const CONTINUATION: u8 = 9;
 }
 
 /// Flags of frames.
-pub(super) mod flag {
-    pub(in super::super) const END_STREAM: u8 = 0x1;
-    pub(in super::super) const END_HEADERS: u8 = 0x4;
-    pub(in super::super) const PADDED: u8 = 0x8;
+pub(crate) mod flag {
+    pub(crate) const END_STREAM: u8 = 0x1;
+    pub(crate) const END_HEADERS: u8 = 0x4;
+    pub(crate) const PADDED: u8 = 0x8;
 }
 
 /// The head of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Frame {
-    pub(super) length: usize,
-    pub(super) kind: u8,
-    pub(super) flags: u8,
-    pub(super) stream: u32,
+pub(crate) struct Frame {
+    pub(crate) length: usize,
+    pub(crate) kind: u8,
+    pub(crate) flags: u8,
+    pub(crate) stream: u32,
 }
 
 impl Frame {
@@ -38,14 +43,64 @@ impl Frame {
         Self { length, kind, flags, stream }
     }
 
-    pub(super) fn has(&self, flag: u8) -> bool {
+    pub(crate) fn has(&self, flag: u8) -> bool {
         self.flags & flag != 0
+    }
+
+    /// Whether a DATA frame may hold no data; how much of it is padding its head does not tell.
+    pub(crate) fn is_perhaps_empty(&self) -> bool {
+        !self.has(flag::END_STREAM) && (self.length == 0 || self.has(flag::PADDED) && self.length <= 256)
+    }
+}
+
+/// Frames that bring nothing forward, within [`SECOND`].
+pub(crate) const FRAMES: u32 = 1000;
+
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
+
+/// What a frame that brings something forward makes up for. A client that downloads answers each frame with two updates of
+/// windows at most, and measures the line with a ping now and then.
+const EARNED: u32 = 4;
+
+/// How many frames may bring nothing forward.
+#[derive(Debug)]
+pub(crate) struct Calm {
+    left: u32,
+    pub(crate) filled: Instant,
+}
+
+impl Calm {
+    pub(crate) fn new(now: Instant) -> Self {
+        Self { left: FRAMES, filled: now }
+    }
+
+    /// Notes a frame that brings something forward.
+    pub(crate) fn earn(&mut self) {
+        self.earn_more(EARNED);
+    }
+
+    /// Notes one that makes up for so many.
+    pub(crate) fn earn_more(&mut self, count: u32) {
+        self.left = FRAMES.min(self.left.saturating_add(count));
+    }
+
+    /// Notes one that does not; whether it is one too many.
+    pub(crate) fn spend(&mut self) -> bool {
+        if self.left == 0 {
+            let now = clock::monotonic();
+            if now < self.filled + SECOND {
+                return true;
+            }
+            (self.left, self.filled) = (FRAMES, now);
+        }
+        self.left -= 1;
+        false
     }
 }
 
 /// Follows the frames of one direction, in pieces as they come.
 #[derive(Debug, Default)]
-pub(super) struct Frames {
+pub(crate) struct Frames {
     head: [u8; HEAD],
     /// Bytes of the head that are there.
     have: usize,
@@ -55,12 +110,12 @@ pub(super) struct Frames {
 
 impl Frames {
     /// Frames after so many other bytes.
-    pub(super) fn after(skip: usize) -> Self {
+    pub(crate) fn after(skip: usize) -> Self {
         Self { skip, ..Self::default() }
     }
 
     /// Takes the next bytes and tells of each frame that begins with them.
-    pub(super) fn feed(&mut self, mut bytes: &[u8], mut begins: impl FnMut(Frame)) {
+    pub(crate) fn feed(&mut self, mut bytes: &[u8], mut begins: impl FnMut(Frame)) {
         while !bytes.is_empty() {
             if self.skip > 0 {
                 let skipped = self.skip.min(bytes.len());
@@ -83,7 +138,7 @@ impl Frames {
     }
 
     /// Whether the last frame is whole and no other has begun.
-    pub(super) fn is_between(&self) -> bool {
+    pub(crate) fn is_between(&self) -> bool {
         self.have == 0 && self.skip == 0
     }
 }
