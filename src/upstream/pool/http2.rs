@@ -25,6 +25,7 @@ use tokio::time::timeout_at;
 use super::super::exchange::{Failed, Outgoing};
 use super::super::names::Term;
 use super::super::{Fault, Upstream};
+use super::meter::Metered;
 use super::upload::{Gate, Tasks, Upload};
 use super::wire::{Arrivals, Wire};
 use crate::clock;
@@ -50,7 +51,7 @@ const FAREWELL: Duration = Duration::from_secs(5);
 const SILENCE: Duration = Duration::from_secs(5);
 
 /// Hyper's half of a connection, until it has ended.
-type Driven<B> = Rc<RefCell<Option<Connection<TokioIo<Wire>, Upload<B>, Tasks>>>>;
+type Driven<B> = Rc<RefCell<Option<Connection<TokioIo<Metered>, Upload<B>, Tasks>>>>;
 
 /// A connection.
 pub(super) struct Http2<B> {
@@ -132,7 +133,7 @@ where
             .max_send_buf_size(SEND_BUFFER)
             // None before the settings are there.
             .initial_max_send_streams(0)
-            .handshake(TokioIo::new(wire.with_arrivals(arrivals.clone())));
+            .handshake(TokioIo::new(Metered::new(wire, arrivals.clone())));
         let (sender, connection) = handshake.await.map_err(Fault::of_handshake)?;
         let connection = Rc::new(RefCell::new(Some(connection)));
         let (held, released) = oneshot::channel::<()>();

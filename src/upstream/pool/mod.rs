@@ -4,6 +4,7 @@
 mod download;
 mod http1;
 mod http2;
+mod meter;
 mod room;
 mod upload;
 mod wire;

@@ -16,8 +16,6 @@ use crate::net::Stream;
 /// A connection to an upstream. It counts as one for as long as it is open, whoever has it: a tunnel's as well.
 pub(super) struct Wire {
     stream: Stream,
-    /// Who wants to know that something came.
-    arrivals: Option<Arc<Arrivals>>,
     _open: Open,
 }
 
@@ -34,15 +32,16 @@ impl Arrivals {
     pub(super) fn count(&self) -> usize {
         self.reads.load(Ordering::Relaxed)
     }
+
+    pub(super) fn note(&self) {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        self.more.notify_one();
+    }
 }
 
 impl Wire {
     pub(super) fn new(stream: Stream, open: Open) -> Self {
-        Self { stream, arrivals: None, _open: open }
-    }
-
-    pub(super) fn with_arrivals(self, arrivals: Arc<Arrivals>) -> Self {
-        Self { arrivals: Some(arrivals), ..self }
+        Self { stream, _open: open }
     }
 }
 
@@ -72,15 +71,7 @@ impl AsyncRead for Wire {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        let read = Pin::new(&mut this.stream).poll_read(cx, buffer);
-        if read.is_ready()
-            && let Some(arrivals) = &this.arrivals
-        {
-            arrivals.reads.fetch_add(1, Ordering::Relaxed);
-            arrivals.more.notify_one();
-        }
-        read
+        Pin::new(&mut self.get_mut().stream).poll_read(cx, buffer)
     }
 }
 
