@@ -57,4 +57,5 @@ mod standards;
 mod tenants;
 mod tokens;
 mod upstream_faults;
+mod upstream_sins;
 mod websockets;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{PATIENCE, Secured};
+use super::{PATIENCE, TlsClient};
 
 pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -15,6 +15,7 @@ pub(crate) const HEADERS: u8 = 1;
 pub(crate) const PRIORITY: u8 = 2;
 pub(crate) const RST_STREAM: u8 = 3;
 pub(crate) const SETTINGS: u8 = 4;
+pub(crate) const PUSH_PROMISE: u8 = 5;
 pub(crate) const PING: u8 = 6;
 pub(crate) const GOAWAY: u8 = 7;
 pub(crate) const WINDOW_UPDATE: u8 = 8;
@@ -156,7 +157,7 @@ const AT_ONCE: usize = 32;
 /// What carries the frames.
 enum Wire {
     Plain(TcpStream),
-    Tls(Box<Secured>),
+    Tls(Box<TlsClient>),
 }
 
 impl Wire {
@@ -204,7 +205,7 @@ impl Frames {
 
     /// A connection over TLS with both sides' settings exchanged. It keeps no table of fields, so that every status is
     /// spelled out.
-    pub(crate) fn over(stream: Secured) -> Self {
+    pub(crate) fn over(stream: TlsClient) -> Self {
         Self::on(Wire::Tls(Box::new(stream))).settled(&[(1, 0)])
     }
 

@@ -5,7 +5,9 @@
 //! tests the invariants besides its own promise.
 
 mod authority;
+mod cable;
 mod client;
+pub(crate) mod framed;
 pub(crate) mod frames;
 mod gateway;
 mod issuer;
@@ -23,7 +25,8 @@ mod wire;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-pub(crate) use authority::{Authority, Identity, Secured, connect, offering};
+pub(crate) use authority::{Authority, Identity, TlsClient, connect, offering};
+pub(crate) use cable::Cable;
 pub(crate) use client::{Answer, Client, Request, raw};
 pub(crate) use gateway::Gateway;
 pub(crate) use issuer::{Issuer, Jwks};
