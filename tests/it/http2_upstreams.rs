@@ -9,7 +9,7 @@ use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::server::WebPkiClientVerifier;
 
-use crate::cast::{Client, Gateway, Multiplexed, Play, Request, wait_until};
+use crate::cast::{Cable, Client, Gateway, Multiplexed, Play, Request, wait_until};
 
 const ROUTE: &str = "[[routes]]\npath = \"/**\"\nupstream = \"orders\"\nmethods = \"ANY\"\npublic = true\n";
 
@@ -111,8 +111,12 @@ fn an_answer_that_is_reset_is_cut() {
     let gateway = open(&upstream, "");
     for reason in [Reason::NO_ERROR, Reason::CANCEL, Reason::INTERNAL_ERROR] {
         upstream.play([Play::Reset("half", reason)]);
-        let answer = gateway.send(&Request::get("/cut"));
-        assert_eq!((answer.status, answer.complete), (200, false), "{reason:?}");
+        let mut client = gateway.connect();
+        client.write_request(&Request::get("/cut"));
+        assert_eq!(client.read_head_only().status, 200);
+        assert_eq!(client.read_exact(9), b"4\r\nhalf\r\n");
+        upstream.go_on();
+        assert!(client.is_closed(), "{reason:?}: an end, or more, or nothing");
     }
     upstream.play([Play::Short]);
     let mut client = gateway.connect();
@@ -136,6 +140,59 @@ fn a_connection_that_goes_away_is_left() {
         });
         assert_eq!(upstream.connections(), round);
     }
+}
+
+// The same age for both protocols: what is under way is finished, and what comes next goes over another connection.
+#[test]
+fn a_connection_that_is_old_gets_no_more_streams() {
+    let upstream = Multiplexed::start(100);
+    let gateway = open(&upstream, "connection_age = \"1ms\"\n");
+    let mut client = gateway.connect();
+    upstream.play([Play::Hold]);
+    let mut held = send_all(&gateway, 1);
+    upstream.wait_for(1);
+    for round in 2..=4 {
+        wait_until("the connections are old", || {
+            assert_eq!(client.send(&Request::get("/next")).status, 200);
+            upstream.connections() >= round
+        });
+    }
+    upstream.let_go();
+    assert_eq!(held[0].read("GET").unwrap().status, 200);
+    // One for each worker at most: the others were closed when they were passed over.
+    wait_until("the old ones are closed", || {
+        assert_eq!(client.send(&Request::get("/next")).status, 200);
+        gateway.metric("scopegate_upstream_connections_open{upstream=\"orders\"}") <= 2.0
+    });
+    // The twin.
+    let young = open(&upstream, "");
+    let mut client = young.connect();
+    let before = upstream.connections();
+    (0..3).for_each(|_| assert_eq!(client.send(&Request::get("/next")).status, 200));
+    assert_eq!(upstream.connections(), before + 1);
+}
+
+// U01, U02: a peer that is gone without a word, and a response_timeout that is shorter than the silence that shows it.
+#[test]
+fn a_dead_connection_is_left() {
+    let upstream = Multiplexed::start(100);
+    let (cable, address) = Cable::start(upstream.address());
+    let gateway = Gateway::start(&format!(
+        "[upstreams.orders]\nurl = \"http://{address}\"\nprotocol = \"http2\"\nresponse_timeout = \"1s\"\n{ROUTE}"
+    ));
+    let mut client = gateway.connect();
+    assert_eq!(client.send(&Request::get("/warm")).status, 200);
+    cable.go_dead();
+    let mut late = 0;
+    wait_until("another connection is made", || {
+        let status = client.send(&Request::get("/next")).status;
+        assert!(matches!(status, 200 | 504), "{status}");
+        late += usize::from(status == 504);
+        status == 200
+    });
+    // Five seconds of silence, and what was under way then.
+    assert!((1..=7).contains(&late), "{late} requests were lost");
+    assert_eq!(cable.connections(), 2);
 }
 
 // A client that leaves is no work for the upstream any more.

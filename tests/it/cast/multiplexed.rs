@@ -24,7 +24,8 @@ pub(crate) enum Play {
     Echo,
     /// Refuses it, as one that it did nothing with.
     Refuse,
-    /// Answers at once with this body, whose end does not come, and resets the stream.
+    /// Answers at once with this body, whose end does not come, and resets the stream when it is told to by
+    /// [`Multiplexed::go_on`].
     Reset(&'static str, Reason),
     /// Answers 413 with an end at once, reading nothing.
     Early,
@@ -58,6 +59,7 @@ struct State {
     resets: Mutex<Vec<Reason>>,
     connections: Mutex<usize>,
     held: Mutex<bool>,
+    steps: Mutex<usize>,
     violations: Mutex<Vec<String>>,
 }
 
@@ -131,6 +133,11 @@ impl Multiplexed {
         *self.state.connections.lock().unwrap()
     }
 
+    /// Lets the next of [`Play::Reset`] reset its stream.
+    pub(crate) fn go_on(&self) {
+        *self.state.steps.lock().unwrap() += 1;
+    }
+
     /// Lets go of what [`Play::Hold`] holds.
     pub(crate) fn let_go(&self) {
         *self.state.held.lock().unwrap() = false;
@@ -140,6 +147,15 @@ impl Multiplexed {
     #[track_caller]
     pub(crate) fn wait_for(&self, count: usize) {
         wait_until("streams are opened at the upstream", || self.opened().len() >= count);
+    }
+}
+
+impl State {
+    fn may_go_on(&self) -> bool {
+        let mut steps = self.steps.lock().unwrap();
+        let may = *steps > 0;
+        *steps -= usize::from(may);
+        may
     }
 }
 
@@ -197,8 +213,10 @@ async fn answer(state: Arc<State>, play: Play, body: RecvStream, mut response: S
         Play::Reset(text, reason) => {
             let mut stream = response.send_response(ok(), false).unwrap();
             let _ = stream.send_data(Bytes::from_static(text.as_bytes()), false);
-            // Both have left before the reset, which would take their place.
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            // A reset takes the place of what has not left yet: the test says when it has seen that.
+            while !state.may_go_on() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
             stream.send_reset(reason);
         }
         Play::Early => {
