@@ -1,6 +1,7 @@
 //! How an upstream does: how much it has to do at a time, and what its probes say.
 
-use crate::cast::{Gateway, Multiplexed, Request, Script, Upstream, wait_until};
+use super::http2_upstreams::{Identity, over_tls};
+use crate::cast::{Cable, Gateway, Multiplexed, Request, Script, Upstream, wait_until};
 
 const ROUTE: &str = "[[routes]]\npath = \"/**\"\nupstream = \"orders\"\nmethods = \"ANY\"\npublic = true\n";
 const PROBED: &str = "ejection = { failures = 0 }\nhealth = { path = \"/healthz?full\", interval = \"20ms\", \
@@ -88,7 +89,9 @@ fn an_endpoint_whose_probes_fail_gets_nothing_until_they_succeed() {
     let (ill, well) = (Upstream::start(), Upstream::start());
     let gateway = Gateway::start(&toml(&[&ill, &well], PROBED));
     let mut client = gateway.connect();
-    gateway.wait_for_metric(&gauge(&ill), 1.0);
+    // One that was not asked yet is believed to be well.
+    assert_eq!(gateway.metric(&gauge(&ill)), 1.0);
+    ill.wait_for(1);
     let probe = ill.arrivals().into_iter().find(|arrival| arrival.target == "/healthz?full");
     assert_eq!(probe.expect("a probe").field("host"), Some(&*ill.authority()));
     ill.always(answers("500 No"));
@@ -164,6 +167,78 @@ fn probes_speak_the_protocol_of_the_upstream() {
         &format!("scopegate_upstream_endpoint_healthy{{endpoint=\"http://{address}/\",upstream=\"orders\"}}"),
         1.0,
     );
+}
+
+// X02: a probe trusts whom a request would.
+#[test]
+fn probes_are_by_the_terms_of_the_upstream() {
+    let (named, other, client) =
+        (Identity::new("localhost"), Identity::new("localhost"), Identity::new("gateway"));
+    let shown = "client_cert_file = \"client.pem\"\nclient_key_file = \"client.key\"\n";
+    for (what, server, more, healthy) in [
+        ("trusted", &named, shown, true),
+        ("another root", &other, shown, false),
+        ("without our certificate", &named, "", false),
+    ] {
+        let upstream = Multiplexed::start_tls(named.server(&["h2"], Some(&client)));
+        let terms = format!("protocol = \"http2\"\nca_file = \"ca.pem\"\n{more}{PROBED}");
+        let gateway = over_tls(&upstream, server, &client, &terms);
+        let gauge = format!(
+            "scopegate_upstream_endpoint_healthy{{endpoint=\"https://localhost:{}/\",upstream=\"orders\"}}",
+            upstream.address().port()
+        );
+        if healthy {
+            upstream.wait_for(4);
+        }
+        let value = format!("{gauge} {}", u8::from(healthy));
+        wait_until(what, || gateway.ask_admin("/metrics").1.contains(&value));
+        assert_eq!(upstream.opened().is_empty(), !healthy, "{what}");
+    }
+}
+
+// Both protocols, for probes and for requests.
+#[test]
+fn an_upstream_on_a_unix_socket_is_probed_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let (plain, multiplexed) = (Upstream::start(), Multiplexed::start(100));
+    let socket = |name: &str| directory.path().join(name);
+    let _plain = Cable::start_unix(&socket("plain"), plain.authority().parse().unwrap());
+    let _multiplexed = Cable::start_unix(&socket("multiplexed"), multiplexed.address());
+    let upstream = |name: &str, protocol: &str| {
+        format!(
+            "[upstreams.{name}]\nurl = \"unix:{}\"\nprotocol = \"{protocol}\"\n{PROBED}\n\
+             [[routes]]\npath = \"/{name}\"\nupstream = \"{name}\"\npublic = true\n",
+            socket(name).display()
+        )
+    };
+    let all = [("plain", "http1"), ("multiplexed", "http2"), ("gone", "http1")];
+    let gateway = Gateway::start(&all.map(|(name, protocol)| upstream(name, protocol)).concat());
+    plain.wait_for(2);
+    multiplexed.wait_for(2);
+    assert_eq!(plain.arrivals()[0].field("host"), Some("localhost"));
+    assert_eq!(multiplexed.opened()[0].head.uri().to_string(), "http://localhost/healthz?full");
+    for (name, status, healthy) in [("plain", 200, 1), ("multiplexed", 200, 1), ("gone", 502, 0)] {
+        let gauge = format!(
+            "scopegate_upstream_endpoint_healthy{{endpoint=\"unix:{}\",upstream=\"{name}\"}} {healthy}",
+            socket(name).display()
+        );
+        wait_until(&gauge, || gateway.ask_admin("/metrics").1.contains(&gauge));
+        assert_eq!(gateway.send(&Request::get(&format!("/{name}"))).status, status, "{name}");
+    }
+}
+
+// Whoever looks at the gauges during a reload sees each of them.
+#[test]
+fn a_reload_hides_no_endpoint() {
+    let upstream = Upstream::start();
+    let probed = PROBED.replace("20ms", "1h");
+    let gateway = Gateway::start(&toml(&[&upstream], &probed));
+    upstream.wait_for(1);
+    upstream.always(Script::Hang);
+    gateway.rewrite(&toml(&[&upstream], &format!("retries = 2\n{probed}")));
+    gateway.reload();
+    gateway.wait_for_metric("scopegate_reloads_total{result=\"success\"}", 1.0);
+    assert_eq!(gateway.metric(&gauge(&upstream)), 1.0, "its probe has no answer yet");
 }
 
 // L08: a connection by name is used again while its address is one of the name's.

@@ -260,16 +260,16 @@ fn what_does_not_speak_http2_is_502() {
 }
 
 /// A certificate for a name, and its PEM and that of its key.
-struct Identity {
+pub(super) struct Identity {
     made: rcgen::CertifiedKey<rcgen::KeyPair>,
 }
 
 impl Identity {
-    fn new(name: &str) -> Self {
+    pub(super) fn new(name: &str) -> Self {
         Self { made: rcgen::generate_simple_self_signed(vec![name.to_owned()]).unwrap() }
     }
 
-    fn server(&self, alpn: &[&str], clients: Option<&Identity>) -> rustls::ServerConfig {
+    pub(super) fn server(&self, alpn: &[&str], clients: Option<&Identity>) -> rustls::ServerConfig {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let builder = rustls::ServerConfig::builder_with_provider(provider.clone())
             .with_safe_default_protocol_versions()
@@ -291,7 +291,7 @@ impl Identity {
 }
 
 /// A gateway beside whose configuration `ca.pem`, `client.pem` and `client.key` are.
-fn over_tls(upstream: &Multiplexed, server: &Identity, client: &Identity, more: &str) -> Gateway {
+pub(super) fn over_tls(upstream: &Multiplexed, server: &Identity, client: &Identity, more: &str) -> Gateway {
     let directory = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).unwrap();
     write("ca.pem", &server.made.cert.pem());
