@@ -130,6 +130,44 @@ fn an_endpoint_that_fails_in_a_row_is_left_alone_and_comes_back() {
     });
 }
 
+// U05: what has not recovered costs one request, not all that come while it is asked.
+#[test]
+fn an_endpoint_that_comes_back_gets_one_request_until_it_has_answered() {
+    let (ill, well) = (Upstream::start(), Upstream::start());
+    ill.play([
+        Script::Close,
+        Script::Pieces(vec![b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok".to_vec()]),
+    ]);
+    let gateway = start(&[&ill.url(), &well.url()], "ejection = { failures = 1, time = \"100ms\" }");
+    let ejected = |upstream: &Upstream| {
+        format!("scopegate_upstream_endpoint_ejected{{endpoint=\"{}/\",upstream=\"orders\"}}", upstream.url())
+    };
+    let mut client = gateway.connect();
+    assert_eq!(client.send(&Request::get("/x")).status, 200, "it is tried elsewhere");
+    assert_eq!((gateway.metric(&ejected(&ill)), gateway.metric(&ejected(&well))), (1.0, 0.0));
+    // Whoever is sent to it has to wait for the answer.
+    let mut trials = Vec::new();
+    wait_until("it is tried", || {
+        let mut trial = gateway.connect();
+        trial.write_request(&Request::get("/trial"));
+        trials.push(trial);
+        ill.arrivals().len() == 2
+    });
+    for _ in 0..8 {
+        assert_eq!(gateway.send(&Request::get("/x")).status, 200);
+    }
+    assert_eq!(ill.arrivals().len(), 2, "one is under way");
+    assert_eq!(gateway.metric(&ejected(&ill)), 1.0);
+    ill.go_on();
+    for trial in &mut trials {
+        assert_eq!(trial.read("GET").unwrap().status, 200);
+    }
+    gateway.wait_for_metric(&ejected(&ill), 0.0);
+    let before = ill.arrivals().len();
+    (0..8).for_each(|_| assert_eq!(client.send(&Request::get("/x")).status, 200));
+    assert_eq!(ill.arrivals().len(), before + 4, "it has its share again");
+}
+
 // U01: when there is nobody else left, what was left alone is asked.
 #[test]
 fn the_last_endpoint_is_never_left_alone() {

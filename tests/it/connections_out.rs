@@ -5,6 +5,7 @@ use std::os::unix::net::UnixListener;
 
 use crate::cast::{Gateway, Request, Script, Upstream, wait_until};
 
+const ROUTE: &str = "[[routes]]\npath = \"/**\"\nupstream = \"orders\"\nmethods = \"ANY\"\npublic = true\n";
 const OPEN: &str = "scopegate_upstream_connections_open{upstream=\"orders\"}";
 
 // L08.
@@ -53,6 +54,69 @@ fn an_idle_connection_makes_room_for_another_worker() {
     for _ in 0..8 {
         assert_eq!(gateway.send(&Request::get("/")).status, 200);
     }
+}
+
+// L08: what an earlier configuration has opened counts, and the bound is that of the configuration in force.
+#[test]
+fn a_reload_bounds_the_connections_of_before() {
+    let upstream = Upstream::start();
+    // With another idle_timeout no connection is kept.
+    let toml = |most: usize, idle: &str| {
+        format!(
+            "{}max_connections = {most}\nconnect_timeout = \"200ms\"\nidle_timeout = \"{idle}\"\n{ROUTE}",
+            upstream.toml("orders")
+        )
+    };
+    let gateway = Gateway::start(&toml(2, "60s"));
+    let slow = || Script::Pieces(vec![b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok".to_vec()]);
+    upstream.play([slow(), slow()]);
+    let mut held: Vec<_> = (0..2).map(|_| gateway.connect()).collect();
+    held.iter_mut().for_each(|client| client.write_request(&Request::get("/held")));
+    upstream.wait_for(2);
+    let mut reloads = 0.0;
+    let mut reload = |most: usize, idle: &str| {
+        gateway.rewrite(&toml(most, idle));
+        gateway.reload();
+        reloads += 1.0;
+        gateway.wait_for_metric("scopegate_reloads_total{result=\"success\"}", reloads);
+    };
+    reload(1, "61s");
+    assert_eq!(gateway.send(&Request::get("/next")).status, 504, "two are open and one may be");
+    // The twin.
+    reload(3, "62s");
+    assert_eq!(gateway.send(&Request::get("/next")).status, 200, "two are open and three may be");
+    reload(2, "63s");
+    let late = gateway.send(&Request::get("/next"));
+    assert_eq!(late.status, 504, "two are open and two may be");
+    upstream.go_on();
+    wait_until("there is room again", || gateway.send(&Request::get("/next")).status == 200);
+    assert!(gateway.metric(OPEN) <= 2.0);
+    upstream.go_on();
+    held.iter_mut().for_each(|client| assert_eq!(client.read("GET").unwrap().status, 200));
+}
+
+// A request of before can take hours: nothing else is kept for it.
+#[test]
+fn a_reload_closes_the_idle_connections_of_an_upstream_that_is_gone() {
+    let (old, new) = (Upstream::start(), Upstream::start());
+    let toml =
+        |upstream: &Upstream, name: &str| format!("{}{}", upstream.toml(name), ROUTE.replace("orders", name));
+    let gateway = Gateway::start(&toml(&old, "orders"));
+    let workers = 2;
+    old.play(vec![Script::Hang; workers]);
+    let mut held: Vec<_> = (0..workers).map(|_| gateway.connect()).collect();
+    held.iter_mut().for_each(|client| client.write_request(&Request::get("/held")));
+    old.wait_for(workers);
+    let mut clients: Vec<_> = (0..workers).map(|_| gateway.connect()).collect();
+    clients.iter_mut().for_each(|client| assert_eq!(client.send(&Request::get("/next")).status, 200));
+    assert!(gateway.metric(OPEN) >= 3.0, "some are idle");
+    gateway.rewrite(&toml(&new, "others"));
+    gateway.reload();
+    wait_until("requests go to the new one", || {
+        clients.iter_mut().for_each(|client| assert_eq!(client.send(&Request::get("/next")).status, 200));
+        new.arrivals().len() >= workers
+    });
+    wait_until("the old one has those that are busy alone", || old.open_connections() == workers);
 }
 
 #[test]

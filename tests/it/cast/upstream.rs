@@ -154,6 +154,11 @@ impl Upstream {
         self.state.connections.lock().unwrap().len()
     }
 
+    /// Connections that neither side has closed.
+    pub(crate) fn open_connections(&self) -> usize {
+        self.state.connections.lock().unwrap().iter().flatten().count()
+    }
+
     /// Closes every connection from this side, idle ones as well.
     pub(crate) fn close_connections(&self) {
         for stream in self.state.connections.lock().unwrap().iter().flatten() {
