@@ -1,0 +1,179 @@
+use std::cell::{Cell, RefCell};
+use std::convert::Infallible;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use http::Request;
+use http_body_util::Empty;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use tokio::task::{LocalSet, spawn_local};
+
+use super::*;
+use crate::net::{Patience, Terms};
+use crate::telemetry::Metrics;
+use crate::upstream::{Balance, Ejection, HostHeader, Listed, Protocol, Retry, Settings, Strategy};
+
+fn addresses(list: &[&str]) -> Vec<SocketAddr> {
+    list.iter().map(|one| one.parse().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn a_failure_keeps_the_last_addresses_and_an_answer_replaces_them() {
+    let endpoint = Endpoint::new(Url::parse("http://orders.internal:80/").unwrap());
+    let [old, new] = ["10.0.0.1:80", "10.0.0.2:80"].map(|one| one.parse::<SocketAddr>().unwrap());
+    assert!(endpoint.addresses.in_turn(0).is_none() && endpoint.addresses.have(old), "nothing is known");
+    let answers = RefCell::new(vec![Some(vec![new]), None, Some(vec![old])]);
+    let resolve = async |host: &str, _: u16| {
+        let failed = || DialError::Resolve { host: host.into(), error: std::io::ErrorKind::NotFound.into() };
+        answers.borrow_mut().pop().unwrap().ok_or_else(failed)
+    };
+    let mut fails = false;
+    refresh(&endpoint, &resolve, &mut fails).await;
+    assert!(endpoint.addresses.have(old) && !endpoint.addresses.have(new));
+    refresh(&endpoint, &resolve, &mut fails).await;
+    assert!(fails && endpoint.addresses.have(old));
+    refresh(&endpoint, &resolve, &mut fails).await;
+    assert!(!fails && endpoint.addresses.have(new) && !endpoint.addresses.have(old));
+}
+
+#[test]
+fn each_address_of_the_preferred_family_has_its_turn() {
+    let all = Addresses::default();
+    all.publish(addresses(&["[::1]:1", "10.0.0.1:1", "[::2]:1"]));
+    let turns = [0, 1, 2].map(|turn| all.in_turn(turn).unwrap());
+    assert_eq!(turns[0], addresses(&["[::1]:1", "[::2]:1", "10.0.0.1:1"]));
+    assert_eq!(turns[1], addresses(&["[::2]:1", "[::1]:1", "10.0.0.1:1"]));
+    assert_eq!(turns[2], turns[0]);
+}
+
+// A connection to an address that is gone is not used again, and one to an address that stayed is.
+#[tokio::test]
+async fn the_term_of_a_connection_ends_with_its_address() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let peer = listener.local_addr().unwrap();
+    let stream = Stream::Plain(tokio::net::TcpStream::connect(peer).await.unwrap());
+    let now = crate::clock::monotonic();
+    let term = |url: &str| {
+        let endpoint = Arc::new(Endpoint::new(Url::parse(url).unwrap()));
+        Term::new(&endpoint, &stream, now + Duration::from_secs(60))
+    };
+    let term_of_name = term("http://orders.internal:80/");
+    term_of_name.endpoint.addresses.publish(vec![peer]);
+    assert!(term_of_name.holds(now));
+    assert!(!term_of_name.holds(now + Duration::from_secs(60)), "it is old");
+    term_of_name.endpoint.addresses.publish(addresses(&["10.0.0.1:80"]));
+    assert!(!term_of_name.holds(now));
+    assert!(term("http://127.0.0.1:80/").holds(now), "an address is no name");
+}
+
+/// An upstream at a name that the system does not know.
+fn upstream(port: u16) -> Arc<Upstream> {
+    let url = Url::parse(&format!("http://orders.internal:{port}/")).unwrap();
+    let long = Duration::from_secs(20);
+    let settings = Settings {
+        name: "orders".into(),
+        url: url.clone(),
+        endpoints: Listed::alone(url),
+        balance: Strategy::RoundRobin,
+        retry: Retry { attempts: 0, percent: 0, floor: 0 },
+        ejection: Ejection { failures: 0, time: long, max_percent: 0 },
+        health: None,
+        host: HostHeader::Upstream,
+        protocol: Protocol::Http1,
+        patience: Patience { connect: long, handshake: long },
+        dns_refresh: Duration::from_millis(1),
+        response_timeout: long,
+        idle_timeout: long,
+        max_idle: 8,
+        connection_age: long * 100,
+        max_connections: 8,
+        max_pending: 8,
+        max_requests: None,
+        terms: Terms::default(),
+    };
+    let metrics = Metrics::new(&[], &[]).unwrap().upstream("orders");
+    Arc::new(Upstream::new(settings, metrics, None).unwrap())
+}
+
+/// What listens on one of the addresses.
+#[derive(Default)]
+struct Server {
+    made: Cell<usize>,
+    ended: Cell<usize>,
+}
+
+impl Server {
+    fn start(listener: TcpListener) -> Rc<Self> {
+        let server = Rc::<Self>::default();
+        let this = server.clone();
+        spawn_local(async move {
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                this.made.set(this.made.get() + 1);
+                let this = this.clone();
+                spawn_local(async move {
+                    // Each request comes in one piece.
+                    while stream.read(&mut [0; 4096]).await.is_ok_and(|count| count > 0) {
+                        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+                    }
+                    this.ended.set(this.ended.get() + 1);
+                });
+            }
+        });
+        server
+    }
+}
+
+async fn send(balance: &Balance<Empty<Bytes>>) {
+    let request = Request::get("/").header("host", "orders.internal").body(Empty::new()).unwrap();
+    let limit = Duration::from_secs(20);
+    let (response, lease) = balance.send(request, || None, (limit, None), None).await.unwrap();
+    assert_eq!(response.status(), 200);
+    lease.release();
+}
+
+async fn wait_until(what: &str, condition: impl Fn() -> bool) {
+    let wait = async {
+        while !condition() {
+            sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(Duration::from_secs(20), wait).await.unwrap_or_else(|_| panic!("still not so: {what}"));
+}
+
+// U05
+#[tokio::test]
+async fn a_connection_to_an_address_that_is_gone_is_closed_and_the_new_one_is_asked() {
+    let body = async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let old_address = listener.local_addr().unwrap();
+        let new_address = SocketAddr::new("127.0.0.2".parse().unwrap(), old_address.port());
+        let new = Server::start(TcpListener::bind(new_address).await.unwrap());
+        let old = Server::start(listener);
+        let upstream = upstream(old_address.port());
+        let answer = Rc::new(Cell::new(old_address));
+        let asked = answer.clone();
+        let resolve = async move |_: &str, _: u16| Ok(vec![asked.get()]);
+        spawn_local(follow_names(Arc::downgrade(&upstream), resolve));
+        let addresses = &upstream.endpoints[0].addresses;
+        wait_until("the name resolves", || addresses.in_turn(0).is_some()).await;
+
+        let balance = Balance::new(upstream.clone(), None);
+        for _ in 0..2 {
+            send(&balance).await;
+            balance.sweep();
+        }
+        assert_eq!((old.made.get(), old.ended.get()), (1, 0), "it is kept while its address is there");
+        answer.set(new_address);
+        wait_until("the name has another address", || !addresses.have(old_address)).await;
+        balance.sweep();
+        wait_until("the connection is closed", || old.ended.get() == 1).await;
+        for _ in 0..2 {
+            send(&balance).await;
+            balance.sweep();
+        }
+        assert_eq!((old.made.get(), new.made.get(), new.ended.get()), (1, 1, 0));
+    };
+    LocalSet::new().run_until(body).await;
+}
