@@ -245,6 +245,43 @@ fn an_answer_that_is_framed_twice_is_framed_once_for_the_client() {
     }
 }
 
+// P05: a body that breaks its framing is cut there, and what goes on without end is let go.
+#[test]
+fn a_body_that_breaks_its_framing_never_looks_complete() {
+    let upstream = Upstream::start();
+    let gateway = Gateway::open(&upstream, "");
+    let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\ncut\r\n";
+    let keeps = |rest: &str| raw(&format!("{head}{rest}"), true);
+    let floods = |rest: &str, again: &str| {
+        Script::Flood(format!("{head}{rest}").into_bytes(), again.repeat(64).into_bytes())
+    };
+    for (what, script) in [
+        ("a size that is none", keeps("zz\r\nmarker")),
+        ("a size with a sign", keeps("-1\r\nmarker")),
+        ("a size with a prefix", keeps("0x6\r\nmarker\r\n0\r\n\r\n")),
+        ("a size beyond all numbers", keeps("ffffffffffffffff6\r\nmarker\r\n0\r\n\r\n")),
+        ("no size", keeps("\r\nmarker\r\n0\r\n\r\n")),
+        ("a bare LF after a size", keeps("6\nmarker\r\n0\r\n\r\n")),
+        ("a bare CR after a size", keeps("6\rmarker\r\n0\r\n\r\n")),
+        ("a chunk that is longer than its size", keeps("1\r\nmarker\r\n0\r\n\r\n")),
+        ("a trailer that is none", keeps("0\r\nx y\r\n\r\n")),
+        ("an extension without end", floods("6;", "x")),
+        ("extensions without end", floods("", "1;x=0123456789\r\ny\r\n")),
+        ("trailers without end", floods("0\r\n", "x-a: 1\r\n")),
+    ] {
+        upstream.play([script]);
+        let mut client = gateway.connect();
+        let cut = client.send(&Request::new("POST", "/cut").body(""));
+        assert!(cut.status == 502 || !cut.complete, "{what} looks complete: {cut:?}");
+        assert!(!cut.text().contains("marker"), "{what}: {cut:?}");
+        gateway.wait_for_metric(OPEN, 0.0);
+        upstream.play([Script::Echo]);
+        assert_eq!(gateway.send(&Request::get("/next")).text(), "/next", "after {what}");
+        upstream.close_connections();
+        gateway.wait_for_metric(OPEN, 0.0);
+    }
+}
+
 // P06: many clients at once, each hears the answer to its own question.
 #[test]
 fn every_answer_belongs_to_its_request() {
