@@ -1,5 +1,4 @@
 use std::cell::{Cell, RefCell};
-use std::convert::Infallible;
 use std::rc::Rc;
 
 use bytes::Bytes;
@@ -50,7 +49,7 @@ fn each_address_of_the_preferred_family_has_its_turn() {
 // A connection to an address that is gone is not used again, and one to an address that stayed is.
 #[tokio::test]
 async fn the_term_of_a_connection_ends_with_its_address() {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let peer = listener.local_addr().unwrap();
     let stream = Stream::Plain(tokio::net::TcpStream::connect(peer).await.unwrap());
     let now = crate::clock::monotonic();

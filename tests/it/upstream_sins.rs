@@ -216,6 +216,7 @@ fn what_does_not_end_is_ended() {
         ("pings", Act::Flood(nothing(), Box::new(|_| frame(PING, 0, 0, b"scopegat")))),
         ("settings", Act::Flood(nothing(), Box::new(|_| frame(SETTINGS, 0, 0, &[])))),
     ] {
+        let before = upstream.flooded();
         upstream.play([act]);
         let mut client = gateway.connect();
         client.write_request(&once());
@@ -224,6 +225,12 @@ fn what_does_not_end_is_ended() {
         }
         let answer = client.read("POST").expect("there is an answer");
         assert_failed(what, &answer);
+        // What the buffers of the system hold on both sides, and no more.
+        assert!(
+            upstream.flooded() - before < 32 << 20,
+            "{what}: {} bytes were taken",
+            upstream.flooded() - before
+        );
         assert_serves(what, &gateway);
     }
 }

@@ -270,7 +270,7 @@ mod tests {
             let mut meter = Meter::new();
             let count =
                 (0..2 * FRAMES).take_while(|_| !meter.is_flood(frame(kind, length, flags, 1))).count();
-            assert_eq!(count, crate::net::frames::FRAMES as usize, "frames of type {kind}");
+            assert_eq!(count, FRAMES as usize, "frames of type {kind}");
             meter.calm.filled -= SECOND;
             assert!(!meter.is_flood(frame(kind, length, flags, 1)), "the next second is a new one");
         }

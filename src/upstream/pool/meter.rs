@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::wire::{Arrivals, Wire};
 use crate::clock;
-use crate::net::frames::{Calm, Frame, Frames, PREFACE, kind};
+use crate::net::frames::{Calm, Frames, PREFACE, kind};
 
 /// How little of an upload an upstream may read at a time: some grant two windows for every time that they do.
 const READ: usize = 256;

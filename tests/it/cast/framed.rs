@@ -8,9 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use super::PATIENCE;
-use super::frames::{
-    ACK, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, PREFACE, RST_STREAM, SETTINGS, frame, literal,
-};
+use super::frames::{ACK, DATA, END_HEADERS, END_STREAM, HEADERS, PING, PREFACE, SETTINGS, frame, literal};
 
 /// What goes over the wire for a stream of this number.
 type Bytes = Box<dyn Fn(u32) -> Vec<u8> + Send>;
@@ -32,11 +30,8 @@ pub(crate) struct Framed {
 #[derive(Default)]
 struct State {
     script: Mutex<VecDeque<Act>>,
-    connections: AtomicUsize,
     streams: AtomicUsize,
     flooded: AtomicUsize,
-    /// What the gateway said of streams and connections that it ended, by the kind of the frame.
-    errors: Mutex<Vec<(u8, u32)>>,
 }
 
 /// A head with these fields, of which `:status` is the first.
@@ -60,7 +55,6 @@ impl Framed {
         thread::spawn(move || {
             for socket in listener.incoming().flatten() {
                 let state = shared.clone();
-                state.connections.fetch_add(1, Ordering::SeqCst);
                 thread::spawn(move || serve(&state, socket));
             }
         });
@@ -81,10 +75,6 @@ impl Framed {
         self.state.script.lock().unwrap().extend(script);
     }
 
-    pub(crate) fn connections(&self) -> usize {
-        self.state.connections.load(Ordering::SeqCst)
-    }
-
     /// Streams that were ever opened.
     pub(crate) fn streams(&self) -> usize {
         self.state.streams.load(Ordering::SeqCst)
@@ -93,11 +83,6 @@ impl Framed {
     /// Bytes that [`Act::Flood`] has got rid of.
     pub(crate) fn flooded(&self) -> usize {
         self.state.flooded.load(Ordering::SeqCst)
-    }
-
-    /// Kind and error of the frames by which the gateway ended streams and connections.
-    pub(crate) fn errors(&self) -> Vec<(u8, u32)> {
-        self.state.errors.lock().unwrap().clone()
     }
 }
 
@@ -120,8 +105,6 @@ fn serve(state: &State, mut socket: TcpStream) -> Option<()> {
                 let payload = if kind == PING { &*payload } else { &[] };
                 socket.write_all(&frame(kind, ACK, 0, payload)).ok()?;
             }
-            RST_STREAM => state.errors.lock().unwrap().push((kind, number(&payload))),
-            GOAWAY => state.errors.lock().unwrap().push((kind, number(&payload[4..8]))),
             HEADERS => {
                 state.streams.fetch_add(1, Ordering::SeqCst);
                 act(state, &mut socket, stream)?;
