@@ -5,6 +5,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
@@ -16,16 +17,24 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What the resolver last said of a name; nothing before its first answer.
 #[derive(Debug, Default)]
-pub(super) struct Addresses(ArcSwapOption<Vec<SocketAddr>>);
+pub(super) struct Addresses {
+    known: ArcSwapOption<Vec<SocketAddr>>,
+    /// Told when one of them is gone.
+    pub(super) fewer: Notify,
+}
 
 impl Addresses {
     fn publish(&self, addresses: Vec<SocketAddr>) {
-        self.0.store(Some(Arc::new(addresses)));
+        let addresses = Arc::new(addresses);
+        let before = self.known.swap(Some(addresses.clone()));
+        if before.iter().flat_map(|before| before.iter()).any(|one| !addresses.contains(one)) {
+            self.fewer.notify_waiters();
+        }
     }
 
     /// All of them, each time with another at the head: of the family that the resolver prefers (RFC 8305 section 4).
     pub(super) fn in_turn(&self, turn: usize) -> Option<Vec<SocketAddr>> {
-        let all = self.0.load();
+        let all = self.known.load();
         let all = all.as_deref()?;
         let is_preferred = |one: &&SocketAddr| all.first().is_some_and(|it| it.is_ipv6() == one.is_ipv6());
         let mut first: Vec<_> = all.iter().filter(is_preferred).copied().collect();
@@ -38,7 +47,7 @@ impl Addresses {
     /// Whether an address is one of them, as far as is known.
     fn have(&self, address: SocketAddr) -> bool {
         let is_it = |one: &SocketAddr| one.ip() == address.ip() && one.port() == address.port();
-        self.0.load().as_deref().is_none_or(|all| all.iter().any(is_it))
+        self.known.load().as_deref().is_none_or(|all| all.iter().any(is_it))
     }
 }
 

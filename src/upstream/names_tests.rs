@@ -166,7 +166,6 @@ async fn a_connection_to_an_address_that_is_gone_is_closed_and_the_new_one_is_as
         assert_eq!((old.made.get(), old.ended.get()), (1, 0), "it is kept while its address is there");
         answer.set(new_address);
         wait_until("the name has another address", || !addresses.have(old_address)).await;
-        balance.sweep();
         wait_until("the connection is closed", || old.ended.get() == 1).await;
         for _ in 0..2 {
             send(&balance).await;

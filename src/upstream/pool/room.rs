@@ -90,15 +90,15 @@ where
         }
     }
 
-    /// Looks after idle connections: closes those that their upstream has closed, and one whenever a request of another
-    /// worker begins to wait for its place.
+    /// Looks after idle connections: closes those that their upstream has closed or whose address is gone, and one whenever
+    /// a request of another worker begins to wait for its place.
     fn watch(self: &Rc<Self>) {
         if self.watch.borrow().is_some() {
             return;
         }
         let (held, mut released) = oneshot::channel();
         self.watch.replace(Some(held));
-        let (upstream, pool) = (self.upstream.clone(), Rc::downgrade(self));
+        let (upstream, endpoint, pool) = (self.upstream.clone(), self.endpoint.clone(), Rc::downgrade(self));
         tokio::task::spawn_local(async move {
             loop {
                 // Whoever wakes this task without being one of the others is a connection.
@@ -109,17 +109,18 @@ where
                     }
                     if std::mem::take(&mut is_first) { Poll::Pending } else { Poll::Ready(()) }
                 });
-                tokio::select! {
+                let is_wanted = tokio::select! {
                     biased;
                     _ = &mut released => return,
-                    () = upstream.occupancy.wanted.notified() => {
-                        let Some(pool) = pool.upgrade() else { return };
-                        pool.give_up_one();
-                    }
-                    () = stirred => {
-                        let Some(pool) = pool.upgrade() else { return };
-                        pool.sweep();
-                    }
+                    () = upstream.occupancy.wanted.notified() => true,
+                    () = endpoint.addresses.fewer.notified() => false,
+                    () = stirred => false,
+                };
+                let Some(pool) = pool.upgrade() else { return };
+                if is_wanted {
+                    pool.give_up_one();
+                } else {
+                    pool.sweep();
                 }
             }
         });
