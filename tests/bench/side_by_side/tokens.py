@@ -103,10 +103,12 @@ class Maker:
         return ".".join([good[0], good[1], other[2]])
 
     def write(self, name, tokens):
-        path = self.folder / name
-        with path.open("w") as f:
+        """Whole or not at all: an interrupted run must not leave a short list behind."""
+        unfinished = self.folder / (name + ".part")
+        with unfinished.open("w") as f:
             for t in tokens:
                 f.write(t + "\n")
+        unfinished.rename(self.folder / name)
 
 
 def certificate(folder):
