@@ -127,9 +127,7 @@ impl Server {
 async fn send(balance: &Balance<Empty<Bytes>>) {
     let request = Request::get("/").header("host", "orders.internal").body(Empty::new()).unwrap();
     let limit = Duration::from_secs(20);
-    let (response, lease) = balance.send(request, || None, (limit, None), None).await.unwrap();
-    assert_eq!(response.status(), 200);
-    lease.release();
+    assert_eq!(balance.send(request, (limit, None), None).await.unwrap().status(), 200);
 }
 
 async fn wait_until(what: &str, condition: impl Fn() -> bool) {
