@@ -121,7 +121,8 @@ fn a_dear_request_costs_no_more_than_its_bytes_allow() {
             assert_eq!(client.send(request).status, *status, "{request:.200?}");
         }
         let after = used(&process);
-        (after.0 - before.0, after.1 - before.1)
+        // The kernel counts memory on each processor by itself, so that the sum may go back by a few pages.
+        (after.0 - before.0, after.1.saturating_sub(before.1))
     };
     // The first answers warm what is kept.
     ask(&dear[0]);
