@@ -231,7 +231,7 @@ pub struct ReplyBody {
     source: Answer,
     /// Why it ends before its end, once that is known and until it is told.
     failure: Option<BodyError>,
-    exchange: Option<Exchange>,
+    exchange: Option<Box<Exchange>>,
 }
 
 /// What a reply is made of.
@@ -251,7 +251,7 @@ pub(super) struct Relay {
 }
 
 impl ReplyBody {
-    pub(super) fn new(source: Answer, exchange: Exchange) -> Self {
+    pub(super) fn new(source: Answer, exchange: Box<Exchange>) -> Self {
         Self { source, failure: None, exchange: Some(exchange) }
     }
 

@@ -18,7 +18,7 @@ use crate::policy::Denial;
 use crate::route::origin_of;
 use crate::telemetry::AccessLine;
 
-/// One request and its answer. It is recorded when it is dropped: with the last byte of the answer, or when the client
+/// One request and its answer; boxed, since it goes from hand to hand. It is recorded when it is dropped: with the last byte of the answer, or when the client
 /// has left.
 pub(super) struct Exchange {
     worker: Rc<Worker>,
@@ -58,10 +58,15 @@ const CLIENT_LEFT: u16 = 499;
 
 impl Exchange {
     /// Begins an exchange: reads the clock, and gives the request an id.
-    pub(super) fn begin<B>(worker: &Rc<Worker>, view: Rc<View>, peer: &Peer, request: &Request<B>) -> Self {
+    pub(super) fn begin<B>(
+        worker: &Rc<Worker>,
+        view: Rc<View>,
+        peer: &Peer,
+        request: &Request<B>,
+    ) -> Box<Self> {
         let began = clock::now();
         worker.metrics().requests.inc();
-        Self {
+        Box::new(Self {
             began,
             request_id: headers::valid_request_id(request.headers()).unwrap_or_else(|| worker.ids.next()),
             method: request.method().clone(),
@@ -74,12 +79,12 @@ impl Exchange {
                 .filter(|_| worker.logs())
                 .and_then(|session| session.client_certificate.clone()),
             protocol: request.version(),
-            origin: origin_of(request.headers()).filter(|_| view.snapshot.has_cors).cloned(),
+            origin: view.snapshot.has_cors.then(|| origin_of(request.headers())).flatten().cloned(),
             grpc: grpc::content_type(request.headers()).cloned(),
             outcome: Outcome::default(),
             worker: worker.clone(),
             view,
-        }
+        })
     }
 
     pub(super) fn view(&self) -> &Rc<View> {
@@ -112,7 +117,7 @@ impl Exchange {
 
     /// Makes the answer.
     pub(super) fn finish(
-        mut self,
+        mut self: Box<Self>,
         outcome: Result<Response<Answer>, Refusal>,
         upgrades: &Upgrades,
     ) -> Response<ReplyBody> {

@@ -53,9 +53,11 @@ pub(super) async fn forward(
 
     let host = headers::requested_host(&head.uri, &head.headers);
     let query = headers::query_without_tokens(head.uri.query(), &route.token_from);
-    head.uri = upstream_uri(&head.uri, query.as_deref(), route).ok_or_else(|| refuse(Cause::Defect))?;
+    if route.strip > 0 || route.heads.rewrite.is_some() || query.is_some() {
+        head.uri = rewritten(&head.uri, query.as_deref(), route).ok_or_else(|| refuse(Cause::Defect))?;
+    }
     let version = std::mem::replace(&mut head.version, Version::HTTP_11);
-    headers::to_upstream(
+    let own = headers::to_upstream(
         &mut head.headers,
         &Forwarding {
             peer,
@@ -76,7 +78,7 @@ pub(super) async fn forward(
     let limits = (route.response_timeout, until);
     let sent = upload.as_ref().map(|upload| &upload.sent);
     let mut response = upstream
-        .send(Request::from_parts(head, body), limits, sent)
+        .send(Request::from_parts(head, body), own, limits, sent)
         .await
         .map_err(|fault| refuse(cause_of(fault, upload.as_ref(), until, route.heads.request_timeout)))?;
     upstream.upstream().metrics.duration.observe((clock::monotonic() - departed).as_secs_f64());
@@ -129,30 +131,19 @@ fn cause_of(fault: Fault, upload: Option<&Upload>, until: Option<Instant>, limit
     }
 }
 
-/// The path that the route makes of the one that was matched, and the query, or the one that goes in its place;
-/// in origin form, as upstreams want it.
-fn upstream_uri(uri: &Uri, query: Option<&str>, route: &Route) -> Option<Uri> {
-    let mut parts = Parts::default();
-    let rewrite = route.heads.rewrite.as_ref();
-    parts.path_and_query = if route.strip == 0 && query.is_none() && rewrite.is_none() {
-        // One that is nothing but a fragment reads as "/" and has no text (`:path` of "#", or "http://host#"): the
-        // request line would have no target.
-        uri.path_and_query().map(|text| match text.as_str() {
-            "/" => PathAndQuery::from_static("/"),
-            _ => text.clone(),
-        })
-    } else {
-        let path: Cow<'_, str> = match rewrite {
-            Some(rewrite) => rewrite.apply(uri.path()).into(),
-            None => strip_segments(uri.path(), route.strip).into(),
-        };
-        let text = match query.or(uri.query()) {
-            Some("") | None => path.into_owned(),
-            Some(query) => format!("{path}?{query}"),
-        };
-        // A part of what was a path and query is one. Were it not, the whole must not go instead.
-        Some(PathAndQuery::try_from(text).ok()?)
+/// The path that the route makes of the one that was matched, and the query, or the one that goes in its place.
+fn rewritten(uri: &Uri, query: Option<&str>, route: &Route) -> Option<Uri> {
+    let path: Cow<'_, str> = match &route.heads.rewrite {
+        Some(rewrite) => rewrite.apply(uri.path()).into(),
+        None => strip_segments(uri.path(), route.strip).into(),
     };
+    let text = match query.or(uri.query()) {
+        Some("") | None => path.into_owned(),
+        Some(query) => format!("{path}?{query}"),
+    };
+    let mut parts = Parts::default();
+    // A part of what was a path and query is one. Were it not, the whole must not go instead.
+    parts.path_and_query = Some(PathAndQuery::try_from(text).ok()?);
     Uri::from_parts(parts).ok()
 }
 

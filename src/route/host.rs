@@ -49,17 +49,25 @@ pub(super) fn normalize(host: &str) -> Option<Box<str>> {
 /// Whether a text is a host name or an IP literal.
 pub(super) fn is_valid(host: &str) -> bool {
     let host = host.strip_suffix('.').unwrap_or(host);
-    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
     let literal = |b: u8| b.is_ascii_hexdigit() || matches!(b, b':' | b'.');
     match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
         Some(inside) => !inside.is_empty() && inside.bytes().all(literal),
-        None => {
-            !host.is_empty()
-                && host.len() <= 253
-                && host.bytes().all(plain)
-                && host.split('.').all(|label| !label.is_empty())
-        }
+        None => host.len() <= 253 && is_name(host.as_bytes()),
     }
+}
+
+/// Labels of letters, digits, hyphens and underscores, none of them empty. One pass: each request's host is looked at.
+fn is_name(host: &[u8]) -> bool {
+    let mut previous = b'.';
+    for &b in host {
+        let fits =
+            if b == b'.' { previous != b'.' } else { b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_') };
+        if !fits {
+            return false;
+        }
+        previous = b;
+    }
+    previous != b'.'
 }
 
 impl fmt::Display for HostPattern {

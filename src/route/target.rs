@@ -112,7 +112,7 @@ fn host_field(headers: &HeaderMap, version: Version) -> Result<Option<&str>, Tar
     if fields.next().is_some() {
         return Err(TargetError::Host);
     }
-    let text = field.to_str().map_err(|_| TargetError::Host)?;
+    let text = std::str::from_utf8(field.as_bytes()).map_err(|_| TargetError::Host)?;
     split_port(text).map(Some).ok_or(TargetError::Host)
 }
 
@@ -124,14 +124,23 @@ pub fn is_authority(text: &str) -> bool {
 
 /// The host of `host[:port]`; `None` when either is invalid.
 fn split_port(authority: &str) -> Option<&str> {
-    let after = authority.rfind(']').map_or(0, |bracket| bracket + 1);
-    let (host, port) = match authority.get(after..)?.find(':') {
-        Some(colon) => (authority.get(..after + colon)?, authority.get(after + colon + 1..)?),
+    // No colon is part of a name, and every one of an address is in its brackets.
+    let after = if authority.starts_with('[') { authority.find(']')? } else { 0 };
+    let colon = authority.bytes().skip(after).position(|b| b == b':').map(|at| after + at);
+    let (host, port) = match colon {
+        Some(colon) => (authority.get(..colon)?, authority.get(colon + 1..)?),
         None => (authority, ""),
     };
-    let valid_port =
-        port.bytes().all(|b| b.is_ascii_digit()) && (port.is_empty() || port.parse::<u16>().is_ok());
-    (valid_port && host::is_valid(host)).then_some(host)
+    (is_port(port) && host::is_valid(host)).then_some(host)
+}
+
+/// Whether digits are a port, or there are none.
+fn is_port(digits: &str) -> bool {
+    let value = digits.bytes().try_fold(0_u32, |value, digit| match digit {
+        b'0'..=b'9' => Some((value * 10 + u32::from(digit - b'0')).min(u32::from(u16::MAX) + 1)),
+        _ => None,
+    });
+    value.is_some_and(|value| value <= u32::from(u16::MAX))
 }
 
 impl fmt::Display for TargetError {

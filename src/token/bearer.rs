@@ -103,7 +103,9 @@ fn keep<'r>(found: &mut Option<&'r str>, token: Option<&'r str>) -> Result<(), T
 /// The token of the one `Authorization` field. Another scheme is no token.
 fn authorization(headers: &HeaderMap, bearer: bool, raw: bool) -> Result<Option<&str>, TokenError> {
     let Some(field) = headers.get(AUTHORIZATION) else { return Ok(None) };
-    let text = field.to_str().map_err(|_| TokenError::Malformed)?;
+    // Values hold no control characters, and these two look at words rather than bytes of a long token.
+    let text = std::str::from_utf8(field.as_bytes()).ok().filter(|text| text.is_ascii());
+    let text = text.ok_or(TokenError::Malformed)?;
     match scheme(text) {
         (true, "") if bearer => Err(TokenError::Malformed),
         (true, token) => Ok(bearer.then_some(token)),

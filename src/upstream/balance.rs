@@ -18,7 +18,7 @@ use super::admission::Admission;
 use super::alarm::Alarms;
 use super::choice::Turns;
 use super::ejection::{self, Trial};
-use super::exchange::{Outgoing, Reply};
+use super::exchange::{Outgoing, OwnFields, Reply};
 use super::pool::{Download, Pool};
 use super::retry::Budget;
 use super::sent::Progress;
@@ -101,16 +101,19 @@ where
     /// Sends a request and waits for the head of its response: at most `limit` from when the request had left, or from
     /// when the upstream last took a piece of it, which `sent` tells for one that has a body; and never beyond `until`.
     ///
+    /// The fields of `own` go with those of the request. None of them is there already.
+    ///
     /// # Errors
     /// [`Fault`]
     pub async fn send(
         &self,
         request: Request<B>,
+        own: OwnFields,
         (limit, until): (Duration, Option<Instant>),
         sent: Option<&Sent>,
     ) -> Result<Response<Reply<B>>, Fault> {
         let asked = Cell::new(None);
-        let mut request = Outgoing::new(request);
+        let mut request = Outgoing::new(request, own);
         let mut exchange = pin!(self.exchange(&mut request, &asked));
         let capped = |deadline: Instant| until.map_or(deadline, |until| until.min(deadline));
         let mut deadline = capped(clock::monotonic() + limit);

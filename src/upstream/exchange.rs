@@ -1,11 +1,12 @@
 //! One exchange with an upstream: what goes, what comes back, and what it leaves behind.
 
+use std::borrow::Cow;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::Request;
 use http::request::Parts;
+use http::{HeaderName, HeaderValue, Request, Uri};
 use http_body::{Body, Frame, SizeHint};
 
 use super::admission::Admission;
@@ -13,12 +14,24 @@ use super::balance::UnderWay;
 use super::pool::{Download, Switched};
 use super::{Broken, Fault, is_idempotent};
 
+/// Fields that the gateway adds to a request. A list is enough where nobody looks anything up.
+pub type OwnFields = Vec<(HeaderName, HeaderValue)>;
+
 /// A request on its way. Its head stays at hand, so that it can go again without a copy.
 pub(super) struct Outgoing<B> {
     pub(super) head: Parts,
+    pub(super) own: OwnFields,
     /// The body, until something of it was sent.
     pub(super) body: Option<B>,
     has_body: bool,
+}
+
+/// The target of a request as an upstream wants it (RFC 9112 §3.2.1): of an absolute one the path may be missing.
+pub(super) fn origin_form(uri: &Uri) -> Cow<'_, str> {
+    match uri.path_and_query().map_or("/", |target| target.as_str()) {
+        query if query.starts_with('?') => format!("/{query}").into(),
+        target => target.into(),
+    }
 }
 
 /// An exchange that failed.
@@ -39,10 +52,10 @@ impl Failed {
 }
 
 impl<B: Body> Outgoing<B> {
-    pub(super) fn new(request: Request<B>) -> Self {
+    pub(super) fn new(request: Request<B>, own: OwnFields) -> Self {
         let (head, body) = request.into_parts();
         let body = (!body.is_end_stream()).then_some(body);
-        Self { head, has_body: body.is_some(), body }
+        Self { head, own, has_body: body.is_some(), body }
     }
 
     /// Whether it may be sent once more: if nothing of it was, or if it was not answered, is safe to repeat and has no

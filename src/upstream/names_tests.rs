@@ -127,7 +127,7 @@ impl Server {
 async fn send(balance: &Balance<Empty<Bytes>>) {
     let request = Request::get("/").header("host", "orders.internal").body(Empty::new()).unwrap();
     let limit = Duration::from_secs(20);
-    assert_eq!(balance.send(request, (limit, None), None).await.unwrap().status(), 200);
+    assert_eq!(balance.send(request, Vec::new(), (limit, None), None).await.unwrap().status(), 200);
 }
 
 async fn wait_until(what: &str, condition: impl Fn() -> bool) {

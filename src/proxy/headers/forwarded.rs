@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::config::ForwardedFields;
 use crate::net::{Peer, TrustedProxies};
+use crate::upstream::OwnFields;
 
 const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -49,10 +50,10 @@ impl Told {
         }
     }
 
-    /// Tells the upstream: what was told, and the peer. Nothing of the kind is in `headers` any more.
+    /// Tells the upstream: what was told, and the peer.
     pub(super) fn tell(
         self,
-        headers: &mut HeaderMap,
+        own: &mut OwnFields,
         fields: ForwardedFields,
         peer: &Peer,
         host: Option<&HeaderValue>,
@@ -62,20 +63,20 @@ impl Told {
             let peer_hop = peer.forwarded_for.to_str().unwrap_or_default();
             let hops = self.hops.map(|hops| format!("{hops}, {peer_hop}"));
             let hops = hops.and_then(|hops| HeaderValue::try_from(hops).ok());
-            headers.insert(FOR, hops.unwrap_or_else(|| peer.forwarded_for.clone()));
-            headers.insert(PROTO, self.proto.unwrap_or_else(|| HeaderValue::from_static(proto)));
+            own.push((FOR, hops.unwrap_or_else(|| peer.forwarded_for.clone())));
+            own.push((PROTO, self.proto.unwrap_or_else(|| HeaderValue::from_static(proto))));
             if let Some(port) = self.port.or_else(|| (peer.port != 0).then(|| peer.port.into())) {
-                headers.insert(PORT, port);
+                own.push((PORT, port));
             }
             if let Some(host) = self.host.or_else(|| host.cloned()) {
-                headers.insert(HOST, host);
+                own.push((HOST, host));
             }
         }
         if fields != ForwardedFields::Common {
             let ours = element(address_of(peer), host, proto);
             let all = self.forwarded.map_or(ours.clone(), |before| format!("{before}, {ours}"));
             if let Ok(all) = HeaderValue::try_from(all) {
-                headers.insert(FORWARDED, all);
+                own.push((FORWARDED, all));
             }
         }
     }

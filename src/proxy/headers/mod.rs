@@ -20,6 +20,7 @@ use crate::policy::{Claim, Principal};
 use crate::route::is_twin;
 use crate::snapshot::Route;
 use crate::token::Source;
+use crate::upstream::OwnFields;
 
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -107,31 +108,35 @@ pub(super) fn is_plainly_framed(headers: &HeaderMap) -> bool {
     }
 }
 
-/// Turns the headers of a client's request into those of the upstream's.
-pub(super) fn to_upstream(headers: &mut HeaderMap, forwarding: &Forwarding<'_>) {
-    let wants_trailers = accepts_trailers(headers);
+/// Turns the headers of a client's request into those of the upstream's. What the gateway says itself is given back apart
+/// from them: nothing of these names is left among them but `Via`, whose values are a list.
+pub(super) fn to_upstream(headers: &mut HeaderMap, forwarding: &Forwarding<'_>) -> OwnFields {
+    let mut own = OwnFields::with_capacity(8);
     let told = Told::of(headers, forwarding.peer, &forwarding.server.trusted_proxies);
-    remove_nominated(headers);
-    let claim_headers = forwarding.claim_headers;
-    remove_where(headers, |name| is_hop_by_hop(name) || is_impersonation(name, claim_headers));
+    let wants_trailers = accepts_trailers(headers);
+    remove_hop_by_hop(headers);
+    remove_where(headers, |name| is_impersonation(name, forwarding.claim_headers));
     remove_tokens(headers, forwarding.route.forward_token, &forwarding.route.token_from);
     if wants_trailers {
-        headers.insert(TE, HeaderValue::from_static("trailers"));
+        own.push((TE, HeaderValue::from_static("trailers")));
     }
-    let host = forwarding.route.host.clone().or_else(|| forwarding.host.clone());
-    if let Some(host) = host {
-        headers.insert(HOST, host);
+    match forwarding.route.host.as_ref().or(forwarding.host.as_ref()) {
+        Some(host) if headers.get(HOST) != Some(host) => {
+            headers.insert(HOST, host.clone());
+        }
+        _ => {}
     }
-    told.tell(headers, forwarding.server.forwarded, forwarding.peer, forwarding.host.as_ref());
-    headers.append(VIA, HeaderValue::from_static(received_by(forwarding.version)));
-    headers.insert(REQUEST_ID, forwarding.request_id.clone());
+    told.tell(&mut own, forwarding.server.forwarded, forwarding.peer, forwarding.host.as_ref());
+    own.push((VIA, HeaderValue::from_static(received_by(forwarding.version))));
+    own.push((REQUEST_ID, forwarding.request_id.clone()));
     if let Some(principal) = forwarding.principal {
         for forwarded in &forwarding.route.forward {
             if let Some(value) = principal.claims.find(&forwarded.claim).and_then(header_value) {
-                headers.insert(forwarded.header.clone(), value);
+                own.push((forwarded.header.clone(), value));
             }
         }
     }
+    own
 }
 
 /// Turns the headers of an upstream's response into those of the client's.
@@ -140,8 +145,7 @@ pub(super) fn to_client(headers: &mut HeaderMap, request_id: &HeaderValue) {
     if headers.contains_key(TRANSFER_ENCODING) {
         headers.remove(CONTENT_LENGTH);
     }
-    remove_nominated(headers);
-    remove_where(headers, is_hop_by_hop);
+    remove_hop_by_hop(headers);
     headers.append(VIA, HeaderValue::from_static("1.1 scopegate"));
     headers.insert(REQUEST_ID, request_id.clone());
 }
@@ -217,20 +221,26 @@ fn accepts_trailers(headers: &HeaderMap) -> bool {
     headers.get_all(TE).iter().any(listed)
 }
 
-/// Removes what `Connection` names (RFC 9110 §7.6.1), before anything of ours is added (attacks.md row 10).
-fn remove_nominated(headers: &mut HeaderMap) {
-    if !headers.contains_key(CONNECTION) {
+/// Removes what is for one connection only, and what `Connection` names (RFC 9110 §7.6.1), before anything of ours is added
+/// (attacks.md row 10).
+fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    if !headers.keys().any(|name| is_hop_by_hop(name.as_str())) {
         return;
     }
+    let is_field =
+        |name: &&[u8]| !["keep-alive", "close"].iter().any(|it| name.eq_ignore_ascii_case(it.as_bytes()));
     let nominated: Vec<HeaderName> = headers
         .get_all(CONNECTION)
         .iter()
         .flat_map(|value| value.as_bytes().split(|b| *b == b','))
-        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+        .map(<[u8]>::trim_ascii)
+        .filter(is_field)
+        .filter_map(|name| HeaderName::from_bytes(name).ok())
         .collect();
     for name in nominated {
         headers.remove(name);
     }
+    remove_where(headers, is_hop_by_hop);
 }
 
 /// Removes in one pass: most requests have nothing to remove, and looking up each of three dozen names costs more than
@@ -386,8 +396,7 @@ mod tests {
             ("http2-settings", "x"),
             ("proxy-authorization", "x"),
         ]);
-        remove_nominated(&mut headers);
-        remove_where(&mut headers, is_hop_by_hop);
+        remove_hop_by_hop(&mut headers);
         assert_eq!(names(&headers), ["x-c"]);
     }
 

@@ -31,12 +31,12 @@ const AWAY_TO_UPSTREAM: [u8; 8] = [0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe9];
 /// A WebSocket whose upstream has switched. Its exchange is over when it is.
 pub struct Tunnel {
     upstream: Switched,
-    exchange: Exchange,
+    exchange: Box<Exchange>,
     idle: Duration,
 }
 
 impl Tunnel {
-    pub(in crate::proxy) fn new(upstream: Switched, exchange: Exchange, idle: Duration) -> Self {
+    pub(in crate::proxy) fn new(upstream: Switched, exchange: Box<Exchange>, idle: Duration) -> Self {
         Self { upstream, exchange, idle }
     }
 

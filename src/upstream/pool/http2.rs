@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::header::{CONNECTION, HOST, UPGRADE};
 use http::request::Parts;
-use http::uri::{Authority, Scheme};
+use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Request, Response, Uri, Version, uri};
 use http_body::Body;
 use hyper::body::Incoming;
@@ -22,7 +22,7 @@ use hyper_util::rt::TokioIo;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::timeout_at;
 
-use super::super::exchange::{Failed, Outgoing};
+use super::super::exchange::{Failed, Outgoing, OwnFields, origin_form};
 use super::super::names::Term;
 use super::super::{Fault, Upstream};
 use super::meter::Metered;
@@ -235,7 +235,7 @@ where
         is_tls: bool,
     ) -> Result<Response<Incoming>, Failed> {
         let Http2 { sender, tasks, .. } = &*self.connection;
-        let Some(head) = to_http2(&request.head, is_tls) else {
+        let Some(head) = to_http2(&request.head, &request.own, is_tls) else {
             let fault = Fault::Protocol("the Host of the request is no authority".into());
             return Err(Failed { fault, is_unsent: false, is_unanswered: false });
         };
@@ -254,16 +254,17 @@ where
 }
 
 /// A head as HTTP/2 has it: the host is its authority (RFC 9113 §8.3.1), and nothing is said of the connection (§8.2.2).
-fn to_http2(head: &Parts, is_tls: bool) -> Option<Parts> {
+fn to_http2(head: &Parts, own: &OwnFields, is_tls: bool) -> Option<Parts> {
     let mut head = head.clone();
     let host = head.headers.remove(HOST)?;
     for name in [CONNECTION, UPGRADE] {
         head.headers.remove(name);
     }
+    head.headers.extend(own.iter().map(|(name, value)| (name.clone(), value.clone())));
     let mut uri = uri::Parts::default();
     uri.scheme = Some(if is_tls { Scheme::HTTPS } else { Scheme::HTTP });
     uri.authority = Some(Authority::try_from(host.as_bytes()).ok()?);
-    uri.path_and_query = head.uri.path_and_query().cloned();
+    uri.path_and_query = Some(PathAndQuery::try_from(&*origin_form(&head.uri)).ok()?);
     head.uri = Uri::from_parts(uri).ok()?;
     head.version = Version::HTTP_2;
     Some(head)

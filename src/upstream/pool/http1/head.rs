@@ -5,6 +5,7 @@ use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version};
 
+use super::super::super::exchange::{OwnFields, origin_form};
 use super::coding::Coding;
 use super::framing::{Framing, Malformed};
 
@@ -32,14 +33,13 @@ pub(super) struct Head {
 }
 
 /// Writes the head of a request in origin form. Its fields say nothing yet of how its body is framed.
-pub(super) fn write(head: &Parts, coding: Option<&Coding>, out: &mut Vec<u8>) {
-    let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
-    // The query of an absolute target may follow its authority.
-    let root: &[u8] = if target.starts_with('?') { b"/" } else { b"" };
-    for part in [head.method.as_str().as_bytes(), b" ", root, target.as_bytes(), b" HTTP/1.1\r\n"] {
+pub(super) fn write(head: &Parts, own: &OwnFields, coding: Option<&Coding>, out: &mut Vec<u8>) {
+    let target = origin_form(&head.uri);
+    for part in [head.method.as_str().as_bytes(), b" ", target.as_bytes(), b" HTTP/1.1\r\n"] {
         out.extend_from_slice(part);
     }
     write_fields(&head.headers, out);
+    write_fields(own.iter().map(|(name, value)| (name, value)), out);
     match coding {
         Some(coding) => coding.declare(out),
         // RFC 9110 §8.6: where a body would have a meaning, say that there is none.
@@ -115,7 +115,7 @@ fn parse(bytes: &Bytes, method: &Method) -> Result<Head, Malformed> {
     let mut headers = HeaderMap::with_capacity(parsed.headers.len() + OWN_FIELDS);
     append(&mut headers, parsed.headers, bytes)?;
     let framing = framing(status, version, &headers, method)?;
-    let persists = persists(version, &headers) && framing != Framing::UntilClose;
+    let persists = framing != Framing::UntilClose && persists(version, &headers);
     let mut response = Response::new(());
     *response.status_mut() = status;
     *response.version_mut() = version;

@@ -189,7 +189,7 @@ where
     pub(super) async fn send(&mut self, request: &mut Outgoing<B>) -> Result<Response<()>, Failed> {
         let body = request.body.take();
         let coding = body.as_ref().map(|body| Coding::of(body.size_hint(), &request.head.headers));
-        head::write(&request.head, coding.as_ref(), &mut self.out);
+        head::write(&request.head, &request.own, coding.as_ref(), &mut self.out);
         self.has_begun = body.is_some();
         self.upload = body.zip(coding).map_or(Upload::Ended, |(body, coding)| Upload::Going(body, coding));
         let method = &request.head.method;
