@@ -8,9 +8,13 @@ use http_body::{Frame, SizeHint};
 
 use super::head::{self, MAX_FIELDS};
 
-/// Bytes of the line before a chunk, and of all trailers.
-const MAX_LINE: usize = 4 * 1024;
-const MAX_TRAILERS: usize = 16 * 1024;
+/// Bytes of the line before a chunk, and of all trailers with the line that ends them.
+pub(super) const MAX_LINE: usize = 4 * 1024;
+pub(super) const MAX_TRAILERS: usize = 16 * 1024;
+
+const LINE_TOO_LONG: Malformed = Malformed("the line of a chunk is too long");
+const TRAILERS_TOO_LONG: Malformed = Malformed("its trailers are too long");
+const TRAILERS_BROKEN: Malformed = Malformed("its trailers are broken");
 
 /// What is wrong with a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,29 +150,38 @@ fn line(read: &mut BytesMut) -> Result<Option<u64>, Malformed> {
         return Err(broken);
     }
     match httparse::parse_chunk_size(read).map_err(|_| broken)? {
+        httparse::Status::Complete((length, _)) if length > MAX_LINE => Err(LINE_TOO_LONG),
         httparse::Status::Complete((length, size)) => {
+            // The parser takes a lone LF for a part of an extension, and others for its end (attacks.md row 18).
+            if !has_whole_lines(read.get(..length).unwrap_or_default()) {
+                return Err(broken);
+            }
             read.advance(length);
             Ok(Some(size))
         }
-        httparse::Status::Partial if read.len() > MAX_LINE => {
-            Err(Malformed("the line of a chunk is too long"))
-        }
+        httparse::Status::Partial if read.len() > MAX_LINE => Err(LINE_TOO_LONG),
         httparse::Status::Partial => Ok(None),
     }
 }
 
 /// The trailers, once their last line is there.
 fn trailers(read: &mut BytesMut) -> Result<Option<HeaderMap>, Malformed> {
+    // As good as always there are none.
+    if read.starts_with(b"\r\n") {
+        read.advance(2);
+        return Ok(Some(HeaderMap::new()));
+    }
     let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
     let length = match httparse::parse_headers(read, &mut fields) {
-        Ok(httparse::Status::Complete((length, _))) => length,
-        Ok(httparse::Status::Partial) if read.len() > MAX_TRAILERS => {
-            return Err(Malformed("its trailers are too long"));
-        }
-        Ok(httparse::Status::Partial) => return Ok(None),
-        Err(_) => return Err(Malformed("its trailers are broken")),
+        Ok(httparse::Status::Complete((length, _))) if length < MAX_TRAILERS => length,
+        Ok(httparse::Status::Partial) if read.len() < MAX_TRAILERS => return Ok(None),
+        Ok(_) => return Err(TRAILERS_TOO_LONG),
+        Err(_) => return Err(TRAILERS_BROKEN),
     };
     let bytes = read.split_to(length).freeze();
+    if !has_whole_lines(&bytes) {
+        return Err(TRAILERS_BROKEN);
+    }
     let mut trailers = HeaderMap::new();
     let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
     if let Ok(httparse::Status::Complete((_, fields))) = httparse::parse_headers(&bytes, &mut fields) {
@@ -176,3 +189,12 @@ fn trailers(read: &mut BytesMut) -> Result<Option<HeaderMap>, Malformed> {
     }
     Ok(Some(trailers))
 }
+
+/// Whether a CR stands before each LF: in a chunked body nothing else ends a line (RFC 9112 §7.1).
+fn has_whole_lines(bytes: &[u8]) -> bool {
+    bytes.split_inclusive(|byte| *byte == b'\n').all(|line| line.ends_with(b"\r\n"))
+}
+
+#[cfg(test)]
+#[path = "framing_tests.rs"]
+mod tests;

@@ -19,6 +19,10 @@ pub(super) const MAX_FIELDS: usize = 100;
 const BEGINNING: &[u8] = b"HTTP/1.";
 
 const NOT_HTTP1: Malformed = Malformed("it is not HTTP/1");
+const TOO_LONG: Malformed = Malformed("its head is too long");
+
+/// Bytes of a body that announces its length: more is beyond what many count with.
+const MAX_LENGTH: u64 = i64::MAX as u64;
 
 /// Room for what the gateway adds to a response, so that the map need not grow for it.
 const OWN_FIELDS: usize = 4;
@@ -75,15 +79,17 @@ pub(super) fn take(
     scanned: &mut usize,
     method: &Method,
 ) -> Result<Option<Head>, Malformed> {
+    // What speaks something else may never end what is no head, and an empty line before one belongs to nothing.
+    if !read.iter().zip(BEGINNING).all(|(is, should)| is == should) {
+        return Err(NOT_HTTP1);
+    }
     let Some(end) = end_of(read, *scanned) else {
         *scanned = read.len();
-        return match read.len() {
-            MAX_BYTES.. => Err(Malformed("its head is too long")),
-            // What speaks something else may never end what is no head.
-            _ if !read.iter().zip(BEGINNING).all(|(is, should)| is == should) => Err(NOT_HTTP1),
-            _ => Ok(None),
-        };
+        return if read.len() < MAX_BYTES { Ok(None) } else { Err(TOO_LONG) };
     };
+    if end > MAX_BYTES {
+        return Err(TOO_LONG);
+    }
     *scanned = 0;
     parse(&read.split_to(end).freeze(), method).map(Some)
 }
@@ -179,7 +185,7 @@ fn content_length(headers: &HeaderMap) -> Result<Option<u64>, Malformed> {
     }
     let is_digits = first.as_bytes().iter().all(u8::is_ascii_digit);
     let length = first.to_str().ok().filter(|_| is_digits).and_then(|text| text.parse().ok());
-    length.map(Some).ok_or(Malformed("a length that is no number"))
+    length.filter(|length| *length <= MAX_LENGTH).map(Some).ok_or(Malformed("a length that is no number"))
 }
 
 /// Whether the connection persists (RFC 9112 §9.3). Where coding and length are both there, the coding frames the body, and
@@ -191,6 +197,10 @@ fn persists(version: Version, headers: &HeaderMap) -> bool {
         let fields = headers.get_all(CONNECTION);
         fields.iter().any(|field| field.as_bytes().split(|b| *b == b',').any(is_it))
     };
-    let wanted = if version == Version::HTTP_11 { !says("close") } else { says("keep-alive") };
+    let wanted = !says("close") && (version == Version::HTTP_11 || says("keep-alive"));
     wanted && !is_ambiguous
 }
+
+#[cfg(test)]
+#[path = "head_tests.rs"]
+mod tests;

@@ -1,0 +1,114 @@
+use super::*;
+
+/// What a head says that comes byte by byte: its status, what follows, whether the connection persists.
+fn says(method: &Method, text: &str) -> Result<Option<(u16, Framing, bool)>, Malformed> {
+    let (mut read, mut scanned, mut taken) = (BytesMut::new(), 0, None);
+    for byte in text.bytes() {
+        read.extend_from_slice(&[byte]);
+        if taken.is_none() {
+            taken = take(&mut read, &mut scanned, method)?;
+        }
+    }
+    let whole = take(&mut BytesMut::from(text), &mut 0, method)?;
+    let said = |head: Head| (head.response.status().as_u16(), head.framing, head.persists);
+    let (taken, whole) = (taken.map(said), whole.map(said));
+    assert_eq!(taken, whole, "{text}");
+    Ok(whole)
+}
+
+fn get(head: &str) -> Result<Option<(u16, Framing, bool)>, Malformed> {
+    says(&Method::GET, head)
+}
+
+// RFC 9112 §6.3, §9.3.
+#[test]
+fn a_head_says_what_follows_it_and_whether_the_connection_goes_on() {
+    for (head, framing, persists) in [
+        ("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n", Framing::Length(5), true),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 5\r\ncontent-length: 5\r\n\r\n", Framing::Length(5), true),
+        ("HTTP/1.1 200\r\ncontent-length: 5\r\nconnection: Close\r\n\r\n", Framing::Length(5), false),
+        ("HTTP/1.1 200 OK\r\nconnection: x, close\r\ncontent-length: 0\r\n\r\n", Framing::Length(0), false),
+        ("HTTP/1.1 200 OK\r\ntransfer-encoding: Chunked\r\n\r\n", Framing::chunked(), true),
+        ("HTTP/1.1 200 OK\r\n\r\n", Framing::UntilClose, false),
+        ("HTTP/1.0 200 OK\r\ncontent-length: 5\r\n\r\n", Framing::Length(5), false),
+        ("HTTP/1.0 200 OK\r\ncontent-length: 5\r\nconnection: keep-alive\r\n\r\n", Framing::Length(5), true),
+        ("HTTP/1.1 204 No Content\r\ncontent-length: 5\r\n\r\n", Framing::Length(0), true),
+        ("HTTP/1.1 304 Not Modified\r\ncontent-length: 5\r\n\r\n", Framing::Length(0), true),
+        // The coding frames the body, and what comes after it is not trusted.
+        (
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ncontent-length: 5\r\n\r\n",
+            Framing::chunked(),
+            false,
+        ),
+        ("HTTP/1.1 200 OK\ncontent-length: 5\n\n", Framing::Length(5), true),
+    ] {
+        let (_, said, goes_on) = get(head).unwrap().unwrap();
+        assert_eq!((said, goes_on), (framing, persists), "{head}");
+    }
+    let head = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n";
+    assert_eq!(says(&Method::HEAD, head), Ok(Some((200, Framing::Length(0), true))));
+}
+
+// P01, P05, L03.
+#[test]
+fn what_can_be_read_in_two_ways_is_no_head() {
+    for fields in [
+        "content-length: 5\r\ncontent-length: 6\r\n",
+        "content-length: 5, 5\r\n",
+        "content-length: +5\r\n",
+        "content-length: -5\r\n",
+        "content-length: 0x5\r\n",
+        "content-length:\r\n",
+        "content-length: 99999999999999999999\r\n",
+        "content-length: 9223372036854775808\r\n",
+        "transfer-encoding: gzip\r\n",
+        "transfer-encoding: gzip, chunked\r\n",
+        "transfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n",
+        "x y: 1\r\n",
+        "x : 1\r\n",
+        "x: 1\r\n folded\r\n",
+        "x: a\0b\r\n",
+        ": 1\r\n",
+    ] {
+        assert!(get(&format!("HTTP/1.1 200 OK\r\n{fields}\r\n")).is_err(), "{fields}");
+    }
+    for head in [
+        "\r\nHTTP/1.1 200 OK\r\n\r\n",
+        "HTTP/2.0 200 OK\r\n\r\n",
+        "HTTP/1.1 20 OK\r\n\r\n",
+        "HTTP/1.1 099 OK\r\n\r\n",
+        "HTTP/1.0 200 OK\r\ntransfer-encoding: chunked\r\n\r\n",
+        "ICY 200 OK\r\n\r\n",
+    ] {
+        assert!(get(head).is_err(), "{head}");
+    }
+    let many =
+        |count: usize| format!("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n{}\r\n", "x: 1\r\n".repeat(count));
+    assert!(get(&many(MAX_FIELDS - 1)).is_ok());
+    assert!(get(&many(MAX_FIELDS)).is_err());
+    let long = |bytes: usize| format!("HTTP/1.1 200 OK\r\nx: {}", "x".repeat(bytes));
+    assert_eq!(get(&long(MAX_BYTES / 2)), Ok(None));
+    assert!(get(&long(MAX_BYTES)).is_err());
+}
+
+// RFC 9110 §8.6; RFC 9112 §3.2.
+#[test]
+fn a_request_is_written_in_origin_form_with_one_framing() {
+    let written = |request: http::Request<()>, coding: Option<Coding>| {
+        let mut out = Vec::new();
+        let own = vec![(CONNECTION, HeaderValue::from_static("x"))];
+        write(&request.into_parts().0, &own, coding.as_ref(), &mut out);
+        String::from_utf8(out).unwrap()
+    };
+    let request =
+        |method: &str, uri: &str| http::Request::builder().method(method).uri(uri).body(()).unwrap();
+    for (method, uri, coding, expected) in [
+        ("GET", "/a?b", None, "GET /a?b HTTP/1.1\r\nconnection: x\r\n\r\n"),
+        ("GET", "http://host?b", None, "GET /?b HTTP/1.1\r\nconnection: x\r\n\r\n"),
+        ("GET", "http://host", None, "GET / HTTP/1.1\r\nconnection: x\r\n\r\n"),
+        ("POST", "/", None, "POST / HTTP/1.1\r\nconnection: x\r\ncontent-length: 0\r\n\r\n"),
+        ("PUT", "/", Some(Coding::Length(7)), "PUT / HTTP/1.1\r\nconnection: x\r\ncontent-length: 7\r\n\r\n"),
+    ] {
+        assert_eq!(written(request(method, uri), coding), expected, "{method} {uri}");
+    }
+}
