@@ -39,7 +39,7 @@ pub enum Broken {
     Ended,
     /// It failed.
     Io(io::Error),
-    /// What came is not what HTTP/1.1 has there.
+    /// What came is not what HTTP has there.
     Malformed(&'static str),
     /// A stream of HTTP/2 was reset, or its connection failed.
     Stream(hyper::Error),

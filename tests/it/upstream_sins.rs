@@ -64,6 +64,7 @@ fn a_malformed_head_is_502() {
         ("an unknown pseudo-field", answers(&[OK, (":x", "1")])),
         ("a name in upper case", answers(&[OK, ("X-A", "1")])),
         ("a name with a space", answers(&[OK, ("x a", "1")])),
+        ("a name with a quote", answers(&[OK, ("x\"a", "1")])),
         ("an empty name", answers(&[OK, ("", "1")])),
         ("a value with a line break", answers(&[OK, ("x-a", "1\r\nset-cookie: a=b")])),
         ("a field of the connection", answers(&[OK, ("connection", "close")])),
@@ -99,6 +100,13 @@ fn an_answer_that_breaks_off_never_looks_complete() {
             writes(move |stream| [long(stream), frame(DATA, END_STREAM, stream, b"o")].concat()),
         ),
         ("a second head", goes_on(|stream| [head(stream, 0, &[OK]), good(stream)].concat())),
+        (
+            "trailers with a quote in a name",
+            goes_on(|stream| {
+                let trailers = head(stream, END_STREAM, &[("x\"a", "1")]);
+                [frame(DATA, 0, stream, b"ok"), trailers].concat()
+            }),
+        ),
         ("trailers without an end", goes_on(|stream| head(stream, 0, &[("x-a", "1")]))),
         (
             "a reset without an error",

@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::super::Broken;
 use super::Pool;
 use super::http1::Http1;
-use super::http2::Stream;
+use super::http2::{MISNAMED, Stream, has_misnamed};
 use super::wire::Wire;
 
 /// A response body as it comes. Dropped before its end it takes its connection or its stream with it.
@@ -75,6 +75,9 @@ where
             Some(Source::Stream(incoming, _)) => match Pin::new(&mut *incoming).poll_frame(cx) {
                 // A stream that is reset with NO_ERROR looks whole to hyper, be the response complete (RFC 9113 §8.1) or not.
                 Poll::Ready(None) if !incoming.is_end_stream() => Poll::Ready(Some(Err(Broken::Ended))),
+                Poll::Ready(Some(Ok(frame))) if frame.trailers_ref().is_some_and(has_misnamed) => {
+                    Poll::Ready(Some(Err(Broken::Malformed(MISNAMED))))
+                }
                 poll => poll.map_err(Broken::Stream),
             },
             None => Poll::Ready(None),

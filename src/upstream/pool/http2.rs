@@ -14,7 +14,7 @@ use bytes::Bytes;
 use http::header::{CONNECTION, HOST, UPGRADE};
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{Request, Response, Uri, Version, uri};
+use http::{HeaderMap, Request, Response, Uri, Version, uri};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{self, Connection, SendRequest};
@@ -49,6 +49,9 @@ const FAREWELL: Duration = Duration::from_secs(5);
 /// When exchanges are given up, and for so long nothing at all has come, the peer may be gone without a word. It is not
 /// asked by PING: servers of gRPC take more than a few of them in five minutes for abuse, and close.
 const SILENCE: Duration = Duration::from_secs(5);
+
+/// What is wrong with fields of which one [has no name](has_misnamed).
+pub(super) const MISNAMED: &str = "a field has a name that is none";
 
 /// Hyper's half of a connection, until it has ended.
 type Driven<B> = Rc<RefCell<Option<Connection<TokioIo<Metered>, Upload<B>, Tasks>>>>;
@@ -241,7 +244,7 @@ where
         };
         let body = Upload::new(request.body.take(), tasks.clone(), self.gate.clone());
         let response = sender.borrow_mut().try_send_request(Request::from_parts(head, body));
-        response.await.map_err(|mut error| match error.take_message() {
+        let response = response.await.map_err(|mut error| match error.take_message() {
             Some(unsent) => {
                 request.body = unsent.into_body().into_body();
                 Failed::unsent(Fault::Unprocessed(error.into_error()))
@@ -249,8 +252,19 @@ where
             None => {
                 Failed { fault: Fault::of_stream(error.into_error()), is_unsent: false, is_unanswered: true }
             }
-        })
+        })?;
+        if has_misnamed(response.headers()) {
+            let fault = Fault::Protocol(MISNAMED.into());
+            return Err(Failed { fault, is_unsent: false, is_unanswered: false });
+        }
+        Ok(response)
     }
+}
+
+/// Whether a field has a name that HTTP/1.1 cannot write: the library takes a quote in one, where no field has any
+/// (RFC 9110 §5.1, RFC 9113 §8.2.1).
+pub(super) fn has_misnamed(fields: &HeaderMap) -> bool {
+    fields.keys().any(|name| name.as_str().contains('"'))
 }
 
 /// A head as HTTP/2 has it: the host is its authority (RFC 9113 §8.3.1), and nothing is said of the connection (§8.2.2).
