@@ -9,6 +9,8 @@ use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::server::WebPkiClientVerifier;
 
+use crate::cast::framed::{Act, Framed, head};
+use crate::cast::frames::{DATA, END_STREAM, Frames, WINDOW_UPDATE, frame};
 use crate::cast::{Cable, Client, Gateway, Multiplexed, Play, Request, wait_until};
 
 const ROUTE: &str = "[[routes]]\npath = \"/**\"\nupstream = \"orders\"\nmethods = \"ANY\"\npublic = true\n";
@@ -238,6 +240,52 @@ fn an_upload_waits_for_the_window() {
     client.write(b"POST /upload HTTP/1.1\r\nHost: api.test\r\nContent-Length: 100000000\r\n\r\n");
     let written = client.writer().write_until_closed(100_000_000);
     assert!(written < 32_000_000, "{written} bytes are somewhere");
+}
+
+// L04: clients that take nothing of their answers hold back nobody who shares the upstream's connection with them, be the
+// answers large or of tiny messages; and the answers are whole when they are taken.
+#[test]
+fn what_is_not_taken_holds_back_nobody_else() {
+    const STALLED: u32 = 20;
+    let upstream = Framed::start();
+    let gateway = Gateway::start(&format!("{}{ROUTE}", upstream.toml("orders")));
+    let answer = |pieces: usize, size: usize| {
+        Act::Write(Box::new(move |stream| {
+            let begun = head(stream, 0, &[(":status", "200")]);
+            let data = frame(DATA, 0, stream, &vec![b'x'; size]).repeat(pieces);
+            [begun, data, frame(DATA, END_STREAM, stream, b"")].concat()
+        }))
+    };
+    let sizes = |number: u32| if number % 2 == 0 { (6000, 10) } else { (4, 16_000) };
+    upstream.play((0..STALLED).map(|number| {
+        let (pieces, size) = sizes(number);
+        answer(pieces, size)
+    }));
+    // One connection is one worker's.
+    let mut client = Frames::connect_with(gateway.address(), &[(4, 0)]);
+    let stream = |number: u32| 2 * number + 1;
+    for number in 0..STALLED {
+        client.get(stream(number), "/stalled");
+        assert_eq!(client.status(stream(number)), 200);
+    }
+    client.get(stream(STALLED), "/other");
+    client.send(WINDOW_UPDATE, 0, stream(STALLED), &100_u32.to_be_bytes());
+    assert_eq!(client.status(stream(STALLED)), 200);
+    assert_eq!(client.body(stream(STALLED)), b"ok");
+    client.send(WINDOW_UPDATE, 0, 0, &(2_u32 << 20).to_be_bytes());
+    for number in 0..STALLED {
+        let (pieces, size) = sizes(number);
+        client.send(WINDOW_UPDATE, 0, stream(number), &65_535_u32.to_be_bytes());
+        let mut taken = 0;
+        let mut has_ended = false;
+        while !has_ended {
+            let frame = client.wait(|frame| frame.stream == stream(number)).expect("the answer goes on");
+            assert_eq!(frame.kind, DATA, "answer {number}: {frame:?}");
+            taken += frame.payload.len();
+            has_ended = frame.flags & END_STREAM != 0;
+        }
+        assert_eq!(taken, pieces * size, "answer {number}");
+    }
 }
 
 // U01: a server of HTTP/1.1 is no upstream for HTTP/2.

@@ -33,9 +33,13 @@ use crate::clock;
 /// Streams on one connection, however many the peer would take: they share one window and the losses of one TCP.
 const MAX_STREAMS: usize = 256;
 
-/// What the peer may send of one response, and of all together, before it was read here.
+/// What the peer may send of one response before it was read here: the bound of what is kept.
 const STREAM_WINDOW: u32 = 64 * 1024;
-const CONNECTION_WINDOW: u32 = 1024 * 1024;
+
+/// What it may send of all together: more than the streams' windows make up, so that clients that take nothing of theirs do
+/// not hold back the others. Half of it is also what the library lets wait in small frames, each of which is counted as 256
+/// bytes; beyond that it ends the connection.
+const CONNECTION_WINDOW: u32 = 64 * 1024 * 1024;
 
 /// What is taken of one upload before the peer has granted a window for it.
 const SEND_BUFFER: usize = 64 * 1024;
