@@ -54,6 +54,7 @@ mod rolling;
 mod secure;
 mod sources;
 mod standards;
+mod streams;
 mod tenants;
 mod tokens;
 mod upstream_faults;

@@ -132,29 +132,40 @@ fn informational_answers_are_neither_relayed_nor_endless() {
     gateway.wait_for_metric(OPEN, 0.0);
 }
 
-// U04, L05: a worker whose upstream never stops talking has time for others.
+// U04, L05, L03: what does not end is refused by its size, before any time is up, and a worker has time for others meanwhile.
 #[test]
-fn others_are_served_while_informational_answers_come_without_end() {
+fn others_are_served_while_an_upstream_never_stops() {
     let (upstream, other) = (Upstream::start(), Upstream::start());
     let gateway = Gateway::start(&format!(
-        "{}response_timeout = \"2s\"\n{}\
+        "[server.timeouts]\nidle_body = \"1h\"\nrequest = \"1h\"\n{}response_timeout = \"1h\"\n{}\
          [[routes]]\npath = \"/flood\"\nupstream = \"orders\"\npublic = true\n\
          [[routes]]\npath = \"/other\"\nupstream = \"other\"\npublic = true\n",
         upstream.toml("orders"),
         other.toml("other")
     ));
-    upstream.play([Script::Flood(Vec::new(), b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n".repeat(100))]);
-    let mut flooded = gateway.connect();
-    flooded.write_request(&Request::get("/flood"));
-    wait_until("the flood comes", || upstream.flooded() > 0);
-    // Both workers.
-    for _ in 0..4 {
-        assert_eq!(gateway.send(&Request::get("/other")).status, 200);
+    let chunked = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n".to_vec();
+    let ended = [&chunked[..], b"2\r\nok\r\n0\r\n"].concat();
+    let hints = b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n".repeat(100);
+    for (what, first, again) in [
+        ("informational answers", Vec::new(), hints),
+        ("zeros before a chunk", [&chunked[..], b"2\r\nok\r\n"].concat(), b"0".repeat(4096)),
+        ("a chunk extension", [&chunked[..], b"2\r\nok\r\n2;a="].concat(), b"x".repeat(4096)),
+        ("trailers", ended, b"x-a: 1\r\n".repeat(400)),
+    ] {
+        let before = upstream.flooded();
+        upstream.play([Script::Flood(first, again)]);
+        let mut flooded = gateway.connect();
+        flooded.write_request(&Request::get("/flood"));
+        wait_until("the flood comes", || upstream.flooded() > before);
+        // Both workers.
+        for _ in 0..4 {
+            assert_eq!(gateway.send(&Request::get("/other")).status, 200, "during {what}");
+        }
+        let answer = flooded.read("GET").expect("there is an answer");
+        let is_refused = answer.status == 502 || answer.text() == "ok" && !answer.complete;
+        assert!(is_refused, "{what}: {answer:?}");
+        gateway.wait_for_metric(OPEN, 0.0);
     }
-    // By their number or by the time that they take.
-    let answer = flooded.read("GET").expect("there is an answer");
-    assert!(matches!(answer.status, 502 | 504), "{answer:?}");
-    gateway.wait_for_metric(OPEN, 0.0);
 }
 
 // U02, U03, D59: a connection that was kept may be closed at this very moment.

@@ -27,6 +27,8 @@ pub(crate) enum Play {
     /// Answers at once with this body, whose end does not come, and resets the stream when it is told to by
     /// [`Multiplexed::go_on`].
     Reset(&'static str, Reason),
+    /// Answers at once, and sends these pieces, each when it is told to by [`Multiplexed::go_on`].
+    Pieces(&'static [&'static str]),
     /// Answers 413 with an end at once, reading nothing.
     Early,
     /// Says nothing until the test lets go of every such stream, then as `Echo`.
@@ -133,7 +135,7 @@ impl Multiplexed {
         *self.state.connections.lock().unwrap()
     }
 
-    /// Lets the next of [`Play::Reset`] reset its stream.
+    /// Lets the next of [`Play::Reset`] reset its stream, or the next of [`Play::Pieces`] go.
     pub(crate) fn go_on(&self) {
         *self.state.steps.lock().unwrap() += 1;
     }
@@ -151,6 +153,13 @@ impl Multiplexed {
 }
 
 impl State {
+    /// Waits until the test lets the next step go.
+    async fn step(&self) {
+        while !self.may_go_on() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     fn may_go_on(&self) -> bool {
         let mut steps = self.steps.lock().unwrap();
         let may = *steps > 0;
@@ -214,10 +223,16 @@ async fn answer(state: Arc<State>, play: Play, body: RecvStream, mut response: S
             let mut stream = response.send_response(ok(), false).unwrap();
             let _ = stream.send_data(Bytes::from_static(text.as_bytes()), false);
             // A reset takes the place of what has not left yet: the test says when it has seen that.
-            while !state.may_go_on() {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
+            state.step().await;
             stream.send_reset(reason);
+        }
+        Play::Pieces(pieces) => {
+            let head = Response::builder().header("content-type", "text/event-stream").body(()).unwrap();
+            let mut stream = response.send_response(head, false).unwrap();
+            for (number, piece) in pieces.iter().enumerate() {
+                state.step().await;
+                let _ = stream.send_data(Bytes::from_static(piece.as_bytes()), number + 1 == pieces.len());
+            }
         }
         Play::Early => {
             let mut head = ok();
