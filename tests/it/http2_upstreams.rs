@@ -256,7 +256,7 @@ fn what_is_not_taken_holds_back_nobody_else() {
             [begun, data, frame(DATA, END_STREAM, stream, b"")].concat()
         }))
     };
-    let sizes = |number: u32| if number % 2 == 0 { (6000, 10) } else { (4, 16_000) };
+    let sizes = |number: u32| if number.is_multiple_of(2) { (6000, 10) } else { (4, 16_000) };
     upstream.play((0..STALLED).map(|number| {
         let (pieces, size) = sizes(number);
         answer(pieces, size)
