@@ -48,6 +48,11 @@ impl Stream {
         self.ahead = if self.ahead.is_empty() { bytes } else { [&*bytes, &*self.ahead].concat().into() };
     }
 
+    /// Whether bytes were put back that nobody has read since.
+    pub(super) fn has_unread(&self) -> bool {
+        !self.ahead.is_empty()
+    }
+
     /// The socket below, for its options.
     pub(super) fn socket(&self) -> SockRef<'_> {
         match &self.transport {

@@ -5,15 +5,13 @@
 
 use std::cell::Cell;
 use std::hash::{BuildHasher as _, RandomState};
-use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task::yield_now;
 
 use crate::clock;
@@ -22,6 +20,11 @@ use crate::config::{Server, Timeouts};
 /// Bytes that a connection takes in before others have their turn. What is there is read and parsed in one go, and of some
 /// of it a parser never has enough: the length of a chunk may begin with zeros without end.
 const TURN: usize = 64 * 1024;
+
+/// How long a connection of HTTP/1.1 is idle before it rests: what parses and answers, some 35 KiB, is given up, and made anew
+/// for its next byte. Longer than most clients pause between two requests of one task, for it costs microseconds each time;
+/// short, for it is what connections cost that come faster than they rest.
+pub(super) const REST: Duration = Duration::from_millis(500);
 
 /// What a connection does, and until when it may.
 pub(super) struct Activity {
@@ -43,6 +46,7 @@ pub(super) struct Activity {
     block: Cell<Option<Instant>>,
     /// Bytes that were read in this turn.
     turn: Cell<usize>,
+    care: Cell<Care>,
     timeouts: Timeouts,
 }
 
@@ -54,6 +58,17 @@ enum Phase {
     Head,
     /// A request is being answered; its bodies have deadlines of their own.
     Busy,
+}
+
+/// What is kept of a connection.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Care {
+    /// Its stream alone: it rests.
+    Stream,
+    /// What reads, parses and answers.
+    All,
+    /// The same, until its end has been said.
+    Closing,
 }
 
 /// Whether a connection takes further requests.
@@ -71,6 +86,8 @@ enum Finish {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Due {
     Nothing,
+    /// To rest until its next byte.
+    Rest,
     /// To take nothing more and let what is under way end.
     Finish,
     /// To be cut.
@@ -92,6 +109,7 @@ impl Activity {
             streams: Cell::new(None),
             block: Cell::new(None),
             turn: Cell::new(0),
+            care: Cell::new(Care::Stream),
             timeouts: server.timeouts.clone(),
         })
     }
@@ -105,7 +123,8 @@ impl Activity {
 
     /// When the connection is due for something; `None` while others watch.
     pub(super) fn next_due(&self) -> Option<Instant> {
-        [self.cut_at(), self.idle_until(), self.leaves_at()].into_iter().flatten().min()
+        let idle = self.rests_at().or_else(|| self.idle_until());
+        [self.cut_at(), idle, self.leaves_at()].into_iter().flatten().min()
     }
 
     /// When it ends of itself. Never within a head: the request that has begun would be lost.
@@ -124,7 +143,13 @@ impl Activity {
         if over(self.cut_at()) || (over(self.idle_until()) && self.streams.get().is_none()) {
             return Due::End;
         }
-        if over(self.next_due()) { Due::Finish } else { Due::Nothing }
+        if over(self.leaves_at()) || over(self.idle_until()) {
+            Due::Finish
+        } else if over(self.rests_at()) {
+            Due::Rest
+        } else {
+            Due::Nothing
+        }
     }
 
     /// When it has to have made progress.
@@ -147,9 +172,38 @@ impl Activity {
         (self.phase.get() == Phase::Idle && !told).then(|| self.since.get() + self.timeouts.idle)
     }
 
-    /// How long a connection that is busy is left alone before it is looked at again.
+    /// When nothing is left to do on it. After a request with a body it is not known that all of that was read, and the rest
+    /// of one must never be taken for a request.
+    fn rests_at(&self) -> Option<Instant> {
+        let is_idle = self.phase.get() == Phase::Idle && self.streams.get().is_none();
+        let is_over = !self.has_body.get() && self.blocked.get().is_none();
+        (is_idle && is_over && self.care.get() == Care::All)
+            .then(|| self.since.get() + REST.min(self.timeouts.idle))
+    }
+
+    /// Nothing is kept of the connection but its stream.
+    pub(super) fn rest(&self) {
+        self.care.set(Care::Stream);
+    }
+
+    pub(super) fn is_resting(&self) -> bool {
+        self.care.get() == Care::Stream
+    }
+
+    /// The connection is served.
+    pub(super) fn wake(&self) {
+        self.care.set(Care::All);
+    }
+
+    /// Its end is being said to the client.
+    pub(super) fn closing(&self) {
+        self.care.set(Care::Closing);
+    }
+
+    /// How long a connection that is busy is left alone before it is looked at again: not so long that a request has to set
+    /// a timer for the rest after it.
     pub(super) fn patience(&self) -> Duration {
-        self.timeouts.idle
+        if self.streams.get().is_some() { self.timeouts.idle } else { REST.min(self.timeouts.idle) }
     }
 
     /// The connection is to take nothing more.
@@ -272,62 +326,6 @@ fn jittered(age: Duration) -> Duration {
     // The standard library's hashers have random keys.
     let random = RandomState::new().hash_one(age) % 1024;
     age.mul_f64(0.9 + random as f64 / 5120.0)
-}
-
-/// A stream that tells its [`Activity`] of what it reads and writes.
-pub(super) struct Watched<S> {
-    pub(super) stream: S,
-    pub(super) activity: Rc<Activity>,
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        ready!(this.activity.poll_turn(cx));
-        let before = buffer.filled().len();
-        let result = Pin::new(&mut this.stream).poll_read(cx, buffer);
-        if buffer.filled().len() > before {
-            this.activity.read(buffer.filled().len() - before);
-            this.activity.received();
-        }
-        result
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let result = Pin::new(&mut this.stream).poll_write(cx, bytes);
-        this.activity.wrote(&result);
-        result
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let result = Pin::new(&mut this.stream).poll_write_vectored(cx, slices);
-        this.activity.wrote(&result);
-        result
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
-    }
 }
 
 /// A request that is under way; dropped, it is no more.

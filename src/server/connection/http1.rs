@@ -10,8 +10,10 @@ use hyper::server::conn::http1::{Builder, Connection};
 use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::TokioIo;
 
-use super::activity::{Answer, Watched};
+use super::activity::Answer;
 use super::alarm::Alarm;
+use super::rest::rest;
+use super::watched::Watched;
 use super::{End, Member, Party, Served, Stream, drive, farewell};
 use crate::config::Server;
 use crate::proxy::{self, Upgrades};
@@ -44,7 +46,28 @@ fn builder(server: &Server) -> Builder {
     builder
 }
 
-pub(super) async fn serve(stream: Stream, server: &Server, party: &Party, alarm: Alarm, mut member: Member) {
+/// Serves a connection of HTTP/1.1 to its end. What serves it is there from the first byte of a request until nothing has
+/// come for a while: a connection that is kept and says nothing costs little more than its stream.
+pub(super) async fn serve(mut stream: Stream, party: &Party, mut alarm: Alarm, mut member: Member) {
+    loop {
+        if let Err(end) = rest(&mut stream, &party.activity, &mut alarm, &mut member).await {
+            return party.ended(end);
+        }
+        // Boxed: it is given back while the connection rests.
+        match Box::pin(serve_awake(stream, party, &mut alarm, &mut member)).await {
+            Some(resting) => stream = resting,
+            None => return,
+        }
+    }
+}
+
+/// Serves it until it ends, or may rest: then its stream is given back.
+async fn serve_awake(
+    stream: Stream,
+    party: &Party,
+    alarm: &mut Alarm,
+    member: &mut Member,
+) -> Option<Stream> {
     let upgrades = Upgrades::default();
     let upgrades = &upgrades;
     let service = service_fn(|request: Request<Incoming>| {
@@ -60,15 +83,23 @@ pub(super) async fn serve(stream: Stream, server: &Server, party: &Party, alarm:
     });
     let activity = &party.activity;
     let io = TokioIo::new(Watched { stream, activity: activity.clone() });
-    let mut connection = builder(server).serve_connection(io, service);
-    let end = drive(Pin::new(&mut connection), activity, alarm, &mut member).await;
-    party.ended(end);
+    // As they are configured now: a connection that rested may be older than its limits.
+    let builder = builder(&party.worker.view().snapshot.config.server);
+    let mut connection = builder.serve_connection(io, service);
+    let end = drive(Pin::new(&mut connection), activity, alarm, member).await;
     let parts = connection.into_parts();
     let mut stream = parts.io.into_inner().stream;
+    if activity.is_resting() {
+        // Nothing, or the beginning of a head that was pipelined.
+        stream.unread(parts.read_buf);
+        return Some(stream);
+    }
+    party.ended(end);
     if let Some(tunnel) = upgrades.take() {
         // What the client sent behind its request waited for the answer (attacks.md, "Advisories" 15).
         stream.unread(parts.read_buf);
-        return tunnel.run(stream, member.closing()).await;
+        tunnel.run(stream, member.closing()).await;
+        return None;
     }
     match end {
         Some(End::Parse | End::TooLarge) => farewell::close(stream).await,
@@ -79,4 +110,5 @@ pub(super) async fn serve(stream: Stream, server: &Server, party: &Party, alarm:
         Some(End::Timeout) if activity.is_busy() => farewell::reset(&stream),
         None | Some(End::Timeout) => {}
     }
+    None
 }

@@ -41,7 +41,9 @@ where
     }
 }
 
-pub(super) async fn serve(stream: Stream, server: &Server, party: &Party, alarm: Alarm, mut member: Member) {
+pub(super) async fn serve(stream: Stream, party: &Party, mut alarm: Alarm, mut member: Member) {
+    let view = party.worker.view();
+    let server = &view.snapshot.config.server;
     let activity = &party.activity;
     activity.multiplex();
     let turn = Turn::default();
@@ -68,7 +70,8 @@ pub(super) async fn serve(stream: Stream, server: &Server, party: &Party, alarm:
     let remains = Rc::new(Remains::default());
     let io = Metered::new(stream, activity.clone(), remains.clone());
     let mut connection = Box::pin(builder(server, executor).serve_connection(TokioIo::new(io), service));
-    let end = drive(connection.as_mut(), activity, alarm, &mut member).await;
+    drop(view);
+    let end = drive(connection.as_mut(), activity, &mut alarm, &mut member).await;
     drop(connection);
     let end = if remains.was_flooded() { Some(End::Flood) } else { end };
     party.ended(end);

@@ -7,7 +7,9 @@ mod http1;
 mod http2;
 mod meter;
 mod patience;
+mod rest;
 mod sniff;
+mod watched;
 
 use std::error::Error as _;
 use std::pin::Pin;
@@ -106,8 +108,7 @@ pub(super) async fn serve(
 ) {
     // Answers are written whole; waiting to fill a segment only delays them.
     let _ = stream.socket().set_tcp_nodelay(true);
-    let view = worker.view();
-    let activity = Activity::new(&view.snapshot.config.server);
+    let activity = Activity::new(&worker.view().snapshot.config.server);
     let mut alarm = Alarm::new(&activity);
     let party = Party { worker, peer: Rc::new(peer), activity };
     let is_http2 = match protocol {
@@ -120,11 +121,11 @@ pub(super) async fn serve(
         },
     };
     party.worker.metrics().protocols.increment(usize::from(is_http2));
-    let server = &view.snapshot.config.server;
     if is_http2 {
-        http2::serve(stream, server, &party, alarm, member).await;
+        // Boxed: an idle connection of HTTP/1.1 is not to be as large as this.
+        Box::pin(http2::serve(stream, &party, alarm, member)).await;
     } else {
-        http1::serve(stream, server, &party, alarm, member).await;
+        http1::serve(stream, &party, alarm, member).await;
     }
 }
 
@@ -134,11 +135,11 @@ trait Served: Future<Output = hyper::Result<()>> {
     fn finish(self: Pin<&mut Self>);
 }
 
-/// Drives a connection to its end.
+/// Drives a connection to its end, or until it may rest.
 async fn drive(
     mut connection: Pin<&mut impl Served>,
     activity: &Activity,
-    mut alarm: Alarm,
+    alarm: &mut Alarm,
     member: &mut Member,
 ) -> Option<End> {
     std::future::poll_fn(|cx| {
@@ -158,6 +159,10 @@ async fn drive(
             ready!(alarm.poll_rings(activity, cx));
             match activity.due(clock::monotonic()) {
                 Due::Nothing => {}
+                Due::Rest => {
+                    activity.rest();
+                    return Poll::Ready(None);
+                }
                 Due::End => return Poll::Ready(Some(End::Timeout)),
                 Due::Finish if activity.is_open() => activity.part(GRACE),
                 Due::Finish => {

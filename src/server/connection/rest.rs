@@ -1,0 +1,74 @@
+//! A connection that rests: nothing is kept of it but its stream, its deadlines and its place in the drain.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Poll, ready};
+
+use bytes::Bytes;
+use tokio::io::{AsyncRead as _, AsyncWrite as _, AsyncWriteExt as _, ReadBuf};
+
+use super::activity::{Activity, Due};
+use super::alarm::Alarm;
+use super::{End, GRACE, Member, Stream};
+use crate::clock;
+
+/// What is read at once when it wakes: most requests, whole.
+const PIECE: usize = 1024;
+
+/// Waits for the client's next bytes and puts them back. Deadlines, age and drain are those of an idle connection that is
+/// served.
+///
+/// # Errors
+/// How the connection ended, if it did before that.
+pub(super) async fn rest(
+    stream: &mut Stream,
+    activity: &Activity,
+    alarm: &mut Alarm,
+    member: &mut Member,
+) -> Result<(), Option<End>> {
+    if stream.has_unread() {
+        activity.wake();
+        return Ok(());
+    }
+    activity.rest();
+    let woken = poll_fn(|cx| {
+        if let Some(grace) = member.poll_begun(cx) {
+            activity.part(grace);
+        }
+        // What TLS still holds of the last answer; the socket itself holds nothing back.
+        let _ = Pin::new(&mut *stream).poll_flush(cx);
+        let mut bytes = [0; PIECE];
+        let mut buffer = ReadBuf::new(&mut bytes);
+        if let Poll::Ready(read) = Pin::new(&mut *stream).poll_read(cx, &mut buffer) {
+            // Between two requests no end is a wrong one.
+            let has_some = read.is_ok() && !buffer.filled().is_empty();
+            return Poll::Ready(if has_some {
+                Ok(Bytes::copy_from_slice(buffer.filled()))
+            } else {
+                Err(None)
+            });
+        }
+        loop {
+            ready!(alarm.poll_rings(activity, cx));
+            match activity.due(clock::monotonic()) {
+                Due::Nothing | Due::Rest => {}
+                Due::End => return Poll::Ready(Err(Some(End::Timeout))),
+                Due::Finish if activity.is_open() => activity.part(GRACE),
+                Due::Finish => return Poll::Ready(Err(None)),
+            }
+        }
+    })
+    .await;
+    match woken {
+        Ok(bytes) => stream.unread(bytes),
+        Err(end) => {
+            if end.is_none() {
+                // It may be gone already.
+                let _ = stream.shutdown().await;
+            }
+            return Err(end);
+        }
+    }
+    activity.wake();
+    Ok(())
+}
