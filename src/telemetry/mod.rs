@@ -6,6 +6,8 @@ mod access_log;
 mod counters;
 mod families;
 mod metrics;
+#[cfg(test)]
+mod metrics_tests;
 
 pub use access_log::{AccessLine, AccessLog, LogWriter};
 pub use counters::Counters;

@@ -1,0 +1,122 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Method;
+
+use super::{EndpointState, Metrics};
+
+fn metrics() -> Metrics {
+    Metrics::new(&["missing_token", "expired"], &["valid", "expired"]).unwrap()
+}
+
+#[test]
+fn a_route_is_counted_by_method_and_status_class() {
+    let metrics = metrics();
+    let route = metrics.route("/orders/{id}");
+    route.record(&Method::GET, 204, Duration::from_millis(3));
+    route.record(&Method::from_bytes(b"BREW").unwrap(), 418, Duration::from_millis(3));
+    route.refused(1);
+    let text = metrics.render().unwrap();
+    for line in [
+        r#"scopegate_requests_total{method="GET",route="/orders/{id}",status="2xx"} 1"#,
+        r#"scopegate_requests_total{method="OTHER",route="/orders/{id}",status="4xx"} 1"#,
+        r#"scopegate_refusals_total{reason="expired",route="/orders/{id}"} 1"#,
+        r#"scopegate_request_duration_seconds_count{route="/orders/{id}"} 2"#,
+    ] {
+        assert!(text.contains(line), "{line}\n{text}");
+    }
+}
+
+#[test]
+fn what_a_reload_takes_away_leaves_the_exposition() {
+    let metrics = metrics();
+    let kept = metrics.route("/kept");
+    kept.record(&Method::GET, 200, Duration::ZERO);
+    metrics.route("/gone").record(&Method::GET, 200, Duration::ZERO);
+    metrics.issuer("gone").set_keys(1, None);
+    metrics.upstream("gone").faults.increment(0);
+    metrics.retain(|route| route == "/kept", |_| false, |_| false);
+    let text = metrics.render().unwrap();
+    assert!(text.contains("/kept") && !text.contains("gone"), "{text}");
+    assert!(Arc::ptr_eq(&kept, &metrics.route("/kept")));
+}
+
+#[test]
+fn the_exposition_is_what_operators_know() {
+    let metrics = metrics();
+    let route = metrics.route("/orders/{id}");
+    for (method, status, millis) in
+        [(Method::GET, 204, 250), (Method::GET, 204, 0), (Method::POST, 201, 500), (Method::PUT, 502, 60_000)]
+    {
+        route.record(&method, status, Duration::from_millis(millis));
+    }
+    route.record(&Method::from_bytes(b"BREW").unwrap(), 418, Duration::from_nanos(500_000));
+    route.record(&Method::from_bytes(b"BREW").unwrap(), 99, Duration::from_nanos(500_001));
+    route.record(&Method::HEAD, 999, Duration::ZERO);
+    route.refused(1);
+    route.refused(0);
+    route.refused(1);
+    metrics.route("/idle \"quoted\" \\").refused(1);
+    let issuer = metrics.issuer("idp");
+    issuer.verifications.increment(0);
+    issuer.verifications.increment(1);
+    issuer.refreshes.increment(1);
+    metrics.issuer("idle").set_keys(2, Some(Duration::from_millis(1500)));
+    issuer.set_keys(0, None);
+    let upstream = metrics.upstream("api");
+    upstream.duration.observe(Duration::from_millis(2500).as_secs_f64());
+    upstream.reused.inc();
+    upstream.faults.increment(5);
+    upstream.opened.inc();
+    upstream.open.inc();
+    metrics.upstream("idle");
+    let gateway = &metrics.gateway;
+    gateway.requests.inc();
+    gateway.requests.inc();
+    gateway.requests.dec();
+    for index in [2, 0, 0] {
+        gateway.cache.increment(index);
+    }
+    gateway.connection_errors.increment(7);
+    gateway.protocols.increment(1);
+    gateway.reloads.increment(0);
+    gateway.connections.inc();
+    gateway.accepted.inc();
+    gateway.set_config("hash");
+    metrics.show_endpoints(
+        [EndpointState {
+            upstream: "api".into(),
+            endpoint: "http://a".into(),
+            healthy: Some(true),
+            ejected: None,
+        }]
+        .into_iter(),
+    );
+    let text = metrics.render().unwrap().replace(env!("CARGO_PKG_VERSION"), "VERSION");
+    assert_eq!(text, include_str!("../../tests/vectors/metrics/exposition.txt"));
+}
+
+#[test]
+fn each_metric_is_explained_to_operators() {
+    let metrics = metrics();
+    let route = metrics.route("/");
+    route.record(&Method::GET, 200, Duration::ZERO);
+    route.refused(0);
+    let issuer = metrics.issuer("idp");
+    issuer.verifications.increment(0);
+    issuer.refreshes.increment(0);
+    metrics.upstream("api").faults.increment(0);
+    metrics.gateway.connection_errors.increment(0);
+    metrics.gateway.cache.increment(0);
+    metrics.gateway.reloads.increment(0);
+    metrics.gateway.set_config("hash");
+    metrics.gateway.show_certificates([("tls/api.pem", 1)].into_iter());
+    let text = metrics.render().unwrap();
+    let page = include_str!("../../docs/metrics.md");
+    let names: Vec<_> =
+        text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+    assert!(names.len() > 20, "{names:?}");
+    for name in names {
+        assert!(page.contains(&format!("\n| `{name}` | ")), "docs/metrics.md has no line for {name}");
+    }
+}
