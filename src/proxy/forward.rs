@@ -81,7 +81,7 @@ pub(super) async fn forward(
         .send(Request::from_parts(head, body), own, limits, sent)
         .await
         .map_err(|fault| refuse(cause_of(fault, upload.as_ref(), until, route.heads.request_timeout)))?;
-    upstream.upstream().metrics.duration.observe((clock::monotonic() - departed).as_secs_f64());
+    upstream.upstream().metrics.duration.observe(clock::monotonic() - departed);
     let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
     let answered = |handshake: &Handshake| handshake.is_answered_by(response.headers());
     if switched && !handshake.as_ref().is_some_and(answered) {

@@ -71,7 +71,7 @@ async fn walk(
 ) -> Result<Response<Answer>, Refusal> {
     let limits = &snapshot.config.server.limits;
     // It counts itself.
-    if usize::try_from(worker.metrics().requests.get()).is_ok_and(|open| open > limits.requests) {
+    if usize::try_from(worker.metrics().requests.total()).is_ok_and(|open| open > limits.requests) {
         return Err(Refusal::unrouted(Cause::Overloaded));
     }
     if request.version() == Version::HTTP_2 {

@@ -17,6 +17,7 @@ use super::stream::Stream;
 use super::{connection, greeting};
 use crate::net::{Address, Peer};
 use crate::proxy::Worker;
+use crate::telemetry::Seat;
 
 /// Accepted connections that wait for a worker to take them; beyond it accepting waits.
 const HANDOVER: usize = 256;
@@ -78,9 +79,12 @@ impl Drop for OpenGuard {
 pub(super) fn start(index: usize, make: impl FnOnce() -> Rc<Worker> + Send + 'static) -> io::Result<Handle> {
     let (messages, inbox) = mpsc::channel(HANDOVER);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    std::thread::Builder::new()
-        .name(format!("worker-{index}"))
-        .spawn(move || LocalSet::new().block_on(&runtime, run(make(), inbox)))?;
+    // Here and not there: no worker is to count before all have a place.
+    let seat = Seat::reserve();
+    std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
+        let _seated = seat.sit();
+        LocalSet::new().block_on(&runtime, run(make(), inbox));
+    })?;
     Ok(Handle { messages, open: Arc::default() })
 }
 

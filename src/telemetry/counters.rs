@@ -1,62 +1,141 @@
-//! A row of counters that differ in their last label alone.
+//! Counters and a gauge, in cells.
 
-use std::sync::{Mutex, OnceLock, PoisonError};
+use super::cells::{Apart, Cells, Count};
 
-use prometheus::{IntCounter, IntCounterVec};
+/// Counts that fit into one piece of a row.
+const PER_PIECE: usize = 16;
 
-/// Counters of one metric for a closed list of last-label values, each resolved at its first increment: from then
-/// on an increment is one atomic addition, and what never happened makes no series.
+/// Counters of one metric for a closed list of last-label values. What never happened makes no series.
 #[derive(Debug)]
 pub struct Counters {
-    metric: IntCounterVec,
-    labels: Vec<String>,
     values: &'static [&'static str],
-    cells: Box<[OnceLock<IntCounter>]>,
-    /// Whether the row has left the exposition. Locked when a cell is resolved, never for an increment after that.
-    removed: Mutex<bool>,
+    cells: Cells<Row>,
 }
 
+/// A thread's counts, one for each value, and a few to spare.
+type Row = Box<[Apart<[Count; PER_PIECE]>]>;
+
 impl Counters {
-    pub(super) fn new(metric: &IntCounterVec, labels: &[&str], values: &'static [&'static str]) -> Self {
-        Self {
-            metric: metric.clone(),
-            labels: labels.iter().map(ToString::to_string).collect(),
-            values,
-            cells: values.iter().map(|_| OnceLock::new()).collect(),
-            removed: Mutex::default(),
-        }
+    pub(super) const fn new(values: &'static [&'static str]) -> Self {
+        Self { values, cells: Cells::new() }
     }
 
     /// Adds one to the counter of the value at `index`. An index beyond the list counts nothing.
     pub fn increment(&self, index: usize) {
-        let (Some(cell), Some(value)) = (self.cells.get(index), self.values.get(index)) else {
-            debug_assert!(false, "index {index} is outside {:?}", self.values);
-            return;
-        };
-        cell.get_or_init(|| self.resolve(value)).inc();
-    }
-
-    /// The counter of a value. A request that was under way when its row was removed still counts, on a counter that
-    /// nobody sees: the exposition does not get the row back.
-    fn resolve(&self, value: &str) -> IntCounter {
-        let removed = self.removed.lock().unwrap_or_else(PoisonError::into_inner);
-        if *removed && let Ok(unseen) = IntCounter::new("unseen", "Counts what has no row any more.") {
-            return unseen;
-        }
-        self.metric.with_label_values(&self.row(value))
-    }
-
-    /// Takes the series of this row out of the exposition, for good.
-    pub(super) fn remove(&self) {
-        let mut removed = self.removed.lock().unwrap_or_else(PoisonError::into_inner);
-        *removed = true;
-        for value in self.values {
-            // Absent for a value that never occurred.
-            let _ = self.metric.remove_label_values(&self.row(value));
+        debug_assert!(index < self.values.len(), "index {index} is outside {:?}", self.values);
+        let (row, writer) = self.cells.mine(|| self.row());
+        if let Some(count) = at(row, index) {
+            count.add(1, writer);
         }
     }
 
-    fn row<'a>(&'a self, value: &'a str) -> Vec<&'a str> {
-        self.labels.iter().map(String::as_str).chain([value]).collect()
+    /// What was counted: each value that occurred, and how often.
+    pub(super) fn totals(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let total = |index| self.cells.all().filter_map(|row| Some(at(row, index)?.get())).sum();
+        let totals = self.values.iter().enumerate().map(move |(index, value)| (*value, total(index)));
+        totals.filter(|(_, total)| *total > 0)
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.cells.is_empty()
+    }
+
+    fn row(&self) -> Row {
+        (0..self.values.len().div_ceil(PER_PIECE)).map(|_| Apart::default()).collect()
+    }
+}
+
+fn at(row: &Row, index: usize) -> Option<&Count> {
+    row.get(index / PER_PIECE)?.0.get(index % PER_PIECE)
+}
+
+/// A counter that has no label of its own; it is shown before anything happened.
+#[derive(Debug)]
+pub struct Counter(Cells<Box<Apart<Count>>>);
+
+impl Counter {
+    pub(super) const fn new() -> Self {
+        Self(Cells::new())
+    }
+
+    /// Adds one.
+    pub fn inc(&self) {
+        let (count, writer) = self.0.mine(Box::default);
+        count.0.add(1, writer);
+    }
+
+    pub(super) fn total(&self) -> u64 {
+        self.0.all().map(|count| count.0.get()).sum()
+    }
+}
+
+/// How many there are at the moment. What came on one thread may go on another.
+#[derive(Debug)]
+pub struct Gauge(Cells<Box<Apart<Count>>>);
+
+impl Gauge {
+    pub(super) const fn new() -> Self {
+        Self(Cells::new())
+    }
+
+    /// One came.
+    pub fn inc(&self) {
+        self.add(1);
+    }
+
+    /// One went.
+    pub fn dec(&self) {
+        self.add(1_u64.wrapping_neg());
+    }
+
+    /// The sum. It reads what every worker writes: not for each request.
+    #[must_use]
+    pub fn total(&self) -> i64 {
+        let parts = self.0.all().map(|count| count.0.get());
+        parts.fold(0, u64::wrapping_add).cast_signed()
+    }
+
+    fn add(&self, by: u64) {
+        let (count, writer) = self.0.mine(Box::default);
+        count.0.add(by, writer);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+    use crate::telemetry::Seat;
+
+    static VALUES: [&str; 20] =
+        ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p", "q", "r", "s", "t"];
+
+    #[test]
+    fn a_row_shows_what_occurred_and_nothing_else() {
+        let counters = Counters::new(&VALUES);
+        assert_eq!(counters.totals().count(), 0);
+        for index in [0, 15, 16, 19, 19] {
+            counters.increment(index);
+        }
+        assert!(counters.totals().eq([("a", 1), ("p", 1), ("q", 1), ("t", 2)]));
+    }
+
+    #[test]
+    fn what_came_on_a_worker_may_go_elsewhere() {
+        let gauge = Gauge::new();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let _seated = Seat::reserve().sit();
+                gauge.inc();
+                gauge.inc();
+            });
+        });
+        gauge.dec();
+        assert_eq!(gauge.total(), 1);
+        gauge.dec();
+        gauge.dec();
+        assert_eq!(gauge.total(), -1);
     }
 }

@@ -1,60 +1,22 @@
-//! The metric families that have labels of routes, issuers and upstreams, and how metrics are made.
+//! The metric families of issuers and upstreams whose numbers seldom change, and how such metrics are made.
 
-use prometheus::{
-    GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-};
-
-/// Seconds; from what a hot token costs to the default response timeout.
-const BUCKETS: [f64; 14] =
-    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0];
+use prometheus::{GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
 #[derive(Debug)]
 pub(super) struct Families {
-    pub(super) requests: IntCounterVec,
-    pub(super) duration: HistogramVec,
-    pub(super) refusals: IntCounterVec,
-    pub(super) upstream_duration: HistogramVec,
     pub(super) upstream_open: IntGaugeVec,
     pub(super) upstream_opened: IntCounterVec,
-    pub(super) upstream_reused: IntCounterVec,
-    pub(super) upstream_faults: IntCounterVec,
     pub(super) upstream_retries: IntCounterVec,
     pub(super) upstream_ejections: IntCounterVec,
     pub(super) upstream_healthy: IntGaugeVec,
     pub(super) upstream_ejected: IntGaugeVec,
-    pub(super) verifications: IntCounterVec,
     pub(super) keys: IntGaugeVec,
     pub(super) key_age: GaugeVec,
-    pub(super) refreshes: IntCounterVec,
 }
 
 impl Families {
     pub(super) fn register(r: &Registry) -> Result<Self, prometheus::Error> {
         Ok(Self {
-            requests: counters(
-                r,
-                "scopegate_requests_total",
-                "Requests by route pattern, method and status class.",
-                &["route", "method", "status"],
-            )?,
-            duration: histograms(
-                r,
-                "scopegate_request_duration_seconds",
-                "From the end of the request head to the end of the response body.",
-                &["route"],
-            )?,
-            refusals: counters(
-                r,
-                "scopegate_refusals_total",
-                "Requests the gateway answered itself, by route pattern and reason code.",
-                &["route", "reason"],
-            )?,
-            upstream_duration: histograms(
-                r,
-                "scopegate_upstream_duration_seconds",
-                "From sending a request to the head of the upstream's response.",
-                &["upstream"],
-            )?,
             upstream_open: int_gauges(
                 r,
                 "scopegate_upstream_connections_open",
@@ -66,18 +28,6 @@ impl Families {
                 "scopegate_upstream_connections_opened_total",
                 "Connections to the upstream that were made.",
                 &["upstream"],
-            )?,
-            upstream_reused: counters(
-                r,
-                "scopegate_upstream_connections_reused_total",
-                "Requests that went over a connection that was already open.",
-                &["upstream"],
-            )?,
-            upstream_faults: counters(
-                r,
-                "scopegate_upstream_faults_total",
-                "Requests that the upstream did not answer, by kind of fault.",
-                &["upstream", "fault"],
             )?,
             upstream_retries: counters(
                 r,
@@ -103,12 +53,6 @@ impl Families {
                 "Whether the endpoint failed again and again, and has not answered since.",
                 &["upstream", "endpoint"],
             )?,
-            verifications: counters(
-                r,
-                "scopegate_token_verifications_total",
-                "Token verifications by issuer and result, cached tokens included.",
-                &["issuer", "result"],
-            )?,
             keys: int_gauges(r, "scopegate_issuer_keys", "Usable keys of the issuer.", &["issuer"])?,
             key_age: gauges(
                 r,
@@ -116,13 +60,19 @@ impl Families {
                 "Time since the issuer's keys were last fetched; NaN before the first time.",
                 &["issuer"],
             )?,
-            refreshes: counters(
-                r,
-                "scopegate_issuer_refreshes_total",
-                "Fetches of the issuer's keys by result.",
-                &["issuer", "result"],
-            )?,
         })
+    }
+
+    pub(super) fn remove_issuer(&self, name: &str) {
+        let _ = self.keys.remove_label_values(&[name]);
+        let _ = self.key_age.remove_label_values(&[name]);
+    }
+
+    pub(super) fn remove_upstream(&self, name: &str) {
+        let _ = self.upstream_open.remove_label_values(&[name]);
+        for counters in [&self.upstream_opened, &self.upstream_retries, &self.upstream_ejections] {
+            let _ = counters.remove_label_values(&[name]);
+        }
     }
 }
 
@@ -132,7 +82,7 @@ pub(super) fn counter(r: &Registry, name: &str, help: &str) -> Result<IntCounter
     Ok(metric)
 }
 
-pub(super) fn counters(
+fn counters(
     r: &Registry,
     name: &str,
     help: &str,
@@ -160,24 +110,8 @@ pub(super) fn int_gauges(
     Ok(metric)
 }
 
-pub(super) fn gauges(
-    r: &Registry,
-    name: &str,
-    help: &str,
-    labels: &[&str],
-) -> Result<GaugeVec, prometheus::Error> {
+fn gauges(r: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<GaugeVec, prometheus::Error> {
     let metric = GaugeVec::new(Opts::new(name, help), labels)?;
-    r.register(Box::new(metric.clone()))?;
-    Ok(metric)
-}
-
-pub(super) fn histograms(
-    r: &Registry,
-    name: &str,
-    help: &str,
-    labels: &[&str],
-) -> Result<HistogramVec, prometheus::Error> {
-    let metric = HistogramVec::new(HistogramOpts::new(name, help).buckets(BUCKETS.to_vec()), labels)?;
     r.register(Box::new(metric.clone()))?;
     Ok(metric)
 }

@@ -1,19 +1,14 @@
 //! The Prometheus metrics, all defined here.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
-use http::Method;
-use prometheus::{Gauge, Histogram, IntCounter, IntGauge, IntGaugeVec, Registry, TextEncoder};
+use prometheus::{IntCounter, IntGauge, IntGaugeVec, Registry, TextEncoder};
 
-use super::Counters;
-use super::families::{Families, counter, counters, int_gauge, int_gauges};
-
-/// Methods that get a label of their own; a client can invent others without end.
-const METHODS: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "OTHER"];
-
-const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+use super::exposition::{CellFamilies, Exposition};
+use super::families::{Families, counter, int_gauge, int_gauges};
+use super::handles::SharedHandles;
+use super::{Counter, Counters, Gauge, Histogram, IssuerMetrics, RouteMetrics, UpstreamMetrics};
 
 /// Every metric of the process. Handles for a route, an issuer or an upstream are resolved when a snapshot is compiled
 /// and are the same across reloads.
@@ -23,16 +18,9 @@ pub struct Metrics {
     families: Families,
     reasons: &'static [&'static str],
     verdicts: &'static [&'static str],
-    handles: Mutex<Handles>,
+    handles: Arc<SharedHandles>,
     /// What belongs to no route, issuer or upstream.
-    pub gateway: GatewayMetrics,
-}
-
-#[derive(Debug, Default)]
-struct Handles {
-    routes: BTreeMap<String, Arc<RouteMetrics>>,
-    issuers: BTreeMap<String, Arc<IssuerMetrics>>,
-    upstreams: BTreeMap<String, Arc<UpstreamMetrics>>,
+    pub gateway: Arc<GatewayMetrics>,
 }
 
 /// Metrics of the process as a whole.
@@ -51,7 +39,7 @@ pub struct GatewayMetrics {
     /// Streams of HTTP/2 that were given up because the client took nothing of the answer.
     pub stalled_streams: IntCounter,
     /// Requests that are being answered.
-    pub requests: IntGauge,
+    pub requests: Gauge,
     /// Token cache look-ups, by [`GatewayMetrics::CACHE_RESULTS`].
     pub cache: Counters,
     /// Reloads, by [`GatewayMetrics::RELOAD_RESULTS`].
@@ -96,71 +84,6 @@ impl GatewayMetrics {
     }
 }
 
-/// Metrics of one route pattern.
-#[derive(Debug)]
-pub struct RouteMetrics {
-    requests: [Counters; METHODS.len()],
-    duration: Histogram,
-    refusals: Counters,
-}
-
-impl RouteMetrics {
-    /// Records a finished exchange.
-    pub fn record(&self, method: &Method, status: u16, took: Duration) {
-        let class = usize::from(status / 100).saturating_sub(1).min(CLASSES.len() - 1);
-        if let Some(row) = self.requests.get(method_index(method)) {
-            row.increment(class);
-        }
-        self.duration.observe(took.as_secs_f64());
-    }
-
-    /// Counts a refusal by the index of its reason.
-    pub fn refused(&self, reason: usize) {
-        self.refusals.increment(reason);
-    }
-}
-
-/// Metrics of one issuer.
-#[derive(Debug)]
-pub struct IssuerMetrics {
-    /// Token verifications by the index of their verdict; a cached token's counts as well.
-    pub verifications: Counters,
-    /// Key fetches, by [`IssuerMetrics::REFRESH_RESULTS`].
-    pub refreshes: Counters,
-    keys: IntGauge,
-    age: Gauge,
-}
-
-impl IssuerMetrics {
-    /// The label values of `refreshes`.
-    pub const REFRESH_RESULTS: [&'static str; 2] = ["success", "failure"];
-
-    /// Shows the state of the key set: usable keys, and the time since they were last fetched.
-    pub fn set_keys(&self, keys: usize, age: Option<Duration>) {
-        self.keys.set(i64::try_from(keys).unwrap_or(i64::MAX));
-        self.age.set(age.map_or(f64::NAN, |age| age.as_secs_f64()));
-    }
-}
-
-/// Metrics of one upstream.
-#[derive(Debug)]
-pub struct UpstreamMetrics {
-    /// From the request's departure to the head of its response.
-    pub duration: Histogram,
-    /// Connections that are open now, idle ones included.
-    pub open: IntGauge,
-    /// Connections that were dialled.
-    pub opened: IntCounter,
-    /// Requests that went over a connection that was already there.
-    pub reused: IntCounter,
-    /// Requests the upstream did not answer, by [`UpstreamMetrics::FAULTS`].
-    pub faults: Counters,
-    /// Requests that were sent to another endpoint after one had failed.
-    pub retries: IntCounter,
-    /// Endpoints that were left alone for a while.
-    pub ejections: IntCounter,
-}
-
 /// How an endpoint of an upstream does.
 #[derive(Clone, Debug)]
 pub struct EndpointState {
@@ -172,12 +95,6 @@ pub struct EndpointState {
     pub healthy: Option<bool>,
     /// Whether it failed so often that it is left alone, or may prove itself with one request at a time, if that can be.
     pub ejected: Option<bool>,
-}
-
-impl UpstreamMetrics {
-    /// The label values of `faults`.
-    pub const FAULTS: [&'static str; 6] =
-        ["connect", "timeout", "closed", "protocol", "refused", "overloaded"];
 }
 
 impl Metrics {
@@ -192,46 +109,47 @@ impl Metrics {
         let registry = Registry::new();
         let r = &registry;
         let families = Families::register(r)?;
-        let gateway = GatewayMetrics::register(r)?;
+        let gateway = Arc::new(GatewayMetrics::register(r)?);
         let build = int_gauges(r, "scopegate_build_info", "The version that runs; always 1.", &["version"])?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
-        let handles = Mutex::default();
+        let handles = Arc::<SharedHandles>::default();
+        let (shown, gateway_shown) = (handles.clone(), gateway.clone());
+        r.register(Box::new(Exposition {
+            handles: shown,
+            gateway: gateway_shown,
+            families: CellFamilies::new()?,
+        }))?;
         Ok(Self { registry, families, reasons, verdicts, handles, gateway })
     }
 
     /// The handles of a route pattern.
     pub fn route(&self, pattern: &str) -> Arc<RouteMetrics> {
-        let make = || RouteMetrics {
-            requests: METHODS.map(|m| Counters::new(&self.families.requests, &[pattern, m], &CLASSES)),
-            duration: self.families.duration.with_label_values(&[pattern]),
-            refusals: Counters::new(&self.families.refusals, &[pattern], self.reasons),
-        };
-        entry(&mut self.lock().routes, pattern, make)
+        entry(&mut self.handles.lock().routes, pattern, || RouteMetrics::new(self.reasons))
     }
 
     /// The handles of an issuer, by its name in the configuration.
     pub fn issuer(&self, name: &str) -> Arc<IssuerMetrics> {
         let make = || IssuerMetrics {
-            verifications: Counters::new(&self.families.verifications, &[name], self.verdicts),
-            refreshes: Counters::new(&self.families.refreshes, &[name], &IssuerMetrics::REFRESH_RESULTS),
+            verifications: Counters::new(self.verdicts),
+            refreshes: Counters::new(&IssuerMetrics::REFRESH_RESULTS),
             keys: self.families.keys.with_label_values(&[name]),
             age: self.families.key_age.with_label_values(&[name]),
         };
-        entry(&mut self.lock().issuers, name, make)
+        entry(&mut self.handles.lock().issuers, name, make)
     }
 
     /// The handles of an upstream, by its name in the configuration.
     pub fn upstream(&self, name: &str) -> Arc<UpstreamMetrics> {
         let make = || UpstreamMetrics {
-            duration: self.families.upstream_duration.with_label_values(&[name]),
+            duration: Histogram::new(),
             open: self.families.upstream_open.with_label_values(&[name]),
             opened: self.families.upstream_opened.with_label_values(&[name]),
-            reused: self.families.upstream_reused.with_label_values(&[name]),
-            faults: Counters::new(&self.families.upstream_faults, &[name], &UpstreamMetrics::FAULTS),
+            reused: Counter::new(),
+            faults: Counters::new(&UpstreamMetrics::FAULTS),
             retries: self.families.upstream_retries.with_label_values(&[name]),
             ejections: self.families.upstream_ejections.with_label_values(&[name]),
         };
-        entry(&mut self.lock().upstreams, name, make)
+        entry(&mut self.handles.lock().upstreams, name, make)
     }
 
     /// Forgets what a reload took away, so that a thousand reloads do not grow the exposition.
@@ -241,37 +159,20 @@ impl Metrics {
         issuer: impl Fn(&str) -> bool,
         upstream: impl Fn(&str) -> bool,
     ) {
-        let mut handles = self.lock();
+        let mut handles = self.handles.lock();
         let families = &self.families;
-        handles.routes.retain(|pattern, metrics| {
-            let keep = route(pattern);
-            if !keep {
-                metrics.requests.iter().for_each(Counters::remove);
-                metrics.refusals.remove();
-                let _ = families.duration.remove_label_values(&[pattern]);
-            }
-            keep
-        });
-        handles.issuers.retain(|name, metrics| {
+        handles.routes.retain(|pattern, _| route(pattern));
+        handles.issuers.retain(|name, _| {
             let keep = issuer(name);
             if !keep {
-                metrics.verifications.remove();
-                metrics.refreshes.remove();
-                let _ = families.keys.remove_label_values(&[name]);
-                let _ = families.key_age.remove_label_values(&[name]);
+                families.remove_issuer(name);
             }
             keep
         });
-        handles.upstreams.retain(|name, metrics| {
+        handles.upstreams.retain(|name, _| {
             let keep = upstream(name);
             if !keep {
-                metrics.faults.remove();
-                let _ = families.upstream_duration.remove_label_values(&[name]);
-                let _ = families.upstream_open.remove_label_values(&[name]);
-                let _ = families.upstream_opened.remove_label_values(&[name]);
-                let _ = families.upstream_reused.remove_label_values(&[name]);
-                let _ = families.upstream_retries.remove_label_values(&[name]);
-                let _ = families.upstream_ejections.remove_label_values(&[name]);
+                families.remove_upstream(name);
             }
             keep
         });
@@ -299,48 +200,24 @@ impl Metrics {
     pub fn render(&self) -> Result<String, prometheus::Error> {
         TextEncoder::new().encode_to_string(&self.registry.gather())
     }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Handles> {
-        self.handles.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl GatewayMetrics {
     fn register(r: &Registry) -> Result<Self, prometheus::Error> {
-        let errors = counters(
-            r,
-            "scopegate_connection_errors_total",
-            "Client connections that ended in an error, by kind; the parser's own refusals are here.",
-            &["kind"],
-        )?;
-        let protocols = counters(
-            r,
-            "scopegate_connections_protocol_total",
-            "Client connections by what is spoken on them.",
-            &["protocol"],
-        )?;
-        let cache = counters(
-            r,
-            "scopegate_token_cache_lookups_total",
-            "Look-ups of verified tokens by result.",
-            &["result"],
-        )?;
-        let reloads =
-            counters(r, "scopegate_reloads_total", "Reloads of the configuration by result.", &["result"])?;
         Ok(Self {
             connections: int_gauge(r, "scopegate_connections_open", "Open client connections.")?,
             tunnels: int_gauge(r, "scopegate_websockets_open", "WebSockets that are open.")?,
             accepted: counter(r, "scopegate_connections_accepted_total", "Accepted client connections.")?,
-            connection_errors: Counters::new(&errors, &[], &Self::CONNECTION_ERRORS),
-            protocols: Counters::new(&protocols, &[], &Self::PROTOCOLS),
+            connection_errors: Counters::new(&Self::CONNECTION_ERRORS),
+            protocols: Counters::new(&Self::PROTOCOLS),
             stalled_streams: counter(
                 r,
                 "scopegate_http2_streams_stalled_total",
                 "Answers over HTTP/2 that were given up because the client took nothing of them.",
             )?,
-            requests: int_gauge(r, "scopegate_requests_open", "Requests that are being answered.")?,
-            cache: Counters::new(&cache, &[], &Self::CACHE_RESULTS),
-            reloads: Counters::new(&reloads, &[], &Self::RELOAD_RESULTS),
+            requests: Gauge::new(),
+            cache: Counters::new(&Self::CACHE_RESULTS),
+            reloads: Counters::new(&Self::RELOAD_RESULTS),
             reload_ok: int_gauge(
                 r,
                 "scopegate_config_last_reload_successful",
@@ -370,9 +247,4 @@ impl GatewayMetrics {
 
 fn entry<T>(map: &mut BTreeMap<String, Arc<T>>, name: &str, make: impl FnOnce() -> T) -> Arc<T> {
     map.entry(name.to_owned()).or_insert_with(|| Arc::new(make())).clone()
-}
-
-fn method_index(method: &Method) -> usize {
-    let other = METHODS.len() - 1;
-    METHODS.iter().position(|known| *known == method.as_str()).unwrap_or(other)
 }

@@ -64,7 +64,7 @@ fn the_exposition_is_what_operators_know() {
     metrics.issuer("idle").set_keys(2, Some(Duration::from_millis(1500)));
     issuer.set_keys(0, None);
     let upstream = metrics.upstream("api");
-    upstream.duration.observe(Duration::from_millis(2500).as_secs_f64());
+    upstream.duration.observe(Duration::from_millis(2500));
     upstream.reused.inc();
     upstream.faults.increment(5);
     upstream.opened.inc();

@@ -3,12 +3,19 @@
 //! Nothing here ever holds a token, a secret, or a label that a client chose (checklist O08, O09).
 
 mod access_log;
+mod cells;
 mod counters;
+mod exposition;
 mod families;
+mod handles;
+mod histogram;
 mod metrics;
 #[cfg(test)]
 mod metrics_tests;
 
 pub use access_log::{AccessLine, AccessLog, LogWriter};
-pub use counters::Counters;
-pub use metrics::{EndpointState, GatewayMetrics, IssuerMetrics, Metrics, RouteMetrics, UpstreamMetrics};
+pub use cells::{Seat, Seated};
+pub use counters::{Counter, Counters, Gauge};
+pub use handles::{IssuerMetrics, RouteMetrics, UpstreamMetrics};
+pub use histogram::Histogram;
+pub use metrics::{EndpointState, GatewayMetrics, Metrics};
