@@ -70,8 +70,7 @@ async fn walk(
     mut request: Request<Incoming>,
 ) -> Result<Response<Answer>, Refusal> {
     let limits = &snapshot.config.server.limits;
-    // It counts itself.
-    if usize::try_from(worker.metrics().requests.total()).is_ok_and(|open| open > limits.requests) {
+    if worker.is_overloaded(limits.requests) {
         return Err(Refusal::unrouted(Cause::Overloaded));
     }
     if request.version() == Version::HTTP_2 {

@@ -11,7 +11,7 @@ use super::body::RequestBody;
 use crate::clock;
 use crate::config::AccessLog;
 use crate::snapshot::{Live, Snapshot};
-use crate::telemetry::{AccessLog as Log, GatewayMetrics, Metrics};
+use crate::telemetry::{AccessLog as Log, GatewayMetrics, Metrics, Seat};
 use crate::token::{SharedCache, WorkerCache};
 use crate::upstream::{Balance, Upstream};
 
@@ -23,6 +23,7 @@ pub struct Worker {
     pub(super) ids: RequestIds,
     pub(super) access_log: Log,
     metrics: Arc<Metrics>,
+    headroom: Headroom,
 }
 
 /// A snapshot, and this worker's connections to its upstreams. Requests clone the `Rc` around it, so that workers do not
@@ -47,7 +48,15 @@ impl Worker {
         let view = Rc::new(View::new(live.load(), None));
         let cache = WorkerCache::new(tokens, view.snapshot.config.token_cache.per_worker);
         let view = RefCell::new((generation, view));
-        Rc::new(Self { live, view, cache, ids: RequestIds::new(), access_log, metrics })
+        Rc::new(Self {
+            live,
+            view,
+            cache,
+            ids: RequestIds::new(),
+            access_log,
+            metrics,
+            headroom: Headroom::default(),
+        })
     }
 
     /// The view in force. What changed since the last look is rebuilt here, once per worker and reload.
@@ -74,6 +83,12 @@ impl Worker {
         &self.metrics.gateway
     }
 
+    /// Whether more than `limit` requests are being answered, with the one that asks, which has counted itself.
+    pub(super) fn is_overloaded(&self, limit: usize) -> bool {
+        let open = || usize::try_from(self.metrics().requests.total()).unwrap_or_default();
+        self.headroom.is_exceeded(limit, Seat::count(), open)
+    }
+
     /// Whether any request may get a line in the access log.
     pub(super) fn logs(&self) -> bool {
         self.view.borrow().1.snapshot.config.log.access != AccessLog::Off
@@ -98,6 +113,31 @@ impl View {
         let former = before.iter().flat_map(|view| &view.upstreams);
         former.filter(|former| !is_kept(former)).for_each(|former| former.retire());
         Self { snapshot, upstreams }
+    }
+}
+
+/// One in so many requests of `limits.requests` may be admitted beyond it.
+const TOLERANCE: usize = 16;
+
+/// The requests that a worker admits before it looks again at how many all workers answer: to add these up is to read what
+/// every worker writes.
+///
+/// It is the worker's share of a part of what was free at the last look. So it looks each time when the limit is near, or
+/// small; and while the limit is exceeded the others admit what is left of their shares and no more, which is a sixteenth of
+/// the limit for all of them together.
+#[derive(Debug, Default)]
+struct Headroom(Cell<usize>);
+
+impl Headroom {
+    /// Whether one of `open` requests is too many.
+    fn is_exceeded(&self, limit: usize, workers: usize, open: impl FnOnce() -> usize) -> bool {
+        if let Some(left) = self.0.get().checked_sub(1) {
+            self.0.set(left);
+            return false;
+        }
+        let free = limit.checked_sub(open());
+        self.0.set(free.unwrap_or_default() / TOLERANCE / workers.max(1));
+        free.is_none()
     }
 }
 
@@ -147,6 +187,54 @@ fn hyphenated(high: u64, low: u64) -> [u8; 36] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// How many requests `workers` admit that never end, when those that `order` names by turns are asked again and again.
+    fn admitted(limit: usize, workers: usize, order: impl Fn(usize) -> usize) -> usize {
+        let rooms: Vec<_> = (0..workers).map(|_| Headroom::default()).collect();
+        let (mut open, mut refused) = (0, 0);
+        for turn in 0.. {
+            if rooms[order(turn) % workers].is_exceeded(limit, workers, || open + 1) {
+                refused += 1;
+            } else {
+                (open, refused) = (open + 1, 0);
+            }
+            if refused > workers {
+                break;
+            }
+        }
+        open
+    }
+
+    #[test]
+    fn a_rush_exceeds_the_limit_of_requests_by_a_sixteenth_at_most() {
+        for (limit, workers) in [(10_000, 1), (10_000, 2), (10_000, 64), (1000, 7), (1 << 20, 128)] {
+            let by_turns = admitted(limit, workers, |turn| turn);
+            let one_and_the_others = admitted(limit, workers, |turn| turn.saturating_sub(limit));
+            for open in [by_turns, one_and_the_others] {
+                assert!(open >= limit, "{open} of {limit} with {workers}");
+                assert!(open <= limit + limit / TOLERANCE, "{open} of {limit} with {workers}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_small_limit_of_requests_is_exact() {
+        for (limit, workers) in [(1, 1), (2, 2), (15, 1), (16 * 64 - 1, 64)] {
+            assert_eq!(admitted(limit, workers, |turn| turn), limit, "{workers} workers");
+        }
+    }
+
+    #[test]
+    fn far_from_the_limit_requests_are_seldom_added_up() {
+        let (room, looks) = (Headroom::default(), Cell::new(0));
+        let open = || {
+            looks.set(looks.get() + 1);
+            100
+        };
+        let exceeded = (0..1000).filter(|_| room.is_exceeded(10_000, 2, open)).count();
+        assert_eq!((exceeded, looks.get()), (0, 4));
+        assert!(!room.is_exceeded(0, 2, open), "what was free at the last look is still admitted");
+    }
 
     #[test]
     fn a_uuid_is_written_in_five_groups() {

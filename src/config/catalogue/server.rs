@@ -322,7 +322,9 @@ pub(in crate::config) static LIMITS: Table = Table {
             Kind::Count { min: 1, max: 10_000_000 },
             Default("10000"),
             "2000",
-            "Requests that are answered at a time, by all workers together; 503 beyond it.",
+            "Requests that are answered at a time, by all workers together; 503 beyond it. A rush may exceed it by a sixteenth, \
+             since workers do not add up their requests for each new one; a limit of less than 16 for each worker is kept \
+             exactly.",
         ),
     ],
     refused: &[],
