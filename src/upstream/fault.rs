@@ -39,6 +39,8 @@ pub enum Broken {
     Ended,
     /// It failed.
     Io(io::Error),
+    /// The body of its request failed, and the upstream waits for the rest of it.
+    Request,
     /// What came is not what HTTP has there.
     Malformed(&'static str),
     /// A stream of HTTP/2 was reset, or its connection failed.
@@ -50,6 +52,7 @@ impl fmt::Display for Broken {
         match self {
             Self::Ended => f.write_str("the upstream closed it"),
             Self::Io(error) => error.fmt(f),
+            Self::Request => f.write_str("the body of the request failed"),
             Self::Malformed(why) => f.write_str(why),
             Self::Stream(error) => match error.source() {
                 Some(source) => fmt::Display::fmt(source, f),

@@ -18,6 +18,7 @@ use bytes::{Buf as _, Bytes, BytesMut};
 use http::{Method, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use tokio::io::{AsyncReadExt as _, AsyncWrite as _};
+use tokio::task::unconstrained;
 
 use self::coding::Coding;
 use self::framing::{Framing, Malformed, Next};
@@ -42,6 +43,8 @@ pub(super) struct Http1<B> {
     /// What came and was not taken yet.
     read: BytesMut,
     read_size: usize,
+    /// Whether the memory for that is more than an exchange needs that is like most.
+    is_roomy: bool,
     /// What goes out: heads and the framing of pieces, then a piece.
     out: Vec<u8>,
     written: usize,
@@ -60,8 +63,10 @@ pub(super) struct Http1<B> {
 enum Upload<B> {
     Going(B, Coding),
     Ended,
-    /// The upstream took no more of it, or it failed.
+    /// The upstream took no more of it.
     Cut,
+    /// It failed on its way here.
+    Failed,
 }
 
 /// Why a request did not go out whole.
@@ -78,6 +83,7 @@ impl<B> Http1<B> {
             term,
             read: BytesMut::new(),
             read_size: LEAST_READ,
+            is_roomy: false,
             out: Vec::new(),
             written: 0,
             piece: Bytes::new(),
@@ -93,23 +99,29 @@ impl<B> Http1<B> {
     /// says between two exchanges belongs to none.
     /// `watcher` is woken when it does.
     pub(super) fn is_good(&mut self, now: Instant, watcher: &Waker) -> bool {
-        self.persists
-            && self.read.is_empty()
-            && self.term.holds(now)
-            && self.poll_read(&mut Context::from_waker(watcher), 1).is_pending()
+        self.persists && self.read.is_empty() && self.term.holds(now) && self.is_silent(watcher)
+    }
+
+    /// Whether nothing has come, not even the end. A task that has done much in its turn is told so of any socket (tokio's
+    /// budget), which is not what is asked here.
+    fn is_silent(&mut self, watcher: &Waker) -> bool {
+        let look = pin!(unconstrained(poll_fn(|cx| self.poll_read(cx, 1))));
+        look.poll(&mut Context::from_waker(watcher)).is_pending()
     }
 
     /// Keeps no more memory than an exchange needs that is like most.
     pub(super) fn shrink(&mut self) {
-        if self.read.capacity() > LEAST_READ {
+        // What is left of the capacity does not tell: what was split off belongs to the same memory.
+        if std::mem::take(&mut self.is_roomy) {
             self.read = BytesMut::new();
         }
+        self.read_size = LEAST_READ;
         self.out.shrink_to(LEAST_READ);
     }
 
     /// Whether both messages of the exchange have ended, and another may follow.
     pub(super) fn is_over(&self) -> bool {
-        let is_sent = matches!(self.upload, Upload::Ended) && !self.has_output();
+        let is_sent = matches!(self.upload, Upload::Ended) && self.has_left();
         self.persists && is_sent && self.framing.has_ended() && self.read.is_empty()
     }
 
@@ -128,6 +140,11 @@ impl<B> Http1<B> {
         (self.wire, self.read.freeze())
     }
 
+    /// Whether nothing waits here that was to go out.
+    fn has_left(&self) -> bool {
+        self.flushed && !self.has_output()
+    }
+
     fn has_output(&self) -> bool {
         self.written < self.out.len() || !self.piece.is_empty()
     }
@@ -135,6 +152,7 @@ impl<B> Http1<B> {
     /// Reads what there is; zero bytes at the end of the connection.
     fn poll_read(&mut self, cx: &mut Context<'_>, room: usize) -> Poll<io::Result<usize>> {
         self.read.reserve(room);
+        self.is_roomy |= self.read.capacity() > LEAST_READ;
         pin!(self.wire.read_buf(&mut self.read)).poll(cx)
     }
 
@@ -247,7 +265,7 @@ where
 
     /// The next of the response body, and what is left of the request's.
     pub(super) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        if !matches!(self.upload, Upload::Ended | Upload::Cut) || self.has_output() {
+        if matches!(self.upload, Upload::Going(..)) || !self.has_left() {
             // The response may end well all the same; then its connection is not used again.
             let _ = self.poll_upload(cx);
         }
@@ -259,7 +277,15 @@ where
                 Err(Malformed(why)) => return self.fail(Broken::Malformed(why)),
             }
             let room = self.room();
-            match ready!(self.poll_read(cx, room)) {
+            let Poll::Ready(read) = self.poll_read(cx, room) else {
+                // The upstream may wait for the rest of the request as long as we for the rest of the response.
+                return if matches!(self.upload, Upload::Failed) {
+                    self.fail(Broken::Request)
+                } else {
+                    Poll::Pending
+                };
+            };
+            match read {
                 Ok(0) if self.framing.close() => {}
                 Ok(0) => return self.fail(Broken::Ended),
                 Ok(count) => self.read_size = if count < room { LEAST_READ } else { MOST_READ.min(room * 2) },
@@ -310,11 +336,18 @@ where
     }
 
     fn cut(&mut self, error: UploadError) -> Poll<Result<(), UploadError>> {
-        self.upload = Upload::Cut;
+        self.upload = match error {
+            UploadError::Body => Upload::Failed,
+            UploadError::Wire(_) => Upload::Cut,
+        };
         self.persists = false;
         self.out.clear();
         self.written = 0;
         self.piece = Bytes::new();
+        self.flushed = true;
         Poll::Ready(Err(error))
     }
 }
+
+#[cfg(test)]
+mod tests;
