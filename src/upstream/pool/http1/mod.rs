@@ -350,4 +350,6 @@ where
 }
 
 #[cfg(test)]
+mod hyper_tests;
+#[cfg(test)]
 mod tests;

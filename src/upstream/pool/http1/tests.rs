@@ -112,7 +112,7 @@ fn post(body: &Script) -> Outgoing<Script> {
     Outgoing::new(Request::post("/").body(body.clone()).unwrap(), Vec::new())
 }
 
-async fn in_time<T>(what: &str, future: impl Future<Output = T>) -> T {
+pub(super) async fn in_time<T>(what: &str, future: impl Future<Output = T>) -> T {
     timeout(Duration::from_secs(20), future).await.unwrap_or_else(|_| panic!("still not: {what}"))
 }
 
@@ -129,7 +129,7 @@ pub(super) async fn body(http1: &mut Http1<Script>) -> Result<(Vec<u8>, HeaderMa
 }
 
 /// Reads what arrives at the upstream until it ends so.
-async fn arrives(far: &mut UnixStream, end: &str) -> String {
+pub(super) async fn arrives(far: &mut UnixStream, end: &str) -> String {
     let mut text = String::new();
     while !text.ends_with(end) {
         let mut bytes = [0; 4096];
