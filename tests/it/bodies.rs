@@ -1,5 +1,9 @@
 //! Bodies stream through, whole and unbuffered, in both directions; what was cut never looks complete.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::thread;
+
 use crate::cast::frames::{
     DATA, END_HEADERS, END_STREAM, Frame, Frames, HEADERS, RST_STREAM, literal, request,
 };
@@ -214,6 +218,42 @@ fn an_early_answer_reaches_a_client_that_is_still_sending() {
     assert_eq!(gateway.send(&Request::get("/next")).status, 200);
     assert_eq!(upstream.last().target, "/next");
     assert_eq!(upstream.last().connection, 1);
+}
+
+// U04, U06: nobody waits for who waits for him, though the upstream answers before it has heard everything, and the client
+// listens when it has said everything. Both bodies are more than the sockets on the way hold.
+#[test]
+fn an_upload_goes_on_while_the_client_reads_nothing_of_the_answer() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let gateway = Gateway::start(&format!(
+        "[upstreams.orders]\nurl = \"http://{}\"\n\
+         [[routes]]\npath = \"/**\"\nupstream = \"orders\"\nmethods = \"ANY\"\npublic = true\n",
+        listener.local_addr().unwrap()
+    ));
+    let body = pattern(32 * MIB);
+    let length = format!("content-length: {}\r\n", body.len());
+    let upstream = thread::spawn({
+        let (early, end) = (answer(&length, &body), body[body.len() - 100..].to_vec());
+        move || {
+            let mut stream = listener.accept().unwrap().0;
+            let mut other = stream.try_clone().unwrap();
+            let answering = thread::spawn(move || other.write_all(&early).unwrap());
+            let mut last = Vec::new();
+            let mut piece = vec![0; 64 * 1024];
+            while !last.ends_with(&end) {
+                let count = stream.read(&mut piece).unwrap();
+                assert!(count > 0, "the upload was cut");
+                last.drain(..last.len().saturating_sub(100));
+                last.extend_from_slice(&piece[..count]);
+            }
+            answering.join().unwrap();
+        }
+    });
+    let mut client = gateway.connect();
+    client.write_request(&Request::new("POST", "/a").body(body.clone()));
+    let answer = client.read("POST").expect("there is an answer");
+    assert!(answer.complete && answer.body == body, "the download changed on its way");
+    upstream.join().unwrap();
 }
 
 // P03, attacks.md "Advisories" 14.

@@ -15,6 +15,7 @@ use super::super::Broken;
 use super::Pool;
 use super::http1::Http1;
 use super::http2::{MISNAMED, Stream, has_misnamed};
+use super::sending::Sending;
 use super::wire::Wire;
 
 /// A response body as it comes. Dropped before its end it takes its connection or its stream with it.
@@ -22,14 +23,12 @@ pub(in super::super) struct Download<B: Body<Data = Bytes>>(Option<Source<B>>);
 
 enum Source<B> {
     Connection(Box<Http1<B>>, Rc<Pool<B>>),
+    /// What is left of the request goes out whether the response is read or not.
+    Sending(Sending<B>, Rc<Pool<B>>),
     Stream(Incoming, #[expect(dead_code, reason = "it is there to be dropped")] Stream<B>),
 }
 
 impl<B: Body<Data = Bytes>> Download<B> {
-    pub(super) fn connection(connection: Box<Http1<B>>, pool: Rc<Pool<B>>) -> Self {
-        Self(Some(Source::Connection(connection, pool)))
-    }
-
     pub(super) fn stream(incoming: Incoming, stream: Stream<B>) -> Self {
         Self(Some(Source::Stream(incoming, stream)))
     }
@@ -37,6 +36,7 @@ impl<B: Body<Data = Bytes>> Download<B> {
     pub(in super::super) fn has_ended(&self) -> bool {
         match &self.0 {
             Some(Source::Connection(connection, _)) => connection.has_ended(),
+            Some(Source::Sending(sending, _)) => sending.has_ended(),
             Some(Source::Stream(incoming, _)) => incoming.is_end_stream(),
             None => true,
         }
@@ -45,19 +45,34 @@ impl<B: Body<Data = Bytes>> Download<B> {
     pub(in super::super) fn size_hint(&self) -> SizeHint {
         match &self.0 {
             Some(Source::Connection(connection, _)) => connection.size_hint(),
+            Some(Source::Sending(sending, _)) => sending.size_hint(),
             Some(Source::Stream(incoming, _)) => incoming.size_hint(),
             None => SizeHint::with_exact(0),
         }
     }
 
     pub(in super::super) fn into_switched(mut self) -> Option<Switched> {
-        match self.0.take()? {
-            Source::Connection(connection, _) => {
-                let (wire, read) = connection.into_switched();
-                Some(Switched { wire, read })
-            }
-            Source::Stream(..) => None,
-        }
+        let connection = match self.0.take()? {
+            Source::Connection(connection, _) => connection,
+            Source::Sending(sending, _) => sending.end()?,
+            Source::Stream(..) => return None,
+        };
+        let (wire, read) = connection.into_switched();
+        Some(Switched { wire, read })
+    }
+}
+
+impl<B> Download<B>
+where
+    B: Body<Data = Bytes> + Unpin + 'static,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+{
+    pub(super) fn connection(connection: Box<Http1<B>>, pool: Rc<Pool<B>>) -> Self {
+        Self(Some(if connection.is_sending() && !connection.has_ended() {
+            Source::Sending(Sending::begin(connection), pool)
+        } else {
+            Source::Connection(connection, pool)
+        }))
     }
 }
 
@@ -72,6 +87,7 @@ where
     ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         match &mut self.0 {
             Some(Source::Connection(connection, _)) => connection.poll_frame(cx),
+            Some(Source::Sending(sending, _)) => sending.poll_frame(cx),
             Some(Source::Stream(incoming, _)) => match Pin::new(&mut *incoming).poll_frame(cx) {
                 // A stream that is reset with NO_ERROR looks whole to hyper, be the response complete (RFC 9113 §8.1) or not.
                 Poll::Ready(None) if !incoming.is_end_stream() => Poll::Ready(Some(Err(Broken::Ended))),
@@ -87,9 +103,15 @@ where
 
 impl<B: Body<Data = Bytes>> Drop for Download<B> {
     fn drop(&mut self) {
-        if let Some(Source::Connection(connection, pool)) = self.0.take()
-            && connection.is_over()
-        {
+        let (connection, pool) = match self.0.take() {
+            Some(Source::Connection(connection, pool)) => (connection, pool),
+            Some(Source::Sending(sending, pool)) => match sending.end() {
+                Some(connection) => (connection, pool),
+                None => return,
+            },
+            Some(Source::Stream(..)) | None => return,
+        };
+        if connection.is_over() {
             pool.keep(connection);
         }
     }

@@ -6,6 +6,7 @@ mod http1;
 mod http2;
 mod meter;
 mod room;
+mod sending;
 mod upload;
 mod wire;
 

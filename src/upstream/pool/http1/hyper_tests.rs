@@ -103,7 +103,7 @@ type Rule = (&'static str, fn(&Sample<'_>) -> bool, &'static str);
 const STRICTER: &[Rule] = &[
     (
         "it is not HTTP/1",
-        |it| it.text.starts_with(['\r', '\n']),
+        |it| it.text.starts_with(['\r', '\n']) || it.text.starts_with("HTTP/1.1 1"),
         "an empty line before a head belongs to nothing",
     ),
     (
@@ -128,8 +128,8 @@ const STRICTER: &[Rule] = &[
     ),
     (
         "a length that is no number",
-        |it| it.has_no_body(),
-        "the client would hear of it, be there a body or not",
+        |it| it.has_no_body() || !it.values("transfer-encoding").is_empty(),
+        "a lie about a body is one, whatever frames it",
     ),
     (
         "the size of a chunk is no number",

@@ -122,7 +122,12 @@ impl<B> Http1<B> {
     /// Whether both messages of the exchange have ended, and another may follow.
     pub(super) fn is_over(&self) -> bool {
         let is_sent = matches!(self.upload, Upload::Ended) && self.has_left();
-        self.persists && is_sent && self.framing.has_ended() && self.read.is_empty()
+        is_sent && self.persists && self.framing.has_ended() && self.read.is_empty()
+    }
+
+    /// Whether something of the request is still to go out.
+    pub(super) fn is_sending(&self) -> bool {
+        matches!(self.upload, Upload::Going(..)) || !self.has_left()
     }
 
     /// Whether nothing of the response is still to come.
@@ -265,10 +270,23 @@ where
 
     /// The next of the response body, and what is left of the request's.
     pub(super) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        if matches!(self.upload, Upload::Going(..)) || !self.has_left() {
-            // The response may end well all the same; then its connection is not used again.
-            let _ = self.poll_upload(cx);
+        if self.is_sending() {
+            let _ = self.poll_rest(cx);
         }
+        self.poll_response(cx)
+    }
+
+    /// Sends the rest of the request. Ready when nothing more will go: the response may end well all the same; then its
+    /// connection is not used again.
+    pub(super) fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.poll_upload(cx).map(|_| ())
+    }
+
+    /// The next of the response body.
+    pub(super) fn poll_response(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         loop {
             match self.framing.next(&mut self.read) {
                 Ok(Next::Frame(frame)) => return Poll::Ready(Some(Ok(frame))),

@@ -1,0 +1,91 @@
+//! An exchange whose response has begun before its request was out.
+//!
+//! As a rule whoever reads the response drives the connection. But a client may read nothing before it has sent everything,
+//! and an upstream may answer before it has heard everything: so that they do not wait for one another here, what is left
+//! of the request goes out by a task of its own.
+
+use std::cell::RefCell;
+use std::error::Error as StdError;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker, ready};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use tokio::task::{AbortHandle, spawn_local};
+
+use super::super::Broken;
+use super::http1::Http1;
+
+/// A connection that is read by one and written by another.
+pub(super) struct Sending<B> {
+    shared: Rc<Shared<B>>,
+    task: AbortHandle,
+}
+
+struct Shared<B> {
+    /// Until the exchange ends.
+    connection: RefCell<Option<Box<Http1<B>>>>,
+    /// Who waits for more of the response.
+    reader: RefCell<Option<Waker>>,
+}
+
+impl<B> Sending<B>
+where
+    B: Body<Data = Bytes> + Unpin + 'static,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+{
+    pub(super) fn begin(connection: Box<Http1<B>>) -> Self {
+        let connection = RefCell::new(Some(connection));
+        let shared = Rc::new(Shared { connection, reader: RefCell::default() });
+        let its = shared.clone();
+        let rest = poll_fn(move |cx| {
+            if let Some(connection) = its.connection.borrow_mut().as_mut() {
+                ready!(connection.poll_rest(cx));
+            }
+            // It may have failed, and then nothing is waited for any more.
+            its.reader.take().inspect(Waker::wake_by_ref);
+            Poll::Ready(())
+        });
+        Self { shared, task: spawn_local(rest).abort_handle() }
+    }
+}
+
+impl<B> Sending<B>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+{
+    pub(super) fn poll_frame(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        self.shared.reader.replace(Some(cx.waker().clone()));
+        match self.shared.connection.borrow_mut().as_mut() {
+            Some(connection) => connection.poll_response(cx),
+            None => Poll::Ready(None),
+        }
+    }
+}
+
+impl<B> Sending<B> {
+    /// Whether nothing of the response is still to come.
+    pub(super) fn has_ended(&self) -> bool {
+        self.shared.connection.borrow().as_ref().is_none_or(|connection| connection.has_ended())
+    }
+
+    /// How much of the response is still to come.
+    pub(super) fn size_hint(&self) -> SizeHint {
+        let none = || SizeHint::with_exact(0);
+        self.shared.connection.borrow().as_ref().map_or_else(none, |connection| connection.size_hint())
+    }
+
+    /// Ends the exchange: its connection back.
+    pub(super) fn end(&self) -> Option<Box<Http1<B>>> {
+        self.task.abort();
+        self.shared.connection.take()
+    }
+}
+
+impl<B> Drop for Sending<B> {
+    fn drop(&mut self) {
+        drop(self.end());
+    }
+}
