@@ -7,17 +7,22 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::task::{Poll, Waker};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::Body;
 use tokio::sync::oneshot;
-use tokio::time::sleep_until;
+use tokio::time::{sleep, sleep_until};
 
 use super::super::occupancy::Place;
 use super::super::{Fault, Upstream};
 use super::{Carrier, Pool};
 use crate::clock;
 use crate::net::Stage;
+
+/// How long an idle connection that has closed may stay. One look at all of them is for all that close meanwhile; no request
+/// gets one, for it is looked at before it is used.
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// What a request that needs a connection gets.
 pub(super) enum Room<B> {
@@ -100,26 +105,36 @@ where
         self.watch.replace(Some(held));
         let (upstream, endpoint, pool) = (self.upstream.clone(), self.endpoint.clone(), Rc::downgrade(self));
         tokio::task::spawn_local(async move {
+            let wanted = || upstream.occupancy.wanted.notified();
+            let mut next_wanted = pin!(wanted());
+            let mut is_stirred = false;
             loop {
-                // Whoever wakes this task without being one of the others is a connection.
-                let mut is_first = true;
-                let stirred = poll_fn(|cx| {
-                    if let Some(pool) = pool.upgrade() {
-                        pool.watcher.replace(cx.waker().clone());
-                    }
-                    if std::mem::take(&mut is_first) { Poll::Pending } else { Poll::Ready(()) }
-                });
+                let stirred = async {
+                    // Whoever wakes this task without being one of the others is a connection, and one may have done so
+                    // together with one of the others.
+                    poll_fn(|cx| {
+                        if let Some(pool) = pool.upgrade() {
+                            pool.watcher.replace(cx.waker().clone());
+                        }
+                        if std::mem::replace(&mut is_stirred, true) { Poll::Ready(()) } else { Poll::Pending }
+                    })
+                    .await;
+                    sleep(PAUSE).await;
+                };
                 let is_wanted = tokio::select! {
                     biased;
                     _ = &mut released => return,
-                    () = upstream.occupancy.wanted.notified() => true,
+                    () = &mut next_wanted => true,
                     () = endpoint.addresses.fewer.notified() => false,
                     () = stirred => false,
                 };
                 let Some(pool) = pool.upgrade() else { return };
                 if is_wanted {
+                    // First of all, so that no request that begins to wait goes unheard.
+                    next_wanted.set(wanted());
                     pool.give_up_one();
                 } else {
+                    is_stirred = false;
                     pool.sweep();
                 }
             }
@@ -143,3 +158,7 @@ where
         }
     }
 }
+
+#[cfg(test)]
+#[path = "room_tests.rs"]
+mod tests;

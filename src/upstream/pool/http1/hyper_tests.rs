@@ -308,7 +308,7 @@ async fn a_response_is_read_as_hyper_reads_it_or_refused_for_a_reason() {
             match judge(method, &bytes, &here, &there) {
                 Ok(rule) => strict.extend(rule),
                 Err(what) => {
-                    wrong.push(format!("{method} {}\n  {what}: {here:?}, {there:?}", bytes.escape_ascii()))
+                    wrong.push(format!("{method} {}\n  {what}: {here:?}, {there:?}", bytes.escape_ascii()));
                 }
             }
         }

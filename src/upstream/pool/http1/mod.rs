@@ -370,4 +370,4 @@ where
 #[cfg(test)]
 mod hyper_tests;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

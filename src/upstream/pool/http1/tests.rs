@@ -20,7 +20,7 @@ use crate::upstream::{Ejection, HostHeader, Listed, Protocol, Retry, Settings, S
 
 /// A request body that a test pulls the strings of.
 #[derive(Clone, Default)]
-pub(super) struct Script(Rc<RefCell<Lines>>);
+pub(in super::super) struct Script(Rc<RefCell<Lines>>);
 
 #[derive(Default)]
 struct Lines {
@@ -65,7 +65,7 @@ impl Body for Script {
     }
 }
 
-pub(super) fn upstream() -> Arc<Upstream> {
+pub(in super::super) fn upstream() -> Arc<Upstream> {
     let url = Url::parse("http://127.0.0.1:1/").unwrap();
     let long = Duration::from_secs(20);
     let settings = Settings {
@@ -82,9 +82,9 @@ pub(super) fn upstream() -> Arc<Upstream> {
         dns_refresh: long,
         response_timeout: long,
         idle_timeout: long,
-        max_idle: 8,
+        max_idle: 100_000,
         connection_age: long * 100,
-        max_connections: 8,
+        max_connections: 100_000,
         max_pending: 8,
         max_requests: None,
         terms: Terms::default(),
@@ -94,7 +94,7 @@ pub(super) fn upstream() -> Arc<Upstream> {
 }
 
 /// A connection, and the other end of it.
-pub(super) fn connection(upstream: &Arc<Upstream>) -> (Http1<Script>, UnixStream) {
+pub(in super::super) fn connection(upstream: &Arc<Upstream>) -> (Http1<Script>, UnixStream) {
     let (near, far) = UnixStream::pair().unwrap();
     let stream = Stream::Unix(near);
     let term = Term::new(&upstream.endpoints[0], &stream, clock::monotonic() + Duration::from_secs(1000));
