@@ -44,7 +44,8 @@ pub(super) async fn greet(
         }
     }
     let Some(acceptor) = &listener.tls else { return Ok((stream, peer, Protocol::Sniff)) };
-    let handshake = timeout(acceptor.handshake_timeout(), handshake(stream, acceptor)).await;
+    // Boxed: connections in the clear are many, and not to be as large as this.
+    let handshake = timeout(acceptor.handshake_timeout(), Box::pin(handshake(stream, acceptor))).await;
     let (stream, session, protocol) = handshake.map_err(|_| End::Tls)??;
     peer.tls = Some(session);
     Ok((stream, peer, protocol))

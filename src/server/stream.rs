@@ -45,7 +45,10 @@ impl Stream {
 
     /// Puts bytes back in front of what is still to be read.
     pub(super) fn unread(&mut self, bytes: Bytes) {
-        self.ahead = if self.ahead.is_empty() { bytes } else { [&*bytes, &*self.ahead].concat().into() };
+        // An empty piece may be all that is used of a large buffer.
+        if !bytes.is_empty() {
+            self.ahead = if self.ahead.is_empty() { bytes } else { [&*bytes, &*self.ahead].concat().into() };
+        }
     }
 
     /// Whether bytes were put back that nobody has read since.

@@ -24,7 +24,7 @@ const TURN: usize = 64 * 1024;
 /// How long a connection of HTTP/1.1 is idle before it rests: what parses and answers, some 35 KiB, is given up, and made anew
 /// for its next byte. Longer than most clients pause between two requests of one task, for it costs microseconds each time;
 /// short, for it is what connections cost that come faster than they rest.
-pub(super) const REST: Duration = Duration::from_millis(500);
+pub(super) const REST: Duration = Duration::from_millis(250);
 
 /// What a connection does, and until when it may.
 pub(super) struct Activity {
