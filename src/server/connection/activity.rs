@@ -22,9 +22,12 @@ use crate::config::{Server, Timeouts};
 const TURN: usize = 64 * 1024;
 
 /// How long a connection of HTTP/1.1 is idle before it rests: what parses and answers, some 35 KiB, is given up, and made anew
-/// for its next byte. Longer than most clients pause between two requests of one task, for it costs microseconds each time;
-/// short, for it is what connections cost that come faster than they rest.
-pub(super) const REST: Duration = Duration::from_millis(250);
+/// for its next byte. Short, for it is what connections cost that come faster than they rest.
+pub(super) const FIRST_REST: Duration = Duration::from_millis(250);
+
+/// How long when it was woken from a rest before. A client that comes back may do so again, and to wake costs as much as a
+/// tenth of a request.
+const NEXT_REST: Duration = Duration::from_secs(10);
 
 /// What a connection does, and until when it may.
 pub(super) struct Activity {
@@ -47,6 +50,8 @@ pub(super) struct Activity {
     /// Bytes that were read in this turn.
     turn: Cell<usize>,
     care: Cell<Care>,
+    /// How long it is idle before it rests.
+    pause: Cell<Duration>,
     timeouts: Timeouts,
 }
 
@@ -110,6 +115,7 @@ impl Activity {
             block: Cell::new(None),
             turn: Cell::new(0),
             care: Cell::new(Care::Stream),
+            pause: Cell::new(FIRST_REST.min(server.timeouts.idle)),
             timeouts: server.timeouts.clone(),
         })
     }
@@ -177,13 +183,13 @@ impl Activity {
     fn rests_at(&self) -> Option<Instant> {
         let is_idle = self.phase.get() == Phase::Idle && self.streams.get().is_none();
         let is_over = !self.has_body.get() && self.blocked.get().is_none();
-        (is_idle && is_over && self.care.get() == Care::All)
-            .then(|| self.since.get() + REST.min(self.timeouts.idle))
+        (is_idle && is_over && self.care.get() == Care::All).then(|| self.since.get() + self.pause.get())
     }
 
     /// Nothing is kept of the connection but its stream.
     pub(super) fn rest(&self) {
         self.care.set(Care::Stream);
+        self.pause.set(NEXT_REST.min(self.timeouts.idle));
     }
 
     pub(super) fn is_resting(&self) -> bool {
@@ -203,7 +209,7 @@ impl Activity {
     /// How long a connection that is busy is left alone before it is looked at again: not so long that a request has to set
     /// a timer for the rest after it.
     pub(super) fn patience(&self) -> Duration {
-        if self.streams.get().is_some() { self.timeouts.idle } else { REST.min(self.timeouts.idle) }
+        if self.streams.get().is_some() { self.timeouts.idle } else { self.pause.get() }
     }
 
     /// The connection is to take nothing more.

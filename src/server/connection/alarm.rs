@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use tokio::time::{Sleep, sleep_until};
 
-use super::activity::{Activity, REST};
+use super::activity::{Activity, FIRST_REST};
 use crate::clock;
 
 /// Rings when a connection's [`Activity`] is due. A deadline that comes nearer moves it; one that moves away is looked at
@@ -19,7 +19,7 @@ pub(super) struct Alarm {
 impl Alarm {
     pub(super) fn new(activity: &Activity) -> Self {
         // It looks after that time for the first time, so that the first request need not move it.
-        let look = clock::monotonic() + REST;
+        let look = clock::monotonic() + FIRST_REST;
         let at = activity.next_due().map_or(look, |due| due.min(look));
         Self { at, sleep: Box::pin(sleep_until(at.into())) }
     }

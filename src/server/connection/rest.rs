@@ -30,7 +30,6 @@ pub(super) async fn rest(
         activity.wake();
         return Ok(());
     }
-    activity.rest();
     let woken = poll_fn(|cx| {
         if let Some(grace) = member.poll_begun(cx) {
             activity.part(grace);
