@@ -28,6 +28,8 @@ pub struct Metrics {
 pub struct GatewayMetrics {
     /// Open client connections.
     pub connections: IntGauge,
+    /// Those of HTTP/1.1 of which nothing is kept but the socket until their next byte.
+    pub resting: IntGauge,
     /// WebSockets that are open.
     pub tunnels: IntGauge,
     /// Accepted client connections.
@@ -206,6 +208,11 @@ impl GatewayMetrics {
     fn register(r: &Registry) -> Result<Self, prometheus::Error> {
         Ok(Self {
             connections: int_gauge(r, "scopegate_connections_open", "Open client connections.")?,
+            resting: int_gauge(
+                r,
+                "scopegate_connections_resting",
+                "Client connections of HTTP/1.1 of which nothing is kept but the socket until their next byte.",
+            )?,
             tunnels: int_gauge(r, "scopegate_websockets_open", "WebSockets that are open.")?,
             accepted: counter(r, "scopegate_connections_accepted_total", "Accepted client connections.")?,
             connection_errors: Counters::new(&Self::CONNECTION_ERRORS),

@@ -49,6 +49,7 @@ mod operation;
 mod paths;
 mod process;
 mod reload;
+mod rest;
 mod restart;
 mod rolling;
 mod secure;

@@ -437,6 +437,42 @@ mod tests {
         }
     }
 
+    // What is unread of a body must never be taken for a request (P06), and no part of an answer be lost.
+    #[test]
+    fn a_connection_rests_when_nothing_is_left_to_do_on_it() {
+        let busy: [fn(&Rc<Activity>); 5] = [
+            |activity| drop(activity.begin(true)),
+            |activity| activity.wrote(&Poll::<()>::Pending),
+            |activity| activity.received(),
+            |activity| activity.closing(),
+            |activity| activity.rest(),
+        ];
+        for (index, what) in busy.into_iter().enumerate() {
+            let activity = activity();
+            assert_eq!(due_after(&activity, FIRST_REST), Due::Nothing, "it rests until its first request");
+            activity.wake();
+            let open = activity.begin(false);
+            assert_eq!(due_after(&activity, FIRST_REST), Due::Nothing, "it is busy");
+            drop(open);
+            assert_eq!(due_after(&activity, FIRST_REST / 2), Due::Nothing);
+            assert_eq!(due_after(&activity, FIRST_REST), Due::Rest);
+            what(&activity);
+            assert_eq!(due_after(&activity, FIRST_REST), Due::Nothing, "{index}");
+        }
+    }
+
+    #[test]
+    fn a_client_that_comes_back_is_given_longer() {
+        let activity = activity();
+        activity.wake();
+        drop(activity.begin(false));
+        activity.rest();
+        activity.wake();
+        drop(activity.begin(false));
+        assert_eq!(due_after(&activity, FIRST_REST), Due::Nothing);
+        assert_eq!(due_after(&activity, NEXT_REST), Due::Rest);
+    }
+
     #[test]
     fn an_old_connection_does_not_end_within_a_head() {
         let activity = activity();

@@ -50,7 +50,7 @@ fn builder(server: &Server) -> Builder {
 /// come for a while: a connection that is kept and says nothing costs little more than its stream.
 pub(super) async fn serve(mut stream: Stream, party: &Party, mut alarm: Alarm, mut member: Member) {
     loop {
-        if let Err(end) = rest(&mut stream, &party.activity, &mut alarm, &mut member).await {
+        if let Err(end) = rest(&mut stream, party, &mut alarm, &mut member).await {
             return party.ended(end);
         }
         // Boxed: it is given back while the connection rests.

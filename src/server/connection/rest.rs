@@ -5,11 +5,12 @@ use std::pin::Pin;
 use std::task::{Poll, ready};
 
 use bytes::Bytes;
-use tokio::io::{AsyncRead as _, AsyncWrite as _, AsyncWriteExt as _, ReadBuf};
+use prometheus::IntGauge;
+use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 
-use super::activity::{Activity, Due};
+use super::activity::Due;
 use super::alarm::Alarm;
-use super::{End, GRACE, Member, Stream};
+use super::{End, GRACE, Member, Party, Stream};
 use crate::clock;
 
 /// What is read at once when it wakes: most requests, whole.
@@ -22,14 +23,16 @@ const PIECE: usize = 1024;
 /// How the connection ended, if it did before that.
 pub(super) async fn rest(
     stream: &mut Stream,
-    activity: &Activity,
+    party: &Party,
     alarm: &mut Alarm,
     member: &mut Member,
 ) -> Result<(), Option<End>> {
+    let activity = &party.activity;
     if stream.has_unread() {
         activity.wake();
         return Ok(());
     }
+    let _resting = Resting::begin(&party.worker.metrics().resting);
     let woken = poll_fn(|cx| {
         if let Some(grace) = member.poll_begun(cx) {
             activity.part(grace);
@@ -62,12 +65,28 @@ pub(super) async fn rest(
         Ok(bytes) => stream.unread(bytes),
         Err(end) => {
             if end.is_none() {
-                // It may be gone already.
-                let _ = stream.shutdown().await;
+                // What the socket does not take at once is not waited for: nothing was asked.
+                let _ = poll_fn(|cx| Poll::Ready(Pin::new(&mut *stream).poll_shutdown(cx))).await;
             }
             return Err(end);
         }
     }
     activity.wake();
     Ok(())
+}
+
+/// Counts a connection while it rests, however it ends.
+struct Resting<'a>(&'a IntGauge);
+
+impl<'a> Resting<'a> {
+    fn begin(gauge: &'a IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge)
+    }
+}
+
+impl Drop for Resting<'_> {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
 }

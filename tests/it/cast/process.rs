@@ -120,8 +120,18 @@ impl Process {
 
     /// The most memory that it ever had resident, in bytes. Linux tells; elsewhere it is 0 and nothing is known.
     pub(crate) fn peak_memory(&self) -> usize {
+        self.resident("VmHWM:")
+    }
+
+    /// The memory that it has resident, in bytes, likewise.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn memory(&self) -> usize {
+        self.resident("VmRSS:")
+    }
+
+    fn resident(&self, name: &str) -> usize {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
         let kib = line.map(|line| line.trim().trim_end_matches(" kB").parse::<usize>().unwrap());
         kib.unwrap_or_default() * 1024
     }
