@@ -1,6 +1,7 @@
 //! Where the frames of HTTP/2 are in a stream of bytes (RFC 9113 §4.1): their heads alone, nothing of what they hold; and how
 //! many of them may bring nothing forward.
 
+use std::io::IoSlice;
 use std::time::{Duration, Instant};
 
 use crate::clock;
@@ -24,6 +25,15 @@ pub(crate) mod flag {
     pub(crate) const END_STREAM: u8 = 0x1;
     pub(crate) const END_HEADERS: u8 = 0x4;
     pub(crate) const PADDED: u8 = 0x8;
+}
+
+/// The first `count` bytes of several slices: what a vectored write has taken.
+pub(crate) fn taken<'a>(slices: &'a [IoSlice<'_>], mut count: usize) -> impl Iterator<Item = &'a [u8]> {
+    slices.iter().map(move |slice| {
+        let taken = count.min(slice.len());
+        count -= taken;
+        slice.get(..taken).unwrap_or_default()
+    })
 }
 
 /// The head of a frame.

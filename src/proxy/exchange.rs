@@ -18,8 +18,8 @@ use crate::policy::Denial;
 use crate::route::origin_of;
 use crate::telemetry::AccessLine;
 
-/// One request and its answer; boxed, since it goes from hand to hand. It is recorded when it is dropped: with the last byte of the answer, or when the client
-/// has left.
+/// One request and its answer; boxed, since it goes from hand to hand. It is recorded when it is dropped: with the last byte
+/// of the answer, or when the client has left.
 pub(super) struct Exchange {
     worker: Rc<Worker>,
     view: Rc<View>,

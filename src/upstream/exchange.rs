@@ -6,13 +6,13 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, Request, Uri};
+use http::{HeaderName, HeaderValue, Method, Request, Uri};
 use http_body::{Body, Frame, SizeHint};
 
 use super::admission::Admission;
 use super::balance::UnderWay;
 use super::pool::{Download, Switched};
-use super::{Broken, Fault, is_idempotent};
+use super::{Broken, Fault};
 
 /// Fields that the gateway adds to a request. A list is enough where nobody looks anything up.
 pub type OwnFields = Vec<(HeaderName, HeaderValue)>;
@@ -67,6 +67,11 @@ impl<B: Body> Outgoing<B> {
             failed.is_unsent || (failed.is_unanswered && is_idempotent(&self.head.method))
         }
     }
+}
+
+/// Whether a request of this method may be sent twice when nobody knows whether it arrived (RFC 9110 §9.2.2).
+fn is_idempotent(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE)
 }
 
 /// The body of a response as it comes, and the connection that it comes on. With it the exchange ends: a connection on

@@ -116,15 +116,6 @@ impl Fault {
         }
     }
 
-    /// Whether the upstream did nothing with the request for certain: it is safe to send it elsewhere, whatever it asks for.
-    #[must_use]
-    pub fn is_unprocessed(&self) -> bool {
-        matches!(
-            self,
-            Self::Connect(_) | Self::ConnectTimeout(_) | Self::Unprocessed(_) | Self::Overloaded | Self::Full
-        )
-    }
-
     /// Whether the upstream was too slow (504) rather than wrong or absent (502).
     #[must_use]
     pub fn is_timeout(&self) -> bool {

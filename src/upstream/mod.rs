@@ -26,7 +26,7 @@ pub use endpoint::Endpoint;
 pub use exchange::{OwnFields, Reply};
 pub use fault::{Broken, Fault};
 pub use health::Health;
-pub use pool::{Switched, is_idempotent};
+pub use pool::Switched;
 pub use retry::Retry;
 pub use sent::Sent;
 pub use settings::{HostHeader, Listed, Protocol, Settings};

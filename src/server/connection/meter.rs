@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::Stream;
 use super::activity::Activity;
 use crate::clock;
-use crate::net::frames::{Calm, Frame, Frames, PREFACE, flag, kind};
+use crate::net::frames::{Calm, Frame, Frames, PREFACE, flag, kind, taken};
 
 /// Requests from which on the share of those that were taken back counts (CVE-2023-44487).
 const REQUESTS: u32 = 500;
@@ -229,12 +229,8 @@ impl AsyncWrite for Metered {
         let this = self.get_mut();
         let result = this.stream()?.poll_write_vectored(cx, slices);
         this.activity.wrote(&result);
-        if let Poll::Ready(Ok(mut count)) = result {
-            for slice in slices {
-                let taken = count.min(slice.len());
-                this.wrote(slice.get(..taken).unwrap_or_default());
-                count -= taken;
-            }
+        if let Poll::Ready(Ok(count)) = result {
+            taken(slices, count).for_each(|bytes| this.wrote(bytes));
         }
         result
     }

@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::wire::{Arrivals, Wire};
 use crate::clock;
-use crate::net::frames::{Calm, Frames, PREFACE, kind};
+use crate::net::frames::{Calm, Frames, PREFACE, kind, taken};
 
 /// How little of an upload an upstream may read at a time: some grant two windows for every time that they do.
 const READ: usize = 256;
@@ -106,12 +106,8 @@ impl AsyncWrite for Metered {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.wire).poll_write_vectored(cx, slices);
-        if let Poll::Ready(Ok(mut count)) = written {
-            for slice in slices {
-                let taken = count.min(slice.len());
-                this.meter.wrote(slice.get(..taken).unwrap_or_default());
-                count -= taken;
-            }
+        if let Poll::Ready(Ok(count)) = written {
+            taken(slices, count).for_each(|bytes| this.meter.wrote(bytes));
         }
         written
     }

@@ -19,7 +19,7 @@ use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{Method, Response};
+use http::Response;
 use http_body::Body;
 use tokio::sync::{Mutex, Notify, oneshot};
 use tokio::time::timeout_at;
@@ -283,12 +283,6 @@ fn spread(age: Duration) -> Duration {
     // The standard library's hashers have random keys.
     let random = RandomState::new().hash_one(0) % 201;
     age / 1000 * u32::try_from(900 + random).unwrap_or(1000)
-}
-
-/// Whether a request of this method may be sent twice when nobody knows whether it arrived (RFC 9110 §9.2.2).
-#[must_use]
-pub fn is_idempotent(method: &Method) -> bool {
-    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE)
 }
 
 #[cfg(test)]
