@@ -345,11 +345,12 @@ where
             if let Err(error) = ready!(self.poll_flush(cx)) {
                 return self.cut(UploadError::Wire(error));
             }
-            return if matches!(self.upload, Upload::Going(..)) {
-                Poll::Pending
-            } else {
-                Poll::Ready(Ok(()))
-            };
+            match self.upload {
+                Upload::Going(..) if waits => return Poll::Pending,
+                // The last piece was empty: whoever returns now is not woken.
+                Upload::Going(..) => {}
+                _ => return Poll::Ready(Ok(())),
+            }
         }
     }
 

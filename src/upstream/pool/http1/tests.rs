@@ -36,6 +36,11 @@ impl Script {
         lines.waits.take().inspect(Waker::wake_by_ref);
     }
 
+    /// Whether nobody has taken what was said last.
+    fn is_unheard(&self) -> bool {
+        !self.0.borrow().frames.is_empty()
+    }
+
     fn end(&self) {
         let mut lines = self.0.borrow_mut();
         lines.has_ended = true;
@@ -202,6 +207,32 @@ async fn a_busy_task_sees_what_nobody_asked_for() {
         let _ = pin!(consume_budget()).poll(&mut Context::from_waker(Waker::noop()));
     }
     assert!(!is_good(&mut http1));
+}
+
+// Over HTTP/2 the end of a body often comes as an empty frame: nothing is to be written for it, and more is to be waited for.
+#[tokio::test]
+async fn an_empty_piece_of_a_body_stops_nothing() {
+    let (mut http1, mut far) = connection(&upstream());
+    let upload = Script::default();
+    let mut request = post(&upload);
+    let local = tokio::task::LocalSet::new();
+    // A task of its own, so that only what it waits for wakes it.
+    let sending = local.spawn_local(async move { http1.send(&mut request).await.map(|head| head.status()) });
+    let upstream = async {
+        upload.say(Ok(b"a"));
+        arrives(&mut far, "\r\n1\r\na").await;
+        for _ in 0..3 {
+            upload.say(Ok(b""));
+            while upload.is_unheard() {
+                tokio::task::yield_now().await;
+            }
+        }
+        upload.end();
+        assert_eq!(arrives(&mut far, "0\r\n\r\n").await, "\r\n0\r\n\r\n");
+        far.write_all(OK).await.unwrap();
+    };
+    in_time("sent", local.run_until(upstream)).await;
+    assert_eq!(in_time("answered", local.run_until(sending)).await.unwrap().unwrap(), 200);
 }
 
 // U04: an early answer is an answer, and the rest of the request has its way.
