@@ -9,7 +9,7 @@ use super::{Source, TokenError};
 
 /// A token as it came: nothing about it is known yet. It has no `Display`, and `Debug` shows its length alone.
 #[derive(Clone, Copy)]
-pub struct BearerToken<'r>(&'r str);
+pub struct BearerToken<'r>(&'r [u8]);
 
 impl<'r> BearerToken<'r> {
     /// The one token in the places that `sources` lists.
@@ -34,21 +34,21 @@ impl<'r> BearerToken<'r> {
                 Source::Header(name) => {
                     for field in headers.get_all(name) {
                         let text = field.to_str().map_err(|_| TokenError::Malformed)?;
-                        let (scheme, token) = scheme(text);
-                        keep(&mut found, Some(if scheme { token } else { text }))?;
+                        let (scheme, token) = scheme(text.as_bytes());
+                        keep(&mut found, Some(if scheme { token } else { text.as_bytes() }))?;
                     }
                 }
                 Source::Cookie(name) => {
                     for field in headers.get_all(COOKIE) {
                         let text = field.to_str().map_err(|_| TokenError::Malformed)?;
                         for value in pairs(text, ';', |key| key == &**name) {
-                            keep(&mut found, Some(value))?;
+                            keep(&mut found, Some(value.as_bytes()))?;
                         }
                     }
                 }
                 Source::Query(_) => {
                     for value in pairs(query.unwrap_or_default(), '&', |key| source.is_parameter(key)) {
-                        keep(&mut found, Some(value))?;
+                        keep(&mut found, Some(value.as_bytes()))?;
                     }
                 }
             }
@@ -74,11 +74,18 @@ impl<'r> BearerToken<'r> {
     /// A token that came by another way than a request, such as a file.
     #[must_use]
     pub fn new(text: &'r str) -> Self {
-        Self(text)
+        Self(text.as_bytes())
     }
 
-    pub(super) fn as_str(&self) -> &'r str {
+    /// A token that was seen before is compared as it is; as text it is only read.
+    pub(super) fn as_bytes(&self) -> &'r [u8] {
         self.0
+    }
+
+    /// # Errors
+    /// [`TokenError::Malformed`]
+    pub(super) fn as_str(&self) -> Result<&'r str, TokenError> {
+        std::str::from_utf8(self.0).map_err(|_| TokenError::Malformed)
     }
 }
 
@@ -88,7 +95,7 @@ impl fmt::Debug for BearerToken<'_> {
     }
 }
 
-fn keep<'r>(found: &mut Option<&'r str>, token: Option<&'r str>) -> Result<(), TokenError> {
+fn keep<'r>(found: &mut Option<&'r [u8]>, token: Option<&'r [u8]>) -> Result<(), TokenError> {
     match token {
         // A gateway that takes one of two tokens and forwards both is judged by one and obeyed for the other.
         Some(_) if found.is_some() => Err(TokenError::Several),
@@ -101,22 +108,22 @@ fn keep<'r>(found: &mut Option<&'r str>, token: Option<&'r str>) -> Result<(), T
 }
 
 /// The token of the one `Authorization` field. Another scheme is no token.
-fn authorization(headers: &HeaderMap, bearer: bool, raw: bool) -> Result<Option<&str>, TokenError> {
+fn authorization(headers: &HeaderMap, bearer: bool, raw: bool) -> Result<Option<&[u8]>, TokenError> {
     let Some(field) = headers.get(AUTHORIZATION) else { return Ok(None) };
-    // Values hold no control characters, and these two look at words rather than bytes of a long token.
-    let text = std::str::from_utf8(field.as_bytes()).ok().filter(|text| text.is_ascii());
-    let text = text.ok_or(TokenError::Malformed)?;
-    match scheme(text) {
-        (true, "") if bearer => Err(TokenError::Malformed),
+    // Values hold no control characters.
+    let value = Some(field.as_bytes()).filter(|value| value.is_ascii()).ok_or(TokenError::Malformed)?;
+    match scheme(value) {
+        (true, b"") if bearer => Err(TokenError::Malformed),
         (true, token) => Ok(bearer.then_some(token)),
-        (false, _) => Ok((raw && !text.is_empty() && !text.contains(' ')).then_some(text)),
+        (false, _) => Ok((raw && !value.is_empty() && !value.contains(&b' ')).then_some(value)),
     }
 }
 
 /// Whether a value is of the scheme `Bearer`, in any case, and what follows it.
-fn scheme(text: &str) -> (bool, &str) {
-    let (scheme, token) = text.split_once(' ').unwrap_or((text, ""));
-    (scheme.eq_ignore_ascii_case("bearer"), token.trim_matches(' '))
+fn scheme(value: &[u8]) -> (bool, &[u8]) {
+    let at = value.iter().position(|b| *b == b' ').unwrap_or(value.len());
+    let (scheme, token) = value.split_at(at);
+    (scheme.eq_ignore_ascii_case(b"bearer"), token.trim_ascii())
 }
 
 /// The values of `name=value` pairs whose name is ours.
@@ -137,7 +144,7 @@ mod tests {
         for (name, value) in headers {
             map.append(*name, value.parse().unwrap());
         }
-        BearerToken::find(&sources, &map, Some(query)).map(|token| token.as_str().to_owned())
+        BearerToken::find(&sources, &map, Some(query)).map(|token| token.as_str().unwrap().to_owned())
     }
 
     const BEARER: &[&str] = &["authorization:bearer"];

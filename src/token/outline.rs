@@ -33,7 +33,7 @@ impl Outline {
     /// # Errors
     /// [`TokenError::Malformed`] or [`TokenError::Algorithm`]
     pub fn of(token: BearerToken<'_>) -> Result<Self, TokenError> {
-        let jwt = Jwt::parse(token.as_str())?;
+        let jwt = Jwt::parse(token.as_str()?)?;
         let scopes =
             ["scope", "scp"].iter().filter_map(|name| jwt.claims.get(name)).filter_map(Claim::as_texts);
         Ok(Self {

@@ -173,32 +173,40 @@ pub async fn authenticate(
     cache: Option<&WorkerCache>,
     now: UnixTime,
 ) -> Result<(Identity, CacheResult), Rejection> {
-    let text = token.as_str();
-    if text.len() > max_bytes {
+    if token.as_bytes().len() > max_bytes {
         return Err(TokenError::TooLong.into());
     }
-    let (cached, mut result) = cache.map_or((None, CacheResult::Miss), |cache| cache.find(text));
+    let (cached, found) = cache.map_or((None, CacheResult::Miss), |cache| cache.find(token.as_bytes()));
     let known = cached.and_then(|hot| {
         let verifier = verifiers.iter().find(|verifier| verifier.id == hot.token.verifier)?;
-        Some((verifier, hot))
+        Some((verifier, hot, found))
     });
-    let (verifier, hot) = match known {
+    let (verifier, hot, result) = match known {
         Some(known) => known,
         None => {
-            result = CacheResult::Miss;
-            let jwt = Jwt::parse(text)?;
-            let named = |verifier: &&Arc<Verifier>| *verifier.issuer.entry().issuer == *jwt.issuer;
-            let verifier = verifiers.iter().find(named).ok_or(TokenError::UnknownIssuer)?;
-            let verified = verifier.verify(text, jwt).await.map_err(|error| verifier.rejection(error))?;
-            let hot = Hot::new(Arc::new(verified));
+            // Boxed: the state of what is seldom done would make that of every request longer.
+            let (verifier, hot) = Box::pin(verified(verifiers, token)).await?;
             if let Some(cache) = cache {
                 cache.keep(&hot);
             }
-            (verifier, hot)
+            (verifier, hot, CacheResult::Miss)
         }
     };
     verifier.judge(&hot.token, now).map_err(|error| verifier.rejection(error))?;
     Ok((Identity::verified(hot.principal), result))
+}
+
+/// A token's signature verified by the one of `verifiers` that it names, and that one.
+async fn verified<'v>(
+    verifiers: &'v [Arc<Verifier>],
+    token: BearerToken<'_>,
+) -> Result<(&'v Arc<Verifier>, Hot), Rejection> {
+    let text = token.as_str()?;
+    let jwt = Jwt::parse(text)?;
+    let named = |verifier: &&Arc<Verifier>| *verifier.issuer.entry().issuer == *jwt.issuer;
+    let verifier = verifiers.iter().find(named).ok_or(TokenError::UnknownIssuer)?;
+    let verified = verifier.verify(text, jwt).await.map_err(|error| verifier.rejection(error))?;
+    Ok((verifier, Hot::new(Arc::new(verified))))
 }
 
 impl Verifier {
