@@ -1,9 +1,12 @@
 //! Heads of HTTP/1.1: a request's to bytes, a response's from bytes (RFC 9112).
 
+use std::mem::MaybeUninit;
+
 use bytes::{Bytes, BytesMut};
 use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version};
+use httparse::ParserConfig;
 
 use super::super::super::exchange::{OwnFields, origin_form};
 use super::coding::Coding;
@@ -20,6 +23,7 @@ const BEGINNING: &[u8] = b"HTTP/1.";
 
 const NOT_HTTP1: Malformed = Malformed("it is not HTTP/1");
 const TOO_LONG: Malformed = Malformed("its head is too long");
+const OTHER_CODING: Malformed = Malformed("a transfer coding other than chunked");
 
 /// Bytes of a body that announces its length: more is beyond what many count with.
 const MAX_LENGTH: u64 = i64::MAX as u64;
@@ -106,9 +110,9 @@ fn end_of(read: &[u8], scanned: usize) -> Option<usize> {
 }
 
 fn parse(bytes: &Bytes, method: &Method) -> Result<Head, Malformed> {
-    let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
-    let mut parsed = httparse::Response::new(&mut fields);
-    match parsed.parse(bytes) {
+    let mut fields = [const { MaybeUninit::uninit() }; MAX_FIELDS];
+    let mut parsed = httparse::Response::new(&mut []);
+    match ParserConfig::default().parse_response_with_uninit_headers(&mut parsed, bytes, &mut fields) {
         Ok(httparse::Status::Complete(length)) if length == bytes.len() => {}
         Ok(_) => return Err(Malformed("its head is broken")),
         Err(httparse::Error::TooManyHeaders) => return Err(Malformed("its head has too many fields")),
@@ -119,9 +123,15 @@ fn parse(bytes: &Bytes, method: &Method) -> Result<Head, Malformed> {
     let status = parsed.code.and_then(|code| StatusCode::from_u16(code).ok());
     let status = status.ok_or(Malformed("its status is none"))?;
     let mut headers = HeaderMap::with_capacity(parsed.headers.len() + OWN_FIELDS);
-    append(&mut headers, parsed.headers, bytes)?;
-    let framing = framing(status, version, &headers, method)?;
-    let persists = framing != Framing::UntilClose && persists(version, &headers);
+    let mut said = Said::default();
+    for field in &*parsed.headers {
+        let (name, value) = read(field, bytes)?;
+        if said.hear(&name, &value)? {
+            headers.append(name, value);
+        }
+    }
+    let framing = said.framing(status, version, method)?;
+    let persists = framing != Framing::UntilClose && said.persists(version);
     let mut response = Response::new(());
     *response.status_mut() = status;
     *response.version_mut() = version;
@@ -136,69 +146,94 @@ pub(super) fn append(
     bytes: &Bytes,
 ) -> Result<(), Malformed> {
     for field in fields {
-        let name = HeaderName::from_bytes(field.name.as_bytes());
-        let value = HeaderValue::from_maybe_shared(bytes.slice_ref(field.value));
-        let (Ok(name), Ok(value)) = (name, value) else { return Err(Malformed("a field is broken")) };
+        let (name, value) = read(field, bytes)?;
         map.append(name, value);
     }
     Ok(())
 }
 
-/// What follows a head (RFC 9112 §6.3).
-fn framing(
-    status: StatusCode,
-    version: Version,
-    headers: &HeaderMap,
-    method: &Method,
-) -> Result<Framing, Malformed> {
-    let length = content_length(headers)?;
-    let is_chunked = is_chunked(headers, version)?;
-    let has_none = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    if *method == Method::HEAD || has_none || status.is_informational() {
-        return Ok(Framing::Length(0));
-    }
-    Ok(match length {
-        _ if is_chunked => Framing::chunked(),
-        Some(length) => Framing::Length(length),
-        None => Framing::UntilClose,
-    })
+fn read(field: &httparse::Header<'_>, bytes: &Bytes) -> Result<(HeaderName, HeaderValue), Malformed> {
+    let name = HeaderName::from_bytes(field.name.as_bytes());
+    let value = HeaderValue::from_maybe_shared(bytes.slice_ref(field.value));
+    name.ok().zip(value.ok()).ok_or(Malformed("a field is broken"))
 }
 
-/// Whether the body is chunked. Any other coding, or one that HTTP/1.0 does not know, leaves its end open.
-fn is_chunked(headers: &HeaderMap, version: Version) -> Result<bool, Malformed> {
-    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
-    let Some(coding) = codings.next() else { return Ok(false) };
-    let is_plain = coding.as_bytes().eq_ignore_ascii_case(b"chunked") && codings.next().is_none();
-    if is_plain && version == Version::HTTP_11 {
+/// What the fields of a response say of its framing and of its connection: asked of each as it comes, since to look one up
+/// costs more than to see that it is another.
+#[derive(Default)]
+struct Said {
+    /// The length, and of how many digits it is.
+    length: Option<(u64, usize)>,
+    is_chunked: bool,
+    closes: bool,
+    keeps_alive: bool,
+}
+
+impl Said {
+    /// Hears one field, and whether it is for others as well: `Connection` is for us, unless it names fields that are.
+    fn hear(&mut self, name: &HeaderName, value: &HeaderValue) -> Result<bool, Malformed> {
+        if *name == CONTENT_LENGTH {
+            let length = length(value)?;
+            // Said more than once it has to be the same (RFC 9110 §8.6).
+            if self.length.replace(length).is_some_and(|before| before != length) {
+                return Err(Malformed("two lengths"));
+            }
+        } else if *name == TRANSFER_ENCODING {
+            if self.is_chunked || !value.as_bytes().eq_ignore_ascii_case(b"chunked") {
+                return Err(OTHER_CODING);
+            }
+            self.is_chunked = true;
+        } else if *name == CONNECTION {
+            return Ok(self.hear_options(value.as_bytes()));
+        }
         Ok(true)
-    } else {
-        Err(Malformed("a transfer coding other than chunked"))
+    }
+
+    fn hear_options(&mut self, options: &[u8]) -> bool {
+        let mut names_fields = false;
+        for option in options.split(|b| *b == b',').map(<[u8]>::trim_ascii) {
+            if option.eq_ignore_ascii_case(b"close") {
+                self.closes = true;
+            } else if option.eq_ignore_ascii_case(b"keep-alive") {
+                self.keeps_alive = true;
+            } else {
+                names_fields = true;
+            }
+        }
+        names_fields
+    }
+
+    /// What follows the head (RFC 9112 §6.3). HTTP/1.0 knows no coding, and leaves the end of one open.
+    fn framing(&self, status: StatusCode, version: Version, method: &Method) -> Result<Framing, Malformed> {
+        if self.is_chunked && version == Version::HTTP_10 {
+            return Err(OTHER_CODING);
+        }
+        let has_none = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        if *method == Method::HEAD || has_none || status.is_informational() {
+            return Ok(Framing::Length(0));
+        }
+        Ok(match self.length {
+            _ if self.is_chunked => Framing::chunked(),
+            Some((length, _)) => Framing::Length(length),
+            None => Framing::UntilClose,
+        })
+    }
+
+    /// Whether the connection persists (RFC 9112 §9.3). Where coding and length are both there, the coding frames the body,
+    /// and nothing after it is trusted (§6.3).
+    fn persists(&self, version: Version) -> bool {
+        let is_ambiguous = self.is_chunked && self.length.is_some();
+        let is_wanted = !self.closes && (version == Version::HTTP_11 || self.keeps_alive);
+        is_wanted && !is_ambiguous
     }
 }
 
-/// The length. Said more than once it has to be the same, and it is digits alone (RFC 9110 §8.6).
-fn content_length(headers: &HeaderMap) -> Result<Option<u64>, Malformed> {
-    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
-    let Some(first) = lengths.next() else { return Ok(None) };
-    if lengths.any(|other| other != first) {
-        return Err(Malformed("two lengths"));
-    }
-    let is_digits = first.as_bytes().iter().all(u8::is_ascii_digit);
-    let length = first.to_str().ok().filter(|_| is_digits).and_then(|text| text.parse().ok());
-    length.filter(|length| *length <= MAX_LENGTH).map(Some).ok_or(Malformed("a length that is no number"))
-}
-
-/// Whether the connection persists (RFC 9112 §9.3). Where coding and length are both there, the coding frames the body, and
-/// nothing after it is trusted (§6.3).
-fn persists(version: Version, headers: &HeaderMap) -> bool {
-    let is_ambiguous = headers.contains_key(TRANSFER_ENCODING) && headers.contains_key(CONTENT_LENGTH);
-    let says = |option: &str| {
-        let is_it = |one: &[u8]| one.trim_ascii().eq_ignore_ascii_case(option.as_bytes());
-        let fields = headers.get_all(CONNECTION);
-        fields.iter().any(|field| field.as_bytes().split(|b| *b == b',').any(is_it))
-    };
-    let wanted = !says("close") && (version == Version::HTTP_11 || says("keep-alive"));
-    wanted && !is_ambiguous
+/// A length: digits alone (RFC 9110 §8.6), and how many.
+fn length(value: &HeaderValue) -> Result<(u64, usize), Malformed> {
+    let is_digits = value.as_bytes().iter().all(u8::is_ascii_digit);
+    let length = value.to_str().ok().filter(|_| is_digits).and_then(|text| text.parse().ok());
+    let length = length.filter(|length| *length <= MAX_LENGTH);
+    length.map(|length| (length, value.len())).ok_or(Malformed("a length that is no number"))
 }
 
 #[cfg(test)]

@@ -112,3 +112,19 @@ fn a_request_is_written_in_origin_form_with_one_framing() {
         assert_eq!(written(request(method, uri), coding), expected, "{method} {uri}");
     }
 }
+
+// RFC 9110 §7.6.1: what names no other field is heard here, and by nobody else.
+#[test]
+fn connection_is_passed_on_where_it_names_fields() {
+    for (value, is_passed_on) in [
+        ("close", false),
+        ("Keep-Alive", false),
+        ("close , keep-alive", false),
+        ("upgrade", true),
+        ("close, x-a", true),
+    ] {
+        let head = format!("HTTP/1.1 200 OK\r\nconnection: {value}\r\ncontent-length: 0\r\n\r\n");
+        let head = take(&mut BytesMut::from(&*head), &mut 0, &Method::GET).unwrap().unwrap();
+        assert_eq!(head.response.headers().contains_key(CONNECTION), is_passed_on, "{value}");
+    }
+}

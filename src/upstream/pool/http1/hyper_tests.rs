@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, Request, Response};
+use http::header::{CONNECTION, Entry};
+use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body_util::{BodyExt as _, Empty};
 use hyper::client::conn::http1 as hyper_http1;
 use hyper_util::rt::TokioIo;
@@ -65,7 +66,8 @@ async fn read_by_hyper(method: &Method, bytes: &[u8]) -> Read {
             Ok(response) => response,
             Err(error) => return Read::Refused(format!("{error:?}")),
         };
-        let (head, incoming) = response.into_parts();
+        let (mut head, incoming) = response.into_parts();
+        leave_out_options(&mut head.headers);
         match incoming.collect().await {
             Ok(all) => {
                 let trailers = all.trailers().cloned().unwrap_or_default();
@@ -77,6 +79,21 @@ async fn read_by_hyper(method: &Method, bytes: &[u8]) -> Read {
     let (read, ()) = tokio::join!(read, answer(&mut far, bytes));
     driver.abort();
     read
+}
+
+/// Leaves out what is heard here and passed on there: a `Connection` that names no other field.
+fn leave_out_options(headers: &mut HeaderMap) {
+    let is_option = |option: &[u8]| {
+        let option = option.trim_ascii();
+        option.eq_ignore_ascii_case(b"close") || option.eq_ignore_ascii_case(b"keep-alive")
+    };
+    let Entry::Occupied(connection) = headers.entry(CONNECTION) else { return };
+    let (_, values) = connection.remove_entry_mult();
+    let names_fields = |value: &HeaderValue| !value.as_bytes().split(|b| *b == b',').all(is_option);
+    let kept: Vec<_> = values.filter(names_fields).collect();
+    for value in kept {
+        headers.append(CONNECTION, value);
+    }
 }
 
 /// A response as text, each byte a character, and what it answers.
