@@ -9,6 +9,8 @@ pub struct Now {
     pub monotonic: Instant,
     /// For what tokens say of themselves.
     pub unix: UnixTime,
+    /// Since 1970: for identifiers.
+    pub since_epoch: Duration,
 }
 
 /// Seconds since 1970-01-01 UTC, not counting leap seconds (RFC 7519 §2 "NumericDate"), whole seconds.
@@ -19,7 +21,12 @@ pub struct UnixTime(pub u64);
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "this is the one caller")]
 pub fn now() -> Now {
-    Now { monotonic: Instant::now(), unix: unix_of(SystemTime::now()) }
+    let wall = SystemTime::now();
+    Now {
+        monotonic: Instant::now(),
+        unix: unix_of(wall),
+        since_epoch: wall.duration_since(UNIX_EPOCH).unwrap_or_default(),
+    }
 }
 
 /// Reads the monotonic clock.
@@ -29,7 +36,7 @@ pub fn monotonic() -> Instant {
     Instant::now()
 }
 
-/// The wall clock, since 1970: for log lines and identifiers.
+/// The wall clock, since 1970: for log lines.
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "this is the one caller")]
 pub fn since_epoch() -> Duration {

@@ -17,7 +17,7 @@ fn document(kid: &str) -> Bytes {
 }
 
 fn later(now: Now, by: Duration) -> Now {
-    Now { monotonic: now.monotonic + by, unix: UnixTime(now.unix.0 + by.as_secs()) }
+    Now { monotonic: now.monotonic + by, unix: UnixTime(now.unix.0 + by.as_secs()), ..now }
 }
 
 fn files(directory: &Path) -> Vec<String> {

@@ -68,7 +68,8 @@ impl Exchange {
         worker.metrics().requests.inc();
         Box::new(Self {
             began,
-            request_id: headers::valid_request_id(request.headers()).unwrap_or_else(|| worker.ids.next()),
+            request_id: headers::valid_request_id(request.headers())
+                .unwrap_or_else(|| worker.ids.next(began.since_epoch)),
             method: request.method().clone(),
             path: if worker.logs() { request.uri().path().into() } else { Box::default() },
             peer: peer.address,

@@ -1,6 +1,7 @@
 //! The journey: a permitted request to its upstream, and the answer back.
 
 use std::borrow::Cow;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use http::uri::{Parts, PathAndQuery};
@@ -11,98 +12,145 @@ use super::body::{Answer, Relay, RequestBody, Upload, UploadFailure, Watch};
 use super::exchange::Exchange;
 use super::headers::{self, Forwarding};
 use super::upgrade::Handshake;
+use super::worker::View;
 use super::{Cause, Refusal};
 use crate::clock;
 use crate::net::Peer;
 use crate::policy::Permit;
 use crate::snapshot::Route;
-use crate::upstream::{Fault, Reply};
+use crate::upstream::{Balance, Fault, Outgoing, Reply};
 
-/// Forwards a request. It takes the permit: without one there is no forwarding.
-///
-/// # Errors
-/// A [`Refusal`]: 400, 408, 413, 502 or 504.
-pub(super) async fn forward(
-    permit: Permit,
+/// A permitted request on its way, and what its answer depends on.
+pub(super) struct Journey<'v> {
     index: usize,
-    exchange: &Exchange,
-    peer: &Peer,
-    request: Request<Incoming>,
-) -> Result<Response<Answer>, Refusal> {
-    let view = exchange.view();
-    let refuse = |cause| Refusal::at(index, cause);
-    let snapshot = &view.snapshot;
-    let timeouts = &snapshot.config.server.timeouts;
-    // The snapshot that gave the index has the route, and its view a way to each upstream.
-    let route = snapshot.routes.get(index).ok_or_else(|| refuse(Cause::Defect))?;
-    let upstream = view.upstreams.get(route.upstream).ok_or_else(|| refuse(Cause::Defect))?;
-    let handshake = match Handshake::of(&request) {
-        Some(handshake) if route.websocket => Some(handshake),
-        // An `Upgrade` may be ignored (RFC 9110 §7.8); a CONNECT is nothing else.
-        Some(Handshake::Http2 { .. }) => return Err(refuse(Cause::Upgrade)),
-        Some(Handshake::Http1) | None => None,
-    };
-    let (mut head, body) = request.into_parts();
-    if route.body_bytes.is_some_and(|limit| body.size_hint().lower() > limit) {
-        return Err(refuse(Cause::BodyTooLarge));
-    }
-    let idle_body = route.heads.idle_body.unwrap_or(timeouts.idle_body);
-    let until = route.heads.request_timeout.map(|limit| exchange.began().monotonic + limit);
-    let watch = Watch::new(idle_body, until);
-    let (body, upload) = RequestBody::new(body, route.body_bytes, watch, view);
+    route: &'v Route,
+    upstream: &'v Balance<RequestBody>,
+    outgoing: Outgoing<RequestBody>,
+    upload: Option<Upload>,
+    handshake: Option<Handshake>,
+    idle_body: Duration,
+    until: Option<Instant>,
+    /// Whether a token was taken out of the query.
+    hid_token: bool,
+}
 
-    let host = headers::requested_host(&head.uri, &head.headers);
-    let query = headers::query_without_tokens(head.uri.query(), &route.token_from);
-    if route.strip > 0 || route.heads.rewrite.is_some() || query.is_some() {
-        head.uri = rewritten(&head.uri, query.as_deref(), route).ok_or_else(|| refuse(Cause::Defect))?;
-    }
-    let version = std::mem::replace(&mut head.version, Version::HTTP_11);
-    let own = headers::to_upstream(
-        &mut head.headers,
-        &Forwarding {
+impl<'v> Journey<'v> {
+    /// Makes the upstream's request of the client's. It takes the permit: without one there is no forwarding.
+    ///
+    /// # Errors
+    /// A [`Refusal`]: 400 or 413.
+    pub(super) fn begin(
+        permit: Permit,
+        index: usize,
+        view: &'v Rc<View>,
+        exchange: &Exchange,
+        peer: &Peer,
+        request: Request<Incoming>,
+    ) -> Result<Self, Refusal> {
+        let refuse = |cause| Refusal::at(index, cause);
+        let server = &view.snapshot.config.server;
+        // The snapshot that gave the index has the route, and its view a way to each upstream.
+        let route = view.snapshot.routes.get(index).ok_or_else(|| refuse(Cause::Defect))?;
+        let upstream = view.upstreams.get(route.upstream).ok_or_else(|| refuse(Cause::Defect))?;
+        let handshake = match Handshake::of(&request) {
+            Some(handshake) if route.websocket => Some(handshake),
+            // An `Upgrade` may be ignored (RFC 9110 §7.8); a CONNECT is nothing else.
+            Some(Handshake::Http2 { .. }) => return Err(refuse(Cause::Upgrade)),
+            Some(Handshake::Http1) | None => None,
+        };
+        let (mut head, body) = request.into_parts();
+        if route.body_bytes.is_some_and(|limit| body.size_hint().lower() > limit) {
+            return Err(refuse(Cause::BodyTooLarge));
+        }
+        let idle_body = route.heads.idle_body.unwrap_or(server.timeouts.idle_body);
+        let until = route.heads.request_timeout.map(|limit| exchange.began().monotonic + limit);
+        let (body, upload) = RequestBody::new(body, route.body_bytes, Watch::new(idle_body, until), view);
+
+        let host = headers::requested_host(&head.uri, &head.headers);
+        let query = headers::query_without_tokens(head.uri.query(), &route.token_from);
+        if route.strip > 0 || route.heads.rewrite.is_some() || query.is_some() {
+            head.uri = rewritten(&head.uri, query.as_deref(), route).ok_or_else(|| refuse(Cause::Defect))?;
+        }
+        let version = std::mem::replace(&mut head.version, Version::HTTP_11);
+        let forwarding = Forwarding {
             peer,
-            server: &snapshot.config.server,
+            server,
             route,
-            claim_headers: &snapshot.claim_headers,
+            claim_headers: &view.snapshot.claim_headers,
             principal: permit.principal(),
             request_id: exchange.request_id(),
             host,
             version,
-        },
-    );
-    route.heads.request.apply(&mut head.headers);
-    if let Some(handshake) = &handshake {
-        handshake.to_upstream(&mut head.headers);
+        };
+        let own = headers::to_upstream(&mut head.headers, &forwarding);
+        route.heads.request.apply(&mut head.headers);
+        if let Some(handshake) = &handshake {
+            handshake.to_upstream(&mut head.headers);
+        }
+        let outgoing = Outgoing::new(head, own, body);
+        let hid_token = query.is_some();
+        Ok(Self { index, route, upstream, outgoing, upload, handshake, idle_body, until, hid_token })
     }
-    let departed = clock::monotonic();
-    let limits = (route.response_timeout, until);
-    let sent = upload.as_ref().map(|upload| &upload.sent);
-    let mut response = upstream
-        .send(Request::from_parts(head, body), own, limits, sent)
-        .await
-        .map_err(|fault| refuse(cause_of(fault, upload.as_ref(), until, route.heads.request_timeout)))?;
-    upstream.upstream().metrics.duration.observe(clock::monotonic() - departed);
-    let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-    let answered = |handshake: &Handshake| handshake.is_answered_by(response.headers());
-    if switched && !handshake.as_ref().is_some_and(answered) {
-        // What was not asked for is no tunnel (attacks.md row 18).
-        return Err(refuse(Cause::Upstream(Fault::Protocol("101 that the request did not ask for".into()))));
+
+    /// Forwards it, and makes the client's answer of the upstream's.
+    ///
+    /// # Errors
+    /// A [`Refusal`]: 400, 408, 413, 502 or 504.
+    pub(super) async fn complete(mut self, exchange: &Exchange) -> Result<Response<Answer>, Refusal> {
+        let limits = (self.route.response_timeout, self.until);
+        let sent = self.upload.as_ref().map(|upload| &upload.sent);
+        let response = self.upstream.send(&mut self.outgoing, limits, sent).await;
+        let response = response.map_err(|fault| self.refused(fault))?;
+        let took = clock::monotonic() - self.outgoing.departed();
+        self.upstream.upstream().metrics.duration.observe(took);
+        self.answer(response, exchange)
     }
-    headers::to_client(response.headers_mut(), exchange.request_id());
-    route.heads.response.apply(response.headers_mut());
-    if query.is_some() {
-        headers::keep_from_shared_caches(response.headers_mut());
+
+    fn answer(
+        &self,
+        mut response: Response<Reply<RequestBody>>,
+        exchange: &Exchange,
+    ) -> Result<Response<Answer>, Refusal> {
+        let Self { route, handshake, until, .. } = self;
+        let protocol = |why: &str| Refusal::at(self.index, Cause::Upstream(Fault::Protocol(why.into())));
+        let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        let answered = |handshake: &Handshake| handshake.is_answered_by(response.headers());
+        if switched && !handshake.as_ref().is_some_and(answered) {
+            // What was not asked for is no tunnel (attacks.md row 18).
+            return Err(protocol("101 that the request did not ask for"));
+        }
+        headers::to_client(response.headers_mut(), exchange.request_id());
+        route.heads.response.apply(response.headers_mut());
+        if self.hid_token {
+            headers::keep_from_shared_caches(response.headers_mut());
+        }
+        if let Some(cors) = &route.heads.cors {
+            cors.permit(exchange.origin(), response.headers_mut());
+        }
+        *response.version_mut() = Version::HTTP_11;
+        if let Some(handshake) = handshake.as_ref().filter(|_| switched) {
+            let tunnel = exchange.view().snapshot.config.server.timeouts.tunnel;
+            return switch(response, handshake, tunnel).ok_or_else(|| protocol("101 on a stream"));
+        }
+        let watch = Watch::new(self.idle_body, *until);
+        Ok(response.map(|reply| Answer::Upstream(Relay { reply, watch })))
     }
-    if let Some(cors) = &route.heads.cors {
-        cors.permit(exchange.origin(), response.headers_mut());
+
+    /// What the client hears when there is no answer: its own doing before the upstream's.
+    fn refused(&self, fault: Fault) -> Refusal {
+        let over = self.until.is_some_and(|until| clock::monotonic() >= until);
+        let failure = self.upload.as_ref().and_then(Upload::failure);
+        let cause = match (failure, self.route.heads.request_timeout) {
+            (Some(UploadFailure::TooLarge), _) => Cause::BodyTooLarge,
+            (Some(UploadFailure::Stalled), _) => Cause::BodyStalled,
+            (Some(UploadFailure::Malformed), _) => Cause::BodyMalformed,
+            (_, Some(limit)) if over => Cause::Deadline(limit),
+            // It ended early without a word.
+            (None, _) if matches!(fault, Fault::Request) => Cause::BodyMalformed,
+            _ => Cause::Upstream(fault),
+        };
+        Refusal::at(self.index, cause)
     }
-    *response.version_mut() = Version::HTTP_11;
-    if let Some(handshake) = handshake.filter(|_| switched) {
-        let no_switch = || refuse(Cause::Upstream(Fault::Protocol("101 on a stream".into())));
-        return switch(response, &handshake, timeouts.tunnel).ok_or_else(no_switch);
-    }
-    let watch = Watch::new(idle_body, until);
-    Ok(response.map(|reply| Answer::Upstream(Relay { reply, watch })))
 }
 
 /// The answer that begins a tunnel.
@@ -115,20 +163,6 @@ fn switch(
     let switched = reply.into_switched()?;
     handshake.to_client(&mut head.status, &mut head.headers);
     Some(Response::from_parts(head, Answer::Switched(switched, idle)))
-}
-
-/// What the client hears when there is no answer: its own doing before the upstream's.
-fn cause_of(fault: Fault, upload: Option<&Upload>, until: Option<Instant>, limit: Option<Duration>) -> Cause {
-    let over = until.is_some_and(|until| clock::monotonic() >= until);
-    match (upload.and_then(Upload::failure), limit) {
-        (Some(UploadFailure::TooLarge), _) => Cause::BodyTooLarge,
-        (Some(UploadFailure::Stalled), _) => Cause::BodyStalled,
-        (Some(UploadFailure::Malformed), _) => Cause::BodyMalformed,
-        (_, Some(limit)) if over => Cause::Deadline(limit),
-        // It ended early without a word.
-        (None, _) if matches!(fault, Fault::Request) => Cause::BodyMalformed,
-        _ => Cause::Upstream(fault),
-    }
 }
 
 /// The path that the route makes of the one that was matched, and the query, or the one that goes in its place.

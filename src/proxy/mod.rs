@@ -13,7 +13,7 @@ mod worker;
 
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
 
@@ -29,6 +29,7 @@ pub use worker::{View, Worker};
 
 use body::Answer;
 use exchange::Exchange;
+use forward::Journey;
 
 use crate::clock::UnixTime;
 use crate::net::Peer;
@@ -48,27 +49,31 @@ pub async fn serve(
     let view = worker.view();
     upgrade::from_connect(&mut request);
     let mut exchange = Exchange::begin(worker, view.clone(), peer, &request);
-    let outcome = caught(walk(worker, &view.snapshot, &mut exchange, peer, request)).await;
+    let outcome = {
+        let walk = pin!(walk(worker, &view, &mut exchange, peer, request));
+        caught(walk).await
+    };
     exchange.finish(outcome, upgrades)
 }
 
 /// A defect costs one request: a panic is a refusal like any other, and the connection and the worker live on.
-async fn caught<T>(walk: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {
-    let mut walk = pin!(walk);
-    poll_fn(|cx| {
+fn caught<T>(
+    mut walk: Pin<&mut impl Future<Output = Result<T, Refusal>>>,
+) -> impl Future<Output = Result<T, Refusal>> {
+    poll_fn(move |cx| {
         let poll = catch_unwind(AssertUnwindSafe(|| walk.as_mut().poll(cx)));
         poll.unwrap_or_else(|_| Poll::Ready(Err(Refusal::unrouted(Cause::Defect))))
     })
-    .await
 }
 
 async fn walk(
     worker: &Worker,
-    snapshot: &Snapshot,
+    view: &Rc<View>,
     exchange: &mut Exchange,
     peer: &Peer,
     mut request: Request<Incoming>,
 ) -> Result<Response<Answer>, Refusal> {
+    let snapshot = &view.snapshot;
     let limits = &snapshot.config.server.limits;
     if worker.is_overloaded(limits.requests) {
         return Err(Refusal::unrouted(Cause::Overloaded));
@@ -99,7 +104,7 @@ async fn walk(
     if let Some(result) = cache {
         worker.metrics().cache.increment(result as usize);
     }
-    forward::forward(permit, entry.route, exchange, peer, request).await
+    Journey::begin(permit, entry.route, view, exchange, peer, request)?.complete(exchange).await
 }
 
 /// Whether a request names a host that its TLS connection does not speak for (attacks.md row 6). What cannot be read as a
@@ -244,7 +249,7 @@ mod tests {
             tokio::task::yield_now().await;
             panic!("a defect")
         };
-        let outcome: Result<(), Refusal> = runtime.block_on(caught(walk));
+        let outcome: Result<(), Refusal> = runtime.block_on(caught(pin!(walk)));
         assert_eq!(outcome.unwrap_err().reason(), "internal_error");
     }
 }

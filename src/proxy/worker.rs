@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::hash::{BuildHasher as _, RandomState};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::HeaderValue;
 
@@ -152,8 +153,9 @@ impl RequestIds {
         Self(Cell::new(RandomState::new().hash_one(0)))
     }
 
-    pub(super) fn next(&self) -> HeaderValue {
-        let time = u64::try_from(clock::since_epoch().as_millis()).unwrap_or(u64::MAX);
+    /// An id of the time that it is.
+    pub(super) fn next(&self, since_epoch: Duration) -> HeaderValue {
+        let time = u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX);
         let high = (time << 16) | 0x7000 | (self.random() & 0xfff);
         let low = (self.random() & (u64::MAX >> 2)) | (1 << 63);
         // Hexadecimal digits and hyphens are a header value.
@@ -245,7 +247,7 @@ mod tests {
     #[test]
     fn request_ids_are_version_7_uuids_and_differ() {
         let ids = RequestIds::new();
-        let (first, second) = (ids.next(), ids.next());
+        let (first, second) = (ids.next(clock::since_epoch()), ids.next(clock::since_epoch()));
         let text = first.to_str().unwrap();
         assert_ne!(first, second);
         assert_eq!(text.len(), 36);

@@ -11,14 +11,14 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::HOST;
-use http::{Request, Response, StatusCode};
+use http::{Response, StatusCode};
 use http_body::Body;
 
 use super::admission::Admission;
 use super::alarm::Alarms;
 use super::choice::Turns;
 use super::ejection::{self, Trial};
-use super::exchange::{Outgoing, OwnFields, Reply};
+use super::exchange::{Outgoing, Reply};
 use super::pool::{Download, Pool};
 use super::retry::Budget;
 use super::sent::Progress;
@@ -101,22 +101,19 @@ where
     /// Sends a request and waits for the head of its response: at most `limit` from when the request had left, or from
     /// when the upstream last took a piece of it, which `sent` tells for one that has a body; and never beyond `until`.
     ///
-    /// The fields of `own` go with those of the request. None of them is there already.
-    ///
     /// # Errors
     /// [`Fault`]
     pub async fn send(
         &self,
-        request: Request<B>,
-        own: OwnFields,
+        request: &mut Outgoing<B>,
         (limit, until): (Duration, Option<Instant>),
         sent: Option<&Sent>,
     ) -> Result<Response<Reply<B>>, Fault> {
         let asked = Cell::new(None);
-        let mut request = Outgoing::new(request, own);
-        let mut exchange = pin!(self.exchange(&mut request, &asked));
+        let departed = request.departed;
+        let mut exchange = pin!(self.exchange(request, &asked));
         let capped = |deadline: Instant| until.map_or(deadline, |until| until.min(deadline));
-        let mut deadline = capped(clock::monotonic() + limit);
+        let mut deadline = capped(departed + limit);
         let mut alarm = self.alarms.take(deadline);
         let result = loop {
             let in_time = poll_fn(|cx| match exchange.as_mut().poll(cx) {

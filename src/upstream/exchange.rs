@@ -3,24 +3,28 @@
 use std::borrow::Cow;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, Method, Request, Uri};
+use http::{HeaderName, HeaderValue, Method, Uri};
 use http_body::{Body, Frame, SizeHint};
 
 use super::admission::Admission;
 use super::balance::UnderWay;
 use super::pool::{Download, Switched};
 use super::{Broken, Fault};
+use crate::clock;
 
 /// Fields that the gateway adds to a request. A list is enough where nobody looks anything up.
 pub type OwnFields = Vec<(HeaderName, HeaderValue)>;
 
 /// A request on its way. Its head stays at hand, so that it can go again without a copy.
-pub(super) struct Outgoing<B> {
+pub struct Outgoing<B> {
     pub(super) head: Parts,
+    /// They go with those of the head. None of them is there already.
     pub(super) own: OwnFields,
+    pub(super) departed: Instant,
     /// The body, until something of it was sent.
     pub(super) body: Option<B>,
     has_body: bool,
@@ -52,10 +56,17 @@ impl Failed {
 }
 
 impl<B: Body> Outgoing<B> {
-    pub(super) fn new(request: Request<B>, own: OwnFields) -> Self {
-        let (head, body) = request.into_parts();
+    /// A request that departs now, with fields of the gateway's own, none of which its head has.
+    #[must_use]
+    pub fn new(head: Parts, own: OwnFields, body: B) -> Self {
         let body = (!body.is_end_stream()).then_some(body);
-        Self { head, own, has_body: body.is_some(), body }
+        Self { head, own, departed: clock::monotonic(), has_body: body.is_some(), body }
+    }
+
+    /// When it began to be sent.
+    #[must_use]
+    pub fn departed(&self) -> Instant {
+        self.departed
     }
 
     /// Whether it may be sent once more: if nothing of it was, or if it was not answered, is safe to repeat and has no

@@ -23,7 +23,7 @@ pub use balance::Balance;
 pub use choice::Strategy;
 pub use ejection::Ejection;
 pub use endpoint::Endpoint;
-pub use exchange::{OwnFields, Reply};
+pub use exchange::{Outgoing, OwnFields, Reply};
 pub use fault::{Broken, Fault};
 pub use health::Health;
 pub use pool::Switched;

@@ -11,7 +11,7 @@ use tokio::task::{LocalSet, spawn_local};
 use super::*;
 use crate::net::{Patience, Terms};
 use crate::telemetry::Metrics;
-use crate::upstream::{Balance, Ejection, HostHeader, Listed, Protocol, Retry, Settings, Strategy};
+use crate::upstream::{Balance, Ejection, HostHeader, Listed, Outgoing, Protocol, Retry, Settings, Strategy};
 
 fn addresses(list: &[&str]) -> Vec<SocketAddr> {
     list.iter().map(|one| one.parse().unwrap()).collect()
@@ -126,8 +126,9 @@ impl Server {
 
 async fn send(balance: &Balance<Empty<Bytes>>) {
     let request = Request::get("/").header("host", "orders.internal").body(Empty::new()).unwrap();
-    let limit = Duration::from_secs(20);
-    assert_eq!(balance.send(request, Vec::new(), (limit, None), None).await.unwrap().status(), 200);
+    let (head, body) = request.into_parts();
+    let (mut outgoing, limit) = (Outgoing::new(head, Vec::new(), body), Duration::from_secs(20));
+    assert_eq!(balance.send(&mut outgoing, (limit, None), None).await.unwrap().status(), 200);
 }
 
 async fn wait_until(what: &str, condition: impl Fn() -> bool) {

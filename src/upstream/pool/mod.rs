@@ -132,14 +132,15 @@ where
         self: &Rc<Self>,
         request: &mut Outgoing<B>,
     ) -> Result<Response<Download<B>>, Failed> {
-        if let Some(carrier) = self.take() {
+        if let Some(carrier) = self.take(request.departed) {
             self.upstream.metrics.reused.inc();
             match self.send(carrier, request).await {
                 Err(failed) if request.may_go_again(&failed) => {}
                 result => return result,
             }
         }
-        match self.connect().await {
+        // Boxed: the state of what is seldom done would make that of every request five times as long.
+        match Box::pin(self.connect()).await {
             Ok(carrier) => self.send(carrier, request).await,
             Err(fault) => Err(Failed::unsent(fault)),
         }
@@ -163,14 +164,13 @@ where
     }
 
     /// An open connection that is still good and has room.
-    fn take(&self) -> Option<Carrier<B>> {
+    fn take(&self, now: Instant) -> Option<Carrier<B>> {
         if let Some(stream) = self.take_stream() {
             return Some(Carrier::Stream(stream));
         }
         let settings = &self.upstream.settings;
         loop {
             let Idle { mut connection, since } = self.idle.borrow_mut().pop()?;
-            let now = clock::monotonic();
             if now.duration_since(since) <= settings.idle_timeout && connection.is_good(now, Waker::noop()) {
                 return Some(Carrier::Connection(connection));
             }

@@ -86,7 +86,7 @@ where
                 biased;
                 place = &mut place => return place.map(Room::New).ok_or(Fault::Overloaded),
                 () = self.freed.notified() => {
-                    if let Some(carrier) = self.take() {
+                    if let Some(carrier) = self.take(clock::monotonic()) {
                         return Ok(Room::Freed(carrier));
                     }
                 }

@@ -110,11 +110,16 @@ pub(in super::super) fn connection(upstream: &Arc<Upstream>) -> (Http1<Script>, 
 pub(super) fn get(method: Method) -> Outgoing<Script> {
     let body = Script::default();
     body.end();
-    Outgoing::new(Request::builder().method(method).uri("/").body(body).unwrap(), Vec::new())
+    outgoing(Request::builder().method(method).uri("/").body(body).unwrap())
 }
 
 fn post(body: &Script) -> Outgoing<Script> {
-    Outgoing::new(Request::post("/").body(body.clone()).unwrap(), Vec::new())
+    outgoing(Request::post("/").body(body.clone()).unwrap())
+}
+
+fn outgoing(request: Request<Script>) -> Outgoing<Script> {
+    let (head, body) = request.into_parts();
+    Outgoing::new(head, Vec::new(), body)
 }
 
 pub(super) async fn in_time<T>(what: &str, future: impl Future<Output = T>) -> T {
