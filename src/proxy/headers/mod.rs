@@ -227,20 +227,23 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
     if !headers.keys().any(|name| is_hop_by_hop(name.as_str())) {
         return;
     }
-    let is_field =
-        |name: &&[u8]| !["keep-alive", "close"].iter().any(|it| name.eq_ignore_ascii_case(it.as_bytes()));
-    let nominated: Vec<HeaderName> = headers
-        .get_all(CONNECTION)
-        .iter()
-        .flat_map(|value| value.as_bytes().split(|b| *b == b','))
-        .map(<[u8]>::trim_ascii)
-        .filter(is_field)
-        .filter_map(|name| HeaderName::from_bytes(name).ok())
-        .collect();
-    for name in nominated {
+    // Thousands of names fit into a head, and no name is made of each: they are looked up as they are written.
+    let lists: Vec<HeaderValue> =
+        headers.get_all(CONNECTION).iter().filter(|list| nominated(list).next().is_some()).cloned().collect();
+    for name in lists.iter().flat_map(nominated) {
         headers.remove(name);
     }
     remove_where(headers, is_hop_by_hop);
+}
+
+/// The fields that a list of connection options names.
+fn nominated(list: &HeaderValue) -> impl Iterator<Item = &str> {
+    let is_field = |name: &&str| !["keep-alive", "close"].iter().any(|it| name.eq_ignore_ascii_case(it));
+    // A field's name is ASCII.
+    list.as_bytes()
+        .split(|b| *b == b',')
+        .filter_map(|name| str::from_utf8(name.trim_ascii()).ok())
+        .filter(is_field)
 }
 
 /// Removes in one pass: most requests have nothing to remove, and looking up each of three dozen names costs more than
