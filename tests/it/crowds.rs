@@ -93,8 +93,10 @@ fn complaint(process: &Process, plain: &(Request, u16), one: &(Request, u16)) ->
     let (ticks, grown) = cost(process, one);
     let bytes = one.0.bytes().len();
     let too_dear = grown > 100 * bytes || ticks > 10 * usual.max(2);
-    too_dear
-        .then(|| format!("{ticks} ticks, usually {usual}; {grown} bytes more for {bytes} of {:.200?}", one.0))
+    too_dear.then(|| {
+        let what: String = format!("{:?}", one.0).chars().take(200).collect();
+        format!("{ticks} ticks, usually {usual}; {grown} bytes more for {bytes}: {what}")
+    })
 }
 
 // L07, F17: no request costs a hundred times its bytes in memory, or ten times what another of its size costs.
