@@ -7,13 +7,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use rustls::pki_types::ServerName;
-use socket2::{SockRef, TcpKeepalive};
+use socket2::SockRef;
 use tokio::net::{TcpStream, UnixStream, lookup_host};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 
-use super::{Stream, Tls, TlsError, Url};
+use super::{Presence, Stream, Tls, TlsError, Url};
 use crate::clock;
 
 /// Addresses of one name that are tried. More would leave none of them time to answer.
@@ -22,9 +22,8 @@ const MAX_ADDRESSES: usize = 8;
 /// How long an attempt has before the next address is tried beside it (RFC 8305 §8).
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
-/// How long a connection is silent before the system asks the peer whether it is still there, and how often it then does.
-const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+/// How the system finds out that a peer is gone.
+const PRESENCE: Presence = Presence { idle: Duration::from_secs(30), interval: Duration::from_secs(10) };
 
 /// Why there is no connection.
 #[derive(Debug)]
@@ -161,9 +160,7 @@ pub async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, DialError
 /// A request is written whole; waiting to fill a segment only delays it. A peer that is gone without a word is noticed.
 fn prepare(tcp: &TcpStream) {
     let _ = tcp.set_nodelay(true);
-    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL);
-    // A system that has no such thing does without it.
-    let _ = SockRef::from(tcp).set_tcp_keepalive(&keepalive);
+    PRESENCE.ask(&SockRef::from(tcp));
 }
 
 /// Tries the addresses, each family in turn; the next when one fails or lets us wait, beside those that are under way. The
@@ -349,6 +346,17 @@ mod tests {
         let patience = Patience { connect: PATIENCE, handshake: Duration::from_millis(50) };
         let error = dial_addresses(&url, &addresses, &Tls::system(), patience).await.unwrap_err();
         assert!(matches!(error, DialError::Timeout { stage: Stage::Handshaking, .. }), "{error:?}");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn a_peer_that_is_gone_without_a_word_is_noticed() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let Stream::Plain(tcp) = dial_to(url, &Tls::system()).await.unwrap() else { panic!("it is of TCP") };
+        let socket = SockRef::from(&tcp);
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), PRESENCE.idle);
+        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(PRESENCE.limit()));
     }
 
     // RFC 8305.

@@ -4,10 +4,10 @@ use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener, TcpStream as StdStream};
 use std::time::Duration;
 
-use socket2::{SockRef, TcpKeepalive};
+use socket2::SockRef;
 use tokio::net::TcpListener;
 
-use crate::net::Address;
+use crate::net::{Address, Presence};
 
 /// Connections that the kernel keeps for us until they are accepted.
 const BACKLOG: i32 = 1024;
@@ -15,8 +15,7 @@ const BACKLOG: i32 = 1024;
 /// After so long a silence the system asks a client whether it is there, and then again and again. Deadlines of ours look
 /// after every wait, but a tunnel's and a stream's may be set to hours, in which a client that is gone without a word would
 /// hold both of its connections.
-const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
+const PRESENCE: Presence = Presence { idle: Duration::from_secs(60), interval: Duration::from_secs(15) };
 
 /// A listening socket.
 #[derive(Debug)]
@@ -155,11 +154,7 @@ impl Listening {
     pub(super) fn new(socket: Socket) -> io::Result<Self> {
         Ok(match socket {
             Socket::Tcp(listener) => {
-                // What is accepted has the options of the socket that it came by, at no cost of its own.
-                let keepalive =
-                    TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL);
-                // A system that has no such thing does without it.
-                let _ = SockRef::from(&listener).set_tcp_keepalive(&keepalive);
+                PRESENCE.ask(&SockRef::from(&listener));
                 Self::Tcp(TcpListener::from_std(listener)?)
             }
             #[cfg(unix)]
@@ -215,6 +210,7 @@ mod tests {
         let _client = StdStream::connect(address).unwrap();
         let Accepted::Tcp(stream, _) = listening.accept().await.unwrap() else { panic!("it is of TCP") };
         assert!(SockRef::from(&stream).keepalive().unwrap());
-        assert_eq!(SockRef::from(&stream).tcp_keepalive_time().unwrap(), KEEPALIVE_IDLE);
+        assert_eq!(SockRef::from(&stream).tcp_keepalive_time().unwrap(), PRESENCE.idle);
+        assert_eq!(SockRef::from(&stream).tcp_user_timeout().unwrap(), Some(PRESENCE.limit()));
     }
 }
