@@ -15,6 +15,7 @@ use tokio::time::Sleep;
 
 use super::exchange::Exchange;
 use super::headers;
+use super::upgrade::Upgrades;
 use super::worker::View;
 use crate::clock;
 use crate::upstream::{Broken, Reply, Sent, Switched};
@@ -134,22 +135,31 @@ pub struct Streaming {
     watch: Watch,
     upload: Upload,
     view: Rc<View>,
+    #[expect(dead_code, reason = "it is there to be dropped")]
+    counted: Option<Rc<()>>,
 }
 
 impl RequestBody {
-    /// A body of at most `limit` bytes. The second value is there for a body that is.
+    /// A body of at most `limit` bytes, counted among those of its connection. The second value is there for a body that is.
     pub(super) fn new(
         incoming: Incoming,
         limit: Option<u64>,
         watch: Watch,
         view: &Rc<View>,
+        upgrades: &Upgrades,
     ) -> (Self, Option<Upload>) {
         if incoming.is_end_stream() {
             return (Self::Empty, None);
         }
         let upload = Upload::default();
-        let streaming =
-            Streaming { incoming, left: limit, watch, upload: upload.clone(), view: view.clone() };
+        let streaming = Streaming {
+            incoming,
+            left: limit,
+            watch,
+            upload: upload.clone(),
+            view: view.clone(),
+            counted: upgrades.body(),
+        };
         (Self::Streaming(Box::new(streaming)), Some(upload))
     }
 }

@@ -1,7 +1,6 @@
 //! The journey: a permitted request to its upstream, and the answer back.
 
 use std::borrow::Cow;
-use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use http::uri::{Parts, PathAndQuery};
@@ -11,8 +10,7 @@ use hyper::body::{Body as _, Incoming};
 use super::body::{Answer, Relay, RequestBody, Upload, UploadFailure, Watch};
 use super::exchange::Exchange;
 use super::headers::{self, Forwarding};
-use super::upgrade::Handshake;
-use super::worker::View;
+use super::upgrade::{Handshake, Upgrades};
 use super::{Cause, Refusal};
 use crate::clock;
 use crate::net::Peer;
@@ -42,11 +40,12 @@ impl<'v> Journey<'v> {
     pub(super) fn begin(
         permit: Permit,
         index: usize,
-        view: &'v Rc<View>,
-        exchange: &Exchange,
+        exchange: &'v Exchange,
         peer: &Peer,
+        upgrades: &Upgrades,
         request: Request<Incoming>,
     ) -> Result<Self, Refusal> {
+        let view = exchange.view();
         let refuse = |cause| Refusal::at(index, cause);
         let server = &view.snapshot.config.server;
         // The snapshot that gave the index has the route, and its view a way to each upstream.
@@ -64,7 +63,8 @@ impl<'v> Journey<'v> {
         }
         let idle_body = route.heads.idle_body.unwrap_or(server.timeouts.idle_body);
         let until = route.heads.request_timeout.map(|limit| exchange.began().monotonic + limit);
-        let (body, upload) = RequestBody::new(body, route.body_bytes, Watch::new(idle_body, until), view);
+        let watch = Watch::new(idle_body, until);
+        let (body, upload) = RequestBody::new(body, route.body_bytes, watch, view, upgrades);
 
         let host = headers::requested_host(&head.uri, &head.headers);
         let query = headers::query_without_tokens(head.uri.query(), &route.token_from);

@@ -50,7 +50,7 @@ pub async fn serve(
     upgrade::from_connect(&mut request);
     let mut exchange = Exchange::begin(worker, view.clone(), peer, &request);
     let outcome = {
-        let walk = pin!(walk(worker, &view, &mut exchange, peer, request));
+        let walk = pin!(walk(worker, &view.snapshot, &mut exchange, peer, upgrades, request));
         caught(walk).await
     };
     exchange.finish(outcome, upgrades)
@@ -68,12 +68,12 @@ fn caught<T>(
 
 async fn walk(
     worker: &Worker,
-    view: &Rc<View>,
+    snapshot: &Snapshot,
     exchange: &mut Exchange,
     peer: &Peer,
+    upgrades: &Upgrades,
     mut request: Request<Incoming>,
 ) -> Result<Response<Answer>, Refusal> {
-    let snapshot = &view.snapshot;
     let limits = &snapshot.config.server.limits;
     if worker.is_overloaded(limits.requests) {
         return Err(Refusal::unrouted(Cause::Overloaded));
@@ -104,7 +104,7 @@ async fn walk(
     if let Some(result) = cache {
         worker.metrics().cache.increment(result as usize);
     }
-    Journey::begin(permit, entry.route, view, exchange, peer, request)?.complete(exchange).await
+    Journey::begin(permit, entry.route, exchange, peer, upgrades, request)?.complete(exchange).await
 }
 
 /// Whether a request names a host that its TLS connection does not speak for (attacks.md row 6). What cannot be read as a

@@ -44,6 +44,28 @@ fn a_connection_that_rested_answers_what_comes_next() {
     assert_eq!(gateway.metric("scopegate_connections_accepted_total"), 3.0);
 }
 
+// P06: what a client only ever sends to, as one that posts measurements, rests between two of them.
+#[test]
+fn a_connection_whose_requests_have_bodies_rests_as_well() {
+    let upstream = Upstream::start();
+    upstream.always(Script::Echo);
+    let gateway = Gateway::open(&upstream, "");
+    let lengthy = Request::new("POST", "/a").body("x".repeat(100_000)).bytes();
+    let chunked =
+        b"POST /a HTTP/1.1\r\nHost: api.test\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
+    // Nobody reads that one, and it is there whole.
+    let refused = b"POST /a//b HTTP/1.1\r\nHost: api.test\r\nContent-Length: 3\r\n\r\nabc";
+    for (bytes, status) in [(&lengthy[..], 200), (chunked, 200), (refused, 400)] {
+        let mut client = gateway.connect();
+        client.write(bytes);
+        assert_eq!(client.read("POST").expect("there is an answer").status, status);
+        gateway.wait_for_metric(RESTING, 1.0);
+        assert_eq!(client.send(&Request::get("/next")).text(), "/next");
+        drop(client);
+        gateway.wait_for_metric(CLIENTS, 0.0);
+    }
+}
+
 // P06: bytes that came before the connection rested are not lost.
 #[test]
 fn half_a_request_that_was_pipelined_keeps_its_place() {

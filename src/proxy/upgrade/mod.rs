@@ -9,6 +9,7 @@ mod tunnel;
 
 use std::cell::RefCell;
 use std::hash::{BuildHasher as _, RandomState};
+use std::rc::{Rc, Weak};
 
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use base64::Engine as _;
@@ -26,19 +27,33 @@ const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
 const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 /// Where a connection finds the tunnel that its request became. One connection has at most one: after it there is no
-/// more HTTP.
+/// more HTTP. Until then it may be waiting for the body of a request.
 #[derive(Default)]
-pub struct Upgrades(RefCell<Option<Tunnel>>);
+pub struct Upgrades {
+    tunnel: RefCell<Option<Tunnel>>,
+    bodies: Weak<()>,
+}
 
 impl Upgrades {
+    /// Those of a connection that counts the bodies which may still be read from it.
+    #[must_use]
+    pub fn counting(bodies: &Rc<()>) -> Self {
+        Self { tunnel: RefCell::default(), bodies: Rc::downgrade(bodies) }
+    }
+
+    /// To be held by the body of a request.
+    pub(super) fn body(&self) -> Option<Rc<()>> {
+        self.bodies.upgrade()
+    }
+
     pub(super) fn open(&self, tunnel: Tunnel) {
-        self.0.replace(Some(tunnel));
+        self.tunnel.replace(Some(tunnel));
     }
 
     /// The tunnel, once.
     #[must_use]
     pub fn take(&self) -> Option<Tunnel> {
-        self.0.take()
+        self.tunnel.take()
     }
 }
 

@@ -36,6 +36,8 @@ pub(super) struct Activity {
     /// Since when the client takes nothing of what is written.
     blocked: Cell<Option<Instant>>,
     has_body: Cell<bool>,
+    /// Held by each body that may still be read.
+    bodies: Rc<()>,
     /// Whether there was a request.
     asked: Cell<bool>,
     finish: Cell<Finish>,
@@ -107,6 +109,7 @@ impl Activity {
             since: Cell::new(now),
             blocked: Cell::new(None),
             has_body: Cell::new(false),
+            bodies: Rc::default(),
             asked: Cell::new(false),
             finish: Cell::new(Finish::Open),
             left: Cell::new(server.limits.connection_requests),
@@ -178,11 +181,11 @@ impl Activity {
         (self.phase.get() == Phase::Idle && !told).then(|| self.since.get() + self.timeouts.idle)
     }
 
-    /// When nothing is left to do on it. After a request with a body it is not known that all of that was read, and the rest
-    /// of one must never be taken for a request.
+    /// When nothing is left to do on it. What is left of a body must never be taken for a request: who answers may still be
+    /// reading one. Of a body that nobody reads to its end the parser takes what is left, or it ends the connection.
     fn rests_at(&self) -> Option<Instant> {
         let is_idle = self.phase.get() == Phase::Idle && self.streams.get().is_none();
-        let is_over = !self.has_body.get() && self.blocked.get().is_none();
+        let is_over = Rc::strong_count(&self.bodies) == 1 && self.blocked.get().is_none();
         (is_idle && is_over && self.care.get() == Care::All).then(|| self.since.get() + self.pause.get())
     }
 
@@ -264,6 +267,11 @@ impl Activity {
 
     pub(super) fn is_busy(&self) -> bool {
         self.phase.get() == Phase::Busy
+    }
+
+    /// What counts the bodies of requests that may still be read: each holds one.
+    pub(super) fn bodies(&self) -> &Rc<()> {
+        &self.bodies
     }
 
     /// Whether the last request came with a body.
@@ -441,7 +449,7 @@ mod tests {
     #[test]
     fn a_connection_rests_when_nothing_is_left_to_do_on_it() {
         let busy: [fn(&Rc<Activity>); 5] = [
-            |activity| drop(activity.begin(true)),
+            |activity| std::mem::forget(activity.bodies().clone()),
             |activity| activity.wrote(&Poll::<()>::Pending),
             |activity| activity.received(),
             |activity| activity.closing(),
@@ -451,7 +459,7 @@ mod tests {
             let activity = activity();
             assert_eq!(due_after(&activity, FIRST_REST), Due::Nothing, "it rests until its first request");
             activity.wake();
-            let open = activity.begin(false);
+            let open = activity.begin(index % 2 == 0);
             assert_eq!(due_after(&activity, FIRST_REST), Due::Nothing, "it is busy");
             drop(open);
             assert_eq!(due_after(&activity, FIRST_REST / 2), Due::Nothing);

@@ -68,7 +68,7 @@ async fn serve_awake(
     alarm: &mut Alarm,
     member: &mut Member,
 ) -> Option<Stream> {
-    let upgrades = Upgrades::default();
+    let upgrades = Upgrades::counting(party.activity.bodies());
     let upgrades = &upgrades;
     let service = service_fn(|request: Request<Incoming>| {
         let open = party.activity.begin(!request.body().is_end_stream());
