@@ -2,6 +2,8 @@
 //! start a [`Gateway`].
 
 mod certificates;
+#[cfg(test)]
+mod defect_tests;
 mod handover;
 mod listeners;
 

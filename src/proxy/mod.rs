@@ -38,6 +38,10 @@ use crate::route::{Miss, Target, origin_of};
 use crate::snapshot::{Entry, Resource, Route, Snapshot};
 use crate::token::{BearerToken, CacheResult, Rejection, WorkerCache, authenticate};
 
+/// A path on which tests of this library, and nothing that is built otherwise, find a defect.
+#[cfg(test)]
+pub const DEFECT: &str = "/defect";
+
 /// Answers one request and records it once, however it ends. If it became a WebSocket, the tunnel is in `upgrades` when the
 /// answer is there.
 pub async fn serve(
@@ -74,6 +78,8 @@ async fn walk(
     upgrades: &Upgrades,
     mut request: Request<Incoming>,
 ) -> Result<Response<Answer>, Refusal> {
+    #[cfg(test)]
+    assert_ne!(request.uri().path(), DEFECT, "made up");
     let limits = &snapshot.config.server.limits;
     if worker.is_overloaded(limits.requests) {
         return Err(Refusal::unrouted(Cause::Overloaded));
