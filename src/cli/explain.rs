@@ -21,7 +21,7 @@ use crate::config::Config;
 use crate::issuer::{KeySource, maintain};
 use crate::net::{Client, Tls, Url, UrlError};
 use crate::policy::Requirement;
-use crate::proxy::{REASONS, Verdict, decide};
+use crate::proxy::{Cause, REASONS, Refusal, Verdict, decide};
 use crate::route::Target;
 use crate::snapshot::{Entry, Snapshot};
 use crate::telemetry::Metrics;
@@ -29,6 +29,9 @@ use crate::token::{Source, TokenError};
 
 /// Bytes of a file with a token. The gateway refuses far shorter ones; more than this is some other file.
 const TOKEN_FILE_BYTES: u64 = 1 << 20;
+
+/// Who tries the gateway has a token that nobody but `dev` has the keys of.
+const DEV_KEYS: &str = "if the token is of a running \"scopegate dev\", add --dev: its keys are there";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -109,9 +112,20 @@ async fn examine(snapshot: &Snapshot, arguments: &Arguments, token: Option<&str>
         Ok(Verdict::Forward(decision)) => explanation.permitted(snapshot, &decision),
         Ok(Verdict::Metadata(resource)) => explanation.told(resource),
         Ok(Verdict::Preflight { headers, .. }) => explanation.preflight(&headers),
-        Err(refusal) => explanation.refused(snapshot, &refusal),
+        Err(refusal) => {
+            explanation.refused(snapshot, &refusal);
+            if arguments.dev.is_none() && lacks_key(&refusal) {
+                explanation.step("", Outcome::Asked, DEV_KEYS);
+            }
+        }
     }
     explanation
+}
+
+/// Whether there was no key to check the token by.
+fn lacks_key(refusal: &Refusal) -> bool {
+    let Cause::Token { rejection, .. } = &refusal.cause else { return false };
+    matches!(rejection.error, TokenError::UnknownKey | TokenError::KeysUnavailable { .. })
 }
 
 /// The rule that speaks for the request, to know where its token goes. What keeps any from speaking, [`decide`] says.
@@ -187,6 +201,8 @@ fn url(text: &str) -> Result<Url, UrlError> {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     use clap::Parser;
 
     use super::*;
@@ -254,6 +270,21 @@ mod tests {
         assert_eq!(explained("PUT /orders/1", None).await, method);
         assert_eq!(explained("GET /a/../b", None).await[1].0, "target");
         assert_eq!(explained("GET /none", None).await[2].1, "404 Not Found");
+    }
+
+    #[tokio::test]
+    async fn who_has_a_token_of_dev_is_told_where_its_keys_are() {
+        let encode = |text| URL_SAFE_NO_PAD.encode(text);
+        let header = encode("{\"alg\":\"RS256\",\"kid\":\"dev\"}");
+        let claims = encode("{\"iss\":\"https://idp.example.com/\",\"exp\":4000000000}");
+        let token = format!("{header}.{claims}.AA");
+        let last = explained("GET /orders/1", Some(&token)).await.pop();
+        assert_eq!(last, Some(("", DEV_KEYS.to_owned())));
+        // The twins: one that says where they are, and a token that no key would help.
+        let last = explained("GET /orders/1 --dev http://127.0.0.1:1", Some(&token)).await.pop();
+        assert_eq!(last, Some(("", "retry-after: 10".to_owned())));
+        let last = explained("GET /orders/1", Some("eyJ")).await.pop().unwrap();
+        assert!(last.1.starts_with("www-authenticate"), "{last:?}");
     }
 
     #[test]
