@@ -11,7 +11,7 @@ use rustls::server::WebPkiClientVerifier;
 
 use crate::cast::framed::{Act, Framed, head};
 use crate::cast::frames::{DATA, END_STREAM, Frames, WINDOW_UPDATE, frame};
-use crate::cast::{Cable, Client, Gateway, Multiplexed, Play, Request, wait_until};
+use crate::cast::{Cable, Client, Gateway, Multiplexed, Play, Process, Request, wait_until};
 
 const ROUTE: &str = "[[routes]]\npath = \"/**\"\nupstream = \"orders\"\nmethods = \"ANY\"\npublic = true\n";
 
@@ -380,5 +380,21 @@ fn tls_is_by_the_terms_of_the_upstream() {
     ] {
         let gateway = over_tls(upstream, server, &client, &more);
         assert_eq!(gateway.send(&Request::get("/")).status, status, "{what}");
+    }
+}
+
+// X02: whom the system trusts, an upstream is trusted by without a word in the configuration; and by nobody else.
+#[test]
+fn without_roots_of_its_own_an_upstream_is_verified_by_the_systems() {
+    let (trusted, other) = (Identity::new("localhost"), Identity::new("localhost"));
+    let directory = tempfile::tempdir().unwrap();
+    let roots = directory.path().join("roots.pem");
+    std::fs::write(&roots, trusted.made.cert.pem()).unwrap();
+    for (what, identity, status) in [("trusted", &trusted, 200), ("not", &other, 502)] {
+        let upstream = Multiplexed::start_tls(identity.server(&["h2"], None));
+        let url = format!("https://localhost:{}", upstream.address().port());
+        let toml = format!("[upstreams.orders]\nurl = \"{url}\"\nprotocol = \"http2\"\n{ROUTE}");
+        let process = Process::run_with("SSL_CERT_FILE", &roots, &toml);
+        assert_eq!(process.send(&Request::get("/")).status, status, "{what}");
     }
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
@@ -64,6 +64,20 @@ impl Process {
             command.env_remove(name);
         }
         Self::spawn(directory, command)
+    }
+
+    /// `scopegate run` with a variable in its environment, once it has said where it listens.
+    #[track_caller]
+    pub(crate) fn run_with(name: &str, value: &Path, toml: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("gateway.toml");
+        fs::write(&file, toml).unwrap();
+        let config = ["--config", file.to_str().unwrap()];
+        let mut command = scopegate(&["run", "--listen", ANY, "--admin", ANY, config[0], config[1]]);
+        command.env(name, value);
+        let process = Self::spawn(directory, command);
+        process.wait_for_log("listening address=");
+        process
     }
 
     /// `scopegate run` with at most so many descriptors.
