@@ -259,7 +259,7 @@ fn large() -> Script {
 fn a_window_that_stays_shut_holds_little_and_not_for_long() {
     // That of each stream, or that of the connection, which is 64 KiB for them all.
     for window in [0, 0x7fff_ffff] {
-        let scene = Scene::open("[server.timeouts]\nidle_body = \"1s\"\n");
+        let scene = Scene::open("[server.timeouts]\nidle_body = \"2s\"\n");
         let mut client = Frames::connect_with(scene.process.address(), &[(4, window)]);
         scene.victim.play((0..100).map(|_| large()));
         for number in 0..100 {
@@ -302,7 +302,7 @@ fn a_window_that_opens_by_bytes_is_not_waited_for() {
 // L04, L01: a client that opens its windows and reads nothing is let go with all that it asked for.
 #[test]
 fn a_client_that_asks_and_never_reads_is_let_go() {
-    let scene = Scene::open("[server.timeouts]\nidle_body = \"500ms\"\n");
+    let scene = Scene::open("[server.timeouts]\nidle_body = \"2s\"\n");
     let chunk = [b"4000\r\n".as_slice(), &[b'x'; 0x4000], b"\r\n"].concat();
     let head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n".to_vec();
     scene.victim.always(Script::Flood(head, chunk));

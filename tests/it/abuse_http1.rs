@@ -23,7 +23,7 @@ fn flood(mut socket: &TcpStream, piece: &[u8]) -> usize {
 // L04, P06: requests upon requests, and nobody reads an answer.
 #[test]
 fn a_client_that_pipelines_and_never_reads_is_let_go() {
-    let scene = Scene::open("[server.timeouts]\nidle_body = \"500ms\"\n");
+    let scene = Scene::open("[server.timeouts]\nidle_body = \"2s\"\n");
     let body = "x".repeat(64 * 1024);
     let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
     scene.victim.always(Script::Raw(answer.into_bytes(), true));

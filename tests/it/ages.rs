@@ -116,7 +116,7 @@ fn a_connection_of_http_2_that_is_old_ends_after_its_answers() {
 #[test]
 fn connections_that_nobody_uses_are_closed_in_order() {
     let upstream = Upstream::start();
-    let gateway = Gateway::open(&upstream, "[server.timeouts]\nidle = \"300ms\"\n");
+    let gateway = Gateway::open(&upstream, "[server.timeouts]\nidle = \"1s\"\n");
     let mut old = gateway.connect();
     assert_eq!(old.send(&Request::get("/a")).status, 200);
     let mut new = Frames::connect(gateway.address());
@@ -135,8 +135,9 @@ fn a_client_over_tls_that_takes_nothing_is_let_go() {
     let (root, upstream) = (Authority::new(), Upstream::start());
     let pair = root.sign(&["a.test"]);
     let gateway =
-        Gateway::secured(&upstream, &[("a", &pair)], "[server.timeouts]\nidle_body = \"300ms\"\n", &[]);
+        Gateway::secured(&upstream, &[("a", &pair)], "[server.timeouts]\nidle_body = \"2s\"\n", &[]);
     let chunk = format!("10000\r\n{}\r\n", "x".repeat(0x10000)).into_bytes();
+    // In less time the upstream, on a busy machine, might be the one that is let go.
     upstream.play([Script::Flood(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n".to_vec(), chunk)]);
     let mut client = root.connect(gateway.address(), "a.test", &[b"http/1.1"]);
     client.write_all(b"GET /endless HTTP/1.1\r\nHost: a.test\r\n\r\n").unwrap();

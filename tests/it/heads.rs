@@ -298,7 +298,7 @@ fn deadlines_may_differ_by_route() {
         format!("[[routes]]\npath = \"{path}\"\nupstream = \"orders\"\npublic = true\n{more}\n")
     };
     let gateway = Gateway::start(&format!(
-        "[server.timeouts]\nidle_body = \"200ms\"\nrequest = \"400ms\"\n{}{}{}{}",
+        "[server.timeouts]\nidle_body = \"500ms\"\nrequest = \"1s\"\n{}{}{}{}",
         upstream.toml("orders"),
         route("/events", "idle_body = \"1m\"\nrequest_timeout = \"0\""),
         route("/short", ""),

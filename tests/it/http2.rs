@@ -215,7 +215,7 @@ fn what_does_not_come_in_time_is_not_waited_for() {
     let upstream = Upstream::start();
     let gateway = Gateway::open(
         &upstream,
-        "[server.timeouts]\nrequest_head = \"300ms\"\nidle = \"600ms\"\nidle_body = \"400ms\"\n",
+        "[server.timeouts]\nrequest_head = \"600ms\"\nidle = \"1s\"\nidle_body = \"800ms\"\n",
     );
     let mut half = Frames::silent(gateway.address());
     half.write(b"PRI * HTTP/2.0\r\n");
@@ -236,7 +236,7 @@ fn what_does_not_come_in_time_is_not_waited_for() {
 #[test]
 fn an_answer_that_its_client_does_not_take_is_given_up() {
     let upstream = Upstream::start();
-    let gateway = Gateway::open(&upstream, "[server.timeouts]\nidle_body = \"300ms\"\n");
+    let gateway = Gateway::open(&upstream, "[server.timeouts]\nidle_body = \"2s\"\n");
     upstream.play([Script::Flood(
         b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n".to_vec(),
         [b"4000\r\n".as_slice(), &[b'x'; 0x4000], b"\r\n"].concat(),

@@ -120,7 +120,7 @@ fn a_connection_over_tls_rests_as_well() {
 #[test]
 fn a_connection_that_rests_ends_as_others_do() {
     let upstream = Upstream::start();
-    for timeout in ["idle = \"1s\"", "connection_age = \"1s\""] {
+    for timeout in ["idle = \"2s\"", "connection_age = \"2s\""] {
         let gateway = Gateway::open(&upstream, &format!("[server.timeouts]\n{timeout}\n"));
         let mut client = resting(&gateway);
         assert!(client.ends(), "{timeout}");

@@ -116,7 +116,7 @@ fn a_client_without_a_certificate_gets_in_only_where_none_is_required() {
 fn junk_plain_http_and_silence_cost_one_connection_each() {
     let (root, upstream) = (Authority::new(), Upstream::start());
     let pair = root.sign(&["a.test"]);
-    let gateway = Gateway::secured(&upstream, &[("a", &pair)], "handshake_timeout = \"200ms\"", &[]);
+    let gateway = Gateway::secured(&upstream, &[("a", &pair)], "handshake_timeout = \"2s\"", &[]);
     let plain = crate::cast::raw(gateway.address(), b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n");
     assert!(plain.starts_with("HTTP/1.1 400 "), "{plain}");
     for bytes in [&b"\x16\x03\x01\x00\x02junk"[..], b"\x00\x01", b"\x16"] {

@@ -86,7 +86,7 @@ fn what_is_no_answer_is_502() {
 fn an_upstream_that_says_nothing_is_504() {
     let upstream = Upstream::start();
     let gateway = Gateway::start(&format!(
-        "{}response_timeout = \"200ms\"\n\
+        "{}response_timeout = \"1s\"\n\
          [[routes]]\npath = \"/short\"\nupstream = \"orders\"\npublic = true\n\
          [[routes]]\npath = \"/long\"\nupstream = \"orders\"\npublic = true\nresponse_timeout = \"1h\"\n",
         upstream.toml("orders")
@@ -114,7 +114,7 @@ fn an_upstream_that_says_nothing_is_504() {
 #[test]
 fn informational_answers_are_neither_relayed_nor_endless() {
     let upstream = Upstream::start();
-    let gateway = Gateway::open(&upstream, "response_timeout = \"300ms\"");
+    let gateway = Gateway::open(&upstream, "response_timeout = \"1s\"");
     let hint = "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n";
     upstream.play([
         raw(
@@ -343,7 +343,7 @@ fn every_answer_belongs_to_its_request() {
 #[test]
 fn an_upstream_that_takes_nothing_of_an_upload_is_504() {
     let upstream = Upstream::start();
-    let gateway = Gateway::open(&upstream, "response_timeout = \"300ms\"");
+    let gateway = Gateway::open(&upstream, "response_timeout = \"1s\"");
     upstream.play([Script::Stall]);
     let mut client = gateway.connect();
     // More than the buffers on the way hold.
