@@ -15,7 +15,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::DecodingKey;
 use serde_json::{Value, json};
 
-use super::{Algorithm, Entry, FetchPolicy, KeySource};
+use super::{Algorithm, Entry, FetchPolicy, Issuer, KeySet, KeySource};
 use crate::telemetry::{IssuerMetrics, Metrics};
 
 /// A private key for tests.
@@ -146,4 +146,14 @@ pub(crate) fn entry(keys: KeySource) -> Entry {
 /// Metrics that nobody reads.
 pub(crate) fn metrics() -> Arc<IssuerMetrics> {
     Metrics::new(&[], &[]).unwrap().issuer("idp")
+}
+
+/// Ends a fetch as the control thread does: with a key set, or with none.
+pub(crate) fn end_fetch(issuer: &Issuer, jwks: Option<&str>) {
+    issuer.end_fetch(jwks.map(|text| KeySet::parse(text.as_bytes(), 64).unwrap()));
+}
+
+/// Lets go of keys that are too old to trust, as the control thread does.
+pub(crate) fn drop_keys(issuer: &Issuer) {
+    issuer.drop_keys();
 }

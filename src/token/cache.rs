@@ -13,7 +13,7 @@ use quick_cache::Weighter;
 
 use super::claims::Registered;
 use crate::clock::UnixTime;
-use crate::issuer::Key;
+use crate::issuer::{Algorithm, Key};
 use crate::policy::Principal;
 
 /// Longer tokens are verified each time: a few of them would push everybody else out.
@@ -29,6 +29,8 @@ pub(super) struct VerifiedToken {
     /// The verifier that said so. Another one, or the same issuer configured anew, does not take its word.
     pub(super) verifier: u64,
     pub(super) key: Arc<Key>,
+    /// The algorithm of a token without a `kid`, which stands for a key only while there is no other.
+    pub(super) without_kid: Option<Algorithm>,
     pub(super) registered: Registered,
     /// Whether the verifier takes this kind of token.
     pub(super) is_right_kind: bool,
@@ -191,6 +193,7 @@ mod tests {
             text: text.into(),
             verifier: 0,
             key: Arc::clone(&set.keys[0]),
+            without_kid: None,
             registered,
             is_right_kind: true,
             principal: Arc::new(principal),

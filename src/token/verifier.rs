@@ -148,9 +148,18 @@ impl Verifier {
             text: text.into(),
             verifier: self.id,
             key,
+            without_kid: jwt.key_id.is_none().then_some(jwt.algorithm),
             registered: jwt.registered,
             is_right_kind,
             principal: Arc::new(principal),
+        })
+    }
+
+    /// Whether the token would be verified with the same key today. The one of its `kid` stays so while it lives; to a token
+    /// without one, a second key that could be meant is the end.
+    fn finds_its_key(&self, token: &VerifiedToken) -> bool {
+        token.without_kid.is_none_or(|algorithm| {
+            self.issuer.find(None, algorithm).is_some_and(|key| Arc::ptr_eq(&key, &token.key))
         })
     }
 
@@ -179,7 +188,7 @@ pub async fn authenticate(
     let (cached, found) = cache.map_or((None, CacheResult::Miss), |cache| cache.find(token.as_bytes()));
     let known = cached.and_then(|hot| {
         let verifier = verifiers.iter().find(|verifier| verifier.id == hot.token.verifier)?;
-        Some((verifier, hot, found))
+        verifier.finds_its_key(&hot.token).then_some((verifier, hot, found))
     });
     let (verifier, hot, result) = match known {
         Some(known) => known,

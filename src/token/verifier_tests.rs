@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use super::*;
 use crate::clock;
-use crate::issuer::fixture::{Signer, b64, entry, jwks};
+use crate::issuer::fixture::{self, Signer, b64, entry, jwks, metrics};
 use crate::issuer::{Algorithm, KeySource, maintain};
 use crate::net::fake::{Fake, json};
-use crate::net::{Client, Tls};
+use crate::net::{Client, Tls, Url};
 use crate::telemetry::Metrics;
 use crate::token::SharedCache;
 
@@ -50,7 +50,11 @@ fn stage() -> (Fake, Arc<Verifier>) {
     let metrics = Metrics::new(&[], &TokenError::RESULTS).unwrap();
     let issuer = Issuer::new(entry, metrics.issuer("idp")).unwrap();
     tokio::spawn(maintain(Arc::downgrade(&issuer), Client::new(Tls::system())));
-    let rules = Rules {
+    (fake, Arc::new(Verifier::new(issuer, rules())))
+}
+
+fn rules() -> Rules {
+    Rules {
         audience: Audience::Any,
         client_ids: Vec::new(),
         token_use: None,
@@ -58,8 +62,7 @@ fn stage() -> (Fake, Arc<Verifier>) {
         typ: TypPolicy::Access,
         required_claims: Vec::new(),
         scope_claims: vec!["scope".into()],
-    };
-    (fake, Arc::new(Verifier::new(issuer, rules)))
+    }
 }
 
 fn kid(number: usize) -> String {
@@ -129,4 +132,32 @@ async fn unsigned_tokens() {
     })
     .await;
     assert!(shared.is_empty());
+}
+
+// K06, C01: what a token without a `kid` means can change while its key stays.
+#[tokio::test]
+async fn a_cached_token_without_a_kid_is_nobodys_while_there_is_a_choice_of_keys() {
+    let (own, other) = (Signer::p256(), Signer::p256());
+    let issuer =
+        Issuer::new(entry(KeySource::Uri(Url::parse("https://idp.example.com/keys").unwrap())), metrics());
+    let issuer = issuer.unwrap();
+    let verifiers = [Arc::new(Verifier::new(issuer.clone(), rules()))];
+    let cache = WorkerCache::new(Arc::new(SharedCache::new(1 << 20)), 8);
+    let claims = format!(r#"{{"iss":"{}","exp":100,"scope":"read"}}"#, issuer.entry().issuer);
+    let message = format!("{}.{}", b64(br#"{"alg":"ES256"}"#), b64(claims.as_bytes()));
+    let token = format!("{message}.{}", own.sign(ES256, message.as_bytes()));
+    let ask = || async {
+        let token = BearerToken::new(&token);
+        authenticate(&verifiers, token, 4096, Some(&cache), UnixTime(1))
+            .await
+            .map_err(|refused| refused.error)
+    };
+    let (alone, two) = (jwks(&[own.jwk("a")]), jwks(&[own.jwk("a"), other.jwk("b")]));
+    for _ in 0..2 {
+        fixture::end_fetch(&issuer, Some(&alone));
+        assert!(ask().await.is_ok());
+        assert_eq!(ask().await.unwrap().1, CacheResult::Worker);
+        fixture::end_fetch(&issuer, Some(&two));
+        assert_eq!(ask().await.unwrap_err(), TokenError::UnknownKey);
+    }
 }
