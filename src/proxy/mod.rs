@@ -244,6 +244,9 @@ fn find<'s>(snapshot: &'s Snapshot, target: &Target<'_>) -> Result<(&'s Entry, &
 }
 
 #[cfg(test)]
+mod cached_tests;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -1,0 +1,462 @@
+//! A cached verdict is the verdict without a cache, whatever came in between.
+//!
+//! Requests by good and bad tokens are interleaved with all that can change a verdict: time, keys, reloads, restarts. Each
+//! is asked through a worker's caches, of a snapshot that was compiled afresh and has no cache, and of a model that knows
+//! neither. A failure names its seed: `SCOPEGATE_TEST_SEED=… cargo test --lib cached_tests`.
+
+#[cfg(test)]
+mod chance;
+#[cfg(test)]
+mod model;
+
+use std::cell::OnceCell;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::convert::Infallible;
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::{Arc, Mutex};
+
+use http::HeaderValue;
+use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
+
+use super::*;
+use crate::config::Config;
+use crate::issuer::{Issuer, fixture};
+use crate::policy::{Denial, Principal, Scope};
+use crate::reload::{self, Reloaded, Reloader};
+use crate::snapshot::Live;
+use crate::telemetry::{AccessLog, Metrics};
+use crate::token::{SharedCache, TokenError};
+use chance::Chance;
+use model::{ALLOWED, ISSUERS, Published, Settings, Token, Trust, key_set, rotate};
+
+const SEED: &str = "SCOPEGATE_TEST_SEED";
+
+/// Seeds that are always tried; one more is drawn.
+const SEEDS: u64 = 5;
+
+/// Changes of the world for each seed, and requests after each.
+const ROUNDS: usize = 120;
+const REQUESTS: usize = 10;
+
+/// Tokens in use, and lines that are told of what came before a failure.
+const TOKENS: usize = 24;
+const STORY: usize = 16;
+
+/// The reasons that must have been seen after the same token had been let through at the same path, by the same caches.
+const TURNS: [&str; 12] = [
+    "token_expired",
+    "token_not_yet_valid",
+    "unknown_key",
+    "bad_signature",
+    "keys_unavailable",
+    "unknown_issuer",
+    "algorithm_not_allowed",
+    "wrong_audience",
+    "wrong_client",
+    "required_claim",
+    "insufficient_scope",
+    "token_too_long",
+];
+
+// attacks.md row 15; T05, T07, K06, C01, C02, C07.
+#[test]
+fn a_cached_verdict_is_the_verdict_without_a_cache() {
+    let given = std::env::var(SEED).ok().map(|seed| seed.parse().expect("a seed is a number"));
+    let seeds = match given {
+        Some(seed) => vec![seed],
+        None => (1..=SEEDS).chain([RandomState::new().hash_one(0)]).collect(),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let mut tally = Tally::default();
+    for seed in seeds {
+        println!("{SEED}={seed}");
+        runtime.block_on(World::new(seed).play(&mut tally));
+    }
+    if given.is_none() {
+        tally.check();
+    }
+}
+
+/// What has been seen, so that a test that shows nothing does not pass.
+#[derive(Default)]
+struct Tally {
+    /// Where the tokens that were let through had been found.
+    found: [usize; 3],
+    turns: BTreeMap<&'static str, usize>,
+}
+
+impl Tally {
+    fn check(&self) {
+        println!("found on a worker, shared, nowhere: {:?}; {:?}", self.found, self.turns);
+        assert!(
+            self.found.iter().all(|count| *count > 100),
+            "found on a worker, shared, nowhere: {:?}",
+            self.found
+        );
+        for turn in TURNS {
+            assert!(self.turns.contains_key(turn), "no token that was cached was refused for {turn}");
+        }
+    }
+}
+
+/// Everything of a verdict that anybody sees.
+#[derive(Debug, PartialEq)]
+struct Seen {
+    reason: &'static str,
+    status: u16,
+    challenge: Option<HeaderValue>,
+    route: Option<usize>,
+    issuer: Option<Arc<str>>,
+    needed: Vec<Scope>,
+    principal: Option<Principal>,
+}
+
+impl Seen {
+    fn of(snapshot: &Snapshot, verdict: Result<Verdict<'_>, Refusal>) -> Self {
+        let refusal = match verdict {
+            Ok(Verdict::Forward(Decision { entry, permit, .. })) => {
+                let (route, principal) = (Some(entry.route), permit.principal().cloned());
+                let issuer = principal.as_ref().map(|principal| principal.issuer.clone());
+                let (status, challenge, needed) = (200, None, Vec::new());
+                return Self { reason: ALLOWED, status, challenge, route, issuer, needed, principal };
+            }
+            Ok(other) => panic!("{other:?}"),
+            Err(refusal) => refusal,
+        };
+        let response = reply_to(snapshot, &refusal, &HeaderValue::from_static("id"));
+        let (issuer, needed) = match &refusal.cause {
+            Cause::Token { rejection, needed } => (rejection.issuer.clone(), needed.clone()),
+            Cause::Denied(Denial::InsufficientScope { missing, issuer }) => {
+                (Some(issuer.clone()), missing.clone())
+            }
+            _ => (None, Vec::new()),
+        };
+        Self {
+            reason: refusal.reason(),
+            status: response.status().as_u16(),
+            challenge: response.headers().get(WWW_AUTHENTICATE).cloned(),
+            route: refusal.route,
+            issuer,
+            needed,
+            principal: None,
+        }
+    }
+}
+
+/// A snapshot as the model knows it: what it was made of, and which keys its issuers have.
+#[derive(Clone)]
+struct Told {
+    settings: Settings,
+    /// Places in [`World::trusts`].
+    trusts: BTreeMap<&'static str, usize>,
+    config: Rc<Config>,
+    /// The same, compiled afresh since the last change. It has no cache.
+    fresh: Rc<OnceCell<Snapshot>>,
+}
+
+/// A request that began on a worker before the last reloads, and has not been decided yet.
+struct Early {
+    worker: usize,
+    view: Rc<View>,
+    told: Told,
+}
+
+/// The gateway, and what it lives in.
+struct World {
+    chance: Chance,
+    seed: u64,
+    story: VecDeque<String>,
+    now: u64,
+    published: BTreeMap<&'static str, Vec<Published>>,
+    is_down: BTreeSet<&'static str>,
+    tokens: Vec<Token>,
+    trusts: Vec<Trust>,
+    told: Told,
+    text: Arc<Mutex<String>>,
+    live: Arc<Live>,
+    metrics: Arc<Metrics>,
+    /// Those of snapshots that are compiled afresh.
+    other_metrics: Arc<Metrics>,
+    reloader: Reloader,
+    shared: Arc<SharedCache>,
+    workers: Vec<Rc<Worker>>,
+    early: Vec<Early>,
+    /// What the caches have let through lately: token and path.
+    allowed: VecDeque<(Token, &'static str)>,
+}
+
+fn metrics_of_its_own() -> Arc<Metrics> {
+    Arc::new(Metrics::new(&REASONS, &TokenError::RESULTS).unwrap())
+}
+
+fn parse(text: &str) -> Config {
+    Config::parse(text, "gateway.toml").unwrap_or_else(|problems| panic!("{problems}\n{text}"))
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        let mut chance = Chance::new(seed);
+        let settings = Settings::draw(&mut chance);
+        let metrics = metrics_of_its_own();
+        let config = Rc::new(parse(&settings.toml()));
+        let text = Arc::new(Mutex::new(settings.toml()));
+        let live = Arc::new(Live::new(reload::first(Config::clone(&config), &metrics).unwrap()));
+        let load = {
+            let text = text.clone();
+            move || Config::parse(&text.lock().unwrap(), "gateway.toml")
+        };
+        let mut published = BTreeMap::new();
+        for issuer in ISSUERS {
+            let keys: &mut Vec<_> = published.entry(issuer).or_default();
+            (0..3).for_each(|_| rotate(keys, &mut chance));
+        }
+        published.insert("fixed", settings.fixed.clone());
+        let mut world = Self {
+            chance,
+            seed,
+            story: VecDeque::new(),
+            now: 1_700_000_000,
+            published,
+            is_down: BTreeSet::new(),
+            tokens: Vec::new(),
+            trusts: Vec::new(),
+            told: Told { settings, trusts: BTreeMap::new(), config, fresh: Rc::default() },
+            text,
+            reloader: Reloader::new(Box::new(load), live.clone(), metrics.clone()),
+            live,
+            metrics,
+            other_metrics: metrics_of_its_own(),
+            shared: Arc::new(SharedCache::new(0)),
+            workers: Vec::new(),
+            early: Vec::new(),
+            allowed: VecDeque::new(),
+        };
+        world.trust();
+        world.restart(1 << 20);
+        world.tokens =
+            (0..TOKENS).map(|_| Token::draw(&world.published, world.now, &mut world.chance)).collect();
+        world
+    }
+
+    async fn play(mut self, tally: &mut Tally) {
+        for round in 0..ROUNDS {
+            let change = self.change();
+            self.story.push_back(format!("{round}: {change}"));
+            if self.story.len() > STORY {
+                self.story.pop_front();
+            }
+            for _ in 0..REQUESTS {
+                self.ask(tally).await;
+            }
+        }
+    }
+
+    // What changes.
+
+    fn change(&mut self) -> String {
+        match self.chance.below(20) {
+            0..5 => self.pass_time(),
+            5..10 => self.rotate(),
+            10..15 => self.reload(),
+            15 => {
+                self.shared.sweep(UnixTime(self.now));
+                self.workers.iter().for_each(|worker| worker.cache.sweep(UnixTime(self.now)));
+                "a sweep".into()
+            }
+            16 => {
+                let bytes = self.chance.of(&[0, 8 << 10, 1 << 20, 1 << 20]);
+                self.restart(bytes);
+                format!("a restart with {bytes} bytes")
+            }
+            17 => {
+                let worker = self.chance.below(self.workers.len());
+                let view = self.workers[worker].view();
+                self.early.truncate(2);
+                self.early.insert(0, Early { worker, view, told: self.told.clone() });
+                "a request that takes its time".into()
+            }
+            _ => {
+                let place = self.chance.below(TOKENS);
+                self.tokens[place] = Token::draw(&self.published, self.now, &mut self.chance);
+                format!("a new token: {}", self.tokens[place].told())
+            }
+        }
+    }
+
+    /// Some seconds, forth or back, or to the second at which a token changes.
+    fn pass_time(&mut self) -> String {
+        let token = self.chance.below(TOKENS);
+        let token = &self.tokens[token];
+        let (end, start) = (token.expires, token.not_before);
+        let places =
+            [self.now + 7, self.now - 7, end - 1, end, end + 29, end + 30, start - 1, start, start - 31];
+        self.now = self.chance.of(&places);
+        for place in 0..TOKENS {
+            if !self.tokens[place].is_of(self.now) && !self.chance.one_in(4) {
+                self.tokens[place] = Token::draw(&self.published, self.now, &mut self.chance);
+            }
+        }
+        format!("it is {}", self.now)
+    }
+
+    /// An issuer publishes other keys, cannot be heard, or has not been for too long; and mostly it is asked.
+    fn rotate(&mut self) -> String {
+        let name = self.chance.of(&ISSUERS);
+        match self.chance.below(8) {
+            0 => drop(self.is_down.insert(name)),
+            1 | 2 => drop(self.is_down.remove(name)),
+            3 if self.chance.one_in(2) => self.published.get_mut(name).unwrap().clear(),
+            _ => rotate(self.published.get_mut(name).unwrap(), &mut self.chance),
+        }
+        if self.chance.one_in(6) {
+            return format!("{name} publishes {:?}, and nobody knows", self.published[name]);
+        }
+        self.fetch(name);
+        let is_down = self.is_down.contains(name);
+        format!("{name} publishes {:?}, down: {is_down}", self.published[name])
+    }
+
+    fn issuer(&self, name: &str) -> Arc<Issuer> {
+        let snapshot = self.live.load();
+        let named = snapshot.verifiers.iter().find(|verifier| **verifier.name() == *name);
+        named.unwrap().issuer().clone()
+    }
+
+    /// What the control thread does for an issuer of the snapshot in force.
+    fn fetch(&mut self, name: &'static str) {
+        let Some(place) = self.told.trusts.get(name).copied().filter(|place| self.trusts[*place].is_fetched)
+        else {
+            return;
+        };
+        let (issuer, trust, keys) = (self.issuer(name), &mut self.trusts[place], &self.published[name]);
+        // An empty set is no set.
+        trust.is_heard = !keys.is_empty() && !self.is_down.contains(name);
+        if trust.is_heard {
+            trust.keys.clone_from(keys);
+            fixture::end_fetch(&issuer, Some(&key_set(keys)));
+        } else {
+            fixture::end_fetch(&issuer, None);
+            if self.chance.one_in(4) {
+                trust.keys.clear();
+                fixture::drop_keys(&issuer);
+            }
+        }
+        self.forget_fresh();
+    }
+
+    fn forget_fresh(&mut self) {
+        self.told.fresh = Rc::default();
+        self.early.iter_mut().for_each(|early| early.told.fresh = Rc::default());
+    }
+
+    fn reload(&mut self) -> String {
+        for _ in 0..=self.chance.below(2) {
+            self.told.settings.change(&mut self.chance);
+        }
+        self.published.insert("fixed", self.told.settings.fixed.clone());
+        *self.text.lock().unwrap() = self.told.settings.toml();
+        let attempt = self.reloader.reload(|_| Ok::<_, Infallible>(()));
+        assert_ne!(attempt.outcome, Reloaded::Failed, "{}", self.told.settings.toml());
+        if attempt.outcome == Reloaded::Swapped {
+            self.told.config = Rc::new(parse(&self.told.settings.toml()));
+            self.trust();
+        }
+        format!("{:?}: {:?}", attempt.outcome, self.told.settings)
+    }
+
+    /// Finds out which issuers the snapshot in force keeps of the one before, and asks the others for their keys.
+    fn trust(&mut self) {
+        let before = std::mem::take(&mut self.told.trusts);
+        let mut new = Vec::new();
+        for (name, identity) in self.told.settings.issuers() {
+            let same = |place: &&usize| self.trusts[**place].identity == identity;
+            let place = before.get(name).filter(same).copied().unwrap_or_else(|| {
+                new.push(name);
+                self.trusts.push(Trust::new(name, identity, &self.told.settings));
+                self.trusts.len() - 1
+            });
+            self.told.trusts.insert(name, place);
+        }
+        self.told.fresh = Rc::default();
+        new.into_iter().for_each(|name| self.fetch(name));
+    }
+
+    /// Another process with the same configuration, whose caches are empty.
+    fn restart(&mut self, bytes: u64) {
+        self.early.clear();
+        self.allowed.clear();
+        self.shared = Arc::new(SharedCache::new(bytes));
+        let (log, _) = AccessLog::start(self.metrics.clone()).unwrap();
+        let worker =
+            || Worker::new(self.live.clone(), self.shared.clone(), self.metrics.clone(), log.clone());
+        self.workers = (0..3).map(|_| worker()).collect();
+    }
+
+    // What is asked.
+
+    async fn ask(&mut self, tally: &mut Tally) {
+        let (worker, view, told) = match self.early.len() {
+            early @ 1.. if self.chance.one_in(4) => {
+                let Early { worker, view, told } = &self.early[self.chance.below(early)];
+                (*worker, view.clone(), told.clone())
+            }
+            _ => {
+                let worker = self.chance.below(self.workers.len());
+                (worker, self.workers[worker].view(), self.told.clone())
+            }
+        };
+        let (token, path) = if self.allowed.is_empty() || self.chance.one_in(2) {
+            let token = self.chance.of(&self.tokens);
+            let path = told.settings.path_for(&token, &mut self.chance);
+            (token, path)
+        } else {
+            self.allowed[self.chance.below(self.allowed.len())].clone()
+        };
+        let mut request = Request::get(path).header("host", "api.example.com").body(()).unwrap();
+        let text = HeaderValue::try_from(format!("Bearer {}", token.text)).unwrap();
+        request.headers_mut().insert(AUTHORIZATION, text);
+        let now = UnixTime(self.now);
+        let expected = token.verdict(path, &told.settings, |name| &self.trusts[told.trusts[name]], self.now);
+
+        let fresh = told.fresh.get_or_init(|| self.compile(&told));
+        let without = Seen::of(fresh, decide(fresh, &request, None, now).await);
+        let verdict = decide(&view.snapshot, &request, Some(&self.workers[worker].cache), now).await;
+        if let Ok(Verdict::Forward(Decision { cache: Some(found), .. })) = &verdict {
+            tally.found[*found as usize] += 1;
+        }
+        let cached = Seen::of(&view.snapshot, verdict);
+
+        let story = || {
+            let story = self.story.iter().map(String::as_str).collect::<Vec<_>>().join("\n");
+            format!(
+                "{SEED}={}\n{story}\n{path} on worker {worker} at {}: {}\n",
+                self.seed,
+                self.now,
+                token.told()
+            )
+        };
+        assert_eq!(without.reason, expected, "the verdict without a cache is not what follows\n{}", story());
+        assert_eq!(cached, without, "the verdict with a cache is another\n{}", story());
+        if self.allowed.iter().any(|(known, at)| known.text == token.text && *at == path) {
+            *tally.turns.entry(expected).or_default() += 1;
+        } else if cached.principal.is_some() {
+            self.allowed.push_front((token, path));
+            self.allowed.truncate(TOKENS);
+        }
+    }
+
+    /// A snapshot that nothing was carried over to, and its issuers' keys.
+    fn compile(&self, told: &Told) -> Snapshot {
+        let snapshot = Snapshot::compile(Config::clone(&told.config), &self.other_metrics, None).unwrap();
+        for verifier in &snapshot.verifiers {
+            let trust = &self.trusts[told.trusts[&**verifier.name()]];
+            if trust.is_fetched && !trust.keys.is_empty() {
+                fixture::end_fetch(verifier.issuer(), Some(&key_set(&trust.keys)));
+            }
+            if !trust.is_heard {
+                fixture::end_fetch(verifier.issuer(), None);
+            }
+        }
+        snapshot
+    }
+}

@@ -1,0 +1,428 @@
+//! What the gateway is told and what its issuers publish, and what follows from it for a request: worked out from these
+//! alone, without a cache, a signature, or anything of the gateway's own.
+
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+
+use serde_json::{Map, Value, json};
+
+use super::chance::Chance;
+use crate::issuer::Algorithm;
+use crate::issuer::fixture::{Signer, b64, jwks};
+
+/// The verdict that forwards.
+pub(super) const ALLOWED: &str = "allowed";
+
+/// The issuers: two whose keys are fetched, one whose keys the configuration holds, and two tenants of one entry.
+pub(super) const ISSUERS: [&str; 5] = ["a", "b", "fixed", "multi/x", "multi/y"];
+const FIXED: &str = "fixed";
+
+/// The private keys of everybody, so that two issuers may publish the same one.
+const SIGNERS: usize = 5;
+const RSA: usize = 4;
+const KIDS: [&str; 3] = ["k1", "k2", "k3"];
+
+fn signer(index: usize) -> &'static Signer {
+    static SIGNERS: OnceLock<[Signer; 4]> = OnceLock::new();
+    let made = || [Signer::p256(), Signer::p256(), Signer::p256(), Signer::ed25519()];
+    if index == RSA { Signer::rsa() } else { &SIGNERS.get_or_init(made)[index] }
+}
+
+/// The algorithms that tokens of a signer use.
+fn algorithms(signer: usize) -> &'static [Algorithm] {
+    match signer {
+        RSA => &[Algorithm::RS256, Algorithm::PS256],
+        3 => &[Algorithm::EdDSA],
+        _ => &[Algorithm::ES256],
+    }
+}
+
+/// A key as an issuer publishes it.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Published {
+    kid: Option<&'static str>,
+    signer: usize,
+    /// The JWK's `alg`.
+    only: Option<Algorithm>,
+}
+
+impl Published {
+    fn draw(chance: &mut Chance) -> Self {
+        let signer = chance.below(SIGNERS);
+        let only = (signer == RSA && chance.one_in(2)).then(|| chance.of(algorithms(RSA)));
+        let kid = (!chance.one_in(5)).then(|| chance.of(&KIDS));
+        Self { kid, signer, only }
+    }
+
+    fn allows(&self, algorithm: Algorithm) -> bool {
+        algorithms(self.signer).contains(&algorithm) && self.only.is_none_or(|only| only == algorithm)
+    }
+
+    /// Whether a key set takes only the first of the two.
+    fn is_like(&self, other: &Self) -> bool {
+        let meant = algorithms(self.signer).iter().any(|one| self.allows(*one) && other.allows(*one));
+        self == other || self.kid.is_some() && self.kid == other.kid && meant
+    }
+
+    fn jwk(&self) -> Value {
+        let mut jwk = signer(self.signer).jwk(self.kid.unwrap_or_default());
+        if self.kid.is_none() {
+            jwk.as_object_mut().unwrap().remove("kid");
+        }
+        if let Some(only) = self.only {
+            jwk["alg"] = only.name().into();
+        }
+        jwk
+    }
+}
+
+/// A JWK Set, as text.
+pub(super) fn key_set(keys: &[Published]) -> String {
+    jwks(&keys.iter().map(Published::jwk).collect::<Vec<_>>())
+}
+
+/// Changes what an issuer publishes: a key more or less, another one under its name, another use of it, another order.
+pub(super) fn rotate(keys: &mut Vec<Published>, chance: &mut Chance) {
+    let mut drawn = Published::draw(chance);
+    match (chance.below(6), keys.len()) {
+        (0, 2..) => drop(keys.remove(chance.below(keys.len()))),
+        (1 | 2, 1..) => {
+            let replaced = keys.remove(chance.below(keys.len()));
+            drawn.kid = replaced.kid;
+        }
+        (3, 1..) => keys.reverse(),
+        (4, 1..) => keys.iter_mut().filter(|key| key.signer == RSA).for_each(|key| key.only = drawn.only),
+        _ => {}
+    }
+    if keys.len() < 4 {
+        keys.insert(chance.below(keys.len() + 1), drawn);
+    }
+    // A key set keeps the first of two that a token could mean alike.
+    for place in (1..keys.len()).rev() {
+        let (before, rest) = keys.split_at(place);
+        if before.iter().any(|key| key.is_like(&rest[0])) {
+            keys.remove(place);
+        }
+    }
+}
+
+/// What the configuration says of an issuer. What is beyond the first two lines makes rules, and no other issuer.
+#[derive(Clone, Debug)]
+struct Entry {
+    is_there: bool,
+    place: usize,
+    only_es256: bool,
+    audience: &'static str,
+    leeway: u64,
+    client: Option<&'static str>,
+    scope_claim: Option<&'static str>,
+    tenant: Option<&'static str>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Ask {
+    Public,
+    Authenticated,
+    Scope(&'static str),
+}
+
+/// The configuration.
+#[derive(Clone, Debug)]
+pub(super) struct Settings {
+    entries: BTreeMap<&'static str, Entry>,
+    /// The keys of the one issuer whose keys stand here.
+    pub(super) fixed: Vec<Published>,
+    /// Path, issuers that it takes where they are there, and what it asks.
+    routes: Vec<(&'static str, Vec<&'static str>, Ask)>,
+    token_bytes: usize,
+    per_worker: usize,
+}
+
+impl Settings {
+    pub(super) fn draw(chance: &mut Chance) -> Self {
+        let entry = Entry {
+            is_there: true,
+            place: 0,
+            only_es256: false,
+            audience: "api",
+            leeway: 0,
+            client: None,
+            scope_claim: None,
+            tenant: None,
+        };
+        let mut fixed = Vec::new();
+        rotate(&mut fixed, chance);
+        let read = Ask::Scope("read");
+        Self {
+            entries: ["a", "b", FIXED, "multi"].map(|name| (name, entry.clone())).into(),
+            fixed,
+            routes: vec![
+                ("/a", vec!["a"], read),
+                ("/b", vec!["b"], Ask::Authenticated),
+                ("/multi", vec!["multi"], read),
+                ("/all", vec!["a", "b", FIXED, "multi"], read),
+                ("/open", vec![], Ask::Public),
+            ],
+            token_bytes: 4096,
+            per_worker: chance.of(&[1, 4, 64]),
+        }
+    }
+
+    /// A path, more often than not one where tokens of that kind are taken.
+    pub(super) fn path_for(&self, token: &Token, chance: &mut Chance) -> &'static str {
+        let name = token.issuer.split('/').next().unwrap();
+        let fit: Vec<_> = self.routes.iter().filter(|(_, taken, _)| taken.contains(&name)).collect();
+        if fit.is_empty() || chance.one_in(6) { chance.of(&self.routes).0 } else { chance.of(&fit).0 }
+    }
+
+    /// Changes one thing.
+    pub(super) fn change(&mut self, chance: &mut Chance) {
+        let name = chance.of(&["a", "b", FIXED, "multi"]);
+        let entry = self.entries.get_mut(name).unwrap();
+        let route = chance.below(4);
+        match chance.below(12) {
+            0 => entry.is_there = !chance.one_in(4),
+            1 => entry.place = chance.below(2),
+            2 => entry.only_es256 = chance.one_in(4),
+            3 => entry.audience = chance.of(&["api", "api", "any", "other"]),
+            4 => entry.leeway = chance.of(&[0, 0, 30]),
+            5 => entry.client = chance.of(&[None, None, None, Some("app"), Some("another")]),
+            6 => entry.scope_claim = chance.of(&[None, None, Some("permissions")]),
+            7 => entry.tenant = chance.of(&[None, None, None, Some("acme"), Some("another")]),
+            8 => {
+                self.routes[route].2 = chance.of(&[
+                    Ask::Scope("read"),
+                    Ask::Scope("read"),
+                    Ask::Scope("write"),
+                    Ask::Authenticated,
+                    Ask::Public,
+                ])
+            }
+            9 => match self.routes[route].1.iter().position(|taken| *taken == name) {
+                Some(at) if self.routes[route].1.len() > 1 => drop(self.routes[route].1.remove(at)),
+                Some(_) => {}
+                None => self.routes[route].1.push(name),
+            },
+            10 => self.token_bytes = chance.of(&[4096, 4096, 4096, 520]),
+            _ => rotate(&mut self.fixed, chance),
+        }
+    }
+
+    /// The issuers that are there, each with what tells it from another: one for which that is the same is the same.
+    pub(super) fn issuers(&self) -> impl Iterator<Item = (&'static str, String)> {
+        let there = ISSUERS.into_iter().map(|name| (name, self.entry(name)));
+        there.filter(|(_, entry)| entry.is_there).map(|(name, entry)| {
+            let keys = if name == FIXED { key_set(&self.fixed) } else { entry.place.to_string() };
+            (name, format!("{name} {} {keys}", entry.only_es256))
+        })
+    }
+
+    fn entry(&self, issuer: &str) -> &Entry {
+        &self.entries[issuer.split('/').next().unwrap()]
+    }
+
+    pub(super) fn toml(&self) -> String {
+        let mut text = format!(
+            "[server]\nlisten = \"127.0.0.1:0\"\nadmin = \"off\"\nlimits = {{ token_bytes = \"{} B\" }}\n\
+             [token_cache]\nper_worker = {}\n[upstreams.up]\nurl = \"http://127.0.0.1:9\"\n",
+            self.token_bytes, self.per_worker
+        );
+        for (name, entry) in self.entries.iter().filter(|(_, entry)| entry.is_there) {
+            text += &format!(
+                "[issuers.{name}]\naudience = {:?}\nleeway = \"{}s\"\n",
+                entry.audience, entry.leeway
+            );
+            text += &match *name {
+                FIXED => format!("issuer = {:?}\njwks = '{}'\n", iss(FIXED), key_set(&self.fixed)),
+                "multi" => {
+                    "issuer = \"https://idp.example.com/multi/{tenant}\"\ntenants = [\"x\", \"y\"]\n".into()
+                }
+                _ => format!("issuer = {:?}\n", iss(name)),
+            };
+            if *name != FIXED {
+                // Nothing is fetched but when the test says so, and no request waits for it.
+                let uri = format!("https://keys.example.com/{name}/{}", entry.place);
+                text += &format!("jwks_uri = {uri:?}\ncooldown = \"1h\"\n");
+            }
+            text += if entry.only_es256 { "algorithms = \"ES256\"\n" } else { "" };
+            text += &entry.client.map_or(String::new(), |client| format!("client_ids = {client:?}\n"));
+            text += &entry.scope_claim.map_or(String::new(), |claim| format!("scope_claims = {claim:?}\n"));
+            let tenant = |tenant| format!("required_claims = {{ tenant = {tenant:?} }}\n");
+            text += &entry.tenant.map_or(String::new(), tenant);
+        }
+        for (path, issuers, ask) in &self.routes {
+            let issuers: Vec<_> = issuers.iter().filter(|name| self.entries[**name].is_there).collect();
+            let stated = match ask {
+                Ask::Public => "public = true\n".to_owned(),
+                _ if issuers.is_empty() => continue,
+                Ask::Authenticated => format!("issuer = {issuers:?}\nauthenticated = true\n"),
+                Ask::Scope(scope) => format!("issuer = {issuers:?}\nscopes = {scope:?}\n"),
+            };
+            text += &format!("[[routes]]\npath = {path:?}\nupstream = \"up\"\n{stated}");
+        }
+        text
+    }
+}
+
+fn iss(issuer: &str) -> String {
+    format!("https://idp.example.com/{issuer}")
+}
+
+/// The keys of an issuer as the gateway has them, from the time when it came into the configuration.
+#[derive(Debug)]
+pub(super) struct Trust {
+    pub(super) identity: String,
+    pub(super) keys: Vec<Published>,
+    pub(super) is_fetched: bool,
+    /// Whether the last fetch went well.
+    pub(super) is_heard: bool,
+}
+
+impl Trust {
+    pub(super) fn new(name: &str, identity: String, settings: &Settings) -> Self {
+        let is_fetched = name != FIXED;
+        let keys = if is_fetched { Vec::new() } else { settings.fixed.clone() };
+        Self { identity, keys, is_fetched, is_heard: !is_fetched }
+    }
+
+    /// The key that a token means: the one of its name, or without one the only one there is.
+    fn key(&self, kid: Option<&str>, algorithm: Algorithm) -> Option<&Published> {
+        let mut fit = self.keys.iter().filter(|key| key.allows(algorithm));
+        if kid.is_some() {
+            return fit.find(|key| key.kid == kid);
+        }
+        let only = fit.next()?;
+        fit.next().is_none().then_some(only)
+    }
+}
+
+/// A token, and what it says.
+#[derive(Clone, Debug)]
+pub(super) struct Token {
+    pub(super) text: String,
+    issuer: &'static str,
+    kid: Option<&'static str>,
+    algorithm: Algorithm,
+    /// Whose signature it has; nobody's when it is forged.
+    signer: Option<usize>,
+    pub(super) expires: u64,
+    pub(super) not_before: u64,
+    audience: &'static str,
+    client: &'static str,
+    tenant: &'static str,
+    scope: &'static str,
+    permissions: &'static str,
+    /// No token at all, just text.
+    is_opaque: bool,
+}
+
+impl Token {
+    /// A token, good more often than not, by one of the keys that its issuer publishes.
+    pub(super) fn draw(
+        published: &BTreeMap<&'static str, Vec<Published>>,
+        now: u64,
+        chance: &mut Chance,
+    ) -> Self {
+        let issuer = chance.of(&ISSUERS);
+        let keys = published[issuer].as_slice();
+        let key = if keys.is_empty() || chance.one_in(5) { Published::draw(chance) } else { chance.of(keys) };
+        let mut token = Self {
+            text: String::new(),
+            issuer: if chance.one_in(15) { "stranger" } else { issuer },
+            kid: key.kid.filter(|_| !chance.one_in(4)),
+            algorithm: chance.of(algorithms(key.signer)),
+            signer: (!chance.one_in(10)).then_some(key.signer),
+            expires: (now + chance.of(&[5, 20, 60, 300, 300, 1000]))
+                .saturating_sub(chance.of(&[0, 0, 0, 40])),
+            not_before: now.saturating_sub(60) + chance.of(&[0, 0, 0, 0, 0, 70, 90]),
+            audience: chance.of(&["api", "api", "api", "other"]),
+            client: chance.of(&["app", "app", "app", "another"]),
+            tenant: chance.of(&["acme", "acme", "acme", "another"]),
+            scope: chance.of(&["read", "read write", "read write", "write"]),
+            permissions: chance.of(&["read", "read", "write"]),
+            is_opaque: chance.one_in(20),
+        };
+        token.text =
+            if token.is_opaque { format!("opaque-{}", chance.below(1 << 30)) } else { token.signed(chance) };
+        token
+    }
+
+    /// Whether it is of about this time.
+    pub(super) fn is_of(&self, now: u64) -> bool {
+        self.not_before < now + 60 && now < self.expires + 60
+    }
+
+    /// What it says, without its text.
+    pub(super) fn told(&self) -> String {
+        format!("{:?}", Self { text: String::new(), ..self.clone() })
+    }
+
+    fn signed(&self, chance: &mut Chance) -> String {
+        let mut header = Map::from_iter([("alg".to_owned(), self.algorithm.name().into())]);
+        header.extend(self.kid.map(|kid| ("kid".to_owned(), kid.into())));
+        let claims = json!({
+            "iss": iss(self.issuer), "exp": self.expires, "nbf": self.not_before, "aud": self.audience,
+            "client_id": self.client, "tenant": self.tenant, "scope": self.scope,
+            "permissions": self.permissions, "jti": chance.below(1 << 30),
+            // Some are longer than the shorter limit.
+            "filling": "x".repeat(100 * chance.below(3)),
+        });
+        let part = |value: &Value| b64(value.to_string().as_bytes());
+        let message = format!("{}.{}", part(&Value::Object(header)), part(&claims));
+        let signature = match self.signer {
+            Some(own) => signer(own).sign(self.algorithm, message.as_bytes()),
+            None => b64(&[7; 64]),
+        };
+        format!("{message}.{signature}")
+    }
+
+    /// The verdict about it at a path: the gateway's reason, or [`ALLOWED`].
+    pub(super) fn verdict<'t>(
+        &self,
+        path: &str,
+        settings: &Settings,
+        trust: impl Fn(&str) -> &'t Trust,
+        now: u64,
+    ) -> &'static str {
+        let (_, taken, ask) = settings.routes.iter().find(|(known, ..)| *known == path).unwrap();
+        let is_taken = |name: &str| {
+            let name = name.split('/').next().unwrap();
+            taken.contains(&name) && settings.entries[name].is_there
+        };
+        if *ask == Ask::Public {
+            return ALLOWED;
+        }
+        if !ISSUERS.into_iter().any(is_taken) {
+            return "no_route";
+        }
+        if self.text.len() > settings.token_bytes {
+            return "token_too_long";
+        }
+        if self.is_opaque {
+            return "malformed_token";
+        }
+        if self.issuer == "stranger" || !is_taken(self.issuer) {
+            return "unknown_issuer";
+        }
+        let entry = settings.entry(self.issuer);
+        if entry.only_es256 && self.algorithm != Algorithm::ES256 {
+            return "algorithm_not_allowed";
+        }
+        let trust = trust(self.issuer);
+        let Some(key) = trust.key(self.kid, self.algorithm) else {
+            return if trust.is_heard { "unknown_key" } else { "keys_unavailable" };
+        };
+        let scopes = if entry.scope_claim.is_some() { self.permissions } else { self.scope };
+        let lacks = |scope: &str| !scopes.split(' ').any(|one| one == scope);
+        match ask {
+            _ if self.signer != Some(key.signer) => "bad_signature",
+            _ if now >= self.expires + entry.leeway => "token_expired",
+            _ if now + entry.leeway < self.not_before => "token_not_yet_valid",
+            _ if entry.audience != "any" && entry.audience != self.audience => "wrong_audience",
+            _ if entry.client.is_some_and(|client| client != self.client) => "wrong_client",
+            _ if entry.tenant.is_some_and(|tenant| tenant != self.tenant) => "required_claim",
+            Ask::Scope(scope) if lacks(scope) => "insufficient_scope",
+            _ => ALLOWED,
+        }
+    }
+}
