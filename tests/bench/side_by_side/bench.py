@@ -292,6 +292,15 @@ class Bench:
             for s in open_ones:
                 s.close()
 
+    def verify(self):
+        """Microseconds for a signature alone, on the gateway's core."""
+        text = subprocess.run([exe("verify", self.given)], capture_output=True, text=True, timeout=120,
+                              preexec_fn=lambda: os.sched_setaffinity(0, GATEWAY_CORE)).stdout
+        found = re.search(r"bare verification.* ([\d.]+) us", text)
+        if not found:
+            raise RuntimeError("verify: " + text[-300:])
+        return {"bare_us": float(found[1])}
+
     def run(self):
         path = self.work / "results.jsonl"
         up = self.upstream()
@@ -323,7 +332,12 @@ class Bench:
             start = {"ready_s": r.ready, "idle_rss_kib": r.memory("VmRSS"), "idle_pss_kib": r.memory("Pss"),
                      "processes": len(r.pids())}
             try:
-                m = self.idle(r, w) if w.tool == "idle" else self.least_disturbed(c, r, up, w)
+                if w.tool == "idle":
+                    m = self.idle(r, w)
+                elif w.tool == "verify":
+                    m = self.verify()
+                else:
+                    m = self.least_disturbed(c, r, up, w)
             except (OSError, RuntimeError, subprocess.TimeoutExpired) as e:
                 m = {"error": str(e)[:300]}
         finally:
@@ -343,6 +357,8 @@ class Bench:
 def line(m):
     if "error" in m:
         return m["error"]
+    if "bare_us" in m:
+        return f"{m['bare_us']:.1f} us"
     if "conns_rss_kib" in m:
         return f"rss {m['conns_rss_kib'] / 1024:.1f} MiB, pss {m['conns_pss_kib'] / 1024:.1f} MiB"
     return (f"{m['rps']:8.0f}/s cpu {m['cpu_us']:6.1f} us p50 {m['p50_us']:6} p99 {m['p99_us']:7} us "

@@ -15,6 +15,7 @@ import sys
 from dataclasses import dataclass, field
 
 import tokens
+from workloads import CACHE_MIB
 
 HERE = pathlib.Path(__file__).resolve().parent
 PORT, H2PORT, UPSTREAM, TLSPORT = 21380, 21382, 21381, 21383
@@ -87,7 +88,7 @@ def variables(work, folder, workload):
     modules = [d for d in ("/usr/lib/nginx/modules", "/usr/lib64/nginx/modules") if pathlib.Path(d).is_dir()]
     return {
         "DIR": str(folder), "PORT": str(PORT), "H2PORT": str(H2PORT), "UPSTREAM": str(UPSTREAM), "TLSPORT": str(TLSPORT),
-        "WORKERS": str(workload.workers), "ROUTES": routes(workload.routes),
+        "WORKERS": str(workload.workers), "ROUTES": routes(workload.routes), "CACHE": f"{CACHE_MIB} MiB",
         "ISSUER": tokens.ISSUER, "AUDIENCE": tokens.AUDIENCE, "SCOPE": tokens.SCOPE, "SCOPE_RE": re.escape(tokens.SCOPE),
         "JWKS": str(made / "jwks.json"), "JWKS_TEXT": (made / "jwks.json").read_text(),
         "PUBLIC_PEM": str(made / "public.pem"), "CERT": str(made / "cert.pem"), "CERTKEY": str(made / "cert.key"),

