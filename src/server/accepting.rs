@@ -1,4 +1,5 @@
-//! The one thread that accepts and hands connections to the worker with the fewest.
+//! The one task that accepts and hands connections to the worker with the fewest. It lives on the first worker: with a
+//! thread of its own every connection would cost two switches between threads, and its socket two event loops.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,11 +7,11 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::{JoinHandle, LocalSet, spawn_local};
+use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::{sleep, timeout};
 
 use super::listener::{Accepted, Listening, Socket, is_haste};
-use super::worker::{Message, OpenGuard};
+use super::worker::{Host, Message, OpenGuard};
 use super::{Pool, worker};
 use crate::net::Address;
 use crate::snapshot::Live;
@@ -46,62 +47,59 @@ struct Accepting {
 }
 
 impl Accepting {
-    fn begin(address: Address, socket: Socket, live: Arc<Live>, workers: Arc<Pool>) -> Self {
+    fn begin(address: Address, socket: Socket, workers: Workers) -> Self {
         let (stop, stopped) = oneshot::channel();
-        Self { stop, task: spawn_local(accept(address, socket, live, workers, stopped)) }
+        Self { stop, task: spawn_local(accept(address, socket, workers, stopped)) }
     }
 }
 
-/// Runs the acceptor until it is stopped.
-pub(super) async fn run(mut orders: mpsc::UnboundedReceiver<Order>, live: Arc<Live>, workers: Arc<Pool>) {
-    let local = LocalSet::new();
-    local
-        .run_until(async move {
-            let mut accepting: BTreeMap<Address, Accepting> = BTreeMap::new();
-            while let Some(order) = orders.recv().await {
-                match order {
-                    Order::Serve(listeners, keep) => {
-                        let mut kept = BTreeMap::new();
-                        for (address, one) in accepting {
-                            if keep.contains(&address) {
-                                kept.insert(address, one);
-                            } else {
-                                let _ = one.stop.send(Backlog::Serve);
-                            }
-                        }
-                        accepting = kept;
-                        for (address, socket) in listeners {
-                            let one =
-                                Accepting::begin(address.clone(), socket, live.clone(), workers.clone());
-                            accepting.insert(address, one);
-                        }
-                    }
-                    Order::Stop(backlog, done) => {
-                        let mut tasks = Vec::new();
-                        for Accepting { stop, task } in accepting.into_values() {
-                            // An error is a socket that could not be used from the start.
-                            let _ = stop.send(backlog);
-                            tasks.push(task);
-                        }
-                        for task in tasks {
-                            let _ = task.await;
-                        }
-                        let _ = done.send(());
-                        return;
-                    }
-                }
-            }
-        })
-        .await;
+/// The workers, as the acceptor sees them.
+#[derive(Clone)]
+pub(super) struct Workers {
+    pub(super) pool: Arc<Pool>,
+    /// The first of them, on whose thread it is.
+    pub(super) host: Option<Host>,
+    pub(super) live: Arc<Live>,
 }
 
-async fn accept(
-    address: Address,
-    socket: Socket,
-    live: Arc<Live>,
-    workers: Arc<Pool>,
-    mut stop: oneshot::Receiver<Backlog>,
-) {
+/// Runs the acceptor until it is stopped.
+pub(super) async fn run(mut orders: mpsc::UnboundedReceiver<Order>, workers: Workers) {
+    let mut accepting: BTreeMap<Address, Accepting> = BTreeMap::new();
+    while let Some(order) = orders.recv().await {
+        match order {
+            Order::Serve(listeners, keep) => {
+                let mut kept = BTreeMap::new();
+                for (address, one) in accepting {
+                    if keep.contains(&address) {
+                        kept.insert(address, one);
+                    } else {
+                        let _ = one.stop.send(Backlog::Serve);
+                    }
+                }
+                accepting = kept;
+                for (address, socket) in listeners {
+                    let one = Accepting::begin(address.clone(), socket, workers.clone());
+                    accepting.insert(address, one);
+                }
+            }
+            Order::Stop(backlog, done) => {
+                let mut tasks = Vec::new();
+                for Accepting { stop, task } in accepting.into_values() {
+                    // An error is a socket that could not be used from the start.
+                    let _ = stop.send(backlog);
+                    tasks.push(task);
+                }
+                for task in tasks {
+                    let _ = task.await;
+                }
+                let _ = done.send(());
+                return;
+            }
+        }
+    }
+}
+
+async fn accept(address: Address, socket: Socket, workers: Workers, mut stop: oneshot::Receiver<Backlog>) {
     let listening = match Listening::new(socket) {
         Ok(listening) => listening,
         Err(error) => {
@@ -114,10 +112,10 @@ async fn accept(
         let accepted = tokio::select! {
             biased;
             backlog = &mut stop => break (backlog, None),
-            accepted = workers.next(&live, &listening) => accepted,
+            accepted = workers.next(&listening) => accepted,
         };
-        let Some((worker, guard)) = workers.fewest() else { return };
-        let connection = Message::Connection(accepted, address.clone(), guard);
+        let Some((worker, guard)) = workers.pool.fewest() else { return };
+        let Some(connection) = workers.divert(worker, accepted, &address, guard) else { continue };
         tokio::select! {
             biased;
             room = worker.messages.reserve() => {
@@ -139,17 +137,17 @@ async fn accept(
     if let Some((worker, connection)) = waiting {
         let _ = worker.messages.send(connection).await;
     }
-    for accepted in rest {
-        let Some((worker, guard)) = workers.fewest() else { return };
-        let _ = worker.messages.send(Message::Connection(accepted, address.clone(), guard)).await;
+    for detached in rest {
+        let Some((worker, guard)) = workers.pool.fewest() else { return };
+        let _ = worker.messages.send(Message::Connection(detached, address.clone(), guard)).await;
     }
 }
 
-impl Pool {
+impl Workers {
     /// The next connection, as soon as there is room for it.
-    async fn next(&self, live: &Live, listening: &Listening) -> Accepted {
+    async fn next(&self, listening: &Listening) -> Accepted {
         loop {
-            self.room(live).await;
+            self.room().await;
             match listening.accept().await {
                 Ok(accepted) => return accepted,
                 Err(error) if is_haste(&error) => {}
@@ -162,13 +160,32 @@ impl Pool {
     }
 
     /// Waits until there is room for another connection.
-    async fn room(&self, live: &Live) {
-        while self.total.open.load(Ordering::Relaxed) >= live.load().config.server.limits.connections {
+    async fn room(&self) {
+        let total = &self.pool.total;
+        while total.open.load(Ordering::Relaxed) >= self.live.load().config.server.limits.connections {
             // Timed out or told: either way it is worth another look.
-            let _ = timeout(LOOK, self.total.closed.notified()).await;
+            let _ = timeout(LOOK, total.closed.notified()).await;
         }
     }
 
+    /// What `worker` has to be told of a connection: nothing if it is the one that accepts, which serves it from here on.
+    fn divert(
+        &self,
+        worker: &worker::Handle,
+        accepted: Accepted,
+        address: &Arc<Address>,
+        guard: OpenGuard,
+    ) -> Option<Message> {
+        let is_first = self.pool.workers.first().is_some_and(|first| std::ptr::eq(first, worker));
+        if let Some(host) = self.host.as_ref().filter(|_| is_first) {
+            host.serve(accepted, address.clone(), guard);
+            return None;
+        }
+        Some(Message::Connection(accepted.detach().ok()?, address.clone(), guard))
+    }
+}
+
+impl Pool {
     /// The worker that has the fewest connections, and one more from now on.
     fn fewest(&self) -> Option<(&worker::Handle, OpenGuard)> {
         let fewest = self.workers.iter().min_by_key(|worker| worker.open.load(Ordering::Relaxed))?;
@@ -180,9 +197,12 @@ impl Pool {
 mod tests {
     use std::net::{SocketAddr, TcpStream};
 
+    use tokio::task::LocalSet;
+
     use super::*;
     use crate::config::Config;
     use crate::server::bind_tcp;
+    use crate::server::listener::Detached;
     use crate::snapshot::Snapshot;
     use crate::telemetry::Metrics;
 
@@ -216,7 +236,8 @@ mod tests {
         let sockets = vec![(Address::Ip(address), Socket::Tcp(listener))];
         orders.send(Order::Serve(sockets, Vec::new())).unwrap();
         let clients: Vec<_> = (0..3).map(|_| TcpStream::connect(address).unwrap()).collect();
-        let (_, reached) = tokio::join!(run(taken, live(), pool), async {
+        let workers = Workers { pool, host: None, live: live() };
+        let (_, reached) = tokio::join!(run(taken, workers), async {
             until(|| open.load(Ordering::Relaxed) == 2).await;
             let (done, mut stopped) = oneshot::channel();
             orders.send(Order::Stop(backlog, done)).unwrap();
@@ -228,11 +249,11 @@ mod tests {
             let mut reached = Vec::new();
             while stopped.try_recv().is_err() {
                 let next = timeout(Duration::from_millis(5), inbox.recv()).await;
-                if let Ok(Some(Message::Connection(Accepted::Tcp(_, client), ..))) = next {
+                if let Ok(Some(Message::Connection(Detached::Tcp { client, .. }, ..))) = next {
                     reached.push(client);
                 }
             }
-            while let Ok(Message::Connection(Accepted::Tcp(_, client), ..)) = inbox.try_recv() {
+            while let Ok(Message::Connection(Detached::Tcp { client, .. }, ..)) = inbox.try_recv() {
                 reached.push(client);
             }
             reached
@@ -244,8 +265,9 @@ mod tests {
     #[test]
     fn who_waits_when_accepting_stops_reaches_a_worker_that_is_behind() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        assert_eq!(runtime.block_on(stop(Backlog::Serve)), [true, true, true]);
+        let stop = |backlog| LocalSet::new().block_on(&runtime, stop(backlog));
+        assert_eq!(stop(Backlog::Serve), [true, true, true]);
         // What a successor accepts is not accepted here; what was, is.
-        assert_eq!(runtime.block_on(stop(Backlog::Leave)), [true, true, false]);
+        assert_eq!(stop(Backlog::Leave), [true, true, false]);
     }
 }

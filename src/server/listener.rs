@@ -5,9 +5,10 @@ use std::net::{SocketAddr, TcpListener as StdListener, TcpStream as StdStream};
 use std::time::Duration;
 
 use socket2::SockRef;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 
-use crate::net::{Address, Presence};
+use super::stream::Stream;
+use crate::net::{Address, Peer, Presence};
 
 /// Connections that the kernel keeps for us until they are accepted.
 const BACKLOG: i32 = 1024;
@@ -27,9 +28,21 @@ pub enum Socket {
     Unix(std::os::unix::net::UnixListener),
 }
 
-/// An accepted connection.
+/// A connection on the event loop of the worker that accepted it.
 pub(super) enum Accepted {
-    Tcp(StdStream, SocketAddr),
+    /// With the port of ours that the client connected to.
+    Tcp { stream: TcpStream, client: SocketAddr, port: u16 },
+    #[cfg(unix)]
+    Unix(tokio::net::UnixStream),
+}
+
+/// The same on its way to another worker.
+pub(super) enum Detached {
+    Tcp {
+        stream: StdStream,
+        client: SocketAddr,
+        port: u16,
+    },
     #[cfg(unix)]
     Unix(std::os::unix::net::UnixStream),
 }
@@ -43,19 +56,6 @@ impl Socket {
             #[cfg(unix)]
             Self::Unix(_) => configured.clone(),
         }
-    }
-
-    /// A connection that waits, without waiting for one.
-    fn accept(&self) -> io::Result<Accepted> {
-        let accepted = match self {
-            Self::Tcp(listener) => {
-                listener.accept().map(|(stream, address)| Accepted::Tcp(stream, address))?
-            }
-            #[cfg(unix)]
-            Self::Unix(listener) => Accepted::Unix(listener.accept()?.0),
-        };
-        accepted.set_nonblocking()?;
-        Ok(accepted)
     }
 
     /// The same socket once more. It is closed when both are.
@@ -72,13 +72,35 @@ impl Socket {
 }
 
 impl Accepted {
-    /// As the runtime takes it.
-    fn set_nonblocking(&self) -> io::Result<()> {
+    /// What is read and written, and whose it is.
+    pub(super) fn open(self) -> (Stream, Peer) {
         match self {
-            Self::Tcp(stream, _) => stream.set_nonblocking(true),
+            Self::Tcp { stream, client, port } => (Stream::tcp(stream), Peer::new(client, port)),
             #[cfg(unix)]
-            Self::Unix(stream) => stream.set_nonblocking(true),
+            Self::Unix(stream) => (Stream::unix(stream), Peer::unix()),
         }
+    }
+
+    /// Takes it off the event loop.
+    pub(super) fn detach(self) -> io::Result<Detached> {
+        Ok(match self {
+            Self::Tcp { stream, client, port } => Detached::Tcp { stream: stream.into_std()?, client, port },
+            #[cfg(unix)]
+            Self::Unix(stream) => Detached::Unix(stream.into_std()?),
+        })
+    }
+}
+
+impl Detached {
+    /// Puts it on the event loop of this thread.
+    pub(super) fn attach(self) -> io::Result<Accepted> {
+        Ok(match self {
+            Self::Tcp { stream, client, port } => {
+                Accepted::Tcp { stream: TcpStream::from_std(stream)?, client, port }
+            }
+            #[cfg(unix)]
+            Self::Unix(stream) => Accepted::Unix(tokio::net::UnixStream::from_std(stream)?),
+        })
     }
 }
 
@@ -145,7 +167,8 @@ fn bind_unix(path: &std::path::Path, mode: u32) -> io::Result<std::os::unix::net
 
 /// A socket as the runtime has it.
 pub(super) enum Listening {
-    Tcp(TcpListener),
+    /// With the port that it listens on.
+    Tcp(TcpListener, u16),
     #[cfg(unix)]
     Unix(tokio::net::UnixListener),
 }
@@ -154,8 +177,13 @@ impl Listening {
     pub(super) fn new(socket: Socket) -> io::Result<Self> {
         Ok(match socket {
             Socket::Tcp(listener) => {
-                PRESENCE.ask(&SockRef::from(&listener));
-                Self::Tcp(TcpListener::from_std(listener)?)
+                // What is accepted has the options of the socket that it came by, at no cost of its own.
+                let socket = SockRef::from(&listener);
+                PRESENCE.ask(&socket);
+                // Answers are written whole; waiting to fill a segment only delays them.
+                let _ = socket.set_tcp_nodelay(true);
+                let port = listener.local_addr()?.port();
+                Self::Tcp(TcpListener::from_std(listener)?, port)
             }
             #[cfg(unix)]
             Socket::Unix(listener) => Self::Unix(tokio::net::UnixListener::from_std(listener)?),
@@ -164,26 +192,40 @@ impl Listening {
 
     pub(super) async fn accept(&self) -> io::Result<Accepted> {
         match self {
-            Self::Tcp(listener) => {
-                let (stream, address) = listener.accept().await?;
-                Ok(Accepted::Tcp(stream.into_std()?, address))
+            Self::Tcp(listener, port) => {
+                let (stream, client) = listener.accept().await?;
+                Ok(Accepted::Tcp { stream, client, port: *port })
             }
             #[cfg(unix)]
-            Self::Unix(listener) => Ok(Accepted::Unix(listener.accept().await?.0.into_std()?)),
+            Self::Unix(listener) => Ok(Accepted::Unix(listener.accept().await?.0)),
         }
     }
 
     /// Closes the socket. What the kernel kept for it until now is given out, whatever room there is.
-    pub(super) fn close(self) -> io::Result<Vec<Accepted>> {
-        let socket = match self {
-            Self::Tcp(listener) => Socket::Tcp(listener.into_std()?),
+    pub(super) fn close(self) -> io::Result<Vec<Detached>> {
+        let mut accept: Box<dyn FnMut() -> io::Result<Detached>> = match self {
+            Self::Tcp(listener, port) => {
+                let listener = listener.into_std()?;
+                Box::new(move || {
+                    let (stream, client) = listener.accept()?;
+                    stream.set_nonblocking(true)?;
+                    Ok(Detached::Tcp { stream, client, port })
+                })
+            }
             #[cfg(unix)]
-            Self::Unix(listener) => Socket::Unix(listener.into_std()?),
+            Self::Unix(listener) => {
+                let listener = listener.into_std()?;
+                Box::new(move || {
+                    let (stream, _) = listener.accept()?;
+                    stream.set_nonblocking(true)?;
+                    Ok(Detached::Unix(stream))
+                })
+            }
         };
         let mut rest = Vec::new();
         for _ in 0..BACKLOG {
-            match socket.accept() {
-                Ok(accepted) => rest.push(accepted),
+            match accept() {
+                Ok(detached) => rest.push(detached),
                 Err(error) if is_haste(&error) => {}
                 // None is left, or no descriptor is.
                 Err(_) => break,
@@ -203,14 +245,17 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_client_that_is_gone_without_a_word_is_noticed() {
+    async fn what_is_accepted_has_the_options_of_its_listener() {
         let listener = bind_tcp("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = listener.local_addr().unwrap();
         let listening = Listening::new(Socket::Tcp(listener)).unwrap();
         let _client = StdStream::connect(address).unwrap();
-        let Accepted::Tcp(stream, _) = listening.accept().await.unwrap() else { panic!("it is of TCP") };
-        assert!(SockRef::from(&stream).keepalive().unwrap());
-        assert_eq!(SockRef::from(&stream).tcp_keepalive_time().unwrap(), PRESENCE.idle);
-        assert_eq!(SockRef::from(&stream).tcp_user_timeout().unwrap(), Some(PRESENCE.limit()));
+        let accepted = listening.accept().await.unwrap();
+        let Accepted::Tcp { stream, port, .. } = accepted else { panic!("it is of TCP") };
+        assert_eq!(port, address.port());
+        let socket = SockRef::from(&stream);
+        assert!(socket.keepalive().unwrap() && socket.tcp_nodelay().unwrap());
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), PRESENCE.idle);
+        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(PRESENCE.limit()));
     }
 }

@@ -31,7 +31,7 @@ use worker::{Message, Total};
 /// How long a worker may take to say that it is alive.
 const PING: Duration = Duration::from_secs(1);
 
-/// The workers and the acceptor that feeds them.
+/// The workers, the first of which accepts for all.
 #[derive(Debug)]
 pub struct Server {
     orders: mpsc::UnboundedSender<Order>,
@@ -46,8 +46,7 @@ struct Pool {
 }
 
 impl Server {
-    /// Starts `count` workers, each made on its own thread, and the acceptor. Nothing is accepted before
-    /// [`Server::serve`].
+    /// Starts `count` workers, each made on its own thread. Nothing is accepted before [`Server::serve`].
     ///
     /// # Errors
     /// When no thread or runtime can be had.
@@ -60,11 +59,10 @@ impl Server {
             (0..count).map(|index| worker::start(index, make.clone())).collect::<io::Result<_>>()?;
         let workers = Arc::new(Pool { workers, total: Arc::default() });
         let (orders, inbox) = mpsc::unbounded_channel();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        std::thread::Builder::new().name("acceptor".into()).spawn({
-            let workers = workers.clone();
-            move || runtime.block_on(accepting::run(inbox, live, workers))
-        })?;
+        if let Some(first) = workers.workers.first() {
+            // It has room: this is its first message.
+            let _ = first.messages.try_send(Message::Accept(inbox, live, workers.clone()));
+        }
         Ok(Self { orders, workers })
     }
 

@@ -6,17 +6,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::net::TcpStream;
+use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Notify, mpsc, oneshot};
-use tokio::task::{LocalSet, spawn_local};
+use tokio::task::spawn_local;
 use tokio::time::{interval, timeout};
 
+use super::accepting::{self, Order, Workers};
 use super::drain::{Drain, Member};
-use super::listener::Accepted;
+use super::listener::{Accepted, Detached};
 use super::stream::Stream;
-use super::{connection, greeting};
+use super::{Pool, connection, greeting};
 use crate::net::{Address, Peer};
 use crate::proxy::Worker;
+use crate::snapshot::Live;
 use crate::telemetry::Seat;
 
 /// Accepted connections that wait for a worker to take them; beyond it accepting waits.
@@ -31,7 +33,9 @@ const FAREWELL: Duration = Duration::from_millis(500);
 /// What a worker is told.
 pub(super) enum Message {
     /// Serve this connection, which came to the listener of this address.
-    Connection(Accepted, Arc<Address>, OpenGuard),
+    Connection(Detached, Arc<Address>, OpenGuard),
+    /// Accept for all workers, as the orders say.
+    Accept(mpsc::UnboundedReceiver<Order>, Arc<Live>, Arc<Pool>),
     /// Answer: the worker is alive.
     Ping(oneshot::Sender<()>),
     /// Let connections finish, at most for so long, and end.
@@ -75,21 +79,32 @@ impl Drop for OpenGuard {
     }
 }
 
-/// Starts a worker thread. `make` runs on it, since a worker's own parts never leave their thread.
+/// Starts a worker thread. `make` runs on it, since a worker's own parts never leave their thread, and so does what makes
+/// the runtime.
 pub(super) fn start(index: usize, make: impl FnOnce() -> Rc<Worker> + Send + 'static) -> io::Result<Handle> {
     let (messages, inbox) = mpsc::channel(HANDOVER);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     // Here and not there: no worker is to count before all have a place.
     let seat = Seat::reserve();
+    let (started, start) = std::sync::mpsc::sync_channel(1);
     std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
         let _seated = seat.sit();
-        LocalSet::new().block_on(&runtime, run(make(), inbox));
+        let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
+        // Who starts it waits for this.
+        match runtime {
+            Ok(runtime) => {
+                let _ = started.send(Ok(()));
+                runtime.block_on(run(make(), inbox));
+            }
+            Err(error) => drop(started.send(Err(error))),
+        }
     })?;
+    start.recv().map_err(io::Error::other)??;
     Ok(Handle { messages, open: Arc::default() })
 }
 
 async fn run(worker: Rc<Worker>, mut inbox: mpsc::Receiver<Message>) {
     let drain = Rc::new(Drain::default());
+    let host = Host { worker: worker.clone(), drain: drain.clone() };
     let sweeper = spawn_local({
         let worker = worker.clone();
         async move {
@@ -103,8 +118,9 @@ async fn run(worker: Rc<Worker>, mut inbox: mpsc::Receiver<Message>) {
     let mut limit = Duration::ZERO;
     while let Some(message) = inbox.recv().await {
         match message {
-            Message::Connection(accepted, address, open) => {
-                accept(accepted, address, open, &worker, &drain);
+            Message::Connection(detached, address, open) => host.attach(detached, address, open),
+            Message::Accept(orders, live, pool) => {
+                spawn_local(accepting::run(orders, Workers { pool, host: Some(host.clone()), live }));
             }
             // Whoever asked may have stopped waiting.
             Message::Ping(answer) => drop(answer.send(())),
@@ -116,8 +132,8 @@ async fn run(worker: Rc<Worker>, mut inbox: mpsc::Receiver<Message>) {
     }
     // Connections that were accepted before the drain are served like the others.
     while let Ok(message) = inbox.try_recv() {
-        if let Message::Connection(accepted, address, open) = message {
-            accept(accepted, address, open, &worker, &drain);
+        if let Message::Connection(detached, address, open) = message {
+            host.attach(detached, address, open);
         }
     }
     drain.begin(limit);
@@ -131,36 +147,35 @@ async fn run(worker: Rc<Worker>, mut inbox: mpsc::Receiver<Message>) {
     sweeper.abort();
 }
 
-fn accept(
-    accepted: Accepted,
-    address: Arc<Address>,
-    open: OpenGuard,
-    worker: &Rc<Worker>,
-    drain: &Rc<Drain>,
-) {
-    let Ok((stream, peer)) = enter(accepted) else { return };
-    let (worker, drain) = (worker.clone(), drain.clone());
-    worker.metrics().accepted.inc();
-    worker.metrics().connections.inc();
-    let member = drain.join();
-    spawn_local(async move {
-        serve(stream, peer, &address, worker.clone(), member).await;
-        worker.metrics().connections.dec();
-        drop(open);
-    });
+/// What a connection needs of its worker.
+#[derive(Clone)]
+pub(super) struct Host {
+    worker: Rc<Worker>,
+    drain: Rc<Drain>,
 }
 
-/// A connection as this worker's runtime has it.
-fn enter(accepted: Accepted) -> io::Result<(Stream, Peer)> {
-    Ok(match accepted {
-        Accepted::Tcp(stream, address) => {
-            let stream = TcpStream::from_std(stream)?;
-            let port = stream.local_addr().map_or(0, |address| address.port());
-            (Stream::tcp(stream), Peer::new(address, port))
+impl Host {
+    /// Serves a connection that another worker accepted.
+    fn attach(&self, detached: Detached, address: Arc<Address>, open: OpenGuard) {
+        // Without room for another on the event loop it is closed.
+        if let Ok(accepted) = detached.attach() {
+            self.serve(accepted, address, open);
         }
-        #[cfg(unix)]
-        Accepted::Unix(stream) => (Stream::unix(tokio::net::UnixStream::from_std(stream)?), Peer::unix()),
-    })
+    }
+
+    /// Serves a connection that came to the listener of this address.
+    pub(super) fn serve(&self, accepted: Accepted, address: Arc<Address>, open: OpenGuard) {
+        let (stream, peer) = accepted.open();
+        let worker = self.worker.clone();
+        worker.metrics().accepted.inc();
+        worker.metrics().connections.inc();
+        let member = self.drain.join();
+        spawn_local(async move {
+            serve(stream, peer, &address, worker.clone(), member).await;
+            worker.metrics().connections.dec();
+            drop(open);
+        });
+    }
 }
 
 /// Serves a connection as the listener is configured now: a certificate that was renewed is shown at once.
@@ -170,6 +185,8 @@ async fn serve(stream: Stream, peer: Peer, address: &Address, worker: Rc<Worker>
     // One that left the configuration while this connection waited: how it would be spoken to is not known any more.
     let Some(listener) = server.listener(address) else { return };
     let greeted = tokio::select! {
+        // Most have nothing to wait for.
+        biased;
         greeted = greeting::greet(stream, peer, listener, server.timeouts.request_head) => greeted,
         () = member.closing() => return,
     };

@@ -25,7 +25,7 @@ const HYPERS_MAX_FIELDS: usize = 100;
 /// needs a longer buffer.
 const HYPERS_MAX_BUFFER: usize = 8 * 1024 + 4 * 1024 * 100;
 
-impl<S> Served for Connection<TokioIo<Watched<Stream>>, S>
+impl<S> Served for Connection<TokioIo<Watched>, S>
 where
     S: HttpService<Incoming, ResBody = Answer<proxy::ReplyBody>, Error = Infallible>,
 {

@@ -106,8 +106,6 @@ pub(super) async fn serve(
     mut member: Member,
     protocol: Protocol,
 ) {
-    // Answers are written whole; waiting to fill a segment only delays them.
-    let _ = stream.socket().set_tcp_nodelay(true);
     let activity = Activity::new(&worker.view().snapshot.config.server);
     let mut alarm = Alarm::new(&activity);
     let party = Party { worker, peer: Rc::new(peer), activity };

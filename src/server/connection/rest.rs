@@ -66,7 +66,7 @@ pub(super) async fn rest(
         Err(end) => {
             if end.is_none() {
                 // What the socket does not take at once is not waited for: nothing was asked.
-                let _ = poll_fn(|cx| Poll::Ready(Pin::new(&mut *stream).poll_shutdown(cx))).await;
+                let _ = poll_fn(|cx| Poll::Ready(stream.poll_farewell(cx))).await;
             }
             return Err(end);
         }

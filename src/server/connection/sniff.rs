@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Poll, ready};
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use tokio::io::{AsyncRead as _, ReadBuf};
 
 use super::activity::{Activity, Due};
@@ -13,8 +13,10 @@ use super::{End, Member, Stream};
 use crate::clock;
 use crate::net::frames::PREFACE;
 
-/// Whether the client begins as HTTP/2 does (RFC 9113 §3.4). It reads as far as the bytes are those of the preface, and puts
-/// them back.
+/// What is read at once: most heads, whole. A head that comes in pieces is parsed again with each.
+const PIECE: usize = 4096;
+
+/// Whether the client begins as HTTP/2 does (RFC 9113 §3.4). It reads while it cannot tell, and puts back what it read.
 ///
 /// # Errors
 /// How the connection ended, if it did before that.
@@ -24,14 +26,14 @@ pub(super) async fn is_http2(
     alarm: &mut Alarm,
     member: &mut Member,
 ) -> Result<bool, Option<End>> {
-    let mut seen = [0; PREFACE.len()];
-    let mut count = 0;
+    let mut seen = BytesMut::new();
     poll_fn(|cx| {
         loop {
             if let Some(grace) = member.poll_begun(cx) {
                 activity.part(grace);
             }
-            let mut buffer = ReadBuf::new(seen.get_mut(count..).unwrap_or_default());
+            let mut piece = [0; PIECE];
+            let mut buffer = ReadBuf::new(&mut piece);
             match Pin::new(&mut *stream).poll_read(cx, &mut buffer) {
                 Poll::Pending => {
                     ready!(alarm.poll_rings(activity, cx));
@@ -42,21 +44,19 @@ pub(super) async fn is_http2(
                 Poll::Ready(Err(_)) => return Poll::Ready(Err(Some(End::Aborted))),
                 Poll::Ready(Ok(())) => {}
             }
-            let read = buffer.filled().len();
-            if read == 0 {
+            if buffer.filled().is_empty() {
                 // The parser has its own word for a head that is cut.
-                return Poll::Ready(if count == 0 { Err(None) } else { Ok(()) });
+                return Poll::Ready(if seen.is_empty() { Err(None) } else { Ok(()) });
             }
             activity.received();
-            count += read;
-            if seen.get(..count) != PREFACE.get(..count) || count == PREFACE.len() {
+            seen.extend_from_slice(buffer.filled());
+            if seen.len() >= PREFACE.len() || !PREFACE.starts_with(&seen) {
                 return Poll::Ready(Ok(()));
             }
         }
     })
     .await?;
-    let is_http2 = seen == *PREFACE;
-    let seen: Bytes = BytesMut::from(seen.get(..count).unwrap_or_default()).freeze();
-    stream.unread(seen);
+    let is_http2 = seen.starts_with(PREFACE);
+    stream.unread(seen.freeze());
     Ok(is_http2)
 }
