@@ -60,7 +60,8 @@ pub async fn serve(
     exchange.finish(outcome, upgrades)
 }
 
-/// A defect costs one request: a panic is a refusal like any other, and the connection and the worker live on.
+/// A defect costs one request: a panic is a refusal like any other, and the connection and the worker live on. The walk is
+/// pinned already: it is large, and each hand that it goes through would copy it and keep the place of the copy.
 fn caught<T>(
     mut walk: Pin<&mut impl Future<Output = Result<T, Refusal>>>,
 ) -> impl Future<Output = Result<T, Refusal>> {

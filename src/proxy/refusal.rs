@@ -167,7 +167,12 @@ impl Refusal {
 
 /// Scopes as a `scope` parameter lists them.
 pub(super) fn join(scopes: &[Scope]) -> String {
-    scopes.iter().map(Scope::as_str).collect::<Vec<_>>().join(" ")
+    let mut text = String::new();
+    for scope in scopes {
+        text.push_str(if text.is_empty() { "" } else { " " });
+        text.push_str(scope.as_str());
+    }
+    text
 }
 
 /// Reasons that are not about a token.

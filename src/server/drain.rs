@@ -2,7 +2,6 @@
 //! a cell and takes no lock that others take.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -18,8 +17,11 @@ pub(super) struct Drain {
     /// Once it has begun: how long each connection waits for one more request.
     begun: Cell<Option<Duration>>,
     expired: Cell<bool>,
-    next: Cell<u64>,
-    members: RefCell<HashMap<u64, Option<Waker>>>,
+    /// What wakes each member, if it is to be woken.
+    places: RefCell<Vec<Option<Waker>>>,
+    /// Places that nobody has.
+    free: RefCell<Vec<usize>>,
+    members: Cell<usize>,
     /// Woken when the last member leaves.
     empty: tokio::sync::Notify,
 }
@@ -38,21 +40,30 @@ impl Drain {
     }
 
     fn wake(&self) {
-        let wakers: Vec<Waker> = self.members.borrow_mut().values_mut().filter_map(Option::take).collect();
+        let wakers: Vec<Waker> = self.places.borrow_mut().iter_mut().filter_map(Option::take).collect();
         wakers.into_iter().for_each(Waker::wake);
     }
 
     /// A connection that wants to be told.
     pub(super) fn join(self: &Rc<Self>) -> Member {
-        let id = self.next.get();
-        self.next.set(id + 1);
-        self.members.borrow_mut().insert(id, None);
-        Member { drain: self.clone(), id, registered: false, told: false }
+        self.members.set(self.members.get() + 1);
+        let place = self.free.borrow_mut().pop().unwrap_or_else(|| {
+            let mut places = self.places.borrow_mut();
+            places.push(None);
+            places.len() - 1
+        });
+        Member { drain: self.clone(), place, registered: false, told: false }
+    }
+
+    fn set_waker(&self, place: usize, waker: Option<Waker>) {
+        // The last waker of a task drops the task and with it its member, which comes here: not while this is borrowed.
+        let _before =
+            self.places.borrow_mut().get_mut(place).and_then(|taken| std::mem::replace(taken, waker));
     }
 
     /// Waits until no member is left.
     pub(super) async fn finished(&self) {
-        while !self.members.borrow().is_empty() {
+        while self.members.get() > 0 {
             self.empty.notified().await;
         }
     }
@@ -61,7 +72,7 @@ impl Drain {
 /// One connection's membership; it leaves when it is dropped.
 pub(super) struct Member {
     drain: Rc<Drain>,
-    id: u64,
+    place: usize,
     registered: bool,
     told: bool,
 }
@@ -80,7 +91,7 @@ impl Member {
         // A connection stays in its task, so its first waker is its waker.
         if !self.registered {
             self.registered = true;
-            self.drain.members.borrow_mut().insert(self.id, Some(cx.waker().clone()));
+            self.drain.set_waker(self.place, Some(cx.waker().clone()));
         }
         None
     }
@@ -91,7 +102,7 @@ impl Member {
             if self.drain.expired.get() {
                 return Poll::Ready(());
             }
-            self.drain.members.borrow_mut().insert(self.id, Some(cx.waker().clone()));
+            self.drain.set_waker(self.place, Some(cx.waker().clone()));
             Poll::Pending
         })
         .await;
@@ -100,8 +111,10 @@ impl Member {
 
 impl Drop for Member {
     fn drop(&mut self) {
-        self.drain.members.borrow_mut().remove(&self.id);
-        if self.drain.members.borrow().is_empty() {
+        self.drain.set_waker(self.place, None);
+        self.drain.free.borrow_mut().push(self.place);
+        self.drain.members.set(self.drain.members.get() - 1);
+        if self.drain.members.get() == 0 {
             self.drain.empty.notify_one();
         }
     }
