@@ -60,4 +60,5 @@ mod tenants;
 mod tokens;
 mod upstream_faults;
 mod upstream_sins;
+mod usual;
 mod websockets;

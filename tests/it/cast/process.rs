@@ -12,9 +12,11 @@ use super::{Answer, Client, Request, wait_until};
 
 const ANY: &str = "127.0.0.1:0";
 
-/// The program with these arguments and none of the environment's settings.
+/// The program with these arguments and none of the environment's settings: the one that was built with the tests, or, to
+/// hold another build to them, the one that `SCOPEGATE_TEST_PROGRAM` names.
 pub(crate) fn scopegate(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_scopegate"));
+    let built = || env!("CARGO_BIN_EXE_scopegate").into();
+    let mut command = Command::new(std::env::var_os("SCOPEGATE_TEST_PROGRAM").unwrap_or_else(built));
     command.args(arguments).stdin(Stdio::null());
     for name in ["CONFIG", "LISTEN", "ADMIN", "WORKERS", "LOG", "ISSUER_LISTEN"] {
         command.env_remove(format!("SCOPEGATE_{name}"));
