@@ -46,10 +46,16 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Waits until `condition` holds. Never waits for a time alone.
 #[track_caller]
-pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
+pub(crate) fn wait_until(what: &str, condition: impl FnMut() -> bool) {
+    wait_within(PATIENCE, what, condition);
+}
+
+/// The same with another patience than the usual, which is shorter than what a gateway grants by default.
+#[track_caller]
+pub(crate) fn wait_within(patience: Duration, what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + patience;
     while !condition() {
-        assert!(Instant::now() < deadline, "still not so after {PATIENCE:?}: {what}");
+        assert!(Instant::now() < deadline, "still not so after {patience:?}: {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
 }

@@ -8,7 +8,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
-use super::{Answer, Client, Request, wait_until};
+use super::{Answer, Client, PATIENCE, Request, wait_until, wait_within};
 
 const ANY: &str = "127.0.0.1:0";
 
@@ -168,7 +168,8 @@ impl Process {
     #[track_caller]
     pub(crate) fn dev(toml: &str) -> Self {
         let process = Self::start(&["dev", "--listen", ANY, "--admin", ANY, "--issuer-listen", ANY], toml);
-        wait_until("dev has said its welcome", || process.out().contains("Ctrl-C"));
+        // It makes keys of every kind that the configuration names first, which is work.
+        wait_within(3 * PATIENCE, "dev has said its welcome", || process.out().contains("Ctrl-C"));
         process
     }
 
