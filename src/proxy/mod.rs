@@ -6,6 +6,7 @@ mod exchange;
 mod forward;
 mod grpc;
 mod headers;
+mod heads;
 mod refusal;
 mod reply;
 mod upgrade;
@@ -22,6 +23,7 @@ use http::{HeaderMap, Method, Request, Response, Version};
 use hyper::body::Incoming;
 
 pub use body::{BodyError, ReplyBody, RequestBody};
+pub use heads::{head_to_client, head_to_upstream};
 pub use refusal::{Cause, REASONS, Refusal};
 pub use reply::to as reply_to;
 pub use upgrade::{Tunnel, Upgrades};

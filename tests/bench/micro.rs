@@ -233,8 +233,86 @@ mod decide {
 
 mod headers {
     use divan::{Bencher, black_box};
+    use http::{HeaderMap, HeaderName, HeaderValue, Request};
+    use scopegate::clock::now;
+    use scopegate::net::Peer;
+    use scopegate::proxy::{Verdict, decide, head_to_client, head_to_upstream};
 
-    use super::{Key, stage, token};
+    use super::{Key, at_once, stage, token};
+
+    const ID: HeaderValue = HeaderValue::from_static("0123456789abcdef");
+
+    const FORWARD: &str = "forward = { \"x-user\" = \"sub\", \"x-scopes\" = \"scope\" }\n";
+
+    /// What a browser sends beside its token.
+    const BROWSER: [(&str, &str); 11] = [
+        ("accept", "application/json"),
+        ("accept-encoding", "gzip, deflate, br, zstd"),
+        ("accept-language", "de-DE,de;q=0.9,en;q=0.8"),
+        ("cookie", "session=0123456789abcdef; theme=dark"),
+        ("origin", "https://app.example.com"),
+        ("referer", "https://app.example.com/orders"),
+        ("sec-ch-ua-platform", "\"Linux\""),
+        ("sec-fetch-dest", "empty"),
+        ("sec-fetch-mode", "cors"),
+        ("sec-fetch-site", "same-site"),
+        (
+            "user-agent",
+            "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0",
+        ),
+    ];
+
+    const ANSWER: [(&str, &str); 5] = [
+        ("server", "upstream"),
+        ("date", "Tue, 25 Nov 2025 10:00:00 GMT"),
+        ("content-type", "application/json"),
+        ("content-length", "27"),
+        ("cache-control", "no-store"),
+    ];
+
+    fn fields<'f>(of: impl IntoIterator<Item = &'f (&'static str, &'static str)>) -> HeaderMap {
+        let field = |(name, value): &(&'static str, &'static str)| {
+            (HeaderName::from_static(name), HeaderValue::from_static(value))
+        };
+        of.into_iter().map(field).collect()
+    }
+
+    #[divan::bench]
+    fn to_upstream_from_wrk(bencher: Bencher<'_, '_>) {
+        to_upstream(bencher, "", &[]);
+    }
+
+    #[divan::bench]
+    fn to_upstream_from_a_browser(bencher: Bencher<'_, '_>) {
+        to_upstream(bencher, "", &BROWSER);
+    }
+
+    #[divan::bench]
+    fn to_upstream_with_claims(bencher: Bencher<'_, '_>) {
+        to_upstream(bencher, FORWARD, &BROWSER);
+    }
+
+    fn to_upstream(bencher: Bencher<'_, '_>, more: &str, fields: &[(&'static str, &'static str)]) {
+        let key = Key::rsa("key", 0);
+        let snapshot = stage::snapshot(&(stage::toml(&key, "http://127.0.0.1:9") + more));
+        let mut request = stage::request("/orders", &token(&key));
+        request.headers_mut().extend(self::fields(fields));
+        let Ok(Verdict::Forward(decision)) = at_once(decide(&snapshot, &request, None, now().unix)) else {
+            panic!("it is not forwarded")
+        };
+        let peer = Peer::new("192.0.2.1:4711".parse().unwrap(), 443);
+        bencher.with_inputs(|| request.clone()).bench_local_refs(|request: &mut Request<()>| {
+            head_to_upstream(&snapshot, &decision, &peer, &ID, black_box(request))
+        });
+    }
+
+    #[divan::bench]
+    fn to_client(bencher: Bencher<'_, '_>) {
+        let answer = fields(&ANSWER);
+        bencher
+            .with_inputs(|| answer.clone())
+            .bench_local_refs(|fields| head_to_client(black_box(fields), &ID));
+    }
 
     const RULES: &str = "[routes.request_headers]\nset = { \"x-env\" = \"prod\" }\nremove = [\"x-debug\"]\n";
 

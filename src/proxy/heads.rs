@@ -1,0 +1,38 @@
+//! What forwarding does to heads, without the journey: for `tests/bench/micro.rs`, which times it.
+
+use http::{HeaderMap, HeaderValue, Request};
+
+use super::Decision;
+use super::headers::{self, Forwarding};
+use crate::net::Peer;
+use crate::snapshot::Snapshot;
+use crate::upstream::OwnFields;
+
+/// Turns the fields of a request that is let through into those of the upstream's, and gives the gateway's own.
+#[doc(hidden)]
+#[must_use]
+pub fn head_to_upstream(
+    snapshot: &Snapshot,
+    decision: &Decision<'_>,
+    peer: &Peer,
+    request_id: &HeaderValue,
+    request: &mut Request<()>,
+) -> OwnFields {
+    let forwarding = Forwarding {
+        peer,
+        server: &snapshot.config.server,
+        route: decision.route,
+        claim_headers: &snapshot.claim_headers,
+        principal: decision.permit.principal(),
+        request_id,
+        host: headers::requested_host(request.uri(), request.headers()),
+        version: request.version(),
+    };
+    headers::to_upstream(request.headers_mut(), &forwarding)
+}
+
+/// Turns the fields of an upstream's answer into those of the client's.
+#[doc(hidden)]
+pub fn head_to_client(fields: &mut HeaderMap, request_id: &HeaderValue) {
+    headers::to_client(fields, request_id);
+}
