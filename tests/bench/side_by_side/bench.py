@@ -84,7 +84,7 @@ class Bench:
         self.until_200(r, UPSTREAM, None)
         return r
 
-    def until_200(self, running, port, token, seconds=20):
+    def until_200(self, running, port, token, seconds=60):
         headers = [("Authorization", f"Bearer {token}")] if token else []
         end = time.perf_counter() + seconds
         last = "no answer"
@@ -287,6 +287,8 @@ class Bench:
                 s.sendall(call)
                 if not s.recv(65536).startswith(b"HTTP/1.1 200"):
                     raise RuntimeError(f"connection {len(open_ones)} got no 200")
+            # The last of them have just had their answer.
+            time.sleep(1)
             return {"conns_rss_kib": r.memory("VmRSS"), "conns_pss_kib": r.memory("Pss")}
         finally:
             for s in open_ones:

@@ -72,10 +72,8 @@ def report(work):
     calm = lambda r: r.get("foreign", 0.0) <= QUIET
     exists = {(r["workload"], r["contender"]) for r in good if calm(r)}
     kept = [r for r in good if calm(r) or (r["workload"], r["contender"]) not in exists]
-    groups = {}
-    for r in kept:
-        groups.setdefault((r["workload"], r["contender"]), []).append(r)
-    out = promises(groups) + starts(kept)
+    groups = grouped(kept)
+    out = promises(kept) + starts(kept)
     for w in WORKLOADS:
         out += table(w, {c: groups[w.name, c] for c in ORDER if (w.name, c) in groups})
     out += quality(kept, len(good) - len(kept))
@@ -85,6 +83,13 @@ def report(work):
     print(text)
 
 
+def grouped(rows):
+    groups = {}
+    for r in rows:
+        groups.setdefault((r["workload"], r["contender"]), []).append(r)
+    return groups
+
+
 def three(rows, key, form, factor=1):
     """Median, and from least to most."""
     v = sorted(r[key] * factor for r in rows)
@@ -92,27 +97,40 @@ def three(rows, key, form, factor=1):
     return middle if len(v) < 2 else f"{middle} ({form.format(v[0])}–{form.format(v[-1])})"
 
 
-def promises(groups):
-    out = ["| promise | at most | must be at most | measured | |", "|---" * 5 + "|"]
+def promises(rows):
+    out = ["| promise | at most | must | measured | kept | must kept |", "|---" * 6 + "|"]
     limit = lambda value: "" if value is None else f"{value:.3g}"
     for title, goal, must, work_out in PROMISES:
-        try:
-            measured = work_out(Figures(groups))
-        except LookupError:
-            measured = None
-        except ZeroDivisionError:  # such as a worker that had nothing to do
-            measured = float("inf")
-        told = "" if measured is None else f"{measured:.2f}"
-        out.append(f"| {title} | {limit(goal)} | {limit(must)} | {told} | {verdict(measured, goal, must)} |")
+        values = measured(rows, work_out)
+        told = f"{statistics.median(values):.2f}" if values else ""
+        if len(values) > 1:
+            told += f" ({min(values):.2f}–{max(values):.2f})"
+        out.append(f"| {title} | {limit(goal)} | {limit(must)} | {told} | {verdict(values, goal)} | {verdict(values, must)} |")
     return out
 
 
-def verdict(measured, goal, must):
-    if measured is None:
+def measured(rows, work_out):
+    """What comes out in each round, since what is measured close together is what can be compared. If no round has all that
+    it takes, what comes out of all of them."""
+    values = []
+    for number in [*sorted({r["round"] for r in rows}), None]:
+        if number is None and values:
+            break
+        try:
+            values.append(work_out(Figures(grouped(r for r in rows if number in (None, r["round"])))))
+        except LookupError:
+            pass
+        except ZeroDivisionError:  # a worker that had nothing to do
+            values.append(float("inf"))
+    return values
+
+
+def verdict(values, limit):
+    if limit is None:
+        return ""
+    if not values:
         return "not measured"
-    if measured <= (must if goal is None else goal):
-        return "kept"
-    return "**not**" if must is None or measured > must else "**not**, but what must be"
+    return "kept" if statistics.median(values) <= limit else "**not**"
 
 
 def starts(rows):
