@@ -413,7 +413,7 @@ impl World {
             self.allowed[self.chance.below(self.allowed.len())].clone()
         };
         let mut request = Request::get(path).header("host", "api.example.com").body(()).unwrap();
-        let text = HeaderValue::try_from(format!("Bearer {}", token.text)).unwrap();
+        let text = HeaderValue::from_bytes(format!("Bearer {}", token.text).as_bytes()).unwrap();
         request.headers_mut().insert(AUTHORIZATION, text);
         let now = UnixTime(self.now);
         let expected = token.verdict(path, &told.settings, |name| &self.trusts[told.trusts[name]], self.now);

@@ -190,13 +190,9 @@ impl Settings {
             6 => entry.scope_claim = chance.of(&[None, None, Some("permissions")]),
             7 => entry.tenant = chance.of(&[None, None, None, Some("acme"), Some("another")]),
             8 => {
-                self.routes[route].2 = chance.of(&[
-                    Ask::Scope("read"),
-                    Ask::Scope("read"),
-                    Ask::Scope("write"),
-                    Ask::Authenticated,
-                    Ask::Public,
-                ])
+                let scopes = [Ask::Scope("read"), Ask::Scope("read"), Ask::Scope("write")];
+                let others = [Ask::Authenticated, Ask::Public];
+                self.routes[route].2 = if chance.one_in(3) { chance.of(&others) } else { chance.of(&scopes) };
             }
             9 => match self.routes[route].1.iter().position(|taken| *taken == name) {
                 Some(at) if self.routes[route].1.len() > 1 => drop(self.routes[route].1.remove(at)),
@@ -342,8 +338,11 @@ impl Token {
             permissions: chance.of(&["read", "read", "write"]),
             is_opaque: chance.one_in(20),
         };
-        token.text =
-            if token.is_opaque { format!("opaque-{}", chance.below(1 << 30)) } else { token.signed(chance) };
+        token.text = if token.is_opaque {
+            format!("{}{}", chance.of(&["opaque", "\u{e9}"]), chance.below(1 << 30))
+        } else {
+            token.signed(chance)
+        };
         token
     }
 
