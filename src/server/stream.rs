@@ -1,6 +1,6 @@
 //! A client's connection as bytes, whatever carries it.
 
-use std::io::{self, IoSlice, Read as _};
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -18,8 +18,6 @@ pub(super) struct Stream {
     transport: Transport,
     /// Read already, and read again before anything else.
     ahead: Bytes,
-    /// Whether nothing was read of it yet.
-    is_new: bool,
 }
 
 /// What carries the bytes.
@@ -33,16 +31,16 @@ enum Transport {
 
 impl Stream {
     pub(super) fn tcp(stream: TcpStream) -> Self {
-        Self { transport: Transport::Tcp(stream), ahead: Bytes::new(), is_new: true }
+        Self { transport: Transport::Tcp(stream), ahead: Bytes::new() }
     }
 
     #[cfg(unix)]
     pub(super) fn unix(stream: UnixStream) -> Self {
-        Self { transport: Transport::Unix(stream), ahead: Bytes::new(), is_new: true }
+        Self { transport: Transport::Unix(stream), ahead: Bytes::new() }
     }
 
     pub(super) fn tls(stream: TlsStream<Self>) -> Self {
-        Self { transport: Transport::Tls(Box::new(stream)), ahead: Bytes::new(), is_new: false }
+        Self { transport: Transport::Tls(Box::new(stream)), ahead: Bytes::new() }
     }
 
     /// Puts bytes back in front of what is still to be read.
@@ -64,24 +62,6 @@ impl Stream {
         match &mut self.transport {
             Transport::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
             _ => Poll::Ready(Ok(())),
-        }
-    }
-
-    /// What a client sent that did not wait to be accepted. The runtime would find it too, but at its next look at all
-    /// sockets.
-    fn read_at_once(&mut self, buffer: &mut ReadBuf<'_>) -> Option<io::Result<()>> {
-        if !std::mem::take(&mut self.is_new) {
-            return None;
-        }
-        match (&*self.socket()).read(buffer.initialize_unfilled()) {
-            Ok(count) => {
-                buffer.advance(count);
-                Some(Ok(()))
-            }
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
-                None
-            }
-            Err(error) => Some(Err(error)),
         }
     }
 
@@ -107,9 +87,6 @@ impl AsyncRead for Stream {
             let count = this.ahead.len().min(buffer.remaining());
             buffer.put_slice(&this.ahead.split_to(count));
             return Poll::Ready(Ok(()));
-        }
-        if let Some(read) = this.read_at_once(buffer) {
-            return Poll::Ready(read);
         }
         match &mut this.transport {
             Transport::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),

@@ -1,6 +1,7 @@
 //! A connection that rests: nothing is kept of it but its stream, its deadlines and its place in the drain.
 
 use std::future::poll_fn;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Poll, ready};
 
@@ -39,8 +40,8 @@ pub(super) async fn rest(
         }
         // What TLS still holds of the last answer; the socket itself holds nothing back.
         let _ = Pin::new(&mut *stream).poll_flush(cx);
-        let mut bytes = [0; PIECE];
-        let mut buffer = ReadBuf::new(&mut bytes);
+        let mut bytes = [MaybeUninit::uninit(); PIECE];
+        let mut buffer = ReadBuf::uninit(&mut bytes);
         if let Poll::Ready(read) = Pin::new(&mut *stream).poll_read(cx, &mut buffer) {
             // Between two requests no end is a wrong one.
             let has_some = read.is_ok() && !buffer.filled().is_empty();

@@ -1,6 +1,7 @@
 //! Which protocol a client speaks whom nobody asked: it begins with the preface of HTTP/2, or it does not.
 
 use std::future::poll_fn;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Poll, ready};
 
@@ -32,8 +33,8 @@ pub(super) async fn is_http2(
             if let Some(grace) = member.poll_begun(cx) {
                 activity.part(grace);
             }
-            let mut piece = [0; PIECE];
-            let mut buffer = ReadBuf::new(&mut piece);
+            let mut piece = [MaybeUninit::uninit(); PIECE];
+            let mut buffer = ReadBuf::uninit(&mut piece);
             match Pin::new(&mut *stream).poll_read(cx, &mut buffer) {
                 Poll::Pending => {
                     ready!(alarm.poll_rings(activity, cx));
