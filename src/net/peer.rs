@@ -14,8 +14,8 @@ pub struct Peer {
     pub address: Option<SocketAddr>,
     /// Its IP address, as `X-Forwarded-For` has it; `unknown` where there is none (RFC 7239 §6).
     pub forwarded_for: HeaderValue,
-    /// The port of ours that it connected to.
-    pub port: u16,
+    /// The port of ours that it connected to, as `X-Forwarded-Port` has it; `None` where there is none.
+    pub forwarded_port: Option<HeaderValue>,
     /// What TLS told; `None` on a plain connection.
     pub tls: Option<Session>,
 }
@@ -47,13 +47,15 @@ impl Peer {
         // The text of an IP address is always a header value.
         let forwarded_for =
             HeaderValue::try_from(text(address.ip())).unwrap_or_else(|_| HeaderValue::from_static("unknown"));
-        Self { address: Some(address), forwarded_for, port, tls: None }
+        let forwarded_port = (port != 0).then(|| port.into());
+        Self { address: Some(address), forwarded_for, forwarded_port, tls: None }
     }
 
     /// The peer at the other end of a Unix-domain socket.
     #[must_use]
     pub fn unix() -> Self {
-        Self { address: None, forwarded_for: HeaderValue::from_static("unknown"), port: 0, tls: None }
+        let forwarded_for = HeaderValue::from_static("unknown");
+        Self { address: None, forwarded_for, forwarded_port: None, tls: None }
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use http::HeaderMap;
 use http::header::{AUTHORIZATION, COOKIE};
+use http::{HeaderMap, HeaderValue};
 
 use super::{Source, TokenError};
 
@@ -21,13 +21,9 @@ impl<'r> BearerToken<'r> {
         headers: &'r HeaderMap,
         query: Option<&'r str>,
     ) -> Result<Self, TokenError> {
-        Self::refuse_two(headers)?;
-        let mut found = None;
         let bearer = sources.contains(&Source::Bearer);
         let raw = sources.contains(&Source::Raw);
-        if bearer || raw {
-            keep(&mut found, authorization(headers, bearer, raw)?)?;
-        }
+        let mut found = authorization(headers, bearer, raw)?;
         for source in sources {
             match source {
                 Source::Bearer | Source::Raw => {}
@@ -65,10 +61,7 @@ impl<'r> BearerToken<'r> {
     /// # Errors
     /// [`TokenError::Several`]
     pub fn refuse_two(headers: &HeaderMap) -> Result<(), TokenError> {
-        match headers.get_all(AUTHORIZATION).iter().nth(1) {
-            Some(_) => Err(TokenError::Several),
-            None => Ok(()),
-        }
+        only_authorization(headers).map(|_| ())
     }
 
     /// A token that came by another way than a request, such as a file.
@@ -107,9 +100,17 @@ fn keep<'r>(found: &mut Option<&'r [u8]>, token: Option<&'r [u8]>) -> Result<(),
     }
 }
 
-/// The token of the one `Authorization` field. Another scheme is no token.
+fn only_authorization(headers: &HeaderMap) -> Result<Option<&HeaderValue>, TokenError> {
+    let mut fields = headers.get_all(AUTHORIZATION).iter();
+    match (fields.next(), fields.next()) {
+        (_, Some(_)) => Err(TokenError::Several),
+        (only, None) => Ok(only),
+    }
+}
+
+/// The token of the one `Authorization` field, where it is looked for there. Another scheme is no token.
 fn authorization(headers: &HeaderMap, bearer: bool, raw: bool) -> Result<Option<&[u8]>, TokenError> {
-    let Some(field) = headers.get(AUTHORIZATION) else { return Ok(None) };
+    let Some(field) = only_authorization(headers)?.filter(|_| bearer || raw) else { return Ok(None) };
     // Values hold no control characters.
     let value = Some(field.as_bytes()).filter(|value| value.is_ascii()).ok_or(TokenError::Malformed)?;
     match scheme(value) {

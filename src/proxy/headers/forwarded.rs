@@ -65,7 +65,7 @@ impl Told {
             let hops = hops.and_then(|hops| HeaderValue::try_from(hops).ok());
             own.push((FOR, hops.unwrap_or_else(|| peer.forwarded_for.clone())));
             own.push((PROTO, self.proto.unwrap_or_else(|| HeaderValue::from_static(proto))));
-            if let Some(port) = self.port.or_else(|| (peer.port != 0).then(|| peer.port.into())) {
+            if let Some(port) = self.port.or_else(|| peer.forwarded_port.clone()) {
                 own.push((PORT, port));
             }
             if let Some(host) = self.host.or_else(|| host.cloned()) {
