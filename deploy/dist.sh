@@ -2,6 +2,7 @@
 # Builds scopegate as it is shipped: optimized by what a usual day's traffic does (profile-guided optimization).
 #
 #   deploy/dist.sh              # prints where the program is; some ten minutes on two cores
+#   deploy/dist.sh FILE         # and copies it there
 #
 # Three steps: a build that counts, the traffic of tests/it/usual.rs through it, and a build that knows the counts. Needs
 # `llvm-profdata` in a version that reads what this compiler writes:
@@ -32,4 +33,6 @@ SCOPEGATE_TEST_PROGRAM="$target/counting/$host/dist/scopegate" SCOPEGATE_TEST_RO
     cargo test --locked --test it usual::
 "$profdata" merge --output "$counts/all.profdata" "$counts"
 build "-Cprofile-use=$counts/all.profdata" trained
-echo "$target/trained/$host/dist/scopegate"
+program=$target/trained/$host/dist/scopegate
+[ $# = 0 ] || cp "$program" "$1"
+echo "$program"

@@ -26,7 +26,7 @@ context=$interop/context
 rm -rf "$context" && mkdir "$context"
 git ls-files -z --cached --others --exclude-standard -- "${allowed[@]}" \
     | xargs -0 cp --parents --target-directory="$context"
-CARGO_TARGET_DIR=$(dirname "$interop") cargo check --quiet --locked --bins --manifest-path "$context/Cargo.toml"
+CARGO_TARGET_DIR=$(dirname "$interop") cargo check --quiet --locked --bins --test it --manifest-path "$context/Cargo.toml"
 
 echo "- compose.yaml: the Compose specification's schema"
 "$python/check-jsonschema" --builtin-schema vendor.compose-spec deploy/compose.yaml
