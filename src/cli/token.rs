@@ -151,6 +151,9 @@ impl fmt::Display for TokenFailure {
                 write!(f, "what runs at {place} is no dev issuer; name the right one with --url")
             }
             Self::Refused(description) => write!(f, "the dev issuer refuses: {description}"),
+            Self::NoSuchIssuer(names) if names.is_empty() => f.write_str(
+                "the dev issuer has no issuer: it is still starting, or the configuration names none",
+            ),
             Self::NoSuchIssuer(names) => {
                 write!(f, "name one of the issuers with --issuer: {}", names.join(", "))
             }
@@ -228,6 +231,8 @@ mod tests {
         assert_eq!(refused.unwrap_err().to_string(), "the dev issuer refuses: not a/b");
         let (_, unknown) = ask(OURS, "{\"token_endpoints\":[\"/oauth2/token\",\"/idp/oauth2/token\"]}");
         assert_eq!(unknown.unwrap_err().to_string(), "name one of the issuers with --issuer: idp");
+        let (_, early) = ask(OURS, "{\"token_endpoints\":[]}");
+        assert!(early.unwrap_err().to_string().ends_with("still starting, or the configuration names none"));
     }
 
     #[test]
