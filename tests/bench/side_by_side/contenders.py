@@ -38,6 +38,11 @@ def nginx(name, files, auth, tls=False):
     )
 
 
+def scopegate(name):
+    command = [f"@@exe:{name}@@", "run", "--config", "@@DIR@@/scopegate.toml"]
+    return Contender(name, command, ["scopegate.toml"], auth=True, h2="same", tls=True)
+
+
 def envoy(name, auth):
     return Contender(
         name,
@@ -51,8 +56,9 @@ def haproxy(name, auth):
 
 
 CONTENDERS = [
-    Contender("scopegate", ["@@exe:scopegate@@", "run", "--config", "@@DIR@@/scopegate.toml"], ["scopegate.toml"],
-              auth=True, h2="same", tls=True),
+    # As it is shipped (deploy/dist.sh), and as `cargo build --release` leaves it.
+    scopegate("scopegate"),
+    scopegate("scopegate-release"),
     # Forwarding only: what is left when a gateway checks nothing.
     nginx("nginx-plain", ["nginx-plain.conf"], False, tls=True),
     haproxy("haproxy-plain", False),
