@@ -8,6 +8,8 @@ mod ejection;
 mod endpoint;
 mod exchange;
 mod fault;
+#[cfg(test)]
+mod fixture;
 mod health;
 mod names;
 mod occupancy;

@@ -9,9 +9,8 @@ use tokio::net::TcpListener;
 use tokio::task::{LocalSet, spawn_local};
 
 use super::*;
-use crate::net::{Patience, Terms};
-use crate::telemetry::Metrics;
-use crate::upstream::{Balance, Ejection, HostHeader, Listed, Outgoing, Protocol, Retry, Settings, Strategy};
+use crate::upstream::fixture::{self, wait_until};
+use crate::upstream::{Balance, Outgoing, Settings};
 
 fn addresses(list: &[&str]) -> Vec<SocketAddr> {
     list.iter().map(|one| one.parse().unwrap()).collect()
@@ -68,31 +67,8 @@ async fn the_term_of_a_connection_ends_with_its_address() {
 
 /// An upstream at a name that the system does not know.
 fn upstream(port: u16) -> Arc<Upstream> {
-    let url = Url::parse(&format!("http://orders.internal:{port}/")).unwrap();
-    let long = Duration::from_secs(20);
-    let settings = Settings {
-        name: "orders".into(),
-        url: url.clone(),
-        endpoints: Listed::alone(url),
-        balance: Strategy::RoundRobin,
-        retry: Retry { attempts: 0, percent: 0, floor: 0 },
-        ejection: Ejection { failures: 0, time: long, max_percent: 0 },
-        health: None,
-        host: HostHeader::Upstream,
-        protocol: Protocol::Http1,
-        patience: Patience { connect: long, handshake: long },
-        dns_refresh: Duration::from_millis(1),
-        response_timeout: long,
-        idle_timeout: long,
-        max_idle: 8,
-        connection_age: long * 100,
-        max_connections: 8,
-        max_pending: 8,
-        max_requests: None,
-        terms: Terms::default(),
-    };
-    let metrics = Metrics::new(&[], &[]).unwrap().upstream("orders");
-    Arc::new(Upstream::new(settings, metrics, None).unwrap())
+    let settings = fixture::settings(&format!("http://orders.internal:{port}/"));
+    fixture::upstream(Settings { dns_refresh: Duration::from_millis(1), ..settings })
 }
 
 /// What listens on one of the addresses.
@@ -129,15 +105,6 @@ async fn send(balance: &Balance<Empty<Bytes>>) {
     let (head, body) = request.into_parts();
     let (mut outgoing, limit) = (Outgoing::new(head, Vec::new(), body), Duration::from_secs(20));
     assert_eq!(balance.send(&mut outgoing, (limit, None), None).await.unwrap().status(), 200);
-}
-
-async fn wait_until(what: &str, condition: impl Fn() -> bool) {
-    let wait = async {
-        while !condition() {
-            sleep(Duration::from_millis(1)).await;
-        }
-    };
-    timeout(Duration::from_secs(20), wait).await.unwrap_or_else(|_| panic!("still not so: {what}"));
 }
 
 // U05

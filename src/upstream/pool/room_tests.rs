@@ -3,10 +3,11 @@ use std::time::Duration;
 
 use tokio::net::UnixStream;
 use tokio::task::{LocalSet, yield_now};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use super::super::http1::tests::{Script, connection, upstream};
 use super::*;
+use crate::upstream::fixture::wait_until;
 
 type Idle = (Rc<Pool<Script>>, Vec<UnixStream>);
 
@@ -24,15 +25,6 @@ async fn idle(count: usize) -> Idle {
     }
     assert_eq!(pool.idle.borrow().len(), count);
     (pool, ends)
-}
-
-async fn wait_until(what: &str, condition: impl Fn() -> bool) {
-    let wait = async {
-        while !condition() {
-            sleep(Duration::from_millis(1)).await;
-        }
-    };
-    timeout(Duration::from_secs(20), wait).await.unwrap_or_else(|_| panic!("still not so: {what}"));
 }
 
 // U02, P08

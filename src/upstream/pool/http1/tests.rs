@@ -14,9 +14,8 @@ use tokio::time::timeout;
 use super::super::wire::Open;
 use super::*;
 use crate::clock;
-use crate::net::{Patience, Stream, Terms, Url};
-use crate::telemetry::Metrics;
-use crate::upstream::{Ejection, HostHeader, Listed, Protocol, Retry, Settings, Strategy, Upstream};
+use crate::net::Stream;
+use crate::upstream::{Upstream, fixture};
 
 /// A request body that a test pulls the strings of.
 #[derive(Clone, Default)]
@@ -71,31 +70,7 @@ impl Body for Script {
 }
 
 pub(in super::super) fn upstream() -> Arc<Upstream> {
-    let url = Url::parse("http://127.0.0.1:1/").unwrap();
-    let long = Duration::from_secs(20);
-    let settings = Settings {
-        name: "orders".into(),
-        url: url.clone(),
-        endpoints: Listed::alone(url),
-        balance: Strategy::RoundRobin,
-        retry: Retry { attempts: 0, percent: 0, floor: 0 },
-        ejection: Ejection { failures: 0, time: long, max_percent: 0 },
-        health: None,
-        host: HostHeader::Upstream,
-        protocol: Protocol::Http1,
-        patience: Patience { connect: long, handshake: long },
-        dns_refresh: long,
-        response_timeout: long,
-        idle_timeout: long,
-        max_idle: 100_000,
-        connection_age: long * 100,
-        max_connections: 100_000,
-        max_pending: 8,
-        max_requests: None,
-        terms: Terms::default(),
-    };
-    let metrics = Metrics::new(&[], &[]).unwrap().upstream("orders");
-    Arc::new(Upstream::new(settings, metrics, None).unwrap())
+    fixture::upstream(fixture::settings("http://127.0.0.1:1/"))
 }
 
 /// A connection, and the other end of it.

@@ -1,0 +1,53 @@
+//! Upstreams for tests.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{sleep, timeout};
+
+use super::{Ejection, HostHeader, Listed, Protocol, Retry, Settings, Strategy, Upstream};
+use crate::net::{Patience, Terms, Url};
+use crate::telemetry::Metrics;
+
+/// Longer than anything takes.
+const LONG: Duration = Duration::from_secs(20);
+
+/// One endpoint, asked once, whose connections are kept.
+pub(super) fn settings(url: &str) -> Settings {
+    let url = Url::parse(url).unwrap();
+    Settings {
+        name: "orders".into(),
+        url: url.clone(),
+        endpoints: Listed::alone(url),
+        balance: Strategy::RoundRobin,
+        retry: Retry { attempts: 0, percent: 0, floor: 0 },
+        ejection: Ejection { failures: 0, time: LONG, max_percent: 0 },
+        health: None,
+        host: HostHeader::Upstream,
+        protocol: Protocol::Http1,
+        patience: Patience { connect: LONG, handshake: LONG },
+        dns_refresh: LONG,
+        response_timeout: LONG,
+        idle_timeout: LONG,
+        max_idle: 100_000,
+        connection_age: LONG * 100,
+        max_connections: 100_000,
+        max_pending: 8,
+        max_requests: None,
+        terms: Terms::default(),
+    }
+}
+
+pub(super) fn upstream(settings: Settings) -> Arc<Upstream> {
+    let metrics = Metrics::new(&[], &[]).unwrap().upstream("orders");
+    Arc::new(Upstream::new(settings, metrics, None).unwrap())
+}
+
+pub(super) async fn wait_until(what: &str, condition: impl Fn() -> bool) {
+    let wait = async {
+        while !condition() {
+            sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(LONG, wait).await.unwrap_or_else(|_| panic!("still not so: {what}"));
+}
