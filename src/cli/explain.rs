@@ -19,19 +19,22 @@ use super::settings::Settings;
 use crate::clock;
 use crate::config::Config;
 use crate::issuer::{KeySource, maintain};
-use crate::net::{Client, Tls, Url, UrlError};
+use crate::net::{Client, Fingerprint, Tls, Url, UrlError};
 use crate::policy::Requirement;
 use crate::proxy::{Cause, REASONS, Refusal, Verdict, decide};
 use crate::route::Target;
 use crate::snapshot::{Entry, Snapshot};
 use crate::telemetry::Metrics;
-use crate::token::{Source, TokenError};
+use crate::token::{Circumstances, Source, TokenError};
 
 /// Bytes of a file with a token. The gateway refuses far shorter ones; more than this is some other file.
 const TOKEN_FILE_BYTES: u64 = 1 << 20;
 
 /// Who tries the gateway has a token that nobody but `dev` has the keys of.
 const DEV_KEYS: &str = "if the token is of a running \"scopegate dev\", add --dev: its keys are there";
+
+/// Here there is no connection that could show one.
+const CERTIFICATE: &str = "if the client shows a certificate, add --client-cert-file";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -53,6 +56,9 @@ pub(super) struct Arguments {
     /// A file that holds a token; "-" for standard input. Never an argument, which other users could see
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
+    /// A client certificate in PEM that the connection would show: the token may be bound to it
+    #[arg(long, value_name = "FILE")]
+    client_cert_file: Option<PathBuf>,
     /// The token is of a running `scopegate dev`, whose keys are at this URL
     #[arg(long, value_name = "URL", num_args = 0..=1, default_missing_value = "http://127.0.0.1:9400")]
     #[arg(value_parser = url)]
@@ -72,7 +78,9 @@ pub(super) fn explain(settings: &Settings, arguments: &Arguments) -> Result<Stri
     let snapshot = Snapshot::compile(config, &metrics, None).map_err(Failure::Compile)?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Runtime)?;
-    let explanation = LocalSet::new().block_on(&runtime, examine(&snapshot, arguments, token.as_deref()));
+    let certificate = arguments.client_cert_file.as_deref().map(read_certificate).transpose()?;
+    let examination = examine(&snapshot, arguments, token.as_deref(), certificate.as_ref());
+    let explanation = LocalSet::new().block_on(&runtime, examination);
     Ok(explanation.text())
 }
 
@@ -85,7 +93,12 @@ fn take_keys_of(dev: &Url, config: &mut Config) {
     }
 }
 
-async fn examine(snapshot: &Snapshot, arguments: &Arguments, token: Option<&str>) -> Explanation {
+async fn examine(
+    snapshot: &Snapshot,
+    arguments: &Arguments,
+    token: Option<&str>,
+    certificate: Option<&Fingerprint>,
+) -> Explanation {
     let mut explanation = Explanation::default();
     let request = arguments.request();
     explanation.step("request", Outcome::Asked, format!("{} {}", request.method(), request.uri()));
@@ -100,12 +113,12 @@ async fn examine(snapshot: &Snapshot, arguments: &Arguments, token: Option<&str>
             tokio::task::spawn_local(maintain(Arc::downgrade(issuer), client));
         }
     }
-    let now = clock::now().unix;
-    let verdict = decide(snapshot, &request, None, now).await;
+    let circumstances = Circumstances { now: clock::now().unix, certificate };
+    let verdict = decide(snapshot, &request, None, circumstances).await;
     if let Some(entry) = entry {
         explanation.routed(snapshot, entry);
         if entry.requirement != Requirement::Public {
-            explanation.outline(token, now);
+            explanation.outline(token, circumstances);
         }
     }
     match verdict {
@@ -114,18 +127,27 @@ async fn examine(snapshot: &Snapshot, arguments: &Arguments, token: Option<&str>
         Ok(Verdict::Preflight { headers, .. }) => explanation.preflight(&headers),
         Err(refusal) => {
             explanation.refused(snapshot, &refusal);
-            if arguments.dev.is_none() && lacks_key(&refusal) {
-                explanation.step("", Outcome::Asked, DEV_KEYS);
+            match token_error(&refusal) {
+                Some(TokenError::UnknownKey | TokenError::KeysUnavailable { .. })
+                    if arguments.dev.is_none() =>
+                {
+                    explanation.step("", Outcome::Asked, DEV_KEYS);
+                }
+                Some(TokenError::ClientCertificate) if certificate.is_none() => {
+                    explanation.step("", Outcome::Asked, CERTIFICATE);
+                }
+                _ => {}
             }
         }
     }
     explanation
 }
 
-/// Whether there was no key to check the token by.
-fn lacks_key(refusal: &Refusal) -> bool {
-    let Cause::Token { rejection, .. } = &refusal.cause else { return false };
-    matches!(rejection.error, TokenError::UnknownKey | TokenError::KeysUnavailable { .. })
+fn token_error(refusal: &Refusal) -> Option<TokenError> {
+    match &refusal.cause {
+        Cause::Token { rejection, .. } => Some(rejection.error),
+        _ => None,
+    }
 }
 
 /// The rule that speaks for the request, to know where its token goes. What keeps any from speaking, [`decide`] says.
@@ -187,6 +209,13 @@ fn read_token(file: &Path) -> Result<String, Failure> {
     Ok(text.trim().to_owned())
 }
 
+fn read_certificate(file: &Path) -> Result<Fingerprint, Failure> {
+    let none = || io::Error::new(io::ErrorKind::InvalidData, "there is no certificate in PEM");
+    let read = std::fs::read_to_string(file);
+    let found = read.and_then(|text| Fingerprint::of_pem(&text).ok_or_else(none));
+    found.map_err(|error| Failure::CertificateFile(file.to_owned(), error))
+}
+
 /// A request target in origin form (RFC 9112 §3.2.1).
 fn target(text: &str) -> Result<Uri, &'static str> {
     let refused =
@@ -226,7 +255,7 @@ mod tests {
         let config = Config::parse(FILE, "gateway.toml").unwrap();
         let metrics = Metrics::new(&REASONS, &TokenError::RESULTS).unwrap();
         let snapshot = Snapshot::compile(config, &metrics, None).unwrap();
-        let explanation = LocalSet::new().run_until(examine(&snapshot, &line.arguments, token)).await;
+        let explanation = LocalSet::new().run_until(examine(&snapshot, &line.arguments, token, None)).await;
         explanation.steps.into_iter().map(|step| (step.name, step.says)).collect()
     }
 

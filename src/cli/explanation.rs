@@ -6,10 +6,11 @@ use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, RETRY_AFTER, WWW_AUTHENTI
 use http::{HeaderMap, HeaderValue};
 
 use crate::clock::UnixTime;
+use crate::net::Fingerprint;
 use crate::policy::Requirement;
 use crate::proxy::{Cause, Decision, Refusal, reply_to};
 use crate::snapshot::{Entry, Resource, Snapshot};
-use crate::token::{BearerToken, Outline, TokenError};
+use crate::token::{BearerToken, Circumstances, Outline, TokenError};
 
 /// What became of a request, in the order in which it was decided.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -49,7 +50,7 @@ const TOKEN_CHECKS: [(&str, &str); 11] = [
     ("kind", "an access token"),
     ("audience", "this API, for a client that is taken"),
     ("claims", "those that are required"),
-    ("binding", "to no key"),
+    ("binding", "to nobody, or to the certificate shown"),
 ];
 
 /// The check that an error is about: an index into [`TOKEN_CHECKS`].
@@ -65,7 +66,7 @@ fn check_of(error: TokenError) -> usize {
         TokenError::NotAccessToken => 7,
         TokenError::Audience | TokenError::Client => 8,
         TokenError::RequiredClaim => 9,
-        TokenError::SenderConstrained => 10,
+        TokenError::SenderConstrained | TokenError::ClientCertificate => 10,
     }
 }
 
@@ -89,7 +90,8 @@ impl Explanation {
     }
 
     /// What the token says of itself, whether it is true or not.
-    pub(super) fn outline(&mut self, token: Option<&str>, now: UnixTime) {
+    pub(super) fn outline(&mut self, token: Option<&str>, circumstances: Circumstances<'_>) {
+        let Circumstances { now, certificate } = circumstances;
         let Some(Ok(outline)) = token.map(|text| Outline::of(BearerToken::new(text))) else { return };
         let mut says = |name, value: String| self.step("", Outcome::Asked, format!("{name:<9} {value}"));
         let or_none = |value: Option<&str>| value.unwrap_or("none").to_owned();
@@ -107,6 +109,10 @@ impl Explanation {
             says("nbf", moment(start, now));
         }
         says("scope", if outline.scopes.is_empty() { "none".to_owned() } else { outline.scopes });
+        if let Some(confirmation) = outline.confirmation {
+            says("cnf", confirmation);
+            says("shown", certificate.map_or("no certificate".to_owned(), Fingerprint::thumbprint));
+        }
     }
 
     pub(super) fn permitted(&mut self, snapshot: &Snapshot, decision: &Decision<'_>) {

@@ -25,6 +25,7 @@ pub(super) enum Failure {
     Start(StartError),
     Compile(CompileError),
     TokenFile(PathBuf, io::Error),
+    CertificateFile(PathBuf, io::Error),
     Runtime(io::Error),
     Output(io::Error),
 }
@@ -34,9 +35,8 @@ impl Failure {
         match self {
             Self::Start(StartError::Config(_) | StartError::Compile(_)) => PROBLEMS,
             Self::Sandbox(_) | Self::Start(_) | Self::Runtime(_) => START,
-            Self::Problems(_) | Self::Token(_) | Self::Compile(_) | Self::TokenFile(..) | Self::Output(_) => {
-                PROBLEMS
-            }
+            Self::Problems(_) | Self::Token(_) | Self::Compile(_) | Self::Output(_) => PROBLEMS,
+            Self::TokenFile(..) | Self::CertificateFile(..) => PROBLEMS,
         }
     }
 
@@ -49,6 +49,9 @@ impl Failure {
             Self::Start(error) => format!("error: {error}"),
             Self::Compile(error) => format!("error: {error}"),
             Self::TokenFile(file, error) => format!("error: the token in {file:?} cannot be read: {error}"),
+            Self::CertificateFile(file, error) => {
+                format!("error: the certificate in {file:?} cannot be read: {error}")
+            }
             Self::Runtime(error) => format!("error: the system does not let it run: {error}"),
             Self::Output(error) => format!("error: the result cannot be written: {error}"),
         }

@@ -18,6 +18,7 @@ use rustls::{RootCertStore, ServerConfig};
 pub struct Acceptor {
     config: Arc<ServerConfig>,
     certificates: Arc<Certificates>,
+    asks: bool,
     handshake_timeout: Duration,
 }
 
@@ -230,7 +231,7 @@ impl Acceptor {
             config.send_tls13_tickets = 0;
         }
         let handshake_timeout = settings.handshake_timeout;
-        Ok(Self { config: Arc::new(config), certificates, handshake_timeout })
+        Ok(Self { config: Arc::new(config), certificates, asks, handshake_timeout })
     }
 
     /// What a handshake is made with.
@@ -243,6 +244,12 @@ impl Acceptor {
     #[must_use]
     pub fn certificates(&self) -> Arc<Certificates> {
         self.certificates.clone()
+    }
+
+    /// Whether clients are asked for a certificate.
+    #[must_use]
+    pub fn asks_for_certificates(&self) -> bool {
+        self.asks
     }
 
     /// For a whole handshake.

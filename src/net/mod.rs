@@ -6,6 +6,7 @@ mod client;
 mod dial;
 #[cfg(test)]
 pub(crate) mod fake;
+mod fingerprint;
 pub(crate) mod frames;
 mod freshness;
 mod peer;
@@ -19,6 +20,7 @@ pub use acceptor::{Acceptor, AcceptorError, AcceptorSettings, Certificate, Certi
 pub use address::Address;
 pub use client::{Bounds, Client, FetchError, Fetched};
 pub use dial::{DialError, Patience, Stage, dial, dial_addresses, resolve};
+pub use fingerprint::Fingerprint;
 pub use peer::{Peer, Session};
 pub use presence::Presence;
 pub use stream::Stream;

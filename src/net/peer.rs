@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use http::HeaderValue;
 
+use super::Fingerprint;
 use super::acceptor::Certificates;
 
 /// The other end of a client connection.
@@ -25,8 +26,8 @@ pub struct Peer {
 pub struct Session {
     /// The name it asked for (SNI, RFC 6066 §3), in lower case.
     pub server_name: Option<Box<str>>,
-    /// Hexadecimal SHA-256 of its certificate, which was verified.
-    pub client_certificate: Option<Box<str>>,
+    /// Its certificate, which was verified.
+    pub client_certificate: Option<Fingerprint>,
     /// The certificates of the listener.
     pub certificates: Arc<Certificates>,
 }
@@ -40,6 +41,12 @@ impl Session {
 }
 
 impl Peer {
+    /// The certificate that it has shown, where it was asked for one.
+    #[must_use]
+    pub fn certificate(&self) -> Option<&Fingerprint> {
+        self.tls.as_ref()?.client_certificate.as_ref()
+    }
+
     /// The peer at an address. An IPv4 address that came by an IPv6 socket is an IPv4 address.
     #[must_use]
     pub fn new(address: SocketAddr, port: u16) -> Self {

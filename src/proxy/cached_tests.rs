@@ -19,6 +19,7 @@ use http::HeaderValue;
 use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 
 use super::*;
+use crate::clock::UnixTime;
 use crate::config::Config;
 use crate::issuer::{Issuer, fixture};
 use crate::policy::{Denial, Principal, Scope};
@@ -27,12 +28,12 @@ use crate::snapshot::Live;
 use crate::telemetry::{AccessLog, Metrics};
 use crate::token::{SharedCache, TokenError};
 use chance::Chance;
-use model::{ALLOWED, ISSUERS, Published, Settings, Token, Trust, key_set, rotate};
+use model::{ALLOWED, ISSUERS, Published, Settings, Token, Trust, certificate, key_set, rotate};
 
 const SEED: &str = "SCOPEGATE_TEST_SEED";
 
 /// Seeds that are always tried; one more is drawn.
-const SEEDS: u64 = 5;
+const SEEDS: u64 = 8;
 
 /// Changes of the world for each seed, and requests after each.
 const ROUNDS: usize = 120;
@@ -43,7 +44,7 @@ const TOKENS: usize = 24;
 const STORY: usize = 16;
 
 /// The reasons that must have been seen after the same token had been let through at the same path, by the same caches.
-const TURNS: [&str; 12] = [
+const TURNS: [&str; 13] = [
     "token_expired",
     "token_not_yet_valid",
     "unknown_key",
@@ -54,6 +55,7 @@ const TURNS: [&str; 12] = [
     "wrong_audience",
     "wrong_client",
     "required_claim",
+    "wrong_client_certificate",
     "insufficient_scope",
     "token_too_long",
 ];
@@ -415,12 +417,16 @@ impl World {
         let mut request = Request::get(path).header("host", "api.example.com").body(()).unwrap();
         let text = HeaderValue::from_bytes(format!("Bearer {}", token.text).as_bytes()).unwrap();
         request.headers_mut().insert(AUTHORIZATION, text);
-        let now = UnixTime(self.now);
-        let expected = token.verdict(path, &told.settings, |name| &self.trusts[told.trusts[name]], self.now);
+        let client = token.sender(&mut self.chance);
+        let trust = |name: &str| &self.trusts[told.trusts[name]];
+        let expected = token.verdict(path, &told.settings, trust, self.now, client);
+        let certificate = client.map(certificate);
+        let circumstances = Circumstances { now: UnixTime(self.now), certificate: certificate.as_ref() };
 
         let fresh = told.fresh.get_or_init(|| self.compile(&told));
-        let without = Seen::of(fresh, decide(fresh, &request, None, now).await);
-        let verdict = decide(&view.snapshot, &request, Some(&self.workers[worker].cache), now).await;
+        let without = Seen::of(fresh, decide(fresh, &request, None, circumstances).await);
+        let verdict =
+            decide(&view.snapshot, &request, Some(&self.workers[worker].cache), circumstances).await;
         if let Ok(Verdict::Forward(Decision { cache: Some(found), .. })) = &verdict {
             tally.found[*found as usize] += 1;
         }
@@ -429,7 +435,7 @@ impl World {
         let story = || {
             let story = self.story.iter().map(String::as_str).collect::<Vec<_>>().join("\n");
             format!(
-                "{SEED}={}\n{story}\n{path} on worker {worker} at {}: {}\n",
+                "{SEED}={}\n{story}\n{path} on worker {worker} at {} by {client:?}: {}\n",
                 self.seed,
                 self.now,
                 token.told()

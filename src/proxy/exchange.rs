@@ -75,10 +75,9 @@ impl Exchange {
             peer: peer.address,
             client: headers::client(request.headers(), peer, &view.snapshot.config.server.trusted_proxies),
             client_certificate: peer
-                .tls
-                .as_ref()
+                .certificate()
                 .filter(|_| worker.logs())
-                .and_then(|session| session.client_certificate.clone()),
+                .map(|certificate| certificate.to_string().into()),
             protocol: request.version(),
             origin: view.snapshot.has_cors.then(|| origin_of(request.headers())).flatten().cloned(),
             grpc: grpc::content_type(request.headers()).cloned(),

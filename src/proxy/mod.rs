@@ -33,12 +33,11 @@ use body::Answer;
 use exchange::Exchange;
 use forward::Journey;
 
-use crate::clock::UnixTime;
 use crate::net::Peer;
 use crate::policy::{Identity, Permit, Requirement};
 use crate::route::{Miss, Target, origin_of};
 use crate::snapshot::{Entry, Resource, Route, Snapshot};
-use crate::token::{BearerToken, CacheResult, Rejection, WorkerCache, authenticate};
+use crate::token::{BearerToken, CacheResult, Circumstances, Rejection, WorkerCache, authenticate};
 
 /// A path on which tests of this library, and nothing that is built otherwise, find a defect.
 #[cfg(test)]
@@ -100,8 +99,9 @@ async fn walk(
     if is_misdirected(peer, &request) {
         return Err(Refusal::unrouted(Cause::Misdirected));
     }
+    let circumstances = Circumstances { now: exchange.began().unix, certificate: peer.certificate() };
     let Decision { entry, permit, cache, .. } =
-        match decide(snapshot, &request, Some(&worker.cache), exchange.began().unix).await? {
+        match decide(snapshot, &request, Some(&worker.cache), circumstances).await? {
             Verdict::Forward(decision) => decision,
             Verdict::Metadata(resource) => return Ok(reply::metadata(resource, exchange.request_id())),
             Verdict::Preflight { route, headers } => {
@@ -162,7 +162,7 @@ pub async fn decide<'s, B>(
     snapshot: &'s Snapshot,
     request: &Request<B>,
     cache: Option<&WorkerCache>,
-    now: UnixTime,
+    circumstances: Circumstances<'_>,
 ) -> Result<Verdict<'s>, Refusal> {
     let limits = &snapshot.config.server.limits;
     let line = (request.method(), request.uri(), request.version());
@@ -178,8 +178,9 @@ pub async fn decide<'s, B>(
     let refuse = |cause| Refusal::at(entry.route, cause);
 
     let unauthenticated = |rejection| refuse(Cause::Token { rejection, needed: entry.requirement.least() });
-    let (identity, cache) =
-        identify(entry, route, request, limits.token_bytes, cache, now).await.map_err(unauthenticated)?;
+    let (identity, cache) = identify(entry, route, request, limits.token_bytes, cache, circumstances)
+        .await
+        .map_err(unauthenticated)?;
     let permit = entry.requirement.authorize(identity).map_err(|denial| refuse(Cause::Denied(denial)))?;
     Ok(Verdict::Forward(Decision { entry, route, permit, cache }))
 }
@@ -215,14 +216,14 @@ async fn identify<B>(
     request: &Request<B>,
     max_bytes: usize,
     cache: Option<&WorkerCache>,
-    now: UnixTime,
+    circumstances: Circumstances<'_>,
 ) -> Result<(Identity, Option<CacheResult>), Rejection> {
     if entry.requirement == Requirement::Public {
         BearerToken::refuse_two(request.headers())?;
         return Ok((Identity::anonymous(), None));
     }
     let token = BearerToken::find(&route.token_from, request.headers(), request.uri().query())?;
-    let (identity, found) = authenticate(&route.verifiers, token, max_bytes, cache, now).await?;
+    let (identity, found) = authenticate(&route.verifiers, token, max_bytes, cache, circumstances).await?;
     Ok((identity, Some(found)))
 }
 

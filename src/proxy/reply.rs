@@ -280,6 +280,9 @@ fn sentence(error: TokenError) -> &'static str {
         TokenError::SenderConstrained => {
             "The access token is bound to a key, and proof of possession is not supported here."
         }
+        TokenError::ClientCertificate => {
+            "The access token is bound to a client certificate that this connection does not have."
+        }
         _ => "The access token is not valid.",
     }
 }

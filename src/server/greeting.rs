@@ -5,7 +5,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use aws_lc_rs::digest;
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
@@ -15,7 +14,7 @@ use super::connection::{End, Protocol};
 use super::proxy_protocol::{self, Header};
 use super::stream::Stream;
 use crate::config::Listener;
-use crate::net::{Acceptor, Peer, Session};
+use crate::net::{Acceptor, Fingerprint, Peer, Session};
 
 /// Bytes that are read at once in search of a PROXY header; what is beyond it is put back.
 const PIECE: usize = 1024;
@@ -100,7 +99,7 @@ async fn handshake(mut stream: Stream, acceptor: &Acceptor) -> Result<(Stream, S
         client_certificate: connection
             .peer_certificates()
             .and_then(|chain| chain.first())
-            .map(|leaf| fingerprint(leaf)),
+            .map(|leaf| Fingerprint::of(leaf)),
         certificates: acceptor.certificates(),
     };
     let protocol = match connection.alpn_protocol() {
@@ -116,11 +115,6 @@ async fn refuse_plain(mut stream: Stream, first: &[u8]) {
     if first.first().is_some_and(u8::is_ascii_uppercase) && stream.write_all(PLAIN).await.is_ok() {
         let _ = stream.shutdown().await;
     }
-}
-
-fn fingerprint(certificate: &[u8]) -> Box<str> {
-    let digest = digest::digest(&digest::SHA256, certificate);
-    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect::<String>().into()
 }
 
 #[cfg(test)]

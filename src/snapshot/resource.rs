@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use crate::config::Config;
-use crate::net::Url;
+use crate::net::{Acceptor, Url};
 use crate::policy::Requirement;
 use crate::token::Source;
 
@@ -32,6 +32,8 @@ struct Metadata<'a> {
     authorization_servers: Vec<&'a str>,
     scopes_supported: Vec<&'a str>,
     bearer_methods_supported: Vec<&'a str>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    tls_client_certificate_bound_access_tokens: bool,
 }
 
 /// The resources of a configuration, each once.
@@ -81,6 +83,7 @@ impl Resource {
         let query = routes().flat_map(|route| &route.token_from).any(in_query);
         let header = routes().flat_map(|route| &route.token_from).any(|source| !in_query(source));
         let methods = [(header, "header"), (query, "query")];
+        let mut acceptors = config.server.listeners.iter().filter_map(|listener| listener.tls.as_ref());
         let text = identifier(url);
         let metadata = Metadata {
             resource: &text,
@@ -91,6 +94,7 @@ impl Resource {
                 .filter(|(has, _)| *has)
                 .map(|(_, name)| name)
                 .collect(),
+            tls_client_certificate_bound_access_tokens: acceptors.any(Acceptor::asks_for_certificates),
         };
         // Strings always serialize.
         let metadata = serde_json::to_vec(&metadata).unwrap_or_default().into();

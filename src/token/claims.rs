@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
+use super::confirmation::Confirmation;
 use crate::policy::{Claim, Claims};
 
 /// Objects and lists inside each other. Real tokens need four; a parser needs a bound (attacks.md row 13).
@@ -36,7 +37,7 @@ pub(super) struct Registered {
     pub(super) audience: Vec<Box<str>>,
     pub(super) client: Option<Box<str>>,
     pub(super) token_use: Option<Box<str>>,
-    pub(super) sender_constrained: bool,
+    pub(super) confirmation: Confirmation,
 }
 
 impl Registered {
@@ -61,7 +62,7 @@ impl Registered {
                 .collect(),
             client: client.map(Box::from),
             token_use: optional(claims, "token_use", Claim::as_text).ok()?.map(Box::from),
-            sender_constrained: claims.get("cnf").is_some(),
+            confirmation: Confirmation::of(claims.get("cnf")),
         })
     }
 }

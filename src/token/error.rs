@@ -41,11 +41,13 @@ pub enum TokenError {
     RequiredClaim,
     /// `cnf`: bound to a key whose possession is not checked here (RFC 7800 §3.1).
     SenderConstrained,
+    /// `cnf`: bound to a client certificate that the connection does not have (RFC 8705 §3).
+    ClientCertificate,
 }
 
 impl TokenError {
     /// The names of all results of a verification, the good one first: label values of metrics, and reasons in logs.
-    pub const RESULTS: [&'static str; 17] = [
+    pub const RESULTS: [&'static str; 18] = [
         "valid",
         "missing_token",
         "several_tokens",
@@ -63,6 +65,7 @@ impl TokenError {
         "not_an_access_token",
         "sender_constrained_token",
         "required_claim",
+        "wrong_client_certificate",
     ];
 
     /// The index of this error in [`TokenError::RESULTS`].
@@ -85,6 +88,7 @@ impl TokenError {
             Self::NotAccessToken => 14,
             Self::SenderConstrained => 15,
             Self::RequiredClaim => 16,
+            Self::ClientCertificate => 17,
         }
     }
 
@@ -106,6 +110,7 @@ impl TokenError {
                 | Self::NotAccessToken
                 | Self::RequiredClaim
                 | Self::SenderConstrained
+                | Self::ClientCertificate
         )
     }
 }
@@ -129,6 +134,9 @@ impl fmt::Display for TokenError {
             Self::NotAccessToken => "the token is not an access token",
             Self::RequiredClaim => "a claim that the issuer's entry requires is absent or another",
             Self::SenderConstrained => "the token is bound to a key whose possession is not checked here",
+            Self::ClientCertificate => {
+                "the token is bound to a client certificate, and the connection has another or none"
+            }
         })
     }
 }
@@ -158,6 +166,7 @@ mod tests {
             TokenError::NotAccessToken,
             TokenError::SenderConstrained,
             TokenError::RequiredClaim,
+            TokenError::ClientCertificate,
         ];
         let names: std::collections::BTreeSet<_> = all.iter().map(|error| error.name()).collect();
         assert_eq!(names.len(), all.len());

@@ -3,6 +3,7 @@
 mod bearer;
 mod cache;
 mod claims;
+mod confirmation;
 mod error;
 mod forwarded;
 mod header;
@@ -19,4 +20,4 @@ pub use forwarded::{ForwardedClaim, ForwardedClaimError};
 pub use outline::Outline;
 pub use rules::{Audience, Demand, RequiredClaim, Rules, TypPolicy};
 pub use source::{Source, SourceError};
-pub use verifier::{Rejection, Verifier, authenticate};
+pub use verifier::{Circumstances, Rejection, Verifier, authenticate};

@@ -25,6 +25,8 @@ pub struct Outline {
     pub not_before: Option<u64>,
     /// `scope` and `scp`, as one string.
     pub scopes: String,
+    /// `cnf`: its members, with what is a string.
+    pub confirmation: Option<String>,
 }
 
 impl Outline {
@@ -38,6 +40,7 @@ impl Outline {
             ["scope", "scp"].iter().filter_map(|name| jwt.claims.get(name)).filter_map(Claim::as_texts);
         Ok(Self {
             algorithm: jwt.algorithm.name(),
+            confirmation: jwt.claims.get("cnf").map(members),
             scopes: scopes.flatten().collect::<Vec<_>>().join(" "),
             key_id: jwt.key_id,
             issuer: jwt.issuer,
@@ -48,4 +51,13 @@ impl Outline {
             not_before: jwt.registered.not_before,
         })
     }
+}
+
+fn members(claim: &Claim) -> String {
+    let Claim::Map(members) = claim else { return "not an object".to_owned() };
+    let member = |(name, value): (&str, &Claim)| match value.as_text() {
+        Some(text) => format!("{name} {text}"),
+        None => name.to_owned(),
+    };
+    members.iter().map(member).collect::<Vec<_>>().join(", ")
 }

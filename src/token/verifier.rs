@@ -9,6 +9,7 @@ use super::jwt::{Jwt, Typ};
 use super::{Audience, BearerToken, Rules, TokenError, TypPolicy};
 use crate::clock::UnixTime;
 use crate::issuer::{Issuer, KeyError};
+use crate::net::Fingerprint;
 use crate::policy::{Claim, Claims, Identity, Principal, ScopeSet};
 
 /// The claims that an access token of RFC 9068 §2.2 has.
@@ -28,6 +29,23 @@ pub struct Verifier {
     id: u64,
     issuer: Arc<Issuer>,
     rules: Rules,
+}
+
+/// What the claims of a token are held against besides the rules of its issuer.
+#[derive(Clone, Copy, Debug)]
+pub struct Circumstances<'a> {
+    /// When the token is shown.
+    pub now: UnixTime,
+    /// The client certificate of the connection on which it is, which was verified.
+    pub certificate: Option<&'a Fingerprint>,
+}
+
+impl Circumstances<'_> {
+    /// On a connection without a certificate.
+    #[must_use]
+    pub const fn at(now: UnixTime) -> Self {
+        Self { now, certificate: None }
+    }
 }
 
 /// A token that authenticates nobody.
@@ -72,10 +90,10 @@ impl Verifier {
     }
 
     /// Everything but the signature; the same for a token that was verified now and one that was before.
-    fn judge(&self, token: &VerifiedToken, now: UnixTime) -> Result<(), TokenError> {
+    fn judge(&self, token: &VerifiedToken, circumstances: Circumstances<'_>) -> Result<(), TokenError> {
         let leeway = self.rules.leeway.as_secs();
-        let Registered { expires, not_before, audience, client, token_use, sender_constrained } =
-            &token.registered;
+        let Circumstances { now, certificate } = circumstances;
+        let Registered { expires, not_before, audience, client, token_use, confirmation } = &token.registered;
         if now.0 >= expires.saturating_add(leeway) {
             return Err(TokenError::Expired);
         }
@@ -99,10 +117,7 @@ impl Verifier {
         if !self.rules.required_claims.iter().all(|required| required.is_met(claims)) {
             return Err(TokenError::RequiredClaim);
         }
-        if *sender_constrained {
-            return Err(TokenError::SenderConstrained);
-        }
-        Ok(())
+        confirmation.check(certificate)
     }
 
     /// Whether the token is what the issuer's entry takes: an access token, unless it asks for ID tokens by name.
@@ -180,7 +195,7 @@ pub async fn authenticate(
     token: BearerToken<'_>,
     max_bytes: usize,
     cache: Option<&WorkerCache>,
-    now: UnixTime,
+    circumstances: Circumstances<'_>,
 ) -> Result<(Identity, CacheResult), Rejection> {
     if token.as_bytes().len() > max_bytes {
         return Err(TokenError::TooLong.into());
@@ -201,7 +216,7 @@ pub async fn authenticate(
             (verifier, hot, CacheResult::Miss)
         }
     };
-    verifier.judge(&hot.token, now).map_err(|error| verifier.rejection(error))?;
+    verifier.judge(&hot.token, circumstances).map_err(|error| verifier.rejection(error))?;
     Ok((Identity::verified(hot.principal), result))
 }
 

@@ -12,6 +12,7 @@ use crate::telemetry::Metrics;
 use crate::token::SharedCache;
 
 const KEYS: &str = "/keys";
+const EARLY: Circumstances<'_> = Circumstances::at(UnixTime(1));
 const ES256: Algorithm = Algorithm::ES256;
 
 /// Requests of a flood.
@@ -125,7 +126,8 @@ async fn unsigned_tokens() {
             let header = b64(format!(r#"{{"alg":"ES256","kid":"{}"}}"#, kid(number)).as_bytes());
             let token = format!("{header}.{claims}.{}", b64(&[1; 64]));
             let token = BearerToken::new(&token);
-            let refused = authenticate(&verifiers, token, 16 << 10, Some(&cache), clock::now().unix).await;
+            let circumstances = Circumstances::at(clock::now().unix);
+            let refused = authenticate(&verifiers, token, 16 << 10, Some(&cache), circumstances).await;
             let refused = refused.expect_err("nobody signed it");
             assert_eq!(refused.error, TokenError::UnknownKey);
         }
@@ -148,9 +150,7 @@ async fn a_cached_token_without_a_kid_is_nobodys_while_there_is_a_choice_of_keys
     let token = format!("{message}.{}", own.sign(ES256, message.as_bytes()));
     let ask = || async {
         let token = BearerToken::new(&token);
-        authenticate(&verifiers, token, 4096, Some(&cache), UnixTime(1))
-            .await
-            .map_err(|refused| refused.error)
+        authenticate(&verifiers, token, 4096, Some(&cache), EARLY).await.map_err(|refused| refused.error)
     };
     let (alone, two) = (jwks(&[own.jwk("a")]), jwks(&[own.jwk("a"), other.jwk("b")]));
     for _ in 0..2 {

@@ -4,9 +4,10 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Output, Stdio};
 
+use aws_lc_rs::digest;
 use serde_json::{Value, json};
 
-use crate::cast::{Key, Token, scopegate};
+use crate::cast::{Authority, Identity, Key, Token, encode, scopegate};
 
 const ISS: &str = "https://idp.test";
 
@@ -183,6 +184,40 @@ fn explain_tells_every_kind_of_verdict() {
             );
         }
     }
+}
+
+// D45.
+#[test]
+fn explain_takes_the_certificate_that_the_client_would_show() {
+    let (folder, root) = (Folder::new(), Authority::new());
+    let (alice, mallory) = (root.sign(&["alice"]), root.sign(&["mallory"]));
+    let thumbprint = |identity: &Identity| encode(digest::digest(&digest::SHA256, &identity.leaf()));
+    let bound = thumbprint(&alice);
+    folder.write("token", &folder.token(|token| token.with("cnf", json!({ "x5t#S256": bound }))));
+    folder.write("alice.pem", &alice.chain);
+    folder.write("mallory.pem", &mallory.chain);
+    let explain = |more: &[&str]| {
+        let arguments = [&["explain", "GET", "/orders/1", "--token-file", "token"], more].concat();
+        folder.print(&arguments)
+    };
+    let owner = explain(&["--client-cert-file", "alice.pem"]);
+    assert!(owner.contains("forwarded to orders"), "{owner}");
+    for (more, shown, hint) in [
+        (&["--client-cert-file", "mallory.pem"][..], thumbprint(&mallory), false),
+        (&[], "no certificate".to_owned(), true),
+    ] {
+        let text = explain(more);
+        assert!(text.contains("NO  binding"), "{text}");
+        assert!(text.contains("(wrong_client_certificate)"), "{text}");
+        assert!(text.contains(&format!("cnf       x5t#S256 {bound}")), "{text}");
+        assert!(text.contains(&format!("shown     {shown}")), "{text}");
+        assert_eq!(text.contains("add --client-cert-file"), hint, "{text}");
+    }
+    let arguments = ["explain", "GET", "/orders/1", "--client-cert-file", "token"];
+    let output = folder.run(&arguments, &[]);
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(errors.contains("\"token\" cannot be read: there is no certificate in PEM"), "{errors}");
 }
 
 #[test]

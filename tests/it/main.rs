@@ -14,6 +14,7 @@ mod announced;
 mod architecture;
 mod balance;
 mod bodies;
+mod bound;
 mod cache;
 mod cast;
 mod claims;

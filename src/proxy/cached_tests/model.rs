@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use super::chance::Chance;
 use crate::issuer::Algorithm;
 use crate::issuer::fixture::{Signer, b64, jwks};
+use crate::net::Fingerprint;
 
 /// The verdict that forwards.
 pub(super) const ALLOWED: &str = "allowed";
@@ -16,6 +17,9 @@ pub(super) const ALLOWED: &str = "allowed";
 /// The issuers: two whose keys are fetched, one whose keys the configuration holds, and two tenants of one entry.
 pub(super) const ISSUERS: [&str; 5] = ["a", "b", "fixed", "multi/x", "multi/y"];
 const FIXED: &str = "fixed";
+
+/// Who has a client certificate, and nobody.
+const CLIENTS: [Option<&str>; 3] = [Some("mallory"), Some("alice"), None];
 
 /// The private keys of everybody, so that two issuers may publish the same one.
 const SIGNERS: usize = 5;
@@ -260,6 +264,11 @@ impl Settings {
     }
 }
 
+/// The certificate of a client.
+pub(super) fn certificate(client: &str) -> Fingerprint {
+    Fingerprint::of(client.as_bytes())
+}
+
 fn iss(issuer: &str) -> String {
     format!("https://idp.example.com/{issuer}")
 }
@@ -308,6 +317,8 @@ pub(super) struct Token {
     tenant: &'static str,
     scope: &'static str,
     permissions: &'static str,
+    /// The client to whose certificate it is bound.
+    owner: Option<&'static str>,
     /// No token at all, just text.
     is_opaque: bool,
 }
@@ -336,6 +347,7 @@ impl Token {
             tenant: chance.of(&["acme", "acme", "acme", "another"]),
             scope: chance.of(&["read", "read write", "read write", "write"]),
             permissions: chance.of(&["read", "read", "write"]),
+            owner: if chance.one_in(6) { chance.of(&CLIENTS) } else { None },
             is_opaque: chance.one_in(20),
         };
         token.text = if token.is_opaque {
@@ -344,6 +356,11 @@ impl Token {
             token.signed(chance)
         };
         token
+    }
+
+    /// Who sends it: more often than not its owner.
+    pub(super) fn sender(&self, chance: &mut Chance) -> Option<&'static str> {
+        if chance.one_in(4) { chance.of(&CLIENTS) } else { self.owner }
     }
 
     /// Whether it is of about this time.
@@ -359,13 +376,16 @@ impl Token {
     fn signed(&self, chance: &mut Chance) -> String {
         let mut header = Map::from_iter([("alg".to_owned(), self.algorithm.name().into())]);
         header.extend(self.kid.map(|kid| ("kid".to_owned(), kid.into())));
-        let claims = json!({
+        let mut claims = json!({
             "iss": iss(self.issuer), "exp": self.expires, "nbf": self.not_before, "aud": self.audience,
             "client_id": self.client, "tenant": self.tenant, "scope": self.scope,
             "permissions": self.permissions, "jti": chance.below(1 << 30),
             // Some are longer than the shorter limit.
             "filling": "x".repeat(100 * chance.below(3)),
         });
+        if let Some(owner) = self.owner {
+            claims["cnf"] = json!({ "x5t#S256": certificate(owner).thumbprint() });
+        }
         let part = |value: &Value| b64(value.to_string().as_bytes());
         let message = format!("{}.{}", part(&Value::Object(header)), part(&claims));
         let signature = match self.signer {
@@ -382,6 +402,7 @@ impl Token {
         settings: &Settings,
         trust: impl Fn(&str) -> &'t Trust,
         now: u64,
+        client: Option<&'static str>,
     ) -> &'static str {
         let (_, taken, ask) = settings.routes.iter().find(|(known, ..)| *known == path).unwrap();
         let is_taken = |name: &str| {
@@ -420,6 +441,7 @@ impl Token {
             _ if entry.audience != "any" && entry.audience != self.audience => "wrong_audience",
             _ if entry.client.is_some_and(|client| client != self.client) => "wrong_client",
             _ if entry.tenant.is_some_and(|tenant| tenant != self.tenant) => "required_claim",
+            _ if self.owner.is_some() && self.owner != client => "wrong_client_certificate",
             Ask::Scope(scope) if lacks(scope) => "insufficient_scope",
             _ => ALLOWED,
         }

@@ -33,7 +33,7 @@ use std::sync::atomic::Ordering;
 
 use scopegate::clock::now;
 use scopegate::proxy::{Verdict, decide};
-use scopegate::token::{SharedCache, WorkerCache};
+use scopegate::token::{Circumstances, SharedCache, WorkerCache};
 
 use callgrind::Callgrind;
 use keys::{Key, Token};
@@ -136,11 +136,11 @@ fn decide_often(directory: &Path, count: u64) {
     let snapshot = stage::snapshot(&config);
     let cache = WorkerCache::new(Arc::new(SharedCache::new(1 << 20)), 16);
     let request = stage::request("/orders", &fs::read_to_string(directory.join(TOKEN)).unwrap());
-    let now = now().unix;
+    let circumstances = Circumstances::at(now().unix);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     runtime.block_on(async {
         for _ in 0..count {
-            let verdict = decide(&snapshot, black_box(&request), Some(&cache), now).await;
+            let verdict = decide(&snapshot, black_box(&request), Some(&cache), circumstances).await;
             assert!(matches!(black_box(verdict), Ok(Verdict::Forward(_))));
         }
     });

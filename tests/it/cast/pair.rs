@@ -10,7 +10,7 @@ use scopegate::policy::{Denial, Scope};
 use scopegate::proxy::{self, Cause, REASONS, Refusal, decide};
 use scopegate::snapshot::Snapshot;
 use scopegate::telemetry::Metrics;
-use scopegate::token::{CacheResult, SharedCache, TokenError, WorkerCache};
+use scopegate::token::{CacheResult, Circumstances, SharedCache, TokenError, WorkerCache};
 use serde_json::{Value, json};
 
 use super::{Answer, Arrival, Gateway, Key, Request, Token, Upstream};
@@ -44,7 +44,7 @@ pub(crate) struct Verdict {
 pub(crate) const ISS: &str = "https://idp.test";
 
 /// What the client hears of each reason: status, code, and the error of the challenge if there is one.
-const ANSWERS: [(&str, u16, &str, Option<&str>); 21] = [
+const ANSWERS: [(&str, u16, &str, Option<&str>); 22] = [
     ("target_too_long", 414, "target_too_long", None),
     ("malformed_target", 400, "malformed_target", None),
     ("invalid_host", 400, "invalid_host", None),
@@ -65,6 +65,7 @@ const ANSWERS: [(&str, u16, &str, Option<&str>); 21] = [
     ("wrong_client", 401, "wrong_client", Some("invalid_token")),
     ("not_an_access_token", 401, "not_an_access_token", Some("invalid_token")),
     ("sender_constrained_token", 401, "sender_constrained_token", Some("invalid_token")),
+    ("wrong_client_certificate", 401, "wrong_client_certificate", Some("invalid_token")),
     ("insufficient_scope", 403, "insufficient_scope", Some("insufficient_scope")),
 ];
 
@@ -157,7 +158,7 @@ impl Pair {
         cache: Option<&WorkerCache>,
     ) -> (Option<String>, Option<Refusal>, Option<CacheResult>) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        match runtime.block_on(decide(&self.snapshot, head, cache, clock::now().unix)) {
+        match runtime.block_on(decide(&self.snapshot, head, cache, Circumstances::at(clock::now().unix))) {
             Ok(proxy::Verdict::Forward(decision)) => {
                 (Some(decision.route.label.to_string()), None, decision.cache)
             }

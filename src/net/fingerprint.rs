@@ -1,0 +1,93 @@
+//! What a certificate is known by.
+
+use std::fmt;
+
+use aws_lc_rs::digest;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+
+/// SHA-256 of a certificate in DER: 32 bytes. Logs show it in hexadecimal, tokens are bound to it in base64url.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Fingerprint([u8; 32]);
+
+impl Fingerprint {
+    /// That of a certificate in DER.
+    #[must_use]
+    pub fn of(certificate: &[u8]) -> Self {
+        let digest = digest::digest(&digest::SHA256, certificate);
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(digest.as_ref());
+        Self(bytes)
+    }
+
+    /// That of the first certificate of a PEM text, which is the client's own where its chain follows. `None` where there is
+    /// none.
+    #[must_use]
+    pub fn of_pem(text: &str) -> Option<Self> {
+        CertificateDer::from_pem_slice(text.as_bytes()).ok().map(|certificate| Self::of(&certificate))
+    }
+
+    /// Reads the value of `x5t#S256` (RFC 8705 §3.1): base64url without padding, of 32 bytes.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok().map(Self)
+    }
+
+    /// The value of `x5t#S256` for it.
+    #[must_use]
+    pub fn thumbprint(&self) -> String {
+        URL_SAFE_NO_PAD.encode(self.0)
+    }
+}
+
+/// Hexadecimal digits.
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_is_known_by_its_hash() {
+        let made = rcgen::generate_simple_self_signed(vec!["caller".to_owned()]).unwrap();
+        let fingerprint = Fingerprint::of(made.cert.der());
+        assert_eq!(Fingerprint::of_pem(&made.cert.pem()), Some(fingerprint));
+        assert_eq!(Fingerprint::of_pem(&made.signing_key.serialize_pem()), None);
+        assert_eq!(Fingerprint::parse(&fingerprint.thumbprint()), Some(fingerprint));
+        // FIPS 180-4: the hash of nothing.
+        let empty = Fingerprint::of(b"");
+        assert!(empty.to_string().starts_with("e3b0c44298fc1c149afbf4c8996fb924"), "{empty}");
+        assert_eq!(empty.thumbprint(), "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU");
+    }
+
+    // D45.
+    #[test]
+    fn a_thumbprint_is_read_in_its_one_spelling() {
+        let right = "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU";
+        assert_eq!(Fingerprint::parse(right), Some(Fingerprint::of(b"")));
+        for wrong in [
+            "",
+            "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU=",
+            "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU",
+            // Bits beyond the last byte.
+            "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFV",
+            "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuF",
+            "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFUA",
+            " 47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU",
+        ] {
+            assert_eq!(Fingerprint::parse(wrong), None, "{wrong}");
+        }
+    }
+}

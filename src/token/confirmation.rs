@@ -1,0 +1,94 @@
+//! Whom a token is for, if not whoever bears it.
+
+use super::TokenError;
+use crate::net::Fingerprint;
+use crate::policy::Claim;
+
+/// The member of `cnf` by which a token is bound to a client certificate (RFC 8705 §3.1).
+const CERTIFICATE: &str = "x5t#S256";
+
+/// How whoever shows a token has to prove that it is theirs (`cnf`, RFC 7800 §3.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Confirmation {
+    /// Not at all: it is a bearer token.
+    None,
+    /// By the client certificate of their connection (RFC 8705 §3).
+    Certificate(Fingerprint),
+    /// In a way that is not checked here: DPoP (`jkt`), a key by value, or nothing that can be read.
+    Unchecked,
+}
+
+impl Confirmation {
+    /// Reads `cnf`, if there is one. A token that is bound to a certificate and to something else besides is only its owner's
+    /// who proves both.
+    pub(super) fn of(claim: Option<&Claim>) -> Self {
+        let Some(claim) = claim else { return Self::None };
+        let Claim::Map(members) = claim else { return Self::Unchecked };
+        let thumbprint = members.get(CERTIFICATE).and_then(Claim::as_text).and_then(Fingerprint::parse);
+        match thumbprint {
+            Some(thumbprint) if members.iter().count() == 1 => Self::Certificate(thumbprint),
+            _ => Self::Unchecked,
+        }
+    }
+
+    /// Whether who comes with this certificate, or without one, has proved it.
+    ///
+    /// # Errors
+    /// [`TokenError::ClientCertificate`] or [`TokenError::SenderConstrained`]
+    pub(super) fn check(&self, certificate: Option<&Fingerprint>) -> Result<(), TokenError> {
+        match self {
+            Self::None => Ok(()),
+            Self::Certificate(bound) if certificate == Some(bound) => Ok(()),
+            Self::Certificate(_) => Err(TokenError::ClientCertificate),
+            Self::Unchecked => Err(TokenError::SenderConstrained),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::claims::parse_object;
+    use super::*;
+
+    // T17, D45, D46.
+    #[test]
+    fn only_a_certificate_and_nothing_besides_can_be_checked() {
+        let shown = Fingerprint::of(b"shown");
+        let bound = shown.thumbprint();
+        let of = |cnf: &str| {
+            let claims = parse_object(format!("{{\"cnf\":{cnf}}}").as_bytes()).unwrap();
+            Confirmation::of(claims.get("cnf"))
+        };
+        assert_eq!(Confirmation::of(None), Confirmation::None);
+        assert_eq!(of(&format!("{{\"x5t#S256\":\"{bound}\"}}")), Confirmation::Certificate(shown));
+        for cnf in [
+            "null".to_owned(),
+            "{}".to_owned(),
+            format!("\"{bound}\""),
+            format!("[{{\"x5t#S256\":\"{bound}\"}}]"),
+            format!("{{\"x5t#S256\":[\"{bound}\"]}}"),
+            format!("{{\"x5t#S256\":\"{bound}=\"}}"),
+            format!("{{\"X5T#S256\":\"{bound}\"}}"),
+            format!("{{\"x5t\":\"{bound}\"}}"),
+            format!("{{\"jkt\":\"{bound}\"}}"),
+            format!("{{\"x5t#S256\":\"{bound}\",\"jkt\":\"{bound}\"}}"),
+        ] {
+            assert_eq!(of(&cnf), Confirmation::Unchecked, "{cnf}");
+        }
+    }
+
+    // D45.
+    #[test]
+    fn a_certificate_is_the_one_that_was_shown_or_none() {
+        let (bound, other) = (Fingerprint::of(b"bound"), Fingerprint::of(b"other"));
+        for certificate in [None, Some(&bound), Some(&other)] {
+            assert_eq!(Confirmation::None.check(certificate), Ok(()));
+            let unchecked = Confirmation::Unchecked.check(certificate);
+            assert_eq!(unchecked, Err(TokenError::SenderConstrained));
+        }
+        let check = |certificate| Confirmation::Certificate(bound).check(certificate);
+        assert_eq!(check(Some(&bound)), Ok(()));
+        assert_eq!(check(Some(&other)), Err(TokenError::ClientCertificate));
+        assert_eq!(check(None), Err(TokenError::ClientCertificate));
+    }
+}
