@@ -40,6 +40,26 @@ fn an_upstream_that_is_not_there_is_502() {
     assert_eq!(gateway.send(&Request::get("/here")).status, 200);
 }
 
+// U01: it is let in, and then nothing comes. Beside it one is served whose name may have another address first, where nobody
+// is.
+#[test]
+fn an_upstream_that_never_shakes_hands_is_504_after_its_time() {
+    let upstream = Upstream::start();
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let gateway = Gateway::start(&format!(
+        "[upstreams.silent]\nurl = \"https://{}\"\ntls_timeout = \"200ms\"\nconnect_timeout = \"1h\"\n\
+         [upstreams.named]\nurl = \"http://localhost:{}\"\n\
+         [[routes]]\npath = \"/silent\"\nupstream = \"silent\"\npublic = true\n\
+         [[routes]]\npath = \"/named\"\nupstream = \"named\"\npublic = true\n",
+        silent.local_addr().unwrap(),
+        upstream.authority().rsplit_once(':').unwrap().1
+    ));
+    assert_failed(&gateway.send(&Request::get("/silent")), 504, "upstream_timeout");
+    let series = "scopegate_refusals_total{reason=\"upstream_connect_timeout\",route=\"/silent\"}";
+    assert_eq!(gateway.metric(series), 1.0);
+    assert_eq!(gateway.send(&Request::get("/named")).status, 200);
+}
+
 // U01, P05: whatever is no answer is 502, once, and the connection it came on is not used again.
 #[test]
 fn what_is_no_answer_is_502() {
