@@ -66,10 +66,13 @@ impl Exchange {
     ) -> Box<Self> {
         let began = clock::now();
         worker.metrics().requests.inc();
+        let mut request_id = headers::valid_request_id(request.headers())
+            .unwrap_or_else(|| worker.ids.next(began.since_epoch));
+        // It does not come again: the tables of HTTP/2 (RFC 7541 §7.1.3) are for fields that do.
+        request_id.set_sensitive(true);
         Box::new(Self {
             began,
-            request_id: headers::valid_request_id(request.headers())
-                .unwrap_or_else(|| worker.ids.next(began.since_epoch)),
+            request_id,
             method: request.method().clone(),
             path: if worker.logs() { request.uri().path().into() } else { Box::default() },
             peer: peer.address,
