@@ -228,7 +228,7 @@ class Bench:
 
     def text(self, process, seconds):
         try:
-            return process.communicate(timeout=seconds + 30)[0]
+            return process.communicate(timeout=seconds + 60)[0]
         finally:
             process.kill()
 
