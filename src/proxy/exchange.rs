@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use http::{HeaderValue, Method, Request, Response, Version};
 
@@ -65,6 +65,7 @@ impl Exchange {
         request: &Request<B>,
     ) -> Box<Self> {
         let began = clock::now();
+        let is_logged = view.snapshot.config.log.access != AccessLog::Off;
         worker.metrics().requests.inc();
         let mut request_id = headers::valid_request_id(request.headers())
             .unwrap_or_else(|| worker.ids.next(began.since_epoch));
@@ -74,12 +75,12 @@ impl Exchange {
             began,
             request_id,
             method: request.method().clone(),
-            path: if worker.logs() { request.uri().path().into() } else { Box::default() },
+            path: if is_logged { request.uri().path().into() } else { Box::default() },
             peer: peer.address,
             client: headers::client(request.headers(), peer, &view.snapshot.config.server.trusted_proxies),
             client_certificate: peer
                 .certificate()
-                .filter(|_| worker.logs())
+                .filter(|_| is_logged)
                 .map(|certificate| certificate.to_string().into()),
             protocol: request.version(),
             origin: view.snapshot.has_cors.then(|| origin_of(request.headers())).flatten().cloned(),
@@ -179,7 +180,7 @@ impl Exchange {
             _ => {}
         }
         self.view.snapshot.route_metrics(refusal.route).refused(refusal.reason_index());
-        if self.worker.logs() {
+        if self.view.snapshot.config.log.access != AccessLog::Off {
             self.outcome.issuer = refusal.issuer().map(Arc::from);
             self.outcome.failure = Some((refusal.reason(), refusal.explanation()));
         }
@@ -208,7 +209,7 @@ impl Exchange {
             None => (None, None),
         };
         self.worker.access_log.write(&AccessLine {
-            time: humantime::format_rfc3339_millis(UNIX_EPOCH + clock::since_epoch()).to_string(),
+            ended: clock::since_epoch(),
             request_id: self.request_id.to_str().unwrap_or_default(),
             peer: self.peer,
             client: self.client,
@@ -221,7 +222,7 @@ impl Exchange {
             reason,
             detail,
             issuer: self.outcome.issuer.as_deref(),
-            took_ms: (took.as_secs_f64() * 1e6).round() / 1e3,
+            took,
         });
     }
 }

@@ -10,9 +10,8 @@ use http::HeaderValue;
 
 use super::body::RequestBody;
 use crate::clock;
-use crate::config::AccessLog;
 use crate::snapshot::{Live, Snapshot};
-use crate::telemetry::{AccessLog as Log, GatewayMetrics, Metrics, Seat};
+use crate::telemetry::{AccessLog, GatewayMetrics, Metrics, Seat, WorkerLog};
 use crate::token::{SharedCache, WorkerCache};
 use crate::upstream::{Balance, Upstream};
 
@@ -22,7 +21,7 @@ pub struct Worker {
     view: RefCell<(u64, Rc<View>)>,
     pub(super) cache: WorkerCache,
     pub(super) ids: RequestIds,
-    pub(super) access_log: Log,
+    pub(super) access_log: WorkerLog,
     metrics: Arc<Metrics>,
     headroom: Headroom,
 }
@@ -43,7 +42,7 @@ impl Worker {
         live: Arc<Live>,
         tokens: Arc<SharedCache>,
         metrics: Arc<Metrics>,
-        access_log: Log,
+        access_log: AccessLog,
     ) -> Rc<Self> {
         let generation = live.generation();
         let view = Rc::new(View::new(live.load(), None));
@@ -54,7 +53,7 @@ impl Worker {
             view,
             cache,
             ids: RequestIds::new(),
-            access_log,
+            access_log: WorkerLog::new(access_log),
             metrics,
             headroom: Headroom::default(),
         })
@@ -78,6 +77,11 @@ impl Worker {
         view.upstreams.iter().for_each(|upstream| upstream.sweep());
     }
 
+    /// Sees to it that the lines of the access log come in time. It never ends.
+    pub async fn deliver_log(&self) {
+        self.access_log.deliver().await;
+    }
+
     /// What is counted of the process as a whole.
     #[must_use]
     pub fn metrics(&self) -> &GatewayMetrics {
@@ -88,11 +92,6 @@ impl Worker {
     pub(super) fn is_overloaded(&self, limit: usize) -> bool {
         let open = || usize::try_from(self.metrics().requests.total()).unwrap_or_default();
         self.headroom.is_exceeded(limit, Seat::count(), open)
-    }
-
-    /// Whether any request may get a line in the access log.
-    pub(super) fn logs(&self) -> bool {
-        self.view.borrow().1.snapshot.config.log.access != AccessLog::Off
     }
 }
 

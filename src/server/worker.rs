@@ -115,6 +115,10 @@ async fn run(worker: Rc<Worker>, mut inbox: mpsc::Receiver<Message>) {
             }
         }
     });
+    spawn_local({
+        let worker = worker.clone();
+        async move { worker.deliver_log().await }
+    });
     let mut limit = Duration::ZERO;
     while let Some(message) = inbox.recv().await {
         match message {

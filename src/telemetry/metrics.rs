@@ -80,9 +80,9 @@ impl GatewayMetrics {
         }
     }
 
-    /// Counts a line that the access log had no room for.
-    pub fn count_dropped_line(&self) {
-        self.log_dropped.inc();
+    /// Counts lines that the access log had no room for, or could not write.
+    pub fn count_dropped_lines(&self, lines: usize) {
+        self.log_dropped.inc_by(lines as u64);
     }
 }
 
@@ -246,7 +246,7 @@ impl GatewayMetrics {
             log_dropped: counter(
                 r,
                 "scopegate_access_log_dropped_total",
-                "Access log lines that were dropped because standard output was too slow.",
+                "Access log lines that were dropped because standard output was too slow, or failed.",
             )?,
         })
     }

@@ -1,0 +1,324 @@
+//! A line of the access log, and how it is written. Where every request has one, what a serializer and a formatter of dates
+//! take for it would be a tenth of the request.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, UNIX_EPOCH};
+
+use http::Version;
+use serde::Serialize;
+
+/// What is logged of a request. There is no token in it, no query, and no claim; JSON escapes what a client chose.
+#[derive(Debug)]
+pub struct AccessLine<'a> {
+    /// When the answer ended, since 1970: `time`, in RFC 3339, UTC.
+    pub ended: Duration,
+    /// The id that the client and the upstream saw, too.
+    pub request_id: &'a str,
+    /// The client's address, or `unix`.
+    pub peer: Option<SocketAddr>,
+    /// The client, where a trusted proxy says that it is another.
+    pub client: Option<IpAddr>,
+    /// Hexadecimal SHA-256 of the certificate that the client has shown and that was verified.
+    pub client_certificate: Option<&'a str>,
+    /// The protocol of the client's connection: `HTTP/1.1`, `HTTP/2.0`.
+    pub protocol: Version,
+    /// The method.
+    pub method: &'a str,
+    /// The path as it came, without the query.
+    pub path: &'a str,
+    /// The route's host and pattern.
+    pub route: Option<&'a str>,
+    /// The status; 499 when the client left before there was one.
+    pub status: u16,
+    /// The reason code of a refusal.
+    pub reason: Option<&'a str>,
+    /// A sentence about it.
+    pub detail: Option<&'a str>,
+    /// The issuer of the token, by its name in the configuration.
+    pub issuer: Option<&'a str>,
+    /// From the request's head to the end of the answer: `took_ms`, in milliseconds.
+    pub took: Duration,
+}
+
+/// The text of a second, which is made once for all the lines of it.
+#[derive(Debug, Default)]
+pub(super) struct Second {
+    since_epoch: u64,
+    /// `2026-01-01T00:00:00`, or nothing before there was a line.
+    text: String,
+}
+
+impl AccessLine<'_> {
+    /// Appends the line, with its end.
+    pub(super) fn write_to(&self, out: &mut Vec<u8>, second: &mut Second) {
+        out.extend_from_slice(br#"{"time":""#);
+        second.push(self.ended, out);
+        push_member(out, br#","request_id":"#, Some(self.request_id));
+        push_peer(out, self.peer);
+        if let Some(client) = self.client {
+            out.extend_from_slice(br#","client":"#);
+            push(out, &client);
+        }
+        push_member(out, br#","client_certificate":"#, self.client_certificate);
+        push_protocol(out, self.protocol);
+        push_member(out, br#","method":"#, Some(self.method));
+        push_member(out, br#","path":"#, Some(self.path));
+        push_member(out, br#","route":"#, self.route);
+        out.extend_from_slice(br#","status":"#);
+        push(out, &self.status);
+        push_member(out, br#","reason":"#, self.reason);
+        push_member(out, br#","detail":"#, self.detail);
+        push_member(out, br#","issuer":"#, self.issuer);
+        out.extend_from_slice(br#","took_ms":"#);
+        push(out, &milliseconds(self.took));
+        out.extend_from_slice(b"}\n");
+    }
+}
+
+impl Second {
+    /// Appends a time, and the quotation mark that ends it.
+    fn push(&mut self, time: Duration, out: &mut Vec<u8>) {
+        let since_epoch = time.as_secs();
+        if self.since_epoch != since_epoch || self.text.is_empty() {
+            self.since_epoch = since_epoch;
+            self.text.clear();
+            // It cannot be written in the year 10,000.
+            let _ = write!(
+                self.text,
+                "{}",
+                humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(since_epoch))
+            );
+            self.text.truncate("2026-01-01T00:00:00".len());
+        }
+        let millis = time.subsec_millis();
+        let digit = |value: u32| b'0' + (value % 10) as u8;
+        out.extend_from_slice(self.text.as_bytes());
+        out.extend_from_slice(&[b'.', digit(millis / 100), digit(millis / 10), digit(millis), b'Z', b'"']);
+    }
+}
+
+/// With three places: microseconds.
+fn milliseconds(took: Duration) -> f64 {
+    (took.as_secs_f64() * 1e6).round() / 1e3
+}
+
+fn push_peer(out: &mut Vec<u8>, peer: Option<SocketAddr>) {
+    out.extend_from_slice(br#","peer":""#);
+    match peer {
+        // To format these takes five times as long.
+        Some(SocketAddr::V4(address)) => {
+            for (index, octet) in address.ip().octets().iter().enumerate() {
+                out.extend_from_slice(if index == 0 { b"" } else { b"." });
+                push(out, octet);
+            }
+            out.push(b':');
+            push(out, &address.port());
+        }
+        // What is written to memory is always written.
+        Some(address) => drop(write!(out, "{address}")),
+        None => out.extend_from_slice(b"unix"),
+    }
+    out.push(b'"');
+}
+
+fn push_protocol(out: &mut Vec<u8>, version: Version) {
+    out.extend_from_slice(match version {
+        Version::HTTP_11 => br#","protocol":"HTTP/1.1""#,
+        Version::HTTP_2 => br#","protocol":"HTTP/2.0""#,
+        Version::HTTP_10 => br#","protocol":"HTTP/1.0""#,
+        // None that is spoken here.
+        Version::HTTP_09 => br#","protocol":"HTTP/0.9""#,
+        _ => br#","protocol":"HTTP/3.0""#,
+    });
+}
+
+fn push_member(out: &mut Vec<u8>, name: &[u8], text: Option<&str>) {
+    if let Some(text) = text {
+        out.extend_from_slice(name);
+        push_string(out, text);
+    }
+}
+
+/// Writes a string as JSON has it (RFC 8259 §7). Nearly all need no escapes and are copied as they are.
+fn push_string(out: &mut Vec<u8>, text: &str) {
+    let is_plain = |byte: u8| byte >= b' ' && byte != b'"' && byte != b'\\';
+    if text.bytes().fold(true, |all, byte| all & is_plain(byte)) {
+        out.push(b'"');
+        out.extend_from_slice(text.as_bytes());
+        out.push(b'"');
+    } else {
+        push(out, text);
+    }
+}
+
+fn push(out: &mut Vec<u8>, value: &(impl Serialize + ?Sized)) {
+    // Strings and numbers always serialize.
+    let _ = serde_json::to_writer(out, value);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The line, as a serializer has it.
+    #[derive(Serialize)]
+    struct Serialized<'a> {
+        time: String,
+        request_id: &'a str,
+        peer: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        client: Option<IpAddr>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        client_certificate: Option<&'a str>,
+        protocol: String,
+        method: &'a str,
+        path: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        route: Option<&'a str>,
+        status: u16,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        detail: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        issuer: Option<&'a str>,
+        took_ms: f64,
+    }
+
+    fn serialized(line: &AccessLine<'_>) -> String {
+        let line = Serialized {
+            time: humantime::format_rfc3339_millis(UNIX_EPOCH + line.ended).to_string(),
+            request_id: line.request_id,
+            peer: line.peer.map_or("unix".to_owned(), |peer| peer.to_string()),
+            client: line.client,
+            client_certificate: line.client_certificate,
+            protocol: format!("{:?}", line.protocol),
+            method: line.method,
+            path: line.path,
+            route: line.route,
+            status: line.status,
+            reason: line.reason,
+            detail: line.detail,
+            issuer: line.issuer,
+            took_ms: (line.took.as_secs_f64() * 1e6).round() / 1e3,
+        };
+        serde_json::to_string(&line).unwrap() + "\n"
+    }
+
+    fn plain() -> AccessLine<'static> {
+        AccessLine {
+            ended: Duration::from_millis(1_767_225_600_000),
+            request_id: "id",
+            peer: "127.0.0.1:1".parse().ok(),
+            client: None,
+            client_certificate: None,
+            protocol: Version::HTTP_11,
+            method: "GET",
+            path: "/",
+            route: None,
+            status: 200,
+            reason: None,
+            detail: None,
+            issuer: None,
+            took: Duration::from_micros(500),
+        }
+    }
+
+    fn written(line: &AccessLine<'_>) -> String {
+        let mut out = Vec::new();
+        line.write_to(&mut out, &mut Second::default());
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_line_has_a_place_for_everything() {
+        let line = AccessLine {
+            client: "2001:db8::1".parse().ok(),
+            client_certificate: Some("ab"),
+            route: Some("/{id}"),
+            status: 401,
+            reason: Some("missing_token"),
+            detail: Some("there is no token"),
+            issuer: Some("idp"),
+            ..plain()
+        };
+        assert_eq!(
+            written(&line),
+            r#"{"time":"2026-01-01T00:00:00.000Z","request_id":"id","peer":"127.0.0.1:1","client":"2001:db8::1","client_certificate":"ab","protocol":"HTTP/1.1","method":"GET","path":"/","route":"/{id}","status":401,"reason":"missing_token","detail":"there is no token","issuer":"idp","took_ms":0.5}"#.to_owned() + "\n"
+        );
+    }
+
+    #[test]
+    fn a_line_is_what_a_serializer_makes_of_it() {
+        let none = plain();
+        let texts = [
+            "",
+            "/a",
+            "/\u{7f}é\u{2028}\u{1f600}",
+            "\"",
+            "\\",
+            "\r\n\t\u{8}\u{c}\0\u{1b}[31m",
+            "/a\"b\\c\u{1f}",
+        ];
+        let mut lines = Vec::new();
+        for text in texts {
+            let some = Some(text);
+            lines.push(AccessLine { request_id: text, method: text, path: text, ..plain() });
+            lines.push(AccessLine { route: some, reason: some, detail: some, issuer: some, ..plain() });
+            lines.push(AccessLine { client_certificate: some, ..plain() });
+        }
+        for peer in ["0.0.0.0:0", "255.10.9.100:65535", "[::1]:80", "[fe80::1%7]:9", "[::ffff:1.2.3.4]:5"] {
+            let peer: SocketAddr = peer.parse().unwrap();
+            lines.push(AccessLine { peer: Some(peer), client: Some(peer.ip()), ..plain() });
+        }
+        lines.push(AccessLine { peer: None, ..plain() });
+        for protocol in
+            [Version::HTTP_09, Version::HTTP_10, Version::HTTP_11, Version::HTTP_2, Version::HTTP_3]
+        {
+            lines.push(AccessLine { protocol, ..plain() });
+        }
+        for status in [0, 100, 499, u16::MAX] {
+            lines.push(AccessLine { status, ..plain() });
+        }
+        for nanos in
+            [0, 1, 499, 500, 501, 999, 1_000, 1_500, 999_499, 999_500, 1_000_000, 12_345_678, 1_000_000_001]
+        {
+            for seconds in [0, 1, 59, 86_400, 1 << 32] {
+                lines.push(AccessLine { took: Duration::new(seconds, nanos), ..plain() });
+            }
+        }
+        // One memory of the second for all: it is not to be the second before.
+        let mut second = Second::default();
+        for millis in
+            [0, 1, 999, 1_000, 1_001, 59_999, 60_000, 951_827_696_789, 951_827_697_000, 1_767_225_599_999]
+        {
+            lines.push(AccessLine { ended: Duration::from_millis(millis), ..none });
+        }
+        for line in &lines {
+            let mut out = Vec::new();
+            line.write_to(&mut out, &mut second);
+            assert_eq!(String::from_utf8(out).unwrap(), serialized(line));
+        }
+    }
+
+    // O08: attacks.md row 19.
+    #[test]
+    fn what_a_client_chose_cannot_break_a_line() {
+        let line = AccessLine { path: "/a\r\n{\"\u{1b}[31m", protocol: Version::HTTP_2, ..plain() };
+        let text = written(&line);
+        assert_eq!(text.lines().count(), 1);
+        assert!(!text.contains('\u{1b}'));
+        let read: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(read["path"], line.path);
+        assert_eq!(read["protocol"], "HTTP/2.0");
+    }
+
+    #[test]
+    fn a_clock_that_is_far_ahead_breaks_no_line() {
+        let line = AccessLine { ended: Duration::from_secs(u64::MAX / 2), ..plain() };
+        let read: serde_json::Value = serde_json::from_str(&written(&line)).unwrap();
+        assert_eq!(read["path"], "/");
+    }
+}
