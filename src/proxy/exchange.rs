@@ -1,5 +1,6 @@
 //! The bookkeeping of one request: begun once, recorded once, however it ends.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -45,9 +46,10 @@ pub(super) struct Exchange {
 struct Outcome {
     route: Option<usize>,
     status: Option<u16>,
-    issuer: Option<Arc<str>>,
+    /// The issuer of the token, an index into the snapshot's verifiers.
+    issuer: Option<usize>,
     /// The reason and the explanation of a refusal, or why the answer was cut.
-    failure: Option<(&'static str, String)>,
+    failure: Option<(&'static str, Cow<'static, str>)>,
 }
 
 /// The index of a token that verified in `TokenError::RESULTS`.
@@ -110,13 +112,7 @@ impl Exchange {
     /// Notes the route that speaks for the request, and the issuer of its caller.
     pub(super) fn decided(&mut self, route: usize, issuer: Option<&Arc<str>>) {
         self.outcome.route = Some(route);
-        if let Some(issuer) = issuer {
-            self.count_verification(Some(issuer), VALID);
-            // Every token of an issuer shares this count, and so do all workers: only a line that is written is worth it.
-            if self.view.snapshot.config.log.access == AccessLog::All {
-                self.outcome.issuer = Some(issuer.clone());
-            }
-        }
+        self.verified(issuer, VALID);
     }
 
     /// Makes the answer.
@@ -162,7 +158,7 @@ impl Exchange {
 
     /// Notes that the answer ended before its end.
     pub(super) fn cut(&mut self, error: &BodyError) {
-        self.outcome.failure = Some(("answer_cut", error.to_string()));
+        self.outcome.failure = Some(("answer_cut", error.to_string().into()));
     }
 
     fn note(&mut self, refusal: &Refusal, status: u16) {
@@ -170,27 +166,28 @@ impl Exchange {
         self.outcome.route = refusal.route;
         match &refusal.cause {
             Cause::Token { rejection, .. } => {
-                self.count_verification(rejection.issuer.as_ref(), rejection.error.index());
+                self.verified(rejection.issuer.as_ref(), rejection.error.index());
             }
             // The token was fine; what it grants was not enough.
             Cause::Denied(Denial::InsufficientScope { issuer, .. }) => {
-                self.count_verification(Some(issuer), VALID);
+                self.verified(Some(issuer), VALID);
             }
             Cause::Defect => self.worker.metrics().panics.inc(),
             _ => {}
         }
         self.view.snapshot.route_metrics(refusal.route).refused(refusal.reason_index());
         if self.view.snapshot.config.log.access != AccessLog::Off {
-            self.outcome.issuer = refusal.issuer().map(Arc::from);
             self.outcome.failure = Some((refusal.reason(), refusal.explanation()));
         }
     }
 
-    fn count_verification(&self, issuer: Option<&Arc<str>>, result: usize) {
-        if let Some(issuer) = issuer
-            && let Some(metrics) = self.view.snapshot.issuer_metrics(issuer)
-        {
-            metrics.verifications.increment(result);
+    /// Notes and counts what became of a token of this issuer.
+    fn verified(&mut self, issuer: Option<&Arc<str>>, result: usize) {
+        let snapshot = &self.view.snapshot;
+        // Its place and not its name, whose reference count all workers share.
+        self.outcome.issuer = issuer.and_then(|name| snapshot.issuer(name));
+        if let Some(verifier) = self.outcome.issuer.and_then(|index| snapshot.verifiers.get(index)) {
+            verifier.issuer().metrics().verifications.increment(result);
         }
     }
 
@@ -203,7 +200,9 @@ impl Exchange {
         if !wanted {
             return;
         }
-        let route = self.outcome.route.and_then(|index| self.view.snapshot.routes.get(index));
+        let snapshot = &self.view.snapshot;
+        let route = self.outcome.route.and_then(|index| snapshot.routes.get(index));
+        let issuer = self.outcome.issuer.and_then(|index| snapshot.verifiers.get(index));
         let (reason, detail) = match &self.outcome.failure {
             Some((reason, detail)) => (Some(*reason), Some(&**detail)),
             None => (None, None),
@@ -221,7 +220,7 @@ impl Exchange {
             status,
             reason,
             detail,
-            issuer: self.outcome.issuer.as_deref(),
+            issuer: issuer.map(|verifier| &**verifier.name()),
             took,
         });
     }

@@ -1,5 +1,6 @@
 //! Every way in which a request is not forwarded, joined from the rooms' own errors.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::policy::{Denial, Scope};
@@ -129,38 +130,28 @@ impl Refusal {
 
     /// One sentence for the log.
     #[must_use]
-    pub fn explanation(&self) -> String {
+    pub fn explanation(&self) -> Cow<'static, str> {
         match &self.cause {
-            Cause::Target(error) => error.to_string(),
-            Cause::Ambiguous(what) => format!("the path is ambiguous: {what}"),
-            Cause::NotFound => "no route has this path".to_owned(),
-            Cause::Method { allow } => format!("the route is there for other methods: {allow}"),
-            Cause::Token { rejection, .. } => rejection.error.to_string(),
-            Cause::Denied(Denial::Anonymous) => "the caller is anonymous".to_owned(),
+            Cause::Target(error) => error.to_string().into(),
+            Cause::Ambiguous(what) => format!("the path is ambiguous: {what}").into(),
+            Cause::NotFound => "no route has this path".into(),
+            Cause::Method { allow } => format!("the route is there for other methods: {allow}").into(),
+            Cause::Token { rejection, .. } => rejection.error.to_string().into(),
+            Cause::Denied(Denial::Anonymous) => "the caller is anonymous".into(),
             Cause::Denied(Denial::InsufficientScope { missing, .. }) => {
-                format!("the token lacks: {}", join(missing))
+                format!("the token lacks: {}", join(missing)).into()
             }
-            Cause::Framing => "the transfer coding is none but \"chunked\"".to_owned(),
-            Cause::BodyMalformed => "the request body broke its framing, or was cut".to_owned(),
-            Cause::BodyTooLarge => "the request body is longer than the limit".to_owned(),
-            Cause::BodyStalled => "the request body stopped coming".to_owned(),
-            Cause::Deadline(limit) => format!("the request was not done within {limit:?}"),
-            Cause::Upgrade => "the route has no \"websocket\"".to_owned(),
-            Cause::Fields => "the request has more fields than the limit".to_owned(),
-            Cause::Overloaded => "as many requests as may be are being answered".to_owned(),
-            Cause::Misdirected => "the TLS connection was opened for another host".to_owned(),
-            Cause::Upstream(fault) => fault.to_string(),
-            Cause::Defect => "the gateway panicked; standard error has the place".to_owned(),
-        }
-    }
-
-    /// The issuer of the token, where one of the route's is meant.
-    #[must_use]
-    pub fn issuer(&self) -> Option<&str> {
-        match &self.cause {
-            Cause::Token { rejection, .. } => rejection.issuer.as_deref(),
-            Cause::Denied(Denial::InsufficientScope { issuer, .. }) => Some(issuer),
-            _ => None,
+            Cause::Framing => "the transfer coding is none but \"chunked\"".into(),
+            Cause::BodyMalformed => "the request body broke its framing, or was cut".into(),
+            Cause::BodyTooLarge => "the request body is longer than the limit".into(),
+            Cause::BodyStalled => "the request body stopped coming".into(),
+            Cause::Deadline(limit) => format!("the request was not done within {limit:?}").into(),
+            Cause::Upgrade => "the route has no \"websocket\"".into(),
+            Cause::Fields => "the request has more fields than the limit".into(),
+            Cause::Overloaded => "as many requests as may be are being answered".into(),
+            Cause::Misdirected => "the TLS connection was opened for another host".into(),
+            Cause::Upstream(fault) => fault.to_string().into(),
+            Cause::Defect => "the gateway panicked; standard error has the place".into(),
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::issuer::{Issuer, JwksError};
 use crate::net::TlsError;
 use crate::policy::Requirement;
 use crate::route::{Ambiguities, Conflict, MethodPattern, Rule, Table, Target};
-use crate::telemetry::{IssuerMetrics, Metrics, RouteMetrics};
+use crate::telemetry::{Metrics, RouteMetrics};
 use crate::token::{ForwardedClaim, Source, Verifier};
 use crate::upstream::{HostHeader, Upstream};
 
@@ -184,13 +184,10 @@ impl Snapshot {
         self.resources.get(resource).map(|resource| &*resource.metadata_url)
     }
 
-    /// The metrics of an issuer.
+    /// The place of an issuer among the verifiers.
     #[must_use]
-    pub fn issuer_metrics(&self, name: &str) -> Option<&IssuerMetrics> {
-        self.verifiers
-            .iter()
-            .find(|verifier| **verifier.name() == *name)
-            .map(|verifier| verifier.issuer().metrics())
+    pub fn issuer(&self, name: &str) -> Option<usize> {
+        self.verifiers.iter().position(|verifier| **verifier.name() == *name)
     }
 
     /// The metrics of a route, or of no route.
