@@ -18,6 +18,7 @@ use super::{Cause, Refusal};
 use crate::config::ErrorDetail;
 use crate::policy::{Denial, Scope};
 use crate::snapshot::{Resource, Snapshot};
+use crate::telemetry::push_json;
 use crate::token::{Rejection, TokenError};
 use crate::upstream::Fault;
 
@@ -93,35 +94,22 @@ const PROBLEM: usize = 384;
 fn problem(reply: &Reply, request_id: &HeaderValue) -> Vec<u8> {
     let mut body = Vec::with_capacity(PROBLEM);
     body.extend_from_slice(br#"{"type":"about:blank","title":"#);
-    push_string(&mut body, reply.status.canonical_reason().unwrap_or("Error"));
+    push_json(&mut body, reply.status.canonical_reason().unwrap_or("Error"));
     body.extend_from_slice(br#","status":"#);
     body.extend_from_slice(reply.status.as_str().as_bytes());
     body.extend_from_slice(br#","detail":"#);
-    push_string(&mut body, &reply.detail);
+    push_json(&mut body, &reply.detail);
     body.extend_from_slice(br#","code":"#);
-    push_string(&mut body, reply.code);
+    push_json(&mut body, reply.code);
     for (index, scope) in reply.missing.iter().enumerate() {
         body.extend_from_slice(if index == 0 { br#","missing_scopes":["# } else { b"," });
-        push_string(&mut body, scope.as_str());
+        push_json(&mut body, scope.as_str());
     }
     body.extend_from_slice(if reply.missing.is_empty() { b"" } else { b"]" });
     body.extend_from_slice(br#","request_id":"#);
-    push_string(&mut body, request_id.to_str().unwrap_or_default());
+    push_json(&mut body, request_id.to_str().unwrap_or_default());
     body.extend_from_slice(b"}\n");
     body
-}
-
-/// Writes a string as JSON has it (RFC 8259 §7). Nearly all need no escapes and are copied as they are.
-fn push_string(body: &mut Vec<u8>, text: &str) {
-    let is_plain = |byte: u8| byte >= b' ' && byte != b'"' && byte != b'\\';
-    if text.bytes().fold(true, |all, byte| all & is_plain(byte)) {
-        body.push(b'"');
-        body.extend_from_slice(text.as_bytes());
-        body.push(b'"');
-    } else {
-        // Strings always serialize.
-        let _ = serde_json::to_writer(body, text);
-    }
 }
 
 /// The metadata of a protected resource. It is public, and browsers may read it from any origin.

@@ -13,7 +13,7 @@ mod metrics;
 #[cfg(test)]
 mod metrics_tests;
 
-pub use access_log::{AccessLine, AccessLog, LogWriter, WorkerLog};
+pub use access_log::{AccessLine, AccessLog, LogWriter, WorkerLog, push_json};
 pub use cells::{Seat, Seated};
 pub use counters::{Counter, Counters, Gauge};
 pub use handles::{IssuerMetrics, RouteMetrics, UpstreamMetrics};

@@ -137,12 +137,12 @@ fn push_protocol(out: &mut Vec<u8>, version: Version) {
 fn push_member(out: &mut Vec<u8>, name: &[u8], text: Option<&str>) {
     if let Some(text) = text {
         out.extend_from_slice(name);
-        push_string(out, text);
+        push_json(out, text);
     }
 }
 
 /// Writes a string as JSON has it (RFC 8259 §7). Nearly all need no escapes and are copied as they are.
-fn push_string(out: &mut Vec<u8>, text: &str) {
+pub fn push_json(out: &mut Vec<u8>, text: &str) {
     let is_plain = |byte: u8| byte >= b' ' && byte != b'"' && byte != b'\\';
     if text.bytes().fold(true, |all, byte| all & is_plain(byte)) {
         out.push(b'"');

@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 
 use super::Metrics;
 
-pub use line::AccessLine;
+pub use line::{AccessLine, push_json};
 pub use writer::LogWriter;
 
 use line::Second;
