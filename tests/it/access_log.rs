@@ -1,9 +1,11 @@
 //! What the access log says of a client: which protocol it speaks, and which certificate it has shown.
 
+use std::collections::HashSet;
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
+use std::thread;
 
 use aws_lc_rs::digest;
 use rustls::pki_types::{PrivateKeyDer, ServerName};
@@ -11,7 +13,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use serde_json::Value;
 
 use crate::cast::frames::Frames;
-use crate::cast::{PATIENCE, Process, Request, Upstream, wait_until};
+use crate::cast::{Client, PATIENCE, Process, Request, Upstream, wait_until};
 
 const OPEN: &str =
     "[log]\naccess = \"all\"\n[[routes]]\npath = \"/**\"\nupstream = \"orders\"\npublic = true\n";
@@ -87,4 +89,100 @@ fn a_certificate_that_was_shown_is_named_by_its_fingerprint() {
     let hash: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
     assert_eq!(line(&process, "/shown")["client_certificate"], hash);
     assert!(line(&process, "/not").get("client_certificate").is_none());
+}
+
+// Whoever watches the log sees a request without another that would push it out.
+#[test]
+fn a_line_comes_without_another() {
+    let upstream = Upstream::start();
+    let process = Process::run(&format!("{}{OPEN}", upstream.toml("orders")));
+    for path in ["/one", "/two"] {
+        assert_eq!(process.send(&Request::get(path)).status, 200);
+        line(&process, path);
+    }
+}
+
+// O08: of every worker, none inside another, and the last moment's.
+#[test]
+fn each_request_of_a_rush_has_a_whole_line() {
+    const CLIENTS: usize = 8;
+    const EACH: usize = 250;
+    let upstream = Upstream::start();
+    let mut process = Process::run(&format!("{}{OPEN}", upstream.toml("orders")));
+    let address = process.address();
+    let client = |number: usize| {
+        thread::spawn(move || {
+            let mut client = Client::connect(address);
+            for request in 0..EACH {
+                let path = format!("/{number}/{request}/{}", "x".repeat(200 * number));
+                assert_eq!(client.send(&Request::get(&path)).status, 200);
+            }
+        })
+    };
+    let clients: Vec<_> = (0..CLIENTS).map(client).collect();
+    clients.into_iter().for_each(|client| client.join().unwrap());
+    process.signal("TERM");
+    assert_eq!(process.wait().code(), Some(0));
+    let mut paths = HashSet::new();
+    for line in process.out().lines() {
+        let line: Value = serde_json::from_str(line).expect("a line is whole");
+        assert!(paths.insert(line["path"].as_str().unwrap().to_owned()), "one line each: {line}");
+    }
+    assert_eq!(paths.len(), CLIENTS * EACH);
+}
+
+const DROPPED: &str = "scopegate_access_log_dropped_total";
+
+// L04, of whoever reads the log: what waits for it has a bound, and is no request.
+#[test]
+fn a_reader_that_stops_costs_lines_and_no_request() {
+    let upstream = Upstream::start();
+    let (mut reader, out) = io::pipe().unwrap();
+    let mut process = Process::run_into(out, &format!("{}{OPEN}", upstream.toml("orders")));
+    let mut client = Client::connect(process.address());
+    let long = Request::get(&format!("/{}", "x".repeat(6000)));
+    let mut sent = 0;
+    // A request that is over has its line, or has none.
+    let dropped = |client: &mut Client, requests: u32| {
+        for _ in 0..requests {
+            assert_eq!(client.send(&long).status, 200);
+        }
+        process.wait_for_metric("scopegate_requests_open", 0.0);
+        process.metric(DROPPED)
+    };
+    while dropped(&mut client, 50) < 1.0 {
+        sent += 50;
+        assert!(sent < 2000, "there is a bound");
+    }
+    sent += 50;
+    let reading = thread::spawn(move || {
+        let mut text = String::new();
+        reader.read_to_string(&mut text).unwrap();
+        text
+    });
+    wait_until("who reads again gets lines again", || {
+        let before = process.metric(DROPPED);
+        sent += 1;
+        dropped(&mut client, 1) <= before
+    });
+    let dropped = process.metric(DROPPED);
+    process.signal("TERM");
+    assert_eq!(process.wait().code(), Some(0));
+    let text = reading.join().unwrap();
+    let whole = text.lines().filter(|line| serde_json::from_str::<Value>(line).is_ok()).count();
+    assert_eq!(whole, text.lines().count(), "every line is whole");
+    assert!((whole as f64 + dropped - f64::from(sent)).abs() < 0.5, "{whole} and {dropped} of {sent}");
+}
+
+// The same of one that has gone.
+#[test]
+fn an_output_that_is_gone_costs_lines_and_no_request() {
+    let upstream = Upstream::start();
+    let (reader, out) = io::pipe().unwrap();
+    drop(reader);
+    let process = Process::run_into(out, &format!("{}{OPEN}", upstream.toml("orders")));
+    for _ in 0..3 {
+        assert_eq!(process.send(&Request::get("/gone")).status, 200);
+    }
+    process.wait_for_metric(DROPPED, 3.0);
 }

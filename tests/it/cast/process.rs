@@ -111,9 +111,27 @@ impl Process {
         process
     }
 
-    fn spawn(directory: tempfile::TempDir, mut command: Command) -> Self {
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let out = Stream::of(child.stdout.take().unwrap());
+    /// `scopegate run`, whose standard output nobody reads but whoever has the other end of it.
+    #[track_caller]
+    pub(crate) fn run_into(out: impl Into<Stdio>, toml: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("gateway.toml");
+        fs::write(&file, toml).unwrap();
+        let config = ["--config", file.to_str().unwrap()];
+        let command =
+            scopegate(&["run", "--listen", ANY, "--admin", ANY, "--workers", "2", config[0], config[1]]);
+        let process = Self::spawn_into(out.into(), directory, command);
+        process.wait_for_log("listening address=");
+        process
+    }
+
+    fn spawn(directory: tempfile::TempDir, command: Command) -> Self {
+        Self::spawn_into(Stdio::piped(), directory, command)
+    }
+
+    fn spawn_into(out: Stdio, directory: tempfile::TempDir, mut command: Command) -> Self {
+        let mut child = command.stdout(out).stderr(Stdio::piped()).spawn().unwrap();
+        let out = child.stdout.take().map_or_else(|| Stream::of(std::io::empty()), Stream::of);
         let errors = Stream::of(child.stderr.take().unwrap());
         Self { child, directory, out, errors }
     }
