@@ -66,8 +66,8 @@ class Bench:
         os.chmod(d, 0o755)
         return d
 
-    def install(self, files, folder, workload):
-        values = variables(self.work, folder, workload)
+    def install(self, files, folder, workload, more={}):
+        values = {**variables(self.work, folder, workload), **more}
         for f in files:
             (folder / f).write_text(fill((HERE / "configs" / f).read_text(), values, self.given))
         return values
@@ -103,10 +103,11 @@ class Bench:
 
     def start(self, c, w=WORKLOADS[0]):
         d = self.folder(c.name)
-        values = self.install(c.files, d, w)
+        values = self.install(c.files, d, w, c.values)
         wait_until_closed([PORT, H2PORT, TLSPORT])
         cores = GATEWAY_CORE if w.pinned else None
-        r = Running([fill(x, values, self.given) for x in c.cmd], cores, d / "output.log")
+        log = d / ("access.log" if c.logs else "output.log")
+        r = Running([fill(x, values, self.given) for x in c.cmd], cores, log)
         try:
             r.ready = self.until_200(r, PORT, first_token(self.tokens / "hot.txt"))
         except RuntimeError:
@@ -319,7 +320,7 @@ class Bench:
 
     def makes_sense(self, c, w):
         return ((c.auth or w.plain) and (c.h2 or w.tool != "h2load") and (c.tls or not w.tls)
-                and (not w.only or c.name in w.only))
+                and (not w.only or c.name in w.only) and (not c.only or w.name in c.only))
 
     def one(self, path, rnd, w, c, up):
         base = {"contender": c.name, "round": rnd, "workload": w.name, "at": int(time.time())}
@@ -342,10 +343,18 @@ class Bench:
                     m = self.least_disturbed(c, r, up, w)
             except (OSError, RuntimeError, subprocess.TimeoutExpired) as e:
                 m = {"error": str(e)[:300]}
+            if c.logs:
+                m = self.logged(m, pathlib.Path(r.log.name))
         finally:
             r.stop()
         append(path, {**base, **start, **m})
         print(f"round {rnd} {w.name:10} {c.name:16} " + line(m), flush=True)
+
+    def logged(self, m, log):
+        """The same, if the log that it is to be measured with was written. Nobody reads it, and it is large."""
+        size = log.stat().st_size
+        log.unlink()
+        return m if size > 50 * m.get("answered", 0) else {"error": f"{size} bytes of log for {m.get('answered')} requests"}
 
     def least_disturbed(self, c, r, up, w):
         m = self.measure(c, r, up, w)

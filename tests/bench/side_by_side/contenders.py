@@ -29,18 +29,21 @@ class Contender:
     auth: bool = False   # does it check tokens?
     h2: str = ""         # "" no HTTP/2 in clear text, "same" port, or "own" port
     tls: bool = False    # does it have a listener with TLS on @@TLSPORT@@?
+    values: dict = field(default_factory=dict)  # what else is replaced in its templates
+    logs: bool = False   # does it write a line for each request to access.log in its folder, or to standard output?
+    only: tuple = ()     # workloads; () for all
 
 
-def nginx(name, files, auth, tls=False):
+def nginx(name, files, auth, tls=False, access_log="off", **other):
     return Contender(
         name, ["@@exe:nginx@@", "-p", "@@DIR@@", "-c", f"@@DIR@@/{files[0]}", "-e", "@@DIR@@/error.log"],
-        files, auth, "own", tls,
+        files, auth, "own", tls, {"ACCESS_LOG": access_log}, **other,
     )
 
 
-def scopegate(name):
-    command = [f"@@exe:{name}@@", "run", "--config", "@@DIR@@/scopegate.toml"]
-    return Contender(name, command, ["scopegate.toml"], auth=True, h2="same", tls=True)
+def scopegate(name, program=None, access="off", **other):
+    command = [f"@@exe:{program or name}@@", "run", "--config", "@@DIR@@/scopegate.toml"]
+    return Contender(name, command, ["scopegate.toml"], True, "same", True, {"ACCESS": access}, **other)
 
 
 def envoy(name, auth):
@@ -63,6 +66,9 @@ CONTENDERS = [
     nginx("nginx-plain", ["nginx-plain.conf"], False, tls=True),
     haproxy("haproxy-plain", False),
     envoy("envoy-plain", False),
+    # The same with a line for each request, in a file.
+    scopegate("scopegate-logged", "scopegate", "all", logs=True, only=("hot",)),
+    nginx("nginx-logged", ["nginx-plain.conf"], False, True, "access.log combined buffer=64k flush=1s", logs=True, only=("hot",)),
     # hyper alone, thread per core: the ground that scopegate stands on.
     Contender("bare", ["@@exe:bare@@", "127.0.0.1:@@PORT@@", "127.0.0.1:@@UPSTREAM@@", "@@WORKERS@@"]),
     # Checking tokens.

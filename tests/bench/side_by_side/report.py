@@ -10,12 +10,15 @@ ORDER = [c.name for c in CONTENDERS]
 QUIET = 10  # percent of a core that other programs may take before a measurement is left out
 
 S, N = "scopegate", "nginx-plain"
+SL, NL = "scopegate-logged", "nginx-logged"
 LUA, HAPROXY, ENVOY, H = "nginx-lua-cache", "haproxy", "envoy-cache", "haproxy-plain"
 
 # What is promised: its name, at most how much is aimed at and has to be at the very least (None where there is no such
 # limit), and how it is worked out. `f.cpu("hot", N)` is the CPU time of a request; see Figures.
 PROMISES = [
     ("hot token, CPU: by nginx that checks nothing", 1.0, None, lambda f: f.cpu("hot") / f.cpu("hot", N)),
+    ("— each with its access log", 1.0, None, lambda f: f.cpu("hot", SL) / f.cpu("hot", NL)),
+    ("— a line of scopegate's, CPU µs", 2, None, lambda f: f.cpu("hot", SL) - f.cpu("hot")),
     ("— by nginx with Lua and a cache", None, 1.0, lambda f: f.cpu("hot") / f.cpu("hot", LUA)),
     ("— by Envoy with a cache", None, 0.25, lambda f: f.cpu("hot") / f.cpu("hot", ENVOY)),
     ("— by HAProxy that verifies", None, 1 / 3, lambda f: f.cpu("hot") / f.cpu("hot", HAPROXY)),
