@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, Method, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use http_body::{Body, Frame, SizeHint};
 
 use super::admission::Admission;
@@ -28,6 +28,8 @@ pub struct Outgoing<B> {
     /// The body, until something of it was sent.
     pub(super) body: Option<B>,
     has_body: bool,
+    /// Whether its fields are gone: then it goes no more.
+    is_spent: bool,
 }
 
 /// The target of a request as an upstream wants it (RFC 9112 §3.2.1): of an absolute one the path may be missing.
@@ -60,7 +62,19 @@ impl<B: Body> Outgoing<B> {
     #[must_use]
     pub fn new(head: Parts, own: OwnFields, body: B) -> Self {
         let body = (!body.is_end_stream()).then_some(body);
-        Self { head, own, departed: clock::monotonic(), has_body: body.is_some(), body }
+        Self { head, own, departed: clock::monotonic(), has_body: body.is_some(), body, is_spent: false }
+    }
+
+    /// Its method, and what gives the memory of its fields away, empty, for those of its response: a map is two pieces of
+    /// memory, one of them large.
+    pub(super) fn spend(&mut self) -> (&Method, impl FnMut() -> HeaderMap) {
+        let Self { head: Parts { method, headers, .. }, is_spent, .. } = self;
+        let spend = || {
+            *is_spent = true;
+            headers.clear();
+            std::mem::take(headers)
+        };
+        (method, spend)
     }
 
     /// When it began to be sent.
@@ -72,7 +86,9 @@ impl<B: Body> Outgoing<B> {
     /// Whether it may be sent once more: if nothing of it was, or if it was not answered, is safe to repeat and has no
     /// body (RFC 9110 §9.2.2, checklist U02 and U03).
     pub(super) fn may_go_again(&self, failed: &Failed) -> bool {
-        if self.has_body {
+        if self.is_spent {
+            false
+        } else if self.has_body {
             failed.is_unsent && self.body.is_some()
         } else {
             failed.is_unsent || (failed.is_unanswered && is_idempotent(&self.head.method))

@@ -74,7 +74,7 @@ fn anticipates_content(method: &Method) -> bool {
 }
 
 /// Takes a head from the front of what was read; `None` while it is not whole. `scanned` bytes were looked at before and
-/// hold no end.
+/// hold no end. `empty` gives the map for its fields.
 ///
 /// # Errors
 /// What is not a head of HTTP/1, or one whose framing can be read in two ways (RFC 9112 §6.3).
@@ -82,6 +82,7 @@ pub(super) fn take(
     read: &mut BytesMut,
     scanned: &mut usize,
     method: &Method,
+    empty: impl FnOnce() -> HeaderMap,
 ) -> Result<Option<Head>, Malformed> {
     // What speaks something else may never end what is no head, and an empty line before one belongs to nothing.
     if !read.iter().zip(BEGINNING).all(|(is, should)| is == should) {
@@ -95,7 +96,7 @@ pub(super) fn take(
         return Err(TOO_LONG);
     }
     *scanned = 0;
-    parse(&read.split_to(end).freeze(), method).map(Some)
+    parse(&read.split_to(end).freeze(), method, empty).map(Some)
 }
 
 /// Where the empty line ends that ends a head. A lone LF may end a line (RFC 9112 §2.2).
@@ -109,7 +110,7 @@ fn end_of(read: &[u8], scanned: usize) -> Option<usize> {
     })
 }
 
-fn parse(bytes: &Bytes, method: &Method) -> Result<Head, Malformed> {
+fn parse(bytes: &Bytes, method: &Method, empty: impl FnOnce() -> HeaderMap) -> Result<Head, Malformed> {
     let mut fields = [const { MaybeUninit::uninit() }; MAX_FIELDS];
     let mut parsed = httparse::Response::new(&mut []);
     match ParserConfig::default().parse_response_with_uninit_headers(&mut parsed, bytes, &mut fields) {
@@ -122,7 +123,8 @@ fn parse(bytes: &Bytes, method: &Method) -> Result<Head, Malformed> {
     let version = if parsed.version == Some(0) { Version::HTTP_10 } else { Version::HTTP_11 };
     let status = parsed.code.and_then(|code| StatusCode::from_u16(code).ok());
     let status = status.ok_or(Malformed("its status is none"))?;
-    let mut headers = HeaderMap::with_capacity(parsed.headers.len() + OWN_FIELDS);
+    let mut headers = empty();
+    headers.reserve(parsed.headers.len() + OWN_FIELDS);
     let mut said = Said::default();
     for field in &*parsed.headers {
         let (name, value) = read(field, bytes)?;

@@ -6,10 +6,10 @@ fn says(method: &Method, text: &str) -> Result<Option<(u16, Framing, bool)>, Mal
     for byte in text.bytes() {
         read.extend_from_slice(&[byte]);
         if taken.is_none() {
-            taken = take(&mut read, &mut scanned, method)?;
+            taken = take(&mut read, &mut scanned, method, HeaderMap::new)?;
         }
     }
-    let whole = take(&mut BytesMut::from(text), &mut 0, method)?;
+    let whole = take(&mut BytesMut::from(text), &mut 0, method, HeaderMap::new)?;
     let said = |head: Head| (head.response.status().as_u16(), head.framing, head.persists);
     let (taken, whole) = (taken.map(said), whole.map(said));
     assert_eq!(taken, whole, "{text}");
@@ -124,7 +124,7 @@ fn connection_is_passed_on_where_it_names_fields() {
         ("close, x-a", true),
     ] {
         let head = format!("HTTP/1.1 200 OK\r\nconnection: {value}\r\ncontent-length: 0\r\n\r\n");
-        let head = take(&mut BytesMut::from(&*head), &mut 0, &Method::GET).unwrap().unwrap();
+        let head = take(&mut BytesMut::from(&*head), &mut 0, &Method::GET, HeaderMap::new).unwrap().unwrap();
         assert_eq!(head.response.headers().contains_key(CONNECTION), is_passed_on, "{value}");
     }
 }

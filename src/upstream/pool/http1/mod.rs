@@ -15,7 +15,7 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Instant;
 
 use bytes::{Buf as _, Bytes, BytesMut};
-use http::{Method, Response, StatusCode};
+use http::{HeaderMap, Method, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use tokio::io::{AsyncReadExt as _, AsyncWrite as _};
 use tokio::task::unconstrained;
@@ -215,7 +215,7 @@ where
         head::write(&request.head, &request.own, coding.as_ref(), &mut self.out);
         self.has_begun = body.is_some();
         self.upload = body.zip(coding).map_or(Upload::Ended, |(body, coding)| Upload::Going(body, coding));
-        let method = &request.head.method;
+        let (method, mut fields) = request.spend();
         let (mut scanned, mut interim) = (0, 0);
         let result = poll_fn(|cx| {
             let broken = match self.poll_upload(cx) {
@@ -223,10 +223,12 @@ where
                 Poll::Ready(Err(UploadError::Wire(error))) => Some(error),
                 Poll::Ready(Ok(())) | Poll::Pending => None,
             };
-            self.poll_head(cx, method, &mut scanned, &mut interim).map(|head| match (head, broken) {
-                // What it said before it closed says more than that it closed.
-                (Err(Fault::Closed(_)), Some(error)) => Err(Fault::Closed(Broken::Io(error))),
-                (head, _) => head,
+            self.poll_head(cx, method, &mut fields, &mut scanned, &mut interim).map(|head| {
+                match (head, broken) {
+                    // What it said before it closed says more than that it closed.
+                    (Err(Fault::Closed(_)), Some(error)) => Err(Fault::Closed(Broken::Io(error))),
+                    (head, _) => head,
+                }
             })
         });
         let Head { response, framing, persists } = match result.await {
@@ -245,12 +247,15 @@ where
         &mut self,
         cx: &mut Context<'_>,
         method: &Method,
+        fields: &mut impl FnMut() -> HeaderMap,
         scanned: &mut usize,
         interim: &mut usize,
     ) -> Poll<Result<Head, Fault>> {
         let malformed = |Malformed(why)| Fault::Protocol(why.into());
         loop {
-            while let Some(head) = head::take(&mut self.read, scanned, method).map_err(malformed)? {
+            while let Some(head) =
+                head::take(&mut self.read, scanned, method, &mut *fields).map_err(malformed)?
+            {
                 let status = head.response.status();
                 if !status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS {
                     return Poll::Ready(Ok(head));
