@@ -186,6 +186,15 @@ fn a_line_that_was_written_in_part_does_not_spoil_the_next() {
 }
 
 #[test]
+fn the_end_of_such_a_line_waits_for_a_reader_like_any_other() {
+    let full = Err(io::ErrorKind::StorageFull.into());
+    let (text, dropped) = three([Ok(10), full, Err(io::ErrorKind::WouldBlock.into())]);
+    let paths: Vec<_> =
+        text.lines().skip(1).map(|line| line.contains("/two") || line.contains("/three")).collect();
+    assert_eq!((dropped, paths), (1, vec![true, true]), "{text}");
+}
+
+#[test]
 fn an_output_that_was_full_for_a_moment_loses_nothing() {
     let again = |kind: io::ErrorKind| Err(kind.into());
     let told = [again(io::ErrorKind::WouldBlock), Ok(7), again(io::ErrorKind::Interrupted), Ok(1)];

@@ -67,7 +67,7 @@ fn write_all(queue: &Receiver<Batch>, mut out: impl Write, metrics: &Metrics) {
     // Whether the last that was written is the beginning of a line.
     let mut is_torn = false;
     for Batch { mut lines, back } in queue {
-        is_torn = is_torn && out.write_all(b"\n").is_err();
+        is_torn = is_torn && write(&mut out, b"\n") == 0;
         let written = if is_torn { 0 } else { write(&mut out, &lines) };
         let (done, lost) = lines.split_at(written);
         is_torn |= done.last().is_some_and(|last| *last != b'\n');
