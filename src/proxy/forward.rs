@@ -96,7 +96,7 @@ impl<'v> Journey<'v> {
     ///
     /// # Errors
     /// A [`Refusal`]: 400, 408, 413, 502 or 504.
-    pub(super) async fn complete(mut self, exchange: &Exchange) -> Result<Response<Answer>, Refusal> {
+    pub(super) async fn complete(&mut self, exchange: &Exchange) -> Result<Response<Answer>, Refusal> {
         let limits = (self.route.response_timeout, self.until);
         let sent = self.upload.as_ref().map(|upload| &upload.sent);
         let response = self.upstream.send(&mut self.outgoing, limits, sent).await;

@@ -113,7 +113,8 @@ async fn walk(
     if let Some(result) = cache {
         worker.metrics().cache.increment(result as usize);
     }
-    Journey::begin(permit, entry.route, exchange, peer, upgrades, request)?.complete(exchange).await
+    let mut journey = Journey::begin(permit, entry.route, exchange, peer, upgrades, request)?;
+    journey.complete(exchange).await
 }
 
 /// Whether a request names a host that its TLS connection does not speak for (attacks.md row 6). What cannot be read as a
