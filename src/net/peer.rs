@@ -47,15 +47,11 @@ impl Peer {
         self.tls.as_ref()?.client_certificate.as_ref()
     }
 
-    /// The peer at an address. An IPv4 address that came by an IPv6 socket is an IPv4 address.
+    /// The peer at an address, who connected to this port. An IPv4 address that came by an IPv6 socket is an IPv4 address.
     #[must_use]
-    pub fn new(address: SocketAddr, port: u16) -> Self {
+    pub fn new(address: SocketAddr, forwarded_port: Option<HeaderValue>) -> Self {
         let address = SocketAddr::new(address.ip().to_canonical(), address.port());
-        // The text of an IP address is always a header value.
-        let forwarded_for =
-            HeaderValue::try_from(text(address.ip())).unwrap_or_else(|_| HeaderValue::from_static("unknown"));
-        let forwarded_port = (port != 0).then(|| port.into());
-        Self { address: Some(address), forwarded_for, forwarded_port, tls: None }
+        Self { address: Some(address), forwarded_for: text(address.ip()), forwarded_port, tls: None }
     }
 
     /// The peer at the other end of a Unix-domain socket.
@@ -68,22 +64,34 @@ impl Peer {
 
 /// The text of an IP address. Every connection has one, and nearly all of four octets: to format these takes ten times as
 /// long as to write their digits.
-fn text(address: IpAddr) -> Vec<u8> {
-    let IpAddr::V4(address) = address else { return address.to_string().into_bytes() };
-    let mut text = Vec::with_capacity("255.255.255.255".len());
-    for octet in address.octets() {
-        if !text.is_empty() {
-            text.push(b'.');
+fn text(address: IpAddr) -> HeaderValue {
+    let mut text = [0; "255.255.255.255".len()];
+    let mut length = 0;
+    let mut write = |byte| {
+        if let Some(place) = text.get_mut(length) {
+            *place = byte;
+            length += 1;
+        }
+    };
+    let IpAddr::V4(address) = address else { return value(address.to_string().as_bytes()) };
+    for (index, octet) in address.octets().into_iter().enumerate() {
+        if index > 0 {
+            write(b'.');
         }
         if octet >= 100 {
-            text.push(b'0' + octet / 100);
+            write(b'0' + octet / 100);
         }
         if octet >= 10 {
-            text.push(b'0' + octet / 10 % 10);
+            write(b'0' + octet / 10 % 10);
         }
-        text.push(b'0' + octet % 10);
+        write(b'0' + octet % 10);
     }
-    text
+    value(text.get(..length).unwrap_or_default())
+}
+
+/// The text of an IP address is always a header value.
+fn value(text: &[u8]) -> HeaderValue {
+    HeaderValue::from_bytes(text).unwrap_or_else(|_| HeaderValue::from_static("unknown"))
 }
 
 #[cfg(test)]
@@ -94,10 +102,10 @@ mod tests {
     fn an_address_is_written_as_it_is_formatted() {
         for octet in 0..=u8::MAX {
             let address = IpAddr::from([octet, 0, 255, octet]);
-            assert_eq!(text(address), address.to_string().into_bytes());
+            assert_eq!(text(address), address.to_string());
         }
         for address in ["::1", "2001:db8::a", "::ffff:1.2.3.4"] {
-            assert_eq!(text(address.parse().unwrap()), address.as_bytes());
+            assert_eq!(text(address.parse().unwrap()), address);
         }
     }
 }

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::BytesMut;
+use http::HeaderValue;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
@@ -39,7 +40,7 @@ pub(super) async fn greet(
     if is_announced(&peer, listener) {
         let announced = timeout(head, announced(&mut stream)).await;
         if let Some((client, own)) = announced.map_err(|_| End::Timeout)?? {
-            peer = Peer::new(client, own.port());
+            peer = Peer::new(client, Some(own.port()).filter(|port| *port != 0).map(HeaderValue::from));
         }
     }
     let Some(acceptor) = &listener.tls else { return Ok((stream, peer, Protocol::Sniff)) };

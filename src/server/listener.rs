@@ -4,6 +4,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener, TcpStream as StdStream};
 use std::time::Duration;
 
+use http::HeaderValue;
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 
@@ -31,7 +32,7 @@ pub enum Socket {
 /// A connection on the event loop of the worker that accepted it.
 pub(super) enum Accepted {
     /// With the port of ours that the client connected to.
-    Tcp { stream: TcpStream, client: SocketAddr, port: u16 },
+    Tcp { stream: TcpStream, client: SocketAddr, port: HeaderValue },
     #[cfg(unix)]
     Unix(tokio::net::UnixStream),
 }
@@ -41,7 +42,7 @@ pub(super) enum Detached {
     Tcp {
         stream: StdStream,
         client: SocketAddr,
-        port: u16,
+        port: HeaderValue,
     },
     #[cfg(unix)]
     Unix(std::os::unix::net::UnixStream),
@@ -75,7 +76,7 @@ impl Accepted {
     /// What is read and written, and whose it is.
     pub(super) fn open(self) -> (Stream, Peer) {
         match self {
-            Self::Tcp { stream, client, port } => (Stream::tcp(stream), Peer::new(client, port)),
+            Self::Tcp { stream, client, port } => (Stream::tcp(stream), Peer::new(client, Some(port))),
             #[cfg(unix)]
             Self::Unix(stream) => (Stream::unix(stream), Peer::unix()),
         }
@@ -167,8 +168,8 @@ fn bind_unix(path: &std::path::Path, mode: u32) -> io::Result<std::os::unix::net
 
 /// A socket as the runtime has it.
 pub(super) enum Listening {
-    /// With the port that it listens on.
-    Tcp(TcpListener, u16),
+    /// With the port that it listens on, as each of its connections has it.
+    Tcp(TcpListener, HeaderValue),
     #[cfg(unix)]
     Unix(tokio::net::UnixListener),
 }
@@ -182,7 +183,7 @@ impl Listening {
                 PRESENCE.ask(&socket);
                 // Answers are written whole; waiting to fill a segment only delays them.
                 let _ = socket.set_tcp_nodelay(true);
-                let port = listener.local_addr()?.port();
+                let port = listener.local_addr()?.port().into();
                 Self::Tcp(TcpListener::from_std(listener)?, port)
             }
             #[cfg(unix)]
@@ -194,7 +195,7 @@ impl Listening {
         match self {
             Self::Tcp(listener, port) => {
                 let (stream, client) = listener.accept().await?;
-                Ok(Accepted::Tcp { stream, client, port: *port })
+                Ok(Accepted::Tcp { stream, client, port: port.clone() })
             }
             #[cfg(unix)]
             Self::Unix(listener) => Ok(Accepted::Unix(listener.accept().await?.0)),
@@ -209,7 +210,7 @@ impl Listening {
                 Box::new(move || {
                     let (stream, client) = listener.accept()?;
                     stream.set_nonblocking(true)?;
-                    Ok(Detached::Tcp { stream, client, port })
+                    Ok(Detached::Tcp { stream, client, port: port.clone() })
                 })
             }
             #[cfg(unix)]
@@ -252,7 +253,7 @@ mod tests {
         let _client = StdStream::connect(address).unwrap();
         let accepted = listening.accept().await.unwrap();
         let Accepted::Tcp { stream, port, .. } = accepted else { panic!("it is of TCP") };
-        assert_eq!(port, address.port());
+        assert_eq!(port, address.port().to_string());
         let socket = SockRef::from(&stream);
         assert!(socket.keepalive().unwrap() && socket.tcp_nodelay().unwrap());
         assert_eq!(socket.tcp_keepalive_time().unwrap(), PRESENCE.idle);
