@@ -1,32 +1,67 @@
-//! The drain: telling every connection of a worker to finish. One worker's own, so that a connection that is polled asks
-//! a cell and takes no lock that others take.
+//! What a worker's connections are woken for besides their sockets: the drain, and their deadlines. One worker's own, so
+//! that a connection that is polled asks a cell and takes no lock that others take.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
+use std::pin::pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::task::{Context, Poll, Waker, ready};
+use std::time::{Duration, Instant};
+
+use tokio::time::sleep_until;
+
+use super::ticks::{Tick, Ticks};
+use crate::clock;
 
 /// How long the next request of a client that has none under way is waited for: it may be on its way, and to close would
 /// fail it.
 pub(super) const GRACE: Duration = Duration::from_millis(500);
 
-/// Whether a worker's connections are to finish.
-#[derive(Default)]
+/// Whether a worker's connections are to finish, and when each is to be woken.
 pub(super) struct Drain {
     /// Once it has begun: how long each connection waits for one more request.
     begun: Cell<Option<Duration>>,
     expired: Cell<bool>,
-    /// What wakes each member, if it is to be woken.
-    places: RefCell<Vec<Option<Waker>>>,
+    places: RefCell<Vec<Place>>,
     /// Places that nobody has.
     free: RefCell<Vec<usize>>,
+    ticks: RefCell<Ticks>,
+    keeper: Keeper,
     members: Cell<usize>,
     /// Woken when the last member leaves.
     empty: tokio::sync::Notify,
 }
 
+/// A member's.
+#[derive(Default)]
+struct Place {
+    waker: Option<Waker>,
+    /// When it is to be woken.
+    tick: Option<Tick>,
+}
+
+/// Who wakes those whose tick has come.
+#[derive(Default)]
+struct Keeper {
+    waker: Cell<Option<Waker>>,
+    /// Until when it sleeps, if it does not sleep without end.
+    until: Cell<Option<Tick>>,
+}
+
 impl Drain {
+    pub(super) fn new() -> Self {
+        Self {
+            begun: Cell::default(),
+            expired: Cell::default(),
+            places: RefCell::default(),
+            free: RefCell::default(),
+            ticks: RefCell::new(Ticks::new(clock::monotonic())),
+            keeper: Keeper::default(),
+            members: Cell::default(),
+            empty: tokio::sync::Notify::default(),
+        }
+    }
+
     /// Tells all members, who have so long.
     pub(super) fn begin(&self, limit: Duration) {
         self.begun.set(Some(GRACE.min(limit / 2)));
@@ -40,8 +75,7 @@ impl Drain {
     }
 
     fn wake(&self) {
-        let wakers: Vec<Waker> = self.places.borrow_mut().iter_mut().filter_map(Option::take).collect();
-        wakers.into_iter().for_each(Waker::wake);
+        self.places.borrow().iter().filter_map(|place| place.waker.as_ref()).for_each(Waker::wake_by_ref);
     }
 
     /// A connection that wants to be told.
@@ -49,16 +83,62 @@ impl Drain {
         self.members.set(self.members.get() + 1);
         let place = self.free.borrow_mut().pop().unwrap_or_else(|| {
             let mut places = self.places.borrow_mut();
-            places.push(None);
+            places.push(Place::default());
             places.len() - 1
         });
         Member { drain: self.clone(), place, registered: false, told: false }
     }
 
+    fn change<T>(&self, place: usize, change: impl FnOnce(&mut Place) -> T) -> Option<T> {
+        self.places.borrow_mut().get_mut(place).map(change)
+    }
+
     fn set_waker(&self, place: usize, waker: Option<Waker>) {
         // The last waker of a task drops the task and with it its member, which comes here: not while this is borrowed.
-        let _before =
-            self.places.borrow_mut().get_mut(place).and_then(|taken| std::mem::replace(taken, waker));
+        let _before = self.change(place, |place| std::mem::replace(&mut place.waker, waker));
+    }
+
+    fn set_alarm(&self, place: usize, at: Instant) {
+        let tick = self.ticks.borrow_mut().insert(place, at);
+        self.change(place, |place| place.tick = Some(tick));
+        if self.keeper.until.get().is_none_or(|until| tick < until)
+            && let Some(keeper) = self.keeper.waker.take()
+        {
+            keeper.wake();
+        }
+    }
+
+    /// Wakes each member when its time has come.
+    pub(super) async fn keep_time(self: Rc<Self>) {
+        let mut sleep = pin!(sleep_until(clock::monotonic().into()));
+        poll_fn(|cx| {
+            loop {
+                self.ring();
+                let first = self.ticks.borrow().first();
+                self.keeper.until.set(first);
+                self.keeper.waker.set(Some(cx.waker().clone()));
+                let Some(first) = first else { return Poll::<()>::Pending };
+                sleep.as_mut().reset(self.ticks.borrow().time_of(first).into());
+                ready!(sleep.as_mut().poll(cx));
+            }
+        })
+        .await;
+    }
+
+    fn ring(&self) {
+        let now = clock::monotonic();
+        loop {
+            let Some((tick, due)) = self.ticks.borrow_mut().take(now) else { return };
+            for place in due {
+                self.change(place, |place| {
+                    // Another tick is that of who was moved, or of who has the place now.
+                    if place.tick == Some(tick) {
+                        place.tick = None;
+                        place.waker.iter().for_each(Waker::wake_by_ref);
+                    }
+                });
+            }
+        }
     }
 
     /// Waits until no member is left.
@@ -83,17 +163,25 @@ impl Member {
         self.drain.clone()
     }
 
+    /// Is to be woken at that time, and at no other that was said before.
+    pub(super) fn set_alarm(&self, at: Instant) {
+        self.drain.set_alarm(self.place, at);
+    }
+
+    /// Whether the time that was said last is still to come.
+    pub(super) fn has_alarm(&self) -> bool {
+        self.drain.change(self.place, |place| place.tick.is_some()) == Some(true)
+    }
+
     /// Once, when the drain has begun: how long one more request is waited for.
     pub(super) fn poll_begun(&mut self, cx: &Context<'_>) -> Option<Duration> {
-        if let Some(grace) = self.drain.begun.get() {
-            return (!std::mem::replace(&mut self.told, true)).then_some(grace);
-        }
         // A connection stays in its task, so its first waker is its waker.
         if !self.registered {
             self.registered = true;
             self.drain.set_waker(self.place, Some(cx.waker().clone()));
         }
-        None
+        let grace = self.drain.begun.get()?;
+        (!std::mem::replace(&mut self.told, true)).then_some(grace)
     }
 
     /// Ready when the drain has lasted as long as it may.
@@ -111,7 +199,7 @@ impl Member {
 
 impl Drop for Member {
     fn drop(&mut self) {
-        self.drain.set_waker(self.place, None);
+        let _left = self.drain.change(self.place, std::mem::take);
         self.drain.free.borrow_mut().push(self.place);
         self.drain.members.set(self.drain.members.get() - 1);
         if self.drain.members.get() == 0 {

@@ -27,6 +27,11 @@ const HANDSHAKE: u8 = 22;
 const PLAIN: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 29\r\n\
                        Connection: close\r\n\r\nThis port speaks HTTPS only.\n";
 
+/// Whether anything comes before HTTP. Most connections have nothing to wait for.
+pub(super) fn is_waited_for(peer: &Peer, listener: &Listener) -> bool {
+    listener.tls.is_some() || is_announced(peer, listener)
+}
+
 /// A connection that is ready for HTTP, and whose it is.
 ///
 /// # Errors

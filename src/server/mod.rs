@@ -1,6 +1,7 @@
 //! From socket to request: listening, accepting, and the connections of each worker.
 
 mod accepting;
+mod attendants;
 mod connection;
 mod drain;
 mod greeting;
@@ -8,6 +9,7 @@ mod inherited;
 mod listener;
 mod proxy_protocol;
 mod stream;
+mod ticks;
 mod worker;
 
 use std::io;

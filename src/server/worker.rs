@@ -12,11 +12,12 @@ use tokio::task::spawn_local;
 use tokio::time::{interval, timeout};
 
 use super::accepting::{self, Order, Workers};
+use super::attendants::{Attendants, Post};
+use super::connection::Protocol;
 use super::drain::{Drain, Member};
 use super::listener::{Accepted, Detached};
-use super::stream::Stream;
 use super::{Pool, connection, greeting};
-use crate::net::{Address, Peer};
+use crate::net::Address;
 use crate::proxy::Worker;
 use crate::snapshot::Live;
 use crate::telemetry::Seat;
@@ -103,8 +104,9 @@ pub(super) fn start(index: usize, make: impl FnOnce() -> Rc<Worker> + Send + 'st
 }
 
 async fn run(worker: Rc<Worker>, mut inbox: mpsc::Receiver<Message>) {
-    let drain = Rc::new(Drain::default());
-    let host = Host { worker: worker.clone(), drain: drain.clone() };
+    let drain = Rc::new(Drain::new());
+    let attendants = Rc::new(Attendants::new());
+    let host = Host { worker: worker.clone(), drain: drain.clone(), attendants };
     let sweeper = spawn_local({
         let worker = worker.clone();
         async move {
@@ -119,6 +121,7 @@ async fn run(worker: Rc<Worker>, mut inbox: mpsc::Receiver<Message>) {
         let worker = worker.clone();
         async move { worker.deliver_log().await }
     });
+    spawn_local(drain.clone().keep_time());
     let mut limit = Duration::ZERO;
     while let Some(message) = inbox.recv().await {
         match message {
@@ -156,6 +159,15 @@ async fn run(worker: Rc<Worker>, mut inbox: mpsc::Receiver<Message>) {
 pub(super) struct Host {
     worker: Rc<Worker>,
     drain: Rc<Drain>,
+    attendants: Rc<Attendants<Arrival>>,
+}
+
+/// A connection that has come to the listener of this address.
+struct Arrival {
+    accepted: Accepted,
+    address: Arc<Address>,
+    member: Member,
+    open: OpenGuard,
 }
 
 impl Host {
@@ -169,34 +181,49 @@ impl Host {
 
     /// Serves a connection that came to the listener of this address.
     pub(super) fn serve(&self, accepted: Accepted, address: Arc<Address>, open: OpenGuard) {
-        let (stream, peer) = accepted.open();
-        let worker = self.worker.clone();
-        worker.metrics().accepted.inc();
-        worker.metrics().connections.inc();
-        let member = self.drain.join();
-        spawn_local(async move {
-            serve(stream, peer, &address, worker.clone(), member).await;
-            worker.metrics().connections.dec();
+        self.worker.metrics().accepted.inc();
+        self.worker.metrics().connections.inc();
+        let arrival = Arrival { accepted, address, member: self.drain.join(), open };
+        if let Some(arrival) = self.attendants.give(arrival) {
+            spawn_local(self.clone().attend(arrival));
+        }
+    }
+
+    /// Serves one connection after the other.
+    async fn attend(self, mut arrival: Arrival) {
+        let post = Post::new();
+        loop {
+            let Arrival { accepted, address, member, open } = arrival;
+            serve(accepted, &address, self.worker.clone(), member).await;
+            self.worker.metrics().connections.dec();
             drop(open);
-        });
+            match self.attendants.next(&post).await {
+                Some(next) => arrival = next,
+                None => return,
+            }
+        }
     }
 }
 
 /// Serves a connection as the listener is configured now: a certificate that was renewed is shown at once.
-async fn serve(stream: Stream, peer: Peer, address: &Address, worker: Rc<Worker>, member: Member) {
+async fn serve(accepted: Accepted, address: &Address, worker: Rc<Worker>, member: Member) {
+    let (mut stream, mut peer) = accepted.open();
+    let mut protocol = Protocol::Sniff;
     let view = worker.view();
     let server = &view.snapshot.config.server;
     // One that left the configuration while this connection waited: how it would be spoken to is not known any more.
     let Some(listener) = server.listener(address) else { return };
-    let greeted = tokio::select! {
-        // Most have nothing to wait for.
-        biased;
-        greeted = greeting::greet(stream, peer, listener, server.timeouts.request_head) => greeted,
-        () = member.closing() => return,
-    };
-    drop(view);
-    match greeted {
-        Ok((stream, peer, protocol)) => connection::serve(stream, peer, worker, member, protocol).await,
-        Err(end) => worker.metrics().connection_errors.increment(end as usize),
+    if greeting::is_waited_for(&peer, listener) {
+        let greeted = tokio::select! {
+            biased;
+            greeted = greeting::greet(stream, peer, listener, server.timeouts.request_head) => greeted,
+            () = member.closing() => return,
+        };
+        match greeted {
+            Ok(greeted) => (stream, peer, protocol) = greeted,
+            Err(end) => return worker.metrics().connection_errors.increment(end as usize),
+        }
     }
+    drop(view);
+    connection::serve(stream, peer, worker, member, protocol).await;
 }

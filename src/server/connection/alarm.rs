@@ -1,38 +1,42 @@
 //! The one timer of a connection.
 
-use std::pin::Pin;
-use std::task::{Context, Poll, Waker, ready};
-use std::time::Instant;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
-use tokio::time::{Sleep, sleep_until};
-
+use super::Member;
 use super::activity::{Activity, FIRST_REST};
 use crate::clock;
 
 /// Rings when a connection's [`Activity`] is due. A deadline that comes nearer moves it; one that moves away is looked at
 /// when it rings, so that a connection that is busy sets no timer.
 pub(super) struct Alarm {
+    pub(super) member: Member,
     at: Instant,
-    sleep: Pin<Box<Sleep>>,
-    /// Whom the timer wakes, once it runs: until then it need not be asked again.
-    sleeper: Option<Waker>,
 }
 
 impl Alarm {
-    pub(super) fn new(activity: &Activity) -> Self {
+    pub(super) fn new(member: Member, activity: &Activity) -> Self {
         // It looks after that time for the first time, so that the first request need not move it.
         let look = clock::monotonic() + FIRST_REST;
         let at = activity.next_due().map_or(look, |due| due.min(look));
-        Self { at, sleep: Box::pin(sleep_until(at.into())), sleeper: None }
+        member.set_alarm(at);
+        Self { member, at }
     }
 
-    /// Ready when something is due.
-    pub(super) fn poll_rings(&mut self, activity: &Activity, cx: &mut Context<'_>) -> Poll<()> {
+    /// Once, when the drain has begun: how long one more request is waited for.
+    pub(super) fn poll_begun(&mut self, cx: &Context<'_>) -> Option<Duration> {
+        self.member.poll_begun(cx)
+    }
+
+    /// Ready when something is due; [`Alarm::poll_begun`] was asked before, and is what sees to being woken.
+    pub(super) fn poll_rings(&mut self, activity: &Activity) -> Poll<()> {
         loop {
             if let Some(due) = activity.next_due().filter(|due| *due < self.at) {
                 self.set(due);
             }
-            ready!(self.poll_sleep(cx));
+            if self.member.has_alarm() {
+                return Poll::Pending;
+            }
             let now = clock::monotonic();
             let next = activity.next_due();
             if next.is_some_and(|due| due <= now) {
@@ -42,19 +46,8 @@ impl Alarm {
         }
     }
 
-    fn poll_sleep(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let is_told = |sleeper: &Waker| sleeper.will_wake(cx.waker());
-        if self.sleeper.as_ref().is_some_and(is_told) && !self.sleep.is_elapsed() {
-            return Poll::Pending;
-        }
-        let poll = self.sleep.as_mut().poll(cx);
-        self.sleeper = poll.is_pending().then(|| cx.waker().clone());
-        poll
-    }
-
     fn set(&mut self, at: Instant) {
         self.at = at;
-        self.sleeper = None;
-        self.sleep.as_mut().reset(at.into());
+        self.member.set_alarm(at);
     }
 }

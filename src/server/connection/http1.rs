@@ -1,7 +1,9 @@
 //! HTTP/1.1.
 
+use std::cell::RefCell;
 use std::convert::Infallible;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
 
 use http::header::CONNECTION;
 use http::{HeaderValue, Request};
@@ -14,7 +16,7 @@ use super::activity::Answer;
 use super::alarm::Alarm;
 use super::rest::rest;
 use super::watched::Watched;
-use super::{End, Member, Party, Served, Stream, drive, farewell};
+use super::{End, Party, Served, Stream, drive, farewell};
 use crate::config::Server;
 use crate::proxy::{self, Upgrades};
 
@@ -34,6 +36,23 @@ where
     }
 }
 
+/// The walk of the request that is being answered, which the library polls, and drops when its client has gone.
+struct Walking<'a, 'p, W>(&'a RefCell<Pin<&'p mut Option<W>>>);
+
+impl<W: Future> Future for Walking<'_, '_, W> {
+    type Output = W::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<W::Output> {
+        self.0.borrow_mut().as_mut().as_pin_mut().map_or(Poll::Pending, |walk| walk.poll(cx))
+    }
+}
+
+impl<W> Drop for Walking<'_, '_, W> {
+    fn drop(&mut self) {
+        self.0.borrow_mut().set(None);
+    }
+}
+
 fn builder(server: &Server) -> Builder {
     let mut builder = Builder::new();
     builder.header_read_timeout(None).max_header_size(server.limits.head_bytes).half_close(false);
@@ -48,13 +67,13 @@ fn builder(server: &Server) -> Builder {
 
 /// Serves a connection of HTTP/1.1 to its end. What serves it is there from the first byte of a request until nothing has
 /// come for a while: a connection that is kept and says nothing costs little more than its stream.
-pub(super) async fn serve(mut stream: Stream, party: &Party, mut alarm: Alarm, mut member: Member) {
+pub(super) async fn serve(mut stream: Stream, party: &Party, mut alarm: Alarm) {
     loop {
-        if let Err(end) = rest(&mut stream, party, &mut alarm, &mut member).await {
+        if let Err(end) = rest(&mut stream, party, &mut alarm).await {
             return party.ended(end);
         }
         // Boxed: it is given back while the connection rests.
-        match Box::pin(serve_awake(stream, party, &mut alarm, &mut member)).await {
+        match Box::pin(serve_awake(stream, party, &mut alarm)).await {
             Some(resting) => stream = resting,
             None => return,
         }
@@ -62,31 +81,34 @@ pub(super) async fn serve(mut stream: Stream, party: &Party, mut alarm: Alarm, m
 }
 
 /// Serves it until it ends, or may rest: then its stream is given back.
-async fn serve_awake(
-    stream: Stream,
-    party: &Party,
-    alarm: &mut Alarm,
-    member: &mut Member,
-) -> Option<Stream> {
+async fn serve_awake(stream: Stream, party: &Party, alarm: &mut Alarm) -> Option<Stream> {
     let upgrades = Upgrades::counting(party.activity.bodies());
     let upgrades = &upgrades;
+    // The library would keep it in a place of its own, and carry it there.
+    let walk = pin!(None);
+    let walk = RefCell::new(walk);
     let service = service_fn(|request: Request<Incoming>| {
         let open = party.activity.begin(!request.body().is_end_stream());
-        let party = party.clone();
-        async move {
+        walk.borrow_mut().set(Some(async move {
             let mut response = proxy::serve(&party.worker, &party.peer, upgrades, request).await;
             if open.is_last() {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
             Ok::<_, Infallible>(response.map(|body| Answer { body, open }))
-        }
+        }));
+        Walking(&walk)
     });
     let activity = &party.activity;
     let io = TokioIo::new(Watched { stream, activity: activity.clone() });
     // As they are configured now: a connection that rested may be older than its limits.
     let builder = builder(&party.worker.view().snapshot.config.server);
     let mut connection = builder.serve_connection(io, service);
-    let end = drive(Pin::new(&mut connection), activity, alarm, member).await;
+    let end = drive(Pin::new(&mut connection), activity, alarm).await;
+    let tunnel = upgrades.take();
+    if end.is_none() && tunnel.is_none() && !activity.is_resting() && !activity.had_body() {
+        // Most end like this, and what is dropped where it is need not be taken apart.
+        return None;
+    }
     let parts = connection.into_parts();
     let mut stream = parts.io.into_inner().stream;
     if activity.is_resting() {
@@ -95,20 +117,20 @@ async fn serve_awake(
         return Some(stream);
     }
     party.ended(end);
-    if let Some(tunnel) = upgrades.take() {
+    if let Some(tunnel) = tunnel {
         // What the client sent behind its request waited for the answer (attacks.md, "Advisories" 15).
         stream.unread(parts.read_buf);
-        tunnel.run(stream, member.closing()).await;
+        tunnel.run(stream, alarm.member.closing()).await;
         return None;
     }
     match end {
         Some(End::Parse | End::TooLarge) => farewell::close(stream).await,
-        None if activity.had_body() => farewell::close(stream).await,
+        None => farewell::close(stream).await,
         Some(End::Aborted | End::Other | End::Tls | End::ProxyProtocol | End::Flood) => {
             farewell::reset(&stream);
         }
         Some(End::Timeout) if activity.is_busy() => farewell::reset(&stream),
-        None | Some(End::Timeout) => {}
+        Some(End::Timeout) => {}
     }
     None
 }

@@ -41,13 +41,13 @@ where
     }
 }
 
-pub(super) async fn serve(stream: Stream, party: &Party, mut alarm: Alarm, mut member: Member) {
+pub(super) async fn serve(stream: Stream, party: Rc<Party>, mut alarm: Alarm) {
     let view = party.worker.view();
     let server = &view.snapshot.config.server;
     let activity = &party.activity;
     activity.multiplex();
     let turn = Turn::default();
-    let seat = member.seat();
+    let seat = alarm.member.seat();
     let service = service_fn(|mut request: Request<Incoming>| {
         let open = party.activity.begin(!request.body().is_end_stream());
         let (party, turn, seat) = (party.clone(), turn.clone(), seat.clone());
@@ -71,7 +71,7 @@ pub(super) async fn serve(stream: Stream, party: &Party, mut alarm: Alarm, mut m
     let io = Metered::new(stream, activity.clone(), remains.clone());
     let mut connection = Box::pin(builder(server, executor).serve_connection(TokioIo::new(io), service));
     drop(view);
-    let end = drive(connection.as_mut(), activity, &mut alarm, &mut member).await;
+    let end = drive(connection.as_mut(), activity, &mut alarm).await;
     drop(connection);
     let end = if remains.was_flooded() { Some(End::Flood) } else { end };
     party.ended(end);

@@ -83,10 +83,9 @@ impl End {
 }
 
 /// Who the connection is with, and what serves it.
-#[derive(Clone)]
 struct Party {
     worker: Rc<Worker>,
-    peer: Rc<Peer>,
+    peer: Peer,
     activity: Rc<Activity>,
 }
 
@@ -103,17 +102,16 @@ pub(super) async fn serve(
     mut stream: Stream,
     peer: Peer,
     worker: Rc<Worker>,
-    mut member: Member,
+    member: Member,
     protocol: Protocol,
 ) {
     let activity = Activity::new(&worker.view().snapshot.config.server);
-    let mut alarm = Alarm::new(&activity);
-    let party = Party { worker, peer: Rc::new(peer), activity };
+    let mut alarm = Alarm::new(member, &activity);
+    let party = Party { worker, peer, activity };
     let is_http2 = match protocol {
         Protocol::Http1 => false,
         Protocol::Http2 => true,
-        Protocol::Sniff => match sniff::is_http2(&mut stream, &party.activity, &mut alarm, &mut member).await
-        {
+        Protocol::Sniff => match sniff::is_http2(&mut stream, &party.activity, &mut alarm).await {
             Ok(is_http2) => is_http2,
             Err(end) => return party.ended(end),
         },
@@ -121,9 +119,9 @@ pub(super) async fn serve(
     party.worker.metrics().protocols.increment(usize::from(is_http2));
     if is_http2 {
         // Boxed: an idle connection of HTTP/1.1 is not to be as large as this.
-        Box::pin(http2::serve(stream, &party, alarm, member)).await;
+        Box::pin(http2::serve(stream, Rc::new(party), alarm)).await;
     } else {
-        http1::serve(stream, &party, alarm, member).await;
+        http1::serve(stream, &party, alarm).await;
     }
 }
 
@@ -134,15 +132,10 @@ trait Served: Future<Output = hyper::Result<()>> {
 }
 
 /// Drives a connection to its end, or until it may rest.
-async fn drive(
-    mut connection: Pin<&mut impl Served>,
-    activity: &Activity,
-    alarm: &mut Alarm,
-    member: &mut Member,
-) -> Option<End> {
+async fn drive(mut connection: Pin<&mut impl Served>, activity: &Activity, alarm: &mut Alarm) -> Option<End> {
     std::future::poll_fn(|cx| {
         activity.take_turn();
-        if let Some(grace) = member.poll_begun(cx) {
+        if let Some(grace) = alarm.poll_begun(cx) {
             activity.part(grace);
         }
         loop {
@@ -154,7 +147,7 @@ async fn drive(
                 connection.as_mut().finish();
                 continue;
             }
-            ready!(alarm.poll_rings(activity, cx));
+            ready!(alarm.poll_rings(activity));
             match activity.due(clock::monotonic()) {
                 Due::Nothing => {}
                 Due::Rest => {

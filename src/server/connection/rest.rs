@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 
 use super::activity::Due;
 use super::alarm::Alarm;
-use super::{End, GRACE, Member, Party, Stream};
+use super::{End, GRACE, Party, Stream};
 use crate::clock;
 
 /// What is read at once when it wakes: most requests, whole.
@@ -22,12 +22,7 @@ const PIECE: usize = 1024;
 ///
 /// # Errors
 /// How the connection ended, if it did before that.
-pub(super) async fn rest(
-    stream: &mut Stream,
-    party: &Party,
-    alarm: &mut Alarm,
-    member: &mut Member,
-) -> Result<(), Option<End>> {
+pub(super) async fn rest(stream: &mut Stream, party: &Party, alarm: &mut Alarm) -> Result<(), Option<End>> {
     let activity = &party.activity;
     if stream.has_unread() {
         activity.wake();
@@ -35,7 +30,7 @@ pub(super) async fn rest(
     }
     let _resting = Resting::begin(&party.worker.metrics().resting);
     let woken = poll_fn(|cx| {
-        if let Some(grace) = member.poll_begun(cx) {
+        if let Some(grace) = alarm.poll_begun(cx) {
             activity.part(grace);
         }
         // What TLS still holds of the last answer; the socket itself holds nothing back.
@@ -52,7 +47,7 @@ pub(super) async fn rest(
             });
         }
         loop {
-            ready!(alarm.poll_rings(activity, cx));
+            ready!(alarm.poll_rings(activity));
             match activity.due(clock::monotonic()) {
                 Due::Nothing | Due::Rest => {}
                 Due::End => return Poll::Ready(Err(Some(End::Timeout))),

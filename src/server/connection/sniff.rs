@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead as _, ReadBuf};
 
 use super::activity::{Activity, Due};
 use super::alarm::Alarm;
-use super::{End, Member, Stream};
+use super::{End, Stream};
 use crate::clock;
 use crate::net::frames::PREFACE;
 
@@ -25,19 +25,18 @@ pub(super) async fn is_http2(
     stream: &mut Stream,
     activity: &Activity,
     alarm: &mut Alarm,
-    member: &mut Member,
 ) -> Result<bool, Option<End>> {
     let mut seen = BytesMut::new();
     poll_fn(|cx| {
         loop {
-            if let Some(grace) = member.poll_begun(cx) {
+            if let Some(grace) = alarm.poll_begun(cx) {
                 activity.part(grace);
             }
             let mut piece = [MaybeUninit::uninit(); PIECE];
             let mut buffer = ReadBuf::uninit(&mut piece);
             match Pin::new(&mut *stream).poll_read(cx, &mut buffer) {
                 Poll::Pending => {
-                    ready!(alarm.poll_rings(activity, cx));
+                    ready!(alarm.poll_rings(activity));
                     // Who has said nothing by then has nothing to finish.
                     let has_left = activity.due(clock::monotonic()) == Due::Finish;
                     return Poll::Ready(Err((!has_left).then_some(End::Timeout)));

@@ -1,0 +1,90 @@
+//! Who is to be woken when, by the tick. Connections are many, and most end or ask again before their time: with a timer of
+//! its own each would be kept in order to the millisecond, and taken away unused.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// How late somebody may be woken. It is never too early.
+const TICK: Duration = Duration::from_millis(50);
+
+const PER_SECOND: u32 = 20;
+
+/// A point of time, in ticks since the worker began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Tick(u64);
+
+/// The places of those who are to be woken.
+#[derive(Debug)]
+pub(super) struct Ticks {
+    begun: Instant,
+    /// A place that was moved or left stays here until its tick: whoever takes it out has to ask for which it waits.
+    places: BTreeMap<Tick, Vec<usize>>,
+}
+
+impl Ticks {
+    pub(super) fn new(begun: Instant) -> Self {
+        Self { begun, places: BTreeMap::new() }
+    }
+
+    /// Notes a place; it is taken out at the first tick that is not before `at`.
+    pub(super) fn insert(&mut self, place: usize, at: Instant) -> Tick {
+        let time = at.saturating_duration_since(self.begun);
+        let part = time.subsec_nanos().div_ceil(TICK.subsec_nanos());
+        let tick = Tick(time.as_secs() * u64::from(PER_SECOND) + u64::from(part));
+        self.places.entry(tick).or_default().push(place);
+        tick
+    }
+
+    /// The first that somebody waits for.
+    pub(super) fn first(&self) -> Option<Tick> {
+        self.places.first_key_value().map(|(tick, _)| *tick)
+    }
+
+    /// When it comes.
+    pub(super) fn time_of(&self, tick: Tick) -> Instant {
+        let part = u32::try_from(tick.0 % u64::from(PER_SECOND)).unwrap_or_default();
+        self.begun + Duration::from_secs(tick.0 / u64::from(PER_SECOND)) + TICK * part
+    }
+
+    /// Takes out the places of the first tick, if it has come.
+    pub(super) fn take(&mut self, now: Instant) -> Option<(Tick, Vec<usize>)> {
+        let first = self.first().filter(|first| self.time_of(*first) <= now)?;
+        self.places.remove_entry(&first)
+    }
+}
+
+const _: () = assert!(TICK.as_nanos() * PER_SECOND as u128 == 1_000_000_000);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock;
+
+    #[test]
+    fn nobody_is_taken_out_early_and_nobody_later_than_a_tick() {
+        let begun = clock::monotonic();
+        for nanos in [0, 1, 49_999_999, 50_000_000, 50_000_001, 999_999_999, 1_000_000_000, 61_234_567_890] {
+            let mut ticks = Ticks::new(begun);
+            let at = begun + Duration::from_nanos(nanos);
+            let tick = ticks.insert(7, at);
+            let time = ticks.time_of(tick);
+            assert!(time >= at && time < at + TICK, "{nanos}");
+            assert_eq!(ticks.take(time - Duration::from_nanos(1)), None);
+            assert_eq!(ticks.take(time), Some((tick, vec![7])));
+            assert_eq!(ticks.first(), None);
+        }
+    }
+
+    #[test]
+    fn ticks_come_in_their_order() {
+        let begun = clock::monotonic();
+        let mut ticks = Ticks::new(begun);
+        let after = |seconds| begun + Duration::from_secs(seconds);
+        let (late, soon) = (ticks.insert(1, after(60)), ticks.insert(2, after(1)));
+        assert_eq!(ticks.insert(3, after(60)), late);
+        assert_eq!(ticks.first(), Some(soon));
+        assert_eq!(ticks.take(after(90)), Some((soon, vec![2])));
+        assert_eq!(ticks.take(after(90)), Some((late, vec![1, 3])));
+        assert_eq!(ticks.take(after(90)), None);
+    }
+}
