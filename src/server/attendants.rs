@@ -26,10 +26,10 @@ impl<T> Attendants<T> {
         Self { waiting: RefCell::default() }
     }
 
-    /// Gives it to one who waits; it comes back where nobody does.
-    pub(super) fn give(&self, work: T) -> Option<T> {
+    /// Gives it to one who waits; where nobody does, it lies at a new post, for which somebody has to be found.
+    pub(super) fn give(&self, work: T) -> Option<Rc<Post<T>>> {
         // The last that came: what it touches is warm.
-        let Some(post) = self.waiting.borrow_mut().pop() else { return Some(work) };
+        let Some(post) = self.waiting.borrow_mut().pop() else { return Some(Post::with(work)) };
         post.next.set(Some(work));
         if let Some(waker) = post.waker.take() {
             waker.wake();
@@ -39,6 +39,9 @@ impl<T> Attendants<T> {
 
     /// Waits for the next; `None` where enough others wait.
     pub(super) async fn next(&self, post: &Rc<Post<T>>) -> Option<T> {
+        if let Some(work) = post.next.take() {
+            return Some(work);
+        }
         if self.waiting.borrow().len() >= MOST {
             return None;
         }
@@ -55,8 +58,8 @@ impl<T> Attendants<T> {
 }
 
 impl<T> Post<T> {
-    pub(super) fn new() -> Rc<Self> {
-        Rc::new(Self { next: Cell::new(None), waker: Cell::new(None) })
+    fn with(work: T) -> Rc<Self> {
+        Rc::new(Self { next: Cell::new(Some(work)), waker: Cell::new(None) })
     }
 }
 
@@ -71,23 +74,27 @@ mod tests {
     #[test]
     fn what_comes_is_given_to_one_who_waits() {
         let attendants = Attendants::new();
-        assert_eq!(attendants.give(1), Some(1), "nobody is there");
-        let (first, second) = (Post::new(), Post::new());
         let mut cx = Context::from_waker(Waker::noop());
+        let (first, second) = (attendants.give(1).unwrap(), attendants.give(2).unwrap());
+        for (post, work) in [(&first, 1), (&second, 2)] {
+            assert_eq!(pin!(attendants.next(post)).poll(&mut cx), Poll::Ready(Some(work)));
+        }
         let mut first = pin!(attendants.next(&first));
         let mut second = pin!(attendants.next(&second));
         assert!(first.as_mut().poll(&mut cx).is_pending() && second.as_mut().poll(&mut cx).is_pending());
-        assert_eq!((attendants.give(2), attendants.give(3), attendants.give(4)), (None, None, Some(4)));
-        assert_eq!(second.poll(&mut cx), Poll::Ready(Some(2)), "the last that came is the first that goes");
-        assert_eq!(first.poll(&mut cx), Poll::Ready(Some(3)));
+        assert!(attendants.give(3).is_none() && attendants.give(4).is_none());
+        assert!(attendants.give(5).is_some(), "nobody waits");
+        assert_eq!(second.poll(&mut cx), Poll::Ready(Some(3)), "the last that came is the first that goes");
+        assert_eq!(first.poll(&mut cx), Poll::Ready(Some(4)));
     }
 
     #[test]
     fn no_more_wait_than_are_of_use() {
-        let attendants = Attendants::<()>::new();
-        let posts: Vec<_> = (0..=MOST).map(|_| Post::new()).collect();
-        let mut waiting: Vec<_> = posts.iter().map(|post| Box::pin(attendants.next(post))).collect();
+        let attendants = Attendants::new();
         let mut cx = Context::from_waker(Waker::noop());
+        let posts: Vec<_> = (0..=MOST).map(|_| attendants.give(()).unwrap()).collect();
+        posts.iter().for_each(|post| post.next.set(None));
+        let mut waiting: Vec<_> = posts.iter().map(|post| Box::pin(attendants.next(post))).collect();
         let ends = waiting.iter_mut().filter_map(|one| match one.as_mut().poll(&mut cx) {
             Poll::Ready(work) => Some(work),
             Poll::Pending => None,

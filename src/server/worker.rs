@@ -11,12 +11,12 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::spawn_local;
 use tokio::time::{interval, timeout};
 
+use super::Pool;
 use super::accepting::{self, Order, Workers};
-use super::attendants::{Attendants, Post};
-use super::connection::Protocol;
-use super::drain::{Drain, Member};
+use super::attendants::Attendants;
+use super::connection::Connection;
+use super::drain::Drain;
 use super::listener::{Accepted, Detached};
-use super::{Pool, connection, greeting};
 use crate::net::Address;
 use crate::proxy::Worker;
 use crate::snapshot::Live;
@@ -164,9 +164,8 @@ pub(super) struct Host {
 
 /// A connection that has come to the listener of this address.
 struct Arrival {
-    accepted: Accepted,
+    connection: Connection,
     address: Arc<Address>,
-    member: Member,
     open: OpenGuard,
 }
 
@@ -183,47 +182,38 @@ impl Host {
     pub(super) fn serve(&self, accepted: Accepted, address: Arc<Address>, open: OpenGuard) {
         self.worker.metrics().accepted.inc();
         self.worker.metrics().connections.inc();
-        let arrival = Arrival { accepted, address, member: self.drain.join(), open };
-        if let Some(arrival) = self.attendants.give(arrival) {
-            spawn_local(self.clone().attend(arrival));
-        }
-    }
-
-    /// Serves one connection after the other.
-    async fn attend(self, mut arrival: Arrival) {
-        let post = Post::new();
-        loop {
-            let Arrival { accepted, address, member, open } = arrival;
-            serve(accepted, &address, self.worker.clone(), member).await;
-            self.worker.metrics().connections.dec();
-            drop(open);
-            match self.attendants.next(&post).await {
-                Some(next) => arrival = next,
-                None => return,
-            }
+        let (stream, peer) = accepted.open();
+        let connection = Connection::new(stream, peer, self.worker.clone(), self.drain.join());
+        if let Some(post) = self.attendants.give(Arrival { connection, address, open }) {
+            let (worker, attendants) = (self.worker.clone(), self.attendants.clone());
+            spawn_local(async move {
+                while let Some(served) = attendants.next(&post).await.map(|arrival| serve(arrival, &worker)) {
+                    served.await;
+                    worker.metrics().connections.dec();
+                }
+            });
         }
     }
 }
 
 /// Serves a connection as the listener is configured now: a certificate that was renewed is shown at once.
-async fn serve(accepted: Accepted, address: &Address, worker: Rc<Worker>, member: Member) {
-    let (mut stream, mut peer) = accepted.open();
-    let mut protocol = Protocol::Sniff;
-    let view = worker.view();
-    let server = &view.snapshot.config.server;
-    // One that left the configuration while this connection waited: how it would be spoken to is not known any more.
-    let Some(listener) = server.listener(address) else { return };
-    if greeting::is_waited_for(&peer, listener) {
-        let greeted = tokio::select! {
-            biased;
-            greeted = greeting::greet(stream, peer, listener, server.timeouts.request_head) => greeted,
-            () = member.closing() => return,
-        };
-        match greeted {
-            Ok(greeted) => (stream, peer, protocol) = greeted,
-            Err(end) => return worker.metrics().connection_errors.increment(end as usize),
+#[expect(clippy::manual_async_fn, reason = "an async fn keeps a second place for what it is given")]
+fn serve(mut arrival: Arrival, worker: &Worker) -> impl Future<Output = ()> {
+    async move {
+        let view = worker.view();
+        let server = &view.snapshot.config.server;
+        // One that left the configuration while this connection waited: how it would be spoken to is not known any more.
+        let Some(listener) = server.listener(&arrival.address) else { return };
+        if arrival.connection.has_to_be_greeted(listener) {
+            // Boxed: connections in the clear are many, and not to be as large as this.
+            let greeting = Box::pin(arrival.connection.greet(listener, server.timeouts.request_head));
+            let Some(greeted) = greeting.await else { return };
+            arrival.connection = greeted;
         }
+        drop(view);
+        if arrival.connection.serve().await {
+            Box::pin(arrival.connection.serve_http2()).await;
+        }
+        drop(arrival.open);
     }
-    drop(view);
-    connection::serve(stream, peer, worker, member, protocol).await;
 }

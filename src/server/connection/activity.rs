@@ -123,6 +123,11 @@ impl Activity {
         })
     }
 
+    /// What comes before HTTP is over: only now a request can come.
+    pub(super) fn greeted(&self) {
+        self.since.set(clock::monotonic());
+    }
+
     /// From here on requests are streams of HTTP/2. Its preface ends with the client's settings.
     pub(super) fn multiplex(&self) {
         self.streams.set(Some(0));

@@ -18,7 +18,7 @@ const PIECE: usize = 16 * 1024;
 
 /// Closes a connection on which the client may still be sending a body that nobody reads. To close with unread bytes is
 /// to reset, which can overtake the answer (RFC 9112 §9.6), so what comes is taken for a while.
-pub(super) async fn close(mut stream: Stream) {
+pub(super) async fn close(stream: &mut Stream) {
     // It may have been shut down already.
     let _ = stream.shutdown().await;
     let rest = async {

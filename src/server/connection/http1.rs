@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use http::header::CONNECTION;
 use http::{HeaderValue, Request};
 use hyper::body::{Body as _, Incoming};
-use hyper::server::conn::http1::{Builder, Connection};
+use hyper::server::conn::http1::{self, Builder};
 use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::TokioIo;
 
@@ -16,7 +16,7 @@ use super::activity::Answer;
 use super::alarm::Alarm;
 use super::rest::rest;
 use super::watched::Watched;
-use super::{End, Party, Served, Stream, drive, farewell};
+use super::{Connection, End, Party, Served, Stream, drive, farewell};
 use crate::config::Server;
 use crate::proxy::{self, Upgrades};
 
@@ -27,7 +27,7 @@ const HYPERS_MAX_FIELDS: usize = 100;
 /// needs a longer buffer.
 const HYPERS_MAX_BUFFER: usize = 8 * 1024 + 4 * 1024 * 100;
 
-impl<S> Served for Connection<TokioIo<Watched>, S>
+impl<S> Served for http1::Connection<TokioIo<Watched<'_>>, S>
 where
     S: HttpService<Incoming, ResBody = Answer<proxy::ReplyBody>, Error = Infallible>,
 {
@@ -67,21 +67,21 @@ fn builder(server: &Server) -> Builder {
 
 /// Serves a connection of HTTP/1.1 to its end. What serves it is there from the first byte of a request until nothing has
 /// come for a while: a connection that is kept and says nothing costs little more than its stream.
-pub(super) async fn serve(mut stream: Stream, party: &Party, mut alarm: Alarm) {
+pub(super) async fn serve(connection: &mut Connection) {
+    let Connection { stream, party, alarm, .. } = connection;
     loop {
-        if let Err(end) = rest(&mut stream, party, &mut alarm).await {
+        if let Err(end) = rest(stream, party, alarm).await {
             return party.ended(end);
         }
         // Boxed: it is given back while the connection rests.
-        match Box::pin(serve_awake(stream, party, &mut alarm)).await {
-            Some(resting) => stream = resting,
-            None => return,
+        if !Box::pin(serve_awake(stream, party, alarm)).await {
+            return;
         }
     }
 }
 
-/// Serves it until it ends, or may rest: then its stream is given back.
-async fn serve_awake(stream: Stream, party: &Party, alarm: &mut Alarm) -> Option<Stream> {
+/// Serves it until it ends, or may rest: whether it does.
+async fn serve_awake(stream: &mut Stream, party: &Party, alarm: &mut Alarm) -> bool {
     let upgrades = Upgrades::counting(party.activity.bodies());
     let upgrades = &upgrades;
     // The library would keep it in a place of its own, and carry it there.
@@ -99,38 +99,36 @@ async fn serve_awake(stream: Stream, party: &Party, alarm: &mut Alarm) -> Option
         Walking(&walk)
     });
     let activity = &party.activity;
-    let io = TokioIo::new(Watched { stream, activity: activity.clone() });
+    let io = TokioIo::new(Watched { stream: &mut *stream, activity });
     // As they are configured now: a connection that rested may be older than its limits.
-    let builder = builder(&party.worker.view().snapshot.config.server);
-    let mut connection = builder.serve_connection(io, service);
-    let end = drive(Pin::new(&mut connection), activity, alarm).await;
+    let mut served = builder(&party.worker.view().snapshot.config.server).serve_connection(io, service);
+    let end = drive(Pin::new(&mut served), activity, alarm).await;
     let tunnel = upgrades.take();
     if end.is_none() && tunnel.is_none() && !activity.is_resting() && !activity.had_body() {
         // Most end like this, and what is dropped where it is need not be taken apart.
-        return None;
+        return false;
     }
-    let parts = connection.into_parts();
-    let mut stream = parts.io.into_inner().stream;
+    let unread = served.into_parts().read_buf;
     if activity.is_resting() {
         // Nothing, or the beginning of a head that was pipelined.
-        stream.unread(parts.read_buf);
-        return Some(stream);
+        stream.unread(unread);
+        return true;
     }
     party.ended(end);
     if let Some(tunnel) = tunnel {
         // What the client sent behind its request waited for the answer (attacks.md, "Advisories" 15).
-        stream.unread(parts.read_buf);
-        tunnel.run(stream, alarm.member.closing()).await;
-        return None;
+        stream.unread(unread);
+        // Boxed: few become one, and all others would be as large.
+        Box::pin(tunnel.run(stream, alarm.member.closing())).await;
+        return false;
     }
     match end {
-        Some(End::Parse | End::TooLarge) => farewell::close(stream).await,
-        None => farewell::close(stream).await,
+        Some(End::Parse | End::TooLarge) | None => farewell::close(stream).await,
         Some(End::Aborted | End::Other | End::Tls | End::ProxyProtocol | End::Flood) => {
-            farewell::reset(&stream);
+            farewell::reset(stream);
         }
-        Some(End::Timeout) if activity.is_busy() => farewell::reset(&stream),
+        Some(End::Timeout) if activity.is_busy() => farewell::reset(stream),
         Some(End::Timeout) => {}
     }
-    None
+    false
 }

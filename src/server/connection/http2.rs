@@ -9,7 +9,7 @@ use std::time::Duration;
 use http::header::CONNECTION;
 use http::{Method, Request};
 use hyper::body::{Body as _, Incoming};
-use hyper::server::conn::http2::{Builder, Connection};
+use hyper::server::conn::http2::{self, Builder};
 use hyper::service::{HttpService, service_fn};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -31,7 +31,7 @@ const SEND_BUFFER: usize = 64 * 1024;
 
 type Body = Pieces<Answer<proxy::ReplyBody>>;
 
-impl<S> Served for Connection<TokioIo<Metered>, S, Executor>
+impl<S> Served for http2::Connection<TokioIo<Metered>, S, Executor>
 where
     S: HttpService<Incoming, ResBody = Body, Error = Infallible>,
     S::Future: 'static,
@@ -41,7 +41,8 @@ where
     }
 }
 
-pub(super) async fn serve(stream: Stream, party: Rc<Party>, mut alarm: Alarm) {
+pub(super) async fn serve(stream: Stream, party: Party, mut alarm: Alarm) {
+    let party = Rc::new(party);
     let view = party.worker.view();
     let server = &view.snapshot.config.server;
     let activity = &party.activity;
@@ -75,10 +76,10 @@ pub(super) async fn serve(stream: Stream, party: Rc<Party>, mut alarm: Alarm) {
     drop(connection);
     let end = if remains.was_flooded() { Some(End::Flood) } else { end };
     party.ended(end);
-    let Some(stream) = remains.take() else { return };
+    let Some(mut stream) = remains.take() else { return };
     match end {
         // What is unread would take the last word away from the client.
-        Some(End::Parse | End::TooLarge | End::Flood | End::Other) => farewell::close(stream).await,
+        Some(End::Parse | End::TooLarge | End::Flood | End::Other) => farewell::close(&mut stream).await,
         Some(End::Aborted | End::Timeout | End::Tls | End::ProxyProtocol) => farewell::reset(&stream),
         None => {}
     }

@@ -15,12 +15,15 @@ use std::error::Error as _;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Poll, ready};
+use std::time::Duration;
 
 use self::activity::{Activity, Due};
 use self::alarm::Alarm;
 use super::drain::{GRACE, Member};
+use super::greeting;
 use super::stream::Stream;
 use crate::clock;
+use crate::config::Listener;
 use crate::net::Peer;
 use crate::proxy::Worker;
 use crate::telemetry::GatewayMetrics;
@@ -97,31 +100,70 @@ impl Party {
     }
 }
 
-/// Serves a connection until it ends, runs out of time, or is drained.
-pub(super) async fn serve(
-    mut stream: Stream,
-    peer: Peer,
-    worker: Rc<Worker>,
-    member: Member,
+/// One client connection. It stays where it is while it is served: each hand that it goes through would keep a place for it.
+pub(super) struct Connection {
+    stream: Stream,
     protocol: Protocol,
-) {
-    let activity = Activity::new(&worker.view().snapshot.config.server);
-    let mut alarm = Alarm::new(member, &activity);
-    let party = Party { worker, peer, activity };
-    let is_http2 = match protocol {
-        Protocol::Http1 => false,
-        Protocol::Http2 => true,
-        Protocol::Sniff => match sniff::is_http2(&mut stream, &party.activity, &mut alarm).await {
-            Ok(is_http2) => is_http2,
-            Err(end) => return party.ended(end),
-        },
-    };
-    party.worker.metrics().protocols.increment(usize::from(is_http2));
-    if is_http2 {
-        // Boxed: an idle connection of HTTP/1.1 is not to be as large as this.
-        Box::pin(http2::serve(stream, Rc::new(party), alarm)).await;
-    } else {
-        http1::serve(stream, &party, alarm).await;
+    party: Party,
+    alarm: Alarm,
+}
+
+impl Connection {
+    pub(super) fn new(stream: Stream, peer: Peer, worker: Rc<Worker>, member: Member) -> Self {
+        let activity = Activity::new(&worker.view().snapshot.config.server);
+        let alarm = Alarm::new(member, &activity);
+        Self { stream, protocol: Protocol::Sniff, party: Party { worker, peer, activity }, alarm }
+    }
+
+    /// Goes through what comes before HTTP on this listener; `None` where it came to its end.
+    pub(super) async fn greet(mut self, listener: &Listener, head: Duration) -> Option<Self> {
+        let greeted = tokio::select! {
+            biased;
+            greeted = greeting::greet(self.stream, self.party.peer, listener, head) => greeted,
+            () = self.alarm.member.closing() => return None,
+        };
+        match greeted {
+            Ok(greeted) => (self.stream, self.party.peer, self.protocol) = greeted,
+            Err(end) => {
+                self.party.worker.metrics().connection_errors.increment(end as usize);
+                return None;
+            }
+        }
+        self.party.activity.greeted();
+        Some(self)
+    }
+
+    /// Whether anything comes before HTTP on this listener: most have nothing to wait for.
+    pub(super) fn has_to_be_greeted(&self, listener: &Listener) -> bool {
+        greeting::is_waited_for(&self.party.peer, listener)
+    }
+
+    /// Serves it until it ends, runs out of time, or is drained. What speaks HTTP/2 is given back, for it is served by what
+    /// is much larger.
+    pub(super) async fn serve(&mut self) -> bool {
+        let is_http2 = match self.protocol {
+            Protocol::Http1 => false,
+            Protocol::Http2 => true,
+            Protocol::Sniff => {
+                match sniff::is_http2(&mut self.stream, &self.party.activity, &mut self.alarm).await {
+                    Ok(is_http2) => is_http2,
+                    Err(end) => {
+                        self.party.ended(end);
+                        return false;
+                    }
+                }
+            }
+        };
+        self.party.worker.metrics().protocols.increment(usize::from(is_http2));
+        if !is_http2 {
+            http1::serve(self).await;
+        }
+        is_http2
+    }
+
+    /// The same for one that speaks HTTP/2.
+    pub(super) async fn serve_http2(self) {
+        http2::serve(self.stream, self.party, self.alarm).await;
     }
 }
 

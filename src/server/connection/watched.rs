@@ -2,7 +2,6 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -11,12 +10,12 @@ use super::Stream;
 use super::activity::Activity;
 
 /// A stream that tells its [`Activity`] of what it reads and writes.
-pub(super) struct Watched {
-    pub(super) stream: Stream,
-    pub(super) activity: Rc<Activity>,
+pub(super) struct Watched<'a> {
+    pub(super) stream: &'a mut Stream,
+    pub(super) activity: &'a Activity,
 }
 
-impl AsyncRead for Watched {
+impl AsyncRead for Watched<'_> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -25,7 +24,7 @@ impl AsyncRead for Watched {
         let this = self.get_mut();
         ready!(this.activity.poll_turn(cx));
         let before = buffer.filled().len();
-        let result = Pin::new(&mut this.stream).poll_read(cx, buffer);
+        let result = Pin::new(&mut *this.stream).poll_read(cx, buffer);
         if buffer.filled().len() > before {
             this.activity.read(buffer.filled().len() - before);
             this.activity.received();
@@ -34,10 +33,10 @@ impl AsyncRead for Watched {
     }
 }
 
-impl AsyncWrite for Watched {
+impl AsyncWrite for Watched<'_> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let result = Pin::new(&mut this.stream).poll_write(cx, bytes);
+        let result = Pin::new(&mut *this.stream).poll_write(cx, bytes);
         this.activity.wrote(&result);
         result
     }
@@ -48,7 +47,7 @@ impl AsyncWrite for Watched {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let result = Pin::new(&mut this.stream).poll_write_vectored(cx, slices);
+        let result = Pin::new(&mut *this.stream).poll_write_vectored(cx, slices);
         this.activity.wrote(&result);
         result
     }
@@ -58,7 +57,7 @@ impl AsyncWrite for Watched {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+        Pin::new(&mut *self.get_mut().stream).poll_flush(cx)
     }
 
     /// Not the socket's: it is closed next, or shut down by whoever lingers.
