@@ -17,6 +17,10 @@ use crate::clock;
 /// fail it.
 pub(super) const GRACE: Duration = Duration::from_millis(500);
 
+/// From so many on that are awake, the next rest when they have their answer. What serves one is some 24 KiB, and made anew
+/// in memory that was just used it costs less than to be fetched from where it was left.
+const CROWD: usize = 1024;
+
 /// Whether a worker's connections are to finish, and when each is to be woken.
 pub(super) struct Drain {
     /// Once it has begun: how long each connection waits for one more request.
@@ -28,6 +32,7 @@ pub(super) struct Drain {
     ticks: RefCell<Ticks>,
     keeper: Keeper,
     members: Cell<usize>,
+    awake: Cell<usize>,
     /// Woken when the last member leaves.
     empty: tokio::sync::Notify,
 }
@@ -58,6 +63,7 @@ impl Drain {
             ticks: RefCell::new(Ticks::new(clock::monotonic())),
             keeper: Keeper::default(),
             members: Cell::default(),
+            awake: Cell::default(),
             empty: tokio::sync::Notify::default(),
         }
     }
@@ -113,7 +119,7 @@ impl Drain {
         let mut sleep = pin!(sleep_until(clock::monotonic().into()));
         poll_fn(|cx| {
             loop {
-                self.ring();
+                self.ring(clock::monotonic());
                 let first = self.ticks.borrow().first();
                 self.keeper.until.set(first);
                 self.keeper.waker.set(Some(cx.waker().clone()));
@@ -125,8 +131,7 @@ impl Drain {
         .await;
     }
 
-    fn ring(&self) {
-        let now = clock::monotonic();
+    fn ring(&self, now: Instant) {
         loop {
             let Some((tick, due)) = self.ticks.borrow_mut().take(now) else { return };
             for place in due {
@@ -173,6 +178,12 @@ impl Member {
         self.drain.change(self.place, |place| place.tick.is_some()) == Some(true)
     }
 
+    /// Is counted among those that are awake, until what is returned is dropped.
+    pub(super) fn awaken(&self) -> Awake {
+        self.drain.awake.set(self.drain.awake.get() + 1);
+        Awake(self.drain.clone())
+    }
+
     /// Once, when the drain has begun: how long one more request is waited for.
     pub(super) fn poll_begun(&mut self, cx: &Context<'_>) -> Option<Duration> {
         // A connection stays in its task, so its first waker is its waker.
@@ -197,6 +208,22 @@ impl Member {
     }
 }
 
+/// A connection that is awake.
+pub(super) struct Awake(Rc<Drain>);
+
+impl Awake {
+    /// Whether it is one of so many that none finds anything of its own in a cache any more.
+    pub(super) fn is_one_of_many(&self) -> bool {
+        self.0.awake.get() > CROWD
+    }
+}
+
+impl Drop for Awake {
+    fn drop(&mut self) {
+        self.0.awake.set(self.0.awake.get() - 1);
+    }
+}
+
 impl Drop for Member {
     fn drop(&mut self) {
         let _left = self.drain.change(self.place, std::mem::take);
@@ -205,5 +232,41 @@ impl Drop for Member {
         if self.drain.members.get() == 0 {
             self.drain.empty.notify_one();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_many_that_are_awake_all_are_told_and_of_few_none() {
+        let member = Rc::new(Drain::new()).join();
+        let few: Vec<_> = (0..CROWD).map(|_| member.awaken()).collect();
+        assert!(!few[0].is_one_of_many());
+        let one_more = member.awaken();
+        assert!(few[0].is_one_of_many() && one_more.is_one_of_many());
+        drop(one_more);
+        assert!(!few[0].is_one_of_many());
+    }
+
+    #[test]
+    fn a_member_has_its_alarm_until_it_has_rung() {
+        let drain = Rc::new(Drain::new());
+        let (now, soon) = (clock::monotonic(), clock::monotonic() + Duration::from_secs(1));
+        let (member, other) = (drain.join(), drain.join());
+        assert!(!member.has_alarm());
+        member.set_alarm(soon);
+        drain.ring(now);
+        assert!(member.has_alarm(), "never early");
+        member.set_alarm(soon + GRACE);
+        other.set_alarm(soon);
+        drop(other);
+        let heir = drain.join();
+        drain.ring(soon + GRACE / 2);
+        assert!(member.has_alarm(), "it was moved");
+        assert!(!heir.has_alarm(), "a place that is taken over comes without its time");
+        drain.ring(soon + 2 * GRACE);
+        assert!(!member.has_alarm());
     }
 }

@@ -194,6 +194,12 @@ impl Activity {
         (is_idle && is_over && self.care.get() == Care::All).then(|| self.since.get() + self.pause.get())
     }
 
+    /// Whether it may rest as soon as it has its answer. Whether a body is left over is found out only when the parser is
+    /// asked again.
+    pub(super) fn may_rest_at_once(&self) -> bool {
+        !self.has_body.get() && self.rests_at().is_some()
+    }
+
     /// Nothing is kept of the connection but its stream.
     pub(super) fn rest(&self) {
         self.care.set(Care::Stream);
@@ -391,107 +397,5 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Answer<B> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::Config;
-
-    const GRACE: Duration = Duration::from_millis(500);
-
-    fn activity() -> Rc<Activity> {
-        let text = "[server.timeouts]\nconnection_age = \"20s\"\n[upstreams.up]\nurl = \"http://127.0.0.1:1\"\n\
-                    [[routes]]\npath = \"/x\"\nupstream = \"up\"\nmethods = [\"GET\"]\npublic = true\n";
-        Activity::new(&Config::parse(text, "gateway.toml").unwrap().server)
-    }
-
-    /// What it is due for when so much time has passed.
-    fn due_after(activity: &Activity, time: Duration) -> Due {
-        activity.due(clock::monotonic() + time)
-    }
-
-    // O05: a request that comes with the end of the connection is answered.
-    #[test]
-    fn a_connection_that_has_to_end_waits_for_one_more_request() {
-        for has_asked in [false, true] {
-            let activity = activity();
-            if has_asked {
-                drop(activity.begin(false));
-            }
-            activity.part(GRACE);
-            assert!(!activity.is_spent());
-            assert_eq!(due_after(&activity, GRACE / 2), Due::Nothing);
-            assert_eq!(due_after(&activity, GRACE), Due::Finish);
-            activity.received();
-            assert_eq!(due_after(&activity, 2 * GRACE), Due::Nothing, "a head has begun");
-            let open = activity.begin(false);
-            assert!(open.is_last() && activity.is_spent(), "and it is told with the answer");
-        }
-    }
-
-    #[test]
-    fn a_connection_that_has_something_to_finish_is_told_at_once() {
-        let activity = activity();
-        let open = activity.begin(false);
-        activity.part(GRACE);
-        assert!(open.is_last() && activity.is_spent());
-    }
-
-    // RFC 9113 section 6.8: GOAWAY says which requests were taken, so nobody has to be waited for who has asked before.
-    #[test]
-    fn http2_waits_for_its_first_request_alone() {
-        for has_asked in [false, true] {
-            let activity = activity();
-            activity.multiplex();
-            activity.block(false);
-            if has_asked {
-                drop(activity.begin(false));
-            }
-            activity.part(GRACE);
-            assert_eq!(activity.is_spent(), has_asked);
-        }
-    }
-
-    // What is unread of a body must never be taken for a request (P06), and no part of an answer be lost.
-    #[test]
-    fn a_connection_rests_when_nothing_is_left_to_do_on_it() {
-        let busy: [fn(&Rc<Activity>); 5] = [
-            |activity| std::mem::forget(activity.bodies().clone()),
-            |activity| activity.wrote(&Poll::<()>::Pending),
-            |activity| activity.received(),
-            |activity| activity.closing(),
-            |activity| activity.rest(),
-        ];
-        for (index, what) in busy.into_iter().enumerate() {
-            let activity = activity();
-            assert_eq!(due_after(&activity, FIRST_REST), Due::Nothing, "it rests until its first request");
-            activity.wake();
-            let open = activity.begin(index % 2 == 0);
-            assert_eq!(due_after(&activity, FIRST_REST), Due::Nothing, "it is busy");
-            drop(open);
-            assert_eq!(due_after(&activity, FIRST_REST / 2), Due::Nothing);
-            assert_eq!(due_after(&activity, FIRST_REST), Due::Rest);
-            what(&activity);
-            assert_eq!(due_after(&activity, FIRST_REST), Due::Nothing, "{index}");
-        }
-    }
-
-    #[test]
-    fn a_client_that_comes_back_is_given_longer() {
-        let activity = activity();
-        activity.wake();
-        drop(activity.begin(false));
-        activity.rest();
-        activity.wake();
-        drop(activity.begin(false));
-        assert_eq!(due_after(&activity, FIRST_REST), Due::Nothing);
-        assert_eq!(due_after(&activity, NEXT_REST), Due::Rest);
-    }
-
-    #[test]
-    fn an_old_connection_does_not_end_within_a_head() {
-        let activity = activity();
-        let old = Duration::from_secs(25);
-        assert_eq!(due_after(&activity, old), Due::Finish);
-        activity.received();
-        assert_eq!(activity.leaves_at(), None);
-    }
-}
+#[path = "activity_tests.rs"]
+mod tests;

@@ -15,10 +15,9 @@ pub(super) struct Alarm {
 }
 
 impl Alarm {
-    pub(super) fn new(member: Member, activity: &Activity) -> Self {
+    pub(super) fn new(member: Member) -> Self {
         // It looks after that time for the first time, so that the first request need not move it.
-        let look = clock::monotonic() + FIRST_REST;
-        let at = activity.next_due().map_or(look, |due| due.min(look));
+        let at = clock::monotonic() + FIRST_REST;
         member.set_alarm(at);
         Self { member, at }
     }

@@ -111,7 +111,7 @@ pub(super) struct Connection {
 impl Connection {
     pub(super) fn new(stream: Stream, peer: Peer, worker: Rc<Worker>, member: Member) -> Self {
         let activity = Activity::new(&worker.view().snapshot.config.server);
-        let alarm = Alarm::new(member, &activity);
+        let alarm = Alarm::new(member);
         Self { stream, protocol: Protocol::Sniff, party: Party { worker, peer, activity }, alarm }
     }
 
@@ -175,6 +175,7 @@ trait Served: Future<Output = hyper::Result<()>> {
 
 /// Drives a connection to its end, or until it may rest.
 async fn drive(mut connection: Pin<&mut impl Served>, activity: &Activity, alarm: &mut Alarm) -> Option<End> {
+    let awake = alarm.member.awaken();
     std::future::poll_fn(|cx| {
         activity.take_turn();
         if let Some(grace) = alarm.poll_begun(cx) {
@@ -188,6 +189,10 @@ async fn drive(mut connection: Pin<&mut impl Served>, activity: &Activity, alarm
                 activity.finishing();
                 connection.as_mut().finish();
                 continue;
+            }
+            if awake.is_one_of_many() && activity.may_rest_at_once() {
+                activity.rest();
+                return Poll::Ready(None);
             }
             ready!(alarm.poll_rings(activity));
             match activity.due(clock::monotonic()) {
