@@ -3,11 +3,11 @@
 mod accepting;
 mod attendants;
 mod connection;
-mod drain;
 mod greeting;
 mod inherited;
 mod listener;
 mod proxy_protocol;
+mod roster;
 mod stream;
 mod ticks;
 mod worker;

@@ -15,8 +15,8 @@ use super::Pool;
 use super::accepting::{self, Order, Workers};
 use super::attendants::Attendants;
 use super::connection::Connection;
-use super::drain::Drain;
 use super::listener::{Accepted, Detached};
+use super::roster::Roster;
 use crate::net::Address;
 use crate::proxy::Worker;
 use crate::snapshot::Live;
@@ -104,9 +104,9 @@ pub(super) fn start(index: usize, make: impl FnOnce() -> Rc<Worker> + Send + 'st
 }
 
 async fn run(worker: Rc<Worker>, mut inbox: mpsc::Receiver<Message>) {
-    let drain = Rc::new(Drain::new());
+    let roster = Rc::new(Roster::new());
     let attendants = Rc::new(Attendants::new());
-    let host = Host { worker: worker.clone(), drain: drain.clone(), attendants };
+    let host = Host { worker: worker.clone(), roster: roster.clone(), attendants };
     let sweeper = spawn_local({
         let worker = worker.clone();
         async move {
@@ -121,7 +121,7 @@ async fn run(worker: Rc<Worker>, mut inbox: mpsc::Receiver<Message>) {
         let worker = worker.clone();
         async move { worker.deliver_log().await }
     });
-    spawn_local(drain.clone().keep_time());
+    spawn_local(roster.clone().keep_time());
     let mut limit = Duration::ZERO;
     while let Some(message) = inbox.recv().await {
         match message {
@@ -143,12 +143,12 @@ async fn run(worker: Rc<Worker>, mut inbox: mpsc::Receiver<Message>) {
             host.attach(detached, address, open);
         }
     }
-    drain.begin(limit);
-    if timeout(limit, drain.finished()).await.is_ok() {
+    roster.begin_drain(limit);
+    if timeout(limit, roster.emptied()).await.is_ok() {
         return sweeper.abort();
     }
-    drain.expire();
-    if timeout(FAREWELL, drain.finished()).await.is_err() {
+    roster.end_drain();
+    if timeout(FAREWELL, roster.emptied()).await.is_err() {
         tracing::warn!(?limit, "connections were cut: they did not finish within the drain");
     }
     sweeper.abort();
@@ -158,7 +158,7 @@ async fn run(worker: Rc<Worker>, mut inbox: mpsc::Receiver<Message>) {
 #[derive(Clone)]
 pub(super) struct Host {
     worker: Rc<Worker>,
-    drain: Rc<Drain>,
+    roster: Rc<Roster>,
     attendants: Rc<Attendants<Arrival>>,
 }
 
@@ -183,7 +183,7 @@ impl Host {
         self.worker.metrics().accepted.inc();
         self.worker.metrics().connections.inc();
         let (stream, peer) = accepted.open();
-        let connection = Connection::new(stream, peer, self.worker.clone(), self.drain.join());
+        let connection = Connection::new(stream, peer, self.worker.clone(), self.roster.join());
         if let Some(post) = self.attendants.give(Arrival { connection, address, open }) {
             let (worker, attendants) = (self.worker.clone(), self.attendants.clone());
             spawn_local(async move {

@@ -19,8 +19,8 @@ use std::time::Duration;
 
 use self::activity::{Activity, Due};
 use self::alarm::Alarm;
-use super::drain::{GRACE, Member};
 use super::greeting;
+use super::roster::{GRACE, Member};
 use super::stream::Stream;
 use crate::clock;
 use crate::config::Listener;

@@ -1,5 +1,5 @@
-//! What a worker's connections are woken for besides their sockets: the drain, and their deadlines. One worker's own, so
-//! that a connection that is polled asks a cell and takes no lock that others take.
+//! The connections of a worker, and what each is woken for besides its socket: the drain, and its deadline. One worker's
+//! own, so that a connection that is polled asks a cell and takes no lock that others take.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -21,8 +21,8 @@ pub(super) const GRACE: Duration = Duration::from_millis(500);
 /// in memory that was just used it costs less than to be fetched from where it was left.
 const CROWD: usize = 1024;
 
-/// Whether a worker's connections are to finish, and when each is to be woken.
-pub(super) struct Drain {
+/// The connections of a worker: whether they are to finish, and when each is to be woken.
+pub(super) struct Roster {
     /// Once it has begun: how long each connection waits for one more request.
     begun: Cell<Option<Duration>>,
     expired: Cell<bool>,
@@ -53,7 +53,7 @@ struct Keeper {
     until: Cell<Option<Tick>>,
 }
 
-impl Drain {
+impl Roster {
     pub(super) fn new() -> Self {
         Self {
             begun: Cell::default(),
@@ -69,13 +69,13 @@ impl Drain {
     }
 
     /// Tells all members, who have so long.
-    pub(super) fn begin(&self, limit: Duration) {
+    pub(super) fn begin_drain(&self, limit: Duration) {
         self.begun.set(Some(GRACE.min(limit / 2)));
         self.wake();
     }
 
     /// Tells those that are still there that their time is over.
-    pub(super) fn expire(&self) {
+    pub(super) fn end_drain(&self) {
         self.expired.set(true);
         self.wake();
     }
@@ -92,7 +92,7 @@ impl Drain {
             places.push(Place::default());
             places.len() - 1
         });
-        Member { drain: self.clone(), place, registered: false, told: false }
+        Member { roster: self.clone(), place, registered: false, told: false }
     }
 
     fn change<T>(&self, place: usize, change: impl FnOnce(&mut Place) -> T) -> Option<T> {
@@ -147,7 +147,7 @@ impl Drain {
     }
 
     /// Waits until no member is left.
-    pub(super) async fn finished(&self) {
+    pub(super) async fn emptied(&self) {
         while self.members.get() > 0 {
             self.empty.notified().await;
         }
@@ -156,7 +156,7 @@ impl Drain {
 
 /// One connection's membership; it leaves when it is dropped.
 pub(super) struct Member {
-    drain: Rc<Drain>,
+    roster: Rc<Roster>,
     place: usize,
     registered: bool,
     told: bool,
@@ -164,24 +164,24 @@ pub(super) struct Member {
 
 impl Member {
     /// Where others of the same worker join.
-    pub(super) fn seat(&self) -> Rc<Drain> {
-        self.drain.clone()
+    pub(super) fn seat(&self) -> Rc<Roster> {
+        self.roster.clone()
     }
 
     /// Is to be woken at that time, and at no other that was said before.
     pub(super) fn set_alarm(&self, at: Instant) {
-        self.drain.set_alarm(self.place, at);
+        self.roster.set_alarm(self.place, at);
     }
 
     /// Whether the time that was said last is still to come.
     pub(super) fn has_alarm(&self) -> bool {
-        self.drain.change(self.place, |place| place.tick.is_some()) == Some(true)
+        self.roster.change(self.place, |place| place.tick.is_some()) == Some(true)
     }
 
     /// Is counted among those that are awake, until what is returned is dropped.
     pub(super) fn awaken(&self) -> Awake {
-        self.drain.awake.set(self.drain.awake.get() + 1);
-        Awake(self.drain.clone())
+        self.roster.awake.set(self.roster.awake.get() + 1);
+        Awake(self.roster.clone())
     }
 
     /// Once, when the drain has begun: how long one more request is waited for.
@@ -189,19 +189,19 @@ impl Member {
         // A connection stays in its task, so its first waker is its waker.
         if !self.registered {
             self.registered = true;
-            self.drain.set_waker(self.place, Some(cx.waker().clone()));
+            self.roster.set_waker(self.place, Some(cx.waker().clone()));
         }
-        let grace = self.drain.begun.get()?;
+        let grace = self.roster.begun.get()?;
         (!std::mem::replace(&mut self.told, true)).then_some(grace)
     }
 
     /// Ready when the drain has lasted as long as it may.
     pub(super) async fn closing(&self) {
         poll_fn(|cx| {
-            if self.drain.expired.get() {
+            if self.roster.expired.get() {
                 return Poll::Ready(());
             }
-            self.drain.set_waker(self.place, Some(cx.waker().clone()));
+            self.roster.set_waker(self.place, Some(cx.waker().clone()));
             Poll::Pending
         })
         .await;
@@ -209,7 +209,7 @@ impl Member {
 }
 
 /// A connection that is awake.
-pub(super) struct Awake(Rc<Drain>);
+pub(super) struct Awake(Rc<Roster>);
 
 impl Awake {
     /// Whether it is one of so many that none finds anything of its own in a cache any more.
@@ -226,11 +226,11 @@ impl Drop for Awake {
 
 impl Drop for Member {
     fn drop(&mut self) {
-        let _left = self.drain.change(self.place, std::mem::take);
-        self.drain.free.borrow_mut().push(self.place);
-        self.drain.members.set(self.drain.members.get() - 1);
-        if self.drain.members.get() == 0 {
-            self.drain.empty.notify_one();
+        let _left = self.roster.change(self.place, std::mem::take);
+        self.roster.free.borrow_mut().push(self.place);
+        self.roster.members.set(self.roster.members.get() - 1);
+        if self.roster.members.get() == 0 {
+            self.roster.empty.notify_one();
         }
     }
 }
@@ -241,7 +241,7 @@ mod tests {
 
     #[test]
     fn of_many_that_are_awake_all_are_told_and_of_few_none() {
-        let member = Rc::new(Drain::new()).join();
+        let member = Rc::new(Roster::new()).join();
         let few: Vec<_> = (0..CROWD).map(|_| member.awaken()).collect();
         assert!(!few[0].is_one_of_many());
         let one_more = member.awaken();
@@ -252,21 +252,21 @@ mod tests {
 
     #[test]
     fn a_member_has_its_alarm_until_it_has_rung() {
-        let drain = Rc::new(Drain::new());
+        let roster = Rc::new(Roster::new());
         let (now, soon) = (clock::monotonic(), clock::monotonic() + Duration::from_secs(1));
-        let (member, other) = (drain.join(), drain.join());
+        let (member, other) = (roster.join(), roster.join());
         assert!(!member.has_alarm());
         member.set_alarm(soon);
-        drain.ring(now);
+        roster.ring(now);
         assert!(member.has_alarm(), "never early");
         member.set_alarm(soon + GRACE);
         other.set_alarm(soon);
         drop(other);
-        let heir = drain.join();
-        drain.ring(soon + GRACE / 2);
+        let heir = roster.join();
+        roster.ring(soon + GRACE / 2);
         assert!(member.has_alarm(), "it was moved");
         assert!(!heir.has_alarm(), "a place that is taken over comes without its time");
-        drain.ring(soon + 2 * GRACE);
+        roster.ring(soon + 2 * GRACE);
         assert!(!member.has_alarm());
     }
 }
