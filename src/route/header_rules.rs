@@ -150,11 +150,16 @@ pub fn header_rule_value(text: &str) -> Result<HeaderValue, HeaderRuleError> {
     value.ok_or(HeaderRuleError::Value)
 }
 
-/// Whether two names are equal, or but for `_` and `-`. Header names are in lower case already.
+/// Whether an upstream may take two field names for one: every byte that is no letter and no digit equals every other such
+/// byte. CGI, FastCGI and WSGI servers make a variable of a name and write `_` for `-`; lighttpd does so for each of these
+/// bytes, PHP for `.`. None of them drops or adds a byte, so twins have one length. Field names are in lower case already.
 #[must_use]
 pub fn is_twin(a: &str, b: &str) -> bool {
-    let same = |(a, b): (u8, u8)| a == b || matches!((a, b), (b'_', b'-') | (b'-', b'_'));
-    a.len() == b.len() && a.bytes().zip(b.bytes()).all(same)
+    a.len() == b.len() && a.bytes().zip(b.bytes()).all(|(a, b)| is_same_to_upstreams(a, b))
+}
+
+fn is_same_to_upstreams(a: u8, b: u8) -> bool {
+    a == b || !a.is_ascii_alphanumeric() && !b.is_ascii_alphanumeric()
 }
 
 impl fmt::Display for HeaderRuleError {
@@ -193,6 +198,20 @@ mod tests {
         assert_eq!(headers.len(), 3);
         assert_eq!(headers["x-env"], "prod");
         assert_eq!(headers.get_all("x-hop").iter().collect::<Vec<_>>(), ["1", "2"]);
+    }
+
+    #[test]
+    fn twins_are_names_that_an_upstream_takes_for_one() {
+        for separator in "!#$%&'*+-.^_`|~".chars() {
+            assert!(is_twin(&format!("x{separator}auth-subject"), "x-auth-subject"), "{separator}");
+            assert!(is_twin("x-auth-subject", &format!("x-auth{separator}subject")), "{separator}");
+        }
+        assert!(is_twin("x.auth|subject", "x_auth~subject"));
+        for other in
+            ["x-auth-subjec", "x-auth-subject-", "x--auth-subject", "xaauth-subject", "x-auth0subject", ""]
+        {
+            assert!(!is_twin(other, "x-auth-subject"), "{other}");
+        }
     }
 
     #[test]

@@ -27,7 +27,7 @@ const ARROWS: &[(&str, &str)] = &[
     ("import", "config"),
     // Value types alone: what a file can say of these rooms. Key sets and certificates are tried by parsing them.
     ("config", "route token issuer policy limit upstream net clock"),
-    ("token", "issuer policy net telemetry clock"),
+    ("token", "issuer route policy net telemetry clock"),
     ("limit", "policy telemetry clock"),
     ("issuer", "net telemetry clock"),
     ("upstream", "net telemetry clock"),
