@@ -3,15 +3,16 @@
 //! Everything that the gateway itself says to an upstream is first removed from what the client said, in every spelling
 //! (attacks.md rows 9 and 10); what is for one connection only goes no further (RFC 9110 §7.6.1).
 
+mod credentials;
 mod forwarded;
 
-use http::header::{
-    AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, COOKIE, HOST, TE, TRANSFER_ENCODING, VIA,
-};
+use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, COOKIE, HOST, TE, TRANSFER_ENCODING, VIA};
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 
+pub(super) use credentials::query_without_tokens;
 pub(super) use forwarded::client;
 
+use credentials::remove_tokens;
 use forwarded::Told;
 
 use crate::config::Server;
@@ -19,7 +20,6 @@ use crate::net::Peer;
 use crate::policy::{Claim, Principal};
 use crate::route::is_twin;
 use crate::snapshot::Route;
-use crate::token::Source;
 use crate::upstream::OwnFields;
 
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -268,58 +268,6 @@ fn is_impersonation(name: &str, claim_headers: &[HeaderName]) -> bool {
     is_ours(&hyphenated) || has_no_twin(&hyphenated) || is_hop_by_hop(&hyphenated)
 }
 
-/// Removes the token, unless the route forwards it: by default from everywhere but `Authorization`, where upstreams expect
-/// it. A route that forwards none lets no `Authorization` through, wherever it takes its token from.
-fn remove_tokens(headers: &mut HeaderMap, forward_token: Option<bool>, sources: &[Source]) {
-    // Under every name that an upstream could take for it.
-    let remove = |headers: &mut HeaderMap, name: &HeaderName| {
-        remove_where(headers, |other| is_twin(other, name.as_str()));
-    };
-    match forward_token {
-        Some(true) => return,
-        Some(false) => remove(headers, &AUTHORIZATION),
-        None => {}
-    }
-    for source in sources {
-        match source {
-            Source::Bearer | Source::Raw | Source::Query(_) => {}
-            Source::Header(name) => remove(headers, name),
-            Source::Cookie(name) => remove_cookie(headers, name),
-        }
-    }
-}
-
-fn remove_cookie(headers: &mut HeaderMap, name: &str) {
-    let is_token = |pair: &&str| pair.trim().split_once('=').is_some_and(|(key, _)| key == name);
-    let kept: Vec<HeaderValue> = headers
-        .get_all(COOKIE)
-        .iter()
-        .filter_map(|field| field.to_str().ok())
-        .map(|field| {
-            field.split(';').filter(|pair| !is_token(pair)).map(str::trim).collect::<Vec<_>>().join("; ")
-        })
-        .filter(|field| !field.is_empty())
-        .filter_map(|field| HeaderValue::try_from(field).ok())
-        .collect();
-    headers.remove(COOKIE);
-    for field in kept {
-        headers.append(COOKIE, field);
-    }
-}
-
-/// The query without the parameters that hold tokens; `None` when there is nothing to remove.
-pub(super) fn query_without_tokens(query: Option<&str>, sources: &[Source]) -> Option<String> {
-    let query = query?;
-    let is_token = |pair: &str| {
-        let name = pair.split_once('=').map_or(pair, |(name, _)| name);
-        sources.iter().any(|source| source.is_parameter(name))
-    };
-    query
-        .split('&')
-        .any(is_token)
-        .then(|| query.split('&').filter(|pair| !is_token(pair)).collect::<Vec<_>>().join("&"))
-}
-
 /// A claim as a header value: a scalar, or the items of a list joined by commas. What is not visible ASCII is
 /// percent-encoded as UTF-8, and so are `%` itself and commas inside of items, so that it can be decoded without
 /// doubt and nothing in a token can end the field (T18). `None` for `null`, objects and lists that hold them.
@@ -357,7 +305,7 @@ fn scalar(claim: &Claim, in_list: bool) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn map(fields: &[(&str, &str)]) -> HeaderMap {
+    pub(super) fn map(fields: &[(&str, &str)]) -> HeaderMap {
         let mut headers = HeaderMap::new();
         for (name, value) in fields {
             headers.append(HeaderName::try_from(*name).unwrap(), value.parse().unwrap());
@@ -365,7 +313,7 @@ mod tests {
         headers
     }
 
-    fn names(headers: &HeaderMap) -> Vec<&str> {
+    pub(super) fn names(headers: &HeaderMap) -> Vec<&str> {
         let mut names: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
         names
@@ -437,34 +385,6 @@ mod tests {
         assert_eq!(header_value(&list).unwrap(), "a%2Cb,1,true");
         assert_eq!(header_value(&Claim::Null), None);
         assert_eq!(header_value(&Claim::List(vec![Claim::Null])), None);
-    }
-
-    #[test]
-    fn a_token_leaves_the_places_it_was_taken_from() {
-        let sources: Vec<_> = ["header:x-token", "cookie:t", "query:q"]
-            .iter()
-            .map(|text| Source::parse(text).unwrap())
-            .collect();
-        let mut headers = map(&[
-            ("x-token", "t"),
-            ("x_token", "t"),
-            ("cookie", "a=b; t=x; c=d"),
-            ("cookie", "t=y"),
-            ("authorization", "x"),
-        ]);
-        let mut all = headers.clone();
-        remove_tokens(&mut all, Some(true), &sources);
-        assert_eq!(all, headers);
-        remove_tokens(&mut all, Some(false), &sources);
-        assert_eq!(names(&all), ["cookie"]);
-        remove_tokens(&mut headers, None, &sources);
-        assert_eq!(names(&headers), ["authorization", "cookie"]);
-        assert_eq!(headers["cookie"], "a=b; c=d");
-        assert_eq!(query_without_tokens(Some("a=1&q=t&b"), &sources).as_deref(), Some("a=1&b"));
-        assert_eq!(query_without_tokens(Some("q=t"), &sources).as_deref(), Some(""));
-        assert_eq!(query_without_tokens(Some("%71=t&a"), &sources).as_deref(), Some("a"));
-        assert_eq!(query_without_tokens(Some("qq=t"), &sources), None);
-        assert_eq!(query_without_tokens(None, &sources), None);
     }
 
     // H07.
