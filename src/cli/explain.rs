@@ -11,6 +11,7 @@ use clap::Args;
 use http::header::{AUTHORIZATION, COOKIE, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use tokio::task::LocalSet;
+use zeroize::Zeroizing;
 
 use super::explanation::{Explanation, Outcome};
 use super::failure::Failure;
@@ -79,7 +80,8 @@ pub(super) fn explain(settings: &Settings, arguments: &Arguments) -> Result<Stri
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Runtime)?;
     let certificate = arguments.client_cert_file.as_deref().map(read_certificate).transpose()?;
-    let examination = examine(&snapshot, arguments, token.as_deref(), certificate.as_ref());
+    let examination =
+        examine(&snapshot, arguments, token.as_ref().map(|token| token.as_str()), certificate.as_ref());
     let explanation = LocalSet::new().block_on(&runtime, examination);
     Ok(explanation.text())
 }
@@ -178,7 +180,7 @@ fn with_token(mut request: Request<()>, source: Option<&Source>, token: &str) ->
     match source {
         Some(Source::Raw) => set(headers, AUTHORIZATION, token),
         Some(Source::Header(name)) => set(headers, name.clone(), token),
-        Some(Source::Cookie(name)) => set(headers, COOKIE, &format!("{name}={token}")),
+        Some(Source::Cookie(name)) => set(headers, COOKIE, &Zeroizing::new(format!("{name}={token}"))),
         Some(Source::Query(name)) => {
             let separator = if request.uri().query().is_some() { '&' } else { '?' };
             let with_query = format!("{}{separator}{name}={token}", request.uri());
@@ -186,7 +188,9 @@ fn with_token(mut request: Request<()>, source: Option<&Source>, token: &str) ->
                 *request.uri_mut() = uri;
             }
         }
-        Some(Source::Bearer) | None => set(headers, AUTHORIZATION, &format!("Bearer {token}")),
+        Some(Source::Bearer) | None => {
+            set(headers, AUTHORIZATION, &Zeroizing::new(format!("Bearer {token}")));
+        }
     }
     request
 }
@@ -198,15 +202,17 @@ fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     }
 }
 
-fn read_token(file: &Path) -> Result<String, Failure> {
-    let mut text = String::new();
+/// The token in a file. What is read of it is overwritten when it is not needed any more; it has room from the start, for
+/// what grows leaves copies behind.
+fn read_token(file: &Path) -> Result<Zeroizing<String>, Failure> {
+    let mut text = Zeroizing::new(String::with_capacity(TOKEN_FILE_BYTES as usize));
     let read = if file == Path::new("-") {
         io::stdin().take(TOKEN_FILE_BYTES).read_to_string(&mut text)
     } else {
         File::open(file).and_then(|file| file.take(TOKEN_FILE_BYTES).read_to_string(&mut text))
     };
     read.map_err(|error| Failure::TokenFile(file.to_owned(), error))?;
-    Ok(text.trim().to_owned())
+    Ok(Zeroizing::new(text.trim().to_owned()))
 }
 
 fn read_certificate(file: &Path) -> Result<Fingerprint, Failure> {
@@ -349,7 +355,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("token");
         std::fs::write(&file, " eyJ.a.b\n").unwrap();
-        assert_eq!(read_token(&file).unwrap(), "eyJ.a.b");
+        assert_eq!(read_token(&file).unwrap().as_str(), "eyJ.a.b");
         assert!(matches!(read_token(folder.path()), Err(Failure::TokenFile(..))));
     }
 }

@@ -14,6 +14,7 @@ use aws_lc_rs::signature::{
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{DecodingKey, DecodingKeyKind};
+use zeroize::Zeroizing;
 
 use super::Algorithm;
 
@@ -54,7 +55,7 @@ impl VerificationKey {
     /// Whether `signature`, in base64url without padding (RFC 7515 §2), is this key's over `message`.
     pub(super) fn verifies(&self, message: &[u8], signature: &str) -> bool {
         // Strict: a signature has one spelling, so that a token has one, too.
-        let signature = URL_SAFE_NO_PAD.decode(signature);
+        let signature = URL_SAFE_NO_PAD.decode(signature).map(Zeroizing::new);
         signature.is_ok_and(|signature| self.key.verify_sig(message, &signature).is_ok())
     }
 }

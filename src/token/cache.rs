@@ -1,7 +1,8 @@
 //! Tokens that were verified before, in two levels: what is hot on this worker, in front of what any worker verified.
 //!
 //! An entry is *authentication* only: that this text was signed by this key. Time, audience, scopes and everything a
-//! route asks are decided per request. It dies with its key, with its issuer's configuration, and with its token.
+//! route asks are decided per request. It dies with its key, with its issuer's configuration, and with its token; the text of
+//! a token is overwritten then.
 
 use std::cell::RefCell;
 use std::hash::BuildHasher as _;
@@ -12,6 +13,7 @@ use foldhash::quality::RandomState;
 use quick_cache::Weighter;
 
 use super::claims::Registered;
+use super::secret::Secret;
 use crate::clock::UnixTime;
 use crate::issuer::{Algorithm, Key};
 use crate::policy::Principal;
@@ -25,7 +27,7 @@ const HASHED_END: usize = 64;
 /// A token whose signature verified.
 #[derive(Debug)]
 pub(super) struct VerifiedToken {
-    pub(super) text: Box<str>,
+    pub(super) text: Secret,
     /// The verifier that said so. Another one, or the same issuer configured anew, does not take its word.
     pub(super) verifier: u64,
     pub(super) key: Arc<Key>,
@@ -179,6 +181,8 @@ impl WorkerCache {
 
 #[cfg(test)]
 mod tests {
+    #[cfg(target_os = "linux")]
+    use super::super::secret::tests::{is_at, unique};
     use super::*;
     use crate::issuer::KeySet;
     use crate::issuer::fixture::{Signer, jwks};
@@ -213,6 +217,55 @@ mod tests {
             assert_eq!((shared.len(), worker.hot.borrow().len()), (left, left), "at {now}");
             assert_eq!(worker.find(b"long").0.is_some(), now < 200, "at {now}");
         }
+    }
+
+    /// A token that is kept on both levels, and where its text is.
+    #[cfg(target_os = "linux")]
+    fn kept(worker: &WorkerCache, seed: u64, expires: u64) -> (String, usize) {
+        let text = unique(seed);
+        worker.keep(&verified(&text, expires));
+        let (hot, _) = worker.find(text.as_bytes());
+        let at = hot.unwrap().token.text.as_ptr() as usize;
+        assert!(is_at(at, &text));
+        (text, at)
+    }
+
+    // However an entry ends, nothing of its token is left where it was.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_the_cache_lets_go_is_not_in_memory_any_more() {
+        let cache = |bytes, tokens| {
+            let shared = Arc::new(SharedCache::new(bytes));
+            let worker = WorkerCache::new(Arc::clone(&shared), tokens);
+            (shared, worker)
+        };
+        let (shared, worker) = cache(1 << 20, 8);
+        let (text, at) = kept(&worker, 10, 100);
+        shared.sweep(UnixTime(100));
+        assert!(is_at(at, &text), "the worker has it still");
+        worker.sweep(UnixTime(100));
+        assert!(!is_at(at, &text), "swept");
+
+        let (_shared, worker) = cache(1 << 20, 8);
+        let (text, at) = kept(&worker, 11, 100);
+        worker.keep(&verified(&text, 200));
+        assert!(!is_at(at, &text), "replaced");
+
+        let (_shared, worker) = cache(1 << 14, 1);
+        let evicted = kept(&worker, 12, 100);
+        let later: Vec<_> = (13..80).map(|seed| kept(&worker, seed, 100)).collect();
+        let gone = std::iter::once(&evicted).chain(&later).filter(|(text, at)| !is_at(*at, text)).count();
+        assert!(gone >= 60, "evicted: {gone}");
+
+        let (shared, worker) = cache(1 << 20, 8);
+        let (text, at) = kept(&worker, 80, 100);
+        drop((shared, worker));
+        assert!(!is_at(at, &text), "dropped with its cache");
+
+        let token = verified(&unique(81), 100);
+        let at = token.token.text.as_ptr() as usize;
+        drop(token);
+        assert!(!is_at(at, &unique(81)), "never kept");
     }
 
     // C08: who knows one cache's places knows nothing of another's.

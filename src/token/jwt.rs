@@ -6,6 +6,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use zeroize::Zeroizing;
 
 use super::TokenError;
 use super::claims::{Registered, parse_object};
@@ -41,11 +42,11 @@ impl<'t> Jwt<'t> {
         if payload.contains('.') || signature.is_empty() {
             return Err(TokenError::Malformed);
         }
-        let header = URL_SAFE_NO_PAD.decode(header).ok().and_then(|json| Header::parse(&json));
+        let header = decoded(header).and_then(|json| Header::parse(&json));
         let header = header.ok_or(TokenError::Malformed)?;
         let algorithm = header.algorithm.ok_or(TokenError::Malformed)?;
         let algorithm = Algorithm::parse(&algorithm).ok_or(TokenError::Algorithm)?;
-        let claims = URL_SAFE_NO_PAD.decode(payload).ok().and_then(|json| parse_object(&json));
+        let claims = decoded(payload).and_then(|json| parse_object(&json));
         let claims = claims.ok_or(TokenError::Malformed)?;
         let issuer = claims.get("iss").and_then(Claim::as_text).ok_or(TokenError::Malformed)?.into();
         Ok(Self {
@@ -59,6 +60,11 @@ impl<'t> Jwt<'t> {
             signature,
         })
     }
+}
+
+/// A part of a token, decoded, which is overwritten when it is dropped.
+fn decoded(part: &str) -> Option<Zeroizing<Vec<u8>>> {
+    URL_SAFE_NO_PAD.decode(part).ok().map(Zeroizing::new)
 }
 
 /// What the type of a token says of its use.

@@ -10,6 +10,7 @@ mod header;
 mod jwt;
 mod outline;
 mod rules;
+mod secret;
 mod source;
 mod verifier;
 

@@ -311,7 +311,9 @@ pub(in crate::config) static HTTP2: Table = Table {
 pub(in crate::config) static TOKEN_CACHE: Table = Table {
     path: "token_cache",
     doc: "Verified tokens are remembered, so that each is verified once. What a route asks is decided anew for every \
-          request. An entry dies with its token, its key and its issuer's configuration.",
+          request. An entry dies with its token, its key and its issuer's configuration, and the memory in which its text \
+          was is overwritten. Not so the buffers into which requests are read, and what the libraries for HTTP and TLS make \
+          of them: these are freed as they are.",
     keys: &[
         Key::new(
             "bytes",
