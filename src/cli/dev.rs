@@ -33,7 +33,9 @@ pub(super) struct Arguments {
 
 pub(super) fn dev(settings: &Settings, arguments: &Arguments) -> Result<(), Failure> {
     // Before anything starts: most of what goes wrong is in the file.
-    logging::start(settings.load_in_place()?.log.level);
+    let level = settings.load_in_place()?.log.level;
+    let log = logging::start(level).map_err(Failure::Runtime)?;
+    log.note_panics();
     let sandbox = Arc::new(Sandbox::start(arguments.issuer_listen).map_err(Failure::Sandbox)?);
     let load = {
         let (settings, sandbox) = (settings.clone(), Arc::clone(&sandbox));

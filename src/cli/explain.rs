@@ -67,7 +67,8 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn explain(settings: &Settings, arguments: &Arguments) -> Result<String, Failure> {
-    logging::start(settings.log_level.unwrap_or(tracing::Level::WARN));
+    let level = settings.log_level.unwrap_or(tracing::Level::WARN);
+    let _log = logging::start(level).map_err(Failure::Runtime)?;
     let mut config = settings.load()?;
     if let Some(dev) = &arguments.dev {
         take_keys_of(dev, &mut config);

@@ -1,22 +1,159 @@
 //! The gateway's own events, on standard error. Standard output is for results and for the access log.
 
+use std::any::Any;
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::fmt::Write as _;
 use std::io::{self, IsTerminal};
+use std::panic::{self, PanicHookInfo};
+use std::thread;
+
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{fmt, registry};
+
+use crate::telemetry::EventLog;
+
+/// What our own events come from. Events of libraries are not logged, whatever the level: at "debug" the one for HTTP/2 quotes
+/// requests, and with them tokens.
+const OWN: &str = "scopegate";
+
+/// Beginnings of the standard library's messages that go on with numbers alone.
+const PLAIN: [&str; 4] =
+    ["index out of bounds: the len is ", "range start index ", "range end index ", "slice index starts at "];
+
+/// The log, which is written to its end when this is dropped.
+#[must_use]
+pub(super) struct Logging(EventLog);
+
+impl Logging {
+    /// Has panics of every thread logged from here on. The standard library would write them by itself, and wait for the
+    /// reader of standard error.
+    pub(super) fn note_panics(&self) {
+        let log = self.0.clone();
+        panic::set_hook(Box::new(move |panic| log.write(&described(panic))));
+    }
+}
+
+impl Drop for Logging {
+    fn drop(&mut self) {
+        self.0.finish();
+    }
+}
 
 /// Starts logging from this level on. A second call changes nothing: the first subscriber stays.
-pub(super) fn start(level: tracing::Level) {
-    let started = tracing_subscriber::fmt()
-        .with_max_level(level)
-        .with_ansi(colour())
-        .with_target(false)
-        .with_writer(io::stderr)
-        .try_init();
+///
+/// # Errors
+/// When no thread or no descriptor can be had.
+pub(super) fn start(level: tracing::Level) -> io::Result<Logging> {
+    let log = EventLog::of_process()?;
+    // The log adds the time itself, so that it can tell an event that is repeated.
+    let lines = fmt::layer().without_time().with_ansi(false).with_target(false).with_writer(log.clone());
+    let started = registry().with(Targets::new().with_target(OWN, level)).with(lines).try_init();
     if started.is_err() {
         tracing::debug!("logging was started before");
     }
+    Ok(Logging(log))
+}
+
+/// An event about a panic: its thread, its place, and its message where that cannot quote what a client sent. With
+/// `RUST_BACKTRACE` set it has the way that led there.
+fn described(panic: &PanicHookInfo<'_>) -> String {
+    let thread = thread::current();
+    let name = thread.name().unwrap_or("unnamed");
+    let mut event = format!("ERROR a thread panicked, which is a defect of the gateway thread={name}");
+    if let Some(place) = panic.location() {
+        let _ = write!(event, " place={place}");
+    }
+    if let Some(message) = plain_message(panic.payload()) {
+        let _ = write!(event, " message={message:?}");
+    }
+    event.push('\n');
+    let backtrace = Backtrace::capture();
+    if backtrace.status() == BacktraceStatus::Captured {
+        let _ = writeln!(event, "{backtrace}");
+    }
+    event
+}
+
+/// The message of a panic, if it is a literal of the program's or has numbers alone in it.
+fn plain_message(payload: &dyn Any) -> Option<&str> {
+    if let Some(literal) = payload.downcast_ref::<&'static str>() {
+        return Some(literal);
+    }
+    let formatted = payload.downcast_ref::<String>()?;
+    PLAIN.iter().any(|beginning| formatted.starts_with(beginning)).then_some(formatted)
 }
 
 /// Whether standard error takes colours: a terminal does, unless <https://no-color.org> is followed.
 pub(super) fn colour() -> bool {
     let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     !unwanted && io::stderr().is_terminal()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Output, Stdio};
+
+    use super::*;
+
+    /// What no log may have.
+    const SECRET: &str = "eyJhbGciOi";
+
+    /// Runs the test below in a process of its own, with this standard error.
+    fn panicking(errors: Stdio) -> Output {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args([
+            "--exact",
+            "cli::logging::tests::a_process_of_its_own_panics",
+            "--ignored",
+            "--nocapture",
+        ]);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(errors).env_remove("RUST_BACKTRACE");
+        command.spawn().unwrap().wait_with_output().unwrap()
+    }
+
+    #[test]
+    #[ignore = "it is for the tests that run it by name"]
+    fn a_process_of_its_own_panics() {
+        let log = start(tracing::Level::INFO).unwrap();
+        log.note_panics();
+        let token = SECRET.to_owned();
+        let panics: [Box<dyn FnOnce() + Send>; 3] = [
+            Box::new(|| panic!("made up")),
+            Box::new(move || panic!("of {token}")),
+            Box::new(|| assert_eq!(std::hint::black_box(Vec::<u8>::new())[7], 0)),
+        ];
+        for panic in panics {
+            let thread = thread::Builder::new().name("worker-7".into());
+            assert!(thread.spawn(panic).unwrap().join().is_err());
+        }
+    }
+
+    #[test]
+    fn a_panic_is_logged_with_its_place_and_without_what_it_quotes() {
+        let output = panicking(Stdio::piped());
+        let text = String::from_utf8(output.stderr).unwrap();
+        let lines: Vec<_> = text.lines().filter(|line| line.contains(" ERROR a thread panicked, ")).collect();
+        assert_eq!((lines.len(), output.status.success()), (3, true), "{text}");
+        for (line, message) in lines.iter().zip([
+            Some("\"made up\""),
+            None,
+            Some("\"index out of bounds: the len is 0 but the index is 7\""),
+        ]) {
+            assert!(line.contains(" thread=worker-7 place=src/cli/logging.rs:"), "{line}");
+            assert_eq!(line.split_once(" message=").map(|(_, message)| message), message, "{line}");
+        }
+        assert!(!text.contains(SECRET), "{text}");
+    }
+
+    // The standard library would wait for a reader.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_panic_waits_for_no_reader() {
+        let (_reader, mut errors) = io::pipe().unwrap();
+        // As much as a pipe holds.
+        io::Write::write_all(&mut errors, &[b'x'; 64 << 10]).unwrap();
+        assert!(panicking(errors.into()).status.success());
+    }
 }

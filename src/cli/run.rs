@@ -7,7 +7,9 @@ use crate::gateway::Gateway;
 
 pub(super) fn run(settings: &Settings) -> Result<(), Failure> {
     // Read once for the level of the log. The gateway reads again, now and at each reload, by the same way.
-    logging::start(settings.load()?.log.level);
+    let level = settings.load()?.log.level;
+    let log = logging::start(level).map_err(Failure::Runtime)?;
+    log.note_panics();
     let settings = settings.clone();
     let gateway = Gateway::start(Box::new(move || settings.load())).map_err(Failure::Start)?;
     gateway.run_until_signal().map_err(Failure::Runtime)

@@ -8,7 +8,7 @@ use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricT
 
 use super::handles::SharedHandles;
 use super::histogram::Distribution;
-use super::{Counters, GatewayMetrics};
+use super::{Counters, EventLog, GatewayMetrics};
 
 /// Adds up the cells whenever the registry asks.
 #[derive(Debug)]
@@ -34,6 +34,7 @@ pub(super) struct CellFamilies {
     requests_open: Family,
     cache: Family,
     reloads: Family,
+    log_dropped: Family,
 }
 
 impl CellFamilies {
@@ -118,6 +119,12 @@ impl CellFamilies {
                 "Reloads of the configuration by result.",
                 &["result"],
             )?,
+            log_dropped: Family::new(
+                COUNTER,
+                "scopegate_log_dropped_total",
+                "Lines of the gateway's own log that were dropped because standard error was not read, or failed.",
+                &[],
+            )?,
         })
     }
 }
@@ -139,6 +146,7 @@ impl Collector for Exposition {
             &f.requests_open,
             &f.cache,
             &f.reloads,
+            &f.log_dropped,
         ];
         families.map(|family| &family.desc).to_vec()
     }
@@ -167,6 +175,7 @@ impl Collector for Exposition {
             f.requests_open.gauge(gateway.requests.total()),
             f.cache.row(&gateway.cache),
             f.reloads.row(&gateway.reloads),
+            f.log_dropped.counters([([], EventLog::dropped_of_process())].into_iter()),
         ]
     }
 }

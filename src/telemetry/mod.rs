@@ -1,10 +1,12 @@
-//! What the gateway tells of itself: metrics and the access log. Knows plain labels, none of the other rooms' types.
+//! What the gateway tells of itself: metrics, the access log and the log of its own events. Knows plain labels, none of the
+//! other rooms' types.
 //!
 //! Nothing here ever holds a token, a secret, or a label that a client chose (checklist O08, O09).
 
 mod access_log;
 mod cells;
 mod counters;
+mod event_log;
 mod exposition;
 mod families;
 mod handles;
@@ -12,10 +14,12 @@ mod histogram;
 mod metrics;
 #[cfg(test)]
 mod metrics_tests;
+mod output;
 
 pub use access_log::{AccessLine, AccessLog, LogWriter, WorkerLog, push_json};
 pub use cells::{Seat, Seated};
 pub use counters::{Counter, Counters, Gauge};
+pub use event_log::{Event, EventLog};
 pub use handles::{IssuerMetrics, RouteMetrics, UpstreamMetrics};
 pub use histogram::Histogram;
 pub use metrics::{EndpointState, GatewayMetrics, Metrics};

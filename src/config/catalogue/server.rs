@@ -379,7 +379,8 @@ pub(in crate::config) static LOG: Table = Table {
             Kind::Choice(&["error", "warn", "info", "debug", "trace"]),
             Default(r#""info""#),
             r#""debug""#,
-            "The least grave of the gateway's own events that is written to standard error.",
+            "The least grave of the gateway's own events that is written to standard error. Events of libraries are not, \
+             whatever the level: some quote requests.",
         ),
         Key::new(
             "access",

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use super::Metrics;
+use super::{Metrics, output};
 
 pub use line::{AccessLine, push_json};
 pub use writer::LogWriter;
@@ -65,7 +65,7 @@ impl AccessLog {
     /// # Errors
     /// When no thread or no descriptor can be had.
     pub fn start(metrics: Arc<Metrics>) -> io::Result<(Self, LogWriter)> {
-        Self::to(writer::standard_output()?, metrics)
+        Self::to(output::standard_output()?, metrics)
     }
 
     fn to(out: impl io::Write + Send + 'static, metrics: Arc<Metrics>) -> io::Result<(Self, LogWriter)> {

@@ -1,21 +1,15 @@
 //! The thread that writes the access log, since whoever reads it may be slow or may have stopped.
 
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread;
-use std::time::Duration;
 
+use super::super::output::{LAST_LINES, Output};
 use super::{BATCH, Metrics};
-
-/// For the last lines at the end of the process; whoever reads the log may have stopped.
-const LAST_LINES: Duration = Duration::from_secs(2);
 
 /// A buffer that became longer than this, because the writer was slow, is not kept.
 const KEPT: usize = 4 * BATCH;
-
-/// How soon a reader is tried again whose terminal or pipe was full and does not let us wait for it.
-const AGAIN: Duration = Duration::from_millis(10);
 
 /// Lines of a worker, each whole.
 #[derive(Debug)]
@@ -37,7 +31,7 @@ impl LogWriter {
     ) -> io::Result<Self> {
         let (running, ended): (mpsc::Sender<()>, _) = mpsc::channel();
         thread::Builder::new().name("access-log".into()).spawn(move || {
-            write_all(&queue, out, &metrics);
+            write_all(&queue, Output::new(out), &metrics);
             drop(running);
         })?;
         Ok(Self(ended))
@@ -50,29 +44,10 @@ impl LogWriter {
     }
 }
 
-/// Standard output as the system has it: the standard library's would hold back the beginning of a line that was written in
-/// part.
-#[cfg(unix)]
-pub(super) fn standard_output() -> io::Result<std::fs::File> {
-    use std::os::fd::AsFd as _;
-    io::stdout().as_fd().try_clone_to_owned().map(Into::into)
-}
-
-#[cfg(not(unix))]
-pub(super) fn standard_output() -> io::Result<io::Stdout> {
-    Ok(io::stdout())
-}
-
-fn write_all(queue: &Receiver<Batch>, mut out: impl Write, metrics: &Metrics) {
-    // Whether the last that was written is the beginning of a line.
-    let mut is_torn = false;
+fn write_all(queue: &Receiver<Batch>, mut output: Output<impl Write>, metrics: &Metrics) {
     for Batch { mut lines, back } in queue {
-        is_torn = is_torn && write(&mut out, b"\n") == 0;
-        let written = if is_torn { 0 } else { write(&mut out, &lines) };
-        let (done, lost) = lines.split_at(written);
-        is_torn |= done.last().is_some_and(|last| *last != b'\n');
         // Nobody is left to tell when standard output is gone, but for who reads the metrics.
-        metrics.gateway.count_dropped_lines(memchr::memchr_iter(b'\n', lost).count());
+        metrics.gateway.count_dropped_lines(output.write(&lines));
         lines.clear();
         if lines.capacity() > KEPT {
             lines = Vec::new();
@@ -80,19 +55,4 @@ fn write_all(queue: &Receiver<Batch>, mut out: impl Write, metrics: &Metrics) {
         // A worker that has ended takes nothing back.
         let _ = back.try_send(lines);
     }
-}
-
-/// Writes what can be written of it; tells how many bytes that is.
-fn write(out: &mut impl Write, lines: &[u8]) -> usize {
-    let mut written = 0;
-    while let Some(rest) = lines.get(written..).filter(|rest| !rest.is_empty()) {
-        match out.write(rest) {
-            Ok(0) => break,
-            Ok(bytes) => written += bytes,
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == ErrorKind::WouldBlock => thread::sleep(AGAIN),
-            Err(_) => break,
-        }
-    }
-    written
 }

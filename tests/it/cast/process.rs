@@ -2,13 +2,13 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
-use super::{Answer, Client, PATIENCE, Request, wait_until, wait_within};
+use super::{Answer, Client, PATIENCE, Request, free_address, wait_until, wait_within};
 
 const ANY: &str = "127.0.0.1:0";
 
@@ -30,6 +30,8 @@ pub(crate) struct Process {
     directory: tempfile::TempDir,
     out: Stream,
     errors: Stream,
+    /// Its address and the admin's, where no log tells them.
+    places: Option<[SocketAddr; 2]>,
 }
 
 /// What the program has written so far.
@@ -125,15 +127,45 @@ impl Process {
         process
     }
 
+    /// `scopegate run`, whose standard error nobody reads but whoever has the other end of it.
+    #[track_caller]
+    pub(crate) fn run_telling(errors: impl Into<Stdio>, toml: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("gateway.toml");
+        fs::write(&file, toml).unwrap();
+        let places = [free_address(), free_address()];
+        let [listen, admin] = places.map(|place| place.to_string());
+        let config = ["--config", file.to_str().unwrap()];
+        let command = scopegate(&[
+            "run",
+            "--listen",
+            &listen,
+            "--admin",
+            &admin,
+            "--workers",
+            "2",
+            config[0],
+            config[1],
+        ]);
+        let mut process = Self::spawn_with(Stdio::piped(), errors.into(), directory, command);
+        process.places = Some(places);
+        wait_until("it listens", || places.iter().all(|place| TcpStream::connect(place).is_ok()));
+        process
+    }
+
     fn spawn(directory: tempfile::TempDir, command: Command) -> Self {
         Self::spawn_into(Stdio::piped(), directory, command)
     }
 
-    fn spawn_into(out: Stdio, directory: tempfile::TempDir, mut command: Command) -> Self {
-        let mut child = command.stdout(out).stderr(Stdio::piped()).spawn().unwrap();
+    fn spawn_into(out: Stdio, directory: tempfile::TempDir, command: Command) -> Self {
+        Self::spawn_with(out, Stdio::piped(), directory, command)
+    }
+
+    fn spawn_with(out: Stdio, errors: Stdio, directory: tempfile::TempDir, mut command: Command) -> Self {
+        let mut child = command.stdout(out).stderr(errors).spawn().unwrap();
         let out = child.stdout.take().map_or_else(|| Stream::of(std::io::empty()), Stream::of);
-        let errors = Stream::of(child.stderr.take().unwrap());
-        Self { child, directory, out, errors }
+        let errors = child.stderr.take().map_or_else(|| Stream::of(std::io::empty()), Stream::of);
+        Self { child, directory, out, errors, places: None }
     }
 
     /// `scopegate run`, which has said where it listens.
@@ -194,14 +226,16 @@ impl Process {
     /// Where requests are taken: what the log says first.
     #[track_caller]
     pub(crate) fn address(&self) -> SocketAddr {
-        self.logged_address("listening address=")
+        self.places.map_or_else(|| self.logged_address("listening address="), |[address, _]| address)
     }
 
     #[track_caller]
     pub(crate) fn admin(&self) -> SocketAddr {
-        self.logged_address("listening for the admin address=")
+        self.places
+            .map_or_else(|| self.logged_address("listening for the admin address="), |[_, admin]| admin)
     }
 
+    #[track_caller]
     fn logged_address(&self, before: &str) -> SocketAddr {
         self.wait_for_log(before);
         let errors = self.errors();

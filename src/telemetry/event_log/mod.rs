@@ -1,0 +1,224 @@
+//! The log of the gateway's own events, on standard error. No thread that serves waits for its reader: an event is appended to
+//! a buffer in memory, and a thread of its own writes what is there. Events beyond the bound of the buffer are dropped and
+//! counted, and a flood of one event is folded into one line that says how often it was repeated.
+
+mod repeats;
+
+use std::fmt::Write as _;
+use std::io::{self, Write};
+use std::mem;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant, UNIX_EPOCH};
+
+use tracing_subscriber::fmt::MakeWriter;
+
+use super::output::{self, LAST_LINES, Output};
+use crate::clock::{self, Now};
+
+use repeats::Repeats;
+
+/// Bytes of lines that wait while the writer has others; a line that would exceed it is dropped.
+const BACKLOG: usize = 256 << 10;
+
+/// A buffer that became longer than this, because the reader was slow, is not kept.
+const KEPT: usize = 16 << 10;
+
+/// The log of standard error.
+static OF_PROCESS: OnceLock<EventLog> = OnceLock::new();
+
+/// A log of events.
+#[derive(Clone, Debug)]
+pub struct EventLog(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    /// Locked to copy a line, never to write one.
+    state: Mutex<State>,
+    /// Told when there are lines, and when they are written.
+    changed: Condvar,
+    dropped: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Lines that the writer does not have yet, each whole.
+    lines: Vec<u8>,
+    is_writing: bool,
+    /// Lines that were dropped since the last that had room.
+    unreported: u64,
+    repeats: Repeats,
+}
+
+impl EventLog {
+    /// The log of this process, which is started at the first call. It never ends.
+    ///
+    /// # Errors
+    /// When no thread or no descriptor can be had.
+    pub fn of_process() -> io::Result<Self> {
+        if let Some(log) = OF_PROCESS.get() {
+            return Ok(log.clone());
+        }
+        let log = Self::to(output::standard_error()?)?;
+        Ok(OF_PROCESS.get_or_init(|| log).clone())
+    }
+
+    /// The lines of this process that were dropped.
+    pub(super) fn dropped_of_process() -> u64 {
+        OF_PROCESS.get().map_or(0, Self::dropped)
+    }
+
+    fn to(out: impl Write + Send + 'static) -> io::Result<Self> {
+        let shared =
+            Arc::new(Shared { state: Mutex::default(), changed: Condvar::new(), dropped: AtomicU64::new(0) });
+        let written = shared.clone();
+        thread::Builder::new().name("event-log".into()).spawn(move || written.write_to(Output::new(out)))?;
+        Ok(Self(shared))
+    }
+
+    /// Appends an event, which is a level and a text and ends with a line feed; or counts that there was no room.
+    pub fn write(&self, event: &str) {
+        let now = clock::now();
+        let mut state = self.0.lock();
+        if !state.repeats.admits(event, now.monotonic) {
+            // The writer has to know when the repetitions are to be told.
+            return self.0.changed.notify_all();
+        }
+        let dropped = state.push(now, event);
+        drop(state);
+        self.0.count(dropped);
+        self.0.changed.notify_all();
+    }
+
+    /// Waits until everything is written, for two seconds at most.
+    pub fn finish(&self) {
+        let now = clock::now();
+        let until = now.monotonic + LAST_LINES;
+        let mut state = self.0.lock();
+        self.0.count(state.tell_repeats(now, until + repeats::WINDOW));
+        self.0.changed.notify_all();
+        while state.is_writing || !state.lines.is_empty() {
+            let left = until.saturating_duration_since(clock::monotonic());
+            if left.is_zero() {
+                return;
+            }
+            let waited = self.0.changed.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    fn dropped(&self) -> u64 {
+        self.0.dropped.load(Ordering::Relaxed)
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn count(&self, dropped: u64) {
+        self.dropped.fetch_add(dropped, Ordering::Relaxed);
+    }
+
+    fn write_to(&self, mut output: Output<impl Write>) {
+        let mut lines = Vec::new();
+        loop {
+            lines = self.next(lines);
+            self.count(output.write(&lines) as u64);
+            lines.clear();
+            if lines.capacity() > KEPT {
+                lines = Vec::new();
+            }
+        }
+    }
+
+    /// Waits for lines, and takes them in exchange for an empty buffer.
+    fn next(&self, empty: Vec<u8>) -> Vec<u8> {
+        let mut state = self.lock();
+        state.is_writing = false;
+        self.changed.notify_all();
+        loop {
+            let now = clock::now();
+            self.count(state.tell_repeats(now, now.monotonic));
+            if !state.lines.is_empty() {
+                state.is_writing = true;
+                return mem::replace(&mut state.lines, empty);
+            }
+            state = match state.repeats.next_end() {
+                Some(end) => {
+                    let left = end.saturating_duration_since(now.monotonic);
+                    let waited = self.changed.wait_timeout(state, left);
+                    waited.unwrap_or_else(PoisonError::into_inner).0
+                }
+                None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+            };
+        }
+    }
+}
+
+impl State {
+    /// Appends a line. Returns how many lines were dropped.
+    fn push(&mut self, now: Now, event: &str) -> u64 {
+        if self.lines.len() + event.len() > BACKLOG {
+            self.unreported += 1;
+            return 1;
+        }
+        let mut line = String::with_capacity(event.len() + "2026-01-01T00:00:00.000000Z ".len());
+        let unreported = mem::take(&mut self.unreported);
+        if unreported > 0 {
+            push_time(&mut line, now.since_epoch);
+            let _ = writeln!(
+                line,
+                " WARN lines of this log were dropped: standard error was not read count={unreported}"
+            );
+        }
+        push_time(&mut line, now.since_epoch);
+        line.push_str(event);
+        self.lines.extend_from_slice(line.as_bytes());
+        0
+    }
+
+    /// Appends a line for each event whose window ends by `end` and that was repeated within it. Returns how many lines were
+    /// dropped.
+    fn tell_repeats(&mut self, now: Now, end: Instant) -> u64 {
+        let mut dropped = 0;
+        while let Some((event, count)) = self.repeats.take_ended(now.monotonic, end) {
+            dropped += self.push(now, &format!("{} repeated={count}\n", event.trim_end()));
+        }
+        dropped
+    }
+}
+
+/// Appends a time, in RFC 3339, UTC, and a blank.
+fn push_time(line: &mut String, since_epoch: Duration) {
+    // It cannot be written in the year 10,000.
+    let _ = write!(line, "{} ", humantime::format_rfc3339_micros(UNIX_EPOCH + since_epoch));
+}
+
+impl<'a> MakeWriter<'a> for EventLog {
+    type Writer = Event<'a>;
+
+    fn make_writer(&'a self) -> Event<'a> {
+        Event(self)
+    }
+}
+
+/// Takes an event as it was formatted, in one piece.
+#[derive(Debug)]
+pub struct Event<'a>(&'a EventLog);
+
+impl Write for Event<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(&String::from_utf8_lossy(bytes));
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;
