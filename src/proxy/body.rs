@@ -1,8 +1,10 @@
 //! Bodies on their way through: never buffered, watched for stalls, and counted where there is a limit.
 
 use std::cell::Cell;
+use std::error::Error as _;
 use std::fmt;
 use std::future::Future as _;
+use std::io::{self, ErrorKind};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -103,8 +105,10 @@ pub(super) enum UploadFailure {
     TooLarge,
     /// The whole request took too long.
     Deadline,
-    /// It broke its framing, or the client's connection failed.
+    /// It broke its framing.
     Malformed,
+    /// The client left in the middle of it.
+    Left,
 }
 
 /// How an upload goes, for who waits for the response: the connection to the upstream only knows that the body failed.
@@ -170,10 +174,21 @@ impl Streaming {
             BodyError::Stalled => UploadFailure::Stalled,
             BodyError::TooLarge => UploadFailure::TooLarge,
             BodyError::Deadline => UploadFailure::Deadline,
+            BodyError::Client(error) if has_left(error) => UploadFailure::Left,
             BodyError::Client(_) | BodyError::Upstream(_) => UploadFailure::Malformed,
         }));
         Poll::Ready(Some(Err(error)))
     }
+}
+
+/// Whether a body ended early because its connection or its stream did. Anything else is about its framing.
+fn has_left(error: &hyper::Error) -> bool {
+    let Some(source) = error.source() else { return error.is_incomplete_message() };
+    if let Some(error) = source.downcast_ref::<h2::Error>() {
+        return error.is_io() || error.is_remote();
+    }
+    let error = source.downcast_ref::<io::Error>();
+    error.is_some_and(|error| !matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::InvalidData))
 }
 
 impl Body for RequestBody {
@@ -241,6 +256,8 @@ pub struct ReplyBody {
     source: Answer,
     /// Why it ends before its end, once that is known and until it is told.
     failure: Option<BodyError>,
+    /// Whether its end was told.
+    has_ended: bool,
     exchange: Option<Box<Exchange>>,
 }
 
@@ -262,12 +279,31 @@ pub(super) struct Relay {
 
 impl ReplyBody {
     pub(super) fn new(source: Answer, exchange: Box<Exchange>) -> Self {
-        Self { source, failure: None, exchange: Some(exchange) }
+        Self { source, failure: None, has_ended: false, exchange: Some(exchange) }
     }
 
     /// The body of an answer that switches: there is none, and what comes after it belongs to the tunnel.
     pub(super) fn switching() -> Self {
-        Self { source: Answer::Own(None), failure: None, exchange: None }
+        Self { source: Answer::Own(None), failure: None, has_ended: false, exchange: None }
+    }
+}
+
+impl Relay {
+    /// Whether nothing of the body is left to come. A reader that was told its length does not ask for its end.
+    fn has_ended(&self) -> bool {
+        self.reply.is_end_stream() || self.reply.size_hint().exact() == Some(0)
+    }
+}
+
+impl Drop for ReplyBody {
+    /// An answer that is dropped before its end has no client any more.
+    fn drop(&mut self) {
+        if let (Answer::Upstream(relay), Some(exchange)) = (&self.source, &mut self.exchange)
+            && !self.has_ended
+            && !relay.has_ended()
+        {
+            exchange.abandoned();
+        }
     }
 }
 
@@ -290,7 +326,10 @@ impl Body for ReplyBody {
         };
         let next = match Pin::new(&mut relay.reply).poll_frame(cx) {
             // What has ended has ended in time.
-            Poll::Ready(None) => None,
+            Poll::Ready(None) => {
+                this.has_ended = true;
+                None
+            }
             Poll::Ready(Some(frame)) => match relay.watch.progress() {
                 Some(error) => Some(Err(error)),
                 None => Some(frame.map_err(BodyError::Upstream)),

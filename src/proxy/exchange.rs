@@ -17,7 +17,7 @@ use crate::config::AccessLog;
 use crate::net::Peer;
 use crate::policy::Denial;
 use crate::route::origin_of;
-use crate::telemetry::AccessLine;
+use crate::telemetry::{AccessLine, Ending};
 
 /// One request and its answer; boxed, since it goes from hand to hand. It is recorded when it is dropped: with the last byte
 /// of the answer, or when the client has left.
@@ -50,13 +50,21 @@ struct Outcome {
     issuer: Option<usize>,
     /// The reason and the explanation of a refusal, or why the answer was cut.
     failure: Option<(&'static str, Cow<'static, str>)>,
+    /// How the answer ended before its end.
+    early: Option<Ending>,
 }
 
 /// The index of a token that verified in `TokenError::RESULTS`.
 const VALID: usize = 0;
 
-/// The status of a request whose client left before the answer began, as nginx calls it.
-const CLIENT_LEFT: u16 = 499;
+/// The status, in the log alone, of a request that ended before its answer began, as nginx has it.
+const UNANSWERED: u16 = 499;
+
+/// The reason of an answer that ended before its end.
+const CUT: &str = "answer_cut";
+
+/// The reason of a request whose client did not wait for the end of its answer.
+const LEFT: &str = "client_left";
 
 impl Exchange {
     /// Begins an exchange: reads the clock, and gives the request an id.
@@ -156,9 +164,30 @@ impl Exchange {
         OpenTunnel(self.worker.clone())
     }
 
-    /// Notes that the answer ended before its end.
+    /// Notes that the answer ended before its end, which was not the client's doing.
     pub(super) fn cut(&mut self, error: &BodyError) {
-        self.outcome.failure = Some(("answer_cut", error.to_string().into()));
+        self.outcome.early = Some(Ending::Cut);
+        self.outcome.failure = Some((CUT, error.to_string().into()));
+    }
+
+    /// Notes that what was left of the answer is not asked for any more.
+    pub(super) fn abandoned(&mut self) {
+        // Answers to HEAD, and these two, have no content: their body is not asked for at all.
+        let is_empty = self.method == Method::HEAD || matches!(self.outcome.status, Some(204 | 304));
+        if !is_empty && self.outcome.early.is_none() {
+            self.leave();
+        }
+    }
+
+    /// Notes that the request ends before its answer has. At the end of the drain that is the gateway's doing, and any other
+    /// time the client's: it left, took nothing more, or broke the protocol.
+    fn leave(&mut self) {
+        if self.worker.is_cutting() {
+            self.outcome.early = Some(Ending::Cut);
+            self.outcome.failure = Some((CUT, "the drain was over".into()));
+        } else {
+            self.outcome.early = Some(Ending::Left);
+        }
     }
 
     fn note(&mut self, refusal: &Refusal, status: u16) {
@@ -173,6 +202,8 @@ impl Exchange {
                 self.verified(Some(issuer), VALID);
             }
             Cause::Defect => self.worker.metrics().panics.inc(),
+            // It may have closed its half of the connection alone, so that there is an answer all the same.
+            Cause::BodyCut => return self.leave(),
             _ => {}
         }
         self.view.snapshot.route_metrics(refusal.route).refused(refusal.reason_index());
@@ -203,9 +234,10 @@ impl Exchange {
         let snapshot = &self.view.snapshot;
         let route = self.outcome.route.and_then(|index| snapshot.routes.get(index));
         let issuer = self.outcome.issuer.and_then(|index| snapshot.verifiers.get(index));
-        let (reason, detail) = match &self.outcome.failure {
-            Some((reason, detail)) => (Some(*reason), Some(&**detail)),
-            None => (None, None),
+        let (reason, detail) = match (&self.outcome.failure, self.outcome.early) {
+            (Some((reason, detail)), _) => (Some(*reason), Some(&**detail)),
+            (None, Some(Ending::Left)) => (Some(LEFT), None),
+            (None, _) => (None, None),
         };
         self.worker.access_log.write(&AccessLine {
             ended: clock::since_epoch(),
@@ -238,8 +270,12 @@ impl Drop for OpenTunnel {
 impl Drop for Exchange {
     fn drop(&mut self) {
         let took = clock::monotonic().saturating_duration_since(self.began.monotonic);
-        let status = self.outcome.status.unwrap_or(CLIENT_LEFT);
-        self.view.snapshot.route_metrics(self.outcome.route).record(&self.method, status, took);
+        if self.outcome.status.is_none() {
+            self.leave();
+        }
+        let status = self.outcome.status.unwrap_or(UNANSWERED);
+        let ending = self.outcome.early.unwrap_or(Ending::Answered(status));
+        self.view.snapshot.route_metrics(self.outcome.route).record(&self.method, ending, took);
         self.log(status, took);
         self.worker.metrics().requests.dec();
     }

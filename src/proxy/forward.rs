@@ -144,6 +144,7 @@ impl<'v> Journey<'v> {
             (Some(UploadFailure::TooLarge), _) => Cause::BodyTooLarge,
             (Some(UploadFailure::Stalled), _) => Cause::BodyStalled,
             (Some(UploadFailure::Malformed), _) => Cause::BodyMalformed,
+            (Some(UploadFailure::Left), _) => Cause::BodyCut,
             (_, Some(limit)) if over => Cause::Deadline(limit),
             // It ended early without a word.
             (None, _) if matches!(fault, Fault::Request) => Cause::BodyMalformed,

@@ -42,8 +42,10 @@ pub enum Cause {
     Denied(Denial),
     /// Framing that two readers could take differently.
     Framing,
-    /// The request's body broke its framing, or ended before its end.
+    /// The request's body broke its framing.
     BodyMalformed,
+    /// The client left in the middle of the request's body, or will at least send no more of it.
+    BodyCut,
     /// The request's body is longer than the limit.
     BodyTooLarge,
     /// The request's body stopped coming.
@@ -97,7 +99,7 @@ impl Refusal {
             Cause::Framing => "invalid_framing",
             Cause::BodyTooLarge => "body_too_large",
             Cause::BodyStalled => "body_timeout",
-            Cause::BodyMalformed => "malformed_body",
+            Cause::BodyMalformed | Cause::BodyCut => "malformed_body",
             Cause::Deadline(_) => "request_timeout",
             Cause::Upstream(Fault::Connect(_)) => "upstream_unreachable",
             Cause::Upstream(Fault::ConnectTimeout(_)) => "upstream_connect_timeout",
@@ -122,6 +124,7 @@ impl Refusal {
             Cause::Target(_)
                 | Cause::Framing
                 | Cause::BodyMalformed
+                | Cause::BodyCut
                 | Cause::BodyTooLarge
                 | Cause::BodyStalled
                 | Cause::Deadline(_)
@@ -142,7 +145,8 @@ impl Refusal {
                 format!("the token lacks: {}", join(missing)).into()
             }
             Cause::Framing => "the transfer coding is none but \"chunked\"".into(),
-            Cause::BodyMalformed => "the request body broke its framing, or was cut".into(),
+            Cause::BodyMalformed => "the request body broke its framing".into(),
+            Cause::BodyCut => "the client left in the middle of the request body".into(),
             Cause::BodyTooLarge => "the request body is longer than the limit".into(),
             Cause::BodyStalled => "the request body stopped coming".into(),
             Cause::Deadline(limit) => format!("the request was not done within {limit:?}").into(),

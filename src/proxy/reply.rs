@@ -169,7 +169,7 @@ fn reply(cause: &Cause, told: ErrorDetail) -> Reply {
             "invalid_framing",
             "The request uses a transfer coding other than chunked.",
         ),
-        Cause::BodyMalformed => Reply::new(
+        Cause::BodyMalformed | Cause::BodyCut => Reply::new(
             S::BAD_REQUEST,
             "malformed_body",
             "The request body broke its framing, or ended before its end.",

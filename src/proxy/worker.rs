@@ -24,6 +24,7 @@ pub struct Worker {
     pub(super) access_log: WorkerLog,
     metrics: Arc<Metrics>,
     headroom: Headroom,
+    cutting: Cell<bool>,
 }
 
 /// A snapshot, and this worker's connections to its upstreams. Requests clone the `Rc` around it, so that workers do not
@@ -56,6 +57,7 @@ impl Worker {
             access_log: WorkerLog::new(access_log),
             metrics,
             headroom: Headroom::default(),
+            cutting: Cell::new(false),
         })
     }
 
@@ -75,6 +77,15 @@ impl Worker {
         self.cache.sweep(clock::now().unix);
         let view = self.view();
         view.upstreams.iter().for_each(|upstream| upstream.sweep());
+    }
+
+    /// From here on what is under way is cut: the drain is over.
+    pub fn cut(&self) {
+        self.cutting.set(true);
+    }
+
+    pub(super) fn is_cutting(&self) -> bool {
+        self.cutting.get()
     }
 
     /// Sees to it that the lines of the access log come in time. It never ends.

@@ -147,6 +147,7 @@ async fn run(worker: Rc<Worker>, mut inbox: mpsc::Receiver<Message>) {
     if timeout(limit, roster.emptied()).await.is_ok() {
         return sweeper.abort();
     }
+    host.worker.cut();
     roster.end_drain();
     if timeout(FAREWELL, roster.emptied()).await.is_err() {
         tracing::warn!(?limit, "connections were cut: they did not finish within the drain");

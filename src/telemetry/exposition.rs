@@ -44,7 +44,7 @@ impl CellFamilies {
             requests: Family::new(
                 COUNTER,
                 "scopegate_requests_total",
-                "Requests by route pattern, method and status class.",
+                "Requests by route pattern, method and status class; cut is an answer that ended early, left a client that did not wait for the end.",
                 &["route", "method", "status"],
             )?,
             duration: Family::new(

@@ -14,7 +14,33 @@ use super::{Counter, Counters, Histogram};
 /// Methods that get a label of their own; a client can invent others without end.
 const METHODS: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "OTHER"];
 
-const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+/// How requests end: with an answer, by the class of its status, or otherwise.
+const ENDINGS: [&str; 7] = ["1xx", "2xx", "3xx", "4xx", "5xx", "cut", "left"];
+
+/// Those with an answer.
+const CLASSES: usize = 5;
+
+/// How a request ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// With a whole answer of this status.
+    Answered(u16),
+    /// The answer ended early, by the upstream or by the gateway.
+    Cut,
+    /// The client left before the answer had ended.
+    Left,
+}
+
+impl Ending {
+    /// The index of its label value.
+    fn index(self) -> usize {
+        match self {
+            Self::Answered(status) => usize::from(status / 100).saturating_sub(1).min(CLASSES - 1),
+            Self::Cut => CLASSES,
+            Self::Left => CLASSES + 1,
+        }
+    }
+}
 
 /// All handles, by the label under which they are shown. What is not here is shown no more; who still holds it counts
 /// unseen.
@@ -42,11 +68,11 @@ pub struct RouteMetrics {
     pub(super) refusals: Counters,
 }
 
-/// A thread's part of what every request of a route counts, in one place: requests by method and class, and how long they
+/// A thread's part of what every request of a route counts, in one place: requests by method and ending, and how long they
 /// took.
 #[derive(Debug, Default)]
 struct Exchanges {
-    requests: [[Count; CLASSES.len()]; METHODS.len()],
+    requests: [[Count; ENDINGS.len()]; METHODS.len()],
     duration: Buckets,
 }
 
@@ -56,11 +82,10 @@ impl RouteMetrics {
     }
 
     /// Records a finished exchange.
-    pub fn record(&self, method: &Method, status: u16, took: Duration) {
-        let class = usize::from(status / 100).saturating_sub(1).min(CLASSES.len() - 1);
+    pub fn record(&self, method: &Method, ending: Ending, took: Duration) {
         let (exchanges, writer) = self.exchanges.mine(Box::default);
         let row = exchanges.0.requests.get(method_index(method));
-        if let Some(count) = row.and_then(|row| row.get(class)) {
+        if let Some(count) = row.and_then(|row| row.get(ending.index())) {
             count.add(1, writer);
         }
         exchanges.0.duration.observe(took, writer);
@@ -71,9 +96,9 @@ impl RouteMetrics {
         self.refusals.increment(reason);
     }
 
-    /// Requests by method and class of status, as far as there were any.
+    /// Requests by method and ending, as far as there were any.
     pub(super) fn totals(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> {
-        let mut totals = [[0_u64; CLASSES.len()]; METHODS.len()];
+        let mut totals = [[0_u64; ENDINGS.len()]; METHODS.len()];
         for part in self.exchanges.all() {
             for (sum, count) in totals.as_flattened_mut().iter_mut().zip(part.0.requests.as_flattened()) {
                 *sum += count.get();
@@ -81,7 +106,7 @@ impl RouteMetrics {
         }
         let rows = METHODS.into_iter().zip(totals);
         let all =
-            rows.flat_map(|(method, row)| CLASSES.into_iter().zip(row).map(move |(c, n)| (method, c, n)));
+            rows.flat_map(|(method, row)| ENDINGS.into_iter().zip(row).map(move |(e, n)| (method, e, n)));
         all.filter(|(.., total)| *total > 0)
     }
 
@@ -157,9 +182,9 @@ mod tests {
         assert_eq!((idle.totals().count(), idle.durations().count()), (0, 0));
         assert!(idle.exchanges.is_empty() && idle.refusals.is_empty(), "a scrape makes no cells");
 
-        idle.record(&Method::GET, 200, Duration::ZERO);
+        idle.record(&Method::GET, Ending::Answered(200), Duration::ZERO);
         assert!(!idle.exchanges.is_empty() && idle.refusals.is_empty());
-        assert!(size_of::<Apart<Exchanges>>() <= 512, "{}", size_of::<Apart<Exchanges>>());
+        assert!(size_of::<Apart<Exchanges>>() <= 640, "{}", size_of::<Apart<Exchanges>>());
     }
 
     #[test]
@@ -169,11 +194,11 @@ mod tests {
             for _ in 0..3 {
                 scope.spawn(|| {
                     let _seated = crate::telemetry::Seat::reserve().sit();
-                    route.record(&Method::PUT, 502, Duration::from_millis(1));
+                    route.record(&Method::PUT, Ending::Answered(502), Duration::from_millis(1));
                 });
             }
         });
-        route.record(&Method::PUT, 502, Duration::from_millis(1));
+        route.record(&Method::PUT, Ending::Answered(502), Duration::from_millis(1));
         assert!(route.totals().eq([("PUT", "5xx", 4)]));
         assert_eq!(route.durations().count(), 4);
     }

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use http::Method;
 
-use super::{EndpointState, Metrics};
+use super::{Ending, EndpointState, Metrics};
 
 fn metrics() -> Metrics {
     Metrics::new(&["missing_token", "expired"], &["valid", "expired"]).unwrap()
@@ -13,8 +13,8 @@ fn metrics() -> Metrics {
 fn a_route_is_counted_by_method_and_status_class() {
     let metrics = metrics();
     let route = metrics.route("/orders/{id}");
-    route.record(&Method::GET, 204, Duration::from_millis(3));
-    route.record(&Method::from_bytes(b"BREW").unwrap(), 418, Duration::from_millis(3));
+    route.record(&Method::GET, Ending::Answered(204), Duration::from_millis(3));
+    route.record(&Method::from_bytes(b"BREW").unwrap(), Ending::Answered(418), Duration::from_millis(3));
     route.refused(1);
     let text = metrics.render().unwrap();
     for line in [
@@ -31,8 +31,8 @@ fn a_route_is_counted_by_method_and_status_class() {
 fn what_a_reload_takes_away_leaves_the_exposition() {
     let metrics = metrics();
     let kept = metrics.route("/kept");
-    kept.record(&Method::GET, 200, Duration::ZERO);
-    metrics.route("/gone").record(&Method::GET, 200, Duration::ZERO);
+    kept.record(&Method::GET, Ending::Answered(200), Duration::ZERO);
+    metrics.route("/gone").record(&Method::GET, Ending::Answered(200), Duration::ZERO);
     metrics.issuer("gone").set_keys(1, None);
     metrics.upstream("gone").faults.increment(0);
     metrics.retain(|route| route == "/kept", |_| false, |_| false);
@@ -48,11 +48,13 @@ fn the_exposition_is_what_operators_know() {
     for (method, status, millis) in
         [(Method::GET, 204, 250), (Method::GET, 204, 0), (Method::POST, 201, 500), (Method::PUT, 502, 60_000)]
     {
-        route.record(&method, status, Duration::from_millis(millis));
+        route.record(&method, Ending::Answered(status), Duration::from_millis(millis));
     }
-    route.record(&Method::from_bytes(b"BREW").unwrap(), 418, Duration::from_nanos(500_000));
-    route.record(&Method::from_bytes(b"BREW").unwrap(), 99, Duration::from_nanos(500_001));
-    route.record(&Method::HEAD, 999, Duration::ZERO);
+    route.record(&Method::from_bytes(b"BREW").unwrap(), Ending::Answered(418), Duration::from_nanos(500_000));
+    route.record(&Method::from_bytes(b"BREW").unwrap(), Ending::Answered(99), Duration::from_nanos(500_001));
+    route.record(&Method::HEAD, Ending::Answered(999), Duration::ZERO);
+    route.record(&Method::GET, Ending::Cut, Duration::ZERO);
+    route.record(&Method::GET, Ending::Left, Duration::ZERO);
     route.refused(1);
     route.refused(0);
     route.refused(1);
@@ -100,7 +102,7 @@ fn the_exposition_is_what_operators_know() {
 fn each_metric_is_explained_to_operators() {
     let metrics = metrics();
     let route = metrics.route("/");
-    route.record(&Method::GET, 200, Duration::ZERO);
+    route.record(&Method::GET, Ending::Answered(200), Duration::ZERO);
     route.refused(0);
     let issuer = metrics.issuer("idp");
     issuer.verifications.increment(0);

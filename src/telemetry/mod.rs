@@ -20,6 +20,6 @@ pub use access_log::{AccessLine, AccessLog, LogWriter, WorkerLog, push_json};
 pub use cells::{Seat, Seated};
 pub use counters::{Counter, Counters, Gauge};
 pub use event_log::{Event, EventLog};
-pub use handles::{IssuerMetrics, RouteMetrics, UpstreamMetrics};
+pub use handles::{Ending, IssuerMetrics, RouteMetrics, UpstreamMetrics};
 pub use histogram::Histogram;
 pub use metrics::{EndpointState, GatewayMetrics, Metrics};

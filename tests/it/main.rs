@@ -28,6 +28,7 @@ mod decisions;
 mod dev_mode;
 mod downgrades;
 mod drain;
+mod endings;
 mod event_log;
 mod examples;
 mod first_steps;

@@ -403,7 +403,7 @@ fn a_client_that_leaves_ends_its_exchange() {
         gateway.wait_for_metric(OPEN, 0.0);
     }
     wait_until("requests of clients that left are recorded", || {
-        gateway.metric("scopegate_requests_total{method=\"GET\",route=\"/**\",status=\"4xx\"}") >= 1.0
+        gateway.metric("scopegate_requests_total{method=\"GET\",route=\"/**\",status=\"left\"}") >= 2.0
     });
     assert_eq!(gateway.send(&Request::get("/next")).status, 200);
 }
