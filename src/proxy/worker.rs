@@ -11,7 +11,7 @@ use http::HeaderValue;
 use super::body::RequestBody;
 use crate::clock;
 use crate::snapshot::{Live, Snapshot};
-use crate::telemetry::{AccessLog, GatewayMetrics, Metrics, Seat, WorkerLog};
+use crate::telemetry::{AccessLog, GatewayMetrics, Metrics, Seat, Throttle, WorkerLog};
 use crate::token::{SharedCache, WorkerCache};
 use crate::upstream::{Balance, Upstream};
 
@@ -25,6 +25,8 @@ pub struct Worker {
     metrics: Arc<Metrics>,
     headroom: Headroom,
     cutting: Cell<bool>,
+    /// How many lines of the log may tell of refused bytes.
+    pub refusal_lines: Throttle,
 }
 
 /// A snapshot, and this worker's connections to its upstreams. Requests clone the `Rc` around it, so that workers do not
@@ -58,6 +60,7 @@ impl Worker {
             metrics,
             headroom: Headroom::default(),
             cutting: Cell::new(false),
+            refusal_lines: Throttle::new(clock::monotonic()),
         })
     }
 

@@ -15,6 +15,7 @@ mod metrics;
 #[cfg(test)]
 mod metrics_tests;
 mod output;
+mod throttle;
 
 pub use access_log::{AccessLine, AccessLog, LogWriter, WorkerLog, push_json};
 pub use cells::{Seat, Seated};
@@ -23,3 +24,4 @@ pub use event_log::{Event, EventLog};
 pub use handles::{Ending, IssuerMetrics, RouteMetrics, UpstreamMetrics};
 pub use histogram::Histogram;
 pub use metrics::{EndpointState, GatewayMetrics, Metrics};
+pub use throttle::Throttle;

@@ -51,6 +51,7 @@ mod metadata;
 mod operation;
 mod paths;
 mod process;
+mod refused;
 mod reload;
 mod rest;
 mod restart;

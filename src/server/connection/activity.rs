@@ -135,6 +135,11 @@ impl Activity {
         self.phase.set(Phase::Idle);
     }
 
+    /// Whether requests are streams of HTTP/2.
+    pub(super) fn is_multiplexed(&self) -> bool {
+        self.streams.get().is_some()
+    }
+
     /// When the connection is due for something; `None` while others watch.
     pub(super) fn next_due(&self) -> Option<Instant> {
         let idle = self.rests_at().or_else(|| self.idle_until());

@@ -123,7 +123,7 @@ async fn serve_awake(stream: &mut Stream, party: &Party, alarm: &mut Alarm) -> b
         return false;
     }
     match end {
-        Some(End::Parse | End::TooLarge) | None => farewell::close(stream).await,
+        Some(End::Parse | End::TooLarge | End::TargetTooLong) | None => farewell::close(stream).await,
         Some(End::Aborted | End::Other | End::Tls | End::ProxyProtocol | End::Flood) => {
             farewell::reset(stream);
         }

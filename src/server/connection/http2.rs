@@ -79,7 +79,9 @@ pub(super) async fn serve(stream: Stream, party: Party, mut alarm: Alarm) {
     let Some(mut stream) = remains.take() else { return };
     match end {
         // What is unread would take the last word away from the client.
-        Some(End::Parse | End::TooLarge | End::Flood | End::Other) => farewell::close(&mut stream).await,
+        Some(End::Parse | End::TooLarge | End::TargetTooLong | End::Flood | End::Other) => {
+            farewell::close(&mut stream).await;
+        }
         Some(End::Aborted | End::Timeout | End::Tls | End::ProxyProtocol) => farewell::reset(&stream),
         None => {}
     }

@@ -7,6 +7,7 @@ mod http1;
 mod http2;
 mod meter;
 mod patience;
+mod refused;
 mod rest;
 mod sniff;
 mod watched;
@@ -39,7 +40,7 @@ pub(super) enum Protocol {
     Http2,
 }
 
-/// How a connection ended, if not well: an index into `GatewayMetrics::CONNECTION_ERRORS`.
+/// How a connection ended, if not well: an index into `GatewayMetrics::CONNECTION_ERRORS`, but for the last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
     Parse = 0,
@@ -52,6 +53,8 @@ pub(super) enum End {
     Tls = 6,
     /// No PROXY header where one is required, or a broken one.
     ProxyProtocol = 7,
+    /// Counted as [`End::TooLarge`]: the target alone is longer than the parser takes.
+    TargetTooLong,
 }
 
 impl End {
@@ -60,7 +63,8 @@ impl End {
             return Self::of_http2(error);
         }
         if error.is_parse_too_large() {
-            Self::TooLarge
+            // The library tells the one from the other by its words alone.
+            if error.to_string().starts_with("URI") { Self::TargetTooLong } else { Self::TooLarge }
         } else if error.is_parse() {
             Self::Parse
         } else if error.is_timeout() {
@@ -69,6 +73,13 @@ impl End {
             Self::Aborted
         } else {
             Self::Other
+        }
+    }
+
+    fn index(self) -> usize {
+        match self {
+            Self::TargetTooLong => Self::TooLarge as usize,
+            end => end as usize,
         }
     }
 
@@ -95,7 +106,8 @@ struct Party {
 impl Party {
     fn ended(&self, end: Option<End>) {
         if let Some(end) = end {
-            self.worker.metrics().connection_errors.increment(end as usize);
+            self.worker.metrics().connection_errors.increment(end.index());
+            refused::log(&self.worker, self.peer.address, end, self.activity.is_multiplexed());
         }
     }
 }
@@ -117,6 +129,7 @@ impl Connection {
 
     /// Goes through what comes before HTTP on this listener; `None` where it came to its end.
     pub(super) async fn greet(mut self, listener: &Listener, head: Duration) -> Option<Self> {
+        let address = self.party.peer.address;
         let greeted = tokio::select! {
             biased;
             greeted = greeting::greet(self.stream, self.party.peer, listener, head) => greeted,
@@ -125,7 +138,8 @@ impl Connection {
         match greeted {
             Ok(greeted) => (self.stream, self.party.peer, self.protocol) = greeted,
             Err(end) => {
-                self.party.worker.metrics().connection_errors.increment(end as usize);
+                self.party.worker.metrics().connection_errors.increment(end.index());
+                refused::log(&self.party.worker, address, end, false);
                 return None;
             }
         }
