@@ -1,6 +1,7 @@
 //! From files to one document: reading, includes, and the account of what was read.
 
 use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -30,8 +31,9 @@ pub(super) struct Context {
 struct Files {
     /// Those that places refer to.
     sources: Vec<SourceFile>,
-    /// Every file that was read.
+    /// Every file that was read, in that order.
     paths: Vec<PathBuf>,
+    known: HashSet<PathBuf>,
     contents: Vec<u8>,
 }
 
@@ -44,7 +46,8 @@ pub(super) struct Account {
 
 impl Context {
     pub(super) fn new() -> Self {
-        let files = Files { sources: Vec::new(), paths: Vec::new(), contents: Vec::new() };
+        let files =
+            Files { sources: Vec::new(), paths: Vec::new(), known: HashSet::new(), contents: Vec::new() };
         let (problems, notes) = (RefCell::default(), RefCell::default());
         Self { problems, notes, files: RefCell::new(files), stand_ins: false }
     }
@@ -130,7 +133,7 @@ impl Context {
     /// `false` when it was noted before.
     fn follow(&self, path: &Path) -> bool {
         let mut files = self.files.borrow_mut();
-        let new = !files.paths.iter().any(|known| known == path);
+        let new = files.known.insert(path.into());
         if new {
             files.paths.push(path.into());
         }
@@ -185,11 +188,11 @@ fn reason(error: &std::io::Error) -> String {
 pub(super) fn document(context: &Context, file: usize) -> Table {
     let mut root = parse(context, file);
     let Some(include) = root.get("include").cloned() else { return root };
-    let mut seen = vec![identity(&context.path(file))];
+    let mut seen = HashSet::from([identity(&context.path(file))]);
     for pattern in patterns(&include) {
         for path in matches(context, &pattern) {
             let (place, text) = &pattern;
-            if seen.contains(&identity(&path)) {
+            if !seen.insert(identity(&path)) {
                 let message = format!("include: \"{text}\" reads \"{}\" a second time", path.display());
                 let problem = Problem::at(*place, message);
                 context.problem(
@@ -197,13 +200,13 @@ pub(super) fn document(context: &Context, file: usize) -> Table {
                 );
                 continue;
             }
-            seen.push(identity(&path));
             match context.read_source(&path) {
                 Ok(included) => merge(context, &mut root, parse(context, included)),
                 Err(error) => context.problem(Problem::at(*place, format!("include: {error}"))),
             }
         }
     }
+    refuse_twice(context, &mut root);
     root
 }
 
@@ -284,7 +287,7 @@ fn star_match(pattern: &str, name: &str) -> bool {
 fn merge(context: &Context, root: &mut Table, included: Table) {
     for entry in included.entries {
         if INCLUDABLE.contains(&entry.key.as_str()) {
-            merge_entry(context, root, entry);
+            merge_entry(root, entry);
         } else if catalogue::FILE.key(&entry.key).is_some() {
             let message = format!("\"{}\" is not for an included file: write it in the main one", entry.key);
             context.problem(
@@ -297,17 +300,13 @@ fn merge(context: &Context, root: &mut Table, included: Table) {
     }
 }
 
-fn merge_entry(context: &Context, root: &mut Table, entry: Entry) {
+fn merge_entry(root: &mut Table, entry: Entry) {
     let Some(known) = root.entries.iter_mut().find(|known| known.key == entry.key) else {
         return root.entries.push(entry);
     };
     match (&mut known.value.kind, entry.value.kind) {
         (Kind::List(known), Kind::List(more)) => known.extend(more),
-        (Kind::Table(known), Kind::Table(more)) => {
-            for entry in more.entries {
-                merge_named(context, known, entry);
-            }
-        }
+        (Kind::Table(known), Kind::Table(more)) => known.entries.extend(more.entries),
         // One of the two is not what the key asks for. Let the reader see that one.
         (Kind::List(_) | Kind::Table(_), other) => {
             known.value = Value { kind: other, place: entry.value.place }
@@ -316,13 +315,21 @@ fn merge_entry(context: &Context, root: &mut Table, entry: Entry) {
     }
 }
 
-fn merge_named(context: &Context, known: &mut Table, entry: Entry) {
-    let Some(first) = known.get(&entry.key) else { return known.entries.push(entry) };
-    context.problem(
-        Problem::at(entry.value.place, format!("\"{}\" is defined twice", entry.key))
-            .label("and again here")
-            .related(first.value.place, "first defined here"),
-    );
+/// Leaves the first of each name, and reports the others. Once for all files: each may define a part of the names.
+fn refuse_twice(context: &Context, root: &mut Table) {
+    for entry in root.entries.iter_mut().filter(|entry| INCLUDABLE.contains(&entry.key.as_str())) {
+        let Kind::Table(table) = &mut entry.value.kind else { continue };
+        let mut known: HashMap<String, Place> = HashMap::with_capacity(table.entries.len());
+        table.entries.retain(|entry| {
+            let place = entry.value.place;
+            let first = *known.entry(entry.key.clone()).or_insert(place);
+            if first != place {
+                let problem = Problem::at(place, format!("\"{}\" is defined twice", entry.key));
+                context.problem(problem.label("and again here").related(first, "first defined here"));
+            }
+            first == place
+        });
+    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,9 @@
 //!
 //! Routes come in the order of the file, with all that groups and defaults add to them worked in.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use super::units::{show_duration, show_size};
 use super::{Config, ForwardedFields, Issuer, Listener, Route, Server};
@@ -19,7 +21,10 @@ pub fn effective_policy(config: &Config) -> String {
     write_rows(&mut out, &server_rows(&config.server));
     section(&mut out, "issuers", config.issuers.iter().map(issuer_row).collect());
     section(&mut out, "upstreams", config.upstreams.iter().map(upstream_row).collect());
-    let routes: Vec<_> = config.routes.iter().flat_map(|route| route_rows(config, route)).collect();
+    let timeouts: Timeouts<'_> =
+        config.upstreams.iter().map(|upstream| (&*upstream.name, upstream.response_timeout)).collect();
+    let routes =
+        config.routes.iter().flat_map(|route| route_rows(&config.server, &timeouts, route)).collect();
     section(&mut out, "routes", routes);
     if !config.notes.is_empty() {
         out.push_str("\nnotes\n");
@@ -111,8 +116,11 @@ fn upstream_row(upstream: &Settings) -> [String; 3] {
     [upstream.name.to_string(), upstream.url.with_path("").to_string(), host]
 }
 
+/// How long each upstream may take to answer.
+type Timeouts<'c> = HashMap<&'c str, Duration>;
+
 /// One row for the methods that ask the same, in the order of the file.
-fn route_rows(config: &Config, route: &Route) -> Vec<[String; 6]> {
+fn route_rows(server: &Server, timeouts: &Timeouts<'_>, route: &Route) -> Vec<[String; 6]> {
     let mut groups: Vec<(Vec<String>, &Requirement)> = Vec::new();
     for (method, requirement) in &route.methods {
         match groups.iter_mut().find(|(_, other)| *other == requirement) {
@@ -126,7 +134,7 @@ fn route_rows(config: &Config, route: &Route) -> Vec<[String; 6]> {
             Requirement::Public => "no token".into(),
             _ => issuer_names(route),
         };
-        let target = format!("-> {}{}", route.upstream, settings(config, route, requirement));
+        let target = format!("-> {}{}", route.upstream, settings(server, timeouts, route, requirement));
         [
             methods.join(", "),
             host.clone(),
@@ -152,7 +160,7 @@ fn issuer_names(route: &Route) -> String {
 }
 
 /// What a route does otherwise than most.
-fn settings(config: &Config, route: &Route, requirement: &Requirement) -> String {
+fn settings(server: &Server, timeouts: &Timeouts<'_>, route: &Route, requirement: &Requirement) -> String {
     let mut said = Vec::new();
     let strip = route.strip.as_ref().filter(|_| route.heads.rewrite.is_none());
     said.extend(strip.map(|prefix| format!("without {prefix}")));
@@ -171,17 +179,16 @@ fn settings(config: &Config, route: &Route, requirement: &Requirement) -> String
     if route.method_fallthrough {
         said.push("other methods fall through".into());
     }
-    if route.body_bytes != config.server.limits.body_bytes {
+    if route.body_bytes != server.limits.body_bytes {
         said.extend(route.body_bytes.map(|bytes| format!("body up to {}", show_size(bytes))));
     }
-    let upstream = config.upstreams.iter().find(|upstream| upstream.name == route.upstream);
-    if route.response_timeout != upstream.map(|upstream| upstream.response_timeout) {
+    if route.response_timeout != timeouts.get(&*route.upstream).copied() {
         said.extend(route.response_timeout.map(|time| format!("response within {}", show_duration(time))));
     }
-    if route.heads.idle_body != Some(config.server.timeouts.idle_body) {
+    if route.heads.idle_body != Some(server.timeouts.idle_body) {
         said.extend(route.heads.idle_body.map(|time| format!("silent for up to {}", show_duration(time))));
     }
-    if route.heads.request_timeout != config.server.timeouts.request {
+    if route.heads.request_timeout != server.timeouts.request {
         let limit = route
             .heads
             .request_timeout

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 /// A place in one of the files that make up the configuration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Place {
     /// Which of the files, in the order they were read.
     pub(super) file: usize,

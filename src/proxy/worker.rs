@@ -1,6 +1,7 @@
 //! What one worker thread has for itself.
 
 use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher as _, RandomState};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -111,21 +112,23 @@ impl Worker {
 
 impl View {
     fn new(snapshot: Arc<Snapshot>, before: Option<&Self>) -> Self {
-        let balance = |upstream: &Arc<Upstream>| {
-            let mut earlier = before.iter().flat_map(|view| &view.upstreams);
-            let same = earlier.find(|balance| balance.upstream().id() == upstream.id());
-            let named =
-                |balance: &&Rc<Balance<_>>| balance.upstream().settings.name == upstream.settings.name;
-            let former = || before.iter().flat_map(|view| &view.upstreams).find(named);
-            same.cloned().unwrap_or_else(|| Balance::new(upstream.clone(), former().map(|former| &**former)))
+        let former = || before.iter().flat_map(|view| &view.upstreams);
+        let by_id: HashMap<u64, _> = former().map(|balance| (balance.upstream().id(), balance)).collect();
+        let by_name: HashMap<&str, _> =
+            former().map(|balance| (&*balance.upstream().settings.name, balance)).collect();
+        let balance = |upstream: &Arc<Upstream>| match by_id.get(&upstream.id()) {
+            Some(same) => Rc::clone(same),
+            None => {
+                let former = by_name.get(&*upstream.settings.name);
+                Balance::new(upstream.clone(), former.map(|former| &***former))
+            }
         };
         let upstreams: Vec<_> = snapshot.upstreams.iter().map(balance).collect();
-        let is_kept = |former: &Balance<_>| {
-            let named = |upstream: &Arc<Upstream>| upstream.settings.name == former.upstream().settings.name;
-            snapshot.upstreams.iter().any(named)
-        };
-        let former = before.iter().flat_map(|view| &view.upstreams);
-        former.filter(|former| !is_kept(former)).for_each(|former| former.retire());
+        let kept: HashSet<&str> =
+            snapshot.upstreams.iter().map(|upstream| &*upstream.settings.name).collect();
+        let is_kept = |former: &Balance<_>| kept.contains(&*former.upstream().settings.name);
+        former().filter(|former| !is_kept(former)).for_each(|former| former.retire());
+        drop(kept);
         Self { snapshot, upstreams }
     }
 }

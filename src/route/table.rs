@@ -69,14 +69,25 @@ struct Leaf {
     allow: Box<str>,
 }
 
+impl<T> Default for Table<T> {
+    /// A table without a rule.
+    fn default() -> Self {
+        Self {
+            rules: Vec::new(),
+            exact: HashMap::default(),
+            wildcard: HashMap::default(),
+            rest: Node::default(),
+        }
+    }
+}
+
 impl<T> Table<T> {
     /// Compiles a table.
     ///
     /// # Errors
     /// The first [`Conflict`].
     pub fn new(rules: Vec<Rule<T>>) -> Result<Self, Conflict> {
-        let mut table =
-            Self { rules, exact: HashMap::default(), wildcard: HashMap::default(), rest: Node::default() };
+        let mut table = Self { rules, ..Self::default() };
         for index in 0..table.rules.len() {
             table.insert(index)?;
         }

@@ -5,6 +5,7 @@
 
 mod resource;
 
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,7 +23,7 @@ use crate::telemetry::{Metrics, RouteMetrics};
 use crate::token::{ForwardedClaim, Source, Verifier};
 use crate::upstream::{HostHeader, Upstream};
 
-pub use resource::Resource;
+pub use resource::{Resource, Resources};
 
 /// One immutable view of the configuration. A request keeps the one it began with.
 #[derive(Debug)]
@@ -38,7 +39,7 @@ pub struct Snapshot {
     /// The upstreams that routes index.
     pub upstreams: Vec<Arc<Upstream>>,
     /// The protected resources that routes index.
-    pub resources: Vec<Resource>,
+    pub resources: Resources,
     /// Headers that some route sets from claims: removed from every request, on every route.
     pub claim_headers: Vec<HeaderName>,
     /// Fields of requests that the gateway alone writes on some route: no trailer may be one of them.
@@ -47,6 +48,27 @@ pub struct Snapshot {
     pub has_cors: bool,
     /// Metrics of requests for which no route speaks.
     pub unrouted: Arc<RouteMetrics>,
+}
+
+/// Routes from which on a snapshot is freed by a thread of its own.
+const MANY: usize = 1000;
+
+impl Drop for Snapshot {
+    /// The last to let go of a snapshot is mostly a worker, which has requests to answer: to free a hundred thousand routes
+    /// takes some tenths of a second.
+    fn drop(&mut self) {
+        if self.routes.len() < MANY {
+            return;
+        }
+        let large = (
+            std::mem::take(&mut self.config.routes),
+            std::mem::take(&mut self.routes),
+            std::mem::take(&mut self.table),
+            std::mem::take(&mut self.resources),
+        );
+        // Without a thread it is freed here.
+        let _ = std::thread::Builder::new().name("free".to_owned()).spawn(move || drop(large));
+    }
 }
 
 /// What the table holds: a route, and what one of its methods asks.
@@ -114,29 +136,31 @@ impl Snapshot {
     /// # Errors
     /// [`CompileError`]
     pub fn compile(config: Config, metrics: &Metrics, before: Option<&Self>) -> Result<Self, CompileError> {
+        let earlier = Earlier::new(before);
         let verifiers = config
             .issuers
             .iter()
-            .map(|issuer| verifier(issuer, metrics, before))
+            .map(|issuer| verifier(issuer, metrics, &earlier))
             .collect::<Result<Vec<_>, _>>()?;
         let upstreams = config
             .upstreams
             .iter()
-            .map(|settings| upstream(settings, metrics, before))
+            .map(|settings| upstream(settings, metrics, &earlier))
             .collect::<Result<Vec<_>, _>>()?;
-        let resources = resource::resources(&config);
+        let resources = Resources::new(&config);
+        let parts = Parts::new(&verifiers, &upstreams, &resources);
         let routes = config
             .routes
             .iter()
-            .map(|route| compile_route(route, metrics, (&verifiers, &upstreams, &resources)))
+            .map(|route| compile_route(route, metrics, &parts))
             .collect::<Result<Vec<_>, _>>()?;
         let table = Table::new(rules(&config.routes)).map_err(CompileError::Routes)?;
         let mut claim_headers: Vec<HeaderName> =
             config.routes.iter().flat_map(|route| &route.forward).map(|claim| claim.header.clone()).collect();
-        claim_headers.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
-        claim_headers.dedup();
+        each_once(&mut claim_headers);
         let mut own_headers = claim_headers.clone();
         own_headers.extend(config.routes.iter().flat_map(|route| route.heads.request.claimed()).cloned());
+        each_once(&mut own_headers);
         let has_cors = config.routes.iter().any(|route| route.heads.cors.is_some());
         let unrouted = metrics.route(UNROUTED);
         Ok(Self {
@@ -153,12 +177,16 @@ impl Snapshot {
         })
     }
 
-    /// Takes the metrics of what this snapshot no longer has out of the exposition.
+    /// Takes the metrics of what this snapshot does not have out of the exposition. It takes as long as there are routes.
     pub fn prune(&self, metrics: &Metrics) {
+        let routes: HashSet<&str> = self.routes.iter().map(|route| &*route.label).chain([UNROUTED]).collect();
+        let issuers: HashSet<&str> = self.verifiers.iter().map(|verifier| &**verifier.name()).collect();
+        let upstreams: HashSet<&str> =
+            self.upstreams.iter().map(|upstream| &*upstream.settings.name).collect();
         metrics.retain(
-            |label| label == UNROUTED || self.routes.iter().any(|route| *route.label == *label),
-            |name| self.verifiers.iter().any(|verifier| **verifier.name() == *name),
-            |name| self.upstreams.iter().any(|upstream| *upstream.settings.name == *name),
+            |label| routes.contains(label),
+            |name| issuers.contains(name),
+            |name| upstreams.contains(name),
         );
     }
 
@@ -170,18 +198,15 @@ impl Snapshot {
     /// The resource whose metadata is asked for, unless a route has that very path.
     #[must_use]
     pub fn metadata_at(&self, target: &Target<'_>) -> Option<&Resource> {
-        let resource = resource::find(&self.resources, target.host(), target.path())?;
-        let routed = self.config.routes.iter().any(|route| route.pattern.as_str() == target.path());
-        (*target.method() == Method::GET || *target.method() == Method::HEAD)
-            .then_some(resource)
-            .filter(|_| !routed)
+        let is_read = *target.method() == Method::GET || *target.method() == Method::HEAD;
+        self.resources.find(target.host(), target.path()).filter(|_| is_read)
     }
 
     /// Where the clients of a route are told how to get a token.
     #[must_use]
     pub fn metadata_url(&self, route: Option<usize>) -> Option<&str> {
         let resource = self.routes.get(route?)?.resource?;
-        self.resources.get(resource).map(|resource| &*resource.metadata_url)
+        self.resources.list.get(resource).map(|resource| &*resource.metadata_url)
     }
 
     /// The place of an issuer among the verifiers.
@@ -214,21 +239,70 @@ fn rules(routes: &[config::Route]) -> Vec<Rule<Entry>> {
     routes.iter().enumerate().flat_map(rules_of).collect()
 }
 
+fn each_once(names: &mut Vec<HeaderName>) {
+    names.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
+    names.dedup();
+}
+
+/// What the snapshot of before has, by the names in its configuration, which are each there once.
+struct Earlier<'s> {
+    verifiers: HashMap<&'s str, &'s Arc<Verifier>>,
+    upstreams: HashMap<&'s str, &'s Arc<Upstream>>,
+}
+
+impl<'s> Earlier<'s> {
+    fn new(before: Option<&'s Snapshot>) -> Self {
+        let verifiers = before.iter().flat_map(|snapshot| &snapshot.verifiers);
+        let upstreams = before.iter().flat_map(|snapshot| &snapshot.upstreams);
+        Self {
+            verifiers: verifiers.map(|verifier| (&**verifier.name(), verifier)).collect(),
+            upstreams: upstreams.map(|upstream| (&*upstream.settings.name, upstream)).collect(),
+        }
+    }
+}
+
+/// What routes refer to, by what they call it. A route is compiled without a look at the others, or at all upstreams.
+struct Parts<'s> {
+    verifiers: HashMap<&'s str, &'s Arc<Verifier>>,
+    upstreams: HashMap<&'s str, (usize, &'s Arc<Upstream>)>,
+    resources: &'s Resources,
+}
+
+impl<'s> Parts<'s> {
+    fn new(verifiers: &'s [Arc<Verifier>], upstreams: &'s [Arc<Upstream>], resources: &'s Resources) -> Self {
+        let numbered = upstreams.iter().enumerate();
+        Self {
+            verifiers: verifiers.iter().map(|verifier| (&**verifier.name(), verifier)).collect(),
+            upstreams: numbered.map(|(index, one)| (&*one.settings.name, (index, one))).collect(),
+            resources,
+        }
+    }
+
+    fn verifier(&self, name: &Arc<str>) -> Result<Arc<Verifier>, CompileError> {
+        let found = self.verifiers.get(&**name).map(|verifier| Arc::clone(verifier));
+        found.ok_or_else(|| CompileError::Undefined(name.clone()))
+    }
+
+    fn upstream(&self, name: &Arc<str>) -> Result<(usize, &'s Upstream), CompileError> {
+        let found = self.upstreams.get(&**name).map(|(index, upstream)| (*index, &***upstream));
+        found.ok_or_else(|| CompileError::Undefined(name.clone()))
+    }
+}
+
 /// The verifier of before, if nothing about the issuer changed; its keys alone, if only the rules did.
 fn verifier(
     issuer: &config::Issuer,
     metrics: &Metrics,
-    before: Option<&Snapshot>,
+    earlier: &Earlier<'_>,
 ) -> Result<Arc<Verifier>, CompileError> {
-    let mut earlier = before.iter().flat_map(|snapshot| &snapshot.verifiers);
-    let same = earlier.find(|verifier| *verifier.issuer().entry() == issuer.entry);
-    if let Some(verifier) = same {
+    let name = &issuer.entry.name;
+    let named = earlier.verifiers.get(&**name);
+    if let Some(verifier) = named.filter(|verifier| *verifier.issuer().entry() == issuer.entry) {
         if *verifier.rules() == issuer.rules {
-            return Ok(verifier.clone());
+            return Ok(Arc::clone(verifier));
         }
         return Ok(Arc::new(Verifier::new(verifier.issuer().clone(), issuer.rules.clone())));
     }
-    let name = &issuer.entry.name;
     let keys = Issuer::new(issuer.entry.clone(), metrics.issuer(name));
     let keys = keys.map_err(|error| CompileError::Keys(name.clone(), error))?;
     Ok(Arc::new(Verifier::new(keys, issuer.rules.clone())))
@@ -237,56 +311,43 @@ fn verifier(
 fn upstream(
     settings: &crate::upstream::Settings,
     metrics: &Metrics,
-    before: Option<&Snapshot>,
+    earlier: &Earlier<'_>,
 ) -> Result<Arc<Upstream>, CompileError> {
-    let mut earlier = before.iter().flat_map(|snapshot| &snapshot.upstreams);
-    if let Some(same) = earlier.find(|upstream| upstream.settings == *settings) {
-        return Ok(same.clone());
-    }
     let name = &settings.name;
-    let mut earlier = before.iter().flat_map(|snapshot| &snapshot.upstreams);
-    let former = earlier.find(|upstream| upstream.settings.name == *name);
-    let upstream = Upstream::new(settings.clone(), metrics.upstream(name), former.map(|former| &**former));
+    let former = earlier.upstreams.get(&**name);
+    if let Some(same) = former.filter(|upstream| upstream.settings == *settings) {
+        return Ok(Arc::clone(same));
+    }
+    let upstream = Upstream::new(settings.clone(), metrics.upstream(name), former.map(|former| &***former));
     upstream.map(Arc::new).map_err(|error| CompileError::Roots(name.clone(), error))
 }
 
-fn compile_route(
-    route: &config::Route,
-    metrics: &Metrics,
-    (verifiers, upstreams, resources): (&[Arc<Verifier>], &[Arc<Upstream>], &[Resource]),
-) -> Result<Route, CompileError> {
+fn compile_route(route: &config::Route, metrics: &Metrics, parts: &Parts<'_>) -> Result<Route, CompileError> {
     let label = match &route.host {
         Some(host) => format!("{host}{}", route.pattern),
         None => route.pattern.to_string(),
     };
-    let own = |name: &Arc<str>| {
-        let found = verifiers.iter().find(|verifier| verifier.name() == name);
-        found.cloned().ok_or_else(|| CompileError::Undefined(name.clone()))
-    };
-    let is_named = |upstream: &Arc<Upstream>| upstream.settings.name == route.upstream;
-    let index = upstreams.iter().position(is_named);
-    let index = index.ok_or_else(|| CompileError::Undefined(route.upstream.clone()))?;
-    let settings = upstreams.get(index).map(|upstream| &upstream.settings);
-    let host = settings.and_then(|settings| match &settings.host {
+    let (index, upstream) = parts.upstream(&route.upstream)?;
+    let settings = &upstream.settings;
+    let host = match &settings.host {
         HostHeader::Upstream => Some(settings.url.authority()),
         HostHeader::Named(name) => Some(name.to_string()),
         HostHeader::Preserve => None,
-    });
-    let default_timeout = settings.map(|settings| settings.response_timeout).unwrap_or_default();
+    };
     Ok(Route {
         metrics: metrics.route(&label),
         label: label.into(),
         upstream: index,
         host: host.and_then(|host| HeaderValue::try_from(host).ok()),
-        resource: resources.iter().position(|resource| route.resource.as_ref() == Some(resource.url())),
+        resource: route.resource.as_ref().and_then(|url| parts.resources.position(url)),
         strip: route.strip.as_deref().map_or(0, |prefix| prefix.matches('/').count()),
-        verifiers: route.issuers.iter().map(own).collect::<Result<_, _>>()?,
+        verifiers: route.issuers.iter().map(|name| parts.verifier(name)).collect::<Result<_, _>>()?,
         token_from: route.token_from.clone(),
         forward_token: route.forward_token,
         forward: route.forward.clone(),
         allow: route.allow,
         body_bytes: route.body_bytes,
-        response_timeout: route.response_timeout.unwrap_or(default_timeout),
+        response_timeout: route.response_timeout.unwrap_or(settings.response_timeout),
         websocket: route.websocket,
         answers_options: route
             .methods

@@ -1,12 +1,12 @@
 //! Protected resources, as clients find them (RFC 9728): the routes that are reached under one URL, the issuers whose
 //! tokens they take, and the scopes that they ask for.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use bytes::Bytes;
 use serde::Serialize;
 
-use crate::config::Config;
+use crate::config::{Config, Route};
 use crate::net::{Acceptor, Url};
 use crate::policy::Requirement;
 use crate::token::Source;
@@ -37,26 +37,56 @@ struct Metadata<'a> {
 }
 
 /// The resources of a configuration, each once.
-pub(super) fn resources(config: &Config) -> Vec<Resource> {
-    let mut urls: Vec<&Url> = Vec::new();
-    for url in config.routes.iter().filter_map(|route| route.resource.as_ref()) {
-        if !urls.contains(&url) {
-            urls.push(url);
-        }
-    }
-    urls.into_iter().map(|url| Resource::new(config, url)).collect()
+#[derive(Debug, Default)]
+pub struct Resources {
+    pub(super) list: Vec<Resource>,
+    by_url: HashMap<Url, usize>,
+    /// Where metadata is told, and of which resources: of those whose path no route has.
+    by_path: HashMap<Box<str>, Vec<usize>>,
 }
 
-/// The resource at a path of metadata. The host that a request names only chooses among several of one path: what is
-/// told is from the configuration alone.
-pub(super) fn find<'r>(resources: &'r [Resource], host: Option<&str>, path: &str) -> Option<&'r Resource> {
-    if !path.starts_with(WELL_KNOWN) {
-        return None;
+impl Resources {
+    /// Goes through the routes once, whatever the number of resources.
+    pub(super) fn new(config: &Config) -> Self {
+        let mut this = Self::default();
+        let mut routes: Vec<(&Url, Vec<&Route>)> = Vec::new();
+        for route in &config.routes {
+            let Some(url) = &route.resource else { continue };
+            let index = *this.by_url.entry(url.clone()).or_insert(routes.len());
+            match routes.get_mut(index) {
+                Some((_, routes)) => routes.push(route),
+                None => routes.push((url, vec![route])),
+            }
+        }
+        let issuers =
+            config.issuers.iter().map(|issuer| (&*issuer.entry.name, &*issuer.entry.issuer)).collect();
+        this.list = routes.iter().map(|(url, routes)| Resource::new(config, &issuers, url, routes)).collect();
+        let patterns = config.routes.iter().map(|route| route.pattern.as_str());
+        let routed: HashSet<&str> = patterns.filter(|pattern| pattern.starts_with(WELL_KNOWN)).collect();
+        for (index, resource) in this.list.iter().enumerate() {
+            if !routed.contains(&*resource.path) {
+                this.by_path.entry(resource.path.clone()).or_default().push(index);
+            }
+        }
+        this
     }
-    let mut found = resources.iter().filter(|resource| *resource.path == *path);
-    let named =
-        |resource: &&Resource| host.is_some_and(|host| host.eq_ignore_ascii_case(resource.url.host()));
-    found.clone().find(named).or_else(|| found.next().filter(|_| found.next().is_none()))
+
+    /// The resource at a path of metadata, unless a route has that path. The host that a request names only chooses among
+    /// several of one path: what is told is from the configuration alone.
+    pub(super) fn find(&self, host: Option<&str>, path: &str) -> Option<&Resource> {
+        if !path.starts_with(WELL_KNOWN) {
+            return None;
+        }
+        let mut found = self.by_path.get(path)?.iter().filter_map(|index| self.list.get(*index));
+        let named =
+            |resource: &&Resource| host.is_some_and(|host| host.eq_ignore_ascii_case(resource.url.host()));
+        found.clone().find(named).or_else(|| found.next().filter(|_| found.next().is_none()))
+    }
+
+    /// The place of a resource among all.
+    pub(super) fn position(&self, url: &Url) -> Option<usize> {
+        self.by_url.get(url).copied()
+    }
 }
 
 impl Resource {
@@ -66,22 +96,23 @@ impl Resource {
         &self.url
     }
 
-    fn new(config: &Config, url: &Url) -> Self {
-        let routes = || config.routes.iter().filter(|route| route.resource.as_ref() == Some(url));
-        let named = |name: &str| config.issuers.iter().find(|issuer| *issuer.entry.name == *name);
+    /// The resource of these routes. `issuers` are those of the configuration, by name, with their `iss`.
+    fn new(config: &Config, issuers: &HashMap<&str, &str>, url: &Url, routes: &[&Route]) -> Self {
         let mut authorization_servers: Vec<&str> = Vec::new();
-        for issuer in routes().flat_map(|route| &route.issuers).filter_map(|name| named(name)) {
-            if !authorization_servers.contains(&&*issuer.entry.issuer) {
-                authorization_servers.push(&issuer.entry.issuer);
+        let mut seen: HashSet<&str> = HashSet::new();
+        let names = routes.iter().flat_map(|route| &route.issuers);
+        for issuer in names.filter_map(|name| issuers.get(&**name).copied()) {
+            if seen.insert(issuer) {
+                authorization_servers.push(issuer);
             }
         }
-        let requirements = || routes().flat_map(|route| &route.methods).map(|(_, requirement)| requirement);
+        let requirements = routes.iter().flat_map(|route| &route.methods).map(|(_, requirement)| requirement);
         let scopes: BTreeSet<&str> =
-            requirements().flat_map(Requirement::scopes).map(crate::policy::Scope::as_str).collect();
+            requirements.flat_map(Requirement::scopes).map(crate::policy::Scope::as_str).collect();
         let in_query = |source: &Source| matches!(source, Source::Query(_));
         // RFC 6750 has no name for a cookie; what is in any header is nearest to its "header".
-        let query = routes().flat_map(|route| &route.token_from).any(in_query);
-        let header = routes().flat_map(|route| &route.token_from).any(|source| !in_query(source));
+        let query = routes.iter().flat_map(|route| &route.token_from).any(in_query);
+        let header = routes.iter().flat_map(|route| &route.token_from).any(|source| !in_query(source));
         let methods = [(header, "header"), (query, "query")];
         let mut acceptors = config.server.listeners.iter().filter_map(|listener| listener.tls.as_ref());
         let text = identifier(url);
@@ -157,7 +188,7 @@ scopes = "x"
     #[test]
     fn each_resource_tells_its_issuers_and_scopes() {
         let config = Config::parse(FILE, "gateway.toml").unwrap();
-        let all = resources(&config);
+        let all = Resources::new(&config).list;
         let told: Vec<(&str, serde_json::Value)> = all
             .iter()
             .map(|resource| (&*resource.metadata_url, serde_json::from_slice(&resource.metadata).unwrap()))
@@ -190,8 +221,8 @@ scopes = "x"
     #[test]
     fn the_host_of_a_request_only_chooses() {
         let config = Config::parse(FILE, "gateway.toml").unwrap();
-        let all = resources(&config);
-        let find = |host, path| find(&all, host, path).map(|resource| &*resource.metadata_url);
+        let all = Resources::new(&config);
+        let find = |host, path| all.find(host, path).map(|resource| &*resource.metadata_url);
         let mcp = "/.well-known/oauth-protected-resource/mcp";
         let expected = Some("https://api.example.com/.well-known/oauth-protected-resource/mcp");
         for host in [Some("api.example.com"), Some("evil.example.com"), None] {

@@ -1,5 +1,6 @@
 //! What routes say of heads: header rules and CORS.
 
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use http::{HeaderName, Method};
@@ -104,12 +105,14 @@ fn rule_text<'v>(reader: &Reader<'_>, name: &str, value: &'v Value) -> Option<&'
 
 /// Reports each rule about a field that some route forwards a claim in: those are the gateway's own, on every route.
 pub(super) fn check_claims(context: &Context, ruled: &[(String, Arc<Ruled>)], claims: &[HeaderName]) {
-    let mut reported: Vec<Place> = Vec::new();
+    // Rules are shared by all routes of a table, and most routes forward the same few claims: each is looked at once.
+    let claims: BTreeSet<&str> = claims.iter().map(HeaderName::as_str).collect();
+    let mut seen: HashSet<Place> = HashSet::new();
+    let mut known: HashMap<&str, bool> = HashMap::new();
     for (subject, ruled) in ruled {
-        for (name, place) in &ruled.places {
-            let is_claim = claims.iter().any(|claim| crate::route::is_twin(claim.as_str(), name.as_str()));
-            if is_claim && !reported.contains(place) {
-                reported.push(*place);
+        for (name, place) in ruled.places.iter().filter(|(_, place)| seen.insert(*place)) {
+            let twin = || claims.iter().any(|claim| crate::route::is_twin(claim, name.as_str()));
+            if *known.entry(name.as_str()).or_insert_with(twin) {
                 let message =
                     format!("{subject}: there is no rule for \"{name}\": a route forwards a claim in it");
                 context.problem(super::Problem::at(*place, message));

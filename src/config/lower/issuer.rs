@@ -1,5 +1,6 @@
 //! `[issuers.<name>]`
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 
 use super::super::Issuer;
@@ -17,8 +18,9 @@ use crate::token::{Audience, Rules, TypPolicy};
 /// What no two issuers may share, with the name of the one that said it first.
 #[derive(Default)]
 struct Taken {
-    issuers: Vec<(Text, String)>,
-    files: Vec<(PathBuf, Place, String)>,
+    /// By `iss`.
+    issuers: HashMap<String, (Place, String)>,
+    files: HashMap<PathBuf, (Place, String)>,
 }
 
 pub(super) fn issuers(context: &Context, tables: &[(Text, Table)]) -> Vec<Issuer> {
@@ -62,26 +64,25 @@ impl Taken {
 
     /// `iss` is what tells whose token it is, so that two issuers cannot share one.
     fn claim_issuer(&mut self, reader: &Reader<'_>, iss: &Text, name: &str) {
-        if let Some((first, name)) = self.issuers.iter().find(|(first, _)| first.text == iss.text) {
+        if let Some((first, name)) = self.issuers.get(&iss.text) {
             let message = format!(
                 "\"{}\" is already the issuer of \"{name}\": \"iss\" tells whose token it is",
                 iss.text
             );
             let problem = reader.problem_at(iss.place, message);
-            reader.context.problem(problem.related(first.place, "first defined here"));
+            reader.context.problem(problem.related(*first, "first defined here"));
         }
-        self.issuers.push((iss.clone(), name.to_owned()));
+        self.issuers.entry(iss.text.clone()).or_insert_with(|| (iss.place, name.to_owned()));
     }
 
     /// Two issuers with one file would each throw away what the other kept.
     fn claim_file(&mut self, reader: &Reader<'_>, file: PathBuf, place: Place, name: &str) {
         // Of tenants with one place, what is wrong was said where the placeholder was filled in.
-        let same = |(known, first, _): &&(PathBuf, Place, String)| *known == file && *first != place;
-        if let Some((_, first, name)) = self.files.iter().find(same) {
+        if let Some((first, name)) = self.files.get(&file).filter(|(first, _)| *first != place) {
             let message = format!("\"keep_file\" is already that of \"{name}\": each issuer needs its own");
             reader.context.problem(reader.problem_at(place, message).related(*first, "first named here"));
         }
-        self.files.push((file, place, name.to_owned()));
+        self.files.entry(file).or_insert_with(|| (place, name.to_owned()));
     }
 }
 

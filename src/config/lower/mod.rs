@@ -16,6 +16,8 @@ mod shared;
 mod tenants;
 mod upstream;
 
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::catalogue::FILE;
@@ -23,6 +25,8 @@ use super::document::Table;
 use super::load::Context;
 use super::problem::Problem;
 use super::reader::{Reader, Text};
+use super::source::Place;
+use super::suggestion::did_you_mean;
 use super::{Dev, ErrorDetail, Issuer, Log, Overrides, Reload, Route, Server, TokenCache};
 use crate::upstream::{Protocol, Settings};
 
@@ -42,8 +46,42 @@ pub(super) struct Lowered {
 /// The names that routes can refer to: all that the file has, be they good or not, so that a broken issuer does
 /// not make every route wrong as well.
 struct Names {
-    issuers: Vec<Text>,
-    upstreams: Vec<Text>,
+    issuers: Defined,
+    upstreams: Defined,
+}
+
+/// Misspelled names for which a suggestion is looked for: each is compared with every name that is defined.
+const MAX_SUGGESTIONS: usize = 100;
+
+/// The names of one kind, in the order of the file. Every route refers to some, so that none is looked for one by one.
+struct Defined {
+    list: Vec<Text>,
+    places: HashMap<String, Place>,
+    suggestions: RefCell<HashMap<String, String>>,
+}
+
+impl Defined {
+    fn new(tables: &[(Text, Table)]) -> Self {
+        Self {
+            list: tables.iter().map(|(name, _)| name.clone()).collect(),
+            places: tables.iter().map(|(name, _)| (name.text.clone(), name.place)).collect(),
+            suggestions: RefCell::default(),
+        }
+    }
+
+    fn place(&self, name: &str) -> Option<Place> {
+        self.places.get(name).copied()
+    }
+
+    /// `; did you mean "…"?` for a name that is not defined, or nothing.
+    fn suggestion(&self, name: &str) -> String {
+        let mut known = self.suggestions.borrow_mut();
+        if known.len() >= MAX_SUGGESTIONS && !known.contains_key(name) {
+            return String::new();
+        }
+        let suggest = || did_you_mean(name, self.list.iter().map(|defined| defined.text.as_str()));
+        known.entry(name.to_owned()).or_insert_with(suggest).clone()
+    }
 }
 
 /// Lowers a document; problems and notes are left in the context.
@@ -53,17 +91,17 @@ pub(super) fn lower(context: &Context, root: &Table, overrides: &Overrides) -> L
     file.texts("include");
     let server = server::server(context, &file.table("server"), overrides);
     let (issuer_tables, upstream_tables) = (file.named("issuers"), file.named("upstreams"));
-    let names = Names {
-        issuers: issuer_tables.iter().map(|(name, _)| name.clone()).collect(),
-        upstreams: upstream_tables.iter().map(|(name, _)| name.clone()).collect(),
-    };
+    let names = Names { issuers: Defined::new(&issuer_tables), upstreams: Defined::new(&upstream_tables) };
     let issuers = issuer::issuers(context, &issuer_tables);
     let upstreams = upstream::upstreams(context, &upstream_tables);
     let mut routes = route::routes(&mut file, &names, server.public_url.as_ref());
     note_unused(context, &names, &routes);
-    check_websockets(context, &names, &routes, &upstreams);
-    routes.iter_mut().for_each(|route| settle(route, &server, &upstreams));
-    routes.iter_mut().for_each(|route| name_tenants(route, &issuers));
+    let by_name: HashMap<&str, &Settings> =
+        upstreams.iter().map(|upstream| (&*upstream.name, upstream)).collect();
+    check_websockets(context, &names, &routes, &by_name);
+    routes.iter_mut().for_each(|route| settle(route, &server, &by_name));
+    let tenants = tenants_by_entry(&issuers);
+    routes.iter_mut().for_each(|route| name_tenants(route, &tenants));
     let lowered = Lowered {
         server,
         issuers,
@@ -80,8 +118,8 @@ pub(super) fn lower(context: &Context, root: &Table, overrides: &Overrides) -> L
 }
 
 /// What neither a route nor anything around it says, the server and the upstream say.
-fn settle(route: &mut Route, server: &Server, upstreams: &[Settings]) {
-    let upstream = upstreams.iter().find(|upstream| upstream.name == route.upstream);
+fn settle(route: &mut Route, server: &Server, upstreams: &HashMap<&str, &Settings>) {
+    let upstream = upstreams.get(&*route.upstream);
     route.body_bytes = route.body_bytes.or(server.limits.body_bytes);
     let heads = &mut route.heads;
     heads.idle_body = heads.idle_body.or(Some(server.timeouts.idle_body));
@@ -90,12 +128,18 @@ fn settle(route: &mut Route, server: &Server, upstreams: &[Settings]) {
     route.response_timeout = route.response_timeout.or(upstream.map(|upstream| upstream.response_timeout));
 }
 
+/// The issuers of each entry of the file.
+fn tenants_by_entry(issuers: &[Issuer]) -> HashMap<&str, Vec<&Arc<str>>> {
+    let mut all: HashMap<&str, Vec<&Arc<str>>> = HashMap::new();
+    for issuer in issuers {
+        all.entry(tenants::entry_of(&issuer.entry.name)).or_default().push(&issuer.entry.name);
+    }
+    all
+}
+
 /// A route names an entry of the file, and takes the tokens of all its tenants.
-fn name_tenants(route: &mut Route, issuers: &[Issuer]) {
-    let of = |name: &Arc<str>| {
-        let names = issuers.iter().map(|issuer| issuer.entry.name.clone());
-        names.filter(|issuer| tenants::is_of(name, issuer)).collect::<Vec<_>>()
-    };
+fn name_tenants(route: &mut Route, tenants: &HashMap<&str, Vec<&Arc<str>>>) {
+    let of = |name: &Arc<str>| tenants.get(&**name).into_iter().flatten().map(|name| Arc::clone(name));
     route.issuers = route.issuers.iter().flat_map(of).collect();
 }
 
@@ -108,33 +152,40 @@ fn check_name(reader: &Reader<'_>, name: &Text) {
 }
 
 /// A WebSocket begins by `Upgrade`, which HTTP/2 does not have.
-fn check_websockets(context: &Context, names: &Names, routes: &[Route], upstreams: &[Settings]) {
+fn check_websockets(
+    context: &Context,
+    names: &Names,
+    routes: &[Route],
+    upstreams: &HashMap<&str, &Settings>,
+) {
     for route in routes.iter().filter(|route| route.websocket) {
-        let is_its = |upstream: &&Settings| upstream.name == route.upstream;
-        let speaks_http2 = |upstream: &Settings| upstream.protocol != Protocol::Http1;
-        let name = names.upstreams.iter().find(|name| *name.text == *route.upstream);
-        if let Some(name) = name.filter(|_| upstreams.iter().find(is_its).is_some_and(speaks_http2)) {
+        let upstream = upstreams.get(&*route.upstream);
+        let speaks_http2 = upstream.is_some_and(|upstream| upstream.protocol != Protocol::Http1);
+        if let Some(place) = names.upstreams.place(&route.upstream).filter(|_| speaks_http2) {
             let message = format!(
                 "upstream \"{}\" may speak HTTP/2, and route \"{}\" has \"websocket\", which goes to upstreams over \
                  HTTP/1.1",
-                name.text, route.pattern
+                route.upstream, route.pattern
             );
             let hint =
                 "leave \"protocol\" out, or give WebSockets an upstream of their own with the same \"url\"";
-            context.problem(Problem::at(name.place, message).hint(hint));
+            context.problem(Problem::at(place, message).hint(hint));
         }
     }
 }
 
 fn note_unused(context: &Context, names: &Names, routes: &[Route]) {
-    for name in &names.upstreams {
-        if !routes.iter().any(|route| *route.upstream == *name.text) {
+    let upstreams: HashSet<&str> = routes.iter().map(|route| &*route.upstream).collect();
+    for name in &names.upstreams.list {
+        if !upstreams.contains(&*name.text) {
             let message = format!("upstream \"{}\" is used by no route", name.text);
             context.note(Problem::at(name.place, message));
         }
     }
-    for name in &names.issuers {
-        if !routes.iter().flat_map(|route| &route.issuers).any(|issuer| **issuer == *name.text) {
+    let issuers: HashSet<&str> =
+        routes.iter().flat_map(|route| &route.issuers).map(|issuer| &**issuer).collect();
+    for name in &names.issuers.list {
+        if !issuers.contains(&*name.text) {
             let message = format!("issuer \"{}\" is used by no route", name.text);
             context.note(Problem::at(name.place, message));
         }

@@ -240,7 +240,7 @@ fn issuers(reader: &Reader<'_>, answers: &[Answer], shared: &Shared, names: &Nam
     if reader.has("issuer") {
         return Vec::new();
     }
-    match names.issuers.as_slice() {
+    match names.issuers.list.as_slice() {
         [only] => return vec![only.text.as_str().into()],
         [] => {
             let problem = reader.problem_at(reader.place(), "it asks for a token, and no issuer is defined");

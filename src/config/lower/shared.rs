@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use super::super::document::{Kind, Value};
 use super::super::reader::{Reader, Text};
-use super::super::suggestion::did_you_mean;
-use super::Names;
 use super::heads::{Ruled, cors, header_rules};
+use super::{Defined, Names};
 use crate::route::{Ambiguities, Ambiguity, Cors, Direction};
 use crate::token::{ForwardedClaim, Source};
 
@@ -89,11 +88,11 @@ fn issuers(reader: &mut Reader<'_>, names: &Names) -> Option<Vec<Text>> {
     Some(issuers)
 }
 
-fn check_defined(reader: &Reader<'_>, what: &str, name: &Text, defined: &[Text]) {
-    if defined.iter().any(|other| other.text == name.text) {
+fn check_defined(reader: &Reader<'_>, what: &str, name: &Text, defined: &Defined) {
+    if defined.place(&name.text).is_some() {
         return;
     }
-    let meant = did_you_mean(&name.text, defined.iter().map(|other| other.text.as_str()));
+    let meant = defined.suggestion(&name.text);
     let message = format!("{what} \"{}\" is not defined{meant}", name.text);
     let problem = reader.problem_at(name.place, message);
     let hint = format!("define it under [{what}s.{}]", name.text);

@@ -47,9 +47,9 @@ pub(super) fn expand(context: &Context, name: &Text, table: &Table) -> Vec<(Text
     tenants.iter().map(of).collect()
 }
 
-/// Whether an issuer is the entry of this name, or a tenant of it.
-pub(super) fn is_of(entry: &str, issuer: &str) -> bool {
-    issuer.strip_prefix(entry).is_some_and(|rest| rest.is_empty() || rest.starts_with(SEPARATOR))
+/// The name of the entry that an issuer stands for, alone or as one of its tenants.
+pub(super) fn entry_of(issuer: &str) -> &str {
+    issuer.split_once(SEPARATOR).map_or(issuer, |(entry, _)| entry)
 }
 
 /// The allow-list. What is no tenant is reported and left out.
