@@ -6,7 +6,9 @@ mod certificates;
 mod defect_tests;
 mod handover;
 mod listeners;
+mod reloading;
 
+use std::collections::HashSet;
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -22,6 +24,7 @@ use tokio::time::interval;
 
 use handover::{HandingOver, Offered, Succession};
 use listeners::{Listeners, remove};
+use reloading::Reloading;
 
 use crate::admin::Admin;
 use crate::clock;
@@ -96,12 +99,13 @@ impl Gateway {
         let snapshot = reload::first(config, &metrics).map_err(StartError::Compile)?;
         let succession = Succession::begin(snapshot.config.server.handover.as_deref(), &mut inherited)?;
         let mut listeners = Listeners::new(inherited);
-        let new = listeners.bind(&snapshot.config.server.listeners).map_err(StartError::Bind)?;
-        let admin = snapshot.config.server.admin.map(|address| listeners.listen_admin(address)).transpose();
+        let server = snapshot.config.server.clone();
+        let prepared = listeners.prepare(&server).map_err(StartError::Bind)?;
+        let change = listeners.commit(prepared, &server.listeners);
+        let admin = server.admin.map(|address| listeners.listen_admin(address, &server)).transpose();
         let admin = admin.map_err(StartError::Bind)?;
         listeners.inherited.close();
         let admin_address = admin.as_ref().and_then(|listener| listener.local_addr().ok());
-        let server = snapshot.config.server.clone();
         let tokens = Arc::new(SharedCache::new(snapshot.config.token_cache.bytes));
         let live = Arc::new(Live::new(snapshot));
 
@@ -113,25 +117,29 @@ impl Gateway {
         let workers = Server::start(server.workers, live.clone(), make).map_err(StartError::System)?;
         let listening = listeners.addresses();
         let addresses = listening.iter().filter_map(Address::ip).collect();
-        workers.serve(new, Vec::new());
+        // Nothing is closed by it that would have to be waited for.
+        drop(workers.change(change.opened, change.closed));
 
         let offered = succession.offered()?;
         let (commands, inbox) = mpsc::unbounded_channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(StartError::System)?;
         let control = std::thread::Builder::new().name("control".into()).spawn(move || {
-            let reloader = Reloader::new(load, live.clone(), metrics.clone());
+            let reloader = Arc::new(Reloader::new(load, live.clone(), metrics.clone()));
             let control = Control {
                 live,
                 metrics,
                 tokens,
                 reloader,
+                reloading: Reloading::default(),
                 listeners,
                 server: Rc::new(workers),
                 fetching: Vec::new(),
                 watching: Vec::new(),
             };
             LocalSet::new().block_on(&runtime, control.run(admin, offered, watcher, inbox));
+            // A configuration that is still being read, or a name that is still being looked up, is of no use any more.
+            runtime.shutdown_background();
             log_writer.finish();
         });
         let control = control.map_err(StartError::System)?;
@@ -207,13 +215,14 @@ struct Control {
     live: Arc<Live>,
     metrics: Arc<Metrics>,
     tokens: Arc<SharedCache>,
-    reloader: Reloader,
+    reloader: Arc<Reloader>,
+    reloading: Reloading,
     listeners: Listeners,
     server: Rc<Server>,
     /// The issuers whose keys are being kept fresh.
-    fetching: Vec<(Weak<Issuer>, task::JoinHandle<()>)>,
+    fetching: Vec<Tended<Issuer>>,
     /// The upstreams whose endpoints are being looked after.
-    watching: Vec<(Weak<Upstream>, task::JoinHandle<()>)>,
+    watching: Vec<Tended<Upstream>>,
 }
 
 impl Control {
@@ -246,10 +255,11 @@ impl Control {
             let settle = self.live.load().config.reload.settle;
             tokio::select! {
                 command = commands.recv() => match command {
-                    Some(Command::Reload) => self.reload(&mut watcher),
+                    Some(Command::Reload) => self.reload(),
                     Some(Command::Drain) | None => break,
                 },
-                () = changed(&mut watcher, settle) => self.reload(&mut watcher),
+                () = changed(&mut watcher, settle) => self.reload(),
+                step = self.reloading.next() => self.reload_step(step, &mut watcher),
                 newcomer = handover::newcomer(offered.as_ref().map(|(listener, _)| listener)),
                     if handing_over.is_none() => match self.listeners.estate() {
                         Ok(estate) => handing_over = Some(HandingOver::begin(newcomer, estate)),
@@ -283,34 +293,11 @@ impl Control {
                 if let Some((_, path)) = offered {
                     remove(&Address::Unix(path));
                 }
-                self.listeners.keep(&[]);
+                self.listeners.close();
                 Backlog::Serve
             }
         };
         self.server.drain(backlog, self.live.load().config.server.drain).await;
-    }
-
-    fn reload(&mut self, watcher: &mut Option<Watcher>) {
-        let (listeners, server) = (&mut self.listeners, &self.server);
-        let before = self.live.load();
-        let attempt = self.reloader.reload(|config| {
-            let new = listeners.bind(&config.server.listeners)?;
-            announce(new.iter().map(|(address, socket)| socket.address(address)));
-            server.serve(new, config.server.listeners.iter().map(|one| one.address.clone()).collect());
-            listeners.keep(&config.server.listeners);
-            Ok::<_, BindError>(())
-        });
-        let now = self.live.load();
-        if let Some(watcher) = watcher {
-            let known = now.config.files.iter().chain(&attempt.files).cloned().collect::<Vec<_>>();
-            watcher.follow(&known);
-        }
-        if attempt.outcome == reload::Reloaded::Swapped {
-            warn_of_restart(&before.config, &now.config);
-            self.look_at_certificates();
-            self.fetch_keys();
-            self.watch_upstreams();
-        }
     }
 
     fn look_at_certificates(&self) {
@@ -321,40 +308,43 @@ impl Control {
     /// still see one keep its keys, but nobody asks for new ones.
     fn fetch_keys(&mut self) {
         let snapshot = self.live.load();
-        self.fetching.retain(|(known, task)| {
-            let kept = snapshot.issuers().any(|issuer| known.as_ptr() == Arc::as_ptr(issuer));
-            if !kept {
-                task.abort();
-            }
-            kept
-        });
-        for issuer in snapshot.issuers() {
-            if !self.fetching.iter().any(|(known, _)| known.as_ptr() == Arc::as_ptr(issuer)) {
-                let weak = Arc::downgrade(issuer);
-                let task = spawn_local(issuer::maintain(weak.clone(), Client::new(Tls::system())));
-                self.fetching.push((weak, task));
-            }
+        let known = retain(&mut self.fetching, snapshot.issuers());
+        for issuer in snapshot.issuers().filter(|issuer| !known.contains(&Arc::as_ptr(issuer))) {
+            let weak = Arc::downgrade(issuer);
+            let task = spawn_local(issuer::maintain(weak.clone(), Client::new(Tls::system())));
+            self.fetching.push((weak, task));
         }
     }
 
     /// Starts a task for each upstream that has none, and ends those of upstreams that left the configuration or changed.
     fn watch_upstreams(&mut self) {
         let snapshot = self.live.load();
-        self.watching.retain(|(known, task)| {
-            let kept = snapshot.upstreams.iter().any(|upstream| known.as_ptr() == Arc::as_ptr(upstream));
-            if !kept {
-                task.abort();
-            }
-            kept
-        });
-        for upstream in &snapshot.upstreams {
-            if !self.watching.iter().any(|(known, _)| known.as_ptr() == Arc::as_ptr(upstream)) {
-                let weak = Arc::downgrade(upstream);
-                let task = spawn_local(upstream::look_after(weak.clone()));
-                self.watching.push((weak, task));
-            }
+        let known = retain(&mut self.watching, snapshot.upstreams.iter());
+        for upstream in snapshot.upstreams.iter().filter(|upstream| !known.contains(&Arc::as_ptr(upstream))) {
+            let weak = Arc::downgrade(upstream);
+            let task = spawn_local(upstream::look_after(weak.clone()));
+            self.watching.push((weak, task));
         }
     }
+}
+
+/// A thing of the configuration, and the task that looks after it.
+type Tended<T> = (Weak<T>, task::JoinHandle<()>);
+
+/// Ends the tasks of what is not in `wanted`, and returns what the others are for.
+fn retain<'s, T: 's>(
+    tended: &mut Vec<Tended<T>>,
+    wanted: impl Iterator<Item = &'s Arc<T>>,
+) -> HashSet<*const T> {
+    let wanted: HashSet<*const T> = wanted.map(Arc::as_ptr).collect();
+    tended.retain(|(known, task)| {
+        let kept = wanted.contains(&known.as_ptr());
+        if !kept {
+            task.abort();
+        }
+        kept
+    });
+    tended.iter().map(|(known, _)| known.as_ptr()).collect()
 }
 
 /// Reads the configuration, the second time with an eye on its files already: a change that comes while the gateway

@@ -16,12 +16,12 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
-use tokio::task::spawn_local;
+use tokio::sync::{Mutex, Semaphore};
+use tokio::task::{spawn_blocking, spawn_local};
 use tokio::time::sleep;
 
 use crate::config::{Ready, effective_policy};
-use crate::snapshot::Live;
+use crate::snapshot::{Live, Snapshot};
 use crate::telemetry::Metrics;
 
 /// A head has to be there by then, and so has the next one.
@@ -29,6 +29,9 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Connections at a time; scrapers and probes need a few.
 const MAX_CONNECTIONS: usize = 64;
+
+/// Routes from which on what tells of each of them is written by a thread of its own.
+const MANY_ROUTES: usize = 1000;
 
 /// After an accept that failed for want of descriptors.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -42,13 +45,14 @@ pub struct Admin {
     metrics: Arc<Metrics>,
     alive: AliveCheck,
     draining: Cell<bool>,
+    rendering: Mutex<()>,
 }
 
 impl Admin {
     /// A view of the running gateway.
     #[must_use]
     pub fn new(live: Arc<Live>, metrics: Arc<Metrics>, alive: AliveCheck) -> Rc<Self> {
-        Rc::new(Self { live, metrics, alive, draining: Cell::new(false) })
+        Rc::new(Self { live, metrics, alive, draining: Cell::new(false), rendering: Mutex::default() })
     }
 
     /// From now on the gateway is not ready for more.
@@ -91,29 +95,34 @@ impl Admin {
             return response;
         }
         match request.uri().path() {
-            "/metrics" => self.metrics(),
+            "/metrics" => self.metrics().await,
             "/livez" if (self.alive)().await => text(StatusCode::OK, "live\n"),
             "/livez" => text(StatusCode::SERVICE_UNAVAILABLE, "a worker does not answer\n"),
             "/readyz" => match self.obstacle() {
                 None => text(StatusCode::OK, "ready\n"),
                 Some(obstacle) => text(StatusCode::SERVICE_UNAVAILABLE, obstacle),
             },
-            "/policy" => text(StatusCode::OK, effective_policy(&self.live.load().config)),
+            "/policy" => {
+                let snapshot = self.live.load();
+                text(
+                    StatusCode::OK,
+                    aside(&snapshot.clone(), move || effective_policy(&snapshot.config)).await,
+                )
+            }
             "/" => text(StatusCode::OK, "/metrics\n/livez\n/readyz\n/policy\n"),
             _ => text(StatusCode::NOT_FOUND, "there is /metrics, /livez, /readyz and /policy\n"),
         }
     }
 
-    fn metrics(&self) -> Response<Full<Bytes>> {
+    async fn metrics(&self) -> Response<Full<Bytes>> {
         let snapshot = self.live.load();
-        for issuer in snapshot.issuers() {
-            issuer.publish();
-        }
-        self.metrics
-            .show_endpoints(snapshot.upstreams.iter().flat_map(|upstream| upstream.endpoint_states()));
-        let Ok(exposition) = self.metrics.render() else {
+        // What endpoints show is replaced as a whole, which two at a time would mix up.
+        let _alone = self.rendering.lock().await;
+        let metrics = self.metrics.clone();
+        let exposition = aside(&snapshot.clone(), move || render(&snapshot, &metrics)).await;
+        if exposition.is_empty() {
             return text(StatusCode::INTERNAL_SERVER_ERROR, "the metrics cannot be encoded\n");
-        };
+        }
         let mut response = text(StatusCode::OK, exposition);
         let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
         response.headers_mut().insert(CONTENT_TYPE, kind);
@@ -139,6 +148,24 @@ impl Admin {
             .collect();
         (!waiting.is_empty()).then(|| format!("no keys yet: {}\n", waiting.join(", ")))
     }
+}
+
+/// The exposition of all metrics; empty where they cannot be encoded.
+fn render(snapshot: &Snapshot, metrics: &Metrics) -> String {
+    for issuer in snapshot.issuers() {
+        issuer.publish();
+    }
+    metrics.show_endpoints(snapshot.upstreams.iter().flat_map(|upstream| upstream.endpoint_states()));
+    metrics.render().unwrap_or_default()
+}
+
+/// The text that `write` makes of a snapshot: by a thread of its own where there are so many routes that probes and keys
+/// would wait for it here.
+async fn aside(snapshot: &Snapshot, write: impl FnOnce() -> String + Send + 'static) -> String {
+    if snapshot.routes.len() < MANY_ROUTES {
+        return write();
+    }
+    spawn_blocking(write).await.unwrap_or_default()
 }
 
 fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {

@@ -178,10 +178,16 @@ pub struct Listener {
 }
 
 impl Server {
-    /// The listener of an address.
+    /// Whether `[::]` is for IPv6 alone: where a listener, the admin's included, has its port for IPv4. By itself it is for
+    /// both families, as far as the system is for that.
     #[must_use]
-    pub fn listener(&self, address: &Address) -> Option<&Listener> {
-        self.listeners.iter().find(|listener| listener.address == *address)
+    pub fn is_for_ipv6_alone(&self, address: &Address) -> bool {
+        let Address::Ip(address) = address else { return false };
+        let is_ipv4 = |other: &SocketAddr| {
+            other.port() == address.port() && other.port() != 0 && other.ip().to_canonical().is_ipv4()
+        };
+        let all = self.listeners.iter().filter_map(|listener| listener.address.ip()).chain(self.admin);
+        address.is_ipv6() && address.ip().is_unspecified() && all.into_iter().any(|other| is_ipv4(&other))
     }
 
     /// Takes requests at these addresses and no others, as the first listener does: what goes before the file.

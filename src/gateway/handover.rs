@@ -27,7 +27,7 @@ use tokio::time::timeout;
 
 use super::StartError;
 use crate::net::Address;
-use crate::server::{Inherited, Socket, bind};
+use crate::server::{Binding, Inherited, Socket, bind};
 
 /// What both sides must speak.
 const VERSION: u8 = 1;
@@ -139,7 +139,8 @@ impl Offer {
         let mut hidden = path.as_os_str().to_owned();
         hidden.push(format!(".{}", std::process::id()));
         let hidden = PathBuf::from(hidden);
-        let socket = bind(&Address::Unix(hidden.clone()), MODE)?;
+        let socket = bind(&Address::Unix(hidden.clone()), Binding { unix_mode: MODE, ..Binding::default() })?;
+        socket.listen()?;
         Ok(Self { socket, hidden, path: path.into() })
     }
 

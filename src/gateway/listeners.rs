@@ -6,15 +6,15 @@ use std::os::fd::AsFd as _;
 use std::os::unix::fs::PermissionsExt as _;
 
 use super::{BindError, handover};
-use crate::config::Listener;
+use crate::config::{Listener, Server};
 use crate::net::Address;
-use crate::server::{Inherited, Socket, bind, bind_tcp};
+use crate::server::{Binding, Inherited, Opened, Socket, Terms, bind};
 
 /// The sockets that are listened on.
 pub(super) struct Listeners {
     bound: Vec<Bound>,
     /// The admin listener, for a successor.
-    admin: Option<Socket>,
+    admin: Option<(Address, Socket)>,
     pub(super) inherited: Inherited,
 }
 
@@ -23,6 +23,9 @@ struct Bound {
     configured: Address,
     /// Where that is.
     address: Address,
+    /// How what it accepts is served.
+    terms: Terms,
+    origin: Origin,
     /// Whether the file of a Unix-domain socket goes when it does. A supervisor's stays.
     is_ours: bool,
     /// The mode of its file, where this gateway set it.
@@ -31,35 +34,94 @@ struct Bound {
     socket: Socket,
 }
 
+/// Where a socket is from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Origin {
+    /// A supervisor, or the gateway before: what it was bound for stays.
+    Inherited,
+    /// This gateway, which may have bound it for IPv6 alone.
+    Bound { only_ipv6: bool },
+}
+
+/// Sockets that a configuration asks for and that were not there: clients can connect to them, and wait.
+pub(super) struct Prepared(Vec<(Bound, Socket)>);
+
+impl Prepared {
+    /// Where they are.
+    pub(super) fn addresses(&self) -> impl Iterator<Item = Address> {
+        self.0.iter().map(|(bound, _)| bound.address.clone())
+    }
+}
+
+/// What the server is told of a change.
+pub(super) struct Change {
+    pub(super) opened: Vec<Opened>,
+    pub(super) closed: Vec<Address>,
+}
+
 impl Listeners {
     /// Nothing is bound yet.
     pub(super) fn new(inherited: Inherited) -> Self {
         Self { bound: Vec::new(), admin: None, inherited }
     }
 
-    /// Binds those of `wanted` that are not bound yet: all of them or none.
-    pub(super) fn bind(&mut self, wanted: &[Listener]) -> Result<Vec<(Address, Socket)>, BindError> {
-        let is_missing = |one: &&Listener| !self.bound.iter().any(|known| known.configured == one.address);
-        let missing: Vec<_> = wanted.iter().filter(is_missing).collect();
-        let mut new = Vec::new();
-        for listener in missing {
-            let address = listener.address.clone();
-            let (socket, is_ours, mode) = match self.inherited.take(&address) {
-                Some((socket, is_ours)) => (socket, is_ours, None),
-                None => (self.listen(listener)?, true, Some(listener.unix_mode)),
-            };
-            let again = socket.try_clone().map_err(|error| BindError { address: address.clone(), error })?;
-            let place = socket.address(&address);
-            new.push((socket, Bound { configured: address, address: place, is_ours, mode, socket: again }));
+    /// Binds what a configuration asks for and is not bound yet: all of it or nothing. What is bound stays as it is.
+    pub(super) fn prepare(&mut self, server: &Server) -> Result<Prepared, BindError> {
+        let is_missing =
+            |listener: &&Listener| !self.bound.iter().any(|known| known.is_for(listener, server));
+        let (mut inherited, mut missing) = (Vec::new(), Vec::new());
+        for listener in server.listeners.iter().filter(is_missing) {
+            match self.inherited.take(&listener.address) {
+                Some(found) => inherited.push((listener, found)),
+                None => missing.push(listener),
+            }
         }
-        let keep = |(socket, bound): (Socket, Bound)| {
-            let configured = bound.configured.clone();
+        // What was inherited comes first: it may have a port that another is to be bound beside.
+        let mut new = Vec::new();
+        for (listener, (socket, is_ours)) in inherited {
+            new.push(Bound::new(listener, socket, Origin::Inherited, is_ours)?);
+        }
+        let mut ports = SharedPorts::default();
+        for listener in missing {
+            let only_ipv6 = server.is_for_ipv6_alone(&listener.address);
+            let binding = Binding { unix_mode: listener.unix_mode, only_ipv6, shares_port: false };
+            let neighbours = self.bound.iter().chain(new.iter().map(|(bound, _)| bound));
+            let socket = ports.bind(&listener.address, binding, neighbours);
+            let socket = socket.map_err(|error| self.explained(&listener.address, error))?;
+            new.push(Bound::new(listener, socket, Origin::Bound { only_ipv6 }, true)?);
+        }
+        // Not before all are bound: where one cannot be, no client has connected to the others.
+        for (bound, socket) in &new {
+            socket.listen().map_err(|error| self.explained(&bound.configured, error))?;
+        }
+        Ok(Prepared(new))
+    }
+
+    /// Takes in what was prepared, lets go of what is not asked for any more, and tells how the others are served from now
+    /// on. The acceptor has to be told as well, and closes what it accepts on as the last that has it.
+    pub(super) fn commit(&mut self, Prepared(new): Prepared, wanted: &[Listener]) -> Change {
+        let mut closed = Vec::new();
+        self.bound.retain(|known| {
+            let replaced = new.iter().any(|(bound, _)| bound.configured == known.configured);
+            let listener = wanted.iter().find(|listener| listener.address == known.configured);
+            if let Some(listener) = listener.filter(|_| !replaced) {
+                known.terms.change(listener);
+                return true;
+            }
+            if known.is_ours {
+                remove(&known.configured);
+            }
+            closed.push(known.configured.clone());
+            false
+        });
+        let mut opened = Vec::new();
+        for (bound, socket) in new {
+            let (address, terms) = (bound.configured.clone(), bound.terms.clone());
+            opened.push(Opened { address, terms, socket });
             self.bound.push(bound);
-            (configured, socket)
-        };
-        let new = new.into_iter().map(keep).collect();
+        }
         self.set_modes(wanted);
-        Ok(new)
+        Change { opened, closed }
     }
 
     /// Files of sockets that were there before get the mode that is configured now.
@@ -80,37 +142,59 @@ impl Listeners {
         }
     }
 
-    /// Two sockets of ours cannot share a port, not even for the moment in which one replaces the other.
-    fn listen(&self, listener: &Listener) -> Result<Socket, BindError> {
-        let address = listener.address.clone();
-        let error = match bind(&address, listener.unix_mode) {
-            Ok(socket) => return Ok(socket),
-            Err(error) => error,
-        };
+    /// Why an address cannot be listened on. Where this gateway has the port itself, no other process is to be looked for.
+    fn explained(&self, address: &Address, error: io::Error) -> BindError {
         let port = |address: &Address| address.ip().map(|address| address.port());
-        let shares =
-            |known: &&Bound| port(&known.address).is_some() && port(&known.address) == port(&address);
-        Err(match self.bound.iter().find(shares) {
-            Some(Bound { address: own, .. }) if error.kind() == io::ErrorKind::AddrInUse => {
-                let why = format!(
-                    "this gateway listens on {own}, and changes to that port's address at its next start"
-                );
-                BindError { address, error: io::Error::other(why) }
-            }
-            _ => BindError { address, error },
-        })
+        let shares = |other: &Address| port(other).is_some() && port(other) == port(address);
+        let refused = |why: String| BindError { address: address.clone(), error: io::Error::other(why) };
+        if error.kind() != io::ErrorKind::AddrInUse {
+            return BindError { address: address.clone(), error };
+        }
+        if let Some(Bound { address: own, origin, .. }) =
+            self.bound.iter().find(|known| shares(&known.address))
+        {
+            return refused(match origin {
+                Origin::Inherited => {
+                    format!("this gateway inherited the socket of {own}, which has that port")
+                }
+                Origin::Bound { .. } => {
+                    format!(
+                        "this gateway listens on {own}, and changes to that port's address at its next start"
+                    )
+                }
+            });
+        }
+        match self.admin.as_ref().filter(|(own, _)| shares(own)) {
+            Some((own, _)) => refused(format!("the admin listener is on {own} until the next start")),
+            None => BindError { address: address.clone(), error },
+        }
     }
 
-    pub(super) fn listen_admin(&mut self, address: SocketAddr) -> Result<TcpListener, BindError> {
-        let listener = match self.inherited.take(&Address::Ip(address)) {
-            Some((Socket::Tcp(listener), _)) => Ok(listener),
-            _ => bind_tcp(address),
-        };
-        let listener = listener.and_then(|listener| {
-            self.admin = Some(Socket::Tcp(listener.try_clone()?));
-            Ok(listener)
-        });
-        listener.map_err(|error| BindError { address: Address::Ip(address), error })
+    pub(super) fn listen_admin(
+        &mut self,
+        address: SocketAddr,
+        server: &Server,
+    ) -> Result<TcpListener, BindError> {
+        let configured = Address::Ip(address);
+        let inherited = self.inherited.take(&configured).map(|(socket, _)| socket);
+        let socket = inherited.map_or_else(
+            || {
+                let only_ipv6 = server.is_for_ipv6_alone(&configured);
+                let binding = Binding { only_ipv6, ..Binding::default() };
+                let mut ports = SharedPorts::default();
+                let socket = ports.bind(&configured, binding, self.bound.iter())?;
+                socket.listen()?;
+                Ok(socket)
+            },
+            Ok,
+        );
+        let socket = socket.map_err(|error| self.explained(&configured, error))?;
+        let failed = |error| BindError { address: configured.clone(), error };
+        self.admin = Some((socket.address(&configured), socket.try_clone().map_err(failed)?));
+        match socket {
+            Socket::Tcp(listener) => Ok(listener),
+            Socket::Unix(_) => Err(failed(io::ErrorKind::Unsupported.into())),
+        }
     }
 
     /// What a successor gets.
@@ -119,7 +203,7 @@ impl Listeners {
     /// When the process has no descriptor left.
     pub(super) fn estate(&self) -> io::Result<handover::Estate> {
         let bound = self.bound.iter().map(|known| (&known.socket, known.is_ours));
-        let all = bound.chain(self.admin.iter().map(|admin| (admin, false)));
+        let all = bound.chain(self.admin.iter().map(|(_, admin)| (admin, false)));
         all.map(|(socket, is_ours)| Ok((socket.as_fd().try_clone_to_owned()?, is_ours))).collect()
     }
 
@@ -129,18 +213,92 @@ impl Listeners {
         self.admin = None;
     }
 
-    pub(super) fn keep(&mut self, wanted: &[Listener]) {
-        self.bound.retain(|known| {
-            let kept = wanted.iter().any(|one| one.address == known.configured);
-            if !kept && known.is_ours {
-                remove(&known.configured);
-            }
-            kept
-        });
+    /// Closes all that requests are taken on.
+    pub(super) fn close(&mut self) {
+        for known in self.bound.drain(..).filter(|known| known.is_ours) {
+            remove(&known.configured);
+        }
     }
 
     pub(super) fn addresses(&self) -> Vec<Address> {
         self.bound.iter().map(|known| known.address.clone()).collect()
+    }
+}
+
+impl Bound {
+    fn new(
+        listener: &Listener,
+        socket: Socket,
+        origin: Origin,
+        is_ours: bool,
+    ) -> Result<(Self, Socket), BindError> {
+        let configured = listener.address.clone();
+        let again = socket.try_clone().map_err(|error| BindError { address: configured.clone(), error })?;
+        let bound = Self {
+            address: socket.address(&configured),
+            configured,
+            terms: Terms::new(listener),
+            origin,
+            is_ours,
+            mode: (origin != Origin::Inherited).then_some(listener.unix_mode),
+            socket: again,
+        };
+        Ok((bound, socket))
+    }
+
+    /// Whether it is the socket that a listener needs. One of our own that is for both families, or for one, while the other
+    /// is needed is not: whether it is cannot be changed once it is bound.
+    fn is_for(&self, listener: &Listener, server: &Server) -> bool {
+        let only_ipv6 = server.is_for_ipv6_alone(&listener.address);
+        self.configured == listener.address
+            && (self.origin == Origin::Inherited || self.origin == Origin::Bound { only_ipv6 })
+    }
+}
+
+/// Sockets of this gateway whose ports another of its sockets is bound to at the moment, because the one replaces the other
+/// or is for other addresses. Ports are not shared for longer, lest another process of the same user take a part of the
+/// connections.
+#[derive(Default)]
+struct SharedPorts(Vec<Socket>);
+
+impl SharedPorts {
+    /// Binds an address, if need be beside those of `neighbours` that have its port.
+    fn bind<'b>(
+        &mut self,
+        address: &Address,
+        binding: Binding,
+        neighbours: impl Iterator<Item = &'b Bound>,
+    ) -> io::Result<Socket> {
+        let in_use = match bind(address, binding) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => error,
+            result => return result,
+        };
+        let port = |address: &Address| address.ip().map(|address| address.port());
+        let mut has_neighbour = false;
+        for neighbour in
+            neighbours.filter(|known| port(address).is_some() && port(&known.address) == port(address))
+        {
+            self.share(&neighbour.socket)?;
+            has_neighbour = true;
+        }
+        if !has_neighbour {
+            return Err(in_use);
+        }
+        let socket = bind(address, Binding { shares_port: true, ..binding })?;
+        self.share(&socket)?;
+        Ok(socket)
+    }
+
+    fn share(&mut self, socket: &Socket) -> io::Result<()> {
+        self.0.push(socket.try_clone()?);
+        socket.share_port(true);
+        Ok(())
+    }
+}
+
+impl Drop for SharedPorts {
+    fn drop(&mut self) {
+        self.0.iter().for_each(|socket| socket.share_port(false));
     }
 }
 

@@ -23,14 +23,16 @@ impl Address {
         }
     }
 
-    /// Whether two listeners cannot be there at once. Port 0 is a new port for each.
+    /// Whether two listeners cannot be there at once. Port 0 is a new port for each. `[::]` leaves IPv4 to another that asks
+    /// for it, and an IPv4 address that is written as one of IPv6 (RFC 4291 §2.5.5.2) is what it stands for.
     #[must_use]
     pub fn overlaps(&self, other: &Self) -> bool {
         let (Self::Ip(a), Self::Ip(b)) = (self, other) else { return self == other };
-        let everywhere = a.ip().is_unspecified() || b.ip().is_unspecified();
+        let (first, second) = (a.ip().to_canonical(), b.ip().to_canonical());
+        let everywhere = first.is_unspecified() || second.is_unspecified();
         a.port() == b.port()
             && a.port() != 0
-            && (a.ip() == b.ip() || a.is_ipv4() == b.is_ipv4() && everywhere)
+            && (first == second || first.is_ipv4() == second.is_ipv4() && everywhere)
     }
 }
 
@@ -59,6 +61,13 @@ mod tests {
             ("127.0.0.1:80", "127.0.0.1:80", true),
             ("0.0.0.0:80", "127.0.0.1:80", true),
             ("0.0.0.0:80", "[::1]:80", false),
+            ("0.0.0.0:80", "[::]:80", false),
+            ("127.0.0.1:80", "[::]:80", false),
+            ("127.0.0.1:80", "[::ffff:127.0.0.1]:80", true),
+            ("0.0.0.0:80", "[::ffff:127.0.0.1]:80", true),
+            ("127.0.0.1:80", "[::ffff:0.0.0.0]:80", true),
+            ("[::]:80", "[::ffff:127.0.0.1]:80", false),
+            ("[::]:80", "[::1]:80", true),
             ("127.0.0.1:80", "127.0.0.2:80", false),
             ("127.0.0.1:80", "127.0.0.1:81", false),
             ("127.0.0.1:0", "127.0.0.1:0", false),

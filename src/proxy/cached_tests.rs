@@ -11,7 +11,6 @@ mod model;
 
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::convert::Infallible;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Arc, Mutex};
 
@@ -357,13 +356,13 @@ impl World {
         }
         self.published.insert("fixed", self.told.settings.fixed.clone());
         *self.text.lock().unwrap() = self.told.settings.toml();
-        let attempt = self.reloader.reload(|_| Ok::<_, Infallible>(()));
-        assert_ne!(attempt.outcome, Reloaded::Failed, "{}", self.told.settings.toml());
-        if attempt.outcome == Reloaded::Swapped {
+        let outcome = self.reloader.reload();
+        assert_ne!(outcome, Reloaded::Failed, "{}", self.told.settings.toml());
+        if outcome == Reloaded::Swapped {
             self.told.config = Rc::new(parse(&self.told.settings.toml()));
             self.trust();
         }
-        format!("{:?}: {:?}", attempt.outcome, self.told.settings)
+        format!("{outcome:?}: {:?}", self.told.settings)
     }
 
     /// Finds out which issuers the snapshot in force keeps of the one before, and asks the others for their keys.

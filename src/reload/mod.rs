@@ -11,22 +11,34 @@ use crate::telemetry::Metrics;
 pub use watch::Watcher;
 
 /// Reads the configuration: from its files in `run`, and made over for a laptop in `dev`.
-pub type Loader = Box<dyn Fn() -> Result<Config, Problems> + Send>;
+pub type Loader = Box<dyn Fn() -> Result<Config, Problems> + Send + Sync>;
 
-/// What has to be there for a reload.
+/// What has to be there for a reload. Its steps are [`read`](Self::read), [`swap`](Self::swap) and
+/// [`finish`](Self::finish); the first and the last take as long as the configuration is large.
 pub struct Reloader {
     load: Loader,
     live: Arc<Live>,
     metrics: Arc<Metrics>,
 }
 
-/// A reload, and what its files were.
+/// What was read, and where.
 #[derive(Debug)]
 pub struct Attempt {
-    /// What became of it.
-    pub outcome: Reloaded,
+    /// What is there now.
+    pub found: Found,
     /// The paths that were looked at: of a file that failed, too, since the next change may be there.
     pub files: Vec<PathBuf>,
+}
+
+/// What the files hold, beside what is in force.
+#[derive(Debug)]
+pub enum Found {
+    /// Another configuration, compiled.
+    Changed(Box<Snapshot>),
+    /// The same.
+    Unchanged,
+    /// No configuration, or one that cannot take effect; the log says why.
+    Broken,
 }
 
 /// What became of a reload: an index into `GatewayMetrics::RELOAD_RESULTS`.
@@ -47,56 +59,66 @@ impl Reloader {
         Self { load, live, metrics }
     }
 
-    /// Reads, compiles and swaps. `prepare` is everything else that has to succeed first, such as binding new listeners:
-    /// it comes before the swap, and its failure is the reload's.
-    pub fn reload<E: std::fmt::Display>(&self, prepare: impl FnOnce(&Config) -> Result<(), E>) -> Attempt {
-        let mut files = Vec::new();
-        let outcome = self.attempt(prepare, &mut files);
-        let metrics = &self.metrics.gateway;
-        metrics.reloads.increment(outcome as usize);
-        metrics.reload_ok.set(i64::from(outcome != Reloaded::Failed));
-        Attempt { outcome, files }
-    }
-
-    fn attempt<E: std::fmt::Display>(
-        &self,
-        prepare: impl FnOnce(&Config) -> Result<(), E>,
-        files: &mut Vec<PathBuf>,
-    ) -> Reloaded {
+    /// Reads and compiles. Nothing is in force by it.
+    #[must_use]
+    pub fn read(&self) -> Attempt {
         let config = match (self.load)() {
             Ok(config) => config,
             Err(problems) => {
-                files.extend_from_slice(problems.files());
                 for line in problems.lines() {
                     tracing::error!(problem = %line, "the changed configuration is not in force");
                 }
-                return Reloaded::Failed;
+                return Attempt { found: Found::Broken, files: problems.files().to_vec() };
             }
         };
-        files.clone_from(&config.files);
+        let files = config.files.clone();
         let before = self.live.load();
         if config.hash == before.config.hash {
-            return Reloaded::Unchanged;
+            return Attempt { found: Found::Unchanged, files };
         }
-        let refused = |error: &dyn std::fmt::Display| {
-            // What was compiled has metrics by now.
-            before.prune(&self.metrics);
-            tracing::error!(%error, "the changed configuration is not in force");
-            Reloaded::Failed
+        let found = match Snapshot::compile(config, &self.metrics, Some(&before)) {
+            Ok(snapshot) => Found::Changed(Box::new(snapshot)),
+            Err(error) => {
+                tracing::error!(%error, "the changed configuration is not in force");
+                Found::Broken
+            }
         };
-        let snapshot = match Snapshot::compile(config, &self.metrics, Some(&before)) {
-            Ok(snapshot) => snapshot,
-            Err(error) => return refused(&error),
-        };
-        if let Err(error) = prepare(&snapshot.config) {
-            return refused(&error);
-        }
-        snapshot.prune(&self.metrics);
+        Attempt { found, files }
+    }
+
+    /// Puts a snapshot in force, for every request that begins from now on. Everything else that has to succeed first, such
+    /// as binding new listeners, comes before.
+    pub fn swap(&self, snapshot: Snapshot) {
         self.metrics.gateway.set_config(&snapshot.config.hash);
         let (hash, routes) = (snapshot.config.hash.clone(), snapshot.routes.len());
         self.live.swap(snapshot);
         tracing::info!(%hash, routes, "the changed configuration is in force");
-        Reloaded::Swapped
+    }
+
+    /// Forgets the metrics of what is not in force, and counts the reload. What was compiled and did not come into force
+    /// has metrics, too.
+    pub fn finish(&self, outcome: Reloaded) {
+        if outcome != Reloaded::Unchanged {
+            self.live.load().prune(&self.metrics);
+        }
+        let metrics = &self.metrics.gateway;
+        metrics.reload_ok.set(i64::from(outcome != Reloaded::Failed));
+        metrics.reloads.increment(outcome as usize);
+    }
+
+    /// All steps at once, for what has no listeners.
+    #[cfg(test)]
+    pub(crate) fn reload(&self) -> Reloaded {
+        let outcome = match self.read().found {
+            Found::Changed(snapshot) => {
+                self.swap(*snapshot);
+                Reloaded::Swapped
+            }
+            Found::Unchanged => Reloaded::Unchanged,
+            Found::Broken => Reloaded::Failed,
+        };
+        self.finish(outcome);
+        outcome
     }
 }
 

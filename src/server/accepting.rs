@@ -10,9 +10,10 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::{sleep, timeout};
 
-use super::listener::{Accepted, Listening, Socket, is_haste};
+use super::listener::{Accepted, Listening, Socket, Terms, is_haste};
 use super::worker::{Host, Message, OpenGuard};
 use super::{Pool, worker};
+use crate::config::Listener;
 use crate::net::Address;
 use crate::snapshot::Live;
 
@@ -25,10 +26,22 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// What the acceptor is told.
 pub(super) enum Order {
-    /// Accept on these sockets, each for its configured address, and on no others.
-    Serve(Vec<(Address, Socket)>, Vec<Address>),
+    /// Accept on the sockets of one list, and no more on those of the other's addresses, whose backlogs are served; answered
+    /// when that has been done.
+    Change { opened: Vec<Opened>, closed: Vec<Address>, done: oneshot::Sender<()> },
     /// Accept no more; answered when every connection that was accepted is with its worker.
     Stop(Backlog, oneshot::Sender<()>),
+}
+
+/// A socket to accept on.
+#[derive(Debug)]
+pub struct Opened {
+    /// Its address in the configuration.
+    pub address: Address,
+    /// How its connections are served.
+    pub terms: Terms,
+    /// The socket, which is listened on.
+    pub socket: Socket,
 }
 
 /// What becomes of the connections that the kernel keeps for a socket that is closed.
@@ -47,9 +60,16 @@ struct Accepting {
 }
 
 impl Accepting {
-    fn begin(address: Address, socket: Socket, workers: Workers) -> Self {
+    fn begin(socket: Socket, terms: Terms, workers: Workers) -> Self {
         let (stop, stopped) = oneshot::channel();
-        Self { stop, task: spawn_local(accept(address, socket, workers, stopped)) }
+        Self { stop, task: spawn_local(accept(socket, terms, workers, stopped)) }
+    }
+
+    /// Says that it is over. What is returned ends when every connection that was accepted is with its worker.
+    fn stop(self, backlog: Backlog) -> JoinHandle<()> {
+        // An error is a socket that could not be used from the start.
+        let _ = self.stop.send(backlog);
+        self.task
     }
 }
 
@@ -67,39 +87,31 @@ pub(super) async fn run(mut orders: mpsc::UnboundedReceiver<Order>, workers: Wor
     let mut accepting: BTreeMap<Address, Accepting> = BTreeMap::new();
     while let Some(order) = orders.recv().await {
         match order {
-            Order::Serve(listeners, keep) => {
-                let mut kept = BTreeMap::new();
-                for (address, one) in accepting {
-                    if keep.contains(&address) {
-                        kept.insert(address, one);
-                    } else {
-                        let _ = one.stop.send(Backlog::Serve);
-                    }
+            Order::Change { opened, closed, done } => {
+                let closed = closed.iter().filter_map(|address| accepting.remove(address));
+                let tasks: Vec<_> = closed.map(|one| one.stop(Backlog::Serve)).collect();
+                for Opened { address, terms, socket } in opened {
+                    accepting.insert(address, Accepting::begin(socket, terms, workers.clone()));
                 }
-                accepting = kept;
-                for (address, socket) in listeners {
-                    let one = Accepting::begin(address.clone(), socket, workers.clone());
-                    accepting.insert(address, one);
-                }
+                // Beside the next order: a worker may be behind.
+                spawn_local(answer(tasks, done));
             }
             Order::Stop(backlog, done) => {
-                let mut tasks = Vec::new();
-                for Accepting { stop, task } in accepting.into_values() {
-                    // An error is a socket that could not be used from the start.
-                    let _ = stop.send(backlog);
-                    tasks.push(task);
-                }
-                for task in tasks {
-                    let _ = task.await;
-                }
-                let _ = done.send(());
-                return;
+                let tasks = accepting.into_values().map(|one| one.stop(backlog)).collect();
+                return answer(tasks, done).await;
             }
         }
     }
 }
 
-async fn accept(address: Address, socket: Socket, workers: Workers, mut stop: oneshot::Receiver<Backlog>) {
+async fn answer(tasks: Vec<JoinHandle<()>>, done: oneshot::Sender<()>) {
+    for task in tasks {
+        let _ = task.await;
+    }
+    let _ = done.send(());
+}
+
+async fn accept(socket: Socket, terms: Terms, workers: Workers, mut stop: oneshot::Receiver<Backlog>) {
     let listening = match Listening::new(socket) {
         Ok(listening) => listening,
         Err(error) => {
@@ -107,7 +119,6 @@ async fn accept(address: Address, socket: Socket, workers: Workers, mut stop: on
             return;
         }
     };
-    let address = Arc::new(address);
     let (backlog, waiting) = loop {
         let accepted = tokio::select! {
             biased;
@@ -115,7 +126,7 @@ async fn accept(address: Address, socket: Socket, workers: Workers, mut stop: on
             accepted = workers.next(&listening) => accepted,
         };
         let Some((worker, guard)) = workers.pool.fewest() else { return };
-        let Some(connection) = workers.divert(worker, accepted, &address, guard) else { continue };
+        let Some(connection) = workers.divert(worker, accepted, terms.current(), guard) else { continue };
         tokio::select! {
             biased;
             room = worker.messages.reserve() => {
@@ -139,7 +150,7 @@ async fn accept(address: Address, socket: Socket, workers: Workers, mut stop: on
     }
     for detached in rest {
         let Some((worker, guard)) = workers.pool.fewest() else { return };
-        let _ = worker.messages.send(Message::Connection(detached, address.clone(), guard)).await;
+        let _ = worker.messages.send(Message::Connection(detached, terms.current(), guard)).await;
     }
 }
 
@@ -173,15 +184,15 @@ impl Workers {
         &self,
         worker: &worker::Handle,
         accepted: Accepted,
-        address: &Arc<Address>,
+        listener: Arc<Listener>,
         guard: OpenGuard,
     ) -> Option<Message> {
         let is_first = self.pool.workers.first().is_some_and(|first| std::ptr::eq(first, worker));
         if let Some(host) = self.host.as_ref().filter(|_| is_first) {
-            host.serve(accepted, address.clone(), guard);
+            host.serve(accepted, listener, guard);
             return None;
         }
-        Some(Message::Connection(accepted.detach().ok()?, address.clone(), guard))
+        Some(Message::Connection(accepted.detach().ok()?, listener, guard))
     }
 }
 
@@ -201,8 +212,7 @@ mod tests {
 
     use super::*;
     use crate::config::Config;
-    use crate::server::bind_tcp;
-    use crate::server::listener::Detached;
+    use crate::server::listener::{Binding, Detached, bind};
     use crate::snapshot::Snapshot;
     use crate::telemetry::Metrics;
 
@@ -230,13 +240,18 @@ mod tests {
         let worker = worker::Handle { messages, open: Arc::default() };
         let open = worker.open.clone();
         let pool = Arc::new(Pool { workers: vec![worker], total: Arc::default() });
-        let listener = bind_tcp(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
-        let address = listener.local_addr().unwrap();
+        let any = Address::Ip(SocketAddr::from(([127, 0, 0, 1], 0)));
+        let socket = bind(&any, Binding::default()).unwrap();
+        socket.listen().unwrap();
+        let address = socket.address(&any).ip().unwrap();
         let (orders, taken) = mpsc::unbounded_channel();
-        let sockets = vec![(Address::Ip(address), Socket::Tcp(listener))];
-        orders.send(Order::Serve(sockets, Vec::new())).unwrap();
+        let live = live();
+        let terms = Terms::new(&live.load().config.server.listeners[0]);
+        let (done, _changed) = oneshot::channel();
+        let opened = vec![Opened { address: Address::Ip(address), terms, socket }];
+        orders.send(Order::Change { opened, closed: Vec::new(), done }).unwrap();
         let clients: Vec<_> = (0..3).map(|_| TcpStream::connect(address).unwrap()).collect();
-        let workers = Workers { pool, host: None, live: live() };
+        let workers = Workers { pool, host: None, live };
         let (_, reached) = tokio::join!(run(taken, workers), async {
             until(|| open.load(Ordering::Relaxed) == 2).await;
             let (done, mut stopped) = oneshot::channel();

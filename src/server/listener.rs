@@ -2,17 +2,24 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener, TcpStream as StdStream};
+use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use http::HeaderValue;
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 
 use super::stream::Stream;
+use crate::config::Listener;
 use crate::net::{Address, Peer, Presence};
 
 /// Connections that the kernel keeps for us until they are accepted.
 const BACKLOG: i32 = 1024;
+
+/// Connections that are taken out of a socket that is closed, at most: the kernel keeps one more than it was told, and more
+/// come while they are taken.
+const MAX_WAITING: usize = 4 * BACKLOG as usize;
 
 /// After so long a silence the system asks a client whether it is there, and then again and again. Deadlines of ours look
 /// after every wait, but a tunnel's and a stream's may be set to hours, in which a client that is gone without a word would
@@ -27,6 +34,29 @@ pub enum Socket {
     /// A Unix-domain socket.
     #[cfg(unix)]
     Unix(std::os::unix::net::UnixListener),
+}
+
+/// How the connections of a listener are served: as the configuration in force says, or the last one that has it. A
+/// connection keeps what was so when it was accepted, since its listener may be gone from the configuration before it is
+/// served.
+#[derive(Clone, Debug)]
+pub struct Terms(Arc<ArcSwap<Listener>>);
+
+impl Terms {
+    /// The terms of a listener.
+    #[must_use]
+    pub fn new(listener: &Listener) -> Self {
+        Self(Arc::new(ArcSwap::from_pointee(listener.clone())))
+    }
+
+    /// Changes them for the connections that are accepted from now on.
+    pub fn change(&self, listener: &Listener) {
+        self.0.store(Arc::new(listener.clone()));
+    }
+
+    pub(super) fn current(&self) -> Arc<Listener> {
+        self.0.load_full()
+    }
 }
 
 /// A connection on the event loop of the worker that accepted it.
@@ -56,6 +86,27 @@ impl Socket {
             Self::Tcp(listener) => listener.local_addr().map_or_else(|_| configured.clone(), Address::Ip),
             #[cfg(unix)]
             Self::Unix(_) => configured.clone(),
+        }
+    }
+
+    /// Lets clients connect, who then wait until they are accepted. What is bound is not listened on yet.
+    ///
+    /// # Errors
+    /// What the system says: another process may listen there by now.
+    pub fn listen(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(listener) => SockRef::from(listener).listen(BACKLOG),
+            #[cfg(unix)]
+            Self::Unix(listener) => SockRef::from(listener).listen(BACKLOG),
+        }
+    }
+
+    /// Whether another socket of this user may be bound to its port. Two that have it share the port.
+    pub fn share_port(&self, shared: bool) {
+        // What cannot share stays alone on its port, which the other one is told when it is bound.
+        #[cfg(unix)]
+        if let Self::Tcp(listener) = self {
+            let _ = SockRef::from(listener).set_reuse_port(shared);
         }
     }
 
@@ -115,35 +166,47 @@ impl std::os::fd::AsFd for Socket {
     }
 }
 
-/// Binds a listening socket. An address that was just left by another process can be taken at once, and so can the file
-/// of a socket on which nobody listens any more; `unix_mode` is the mode of its successor.
+/// How a socket is bound besides its address.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Binding {
+    /// The mode of the file of a Unix-domain socket.
+    pub unix_mode: u32,
+    /// Whether `[::]` is for IPv6 alone, so that another socket can have the port for IPv4. Otherwise it is for what the
+    /// system says, which is both on most.
+    pub only_ipv6: bool,
+    /// Whether it may share its port: see [`Socket::share_port`].
+    pub shares_port: bool,
+}
+
+/// Binds a socket, to be listened on. An address that was just left by another process can be taken at once, and so can the
+/// file of a socket on which nobody listens any more.
 ///
 /// # Errors
 /// What the system says, such as "address in use".
-pub fn bind(address: &Address, unix_mode: u32) -> io::Result<Socket> {
+pub fn bind(address: &Address, binding: Binding) -> io::Result<Socket> {
     match address {
-        Address::Ip(address) => bind_tcp(*address).map(Socket::Tcp),
+        Address::Ip(address) => bind_tcp(*address, binding).map(Socket::Tcp),
         #[cfg(unix)]
-        Address::Unix(path) => bind_unix(path, unix_mode).map(Socket::Unix),
+        Address::Unix(path) => bind_unix(path, binding.unix_mode).map(Socket::Unix),
         #[cfg(not(unix))]
-        Address::Unix(_) => {
-            Err(io::Error::new(io::ErrorKind::Unsupported, format!("no such sockets ({unix_mode})")))
-        }
+        Address::Unix(_) => Err(io::Error::new(io::ErrorKind::Unsupported, "no such sockets")),
     }
 }
 
-/// Binds a listening socket of TCP.
-///
-/// # Errors
-/// What the system says.
-pub fn bind_tcp(address: SocketAddr) -> io::Result<StdListener> {
+fn bind_tcp(address: SocketAddr, binding: Binding) -> io::Result<StdListener> {
     use socket2::{Domain, Protocol, Socket, Type};
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     #[cfg(unix)]
     socket.set_reuse_address(true)?;
+    #[cfg(unix)]
+    if binding.shares_port {
+        socket.set_reuse_port(true)?;
+    }
+    if binding.only_ipv6 && address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
     Ok(socket.into())
 }
 
@@ -160,9 +223,8 @@ fn bind_unix(path: &std::path::Path, mode: u32) -> io::Result<std::os::unix::net
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
     socket.bind(&SockAddr::unix(path)?)?;
-    // Before anybody is heard, so that nobody gets in under another mode.
+    // Before it is listened on, so that no client gets in under another mode.
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
-    socket.listen(BACKLOG)?;
     Ok(socket.into())
 }
 
@@ -224,7 +286,7 @@ impl Listening {
             }
         };
         let mut rest = Vec::new();
-        for _ in 0..BACKLOG {
+        for _ in 0..MAX_WAITING {
             match accept() {
                 Ok(detached) => rest.push(detached),
                 Err(error) if is_haste(&error) => {}
@@ -247,9 +309,11 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_accepted_has_the_options_of_its_listener() {
-        let listener = bind_tcp("127.0.0.1:0".parse().unwrap()).unwrap();
-        let address = listener.local_addr().unwrap();
-        let listening = Listening::new(Socket::Tcp(listener)).unwrap();
+        let any = Address::Ip("127.0.0.1:0".parse().unwrap());
+        let socket = bind(&any, Binding::default()).unwrap();
+        socket.listen().unwrap();
+        let address = socket.address(&any).ip().unwrap();
+        let listening = Listening::new(socket).unwrap();
         let _client = StdStream::connect(address).unwrap();
         let accepted = listening.accept().await.unwrap();
         let Accepted::Tcp { stream, port, .. } = accepted else { panic!("it is of TCP") };

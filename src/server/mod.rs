@@ -20,9 +20,9 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-pub use accepting::Backlog;
+pub use accepting::{Backlog, Opened};
 pub use inherited::Inherited;
-pub use listener::{Socket, bind, bind_tcp};
+pub use listener::{Binding, Socket, Terms, bind};
 
 use crate::net::Address;
 use crate::proxy::Worker;
@@ -68,11 +68,14 @@ impl Server {
         Ok(Self { orders, workers })
     }
 
-    /// Accepts on `new` sockets, and on those of before whose addresses are in `keep`; the others are closed. What they
-    /// accepted goes on.
-    pub fn serve(&self, new: Vec<(Address, Socket)>, keep: Vec<Address>) {
+    /// Accepts on the sockets that are `opened`, and no more on those of the addresses that are `closed`; the others stay.
+    /// What the closed ones accepted goes on, and what waited on them is accepted. Returns what is told when that is done:
+    /// then their addresses are free.
+    pub fn change(&self, opened: Vec<Opened>, closed: Vec<Address>) -> oneshot::Receiver<()> {
+        let (done, changed) = oneshot::channel();
         // The acceptor ends with the server alone.
-        let _ = self.orders.send(Order::Serve(new, keep));
+        let _ = self.orders.send(Order::Change { opened, closed, done });
+        changed
     }
 
     /// Whether every worker answers.

@@ -17,7 +17,7 @@ use super::attendants::Attendants;
 use super::connection::Connection;
 use super::listener::{Accepted, Detached};
 use super::roster::Roster;
-use crate::net::Address;
+use crate::config::Listener;
 use crate::proxy::Worker;
 use crate::snapshot::Live;
 use crate::telemetry::Seat;
@@ -33,8 +33,8 @@ const FAREWELL: Duration = Duration::from_millis(500);
 
 /// What a worker is told.
 pub(super) enum Message {
-    /// Serve this connection, which came to the listener of this address.
-    Connection(Detached, Arc<Address>, OpenGuard),
+    /// Serve this connection, which came to this listener.
+    Connection(Detached, Arc<Listener>, OpenGuard),
     /// Accept for all workers, as the orders say.
     Accept(mpsc::UnboundedReceiver<Order>, Arc<Live>, Arc<Pool>),
     /// Answer: the worker is alive.
@@ -125,7 +125,7 @@ async fn run(worker: Rc<Worker>, mut inbox: mpsc::Receiver<Message>) {
     let mut limit = Duration::ZERO;
     while let Some(message) = inbox.recv().await {
         match message {
-            Message::Connection(detached, address, open) => host.attach(detached, address, open),
+            Message::Connection(detached, listener, open) => host.attach(detached, listener, open),
             Message::Accept(orders, live, pool) => {
                 spawn_local(accepting::run(orders, Workers { pool, host: Some(host.clone()), live }));
             }
@@ -139,8 +139,8 @@ async fn run(worker: Rc<Worker>, mut inbox: mpsc::Receiver<Message>) {
     }
     // Connections that were accepted before the drain are served like the others.
     while let Ok(message) = inbox.try_recv() {
-        if let Message::Connection(detached, address, open) = message {
-            host.attach(detached, address, open);
+        if let Message::Connection(detached, listener, open) = message {
+            host.attach(detached, listener, open);
         }
     }
     roster.begin_drain(limit);
@@ -163,29 +163,29 @@ pub(super) struct Host {
     attendants: Rc<Attendants<Arrival>>,
 }
 
-/// A connection that has come to the listener of this address.
+/// A connection that has come, and its listener as it was configured then: it may have left the configuration since.
 struct Arrival {
     connection: Connection,
-    address: Arc<Address>,
+    listener: Arc<Listener>,
     open: OpenGuard,
 }
 
 impl Host {
     /// Serves a connection that another worker accepted.
-    fn attach(&self, detached: Detached, address: Arc<Address>, open: OpenGuard) {
+    fn attach(&self, detached: Detached, listener: Arc<Listener>, open: OpenGuard) {
         // Without room for another on the event loop it is closed.
         if let Ok(accepted) = detached.attach() {
-            self.serve(accepted, address, open);
+            self.serve(accepted, listener, open);
         }
     }
 
-    /// Serves a connection that came to the listener of this address.
-    pub(super) fn serve(&self, accepted: Accepted, address: Arc<Address>, open: OpenGuard) {
+    /// Serves a connection that came to this listener.
+    pub(super) fn serve(&self, accepted: Accepted, listener: Arc<Listener>, open: OpenGuard) {
         self.worker.metrics().accepted.inc();
         self.worker.metrics().connections.inc();
         let (stream, peer) = accepted.open();
         let connection = Connection::new(stream, peer, self.worker.clone(), self.roster.join());
-        if let Some(post) = self.attendants.give(Arrival { connection, address, open }) {
+        if let Some(post) = self.attendants.give(Arrival { connection, listener, open }) {
             let (worker, attendants) = (self.worker.clone(), self.attendants.clone());
             spawn_local(async move {
                 while let Some(served) = attendants.next(&post).await.map(|arrival| serve(arrival, &worker)) {
@@ -197,21 +197,19 @@ impl Host {
     }
 }
 
-/// Serves a connection as the listener is configured now: a certificate that was renewed is shown at once.
+/// Serves a connection as its listener was configured when it was accepted.
 #[expect(clippy::manual_async_fn, reason = "an async fn keeps a second place for what it is given")]
 fn serve(mut arrival: Arrival, worker: &Worker) -> impl Future<Output = ()> {
     async move {
-        let view = worker.view();
-        let server = &view.snapshot.config.server;
-        // One that left the configuration while this connection waited: how it would be spoken to is not known any more.
-        let Some(listener) = server.listener(&arrival.address) else { return };
-        if arrival.connection.has_to_be_greeted(listener) {
+        if arrival.connection.has_to_be_greeted(&arrival.listener) {
+            let head = worker.view().snapshot.config.server.timeouts.request_head;
             // Boxed: connections in the clear are many, and not to be as large as this.
-            let greeting = Box::pin(arrival.connection.greet(listener, server.timeouts.request_head));
+            let greeting = Box::pin(arrival.connection.greet(&arrival.listener, head));
             let Some(greeted) = greeting.await else { return };
             arrival.connection = greeted;
         }
-        drop(view);
+        // Its certificates are not kept for as long as the connection lives.
+        drop(arrival.listener);
         if arrival.connection.serve().await {
             Box::pin(arrival.connection.serve_http2()).await;
         }
