@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::Claim;
+
 /// One scope token: one or more of `%x21 / %x23-5B / %x5D-7E` (RFC 6749 §3.3), so that it needs no quoting in
 /// a `scope` parameter or in a challenge.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -66,17 +68,23 @@ impl std::error::Error for ScopeError {}
 pub struct ScopeSet(Box<[Box<str>]>);
 
 impl ScopeSet {
-    /// The scopes of a list of space-delimited strings. Only the space separates (RFC 6749 §3.3): a tab or a
-    /// comma is part of the token around it and so matches nothing.
+    /// The scopes of space-delimited strings. Only the space separates (RFC 6749 §3.3): a tab or a comma is part of the
+    /// token around it and so matches nothing.
     pub fn of<'a>(strings: impl IntoIterator<Item = &'a str>) -> Self {
-        strings
-            .into_iter()
-            .flat_map(|text| text.split(' '))
-            .filter(|token| !token.is_empty())
-            .map(Box::from)
-            .collect::<Vec<_>>()
-            .into_boxed_slice()
-            .into()
+        strings.into_iter().flat_map(split).map(Box::from).collect::<Vec<_>>().into_boxed_slice().into()
+    }
+
+    /// The scopes that claims grant: those of a space-delimited string, and the items of a list of strings. An item is one
+    /// scope, whole: a group "Not admin" is not the group "admin". A claim of another type grants nothing.
+    pub fn granted_by<'a>(claims: impl IntoIterator<Item = &'a Claim>) -> Self {
+        let mut scopes: Vec<Box<str>> = Vec::new();
+        for claim in claims {
+            match claim {
+                Claim::Text(text) => scopes.extend(split(text).map(Box::from)),
+                claim => scopes.extend(claim.as_texts().into_iter().flatten().map(Box::from)),
+            }
+        }
+        scopes.into_boxed_slice().into()
     }
 
     /// Whether the set grants `scope`: whole and case-sensitive.
@@ -91,15 +99,30 @@ impl ScopeSet {
     }
 }
 
+fn split(text: &str) -> impl Iterator<Item = &str> {
+    text.split(' ').filter(|token| !token.is_empty())
+}
+
 impl From<Box<[Box<str>]>> for ScopeSet {
     fn from(scopes: Box<[Box<str>]>) -> Self {
         Self(scopes)
     }
 }
 
+/// The scopes in one line, with quotes around what no scope of a string can be.
 impl fmt::Display for ScopeSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.join(" "))
+        for (index, scope) in self.0.iter().enumerate() {
+            if index > 0 {
+                f.write_str(" ")?;
+            }
+            if scope.is_empty() || scope.contains(' ') {
+                write!(f, "{scope:?}")?;
+            } else {
+                f.write_str(scope)?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -124,5 +147,33 @@ mod tests {
         assert!(!granted.contains(&Scope::parse("a").unwrap()));
         assert!(granted.contains(&Scope::parse("orders.readall").unwrap()));
         assert_eq!(ScopeSet::of(["", " ", "   "]), ScopeSet::default());
+    }
+
+    #[test]
+    fn an_item_of_a_list_is_one_scope() {
+        let text = |text: &str| Claim::Text(text.into());
+        let list = |items: &[&str]| Claim::List(items.iter().map(|item| text(item)).collect());
+        let holds = |claim: Claim, scope: &str| {
+            ScopeSet::granted_by([&claim]).contains(&Scope::parse(scope).unwrap())
+        };
+        assert!(holds(text("openid admin"), "admin"));
+        assert!(holds(list(&["Not admin", "admin"]), "admin"));
+        for items in [
+            &["Not admin"][..],
+            &["admin "],
+            &[" admin"],
+            &["admin admin"],
+            &["admin\tx"],
+            &["admin,x"],
+            &["admin\u{a0}"],
+            &[""],
+            &[],
+        ] {
+            assert!(!holds(list(items), "admin"), "{items:?}");
+        }
+        assert!(!holds(Claim::List(vec![text("admin"), Claim::Null]), "admin"));
+        assert!(!holds(Claim::List(vec![list(&["admin"])]), "admin"));
+        let set = ScopeSet::granted_by([&text("a b"), &list(&["Not admin", "c"])]);
+        assert_eq!(set.to_string(), "a b \"Not admin\" c");
     }
 }

@@ -2,7 +2,7 @@
 
 use super::jwt::Jwt;
 use super::{BearerToken, TokenError};
-use crate::policy::Claim;
+use crate::policy::{Claim, ScopeSet};
 
 /// The parts of a token that a decision looks at, as the token has them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,12 +36,11 @@ impl Outline {
     /// [`TokenError::Malformed`] or [`TokenError::Algorithm`]
     pub fn of(token: BearerToken<'_>) -> Result<Self, TokenError> {
         let jwt = Jwt::parse(token.as_str()?)?;
-        let scopes =
-            ["scope", "scp"].iter().filter_map(|name| jwt.claims.get(name)).filter_map(Claim::as_texts);
+        let scopes = ["scope", "scp"].iter().filter_map(|name| jwt.claims.get(name));
         Ok(Self {
             algorithm: jwt.algorithm.name(),
             confirmation: jwt.claims.get("cnf").map(members),
-            scopes: scopes.flatten().collect::<Vec<_>>().join(" "),
+            scopes: ScopeSet::granted_by(scopes).to_string(),
             key_id: jwt.key_id,
             issuer: jwt.issuer,
             audience: jwt.registered.audience,

@@ -180,9 +180,7 @@ impl Verifier {
 
     /// The scopes of all scope claims. A claim that is neither a string nor a list of strings grants nothing.
     fn scopes(&self, claims: &Claims) -> ScopeSet {
-        let found =
-            self.rules.scope_claims.iter().filter_map(|path| claims.find(path)).filter_map(Claim::as_texts);
-        ScopeSet::of(found.flatten())
+        ScopeSet::granted_by(self.rules.scope_claims.iter().filter_map(|path| claims.find(path)))
     }
 }
 

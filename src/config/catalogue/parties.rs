@@ -122,8 +122,8 @@ pub(in crate::config) static ISSUER: Table = Table {
             Kind::Texts,
             Default(r#"["scope", "scp"]"#),
             r#"["scope", "permissions"]"#,
-            "The claims that hold scopes, each a name or a dotted path: a space-delimited string or a list of strings \
-             (RFC 8693 section 4.2, RFC 9068 section 2.2.3).",
+            "The claims that hold scopes, each a name or a dotted path: a space-delimited string, or a list whose items \
+             are scopes (RFC 8693 section 4.2, RFC 9068 section 2.2.3).",
         )
         .not(&["scope_claim"]),
         Key::new(
