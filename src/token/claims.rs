@@ -1,10 +1,12 @@
-//! Strict JSON to claims: an object without duplicate members, bounded in depth, and the registered claims by type.
+//! Strict JSON to claims: an object without duplicate members, bounded in depth, with numbers as they are written, and the
+//! registered claims by type.
 
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use super::confirmation::Confirmation;
+use super::numerals::Numerals;
 use crate::policy::{Claim, Claims};
 
 /// Objects and lists inside each other. Real tokens need four; a parser needs a bound (attacks.md row 13).
@@ -17,7 +19,9 @@ const USUAL_MEMBERS: usize = 16;
 /// `None` for everything else, trailing bytes and a byte order mark included.
 pub(super) fn parse_object(json: &[u8]) -> Option<Claims> {
     let mut deserializer = serde_json::Deserializer::from_slice(json);
-    let claim = Strict { depth: MAX_DEPTH }.deserialize(&mut deserializer).ok()?;
+    let numerals = Numerals::of(json);
+    let strict = Strict { depth: MAX_DEPTH, numerals: Some(&numerals) };
+    let claim = strict.deserialize(&mut deserializer).ok()?;
     deserializer.end().ok()?;
     match claim {
         Claim::Map(claims) => Some(claims),
@@ -97,19 +101,22 @@ fn numeric_date(claim: &Claim) -> Option<u64> {
     number.is_finite().then(|| number.ceil() as u64)
 }
 
-/// One JSON value, with so many levels left.
-pub(super) struct Strict {
+/// One JSON value.
+pub(super) struct Strict<'n> {
+    /// So many levels are left.
     depth: usize,
+    /// The numbers of the text; `None` where what is read is not kept.
+    numerals: Option<&'n Numerals<'n>>,
 }
 
-impl Strict {
-    /// A member of an object that is itself a whole.
-    pub(super) fn member() -> Self {
-        Self { depth: MAX_DEPTH - 1 }
+impl Strict<'_> {
+    /// A member of an object that is read to be skipped.
+    pub(super) fn skipped() -> Self {
+        Self { depth: MAX_DEPTH - 1, numerals: None }
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Strict {
+impl<'de> DeserializeSeed<'de> for Strict<'_> {
     type Value = Claim;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Claim, D::Error> {
@@ -117,14 +124,22 @@ impl<'de> DeserializeSeed<'de> for Strict {
     }
 }
 
-impl Strict {
+impl Strict<'_> {
     fn inner<E: Error>(&self) -> Result<Self, E> {
         let depth = self.depth.checked_sub(1).ok_or_else(|| E::custom("nested too deeply"))?;
-        Ok(Self { depth })
+        Ok(Self { depth, numerals: self.numerals })
+    }
+
+    /// A number that is its own text: an integer that fits into 64 bits.
+    fn integer(&self, value: impl ToString) -> Claim {
+        if let Some(numerals) = self.numerals {
+            numerals.pass();
+        }
+        Claim::Number(value.to_string().into())
     }
 }
 
-impl<'de> Visitor<'de> for Strict {
+impl<'de> Visitor<'de> for Strict<'_> {
     type Value = Claim;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -140,15 +155,17 @@ impl<'de> Visitor<'de> for Strict {
     }
 
     fn visit_u64<E>(self, value: u64) -> Result<Claim, E> {
-        Ok(Claim::Number(value.to_string().into()))
+        Ok(self.integer(value))
     }
 
     fn visit_i64<E>(self, value: i64) -> Result<Claim, E> {
-        Ok(Claim::Number(value.to_string().into()))
+        Ok(self.integer(value))
     }
 
-    fn visit_f64<E>(self, value: f64) -> Result<Claim, E> {
-        Ok(Claim::Number(value.to_string().into()))
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Claim, E> {
+        let Some(numerals) = self.numerals else { return Ok(Claim::Number(value.to_string().into())) };
+        let text = numerals.take().ok_or_else(|| E::custom("a number is not where it was read"))?;
+        Ok(Claim::Number(text.into()))
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Claim, E> {
@@ -206,6 +223,54 @@ mod tests {
         );
     }
 
+    // A float has 53 bits: two users whose numbers are longer would be one.
+    #[test]
+    fn numbers_are_as_the_token_writes_them() {
+        let number = |text: &str| {
+            let claims = parse_object(format!("{{\"a\":[1,\"-2e5\",{text}],\"z\":7.50}}").as_bytes())?;
+            assert_eq!(claims.get("z"), Some(&Claim::Number("7.50".into())), "{text}");
+            match claims.get("a") {
+                Some(Claim::List(items)) => items.last().cloned(),
+                _ => None,
+            }
+        };
+        let long = "9".repeat(300);
+        let precise = format!("0.{}", "1".repeat(5000));
+        for text in [
+            "0",
+            "-0",
+            "1.0",
+            "-1.50",
+            "1E5",
+            "1e+05",
+            "2e-7",
+            "1e-400",
+            "9007199254740993",
+            "18446744073709551615",
+            "18446744073709551616",
+            "-9223372036854775809",
+            "123456789012345678901234567890",
+            &long,
+            &precise,
+        ] {
+            assert_eq!(number(text), Some(Claim::Number(text.into())), "{text}");
+        }
+        // Beyond what a float can be: refused, as is what is no JSON.
+        for text in ["1e400", "-1e400", &"9".repeat(400), "01", "+1", "1.", ".5", "0x1", "1e", "--1"] {
+            assert_eq!(number(text), None, "{text}");
+        }
+    }
+
+    // Libraries hand numbers of any length through objects with a member of this name: an object that a token has itself
+    // stays an object.
+    #[test]
+    fn no_object_is_taken_for_a_number() {
+        for name in ["$serde_json::private::Number", "$serde_json::private::RawValue"] {
+            let claims = parse_object(format!("{{\"a\":{{\"{name}\":\"1, admin\"}}}}").as_bytes()).unwrap();
+            assert!(matches!(claims.get("a"), Some(Claim::Map(_))), "{name}");
+        }
+    }
+
     // T06, D23, D24, D25, D26: CVE-2026-25537.
     #[test]
     fn a_claim_of_the_wrong_type_is_not_an_absent_claim() {
@@ -213,6 +278,10 @@ mod tests {
         assert_eq!(of(r#"{"exp":100.5}"#).unwrap().expires, 101);
         assert_eq!(of(r#"{"exp":-5}"#).unwrap().expires, 0);
         assert_eq!(of(r#"{"exp":1e300}"#).unwrap().expires, u64::MAX);
+        assert_eq!(of(r#"{"exp":18446744073709551616}"#).unwrap().expires, u64::MAX);
+        assert_eq!(of(r#"{"exp":1.7E+9}"#).unwrap().expires, 1_700_000_000);
+        assert_eq!(of(r#"{"exp":-0}"#).unwrap().expires, 0);
+        assert_eq!(of(r#"{"exp":1e-400}"#).unwrap().expires, 0);
         assert_eq!(of(r#"{"exp":1,"aud":["a","b"]}"#).unwrap().audience.len(), 2);
         assert_eq!(of(r#"{"exp":1,"azp":"a"}"#).unwrap().client.as_deref(), Some("a"));
         assert_eq!(of(r#"{"exp":1,"cid":"a"}"#).unwrap().client.as_deref(), Some("a"));

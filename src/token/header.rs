@@ -63,7 +63,7 @@ impl<'de> Visitor<'de> for HeaderVisitor {
                 }
                 _ => {
                     // As strictly as claims: another reader may see the other of two members.
-                    members.next_value_seed(Strict::member())?;
+                    members.next_value_seed(Strict::skipped())?;
                     skipped.push(name);
                     continue;
                 }

@@ -8,6 +8,7 @@ mod error;
 mod forwarded;
 mod header;
 mod jwt;
+mod numerals;
 mod outline;
 mod rules;
 mod secret;

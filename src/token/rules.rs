@@ -65,10 +65,14 @@ impl RequiredClaim {
         let Some(found) = claims.find(&self.claim) else { return false };
         match (&self.demand, found) {
             (Demand::Present, found) => *found != Claim::Null,
-            (Demand::OneOf(wanted), Claim::List(items)) => items.iter().any(|item| wanted.contains(item)),
-            (Demand::OneOf(wanted), found) => wanted.contains(found),
+            (Demand::OneOf(wanted), Claim::List(items)) => items.iter().any(|item| is_among(item, wanted)),
+            (Demand::OneOf(wanted), found) => is_among(found, wanted),
         }
     }
+}
+
+fn is_among(found: &Claim, wanted: &[Claim]) -> bool {
+    wanted.iter().any(|one| one.is_worth(found))
 }
 
 /// Which `aud` is ours (RFC 7519 §4.1.3).
@@ -91,7 +95,7 @@ mod tests {
             ("tenant".into(), text("a")),
             ("groups".into(), Claim::List(vec![text("x"), text("y")])),
             ("nothing".into(), Claim::Null),
-            ("level".into(), Claim::Number("2".into())),
+            ("level".into(), Claim::Number("2.0".into())),
         ]);
         let claims = claims.unwrap();
         let met = |claim: &str, demand: Demand| RequiredClaim { claim: claim.into(), demand }.is_met(&claims);

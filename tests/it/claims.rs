@@ -73,7 +73,11 @@ fn a_claim_cannot_write_headers_of_its_own() {
         ("zoë", "zo%C3%AB"),
         ("100%41", "100%2541"),
         ("\u{2028}", "%E2%80%A8"),
-        ("a, b", "a, b"),
+        ("Doe, John", "Doe%2C John"),
+        (" alice", "%20alice"),
+        ("alice  ", "alice%20%20"),
+        ("a  b", "a  b"),
+        ("", ""),
     ] {
         let arrival = pair.ask(&with(&pair, &Pair::claims("read").with("sub", subject))).forwarded();
         assert_eq!(arrival.field("x-user-id"), Some(value), "{subject:?}");
@@ -83,6 +87,48 @@ fn a_claim_cannot_write_headers_of_its_own() {
     let arrival = pair.ask(&with(&pair, &token)).forwarded();
     assert_eq!(arrival.field("x-groups"), Some("a%2Cb%0D%0Ax-role: admin,c"));
     assert_eq!(arrival.field("x-role"), None);
+}
+
+// A list and a string, and numbers that a float cannot tell apart, are different users.
+#[test]
+fn two_claims_that_differ_are_two_values() {
+    let pair = start();
+    let ask = |members: &str| {
+        let claims = Pair::claims("read").with("sub", json!(null)).claims.to_string();
+        let claims = format!("{},{members}}}", claims.trim_end_matches('}'));
+        let header = json!({"alg": pair.key.algorithm(), "kid": pair.key.kid}).to_string();
+        let token = Token::signed_text(&header, &claims, &pair.key);
+        pair.ask(&Request::get("/claims").bearer(&token)).forwarded()
+    };
+    for (claim, value) in [
+        (r#""x,admin""#, Some("x%2Cadmin")),
+        (r#"["x","admin"]"#, Some("x,admin")),
+        (r#"["x"," admin "]"#, Some("x,%20admin%20")),
+        (r#"["x,admin"]"#, Some("x%2Cadmin")),
+        (r#"["x%2Cadmin"]"#, Some("x%252Cadmin")),
+        (r#"["",""]"#, Some(",")),
+        (r#"[""]"#, Some("")),
+        ("[]", None),
+        ("[[]]", None),
+        ("[1.0,18446744073709551616]", Some("1.0,18446744073709551616")),
+        ("9007199254740993", Some("9007199254740993")),
+        ("18446744073709551616", Some("18446744073709551616")),
+        ("18446744073709551617", Some("18446744073709551617")),
+        ("-123456789012345678901234567890", Some("-123456789012345678901234567890")),
+        ("-0", Some("-0")),
+        ("1.50", Some("1.50")),
+        ("1E5", Some("1E5")),
+        // What a library would take for a number is an object, and no value.
+        (r#"{"$serde_json::private::Number":"1"}"#, None),
+    ] {
+        let arrival = ask(&format!("\"cognito:groups\":{claim}"));
+        assert_eq!(arrival.field("x-groups"), value, "{claim}");
+    }
+    // Alike, as docs/traffic.md says.
+    for (one, other) in [("1", "\"1\""), ("true", "\"true\""), ("[\"x\"]", "\"x\"")] {
+        let value = |claim: &str| ask(&format!("\"level\":{claim}")).field("x-level").map(str::to_owned);
+        assert_eq!(value(one), value(other));
+    }
 }
 
 // attacks.md row 9 (Caddy CVE-2026-30851, Traefik CVE-2026-33433, oauth2-proxy CVE-2025-64484); H01, D50.
