@@ -197,7 +197,7 @@ fn settings(server: &Server, timeouts: &Timeouts<'_>, route: &Route, requirement
     }
     if !route.heads.request.is_empty() || !route.heads.response.is_empty() {
         let names = route.heads.request.names().chain(route.heads.response.names());
-        said.push(format!("changes {}", names.map(http::HeaderName::as_str).collect::<Vec<_>>().join(", ")));
+        said.push(format!("changes {}", names.map(|name| name.to_string()).collect::<Vec<_>>().join(", ")));
     }
     if route.heads.cors.is_some() {
         said.push("CORS".into());

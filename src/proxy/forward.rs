@@ -15,6 +15,7 @@ use super::{Cause, Refusal};
 use crate::clock;
 use crate::net::Peer;
 use crate::policy::Permit;
+use crate::route::Direction;
 use crate::snapshot::Route;
 use crate::upstream::{Balance, Fault, Outgoing, Reply};
 
@@ -83,7 +84,7 @@ impl<'v> Journey<'v> {
             version,
         };
         let own = headers::to_upstream(&mut head.headers, &forwarding);
-        route.heads.request.apply(&mut head.headers);
+        route.heads.request.apply(Direction::Request, &mut head.headers);
         if let Some(handshake) = &handshake {
             handshake.to_upstream(&mut head.headers);
         }
@@ -120,7 +121,7 @@ impl<'v> Journey<'v> {
             return Err(protocol("101 that the request did not ask for"));
         }
         headers::to_client(response.headers_mut(), exchange.request_id());
-        route.heads.response.apply(response.headers_mut());
+        route.heads.response.apply(Direction::Response, response.headers_mut());
         if self.hid_token {
             headers::keep_from_shared_caches(response.headers_mut());
         }

@@ -4,6 +4,9 @@ use std::fmt;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use super::field_names::{FieldPattern, is_twin, starts_with_twin};
+use super::impersonation::{Meaning, meaning};
+
 /// Which way a message goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
@@ -13,11 +16,11 @@ pub enum Direction {
     Response,
 }
 
-/// Changes of a message's fields. No name is in two of the lists.
+/// Changes of a message's fields. No name is in two of the lists, but `remove` may have a prefix of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HeaderRules {
     /// Taken away.
-    pub remove: Vec<HeaderName>,
+    pub remove: Vec<FieldPattern>,
     /// Put in place of whatever is there.
     pub set: Vec<(HeaderName, HeaderValue)>,
     /// Put beside whatever is there.
@@ -31,6 +34,8 @@ pub enum HeaderRuleError {
     Name,
     /// Not a field value: a control character, or white space around it.
     Value,
+    /// A `*` where none may be.
+    Wildcard,
     /// The gateway's own; this is why, or what does it instead.
     Owned(&'static str),
 }
@@ -42,34 +47,37 @@ impl HeaderRules {
         self.remove.is_empty() && self.set.is_empty() && self.add.is_empty()
     }
 
-    /// Names under which a message says nothing but what the rules say.
-    pub fn claimed(&self) -> impl Iterator<Item = &HeaderName> {
-        self.remove.iter().chain(self.set.iter().map(|(name, _)| name))
+    /// Fields of which a message says nothing but what the rules say.
+    pub fn claimed(&self) -> impl Iterator<Item = FieldPattern> {
+        self.remove.iter().cloned().chain(self.set.iter().map(|(name, _)| name.clone().into()))
     }
 
-    /// Every name that a rule is about.
-    pub fn names(&self) -> impl Iterator<Item = &HeaderName> {
-        self.claimed().chain(self.add.iter().map(|(name, _)| name))
+    /// Every field that a rule is about.
+    pub fn names(&self) -> impl Iterator<Item = FieldPattern> {
+        self.claimed().chain(self.add.iter().map(|(name, _)| name.clone().into()))
     }
 
-    /// Changes a message. What is removed or set goes in every spelling: an upstream may read `x_env` as `x-env`.
-    pub fn apply(&self, headers: &mut HeaderMap) {
+    /// Changes a message that goes in a direction. What is removed or set goes in every spelling: an upstream may read
+    /// `x_env` as `x-env`.
+    pub fn apply(&self, direction: Direction, headers: &mut HeaderMap) {
         if !self.is_empty() {
-            self.change(headers);
+            self.change(direction, headers);
         }
     }
 
-    fn change(&self, headers: &mut HeaderMap) {
-        for name in self.claimed() {
+    fn change(&self, direction: Direction, headers: &mut HeaderMap) {
+        let names = headers.keys().filter(|name| self.takes_away(direction, name.as_str()));
+        for name in names.cloned().collect::<Vec<_>>() {
             headers.remove(name);
-            let twins = headers.keys().filter(|other| is_twin(other.as_str(), name.as_str()));
-            for twin in twins.cloned().collect::<Vec<_>>() {
-                headers.remove(twin);
-            }
         }
         for (name, value) in self.set.iter().chain(&self.add) {
             headers.append(name.clone(), value.clone());
         }
+    }
+
+    fn takes_away(&self, direction: Direction, name: &str) -> bool {
+        self.set.iter().any(|(set, _)| is_twin(name, set.as_str()))
+            || self.remove.iter().any(|pattern| pattern.matches(name) && direction.may_remove(pattern, name))
     }
 
     /// Completes an answer of the gateway's own: what the answer says itself stays.
@@ -83,61 +91,85 @@ impl HeaderRules {
 }
 
 impl Direction {
-    /// The name of a field that rules may change.
+    /// The name of a field that rules may set or add to.
     ///
     /// # Errors
     /// [`HeaderRuleError`]
     pub fn name(self, text: &str) -> Result<HeaderName, HeaderRuleError> {
         let name = HeaderName::from_bytes(text.as_bytes()).map_err(|_| HeaderRuleError::Name)?;
-        match self.owned(&name.as_str().replace('_', "-")) {
+        if text.contains('*') {
+            return Err(HeaderRuleError::Wildcard);
+        }
+        match self.owned(name.as_str()).or_else(|| self.misleading(name.as_str())) {
             Some(why) => Err(HeaderRuleError::Owned(why)),
             None => Ok(name),
         }
     }
 
-    fn owned(self, name: &str) -> Option<&'static str> {
-        Some(match name {
-            "connection"
-            | "keep-alive"
-            | "proxy-connection"
-            | "upgrade"
-            | "te"
-            | "trailer"
-            | "http2-settings"
-            | "proxy-authenticate"
-            | "proxy-authorization" => "it is about one connection, and goes no further",
-            "content-length" | "transfer-encoding" | "expect" => "the gateway frames the body itself",
-            "via" | "x-request-id" => "the gateway writes it itself",
-            name if name.starts_with("sec-websocket-") => "it belongs to the handshake",
-            _ => return self.owned_one_way(name),
-        })
+    /// A field that rules may remove, or all whose names begin alike: `x-amzn-oidc-*`.
+    ///
+    /// # Errors
+    /// [`HeaderRuleError`]
+    pub fn pattern(self, text: &str) -> Result<FieldPattern, HeaderRuleError> {
+        let prefix = text.strip_suffix('*').filter(|prefix| prefix.ends_with('-'));
+        let name = HeaderName::from_bytes(prefix.unwrap_or(text).as_bytes());
+        let name = name.map_err(|_| HeaderRuleError::Name)?;
+        if name.as_str().contains('*') {
+            return Err(HeaderRuleError::Wildcard);
+        }
+        match self.owned(name.as_str()) {
+            Some(why) => Err(HeaderRuleError::Owned(why)),
+            None if prefix.is_some() => Ok(FieldPattern::Prefix(name)),
+            None => Ok(FieldPattern::Name(name)),
+        }
     }
 
-    fn owned_one_way(self, name: &str) -> Option<&'static str> {
-        match (self, name) {
-            (Self::Request, "host") => Some("the upstream's \"host\" says what it is"),
-            (Self::Request, "authorization") => {
-                Some("\"forward_token\" says whether the upstream gets the token")
+    /// Whether a pattern that fits a field takes it away. A prefix is wide: `x-*` stands for what others say, and not for
+    /// the id of the request.
+    fn may_remove(self, pattern: &FieldPattern, name: &str) -> bool {
+        matches!(pattern, FieldPattern::Name(_)) || self.owned(name).is_none()
+    }
+
+    /// Why a field is the gateway's own.
+    fn owned(self, name: &str) -> Option<&'static str> {
+        match meaning(name) {
+            Some(meaning @ (Meaning::Connection | Meaning::Framing | Meaning::RequestId)) => {
+                meaning.objection()
             }
-            (Self::Request, "forwarded" | "x-real-ip") => {
-                Some("\"server.trusted_proxies\" says whose is kept")
-            }
-            (Self::Request, name) if name.starts_with("x-forwarded-") => {
-                Some("\"server.trusted_proxies\" says whose is kept")
-            }
-            (
-                Self::Request,
-                "x-http-method"
-                | "x-http-method-override"
-                | "x-method-override"
-                | "x-original-url"
-                | "x-rewrite-url",
-            ) => Some("the upstream would read another method or path than the one that was authorized"),
-            (Self::Response, "www-authenticate") => Some("the gateway writes its challenges itself"),
-            (Self::Response, name) if name.starts_with("access-control-") => Some("\"cors\" writes it"),
+            _ if is_twin(name, "trailer") => Meaning::Connection.objection(),
+            _ if name == "via" => Meaning::RequestId.objection(),
+            _ if starts_with_twin(name, "sec-websocket-") => Some("it belongs to the handshake"),
+            meaning => match self {
+                Self::Request => owned_in_requests(name, meaning),
+                Self::Response => owned_in_responses(name),
+            },
+        }
+    }
+
+    /// Why a field of requests that is removed from them is not set, either.
+    fn misleading(self, name: &str) -> Option<&'static str> {
+        match (self, meaning(name)?) {
+            (Self::Request, meaning @ (Meaning::Override | Meaning::ProxyVariable)) => meaning.objection(),
             _ => None,
         }
     }
+}
+
+fn owned_in_requests(name: &str, meaning: Option<Meaning>) -> Option<&'static str> {
+    let is_told_of_clients =
+        matches!(meaning, Some(Meaning::Origin)) || starts_with_twin(name, "x-forwarded-");
+    match name {
+        "host" => Some("the upstream's \"host\" says what it is"),
+        "authorization" => Some("\"forward_token\" says whether the upstream gets the token"),
+        _ => is_told_of_clients.then_some("\"server.trusted_proxies\" says whose is kept"),
+    }
+}
+
+fn owned_in_responses(name: &str) -> Option<&'static str> {
+    if is_twin(name, "www-authenticate") {
+        return Some("the gateway writes its challenges itself");
+    }
+    starts_with_twin(name, "access-control-").then_some("\"cors\" writes it")
 }
 
 /// A value of a rule: visible ASCII, with spaces inside.
@@ -150,23 +182,12 @@ pub fn header_rule_value(text: &str) -> Result<HeaderValue, HeaderRuleError> {
     value.ok_or(HeaderRuleError::Value)
 }
 
-/// Whether an upstream may take two field names for one: every byte that is no letter and no digit equals every other such
-/// byte. CGI, FastCGI and WSGI servers make a variable of a name and write `_` for `-`; lighttpd does so for each of these
-/// bytes, PHP for `.`. None of them drops or adds a byte, so twins have one length. Field names are in lower case already.
-#[must_use]
-pub fn is_twin(a: &str, b: &str) -> bool {
-    a.len() == b.len() && a.bytes().zip(b.bytes()).all(|(a, b)| is_same_to_upstreams(a, b))
-}
-
-fn is_same_to_upstreams(a: u8, b: u8) -> bool {
-    a == b || !a.is_ascii_alphanumeric() && !b.is_ascii_alphanumeric()
-}
-
 impl fmt::Display for HeaderRuleError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Name => "this is no field name",
             Self::Value => "a value is printable ASCII without white space around it",
+            Self::Wildcard => "a \"*\" stands in \"remove\" alone, at the end and after a hyphen",
             Self::Owned(why) => why,
         })
     }
@@ -186,32 +207,67 @@ mod tests {
     #[test]
     fn what_is_set_or_removed_goes_in_every_spelling() {
         let rules = HeaderRules {
-            remove: vec![HeaderName::from_static("x-debug")],
+            remove: vec![HeaderName::from_static("x-debug").into()],
             set: vec![pair("x-env", "prod")],
             add: vec![pair("x-hop", "2")],
         };
-        let mut headers: HeaderMap =
-            [pair("x_debug", "1"), pair("x_env", "dev"), pair("x-env", "dev"), pair("x-hop", "1")]
-                .into_iter()
-                .collect();
-        rules.apply(&mut headers);
+        let mut headers: HeaderMap = [
+            pair("x_debug", "1"),
+            pair("x.debug", "1"),
+            pair("x_env", "dev"),
+            pair("x~env", "dev"),
+            pair("x-env", "dev"),
+            pair("x-hop", "1"),
+        ]
+        .into_iter()
+        .collect();
+        rules.apply(Direction::Request, &mut headers);
         assert_eq!(headers.len(), 3);
         assert_eq!(headers["x-env"], "prod");
         assert_eq!(headers.get_all("x-hop").iter().collect::<Vec<_>>(), ["1", "2"]);
     }
 
     #[test]
-    fn twins_are_names_that_an_upstream_takes_for_one() {
-        for separator in "!#$%&'*+-.^_`|~".chars() {
-            assert!(is_twin(&format!("x{separator}auth-subject"), "x-auth-subject"), "{separator}");
-            assert!(is_twin("x-auth-subject", &format!("x-auth{separator}subject")), "{separator}");
+    fn a_prefix_takes_all_that_begins_with_it_but_what_the_gateway_says() {
+        let remove = vec![Direction::Response.pattern("x-*").unwrap()];
+        let rules = HeaderRules { remove, ..HeaderRules::default() };
+        let mut headers: HeaderMap =
+            [pair("x-powered-by", "a"), pair("x.debug", "b"), pair("x-request-id", "c"), pair("xs", "d")]
+                .into_iter()
+                .collect();
+        rules.apply(Direction::Response, &mut headers);
+        let mut names: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["x-request-id", "xs"]);
+    }
+
+    #[test]
+    fn a_star_stands_at_the_end_of_what_is_removed() {
+        let pattern = Direction::Request.pattern("X-Amzn-Oidc-*").unwrap();
+        assert_eq!(pattern, FieldPattern::Prefix(HeaderName::from_static("x-amzn-oidc-")));
+        assert_eq!(pattern.to_string(), "x-amzn-oidc-*");
+        for text in ["*", "x*", "x_*", "x-*-*", "*-x", "x-*-y", "x-**"] {
+            assert_eq!(Direction::Request.pattern(text), Err(HeaderRuleError::Wildcard), "{text}");
         }
-        assert!(is_twin("x.auth|subject", "x_auth~subject"));
-        for other in
-            ["x-auth-subjec", "x-auth-subject-", "x--auth-subject", "xaauth-subject", "x-auth0subject", ""]
-        {
-            assert!(!is_twin(other, "x-auth-subject"), "{other}");
+        assert_eq!(Direction::Request.name("x-amzn-oidc-*"), Err(HeaderRuleError::Wildcard));
+        assert_eq!(Direction::Request.pattern("a b-*"), Err(HeaderRuleError::Name));
+        for owned in ["x-forwarded-*", "sec-websocket-*", "X_Forwarded-*"] {
+            assert!(matches!(Direction::Request.pattern(owned), Err(HeaderRuleError::Owned(_))), "{owned}");
         }
+        assert!(matches!(Direction::Response.pattern("access-control-*"), Err(HeaderRuleError::Owned(_))));
+    }
+
+    // What is removed from every request may be removed by a rule, too, but not set.
+    #[test]
+    fn no_rule_puts_another_method_or_path_into_a_request() {
+        for name in ["x-original-url", "X.Original.Uri", "x_http_method_override", "script_name", "proxy"] {
+            assert!(matches!(Direction::Request.name(name), Err(HeaderRuleError::Owned(_))), "{name}");
+            assert!(
+                Direction::Request.pattern(name).is_ok() && Direction::Response.name(name).is_ok(),
+                "{name}"
+            );
+        }
+        assert!(Direction::Request.name("ssl-client-verify").is_ok());
     }
 
     #[test]
@@ -229,7 +285,9 @@ mod tests {
     #[test]
     fn what_the_gateway_owns_has_no_rule() {
         use Direction::{Request, Response};
-        for name in ["Host", "Content-Length", "TE", "via", "x_request_id", "connection", "Upgrade"] {
+        for name in
+            ["Host", "Content.Length", "TE", "via", "x_request_id", "connection", "Upgrade", "Trailer"]
+        {
             assert!(matches!(Request.name(name), Err(HeaderRuleError::Owned(_))), "{name}");
         }
         for name in ["X-Forwarded-Anything", "forwarded", "authorization", "x-original-url"] {

@@ -1,8 +1,10 @@
 //! Which rule speaks for this request. Knows hosts, paths and methods, and nothing of what is decided there.
 
 mod cors;
+mod field_names;
 mod header_rules;
 mod host;
+mod impersonation;
 mod method;
 mod path;
 mod pattern;
@@ -11,8 +13,10 @@ mod table;
 mod target;
 
 pub use cors::{Cors, Origin, OriginError, Origins, origin_of};
-pub use header_rules::{Direction, HeaderRuleError, HeaderRules, header_rule_value, is_twin};
+pub use field_names::{FieldPattern, FieldSet, is_twin};
+pub use header_rules::{Direction, HeaderRuleError, HeaderRules, header_rule_value};
 pub use host::{HostError, HostPattern};
+pub use impersonation::{Meaning, is_impersonation, is_impersonation_in_trailers, meaning};
 pub use method::{ANY, MethodError, MethodPattern};
 pub use path::{Ambiguities, Ambiguity};
 pub use pattern::{Pattern, PatternError, Segment, Tail};

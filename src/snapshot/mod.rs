@@ -12,13 +12,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use http::{HeaderName, HeaderValue, Method};
+use http::{HeaderValue, Method};
 
 use crate::config::{self, Config};
 use crate::issuer::{Issuer, JwksError};
 use crate::net::TlsError;
 use crate::policy::Requirement;
-use crate::route::{Ambiguities, Conflict, MethodPattern, Rule, Table, Target};
+use crate::route::{Ambiguities, Conflict, FieldPattern, FieldSet, MethodPattern, Rule, Table, Target};
 use crate::telemetry::{Metrics, RouteMetrics};
 use crate::token::{ForwardedClaim, Source, Verifier};
 use crate::upstream::{HostHeader, Upstream};
@@ -41,9 +41,9 @@ pub struct Snapshot {
     /// The protected resources that routes index.
     pub resources: Resources,
     /// Headers that some route sets from claims: removed from every request, on every route.
-    pub claim_headers: Vec<HeaderName>,
+    pub claim_headers: FieldSet,
     /// Fields of requests that the gateway alone writes on some route: no trailer may be one of them.
-    pub own_headers: Vec<HeaderName>,
+    pub own_headers: FieldSet,
     /// Whether any route asks where a page comes from.
     pub has_cors: bool,
     /// Metrics of requests for which no route speaks.
@@ -155,12 +155,9 @@ impl Snapshot {
             .map(|route| compile_route(route, metrics, &parts))
             .collect::<Result<Vec<_>, _>>()?;
         let table = Table::new(rules(&config.routes)).map_err(CompileError::Routes)?;
-        let mut claim_headers: Vec<HeaderName> =
-            config.routes.iter().flat_map(|route| &route.forward).map(|claim| claim.header.clone()).collect();
-        each_once(&mut claim_headers);
-        let mut own_headers = claim_headers.clone();
-        own_headers.extend(config.routes.iter().flat_map(|route| route.heads.request.claimed()).cloned());
-        each_once(&mut own_headers);
+        let ruled_headers = config.routes.iter().flat_map(|route| route.heads.request.claimed());
+        let own_headers = claim_headers(&config.routes).chain(ruled_headers).collect();
+        let claim_headers = claim_headers(&config.routes).collect();
         let has_cors = config.routes.iter().any(|route| route.heads.cors.is_some());
         let unrouted = metrics.route(UNROUTED);
         Ok(Self {
@@ -225,6 +222,11 @@ impl Snapshot {
 /// The label of requests for which no route speaks. No pattern is like it.
 const UNROUTED: &str = "none";
 
+/// The headers in which routes forward claims.
+fn claim_headers(routes: &[config::Route]) -> impl Iterator<Item = FieldPattern> {
+    routes.iter().flat_map(|route| &route.forward).map(|claim| claim.header.clone().into())
+}
+
 fn rules(routes: &[config::Route]) -> Vec<Rule<Entry>> {
     let rules_of = |(index, route): (usize, &config::Route)| {
         let rule = |(method, requirement): &(_, Requirement)| Rule {
@@ -237,11 +239,6 @@ fn rules(routes: &[config::Route]) -> Vec<Rule<Entry>> {
         route.methods.iter().map(rule).collect::<Vec<_>>()
     };
     routes.iter().enumerate().flat_map(rules_of).collect()
-}
-
-fn each_once(names: &mut Vec<HeaderName>) {
-    names.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
-    names.dedup();
 }
 
 /// What the snapshot of before has, by the names in its configuration, which are each there once.

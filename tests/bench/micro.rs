@@ -239,6 +239,7 @@ mod headers {
     use scopegate::clock::now;
     use scopegate::net::Peer;
     use scopegate::proxy::{Verdict, decide, head_to_client, head_to_upstream};
+    use scopegate::route::Direction;
     use scopegate::token::Circumstances;
 
     use super::{Key, at_once, stage, token};
@@ -329,6 +330,8 @@ mod headers {
         {
             headers.insert(name, value.parse().unwrap());
         }
-        bencher.with_inputs(|| headers.clone()).bench_local_refs(|headers| rules.apply(black_box(headers)));
+        bencher.with_inputs(|| headers.clone()).bench_local_refs(|headers| {
+            rules.apply(Direction::Request, black_box(headers));
+        });
     }
 }

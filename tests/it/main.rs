@@ -43,6 +43,7 @@ mod health;
 mod hellos;
 mod http2;
 mod http2_upstreams;
+mod impersonation;
 mod jose;
 mod keys;
 mod limits;

@@ -9,14 +9,16 @@ pub(in crate::config) static HEADER_RULES: Table = Table {
           same keys and changes every answer of the route. An answer of the gateway itself keeps what it says, and gets \
           the rest. There is no rule for what the gateway owns: the framing, what is about one connection, `Via`, \
           `X-Request-ID`; in requests `Host`, `Authorization`, `Forwarded`, `X-Forwarded-*` and headers of claims; in \
-          answers `WWW-Authenticate` and `Access-Control-*`.",
+          answers `WWW-Authenticate` and `Access-Control-*`. None sets a field of requests that names another method or \
+          path.",
     keys: &[
         Key::new(
             "remove",
             Kind::Texts,
             Means("nothing"),
-            r#"["x-debug"]"#,
-            "Fields that are taken away, in every spelling: `x_debug` goes with `x-debug`.",
+            r#"["x-debug", "x-amzn-oidc-*"]"#,
+            "Fields that are taken away, in every spelling: `x_debug` and `x.debug` go with `x-debug`. `name-*` is every \
+             field whose name begins with `name-`, but for those that the gateway owns.",
         ),
         Key::new(
             "set",

@@ -240,7 +240,8 @@ const FORWARD: Key = Key::new(
     Means("the group's, else that of `[defaults]`"),
     r#"{ "x-user-id" = "sub" }"#,
     "Claims that the upstream gets, as a map from header to claim (a name or a dotted path). Copies of these headers \
-     that clients send are removed on all routes.",
+     that clients send are removed on all routes, in every spelling. \
+     [How values are written](traffic.md#claims-in-headers).",
 );
 const ALLOW: Key = Key::new(
     "allow",

@@ -3,16 +3,19 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use http::{HeaderName, Method};
+use http::{HeaderName, HeaderValue, Method};
 
 use super::super::catalogue::{CORS, HEADER_RULES};
 use super::super::document::{Kind, Value};
 use super::super::load::Context;
 use super::super::reader::{Reader, Text};
 use super::super::source::Place;
-use crate::route::{Cors, Direction, HeaderRules, MethodPattern, Origin, Origins, header_rule_value};
+use crate::route::{
+    Cors, Direction, FieldPattern, HeaderRuleError, HeaderRules, MethodPattern, Origin, Origins,
+    header_rule_value, is_twin,
+};
 
-/// Header rules, and where each name stands.
+/// Header rules, and where each name stands. Prefixes are not among the names.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Ruled {
     pub(super) rules: HeaderRules,
@@ -33,8 +36,9 @@ pub(super) fn header_rules(
         Reader::new(outer.context, &HEADER_RULES, &table, format!("{}: \"{key}\"", outer.subject));
     let mut ruled = Ruled::default();
     for name in reader.texts("remove").unwrap_or_default() {
-        let name = ruled.name(&reader, direction, &name.text, name.place);
-        ruled.rules.remove.extend(name);
+        let pattern = direction.pattern(&name.text);
+        let pattern = ruled.checked(&reader, pattern, &name.text, name.place);
+        ruled.rules.remove.extend(pattern);
     }
     ruled.rules.set = ruled.map(&mut reader, direction, "set");
     ruled.rules.add = ruled.map(&mut reader, direction, "add");
@@ -43,26 +47,32 @@ pub(super) fn header_rules(
 }
 
 impl Ruled {
-    /// A name that rules may be about, and that none is about yet.
-    fn name(
+    /// A field that rules may be about, and that none is about yet.
+    fn checked<T: Clone + Into<FieldPattern>>(
         &mut self,
         reader: &Reader<'_>,
-        direction: Direction,
+        parsed: Result<T, HeaderRuleError>,
         text: &str,
         place: Place,
-    ) -> Option<HeaderName> {
-        let name = match direction.name(text) {
-            Ok(name) => name,
+    ) -> Option<T> {
+        match parsed {
+            Ok(field) => {
+                self.note(reader, field.clone().into(), text, place);
+                Some(field)
+            }
             Err(error) => {
                 reader.problem(place, format!("there is no rule for \"{text}\": {error}"));
-                return None;
+                None
             }
-        };
-        if self.places.iter().any(|(other, _)| *other == name) {
+        }
+    }
+
+    fn note(&mut self, reader: &Reader<'_>, field: FieldPattern, text: &str, place: Place) {
+        let FieldPattern::Name(name) = field else { return };
+        if self.places.iter().any(|(other, _)| is_twin(other.as_str(), name.as_str())) {
             reader.problem(place, format!("\"{text}\" is there twice: one rule for each field"));
         }
-        self.places.push((name.clone(), place));
-        Some(name)
+        self.places.push((name, place));
     }
 
     fn map(
@@ -70,7 +80,7 @@ impl Ruled {
         reader: &mut Reader<'_>,
         direction: Direction,
         key: &'static str,
-    ) -> Vec<(HeaderName, http::HeaderValue)> {
+    ) -> Vec<(HeaderName, HeaderValue)> {
         let Some(value) = reader.value(key) else { return Vec::new() };
         let Kind::Table(table) = &value.kind else {
             reader.mismatched(key, &value);
@@ -78,7 +88,7 @@ impl Ruled {
         };
         let mut pairs = Vec::new();
         for entry in &table.entries {
-            let name = self.name(reader, direction, &entry.key, entry.key_place);
+            let name = self.checked(reader, direction.name(&entry.key), &entry.key, entry.key_place);
             let text = rule_text(reader, &entry.key, &entry.value);
             if let (Some(name), Some(text)) = (name, text) {
                 match header_rule_value(text) {
@@ -111,7 +121,7 @@ pub(super) fn check_claims(context: &Context, ruled: &[(String, Arc<Ruled>)], cl
     let mut known: HashMap<&str, bool> = HashMap::new();
     for (subject, ruled) in ruled {
         for (name, place) in ruled.places.iter().filter(|(_, place)| seen.insert(*place)) {
-            let twin = || claims.iter().any(|claim| crate::route::is_twin(claim, name.as_str()));
+            let twin = || claims.iter().any(|claim| is_twin(claim, name.as_str()));
             if *known.entry(name.as_str()).or_insert_with(twin) {
                 let message =
                     format!("{subject}: there is no rule for \"{name}\": a route forwards a claim in it");

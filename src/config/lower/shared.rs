@@ -7,7 +7,7 @@ use super::super::document::{Kind, Value};
 use super::super::reader::{Reader, Text};
 use super::heads::{Ruled, cors, header_rules};
 use super::{Defined, Names};
-use crate::route::{Ambiguities, Ambiguity, Cors, Direction};
+use crate::route::{Ambiguities, Ambiguity, Cors, Direction, is_twin};
 use crate::token::{ForwardedClaim, Source};
 
 /// What one table says; `None` for what it leaves to the table around it.
@@ -144,7 +144,9 @@ fn forward(reader: &mut Reader<'_>) -> Option<Vec<ForwardedClaim>> {
             }
             Ok(claim) => {
                 // CGI-style upstreams fold both into one variable (`HTTP_X_USER_ID`).
-                if let Some(twin) = claims.iter().find(|other| spelling(other) == spelling(&claim)) {
+                if let Some(twin) =
+                    claims.iter().find(|other| is_twin(other.header.as_str(), claim.header.as_str()))
+                {
                     let message = format!(
                         "\"forward\" has \"{}\" and \"{}\", which many upstreams take for one",
                         twin.header, entry.key
@@ -167,10 +169,6 @@ fn claim_name<'v>(reader: &Reader<'_>, header: &str, value: &'v Value) -> Option
             None
         }
     }
-}
-
-fn spelling(claim: &ForwardedClaim) -> String {
-    claim.header.as_str().replace('_', "-")
 }
 
 fn allow(reader: &mut Reader<'_>) -> Option<Ambiguities> {

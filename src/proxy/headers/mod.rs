@@ -1,7 +1,7 @@
 //! What crosses the gateway in headers, and what does not.
 //!
 //! Everything that the gateway itself says to an upstream is first removed from what the client said, in every spelling
-//! (attacks.md rows 9 and 10); what is for one connection only goes no further (RFC 9110 §7.6.1).
+//! (`route::is_twin`); what is for one connection only goes no further (RFC 9110 §7.6.1).
 
 mod claims;
 mod credentials;
@@ -19,7 +19,7 @@ use forwarded::Told;
 use crate::config::Server;
 use crate::net::Peer;
 use crate::policy::Principal;
-use crate::route::is_twin;
+use crate::route::{FieldSet, is_impersonation, is_impersonation_in_trailers};
 use crate::snapshot::Route;
 use crate::upstream::OwnFields;
 
@@ -41,47 +41,6 @@ fn is_hop_by_hop(name: &str) -> bool {
     )
 }
 
-/// What the gateway says of a request and nobody else may, and what would make an upstream read another method or
-/// path than the one that was authorized (attacks.md row 7, checklist R05). The body is framed anew, and to answer
-/// `Expect` is ours.
-fn is_ours(name: &str) -> bool {
-    // `X-Forwarded-User`, `-Uri`, `-Method` and whatever else an upstream may take from a proxy that it trusts.
-    if name.starts_with("x-forwarded-") {
-        return true;
-    }
-    matches!(
-        name,
-        "content-length"
-            | "expect"
-            | "forwarded"
-            | "x-real-ip"
-            | "x-client-cert"
-            | "client-cert"
-            | "client-cert-chain"
-            | "ssl-client-cert"
-            | "ssl-client-verify"
-            | "ssl-client-s-dn"
-            | "x-ssl-client-cert"
-            | "x-ssl-client-verify"
-            | "x-ssl-client-s-dn"
-            | "x-request-id"
-            | "x-http-method"
-            | "x-http-method-override"
-            | "x-method-override"
-            | "x-envoy-original-path"
-            | "x-original-host"
-            | "x-original-method"
-            | "x-original-uri"
-            | "x-original-url"
-            | "x-rewrite-url"
-    )
-}
-
-/// What a client may say, but neither in trailers nor under a name that an upstream could take for it.
-fn has_no_twin(name: &str) -> bool {
-    matches!(name, "host" | "authorization" | "cookie" | "via" | "content-type")
-}
-
 /// What the headers of a forwarded request are made from.
 pub(super) struct Forwarding<'a> {
     pub(super) peer: &'a Peer,
@@ -89,7 +48,7 @@ pub(super) struct Forwarding<'a> {
     pub(super) server: &'a Server,
     pub(super) route: &'a Route,
     /// Headers that some route of the snapshot sets from claims.
-    pub(super) claim_headers: &'a [HeaderName],
+    pub(super) claim_headers: &'a FieldSet,
     pub(super) principal: Option<&'a Principal>,
     pub(super) request_id: &'a HeaderValue,
     /// The host the client asked for.
@@ -116,7 +75,7 @@ pub(super) fn to_upstream(headers: &mut HeaderMap, forwarding: &Forwarding<'_>) 
     let told = Told::of(headers, forwarding.peer, &forwarding.server.trusted_proxies);
     let wants_trailers = accepts_trailers(headers);
     remove_hop_by_hop(headers);
-    remove_where(headers, |name| is_impersonation(name, forwarding.claim_headers));
+    remove_where(headers, |name| is_impersonation(name) || forwarding.claim_headers.contains(name));
     remove_tokens(headers, forwarding.route.forward_token, &forwarding.route.token_from);
     if wants_trailers {
         own.push((TE, HeaderValue::from_static("trailers")));
@@ -191,12 +150,11 @@ pub(super) fn keep_from_shared_caches(headers: &mut HeaderMap) {
 }
 
 /// Turns the trailers of a client's request into those of the upstream's: an upstream that joins them to the head would
-/// read there what only the gateway says (attacks.md row 9, D57).
-pub(super) fn trailers_to_upstream(trailers: &mut HeaderMap, claim_headers: &[HeaderName]) {
-    let is_removed = |name: &str| {
-        is_misnamed(name) || is_hop_by_hop(name) || has_no_twin(name) || is_impersonation(name, claim_headers)
-    };
-    remove_where(trailers, is_removed);
+/// read there what only the gateway says.
+pub(super) fn trailers_to_upstream(trailers: &mut HeaderMap, own: &FieldSet) {
+    remove_where(trailers, |name| {
+        is_misnamed(name) || is_impersonation_in_trailers(name) || own.contains(name)
+    });
 }
 
 /// The host a request asks for: of an absolute target before the field (RFC 9112 §3.2.2).
@@ -256,19 +214,6 @@ fn remove_where(headers: &mut HeaderMap, is_removed: impl Fn(&str) -> bool) {
     }
 }
 
-/// Whether a client's field says what only the gateway says. An underscore is a hyphen to many an upstream (CGI, WSGI,
-/// PHP), so a name that becomes one of ours by that is one as well.
-fn is_impersonation(name: &str, claim_headers: &[HeaderName]) -> bool {
-    if is_ours(name) || claim_headers.iter().any(|claim| is_twin(name, claim.as_str())) {
-        return true;
-    }
-    if !name.contains('_') {
-        return false;
-    }
-    let hyphenated = name.replace('_', "-");
-    is_ours(&hyphenated) || has_no_twin(&hyphenated) || is_hop_by_hop(&hyphenated)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -319,28 +264,61 @@ mod tests {
         assert_eq!(names(&headers), ["x-c"]);
     }
 
-    // attacks.md rows 7 and 9; H01, R05.
+    // The table of route::impersonation has what is for one connection as well, for twins and trailers.
     #[test]
-    fn what_only_the_gateway_says_is_removed_in_every_spelling() {
+    fn the_lists_of_hop_by_hop_fields_agree() {
+        for name in [
+            "connection",
+            "te",
+            "transfer-encoding",
+            "upgrade",
+            "keep-alive",
+            "proxy-connection",
+            "proxy-authenticate",
+            "proxy-authorization",
+            "http2-settings",
+        ] {
+            assert!(is_hop_by_hop(name) && is_impersonation(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn names_of_the_gateways_own_are_removed_in_every_spelling() {
         let mut headers = map(&[
             ("X-User-Id", "a"),
             ("x_user_id", "a"),
-            ("x-user_id", "a"),
-            ("X-Forwarded-For", "a"),
-            ("x_forwarded_for", "a"),
+            ("x.user.id", "a"),
+            ("x-user|id", "a"),
+            ("X.Forwarded.For", "a"),
             ("forwarded", "a"),
             ("x-real-ip", "a"),
-            ("x-http-method-override", "DELETE"),
-            ("x_original_url", "/"),
+            ("x.http_method~override", "DELETE"),
+            ("x_original.url", "/"),
             ("x-tenant-id", "a"),
-            ("content_length", "5"),
-            ("transfer_encoding", "chunked"),
+            ("content.length", "5"),
+            ("transfer^encoding", "chunked"),
+            ("proxy+authorization", "a"),
+            ("content.type", "text/html"),
+            ("content-type", "kept"),
             ("x-user", "kept"),
             ("under_score", "kept"),
+            ("x.dots", "kept"),
         ]);
         let claims = [HeaderName::from_static("x-user-id"), HeaderName::from_static("x_tenant_id")];
-        remove_where(&mut headers, |name| is_impersonation(name, &claims));
-        assert_eq!(names(&headers), ["under_score", "x-user"]);
+        let claims: FieldSet = claims.map(Into::into).into_iter().collect();
+        remove_where(&mut headers, |name| is_impersonation(name) || claims.contains(name));
+        assert_eq!(names(&headers), ["content-type", "under_score", "x-user", "x.dots"]);
+        let mut trailers = map(&[
+            ("x.user.id", "a"),
+            ("content-type", "a"),
+            ("content.type", "a"),
+            ("host", "a"),
+            ("cookie", "a"),
+            ("x.original.url", "a"),
+            ("x-checksum", "kept"),
+        ]);
+        trailers_to_upstream(&mut trailers, &claims);
+        assert_eq!(names(&trailers), ["x-checksum"]);
     }
 
     // H07.
