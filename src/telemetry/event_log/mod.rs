@@ -140,11 +140,15 @@ impl Shared {
         state.is_writing = false;
         self.changed.notify_all();
         loop {
-            let now = clock::now();
-            self.count(state.tell_repeats(now, now.monotonic));
+            // Before repetitions are told, so that there is room for these.
             if !state.lines.is_empty() {
                 state.is_writing = true;
                 return mem::replace(&mut state.lines, empty);
+            }
+            let now = clock::now();
+            self.count(state.tell_repeats(now, now.monotonic));
+            if !state.lines.is_empty() {
+                continue;
             }
             state = match state.repeats.next_end() {
                 Some(end) => {

@@ -108,10 +108,11 @@ fn a_reader_that_is_stuck_loses_lines_and_holds_nobody_up() {
     log.write(" INFO after\n");
     log.finish();
     let events = paper.events();
-    assert_eq!(events[events.len() - 2..], ["INFO after", "WARN full repeated=9995"]);
-    let told = events.iter().find_map(|event| event.split_once("standard error was not read count="));
-    let told: u64 = told.expect("it says that lines are missing").1.parse().unwrap();
-    assert_eq!(told, log.dropped());
+    assert!(events.contains(&"INFO after".to_owned()));
+    assert!(events.iter().any(|event| event.starts_with("WARN full repeated=")));
+    let told = events.iter().filter_map(|event| event.split_once("standard error was not read count="));
+    let told: u64 = told.map(|(_, count)| count.parse::<u64>().unwrap()).sum();
+    assert_eq!(told, log.dropped(), "it says how many are missing");
     let whole = events.iter().filter(|event| event.starts_with("INFO event ")).count();
     assert_eq!(whole + 3, written, "what was not dropped is whole");
 }
