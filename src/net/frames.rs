@@ -125,7 +125,13 @@ impl Frames {
     }
 
     /// Takes the next bytes and tells of each frame that begins with them.
-    pub(crate) fn feed(&mut self, mut bytes: &[u8], mut begins: impl FnMut(Frame)) {
+    pub(crate) fn feed(&mut self, bytes: &[u8], mut begins: impl FnMut(Frame)) {
+        self.feed_with(bytes, |frame, _| begins(frame));
+    }
+
+    /// The same, with the bytes behind the frame's head that are there: those of the frame, or the first of them, and of
+    /// others.
+    pub(crate) fn feed_with(&mut self, mut bytes: &[u8], mut begins: impl FnMut(Frame, &[u8])) {
         while !bytes.is_empty() {
             if self.skip > 0 {
                 let skipped = self.skip.min(bytes.len());
@@ -142,7 +148,7 @@ impl Frames {
             if self.have == HEAD {
                 let frame = Frame::parse(self.head);
                 (self.have, self.skip) = (0, frame.length);
-                begins(frame);
+                begins(frame, bytes);
             }
         }
     }

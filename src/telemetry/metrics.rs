@@ -40,6 +40,8 @@ pub struct GatewayMetrics {
     pub protocols: Counters,
     /// Streams of HTTP/2 that were given up because the client took nothing of the answer.
     pub stalled_streams: IntCounter,
+    /// Streams of HTTP/2 that were reset since what came on them is no request.
+    pub refused_streams: IntCounter,
     /// Requests that are being answered.
     pub requests: Gauge,
     /// Token cache look-ups, by [`GatewayMetrics::CACHE_RESULTS`].
@@ -221,6 +223,11 @@ impl GatewayMetrics {
                 r,
                 "scopegate_http2_streams_stalled_total",
                 "Answers over HTTP/2 that were given up because the client took nothing of them.",
+            )?,
+            refused_streams: counter(
+                r,
+                "scopegate_http2_streams_refused_total",
+                "Streams of HTTP/2 that were reset since what came on them is no request.",
             )?,
             requests: Gauge::new(),
             cache: Counters::new(&Self::CACHE_RESULTS),

@@ -3,8 +3,10 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
-use crate::cast::frames::{END_HEADERS, END_STREAM, Frames, HEADERS, RST_STREAM, literal, request};
-use crate::cast::{Gateway, PATIENCE, Process, Request, Secured, Upstream, encode, wait_until};
+use crate::cast::frames::{
+    END_HEADERS, END_STREAM, Frames, GOAWAY, HEADERS, RST_STREAM, SETTINGS, frame, literal, request,
+};
+use crate::cast::{Gateway, PATIENCE, Process, Request, Script, Secured, Upstream, encode, wait_until};
 
 /// What no log may have.
 const SECRET: &str = "SECRET-of-a-token";
@@ -58,13 +60,33 @@ fn what_the_parser_of_http_1_refuses_is_logged_with_peer_status_and_kind() {
 }
 
 #[test]
-fn what_the_parser_of_http_2_ends_a_connection_for_is_logged_with_peer_and_kind() {
+fn what_the_parser_of_http_2_refuses_is_logged_with_peer_and_kind() {
     let upstream = Upstream::start();
     let process = Process::run(&format!("{}{ROUTE}", upstream.toml("orders")));
     // A frame of SETTINGS on a stream ends a connection in every version of the library (RFC 9113 §6.5).
     let preface = [&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], &[0, 0, 0, 4, 0, 0, 0, 0, 1]].concat();
     let (_, peer) = send(process.address(), &preface);
     assert_eq!(line(&process, peer), "kind=\"parse\"");
+    process.wait_for_metric("scopegate_connection_errors_total{kind=\"parse\"}", 1.0);
+    // A stream alone.
+    let get = |path: &str| frame(HEADERS, END_STREAM | END_HEADERS, 1, &request("GET", path));
+    let preface = [&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], &frame(SETTINGS, 0, 0, &[])].concat();
+    let going = frame(GOAWAY, 0, 0, &[0; 8]);
+    let bytes = [&preface[..], &get(&format!("/a?filter={{\"{SECRET}\":1}}")), &going].concat();
+    let (_, peer) = send(process.address(), &bytes);
+    assert_eq!(line(&process, peer), "kind=\"parse\"");
+    let streams = "scopegate_http2_streams_refused_total";
+    process.wait_for_metric(streams, 1.0);
+    // The twin, and a stream that its client resets.
+    upstream.play([Script::Hang]);
+    let mut client = Frames::connect(process.address());
+    client.get(1, "/hang");
+    upstream.wait_for(1);
+    client.send(RST_STREAM, 0, 1, &[0, 0, 0, 1]);
+    client.get(3, "/a?filter=1");
+    assert_eq!(client.status(3), 200);
+    assert!((process.metric(streams) - 1.0).abs() < 0.5);
+    assert!(!process.errors().contains(SECRET), "{}", process.errors());
 }
 
 #[test]

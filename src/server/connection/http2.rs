@@ -69,7 +69,11 @@ pub(super) async fn serve(stream: Stream, party: Party, mut alarm: Alarm) {
     let stalled = party.worker.metrics().stalled_streams.clone();
     let executor = Executor { turn: turn.clone(), idle: server.timeouts.idle_body, stalled };
     let remains = Rc::new(Remains::default());
-    let io = Metered::new(stream, activity.clone(), remains.clone());
+    let refused = {
+        let party = party.clone();
+        move || party.refused_stream()
+    };
+    let io = Metered::new(stream, activity.clone(), remains.clone(), refused);
     let mut connection = Box::pin(builder(server, executor).serve_connection(TokioIo::new(io), service));
     drop(view);
     let end = drive(connection.as_mut(), activity, &mut alarm).await;

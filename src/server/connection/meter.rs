@@ -28,6 +28,9 @@ const RESET_WINDOW: Duration = Duration::from_secs(10);
 /// "Enhance your calm" (RFC 9113 §7).
 const ENHANCE_YOUR_CALM: [u8; 4] = [0, 0, 0, 0xb];
 
+/// The library's word for what a stream is reset for that is no request (RFC 9113 §8.1.1).
+const PROTOCOL_ERROR: [u8; 4] = [0, 0, 0, 1];
+
 /// Counts the frames of a connection.
 #[derive(Debug)]
 struct Meter {
@@ -116,6 +119,8 @@ pub(super) struct Metered {
     stream: Option<Stream>,
     activity: Rc<Activity>,
     remains: Rc<Remains>,
+    /// Told of each stream that is reset since it is no request.
+    refused: Box<dyn Fn()>,
     meter: Meter,
     incoming: Frames,
     outgoing: Frames,
@@ -128,11 +133,17 @@ pub(super) struct Metered {
 }
 
 impl Metered {
-    pub(super) fn new(stream: Stream, activity: Rc<Activity>, remains: Rc<Remains>) -> Self {
+    pub(super) fn new(
+        stream: Stream,
+        activity: Rc<Activity>,
+        remains: Rc<Remains>,
+        refused: impl Fn() + 'static,
+    ) -> Self {
         Self {
             stream: Some(stream),
             activity,
             remains,
+            refused: Box::new(refused),
             meter: Meter::new(),
             incoming: Frames::after(PREFACE.len()),
             outgoing: Frames::default(),
@@ -177,11 +188,14 @@ impl Metered {
     }
 
     fn wrote(&mut self, bytes: &[u8]) {
-        let meter = &mut self.meter;
-        self.outgoing.feed(bytes, |frame| {
-            if frame.kind == kind::DATA && frame.length > 0 {
+        let (meter, refused) = (&mut self.meter, &self.refused);
+        self.outgoing.feed_with(bytes, |frame, payload| match frame.kind {
+            kind::DATA if frame.length > 0 => {
                 meter.earn();
             }
+            // The library writes it in one piece, which a socket that is nearly full may cut: then nobody is told.
+            kind::RST_STREAM if payload.starts_with(&PROTOCOL_ERROR) => refused(),
+            _ => {}
         });
     }
 }

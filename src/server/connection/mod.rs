@@ -110,6 +110,12 @@ impl Party {
             refused::log(&self.worker, self.peer.address, end, self.activity.is_multiplexed());
         }
     }
+
+    /// A stream of HTTP/2 was reset that is no request.
+    fn refused_stream(&self) {
+        self.worker.metrics().refused_streams.inc();
+        refused::log(&self.worker, self.peer.address, End::Parse, true);
+    }
 }
 
 /// One client connection. It stays where it is while it is served: each hand that it goes through would keep a place for it.
