@@ -15,8 +15,8 @@ pub struct Peer {
     pub address: Option<SocketAddr>,
     /// Its IP address, as `X-Forwarded-For` has it; `unknown` where there is none (RFC 7239 §6).
     pub forwarded_for: HeaderValue,
-    /// The port of ours that it connected to, as `X-Forwarded-Port` has it; `None` where there is none.
-    pub forwarded_port: Option<HeaderValue>,
+    /// The port that it connected to, by the word of a PROXY header, as `X-Forwarded-Port` has it.
+    pub announced_port: Option<HeaderValue>,
     /// What TLS told; `None` on a plain connection.
     pub tls: Option<Session>,
 }
@@ -47,18 +47,18 @@ impl Peer {
         self.tls.as_ref()?.client_certificate.as_ref()
     }
 
-    /// The peer at an address, who connected to this port. An IPv4 address that came by an IPv6 socket is an IPv4 address.
+    /// The peer at an address. An IPv4 address that came by an IPv6 socket is an IPv4 address.
     #[must_use]
-    pub fn new(address: SocketAddr, forwarded_port: Option<HeaderValue>) -> Self {
+    pub fn new(address: SocketAddr) -> Self {
         let address = SocketAddr::new(address.ip().to_canonical(), address.port());
-        Self { address: Some(address), forwarded_for: text(address.ip()), forwarded_port, tls: None }
+        Self { address: Some(address), forwarded_for: text(address.ip()), announced_port: None, tls: None }
     }
 
     /// The peer at the other end of a Unix-domain socket.
     #[must_use]
     pub fn unix() -> Self {
         let forwarded_for = HeaderValue::from_static("unknown");
-        Self { address: None, forwarded_for, forwarded_port: None, tls: None }
+        Self { address: None, forwarded_for, announced_port: None, tls: None }
     }
 }
 

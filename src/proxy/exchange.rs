@@ -87,7 +87,7 @@ impl Exchange {
             method: request.method().clone(),
             path: if is_logged { request.uri().path().into() } else { Box::default() },
             peer: peer.address,
-            client: headers::client(request.headers(), peer, &view.snapshot.config.server.trusted_proxies),
+            client: headers::client(request.headers(), peer, &view.snapshot.config.server),
             client_certificate: peer
                 .certificate()
                 .filter(|_| is_logged)

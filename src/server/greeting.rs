@@ -45,7 +45,8 @@ pub(super) async fn greet(
     if is_announced(&peer, listener) {
         let announced = timeout(head, announced(&mut stream)).await;
         if let Some((client, own)) = announced.map_err(|_| End::Timeout)?? {
-            peer = Peer::new(client, Some(own.port()).filter(|port| *port != 0).map(HeaderValue::from));
+            peer = Peer::new(client);
+            peer.announced_port = Some(own.port()).filter(|port| *port != 0).map(HeaderValue::from);
         }
     }
     let Some(acceptor) = &listener.tls else { return Ok((stream, peer, Protocol::Sniff)) };

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use http::HeaderValue;
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 
@@ -61,8 +60,10 @@ impl Terms {
 
 /// A connection on the event loop of the worker that accepted it.
 pub(super) enum Accepted {
-    /// With the port of ours that the client connected to.
-    Tcp { stream: TcpStream, client: SocketAddr, port: HeaderValue },
+    Tcp {
+        stream: TcpStream,
+        client: SocketAddr,
+    },
     #[cfg(unix)]
     Unix(tokio::net::UnixStream),
 }
@@ -72,7 +73,6 @@ pub(super) enum Detached {
     Tcp {
         stream: StdStream,
         client: SocketAddr,
-        port: HeaderValue,
     },
     #[cfg(unix)]
     Unix(std::os::unix::net::UnixStream),
@@ -127,7 +127,7 @@ impl Accepted {
     /// What is read and written, and whose it is.
     pub(super) fn open(self) -> (Stream, Peer) {
         match self {
-            Self::Tcp { stream, client, port } => (Stream::tcp(stream), Peer::new(client, Some(port))),
+            Self::Tcp { stream, client } => (Stream::tcp(stream), Peer::new(client)),
             #[cfg(unix)]
             Self::Unix(stream) => (Stream::unix(stream), Peer::unix()),
         }
@@ -136,7 +136,7 @@ impl Accepted {
     /// Takes it off the event loop.
     pub(super) fn detach(self) -> io::Result<Detached> {
         Ok(match self {
-            Self::Tcp { stream, client, port } => Detached::Tcp { stream: stream.into_std()?, client, port },
+            Self::Tcp { stream, client } => Detached::Tcp { stream: stream.into_std()?, client },
             #[cfg(unix)]
             Self::Unix(stream) => Detached::Unix(stream.into_std()?),
         })
@@ -147,9 +147,7 @@ impl Detached {
     /// Puts it on the event loop of this thread.
     pub(super) fn attach(self) -> io::Result<Accepted> {
         Ok(match self {
-            Self::Tcp { stream, client, port } => {
-                Accepted::Tcp { stream: TcpStream::from_std(stream)?, client, port }
-            }
+            Self::Tcp { stream, client } => Accepted::Tcp { stream: TcpStream::from_std(stream)?, client },
             #[cfg(unix)]
             Self::Unix(stream) => Accepted::Unix(tokio::net::UnixStream::from_std(stream)?),
         })
@@ -230,8 +228,7 @@ fn bind_unix(path: &std::path::Path, mode: u32) -> io::Result<std::os::unix::net
 
 /// A socket as the runtime has it.
 pub(super) enum Listening {
-    /// With the port that it listens on, as each of its connections has it.
-    Tcp(TcpListener, HeaderValue),
+    Tcp(TcpListener),
     #[cfg(unix)]
     Unix(tokio::net::UnixListener),
 }
@@ -245,8 +242,7 @@ impl Listening {
                 PRESENCE.ask(&socket);
                 // Answers are written whole; waiting to fill a segment only delays them.
                 let _ = socket.set_tcp_nodelay(true);
-                let port = listener.local_addr()?.port().into();
-                Self::Tcp(TcpListener::from_std(listener)?, port)
+                Self::Tcp(TcpListener::from_std(listener)?)
             }
             #[cfg(unix)]
             Socket::Unix(listener) => Self::Unix(tokio::net::UnixListener::from_std(listener)?),
@@ -255,9 +251,9 @@ impl Listening {
 
     pub(super) async fn accept(&self) -> io::Result<Accepted> {
         match self {
-            Self::Tcp(listener, port) => {
+            Self::Tcp(listener) => {
                 let (stream, client) = listener.accept().await?;
-                Ok(Accepted::Tcp { stream, client, port: port.clone() })
+                Ok(Accepted::Tcp { stream, client })
             }
             #[cfg(unix)]
             Self::Unix(listener) => Ok(Accepted::Unix(listener.accept().await?.0)),
@@ -267,12 +263,12 @@ impl Listening {
     /// Closes the socket. What the kernel kept for it until now is given out, whatever room there is.
     pub(super) fn close(self) -> io::Result<Vec<Detached>> {
         let mut accept: Box<dyn FnMut() -> io::Result<Detached>> = match self {
-            Self::Tcp(listener, port) => {
+            Self::Tcp(listener) => {
                 let listener = listener.into_std()?;
                 Box::new(move || {
                     let (stream, client) = listener.accept()?;
                     stream.set_nonblocking(true)?;
-                    Ok(Detached::Tcp { stream, client, port: port.clone() })
+                    Ok(Detached::Tcp { stream, client })
                 })
             }
             #[cfg(unix)]
@@ -316,8 +312,7 @@ mod tests {
         let listening = Listening::new(socket).unwrap();
         let _client = StdStream::connect(address).unwrap();
         let accepted = listening.accept().await.unwrap();
-        let Accepted::Tcp { stream, port, .. } = accepted else { panic!("it is of TCP") };
-        assert_eq!(port, address.port().to_string());
+        let Accepted::Tcp { stream, .. } = accepted else { panic!("it is of TCP") };
         let socket = SockRef::from(&stream);
         assert!(socket.keepalive().unwrap() && socket.tcp_nodelay().unwrap());
         assert_eq!(socket.tcp_keepalive_time().unwrap(), PRESENCE.idle);

@@ -303,7 +303,7 @@ mod headers {
         request.headers_mut().extend(self::fields(fields));
         let decision = at_once(decide(&snapshot, &request, None, Circumstances::at(now().unix)));
         let Ok(Verdict::Forward(decision)) = decision else { panic!("it is not forwarded") };
-        let peer = Peer::new("192.0.2.1:4711".parse().unwrap(), Some(443.into()));
+        let peer = Peer::new("192.0.2.1:4711".parse().unwrap());
         bencher.with_inputs(|| request.clone()).bench_local_refs(|request: &mut Request<()>| {
             head_to_upstream(&snapshot, &decision, &peer, &ID, black_box(request))
         });

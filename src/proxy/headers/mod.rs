@@ -72,7 +72,7 @@ pub(super) fn is_plainly_framed(headers: &HeaderMap) -> bool {
 /// from them: nothing of these names is left among them but `Via`, whose values are a list.
 pub(super) fn to_upstream(headers: &mut HeaderMap, forwarding: &Forwarding<'_>) -> OwnFields {
     let mut own = OwnFields::with_capacity(8);
-    let told = Told::of(headers, forwarding.peer, &forwarding.server.trusted_proxies);
+    let told = Told::of(headers, forwarding.peer, forwarding.server);
     let wants_trailers = accepts_trailers(headers);
     remove_hop_by_hop(headers);
     remove_where(headers, |name| is_impersonation(name) || forwarding.claim_headers.contains(name));

@@ -371,8 +371,9 @@ fn check(state: &State, head: &[u8], arrival: &Arrival) {
     if is_probe && forwarded.iter().any(|name| count(name) > 0) {
         broken.push("a probe as if it were forwarded".to_owned());
     }
-    if !is_probe && (count("x-request-id") != 1 || count("via") == 0 || count("x-forwarded-for") != 1) {
-        broken.push("no request id, Via or X-Forwarded-For".to_owned());
+    let is_told = count("x-forwarded-for").max(count("forwarded")) == 1;
+    if !is_probe && (count("x-request-id") != 1 || count("via") == 0 || !is_told) {
+        broken.push("no request id, Via, or X-Forwarded-For or Forwarded".to_owned());
     }
     if !arrival.target.starts_with('/') {
         broken.push("the target is not in origin form".to_owned());

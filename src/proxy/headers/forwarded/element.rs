@@ -1,0 +1,186 @@
+//! One element of `Forwarded` (RFC 7239 §4): what one proxy says.
+
+use std::net::IpAddr;
+
+use http::HeaderValue;
+
+use super::{UNKNOWN, address};
+
+/// An element: `for`, `by`, `host` and `proto`, each at most once, with a token or a quoted string without escapes. Values
+/// are without their quotes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Element<'a> {
+    /// As it came.
+    pub(super) text: &'a str,
+    node: Option<&'a str>,
+    by: Option<&'a str>,
+    pub(super) host: Option<&'a str>,
+    pub(super) proto: Option<&'a str>,
+}
+
+impl<'a> Element<'a> {
+    pub(super) fn parse(text: &'a [u8]) -> Option<Self> {
+        let text = str::from_utf8(text).ok()?;
+        let mut element = Self { text, ..Self::default() };
+        let mut rest = text;
+        loop {
+            let (name, after) = rest.split_once('=')?;
+            let (value, after) = value(after)?;
+            let place = element.place(name)?;
+            if place.replace(value).is_some() {
+                return None;
+            }
+            if after.is_empty() {
+                return Some(element);
+            }
+            rest = after.strip_prefix(';')?;
+        }
+    }
+
+    fn place(&mut self, name: &str) -> Option<&mut Option<&'a str>> {
+        let places = [
+            ("for", &mut self.node),
+            ("by", &mut self.by),
+            ("host", &mut self.host),
+            ("proto", &mut self.proto),
+        ];
+        places.into_iter().find(|(known, _)| name.eq_ignore_ascii_case(known)).map(|(_, place)| place)
+    }
+
+    /// The address of the node that it is for, if it names one.
+    pub(super) fn address(&self) -> Option<IpAddr> {
+        self.node.and_then(address)
+    }
+
+    /// The same as `X-Forwarded-For` has it.
+    pub(super) fn hop(&self) -> String {
+        self.node.filter(|node| address(node).is_some()).unwrap_or(UNKNOWN).to_owned()
+    }
+}
+
+/// The value that a text begins with, and what comes behind it.
+fn value(text: &str) -> Option<(&str, &str)> {
+    if let Some(quoted) = text.strip_prefix('"') {
+        let (inside, after) = quoted.split_once('"')?;
+        return inside.bytes().all(is_quotable).then_some((inside, after));
+    }
+    let (token, after) = text.split_at(text.find(';').unwrap_or(text.len()));
+    (!token.is_empty() && token.bytes().all(is_token)).then_some((token, after))
+}
+
+fn is_quotable(b: u8) -> bool {
+    matches!(b, b' '..=b'~') && b != b'\\'
+}
+
+fn is_token(b: u8) -> bool {
+    b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b)
+}
+
+/// The elements of a field, the last first, without the white space around them. Quotes are counted from the end as well: one
+/// that a client left open in front swallows nothing.
+pub(super) fn from_the_end(field: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(field);
+    std::iter::from_fn(move || {
+        let text = rest?;
+        let mut in_quotes = false;
+        let comma = text.iter().rposition(|b| {
+            in_quotes ^= *b == b'"';
+            *b == b',' && !in_quotes
+        });
+        let (before, element) = match comma {
+            Some(at) => (text.get(..at), text.get(at + 1..)?),
+            None => (None, text),
+        };
+        rest = before;
+        Some(element.trim_ascii())
+    })
+}
+
+/// An element for a node, which is an address as proxies write it, or unknown. Whatever is no token is quoted (RFC 7239 §6).
+pub(super) fn written(node: &str, host: Option<&HeaderValue>, proto: Option<&str>) -> String {
+    // An IPv6 address without brackets has none here but in `X-Forwarded-For`.
+    let is_bare = node.parse::<std::net::Ipv6Addr>().is_ok();
+    let mut element = if is_bare {
+        format!("for=\"[{node}]\"")
+    } else if node.bytes().all(is_token) {
+        format!("for={node}")
+    } else {
+        format!("for=\"{node}\"")
+    };
+    if let Some(host) = host.and_then(|host| host.to_str().ok()).filter(|host| !host.contains(['"', '\\'])) {
+        element.push_str(";host=\"");
+        element.push_str(host);
+        element.push('"');
+    }
+    if let Some(proto) = proto {
+        element.push_str(";proto=");
+        element.push_str(proto);
+    }
+    element
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_form_of_an_element_is_closed() {
+        for text in [
+            "for=192.0.2.1",
+            "For=\"[2001:db8::1]:4711\";proto=https;host=a.example",
+            "for=_hidden;by=unknown",
+            "for=\"a, b\"",
+            "for=\"a;b\"",
+        ] {
+            assert!(Element::parse(text.as_bytes()).is_some(), "{text}");
+        }
+        for text in [
+            "",
+            "for",
+            "for=",
+            "for=a b",
+            "for=\"a",
+            "for=\"a\\\"b\"",
+            "for=\"a\"b",
+            "for=a;for=b",
+            "secret=1",
+            "for=[::1]",
+            "for =a",
+            "for=a;",
+            ";for=a",
+        ] {
+            assert_eq!(Element::parse(text.as_bytes()), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn an_element_says_which_node_it_is_for() {
+        for (text, address, hop) in [
+            ("for=192.0.2.1", Some("192.0.2.1"), "192.0.2.1"),
+            ("for=\"[2001:db8::1]:80\";proto=https", Some("2001:db8::1"), "[2001:db8::1]:80"),
+            ("for=_hidden", None, "unknown"),
+            ("proto=https", None, "unknown"),
+        ] {
+            let element = Element::parse(text.as_bytes()).unwrap();
+            assert_eq!(element.address(), address.map(|text| text.parse().unwrap()), "{text}");
+            assert_eq!(element.hop(), hop, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_can_be_read() {
+        let host = HeaderValue::from_static("a.example:81");
+        for (node, expected) in [
+            ("192.0.2.1", "for=192.0.2.1;host=\"a.example:81\";proto=https"),
+            ("192.0.2.1:80", "for=\"192.0.2.1:80\";host=\"a.example:81\";proto=https"),
+            ("::1", "for=\"[::1]\";host=\"a.example:81\";proto=https"),
+            ("[::1]:80", "for=\"[::1]:80\";host=\"a.example:81\";proto=https"),
+            ("unknown", "for=unknown;host=\"a.example:81\";proto=https"),
+        ] {
+            let text = written(node, Some(&host), Some("https"));
+            assert_eq!(text, expected);
+            assert!(Element::parse(text.as_bytes()).is_some(), "{text}");
+        }
+        assert_eq!(written("unknown", None, None), "for=unknown");
+    }
+}
