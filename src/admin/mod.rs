@@ -9,9 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, ORIGIN};
+use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, ORIGIN};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
+use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -71,12 +72,20 @@ impl Admin {
             };
             let admin = self.clone();
             spawn_local(async move {
-                let service = service_fn(move |request| {
+                let service = service_fn(move |request: Request<Incoming>| {
                     let admin = admin.clone();
-                    async move { Ok::<_, Infallible>(admin.answer(&request).await) }
+                    async move {
+                        let mut response = admin.answer(&request).await;
+                        if !request.body().is_end_stream() {
+                            // Nobody reads it, so that nothing may follow (RFC 9112 §9.6).
+                            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                        }
+                        Ok::<_, Infallible>(response)
+                    }
                 });
                 let mut builder = http1::Builder::new();
-                builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+                // Whoever has said all may close its side and gets its answer all the same (RFC 9112 §9.6).
+                builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).half_close(true);
                 // A scraper that goes away is its own affair.
                 let _ = builder.serve_connection(TokioIo::new(stream), service).await;
                 drop(permit);

@@ -139,7 +139,7 @@ pub struct Streaming {
     watch: Watch,
     upload: Upload,
     view: Rc<View>,
-    #[expect(dead_code, reason = "it is there to be dropped")]
+    /// While there may be more of it.
     counted: Option<Rc<()>>,
 }
 
@@ -169,6 +169,11 @@ impl RequestBody {
 }
 
 impl Streaming {
+    fn end(&mut self) {
+        self.upload.sent.ended();
+        drop(self.counted.take());
+    }
+
     fn fail(&self, error: BodyError) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         self.upload.failure.set(Some(match &error {
             BodyError::Stalled => UploadFailure::Stalled,
@@ -221,7 +226,7 @@ impl Body for RequestBody {
                     body.left = Some(left);
                 }
                 if body.incoming.is_end_stream() {
-                    body.upload.sent.ended();
+                    body.end();
                 } else {
                     body.upload.sent.taken();
                 }
@@ -229,7 +234,7 @@ impl Body for RequestBody {
             }
             Some(Err(error)) => body.fail(BodyError::Client(error)),
             None => {
-                body.upload.sent.ended();
+                body.end();
                 Poll::Ready(None)
             }
         }

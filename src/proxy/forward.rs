@@ -52,6 +52,7 @@ impl<'v> Journey<'v> {
         // The snapshot that gave the index has the route, and its view a way to each upstream.
         let route = view.snapshot.routes.get(index).ok_or_else(|| refuse(Cause::Defect))?;
         let upstream = view.upstreams.get(route.upstream).ok_or_else(|| refuse(Cause::Defect))?;
+        upgrades.awaits(route.response_timeout);
         let handshake = match Handshake::of(&request) {
             Some(handshake) if route.websocket => Some(handshake),
             // An `Upgrade` may be ignored (RFC 9110 §7.8); a CONNECT is nothing else.

@@ -92,8 +92,17 @@ impl AsyncRead for Stream {
             Transport::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
             #[cfg(unix)]
             Transport::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
-            Transport::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Transport::Tls(stream) => Pin::new(stream).poll_read(cx, buffer).map(end_of_tls),
         }
+    }
+}
+
+/// Takes an end without `close_notify` for one: messages of HTTP say themselves whether they are whole, and WebSockets have
+/// close frames. Many clients leave it out.
+fn end_of_tls(read: io::Result<()>) -> io::Result<()> {
+    match read {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(()),
+        other => other,
     }
 }
 

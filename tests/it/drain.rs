@@ -190,3 +190,28 @@ fn a_head_that_has_begun_is_waited_for() {
     }
     end(process, held, &upstream);
 }
+
+// F11: whoever had the head of its answer before the signal was not told, and gets one more answer, which tells it.
+#[test]
+fn a_client_whose_answer_had_begun_gets_one_more() {
+    let upstream = Upstream::start();
+    let head = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n".to_vec();
+    let mut process = Process::run(&text(&upstream, ""));
+    let mut quiet = Client::connect(process.address());
+    assert_eq!(quiet.send(&Request::get("/quiet")).status, 200);
+    upstream.play([Script::Pieces(vec![head, b"ok".to_vec()])]);
+    let mut client = Client::connect(process.address());
+    client.write_request(&Request::get("/begun"));
+    upstream.wait_for(2);
+    upstream.go_on();
+    let begun = client.read_head_only();
+    assert_eq!((begun.status, begun.field("connection")), (200, None));
+    process.signal("TERM");
+    assert!(quiet.is_closed(), "the time is over that others have for a request");
+    upstream.go_on();
+    assert_eq!(client.read_exact(2), b"ok");
+    let next = client.send(&Request::get("/next"));
+    assert_eq!((next.status, next.field("connection")), (200, Some("close")));
+    assert!(client.is_closed());
+    assert_eq!(process.wait().code(), Some(0));
+}

@@ -205,7 +205,7 @@ fn a_client_that_leaves_cancels_its_stream_alone() {
     upstream.play([Play::Hold]);
     let client = send_all(&gateway, 1);
     upstream.wait_for(1);
-    drop(client);
+    client.into_iter().for_each(Client::abort);
     wait_until("the stream is reset", || upstream.resets() == [Reason::CANCEL]);
     for _ in 0..4 {
         assert_eq!(gateway.send(&Request::get("/twin")).status, 200);

@@ -36,6 +36,7 @@ mod forwarded;
 mod framing;
 mod grpc;
 mod h2spec;
+mod half_close;
 mod handover;
 mod headers;
 mod heads;

@@ -398,7 +398,7 @@ fn a_client_that_leaves_ends_its_exchange() {
             assert_eq!(client.read_head_only().status, 200);
         }
         assert!(gateway.metric("scopegate_connections_open") >= 1.0);
-        drop(client);
+        client.abort();
         gateway.wait_for_metric("scopegate_connections_open", 0.0);
         gateway.wait_for_metric(OPEN, 0.0);
     }

@@ -7,9 +7,10 @@
 mod frames;
 mod tunnel;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::hash::{BuildHasher as _, RandomState};
 use std::rc::{Rc, Weak};
+use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use base64::Engine as _;
@@ -32,13 +33,26 @@ const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 pub struct Upgrades {
     tunnel: RefCell<Option<Tunnel>>,
     bodies: Weak<()>,
+    response_timeout: Option<Rc<Cell<Option<Duration>>>>,
 }
 
 impl Upgrades {
-    /// Those of a connection that counts the bodies which may still be read from it.
+    /// Those of a connection that counts the bodies which may still be read from it, and wants to know how long the upstream
+    /// of a request may take to answer.
     #[must_use]
-    pub fn counting(bodies: &Rc<()>) -> Self {
-        Self { tunnel: RefCell::default(), bodies: Rc::downgrade(bodies) }
+    pub fn counting(bodies: &Rc<()>, response_timeout: &Rc<Cell<Option<Duration>>>) -> Self {
+        Self {
+            tunnel: RefCell::default(),
+            bodies: Rc::downgrade(bodies),
+            response_timeout: Some(response_timeout.clone()),
+        }
+    }
+
+    /// Tells the connection how long the upstream may take to answer.
+    pub(super) fn awaits(&self, response_timeout: Duration) {
+        if let Some(cell) = &self.response_timeout {
+            cell.set(Some(response_timeout));
+        }
     }
 
     /// To be held by the body of a request.

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::task::yield_now;
 
+use super::GRACE;
 use crate::clock;
 use crate::config::{Server, Timeouts};
 
@@ -38,6 +39,12 @@ pub(super) struct Activity {
     has_body: Cell<bool>,
     /// Held by each body that may still be read.
     bodies: Rc<()>,
+    /// Whether the head of the answer is out, and did not say that it is the last.
+    answered: Cell<bool>,
+    /// How long the upstream may take to answer the request; `None` before it is asked.
+    response_timeout: Rc<Cell<Option<Duration>>>,
+    /// Since when the answer, or more of it, is awaited for a client that has closed its side of the connection.
+    half_closed: Cell<Option<Instant>>,
     /// Whether there was a request.
     asked: Cell<bool>,
     finish: Cell<Finish>,
@@ -82,8 +89,11 @@ enum Care {
 #[derive(Clone, Copy)]
 enum Finish {
     Open,
-    /// One more, if it begins by then.
-    Last(Instant),
+    /// One more, if it begins within this time: from then on, or from the end of the answer that is on its way.
+    Last {
+        from: Instant,
+        grace: Duration,
+    },
     Wanted,
     /// Told to the client, then.
     Told(Instant),
@@ -110,6 +120,9 @@ impl Activity {
             blocked: Cell::new(None),
             has_body: Cell::new(false),
             bodies: Rc::default(),
+            answered: Cell::new(false),
+            response_timeout: Rc::default(),
+            half_closed: Cell::new(None),
             asked: Cell::new(false),
             finish: Cell::new(Finish::Open),
             left: Cell::new(server.limits.connection_requests),
@@ -151,9 +164,20 @@ impl Activity {
         match (self.finish.get(), self.phase.get()) {
             (_, Phase::Head) => None,
             (Finish::Open, _) => self.retires,
-            (Finish::Last(until), Phase::Idle) => Some(until),
+            // What is not written yet belongs to the answer.
+            (Finish::Last { from, grace }, Phase::Idle) if self.blocked.get().is_none() => {
+                Some(from.max(self.since.get()) + grace)
+            }
             _ => None,
         }
+    }
+
+    /// When the answer is not waited for any longer, since its client has closed its side and may be gone: a reset, which
+    /// would tell, comes only when something is written. The upstream's own deadline comes first, so that a client that is
+    /// there hears of it.
+    fn forsaken_at(&self) -> Option<Instant> {
+        let since = self.half_closed.get().filter(|_| self.is_busy())?;
+        Some(since + self.response_timeout.get()? + GRACE)
     }
 
     /// What the connection is due for.
@@ -183,7 +207,7 @@ impl Activity {
             }
             _ => None,
         };
-        [head, block, write, told].into_iter().flatten().min()
+        [head, block, write, told, self.forsaken_at()].into_iter().flatten().min()
     }
 
     fn idle_until(&self) -> Option<Instant> {
@@ -195,7 +219,7 @@ impl Activity {
     /// reading one. Of a body that nobody reads to its end the parser takes what is left, or it ends the connection.
     fn rests_at(&self) -> Option<Instant> {
         let is_idle = self.phase.get() == Phase::Idle && self.streams.get().is_none();
-        let is_over = Rc::strong_count(&self.bodies) == 1 && self.blocked.get().is_none();
+        let is_over = self.reads_no_body() && self.blocked.get().is_none();
         (is_idle && is_over && self.care.get() == Care::All).then(|| self.since.get() + self.pause.get())
     }
 
@@ -233,19 +257,21 @@ impl Activity {
 
     /// The connection is to take nothing more.
     fn want_finish(&self) {
-        if matches!(self.finish.get(), Finish::Open | Finish::Last(_)) {
+        if matches!(self.finish.get(), Finish::Open | Finish::Last { .. }) {
             self.finish.set(Finish::Wanted);
         }
     }
 
-    /// The connection is to end: the drain has begun, or it is old. A request may be on its way, and to close would fail it: one more is waited for, but not
-    /// where GOAWAY tells a client that asked before which of its requests were taken.
+    /// The connection is to end: the drain has begun, or it is old. A request may be on its way, and to close would fail it:
+    /// one more is waited for, but not where the answer that is being made will say that it is the last, nor where GOAWAY
+    /// tells a client that asked before which of its requests were taken.
     pub(super) fn part(&self, grace: Duration) {
-        let is_told = self.asked.get() && self.streams.get().is_some();
-        if self.phase.get() == Phase::Busy || is_told {
+        let is_multiplexed = self.streams.get().is_some();
+        let will_be_told = self.is_busy() && (is_multiplexed || !self.answered.get());
+        if will_be_told || (self.asked.get() && is_multiplexed) {
             self.want_finish();
         } else if self.is_open() {
-            self.finish.set(Finish::Last(clock::monotonic() + grace));
+            self.finish.set(Finish::Last { from: clock::monotonic(), grace });
         }
     }
 
@@ -270,12 +296,14 @@ impl Activity {
     pub(super) fn begin(self: &Rc<Self>, has_body: bool) -> Open {
         self.phase.set(Phase::Busy);
         self.has_body.set(has_body);
+        self.answered.set(false);
+        self.response_timeout.set(None);
         self.asked.set(true);
         if let Some(open) = self.streams.get() {
             self.streams.set(Some(open + 1));
         }
         self.left.set(self.left.get().saturating_sub(1));
-        if self.left.get() == 0 || matches!(self.finish.get(), Finish::Last(_)) {
+        if self.left.get() == 0 || matches!(self.finish.get(), Finish::Last { .. }) {
             self.want_finish();
         }
         Open(self.clone())
@@ -288,6 +316,36 @@ impl Activity {
     /// What counts the bodies of requests that may still be read: each holds one.
     pub(super) fn bodies(&self) -> &Rc<()> {
         &self.bodies
+    }
+
+    /// Whether nobody reads a body, be it that there is none, that it has ended, or that it is not wanted.
+    pub(super) fn reads_no_body(&self) -> bool {
+        Rc::strong_count(&self.bodies) == 1
+    }
+
+    /// Where the walk notes how long the upstream of its request may take to answer.
+    pub(super) fn response_timeout(&self) -> &Rc<Cell<Option<Duration>>> {
+        &self.response_timeout
+    }
+
+    /// The head of an answer is on its way that did not say that it is the last.
+    pub(super) fn answering(&self) {
+        self.answered.set(true);
+    }
+
+    /// Whether an answer is on its way whose client may close its side or leave, and only who looks for it would know.
+    pub(super) fn awaits_end(&self) -> bool {
+        self.is_busy() && self.reads_no_body() && self.half_closed.get().is_none()
+    }
+
+    /// The client has closed its side of the connection.
+    pub(super) fn half_close(&self) {
+        self.half_closed.set(Some(clock::monotonic()));
+    }
+
+    /// Whether the client has closed its side of the connection before its answer had ended.
+    pub(super) fn is_half_closed(&self) -> bool {
+        self.half_closed.get().is_some()
     }
 
     /// Whether the last request came with a body.
@@ -343,10 +401,26 @@ impl Activity {
 
     /// Notes whether the client takes what is written.
     pub(super) fn wrote<T>(&self, result: &Poll<T>) {
+        self.flushed(result);
+        if result.is_ready() && self.is_half_closed() {
+            self.half_close();
+        }
+    }
+
+    /// Notes whether the client takes what was written and is kept by a protocol between HTTP and the socket.
+    pub(super) fn flushed<T>(&self, result: &Poll<T>) {
         match result {
-            Poll::Ready(_) if self.blocked.get().is_some() => self.blocked.set(None),
+            Poll::Ready(_) if self.blocked.get().is_some() => self.unblock(),
             Poll::Pending if self.blocked.get().is_none() => self.blocked.set(Some(clock::monotonic())),
             _ => {}
+        }
+    }
+
+    fn unblock(&self) {
+        self.blocked.set(None);
+        // Idle it is from here on: the client could not know the end of its answer before.
+        if self.phase.get() == Phase::Idle && self.streams.get().is_none() {
+            self.since.set(clock::monotonic());
         }
     }
 }

@@ -35,6 +35,60 @@ fn a_connection_that_has_to_end_waits_for_one_more_request() {
     }
 }
 
+// F11: its client was not told, and may have sent another request by now.
+#[test]
+fn a_connection_whose_answer_has_begun_waits_for_one_more_request_from_its_end_on() {
+    let activity = activity();
+    let open = activity.begin(false);
+    activity.answering();
+    activity.part(GRACE);
+    assert!(!activity.is_spent());
+    assert_eq!(due_after(&activity, 4 * GRACE), Due::Nothing, "the answer takes its time");
+    activity.wrote(&Poll::<()>::Pending);
+    drop(open);
+    assert_eq!(due_after(&activity, 4 * GRACE), Due::Nothing, "a part of it is still here");
+    activity.wrote(&Poll::Ready(()));
+    assert_eq!(due_after(&activity, GRACE / 2), Due::Nothing);
+    assert_eq!(due_after(&activity, GRACE), Due::Finish);
+    let open = activity.begin(false);
+    assert!(open.is_last() && activity.is_spent());
+}
+
+// RFC 9112 §9.6: such a client may be there or not.
+#[test]
+fn a_client_that_has_closed_its_side_is_waited_for_as_long_as_its_upstream() {
+    let timeout = Duration::from_secs(3);
+    let activity = activity();
+    let open = activity.begin(false);
+    assert!(activity.awaits_end());
+    activity.half_close();
+    assert!(!activity.awaits_end(), "it is known");
+    assert_eq!(
+        due_after(&activity, 10 * timeout),
+        Due::Finish,
+        "the upstream is not asked yet, and it is old by then"
+    );
+    activity.response_timeout().set(Some(timeout));
+    assert_eq!(due_after(&activity, timeout), Due::Nothing, "the upstream has its time");
+    assert_eq!(due_after(&activity, timeout + 2 * GRACE), Due::End);
+    drop(open);
+    assert_eq!(due_after(&activity, timeout + 2 * GRACE), Due::Nothing, "it was answered");
+    let open = activity.begin(true);
+    assert_eq!(due_after(&activity, timeout + 2 * GRACE), Due::Nothing, "another request, another upstream");
+    drop(open);
+}
+
+#[test]
+fn the_end_of_a_client_is_not_looked_for_while_its_body_may_come() {
+    let activity = activity();
+    assert!(!activity.awaits_end(), "it is idle");
+    let _open = activity.begin(true);
+    let body = activity.bodies().clone();
+    assert!(!activity.awaits_end());
+    drop(body);
+    assert!(activity.awaits_end());
+}
+
 #[test]
 fn a_connection_that_has_something_to_finish_is_told_at_once() {
     let activity = activity();

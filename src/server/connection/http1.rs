@@ -5,15 +5,16 @@ use std::convert::Infallible;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
-use http::header::CONNECTION;
-use http::{HeaderValue, Request};
-use hyper::body::{Body as _, Incoming};
+use http::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1::{self, Builder};
 use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::TokioIo;
+use tokio::task::yield_now;
 
 use super::activity::Answer;
 use super::alarm::Alarm;
+use super::head::Asked;
 use super::rest::rest;
 use super::watched::Watched;
 use super::{Connection, End, Party, Served, Stream, drive, farewell};
@@ -55,7 +56,7 @@ impl<W> Drop for Walking<'_, '_, W> {
 
 fn builder(server: &Server) -> Builder {
     let mut builder = Builder::new();
-    builder.header_read_timeout(None).max_header_size(server.limits.head_bytes).half_close(false);
+    builder.header_read_timeout(None).max_header_size(server.limits.head_bytes).half_close(true);
     if server.limits.head_fields != HYPERS_MAX_FIELDS {
         builder.max_headers(server.limits.head_fields);
     }
@@ -82,18 +83,23 @@ pub(super) async fn serve(connection: &mut Connection) {
 
 /// Serves it until it ends, or may rest: whether it does.
 async fn serve_awake(stream: &mut Stream, party: &Party, alarm: &mut Alarm) -> bool {
-    let upgrades = Upgrades::counting(party.activity.bodies());
+    let upgrades = Upgrades::counting(party.activity.bodies(), party.activity.response_timeout());
     let upgrades = &upgrades;
     // The library would keep it in a place of its own, and carry it there.
     let walk = pin!(None);
     let walk = RefCell::new(walk);
     let service = service_fn(|request: Request<Incoming>| {
-        let open = party.activity.begin(!request.body().is_end_stream());
+        let asked = Asked::of(&request);
+        let open = party.activity.begin(asked.has_body);
         walk.borrow_mut().set(Some(async move {
             let mut response = proxy::serve(&party.worker, &party.peer, upgrades, request).await;
-            if open.is_last() {
-                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            if asked.has_body && party.activity.reads_no_body() {
+                // Of a body that was not wanted the library now takes what is there. If that is not all, the connection
+                // ends with this answer, whose head says so only if the library knows (RFC 9112 §9.6).
+                yield_now().await;
             }
+            asked.complete(&mut response, open.is_last());
+            party.activity.answering();
             Ok::<_, Infallible>(response.map(|body| Answer { body, open }))
         }));
         Walking(&walk)
@@ -104,6 +110,7 @@ async fn serve_awake(stream: &mut Stream, party: &Party, alarm: &mut Alarm) -> b
     let mut served = builder(&party.worker.view().snapshot.config.server).serve_connection(io, service);
     let end = drive(Pin::new(&mut served), activity, alarm).await;
     let tunnel = upgrades.take();
+    let is_cut = activity.is_busy();
     if end.is_none() && tunnel.is_none() && !activity.is_resting() && !activity.had_body() {
         // Most end like this, and what is dropped where it is need not be taken apart.
         return false;
@@ -124,10 +131,12 @@ async fn serve_awake(stream: &mut Stream, party: &Party, alarm: &mut Alarm) -> b
     }
     match end {
         Some(End::Parse | End::TooLarge | End::TargetTooLong) | None => farewell::close(stream).await,
+        // The client left, but not before it had its answers.
+        Some(End::Aborted) if !is_cut => farewell::close(stream).await,
         Some(End::Aborted | End::Other | End::Tls | End::ProxyProtocol | End::Flood) => {
             farewell::reset(stream);
         }
-        Some(End::Timeout) if activity.is_busy() => farewell::reset(stream),
+        Some(End::Timeout) if is_cut => farewell::reset(stream),
         Some(End::Timeout) => {}
     }
     false

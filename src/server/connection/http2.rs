@@ -6,7 +6,7 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::time::Duration;
 
-use http::header::CONNECTION;
+use http::header::{CONNECTION, UPGRADE};
 use http::{Method, Request};
 use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http2::{self, Builder};
@@ -61,8 +61,9 @@ pub(super) async fn serve(stream: Stream, party: Party, mut alarm: Alarm) {
                 turn.tunnels();
                 spawn_local(carry(tunnel, upgraded, seat.join()));
             }
-            // It is about connections of HTTP/1.1 (RFC 9113 §8.2.2).
+            // They are about connections of HTTP/1.1 (RFC 9113 §8.2.2).
             response.headers_mut().remove(CONNECTION);
+            response.headers_mut().remove(UPGRADE);
             Ok::<_, Infallible>(response.map(|body| Pieces::new(Answer { body, open }, turn)))
         }
     });

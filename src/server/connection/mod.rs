@@ -3,6 +3,7 @@
 mod activity;
 mod alarm;
 mod farewell;
+mod head;
 mod http1;
 mod http2;
 mod meter;
@@ -13,6 +14,7 @@ mod sniff;
 mod watched;
 
 use std::error::Error as _;
+use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Poll, ready};
@@ -69,7 +71,11 @@ impl End {
             Self::Parse
         } else if error.is_timeout() {
             Self::Timeout
-        } else if error.is_incomplete_message() || error.is_closed() || error.is_body_write_aborted() {
+        } else if error.is_incomplete_message()
+            || error.is_closed()
+            || error.is_body_write_aborted()
+            || has_left(error)
+        {
             Self::Aborted
         } else {
             Self::Other
@@ -94,6 +100,14 @@ impl End {
             Self::Other
         }
     }
+}
+
+/// Whether the connection failed because its client is gone.
+fn has_left(error: &hyper::Error) -> bool {
+    use io::ErrorKind as Kind;
+    let source = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+    let gone = [Kind::ConnectionReset, Kind::BrokenPipe, Kind::ConnectionAborted, Kind::TimedOut];
+    source.is_some_and(|error| gone.contains(&error.kind()))
 }
 
 /// Who the connection is with, and what serves it.
@@ -221,6 +235,7 @@ async fn drive(mut connection: Pin<&mut impl Served>, activity: &Activity, alarm
                     activity.rest();
                     return Poll::Ready(None);
                 }
+                Due::End if activity.is_half_closed() => return Poll::Ready(Some(End::Aborted)),
                 Due::End => return Poll::Ready(Some(End::Timeout)),
                 Due::Finish if activity.is_open() => activity.part(GRACE),
                 Due::Finish => {

@@ -1,18 +1,46 @@
 //! A client's stream, watched.
 
 use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::Stream;
 use super::activity::Activity;
 
+/// What is read at most of what a client sends before it has its answer, when its end is looked for.
+const AHEAD: usize = 1024;
+
 /// A stream that tells its [`Activity`] of what it reads and writes.
 pub(super) struct Watched<'a> {
     pub(super) stream: &'a mut Stream,
     pub(super) activity: &'a Activity,
+}
+
+impl Watched<'_> {
+    /// Looks whether the client has closed its side or left while its answer is on its way. The library does not read then:
+    /// it would take the one for the other (RFC 9112 §9.6). What the client sent meanwhile is put back, once.
+    ///
+    /// # Errors
+    /// Those of a connection that was reset: then nobody waits for the answer.
+    fn look_for_end(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        if !self.activity.awaits_end() || self.stream.has_unread() {
+            return Ok(());
+        }
+        let mut bytes = [MaybeUninit::uninit(); AHEAD];
+        let mut buffer = ReadBuf::uninit(&mut bytes);
+        let Poll::Ready(read) = Pin::new(&mut *self.stream).poll_read(cx, &mut buffer) else { return Ok(()) };
+        read?;
+        if buffer.filled().is_empty() {
+            self.activity.half_close();
+        } else {
+            self.stream.unread(Bytes::copy_from_slice(buffer.filled()));
+        }
+        Ok(())
+    }
 }
 
 impl AsyncRead for Watched<'_> {
@@ -56,8 +84,13 @@ impl AsyncWrite for Watched<'_> {
         self.stream.is_write_vectored()
     }
 
+    /// The library flushes whenever it is polled, if only to find nothing to write.
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.get_mut().stream).poll_flush(cx)
+        let this = self.get_mut();
+        let result = Pin::new(&mut *this.stream).poll_flush(cx);
+        this.activity.flushed(&result);
+        ready!(result)?;
+        Poll::Ready(this.look_for_end(cx))
     }
 
     /// Not the socket's: it is closed next, or shut down by whoever lingers.
