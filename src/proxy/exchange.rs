@@ -94,7 +94,7 @@ impl Exchange {
                 .map(|certificate| certificate.to_string().into()),
             protocol: request.version(),
             origin: view.snapshot.has_cors.then(|| origin_of(request.headers())).flatten().cloned(),
-            grpc: grpc::content_type(request.headers()).cloned(),
+            grpc: grpc::content_type(request).cloned(),
             outcome: Outcome::default(),
             worker: worker.clone(),
             view,
@@ -153,6 +153,9 @@ impl Exchange {
             route.heads.response.complete(response.headers_mut());
             if let Some(cors) = &route.heads.cors {
                 cors.permit(self.origin.as_ref(), response.headers_mut());
+                if self.grpc.is_some() {
+                    grpc::expose(response.headers_mut());
+                }
             }
         }
         response.map(|bytes| ReplyBody::new(Answer::Own(Some(bytes)), self))

@@ -1,8 +1,10 @@
 //! Our own answers to gRPC: a client of it reads `grpc-status`, and takes any HTTP status but 200 for a broken server.
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use http::header::{
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, CONTENT_TYPE, WWW_AUTHENTICATE,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 const STATUS: HeaderName = HeaderName::from_static("grpc-status");
@@ -11,13 +13,24 @@ const MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 /// What `grpc-message` escapes: `%`, and what is not printable ASCII.
 const ESCAPED: &AsciiSet = &CONTROLS.add(b'%');
 
-/// The content type of a request, if it is one of gRPC or gRPC-Web.
-pub(super) fn content_type(headers: &HeaderMap) -> Option<&HeaderValue> {
-    let value = headers.get(CONTENT_TYPE)?;
+/// The content type of a request, if it is a call of gRPC, which is a POST over HTTP/2, or of gRPC-Web, which is a POST over
+/// any version. To whoever else says so, a script or a cache, a refusal is what its HTTP status says.
+pub(super) fn content_type<B>(request: &Request<B>) -> Option<&HeaderValue> {
+    let value = request.headers().get(CONTENT_TYPE)?;
     let rest = value.as_bytes().strip_prefix(b"application/grpc")?;
-    let suffix = rest.strip_prefix(b"-web").unwrap_or(rest);
-    let suffix = suffix.strip_prefix(b"-text").filter(|_| suffix.len() < rest.len()).unwrap_or(suffix);
-    matches!(suffix.first(), None | Some(b'+' | b';')).then_some(value)
+    let web = rest.strip_prefix(b"-web");
+    let suffix = web.map_or(rest, |web| web.strip_prefix(b"-text").unwrap_or(web));
+    let is_call = matches!(suffix.first(), None | Some(b'+' | b';')) && *request.method() == Method::POST;
+    (is_call && (web.is_some() || request.version() == Version::HTTP_2)).then_some(value)
+}
+
+/// Lets a page of another origin that may read the answer read how its call ended: browsers hide the fields of a head, and
+/// gRPC-Web knows no other place without a body.
+pub(super) fn expose(headers: &mut HeaderMap) {
+    if headers.contains_key(ACCESS_CONTROL_ALLOW_ORIGIN) {
+        let names = HeaderValue::from_static("grpc-status, grpc-message");
+        headers.append(ACCESS_CONTROL_EXPOSE_HEADERS, names);
+    }
 }
 
 /// A refusal without a body, as the head that is trailers at once ("Trailers-Only").
@@ -71,10 +84,7 @@ mod tests {
 
     #[test]
     fn grpc_is_told_by_its_content_type() {
-        let is = |text: &'static str| {
-            let headers = [(CONTENT_TYPE, HeaderValue::from_static(text))].into_iter().collect();
-            content_type(&headers).is_some()
-        };
+        let is = |text: &str| is_call(Method::POST, Version::HTTP_2, text);
         for text in [
             "application/grpc",
             "application/grpc+proto",
@@ -87,6 +97,29 @@ mod tests {
         }
         for text in ["application/json", "application/grpcx", "application/grpc-text", "text/plain"] {
             assert!(!is(text), "{text}");
+        }
+    }
+
+    fn is_call(method: Method, version: Version, kind: &str) -> bool {
+        let request = Request::builder().method(method).version(version).header(CONTENT_TYPE, kind);
+        content_type(&request.body(()).unwrap()).is_some()
+    }
+
+    #[test]
+    fn a_call_is_a_post_and_of_grpc_over_http_2() {
+        let (grpc, web) = ("application/grpc", "application/grpc-web-text+proto");
+        for (method, version, kind, expected) in [
+            (Method::POST, Version::HTTP_2, grpc, true),
+            (Method::POST, Version::HTTP_11, grpc, false),
+            (Method::POST, Version::HTTP_10, grpc, false),
+            (Method::GET, Version::HTTP_2, grpc, false),
+            (Method::HEAD, Version::HTTP_2, grpc, false),
+            (Method::POST, Version::HTTP_2, web, true),
+            (Method::POST, Version::HTTP_11, web, true),
+            (Method::GET, Version::HTTP_11, web, false),
+            (Method::OPTIONS, Version::HTTP_11, web, false),
+        ] {
+            assert_eq!(is_call(method.clone(), version, kind), expected, "{method} {version:?} {kind}");
         }
     }
 

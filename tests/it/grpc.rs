@@ -63,6 +63,15 @@ fn a_call_has_its_messages_and_its_status_in_trailers() {
     assert_eq!(client.status(3), 200);
     assert_ne!(of(&client, 3)[0].flags & END_STREAM, 0, "a head alone");
     assert_eq!(upstream.opened().len(), 1);
+    // Another method is no call, whatever its content type says.
+    let kind = literal("content-type", "application/grpc");
+    let mut client = Frames::connect_with(gateway.address(), &[(1, 0)]);
+    for (stream, method, status) in [(1, "GET", 405), (3, "PUT", 405)] {
+        let head = [request(method, "/shop.Orders/Get"), kind.clone()].concat();
+        client.send(HEADERS, END_HEADERS | END_STREAM, stream, &head);
+        assert_eq!(client.status(stream), status, "{method}");
+    }
+    assert_eq!(upstream.opened().len(), 1);
 }
 
 // P09: a stream is messages for as long as both sides like, and who has enough says so.

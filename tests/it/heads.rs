@@ -270,11 +270,12 @@ fn a_refusal_of_grpc_is_read_by_its_clients() {
     let call = |kind: &str| Request::new("POST", "/shop.Orders/Get").field("Content-Type", kind).body("hi");
     let good = issuer.token("read");
     upstream.play([Script::Close]);
+    // Over HTTP/1.1 there is gRPC-Web alone; what gRPC gets over HTTP/2 is in `grpc`.
     for (request, status) in [
-        (call("application/grpc"), "16"),
-        (call("application/grpc+proto").bearer(&issuer.token("other")), "7"),
-        (call("application/grpc").bearer(&good), "14"),
-        (call("application/grpc").bearer(&good).body("too much"), "8"),
+        (call("application/grpc-web"), "16"),
+        (call("application/grpc-web+proto").bearer(&issuer.token("other")), "7"),
+        (call("application/grpc-web-text").bearer(&good), "14"),
+        (call("application/grpc-web").bearer(&good).body("too much"), "8"),
         (Request::new("POST", "/none").field("Content-Type", "application/grpc-web"), "12"),
     ] {
         let answer = gateway.send(&request);
@@ -287,7 +288,35 @@ fn a_refusal_of_grpc_is_read_by_its_clients() {
     gateway.wait_for_metric(refusals, 1.0);
     // The twin: the same call without gRPC.
     assert_eq!(gateway.send(&call("application/json")).status, 401);
-    assert_eq!(gateway.send(&call("application/grpc").bearer(&good)).field("grpc-status"), None);
+    assert_eq!(gateway.send(&call("application/grpc-web").bearer(&good)).field("grpc-status"), None);
+    // Whoever only says so hears what everybody hears.
+    let get = |kind: &str| Request::get("/shop.Orders/Get").field("Content-Type", kind);
+    for (request, status) in [
+        (call("application/grpc"), 401),
+        (call("application/grpc+proto").bearer(&issuer.token("other")), 403),
+        (get("application/grpc"), 405),
+        (get("application/grpc-web"), 405),
+        (Request::new("PUT", "/none").field("Content-Type", "application/grpc-web"), 404),
+    ] {
+        let answer = gateway.send(&request);
+        assert_eq!((answer.status, answer.field("grpc-status")), (status, None), "{answer:?}");
+    }
+}
+
+// A page reads how its call ended in fields, and browsers show it those that are exposed.
+#[test]
+fn a_refusal_of_grpc_web_can_be_read_by_a_page() {
+    let (issuer, upstream) = (Issuer::start(), Upstream::start());
+    let gateway = gateway(&issuer, &upstream, CORS);
+    let call = Request::new("POST", "/api/1").field("Content-Type", "application/grpc-web+proto").body("hi");
+    let exposed = |origin: &str| {
+        let answer = gateway.send(&call.clone().field("Origin", origin));
+        assert_eq!((answer.status, answer.field("grpc-status")), (200, Some("16")));
+        let values = answer.fields.iter().filter(|(name, _)| name == "access-control-expose-headers");
+        values.map(|(_, value)| value.clone()).collect::<Vec<_>>().join(", ")
+    };
+    assert!(exposed(APP).ends_with("grpc-status, grpc-message"));
+    assert_eq!(exposed("https://evil.test"), "");
 }
 
 // P09, U01: events reach the client one by one, and a stream may be silent and last for longer than other answers.
