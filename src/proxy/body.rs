@@ -31,6 +31,8 @@ pub enum BodyError {
     TooLarge,
     /// The whole request took too long.
     Deadline,
+    /// A field of its trailers is malformed (RFC 9113 §8.1.1).
+    Malformed,
     /// The connection of the client failed, or it broke the framing.
     Client(hyper::Error),
     /// The upstream's did.
@@ -43,6 +45,7 @@ impl fmt::Display for BodyError {
             Self::Stalled => f.write_str("the body stopped coming"),
             Self::TooLarge => f.write_str("the body is longer than the limit"),
             Self::Deadline => f.write_str("the request took too long"),
+            Self::Malformed => f.write_str("a field of its trailers is malformed"),
             Self::Client(error) => error.fmt(f),
             Self::Upstream(error) => error.fmt(f),
         }
@@ -180,7 +183,7 @@ impl Streaming {
             BodyError::TooLarge => UploadFailure::TooLarge,
             BodyError::Deadline => UploadFailure::Deadline,
             BodyError::Client(error) if has_left(error) => UploadFailure::Left,
-            BodyError::Client(_) | BodyError::Upstream(_) => UploadFailure::Malformed,
+            BodyError::Client(_) | BodyError::Upstream(_) | BodyError::Malformed => UploadFailure::Malformed,
         }));
         Poll::Ready(Some(Err(error)))
     }
@@ -218,6 +221,9 @@ impl Body for RequestBody {
         match next {
             Some(Ok(mut frame)) => {
                 if let Some(trailers) = frame.trailers_mut() {
+                    if headers::has_padded(trailers) {
+                        return body.fail(BodyError::Malformed);
+                    }
                     headers::trailers_to_upstream(trailers, &body.view.snapshot.own_headers);
                 }
                 let length = frame.data_ref().map_or(0, |data| data.len() as u64);
@@ -287,6 +293,15 @@ impl ReplyBody {
         Self { source, failure: None, has_ended: false, exchange: Some(exchange) }
     }
 
+    /// A frame of the upstream's as the client gets it.
+    fn relayed(&self, mut frame: Frame<Bytes>) -> Option<Frame<Bytes>> {
+        let Some(trailers) = frame.trailers_mut() else { return Some(frame) };
+        let rules = self.exchange.as_ref().and_then(|exchange| exchange.response_rules());
+        headers::trailers_to_client(trailers, rules);
+        // Without a field they are the end alone.
+        (!trailers.is_empty()).then_some(frame)
+    }
+
     /// The body of an answer that switches: there is none, and what comes after it belongs to the tunnel.
     pub(super) fn switching() -> Self {
         Self { source: Answer::Own(None), failure: None, has_ended: false, exchange: None }
@@ -344,7 +359,11 @@ impl Body for ReplyBody {
                 None => return Poll::Pending,
             },
         };
-        let Some(Err(error)) = next else { return Poll::Ready(next) };
+        let error = match next {
+            Some(Err(error)) => error,
+            Some(Ok(frame)) => return Poll::Ready(this.relayed(frame).map(Ok)),
+            None => return Poll::Ready(None),
+        };
         if let Some(exchange) = &mut this.exchange {
             exchange.cut(&error);
         }

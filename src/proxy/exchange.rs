@@ -16,7 +16,7 @@ use crate::clock::{self, Now};
 use crate::config::AccessLog;
 use crate::net::Peer;
 use crate::policy::Denial;
-use crate::route::origin_of;
+use crate::route::{HeaderRules, origin_of};
 use crate::telemetry::{AccessLine, Ending};
 
 /// One request and its answer; boxed, since it goes from hand to hand. It is recorded when it is dropped: with the last byte
@@ -113,6 +113,16 @@ impl Exchange {
         &self.request_id
     }
 
+    pub(super) fn method(&self) -> &Method {
+        &self.method
+    }
+
+    /// What the route changes about the fields of its answers.
+    pub(super) fn response_rules(&self) -> Option<&HeaderRules> {
+        let route = self.outcome.route.and_then(|index| self.view.snapshot.routes.get(index))?;
+        Some(&route.heads.response)
+    }
+
     pub(super) fn origin(&self) -> Option<&HeaderValue> {
         self.origin.as_ref()
     }
@@ -130,7 +140,8 @@ impl Exchange {
         upgrades: &Upgrades,
     ) -> Response<ReplyBody> {
         let refusal = match outcome {
-            Ok(response) => {
+            Ok(mut response) => {
+                self.worker.dates.correct(response.headers_mut(), self.began.since_epoch);
                 self.outcome.status = Some(response.status().as_u16());
                 return response.map(|answer| match answer {
                     Answer::Switched(upstream, idle) => {
@@ -144,6 +155,7 @@ impl Exchange {
         };
         let mut response = reply::to(&self.view.snapshot, &refusal, &self.request_id);
         response.headers_mut().insert(headers::REQUEST_ID, self.request_id.clone());
+        self.worker.dates.correct(response.headers_mut(), self.began.since_epoch);
         self.note(&refusal, response.status().as_u16());
         if let Some(content_type) = &self.grpc {
             let detail = reply::detail(&self.view.snapshot, &refusal);

@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
+use http::header::{CONNECTION, CONTENT_LENGTH, UPGRADE};
 use http::uri::{Parts, PathAndQuery};
-use http::{Request, Response, StatusCode, Uri, Version};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use hyper::body::{Body as _, Incoming};
 
 use super::body::{Answer, Relay, RequestBody, Upload, UploadFailure, Watch};
@@ -121,7 +122,20 @@ impl<'v> Journey<'v> {
             // What was not asked for is no tunnel (attacks.md row 18).
             return Err(protocol("101 that the request did not ask for"));
         }
-        headers::to_client(response.headers_mut(), exchange.request_id());
+        let version = response.version();
+        // It belongs to this status (RFC 9110 §15.5.22), and over HTTP/2 to none.
+        let upgrade = (response.status() == StatusCode::UPGRADE_REQUIRED)
+            .then(|| response.headers().get(UPGRADE).cloned())
+            .flatten();
+        headers::to_client(response.headers_mut(), version, exchange.request_id());
+        if let Some(upgrade) = upgrade {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
+            response.headers_mut().insert(UPGRADE, upgrade);
+        }
+        if response.status() == StatusCode::NO_CONTENT {
+            // RFC 9110 §8.6.
+            response.headers_mut().remove(CONTENT_LENGTH);
+        }
         route.heads.response.apply(Direction::Response, response.headers_mut());
         if self.hid_token {
             headers::keep_from_shared_caches(response.headers_mut());
@@ -133,6 +147,10 @@ impl<'v> Journey<'v> {
         if let Some(handshake) = handshake.as_ref().filter(|_| switched) {
             let tunnel = exchange.view().snapshot.config.server.timeouts.tunnel;
             return switch(response, handshake, tunnel).ok_or_else(|| protocol("101 on a stream"));
+        }
+        if has_no_content(exchange.method(), response.status()) && !response.body().is_end_stream() {
+            // An upstream of HTTP/2 can send what must not be (RFC 9110 §6.4.1); clients take it for a broken stream.
+            return Ok(response.map(|_| Answer::Own(None)));
         }
         let watch = Watch::new(self.idle_body, *until);
         Ok(response.map(|reply| Answer::Upstream(Relay { reply, watch })))
@@ -154,6 +172,11 @@ impl<'v> Journey<'v> {
         };
         Refusal::at(self.index, cause)
     }
+}
+
+/// Whether an answer ends with its head, whatever it says.
+fn has_no_content(method: &Method, status: StatusCode) -> bool {
+    *method == Method::HEAD || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }
 
 /// The answer that begins a tunnel.

@@ -1,6 +1,6 @@
 //! What forwarding does to heads, without the journey: for `tests/bench/micro.rs`, which times it.
 
-use http::{HeaderMap, HeaderValue, Request};
+use http::{HeaderMap, HeaderValue, Request, Version};
 
 use super::Decision;
 use super::headers::{self, Forwarding};
@@ -34,5 +34,5 @@ pub fn head_to_upstream(
 /// Turns the fields of an upstream's answer into those of the client's.
 #[doc(hidden)]
 pub fn head_to_client(fields: &mut HeaderMap, request_id: &HeaderValue) {
-    headers::to_client(fields, request_id);
+    headers::to_client(fields, Version::HTTP_11, request_id);
 }

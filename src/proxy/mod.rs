@@ -2,6 +2,7 @@
 //! the policy makes, from an identity, which only a verified token or a public route gives.
 
 mod body;
+mod dates;
 mod exchange;
 mod forward;
 mod grpc;
@@ -87,6 +88,9 @@ async fn walk(
         return Err(Refusal::unrouted(Cause::Overloaded));
     }
     if request.version() == Version::HTTP_2 {
+        if headers::has_padded(request.headers()) {
+            return Err(Refusal::unrouted(Cause::Padded));
+        }
         headers::join_cookies(request.headers_mut());
         headers::remove_misnamed(request.headers_mut());
         if request.headers().len() > limits.head_fields {

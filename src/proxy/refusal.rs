@@ -42,6 +42,8 @@ pub enum Cause {
     Denied(Denial),
     /// Framing that two readers could take differently.
     Framing,
+    /// A field of HTTP/2 with white space at an end (RFC 9113 §8.2.1).
+    Padded,
     /// The request's body broke its framing.
     BodyMalformed,
     /// The client left in the middle of the request's body, or will at least send no more of it.
@@ -97,6 +99,7 @@ impl Refusal {
             Cause::Denied(Denial::InsufficientScope { .. }) => "insufficient_scope",
             Cause::Denied(Denial::Anonymous) => TokenError::Missing.name(),
             Cause::Framing => "invalid_framing",
+            Cause::Padded => "malformed_field",
             Cause::BodyTooLarge => "body_too_large",
             Cause::BodyStalled => "body_timeout",
             Cause::BodyMalformed | Cause::BodyCut => "malformed_body",
@@ -145,6 +148,7 @@ impl Refusal {
                 format!("the token lacks: {}", join(missing)).into()
             }
             Cause::Framing => "the transfer coding is none but \"chunked\"".into(),
+            Cause::Padded => "a field begins or ends with white space".into(),
             Cause::BodyMalformed => "the request body broke its framing".into(),
             Cause::BodyCut => "the client left in the middle of the request body".into(),
             Cause::BodyTooLarge => "the request body is longer than the limit".into(),
@@ -180,6 +184,7 @@ const OWN: &[&str] = &[
     "method_not_allowed",
     "insufficient_scope",
     "invalid_framing",
+    "malformed_field",
     "body_too_large",
     "body_timeout",
     "request_timeout",

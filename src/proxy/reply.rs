@@ -169,6 +169,11 @@ fn reply(cause: &Cause, told: ErrorDetail) -> Reply {
             "invalid_framing",
             "The request uses a transfer coding other than chunked.",
         ),
+        Cause::Padded => Reply::new(
+            S::BAD_REQUEST,
+            "malformed_field",
+            "A field of the request begins or ends with white space.",
+        ),
         Cause::BodyMalformed | Cause::BodyCut => Reply::new(
             S::BAD_REQUEST,
             "malformed_body",

@@ -10,6 +10,7 @@ use std::time::Duration;
 use http::HeaderValue;
 
 use super::body::RequestBody;
+use super::dates::Dates;
 use crate::clock;
 use crate::snapshot::{Live, Snapshot};
 use crate::telemetry::{AccessLog, GatewayMetrics, Metrics, Seat, Throttle, WorkerLog};
@@ -28,6 +29,7 @@ pub struct Worker {
     cutting: Cell<bool>,
     /// How many lines of the log may tell of refused bytes.
     pub refusal_lines: Throttle,
+    pub(super) dates: Dates,
 }
 
 /// A snapshot, and this worker's connections to its upstreams. Requests clone the `Rc` around it, so that workers do not
@@ -62,6 +64,7 @@ impl Worker {
             headroom: Headroom::default(),
             cutting: Cell::new(false),
             refusal_lines: Throttle::new(clock::monotonic()),
+            dates: Dates::default(),
         })
     }
 

@@ -66,12 +66,17 @@ impl HeaderRules {
     }
 
     fn change(&self, direction: Direction, headers: &mut HeaderMap) {
+        self.remove_claimed(direction, headers);
+        for (name, value) in self.set.iter().chain(&self.add) {
+            headers.append(name.clone(), value.clone());
+        }
+    }
+
+    /// Removes what a message says only by the rules, in every spelling.
+    pub fn remove_claimed(&self, direction: Direction, headers: &mut HeaderMap) {
         let names = headers.keys().filter(|name| self.takes_away(direction, name.as_str()));
         for name in names.cloned().collect::<Vec<_>>() {
             headers.remove(name);
-        }
-        for (name, value) in self.set.iter().chain(&self.add) {
-            headers.append(name.clone(), value.clone());
         }
     }
 

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
+use crate::cast::frames::{Frames, HEADERS};
 use crate::cast::{Client, Gateway, Issuer, Request, Script, Upstream, raw, wait_until};
 
 const MIB: usize = 1024 * 1024;
@@ -82,6 +83,119 @@ fn a_client_of_http_1_0_is_served_in_its_own_terms() {
     client.write(b"GET /a HTTP/1.0\r\n\r\n");
     assert_eq!(client.read("GET").expect("there is an answer").status, 200);
     assert!(client.is_closed());
+}
+
+// RFC 9112 §9.3 and §6.3: what ends with the connection cannot keep it, and says so; and so does what ends it for another
+// reason, in one word.
+#[test]
+fn an_answer_of_http_1_0_that_ends_the_connection_says_close() {
+    let upstream = Upstream::start();
+    let gateway = Gateway::open(&upstream, "[server.limits]\nconnection_requests = 2\n");
+    let chunked = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\none\r\n0\r\n\r\n".to_vec();
+    let until_close = b"HTTP/1.1 200 OK\r\n\r\none".to_vec();
+    let kept = |line: &str| format!("{line} HTTP/1.0\r\nHost: api.test\r\nConnection: keep-alive\r\n\r\n");
+    for (script, is_kept) in [(chunked.clone(), true), (until_close, false)] {
+        upstream.play([Script::Raw(script, is_kept)]);
+        let mut client = gateway.connect();
+        client.write(kept("GET /a").as_bytes());
+        let answer = client.read("GET").expect("there is an answer");
+        assert_eq!((answer.text().as_str(), answer.complete), ("one", true));
+        assert_eq!((answer.field("connection"), answer.field("content-length")), (Some("close"), None));
+        assert!(client.ends());
+    }
+    // The twins: an answer that has an end of its own, and the same to HTTP/1.1.
+    upstream.play([Script::Raw(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n".to_vec(), false)]);
+    let mut client = gateway.connect();
+    client.write(kept("HEAD /a").as_bytes());
+    assert_eq!(client.read("HEAD").expect("there is an answer").field("connection"), Some("keep-alive"));
+    client.write(kept("GET /a").as_bytes());
+    let last = client.read("GET").expect("there is an answer");
+    assert_eq!((last.text().as_str(), last.field("connection")), ("ok", Some("close")), "it is the last");
+    assert!(client.is_closed());
+    upstream.play([Script::Raw(chunked, true)]);
+    let answer = gateway.send(&Request::get("/a"));
+    assert_eq!((answer.text().as_str(), answer.field("connection")), ("one", None));
+    // A refusal that closes.
+    let mut client = gateway.connect();
+    client.write(kept("GET /a").replace("Host: api.test", "Host: a@b").as_bytes());
+    let refused = client.read("GET").expect("there is an answer");
+    assert_eq!((refused.status, refused.field("connection")), (400, Some("close")));
+    assert!(client.is_closed());
+}
+
+// RFC 9112 §9.6: a connection whose request is not read to its end cannot be kept, and its last answer says so.
+#[test]
+fn a_refusal_that_ends_the_connection_says_so() {
+    let upstream = Upstream::start();
+    let gateway = Gateway::open(&upstream, "");
+    let post = |path: &str, more: &str| format!("POST {path} HTTP/1.1\r\nHost: api.test\r\n{more}\r\n");
+    for (what, request) in [
+        ("a body that does not come", post("/a//b", "Content-Length: 9\r\n")),
+        ("a part of one", post("/a//b", "Content-Length: 9\r\n") + "some"),
+        ("chunks without an end", post("/a//b", "Transfer-Encoding: chunked\r\n") + "2\r\nhi\r\n"),
+        ("one that is asked for", post("/a//b", "Content-Length: 9\r\nExpect: 100-continue\r\n")),
+        ("a large one", post("/a//b", "Content-Length: 1000000\r\n") + &"x".repeat(100_000)),
+    ] {
+        for _ in 0..10 {
+            let mut client = gateway.connect();
+            client.write(request.as_bytes());
+            let answer = client.read("POST").expect("there is an answer");
+            assert_eq!((answer.status, answer.field("connection")), (400, Some("close")), "{what}");
+            client.half_close();
+            assert!(client.is_closed(), "{what}");
+        }
+    }
+    // The twin: a body that is there whole costs nothing.
+    let mut client = gateway.connect();
+    for body in ["Content-Length: 2\r\n\r\nhi", "Transfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n"] {
+        client.write(format!("POST /a//b HTTP/1.1\r\nHost: api.test\r\n{body}").as_bytes());
+        let answer = client.read("POST").expect("there is an answer");
+        assert_eq!((answer.status, answer.field("connection")), (400, None), "{body:?}");
+    }
+    assert_eq!(client.send(&Request::get("/next")).status, 200);
+}
+
+// RFC 9112 §4: a reason is optional, and none is made up.
+#[test]
+fn a_status_without_a_registered_reason_has_none() {
+    let upstream = Upstream::start();
+    let gateway = Gateway::open(&upstream, "");
+    for (status, line) in [
+        ("999 Odd", "HTTP/1.1 999 \r\n"),
+        ("499 Left", "HTTP/1.1 499 \r\n"),
+        ("418 Pot", "HTTP/1.1 418 I'm a teapot\r\n"),
+    ] {
+        upstream.play([Script::Raw(
+            format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n").into_bytes(),
+            true,
+        )]);
+        let answer =
+            raw(gateway.address(), b"GET /a HTTP/1.1\r\nHost: api.test\r\nConnection: close\r\n\r\n");
+        assert!(answer.starts_with(line), "{answer}");
+    }
+}
+
+// RFC 9110 §15.5.22: that answer has to name what it asks for.
+#[test]
+fn an_upgrade_that_is_required_is_named() {
+    let upstream = Upstream::start();
+    let gateway = Gateway::open(&upstream, "");
+    let answer = |status: &str| {
+        let head = "connection: upgrade\r\nupgrade: websocket, HTTP/2.0\r\ncontent-length: 0\r\n";
+        Script::Raw(format!("HTTP/1.1 {status}\r\n{head}\r\n").into_bytes(), true)
+    };
+    upstream.play([answer("426 Upgrade Required"), answer("400 Bad Request")]);
+    let required = gateway.send(&Request::get("/a"));
+    assert_eq!((required.status, required.field("upgrade")), (426, Some("websocket, HTTP/2.0")));
+    assert_eq!(required.field("connection"), Some("upgrade"));
+    assert_eq!(gateway.send(&Request::get("/a")).field("upgrade"), None, "the twin: another status");
+    // Over HTTP/2 there is no such field.
+    upstream.play([answer("426 Upgrade Required")]);
+    let mut client = Frames::connect_with(gateway.address(), &[(1, 0)]);
+    client.get(1, "/a");
+    let head = client.wait(|frame| frame.kind == HEADERS).expect("there is an answer");
+    assert_eq!(head.status(), 426);
+    assert!(client.is_alive());
 }
 
 // P03, RFC 9112 §9.6: a close with a reset can take the answer away from a client that is still sending.

@@ -22,6 +22,7 @@ mod command_line;
 mod commands;
 mod connections;
 mod connections_out;
+mod crossings;
 mod crowds;
 mod deadlines;
 mod decisions;

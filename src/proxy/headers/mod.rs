@@ -6,12 +6,14 @@
 mod claims;
 mod credentials;
 mod forwarded;
+mod trailers;
 
 use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, COOKIE, HOST, TE, TRANSFER_ENCODING, VIA};
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 
 pub(super) use credentials::query_without_tokens;
 pub(super) use forwarded::client;
+pub(super) use trailers::{has_padded, to_client as trailers_to_client};
 
 use credentials::remove_tokens;
 use forwarded::Told;
@@ -99,20 +101,24 @@ pub(super) fn to_upstream(headers: &mut HeaderMap, forwarding: &Forwarding<'_>) 
     own
 }
 
-/// Turns the headers of an upstream's response into those of the client's.
-pub(super) fn to_client(headers: &mut HeaderMap, request_id: &HeaderValue) {
+/// Turns the headers of an upstream's response, which came by this version, into those of the client's.
+pub(super) fn to_client(headers: &mut HeaderMap, version: Version, request_id: &HeaderValue) {
     // Where both are there the coding framed the body, and the length is about something else (D62).
     if headers.contains_key(TRANSFER_ENCODING) {
         headers.remove(CONTENT_LENGTH);
     }
     remove_hop_by_hop(headers);
-    headers.append(VIA, HeaderValue::from_static("1.1 scopegate"));
+    if version == Version::HTTP_2 {
+        trailers::trim(headers);
+    }
+    headers.append(VIA, HeaderValue::from_static(received_by(version)));
     headers.insert(REQUEST_ID, request_id.clone());
 }
 
-/// The version a request came by, and who took it (RFC 9110 §7.6.3).
+/// The version a message came by, and who took it (RFC 9110 §7.6.3).
 fn received_by(version: Version) -> &'static str {
     match version {
+        Version::HTTP_10 => "1.0 scopegate",
         Version::HTTP_2 => "2.0 scopegate",
         _ => "1.1 scopegate",
     }
@@ -153,7 +159,7 @@ pub(super) fn keep_from_shared_caches(headers: &mut HeaderMap) {
 /// read there what only the gateway says.
 pub(super) fn trailers_to_upstream(trailers: &mut HeaderMap, own: &FieldSet) {
     remove_where(trailers, |name| {
-        is_misnamed(name) || is_impersonation_in_trailers(name) || own.contains(name)
+        trailers::is_forbidden(name) || is_impersonation_in_trailers(name) || own.contains(name)
     });
 }
 

@@ -1,0 +1,147 @@
+//! Trailers, and what HTTP/2 lets fields be that no other protocol does.
+
+use http::{HeaderMap, HeaderValue};
+
+use super::{is_hop_by_hop, is_misnamed, remove_where};
+use crate::route::{Direction, HeaderRules};
+
+/// What must not come in trailers (RFC 9110 §6.5.1), since it frames, routes, conditions or authenticates the message, or
+/// says how to take it: whoever joins them to the head would believe it.
+pub(super) fn is_forbidden(name: &str) -> bool {
+    is_misnamed(name)
+        || is_hop_by_hop(name)
+        || matches!(
+            name,
+            // Framing and routing.
+            "content-length" | "trailer" | "host" | "via" | "max-forwards"
+            // Requests: controls and conditions.
+            | "cache-control" | "expect" | "pragma" | "range"
+            | "if-match" | "if-none-match" | "if-modified-since" | "if-unmodified-since" | "if-range"
+            // Authentication.
+            | "authorization" | "www-authenticate" | "cookie" | "set-cookie"
+            // Responses: control data.
+            | "age" | "date" | "expires" | "location" | "retry-after" | "vary" | "warning"
+            // Content.
+            | "content-encoding" | "content-range" | "content-type"
+            // Which of an answer a page may read, and its id: that is the gateway's to say, in the head.
+            | "x-request-id"
+        )
+        || name.starts_with("access-control-")
+}
+
+/// Turns the trailers of an upstream's response into those of the client's. What the route removes from heads, or sets there,
+/// comes in no trailers either.
+pub(in crate::proxy) fn to_client(trailers: &mut HeaderMap, rules: Option<&HeaderRules>) {
+    remove_where(trailers, is_forbidden);
+    trim(trailers);
+    if let Some(rules) = rules {
+        rules.remove_claimed(Direction::Response, trailers);
+    }
+}
+
+/// Whether a value begins or ends with white space, which over HTTP/2 makes a message malformed (RFC 9113 §8.2.1): after
+/// parsers that trim, as those of HTTP/1.1 do, it would be another one.
+pub(in crate::proxy) fn has_padded(fields: &HeaderMap) -> bool {
+    fields.values().any(is_padded)
+}
+
+fn is_padded(value: &HeaderValue) -> bool {
+    let is_space = |b: Option<&u8>| matches!(b, Some(b' ' | b'\t'));
+    is_space(value.as_bytes().first()) || is_space(value.as_bytes().last())
+}
+
+/// Takes white space off the ends of values. Of an upstream of HTTP/2 it is tolerated, and goes no further.
+pub(super) fn trim(fields: &mut HeaderMap) {
+    for value in fields.values_mut().filter(|value| is_padded(value)) {
+        let trimmed = HeaderValue::from_bytes(value.as_bytes().trim_ascii());
+        if let Ok(trimmed) = trimmed {
+            *value = trimmed;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderName;
+
+    use super::*;
+
+    fn fields(fields: &[(&str, &str)]) -> HeaderMap {
+        fields
+            .iter()
+            .map(|(name, value)| {
+                (HeaderName::try_from(*name).unwrap(), HeaderValue::from_bytes(value.as_bytes()).unwrap())
+            })
+            .collect()
+    }
+
+    // RFC 9110 §6.5.1; what gRPC and checksums say in trailers stays.
+    #[test]
+    fn trailers_say_nothing_that_belongs_in_the_head() {
+        let kept = ["grpc-status", "grpc-message", "x-sum", "server-timing", "etag", "digest"];
+        let forbidden = [
+            "transfer-encoding",
+            "content-length",
+            "content-type",
+            "content-encoding",
+            "content-range",
+            "trailer",
+            "host",
+            "connection",
+            "keep-alive",
+            "upgrade",
+            "te",
+            "set-cookie",
+            "www-authenticate",
+            "proxy-authenticate",
+            "authorization",
+            "location",
+            "cache-control",
+            "expires",
+            "vary",
+            "age",
+            "date",
+            "retry-after",
+            "if-none-match",
+            "range",
+            "max-forwards",
+            "via",
+            "x-request-id",
+            "access-control-allow-origin",
+        ];
+        let all: Vec<_> = kept.iter().chain(&forbidden).map(|name| (*name, "1")).collect();
+        let mut trailers = fields(&all);
+        to_client(&mut trailers, None);
+        let mut names: Vec<_> = trailers.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        let mut expected = kept;
+        expected.sort_unstable();
+        assert_eq!(names, expected);
+    }
+
+    #[test]
+    fn rules_hold_for_trailers_as_well() {
+        let rules = HeaderRules {
+            remove: vec![HeaderName::from_static("x-internal").into()],
+            set: vec![(HeaderName::from_static("x-env"), HeaderValue::from_static("prod"))],
+            add: vec![(HeaderName::from_static("x-sum"), HeaderValue::from_static("1"))],
+        };
+        let mut trailers =
+            fields(&[("x-internal", "a"), ("x_internal", "a"), ("x-env", "dev"), ("x-sum", "7")]);
+        to_client(&mut trailers, Some(&rules));
+        assert_eq!(trailers, fields(&[("x-sum", "7")]));
+    }
+
+    // RFC 9113 §8.2.1.
+    #[test]
+    fn white_space_at_the_ends_of_a_value_is_found_and_taken_off() {
+        for padded in [" a", "a ", "\ta", "a\t", " ", "\t"] {
+            let mut fields = fields(&[("x-a", "b"), ("x-b", padded)]);
+            assert!(has_padded(&fields), "{padded:?}");
+            trim(&mut fields);
+            assert!(!has_padded(&fields), "{padded:?}");
+            assert_eq!(fields["x-b"], padded.trim());
+        }
+        assert!(!has_padded(&fields(&[("x-a", "b c"), ("x-b", ""), ("x-c", "\u{e9}")])));
+    }
+}
