@@ -5,11 +5,23 @@ use http::{HeaderMap, HeaderValue};
 use super::{is_hop_by_hop, is_misnamed, remove_where};
 use crate::route::{Direction, HeaderRules};
 
-/// What must not come in trailers (RFC 9110 §6.5.1), since it frames, routes, conditions or authenticates the message, or
-/// says how to take it: whoever joins them to the head would believe it.
+/// Whether a field must not come in trailers, in any spelling that an application may read as the same name: CGI and its kin
+/// take every byte that is no letter and no digit for the same.
 pub(super) fn is_forbidden(name: &str) -> bool {
-    is_misnamed(name)
-        || is_hop_by_hop(name)
+    if !name.contains(is_odd) {
+        return belongs_in_head(name);
+    }
+    is_misnamed(name) || belongs_in_head(&name.replace(is_odd, "-"))
+}
+
+fn is_odd(c: char) -> bool {
+    !c.is_ascii_alphanumeric() && c != '-'
+}
+
+/// What frames, routes, conditions or authenticates a message, or says how to take it (RFC 9110 §6.5.1): an application that
+/// joins trailers to the head would believe it.
+fn belongs_in_head(name: &str) -> bool {
+    is_hop_by_hop(name)
         || matches!(
             name,
             // Framing and routing.
@@ -46,8 +58,8 @@ pub(in crate::proxy) fn has_padded(fields: &HeaderMap) -> bool {
 }
 
 fn is_padded(value: &HeaderValue) -> bool {
-    let is_space = |b: Option<&u8>| matches!(b, Some(b' ' | b'\t'));
-    is_space(value.as_bytes().first()) || is_space(value.as_bytes().last())
+    let bytes = value.as_bytes();
+    [bytes.first(), bytes.last()].into_iter().flatten().any(|b| matches!(b, b' ' | b'\t'))
 }
 
 /// Takes white space off the ends of values. Of an upstream of HTTP/2 it is tolerated, and goes no further.
@@ -108,6 +120,10 @@ mod tests {
             "via",
             "x-request-id",
             "access-control-allow-origin",
+            "set_cookie",
+            "set.cookie",
+            "if_none_match",
+            "content|type",
         ];
         let all: Vec<_> = kept.iter().chain(&forbidden).map(|name| (*name, "1")).collect();
         let mut trailers = fields(&all);

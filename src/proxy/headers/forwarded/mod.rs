@@ -253,8 +253,10 @@ fn value(text: &str) -> Option<HeaderValue> {
 
 /// The scheme of HTTP that a client used. Proxies call that of a WebSocket's handshake `ws` and `wss`.
 fn scheme(text: &str) -> Option<&'static str> {
-    let is_one_of = |names: [&str; 2]| names.iter().any(|name| text.eq_ignore_ascii_case(name));
-    if is_one_of(["https", "wss"]) { Some("https") } else { is_one_of(["http", "ws"]).then_some("http") }
+    const SCHEMES: [(&str, &str); 4] =
+        [("https", "https"), ("http", "http"), ("wss", "https"), ("ws", "http")];
+    let found = SCHEMES.iter().find(|(name, _)| text.eq_ignore_ascii_case(name));
+    found.map(|(_, scheme)| *scheme)
 }
 
 fn is_port(text: &str) -> bool {
