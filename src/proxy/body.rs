@@ -361,7 +361,11 @@ impl Body for ReplyBody {
         };
         let error = match next {
             Some(Err(error)) => error,
-            Some(Ok(frame)) => return Poll::Ready(this.relayed(frame).map(Ok)),
+            Some(Ok(frame)) => {
+                let frame = this.relayed(frame);
+                this.has_ended |= frame.is_none();
+                return Poll::Ready(frame.map(Ok));
+            }
             None => return Poll::Ready(None),
         };
         if let Some(exchange) = &mut this.exchange {

@@ -122,7 +122,7 @@ fn a_client_that_leaves_is_no_refusal_and_no_success() {
         if status == 200 {
             assert_eq!(client.read_head_only().status, 200);
         }
-        drop(client);
+        client.abort();
         let line = line(&process, path);
         assert_eq!(
             (line["status"].as_u64(), line["reason"].as_str()),
@@ -178,7 +178,7 @@ fn by_default_a_cut_answer_is_logged_and_a_client_that_left_is_not() {
     let mut client = Client::connect(process.address());
     client.write_request(&Request::get("/left"));
     upstream.wait_for(1);
-    drop(client);
+    client.abort();
     process.wait_for_metric(&requests("GET", "left"), 1.0);
     assert!(!process.send(&Request::get("/cut")).complete);
     assert_eq!(line(&process, "/cut")["reason"], "answer_cut");
