@@ -100,22 +100,23 @@ mod tests {
     /// What no log may have.
     const SECRET: &str = "eyJhbGciOi";
 
-    /// Runs the test below in a process of its own, with this standard error.
-    fn panicking(errors: Stdio) -> Output {
+    /// Set in the process that a test starts, so that the same test panics there.
+    const PANICS: &str = "SCOPEGATE_TEST_PANICS";
+
+    fn is_to_panic() -> bool {
+        std::env::var_os(PANICS).is_some()
+    }
+
+    /// Runs a test of this module in a process of its own, with this standard error.
+    fn panicking(test: &str, errors: Stdio) -> Output {
         let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args([
-            "--exact",
-            "cli::logging::tests::a_process_of_its_own_panics",
-            "--ignored",
-            "--nocapture",
-        ]);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(errors).env_remove("RUST_BACKTRACE");
+        command.args(["--exact", &format!("cli::logging::tests::{test}"), "--nocapture"]);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(errors);
+        command.env(PANICS, "1").env_remove("RUST_BACKTRACE");
         command.spawn().unwrap().wait_with_output().unwrap()
     }
 
-    #[test]
-    #[ignore = "it is for the tests that run it by name"]
-    fn a_process_of_its_own_panics() {
+    fn panic_in_threads() {
         let log = start(tracing::Level::INFO).unwrap();
         log.note_panics();
         let token = SECRET.to_owned();
@@ -132,7 +133,10 @@ mod tests {
 
     #[test]
     fn a_panic_is_logged_with_its_place_and_without_what_it_quotes() {
-        let output = panicking(Stdio::piped());
+        if is_to_panic() {
+            return panic_in_threads();
+        }
+        let output = panicking("a_panic_is_logged_with_its_place_and_without_what_it_quotes", Stdio::piped());
         let text = String::from_utf8(output.stderr).unwrap();
         let lines: Vec<_> = text.lines().filter(|line| line.contains(" ERROR a thread panicked, ")).collect();
         assert_eq!((lines.len(), output.status.success()), (3, true), "{text}");
@@ -151,9 +155,13 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn a_panic_waits_for_no_reader() {
+        if is_to_panic() {
+            return panic_in_threads();
+        }
         let (_reader, mut errors) = io::pipe().unwrap();
         // As much as a pipe holds.
         io::Write::write_all(&mut errors, &[b'x'; 64 << 10]).unwrap();
-        assert!(panicking(errors.into()).status.success());
+        let output = panicking("a_panic_waits_for_no_reader", errors.into());
+        assert!(output.status.success());
     }
 }
