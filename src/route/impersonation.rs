@@ -174,6 +174,9 @@ static CANDIDATES_IN_HEADS: Candidates = Candidates::of(&FAMILIES, false);
 
 static TABLE: [Family; FAMILIES.len()] = FAMILIES;
 
+// A bit for each, and one beyond the last.
+const _: () = assert!(FAMILIES.len() < 64);
+
 impl Candidates {
     #[expect(clippy::indexing_slicing, reason = "evaluated when the crate is compiled")]
     const fn of(families: &[Family], with_words: bool) -> Self {
