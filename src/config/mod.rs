@@ -377,6 +377,8 @@ pub struct Route {
     pub token_from: Vec<Source>,
     /// Whether the upstream gets the token: `None` for one in `Authorization` and no other.
     pub forward_token: Option<bool>,
+    /// Whether the upstream gets an `Authorization` that was not judged.
+    pub forward_authorization: bool,
     /// The protected resource that it is part of, where clients can be told (RFC 9728 §1.2).
     pub resource: Option<Url>,
     /// The claims its upstream gets.

@@ -148,6 +148,7 @@ pub(super) fn route(path: &str, methods: &[(&str, &str)]) -> Route {
         issuers: vec![Arc::from("idp")],
         token_from: vec![Source::Bearer],
         forward_token: None,
+        forward_authorization: false,
         resource: None,
         forward: vec![],
         allow: Ambiguities::default(),

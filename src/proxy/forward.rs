@@ -18,6 +18,7 @@ use crate::net::Peer;
 use crate::policy::Permit;
 use crate::route::Direction;
 use crate::snapshot::Route;
+use crate::token::Carrier;
 use crate::upstream::{Balance, Fault, Outgoing, Reply};
 
 /// A permitted request on its way, and what its answer depends on.
@@ -35,13 +36,15 @@ pub(super) struct Journey<'v> {
 }
 
 impl<'v> Journey<'v> {
-    /// Makes the upstream's request of the client's. It takes the permit: without one there is no forwarding.
+    /// Makes the upstream's request of the client's. It takes the permit: without one there is no forwarding. `carrier` is
+    /// what carried the token.
     ///
     /// # Errors
     /// A [`Refusal`]: 400 or 413.
     pub(super) fn begin(
         permit: Permit,
         index: usize,
+        carrier: Option<Carrier>,
         exchange: &'v Exchange,
         peer: &Peer,
         upgrades: &Upgrades,
@@ -81,6 +84,7 @@ impl<'v> Journey<'v> {
             route,
             claim_headers: &view.snapshot.claim_headers,
             principal: permit.principal(),
+            carrier,
             request_id: exchange.request_id(),
             host,
             version,

@@ -24,6 +24,7 @@ pub fn head_to_upstream(
         route: decision.route,
         claim_headers: &snapshot.claim_headers,
         principal: decision.permit.principal(),
+        carrier: decision.carrier,
         request_id,
         host: headers::requested_host(request.uri(), request.headers()),
         version: request.version(),

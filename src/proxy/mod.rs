@@ -38,7 +38,9 @@ use crate::net::Peer;
 use crate::policy::{Identity, Permit, Requirement};
 use crate::route::{Miss, Target, origin_of};
 use crate::snapshot::{Entry, Resource, Route, Snapshot};
-use crate::token::{BearerToken, CacheResult, Circumstances, Rejection, WorkerCache, authenticate};
+use crate::token::{
+    BearerToken, CacheResult, Carrier, Circumstances, Rejection, TokenError, WorkerCache, authenticate,
+};
 
 /// A path on which tests of this library, and nothing that is built otherwise, find a defect.
 #[cfg(test)]
@@ -104,7 +106,7 @@ async fn walk(
         return Err(Refusal::unrouted(Cause::Misdirected));
     }
     let circumstances = Circumstances { now: exchange.began().unix, certificate: peer.certificate() };
-    let Decision { entry, permit, cache, .. } =
+    let Decision { entry, permit, cache, carrier, .. } =
         match decide(snapshot, &request, Some(&worker.cache), circumstances).await? {
             Verdict::Forward(decision) => decision,
             Verdict::Metadata(resource) => return Ok(reply::metadata(resource, exchange.request_id())),
@@ -117,7 +119,7 @@ async fn walk(
     if let Some(result) = cache {
         worker.metrics().cache.increment(result as usize);
     }
-    let mut journey = Journey::begin(permit, entry.route, exchange, peer, upgrades, request)?;
+    let mut journey = Journey::begin(permit, entry.route, carrier, exchange, peer, upgrades, request)?;
     journey.complete(exchange).await
 }
 
@@ -157,6 +159,8 @@ pub struct Decision<'s> {
     pub permit: Permit,
     /// Where the token's verification was found; `None` on a public route.
     pub cache: Option<CacheResult>,
+    /// What carried the token; `None` on a public route.
+    pub carrier: Option<Carrier>,
 }
 
 /// The verdict, without the journey and without side effects but the memory of `cache`.
@@ -183,11 +187,12 @@ pub async fn decide<'s, B>(
     let refuse = |cause| Refusal::at(entry.route, cause);
 
     let unauthenticated = |rejection| refuse(Cause::Token { rejection, needed: entry.requirement.least() });
-    let (identity, cache) = identify(entry, route, request, limits.token_bytes, cache, circumstances)
-        .await
-        .map_err(unauthenticated)?;
+    let token = credential(entry, route, request).map_err(|error| unauthenticated(error.into()))?;
+    let carrier = token.and_then(|token| token.carrier());
+    let (identity, cache) =
+        identify(route, token, limits.token_bytes, cache, circumstances).await.map_err(unauthenticated)?;
     let permit = entry.requirement.authorize(identity).map_err(|denial| refuse(Cause::Denied(denial)))?;
-    Ok(Verdict::Forward(Decision { entry, route, permit, cache }))
+    Ok(Verdict::Forward(Decision { entry, route, permit, cache, carrier }))
 }
 
 /// The answer to a preflight for a path whose routes have CORS, unless one of them answers `OPTIONS` by name. It comes
@@ -214,20 +219,29 @@ fn preflight<'s>(snapshot: &'s Snapshot, target: &Target<'_>, headers: &HeaderMa
     Some(Verdict::Preflight { route: index, headers })
 }
 
-/// Who is calling: anybody on a public route, else the bearer of a token. The one caller of [`Identity::anonymous`].
-async fn identify<B>(
+/// The token that a request shows; `None` on a public route, where none is looked for.
+fn credential<'r, B>(
     entry: &Entry,
     route: &Route,
-    request: &Request<B>,
+    request: &'r Request<B>,
+) -> Result<Option<BearerToken<'r>>, TokenError> {
+    if entry.requirement == Requirement::Public {
+        BearerToken::refuse_two(request.headers())?;
+        return Ok(None);
+    }
+    BearerToken::find(&route.token_from, request.headers(), request.uri().query()).map(Some)
+}
+
+/// Who is calling: the bearer of the token, or anybody where none was looked for, whom no requirement but a public
+/// route's lets pass. The one caller of [`Identity::anonymous`].
+async fn identify(
+    route: &Route,
+    token: Option<BearerToken<'_>>,
     max_bytes: usize,
     cache: Option<&WorkerCache>,
     circumstances: Circumstances<'_>,
 ) -> Result<(Identity, Option<CacheResult>), Rejection> {
-    if entry.requirement == Requirement::Public {
-        BearerToken::refuse_two(request.headers())?;
-        return Ok((Identity::anonymous(), None));
-    }
-    let token = BearerToken::find(&route.token_from, request.headers(), request.uri().query())?;
+    let Some(token) = token else { return Ok((Identity::anonymous(), None)) };
     let (identity, found) = authenticate(&route.verifiers, token, max_bytes, cache, circumstances).await?;
     Ok((identity, Some(found)))
 }

@@ -42,7 +42,7 @@ pub struct Snapshot {
     pub resources: Resources,
     /// Headers that some route sets from claims: removed from every request, on every route.
     pub claim_headers: FieldSet,
-    /// Fields of requests that the gateway alone writes on some route: no trailer may be one of them.
+    /// Fields of requests that the gateway alone writes on some route, or judges: no trailer may be one of them.
     pub own_headers: FieldSet,
     /// Whether any route asks where a page comes from.
     pub has_cors: bool,
@@ -99,6 +99,8 @@ pub struct Route {
     pub token_from: Vec<Source>,
     /// Whether its upstream gets the token: `None` for one in `Authorization` and no other.
     pub forward_token: Option<bool>,
+    /// Whether its upstream gets an `Authorization` that was not judged.
+    pub forward_authorization: bool,
     /// The claims its upstream gets.
     pub forward: Vec<ForwardedClaim>,
     /// The ambiguities it lets through.
@@ -156,7 +158,8 @@ impl Snapshot {
             .collect::<Result<Vec<_>, _>>()?;
         let table = Table::new(rules(&config.routes)).map_err(CompileError::Routes)?;
         let ruled_headers = config.routes.iter().flat_map(|route| route.heads.request.claimed());
-        let own_headers = claim_headers(&config.routes).chain(ruled_headers).collect();
+        let token_headers = token_headers(&config.routes);
+        let own_headers = claim_headers(&config.routes).chain(ruled_headers).chain(token_headers).collect();
         let claim_headers = claim_headers(&config.routes).collect();
         let has_cors = config.routes.iter().any(|route| route.heads.cors.is_some());
         let unrouted = metrics.route(UNROUTED);
@@ -225,6 +228,14 @@ const UNROUTED: &str = "none";
 /// The headers in which routes forward claims.
 fn claim_headers(routes: &[config::Route]) -> impl Iterator<Item = FieldPattern> {
     routes.iter().flat_map(|route| &route.forward).map(|claim| claim.header.clone().into())
+}
+
+/// The fields in which some route looks for a token.
+fn token_headers(routes: &[config::Route]) -> impl Iterator<Item = FieldPattern> {
+    routes.iter().flat_map(|route| &route.token_from).filter_map(|source| match source {
+        Source::Header(name) => Some(name.clone().into()),
+        _ => None,
+    })
 }
 
 fn rules(routes: &[config::Route]) -> Vec<Rule<Entry>> {
@@ -341,6 +352,7 @@ fn compile_route(route: &config::Route, metrics: &Metrics, parts: &Parts<'_>) ->
         verifiers: route.issuers.iter().map(|name| parts.verifier(name)).collect::<Result<_, _>>()?,
         token_from: route.token_from.clone(),
         forward_token: route.forward_token,
+        forward_authorization: route.forward_authorization,
         forward: route.forward.clone(),
         allow: route.allow,
         body_bytes: route.body_bytes,

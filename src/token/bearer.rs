@@ -5,14 +5,32 @@ use std::fmt;
 use http::header::{AUTHORIZATION, COOKIE};
 use http::{HeaderMap, HeaderValue};
 
+use super::source::{tokens_in_cookies, tokens_in_query};
 use super::{Source, TokenError};
 
 /// A token as it came: nothing about it is known yet. It has no `Display`, and `Debug` shows its length alone.
 #[derive(Clone, Copy)]
-pub struct BearerToken<'r>(&'r [u8]);
+pub struct BearerToken<'r> {
+    text: &'r [u8],
+    carrier: Option<Carrier>,
+}
+
+/// The part of a request that carried its token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Carrier {
+    /// The `Authorization` field.
+    Authorization,
+    /// Another field.
+    Header,
+    /// A cookie: a browser sends it by itself, whichever page asks.
+    Cookie,
+    /// A parameter of the query.
+    Query,
+}
 
 impl<'r> BearerToken<'r> {
-    /// The one token in the places that `sources` lists.
+    /// Returns the one token in the places that `sources` lists. Whatever an upstream could take for a token counts as
+    /// one: cookies and parameters in all spellings, fields with their twins.
     ///
     /// # Errors
     /// [`TokenError::Missing`], [`TokenError::Several`], or [`TokenError::Malformed`] for what no token can be.
@@ -21,38 +39,34 @@ impl<'r> BearerToken<'r> {
         headers: &'r HeaderMap,
         query: Option<&'r str>,
     ) -> Result<Self, TokenError> {
-        let bearer = sources.contains(&Source::Bearer);
-        let raw = sources.contains(&Source::Raw);
-        let mut found = authorization(headers, bearer, raw)?;
+        let mut places = Places::default();
         for source in sources {
-            match source {
-                Source::Bearer | Source::Raw => {}
-                Source::Header(name) => {
-                    for field in headers.get_all(name) {
-                        let text = field.to_str().map_err(|_| TokenError::Malformed)?;
-                        let (scheme, token) = scheme(text.as_bytes());
-                        keep(&mut found, Some(if scheme { token } else { text.as_bytes() }))?;
-                    }
-                }
-                Source::Cookie(name) => {
-                    for field in headers.get_all(COOKIE) {
-                        let text = field.to_str().map_err(|_| TokenError::Malformed)?;
-                        for value in pairs(text, ';', |key| key == &**name) {
-                            keep(&mut found, Some(value.as_bytes()))?;
-                        }
-                    }
-                }
-                Source::Query(_) => {
-                    for value in pairs(query.unwrap_or_default(), '&', |key| source.is_parameter(key)) {
-                        keep(&mut found, Some(value.as_bytes()))?;
-                    }
+            places.add(source);
+        }
+        let mut found = Found(None);
+        if let Some(token) = authorization(headers, places.bearer, places.raw)? {
+            found.keep(token, Carrier::Authorization)?;
+        }
+        if places.header {
+            for (name, value) in headers {
+                if sources.iter().any(|source| source.is_field(name)) {
+                    found.keep(in_field(value)?, Carrier::Header)?;
                 }
             }
         }
-        match found {
-            Some(token) => Ok(Self(token)),
-            None => Err(TokenError::Missing),
+        if places.cookie {
+            for field in headers.get_all(COOKIE) {
+                for token in tokens_in_cookies(field.as_bytes(), sources) {
+                    found.keep(token, Carrier::Cookie)?;
+                }
+            }
         }
+        if places.query {
+            for token in tokens_in_query(query.unwrap_or_default(), sources) {
+                found.keep(token, Carrier::Query)?;
+            }
+        }
+        found.0.ok_or(TokenError::Missing)
     }
 
     /// Refuses two `Authorization` fields, wherever a token is looked for: of two readers each could obey another one
@@ -67,37 +81,74 @@ impl<'r> BearerToken<'r> {
     /// A token that came by another way than a request, such as a file.
     #[must_use]
     pub fn new(text: &'r str) -> Self {
-        Self(text.as_bytes())
+        Self { text: text.as_bytes(), carrier: None }
+    }
+
+    /// The part of the request that carried it; `None` for one that came by another way.
+    #[must_use]
+    pub fn carrier(&self) -> Option<Carrier> {
+        self.carrier
     }
 
     /// A token that was seen before is compared as it is; as text it is only read.
     pub(super) fn as_bytes(&self) -> &'r [u8] {
-        self.0
+        self.text
     }
 
     /// # Errors
     /// [`TokenError::Malformed`]
     pub(super) fn as_str(&self) -> Result<&'r str, TokenError> {
-        std::str::from_utf8(self.0).map_err(|_| TokenError::Malformed)
+        std::str::from_utf8(self.text).map_err(|_| TokenError::Malformed)
     }
 }
 
 impl fmt::Debug for BearerToken<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "BearerToken({} bytes)", self.0.len())
+        write!(f, "BearerToken({} bytes)", self.text.len())
     }
 }
 
-fn keep<'r>(found: &mut Option<&'r [u8]>, token: Option<&'r [u8]>) -> Result<(), TokenError> {
-    match token {
-        // A gateway that takes one of two tokens and forwards both is judged by one and obeyed for the other.
-        Some(_) if found.is_some() => Err(TokenError::Several),
-        Some(token) => {
-            *found = Some(token);
-            Ok(())
+/// The kinds of places where a token is looked for.
+#[derive(Default)]
+struct Places {
+    bearer: bool,
+    raw: bool,
+    header: bool,
+    cookie: bool,
+    query: bool,
+}
+
+impl Places {
+    fn add(&mut self, source: &Source) {
+        match source {
+            Source::Bearer => self.bearer = true,
+            Source::Raw => self.raw = true,
+            Source::Header(_) => self.header = true,
+            Source::Cookie(_) => self.cookie = true,
+            Source::Query(_) => self.query = true,
         }
-        None => Ok(()),
     }
+}
+
+/// The token that was found so far.
+struct Found<'r>(Option<BearerToken<'r>>);
+
+impl<'r> Found<'r> {
+    /// Keeps the one token. Of two the gateway would judge one and the upstream obey the other.
+    fn keep(&mut self, text: &'r [u8], carrier: Carrier) -> Result<(), TokenError> {
+        if self.0.is_some() {
+            return Err(TokenError::Several);
+        }
+        self.0 = Some(BearerToken { text, carrier: Some(carrier) });
+        Ok(())
+    }
+}
+
+/// The token in a field of its own: the whole value, or what follows `Bearer`.
+fn in_field(value: &HeaderValue) -> Result<&[u8], TokenError> {
+    let text = value.to_str().map_err(|_| TokenError::Malformed)?.as_bytes();
+    let (is_bearer, token) = scheme(text);
+    Ok(if is_bearer { token } else { text })
 }
 
 fn only_authorization(headers: &HeaderMap) -> Result<Option<&HeaderValue>, TokenError> {
@@ -125,14 +176,6 @@ fn scheme(value: &[u8]) -> (bool, &[u8]) {
     let at = value.iter().position(|b| *b == b' ').unwrap_or(value.len());
     let (scheme, token) = value.split_at(at);
     (scheme.eq_ignore_ascii_case(b"bearer"), token.trim_ascii())
-}
-
-/// The values of `name=value` pairs whose name is ours.
-fn pairs(text: &str, separator: char, is_ours: impl Fn(&str) -> bool) -> impl Iterator<Item = &str> {
-    text.split(separator).filter_map(move |pair| {
-        let (key, value) = pair.trim_matches(' ').split_once('=')?;
-        is_ours(key).then_some(value)
-    })
 }
 
 #[cfg(test)]
@@ -202,6 +245,55 @@ mod tests {
         ] {
             assert_eq!(find(&all, headers, query), Err(TokenError::Several), "{headers:?} {query}");
         }
+    }
+
+    #[test]
+    fn what_an_upstream_could_take_for_a_token_counts_as_one() {
+        let all = ["header:x-token", "cookie:session", "query:access_token"];
+        for (headers, query) in [
+            (&[("cookie", "session =F; session=G")][..], ""),
+            (&[("cookie", "session=G; session =F")], ""),
+            (&[("cookie", "session=G"), ("cookie", "=Session=F")], ""),
+            (&[("x-token", "G"), ("x_token", "F")], ""),
+            (&[("x_token", "F"), ("x-token", "G")], ""),
+            (&[], "access.token=F&access_token=G"),
+            (&[], "a=b;access_token=F&access_token=G"),
+            (&[("x_token", "F")], "access.token=G"),
+        ] {
+            assert_eq!(find(&all, headers, query), Err(TokenError::Several), "{headers:?} {query}");
+        }
+        // One alone is judged.
+        for (headers, query) in [
+            (&[("cookie", "\"Session\" = t")][..], ""),
+            (&[("x_token", "Bearer t")], ""),
+            (&[], "access.token=t"),
+        ] {
+            assert_eq!(find(&all, headers, query), Ok("t".into()), "{headers:?} {query}");
+        }
+        // Two sources that are spellings of each other are one place.
+        let twins = ["cookie:session", "cookie:Session", "header:x-token", "header:x_token"];
+        assert_eq!(find(&twins, &[("cookie", "session=t")], ""), Ok("t".into()));
+        assert_eq!(find(&twins, &[("x-token", "t")], ""), Ok("t".into()));
+    }
+
+    #[test]
+    fn a_token_knows_what_carried_it() {
+        let sources: Vec<_> = ["authorization:bearer", "header:x-token", "cookie:c", "query:q"]
+            .iter()
+            .map(|text| Source::parse(text).unwrap())
+            .collect();
+        for (name, value, query, carrier) in [
+            ("authorization", "Bearer t", "", Carrier::Authorization),
+            ("x-token", "t", "", Carrier::Header),
+            ("cookie", "c=t", "", Carrier::Cookie),
+            ("authorization", "Basic x", "q=t", Carrier::Query),
+        ] {
+            let headers: HeaderMap =
+                [(name.parse().unwrap(), value.parse().unwrap())].into_iter().collect::<HeaderMap>();
+            let token = BearerToken::find(&sources, &headers, Some(query)).unwrap();
+            assert_eq!(token.carrier(), Some(carrier));
+        }
+        assert_eq!(BearerToken::new("t").carrier(), None);
     }
 
     #[test]

@@ -4,7 +4,10 @@ use std::fmt;
 
 use http::HeaderName;
 use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, HOST, TRANSFER_ENCODING};
-use percent_encoding::percent_decode_str;
+
+use super::spelling::could_be;
+use super::{cookie, parameter};
+use crate::route::is_twin;
 
 /// One place of a request that may hold a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,12 +61,41 @@ impl Source {
 }
 
 impl Source {
-    /// Whether a query parameter, as it is spelt, is the one that holds a token. Upstreams decode names: to them
-    /// `access%5Ftoken` is `access_token`, and so it is here.
+    /// Whether an upstream could take a field for the one that holds a token.
     #[must_use]
-    pub fn is_parameter(&self, spelling: &str) -> bool {
-        matches!(self, Self::Query(name) if percent_decode_str(spelling).eq(name.bytes()))
+    pub fn is_field(&self, other: &HeaderName) -> bool {
+        matches!(self, Self::Header(name) if is_twin(other.as_str(), name.as_str()))
     }
+
+    fn is_cookie(&self, spelling: &[u8]) -> bool {
+        matches!(self, Self::Cookie(name) if could_be(spelling, name))
+    }
+
+    fn is_parameter(&self, spelling: &[u8]) -> bool {
+        matches!(self, Self::Query(name) if could_be(spelling, name))
+    }
+}
+
+/// The values in a `Cookie` field that an upstream could take for tokens of `sources`.
+pub(super) fn tokens_in_cookies<'f>(field: &'f [u8], sources: &[Source]) -> impl Iterator<Item = &'f [u8]> {
+    cookie::values(field, |name| sources.iter().any(|source| source.is_cookie(name)))
+}
+
+/// The values in a query that an upstream could take for tokens of `sources`.
+pub(super) fn tokens_in_query<'q>(query: &'q str, sources: &[Source]) -> impl Iterator<Item = &'q [u8]> {
+    parameter::values(query, |name| sources.iter().any(|source| source.is_parameter(name)))
+}
+
+/// A `Cookie` field without what an upstream could take for tokens of `sources`; `None` where there is none of it.
+#[must_use]
+pub fn cookies_without_tokens(field: &[u8], sources: &[Source]) -> Option<Vec<u8>> {
+    cookie::without(field, |name| sources.iter().any(|source| source.is_cookie(name)))
+}
+
+/// A query without what an upstream could take for tokens of `sources`; `None` where there is none of it.
+#[must_use]
+pub fn query_without_tokens(query: &str, sources: &[Source]) -> Option<String> {
+    parameter::without(query, |name| sources.iter().any(|source| source.is_parameter(name)))
 }
 
 /// A name that needs no decoding in a cookie or a query.

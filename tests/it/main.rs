@@ -23,6 +23,7 @@ mod commands;
 mod connections;
 mod connections_out;
 mod crossings;
+mod credentials;
 mod crowds;
 mod deadlines;
 mod decisions;

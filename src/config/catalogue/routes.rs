@@ -20,6 +20,7 @@ pub(in crate::config) static DEFAULTS: Table = Table {
         ISSUER.absent("the only issuer, if there is exactly one"),
         TOKEN_FROM.default(r#""authorization:bearer""#),
         FORWARD_TOKEN.absent("in `Authorization` alone"),
+        FORWARD_AUTHORIZATION.default("false"),
         FORWARD.absent("nothing"),
         ALLOW.absent("nothing"),
         BODY_BYTES.absent("that of `[server.limits]`"),
@@ -39,7 +40,7 @@ pub(in crate::config) static DEFAULTS: Table = Table {
     ],
 };
 
-static ROUTE_KEYS: [Key; 22] = [
+static ROUTE_KEYS: [Key; 23] = [
     Key::new(
         "path",
         Kind::Text,
@@ -72,6 +73,7 @@ static ROUTE_KEYS: [Key; 22] = [
     ISSUER,
     TOKEN_FROM,
     FORWARD_TOKEN,
+    FORWARD_AUTHORIZATION,
     FORWARD,
     ALLOW,
     BODY_BYTES,
@@ -134,6 +136,7 @@ pub(in crate::config) static GROUP: Table = Table {
         ISSUER.absent("that of `[defaults]`"),
         TOKEN_FROM.absent("that of `[defaults]`"),
         FORWARD_TOKEN.absent("that of `[defaults]`"),
+        FORWARD_AUTHORIZATION.absent("that of `[defaults]`"),
         FORWARD.absent("that of `[defaults]`"),
         ALLOW.absent("that of `[defaults]`"),
         BODY_BYTES.absent("that of `[defaults]`"),
@@ -233,6 +236,14 @@ const FORWARD_TOKEN: Key = Key::new(
     "false",
     "Whether the upstream gets the token: `true` from a header or cookie as well, `false` from nowhere. Without it a token \
      in `Authorization` goes on and others do not. One in a query never does.",
+);
+const FORWARD_AUTHORIZATION: Key = Key::new(
+    "forward_authorization",
+    Kind::Flag,
+    Means("the group's, else that of `[defaults]`"),
+    "true",
+    "Whether the upstream of a route that asks for a token gets an `Authorization`, of whatever scheme, that is not the token \
+     which was judged: the token came from elsewhere. It is removed otherwise. `check` notes it.",
 );
 const FORWARD: Key = Key::new(
     "forward",

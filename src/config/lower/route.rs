@@ -190,6 +190,7 @@ fn route(mut reader: Reader<'_>, around: &Around, names: &Names) -> Option<Place
         issuers,
         token_from: shared.token_from.unwrap_or_default(),
         forward_token: shared.forward_token,
+        forward_authorization: shared.forward_authorization.unwrap_or_default(),
         forward: shared.forward.unwrap_or_default(),
         allow: shared.allow.unwrap_or_default(),
         method_fallthrough: around.method_fallthrough,
@@ -263,7 +264,8 @@ fn refuse_token_keys(reader: &Reader<'_>, answers: &[Answer]) {
     if answers.is_empty() {
         return;
     }
-    for name in ["issuer", "token_from", "forward"].into_iter().filter(|name| reader.has(name)) {
+    let names = ["issuer", "token_from", "forward", "forward_authorization"];
+    for name in names.into_iter().filter(|name| reader.has(name)) {
         let message = format!("\"{name}\" has no effect: the route is public, and no token is looked at");
         reader.problem(reader.key_place(name), message);
     }

@@ -17,6 +17,7 @@ pub(super) struct Shared {
     pub(super) issuers: Option<Vec<Text>>,
     pub(super) token_from: Option<Vec<Source>>,
     pub(super) forward_token: Option<bool>,
+    pub(super) forward_authorization: Option<bool>,
     pub(super) forward: Option<Vec<ForwardedClaim>>,
     pub(super) allow: Option<Ambiguities>,
     pub(super) body_bytes: Option<u64>,
@@ -36,6 +37,7 @@ impl Shared {
             issuers: issuers(reader, names),
             token_from: token_from(reader),
             forward_token: reader.flag("forward_token"),
+            forward_authorization: forward_authorization(reader),
             forward: forward(reader),
             allow: allow(reader),
             body_bytes: reader.size("body_bytes"),
@@ -56,6 +58,7 @@ impl Shared {
             issuers: self.issuers.or_else(|| outer.issuers.clone()),
             token_from: self.token_from.or_else(|| outer.token_from.clone()),
             forward_token: self.forward_token.or(outer.forward_token),
+            forward_authorization: self.forward_authorization.or(outer.forward_authorization),
             forward: self.forward.or_else(|| outer.forward.clone()),
             allow: self.allow.or(outer.allow),
             body_bytes: self.body_bytes.or(outer.body_bytes),
@@ -127,6 +130,17 @@ fn note_query(reader: &Reader<'_>, text: &Text, source: &Source) {
         );
         reader.context.note(reader.problem_at(text.place, message));
     }
+}
+
+fn forward_authorization(reader: &mut Reader<'_>) -> Option<bool> {
+    let forwards = reader.flag("forward_authorization");
+    if forwards == Some(true) {
+        let place = reader.key_place("forward_authorization");
+        let message = "upstreams get an \"Authorization\" that was not judged, where the token came from elsewhere: \
+                       they must not take it for the gateway's word";
+        reader.context.note(reader.problem_at(place, message));
+    }
+    forwards
 }
 
 fn forward(reader: &mut Reader<'_>) -> Option<Vec<ForwardedClaim>> {

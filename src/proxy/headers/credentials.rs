@@ -1,43 +1,80 @@
-//! Tokens on their way to the upstream: which of them go on, and which are removed.
+//! Credentials on their way to the upstream: which of them go on, and which are removed.
 
 use http::header::{AUTHORIZATION, COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::remove_where;
-use crate::route::is_twin;
-use crate::token::Source;
+use crate::snapshot::Route;
+use crate::token::{self, Carrier, Source};
 
-/// Removes the token, unless the route forwards it: by default from everywhere but `Authorization`, where upstreams expect
-/// it. A route that forwards none lets no `Authorization` through, wherever it takes its token from.
-pub(super) fn remove_tokens(headers: &mut HeaderMap, forward_token: Option<bool>, sources: &[Source]) {
-    // Under every name that an upstream could take for it.
-    let remove = |headers: &mut HeaderMap, name: &HeaderName| {
-        remove_where(headers, |other| is_twin(other, name.as_str()));
-    };
-    match forward_token {
-        Some(true) => return,
-        Some(false) => remove(headers, &AUTHORIZATION),
-        None => {}
+/// What a route forwards of a request's credentials.
+#[derive(Clone, Copy)]
+pub(super) struct Credentials<'r> {
+    /// Where the route looks for a token.
+    sources: &'r [Source],
+    /// Whether the token goes on: by default in `Authorization`, where upstreams expect it, and nowhere else.
+    forward_token: Option<bool>,
+    /// Whether an `Authorization` that was not judged goes on.
+    forward_authorization: bool,
+    /// What carried the token that was judged; `None` where none was looked for.
+    carrier: Option<Carrier>,
+}
+
+impl<'r> Credentials<'r> {
+    pub(super) fn of(route: &'r Route, carrier: Option<Carrier>) -> Self {
+        Self {
+            sources: &route.token_from,
+            forward_token: route.forward_token,
+            forward_authorization: route.forward_authorization,
+            carrier,
+        }
     }
-    for source in sources {
-        match source {
-            Source::Bearer | Source::Raw | Source::Query(_) => {}
-            Source::Header(name) => remove(headers, name),
-            Source::Cookie(name) => remove_cookie(headers, name),
+
+    /// Removes what the upstream is not to get, under every name that it could take for the route's.
+    pub(super) fn remove(self, headers: &mut HeaderMap) {
+        if !self.forwards_authorization() {
+            headers.remove(AUTHORIZATION);
+        }
+        if self.forward_token == Some(true) {
+            return;
+        }
+        for source in self.sources {
+            if matches!(source, Source::Header(_)) {
+                remove_fields(headers, source);
+            }
+        }
+        if self.sources.iter().any(|source| matches!(source, Source::Cookie(_))) {
+            remove_cookies(headers, self.sources);
+        }
+    }
+
+    /// An upstream that finds an `Authorization` takes it for what the gateway has judged. Where the token came from
+    /// elsewhere, nothing was.
+    fn forwards_authorization(self) -> bool {
+        match self.carrier {
+            None | Some(Carrier::Authorization) => self.forward_token != Some(false),
+            Some(Carrier::Header | Carrier::Cookie | Carrier::Query) => self.forward_authorization,
         }
     }
 }
 
-fn remove_cookie(headers: &mut HeaderMap, name: &str) {
-    let is_token = |pair: &&str| pair.trim().split_once('=').is_some_and(|(key, _)| key == name);
-    let kept: Vec<HeaderValue> = headers
-        .get_all(COOKIE)
+fn remove_fields(headers: &mut HeaderMap, source: &Source) {
+    let removed: Vec<HeaderName> = headers.keys().filter(|name| source.is_field(name)).cloned().collect();
+    for name in removed {
+        headers.remove(name);
+    }
+}
+
+fn remove_cookies(headers: &mut HeaderMap, sources: &[Source]) {
+    let fields = headers.get_all(COOKIE);
+    let without = |field: &HeaderValue| token::cookies_without_tokens(field.as_bytes(), sources);
+    if fields.iter().all(|field| without(field).is_none()) {
+        return;
+    }
+    let kept: Vec<HeaderValue> = fields
         .iter()
-        .filter_map(|field| field.to_str().ok())
-        .map(|field| {
-            field.split(';').filter(|pair| !is_token(pair)).map(str::trim).collect::<Vec<_>>().join("; ")
-        })
+        .map(|field| without(field).unwrap_or_else(|| field.as_bytes().to_vec()))
         .filter(|field| !field.is_empty())
+        // Parts of a value, joined by what a value may hold, are one.
         .filter_map(|field| HeaderValue::try_from(field).ok())
         .collect();
     headers.remove(COOKIE);
@@ -48,15 +85,10 @@ fn remove_cookie(headers: &mut HeaderMap, name: &str) {
 
 /// The query without the parameters that hold tokens; `None` when there is nothing to remove.
 pub(in crate::proxy) fn query_without_tokens(query: Option<&str>, sources: &[Source]) -> Option<String> {
-    let query = query?;
-    let is_token = |pair: &str| {
-        let name = pair.split_once('=').map_or(pair, |(name, _)| name);
-        sources.iter().any(|source| source.is_parameter(name))
-    };
-    query
-        .split('&')
-        .any(is_token)
-        .then(|| query.split('&').filter(|pair| !is_token(pair)).collect::<Vec<_>>().join("&"))
+    if !sources.iter().any(|source| matches!(source, Source::Query(_))) {
+        return None;
+    }
+    token::query_without_tokens(query?, sources)
 }
 
 #[cfg(test)]
@@ -64,31 +96,72 @@ mod tests {
     use super::super::tests::{map, names};
     use super::*;
 
+    fn sources() -> Vec<Source> {
+        ["header:x-token", "cookie:t", "query:q"].map(|text| Source::parse(text).unwrap()).into()
+    }
+
+    fn remove(headers: &HeaderMap, forward_token: Option<bool>, carrier: Option<Carrier>) -> HeaderMap {
+        let mut headers = headers.clone();
+        let sources = sources();
+        Credentials { sources: &sources, forward_token, forward_authorization: false, carrier }
+            .remove(&mut headers);
+        headers
+    }
+
     #[test]
     fn a_token_leaves_the_places_it_was_taken_from() {
-        let sources: Vec<_> = ["header:x-token", "cookie:t", "query:q"]
-            .iter()
-            .map(|text| Source::parse(text).unwrap())
-            .collect();
-        let mut headers = map(&[
+        let headers = map(&[
             ("x-token", "t"),
             ("x_token", "t"),
             ("cookie", "a=b; t=x; c=d"),
-            ("cookie", "t=y"),
+            ("cookie", "T =y"),
             ("authorization", "x"),
         ]);
-        let mut all = headers.clone();
-        remove_tokens(&mut all, Some(true), &sources);
-        assert_eq!(all, headers);
-        remove_tokens(&mut all, Some(false), &sources);
-        assert_eq!(names(&all), ["cookie"]);
-        remove_tokens(&mut headers, None, &sources);
-        assert_eq!(names(&headers), ["authorization", "cookie"]);
-        assert_eq!(headers["cookie"], "a=b; c=d");
-        assert_eq!(query_without_tokens(Some("a=1&q=t&b"), &sources).as_deref(), Some("a=1&b"));
-        assert_eq!(query_without_tokens(Some("q=t"), &sources).as_deref(), Some(""));
-        assert_eq!(query_without_tokens(Some("%71=t&a"), &sources).as_deref(), Some("a"));
-        assert_eq!(query_without_tokens(Some("qq=t"), &sources), None);
+        assert_eq!(remove(&headers, Some(true), None), headers);
+        assert_eq!(names(&remove(&headers, Some(false), None)), ["cookie"]);
+        let left = remove(&headers, None, None);
+        assert_eq!(names(&left), ["authorization", "cookie"]);
+        assert_eq!(left.get_all("cookie").iter().collect::<Vec<_>>(), ["a=b; c=d"]);
+        let others = map(&[("cookie", "a=b;c=d;; e"), ("cookie", "f")]);
+        assert_eq!(remove(&others, None, None), others, "nothing of ours is there");
+    }
+
+    #[test]
+    fn an_authorization_that_was_not_judged_is_removed() {
+        let headers = map(&[("authorization", "Bearer FORGED")]);
+        let goes_on = |forward_token, forward_authorization, carrier| {
+            let mut headers = headers.clone();
+            Credentials { sources: &[], forward_token, forward_authorization, carrier }.remove(&mut headers);
+            !headers.is_empty()
+        };
+        for carrier in [Carrier::Cookie, Carrier::Header, Carrier::Query].map(Some) {
+            for forward_token in [None, Some(true), Some(false)] {
+                assert!(!goes_on(forward_token, false, carrier), "{carrier:?}");
+                assert!(goes_on(forward_token, true, carrier), "{carrier:?}");
+            }
+        }
+        for carrier in [Some(Carrier::Authorization), None] {
+            for forward_authorization in [true, false] {
+                assert!(goes_on(None, forward_authorization, carrier));
+                assert!(goes_on(Some(true), forward_authorization, carrier));
+                assert!(!goes_on(Some(false), forward_authorization, carrier));
+            }
+        }
+    }
+
+    #[test]
+    fn a_token_leaves_the_query() {
+        let sources = sources();
+        for (query, expected) in [
+            ("a=1&q=t&b", Some("a=1&b")),
+            ("q=t", Some("")),
+            ("%71=t&a", Some("a")),
+            ("a;q=t", Some("a")),
+            ("qq=t", None),
+        ] {
+            assert_eq!(query_without_tokens(Some(query), &sources).as_deref(), expected, "{query}");
+        }
         assert_eq!(query_without_tokens(None, &sources), None);
+        assert_eq!(query_without_tokens(Some("q=t"), &[Source::Bearer]), None);
     }
 }

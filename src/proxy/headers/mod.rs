@@ -15,7 +15,7 @@ pub(super) use credentials::query_without_tokens;
 pub(super) use forwarded::client;
 pub(super) use trailers::{has_padded, to_client as trailers_to_client};
 
-use credentials::remove_tokens;
+use credentials::Credentials;
 use forwarded::Told;
 
 use crate::config::Server;
@@ -23,6 +23,7 @@ use crate::net::Peer;
 use crate::policy::Principal;
 use crate::route::{FieldSet, is_impersonation, is_impersonation_in_trailers};
 use crate::snapshot::Route;
+use crate::token::Carrier;
 use crate::upstream::OwnFields;
 
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -52,6 +53,8 @@ pub(super) struct Forwarding<'a> {
     /// Headers that some route of the snapshot sets from claims.
     pub(super) claim_headers: &'a FieldSet,
     pub(super) principal: Option<&'a Principal>,
+    /// What carried the token; `None` on a public route.
+    pub(super) carrier: Option<Carrier>,
     pub(super) request_id: &'a HeaderValue,
     /// The host the client asked for.
     pub(super) host: Option<HeaderValue>,
@@ -78,7 +81,7 @@ pub(super) fn to_upstream(headers: &mut HeaderMap, forwarding: &Forwarding<'_>) 
     let wants_trailers = accepts_trailers(headers);
     remove_hop_by_hop(headers);
     remove_where(headers, |name| is_impersonation(name) || forwarding.claim_headers.contains(name));
-    remove_tokens(headers, forwarding.route.forward_token, &forwarding.route.token_from);
+    Credentials::of(forwarding.route, forwarding.carrier).remove(headers);
     if wants_trailers {
         own.push((TE, HeaderValue::from_static("trailers")));
     }

@@ -1,0 +1,81 @@
+//! Parameters as parsers of applications find them in a query.
+
+use super::segment::{Segment, segments};
+
+/// The values in a query that some parser reads under a name of ours. Parameters end at `&`, and for many a parser at `;`.
+/// A value goes on to the next `&`: where parsers disagree about its end it is no token.
+pub(super) fn values<N>(query: &str, is_ours: N) -> impl Iterator<Item = &[u8]>
+where
+    N: Fn(&[u8]) -> bool + Copy,
+{
+    let pairs = query.as_bytes().split(|b| *b == b'&');
+    pairs.flat_map(|pair| segments(pair, b';')).filter_map(move |parameter| {
+        let name = name_of(&parameter);
+        // What follows the name and `=`; a name alone has an empty value for most.
+        let value =
+            if name.len() < parameter.text.len() { parameter.rest.get(name.len() + 1..)? } else { b"" };
+        is_ours(name).then_some(value)
+    })
+}
+
+/// The query without the parameters that some parser reads under a name of ours; `None` where there are none.
+pub(super) fn without<N>(query: &str, is_ours: N) -> Option<String>
+where
+    N: Fn(&[u8]) -> bool + Copy,
+{
+    values(query, is_ours).next()?;
+    let mut pairs = Vec::new();
+    for pair in query.as_bytes().split(|b| *b == b'&') {
+        let others = segments(pair, b';').filter(|parameter| !is_ours(name_of(parameter)));
+        let others: Vec<&[u8]> = others.map(|parameter| parameter.text).collect();
+        if !others.is_empty() {
+            pairs.push(others.join(&b';'));
+        }
+    }
+    // Cut at ASCII, a text is texts.
+    String::from_utf8(pairs.join(&b'&')).ok()
+}
+
+fn name_of<'q>(parameter: &Segment<'q>) -> &'q [u8] {
+    let end = parameter.text.iter().position(|b| *b == b'=').unwrap_or(parameter.text.len());
+    parameter.text.get(..end).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::spelling::could_be;
+    use super::*;
+
+    #[test]
+    fn every_parameter_that_some_parser_reads_as_ours_is_found_and_removed() {
+        let is_ours = |name: &[u8]| could_be(name, "access_token");
+        for (query, found, others) in [
+            ("access_token=t", &["t"][..], ""),
+            ("a=1&access_token=t&b", &["t"], "a=1&b"),
+            ("access.token=F&access_token=G", &["F", "G"], ""),
+            ("a=1;access_token=t&b", &["t"], "a=1&b"),
+            ("access_token=G;access_token=F", &["G;access_token=F", "F"], ""),
+            ("access_token=G;a=1", &["G;a=1"], "a=1"),
+            ("a=1;b=2;access%5Ftoken=t;c", &["t;c"], "a=1;b=2;c"),
+            ("access+token=t", &["t"], ""),
+            ("access[token=t", &["t"], ""),
+            ("access_token[]=t", &["t"], ""),
+            ("[access_token]=t", &["t"], ""),
+            ("?access_token=t", &["t"], ""),
+            ("ACCESS_TOKEN=t", &["t"], ""),
+            ("a&amp;access_token=t", &["t"], "a&amp"),
+            ("access_token", &[""], ""),
+            ("access_token=", &[""], ""),
+            ("a&&access_token=t", &["t"], "a&"),
+        ] {
+            let values: Vec<&[u8]> = values(query, is_ours).collect();
+            let found: Vec<&[u8]> = found.iter().map(|text| text.as_bytes()).collect();
+            assert_eq!(values, found, "{query}");
+            assert_eq!(without(query, is_ours).as_deref(), Some(others), "{query}");
+        }
+        for query in ["", "a=access_token", "a=b=access_token", "xaccess_token=t", "access-token=t", "&;"] {
+            assert_eq!(values(query, is_ours).count(), 0, "{query}");
+            assert_eq!(without(query, is_ours), None, "{query}");
+        }
+    }
+}
