@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
-use http::header::{AUTHORIZATION, COOKIE, HOST};
+use http::header::{AUTHORIZATION, COOKIE, HOST, ORIGIN};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use tokio::task::LocalSet;
 use zeroize::Zeroizing;
@@ -54,6 +54,9 @@ pub(super) struct Arguments {
     /// The host that the request is for
     #[arg(long, value_name = "NAME", default_value = "localhost")]
     host: HeaderValue,
+    /// The origin of the page that makes the request, as a browser would send it: for tokens in cookies
+    #[arg(long, value_name = "ORIGIN")]
+    origin: Option<HeaderValue>,
     /// A file that holds a token; "-" for standard input. Never an argument, which other users could see
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
@@ -116,7 +119,7 @@ async fn examine(
             tokio::task::spawn_local(maintain(Arc::downgrade(issuer), client));
         }
     }
-    let circumstances = Circumstances { now: clock::now().unix, certificate };
+    let circumstances = Circumstances { now: clock::now().unix, certificate, peer: None };
     let verdict = decide(snapshot, &request, None, circumstances).await;
     if let Some(entry) = entry {
         explanation.routed(snapshot, entry);
@@ -166,6 +169,9 @@ impl Arguments {
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = self.path.clone();
         request.headers_mut().insert(HOST, self.host.clone());
+        if let Some(origin) = &self.origin {
+            request.headers_mut().insert(ORIGIN, origin.clone());
+        }
         request
     }
 }
@@ -248,6 +254,8 @@ mod tests {
                         [upstreams.orders]\nurl = \"http://orders:8080\"\n\
                         [[routes]]\npath = \"/orders/{id}\"\nupstream = \"orders\"\n\
                         methods = { GET = \"orders.read\" }\n\
+                        [[routes]]\npath = \"/cookie\"\nupstream = \"orders\"\nscopes = \"orders.write\"\n\
+                        token_from = \"cookie:session\"\n\
                         [[groups]]\nprefix = \"/dev\"\nupstream = \"orders\"\npublic = true\n\
                         [[groups.routes]]\npath = \"/tests\"\nmethods = [\"GET\"]\n";
 
@@ -306,6 +314,22 @@ mod tests {
         assert_eq!(explained("PUT /orders/1", None).await, method);
         assert_eq!(explained("GET /a/../b", None).await[1].0, "target");
         assert_eq!(explained("GET /none", None).await[2].1, "404 Not Found");
+    }
+
+    #[tokio::test]
+    async fn a_request_of_a_foreign_page_says_that_it_is_one() {
+        let line = "POST /cookie --origin https://evil.test";
+        let explained = explained(line, Some("eyJ")).await;
+        let says = "the token is in a cookie, and a page of another origin may have made the request (cross_site_request)";
+        assert_eq!(
+            explained[2..],
+            steps(&[
+                ("token", "there is one, where the route looks for it"),
+                ("origin", says),
+                ("verdict", "403 Forbidden"),
+                ("", "www-authenticate: Bearer realm=\"scopegate\""),
+            ])
+        );
     }
 
     #[tokio::test]

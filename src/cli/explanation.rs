@@ -91,7 +91,7 @@ impl Explanation {
 
     /// What the token says of itself, whether it is true or not.
     pub(super) fn outline(&mut self, token: Option<&str>, circumstances: Circumstances<'_>) {
-        let Circumstances { now, certificate } = circumstances;
+        let Circumstances { now, certificate, .. } = circumstances;
         let Some(Ok(outline)) = token.map(|text| Outline::of(BearerToken::new(text))) else { return };
         let mut says = |name, value: String| self.step("", Outcome::Asked, format!("{name:<9} {value}"));
         let or_none = |value: Option<&str>| value.unwrap_or("none").to_owned();
@@ -156,6 +156,10 @@ impl Explanation {
                 let failed = check_of(rejection.error);
                 self.token_checks(failed);
                 TOKEN_CHECKS.get(failed).map_or("token", |(name, _)| name)
+            }
+            Cause::CrossSite => {
+                self.token_checks(1);
+                "origin"
             }
             Cause::Denied(_) => {
                 self.token_checks(TOKEN_CHECKS.len());

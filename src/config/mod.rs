@@ -36,7 +36,7 @@ use std::time::Duration;
 use crate::issuer;
 use crate::net::{Acceptor, Address, TrustedProxies, Url};
 use crate::policy::Requirement;
-use crate::route::{Ambiguities, Cors, HeaderRules, HostPattern, MethodPattern, Pattern, Rewrite};
+use crate::route::{Ambiguities, Cors, HeaderRules, HostPattern, MethodPattern, Origins, Pattern, Rewrite};
 use crate::token::{ForwardedClaim, Rules, Source};
 use crate::upstream;
 
@@ -379,6 +379,8 @@ pub struct Route {
     pub forward_token: Option<bool>,
     /// Whether the upstream gets an `Authorization` that was not judged.
     pub forward_authorization: bool,
+    /// The origins whose pages may use a token in a cookie, beside the route's own and those of its CORS.
+    pub cookie_origins: Option<Origins>,
     /// The protected resource that it is part of, where clients can be told (RFC 9728 §1.2).
     pub resource: Option<Url>,
     /// The claims its upstream gets.

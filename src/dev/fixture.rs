@@ -149,6 +149,7 @@ pub(super) fn route(path: &str, methods: &[(&str, &str)]) -> Route {
         token_from: vec![Source::Bearer],
         forward_token: None,
         forward_authorization: false,
+        cookie_origins: None,
         resource: None,
         forward: vec![],
         allow: Ambiguities::default(),

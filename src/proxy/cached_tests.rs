@@ -420,7 +420,8 @@ impl World {
         let trust = |name: &str| &self.trusts[told.trusts[name]];
         let expected = token.verdict(path, &told.settings, trust, self.now, client);
         let certificate = client.map(certificate);
-        let circumstances = Circumstances { now: UnixTime(self.now), certificate: certificate.as_ref() };
+        let circumstances =
+            Circumstances { now: UnixTime(self.now), certificate: certificate.as_ref(), peer: None };
 
         let fresh = told.fresh.get_or_init(|| self.compile(&told));
         let without = Seen::of(fresh, decide(fresh, &request, None, circumstances).await);

@@ -2,6 +2,7 @@
 //! the policy makes, from an identity, which only a verified token or a public route gives.
 
 mod body;
+mod cross_site;
 mod dates;
 mod exchange;
 mod forward;
@@ -105,7 +106,8 @@ async fn walk(
     if is_misdirected(peer, &request) {
         return Err(Refusal::unrouted(Cause::Misdirected));
     }
-    let circumstances = Circumstances { now: exchange.began().unix, certificate: peer.certificate() };
+    let circumstances =
+        Circumstances { now: exchange.began().unix, certificate: peer.certificate(), peer: Some(peer) };
     let Decision { entry, permit, cache, carrier, .. } =
         match decide(snapshot, &request, Some(&worker.cache), circumstances).await? {
             Verdict::Forward(decision) => decision,
@@ -189,6 +191,11 @@ pub async fn decide<'s, B>(
     let unauthenticated = |rejection| refuse(Cause::Token { rejection, needed: entry.requirement.least() });
     let token = credential(entry, route, request).map_err(|error| unauthenticated(error.into()))?;
     let carrier = token.and_then(|token| token.carrier());
+    if carrier == Some(Carrier::Cookie)
+        && cross_site::is_refused(request, route, &snapshot.config.server, circumstances.peer)
+    {
+        return Err(refuse(Cause::CrossSite));
+    }
     let (identity, cache) =
         identify(route, token, limits.token_bytes, cache, circumstances).await.map_err(unauthenticated)?;
     let permit = entry.requirement.authorize(identity).map_err(|denial| refuse(Cause::Denied(denial)))?;

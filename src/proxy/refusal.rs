@@ -38,6 +38,8 @@ pub enum Cause {
         /// The scopes that a token for this route needs at least.
         needed: Vec<Scope>,
     },
+    /// The token is in a cookie, and a page of another site may have made the request.
+    CrossSite,
     /// The caller may not.
     Denied(Denial),
     /// Framing that two readers could take differently.
@@ -96,6 +98,7 @@ impl Refusal {
             Cause::Ambiguous(_) => "ambiguous_path",
             Cause::NotFound => "no_route",
             Cause::Method { .. } => "method_not_allowed",
+            Cause::CrossSite => "cross_site_request",
             Cause::Denied(Denial::InsufficientScope { .. }) => "insufficient_scope",
             Cause::Denied(Denial::Anonymous) => TokenError::Missing.name(),
             Cause::Framing => "invalid_framing",
@@ -143,6 +146,9 @@ impl Refusal {
             Cause::NotFound => "no route has this path".into(),
             Cause::Method { allow } => format!("the route is there for other methods: {allow}").into(),
             Cause::Token { rejection, .. } => rejection.error.to_string().into(),
+            Cause::CrossSite => {
+                "the token is in a cookie, and a page of another origin may have made the request".into()
+            }
             Cause::Denied(Denial::Anonymous) => "the caller is anonymous".into(),
             Cause::Denied(Denial::InsufficientScope { missing, .. }) => {
                 format!("the token lacks: {}", join(missing)).into()
@@ -183,6 +189,7 @@ const OWN: &[&str] = &[
     "no_route",
     "method_not_allowed",
     "insufficient_scope",
+    "cross_site_request",
     "invalid_framing",
     "malformed_field",
     "body_too_large",

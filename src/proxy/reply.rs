@@ -162,6 +162,15 @@ fn reply(cause: &Cause, told: ErrorDetail) -> Reply {
             )
         },
         Cause::Token { rejection, needed } => token(rejection, needed, told),
+        // Other credentials would do: a page that may use a token itself shows it in another place (RFC 9110 §11.6.1).
+        Cause::CrossSite => Reply {
+            challenge: Some(challenge(None, "", "")),
+            ..Reply::new(
+                S::FORBIDDEN,
+                "cross_site_request",
+                "The access token is in a cookie, and pages of this origin may not use it here.",
+            )
+        },
         Cause::Denied(Denial::Anonymous) => token(&TokenError::Missing.into(), &[], told),
         Cause::Denied(Denial::InsufficientScope { missing, .. }) => insufficient_scope(missing, told),
         Cause::Framing => Reply::new(

@@ -106,6 +106,14 @@ impl Origin {
     }
 }
 
+impl Origins {
+    /// Whether an origin is among those that are listed. [`Origins::Any`] lists none.
+    #[must_use]
+    pub fn lists(&self, origin: &str) -> bool {
+        matches!(self, Self::These(list) if list.iter().any(|one| one.is(origin)))
+    }
+}
+
 impl Cors {
     /// Permits a page to read an answer, if its origin may. What the upstream says of it is not asked.
     pub fn permit(&self, origin: Option<&HeaderValue>, headers: &mut HeaderMap) {

@@ -18,7 +18,9 @@ use crate::config::{self, Config};
 use crate::issuer::{Issuer, JwksError};
 use crate::net::TlsError;
 use crate::policy::Requirement;
-use crate::route::{Ambiguities, Conflict, FieldPattern, FieldSet, MethodPattern, Rule, Table, Target};
+use crate::route::{
+    Ambiguities, Conflict, FieldPattern, FieldSet, MethodPattern, Origins, Rule, Table, Target,
+};
 use crate::telemetry::{Metrics, RouteMetrics};
 use crate::token::{ForwardedClaim, Source, Verifier};
 use crate::upstream::{HostHeader, Upstream};
@@ -101,6 +103,8 @@ pub struct Route {
     pub forward_token: Option<bool>,
     /// Whether its upstream gets an `Authorization` that was not judged.
     pub forward_authorization: bool,
+    /// The origins whose pages may use a token in a cookie, beside the route's own and those of its CORS.
+    pub cookie_origins: Option<Origins>,
     /// The claims its upstream gets.
     pub forward: Vec<ForwardedClaim>,
     /// The ambiguities it lets through.
@@ -353,6 +357,7 @@ fn compile_route(route: &config::Route, metrics: &Metrics, parts: &Parts<'_>) ->
         token_from: route.token_from.clone(),
         forward_token: route.forward_token,
         forward_authorization: route.forward_authorization,
+        cookie_origins: route.cookie_origins.clone(),
         forward: route.forward.clone(),
         allow: route.allow,
         body_bytes: route.body_bytes,

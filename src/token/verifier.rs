@@ -9,7 +9,7 @@ use super::jwt::{Jwt, Typ};
 use super::{Audience, BearerToken, Rules, TokenError, TypPolicy};
 use crate::clock::UnixTime;
 use crate::issuer::{Issuer, KeyError};
-use crate::net::Fingerprint;
+use crate::net::{Fingerprint, Peer};
 use crate::policy::{Claim, Claims, Identity, Principal, ScopeSet};
 
 /// The claims that an access token of RFC 9068 §2.2 has.
@@ -38,13 +38,16 @@ pub struct Circumstances<'a> {
     pub now: UnixTime,
     /// The client certificate of the connection on which it is, which was verified.
     pub certificate: Option<&'a Fingerprint>,
+    /// The other end of the connection; `None` where there is none. No token is held against it, but what a trusted proxy
+    /// says of the request is the proxy's to say.
+    pub peer: Option<&'a Peer>,
 }
 
 impl Circumstances<'_> {
-    /// On a connection without a certificate.
+    /// On no connection, and without a certificate.
     #[must_use]
     pub const fn at(now: UnixTime) -> Self {
-        Self { now, certificate: None }
+        Self { now, certificate: None, peer: None }
     }
 }
 
@@ -92,7 +95,7 @@ impl Verifier {
     /// Everything but the signature; the same for a token that was verified now and one that was before.
     fn judge(&self, token: &VerifiedToken, circumstances: Circumstances<'_>) -> Result<(), TokenError> {
         let leeway = self.rules.leeway.as_secs();
-        let Circumstances { now, certificate } = circumstances;
+        let Circumstances { now, certificate, .. } = circumstances;
         let Registered { expires, not_before, audience, client, token_use, confirmation } = &token.registered;
         if now.0 >= expires.saturating_add(leeway) {
             return Err(TokenError::Expired);

@@ -23,6 +23,7 @@ const PAGES: [(&str, usize, &[&str]); 1] = [(
         "request_headers",
         "rewrite",
         "[routes.cors]",
+        "cookie_origins",
         "websocket",
         "/shop.Orders/",
         "protocol = \"http2\"",

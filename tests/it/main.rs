@@ -24,6 +24,7 @@ mod connections;
 mod connections_out;
 mod crossings;
 mod credentials;
+mod cross_site;
 mod crowds;
 mod deadlines;
 mod decisions;

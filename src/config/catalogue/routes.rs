@@ -21,6 +21,7 @@ pub(in crate::config) static DEFAULTS: Table = Table {
         TOKEN_FROM.default(r#""authorization:bearer""#),
         FORWARD_TOKEN.absent("in `Authorization` alone"),
         FORWARD_AUTHORIZATION.default("false"),
+        COOKIE_ORIGINS.absent("no more"),
         FORWARD.absent("nothing"),
         ALLOW.absent("nothing"),
         BODY_BYTES.absent("that of `[server.limits]`"),
@@ -40,7 +41,7 @@ pub(in crate::config) static DEFAULTS: Table = Table {
     ],
 };
 
-static ROUTE_KEYS: [Key; 23] = [
+static ROUTE_KEYS: [Key; 24] = [
     Key::new(
         "path",
         Kind::Text,
@@ -74,6 +75,7 @@ static ROUTE_KEYS: [Key; 23] = [
     TOKEN_FROM,
     FORWARD_TOKEN,
     FORWARD_AUTHORIZATION,
+    COOKIE_ORIGINS,
     FORWARD,
     ALLOW,
     BODY_BYTES,
@@ -137,6 +139,7 @@ pub(in crate::config) static GROUP: Table = Table {
         TOKEN_FROM.absent("that of `[defaults]`"),
         FORWARD_TOKEN.absent("that of `[defaults]`"),
         FORWARD_AUTHORIZATION.absent("that of `[defaults]`"),
+        COOKIE_ORIGINS.absent("those of `[defaults]`"),
         FORWARD.absent("that of `[defaults]`"),
         ALLOW.absent("that of `[defaults]`"),
         BODY_BYTES.absent("that of `[defaults]`"),
@@ -245,6 +248,16 @@ const FORWARD_AUTHORIZATION: Key = Key::new(
     "Whether the upstream of a route that asks for a token gets an `Authorization`, of whatever scheme, that is not the token \
      which was judged: the token came from elsewhere. It is removed otherwise. `check` notes it.",
 );
+const COOKIE_ORIGINS: Key = Key::new(
+    "cookie_origins",
+    Kind::Texts,
+    Means("the group's, else those of `[defaults]`"),
+    r#"["https://app.example.com"]"#,
+    "The origins whose pages may use a token in a cookie for WebSockets and for methods other than `GET`, `HEAD` and \
+     `OPTIONS`, besides the route's own origin and those that `cors` lists; others get 403 `cross_site_request`. `any` turns \
+     that off, and `check` notes it.",
+)
+.not(&["allowed_origins", "csrf_origins", "trusted_origins"]);
 const FORWARD: Key = Key::new(
     "forward",
     Kind::Claims,

@@ -141,7 +141,7 @@ pub(super) fn cors(outer: &mut Reader<'_>) -> Option<Arc<Cors>> {
     let texts = reader.texts("origins");
     let place = reader.key_place("credentials");
     let cors = Cors {
-        origins: origins(&reader, texts.as_deref().unwrap_or_default()),
+        origins: origins(&reader, "origins", texts.as_deref().unwrap_or_default()),
         methods: methods(&mut reader),
         headers: names(&mut reader, "headers"),
         expose: names(&mut reader, "expose"),
@@ -158,7 +158,8 @@ pub(super) fn cors(outer: &mut Reader<'_>) -> Option<Arc<Cors>> {
     Some(Arc::new(cors))
 }
 
-fn origins(reader: &Reader<'_>, texts: &[Text]) -> Origins {
+/// The origins that a key names, or all.
+pub(super) fn origins(reader: &Reader<'_>, key: &str, texts: &[Text]) -> Origins {
     if let [only] = texts
         && only.text == "any"
     {
@@ -167,7 +168,7 @@ fn origins(reader: &Reader<'_>, texts: &[Text]) -> Origins {
     let parse = |text: &Text| match Origin::parse(&text.text) {
         Ok(origin) => Some(origin),
         Err(error) => {
-            reader.problem(text.place, format!("\"origins\" has \"{}\": {error}", text.text));
+            reader.problem(text.place, format!("\"{key}\" has \"{}\": {error}", text.text));
             None
         }
     };

@@ -18,6 +18,7 @@ use super::shared::Shared;
 use crate::net::Url;
 use crate::policy::Requirement;
 use crate::route::{HeaderRules, HostPattern, MethodPattern, Pattern, Rewrite, Segment, Tail};
+use crate::token::Source;
 
 /// What is around a route.
 #[derive(Default)]
@@ -165,6 +166,10 @@ fn route(mut reader: Reader<'_>, around: &Around, names: &Names) -> Option<Place
         let problem = reader.problem_at(reader.place(), "it names no upstream");
         reader.context.problem(problem.hint("write upstream = \"..\" in the route, its group or [defaults]"));
     }
+    let is_public = answers.iter().all(|(_, requirement)| *requirement == Requirement::Public);
+    if !is_public {
+        refuse_cookie_keys(&reader, &shared);
+    }
     let issuers = issuers(&reader, &answers, &shared, names);
     let rewrite = pattern.as_ref().and_then(|pattern| rewrite(&mut reader, pattern));
     if pattern.is_none() {
@@ -177,7 +182,6 @@ fn route(mut reader: Reader<'_>, around: &Around, names: &Names) -> Option<Place
         return None;
     }
     let host = host.or_else(|| around.host.clone());
-    let is_public = answers.iter().all(|(_, requirement)| *requirement == Requirement::Public);
     let reached = |(url, own): &(Url, bool)| !is_public && (*own || is_for(url, host.as_ref()));
     let resource = around.resource.clone().filter(reached).map(|(url, _)| url);
     let route = Route {
@@ -191,6 +195,7 @@ fn route(mut reader: Reader<'_>, around: &Around, names: &Names) -> Option<Place
         token_from: shared.token_from.unwrap_or_default(),
         forward_token: shared.forward_token,
         forward_authorization: shared.forward_authorization.unwrap_or_default(),
+        cookie_origins: shared.cookie_origins,
         forward: shared.forward.unwrap_or_default(),
         allow: shared.allow.unwrap_or_default(),
         method_fallthrough: around.method_fallthrough,
@@ -264,10 +269,22 @@ fn refuse_token_keys(reader: &Reader<'_>, answers: &[Answer]) {
     if answers.is_empty() {
         return;
     }
-    let names = ["issuer", "token_from", "forward", "forward_authorization"];
+    let names = ["issuer", "token_from", "forward", "forward_authorization", "cookie_origins"];
     for name in names.into_iter().filter(|name| reader.has(name)) {
         let message = format!("\"{name}\" has no effect: the route is public, and no token is looked at");
         reader.problem(reader.key_place(name), message);
+    }
+}
+
+/// Where no token comes from a cookie nothing is asked about origins.
+fn refuse_cookie_keys(reader: &Reader<'_>, shared: &Shared) {
+    let sources = shared.token_from.as_deref().unwrap_or_default();
+    if reader.has("cookie_origins") && !sources.iter().any(|source| matches!(source, Source::Cookie(_))) {
+        let problem = reader.problem_at(
+            reader.key_place("cookie_origins"),
+            "\"cookie_origins\" has no effect: \"token_from\" names no cookie",
+        );
+        reader.context.problem(problem);
     }
 }
 

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use super::super::document::{Kind, Value};
 use super::super::reader::{Reader, Text};
-use super::heads::{Ruled, cors, header_rules};
+use super::heads::{Ruled, cors, header_rules, origins};
 use super::{Defined, Names};
-use crate::route::{Ambiguities, Ambiguity, Cors, Direction, is_twin};
+use crate::route::{Ambiguities, Ambiguity, Cors, Direction, Origins, is_twin};
 use crate::token::{ForwardedClaim, Source};
 
 /// What one table says; `None` for what it leaves to the table around it.
@@ -18,6 +18,7 @@ pub(super) struct Shared {
     pub(super) token_from: Option<Vec<Source>>,
     pub(super) forward_token: Option<bool>,
     pub(super) forward_authorization: Option<bool>,
+    pub(super) cookie_origins: Option<Origins>,
     pub(super) forward: Option<Vec<ForwardedClaim>>,
     pub(super) allow: Option<Ambiguities>,
     pub(super) body_bytes: Option<u64>,
@@ -38,6 +39,7 @@ impl Shared {
             token_from: token_from(reader),
             forward_token: reader.flag("forward_token"),
             forward_authorization: forward_authorization(reader),
+            cookie_origins: cookie_origins(reader),
             forward: forward(reader),
             allow: allow(reader),
             body_bytes: reader.size("body_bytes"),
@@ -59,6 +61,7 @@ impl Shared {
             token_from: self.token_from.or_else(|| outer.token_from.clone()),
             forward_token: self.forward_token.or(outer.forward_token),
             forward_authorization: self.forward_authorization.or(outer.forward_authorization),
+            cookie_origins: self.cookie_origins.or_else(|| outer.cookie_origins.clone()),
             forward: self.forward.or_else(|| outer.forward.clone()),
             allow: self.allow.or(outer.allow),
             body_bytes: self.body_bytes.or(outer.body_bytes),
@@ -141,6 +144,17 @@ fn forward_authorization(reader: &mut Reader<'_>) -> Option<bool> {
         reader.context.note(reader.problem_at(place, message));
     }
     forwards
+}
+
+fn cookie_origins(reader: &mut Reader<'_>) -> Option<Origins> {
+    let texts = reader.texts("cookie_origins")?;
+    let origins = origins(reader, "cookie_origins", &texts);
+    if origins == Origins::Any {
+        let message = "pages of every origin may use tokens in cookies (cookie_origins = \"any\"): the upstream has to \
+                       tell forged requests from its own";
+        reader.context.note(reader.problem_at(reader.key_place("cookie_origins"), message));
+    }
+    Some(origins)
 }
 
 fn forward(reader: &mut Reader<'_>) -> Option<Vec<ForwardedClaim>> {

@@ -12,7 +12,7 @@ use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, COOKIE, HOST, TE, 
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 
 pub(super) use credentials::query_without_tokens;
-pub(super) use forwarded::client;
+pub(super) use forwarded::{asked, client};
 pub(super) use trailers::{has_padded, to_client as trailers_to_client};
 
 use credentials::Credentials;

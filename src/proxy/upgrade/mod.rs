@@ -141,6 +141,11 @@ pub(super) fn from_connect<B>(request: &mut Request<B>) {
     }
 }
 
+/// Whether a GET asks for another protocol, as the handshake of a WebSocket does, be it in order or not.
+pub(super) fn is_asked_for<B>(request: &Request<B>) -> bool {
+    request.headers().contains_key(UPGRADE) || request.extensions().get::<Protocol>().is_some()
+}
+
 fn switch(headers: &mut HeaderMap) {
     headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     headers.insert(UPGRADE, WEBSOCKET);

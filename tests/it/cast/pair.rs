@@ -44,7 +44,7 @@ pub(crate) struct Verdict {
 pub(crate) const ISS: &str = "https://idp.test";
 
 /// What the client hears of each reason: status, code, and the error of the challenge if there is one.
-const ANSWERS: [(&str, u16, &str, Option<&str>); 22] = [
+const ANSWERS: [(&str, u16, &str, Option<&str>); 23] = [
     ("target_too_long", 414, "target_too_long", None),
     ("malformed_target", 400, "malformed_target", None),
     ("invalid_host", 400, "invalid_host", None),
@@ -67,6 +67,7 @@ const ANSWERS: [(&str, u16, &str, Option<&str>); 22] = [
     ("sender_constrained_token", 401, "sender_constrained_token", Some("invalid_token")),
     ("wrong_client_certificate", 401, "wrong_client_certificate", Some("invalid_token")),
     ("insufficient_scope", 403, "insufficient_scope", Some("insufficient_scope")),
+    ("cross_site_request", 403, "cross_site_request", None),
 ];
 
 impl Pair {
@@ -218,7 +219,7 @@ impl Verdict {
             assert_eq!(answer.challenge("error").as_deref(), *error);
             assert_eq!(answer.challenge("scope"), self.needs);
         }
-        let missing = (*status == 403)
+        let missing = (reason == "insufficient_scope")
             .then(|| self.needs.as_ref().map(|needs| json!(needs.split(' ').collect::<Vec<_>>())));
         if let (Some(missing), false) = (missing, answer.body.is_empty()) {
             assert_eq!(Some(&answer.problem()["missing_scopes"]), missing.as_ref());

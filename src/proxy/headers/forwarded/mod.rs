@@ -172,6 +172,24 @@ impl Told {
     }
 }
 
+/// What a client asked for, by the word of a trusted proxy; nothing where there is none.
+#[derive(Debug, Default)]
+pub(in crate::proxy) struct Asked {
+    pub(in crate::proxy) host: Option<HeaderValue>,
+    pub(in crate::proxy) port: Option<u16>,
+    pub(in crate::proxy) is_https: bool,
+}
+
+/// What the client of a trusted proxy asked that proxy for.
+pub(in crate::proxy) fn asked(headers: &HeaderMap, peer: &Peer, server: &Server) -> Asked {
+    let told = Told::of(headers, peer, server);
+    Asked {
+        host: told.host,
+        port: told.port.and_then(|port| port.to_str().ok()?.parse().ok()),
+        is_https: told.proto == Some("https"),
+    }
+}
+
 /// Who sent a request, where the trusted proxies say that it is not the peer: the nearest address of the chain that is not
 /// one of theirs, since who is before that may have written the rest.
 pub(in crate::proxy) fn client(headers: &HeaderMap, peer: &Peer, server: &Server) -> Option<IpAddr> {

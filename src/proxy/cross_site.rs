@@ -1,0 +1,156 @@
+//! Requests that a page of another site makes with its visitor's cookies: forged requests (CSRF), and WebSockets that are
+//! opened in the visitor's name.
+//!
+//! A browser sends a cookie along whichever page asks, so that a token in a cookie says who the visitor is and not that
+//! the visitor's own application asks. A token in another place is put there by a page that has it.
+
+use http::header::ORIGIN;
+use http::uri::Authority;
+use http::{HeaderMap, HeaderName, Method, Request};
+
+use super::{headers, upgrade};
+use crate::config::Server;
+use crate::net::Peer;
+use crate::route::{Origins, origin_of};
+use crate::snapshot::Route;
+
+/// How the page that asks stands to the server it asks, by the browser's word (the Fetch Metadata standard).
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// Whether a request whose token is in a cookie is refused for the page it comes from.
+///
+/// Only requests that change something, and handshakes of WebSockets, are looked at: the same-origin policy keeps a page
+/// from reading the answer to any other. Programs that are no browsers send neither of the two fields and are let pass.
+pub(super) fn is_refused<B>(
+    request: &Request<B>,
+    route: &Route,
+    server: &Server,
+    peer: Option<&Peer>,
+) -> bool {
+    let headers = request.headers();
+    if !is_forgeable(request, route) || route.cookie_origins == Some(Origins::Any) {
+        return false;
+    }
+    if !headers.contains_key(ORIGIN) && !headers.contains_key(SEC_FETCH_SITE) {
+        return false;
+    }
+    if matches!(only(headers, &SEC_FETCH_SITE), Some("same-origin" | "none")) {
+        return false;
+    }
+    let Some(origin) = origin_of(headers).and_then(|origin| origin.to_str().ok()) else { return true };
+    !is_listed(route, origin) && !is_own(origin, request, server, peer)
+}
+
+/// Whether a page could gain by a request though it cannot read the answer. Which methods are safe: RFC 9110 §9.2.1; no
+/// page can send TRACE.
+fn is_forgeable<B>(request: &Request<B>, route: &Route) -> bool {
+    match *request.method() {
+        Method::GET => route.websocket && upgrade::is_asked_for(request),
+        Method::HEAD | Method::OPTIONS => false,
+        _ => true,
+    }
+}
+
+fn is_listed(route: &Route, origin: &str) -> bool {
+    let of_cors = route.heads.cors.as_ref().map(|cors| &cors.origins);
+    [route.cookie_origins.as_ref(), of_cors].into_iter().flatten().any(|origins| origins.lists(origin))
+}
+
+/// Whether an origin is the one that the request is for.
+fn is_own<B>(origin: &str, request: &Request<B>, server: &Server, peer: Option<&Peer>) -> bool {
+    let told = peer.map(|peer| headers::asked(request.headers(), peer, server)).unwrap_or_default();
+    let asked = headers::requested_host(request.uri(), request.headers());
+    let host = told.host.as_ref().or(asked.as_ref()).and_then(|host| host.to_str().ok());
+    let is_secure = told.is_https || peer.is_some_and(|peer| peer.tls.is_some());
+    host.is_some_and(|host| is_same(origin, host, told.port, is_secure))
+}
+
+/// Whether an origin is that of a host, and of the port that goes with it or that a trusted proxy tells of.
+///
+/// The ports of http and https are equal, since a proxy that ends TLS may pass on `Host` and nothing else. But a page that
+/// came without TLS, which anybody on the way may have written, is not one of a host that is asked over TLS.
+fn is_same(origin: &str, host: &str, told_port: Option<u16>, is_secure: bool) -> bool {
+    let Some((scheme, origin)) = origin.split_once("://") else { return false };
+    if scheme != "https" && (scheme != "http" || is_secure) {
+        return false;
+    }
+    let (Some(origin), Some(host)) = (Site::parse(origin), Site::parse(host)) else { return false };
+    origin.authority.host().eq_ignore_ascii_case(host.authority.host())
+        && beside_default(origin.port) == beside_default(host.port.or(told_port))
+}
+
+/// A host and its port.
+struct Site {
+    authority: Authority,
+    port: Option<u16>,
+}
+
+impl Site {
+    /// Parses `host` or `host:port`.
+    fn parse(text: &str) -> Option<Self> {
+        let authority: Authority = text.parse().ok()?;
+        let port = authority.port_u16();
+        let has_port = authority.as_str().len() > authority.host().len();
+        let is_plain = !text.contains('@') && has_port == port.is_some();
+        is_plain.then_some(Self { authority, port })
+    }
+}
+
+/// A port that is not the one of http or https.
+fn beside_default(port: Option<u16>) -> Option<u16> {
+    port.filter(|port| !matches!(port, 80 | 443))
+}
+
+/// The value of a field that is there once.
+fn only<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
+    let mut fields = headers.get_all(name).iter();
+    let field = fields.next().filter(|_| fields.next().is_none())?;
+    field.to_str().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_origin_is_that_of_a_host_and_its_port() {
+        for (origin, host, port, is_secure) in [
+            ("https://api.test", "api.test", None, false),
+            ("https://api.test", "api.test", None, true),
+            ("http://api.test", "api.test", None, false),
+            ("https://api.test", "API.test:443", None, true),
+            ("http://api.test", "api.test:80", None, false),
+            ("https://api.test", "api.test", Some(443), true),
+            // A proxy that tells of the port on which itself was asked.
+            ("https://api.test", "api.test", Some(80), true),
+            ("https://api.test:8443", "api.test:8443", None, true),
+            ("https://api.test:8443", "api.test", Some(8443), true),
+            ("https://api.test:8443", "api.test:8443", Some(443), true),
+            ("http://[::1]:3000", "[::1]:3000", None, false),
+            ("http://127.0.0.1", "127.0.0.1:80", None, false),
+        ] {
+            assert!(is_same(origin, host, port, is_secure), "{origin} {host} {port:?}");
+        }
+        for (origin, host, port, is_secure) in [
+            ("http://api.test", "api.test", None, true),
+            ("https://api.test:8443", "api.test", None, true),
+            ("https://api.test", "api.test:8443", None, true),
+            ("https://api.test", "api.test", Some(8443), true),
+            ("https://evil.test", "api.test", None, true),
+            ("https://api.test.evil.test", "api.test", None, true),
+            ("https://evil-api.test", "api.test", None, true),
+            ("https://api.test@evil.test", "api.test", None, true),
+            ("https://evil.test@api.test", "api.test", None, true),
+            ("https://api.test/", "api.test", None, true),
+            ("https://evil.test/https://api.test", "api.test", None, true),
+            ("https://api.test:99999", "api.test", None, true),
+            ("https://", "api.test", None, true),
+            ("null", "null", None, false),
+            ("api.test", "api.test", None, false),
+            ("file://", "", None, false),
+            ("capacitor://localhost", "localhost", None, false),
+        ] {
+            assert!(!is_same(origin, host, port, is_secure), "{origin} {host} {port:?}");
+        }
+    }
+}
