@@ -190,7 +190,7 @@ fn twins_of_a_tokens_field_count_as_one() {
     let pair = start();
     let token = pair.token("read");
     for path in ["/header", "/kept/header"] {
-        for (first, second) in [("X-Token", "X_Token"), ("X_Token", "X-Token"), ("x_token", "X_TOKEN")] {
+        for (first, second) in [("X-Token", "X_Token"), ("X.Token", "X-Token"), ("x_token", "X~TOKEN")] {
             let two = Request::get(path).field(first, &token).field(second, "FORGED");
             pair.ask(&two).refused("several_tokens");
             let two = Request::get(path).field(first, "FORGED").field(second, &token);
