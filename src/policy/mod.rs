@@ -6,6 +6,7 @@
 mod claim;
 mod denial;
 mod identity;
+mod implication;
 mod permit;
 mod requirement;
 mod scope;

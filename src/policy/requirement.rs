@@ -5,7 +5,8 @@ use std::fmt;
 use super::{Denial, Identity, Permit, Scope, ScopeSet};
 
 /// The authorization of one route and method.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The authorization of one route and method.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Requirement {
     /// Anybody; a token is not looked at.
     Public,
@@ -16,7 +17,7 @@ pub enum Requirement {
 }
 
 /// A combination of scopes, nested at most once. Neither list is ever empty: the configuration refuses that.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Rule {
     /// Every term must hold.
     All(Vec<Term>),
@@ -25,7 +26,7 @@ pub enum Rule {
 }
 
 /// One operand of a [`Rule`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Term {
     /// The token has this scope.
     Scope(Scope),

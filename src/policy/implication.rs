@@ -1,0 +1,179 @@
+//! Whether one requirement lets pass everybody whom another lets pass: how the route table compares two routes.
+//!
+//! More scopes never take a permission away, so that a rule holds for a set of scopes if it holds for a part of it.
+
+use super::{Requirement, Rule, Scope, ScopeSet, Term};
+
+/// Sets of scopes that are tried for one pair of rules. An operator's rule needs a dozen; one that needs more is taken for a
+/// rule that is not implied, which refuses.
+const MOST_SETS: usize = 1024;
+
+impl Requirement {
+    /// Whether every caller who satisfies `other` satisfies this as well. `false` where that would take too long to find
+    /// out. Issuers are not compared: they belong to the route.
+    #[must_use]
+    pub fn admits_all_of(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Public, _) | (Self::Authenticated, Self::Authenticated | Self::Scopes(_)) => true,
+            (_, Self::Public) => false,
+            (Self::Scopes(rule), Self::Authenticated) => rule.holds(&ScopeSet::default()),
+            (Self::Scopes(rule), Self::Scopes(other)) => rule == other || rule.is_implied_by(other),
+        }
+    }
+}
+
+impl Rule {
+    fn is_implied_by(&self, other: &Self) -> bool {
+        let clauses = match other {
+            Self::Any(terms) => {
+                return terms.iter().flat_map(Term::least_sets).all(|set| self.holds_for(&set));
+            }
+            Self::All(terms) => terms.iter().flat_map(Term::clauses).collect::<Vec<_>>(),
+        };
+        match self {
+            // A conjunction follows if each of its clauses is a weaker form of one of the other's: were one not, a caller
+            // with all scopes but those of this clause would satisfy the other.
+            Self::All(terms) => {
+                let follows = |clause: Vec<&Scope>| clauses.iter().any(|stronger| is_part(stronger, &clause));
+                terms.iter().flat_map(Term::clauses).all(follows)
+            }
+            Self::Any(_) => self.holds_for_all(&clauses, &mut Vec::new(), &mut MOST_SETS.clone()),
+        }
+    }
+
+    /// Whether the rule holds for every set of scopes that satisfies all clauses and contains `chosen`.
+    fn holds_for_all<'s>(
+        &self,
+        clauses: &[Vec<&'s Scope>],
+        chosen: &mut Vec<&'s Scope>,
+        left: &mut usize,
+    ) -> bool {
+        if self.holds_for(chosen) {
+            return true;
+        }
+        let Some(fewer) = left.checked_sub(1) else { return false };
+        *left = fewer;
+        let open = clauses.iter().find(|clause| !clause.iter().any(|scope| chosen.contains(scope)));
+        let Some(open) = open else { return false };
+        for scope in open {
+            chosen.push(scope);
+            let holds = self.holds_for_all(clauses, chosen, left);
+            chosen.pop();
+            if !holds {
+                return false;
+            }
+        }
+        true
+    }
+
+    fn holds_for(&self, granted: &[&Scope]) -> bool {
+        self.holds(&ScopeSet::of(granted.iter().map(|scope| scope.as_str())))
+    }
+}
+
+impl Term {
+    /// The sets of scopes that satisfy the term, of which none contains another's scopes needlessly.
+    fn least_sets(&self) -> Vec<Vec<&Scope>> {
+        match self {
+            Self::Scope(scope) => vec![vec![scope]],
+            Self::All(scopes) => vec![scopes.iter().collect()],
+            Self::Any(scopes) => scopes.iter().map(|scope| vec![scope]).collect(),
+        }
+    }
+
+    /// The term as a conjunction: of each clause one scope is needed.
+    fn clauses(&self) -> Vec<Vec<&Scope>> {
+        match self {
+            Self::Scope(scope) => vec![vec![scope]],
+            Self::All(scopes) => scopes.iter().map(|scope| vec![scope]).collect(),
+            Self::Any(scopes) => vec![scopes.iter().collect()],
+        }
+    }
+}
+
+fn is_part(part: &[&Scope], whole: &[&Scope]) -> bool {
+    part.iter().all(|scope| whole.contains(scope))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SCOPES: [&str; 4] = ["a", "b", "c", "d"];
+
+    fn scopes(names: &[&str]) -> Vec<Scope> {
+        names.iter().map(|name| Scope::parse(name).unwrap()).collect()
+    }
+
+    /// Every term of at most two scopes, and those of three.
+    fn terms() -> Vec<Term> {
+        let mut terms: Vec<_> = scopes(&SCOPES).into_iter().map(Term::Scope).collect();
+        for (index, first) in SCOPES.iter().enumerate() {
+            for second in &SCOPES[index + 1..] {
+                terms.push(Term::All(scopes(&[first, second])));
+                terms.push(Term::Any(scopes(&[first, second])));
+            }
+        }
+        terms.push(Term::All(scopes(&SCOPES[..3])));
+        terms.push(Term::Any(scopes(&SCOPES[1..])));
+        terms
+    }
+
+    fn requirements() -> Vec<Requirement> {
+        let terms = terms();
+        let mut all = vec![Requirement::Public, Requirement::Authenticated];
+        let both = |terms: Vec<Term>| [Rule::All(terms.clone()), Rule::Any(terms)].map(Requirement::Scopes);
+        for (index, first) in terms.iter().enumerate() {
+            all.extend(both(vec![first.clone()]));
+            for second in &terms[index + 1..] {
+                all.extend(both(vec![first.clone(), second.clone()]));
+            }
+        }
+        all
+    }
+
+    /// A bit for each caller whom a requirement lets pass: one without a token, then one for each set of scopes.
+    fn admitted(requirement: &Requirement) -> u32 {
+        let holds = |set: usize| {
+            let granted = SCOPES.iter().enumerate().filter(|(bit, _)| set & 1 << bit != 0);
+            let granted = ScopeSet::of(granted.map(|(_, scope)| *scope));
+            match requirement {
+                Requirement::Scopes(rule) => rule.holds(&granted),
+                Requirement::Public | Requirement::Authenticated => true,
+            }
+        };
+        let anonymous = u32::from(*requirement == Requirement::Public);
+        (0..1 << SCOPES.len()).fold(anonymous, |bits, set| bits | u32::from(holds(set)) << (set + 1))
+    }
+
+    #[test]
+    fn a_requirement_is_compared_by_whom_it_lets_pass() {
+        let all: Vec<_> =
+            requirements().into_iter().map(|requirement| (admitted(&requirement), requirement)).collect();
+        for (wider, requirement) in &all {
+            for (narrower, other) in &all {
+                let expected = narrower & !wider == 0;
+                assert_eq!(requirement.admits_all_of(other), expected, "{requirement} <- {other}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_takes_too_long_to_compare_is_not_implied() {
+        let name = |kind: &str, index: usize| Scope::parse(&format!("{kind}{index}")).unwrap();
+        let pair = |index| Term::Any(vec![name("a", index), name("b", index)]);
+        let many = Requirement::Scopes(Rule::All((0..40).map(pair).collect()));
+        let other = |index| Term::All(vec![name("a", index), name("b", index), name("c", index)]);
+        let none = Requirement::Scopes(Rule::Any((0..40).map(other).collect()));
+        assert!(!none.admits_all_of(&many));
+        assert!(many.admits_all_of(&many));
+    }
+
+    #[test]
+    fn a_rule_for_nobody_is_the_narrowest() {
+        let nobody = Requirement::Scopes(Rule::Any(vec![]));
+        let one = Requirement::Scopes(Rule::one(Scope::parse("a").unwrap()));
+        assert!(one.admits_all_of(&nobody));
+        assert!(!nobody.admits_all_of(&one));
+    }
+}
