@@ -23,7 +23,7 @@ pub enum Ambiguity {
     EmptySegment = 1 << 4,
     /// `;`, which some readers cut.
     Matrix = 1 << 5,
-    /// `.` or `..`, in any spelling, also before a `;`.
+    /// `.` or `..`, in any spelling, with blanks around or between the dots, and before or after a `;`.
     DotSegment = 1 << 6,
     /// `%00` and other escaped control characters, which end a string for some readers.
     Control = 1 << 7,
@@ -168,12 +168,9 @@ const MAX_NESTING: usize = 4;
 /// Whether a reader finds `.` or `..` here, however often it decodes: `%252e` may be allowed as a double encoding, but
 /// not as a way up. `..\x`, `..%2Fx` and `..;x` are dot segments for a reader that splits there.
 fn has_dot_segment(decoded: Vec<u8>) -> bool {
-    let is_dots = |text: &[u8]| {
-        text.split(|b| matches!(b, b'/' | b'\\' | b';')).any(|part| part == b"." || part == b"..")
-    };
     let mut text = decoded;
-    for _ in 0..MAX_NESTING {
-        if is_dots(&text) {
+    for round in 0..MAX_NESTING {
+        if text.split(|b| matches!(b, b'/' | b'\\' | b';')).any(|part| is_dots(part, round > 0)) {
             return true;
         }
         let next: Vec<u8> = percent_encoding::percent_decode(&text).collect();
@@ -183,6 +180,24 @@ fn has_dot_segment(decoded: Vec<u8>) -> bool {
         text = next;
     }
     true
+}
+
+/// Whether a segment is `.` or `..`, or dots and blanks alone: Windows trims `.. ` to `..`. Three dots without a blank are
+/// a name. A control character is an ambiguity of its own at the first decoding, and a blank for a reader that decodes again.
+fn is_dots(part: &[u8], controls: bool) -> bool {
+    if !part.contains(&b'.') {
+        return false;
+    }
+    let blank = |c: char| c.is_whitespace() && !c.is_control() || controls && c.is_control();
+    let text = String::from_utf8_lossy(part);
+    let dots = text.matches('.').count();
+    let blanks = text.matches(blank).count();
+    dots + blanks == text.chars().count() && (dots <= 2 || blanks > 0)
+}
+
+/// Whether a literal is a dot segment for some reader.
+pub(super) fn is_dot_segment(literal: &str) -> bool {
+    has_dot_segment(literal.into())
 }
 
 fn inspect_escapes(raw: &[u8], decoded: &[u8], found: &mut Ambiguities) {
@@ -240,7 +255,18 @@ mod tests {
 
     #[test]
     fn ordinary_paths_are_not_ambiguous() {
-        for path in ["/", "/a", "/a/", "/a.b/c..d/...", "/a%20b/%C3%A4", "/100%25", "/~a/:b/@c,d"] {
+        for path in [
+            "/",
+            "/a",
+            "/a/",
+            "/a.b/c..d/...",
+            "/..%2e/.%2e./a%20.",
+            "/a./b..",
+            "/%20/a%20",
+            "/a%20b/%C3%A4",
+            "/100%25",
+            "/~a/:b/@c,d",
+        ] {
             assert!(names(path).is_empty(), "{path}: {:?}", names(path));
         }
     }
@@ -257,6 +283,22 @@ mod tests {
             ("/a/..%3bx/b", vec!["dot-segment", "matrix"]),
             ("/a/%2e%2e%2fx", vec!["dot-segment", "encoded-slash"]),
             ("/a/..\\x", vec!["dot-segment", "backslash"]),
+            ("/a/..%20/x", vec!["dot-segment"]),
+            ("/a/.%20", vec!["dot-segment"]),
+            ("/a/%20../x", vec!["dot-segment"]),
+            ("/a/.%20./x", vec!["dot-segment"]),
+            ("/a/..%20./x", vec!["dot-segment"]),
+            ("/a/...%20/x", vec!["dot-segment"]),
+            ("/a/..%c2%a0/x", vec!["dot-segment"]),
+            ("/a/..%e3%80%80/x", vec!["dot-segment"]),
+            ("/a/..%09/x", vec!["control-character"]),
+            ("/a/..%20;x/y", vec!["dot-segment", "matrix"]),
+            ("/a/..%20%2fx", vec!["dot-segment", "encoded-slash"]),
+            ("/a/..%2520/x", vec!["dot-segment", "double-encoding"]),
+            ("/a/..%2509/x", vec!["dot-segment", "double-encoding"]),
+            ("/a/..%2500/x", vec!["dot-segment", "double-encoding"]),
+            ("/a/x;..", vec!["dot-segment", "matrix"]),
+            ("/a/x;..%20/y", vec!["dot-segment", "matrix"]),
             ("/a%2Fb", vec!["encoded-slash"]),
             ("/a%2fb", vec!["encoded-slash"]),
             ("/a%5Cb", vec!["encoded-backslash"]),

@@ -120,6 +120,21 @@ impl Pattern {
             && self.segments.iter().zip(&other.segments).all(|(a, b)| alike(a, b))
     }
 
+    /// Whether a path of these segments, each decoded once, is one of the pattern's.
+    pub(super) fn matches<S: AsRef<str>>(&self, path: &[S]) -> bool {
+        let fits = |(segment, text): (&Segment, &S)| match segment {
+            Segment::Literal(literal) => **literal == *text.as_ref(),
+            Segment::Param(_) => !text.as_ref().is_empty(),
+        };
+        let count = self.segments.len();
+        let open = match self.tail {
+            None => path.len() == count,
+            Some(Tail::Rest(_)) => path.get(count).is_some_and(|first| !first.as_ref().is_empty()),
+            Some(Tail::Subtree) => path.len() >= count,
+        };
+        open && self.segments.iter().zip(path).all(fits)
+    }
+
     fn unique_names(&self) -> Result<(), PatternError> {
         let mut seen: Vec<&str> = Vec::new();
         let params = self.segments.iter().filter_map(|segment| match segment {
@@ -168,7 +183,7 @@ fn parse_segment(part: &str) -> Result<Parsed, PatternError> {
         return Err(PatternError::Character(part.into()));
     }
     let decoded = super::path::decode_literal(part).ok_or_else(|| PatternError::Character(part.into()))?;
-    if decoded == "." || decoded == ".." {
+    if super::path::is_dot_segment(&decoded) {
         return Err(PatternError::DotSegment(part.into()));
     }
     Ok(Parsed::Segment(Segment::Literal(decoded.into())))
@@ -228,12 +243,38 @@ mod tests {
     }
 
     #[test]
+    fn a_pattern_matches_whole_segments() {
+        let matches = |pattern: &str, path: &str| {
+            let path: Vec<_> = path.strip_prefix('/').unwrap().split('/').collect();
+            Pattern::parse(pattern).unwrap().matches(&path)
+        };
+        for (pattern, path) in
+            [("/", "/"), ("/a/{x}", "/a/b"), ("/a/", "/a/"), ("/a/**", "/a"), ("/**", "/"), ("/a/**", "/a/")]
+        {
+            assert!(matches(pattern, path), "{pattern} {path}");
+        }
+        for (pattern, path) in [
+            ("/a", "/a/"),
+            ("/a/{x}", "/a/"),
+            ("/a/{x}", "/a"),
+            ("/a/{x+}", "/a/"),
+            ("/a/{x+}", "/a"),
+            ("/a/**", "/ab"),
+            ("/a/**", "/"),
+        ] {
+            assert!(!matches(pattern, path), "{pattern} {path}");
+        }
+    }
+
+    #[test]
     fn a_pattern_that_no_request_could_match_is_refused() {
         for text in [
             "orders",
             "/a//b",
             "/a/../b",
             "/a/%2e%2E",
+            "/a/..%20",
+            "/a/%3b..",
             "/a{id}",
             "/{}",
             "/{a b}",
