@@ -23,7 +23,7 @@ use crate::issuer::{KeySource, maintain};
 use crate::net::{Client, Fingerprint, Tls, Url, UrlError};
 use crate::policy::Requirement;
 use crate::proxy::{Cause, REASONS, Refusal, Verdict, decide};
-use crate::route::Target;
+use crate::route::{Miss, Target};
 use crate::snapshot::{Entry, Snapshot};
 use crate::telemetry::Metrics;
 use crate::token::{Circumstances, Source, TokenError};
@@ -160,7 +160,10 @@ fn token_error(refusal: &Refusal) -> Option<TokenError> {
 fn entry<'s>(snapshot: &'s Snapshot, request: &Request<()>) -> Option<&'s Entry> {
     let line = (request.method(), request.uri(), request.version());
     let target = Target::parse(line, request.headers(), snapshot.config.server.limits.target_bytes).ok()?;
-    snapshot.table.find(&target).ok()
+    match snapshot.table.find(&target) {
+        Ok(entry) | Err(Miss::Shadowed { found: entry, .. }) => Some(entry),
+        Err(_) => None,
+    }
 }
 
 impl Arguments {

@@ -1,28 +1,22 @@
 //! `scopegate routes`: the route table in match order.
 
-use crate::config::Config;
-use crate::route::{Rule, Table};
+use crate::config::{self, Config};
+use crate::route::Table;
 
 /// Columns are this far apart.
 const GAP: &str = "  ";
 
 /// One line for each method of each route, the one that wins over another before it.
 pub(super) fn table(config: &Config) -> String {
-    let rules = config.routes.iter().flat_map(|route| {
-        route.methods.iter().map(move |(method, requirement)| Rule {
-            host: route.host.clone(),
-            pattern: route.pattern.clone(),
-            method: method.clone(),
-            method_fallthrough: route.method_fallthrough,
-            value: [requirement.to_string(), route.upstream.to_string()],
-        })
-    });
-    let table = Table::new(rules.collect()).expect("the configuration has no two routes that conflict");
+    let table = Table::new(config::rules(&config.routes));
+    let table = table.expect("the configuration has no two routes that conflict");
     let hosts = config.routes.iter().any(|route| route.host.is_some());
     let mut lines = vec![line(hosts, ["METHOD", "HOST", "PATH", "REQUIRES", "UPSTREAM"].map(String::from))];
     for rule in table.in_match_order() {
         let host = rule.host.as_ref().map_or("any".to_owned(), ToString::to_string);
-        let [requirement, upstream] = rule.value.clone();
+        let requirement = rule.value.requirement.to_string();
+        let upstream =
+            config.routes.get(rule.value.route).map_or_else(String::new, |route| route.upstream.to_string());
         let columns = [rule.method.to_string(), host, rule.pattern.to_string(), requirement, upstream];
         lines.push(line(hosts, columns));
     }

@@ -4,6 +4,7 @@
 //! anything else; all problems of a file are found at once. Parsing of single values lives with their types in
 //! the other rooms: here are only places in the file and what the parts must be to each other.
 
+mod access;
 mod catalogue;
 mod document;
 mod load;
@@ -22,6 +23,7 @@ mod units;
 #[cfg(test)]
 mod vectors;
 
+pub use access::{Entry, rules};
 pub use overrides::Overrides;
 pub use policy_text::effective_policy;
 pub use problem::{Problem, Problems};
@@ -36,7 +38,9 @@ use std::time::Duration;
 use crate::issuer;
 use crate::net::{Acceptor, Address, TrustedProxies, Url};
 use crate::policy::Requirement;
-use crate::route::{Ambiguities, Cors, HeaderRules, HostPattern, MethodPattern, Origins, Pattern, Rewrite};
+use crate::route::{
+    Ambiguities, Cors, Distinct, HeaderRules, HostPattern, MethodPattern, Origins, Pattern, Rewrite,
+};
 use crate::token::{ForwardedClaim, Rules, Source};
 use crate::upstream;
 
@@ -387,8 +391,11 @@ pub struct Route {
     pub forward: Vec<ForwardedClaim>,
     /// The ambiguities of paths it lets through.
     pub allow: Ambiguities,
-    /// Whether a method that is not here may match a less specific path of such a group (API Gateway's way).
-    pub method_fallthrough: bool,
+    /// What its upstream tells apart, so that no request is refused for a path that is like the route's.
+    pub distinct: Distinct,
+    /// The number of its group, where a method that is not here may match a less specific path of the group (API
+    /// Gateway's way).
+    pub method_fallthrough: Option<usize>,
     /// Bytes of a request body; the server's unless the route says otherwise.
     pub body_bytes: Option<u64>,
     /// The upstream's `response_timeout`, unless the route says otherwise.

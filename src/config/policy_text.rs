@@ -10,7 +10,7 @@ use super::units::{show_duration, show_size};
 use super::{Config, ForwardedFields, Issuer, Listener, Route, Server};
 use crate::issuer::{Algorithm, KeySource};
 use crate::policy::Requirement;
-use crate::route::Ambiguity;
+use crate::route::{Ambiguity, Distinct};
 use crate::token::{Audience, Source};
 use crate::upstream::{HostHeader, Settings};
 
@@ -176,7 +176,11 @@ fn settings(server: &Server, timeouts: &Timeouts<'_>, route: &Route, requirement
         let allowed: Vec<_> = route.allow.iter().map(Ambiguity::name).collect();
         said.push(format!("allows {}", allowed.join(", ")));
     }
-    if route.method_fallthrough {
+    if route.distinct != Distinct::default() {
+        let names: Vec<_> = route.distinct.names().collect();
+        said.push(format!("distinct by {}", names.join(", ")));
+    }
+    if route.method_fallthrough.is_some() {
         said.push("other methods fall through".into());
     }
     if route.body_bytes != server.limits.body_bytes {

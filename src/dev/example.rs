@@ -262,7 +262,7 @@ mod tests {
 
     use super::super::fixture::{cognito, config, route};
     use super::*;
-    use crate::route::{Pattern, Table, Target};
+    use crate::route::{Table, Target};
 
     const TOKEN: &str = "TOKEN=$(curl -s -u dev:dev-secret -d grant_type=client_credentials \
                          -d scope=orders.read http://127.0.0.1:9400/oauth2/token | cut -d '\"' -f 4)";
@@ -359,14 +359,8 @@ mod tests {
     #[test]
     fn a_sample_path_is_one_of_the_pattern() {
         for pattern in ["/", "/a/", "/a/{id}/b", "/f/{rest+}", "/admin/**", "/a%20b/ä", "/[x]"] {
-            let rule = crate::route::Rule {
-                host: None,
-                pattern: Pattern::parse(pattern).unwrap(),
-                method: MethodPattern::Any,
-                method_fallthrough: false,
-                value: (),
-            };
-            let table = Table::new(vec![rule]).unwrap();
+            let route = route(pattern, &[("GET", "orders.read")]);
+            let table = Table::new(crate::config::rules(&[route])).unwrap();
             let uri = sample(pattern).parse().unwrap();
             let headers = HeaderMap::from_iter([(HOST, HeaderValue::from_static("127.0.0.1"))]);
             let target = Target::parse((&Method::GET, &uri, Version::HTTP_11), &headers, 8192);

@@ -10,7 +10,7 @@ use crate::config::{
 use crate::issuer::{Algorithm, Entry, FetchPolicy, KeySource};
 use crate::net::{Address, Patience, Terms, TrustedProxies, Url};
 use crate::policy::{Requirement, Rule, Scope};
-use crate::route::{Ambiguities, MethodPattern, Pattern};
+use crate::route::{Ambiguities, Distinct, MethodPattern, Pattern};
 use crate::token::{Audience, Rules, Source, TypPolicy};
 use crate::upstream::{Ejection, HostHeader, Listed, Protocol, Retry, Settings, Strategy};
 
@@ -153,7 +153,8 @@ pub(super) fn route(path: &str, methods: &[(&str, &str)]) -> Route {
         resource: None,
         forward: vec![],
         allow: Ambiguities::default(),
-        method_fallthrough: false,
+        distinct: Distinct::default(),
+        method_fallthrough: None,
         body_bytes: None,
         response_timeout: None,
         websocket: false,

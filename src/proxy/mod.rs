@@ -26,7 +26,7 @@ use hyper::body::Incoming;
 
 pub use body::{BodyError, ReplyBody, RequestBody};
 pub use heads::{head_to_client, head_to_upstream};
-pub use refusal::{Cause, REASONS, Refusal};
+pub use refusal::{Barred, Cause, REASONS, Refusal};
 pub use reply::to as reply_to;
 pub use upgrade::{Tunnel, Upgrades};
 pub use worker::{View, Worker};
@@ -257,19 +257,36 @@ async fn identify(
 /// for a path that can be read in two ways "not found" would be an answer about one of them.
 fn find<'s>(snapshot: &'s Snapshot, target: &Target<'_>) -> Result<(&'s Entry, &'s Route), Refusal> {
     let found = snapshot.table.find(target);
-    let route_of = |entry: &Entry| snapshot.routes.get(entry.route);
-    let route = found.as_ref().ok().and_then(|entry| route_of(entry));
+    let entry = match &found {
+        Ok(entry) | Err(Miss::Shadowed { found: entry, .. }) => Some(*entry),
+        Err(_) => None,
+    };
+    let route = entry.and_then(|entry| snapshot.routes.get(entry.route));
     let allowed = route.map(|route| route.allow).unwrap_or_default();
-    if let Some(ambiguity) = target.ambiguities().first_beyond(allowed) {
-        let index = found.ok().map(|entry| entry.route);
-        return Err(Refusal { cause: Cause::Ambiguous(ambiguity), route: index });
+    if let Some(what) = target.ambiguities().first_beyond(allowed) {
+        let barred = if route.is_some() { Barred::NotAllowed } else { Barred::NoRoute };
+        let index = entry.map(|entry| entry.route);
+        return Err(Refusal { cause: Cause::Ambiguous { what, barred }, route: index });
     }
     match (found, route) {
         (Ok(entry), Some(route)) => Ok((entry, route)),
         (Err(Miss::Method { allow, nearest }), _) => {
             Err(Refusal::at(nearest.route, Cause::Method { allow: allow.into() }))
         }
+        (Err(Miss::Shadowed { found, by }), _) => {
+            Err(Refusal::at(found.route, shadowed(snapshot, target, by)))
+        }
         (Ok(_) | Err(Miss::NotFound), _) => Err(Refusal::unrouted(Cause::NotFound)),
+    }
+}
+
+/// Why a path is refused that a tolerant application may take for one of a stricter route. Where the path is ambiguous, the
+/// route that matched allows that: a spelling that needs leave is answered as one that has none.
+fn shadowed(snapshot: &Snapshot, target: &Target<'_>, by: &Entry) -> Cause {
+    let by = snapshot.routes.get(by.route).map(|route| route.label.clone()).unwrap_or_default();
+    match target.ambiguities().iter().next() {
+        Some(what) => Cause::Ambiguous { what, barred: Barred::Shadowed(by) },
+        None => Cause::Shadowed { by },
     }
 }
 

@@ -22,8 +22,18 @@ pub struct Refusal {
 pub enum Cause {
     /// No target that could be looked up.
     Target(TargetError),
-    /// Two readers could disagree about the path, and the route does not allow it.
-    Ambiguous(Ambiguity),
+    /// Two readers could disagree about the path.
+    Ambiguous {
+        /// What they could disagree about.
+        what: Ambiguity,
+        /// Why that is not let through.
+        barred: Barred,
+    },
+    /// A tolerant application could take the path for one of a stricter route.
+    Shadowed {
+        /// The label of that route.
+        by: Box<str>,
+    },
     /// No route has the path.
     NotFound,
     /// The path is there for other methods.
@@ -70,6 +80,17 @@ pub enum Cause {
     Defect,
 }
 
+/// Why an ambiguous path is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Barred {
+    /// The route does not allow it.
+    NotAllowed,
+    /// No route matches such a path, whatever it allows.
+    NoRoute,
+    /// The route would allow it, and a tolerant application could take the path for one of this stricter route.
+    Shadowed(Box<str>),
+}
+
 impl Refusal {
     pub(super) fn at(route: usize, cause: Cause) -> Self {
         Self { cause, route: Some(route) }
@@ -95,7 +116,8 @@ impl Refusal {
             Cause::Target(TargetError::TooLong) => "target_too_long",
             Cause::Target(TargetError::Form) => "malformed_target",
             Cause::Target(TargetError::Host) => "invalid_host",
-            Cause::Ambiguous(_) => "ambiguous_path",
+            Cause::Ambiguous { .. } => "ambiguous_path",
+            Cause::Shadowed { .. } => "shadowed_path",
             Cause::NotFound => "no_route",
             Cause::Method { .. } => "method_not_allowed",
             Cause::CrossSite => "cross_site_request",
@@ -142,7 +164,14 @@ impl Refusal {
     pub fn explanation(&self) -> Cow<'static, str> {
         match &self.cause {
             Cause::Target(error) => error.to_string().into(),
-            Cause::Ambiguous(what) => format!("the path is ambiguous: {what}").into(),
+            Cause::Ambiguous { what, barred: Barred::Shadowed(by) } => {
+                format!("the path is ambiguous: {what}; an application may take it for the stricter \"{by}\"")
+                    .into()
+            }
+            Cause::Ambiguous { what, .. } => format!("the path is ambiguous: {what}").into(),
+            Cause::Shadowed { by } => {
+                format!("an application may take the path for one of the stricter \"{by}\"").into()
+            }
             Cause::NotFound => "no route has this path".into(),
             Cause::Method { allow } => format!("the route is there for other methods: {allow}").into(),
             Cause::Token { rejection, .. } => rejection.error.to_string().into(),
@@ -187,6 +216,7 @@ const OWN: &[&str] = &[
     "invalid_host",
     "ambiguous_path",
     "no_route",
+    "shadowed_path",
     "method_not_allowed",
     "insufficient_scope",
     "cross_site_request",

@@ -14,7 +14,7 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
 use super::body::Answer;
 use super::refusal::join;
-use super::{Cause, Refusal};
+use super::{Barred, Cause, Refusal};
 use crate::config::ErrorDetail;
 use crate::policy::{Denial, Scope};
 use crate::snapshot::{Resource, Snapshot};
@@ -142,10 +142,22 @@ fn reply(cause: &Cause, told: ErrorDetail) -> Reply {
         Cause::Target(T::Host) => {
             Reply::new(S::BAD_REQUEST, "invalid_host", "The Host field is missing, repeated or invalid.")
         }
-        Cause::Ambiguous(what) => Reply::new(
-            S::BAD_REQUEST,
-            "ambiguous_path",
-            format!("The path can be read in more than one way ({what}), which is not allowed here."),
+        Cause::Ambiguous { what, barred } => {
+            let why = match barred {
+                Barred::NotAllowed => "which is not allowed here",
+                Barred::NoRoute => "and nothing here answers to it",
+                Barred::Shadowed(_) => "and one of them is not allowed here",
+            };
+            Reply::new(
+                S::BAD_REQUEST,
+                "ambiguous_path",
+                format!("The path can be read in more than one way ({what}), {why}."),
+            )
+        }
+        Cause::Shadowed { .. } => Reply::new(
+            S::NOT_FOUND,
+            "shadowed_path",
+            "There is nothing at this path, which is spelled almost like another.",
         ),
         Cause::Misdirected => Reply::new(
             S::MISDIRECTED_REQUEST,

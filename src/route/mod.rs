@@ -5,12 +5,23 @@ mod field_names;
 mod header_rules;
 mod host;
 mod impersonation;
+mod marks;
 mod method;
 mod path;
 mod pattern;
 mod rewrite;
+mod shadow;
+mod stricter;
 mod table;
 mod target;
+mod tolerant;
+
+#[cfg(test)]
+mod reference_tests;
+#[cfg(test)]
+mod tolerance_tests;
+#[cfg(test)]
+mod trial;
 
 pub use cors::{Cors, Origin, OriginError, Origins, origin_of};
 pub use field_names::{FieldPattern, FieldSet, is_twin};
@@ -21,5 +32,6 @@ pub use method::{ANY, MethodError, MethodPattern};
 pub use path::{Ambiguities, Ambiguity};
 pub use pattern::{Pattern, PatternError, Segment, Tail};
 pub use rewrite::{Rewrite, RewriteError};
+pub use shadow::{Access, Distinct};
 pub use table::{Conflict, Miss, Rule, Table};
 pub use target::{Target, TargetError, is_authority};

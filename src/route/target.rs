@@ -14,7 +14,7 @@ pub struct Target<'r> {
     pub(super) method: &'r Method,
     pub(super) host: Option<&'r str>,
     pub(super) path: &'r str,
-    ambiguities: Ambiguities,
+    pub(super) ambiguities: Ambiguities,
 }
 
 /// Why a request has no target that the route table could be asked for.
@@ -94,6 +94,11 @@ impl<'r> Target<'r> {
     #[must_use]
     pub fn path(&self) -> &'r str {
         self.path
+    }
+
+    /// Whether the path is its own tolerant reading.
+    pub(super) fn is_plain(&self) -> bool {
+        self.ambiguities.is_empty() && super::tolerant::is_plain(self.path)
     }
 
     /// What two readers could disagree about.

@@ -17,14 +17,12 @@ use http::{HeaderValue, Method};
 use crate::config::{self, Config};
 use crate::issuer::{Issuer, JwksError};
 use crate::net::TlsError;
-use crate::policy::Requirement;
-use crate::route::{
-    Ambiguities, Conflict, FieldPattern, FieldSet, MethodPattern, Origins, Rule, Table, Target,
-};
+use crate::route::{Ambiguities, Conflict, FieldPattern, FieldSet, MethodPattern, Origins, Table, Target};
 use crate::telemetry::{Metrics, RouteMetrics};
 use crate::token::{ForwardedClaim, Source, Verifier};
 use crate::upstream::{HostHeader, Upstream};
 
+pub use crate::config::Entry;
 pub use resource::{Resource, Resources};
 
 /// One immutable view of the configuration. A request keeps the one it began with.
@@ -71,15 +69,6 @@ impl Drop for Snapshot {
         // Without a thread it is freed here.
         let _ = std::thread::Builder::new().name("free".to_owned()).spawn(move || drop(large));
     }
-}
-
-/// What the table holds: a route, and what one of its methods asks.
-#[derive(Debug)]
-pub struct Entry {
-    /// Index into [`Snapshot::routes`].
-    pub route: usize,
-    /// The authorization.
-    pub requirement: Requirement,
 }
 
 /// A compiled route.
@@ -160,7 +149,7 @@ impl Snapshot {
             .iter()
             .map(|route| compile_route(route, metrics, &parts))
             .collect::<Result<Vec<_>, _>>()?;
-        let table = Table::new(rules(&config.routes)).map_err(CompileError::Routes)?;
+        let table = Table::new(config::rules(&config.routes)).map_err(CompileError::Routes)?;
         let ruled_headers = config.routes.iter().flat_map(|route| route.heads.request.claimed());
         let token_headers = token_headers(&config.routes);
         let own_headers = claim_headers(&config.routes).chain(ruled_headers).chain(token_headers).collect();
@@ -240,20 +229,6 @@ fn token_headers(routes: &[config::Route]) -> impl Iterator<Item = FieldPattern>
         Source::Header(name) => Some(name.clone().into()),
         _ => None,
     })
-}
-
-fn rules(routes: &[config::Route]) -> Vec<Rule<Entry>> {
-    let rules_of = |(index, route): (usize, &config::Route)| {
-        let rule = |(method, requirement): &(_, Requirement)| Rule {
-            host: route.host.clone(),
-            pattern: route.pattern.clone(),
-            method: Clone::clone(method),
-            method_fallthrough: route.method_fallthrough,
-            value: Entry { route: index, requirement: requirement.clone() },
-        };
-        route.methods.iter().map(rule).collect::<Vec<_>>()
-    };
-    routes.iter().enumerate().flat_map(rules_of).collect()
 }
 
 /// What the snapshot of before has, by the names in its configuration, which are each there once.

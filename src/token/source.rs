@@ -10,7 +10,7 @@ use super::{cookie, parameter};
 use crate::route::is_twin;
 
 /// One place of a request that may hold a token.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Source {
     /// `authorization:bearer`: `Authorization: Bearer …`, the scheme in any case (RFC 6750 §2.1).
     Bearer,

@@ -34,19 +34,37 @@ fn token(key: &Key) -> String {
 mod route {
     use divan::{Bencher, black_box};
     use http::{Request, Version};
-    use scopegate::route::{MethodPattern, Pattern, Rule, Table, Target};
+    use scopegate::route::{Access, Distinct, MethodPattern, Pattern, Rule, Table, Target};
+
+    /// A route that every caller may use.
+    struct Number(usize);
+
+    impl Access for Number {
+        fn same_upstream(&self, _: &Self) -> bool {
+            true
+        }
+
+        fn admits_all_of(&self, _: &Self) -> bool {
+            true
+        }
+
+        fn class(&self) -> usize {
+            self.0
+        }
+    }
 
     const ROUTES: [usize; 3] = [10, 1_000, 100_000];
     /// Requests in turn, so that not one path alone is in the CPU's caches.
     const PATHS: usize = 1_000;
 
-    fn table(routes: usize) -> Table<usize> {
+    fn table(routes: usize) -> Table<Number> {
         let rule = |value| Rule {
             host: None,
             pattern: Pattern::parse(&format!("/v1/r{value}/items/{{id}}")).unwrap(),
             method: MethodPattern::Any,
-            method_fallthrough: false,
-            value,
+            method_fallthrough: None,
+            distinct: Distinct::default(),
+            value: Number(value),
         };
         Table::new((0..routes).map(rule).collect()).unwrap()
     }

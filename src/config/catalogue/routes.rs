@@ -2,10 +2,14 @@
 
 use super::Absent::{Default, Means, Required};
 use super::{ANY_DURATION, GIB, Key, Kind, POSITIVE, Table};
-use crate::route::Ambiguity;
+use crate::route::{Ambiguity, Distinct};
 
 fn allowable() -> Vec<&'static str> {
     Ambiguity::ALLOWABLE.map(Ambiguity::name).to_vec()
+}
+
+fn told_apart() -> Vec<&'static str> {
+    Distinct::NAMES.to_vec()
 }
 
 const AUTHORIZATION_STAYS: &str = "defaults carry no authorization, so that a route says by itself who may use it: \
@@ -24,6 +28,7 @@ pub(in crate::config) static DEFAULTS: Table = Table {
         COOKIE_ORIGINS.absent("no more"),
         FORWARD.absent("nothing"),
         ALLOW.absent("nothing"),
+        DISTINCT.absent("nothing"),
         BODY_BYTES.absent("that of `[server.limits]`"),
         RESPONSE_TIMEOUT.absent("the upstream's"),
         WEBSOCKET.default("false"),
@@ -41,7 +46,7 @@ pub(in crate::config) static DEFAULTS: Table = Table {
     ],
 };
 
-static ROUTE_KEYS: [Key; 24] = [
+static ROUTE_KEYS: [Key; 25] = [
     Key::new(
         "path",
         Kind::Text,
@@ -78,6 +83,7 @@ static ROUTE_KEYS: [Key; 24] = [
     COOKIE_ORIGINS,
     FORWARD,
     ALLOW,
+    DISTINCT,
     BODY_BYTES,
     RESPONSE_TIMEOUT,
     WEBSOCKET,
@@ -142,6 +148,7 @@ pub(in crate::config) static GROUP: Table = Table {
         COOKIE_ORIGINS.absent("those of `[defaults]`"),
         FORWARD.absent("that of `[defaults]`"),
         ALLOW.absent("that of `[defaults]`"),
+        DISTINCT.absent("that of `[defaults]`"),
         BODY_BYTES.absent("that of `[defaults]`"),
         RESPONSE_TIMEOUT.absent("that of `[defaults]`"),
         WEBSOCKET.absent("that of `[defaults]`"),
@@ -162,8 +169,8 @@ pub(in crate::config) static GROUP: Table = Table {
             Kind::Flag,
             Default("false"),
             "true",
-            "Whether a method that the most specific path lacks may match a less specific path of the group, as in API \
-             Gateway; otherwise the answer is 405.",
+            "Whether a method that the most specific path lacks may match a less specific path of this group, as in API \
+             Gateway; otherwise the answer is 405. It never goes past a stricter route outside of the group.",
         ),
         Key::new(
             "routes",
@@ -273,6 +280,16 @@ const ALLOW: Key = Key::new(
     Means("the group's, else that of `[defaults]`"),
     r#"["encoded-slash"]"#,
     "Ambiguities of paths that are let through rather than refused with 400.",
+);
+const DISTINCT: Key = Key::new(
+    "distinct",
+    Kind::Choices(told_apart),
+    Means("the group's, else that of `[defaults]`"),
+    r#"["slash", "case"]"#,
+    "What the upstream tells apart: with `slash` `/admin/` is another path than `/admin`, with `case` `/Admin` is. A request \
+     matched by a route W is refused if this route, of the same host table and the same upstream, matches the tolerant \
+     reading of the path and not the path itself, would go before W there, and lets not everybody pass whom W lets pass. \
+     This key, here and not at W, releases it. `traffic.md` has the rule *Tolerant reading* as a whole.",
 );
 const BODY_BYTES: Key = Key::new(
     "body_bytes",

@@ -3,6 +3,7 @@
 //! A value that is broken is reported once and something takes its place, so that the rest is looked at as well.
 //! Nothing of that leaves here: one problem, and there is no `Config`.
 
+mod detours;
 mod heads;
 mod issuer;
 mod keys;
@@ -102,6 +103,9 @@ pub(super) fn lower(context: &Context, root: &Table, overrides: &Overrides) -> L
     routes.iter_mut().for_each(|route| settle(route, &server, &by_name));
     let tenants = tenants_by_entry(&issuers);
     routes.iter_mut().for_each(|route| name_tenants(route, &tenants));
+    if !context.has_problems() {
+        detours::note(context, &routes, &upstreams);
+    }
     let lowered = Lowered {
         server,
         issuers,

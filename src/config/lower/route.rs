@@ -27,7 +27,7 @@ struct Around {
     strip: bool,
     host: Option<HostPattern>,
     requirement: Option<Requirement>,
-    method_fallthrough: bool,
+    method_fallthrough: Option<usize>,
     /// How clients reach it, and whether the group says so itself.
     resource: Option<(Url, bool)>,
     shared: Shared,
@@ -58,8 +58,8 @@ pub(super) fn routes(file: &mut Reader<'_>, names: &Names, public_url: Option<&U
         .iter()
         .filter_map(|table| route(Reader::new(context, &ROUTE, table, ""), &around, names))
         .collect();
-    for table in &groups {
-        group(context, table, (&around.shared, public_url), names, &mut all);
+    for (number, table) in groups.iter().enumerate() {
+        group(context, (number, table), (&around.shared, public_url), names, &mut all);
     }
     all.sort_by_key(|placed| placed.header);
     check_conflicts(context, &all);
@@ -80,7 +80,7 @@ fn defaults(context: &Context, table: &Table, names: &Names) -> Shared {
 
 fn group(
     context: &Context,
-    table: &Table,
+    (number, table): (usize, &Table),
     (defaults, gateway): (&Shared, Option<&Url>),
     names: &Names,
     all: &mut Vec<Placed>,
@@ -95,7 +95,7 @@ fn group(
         broken: reader.has("prefix") && prefix.is_none() || reader.has("host") && host.is_none(),
         host,
         requirement: stated(&mut reader),
-        method_fallthrough: reader.flag("method_fallthrough").unwrap_or_default(),
+        method_fallthrough: reader.flag("method_fallthrough").unwrap_or_default().then_some(number),
         shared: Shared::read(&mut reader, names).within(defaults),
         prefix,
     };
@@ -198,6 +198,7 @@ fn route(mut reader: Reader<'_>, around: &Around, names: &Names) -> Option<Place
         cookie_origins: shared.cookie_origins,
         forward: shared.forward.unwrap_or_default(),
         allow: shared.allow.unwrap_or_default(),
+        distinct: shared.distinct.unwrap_or_default(),
         method_fallthrough: around.method_fallthrough,
         body_bytes: shared.body_bytes,
         response_timeout: shared.response_timeout,

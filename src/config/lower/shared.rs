@@ -7,7 +7,7 @@ use super::super::document::{Kind, Value};
 use super::super::reader::{Reader, Text};
 use super::heads::{Ruled, cors, header_rules, origins};
 use super::{Defined, Names};
-use crate::route::{Ambiguities, Ambiguity, Cors, Direction, Origins, is_twin};
+use crate::route::{Ambiguities, Ambiguity, Cors, Direction, Distinct, Origins, is_twin};
 use crate::token::{ForwardedClaim, Source};
 
 /// What one table says; `None` for what it leaves to the table around it.
@@ -21,6 +21,7 @@ pub(super) struct Shared {
     pub(super) cookie_origins: Option<Origins>,
     pub(super) forward: Option<Vec<ForwardedClaim>>,
     pub(super) allow: Option<Ambiguities>,
+    pub(super) distinct: Option<Distinct>,
     pub(super) body_bytes: Option<u64>,
     pub(super) response_timeout: Option<Duration>,
     pub(super) websocket: Option<bool>,
@@ -42,6 +43,7 @@ impl Shared {
             cookie_origins: cookie_origins(reader),
             forward: forward(reader),
             allow: allow(reader),
+            distinct: distinct(reader),
             body_bytes: reader.size("body_bytes"),
             response_timeout: reader.duration("response_timeout"),
             websocket: reader.flag("websocket"),
@@ -64,6 +66,7 @@ impl Shared {
             cookie_origins: self.cookie_origins.or_else(|| outer.cookie_origins.clone()),
             forward: self.forward.or_else(|| outer.forward.clone()),
             allow: self.allow.or(outer.allow),
+            distinct: self.distinct.or(outer.distinct),
             body_bytes: self.body_bytes.or(outer.body_bytes),
             response_timeout: self.response_timeout.or(outer.response_timeout),
             websocket: self.websocket.or(outer.websocket),
@@ -203,6 +206,12 @@ fn allow(reader: &mut Reader<'_>) -> Option<Ambiguities> {
     let words = reader.words("allow", never_allowed)?;
     let named = |word: &str| Ambiguity::ALLOWABLE.into_iter().find(|one| one.name() == word);
     Some(words.into_iter().filter_map(named).collect())
+}
+
+fn distinct(reader: &mut Reader<'_>) -> Option<Distinct> {
+    let words = reader.words("distinct", |_| None)?;
+    let [slash, case] = Distinct::NAMES.map(|name| words.contains(&name));
+    Some(Distinct { slash, case })
 }
 
 fn never_allowed(word: &str) -> Option<&'static str> {

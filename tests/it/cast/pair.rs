@@ -50,6 +50,7 @@ const ANSWERS: [(&str, u16, &str, Option<&str>); 23] = [
     ("invalid_host", 400, "invalid_host", None),
     ("ambiguous_path", 400, "ambiguous_path", None),
     ("no_route", 404, "no_route", None),
+    ("shadowed_path", 404, "shadowed_path", None),
     ("method_not_allowed", 405, "method_not_allowed", None),
     ("missing_token", 401, "missing_token", None),
     ("several_tokens", 400, "invalid_request", Some("invalid_request")),

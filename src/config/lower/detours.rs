@@ -1,0 +1,287 @@
+//! Notes on routes that can be avoided where the table cannot refuse: by another host, by the path that an upstream gets, or
+//! by a spelling that the rule *Tolerant reading* leaves alone.
+
+use std::borrow::Cow;
+use std::collections::{BTreeSet, HashMap};
+
+use http::{HeaderMap, HeaderValue, Method, Uri, Version, header};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::super::load::Context;
+use super::super::problem::Problem;
+use super::super::{Entry, Route, rules};
+use crate::route::{Access, HostPattern, MethodPattern, Pattern, Rule, Segment, Table, Tail, Target};
+use crate::upstream::Settings;
+
+/// Requests that are tried for the notes of one file. A file needs one for each of its routes and each way to its upstream,
+/// and more than these would hold up a reload.
+const MOST_TRIALS: usize = 50_000;
+
+/// A segment that no route spells.
+const ANY_SEGMENT: &str = "~";
+
+/// A host that no route names.
+const ANY_HOST: &str = "none.invalid";
+
+const IN_SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// Notes what leads past each route.
+pub(super) fn note(context: &Context, routes: &[Route], upstreams: &[Settings]) {
+    let detours = Detours::new(routes, upstreams);
+    if !detours.may_exist() {
+        return;
+    }
+    // A conflict was reported already.
+    let Ok(table) = Table::new(rules(routes)) else { return };
+    let mut noted = BTreeSet::new();
+    let mut left = MOST_TRIALS;
+    for rule in rules(routes) {
+        for trial in detours.trials(&rule) {
+            let Some(fewer) = left.checked_sub(1) else { return };
+            left = fewer;
+            let Some(wider) = trial.wider(&detours, &table, &rule) else { continue };
+            if noted.insert((rule.host.clone(), wider)) {
+                let message = trial.message(routes, &rule, wider);
+                context.note(Problem::without_place(message));
+            }
+        }
+    }
+}
+
+/// What there is to avoid routes by.
+struct Detours<'c> {
+    routes: &'c [Route],
+    /// For each upstream's name, a number that upstreams at the same address share.
+    places: HashMap<&'c str, usize>,
+    /// For each place the hosts and entrances by which it is reached.
+    hosts: HashMap<usize, BTreeSet<Option<&'c HostPattern>>>,
+    entrances: HashMap<usize, Vec<Entrance<'c>>>,
+    /// Whether two upstreams share an address.
+    shared: bool,
+}
+
+/// How a route makes an upstream's path of a client's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Entrance<'c> {
+    AsItCame,
+    Strip(&'c str),
+    Rewrite(&'c Pattern, &'c str),
+}
+
+/// A request that may lead past a route.
+struct Trial<'c> {
+    host: Option<&'c HostPattern>,
+    path: String,
+    /// The path that the upstream gets of it; `None` where it may take the path for another.
+    arrives_as: Option<String>,
+}
+
+impl<'c> Detours<'c> {
+    fn new(routes: &'c [Route], upstreams: &'c [Settings]) -> Self {
+        let (places, shared) = places(upstreams);
+        let mut detours = Self { routes, places, hosts: HashMap::new(), entrances: HashMap::new(), shared };
+        for route in routes {
+            let Some(place) = detours.place(route) else { continue };
+            detours.hosts.entry(place).or_default().insert(route.host.as_ref());
+            let entrances = detours.entrances.entry(place).or_default();
+            let own = Entrance::of(route);
+            if !entrances.contains(&own) {
+                entrances.push(own);
+            }
+        }
+        detours
+    }
+
+    /// Whether anything is to be tried: a file with one host, whose paths go on as they came, has no detour.
+    fn may_exist(&self) -> bool {
+        self.shared
+            || self.hosts.values().any(|hosts| hosts.len() > 1)
+            || self.entrances.values().any(|entrances| *entrances != [Entrance::AsItCame])
+            || self.routes.iter().any(|route| route.method_fallthrough.is_some())
+    }
+
+    fn place(&self, route: &Route) -> Option<usize> {
+        self.places.get(&*route.upstream).copied()
+    }
+
+    fn trials(&self, rule: &Rule<Entry>) -> Vec<Trial<'c>> {
+        let Some(route) = self.routes.get(rule.value.route) else { return Vec::new() };
+        let Some(place) = self.place(route) else { return Vec::new() };
+        let path = sample(&route.pattern);
+        let arrives_as = arrival(route, &path);
+        let mut trials = Vec::new();
+        for host in self.hosts.get(&place).into_iter().flatten() {
+            for entrance in self.entrances.get(&place).into_iter().flatten() {
+                let Some(by) = entrance.path_for(&arrives_as) else { continue };
+                if *host != route.host.as_ref() || by != path {
+                    trials.push(Trial { host: *host, path: by, arrives_as: Some(arrives_as.clone()) });
+                }
+            }
+        }
+        if self.shared || route.method_fallthrough.is_some() {
+            let spellings = spellings(route, &path);
+            trials.extend(spellings.map(|path| Trial { host: route.host.as_ref(), path, arrives_as: None }));
+        }
+        trials
+    }
+}
+
+impl<'c> Entrance<'c> {
+    fn of(route: &'c Route) -> Self {
+        match (&route.heads.rewrite, &route.strip) {
+            (Some(rewrite), _) => Self::Rewrite(&route.pattern, rewrite.as_str()),
+            (None, Some(prefix)) => Self::Strip(prefix),
+            (None, None) => Self::AsItCame,
+        }
+    }
+
+    /// The path that a client would ask for, so that the upstream gets this one.
+    fn path_for(self, arrives_as: &str) -> Option<String> {
+        match self {
+            Self::AsItCame => Some(arrives_as.to_owned()),
+            Self::Strip(prefix) => Some(format!("{prefix}{arrives_as}")),
+            Self::Rewrite(pattern, template) => unwritten(pattern, template, arrives_as),
+        }
+    }
+}
+
+impl Trial<'_> {
+    /// The route by which the request goes, if it lets pass whom the rule does not.
+    fn wider(&self, detours: &Detours<'_>, table: &Table<Entry>, rule: &Rule<Entry>) -> Option<usize> {
+        let method = match &rule.method {
+            MethodPattern::One(method) => method,
+            MethodPattern::Any => &Method::POST,
+        };
+        let found = find(table, method, self.host, &self.path)?;
+        let (own, other) = (detours.routes.get(rule.value.route)?, detours.routes.get(found.route)?);
+        let is_other = found.route != rule.value.route && detours.place(own) == detours.place(other);
+        if !is_other || rule.value.admits_all_of(found) {
+            return None;
+        }
+        let leads_there = match &self.arrives_as {
+            Some(path) => arrival(other, &self.path) == *path,
+            // The table refuses the rest, but for what the operator has spelled.
+            None => {
+                own.upstream != other.upstream
+                    || own.method_fallthrough.is_some() && own.method_fallthrough == other.method_fallthrough
+            }
+        };
+        leads_there.then_some(found.route)
+    }
+
+    fn message(&self, routes: &[Route], rule: &Rule<Entry>, wider: usize) -> String {
+        let label = |index: usize| routes.get(index).map(label).unwrap_or_default();
+        let (own, other, path) = (label(rule.value.route), label(wider), &self.path);
+        let what = match self.arrives_as {
+            Some(_) => format!("\"{path}\" reaches the same path of the same application"),
+            None => format!("an application may take \"{path}\" for the same path"),
+        };
+        format!("route \"{own}\" does not let everybody pass whom route \"{other}\" does, and by that {what}")
+    }
+}
+
+/// The places of upstreams by their names, and whether two have one place.
+fn places(upstreams: &[Settings]) -> (HashMap<&str, usize>, bool) {
+    let mut addresses: HashMap<String, usize> = HashMap::new();
+    let mut places = HashMap::new();
+    let mut shared = false;
+    for (index, upstream) in upstreams.iter().enumerate() {
+        let own: Vec<_> = upstream.endpoints.iter().map(|endpoint| endpoint.url.authority()).collect();
+        let known = own.iter().find_map(|address| addresses.get(address).copied());
+        shared |= known.is_some();
+        let place = known.unwrap_or(index);
+        addresses.extend(own.into_iter().map(|address| (address, place)));
+        places.insert(&*upstream.name, place);
+    }
+    (places, shared)
+}
+
+fn label(route: &Route) -> String {
+    let host = route.host.as_ref().map(ToString::to_string).unwrap_or_default();
+    format!("{host}{}", route.pattern)
+}
+
+/// A path of a pattern.
+fn sample(pattern: &Pattern) -> String {
+    let open = matches!(pattern.tail(), Some(Tail::Rest(_))).then_some(ANY_SEGMENT.into());
+    let segments = pattern.segments().iter().map(|segment| match segment {
+        Segment::Literal(text) => utf8_percent_encode(text, IN_SEGMENT).into(),
+        Segment::Param(_) => Cow::Borrowed(ANY_SEGMENT),
+    });
+    joined(segments.chain(open))
+}
+
+fn joined<'s>(segments: impl Iterator<Item = Cow<'s, str>>) -> String {
+    let path: String = segments.flat_map(|segment| [Cow::Borrowed("/"), segment]).collect();
+    if path.is_empty() { "/".to_owned() } else { path }
+}
+
+/// The path that a route's upstream gets.
+fn arrival(route: &Route, path: &str) -> String {
+    match (&route.heads.rewrite, &route.strip) {
+        (Some(rewrite), _) => rewrite.apply(path),
+        (None, Some(prefix)) => {
+            let rest = path.strip_prefix(&**prefix).unwrap_or(path);
+            if rest.is_empty() { "/".to_owned() } else { rest.to_owned() }
+        }
+        (None, None) => path.to_owned(),
+    }
+}
+
+/// A path of a pattern that its template makes this one of.
+fn unwritten(pattern: &Pattern, template: &str, path: &str) -> Option<String> {
+    let template = Pattern::parse(template).ok()?;
+    let segments: Vec<_> = path.strip_prefix('/')?.split('/').collect();
+    let mut filled: HashMap<&str, &str> = HashMap::new();
+    for (index, part) in template.segments().iter().enumerate() {
+        match part {
+            Segment::Literal(text) => {
+                let literal = utf8_percent_encode(text, IN_SEGMENT).to_string();
+                if segments.get(index).copied()? != literal {
+                    return None;
+                }
+            }
+            Segment::Param(name) => {
+                filled.insert(name, segments.get(index).copied()?);
+            }
+        }
+    }
+    let rest = segments.get(template.segments().len()..).unwrap_or_default();
+    if template.tail().is_none() && !rest.is_empty() {
+        return None;
+    }
+    let front = pattern.segments().iter().map(|segment| match segment {
+        Segment::Literal(text) => utf8_percent_encode(text, IN_SEGMENT).into(),
+        Segment::Param(name) => Cow::Borrowed(filled.get(&**name).copied().unwrap_or(ANY_SEGMENT)),
+    });
+    Some(joined(front.chain(rest.iter().map(|segment| Cow::Borrowed(*segment)))))
+}
+
+/// Other spellings of a path that an application may take for it, but for those that it tells apart.
+fn spellings(route: &Route, path: &str) -> impl Iterator<Item = String> {
+    let upper = path.to_ascii_uppercase();
+    let exact = route.pattern.tail().is_none() && !path.ends_with('/');
+    let upper = (!route.distinct.case && upper != path).then_some(upper);
+    let slashed = (!route.distinct.slash && exact).then(|| format!("{path}/"));
+    upper.into_iter().chain(slashed)
+}
+
+fn find<'t>(
+    table: &'t Table<Entry>,
+    method: &Method,
+    host: Option<&HostPattern>,
+    path: &str,
+) -> Option<&'t Entry> {
+    let host = match host {
+        Some(HostPattern::Exact(name)) => name.to_string(),
+        Some(HostPattern::Wildcard(name)) => format!("{ANY_SEGMENT}.{name}").replace('~', "any"),
+        None => ANY_HOST.to_owned(),
+    };
+    let uri: Uri = path.parse().ok()?;
+    let headers = HeaderMap::from_iter([(header::HOST, HeaderValue::try_from(host).ok()?)]);
+    let target = Target::parse((method, &uri, Version::HTTP_11), &headers, usize::MAX).ok()?;
+    if !target.ambiguities().is_empty() {
+        return None;
+    }
+    table.find(&target).ok()
+}

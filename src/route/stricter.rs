@@ -1,0 +1,204 @@
+//! Which of two routes lets fewer callers pass, for the rule *Tolerant reading*.
+
+use http::Method;
+
+use super::marks::Mark;
+use super::path::decode;
+use super::shadow::{Index, has_odd_literal, matches, rank};
+use super::table::{Leaf, Node};
+use super::tolerant::{Order, Reading, tolerant_name};
+use super::{ANY, Access, Ambiguities, Ambiguity, Distinct, MethodPattern, Pattern, Rule, Segment, Target};
+
+/// The patterns of one host that a rule is compared with.
+#[derive(Debug)]
+pub(super) struct Rivals {
+    index: Index,
+    patterns: Vec<Rival>,
+}
+
+/// One pattern, and who speaks for it.
+#[derive(Debug)]
+struct Rival {
+    rules: Box<[usize]>,
+    group: Option<usize>,
+    distinct: Distinct,
+}
+
+/// How a pattern answers a request that another rule lets pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Comparison {
+    /// It lets everybody pass whom the other rule lets pass, or has nothing to do with that rule's upstream.
+    Open,
+    /// It does not have the method, and lets nobody pass.
+    NoMethod,
+    /// It asks for more.
+    Stricter,
+}
+
+/// The rule of a pattern that speaks for a method. `GET` also answers `HEAD`, and `ANY` comes last.
+pub(super) fn speaking<T>(pattern: &[usize], method: &Method, rules: &[Rule<T>]) -> Option<usize> {
+    let named = |wanted: &Method| {
+        let fits = |index: &&usize| {
+            rules
+                .get(**index)
+                .is_some_and(|rule| matches!(&rule.method, MethodPattern::One(one) if one == wanted))
+        };
+        pattern.iter().find(fits).copied()
+    };
+    let any = || {
+        let last = *pattern.last()?;
+        let is_any = rules.get(last)?.method == MethodPattern::Any;
+        (is_any && ANY.contains(method)).then_some(last)
+    };
+    let head = || if *method == Method::HEAD { named(&Method::GET) } else { None };
+    named(method).or_else(head).or_else(any)
+}
+
+/// Compares the rules of a pattern with another rule, for one method.
+pub(super) fn compare<T: Access>(
+    pattern: &[usize],
+    rules: &[Rule<T>],
+    method: &Method,
+    other: &Rule<T>,
+) -> Comparison {
+    let same_upstream = |rule: &Rule<T>| rule.value.same_upstream(&other.value);
+    if !pattern.iter().filter_map(|index| rules.get(*index)).any(same_upstream) {
+        return Comparison::Open;
+    }
+    match speaking(pattern, method, rules).and_then(|index| rules.get(index)) {
+        None => Comparison::NoMethod,
+        Some(rule) if same_upstream(rule) && rule.value.admits_all_of(&other.value) => Comparison::Open,
+        Some(_) => Comparison::Stricter,
+    }
+}
+
+impl Rivals {
+    /// The patterns of one host; `None` where no rule is ever compared.
+    pub(super) fn of<T>(root: &Node, rules: &[Rule<T>], marks: &[Mark]) -> Option<Self> {
+        let mut leaves = Vec::new();
+        root.leaves(&mut leaves);
+        let compared = |index: &usize| marks.get(*index).is_none_or(|mark| *mark != Mark::Clear);
+        if !leaves.iter().flat_map(|leaf| &leaf.rules).any(compared) {
+            return None;
+        }
+        let mut rivals = Self { index: Index::default(), patterns: Vec::with_capacity(leaves.len()) };
+        for leaf in leaves {
+            if let Some(pattern) = pattern_of(&leaf.rules, rules) {
+                rivals.index.insert(pattern, rivals.patterns.len());
+                rivals.patterns.push(Rival::of(leaf, rules));
+            }
+        }
+        Some(rivals)
+    }
+
+    /// A rule that goes before `found` for a tolerant reading of the path, though not for the path itself, and lets not
+    /// everybody pass whom `found` lets pass.
+    pub(super) fn stricter<T: Access>(
+        &self,
+        rules: &[Rule<T>],
+        found: &Rule<T>,
+        target: &Target<'_>,
+    ) -> Option<usize> {
+        let orders = match has_parameters_and_slashes(target.ambiguities()) {
+            true => &[Order::SplitThenCut, Order::CutThenSplit][..],
+            false => &[Order::SplitThenCut],
+        };
+        orders.iter().find_map(|order| self.stricter_in(*order, rules, found, target))
+    }
+
+    fn stricter_in<T: Access>(
+        &self,
+        order: Order,
+        rules: &[Rule<T>],
+        found: &Rule<T>,
+        target: &Target<'_>,
+    ) -> Option<usize> {
+        let spelled = |index| matches!(found.pattern.segments().get(index), Some(Segment::Literal(_)));
+        let reading = Reading::of(target.path, order, spelled);
+        let numbers = match self.index.has_odd() && has_odd_literal(&found.pattern) {
+            true => self.index.all(),
+            false => self.index.candidates(&reading),
+        };
+        let path = target.path.strip_prefix('/').unwrap_or(target.path);
+        let path: Vec<_> = path.split('/').map(decode).collect();
+        let own = matches(&found.pattern, Distinct::default(), &reading);
+        let own = own.then(|| rank(&found.pattern, reading.slash));
+        let goes_before = |rival: &&Rival| {
+            pattern_of(&rival.rules, rules).is_some_and(|pattern| {
+                !pattern.matches(&path)
+                    && matches(pattern, rival.distinct, &reading)
+                    && own.as_ref().is_none_or(|own| rank(pattern, reading.slash) < *own)
+            })
+        };
+        let rivals = numbers.into_iter().filter_map(|number| self.patterns.get(number));
+        let rivals: Vec<_> = rivals.filter(goes_before).collect();
+        let refuses = |rival: &&&Rival| rival.refuses(rules, found, target.method, &rivals);
+        let same_upstream =
+            |index: &usize| rules.get(*index).is_some_and(|rule| rule.value.same_upstream(&found.value));
+        // The first of the file, so that logs name the same one each time.
+        let refusing = rivals.iter().filter(refuses);
+        refusing.flat_map(|rival| &rival.rules).copied().filter(same_upstream).min()
+    }
+
+    /// Whether a path that has no ambiguity matches no pattern tolerantly but those that match it as it stands. A name with
+    /// capitals or escapes is looked up and nothing else is done: identifiers have them.
+    pub(super) fn is_strange(&self, path: &str) -> bool {
+        let segments = path.strip_prefix('/').unwrap_or(path);
+        path.ends_with('/')
+            || segments.split('/').any(|segment| {
+                let name = decode(segment);
+                match tolerant_name(&name) {
+                    Some(folded) => *folded != *name && self.index.has_literal(&folded),
+                    None => true,
+                }
+            })
+    }
+}
+
+impl Rival {
+    fn of<T>(leaf: &Leaf, rules: &[Rule<T>]) -> Self {
+        let own = leaf.rules.iter().filter_map(|index| rules.get(*index));
+        let distinct = own.map(|rule| rule.distinct).reduce(Distinct::and);
+        Self {
+            rules: leaf.rules.as_slice().into(),
+            group: leaf.group,
+            distinct: distinct.unwrap_or_default(),
+        }
+    }
+
+    /// Whether the pattern refuses a caller whom `found` lets pass. A group that falls through compares its own routes by
+    /// method, as they stand; for others, a method that a pattern lacks is answered by a pattern of its group, if one
+    /// of them goes before `found` as well.
+    fn refuses<T: Access>(
+        &self,
+        rules: &[Rule<T>],
+        found: &Rule<T>,
+        method: &Method,
+        others: &[&Self],
+    ) -> bool {
+        if self.group.is_some() && self.group == found.method_fallthrough {
+            return false;
+        }
+        match compare(&self.rules, rules, method, found) {
+            Comparison::Open => false,
+            Comparison::Stricter => true,
+            Comparison::NoMethod => {
+                let answers = |other: &&Self| {
+                    other.group == self.group && speaking(&other.rules, method, rules).is_some()
+                };
+                self.group.is_none() || !others.iter().any(answers)
+            }
+        }
+    }
+}
+
+/// Whether a segment may have a parameter with a slash in it.
+fn has_parameters_and_slashes(found: Ambiguities) -> bool {
+    found.iter().any(|one| one == Ambiguity::Matrix || one == Ambiguity::DoubleEncoding)
+        && found.iter().any(|one| !matches!(one, Ambiguity::Matrix | Ambiguity::EmptySegment))
+}
+
+/// The pattern of rules that share one.
+pub(super) fn pattern_of<'t, T>(rules: &[usize], all: &'t [Rule<T>]) -> Option<&'t Pattern> {
+    Some(&all.get(*rules.first()?)?.pattern)
+}

@@ -1,0 +1,215 @@
+//! The table: who wins, and what one group passes over.
+
+use super::super::trial::{Line, rule, target};
+use super::*;
+
+fn table(rules: &[&str], fallthrough: bool) -> Table<Line> {
+    let of_group = |(index, text): (usize, &&str)| Rule {
+        method_fallthrough: fallthrough.then_some(0),
+        ..rule(index, text)
+    };
+    Table::new(rules.iter().enumerate().map(of_group).collect()).unwrap()
+}
+
+/// A table of rules with the group of each and whom it lets pass.
+fn grouped(rules: &[(&str, Option<usize>, u8)]) -> Table<Line> {
+    let of_group = |(index, (text, group, passes)): (usize, &(&str, Option<usize>, u8))| {
+        let mut rule = rule(index, text);
+        rule.method_fallthrough = *group;
+        rule.value.passes = *passes;
+        rule
+    };
+    Table::new(rules.iter().enumerate().map(of_group).collect()).unwrap()
+}
+
+fn find(table: &Table<Line>, request: &str) -> String {
+    let (method, rest) = request.split_once(' ').unwrap();
+    let (host, path) = rest.split_at(rest.find('/').unwrap());
+    let method = Method::from_bytes(method.as_bytes()).unwrap();
+    match table.find(&target(&method, Some(if host.is_empty() { "h" } else { host }), path)) {
+        Ok(line) => line.text.clone(),
+        Err(Miss::NotFound) => "404".to_owned(),
+        Err(Miss::Method { allow, .. }) => format!("405 {allow}"),
+        Err(Miss::Shadowed { by, .. }) => format!("shadowed by {}", by.text),
+    }
+}
+
+#[test]
+fn the_most_specific_pattern_wins_whatever_the_order() {
+    let table = table(
+        &[
+            "GET /**",
+            "GET /{rest+}",
+            "GET /a/{x}",
+            "GET /a/b",
+            "GET /a/{x}/c",
+            "GET /a/b/{rest+}",
+            "GET /a/b/",
+        ],
+        false,
+    );
+    for (request, rule) in [
+        ("GET /", "GET /**"),
+        ("GET /x", "GET /{rest+}"),
+        ("GET /a", "GET /{rest+}"),
+        ("GET /a/", "GET /{rest+}"),
+        ("GET /a/b", "GET /a/b"),
+        ("GET /a/%62", "GET /a/b"),
+        ("GET /a/b/", "GET /a/b/"),
+        ("GET /a/z", "GET /a/{x}"),
+        ("GET /a/b/c", "GET /a/b/{rest+}"),
+        ("GET /a/z/c", "GET /a/{x}/c"),
+        ("GET /a/z/d", "GET /{rest+}"),
+    ] {
+        assert_eq!(find(&table, request), rule, "{request}");
+    }
+}
+
+// R02: prefixes match on segment boundaries alone.
+#[test]
+fn a_subtree_takes_its_root_and_everything_below() {
+    let table = table(&["GET /admin/**", "GET /files/{rest+}"], false);
+    for (request, rule) in [
+        ("GET /admin", "GET /admin/**"),
+        ("GET /admin/", "GET /admin/**"),
+        ("GET /admin/a/b", "GET /admin/**"),
+        ("GET /administrator", "404"),
+        ("GET /files", "404"),
+        ("GET /files/", "404"),
+        ("GET /files/a/", "GET /files/{rest+}"),
+    ] {
+        assert_eq!(find(&table, request), rule, "{request}");
+    }
+}
+
+// R01, R06.
+#[test]
+fn a_path_that_exists_for_other_methods_is_405_and_opens_nothing() {
+    let table = table(&["GET /admin", "DELETE /admin", "ANY /**"], false);
+    assert_eq!(find(&table, "GET /admin"), "GET /admin");
+    assert_eq!(find(&table, "HEAD /admin"), "GET /admin");
+    assert_eq!(find(&table, "POST /admin"), "405 DELETE, GET, HEAD");
+    assert_eq!(find(&table, "OPTIONS /admin"), "405 DELETE, GET, HEAD");
+    assert_eq!(find(&table, "get /admin"), "405 DELETE, GET, HEAD");
+    assert_eq!(find(&table, "POST /x"), "ANY /**");
+    assert_eq!(find(&table, "BREW /x"), "405 DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT");
+}
+
+// api-gateway.md §2.6 P5.
+#[test]
+fn api_gateways_first_recorded_set_matches_under_fallthrough() {
+    let table = table(&["POST /test", "ANY /test/any", "OPTIONS /{proxy+}"], true);
+    assert_eq!(find(&table, "OPTIONS /test"), "OPTIONS /{proxy+}");
+    assert_eq!(find(&table, "POST /test"), "POST /test");
+    assert_eq!(find(&table, "OPTIONS /test/any"), "ANY /test/any");
+    assert_eq!(find(&table, "GET /test"), "405 POST");
+}
+
+#[test]
+fn what_one_group_passes_over_no_other_takes() {
+    let table = grouped(&[("GET /admin", Some(0), 1), ("ANY /**", None, 1)]);
+    assert_eq!(find(&table, "POST /admin"), "405 GET, HEAD");
+    assert_eq!(find(&table, "POST /other"), "ANY /**");
+    // Another group that falls through is another as well, whatever its prefix.
+    let table = grouped(&[("GET /a/x", Some(0), 1), ("ANY /a/**", Some(1), 3), ("GET /**", Some(0), 1)]);
+    assert_eq!(find(&table, "POST /a/x"), "405 GET, HEAD");
+    assert_eq!(find(&table, "GET /a/x"), "GET /a/x");
+    assert_eq!(find(&table, "POST /a/y"), "ANY /a/**");
+}
+
+#[test]
+fn a_group_goes_past_no_stricter_route_of_others() {
+    let table = |between: (&str, Option<usize>, u8)| {
+        grouped(&[("GET /a/x", Some(0), 1), between, ("ANY /**", Some(0), 2)])
+    };
+    for (between, expected) in [
+        (("ANY /a/{id}", None, 3), "ANY /**"),
+        (("ANY /a/{id}", Some(1), 2), "ANY /**"),
+        (("ANY /a/{id}", Some(0), 1), "ANY /a/{id}"),
+        (("ANY /a/{id}", None, 1), "405 GET, HEAD"),
+        (("ANY /a/{id}", Some(1), 1), "405 GET, HEAD"),
+        // It has another method alone, and lets nobody pass by this one.
+        (("PUT /a/{id}", None, 3), "405 GET, HEAD"),
+        (("PUT /a/{id}", Some(0), 3), "ANY /**"),
+        // It does not have the path, or goes after.
+        (("ANY /a/y", None, 1), "ANY /**"),
+        (("ANY h/a/{id}", None, 1), "405 GET, HEAD"),
+    ] {
+        let found = if between.0.contains(" h/") {
+            find(&table(between), "POST z/a/x").replace("ANY /**", "405 GET, HEAD")
+        } else {
+            find(&table(between), "POST /a/x")
+        };
+        assert_eq!(found, expected, "{between:?}");
+    }
+}
+
+#[test]
+fn a_pattern_that_two_groups_share_does_not_fall_through() {
+    for other in [None, Some(1)] {
+        let table = grouped(&[("GET /a", Some(0), 1), ("PUT /a", other, 1), ("ANY /**", Some(0), 3)]);
+        assert_eq!(find(&table, "PUT /a"), "PUT /a");
+        assert_eq!(find(&table, "POST /a"), "405 GET, HEAD, PUT");
+        // Nor does a look-up that comes from above go past it.
+        let rules = [
+            ("GET /a/x", Some(0), 1),
+            ("GET /a/{id}", Some(0), 1),
+            ("PUT /a/{id}", other, 1),
+            ("ANY /**", Some(0), 3),
+        ];
+        assert_eq!(find(&grouped(&rules), "POST /a/x"), "405 GET, HEAD");
+    }
+}
+
+// attacks.md row 6.
+#[test]
+fn the_first_host_that_has_any_route_is_final() {
+    let table = table(&["GET a.x/1", "GET *.x/2", "GET /3"], false);
+    assert_eq!(find(&table, "GET A.X./1"), "GET a.x/1");
+    assert_eq!(find(&table, "GET a.x:443/2"), "404");
+    assert_eq!(find(&table, "GET b.x/2"), "GET *.x/2");
+    assert_eq!(find(&table, "GET c.b.x/2"), "404");
+    assert_eq!(find(&table, "GET b.x/3"), "404");
+    assert_eq!(find(&table, "GET x/3"), "GET /3");
+}
+
+#[test]
+fn equal_rules_conflict_and_the_order_of_matching_can_be_listed() {
+    let rule = |path: &str| rule(0, &format!("ANY {path}"));
+    assert_eq!(Table::new(vec![rule("/a/{x}"), rule("/b"), rule("/a/{y}")]).unwrap_err(), Conflict(0, 2));
+    let table = table(&["GET /**", "ANY /b/{x}", "GET /b/{x}", "GET /b/c", "GET h/z", "GET /b"], false);
+    let order: Vec<_> = table.in_match_order().iter().map(|rule| rule.value.text.as_str()).collect();
+    assert_eq!(order, ["GET h/z", "GET /b", "GET /b/c", "GET /b/{x}", "ANY /b/{x}", "GET /**"]);
+}
+
+// R08.
+#[test]
+fn a_long_path_visits_each_node_once() {
+    let params: String = (0..20).map(|n| format!("{{p{n}}}/")).collect();
+    let deep = format!("GET /{params}z");
+    let table = table(&[&deep, "GET /a/**"], false);
+    assert_eq!(find(&table, &format!("GET /{}", "a/".repeat(4000))), "GET /a/**");
+}
+
+// R08: what a look-up costs is up to the path and not to how many routes there are.
+#[test]
+fn ten_thousand_routes_are_as_quick_as_one() {
+    let names: Vec<_> = (0..10_000).map(|n| format!("GET /r{n}/{{id}}/x")).collect();
+    let names: Vec<_> = names.iter().map(String::as_str).chain(["GET /a/**"]).collect();
+    let table = table(&names, false);
+    for (request, rule) in [
+        ("GET /r9999/1/x".to_owned(), "GET /r9999/{id}/x"),
+        ("GET /r9999/1/y".to_owned(), "404"),
+        (format!("GET /a/{}", "../".repeat(2600)), "GET /a/**"),
+        (format!("GET /r5000/{}", "a/".repeat(4000)), "404"),
+    ] {
+        let took = (0..20).map(|_| {
+            let began = crate::clock::monotonic();
+            assert_eq!(find(&table, &request), rule);
+            crate::clock::monotonic().saturating_duration_since(began)
+        });
+        // A tenth of it in a release build; one by one, ten thousand routes are many times as much.
+        let least = took.min().unwrap_or_default();
+        assert!(least < std::time::Duration::from_millis(10), "{request:.20} took {least:?}");
+    }
+}

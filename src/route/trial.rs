@@ -1,0 +1,66 @@
+//! Tables for tests: values that say whom they let pass, by bits.
+
+use http::Method;
+
+use super::{Access, Ambiguities, Distinct, HostPattern, MethodPattern, Pattern, Rule, Target};
+
+/// A rule's value: its text, its upstream, and a bit for each kind of caller whom it lets pass.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Line {
+    pub(super) text: String,
+    pub(super) upstream: usize,
+    pub(super) passes: u8,
+}
+
+impl Access for Line {
+    fn same_upstream(&self, other: &Self) -> bool {
+        self.upstream == other.upstream
+    }
+
+    fn admits_all_of(&self, other: &Self) -> bool {
+        other.passes & !self.passes == 0
+    }
+
+    fn class(&self) -> usize {
+        self.upstream << 8 | usize::from(self.passes)
+    }
+}
+
+/// The rule of a text such as `GET host/path`, for everybody and an upstream of its own.
+pub(super) fn rule(upstream: usize, text: &str) -> Rule<Line> {
+    let (method, rest) = text.split_once(' ').unwrap();
+    let (host, path) = rest.split_at(rest.find('/').unwrap());
+    Rule {
+        host: (!host.is_empty()).then(|| HostPattern::parse(host).unwrap()),
+        pattern: Pattern::parse(path).unwrap(),
+        method: MethodPattern::parse(method).unwrap(),
+        method_fallthrough: None,
+        distinct: Distinct::default(),
+        value: Line { text: text.to_owned(), upstream, passes: u8::MAX },
+    }
+}
+
+/// The target of a path, as a request has it.
+pub(super) fn target<'r>(method: &'r Method, host: Option<&'r str>, path: &'r str) -> Target<'r> {
+    Target { method, host, path, ambiguities: ambiguities(path) }
+}
+
+fn ambiguities(path: &str) -> Ambiguities {
+    super::path::inspect(path)
+}
+
+/// Numbers of a fixed sequence (xorshift): a run that fails can be run again.
+pub(super) struct Numbers(pub(super) u64);
+
+impl Numbers {
+    pub(super) fn below(&mut self, bound: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 >> 33).unwrap() % bound
+    }
+
+    pub(super) fn one_of<'a, T>(&mut self, list: &'a [T]) -> &'a T {
+        &list[self.below(list.len())]
+    }
+}

@@ -1,0 +1,302 @@
+//! *Tolerant reading*: a scoped route beside a wider one stays closed to applications that read paths loosely.
+
+use crate::cast::{Key, Pair, Request, Upstream};
+
+/// `[[routes]]` of a path, with more lines.
+fn route(path: &str, lines: &str) -> String {
+    format!("[[routes]]\npath = \"{path}\"\n{lines}\n")
+}
+
+fn pair(routes: &[String]) -> Pair {
+    Pair::start(&Key::ed25519("key-1"), "", &routes.concat())
+}
+
+const EVERYTHING: &str = "allow = [\"encoded-slash\", \"encoded-backslash\", \"backslash\", \"double-encoding\", \
+                          \"empty-segment\", \"matrix\"]";
+
+#[test]
+fn no_loose_spelling_reaches_a_scoped_path_by_a_wider_route() {
+    for wide in ["public = true".to_owned(), format!("public = true\n{EVERYTHING}")] {
+        let pair = pair(&[route("/admin", "scopes = \"admin\""), route("/**", &wide)]);
+        let ask = |target: &str| pair.ask(&Request::get(target));
+        for target in [
+            "/Admin",
+            "/ADMIN",
+            "/admin/",
+            "/Admin/",
+            "/admin.",
+            "/admin..",
+            "/admin%20",
+            "/admin%3Fx",
+            "/admin%23x",
+        ] {
+            let answer = ask(target).refused("shadowed_path");
+            assert!(!answer.problem()["detail"].to_string().contains("admin"), "{answer:?}");
+        }
+        for target in [
+            "//admin",
+            "/%2fadmin",
+            "/admin;a",
+            "/admin%3ba",
+            "/%2561dmin",
+            "/%5cadmin",
+            "/admin%2f",
+            "/admin;a/",
+            "/admin;x%2fy",
+        ] {
+            ask(target).refused("ambiguous_path");
+        }
+        ask("/%61dmin").refused("missing_token");
+        for target in ["/administrator", "/admin/x", "/x/admin", "/Other/", "/x.", "/a%20b", "/"] {
+            assert_eq!(ask(target).forwarded().target, target);
+        }
+        let request = Request::get("/admin").bearer(&pair.token("admin"));
+        assert_eq!(pair.ask(&request).forwarded().target, "/admin");
+        pair.check_counts();
+    }
+}
+
+#[test]
+fn no_loose_spelling_reaches_a_scoped_subtree_by_a_wider_route() {
+    for wide in ["public = true".to_owned(), format!("public = true\n{EVERYTHING}")] {
+        let pair =
+            pair(&[route("/admin/**", "scopes = \"admin\"\nallow = [\"matrix\"]"), route("/**", &wide)]);
+        let ask = |target: &str| pair.ask(&Request::get(target));
+        for target in ["/Admin", "/Admin/x", "/admin.", "/admin%20/x", "/admin%3Fx"] {
+            ask(target).refused("shadowed_path");
+        }
+        for target in [
+            "//admin/x",
+            "/%2fadmin/x",
+            "/admin;a/x",
+            "/%2561dmin",
+            "/admin%2fx",
+            "/admin%5cx",
+            "/x%2f..%2fadmin",
+        ] {
+            ask(target).refused("ambiguous_path");
+        }
+        for target in ["/%61dmin", "/admin/", "/admin/x;a", "/%61dmin/x;a"] {
+            ask(target).refused("missing_token");
+        }
+        let request = Request::get("/admin/x;a").bearer(&pair.token("admin"));
+        assert_eq!(pair.ask(&request).forwarded().target, "/admin/x;a");
+        assert_eq!(ask("/Other/x.").forwarded().target, "/Other/x.");
+    }
+    // What the wider route allows it still allows elsewhere.
+    let pair = pair(&[
+        route("/admin/**", "scopes = \"admin\""),
+        route("/**", &format!("public = true\n{EVERYTHING}")),
+    ]);
+    for target in ["//x", "/x%2fadmin", "/x;a/admin", "/%2578", "/x\\y"] {
+        assert_eq!(pair.ask(&Request::get(target)).forwarded().target, target);
+    }
+    pair.ask(&Request::get("/admin/x;a")).refused("ambiguous_path");
+}
+
+#[test]
+fn a_lesser_scope_is_a_wider_route_as_well() {
+    let pair = pair(&[
+        route("/users/admin", "scopes = \"admin\""),
+        route("/users/{id}", "scopes = \"user\""),
+        route("/reports", "methods = { GET = \"reports\" }"),
+        route("/**", "authenticated = true"),
+    ]);
+    let token = pair.token("user");
+    let ask = |target: &str| pair.ask(&Request::get(target).bearer(&token));
+    for target in ["/users/Admin", "/users/admin.", "/Users/admin", "/users/ADMIN%20"] {
+        ask(target).refused("shadowed_path");
+    }
+    // Before the token is looked at.
+    pair.ask(&Request::get("/users/Admin")).refused("shadowed_path");
+    ask("/users/admin").refused("insufficient_scope");
+    assert_eq!(ask("/users/Bob").forwarded().target, "/users/Bob");
+    assert_eq!(ask("/users/AdminX").forwarded().target, "/users/AdminX");
+    // Who may not `POST /reports` by any token may not by another spelling.
+    pair.ask(&Request::new("POST", "/reports/").bearer(&token)).refused("shadowed_path");
+    pair.ask(&Request::new("OPTIONS", "/Reports").bearer(&token)).refused("shadowed_path");
+    pair.ask(&Request::new("POST", "/reports").bearer(&token)).refused("method_not_allowed");
+}
+
+#[test]
+fn a_route_that_lets_everybody_pass_stands_in_no_ones_way() {
+    let pair = pair(&[
+        route("/a/x", "scopes = { any = [\"a\", \"b\"] }"),
+        route("/a/**", "scopes = \"a\""),
+        route("/b/x", "public = true"),
+        route("/b/**", "scopes = \"b\""),
+        route("/c/x", "scopes = [\"c\", \"d\"]"),
+        route("/c/**", "scopes = { any = [\"c\", { all = [\"d\", \"e\"] }] }"),
+    ]);
+    for (target, scope) in [("/a/X", "a"), ("/a/x/", "a"), ("/b/X", "b")] {
+        let request = Request::get(target).bearer(&pair.token(scope));
+        assert_eq!(pair.ask(&request).forwarded().target, target);
+    }
+    pair.ask(&Request::get("/c/X").bearer(&pair.token("c d"))).refused("shadowed_path");
+}
+
+#[test]
+fn another_upstream_is_another_application() {
+    let other = Upstream::start();
+    let routes = [
+        other.toml("other"),
+        route("/admin", "scopes = \"admin\"\nupstream = \"other\""),
+        route("/**", "public = true"),
+    ];
+    let pair = pair(&routes);
+    for target in ["/Admin", "/admin/", "/admin."] {
+        assert_eq!(pair.ask(&Request::get(target)).forwarded().target, target);
+    }
+    pair.ask(&Request::get("/admin")).refused("missing_token");
+}
+
+#[test]
+fn another_host_has_a_table_of_its_own() {
+    let pair = pair(&[
+        route("/admin", "scopes = \"admin\"\nhost = \"a.test\""),
+        route("/**", "public = true\nhost = \"a.test\""),
+        route("/**", "public = true\nhost = \"b.test\""),
+    ]);
+    let ask = |host: &str| pair.ask(&Request::get("/Admin").field("host", host));
+    ask("a.test").refused("shadowed_path");
+    assert_eq!(ask("b.test").forwarded().target, "/Admin");
+}
+
+#[test]
+fn a_wider_route_that_spells_a_path_serves_it() {
+    let pair = pair(&[
+        route("/admin", "scopes = \"admin\""),
+        route("/Admin", "public = true"),
+        route("/admin/", "public = true"),
+        route("/{x}/y", "scopes = \"admin\""),
+        route("/Z/{y}", "public = true"),
+        route("/**", "public = true"),
+    ]);
+    for target in ["/Admin", "/admin/", "/Z/Y"] {
+        assert_eq!(pair.ask(&Request::get(target)).forwarded().target, target);
+    }
+    for target in ["/ADMIN", "/Admin/", "/z/Y", "/admin."] {
+        pair.ask(&Request::get(target)).refused("shadowed_path");
+    }
+}
+
+#[test]
+fn the_stricter_route_releases_what_its_application_tells_apart() {
+    let table = |strict: &str, wide: &str| {
+        pair(&[
+            route("/admin", &format!("scopes = \"admin\"\n{strict}")),
+            route("/**", &format!("public = true\n{wide}")),
+        ])
+    };
+    let both = table("distinct = [\"slash\", \"case\"]", "");
+    for target in ["/Admin", "/admin/", "/ADMIN/"] {
+        assert_eq!(both.ask(&Request::get(target)).forwarded().target, target);
+    }
+    for target in ["/admin.", "/admin%20", "/admin%3Fx"] {
+        both.ask(&Request::get(target)).refused("shadowed_path");
+    }
+    let slash = table("distinct = \"slash\"", "");
+    assert_eq!(slash.ask(&Request::get("/admin/")).forwarded().target, "/admin/");
+    slash.ask(&Request::get("/Admin")).refused("shadowed_path");
+    // The wider one releases nothing, and a default is for both.
+    table("", "distinct = [\"slash\", \"case\"]").ask(&Request::get("/Admin")).refused("shadowed_path");
+}
+
+#[test]
+fn a_group_that_falls_through_is_as_it_was() {
+    let group = |lines: &str| format!("[[groups]]\n{lines}\n");
+    let member = |path: &str, lines: &str| format!("[[groups.routes]]\npath = \"{path}\"\n{lines}\n");
+    let pair = pair(&[
+        group("prefix = \"/g\"\nmethod_fallthrough = true"),
+        member("/admin", "methods = { GET = \"admin\" }"),
+        member("/**", "public = true"),
+    ]);
+    for (method, target) in [("GET", "/g/Admin"), ("POST", "/g/admin"), ("POST", "/g/admin/")] {
+        pair.ask(&Request::new(method, target)).forwarded();
+    }
+    pair.ask(&Request::get("/g/admin")).refused("missing_token");
+}
+
+#[test]
+fn a_group_goes_on_within_itself_alone() {
+    let group = |prefix: &str| {
+        format!("[[groups]]\nmethod_fallthrough = true\nstrip = false\nprefix = \"{prefix}\"\n")
+    };
+    let member = |path: &str, lines: &str| format!("[[groups.routes]]\npath = \"{path}\"\n{lines}\n");
+    let pair = pair(&[
+        group("/a"),
+        member("/x", "methods = { GET = \"x\" }"),
+        group("/a"),
+        member("/**", "public = true"),
+        group("/b"),
+        member("/x", "methods = { GET = \"x\" }"),
+        member("/**", "methods = { POST = { public = true } }"),
+        route("/b/{id}", "scopes = \"b\""),
+        group("/c"),
+        member("/x", "methods = { GET = \"x\" }"),
+        member("/**", "methods = { POST = \"c\" }"),
+        route("/c/{id}", "public = true"),
+    ]);
+    let refused = pair.ask(&Request::new("POST", "/a/x")).refused("method_not_allowed");
+    assert_eq!(refused.field("allow"), Some("GET, HEAD"));
+    pair.ask(&Request::new("POST", "/a/y")).forwarded();
+    // Past a stricter route of others it does not go, past one that lets everybody pass it does.
+    pair.ask(&Request::new("POST", "/b/x")).refused("method_not_allowed");
+    pair.ask(&Request::new("POST", "/b/x/y")).forwarded();
+    pair.ask(&Request::new("POST", "/c/x").bearer(&pair.token("c"))).forwarded();
+}
+
+#[test]
+fn a_path_without_a_route_is_not_said_to_be_forbidden() {
+    let pair = pair(&[
+        route("/a/{id}/b", "public = true\nallow = [\"empty-segment\", \"matrix\"]"),
+        route("/f/{rest+}", "public = true\nallow = [\"empty-segment\"]"),
+        route("/e/{id}", "public = true\nallow = [\"matrix\"]"),
+    ]);
+    let detail = |target: &str| {
+        let answer = pair.ask(&Request::get(target)).refused("ambiguous_path");
+        answer.problem()["detail"].as_str().unwrap().to_owned()
+    };
+    // `{id}` and the first segment of `{rest+}` are not empty, whatever is allowed.
+    for target in ["/a//b", "/f//x"] {
+        let expected =
+            "The path can be read in more than one way (empty-segment), and nothing here answers to it.";
+        assert_eq!(detail(target), expected, "{target}");
+    }
+    let expected = "The path can be read in more than one way (empty-segment), which is not allowed here.";
+    assert_eq!(
+        detail("/e/x//").replace("and nothing here answers to it", "which is not allowed here"),
+        expected
+    );
+    assert_eq!(
+        detail("/a/x%2f/b"),
+        "The path can be read in more than one way (encoded-slash), which is not allowed here."
+    );
+    assert_eq!(pair.ask(&Request::get("/f/x//y")).forwarded().target, "/f/x//y");
+    // An escaped `;` is a `;`, and what follows one is looked at, too.
+    assert_eq!(pair.ask(&Request::get("/e/x%3Ba")).forwarded().target, "/e/x%3Ba");
+    assert!(detail("/f/x%3Ba").contains("(matrix)"));
+    assert!(detail("/e/x;..").contains("(dot-segment)"));
+    assert!(detail("/e/x%09").contains("(control-character)"));
+    assert!(detail("/e/..%20").contains("(dot-segment)"));
+}
+
+#[test]
+fn any_is_the_common_methods_alone() {
+    let pair = pair(&[route("/x", "public = true\nmethods = \"ANY\"")]);
+    for method in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] {
+        pair.ask(&Request::new(method, "/x")).forwarded();
+    }
+    for method in ["PROPFIND", "BREW", "get", "TRACE"] {
+        let refused = pair.ask(&Request::new(method, "/x")).refused("method_not_allowed");
+        assert_eq!(refused.field("allow"), Some("DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"));
+    }
+}
+
+#[test]
+fn a_parameter_beside_a_public_subtree_keeps_its_last_slash_closed() {
+    let pair = pair(&[route("/{id}", "scopes = \"read\""), route("/**", "public = true")]);
+    pair.ask(&Request::get("/x/")).refused("shadowed_path");
+    pair.ask(&Request::get("/x")).refused("missing_token");
+    assert_eq!(pair.ask(&Request::get("/x/y/")).forwarded().target, "/x/y/");
+}
