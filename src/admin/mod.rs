@@ -1,6 +1,8 @@
 //! The admin listener: metrics, health and the effective policy, read-only, on an address of its own. It shares no route
 //! with the public listener and shows no secret.
 
+mod host;
+
 use std::cell::Cell;
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -24,6 +26,7 @@ use tokio::time::sleep;
 use crate::config::{Ready, effective_policy};
 use crate::snapshot::{Live, Snapshot};
 use crate::telemetry::Metrics;
+use host::HostError;
 
 /// A head has to be there by then, and so has the next one.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -36,6 +39,13 @@ const MANY_ROUTES: usize = 1000;
 
 /// After an accept that failed for want of descriptors.
 const PAUSE: Duration = Duration::from_millis(50);
+
+/// Told to a request that names no host, or several.
+const MALFORMED_HOST: &str = "one Host is needed\n";
+
+/// Told to a request for a host that is not listed. The host is not repeated: a peer wrote it.
+const MISDIRECTED: &str =
+    "not for this host: ask by an IP address or localhost, or list the name in server.admin_hosts\n";
 
 /// Asks every worker whether it answers.
 pub type AliveCheck = Box<dyn Fn() -> Pin<Box<dyn Future<Output = bool>>>>;
@@ -94,6 +104,12 @@ impl Admin {
     }
 
     async fn answer<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
+        let admitted = host::admit(request, &self.live.load().config.server.admin_hosts);
+        match admitted {
+            Ok(()) => {}
+            Err(HostError::Malformed) => return text(StatusCode::BAD_REQUEST, MALFORMED_HOST),
+            Err(HostError::Misdirected) => return text(StatusCode::MISDIRECTED_REQUEST, MISDIRECTED),
+        }
         // A page in somebody's browser has no business here, under whatever name it reached us (attacks.md row 20).
         if request.headers().contains_key(ORIGIN) {
             return text(StatusCode::FORBIDDEN, "not for browsers\n");

@@ -135,6 +135,8 @@ pub struct Server {
     pub listeners: Vec<Listener>,
     /// The admin listener; `None` for `admin = "off"`.
     pub admin: Option<SocketAddr>,
+    /// The names that the admin listener may be asked by, besides addresses and `localhost`; without ports.
+    pub admin_hosts: Vec<Box<str>>,
     /// Worker threads; at least 1.
     pub workers: usize,
     /// How long connections may finish after SIGTERM.

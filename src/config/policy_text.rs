@@ -64,7 +64,10 @@ fn write_rows<const N: usize>(out: &mut String, rows: &[[String; N]]) {
 
 fn server_rows(server: &Server) -> Vec<[String; 2]> {
     let listen: Vec<_> = server.listeners.iter().map(listener_text).collect();
-    let admin = server.admin.map_or("off".to_owned(), |admin| admin.to_string());
+    let mut admin = server.admin.map_or("off".to_owned(), |admin| admin.to_string());
+    if server.admin.is_some() && !server.admin_hosts.is_empty() {
+        let _ = write!(admin, " (also as {})", server.admin_hosts.join(", "));
+    }
     let mut rows = vec![["listen".into(), listen.join(", ")], ["admin".into(), admin]];
     if !server.trusted_proxies.is_empty() {
         rows.push(["trusted proxies".into(), server.trusted_proxies.to_string()]);

@@ -45,6 +45,7 @@ fn every_key_arrives_where_it_belongs() {
     let config = every_key();
     let seconds = Duration::from_secs;
     assert_eq!((config.server.workers, config.server.drain, config.server.admin), (2, seconds(0), None));
+    assert_eq!(config.server.admin_hosts, ["metrics.internal".into()]);
     let expected = Timeouts {
         request_head: seconds(5),
         idle: seconds(120),

@@ -28,6 +28,7 @@ pub(super) fn config(issuers: Vec<Issuer>, routes: Vec<Route>) -> Config {
                 })
                 .into(),
             admin: Some("10.1.2.3:9090".parse().unwrap()),
+            admin_hosts: Vec::new(),
             workers: 1,
             drain: second,
             handover: None,

@@ -34,7 +34,7 @@ fn a_panic_on_the_walk_is_answered_500_and_counted_and_the_connection_lives_on()
     assert!(answers.contains("internal_error") && !answers.contains("made up"), "{answers}");
     let metrics = exchange(
         gateway.admin_address().unwrap(),
-        "GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+        "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
     );
     let counted = metrics.lines().find(|line| line.contains("reason=\"internal_error\""));
     assert!(counted.is_some_and(|line| line.ends_with(" 2")), "{counted:?}");

@@ -25,6 +25,12 @@ impl TrustedProxies {
         network.is_some()
     }
 
+    /// Those that are named by their addresses.
+    #[must_use]
+    pub fn networks(&self) -> &[IpNet] {
+        &self.networks
+    }
+
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {

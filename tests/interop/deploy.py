@@ -98,6 +98,8 @@ def agree(manifest, config):
     target, = job["static_configs"][0]["targets"]
     expect(f"--admin=0.0.0.0:{port(target)}" in gateway["command"], "Prometheus does not scrape the admin listener")
     expect(target.split(":")[0] in services(), "Prometheus scrapes a service that is not there")
+    hosts = tomllib.loads(pathlib.Path("gateway.toml").read_text())["server"]["admin_hosts"]
+    expect(target.split(":")[0] in hosts, "the admin listener is not asked by the name that Prometheus uses")
 
 
 def services():
@@ -135,6 +137,8 @@ def compose(scopegate, work, service):
         # 127.0.0.2 is this machine as well, but nothing that listens on 127.0.0.1 alone answers there.
         for old, path in ((8080, "/healthz"), (9090, "/readyz"), (9400, "/.well-known/openid-configuration")):
             until(f"{path} on port {old} answers 200", lambda: status(moved[old], path, "127.0.0.2") == 200, gateway)
+        for host, answer in (("gateway:9090", 200), ("rebound.example", 421)):
+            expect(status(moved[9090], "/metrics", "127.0.0.2", {"Host": host}) == answer, f"{host}: not {answer}")
         stop(gateway)
 
 
@@ -218,8 +222,8 @@ class App(http.server.BaseHTTPRequestHandler):
         pass
 
 
-def status(at, path, host="127.0.0.1"):
-    return get(at, path, host)[0]
+def status(at, path, host="127.0.0.1", fields=None):
+    return get(at, path, host, fields)[0]
 
 
 def metric(at, name):
@@ -227,10 +231,10 @@ def metric(at, name):
     return float(found[1]) if found else None
 
 
-def get(at, path, host="127.0.0.1"):
+def get(at, path, host="127.0.0.1", fields=None):
     connection = http.client.HTTPConnection(host, at, timeout=DEADLINE)
     try:
-        connection.request("GET", path)
+        connection.request("GET", path, headers=fields or {})
         response = connection.getresponse()
         return response.status, response.read().decode()
     except ConnectionRefusedError:

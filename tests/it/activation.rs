@@ -35,7 +35,7 @@ fn the_admin_listener_may_be_inherited_too() {
         socket,
         &text(&upstream, &format!("listen = \"127.0.0.1:0\"\nadmin = \"{address}\"")),
     );
-    early.write_all(b"GET /livez HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
+    early.write_all(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
     let mut answer = String::new();
     early.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");

@@ -127,7 +127,8 @@ fn the_welcome_shows_the_routes_and_what_to_paste() {
     ] {
         assert!(dev.welcome.contains(&part), "{part}\n---\n{}", dev.welcome);
     }
-    let metrics = raw(dev.address("admin"), b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    let metrics =
+        raw(dev.address("admin"), b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     assert!(metrics.starts_with("HTTP/1.1 200 ") && metrics.contains("scopegate_"), "{metrics}");
 }
 

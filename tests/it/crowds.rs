@@ -9,7 +9,7 @@ const OPEN: &str = "[[routes]]\npath = \"/**\"\nupstream = \"orders\"\nmethods =
 
 /// A sample of the metrics.
 fn metric(process: &Process, series: &str) -> f64 {
-    let text = raw(process.admin(), b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    let text = raw(process.admin(), b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     let value = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
     value.unwrap_or_else(|| panic!("no {series}: {text}")).parse().unwrap()
 }

@@ -37,7 +37,8 @@ fn end(mut process: Process, mut held: Client, upstream: &Upstream) {
 }
 
 fn readiness(process: &Process) -> String {
-    let answer = raw(process.admin(), b"GET /readyz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    let answer =
+        raw(process.admin(), b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     answer.split(' ').nth(1).unwrap_or_default().to_owned()
 }
 
@@ -121,7 +122,8 @@ fn a_handshake_that_does_not_end_is_cut_with_the_drain() {
 }
 
 fn open(process: &Process) -> Option<f64> {
-    let metrics = raw(process.admin(), b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    let metrics =
+        raw(process.admin(), b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     let line = metrics.lines().find_map(|line| line.strip_prefix("scopegate_connections_open "));
     line.and_then(|value| value.parse().ok())
 }

@@ -167,7 +167,7 @@ fn the_admin_listener_answers_get_and_no_browser() {
     let (issuer, upstream) = (Issuer::start(), Upstream::start());
     let gateway = Gateway::start(&orders(&issuer, &upstream, ""));
     let ask = |line: &str, fields: &str| {
-        let request = format!("{line} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{fields}\r\n");
+        let request = format!("{line} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{fields}\r\n");
         raw(gateway.admin(), request.as_bytes())
     };
     for path in ["/metrics", "/livez", "/policy", "/"] {
@@ -185,6 +185,36 @@ fn the_admin_listener_answers_get_and_no_browser() {
             );
         }
     }
+}
+
+// O07: DNS rebinding. A name of the page's own leads here, and the browser takes the answer for the page's own.
+#[test]
+fn the_admin_listener_answers_for_addresses_localhost_and_listed_names_alone() {
+    let (issuer, upstream) = (Issuer::start(), Upstream::start());
+    let toml = |server: &str| orders(&issuer, &upstream, server);
+    let gateway = Gateway::start(&toml("[server]\nadmin_hosts = [\"gateway\"]\n[reload]\nwatch = false\n"));
+    let status = |line: &str, fields: &str| {
+        let answer = raw(gateway.admin(), format!("{line}\r\nConnection: close\r\n{fields}\r\n").as_bytes());
+        answer.split(' ').nth(1).unwrap().parse::<u16>().unwrap()
+    };
+    let own = gateway.admin().to_string();
+    let ask = |path: &str, host: &str| status(&format!("GET {path} HTTP/1.1"), &format!("Host: {host}\r\n"));
+    for path in ["/", "/metrics", "/livez", "/policy"] {
+        for host in [own.as_str(), "127.0.0.1", "[::1]:9090", "10.1.2.3:31000", "localhost", "gateway:9090"] {
+            assert_eq!(ask(path, host), 200, "{path} {host}");
+        }
+        for host in ["evil.test", "evil.test:9090", "127.0.0.1.evil.test", "127.1", "2130706433", "other"] {
+            assert_eq!(ask(path, host), 421, "{path} {host}");
+        }
+    }
+    assert_eq!(status("GET http://evil.test/metrics HTTP/1.1", "Host: localhost\r\n"), 421);
+    assert_eq!(status("GET /metrics HTTP/1.1", ""), 400);
+    assert_eq!(status("GET /metrics HTTP/1.1", "Host: localhost\r\nHost: evil.test\r\n"), 400);
+    assert_eq!(status("GET /livez HTTP/1.0", ""), 200, "an old health check");
+    gateway.rewrite(&toml("[server]\nadmin_hosts = [\"other\"]\n[reload]\nwatch = false\n"));
+    gateway.reload();
+    gateway.wait_for_metric("scopegate_reloads_total{result=\"success\"}", 1.0);
+    assert_eq!((ask("/livez", "other"), ask("/livez", "gateway")), (200, 421), "the list follows a reload");
 }
 
 // O07

@@ -22,7 +22,7 @@ fn without_a_command_it_serves_and_says_where() {
     let process = Process::start(&["--listen", any, "--admin", any], &orders(&issuer, &upstream, ""));
     let request = Request::get("/orders").bearer(&issuer.token("orders.read"));
     assert_eq!(process.send(&request).status, 200);
-    let ready = b"GET /livez HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    let ready = b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     assert!(raw(process.admin(), ready).starts_with("HTTP/1.1 200 "));
 }
 
@@ -269,7 +269,7 @@ fn run_has_no_issuer_and_no_echo() {
                 .body("grant_type=client_credentials");
             assert_eq!(process.send(&request).status, 404, "{method} {path}");
         }
-        let ask = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        let ask = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
         assert!(raw(process.admin(), ask.as_bytes()).starts_with("HTTP/1.1 404 "), "{path}");
     }
     assert!(upstream.arrivals().is_empty());

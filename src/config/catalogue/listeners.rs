@@ -54,6 +54,16 @@ pub(super) const PROXY_PROTOCOL_FROM: Key = Key::new(
 )
 .not(&["proxy_protocol"]);
 
+pub(super) const ADMIN_HOSTS: Key = Key::new(
+    "admin_hosts",
+    Kind::Texts,
+    Means("IP addresses and `localhost` alone"),
+    r#"["gateway", "metrics.internal"]"#,
+    "Names by which the admin listener may be asked, besides IP addresses and `localhost`. A request for any other host \
+     is answered with 421: a page in a browser could have pointed a name of its own here (DNS rebinding).",
+)
+.not(&["admin_host"]);
+
 pub(super) const HANDOVER: Key = Key::new(
     "handover",
     Kind::Text,

@@ -1,7 +1,7 @@
 //! The file itself, `[server]` and the small tables.
 
 use super::Absent::{Default, Means, Required};
-use super::listeners::{HANDOVER, PROXY_PROTOCOL_FROM, UNIX_MODE};
+use super::listeners::{ADMIN_HOSTS, HANDOVER, PROXY_PROTOCOL_FROM, UNIX_MODE};
 use super::{ANY_DURATION, GIB, KIB, Key, Kind, POSITIVE, Table};
 
 pub(in crate::config) static FILE: Table = Table {
@@ -136,6 +136,7 @@ pub(in crate::config) static SERVER: Table = Table {
             "Address of the admin listener (metrics, health, effective policy), or \"off\". It shares no route with \
              `listen`.",
         ),
+        ADMIN_HOSTS,
         Key::new(
             "trusted_proxies",
             Kind::Texts,

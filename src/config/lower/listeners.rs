@@ -13,6 +13,7 @@ use super::super::load::Context;
 use super::super::reader::{Reader, Text};
 use super::super::source::Place;
 use super::super::{Listener, Overrides};
+use super::exposure;
 use crate::net::{Acceptor, AcceptorError, AcceptorSettings, Address, Certificate, ClientAuth};
 
 /// What precedes the path of a Unix-domain socket.
@@ -117,7 +118,9 @@ fn networks(reader: &mut Reader<'_>) -> Vec<IpNet> {
         }
         parsed.ok()
     };
-    texts.iter().filter_map(network).collect()
+    let networks: Vec<_> = texts.iter().filter_map(network).collect();
+    exposure::note_proxy_protocol(reader, &networks);
+    networks
 }
 
 fn unix_mode(reader: &mut Reader<'_>) -> u32 {

@@ -4,6 +4,7 @@
 //! Nothing of that leaves here: one problem, and there is no `Config`.
 
 mod detours;
+mod exposure;
 mod heads;
 mod issuer;
 mod keys;

@@ -14,6 +14,7 @@ use super::super::{
     AccessLog, Dev, DevClient, ErrorDetail, ForwardedFields, Http2, Limits, Listener, Log, Overrides, Ready,
     Reload, Secret, Server, Timeouts, TokenCache,
 };
+use super::exposure;
 use super::listeners::{ip_address, listeners};
 use super::public_url::public_url;
 use crate::net::{Address, TrustedProxies};
@@ -26,6 +27,7 @@ pub(super) fn server(context: &Context, table: &Table, overrides: &Overrides) ->
     let mut reader = Reader::new(context, &SERVER, table, "server");
     let listeners = listeners(&mut reader, overrides);
     let admin = admin(&mut reader, overrides, &listeners);
+    let admin_hosts = admin_hosts(&mut reader);
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
     let workers = reader.count("workers").unwrap_or(cpus);
     let drain = reader.duration("drain").unwrap_or_default();
@@ -48,6 +50,7 @@ pub(super) fn server(context: &Context, table: &Table, overrides: &Overrides) ->
     Server {
         listeners: listeners.into_iter().map(|(listener, _)| listener).collect(),
         admin,
+        admin_hosts,
         workers: overrides.workers.map_or(workers, usize::from),
         drain: overrides.drain.unwrap_or(drain),
         handover,
@@ -85,6 +88,7 @@ fn trusted_proxies(reader: &mut Reader<'_>) -> TrustedProxies {
             reader.problem(text.place, message);
         }
     }
+    exposure::note_trusted_proxies(reader, proxies.networks());
     proxies
 }
 
@@ -106,7 +110,24 @@ fn admin(
             .context
             .problem(problem.hint("give the admin listener a port of its own, or write admin = \"off\""));
     }
+    exposure::note_admin(reader, admin);
     Some(admin)
+}
+
+/// Names without ports, since a tunnel or a published port has its own.
+fn admin_hosts(reader: &mut Reader<'_>) -> Vec<Box<str>> {
+    let texts = reader.texts("admin_hosts").unwrap_or_default();
+    let is_name = |text: &str| {
+        !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+    };
+    for text in texts.iter().filter(|text| !is_name(&text.text)) {
+        let message = format!("\"admin_hosts\" has \"{}\", which is no host name", text.text);
+        let problem = reader.problem_at(text.place, message);
+        reader
+            .context
+            .problem(problem.hint("write names alone, without a port, for example \"metrics.internal\""));
+    }
+    texts.iter().map(|text| text.text.trim_end_matches('.').to_ascii_lowercase().into()).collect()
 }
 
 fn timeouts(context: &Context, table: &Table) -> Timeouts {

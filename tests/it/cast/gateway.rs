@@ -149,7 +149,7 @@ impl Drop for Gateway {
 fn ask_admin(admin: SocketAddr, path: &str) -> (u16, String) {
     let text = super::raw(
         admin,
-        format!("GET {path} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n").as_bytes(),
+        format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").as_bytes(),
     );
     let (head, body) = text.split_once("\r\n\r\n").expect("the admin listener answers");
     (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())

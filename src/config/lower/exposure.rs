@@ -1,0 +1,85 @@
+//! Notes of settings that trust, or let in, every machine there is: allowed, since a firewall may stand in front, but
+//! seldom what was meant.
+
+use std::net::{IpAddr, SocketAddr};
+
+use ipnet::IpNet;
+
+use super::super::problem::Problem;
+use super::super::reader::Reader;
+
+pub(super) fn note_trusted_proxies(reader: &Reader<'_>, networks: &[IpNet]) {
+    for family in whole_families(networks) {
+        note(
+            reader,
+            "trusted_proxies",
+            format!(
+                "\"trusted_proxies\" holds every {family} address: any client can say in X-Forwarded-For that it is \
+                 another"
+            ),
+        );
+    }
+}
+
+pub(super) fn note_proxy_protocol(reader: &Reader<'_>, networks: &[IpNet]) {
+    for family in whole_families(networks) {
+        note(
+            reader,
+            "proxy_protocol_from",
+            format!(
+                "\"proxy_protocol_from\" holds every {family} address: any client can say in a PROXY header that it is \
+                 another"
+            ),
+        );
+    }
+}
+
+pub(super) fn note_admin(reader: &Reader<'_>, admin: SocketAddr) {
+    if admin.ip().to_canonical().is_unspecified() {
+        note(
+            reader,
+            "admin",
+            format!(
+                "\"admin\" is \"{admin}\": every machine that reaches this one reads metrics and the effective policy, \
+                 for which no credentials are asked"
+            ),
+        );
+    }
+}
+
+/// A flag has no place in the file.
+fn note(reader: &Reader<'_>, name: &str, message: String) {
+    let message_of_table = format!("{}: {message}", reader.subject);
+    let note = match reader.has(name) {
+        true => reader.problem_at(reader.value_place(name), message),
+        false => Problem::without_place(message_of_table),
+    };
+    reader.context.note(note);
+}
+
+/// The address families that the networks hold whole, be it in several parts (`0.0.0.0/1` and `128.0.0.0/1`).
+fn whole_families(networks: &[IpNet]) -> impl Iterator<Item = &'static str> {
+    let whole = IpNet::aggregate(&networks.to_vec()).into_iter().filter(|network| network.prefix_len() == 0);
+    whole.map(|network| match network.addr() {
+        IpAddr::V4(_) => "IPv4",
+        IpAddr::V6(_) => "IPv6",
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_family_is_whole_in_one_part_or_in_several() {
+        let families = |texts: &[&str]| {
+            let networks: Vec<IpNet> = texts.iter().map(|text| text.parse().unwrap()).collect();
+            whole_families(&networks).collect::<Vec<_>>()
+        };
+        assert_eq!(families(&["0.0.0.0/0"]), ["IPv4"]);
+        assert_eq!(families(&["10.0.0.0/8", "192.0.2.1/0"]), ["IPv4"]);
+        assert_eq!(families(&["::/0", "0.0.0.0/0"]), ["IPv4", "IPv6"]);
+        assert_eq!(families(&["128.0.0.0/1", "::1/128", "0.0.0.0/2", "64.0.0.0/2"]), ["IPv4"]);
+        assert_eq!(families(&["0.0.0.0/1", "10.0.0.0/8", "::/1", "::1/128"]), [""; 0]);
+    }
+}
