@@ -15,7 +15,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::DecodingKey;
 use serde_json::{Value, json};
 
-use super::{Algorithm, Entry, FetchPolicy, Issuer, KeySet, KeySource};
+use super::{Algorithm, Entry, FetchPolicy, Issuer, JwksError, KeySet, KeySource};
 use crate::telemetry::{IssuerMetrics, Metrics};
 
 /// A private key for tests.
@@ -150,7 +150,10 @@ pub(crate) fn metrics() -> Arc<IssuerMetrics> {
 
 /// Ends a fetch as the control thread does: with a key set, or with none.
 pub(crate) fn end_fetch(issuer: &Issuer, jwks: Option<&str>) {
-    issuer.end_fetch(jwks.map(|text| KeySet::parse(text.as_bytes(), 64).unwrap()));
+    issuer.end_fetch(jwks.map(|text| match KeySet::parse(text.as_bytes(), 64) {
+        Err(JwksError::Empty) => KeySet::default(),
+        parsed => parsed.unwrap(),
+    }));
 }
 
 /// Lets go of keys that are too old to trust, as the control thread does.

@@ -62,7 +62,9 @@ pub enum JwksError {
     },
     /// JSON, but not an object with one array `keys`.
     Shape,
-    /// Not one key that can be used.
+    /// No key at all. Of an issuer that is a statement: it has withdrawn its keys.
+    Empty,
+    /// Keys, and not one that can be used.
     NoUsableKey(Skips),
 }
 
@@ -78,10 +80,11 @@ impl KeySet {
             .deserialize(&mut json)
             .and_then(|()| json.end())
             .map_err(|error| JwksError::of(&error))?;
-        if set.keys.is_empty() {
-            return Err(JwksError::NoUsableKey(set.skips));
+        match (set.keys.is_empty(), set.skips.total) {
+            (false, _) => Ok(set),
+            (true, 0) => Err(JwksError::Empty),
+            (true, _) => Err(JwksError::NoUsableKey(set.skips)),
         }
-        Ok(set)
     }
 
     fn add(&mut self, index: usize, Entry(members): Entry, max_keys: usize) {
@@ -259,7 +262,7 @@ impl fmt::Display for JwksError {
                 write!(f, "the key set is not JSON (line {line}, column {column})")
             }
             Self::Shape => f.write_str("the key set is not an object with one array \"keys\""),
-            Self::NoUsableKey(skips) if skips.total == 0 => f.write_str("the key set is empty"),
+            Self::Empty => f.write_str("the key set is empty"),
             Self::NoUsableKey(skips) => {
                 write!(f, "no key of the key set is usable; skipped {}: {skips}", skips.total)
             }

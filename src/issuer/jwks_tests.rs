@@ -53,6 +53,7 @@ fn a_document_is_a_key_set_or_an_error() {
             Ok(_) => "usable",
             Err(JwksError::Json { .. }) => "Json",
             Err(JwksError::Shape) => "Shape",
+            Err(JwksError::Empty) => "Empty",
             Err(JwksError::NoUsableKey(_)) => "NoUsableKey",
         };
         assert_eq!(vector["result"], result, "{name}");

@@ -36,6 +36,8 @@ pub(super) struct Status {
     pub(super) last: Option<Instant>,
     /// When the last good one ended.
     pub(super) last_good: Option<Instant>,
+    /// The last key set that was there had no key: the issuer has withdrawn them all.
+    pub(super) withdrawn: bool,
     /// The issuer left the configuration; it has no keys any more.
     pub(super) retired: bool,
 }
@@ -45,7 +47,7 @@ pub(super) struct Status {
 pub enum KeyError {
     /// The issuer was heard, and has no such key: the token is not valid.
     Unknown,
-    /// The issuer could not be heard: nothing can be said of the token.
+    /// The issuer could not be heard, or has no keys: nothing can be said of the token.
     Unavailable {
         /// When it is worth asking again.
         retry_after: Duration,
@@ -74,6 +76,8 @@ pub(super) struct Change {
     pub(super) kept: usize,
     /// What is left out of the new set, if that is news.
     pub(super) skips: Option<Skips>,
+    /// Whether the new set is empty, if that is news.
+    pub(super) withdrawn: bool,
 }
 
 impl Issuer {
@@ -83,17 +87,25 @@ impl Issuer {
     /// [`JwksError`], for keys that the configuration holds.
     pub fn new(entry: Entry, metrics: Arc<IssuerMetrics>) -> Result<Arc<Self>, JwksError> {
         let keys = match &entry.keys {
-            KeySource::Static(text) => KeySet::parse(text.as_bytes(), entry.fetch.max_keys)?,
-            KeySource::Discovery(_) | KeySource::Uri(_) => KeySet::default(),
+            KeySource::Static(text) => match KeySet::parse(text.as_bytes(), entry.fetch.max_keys) {
+                Ok(keys) => Some(keys),
+                Err(JwksError::Empty) => None,
+                Err(error) => return Err(error),
+            },
+            KeySource::Discovery(_) | KeySource::Uri(_) => Some(KeySet::default()),
         };
+        let status = Status { withdrawn: keys.is_none(), ..Status::default() };
         let issuer = Self {
             entry,
             metrics,
-            keys: ArcSwap::from_pointee(keys),
-            status: watch::Sender::default(),
+            keys: ArcSwap::from_pointee(keys.unwrap_or_default()),
+            status: watch::Sender::new(status),
             demand: Arc::default(),
         };
         issuer.report_skips(&issuer.keys.load().skips);
+        if status.withdrawn {
+            issuer.report_withdrawal();
+        }
         issuer.publish();
         Ok(Arc::new(issuer))
     }
@@ -127,8 +139,12 @@ impl Issuer {
             return Err(KeyError::Unavailable { retry_after });
         }
         // No fetch can bring a key for an algorithm that the issuer may not use.
-        if self.is_static() || !self.entry.algorithms.contains(&algorithm) {
+        if !self.entry.algorithms.contains(&algorithm) {
             return Err(KeyError::Unknown);
+        }
+        if self.is_static() {
+            let withdrawn = self.status.borrow().withdrawn;
+            return Err(if withdrawn { KeyError::Unavailable { retry_after } } else { KeyError::Unknown });
         }
         let late = |_| Err(KeyError::Unavailable { retry_after });
         timeout(self.entry.fetch.wait, self.await_key(kid, algorithm)).await.unwrap_or_else(late)
@@ -232,8 +248,10 @@ impl Issuer {
             status.ended += 1;
             status.last = Some(now);
             if let (Some(keys), false) = (fetched, status.retired) {
+                let was_withdrawn = std::mem::replace(&mut status.withdrawn, keys.keys.is_empty());
                 status.last_good = Some(now);
                 change = self.replace(keys);
+                change.withdrawn = status.withdrawn && !was_withdrawn;
             }
         });
         self.publish();
@@ -283,6 +301,14 @@ impl Issuer {
         change
     }
 
+    /// Raises the alarm for a key set without keys.
+    pub(super) fn report_withdrawal(&self) {
+        tracing::error!(
+            issuer = &*self.entry.name,
+            "the issuer's key set is empty: it has withdrawn every key, and tokens are answered with 503"
+        );
+    }
+
     /// Says which keys of a set are not used, and why.
     pub(super) fn report_skips(&self, skips: &Skips) {
         let issuer = &*self.entry.name;
@@ -329,7 +355,7 @@ impl Status {
 
     /// What the last fetch lets us say of a key that is not there.
     fn verdict(&self, retry_after: Duration) -> KeyError {
-        if self.is_good() && !self.retired {
+        if self.is_good() && !self.retired && !self.withdrawn {
             KeyError::Unknown
         } else {
             KeyError::Unavailable { retry_after }

@@ -90,8 +90,33 @@ async fn keys_in_the_configuration_are_all_there_is() {
     assert!(issuer.key(Some("a"), ES256).await.is_ok());
     assert_eq!(issuer.key(Some("b"), ES256).await.unwrap_err(), KeyError::Unknown);
     assert_eq!(issuer.state(), IssuerState { keys: 1, age: None, tried: true, last_ok: true });
-    let broken = entry(KeySource::Static(r#"{"keys":[]}"#.into()));
+    let broken = entry(KeySource::Static(r#"{"keys":[{}]}"#.into()));
     assert!(matches!(Issuer::new(broken, metrics()), Err(JwksError::NoUsableKey(_))));
+}
+
+#[tokio::test]
+async fn a_set_of_the_configuration_without_keys_says_nothing_of_a_token() {
+    let issuer = issuer(entry(KeySource::Static(r#"{"keys":[]}"#.into())));
+    assert!(matches!(issuer.key(Some("a"), ES256).await, Err(KeyError::Unavailable { .. })));
+    assert_eq!(issuer.state().keys, 0);
+}
+
+// K14: no keys, no verdict, although the issuer was heard.
+#[tokio::test]
+async fn an_empty_set_retires_every_key_and_makes_no_token_invalid() {
+    let issuer = with_keys(&[Signer::p256().jwk("a"), Signer::rsa().jwk("b")]);
+    let keys = [issuer.find(Some("a"), ES256), issuer.find(Some("b"), Algorithm::RS256)].map(Option::unwrap);
+    let change = issuer.end_fetch(Some(KeySet::default()));
+    assert!(change.withdrawn && change.removed.len() == 2 && keys.iter().all(|key| !key.is_live()));
+    assert!(matches!(issuer.key(Some("a"), ES256).await, Err(KeyError::Unavailable { .. })));
+    assert!(!issuer.end_fetch(Some(KeySet::default())).withdrawn, "the alarm is raised once");
+    issuer.end_fetch(None);
+    assert!(matches!(issuer.key(Some("a"), ES256).await, Err(KeyError::Unavailable { .. })));
+    issuer.restore(set(&[Signer::p256().jwk("a")]), Duration::from_secs(1));
+    assert!(issuer.find(Some("a"), ES256).is_none(), "a file brings nothing back");
+    issuer.end_fetch(Some(set(&[Signer::p256().jwk("a")])));
+    assert!(issuer.key(Some("a"), ES256).await.is_ok());
+    assert_eq!(issuer.key(Some("b"), ES256).await.unwrap_err(), KeyError::Unknown, "now there is a verdict");
 }
 
 // T09, D33: attacks.md row 15.

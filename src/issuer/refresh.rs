@@ -121,12 +121,15 @@ async fn refresh(
         Ok(Fresh { keys, document, lifetime }) => {
             *failures = 0;
             issuer.metrics().refreshes.increment(SUCCESS);
-            let leaks = keys.skips.private > 0;
-            report_change(issuer, &issuer.end_fetch(Some(keys)));
+            let (leaks, is_empty) = (keys.skips.private > 0, keys.keys.is_empty());
+            let change = issuer.end_fetch(Some(keys));
+            report_change(issuer, &change);
             if let Some(file) = last_good {
-                keep(issuer, file, &document, leaks);
+                let may_keep = !leaks && !is_empty;
+                keep(issuer, file, &document, may_keep, !change.removed.is_empty());
             }
-            after_success(policy, lifetime)
+            // Without keys nobody is served, and every cool-down counts, whatever the headers say.
+            if is_empty { after_failure(policy, 1, false) } else { after_success(policy, lifetime) }
         }
         Err(error) => {
             *failures = failures.saturating_add(1);
@@ -153,13 +156,23 @@ fn restore(issuer: &Issuer, file: &LastGood) {
     }
 }
 
-/// Leaves a good key set to the next process. One that publishes private keys is not spread any further, and what was
-/// kept before may hold the very key that everybody can sign with by now.
-fn keep(issuer: &Issuer, file: &mut LastGood, document: &Bytes, leaks: bool) {
-    let kept = if leaks { file.discard() } else { file.write(document, clock::now()) };
-    if let Err(error) = kept {
-        let (issuer, path) = (&*issuer.entry().name, file.path().display());
-        tracing::warn!(issuer, %path, %error, "the keys of this fetch are not kept for a restart");
+/// Leaves a good key set to the next process, if it may be kept: one that publishes private keys is not spread any
+/// further, and an empty one is no key set to restart with. In both cases the file of before may hold the very keys that
+/// are not to be trusted any more; so it may where keys were `removed` and the new set cannot be written.
+fn keep(issuer: &Issuer, file: &mut LastGood, document: &Bytes, may_keep: bool, removed: bool) {
+    let name = &*issuer.entry().name;
+    let written = if may_keep { file.write(document, clock::now()) } else { Ok(()) };
+    if let Err(error) = &written {
+        let path = file.path().display();
+        tracing::warn!(issuer = name, %path, %error, "the keys of this fetch are not kept for a restart");
+    }
+    let is_outdated = !may_keep || (removed && written.is_err());
+    if is_outdated && let Err(error) = file.discard() {
+        let path = file.path().display();
+        tracing::error!(
+            issuer = name, %path, %error,
+            "the file keeps keys that are withdrawn, which would serve after a restart: remove it"
+        );
     }
 }
 
@@ -189,6 +202,12 @@ impl Place {
         };
         match KeySet::parse(&fetched.body, max_keys) {
             Ok(keys) => Ok(Fresh { keys, document: fetched.body, lifetime: fetched.lifetime }),
+            // The issuer was heard, and says that it has no key: what it had is not to be trusted any more. A document
+            // without `keys`, or with keys that cannot be used, says no such thing.
+            Err(JwksError::Empty) => {
+                let keys = KeySet::default();
+                Ok(Fresh { keys, document: fetched.body, lifetime: fetched.lifetime })
+            }
             Err(error) => Err(RefreshError::Jwks(url, error)),
         }
     }
@@ -237,9 +256,12 @@ fn report_change(issuer: &Issuer, change: &Change) {
     if let Some(skips) = &change.skips {
         issuer.report_skips(skips);
     }
+    if change.withdrawn {
+        issuer.report_withdrawal();
+    }
     let issuer = &*issuer.entry().name;
     let (added, removed) = (names(&change.added), names(&change.removed));
-    if change.kept == 0 && !change.removed.is_empty() {
+    if change.kept == 0 && !change.removed.is_empty() && !change.added.is_empty() {
         // A rotation overlaps. This is a new key server, or somebody else's (K14).
         tracing::warn!(issuer, %added, %removed, "every key was replaced at once");
     } else if !change.added.is_empty() || !change.removed.is_empty() {

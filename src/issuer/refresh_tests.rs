@@ -126,7 +126,11 @@ async fn last_known_good_keys_serve_through_every_failure() {
         ("404", Answer::Bytes(response(404, "", ""))),
         ("HTML", json("<html>")),
         ("not JSON", json("{")),
-        ("an empty set", json(r#"{"keys":[]}"#)),
+        ("no set", json(r#"{}"#)),
+        ("null for keys", json(r#"{"keys":null}"#)),
+        ("an object for keys", json(r#"{"keys":{}}"#)),
+        ("two sets, one of them empty", json(r#"{"keys":[],"keys":[]}"#)),
+        ("keys that are none", json(r#"{"keys":[null,{},[]]}"#)),
         ("only a private key", private),
         ("cut off", Answer::Bytes(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{\"keys\":[".to_vec())),
         ("reset", Answer::Reset),
@@ -428,6 +432,71 @@ async fn a_file_that_is_broken_or_cannot_be_written_holds_nobody_up() {
         let stage = keeping(set_of("a").1, &path, |_| {});
         assert!(stage.key("a").await.is_ok(), "{}", path.display());
     }
+}
+
+// An issuer that withdraws all of its keys means it: neither the process nor the next one trusts them again.
+#[tokio::test]
+async fn an_empty_set_withdraws_the_keys_of_the_process_and_of_the_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("idp.keys");
+    let (signer, answer) = set_of("a");
+    let stage = keeping(answer, &file, restless);
+    stage.keep(&file).await;
+    let key = stage.key("a").await.unwrap();
+    stage.fake.answer(KEYS, json(r#"{"keys":[]}"#));
+    while key.is_live() || file.exists() {
+        let ended = stage.issuer.follow().borrow().ended;
+        assert!(ended < 100, "the key lives, or its file does");
+        stage.fetches(ended + 1).await;
+    }
+    assert!(matches!(stage.key("a").await, Err(KeyError::Unavailable { .. })));
+    assert!(stage.shows(r#"scopegate_issuer_keys{issuer="idp"} 0"#));
+    let restarted = keeping(Answer::Reset, &file, restless);
+    restarted.fetches(1).await;
+    assert!(restarted.issuer.find(Some("a"), ES256).is_none());
+    // It is asked again soon, and keys that come back are good again.
+    stage.fake.answer(KEYS, json(&jwks(&[signer.jwk("a")])));
+    while stage.issuer.find(Some("a"), ES256).is_none() {
+        let ended = stage.issuer.follow().borrow().ended;
+        assert!(ended < 200, "it does not heal");
+        stage.fetches(ended + 1).await;
+    }
+    assert!(!key.is_live(), "a key that was withdrawn stays so, and its tokens are verified anew");
+}
+
+// The cache headers of an empty set would keep everybody out for a day.
+#[tokio::test]
+async fn an_empty_set_is_asked_for_again_after_the_cool_down() {
+    let empty = Answer::Bytes(response(200, "Cache-Control: max-age=86400\r\n", r#"{"keys":[]}"#));
+    let stage = Stage::set(empty, |entry| entry.fetch.cooldown = Duration::from_millis(1));
+    stage.fetches(1).await;
+    stage.fake.answer(KEYS, set_of("a").1);
+    stage.fetches(2).await;
+    assert!(stage.issuer.find(Some("a"), ES256).is_some());
+}
+
+// A key that is withdrawn while its file cannot be replaced would come back with the next process.
+#[test]
+fn a_file_that_cannot_be_replaced_is_removed_when_keys_are_withdrawn() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("keys");
+    let mut entry = entry(KeySource::Uri(Url::parse("https://idp.example.com/keys").unwrap()));
+    entry.fetch.keep_file = Some(path.clone());
+    let mut file = LastGood::of(&entry).unwrap();
+    let document = |kid: &str| Bytes::from(jwks(&[Signer::p256().jwk(kid)]));
+    let issuer = Issuer::new(entry, super::super::fixture::metrics()).unwrap();
+    keep(&issuer, &mut file, &document("a"), true, false);
+    assert!(path.exists());
+    // Longer than a file's name may be with the end of a temporary one, so that no other can take its place.
+    let long = directory.path().join("k".repeat(250));
+    std::fs::rename(&path, &long).unwrap();
+    let mut entry = issuer.entry().clone();
+    entry.fetch.keep_file = Some(long.clone());
+    let mut file = LastGood::of(&entry).unwrap();
+    keep(&issuer, &mut file, &document("b"), true, false);
+    assert!(long.exists(), "a write that fails costs nothing while no key is withdrawn");
+    keep(&issuer, &mut file, &document("b"), true, true);
+    assert!(!long.exists());
 }
 
 // attacks.md row 17 (CVE-2026-31837): what leaked is not spread, nor trusted again after a restart.

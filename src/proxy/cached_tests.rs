@@ -330,9 +330,10 @@ impl World {
             return;
         };
         let (issuer, trust, keys) = (self.issuer(name), &mut self.trusts[place], &self.published[name]);
-        // An empty set is no set.
-        trust.is_heard = !keys.is_empty() && !self.is_down.contains(name);
-        if trust.is_heard {
+        let is_up = !self.is_down.contains(name);
+        // An empty set withdraws the keys, and nothing can be said of a token.
+        trust.is_heard = is_up && !keys.is_empty();
+        if is_up {
             trust.keys.clone_from(keys);
             fixture::end_fetch(&issuer, Some(&key_set(keys)));
         } else {

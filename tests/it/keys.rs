@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::cast::{Answer, Client, Gateway, Issuer, Jwks, Key, Request, Upstream, wait_until};
+use crate::cast::{Answer, Client, Gateway, Issuer, Jwks, Key, Process, Request, Upstream, wait_until};
 
 /// Fetches as fast as they may be, for tests that wait for one.
 const FAST: &str =
@@ -57,7 +57,8 @@ fn failures() -> Vec<(&'static str, Jwks)> {
         ("204", raw(204, "")),
         ("html", raw(200, "<!DOCTYPE html><title>Maintenance</title>")),
         ("an empty body", raw(200, "")),
-        ("an empty set", raw(200, r#"{"keys":[]}"#)),
+        ("null for keys", raw(200, r#"{"keys":null}"#)),
+        ("keys that are none", raw(200, r#"{"keys":[null,{},{"kty":"oct","k":"AAAA"}]}"#)),
         ("no set", raw(200, r#"{"error":"try later"}"#)),
         ("a list", raw(200, "[]")),
         ("a set that is cut", raw(200, &good[..good.len() - 2])),
@@ -109,6 +110,33 @@ fn an_outage_leaves_the_keys_that_are_known_serving() {
         assert_eq!(ask(&gateway, &known).status, 200, "{what}");
         assert_unavailable(&ask(&gateway, &by(&issuer, &issuer.key.named("key-2"))));
     }
+}
+
+// K14: an issuer that withdraws all of its keys, after a theft for example, means it: no cached token lives on, and a
+// token is not called invalid for it.
+#[test]
+fn an_empty_key_set_withdraws_every_key_at_once() {
+    let issuer = Issuer::start();
+    let upstream = Upstream::start();
+    let process = Process::run(&configuration(&issuer, FAST, &upstream));
+    let ask = |token: &str| process.send(&Request::get("/x").bearer(token));
+    let known = issuer.token("read");
+    for _ in 0..4 {
+        wait_until("the keys are there, and the token is cached", || ask(&known).status == 200);
+    }
+    issuer.serve(Jwks::Raw(200, String::new(), br#"{"keys":[]}"#.to_vec()));
+    wait_until("the cached token is refused", || ask(&known).status != 200);
+    let new = issuer.claims("read").with("jti", "2").signed(&issuer.key);
+    for token in [&known, &new, &by(&issuer, &issuer.key.named("key-2"))] {
+        assert_unavailable(&ask(token));
+    }
+    assert!(process.metric("scopegate_issuer_keys{issuer=\"idp\"}").abs() < f64::EPSILON);
+    process.wait_for_log("the issuer's key set is empty");
+    assert!(process.errors().contains("ERROR"), "it is an alarm: {}", process.errors());
+    assert_eq!(process.send(&Request::get("/public")).status, 200, "what needs no keys has a verdict");
+    issuer.serve(Jwks::Keys(vec![issuer.key.clone()]));
+    wait_until("the keys are back", || ask(&known).status == 200);
+    assert_eq!(process.errors().matches("key set is empty").count(), 1, "the alarm is raised once");
 }
 
 // T09: what one issuer cannot say takes nothing from another.

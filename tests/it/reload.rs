@@ -260,6 +260,16 @@ fn a_changed_key_set_file_brings_its_keys_and_takes_the_others() {
     wait_until("the old key is refused", || gateway.send(&by_old).status == 401);
     assert_eq!(client.send(&by_old).code(), "invalid_token");
     assert_eq!(client.send(&by_new).status, 200);
+
+    // Without any key: no verdict. A file whose keys cannot be used is a mistake, and changes nothing.
+    replace(&keys, r#"{"keys":[{}]}"#);
+    gateway.wait_for_metric(FAILURE, 1.0);
+    assert_eq!(client.send(&by_new).status, 200);
+    replace(&keys, &set(&[]));
+    wait_until("the last key is withdrawn", || gateway.send(&by_new).status != 200);
+    assert_eq!(client.send(&by_new).code(), "keys_unavailable");
+    replace(&keys, &set(&[&new]));
+    wait_until("the key is back", || gateway.send(&by_new).status == 200);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use super::super::document::Kind;
 use super::super::reader::{Reader, Text};
 use super::super::source::Place;
 use super::upstream::quoted_url;
-use crate::issuer::{FetchPolicy, KeySet, KeySource};
+use crate::issuer::{FetchPolicy, JwksError, KeySet, KeySource};
 use crate::net::Url;
 
 /// Keys about fetching, which say nothing where keys are not fetched. `max_keys` bounds every set.
@@ -102,6 +102,13 @@ pub(super) fn key_source(
             let text = reader.context.read_named(path.place, &path.text);
             let text =
                 text.map_err(|error| reader.problem(path.place, format!("\"jwks_file\": {error}"))).ok()?;
+            // A file outlives its configuration: emptied, it withdraws its keys. A reload that failed would keep them.
+            if KeySet::parse(text.as_bytes(), fetch.max_keys).is_err_and(|error| error == JwksError::Empty) {
+                let message =
+                    "\"jwks_file\": the key set is empty: tokens of this issuer are answered with 503";
+                reader.context.note(reader.problem_at(path.place, message));
+                return Some(KeySource::Static(text.into()));
+            }
             key_set(reader, path.place, "jwks_file", text, fetch.max_keys)
         }
         ["jwks"] => {
