@@ -1,14 +1,16 @@
 //! From an issuer to its `jwks_uri`: OpenID Connect Discovery §4, then RFC 8414 §3.
 //!
-//! The `jwks_uri` is another's choice of where this gateway connects to, so it is https and not this machine, unless
-//! the configuration says so. Private address ranges are not refused: in-house issuers live there.
+//! The `jwks_uri` is another's choice of where this gateway connects to. So it is https unless the configuration says
+//! otherwise, and its address is no nearer to this machine than the one that the metadata came from ([`Nearness`]): an
+//! issuer in the Internet leads neither into a private network nor to this machine, while one in a private network, or on
+//! this machine, names places of its own kind.
 
 use std::fmt;
 
 use serde::Deserialize;
 
 use super::Entry;
-use crate::net::{Bounds, Client, FetchError, Url, UrlError};
+use crate::net::{Bounds, Client, FetchError, Nearness, Url, UrlError};
 
 /// Longest part of a peer's text that an error quotes.
 const SHOWN: usize = 120;
@@ -49,11 +51,19 @@ pub(super) enum DiscoveryError {
         /// Why.
         error: UrlError,
     },
-    /// The `jwks_uri` is plain http, which is not allowed, or leads to this machine from an issuer elsewhere.
+    /// The `jwks_uri` is plain http, which is for this machine, and the issuer is elsewhere.
     Place {
         /// The `jwks_uri`.
         stated: Box<str>,
     },
+}
+
+/// Where the keys of an issuer are, as its metadata says.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Discovered {
+    pub(super) jwks_uri: Url,
+    /// Where the metadata came from: nothing nearer is dialled for the keys.
+    pub(super) nearness: Nearness,
 }
 
 /// The place of the keys of the issuer whose metadata is below `base`.
@@ -65,7 +75,7 @@ pub(super) async fn discover(
     entry: &Entry,
     base: &Url,
     bounds: Bounds,
-) -> Result<Url, DiscoveryError> {
+) -> Result<Discovered, DiscoveryError> {
     let oidc = openid_configuration(base);
     let (url, fetched) = match client.get(&oidc, bounds).await {
         // It answers, and has no such document. A server that cannot be reached is not asked twice.
@@ -79,10 +89,11 @@ pub(super) async fn discover(
     let fetched = fetched.map_err(|error| DiscoveryError::Fetch { url: url.to_string().into(), error })?;
     let metadata: Metadata = serde_json::from_slice(&fetched.body)
         .map_err(|_| DiscoveryError::Shape { url: url.to_string().into() })?;
-    jwks_uri(&metadata, entry, base)
+    let jwks_uri = jwks_uri(&metadata, entry, fetched.nearness)?;
+    Ok(Discovered { jwks_uri, nearness: fetched.nearness })
 }
 
-fn jwks_uri(metadata: &Metadata, entry: &Entry, base: &Url) -> Result<Url, DiscoveryError> {
+fn jwks_uri(metadata: &Metadata, entry: &Entry, nearness: Nearness) -> Result<Url, DiscoveryError> {
     if metadata.issuer != *entry.issuer {
         let (configured, stated) = (Box::from(&*entry.issuer), shown(&metadata.issuer));
         return Err(DiscoveryError::Issuer { configured, stated });
@@ -92,9 +103,8 @@ fn jwks_uri(metadata: &Metadata, entry: &Entry, base: &Url) -> Result<Url, Disco
         Ok(url) => url,
         Err(error) => return Err(DiscoveryError::JwksUri { stated, error }),
     };
-    // Another's metadata must not make us ask our own machine: what listens there trusts who is local (K08).
-    let place_ok =
-        if url.is_loopback() { base.is_loopback() } else { url.is_tls() || entry.fetch.allow_http };
+    // Where its addresses lead is judged when they are dialled.
+    let place_ok = url.is_tls() || entry.fetch.allow_http || nearness == Nearness::Machine;
     if place_ok { Ok(url) } else { Err(DiscoveryError::Place { stated }) }
 }
 
@@ -130,8 +140,8 @@ impl fmt::Display for DiscoveryError {
             Self::JwksUri { stated, error } => write!(f, "the metadata's \"jwks_uri\" {stated:?}: {error}"),
             Self::Place { stated } => write!(
                 f,
-                "the metadata's \"jwks_uri\" {stated:?} is plain http, or leads to this machine from an issuer elsewhere; \
-                 if that is meant, set \"jwks_uri\" in the configuration"
+                "the metadata's \"jwks_uri\" {stated:?} is plain http; if that is meant, set \"jwks_uri\" and \
+                 \"allow_http\" in the configuration"
             ),
         }
     }
@@ -167,9 +177,15 @@ mod tests {
     async fn discover_at(fake: &Fake) -> Result<Url, DiscoveryError> {
         let (entry, base) = entry_of(fake);
         let fetch = &entry.fetch;
-        let bounds =
-            Bounds { timeout: fetch.timeout, max_bytes: fetch.max_bytes, allow_http: fetch.allow_http };
-        discover(&Client::new(Tls::system()), &entry, &base, bounds).await
+        let bounds = Bounds {
+            timeout: fetch.timeout,
+            max_bytes: fetch.max_bytes,
+            allow_http: fetch.allow_http,
+            nearest: Nearness::Machine,
+        };
+        let found = discover(&Client::new(Tls::system()), &entry, &base, bounds).await?;
+        assert_eq!(found.nearness, Nearness::Machine);
+        Ok(found.jwks_uri)
     }
 
     fn metadata(issuer: &str, jwks_uri: &str) -> crate::net::fake::Answer {
@@ -214,41 +230,32 @@ mod tests {
         assert!(matches!(error, DiscoveryError::Fetch { error: FetchError::Html, .. }), "{error:?}");
     }
 
-    // K08
+    // K08. Where the addresses lead is for `net::Client`, and its tests.
     #[test]
-    fn keys_are_fetched_over_https_and_a_foreign_issuer_never_names_this_machine() {
-        let foreign = Url::parse("https://idp.example.com/").unwrap();
-        let near = Url::parse("http://127.0.0.1:1/").unwrap();
-        let entry = entry(KeySource::Discovery(foreign.clone()));
+    fn keys_are_fetched_over_https_unless_the_issuer_is_on_this_machine() {
+        let entry = entry(KeySource::Discovery(Url::parse("https://idp.example.com/").unwrap()));
         let mut lax = entry.clone();
         lax.fetch.allow_http = true;
-        let place = |entry: &Entry, base: &Url, jwks_uri: &str| {
-            let metadata = Metadata { issuer: entry.issuer.to_string(), jwks_uri: jwks_uri.to_owned() };
-            jwks_uri_of(&metadata, entry, base)
+        let place = |entry: &Entry, nearness, stated: &str| {
+            let metadata = Metadata { issuer: entry.issuer.to_string(), jwks_uri: stated.to_owned() };
+            match jwks_uri(&metadata, entry, nearness) {
+                Ok(_) => Ok(()),
+                Err(DiscoveryError::Place { .. }) => Err("place"),
+                Err(DiscoveryError::JwksUri { .. }) => Err("url"),
+                Err(error) => panic!("{error}"),
+            }
         };
-        assert_eq!(place(&entry, &foreign, "https://keys.example.com/k"), Ok(()));
-        assert_eq!(place(&entry, &near, "http://127.0.0.1:2/k"), Ok(()));
-        assert_eq!(place(&lax, &foreign, "http://keys.example.com/k"), Ok(()));
-        for (entry, base, jwks_uri) in [
-            (&entry, &foreign, "http://keys.example.com/k"),
-            (&entry, &near, "http://keys.example.com/k"),
-            (&entry, &foreign, "http://127.0.0.1/k"),
-            (&entry, &foreign, "https://localhost/k"),
-            (&lax, &foreign, "http://[::1]/k"),
-        ] {
-            assert_eq!(place(entry, base, jwks_uri), Err("place"), "{jwks_uri}");
+        let (far, near) = (Nearness::Public, Nearness::Machine);
+        assert_eq!(place(&entry, far, "https://keys.example.com/k"), Ok(()));
+        assert_eq!(place(&entry, near, "http://127.0.0.1:2/k"), Ok(()));
+        assert_eq!(place(&lax, far, "http://keys.example.com/k"), Ok(()));
+        for nearness in [far, Nearness::Private, Nearness::Link] {
+            for jwks_uri in ["http://keys.example.com/k", "http://127.0.0.1/k", "http://localhost/k"] {
+                assert_eq!(place(&entry, nearness, jwks_uri), Err("place"), "{jwks_uri}");
+            }
         }
         for jwks_uri in ["file:///etc/passwd", "gopher://a/", "/keys", "https://u:p@a/", ""] {
-            assert_eq!(place(&lax, &foreign, jwks_uri), Err("url"), "{jwks_uri}");
-        }
-    }
-
-    fn jwks_uri_of(metadata: &Metadata, entry: &Entry, base: &Url) -> Result<(), &'static str> {
-        match jwks_uri(metadata, entry, base) {
-            Ok(_) => Ok(()),
-            Err(DiscoveryError::Place { .. }) => Err("place"),
-            Err(DiscoveryError::JwksUri { .. }) => Err("url"),
-            Err(error) => panic!("{error}"),
+            assert_eq!(place(&lax, near, jwks_uri), Err("url"), "{jwks_uri}");
         }
     }
 

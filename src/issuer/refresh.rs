@@ -19,7 +19,7 @@ use super::keys::Change;
 use super::last_good::LastGood;
 use super::{FetchPolicy, Issuer, Key, KeySource};
 use crate::clock;
-use crate::net::{Bounds, Client, FetchError, Url};
+use crate::net::{Bounds, Client, FetchError, Nearness, Url};
 
 /// A cool-down of zero must not become a busy loop.
 const MIN_DELAY: Duration = Duration::from_millis(100);
@@ -188,13 +188,15 @@ impl Place {
     async fn fetch(&self, issuer: &Issuer, client: &Client) -> Result<Fresh, RefreshError> {
         let entry = issuer.entry();
         let FetchPolicy { timeout, max_bytes, allow_http, max_keys, .. } = entry.fetch;
-        let bounds = Bounds { timeout, max_bytes, allow_http };
-        let url = match self {
+        // The operator chose the place, wherever it is.
+        let bounds = Bounds { timeout, max_bytes, allow_http, nearest: Nearness::Machine };
+        let (url, bounds) = match self {
             // Asked again every time: where the keys are may change, and the old place is then anybody's.
             Self::Metadata(base) => {
-                discover(client, entry, base, bounds).await.map_err(RefreshError::Discovery)?
+                let found = discover(client, entry, base, bounds).await.map_err(RefreshError::Discovery)?;
+                (found.jwks_uri, Bounds { nearest: found.nearness, ..bounds })
             }
-            Self::Keys(url) => url.clone(),
+            Self::Keys(url) => (url.clone(), bounds),
         };
         let fetched = match client.get(&url, bounds).await {
             Ok(fetched) => fetched,

@@ -111,6 +111,22 @@ async fn keys_are_found_through_metadata() {
     assert!(stage.key("a").await.is_ok());
 }
 
+// An issuer on this machine, as on a laptop or in a pod, names places on it in its own way.
+#[tokio::test]
+async fn metadata_of_this_machine_may_name_this_machine() {
+    for host in ["127.0.0.1", "127.1", "[::ffff:127.0.0.1]", "localhost"] {
+        let stage = Stage::set(set_of("a").1, |entry| {
+            let KeySource::Uri(url) = entry.keys.clone() else { panic!() };
+            entry.issuer = url.with_path("/").to_string().into();
+            entry.keys = KeySource::Discovery(url.with_path("/"));
+        });
+        let jwks_uri = format!("http://{host}:{}{KEYS}", stage.fake.address().port());
+        let metadata = serde_json::json!({ "issuer": stage.fake.url("/").to_string(), "jwks_uri": jwks_uri });
+        stage.fake.answer("/.well-known/openid-configuration", json(&metadata.to_string()));
+        assert!(stage.key("a").await.is_ok(), "{host}");
+    }
+}
+
 // K03, K04, K14, attacks.md row 17: whatever an issuer does, its last good keys serve, and no request waits.
 #[tokio::test]
 async fn last_known_good_keys_serve_through_every_failure() {

@@ -3,6 +3,7 @@
 //! The server is trusted to state keys, and with nothing else: not with our memory, our time, or where we go next.
 
 use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::time::timeout;
 
-use super::{DialError, Tls, Url, dial, freshness};
+use super::{DialError, Nearness, Patience, Tls, Url, dial_addresses, freshness, resolve};
 use crate::clock;
 
 /// Redirects that are followed, all of them on the host that was asked.
@@ -42,6 +43,8 @@ pub struct Bounds {
     pub max_bytes: u64,
     /// Whether `http` is spoken with hosts other than this machine.
     pub allow_http: bool,
+    /// The nearest address that may be dialled. [`Nearness::Machine`] is any, for a place that the operator chose.
+    pub nearest: Nearness,
 }
 
 /// A document that arrived whole.
@@ -51,6 +54,8 @@ pub struct Fetched {
     pub body: Bytes,
     /// How long it stays fresh by its cache headers; `None` when they are silent.
     pub lifetime: Option<Duration>,
+    /// Where it came from.
+    pub nearness: Nearness,
 }
 
 /// Why there is no document. Quotes nothing of a body.
@@ -58,6 +63,8 @@ pub struct Fetched {
 pub enum FetchError {
     /// `http`, and neither this machine nor allowed.
     Scheme,
+    /// The place leads to this address, which is nearer than it may be.
+    Near(IpAddr),
     /// No connection.
     Dial(DialError),
     /// The connection broke, or what came is not HTTP.
@@ -97,9 +104,6 @@ impl Client {
     }
 
     async fn follow(&self, url: &Url, bounds: Bounds) -> Result<Fetched, FetchError> {
-        if !url.is_tls() && !bounds.allow_http && !url.is_loopback() {
-            return Err(FetchError::Scheme);
-        }
         let mut url = url.clone();
         for _ in 0..=MAX_REDIRECTS {
             match self.ask(&url, bounds).await? {
@@ -111,12 +115,17 @@ impl Client {
     }
 
     async fn ask(&self, url: &Url, bounds: Bounds) -> Result<Answer, FetchError> {
-        let stream = dial(url, &self.tls, bounds.timeout).await.map_err(FetchError::Dial)?;
+        let addresses = resolve(url.host_name(), url.port()).await.map_err(FetchError::Dial)?;
+        let addresses = bounds.permitted(url, &addresses)?;
+        let patience = Patience { connect: bounds.timeout, handshake: bounds.timeout };
+        let stream = dial_addresses(url, &addresses, &self.tls, patience).await.map_err(FetchError::Dial)?;
+        let peer = stream.peer_address();
+        let nearness = peer.map_or(Nearness::Public, |peer| Nearness::of(peer.ip()));
         let io = TokioIo::new(stream);
         let mut http = http1::Builder::new();
         http.max_buf_size(MAX_BUFFER).max_header_size(MAX_HEAD);
         let (sender, connection) = http.handshake(io).await.map_err(FetchError::Http)?;
-        let mut answer = pin!(exchange(sender, url, bounds));
+        let mut answer = pin!(exchange(sender, url, bounds, nearness));
         tokio::select! {
             answer = &mut answer => answer,
             // The connection may end before its last bytes are read: they are with the answer, as its error is.
@@ -125,10 +134,34 @@ impl Client {
     }
 }
 
+impl Bounds {
+    /// The addresses of `url` that may be dialled. Addresses are judged, and not how the URL writes them: `127.1`, a
+    /// number, and a name in somebody else's DNS all lead to this machine. Those that are judged are those that are
+    /// dialled, so that a second answer of the DNS changes nothing.
+    ///
+    /// # Errors
+    /// [`FetchError::Near`] and [`FetchError::Scheme`], where there is none.
+    fn permitted(&self, url: &Url, addresses: &[SocketAddr]) -> Result<Vec<SocketAddr>, FetchError> {
+        let is_clear = !url.is_tls() && !self.allow_http;
+        let mut permitted = Vec::new();
+        let mut refused = FetchError::Scheme;
+        for address in addresses {
+            let nearness = Nearness::of(address.ip());
+            if nearness > self.nearest {
+                refused = FetchError::Near(address.ip());
+            } else if !is_clear || nearness == Nearness::Machine {
+                permitted.push(*address);
+            }
+        }
+        if permitted.is_empty() { Err(refused) } else { Ok(permitted) }
+    }
+}
+
 async fn exchange(
     mut sender: http1::SendRequest<Empty<Bytes>>,
     url: &Url,
     bounds: Bounds,
+    nearness: Nearness,
 ) -> Result<Answer, FetchError> {
     let request = Request::get(url.path_and_query())
         .header(HOST, url.authority())
@@ -150,7 +183,7 @@ async fn exchange(
         return Err(FetchError::Html);
     }
     let lifetime = freshness::lifetime(&head.headers, clock::now().unix);
-    Ok(Answer::Document(Fetched { body, lifetime }))
+    Ok(Answer::Document(Fetched { body, lifetime, nearness }))
 }
 
 /// Reads a body while it is within bounds. The content type is not asked: issuers send keys as text, too.
@@ -196,6 +229,11 @@ impl fmt::Display for FetchError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Scheme => f.write_str("http is for this machine only, unless \"allow_http\" is set"),
+            Self::Near(address) => write!(
+                f,
+                "it leads to {address}, which is nearer to this machine than the issuer is; if that is meant, set \
+                 \"jwks_uri\" in the configuration"
+            ),
             Self::Dial(error) => write!(f, "{error}"),
             Self::Http(error) => match std::error::Error::source(error) {
                 Some(source) => write!(f, "the exchange failed: {error}: {source}"),

@@ -3,7 +3,12 @@
 use super::super::fake::{Answer, Fake, json, response};
 use super::*;
 
-const BOUNDS: Bounds = Bounds { timeout: Duration::from_secs(10), max_bytes: 1000, allow_http: false };
+const BOUNDS: Bounds = Bounds {
+    timeout: Duration::from_secs(10),
+    max_bytes: 1000,
+    allow_http: false,
+    nearest: Nearness::Machine,
+};
 
 /// For answers that never come.
 const SHORT: Bounds = Bounds { timeout: Duration::from_millis(100), ..BOUNDS };
@@ -130,6 +135,71 @@ async fn http_is_for_this_machine_unless_it_is_allowed() {
     assert!(matches!(client.get(&far, BOUNDS).await, Err(FetchError::Scheme)));
     let allowed = client.get(&far, Bounds { allow_http: true, ..SHORT }).await;
     assert!(matches!(allowed, Err(FetchError::Timeout | FetchError::Dial(_))), "{allowed:?}");
+}
+
+// K08: what an issuer chose must not lead here, however it is written.
+#[tokio::test]
+async fn a_place_that_may_not_be_this_machine_is_judged_by_its_address() {
+    let fake = Fake::start();
+    fake.answer("/keys", json("{}"));
+    let port = fake.address().port();
+    let client = Client::new(Tls::system());
+    for host in [
+        "127.0.0.1",
+        "127.1",
+        "127.0.1",
+        "2130706433",
+        "0x7f000001",
+        "0x7f.1",
+        "0177.0.0.1",
+        "017700000001",
+        "127.1.2.3",
+        "0.0.0.0",
+        "0",
+        "localhost",
+        "LOCALHOST",
+        "[::1]",
+        "[::]",
+        "[::ffff:127.0.0.1]",
+        "[::ffff:7f00:1]",
+        "[0:0:0:0:0:ffff:127.0.0.1]",
+        "[::127.0.0.1]",
+        "[64:ff9b::127.0.0.1]",
+    ] {
+        let url = Url::parse(&format!("http://{host}:{port}/keys")).unwrap();
+        for (allow_http, nearest) in
+            [(true, Nearness::Public), (false, Nearness::Private), (true, Nearness::Link)]
+        {
+            let error = client.get(&url, Bounds { allow_http, nearest, ..BOUNDS }).await.unwrap_err();
+            assert!(matches!(error, FetchError::Near(_)), "{host}: {error:?}");
+            assert!(error.to_string().contains("set \"jwks_uri\""), "{error}");
+        }
+    }
+    assert!(fake.heads().is_empty(), "nothing was asked");
+    // The twins: the operator's own place may be this machine, and so may what an issuer on it names.
+    for host in ["127.0.0.1", "127.1", "2130706433", "0x7f000001", "[::ffff:127.0.0.1]", "localhost"] {
+        let url = Url::parse(&format!("http://{host}:{port}/keys")).unwrap();
+        assert_eq!(client.get(&url, BOUNDS).await.unwrap().nearness, Nearness::Machine, "{host}");
+    }
+}
+
+#[test]
+fn of_several_addresses_those_that_are_far_enough_are_dialled() {
+    let addresses =
+        ["127.0.0.1:1", "192.0.2.1:1", "10.0.0.1:1", "169.254.169.254:1", "[::1]:1", "[2001:db8::1]:1"];
+    let addresses = addresses.map(|text| text.parse::<SocketAddr>().unwrap());
+    let permitted = |url: &str, allow_http, nearest| {
+        let found = Bounds { allow_http, nearest, ..BOUNDS }.permitted(&Url::parse(url).unwrap(), &addresses);
+        found.map(|found| found.iter().map(ToString::to_string).collect::<Vec<_>>())
+    };
+    let (far, near) = (Nearness::Public, Nearness::Machine);
+    assert_eq!(permitted("https://a/", false, far).unwrap(), ["192.0.2.1:1", "[2001:db8::1]:1"]);
+    let private = permitted("http://a/", true, Nearness::Private).unwrap();
+    assert_eq!(private, ["192.0.2.1:1", "10.0.0.1:1", "[2001:db8::1]:1"]);
+    assert_eq!(permitted("https://a/", false, near).unwrap().len(), 6);
+    // In the clear this machine alone is asked, be the name `localhost` or another.
+    assert_eq!(permitted("http://localhost/", false, near).unwrap(), ["127.0.0.1:1", "[::1]:1"]);
+    assert!(matches!(permitted("http://a/", false, far), Err(FetchError::Near(_))));
 }
 
 #[tokio::test]

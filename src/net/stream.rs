@@ -1,6 +1,7 @@
 //! A connection that we opened, as bytes.
 
 use std::io::{self, IoSlice};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -20,6 +21,16 @@ pub enum Stream {
 }
 
 impl Stream {
+    /// The address at the other end; a Unix socket has none.
+    #[must_use]
+    pub fn peer_address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Plain(stream) => stream.peer_addr().ok(),
+            Self::Tls(stream) => stream.get_ref().0.peer_addr().ok(),
+            Self::Unix(_) => None,
+        }
+    }
+
     /// Whether TLS agreed on HTTP/2 (ALPN, RFC 7301).
     #[must_use]
     pub fn agreed_on_http2(&self) -> bool {

@@ -60,21 +60,12 @@ pub(super) struct Term {
 
 impl Term {
     pub(super) fn new(endpoint: &Arc<Endpoint>, stream: &Stream, retires: Instant) -> Self {
-        let peer = peer_of(stream).filter(|_| is_name(&endpoint.url));
+        let peer = stream.peer_address().filter(|_| is_name(&endpoint.url));
         Self { retires, peer, endpoint: endpoint.clone() }
     }
 
     pub(super) fn holds(&self, now: Instant) -> bool {
         now < self.retires && self.peer.is_none_or(|peer| self.endpoint.addresses.have(peer))
-    }
-}
-
-/// Whom a connection goes to; a Unix socket has no address.
-fn peer_of(stream: &Stream) -> Option<SocketAddr> {
-    match stream {
-        Stream::Plain(stream) => stream.peer_addr().ok(),
-        Stream::Tls(stream) => stream.get_ref().0.peer_addr().ok(),
-        Stream::Unix(_) => None,
     }
 }
 

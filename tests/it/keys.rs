@@ -1,8 +1,13 @@
 //! Keys of an issuer as a client sees them: they come, change, and cannot be had, and what that does to tokens.
 
+use std::io::{Read, Write};
+use std::net::{IpAddr, TcpListener, UdpSocket};
+
 use serde_json::{Value, json};
 
-use crate::cast::{Answer, Client, Gateway, Issuer, Jwks, Key, Process, Request, Upstream, wait_until};
+use crate::cast::{
+    Answer, Client, Gateway, Issuer, Jwks, Key, Process, Request, Token, Upstream, wait_until,
+};
 
 /// Fetches as fast as they may be, for tests that wait for one.
 const FAST: &str =
@@ -340,6 +345,62 @@ fn a_redirect_brings_no_keys() {
         wait_until("keys come from their own place", || ask(&gateway, &issuer.token("read")).status == 200);
     }
     assert_eq!(elsewhere.fetches(), 0);
+}
+
+/// An address of this machine that is not its loopback, where it has one.
+fn outer_address() -> Option<IpAddr> {
+    let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
+    // Nothing is sent: the system only chooses the address that it would send from.
+    socket.connect("192.0.2.254:9").ok()?;
+    Some(socket.local_addr().ok()?.ip()).filter(|ip| !ip.is_loopback() && !ip.is_unspecified())
+}
+
+/// Serves metadata of `issuer` that names this place for its keys.
+fn serve_metadata(listener: TcpListener, issuer: String, jwks_uri: String) {
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut head = [0; 4096];
+            let _ = stream.read(&mut head);
+            let body = json!({ "issuer": issuer, "jwks_uri": jwks_uri }).to_string();
+            let length = body.len();
+            let _ = write!(
+                stream,
+                "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+            );
+        }
+    });
+}
+
+// K08: an issuer elsewhere leads the gateway to its own machine in no spelling.
+#[test]
+fn metadata_from_elsewhere_does_not_lead_to_this_machine() {
+    // A machine without another address has the unit tests of `net::client` alone.
+    let Some(outer) = outer_address() else { return };
+    let issuer = Issuer::start();
+    let upstream = Upstream::start();
+    let port = issuer.url().rsplit(':').next().unwrap().to_owned();
+    for host in ["127.0.0.1", "127.1", "2130706433", "[::ffff:127.0.0.1]", "localhost", "0.0.0.0"] {
+        let listener = TcpListener::bind((outer, 0)).unwrap();
+        let iss = format!("http://{}", listener.local_addr().unwrap());
+        serve_metadata(listener, iss.clone(), format!("http://{host}:{port}/jwks"));
+        let toml = |more: &str| {
+            configuration(&issuer, &format!("allow_http = true\n{more}{FAST}"), &upstream)
+                .replace(&format!("issuer = \"{}\"", issuer.url()), &format!("issuer = \"{iss}\""))
+        };
+        let token = Token::of(&iss, "read").signed(&issuer.key);
+        let process = Process::run(&toml(""));
+        process.wait_for_log("nearer to this machine than the issuer");
+        assert_unavailable(&process.send(&Request::get("/x").bearer(&token)));
+        assert_eq!(issuer.fetches(), 0, "{host}");
+    }
+    // The twin: the operator may choose the place.
+    let listener = TcpListener::bind((outer, 0)).unwrap();
+    let iss = format!("http://{}", listener.local_addr().unwrap());
+    let toml = configuration(&issuer, &format!("jwks_uri = \"{}/jwks\"\n{FAST}", issuer.url()), &upstream)
+        .replace(&format!("issuer = \"{}\"", issuer.url()), &format!("issuer = \"{iss}\""));
+    let gateway = Gateway::start(&toml);
+    let token = Token::of(&iss, "read").signed(&issuer.key);
+    wait_until("the keys of the configured place are there", || ask(&gateway, &token).status == 200);
 }
 
 // design "Reload": an issuer is carried over by its whole entry.
