@@ -7,12 +7,14 @@ mod defect_tests;
 mod handover;
 mod listeners;
 mod reloading;
+mod signals;
 
 use std::collections::HashSet;
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
@@ -25,6 +27,7 @@ use tokio::time::interval;
 use handover::{HandingOver, Offered, Succession};
 use listeners::{Listeners, remove};
 use reloading::Reloading;
+pub use signals::Signals;
 
 use crate::admin::Admin;
 use crate::clock;
@@ -55,6 +58,7 @@ pub struct Gateway {
 #[derive(Debug)]
 enum Command {
     Reload,
+    /// Asked for again, the drain ends at once.
     Drain,
 }
 
@@ -177,35 +181,21 @@ impl Gateway {
         let _ = self.control.join();
     }
 
-    /// Serves until SIGTERM or SIGINT, then drains, or until another gateway has taken over. SIGHUP reloads.
+    /// Serves until SIGTERM or SIGINT, then drains, or until another gateway has taken over. SIGHUP reloads, and a second
+    /// SIGTERM or SIGINT ends the drain at once.
     ///
     /// # Errors
     /// When signals cannot be received.
-    #[cfg(unix)]
-    pub fn run_until_signal(self) -> io::Result<()> {
-        use tokio::signal::unix::{SignalKind, signal};
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(async {
-            let mut terminate = signal(SignalKind::terminate())?;
-            let mut interrupt = signal(SignalKind::interrupt())?;
-            let mut hangup = signal(SignalKind::hangup())?;
+    pub fn run_until_signal(self, signals: Signals) -> io::Result<()> {
+        signals.pass(&self.commands, || {
             // Not earlier: whoever waits for these lines may send a signal next.
             announce(self.listening.iter().cloned());
             if let Some(address) = self.admin {
                 tracing::info!(%address, "listening for the admin");
             }
-            loop {
-                tokio::select! {
-                    _ = hangup.recv() => self.reload(),
-                    _ = terminate.recv() => break,
-                    _ = interrupt.recv() => break,
-                    () = self.commands.closed() => return Ok(()),
-                }
-            }
-            tracing::info!("draining");
-            io::Result::Ok(())
         })?;
-        self.shutdown();
+        // The last lines of the access log are written by then.
+        let _ = self.control.join();
         Ok(())
     }
 }
@@ -297,7 +287,14 @@ impl Control {
                 Backlog::Serve
             }
         };
-        self.server.drain(backlog, self.live.load().config.server.drain).await;
+        let limit = self.live.load().config.server.drain;
+        let mut drained = pin!(self.server.drain(backlog, limit));
+        tokio::select! {
+            () = &mut drained => return,
+            () = asked_again(&mut commands) => {}
+        }
+        self.server.hasten_drain().await;
+        drained.await;
     }
 
     fn look_at_certificates(&self) {
@@ -358,6 +355,17 @@ fn read(load: &Loader) -> Result<(Config, Option<Watcher>), Problems> {
     let config = load()?;
     watcher.follow(&config.files);
     Ok((config, Some(watcher)))
+}
+
+/// Waits for another command to drain; the configuration does not matter any more.
+async fn asked_again(commands: &mut mpsc::UnboundedReceiver<Command>) {
+    loop {
+        match commands.recv().await {
+            Some(Command::Drain) => return,
+            Some(Command::Reload) => {}
+            None => std::future::pending().await,
+        }
+    }
 }
 
 async fn changed(watcher: &mut Option<Watcher>, settle: Duration) {

@@ -5,6 +5,7 @@ mod host;
 
 use std::cell::Cell;
 use std::convert::Infallible;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -74,13 +75,19 @@ impl Admin {
     /// Serves a listener until the task is dropped.
     pub async fn serve(self: Rc<Self>, listener: TcpListener) {
         let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        // A descriptor that is kept for the time when there is no other: a supervisor that gets no answer from `/livez`
+        // would restart a gateway that is merely busy.
+        let spare = Rc::new(Cell::new(descriptor()));
         loop {
             let Ok(permit) = room.clone().acquire_owned().await else { return };
             let Ok((stream, _)) = listener.accept().await else {
-                sleep(PAUSE).await;
+                if spare.take().is_none() {
+                    sleep(PAUSE).await;
+                }
                 continue;
             };
-            let admin = self.clone();
+            spare.set(spare.take().or_else(descriptor));
+            let (admin, spare) = (self.clone(), spare.clone());
             spawn_local(async move {
                 let service = service_fn(move |request: Request<Incoming>| {
                     let admin = admin.clone();
@@ -98,6 +105,7 @@ impl Admin {
                 builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).half_close(true);
                 // A scraper that goes away is its own affair.
                 let _ = builder.serve_connection(TokioIo::new(stream), service).await;
+                spare.set(spare.take().or_else(descriptor));
                 drop(permit);
             });
         }
@@ -191,6 +199,11 @@ async fn aside(snapshot: &Snapshot, write: impl FnOnce() -> String + Send + 'sta
         return write();
     }
     spawn_blocking(write).await.unwrap_or_default()
+}
+
+/// A descriptor of no use but to be given up for another.
+fn descriptor() -> Option<OwnedFd> {
+    std::io::stderr().as_fd().try_clone_to_owned().ok()
 }
 
 fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {

@@ -12,7 +12,7 @@ use super::{logging, print, routes};
 use crate::config::{Config, Problems};
 pub(super) use crate::dev::{CLIENT_ID, CLIENT_SECRET, SERVER_NAME, SandboxError};
 use crate::dev::{Sandbox, examples};
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, Signals};
 
 #[derive(Args, Debug)]
 #[command(after_help = "\
@@ -36,6 +36,7 @@ pub(super) fn dev(settings: &Settings, arguments: &Arguments) -> Result<(), Fail
     let level = settings.load_in_place()?.log.level;
     let log = logging::start(level).map_err(Failure::Runtime)?;
     log.note_panics();
+    let signals = Signals::take().map_err(Failure::Runtime)?;
     let sandbox = Arc::new(Sandbox::start(arguments.issuer_listen).map_err(Failure::Sandbox)?);
     let load = {
         let (settings, sandbox) = (settings.clone(), Arc::clone(&sandbox));
@@ -51,7 +52,7 @@ pub(super) fn dev(settings: &Settings, arguments: &Arguments) -> Result<(), Fail
         echo: sandbox.echo_address(),
     };
     print(&welcome.text(&config))?;
-    gateway.run_until_signal().map_err(Failure::Runtime)
+    gateway.run_until_signal(signals).map_err(Failure::Runtime)
 }
 
 /// At the start and at each reload, so that the embedded issuer knows the scopes of the routes as they are.

@@ -172,8 +172,10 @@ impl Workers {
 
     /// Waits until there is room for another connection.
     async fn room(&self) {
-        let total = &self.pool.total;
-        while total.open.load(Ordering::Relaxed) >= self.live.load().config.server.limits.connections {
+        let Pool { total, room, .. } = &*self.pool;
+        while total.open.load(Ordering::Relaxed)
+            >= self.live.load().config.server.limits.connections.min(*room)
+        {
             // Timed out or told: either way it is worth another look.
             let _ = timeout(LOOK, total.closed.notified()).await;
         }
@@ -239,7 +241,7 @@ mod tests {
         let (messages, mut inbox) = mpsc::channel(1);
         let worker = worker::Handle { messages, open: Arc::default() };
         let open = worker.open.clone();
-        let pool = Arc::new(Pool { workers: vec![worker], total: Arc::default() });
+        let pool = Arc::new(Pool { workers: vec![worker], total: Arc::default(), room: usize::MAX });
         let any = Address::Ip(SocketAddr::from(([127, 0, 0, 1], 0)));
         let socket = bind(&any, Binding::default()).unwrap();
         socket.listen().unwrap();

@@ -3,6 +3,7 @@
 mod accepting;
 mod attendants;
 mod connection;
+mod descriptors;
 mod greeting;
 mod inherited;
 mod listener;
@@ -12,6 +13,7 @@ mod stream;
 mod ticks;
 mod worker;
 
+use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -21,6 +23,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 pub use accepting::{Backlog, Opened};
+pub use descriptors::raise_descriptor_limit;
 pub use inherited::Inherited;
 pub use listener::{Binding, Socket, Terms, bind};
 
@@ -38,6 +41,8 @@ const PING: Duration = Duration::from_secs(1);
 pub struct Server {
     orders: mpsc::UnboundedSender<Order>,
     workers: Arc<Pool>,
+    /// Whether workers end, each when its last connection has.
+    draining: Cell<bool>,
 }
 
 /// The workers, as the acceptor sees them.
@@ -45,6 +50,8 @@ pub struct Server {
 struct Pool {
     workers: Vec<worker::Handle>,
     total: Arc<Total>,
+    /// The client connections that there are descriptors for.
+    room: usize,
 }
 
 impl Server {
@@ -59,13 +66,14 @@ impl Server {
     ) -> io::Result<Self> {
         let workers =
             (0..count).map(|index| worker::start(index, make.clone())).collect::<io::Result<_>>()?;
-        let workers = Arc::new(Pool { workers, total: Arc::default() });
+        let room = descriptors::room(live.load().config.server.limits.connections);
+        let workers = Arc::new(Pool { workers, total: Arc::default(), room });
         let (orders, inbox) = mpsc::unbounded_channel();
         if let Some(first) = workers.workers.first() {
             // It has room: this is its first message.
             let _ = first.messages.try_send(Message::Accept(inbox, live, workers.clone()));
         }
-        Ok(Self { orders, workers })
+        Ok(Self { orders, workers, draining: Cell::new(false) })
     }
 
     /// Accepts on the sockets that are `opened`, and no more on those of the addresses that are `closed`; the others stay.
@@ -78,9 +86,13 @@ impl Server {
         changed
     }
 
-    /// Whether every worker answers.
+    /// Whether every worker answers. In the drain a gateway is alive while those do that have not ended: a supervisor is
+    /// not to kill it for that.
     pub async fn is_alive(&self) -> bool {
         for worker in &self.workers.workers {
+            if self.draining.get() && worker.messages.is_closed() {
+                continue;
+            }
             let (answer, answered) = oneshot::channel();
             let sent = worker.messages.try_send(Message::Ping(answer)).is_ok();
             if !sent || timeout(PING, answered).await.is_err() {
@@ -90,6 +102,14 @@ impl Server {
         true
     }
 
+    /// Ends the drain that is under way, as the end of its time would.
+    pub async fn hasten_drain(&self) {
+        for worker in &self.workers.workers {
+            // One that takes no message now is stuck, and does not end for this either.
+            let _ = timeout(PING, worker.messages.send(Message::Hasten)).await;
+        }
+    }
+
     /// Stops accepting at once, lets connections finish for `limit`, and returns when the threads have ended.
     pub async fn drain(&self, backlog: Backlog, limit: Duration) {
         let (done, stopped) = oneshot::channel();
@@ -97,6 +117,7 @@ impl Server {
             let _ = stopped.await;
         }
         tracing::info!("no connection is accepted any more");
+        self.draining.set(true);
         for worker in &self.workers.workers {
             let _ = worker.messages.send(Message::Drain(limit)).await;
         }

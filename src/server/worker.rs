@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::spawn_local;
-use tokio::time::{interval, timeout};
+use tokio::time::{interval, sleep, timeout};
 
 use super::Pool;
 use super::accepting::{self, Order, Workers};
@@ -41,6 +41,8 @@ pub(super) enum Message {
     Ping(oneshot::Sender<()>),
     /// Let connections finish, at most for so long, and end.
     Drain(Duration),
+    /// Give connections no more time to finish, in the drain or as soon as it begins.
+    Hasten,
 }
 
 /// A worker, seen from the other threads.
@@ -122,7 +124,7 @@ async fn run(worker: Rc<Worker>, mut inbox: mpsc::Receiver<Message>) {
         async move { worker.deliver_log().await }
     });
     spawn_local(roster.clone().keep_time());
-    let mut limit = Duration::ZERO;
+    let (mut limit, mut hastened) = (Duration::ZERO, false);
     while let Some(message) = inbox.recv().await {
         match message {
             Message::Connection(detached, listener, open) => host.attach(detached, listener, open),
@@ -131,6 +133,7 @@ async fn run(worker: Rc<Worker>, mut inbox: mpsc::Receiver<Message>) {
             }
             // Whoever asked may have stopped waiting.
             Message::Ping(answer) => drop(answer.send(())),
+            Message::Hasten => hastened = true,
             Message::Drain(within) => {
                 limit = within;
                 break;
@@ -139,13 +142,19 @@ async fn run(worker: Rc<Worker>, mut inbox: mpsc::Receiver<Message>) {
     }
     // Connections that were accepted before the drain are served like the others.
     while let Ok(message) = inbox.try_recv() {
-        if let Message::Connection(detached, listener, open) = message {
-            host.attach(detached, listener, open);
+        match message {
+            Message::Connection(detached, listener, open) => host.attach(detached, listener, open),
+            Message::Hasten => hastened = true,
+            _ => {}
         }
     }
+    let limit = if hastened { Duration::ZERO } else { limit };
     roster.begin_drain(limit);
-    if timeout(limit, roster.emptied()).await.is_ok() {
-        return sweeper.abort();
+    tokio::select! {
+        biased;
+        () = roster.emptied() => return sweeper.abort(),
+        () = hastening(&mut inbox) => {}
+        () = sleep(limit) => {}
     }
     host.worker.cut();
     roster.end_drain();
@@ -153,6 +162,18 @@ async fn run(worker: Rc<Worker>, mut inbox: mpsc::Receiver<Message>) {
         tracing::warn!(?limit, "connections were cut: they did not finish within the drain");
     }
     sweeper.abort();
+}
+
+/// Waits until the drain is to end at once. Until then the worker is as alive as before.
+async fn hastening(inbox: &mut mpsc::Receiver<Message>) {
+    loop {
+        match inbox.recv().await {
+            Some(Message::Hasten) => return,
+            Some(Message::Ping(answer)) => drop(answer.send(())),
+            Some(_) => {}
+            None => std::future::pending().await,
+        }
+    }
 }
 
 /// What a connection needs of its worker.

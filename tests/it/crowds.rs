@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::cast::{Client, Issuer, Process, Request, Upstream, encode, raw, wait_until};
+use crate::cast::{Client, Issuer, Process, Request, Script, Upstream, encode, raw, wait_until};
 
 const OPEN: &str = "[[routes]]\npath = \"/**\"\nupstream = \"orders\"\nmethods = \"ANY\"\npublic = true\n";
 
@@ -40,16 +40,57 @@ fn six_hundred_half_heads_are_let_go_and_starve_nobody() {
     assert_eq!(upstream.arrivals().len(), 201);
 }
 
+// Idle clients that take all there is leave some for upstreams and for the admin listener, and cost no processor.
+#[test]
+fn clients_leave_descriptors_for_upstreams_and_the_admin_listener() {
+    let upstream = Upstream::start();
+    let process = Process::limited(80, &format!("{}{OPEN}", upstream.toml("orders")));
+    process.wait_for_log("the limit of open files (RLIMIT_NOFILE) is below");
+    let mut crowd: Vec<_> = (0..120).map(|_| Client::connect(process.address())).collect();
+    wait_until("some are let in", || metric(&process, "scopegate_connections_open") >= 10.0);
+    // All who are in ask at once: each has an upstream's connection of its own.
+    upstream.play((0..10).map(|_| Script::Hang));
+    for (number, client) in crowd.iter_mut().take(10).enumerate() {
+        client.write_request(&Request::get("/a"));
+        upstream.wait_for(number + 1);
+    }
+    let live = raw(process.admin(), b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    assert!(live.starts_with("HTTP/1.1 200 "), "{live}");
+    assert!(metric(&process, "scopegate_connections_open") < 40.0, "the others wait");
+    assert!(!process.errors().contains("accepting a connection failed"), "{}", process.errors());
+    drop(crowd);
+    assert_eq!(process.send(&Request::get("/b")).status, 200);
+}
+
+// A kubelet restarts what does not answer.
+#[cfg(target_os = "linux")]
+#[test]
+fn without_any_descriptor_the_admin_listener_answers() {
+    let upstream = Upstream::start();
+    let process = Process::run(&format!("{}{OPEN}", upstream.toml("orders")));
+    let mut inside = Client::connect(process.address());
+    assert_eq!(inside.send(&Request::get("/a")).status, 200);
+    process.leave_descriptors(0);
+    for _ in 0..20 {
+        let live =
+            raw(process.admin(), b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        assert!(live.starts_with("HTTP/1.1 200 "), "{live}");
+    }
+    assert_eq!(inside.send(&Request::get("/a")).status, 200);
+}
+
 // L06, F18: more connections than the process may have descriptors.
+#[cfg(target_os = "linux")]
 #[test]
 fn without_descriptors_nobody_spins_and_all_heals() {
     /// After a failure nothing is accepted for so long.
     const PAUSE: Duration = Duration::from_millis(50);
     let upstream = Upstream::start();
     let began = Instant::now();
-    let mut process = Process::limited(80, &format!("{}{OPEN}", upstream.toml("orders")));
+    let mut process = Process::run(&format!("{}{OPEN}", upstream.toml("orders")));
     let mut inside = Client::connect(process.address());
     assert_eq!(inside.send(&Request::get("/a")).status, 200);
+    process.leave_descriptors(20);
     let crowd: Vec<_> = (0..120).map(|_| Client::connect(process.address())).collect();
     wait_until("there is no descriptor left", || failures(&process.errors()) > 0);
     // Who is in is served, and its connection to the upstream is kept.

@@ -72,6 +72,69 @@ fn the_end_waits_no_longer_than_the_drain() {
     }
 }
 
+// Who asks again does not want to wait: a second Ctrl-C, a supervisor in haste.
+#[test]
+fn a_second_signal_ends_the_drain_at_once() {
+    let (issuer, upstream) = (Issuer::start(), Upstream::start());
+    let toml = orders(&issuer, &upstream, "[server]\ndrain = \"1h\"\n");
+    for (first, second) in [("TERM", "TERM"), ("INT", "INT"), ("INT", "TERM")] {
+        let mut process = Process::run(&toml);
+        let mut client = Client::connect(process.address());
+        upstream.play([Script::Hang]);
+        let arrived = upstream.arrivals().len();
+        client.write_request(&Request::get("/public"));
+        upstream.wait_for(arrived + 1);
+        process.signal(first);
+        process.wait_for_log("no connection is accepted any more");
+        // What is drained is alive, and not ready.
+        let ask = |path: &str| {
+            let ask = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+            raw(process.admin(), ask.as_bytes())
+        };
+        assert!(ask("/livez").starts_with("HTTP/1.1 200 "), "{first}");
+        assert!(ask("/readyz").starts_with("HTTP/1.1 503 "), "{first}");
+        process.signal(second);
+        assert_eq!(process.wait().code(), Some(0), "{first} {second}");
+        assert!(client.is_closed());
+        assert!(process.errors().contains("the drain ends at once"), "{}", process.errors());
+    }
+}
+
+// Log rotation sends SIGUSR1, and other servers drain on SIGQUIT: here they mean nothing, and end nothing.
+#[test]
+fn a_signal_that_means_nothing_ends_nothing() {
+    let (issuer, upstream) = (Issuer::start(), Upstream::start());
+    let mut process = Process::run(&orders(&issuer, &upstream, ""));
+    let mut client = Client::connect(process.address());
+    for signal in ["USR1", "USR2", "QUIT", "ALRM", "IO", "PIPE"] {
+        process.signal(signal);
+        if signal != "PIPE" {
+            process.wait_for_log(&format!("SIG{signal}"));
+        }
+        assert_eq!(client.send(&Request::get("/public")).status, 200, "{signal}");
+    }
+    process.signal("TERM");
+    assert_eq!(process.wait().code(), Some(0));
+}
+
+// A soft limit of 1024, the usual one, is not what the machine allows.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_soft_limit_of_descriptors_is_raised_to_the_hard_one() {
+    let (issuer, upstream) = (Issuer::start(), Upstream::start());
+    let process = Process::with_ulimit("-Sn 64", &orders(&issuer, &upstream, ""));
+    let limits = fs::read_to_string(format!("/proc/{}/limits", process.number())).unwrap();
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
+    let values: Vec<_> = line.split_whitespace().take(2).collect();
+    assert_eq!(values[0], values[1], "{line}");
+    assert_ne!(values[0], "64");
+    let crowd: Vec<_> = (0..114).map(|_| Client::connect(process.address())).collect();
+    assert_eq!(process.send(&Request::get("/public")).status, 200);
+    let live = raw(process.admin(), b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    assert!(live.starts_with("HTTP/1.1 200 "), "{live}");
+    drop(crowd);
+}
+
 // F11 in small: clients that go on asking see no failure but a closed connection.
 #[test]
 fn under_load_the_end_fails_no_request() {

@@ -88,6 +88,13 @@ impl Process {
     #[cfg(unix)]
     #[track_caller]
     pub(crate) fn limited(descriptors: u32, toml: &str) -> Self {
+        Self::with_ulimit(&format!("-n {descriptors}"), toml)
+    }
+
+    /// `scopegate run` after a `ulimit` with these arguments.
+    #[cfg(unix)]
+    #[track_caller]
+    pub(crate) fn with_ulimit(arguments: &str, toml: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("gateway.toml");
         fs::write(&file, toml).unwrap();
@@ -103,7 +110,7 @@ impl Process {
             file.to_str().unwrap(),
         ]);
         let mut command = Command::new("sh");
-        command.args(["-c", &format!("ulimit -n {descriptors}; exec \"$0\" \"$@\"")]);
+        command.args(["-c", &format!("ulimit {arguments}; exec \"$0\" \"$@\"")]);
         command.arg(program.get_program()).args(program.get_args()).stdin(Stdio::null());
         for (name, _) in program.get_envs() {
             command.env_remove(name);
@@ -286,6 +293,15 @@ impl Process {
     #[cfg(unix)]
     pub(crate) fn id(&self) -> rustix::process::Pid {
         rustix::process::Pid::from_child(&self.child)
+    }
+
+    /// Leaves it so many descriptors beside those that are open.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn leave_descriptors(&self, free: u64) {
+        use rustix::process::{Resource, Rlimit, prlimit};
+        let open = fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count() as u64;
+        let limit = Rlimit { current: Some(open + free), maximum: Some(open + free) };
+        prlimit(Some(self.id()), Resource::Nofile, limit).unwrap();
     }
 
     /// Sends a signal, such as `TERM`.
