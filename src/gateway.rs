@@ -220,7 +220,7 @@ impl Control {
         mut self,
         admin: Option<TcpListener>,
         offered: Option<Offered>,
-        mut watcher: Option<Watcher>,
+        mut watcher: Watcher,
         mut commands: mpsc::UnboundedReceiver<Command>,
     ) {
         let alive = {
@@ -234,6 +234,7 @@ impl Control {
         let admin = admin.map(tokio::net::TcpListener::from_std).and_then(Result::ok);
         let admin = admin.map(|listener| spawn_local(view.clone().serve(listener)));
         let offered = offered.and_then(|offered| offered.listen().ok());
+        let look_out = spawn_local(watcher.look_out(self.live.clone(), self.metrics.clone()));
         self.fetch_keys();
         self.watch_upstreams();
         let mut successor = false;
@@ -248,7 +249,7 @@ impl Control {
                     Some(Command::Reload) => self.reload(),
                     Some(Command::Drain) | None => break,
                 },
-                () = changed(&mut watcher, settle) => self.reload(),
+                () = watcher.changed(settle) => self.reload(),
                 step = self.reloading.next() => self.reload_step(step, &mut watcher),
                 newcomer = handover::newcomer(offered.as_ref().map(|(listener, _)| listener)),
                     if handing_over.is_none() => match self.listeners.estate() {
@@ -265,6 +266,7 @@ impl Control {
                 _ = sweep.tick() => self.tokens.sweep(clock::now().unix),
             }
         }
+        look_out.abort();
         view.drain();
         if let Some(handing_over) = handing_over {
             successor = handing_over.hasten().await;
@@ -346,15 +348,15 @@ fn retain<'s, T: 's>(
 
 /// Reads the configuration, the second time with an eye on its files already: a change that comes while the gateway
 /// starts is not missed.
-fn read(load: &Loader) -> Result<(Config, Option<Watcher>), Problems> {
+fn read(load: &Loader) -> Result<(Config, Watcher), Problems> {
     let config = load()?;
+    let mut watcher = Watcher::new(&config.files, config.reload.watch);
     if !config.reload.watch {
-        return Ok((config, None));
+        return Ok((config, watcher));
     }
-    let mut watcher = Watcher::new(&config.files);
     let config = load()?;
-    watcher.follow(&config.files);
-    Ok((config, Some(watcher)))
+    watcher.follow(&config.files, &config.files);
+    Ok((config, watcher))
 }
 
 /// Waits for another command to drain; the configuration does not matter any more.
@@ -365,13 +367,6 @@ async fn asked_again(commands: &mut mpsc::UnboundedReceiver<Command>) {
             Some(Command::Reload) => {}
             None => std::future::pending().await,
         }
-    }
-}
-
-async fn changed(watcher: &mut Option<Watcher>, settle: Duration) {
-    match watcher {
-        Some(watcher) => watcher.changed(settle).await,
-        None => std::future::pending().await,
     }
 }
 

@@ -2,19 +2,21 @@
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
+use std::ffi::OsString;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::digest;
 
 use super::catalogue;
 use super::document::{self, Entry, Kind, Table, Value};
+use super::files::{self, Found, MAX_FILE_BYTES, ReadError, ReadFile};
+use super::links::Links;
 use super::problem::{Problem, Problems};
 use super::source::{Place, SourceFile};
 use super::suggestion::unknown_key;
 
-/// Bytes of one file: a configuration, key set or certificate bundle beyond it is some other file.
-const MAX_FILE_BYTES: u64 = 16 << 20;
 /// What an included file may hold.
 const INCLUDABLE: [&str; 4] = ["issuers", "upstreams", "routes", "groups"];
 
@@ -24,6 +26,7 @@ pub(super) struct Context {
     problems: RefCell<Vec<Problem>>,
     notes: RefCell<Vec<Problem>>,
     files: RefCell<Files>,
+    links: RefCell<Links>,
     stand_ins: bool,
 }
 
@@ -31,15 +34,35 @@ pub(super) struct Context {
 struct Files {
     /// Those that places refer to.
     sources: Vec<SourceFile>,
-    /// Every file that was read, in that order.
-    paths: Vec<PathBuf>,
+    /// Every path that was looked at, in that order.
+    visited: Vec<Visited>,
     known: HashSet<PathBuf>,
     contents: Vec<u8>,
 }
 
+/// A path that was looked at.
+#[derive(Debug)]
+struct Visited {
+    path: PathBuf,
+    /// The same without links.
+    real: PathBuf,
+    found: Found,
+}
+
+/// What became of the files while they were read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stillness {
+    /// They are as they were read.
+    Still,
+    /// All are of one generation, and a link leads to another by now.
+    Moved,
+    /// A file was changed: what was read may be of two generations.
+    Changed,
+}
+
 /// What is left of a context when all is lowered.
 pub(super) struct Account {
-    pub(super) files: Vec<PathBuf>,
+    pub(super) files: Vec<ReadFile>,
     pub(super) hash: Box<str>,
     pub(super) notes: Vec<String>,
 }
@@ -47,9 +70,9 @@ pub(super) struct Account {
 impl Context {
     pub(super) fn new() -> Self {
         let files =
-            Files { sources: Vec::new(), paths: Vec::new(), known: HashSet::new(), contents: Vec::new() };
+            Files { sources: Vec::new(), visited: Vec::new(), known: HashSet::new(), contents: Vec::new() };
         let (problems, notes) = (RefCell::default(), RefCell::default());
-        Self { problems, notes, files: RefCell::new(files), stand_ins: false }
+        Self { problems, notes, files: RefCell::new(files), links: RefCell::default(), stand_ins: false }
     }
 
     pub(super) fn with_stand_ins(self, stand_ins: bool) -> Self {
@@ -109,19 +132,19 @@ impl Context {
     /// Whether a path was read, under this name or another.
     pub(super) fn has_read(&self, path: &Path) -> bool {
         let path = identity(path);
-        self.files.borrow().paths.iter().any(|known| identity(known) == path)
+        self.files.borrow().visited.iter().any(|known| identity(&known.path) == path)
     }
 
     fn read(&self, path: &Path) -> Result<String, String> {
         let shown = path.display();
-        let seen = !self.follow(path);
-        let size =
-            fs::metadata(path).map_err(|error| format!("cannot read \"{shown}\": {}", reason(&error)))?.len();
-        if size > MAX_FILE_BYTES {
-            return Err(format!("\"{shown}\" has more than {} MiB", MAX_FILE_BYTES >> 20));
-        }
-        let bytes = fs::read(path).map_err(|error| format!("cannot read \"{shown}\": {}", reason(&error)))?;
-        if !seen {
+        let real = self.links.borrow_mut().real(path);
+        let (found, bytes) = files::read(&real);
+        let is_new = self.visit(Visited { path: path.into(), real, found });
+        let bytes = bytes.map_err(|error| match error {
+            ReadError::Io(error) => format!("cannot read \"{shown}\": {}", reason(&error)),
+            ReadError::TooLong => format!("\"{shown}\" has more than {} MiB", MAX_FILE_BYTES >> 20),
+        })?;
+        if is_new {
             self.files.borrow_mut().contents.extend_from_slice(&bytes);
         }
         String::from_utf8(bytes).map_err(|error| {
@@ -129,15 +152,34 @@ impl Context {
         })
     }
 
-    /// Notes a path whose change is a change of the configuration, before it is read: what is missing now may come.
-    /// `false` when it was noted before.
-    fn follow(&self, path: &Path) -> bool {
+    /// The names that fit a path with a star.
+    fn names(&self, path: &Path) -> io::Result<Vec<OsString>> {
+        let real = self.links.borrow_mut().real(path);
+        let names = files::names(&real);
+        self.visit(Visited { path: path.into(), real, found: Found::names(&names) });
+        names
+    }
+
+    /// Notes a path whose change is a change of the configuration: what is missing now may come. `false` when it was noted
+    /// before.
+    fn visit(&self, visited: Visited) -> bool {
         let mut files = self.files.borrow_mut();
-        let new = files.known.insert(path.into());
+        let new = files.known.insert(visited.path.clone());
         if new {
-            files.paths.push(path.into());
+            files.visited.push(visited);
         }
         new
+    }
+
+    /// Whether the files are as they were when they were read. One file alone is read from one descriptor, and so is of one
+    /// generation by itself.
+    pub(super) fn stillness(&self) -> Stillness {
+        let files = self.files.borrow();
+        let is_changed = |visited: &Visited| visited.found.has_changed(&visited.real);
+        if files.visited.len() > 1 && files.visited.iter().any(is_changed) {
+            return Stillness::Changed;
+        }
+        if self.links.borrow().have_moved() { Stillness::Moved } else { Stillness::Still }
     }
 
     fn beside(&self, file: usize, path: &str) -> PathBuf {
@@ -156,7 +198,17 @@ impl Context {
 
     pub(super) fn into_problems(self) -> Problems {
         let files = self.files.into_inner();
-        Problems::new(files.sources, files.paths, self.problems.into_inner())
+        let read = files.visited.into_iter().map(Visited::into_read).collect();
+        Problems::new(files.sources, read, self.problems.into_inner())
+    }
+
+    /// The one problem of files that changed in each of so many readings: what else they seem to have may be of the mixture.
+    pub(super) fn into_restlessness(self, readings: usize) -> Problems {
+        self.problems.replace(vec![
+            Problem::without_place(format!("the files changed in each of {readings} readings"))
+                .hint("replace all of them at once, by a link or by the name of their directory"),
+        ]);
+        self.into_problems()
     }
 
     pub(super) fn into_account(self) -> Account {
@@ -168,18 +220,24 @@ impl Context {
         let hash: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
         Account {
             notes: notes.iter().map(|note| note.line(&files.sources)).collect(),
-            files: files.paths,
+            files: files.visited.into_iter().map(Visited::into_read).collect(),
             hash: hash.into(),
         }
     }
 }
 
+impl Visited {
+    fn into_read(self) -> ReadFile {
+        ReadFile::new(&self.path, self.found)
+    }
+}
+
 /// The system's reason without Rust's `(os error 2)`.
-fn reason(error: &std::io::Error) -> String {
+fn reason(error: &io::Error) -> String {
     match error.kind() {
-        std::io::ErrorKind::NotFound => "there is no such file".into(),
-        std::io::ErrorKind::PermissionDenied => "permission denied".into(),
-        std::io::ErrorKind::IsADirectory => "it is a directory".into(),
+        io::ErrorKind::NotFound => "there is no such file".into(),
+        io::ErrorKind::PermissionDenied => "permission denied".into(),
+        io::ErrorKind::IsADirectory => "it is a directory".into(),
         _ => error.to_string(),
     }
 }
@@ -247,40 +305,14 @@ fn matches(context: &Context, (place, pattern): &(Place, String)) -> Vec<PathBuf
     if !name.contains('*') {
         return vec![path];
     }
-    context.follow(&path);
-    let directory = if directory.as_os_str().is_empty() { PathBuf::from(".") } else { directory };
-    let entries = match fs::read_dir(&directory) {
-        Ok(entries) => entries,
-        // No directory is no file: the pattern says "whatever is there".
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Vec::new(),
+    match context.names(&path) {
+        Ok(names) => names.into_iter().map(|name| path.with_file_name(name)).collect(),
         Err(error) => {
             let message = format!("include: cannot read \"{}\": {}", directory.display(), reason(&error));
             context.problem(Problem::at(*place, message));
-            return Vec::new();
+            Vec::new()
         }
-    };
-    let fits = |entry: &fs::DirEntry| {
-        let candidate = entry.file_name().to_string_lossy().into_owned();
-        // As in a shell, a star does not reach hidden files: editors keep their swap files there.
-        !candidate.starts_with('.') && star_match(&name, &candidate)
-    };
-    let mut found: Vec<_> = entries
-        .filter_map(Result::ok)
-        .filter(fits)
-        .map(|entry| path.with_file_name(entry.file_name()))
-        .collect();
-    found.sort();
-    found
-}
-
-/// Whether a name fits a pattern in which `*` stands for any characters.
-fn star_match(pattern: &str, name: &str) -> bool {
-    let Some((head, tail)) = pattern.split_once('*') else { return pattern == name };
-    let Some(rest) = name.strip_prefix(head) else { return false };
-    rest.char_indices().map(|(at, _)| at).chain([rest.len()]).any(|at| {
-        let (_, after) = rest.split_at(at);
-        star_match(tail, after)
-    })
+    }
 }
 
 /// Takes what an included file may hold into the document.
@@ -337,21 +369,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_star_stands_for_any_characters() {
-        for (pattern, name, fits) in [
-            ("*.toml", "a.toml", true),
-            ("*.toml", ".toml", true),
-            ("*.toml", "a.toml.bak", false),
-            ("a*b*c", "aXbYc", true),
-            ("a*b*c", "acb", false),
-            ("*", "ä", true),
-            ("a", "a", true),
-        ] {
-            assert_eq!(star_match(pattern, name), fits, "{pattern} {name}");
-        }
-    }
-
-    #[test]
     fn a_file_that_cannot_be_read_says_why() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("gateway.toml");
@@ -362,6 +379,68 @@ mod tests {
         fs::write(&path, b"a = \"\xff\"").unwrap();
         assert!(context.read_source(&path).unwrap_err().ends_with("is not UTF-8: byte 6 is broken"));
         assert!(context.read_source(directory.path()).unwrap_err().ends_with("it is a directory"));
+    }
+
+    /// Swaps the generation of a folder as the kubelet does.
+    fn publish(root: &Path, version: &str, files: &[(&str, &str)]) {
+        use std::os::unix::fs::symlink;
+        fs::create_dir(root.join(version)).unwrap();
+        for (name, text) in files {
+            fs::write(root.join(version).join(name), text).unwrap();
+            let _ = symlink(format!("..data/{name}"), root.join(name));
+        }
+        symlink(version, root.join("..data_tmp")).unwrap();
+        fs::rename(root.join("..data_tmp"), root.join("..data")).unwrap();
+    }
+
+    #[test]
+    fn the_files_of_one_reading_are_of_one_generation() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        publish(root, "..1", &[("gateway.toml", "a = 1"), ("routes.toml", "b = 1"), ("old.toml", "c = 1")]);
+        let context = Context::new();
+        let text = |name: &str| context.read(&root.join(name)).unwrap();
+        assert_eq!(text("gateway.toml"), "a = 1");
+        assert_eq!(context.stillness(), Stillness::Still);
+        publish(root, "..2", &[("gateway.toml", "a = 2"), ("routes.toml", "b = 2"), ("new.toml", "d = 2")]);
+        assert_eq!((text("gateway.toml").as_str(), text("routes.toml").as_str()), ("a = 1", "b = 1"));
+        assert_eq!(context.stillness(), Stillness::Moved);
+        // The kubelet removes what is not in force any more.
+        fs::remove_dir_all(root.join("..1")).unwrap();
+        assert!(context.read(&root.join("old.toml")).is_err());
+        assert_eq!(context.stillness(), Stillness::Changed);
+    }
+
+    #[test]
+    fn a_file_that_changes_while_others_are_read_is_seen() {
+        let folder = tempfile::tempdir().unwrap();
+        let (one, other) = (folder.path().join("one"), folder.path().join("other"));
+        let pattern = folder.path().join("*.toml");
+        for file in [&one, &other] {
+            fs::write(file, "a = 1").unwrap();
+        }
+        let reading = || {
+            let context = Context::new();
+            context.read(&one).unwrap();
+            context
+        };
+        let alone = reading();
+        fs::write(&one, "a = 22").unwrap();
+        assert_eq!(alone.stillness(), Stillness::Still, "one file is a generation by itself");
+        let two = reading();
+        two.read(&other).unwrap();
+        assert_eq!(two.stillness(), Stillness::Still);
+        fs::write(&one, "a = 333").unwrap();
+        assert_eq!(two.stillness(), Stillness::Changed);
+        let listed = reading();
+        assert!(listed.names(&pattern).unwrap().is_empty());
+        assert_eq!(listed.stillness(), Stillness::Still);
+        fs::write(folder.path().join("new.toml"), "").unwrap();
+        assert_eq!(listed.stillness(), Stillness::Changed);
+        let missing = reading();
+        assert!(missing.read(&folder.path().join("missing")).is_err());
+        fs::write(folder.path().join("missing"), "").unwrap();
+        assert_eq!(missing.stillness(), Stillness::Changed);
     }
 
     #[test]

@@ -7,6 +7,8 @@
 mod access;
 mod catalogue;
 mod document;
+mod files;
+mod links;
 mod load;
 mod lower;
 mod overrides;
@@ -24,6 +26,8 @@ mod units;
 mod vectors;
 
 pub use access::{Entry, rules};
+pub use files::ReadFile;
+pub use links::Links;
 pub use overrides::Overrides;
 pub use policy_text::effective_policy;
 pub use problem::{Problem, Problems};
@@ -35,6 +39,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use load::Stillness;
+
 use crate::issuer;
 use crate::net::{Acceptor, Address, TrustedProxies, Url};
 use crate::policy::Requirement;
@@ -43,6 +49,9 @@ use crate::route::{
 };
 use crate::token::{ForwardedClaim, Rules, Source};
 use crate::upstream;
+
+/// How often files that change while they are read are read again, at once. A swapped link is one change.
+const MAX_READINGS: usize = 5;
 
 /// A valid configuration.
 #[derive(Clone, Debug)]
@@ -67,7 +76,7 @@ pub struct Config {
     pub dev: Dev,
     /// Every path whose change is a change of the configuration: the file itself, includes and their patterns, key sets,
     /// certificates, secrets.
-    pub files: Vec<PathBuf>,
+    pub files: Vec<ReadFile>,
     /// Hexadecimal SHA-256 over the contents of all files: what `scopegate_config_info` shows.
     pub hash: Box<str>,
     /// What is allowed but worth a look, such as `audience = "any"`; rendered.
@@ -75,17 +84,28 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads a configuration and all that it names.
+    /// Reads a configuration and all that it names, again where its files change meanwhile: what is read is of one
+    /// generation.
     ///
     /// # Errors
     /// Every problem of every file, at once.
     pub fn load(path: &Path, overrides: &Overrides) -> Result<Self, Problems> {
-        let context = load::Context::new().with_stand_ins(overrides.stand_ins);
-        match context.read_source(path) {
-            Ok(file) => Self::lower(context, file, overrides),
-            Err(error) => {
-                context.problem(Problem::without_place(error));
-                Err(context.into_problems())
+        let mut left = MAX_READINGS;
+        loop {
+            let context = load::Context::new().with_stand_ins(overrides.stand_ins);
+            let lowered = match context.read_source(path) {
+                Ok(file) => lower_document(&context, file, overrides),
+                Err(error) => {
+                    context.problem(Problem::without_place(error));
+                    None
+                }
+            };
+            left -= 1;
+            match (context.stillness(), left) {
+                // A generation whole, at worst the one before the last: whoever swapped the link is seen to have done so.
+                (Stillness::Still, _) | (Stillness::Moved, 0) => return Self::of(context, lowered),
+                (Stillness::Changed, 0) => return Err(context.into_restlessness(MAX_READINGS)),
+                (Stillness::Moved | Stillness::Changed, _) => {}
             }
         }
     }
@@ -97,19 +117,15 @@ impl Config {
     pub fn parse(text: &str, name: &str) -> Result<Self, Problems> {
         let context = load::Context::new();
         let file = context.add_source(name, text);
-        Self::lower(context, file, &Overrides::default())
+        let lowered = lower_document(&context, file, &Overrides::default());
+        Self::of(context, lowered)
     }
 
-    fn lower(context: load::Context, file: usize, overrides: &Overrides) -> Result<Self, Problems> {
-        let document = load::document(&context, file);
-        // What a broken text means is anybody's guess, and problems of guesses help nobody.
-        if context.has_problems() {
+    /// What was lowered without problems, and the account of its files.
+    fn of(context: load::Context, lowered: Option<lower::Lowered>) -> Result<Self, Problems> {
+        let Some(lowered) = lowered.filter(|_| !context.has_problems()) else {
             return Err(context.into_problems());
-        }
-        let lowered = lower::lower(&context, &document, overrides);
-        if context.has_problems() {
-            return Err(context.into_problems());
-        }
+        };
         let account = context.into_account();
         Ok(Self {
             server: lowered.server,
@@ -126,6 +142,16 @@ impl Config {
             notes: account.notes,
         })
     }
+}
+
+/// Lowers a file and all that it includes; problems are left in the context.
+fn lower_document(context: &load::Context, file: usize, overrides: &Overrides) -> Option<lower::Lowered> {
+    let document = load::document(context, file);
+    // What a broken text means is anybody's guess, and problems of guesses help nobody.
+    if context.has_problems() {
+        return None;
+    }
+    Some(lower::lower(context, &document, overrides))
 }
 
 /// Listeners, limits and deadlines.

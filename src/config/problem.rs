@@ -1,11 +1,11 @@
 //! What is wrong with a configuration, and where: shown the way a compiler shows it.
 
 use std::fmt;
-use std::path::PathBuf;
 
 use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Renderer, Snippet};
 
+use super::files::ReadFile;
 use super::source::{Place, SourceFile};
 
 /// One thing that the operator has to change.
@@ -110,15 +110,15 @@ fn snippet<'a>(file: &'a SourceFile, marks: &[(AnnotationKind, Place, Option<&'a
 #[derive(Clone, Debug)]
 pub struct Problems {
     files: Vec<SourceFile>,
-    paths: Vec<PathBuf>,
+    read: Vec<ReadFile>,
     list: Vec<Problem>,
 }
 
 impl Problems {
-    pub(super) fn new(files: Vec<SourceFile>, paths: Vec<PathBuf>, mut list: Vec<Problem>) -> Self {
+    pub(super) fn new(files: Vec<SourceFile>, read: Vec<ReadFile>, mut list: Vec<Problem>) -> Self {
         list.sort_by_key(|problem| problem.place);
         list.dedup();
-        Self { files, paths, list }
+        Self { files, read, list }
     }
 
     /// Each problem with its line of the file, an arrow and a hint; with terminal colours if asked.
@@ -144,8 +144,8 @@ impl Problems {
 
     /// Every file that was read until then: where an edit may mend things.
     #[must_use]
-    pub fn files(&self) -> &[PathBuf] {
-        &self.paths
+    pub fn files(&self) -> &[ReadFile] {
+        &self.read
     }
 
     /// The problems.

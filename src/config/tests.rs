@@ -114,7 +114,8 @@ fn names_come_in_order_and_routes_as_in_the_file() {
 #[test]
 fn every_path_that_was_looked_at_is_listed_once() {
     let config = every_key();
-    let files: Vec<_> = config.files.iter().map(|file| file.file_name().unwrap().to_str().unwrap()).collect();
+    let files: Vec<_> =
+        config.files.iter().map(|file| file.path().file_name().unwrap().to_str().unwrap()).collect();
     assert_eq!(
         files,
         [
@@ -176,7 +177,7 @@ fn a_file_that_is_no_text_is_one_clear_problem() {
         assert_eq!(problems.iter().count(), 1);
         assert!(problems.to_string().contains(expected), "{problems}");
         assert!(problems.render(false).starts_with("error: "), "{problems}");
-        assert_eq!(problems.files(), [path.as_path()]);
+        assert!(problems.files().iter().map(ReadFile::path).eq([path.as_path()]));
     }
 }
 
@@ -198,4 +199,65 @@ fn the_hash_follows_every_file() {
 #[test]
 fn a_secret_shows_in_no_debug_output() {
     assert!(!format!("{:?}", every_key()).contains("not for production"));
+}
+
+/// Ends the threads of a scope, a failed one included.
+struct AtEnd<'a>(&'a std::sync::atomic::AtomicBool);
+
+impl Drop for AtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
+/// Writes what makes the configuration of a generation: its route asks for its scope and goes to its upstream.
+fn write_generation(folder: &Path, number: usize) {
+    let upstream = format!("[upstreams.up]\nurl = \"http://127.0.0.1:{}\"\n", 1000 + number);
+    let issuer = "[issuers.idp]\nissuer = \"https://idp.test/\"\naudience = \"api\"\n";
+    let route = format!("[[routes]]\npath = \"/a\"\nupstream = \"up\"\nscopes = \"scope-{number}\"\n");
+    fs::create_dir(folder).unwrap();
+    fs::write(folder.join("gateway.toml"), format!("include = [\"routes*.toml\"]\n{upstream}{issuer}"))
+        .unwrap();
+    fs::write(folder.join("routes.toml"), route).unwrap();
+}
+
+// A ConfigMap that is updated while it is read: never the routes of one generation with the upstreams of another.
+#[test]
+fn a_configuration_is_of_one_generation_whenever_it_is_read() {
+    use std::os::unix::fs::symlink;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    const GENERATIONS: usize = 8;
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    for number in 0..GENERATIONS {
+        write_generation(&root.join(format!("..{number}")), number);
+    }
+    let swap = |number: usize| {
+        symlink(format!("..{number}"), root.join("..data_tmp")).unwrap();
+        fs::rename(root.join("..data_tmp"), root.join("..data")).unwrap();
+    };
+    swap(0);
+    for file in ["gateway.toml", "routes.toml"] {
+        symlink(format!("..data/{file}"), root.join(file)).unwrap();
+    }
+    let stop = AtomicBool::new(false);
+    let mut seen = std::collections::BTreeSet::new();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut number = 0;
+            while !stop.load(Ordering::Relaxed) {
+                number = (number + 1) % GENERATIONS;
+                swap(number);
+            }
+        });
+        let _end = AtEnd(&stop);
+        for _ in 0..300 {
+            let config = Config::load(&root.join("gateway.toml"), &Overrides::default()).unwrap();
+            let of_upstream = config.upstreams[0].url.port() - 1000;
+            let asked = config.routes[0].methods[0].1.to_string();
+            assert_eq!(asked, format!("scope-{of_upstream}"), "a mixture");
+            seen.insert(of_upstream);
+        }
+    });
+    assert!(seen.len() > 1, "the generations were swapped meanwhile");
 }

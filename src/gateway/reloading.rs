@@ -63,13 +63,11 @@ impl Control {
     }
 
     /// Goes on after a step.
-    pub(super) fn reload_step(&mut self, step: Step, watcher: &mut Option<Watcher>) {
+    pub(super) fn reload_step(&mut self, step: Step, watcher: &mut Watcher) {
         match step {
             Step::Read(Attempt { found, files }) => {
                 let in_force = self.live.load();
-                if let Some(watcher) = watcher {
-                    watcher.follow(&in_force.config.files.iter().chain(&files).cloned().collect::<Vec<_>>());
-                }
+                watcher.follow(&in_force.config.files, &files);
                 match found {
                     Found::Changed(snapshot) => self.take_effect(*snapshot, &in_force),
                     Found::Unchanged => self.finish_reload(Reloaded::Unchanged, None),

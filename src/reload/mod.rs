@@ -1,11 +1,11 @@
 //! From a changed file, or a signal, to another snapshot. A bad file leaves the one in force serving.
 
+mod look;
 mod watch;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::config::{Config, Problems};
+use crate::config::{Config, Problems, ReadFile};
 use crate::snapshot::{CompileError, Live, Snapshot};
 use crate::telemetry::Metrics;
 pub use watch::Watcher;
@@ -27,7 +27,7 @@ pub struct Attempt {
     /// What is there now.
     pub found: Found,
     /// The paths that were looked at: of a file that failed, too, since the next change may be there.
-    pub files: Vec<PathBuf>,
+    pub files: Vec<ReadFile>,
 }
 
 /// What the files hold, beside what is in force.

@@ -11,16 +11,22 @@ use notify::{EventKind, RecursiveMode, Watcher as _};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
+use super::look::{Looks, look_out};
+use crate::config::{Links, ReadFile};
+use crate::snapshot::Live;
+use crate::telemetry::Metrics;
+
 /// A file that is being written all the time takes effect after so many times the settle time all the same.
 const MAX_SETTLES: u32 = 5;
 
-/// Links on the way to one file that are followed; the kernel follows no more.
-const MAX_LINKS: usize = 40;
-
 /// Watches the directories of the configuration's files: an editor that replaces a file, and a ConfigMap that swaps a
-/// symbolic link, change the directory and not the file that was open (checklist O03).
+/// symbolic link, change the directory and not the file that was open (checklist O03). Where the system tells of no change
+/// (a file that is mounted by itself, a file system of the network, no room for a watch), a look every few seconds does.
 pub struct Watcher {
     watcher: Option<notify::RecommendedWatcher>,
+    looks: Arc<Looks>,
+    /// Whether a change is told. If not, it shows in the metric alone.
+    is_on: bool,
     watched: BTreeSet<PathBuf>,
     names: Arc<Mutex<BTreeSet<OsString>>>,
     changed: mpsc::Sender<()>,
@@ -30,9 +36,9 @@ pub struct Watcher {
 }
 
 impl Watcher {
-    /// Begins to watch. Without it, where the system has no room for a watch, SIGHUP still works.
+    /// Begins to watch what was read, if it `is_on`.
     #[must_use]
-    pub fn new(files: &[PathBuf]) -> Self {
+    pub fn new(files: &[ReadFile], is_on: bool) -> Self {
         // One change that is not yet seen is as good as many.
         let (changed, changes) = mpsc::channel(1);
         let names = Arc::<Mutex<BTreeSet<OsString>>>::default();
@@ -44,26 +50,39 @@ impl Watcher {
                 }
             }
         };
-        let watcher = notify::recommended_watcher(notice)
-            .inspect_err(|error| tracing::warn!(%error, "files are not watched; send SIGHUP after a change"))
-            .ok();
-        let mut this = Self { watcher, watched: BTreeSet::new(), names, changed, changes, seen: false };
+        let unwatched = |error: &notify::Error| {
+            tracing::warn!(%error, "files are not watched, but looked at every few seconds");
+        };
+        let watcher =
+            is_on.then(|| notify::recommended_watcher(notice).inspect_err(unwatched).ok()).flatten();
+        let looks = Arc::<Looks>::default();
+        looks.set(files);
+        let watched = BTreeSet::new();
+        let mut this = Self { watcher, looks, is_on, watched, names, changed, changes, seen: false };
         this.watch(files);
         this
     }
 
-    /// Watches what these files are in, and where their links lead now. What is watched only from now on may have
-    /// changed since it was read: that is as good as a change.
-    pub fn follow(&mut self, files: &[PathBuf]) {
-        if self.watch(files) {
+    /// Looks at the files every few seconds, as long as it is polled: a change is told, and shown in the metric.
+    pub fn look_out(&self, live: Arc<Live>, metrics: Arc<Metrics>) -> impl Future<Output = ()> + use<> {
+        look_out(self.looks.clone(), live, metrics)
+    }
+
+    /// Watches what the files in force are in, and those that an attempt has read, and where their links lead now. What is
+    /// watched only from now on may have changed since it was read: that is as good as a change.
+    pub fn follow(&mut self, in_force: &[ReadFile], attempted: &[ReadFile]) {
+        self.looks.set(attempted);
+        let all: Vec<_> = in_force.iter().chain(attempted).cloned().collect();
+        if self.watch(&all) {
             let _ = self.changed.try_send(());
         }
     }
 
     /// Whether there was anything to watch that was not watched before.
-    fn watch(&mut self, files: &[PathBuf]) -> bool {
+    fn watch(&mut self, files: &[ReadFile]) -> bool {
         let Some(watcher) = &mut self.watcher else { return false };
-        let entries: Vec<PathBuf> = files.iter().flat_map(|file| way(file)).collect();
+        let mut links = Links::default();
+        let entries: Vec<PathBuf> = files.iter().flat_map(|file| links.way(file.path())).collect();
         *self.names.lock().unwrap_or_else(PoisonError::into_inner) =
             entries.iter().filter_map(|entry| entry.file_name()).map(OsStr::to_owned).collect();
         let wanted: BTreeSet<PathBuf> =
@@ -77,7 +96,10 @@ impl Watcher {
         let there: BTreeSet<PathBuf> = wanted.into_iter().filter(|directory| directory.is_dir()).collect();
         for directory in &there {
             if let Err(error) = watcher.watch(directory, RecursiveMode::NonRecursive) {
-                tracing::warn!(%error, directory = %directory.display(), "a directory is not watched");
+                tracing::warn!(
+                    %error, directory = %directory.display(),
+                    "a directory is not watched, but looked at every few seconds"
+                );
             }
         }
         let more = !there.is_subset(&self.watched);
@@ -88,9 +110,15 @@ impl Watcher {
     /// Waits until something has changed and then nothing more for `settle`. No change is lost when this is dropped
     /// before its end.
     pub async fn changed(&mut self, settle: Duration) {
+        if !self.is_on {
+            return std::future::pending().await;
+        }
         if !self.seen {
-            // Never the end: one sender is our own.
-            self.changes.recv().await;
+            tokio::select! {
+                // Never the end: one sender is our own.
+                _ = self.changes.recv() => {}
+                () = self.looks.differ() => {}
+            }
             self.seen = true;
         }
         let settled = async { while let Ok(Some(())) = timeout(settle, self.changes.recv()).await {} };
@@ -112,34 +140,6 @@ fn concerns(event: &notify::Event, names: &Mutex<BTreeSet<OsString>>) -> bool {
     event.need_rescan() || event.paths.is_empty() || event.paths.iter().any(is_ours)
 }
 
-/// Every entry of a directory whose change is a change of `file`: the links on the way to it, the directory it is in, and
-/// itself. Which of the path's parts are links is for whoever deploys it to choose: the file, `..data`, or `current`.
-fn way(file: &Path) -> Vec<PathBuf> {
-    let parts = |path: &Path| path.iter().rev().map(OsStr::to_owned).collect::<Vec<_>>();
-    let mut rest = parts(&std::path::absolute(file).unwrap_or_else(|_| file.to_owned()));
-    let mut entries = Vec::new();
-    let mut at = PathBuf::new();
-    while let Some(part) = rest.pop() {
-        match part.to_str() {
-            Some(".") => continue,
-            Some("..") => drop(at.pop()),
-            _ => {
-                let entry = at.join(part);
-                match entry.read_link() {
-                    Ok(link) if entries.len() < MAX_LINKS => {
-                        rest.extend(parts(&link));
-                        entries.push(entry);
-                    }
-                    _ => at = entry,
-                }
-            }
-        }
-    }
-    entries.extend(at.parent().map(Path::to_owned));
-    entries.push(at);
-    entries
-}
-
 /// Whether a name is one of ours: the same, or one that a pattern of an include may match.
 fn fits(our: &OsStr, name: &OsStr) -> bool {
     match our.to_str().and_then(|our| our.split_once('*')) {
@@ -151,23 +151,6 @@ fn fits(our: &OsStr, name: &OsStr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[cfg(unix)]
-    #[test]
-    fn every_link_on_the_way_is_an_entry_that_counts() {
-        use std::os::unix::fs::symlink;
-        let folder = tempfile::tempdir().unwrap();
-        let root = folder.path().canonicalize().unwrap();
-        std::fs::create_dir_all(root.join("releases/1")).unwrap();
-        std::fs::write(root.join("releases/1/real.toml"), "").unwrap();
-        symlink("releases/1", root.join("current")).unwrap();
-        symlink(root.join("current/real.toml"), root.join("gateway.toml")).unwrap();
-        let expected = ["gateway.toml", "current", "releases/1", "releases/1/real.toml"];
-        assert_eq!(way(&root.join("./releases/../gateway.toml")), expected.map(|entry| root.join(entry)));
-        symlink("round", root.join("round")).unwrap();
-        assert!(way(&root.join("round")).len() <= MAX_LINKS + 2);
-        assert_eq!(way(&root.join("routes/*.toml")), [root.join("routes"), root.join("routes/*.toml")]);
-    }
 
     #[test]
     fn only_what_concerns_the_configuration_is_a_change() {

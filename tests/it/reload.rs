@@ -176,6 +176,53 @@ fn a_directory_swapped_by_its_link_takes_effect_time_and_again() {
     wait_until("the third release is in force", || stage.is_before(&gateway));
 }
 
+// What is written through another name of the file tells the directory nothing, as a file that is mounted by itself does:
+// a look every few seconds finds it, and one edit is one reload.
+#[cfg(unix)]
+#[test]
+fn an_edit_that_the_system_does_not_tell_of_takes_effect() {
+    let stage = Stage::new();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let gateway = Gateway::start(&stage.before(SOON));
+    let alias = elsewhere.path().join("alias.toml");
+    fs::hard_link(gateway.file(), &alias).unwrap();
+    fs::write(&alias, stage.after(SOON)).unwrap();
+    wait_until("the edit is in force", || stage.is_after(&gateway));
+    fs::write(&alias, stage.before(SOON)).unwrap();
+    wait_until("the next edit is in force", || stage.is_before(&gateway));
+    gateway.wait_for_metric(SUCCESS, 2.0);
+    fs::write(&alias, "broken").unwrap();
+    gateway.wait_for_metric(FAILURE, 1.0);
+    assert!(gateway.metric(IN_FORCE).abs() < f64::EPSILON);
+    fs::write(&alias, stage.before(SOON)).unwrap();
+    gateway.wait_for_metric(IN_FORCE, 1.0);
+    assert!(stage.is_before(&gateway));
+    let counts = [SUCCESS, FAILURE].map(|series| gateway.metric(series).round());
+    assert_eq!(counts, [2.0, 1.0].map(f64::round), "one edit is one reload");
+}
+
+// Where nothing is watched, an edit is in force when a signal says so, and until then the metric does not claim it.
+#[test]
+fn the_metric_is_1_only_while_the_files_are_what_serves() {
+    let stage = Stage::new();
+    let gateway = Gateway::start(&stage.before(BY_SIGNAL));
+    gateway.wait_for_metric(IN_FORCE, 1.0);
+    gateway.rewrite(&stage.after(BY_SIGNAL));
+    gateway.wait_for_metric(IN_FORCE, 0.0);
+    assert!(stage.is_before(&gateway));
+    replace(&gateway.file(), &stage.before(BY_SIGNAL));
+    gateway.wait_for_metric(IN_FORCE, 1.0);
+    fs::remove_file(gateway.file()).unwrap();
+    gateway.wait_for_metric(IN_FORCE, 0.0);
+    gateway.rewrite(&stage.after(BY_SIGNAL));
+    gateway.reload();
+    gateway.wait_for_metric(SUCCESS, 1.0);
+    gateway.wait_for_metric(IN_FORCE, 1.0);
+    assert!(stage.is_after(&gateway));
+    let others = [FAILURE, UNCHANGED].map(|series| gateway.metric(series));
+    assert!(others.iter().all(|count| count.abs() < f64::EPSILON), "nothing was read but for the signal");
+}
+
 #[test]
 fn an_included_directory_that_comes_and_is_replaced_takes_effect() {
     let stage = Stage::new();

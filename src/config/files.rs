@@ -1,0 +1,260 @@
+//! What was found at the paths of a configuration, and whether it is there still.
+
+use std::ffi::OsString;
+use std::fs::{self, File, Metadata};
+use std::io::{self, Read as _};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use aws_lc_rs::digest;
+
+/// Bytes of one file: a configuration, key set or certificate bundle beyond it is some other file.
+pub(super) const MAX_FILE_BYTES: u64 = 16 << 20;
+
+/// A path that a configuration was read from, and what was there then.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadFile {
+    path: PathBuf,
+    found: Found,
+}
+
+/// What is at a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// A file with this content, by its SHA-256.
+    Content { stamp: Stamp, digest: [u8; 32] },
+    /// What cannot be read.
+    Unreadable { stamp: Option<Stamp>, error: io::ErrorKind },
+    /// For a path with a `*`: the names that fit it.
+    Names(Result<Vec<OsString>, io::ErrorKind>),
+}
+
+/// What the file system says of a file without opening it. Two that are equal are of one content, but for a write within
+/// the same tick of the file system's clock that keeps the size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stamp {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+    is_file: bool,
+}
+
+/// Why a file cannot be read.
+pub(super) enum ReadError {
+    Io(io::Error),
+    TooLong,
+}
+
+impl ReadFile {
+    pub(super) fn new(path: &Path, found: Found) -> Self {
+        Self { path: path.into(), found }
+    }
+
+    /// Returns the path, as the configuration names it.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Looks again, and returns whether there is something else than at the last look, or when it was read. A file that was
+    /// touched, or replaced by one of the same content, is the same.
+    pub fn look(&mut self) -> bool {
+        let now = self.now();
+        let is_other = match (&self.found, &now) {
+            (Found::Content { digest: then, .. }, Found::Content { digest: now, .. }) => then != now,
+            (Found::Unreadable { error: then, .. }, Found::Unreadable { error: now, .. }) => then != now,
+            (then, now) => then != now,
+        };
+        self.found = now;
+        is_other
+    }
+
+    fn now(&self) -> Found {
+        if let Found::Names(_) = self.found {
+            return Found::names(&names(&self.path));
+        }
+        let stamp = Stamp::of(&self.path);
+        match &self.found {
+            Found::Content { stamp: then, .. } if stamp == Some(*then) => self.found.clone(),
+            Found::Unreadable { stamp: then, .. } if stamp.is_some() && stamp == *then => self.found.clone(),
+            _ => read(&self.path).0,
+        }
+    }
+}
+
+impl Found {
+    pub(super) fn names(names: &io::Result<Vec<OsString>>) -> Self {
+        Self::Names(names.as_ref().map(Clone::clone).map_err(io::Error::kind))
+    }
+
+    /// Returns whether the file at its real path is not the one that was read. What is no plain file, such as a pipe, says
+    /// nothing of that.
+    pub(super) fn has_changed(&self, real: &Path) -> bool {
+        match self {
+            Self::Content { stamp, .. } => stamp.is_file && Stamp::of(real) != Some(*stamp),
+            Self::Unreadable { stamp, .. } => Stamp::of(real) != *stamp,
+            Self::Names(_) => Self::names(&names(real)) != *self,
+        }
+    }
+}
+
+impl Stamp {
+    fn of(path: &Path) -> Option<Self> {
+        fs::metadata(path).ok().map(|metadata| Self::new(&metadata))
+    }
+
+    fn new(metadata: &Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            size: metadata.size(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+            is_file: metadata.is_file(),
+        }
+    }
+}
+
+/// Reads a file from one descriptor, so that a rename in between makes no mixture.
+pub(super) fn read(path: &Path) -> (Found, Result<Vec<u8>, ReadError>) {
+    // Before the file is opened: what can be stated may not be readable.
+    let mut stamp = Stamp::of(path);
+    match read_into(path, &mut stamp) {
+        Ok((stamp, bytes)) => {
+            let mut digest = [0; 32];
+            digest.copy_from_slice(digest::digest(&digest::SHA256, &bytes).as_ref());
+            (Found::Content { stamp, digest }, Ok(bytes))
+        }
+        Err(ReadError::Io(error)) => {
+            (Found::Unreadable { stamp, error: error.kind() }, Err(ReadError::Io(error)))
+        }
+        Err(error) => (Found::Unreadable { stamp, error: io::ErrorKind::FileTooLarge }, Err(error)),
+    }
+}
+
+fn read_into(path: &Path, stamp: &mut Option<Stamp>) -> Result<(Stamp, Vec<u8>), ReadError> {
+    let file = File::open(path).map_err(ReadError::Io)?;
+    let opened = Stamp::new(&file.metadata().map_err(ReadError::Io)?);
+    *stamp = Some(opened);
+    let mut bytes = Vec::new();
+    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(ReadError::Io)?;
+    if bytes.len() as u64 > MAX_FILE_BYTES {
+        return Err(ReadError::TooLong);
+    }
+    Ok((opened, bytes))
+}
+
+/// Returns the names of the directory's files that fit the last part of a path, in their order. A directory that is not
+/// there has none: the pattern says "whatever is there".
+///
+/// # Errors
+/// When the directory cannot be read.
+pub(super) fn names(pattern: &Path) -> io::Result<Vec<OsString>> {
+    let name = pattern.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let directory = pattern.parent().filter(|directory| !directory.as_os_str().is_empty());
+    let entries = match fs::read_dir(directory.unwrap_or(Path::new("."))) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let fits = |candidate: &OsString| {
+        let candidate = candidate.to_string_lossy();
+        // As in a shell, a star does not reach hidden files: editors keep their swap files there.
+        !candidate.starts_with('.') && star_match(&name, &candidate)
+    };
+    let mut found: Vec<_> =
+        entries.filter_map(Result::ok).map(|entry| entry.file_name()).filter(fits).collect();
+    found.sort();
+    Ok(found)
+}
+
+/// Whether a name fits a pattern in which `*` stands for any characters.
+fn star_match(pattern: &str, name: &str) -> bool {
+    let Some((head, tail)) = pattern.split_once('*') else { return pattern == name };
+    let Some(rest) = name.strip_prefix(head) else { return false };
+    rest.char_indices().map(|(at, _)| at).chain([rest.len()]).any(|at| {
+        let (_, after) = rest.split_at(at);
+        star_match(tail, after)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_star_stands_for_any_characters() {
+        for (pattern, name, fits) in [
+            ("*.toml", "a.toml", true),
+            ("*.toml", ".toml", true),
+            ("*.toml", "a.toml.bak", false),
+            ("a*b*c", "aXbYc", true),
+            ("a*b*c", "acb", false),
+            ("*", "ä", true),
+            ("a", "a", true),
+        ] {
+            assert_eq!(star_match(pattern, name), fits, "{pattern} {name}");
+        }
+    }
+
+    fn read_file(path: &Path) -> ReadFile {
+        ReadFile::new(path, read(path).0)
+    }
+
+    #[test]
+    fn a_look_sees_another_content_however_it_came() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("gateway.toml");
+        let mut file = read_file(&path);
+        assert!(!file.look(), "it is missing still");
+        fs::write(&path, "one").unwrap();
+        assert!(file.look() && !file.look());
+        fs::write(&path, "two").unwrap();
+        assert!(file.look(), "in place, of the same size");
+        let alias = folder.path().join("alias");
+        fs::hard_link(&path, &alias).unwrap();
+        assert!(!file.look(), "a link more is no other content");
+        fs::write(&alias, "six").unwrap();
+        assert!(file.look(), "by another name of the same file");
+        fs::write(folder.path().join("new"), "six").unwrap();
+        fs::rename(folder.path().join("new"), &path).unwrap();
+        assert!(!file.look(), "another file of the same content");
+        fs::remove_file(&path).unwrap();
+        assert!(file.look() && !file.look());
+        fs::create_dir(&path).unwrap();
+        assert!(file.look(), "it is a directory now");
+    }
+
+    #[test]
+    fn what_cannot_be_read_any_more_is_something_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("gateway.toml");
+        fs::write(&path, "one").unwrap();
+        let mut file = read_file(&path);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
+        // The superuser reads everything.
+        let is_readable = fs::read(&path).is_ok();
+        assert_eq!(file.look(), !is_readable);
+        assert!(!file.look());
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        assert_eq!(file.look(), !is_readable);
+    }
+
+    #[test]
+    fn a_pattern_is_the_names_that_fit_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let pattern = folder.path().join("routes/*.toml");
+        let mut file = ReadFile::new(&pattern, Found::names(&names(&pattern)));
+        fs::create_dir(folder.path().join("routes")).unwrap();
+        assert!(!file.look());
+        for (name, fits) in [("a.toml", true), (".b.toml", false), ("c.txt", false), ("d.toml", true)] {
+            fs::write(folder.path().join("routes").join(name), "").unwrap();
+            assert_eq!(file.look(), fits, "{name}");
+        }
+        fs::remove_file(folder.path().join("routes/a.toml")).unwrap();
+        assert!(file.look());
+    }
+}
