@@ -44,7 +44,7 @@ pub(crate) struct Verdict {
 pub(crate) const ISS: &str = "https://idp.test";
 
 /// What the client hears of each reason: status, code, and the error of the challenge if there is one.
-const ANSWERS: [(&str, u16, &str, Option<&str>); 23] = [
+const ANSWERS: [(&str, u16, &str, Option<&str>); 24] = [
     ("target_too_long", 414, "target_too_long", None),
     ("malformed_target", 400, "malformed_target", None),
     ("invalid_host", 400, "invalid_host", None),
