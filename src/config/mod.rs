@@ -290,6 +290,8 @@ pub struct Limits {
     pub connection_requests: usize,
     /// Requests that are answered at a time: 503 beyond it.
     pub requests: usize,
+    /// Bytes of an answer that wait for its client, of a connection of HTTP/1.1 or a stream of HTTP/2.
+    pub write_buffer: usize,
 }
 
 /// `[token_cache]`

@@ -64,6 +64,7 @@ fn every_key_arrives_where_it_belongs() {
         connections: 20,
         connection_requests: 1000,
         requests: 500,
+        write_buffer: 32 << 10,
     };
     assert_eq!(config.server.limits, expected);
     assert_eq!(config.token_cache, TokenCache { bytes: 0, per_worker: 0 });

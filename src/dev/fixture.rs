@@ -53,6 +53,7 @@ pub(super) fn config(issuers: Vec<Issuer>, routes: Vec<Route>) -> Config {
                 connections: 1024,
                 connection_requests: 1000,
                 requests: 1000,
+                write_buffer: 1 << 16,
             },
             http2: Http2 {
                 streams: 100,

@@ -62,6 +62,7 @@ mod rest;
 mod restart;
 mod rolling;
 mod secure;
+mod slow_readers;
 mod sources;
 mod standards;
 mod streams;

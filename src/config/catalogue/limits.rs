@@ -5,7 +5,7 @@ use super::{GIB, KIB, Key, Kind, MIB, Table};
 
 pub(in crate::config) static LIMITS: Table = Table {
     path: "server.limits",
-    doc: "Bounds on what a client may send.",
+    doc: "Bounds on what a client may send, and on what is kept for it.",
     keys: &[
         Key::new(
             "head_bytes",
@@ -66,6 +66,16 @@ pub(in crate::config) static LIMITS: Table = Table {
              since workers do not add up their requests for each new one; a limit of less than 16 for each worker is kept \
              exactly.",
         ),
+        Key::new(
+            "write_buffer",
+            Kind::Size { min: 16 * KIB, max: 16 * MIB },
+            Default(r#""64 KiB""#),
+            r#""32 KiB""#,
+            "Bytes of an answer that wait for a client that does not take them, of each connection of HTTP/1.1 and each \
+             stream of HTTP/2. No more is read of the upstream's answer when so many wait; over HTTP/1.1 when half of them \
+             do, or as many as `head_bytes` if that is more. The last piece that was read may exceed it by 64 KiB.",
+        )
+        .not(&["send_buffer", "max_buffer"]),
     ],
     refused: &[],
 };

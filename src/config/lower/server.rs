@@ -170,6 +170,7 @@ fn limits(context: &Context, table: &Table) -> Limits {
         connections: reader.count("connections").unwrap_or_default(),
         connection_requests: reader.count("connection_requests").unwrap_or_default(),
         requests: reader.count("requests").unwrap_or_default(),
+        write_buffer: to_usize(reader.size("write_buffer")),
     };
     reader.finish();
     limits

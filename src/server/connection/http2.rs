@@ -26,9 +26,6 @@ use crate::proxy::{self, Tunnel, Upgrades};
 /// How often a client that says nothing is asked whether it is there, and how long it may take to say so.
 const PING: Duration = Duration::from_secs(20);
 
-/// What the library keeps of a response that the socket does not take yet, per stream.
-const SEND_BUFFER: usize = 64 * 1024;
-
 type Body = Pieces<Answer<proxy::ReplyBody>>;
 
 impl<S> Served for http2::Connection<TokioIo<Metered>, S, Executor>
@@ -114,6 +111,6 @@ fn builder(server: &Server, executor: Executor) -> Builder<Executor> {
         .max_header_list_size(u32::try_from(server.limits.head_bytes).unwrap_or(u32::MAX))
         .max_pending_accept_reset_streams(settings.pending_resets)
         .max_local_error_reset_streams(settings.error_resets)
-        .max_send_buf_size(SEND_BUFFER);
+        .max_send_buf_size(server.limits.write_buffer);
     builder
 }

@@ -1,0 +1,126 @@
+//! Clients that ask for much and read nothing: what is kept for each of them has a bound (`server.limits.write_buffer`).
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use crate::cast::frames::{END_HEADERS, END_STREAM, HEADERS, SETTINGS, WINDOW_UPDATE, frame, request};
+use crate::cast::{PATIENCE, Scene, Script, wait_within};
+
+const CLIENTS: usize = 100;
+
+/// Memory for each client that reads nothing: what waits to be written, a piece of the upstream's answer that is under way,
+/// and both connections.
+const EACH: usize = 160 * 1024;
+
+/// The same over HTTP/2, whose connections have tables and windows of their own.
+const EACH_OF_HTTP2: usize = 256 * 1024;
+
+/// Bytes of an answer.
+const LONG: usize = 10 * 1024 * 1024;
+
+/// A connection that takes as little as the system allows.
+fn narrow(scene: &Scene) -> TcpStream {
+    let address = scene.process.address();
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    socket.connect(&address.into()).unwrap();
+    let socket = TcpStream::from(socket);
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket
+}
+
+/// Waits until the upstream gets rid of nothing more.
+fn wait_until_stuck(scene: &Scene) {
+    let mut last = (0, Instant::now());
+    wait_within(3 * PATIENCE, "nothing more is taken of the upstream", || {
+        let flooded = scene.victim.flooded();
+        if flooded != last.0 {
+            last = (flooded, Instant::now());
+        }
+        flooded > 0 && last.1.elapsed() > Duration::from_millis(500)
+    });
+}
+
+/// An answer of a length, or in chunks, that does not end while anybody takes it.
+fn answers() -> [(&'static str, Script); 2] {
+    let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {LONG}\r\n\r\n").into_bytes();
+    let chunk = [b"4000\r\n".as_slice(), &[b'x'; 0x4000], b"\r\n"].concat();
+    let chunked = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n".to_vec();
+    [("a length", Script::Flood(head, vec![b'x'; 0x4000])), ("chunks", Script::Flood(chunked, chunk))]
+}
+
+// L04: 100 clients with small receive buffers that ask for 10 MiB and read nothing.
+#[test]
+fn a_client_that_reads_nothing_holds_little() {
+    for (what, script) in answers() {
+        let scene = Scene::open("");
+        scene.victim.always(script);
+        let mut clients: Vec<_> = (0..CLIENTS).map(|_| narrow(&scene)).collect();
+        for client in &mut clients {
+            client.write_all(b"GET /guilty HTTP/1.1\r\nHost: api.test\r\n\r\n").unwrap();
+        }
+        wait_until_stuck(&scene);
+        scene.check_memory_of(what, CLIENTS * EACH);
+        // One that reads gets what it asked for.
+        let mut bytes = vec![0; 1 << 20];
+        clients[0].read_exact(&mut bytes).unwrap();
+        assert!(bytes.ends_with(&[b'x'; 16]) || what == "chunks");
+    }
+}
+
+#[test]
+fn a_client_of_http2_that_reads_nothing_holds_little() {
+    for (what, script) in answers() {
+        let scene = Scene::open("");
+        scene.victim.always(script);
+        let max = 0x7fff_0000_u32.to_be_bytes();
+        let hello = [
+            crate::cast::frames::PREFACE.to_vec(),
+            frame(SETTINGS, 0, 0, &[&[0, 4], &max[..]].concat()),
+            frame(WINDOW_UPDATE, 0, 0, &max),
+            frame(HEADERS, END_STREAM | END_HEADERS, 1, &request("GET", "/guilty")),
+        ];
+        let hello = hello.concat();
+        let mut clients: Vec<_> = (0..CLIENTS).map(|_| narrow(&scene)).collect();
+        clients.iter_mut().for_each(|client| client.write_all(&hello).unwrap());
+        wait_until_stuck(&scene);
+        scene.check_memory_of(what, CLIENTS * EACH_OF_HTTP2);
+    }
+}
+
+// The bound is configured: with a larger one more waits, and with a smaller one less. A head may be as long as ever.
+#[test]
+fn the_bound_is_configured_and_heads_may_be_as_long_as_ever() {
+    let held = |limits: &str| {
+        let scene = Scene::open(&format!("[server.limits]\n{limits}\n"));
+        let [(_, script), _] = answers();
+        scene.victim.always(script);
+        let before = scene.process.peak_memory();
+        let mut clients: Vec<_> = (0..CLIENTS).map(|_| narrow(&scene)).collect();
+        for client in &mut clients {
+            client.write_all(b"GET /guilty HTTP/1.1\r\nHost: api.test\r\n\r\n").unwrap();
+        }
+        wait_until_stuck(&scene);
+        (scene.process.peak_memory() - before) / CLIENTS
+    };
+    let (small, large) =
+        (held("write_buffer = \"16 KiB\"\nhead_bytes = \"8 KiB\""), held("write_buffer = \"2 MiB\""));
+    assert!(small == 0 && large == 0 || 3 * small < large, "{small} and {large} bytes for each");
+
+    let scene = Scene::open("[server.limits]\nwrite_buffer = \"16 KiB\"\nhead_bytes = \"256 KiB\"\n");
+    let long = "x".repeat(250 * 1024);
+    let mut client = TcpStream::connect(scene.process.address()).unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    client
+        .write_all(
+            format!(
+                "GET /innocent HTTP/1.1\r\nHost: api.test\r\nX-Long: {long}\r\nConnection: close\r\n\r\n"
+            )
+            .as_bytes(),
+        )
+        .unwrap();
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+}
