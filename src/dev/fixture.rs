@@ -12,7 +12,7 @@ use crate::net::{Address, Patience, Terms, TrustedProxies, Url};
 use crate::policy::{Requirement, Rule, Scope};
 use crate::route::{Ambiguities, Distinct, MethodPattern, Pattern};
 use crate::token::{Audience, Rules, Source, TypPolicy};
-use crate::upstream::{Ejection, HostHeader, Listed, Protocol, Retry, Settings, Strategy};
+use crate::upstream::{Ejection, HeadLimits, HostHeader, Listed, Protocol, Retry, Settings, Strategy};
 
 /// A configuration with these issuers and routes and one upstream, `orders`, elsewhere.
 pub(super) fn config(issuers: Vec<Issuer>, routes: Vec<Route>) -> Config {
@@ -83,6 +83,7 @@ pub(super) fn config(issuers: Vec<Issuer>, routes: Vec<Route>) -> Config {
             max_connections: 8,
             max_pending: 8,
             max_requests: None,
+            response_head: HeadLimits { bytes: 64 << 10, fields: 100 },
             terms: Terms { roots: Some("a certificate".into()), ..Terms::default() },
         }],
         routes,

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use h2::Reason;
 
+use super::HeadLimits;
 use crate::net::{DialError, Stage};
 
 /// Why an upstream did not answer a request.
@@ -98,7 +99,9 @@ impl Fault {
         }
         // What the library objects to is the peer's doing; what we reset, ours.
         if cause.is_library() {
-            Self::Protocol(cause.to_string().into())
+            // It refuses a stream for the length of its head alone.
+            let why = if is_refused { HeadLimits::TOO_LONG.into() } else { cause.to_string() };
+            Self::Protocol(why.into())
         } else {
             Self::Closed(Broken::Stream(error))
         }

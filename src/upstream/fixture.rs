@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 
-use super::{Ejection, HostHeader, Listed, Protocol, Retry, Settings, Strategy, Upstream};
+use super::{Ejection, HeadLimits, HostHeader, Listed, Protocol, Retry, Settings, Strategy, Upstream};
 use crate::net::{Patience, Terms, Url};
 use crate::telemetry::Metrics;
 
@@ -34,6 +34,7 @@ pub(super) fn settings(url: &str) -> Settings {
         max_connections: 100_000,
         max_pending: 8,
         max_requests: None,
+        response_head: HeadLimits { bytes: 64 << 10, fields: 100 },
         terms: Terms::default(),
     }
 }

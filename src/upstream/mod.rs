@@ -31,7 +31,7 @@ pub use health::Health;
 pub use pool::Switched;
 pub use retry::Retry;
 pub use sent::Sent;
-pub use settings::{HostHeader, Listed, Protocol, Settings};
+pub use settings::{HeadLimits, HostHeader, Listed, Protocol, Settings};
 
 use self::occupancy::Occupancy;
 use crate::net::{self, Tls, TlsError};

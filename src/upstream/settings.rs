@@ -46,8 +46,26 @@ pub struct Settings {
     pub max_pending: usize,
     /// Requests of all workers together that are under way: 503 beyond it. Without it nobody counts them.
     pub max_requests: Option<usize>,
+    /// Bounds of a response's head: 502 beyond them.
+    pub response_head: HeadLimits,
     /// Whom it is trusted to be, and who we are to it; only for https.
     pub terms: Terms,
+}
+
+/// Bounds of a response's head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeadLimits {
+    /// Its bytes. Over HTTP/2 each field counts for 32 bytes more (RFC 9113 §6.5.2).
+    pub bytes: usize,
+    /// Its fields.
+    pub fields: usize,
+}
+
+impl HeadLimits {
+    /// What is wrong with a head that has more bytes.
+    pub(super) const TOO_LONG: &str = "its head is too long (response_head_bytes)";
+    /// What is wrong with a head that has more fields.
+    pub(super) const TOO_MANY: &str = "its head has too many fields (response_head_fields)";
 }
 
 /// An endpoint as the configuration lists it.

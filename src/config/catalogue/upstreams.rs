@@ -1,7 +1,7 @@
 //! `[upstreams.<name>]`: the servers that requests are forwarded to.
 
 use super::Absent::{Default, Means, Required};
-use super::{Key, Kind, POSITIVE, Table};
+use super::{KIB, Key, Kind, MIB, POSITIVE, Table};
 
 pub(in crate::config) static UPSTREAM: Table = Table {
     path: "upstreams.*",
@@ -165,6 +165,21 @@ pub(in crate::config) static UPSTREAM: Table = Table {
             "Requests to it that are under way, up to the end of their responses, those of all workers together. The next \
              is answered 503 with `Retry-After` at once. With HTTP/2 it bounds what `max_connections` does not. Requests \
              are counted only where it is set: the count is shared by all workers.",
+        ),
+        Key::new(
+            "response_head_bytes",
+            Kind::Size { min: 8 * KIB, max: MIB },
+            Default(r#""64 KiB""#),
+            r#""128 KiB""#,
+            "Bytes of the head of a response; 502 beyond it. Over HTTP/2 each field counts for 32 bytes more (RFC 9113 \
+             section 6.5.2).",
+        ),
+        Key::new(
+            "response_head_fields",
+            Kind::Count { min: 8, max: 1000 },
+            Default("100"),
+            "200",
+            "Fields of the head of a response, each `Set-Cookie` counted; 502 beyond it.",
         ),
         Key::new(
             "ca_file",

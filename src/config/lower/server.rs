@@ -177,7 +177,7 @@ fn limits(context: &Context, table: &Table) -> Limits {
 }
 
 /// The catalogue's bounds of these sizes are far below what a `usize` holds.
-fn to_usize(size: Option<u64>) -> usize {
+pub(super) fn to_usize(size: Option<u64>) -> usize {
     size.and_then(|size| usize::try_from(size).ok()).unwrap_or_default()
 }
 

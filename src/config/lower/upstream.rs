@@ -12,9 +12,12 @@ use super::super::load::Context;
 use super::super::reader::{Reader, Text};
 use super::super::source::Place;
 use super::check_name;
+use super::server::to_usize;
 use crate::net::{Alpn, Patience, Terms, Tls, Url};
 use crate::route::is_authority;
-use crate::upstream::{Ejection, Health, HostHeader, Listed, Protocol, Retry, Settings, Strategy};
+use crate::upstream::{
+    Ejection, HeadLimits, Health, HostHeader, Listed, Protocol, Retry, Settings, Strategy,
+};
 
 pub(super) fn upstreams(context: &Context, tables: &[(Text, Table)]) -> Vec<Settings> {
     let mut all: Vec<_> = tables.iter().filter_map(|(name, table)| upstream(context, name, table)).collect();
@@ -56,6 +59,10 @@ fn upstream(context: &Context, name: &Text, table: &Table) -> Option<Settings> {
     let max_connections = reader.count("max_connections").unwrap_or_default();
     let max_pending = reader.count("max_pending").unwrap_or_default();
     let max_requests = reader.count("max_requests");
+    let response_head = HeadLimits {
+        bytes: to_usize(reader.size("response_head_bytes")),
+        fields: reader.count("response_head_fields").unwrap_or_default(),
+    };
     let terms = terms(&mut reader, url.as_ref());
     reader.finish();
     let name = name.text.as_str().into();
@@ -78,6 +85,7 @@ fn upstream(context: &Context, name: &Text, table: &Table) -> Option<Settings> {
         max_connections,
         max_pending,
         max_requests,
+        response_head,
         terms,
     })
 }

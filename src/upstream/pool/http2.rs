@@ -24,7 +24,7 @@ use tokio::time::timeout_at;
 
 use super::super::exchange::{Failed, Outgoing, OwnFields, origin_form};
 use super::super::names::Term;
-use super::super::{Fault, Upstream};
+use super::super::{Fault, HeadLimits, Upstream};
 use super::meter::Metered;
 use super::upload::{Gate, Tasks, Upload};
 use super::wire::{Arrivals, Wire};
@@ -43,9 +43,6 @@ const CONNECTION_WINDOW: u32 = 64 * 1024 * 1024;
 
 /// What is taken of one upload before the peer has granted a window for it.
 const SEND_BUFFER: usize = 64 * 1024;
-
-/// Bytes of a response's header list, as of a head of HTTP/1.1.
-const HEADER_LIST: u32 = 64 * 1024;
 
 /// How long a connection that nobody uses has to say goodbye.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -136,7 +133,7 @@ where
         let handshake = http2::Builder::new(tasks.clone())
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
-            .max_header_list_size(HEADER_LIST)
+            .max_header_list_size(u32::try_from(upstream.settings.response_head.bytes).unwrap_or(u32::MAX))
             .max_send_buf_size(SEND_BUFFER)
             // None before the settings are there.
             .initial_max_send_streams(0)
@@ -241,7 +238,7 @@ where
         request: &mut Outgoing<B>,
         is_tls: bool,
     ) -> Result<Response<Incoming>, Failed> {
-        let Http2 { sender, tasks, .. } = &*self.connection;
+        let Http2 { sender, tasks, upstream, .. } = &*self.connection;
         let Some(head) = to_http2(&request.head, &request.own, is_tls) else {
             let fault = Fault::Protocol("the Host of the request is no authority".into());
             return Err(Failed { fault, is_unsent: false, is_unanswered: false });
@@ -259,6 +256,10 @@ where
         })?;
         if has_misnamed(response.headers()) {
             let fault = Fault::Protocol(MISNAMED.into());
+            return Err(Failed { fault, is_unsent: false, is_unanswered: false });
+        }
+        if response.headers().len() > upstream.settings.response_head.fields {
+            let fault = Fault::Protocol(HeadLimits::TOO_MANY.into());
             return Err(Failed { fault, is_unsent: false, is_unanswered: false });
         }
         Ok(response)

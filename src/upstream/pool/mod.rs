@@ -234,7 +234,7 @@ where
         let term = Term::new(&self.endpoint, &stream, clock::monotonic() + spread(settings.connection_age));
         let wire = Wire::new(stream, Open::new(self.upstream.clone(), place));
         if !multiplexes {
-            return Ok(Carrier::Connection(Box::new(Http1::new(wire, term))));
+            return Ok(Carrier::Connection(Box::new(Http1::new(wire, term, settings.response_head))));
         }
         let deadline = clock::monotonic() + settings.patience.handshake;
         let (upstream, freed) = (self.upstream.clone(), self.freed.clone());

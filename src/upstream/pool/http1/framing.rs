@@ -6,7 +6,7 @@ use bytes::{Buf as _, Bytes, BytesMut};
 use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 
-use super::head::{self, MAX_FIELDS};
+use super::head::{self, FEW_FIELDS};
 
 /// Bytes of the line before a chunk, and of all trailers with the line that ends them.
 pub(super) const MAX_LINE: usize = 4 * 1024;
@@ -171,7 +171,7 @@ fn trailers(read: &mut BytesMut) -> Result<Option<HeaderMap>, Malformed> {
         read.advance(2);
         return Ok(Some(HeaderMap::new()));
     }
-    let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
+    let mut fields = [httparse::EMPTY_HEADER; FEW_FIELDS];
     let length = match httparse::parse_headers(read, &mut fields) {
         Ok(httparse::Status::Complete((length, _))) if length < MAX_TRAILERS => length,
         Ok(httparse::Status::Partial) if read.len() < MAX_TRAILERS => return Ok(None),
@@ -183,7 +183,7 @@ fn trailers(read: &mut BytesMut) -> Result<Option<HeaderMap>, Malformed> {
         return Err(TRAILERS_BROKEN);
     }
     let mut trailers = HeaderMap::new();
-    let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
+    let mut fields = [httparse::EMPTY_HEADER; FEW_FIELDS];
     if let Ok(httparse::Status::Complete((_, fields))) = httparse::parse_headers(&bytes, &mut fields) {
         head::append(&mut trailers, fields, &bytes)?;
     }

@@ -8,21 +8,19 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version};
 use httparse::ParserConfig;
 
+use super::super::super::HeadLimits;
 use super::super::super::exchange::{OwnFields, origin_form};
 use super::coding::Coding;
 use super::framing::{Framing, Malformed};
 
-/// Bytes of a response head.
-pub(super) const MAX_BYTES: usize = 64 * 1024;
-
-/// Fields of a response head, or of trailers.
-pub(super) const MAX_FIELDS: usize = 100;
+/// Fields of a head that are parsed without an allocation, and fields that trailers may have.
+pub(super) const FEW_FIELDS: usize = 100;
 
 /// How a response begins.
 const BEGINNING: &[u8] = b"HTTP/1.";
 
 const NOT_HTTP1: Malformed = Malformed("it is not HTTP/1");
-const TOO_LONG: Malformed = Malformed("its head is too long");
+const TOO_LONG: Malformed = Malformed(HeadLimits::TOO_LONG);
 const OTHER_CODING: Malformed = Malformed("a transfer coding other than chunked");
 
 /// Bytes of a body that announces its length: more is beyond what many count with.
@@ -77,11 +75,12 @@ fn anticipates_content(method: &Method) -> bool {
 /// hold no end. `empty` gives the map for its fields.
 ///
 /// # Errors
-/// What is not a head of HTTP/1, or one whose framing can be read in two ways (RFC 9112 §6.3).
+/// What is not a head of HTTP/1, one beyond its limits, or one whose framing can be read in two ways (RFC 9112 §6.3).
 pub(super) fn take(
     read: &mut BytesMut,
     scanned: &mut usize,
     method: &Method,
+    limits: HeadLimits,
     empty: impl FnOnce() -> HeaderMap,
 ) -> Result<Option<Head>, Malformed> {
     // What speaks something else may never end what is no head, and an empty line before one belongs to nothing.
@@ -90,13 +89,13 @@ pub(super) fn take(
     }
     let Some(end) = end_of(read, *scanned) else {
         *scanned = read.len();
-        return if read.len() < MAX_BYTES { Ok(None) } else { Err(TOO_LONG) };
+        return if read.len() < limits.bytes { Ok(None) } else { Err(TOO_LONG) };
     };
-    if end > MAX_BYTES {
+    if end > limits.bytes {
         return Err(TOO_LONG);
     }
     *scanned = 0;
-    parse(&read.split_to(end).freeze(), method, empty).map(Some)
+    parse(&read.split_to(end).freeze(), method, limits.fields, empty).map(Some)
 }
 
 /// Where the empty line ends that ends a head. A lone LF may end a line (RFC 9112 §2.2).
@@ -110,13 +109,27 @@ fn end_of(read: &[u8], scanned: usize) -> Option<usize> {
     })
 }
 
-fn parse(bytes: &Bytes, method: &Method, empty: impl FnOnce() -> HeaderMap) -> Result<Head, Malformed> {
-    let mut fields = [const { MaybeUninit::uninit() }; MAX_FIELDS];
+fn parse(
+    bytes: &Bytes,
+    method: &Method,
+    max_fields: usize,
+    empty: impl FnOnce() -> HeaderMap,
+) -> Result<Head, Malformed> {
+    let mut few = [const { MaybeUninit::uninit() }; FEW_FIELDS];
+    let few = few.get_mut(..max_fields.min(FEW_FIELDS)).unwrap_or_default();
+    let mut many = Vec::new();
+    let config = ParserConfig::default();
     let mut parsed = httparse::Response::new(&mut []);
-    match ParserConfig::default().parse_response_with_uninit_headers(&mut parsed, bytes, &mut fields) {
+    let mut result = config.parse_response_with_uninit_headers(&mut parsed, bytes, few);
+    if max_fields > FEW_FIELDS && matches!(result, Err(httparse::Error::TooManyHeaders)) {
+        many.resize_with(max_fields, MaybeUninit::uninit);
+        parsed = httparse::Response::new(&mut []);
+        result = config.parse_response_with_uninit_headers(&mut parsed, bytes, &mut many);
+    }
+    match result {
         Ok(httparse::Status::Complete(length)) if length == bytes.len() => {}
         Ok(_) => return Err(Malformed("its head is broken")),
-        Err(httparse::Error::TooManyHeaders) => return Err(Malformed("its head has too many fields")),
+        Err(httparse::Error::TooManyHeaders) => return Err(Malformed(HeadLimits::TOO_MANY)),
         Err(httparse::Error::Version) => return Err(NOT_HTTP1),
         Err(_) => return Err(Malformed("its head is broken")),
     }

@@ -1,15 +1,17 @@
 use super::*;
 
+const LIMITS: HeadLimits = HeadLimits { bytes: 64 * 1024, fields: 100 };
+
 /// What a head says that comes byte by byte: its status, what follows, whether the connection persists.
 fn says(method: &Method, text: &str) -> Result<Option<(u16, Framing, bool)>, Malformed> {
     let (mut read, mut scanned, mut taken) = (BytesMut::new(), 0, None);
     for byte in text.bytes() {
         read.extend_from_slice(&[byte]);
         if taken.is_none() {
-            taken = take(&mut read, &mut scanned, method, HeaderMap::new)?;
+            taken = take(&mut read, &mut scanned, method, LIMITS, HeaderMap::new)?;
         }
     }
-    let whole = take(&mut BytesMut::from(text), &mut 0, method, HeaderMap::new)?;
+    let whole = take(&mut BytesMut::from(text), &mut 0, method, LIMITS, HeaderMap::new)?;
     let said = |head: Head| (head.response.status().as_u16(), head.framing, head.persists);
     let (taken, whole) = (taken.map(said), whole.map(said));
     assert_eq!(taken, whole, "{text}");
@@ -82,13 +84,31 @@ fn what_can_be_read_in_two_ways_is_no_head() {
     ] {
         assert!(get(head).is_err(), "{head}");
     }
-    let many =
-        |count: usize| format!("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n{}\r\n", "x: 1\r\n".repeat(count));
-    assert!(get(&many(MAX_FIELDS - 1)).is_ok());
-    assert!(get(&many(MAX_FIELDS)).is_err());
-    let long = |bytes: usize| format!("HTTP/1.1 200 OK\r\nx: {}", "x".repeat(bytes));
-    assert_eq!(get(&long(MAX_BYTES / 2)), Ok(None));
-    assert!(get(&long(MAX_BYTES)).is_err());
+}
+
+// L03: exactly as many bytes and fields as are configured.
+#[test]
+fn a_head_has_the_limits_that_are_configured() {
+    let taken = |head: &str, limits: HeadLimits| {
+        take(&mut BytesMut::from(head), &mut 0, &Method::GET, limits, HeaderMap::new)
+            .map(|head| head.map(|head| head.response.headers().len()))
+    };
+    for fields in [8, 99, 100, 101, 300] {
+        let limits = HeadLimits { fields, ..LIMITS };
+        let head = |count: usize| format!("HTTP/1.1 204 No Content\r\n{}\r\n", "x: 1\r\n".repeat(count));
+        assert_eq!(taken(&head(fields), limits), Ok(Some(fields)));
+        assert_eq!(taken(&head(fields + 1), limits), Err(Malformed(HeadLimits::TOO_MANY)));
+    }
+    for bytes in [8 * 1024, 64 * 1024, 200 * 1024] {
+        let limits = HeadLimits { bytes, ..LIMITS };
+        let begun = |length: usize| format!("HTTP/1.1 204 No Content\r\nx: {}", "x".repeat(length - 28));
+        let head = |length: usize| begun(length - 4) + "\r\n\r\n";
+        assert_eq!(head(bytes).len(), bytes);
+        assert_eq!(taken(&head(bytes), limits), Ok(Some(1)));
+        assert_eq!(taken(&head(bytes + 1), limits), Err(TOO_LONG));
+        assert_eq!(taken(&begun(bytes - 1), limits), Ok(None));
+        assert_eq!(taken(&begun(bytes), limits), Err(TOO_LONG));
+    }
 }
 
 // RFC 9110 §8.6; RFC 9112 §3.2.
@@ -124,7 +144,8 @@ fn connection_is_passed_on_where_it_names_fields() {
         ("close, x-a", true),
     ] {
         let head = format!("HTTP/1.1 200 OK\r\nconnection: {value}\r\ncontent-length: 0\r\n\r\n");
-        let head = take(&mut BytesMut::from(&*head), &mut 0, &Method::GET, HeaderMap::new).unwrap().unwrap();
+        let head =
+            take(&mut BytesMut::from(&*head), &mut 0, &Method::GET, LIMITS, HeaderMap::new).unwrap().unwrap();
         assert_eq!(head.response.headers().contains_key(CONNECTION), is_passed_on, "{value}");
     }
 }

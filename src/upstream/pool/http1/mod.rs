@@ -25,7 +25,7 @@ use self::framing::{Framing, Malformed, Next};
 use self::head::Head;
 use super::super::exchange::{Failed, Outgoing};
 use super::super::names::Term;
-use super::super::{Broken, Fault};
+use super::super::{Broken, Fault, HeadLimits};
 use super::wire::Wire;
 
 /// What is read at a time: at first, and at most.
@@ -38,6 +38,7 @@ const MAX_INTERIM: usize = 32;
 /// A connection.
 pub(super) struct Http1<B> {
     wire: Wire,
+    limits: HeadLimits,
     /// For how long it is used again.
     term: Term,
     /// What came and was not taken yet.
@@ -77,9 +78,10 @@ enum UploadError {
 }
 
 impl<B> Http1<B> {
-    pub(super) fn new(wire: Wire, term: Term) -> Self {
+    pub(super) fn new(wire: Wire, term: Term, limits: HeadLimits) -> Self {
         Self {
             wire,
+            limits,
             term,
             read: BytesMut::new(),
             read_size: LEAST_READ,
@@ -254,7 +256,7 @@ where
         let malformed = |Malformed(why)| Fault::Protocol(why.into());
         loop {
             while let Some(head) =
-                head::take(&mut self.read, scanned, method, &mut *fields).map_err(malformed)?
+                head::take(&mut self.read, scanned, method, self.limits, &mut *fields).map_err(malformed)?
             {
                 let status = head.response.status();
                 if !status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS {

@@ -79,7 +79,8 @@ pub(in super::super) fn connection(upstream: &Arc<Upstream>) -> (Http1<Script>, 
     let stream = Stream::Unix(near);
     let term = Term::new(&upstream.endpoints[0], &stream, clock::monotonic() + Duration::from_secs(1000));
     let place = upstream.occupancy.try_place().unwrap();
-    (Http1::new(Wire::new(stream, Open::new(upstream.clone(), place)), term), far)
+    let wire = Wire::new(stream, Open::new(upstream.clone(), place));
+    (Http1::new(wire, term, upstream.settings.response_head), far)
 }
 
 pub(super) fn get(method: Method) -> Outgoing<Script> {
