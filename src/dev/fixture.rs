@@ -83,6 +83,7 @@ pub(super) fn config(issuers: Vec<Issuer>, routes: Vec<Route>) -> Config {
             max_connections: 8,
             max_pending: 8,
             max_requests: None,
+            resend_bytes: 64 << 10,
             response_head: HeadLimits { bytes: 64 << 10, fields: 100 },
             terms: Terms { roots: Some("a certificate".into()), ..Terms::default() },
         }],

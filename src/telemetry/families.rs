@@ -7,6 +7,7 @@ pub(super) struct Families {
     pub(super) upstream_open: IntGaugeVec,
     pub(super) upstream_opened: IntCounterVec,
     pub(super) upstream_retries: IntCounterVec,
+    pub(super) upstream_resent: IntCounterVec,
     pub(super) upstream_ejections: IntCounterVec,
     pub(super) upstream_healthy: IntGaugeVec,
     pub(super) upstream_ejected: IntGaugeVec,
@@ -33,6 +34,12 @@ impl Families {
                 r,
                 "scopegate_upstream_retries_total",
                 "Requests that were sent to another endpoint after one had failed.",
+                &["upstream"],
+            )?,
+            upstream_resent: counters(
+                r,
+                "scopegate_upstream_resent_total",
+                "Requests that were sent again because the upstream had not processed them.",
                 &["upstream"],
             )?,
             upstream_ejections: counters(
@@ -70,7 +77,9 @@ impl Families {
 
     pub(super) fn remove_upstream(&self, name: &str) {
         let _ = self.upstream_open.remove_label_values(&[name]);
-        for counters in [&self.upstream_opened, &self.upstream_retries, &self.upstream_ejections] {
+        for counters in
+            [&self.upstream_opened, &self.upstream_retries, &self.upstream_resent, &self.upstream_ejections]
+        {
             let _ = counters.remove_label_values(&[name]);
         }
     }

@@ -152,6 +152,8 @@ pub struct UpstreamMetrics {
     pub faults: Counters,
     /// Requests that were sent to another endpoint after one had failed.
     pub retries: IntCounter,
+    /// Requests that were sent again because the upstream had not processed them.
+    pub resent: IntCounter,
     /// Endpoints that were left alone for a while.
     pub ejections: IntCounter,
 }

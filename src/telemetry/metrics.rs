@@ -151,6 +151,7 @@ impl Metrics {
             reused: Counter::new(),
             faults: Counters::new(&UpstreamMetrics::FAULTS),
             retries: self.families.upstream_retries.with_label_values(&[name]),
+            resent: self.families.upstream_resent.with_label_values(&[name]),
             ejections: self.families.upstream_ejections.with_label_values(&[name]),
         };
         entry(&mut self.handles.lock().upstreams, name, make)

@@ -18,7 +18,7 @@ use super::admission::Admission;
 use super::alarm::Alarms;
 use super::choice::Turns;
 use super::ejection::{self, Trial};
-use super::exchange::{Outgoing, Reply};
+use super::exchange::{Failed, Outgoing, Reply};
 use super::pool::{Download, Pool};
 use super::retry::Budget;
 use super::sent::Progress;
@@ -157,10 +157,31 @@ where
     ) -> Result<Response<Reply<B>>, Fault> {
         let admission = Admission::of(&self.upstream)?;
         let (response, under_way) = match &*self.places {
-            [only] => (only.pool.exchange(request).await.map_err(|failed| failed.fault)?, None),
+            [only] => match only.pool.exchange(request).await {
+                Ok(response) => (response, None),
+                // Boxed: it is seldom done.
+                Err(failed) => (Box::pin(self.again(only, request, failed)).await?, None),
+            },
             _ => self.attempts(request, asked).await?,
         };
         Ok(response.map(|download| Reply { download, _under_way: under_way, _admission: admission }))
+    }
+
+    /// Sends a request again that the one endpoint did not process.
+    async fn again(
+        &self,
+        only: &Place<B>,
+        request: &mut Outgoing<B>,
+        mut failed: Failed,
+    ) -> Result<Response<Download<B>>, Fault> {
+        while failed.refusal.is_some() && request.is_sent_again(&failed) {
+            self.upstream.metrics.resent.inc();
+            match only.pool.exchange(request).await {
+                Ok(response) => return Ok(response),
+                Err(next) => failed = next,
+            }
+        }
+        Err(failed.fault)
     }
 
     /// Tries one endpoint after another, while that is safe and within the budget. `asked` tells which is being asked.
@@ -172,6 +193,7 @@ where
         self.budget.deposit();
         // It takes no memory before something failed.
         let mut tried = Vec::new();
+        let mut retried = 0;
         loop {
             let (next, _trial) = self.next(&tried).ok_or_else(no_endpoint)?;
             let place = self.places.get(next).ok_or_else(no_endpoint)?;
@@ -188,22 +210,33 @@ where
                 }
                 Err(failed) => failed,
             };
-            let may_go_again = request.may_go_again(&failed);
-            let fault = failed.fault;
-            if matches!(fault, Fault::Request) {
-                return Err(fault);
+            if matches!(failed.fault, Fault::Request) {
+                return Err(failed.fault);
             }
-            // That too many wait is no sign of how the endpoint does.
-            if !matches!(fault, Fault::Overloaded) {
+            let is_sent_again = request.is_sent_again(&failed);
+            // That too many wait is no sign of how the endpoint does, nor that a connection comes to its end.
+            let is_recycled = is_sent_again && failed.refusal.is_some_and(|refusal| refusal.is_ending);
+            if !is_recycled && !matches!(failed.fault, Fault::Overloaded) {
                 self.failed(place);
             }
             tried.push(next);
-            let is_over = tried.len() > self.upstream.settings.retry.attempts
+            if is_sent_again {
+                self.upstream.metrics.resent.inc();
+                if tried.len() == self.places.len() {
+                    // All but this one, for want of another.
+                    tried = vec![next];
+                }
+                continue;
+            }
+            let may_go_again = request.may_go_again(&failed);
+            let fault = failed.fault;
+            let is_over = retried >= self.upstream.settings.retry.attempts
                 || tried.len() == self.places.len()
                 || matches!(fault, Fault::Protocol(_));
             if is_over || !may_go_again || !self.budget.withdraw(clock::monotonic()) {
                 return Err(fault);
             }
+            retried += 1;
             self.upstream.metrics.retries.inc();
         }
     }

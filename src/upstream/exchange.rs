@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -12,6 +13,7 @@ use http_body::{Body, Frame, SizeHint};
 
 use super::admission::Admission;
 use super::balance::UnderWay;
+use super::kept::Kept;
 use super::pool::{Download, Switched};
 use super::{Broken, Fault};
 use crate::clock;
@@ -19,17 +21,41 @@ use crate::clock;
 /// Fields that the gateway adds to a request. A list is enough where nobody looks anything up.
 pub type OwnFields = Vec<(HeaderName, HeaderValue)>;
 
+/// Times that a request is sent again because no upstream had processed it.
+const MOST_RESENDS: u8 = 2;
+
 /// A request on its way. Its head stays at hand, so that it can go again without a copy.
 pub struct Outgoing<B> {
     pub(super) head: Parts,
     /// They go with those of the head. None of them is there already.
     pub(super) own: OwnFields,
     pub(super) departed: Instant,
-    /// The body, until something of it was sent.
-    pub(super) body: Option<B>,
+    pub(super) body: Content<B>,
     has_body: bool,
     /// Whether its fields are gone: then it goes no more.
     is_spent: bool,
+    /// It takes no memory before something failed.
+    resends: Option<Box<Resends>>,
+}
+
+/// The body of a request that goes out.
+pub(super) enum Content<B> {
+    /// There is none, or it has gone from where it does not come back.
+    Gone,
+    /// Nothing of it was sent.
+    Untouched(B),
+    /// It is sent over HTTP/2.
+    Kept(Rc<Kept<B>>),
+}
+
+/// How often a request was sent again because no upstream had processed it.
+#[derive(Default)]
+struct Resends {
+    count: u8,
+    /// The connections on which it was refused.
+    connections: Vec<u64>,
+    /// Whether the last of them comes to its end.
+    is_ending: bool,
 }
 
 /// The target of a request as an upstream wants it (RFC 9112 §3.2.1): of an absolute one the path may be missing.
@@ -48,12 +74,64 @@ pub(super) struct Failed {
     pub(super) is_unsent: bool,
     /// Whether the connection ended before anything of a response had come.
     pub(super) is_unanswered: bool,
+    /// The connection of HTTP/2 that did not process the request.
+    pub(super) refusal: Option<Refusal>,
+}
+
+/// A connection of HTTP/2 that certainly did not process a request (RFC 9113 §8.7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Refusal {
+    /// Which connection.
+    pub(super) connection: u64,
+    /// Whether it was because the connection ends, and not because of this request.
+    pub(super) is_ending: bool,
 }
 
 impl Failed {
     /// An exchange that did not begin.
     pub(super) fn unsent(fault: Fault) -> Self {
-        Self { fault, is_unsent: true, is_unanswered: true }
+        Self { fault, is_unsent: true, is_unanswered: true, refusal: None }
+    }
+
+    /// An exchange that the upstream may have begun to process.
+    pub(super) fn sent(fault: Fault) -> Self {
+        Self { fault, is_unsent: false, is_unanswered: false, refusal: None }
+    }
+}
+
+impl<B> Content<B> {
+    /// Takes it, and leaves nothing.
+    pub(super) fn take(&mut self) -> Self {
+        std::mem::replace(self, Self::Gone)
+    }
+
+    /// The body, if nothing of it was sent.
+    pub(super) fn untouched(self) -> Option<B> {
+        match self {
+            Self::Untouched(body) => Some(body),
+            Self::Gone | Self::Kept(_) => None,
+        }
+    }
+
+    fn is_whole(&self) -> bool {
+        match self {
+            Self::Gone => false,
+            Self::Untouched(_) => true,
+            Self::Kept(kept) => kept.is_whole(),
+        }
+    }
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Content<B> {
+    /// The body, of which from now on at most `limit` bytes are kept; `None` when there is none.
+    pub(super) fn keep(&mut self, limit: usize) -> Option<Rc<Kept<B>>> {
+        let kept = match self.take() {
+            Self::Gone => return None,
+            Self::Untouched(body) => Kept::new(body, limit),
+            Self::Kept(kept) => kept,
+        };
+        *self = Self::Kept(kept.clone());
+        Some(kept)
     }
 }
 
@@ -61,8 +139,9 @@ impl<B: Body> Outgoing<B> {
     /// A request that departs now, with fields of the gateway's own, none of which its head has.
     #[must_use]
     pub fn new(head: Parts, own: OwnFields, body: B) -> Self {
-        let body = (!body.is_end_stream()).then_some(body);
-        Self { head, own, departed: clock::monotonic(), has_body: body.is_some(), body, is_spent: false }
+        let has_body = !body.is_end_stream();
+        let body = if has_body { Content::Untouched(body) } else { Content::Gone };
+        Self { head, own, departed: clock::monotonic(), has_body, body, is_spent: false, resends: None }
     }
 
     /// Its method, and what gives the memory of its fields away, empty, for those of its response: a map is two pieces of
@@ -83,15 +162,41 @@ impl<B: Body> Outgoing<B> {
         self.departed
     }
 
-    /// Whether it may be sent once more: if nothing of it was, or if it was not answered, is safe to repeat and has no
-    /// body (RFC 9110 §9.2.2, checklist U02 and U03).
+    /// Whether it may be sent once more: if the upstream did nothing with it for certain and its body is there from the
+    /// first byte, or if it was not answered, is safe to repeat and has no body (RFC 9110 §9.2.2).
     pub(super) fn may_go_again(&self, failed: &Failed) -> bool {
         if self.is_spent {
             false
         } else if self.has_body {
-            failed.is_unsent && self.body.is_some()
+            failed.is_unsent && self.body.is_whole()
         } else {
             failed.is_unsent || (failed.is_unanswered && is_idempotent(&self.head.method))
+        }
+    }
+
+    /// Whether it is sent again whatever its method, because a connection of HTTP/2 did not process it (RFC 9113 §8.7): that
+    /// is no retry, and counts for none. After such a connection one that could not be reached counts as well.
+    pub(super) fn is_sent_again(&mut self, failed: &Failed) -> bool {
+        let is_unprocessed = failed.refusal.is_some() || (failed.is_unsent && self.resends.is_some());
+        if !is_unprocessed || !self.may_go_again(failed) {
+            return false;
+        }
+        let resends = self.resends.get_or_insert_default();
+        resends.connections.extend(failed.refusal.map(|refusal| refusal.connection));
+        resends.is_ending = failed.refusal.is_some_and(|refusal| refusal.is_ending);
+        let may = resends.count < MOST_RESENDS;
+        resends.count += u8::from(may);
+        may
+    }
+
+    /// The connections that refused it: it is better sent on others. `None` when no open one will do: servers end connections
+    /// after so many requests, and of many that wait for one all but a few would be refused again. The first that is sent on
+    /// a new connection is not, and the last time it is this one.
+    pub(super) fn avoids(&self) -> Option<&[u64]> {
+        match &self.resends {
+            None => Some(&[]),
+            Some(resends) if resends.is_ending && resends.count == MOST_RESENDS => None,
+            Some(resends) => Some(&resends.connections),
         }
     }
 }

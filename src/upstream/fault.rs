@@ -85,26 +85,26 @@ impl Fault {
         }
     }
 
-    /// The fault of a stream (RFC 9113 §8.7): refused, or beyond what the peer's GOAWAY says that it looked at.
+    /// The fault of a stream (RFC 9113 §8.7): refused, or beyond what the peer's GOAWAY says that it looked at. A stream that
+    /// GOAWAY covers ends with its connection, as one that may have been processed.
     pub(super) fn of_stream(error: hyper::Error) -> Self {
-        if error.is_user() {
-            return Self::Request;
-        }
-        let Some(cause) = error.source().and_then(|source| source.downcast_ref::<h2::Error>()) else {
-            return Self::Closed(Broken::Stream(error));
-        };
-        let is_refused = cause.is_reset() && cause.reason() == Some(Reason::REFUSED_STREAM);
-        if cause.is_remote() && (is_refused || cause.is_go_away()) {
+        let Some(cause) = http2_cause(&error) else { return Self::Closed(Broken::Stream(error)) };
+        if cause.is_remote() && (is_refused_stream(cause) || cause.is_go_away()) {
             return Self::Unprocessed(error);
         }
         // What the library objects to is the peer's doing; what we reset, ours.
         if cause.is_library() {
             // It refuses a stream for the length of its head alone.
-            let why = if is_refused { HeadLimits::TOO_LONG.into() } else { cause.to_string() };
+            let why = if is_refused_stream(cause) { HeadLimits::TOO_LONG.into() } else { cause.to_string() };
             Self::Protocol(why.into())
         } else {
             Self::Closed(Broken::Stream(error))
         }
+    }
+
+    /// Whether the peer refused one stream, and its connection goes on.
+    pub(super) fn is_refused_stream(&self) -> bool {
+        matches!(self, Self::Unprocessed(error) if http2_cause(error).is_some_and(is_refused_stream))
     }
 
     /// The index into `UpstreamMetrics::FAULTS`.
@@ -124,6 +124,14 @@ impl Fault {
     pub fn is_timeout(&self) -> bool {
         matches!(self, Self::ConnectTimeout(_) | Self::ResponseTimeout(_))
     }
+}
+
+fn http2_cause(error: &hyper::Error) -> Option<&h2::Error> {
+    error.source()?.downcast_ref()
+}
+
+fn is_refused_stream(error: &h2::Error) -> bool {
+    error.is_reset() && error.reason() == Some(Reason::REFUSED_STREAM)
 }
 
 impl fmt::Display for Fault {

@@ -34,6 +34,7 @@ pub(super) fn settings(url: &str) -> Settings {
         max_connections: 100_000,
         max_pending: 8,
         max_requests: None,
+        resend_bytes: 64 << 10,
         response_head: HeadLimits { bytes: 64 << 10, fields: 100 },
         terms: Terms::default(),
     }
@@ -44,7 +45,7 @@ pub(super) fn upstream(settings: Settings) -> Arc<Upstream> {
     Arc::new(Upstream::new(settings, metrics, None).unwrap())
 }
 
-pub(super) async fn wait_until(what: &str, condition: impl Fn() -> bool) {
+pub(super) async fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     let wait = async {
         while !condition() {
             sleep(Duration::from_millis(1)).await;

@@ -11,6 +11,7 @@ mod fault;
 #[cfg(test)]
 mod fixture;
 mod health;
+mod kept;
 mod names;
 mod occupancy;
 mod pool;

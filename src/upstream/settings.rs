@@ -46,6 +46,9 @@ pub struct Settings {
     pub max_pending: usize,
     /// Requests of all workers together that are under way: 503 beyond it. Without it nobody counts them.
     pub max_requests: Option<usize>,
+    /// Bytes of a body that are kept until the response head, so that a request that an upstream of HTTP/2 did not process
+    /// can be sent again.
+    pub resend_bytes: usize,
     /// Bounds of a response's head: 502 beyond them.
     pub response_head: HeadLimits,
     /// Whom it is trusted to be, and who we are to it; only for https.

@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# nginx on both sides of a gateway: as its upstream, plain and over TLS, and as the proxy in front of it.
+# nginx on both sides of a gateway: as its upstream, plain, over TLS and over HTTP/2, and as the proxy in front of it.
 #
 #   tests/interop/nginx.sh [SCOPEGATE]          the binary; target/debug/scopegate by default
 #
-# Needs curl, openssl, and Debian's nginx-light or the right to install it.
+# Needs curl, openssl, and Debian's nginx-light and nghttp2-client or the right to install them.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 . tests/interop/tools.bash
 scopegate=$(realpath "${1:-target/debug/scopegate}")
 PATH=$PATH:/usr/sbin
-debian nginx:nginx-light
+debian nginx:nginx-light h2load:nghttp2-client
 dir=$(mktemp -d)
 pids=()
 trap 'finish $?' EXIT
@@ -23,7 +23,8 @@ finish() {
 
 # A port that is free now; whoever takes it first makes the test fail and not pass.
 free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
-plain=$(free_port) tls=$(free_port) front=$(free_port) gateway=$(free_port)
+plain=$(free_port) tls=$(free_port) front=$(free_port) gateway=$(free_port) admin=$(free_port)
+long=$(free_port) short=$(free_port)
 
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost \
     -addext subjectAltName=DNS:localhost -addext basicConstraints=critical,CA:FALSE -keyout "$dir/key.pem" -out "$dir/cert.pem" 2>/dev/null
@@ -45,6 +46,9 @@ http {
         location /moved { return 301 /small; }
         location /empty { return 204; }
     }
+    # Connections of HTTP/2 that end after so many requests, by GOAWAY.
+    server { listen 127.0.0.1:$long http2; location / { return 200 ok; } }
+    server { listen 127.0.0.1:$short http2; keepalive_requests 7; location / { return 200 ok; } }
     server {
         listen 127.0.0.1:$front;
         location / {
@@ -59,7 +63,7 @@ NGINX
 cat >"$dir/gateway.toml" <<TOML
 [server]
 listen = "127.0.0.1:$gateway"
-admin  = "off"
+admin  = "127.0.0.1:$admin"
 
 [upstreams.plain]
 url  = "http://127.0.0.1:$plain"
@@ -68,6 +72,24 @@ host = "preserve"
 [upstreams.tls]
 url     = "https://localhost:$tls"
 ca_file = "cert.pem"
+
+[upstreams.long]
+url      = "http://127.0.0.1:$long"
+protocol = "http2"
+
+[upstreams.short]
+url      = "http://127.0.0.1:$short"
+protocol = "http2"
+
+[[routes]]
+path     = "/long"
+upstream = "long"
+public   = true
+
+[[routes]]
+path     = "/short"
+upstream = "short"
+public   = true
 
 [[routes]]
 path     = "/**"
@@ -107,4 +129,20 @@ seen=$(curl -sS -m 5 "http://127.0.0.1:$front/seen")
 # The gateway does not believe the proxy in front of it: nobody told it to.
 same "what the upstream sees" "$seen" \
     "host=127.0.0.1:$front for=127.0.0.1 proto=http via=1.1 scopegate"
-echo "nginx is content, behind and in front"
+
+# Requests that nginx has not processed when it ends a connection are sent again, POSTs with their bodies too: none is lost.
+head -c 100 /dev/zero | tr '\0' x >"$dir/hundred"
+all_are_answered() {
+    local path=$1 count=$2
+    shift 2
+    h2load -n "$count" -c 10 -m 10 "$@" "http://127.0.0.1:$gateway/$path" >"$dir/load.log" || fail "h2load: $(cat "$dir/load.log")"
+    grep -q "^status codes: $count 2xx, 0 3xx, 0 4xx, 0 5xx" "$dir/load.log" || fail "/$path $*: $(grep '^status codes' "$dir/load.log")"
+}
+all_are_answered long 10000 -d "$dir/hundred"
+all_are_answered long 3000
+all_are_answered short 2000 -d "$dir/hundred"
+all_are_answered short 2000
+curl -sS -m 5 "http://127.0.0.1:$admin/metrics" >"$dir/metrics"
+resent() { awk -v series="scopegate_upstream_resent_total{upstream=\"$1\"}" '$1 == series { print $2 }' "$dir/metrics"; }
+for upstream in long short; do [ "$(resent $upstream)" -gt 0 ] || fail "nothing was sent again to $upstream"; done
+echo "nginx is content, behind and in front; $(resent long) and $(resent short) requests were sent again"

@@ -58,6 +58,7 @@ mod paths;
 mod process;
 mod refused;
 mod reload;
+mod resent;
 mod response_heads;
 mod rest;
 mod restart;

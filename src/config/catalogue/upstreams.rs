@@ -167,6 +167,16 @@ pub(in crate::config) static UPSTREAM: Table = Table {
              are counted only where it is set: the count is shared by all workers.",
         ),
         Key::new(
+            "resend_bytes",
+            Kind::Size { min: 0, max: 16 * MIB },
+            Default(r#""64 KiB""#),
+            r#""1 MiB""#,
+            "Bytes of a request's body that are kept until the head of its response, only with HTTP/2: a request that the \
+             upstream says it did not process (GOAWAY, REFUSED_STREAM) is sent again with them, whatever its method. Once \
+             more of the body was taken it cannot be.",
+        )
+        .not(&["replay_bytes"]),
+        Key::new(
             "response_head_bytes",
             Kind::Size { min: 8 * KIB, max: MIB },
             Default(r#""64 KiB""#),

@@ -59,6 +59,7 @@ fn upstream(context: &Context, name: &Text, table: &Table) -> Option<Settings> {
     let max_connections = reader.count("max_connections").unwrap_or_default();
     let max_pending = reader.count("max_pending").unwrap_or_default();
     let max_requests = reader.count("max_requests");
+    let resend_bytes = to_usize(reader.size("resend_bytes"));
     let response_head = HeadLimits {
         bytes: to_usize(reader.size("response_head_bytes")),
         fields: reader.count("response_head_fields").unwrap_or_default(),
@@ -85,6 +86,7 @@ fn upstream(context: &Context, name: &Text, table: &Table) -> Option<Settings> {
         max_connections,
         max_pending,
         max_requests,
+        resend_bytes,
         response_head,
         terms,
     })

@@ -6,7 +6,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -17,12 +17,13 @@ use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, Request, Response, Uri, Version, uri};
 use http_body::Body;
 use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
 use hyper::client::conn::http2::{self, Connection, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::timeout_at;
 
-use super::super::exchange::{Failed, Outgoing, OwnFields, origin_form};
+use super::super::exchange::{Failed, Outgoing, OwnFields, Refusal, origin_form};
 use super::super::names::Term;
 use super::super::{Fault, HeadLimits, Upstream};
 use super::meter::Metered;
@@ -59,6 +60,7 @@ type Driven<B> = Rc<RefCell<Option<Connection<TokioIo<Metered>, Upload<B>, Tasks
 
 /// A connection.
 pub(super) struct Http2<B> {
+    id: u64,
     upstream: Arc<Upstream>,
     sender: RefCell<SendRequest<Upload<B>>>,
     /// How many streams the peer takes.
@@ -128,6 +130,7 @@ where
         freed: Rc<Notify>,
         (term, deadline): (Term, Instant),
     ) -> Result<Option<Rc<Self>>, Fault> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
         let arrivals = Arc::new(Arrivals::default());
         let tasks = Tasks::default();
         let handshake = http2::Builder::new(tasks.clone())
@@ -146,6 +149,7 @@ where
             Box::new(move || settings.borrow().as_ref().map_or(0, Connection::current_max_send_streams));
         tokio::task::spawn_local(drive(connection, tasks.clone(), arrivals.clone(), released));
         let this = Rc::new(Self {
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
             upstream,
             sender: RefCell::new(sender),
             peer_limit,
@@ -167,6 +171,11 @@ where
         };
         let settled = timeout_at(deadline.into(), settled).await.unwrap_or(false);
         Ok(settled.then_some(this))
+    }
+
+    /// What tells it from every other connection of this process.
+    pub(super) fn id(&self) -> u64 {
+        self.id
     }
 
     /// How many streams it takes.
@@ -238,31 +247,44 @@ where
         request: &mut Outgoing<B>,
         is_tls: bool,
     ) -> Result<Response<Incoming>, Failed> {
-        let Http2 { sender, tasks, upstream, .. } = &*self.connection;
+        let Http2 { sender, tasks, upstream, arrivals, .. } = &*self.connection;
         let Some(head) = to_http2(&request.head, &request.own, is_tls) else {
-            let fault = Fault::Protocol("the Host of the request is no authority".into());
-            return Err(Failed { fault, is_unsent: false, is_unanswered: false });
+            return Err(Failed::sent(Fault::Protocol("the Host of the request is no authority".into())));
         };
-        let body = Upload::new(request.body.take(), tasks.clone(), self.gate.clone());
+        let kept = request.body.keep(upstream.settings.resend_bytes);
+        let body = Upload::new(kept.clone(), tasks.clone(), self.gate.clone());
+        let written = arrivals.written();
         let response = sender.borrow_mut().try_send_request(Request::from_parts(head, body));
-        let response = response.await.map_err(|mut error| match error.take_message() {
-            Some(unsent) => {
-                request.body = unsent.into_body().into_body();
-                Failed::unsent(Fault::Unprocessed(error.into_error()))
-            }
-            None => {
-                Failed { fault: Fault::of_stream(error.into_error()), is_unsent: false, is_unanswered: true }
-            }
-        })?;
+        let response = match response.await {
+            Ok(response) => response,
+            Err(_) if kept.is_some_and(|kept| kept.has_failed()) => return Err(Failed::sent(Fault::Request)),
+            Err(error) => return Err(self.failed(error, arrivals.written() == written)),
+        };
+        if let Some(kept) = kept {
+            kept.release();
+        }
         if has_misnamed(response.headers()) {
-            let fault = Fault::Protocol(MISNAMED.into());
-            return Err(Failed { fault, is_unsent: false, is_unanswered: false });
+            return Err(Failed::sent(Fault::Protocol(MISNAMED.into())));
         }
         if response.headers().len() > upstream.settings.response_head.fields {
-            let fault = Fault::Protocol(HeadLimits::TOO_MANY.into());
-            return Err(Failed { fault, is_unsent: false, is_unanswered: false });
+            return Err(Failed::sent(Fault::Protocol(HeadLimits::TOO_MANY.into())));
         }
         Ok(response)
+    }
+
+    /// A stream without a response. `is_unwritten` tells that nothing was written on the connection since it was opened.
+    fn failed(&self, mut error: TrySendError<Request<Upload<B>>>, is_unwritten: bool) -> Failed {
+        let fault = match error.take_message() {
+            Some(_) => Fault::Unprocessed(error.into_error()),
+            None => Fault::of_stream(error.into_error()),
+        };
+        let is_unsent = is_unwritten || matches!(fault, Fault::Unprocessed(_));
+        let is_ending = !fault.is_refused_stream();
+        if is_unsent && is_ending {
+            self.connection.is_spent.set(true);
+        }
+        let refusal = is_unsent.then(|| Refusal { connection: self.connection.id, is_ending });
+        Failed { fault, is_unsent, is_unanswered: true, refusal }
     }
 }
 
@@ -288,3 +310,7 @@ fn to_http2(head: &Parts, own: &OwnFields, is_tls: bool) -> Option<Parts> {
     head.version = Version::HTTP_2;
     Some(head)
 }
+
+#[cfg(test)]
+#[path = "http2_tests.rs"]
+mod tests;

@@ -58,16 +58,49 @@ impl Meter {
 }
 
 /// A connection that tells what comes on it, and ends for a flood.
+///
+/// It ends when it cannot be written any more, but not before what had come by then was read: the peer may have said which
+/// requests it did not process (RFC 9113 §6.8), and closed while others were being written.
 pub(super) struct Metered {
     wire: Wire,
     arrivals: Arc<Arrivals>,
     meter: Meter,
+    /// Why it cannot be written any more.
+    broken: Option<io::Error>,
 }
 
 impl Metered {
     pub(super) fn new(wire: Wire, arrivals: Arc<Arrivals>) -> Self {
-        Self { wire, arrivals, meter: Meter::new() }
+        Self { wire, arrivals, meter: Meter::new(), broken: None }
     }
+
+    /// Takes the result of a write of `length` bytes. After one that failed the connection has an end to be read.
+    fn wrote(
+        &mut self,
+        written: Poll<io::Result<usize>>,
+        length: usize,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        if matches!(written, Poll::Ready(Err(_))) && self.wire.may_have_written() {
+            self.arrivals.note_written(1);
+        }
+        match written {
+            Poll::Ready(Ok(count)) => self.arrivals.note_written(count),
+            Poll::Ready(Err(error)) if is_of_peer(&error) => {
+                self.broken = Some(error);
+                cx.waker().wake_by_ref();
+                return Poll::Ready(Ok(length));
+            }
+            _ => {}
+        }
+        written
+    }
+}
+
+/// Whether a write failed because the connection has ended: then it is ready to be read.
+fn is_of_peer(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, TimedOut};
+    matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | TimedOut)
 }
 
 impl AsyncRead for Metered {
@@ -85,6 +118,12 @@ impl AsyncRead for Metered {
         if this.meter.read(buffer.filled().get(before..).unwrap_or_default()) {
             return Poll::Ready(Err(io::Error::other("a flood of frames")));
         }
+        if read.is_ready()
+            && buffer.filled().len() == before
+            && let Some(error) = this.broken.take()
+        {
+            return Poll::Ready(Err(error));
+        }
         read
     }
 }
@@ -92,7 +131,11 @@ impl AsyncRead for Metered {
 impl AsyncWrite for Metered {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        if this.broken.is_some() {
+            return Poll::Ready(Ok(bytes.len()));
+        }
         let written = Pin::new(&mut this.wire).poll_write(cx, bytes);
+        let written = this.wrote(written, bytes.len(), cx);
         if let Poll::Ready(Ok(count)) = written {
             this.meter.wrote(bytes.get(..count).unwrap_or_default());
         }
@@ -105,7 +148,12 @@ impl AsyncWrite for Metered {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        let length = slices.iter().map(|slice| slice.len()).sum();
+        if this.broken.is_some() {
+            return Poll::Ready(Ok(length));
+        }
         let written = Pin::new(&mut this.wire).poll_write_vectored(cx, slices);
+        let written = this.wrote(written, length, cx);
         if let Poll::Ready(Ok(count)) = written {
             taken(slices, count).for_each(|bytes| this.meter.wrote(bytes));
         }
@@ -117,7 +165,12 @@ impl AsyncWrite for Metered {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().wire).poll_flush(cx)
+        let this = self.get_mut();
+        if this.broken.is_some() {
+            return Poll::Ready(Ok(()));
+        }
+        let flushed = Pin::new(&mut this.wire).poll_flush(cx);
+        this.wrote(flushed.map_ok(|()| 0), 0, cx).map_ok(|_| ())
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -127,8 +180,14 @@ impl AsyncWrite for Metered {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::super::wire::Open;
     use super::*;
+    use crate::net::Stream;
     use crate::net::frames::FRAMES;
+    use crate::upstream::fixture;
 
     fn frame(kind: u8, length: u8) -> Vec<u8> {
         [vec![0, 0, length, kind, 4, 0, 0, 0, 1], vec![0; usize::from(length)]].concat()
@@ -142,6 +201,38 @@ mod tests {
             let count = (0..2 * FRAMES).take_while(|_| !meter.read(&frame(kind, length))).count();
             assert_eq!(count, FRAMES as usize, "frames of type {kind}");
         }
+    }
+
+    // RFC 9113 §6.8: the GOAWAY of a peer that has closed is read, also when that is noticed by a write.
+    #[tokio::test]
+    async fn what_came_before_a_write_failed_is_read() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let near = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (mut far, _) = listener.accept().await.unwrap();
+        let upstream = fixture::upstream(fixture::settings("http://127.0.0.1:1/"));
+        let open = Open::new(upstream.clone(), upstream.occupancy.try_place().unwrap());
+        let arrivals = Arc::new(Arrivals::default());
+        let mut metered = Metered::new(Wire::new(Stream::Plain(near), open), arrivals.clone());
+        metered.write_all(b"a request").await.unwrap();
+        assert_eq!(arrivals.written(), 9);
+        far.write_all(&frame(7, 8)).await.unwrap();
+        // With what it has not read it closes by a reset.
+        drop(far);
+        fixture::wait_until("a write fails", || {
+            let mut cx = Context::from_waker(std::task::Waker::noop());
+            let written = Pin::new(&mut metered).poll_write(&mut cx, b"more");
+            assert!(matches!(written, Poll::Ready(Ok(4))), "{written:?}");
+            metered.broken.is_some()
+        })
+        .await;
+        let before = arrivals.written();
+        metered.write_all(b"more").await.unwrap();
+        metered.flush().await.unwrap();
+        assert_eq!(arrivals.written(), before, "what is not written does not count");
+        let mut read = [0; 17];
+        metered.read_exact(&mut read).await.unwrap();
+        assert_eq!(read[..], frame(7, 8));
+        metered.read_exact(&mut read).await.unwrap_err();
     }
 
     // P08

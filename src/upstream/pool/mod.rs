@@ -124,7 +124,7 @@ where
     /// Sends a request and waits for the head of its response.
     ///
     /// A connection that was open may have been closed by the upstream at this very moment: what may go again then does,
-    /// over another connection.
+    /// over another connection, which is none of those that have refused it where that can be had.
     ///
     /// # Errors
     /// [`Failed`]
@@ -132,15 +132,21 @@ where
         self: &Rc<Self>,
         request: &mut Outgoing<B>,
     ) -> Result<Response<Download<B>>, Failed> {
-        if let Some(carrier) = self.take(request.departed) {
+        if let Some(carrier) = request.avoids().and_then(|avoided| self.take(request.departed, avoided)) {
             self.upstream.metrics.reused.inc();
             match self.send(carrier, request).await {
+                Err(failed) if failed.refusal.is_some() => {
+                    if !request.is_sent_again(&failed) {
+                        return Err(failed);
+                    }
+                    self.upstream.metrics.resent.inc();
+                }
                 Err(failed) if request.may_go_again(&failed) => {}
                 result => return result,
             }
         }
         // Boxed: the state of what is seldom done would make that of every request five times as long.
-        match Box::pin(self.connect()).await {
+        match Box::pin(self.connect(request.avoids())).await {
             Ok(carrier) => self.send(carrier, request).await,
             Err(fault) => Err(Failed::unsent(fault)),
         }
@@ -163,9 +169,9 @@ where
         }
     }
 
-    /// An open connection that is still good and has room.
-    fn take(&self, now: Instant) -> Option<Carrier<B>> {
-        if let Some(stream) = self.take_stream() {
+    /// An open connection that is still good and has room, and is not one of those to be avoided.
+    fn take(&self, now: Instant, avoided: &[u64]) -> Option<Carrier<B>> {
+        if let Some(stream) = self.take_stream(avoided) {
             return Some(Carrier::Stream(stream));
         }
         let settings = &self.upstream.settings;
@@ -177,7 +183,7 @@ where
         }
     }
 
-    fn take_stream(&self) -> Option<Stream<B>> {
+    fn take_stream(&self, avoided: &[u64]) -> Option<Stream<B>> {
         let mut multiplexed = self.multiplexed.borrow_mut();
         if multiplexed.is_empty() {
             return None;
@@ -185,10 +191,10 @@ where
         let now = clock::monotonic();
         // Streams that are under way keep their connection.
         multiplexed.retain(|connection| connection.is_good(now));
-        multiplexed.iter().find_map(Http2::open)
+        multiplexed.iter().filter(|connection| !avoided.contains(&connection.id())).find_map(Http2::open)
     }
 
-    async fn connect(self: &Rc<Self>) -> Result<Carrier<B>, Fault> {
+    async fn connect(self: &Rc<Self>, avoided: Option<&[u64]>) -> Result<Carrier<B>, Fault> {
         if !self.multiplexes.get() {
             return self.dial().await;
         }
@@ -196,7 +202,7 @@ where
         let deadline = clock::monotonic() + patience.connect + patience.handshake;
         let turn = timeout_at(deadline.into(), self.dialling.lock()).await;
         let _turn = turn.map_err(|_| self.late(Stage::Waiting))?;
-        match self.take_stream() {
+        match avoided.and_then(|avoided| self.take_stream(avoided)) {
             Some(stream) => Ok(Carrier::Stream(stream)),
             None => self.dial().await,
         }

@@ -76,6 +76,10 @@ where
         if let Some(place) = upstream.occupancy.try_place() {
             return Ok(Room::New(place));
         }
+        // One that was to be avoided is better than none.
+        if let Some(carrier) = self.take(clock::monotonic(), &[]) {
+            return Ok(Room::Freed(carrier));
+        }
         let _waiting = Waiting::begin(upstream, &self.waiting).ok_or(Fault::Overloaded)?;
         let deadline = clock::monotonic() + upstream.settings.patience.connect;
         let mut place = pin!(upstream.occupancy.clone().place());
@@ -86,7 +90,7 @@ where
                 biased;
                 place = &mut place => return place.map(Room::New).ok_or(Fault::Overloaded),
                 () = self.freed.notified() => {
-                    if let Some(carrier) = self.take(clock::monotonic()) {
+                    if let Some(carrier) = self.take(clock::monotonic(), &[]) {
                         return Ok(Room::Freed(carrier));
                     }
                 }

@@ -18,6 +18,8 @@ use hyper::rt::Executor;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
+use super::super::kept::{Kept, Reading};
+
 /// Ends the tasks of a stream when it is closed.
 #[derive(Debug, Default)]
 pub(super) struct Gate {
@@ -78,20 +80,22 @@ impl<F: Future + 'static> Executor<F> for Tasks {
 /// A request body.
 pub(super) struct Upload<B> {
     /// `None` when there is none.
-    body: Option<B>,
+    body: Option<Attempt<B>>,
     tasks: Tasks,
     /// Until hyper has asked whether there is a body, which it does once when it opens the stream.
     gate: RefCell<Option<Rc<Gate>>>,
 }
 
-impl<B: Body> Upload<B> {
-    pub(super) fn new(body: Option<B>, tasks: Tasks, gate: Rc<Gate>) -> Self {
-        Self { body, tasks, gate: RefCell::new(Some(gate)) }
-    }
+/// One attempt at sending a body.
+struct Attempt<B> {
+    kept: Rc<Kept<B>>,
+    reading: Reading,
+}
 
-    /// The body back, of a request that was not sent.
-    pub(super) fn into_body(self) -> Option<B> {
-        self.body
+impl<B> Upload<B> {
+    pub(super) fn new(body: Option<Rc<Kept<B>>>, tasks: Tasks, gate: Rc<Gate>) -> Self {
+        let body = body.map(|kept| Attempt { reading: kept.begin(), kept });
+        Self { body, tasks, gate: RefCell::new(Some(gate)) }
     }
 }
 
@@ -106,19 +110,19 @@ where
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        let Some(body) = &mut self.get_mut().body else { return Poll::Ready(None) };
+        let Some(Attempt { kept, reading }) = &mut self.get_mut().body else { return Poll::Ready(None) };
         // Why it failed is told where it came from; the upstream hears that the request is over.
-        Pin::new(body).poll_frame(cx).map_err(|_| h2::Error::from(Reason::CANCEL).into())
+        kept.poll_frame(reading, cx).map_err(|_| h2::Error::from(Reason::CANCEL).into())
     }
 
     fn is_end_stream(&self) -> bool {
         if let Some(gate) = self.gate.borrow_mut().take() {
             self.tasks.opening.replace(Some(gate));
         }
-        self.body.as_ref().is_none_or(Body::is_end_stream)
+        self.body.as_ref().is_none_or(|body| body.kept.is_end_stream(&body.reading))
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.as_ref().map_or(SizeHint::with_exact(0), Body::size_hint)
+        self.body.as_ref().map_or(SizeHint::with_exact(0), |body| body.kept.size_hint())
     }
 }

@@ -19,10 +19,11 @@ pub(super) struct Wire {
     _open: Open,
 }
 
-/// What has come on a connection.
+/// What has come on a connection, and whether anything was written on it.
 #[derive(Debug, Default)]
 pub(super) struct Arrivals {
     reads: AtomicUsize,
+    written: AtomicUsize,
     /// Told of each.
     pub(super) more: Notify,
 }
@@ -31,6 +32,15 @@ impl Arrivals {
     /// Changes with everything that comes.
     pub(super) fn count(&self) -> usize {
         self.reads.load(Ordering::Relaxed)
+    }
+
+    /// Changes with everything that is written.
+    pub(super) fn written(&self) -> usize {
+        self.written.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn note_written(&self, bytes: usize) {
+        self.written.fetch_add(bytes, Ordering::Relaxed);
     }
 
     pub(super) fn note(&self) {
@@ -42,6 +52,11 @@ impl Arrivals {
 impl Wire {
     pub(super) fn new(stream: Stream, open: Open) -> Self {
         Self { stream, _open: open }
+    }
+
+    /// Whether a write that fails may have written something: TLS takes what it is given and writes it in several turns.
+    pub(super) fn may_have_written(&self) -> bool {
+        matches!(self.stream, Stream::Tls(_))
     }
 }
 

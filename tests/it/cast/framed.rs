@@ -1,6 +1,6 @@
 //! An upstream of HTTP/2 that writes its frames by hand, so that it can break every rule.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,7 +8,10 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use super::PATIENCE;
-use super::frames::{ACK, DATA, END_HEADERS, END_STREAM, HEADERS, PING, PREFACE, SETTINGS, frame, literal};
+use super::frames::{
+    ACK, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, PREFACE, RST_STREAM, SETTINGS, WINDOW_UPDATE,
+    frame, literal,
+};
 
 /// What goes over the wire for a stream of this number.
 type Bytes = Box<dyn Fn(u32) -> Vec<u8> + Send>;
@@ -17,6 +20,10 @@ type Bytes = Box<dyn Fn(u32) -> Vec<u8> + Send>;
 pub(crate) enum Act {
     /// Writes this.
     Write(Bytes),
+    /// Writes this when so many bytes of the request's body have come.
+    WriteAfter(usize, Bytes),
+    /// Writes this and closes the connection.
+    WriteAndClose(Bytes),
     /// Writes the first, and then the second again and again until the other side gives up.
     Flood(Bytes, Bytes),
 }
@@ -31,7 +38,22 @@ pub(crate) struct Framed {
 struct State {
     script: Mutex<VecDeque<Act>>,
     streams: AtomicUsize,
+    connections: AtomicUsize,
     flooded: AtomicUsize,
+    /// Whether an answer waits for the end of its request, and holds the body of it.
+    echoes: bool,
+    /// Streams that a connection takes. It says so when they are open, and passes over every other.
+    lifetime: Option<u32>,
+}
+
+/// A request on a connection.
+#[derive(Default)]
+struct Request {
+    body: Vec<u8>,
+    /// What is written when so much of the body is there.
+    after: Option<(usize, Bytes)>,
+    /// Whether it is answered when it has ended.
+    is_echoed: bool,
 }
 
 /// A head with these fields, of which `:status` is the first.
@@ -46,11 +68,35 @@ pub(crate) fn good(stream: u32) -> Vec<u8> {
     [head, frame(DATA, END_STREAM, stream, b"ok")].concat()
 }
 
+/// GOAWAY: the last stream that is or will be processed, and an error.
+pub(crate) fn goaway(last: u32, error: u32) -> Vec<u8> {
+    frame(GOAWAY, 0, 0, &[last.to_be_bytes(), error.to_be_bytes()].concat())
+}
+
+/// RST_STREAM.
+pub(crate) fn reset(stream: u32, error: u32) -> Vec<u8> {
+    frame(RST_STREAM, 0, stream, &error.to_be_bytes())
+}
+
 impl Framed {
     pub(crate) fn start() -> Self {
+        Self::start_with(State::default())
+    }
+
+    /// One whose answers hold what it was sent.
+    pub(crate) fn start_echoing() -> Self {
+        Self::start_with(State { echoes: true, ..State::default() })
+    }
+
+    /// The same, with connections of so many streams, as nginx has it with `keepalive_requests`.
+    pub(crate) fn start_short_lived(streams: u32) -> Self {
+        Self::start_with(State { echoes: true, lifetime: Some(streams), ..State::default() })
+    }
+
+    fn start_with(state: State) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let state = Arc::<State>::default();
+        let state = Arc::new(state);
         let shared = state.clone();
         thread::spawn(move || {
             for socket in listener.incoming().flatten() {
@@ -80,6 +126,10 @@ impl Framed {
         self.state.streams.load(Ordering::SeqCst)
     }
 
+    pub(crate) fn connections(&self) -> usize {
+        self.state.connections.load(Ordering::SeqCst)
+    }
+
     /// Bytes that [`Act::Flood`] has got rid of.
     pub(crate) fn flooded(&self) -> usize {
         self.state.flooded.load(Ordering::SeqCst)
@@ -94,6 +144,9 @@ fn serve(state: &State, mut socket: TcpStream) -> Option<()> {
     socket.read_exact(&mut preface).ok()?;
     assert_eq!(preface, PREFACE);
     socket.write_all(&frame(SETTINGS, 0, 0, &[])).ok()?;
+    state.connections.fetch_add(1, Ordering::SeqCst);
+    let mut requests = HashMap::<u32, Request>::new();
+    let last = state.lifetime.map_or(u32::MAX, |streams| 2 * streams - 1);
     loop {
         let mut head = [0; 9];
         socket.read_exact(&mut head).ok()?;
@@ -105,23 +158,41 @@ fn serve(state: &State, mut socket: TcpStream) -> Option<()> {
                 let payload = if kind == PING { &*payload } else { &[] };
                 socket.write_all(&frame(kind, ACK, 0, payload)).ok()?;
             }
-            HEADERS => {
+            HEADERS if stream <= last && !requests.contains_key(&stream) => {
                 state.streams.fetch_add(1, Ordering::SeqCst);
-                act(state, &mut socket, stream)?;
+                if stream == last {
+                    socket.write_all(&goaway(last, 0)).ok()?;
+                }
+                requests.insert(stream, act(state, &mut socket, stream)?);
+            }
+            DATA => {
+                if let Some(request) = requests.get_mut(&stream) {
+                    take(&mut socket, stream, request, &payload)?;
+                }
             }
             _ => {}
+        }
+        if matches!(kind, HEADERS | DATA)
+            && flags & END_STREAM != 0
+            && let Some(request) = requests.get(&stream).filter(|request| request.is_echoed)
+        {
+            socket.write_all(&echo(stream, &request.body)).ok()?;
         }
     }
 }
 
-fn act(state: &State, socket: &mut TcpStream, stream: u32) -> Option<()> {
+fn act(state: &State, socket: &mut TcpStream, stream: u32) -> Option<Request> {
     let act = state.script.lock().unwrap().pop_front();
+    let mut request = Request::default();
     match act {
-        None => socket.write_all(&good(stream)).ok(),
+        None if state.echoes => request.is_echoed = true,
+        None => socket.write_all(&good(stream)).ok()?,
         // One that breaks a rule may be heard to the end, or not.
-        Some(Act::Write(bytes)) => {
+        Some(Act::Write(bytes)) => drop(socket.write_all(&bytes(stream))),
+        Some(Act::WriteAfter(count, bytes)) => request.after = Some((count, bytes)),
+        Some(Act::WriteAndClose(bytes)) => {
             let _ = socket.write_all(&bytes(stream));
-            Some(())
+            return None;
         }
         Some(Act::Flood(first, again)) => {
             let again = again(stream);
@@ -130,9 +201,31 @@ fn act(state: &State, socket: &mut TcpStream, stream: u32) -> Option<()> {
                 next = socket.write_all(&again);
                 state.flooded.fetch_add(again.len(), Ordering::SeqCst);
             }
-            None
+            return None;
         }
     }
+    Some(request)
+}
+
+/// Takes a piece of a body, and grants a window for as much.
+fn take(socket: &mut TcpStream, stream: u32, request: &mut Request, piece: &[u8]) -> Option<()> {
+    request.body.extend(piece);
+    if let Ok(count @ 1..) = u32::try_from(piece.len()) {
+        let update = |stream| frame(WINDOW_UPDATE, 0, stream, &count.to_be_bytes());
+        socket.write_all(&[update(0), update(stream)].concat()).ok()?;
+    }
+    if let Some((_, bytes)) = request.after.take_if(|(count, _)| *count <= request.body.len()) {
+        socket.write_all(&bytes(stream)).ok()?;
+    }
+    Some(())
+}
+
+/// An answer that holds the request's body, or its length where it is long.
+fn echo(stream: u32, body: &[u8]) -> Vec<u8> {
+    let length = body.len().to_string();
+    let body = if body.len() > 10_000 { length.as_bytes() } else { body };
+    let head = head(stream, 0, &[(":status", "200")]);
+    [head, frame(DATA, END_STREAM, stream, body)].concat()
 }
 
 fn number(bytes: &[u8]) -> u32 {

@@ -24,6 +24,8 @@ pub(crate) enum Play {
     Echo,
     /// Refuses it, as one that it did nothing with.
     Refuse,
+    /// The same after its whole body has come.
+    RefuseLate,
     /// Answers at once with this body, whose end does not come, and resets the stream when it is told to by
     /// [`Multiplexed::go_on`].
     Reset(&'static str, Reason),
@@ -219,6 +221,10 @@ async fn answer(state: Arc<State>, play: Play, body: RecvStream, mut response: S
     let ok = || Response::new(());
     match play {
         Play::Refuse => response.send_reset(Reason::REFUSED_STREAM),
+        Play::RefuseLate => {
+            receive(body).await;
+            response.send_reset(Reason::REFUSED_STREAM);
+        }
         Play::Reset(text, reason) => {
             let mut stream = response.send_response(ok(), false).unwrap();
             let _ = stream.send_data(Bytes::from_static(text.as_bytes()), false);
@@ -265,15 +271,22 @@ async fn answer(state: Arc<State>, play: Play, body: RecvStream, mut response: S
     }
 }
 
-async fn echo(mut body: RecvStream, mut response: SendResponse<Bytes>) {
+/// The whole of a body, and its trailers.
+async fn receive(mut body: RecvStream) -> (Vec<u8>, HeaderMap) {
     let mut received = Vec::new();
     while let Some(Ok(piece)) = body.data().await {
         let _ = body.flow_control().release_capacity(piece.len());
         received.extend_from_slice(&piece);
     }
-    let mut trailers = body.trailers().await.ok().flatten().unwrap_or_else(HeaderMap::new);
+    let trailers = body.trailers().await.ok().flatten().unwrap_or_else(HeaderMap::new);
+    (received, trailers)
+}
+
+async fn echo(body: RecvStream, mut response: SendResponse<Bytes>) {
+    let (received, mut trailers) = receive(body).await;
     trailers.insert(HeaderName::from_static("grpc-status"), HeaderValue::from_static("0"));
-    let head = Response::builder().header("trailer", "grpc-status").body(()).unwrap();
+    let names: Vec<_> = trailers.keys().map(HeaderName::as_str).collect();
+    let head = Response::builder().header("trailer", names.join(", ")).body(()).unwrap();
     let Ok(mut stream) = response.send_response(head, false) else { return };
     let _ = stream.send_data(received.into(), false);
     let _ = stream.send_trailers(trailers);

@@ -23,7 +23,8 @@ use tokio::task::unconstrained;
 use self::coding::Coding;
 use self::framing::{Framing, Malformed, Next};
 use self::head::Head;
-use super::super::exchange::{Failed, Outgoing};
+use super::super::exchange::{Content, Failed, Outgoing};
+use super::super::kept::Kept;
 use super::super::names::Term;
 use super::super::{Broken, Fault, HeadLimits};
 use super::wire::Wire;
@@ -212,11 +213,12 @@ where
 {
     /// Sends a request and waits for the head of its response.
     pub(super) async fn send(&mut self, request: &mut Outgoing<B>) -> Result<Response<()>, Failed> {
-        let body = request.body.take();
-        let coding = body.as_ref().map(|body| Coding::of(body.size_hint(), &request.head.headers));
-        head::write(&request.head, &request.own, coding.as_ref(), &mut self.out);
-        self.has_begun = body.is_some();
-        self.upload = body.zip(coding).map_or(Upload::Ended, |(body, coding)| Upload::Going(body, coding));
+        if let Content::Kept(kept) = &request.body {
+            let kept = kept.clone();
+            self.begin_again(request, &kept)?;
+        } else {
+            self.begin(request);
+        }
         let (method, mut fields) = request.spend();
         let (mut scanned, mut interim) = (0, 0);
         let result = poll_fn(|cx| {
@@ -237,12 +239,40 @@ where
             Ok(head) => head,
             Err(fault) => {
                 let is_unanswered = interim == 0 && self.read.is_empty() && matches!(fault, Fault::Closed(_));
-                return Err(Failed { fault, is_unsent: !self.has_begun, is_unanswered });
+                return Err(Failed { fault, is_unsent: !self.has_begun, is_unanswered, refusal: None });
             }
         };
         self.framing = framing;
         self.persists &= persists && response.status() != StatusCode::SWITCHING_PROTOCOLS;
         Ok(response)
+    }
+
+    /// Queues the head of a request.
+    #[inline]
+    fn begin(&mut self, request: &mut Outgoing<B>) {
+        let body = request.body.take().untouched();
+        let coding = body.as_ref().map(|body| Coding::of(body.size_hint(), &request.head.headers));
+        head::write(&request.head, &request.own, coding.as_ref(), &mut self.out);
+        self.has_begun = body.is_some();
+        self.upload = body.zip(coding).map_or(Upload::Ended, |(body, coding)| Upload::Going(body, coding));
+    }
+
+    /// Queues the head of a request and what was sent of its body elsewhere.
+    #[cold]
+    fn begin_again(&mut self, request: &Outgoing<B>, kept: &Kept<B>) -> Result<(), Failed> {
+        let cut = || Failed::sent(Fault::Request);
+        let body = kept.take_back().ok_or_else(cut)?;
+        let mut coding = Coding::of(body.hint, &request.head.headers);
+        head::write(&request.head, &request.own, Some(&coding), &mut self.out);
+        self.has_begun = true;
+        let frames = [Some(Frame::data(body.bytes)), body.trailers.map(Frame::trailers)];
+        for frame in frames.into_iter().flatten() {
+            let piece = coding.encode(frame, &mut self.out).ok_or_else(cut)?;
+            self.out.extend_from_slice(&piece);
+        }
+        let is_whole = !body.has_ended || coding.finish(&mut self.out);
+        self.upload = if body.has_ended { Upload::Ended } else { Upload::Going(body.body, coding) };
+        if is_whole { Ok(()) } else { Err(cut()) }
     }
 
     fn poll_head(
@@ -375,6 +405,8 @@ where
     }
 }
 
+#[cfg(test)]
+mod again_tests;
 #[cfg(test)]
 mod hyper_tests;
 #[cfg(test)]

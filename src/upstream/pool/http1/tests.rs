@@ -29,9 +29,17 @@ struct Lines {
 }
 
 impl Script {
-    fn say(&self, frame: Result<&[u8], io::Error>) {
+    pub(super) fn say(&self, frame: Result<&[u8], io::Error>) {
+        self.say_frame(frame.map(|data| Frame::data(Bytes::copy_from_slice(data))));
+    }
+
+    pub(super) fn say_trailers(&self, trailers: HeaderMap) {
+        self.say_frame(Ok(Frame::trailers(trailers)));
+    }
+
+    fn say_frame(&self, frame: io::Result<Frame<Bytes>>) {
         let mut lines = self.0.borrow_mut();
-        lines.frames.push_back(frame.map(|data| Frame::data(Bytes::copy_from_slice(data))));
+        lines.frames.push_back(frame);
         lines.waits.take().inspect(Waker::wake_by_ref);
     }
 
@@ -40,7 +48,7 @@ impl Script {
         !self.0.borrow().frames.is_empty()
     }
 
-    fn end(&self) {
+    pub(super) fn end(&self) {
         let mut lines = self.0.borrow_mut();
         lines.has_ended = true;
         lines.waits.take().inspect(Waker::wake_by_ref);
@@ -83,7 +91,7 @@ pub(in super::super) fn connection(upstream: &Arc<Upstream>) -> (Http1<Script>, 
     (Http1::new(wire, term, upstream.settings.response_head), far)
 }
 
-pub(super) fn get(method: Method) -> Outgoing<Script> {
+pub(in super::super) fn get(method: Method) -> Outgoing<Script> {
     let body = Script::default();
     body.end();
     outgoing(Request::builder().method(method).uri("/").body(body).unwrap())
@@ -93,7 +101,7 @@ fn post(body: &Script) -> Outgoing<Script> {
     outgoing(Request::post("/").body(body.clone()).unwrap())
 }
 
-fn outgoing(request: Request<Script>) -> Outgoing<Script> {
+pub(super) fn outgoing(request: Request<Script>) -> Outgoing<Script> {
     let (head, body) = request.into_parts();
     Outgoing::new(head, Vec::new(), body)
 }
