@@ -256,8 +256,8 @@ impl Bound {
 }
 
 /// Sockets of this gateway whose ports another of its sockets is bound to at the moment, because the one replaces the other
-/// or is for other addresses. Ports are not shared for longer, lest another process of the same user take a part of the
-/// connections.
+/// or is for other addresses. They are not left so: another gateway that is started by mistake is told that the address is in
+/// use. (One of the same user that asks for a shared port gets it on Linux, whose memory of a port is not as exact.)
 #[derive(Default)]
 struct SharedPorts(Vec<Socket>);
 
