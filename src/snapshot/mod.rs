@@ -3,6 +3,8 @@
 //! What outlives a reload (key sets, what they verified, connections) is held by `Arc` and carried over by identity: an
 //! issuer or upstream whose whole entry is unchanged is the same one.
 
+#[cfg(test)]
+mod growth_tests;
 mod resource;
 
 use std::collections::{HashMap, HashSet};
@@ -18,7 +20,7 @@ use crate::config::{self, Config};
 use crate::issuer::{Issuer, JwksError};
 use crate::net::TlsError;
 use crate::route::{Ambiguities, Conflict, FieldPattern, FieldSet, MethodPattern, Origins, Table, Target};
-use crate::telemetry::{Metrics, RouteMetrics};
+use crate::telemetry::{Kept, Metrics, RouteMetrics};
 use crate::token::{ForwardedClaim, Source, Verifier};
 use crate::upstream::{HostHeader, Upstream};
 
@@ -176,11 +178,7 @@ impl Snapshot {
         let issuers: HashSet<&str> = self.verifiers.iter().map(|verifier| &**verifier.name()).collect();
         let upstreams: HashSet<&str> =
             self.upstreams.iter().map(|upstream| &*upstream.settings.name).collect();
-        metrics.retain(
-            |label| routes.contains(label),
-            |name| issuers.contains(name),
-            |name| upstreams.contains(name),
-        );
+        metrics.retain(&Kept { routes, issuers, upstreams });
     }
 
     /// The issuers, each once.

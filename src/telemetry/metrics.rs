@@ -1,6 +1,6 @@
 //! The Prometheus metrics, all defined here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use prometheus::{IntCounter, IntGauge, IntGaugeVec, Registry, TextEncoder};
@@ -101,6 +101,17 @@ pub struct EndpointState {
     pub ejected: Option<bool>,
 }
 
+/// The labels that stay. Sets, and not predicates, since a predicate that walks a list makes a reload quadratic.
+#[derive(Debug)]
+pub struct Kept<'s> {
+    /// Patterns of routes, as they are shown.
+    pub routes: HashSet<&'s str>,
+    /// Names of issuers.
+    pub issuers: HashSet<&'s str>,
+    /// Names of upstreams.
+    pub upstreams: HashSet<&'s str>,
+}
+
 impl Metrics {
     /// All metrics, with the closed lists of refusal reasons and of token verdicts.
     ///
@@ -158,24 +169,19 @@ impl Metrics {
     }
 
     /// Forgets what a reload took away, so that a thousand reloads do not grow the exposition.
-    pub fn retain(
-        &self,
-        route: impl Fn(&str) -> bool,
-        issuer: impl Fn(&str) -> bool,
-        upstream: impl Fn(&str) -> bool,
-    ) {
+    pub fn retain(&self, kept: &Kept<'_>) {
         let mut handles = self.handles.lock();
         let families = &self.families;
-        handles.routes.retain(|pattern, _| route(pattern));
+        handles.routes.retain(|pattern, _| kept.routes.contains(pattern.as_str()));
         handles.issuers.retain(|name, _| {
-            let keep = issuer(name);
+            let keep = kept.issuers.contains(name.as_str());
             if !keep {
                 families.remove_issuer(name);
             }
             keep
         });
         handles.upstreams.retain(|name, _| {
-            let keep = upstream(name);
+            let keep = kept.upstreams.contains(name.as_str());
             if !keep {
                 families.remove_upstream(name);
             }

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use http::Method;
 
-use super::{Ending, EndpointState, Metrics};
+use super::{Ending, EndpointState, Kept, Metrics};
 
 fn metrics() -> Metrics {
     Metrics::new(&["missing_token", "expired"], &["valid", "expired"]).unwrap()
@@ -35,7 +35,7 @@ fn what_a_reload_takes_away_leaves_the_exposition() {
     metrics.route("/gone").record(&Method::GET, Ending::Answered(200), Duration::ZERO);
     metrics.issuer("gone").set_keys(1, None);
     metrics.upstream("gone").faults.increment(0);
-    metrics.retain(|route| route == "/kept", |_| false, |_| false);
+    metrics.retain(&Kept { routes: ["/kept"].into(), issuers: [].into(), upstreams: [].into() });
     let text = metrics.render().unwrap();
     assert!(text.contains("/kept") && !text.contains("gone"), "{text}");
     assert!(Arc::ptr_eq(&kept, &metrics.route("/kept")));

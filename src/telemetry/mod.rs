@@ -23,5 +23,5 @@ pub use counters::{Counter, Counters, Gauge};
 pub use event_log::{Event, EventLog};
 pub use handles::{Ending, IssuerMetrics, RouteMetrics, UpstreamMetrics};
 pub use histogram::Histogram;
-pub use metrics::{EndpointState, GatewayMetrics, Metrics};
+pub use metrics::{EndpointState, GatewayMetrics, Kept, Metrics};
 pub use throttle::Throttle;

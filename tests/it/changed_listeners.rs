@@ -46,10 +46,10 @@ fn hammer(port: &KeptPort, request: &Request, stop: &AtomicBool) -> Vec<u16> {
 // `/new` comes with the listener: not before it, and not after it.
 #[test]
 fn a_listener_that_is_added_answers_from_its_first_connection() {
-    const ROUNDS: usize = 5;
+    const ROUNDS: usize = 2;
     let (upstream, first, second) = (Upstream::start(), KeptPort::new(), KeptPort::new());
     // The more there are the longer a reload takes.
-    let many: String = (0..400).map(|number| public(&format!("/r{number}"))).collect();
+    let many: String = (0..200).map(|number| public(&format!("/r{number}"))).collect();
     let before = text(&upstream, &[&first], &many);
     let after = text(&upstream, &[&first, &second], &(public("/new") + &many));
     let gateway = Gateway::start_on_its_own_addresses(&before);
@@ -57,7 +57,7 @@ fn a_listener_that_is_added_answers_from_its_first_connection() {
         let stop = AtomicBool::new(false);
         let statuses: Vec<u16> = thread::scope(|scope| {
             let clients: Vec<_> =
-                (0..4).map(|_| scope.spawn(|| hammer(&second, &Request::get("/new"), &stop))).collect();
+                (0..2).map(|_| scope.spawn(|| hammer(&second, &Request::get("/new"), &stop))).collect();
             reload(&gateway, &after);
             wait_until("the listener answers", || {
                 Client::try_connect(&second.at("127.0.0.1").to_string()).is_some()

@@ -52,6 +52,7 @@ mod http2_upstreams;
 mod impersonation;
 mod jose;
 mod keys;
+mod large;
 mod limits;
 mod listeners;
 mod metadata;

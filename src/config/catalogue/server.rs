@@ -107,8 +107,8 @@ pub(in crate::config) static SERVER: Table = Table {
             Kind::Texts,
             Default(r#""127.0.0.1:8080""#),
             r#"["0.0.0.0:8080", "[::1]:8080"]"#,
-            "Addresses where requests are taken: IP addresses with ports, or `unix:` and the path of a socket. The default is \
-             this machine alone.",
+            "Addresses where requests are taken: IP addresses with ports, or `unix:` and the path of a socket. `[::]` takes \
+             IPv4 as well unless another listener has its port for IPv4. The default is this machine alone.",
         )
         .not(&["address", "bind", "port"]),
         Key::new(
@@ -337,7 +337,8 @@ pub(in crate::config) static TOKEN_CACHE: Table = Table {
 
 pub(in crate::config) static RELOAD: Table = Table {
     path: "reload",
-    doc: "A changed file is read, checked and swapped in whole. A file with a problem changes nothing.",
+    doc: "A changed file is read, checked and swapped in whole. A file with a problem changes nothing. Requests, probes and \
+          signals do not wait for a large one.",
     keys: &[
         Key::new(
             "watch",
