@@ -86,7 +86,10 @@ impl ReadFile {
 
 impl Found {
     pub(super) fn names(names: &io::Result<Vec<OsString>>) -> Self {
-        Self::Names(names.as_ref().map(Clone::clone).map_err(io::Error::kind))
+        Self::Names(match names {
+            Ok(names) => Ok(names.clone()),
+            Err(error) => Err(error.kind()),
+        })
     }
 
     /// Returns whether the file at its real path is not the one that was read. What is no plain file, such as a pipe, says

@@ -108,6 +108,7 @@ fn without_descriptors_nobody_spins_and_all_heals() {
 }
 
 /// How often accepting failed, as the log tells it.
+#[cfg(target_os = "linux")]
 fn failures(errors: &str) -> usize {
     let lines = errors.lines().filter(|line| line.contains("accepting a connection failed"));
     lines.map(|line| line.rsplit_once(" repeated=").map_or(1, |(_, count)| count.parse().unwrap())).sum()
