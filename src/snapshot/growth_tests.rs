@@ -42,6 +42,9 @@ fn config(routes: usize, generation: &str) -> Config {
     config
 }
 
+/// A part of a reload.
+type Work = fn(&Stage);
+
 /// Two configurations of so many routes that have none in common, compiled under the metrics of both.
 struct Stage {
     metrics: Metrics,
@@ -97,7 +100,7 @@ fn what_is_done_for_each_route_looks_at_no_other() {
     // Enough for the clock of threads, which ticks every few milliseconds.
     const ROUNDS: usize = 5;
     let (few, many) = (Stage::new(FEW), Stage::new(TIMES * FEW));
-    let parts: [(&str, fn(&Stage)); 3] =
+    let parts: [(&str, Work); 3] =
         [("metrics", Stage::prune), ("resources", Stage::find_resources), ("names", Stage::find_parts)];
     for (what, work) in parts {
         let apart = cost(|| (0..ROUNDS * TIMES).for_each(|_| work(&few)));
