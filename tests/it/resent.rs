@@ -374,7 +374,7 @@ fn a_client_that_leaves_takes_what_was_sent_again_with_it() {
     let mut client: Client = gateway.connect();
     client.write_request(&Request::new("POST", "/a").body("a body"));
     upstream.wait_for(2);
-    drop(client);
+    client.abort();
     wait_until("the stream is reset", || upstream.resets() == [Reason::CANCEL]);
     assert_eq!(gateway.send(&Request::new("POST", "/a").body("x")).text(), "x");
 }
