@@ -3,8 +3,6 @@
 //! What outlives a reload (key sets, what they verified, connections) is held by `Arc` and carried over by identity: an
 //! issuer or upstream whose whole entry is unchanged is the same one.
 
-#[cfg(test)]
-mod growth_tests;
 mod resource;
 
 use std::collections::{HashMap, HashSet};

@@ -27,6 +27,20 @@ pub(crate) fn toml(key: &Key, upstream: &str) -> String {
     )
 }
 
+/// A configuration of so many routes with `name` in their paths. Each has an upstream and a resource of its own.
+#[allow(dead_code, reason = "one of the benchmarks has no use for it")]
+pub(crate) fn many_routes(routes: u64, name: &str) -> String {
+    let mut text = format!("[issuers.idp]\nissuer = \"{ISSUER}\"\naudience = \"api\"\n");
+    for number in 0..routes {
+        text += &format!(
+            "[upstreams.{name}-{number}]\nurl = \"http://127.0.0.1:9\"\n\
+             [[groups]]\nprefix = \"/{name}/{number}\"\npublic_url = \"https://{name}-{number}.example.com/\"\n\
+             [[groups.routes]]\npath = \"/{{id}}\"\nupstream = \"{name}-{number}\"\nscopes = \"orders.read\"\n"
+        );
+    }
+    text
+}
+
 /// A configuration, compiled.
 pub(crate) fn snapshot(toml: &str) -> Snapshot {
     let config = Config::parse(toml, "gateway.toml");

@@ -3,9 +3,10 @@
 //!
 //!     tests/bench/budget.sh              # installs Valgrind where it is missing; CI runs it
 //!
-//! Counts, under callgrind, the instructions of `decide` with a hot token and those of the whole program for one forwarded
-//! request, compares them with `budget.toml`, and fails when one is exceeded. Start and end cancel out: each figure is the
-//! difference of a long run and a short one. The kernel's instructions are not among them.
+//! Counts, under callgrind, the instructions of `decide` with a hot token, those of the whole program for one forwarded
+//! request, and those of a reload for each of its routes, compares them with `budget.toml`, and fails when one is exceeded.
+//! Start and end cancel out: each figure is the difference of a long run and a short one. The kernel's instructions are not
+//! among them.
 
 #![allow(
     clippy::unwrap_used,
@@ -32,8 +33,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use scopegate::clock::now;
-use scopegate::proxy::{Verdict, decide};
-use scopegate::token::{Circumstances, SharedCache, WorkerCache};
+use scopegate::config::Config;
+use scopegate::proxy::{REASONS, Verdict, decide};
+use scopegate::snapshot::Snapshot;
+use scopegate::telemetry::Metrics;
+use scopegate::token::{Circumstances, SharedCache, TokenError, WorkerCache};
 
 use callgrind::Callgrind;
 use keys::{Key, Token};
@@ -50,12 +54,18 @@ const ROUNDS: usize = 3;
 const FORWARDED: (u64, u64) = (500, 2_500);
 const DECIDED: (u64, u64) = (1_000, 11_000);
 
+/// Routes of the small reload and of the large one. Work that grows with the square of the routes exceeds the budget at once.
+const RELOADED: (u64, u64) = (500, 2_000);
+
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if let [command, directory, count] = &*arguments
-        && command == DECIDE
-    {
-        decide_often(Path::new(directory), count.parse().unwrap());
+    if let [command, directory, count] = &*arguments {
+        let count = count.parse().unwrap();
+        match &**command {
+            DECIDE => decide_often(Path::new(directory), count),
+            RELOAD => reload_once(count),
+            other => panic!("there is no measurement \"{other}\""),
+        }
         return ExitCode::SUCCESS;
     }
     let directory = tempfile::tempdir().unwrap();
@@ -67,6 +77,7 @@ fn main() -> ExitCode {
     let figures = [
         ("decide", per_one(DECIDED, |count| decided(directory, count).instructions())),
         ("forwarded", per_one(FORWARDED, |count| forwarded(directory, count).instructions())),
+        ("reloaded", per_one(RELOADED, |routes| again(directory, RELOAD, routes).instructions())),
     ];
     let budget = fs::read_to_string(budget_file()).unwrap().parse::<toml::Table>().unwrap();
     println!("{:<12} {:>10} {:>10}", "instructions", "measured", "budget");
@@ -124,8 +135,13 @@ fn decided(directory: &Path, count: u64) -> Callgrind {
     let (_, token) = stage(directory, "http://127.0.0.1:9");
     // Making a key of random numbers takes as many instructions as chance has it: the other process gets a token.
     fs::write(directory.join(TOKEN), token).unwrap();
+    again(directory, DECIDE, count)
+}
+
+/// Runs this very program under callgrind.
+fn again(directory: &Path, command: &str, count: u64) -> Callgrind {
     let program = std::env::current_exe().unwrap();
-    let arguments = [DECIDE, directory.to_str().unwrap(), &count.to_string()];
+    let arguments = [command, directory.to_str().unwrap(), &count.to_string()];
     let mut run = Callgrind::start(directory, &program, &arguments);
     run.wait();
     run
@@ -144,6 +160,19 @@ fn decide_often(directory: &Path, count: u64) {
             assert!(matches!(black_box(verdict), Ok(Verdict::Forward(_))));
         }
     });
+}
+
+// A reload to as many routes, upstreams and resources as before, all with other names.
+
+const RELOAD: &str = "reload";
+
+fn reload_once(routes: u64) {
+    let parse = |name| Config::parse(&stage::many_routes(routes, name), "gateway.toml").unwrap();
+    let metrics = Metrics::new(&REASONS, &TokenError::RESULTS).unwrap();
+    let before = Snapshot::compile(parse("before"), &metrics, None).unwrap();
+    let after = Snapshot::compile(parse("after"), &metrics, Some(&before)).unwrap();
+    after.prune(&metrics);
+    assert_eq!(black_box(after).routes.len() as u64, routes);
 }
 
 const CONFIG: &str = "gateway.toml";
