@@ -146,6 +146,11 @@ impl Roster {
         }
     }
 
+    /// Returns how many connections are registered.
+    pub(super) fn count(&self) -> usize {
+        self.members.get()
+    }
+
     /// Waits until no member is left.
     pub(super) async fn emptied(&self) {
         while self.members.get() > 0 {

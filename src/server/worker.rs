@@ -159,7 +159,8 @@ async fn run(worker: Rc<Worker>, mut inbox: mpsc::Receiver<Message>) {
     host.worker.cut();
     roster.end_drain();
     if timeout(FAREWELL, roster.emptied()).await.is_err() {
-        tracing::warn!(?limit, "connections were cut: they did not finish within the drain");
+        let connections = roster.count();
+        tracing::warn!(connections, ?limit, "connections were cut: they did not finish within the drain");
     }
     sweeper.abort();
 }

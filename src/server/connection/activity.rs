@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::hash::{BuildHasher as _, RandomState};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -45,6 +45,12 @@ pub(super) struct Activity {
     response_timeout: Rc<Cell<Option<Duration>>>,
     /// Since when the answer, or more of it, is awaited for a client that has closed its side of the connection.
     half_closed: Cell<Option<Instant>>,
+    /// Bytes of the answer that were handed to the library since everything was written.
+    queued: Cell<usize>,
+    /// How many of them may wait (`server.limits.write_buffer`).
+    write_buffer: usize,
+    /// Woken when everything is written, so that more of the answer is taken.
+    held: Cell<Option<Waker>>,
     /// Whether there was a request.
     asked: Cell<bool>,
     finish: Cell<Finish>,
@@ -123,6 +129,9 @@ impl Activity {
             answered: Cell::new(false),
             response_timeout: Rc::default(),
             half_closed: Cell::new(None),
+            queued: Cell::new(0),
+            write_buffer: server.limits.write_buffer,
+            held: Cell::new(None),
             asked: Cell::new(false),
             finish: Cell::new(Finish::Open),
             left: Cell::new(server.limits.connection_requests),
@@ -416,6 +425,30 @@ impl Activity {
         }
     }
 
+    /// Everything that was handed to the library is written.
+    pub(super) fn drained(&self) {
+        if self.queued.get() > 0 {
+            self.queued.set(0);
+            if let Some(held) = self.held.take() {
+                held.wake();
+            }
+        }
+    }
+
+    /// Ready while more of the answer may wait to be written. Over HTTP/2 the library bounds that itself, for each stream; over
+    /// HTTP/1.1 it has one bound for that and for what it reads ahead, which uploads need large.
+    fn poll_room(&self, cx: &Context<'_>) -> Poll<()> {
+        if self.queued.get() < self.write_buffer || self.streams.get().is_some() {
+            return Poll::Ready(());
+        }
+        self.held.set(Some(cx.waker().clone()));
+        Poll::Pending
+    }
+
+    fn queue(&self, count: usize) {
+        self.queued.set(self.queued.get() + count);
+    }
+
     fn unblock(&self) {
         self.blocked.set(None);
         // Idle it is from here on: the client could not know the end of its answer before.
@@ -451,7 +484,6 @@ impl Drop for Open {
 /// A response body whose end is the end of being busy.
 pub(super) struct Answer<B> {
     pub(super) body: B,
-    #[expect(dead_code, reason = "it is there to be dropped")]
     pub(super) open: Open,
 }
 
@@ -463,7 +495,14 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Answer<B> {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        Pin::new(&mut self.get_mut().body).poll_frame(cx)
+        let this = self.get_mut();
+        let activity = &this.open.0;
+        ready!(activity.poll_room(cx));
+        let frame = ready!(Pin::new(&mut this.body).poll_frame(cx));
+        if let Some(Ok(frame)) = &frame {
+            activity.queue(frame.data_ref().map_or(0, Bytes::len));
+        }
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {

@@ -24,6 +24,10 @@ use crate::proxy::{self, Upgrades};
 /// Fields that hyper parses without allocating; only another limit is worth the difference.
 const HYPERS_MAX_FIELDS: usize = 100;
 
+/// Hyper reads a head into a buffer of at most so many bytes (8 KiB and 4 KiB for each of 100 fields); a longer head
+/// needs a longer buffer.
+const HYPERS_MAX_BUFFER: usize = 8 * 1024 + 4 * 1024 * 100;
+
 impl<S> Served for http1::Connection<TokioIo<Watched<'_>>, S>
 where
     S: HttpService<Incoming, ResBody = Answer<proxy::ReplyBody>, Error = Infallible>,
@@ -56,10 +60,9 @@ fn builder(server: &Server) -> Builder {
     if server.limits.head_fields != HYPERS_MAX_FIELDS {
         builder.max_headers(server.limits.head_fields);
     }
-    // One bound for what is read ahead, which has to hold a whole head, and for what waits to be written: another piece of
-    // a body is taken as long as less than that waits. Hyper's own is 408 KiB, which each client that reads nothing pins.
-    // Half of what is configured, since a piece may be as long again.
-    builder.max_buf_size((server.limits.write_buffer / 2).max(server.limits.head_bytes));
+    if server.limits.head_bytes > HYPERS_MAX_BUFFER {
+        builder.max_buf_size(server.limits.head_bytes);
+    }
     builder
 }
 

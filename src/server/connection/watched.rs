@@ -90,6 +90,7 @@ impl AsyncWrite for Watched<'_> {
         let result = Pin::new(&mut *this.stream).poll_flush(cx);
         this.activity.flushed(&result);
         ready!(result)?;
+        this.activity.drained();
         Poll::Ready(this.look_for_end(cx))
     }
 
