@@ -120,7 +120,10 @@ impl Admin {
         }
         // A page in somebody's browser has no business here, under whatever name it reached us (attacks.md row 20).
         if request.headers().contains_key(ORIGIN) {
-            return text(StatusCode::FORBIDDEN, "not for browsers\n");
+            return text(
+                StatusCode::FORBIDDEN,
+                "the request has an Origin: the admin listener answers programs, not pages\n",
+            );
         }
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "GET only\n");

@@ -110,7 +110,13 @@ async fn examine(
     explanation.step("request", Outcome::Asked, format!("{} {}", request.method(), request.uri()));
     let entry = entry(snapshot, &request);
     let request = match (entry, token) {
-        (Some(entry), Some(token)) => with_token(request, source_of(snapshot, entry), token),
+        (Some(entry), Some(token)) => {
+            let source = source_of(snapshot, entry, arguments.origin.is_some());
+            if let Some(Source::Cookie(name)) = source {
+                explanation.step("", Outcome::Asked, format!("the token is in the cookie \"{name}\""));
+            }
+            with_token(request, source, token)
+        }
         _ => request,
     };
     if entry.is_some_and(|entry| entry.requirement != Requirement::Public) {
@@ -180,8 +186,10 @@ impl Arguments {
 }
 
 /// Where the route looks first.
-fn source_of<'s>(snapshot: &'s Snapshot, entry: &Entry) -> Option<&'s Source> {
-    snapshot.routes.get(entry.route)?.token_from.first()
+fn source_of<'s>(snapshot: &'s Snapshot, entry: &Entry, from_page: bool) -> Option<&'s Source> {
+    let sources = &snapshot.routes.get(entry.route)?.token_from;
+    let cookie = sources.iter().find(|source| from_page && matches!(source, Source::Cookie(_)));
+    cookie.or_else(|| sources.first())
 }
 
 /// Puts the token where it is looked for. What no header can hold stays out: no client could send it either.
@@ -258,7 +266,7 @@ mod tests {
                         [[routes]]\npath = \"/orders/{id}\"\nupstream = \"orders\"\n\
                         methods = { GET = \"orders.read\" }\n\
                         [[routes]]\npath = \"/cookie\"\nupstream = \"orders\"\nscopes = \"orders.write\"\n\
-                        token_from = \"cookie:session\"\n\
+                        token_from = [\"authorization:bearer\", \"cookie:session\"]\n\
                         [[groups]]\nprefix = \"/dev\"\nupstream = \"orders\"\npublic = true\n\
                         [[groups.routes]]\npath = \"/tests\"\nmethods = [\"GET\"]\n";
 
@@ -324,8 +332,9 @@ mod tests {
         let line = "POST /cookie --origin https://evil.test";
         let explained = explained(line, Some("eyJ")).await;
         let says = "the token is in a cookie, and a page of another origin may have made the request (cross_site_request)";
+        assert_eq!(explained[1..2], steps(&[("", "the token is in the cookie \"session\"")]));
         assert_eq!(
-            explained[2..],
+            explained[3..],
             steps(&[
                 ("token", "there is one, where the route looks for it"),
                 ("origin", says),

@@ -151,7 +151,8 @@ impl Explanation {
     pub(super) fn refused(&mut self, snapshot: &Snapshot, refusal: &Refusal) {
         let name = match &refusal.cause {
             Cause::Target(_) | Cause::Ambiguous { .. } => "target",
-            Cause::NotFound | Cause::Method { .. } | Cause::Shadowed { .. } => "route",
+            Cause::NotFound | Cause::Method { .. } => "route",
+            Cause::Shadowed { .. } => "tolerant",
             Cause::Token { rejection, .. } => {
                 let failed = check_of(rejection.error);
                 self.token_checks(failed);

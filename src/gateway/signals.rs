@@ -75,6 +75,6 @@ impl Signals {
 
 async fn note(name: &'static str, mut signal: Signal) {
     while signal.recv().await.is_some() {
-        tracing::warn!(signal = name, "this signal means nothing here: SIGTERM ends, SIGHUP reloads");
+        tracing::warn!(signal = name, "the signal is ignored: SIGTERM ends the gateway, SIGHUP reloads");
     }
 }

@@ -154,11 +154,9 @@ fn reply(cause: &Cause, told: ErrorDetail) -> Reply {
                 format!("The path can be read in more than one way ({what}), {why}."),
             )
         }
-        Cause::Shadowed { .. } => Reply::new(
-            S::NOT_FOUND,
-            "shadowed_path",
-            "There is nothing at this path, which is spelled almost like another.",
-        ),
+        Cause::Shadowed { .. } => {
+            Reply::new(S::NOT_FOUND, "shadowed_path", "No route serves this spelling of the path.")
+        }
         Cause::Misdirected => Reply::new(
             S::MISDIRECTED_REQUEST,
             "misdirected",

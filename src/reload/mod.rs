@@ -74,6 +74,7 @@ impl Reloader {
         let files = config.files.clone();
         let before = self.live.load();
         if config.hash == before.config.hash {
+            tracing::info!("the files are unchanged: the configuration in force stays");
             return Attempt { found: Found::Unchanged, files };
         }
         let found = match Snapshot::compile(config, &self.metrics, Some(&before)) {

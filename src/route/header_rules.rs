@@ -166,8 +166,24 @@ fn owned_in_requests(name: &str, meaning: Option<Meaning>) -> Option<&'static st
     match name {
         "host" => Some("the upstream's \"host\" says what it is"),
         "authorization" => Some("\"forward_token\" says whether the upstream gets the token"),
-        _ => is_told_of_clients.then_some("\"server.trusted_proxies\" says whose is kept"),
+        _ if !is_told_of_clients => None,
+        _ if is_kept_from_proxies(name) => Some("\"server.trusted_proxies\" says whose is kept"),
+        _ => Some("the gateway removes it from every request"),
     }
+}
+
+/// Whether a trusted proxy may say this of a request.
+fn is_kept_from_proxies(name: &str) -> bool {
+    [
+        "forwarded",
+        "x-forwarded-",
+        "x-forwarded-for",
+        "x-forwarded-host",
+        "x-forwarded-port",
+        "x-forwarded-proto",
+    ]
+    .iter()
+    .any(|kept| is_twin(name, kept))
 }
 
 fn owned_in_responses(name: &str) -> Option<&'static str> {

@@ -242,7 +242,7 @@ impl GatewayMetrics {
             reload_ok: int_gauge(
                 r,
                 "scopegate_config_last_reload_successful",
-                "1 when the file on disk is what serves, 0 after a reload that failed.",
+                "1 while the files on disk are what serves, 0 while they are not.",
             )?,
             panics: counter(r, "scopegate_panics_total", "Panics that were caught and answered with 500.")?,
             config: int_gauges(

@@ -142,12 +142,15 @@ impl fmt::Display for Fault {
             Self::Closed(error) => write!(f, "the connection ended before the response: {error}"),
             Self::Request => f.write_str("the body of the request failed"),
             Self::Unprocessed(error) => match error.source() {
-                Some(source) => write!(f, "the upstream did not take the request: {source}"),
+                Some(source) => write!(
+                    f,
+                    "the upstream did not process the request, and it could not be sent again: {source}"
+                ),
                 None => write!(f, "the request could not be sent: {error}"),
             },
             Self::Overloaded => f.write_str("too many requests wait for a connection (max_pending)"),
             Self::Full => f.write_str("as many requests as may be are under way (max_requests)"),
-            Self::Protocol(what) => write!(f, "not an HTTP response: {what}"),
+            Self::Protocol(what) => write!(f, "the response cannot be forwarded: {what}"),
         }
     }
 }

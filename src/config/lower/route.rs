@@ -169,9 +169,13 @@ fn route(mut reader: Reader<'_>, around: &Around, names: &Names) -> Option<Place
     let is_public = answers.iter().all(|(_, requirement)| *requirement == Requirement::Public);
     if !is_public {
         refuse_cookie_keys(&reader, &shared);
+        refuse_forward_authorization(&reader, &shared);
     }
     let issuers = issuers(&reader, &answers, &shared, names);
     let rewrite = pattern.as_ref().and_then(|pattern| rewrite(&mut reader, pattern));
+    if let Some(pattern) = &pattern {
+        refuse_distinct(&reader, pattern);
+    }
     if pattern.is_none() {
         // Read, so that it is no unread key.
         reader.text("rewrite");
@@ -274,6 +278,32 @@ fn refuse_token_keys(reader: &Reader<'_>, answers: &[Answer]) {
     for name in names.into_iter().filter(|name| reader.has(name)) {
         let message = format!("\"{name}\" has no effect: the route is public, and no token is looked at");
         reader.problem(reader.key_place(name), message);
+    }
+}
+
+/// A path of the whole host is never taken for another: the paths to tell apart are those of the stricter routes.
+fn refuse_distinct(reader: &Reader<'_>, pattern: &Pattern) {
+    if !reader.has("distinct") || !pattern.segments().is_empty() || pattern.tail() != Some(&Tail::Subtree) {
+        return;
+    }
+    let problem = reader.problem_at(
+        reader.key_place("distinct"),
+        format!("\"distinct\" has no effect: \"{pattern}\" takes every path as it stands"),
+    );
+    reader
+        .context
+        .problem(problem.hint("write it in the stricter route, whose paths the application tells apart"));
+}
+
+/// Where every token comes from `Authorization` there is no other one to forward.
+fn refuse_forward_authorization(reader: &Reader<'_>, shared: &Shared) {
+    let sources = shared.token_from.as_deref().unwrap_or(&[Source::Bearer]);
+    let is_elsewhere = |source: &Source| !matches!(source, Source::Bearer | Source::Raw);
+    if reader.has("forward_authorization") && !sources.iter().any(is_elsewhere) {
+        reader.problem(
+            reader.key_place("forward_authorization"),
+            "\"forward_authorization\" has no effect: tokens come from \"Authorization\" alone",
+        );
     }
 }
 

@@ -59,6 +59,13 @@ fn upstream(context: &Context, name: &Text, table: &Table) -> Option<Settings> {
     let max_connections = reader.count("max_connections").unwrap_or_default();
     let max_pending = reader.count("max_pending").unwrap_or_default();
     let max_requests = reader.count("max_requests");
+    if protocol == Protocol::Http1 && reader.has("resend_bytes") {
+        let problem = reader.problem_at(
+            reader.key_place("resend_bytes"),
+            "\"resend_bytes\" has no effect: the upstream speaks HTTP/1.1",
+        );
+        reader.context.problem(problem.hint("write protocol = \"http2\" or \"auto\""));
+    }
     let resend_bytes = to_usize(reader.size("resend_bytes"));
     let response_head = HeadLimits {
         bytes: to_usize(reader.size("response_head_bytes")),
