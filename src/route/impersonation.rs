@@ -251,7 +251,11 @@ mod tests {
 
     /// What the page says of each meaning.
     const ROWS: [(Meaning, &str); 9] = [
-        (Meaning::Origin, "where the request came from; the gateway tells what it saw"),
+        (
+            Meaning::Origin,
+            "where the request came from; the gateway writes what it saw, and keeps what a trusted proxy says as \
+             [above](#who-is-believed-about-where-a-request-came-from)",
+        ),
         (Meaning::Vouched, "what else a proxy vouches for, such as a user or a group; for claims"),
         (Meaning::Override, "another method, path or host than the one that was authorized"),
         (Meaning::Certificate, "a client certificate; for claims"),
@@ -261,8 +265,15 @@ mod tests {
             "the id of the request; a client's is kept if it is one that can be logged as it is",
         ),
         (Meaning::Framing, "where a body ends; the gateway frames it anew"),
-        (Meaning::Connection, "one connection (RFC 9110, section 7.6.1)"),
-        (Meaning::Message, "the message itself: removed in other spellings, and from trailers"),
+        (
+            Meaning::Connection,
+            "one connection (RFC 9110, section 7.6.1); the gateway writes its own, such as `TE: trailers`",
+        ),
+        (
+            Meaning::Message,
+            "the message itself: these names pass in the head by the rules for each; other spellings, and trailers, \
+             are removed",
+        ),
     ];
 
     fn table() -> String {
