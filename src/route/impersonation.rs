@@ -16,10 +16,10 @@ struct Family {
     meaning: Meaning,
 }
 
-/// What an upstream reads in a field of a family.
+/// The meaning of a family's fields to an upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Meaning {
-    /// Where the request came from.
+    /// The origin of the request.
     Origin,
     /// Something else that a proxy vouches for.
     Vouched,
@@ -31,12 +31,12 @@ pub enum Meaning {
     ProxyVariable,
     /// The id of the request.
     RequestId,
-    /// How the message is framed.
+    /// The framing of the message.
     Framing,
-    /// What is for one connection (RFC 9110 §7.6.1).
+    /// Fields about one connection (RFC 9110 §7.6.1).
     Connection,
-    /// What a client may say in the head, under this very name: a twin, or a trailer, is another field than the one that
-    /// the gateway has judged.
+    /// Fields a client may send in the head with exactly this name. Other spellings and trailers are removed: the gateway
+    /// did not check them.
     Message,
 }
 
@@ -142,7 +142,7 @@ impl Meaning {
     }
 }
 
-/// How many groups names are put into by their first bytes.
+/// The number of groups that names are put into by their first bytes.
 const SLOTS: usize = 128;
 
 /// The group of a name: of its first and third letter, or of the third and fifth where it begins with `x-`, as most of the
@@ -232,8 +232,8 @@ pub fn is_impersonation_in_trailers(name: &str) -> bool {
     CANDIDATES.first(name, 0).is_some()
 }
 
-/// What an upstream reads in a field of this name or of a twin, if that is of a family: of several the narrowest, which
-/// stands last.
+/// Returns the meaning of a field of this name, or of a twin, if it is of a family: of several the narrowest, which stands
+/// last.
 #[must_use]
 pub fn meaning(name: &str) -> Option<Meaning> {
     let mut narrowest = None;
@@ -249,7 +249,7 @@ pub fn meaning(name: &str) -> Option<Meaning> {
 mod tests {
     use super::*;
 
-    /// What the page says of each meaning.
+    /// The text of the page for each meaning.
     const ROWS: [(Meaning, &str); 9] = [
         (
             Meaning::Origin,

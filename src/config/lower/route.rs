@@ -277,7 +277,7 @@ fn refuse_token_keys(reader: &Reader<'_>, answers: &[Answer]) {
     }
 }
 
-/// Where no token comes from a cookie nothing is asked about origins.
+/// Refuses `cookie_origins` where no token comes from a cookie: it would have no effect.
 fn refuse_cookie_keys(reader: &Reader<'_>, shared: &Shared) {
     let sources = shared.token_from.as_deref().unwrap_or_default();
     if reader.has("cookie_origins") && !sources.iter().any(|source| matches!(source, Source::Cookie(_))) {
