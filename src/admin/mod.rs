@@ -41,10 +41,10 @@ const MANY_ROUTES: usize = 1000;
 /// After an accept that failed for want of descriptors.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Told to a request that names no host, or several.
+/// The answer to a request that names no host, or several.
 const MALFORMED_HOST: &str = "one Host is needed\n";
 
-/// Told to a request for a host that is not listed. The host is not repeated: a peer wrote it.
+/// The answer to a request for a host that is not listed. The host is not repeated: a peer wrote it.
 const MISDIRECTED: &str =
     "not for this host: ask by an IP address or localhost, or list the name in server.admin_hosts\n";
 
@@ -94,14 +94,14 @@ impl Admin {
                     async move {
                         let mut response = admin.answer(&request).await;
                         if !request.body().is_end_stream() {
-                            // Nobody reads it, so that nothing may follow (RFC 9112 §9.6).
+                            // The rest of the request is not read, so that no other may follow (RFC 9112 §9.6).
                             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                         }
                         Ok::<_, Infallible>(response)
                     }
                 });
                 let mut builder = http1::Builder::new();
-                // Whoever has said all may close its side and gets its answer all the same (RFC 9112 §9.6).
+                // A client may close its side after its request, and gets its answer all the same (RFC 9112 §9.6).
                 builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).half_close(true);
                 // A scraper that goes away is its own affair.
                 let _ = builder.serve_connection(TokioIo::new(stream), service).await;
@@ -152,7 +152,7 @@ impl Admin {
 
     async fn metrics(&self) -> Response<Full<Bytes>> {
         let snapshot = self.live.load();
-        // What endpoints show is replaced as a whole, which two at a time would mix up.
+        // The metrics of endpoints are replaced as a whole, which two at a time would mix up.
         let _alone = self.rendering.lock().await;
         let metrics = self.metrics.clone();
         let exposition = aside(&snapshot.clone(), move || render(&snapshot, &metrics)).await;
@@ -204,7 +204,7 @@ async fn aside(snapshot: &Snapshot, write: impl FnOnce() -> String + Send + 'sta
     spawn_blocking(write).await.unwrap_or_default()
 }
 
-/// A descriptor of no use but to be given up for another.
+/// A spare descriptor, closed to make room for another.
 fn descriptor() -> Option<OwnedFd> {
     std::io::stderr().as_fd().try_clone_to_owned().ok()
 }

@@ -14,8 +14,8 @@ use tracing_subscriber::{fmt, registry};
 
 use crate::telemetry::EventLog;
 
-/// What our own events come from. Events of libraries are not logged, whatever the level: at "debug" the one for HTTP/2 quotes
-/// requests, and with them tokens.
+/// The target of our own events. Events of libraries are not logged, whatever the level: at "debug" the one for HTTP/2
+/// quotes requests, and with them tokens.
 const OWN: &str = "scopegate";
 
 /// Beginnings of the standard library's messages that go on with numbers alone.
@@ -44,7 +44,7 @@ impl Drop for Logging {
 /// Starts logging from this level on. A second call changes nothing: the first subscriber stays.
 ///
 /// # Errors
-/// When no thread or no descriptor can be had.
+/// If a thread or a descriptor cannot be created.
 pub(super) fn start(level: tracing::Level) -> io::Result<Logging> {
     let log = EventLog::of_process()?;
     // The log adds the time itself, so that it can tell an event that is repeated.
@@ -97,7 +97,7 @@ mod tests {
 
     use super::*;
 
-    /// What no log may have.
+    /// A text that must not appear in a log.
     const SECRET: &str = "eyJhbGciOi";
 
     /// Set in the process that a test starts, so that the same test panics there.
@@ -159,7 +159,7 @@ mod tests {
             return panic_in_threads();
         }
         let (_reader, mut errors) = io::pipe().unwrap();
-        // As much as a pipe holds.
+        // This fills a pipe.
         io::Write::write_all(&mut errors, &[b'x'; 64 << 10]).unwrap();
         let output = panicking("a_panic_waits_for_no_reader", errors.into());
         assert!(output.status.success());

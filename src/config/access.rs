@@ -8,7 +8,7 @@ use crate::policy::Requirement;
 use crate::route::{Access, Rule};
 use crate::token::Source;
 
-/// What the table holds: a route, and what one of its methods asks.
+/// A value of the table: a route, and the requirement of one of its methods.
 #[derive(Clone, Debug)]
 pub struct Entry {
     /// Index into the configuration's routes.
@@ -19,7 +19,7 @@ pub struct Entry {
     class: usize,
 }
 
-/// Whose tokens a route takes, from where, and for which upstream.
+/// The issuers, token sources and upstream of a route.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Callers {
     upstream: Arc<str>,
@@ -92,7 +92,7 @@ mod tests {
     use super::super::Config;
     use super::*;
 
-    /// Whether the second route of a file lets everybody pass whom the first lets pass.
+    /// Whether the second route of a file admits every caller that the first admits.
     fn admits(first: &str, second: &str) -> bool {
         let issuer = |name: &str| {
             format!("[issuers.{name}]\nissuer = \"https://{name}.example.com/\"\naudience = \"api\"\n")

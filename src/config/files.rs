@@ -1,4 +1,4 @@
-//! What was found at the paths of a configuration, and whether it is there still.
+//! The paths of a configuration: their content when it was read, and whether that has changed.
 
 use std::ffi::OsString;
 use std::fs::{self, File, Metadata};
@@ -18,19 +18,19 @@ pub struct ReadFile {
     found: Found,
 }
 
-/// What is at a path.
+/// The state of a path: a file, an unreadable entry, or names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Found {
     /// A file with this content, by its SHA-256.
     Content { stamp: Stamp, digest: [u8; 32] },
-    /// What cannot be read.
+    /// An entry that cannot be read.
     Unreadable { stamp: Option<Stamp>, error: io::ErrorKind },
     /// For a path with a `*`: the names that fit it.
     Names(Result<Vec<OsString>, io::ErrorKind>),
 }
 
-/// What the file system says of a file without opening it. Two that are equal are of one content, but for a write within
-/// the same tick of the file system's clock that keeps the size.
+/// The metadata of a file (`stat`). Equal metadata means equal content, except for a write in the same clock tick that
+/// keeps the size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stamp {
     device: u64,
@@ -92,8 +92,8 @@ impl Found {
         })
     }
 
-    /// Returns whether the file at its real path is not the one that was read. What is no plain file, such as a pipe, says
-    /// nothing of that.
+    /// Returns whether the file at its real path is not the one that was read. A path that held no plain file, such as a
+    /// pipe, never counts as changed.
     pub(super) fn has_changed(&self, real: &Path) -> bool {
         match self {
             Self::Content { stamp, .. } => stamp.is_file && Stamp::of(real) != Some(*stamp),
@@ -153,7 +153,7 @@ fn read_into(path: &Path, stamp: &mut Option<Stamp>) -> Result<(Stamp, Vec<u8>),
 /// there has none: the pattern says "whatever is there".
 ///
 /// # Errors
-/// When the directory cannot be read.
+/// If the directory cannot be read.
 pub(super) fn names(pattern: &Path) -> io::Result<Vec<OsString>> {
     let name = pattern.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let directory = pattern.parent().filter(|directory| !directory.as_os_str().is_empty());
@@ -163,7 +163,7 @@ pub(super) fn names(pattern: &Path) -> io::Result<Vec<OsString>> {
     };
     let fits = |candidate: &OsString| {
         let candidate = candidate.to_string_lossy();
-        // As in a shell, a star does not reach hidden files: editors keep their swap files there.
+        // A star does not match hidden files, as in a shell: editors keep their swap files there.
         !candidate.starts_with('.') && star_match(&name, &candidate)
     };
     let mut found: Vec<_> =

@@ -1,8 +1,8 @@
 //! Symbolic links, followed by hand, so that one reading takes all of its files from one generation.
 //!
 //! A ConfigMap of Kubernetes is a folder whose files all lead through one link, `..data`, to the folder of a generation,
-//! and an update swaps that link; releases with a link `current` are the same. Whoever resolves each path anew reads the
-//! first files from one generation and the others from the next.
+//! and an update swaps that link; releases with a link `current` are the same. A reader that resolves each path anew takes
+//! the first files from one generation and the others from the next.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 /// Links on the way to one file that are followed; the kernel follows no more.
 const MAX_LINKS: usize = 40;
 
-/// Where each entry led when it was first met: a link to its target, anything else nowhere.
+/// The target of each entry when it was first met: for a link its target, for any other entry none.
 #[derive(Debug, Default)]
 pub struct Links {
     met: BTreeMap<PathBuf, Option<PathBuf>>,
@@ -57,7 +57,7 @@ impl Links {
     }
 
     fn target(&mut self, entry: &Path) -> Option<PathBuf> {
-        // What looks like links there (`/proc/self/fd/0`) is the kernel's, and their targets are no paths.
+        // Links there (`/proc/self/fd/0`) are the kernel's, and their targets are no paths.
         if entry.starts_with("/proc") {
             return None;
         }

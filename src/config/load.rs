@@ -49,7 +49,7 @@ struct Visited {
     found: Found,
 }
 
-/// What became of the files while they were read.
+/// The result of comparing the files before and after reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stillness {
     /// They are as they were read.

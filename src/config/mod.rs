@@ -50,7 +50,7 @@ use crate::route::{
 use crate::token::{ForwardedClaim, Rules, Source};
 use crate::upstream;
 
-/// How often files that change while they are read are read again, at once. A swapped link is one change.
+/// The most readings, at once, of files that change while they are read. A swapped link is one change.
 const MAX_READINGS: usize = 5;
 
 /// A valid configuration.
@@ -102,7 +102,8 @@ impl Config {
             };
             left -= 1;
             match (context.stillness(), left) {
-                // A generation whole, at worst the one before the last: whoever swapped the link is seen to have done so.
+                // A generation whole, at worst the one before the last: the next look at the files finds the swap of the
+                // link.
                 (Stillness::Still, _) | (Stillness::Moved, 0) => return Self::of(context, lowered),
                 (Stillness::Changed, 0) => return Err(context.into_restlessness(MAX_READINGS)),
                 (Stillness::Moved | Stillness::Changed, _) => {}
@@ -121,7 +122,7 @@ impl Config {
         Self::of(context, lowered)
     }
 
-    /// What was lowered without problems, and the account of its files.
+    /// The configuration that was lowered without problems, and the account of its files.
     fn of(context: load::Context, lowered: Option<lower::Lowered>) -> Result<Self, Problems> {
         let Some(lowered) = lowered.filter(|_| !context.has_problems()) else {
             return Err(context.into_problems());
@@ -147,7 +148,7 @@ impl Config {
 /// Lowers a file and all that it includes; problems are left in the context.
 fn lower_document(context: &load::Context, file: usize, overrides: &Overrides) -> Option<lower::Lowered> {
     let document = load::document(context, file);
-    // What a broken text means is anybody's guess, and problems of guesses help nobody.
+    // The meaning of a broken text could only be guessed, and problems of guesses do not help.
     if context.has_problems() {
         return None;
     }
@@ -421,7 +422,7 @@ pub struct Route {
     pub forward: Vec<ForwardedClaim>,
     /// The ambiguities of paths it lets through.
     pub allow: Ambiguities,
-    /// What its upstream tells apart, so that no request is refused for a path that is like the route's.
+    /// The differences that its upstream tells apart, so that no request is refused for a path that is like the route's.
     pub distinct: Distinct,
     /// The number of its group, where a method that is not here may match a less specific path of the group (API
     /// Gateway's way).

@@ -119,7 +119,7 @@ fn upstream_row(upstream: &Settings) -> [String; 3] {
     [upstream.name.to_string(), upstream.url.with_path("").to_string(), host]
 }
 
-/// How long each upstream may take to answer.
+/// The response timeout of each upstream, by its name.
 type Timeouts<'c> = HashMap<&'c str, Duration>;
 
 /// One row for the methods that ask the same, in the order of the file.

@@ -23,7 +23,7 @@ struct Bound {
     configured: Address,
     /// Where that is.
     address: Address,
-    /// How what it accepts is served.
+    /// The settings of its connections.
     terms: Terms,
     origin: Origin,
     /// Whether the file of a Unix-domain socket goes when it does. A supervisor's stays.
@@ -34,7 +34,7 @@ struct Bound {
     socket: Socket,
 }
 
-/// Where a socket is from.
+/// The origin of a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Origin {
     /// A supervisor, or the gateway before: what it was bound for stays.
@@ -47,13 +47,13 @@ enum Origin {
 pub(super) struct Prepared(Vec<(Bound, Socket)>);
 
 impl Prepared {
-    /// Where they are.
+    /// Their addresses.
     pub(super) fn addresses(&self) -> impl Iterator<Item = Address> {
         self.0.iter().map(|(bound, _)| bound.address.clone())
     }
 }
 
-/// What the server is told of a change.
+/// A change of the listeners, for the server.
 pub(super) struct Change {
     pub(super) opened: Vec<Opened>,
     pub(super) closed: Vec<Address>,
@@ -65,7 +65,7 @@ impl Listeners {
         Self { bound: Vec::new(), admin: None, inherited }
     }
 
-    /// Binds what a configuration asks for and is not bound yet: all of it or nothing. What is bound stays as it is.
+    /// Binds the addresses of a configuration that are not bound yet: all of them or none. Sockets that are bound stay.
     pub(super) fn prepare(&mut self, server: &Server) -> Result<Prepared, BindError> {
         let is_missing =
             |listener: &&Listener| !self.bound.iter().any(|known| known.is_for(listener, server));
@@ -76,7 +76,7 @@ impl Listeners {
                 None => missing.push(listener),
             }
         }
-        // What was inherited comes first: it may have a port that another is to be bound beside.
+        // Inherited sockets come first: one may have a port that another is to be bound beside.
         let mut new = Vec::new();
         for (listener, (socket, is_ours)) in inherited {
             new.push(Bound::new(listener, socket, Origin::Inherited, is_ours)?);
@@ -97,8 +97,8 @@ impl Listeners {
         Ok(Prepared(new))
     }
 
-    /// Takes in what was prepared, lets go of what is not asked for any more, and tells how the others are served from now
-    /// on. The acceptor has to be told as well, and closes what it accepts on as the last that has it.
+    /// Adds the prepared sockets, drops removed ones, and updates the settings of the rest. The acceptor must be told too:
+    /// it holds the removed sockets last, and closes them.
     pub(super) fn commit(&mut self, Prepared(new): Prepared, wanted: &[Listener]) -> Change {
         let mut closed = Vec::new();
         self.bound.retain(|known| {
@@ -255,9 +255,10 @@ impl Bound {
     }
 }
 
-/// Sockets of this gateway whose ports another of its sockets is bound to at the moment, because the one replaces the other
-/// or is for other addresses. They are not left so: another gateway that is started by mistake is told that the address is in
-/// use. (One of the same user that asks for a shared port gets it on Linux, whose memory of a port is not as exact.)
+/// Sockets that share a port with another socket of this gateway during a reload, because the one replaces the other or is
+/// for other addresses. They do not keep sharing: another gateway that is started by mistake is told that the address is in
+/// use. (On Linux one of the same user that asks for a shared port still gets it: the kernel does not forget the sharing
+/// exactly.)
 #[derive(Default)]
 struct SharedPorts(Vec<Socket>);
 

@@ -1,5 +1,5 @@
-//! A reload, step by step. What takes as long as the configuration is large is done by a thread of its own: health, keys and
-//! signals do not wait for it. What is left for the control thread is short.
+//! A reload, step by step. The steps whose time grows with the configuration run on a thread of their own: health, keys and
+//! signals do not wait for them. The control thread is left with short ones.
 //!
 //! First everything that can fail: the files are read and compiled, and new addresses are bound. Then the snapshot is put in
 //! force. Last come those who connected to the new addresses meanwhile, and those who wait on the addresses that are gone:
@@ -16,7 +16,7 @@ use super::{Control, announce, warn_of_restart};
 use crate::reload::{Attempt, Found, Reloaded, Watcher};
 use crate::snapshot::Snapshot;
 
-/// How long the acceptor is waited for before the next reload may begin. It answers at once, unless its worker is stuck.
+/// The longest wait for the acceptor before the next reload may begin. It answers at once, unless its worker is stuck.
 const ACCEPTOR: Duration = Duration::from_secs(1);
 
 /// The reload that is under way, if one is.

@@ -31,7 +31,7 @@ impl Signals {
     /// runs, and those that mean nothing. SIGTERM and SIGINT end a start at once, as they do by default.
     ///
     /// # Errors
-    /// When signals cannot be received.
+    /// If signals cannot be received.
     pub fn take() -> io::Result<Self> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let hangup = {

@@ -58,11 +58,11 @@ pub(super) enum DiscoveryError {
     },
 }
 
-/// Where the keys of an issuer are, as its metadata says.
+/// The place of an issuer's keys, as its metadata says.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Discovered {
     pub(super) jwks_uri: Url,
-    /// Where the metadata came from: nothing nearer is dialled for the keys.
+    /// The nearness of the address that the metadata came from: no nearer one is dialled for the keys.
     pub(super) nearness: Nearness,
 }
 
@@ -103,7 +103,7 @@ fn jwks_uri(metadata: &Metadata, entry: &Entry, nearness: Nearness) -> Result<Ur
         Ok(url) => url,
         Err(error) => return Err(DiscoveryError::JwksUri { stated, error }),
     };
-    // Where its addresses lead is judged when they are dialled.
+    // The nearness of its addresses is checked when they are dialled.
     let place_ok = url.is_tls() || entry.fetch.allow_http || nearness == Nearness::Machine;
     if place_ok { Ok(url) } else { Err(DiscoveryError::Place { stated }) }
 }

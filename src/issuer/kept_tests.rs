@@ -34,7 +34,7 @@ async fn keys_that_were_kept_serve_until_the_issuer_is_heard() {
     after.fetches(2).await;
     let state = after.issuer.state();
     assert!(!state.last_ok && state.keys == 1 && state.age.is_some() && key.is_live());
-    // Nobody was heard: another key may be new.
+    // No fetch has succeeded: another key may be new.
     assert!(matches!(after.key("b").await, Err(KeyError::Unavailable { .. })));
     after.fake.answer(KEYS, set_of("b").1);
     while after.issuer.find(Some("b"), ES256).is_none() {
@@ -106,7 +106,7 @@ async fn an_empty_set_withdraws_the_keys_of_the_process_and_of_the_file() {
     assert!(!key.is_live(), "a key that was withdrawn stays so, and its tokens are verified anew");
 }
 
-// The cache headers of an empty set would keep everybody out for a day.
+// The cache headers of an empty set would refuse every token for a day.
 #[tokio::test]
 async fn an_empty_set_is_asked_for_again_after_the_cool_down() {
     let empty = Answer::Bytes(response(200, "Cache-Control: max-age=86400\r\n", r#"{"keys":[]}"#));

@@ -128,7 +128,7 @@ async fn refresh(
                 let may_keep = !leaks && !is_empty;
                 keep(issuer, file, &document, may_keep, !change.removed.is_empty());
             }
-            // Without keys nobody is served, and every cool-down counts, whatever the headers say.
+            // Without keys no token is served, and every cool-down counts, whatever the headers say.
             if is_empty { after_failure(policy, 1, false) } else { after_success(policy, lifetime) }
         }
         Err(error) => {

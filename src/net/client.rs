@@ -54,7 +54,7 @@ pub struct Fetched {
     pub body: Bytes,
     /// How long it stays fresh by its cache headers; `None` when they are silent.
     pub lifetime: Option<Duration>,
-    /// Where it came from.
+    /// The nearness of the address that it came from.
     pub nearness: Nearness,
 }
 
@@ -136,8 +136,8 @@ impl Client {
 
 impl Bounds {
     /// The addresses of `url` that may be dialled. Addresses are judged, and not how the URL writes them: `127.1`, a
-    /// number, and a name in somebody else's DNS all lead to this machine. Those that are judged are those that are
-    /// dialled, so that a second answer of the DNS changes nothing.
+    /// number, and a name in the DNS of others all lead to this machine. Those that are judged are those that are dialled,
+    /// so that a second answer of the DNS changes nothing.
     ///
     /// # Errors
     /// [`FetchError::Near`] and [`FetchError::Scheme`], where there is none.

@@ -1,8 +1,8 @@
-//! How near to this machine an address leads: what another's choice of a place is held against.
+//! The nearness of an address to this machine, by which an address that another party chose is judged.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Where an address leads, the nearest last.
+/// The nearness of an address, the nearest last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Nearness {
     /// Anywhere in the Internet.
@@ -11,7 +11,7 @@ pub enum Nearness {
     Private,
     /// The same link (RFC 3927, RFC 4291 §2.5.6): where clouds hand out the credentials of a machine (169.254.169.254).
     Link,
-    /// This machine. What listens there trusts who is local.
+    /// This machine. Servers that listen there trust local clients.
     Machine,
 }
 

@@ -1,4 +1,4 @@
-//! Whether one requirement lets pass everybody whom another lets pass: how the route table compares two routes.
+//! Whether one requirement admits every caller that another admits: the comparison of two routes in the route table.
 //!
 //! More scopes never take a permission away, so that a rule holds for a set of scopes if it holds for a part of it.
 

@@ -14,7 +14,7 @@ use crate::net::Peer;
 use crate::route::{Origins, origin_of};
 use crate::snapshot::Route;
 
-/// How the page that asks stands to the server it asks, by the browser's word (the Fetch Metadata standard).
+/// The relation of the page to the server, as the browser states it (the Fetch Metadata standard).
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Whether a request whose token is in a cookie is refused for the page it comes from.
@@ -68,7 +68,7 @@ fn is_own<B>(origin: &str, request: &Request<B>, server: &Server, peer: Option<&
 /// Whether an origin is that of a host, and of the port that goes with it or that a trusted proxy tells of.
 ///
 /// The ports of http and https are equal, since a proxy that ends TLS may pass on `Host` and nothing else. But a page that
-/// came without TLS, which anybody on the way may have written, is not one of a host that is asked over TLS.
+/// came without TLS, which any machine on the way may have written, is not one of a host that is asked over TLS.
 fn is_same(origin: &str, host: &str, told_port: Option<u16>, is_secure: bool) -> bool {
     let Some((scheme, origin)) = origin.split_once("://") else { return false };
     if scheme != "https" && (scheme != "http" || is_secure) {

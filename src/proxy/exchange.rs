@@ -50,7 +50,7 @@ struct Outcome {
     issuer: Option<usize>,
     /// The reason and the explanation of a refusal, or why the answer was cut.
     failure: Option<(&'static str, Cow<'static, str>)>,
-    /// How the answer ended before its end.
+    /// The reason for which the answer ended early.
     early: Option<Ending>,
 }
 
@@ -117,7 +117,7 @@ impl Exchange {
         &self.method
     }
 
-    /// What the route changes about the fields of its answers.
+    /// The route's rules for the fields of its answers.
     pub(super) fn response_rules(&self) -> Option<&HeaderRules> {
         let route = self.outcome.route.and_then(|index| self.view.snapshot.routes.get(index))?;
         Some(&route.heads.response)

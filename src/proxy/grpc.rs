@@ -13,8 +13,8 @@ const MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 /// What `grpc-message` escapes: `%`, and what is not printable ASCII.
 const ESCAPED: &AsciiSet = &CONTROLS.add(b'%');
 
-/// The content type of a request, if it is a call of gRPC, which is a POST over HTTP/2, or of gRPC-Web, which is a POST over
-/// any version. To whoever else says so, a script or a cache, a refusal is what its HTTP status says.
+/// The content type of a request, if it is a call of gRPC, which is a POST over HTTP/2, or of gRPC-Web, which is a POST
+/// over any version. To any other client that says so, a script or a cache, a refusal is what its HTTP status says.
 pub(super) fn content_type<B>(request: &Request<B>) -> Option<&HeaderValue> {
     let value = request.headers().get(CONTENT_TYPE)?;
     let rest = value.as_bytes().strip_prefix(b"application/grpc")?;

@@ -161,7 +161,7 @@ pub struct Decision<'s> {
     pub permit: Permit,
     /// Where the token's verification was found; `None` on a public route.
     pub cache: Option<CacheResult>,
-    /// What carried the token; `None` on a public route.
+    /// The carrier of the token; `None` on a public route.
     pub carrier: Option<Carrier>,
 }
 
@@ -239,8 +239,7 @@ fn credential<'r, B>(
     BearerToken::find(&route.token_from, request.headers(), request.uri().query()).map(Some)
 }
 
-/// Who is calling: the bearer of the token, or anybody where none was looked for, whom no requirement but a public
-/// route's lets pass. The one caller of [`Identity::anonymous`].
+/// The caller's identity: the token's, or anonymous on a public route. The one caller of [`Identity::anonymous`].
 async fn identify(
     route: &Route,
     token: Option<BearerToken<'_>>,

@@ -24,7 +24,7 @@ pub enum Cause {
     Target(TargetError),
     /// Two readers could disagree about the path.
     Ambiguous {
-        /// What they could disagree about.
+        /// The ambiguity that they could disagree about.
         what: Ambiguity,
         /// Why that is not let through.
         barred: Barred,

@@ -27,7 +27,7 @@ pub struct Worker {
     metrics: Arc<Metrics>,
     headroom: Headroom,
     cutting: Cell<bool>,
-    /// How many lines of the log may tell of refused bytes.
+    /// The limit on log lines about refused bytes.
     pub refusal_lines: Throttle,
     pub(super) dates: Dates,
 }

@@ -18,7 +18,7 @@ use crate::telemetry::Metrics;
 /// Between two looks. A look is a `stat` for each file, and reads those alone that have changed.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// What was read last, and whether something else is there by now.
+/// The files that were read last, and whether they have changed.
 #[derive(Default)]
 pub(super) struct Looks {
     state: Mutex<State>,
@@ -27,7 +27,7 @@ pub(super) struct Looks {
 
 #[derive(Default)]
 struct State {
-    /// How often files were read: a look that began before a reading says nothing of it.
+    /// The number of readings: a look that began before a reading says nothing of it.
     readings: u64,
     files: Vec<ReadFile>,
     differ: bool,

@@ -13,24 +13,24 @@ pub use watch::Watcher;
 /// Reads the configuration: from its files in `run`, and made over for a laptop in `dev`.
 pub type Loader = Box<dyn Fn() -> Result<Config, Problems> + Send + Sync>;
 
-/// What has to be there for a reload. Its steps are [`read`](Self::read), [`swap`](Self::swap) and
-/// [`finish`](Self::finish); the first and the last take as long as the configuration is large.
+/// The state needed for reloads. Its steps are [`read`](Self::read), [`swap`](Self::swap) and [`finish`](Self::finish); the
+/// first and the last take as long as the configuration is large.
 pub struct Reloader {
     load: Loader,
     live: Arc<Live>,
     metrics: Arc<Metrics>,
 }
 
-/// What was read, and where.
+/// The files that were read, and where.
 #[derive(Debug)]
 pub struct Attempt {
-    /// What is there now.
+    /// The content that is there now.
     pub found: Found,
     /// The paths that were looked at: of a file that failed, too, since the next change may be there.
     pub files: Vec<ReadFile>,
 }
 
-/// What the files hold, beside what is in force.
+/// The content of the files, compared with the configuration in force.
 #[derive(Debug)]
 pub enum Found {
     /// Another configuration, compiled.
@@ -41,7 +41,7 @@ pub enum Found {
     Broken,
 }
 
-/// What became of a reload: an index into `GatewayMetrics::RELOAD_RESULTS`.
+/// The result of a reload: an index into `GatewayMetrics::RELOAD_RESULTS`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reloaded {
     /// Another snapshot is in force.

@@ -31,7 +31,7 @@ pub struct Watcher {
     names: Arc<Mutex<BTreeSet<OsString>>>,
     changed: mpsc::Sender<()>,
     changes: mpsc::Receiver<()>,
-    /// A change was seen and has not been told yet: who waited for it may have turned to something else meanwhile.
+    /// A change was seen but not reported, because the waiting future was dropped.
     seen: bool,
 }
 
@@ -68,8 +68,8 @@ impl Watcher {
         look_out(self.looks.clone(), live, metrics)
     }
 
-    /// Watches what the files in force are in, and those that an attempt has read, and where their links lead now. What is
-    /// watched only from now on may have changed since it was read: that is as good as a change.
+    /// Watches the directories of the files in force, and those that an attempt has read, and where their links lead now. A
+    /// file that is watched only from now on may have changed since it was read: that counts as a change.
     pub fn follow(&mut self, in_force: &[ReadFile], attempted: &[ReadFile]) {
         self.looks.set(attempted);
         let all: Vec<_> = in_force.iter().chain(attempted).cloned().collect();

@@ -278,7 +278,7 @@ mod tests {
         assert!(matches!(Direction::Response.pattern("access-control-*"), Err(HeaderRuleError::Owned(_))));
     }
 
-    // What is removed from every request may be removed by a rule, too, but not set.
+    // A rule may remove a field that is removed from every request, but not set it.
     #[test]
     fn no_rule_puts_another_method_or_path_into_a_request() {
         for name in ["x-original-url", "X.Original.Uri", "x_http_method_override", "script_name", "proxy"] {

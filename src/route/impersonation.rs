@@ -16,10 +16,10 @@ struct Family {
     meaning: Meaning,
 }
 
-/// What an upstream reads in a field of a family.
+/// The meaning of a family's fields to an upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Meaning {
-    /// Where the request came from.
+    /// The origin of the request.
     Origin,
     /// Something else that a proxy vouches for.
     Vouched,
@@ -31,12 +31,12 @@ pub enum Meaning {
     ProxyVariable,
     /// The id of the request.
     RequestId,
-    /// How the message is framed.
+    /// The framing of the message.
     Framing,
-    /// What is for one connection (RFC 9110 §7.6.1).
+    /// Fields about one connection (RFC 9110 §7.6.1).
     Connection,
-    /// What a client may say in the head, under this very name: a twin, or a trailer, is another field than the one that
-    /// the gateway has judged.
+    /// Fields a client may send in the head with exactly this name. Other spellings and trailers are removed: the gateway
+    /// did not check them.
     Message,
 }
 
@@ -142,7 +142,7 @@ impl Meaning {
     }
 }
 
-/// How many groups names are put into by their first bytes.
+/// The number of groups that names are put into by their first bytes.
 const SLOTS: usize = 128;
 
 /// The group of a name: of its first and third letter, or of the third and fifth where it begins with `x-`, as most of the
@@ -232,8 +232,8 @@ pub fn is_impersonation_in_trailers(name: &str) -> bool {
     CANDIDATES.first(name, 0).is_some()
 }
 
-/// What an upstream reads in a field of this name or of a twin, if that is of a family: of several the narrowest, which
-/// stands last.
+/// Returns the meaning of a field of this name, or of a twin, if it is of a family: of several the narrowest, which stands
+/// last.
 #[must_use]
 pub fn meaning(name: &str) -> Option<Meaning> {
     let mut narrowest = None;
@@ -249,9 +249,13 @@ pub fn meaning(name: &str) -> Option<Meaning> {
 mod tests {
     use super::*;
 
-    /// What the page says of each meaning.
+    /// The text of the page for each meaning.
     const ROWS: [(Meaning, &str); 9] = [
-        (Meaning::Origin, "where the request came from; the gateway tells what it saw"),
+        (
+            Meaning::Origin,
+            "where the request came from; the gateway writes what it saw, and keeps what a trusted proxy says as \
+             [above](#who-is-believed-about-where-a-request-came-from)",
+        ),
         (Meaning::Vouched, "what else a proxy vouches for, such as a user or a group; for claims"),
         (Meaning::Override, "another method, path or host than the one that was authorized"),
         (Meaning::Certificate, "a client certificate; for claims"),
@@ -261,8 +265,15 @@ mod tests {
             "the id of the request; a client's is kept if it is one that can be logged as it is",
         ),
         (Meaning::Framing, "where a body ends; the gateway frames it anew"),
-        (Meaning::Connection, "one connection (RFC 9110, section 7.6.1)"),
-        (Meaning::Message, "the message itself: removed in other spellings, and from trailers"),
+        (
+            Meaning::Connection,
+            "one connection (RFC 9110, section 7.6.1); the gateway writes its own, such as `TE: trailers`",
+        ),
+        (
+            Meaning::Message,
+            "the message itself: these names pass in the head by the rules for each; other spellings, and trailers, \
+             are removed",
+        ),
     ];
 
     fn table() -> String {

@@ -27,7 +27,7 @@ pub(super) enum Mark {
 /// Different profiles that are kept of the patterns below a node. With more of them, one is stricter than most rules.
 const MOST_PROFILES: usize = 32;
 
-/// What the rules of a pattern ask: those of one profile are compared once.
+/// The requirements of a pattern's rules: those of one profile are compared once.
 type Profile = (Option<usize>, Vec<(MethodPattern, usize)>);
 
 /// The patterns below a node, as far as others are compared with them.
@@ -49,7 +49,7 @@ pub(super) fn marks<T: Access>(root: &Node, rules: &[Rule<T>], marks: &mut [Mark
         representatives: Vec::new(),
         compared: HashMap::new(),
     };
-    // What is left out of a reading, or cut, may put a pattern anywhere.
+    // A part that a reading leaves out, or cuts, may put a pattern anywhere.
     let mut leaves = Vec::new();
     root.leaves(&mut leaves);
     let is_odd = |leaf: &&&Leaf| pattern_of(&leaf.rules, rules).is_some_and(has_odd_literal);

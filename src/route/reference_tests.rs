@@ -108,8 +108,8 @@ fn shape(segment: &str) -> String {
     }
 }
 
-/// What sorts before is more specific: segment by segment a literal, a parameter, one or more segments, any number. A path
-/// that ends goes before one whose end is open.
+/// A key that sorts first is more specific: segment by segment a literal, a parameter, one or more segments, any number. A
+/// path that ends goes before one whose end is open.
 fn specificity(segments: &[String]) -> Vec<u8> {
     let class = |segment: &String| match segment.as_str() {
         "{}" => 1,

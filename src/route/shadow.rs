@@ -11,17 +11,17 @@ use foldhash::fast::RandomState;
 use super::tolerant::{Piece, Reading};
 use super::{Pattern, Segment, Tail};
 
-/// What the table has to know of its values, to compare two routes for one method.
+/// The comparison of two route values for one method.
 pub trait Access {
     /// Whether both lead to the same upstream.
     fn same_upstream(&self, other: &Self) -> bool;
-    /// Whether everybody whom `other` lets pass may pass here.
+    /// Whether every caller that `other` admits is admitted here.
     fn admits_all_of(&self, other: &Self) -> bool;
     /// The same number for values that lead to one upstream and let the same callers pass.
     fn class(&self) -> usize;
 }
 
-/// How an application tells paths apart that the tolerant reading takes for one.
+/// The differences of paths that an application tells apart and the tolerant reading does not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Distinct {
     /// `/admin/` is another path than `/admin`.
@@ -34,7 +34,7 @@ impl Distinct {
     /// The names in the configuration, in the order of the fields.
     pub const NAMES: [&str; 2] = ["slash", "case"];
 
-    /// What both say.
+    /// The differences that both tell apart.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         Self { slash: self.slash && other.slash, case: self.case && other.case }
@@ -126,7 +126,7 @@ impl Index {
 }
 
 impl Node {
-    /// As in the table itself, each node is visited once at most.
+    /// Collects the patterns that may match. Visits each node at most once.
     fn collect(&self, pieces: &[Piece], found: &mut Vec<usize>) {
         found.extend(&self.subtree);
         let Some((first, below)) = pieces.split_first() else {

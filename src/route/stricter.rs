@@ -16,7 +16,7 @@ pub(super) struct Rivals {
     patterns: Vec<Rival>,
 }
 
-/// One pattern, and who speaks for it.
+/// One pattern with its rules.
 #[derive(Debug)]
 struct Rival {
     rules: Box<[usize]>,
@@ -24,12 +24,12 @@ struct Rival {
     distinct: Distinct,
 }
 
-/// How a pattern answers a request that another rule lets pass.
+/// The answer of a pattern to a request that another rule admits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Comparison {
-    /// It lets everybody pass whom the other rule lets pass, or has nothing to do with that rule's upstream.
+    /// It admits every caller that the other rule admits, or has nothing to do with that rule's upstream.
     Open,
-    /// It does not have the method, and lets nobody pass.
+    /// It does not have the method, and admits no caller.
     NoMethod,
     /// It asks for more.
     Stricter,
@@ -91,8 +91,8 @@ impl Rivals {
         Some(rivals)
     }
 
-    /// A rule that goes before `found` for a tolerant reading of the path, though not for the path itself, and lets not
-    /// everybody pass whom `found` lets pass.
+    /// A rule that goes before `found` for a tolerant reading of the path, though not for the path itself, and does not
+    /// admit every caller that `found` admits.
     pub(super) fn stricter<T: Access>(
         &self,
         rules: &[Rule<T>],

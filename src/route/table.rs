@@ -24,7 +24,7 @@ pub struct Rule<T> {
     pub method: MethodPattern,
     /// The group in whose less specific patterns a method is looked for that is missing here; `None` for nowhere.
     pub method_fallthrough: Option<usize>,
-    /// What its application tells apart, so that it stands in no other rule's way.
+    /// The differences that its application tells apart, so that it stands in no other rule's way.
     pub distinct: Distinct,
     /// What the table gives out.
     pub value: T,
@@ -70,7 +70,7 @@ pub enum Miss<'t, T> {
 #[derive(Debug, Default)]
 struct Root {
     node: Node,
-    /// What its rules are compared with, where any of them has to be.
+    /// The patterns that its rules are compared with, where any of them has to be.
     rivals: Option<Rivals>,
 }
 

@@ -128,7 +128,7 @@ fn a_group_goes_past_no_stricter_route_of_others() {
         (("ANY /a/{id}", Some(0), 1), "ANY /a/{id}"),
         (("ANY /a/{id}", None, 1), "405 GET, HEAD"),
         (("ANY /a/{id}", Some(1), 1), "405 GET, HEAD"),
-        // It has another method alone, and lets nobody pass by this one.
+        // It has another method alone, and admits no caller by this one.
         (("PUT /a/{id}", None, 3), "405 GET, HEAD"),
         (("PUT /a/{id}", Some(0), 3), "ANY /**"),
         // It does not have the path.

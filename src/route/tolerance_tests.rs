@@ -12,7 +12,7 @@ use super::stricter::pattern_of;
 use super::trial::{Line, rule, target};
 use super::{Distinct, Miss, Pattern, Rule, Segment, Table};
 
-/// What a reader folds: each reader is a set of these.
+/// The steps by which readers fold a path: each reader is a set of these.
 const FOLDS: [fn(&str) -> String; 8] =
     [decode, cut_query, turn_backslashes, cut_parameters, trim, merge_slashes, cut_last_slash, lower];
 
@@ -77,7 +77,7 @@ fn read(folds: u32, path: &str) -> String {
     }
 }
 
-/// What readers make of a path: the segments, and which segments of the path they change in it.
+/// The readings of a path: the segments, and which segments of the path they change in it.
 fn readings(path: &str) -> BTreeSet<(Vec<String>, u32)> {
     let split = |path: &str| -> Vec<String> { path[1..].split('/').map(decode).collect() };
     let readers = 0..1_u32 << FOLDS.len();
@@ -113,7 +113,7 @@ const PATTERNS: [&str; 11] = [
     "/**",
 ];
 
-/// Who is let pass by each of three rules: everybody (3), those with one scope (1), those with another (2).
+/// The callers that each of three rules admits: all (3), those with one scope (1), those with another (2).
 const PASSES: [[u8; 3]; 6] = [[1, 3, 3], [3, 1, 3], [3, 3, 1], [1, 1, 3], [1, 2, 3], [3, 2, 1]];
 
 fn paths() -> Vec<String> {
@@ -159,7 +159,7 @@ struct Case {
     readings: BTreeSet<(Vec<String>, u32)>,
 }
 
-/// What three patterns have to do with a path.
+/// The relation of three patterns to a path.
 struct Facts {
     /// Which of them match it as it stands.
     matching: [bool; 3],

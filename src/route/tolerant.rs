@@ -84,7 +84,7 @@ impl Reading {
 
 impl Part<'_> {
     fn into_piece(self) -> Piece {
-        // What a literal of another pattern is looked up by, spelled or not.
+        // The key by which a literal of another pattern is looked up, spelled or not.
         let folded = match self.literal {
             true => Reading::of_literal(&self.text).0.map(|piece| piece.folded).unwrap_or_default(),
             false => fold_case(&self.text),

@@ -26,7 +26,7 @@ impl Access for Line {
     }
 }
 
-/// The rule of a text such as `GET host/path`, for everybody and an upstream of its own.
+/// The rule of a text such as `GET host/path`, for every caller and an upstream of its own.
 pub(super) fn rule(upstream: usize, text: &str) -> Rule<Line> {
     let (method, rest) = text.split_once(' ').unwrap();
     let (host, path) = rest.split_at(rest.find('/').unwrap());

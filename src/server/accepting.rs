@@ -38,7 +38,7 @@ pub(super) enum Order {
 pub struct Opened {
     /// Its address in the configuration.
     pub address: Address,
-    /// How its connections are served.
+    /// The settings of its connections.
     pub terms: Terms,
     /// The socket, which is listened on.
     pub socket: Socket,
@@ -65,7 +65,7 @@ impl Accepting {
         Self { stop, task: spawn_local(accept(socket, terms, workers, stopped)) }
     }
 
-    /// Says that it is over. What is returned ends when every connection that was accepted is with its worker.
+    /// Stops accepting. The future ends when every accepted connection has reached its worker.
     fn stop(self, backlog: Backlog) -> JoinHandle<()> {
         // An error is a socket that could not be used from the start.
         let _ = self.stop.send(backlog);

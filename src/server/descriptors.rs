@@ -49,7 +49,7 @@ fn room_within(limit: u64, in_use: u64) -> usize {
     usize::try_from(room).unwrap_or(usize::MAX).max(1)
 }
 
-/// How many descriptors are open, about: the system gives out the lowest number that is free.
+/// The number of open descriptors, about: the system gives out the lowest number that is free.
 fn in_use(limit: u64) -> u64 {
     let next = io::stderr().as_fd().try_clone_to_owned();
     next.ok().and_then(|next| u64::try_from(next.as_raw_fd()).ok()).unwrap_or(limit)

@@ -16,8 +16,8 @@ use crate::net::{Address, Peer, Presence};
 /// Connections that the kernel keeps for us until they are accepted.
 const BACKLOG: i32 = 1024;
 
-/// Connections that are taken out of a socket that is closed, at most: the kernel keeps one more than it was told, and more
-/// come while they are taken.
+/// The most connections accepted from a closing socket; its backlog can exceed `BACKLOG`: the kernel keeps one more than it
+/// was told, and more come meanwhile.
 const MAX_WAITING: usize = 4 * BACKLOG as usize;
 
 /// After so long a silence the system asks a client whether it is there, and then again and again. Deadlines of ours look
@@ -35,9 +35,9 @@ pub enum Socket {
     Unix(std::os::unix::net::UnixListener),
 }
 
-/// How the connections of a listener are served: as the configuration in force says, or the last one that has it. A
-/// connection keeps what was so when it was accepted, since its listener may be gone from the configuration before it is
-/// served.
+/// The settings of a listener's connections, by the configuration in force or the last one that has the listener. A
+/// connection keeps the settings of the time when it was accepted, since its listener may be gone from the configuration
+/// before it is served.
 #[derive(Clone, Debug)]
 pub struct Terms(Arc<ArcSwap<Listener>>);
 
@@ -89,7 +89,7 @@ impl Socket {
         }
     }
 
-    /// Lets clients connect, who then wait until they are accepted. What is bound is not listened on yet.
+    /// Lets clients connect, who then wait until they are accepted. A socket that is only bound does not listen yet.
     ///
     /// # Errors
     /// What the system says: another process may listen there by now.
@@ -103,7 +103,7 @@ impl Socket {
 
     /// Whether another socket of this user may be bound to its port. Two that have it share the port.
     pub fn share_port(&self, shared: bool) {
-        // What cannot share stays alone on its port, which the other one is told when it is bound.
+        // A socket that cannot share stays alone on its port; binding the other one then fails.
         #[cfg(unix)]
         if let Self::Tcp(listener) = self {
             let _ = SockRef::from(listener).set_reuse_port(shared);
@@ -164,7 +164,7 @@ impl std::os::fd::AsFd for Socket {
     }
 }
 
-/// How a socket is bound besides its address.
+/// The options with which a socket is bound.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Binding {
     /// The mode of the file of a Unix-domain socket.
@@ -177,7 +177,7 @@ pub struct Binding {
 }
 
 /// Binds a socket, to be listened on. An address that was just left by another process can be taken at once, and so can the
-/// file of a socket on which nobody listens any more.
+/// file of a socket on which no process listens any more.
 ///
 /// # Errors
 /// What the system says, such as "address in use".

@@ -58,7 +58,7 @@ impl Server {
     /// Starts `count` workers, each made on its own thread. Nothing is accepted before [`Server::serve`].
     ///
     /// # Errors
-    /// When no thread or runtime can be had.
+    /// If a thread or a runtime cannot be created.
     pub fn start(
         count: usize,
         live: Arc<Live>,
@@ -76,9 +76,8 @@ impl Server {
         Ok(Self { orders, workers, draining: Cell::new(false) })
     }
 
-    /// Accepts on the sockets that are `opened`, and no more on those of the addresses that are `closed`; the others stay.
-    /// What the closed ones accepted goes on, and what waited on them is accepted. Returns what is told when that is done:
-    /// then their addresses are free.
+    /// Starts accepting on `opened`, stops on `closed`. Connections already accepted or queued on `closed` are served. The
+    /// receiver fires when the closed addresses are free.
     pub fn change(&self, opened: Vec<Opened>, closed: Vec<Address>) -> oneshot::Receiver<()> {
         let (done, changed) = oneshot::channel();
         // The acceptor ends with the server alone.

@@ -227,7 +227,7 @@ fn token_headers(routes: &[config::Route]) -> impl Iterator<Item = FieldPattern>
     })
 }
 
-/// What the snapshot of before has, by the names in its configuration, which are each there once.
+/// The parts of the previous snapshot, by the names in its configuration, which are each there once.
 struct Earlier<'s> {
     verifiers: HashMap<&'s str, &'s Arc<Verifier>>,
     upstreams: HashMap<&'s str, &'s Arc<Upstream>>,
@@ -244,7 +244,7 @@ impl<'s> Earlier<'s> {
     }
 }
 
-/// What routes refer to, by what they call it. A route is compiled without a look at the others, or at all upstreams.
+/// The parts that routes refer to, by name. A route is compiled without a look at the others, or at all upstreams.
 struct Parts<'s> {
     verifiers: HashMap<&'s str, &'s Arc<Verifier>>,
     upstreams: HashMap<&'s str, (usize, &'s Arc<Upstream>)>,

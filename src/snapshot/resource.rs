@@ -41,7 +41,7 @@ struct Metadata<'a> {
 pub struct Resources {
     pub(super) list: Vec<Resource>,
     by_url: HashMap<Url, usize>,
-    /// Where metadata is told, and of which resources: of those whose path no route has.
+    /// The resources of each metadata path: of paths that no route has.
     by_path: HashMap<Box<str>, Vec<usize>>,
 }
 

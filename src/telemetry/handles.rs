@@ -14,13 +14,13 @@ use super::{Counter, Counters, Histogram};
 /// Methods that get a label of their own; a client can invent others without end.
 const METHODS: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "OTHER"];
 
-/// How requests end: with an answer, by the class of its status, or otherwise.
+/// The ways in which requests end: with an answer, by the class of its status, or otherwise.
 const ENDINGS: [&str; 7] = ["1xx", "2xx", "3xx", "4xx", "5xx", "cut", "left"];
 
 /// Those with an answer.
 const CLASSES: usize = 5;
 
-/// How a request ended.
+/// The way in which a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
     /// With a whole answer of this status.

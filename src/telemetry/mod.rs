@@ -1,5 +1,4 @@
-//! What the gateway tells of itself: metrics, the access log and the log of its own events. Knows plain labels, none of the
-//! other rooms' types.
+//! Metrics, the access log and the log of the gateway's own events. Knows plain labels, none of the other rooms' types.
 //!
 //! Nothing here ever holds a token, a secret, or a label that a client chose (checklist O08, O09).
 

@@ -1,14 +1,14 @@
-//! Where a log goes: a pipe, a file or a terminal, whose reader may be slow, may have stopped, or may be gone. Only a thread
-//! that has nothing else to do writes to it.
+//! The destination of a log: a pipe, a file or a terminal, whose reader may be slow, may have stopped, or may be gone. Only
+//! a thread that has nothing else to do writes to it.
 
 use std::io::{self, ErrorKind, Write};
 use std::thread;
 use std::time::Duration;
 
-/// For the last lines at the end of the process; whoever reads the log may have stopped.
+/// For the last lines at the end of the process; the reader of the log may have stopped.
 pub(super) const LAST_LINES: Duration = Duration::from_secs(2);
 
-/// How soon a reader is tried again whose terminal or pipe was full and does not let us wait for it.
+/// The delay before the next attempt where a terminal or pipe was full and cannot be waited for.
 const AGAIN: Duration = Duration::from_millis(10);
 
 /// An output of lines.

@@ -1,4 +1,4 @@
-//! How many lines of one kind are written: what peers cause, they can cause without end.
+//! A limit on log lines of one kind: peers can cause such lines without end.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ const EVERY: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Throttle {
     room: Cell<u64>,
-    /// When room was last added.
+    /// The time when room was last added.
     filled: Cell<Instant>,
     skipped: Cell<u64>,
 }

@@ -103,7 +103,7 @@ fn numeric_date(claim: &Claim) -> Option<u64> {
 
 /// One JSON value.
 pub(super) struct Strict<'n> {
-    /// So many levels are left.
+    /// The number of levels that are left.
     depth: usize,
     /// The numbers of the text; `None` where what is read is not kept.
     numerals: Option<&'n Numerals<'n>>,

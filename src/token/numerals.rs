@@ -50,7 +50,7 @@ impl<'j> Numerals<'j> {
     }
 }
 
-/// What follows a string, whose opening quote was read.
+/// Returns the text after a string whose opening quote was read.
 fn after_string(text: &[u8]) -> Option<&[u8]> {
     let mut is_escaped = false;
     let end = text.iter().position(|byte| {

@@ -11,7 +11,7 @@ where
     let pairs = query.as_bytes().split(|b| *b == b'&');
     pairs.flat_map(|pair| segments(pair, b';')).filter_map(move |parameter| {
         let name = name_of(&parameter);
-        // What follows the name and `=`; a name alone has an empty value for most.
+        // The value follows the name and `=`; a name alone has an empty value for most.
         let value =
             if name.len() < parameter.text.len() { parameter.rest.get(name.len() + 1..)? } else { b"" };
         is_ours(name).then_some(value)

@@ -39,8 +39,8 @@ impl fmt::Debug for Secret {
 pub(super) mod tests {
     use super::*;
 
-    /// Whether a part of `text` is at this place of this process's memory. What else uses that meanwhile has no such text;
-    /// this function uses none.
+    /// Whether a part of `text` is at this place of this process's memory. Other users of that memory meanwhile have no
+    /// such text; this function uses none.
     #[cfg(target_os = "linux")]
     pub(in super::super) fn is_at(at: usize, text: &str) -> bool {
         use std::os::unix::fs::FileExt as _;

@@ -50,7 +50,7 @@ fn is_cut(byte: u8) -> bool {
     matches!(byte, b'[' | b']' | 0)
 }
 
-/// What parsers take off at the ends of a name. `str.strip()` of Python and `trim()` of JavaScript know blanks beyond
+/// Bytes that parsers take off at the ends of a name. `str.strip()` of Python and `trim()` of JavaScript know blanks beyond
 /// ASCII; Rack and the `qs` of Express read `[name]` as `name`.
 fn is_dropped(byte: u8) -> bool {
     byte <= b' ' || byte >= 0x7f || matches!(byte, b'"' | b'\'' | b'+' | b'=' | b'?' | b'[' | b']')

@@ -214,7 +214,7 @@ where
                 return Err(failed.fault);
             }
             let is_sent_again = request.is_sent_again(&failed);
-            // That too many wait is no sign of how the endpoint does, nor that a connection comes to its end.
+            // Too many waiting requests say nothing about the endpoint's health, nor does the end of a connection.
             let is_recycled = is_sent_again && failed.refusal.is_some_and(|refusal| refusal.is_ending);
             if !is_recycled && !matches!(failed.fault, Fault::Overloaded) {
                 self.failed(place);

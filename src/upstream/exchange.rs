@@ -48,7 +48,7 @@ pub(super) enum Content<B> {
     Kept(Rc<Kept<B>>),
 }
 
-/// How often a request was sent again because no upstream had processed it.
+/// The times that a request was sent again because no upstream had processed it, and the connections that refused it.
 #[derive(Default)]
 struct Resends {
     count: u8,
@@ -189,9 +189,10 @@ impl<B: Body> Outgoing<B> {
         may
     }
 
-    /// The connections that refused it: it is better sent on others. `None` when no open one will do: servers end connections
-    /// after so many requests, and of many that wait for one all but a few would be refused again. The first that is sent on
-    /// a new connection is not, and the last time it is this one.
+    /// The connections that refused the request, to be avoided; `None` if only a new connection will do. That is so for the
+    /// last attempt after a connection that was ending: servers end connections after so many requests, and of many
+    /// requests that wait for an open one all but a few would be refused again. The first request on a new connection is
+    /// not refused for that reason.
     pub(super) fn avoids(&self) -> Option<&[u64]> {
         match &self.resends {
             None => Some(&[]),
@@ -201,7 +202,7 @@ impl<B: Body> Outgoing<B> {
     }
 }
 
-/// Whether a request of this method may be sent twice when nobody knows whether it arrived (RFC 9110 §9.2.2).
+/// Whether a request of this method may be sent twice when it may have arrived (RFC 9110 §9.2.2).
 fn is_idempotent(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE)
 }

@@ -1,6 +1,6 @@
 //! A request body whose beginning is kept, so that a request that an upstream did not process can be sent again.
 //!
-//! What was kept is a copy: a part of what was read of the client would keep the whole of it in memory.
+//! The kept part is a copy: a slice of what was read of the client would keep the whole of it in memory.
 
 use std::cell::RefCell;
 use std::pin::Pin;
@@ -14,7 +14,7 @@ use http_body::{Body, Frame, SizeHint};
 /// The largest piece of what was kept that is sent at a time: HTTP/2 takes a piece whole, however small the window.
 const PIECE: usize = 16 * 1024;
 
-/// What a trailer counts for beside its name and its value, as in a header list (RFC 9113 §6.5.2).
+/// The bytes that a trailer counts for beside its name and its value, as in a header list (RFC 9113 §6.5.2).
 const FIELD: usize = 32;
 
 /// The body of a request that may be sent more than once. The request has it, and the stream that it is sent on.
@@ -23,12 +23,12 @@ pub(super) struct Kept<B>(RefCell<State<B>>);
 struct State<B> {
     /// The body from where it was not taken yet; `None` when it was taken back.
     body: Option<B>,
-    /// What was known of the length of the whole at the beginning.
+    /// The size hint before sending.
     hint: SizeHint,
     /// The beginning of the body.
     bytes: Vec<u8>,
     trailers: Option<HeaderMap>,
-    /// How much may be kept.
+    /// The most bytes that may be kept.
     limit: usize,
     /// Whether what is kept is all that was taken.
     is_whole: bool,
@@ -38,7 +38,7 @@ struct State<B> {
     attempts: u32,
 }
 
-/// How far one attempt at sending a body is.
+/// The progress of one attempt at sending a body.
 #[derive(Debug)]
 pub(super) struct Reading {
     attempt: u32,
@@ -53,13 +53,13 @@ pub(super) struct Cut;
 
 /// A body that goes where no other attempt follows.
 pub(super) struct TakenBack<B> {
-    /// What was sent before.
+    /// The bytes already sent.
     pub(super) bytes: Bytes,
     pub(super) trailers: Option<HeaderMap>,
-    /// What comes after that.
+    /// The rest of the body.
     pub(super) body: B,
     pub(super) has_ended: bool,
-    /// What is known of the length of the whole.
+    /// The current size hint.
     pub(super) hint: SizeHint,
 }
 
@@ -102,7 +102,7 @@ impl<B> Kept<B> {
         })
     }
 
-    /// What was known of its length before anything of it was sent.
+    /// The size hint before sending.
     pub(super) fn size_hint(&self) -> SizeHint {
         self.0.borrow().hint
     }

@@ -37,7 +37,7 @@ fn trailers() -> HeaderMap {
     [(http::header::ETAG, HeaderValue::from_static("x"))].into_iter().collect()
 }
 
-/// What an attempt sends: the bytes of at most so many frames, and whether they end in trailers.
+/// The bytes that an attempt sends, of at most so many frames, and whether they end in trailers.
 fn send(kept: &Kept<Frames>, reading: &mut Reading, frames: usize) -> Option<(String, bool)> {
     let (mut text, mut has_trailers) = (String::new(), false);
     for _ in 0..frames {

@@ -65,9 +65,9 @@ pub struct HeadLimits {
 }
 
 impl HeadLimits {
-    /// What is wrong with a head that has more bytes.
+    /// The fault of a head that has more bytes.
     pub(super) const TOO_LONG: &str = "its head is too long (response_head_bytes)";
-    /// What is wrong with a head that has more fields.
+    /// The fault of a head that has more fields.
     pub(super) const TOO_MANY: &str = "its head has too many fields (response_head_fields)";
 }
 

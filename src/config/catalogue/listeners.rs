@@ -70,7 +70,7 @@ pub(super) const HANDOVER: Key = Key::new(
     Means("a gateway that starts binds its addresses itself"),
     r#""/run/scopegate/handover.sock""#,
     "An absolute path where the running gateway waits for the next one of the same user. That one takes over its \
-     listening sockets; when it serves, the first drains and ends.",
+     listening sockets; when it serves, the first drains and ends. A change takes effect at the next start.",
 )
 .not(&["hand_over"]);
 

@@ -25,7 +25,7 @@ pub(in crate::config) static DEFAULTS: Table = Table {
         TOKEN_FROM.default(r#""authorization:bearer""#),
         FORWARD_TOKEN.absent("in `Authorization` alone"),
         FORWARD_AUTHORIZATION.default("false"),
-        COOKIE_ORIGINS.absent("no more"),
+        COOKIE_ORIGINS.absent("the route's own origin, and those of `cors`"),
         FORWARD.absent("nothing"),
         ALLOW.absent("nothing"),
         DISTINCT.absent("nothing"),
@@ -244,16 +244,16 @@ const FORWARD_TOKEN: Key = Key::new(
     Kind::Flag,
     Means("the group's, else that of `[defaults]`"),
     "false",
-    "Whether the upstream gets the token: `true` from a header or cookie as well, `false` from nowhere. Without it a token \
-     in `Authorization` goes on and others do not. One in a query never does.",
+    "Whether the upstream gets the token. `true` forwards one from a header or cookie as well, `false` none. Without it a \
+     token from `Authorization` is forwarded, and a token from another place is not. One from a query never is.",
 );
 const FORWARD_AUTHORIZATION: Key = Key::new(
     "forward_authorization",
     Kind::Flag,
     Means("the group's, else that of `[defaults]`"),
     "true",
-    "Whether the upstream of a route that asks for a token gets an `Authorization`, of whatever scheme, that is not the token \
-     which was judged: the token came from elsewhere. It is removed otherwise. `check` notes it.",
+    "Whether the upstream of a route that asks for a token gets an `Authorization`, of whatever scheme, when the token came \
+     from another place. It is removed otherwise. `check` notes it.",
 );
 const COOKIE_ORIGINS: Key = Key::new(
     "cookie_origins",
@@ -261,8 +261,8 @@ const COOKIE_ORIGINS: Key = Key::new(
     Means("the group's, else those of `[defaults]`"),
     r#"["https://app.example.com"]"#,
     "The origins whose pages may use a token in a cookie for WebSockets and for methods other than `GET`, `HEAD` and \
-     `OPTIONS`, besides the route's own origin and those that `cors` lists; others get 403 `cross_site_request`. `any` turns \
-     that off, and `check` notes it.",
+     `OPTIONS`, besides the route's own origin and those that `cors` lists; others get 403 `cross_site_request`. `any` \
+     turns the check off, and `check` notes it.",
 )
 .not(&["allowed_origins", "csrf_origins", "trusted_origins"]);
 const FORWARD: Key = Key::new(
@@ -286,10 +286,9 @@ const DISTINCT: Key = Key::new(
     Kind::Choices(told_apart),
     Means("the group's, else that of `[defaults]`"),
     r#"["slash", "case"]"#,
-    "What the upstream tells apart: with `slash` `/admin/` is another path than `/admin`, with `case` `/Admin` is. A request \
-     matched by a route W is refused if this route, of the same host table and the same upstream, matches the tolerant \
-     reading of the path and not the path itself, would go before W there, and lets not everybody pass whom W lets pass. \
-     This key, here and not at W, releases it. `traffic.md` has the rule *Tolerant reading* as a whole.",
+    "What the upstream tells apart. With `slash`, the upstream treats `/admin/` and `/admin` as two paths; with `case`, \
+     `/Admin` and `/admin`. The gateway then does not refuse such paths to protect this route. [The \
+     rule](traffic.md#tolerant-reading).",
 );
 const BODY_BYTES: Key = Key::new(
     "body_bytes",

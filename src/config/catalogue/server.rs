@@ -134,7 +134,7 @@ pub(in crate::config) static SERVER: Table = Table {
             Default(r#""127.0.0.1:9090""#),
             r#""off""#,
             "Address of the admin listener (metrics, health, effective policy), or \"off\". It shares no route with \
-             `listen`.",
+             `listen`. A change takes effect at the next start.",
         ),
         ADMIN_HOSTS,
         Key::new(
@@ -152,15 +152,15 @@ pub(in crate::config) static SERVER: Table = Table {
             Kind::Choice(&["x-forwarded", "forwarded", "both"]),
             Default(r#""x-forwarded""#),
             r#""both""#,
-            "How upstreams are told where a request came from: in `X-Forwarded-For`, `-Proto`, `-Host` and `-Port`, in \
-             `Forwarded` (RFC 7239), or in both.",
+            "Which fields the gateway writes for upstreams, and reads from trusted proxies, about where a request came \
+             from: `X-Forwarded-For`, `-Proto`, `-Host` and `-Port`, `Forwarded` (RFC 7239), or both.",
         ),
         Key::new(
             "workers",
             Kind::Count { min: 1, max: 1024 },
             Means("the number of CPUs"),
             "4",
-            "Worker threads. Each has its own connections to upstreams.",
+            "Worker threads. Each has its own connections to upstreams. A change takes effect at the next start.",
         )
         .not(&["threads"]),
         Key::new(
@@ -314,7 +314,7 @@ pub(in crate::config) static TOKEN_CACHE: Table = Table {
     doc: "Verified tokens are remembered, so that each is verified once. What a route asks is decided anew for every \
           request. An entry dies with its token, its key and its issuer's configuration, and the memory in which its text \
           was is overwritten. Not so the buffers into which requests are read, and what the libraries for HTTP and TLS make \
-          of them: these are freed as they are.",
+          of them: these are freed as they are. A change of this table takes effect at the next start.",
     keys: &[
         Key::new(
             "bytes",
@@ -345,7 +345,8 @@ pub(in crate::config) static RELOAD: Table = Table {
             Kind::Flag,
             Default("true"),
             "false",
-            "Whether the file, its includes, key sets and certificates are watched. SIGHUP reloads in either case.",
+            "Whether the file, its includes, key sets and certificates are watched. SIGHUP reloads in either case. A change \
+             takes effect at the next start.",
         ),
         Key::new(
             "settle",
@@ -382,7 +383,7 @@ pub(in crate::config) static LOG: Table = Table {
             Default(r#""info""#),
             r#""debug""#,
             "The least grave of the gateway's own events that is written to standard error. Events of libraries are not, \
-             whatever the level: some quote requests.",
+             whatever the level: some quote requests. A change takes effect at the next start.",
         ),
         Key::new(
             "access",

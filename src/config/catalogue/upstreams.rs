@@ -171,9 +171,9 @@ pub(in crate::config) static UPSTREAM: Table = Table {
             Kind::Size { min: 0, max: 16 * MIB },
             Default(r#""64 KiB""#),
             r#""1 MiB""#,
-            "Bytes of a request's body that are kept until the head of its response, only with HTTP/2: a request that the \
-             upstream says it did not process (GOAWAY, REFUSED_STREAM) is sent again with them, whatever its method. Once \
-             more of the body was taken it cannot be.",
+            "How much of a request body is kept so that the request can be sent again. Only with HTTP/2. Kept until the \
+             response head arrives. A request that the upstream says it did not process (GOAWAY, REFUSED_STREAM) is sent \
+             again with it, whatever its method, unless more of the body has been sent.",
         )
         .not(&["replay_bytes"]),
         Key::new(
@@ -181,8 +181,8 @@ pub(in crate::config) static UPSTREAM: Table = Table {
             Kind::Size { min: 8 * KIB, max: MIB },
             Default(r#""64 KiB""#),
             r#""128 KiB""#,
-            "Bytes of the head of a response; 502 beyond it. Over HTTP/2 each field counts for 32 bytes more (RFC 9113 \
-             section 6.5.2).",
+            "Bytes of the head of a response; 502 beyond it. Over HTTP/2 each field counts for 32 bytes more than its name \
+             and value (RFC 9113 section 6.5.2).",
         ),
         Key::new(
             "response_head_fields",

@@ -48,7 +48,7 @@ pub(super) fn note(context: &Context, routes: &[Route], upstreams: &[Settings]) 
     }
 }
 
-/// What there is to avoid routes by.
+/// The hosts and path prefixes through which an upstream is reachable.
 struct Detours<'c> {
     routes: &'c [Route],
     /// For each upstream's name, a number that upstreams at the same address share.
@@ -60,7 +60,7 @@ struct Detours<'c> {
     shared: bool,
 }
 
-/// How a route makes an upstream's path of a client's.
+/// The mapping from the client's path to the upstream's path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Entrance<'c> {
     AsItCame,

@@ -47,7 +47,7 @@ pub(super) fn header_rules(
 }
 
 impl Ruled {
-    /// A field that rules may be about, and that none is about yet.
+    /// Checks that a rule may name this field and that no earlier rule does.
     fn checked<T: Clone + Into<FieldPattern>>(
         &mut self,
         reader: &Reader<'_>,

@@ -281,7 +281,7 @@ fn refuse_token_keys(reader: &Reader<'_>, answers: &[Answer]) {
     }
 }
 
-/// A path of the whole host is never taken for another: the paths to tell apart are those of the stricter routes.
+/// Refuses `distinct` at the root of a host, which takes every path as it stands: it would have no effect.
 fn refuse_distinct(reader: &Reader<'_>, pattern: &Pattern) {
     if !reader.has("distinct") || !pattern.segments().is_empty() || pattern.tail() != Some(&Tail::Subtree) {
         return;
@@ -295,7 +295,7 @@ fn refuse_distinct(reader: &Reader<'_>, pattern: &Pattern) {
         .problem(problem.hint("write it in the stricter route, whose paths the application tells apart"));
 }
 
-/// Where every token comes from `Authorization` there is no other one to forward.
+/// Refuses `forward_authorization` where every token comes from `Authorization`: it would have no effect.
 fn refuse_forward_authorization(reader: &Reader<'_>, shared: &Shared) {
     let sources = shared.token_from.as_deref().unwrap_or(&[Source::Bearer]);
     let is_elsewhere = |source: &Source| !matches!(source, Source::Bearer | Source::Raw);
@@ -307,7 +307,7 @@ fn refuse_forward_authorization(reader: &Reader<'_>, shared: &Shared) {
     }
 }
 
-/// Where no token comes from a cookie nothing is asked about origins.
+/// Refuses `cookie_origins` where no token comes from a cookie: it would have no effect.
 fn refuse_cookie_keys(reader: &Reader<'_>, shared: &Shared) {
     let sources = shared.token_from.as_deref().unwrap_or_default();
     if reader.has("cookie_origins") && !sources.iter().any(|source| matches!(source, Source::Cookie(_))) {

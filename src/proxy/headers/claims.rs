@@ -111,7 +111,7 @@ mod tests {
         ] {
             assert_eq!(header_value(&none), None, "{none:?}");
         }
-        // What an upstream cannot tell apart, as the documents say.
+        // These an upstream cannot tell apart, as the documents say.
         assert_eq!(value(&Claim::List(vec![text("x")])), value(&text("x")));
         assert_eq!(value(&Claim::Number("1".into())), value(&text("1")));
     }
@@ -131,7 +131,7 @@ mod tests {
         let mut seen: HashMap<String, Claim> = HashMap::new();
         for claim in strings.iter().map(|one| text(one)).chain(pairs) {
             let value = value(&claim);
-            // What any reader makes of a field's value.
+            // The field's value as any reader takes it.
             let read = value.trim_matches([' ', '\t']).to_owned();
             let items: Vec<&str> = read.split(',').map(|item| item.trim_matches([' ', '\t'])).collect();
             assert_eq!(items.join(","), value, "{claim:?} loses something");

@@ -6,16 +6,16 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use crate::snapshot::Route;
 use crate::token::{self, Carrier, Source};
 
-/// What a route forwards of a request's credentials.
+/// The credentials of a request that a route forwards.
 #[derive(Clone, Copy)]
 pub(super) struct Credentials<'r> {
-    /// Where the route looks for a token.
+    /// The places where the route looks for a token.
     sources: &'r [Source],
     /// Whether the token goes on: by default in `Authorization`, where upstreams expect it, and nowhere else.
     forward_token: Option<bool>,
     /// Whether an `Authorization` that was not judged goes on.
     forward_authorization: bool,
-    /// What carried the token that was judged; `None` where none was looked for.
+    /// The carrier of the token that was checked; `None` where none was looked for.
     carrier: Option<Carrier>,
 }
 

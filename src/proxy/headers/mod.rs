@@ -53,7 +53,7 @@ pub(super) struct Forwarding<'a> {
     /// Headers that some route of the snapshot sets from claims.
     pub(super) claim_headers: &'a FieldSet,
     pub(super) principal: Option<&'a Principal>,
-    /// What carried the token; `None` on a public route.
+    /// The carrier of the token; `None` on a public route.
     pub(super) carrier: Option<Carrier>,
     pub(super) request_id: &'a HeaderValue,
     /// The host the client asked for.

@@ -18,8 +18,8 @@ fn is_odd(c: char) -> bool {
     !c.is_ascii_alphanumeric() && c != '-'
 }
 
-/// What frames, routes, conditions or authenticates a message, or says how to take it (RFC 9110 §6.5.1): an application that
-/// joins trailers to the head would believe it.
+/// Whether a field frames, routes, conditions or authenticates a message, or says how to take it (RFC 9110 §6.5.1): an
+/// application that joins trailers to the head would believe it.
 fn belongs_in_head(name: &str) -> bool {
     is_hop_by_hop(name)
         || matches!(
@@ -41,8 +41,8 @@ fn belongs_in_head(name: &str) -> bool {
         || name.starts_with("access-control-")
 }
 
-/// Turns the trailers of an upstream's response into those of the client's. What the route removes from heads, or sets there,
-/// comes in no trailers either.
+/// Turns the trailers of an upstream's response into those of the client's. A field that the route removes from heads, or
+/// sets there, comes in no trailers either.
 pub(in crate::proxy) fn to_client(trailers: &mut HeaderMap, rules: Option<&HeaderRules>) {
     remove_where(trailers, is_forbidden);
     trim(trailers);

@@ -37,8 +37,7 @@ pub struct Upgrades {
 }
 
 impl Upgrades {
-    /// Those of a connection that counts the bodies which may still be read from it, and wants to know how long the upstream
-    /// of a request may take to answer.
+    /// Hooks of a connection that tracks unread bodies and the upstream's response timeout.
     #[must_use]
     pub fn counting(bodies: &Rc<()>, response_timeout: &Rc<Cell<Option<Duration>>>) -> Self {
         Self {

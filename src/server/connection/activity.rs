@@ -41,7 +41,7 @@ pub(super) struct Activity {
     bodies: Rc<()>,
     /// Whether the head of the answer is out, and did not say that it is the last.
     answered: Cell<bool>,
-    /// How long the upstream may take to answer the request; `None` before it is asked.
+    /// The time that the upstream has to answer the request; `None` before it is asked.
     response_timeout: Rc<Cell<Option<Duration>>>,
     /// Since when the answer, or more of it, is awaited for a client that has closed its side of the connection.
     half_closed: Cell<Option<Instant>>,
@@ -95,7 +95,7 @@ enum Care {
 #[derive(Clone, Copy)]
 enum Finish {
     Open,
-    /// One more, if it begins within this time: from then on, or from the end of the answer that is on its way.
+    /// One more request is accepted if it starts within this time, counted from the end of the current answer.
     Last {
         from: Instant,
         grace: Duration,
@@ -173,7 +173,7 @@ impl Activity {
         match (self.finish.get(), self.phase.get()) {
             (_, Phase::Head) => None,
             (Finish::Open, _) => self.retires,
-            // What is not written yet belongs to the answer.
+            // Bytes that are not written yet belong to the answer.
             (Finish::Last { from, grace }, Phase::Idle) if self.blocked.get().is_none() => {
                 Some(from.max(self.since.get()) + grace)
             }
@@ -181,9 +181,9 @@ impl Activity {
         }
     }
 
-    /// When the answer is not waited for any longer, since its client has closed its side and may be gone: a reset, which
-    /// would tell, comes only when something is written. The upstream's own deadline comes first, so that a client that is
-    /// there hears of it.
+    /// Returns when the gateway gives up waiting for the answer, since its client has closed its side and may be gone: a
+    /// reset, which would tell, comes only when something is written. The upstream's own deadline comes first, so that a
+    /// client that is there hears of it.
     fn forsaken_at(&self) -> Option<Instant> {
         let since = self.half_closed.get().filter(|_| self.is_busy())?;
         Some(since + self.response_timeout.get()? + GRACE)
@@ -327,12 +327,12 @@ impl Activity {
         &self.bodies
     }
 
-    /// Whether nobody reads a body, be it that there is none, that it has ended, or that it is not wanted.
+    /// Whether no body is being read: there is none, it has ended, or it is not wanted.
     pub(super) fn reads_no_body(&self) -> bool {
         Rc::strong_count(&self.bodies) == 1
     }
 
-    /// Where the walk notes how long the upstream of its request may take to answer.
+    /// The cell in which the walk notes the response timeout of its request's upstream.
     pub(super) fn response_timeout(&self) -> &Rc<Cell<Option<Duration>>> {
         &self.response_timeout
     }
@@ -342,7 +342,7 @@ impl Activity {
         self.answered.set(true);
     }
 
-    /// Whether an answer is on its way whose client may close its side or leave, and only who looks for it would know.
+    /// Whether the connection must be polled for a client's close while its answer is sent.
     pub(super) fn awaits_end(&self) -> bool {
         self.is_busy() && self.reads_no_body() && self.half_closed.get().is_none()
     }

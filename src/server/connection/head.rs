@@ -1,11 +1,11 @@
-//! What the head of an answer of HTTP/1.1 says of its connection.
+//! The fields about the connection in the head of an answer of HTTP/1.1.
 
 use http::header::{CONNECTION, CONTENT_LENGTH};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body;
 use hyper::ext::ReasonPhrase;
 
-/// What an answer depends on in its request.
+/// The facts of a request that its answer depends on.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asked {
     /// Whether the request has a body.
@@ -75,7 +75,7 @@ mod tests {
 
     use super::*;
 
-    /// A body of so many bytes, or of nobody knows how many.
+    /// A body with a known or an unknown length.
     struct Content(Option<u64>);
 
     impl Body for Content {

@@ -119,7 +119,7 @@ pub(super) struct Metered {
     stream: Option<Stream>,
     activity: Rc<Activity>,
     remains: Rc<Remains>,
-    /// Told of each stream that is reset since it is no request.
+    /// Called for each stream that is reset since it is no request.
     refused: Box<dyn Fn()>,
     meter: Meter,
     incoming: Frames,
@@ -193,7 +193,7 @@ impl Metered {
             kind::DATA if frame.length > 0 => {
                 meter.earn();
             }
-            // The library writes it in one piece, which a socket that is nearly full may cut: then nobody is told.
+            // The library writes it in one piece, which a socket that is nearly full may cut: then the peer is not told.
             kind::RST_STREAM if payload.starts_with(&PROTOCOL_ERROR) => refused(),
             _ => {}
         });

@@ -42,7 +42,7 @@ pub(super) enum Protocol {
     Http2,
 }
 
-/// How a connection ended, if not well: an index into `GatewayMetrics::CONNECTION_ERRORS`, but for the last.
+/// The error that a connection ended with: an index into `GatewayMetrics::CONNECTION_ERRORS`, but for the last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
     Parse = 0,

@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::Stream;
 use super::activity::Activity;
 
-/// What is read at most of what a client sends before it has its answer, when its end is looked for.
+/// The most bytes read ahead while checking whether the client closed its side.
 const AHEAD: usize = 1024;
 
 /// A stream that tells its [`Activity`] of what it reads and writes.
@@ -22,10 +22,10 @@ pub(super) struct Watched<'a> {
 
 impl Watched<'_> {
     /// Looks whether the client has closed its side or left while its answer is on its way. The library does not read then:
-    /// it would take the one for the other (RFC 9112 §9.6). What the client sent meanwhile is put back, once.
+    /// it would take the one for the other (RFC 9112 §9.6). Bytes that the client sent meanwhile are put back, once.
     ///
     /// # Errors
-    /// Those of a connection that was reset: then nobody waits for the answer.
+    /// Those of a connection that was reset: then no client waits for the answer.
     fn look_for_end(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         if !self.activity.awaits_end() || self.stream.has_unread() {
             return Ok(());

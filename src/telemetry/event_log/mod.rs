@@ -36,7 +36,7 @@ pub struct EventLog(Arc<Shared>);
 struct Shared {
     /// Locked to copy a line, never to write one.
     state: Mutex<State>,
-    /// Told when there are lines, and when they are written.
+    /// Notified when there are lines, and when they are written.
     changed: Condvar,
     dropped: AtomicU64,
 }
@@ -55,7 +55,7 @@ impl EventLog {
     /// The log of this process, which is started at the first call. It never ends.
     ///
     /// # Errors
-    /// When no thread or no descriptor can be had.
+    /// If a thread or a descriptor cannot be created.
     pub fn of_process() -> io::Result<Self> {
         if let Some(log) = OF_PROCESS.get() {
             return Ok(log.clone());

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 /// For so long the repetitions of an event are counted before a line tells of them.
 pub(super) const WINDOW: Duration = Duration::from_secs(10);
 
-/// How often an event is written within its window before it is counted only: an operator who tries a thing again sees that
-/// it failed again.
+/// The number of times that an event is written within its window before it is only counted: an operator who tries a thing
+/// again sees that it failed again.
 const WRITTEN: u32 = 5;
 
 /// Events that are remembered at a time.
@@ -22,7 +22,7 @@ pub(super) struct Repeats(Vec<Repeated>);
 #[derive(Debug)]
 struct Repeated {
     event: Box<str>,
-    /// When its window ends.
+    /// The end of its window.
     end: Instant,
     written: u32,
     /// Repetitions that were not written.
@@ -76,7 +76,7 @@ impl Repeats {
         Some((known.event.clone(), std::mem::take(&mut known.folded)))
     }
 
-    /// When the first window ends within which an event was repeated.
+    /// Returns the end of the first window in which an event was repeated.
     pub(super) fn next_end(&self) -> Option<Instant> {
         self.0.iter().filter(|known| known.folded > 0).map(|known| known.end).min()
     }

@@ -173,7 +173,7 @@ where
         Ok(settled.then_some(this))
     }
 
-    /// What tells it from every other connection of this process.
+    /// A number that no other connection of this process has.
     pub(super) fn id(&self) -> u64 {
         self.id
     }

@@ -19,12 +19,12 @@ pub(super) struct Wire {
     _open: Open,
 }
 
-/// What has come on a connection, and whether anything was written on it.
+/// Counters of the reads of a connection and of the bytes written on it.
 #[derive(Debug, Default)]
 pub(super) struct Arrivals {
     reads: AtomicUsize,
     written: AtomicUsize,
-    /// Told of each.
+    /// Notified of each read.
     pub(super) more: Notify,
 }
 

@@ -10,7 +10,7 @@ use super::{UNKNOWN, address};
 /// are without their quotes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Element<'a> {
-    /// As it came.
+    /// The element as it came.
     pub(super) text: &'a str,
     node: Option<&'a str>,
     by: Option<&'a str>,

@@ -1,4 +1,4 @@
-//! Where a request came from, as it is told to the upstream: by `X-Forwarded-*`, `Forwarded` (RFC 7239), or both.
+//! The origin of a request, as the upstream is told: by `X-Forwarded-*`, `Forwarded` (RFC 7239), or both.
 //!
 //! A client's own words about it are never passed on. Those of a trusted proxy are, as far as they have the one form that
 //! every reader takes alike. A proxy adds to the end of a list, so lists are read from there: an element that has another
@@ -21,13 +21,13 @@ const HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
-/// Proxies that a request may have passed. Of a longer chain, which is somebody's loop or somebody's try, the nearest count.
+/// Proxies that a request may have passed. Of a longer chain, which is a loop or an attack, the nearest count.
 const MAX_HOPS: usize = 32;
 
 /// A node of a chain without an address (RFC 7239 §6).
 const UNKNOWN: &str = "unknown";
 
-/// What trusted proxies said of a request; nothing where there is none.
+/// The statements of trusted proxies about a request; empty where there is none.
 #[derive(Debug, Default)]
 pub(super) struct Told {
     /// The addresses that the request came by, the farthest first.
@@ -40,7 +40,7 @@ pub(super) struct Told {
 }
 
 impl Told {
-    /// What the headers of a client's request say, if it is for the peer to say.
+    /// Parses the forwarding headers if the peer is a trusted proxy.
     pub(super) fn of(headers: &HeaderMap, peer: &Peer, server: &Server) -> Self {
         let trusted = &server.trusted_proxies;
         if trusted.is_empty() || !trusted.trusts(address_of(peer)) {
@@ -172,7 +172,7 @@ impl Told {
     }
 }
 
-/// What a client asked for, by the word of a trusted proxy; nothing where there is none.
+/// The host, port and scheme that a client asked a trusted proxy for; empty where there is none.
 #[derive(Debug, Default)]
 pub(in crate::proxy) struct Asked {
     pub(in crate::proxy) host: Option<HeaderValue>,
@@ -180,7 +180,7 @@ pub(in crate::proxy) struct Asked {
     pub(in crate::proxy) is_https: bool,
 }
 
-/// What the client of a trusted proxy asked that proxy for.
+/// Returns the host, port and scheme that the client asked its trusted proxy for.
 pub(in crate::proxy) fn asked(headers: &HeaderMap, peer: &Peer, server: &Server) -> Asked {
     let told = Told::of(headers, peer, server);
     Asked {
@@ -190,8 +190,8 @@ pub(in crate::proxy) fn asked(headers: &HeaderMap, peer: &Peer, server: &Server)
     }
 }
 
-/// Who sent a request, where the trusted proxies say that it is not the peer: the nearest address of the chain that is not
-/// one of theirs, since who is before that may have written the rest.
+/// The client address from trusted proxies: the nearest one in the chain that is not a trusted proxy. Addresses before it
+/// may be forged.
 pub(in crate::proxy) fn client(headers: &HeaderMap, peer: &Peer, server: &Server) -> Option<IpAddr> {
     let trusted = &server.trusted_proxies;
     if trusted.is_empty() || !trusted.trusts(address_of(peer)) {
