@@ -5,13 +5,11 @@
 
 use std::cell::Cell;
 use std::hash::{BuildHasher as _, RandomState};
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use http_body::{Body, Frame, SizeHint};
 use tokio::task::yield_now;
 
 use super::GRACE;
@@ -437,7 +435,7 @@ impl Activity {
 
     /// Ready while more of the answer may wait to be written. Over HTTP/2 the library bounds that itself, for each stream; over
     /// HTTP/1.1 it has one bound for that and for what it reads ahead, which uploads need large.
-    fn poll_room(&self, cx: &Context<'_>) -> Poll<()> {
+    pub(super) fn poll_room(&self, cx: &Context<'_>) -> Poll<()> {
         if self.queued.get() < self.write_buffer || self.streams.get().is_some() {
             return Poll::Ready(());
         }
@@ -445,7 +443,8 @@ impl Activity {
         Poll::Pending
     }
 
-    fn queue(&self, count: usize) {
+    /// More of the answer was handed to the library.
+    pub(super) fn queue(&self, count: usize) {
         self.queued.set(self.queued.get() + count);
     }
 
@@ -469,6 +468,11 @@ fn jittered(age: Duration) -> Duration {
 pub(super) struct Open(Rc<Activity>);
 
 impl Open {
+    /// The connection that the request is on.
+    pub(super) fn activity(&self) -> &Activity {
+        &self.0
+    }
+
     /// Whether no request may follow it.
     pub(super) fn is_last(&self) -> bool {
         !matches!(self.0.finish.get(), Finish::Open)
@@ -478,39 +482,6 @@ impl Open {
 impl Drop for Open {
     fn drop(&mut self) {
         self.0.end();
-    }
-}
-
-/// A response body whose end is the end of being busy.
-pub(super) struct Answer<B> {
-    pub(super) body: B,
-    pub(super) open: Open,
-}
-
-impl<B: Body<Data = Bytes> + Unpin> Body for Answer<B> {
-    type Data = Bytes;
-    type Error = B::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let this = self.get_mut();
-        let activity = &this.open.0;
-        ready!(activity.poll_room(cx));
-        let frame = ready!(Pin::new(&mut this.body).poll_frame(cx));
-        if let Some(Ok(frame)) = &frame {
-            activity.queue(frame.data_ref().map_or(0, Bytes::len));
-        }
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }
 

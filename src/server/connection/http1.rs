@@ -12,8 +12,8 @@ use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::task::yield_now;
 
-use super::activity::Answer;
 use super::alarm::Alarm;
+use super::answer::Answer;
 use super::head::Asked;
 use super::rest::rest;
 use super::watched::Watched;

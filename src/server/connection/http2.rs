@@ -15,8 +15,8 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::task::spawn_local;
 
-use super::activity::Answer;
 use super::alarm::Alarm;
+use super::answer::Answer;
 use super::meter::{Metered, Remains};
 use super::patience::{Executor, Pieces, Turn};
 use super::{End, Member, Party, Served, Stream, drive, farewell};

@@ -2,6 +2,7 @@
 
 mod activity;
 mod alarm;
+mod answer;
 mod farewell;
 mod head;
 mod http1;
