@@ -286,6 +286,28 @@ fn another_endpoint_gets_what_one_did_not_process() {
     }
 }
 
+// A connection that was used before is no reason to ask its endpoint twice.
+#[test]
+fn another_endpoint_gets_what_an_open_connection_did_not_process() {
+    for (what, bytes) in UNPROCESSED {
+        let (busy, idle) = (Framed::start_echoing(), Framed::start_echoing());
+        let gateway = start_several(&[busy.url(), idle.url()], "");
+        // A connection to each endpoint from each worker.
+        while busy.connections() + idle.connections() < 4 {
+            assert_eq!(gateway.send(&Request::new("POST", "/warm").body("x")).status, 200, "{what}");
+        }
+        let before = (busy.streams(), idle.streams());
+        busy.play([Act::Write(Box::new(bytes))]);
+        for _ in 0..2 {
+            let answer = gateway.send(&Request::new("POST", "/a").body("a body"));
+            assert_eq!((answer.status, answer.text().as_str()), (200, "a body"), "{what}");
+        }
+        let asked = (busy.streams() - before.0, idle.streams() - before.1);
+        assert!(asked == (1, 2) || asked == (2, 1), "{what}: {asked:?}");
+        assert_eq!((gateway.metric(RESENT), gateway.metric(RETRIES)), (1.0, 0.0), "{what}");
+    }
+}
+
 // Connections that end are no sign of how an endpoint does, and it is not left alone for them.
 #[test]
 fn an_endpoint_that_ends_its_connections_is_not_ejected() {

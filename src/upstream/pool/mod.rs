@@ -135,13 +135,9 @@ where
         if let Some(carrier) = request.avoids().and_then(|avoided| self.take(request.departed, avoided)) {
             self.upstream.metrics.reused.inc();
             match self.send(carrier, request).await {
-                Err(failed) if failed.refusal.is_some() => {
-                    if !request.is_sent_again(&failed) {
-                        return Err(failed);
-                    }
-                    self.upstream.metrics.resent.inc();
-                }
-                Err(failed) if request.may_go_again(&failed) => {}
+                // One that refused the request says nothing of its age: where it goes next is for the caller to say, which
+                // knows of other endpoints.
+                Err(failed) if failed.refusal.is_none() && request.may_go_again(&failed) => {}
                 result => return result,
             }
         }
