@@ -242,6 +242,11 @@ fn with_pseudo(name: &str, value: &[u8]) -> Vec<u8> {
         .collect()
 }
 
+/// A request with a pseudo-field that HTTP/2 does not have, before the fields that it has.
+fn with_unknown_pseudo() -> Vec<u8> {
+    [with_pseudo("", b""), bytes_literal(b":foo", b"1")].concat()
+}
+
 /// A request with this field besides.
 fn with_field(name: &[u8], value: &[u8]) -> Vec<u8> {
     [request("GET", "/a"), bytes_literal(name, value)].concat()
@@ -274,6 +279,7 @@ fn decoded_wrong() -> Vec<Malformed> {
         malformed("a value with NUL", with_field(b"x-a", b"1\0")),
         malformed("a value with LF", with_field(b"x-a", b"1\n2")),
         malformed("a value with DEL", with_field(b"x-a", b"1\x7f")),
+        malformed("an unknown pseudo-field", with_unknown_pseudo()),
     ]
 }
 
@@ -340,6 +346,6 @@ fn what_the_library_cannot_decode_ends_the_connection() {
     }
     assert!(upstream.arrivals().is_empty());
     // Connections that ended like that are counted, and others are served.
-    gateway.wait_for_metric("scopegate_connection_errors_total{kind=\"parse\"}", 14.0);
+    gateway.wait_for_metric("scopegate_connection_errors_total{kind=\"parse\"}", 15.0);
     assert_eq!(gateway.send(&Request::get("/a")).status, 200);
 }
