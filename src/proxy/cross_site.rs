@@ -51,9 +51,10 @@ fn is_forgeable<B>(request: &Request<B>, route: &Route) -> bool {
     }
 }
 
+/// Whether `cookie_origins` lists an origin, or `cors` names it: a pattern of `cors` is about who may read answers.
 fn is_listed(route: &Route, origin: &str) -> bool {
-    let of_cors = route.heads.cors.as_ref().map(|cors| &cors.origins);
-    [route.cookie_origins.as_ref(), of_cors].into_iter().flatten().any(|origins| origins.lists(origin))
+    route.cookie_origins.as_ref().is_some_and(|origins| origins.lists(origin))
+        || route.heads.cors.as_ref().is_some_and(|cors| cors.origins.names(origin))
 }
 
 /// Whether an origin is the one that the request is for.

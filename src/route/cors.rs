@@ -112,6 +112,12 @@ impl Origins {
     pub fn lists(&self, origin: &str) -> bool {
         matches!(self, Self::These(list) if list.iter().any(|one| one.is(origin)))
     }
+
+    /// Whether an origin is listed by its whole name, not by a pattern.
+    #[must_use]
+    pub fn names(&self, origin: &str) -> bool {
+        matches!(self, Self::These(list) if list.iter().any(|one| !one.wildcard && one.is(origin)))
+    }
 }
 
 impl Cors {

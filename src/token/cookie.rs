@@ -1,6 +1,6 @@
 //! Cookies as parsers of applications find them in a `Cookie` field, each in its own way.
 
-use super::segment::segments;
+use super::segment::{Segment, segments};
 
 /// The values in a `Cookie` field that some parser reads under a name of ours.
 ///
@@ -12,9 +12,7 @@ where
     N: Fn(&[u8]) -> bool + Copy,
 {
     let pairs = field.split(|b| *b == b';');
-    pairs
-        .flat_map(|pair| segments(pair, b','))
-        .flat_map(move |cookie| cookie_values(cookie.text, cookie.rest, is_ours))
+    pairs.flat_map(|pair| segments(pair, b',')).flat_map(move |cookie| cookie_values(&cookie, is_ours))
 }
 
 /// The field without the cookies that some parser reads under a name of ours; `None` where there are none.
@@ -25,8 +23,7 @@ where
     values(field, is_ours).next()?;
     let mut kept = Vec::with_capacity(field.len());
     for pair in field.split(|b| *b == b';') {
-        let others = segments(pair, b',')
-            .filter(|cookie| cookie_values(cookie.text, cookie.rest, is_ours).next().is_none());
+        let others = segments(pair, b',').filter(|cookie| cookie_values(cookie, is_ours).next().is_none());
         let pair = others.map(|cookie| cookie.text).collect::<Vec<_>>().join(&b',');
         let pair = pair.trim_ascii();
         if !pair.is_empty() {
@@ -38,10 +35,11 @@ where
 }
 
 /// The values under a name of ours in `text`, which begins `rest`, the rest of its pair.
-fn cookie_values<'f, N>(text: &'f [u8], rest: &'f [u8], is_ours: N) -> impl Iterator<Item = &'f [u8]>
+fn cookie_values<'f, N>(cookie: &Segment<'f>, is_ours: N) -> impl Iterator<Item = &'f [u8]> + use<'f, N>
 where
     N: Fn(&[u8]) -> bool,
 {
+    let Segment { text, rest, is_first } = *cookie;
     let begin = text.iter().take_while(|b| is_boundary(**b) || **b == b'=').count();
     let text = text.get(begin..).unwrap_or_default();
     let rest = rest.get(begin..).unwrap_or_default();
@@ -49,9 +47,10 @@ where
     text.split(|b| *b == b'=').enumerate().filter_map(move |(index, name)| {
         end += name.len() + 1;
         let has_value = end <= text.len();
-        let is_word = (index == 0 || has_value) && last_word(name).is_some_and(&is_ours);
-        // PHP takes a name without a value for an empty one.
-        let is_whole = index == 0 && is_ours(name);
+        // PHP takes a name without a value for an empty one, but ends cookies at `;` alone: behind a comma it is text.
+        let may_be_bare = index == 0 && is_first;
+        let is_word = (may_be_bare || has_value) && last_word(name).is_some_and(&is_ours);
+        let is_whole = index == 0 && (is_first || has_value) && is_ours(name);
         let value = if has_value { rest.get(end..).unwrap_or_default() } else { b"" };
         (is_whole || is_word).then(|| value.trim_ascii())
     })
@@ -93,6 +92,8 @@ mod tests {
             ("a=b;\tsession\t= t ;c", &["t"], "a=b; c"),
             ("a=b, session=t; c=d", &["t"], "a=b; c=d"),
             ("a=b, c; session=t", &["t"], "a=b, c"),
+            ("cols=id,session,name; session=t", &["t"], "cols=id,session,name"),
+            ("a=\"x, session\"; session=t", &["t"], "a=\"x, session\""),
             ("a=b,session=t,c=d", &["t,c=d"], "a=b,c=d"),
             ("=session=t", &["t"], ""),
             ("a=b; = \"=session=t", &["t"], "a=b"),
@@ -123,6 +124,9 @@ mod tests {
             "a=b",
             "a=session",
             "a=session; b",
+            "cols=id,session,name",
+            "a=\"x, session\"",
+            "a=1, session; b=2",
             "a=b=session=c",
             "xsession=t",
             "__Host-session=t",

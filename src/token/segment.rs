@@ -6,6 +6,8 @@ pub(super) struct Segment<'t> {
     pub(super) text: &'t [u8],
     /// From the part's first byte to the end of the whole text.
     pub(super) rest: &'t [u8],
+    /// Whether no part comes before it.
+    pub(super) is_first: bool,
 }
 
 /// The parts of `whole`.
@@ -13,7 +15,8 @@ pub(super) fn segments(whole: &[u8], separator: u8) -> impl Iterator<Item = Segm
     let mut begin = 0;
     whole.split(move |b| *b == separator).map(move |text| {
         let rest = whole.get(begin..).unwrap_or_default();
+        let is_first = begin == 0;
         begin += text.len() + 1;
-        Segment { text, rest }
+        Segment { text, rest, is_first }
     })
 }

@@ -47,6 +47,15 @@ impl<'r> Credentials<'r> {
         }
     }
 
+    /// Whether the token that was judged came in this field and goes on in it, though a proxy alone may say such a thing, as
+    /// in `X-Forwarded-Access-Token`.
+    pub(super) fn forwards_field(self, name: &str) -> bool {
+        let is_source = |source: &Source| matches!(source, Source::Header(field) if field.as_str() == name);
+        self.forward_token == Some(true)
+            && self.carrier == Some(Carrier::Header)
+            && self.sources.iter().any(is_source)
+    }
+
     /// An upstream that finds an `Authorization` takes it for what the gateway has judged. Where the token came from
     /// elsewhere, nothing was.
     fn forwards_authorization(self) -> bool {
@@ -147,6 +156,22 @@ mod tests {
                 assert!(!goes_on(Some(false), forward_authorization, carrier));
             }
         }
+    }
+
+    // Else the upstream would not get it: the gateway removes what only proxies may say.
+    #[test]
+    fn a_judged_token_goes_on_in_a_field_of_proxies() {
+        let sources = [Source::parse("header:x-forwarded-access-token").unwrap()];
+        let forwards = |name, forward_token, carrier| {
+            Credentials { sources: &sources, forward_token, forward_authorization: false, carrier }
+                .forwards_field(name)
+        };
+        let (own, header) = ("x-forwarded-access-token", Some(Carrier::Header));
+        assert!(forwards(own, Some(true), header));
+        assert!(!forwards("x_forwarded_access_token", Some(true), header), "a twin was not judged");
+        assert!(!forwards("x-forwarded-user", Some(true), header));
+        assert!(!forwards(own, None, header));
+        assert!(!forwards(own, Some(true), None), "on a public route nothing was judged");
     }
 
     #[test]

@@ -80,8 +80,11 @@ pub(super) fn to_upstream(headers: &mut HeaderMap, forwarding: &Forwarding<'_>) 
     let told = Told::of(headers, forwarding.peer, forwarding.server);
     let wants_trailers = accepts_trailers(headers);
     remove_hop_by_hop(headers);
-    remove_where(headers, |name| is_impersonation(name) || forwarding.claim_headers.contains(name));
-    Credentials::of(forwarding.route, forwarding.carrier).remove(headers);
+    let credentials = Credentials::of(forwarding.route, forwarding.carrier);
+    remove_where(headers, |name| {
+        is_impersonation(name) && !credentials.forwards_field(name) || forwarding.claim_headers.contains(name)
+    });
+    credentials.remove(headers);
     if wants_trailers {
         own.push((TE, HeaderValue::from_static("trailers")));
     }
