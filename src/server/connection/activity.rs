@@ -45,7 +45,7 @@ pub(super) struct Activity {
     half_closed: Cell<Option<Instant>>,
     /// Bytes of the answer that were handed to the library since everything was written.
     queued: Cell<usize>,
-    /// How many of them may wait (`server.limits.write_buffer`).
+    /// The most of them that may wait (`server.limits.write_buffer`).
     write_buffer: usize,
     /// Woken when everything is written, so that more of the answer is taken.
     held: Cell<Option<Waker>>,
