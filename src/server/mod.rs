@@ -55,7 +55,7 @@ struct Pool {
 }
 
 impl Server {
-    /// Starts `count` workers, each made on its own thread. Nothing is accepted before [`Server::serve`].
+    /// Starts `count` workers, each made on its own thread. Nothing is accepted before [`Server::change`].
     ///
     /// # Errors
     /// If a thread or a runtime cannot be created.

@@ -1,4 +1,4 @@
-//! The document to a [`Config`]: part by part, with all problems at once.
+//! The document to a [`Config`](super::Config): part by part, with all problems at once.
 //!
 //! A value that is broken is reported once and something takes its place, so that the rest is looked at as well.
 //! Nothing of that leaves here: one problem, and there is no `Config`.
