@@ -330,7 +330,7 @@ fn a_malformed_request_does_not_disturb_the_others_on_its_connection() {
 // to the others, here and in the page on HTTP/2.
 #[test]
 fn what_the_library_cannot_decode_ends_the_connection() {
-    let page = include_str!("../../docs/reliability/malformed.md");
+    let page = std::fs::read_to_string("docs/reliability/malformed.md").unwrap();
     let upstream = Upstream::start();
     let gateway = Gateway::open(&upstream, "");
     for Malformed { what, block } in decoded_wrong() {
