@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::Route;
 use crate::policy::Requirement;
-use crate::route::{Access, Rule};
+use crate::route::{Access, Origin, Origins, Rule};
 use crate::token::Source;
 
 /// A value of the table: a route, and the requirement of one of its methods.
@@ -19,12 +19,22 @@ pub struct Entry {
     class: usize,
 }
 
-/// The issuers, token sources and upstream of a route.
+/// The issuers, token sources and upstream of a route, and the pages whose requests it takes.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Callers {
     upstream: Arc<str>,
     issuers: Vec<Arc<str>>,
     token_from: Vec<Source>,
+    pages: Pages,
+}
+
+/// The pages of other origins that may send a token in a cookie.
+#[derive(Debug, PartialEq, Eq, Hash)]
+enum Pages {
+    /// All, or the route takes no token from a cookie, which alone goes along by itself.
+    Any,
+    /// Those of `cookie_origins`, and those that CORS names one by one.
+    These(Vec<Origin>),
 }
 
 /// The lines of the route table, in the order of the routes.
@@ -61,14 +71,48 @@ impl Callers {
             upstream: route.upstream.clone(),
             issuers: route.issuers.clone(),
             token_from: route.token_from.clone(),
+            pages: Pages::of(route),
         }
     }
 
-    /// Whether every token that another route would take is taken here, from where it is.
+    /// Whether every token that another route would take is taken here, from where it is and whoever sends it.
     fn take_all_of(&self, other: &Self) -> bool {
         other.issuers.iter().all(|issuer| self.issuers.contains(issuer))
             && other.token_from.iter().all(|source| self.token_from.contains(source))
+            && (!other.takes_cookies() || self.pages.contain(&other.pages))
     }
+
+    fn takes_cookies(&self) -> bool {
+        takes_cookies(&self.token_from)
+    }
+}
+
+impl Pages {
+    fn of(route: &Route) -> Self {
+        if !takes_cookies(&route.token_from) || route.cookie_origins == Some(Origins::Any) {
+            return Self::Any;
+        }
+        let of_cors = route.heads.cors.as_ref().map(|cors| &cors.origins);
+        let lists = [route.cookie_origins.as_ref(), of_cors].into_iter().flatten();
+        let listed = lists.filter_map(|origins| match origins {
+            Origins::Any => None,
+            Origins::These(list) => Some(list),
+        });
+        Self::These(listed.flatten().cloned().collect())
+    }
+
+    /// Whether all of the others are listed here, too. A wildcard is compared as it is written.
+    fn contain(&self, others: &Self) -> bool {
+        match (self, others) {
+            (Self::Any, _) => true,
+            (Self::These(_), Self::Any) => false,
+            (Self::These(own), Self::These(others)) => others.iter().all(|origin| own.contains(origin)),
+        }
+    }
+}
+
+fn takes_cookies(sources: &[Source]) -> bool {
+    sources.iter().any(|source| matches!(source, Source::Cookie(_)))
 }
 
 impl Access for Entry {
@@ -109,6 +153,30 @@ mod tests {
             .unwrap_or_else(|problems| panic!("{}", problems.render(false)));
         let rules = rules(&config.routes);
         rules[1].value.admits_all_of(&rules[0].value)
+    }
+
+    #[test]
+    fn routes_that_take_cookies_are_compared_by_the_pages_that_may_send_them() {
+        let cookie = |lines: &str| format!("scopes = \"a\"\ntoken_from = \"cookie:c\"\n{lines}");
+        let cors = |origins: &str| format!("cors = {{ origins = {origins} }}");
+        let list = "cookie_origins = [\"https://a.example\"]";
+        let longer = "cookie_origins = [\"https://b.example\", \"https://a.example\"]";
+        for (first, second, expected) in [
+            ("", "", true),
+            ("cookie_origins = \"any\"", "", false),
+            ("", "cookie_origins = \"any\"", true),
+            (list, "", false),
+            (list, longer, true),
+            (longer, list, false),
+            (list, &cors("[\"https://a.example\"]"), true),
+            (&cors("[\"https://a.example\"]"), "", false),
+            (&cors("\"any\""), "", true),
+        ] {
+            assert_eq!(admits(&cookie(first), &cookie(second)), expected, "{first} | {second}");
+        }
+        let both = "scopes = \"a\"\ntoken_from = [\"authorization:bearer\", \"cookie:c\"]";
+        assert!(admits("scopes = \"a\"", both));
+        assert!(!admits(&format!("{both}\ncookie_origins = \"any\""), both));
     }
 
     #[test]

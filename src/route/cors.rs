@@ -43,7 +43,7 @@ pub enum Origins {
 
 /// `https://app.example.com`, or `https://*.example.com` for exactly one label more; with a port where it is not the
 /// scheme's own.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Origin {
     /// What an origin begins with, and whether one label follows before `rest`.
     scheme: Box<str>,
