@@ -19,6 +19,8 @@ mod tolerant;
 #[cfg(test)]
 mod reference_tests;
 #[cfg(test)]
+mod release_tests;
+#[cfg(test)]
 mod tolerance_tests;
 #[cfg(test)]
 mod trial;

@@ -4,10 +4,10 @@ use http::Method;
 
 use super::marks::Mark;
 use super::path::decode;
-use super::shadow::{Index, has_odd_literal, matches, rank};
+use super::shadow::{Index, goes_before, has_odd_literal};
 use super::table::{Leaf, Node};
-use super::tolerant::{Order, Reading, tolerant_name};
-use super::{ANY, Access, Ambiguities, Ambiguity, Distinct, MethodPattern, Pattern, Rule, Segment, Target};
+use super::tolerant::{Readings, tolerant_name};
+use super::{ANY, Access, Distinct, MethodPattern, Pattern, Rule, Segment, Target};
 
 /// The patterns of one host that a rule is compared with.
 #[derive(Debug)]
@@ -91,7 +91,7 @@ impl Rivals {
         Some(rivals)
     }
 
-    /// A rule that goes before `found` for a tolerant reading of the path, though not for the path itself, and does not
+    /// A rule that goes before `found` for some tolerant reading of the path, though not for the path itself, and does not
     /// admit every caller that `found` admits.
     pub(super) fn stricter<T: Access>(
         &self,
@@ -99,39 +99,21 @@ impl Rivals {
         found: &Rule<T>,
         target: &Target<'_>,
     ) -> Option<usize> {
-        let orders = match has_parameters_and_slashes(target.ambiguities()) {
-            true => &[Order::SplitThenCut, Order::CutThenSplit][..],
-            false => &[Order::SplitThenCut],
-        };
-        orders.iter().find_map(|order| self.stricter_in(*order, rules, found, target))
-    }
-
-    fn stricter_in<T: Access>(
-        &self,
-        order: Order,
-        rules: &[Rule<T>],
-        found: &Rule<T>,
-        target: &Target<'_>,
-    ) -> Option<usize> {
         let spelled = |index| matches!(found.pattern.segments().get(index), Some(Segment::Literal(_)));
-        let reading = Reading::of(target.path, order, spelled);
+        let readings = Readings::of(target.path, spelled);
         let numbers = match self.index.has_odd() && has_odd_literal(&found.pattern) {
             true => self.index.all(),
-            false => self.index.candidates(&reading),
+            false => self.index.candidates(&readings),
         };
         let path = target.path.strip_prefix('/').unwrap_or(target.path);
         let path: Vec<_> = path.split('/').map(decode).collect();
-        let own = matches(&found.pattern, Distinct::default(), &reading);
-        let own = own.then(|| rank(&found.pattern, reading.slash));
-        let goes_before = |rival: &&Rival| {
+        let is_rival = |rival: &&Rival| {
             pattern_of(&rival.rules, rules).is_some_and(|pattern| {
-                !pattern.matches(&path)
-                    && matches(pattern, rival.distinct, &reading)
-                    && own.as_ref().is_none_or(|own| rank(pattern, reading.slash) < *own)
+                !pattern.matches(&path) && goes_before(pattern, rival.distinct, &found.pattern, &readings)
             })
         };
         let rivals = numbers.into_iter().filter_map(|number| self.patterns.get(number));
-        let rivals: Vec<_> = rivals.filter(goes_before).collect();
+        let rivals: Vec<_> = rivals.filter(is_rival).collect();
         let refuses = |rival: &&&Rival| rival.refuses(rules, found, target.method, &rivals);
         let same_upstream =
             |index: &usize| rules.get(*index).is_some_and(|rule| rule.value.same_upstream(&found.value));
@@ -190,12 +172,6 @@ impl Rival {
             }
         }
     }
-}
-
-/// Whether a segment may have a parameter with a slash in it.
-fn has_parameters_and_slashes(found: Ambiguities) -> bool {
-    found.iter().any(|one| one == Ambiguity::Matrix || one == Ambiguity::DoubleEncoding)
-        && found.iter().any(|one| !matches!(one, Ambiguity::Matrix | Ambiguity::EmptySegment))
 }
 
 /// The pattern of rules that share one.

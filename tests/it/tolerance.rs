@@ -295,3 +295,99 @@ fn a_parameter_beside_a_public_subtree_keeps_its_last_slash_closed() {
     pair.ask(&Request::get("/x")).refused("missing_token");
     assert_eq!(pair.ask(&Request::get("/x/y/")).forwarded().target, "/x/y/");
 }
+
+/// One tolerant reading of these paths has another number of segments, and no longer the scoped route's. An application that
+/// folds nothing but case, or the last slash, still takes them for that route.
+#[test]
+fn an_application_that_folds_less_reaches_no_scoped_path() {
+    let wide = "public = true".to_owned();
+    let wide_open = format!("public = true\n{EVERYTHING}");
+    for wide in [&wide, &wide_open] {
+        let pair = pair(&[
+            route("/users/{id}/roles", "scopes = \"admin\""),
+            route("/orders/{id}/cancel", "methods = { POST = \"admin\" }"),
+            route("/files/{rest+}", "scopes = \"admin\""),
+            route("/t/{id}/**", "scopes = \"admin\""),
+            route("/**", wide),
+        ]);
+        for target in [
+            "/Users/5%3F/roles",
+            "/users/5%3F/roles/",
+            "/users/5%3F/Roles",
+            "/Users/5%23/roles",
+            "/Users/%20/roles",
+            "/users/.../roles/",
+            "/Files/%3F",
+            "/Files/%20",
+            "/T/%3Fx/y",
+            "/Users/5%23/roles%3Fx",
+            "/users/.../roles%20",
+        ] {
+            pair.ask(&Request::get(target)).refused("shadowed_path");
+        }
+        pair.ask(&Request::new("POST", "/Orders/5%3F/cancel")).refused("shadowed_path");
+        for target in ["/Users/5%2Fx/roles", "/users/5\\x/Roles", "/Users/%3B/roles;y"] {
+            pair.ask(&Request::get(target)).refused("ambiguous_path");
+        }
+        // No application takes these for one of the scoped routes.
+        for target in ["/Users", "/Users/5/role", "/Users/5%3Fx", "/X%3F/5/roles", "/Files/", "/"] {
+            assert_eq!(pair.ask(&Request::get(target)).forwarded().target, target);
+        }
+    }
+    let pair = pair(&[route("/{id}/", "scopes = \"admin\""), route("/**", "public = true")]);
+    for target in ["/...", "/%20", "/x"] {
+        pair.ask(&Request::get(target)).refused("shadowed_path");
+    }
+}
+
+#[test]
+fn an_application_that_keeps_an_escaped_slash_reaches_no_scoped_path() {
+    for (allow, targets) in [
+        ("encoded-slash", &["/Users/5%2Fx", "/users/5%2Fx/"][..]),
+        ("encoded-backslash", &["/Users/5%5Cx"]),
+        ("backslash", &["/Users/5\\x", "/users/5\\x/"]),
+        ("matrix", &["/Users/%3B", "/users/;a/"]),
+    ] {
+        let pair = pair(&[
+            route("/users/{id}", "scopes = \"admin\""),
+            route("/**", &format!("public = true\nallow = [\"{allow}\"]")),
+        ]);
+        for target in targets {
+            pair.ask(&Request::get(target)).refused("ambiguous_path");
+        }
+    }
+}
+
+#[test]
+fn an_application_that_decodes_before_it_cuts_reaches_no_scoped_path() {
+    let pair = pair(&[
+        route("/admin/x", "scopes = \"admin\""),
+        route("/**", "public = true\nallow = [\"matrix\", \"double-encoding\"]"),
+    ]);
+    for target in ["/admin;b%252fx", "/admin%253bb%252fx", "/admin%252fx;b"] {
+        pair.ask(&Request::get(target)).refused("ambiguous_path");
+    }
+    assert_eq!(pair.ask(&Request::get("/admin;b%252fy")).forwarded().target, "/admin;b%252fy");
+}
+
+#[test]
+fn a_route_that_takes_cookies_from_more_pages_is_a_wider_one() {
+    let ask = |admin: &str, wide: &str, target: &str| {
+        let cookie = |lines: &str| format!("scopes = \"a\"\ntoken_from = \"cookie:s\"\n{lines}");
+        let pair = pair(&[route("/admin", &cookie(admin)), route("/**", &cookie(wide))]);
+        let cookie = format!("s={}", pair.token("a"));
+        let request = Request::new("POST", target).field("cookie", &cookie);
+        pair.ask(&request.field("origin", "https://evil.test"))
+    };
+    let any = "cookie_origins = \"any\"";
+    let evil = "cookie_origins = [\"https://evil.test\"]";
+    let cors = "cors = { origins = [\"https://evil.test\"] }";
+    for wide in [any, evil, cors] {
+        ask("", wide, "/admin").refused("cross_site_request");
+        ask("", wide, "/Admin").refused("shadowed_path");
+        ask("", wide, "/other").forwarded();
+    }
+    ask(any, evil, "/Admin").forwarded();
+    ask(cors, evil, "/Admin").forwarded();
+    ask(any, "", "/Admin").refused("cross_site_request");
+}

@@ -1,0 +1,95 @@
+//! *Tolerant reading*: methods, groups, and what a stricter route releases.
+
+use http::Method;
+
+use super::stricter::pattern_of;
+use super::trial::{Line, rule, target};
+use super::{Distinct, Miss, Table};
+
+/// One line for each verdict: the rules, then requests with what becomes of them.
+fn verdicts(lines: &[(&str, u8)], cases: &[(&str, &str)]) {
+    let line = |(text, passes): &(&str, u8)| {
+        let mut rule = rule(0, text);
+        rule.value.passes = *passes;
+        rule
+    };
+    let table = Table::new(lines.iter().map(line).collect()).unwrap();
+    for (request, expected) in cases {
+        let (method, path) = request.split_once(' ').unwrap();
+        let method = Method::from_bytes(method.as_bytes()).unwrap();
+        let found = match table.find(&target(&method, None, path)) {
+            Ok(line) => line.text.clone(),
+            Err(Miss::NotFound) => "404".into(),
+            Err(Miss::Method { .. }) => "405".into(),
+            Err(Miss::Shadowed { by, .. }) => format!("shadowed by {}", by.text),
+        };
+        assert_eq!(found, *expected, "{request}");
+    }
+}
+
+#[test]
+fn a_method_that_the_stricter_route_lacks_lets_nobody_pass() {
+    verdicts(
+        &[("GET /admin", 1), ("DELETE /admin", 2), ("ANY /**", 3), ("ANY /x/{id}", 1), ("GET /x/y", 1)],
+        &[
+            ("POST /admin/", "shadowed by GET /admin"),
+            ("GET /Admin", "shadowed by GET /admin"),
+            ("OPTIONS /admin/", "shadowed by GET /admin"),
+            ("POST /admin", "405"),
+            ("POST /other/", "ANY /**"),
+            ("GET /x/Y", "ANY /x/{id}"),
+            ("HEAD /x/Y", "ANY /x/{id}"),
+            ("POST /x/Y", "shadowed by GET /x/y"),
+            ("GET /x/y/", "shadowed by ANY /x/{id}"),
+            ("GET /x/z/", "shadowed by ANY /x/{id}"),
+        ],
+    );
+}
+
+#[test]
+fn a_route_is_released_by_the_stricter_one_alone() {
+    let table = |which: usize, distinct| {
+        let mut rules = ["ANY /admin", "ANY /{id}", "ANY /**"].map(|text| rule(0, text));
+        rules[0].value.passes = 1;
+        rules[which].distinct = distinct;
+        Table::new(rules.into()).unwrap()
+    };
+    let found = |table: &Table<Line>, path: &str| table.find(&target(&Method::GET, None, path)).is_ok();
+    let case = Distinct { case: true, slash: false };
+    let slash = Distinct { case: false, slash: true };
+    for (which, distinct, upper, slashed) in [
+        (0, case, true, false),
+        (0, slash, false, true),
+        (1, case, false, false),
+        (2, slash, false, false),
+        (0, Distinct::default(), false, false),
+    ] {
+        let table = table(which, distinct);
+        assert_eq!(
+            (found(&table, "/Admin"), found(&table, "/admin/")),
+            (upper, slashed),
+            "{which} {distinct:?}"
+        );
+        assert!(!found(&table, "/admin.") && !found(&table, "/admin%20"));
+    }
+}
+
+#[test]
+fn groups_that_fall_through_are_as_they_stand_among_themselves() {
+    let table = |groups: [Option<usize>; 2]| {
+        let mut rules: Vec<_> = ["GET /admin", "ANY /**"].iter().map(|text| rule(0, text)).collect();
+        rules[0].value.passes = 1;
+        for (rule, group) in rules.iter_mut().zip(groups) {
+            rule.method_fallthrough = group;
+        }
+        Table::new(rules).unwrap()
+    };
+    let found = |groups, method: Method, path| table(groups).find(&target(&method, None, path)).is_ok();
+    for (method, path) in [(Method::GET, "/Admin"), (Method::POST, "/admin/"), (Method::POST, "/admin")] {
+        assert!(found([Some(0), Some(0)], method.clone(), path), "{method} {path}");
+        assert!(!found([Some(0), Some(1)], method.clone(), path), "{method} {path}");
+        assert!(!found([Some(0), None], method.clone(), path), "{method} {path}");
+        assert!(!found([None, None], method.clone(), path), "{method} {path}");
+    }
+    assert!(pattern_of::<Line>(&[], &[]).is_none());
+}
