@@ -92,13 +92,10 @@ impl Pages {
         if !takes_cookies(&route.token_from) || route.cookie_origins == Some(Origins::Any) {
             return Self::Any;
         }
-        let of_cors = route.heads.cors.as_ref().map(|cors| &cors.origins);
-        let lists = [route.cookie_origins.as_ref(), of_cors].into_iter().flatten();
-        let listed = lists.filter_map(|origins| match origins {
-            Origins::Any => None,
-            Origins::These(list) => Some(list),
-        });
-        Self::These(listed.flatten().cloned().collect())
+        let own = route.cookie_origins.as_ref().map(listed).unwrap_or_default();
+        let of_cors = route.heads.cors.as_ref().map(|cors| listed(&cors.origins)).unwrap_or_default();
+        let named = of_cors.iter().filter(|origin| !origin.is_pattern());
+        Self::These(own.iter().chain(named).cloned().collect())
     }
 
     /// Whether all of the others are listed here, too. A wildcard is compared as it is written.
@@ -108,6 +105,14 @@ impl Pages {
             (Self::These(_), Self::Any) => false,
             (Self::These(own), Self::These(others)) => others.iter().all(|origin| own.contains(origin)),
         }
+    }
+}
+
+/// The origins of a list; none where every page may.
+fn listed(origins: &Origins) -> &[Origin] {
+    match origins {
+        Origins::Any => &[],
+        Origins::These(list) => list,
     }
 }
 
@@ -171,6 +176,7 @@ mod tests {
             (list, &cors("[\"https://a.example\"]"), true),
             (&cors("[\"https://a.example\"]"), "", false),
             (&cors("\"any\""), "", true),
+            (&cors("[\"https://*.example\"]"), "", true),
         ] {
             assert_eq!(admits(&cookie(first), &cookie(second)), expected, "{first} | {second}");
         }

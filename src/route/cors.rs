@@ -91,6 +91,12 @@ impl Origin {
         Ok(Self { scheme: scheme.into(), wildcard, rest: rest.into() })
     }
 
+    /// Whether it stands for every host of one label more.
+    #[must_use]
+    pub fn is_pattern(&self) -> bool {
+        self.wildcard
+    }
+
     fn is(&self, origin: &str) -> bool {
         let Some((scheme, host)) = origin.split_once("://") else { return false };
         if scheme != &*self.scheme {
@@ -116,7 +122,7 @@ impl Origins {
     /// Whether an origin is listed by its whole name, not by a pattern.
     #[must_use]
     pub fn names(&self, origin: &str) -> bool {
-        matches!(self, Self::These(list) if list.iter().any(|one| !one.wildcard && one.is(origin)))
+        matches!(self, Self::These(list) if list.iter().any(|one| !one.is_pattern() && one.is(origin)))
     }
 }
 

@@ -46,6 +46,23 @@ fn a_method_that_the_stricter_route_lacks_lets_nobody_pass() {
     );
 }
 
+// A client that hides what matters behind more than is read of a path.
+#[test]
+fn a_path_with_more_readings_than_are_made_is_refused_for_any_stricter_rule() {
+    let junk = "a%253f;.%2f%5cb%23.".repeat(400);
+    let hidden = format!("GET /{junk}/x/Users/5%3F/roles");
+    let other = format!("GET /{junk}");
+    verdicts(
+        &[("ANY /{a}/{b}/users/{id}/roles", 1), ("ANY /**", 3)],
+        &[
+            (&hidden, "shadowed by ANY /{a}/{b}/users/{id}/roles"),
+            (&other, "shadowed by ANY /{a}/{b}/users/{id}/roles"),
+            ("GET /a/b/My%20File.pdf", "ANY /**"),
+        ],
+    );
+    verdicts(&[("ANY /admin", 3), ("ANY /**", 3)], &[(&hidden, "ANY /**")]);
+}
+
 #[test]
 fn a_route_is_released_by_the_stricter_one_alone() {
     let table = |which: usize, distinct| {

@@ -101,7 +101,9 @@ impl Rivals {
     ) -> Option<usize> {
         let spelled = |index| matches!(found.pattern.segments().get(index), Some(Segment::Literal(_)));
         let readings = Readings::of(target.path, spelled);
-        let numbers = match self.index.has_odd() && has_odd_literal(&found.pattern) {
+        // A path with more readings than are made is refused for any stricter rule: no client has a use for it.
+        let is_any = !readings.is_complete;
+        let numbers = match is_any || self.index.has_odd() && has_odd_literal(&found.pattern) {
             true => self.index.all(),
             false => self.index.candidates(&readings),
         };
@@ -109,7 +111,8 @@ impl Rivals {
         let path: Vec<_> = path.split('/').map(decode).collect();
         let is_rival = |rival: &&Rival| {
             pattern_of(&rival.rules, rules).is_some_and(|pattern| {
-                !pattern.matches(&path) && goes_before(pattern, rival.distinct, &found.pattern, &readings)
+                !pattern.matches(&path)
+                    && (is_any || goes_before(pattern, rival.distinct, &found.pattern, &readings))
             })
         };
         let rivals = numbers.into_iter().filter_map(|number| self.patterns.get(number));

@@ -11,9 +11,9 @@ use std::collections::HashSet;
 
 use percent_encoding::percent_decode_str;
 
-/// Pieces of segments that are made for one path. Beyond them a segment is read in two forms alone: as it is matched, and
-/// with everything folded.
-const MOST_PIECES: usize = 16 * 1024;
+/// Pieces of segments that are made for one path. A path that has more is no application's: it is not read any further, and
+/// may be taken for any other.
+const MOST_PIECES: usize = 2 * 1024;
 
 /// Rounds after which a segment is folded wholly. An escape that is nested deeper than the limit of `path` never gets here.
 const MOST_ROUNDS: usize = 12;
@@ -22,6 +22,8 @@ const MOST_ROUNDS: usize = 12;
 #[derive(Debug)]
 pub(super) struct Readings {
     pub(super) segments: Vec<Vec<Form>>,
+    /// Whether these are all: the path has no more than [`MOST_PIECES`].
+    pub(super) is_complete: bool,
 }
 
 /// One form of a segment.
@@ -63,7 +65,8 @@ impl Readings {
             true => vec![Form::literal(&super::path::decode(segment))],
             false => State::all(segment, false, &mut budget).into_iter().map(State::into_form).collect(),
         });
-        Self { segments: segments.collect() }
+        let segments = segments.collect();
+        Self { segments, is_complete: budget > 0 }
     }
 }
 
@@ -98,9 +101,7 @@ impl State {
     fn all(segment: &str, is_decoded: bool, budget: &mut usize) -> Vec<Self> {
         let once = if is_decoded { Cow::Borrowed(segment) } else { super::path::decode(segment) };
         if is_ordinary(&once) && is_ordinary(segment) || *budget == 0 {
-            let once = Self::new(&once, true);
-            let whole = once.clone().whole();
-            return if once == whole { vec![once] } else { vec![once, whole] };
+            return vec![Self::new(&once, true)];
         }
         let first = Self::new(&once, true);
         let mut known = HashSet::from([first.clone()]);
@@ -122,9 +123,6 @@ impl State {
                     *budget = 0;
                 }
             }
-        }
-        if *budget == 0 {
-            states.push(Self::new(&once, true).whole());
         }
         states.retain(|state| state.is_decoded);
         states
@@ -328,8 +326,8 @@ mod tests {
         let path = format!("/{}/Admin.", "a%253f;.%2f%5cb%23./".repeat(400));
         let readings = Readings::of(&path, |_| false);
         let pieces = readings.segments.iter().flatten().map(|form| form.pieces.len()).sum::<usize>();
-        assert!(pieces < 2 * MOST_PIECES, "{pieces}");
-        assert_eq!(readings.segments.last().unwrap().last().unwrap().pieces[0].folded, "admin");
+        assert!(pieces < 2 * MOST_PIECES && !readings.is_complete, "{pieces}");
+        assert!(Readings::of("/users/5%3F/My%20File;a/Roles.", |_| false).is_complete);
     }
 
     #[test]
