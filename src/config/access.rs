@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::Route;
 use crate::policy::Requirement;
-use crate::route::{Access, Origin, Origins, Rule};
+use crate::route::{Access, Ambiguities, Origin, Origins, Rule};
 use crate::token::Source;
 
 /// A value of the table: a route, and the requirement of one of its methods.
@@ -16,6 +16,7 @@ pub struct Entry {
     /// The authorization.
     pub requirement: Requirement,
     callers: Arc<Callers>,
+    allow: Ambiguities,
     class: usize,
 }
 
@@ -57,6 +58,7 @@ pub fn rules(routes: &[Route]) -> Vec<Rule<Entry>> {
                     route: index,
                     requirement: requirement.clone(),
                     callers: callers.clone(),
+                    allow: route.allow,
                     class,
                 },
             });
@@ -121,6 +123,10 @@ fn takes_cookies(sources: &[Source]) -> bool {
 }
 
 impl Access for Entry {
+    fn allows(&self) -> Ambiguities {
+        self.allow
+    }
+
     fn same_upstream(&self, other: &Self) -> bool {
         self.callers.upstream == other.callers.upstream
     }

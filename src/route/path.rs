@@ -43,7 +43,7 @@ impl Ambiguity {
         Self::Matrix,
     ];
 
-    const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 9] = [
         Self::DotSegment,
         Self::Control,
         Self::InvalidEncoding,

@@ -9,10 +9,12 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use foldhash::fast::RandomState;
 
 use super::tolerant::{Form, Piece, Readings, whole_name};
-use super::{Pattern, Segment, Tail};
+use super::{Ambiguities, Pattern, Segment, Tail};
 
 /// The comparison of two route values for one method.
 pub trait Access {
+    /// The ambiguities that the route lets through.
+    fn allows(&self) -> Ambiguities;
     /// Whether both lead to the same upstream.
     fn same_upstream(&self, other: &Self) -> bool;
     /// Whether every caller that `other` admits is admitted here.

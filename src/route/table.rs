@@ -172,6 +172,10 @@ impl<T: Access> Table<T> {
         if mark == Mark::Clear || mark == Mark::Unusual && target.is_plain() {
             return None;
         }
+        // It is refused for what is ambiguous about it, and need not be read at all.
+        if target.ambiguities().first_beyond(rule.value.allows()).is_some() {
+            return None;
+        }
         let rivals = root.rivals.as_ref()?;
         if mark == Mark::Unusual && target.ambiguities().is_empty() && !rivals.is_strange(target.path) {
             return None;

@@ -13,7 +13,7 @@ use percent_encoding::percent_decode_str;
 
 /// Pieces of segments that are made for one path. A path that has more is no application's: it is not read any further, and
 /// may be taken for any other.
-const MOST_PIECES: usize = 2 * 1024;
+const MOST_PIECES: usize = 256;
 
 /// Rounds after which a segment is folded wholly. An escape that is nested deeper than the limit of `path` never gets here.
 const MOST_ROUNDS: usize = 12;
@@ -22,7 +22,7 @@ const MOST_ROUNDS: usize = 12;
 #[derive(Debug)]
 pub(super) struct Readings {
     pub(super) segments: Vec<Vec<Form>>,
-    /// Whether these are all: the path has no more than [`MOST_PIECES`].
+    /// Whether these are all: the path has no more than [`MOST_PIECES`], at which reading stops.
     pub(super) is_complete: bool,
 }
 
@@ -60,13 +60,17 @@ impl Readings {
     /// the text; these are read in one form.
     pub(super) fn of(path: &str, is_literal: impl Fn(usize) -> bool) -> Self {
         let mut budget = MOST_PIECES;
-        let segments = path.strip_prefix('/').unwrap_or(path).split('/').enumerate();
-        let segments = segments.map(|(index, segment)| match is_literal(index) {
-            true => vec![Form::literal(&super::path::decode(segment))],
-            false => State::all(segment, false, &mut budget).into_iter().map(State::into_form).collect(),
-        });
-        let segments = segments.collect();
-        Self { segments, is_complete: budget > 0 }
+        let mut segments = Vec::new();
+        for (index, segment) in path.strip_prefix('/').unwrap_or(path).split('/').enumerate() {
+            segments.push(match is_literal(index) {
+                true => vec![Form::literal(&super::path::decode(segment))],
+                false => State::all(segment, false, &mut budget).into_iter().map(State::into_form).collect(),
+            });
+            if budget == 0 {
+                return Self { segments, is_complete: false };
+            }
+        }
+        Self { segments, is_complete: true }
     }
 }
 
@@ -100,7 +104,7 @@ impl State {
     /// Every state of a segment that is decoded at least once.
     fn all(segment: &str, is_decoded: bool, budget: &mut usize) -> Vec<Self> {
         let once = if is_decoded { Cow::Borrowed(segment) } else { super::path::decode(segment) };
-        if is_ordinary(&once) && is_ordinary(segment) || *budget == 0 {
+        if is_ordinary(&once) && is_ordinary(segment) {
             return vec![Self::new(&once, true)];
         }
         let first = Self::new(&once, true);

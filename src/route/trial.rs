@@ -2,7 +2,7 @@
 
 use http::Method;
 
-use super::{Access, Ambiguities, Distinct, HostPattern, MethodPattern, Pattern, Rule, Target};
+use super::{Access, Ambiguities, Ambiguity, Distinct, HostPattern, MethodPattern, Pattern, Rule, Target};
 
 /// A rule's value: its text, its upstream, and a bit for each kind of caller whom it lets pass.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +13,11 @@ pub(super) struct Line {
 }
 
 impl Access for Line {
+    /// All: a table is tried with whatever an operator could allow.
+    fn allows(&self) -> Ambiguities {
+        Ambiguity::ALL.into_iter().collect()
+    }
+
     fn same_upstream(&self, other: &Self) -> bool {
         self.upstream == other.upstream
     }

@@ -34,12 +34,16 @@ fn token(key: &Key) -> String {
 mod route {
     use divan::{Bencher, black_box};
     use http::{Request, Version};
-    use scopegate::route::{Access, Distinct, MethodPattern, Pattern, Rule, Table, Target};
+    use scopegate::route::{Access, Ambiguities, Distinct, MethodPattern, Pattern, Rule, Table, Target};
 
     /// A route that every caller may use.
     struct Number(usize);
 
     impl Access for Number {
+        fn allows(&self) -> Ambiguities {
+            Ambiguities::default()
+        }
+
         fn same_upstream(&self, _: &Self) -> bool {
             true
         }

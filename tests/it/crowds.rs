@@ -181,6 +181,10 @@ fn a_dear_request_costs_no_more_than_its_bytes_allow() {
         (Request::get(&format!("/a?{}", "a&".repeat(4000))), 200),
         (Request::get(&"/%2e".repeat(2000)), 400),
         (Request::get(&format!("/{}", "%25".repeat(2500))), 200),
+        // Paths with more readings than are made.
+        (Request::get(&"/%20".repeat(2000)), 404),
+        (Request::get(&"/a.".repeat(2700)), 404),
+        (Request::get(&"/A".repeat(4000)), 200),
         (
             (0..95).fold(Request::get("/a"), |request, n| request.field(&format!("X_{n}"), &"a_".repeat(70))),
             200,
