@@ -13,7 +13,7 @@ use percent_encoding::percent_decode_str;
 
 /// Pieces of segments that are made for one path. A path that has more is no application's: it is not read any further, and
 /// may be taken for any other.
-const MOST_PIECES: usize = 256;
+const MOST_PIECES: usize = 128;
 
 /// Rounds after which a segment is folded wholly. An escape that is nested deeper than the limit of `path` never gets here.
 const MOST_ROUNDS: usize = 12;
@@ -22,7 +22,7 @@ const MOST_ROUNDS: usize = 12;
 #[derive(Debug)]
 pub(super) struct Readings {
     pub(super) segments: Vec<Vec<Form>>,
-    /// Whether these are all: the path has no more than [`MOST_PIECES`], at which reading stops.
+    /// Whether these are all. There is none of a path that has more than [`MOST_PIECES`].
     pub(super) is_complete: bool,
 }
 
@@ -60,17 +60,19 @@ impl Readings {
     /// the text; these are read in one form.
     pub(super) fn of(path: &str, is_literal: impl Fn(usize) -> bool) -> Self {
         let mut budget = MOST_PIECES;
-        let mut segments = Vec::new();
-        for (index, segment) in path.strip_prefix('/').unwrap_or(path).split('/').enumerate() {
-            segments.push(match is_literal(index) {
-                true => vec![Form::literal(&super::path::decode(segment))],
-                false => State::all(segment, false, &mut budget).into_iter().map(State::into_form).collect(),
-            });
+        let segments = || path.strip_prefix('/').unwrap_or(path).split('/');
+        let mut states = Vec::new();
+        for (index, segment) in segments().enumerate() {
+            states.push((!is_literal(index)).then(|| State::all(segment, false, &mut budget)));
             if budget == 0 {
-                return Self { segments, is_complete: false };
+                return Self { segments: Vec::new(), is_complete: false };
             }
         }
-        Self { segments, is_complete: true }
+        let forms = segments().zip(states).map(|(segment, states)| match states {
+            Some(states) => states.into_iter().map(State::into_form).collect(),
+            None => vec![Form::literal(&super::path::decode(segment))],
+        });
+        Self { segments: forms.collect(), is_complete: true }
     }
 }
 

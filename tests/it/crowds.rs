@@ -185,6 +185,8 @@ fn a_dear_request_costs_no_more_than_its_bytes_allow() {
         (Request::get(&"/%20".repeat(2000)), 404),
         (Request::get(&"/a.".repeat(2700)), 404),
         (Request::get(&"/A".repeat(4000)), 200),
+        // As many as are made.
+        (Request::get(&format!("{}/{}", "/a.".repeat(25), "b".repeat(7000))), 200),
         (
             (0..95).fold(Request::get("/a"), |request, n| request.field(&format!("X_{n}"), &"a_".repeat(70))),
             200,
