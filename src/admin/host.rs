@@ -62,7 +62,7 @@ fn is_ours(authority: &str, names: &[Box<str>]) -> bool {
         || names.iter().any(|name| name.eq_ignore_ascii_case(host))
 }
 
-/// Whether a text is a colon and digits; RFC 3986 §3.2.3 allows for none.
+/// Returns whether a text is a colon and digits. There may be no digit (RFC 3986 §3.2.3).
 fn is_port(text: &str) -> bool {
     text.strip_prefix(':').is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))
 }

@@ -77,7 +77,7 @@ impl Callers {
         }
     }
 
-    /// Whether every token that another route would take is taken here, from where it is and whoever sends it.
+    /// Returns whether this route takes every token of another route, from the same sources and the same pages.
     fn take_all_of(&self, other: &Self) -> bool {
         other.issuers.iter().all(|issuer| self.issuers.contains(issuer))
             && other.token_from.iter().all(|source| self.token_from.contains(source))
@@ -100,7 +100,7 @@ impl Pages {
         Self::These(own.iter().chain(named).cloned().collect())
     }
 
-    /// Whether all of the others are listed here, too. A wildcard is compared as it is written.
+    /// Returns whether this list contains another list. A wildcard is compared as it is written.
     fn contain(&self, others: &Self) -> bool {
         match (self, others) {
             (Self::Any, _) => true,
