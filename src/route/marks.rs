@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use http::Method;
 
 use super::shadow::{has_odd_literal, is_plain};
-use super::stricter::{Comparison, compare, pattern_of};
+use super::stricter::{pattern_of, refuses};
 use super::table::{Leaf, Node};
 use super::{ANY, Access, MethodPattern, Rule, Segment};
 
@@ -165,9 +165,9 @@ impl<'t, T: Access> Marking<'t, T> {
 
 /// Whether rules of one pattern could refuse a caller whom those of another let pass.
 fn is_stricter<T: Access>(rival: &[usize], own: &[usize], rules: &[Rule<T>]) -> bool {
-    own.iter().filter_map(|index| rules.get(*index)).any(|rule| {
-        methods(&rule.method).iter().any(|method| compare(rival, rules, method, rule) != Comparison::Open)
-    })
+    own.iter()
+        .filter_map(|index| rules.get(*index))
+        .any(|rule| methods(&rule.method).iter().any(|method| refuses(rival, rules, method, rule)))
 }
 
 fn methods(pattern: &MethodPattern) -> Vec<Method> {

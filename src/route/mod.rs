@@ -17,6 +17,8 @@ mod target;
 mod tolerant;
 
 #[cfg(test)]
+mod group_tests;
+#[cfg(test)]
 mod reference_tests;
 #[cfg(test)]
 mod release_tests;

@@ -8,20 +8,20 @@ use super::trial::{Line, Numbers, rule, target};
 use super::{ANY, HostPattern, MethodPattern, Miss, Rule, Table};
 
 /// The rules of one pattern of one host, as text.
-struct Shape {
+pub(super) struct Shape {
     host: Option<HostPattern>,
     segments: Vec<String>,
     rules: Vec<usize>,
 }
 
 /// The rules of a table by pattern, the more specific before.
-struct Reference<'t> {
+pub(super) struct Reference<'t> {
     rules: &'t [Rule<Line>],
     shapes: Vec<Shape>,
 }
 
-#[derive(Debug, PartialEq, Eq)]
-enum Verdict {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
     Speaks(usize),
     NotFound,
     /// 405, with a rule of the pattern whose methods `Allow` names.
@@ -29,7 +29,7 @@ enum Verdict {
 }
 
 impl<'t> Reference<'t> {
-    fn new(rules: &'t [Rule<Line>]) -> Self {
+    pub(super) fn new(rules: &'t [Rule<Line>]) -> Self {
         let mut shapes: Vec<Shape> = Vec::new();
         for (index, rule) in rules.iter().enumerate() {
             let segments: Vec<_> = rule.pattern.as_str()[1..].split('/').map(shape).collect();
@@ -46,9 +46,14 @@ impl<'t> Reference<'t> {
     fn find(&self, method: &str, host: &str, path: &str) -> Verdict {
         let decoded = |segment| if segment == "%61" { "a" } else { segment };
         let path: Vec<&str> = path[1..].split('/').map(decoded).collect();
+        self.find_segments(method, host, &path)
+    }
+
+    /// The verdict on a path of these segments, each decoded once.
+    pub(super) fn find_segments(&self, method: &str, host: &str, path: &[&str]) -> Verdict {
         let hosts = self.host(host);
         let mut matching =
-            self.shapes.iter().filter(|shape| shape.host.as_ref() == hosts && fits(&shape.segments, &path));
+            self.shapes.iter().filter(|shape| shape.host.as_ref() == hosts && fits(&shape.segments, path));
         let Some(first) = matching.next() else { return Verdict::NotFound };
         if let Some(index) = self.speaking(first, method) {
             return Verdict::Speaks(index);
@@ -90,6 +95,11 @@ impl<'t> Reference<'t> {
         let common = ANY.iter().any(|known| known.as_str() == method);
         let any = || if common { named("ANY") } else { None };
         (if method == "ANY" { None } else { named(method) }).or(by_get).or_else(any)
+    }
+
+    /// The group that goes on from a rule's pattern, if there is one.
+    pub(super) fn group_of(&self, rule: usize) -> Option<usize> {
+        self.group(self.shapes.iter().find(|shape| shape.rules.contains(&rule))?)
     }
 
     fn group(&self, shape: &Shape) -> Option<usize> {
@@ -209,7 +219,7 @@ fn compare(seed: u64, tables: usize, requests: usize) {
     }
 }
 
-fn rules_again(rules: &[Rule<Line>]) -> Vec<Rule<Line>> {
+pub(super) fn rules_again(rules: &[Rule<Line>]) -> Vec<Rule<Line>> {
     let again = |rule: &Rule<Line>| Rule {
         host: rule.host.clone(),
         pattern: rule.pattern.clone(),

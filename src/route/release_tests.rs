@@ -110,3 +110,21 @@ fn groups_that_fall_through_are_as_they_stand_among_themselves() {
     }
     assert!(pattern_of::<Line>(&[], &[]).is_none());
 }
+
+// To an application that ignores case `/X/admin%2Fy` is a path of `/x/{id}`, which lacks POST. To one that splits at the
+// escaped slash as well it is a path of the group's public route. The first answers 405, whatever the second does.
+#[test]
+fn another_route_of_a_group_answers_for_none_that_lacks_the_method() {
+    let mut rules: Vec<_> =
+        ["GET /x/{id}", "ANY /x/admin/{rest+}", "ANY /**"].iter().map(|text| rule(0, text)).collect();
+    for (rule, passes) in rules.iter_mut().zip([1, 3, 3]) {
+        rule.value.passes = passes;
+    }
+    rules[0].method_fallthrough = Some(0);
+    rules[1].method_fallthrough = Some(0);
+    let table = Table::new(rules).unwrap();
+    let is_found = |method, path| table.find(&target(&method, None, path)).is_ok();
+    assert!(!is_found(Method::POST, "/X/admin%2Fy"));
+    assert!(!is_found(Method::GET, "/X/admin%2Fy"));
+    assert!(is_found(Method::POST, "/y/admin"));
+}

@@ -24,17 +24,6 @@ struct Rival {
     distinct: Distinct,
 }
 
-/// The answer of a pattern to a request that another rule admits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Comparison {
-    /// It admits every caller that the other rule admits, or has nothing to do with that rule's upstream.
-    Open,
-    /// It does not have the method, and admits no caller.
-    NoMethod,
-    /// It asks for more.
-    Stricter,
-}
-
 /// The rule of a pattern that speaks for a method. `GET` also answers `HEAD`, and `ANY` comes last.
 pub(super) fn speaking<T>(pattern: &[usize], method: &Method, rules: &[Rule<T>]) -> Option<usize> {
     let named = |wanted: &Method| {
@@ -54,22 +43,20 @@ pub(super) fn speaking<T>(pattern: &[usize], method: &Method, rules: &[Rule<T>])
     named(method).or_else(head).or_else(any)
 }
 
-/// Compares the rules of a pattern with another rule, for one method.
-pub(super) fn compare<T: Access>(
+/// Whether a pattern refuses, for one method, a caller that a rule of the same upstream admits. A pattern that lacks the
+/// method admits no caller.
+pub(super) fn refuses<T: Access>(
     pattern: &[usize],
     rules: &[Rule<T>],
     method: &Method,
     other: &Rule<T>,
-) -> Comparison {
+) -> bool {
     let same_upstream = |rule: &Rule<T>| rule.value.same_upstream(&other.value);
     if !pattern.iter().filter_map(|index| rules.get(*index)).any(same_upstream) {
-        return Comparison::Open;
+        return false;
     }
-    match speaking(pattern, method, rules).and_then(|index| rules.get(index)) {
-        None => Comparison::NoMethod,
-        Some(rule) if same_upstream(rule) && rule.value.admits_all_of(&other.value) => Comparison::Open,
-        Some(_) => Comparison::Stricter,
-    }
+    let speaking = speaking(pattern, method, rules).and_then(|index| rules.get(index));
+    speaking.is_none_or(|rule| !same_upstream(rule) || !rule.value.admits_all_of(&other.value))
 }
 
 impl Rivals {
@@ -116,12 +103,10 @@ impl Rivals {
             })
         };
         let rivals = numbers.into_iter().filter_map(|number| self.patterns.get(number));
-        let rivals: Vec<_> = rivals.filter(is_rival).collect();
-        let refuses = |rival: &&&Rival| rival.refuses(rules, found, target.method, &rivals);
+        let refusing = rivals.filter(is_rival).filter(|rival| rival.refuses(rules, found, target.method));
         let same_upstream =
             |index: &usize| rules.get(*index).is_some_and(|rule| rule.value.same_upstream(&found.value));
         // The first of the file, so that logs name the same one each time.
-        let refusing = rivals.iter().filter(refuses);
         refusing.flat_map(|rival| &rival.rules).copied().filter(same_upstream).min()
     }
 
@@ -151,29 +136,12 @@ impl Rival {
         }
     }
 
-    /// Whether the pattern refuses a caller whom `found` lets pass. A group that falls through compares its own routes by
-    /// method, as they stand; for others, a method that a pattern lacks is answered by a pattern of its group, if one
-    /// of them goes before `found` as well.
-    fn refuses<T: Access>(
-        &self,
-        rules: &[Rule<T>],
-        found: &Rule<T>,
-        method: &Method,
-        others: &[&Self],
-    ) -> bool {
-        if self.group.is_some() && self.group == found.method_fallthrough {
-            return false;
-        }
-        match compare(&self.rules, rules, method, found) {
-            Comparison::Open => false,
-            Comparison::Stricter => true,
-            Comparison::NoMethod => {
-                let answers = |other: &&Self| {
-                    other.group == self.group && speaking(&other.rules, method, rules).is_some()
-                };
-                self.group.is_none() || !others.iter().any(answers)
-            }
-        }
+    /// Whether the pattern refuses a caller that `found` admits. The routes of one group that falls through are not compared
+    /// with each other. Towards the routes of others a pattern of such a group lacks a method as any other pattern does,
+    /// though a less specific one of the group may have it: that one need not match every reading that this one matches.
+    fn refuses<T: Access>(&self, rules: &[Rule<T>], found: &Rule<T>, method: &Method) -> bool {
+        let is_same_group = self.group.is_some() && self.group == found.method_fallthrough;
+        !is_same_group && refuses(&self.rules, rules, method, found)
     }
 }
 

@@ -12,10 +12,24 @@ use super::trial::{Line, Numbers, rule, target};
 use super::{Miss, Pattern, Rule, Segment, Table};
 
 /// The steps by which readers fold a path: each reader does a set of these.
-const FOLDS: [fn(&str) -> String; 7] =
-    [cut_query, turn_backslashes, cut_parameters, trim, merge_slashes, cut_last_slash, lower];
-const CUTS_LAST_SLASH: u32 = 1 << 5;
-const FOLDS_CASE: u32 = 1 << 6;
+///
+/// The first five fold one character each, as [`sets_of_folds`] knows.
+const FOLDS: [fn(&str) -> String; 9] = [
+    cut_query,
+    cut_fragment,
+    turn_backslashes,
+    cut_parameters,
+    trim_blanks,
+    merge_slashes,
+    trim_dots,
+    cut_last_slash,
+    lower,
+];
+const TRIMS_DOTS: u32 = 1 << 6;
+const CUTS_LAST_SLASH: u32 = 1 << 7;
+const FOLDS_CASE: u32 = 1 << 8;
+/// The folds that patterns are folded by, too.
+const OF_PATTERNS: u32 = TRIMS_DOTS | CUTS_LAST_SLASH | FOLDS_CASE;
 
 /// When readers decode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +60,7 @@ const DECODINGS: [Decoding; 6] = [
 /// A slash that does not split.
 const KEPT_SLASH: &str = "\u{1}";
 
-fn decode(path: &str) -> String {
+pub(super) fn decode(path: &str) -> String {
     percent_encoding::percent_decode_str(path).decode_utf8_lossy().into_owned()
 }
 
@@ -56,7 +70,11 @@ fn decode_to_the_end(path: &str) -> String {
 }
 
 fn cut_query(path: &str) -> String {
-    path.split(['?', '#']).next().unwrap().to_owned()
+    path.split('?').next().unwrap().to_owned()
+}
+
+fn cut_fragment(path: &str) -> String {
+    path.split('#').next().unwrap().to_owned()
 }
 
 fn turn_backslashes(path: &str) -> String {
@@ -67,8 +85,12 @@ fn cut_parameters(path: &str) -> String {
     by_segment(path, |segment| segment.split(';').next().unwrap())
 }
 
-fn trim(path: &str) -> String {
-    by_segment(path, |segment| segment.trim_end_matches(['.', ' ']))
+fn trim_dots(path: &str) -> String {
+    by_segment(path, |segment| segment.trim_end_matches('.'))
+}
+
+fn trim_blanks(path: &str) -> String {
+    by_segment(path, |segment| segment.trim_end_matches(' '))
 }
 
 fn merge_slashes(path: &str) -> String {
@@ -127,19 +149,30 @@ fn read(decoding: Decoding, folds: u32, path: &str) -> Vec<String> {
 
 /// A reading of a path.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Reading {
-    segments: Vec<String>,
+pub(super) struct Reading {
+    pub(super) segments: Vec<String>,
     /// Which segments of the path are changed in it.
-    changed: u32,
-    /// Those of the folds that patterns are folded by, too.
+    pub(super) changed: u32,
+    /// Those of its folds that patterns are folded by, too.
     folds: u32,
 }
 
-fn readings(path: &str) -> BTreeSet<Reading> {
+/// The sets of folds that may differ on a path: without the folds of a character that it does not have.
+fn sets_of_folds(path: &str) -> impl Iterator<Item = u32> {
+    let text = decode_to_the_end(path);
+    let of_one_character = ['?', '#', '\\', ';', ' '];
+    let mut left_out = 0;
+    for (bit, character) in of_one_character.into_iter().enumerate() {
+        left_out |= u32::from(!text.contains(character)) << bit;
+    }
+    (0..1_u32 << FOLDS.len()).filter(move |folds| folds & left_out == 0)
+}
+
+pub(super) fn readings(path: &str) -> BTreeSet<Reading> {
     let last = path[1..].split('/').count() - 1;
     let mut readings = BTreeSet::new();
     for decoding in DECODINGS {
-        for folds in 0..1_u32 << FOLDS.len() {
+        for folds in sets_of_folds(path) {
             let is_changed = |(index, segment): (usize, &str)| match segment.is_empty() && index == last {
                 true => folds & CUTS_LAST_SLASH != 0,
                 false => read(decoding, folds, &format!("/{segment}")) != [decode(segment)],
@@ -148,7 +181,7 @@ fn readings(path: &str) -> BTreeSet<Reading> {
             readings.insert(Reading {
                 segments: read(decoding, folds, path),
                 changed: bits.sum(),
-                folds: folds & (CUTS_LAST_SLASH | FOLDS_CASE),
+                folds: folds & OF_PATTERNS,
             });
         }
     }
@@ -157,11 +190,13 @@ fn readings(path: &str) -> BTreeSet<Reading> {
 
 /// A pattern as a reader has it.
 fn folded(pattern: &str, folds: u32) -> Pattern {
-    let cut = if folds & CUTS_LAST_SLASH != 0 { cut_last_slash(pattern) } else { pattern.to_owned() };
-    Pattern::parse(&if folds & FOLDS_CASE != 0 { lower(&cut) } else { cut }).unwrap()
+    let folding = (0..FOLDS.len()).filter(|bit| folds & OF_PATTERNS & 1 << bit != 0);
+    let text = folding.fold(pattern.to_owned(), |text, bit| FOLDS[bit](&text));
+    Pattern::parse(&text).unwrap()
 }
 
-const PATTERNS: [&str; 16] = [
+const PATTERNS: [&str; 17] = [
+    "/admin.",
     "/admin",
     "/Admin",
     "/admin/",
@@ -187,7 +222,7 @@ const PASSES: [[u8; 3]; 6] = [[1, 3, 3], [3, 1, 3], [3, 3, 1], [1, 1, 3], [1, 2,
 const ODD: [&str; 11] =
     ["5%3F", "%3Fx", "5%23", "%23", "%20", "...", "5%2Fx", "5%5cx", "5\\x", "%3B", "b%252fx"];
 
-fn paths() -> Vec<String> {
+pub(super) fn paths() -> Vec<String> {
     let mut segments: Vec<String> = Vec::new();
     for raw in ["admin", "Admin", "admin.", "admin;a", "", "x"] {
         segments.push(raw.to_owned());
@@ -225,14 +260,14 @@ fn rules(patterns: [&str; 3], passes: [u8; 3]) -> Vec<Rule<Line>> {
     patterns.into_iter().zip(passes).map(line).collect()
 }
 
-fn spelled(pattern: &Pattern) -> u32 {
+pub(super) fn spelled(pattern: &Pattern) -> u32 {
     let literals = pattern.segments().iter().enumerate();
     literals
         .fold(0, |bits, (index, segment)| bits | u32::from(matches!(segment, Segment::Literal(_))) << index)
 }
 
 /// Whether two patterns begin with literals that differ.
-fn is_spelled_otherwise(pattern: &Pattern, other: &Pattern) -> bool {
+pub(super) fn is_spelled_otherwise(pattern: &Pattern, other: &Pattern) -> bool {
     let both = pattern.segments().iter().zip(other.segments());
     let literals = both.map_while(|pair| match pair {
         (Segment::Literal(one), Segment::Literal(other)) => Some(one != other),
@@ -259,10 +294,10 @@ struct Facts {
 
 impl Facts {
     fn of(texts: [&str; 3], patterns: &[Pattern; 3], case: &Case) -> Self {
-        let both = CUTS_LAST_SLASH | FOLDS_CASE;
-        let as_read: Vec<_> = [0, CUTS_LAST_SLASH, FOLDS_CASE, both]
+        let as_read: Vec<_> = (0..=OF_PATTERNS)
+            .filter(|folds| folds & !OF_PATTERNS == 0)
             .map(|folds| (folds, texts.map(|text| folded(text, folds))))
-            .into();
+            .collect();
         let ranks = patterns.each_ref().map(|pattern| [false, true].map(|slash| rank(pattern, slash)));
         let mut before = BTreeSet::new();
         for Reading { segments, changed, folds } in &case.readings {
@@ -309,9 +344,10 @@ fn enumerate(texts: [&str; 3], cases: &[Case]) -> (usize, usize) {
                     refused += 1;
                     assert_ne!(found.passes & !by.passes, 0, "{}", around());
                     let by = number(by);
-                    let is_read = [FOLDS_CASE, FOLDS_CASE | CUTS_LAST_SLASH]
-                        .into_iter()
-                        .any(|folds| is_some_reading(&folded(texts[by], folds), &[], &case.forms));
+                    let is_read =
+                        [FOLDS_CASE, OF_PATTERNS, OF_PATTERNS & !TRIMS_DOTS, OF_PATTERNS & !CUTS_LAST_SLASH]
+                            .into_iter()
+                            .any(|folds| is_some_reading(&folded(texts[by], folds), &[], &case.forms));
                     assert!(!facts.matching[by] && is_read, "{}", around());
                 }
                 Err(Miss::NotFound) => {}
@@ -329,7 +365,7 @@ type Form = (Vec<String>, bool);
 fn forms(segment: &str) -> BTreeSet<Form> {
     let mut forms = BTreeSet::new();
     for decoding in DECODINGS {
-        for folds in FOLDS_CASE..1 << FOLDS.len() {
+        for folds in sets_of_folds(segment).filter(|folds| folds & FOLDS_CASE != 0) {
             let mut pieces = read(decoding, folds, &format!("/{segment}/end"));
             let is_cut = pieces.last().is_none_or(|last| last != "end");
             if !is_cut {
