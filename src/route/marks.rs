@@ -11,6 +11,7 @@ use http::Method;
 use super::shadow::{has_odd_literal, is_plain};
 use super::stricter::{pattern_of, refuses};
 use super::table::{Leaf, Node};
+use super::tolerant::whole_name;
 use super::{ANY, Access, MethodPattern, Rule, Segment};
 
 /// On which paths a rule is compared with others.
@@ -72,15 +73,24 @@ struct Marking<'t, T> {
 impl<'t, T: Access> Marking<'t, T> {
     /// Marks what is below a node, as far as its rivals are, too.
     ///
-    /// The segments that a pattern spells are read as they came, so that its rivals share them, or have a parameter there.
-    /// Behind them a tolerant reading may be any path. A rival with an open end above them matches the path itself.
+    /// A segment that a pattern spells, and that is none but itself when it is folded, stands in every reading. So the rivals
+    /// of what is below a literal share the literal but for its case, have a parameter there, or an open end above. Behind
+    /// a parameter a reading may be any path.
     fn visit(&mut self, node: &'t Node) -> Summary {
         let mut all = Summary::default();
-        for child in node.literals.values() {
+        let mut by_name: HashMap<Option<String>, Vec<(&'t Node, Summary)>> = HashMap::new();
+        for (text, child) in &node.literals {
             let below = self.visit(child);
             all.merge(&below);
+            by_name.entry(whole_name(text).0).or_default().push((child, below));
         }
-        if let Some(param) = &node.param {
+        for alike in by_name.values().filter(|alike| alike.len() > 1) {
+            let mut rivals = Summary::default();
+            alike.iter().for_each(|(_, below)| rivals.merge(below));
+            alike.iter().for_each(|(child, _)| self.mark_below(child, &rivals));
+        }
+        let param = node.param.as_deref();
+        if let Some(param) = param {
             let below = self.visit(param);
             for child in node.literals.values() {
                 self.mark_below(child, &below);
@@ -88,13 +98,18 @@ impl<'t, T: Access> Marking<'t, T> {
             all.merge(&below);
         }
         all.add(self.summary(node.here.as_ref()));
-        if let Some(param) = &node.param {
+        let mut open_ends = Summary::default();
+        open_ends.add(self.summary(node.rest.as_ref()));
+        open_ends.add(self.summary(node.subtree.as_ref()));
+        for child in node.literals.values().chain(param) {
+            self.mark_below(child, &open_ends);
+        }
+        all.merge(&open_ends);
+        if let Some(param) = param {
             self.mark_below(param, &all);
         }
         self.mark(node.rest.as_ref(), &all);
-        all.add(self.summary(node.rest.as_ref()));
         self.mark(node.subtree.as_ref(), &all);
-        all.add(self.summary(node.subtree.as_ref()));
         all
     }
 

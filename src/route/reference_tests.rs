@@ -5,7 +5,7 @@ use std::thread;
 use http::Method;
 
 use super::trial::{Line, Numbers, rule, target};
-use super::{ANY, HostPattern, MethodPattern, Miss, Rule, Table};
+use super::{ANY, HostPattern, MethodPattern, Miss, Pattern, Rule, Table};
 
 /// The rules of one pattern of one host, as text.
 pub(super) struct Shape {
@@ -128,6 +128,12 @@ fn specificity(segments: &[String]) -> Vec<u8> {
         _ => 0,
     };
     segments.iter().map(class).chain([0]).collect()
+}
+
+/// The key of a pattern.
+pub(super) fn specificity_of(pattern: &Pattern) -> Vec<u8> {
+    let segments: Vec<_> = pattern.as_str()[1..].split('/').map(shape).collect();
+    specificity(&segments)
 }
 
 fn fits(pattern: &[String], path: &[&str]) -> bool {

@@ -128,3 +128,97 @@ fn another_route_of_a_group_answers_for_none_that_lacks_the_method() {
     assert!(!is_found(Method::GET, "/X/admin%2Fy"));
     assert!(is_found(Method::POST, "/y/admin"));
 }
+
+// The path that comes differs in a segment that the matched route does not spell. That the route spells another segment
+// releases nothing.
+#[test]
+fn a_route_is_released_where_it_spells_all_that_differs() {
+    verdicts(
+        &[("ANY /{page}/", 3), ("ANY /admin", 1)],
+        &[
+            ("GET /admin/", "ANY /{page}/"),
+            ("GET /Admin/", "shadowed by ANY /admin"),
+            ("GET /admin./", "shadowed by ANY /admin"),
+            ("GET /About/", "ANY /{page}/"),
+        ],
+    );
+    verdicts(
+        &[("ANY /{tenant}/{page}/", 3), ("ANY /{tenant}", 1), ("ANY /{lang}/admin", 1)],
+        &[
+            ("GET /acme/.../", "shadowed by ANY /{tenant}"),
+            ("GET /en/admin/", "ANY /{tenant}/{page}/"),
+            ("GET /en/Admin/", "shadowed by ANY /{lang}/admin"),
+            ("GET /EN/admin/", "ANY /{tenant}/{page}/"),
+            ("GET /en/About/", "ANY /{tenant}/{page}/"),
+        ],
+    );
+    verdicts(
+        &[("ANY /{t}/admin/**", 3), ("ANY /Admin/**", 1)],
+        &[("GET /.../admin/x", "shadowed by ANY /Admin/**"), ("GET /x/admin/y", "ANY /{t}/admin/**")],
+    );
+    verdicts(
+        &[("ANY /{t}/Admin/**", 3), ("ANY /admin/**", 1)],
+        &[("GET /%20/Admin/x", "shadowed by ANY /admin/**"), ("GET /T/Admin/x", "ANY /{t}/Admin/**")],
+    );
+    verdicts(
+        &[("ANY /{lang}/Admin", 3), ("ANY /{lang}/admin", 1)],
+        &[("GET /EN/Admin", "ANY /{lang}/Admin"), ("GET /EN/admin", "ANY /{lang}/admin")],
+    );
+}
+
+// A wide stricter route matches the path as it came, too, behind the one that speaks. It speaks alone where the path is cut.
+#[test]
+fn a_stricter_route_that_matches_the_path_itself_is_compared() {
+    verdicts(
+        &[("ANY /users/{id}/avatar", 3), ("ANY /users/**", 1), ("ANY /users/me/{x}", 3)],
+        &[
+            ("GET /users/5/avatar", "ANY /users/{id}/avatar"),
+            ("GET /users/Bob./avatar", "ANY /users/{id}/avatar"),
+            ("GET /users/5%3F/avatar", "shadowed by ANY /users/**"),
+            ("GET /users/secret%2Fdoc%3F/avatar", "shadowed by ANY /users/**"),
+            ("GET /users/me/%3F", "shadowed by ANY /users/**"),
+            ("GET /users/me/Bob", "ANY /users/me/{x}"),
+        ],
+    );
+    verdicts(
+        &[("ANY /{tenant}/public/**", 3), ("ANY /{tenant}/**", 1)],
+        &[
+            ("GET /acme/public/x", "ANY /{tenant}/public/**"),
+            ("GET /Acme/public/My%20File", "ANY /{tenant}/public/**"),
+            ("GET /acme%3F/public/x", "shadowed by ANY /{tenant}/**"),
+            ("GET /%20/public/x", "shadowed by ANY /{tenant}/**"),
+            ("GET /.../public/x", "shadowed by ANY /{tenant}/**"),
+        ],
+    );
+}
+
+#[test]
+fn literals_of_dots_and_letters_of_other_scripts_are_compared() {
+    verdicts(
+        &[("ANY /.../**", 1), ("ANY /i%CC%87stanbul", 1), ("ANY /admin", 1), ("ANY /**", 3)],
+        &[
+            ("GET /...%3F", "shadowed by ANY /.../**"),
+            ("GET /%C4%B0stanbul", "shadowed by ANY /i%CC%87stanbul"),
+            ("GET /istanbul", "shadowed by ANY /i%CC%87stanbul"),
+            ("GET /admin%EF%BB%BF", "shadowed by ANY /admin"),
+            ("GET /admin%E2%80%8B", "shadowed by ANY /admin"),
+            ("GET /admin%2500.css", "shadowed by ANY /admin"),
+            ("GET /admin.css", "ANY /**"),
+        ],
+    );
+}
+
+// Every route of many frameworks ends in a slash.
+#[test]
+fn a_plain_path_is_compared_with_routes_that_end_in_a_slash() {
+    verdicts(
+        &[("ANY /admin/", 1), ("ANY /x/{id}/", 1), ("ANY /**", 3), ("ANY /x/{a}/{b}", 3)],
+        &[
+            ("GET /admin", "shadowed by ANY /admin/"),
+            ("GET /x/1", "shadowed by ANY /x/{id}/"),
+            ("GET /x/1/2", "ANY /x/{a}/{b}"),
+            ("GET /static/app.js", "ANY /**"),
+            ("GET /administration", "ANY /**"),
+        ],
+    );
+}

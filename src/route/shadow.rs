@@ -124,17 +124,19 @@ impl Index {
         found
     }
 
+    /// Whether some pattern of a number for which `is_sought` holds may match a path that is its own only reading.
+    pub(super) fn has_candidate(&self, path: &str, is_sought: impl Fn(usize) -> bool) -> bool {
+        let mut found = self.odd.clone();
+        self.root.collect_plain(Some(path.strip_prefix('/').unwrap_or(path)), &mut found);
+        found.into_iter().any(is_sought)
+    }
+
     /// Whether some pattern has this literal, read tolerantly.
     pub(super) fn has_literal(&self, name: &str) -> bool {
         self.names.contains(name)
     }
 
-    /// Whether there are patterns that are compared one by one.
-    pub(super) fn has_odd(&self) -> bool {
-        !self.odd.is_empty()
-    }
-
-    /// Every pattern, for readings of a path whose own pattern is odd.
+    /// Every pattern, for a path that is not read to its end.
     pub(super) fn all(&self) -> Vec<usize> {
         let mut found = self.odd.clone();
         self.root.collect_all(&mut found);
@@ -155,6 +157,16 @@ impl Node {
         let same = piece.text.is_empty().then_some(self);
         let param = self.param.as_deref().filter(|_| !piece.text.is_empty());
         same.into_iter().chain(self.literals.get(&*piece.name)).chain(param)
+    }
+
+    /// The patterns that may match a path without escapes, capitals and empty segments.
+    fn collect_plain(&self, path: Option<&str>, found: &mut Vec<usize>) {
+        self.record(found);
+        let Some(path) = path else { return };
+        let (segment, below) =
+            path.split_once('/').map_or((path, None), |(segment, below)| (segment, Some(below)));
+        let children = self.literals.get(segment).into_iter().chain(self.param.as_deref());
+        children.for_each(|node| node.collect_plain(below, found));
     }
 
     fn collect_all(&self, found: &mut Vec<usize>) {
@@ -279,11 +291,10 @@ impl Shape {
 }
 
 impl Step {
-    /// A segment that the matched pattern spells is compared as it stands.
     fn takes(&self, piece: &Piece, folds_case: bool) -> bool {
         match self {
             Self::Param => !piece.text.is_empty(),
-            Self::Literal(texts) if piece.is_literal => {
+            Self::Literal(texts) if piece.is_exact => {
                 texts.first().is_some_and(|(text, _)| *text == piece.text)
             }
             Self::Literal(texts) if folds_case => texts.iter().any(|(_, text)| *text == piece.folded),
@@ -304,31 +315,61 @@ fn texts(forms: &[Form]) -> Vec<(String, String)> {
     pieces.map(|piece| (piece.text.clone(), piece.folded.clone())).collect()
 }
 
-/// Whether there is a reading of a path that is one of the pattern, and not sooner one of the pattern by which it is
-/// matched.
-///
-/// Both patterns go through the pieces of the path together. The work is bounded by the forms of the path and the lengths
-/// of the patterns.
-pub(super) fn goes_before(
-    pattern: &Pattern,
+/// A pattern in all of its forms.
+#[derive(Debug)]
+pub(super) struct Folded {
+    written: Shape,
+    shapes: Vec<Shape>,
+    ends_in_slash: bool,
     distinct: Distinct,
-    found: &Pattern,
-    readings: &Readings,
-) -> bool {
-    let cases: &[bool] = if distinct.case { &[false] } else { &[true, false] };
-    let own = Shape::as_written(found);
-    Shape::all(pattern, distinct).iter().any(|shape| {
-        cases.iter().any(|folds_case| {
-            let race = Race { shape, own: &own, folds_case: *folds_case };
-            race.ends(readings).into_iter().any(|end| {
-                let ends_in_slash = pattern.as_str().ends_with('/');
-                let told_apart = distinct.slash && shape.tail.is_none() && ends_in_slash != end.slash;
-                let is_own =
-                    end.is_found && (own.ends(end.count) || end.slash && own.ends_without_slash(end.count));
-                !told_apart && (!is_own || rank(pattern, end.slash) < rank(found, end.slash))
-            })
-        })
-    })
+}
+
+impl Folded {
+    pub(super) fn new(pattern: &Pattern, distinct: Distinct) -> Self {
+        Self {
+            written: Shape::as_written(pattern),
+            shapes: Shape::all(pattern, distinct),
+            ends_in_slash: pattern.as_str().ends_with('/'),
+            distinct,
+        }
+    }
+
+    /// Whether there is a reading of a path that is one of the pattern, and not sooner one of `found`.
+    ///
+    /// Both patterns go through the pieces of the path together. The work is bounded by the forms of the path and the
+    /// lengths of the patterns.
+    pub(super) fn goes_before(&self, found: &Pattern, readings: &Readings) -> bool {
+        self.has_before(&self.shapes, found, readings)
+    }
+
+    /// The same for the pattern as it is written, but for its case.
+    pub(super) fn goes_before_as_written(&self, found: &Pattern, readings: &Readings) -> bool {
+        self.has_before(std::slice::from_ref(&self.written), found, readings)
+    }
+
+    fn has_before(&self, shapes: &[Shape], found: &Pattern, readings: &Readings) -> bool {
+        let cases: &[bool] = if self.distinct.case { &[false] } else { &[true, false] };
+        let own = Shape::as_written(found);
+        for shape in shapes {
+            for folds_case in cases {
+                let race = Race { shape, own: &own, folds_case: *folds_case };
+                if race.ends(readings).into_iter().any(|end| self.is_before(shape, &own, found, end)) {
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
+    fn is_before(&self, shape: &Shape, own: &Shape, found: &Pattern, end: Position) -> bool {
+        if self.distinct.slash && shape.tail.is_none() && self.ends_in_slash != end.slash {
+            return false;
+        }
+        let is_found =
+            end.is_found && (own.ends(end.count) || end.slash && own.ends_without_slash(end.count));
+        let own_slash = found.as_str().ends_with('/');
+        !is_found || rank(shape, self.ends_in_slash, end.slash) < rank(own, own_slash, end.slash)
+    }
 }
 
 /// A pattern beside the one that was found.
@@ -353,6 +394,9 @@ impl Race<'_> {
                 if form.is_cut { &mut ends } else { &mut next }.extend(here);
             }
             positions = next;
+            if positions.is_empty() {
+                break;
+            }
         }
         ends.extend(positions);
         ends.retain(|end| self.shape.ends(end.count));
@@ -363,7 +407,7 @@ impl Race<'_> {
     fn after(&self, position: Position, piece: &Piece) -> impl Iterator<Item = Position> {
         let Position { count, is_found, .. } = position;
         let slash = piece.text.is_empty();
-        let merged = (slash && !piece.is_literal).then_some(Position { slash, ..position });
+        let merged = (slash && !piece.is_exact).then_some(Position { slash, ..position });
         let most = self.shape.steps.len().max(self.own.steps.len()) + 1;
         let taken = self.shape.takes(piece, count, self.folds_case).then(|| Position {
             count: most.min(count + 1),
@@ -376,19 +420,22 @@ impl Race<'_> {
 
 /// The place of a pattern among those that match one reading: the lesser is the more specific, as in the table. Of two that
 /// differ by their last slash alone, the one that is as the reading goes before.
-pub(super) fn rank(pattern: &Pattern, slash: bool) -> Vec<u8> {
-    let segment = |segment: &Segment| match segment {
-        Segment::Literal(text) => whole_name(text).0.map(|_| 0),
-        Segment::Param(_) => Some(1),
-    };
-    let end = match pattern.tail() {
+fn rank(shape: &Shape, ends_in_slash: bool, slash: bool) -> Vec<u8> {
+    let mut rank = Vec::with_capacity(shape.steps.len() + 2);
+    for step in &shape.steps {
+        match step {
+            Step::Param => rank.push(1),
+            Step::Literal(texts) if texts.first().is_some_and(|(text, _)| text.is_empty()) => {}
+            Step::Literal(_) => rank.push(0),
+        }
+    }
+    rank.push(match shape.tail {
         None => 0,
         Some(Tail::Rest(_)) => 2,
         Some(Tail::Subtree) => 3,
-    };
-    let ends_in_slash = pattern.as_str().ends_with('/');
-    let other = u8::from(ends_in_slash != slash);
-    pattern.segments().iter().filter_map(segment).chain([end, other]).collect()
+    });
+    rank.push(u8::from(ends_in_slash != slash));
+    rank
 }
 
 #[cfg(test)]
@@ -397,8 +444,9 @@ mod tests {
 
     fn is_match(pattern: &str, distinct: Distinct, path: &str) -> bool {
         let pattern = Pattern::parse(pattern).unwrap();
-        let readings = Readings::of(path, |_| false);
-        let found = goes_before(&pattern, distinct, &Pattern::parse("/**").unwrap(), &readings);
+        let readings = Readings::of(path);
+        let rival = Folded::new(&pattern, distinct);
+        let found = rival.goes_before(&Pattern::parse("/**").unwrap(), &readings);
         let mut index = Index::default();
         index.insert(&pattern, 7);
         assert!(!found || index.candidates(&readings) == [7], "{pattern} {path}");
@@ -449,6 +497,7 @@ mod tests {
 
     #[test]
     fn a_pattern_is_released_from_what_its_application_tells_apart() {
+        let none = Distinct::default();
         let case = Distinct { case: true, slash: false };
         let slash = Distinct { case: false, slash: true };
         for (distinct, path, found) in [
@@ -465,18 +514,21 @@ mod tests {
         assert!(is_match("/admin/", slash, "/Admin/"));
         assert!(!is_match("/admin/", slash, "/Admin"));
         assert!(is_match("/admin/**", slash, "/Admin/x/"));
-        let readings = Readings::of("/x/Admin/", |index| index == 2);
+        let readings = Readings::of("/x/Admin/");
         let found = Pattern::parse("/{a}/{b}/").unwrap();
-        let is_match =
-            |text: &str, distinct| goes_before(&Pattern::parse(text).unwrap(), distinct, &found, &readings);
-        assert!(is_match("/{a}/admin/", slash));
-        assert!(!is_match("/{a}/admin", Distinct::default()));
+        let is_match = |text: &str, distinct| {
+            Folded::new(&Pattern::parse(text).unwrap(), distinct).goes_before(&found, &readings)
+        };
+        assert!(is_match("/{a}/admin/", slash) && is_match("/{a}/admin", none));
+        assert!(!is_match("/{a}/admin", slash));
     }
 
     #[test]
     fn the_more_specific_pattern_has_the_lesser_rank() {
         let order = ["/a/b", "/a/b/**", "/a/{x}", "/a/{rest+}", "/a/**", "/{x}/b", "/{x+}", "/**"];
-        let rank = |text: &str, slash| rank(&Pattern::parse(text).unwrap(), slash);
+        let rank = |text: &str, slash| {
+            rank(&Shape::as_written(&Pattern::parse(text).unwrap()), text.ends_with('/'), slash)
+        };
         let ranks: Vec<_> = order.iter().map(|text| rank(text, false)).collect();
         assert!(ranks.is_sorted(), "{ranks:?}");
         assert!(rank("/{x}/", true) < rank("/{x}", true) && rank("/{x}", true) < rank("/{x+}", true));

@@ -4,7 +4,7 @@ use http::Method;
 
 use super::marks::Mark;
 use super::path::decode;
-use super::shadow::{Index, goes_before, has_odd_literal};
+use super::shadow::{Folded, Index};
 use super::table::{Leaf, Node};
 use super::tolerant::{Readings, tolerant_name};
 use super::{ANY, Access, Distinct, MethodPattern, Pattern, Rule, Segment, Target};
@@ -21,7 +21,7 @@ pub(super) struct Rivals {
 struct Rival {
     rules: Box<[usize]>,
     group: Option<usize>,
-    distinct: Distinct,
+    folded: Folded,
 }
 
 /// The rule of a pattern that speaks for a method. `GET` also answers `HEAD`, and `ANY` comes last.
@@ -72,42 +72,50 @@ impl Rivals {
         for leaf in leaves {
             if let Some(pattern) = pattern_of(&leaf.rules, rules) {
                 rivals.index.insert(pattern, rivals.patterns.len());
-                rivals.patterns.push(Rival::of(leaf, rules));
+                rivals.patterns.push(Rival::of(leaf, pattern, rules));
             }
         }
         Some(rivals)
     }
 
-    /// A rule that goes before `found` for some tolerant reading of the path, though not for the path itself, and does not
-    /// admit every caller that `found` admits.
+    /// A rule that goes before `found` for some tolerant reading of the path, and does not admit every caller that `found`
+    /// admits. It is passed over where it goes before `found` already in a reading that differs from the path in segments
+    /// that `found` spells, and in no others: the operator has told these two apart.
     pub(super) fn stricter<T: Access>(
         &self,
         rules: &[Rule<T>],
         found: &Rule<T>,
         target: &Target<'_>,
     ) -> Option<usize> {
-        let spelled = |index| matches!(found.pattern.segments().get(index), Some(Segment::Literal(_)));
-        let readings = Readings::of(target.path, spelled);
+        let readings = Readings::of(target.path);
         // A path with more readings than are made is refused for any stricter rule: no client has a use for it.
-        let is_any = !readings.is_complete;
-        let numbers = match is_any || self.index.has_odd() && has_odd_literal(&found.pattern) {
-            true => self.index.all(),
-            false => self.index.candidates(&readings),
+        let numbers = match readings.is_complete {
+            true => self.index.candidates(&readings),
+            false => self.index.all(),
         };
-        let path = target.path.strip_prefix('/').unwrap_or(target.path);
-        let path: Vec<_> = path.split('/').map(decode).collect();
-        let is_rival = |rival: &&Rival| {
-            pattern_of(&rival.rules, rules).is_some_and(|pattern| {
-                !pattern.matches(&path)
-                    && (is_any || goes_before(pattern, rival.distinct, &found.pattern, &readings))
-            })
+        let is_spelled = |index| matches!(found.pattern.segments().get(index), Some(Segment::Literal(_)));
+        let told = Readings::within(target.path, is_spelled);
+        let goes_before = |rival: &&Rival| {
+            !readings.is_complete
+                || rival.folded.goes_before(&found.pattern, &readings)
+                    && !rival.folded.goes_before_as_written(&found.pattern, &told)
         };
+        let refuses = |rival: &&Rival| rival.refuses(rules, found, target.method) && goes_before(rival);
         let rivals = numbers.into_iter().filter_map(|number| self.patterns.get(number));
-        let refusing = rivals.filter(is_rival).filter(|rival| rival.refuses(rules, found, target.method));
         let same_upstream =
             |index: &usize| rules.get(*index).is_some_and(|rule| rule.value.same_upstream(&found.value));
         // The first of the file, so that logs name the same one each time.
-        refusing.flat_map(|rival| &rival.rules).copied().filter(same_upstream).min()
+        rivals.filter(refuses).flat_map(|rival| &rival.rules).copied().filter(same_upstream).min()
+    }
+
+    /// Whether a path that is its own only reading may be one of a pattern that does not match it as it stands: one that
+    /// ends in a slash, or is not plain itself.
+    pub(super) fn may_match_plain<T>(&self, path: &str, rules: &[Rule<T>]) -> bool {
+        let segments: Vec<_> = path.strip_prefix('/').unwrap_or(path).split('/').collect();
+        self.index.has_candidate(path, |number| {
+            let pattern = self.patterns.get(number).and_then(|rival| pattern_of(&rival.rules, rules));
+            pattern.is_some_and(|pattern| !pattern.matches(&segments))
+        })
     }
 
     /// Whether a path that has no ambiguity matches no pattern tolerantly but those that match it as it stands. A name with
@@ -126,13 +134,13 @@ impl Rivals {
 }
 
 impl Rival {
-    fn of<T>(leaf: &Leaf, rules: &[Rule<T>]) -> Self {
+    fn of<T>(leaf: &Leaf, pattern: &Pattern, rules: &[Rule<T>]) -> Self {
         let own = leaf.rules.iter().filter_map(|index| rules.get(*index));
-        let distinct = own.map(|rule| rule.distinct).reduce(Distinct::and);
+        let distinct = own.map(|rule| rule.distinct).reduce(Distinct::and).unwrap_or_default();
         Self {
             rules: leaf.rules.as_slice().into(),
             group: leaf.group,
-            distinct: distinct.unwrap_or_default(),
+            folded: Folded::new(pattern, distinct),
         }
     }
 

@@ -177,7 +177,12 @@ impl<T: Access> Table<T> {
             return None;
         }
         let rivals = root.rivals.as_ref()?;
-        if mark == Mark::Unusual && target.ambiguities().is_empty() && !rivals.is_strange(target.path) {
+        let may_be_read_otherwise = match mark {
+            Mark::Always if target.is_plain() => rivals.may_match_plain(target.path, &self.rules),
+            Mark::Always => true,
+            _ => !target.ambiguities().is_empty() || rivals.is_strange(target.path),
+        };
+        if !may_be_read_otherwise {
             return None;
         }
         self.rules.get(rivals.stricter(&self.rules, rule, target)?)

@@ -15,6 +15,9 @@ use percent_encoding::percent_decode_str;
 /// may be taken for any other.
 const MOST_PIECES: usize = 128;
 
+/// Segments of a path that is read, for the same reason.
+const MOST_SEGMENTS: usize = 256;
+
 /// Rounds after which a segment is folded wholly. An escape that is nested deeper than the limit of `path` never gets here.
 const MOST_ROUNDS: usize = 12;
 
@@ -43,8 +46,8 @@ pub(super) struct Piece {
     pub(super) folded: String,
     /// The same with everything folded, by which patterns are looked up.
     pub(super) name: String,
-    /// Whether the matched pattern spells this segment: it is read as it came, since the operator has said how.
-    pub(super) is_literal: bool,
+    /// Whether it is compared as it came.
+    pub(super) is_exact: bool,
 }
 
 /// A segment on its way to a [`Form`].
@@ -56,21 +59,25 @@ struct State {
 }
 
 impl Readings {
-    /// Reads a path, which begins with `/` and has no query. `is_literal` says of which segments the matched pattern spells
-    /// the text; these are read in one form.
-    pub(super) fn of(path: &str, is_literal: impl Fn(usize) -> bool) -> Self {
+    /// Reads a path, which begins with `/` and has no query.
+    pub(super) fn of(path: &str) -> Self {
+        Self::within(path, |_| true)
+    }
+
+    /// Reads the segments for which `is_read` holds, and leaves the others as they came.
+    pub(super) fn within(path: &str, is_read: impl Fn(usize) -> bool) -> Self {
         let mut budget = MOST_PIECES;
         let segments = || path.strip_prefix('/').unwrap_or(path).split('/');
         let mut states = Vec::new();
         for (index, segment) in segments().enumerate() {
-            states.push((!is_literal(index)).then(|| State::all(segment, false, &mut budget)));
-            if budget == 0 {
+            states.push(is_read(index).then(|| State::all(segment, false, &mut budget)));
+            if budget == 0 || index == MOST_SEGMENTS {
                 return Self { segments: Vec::new(), is_complete: false };
             }
         }
         let forms = segments().zip(states).map(|(segment, states)| match states {
             Some(states) => states.into_iter().map(State::into_form).collect(),
-            None => vec![Form::literal(&super::path::decode(segment))],
+            None => vec![Form::exact(&super::path::decode(segment))],
         });
         Self { segments: forms.collect(), is_complete: true }
     }
@@ -82,8 +89,8 @@ impl Form {
         State::all(text, true, &mut MOST_PIECES.clone()).into_iter().map(State::into_form).collect()
     }
 
-    fn literal(text: &str) -> Self {
-        Self { pieces: vec![Piece { is_literal: true, ..Piece::new(text.to_owned()) }], is_cut: false }
+    fn exact(text: &str) -> Self {
+        Self { pieces: vec![Piece { is_exact: true, ..Piece::new(text.to_owned()) }], is_cut: false }
     }
 }
 
@@ -94,7 +101,7 @@ impl Piece {
             true => folded.clone(),
             false => whole_name(&text).0.unwrap_or_default(),
         };
-        Self { text, folded, name, is_literal: false }
+        Self { text, folded, name, is_exact: false }
     }
 }
 
@@ -109,25 +116,26 @@ impl State {
         if is_ordinary(&once) && is_ordinary(segment) {
             return vec![Self::new(&once, true)];
         }
-        let first = Self::new(&once, true);
-        let mut known = HashSet::from([first.clone()]);
-        let mut states = vec![first];
-        if !is_decoded {
+        let mut states = vec![Self::new(&once, true)];
+        if !is_decoded && *once != *segment {
             states.push(Self::new(segment, false));
         }
+        let mut known: HashSet<_> = states.iter().cloned().collect();
         let mut next = 0;
         while let Some(state) = states.get(next).cloned() {
             next += 1;
             for fold in FOLDS {
                 let folded = fold(state.clone());
-                let cost = folded.parts.len();
-                if !known.contains(&folded) && cost <= *budget {
-                    *budget -= cost;
-                    known.insert(folded.clone());
-                    states.push(folded);
-                } else if cost > *budget {
-                    *budget = 0;
+                if known.contains(&folded) {
+                    continue;
                 }
+                let Some(left) = budget.checked_sub(folded.parts.len()) else {
+                    *budget = 0;
+                    return Vec::new();
+                };
+                *budget = left;
+                known.insert(folded.clone());
+                states.push(folded);
             }
         }
         states.retain(|state| state.is_decoded);
@@ -180,7 +188,7 @@ impl State {
 }
 
 /// What readers do to a segment, each one by itself and in any order.
-const FOLDS: [fn(State) -> State; 8] = [
+const FOLDS: [fn(State) -> State; 9] = [
     |mut state| {
         for part in &mut state.parts {
             if part.contains('%') {
@@ -191,6 +199,8 @@ const FOLDS: [fn(State) -> State; 8] = [
     },
     |state| state.cut_path('?'),
     |state| state.cut_path('#'),
+    // A string of C ends there.
+    |state| state.cut_path('\0'),
     |state| state.split('/'),
     |state| state.split('\\'),
     |state| state.each(|part| part.split(';').next().unwrap_or_default()),
@@ -200,7 +210,7 @@ const FOLDS: [fn(State) -> State; 8] = [
 
 /// Whether a text has no other form.
 fn is_ordinary(text: &str) -> bool {
-    !text.contains(['%', '?', '#', ';', '/', '\\']) && !text.ends_with(is_trimmed)
+    !text.contains(['%', '?', '#', '\0', ';', '/', '\\']) && !text.ends_with(is_trimmed)
 }
 
 /// A decoded text with everything folded, as the first segment of a path; whether what follows is cut. `None` where nothing
@@ -215,9 +225,9 @@ fn is_trimmed(c: char) -> bool {
     c == '.' || is_blank(c)
 }
 
-/// White space, and control characters, which end a string for some readers.
+/// White space, also what only some languages trim (U+FEFF in JavaScript), and control characters.
 fn is_blank(c: char) -> bool {
-    c.is_whitespace() || c.is_control()
+    c.is_whitespace() || c.is_control() || matches!(c, '\u{180e}' | '\u{200b}' | '\u{feff}')
 }
 
 /// Folds case as widely as any comparison does: `ẞ` is `ß` in lower case, and that is `SS` in upper case.
@@ -225,10 +235,10 @@ fn fold_case(text: &str) -> String {
     if text.is_ascii() {
         return text.to_ascii_lowercase();
     }
-    // The dot that Unicode keeps of `İ` is none for readers that fold one character to one.
-    let plain = text.chars().map(|c| if c == 'İ' { 'i' } else { c });
-    let lower = plain.flat_map(char::to_lowercase);
-    lower.flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect()
+    let lower = text.chars().flat_map(char::to_lowercase);
+    let folded: String = lower.flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect();
+    // Readers that fold one character to one drop the dot that Unicode keeps of `İ`.
+    folded.replace("i\u{307}", "i")
 }
 
 /// A segment that is decoded and has no ambiguity, with its case folded; `None` where more than case would be folded.
@@ -259,7 +269,7 @@ mod tests {
 
     /// The forms of a segment, as text, with `$` where the path is cut.
     fn forms(segment: &str) -> Vec<String> {
-        let readings = Readings::of(&format!("/{segment}"), |_| false);
+        let readings = Readings::of(&format!("/{segment}"));
         let text = |form: &Form| {
             let texts: Vec<_> = form.pieces.iter().map(|piece| &*piece.text).collect();
             format!("{}{}", texts.join("/"), if form.is_cut { "$" } else { "" })
@@ -311,36 +321,52 @@ mod tests {
             ("admin;a.b", "admin"),
             ("%41dmin%3ba", "admin"),
             ("\u{c4}\u{1e9e}\u{212a}\u{130}\u{17f}\u{131}", "\u{e4}sskisi"),
+            ("i\u{307}stanbul\u{feff}", "istanbul"),
             (".well-known", ".well-known"),
         ] {
             assert_eq!(whole_name(text), (Some(name.to_owned()), false), "{text}");
         }
         assert_eq!(whole_name("a?b"), (Some("a".to_owned()), true));
+        assert_eq!(whole_name("a\0b"), (Some("a".to_owned()), true));
         assert_eq!(whole_name("..."), (None, false));
     }
 
     #[test]
-    fn what_the_matched_pattern_spells_is_read_as_it_came() {
-        let readings = Readings::of("/A%64min./X/", |index| index != 1);
+    fn what_is_not_read_is_left_as_it_came() {
+        let readings = Readings::within("/A%64min./X/", |index| index == 1);
         let texts: Vec<_> = readings.segments.iter().map(|forms| &*forms[0].pieces[0].text).collect();
         assert_eq!(texts, ["Admin.", "X", ""]);
+        let exact: Vec<_> = readings.segments.iter().map(|forms| forms[0].pieces[0].is_exact).collect();
+        assert_eq!(exact, [true, false, true]);
         assert!(readings.segments.iter().all(|forms| forms.len() == 1));
     }
 
     #[test]
     fn the_forms_of_a_path_are_bounded() {
-        let path = format!("/{}/Admin.", "a%253f;.%2f%5cb%23./".repeat(400));
-        let readings = Readings::of(&path, |_| false);
-        let pieces = readings.segments.iter().flatten().map(|form| form.pieces.len()).sum::<usize>();
-        assert!(pieces < 2 * MOST_PIECES && !readings.is_complete, "{pieces}");
-        assert!(Readings::of("/users/5%3F/My%20File;a/Roles.", |_| false).is_complete);
+        for path in [
+            format!("/{}/Admin.", "a%253f;.%2f%5cb%23./".repeat(400)),
+            format!("/A{}", "%2fa".repeat(200)),
+            format!("/A{}", "/a".repeat(MOST_SEGMENTS)),
+        ] {
+            let readings = Readings::of(&path);
+            assert!(readings.segments.is_empty() && !readings.is_complete, "{path}");
+        }
+        for path in [
+            "/users/5%3F/My%20File;a/Roles.".to_owned(),
+            format!("/a{}", "%2fa".repeat(63)),
+            "/a.".repeat(100),
+            "/a%2Fb".repeat(40),
+            format!("/A{}", "/a".repeat(200)),
+        ] {
+            assert!(Readings::of(&path).is_complete, "{path}");
+        }
     }
 
     #[test]
     fn a_plain_path_has_one_reading() {
         for path in ["/", "/admin", "/a.b/c", "/.well-known/x", "/a-b_c~d/1", "/a+b@c"] {
             assert!(is_plain(path), "{path}");
-            let readings = Readings::of(path, |_| false);
+            let readings = Readings::of(path);
             let one =
                 |forms: &Vec<Form>| forms.len() == 1 && forms[0].pieces[0].text == forms[0].pieces[0].folded;
             assert!(readings.segments.iter().all(one), "{path}");
