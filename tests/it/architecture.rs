@@ -48,9 +48,6 @@ const CALLERS: &[(&str, &str, &str)] = &[
 /// What reads the time.
 const CLOCKS: &[&str] = &["Instant::now", "SystemTime::now", ".elapsed()"];
 
-/// Lines of a file, tests included.
-const LONGEST: usize = 500;
-
 /// A source file: its path from the root of the repository, and what it says outside of tests, comments and strings.
 struct Source {
     path: String,
@@ -305,13 +302,12 @@ fn ways_into_dev(source: &Source) -> Vec<String> {
 }
 
 /// Every source file of the library and the binary that is not compiled for tests alone, and all their lengths.
-fn sources() -> (Vec<Source>, Vec<(String, usize)>) {
+fn sources() -> Vec<Source> {
     let mut texts = Vec::new();
     read(Path::new(env!("CARGO_MANIFEST_DIR")), "src", &mut texts);
     let tests: BTreeSet<String> = texts.iter().flat_map(|(path, text)| test_files(path, text)).collect();
-    let lengths = texts.iter().map(|(path, text)| (path.clone(), text.lines().count())).collect();
     let code = texts.iter().filter(|(path, _)| !tests.contains(path));
-    (code.map(|(path, text)| Source::new(path, text)).collect(), lengths)
+    code.map(|(path, text)| Source::new(path, text)).collect()
 }
 
 fn read(root: &Path, folder: &str, texts: &mut Vec<(String, String)>) {
@@ -366,7 +362,7 @@ fn crates() -> Vec<String> {
 
 #[track_caller]
 fn holds(check: impl Fn(&Source) -> Vec<String>) {
-    let (sources, _) = sources();
+    let sources = sources();
     assert!(sources.len() > 50, "the sources are not where they are looked for");
     let found: Vec<String> = sources.iter().flat_map(check).collect();
     assert!(found.is_empty(), "\n{}\n", found.join("\n"));
@@ -398,7 +394,7 @@ fn the_policy_knows_the_standard_library_alone() {
 #[test]
 fn each_proof_has_one_named_maker() {
     holds(unnamed_callers);
-    let (sources, _) = sources();
+    let sources = sources();
     for (call, path, _) in CALLERS {
         let source = sources.iter().find(|source| source.path == *path).expect("the named caller is there");
         assert!(source.find(call).next().is_some(), "nobody calls {call} any more");
@@ -413,13 +409,6 @@ fn only_the_clock_reads_the_time() {
 #[test]
 fn run_does_not_lead_into_dev() {
     holds(ways_into_dev);
-}
-
-#[test]
-fn no_file_is_too_long_to_read() {
-    let (_, lengths) = sources();
-    let long: Vec<_> = lengths.iter().filter(|(_, lines)| *lines > LONGEST).collect();
-    assert!(long.is_empty(), "more than {LONGEST} lines: {long:?}");
 }
 
 // The checker itself, on made-up text: it would be worth nothing if it saw nothing.
