@@ -21,6 +21,7 @@ mod source;
 mod suggestion;
 #[cfg(test)]
 mod tests;
+mod token_places;
 mod units;
 #[cfg(test)]
 mod vectors;
@@ -33,6 +34,7 @@ pub use policy_text::effective_policy;
 pub use problem::{Problem, Problems};
 pub use reference::reference;
 pub use schema::schema;
+pub use token_places::{TokenPlaces, unjudged};
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

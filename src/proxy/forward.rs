@@ -73,7 +73,7 @@ impl<'v> Journey<'v> {
         let (body, upload) = RequestBody::new(body, route.body_bytes, watch, view, upgrades);
 
         let host = headers::requested_host(&head.uri, &head.headers);
-        let query = headers::query_without_tokens(head.uri.query(), &route.token_from);
+        let query = headers::query_without_tokens(head.uri.query(), route, carrier);
         if route.strip > 0 || route.heads.rewrite.is_some() || query.is_some() {
             head.uri = rewritten(&head.uri, query.as_deref(), route).ok_or_else(|| refuse(Cause::Defect))?;
         }

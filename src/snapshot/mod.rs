@@ -14,7 +14,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use http::{HeaderValue, Method};
 
-use crate::config::{self, Config};
+use crate::config::{self, Config, TokenPlaces};
 use crate::issuer::{Issuer, JwksError};
 use crate::net::TlsError;
 use crate::route::{Ambiguities, Conflict, FieldPattern, FieldSet, MethodPattern, Origins, Table, Target};
@@ -88,6 +88,9 @@ pub struct Route {
     pub verifiers: Vec<Arc<Verifier>>,
     /// Where its token is.
     pub token_from: Vec<Source>,
+    /// The places besides `Authorization` from which all protected routes to its upstream take their tokens, where it does not
+    /// look at each of them itself.
+    pub upstream_token_from: Option<Arc<[Source]>>,
     /// Whether its upstream gets the token: `None` for one in `Authorization` and no other.
     pub forward_token: Option<bool>,
     /// Whether its upstream gets an `Authorization` that was not judged.
@@ -143,7 +146,8 @@ impl Snapshot {
             .map(|settings| upstream(settings, metrics, &earlier))
             .collect::<Result<Vec<_>, _>>()?;
         let resources = Resources::new(&config);
-        let parts = Parts::new(&verifiers, &upstreams, &resources);
+        let places = TokenPlaces::of(&config.routes);
+        let parts = Parts::new(&verifiers, &upstreams, &resources, &places);
         let routes = config
             .routes
             .iter()
@@ -249,15 +253,22 @@ struct Parts<'s> {
     verifiers: HashMap<&'s str, &'s Arc<Verifier>>,
     upstreams: HashMap<&'s str, (usize, &'s Arc<Upstream>)>,
     resources: &'s Resources,
+    places: &'s TokenPlaces<'s>,
 }
 
 impl<'s> Parts<'s> {
-    fn new(verifiers: &'s [Arc<Verifier>], upstreams: &'s [Arc<Upstream>], resources: &'s Resources) -> Self {
+    fn new(
+        verifiers: &'s [Arc<Verifier>],
+        upstreams: &'s [Arc<Upstream>],
+        resources: &'s Resources,
+        places: &'s TokenPlaces<'s>,
+    ) -> Self {
         let numbered = upstreams.iter().enumerate();
         Self {
             verifiers: verifiers.iter().map(|verifier| (&**verifier.name(), verifier)).collect(),
             upstreams: numbered.map(|(index, one)| (&*one.settings.name, (index, one))).collect(),
             resources,
+            places,
         }
     }
 
@@ -326,6 +337,7 @@ fn compile_route(route: &config::Route, metrics: &Metrics, parts: &Parts<'_>) ->
         strip: route.strip.as_deref().map_or(0, |prefix| prefix.matches('/').count()),
         verifiers: route.issuers.iter().map(|name| parts.verifier(name)).collect::<Result<_, _>>()?,
         token_from: route.token_from.clone(),
+        upstream_token_from: parts.places.beyond(route).cloned(),
         forward_token: route.forward_token,
         forward_authorization: route.forward_authorization,
         cookie_origins: route.cookie_origins.clone(),

@@ -18,6 +18,7 @@ mod segment;
 mod source;
 mod spelling;
 mod verifier;
+mod withheld;
 
 pub use bearer::{BearerToken, Carrier};
 pub use cache::{CacheResult, SharedCache, WorkerCache};
@@ -25,5 +26,6 @@ pub use error::TokenError;
 pub use forwarded::{ForwardedClaim, ForwardedClaimError};
 pub use outline::Outline;
 pub use rules::{Audience, Demand, RequiredClaim, Rules, TypPolicy};
-pub use source::{Source, SourceError, cookies_without_tokens, query_without_tokens};
+pub use source::{Source, SourceError};
 pub use verifier::{Circumstances, Rejection, Verifier, authenticate};
+pub use withheld::Withheld;

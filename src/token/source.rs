@@ -61,17 +61,36 @@ impl Source {
 }
 
 impl Source {
+    /// Whether it is in `Authorization`, for which forwarding has a rule of its own.
+    #[must_use]
+    pub fn is_authorization(&self) -> bool {
+        matches!(self, Self::Bearer | Self::Raw)
+    }
+
+    /// Whether a token in the place that another source names is a token of this one, too.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        match other {
+            Self::Bearer | Self::Raw => self == other,
+            Self::Header(name) => self.is_field(name),
+            Self::Cookie(name) => self.is_cookie(name.as_bytes()),
+            Self::Query(name) => self.is_parameter(name.as_bytes()),
+        }
+    }
+
     /// Whether an upstream could take a field for the one that holds a token.
     #[must_use]
     pub fn is_field(&self, other: &HeaderName) -> bool {
         matches!(self, Self::Header(name) if is_twin(other.as_str(), name.as_str()))
     }
 
-    fn is_cookie(&self, spelling: &[u8]) -> bool {
+    /// Whether an upstream could take a cookie for the one that holds a token.
+    pub(super) fn is_cookie(&self, spelling: &[u8]) -> bool {
         matches!(self, Self::Cookie(name) if could_be(spelling, name))
     }
 
-    fn is_parameter(&self, spelling: &[u8]) -> bool {
+    /// Whether an upstream could take a parameter of the query for the one that holds a token.
+    pub(super) fn is_parameter(&self, spelling: &[u8]) -> bool {
         matches!(self, Self::Query(name) if could_be(spelling, name))
     }
 }
@@ -84,18 +103,6 @@ pub(super) fn tokens_in_cookies<'f>(field: &'f [u8], sources: &[Source]) -> impl
 /// The values in a query that an upstream could take for tokens of `sources`.
 pub(super) fn tokens_in_query<'q>(query: &'q str, sources: &[Source]) -> impl Iterator<Item = &'q [u8]> {
     parameter::values(query, |name| sources.iter().any(|source| source.is_parameter(name)))
-}
-
-/// A `Cookie` field without what an upstream could take for tokens of `sources`; `None` where there is none of it.
-#[must_use]
-pub fn cookies_without_tokens(field: &[u8], sources: &[Source]) -> Option<Vec<u8>> {
-    cookie::without(field, |name| sources.iter().any(|source| source.is_cookie(name)))
-}
-
-/// A query without what an upstream could take for tokens of `sources`; `None` where there is none of it.
-#[must_use]
-pub fn query_without_tokens(query: &str, sources: &[Source]) -> Option<String> {
-    parameter::without(query, |name| sources.iter().any(|source| source.is_parameter(name)))
 }
 
 /// A name that needs no decoding in a cookie or a query.
@@ -133,6 +140,23 @@ impl std::error::Error for SourceError {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_source_covers_the_spellings_of_its_name() {
+        for (one, other, expected) in [
+            ("header:x-token", "header:x_token", true),
+            ("cookie:session", "cookie:Session", true),
+            ("query:access_token", "query:access.token", true),
+            ("authorization:raw", "authorization:raw", true),
+            ("authorization:raw", "authorization:bearer", false),
+            ("cookie:session", "query:session", false),
+            ("cookie:session", "cookie:sid", false),
+            ("header:x-token", "header:x-key", false),
+        ] {
+            let covers = Source::parse(one).unwrap().covers(&Source::parse(other).unwrap());
+            assert_eq!(covers, expected, "{one} {other}");
+        }
+    }
 
     #[test]
     fn a_source_reads_back_as_it_is_written() {

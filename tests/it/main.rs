@@ -57,6 +57,7 @@ mod limits;
 mod listeners;
 mod metadata;
 mod operation;
+mod other_places;
 mod paths;
 mod process;
 mod refused;

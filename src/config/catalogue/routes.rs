@@ -237,7 +237,8 @@ const TOKEN_FROM: Key = Key::new(
     r#"["authorization:bearer", "cookie:session"]"#,
     "The only places looked at for a token: `authorization:bearer`, `authorization:raw`, `header:<name>`, \
      `cookie:<name>`, `query:<name>`. A token in two of them is refused (RFC 6750 section 2). What is answered to one in a \
-     query is marked `Cache-Control: private` (section 2.3).",
+     query is marked `Cache-Control: private` (section 2.3). Other routes to the same upstream that ask for a token do not \
+     forward what is in these places, unless they look there, too.",
 );
 const FORWARD_TOKEN: Key = Key::new(
     "forward_token",
@@ -245,7 +246,8 @@ const FORWARD_TOKEN: Key = Key::new(
     Means("the group's, else that of `[defaults]`"),
     "false",
     "Whether the upstream gets the token. `true` forwards one from a header or cookie as well, `false` none. Without it a \
-     token from `Authorization` is forwarded, and a token from another place is not. One from a query never is.",
+     token from `Authorization` is forwarded, and a token from another place is not. One from a query never is, nor one in a \
+     place from which only other routes to the same upstream take theirs.",
 );
 const FORWARD_AUTHORIZATION: Key = Key::new(
     "forward_authorization",
