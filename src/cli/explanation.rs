@@ -6,6 +6,7 @@ use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, RETRY_AFTER, WWW_AUTHENTI
 use http::{HeaderMap, HeaderValue};
 
 use crate::clock::UnixTime;
+use crate::config::unjudged;
 use crate::net::Fingerprint;
 use crate::policy::Requirement;
 use crate::proxy::{Cause, Decision, Refusal, reply_to};
@@ -131,6 +132,15 @@ impl Explanation {
         let strip = route.and_then(|route| route.strip.as_deref());
         let without = strip.map_or(String::new(), |prefix| format!(", without {prefix}"));
         self.step("verdict", Outcome::Passed, format!("forwarded{to}{without}"));
+        let all = decision.route.upstream_token_from.as_deref().filter(|_| decision.carrier.is_some());
+        let removed: Vec<_> =
+            unjudged(all.unwrap_or_default(), &decision.route.token_from).map(ToString::to_string).collect();
+        if !removed.is_empty() {
+            let places = removed.join(", ");
+            let says =
+                format!("without {places}: other routes to this upstream take their tokens from there");
+            self.step("", Outcome::Asked, says);
+        }
     }
 
     /// The gateway tells of the resource itself.

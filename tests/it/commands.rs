@@ -186,6 +186,24 @@ fn explain_tells_every_kind_of_verdict() {
     }
 }
 
+#[test]
+fn explain_names_the_places_of_other_routes_that_are_not_forwarded() {
+    let folder = Folder::new();
+    let cookie = "\n[[routes]]\npath = \"/page\"\nupstream = \"orders\"\nscopes = \"orders.read\"\n\
+                  token_from = [\"cookie:session\", \"header:x-token\"]\n";
+    let text = std::fs::read_to_string(folder.path("gateway.toml")).unwrap();
+    folder.write("gateway.toml", &(text + cookie));
+    folder.write("good", &folder.token(|token| token));
+    let says =
+        "without cookie:session, header:x-token: other routes to this upstream take their tokens from there";
+    for (path, expected) in [("/orders/1", true), ("/dev/tests", true), ("/page", false), ("/health", false)]
+    {
+        let printed = folder.print(&["explain", "GET", path, "--token-file", "good"]);
+        assert!(printed.contains("forwarded to orders"), "{printed}");
+        assert_eq!(printed.contains(says), expected, "{path}: {printed}");
+    }
+}
+
 // D45.
 #[test]
 fn explain_takes_the_certificate_that_the_client_would_show() {

@@ -181,7 +181,7 @@ impl Trial<'_> {
 }
 
 /// The places of upstreams by their names, and whether two have one place.
-fn places(upstreams: &[Settings]) -> (HashMap<&str, usize>, bool) {
+pub(super) fn places(upstreams: &[Settings]) -> (HashMap<&str, usize>, bool) {
     let mut addresses: HashMap<String, usize> = HashMap::new();
     let mut places = HashMap::new();
     let mut shared = false;
@@ -196,7 +196,7 @@ fn places(upstreams: &[Settings]) -> (HashMap<&str, usize>, bool) {
     (places, shared)
 }
 
-fn label(route: &Route) -> String {
+pub(super) fn label(route: &Route) -> String {
     let host = route.host.as_ref().map(ToString::to_string).unwrap_or_default();
     format!("{host}{}", route.pattern)
 }

@@ -16,6 +16,7 @@ mod route;
 mod server;
 mod shared;
 mod tenants;
+mod unjudged;
 mod upstream;
 
 use std::cell::RefCell;
@@ -106,6 +107,7 @@ pub(super) fn lower(context: &Context, root: &Table, overrides: &Overrides) -> L
     routes.iter_mut().for_each(|route| name_tenants(route, &tenants));
     if !context.has_problems() {
         detours::note(context, &routes, &upstreams);
+        unjudged::note(context, &routes, &upstreams);
     }
     let lowered = Lowered {
         server,
