@@ -3,8 +3,9 @@
     main.py SCOPEGATE EXPRESS          started by cookies.sh; EXPRESS is the Express application
 
 What holds for each request that the gateway lets pass, and for each application: where the token goes on, the application
-reads the one that was judged or none; where it does not, the application reads none; and no forged one, anywhere. That the
-spellings mean something is checked by asking the applications directly: each of them reads the forged one often enough.
+reads the one that was judged or none; where it does not, the application reads none; and no forged one, anywhere, also not
+in a place that other routes to it judge and this one does not. That the spellings mean something is checked by asking the
+applications directly: each of them reads the forged one often enough.
 """
 
 import base64
@@ -66,20 +67,35 @@ def cookies(chance, good):
     return "/", [("Cookie", text)]
 
 
+def in_query(text):
+    return "".join(c if 0x20 < ord(c) < 0x7f and c != '"' else "%%%02X" % ord(c) for c in text)
+
+
 def parameters(chance, good):
-    def safe(text):
-        return "".join(c if 0x20 < ord(c) < 0x7f and c != '"' else "%%%02X" % ord(c) for c in text)
     def pair(value):
-        return safe(spelt(chance, "access_token")) + "=" + value
+        return in_query(spelt(chance, "access_token")) + "=" + value
     values = chance.choice([[good], [FORGED, good], [good, FORGED], [FORGED]])
     pairs = [f"access_token={good}" if value == good and chance.random() < 0.7 else pair(value) for value in values]
     return "/?" + chance.choice(["&", "&", ";", "&x=1&"]).join(["a=1"] + pairs), []
 
 
+FIELDS = ["X-Token", "X_Token", "x_token", "X.Token", "X~Token", "X-TOKEN", "x!token"]
+
+
 def fields(chance, good):
-    names = ["X-Token", "X_Token", "x_token", "X.Token", "X~Token", "X-TOKEN", "x!token"]
     values = chance.choice([[good], [FORGED, good], [good, FORGED], [FORGED]])
-    return "/", [(chance.choice(names), value) for value in values]
+    return "/", [(chance.choice(FIELDS), value) for value in values]
+
+
+def elsewhere(chance, kind, target, lines):
+    """A request of one kind with forged credentials in the places of the other kinds, which other routes judge."""
+    if kind != "parameter" and chance.random() < 0.5:
+        target += "?a=1&" + in_query(spelt(chance, "access_token")) + "=" + FORGED
+    if kind != "cookie" and chance.random() < 0.5:
+        lines = lines + [("Cookie", spelt(chance, "session") + chance.choice(EQUALS) + FORGED)]
+    if kind != "field" and chance.random() < 0.5:
+        lines = lines + [(chance.choice(FIELDS), FORGED)]
+    return target, lines
 
 
 KINDS = {"cookie": (cookies, "cookie:session"), "parameter": (parameters, "query:access_token"),
@@ -107,10 +123,12 @@ def encoded(data):
 
 
 def configuration(jwks, applications):
-    """For each application and kind of place a route that forwards the token, and one that does not."""
+    """For each application and kind of place a route that forwards the token, and one that does not; for each application a
+    route that takes tokens from `Authorization`."""
     text = f"[log]\naccess = \"off\"\n[issuers.idp]\nissuer = \"https://idp.test\"\naudience = \"api\"\njwks = '{jwks}'\n"
     for name, port in applications.items():
         text += f'[upstreams.{name}]\nurl = "http://127.0.0.1:{port}"\n'
+        text += f'[[groups]]\nprefix = "/{name}/bearer"\nupstream = "{name}"\nscopes = "read"\nroutes = [{{ path = "/" }}]\n'
         for kind, (_, source) in KINDS.items():
             for prefix, forwards in [("kept", "forward_token = true\n"), ("removed", "")]:
                 text += (f'[[groups]]\nprefix = "/{name}/{kind}/{prefix}"\nupstream = "{name}"\nscopes = "read"\n'
@@ -147,9 +165,10 @@ class Client:
 
 
 def read(body, kind):
-    """What an application reads, and what it reads in `Authorization`, as texts."""
+    """What an application reads, what in the places of other kinds, and what in `Authorization`, as texts."""
     told = json.loads(body)
-    return json.dumps(told[kind]), told["authorization"]
+    others = [told[other] for other in KINDS if other != kind]
+    return json.dumps(told[kind]), json.dumps(others), told["authorization"]
 
 
 def check(gateway, name, kind, chance, good):
@@ -157,7 +176,7 @@ def check(gateway, name, kind, chance, good):
     make, _ = KINDS[kind]
     passed = 0
     for _ in range(PER_KIND):
-        target, lines = make(chance, good)
+        target, lines = elsewhere(chance, kind, *make(chance, good))
         lines = lines + [("Authorization", "Bearer " + FORGED)] * chance.randrange(2)
         for prefix in ["kept", "removed"]:
             path = f"/{name}/{kind}/{prefix}{target}"
@@ -167,14 +186,27 @@ def check(gateway, name, kind, chance, good):
             if status != 200:
                 raise Failure(f"{status} to {path} {lines}: {body}")
             passed += 1
-            found, authorization = read(body, kind)
+            found, others, authorization = read(body, kind)
             # A token in a query goes no further, whatever the route says.
             may_see = prefix == "kept" and kind != "parameter"
-            if FORGED in found or authorization is not None or good in found and not may_see:
-                raise Failure(f"{name} reads {found} and {authorization} of {path} {lines}")
+            if FORGED in found + others or authorization is not None or good in found and not may_see:
+                raise Failure(f"{name} reads {found}, {others} and {authorization} of {path} {lines}")
             if not any(good in value for _, value in lines) and good not in target:
                 raise Failure(f"without a good token: {path} {lines}")
     return passed
+
+
+def check_bearer(gateway, name, chance, good):
+    """With a good token in `Authorization` every request passes, and nothing forged with it."""
+    for _ in range(PER_KIND):
+        target, lines = elsewhere(chance, "bearer", "/", [("Authorization", "Bearer " + good)])
+        path = f"/{name}/bearer{target}"
+        status, body = gateway.ask(path, lines)
+        if status != 200:
+            raise Failure(f"{status} to {path} {lines}: {body}")
+        _, others, authorization = read(body, "authorization")
+        if FORGED in others or authorization != "Bearer " + good:
+            raise Failure(f"{name} reads {others} and {authorization} of {path} {lines}")
 
 
 def count_forged(direct, kind, chance, good):
@@ -238,6 +270,8 @@ def main(scopegate, express):
         process = stack.enter_context(running(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
         wait_for_port(process, port)
         wait_for_port(php, applications["php"])
+        for name in applications:
+            check_bearer(Client(port), name, random.Random(name), signer.token)
         for (name, own), kind in itertools.product(applications.items(), KINDS):
             seed = f"{name} {kind}"
             forged = count_forged(Client(own), kind, random.Random(seed), signer.token)
