@@ -36,7 +36,7 @@ use crate::issuer::{self, Issuer};
 use crate::net::{Address, Client, Tls};
 use crate::proxy::{REASONS, Worker};
 use crate::reload::{self, Loader, Reloader, Watcher};
-use crate::server::{Backlog, Inherited, Server};
+use crate::server::{Backlog, DescriptorError, Inherited, Server, connection_room};
 use crate::snapshot::{CompileError, Live};
 use crate::telemetry::{AccessLog, Metrics};
 use crate::token::{SharedCache, TokenError};
@@ -73,6 +73,8 @@ pub enum StartError {
     Bind(BindError),
     /// The gateway that runs does not hand over, or no other could follow this one.
     Handover(PathBuf, io::Error),
+    /// The limit of open files is too low.
+    Descriptors(DescriptorError),
     /// No thread or runtime can be had.
     System(io::Error),
     /// The metrics are defined wrongly; a test would show it.
@@ -101,6 +103,7 @@ impl Gateway {
         let metrics = Arc::new(metrics.map_err(|error| StartError::Metrics(error.to_string().into()))?);
         // Before the hand-over, whose steps are short.
         let snapshot = reload::first(config, &metrics).map_err(StartError::Compile)?;
+        let room = connection_room(&snapshot.config.server).map_err(StartError::Descriptors)?;
         let succession = Succession::begin(snapshot.config.server.handover.as_deref(), &mut inherited)?;
         let mut listeners = Listeners::new(inherited);
         let server = snapshot.config.server.clone();
@@ -118,7 +121,7 @@ impl Gateway {
             let (live, tokens, metrics) = (live.clone(), tokens.clone(), metrics.clone());
             move || Worker::new(live.clone(), tokens.clone(), metrics.clone(), access_log.clone())
         };
-        let workers = Server::start(server.workers, live.clone(), make).map_err(StartError::System)?;
+        let workers = Server::start(server.workers, room, live.clone(), make).map_err(StartError::System)?;
         let listening = listeners.addresses();
         let addresses = listening.iter().filter_map(Address::ip).collect();
         // Nothing is closed by it that would have to be waited for.
@@ -418,6 +421,7 @@ impl fmt::Display for StartError {
             Self::Compile(error) => error.fmt(f),
             Self::Bind(error) => error.fmt(f),
             Self::Handover(path, error) => write!(f, "no hand-over at {}: {error}", path.display()),
+            Self::Descriptors(error) => error.fmt(f),
             Self::System(error) => write!(f, "no thread or event loop can be had: {error}"),
             Self::Metrics(error) => write!(f, "the metrics are defined wrongly: {error}"),
         }

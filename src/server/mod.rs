@@ -23,7 +23,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 pub use accepting::{Backlog, Opened};
-pub use descriptors::raise_descriptor_limit;
+pub use descriptors::{DescriptorError, check_descriptor_limit, connection_room, raise_descriptor_limit};
 pub use inherited::Inherited;
 pub use listener::{Binding, Socket, Terms, bind};
 
@@ -55,18 +55,19 @@ struct Pool {
 }
 
 impl Server {
-    /// Starts `count` workers, each made on its own thread. Nothing is accepted before [`Server::change`].
+    /// Starts `count` workers, each made on its own thread, for at most `room` client connections at a time. Nothing is
+    /// accepted before [`Server::change`].
     ///
     /// # Errors
     /// If a thread or a runtime cannot be created.
     pub fn start(
         count: usize,
+        room: usize,
         live: Arc<Live>,
         make: impl Fn() -> Rc<Worker> + Clone + Send + 'static,
     ) -> io::Result<Self> {
         let workers =
             (0..count).map(|index| worker::start(index, make.clone())).collect::<io::Result<_>>()?;
-        let room = descriptors::room(live.load().config.server.limits.connections);
         let workers = Arc::new(Pool { workers, total: Arc::default(), room });
         let (orders, inbox) = mpsc::unbounded_channel();
         if let Some(first) = workers.workers.first() {

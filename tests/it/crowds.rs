@@ -62,6 +62,51 @@ fn clients_leave_descriptors_for_upstreams_and_the_admin_listener() {
     assert_eq!(process.send(&Request::get("/b")).status, 200);
 }
 
+/// The error of a gateway that does not start with so few descriptors.
+fn too_few(descriptors: u64, toml: &str) -> String {
+    let mut process = Process::try_with_ulimit(&format!("-n {descriptors}"), toml);
+    assert_eq!(process.wait().code(), Some(3), "{descriptors}: {}", process.errors());
+    let errors = process.errors();
+    assert!(errors.contains(&format!("error: the limit of open files is {descriptors}, ")), "{errors}");
+    errors
+}
+
+/// The limit that an error asks for.
+fn least(error: &str) -> u64 {
+    let (_, rest) = error.split_once("needs ").unwrap();
+    rest.split(' ').next().unwrap().parse().unwrap()
+}
+
+// However few there are: a client that is let in is answered, and a gateway that could answer none does not start.
+#[test]
+fn a_client_that_is_let_in_has_a_descriptor_for_its_upstream() {
+    const CLIENTS: usize = 24;
+    let upstream = Upstream::start();
+    let toml = format!("{}{OPEN}", upstream.toml("orders"));
+    let least = least(&too_few(20, &toml));
+    // The rest of a start fails in other words, or panics.
+    for descriptors in [6, 7, 9, 15, 30, least - 1] {
+        assert!(too_few(descriptors, &toml).contains(&format!("needs {least} ")), "{descriptors}");
+    }
+    for descriptors in [least, least + 1, least + 2, least + 5, least + 9, least + 20] {
+        let process = Process::limited(u32::try_from(descriptors).unwrap(), &toml);
+        let ask = || {
+            for _ in 0..3 {
+                let mut client = Client::connect(process.address());
+                for path in ["/a", "/b"] {
+                    let answer = client.send(&Request::get(path));
+                    assert_eq!(answer.status, 200, "{descriptors}: {}", answer.text());
+                }
+            }
+        };
+        std::thread::scope(|scope| (0..CLIENTS).for_each(|_| drop(scope.spawn(ask))));
+        let live =
+            raw(process.admin(), b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        assert!(live.starts_with("HTTP/1.1 200 "), "{descriptors}: {live}");
+        assert!(!process.errors().contains("Too many open files"), "{descriptors}: {}", process.errors());
+    }
+}
+
 // A kubelet restarts what does not answer.
 #[cfg(target_os = "linux")]
 #[test]

@@ -95,6 +95,15 @@ impl Process {
     #[cfg(unix)]
     #[track_caller]
     pub(crate) fn with_ulimit(arguments: &str, toml: &str) -> Self {
+        let process = Self::try_with_ulimit(arguments, toml);
+        process.wait_for_log("listening address=");
+        process
+    }
+
+    /// The same, whether it starts or not.
+    #[cfg(unix)]
+    #[track_caller]
+    pub(crate) fn try_with_ulimit(arguments: &str, toml: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("gateway.toml");
         fs::write(&file, toml).unwrap();
@@ -115,9 +124,7 @@ impl Process {
         for (name, _) in program.get_envs() {
             command.env_remove(name);
         }
-        let process = Self::spawn(directory, command);
-        process.wait_for_log("listening address=");
-        process
+        Self::spawn(directory, command)
     }
 
     /// `scopegate run`, whose standard output nobody reads but whoever has the other end of it.
