@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, ORIGIN};
+use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, DATE, ORIGIN};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::{Body as _, Incoming};
@@ -24,7 +24,9 @@ use tokio::sync::{Mutex, Semaphore};
 use tokio::task::{spawn_blocking, spawn_local};
 use tokio::time::sleep;
 
+use crate::clock;
 use crate::config::{Ready, effective_policy};
+use crate::proxy::http_date;
 use crate::snapshot::{Live, Snapshot};
 use crate::telemetry::Metrics;
 use host::HostError;
@@ -215,5 +217,9 @@ fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // The library keeps the last one that it rendered, and says it on when the clock was set back.
+    if let Ok(date) = HeaderValue::try_from(http_date(clock::since_epoch())) {
+        headers.insert(DATE, date);
+    }
     response
 }

@@ -1,28 +1,59 @@
-//! `Date` when the clock was set back.
+//! The `Date` of answers.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::time::{Duration, SystemTime};
 
 use http::header::DATE;
 use http::{HeaderMap, HeaderValue};
 
-/// The latest second of a worker. The HTTP library renders `Date` once for each second and keeps it until a later one has
-/// come: after the clock was set back by an hour it would say the same for an hour.
-#[derive(Debug, Default)]
+use crate::clock;
+
+/// Returns a time as `Date` gives it (RFC 9110 §5.6.7).
+#[must_use]
+pub fn http_date(since_epoch: Duration) -> String {
+    httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + since_epoch)
+}
+
+/// The date of a worker's answers, rendered once for each second. The HTTP library would add one of its own, which stays
+/// where it is when the clock is set back, until the clock has caught up.
+#[derive(Debug)]
 pub(super) struct Dates {
-    latest: Cell<u64>,
+    rendered: RefCell<Rendered>,
+}
+
+#[derive(Debug)]
+struct Rendered {
+    second: u64,
+    /// There for every time that has one.
+    date: Option<HeaderValue>,
+}
+
+impl Rendered {
+    fn new(since_epoch: Duration) -> Self {
+        Self { second: since_epoch.as_secs(), date: HeaderValue::try_from(http_date(since_epoch)).ok() }
+    }
 }
 
 impl Dates {
-    /// Adds the date to an answer that has none, where the library would write one that is to come.
-    pub(super) fn correct(&self, headers: &mut HeaderMap, since_epoch: Duration) {
-        if since_epoch.as_secs() >= self.latest.get() {
-            return self.latest.set(since_epoch.as_secs());
+    pub(super) fn new() -> Self {
+        Self { rendered: RefCell::new(Rendered::new(clock::since_epoch())) }
+    }
+
+    /// Adds the date of now to an answer that has none.
+    pub(super) fn complete(&self, headers: &mut HeaderMap) {
+        if !headers.contains_key(DATE)
+            && let Some(date) = self.at(clock::since_epoch())
+        {
+            headers.insert(DATE, date);
         }
-        let date = httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + since_epoch);
-        if let Ok(date) = HeaderValue::try_from(date) {
-            headers.entry(DATE).or_insert(date);
+    }
+
+    fn at(&self, since_epoch: Duration) -> Option<HeaderValue> {
+        let mut rendered = self.rendered.borrow_mut();
+        if rendered.second != since_epoch.as_secs() {
+            *rendered = Rendered::new(since_epoch);
         }
+        rendered.date.clone()
     }
 }
 
@@ -30,23 +61,26 @@ impl Dates {
 mod tests {
     use super::*;
 
-    fn date_at(dates: &Dates, seconds: u64, own: Option<&'static str>) -> Option<String> {
-        let mut headers = HeaderMap::new();
-        if let Some(own) = own {
-            headers.insert(DATE, HeaderValue::from_static(own));
+    #[test]
+    fn the_date_follows_a_clock_that_goes_back() {
+        let dates = Dates::new();
+        for (seconds, date) in [
+            (784_111_800, "Sun, 06 Nov 1994 08:50:00 GMT"),
+            (784_111_801, "Sun, 06 Nov 1994 08:50:01 GMT"),
+            (784_111_777, "Sun, 06 Nov 1994 08:49:37 GMT"),
+            (784_111_777, "Sun, 06 Nov 1994 08:49:37 GMT"),
+            (0, "Thu, 01 Jan 1970 00:00:00 GMT"),
+        ] {
+            let at = dates.at(Duration::from_millis(seconds * 1000 + 999)).unwrap();
+            assert_eq!(at, date, "{seconds}");
         }
-        dates.correct(&mut headers, Duration::from_secs(seconds));
-        headers.get(DATE).map(|date| date.to_str().unwrap().to_owned())
     }
 
     #[test]
-    fn the_date_follows_a_clock_that_goes_back() {
-        let dates = Dates::default();
-        assert_eq!(date_at(&dates, 784_111_800, None), None, "the library's is right");
-        assert_eq!(date_at(&dates, 784_111_801, None), None);
-        let back = "Sun, 06 Nov 1994 08:49:37 GMT";
-        assert_eq!(date_at(&dates, 784_111_777, None).as_deref(), Some(back));
-        assert_eq!(date_at(&dates, 784_111_777, Some("upstream's")).as_deref(), Some("upstream's"));
-        assert_eq!(date_at(&dates, 784_111_801, None), None, "it has caught up");
+    fn an_upstreams_date_stays() {
+        let mut headers = HeaderMap::new();
+        headers.insert(DATE, HeaderValue::from_static("upstream's"));
+        Dates::new().complete(&mut headers);
+        assert_eq!(headers[DATE], "upstream's");
     }
 }

@@ -141,7 +141,7 @@ impl Exchange {
     ) -> Response<ReplyBody> {
         let refusal = match outcome {
             Ok(mut response) => {
-                self.worker.dates.correct(response.headers_mut(), self.began.since_epoch);
+                self.worker.dates.complete(response.headers_mut());
                 self.outcome.status = Some(response.status().as_u16());
                 return response.map(|answer| match answer {
                     Answer::Switched(upstream, idle) => {
@@ -155,7 +155,7 @@ impl Exchange {
         };
         let mut response = reply::to(&self.view.snapshot, &refusal, &self.request_id);
         response.headers_mut().insert(headers::REQUEST_ID, self.request_id.clone());
-        self.worker.dates.correct(response.headers_mut(), self.began.since_epoch);
+        self.worker.dates.complete(response.headers_mut());
         self.note(&refusal, response.status().as_u16());
         if let Some(content_type) = &self.grpc {
             let detail = reply::detail(&self.view.snapshot, &refusal);

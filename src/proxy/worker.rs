@@ -64,7 +64,7 @@ impl Worker {
             headroom: Headroom::default(),
             cutting: Cell::new(false),
             refusal_lines: Throttle::new(clock::monotonic()),
-            dates: Dates::default(),
+            dates: Dates::new(),
         })
     }
 

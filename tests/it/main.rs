@@ -27,6 +27,7 @@ mod credentials;
 mod cross_site;
 mod crossings;
 mod crowds;
+mod dates;
 mod deadlines;
 mod decisions;
 mod dev_mode;

@@ -49,6 +49,8 @@ pub(super) struct Activity {
     write_buffer: usize,
     /// Woken when everything is written, so that more of the answer is taken.
     held: Cell<Option<Waker>>,
+    /// Whether a request has begun since everything was written.
+    owes: Cell<bool>,
     /// Whether there was a request.
     asked: Cell<bool>,
     finish: Cell<Finish>,
@@ -130,6 +132,7 @@ impl Activity {
             queued: Cell::new(0),
             write_buffer: server.limits.write_buffer,
             held: Cell::new(None),
+            owes: Cell::new(false),
             asked: Cell::new(false),
             finish: Cell::new(Finish::Open),
             left: Cell::new(server.limits.connection_requests),
@@ -306,6 +309,7 @@ impl Activity {
         self.answered.set(false);
         self.response_timeout.set(None);
         self.asked.set(true);
+        self.owes.set(true);
         if let Some(open) = self.streams.get() {
             self.streams.set(Some(open + 1));
         }
@@ -314,6 +318,11 @@ impl Activity {
             self.want_finish();
         }
         Open(self.clone())
+    }
+
+    /// Whether an answer, or a part of it, is not written yet.
+    pub(super) fn owes_answer(&self) -> bool {
+        self.owes.get()
     }
 
     pub(super) fn is_busy(&self) -> bool {
@@ -425,6 +434,7 @@ impl Activity {
 
     /// Everything that was handed to the library is written.
     pub(super) fn drained(&self) {
+        self.owes.set(self.is_busy());
         if self.queued.get() > 0 {
             self.queued.set(0);
             if let Some(held) = self.held.take() {

@@ -14,6 +14,7 @@ use tokio::task::yield_now;
 
 use super::alarm::Alarm;
 use super::answer::Answer;
+use super::bare::Bare;
 use super::head::Asked;
 use super::rest::rest;
 use super::watched::Watched;
@@ -105,7 +106,7 @@ async fn serve_awake(stream: &mut Stream, party: &Party, alarm: &mut Alarm) -> b
         Walking(&walk)
     });
     let activity = &party.activity;
-    let io = TokioIo::new(Watched { stream: &mut *stream, activity });
+    let io = TokioIo::new(Watched { stream: &mut *stream, activity, bare: Bare::default() });
     // As they are configured now: a connection that rested may be older than its limits.
     let mut served = builder(&party.worker.view().snapshot.config.server).serve_connection(io, service);
     let end = drive(Pin::new(&mut served), activity, alarm).await;

@@ -3,6 +3,7 @@
 mod activity;
 mod alarm;
 mod answer;
+mod bare;
 mod farewell;
 mod head;
 mod http1;

@@ -10,6 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::Stream;
 use super::activity::Activity;
+use super::bare::Bare;
 
 /// The most bytes read ahead while checking whether the client closed its side.
 const AHEAD: usize = 1024;
@@ -18,6 +19,7 @@ const AHEAD: usize = 1024;
 pub(super) struct Watched<'a> {
     pub(super) stream: &'a mut Stream,
     pub(super) activity: &'a Activity,
+    pub(super) bare: Bare,
 }
 
 impl Watched<'_> {
@@ -40,6 +42,12 @@ impl Watched<'_> {
             self.stream.unread(Bytes::copy_from_slice(buffer.filled()));
         }
         Ok(())
+    }
+
+    /// Returns what is written in place of a refusal of the parser's own: all that is written while no answer is owed. One
+    /// that waits behind an answer which the client does not take is left as it is.
+    fn redated(&mut self, bytes: &[u8]) -> Option<Vec<u8>> {
+        if self.activity.owes_answer() { None } else { self.bare.redated(bytes) }
     }
 }
 
@@ -64,7 +72,8 @@ impl AsyncRead for Watched<'_> {
 impl AsyncWrite for Watched<'_> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let result = Pin::new(&mut *this.stream).poll_write(cx, bytes);
+        let redated = this.redated(bytes);
+        let result = Pin::new(&mut *this.stream).poll_write(cx, redated.as_deref().unwrap_or(bytes));
         this.activity.wrote(&result);
         result
     }
@@ -75,7 +84,14 @@ impl AsyncWrite for Watched<'_> {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let result = Pin::new(&mut *this.stream).poll_write_vectored(cx, slices);
+        let redated = match slices {
+            [alone] => this.redated(alone),
+            _ => None,
+        };
+        let result = match redated {
+            Some(bytes) => Pin::new(&mut *this.stream).poll_write(cx, &bytes),
+            None => Pin::new(&mut *this.stream).poll_write_vectored(cx, slices),
+        };
         this.activity.wrote(&result);
         result
     }
