@@ -286,6 +286,8 @@ pub(super) enum Answer {
 pub(super) struct Relay {
     pub(super) reply: Reply<RequestBody>,
     pub(super) watch: Watch,
+    /// The request's body, which may still be on its way.
+    pub(super) upload: Option<Upload>,
 }
 
 impl ReplyBody {
@@ -306,12 +308,22 @@ impl ReplyBody {
     pub(super) fn switching() -> Self {
         Self { source: Answer::Own(None), failure: None, has_ended: false, exchange: None }
     }
+
+    /// The body of a refusal whose exchange is recorded elsewhere.
+    pub(super) fn unrecorded(bytes: Bytes) -> Self {
+        Self { source: Answer::Own(Some(bytes)), failure: None, has_ended: false, exchange: None }
+    }
 }
 
 impl Relay {
     /// Whether nothing of the body is left to come. A reader that was told its length does not ask for its end.
     fn has_ended(&self) -> bool {
         self.reply.is_end_stream() || self.reply.size_hint().exact() == Some(0)
+    }
+
+    /// Whether the client has ended the exchange, in the middle of its own body.
+    fn is_left(&self) -> bool {
+        self.upload.as_ref().and_then(Upload::failure) == Some(UploadFailure::Left)
     }
 }
 
@@ -368,8 +380,10 @@ impl Body for ReplyBody {
             }
             None => return Poll::Ready(None),
         };
-        if let Some(exchange) = &mut this.exchange {
-            exchange.cut(&error);
+        match &mut this.exchange {
+            Some(exchange) if relay.is_left() => exchange.abandoned(),
+            Some(exchange) => exchange.cut(&error),
+            None => {}
         }
         // What came before it goes out first: hyper drops what it has not written yet when a body fails.
         this.failure = Some(error);

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::{HeaderValue, Method, Request, Response, Version};
 
@@ -52,6 +52,29 @@ struct Outcome {
     failure: Option<(&'static str, Cow<'static, str>)>,
     /// The reason for which the answer ended early.
     early: Option<Ending>,
+    /// When the answer was made, if the exchange outlives it.
+    answered: Option<Instant>,
+}
+
+/// The refusal of a request whose client has closed its side of the connection in the middle of the body. It may have
+/// closed that side alone and read the answer, or be gone: until [`Unconfirmed::received`] says otherwise, it is gone.
+pub struct Unconfirmed {
+    exchange: Box<Exchange>,
+    refusal: Refusal,
+}
+
+impl Unconfirmed {
+    fn new(mut exchange: Box<Exchange>, refusal: Refusal) -> Self {
+        exchange.outcome.answered = Some(clock::monotonic());
+        exchange.leave();
+        Self { exchange, refusal }
+    }
+
+    /// Records it as a refusal like any other: the client has its answer.
+    pub fn received(mut self) {
+        self.exchange.outcome.early = None;
+        self.exchange.refused(&self.refusal);
+    }
 }
 
 /// The index of a token that verified in `TokenError::RESULTS`.
@@ -170,6 +193,10 @@ impl Exchange {
                 }
             }
         }
+        if matches!(refusal.cause, Cause::BodyCut) {
+            upgrades.confirm_later(Unconfirmed::new(self, refusal));
+            return response.map(ReplyBody::unrecorded);
+        }
         response.map(|bytes| ReplyBody::new(Answer::Own(Some(bytes)), self))
     }
 
@@ -217,10 +244,15 @@ impl Exchange {
                 self.verified(Some(issuer), VALID);
             }
             Cause::Defect => self.worker.metrics().panics.inc(),
-            // It may have closed its half of the connection alone, so that there is an answer all the same.
-            Cause::BodyCut => return self.leave(),
+            // Whether the client is there to hear it is known later.
+            Cause::BodyCut => return,
             _ => {}
         }
+        self.refused(refusal);
+    }
+
+    /// Counts a refusal, and keeps its reason for the log.
+    fn refused(&mut self, refusal: &Refusal) {
         self.view.snapshot.route_metrics(refusal.route).refused(refusal.reason_index());
         if self.view.snapshot.config.log.access != AccessLog::Off {
             self.outcome.failure = Some((refusal.reason(), refusal.explanation()));
@@ -284,7 +316,8 @@ impl Drop for OpenTunnel {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        let took = clock::monotonic().saturating_duration_since(self.began.monotonic);
+        let ended = self.outcome.answered.unwrap_or_else(clock::monotonic);
+        let took = ended.saturating_duration_since(self.began.monotonic);
         if self.outcome.status.is_none() {
             self.leave();
         }

@@ -157,7 +157,8 @@ impl<'v> Journey<'v> {
             return Ok(response.map(|_| Answer::Own(None)));
         }
         let watch = Watch::new(self.idle_body, *until);
-        Ok(response.map(|reply| Answer::Upstream(Relay { reply, watch })))
+        let upload = self.upload.clone();
+        Ok(response.map(|reply| Answer::Upstream(Relay { reply, watch, upload })))
     }
 
     /// What the client hears when there is no answer: its own doing before the upstream's.

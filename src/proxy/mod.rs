@@ -26,6 +26,7 @@ use hyper::body::Incoming;
 
 pub use body::{BodyError, ReplyBody, RequestBody};
 pub use dates::http_date;
+pub use exchange::Unconfirmed;
 pub use heads::{head_to_client, head_to_upstream};
 pub use refusal::{Barred, Cause, REASONS, Refusal};
 pub use reply::to as reply_to;

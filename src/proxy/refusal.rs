@@ -58,7 +58,7 @@ pub enum Cause {
     Padded,
     /// The request's body broke its framing.
     BodyMalformed,
-    /// The client left in the middle of the request's body, or will at least send no more of it.
+    /// The client closed the connection in the middle of the request's body, or its own side of it alone.
     BodyCut,
     /// The request's body is longer than the limit.
     BodyTooLarge,
@@ -185,7 +185,9 @@ impl Refusal {
             Cause::Framing => "the transfer coding is none but \"chunked\"".into(),
             Cause::Padded => "a field begins or ends with white space".into(),
             Cause::BodyMalformed => "the request body broke its framing".into(),
-            Cause::BodyCut => "the client left in the middle of the request body".into(),
+            Cause::BodyCut => {
+                "the client closed its side of the connection in the middle of the request body".into()
+            }
             Cause::BodyTooLarge => "the request body is longer than the limit".into(),
             Cause::BodyStalled => "the request body stopped coming".into(),
             Cause::Deadline(limit) => format!("the request was not done within {limit:?}").into(),

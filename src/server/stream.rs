@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use bytes::{Buf as _, Bytes};
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 #[cfg(unix)]
 use tokio::net::UnixStream;
@@ -62,6 +62,17 @@ impl Stream {
         match &mut self.transport {
             Transport::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
             _ => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// Waits until the socket has failed.
+    pub(super) async fn failed(&self) {
+        match &self.transport {
+            Transport::Tcp(stream) => drop(stream.ready(Interest::ERROR).await),
+            // A write tells at once.
+            #[cfg(unix)]
+            Transport::Unix(_) => std::future::pending().await,
+            Transport::Tls(stream) => Box::pin(stream.get_ref().0.failed()).await,
         }
     }
 

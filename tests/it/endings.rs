@@ -1,10 +1,15 @@
 //! How requests end that have no whole answer, as they are counted and logged: an answer that was cut, and a client that left.
 
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::{Shutdown, TcpListener};
+
 use serde_json::Value;
 
 use crate::cast::framed::{Act, Framed, head};
-use crate::cast::frames::{DATA, Frames, RST_STREAM, frame};
-use crate::cast::{Client, Gateway, Process, Request, Script, Upstream, wait_until};
+use crate::cast::frames::{
+    DATA, END_HEADERS, END_STREAM, Frames, HEADERS, RST_STREAM, frame, literal, request,
+};
+use crate::cast::{Authority, Client, Gateway, Process, Request, Script, Upstream, wait_until};
 
 fn requests(method: &str, status: &str) -> String {
     format!("scopegate_requests_total{{method=\"{method}\",route=\"/**\",status=\"{status}\"}}")
@@ -164,6 +169,246 @@ fn a_client_that_leaves_within_its_upload_is_no_refusal() {
     process.wait_for_metric(&requests("POST", "4xx"), 1.0);
     let refused = "scopegate_refusals_total{reason=\"malformed_body\",route=\"/**\"}";
     process.wait_for_metric(refused, 1.0);
+}
+
+/// The ways in which a client can end a body that is not whole: the beginning of the request.
+fn cut_bodies(path: &str) -> [(&'static str, String); 4] {
+    let chunked = format!("POST {path} HTTP/1.1\r\nHost: api.test\r\nTransfer-Encoding: chunked\r\n\r\n");
+    [
+        ("a length", format!("POST {path} HTTP/1.1\r\nHost: api.test\r\nContent-Length: 9\r\n\r\nbeg")),
+        ("no byte of it", format!("POST {path} HTTP/1.1\r\nHost: api.test\r\nContent-Length: 9\r\n\r\n")),
+        ("within a chunk", format!("{chunked}9\r\nbeg")),
+        ("between chunks", format!("{chunked}3\r\nbeg\r\n")),
+    ]
+}
+
+// RFC 9112 §8, §9.6: a client that has closed its own side alone is there, and is answered.
+#[test]
+fn a_body_that_is_cut_by_a_half_close_is_a_refusal() {
+    let upstream = Upstream::start();
+    let process = Process::run(&format!(
+        "{}[[routes]]\npath = \"/**\"\nupstream = \"orders\"\nmethods = \"ANY\"\npublic = true\n",
+        upstream.toml("orders")
+    ));
+    let refused = "scopegate_refusals_total{reason=\"malformed_body\",route=\"/**\"}";
+    for number in 0..4 {
+        let path = format!("/half/{number}");
+        let (what, bytes) = &cut_bodies(&path)[number];
+        let mut client = Client::connect(process.address());
+        client.write(bytes.as_bytes());
+        client.half_close();
+        let answer = client.read("POST").unwrap_or_else(|| panic!("{what}: no answer"));
+        assert_eq!((answer.status, answer.code().as_str()), (400, "malformed_body"), "{what}");
+        assert!(client.ends(), "{what}");
+        let line = line(&process, &path);
+        assert_eq!(
+            (line["status"].as_u64(), line["reason"].as_str()),
+            (Some(400), Some("malformed_body")),
+            "{what}: {line}"
+        );
+        process.wait_for_metric(&requests("POST", "4xx"), (number + 1) as f64);
+        process.wait_for_metric(refused, (number + 1) as f64);
+    }
+    assert!(process.metric(&requests("POST", "left")) < 0.5);
+}
+
+// Whether it sends a FIN or a reset: it has no answer.
+#[test]
+fn a_body_that_is_cut_by_a_client_that_is_gone_is_no_refusal() {
+    let upstream = Upstream::start();
+    let process = logging(&upstream, "");
+    let mut count = 0.0;
+    for is_reset in [false, true] {
+        for number in 0..4 {
+            let path = format!("/gone/{is_reset}/{number}");
+            let (what, bytes) = &cut_bodies(&path)[number];
+            let mut client = Client::connect(process.address());
+            client.write(bytes.as_bytes());
+            process.wait_for_metric("scopegate_requests_open", 1.0);
+            if is_reset {
+                client.abort();
+            } else {
+                drop(client);
+            }
+            assert_eq!(line(&process, &path)["reason"], "client_left", "{what}, {is_reset}");
+            count += 1.0;
+            process.wait_for_metric(&requests("POST", "left"), count);
+            process.wait_for_metric("scopegate_requests_open", 0.0);
+        }
+    }
+    assert!(process.metric(&requests("POST", "4xx")) < 0.5);
+    let refused = "scopegate_refusals_total{reason=\"malformed_body\",route=\"/**\"}";
+    assert!(process.metric(refused) < 0.5);
+}
+
+/// Waits until the requests of a gateway have ended in these ways.
+#[track_caller]
+fn wait_for_endings(gateway: &Gateway, refused: f64, left: f64) {
+    gateway.wait_for_metric("scopegate_refusals_total{reason=\"malformed_body\",route=\"/**\"}", refused);
+    gateway.wait_for_metric(&requests("POST", "4xx"), refused);
+    gateway.wait_for_metric(&requests("POST", "left"), left);
+}
+
+// `close_notify` or none, the connection below tells (RFC 8446 §6.1).
+#[test]
+fn over_tls_a_half_close_is_told_from_an_end_as_well() {
+    let (root, upstream) = (Authority::new(), Upstream::start());
+    let pair = root.sign(&["a.test"]);
+    let gateway = Gateway::secured(&upstream, &[("a", &pair)], "", &[]);
+    let begin = || {
+        let mut client = root.connect(gateway.address(), "a.test", &[b"http/1.1"]);
+        client.write_all(cut_bodies("/a")[0].1.replace("api.test", "a.test").as_bytes()).unwrap();
+        gateway.wait_for_metric("scopegate_requests_open", 1.0);
+        // Session tickets: to end with them unread would be to reset.
+        client.sock.set_nonblocking(true).unwrap();
+        assert_eq!(client.read(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
+        client.sock.set_nonblocking(false).unwrap();
+        client
+    };
+    for (number, is_announced) in [true, false].into_iter().enumerate() {
+        let mut client = begin();
+        if is_announced {
+            client.conn.send_close_notify();
+            client.flush().unwrap();
+        }
+        client.sock.shutdown(Shutdown::Write).unwrap();
+        let mut answer = Vec::new();
+        client.read_to_end(&mut answer).expect("it ends in order");
+        assert!(answer.starts_with(b"HTTP/1.1 400 "), "{}", String::from_utf8_lossy(&answer));
+        wait_for_endings(&gateway, (number + 1) as f64, number as f64);
+        drop(begin());
+        wait_for_endings(&gateway, (number + 1) as f64, (number + 1) as f64);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn over_a_unix_socket_a_half_close_is_told_from_an_end_as_well() {
+    use std::os::unix::net::UnixStream;
+    let (upstream, directory) = (Upstream::start(), tempfile::tempdir().unwrap());
+    let path = directory.path().join("api.sock");
+    let gateway = Gateway::start_on_its_own_addresses(&format!(
+        "[server]\nlisten = [\"127.0.0.1:0\", \"unix:{}\"]\n{}\n[[routes]]\npath = \"/**\"\n\
+         upstream = \"orders\"\nmethods = \"ANY\"\npublic = true\n",
+        path.display(),
+        upstream.toml("orders")
+    ));
+    let begin = || {
+        let mut client = UnixStream::connect(&path).unwrap();
+        client.write_all(cut_bodies("/a")[0].1.as_bytes()).unwrap();
+        gateway.wait_for_metric("scopegate_requests_open", 1.0);
+        client
+    };
+    let mut client = begin();
+    client.shutdown(Shutdown::Write).unwrap();
+    let mut answer = Vec::new();
+    client.read_to_end(&mut answer).unwrap();
+    assert!(answer.starts_with(b"HTTP/1.1 400 "), "{}", String::from_utf8_lossy(&answer));
+    wait_for_endings(&gateway, 1.0, 0.0);
+    drop(begin());
+    wait_for_endings(&gateway, 1.0, 1.0);
+}
+
+/// An upstream that answers before it has read the body, and does not end its answer.
+fn hasty() -> (TcpListener, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let toml = format!("[upstreams.orders]\nurl = \"http://{}\"\n", listener.local_addr().unwrap());
+    (listener, toml)
+}
+
+// The answer had begun, and ends with its request: that is the client's doing, whether it is there or not.
+#[test]
+fn a_client_that_cuts_its_body_within_the_answer_has_left() {
+    let (listener, toml) = hasty();
+    let route = "[[routes]]\npath = \"/**\"\nupstream = \"orders\"\nmethods = \"ANY\"\npublic = true\n";
+    let process = Process::run(&format!("[log]\naccess = \"all\"\n{toml}{route}"));
+    for (number, ending) in ["half", "gone", "reset"].into_iter().enumerate() {
+        let path = format!("/within/{ending}");
+        let mut client = Client::connect(process.address());
+        client.write(cut_bodies(&path)[0].1.as_bytes());
+        let (mut upstream, _) = listener.accept().unwrap();
+        upstream.write_all(&begun()).unwrap();
+        assert_eq!(client.read_head_only().status, 200);
+        assert_eq!(client.read_exact(3), b"beg");
+        match ending {
+            "half" => client.half_close(),
+            "gone" => drop(client),
+            _ => client.abort(),
+        }
+        // The upstream's connection ends with it.
+        let _ = upstream.read_to_end(&mut Vec::new());
+        let line = line(&process, &path);
+        assert_eq!(
+            (line["status"].as_u64(), line["reason"].as_str()),
+            (Some(200), Some("client_left")),
+            "{line}"
+        );
+        process.wait_for_metric(&requests("POST", "left"), (number + 1) as f64);
+    }
+    // The twin: a body that breaks its framing is not left, and the client hears nothing else of it.
+    let mut client = Client::connect(process.address());
+    client.write(cut_bodies("/within/broken")[2].1.as_bytes());
+    let (mut upstream, _) = listener.accept().unwrap();
+    upstream.write_all(&begun()).unwrap();
+    assert_eq!(client.read_head_only().status, 200);
+    client.write(b"inning no chunk\r\n");
+    assert_eq!(line(&process, "/within/broken")["reason"], "answer_cut");
+    process.wait_for_metric(&requests("POST", "cut"), 1.0);
+    process.wait_for_metric(&requests("POST", "left"), 3.0);
+}
+
+// RFC 9113 §8.1.1: a body that is shorter or longer than it said is refused, by a reset of the stream. A client that takes
+// its request back, or is gone, has left.
+#[test]
+fn a_body_that_is_cut_on_a_stream_is_refused_or_left() {
+    let upstream = Upstream::start();
+    let process = logging(&upstream, "");
+    for (path, data, reason) in [
+        ("/stream/short", &b"beg"[..], "malformed_body"),
+        ("/stream/long", b"beginning!", "malformed_body"),
+        ("/stream/reset", b"beg", "client_left"),
+        ("/stream/gone", b"beg", "client_left"),
+    ] {
+        let mut client = Frames::connect(process.address());
+        let head = [request("POST", path), literal("content-length", "9")].concat();
+        client.send(HEADERS, END_HEADERS, 1, &head);
+        process.wait_for_metric("scopegate_requests_open", 1.0);
+        let is_ended = reason == "malformed_body";
+        client.send(DATA, if is_ended { END_STREAM } else { 0 }, 1, data);
+        match path {
+            "/stream/reset" => client.send(RST_STREAM, 0, 1, &[0, 0, 0, 8]),
+            "/stream/gone" => drop(client),
+            _ => {
+                let reset = client.wait(|frame| frame.kind == RST_STREAM).expect("the stream is reset");
+                assert_eq!((reset.stream, reset.number(0)), (1, 1), "{path}");
+            }
+        }
+        assert_eq!(line(&process, path)["reason"], reason, "{path}");
+        process.wait_for_metric("scopegate_requests_open", 0.0);
+    }
+    for class in ["4xx", "left"] {
+        process.wait_for_metric(&requests("POST", class), 2.0);
+    }
+    let refused = "scopegate_refusals_total{reason=\"malformed_body\",route=\"/**\"}";
+    process.wait_for_metric(refused, 2.0);
+}
+
+// A body that stops coming is refused while the client is there to hear it.
+#[test]
+fn a_body_that_stalls_is_a_refusal() {
+    let upstream = Upstream::start();
+    let process = logging(&upstream, "[server.timeouts]\nidle_body = \"1s\"\n");
+    for number in 0..4 {
+        let path = format!("/stalled/{number}");
+        let (what, bytes) = &cut_bodies(&path)[number];
+        let mut client = Client::connect(process.address());
+        client.write(bytes.as_bytes());
+        let answer = client.read("POST").unwrap_or_else(|| panic!("{what}: no answer"));
+        assert_eq!((answer.status, answer.code().as_str()), (408, "body_timeout"), "{what}");
+        assert_eq!(line(&process, &path)["reason"], "body_timeout", "{what}");
+        process.wait_for_metric(&requests("POST", "4xx"), (number + 1) as f64);
+    }
+    process.wait_for_metric("scopegate_refusals_total{reason=\"body_timeout\",route=\"/**\"}", 4.0);
 }
 
 // By default refusals have a line, and clients that leave are none.

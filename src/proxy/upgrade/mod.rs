@@ -22,6 +22,8 @@ use hyper::ext::Protocol;
 
 pub use tunnel::Tunnel;
 
+use super::exchange::Unconfirmed;
+
 const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
 
 /// What a server joins to the key (RFC 6455 §1.3).
@@ -32,6 +34,7 @@ const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 #[derive(Default)]
 pub struct Upgrades {
     tunnel: RefCell<Option<Tunnel>>,
+    unconfirmed: RefCell<Option<Unconfirmed>>,
     bodies: Weak<()>,
     response_timeout: Option<Rc<Cell<Option<Duration>>>>,
 }
@@ -42,6 +45,7 @@ impl Upgrades {
     pub fn counting(bodies: &Rc<()>, response_timeout: &Rc<Cell<Option<Duration>>>) -> Self {
         Self {
             tunnel: RefCell::default(),
+            unconfirmed: RefCell::default(),
             bodies: Rc::downgrade(bodies),
             response_timeout: Some(response_timeout.clone()),
         }
@@ -67,6 +71,16 @@ impl Upgrades {
     #[must_use]
     pub fn take(&self) -> Option<Tunnel> {
         self.tunnel.take()
+    }
+
+    pub(super) fn confirm_later(&self, refusal: Unconfirmed) {
+        self.unconfirmed.replace(Some(refusal));
+    }
+
+    /// The refusal of the last request, once, if only the end of the connection tells whether its client received it.
+    #[must_use]
+    pub fn take_unconfirmed(&self) -> Option<Unconfirmed> {
+        self.unconfirmed.take()
     }
 }
 

@@ -33,6 +33,15 @@ pub(super) async fn close(stream: &mut Stream) {
     let _ = timeout(PATIENCE, rest).await;
 }
 
+/// How long a client that has closed its side has to say by a reset that it is gone: a round trip.
+const ROUND_TRIP: Duration = Duration::from_secs(1);
+
+/// Returns whether a client that has closed its side of the connection resets it when the last answer comes, as the system
+/// of one does that has closed all of it: until then the two look alike.
+pub(super) async fn is_reset(stream: &Stream) -> bool {
+    timeout(ROUND_TRIP, stream.failed()).await.is_ok()
+}
+
 /// Closes a connection whose last answer was cut, by a reset: to a client of HTTP/1.0 an orderly end would be that of
 /// the answer (checklist P05).
 pub(super) fn reset(stream: &Stream) {

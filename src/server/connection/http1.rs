@@ -111,6 +111,7 @@ async fn serve_awake(stream: &mut Stream, party: &Party, alarm: &mut Alarm) -> b
     let mut served = builder(&party.worker.view().snapshot.config.server).serve_connection(io, service);
     let end = drive(Pin::new(&mut served), activity, alarm).await;
     let tunnel = upgrades.take();
+    let unconfirmed = upgrades.take_unconfirmed();
     let is_cut = activity.is_busy();
     if end.is_none() && tunnel.is_none() && !activity.is_resting() && !activity.had_body() {
         // Most end like this, and what is dropped where it is need not be taken apart.
@@ -139,6 +140,14 @@ async fn serve_awake(stream: &mut Stream, party: &Party, alarm: &mut Alarm) -> b
         }
         Some(End::Timeout) if is_cut => farewell::reset(stream),
         Some(End::Timeout) => {}
+    }
+    // `close_notify` can have met with the reset already.
+    let is_written = end.is_none() && !activity.owes_answer();
+    if let Some(refusal) = unconfirmed
+        && is_written
+        && !farewell::is_reset(stream).await
+    {
+        refusal.received();
     }
     false
 }
