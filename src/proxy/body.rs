@@ -304,6 +304,13 @@ impl ReplyBody {
         (!trailers.is_empty()).then_some(frame)
     }
 
+    /// Gives back the memory that the next piece would be read into: the client does not take the one before it.
+    pub fn release_buffer(&mut self) {
+        if let Answer::Upstream(relay) = &mut self.source {
+            relay.reply.release_buffer();
+        }
+    }
+
     /// The body of an answer that switches: there is none, and what comes after it belongs to the tunnel.
     pub(super) fn switching() -> Self {
         Self { source: Answer::Own(None), failure: None, has_ended: false, exchange: None }

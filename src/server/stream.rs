@@ -18,6 +18,8 @@ pub(super) struct Stream {
     transport: Transport,
     /// Read already, and read again before anything else.
     ahead: Bytes,
+    /// Bytes that the socket has taken.
+    sent: u64,
 }
 
 /// What carries the bytes.
@@ -31,16 +33,16 @@ enum Transport {
 
 impl Stream {
     pub(super) fn tcp(stream: TcpStream) -> Self {
-        Self { transport: Transport::Tcp(stream), ahead: Bytes::new() }
+        Self { transport: Transport::Tcp(stream), ahead: Bytes::new(), sent: 0 }
     }
 
     #[cfg(unix)]
     pub(super) fn unix(stream: UnixStream) -> Self {
-        Self { transport: Transport::Unix(stream), ahead: Bytes::new() }
+        Self { transport: Transport::Unix(stream), ahead: Bytes::new(), sent: 0 }
     }
 
     pub(super) fn tls(stream: TlsStream<Self>) -> Self {
-        Self { transport: Transport::Tls(Box::new(stream)), ahead: Bytes::new() }
+        Self { transport: Transport::Tls(Box::new(stream)), ahead: Bytes::new(), sent: 0 }
     }
 
     /// Puts bytes back in front of what is still to be read.
@@ -73,6 +75,28 @@ impl Stream {
             #[cfg(unix)]
             Transport::Unix(_) => std::future::pending().await,
             Transport::Tls(stream) => Box::pin(stream.get_ref().0.failed()).await,
+        }
+    }
+
+    /// Bytes that the socket has taken since the connection began.
+    pub(super) fn sent(&self) -> u64 {
+        match &self.transport {
+            Transport::Tls(stream) => stream.get_ref().0.sent,
+            _ => self.sent,
+        }
+    }
+
+    /// Bounds what TLS keeps of what is written until the client takes it, in bytes. Without TLS nothing is kept.
+    pub(super) fn bound_tls(&mut self, limit: usize) {
+        if let Transport::Tls(stream) = &mut self.transport {
+            stream.get_mut().1.set_buffer_limit(Some(limit));
+        }
+    }
+
+    /// Counts what the socket has taken.
+    fn count_sent(&mut self, written: &Poll<io::Result<usize>>) {
+        if let Poll::Ready(Ok(count)) = written {
+            self.sent = self.sent.wrapping_add(*count as u64);
         }
     }
 
@@ -119,12 +143,15 @@ fn end_of_tls(read: io::Result<()>) -> io::Result<()> {
 
 impl AsyncWrite for Stream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match &mut self.get_mut().transport {
+        let this = self.get_mut();
+        let written = match &mut this.transport {
             Transport::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
             #[cfg(unix)]
             Transport::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
-            Transport::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
-        }
+            Transport::Tls(stream) => return Pin::new(stream).poll_write(cx, bytes),
+        };
+        this.count_sent(&written);
+        written
     }
 
     fn poll_write_vectored(
@@ -132,12 +159,15 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.get_mut().transport {
+        let this = self.get_mut();
+        let written = match &mut this.transport {
             Transport::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
             #[cfg(unix)]
             Transport::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
-            Transport::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
-        }
+            Transport::Tls(stream) => return Pin::new(stream).poll_write_vectored(cx, slices),
+        };
+        this.count_sent(&written);
+        written
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -216,6 +216,11 @@ pub struct Reply<B: Body<Data = Bytes>> {
 }
 
 impl<B: Body<Data = Bytes>> Reply<B> {
+    /// Gives back the memory that the next piece would be read into, until it is read.
+    pub fn release_buffer(&mut self) {
+        self.download.release_buffer();
+    }
+
     /// The connection, if it has switched to another protocol.
     #[must_use]
     pub fn into_switched(self) -> Option<Switched> {

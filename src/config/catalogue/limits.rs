@@ -72,8 +72,8 @@ pub(in crate::config) static LIMITS: Table = Table {
             Default(r#""64 KiB""#),
             r#""32 KiB""#,
             "Bytes of an answer that wait for a client that does not take them, of each connection of HTTP/1.1 and each \
-             stream of HTTP/2. Reading of the upstream's answer stops when so many wait. The last piece that was read may \
-             exceed it by 64 KiB.",
+             stream of HTTP/2; what TLS keeps of them counts. Reading of the upstream's answer stops when so many wait. The \
+             last piece that was read may exceed it by 64 KiB.",
         )
         .not(&["send_buffer", "max_buffer"]),
     ],

@@ -7,12 +7,13 @@ use std::cell::Cell;
 use std::hash::{BuildHasher as _, RandomState};
 use std::pin::pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use tokio::task::yield_now;
 
 use super::GRACE;
+use super::backlog::Backlog;
 use crate::clock;
 use crate::config::{Server, Timeouts};
 
@@ -34,6 +35,8 @@ pub(super) struct Activity {
     since: Cell<Instant>,
     /// Since when the client takes nothing of what is written.
     blocked: Cell<Option<Instant>>,
+    /// Bytes that the socket had taken when the client was last found to take no more.
+    sent: Cell<u64>,
     has_body: Cell<bool>,
     /// Held by each body that may still be read.
     bodies: Rc<()>,
@@ -43,12 +46,8 @@ pub(super) struct Activity {
     response_timeout: Rc<Cell<Option<Duration>>>,
     /// Since when the answer, or more of it, is awaited for a client that has closed its side of the connection.
     half_closed: Cell<Option<Instant>>,
-    /// Bytes of the answer that were handed to the library since everything was written.
-    queued: Cell<usize>,
-    /// The most of them that may wait (`server.limits.write_buffer`).
-    write_buffer: usize,
-    /// Woken when everything is written, so that more of the answer is taken.
-    held: Cell<Option<Waker>>,
+    /// The part of the answer that waits for the client; only HTTP/1.1 has it.
+    backlog: Backlog,
     /// Whether a request has begun since everything was written.
     owes: Cell<bool>,
     /// Whether there was a request.
@@ -124,14 +123,13 @@ impl Activity {
             phase: Cell::new(Phase::Idle),
             since: Cell::new(now),
             blocked: Cell::new(None),
+            sent: Cell::new(0),
             has_body: Cell::new(false),
             bodies: Rc::default(),
             answered: Cell::new(false),
             response_timeout: Rc::default(),
             half_closed: Cell::new(None),
-            queued: Cell::new(0),
-            write_buffer: server.limits.write_buffer,
-            held: Cell::new(None),
+            backlog: Backlog::new(server.limits.write_buffer),
             owes: Cell::new(false),
             asked: Cell::new(false),
             finish: Cell::new(Finish::Open),
@@ -415,47 +413,49 @@ impl Activity {
         }
     }
 
-    /// Notes whether the client takes what is written.
-    pub(super) fn wrote<T>(&self, result: &Poll<T>) {
-        self.flushed(result);
+    /// Notes whether the client takes what is written; `sent` is what the socket has taken since the connection began.
+    pub(super) fn wrote<T>(&self, result: &Poll<T>, sent: u64) {
+        self.flushed(result, sent);
         if result.is_ready() && self.is_half_closed() {
             self.half_close();
         }
     }
 
-    /// Notes whether the client takes what was written and is kept by a protocol between HTTP and the socket.
-    pub(super) fn flushed<T>(&self, result: &Poll<T>) {
+    /// Notes whether the client takes what was written and is kept by a protocol between HTTP and the socket. TLS may keep
+    /// all that there is of an answer: then only the socket tells that a client takes it slowly.
+    pub(super) fn flushed<T>(&self, result: &Poll<T>, sent: u64) {
         match result {
             Poll::Ready(_) if self.blocked.get().is_some() => self.unblock(),
-            Poll::Pending if self.blocked.get().is_none() => self.blocked.set(Some(clock::monotonic())),
+            Poll::Pending if self.blocked.get().is_none() || self.sent.get() != sent => {
+                self.sent.set(sent);
+                self.blocked.set(Some(clock::monotonic()));
+                // The body gives back what it does not need meanwhile.
+                self.backlog.wake();
+            }
             _ => {}
         }
+    }
+
+    /// Whether the client takes nothing of what is written.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.blocked.get().is_some()
     }
 
     /// Everything that was handed to the library is written.
     pub(super) fn drained(&self) {
         self.owes.set(self.is_busy());
-        if self.queued.get() > 0 {
-            self.queued.set(0);
-            if let Some(held) = self.held.take() {
-                held.wake();
-            }
-        }
+        self.backlog.clear();
     }
 
-    /// Ready while more of the answer may wait to be written. Over HTTP/2 the library bounds that itself, for each stream; over
-    /// HTTP/1.1 it has one bound for that and for what it reads ahead, which uploads need large.
+    /// Ready while another piece of the answer may wait to be written. Over HTTP/2 the library bounds that itself, for each
+    /// stream; over HTTP/1.1 it has one bound for that and for what it reads ahead, which uploads need large.
     pub(super) fn poll_room(&self, cx: &Context<'_>) -> Poll<()> {
-        if self.queued.get() < self.write_buffer || self.streams.get().is_some() {
-            return Poll::Ready(());
-        }
-        self.held.set(Some(cx.waker().clone()));
-        Poll::Pending
+        if self.streams.get().is_some() { Poll::Ready(()) } else { self.backlog.poll_room(cx) }
     }
 
-    /// More of the answer was handed to the library.
-    pub(super) fn queue(&self, count: usize) {
-        self.queued.set(self.queued.get() + count);
+    /// The part of the answer that waits for the client.
+    pub(super) fn backlog(&self) -> &Backlog {
+        &self.backlog
     }
 
     fn unblock(&self) {

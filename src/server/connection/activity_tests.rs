@@ -44,10 +44,10 @@ fn a_connection_whose_answer_has_begun_waits_for_one_more_request_from_its_end_o
     activity.part(GRACE);
     assert!(!activity.is_spent());
     assert_eq!(due_after(&activity, 4 * GRACE), Due::Nothing, "the answer takes its time");
-    activity.wrote(&Poll::<()>::Pending);
+    activity.wrote(&Poll::<()>::Pending, 0);
     drop(open);
     assert_eq!(due_after(&activity, 4 * GRACE), Due::Nothing, "a part of it is still here");
-    activity.wrote(&Poll::Ready(()));
+    activity.wrote(&Poll::Ready(()), 0);
     assert_eq!(due_after(&activity, GRACE / 2), Due::Nothing);
     assert_eq!(due_after(&activity, GRACE), Due::Finish);
     let open = activity.begin(false);
@@ -117,7 +117,7 @@ fn http2_waits_for_its_first_request_alone() {
 fn a_connection_rests_when_nothing_is_left_to_do_on_it() {
     let busy: [fn(&Rc<Activity>); 5] = [
         |activity| std::mem::forget(activity.bodies().clone()),
-        |activity| activity.wrote(&Poll::<()>::Pending),
+        |activity| activity.wrote(&Poll::<()>::Pending, 0),
         |activity| activity.received(),
         |activity| activity.closing(),
         |activity| activity.rest(),
@@ -146,7 +146,7 @@ fn a_connection_may_rest_at_once_if_its_request_had_no_body() {
         assert!(!activity.may_rest_at_once(), "it is busy");
         drop(open);
         assert_eq!(activity.may_rest_at_once(), !has_body);
-        activity.wrote(&Poll::<()>::Pending);
+        activity.wrote(&Poll::<()>::Pending, 0);
         assert!(!activity.may_rest_at_once(), "a part of its answer is still here");
     }
 }
@@ -170,4 +170,19 @@ fn an_old_connection_does_not_end_within_a_head() {
     assert_eq!(due_after(&activity, old), Due::Finish);
     activity.received();
     assert_eq!(activity.leaves_at(), None);
+}
+
+// TLS takes all of an answer at once: only the socket tells that the client takes it.
+#[test]
+fn a_client_that_takes_what_tls_keeps_is_waited_for() {
+    let activity = activity();
+    let _open = activity.begin(false);
+    activity.flushed(&Poll::<()>::Pending, 1);
+    let first = activity.cut_at();
+    let before = clock::monotonic();
+    while clock::monotonic() == before {}
+    activity.flushed(&Poll::<()>::Pending, 1);
+    assert_eq!(activity.cut_at(), first, "it took nothing");
+    activity.flushed(&Poll::<()>::Pending, 2);
+    assert!(activity.cut_at() > first, "it took a byte");
 }

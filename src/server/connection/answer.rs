@@ -7,27 +7,33 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use super::activity::Open;
+use crate::proxy::ReplyBody;
 
 /// A response body whose end is the end of being busy.
-pub(super) struct Answer<B> {
-    pub(super) body: B,
+pub(super) struct Answer {
+    pub(super) body: ReplyBody,
     pub(super) open: Open,
 }
 
-impl<B: Body<Data = Bytes> + Unpin> Body for Answer<B> {
+impl Body for Answer {
     type Data = Bytes;
-    type Error = B::Error;
+    type Error = <ReplyBody as Body>::Error;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let this = self.get_mut();
         let activity = this.open.activity();
-        ready!(activity.poll_room(cx));
+        if activity.poll_room(cx).is_pending() {
+            if activity.is_blocked() {
+                this.body.release_buffer();
+            }
+            return Poll::Pending;
+        }
         let frame = ready!(Pin::new(&mut this.body).poll_frame(cx));
         if let Some(Ok(frame)) = &frame {
-            activity.queue(frame.data_ref().map_or(0, Bytes::len));
+            activity.backlog().push(frame.data_ref().map_or(0, Bytes::len));
         }
         Poll::Ready(frame)
     }

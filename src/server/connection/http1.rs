@@ -29,9 +29,12 @@ const HYPERS_MAX_FIELDS: usize = 100;
 /// needs a longer buffer.
 const HYPERS_MAX_BUFFER: usize = 8 * 1024 + 4 * 1024 * 100;
 
+/// The most that TLS keeps of what a tunnel carries to a client that does not take it.
+const TUNNEL_TLS_BUFFER: usize = 64 * 1024;
+
 impl<S> Served for http1::Connection<TokioIo<Watched<'_>>, S>
 where
-    S: HttpService<Incoming, ResBody = Answer<proxy::ReplyBody>, Error = Infallible>,
+    S: HttpService<Incoming, ResBody = Answer, Error = Infallible>,
 {
     fn finish(self: Pin<&mut Self>) {
         self.graceful_shutdown();
@@ -127,6 +130,7 @@ async fn serve_awake(stream: &mut Stream, party: &Party, alarm: &mut Alarm) -> b
     if let Some(tunnel) = tunnel {
         // What the client sent behind its request waited for the answer (attacks.md, "Advisories" 15).
         stream.unread(unread);
+        stream.bound_tls(TUNNEL_TLS_BUFFER);
         // Boxed: few become one, and all others would be as large.
         Box::pin(tunnel.run(stream, alarm.member.closing())).await;
         return false;

@@ -26,7 +26,7 @@ use crate::proxy::{self, Tunnel, Upgrades};
 /// How often a client that says nothing is asked whether it is there, and how long it may take to say so.
 const PING: Duration = Duration::from_secs(20);
 
-type Body = Pieces<Answer<proxy::ReplyBody>>;
+type Body = Pieces<Answer>;
 
 impl<S> Served for http2::Connection<TokioIo<Metered>, S, Executor>
 where

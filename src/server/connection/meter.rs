@@ -227,8 +227,10 @@ impl AsyncRead for Metered {
 impl AsyncWrite for Metered {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let result = this.stream()?.poll_write(cx, bytes);
-        this.activity.wrote(&result);
+        let mut stream = this.stream()?;
+        let result = stream.as_mut().poll_write(cx, bytes);
+        let sent = stream.sent();
+        this.activity.wrote(&result, sent);
         if let Poll::Ready(Ok(count)) = result {
             this.wrote(bytes.get(..count).unwrap_or_default());
         }
@@ -241,8 +243,10 @@ impl AsyncWrite for Metered {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let result = this.stream()?.poll_write_vectored(cx, slices);
-        this.activity.wrote(&result);
+        let mut stream = this.stream()?;
+        let result = stream.as_mut().poll_write_vectored(cx, slices);
+        let sent = stream.sent();
+        this.activity.wrote(&result, sent);
         if let Poll::Ready(Ok(count)) = result {
             taken(slices, count).for_each(|bytes| this.wrote(bytes));
         }

@@ -3,6 +3,7 @@
 mod activity;
 mod alarm;
 mod answer;
+mod backlog;
 mod bare;
 mod farewell;
 mod head;
@@ -192,6 +193,7 @@ impl Connection {
         };
         self.party.worker.metrics().protocols.increment(usize::from(is_http2));
         if !is_http2 {
+            self.stream.bound_tls(self.party.activity.backlog().tls_buffer());
             http1::serve(self).await;
         }
         is_http2

@@ -74,7 +74,7 @@ impl AsyncWrite for Watched<'_> {
         let this = self.get_mut();
         let redated = this.redated(bytes);
         let result = Pin::new(&mut *this.stream).poll_write(cx, redated.as_deref().unwrap_or(bytes));
-        this.activity.wrote(&result);
+        this.activity.wrote(&result, this.stream.sent());
         result
     }
 
@@ -92,7 +92,7 @@ impl AsyncWrite for Watched<'_> {
             Some(bytes) => Pin::new(&mut *this.stream).poll_write(cx, &bytes),
             None => Pin::new(&mut *this.stream).poll_write_vectored(cx, slices),
         };
-        this.activity.wrote(&result);
+        this.activity.wrote(&result, this.stream.sent());
         result
     }
 
@@ -104,7 +104,7 @@ impl AsyncWrite for Watched<'_> {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let result = Pin::new(&mut *this.stream).poll_flush(cx);
-        this.activity.flushed(&result);
+        this.activity.flushed(&result, this.stream.sent());
         ready!(result)?;
         this.activity.drained();
         Poll::Ready(this.look_for_end(cx))

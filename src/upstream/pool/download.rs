@@ -51,6 +51,15 @@ impl<B: Body<Data = Bytes>> Download<B> {
         }
     }
 
+    /// Gives back the memory that the next piece would be read into.
+    pub(in super::super) fn release_buffer(&mut self) {
+        match &mut self.0 {
+            Some(Source::Connection(connection, _)) => connection.release_buffer(),
+            Some(Source::Sending(sending, _)) => sending.release_buffer(),
+            Some(Source::Stream(..)) | None => {}
+        }
+    }
+
     pub(in super::super) fn into_switched(mut self) -> Option<Switched> {
         let connection = match self.0.take()? {
             Source::Connection(connection, _) => connection,

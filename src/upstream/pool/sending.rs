@@ -77,6 +77,13 @@ impl<B> Sending<B> {
         self.shared.connection.borrow().as_ref().map_or_else(none, |connection| connection.size_hint())
     }
 
+    /// Gives back the memory that the next piece would be read into.
+    pub(super) fn release_buffer(&self) {
+        if let Some(connection) = self.shared.connection.borrow_mut().as_mut() {
+            connection.release_buffer();
+        }
+    }
+
     /// Ends the exchange: its connection back.
     pub(super) fn end(&self) -> Option<Box<Http1<B>>> {
         self.task.abort();

@@ -1,10 +1,11 @@
 //! A gateway with the hostile and the innocent on one worker, and what both of them cost.
 
+use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use super::frames::{Flooded, Frames};
-use super::{Process, Request, Upstream};
+use super::{PATIENCE, Process, Request, Secured, Upstream};
 
 /// What a flood may add to the gateway's memory (checklist F6).
 const MEMORY: usize = 16 * 1024 * 1024;
@@ -21,6 +22,19 @@ pub(crate) struct Scene {
 
 impl Scene {
     pub(crate) fn open(more: &str) -> Self {
+        Self::open_with(more, Frames::connect)
+    }
+
+    /// The same over TLS.
+    pub(crate) fn secured(secured: &Secured) -> Self {
+        Self::open_with(&secured.server_toml(), |address| {
+            let socket = TcpStream::connect(address).unwrap();
+            socket.set_read_timeout(Some(PATIENCE)).unwrap();
+            Frames::over(secured.over(socket, true))
+        })
+    }
+
+    fn open_with(more: &str, connect: impl FnOnce(SocketAddr) -> Frames) -> Self {
         let (victim, upstream) = (Upstream::start(), Upstream::start());
         let route = |path: &str, upstream: &str| {
             format!(
@@ -38,7 +52,7 @@ impl Scene {
             .concat(),
         );
         // What is made at the first requests is nobody's fault.
-        let mut client = Frames::connect(process.address());
+        let mut client = connect(process.address());
         for number in 0..50 {
             client.get(2 * number + 1, "/innocent");
             assert_eq!(client.status(2 * number + 1), 200);

@@ -10,12 +10,12 @@ use hyper::client::conn::{http1, http2};
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 use tokio_rustls::TlsConnector;
 
-use super::PATIENCE;
+use super::{PATIENCE, TlsClient};
 
 /// How often a client may find that its connection has ended before it could ask.
 const MOVES: usize = 10;
@@ -72,6 +72,18 @@ impl Secured {
 
     /// A client of HTTP/2 or HTTP/1.1 that keeps its connection for as long as it may.
     pub(crate) fn client(&self, address: SocketAddr, is_http2: bool) -> Keeper {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        Keeper { runtime, config: self.config(is_http2), address, is_http2, connection: None, made: 0 }
+    }
+
+    /// A client on a connection that is there, whose handshake comes with its first request. It asks for an address, not for
+    /// a name, so that its requests may name any host.
+    pub(crate) fn over(&self, socket: std::net::TcpStream, is_http2: bool) -> TlsClient {
+        let name = ServerName::try_from("127.0.0.1").unwrap();
+        StreamOwned::new(ClientConnection::new(self.config(is_http2), name).unwrap(), socket)
+    }
+
+    fn config(&self, is_http2: bool) -> Arc<ClientConfig> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let mut config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -79,8 +91,7 @@ impl Secured {
             .with_root_certificates(self.roots.clone())
             .with_no_client_auth();
         config.alpn_protocols = vec![if is_http2 { b"h2".to_vec() } else { b"http/1.1".to_vec() }];
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        Keeper { runtime, config: Arc::new(config), address, is_http2, connection: None, made: 0 }
+        Arc::new(config)
     }
 }
 

@@ -122,6 +122,16 @@ impl<B> Http1<B> {
         self.out.shrink_to(LEAST_READ);
     }
 
+    /// Gives back the memory that the next piece would be read into. A piece that was taken shares it, and it is read into
+    /// again when that piece is gone; while a client takes nothing it would be kept for that alone.
+    pub(super) fn release_buffer(&mut self) {
+        // What is left to parse is copied if it is little beside the memory it is in.
+        if self.is_roomy && self.read.len() <= MOST_READ / 2 {
+            self.read = BytesMut::from(&*self.read);
+            self.is_roomy = self.read.len() > LEAST_READ;
+        }
+    }
+
     /// Whether both messages of the exchange have ended, and another may follow.
     pub(super) fn is_over(&self) -> bool {
         let is_sent = matches!(self.upload, Upload::Ended) && self.has_left();
