@@ -74,12 +74,12 @@ const EARNED: u32 = 4;
 
 /// How many frames may bring nothing forward.
 #[derive(Debug)]
-pub(crate) struct Calm {
+pub(crate) struct RateGuard {
     left: u32,
     pub(crate) filled: Instant,
 }
 
-impl Calm {
+impl RateGuard {
     pub(crate) fn new(now: Instant) -> Self {
         Self { left: FRAMES, filled: now }
     }

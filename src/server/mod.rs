@@ -1,16 +1,16 @@
 //! From socket to request: listening, accepting, and the connections of each worker.
 
-mod accepting;
-mod attendants;
+mod acceptor;
 mod connection;
+mod connections;
 mod descriptors;
-mod greeting;
+mod handshake;
 mod inherited;
 mod listener;
 mod proxy_protocol;
-mod roster;
 mod stream;
-mod ticks;
+mod task_pool;
+mod timer_wheel;
 mod worker;
 
 use std::cell::Cell;
@@ -22,7 +22,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-pub use accepting::{Backlog, Opened};
+pub use acceptor::{Backlog, Opened};
 pub use descriptors::{DescriptorError, check_descriptor_limit, connection_room, raise_descriptor_limit};
 pub use inherited::Inherited;
 pub use listener::{Binding, Socket, Terms, bind};
@@ -30,7 +30,7 @@ pub use listener::{Binding, Socket, Terms, bind};
 use crate::net::Address;
 use crate::proxy::Worker;
 use crate::snapshot::Live;
-use accepting::Order;
+use acceptor::Order;
 use worker::{Message, Total};
 
 /// How long a worker may take to say that it is alive.

@@ -60,7 +60,7 @@ impl Stream {
 
     /// Says what is said at the end by a protocol between HTTP and the socket. The socket's own end comes with its last
     /// owner's.
-    pub(super) fn poll_farewell(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub(super) fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.transport {
             Transport::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
             _ => Poll::Ready(Ok(())),

@@ -12,11 +12,11 @@ use tokio::task::spawn_local;
 use tokio::time::{interval, sleep, timeout};
 
 use super::Pool;
-use super::accepting::{self, Order, Workers};
-use super::attendants::Attendants;
+use super::acceptor::{self, Order, Workers};
 use super::connection::Connection;
+use super::connections::Registry;
 use super::listener::{Accepted, Detached};
-use super::roster::Roster;
+use super::task_pool::TaskPool;
 use crate::config::Listener;
 use crate::proxy::Worker;
 use crate::snapshot::Live;
@@ -29,7 +29,7 @@ const HANDOVER: usize = 256;
 const SWEEP: Duration = Duration::from_secs(60);
 
 /// How long WebSockets have to say goodbye when the drain is over.
-const FAREWELL: Duration = Duration::from_millis(500);
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// What a worker is told.
 pub(super) enum Message {
@@ -106,15 +106,15 @@ pub(super) fn start(index: usize, make: impl FnOnce() -> Rc<Worker> + Send + 'st
 }
 
 async fn run(worker: Rc<Worker>, mut inbox: mpsc::Receiver<Message>) {
-    let roster = Rc::new(Roster::new());
-    let attendants = Rc::new(Attendants::new());
-    let host = Host { worker: worker.clone(), roster: roster.clone(), attendants };
+    let registry = Rc::new(Registry::new());
+    let task_pool = Rc::new(TaskPool::new());
+    let context = WorkerContext { worker: worker.clone(), registry: registry.clone(), task_pool };
     let sweeper = spawn_local({
         let worker = worker.clone();
         async move {
-            let mut ticks = interval(SWEEP);
+            let mut wheel = interval(SWEEP);
             loop {
-                ticks.tick().await;
+                wheel.tick().await;
                 worker.sweep();
             }
         }
@@ -123,13 +123,13 @@ async fn run(worker: Rc<Worker>, mut inbox: mpsc::Receiver<Message>) {
         let worker = worker.clone();
         async move { worker.deliver_log().await }
     });
-    spawn_local(roster.clone().keep_time());
+    spawn_local(registry.clone().wake_when_due());
     let (mut limit, mut hastened) = (Duration::ZERO, false);
     while let Some(message) = inbox.recv().await {
         match message {
-            Message::Connection(detached, listener, open) => host.attach(detached, listener, open),
+            Message::Connection(detached, listener, open) => context.attach(detached, listener, open),
             Message::Accept(orders, live, pool) => {
-                spawn_local(accepting::run(orders, Workers { pool, host: Some(host.clone()), live }));
+                spawn_local(acceptor::run(orders, Workers { pool, context: Some(context.clone()), live }));
             }
             // Whoever asked may have stopped waiting.
             Message::Ping(answer) => drop(answer.send(())),
@@ -143,23 +143,23 @@ async fn run(worker: Rc<Worker>, mut inbox: mpsc::Receiver<Message>) {
     // Connections that were accepted before the drain are served like the others.
     while let Ok(message) = inbox.try_recv() {
         match message {
-            Message::Connection(detached, listener, open) => host.attach(detached, listener, open),
+            Message::Connection(detached, listener, open) => context.attach(detached, listener, open),
             Message::Hasten => hastened = true,
             _ => {}
         }
     }
     let limit = if hastened { Duration::ZERO } else { limit };
-    roster.begin_drain(limit);
+    registry.begin_drain(limit);
     tokio::select! {
         biased;
-        () = roster.emptied() => return sweeper.abort(),
+        () = registry.emptied() => return sweeper.abort(),
         () = hastening(&mut inbox) => {}
         () = sleep(limit) => {}
     }
-    host.worker.cut();
-    roster.end_drain();
-    if timeout(FAREWELL, roster.emptied()).await.is_err() {
-        let connections = roster.count();
+    context.worker.cut();
+    registry.end_drain();
+    if timeout(CLOSE_TIMEOUT, registry.emptied()).await.is_err() {
+        let connections = registry.count();
         tracing::warn!(connections, ?limit, "connections were cut: they did not finish within the drain");
     }
     sweeper.abort();
@@ -179,10 +179,10 @@ async fn hastening(inbox: &mut mpsc::Receiver<Message>) {
 
 /// What a connection needs of its worker.
 #[derive(Clone)]
-pub(super) struct Host {
+pub(super) struct WorkerContext {
     worker: Rc<Worker>,
-    roster: Rc<Roster>,
-    attendants: Rc<Attendants<Arrival>>,
+    registry: Rc<Registry>,
+    task_pool: Rc<TaskPool<Arrival>>,
 }
 
 /// A connection that has come, and its listener as it was configured then: it may have left the configuration since.
@@ -192,7 +192,7 @@ struct Arrival {
     open: OpenGuard,
 }
 
-impl Host {
+impl WorkerContext {
     /// Serves a connection that another worker accepted.
     fn attach(&self, detached: Detached, listener: Arc<Listener>, open: OpenGuard) {
         // Without room for another on the event loop it is closed.
@@ -206,11 +206,11 @@ impl Host {
         self.worker.metrics().accepted.inc();
         self.worker.metrics().connections.inc();
         let (stream, peer) = accepted.open();
-        let connection = Connection::new(stream, peer, self.worker.clone(), self.roster.join());
-        if let Some(post) = self.attendants.give(Arrival { connection, listener, open }) {
-            let (worker, attendants) = (self.worker.clone(), self.attendants.clone());
+        let connection = Connection::new(stream, peer, self.worker.clone(), self.registry.join());
+        if let Some(slot) = self.task_pool.give(Arrival { connection, listener, open }) {
+            let (worker, task_pool) = (self.worker.clone(), self.task_pool.clone());
             spawn_local(async move {
-                while let Some(served) = attendants.next(&post).await.map(|arrival| serve(arrival, &worker)) {
+                while let Some(served) = task_pool.next(&slot).await.map(|arrival| serve(arrival, &worker)) {
                     served.await;
                     worker.metrics().connections.dec();
                 }
@@ -223,11 +223,11 @@ impl Host {
 #[expect(clippy::manual_async_fn, reason = "an async fn keeps a second place for what it is given")]
 fn serve(mut arrival: Arrival, worker: &Worker) -> impl Future<Output = ()> {
     async move {
-        if arrival.connection.has_to_be_greeted(&arrival.listener) {
+        if arrival.connection.needs_handshake(&arrival.listener) {
             let head = worker.view().snapshot.config.server.timeouts.request_head;
             // Boxed: connections in the clear are many, and not to be as large as this.
-            let greeting = Box::pin(arrival.connection.greet(&arrival.listener, head));
-            let Some(greeted) = greeting.await else { return };
+            let handshake = Box::pin(arrival.connection.handshake(&arrival.listener, head));
+            let Some(greeted) = handshake.await else { return };
             arrival.connection = greeted;
         }
         // Its certificates are not kept for as long as the connection lives.

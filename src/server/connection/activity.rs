@@ -23,7 +23,7 @@ const TURN: usize = 64 * 1024;
 
 /// How long a connection of HTTP/1.1 is idle before it rests: what parses and answers, some 35 KiB, is given up, and made anew
 /// for its next byte. Short, for it is what connections cost that come faster than they rest.
-pub(super) const FIRST_REST: Duration = Duration::from_millis(250);
+pub(super) const FIRST_PARK: Duration = Duration::from_millis(250);
 
 /// How long when it was woken from a rest before. A client that comes back may do so again, and to wake costs as much as a
 /// tenth of a request.
@@ -109,7 +109,7 @@ enum Finish {
 pub(super) enum Due {
     Nothing,
     /// To rest until its next byte.
-    Rest,
+    Park,
     /// To take nothing more and let what is under way end.
     Finish,
     /// To be cut.
@@ -139,7 +139,7 @@ impl Activity {
             block: Cell::new(None),
             turn: Cell::new(0),
             care: Cell::new(Care::Stream),
-            pause: Cell::new(FIRST_REST.min(server.timeouts.idle)),
+            pause: Cell::new(FIRST_PARK.min(server.timeouts.idle)),
             timeouts: server.timeouts.clone(),
         })
     }
@@ -197,7 +197,7 @@ impl Activity {
         if over(self.leaves_at()) || over(self.idle_until()) {
             Due::Finish
         } else if over(self.rests_at()) {
-            Due::Rest
+            Due::Park
         } else {
             Due::Nothing
         }

@@ -124,15 +124,15 @@ fn a_connection_rests_when_nothing_is_left_to_do_on_it() {
     ];
     for (index, what) in busy.into_iter().enumerate() {
         let activity = activity();
-        assert_eq!(due_after(&activity, FIRST_REST), Due::Nothing, "it rests until its first request");
+        assert_eq!(due_after(&activity, FIRST_PARK), Due::Nothing, "it rests until its first request");
         activity.wake();
         let open = activity.begin(index % 2 == 0);
-        assert_eq!(due_after(&activity, FIRST_REST), Due::Nothing, "it is busy");
+        assert_eq!(due_after(&activity, FIRST_PARK), Due::Nothing, "it is busy");
         drop(open);
-        assert_eq!(due_after(&activity, FIRST_REST / 2), Due::Nothing);
-        assert_eq!(due_after(&activity, FIRST_REST), Due::Rest);
+        assert_eq!(due_after(&activity, FIRST_PARK / 2), Due::Nothing);
+        assert_eq!(due_after(&activity, FIRST_PARK), Due::Park);
         what(&activity);
-        assert_eq!(due_after(&activity, FIRST_REST), Due::Nothing, "{index}");
+        assert_eq!(due_after(&activity, FIRST_PARK), Due::Nothing, "{index}");
     }
 }
 
@@ -159,8 +159,8 @@ fn a_client_that_comes_back_is_given_longer() {
     activity.rest();
     activity.wake();
     drop(activity.begin(false));
-    assert_eq!(due_after(&activity, FIRST_REST), Due::Nothing);
-    assert_eq!(due_after(&activity, NEXT_REST), Due::Rest);
+    assert_eq!(due_after(&activity, FIRST_PARK), Due::Nothing);
+    assert_eq!(due_after(&activity, NEXT_REST), Due::Park);
 }
 
 #[test]

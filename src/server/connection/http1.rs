@@ -12,13 +12,13 @@ use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::task::yield_now;
 
-use super::alarm::Alarm;
 use super::answer::Answer;
 use super::bare::Bare;
+use super::deadline::Deadline;
 use super::head::Asked;
-use super::rest::rest;
+use super::parked::park;
 use super::watched::Watched;
-use super::{Connection, End, Party, Served, Stream, drive, farewell};
+use super::{Connection, ConnectionContext, End, Served, Stream, drive, lingering_close};
 use crate::config::Server;
 use crate::proxy::{self, Upgrades};
 
@@ -73,46 +73,46 @@ fn builder(server: &Server) -> Builder {
 /// Serves a connection of HTTP/1.1 to its end. What serves it is there from the first byte of a request until nothing has
 /// come for a while: a connection that is kept and says nothing costs little more than its stream.
 pub(super) async fn serve(connection: &mut Connection) {
-    let Connection { stream, party, alarm, .. } = connection;
+    let Connection { stream, context, deadline, .. } = connection;
     loop {
-        if let Err(end) = rest(stream, party, alarm).await {
-            return party.ended(end);
+        if let Err(end) = park(stream, context, deadline).await {
+            return context.ended(end);
         }
         // Boxed: it is given back while the connection rests.
-        if !Box::pin(serve_awake(stream, party, alarm)).await {
+        if !Box::pin(serve_awake(stream, context, deadline)).await {
             return;
         }
     }
 }
 
 /// Serves it until it ends, or may rest: whether it does.
-async fn serve_awake(stream: &mut Stream, party: &Party, alarm: &mut Alarm) -> bool {
-    let upgrades = Upgrades::counting(party.activity.bodies(), party.activity.response_timeout());
+async fn serve_awake(stream: &mut Stream, context: &ConnectionContext, deadline: &mut Deadline) -> bool {
+    let upgrades = Upgrades::counting(context.activity.bodies(), context.activity.response_timeout());
     let upgrades = &upgrades;
     // The library would keep it in a place of its own, and carry it there.
     let walk = pin!(None);
     let walk = RefCell::new(walk);
     let service = service_fn(|request: Request<Incoming>| {
         let asked = Asked::of(&request);
-        let open = party.activity.begin(asked.has_body);
+        let open = context.activity.begin(asked.has_body);
         walk.borrow_mut().set(Some(async move {
-            let mut response = proxy::serve(&party.worker, &party.peer, upgrades, request).await;
-            if asked.has_body && party.activity.reads_no_body() {
+            let mut response = proxy::serve(&context.worker, &context.peer, upgrades, request).await;
+            if asked.has_body && context.activity.reads_no_body() {
                 // Of a body that was not wanted the library now takes what is there. If that is not all, the connection
                 // ends with this answer, whose head says so only if the library knows (RFC 9112 §9.6).
                 yield_now().await;
             }
             asked.complete(&mut response, open.is_last());
-            party.activity.answering();
+            context.activity.answering();
             Ok::<_, Infallible>(response.map(|body| Answer { body, open }))
         }));
         Walking(&walk)
     });
-    let activity = &party.activity;
+    let activity = &context.activity;
     let io = TokioIo::new(Watched { stream: &mut *stream, activity, bare: Bare::default() });
     // As they are configured now: a connection that rested may be older than its limits.
-    let mut served = builder(&party.worker.view().snapshot.config.server).serve_connection(io, service);
-    let end = drive(Pin::new(&mut served), activity, alarm).await;
+    let mut served = builder(&context.worker.view().snapshot.config.server).serve_connection(io, service);
+    let end = drive(Pin::new(&mut served), activity, deadline).await;
     let tunnel = upgrades.take();
     let unconfirmed = upgrades.take_unconfirmed();
     let is_cut = activity.is_busy();
@@ -126,30 +126,30 @@ async fn serve_awake(stream: &mut Stream, party: &Party, alarm: &mut Alarm) -> b
         stream.unread(unread);
         return true;
     }
-    party.ended(end);
+    context.ended(end);
     if let Some(tunnel) = tunnel {
         // What the client sent behind its request waited for the answer (attacks.md, "Advisories" 15).
         stream.unread(unread);
         stream.bound_tls(TUNNEL_TLS_BUFFER);
         // Boxed: few become one, and all others would be as large.
-        Box::pin(tunnel.run(stream, alarm.member.closing())).await;
+        Box::pin(tunnel.run(stream, deadline.registration.closing())).await;
         return false;
     }
     match end {
-        Some(End::Parse | End::TooLarge | End::TargetTooLong) | None => farewell::close(stream).await,
+        Some(End::Parse | End::TooLarge | End::TargetTooLong) | None => lingering_close::close(stream).await,
         // The client left, but not before it had its answers.
-        Some(End::Aborted) if !is_cut => farewell::close(stream).await,
+        Some(End::Aborted) if !is_cut => lingering_close::close(stream).await,
         Some(End::Aborted | End::Other | End::Tls | End::ProxyProtocol | End::Flood) => {
-            farewell::reset(stream);
+            lingering_close::reset(stream);
         }
-        Some(End::Timeout) if is_cut => farewell::reset(stream),
+        Some(End::Timeout) if is_cut => lingering_close::reset(stream),
         Some(End::Timeout) => {}
     }
     // `close_notify` can have met with the reset already.
     let is_written = end.is_none() && !activity.owes_answer();
     if let Some(refusal) = unconfirmed
         && is_written
-        && !farewell::is_reset(stream).await
+        && !lingering_close::is_reset(stream).await
     {
         refusal.received();
     }

@@ -15,11 +15,11 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::task::spawn_local;
 
-use super::alarm::Alarm;
 use super::answer::Answer;
-use super::meter::{Metered, Remains};
-use super::patience::{Executor, Pieces, Turn};
-use super::{End, Member, Party, Served, Stream, drive, farewell};
+use super::deadline::Deadline;
+use super::flood_guard::{GuardedStream, Leftover};
+use super::write_timeout::{Executor, Pieces, StreamStep};
+use super::{ConnectionContext, End, Registration, Served, Stream, drive, lingering_close};
 use crate::config::Server;
 use crate::proxy::{self, Tunnel, Upgrades};
 
@@ -28,7 +28,7 @@ const PING: Duration = Duration::from_secs(20);
 
 type Body = Pieces<Answer>;
 
-impl<S> Served for http2::Connection<TokioIo<Metered>, S, Executor>
+impl<S> Served for http2::Connection<TokioIo<GuardedStream>, S, Executor>
 where
     S: HttpService<Incoming, ResBody = Body, Error = Infallible>,
     S::Future: 'static,
@@ -38,62 +38,62 @@ where
     }
 }
 
-pub(super) async fn serve(stream: Stream, party: Party, mut alarm: Alarm) {
-    let party = Rc::new(party);
-    let view = party.worker.view();
+pub(super) async fn serve(stream: Stream, context: ConnectionContext, mut deadline: Deadline) {
+    let context = Rc::new(context);
+    let view = context.worker.view();
     let server = &view.snapshot.config.server;
-    let activity = &party.activity;
+    let activity = &context.activity;
     activity.multiplex();
-    let turn = Turn::default();
-    let seat = alarm.member.seat();
+    let step = StreamStep::default();
+    let seat = deadline.registration.registry();
     let service = service_fn(|mut request: Request<Incoming>| {
-        let open = party.activity.begin(!request.body().is_end_stream());
-        let (party, turn, seat) = (party.clone(), turn.clone(), seat.clone());
+        let open = context.activity.begin(!request.body().is_end_stream());
+        let (context, step, seat) = (context.clone(), step.clone(), seat.clone());
         async move {
             let upgrades = Upgrades::default();
             let upgraded = (request.method() == Method::CONNECT).then(|| hyper::upgrade::on(&mut request));
-            let mut answer = pin!(proxy::serve(&party.worker, &party.peer, &upgrades, request));
-            let mut response = poll_fn(|cx| turn.watch(answer.as_mut().poll(cx))).await;
+            let mut answer = pin!(proxy::serve(&context.worker, &context.peer, &upgrades, request));
+            let mut response = poll_fn(|cx| step.watch(answer.as_mut().poll(cx))).await;
             if let (Some(tunnel), Some(upgraded)) = (upgrades.take(), upgraded) {
-                turn.tunnels();
+                step.tunnels();
                 spawn_local(carry(tunnel, upgraded, seat.join()));
             }
             // They are about connections of HTTP/1.1 (RFC 9113 §8.2.2).
             response.headers_mut().remove(CONNECTION);
             response.headers_mut().remove(UPGRADE);
-            Ok::<_, Infallible>(response.map(|body| Pieces::new(Answer { body, open }, turn)))
+            Ok::<_, Infallible>(response.map(|body| Pieces::new(Answer { body, open }, step)))
         }
     });
-    let stalled = party.worker.metrics().stalled_streams.clone();
-    let executor = Executor { turn: turn.clone(), idle: server.timeouts.idle_body, stalled };
-    let remains = Rc::new(Remains::default());
+    let stalled = context.worker.metrics().stalled_streams.clone();
+    let executor = Executor { step: step.clone(), idle: server.timeouts.idle_body, stalled };
+    let leftover = Rc::new(Leftover::default());
     let refused = {
-        let party = party.clone();
-        move || party.refused_stream()
+        let context = context.clone();
+        move || context.refused_stream()
     };
-    let io = Metered::new(stream, activity.clone(), remains.clone(), refused);
+    let io = GuardedStream::new(stream, activity.clone(), leftover.clone(), refused);
     let mut connection = Box::pin(builder(server, executor).serve_connection(TokioIo::new(io), service));
     drop(view);
-    let end = drive(connection.as_mut(), activity, &mut alarm).await;
+    let end = drive(connection.as_mut(), activity, &mut deadline).await;
     drop(connection);
-    let end = if remains.was_flooded() { Some(End::Flood) } else { end };
-    party.ended(end);
-    let Some(mut stream) = remains.take() else { return };
+    let end = if leftover.was_flooded() { Some(End::Flood) } else { end };
+    context.ended(end);
+    let Some(mut stream) = leftover.take() else { return };
     match end {
         // What is unread would take the last word away from the client.
         Some(End::Parse | End::TooLarge | End::TargetTooLong | End::Flood | End::Other) => {
-            farewell::close(&mut stream).await;
+            lingering_close::close(&mut stream).await;
         }
-        Some(End::Aborted | End::Timeout | End::Tls | End::ProxyProtocol) => farewell::reset(&stream),
+        Some(End::Aborted | End::Timeout | End::Tls | End::ProxyProtocol) => lingering_close::reset(&stream),
         None => {}
     }
 }
 
 /// Carries a WebSocket on a stream of its own (RFC 8441).
-async fn carry(tunnel: Tunnel, upgraded: OnUpgrade, member: Member) {
+async fn carry(tunnel: Tunnel, upgraded: OnUpgrade, registration: Registration) {
     // A client that has left in between is none to carry for.
     if let Ok(client) = upgraded.await {
-        tunnel.run(TokioIo::new(client), member.closing()).await;
+        tunnel.run(TokioIo::new(client), registration.closing()).await;
     }
 }
 

@@ -1,20 +1,20 @@
 //! One client connection: its protocol by hyper, its deadlines and its ends by us.
 
 mod activity;
-mod alarm;
 mod answer;
 mod backlog;
 mod bare;
-mod farewell;
+mod deadline;
+mod flood_guard;
 mod head;
 mod http1;
 mod http2;
-mod meter;
-mod patience;
+mod lingering_close;
+mod parked;
 mod refused;
-mod rest;
 mod sniff;
 mod watched;
+mod write_timeout;
 
 use std::error::Error as _;
 use std::io;
@@ -24,9 +24,9 @@ use std::task::{Poll, ready};
 use std::time::Duration;
 
 use self::activity::{Activity, Due};
-use self::alarm::Alarm;
-use super::greeting;
-use super::roster::{GRACE, Member};
+use self::deadline::Deadline;
+use super::connections::{GRACE, Registration};
+use super::handshake;
 use super::stream::Stream;
 use crate::clock;
 use crate::config::Listener;
@@ -114,13 +114,13 @@ fn has_left(error: &hyper::Error) -> bool {
 }
 
 /// Who the connection is with, and what serves it.
-struct Party {
+struct ConnectionContext {
     worker: Rc<Worker>,
     peer: Peer,
     activity: Rc<Activity>,
 }
 
-impl Party {
+impl ConnectionContext {
     fn ended(&self, end: Option<End>) {
         if let Some(end) = end {
             self.worker.metrics().connection_errors.increment(end.index());
@@ -139,40 +139,45 @@ impl Party {
 pub(super) struct Connection {
     stream: Stream,
     protocol: Protocol,
-    party: Party,
-    alarm: Alarm,
+    context: ConnectionContext,
+    deadline: Deadline,
 }
 
 impl Connection {
-    pub(super) fn new(stream: Stream, peer: Peer, worker: Rc<Worker>, member: Member) -> Self {
+    pub(super) fn new(stream: Stream, peer: Peer, worker: Rc<Worker>, registration: Registration) -> Self {
         let activity = Activity::new(&worker.view().snapshot.config.server);
-        let alarm = Alarm::new(member);
-        Self { stream, protocol: Protocol::Sniff, party: Party { worker, peer, activity }, alarm }
+        let deadline = Deadline::new(registration);
+        Self {
+            stream,
+            protocol: Protocol::Sniff,
+            context: ConnectionContext { worker, peer, activity },
+            deadline,
+        }
     }
 
     /// Goes through what comes before HTTP on this listener; `None` where it came to its end.
-    pub(super) async fn greet(mut self, listener: &Listener, head: Duration) -> Option<Self> {
-        let address = self.party.peer.address;
+    pub(super) async fn handshake(mut self, listener: &Listener, head: Duration) -> Option<Self> {
+        let address = self.context.peer.address;
         let greeted = tokio::select! {
             biased;
-            greeted = greeting::greet(self.stream, self.party.peer, listener, head) => greeted,
-            () = self.alarm.member.closing() => return None,
+            greeted = handshake::perform(self.stream, self.context.peer, listener, head) => greeted,
+            () = self.deadline.registration.closing() => return None,
         };
         match greeted {
-            Ok(greeted) => (self.stream, self.party.peer, self.protocol) = greeted,
+            Ok(greeted) => (self.stream, self.context.peer, self.protocol) = greeted,
             Err(end) => {
-                self.party.worker.metrics().connection_errors.increment(end.index());
-                refused::log(&self.party.worker, address, end, false);
+                self.context.worker.metrics().connection_errors.increment(end.index());
+                refused::log(&self.context.worker, address, end, false);
                 return None;
             }
         }
-        self.party.activity.greeted();
+        self.context.activity.greeted();
         Some(self)
     }
 
     /// Whether anything comes before HTTP on this listener: most have nothing to wait for.
-    pub(super) fn has_to_be_greeted(&self, listener: &Listener) -> bool {
-        greeting::is_waited_for(&self.party.peer, listener)
+    pub(super) fn needs_handshake(&self, listener: &Listener) -> bool {
+        handshake::is_needed(&self.context.peer, listener)
     }
 
     /// Serves it until it ends, runs out of time, or is drained. What speaks HTTP/2 is given back, for it is served by what
@@ -182,18 +187,18 @@ impl Connection {
             Protocol::Http1 => false,
             Protocol::Http2 => true,
             Protocol::Sniff => {
-                match sniff::is_http2(&mut self.stream, &self.party.activity, &mut self.alarm).await {
+                match sniff::is_http2(&mut self.stream, &self.context.activity, &mut self.deadline).await {
                     Ok(is_http2) => is_http2,
                     Err(end) => {
-                        self.party.ended(end);
+                        self.context.ended(end);
                         return false;
                     }
                 }
             }
         };
-        self.party.worker.metrics().protocols.increment(usize::from(is_http2));
+        self.context.worker.metrics().protocols.increment(usize::from(is_http2));
         if !is_http2 {
-            self.stream.bound_tls(self.party.activity.backlog().tls_buffer());
+            self.stream.bound_tls(self.context.activity.backlog().tls_buffer());
             http1::serve(self).await;
         }
         is_http2
@@ -201,7 +206,7 @@ impl Connection {
 
     /// The same for one that speaks HTTP/2.
     pub(super) async fn serve_http2(self) {
-        http2::serve(self.stream, self.party, self.alarm).await;
+        http2::serve(self.stream, self.context, self.deadline).await;
     }
 }
 
@@ -212,11 +217,15 @@ trait Served: Future<Output = hyper::Result<()>> {
 }
 
 /// Drives a connection to its end, or until it may rest.
-async fn drive(mut connection: Pin<&mut impl Served>, activity: &Activity, alarm: &mut Alarm) -> Option<End> {
-    let awake = alarm.member.awaken();
+async fn drive(
+    mut connection: Pin<&mut impl Served>,
+    activity: &Activity,
+    deadline: &mut Deadline,
+) -> Option<End> {
+    let active = deadline.registration.activate();
     std::future::poll_fn(|cx| {
         activity.take_turn();
-        if let Some(grace) = alarm.poll_begun(cx) {
+        if let Some(grace) = deadline.poll_drain_begun(cx) {
             activity.part(grace);
         }
         loop {
@@ -228,14 +237,14 @@ async fn drive(mut connection: Pin<&mut impl Served>, activity: &Activity, alarm
                 connection.as_mut().finish();
                 continue;
             }
-            if awake.is_one_of_many() && activity.may_rest_at_once() {
+            if active.is_one_of_many() && activity.may_rest_at_once() {
                 activity.rest();
                 return Poll::Ready(None);
             }
-            ready!(alarm.poll_rings(activity));
+            ready!(deadline.poll_due(activity));
             match activity.due(clock::monotonic()) {
                 Due::Nothing => {}
-                Due::Rest => {
+                Due::Park => {
                     activity.rest();
                     return Poll::Ready(None);
                 }

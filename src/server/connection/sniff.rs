@@ -9,7 +9,7 @@ use bytes::BytesMut;
 use tokio::io::{AsyncRead as _, ReadBuf};
 
 use super::activity::{Activity, Due};
-use super::alarm::Alarm;
+use super::deadline::Deadline;
 use super::{End, Stream};
 use crate::clock;
 use crate::net::frames::PREFACE;
@@ -24,19 +24,19 @@ const PIECE: usize = 4096;
 pub(super) async fn is_http2(
     stream: &mut Stream,
     activity: &Activity,
-    alarm: &mut Alarm,
+    deadline: &mut Deadline,
 ) -> Result<bool, Option<End>> {
     let mut seen = BytesMut::new();
     poll_fn(|cx| {
         loop {
-            if let Some(grace) = alarm.poll_begun(cx) {
+            if let Some(grace) = deadline.poll_drain_begun(cx) {
                 activity.part(grace);
             }
             let mut piece = [MaybeUninit::uninit(); PIECE];
             let mut buffer = ReadBuf::uninit(&mut piece);
             match Pin::new(&mut *stream).poll_read(cx, &mut buffer) {
                 Poll::Pending => {
-                    ready!(alarm.poll_rings(activity));
+                    ready!(deadline.poll_due(activity));
                     // Who has said nothing by then has nothing to finish.
                     let has_left = activity.due(clock::monotonic()) == Due::Finish;
                     return Poll::Ready(Err((!has_left).then_some(End::Timeout)));

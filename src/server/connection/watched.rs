@@ -114,6 +114,6 @@ impl AsyncWrite for Watched<'_> {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         this.activity.closing();
-        this.stream.poll_farewell(cx)
+        this.stream.poll_close(cx)
     }
 }

@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::wire::{Arrivals, Wire};
 use crate::clock;
-use crate::net::frames::{Calm, Frames, PREFACE, kind, taken};
+use crate::net::frames::{Frames, PREFACE, RateGuard, kind, taken};
 
 /// How little of an upload an upstream may read at a time: some grant two windows for every time that they do.
 const READ: usize = 256;
@@ -18,7 +18,7 @@ const READ: usize = 256;
 /// Counts the frames of a connection.
 #[derive(Debug)]
 struct Meter {
-    calm: Calm,
+    rate: RateGuard,
     incoming: Frames,
     outgoing: Frames,
 }
@@ -26,7 +26,7 @@ struct Meter {
 impl Meter {
     fn new() -> Self {
         Self {
-            calm: Calm::new(clock::monotonic()),
+            rate: RateGuard::new(clock::monotonic()),
             incoming: Frames::default(),
             outgoing: Frames::after(PREFACE.len()),
         }
@@ -35,12 +35,12 @@ impl Meter {
     /// Takes what the upstream said; whether it is a flood. Heads bring nothing forward by themselves: they may be
     /// informational, or belong to nobody any more. The requests that they answer make up for them.
     fn read(&mut self, bytes: &[u8]) -> bool {
-        let (calm, mut flood) = (&mut self.calm, false);
+        let (rate, mut flood) = (&mut self.rate, false);
         self.incoming.feed(bytes, |frame| {
             if frame.kind == kind::DATA && !frame.is_perhaps_empty() {
-                calm.earn();
+                rate.earn();
             } else {
-                flood |= calm.spend();
+                flood |= rate.spend();
             }
         });
         flood
@@ -48,10 +48,10 @@ impl Meter {
 
     /// Takes what the upstream was told: its answers and its windows are due.
     fn wrote(&mut self, bytes: &[u8]) {
-        let calm = &mut self.calm;
+        let rate = &mut self.rate;
         self.outgoing.feed(bytes, |frame| match frame.kind {
-            kind::HEADERS => calm.earn(),
-            kind::DATA => calm.earn_more(u32::try_from(frame.length / READ * 2 + 1).unwrap_or(u32::MAX)),
+            kind::HEADERS => rate.earn(),
+            kind::DATA => rate.earn_more(u32::try_from(frame.length / READ * 2 + 1).unwrap_or(u32::MAX)),
             _ => {}
         });
     }

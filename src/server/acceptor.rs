@@ -11,7 +11,7 @@ use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::{sleep, timeout};
 
 use super::listener::{Accepted, Listening, Socket, Terms, is_haste};
-use super::worker::{Host, Message, OpenGuard};
+use super::worker::{Message, OpenGuard, WorkerContext};
 use super::{Pool, worker};
 use crate::config::Listener;
 use crate::net::Address;
@@ -54,12 +54,12 @@ pub enum Backlog {
 }
 
 /// A socket that is accepted on.
-struct Accepting {
+struct Acceptor {
     stop: oneshot::Sender<Backlog>,
     task: JoinHandle<()>,
 }
 
-impl Accepting {
+impl Acceptor {
     fn begin(socket: Socket, terms: Terms, workers: Workers) -> Self {
         let (stop, stopped) = oneshot::channel();
         Self { stop, task: spawn_local(accept(socket, terms, workers, stopped)) }
@@ -78,20 +78,20 @@ impl Accepting {
 pub(super) struct Workers {
     pub(super) pool: Arc<Pool>,
     /// The first of them, on whose thread it is.
-    pub(super) host: Option<Host>,
+    pub(super) context: Option<WorkerContext>,
     pub(super) live: Arc<Live>,
 }
 
 /// Runs the acceptor until it is stopped.
 pub(super) async fn run(mut orders: mpsc::UnboundedReceiver<Order>, workers: Workers) {
-    let mut accepting: BTreeMap<Address, Accepting> = BTreeMap::new();
+    let mut accepting: BTreeMap<Address, Acceptor> = BTreeMap::new();
     while let Some(order) = orders.recv().await {
         match order {
             Order::Change { opened, closed, done } => {
                 let closed = closed.iter().filter_map(|address| accepting.remove(address));
                 let tasks: Vec<_> = closed.map(|one| one.stop(Backlog::Serve)).collect();
                 for Opened { address, terms, socket } in opened {
-                    accepting.insert(address, Accepting::begin(socket, terms, workers.clone()));
+                    accepting.insert(address, Acceptor::begin(socket, terms, workers.clone()));
                 }
                 // Beside the next order: a worker may be behind.
                 spawn_local(answer(tasks, done));
@@ -190,8 +190,8 @@ impl Workers {
         guard: OpenGuard,
     ) -> Option<Message> {
         let is_first = self.pool.workers.first().is_some_and(|first| std::ptr::eq(first, worker));
-        if let Some(host) = self.host.as_ref().filter(|_| is_first) {
-            host.serve(accepted, listener, guard);
+        if let Some(context) = self.context.as_ref().filter(|_| is_first) {
+            context.serve(accepted, listener, guard);
             return None;
         }
         Some(Message::Connection(accepted.detach().ok()?, listener, guard))
@@ -253,7 +253,7 @@ mod tests {
         let opened = vec![Opened { address: Address::Ip(address), terms, socket }];
         orders.send(Order::Change { opened, closed: Vec::new(), done }).unwrap();
         let clients: Vec<_> = (0..3).map(|_| TcpStream::connect(address).unwrap()).collect();
-        let workers = Workers { pool, host: None, live };
+        let workers = Workers { pool, context: None, live };
         let (_, reached) = tokio::join!(run(taken, workers), async {
             until(|| open.load(Ordering::Relaxed) == 2).await;
             let (done, mut stopped) = oneshot::channel();

@@ -15,13 +15,13 @@ pub(super) struct Tick(u64);
 
 /// The places of those who are to be woken.
 #[derive(Debug)]
-pub(super) struct Ticks {
+pub(super) struct TimerWheel {
     begun: Instant,
     /// A place that was moved or left stays here until its tick: whoever takes it out has to ask for which it waits.
     places: BTreeMap<Tick, Vec<usize>>,
 }
 
-impl Ticks {
+impl TimerWheel {
     pub(super) fn new(begun: Instant) -> Self {
         Self { begun, places: BTreeMap::new() }
     }
@@ -64,27 +64,27 @@ mod tests {
     fn nobody_is_taken_out_early_and_nobody_later_than_a_tick() {
         let begun = clock::monotonic();
         for nanos in [0, 1, 49_999_999, 50_000_000, 50_000_001, 999_999_999, 1_000_000_000, 61_234_567_890] {
-            let mut ticks = Ticks::new(begun);
+            let mut wheel = TimerWheel::new(begun);
             let at = begun + Duration::from_nanos(nanos);
-            let tick = ticks.insert(7, at);
-            let time = ticks.time_of(tick);
+            let tick = wheel.insert(7, at);
+            let time = wheel.time_of(tick);
             assert!(time >= at && time < at + TICK, "{nanos}");
-            assert_eq!(ticks.take(time - Duration::from_nanos(1)), None);
-            assert_eq!(ticks.take(time), Some((tick, vec![7])));
-            assert_eq!(ticks.first(), None);
+            assert_eq!(wheel.take(time - Duration::from_nanos(1)), None);
+            assert_eq!(wheel.take(time), Some((tick, vec![7])));
+            assert_eq!(wheel.first(), None);
         }
     }
 
     #[test]
     fn ticks_come_in_their_order() {
         let begun = clock::monotonic();
-        let mut ticks = Ticks::new(begun);
+        let mut wheel = TimerWheel::new(begun);
         let after = |seconds| begun + Duration::from_secs(seconds);
-        let (late, soon) = (ticks.insert(1, after(60)), ticks.insert(2, after(1)));
-        assert_eq!(ticks.insert(3, after(60)), late);
-        assert_eq!(ticks.first(), Some(soon));
-        assert_eq!(ticks.take(after(90)), Some((soon, vec![2])));
-        assert_eq!(ticks.take(after(90)), Some((late, vec![1, 3])));
-        assert_eq!(ticks.take(after(90)), None);
+        let (late, soon) = (wheel.insert(1, after(60)), wheel.insert(2, after(1)));
+        assert_eq!(wheel.insert(3, after(60)), late);
+        assert_eq!(wheel.first(), Some(soon));
+        assert_eq!(wheel.take(after(90)), Some((soon, vec![2])));
+        assert_eq!(wheel.take(after(90)), Some((late, vec![1, 3])));
+        assert_eq!(wheel.take(after(90)), None);
     }
 }

@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use super::Stream;
 
 /// How long a client may go on sending what nobody reads.
-const PATIENCE: Duration = Duration::from_secs(2);
+const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How much of it is taken.
 const MOST: usize = 16 * 1024 * 1024;
@@ -30,7 +30,7 @@ pub(super) async fn close(stream: &mut Stream) {
         }
     };
     // Whoever sends for longer than that does not listen.
-    let _ = timeout(PATIENCE, rest).await;
+    let _ = timeout(TIMEOUT, rest).await;
 }
 
 /// How long a client that has closed its side has to say by a reset that it is gone: a round trip.

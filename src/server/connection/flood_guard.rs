@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::Stream;
 use super::activity::Activity;
 use crate::clock;
-use crate::net::frames::{Calm, Frame, Frames, PREFACE, flag, kind, taken};
+use crate::net::frames::{Frame, Frames, PREFACE, RateGuard, flag, kind, taken};
 
 /// Requests from which on the share of those that were taken back counts (CVE-2023-44487).
 const REQUESTS: u32 = 500;
@@ -33,18 +33,18 @@ const PROTOCOL_ERROR: [u8; 4] = [0, 0, 0, 1];
 
 /// Counts the frames of a connection.
 #[derive(Debug)]
-struct Meter {
-    calm: Calm,
+struct FloodGuard {
+    rate: RateGuard,
     requests: u32,
     resets: u32,
     counted_since: Instant,
     last_stream: u32,
 }
 
-impl Meter {
+impl FloodGuard {
     fn new() -> Self {
         let now = clock::monotonic();
-        Self { calm: Calm::new(now), requests: 0, resets: 0, counted_since: now, last_stream: 0 }
+        Self { rate: RateGuard::new(now), requests: 0, resets: 0, counted_since: now, last_stream: 0 }
     }
 
     /// Takes a frame from the client; whether it is one too many.
@@ -87,23 +87,23 @@ impl Meter {
     }
 
     fn earn(&mut self) -> bool {
-        self.calm.earn();
+        self.rate.earn();
         false
     }
 
     fn spend(&mut self) -> bool {
-        self.calm.spend()
+        self.rate.spend()
     }
 }
 
 /// What is left of a connection when the library is done with it.
 #[derive(Debug, Default)]
-pub(super) struct Remains {
+pub(super) struct Leftover {
     stream: RefCell<Option<Stream>>,
     flooded: Cell<bool>,
 }
 
-impl Remains {
+impl Leftover {
     pub(super) fn was_flooded(&self) -> bool {
         self.flooded.get()
     }
@@ -114,14 +114,14 @@ impl Remains {
 }
 
 /// A stream of HTTP/2 that tells the connection's [`Activity`] what it reads and writes, and ends for a flood.
-pub(super) struct Metered {
+pub(super) struct GuardedStream {
     /// There until it is dropped.
     stream: Option<Stream>,
     activity: Rc<Activity>,
-    remains: Rc<Remains>,
+    leftover: Rc<Leftover>,
     /// Called for each stream that is reset since it is no request.
     refused: Box<dyn Fn()>,
-    meter: Meter,
+    guard: FloodGuard,
     incoming: Frames,
     outgoing: Frames,
     /// The first frame is not whole yet.
@@ -132,19 +132,19 @@ pub(super) struct Metered {
     goes_on: bool,
 }
 
-impl Metered {
+impl GuardedStream {
     pub(super) fn new(
         stream: Stream,
         activity: Rc<Activity>,
-        remains: Rc<Remains>,
+        leftover: Rc<Leftover>,
         refused: impl Fn() + 'static,
     ) -> Self {
         Self {
             stream: Some(stream),
             activity,
-            remains,
+            leftover,
             refused: Box::new(refused),
-            meter: Meter::new(),
+            guard: FloodGuard::new(),
             incoming: Frames::after(PREFACE.len()),
             outgoing: Frames::default(),
             is_preface: true,
@@ -161,9 +161,9 @@ impl Metered {
     fn read(&mut self, bytes: &[u8]) -> bool {
         let mut flood = false;
         let mut first = !self.is_preface;
-        let (meter, is_head, goes_on) = (&mut self.meter, &mut self.is_head, &mut self.goes_on);
+        let (guard, is_head, goes_on) = (&mut self.guard, &mut self.is_head, &mut self.goes_on);
         self.incoming.feed(bytes, |frame| {
-            flood |= meter.is_flood(frame);
+            flood |= guard.is_flood(frame);
             *is_head = matches!(frame.kind, kind::HEADERS | kind::CONTINUATION);
             *goes_on = *is_head && !frame.has(flag::END_HEADERS);
             first = true;
@@ -176,11 +176,11 @@ impl Metered {
 
     /// Tells the client why, if the last frame to it is whole; it is not worth waiting for.
     fn refuse(&mut self, cx: &mut Context<'_>) -> io::Error {
-        self.remains.flooded.set(true);
+        self.leftover.flooded.set(true);
         if self.outgoing.is_between()
             && let Some(stream) = &mut self.stream
         {
-            let last = self.meter.last_stream.to_be_bytes();
+            let last = self.guard.last_stream.to_be_bytes();
             let frame = [&[0, 0, 8, 7, 0, 0, 0, 0, 0], &last[..], &ENHANCE_YOUR_CALM[..]].concat();
             let _ = Pin::new(stream).poll_write(cx, &frame);
         }
@@ -188,10 +188,10 @@ impl Metered {
     }
 
     fn wrote(&mut self, bytes: &[u8]) {
-        let (meter, refused) = (&mut self.meter, &self.refused);
+        let (guard, refused) = (&mut self.guard, &self.refused);
         self.outgoing.feed_with(bytes, |frame, payload| match frame.kind {
             kind::DATA if frame.length > 0 => {
-                meter.earn();
+                guard.earn();
             }
             // The library writes it in one piece, which a socket that is nearly full may cut: then the peer is not told.
             kind::RST_STREAM if payload.starts_with(&PROTOCOL_ERROR) => refused(),
@@ -200,13 +200,13 @@ impl Metered {
     }
 }
 
-impl Drop for Metered {
+impl Drop for GuardedStream {
     fn drop(&mut self) {
-        *self.remains.stream.borrow_mut() = self.stream.take();
+        *self.leftover.stream.borrow_mut() = self.stream.take();
     }
 }
 
-impl AsyncRead for Metered {
+impl AsyncRead for GuardedStream {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -224,7 +224,7 @@ impl AsyncRead for Metered {
     }
 }
 
-impl AsyncWrite for Metered {
+impl AsyncWrite for GuardedStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let mut stream = this.stream()?;
@@ -281,38 +281,38 @@ mod tests {
         for (kind, length, flags) in
             [(6, 8, 0), (4, 0, 0), (2, 5, 0), (8, 4, 0), (0, 0, 0), (0, 2, 8), (99, 0, 0)]
         {
-            let mut meter = Meter::new();
+            let mut guard = FloodGuard::new();
             let count =
-                (0..2 * FRAMES).take_while(|_| !meter.is_flood(frame(kind, length, flags, 1))).count();
+                (0..2 * FRAMES).take_while(|_| !guard.is_flood(frame(kind, length, flags, 1))).count();
             assert_eq!(count, FRAMES as usize, "frames of type {kind}");
-            meter.calm.filled -= SECOND;
-            assert!(!meter.is_flood(frame(kind, length, flags, 1)), "the next second is a new one");
+            guard.rate.filled -= SECOND;
+            assert!(!guard.is_flood(frame(kind, length, flags, 1)), "the next second is a new one");
         }
     }
 
     #[test]
     fn frames_that_go_with_data_are_no_flood() {
-        let mut meter = Meter::new();
+        let mut guard = FloodGuard::new();
         for _ in 0..10 * FRAMES {
-            meter.earn();
-            assert!(!meter.is_flood(frame(8, 4, 0, 0)) && !meter.is_flood(frame(8, 4, 0, 1)));
-            assert!(!meter.is_flood(frame(0, 1, 0, 1)));
+            guard.earn();
+            assert!(!guard.is_flood(frame(8, 4, 0, 0)) && !guard.is_flood(frame(8, 4, 0, 1)));
+            assert!(!guard.is_flood(frame(0, 1, 0, 1)));
         }
     }
 
     // L05: CVE-2023-44487.
     #[test]
     fn requests_that_are_taken_back_have_a_share() {
-        let request = |meter: &mut Meter, number: u32, taken_back: bool| {
+        let request = |guard: &mut FloodGuard, number: u32, taken_back: bool| {
             let stream = 2 * number + 1;
-            meter.is_flood(frame(1, 5, 5, stream)) || taken_back && meter.is_flood(frame(3, 4, 0, stream))
+            guard.is_flood(frame(1, 5, 5, stream)) || taken_back && guard.is_flood(frame(3, 4, 0, stream))
         };
-        let mut meter = Meter::new();
-        let all = (0..5000).find(|number| request(&mut meter, *number, true));
+        let mut guard = FloodGuard::new();
+        let all = (0..5000).find(|number| request(&mut guard, *number, true));
         assert_eq!(all, Some(REQUESTS - 1));
-        let mut meter = Meter::new();
-        assert_eq!((0..5000).find(|number| request(&mut meter, *number, number % 2 == 1)), None, "half");
-        let after_a_good_life = (5000..9000).find(|number| request(&mut meter, *number, true));
+        let mut guard = FloodGuard::new();
+        assert_eq!((0..5000).find(|number| request(&mut guard, *number, number % 2 == 1)), None, "half");
+        let after_a_good_life = (5000..9000).find(|number| request(&mut guard, *number, true));
         assert!(after_a_good_life.is_some_and(|number| number < 5000 + MOST_REQUESTS + REQUESTS));
     }
 }

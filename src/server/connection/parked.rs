@@ -10,8 +10,8 @@ use prometheus::IntGauge;
 use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 
 use super::activity::Due;
-use super::alarm::Alarm;
-use super::{End, GRACE, Party, Stream};
+use super::deadline::Deadline;
+use super::{ConnectionContext, End, GRACE, Stream};
 use crate::clock;
 
 /// What is read at once when it wakes: most requests, whole.
@@ -22,15 +22,19 @@ const PIECE: usize = 1024;
 ///
 /// # Errors
 /// How the connection ended, if it did before that.
-pub(super) async fn rest(stream: &mut Stream, party: &Party, alarm: &mut Alarm) -> Result<(), Option<End>> {
-    let activity = &party.activity;
+pub(super) async fn park(
+    stream: &mut Stream,
+    context: &ConnectionContext,
+    deadline: &mut Deadline,
+) -> Result<(), Option<End>> {
+    let activity = &context.activity;
     if stream.has_unread() {
         activity.wake();
         return Ok(());
     }
-    let _resting = Resting::begin(&party.worker.metrics().resting);
+    let _parked = Parked::begin(&context.worker.metrics().resting);
     let woken = poll_fn(|cx| {
-        if let Some(grace) = alarm.poll_begun(cx) {
+        if let Some(grace) = deadline.poll_drain_begun(cx) {
             activity.part(grace);
         }
         // What TLS still holds of the last answer; the socket itself holds nothing back.
@@ -47,9 +51,9 @@ pub(super) async fn rest(stream: &mut Stream, party: &Party, alarm: &mut Alarm) 
             });
         }
         loop {
-            ready!(alarm.poll_rings(activity));
+            ready!(deadline.poll_due(activity));
             match activity.due(clock::monotonic()) {
-                Due::Nothing | Due::Rest => {}
+                Due::Nothing | Due::Park => {}
                 Due::End => return Poll::Ready(Err(Some(End::Timeout))),
                 Due::Finish if activity.is_open() => activity.part(GRACE),
                 Due::Finish => return Poll::Ready(Err(None)),
@@ -62,7 +66,7 @@ pub(super) async fn rest(stream: &mut Stream, party: &Party, alarm: &mut Alarm) 
         Err(end) => {
             if end.is_none() {
                 // What the socket does not take at once is not waited for: nothing was asked.
-                let _ = poll_fn(|cx| Poll::Ready(stream.poll_farewell(cx))).await;
+                let _ = poll_fn(|cx| Poll::Ready(stream.poll_close(cx))).await;
             }
             return Err(end);
         }
@@ -72,16 +76,16 @@ pub(super) async fn rest(stream: &mut Stream, party: &Party, alarm: &mut Alarm) 
 }
 
 /// Counts a connection while it rests, however it ends.
-struct Resting<'a>(&'a IntGauge);
+struct Parked<'a>(&'a IntGauge);
 
-impl<'a> Resting<'a> {
+impl<'a> Parked<'a> {
     fn begin(gauge: &'a IntGauge) -> Self {
         gauge.inc();
         Self(gauge)
     }
 }
 
-impl Drop for Resting<'_> {
+impl Drop for Parked<'_> {
     fn drop(&mut self) {
         self.0.dec();
     }

@@ -11,45 +11,45 @@ use std::task::{Poll, Waker};
 const MOST: usize = 64;
 
 /// Those who wait for something to do, and how it is given to them.
-pub(super) struct Attendants<T> {
-    waiting: RefCell<Vec<Rc<Post<T>>>>,
+pub(super) struct TaskPool<T> {
+    waiting: RefCell<Vec<Rc<Slot<T>>>>,
 }
 
 /// Where one of them waits.
-pub(super) struct Post<T> {
+pub(super) struct Slot<T> {
     next: Cell<Option<T>>,
     waker: Cell<Option<Waker>>,
 }
 
-impl<T> Attendants<T> {
+impl<T> TaskPool<T> {
     pub(super) fn new() -> Self {
         Self { waiting: RefCell::default() }
     }
 
     /// Gives it to one who waits; where nobody does, it lies at a new post, for which somebody has to be found.
-    pub(super) fn give(&self, work: T) -> Option<Rc<Post<T>>> {
+    pub(super) fn give(&self, work: T) -> Option<Rc<Slot<T>>> {
         // The last that came: what it touches is warm.
-        let Some(post) = self.waiting.borrow_mut().pop() else { return Some(Post::with(work)) };
-        post.next.set(Some(work));
-        if let Some(waker) = post.waker.take() {
+        let Some(slot) = self.waiting.borrow_mut().pop() else { return Some(Slot::with(work)) };
+        slot.next.set(Some(work));
+        if let Some(waker) = slot.waker.take() {
             waker.wake();
         }
         None
     }
 
     /// Waits for the next; `None` where enough others wait.
-    pub(super) async fn next(&self, post: &Rc<Post<T>>) -> Option<T> {
-        if let Some(work) = post.next.take() {
+    pub(super) async fn next(&self, slot: &Rc<Slot<T>>) -> Option<T> {
+        if let Some(work) = slot.next.take() {
             return Some(work);
         }
         if self.waiting.borrow().len() >= MOST {
             return None;
         }
-        self.waiting.borrow_mut().push(post.clone());
-        poll_fn(|cx| match post.next.take() {
+        self.waiting.borrow_mut().push(slot.clone());
+        poll_fn(|cx| match slot.next.take() {
             Some(work) => Poll::Ready(Some(work)),
             None => {
-                post.waker.set(Some(cx.waker().clone()));
+                slot.waker.set(Some(cx.waker().clone()));
                 Poll::Pending
             }
         })
@@ -57,7 +57,7 @@ impl<T> Attendants<T> {
     }
 }
 
-impl<T> Post<T> {
+impl<T> Slot<T> {
     fn with(work: T) -> Rc<Self> {
         Rc::new(Self { next: Cell::new(Some(work)), waker: Cell::new(None) })
     }
@@ -73,28 +73,28 @@ mod tests {
 
     #[test]
     fn what_comes_is_given_to_one_who_waits() {
-        let attendants = Attendants::new();
+        let task_pool = TaskPool::new();
         let mut cx = Context::from_waker(Waker::noop());
-        let (first, second) = (attendants.give(1).unwrap(), attendants.give(2).unwrap());
-        for (post, work) in [(&first, 1), (&second, 2)] {
-            assert_eq!(pin!(attendants.next(post)).poll(&mut cx), Poll::Ready(Some(work)));
+        let (first, second) = (task_pool.give(1).unwrap(), task_pool.give(2).unwrap());
+        for (slot, work) in [(&first, 1), (&second, 2)] {
+            assert_eq!(pin!(task_pool.next(slot)).poll(&mut cx), Poll::Ready(Some(work)));
         }
-        let mut first = pin!(attendants.next(&first));
-        let mut second = pin!(attendants.next(&second));
+        let mut first = pin!(task_pool.next(&first));
+        let mut second = pin!(task_pool.next(&second));
         assert!(first.as_mut().poll(&mut cx).is_pending() && second.as_mut().poll(&mut cx).is_pending());
-        assert!(attendants.give(3).is_none() && attendants.give(4).is_none());
-        assert!(attendants.give(5).is_some(), "nobody waits");
+        assert!(task_pool.give(3).is_none() && task_pool.give(4).is_none());
+        assert!(task_pool.give(5).is_some(), "nobody waits");
         assert_eq!(second.poll(&mut cx), Poll::Ready(Some(3)), "the last that came is the first that goes");
         assert_eq!(first.poll(&mut cx), Poll::Ready(Some(4)));
     }
 
     #[test]
     fn no_more_wait_than_are_of_use() {
-        let attendants = Attendants::new();
+        let task_pool = TaskPool::new();
         let mut cx = Context::from_waker(Waker::noop());
-        let posts: Vec<_> = (0..=MOST).map(|_| attendants.give(()).unwrap()).collect();
-        posts.iter().for_each(|post| post.next.set(None));
-        let mut waiting: Vec<_> = posts.iter().map(|post| Box::pin(attendants.next(post))).collect();
+        let posts: Vec<_> = (0..=MOST).map(|_| task_pool.give(()).unwrap()).collect();
+        posts.iter().for_each(|slot| slot.next.set(None));
+        let mut waiting: Vec<_> = posts.iter().map(|slot| Box::pin(task_pool.next(slot))).collect();
         let ends = waiting.iter_mut().filter_map(|one| match one.as_mut().poll(&mut cx) {
             Poll::Ready(work) => Some(work),
             Poll::Pending => None,

@@ -21,7 +21,7 @@ const PIECE: usize = 16 * 1024;
 /// What a stream's task met with when it was polled. A worker has one thread, so one cell serves all streams of a connection:
 /// it is set and read within one poll.
 #[derive(Clone, Default)]
-pub(super) struct Turn {
+pub(super) struct StreamStep {
     step: Rc<Cell<Step>>,
     /// Whether what is run next belongs to a tunnel, which has a deadline of its own.
     tunnel: Rc<Cell<bool>>,
@@ -38,7 +38,7 @@ enum Step {
     Piece,
 }
 
-impl Turn {
+impl StreamStep {
     /// Polls what makes the answer.
     pub(super) fn watch<T>(&self, poll: Poll<T>) -> Poll<T> {
         self.step.set(if poll.is_pending() { Step::Answer } else { Step::Piece });
@@ -46,7 +46,7 @@ impl Turn {
     }
 }
 
-impl Turn {
+impl StreamStep {
     /// The library is about to run what sends for a tunnel.
     pub(super) fn tunnels(&self) {
         self.tunnel.set(true);
@@ -56,23 +56,28 @@ impl Turn {
 /// Runs the streams of a connection on its worker, each as long as its client takes what it is sent.
 #[derive(Clone)]
 pub(super) struct Executor {
-    pub(super) turn: Turn,
+    pub(super) step: StreamStep,
     pub(super) idle: Duration,
     pub(super) stalled: IntCounter,
 }
 
 impl<F: Future + 'static> hyper::rt::Executor<F> for Executor {
     fn execute(&self, stream: F) {
-        if self.turn.tunnel.take() {
+        if self.step.tunnel.take() {
             spawn_local(async move { drop(stream.await) });
             return;
         }
-        spawn_local(Patient { stream: Box::pin(stream), executor: self.clone(), sleep: None, waits: false });
+        spawn_local(WriteTimeout {
+            stream: Box::pin(stream),
+            executor: self.clone(),
+            sleep: None,
+            waits: false,
+        });
     }
 }
 
 /// A stream that is given up when its client takes nothing for too long: what is dropped is reset.
-struct Patient<F> {
+struct WriteTimeout<F> {
     stream: Pin<Box<F>>,
     executor: Executor,
     /// Made at the first wait.
@@ -80,17 +85,17 @@ struct Patient<F> {
     waits: bool,
 }
 
-impl<F: Future> Future for Patient<F> {
+impl<F: Future> Future for WriteTimeout<F> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
-        let turn = &this.executor.turn.step;
-        turn.set(Step::Client);
+        let step = &this.executor.step.step;
+        step.set(Step::Client);
         if this.stream.as_mut().poll(cx).is_ready() {
             return Poll::Ready(());
         }
-        match turn.get() {
+        match step.get() {
             Step::Answer => {
                 this.waits = false;
                 return Poll::Pending;
@@ -117,13 +122,13 @@ impl<F: Future> Future for Patient<F> {
 /// A body in pieces of a bounded size, that notes what it is asked for.
 pub(super) struct Pieces<B> {
     body: B,
-    turn: Turn,
+    step: StreamStep,
     rest: Bytes,
 }
 
 impl<B> Pieces<B> {
-    pub(super) fn new(body: B, turn: Turn) -> Self {
-        Self { body, turn, rest: Bytes::new() }
+    pub(super) fn new(body: B, step: StreamStep) -> Self {
+        Self { body, step, rest: Bytes::new() }
     }
 }
 
@@ -137,7 +142,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Pieces<B> {
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let this = self.get_mut();
         if this.rest.is_empty() {
-            match this.turn.watch(Pin::new(&mut this.body).poll_frame(cx)) {
+            match this.step.watch(Pin::new(&mut this.body).poll_frame(cx)) {
                 Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
                     Ok(data) => this.rest = data,
                     Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
@@ -145,7 +150,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Pieces<B> {
                 other => return other,
             }
         }
-        this.turn.step.set(Step::Piece);
+        this.step.step.set(Step::Piece);
         let piece = this.rest.split_to(PIECE.min(this.rest.len()));
         Poll::Ready(Some(Ok(Frame::data(piece))))
     }

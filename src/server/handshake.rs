@@ -28,22 +28,22 @@ const PLAIN: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nC
                        Connection: close\r\n\r\nThis port speaks HTTPS only.\n";
 
 /// Whether anything comes before HTTP. Most connections have nothing to wait for.
-pub(super) fn is_waited_for(peer: &Peer, listener: &Listener) -> bool {
-    listener.tls.is_some() || is_announced(peer, listener)
+pub(super) fn is_needed(peer: &Peer, listener: &Listener) -> bool {
+    listener.tls.is_some() || expects_proxy_header(peer, listener)
 }
 
 /// A connection that is ready for HTTP, and whose it is.
 ///
 /// # Errors
 /// How it ended before that.
-pub(super) async fn greet(
+pub(super) async fn perform(
     mut stream: Stream,
     mut peer: Peer,
     listener: &Listener,
     head: Duration,
 ) -> Result<(Stream, Peer, Protocol), End> {
-    if is_announced(&peer, listener) {
-        let announced = timeout(head, announced(&mut stream)).await;
+    if expects_proxy_header(&peer, listener) {
+        let announced = timeout(head, read_proxy_header(&mut stream)).await;
         if let Some((client, own)) = announced.map_err(|_| End::Timeout)?? {
             peer = Peer::new(client);
             peer.announced_port = Some(own.port()).filter(|port| *port != 0).map(HeaderValue::from);
@@ -51,19 +51,19 @@ pub(super) async fn greet(
     }
     let Some(acceptor) = &listener.tls else { return Ok((stream, peer, Protocol::Sniff)) };
     // Boxed: connections in the clear are many, and not to be as large as this.
-    let handshake = timeout(acceptor.handshake_timeout(), Box::pin(handshake(stream, acceptor))).await;
+    let handshake = timeout(acceptor.handshake_timeout(), Box::pin(accept_tls(stream, acceptor))).await;
     let (stream, session, protocol) = handshake.map_err(|_| End::Tls)??;
     peer.tls = Some(session);
     Ok((stream, peer, protocol))
 }
 
-fn is_announced(peer: &Peer, listener: &Listener) -> bool {
+fn expects_proxy_header(peer: &Peer, listener: &Listener) -> bool {
     let Some(address) = peer.address else { return false };
     listener.proxy_protocol_from.iter().any(|network| network.contains(&address.ip()))
 }
 
 /// Whom the PROXY header announces: the client, and what it connected to.
-async fn announced(stream: &mut Stream) -> Result<Option<(SocketAddr, SocketAddr)>, End> {
+async fn read_proxy_header(stream: &mut Stream) -> Result<Option<(SocketAddr, SocketAddr)>, End> {
     let mut bytes = BytesMut::with_capacity(PIECE);
     loop {
         match stream.read_buf(&mut bytes).await {
@@ -84,7 +84,7 @@ async fn announced(stream: &mut Stream) -> Result<Option<(SocketAddr, SocketAddr
     }
 }
 
-async fn handshake(mut stream: Stream, acceptor: &Acceptor) -> Result<(Stream, Session, Protocol), End> {
+async fn accept_tls(mut stream: Stream, acceptor: &Acceptor) -> Result<(Stream, Session, Protocol), End> {
     let mut first = BytesMut::with_capacity(PIECE);
     match stream.read_buf(&mut first).await {
         Ok(1..) => {}
