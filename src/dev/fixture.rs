@@ -12,7 +12,9 @@ use crate::net::{Address, Patience, Terms, TrustedProxies, Url};
 use crate::policy::{Requirement, Rule, Scope};
 use crate::route::{Ambiguities, Distinct, MethodPattern, Pattern};
 use crate::token::{Audience, Rules, Source, TypPolicy};
-use crate::upstream::{Ejection, HeadLimits, HostHeader, Listed, Protocol, Retry, Settings, Strategy};
+use crate::upstream::{
+    HeadLimits, HostHeader, Listed, OutlierDetection, Protocol, Retry, Settings, Strategy,
+};
 
 /// A configuration with these issuers and routes and one upstream, `orders`, elsewhere.
 pub(super) fn config(issuers: Vec<Issuer>, routes: Vec<Route>) -> Config {
@@ -70,7 +72,7 @@ pub(super) fn config(issuers: Vec<Issuer>, routes: Vec<Route>) -> Config {
             endpoints: Listed::alone(Url::parse("https://orders.internal:8443/").unwrap()),
             balance: Strategy::RoundRobin,
             retry: Retry { attempts: 1, percent: 20, floor: 3 },
-            ejection: Ejection { failures: 5, time: second, max_percent: 50 },
+            ejection: OutlierDetection { failures: 5, time: second, max_percent: 50 },
             health: None,
             host: HostHeader::Upstream,
             protocol: Protocol::Http1,

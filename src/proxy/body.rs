@@ -20,7 +20,7 @@ use super::headers;
 use super::upgrade::Upgrades;
 use super::worker::View;
 use crate::clock;
-use crate::upstream::{Broken, Reply, Sent, Switched};
+use crate::upstream::{Broken, Reply, Switched, UploadProgress};
 
 /// Why a body ended before its end.
 #[derive(Debug)]
@@ -117,7 +117,7 @@ pub(super) enum UploadFailure {
 /// How an upload goes, for who waits for the response: the connection to the upstream only knows that the body failed.
 #[derive(Clone, Default)]
 pub(super) struct Upload {
-    pub(super) sent: Sent,
+    pub(super) progress: UploadProgress,
     failure: Rc<Cell<Option<UploadFailure>>>,
 }
 
@@ -173,7 +173,7 @@ impl RequestBody {
 
 impl Streaming {
     fn end(&mut self) {
-        self.upload.sent.ended();
+        self.upload.progress.ended();
         drop(self.counted.take());
     }
 
@@ -209,7 +209,7 @@ impl Body for RequestBody {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let Self::Streaming(body) = self.get_mut() else { return Poll::Ready(None) };
         let Poll::Ready(next) = Pin::new(&mut body.incoming).poll_frame(cx) else {
-            body.upload.sent.awaited();
+            body.upload.progress.awaited();
             return body.watch.poll_overdue(cx).map_or(Poll::Pending, |error| body.fail(error));
         };
         // What has ended has ended in time.
@@ -234,7 +234,7 @@ impl Body for RequestBody {
                 if body.incoming.is_end_stream() {
                     body.end();
                 } else {
-                    body.upload.sent.taken();
+                    body.upload.progress.taken();
                 }
                 Poll::Ready(Some(Ok(frame)))
             }

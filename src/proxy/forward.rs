@@ -105,7 +105,7 @@ impl<'v> Journey<'v> {
     /// A [`Refusal`]: 400, 408, 413, 502 or 504.
     pub(super) async fn complete(&mut self, exchange: &Exchange) -> Result<Response<Answer>, Refusal> {
         let limits = (self.route.response_timeout, self.until);
-        let sent = self.upload.as_ref().map(|upload| &upload.sent);
+        let sent = self.upload.as_ref().map(|upload| &upload.progress);
         let response = self.upstream.send(&mut self.outgoing, limits, sent).await;
         let response = response.map_err(|fault| self.refused(fault))?;
         let took = clock::monotonic() - self.outgoing.departed();

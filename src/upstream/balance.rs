@@ -14,31 +14,31 @@ use http::header::HOST;
 use http::{Response, StatusCode};
 use http_body::Body;
 
-use super::admission::Admission;
-use super::alarm::Alarms;
-use super::choice::Turns;
-use super::ejection::{self, Trial};
 use super::exchange::{Failed, Outgoing, Reply};
+use super::load_balancing::LoadBalancer;
+use super::outlier_detection::{self, HalfOpenProbe};
 use super::pool::{Download, Pool};
+use super::request_limit::RequestPermit;
 use super::retry::Budget;
-use super::sent::Progress;
-use super::{Endpoint, Fault, HostHeader, Sent, Upstream};
+use super::timers::Timers;
+use super::upload_progress::Progress;
+use super::{Endpoint, Fault, HostHeader, UploadProgress, Upstream};
 use crate::clock;
 
 /// One worker's connections to the endpoints of one upstream, for requests with bodies of type `B`.
 pub struct Balance<B> {
     upstream: Arc<Upstream>,
     /// One for each of the upstream's endpoints, in their order.
-    places: Vec<Place<B>>,
-    turns: Turns,
+    targets: Vec<Target<B>>,
+    load_balancer: LoadBalancer,
     budget: Budget,
-    alarms: Alarms,
+    timers: Timers,
     /// Whether `Host` depends on the endpoint.
     names_host: bool,
 }
 
 /// One endpoint as this worker sees it.
-struct Place<B> {
+struct Target<B> {
     pool: Rc<Pool<B>>,
     /// Requests that this worker has under way there.
     busy: Busy,
@@ -72,24 +72,24 @@ where
     /// The way to an upstream. Connections to endpoints that `before` has as well are kept.
     #[must_use]
     pub fn new(upstream: Arc<Upstream>, before: Option<&Self>) -> Rc<Self> {
-        let place = |endpoint: &Arc<Endpoint>| {
-            let mut earlier = before.iter().flat_map(|balance| &balance.places);
-            let same = earlier.find(|place| place.pool.endpoint().id() == endpoint.id());
+        let target = |endpoint: &Arc<Endpoint>| {
+            let mut earlier = before.iter().flat_map(|balance| &balance.targets);
+            let same = earlier.find(|target| target.pool.endpoint().id() == endpoint.id());
             match same {
-                Some(Place { pool, busy }) => Place { pool: pool.clone(), busy: busy.clone() },
-                None => Place { pool: Pool::new(upstream.clone(), endpoint.clone()), busy: Busy::default() },
+                Some(Target { pool, busy }) => Target { pool: pool.clone(), busy: busy.clone() },
+                None => Target { pool: Pool::new(upstream.clone(), endpoint.clone()), busy: Busy::default() },
             }
         };
-        let places: Vec<_> = upstream.endpoints.iter().map(place).collect();
-        let is_kept = |pool: &Rc<Pool<B>>| places.iter().any(|place| Rc::ptr_eq(&place.pool, pool));
-        let earlier = before.iter().flat_map(|balance| &balance.places);
-        earlier.filter(|place| !is_kept(&place.pool)).for_each(|place| place.pool.retire());
+        let targets: Vec<_> = upstream.endpoints.iter().map(target).collect();
+        let is_kept = |pool: &Rc<Pool<B>>| targets.iter().any(|target| Rc::ptr_eq(&target.pool, pool));
+        let earlier = before.iter().flat_map(|balance| &balance.targets);
+        earlier.filter(|target| !is_kept(&target.pool)).for_each(|target| target.pool.retire());
         let settings = &upstream.settings;
         let weights = settings.endpoints.iter().map(|endpoint| endpoint.weight).collect();
-        let turns = Turns::new(settings.balance, weights);
+        let load_balancer = LoadBalancer::new(settings.balance, weights);
         let budget = Budget::new(&settings.retry);
         let names_host = settings.host == HostHeader::Upstream && upstream.endpoints.len() > 1;
-        Rc::new(Self { upstream, places, turns, budget, alarms: Alarms::default(), names_host })
+        Rc::new(Self { upstream, targets, load_balancer, budget, timers: Timers::default(), names_host })
     }
 
     /// The upstream it is for.
@@ -107,18 +107,18 @@ where
         &self,
         request: &mut Outgoing<B>,
         (limit, until): (Duration, Option<Instant>),
-        sent: Option<&Sent>,
+        sent: Option<&UploadProgress>,
     ) -> Result<Response<Reply<B>>, Fault> {
         let asked = Cell::new(None);
         let departed = request.departed;
         let mut exchange = pin!(self.exchange(request, &asked));
         let capped = |deadline: Instant| until.map_or(deadline, |until| until.min(deadline));
         let mut deadline = capped(departed + limit);
-        let mut alarm = self.alarms.take(deadline);
+        let mut timer = self.timers.take(deadline);
         let result = loop {
             let in_time = poll_fn(|cx| match exchange.as_mut().poll(cx) {
                 Poll::Ready(result) => Poll::Ready(Some(result)),
-                Poll::Pending => alarm.poll_late(deadline, cx).map(|()| None),
+                Poll::Pending => timer.poll_late(deadline, cx).map(|()| None),
             });
             if let Some(result) = in_time.await {
                 break result;
@@ -128,18 +128,18 @@ where
                 break Err(Fault::ResponseTimeout(limit));
             }
             // An upload may take longer than an answer, but not an upstream that takes nothing of it.
-            deadline = capped(match sent.map(Sent::progress) {
+            deadline = capped(match sent.map(UploadProgress::progress) {
                 Some(Progress::Awaited) => now + limit,
                 Some(Progress::Taken(at) | Progress::Ended(at)) if at + limit > now => at + limit,
                 _ => {
-                    if let Some(place) = asked.get().and_then(|index| self.places.get(index)) {
-                        self.failed(place);
+                    if let Some(target) = asked.get().and_then(|index| self.targets.get(index)) {
+                        self.failed(target);
                     }
                     break Err(Fault::ResponseTimeout(limit));
                 }
             });
         };
-        self.alarms.give_back(alarm);
+        self.timers.give_back(timer);
         // A body that failed on its way here is not the upstream's fault.
         if let Err(fault) = &result
             && !matches!(fault, Fault::Request)
@@ -155,8 +155,8 @@ where
         request: &mut Outgoing<B>,
         asked: &Cell<Option<usize>>,
     ) -> Result<Response<Reply<B>>, Fault> {
-        let admission = Admission::of(&self.upstream)?;
-        let (response, under_way) = match &*self.places {
+        let permit = RequestPermit::of(&self.upstream)?;
+        let (response, under_way) = match &*self.targets {
             [only] => match only.pool.exchange(request).await {
                 Ok(response) => (response, None),
                 // Boxed: it is seldom done.
@@ -164,13 +164,13 @@ where
             },
             _ => self.attempts(request, asked).await?,
         };
-        Ok(response.map(|download| Reply { download, _under_way: under_way, _admission: admission }))
+        Ok(response.map(|download| Reply { download, _under_way: under_way, _admission: permit }))
     }
 
     /// Sends a request again that the one endpoint did not process.
     async fn again(
         &self,
-        only: &Place<B>,
+        only: &Target<B>,
         request: &mut Outgoing<B>,
         mut failed: Failed,
     ) -> Result<Response<Download<B>>, Fault> {
@@ -196,16 +196,16 @@ where
         let mut retried = 0;
         loop {
             let (next, _trial) = self.next(&tried).ok_or_else(no_endpoint)?;
-            let place = self.places.get(next).ok_or_else(no_endpoint)?;
+            let target = self.targets.get(next).ok_or_else(no_endpoint)?;
             asked.set(Some(next));
-            if let Some(host) = place.pool.endpoint().host.as_ref().filter(|_| self.names_host) {
+            if let Some(host) = target.pool.endpoint().host.as_ref().filter(|_| self.names_host) {
                 request.head.headers.insert(HOST, host.clone());
             }
-            let under_way = UnderWay::new(&place.busy);
+            let under_way = UnderWay::new(&target.busy);
             // Where a connection had gone stale the pool has tried another before it says that the endpoint failed.
-            let failed = match place.pool.exchange(request).await {
+            let failed = match target.pool.exchange(request).await {
                 Ok(response) => {
-                    self.answered(place, response.status());
+                    self.answered(target, response.status());
                     return Ok((response, Some(under_way)));
                 }
                 Err(failed) => failed,
@@ -217,12 +217,12 @@ where
             // Too many waiting requests say nothing about the endpoint's health, nor does the end of a connection.
             let is_recycled = is_sent_again && failed.refusal.is_some_and(|refusal| refusal.is_ending);
             if !is_recycled && !matches!(failed.fault, Fault::Overloaded) {
-                self.failed(place);
+                self.failed(target);
             }
             tried.push(next);
             if is_sent_again {
                 self.upstream.metrics.resent.inc();
-                if tried.len() == self.places.len() {
+                if tried.len() == self.targets.len() {
                     // All but this one, for want of another.
                     tried = vec![next];
                 }
@@ -231,7 +231,7 @@ where
             let may_go_again = request.may_go_again(&failed);
             let fault = failed.fault;
             let is_over = retried >= self.upstream.settings.retry.attempts
-                || tried.len() == self.places.len()
+                || tried.len() == self.targets.len()
                 || matches!(fault, Fault::Protocol(_));
             if is_over || !may_go_again || !self.budget.withdraw(clock::monotonic()) {
                 return Err(fault);
@@ -243,33 +243,33 @@ where
 
     /// Whose turn it is among those that were not tried, and whether that is to show how it does. When all of them are to
     /// be left alone, none is: an endpoint that may have recovered is a better answer than a certain refusal.
-    fn next(&self, tried: &[usize]) -> Option<(usize, Option<Trial>)> {
+    fn next(&self, tried: &[usize]) -> Option<(usize, Option<HalfOpenProbe>)> {
         let is_new = |index: usize| !tried.contains(&index);
-        let endpoint = |index: usize| self.places.get(index).map(|place| place.pool.endpoint());
-        let is_fit = |index| is_new(index) && endpoint(index).is_some_and(|one| one.standing.is_fit());
-        let busy = |index: usize| self.places.get(index).map_or(0, |place| place.busy.get());
-        while let Some(index) = self.turns.next(is_fit, busy) {
+        let endpoint = |index: usize| self.targets.get(index).map(|target| target.pool.endpoint());
+        let is_fit = |index| is_new(index) && endpoint(index).is_some_and(|one| one.state.is_fit());
+        let busy = |index: usize| self.targets.get(index).map_or(0, |target| target.busy.get());
+        while let Some(index) = self.load_balancer.next(is_fit, busy) {
             // Another worker's request may have begun a trial in between; then it is not fit any more.
-            if let Ok(trial) = Trial::begin(endpoint(index)?) {
-                return Some((index, trial));
+            if let Ok(probe) = HalfOpenProbe::begin(endpoint(index)?) {
+                return Some((index, probe));
             }
         }
-        self.turns.next(is_new, busy).map(|index| (index, None))
+        self.load_balancer.next(is_new, busy).map(|index| (index, None))
     }
 
-    fn answered(&self, place: &Place<B>, status: StatusCode) {
+    fn answered(&self, target: &Target<B>, status: StatusCode) {
         if matches!(status.as_u16(), 502..=504) {
-            self.failed(place);
-        } else if place.pool.endpoint().standing.succeeded() {
-            let endpoint = place.pool.endpoint();
+            self.failed(target);
+        } else if target.pool.endpoint().state.succeeded() {
+            let endpoint = target.pool.endpoint();
             tracing::info!(upstream = %self.upstream.settings.name, endpoint = %endpoint.url, "the endpoint answers again");
         }
     }
 
-    fn failed(&self, place: &Place<B>) {
+    fn failed(&self, target: &Target<B>) {
         let Upstream { settings, endpoints, metrics, .. } = &*self.upstream;
-        let endpoint = place.pool.endpoint();
-        if let Some(time) = ejection::note_failure(&settings.ejection, endpoint, endpoints) {
+        let endpoint = target.pool.endpoint();
+        if let Some(time) = outlier_detection::note_failure(&settings.ejection, endpoint, endpoints) {
             metrics.ejections.inc();
             tracing::warn!(
                 upstream = %settings.name,
@@ -281,12 +281,12 @@ where
 
     /// Closes its connections as soon as nobody uses them: the upstream is gone from the configuration.
     pub fn retire(&self) {
-        self.places.iter().for_each(|place| place.pool.retire());
+        self.targets.iter().for_each(|target| target.pool.retire());
     }
 
     /// Closes connections that nobody has used for long.
     pub fn sweep(&self) {
-        self.places.iter().for_each(|place| place.pool.sweep());
+        self.targets.iter().for_each(|target| target.pool.sweep());
     }
 }
 

@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::HeaderValue;
 
-use super::ejection::Standing;
-use super::names::Addresses;
+use super::dns::Addresses;
+use super::outlier_detection::EndpointState;
 use crate::net::Url;
 
 /// A place where an upstream listens; each worker has a pool of connections to it.
@@ -17,7 +17,7 @@ pub struct Endpoint {
     /// Its own name, for `Host`.
     pub(super) host: Option<HeaderValue>,
     /// How it does.
-    pub(super) standing: Standing,
+    pub(super) state: EndpointState,
     /// Of its name.
     pub(super) addresses: Addresses,
 }
@@ -29,7 +29,7 @@ impl Endpoint {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let host = HeaderValue::try_from(url.authority()).ok();
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
-        Self { id, url, host, standing: Standing::new(), addresses: Addresses::default() }
+        Self { id, url, host, state: EndpointState::new(), addresses: Addresses::default() }
     }
 
     /// What tells it from every other endpoint of this process.

@@ -11,10 +11,10 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use http_body::{Body, Frame, SizeHint};
 
-use super::admission::Admission;
 use super::balance::UnderWay;
 use super::kept::Kept;
 use super::pool::{Download, Switched};
+use super::request_limit::RequestPermit;
 use super::{Broken, Fault};
 use crate::clock;
 
@@ -212,7 +212,7 @@ fn is_idempotent(method: &Method) -> bool {
 pub struct Reply<B: Body<Data = Bytes>> {
     pub(super) download: Download<B>,
     pub(super) _under_way: Option<UnderWay>,
-    pub(super) _admission: Option<Admission>,
+    pub(super) _admission: Option<RequestPermit>,
 }
 
 impl<B: Body<Data = Bytes>> Reply<B> {

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 
-use super::{Ejection, HeadLimits, HostHeader, Listed, Protocol, Retry, Settings, Strategy, Upstream};
+use super::{
+    HeadLimits, HostHeader, Listed, OutlierDetection, Protocol, Retry, Settings, Strategy, Upstream,
+};
 use crate::net::{Patience, Terms, Url};
 use crate::telemetry::Metrics;
 
@@ -21,7 +23,7 @@ pub(super) fn settings(url: &str) -> Settings {
         endpoints: Listed::alone(url),
         balance: Strategy::RoundRobin,
         retry: Retry { attempts: 0, percent: 0, floor: 0 },
-        ejection: Ejection { failures: 0, time: LONG, max_percent: 0 },
+        ejection: OutlierDetection { failures: 0, time: LONG, max_percent: 0 },
         health: None,
         host: HostHeader::Upstream,
         protocol: Protocol::Http1,

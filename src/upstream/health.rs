@@ -41,7 +41,7 @@ pub struct Health {
 
 /// Why a probe failed.
 #[derive(Debug)]
-enum Ailment {
+enum ProbeError {
     Dial(DialError),
     Http(hyper::Error),
     Request(http::Error),
@@ -54,7 +54,7 @@ pub(super) async fn watch(weak: Weak<Upstream>) {
     let Some(upstream) = weak.upgrade() else { return };
     let Some(health) = upstream.settings.health.clone() else {
         // An earlier configuration may have asked them.
-        upstream.endpoints.iter().for_each(|endpoint| endpoint.standing.set_healthy(true));
+        upstream.endpoints.iter().for_each(|endpoint| endpoint.state.set_healthy(true));
         return;
     };
     let mut tasks = JoinSet::new();
@@ -71,10 +71,10 @@ async fn attend(weak: Weak<Upstream>, endpoint: Arc<Endpoint>, health: Health) {
     while let Some(upstream) = weak.upgrade() {
         let asked = timeout(health.timeout, probe(&upstream, &endpoint, &health, turn));
         turn = turn.wrapping_add(1);
-        let answer = asked.await.unwrap_or(Err(Ailment::Timeout(health.timeout)));
-        let was = endpoint.standing.is_healthy();
+        let answer = asked.await.unwrap_or(Err(ProbeError::Timeout(health.timeout)));
+        let was = endpoint.state.is_healthy();
         if streak.turns(was, answer.is_ok(), &health) {
-            endpoint.standing.set_healthy(!was);
+            endpoint.state.set_healthy(!was);
             report(&upstream, &endpoint, &answer);
         }
         drop(upstream);
@@ -82,7 +82,7 @@ async fn attend(weak: Weak<Upstream>, endpoint: Arc<Endpoint>, health: Health) {
     }
 }
 
-fn report(upstream: &Upstream, endpoint: &Endpoint, answer: &Result<(), Ailment>) {
+fn report(upstream: &Upstream, endpoint: &Endpoint, answer: &Result<(), ProbeError>) {
     let (upstream, endpoint) = (&upstream.settings.name, &endpoint.url);
     match answer {
         Ok(()) => tracing::info!(%upstream, %endpoint, "the endpoint is healthy again"),
@@ -117,15 +117,15 @@ async fn probe(
     endpoint: &Endpoint,
     health: &Health,
     turn: usize,
-) -> Result<(), Ailment> {
-    let stream = dial(upstream, endpoint, health.timeout, turn).await.map_err(Ailment::Dial)?;
+) -> Result<(), ProbeError> {
+    let stream = dial(upstream, endpoint, health.timeout, turn).await.map_err(ProbeError::Dial)?;
     let is_http2 = match upstream.settings.protocol {
         Protocol::Http1 => false,
         Protocol::Http2 => true,
         Protocol::Auto => stream.agreed_on_http2(),
     };
     if is_http2 && endpoint.url.is_tls() && !stream.agreed_on_http2() {
-        return Err(Ailment::Dial(DialError::Http2 { authority: endpoint.url.authority().into() }));
+        return Err(ProbeError::Dial(DialError::Http2 { authority: endpoint.url.authority().into() }));
     }
     let host = match &upstream.settings.host {
         HostHeader::Named(name) => name.to_string(),
@@ -137,9 +137,9 @@ async fn probe(
     } else {
         ask_http1(stream, request(health.path.to_string(), Some(&host))?).await
     };
-    let status = response.map_err(Ailment::Http)?.status();
+    let status = response.map_err(ProbeError::Http)?.status();
     let is_good = health.status.map_or(status.as_u16() < 400, |wanted| status == wanted);
-    if is_good { Ok(()) } else { Err(Ailment::Status(status)) }
+    if is_good { Ok(()) } else { Err(ProbeError::Status(status)) }
 }
 
 /// A connection to where requests go as well, each of the name's addresses in its turn.
@@ -158,13 +158,13 @@ async fn dial(
 }
 
 /// HTTP/2 has the host in the target (RFC 9113 section 8.3.1).
-fn request(target: String, host: Option<&str>) -> Result<Request<Empty<Bytes>>, Ailment> {
+fn request(target: String, host: Option<&str>) -> Result<Request<Empty<Bytes>>, ProbeError> {
     let agent = HeaderValue::from_static(concat!("scopegate/", env!("CARGO_PKG_VERSION")));
     let mut request = Request::get(target).header(USER_AGENT, agent);
     if let Some(host) = host {
         request = request.header(HOST, host);
     }
-    request.body(Empty::new()).map_err(Ailment::Request)
+    request.body(Empty::new()).map_err(ProbeError::Request)
 }
 
 async fn ask_http1(stream: Stream, request: Request<Empty<Bytes>>) -> hyper::Result<Response<Incoming>> {
@@ -188,7 +188,7 @@ async fn ask_http2(stream: Stream, request: Request<Empty<Bytes>>) -> hyper::Res
     }
 }
 
-impl fmt::Display for Ailment {
+impl fmt::Display for ProbeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Dial(error) => error.fmt(f),

@@ -1,10 +1,8 @@
 //! Where a permitted request goes: upstreams, and each worker's pool of connections to them.
 
-mod admission;
-mod alarm;
 mod balance;
-mod choice;
-mod ejection;
+mod connection_limit;
+mod dns;
 mod endpoint;
 mod exchange;
 mod fault;
@@ -12,29 +10,31 @@ mod fault;
 mod fixture;
 mod health;
 mod kept;
-mod names;
-mod occupancy;
+mod load_balancing;
+mod outlier_detection;
 mod pool;
+mod request_limit;
 mod retry;
-mod sent;
 mod settings;
+mod timers;
+mod upload_progress;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 pub use balance::Balance;
-pub use choice::Strategy;
-pub use ejection::Ejection;
 pub use endpoint::Endpoint;
 pub use exchange::{Outgoing, OwnFields, Reply};
 pub use fault::{Broken, Fault};
 pub use health::Health;
+pub use load_balancing::Strategy;
+pub use outlier_detection::OutlierDetection;
 pub use pool::Switched;
 pub use retry::Retry;
-pub use sent::Sent;
 pub use settings::{HeadLimits, HostHeader, Listed, Protocol, Settings};
+pub use upload_progress::UploadProgress;
 
-use self::occupancy::Occupancy;
+use self::connection_limit::ConnectionLimit;
 use crate::net::{self, Tls, TlsError};
 use crate::telemetry::{EndpointState, UpstreamMetrics};
 
@@ -51,7 +51,7 @@ pub struct Upstream {
     /// What is counted of it.
     pub metrics: Arc<UpstreamMetrics>,
     /// What it has to do, under this configuration and earlier ones.
-    occupancy: Arc<Occupancy>,
+    connection_limit: Arc<ConnectionLimit>,
 }
 
 impl Upstream {
@@ -74,8 +74,9 @@ impl Upstream {
         } else {
             Tls::system()
         };
-        let occupancy = before.map(|upstream| upstream.occupancy.clone());
-        let occupancy = occupancy.unwrap_or_else(|| Occupancy::new(settings.max_connections));
+        let connection_limit = before.map(|upstream| upstream.connection_limit.clone());
+        let connection_limit =
+            connection_limit.unwrap_or_else(|| ConnectionLimit::new(settings.max_connections));
         let before = before.filter(|upstream| upstream.settings.connects_like(&settings));
         let endpoint = |listed: &Listed| {
             let mut earlier = before.iter().flat_map(|upstream| &upstream.endpoints);
@@ -83,7 +84,14 @@ impl Upstream {
             same.cloned().unwrap_or_else(|| Arc::new(Endpoint::new(listed.url.clone())))
         };
         let endpoints = settings.endpoints.iter().map(endpoint).collect();
-        Ok(Self { id: NEXT.fetch_add(1, Ordering::Relaxed), settings, endpoints, tls, metrics, occupancy })
+        Ok(Self {
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            settings,
+            endpoints,
+            tls,
+            metrics,
+            connection_limit,
+        })
     }
 
     /// What tells it from every other upstream of this process.
@@ -99,8 +107,8 @@ impl Upstream {
         endpoints.iter().map(move |endpoint| EndpointState {
             upstream: settings.name.clone(),
             endpoint: endpoint.url.to_string(),
-            healthy: settings.health.is_some().then(|| endpoint.standing.is_healthy()),
-            ejected: is_ejectable.then(|| endpoint.standing.is_ejected()),
+            healthy: settings.health.is_some().then(|| endpoint.state.is_healthy()),
+            ejected: is_ejectable.then(|| endpoint.state.is_ejected()),
         })
     }
 }
@@ -109,7 +117,7 @@ impl Upstream {
 /// once per upstream, on a runtime that serves no requests.
 pub async fn look_after(weak: Weak<Upstream>) {
     if let Some(upstream) = weak.upgrade() {
-        upstream.occupancy.allow(upstream.settings.max_connections);
+        upstream.connection_limit.allow(upstream.settings.max_connections);
     }
-    tokio::join!(health::watch(weak.clone()), names::follow_names(weak, net::resolve));
+    tokio::join!(health::watch(weak.clone()), dns::refresh_addresses(weak, net::resolve));
 }

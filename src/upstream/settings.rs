@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Ejection, Health, Retry, Strategy};
+use super::{Health, OutlierDetection, Retry, Strategy};
 use crate::net::{Alpn, Patience, Terms, Url};
 
 /// One upstream.
@@ -21,7 +21,7 @@ pub struct Settings {
     /// When another of them does.
     pub retry: Retry,
     /// When one of them is left alone.
-    pub ejection: Ejection,
+    pub ejection: OutlierDetection,
     /// How each of them is asked how it does, if it is.
     pub health: Option<Health>,
     /// What the upstream sees in `Host`.

@@ -16,7 +16,7 @@ use super::server::to_usize;
 use crate::net::{Alpn, Patience, Terms, Tls, Url};
 use crate::route::is_authority;
 use crate::upstream::{
-    Ejection, HeadLimits, Health, HostHeader, Listed, Protocol, Retry, Settings, Strategy,
+    HeadLimits, Health, HostHeader, Listed, OutlierDetection, Protocol, Retry, Settings, Strategy,
 };
 
 pub(super) fn upstreams(context: &Context, tables: &[(Text, Table)]) -> Vec<Settings> {
@@ -195,12 +195,12 @@ fn listed(reader: &Reader<'_>, item: &Value) -> Option<Listed> {
     Some(Listed { url, weight: weight? })
 }
 
-fn ejection(reader: &mut Reader<'_>) -> Ejection {
+fn ejection(reader: &mut Reader<'_>) -> OutlierDetection {
     let table = reader.table("ejection");
     let subject = format!("{}, ejection", reader.subject);
     let mut reader = Reader::new(reader.context, &EJECTION, &table, subject);
     let failures = reader.count("failures").unwrap_or_default();
-    let ejection = Ejection {
+    let ejection = OutlierDetection {
         failures: u32::try_from(failures).unwrap_or(u32::MAX),
         time: reader.duration("time").unwrap_or_default(),
         max_percent: reader.count("max_percent").unwrap_or_default(),

@@ -13,10 +13,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::super::Broken;
 use super::Pool;
+use super::counted_stream::CountedStream;
 use super::http1::Http1;
 use super::http2::{MISNAMED, Stream, has_misnamed};
 use super::sending::Sending;
-use super::wire::Wire;
 
 /// A response body as it comes. Dropped before its end it takes its connection or its stream with it.
 pub(in super::super) struct Download<B: Body<Data = Bytes>>(Option<Source<B>>);
@@ -128,7 +128,7 @@ impl<B: Body<Data = Bytes>> Drop for Download<B> {
 
 /// A connection that has switched to another protocol: nobody's pool's any more.
 pub struct Switched {
-    wire: Wire,
+    wire: CountedStream,
     /// What came behind the head.
     read: Bytes,
 }

@@ -23,12 +23,12 @@ use hyper_util::rt::TokioIo;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::timeout_at;
 
+use super::super::dns::ReuseLimit;
 use super::super::exchange::{Failed, Outgoing, OwnFields, Refusal, origin_form};
-use super::super::names::Term;
 use super::super::{Fault, HeadLimits, Upstream};
-use super::meter::Metered;
+use super::counted_stream::{CountedStream, Traffic};
+use super::flood_guard::GuardedStream;
 use super::upload::{Gate, Tasks, Upload};
-use super::wire::{Arrivals, Wire};
 use crate::clock;
 
 /// Streams on one connection, however many the peer would take: they share one window and the losses of one TCP.
@@ -56,7 +56,7 @@ const SILENCE: Duration = Duration::from_secs(5);
 pub(super) const MISNAMED: &str = "a field has a name that is none";
 
 /// Hyper's half of a connection, until it has ended.
-type Driven<B> = Rc<RefCell<Option<Connection<TokioIo<Metered>, Upload<B>, Tasks>>>>;
+type Driven<B> = Rc<RefCell<Option<Connection<TokioIo<GuardedStream>, Upload<B>, Tasks>>>>;
 
 /// A connection.
 pub(super) struct Http2<B> {
@@ -66,14 +66,14 @@ pub(super) struct Http2<B> {
     /// How many streams the peer takes.
     peer_limit: Box<dyn Fn() -> usize>,
     tasks: Tasks,
-    arrivals: Arc<Arrivals>,
+    traffic: Arc<Traffic>,
     streams: Cell<usize>,
     last_used: Cell<Instant>,
     /// Whether no stream is opened on it any more.
     is_spent: Cell<bool>,
     /// Since when a stream waited that was given up, and what had come by then.
     silence: Cell<Option<(Instant, usize)>>,
-    term: Term,
+    term: ReuseLimit,
     /// Told when a stream ends.
     freed: Rc<Notify>,
     _held: oneshot::Sender<()>,
@@ -84,7 +84,7 @@ pub(super) struct Stream<B> {
     connection: Rc<Http2<B>>,
     gate: Rc<Gate>,
     began: Instant,
-    arrivals: usize,
+    traffic: usize,
 }
 
 impl<B> Drop for Stream<B> {
@@ -92,25 +92,25 @@ impl<B> Drop for Stream<B> {
         self.gate.close();
         let connection = &self.connection;
         let now = clock::monotonic();
-        if connection.arrivals.count() == self.arrivals {
-            connection.note_silence(self.began, self.arrivals, now);
+        if connection.traffic.count() == self.traffic {
+            connection.note_silence(self.began, self.traffic, now);
         }
         connection.streams.set(connection.streams.get().saturating_sub(1));
         connection.last_used.set(now);
         connection.freed.notify_one();
         let upstream = &connection.upstream;
-        if connection.streams.get() == 0 && upstream.occupancy.pending.load(Ordering::Relaxed) > 0 {
-            upstream.occupancy.wanted.notify_waiters();
+        if connection.streams.get() == 0 && upstream.connection_limit.pending.load(Ordering::Relaxed) > 0 {
+            upstream.connection_limit.wanted.notify_waiters();
         }
     }
 }
 
 impl<B> Http2<B> {
     /// Notes that nothing has come since a stream began. Each may have waited for a short time alone.
-    fn note_silence(&self, began: Instant, arrivals: usize, now: Instant) {
-        let same = self.silence.get().filter(|(_, before)| *before == arrivals);
+    fn note_silence(&self, began: Instant, traffic: usize, now: Instant) {
+        let same = self.silence.get().filter(|(_, before)| *before == traffic);
         let since = same.map_or(began, |(since, _)| since.min(began));
-        self.silence.set(Some((since, arrivals)));
+        self.silence.set(Some((since, traffic)));
         if now.duration_since(since) > SILENCE {
             self.is_spent.set(true);
         }
@@ -126,12 +126,12 @@ where
     /// when there were none until the deadline, or none will come.
     pub(super) async fn begin(
         upstream: Arc<Upstream>,
-        wire: Wire,
+        wire: CountedStream,
         freed: Rc<Notify>,
-        (term, deadline): (Term, Instant),
+        (term, deadline): (ReuseLimit, Instant),
     ) -> Result<Option<Rc<Self>>, Fault> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        let arrivals = Arc::new(Arrivals::default());
+        let traffic = Arc::new(Traffic::default());
         let tasks = Tasks::default();
         let handshake = http2::Builder::new(tasks.clone())
             .initial_stream_window_size(STREAM_WINDOW)
@@ -140,21 +140,21 @@ where
             .max_send_buf_size(SEND_BUFFER)
             // None before the settings are there.
             .initial_max_send_streams(0)
-            .handshake(TokioIo::new(Metered::new(wire, arrivals.clone())));
+            .handshake(TokioIo::new(GuardedStream::new(wire, traffic.clone())));
         let (sender, connection) = handshake.await.map_err(Fault::of_handshake)?;
         let connection = Rc::new(RefCell::new(Some(connection)));
         let (held, released) = oneshot::channel::<()>();
         let settings = connection.clone();
         let peer_limit =
             Box::new(move || settings.borrow().as_ref().map_or(0, Connection::current_max_send_streams));
-        tokio::task::spawn_local(drive(connection, tasks.clone(), arrivals.clone(), released));
+        tokio::task::spawn_local(drive(connection, tasks.clone(), traffic.clone(), released));
         let this = Rc::new(Self {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             upstream,
             sender: RefCell::new(sender),
             peer_limit,
             tasks,
-            arrivals,
+            traffic,
             streams: Cell::new(0),
             last_used: Cell::new(clock::monotonic()),
             is_spent: Cell::new(false),
@@ -165,7 +165,7 @@ where
         });
         let settled = async {
             while !this.is_closed() && this.limit() == 0 {
-                this.arrivals.more.notified().await;
+                this.traffic.more.notified().await;
             }
             !this.is_closed()
         };
@@ -207,19 +207,15 @@ where
             connection: self.clone(),
             gate: Rc::default(),
             began: clock::monotonic(),
-            arrivals: self.arrivals.count(),
+            traffic: self.traffic.count(),
         })
     }
 }
 
 /// Keeps a connection going: first its requests; when there will be none any more, what is under way; and when that has
 /// ended, its last words.
-async fn drive<B>(
-    connection: Driven<B>,
-    tasks: Tasks,
-    arrivals: Arc<Arrivals>,
-    released: oneshot::Receiver<()>,
-) where
+async fn drive<B>(connection: Driven<B>, tasks: Tasks, traffic: Arc<Traffic>, released: oneshot::Receiver<()>)
+where
     B: Body<Data = Bytes> + Unpin + 'static,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
@@ -231,7 +227,7 @@ async fn drive<B>(
     .await;
     let ended = connection.take();
     drop(ended);
-    arrivals.more.notify_one();
+    traffic.more.notify_one();
     let _ = released.await;
     tokio::time::sleep(FAREWELL).await;
     tasks.abort();
@@ -247,18 +243,18 @@ where
         request: &mut Outgoing<B>,
         is_tls: bool,
     ) -> Result<Response<Incoming>, Failed> {
-        let Http2 { sender, tasks, upstream, arrivals, .. } = &*self.connection;
+        let Http2 { sender, tasks, upstream, traffic, .. } = &*self.connection;
         let Some(head) = to_http2(&request.head, &request.own, is_tls) else {
             return Err(Failed::sent(Fault::Protocol("the Host of the request is no authority".into())));
         };
         let kept = request.body.keep(upstream.settings.resend_bytes);
         let body = Upload::new(kept.clone(), tasks.clone(), self.gate.clone());
-        let written = arrivals.written();
+        let written = traffic.written();
         let response = sender.borrow_mut().try_send_request(Request::from_parts(head, body));
         let response = match response.await {
             Ok(response) => response,
             Err(_) if kept.is_some_and(|kept| kept.has_failed()) => return Err(Failed::sent(Fault::Request)),
-            Err(error) => return Err(self.failed(error, arrivals.written() == written)),
+            Err(error) => return Err(self.failed(error, traffic.written() == written)),
         };
         if let Some(kept) = kept {
             kept.release();

@@ -5,8 +5,8 @@ use tokio::net::UnixStream;
 use tokio::task::LocalSet;
 use tokio::time::timeout;
 
+use super::super::counted_stream::Open;
 use super::super::http1::tests::{self, Script, upstream};
-use super::super::wire::Open;
 use super::*;
 use crate::net;
 
@@ -18,8 +18,11 @@ async fn connected() -> (Rc<Http2<Script>>, Server) {
     let (near, far) = UnixStream::pair().unwrap();
     let near = net::Stream::Unix(near);
     let long = clock::monotonic() + Duration::from_secs(1000);
-    let term = Term::new(&upstream.endpoints[0], &near, long);
-    let wire = Wire::new(near, Open::new(upstream.clone(), upstream.occupancy.try_place().unwrap()));
+    let term = ReuseLimit::new(&upstream.endpoints[0], &near, long);
+    let wire = CountedStream::new(
+        near,
+        Open::new(upstream.clone(), upstream.connection_limit.try_acquire().unwrap()),
+    );
     let begun = Http2::begin(upstream, wire, Rc::default(), (term, long));
     let (begun, server) = tokio::join!(begun, h2::server::handshake(far));
     (begun.unwrap().unwrap(), server.unwrap())

@@ -1,14 +1,14 @@
 //! One worker's connections to one endpoint of an upstream. Nothing here is shared with another worker but the count of
 //! connections that there may be.
 
+mod acquire;
+mod counted_stream;
 mod download;
+mod flood_guard;
 mod http1;
 mod http2;
-mod meter;
-mod room;
 mod sending;
 mod upload;
-mod wire;
 
 use std::cell::{Cell, RefCell};
 use std::error::Error as StdError;
@@ -24,14 +24,14 @@ use http_body::Body;
 use tokio::sync::{Mutex, Notify, oneshot};
 use tokio::time::timeout_at;
 
+use self::acquire::Acquired;
+use self::counted_stream::{CountedStream, Open};
 pub(super) use self::download::Download;
 pub use self::download::Switched;
 use self::http1::Http1;
 use self::http2::{Http2, Stream};
-use self::room::Room;
-use self::wire::{Open, Wire};
+use super::dns::ReuseLimit;
 use super::exchange::{Failed, Outgoing};
-use super::names::Term;
 use super::{Endpoint, Fault, Protocol, Upstream};
 use crate::clock;
 use crate::net::{self, DialError, Stage};
@@ -205,9 +205,9 @@ where
     }
 
     async fn dial(self: &Rc<Self>) -> Result<Carrier<B>, Fault> {
-        let place = match self.room().await? {
-            Room::New(place) => place,
-            Room::Freed(carrier) => return Ok(carrier),
+        let permit = match self.acquire().await? {
+            Acquired::New(permit) => permit,
+            Acquired::Freed(carrier) => return Ok(carrier),
         };
         let Upstream { settings, tls, .. } = &*self.upstream;
         let Endpoint { url, .. } = &*self.endpoint;
@@ -233,8 +233,9 @@ where
         if multiplexes && url.is_tls() && !stream.agreed_on_http2() {
             return Err(no_http2());
         }
-        let term = Term::new(&self.endpoint, &stream, clock::monotonic() + spread(settings.connection_age));
-        let wire = Wire::new(stream, Open::new(self.upstream.clone(), place));
+        let term =
+            ReuseLimit::new(&self.endpoint, &stream, clock::monotonic() + spread(settings.connection_age));
+        let wire = CountedStream::new(stream, Open::new(self.upstream.clone(), permit));
         if !multiplexes {
             return Ok(Carrier::Connection(Box::new(Http1::new(wire, term, settings.response_head))));
         }

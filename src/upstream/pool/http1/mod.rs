@@ -23,11 +23,11 @@ use tokio::task::unconstrained;
 use self::coding::Coding;
 use self::framing::{Framing, Malformed, Next};
 use self::head::Head;
+use super::super::dns::ReuseLimit;
 use super::super::exchange::{Content, Failed, Outgoing};
 use super::super::kept::Kept;
-use super::super::names::Term;
 use super::super::{Broken, Fault, HeadLimits};
-use super::wire::Wire;
+use super::counted_stream::CountedStream;
 
 /// What is read at a time: at first, and at most.
 const LEAST_READ: usize = 8 * 1024;
@@ -38,10 +38,10 @@ const MAX_INTERIM: usize = 32;
 
 /// A connection.
 pub(super) struct Http1<B> {
-    wire: Wire,
+    wire: CountedStream,
     limits: HeadLimits,
     /// For how long it is used again.
-    term: Term,
+    term: ReuseLimit,
     /// What came and was not taken yet.
     read: BytesMut,
     read_size: usize,
@@ -75,11 +75,11 @@ enum Upload<B> {
 enum UploadError {
     /// Its body failed on its way here.
     Body,
-    Wire(io::Error),
+    CountedStream(io::Error),
 }
 
 impl<B> Http1<B> {
-    pub(super) fn new(wire: Wire, term: Term, limits: HeadLimits) -> Self {
+    pub(super) fn new(wire: CountedStream, term: ReuseLimit, limits: HeadLimits) -> Self {
         Self {
             wire,
             limits,
@@ -154,7 +154,7 @@ impl<B> Http1<B> {
     }
 
     /// The connection of an exchange that switched, and what came on it behind the head.
-    pub(super) fn into_switched(self) -> (Wire, Bytes) {
+    pub(super) fn into_switched(self) -> (CountedStream, Bytes) {
         (self.wire, self.read.freeze())
     }
 
@@ -175,7 +175,7 @@ impl<B> Http1<B> {
     }
 
     /// Room for a piece of the body. Who fills what is offered is offered more.
-    fn room(&self) -> usize {
+    fn acquire(&self) -> usize {
         match self.framing {
             Framing::Length(left) => usize::try_from(left).unwrap_or(MOST_READ).clamp(LEAST_READ, MOST_READ),
             _ => self.read_size,
@@ -234,7 +234,7 @@ where
         let result = poll_fn(|cx| {
             let broken = match self.poll_upload(cx) {
                 Poll::Ready(Err(UploadError::Body)) => return Poll::Ready(Err(Fault::Request)),
-                Poll::Ready(Err(UploadError::Wire(error))) => Some(error),
+                Poll::Ready(Err(UploadError::CountedStream(error))) => Some(error),
                 Poll::Ready(Ok(())) | Poll::Pending => None,
             };
             self.poll_head(cx, method, &mut fields, &mut scanned, &mut interim).map(|head| {
@@ -341,7 +341,7 @@ where
                 Ok(Next::More) => {}
                 Err(Malformed(why)) => return self.fail(Broken::Malformed(why)),
             }
-            let room = self.room();
+            let room = self.acquire();
             let Poll::Ready(read) = self.poll_read(cx, room) else {
                 // The upstream may wait for the rest of the request as long as we for the rest of the response.
                 return if matches!(self.upload, Upload::Failed) {
@@ -385,12 +385,12 @@ where
             }
             if self.has_output() {
                 if let Err(error) = ready!(self.poll_write(cx)) {
-                    return self.cut(UploadError::Wire(error));
+                    return self.cut(UploadError::CountedStream(error));
                 }
                 continue;
             }
             if let Err(error) = ready!(self.poll_flush(cx)) {
-                return self.cut(UploadError::Wire(error));
+                return self.cut(UploadError::CountedStream(error));
             }
             match self.upload {
                 Upload::Going(..) if waits => return Poll::Pending,
@@ -404,7 +404,7 @@ where
     fn cut(&mut self, error: UploadError) -> Poll<Result<(), UploadError>> {
         self.upload = match error {
             UploadError::Body => Upload::Failed,
-            UploadError::Wire(_) => Upload::Cut,
+            UploadError::CountedStream(_) => Upload::Cut,
         };
         self.persists = false;
         self.out.clear();

@@ -11,7 +11,7 @@ use tokio::net::UnixStream;
 use tokio::task::coop::{consume_budget, has_budget_remaining};
 use tokio::time::timeout;
 
-use super::super::wire::Open;
+use super::super::counted_stream::Open;
 use super::*;
 use crate::clock;
 use crate::net::Stream;
@@ -85,9 +85,10 @@ pub(in super::super) fn upstream() -> Arc<Upstream> {
 pub(in super::super) fn connection(upstream: &Arc<Upstream>) -> (Http1<Script>, UnixStream) {
     let (near, far) = UnixStream::pair().unwrap();
     let stream = Stream::Unix(near);
-    let term = Term::new(&upstream.endpoints[0], &stream, clock::monotonic() + Duration::from_secs(1000));
-    let place = upstream.occupancy.try_place().unwrap();
-    let wire = Wire::new(stream, Open::new(upstream.clone(), place));
+    let term =
+        ReuseLimit::new(&upstream.endpoints[0], &stream, clock::monotonic() + Duration::from_secs(1000));
+    let place = upstream.connection_limit.try_acquire().unwrap();
+    let wire = CountedStream::new(stream, Open::new(upstream.clone(), place));
     (Http1::new(wire, term, upstream.settings.response_head), far)
 }
 

@@ -14,7 +14,7 @@ use http_body::Body;
 use tokio::sync::oneshot;
 use tokio::time::{sleep, sleep_until};
 
-use super::super::occupancy::Place;
+use super::super::connection_limit::ConnectionPermit;
 use super::super::{Fault, Upstream};
 use super::{Carrier, Pool};
 use crate::clock;
@@ -25,9 +25,9 @@ use crate::net::Stage;
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// What a request that needs a connection gets.
-pub(super) enum Room<B> {
+pub(super) enum Acquired<B> {
     /// There may be one more.
-    New(Place),
+    New(ConnectionPermit),
     /// One that another exchange has left.
     Freed(Carrier<B>),
 }
@@ -38,7 +38,7 @@ struct Waiting<'a>(&'a Upstream, &'a Cell<usize>);
 impl<'a> Waiting<'a> {
     /// `None` when too many wait already.
     fn begin(upstream: &'a Upstream, here: &'a Cell<usize>) -> Option<Self> {
-        let others = upstream.occupancy.pending.fetch_add(1, Ordering::Relaxed);
+        let others = upstream.connection_limit.pending.fetch_add(1, Ordering::Relaxed);
         here.set(here.get() + 1);
         let waiting = Self(upstream, here);
         (others < upstream.settings.max_pending).then_some(waiting)
@@ -47,7 +47,7 @@ impl<'a> Waiting<'a> {
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.0.occupancy.pending.fetch_sub(1, Ordering::Relaxed);
+        self.0.connection_limit.pending.fetch_sub(1, Ordering::Relaxed);
         self.1.set(self.1.get().saturating_sub(1));
     }
 }
@@ -60,7 +60,7 @@ impl<B> Pool<B> {
 
     /// Whether another worker has requests that wait for a connection, and this one has none.
     pub(super) fn is_wanted_elsewhere(&self) -> bool {
-        self.waiting.get() == 0 && self.upstream.occupancy.pending.load(Ordering::Relaxed) > 0
+        self.waiting.get() == 0 && self.upstream.connection_limit.pending.load(Ordering::Relaxed) > 0
     }
 }
 
@@ -70,28 +70,28 @@ where
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
     /// Room for a connection, at once or within the patience for connecting.
-    pub(super) async fn room(self: &Rc<Self>) -> Result<Room<B>, Fault> {
+    pub(super) async fn acquire(self: &Rc<Self>) -> Result<Acquired<B>, Fault> {
         self.watch();
         let upstream = &self.upstream;
-        if let Some(place) = upstream.occupancy.try_place() {
-            return Ok(Room::New(place));
+        if let Some(permit) = upstream.connection_limit.try_acquire() {
+            return Ok(Acquired::New(permit));
         }
         // One that was to be avoided is better than none.
         if let Some(carrier) = self.take(clock::monotonic(), &[]) {
-            return Ok(Room::Freed(carrier));
+            return Ok(Acquired::Freed(carrier));
         }
         let _waiting = Waiting::begin(upstream, &self.waiting).ok_or(Fault::Overloaded)?;
         let deadline = clock::monotonic() + upstream.settings.patience.connect;
-        let mut place = pin!(upstream.occupancy.clone().place());
+        let mut permit = pin!(upstream.connection_limit.clone().acquire());
         let mut late = pin!(sleep_until(deadline.into()));
-        upstream.occupancy.wanted.notify_waiters();
+        upstream.connection_limit.wanted.notify_waiters();
         loop {
             tokio::select! {
                 biased;
-                place = &mut place => return place.map(Room::New).ok_or(Fault::Overloaded),
+                permit = &mut permit => return permit.map(Acquired::New).ok_or(Fault::Overloaded),
                 () = self.freed.notified() => {
                     if let Some(carrier) = self.take(clock::monotonic(), &[]) {
-                        return Ok(Room::Freed(carrier));
+                        return Ok(Acquired::Freed(carrier));
                     }
                 }
                 () = &mut late => return Err(self.late(Stage::Waiting)),
@@ -109,7 +109,7 @@ where
         self.watch.replace(Some(held));
         let (upstream, endpoint, pool) = (self.upstream.clone(), self.endpoint.clone(), Rc::downgrade(self));
         tokio::task::spawn_local(async move {
-            let wanted = || upstream.occupancy.wanted.notified();
+            let wanted = || upstream.connection_limit.wanted.notified();
             let mut next_wanted = pin!(wanted());
             let mut is_stirred = false;
             loop {
@@ -164,5 +164,5 @@ where
 }
 
 #[cfg(test)]
-#[path = "room_tests.rs"]
+#[path = "acquire_tests.rs"]
 mod tests;

@@ -54,7 +54,7 @@ async fn the_term_of_a_connection_ends_with_its_address() {
     let now = crate::clock::monotonic();
     let term = |url: &str| {
         let endpoint = Arc::new(Endpoint::new(Url::parse(url).unwrap()));
-        Term::new(&endpoint, &stream, now + Duration::from_secs(60))
+        ReuseLimit::new(&endpoint, &stream, now + Duration::from_secs(60))
     };
     let term_of_name = term("http://orders.internal:80/");
     term_of_name.endpoint.addresses.publish(vec![peer]);
@@ -120,7 +120,7 @@ async fn a_connection_to_an_address_that_is_gone_is_closed_and_the_new_one_is_as
         let answer = Rc::new(Cell::new(old_address));
         let asked = answer.clone();
         let resolve = async move |_: &str, _: u16| Ok(vec![asked.get()]);
-        spawn_local(follow_names(Arc::downgrade(&upstream), resolve));
+        spawn_local(refresh_addresses(Arc::downgrade(&upstream), resolve));
         let addresses = &upstream.endpoints[0].addresses;
         wait_until("the name resolves", || addresses.in_turn(0).is_some()).await;
 

@@ -10,7 +10,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 /// What an upstream has to do.
 #[derive(Debug)]
-pub(super) struct Occupancy {
+pub(super) struct ConnectionLimit {
     /// One permit for each connection that there may still be.
     connections: Arc<Semaphore>,
     /// How many there may be.
@@ -27,12 +27,12 @@ pub(super) struct Occupancy {
 
 /// A place among the connections that there may be; it is free again when this is dropped.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct ConnectionPermit {
     permit: Option<OwnedSemaphorePermit>,
-    occupancy: Arc<Occupancy>,
+    connection_limit: Arc<ConnectionLimit>,
 }
 
-impl Occupancy {
+impl ConnectionLimit {
     /// Nothing yet, and so many connections at most.
     pub(super) fn new(connections: usize) -> Arc<Self> {
         let most = connections.min(Semaphore::MAX_PERMITS);
@@ -47,15 +47,15 @@ impl Occupancy {
     }
 
     /// A place, if one is free and nobody waits for it.
-    pub(super) fn try_place(self: &Arc<Self>) -> Option<Place> {
+    pub(super) fn try_acquire(self: &Arc<Self>) -> Option<ConnectionPermit> {
         let permit = self.connections.clone().try_acquire_owned().ok()?;
-        Some(Place { permit: Some(permit), occupancy: self.clone() })
+        Some(ConnectionPermit { permit: Some(permit), connection_limit: self.clone() })
     }
 
     /// A place, when it is this one's turn. `None` never comes: the semaphore is not closed.
-    pub(super) async fn place(self: Arc<Self>) -> Option<Place> {
+    pub(super) async fn acquire(self: Arc<Self>) -> Option<ConnectionPermit> {
         let permit = self.connections.clone().acquire_owned().await.ok()?;
-        Some(Place { permit: Some(permit), occupancy: self })
+        Some(ConnectionPermit { permit: Some(permit), connection_limit: self })
     }
 
     /// Changes how many connections there may be. Those that are too many stay open, and none takes their places. Called by
@@ -86,9 +86,9 @@ impl Occupancy {
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
-        if self.occupancy.is_too_many()
+        if self.connection_limit.is_too_many()
             && let Some(permit) = self.permit.take()
         {
             permit.forget();
@@ -101,42 +101,42 @@ mod tests {
     use super::*;
 
     /// As many places as can be had at once.
-    fn fill(occupancy: &Arc<Occupancy>) -> Vec<Place> {
-        std::iter::from_fn(|| occupancy.try_place()).collect()
+    fn fill(connection_limit: &Arc<ConnectionLimit>) -> Vec<ConnectionPermit> {
+        std::iter::from_fn(|| connection_limit.try_acquire()).collect()
     }
 
     // L08
     #[test]
     fn fewer_connections_are_reached_as_connections_close() {
-        let occupancy = Occupancy::new(4);
-        let mut places = fill(&occupancy);
+        let connection_limit = ConnectionLimit::new(4);
+        let mut places = fill(&connection_limit);
         assert_eq!(places.len(), 4);
-        occupancy.allow(2);
+        connection_limit.allow(2);
         for left in [3, 2] {
             places.pop();
             assert_eq!(places.len(), left);
-            assert!(occupancy.try_place().is_none(), "{left} are open and 2 may be");
+            assert!(connection_limit.try_acquire().is_none(), "{left} are open and 2 may be");
         }
         places.pop();
-        assert_eq!(fill(&occupancy).len(), 1, "one is open and 2 may be");
+        assert_eq!(fill(&connection_limit).len(), 1, "one is open and 2 may be");
         drop(places);
-        assert_eq!(fill(&occupancy).len(), 2);
+        assert_eq!(fill(&connection_limit).len(), 2);
     }
 
     // L08
     #[test]
     fn more_connections_may_be_at_once() {
-        let occupancy = Occupancy::new(2);
-        let mut places = fill(&occupancy);
-        occupancy.allow(1);
-        occupancy.allow(4);
-        places.extend(fill(&occupancy));
+        let connection_limit = ConnectionLimit::new(2);
+        let mut places = fill(&connection_limit);
+        connection_limit.allow(1);
+        connection_limit.allow(4);
+        places.extend(fill(&connection_limit));
         assert_eq!(places.len(), 4);
         drop(places);
-        occupancy.allow(3);
-        assert_eq!(fill(&occupancy).len(), 3);
-        occupancy.allow(usize::MAX);
-        occupancy.allow(1);
-        assert_eq!(fill(&occupancy).len(), 1);
+        connection_limit.allow(3);
+        assert_eq!(fill(&connection_limit).len(), 3);
+        connection_limit.allow(usize::MAX);
+        connection_limit.allow(1);
+        assert_eq!(fill(&connection_limit).len(), 1);
     }
 }

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::wire::{Arrivals, Wire};
+use super::counted_stream::{CountedStream, Traffic};
 use crate::clock;
 use crate::net::frames::{Frames, PREFACE, RateGuard, kind, taken};
 
@@ -17,13 +17,13 @@ const READ: usize = 256;
 
 /// Counts the frames of a connection.
 #[derive(Debug)]
-struct Meter {
+struct FloodGuard {
     rate: RateGuard,
     incoming: Frames,
     outgoing: Frames,
 }
 
-impl Meter {
+impl FloodGuard {
     fn new() -> Self {
         Self {
             rate: RateGuard::new(clock::monotonic()),
@@ -61,17 +61,17 @@ impl Meter {
 ///
 /// It ends when it cannot be written any more, but not before what had come by then was read: the peer may have said which
 /// requests it did not process (RFC 9113 §6.8), and closed while others were being written.
-pub(super) struct Metered {
-    wire: Wire,
-    arrivals: Arc<Arrivals>,
-    meter: Meter,
+pub(super) struct GuardedStream {
+    wire: CountedStream,
+    traffic: Arc<Traffic>,
+    meter: FloodGuard,
     /// Why it cannot be written any more.
     broken: Option<io::Error>,
 }
 
-impl Metered {
-    pub(super) fn new(wire: Wire, arrivals: Arc<Arrivals>) -> Self {
-        Self { wire, arrivals, meter: Meter::new(), broken: None }
+impl GuardedStream {
+    pub(super) fn new(wire: CountedStream, traffic: Arc<Traffic>) -> Self {
+        Self { wire, traffic, meter: FloodGuard::new(), broken: None }
     }
 
     /// Takes the result of a write of `length` bytes. After one that failed the connection has an end to be read.
@@ -82,10 +82,10 @@ impl Metered {
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
         if matches!(written, Poll::Ready(Err(_))) && self.wire.may_have_written() {
-            self.arrivals.note_written(1);
+            self.traffic.note_written(1);
         }
         match written {
-            Poll::Ready(Ok(count)) => self.arrivals.note_written(count),
+            Poll::Ready(Ok(count)) => self.traffic.note_written(count),
             Poll::Ready(Err(error)) if is_of_peer(&error) => {
                 self.broken = Some(error);
                 cx.waker().wake_by_ref();
@@ -103,7 +103,7 @@ fn is_of_peer(error: &io::Error) -> bool {
     matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | TimedOut)
 }
 
-impl AsyncRead for Metered {
+impl AsyncRead for GuardedStream {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -113,7 +113,7 @@ impl AsyncRead for Metered {
         let before = buffer.filled().len();
         let read = Pin::new(&mut this.wire).poll_read(cx, buffer);
         if read.is_ready() {
-            this.arrivals.note();
+            this.traffic.note();
         }
         if this.meter.read(buffer.filled().get(before..).unwrap_or_default()) {
             return Poll::Ready(Err(io::Error::other("a flood of frames")));
@@ -128,7 +128,7 @@ impl AsyncRead for Metered {
     }
 }
 
-impl AsyncWrite for Metered {
+impl AsyncWrite for GuardedStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         if this.broken.is_some() {
@@ -183,7 +183,7 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::{TcpListener, TcpStream};
 
-    use super::super::wire::Open;
+    use super::super::counted_stream::Open;
     use super::*;
     use crate::net::Stream;
     use crate::net::frames::FRAMES;
@@ -197,7 +197,7 @@ mod tests {
     #[test]
     fn frames_that_answer_nothing_have_a_rate() {
         for (kind, length) in [(kind::DATA, 0), (kind::HEADERS, 1), (kind::CONTINUATION, 1), (4, 0), (6, 8)] {
-            let mut meter = Meter::new();
+            let mut meter = FloodGuard::new();
             let count = (0..2 * FRAMES).take_while(|_| !meter.read(&frame(kind, length))).count();
             assert_eq!(count, FRAMES as usize, "frames of type {kind}");
         }
@@ -210,11 +210,11 @@ mod tests {
         let near = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (mut far, _) = listener.accept().await.unwrap();
         let upstream = fixture::upstream(fixture::settings("http://127.0.0.1:1/"));
-        let open = Open::new(upstream.clone(), upstream.occupancy.try_place().unwrap());
-        let arrivals = Arc::new(Arrivals::default());
-        let mut metered = Metered::new(Wire::new(Stream::Plain(near), open), arrivals.clone());
+        let open = Open::new(upstream.clone(), upstream.connection_limit.try_acquire().unwrap());
+        let traffic = Arc::new(Traffic::default());
+        let mut metered = GuardedStream::new(CountedStream::new(Stream::Plain(near), open), traffic.clone());
         metered.write_all(b"a request").await.unwrap();
-        assert_eq!(arrivals.written(), 9);
+        assert_eq!(traffic.written(), 9);
         far.write_all(&frame(7, 8)).await.unwrap();
         // With what it has not read it closes by a reset.
         drop(far);
@@ -225,10 +225,10 @@ mod tests {
             metered.broken.is_some()
         })
         .await;
-        let before = arrivals.written();
+        let before = traffic.written();
         metered.write_all(b"more").await.unwrap();
         metered.flush().await.unwrap();
-        assert_eq!(arrivals.written(), before, "what is not written does not count");
+        assert_eq!(traffic.written(), before, "what is not written does not count");
         let mut read = [0; 17];
         metered.read_exact(&mut read).await.unwrap();
         assert_eq!(read[..], frame(7, 8));
@@ -238,7 +238,7 @@ mod tests {
     // P08
     #[test]
     fn answers_and_their_bodies_are_no_flood() {
-        let mut meter = Meter::new();
+        let mut meter = FloodGuard::new();
         meter.wrote(PREFACE);
         for _ in 0..10 * FRAMES {
             meter.wrote(&frame(kind::HEADERS, 9));

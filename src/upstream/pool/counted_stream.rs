@@ -10,25 +10,25 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 
 use super::super::Upstream;
-use super::super::occupancy::Place;
+use super::super::connection_limit::ConnectionPermit;
 use crate::net::Stream;
 
 /// A connection to an upstream. It counts as one for as long as it is open, whoever has it: a tunnel's as well.
-pub(super) struct Wire {
+pub(super) struct CountedStream {
     stream: Stream,
     _open: Open,
 }
 
 /// Counters of the reads of a connection and of the bytes written on it.
 #[derive(Debug, Default)]
-pub(super) struct Arrivals {
+pub(super) struct Traffic {
     reads: AtomicUsize,
     written: AtomicUsize,
     /// Notified of each read.
     pub(super) more: Notify,
 }
 
-impl Arrivals {
+impl Traffic {
     /// Changes with everything that comes.
     pub(super) fn count(&self) -> usize {
         self.reads.load(Ordering::Relaxed)
@@ -49,7 +49,7 @@ impl Arrivals {
     }
 }
 
-impl Wire {
+impl CountedStream {
     pub(super) fn new(stream: Stream, open: Open) -> Self {
         Self { stream, _open: open }
     }
@@ -63,14 +63,14 @@ impl Wire {
 /// Counts a connection while it is open, and holds its place.
 pub(super) struct Open {
     upstream: Arc<Upstream>,
-    _place: Place,
+    _place: ConnectionPermit,
 }
 
 impl Open {
-    pub(super) fn new(upstream: Arc<Upstream>, place: Place) -> Self {
+    pub(super) fn new(upstream: Arc<Upstream>, permit: ConnectionPermit) -> Self {
         upstream.metrics.opened.inc();
         upstream.metrics.open.inc();
-        Self { upstream, _place: place }
+        Self { upstream, _place: permit }
     }
 }
 
@@ -80,7 +80,7 @@ impl Drop for Open {
     }
 }
 
-impl AsyncRead for Wire {
+impl AsyncRead for CountedStream {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -90,7 +90,7 @@ impl AsyncRead for Wire {
     }
 }
 
-impl AsyncWrite for Wire {
+impl AsyncWrite for CountedStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.get_mut().stream).poll_write(cx, bytes)
     }

@@ -13,34 +13,34 @@ use crate::clock;
 
 /// Timers of one worker that nobody uses now. As many as there were requests at a time, up to a bound.
 #[derive(Default)]
-pub(super) struct Alarms(RefCell<Vec<Alarm>>);
+pub(super) struct Timers(RefCell<Vec<Timer>>);
 
 /// More are not kept for later.
 const MOST_KEPT: usize = 256;
 
 /// A timer.
-pub(super) struct Alarm {
+pub(super) struct Timer {
     at: Instant,
     sleep: Pin<Box<Sleep>>,
 }
 
-impl Alarms {
+impl Timers {
     /// A timer for a deadline.
-    pub(super) fn take(&self, deadline: Instant) -> Alarm {
+    pub(super) fn take(&self, deadline: Instant) -> Timer {
         let kept = self.0.borrow_mut().pop();
-        kept.unwrap_or_else(|| Alarm { at: deadline, sleep: Box::pin(sleep_until(deadline.into())) })
+        kept.unwrap_or_else(|| Timer { at: deadline, sleep: Box::pin(sleep_until(deadline.into())) })
     }
 
     /// Keeps a timer for another request.
-    pub(super) fn give_back(&self, alarm: Alarm) {
+    pub(super) fn give_back(&self, timer: Timer) {
         let mut kept = self.0.borrow_mut();
         if kept.len() < MOST_KEPT {
-            kept.push(alarm);
+            kept.push(timer);
         }
     }
 }
 
-impl Alarm {
+impl Timer {
     /// Ready at the deadline, whatever the timer was set to.
     pub(super) fn poll_late(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
         if deadline < self.at {

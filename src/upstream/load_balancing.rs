@@ -14,7 +14,7 @@ pub enum Strategy {
 
 /// One worker's turns. Workers do not agree with each other about them: each does right by the weights for itself.
 #[derive(Debug)]
-pub(super) struct Turns {
+pub(super) struct LoadBalancer {
     strategy: Strategy,
     weights: Vec<u32>,
     /// How long each has waited for its turn, in weights.
@@ -22,7 +22,7 @@ pub(super) struct Turns {
     random: Cell<u64>,
 }
 
-impl Turns {
+impl LoadBalancer {
     pub(super) fn new(strategy: Strategy, weights: Vec<u32>) -> Self {
         let waited = RefCell::new(vec![0; weights.len()]);
         Self { strategy, weights, waited, random: Cell::new(RandomState::new().hash_one(0)) }
@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     fn sequence(weights: &[u32], unfit: Option<usize>, length: usize) -> Vec<usize> {
-        let turns = Turns::new(Strategy::RoundRobin, weights.to_vec());
+        let turns = LoadBalancer::new(Strategy::RoundRobin, weights.to_vec());
         (0..length).map(|_| turns.next(|index| Some(index) != unfit, |_| 0).unwrap()).collect()
     }
 
@@ -104,7 +104,7 @@ mod tests {
     #[test]
     fn nobody_is_chosen_when_nobody_is_fit() {
         for strategy in [Strategy::RoundRobin, Strategy::LeastRequests] {
-            let turns = Turns::new(strategy, vec![1, 1]);
+            let turns = LoadBalancer::new(strategy, vec![1, 1]);
             assert_eq!(turns.next(|_| false, |_| 0), None);
             assert_eq!(turns.next(|index| index == 1, |_| 0), Some(1));
         }
@@ -113,7 +113,7 @@ mod tests {
     #[test]
     fn of_two_the_less_busy_one_for_its_weight_is_chosen() {
         let next = |weights: [u32; 2], busy: [usize; 2]| {
-            Turns::new(Strategy::LeastRequests, weights.to_vec()).next(|_| true, |index| busy[index])
+            LoadBalancer::new(Strategy::LeastRequests, weights.to_vec()).next(|_| true, |index| busy[index])
         };
         for _ in 0..50 {
             assert_eq!(next([1, 1], [3, 1]), Some(1));

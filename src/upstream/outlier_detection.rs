@@ -12,7 +12,7 @@ const LONGEST: Duration = Duration::from_secs(300);
 
 /// When an endpoint is left alone.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ejection {
+pub struct OutlierDetection {
     /// Failures in a row; never when 0.
     pub failures: u32,
     /// For how long the first time; n times as long the nth time in a row.
@@ -24,7 +24,7 @@ pub struct Ejection {
 /// How an endpoint does, as all workers see it. A worker writes here only when something changes: an endpoint that
 /// answers costs no more than a read.
 #[derive(Debug)]
-pub(super) struct Standing {
+pub(super) struct EndpointState {
     began: Instant,
     failures: AtomicU32,
     /// Milliseconds since `began`; 0 for one that was not ejected since it last answered.
@@ -39,33 +39,33 @@ pub(super) struct Standing {
 /// A request to an endpoint that was ejected, which shows whether it has recovered. There is one at a time: an endpoint that
 /// comes back gets its share when it has answered, not to see whether it does.
 #[derive(Debug)]
-pub(super) struct Trial(Arc<Endpoint>);
+pub(super) struct HalfOpenProbe(Arc<Endpoint>);
 
 /// Another request is such a trial.
-pub(super) struct OnTrial;
+pub(super) struct ProbeInFlight;
 
-impl Trial {
+impl HalfOpenProbe {
     /// For a request to this endpoint; `None` where there is nothing to be shown.
-    pub(super) fn begin(endpoint: &Arc<Endpoint>) -> Result<Option<Self>, OnTrial> {
-        let standing = &endpoint.standing;
-        if !standing.is_ejected() {
+    pub(super) fn begin(endpoint: &Arc<Endpoint>) -> Result<Option<Self>, ProbeInFlight> {
+        let state = &endpoint.state;
+        if !state.is_ejected() {
             return Ok(None);
         }
-        if standing.tried.swap(true, Ordering::Relaxed) {
-            Err(OnTrial)
+        if state.tried.swap(true, Ordering::Relaxed) {
+            Err(ProbeInFlight)
         } else {
             Ok(Some(Self(endpoint.clone())))
         }
     }
 }
 
-impl Drop for Trial {
+impl Drop for HalfOpenProbe {
     fn drop(&mut self) {
-        self.0.standing.tried.store(false, Ordering::Relaxed);
+        self.0.state.tried.store(false, Ordering::Relaxed);
     }
 }
 
-impl Standing {
+impl EndpointState {
     pub(super) fn new() -> Self {
         Self {
             began: clock::monotonic(),
@@ -140,15 +140,19 @@ impl Standing {
 }
 
 /// Notes a failure of one of `all`, and ejects it if there were too many. For how long, if so.
-pub(super) fn note_failure(rule: &Ejection, endpoint: &Endpoint, all: &[Arc<Endpoint>]) -> Option<Duration> {
-    if !endpoint.standing.failed(rule.failures) {
+pub(super) fn note_failure(
+    rule: &OutlierDetection,
+    endpoint: &Endpoint,
+    all: &[Arc<Endpoint>],
+) -> Option<Duration> {
+    if !endpoint.state.failed(rule.failures) {
         return None;
     }
     // Those that are unhealthy are among them.
-    let ejected = all.iter().filter(|one| one.standing.is_left_alone()).count();
+    let ejected = all.iter().filter(|one| one.state.is_left_alone()).count();
     // The last one stays, whatever the percentage: there would be nobody left to ask.
     let room = ((all.len() * rule.max_percent) / 100).min(all.len().saturating_sub(1));
-    (ejected < room).then(|| endpoint.standing.eject(rule.time))
+    (ejected < room).then(|| endpoint.state.eject(rule.time))
 }
 
 #[cfg(test)]
@@ -161,21 +165,21 @@ mod tests {
         (1..=count).map(endpoint).collect()
     }
 
-    fn rule(max_percent: usize) -> Ejection {
-        Ejection { failures: 2, time: Duration::from_secs(60), max_percent }
+    fn rule(max_percent: usize) -> OutlierDetection {
+        OutlierDetection { failures: 2, time: Duration::from_secs(60), max_percent }
     }
 
     #[test]
     fn failures_in_a_row_eject_and_an_answer_between_them_does_not() {
         let all = endpoints(2);
         assert_eq!(note_failure(&rule(50), &all[0], &all), None);
-        assert!(!all[0].standing.succeeded());
+        assert!(!all[0].state.succeeded());
         assert_eq!(note_failure(&rule(50), &all[0], &all), None);
-        assert!(all[0].standing.is_fit());
+        assert!(all[0].state.is_fit());
         assert_eq!(note_failure(&rule(50), &all[0], &all), Some(Duration::from_secs(60)));
-        assert!(!all[0].standing.is_fit());
-        assert!(!all[0].standing.succeeded(), "a late answer does not bring it back");
-        assert!(!all[0].standing.is_fit());
+        assert!(!all[0].state.is_fit());
+        assert!(!all[0].state.succeeded(), "a late answer does not bring it back");
+        assert!(!all[0].state.is_fit());
     }
 
     #[test]
@@ -185,7 +189,7 @@ mod tests {
             for endpoint in all.iter().chain(&all) {
                 note_failure(&rule(percent), endpoint, &all);
             }
-            let ejected = all.iter().filter(|one| !one.standing.is_fit()).count();
+            let ejected = all.iter().filter(|one| !one.state.is_fit()).count();
             assert_eq!(ejected, expected, "{count} at {percent}%");
         }
     }
@@ -194,30 +198,30 @@ mod tests {
     #[test]
     fn an_endpoint_that_comes_back_is_tried_by_one_request_at_a_time() {
         let all = endpoints(2);
-        let rule = Ejection { failures: 1, time: Duration::from_nanos(1), max_percent: 50 };
-        let standing = &all[0].standing;
-        assert!(matches!(Trial::begin(&all[0]), Ok(None)), "it did not fail yet");
+        let rule = OutlierDetection { failures: 1, time: Duration::from_nanos(1), max_percent: 50 };
+        let state = &all[0].state;
+        assert!(matches!(HalfOpenProbe::begin(&all[0]), Ok(None)), "it did not fail yet");
         assert!(note_failure(&rule, &all[0], &all).is_some());
-        while !standing.is_back() {
+        while !state.is_back() {
             std::thread::yield_now();
         }
-        assert!(standing.is_fit() && standing.is_ejected());
-        let trial = Trial::begin(&all[0]).ok().flatten().expect("one may try");
-        assert!(!standing.is_fit() && Trial::begin(&all[0]).is_err());
-        drop(trial);
-        let _trial = Trial::begin(&all[0]).ok().flatten().expect("another may");
+        assert!(state.is_fit() && state.is_ejected());
+        let probe = HalfOpenProbe::begin(&all[0]).ok().flatten().expect("one may try");
+        assert!(!state.is_fit() && HalfOpenProbe::begin(&all[0]).is_err());
+        drop(probe);
+        let _trial = HalfOpenProbe::begin(&all[0]).ok().flatten().expect("another may");
         assert!(note_failure(&rule, &all[0], &all).is_some(), "one that fails its trial is left alone again");
-        while !standing.succeeded() {
+        while !state.succeeded() {
             std::thread::yield_now();
         }
-        assert!(matches!(Trial::begin(&all[0]), Ok(None)), "it answered");
+        assert!(matches!(HalfOpenProbe::begin(&all[0]), Ok(None)), "it answered");
     }
 
     #[test]
     fn repeated_ejections_grow_up_to_a_bound() {
-        let standing = Standing::new();
+        let state = EndpointState::new();
         let minute = Duration::from_secs(60);
-        let times: Vec<_> = (0..7).map(|_| standing.eject(minute).as_secs() / 60).collect();
+        let times: Vec<_> = (0..7).map(|_| state.eject(minute).as_secs() / 60).collect();
         assert_eq!(times, [1, 2, 3, 4, 5, 5, 5]);
     }
 }

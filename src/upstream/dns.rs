@@ -52,13 +52,13 @@ impl Addresses {
 }
 
 /// For how long a connection is used: up to an age, and while its peer is an address of the endpoint.
-pub(super) struct Term {
+pub(super) struct ReuseLimit {
     retires: Instant,
     peer: Option<SocketAddr>,
     endpoint: Arc<Endpoint>,
 }
 
-impl Term {
+impl ReuseLimit {
     pub(super) fn new(endpoint: &Arc<Endpoint>, stream: &Stream, retires: Instant) -> Self {
         let peer = stream.peer_address().filter(|_| is_name(&endpoint.url));
         Self { retires, peer, endpoint: endpoint.clone() }
@@ -74,7 +74,7 @@ fn is_name(url: &Url) -> bool {
 }
 
 /// Resolves the names of an upstream until it is dropped.
-pub(super) async fn follow_names<R>(weak: Weak<Upstream>, resolve: R)
+pub(super) async fn refresh_addresses<R>(weak: Weak<Upstream>, resolve: R)
 where
     R: AsyncFn(&str, u16) -> Result<Vec<SocketAddr>, DialError> + Clone + 'static,
 {
@@ -121,5 +121,5 @@ where
 }
 
 #[cfg(test)]
-#[path = "names_tests.rs"]
+#[path = "dns_tests.rs"]
 mod tests;

@@ -8,7 +8,7 @@ use crate::clock;
 
 /// How far a request with a body has got; shared between the body and who waits for the response.
 #[derive(Clone, Debug, Default)]
-pub struct Sent(Rc<Cell<Progress>>);
+pub struct UploadProgress(Rc<Cell<Progress>>);
 
 /// Whose turn it is in an upload.
 #[derive(Clone, Copy, Debug, Default)]
@@ -22,7 +22,7 @@ pub(super) enum Progress {
     Ended(Instant),
 }
 
-impl Sent {
+impl UploadProgress {
     /// Notes that the next piece is waited for.
     pub fn awaited(&self) {
         self.0.set(Progress::Awaited);
