@@ -24,7 +24,7 @@ use tokio::sync::mpsc;
 use tokio::task::{self, LocalSet, spawn_local};
 use tokio::time::interval;
 
-use handover::{HandingOver, Offered, Succession};
+use handover::{HandingOver, Offered, Takeover};
 use listeners::{Listeners, remove};
 use reloading::Reloading;
 pub use signals::Signals;
@@ -104,7 +104,7 @@ impl Gateway {
         // Before the hand-over, whose steps are short.
         let snapshot = reload::first(config, &metrics).map_err(StartError::Compile)?;
         let room = connection_room(&snapshot.config.server).map_err(StartError::Descriptors)?;
-        let succession = Succession::begin(snapshot.config.server.handover.as_deref(), &mut inherited)?;
+        let takeover = Takeover::begin(snapshot.config.server.handover.as_deref(), &mut inherited)?;
         let mut listeners = Listeners::new(inherited);
         let server = snapshot.config.server.clone();
         let prepared = listeners.prepare(&server).map_err(StartError::Bind)?;
@@ -127,7 +127,7 @@ impl Gateway {
         // Nothing is closed by it that would have to be waited for.
         drop(workers.change(change.opened, change.closed));
 
-        let offered = succession.offered()?;
+        let offered = takeover.offered()?;
         let (commands, inbox) = mpsc::unbounded_channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(StartError::System)?;
@@ -151,7 +151,7 @@ impl Gateway {
         });
         let control = control.map_err(StartError::System)?;
         let gateway = Self { listening, addresses, admin: admin_address, commands, control };
-        match succession.complete() {
+        match takeover.complete() {
             Ok(()) => Ok(gateway),
             Err(error) => {
                 gateway.shutdown();
@@ -254,9 +254,9 @@ impl Control {
                 },
                 () = watcher.changed(settle) => self.reload(),
                 step = self.reloading.next() => self.reload_step(step, &mut watcher),
-                newcomer = handover::newcomer(offered.as_ref().map(|(listener, _)| listener)),
-                    if handing_over.is_none() => match self.listeners.estate() {
-                        Ok(estate) => handing_over = Some(HandingOver::begin(newcomer, estate)),
+                successor = handover::successor(offered.as_ref().map(|(listener, _)| listener)),
+                    if handing_over.is_none() => match self.listeners.sockets() {
+                        Ok(sockets) => handing_over = Some(HandingOver::begin(successor, sockets)),
                         Err(error) => tracing::warn!(%error, "nothing can be handed over"),
                     },
                 taken_over = HandingOver::ended(&mut handing_over) => {

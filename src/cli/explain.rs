@@ -26,7 +26,7 @@ use crate::proxy::{Cause, REASONS, Refusal, Verdict, decide};
 use crate::route::{Miss, Target};
 use crate::snapshot::{Entry, Snapshot};
 use crate::telemetry::Metrics;
-use crate::token::{Circumstances, Source, TokenError};
+use crate::token::{RequestContext, Source, TokenError};
 
 /// Bytes of a file with a token. The gateway refuses far shorter ones; more than this is some other file.
 const TOKEN_FILE_BYTES: u64 = 1 << 20;
@@ -125,12 +125,12 @@ async fn examine(
             tokio::task::spawn_local(maintain(Arc::downgrade(issuer), client));
         }
     }
-    let circumstances = Circumstances { now: clock::now().unix, certificate, peer: None };
-    let verdict = decide(snapshot, &request, None, circumstances).await;
+    let context = RequestContext { now: clock::now().unix, certificate, peer: None };
+    let verdict = decide(snapshot, &request, None, context).await;
     if let Some(entry) = entry {
         explanation.routed(snapshot, entry);
         if entry.requirement != Requirement::Public {
-            explanation.outline(token, circumstances);
+            explanation.outline(token, context);
         }
     }
     match verdict {

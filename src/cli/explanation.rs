@@ -11,7 +11,7 @@ use crate::net::Fingerprint;
 use crate::policy::Requirement;
 use crate::proxy::{Cause, Decision, Refusal, reply_to};
 use crate::snapshot::{Entry, Resource, Snapshot};
-use crate::token::{BearerToken, Circumstances, Outline, TokenError};
+use crate::token::{BearerToken, Outline, RequestContext, TokenError};
 
 /// What became of a request, in the order in which it was decided.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -91,8 +91,8 @@ impl Explanation {
     }
 
     /// What the token says of itself, whether it is true or not.
-    pub(super) fn outline(&mut self, token: Option<&str>, circumstances: Circumstances<'_>) {
-        let Circumstances { now, certificate, .. } = circumstances;
+    pub(super) fn outline(&mut self, token: Option<&str>, context: RequestContext<'_>) {
+        let RequestContext { now, certificate, .. } = context;
         let Some(Ok(outline)) = token.map(|text| Outline::of(BearerToken::new(text))) else { return };
         let mut says = |name, value: String| self.step("", Outcome::Asked, format!("{name:<9} {value}"));
         let or_none = |value: Option<&str>| value.unwrap_or("none").to_owned();

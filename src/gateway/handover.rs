@@ -158,10 +158,10 @@ impl Drop for Offer {
 }
 
 /// The sockets of a gateway, and whether the files of Unix-domain ones go when it does.
-pub(super) type Estate = Vec<(OwnedFd, bool)>;
+pub(super) type HandedOverSockets = Vec<(OwnedFd, bool)>;
 
 /// Waits for a newcomer of the same user.
-pub(super) async fn newcomer(listener: Option<&UnixListener>) -> UnixStream {
+pub(super) async fn successor(listener: Option<&UnixListener>) -> UnixStream {
     let Some(listener) = listener else { return std::future::pending().await };
     loop {
         match listener.accept().await {
@@ -192,9 +192,9 @@ pub(super) struct HandingOver {
 }
 
 impl HandingOver {
-    pub(super) fn begin(newcomer: UnixStream, estate: Estate) -> Self {
+    pub(super) fn begin(successor: UnixStream, sockets: HandedOverSockets) -> Self {
         let (leave, leaves) = oneshot::channel();
-        Self { leave, task: spawn_local(hand_over(newcomer, estate, leaves)) }
+        Self { leave, task: spawn_local(hand_over(successor, sockets, leaves)) }
     }
 
     /// Waits for the end of what is under way, if anything is: whether the newcomer serves.
@@ -229,13 +229,17 @@ fn is_taken_over(result: Result<io::Result<()>, tokio::task::JoinError>) -> bool
 ///
 /// # Errors
 /// When it went away or was too slow: it does not serve.
-async fn hand_over(mut stream: UnixStream, estate: Estate, leaves: oneshot::Receiver<()>) -> io::Result<()> {
-    if estate.len() > MAX_SOCKETS {
+async fn hand_over(
+    mut stream: UnixStream,
+    sockets: HandedOverSockets,
+    leaves: oneshot::Receiver<()>,
+) -> io::Result<()> {
+    if sockets.len() > MAX_SOCKETS {
         return Err(strange("there are more than 64 sockets"));
     }
-    step(stream.async_io(Interest::WRITABLE, || send(&stream, &estate))).await?;
+    step(stream.async_io(Interest::WRITABLE, || send(&stream, &sockets))).await?;
     // Closed with the listeners, if those are.
-    drop(estate);
+    drop(sockets);
     let answer = tokio::select! {
         answer = step(stream.read_u8()) => answer,
         _ = leaves => Ok(READY),
@@ -250,9 +254,9 @@ async fn hand_over(mut stream: UnixStream, estate: Estate, leaves: oneshot::Rece
     }
 }
 
-fn send(stream: &UnixStream, estate: &Estate) -> io::Result<()> {
+fn send(stream: &UnixStream, sockets: &HandedOverSockets) -> io::Result<()> {
     let (sockets, ours): (Vec<BorrowedFd<'_>>, Vec<u8>) =
-        estate.iter().map(|(socket, is_ours)| (socket.as_fd(), u8::from(*is_ours))).unzip();
+        sockets.iter().map(|(socket, is_ours)| (socket.as_fd(), u8::from(*is_ours))).unzip();
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_SOCKETS))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     if !control.push(SendAncillaryMessage::ScmRights(&sockets)) {
@@ -273,9 +277,9 @@ fn strange(what: &str) -> io::Error {
 
 /// A start between the gateway before and the one after.
 #[derive(Debug)]
-pub(super) struct Succession(Option<(PathBuf, Option<Predecessor>, Offer)>);
+pub(super) struct Takeover(Option<(PathBuf, Option<Predecessor>, Offer)>);
 
-impl Succession {
+impl Takeover {
     /// Takes the sockets of whoever answers on the path.
     pub(super) fn begin(path: Option<&Path>, inherited: &mut Inherited) -> Result<Self, StartError> {
         let Some(path) = path else { return Ok(Self(None)) };

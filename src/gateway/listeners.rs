@@ -201,7 +201,7 @@ impl Listeners {
     ///
     /// # Errors
     /// When the process has no descriptor left.
-    pub(super) fn estate(&self) -> io::Result<handover::Estate> {
+    pub(super) fn sockets(&self) -> io::Result<handover::HandedOverSockets> {
         let bound = self.bound.iter().map(|known| (&known.socket, known.is_ours));
         let all = bound.chain(self.admin.iter().map(|(_, admin)| (admin, false)));
         all.map(|(socket, is_ours)| Ok((socket.as_fd().try_clone_to_owned()?, is_ours))).collect()

@@ -146,7 +146,7 @@ impl Seen {
 
 /// A snapshot as the model knows it: what it was made of, and which keys its issuers have.
 #[derive(Clone)]
-struct Told {
+struct Announced {
     settings: Settings,
     /// Places in [`World::trusts`].
     trusts: BTreeMap<&'static str, usize>,
@@ -159,7 +159,7 @@ struct Told {
 struct Early {
     worker: usize,
     view: Rc<View>,
-    told: Told,
+    told: Announced,
 }
 
 /// The gateway, and what it lives in.
@@ -172,7 +172,7 @@ struct World {
     is_down: BTreeSet<&'static str>,
     tokens: Vec<Token>,
     trusts: Vec<Trust>,
-    told: Told,
+    told: Announced,
     text: Arc<Mutex<String>>,
     live: Arc<Live>,
     metrics: Arc<Metrics>,
@@ -221,7 +221,7 @@ impl World {
             is_down: BTreeSet::new(),
             tokens: Vec::new(),
             trusts: Vec::new(),
-            told: Told { settings, trusts: BTreeMap::new(), config, fresh: Rc::default() },
+            told: Announced { settings, trusts: BTreeMap::new(), config, fresh: Rc::default() },
             text,
             reloader: Reloader::new(Box::new(load), live.clone(), metrics.clone()),
             live,
@@ -421,13 +421,12 @@ impl World {
         let trust = |name: &str| &self.trusts[told.trusts[name]];
         let expected = token.verdict(path, &told.settings, trust, self.now, client);
         let certificate = client.map(certificate);
-        let circumstances =
-            Circumstances { now: UnixTime(self.now), certificate: certificate.as_ref(), peer: None };
+        let context =
+            RequestContext { now: UnixTime(self.now), certificate: certificate.as_ref(), peer: None };
 
         let fresh = told.fresh.get_or_init(|| self.compile(&told));
-        let without = Seen::of(fresh, decide(fresh, &request, None, circumstances).await);
-        let verdict =
-            decide(&view.snapshot, &request, Some(&self.workers[worker].cache), circumstances).await;
+        let without = Seen::of(fresh, decide(fresh, &request, None, context).await);
+        let verdict = decide(&view.snapshot, &request, Some(&self.workers[worker].cache), context).await;
         if let Ok(Verdict::Forward(Decision { cache: Some(found), .. })) = &verdict {
             tally.found[*found as usize] += 1;
         }
@@ -453,7 +452,7 @@ impl World {
     }
 
     /// A snapshot that nothing was carried over to, and its issuers' keys.
-    fn compile(&self, told: &Told) -> Snapshot {
+    fn compile(&self, told: &Announced) -> Snapshot {
         let snapshot = Snapshot::compile(Config::clone(&told.config), &self.other_metrics, None).unwrap();
         for verifier in &snapshot.verifiers {
             let trust = &self.trusts[told.trusts[&**verifier.name()]];

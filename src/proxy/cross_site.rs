@@ -59,11 +59,11 @@ fn is_listed(route: &Route, origin: &str) -> bool {
 
 /// Whether an origin is the one that the request is for.
 fn is_own<B>(origin: &str, request: &Request<B>, server: &Server, peer: Option<&Peer>) -> bool {
-    let told = peer.map(|peer| headers::asked(request.headers(), peer, server)).unwrap_or_default();
+    let facts = peer.map(|peer| headers::asked(request.headers(), peer, server)).unwrap_or_default();
     let asked = headers::requested_host(request.uri(), request.headers());
-    let host = told.host.as_ref().or(asked.as_ref()).and_then(|host| host.to_str().ok());
-    let is_secure = told.is_https || peer.is_some_and(|peer| peer.tls.is_some());
-    host.is_some_and(|host| is_same(origin, host, told.port, is_secure))
+    let host = facts.host.as_ref().or(asked.as_ref()).and_then(|host| host.to_str().ok());
+    let is_secure = facts.is_https || peer.is_some_and(|peer| peer.tls.is_some());
+    host.is_some_and(|host| is_same(origin, host, facts.port, is_secure))
 }
 
 /// Whether an origin is that of a host, and of the port that goes with it or that a trusted proxy tells of.

@@ -22,7 +22,7 @@ use crate::token::Carrier;
 use crate::upstream::{Balance, Fault, Outgoing, Reply};
 
 /// A permitted request on its way, and what its answer depends on.
-pub(super) struct Journey<'v> {
+pub(super) struct Forward<'v> {
     index: usize,
     route: &'v Route,
     upstream: &'v Balance<RequestBody>,
@@ -35,7 +35,7 @@ pub(super) struct Journey<'v> {
     hid_token: bool,
 }
 
-impl<'v> Journey<'v> {
+impl<'v> Forward<'v> {
     /// Makes the upstream's request of the client's. It takes the permit: without one there is no forwarding. `carrier` is
     /// what carried the token.
     ///

@@ -35,14 +35,14 @@ pub use worker::{View, Worker};
 
 use body::Answer;
 use exchange::Exchange;
-use forward::Journey;
+use forward::Forward;
 
 use crate::net::Peer;
 use crate::policy::{Identity, Permit, Requirement};
 use crate::route::{Miss, Target, origin_of};
 use crate::snapshot::{Entry, Resource, Route, Snapshot};
 use crate::token::{
-    BearerToken, CacheResult, Carrier, Circumstances, Rejection, TokenError, WorkerCache, authenticate,
+    BearerToken, CacheResult, Carrier, Rejection, RequestContext, TokenError, WorkerCache, authenticate,
 };
 
 /// A path on which tests of this library, and nothing that is built otherwise, find a defect.
@@ -108,10 +108,10 @@ async fn walk(
     if is_misdirected(peer, &request) {
         return Err(Refusal::unrouted(Cause::Misdirected));
     }
-    let circumstances =
-        Circumstances { now: exchange.began().unix, certificate: peer.certificate(), peer: Some(peer) };
+    let context =
+        RequestContext { now: exchange.began().unix, certificate: peer.certificate(), peer: Some(peer) };
     let Decision { entry, permit, cache, carrier, .. } =
-        match decide(snapshot, &request, Some(&worker.cache), circumstances).await? {
+        match decide(snapshot, &request, Some(&worker.cache), context).await? {
             Verdict::Forward(decision) => decision,
             Verdict::Metadata(resource) => return Ok(reply::metadata(resource, exchange.request_id())),
             Verdict::Preflight { route, headers } => {
@@ -123,8 +123,8 @@ async fn walk(
     if let Some(result) = cache {
         worker.metrics().cache.increment(result as usize);
     }
-    let mut journey = Journey::begin(permit, entry.route, carrier, exchange, peer, upgrades, request)?;
-    journey.complete(exchange).await
+    let mut forward = Forward::begin(permit, entry.route, carrier, exchange, peer, upgrades, request)?;
+    forward.complete(exchange).await
 }
 
 /// Whether a request names a host that its TLS connection does not speak for (attacks.md row 6). What cannot be read as a
@@ -175,7 +175,7 @@ pub async fn decide<'s, B>(
     snapshot: &'s Snapshot,
     request: &Request<B>,
     cache: Option<&WorkerCache>,
-    circumstances: Circumstances<'_>,
+    context: RequestContext<'_>,
 ) -> Result<Verdict<'s>, Refusal> {
     let limits = &snapshot.config.server.limits;
     let line = (request.method(), request.uri(), request.version());
@@ -194,12 +194,12 @@ pub async fn decide<'s, B>(
     let token = credential(entry, route, request).map_err(|error| unauthenticated(error.into()))?;
     let carrier = token.and_then(|token| token.carrier());
     if carrier == Some(Carrier::Cookie)
-        && cross_site::is_refused(request, route, &snapshot.config.server, circumstances.peer)
+        && cross_site::is_refused(request, route, &snapshot.config.server, context.peer)
     {
         return Err(refuse(Cause::CrossSite));
     }
     let (identity, cache) =
-        identify(route, token, limits.token_bytes, cache, circumstances).await.map_err(unauthenticated)?;
+        identify(route, token, limits.token_bytes, cache, context).await.map_err(unauthenticated)?;
     let permit = entry.requirement.authorize(identity).map_err(|denial| refuse(Cause::Denied(denial)))?;
     Ok(Verdict::Forward(Decision { entry, route, permit, cache, carrier }))
 }
@@ -247,10 +247,10 @@ async fn identify(
     token: Option<BearerToken<'_>>,
     max_bytes: usize,
     cache: Option<&WorkerCache>,
-    circumstances: Circumstances<'_>,
+    context: RequestContext<'_>,
 ) -> Result<(Identity, Option<CacheResult>), Rejection> {
     let Some(token) = token else { return Ok((Identity::anonymous(), None)) };
-    let (identity, found) = authenticate(&route.verifiers, token, max_bytes, cache, circumstances).await?;
+    let (identity, found) = authenticate(&route.verifiers, token, max_bytes, cache, context).await?;
     Ok((identity, Some(found)))
 }
 

@@ -13,7 +13,7 @@ use super::body::RequestBody;
 use super::dates::Dates;
 use crate::clock;
 use crate::snapshot::{Live, Snapshot};
-use crate::telemetry::{AccessLog, GatewayMetrics, Metrics, Seat, Throttle, WorkerLog};
+use crate::telemetry::{AccessLog, GatewayMetrics, Metrics, ShardSlot, Throttle, WorkerLog};
 use crate::token::{SharedCache, WorkerCache};
 use crate::upstream::{Balance, Upstream};
 
@@ -109,7 +109,7 @@ impl Worker {
     /// Whether more than `limit` requests are being answered, with the one that asks, which has counted itself.
     pub(super) fn is_overloaded(&self, limit: usize) -> bool {
         let open = || usize::try_from(self.metrics().requests.total()).unwrap_or_default();
-        self.headroom.is_exceeded(limit, Seat::count(), open)
+        self.headroom.is_exceeded(limit, ShardSlot::count(), open)
     }
 }
 

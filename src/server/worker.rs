@@ -20,7 +20,7 @@ use super::task_pool::TaskPool;
 use crate::config::Listener;
 use crate::proxy::Worker;
 use crate::snapshot::Live;
-use crate::telemetry::Seat;
+use crate::telemetry::ShardSlot;
 
 /// Accepted connections that wait for a worker to take them; beyond it accepting waits.
 const HANDOVER: usize = 256;
@@ -87,10 +87,10 @@ impl Drop for OpenGuard {
 pub(super) fn start(index: usize, make: impl FnOnce() -> Rc<Worker> + Send + 'static) -> io::Result<Handle> {
     let (messages, inbox) = mpsc::channel(HANDOVER);
     // Here and not there: no worker is to count before all have a place.
-    let seat = Seat::reserve();
+    let slot = ShardSlot::reserve();
     let (started, start) = std::sync::mpsc::sync_channel(1);
     std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
-        let _seated = seat.sit();
+        let _seated = slot.occupy();
         let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
         // Who starts it waits for this.
         match runtime {

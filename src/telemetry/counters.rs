@@ -1,6 +1,6 @@
 //! Counters and a gauge, in cells.
 
-use super::cells::{Apart, Cells, Count};
+use super::sharded::{Apart, Count, Sharded};
 
 /// Counts that fit into one piece of a row.
 const PER_PIECE: usize = 16;
@@ -9,7 +9,7 @@ const PER_PIECE: usize = 16;
 #[derive(Debug)]
 pub struct Counters {
     values: &'static [&'static str],
-    cells: Cells<Row>,
+    shards: Sharded<Row>,
 }
 
 /// A thread's counts, one for each value, and a few to spare.
@@ -17,13 +17,13 @@ type Row = Box<[Apart<[Count; PER_PIECE]>]>;
 
 impl Counters {
     pub(super) const fn new(values: &'static [&'static str]) -> Self {
-        Self { values, cells: Cells::new() }
+        Self { values, shards: Sharded::new() }
     }
 
     /// Adds one to the counter of the value at `index`. An index beyond the list counts nothing.
     pub fn increment(&self, index: usize) {
         debug_assert!(index < self.values.len(), "index {index} is outside {:?}", self.values);
-        let (row, writer) = self.cells.mine(|| self.row());
+        let (row, writer) = self.shards.mine(|| self.row());
         if let Some(count) = at(row, index) {
             count.add(1, writer);
         }
@@ -31,14 +31,14 @@ impl Counters {
 
     /// What was counted: each value that occurred, and how often.
     pub(super) fn totals(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        let total = |index| self.cells.all().filter_map(|row| Some(at(row, index)?.get())).sum();
+        let total = |index| self.shards.all().filter_map(|row| Some(at(row, index)?.get())).sum();
         let totals = self.values.iter().enumerate().map(move |(index, value)| (*value, total(index)));
         totals.filter(|(_, total)| *total > 0)
     }
 
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
-        self.cells.is_empty()
+        self.shards.is_empty()
     }
 
     fn row(&self) -> Row {
@@ -52,11 +52,11 @@ fn at(row: &Row, index: usize) -> Option<&Count> {
 
 /// A counter that has no label of its own; it is shown before anything happened.
 #[derive(Debug)]
-pub struct Counter(Cells<Box<Apart<Count>>>);
+pub struct Counter(Sharded<Box<Apart<Count>>>);
 
 impl Counter {
     pub(super) const fn new() -> Self {
-        Self(Cells::new())
+        Self(Sharded::new())
     }
 
     /// Adds one.
@@ -72,11 +72,11 @@ impl Counter {
 
 /// How many there are at the moment. What came on one thread may go on another.
 #[derive(Debug)]
-pub struct Gauge(Cells<Box<Apart<Count>>>);
+pub struct Gauge(Sharded<Box<Apart<Count>>>);
 
 impl Gauge {
     pub(super) const fn new() -> Self {
-        Self(Cells::new())
+        Self(Sharded::new())
     }
 
     /// One came.
@@ -107,7 +107,7 @@ mod tests {
     use std::thread;
 
     use super::*;
-    use crate::telemetry::Seat;
+    use crate::telemetry::ShardSlot;
 
     static VALUES: [&str; 20] =
         ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p", "q", "r", "s", "t"];
@@ -127,7 +127,7 @@ mod tests {
         let gauge = Gauge::new();
         thread::scope(|scope| {
             scope.spawn(|| {
-                let _seated = Seat::reserve().sit();
+                let _seated = ShardSlot::reserve().occupy();
                 gauge.inc();
                 gauge.inc();
             });

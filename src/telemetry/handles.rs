@@ -7,8 +7,8 @@ use std::time::Duration;
 use http::Method;
 use prometheus::{Gauge, IntCounter, IntGauge};
 
-use super::cells::{Apart, Cells, Count};
 use super::histogram::{Buckets, Distribution};
+use super::sharded::{Apart, Count, Sharded};
 use super::{Counter, Counters, Histogram};
 
 /// Methods that get a label of their own; a client can invent others without end.
@@ -64,7 +64,7 @@ impl SharedHandles {
 /// Metrics of one route pattern.
 #[derive(Debug)]
 pub struct RouteMetrics {
-    exchanges: Cells<Box<Apart<Exchanges>>>,
+    exchanges: Sharded<Box<Apart<Exchanges>>>,
     pub(super) refusals: Counters,
 }
 
@@ -78,7 +78,7 @@ struct Exchanges {
 
 impl RouteMetrics {
     pub(super) const fn new(reasons: &'static [&'static str]) -> Self {
-        Self { exchanges: Cells::new(), refusals: Counters::new(reasons) }
+        Self { exchanges: Sharded::new(), refusals: Counters::new(reasons) }
     }
 
     /// Records a finished exchange.
@@ -195,7 +195,7 @@ mod tests {
         std::thread::scope(|scope| {
             for _ in 0..3 {
                 scope.spawn(|| {
-                    let _seated = crate::telemetry::Seat::reserve().sit();
+                    let _seated = crate::telemetry::ShardSlot::reserve().occupy();
                     route.record(&Method::PUT, Ending::Answered(502), Duration::from_millis(1));
                 });
             }

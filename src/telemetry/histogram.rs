@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::cells::{Apart, Cells, Count, Writer};
+use super::sharded::{Apart, Count, Sharded, Writer};
 
 /// The upper bounds of the buckets in nanoseconds: from what a hot token costs to the default response timeout.
 const BOUNDS: [u64; 14] = [
@@ -26,11 +26,11 @@ const NANOS_PER_SECOND: f64 = 1e9;
 
 /// How long things took.
 #[derive(Debug)]
-pub struct Histogram(Cells<Box<Apart<Buckets>>>);
+pub struct Histogram(Sharded<Box<Apart<Buckets>>>);
 
 impl Histogram {
     pub(super) const fn new() -> Self {
-        Self(Cells::new())
+        Self(Sharded::new())
     }
 
     /// Counts something that took so long.

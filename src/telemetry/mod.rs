@@ -3,7 +3,6 @@
 //! Nothing here ever holds a token, a secret, or a label that a client chose (checklist O08, O09).
 
 mod access_log;
-mod cells;
 mod counters;
 mod event_log;
 mod exposition;
@@ -14,13 +13,14 @@ mod metrics;
 #[cfg(test)]
 mod metrics_tests;
 mod output;
+mod sharded;
 mod throttle;
 
 pub use access_log::{AccessLine, AccessLog, LogWriter, WorkerLog, push_json};
-pub use cells::{Seat, Seated};
 pub use counters::{Counter, Counters, Gauge};
 pub use event_log::{Event, EventLog};
 pub use handles::{Ending, IssuerMetrics, RouteMetrics, UpstreamMetrics};
 pub use histogram::Histogram;
 pub use metrics::{EndpointState, GatewayMetrics, Kept, Metrics};
+pub use sharded::{ShardGuard, ShardSlot};
 pub use throttle::Throttle;

@@ -27,5 +27,5 @@ pub use forwarded::{ForwardedClaim, ForwardedClaimError};
 pub use outline::Outline;
 pub use rules::{Audience, Demand, RequiredClaim, Rules, TypPolicy};
 pub use source::{Source, SourceError};
-pub use verifier::{Circumstances, Rejection, Verifier, authenticate};
+pub use verifier::{Rejection, RequestContext, Verifier, authenticate};
 pub use withheld::Withheld;

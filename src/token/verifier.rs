@@ -33,7 +33,7 @@ pub struct Verifier {
 
 /// What the claims of a token are held against besides the rules of its issuer.
 #[derive(Clone, Copy, Debug)]
-pub struct Circumstances<'a> {
+pub struct RequestContext<'a> {
     /// When the token is shown.
     pub now: UnixTime,
     /// The client certificate of the connection on which it is, which was verified.
@@ -43,7 +43,7 @@ pub struct Circumstances<'a> {
     pub peer: Option<&'a Peer>,
 }
 
-impl Circumstances<'_> {
+impl RequestContext<'_> {
     /// On no connection, and without a certificate.
     #[must_use]
     pub const fn at(now: UnixTime) -> Self {
@@ -93,9 +93,9 @@ impl Verifier {
     }
 
     /// Everything but the signature; the same for a token that was verified now and one that was before.
-    fn judge(&self, token: &VerifiedToken, circumstances: Circumstances<'_>) -> Result<(), TokenError> {
+    fn check_claims(&self, token: &VerifiedToken, context: RequestContext<'_>) -> Result<(), TokenError> {
         let leeway = self.rules.leeway.as_secs();
-        let Circumstances { now, certificate, .. } = circumstances;
+        let RequestContext { now, certificate, .. } = context;
         let Registered { expires, not_before, audience, client, token_use, confirmation } = &token.registered;
         if now.0 >= expires.saturating_add(leeway) {
             return Err(TokenError::Expired);
@@ -196,7 +196,7 @@ pub async fn authenticate(
     token: BearerToken<'_>,
     max_bytes: usize,
     cache: Option<&WorkerCache>,
-    circumstances: Circumstances<'_>,
+    context: RequestContext<'_>,
 ) -> Result<(Identity, CacheResult), Rejection> {
     if token.as_bytes().len() > max_bytes {
         return Err(TokenError::TooLong.into());
@@ -217,7 +217,7 @@ pub async fn authenticate(
             (verifier, hot, CacheResult::Miss)
         }
     };
-    verifier.judge(&hot.token, circumstances).map_err(|error| verifier.rejection(error))?;
+    verifier.check_claims(&hot.token, context).map_err(|error| verifier.rejection(error))?;
     Ok((Identity::verified(hot.principal), result))
 }
 

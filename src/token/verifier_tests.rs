@@ -12,7 +12,7 @@ use crate::telemetry::Metrics;
 use crate::token::SharedCache;
 
 const KEYS: &str = "/keys";
-const EARLY: Circumstances<'_> = Circumstances::at(UnixTime(1));
+const EARLY: RequestContext<'_> = RequestContext::at(UnixTime(1));
 const ES256: Algorithm = Algorithm::ES256;
 
 /// Requests of a flood.
@@ -126,8 +126,8 @@ async fn unsigned_tokens() {
             let header = b64(format!(r#"{{"alg":"ES256","kid":"{}"}}"#, kid(number)).as_bytes());
             let token = format!("{header}.{claims}.{}", b64(&[1; 64]));
             let token = BearerToken::new(&token);
-            let circumstances = Circumstances::at(clock::now().unix);
-            let refused = authenticate(&verifiers, token, 16 << 10, Some(&cache), circumstances).await;
+            let context = RequestContext::at(clock::now().unix);
+            let refused = authenticate(&verifiers, token, 16 << 10, Some(&cache), context).await;
             let refused = refused.expect_err("nobody signed it");
             assert_eq!(refused.error, TokenError::UnknownKey);
         }

@@ -122,7 +122,7 @@ mod tokens {
     use divan::{Bencher, black_box};
     use scopegate::clock::now;
     use scopegate::token::{
-        BearerToken, CacheResult, Circumstances, SharedCache, Source, WorkerCache, authenticate,
+        BearerToken, CacheResult, RequestContext, SharedCache, Source, WorkerCache, authenticate,
     };
 
     use super::{Key, at_once, stage, token};
@@ -156,10 +156,10 @@ mod tokens {
         let distinct =
             |number| super::Token::of(stage::ISSUER, stage::SCOPES).with("jti", number).signed(&key);
         let tokens: Vec<_> = (0..tokens).map(distinct).collect();
-        let circumstances = Circumstances::at(now().unix);
+        let context = RequestContext::at(now().unix);
         let authenticate = |text: &str| {
             let token = BearerToken::new(black_box(text));
-            at_once(authenticate(&snapshot.verifiers, token, MAX, Some(&cache), circumstances)).unwrap().1
+            at_once(authenticate(&snapshot.verifiers, token, MAX, Some(&cache), context)).unwrap().1
         };
         for text in &tokens {
             authenticate(text);
@@ -173,11 +173,11 @@ mod tokens {
     fn miss(bencher: Bencher<'_, '_>) {
         let key = Key::rsa("key", 0);
         let snapshot = stage::snapshot(&stage::toml(&key, "http://127.0.0.1:9"));
-        let (text, circumstances) = (token(&key), Circumstances::at(now().unix));
+        let (text, context) = (token(&key), RequestContext::at(now().unix));
         let empty = || WorkerCache::new(Arc::new(SharedCache::new(1 << 20)), 16);
         bencher.with_inputs(empty).bench_local_refs(|cache| {
             let token = BearerToken::new(black_box(&text));
-            let found = at_once(authenticate(&snapshot.verifiers, token, MAX, Some(cache), circumstances));
+            let found = at_once(authenticate(&snapshot.verifiers, token, MAX, Some(cache), context));
             assert_eq!(found.unwrap().1, CacheResult::Miss);
         });
     }
@@ -186,7 +186,7 @@ mod tokens {
 mod verification {
     use divan::{Bencher, black_box};
     use scopegate::clock::now;
-    use scopegate::token::{BearerToken, Circumstances, authenticate};
+    use scopegate::token::{BearerToken, RequestContext, authenticate};
 
     use super::{Key, Token, at_once, stage};
 
@@ -201,10 +201,10 @@ mod verification {
         };
         let token = Token::of(stage::ISSUER, stage::SCOPES).header("alg", algorithm).signed(&key);
         let snapshot = stage::snapshot(&stage::toml(&key, "http://127.0.0.1:9"));
-        let circumstances = Circumstances::at(now().unix);
+        let context = RequestContext::at(now().unix);
         bencher.bench_local(|| {
             let token = BearerToken::new(black_box(&token));
-            at_once(authenticate(&snapshot.verifiers, token, 16 << 10, None, circumstances)).unwrap();
+            at_once(authenticate(&snapshot.verifiers, token, 16 << 10, None, context)).unwrap();
         });
     }
 }
@@ -216,7 +216,7 @@ mod decide {
     use http::Request;
     use scopegate::clock::now;
     use scopegate::proxy::{Refusal, Verdict, decide};
-    use scopegate::token::{Circumstances, SharedCache, WorkerCache};
+    use scopegate::token::{RequestContext, SharedCache, WorkerCache};
 
     use super::{Key, Token, stage};
 
@@ -245,9 +245,9 @@ mod decide {
     fn repeat(bencher: Bencher<'_, '_>, key: &Key, request: &Request<()>, refused: Option<&str>) {
         let snapshot = stage::snapshot(&stage::toml(key, "http://127.0.0.1:9"));
         let cache = WorkerCache::new(Arc::new(SharedCache::new(1 << 20)), 16);
-        let circumstances = Circumstances::at(now().unix);
+        let context = RequestContext::at(now().unix);
         bencher.bench_local(|| {
-            let verdict = super::at_once(decide(&snapshot, black_box(request), Some(&cache), circumstances));
+            let verdict = super::at_once(decide(&snapshot, black_box(request), Some(&cache), context));
             let reason = verdict.as_ref().err().map(Refusal::reason);
             assert_eq!(reason, refused);
             assert!(reason.is_some() || matches!(verdict, Ok(Verdict::Forward(_))));
@@ -262,7 +262,7 @@ mod headers {
     use scopegate::net::Peer;
     use scopegate::proxy::{Verdict, decide, head_to_client, head_to_upstream};
     use scopegate::route::Direction;
-    use scopegate::token::Circumstances;
+    use scopegate::token::RequestContext;
 
     use super::{Key, at_once, stage, token};
 
@@ -323,7 +323,7 @@ mod headers {
         let snapshot = stage::snapshot(&(stage::toml(&key, "http://127.0.0.1:9") + more));
         let mut request = stage::request("/orders", &token(&key));
         request.headers_mut().extend(self::fields(fields));
-        let decision = at_once(decide(&snapshot, &request, None, Circumstances::at(now().unix)));
+        let decision = at_once(decide(&snapshot, &request, None, RequestContext::at(now().unix)));
         let Ok(Verdict::Forward(decision)) = decision else { panic!("it is not forwarded") };
         let peer = Peer::new("192.0.2.1:4711".parse().unwrap());
         bencher.with_inputs(|| request.clone()).bench_local_refs(|request: &mut Request<()>| {

@@ -26,7 +26,7 @@ use scopegate::clock::{UnixTime, now};
 use scopegate::issuer::{Algorithm, Entry, FetchPolicy, Issuer, KeySource};
 use scopegate::telemetry::Metrics;
 use scopegate::token::{
-    Audience, BearerToken, Circumstances, Rules, SharedCache, Source, TokenError, TypPolicy, Verifier,
+    Audience, BearerToken, RequestContext, Rules, SharedCache, Source, TokenError, TypPolicy, Verifier,
     WorkerCache, authenticate,
 };
 use serde_json::json;
@@ -70,12 +70,12 @@ impl Stage {
 
     /// From header to principal: without a cache, as for a token that nobody has seen, or with one that has it.
     async fn authenticate(&self, cache: Option<&WorkerCache>) -> Duration {
-        let circumstances = Circumstances::at(self.now);
+        let context = RequestContext::at(self.now);
         let begin = Instant::now();
         for _ in 0..CALLS {
             let token = BearerToken::find(&[Source::Bearer], black_box(&self.headers), None);
             let token = token.expect("there is a token");
-            let found = authenticate(&self.verifiers, token, 16 << 10, cache, circumstances).await;
+            let found = authenticate(&self.verifiers, token, 16 << 10, cache, context).await;
             black_box(found.expect("the token is good"));
         }
         begin.elapsed() / CALLS

@@ -16,7 +16,7 @@ pub(super) use forwarded::{asked, client};
 pub(super) use trailers::{has_padded, to_client as trailers_to_client};
 
 use credentials::Credentials;
-use forwarded::Told;
+use forwarded::ForwardedFacts;
 
 use crate::config::Server;
 use crate::net::Peer;
@@ -77,7 +77,7 @@ pub(super) fn is_plainly_framed(headers: &HeaderMap) -> bool {
 /// from them: nothing of these names is left among them but `Via`, whose values are a list.
 pub(super) fn to_upstream(headers: &mut HeaderMap, forwarding: &Forwarding<'_>) -> OwnFields {
     let mut own = OwnFields::with_capacity(8);
-    let told = Told::of(headers, forwarding.peer, forwarding.server);
+    let facts = ForwardedFacts::of(headers, forwarding.peer, forwarding.server);
     let wants_trailers = accepts_trailers(headers);
     remove_hop_by_hop(headers);
     let credentials = Credentials::of(forwarding.route, forwarding.carrier);
@@ -94,7 +94,7 @@ pub(super) fn to_upstream(headers: &mut HeaderMap, forwarding: &Forwarding<'_>) 
         }
         _ => {}
     }
-    told.tell(&mut own, forwarding.server.forwarded, forwarding.peer, forwarding.host.as_ref());
+    facts.tell(&mut own, forwarding.server.forwarded, forwarding.peer, forwarding.host.as_ref());
     own.push((VIA, HeaderValue::from_static(received_by(forwarding.version))));
     own.push((REQUEST_ID, forwarding.request_id.clone()));
     if let Some(principal) = forwarding.principal {

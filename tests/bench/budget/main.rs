@@ -37,7 +37,7 @@ use scopegate::config::Config;
 use scopegate::proxy::{REASONS, Verdict, decide};
 use scopegate::snapshot::Snapshot;
 use scopegate::telemetry::Metrics;
-use scopegate::token::{Circumstances, SharedCache, TokenError, WorkerCache};
+use scopegate::token::{RequestContext, SharedCache, TokenError, WorkerCache};
 
 use callgrind::Callgrind;
 use keys::{Key, Token};
@@ -152,11 +152,11 @@ fn decide_often(directory: &Path, count: u64) {
     let snapshot = stage::snapshot(&config);
     let cache = WorkerCache::new(Arc::new(SharedCache::new(1 << 20)), 16);
     let request = stage::request("/orders", &fs::read_to_string(directory.join(TOKEN)).unwrap());
-    let circumstances = Circumstances::at(now().unix);
+    let context = RequestContext::at(now().unix);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     runtime.block_on(async {
         for _ in 0..count {
-            let verdict = decide(&snapshot, black_box(&request), Some(&cache), circumstances).await;
+            let verdict = decide(&snapshot, black_box(&request), Some(&cache), context).await;
             assert!(matches!(black_box(verdict), Ok(Verdict::Forward(_))));
         }
     });

@@ -10,7 +10,7 @@ use scopegate::policy::{Denial, Scope};
 use scopegate::proxy::{self, Cause, REASONS, Refusal, decide};
 use scopegate::snapshot::Snapshot;
 use scopegate::telemetry::Metrics;
-use scopegate::token::{CacheResult, Circumstances, SharedCache, TokenError, WorkerCache};
+use scopegate::token::{CacheResult, RequestContext, SharedCache, TokenError, WorkerCache};
 use serde_json::{Value, json};
 
 use super::{Answer, Arrival, Gateway, Key, Request, Token, Upstream};
@@ -160,7 +160,7 @@ impl Pair {
         cache: Option<&WorkerCache>,
     ) -> (Option<String>, Option<Refusal>, Option<CacheResult>) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        match runtime.block_on(decide(&self.snapshot, head, cache, Circumstances::at(clock::now().unix))) {
+        match runtime.block_on(decide(&self.snapshot, head, cache, RequestContext::at(clock::now().unix))) {
             Ok(proxy::Verdict::Forward(decision)) => {
                 (Some(decision.route.label.to_string()), None, decision.cache)
             }

@@ -29,7 +29,7 @@ const UNKNOWN: &str = "unknown";
 
 /// The statements of trusted proxies about a request; empty where there is none.
 #[derive(Debug, Default)]
-pub(super) struct Told {
+pub(super) struct ForwardedFacts {
     /// The addresses that the request came by, the farthest first.
     hops: Vec<String>,
     host: Option<HeaderValue>,
@@ -39,7 +39,7 @@ pub(super) struct Told {
     forwarded: Option<String>,
 }
 
-impl Told {
+impl ForwardedFacts {
     /// Parses the forwarding headers if the peer is a trusted proxy.
     pub(super) fn of(headers: &HeaderMap, peer: &Peer, server: &Server) -> Self {
         let trusted = &server.trusted_proxies;
@@ -66,14 +66,14 @@ impl Told {
         if ![FOR, HOST, PORT, PROTO].iter().any(|name| headers.contains_key(name)) {
             return Self::by_elements(&elements, trusted);
         }
-        let mut told = Self::by_common(headers);
+        let mut facts = Self::by_common(headers);
         if !headers.contains_key(FOR) {
-            told.hops = elements.iter().map(Element::hop).collect();
+            facts.hops = elements.iter().map(Element::hop).collect();
         }
-        if told.agrees_with(&elements) {
-            told.forwarded = joined(&elements);
+        if facts.agrees_with(&elements) {
+            facts.forwarded = joined(&elements);
         }
-        told
+        facts
     }
 
     fn by_common(headers: &HeaderMap) -> Self {
@@ -88,20 +88,20 @@ impl Told {
 
     /// The client's host and scheme are in the element that the first of the trusted proxies wrote.
     fn by_elements(elements: &[Element<'_>], trusted: &TrustedProxies) -> Self {
-        let mut told = Self { forwarded: joined(elements), ..Self::default() };
+        let mut facts = Self { forwarded: joined(elements), ..Self::default() };
         for element in elements.iter().rev() {
             if let Some(host) = element.host.filter(|host| crate::route::is_authority(host)) {
-                told.host = value(host);
+                facts.host = value(host);
             }
             if let Some(proto) = element.proto.and_then(scheme) {
-                told.proto = Some(proto);
+                facts.proto = Some(proto);
             }
             if !trusted.trusts(element.address()) || element.address().is_none() {
                 break;
             }
         }
-        told.hops = elements.iter().map(Element::hop).collect();
-        told
+        facts.hops = elements.iter().map(Element::hop).collect();
+        facts
     }
 
     /// Whether elements of `Forwarded` name the same chain, and say nothing else of host and scheme.
@@ -182,11 +182,11 @@ pub(in crate::proxy) struct Asked {
 
 /// Returns the host, port and scheme that the client asked its trusted proxy for.
 pub(in crate::proxy) fn asked(headers: &HeaderMap, peer: &Peer, server: &Server) -> Asked {
-    let told = Told::of(headers, peer, server);
+    let facts = ForwardedFacts::of(headers, peer, server);
     Asked {
-        host: told.host,
-        port: told.port.and_then(|port| port.to_str().ok()?.parse().ok()),
-        is_https: told.proto == Some("https"),
+        host: facts.host,
+        port: facts.port.and_then(|port| port.to_str().ok()?.parse().ok()),
+        is_https: facts.proto == Some("https"),
     }
 }
 
@@ -197,7 +197,7 @@ pub(in crate::proxy) fn client(headers: &HeaderMap, peer: &Peer, server: &Server
     if trusted.is_empty() || !trusted.trusts(address_of(peer)) {
         return None;
     }
-    let hops = Told::of(headers, peer, server).hops;
+    let hops = ForwardedFacts::of(headers, peer, server).hops;
     let mut client = None;
     for hop in hops.iter().rev() {
         let Some(address) = address(hop) else { break };

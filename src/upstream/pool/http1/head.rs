@@ -138,15 +138,15 @@ fn parse(
     let status = status.ok_or(Malformed("its status is none"))?;
     let mut headers = empty();
     headers.reserve(parsed.headers.len() + OWN_FIELDS);
-    let mut said = Said::default();
+    let mut fields = FramingFields::default();
     for field in &*parsed.headers {
         let (name, value) = read(field, bytes)?;
-        if said.hear(&name, &value)? {
+        if fields.note(&name, &value)? {
             headers.append(name, value);
         }
     }
-    let framing = said.framing(status, version, method)?;
-    let persists = framing != Framing::UntilClose && said.persists(version);
+    let framing = fields.framing(status, version, method)?;
+    let persists = framing != Framing::UntilClose && fields.persists(version);
     let mut response = Response::new(());
     *response.status_mut() = status;
     *response.version_mut() = version;
@@ -176,7 +176,7 @@ fn read(field: &httparse::Header<'_>, bytes: &Bytes) -> Result<(HeaderName, Head
 /// What the fields of a response say of its framing and of its connection: asked of each as it comes, since to look one up
 /// costs more than to see that it is another.
 #[derive(Default)]
-struct Said {
+struct FramingFields {
     /// The length, and of how many digits it is.
     length: Option<(u64, usize)>,
     is_chunked: bool,
@@ -184,9 +184,9 @@ struct Said {
     keeps_alive: bool,
 }
 
-impl Said {
+impl FramingFields {
     /// Hears one field, and whether it is for others as well: `Connection` is for us, unless it names fields that are.
-    fn hear(&mut self, name: &HeaderName, value: &HeaderValue) -> Result<bool, Malformed> {
+    fn note(&mut self, name: &HeaderName, value: &HeaderValue) -> Result<bool, Malformed> {
         if *name == CONTENT_LENGTH {
             let length = length(value)?;
             // Said more than once it has to be the same (RFC 9110 §8.6).
@@ -199,12 +199,12 @@ impl Said {
             }
             self.is_chunked = true;
         } else if *name == CONNECTION {
-            return Ok(self.hear_options(value.as_bytes()));
+            return Ok(self.note_options(value.as_bytes()));
         }
         Ok(true)
     }
 
-    fn hear_options(&mut self, options: &[u8]) -> bool {
+    fn note_options(&mut self, options: &[u8]) -> bool {
         let mut names_fields = false;
         for option in options.split(|b| *b == b',').map(<[u8]>::trim_ascii) {
             if option.eq_ignore_ascii_case(b"close") {

@@ -10,11 +10,11 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// The index of a thread that is no worker: no table is that long.
-const NO_SEAT: usize = usize::MAX;
+const NO_SLOT: usize = usize::MAX;
 
 thread_local! {
     /// Where this thread counts.
-    static SEAT: Cell<usize> = const { Cell::new(NO_SEAT) };
+    static SEAT: Cell<usize> = const { Cell::new(NO_SLOT) };
 }
 
 /// Which seats are taken, of all that ever were.
@@ -29,35 +29,35 @@ static COUNT: AtomicUsize = AtomicUsize::new(0);
 /// Seats are reserved before any worker counts, since a table of cells has room for those that were there at its first use.
 /// A worker that comes later loses no count, but shares a cell.
 #[derive(Debug)]
-pub struct Seat(usize);
+pub struct ShardSlot(usize);
 
 /// A thread that has a seat, until this is dropped.
 #[derive(Debug)]
-pub struct Seated {
-    _seat: Seat,
+pub struct ShardGuard {
+    _seat: ShardSlot,
     /// The seat is this thread's; it cannot be given up by another.
     _here: PhantomData<Rc<()>>,
 }
 
-impl Seat {
+impl ShardSlot {
     /// Takes the first seat that is free.
     #[must_use]
     pub fn reserve() -> Self {
-        let mut seats = seats();
-        if let Some((index, taken)) = seats.iter_mut().enumerate().find(|(_, taken)| !**taken) {
+        let mut slots = slots();
+        if let Some((index, taken)) = slots.iter_mut().enumerate().find(|(_, taken)| !**taken) {
             *taken = true;
             return Self(index);
         }
-        seats.push(true);
-        COUNT.store(seats.len(), Relaxed);
-        Self(seats.len() - 1)
+        slots.push(true);
+        COUNT.store(slots.len(), Relaxed);
+        Self(slots.len() - 1)
     }
 
     /// Lets the current thread count there.
     #[must_use = "the seat is given up when this is dropped"]
-    pub fn sit(self) -> Seated {
+    pub fn occupy(self) -> ShardGuard {
         SEAT.set(self.0);
-        Seated { _seat: self, _here: PhantomData }
+        ShardGuard { _seat: self, _here: PhantomData }
     }
 
     /// How many there are, those included that are free again.
@@ -67,22 +67,22 @@ impl Seat {
     }
 }
 
-impl Drop for Seat {
+impl Drop for ShardSlot {
     fn drop(&mut self) {
-        if let Some(taken) = seats().get_mut(self.0) {
+        if let Some(taken) = slots().get_mut(self.0) {
             *taken = false;
         }
     }
 }
 
-impl Drop for Seated {
+impl Drop for ShardGuard {
     /// Before the seat is free: what the thread counts from now on goes to the shared cells.
     fn drop(&mut self) {
-        SEAT.set(NO_SEAT);
+        SEAT.set(NO_SLOT);
     }
 }
 
-fn seats() -> MutexGuard<'static, Vec<bool>> {
+fn slots() -> MutexGuard<'static, Vec<bool>> {
     SEATS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -123,22 +123,22 @@ pub(super) struct Apart<T>(pub(super) T);
 /// Cells of kind `T`, each made when its thread counts for the first time: what nobody counts takes no room. `T` should be
 /// behind a pointer, and [`Apart`].
 #[derive(Debug)]
-pub(super) struct Cells<T> {
+pub(super) struct Sharded<T> {
     workers: OnceLock<Box<[OnceLock<T>]>>,
     shared: OnceLock<T>,
 }
 
-impl<T> Cells<T> {
+impl<T> Sharded<T> {
     pub(super) const fn new() -> Self {
         Self { workers: OnceLock::new(), shared: OnceLock::new() }
     }
 
     /// The cell of the current thread, and whether it is its own.
     pub(super) fn mine(&self, make: impl FnOnce() -> T) -> (&T, Writer) {
-        let seat = SEAT.get();
+        let slot = SEAT.get();
         // A thread without a seat makes no table: it may count before any seat is reserved.
-        if seat != NO_SEAT
-            && let Some(own) = self.workers.get_or_init(Self::table).get(seat)
+        if slot != NO_SLOT
+            && let Some(own) = self.workers.get_or_init(Self::table).get(slot)
         {
             return (own.get_or_init(make), Writer::Sole);
         }
@@ -158,7 +158,7 @@ impl<T> Cells<T> {
     }
 
     fn table() -> Box<[OnceLock<T>]> {
-        (0..Seat::count()).map(|_| OnceLock::new()).collect()
+        (0..ShardSlot::count()).map(|_| OnceLock::new()).collect()
     }
 }
 
@@ -169,13 +169,13 @@ mod tests {
 
     use super::*;
 
-    fn sum(cells: &Cells<Count>) -> u64 {
-        cells.all().map(Count::get).sum()
+    fn sum(shards: &Sharded<Count>) -> u64 {
+        shards.all().map(Count::get).sum()
     }
 
-    fn count(cells: &Cells<Count>, times: usize) {
+    fn count(shards: &Sharded<Count>, times: usize) {
         for _ in 0..times {
-            let (own, writer) = cells.mine(Count::default);
+            let (own, writer) = shards.mine(Count::default);
             own.add(1, writer);
         }
     }
@@ -185,42 +185,42 @@ mod tests {
         const WORKERS: usize = 4;
         const OTHERS: usize = 3;
         const TIMES: usize = 20_000;
-        let cells = Cells::new();
-        let seats: Vec<_> = (0..WORKERS).map(|_| Seat::reserve()).collect();
+        let shards = Sharded::new();
+        let slots: Vec<_> = (0..WORKERS).map(|_| ShardSlot::reserve()).collect();
         thread::scope(|scope| {
-            for seat in seats {
+            for slot in slots {
                 scope.spawn(|| {
-                    let _seated = seat.sit();
-                    count(&cells, TIMES);
+                    let _seated = slot.occupy();
+                    count(&shards, TIMES);
                 });
             }
             for _ in 0..OTHERS {
-                scope.spawn(|| count(&cells, TIMES));
+                scope.spawn(|| count(&shards, TIMES));
             }
         });
-        assert_eq!(sum(&cells), ((WORKERS + OTHERS) * TIMES) as u64);
-        assert_eq!(cells.all().count(), WORKERS + 1, "each worker has its own, the others have one");
+        assert_eq!(sum(&shards), ((WORKERS + OTHERS) * TIMES) as u64);
+        assert_eq!(shards.all().count(), WORKERS + 1, "each worker has its own, the others have one");
     }
 
     #[test]
     fn a_worker_that_came_after_the_table_loses_no_count() {
-        let cells = Cells::new();
+        let shards = Sharded::new();
         // It holds what it has, so that the next seat is beyond the table.
-        let mut held = vec![Seat::reserve()];
-        let seated = held.pop().unwrap().sit();
-        count(&cells, 3);
-        let length = cells.workers.get().unwrap().len();
+        let mut held = vec![ShardSlot::reserve()];
+        let seated = held.pop().unwrap().occupy();
+        count(&shards, 3);
+        let length = shards.workers.get().unwrap().len();
         let late = loop {
-            match Seat::reserve() {
+            match ShardSlot::reserve() {
                 late if late.0 >= length => break late,
                 early => held.push(early),
             }
         };
         drop(seated);
-        let _seated = late.sit();
-        count(&cells, 4);
-        assert_eq!(sum(&cells), 7);
-        assert_eq!(cells.shared.get().unwrap().get(), 4);
+        let _seated = late.occupy();
+        count(&shards, 4);
+        assert_eq!(sum(&shards), 7);
+        assert_eq!(shards.shared.get().unwrap().get(), 4);
     }
 
     #[test]
@@ -229,12 +229,12 @@ mod tests {
         let barrier = Barrier::new(THREADS);
         let mut taken: Vec<usize> = thread::scope(|scope| {
             let thread = || {
-                let seated = Seat::reserve().sit();
+                let seated = ShardSlot::reserve().occupy();
                 barrier.wait();
                 let index = SEAT.get();
                 barrier.wait();
                 drop(seated);
-                assert_eq!(SEAT.get(), NO_SEAT);
+                assert_eq!(SEAT.get(), NO_SLOT);
                 index
             };
             let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(thread)).collect();
@@ -247,12 +247,12 @@ mod tests {
 
     #[test]
     fn a_seat_that_was_given_up_goes_on_counting_where_it_was() {
-        let cells = Cells::new();
+        let shards = Sharded::new();
         for _ in 0..3 {
-            let _seated = Seat::reserve().sit();
-            count(&cells, 2);
+            let _seated = ShardSlot::reserve().occupy();
+            count(&shards, 2);
         }
-        assert_eq!(sum(&cells), 6);
+        assert_eq!(sum(&shards), 6);
     }
 
     #[test]
