@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 
 use aws_lc_rs::digest;
 
-use super::catalogue;
 use super::document::{self, Entry, Kind, Table, Value};
 use super::files::{self, Found, MAX_FILE_BYTES, ReadError, ReadFile};
 use super::links::Links;
 use super::problem::{Problem, Problems};
+use super::schema;
 use super::source::{Place, SourceFile};
 use super::suggestion::unknown_key;
 
@@ -320,14 +320,14 @@ fn merge(context: &Context, root: &mut Table, included: Table) {
     for entry in included.entries {
         if INCLUDABLE.contains(&entry.key.as_str()) {
             merge_entry(root, entry);
-        } else if catalogue::FILE.key(&entry.key).is_some() {
+        } else if schema::FILE.key(&entry.key).is_some() {
             let message = format!("\"{}\" is not for an included file: write it in the main one", entry.key);
             context.problem(
                 Problem::at(entry.key_place, message)
-                    .hint(format!("an included file holds {}", catalogue::quoted(&INCLUDABLE, "and"))),
+                    .hint(format!("an included file holds {}", schema::quoted(&INCLUDABLE, "and"))),
             );
         } else {
-            context.problem(unknown_key(&catalogue::FILE, "the file", &entry));
+            context.problem(unknown_key(&schema::FILE, "the file", &entry));
         }
     }
 }

@@ -5,9 +5,9 @@
 //! the other rooms: here are only places in the file and what the parts must be to each other.
 
 mod access;
-mod catalogue;
 mod document;
 mod files;
+mod json_schema;
 mod links;
 mod load;
 mod lower;
@@ -28,12 +28,12 @@ mod vectors;
 
 pub use access::{Entry, rules};
 pub use files::ReadFile;
+pub use json_schema::schema;
 pub use links::Links;
 pub use overrides::Overrides;
 pub use policy_text::effective_policy;
 pub use problem::{Problem, Problems};
 pub use reference::reference;
-pub use schema::schema;
 pub use token_places::{TokenPlaces, unjudged};
 
 use std::net::SocketAddr;

@@ -5,10 +5,10 @@
 
 use std::time::Duration;
 
-use super::catalogue::{self, Absent, Key, Kind};
 use super::document::{self, Entry, Table, Value};
 use super::load::Context;
 use super::problem::Problem;
+use super::schema::{self, Absent, Key, Kind};
 use super::source::Place;
 use super::suggestion::{did_you_mean, nearest, unknown_key};
 use super::units::{self, Measure};
@@ -24,7 +24,7 @@ pub(super) struct Text {
 #[derive(Debug)]
 pub(super) struct Reader<'a> {
     pub(super) context: &'a Context,
-    catalogue: &'static catalogue::Table,
+    schema: &'static schema::Table,
     table: &'a Table,
     /// How messages begin: `route "/orders"`.
     pub(super) subject: String,
@@ -34,11 +34,11 @@ pub(super) struct Reader<'a> {
 impl<'a> Reader<'a> {
     pub(super) fn new(
         context: &'a Context,
-        catalogue: &'static catalogue::Table,
+        schema: &'static schema::Table,
         table: &'a Table,
         subject: impl Into<String>,
     ) -> Self {
-        Self { context, catalogue, table, subject: subject.into(), read: Vec::new() }
+        Self { context, schema, table, subject: subject.into(), read: Vec::new() }
     }
 
     /// Where the table stands.
@@ -83,7 +83,7 @@ impl<'a> Reader<'a> {
     /// The catalogue's entry for a key, which is hereby read.
     fn key(&mut self, name: &'static str) -> Option<&'static Key> {
         self.read.push(name);
-        let key = self.catalogue.key(name);
+        let key = self.schema.key(name);
         if key.is_none() {
             self.internal(format!("\"{name}\" is read and not in the catalogue"));
         }
@@ -91,7 +91,7 @@ impl<'a> Reader<'a> {
     }
 
     fn internal(&self, message: String) {
-        let path = self.catalogue.path;
+        let path = self.schema.path;
         self.context
             .problem(Problem::without_place(format!("scopegate itself is broken: [{path}]: {message}")));
     }
@@ -108,7 +108,7 @@ impl<'a> Reader<'a> {
 
     /// Reports that a key is not there, unless it is there under a wrong name.
     pub(super) fn missing(&self, name: &str) {
-        if let Some(key) = self.catalogue.key(name).filter(|key| !self.is_misspelled(key)) {
+        if let Some(key) = self.schema.key(name).filter(|key| !self.is_misspelled(key)) {
             let problem = self.problem_at(self.table.place, format!("\"{name}\" is missing"));
             self.context.problem(problem.hint(for_example(key)));
         }
@@ -116,10 +116,10 @@ impl<'a> Reader<'a> {
 
     /// Whether the key is there under a wrong name, which is reported as such: one mistake, one problem.
     fn is_misspelled(&self, key: &Key) -> bool {
-        let unknown = self.table.entries.iter().filter(|entry| self.catalogue.key(&entry.key).is_none());
+        let unknown = self.table.entries.iter().filter(|entry| self.schema.key(&entry.key).is_none());
         let meant = |entry: &Entry| {
             key.other_names.contains(&entry.key.as_str())
-                || nearest(&entry.key, self.catalogue.keys.iter().map(|key| key.name)) == Some(key.name)
+                || nearest(&entry.key, self.schema.keys.iter().map(|key| key.name)) == Some(key.name)
         };
         unknown.into_iter().any(meant)
     }
@@ -131,7 +131,7 @@ impl<'a> Reader<'a> {
         parse: impl Fn(&Self, &'static Key, &Value) -> Option<T>,
     ) -> Option<T> {
         let found = self.value(name);
-        let key = self.catalogue.key(name)?;
+        let key = self.schema.key(name)?;
         if let Some(good) = found.and_then(|value| parse(self, key, &value)) {
             return Some(good);
         }
@@ -224,7 +224,7 @@ impl<'a> Reader<'a> {
         never: fn(&str) -> Option<&'static str>,
     ) -> Option<Vec<&'static str>> {
         let texts = self.texts(name)?;
-        let key = self.catalogue.key(name)?;
+        let key = self.schema.key(name)?;
         let Kind::Choices(words) = key.kind else { return None };
         let words = words();
         let known = |text: &Text| match never(&text.text) {
@@ -293,11 +293,11 @@ impl<'a> Reader<'a> {
     /// Reports each key that the catalogue has not. Must be the last that is done with a reader.
     pub(super) fn finish(self) {
         for entry in &self.table.entries {
-            if self.catalogue.key(&entry.key).is_none() {
-                self.context.problem(unknown_key(self.catalogue, &self.subject, entry));
+            if self.schema.key(&entry.key).is_none() {
+                self.context.problem(unknown_key(self.schema, &self.subject, entry));
             }
         }
-        for key in self.catalogue.keys {
+        for key in self.schema.keys {
             if !self.read.contains(&key.name) {
                 self.internal(format!("\"{}\" is in the catalogue and not read", key.name));
             }
@@ -306,7 +306,7 @@ impl<'a> Reader<'a> {
 
     /// Reports a value of the wrong type.
     pub(super) fn mismatched(&self, name: &str, value: &Value) {
-        if let Some(key) = self.catalogue.key(name) {
+        if let Some(key) = self.schema.key(name) {
             self.mismatch::<()>(key, value);
         }
     }
@@ -348,7 +348,7 @@ impl<'a> Reader<'a> {
             let meant = did_you_mean(&text.text, words.iter().copied());
             let message = format!("\"{}\" has no value \"{}\"{meant}", key.name, text.text);
             let problem = self.problem_at(text.place, message);
-            self.context.problem(problem.hint(format!("write {}", catalogue::quoted(words, "or"))));
+            self.context.problem(problem.hint(format!("write {}", schema::quoted(words, "or"))));
         }
         found
     }
@@ -386,7 +386,7 @@ fn for_example(key: &Key) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::catalogue::{RELOAD, UPSTREAM};
+    use super::super::schema::{RELOAD, UPSTREAM};
     use super::*;
 
     fn lines(context: Context) -> Vec<String> {

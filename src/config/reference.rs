@@ -2,11 +2,11 @@
 
 use std::fmt::Write as _;
 
-use super::catalogue::{Absent, Key, TABLES, Table};
+use super::schema::{Absent, Key, TABLES, Table};
 
 /// Read before the tables: what holds for all of them.
 const HEAD: &str = "\
-<!-- Written by `scopegate schema --reference > docs/configuration.md` from src/config/catalogue/: change it there. -->
+<!-- Written by `scopegate schema --reference > docs/configuration.md` from src/config/schema/: change it there. -->
 
 # The configuration: gateway.toml
 

@@ -1,11 +1,11 @@
 //! What a word that nobody knows was meant to be.
 
-use super::catalogue;
 use super::document::Entry;
 use super::problem::Problem;
+use super::schema;
 
 /// The problem of a key that is not in the catalogue.
-pub(super) fn unknown_key(table: &catalogue::Table, subject: &str, entry: &Entry) -> Problem {
+pub(super) fn unknown_key(table: &schema::Table, subject: &str, entry: &Entry) -> Problem {
     let name = entry.key.as_str();
     if let Some((_, why)) = table.refused.iter().find(|(refused, _)| *refused == name) {
         return Problem::at(entry.key_place, format!("{subject}: \"{name}\" is not for here: {why}"));
@@ -18,8 +18,8 @@ pub(super) fn unknown_key(table: &catalogue::Table, subject: &str, entry: &Entry
     }
     let meant = did_you_mean(name, table.keys.iter().map(|key| key.name));
     let problem = Problem::at(entry.key_place, format!("{subject}: unknown key \"{name}\"{meant}"));
-    let elsewhere = catalogue::TABLES.iter().copied().filter(|other| other.key(name).is_some());
-    let elsewhere: Vec<_> = elsewhere.map(catalogue::Table::header).collect();
+    let elsewhere = schema::TABLES.iter().copied().filter(|other| other.key(name).is_some());
+    let elsewhere: Vec<_> = elsewhere.map(schema::Table::header).collect();
     if meant.is_empty() && !elsewhere.is_empty() {
         return problem.hint(format!("\"{name}\" is a key of {}", elsewhere.join(", ")));
     }

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 
 use super::super::Issuer;
-use super::super::catalogue::ISSUER;
 use super::super::document::Table;
 use super::super::load::Context;
 use super::super::reader::{Reader, Text};
+use super::super::schema::ISSUER;
 use super::super::source::Place;
 use super::keys::{fetch_policy, key_source};
 use super::required_claims::required_claims;
@@ -17,29 +17,29 @@ use crate::token::{Audience, Rules, TypPolicy};
 
 /// What no two issuers may share, with the name of the one that said it first.
 #[derive(Default)]
-struct Taken {
+struct ClaimedNames {
     /// By `iss`.
     issuers: HashMap<String, (Place, String)>,
     files: HashMap<PathBuf, (Place, String)>,
 }
 
 pub(super) fn issuers(context: &Context, tables: &[(Text, Table)]) -> Vec<Issuer> {
-    let mut taken = Taken::default();
+    let mut claimed = ClaimedNames::default();
     let mut all: Vec<_> =
-        tables.iter().flat_map(|(name, table)| entry(context, name, table, &mut taken)).collect();
+        tables.iter().flat_map(|(name, table)| entry(context, name, table, &mut claimed)).collect();
     all.sort_by(|a, b| a.entry.name.cmp(&b.entry.name));
     all
 }
 
 /// The issuers of one entry: one, or one for each of its tenants.
-fn entry(context: &Context, name: &Text, table: &Table, taken: &mut Taken) -> Vec<Issuer> {
+fn entry(context: &Context, name: &Text, table: &Table, claimed: &mut ClaimedNames) -> Vec<Issuer> {
     let mut issuers = Vec::new();
     let mut is_good = true;
     for (full_name, table) in tenants::expand(context, name, table) {
         let mut reader = Reader::new(context, &ISSUER, &table, format!("issuer \"{}\"", name.text));
         check_name(&reader, name);
         let iss = reader.text("issuer");
-        taken.claim(&reader, &full_name, iss.as_ref());
+        claimed.claim(&reader, &full_name, iss.as_ref());
         // What is wrong with one tenant's issuer is wrong with all of them: to say it once will do.
         if is_good {
             let problems = context.problem_count();
@@ -51,7 +51,7 @@ fn entry(context: &Context, name: &Text, table: &Table, taken: &mut Taken) -> Ve
     issuers
 }
 
-impl Taken {
+impl ClaimedNames {
     fn claim(&mut self, reader: &Reader<'_>, name: &Text, iss: Option<&Text>) {
         if let Some(iss) = iss {
             self.claim_issuer(reader, iss, &name.text);

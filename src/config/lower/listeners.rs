@@ -5,12 +5,12 @@ use std::str::FromStr as _;
 
 use ipnet::IpNet;
 
-use super::super::catalogue::{
-    self as language, LISTENER, LISTENER_CERTIFICATE, LISTENER_TLS, TLS, TLS_CERTIFICATE,
-};
 use super::super::document::Table;
 use super::super::load::Context;
 use super::super::reader::{Reader, Text};
+use super::super::schema::{
+    self as language, LISTENER, LISTENER_CERTIFICATE, LISTENER_TLS, TLS, TLS_CERTIFICATE,
+};
 use super::super::source::Place;
 use super::super::{Listener, Overrides};
 use super::exposure;

@@ -5,7 +5,7 @@
 
 mod detours;
 mod exposure;
-mod heads;
+mod header_rules;
 mod issuer;
 mod keys;
 mod listeners;
@@ -23,11 +23,11 @@ use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::catalogue::FILE;
 use super::document::Table;
 use super::load::Context;
 use super::problem::Problem;
 use super::reader::{Reader, Text};
+use super::schema::FILE;
 use super::source::Place;
 use super::suggestion::did_you_mean;
 use super::{Dev, ErrorDetail, Issuer, Log, Overrides, Reload, Route, Server, TokenCache};

@@ -3,15 +3,15 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::super::catalogue::{self, DEFAULTS, GROUP, GROUP_ROUTE, ROUTE};
 use super::super::document::Table;
 use super::super::load::Context;
 use super::super::problem::Problem;
 use super::super::reader::Reader;
+use super::super::schema::{self, DEFAULTS, GROUP, GROUP_ROUTE, ROUTE};
 use super::super::source::Place;
 use super::super::{Heads, Route};
 use super::Names;
-use super::heads::{Ruled, check_claims};
+use super::header_rules::{LocatedRules, check_claims};
 use super::public_url::{below, is_for, public_url};
 use super::requirement::{Answer, answers, stated};
 use super::shared::Shared;
@@ -22,7 +22,7 @@ use crate::token::Source;
 
 /// What is around a route.
 #[derive(Default)]
-struct Around {
+struct Surroundings {
     prefix: Option<String>,
     strip: bool,
     host: Option<HostPattern>,
@@ -36,12 +36,12 @@ struct Around {
 }
 
 /// A route, and where it stands for the checks that look at several.
-struct Placed {
+struct LocatedRoute {
     route: Route,
     header: Place,
     path: Place,
     /// Its rules for requests, which must not be about claims.
-    ruled: Option<Arc<Ruled>>,
+    located: Option<Arc<LocatedRules>>,
 }
 
 pub(super) fn routes(file: &mut Reader<'_>, names: &Names, public_url: Option<&Url>) -> Vec<Route> {
@@ -53,21 +53,22 @@ pub(super) fn routes(file: &mut Reader<'_>, names: &Names, public_url: Option<&U
         context.problem(problem.hint("write [[routes]] with a path, an upstream and what it asks"));
     }
     let resource = public_url.map(|url| (below(url, None), false));
-    let around = Around { shared: defaults, resource, ..Around::default() };
-    let mut all: Vec<Placed> = routes
+    let outer = Surroundings { shared: defaults, resource, ..Surroundings::default() };
+    let mut all: Vec<LocatedRoute> = routes
         .iter()
-        .filter_map(|table| route(Reader::new(context, &ROUTE, table, ""), &around, names))
+        .filter_map(|table| route(Reader::new(context, &ROUTE, table, ""), &outer, names))
         .collect();
     for (number, table) in groups.iter().enumerate() {
-        group(context, (number, table), (&around.shared, public_url), names, &mut all);
+        group(context, (number, table), (&outer.shared, public_url), names, &mut all);
     }
     all.sort_by_key(|placed| placed.header);
     check_conflicts(context, &all);
     let claims: Vec<_> =
         all.iter().flat_map(|placed| &placed.route.forward).map(|claim| claim.header.clone()).collect();
-    let ruled =
-        |placed: &Placed| Some((format!("route \"{}\"", placed.route.pattern), placed.ruled.clone()?));
-    check_claims(context, &all.iter().filter_map(ruled).collect::<Vec<_>>(), &claims);
+    let located = |placed: &LocatedRoute| {
+        Some((format!("route \"{}\"", placed.route.pattern), placed.located.clone()?))
+    };
+    check_claims(context, &all.iter().filter_map(located).collect::<Vec<_>>(), &claims);
     all.into_iter().map(|placed| placed.route).collect()
 }
 
@@ -83,13 +84,13 @@ fn group(
     (number, table): (usize, &Table),
     (defaults, gateway): (&Shared, Option<&Url>),
     names: &Names,
-    all: &mut Vec<Placed>,
+    all: &mut Vec<LocatedRoute>,
 ) {
     let mut reader = Reader::new(context, &GROUP, table, "group");
     let (prefix, host) = (prefix(&mut reader), host(&mut reader));
     let own = public_url(&mut reader).map(|url| (below(&url, None), true));
     let gateway = || gateway.map(|url| (below(url, prefix.as_deref()), false));
-    let around = Around {
+    let outer = Surroundings {
         resource: own.or_else(gateway),
         strip: strip(&mut reader),
         broken: reader.has("prefix") && prefix.is_none() || reader.has("host") && host.is_none(),
@@ -105,7 +106,7 @@ fn group(
     }
     let routes = routes.iter();
     all.extend(
-        routes.filter_map(|table| route(Reader::new(context, &GROUP_ROUTE, table, ""), &around, names)),
+        routes.filter_map(|table| route(Reader::new(context, &GROUP_ROUTE, table, ""), &outer, names)),
     );
     reader.finish();
 }
@@ -155,13 +156,13 @@ fn host(reader: &mut Reader<'_>) -> Option<HostPattern> {
     parsed.map_err(|error| reader.problem(text.place, format!("\"host\" is \"{}\": {error}", text.text))).ok()
 }
 
-fn route(mut reader: Reader<'_>, around: &Around, names: &Names) -> Option<Placed> {
+fn route(mut reader: Reader<'_>, outer: &Surroundings, names: &Names) -> Option<LocatedRoute> {
     reader.subject = "route".into();
-    let pattern = pattern(&mut reader, around);
+    let pattern = pattern(&mut reader, outer);
     let host = host(&mut reader);
-    let broken = around.broken || reader.has("host") && host.is_none();
-    let answers = answers(&mut reader, around.requirement.as_ref());
-    let shared = Shared::read(&mut reader, names).within(&around.shared);
+    let broken = outer.broken || reader.has("host") && host.is_none();
+    let answers = answers(&mut reader, outer.requirement.as_ref());
+    let shared = Shared::read(&mut reader, names).within(&outer.shared);
     if shared.upstream.is_none() && !reader.has("upstream") {
         let problem = reader.problem_at(reader.place(), "it names no upstream");
         reader.context.problem(problem.hint("write upstream = \"..\" in the route, its group or [defaults]"));
@@ -185,16 +186,16 @@ fn route(mut reader: Reader<'_>, around: &Around, names: &Names) -> Option<Place
     if broken {
         return None;
     }
-    let host = host.or_else(|| around.host.clone());
+    let host = host.or_else(|| outer.host.clone());
     let reached = |(url, own): &(Url, bool)| !is_public && (*own || is_for(url, host.as_ref()));
-    let resource = around.resource.clone().filter(reached).map(|(url, _)| url);
+    let resource = outer.resource.clone().filter(reached).map(|(url, _)| url);
     let route = Route {
         host,
         resource,
         pattern: pattern?,
         methods: answers,
         upstream: shared.upstream?.text.into(),
-        strip: around.prefix.as_deref().filter(|_| around.strip).map(Box::from),
+        strip: outer.prefix.as_deref().filter(|_| outer.strip).map(Box::from),
         issuers,
         token_from: shared.token_from.unwrap_or_default(),
         forward_token: shared.forward_token,
@@ -203,7 +204,7 @@ fn route(mut reader: Reader<'_>, around: &Around, names: &Names) -> Option<Place
         forward: shared.forward.unwrap_or_default(),
         allow: shared.allow.unwrap_or_default(),
         distinct: shared.distinct.unwrap_or_default(),
-        method_fallthrough: around.method_fallthrough,
+        method_fallthrough: outer.method_fallthrough,
         body_bytes: shared.body_bytes,
         response_timeout: shared.response_timeout,
         websocket: shared.websocket.unwrap_or_default(),
@@ -216,13 +217,13 @@ fn route(mut reader: Reader<'_>, around: &Around, names: &Names) -> Option<Place
             idle_body: shared.idle_body,
         },
     };
-    Some(Placed { route, header, path, ruled: shared.request_headers })
+    Some(LocatedRoute { route, header, path, located: shared.request_headers })
 }
 
 /// The whole pattern, the group's prefix included. The route is named by it from here on.
-fn pattern(reader: &mut Reader<'_>, around: &Around) -> Option<Pattern> {
+fn pattern(reader: &mut Reader<'_>, outer: &Surroundings) -> Option<Pattern> {
     let text = reader.text("path")?;
-    let prefix = around.prefix.as_deref().unwrap_or_default();
+    let prefix = outer.prefix.as_deref().unwrap_or_default();
     reader.subject = format!("route \"{prefix}{}\"", text.text);
     let parsed = Pattern::parse(&text.text).and_then(|_| Pattern::join(prefix, &text.text));
     parsed.map_err(|error| reader.problem(text.place, format!("\"path\": {error}"))).ok()
@@ -234,8 +235,8 @@ fn rewrite(reader: &mut Reader<'_>, pattern: &Pattern) -> Option<Rewrite> {
     parsed.map_err(|error| reader.problem(text.place, format!("\"rewrite\": {error}"))).ok()
 }
 
-fn rules(ruled: Option<&Arc<Ruled>>) -> HeaderRules {
-    ruled.map(|ruled| ruled.rules.clone()).unwrap_or_default()
+fn rules(located: Option<&Arc<LocatedRules>>) -> HeaderRules {
+    located.map(|located| located.rules.clone()).unwrap_or_default()
 }
 
 /// The issuers whose tokens a route takes: those it names, or the only one there is.
@@ -259,7 +260,7 @@ fn issuers(reader: &Reader<'_>, answers: &[Answer], shared: &Shared, names: &Nam
         }
         several => {
             let several: Vec<_> = several.iter().map(|name| name.text.as_str()).collect();
-            let known = catalogue::quoted(&several, "and");
+            let known = schema::quoted(&several, "and");
             let problem = reader.problem_at(reader.place(), "it names no issuer, and there are several");
             let hint =
                 format!("write issuer = \"..\" in the route, its group or [defaults]; there are {known}");
@@ -333,15 +334,15 @@ fn shape(route: &Route) -> Shape<'_> {
     (route.host.as_ref(), segments, route.pattern.tail().map(std::mem::discriminant))
 }
 
-fn check_conflicts(context: &Context, all: &[Placed]) {
-    let mut known: HashMap<Shape<'_>, Vec<(&MethodPattern, &Placed)>> = HashMap::new();
+fn check_conflicts(context: &Context, all: &[LocatedRoute]) {
+    let mut known: HashMap<Shape<'_>, Vec<(&MethodPattern, &LocatedRoute)>> = HashMap::new();
     for placed in all {
         let methods = known.entry(shape(&placed.route)).or_default();
-        let taken = |(method, _): &(MethodPattern, Requirement)| {
+        let claimed = |(method, _): &(MethodPattern, Requirement)| {
             let (_, first) = methods.iter().find(|(other, _)| *other == method)?;
             Some((method.to_string(), *first))
         };
-        let conflicts: Vec<_> = placed.route.methods.iter().filter_map(taken).collect();
+        let conflicts: Vec<_> = placed.route.methods.iter().filter_map(claimed).collect();
         if let Some((_, first)) = conflicts.first() {
             report_conflict(context, placed, first, &conflicts);
         }
@@ -349,13 +350,18 @@ fn check_conflicts(context: &Context, all: &[Placed]) {
     }
 }
 
-fn report_conflict(context: &Context, placed: &Placed, first: &Placed, conflicts: &[(String, &Placed)]) {
+fn report_conflict(
+    context: &Context,
+    placed: &LocatedRoute,
+    first: &LocatedRoute,
+    conflicts: &[(String, &LocatedRoute)],
+) {
     let methods: Vec<_> = conflicts.iter().map(|(method, _)| method.as_str()).collect();
     let message = format!(
         "route \"{}\": route \"{}\" with the same host and pattern already answers {}",
         placed.route.pattern,
         first.route.pattern,
-        catalogue::quoted(&methods, "and"),
+        schema::quoted(&methods, "and"),
     );
     context.problem(
         Problem::at(placed.path, message).label("and again here").related(first.path, "first defined here"),

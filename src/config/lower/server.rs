@@ -3,12 +3,12 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::super::catalogue::{
-    DEV, DEV_CLIENT, ERRORS, HTTP2, LIMITS, LOG, RELOAD, SERVER, TIMEOUTS, TOKEN_CACHE,
-};
 use super::super::document::{Kind, Table, Value};
 use super::super::load::Context;
 use super::super::reader::{Reader, Text};
+use super::super::schema::{
+    DEV, DEV_CLIENT, ERRORS, HTTP2, LIMITS, LOG, RELOAD, SERVER, TIMEOUTS, TOKEN_CACHE,
+};
 use super::super::source::Place;
 use super::super::{
     AccessLog, Dev, DevClient, ErrorDetail, ForwardedFields, Http2, Limits, Listener, Log, Overrides, Ready,

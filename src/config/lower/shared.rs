@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::super::document::{Kind, Value};
 use super::super::reader::{Reader, Text};
-use super::heads::{Ruled, cors, header_rules, origins};
+use super::header_rules::{LocatedRules, cors, header_rules, origins};
 use super::{Defined, Names};
 use crate::route::{Ambiguities, Ambiguity, Cors, Direction, Distinct, Origins, is_twin};
 use crate::token::{ForwardedClaim, Source};
@@ -27,8 +27,8 @@ pub(super) struct Shared {
     pub(super) websocket: Option<bool>,
     pub(super) request_timeout: Option<Duration>,
     pub(super) idle_body: Option<Duration>,
-    pub(super) request_headers: Option<Arc<Ruled>>,
-    pub(super) response_headers: Option<Arc<Ruled>>,
+    pub(super) request_headers: Option<Arc<LocatedRules>>,
+    pub(super) response_headers: Option<Arc<LocatedRules>>,
     pub(super) cors: Option<Arc<Cors>>,
 }
 

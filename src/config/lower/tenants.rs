@@ -3,10 +3,10 @@
 //! The placeholder of `issuer` is filled in before anything else is read, so that a tenant's issuer is lowered, compared
 //! and run like any other: what tells two tenants apart is what tells two issuers apart.
 
-use super::super::catalogue::ISSUER;
 use super::super::document::{Kind, Table};
 use super::super::load::Context;
 use super::super::reader::{Reader, Text};
+use super::super::schema::ISSUER;
 use crate::issuer::{Template, Tenant};
 
 /// Tenants of one entry. Each has keys and metrics of its own, and a token's `iss` is compared with one after another.

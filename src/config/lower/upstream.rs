@@ -5,9 +5,9 @@ use std::sync::Arc;
 use http::StatusCode;
 use http::uri::PathAndQuery;
 
-use super::super::catalogue::{EJECTION, HEALTH, UPSTREAM};
 use super::super::document::{Kind, Table, Value};
 use super::super::load::Context;
+use super::super::schema::{EJECTION, HEALTH, UPSTREAM};
 
 use super::super::reader::{Reader, Text};
 use super::super::source::Place;

@@ -5,8 +5,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::catalogue::{Absent, FILE, Key, Kind, TABLES, Table};
 use super::document;
+use super::schema::{Absent, FILE, Key, Kind, TABLES, Table};
 use super::source::Place;
 
 /// The schema.

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue, Method};
 
-use super::super::catalogue::{CORS, HEADER_RULES};
 use super::super::document::{Kind, Value};
 use super::super::load::Context;
 use super::super::reader::{Reader, Text};
+use super::super::schema::{CORS, HEADER_RULES};
 use super::super::source::Place;
 use crate::route::{
     Cors, Direction, FieldPattern, HeaderRuleError, HeaderRules, MethodPattern, Origin, Origins,
@@ -17,7 +17,7 @@ use crate::route::{
 
 /// Header rules, and where each name stands. Prefixes are not among the names.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Ruled {
+pub(super) struct LocatedRules {
     pub(super) rules: HeaderRules,
     pub(super) places: Vec<(HeaderName, Place)>,
 }
@@ -26,7 +26,7 @@ pub(super) fn header_rules(
     outer: &mut Reader<'_>,
     key: &'static str,
     direction: Direction,
-) -> Option<Arc<Ruled>> {
+) -> Option<Arc<LocatedRules>> {
     let present = outer.has(key);
     let table = outer.table(key);
     if !present {
@@ -34,19 +34,19 @@ pub(super) fn header_rules(
     }
     let mut reader =
         Reader::new(outer.context, &HEADER_RULES, &table, format!("{}: \"{key}\"", outer.subject));
-    let mut ruled = Ruled::default();
+    let mut located = LocatedRules::default();
     for name in reader.texts("remove").unwrap_or_default() {
         let pattern = direction.pattern(&name.text);
-        let pattern = ruled.checked(&reader, pattern, &name.text, name.place);
-        ruled.rules.remove.extend(pattern);
+        let pattern = located.checked(&reader, pattern, &name.text, name.place);
+        located.rules.remove.extend(pattern);
     }
-    ruled.rules.set = ruled.map(&mut reader, direction, "set");
-    ruled.rules.add = ruled.map(&mut reader, direction, "add");
+    located.rules.set = located.map(&mut reader, direction, "set");
+    located.rules.add = located.map(&mut reader, direction, "add");
     reader.finish();
-    Some(Arc::new(ruled))
+    Some(Arc::new(located))
 }
 
-impl Ruled {
+impl LocatedRules {
     /// Checks that a rule may name this field and that no earlier rule does.
     fn checked<T: Clone + Into<FieldPattern>>(
         &mut self,
@@ -114,13 +114,17 @@ fn rule_text<'v>(reader: &Reader<'_>, name: &str, value: &'v Value) -> Option<&'
 }
 
 /// Reports each rule about a field that some route forwards a claim in: those are the gateway's own, on every route.
-pub(super) fn check_claims(context: &Context, ruled: &[(String, Arc<Ruled>)], claims: &[HeaderName]) {
+pub(super) fn check_claims(
+    context: &Context,
+    located: &[(String, Arc<LocatedRules>)],
+    claims: &[HeaderName],
+) {
     // Rules are shared by all routes of a table, and most routes forward the same few claims: each is looked at once.
     let claims: BTreeSet<&str> = claims.iter().map(HeaderName::as_str).collect();
     let mut seen: HashSet<Place> = HashSet::new();
     let mut known: HashMap<&str, bool> = HashMap::new();
-    for (subject, ruled) in ruled {
-        for (name, place) in ruled.places.iter().filter(|(_, place)| seen.insert(*place)) {
+    for (subject, located) in located {
+        for (name, place) in located.places.iter().filter(|(_, place)| seen.insert(*place)) {
             let twin = || claims.iter().any(|claim| is_twin(claim, name.as_str()));
             if *known.entry(name.as_str()).or_insert_with(twin) {
                 let message =

@@ -3,20 +3,20 @@
 //! The lowering reads through it, and the JSON Schema and the reference are written from it, so that what is
 //! documented, what is accepted and what is assumed cannot drift apart.
 
-mod heads;
+mod header_rules;
+mod issuers;
 mod limits;
 mod listeners;
-mod parties;
 mod routes;
 mod server;
 mod upstreams;
 
 use std::time::Duration;
 
-pub(super) use heads::{CORS, HEADER_RULES};
+pub(super) use header_rules::{CORS, HEADER_RULES};
+pub(super) use issuers::ISSUER;
 pub(super) use limits::LIMITS;
 pub(super) use listeners::{LISTENER, LISTENER_CERTIFICATE, LISTENER_TLS, TLS, TLS_CERTIFICATE};
-pub(super) use parties::ISSUER;
 pub(super) use routes::{DEFAULTS, GROUP, GROUP_ROUTE, ROUTE};
 pub(super) use server::{DEV, DEV_CLIENT, ERRORS, FILE, HTTP2, LOG, RELOAD, SERVER, TIMEOUTS, TOKEN_CACHE};
 pub(super) use upstreams::{EJECTION, HEALTH, UPSTREAM};
