@@ -24,7 +24,7 @@ use crate::net::{Client, Fingerprint, Tls, Url, UrlError};
 use crate::policy::Requirement;
 use crate::proxy::{Cause, REASONS, Refusal, Verdict, decide};
 use crate::route::{Miss, Target};
-use crate::snapshot::{Entry, Snapshot};
+use crate::snapshot::{RouteMethod, Snapshot};
 use crate::telemetry::Metrics;
 use crate::token::{RequestContext, Source, TokenError};
 
@@ -163,7 +163,7 @@ fn token_error(refusal: &Refusal) -> Option<TokenError> {
 }
 
 /// The rule that speaks for the request, to know where its token goes. What keeps any from speaking, [`decide`] says.
-fn entry<'s>(snapshot: &'s Snapshot, request: &Request<()>) -> Option<&'s Entry> {
+fn entry<'s>(snapshot: &'s Snapshot, request: &Request<()>) -> Option<&'s RouteMethod> {
     let line = (request.method(), request.uri(), request.version());
     let target = Target::parse(line, request.headers(), snapshot.config.server.limits.target_bytes).ok()?;
     match snapshot.table.find(&target) {
@@ -186,7 +186,7 @@ impl Arguments {
 }
 
 /// Where the route looks first.
-fn source_of<'s>(snapshot: &'s Snapshot, entry: &Entry, from_page: bool) -> Option<&'s Source> {
+fn source_of<'s>(snapshot: &'s Snapshot, entry: &RouteMethod, from_page: bool) -> Option<&'s Source> {
     let sources = &snapshot.routes.get(entry.route)?.token_from;
     let cookie = sources.iter().find(|source| from_page && matches!(source, Source::Cookie(_)));
     cookie.or_else(|| sources.first())

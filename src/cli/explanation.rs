@@ -10,7 +10,7 @@ use crate::config::unjudged;
 use crate::net::Fingerprint;
 use crate::policy::Requirement;
 use crate::proxy::{Cause, Decision, Refusal, reply_to};
-use crate::snapshot::{Entry, Resource, Snapshot};
+use crate::snapshot::{Resource, RouteMethod, Snapshot};
 use crate::token::{BearerToken, Outline, RequestContext, TokenError};
 
 /// What became of a request, in the order in which it was decided.
@@ -77,7 +77,7 @@ impl Explanation {
     }
 
     /// Which rule speaks, what it asks, and where it looks for a token.
-    pub(super) fn routed(&mut self, snapshot: &Snapshot, entry: &Entry) {
+    pub(super) fn routed(&mut self, snapshot: &Snapshot, entry: &RouteMethod) {
         let Some(route) = snapshot.routes.get(entry.route) else { return };
         let asks = match &entry.requirement {
             Requirement::Public => "is public".to_owned(),

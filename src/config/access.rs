@@ -10,7 +10,7 @@ use crate::token::Source;
 
 /// A value of the table: a route, and the requirement of one of its methods.
 #[derive(Clone, Debug)]
-pub struct Entry {
+pub struct RouteMethod {
     /// Index into the configuration's routes.
     pub route: usize,
     /// The authorization.
@@ -40,7 +40,7 @@ enum Pages {
 
 /// The lines of the route table, in the order of the routes.
 #[must_use]
-pub fn rules(routes: &[Route]) -> Vec<Rule<Entry>> {
+pub fn rules(routes: &[Route]) -> Vec<Rule<RouteMethod>> {
     let callers: Vec<_> = routes.iter().map(|route| Arc::new(Callers::of(route))).collect();
     let mut classes = HashMap::new();
     let mut rules = Vec::with_capacity(routes.len());
@@ -54,7 +54,7 @@ pub fn rules(routes: &[Route]) -> Vec<Rule<Entry>> {
                 method: method.clone(),
                 method_fallthrough: route.method_fallthrough,
                 distinct: route.distinct,
-                value: Entry {
+                value: RouteMethod {
                     route: index,
                     requirement: requirement.clone(),
                     callers: callers.clone(),
@@ -122,7 +122,7 @@ fn takes_cookies(sources: &[Source]) -> bool {
     sources.iter().any(|source| matches!(source, Source::Cookie(_)))
 }
 
-impl Access for Entry {
+impl Access for RouteMethod {
     fn allows(&self) -> Ambiguities {
         self.allow
     }

@@ -3,12 +3,12 @@
 use toml::de::{DeTable, DeValue};
 
 use super::problem::Problem;
-use super::source::Place;
+use super::source::Span;
 
 /// A value and where it stands.
 #[derive(Clone, Debug)]
 pub(super) struct Value {
-    pub(super) place: Place,
+    pub(super) span: Span,
     pub(super) kind: Kind,
 }
 
@@ -29,24 +29,24 @@ pub(super) enum Kind {
 #[derive(Clone, Debug)]
 pub(super) struct Table {
     /// Of its header, or of the whole inline table.
-    pub(super) place: Place,
-    pub(super) entries: Vec<Entry>,
+    pub(super) span: Span,
+    pub(super) entries: Vec<KeyValue>,
 }
 
 /// A key and its value.
 #[derive(Clone, Debug)]
-pub(super) struct Entry {
+pub(super) struct KeyValue {
     pub(super) key: String,
-    pub(super) key_place: Place,
+    pub(super) key_span: Span,
     pub(super) value: Value,
 }
 
 impl Table {
-    pub(super) fn empty(place: Place) -> Self {
-        Self { place, entries: Vec::new() }
+    pub(super) fn empty(span: Span) -> Self {
+        Self { span, entries: Vec::new() }
     }
 
-    pub(super) fn get(&self, key: &str) -> Option<&Entry> {
+    pub(super) fn get(&self, key: &str) -> Option<&KeyValue> {
         self.entries.iter().find(|entry| entry.key == key)
     }
 }
@@ -73,7 +73,7 @@ impl Value {
             Kind::Flag(flag) => (*flag).into(),
             Kind::List(items) => items.iter().map(Self::to_json).collect::<Option<Vec<_>>>()?.into(),
             Kind::Table(table) => {
-                let member = |entry: &Entry| Some((entry.key.clone(), entry.value.to_json()?));
+                let member = |entry: &KeyValue| Some((entry.key.clone(), entry.value.to_json()?));
                 serde_json::Value::Object(table.entries.iter().map(member).collect::<Option<_>>()?)
             }
             Kind::Float | Kind::Time => return None,
@@ -85,56 +85,56 @@ impl Value {
 pub(super) fn parse(file: usize, text: &str) -> (Table, Vec<Problem>) {
     let (table, errors) = DeTable::parse_recoverable(text);
     let problems = errors.iter().map(|error| syntax_problem(file, text, error)).collect();
-    let place = Place { file, start: 0, end: 0 };
-    (table_of(file, place, table.get_ref()), problems)
+    let span = Span { file, start: 0, end: 0 };
+    (table_of(file, span, table.get_ref()), problems)
 }
 
-/// Parses one value that the program itself holds, such as a default; every part of it stands at `place`.
-pub(super) fn literal(text: &str, place: Place) -> Option<Value> {
+/// Parses one value that the program itself holds, such as a default; every part of it stands at `span`.
+pub(super) fn literal(text: &str, span: Span) -> Option<Value> {
     let value = DeValue::parse(text).ok()?;
-    let mut value = value_of(place.file, value.span(), value.get_ref());
-    move_to(&mut value, place);
+    let mut value = value_of(span.file, value.span(), value.get_ref());
+    move_to(&mut value, span);
     Some(value)
 }
 
-fn move_to(value: &mut Value, place: Place) {
-    value.place = place;
+fn move_to(value: &mut Value, span: Span) {
+    value.span = span;
     match &mut value.kind {
-        Kind::List(items) => items.iter_mut().for_each(|item| move_to(item, place)),
-        Kind::Table(table) => table.entries.iter_mut().for_each(|entry| move_to(&mut entry.value, place)),
+        Kind::List(items) => items.iter_mut().for_each(|item| move_to(item, span)),
+        Kind::Table(table) => table.entries.iter_mut().for_each(|entry| move_to(&mut entry.value, span)),
         _ => {}
     }
 }
 
 fn syntax_problem(file: usize, text: &str, error: &toml::de::Error) -> Problem {
-    let span = error.span().unwrap_or(text.len()..text.len());
-    let place = Place { file, start: span.start, end: span.end };
+    let range = error.span().unwrap_or(text.len()..text.len());
+    let span = Span { file, start: range.start, end: range.end };
     let message = error.message().replace('`', "\"");
-    let named = text.get(span).filter(|key| message == "duplicate key" && !key.is_empty());
+    let named = text.get(range).filter(|key| message == "duplicate key" && !key.is_empty());
     match named {
-        Some(key) => Problem::at(place, format!("\"{}\" is defined twice", key.trim_matches('"')))
+        Some(key) => Problem::at(span, format!("\"{}\" is defined twice", key.trim_matches('"')))
             .hint("merge the two, or rename one of them"),
-        None => Problem::at(place, format!("not TOML: {message}")),
+        None => Problem::at(span, format!("not TOML: {message}")),
     }
 }
 
-fn table_of(file: usize, place: Place, table: &DeTable<'_>) -> Table {
+fn table_of(file: usize, span: Span, table: &DeTable<'_>) -> Table {
     let entry = |(key, value): (&toml::Spanned<_>, &toml::Spanned<DeValue<'_>>)| {
         let key: &toml::Spanned<std::borrow::Cow<'_, str>> = key;
-        let span = key.span();
-        Entry {
+        let range = key.span();
+        KeyValue {
             key: key.get_ref().to_string(),
-            key_place: Place { file, start: span.start, end: span.end },
+            key_span: Span { file, start: range.start, end: range.end },
             value: value_of(file, value.span(), value.get_ref()),
         }
     };
-    let mut entries: Vec<Entry> = table.iter().map(entry).collect();
-    entries.sort_by_key(|entry| entry.key_place);
-    Table { place, entries }
+    let mut entries: Vec<KeyValue> = table.iter().map(entry).collect();
+    entries.sort_by_key(|entry| entry.key_span);
+    Table { span, entries }
 }
 
-fn value_of(file: usize, span: std::ops::Range<usize>, value: &DeValue<'_>) -> Value {
-    let place = Place { file, start: span.start, end: span.end };
+fn value_of(file: usize, range: std::ops::Range<usize>, value: &DeValue<'_>) -> Value {
+    let span = Span { file, start: range.start, end: range.end };
     let kind = match value {
         DeValue::String(text) => Kind::Text(text.to_string()),
         DeValue::Integer(number) => Kind::Integer(i64::from_str_radix(number.as_str(), number.radix()).ok()),
@@ -144,17 +144,17 @@ fn value_of(file: usize, span: std::ops::Range<usize>, value: &DeValue<'_>) -> V
         DeValue::Array(items) => {
             Kind::List(items.iter().map(|item| value_of(file, item.span(), item.get_ref())).collect())
         }
-        DeValue::Table(table) => Kind::Table(table_of(file, place, table)),
+        DeValue::Table(table) => Kind::Table(table_of(file, span, table)),
     };
-    Value { place, kind }
+    Value { span, kind }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn shown(text: &str, place: Place) -> &str {
-        &text[place.start..place.end]
+    fn shown(text: &str, span: Span) -> &str {
+        &text[span.start..span.end]
     }
 
     #[test]
@@ -165,13 +165,13 @@ mod tests {
         let keys: Vec<_> = root.entries.iter().map(|entry| entry.key.as_str()).collect();
         assert_eq!(keys, ["b", "a", "t", "l"]);
         let b = root.get("b").unwrap();
-        assert_eq!((shown(text, b.key_place), shown(text, b.value.place)), ("b", "[\"x\", 1]"));
+        assert_eq!((shown(text, b.key_span), shown(text, b.value.span)), ("b", "[\"x\", 1]"));
         let Kind::Table(t) = &root.get("t").unwrap().value.kind else { panic!("a table") };
         let Kind::Table(u) = &t.get("u").unwrap().value.kind else { panic!("a table") };
-        assert_eq!(shown(text, u.place), "[t.u]");
+        assert_eq!(shown(text, u.span), "[t.u]");
         assert!(matches!(u.get("v").unwrap().value.kind, Kind::Integer(Some(16))));
         let Kind::List(l) = &root.get("l").unwrap().value.kind else { panic!("a list") };
-        assert_eq!(shown(text, l[0].place), "[[l]]");
+        assert_eq!(shown(text, l[0].span), "[[l]]");
     }
 
     #[test]
@@ -183,11 +183,11 @@ mod tests {
 
     #[test]
     fn a_literal_stands_where_it_is_put() {
-        let place = Place { file: 3, start: 4, end: 5 };
-        let value = literal("[\"scope\", \"scp\"]", place).unwrap();
+        let span = Span { file: 3, start: 4, end: 5 };
+        let value = literal("[\"scope\", \"scp\"]", span).unwrap();
         let Kind::List(items) = &value.kind else { panic!("a list") };
-        assert_eq!((value.place, items[1].place), (place, place));
-        assert!(literal("[", place).is_none());
+        assert_eq!((value.span, items[1].span), (span, span));
+        assert!(literal("[", span).is_none());
     }
 
     #[test]

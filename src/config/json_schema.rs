@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::document;
 use super::schema::{Absent, FILE, Key, Kind, TABLES, Table};
-use super::source::Place;
+use super::source::Span;
 
 /// The schema.
 #[must_use]
@@ -70,7 +70,7 @@ fn key_schema(key: &Key) -> Value {
 }
 
 fn json_of(toml: &str) -> Option<Value> {
-    document::literal(toml, Place { file: 0, start: 0, end: 0 })?.to_json()
+    document::literal(toml, Span { file: 0, start: 0, end: 0 })?.to_json()
 }
 
 fn kind_schema(kind: Kind) -> Value {
@@ -242,8 +242,8 @@ mod tests {
 
     fn vector(name: &str) -> Value {
         let text = std::fs::read_to_string(format!("tests/vectors/config/{name}.toml")).unwrap();
-        let place = Place { file: 0, start: 0, end: 0 };
-        document::Value { place, kind: document::Kind::Table(document::parse(0, &text).0) }.to_json().unwrap()
+        let span = Span { file: 0, start: 0, end: 0 };
+        document::Value { span, kind: document::Kind::Table(document::parse(0, &text).0) }.to_json().unwrap()
     }
 
     #[test]

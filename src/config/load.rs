@@ -9,12 +9,12 @@ use std::path::{Path, PathBuf};
 
 use aws_lc_rs::digest;
 
-use super::document::{self, Entry, Kind, Table, Value};
+use super::document::{self, KeyValue, Kind, Table, Value};
 use super::files::{self, Found, MAX_FILE_BYTES, ReadError, ReadFile};
 use super::links::Links;
 use super::problem::{Problem, Problems};
 use super::schema;
-use super::source::{Place, SourceFile};
+use super::source::{SourceFile, Span};
 use super::suggestion::unknown_key;
 
 /// What an included file may hold.
@@ -119,14 +119,14 @@ impl Context {
         Ok(files.sources.len() - 1)
     }
 
-    /// Reads a file that the value at `place` names, relative to the file that the value stands in.
-    pub(super) fn read_named(&self, place: Place, path: &str) -> Result<String, String> {
-        self.read(&self.path_named(place, path))
+    /// Reads a file that the value at `span` names, relative to the file that the value stands in.
+    pub(super) fn read_named(&self, span: Span, path: &str) -> Result<String, String> {
+        self.read(&self.path_named(span, path))
     }
 
-    /// The path that the value at `place` names.
-    pub(super) fn path_named(&self, place: Place, path: &str) -> PathBuf {
-        self.beside(place.file, path)
+    /// The path that the value at `span` names.
+    pub(super) fn path_named(&self, span: Span, path: &str) -> PathBuf {
+        self.beside(span.file, path)
     }
 
     /// Whether a path was read, under this name or another.
@@ -205,7 +205,7 @@ impl Context {
     /// The one problem of files that changed in each of so many readings: what else they seem to have may be of the mixture.
     pub(super) fn into_restlessness(self, readings: usize) -> Problems {
         self.problems.replace(vec![
-            Problem::without_place(format!("the files changed in each of {readings} readings"))
+            Problem::without_span(format!("the files changed in each of {readings} readings"))
                 .hint("replace all of them at once, by a link or by the name of their directory"),
         ]);
         self.into_problems()
@@ -214,7 +214,7 @@ impl Context {
     pub(super) fn into_account(self) -> Account {
         let files = self.files.into_inner();
         let mut notes = self.notes.into_inner();
-        notes.sort_by_key(Problem::place);
+        notes.sort_by_key(Problem::span);
         notes.dedup();
         let hash = digest::digest(&digest::SHA256, &files.contents);
         let hash: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
@@ -249,10 +249,10 @@ pub(super) fn document(context: &Context, file: usize) -> Table {
     let mut seen = HashSet::from([identity(&context.path(file))]);
     for pattern in patterns(&include) {
         for path in matches(context, &pattern) {
-            let (place, text) = &pattern;
+            let (span, text) = &pattern;
             if !seen.insert(identity(&path)) {
                 let message = format!("include: \"{text}\" reads \"{}\" a second time", path.display());
-                let problem = Problem::at(*place, message);
+                let problem = Problem::at(*span, message);
                 context.problem(
                     problem.hint("name each file once, and keep included files in a directory of their own"),
                 );
@@ -260,7 +260,7 @@ pub(super) fn document(context: &Context, file: usize) -> Table {
             }
             match context.read_source(&path) {
                 Ok(included) => merge(context, &mut root, parse(context, included)),
-                Err(error) => context.problem(Problem::at(*place, format!("include: {error}"))),
+                Err(error) => context.problem(Problem::at(*span, format!("include: {error}"))),
             }
         }
     }
@@ -280,26 +280,26 @@ fn parse(context: &Context, file: usize) -> Table {
 }
 
 /// The patterns of `include`. Their types are the reader's to complain of, when the rest is read.
-fn patterns(include: &Entry) -> Vec<(Place, String)> {
+fn patterns(include: &KeyValue) -> Vec<(Span, String)> {
     let values = match &include.value.kind {
         Kind::List(items) => items.as_slice(),
         _ => std::slice::from_ref(&include.value),
     };
     let text = |value: &Value| match &value.kind {
-        Kind::Text(text) => Some((value.place, text.clone())),
+        Kind::Text(text) => Some((value.span, text.clone())),
         _ => None,
     };
     values.iter().filter_map(text).collect()
 }
 
 /// The files that a pattern names, in the order of their names. Only the last component may hold stars.
-fn matches(context: &Context, (place, pattern): &(Place, String)) -> Vec<PathBuf> {
-    let path = context.beside(place.file, pattern);
+fn matches(context: &Context, (span, pattern): &(Span, String)) -> Vec<PathBuf> {
+    let path = context.beside(span.file, pattern);
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let directory = path.parent().map(Path::to_path_buf).unwrap_or_default();
     if directory.to_string_lossy().contains('*') && pattern.trim_end_matches(&name).contains('*') {
         let message = format!("include: \"{pattern}\": a \"*\" stands in the last part of the path alone");
-        context.problem(Problem::at(*place, message));
+        context.problem(Problem::at(*span, message));
         return Vec::new();
     }
     if !name.contains('*') {
@@ -309,7 +309,7 @@ fn matches(context: &Context, (place, pattern): &(Place, String)) -> Vec<PathBuf
         Ok(names) => names.into_iter().map(|name| path.with_file_name(name)).collect(),
         Err(error) => {
             let message = format!("include: cannot read \"{}\": {}", directory.display(), reason(&error));
-            context.problem(Problem::at(*place, message));
+            context.problem(Problem::at(*span, message));
             Vec::new()
         }
     }
@@ -323,7 +323,7 @@ fn merge(context: &Context, root: &mut Table, included: Table) {
         } else if schema::FILE.key(&entry.key).is_some() {
             let message = format!("\"{}\" is not for an included file: write it in the main one", entry.key);
             context.problem(
-                Problem::at(entry.key_place, message)
+                Problem::at(entry.key_span, message)
                     .hint(format!("an included file holds {}", schema::quoted(&INCLUDABLE, "and"))),
             );
         } else {
@@ -332,7 +332,7 @@ fn merge(context: &Context, root: &mut Table, included: Table) {
     }
 }
 
-fn merge_entry(root: &mut Table, entry: Entry) {
+fn merge_entry(root: &mut Table, entry: KeyValue) {
     let Some(known) = root.entries.iter_mut().find(|known| known.key == entry.key) else {
         return root.entries.push(entry);
     };
@@ -341,7 +341,7 @@ fn merge_entry(root: &mut Table, entry: Entry) {
         (Kind::Table(known), Kind::Table(more)) => known.entries.extend(more.entries),
         // One of the two is not what the key asks for. Let the reader see that one.
         (Kind::List(_) | Kind::Table(_), other) => {
-            known.value = Value { kind: other, place: entry.value.place }
+            known.value = Value { kind: other, span: entry.value.span }
         }
         _ => {}
     }
@@ -351,15 +351,15 @@ fn merge_entry(root: &mut Table, entry: Entry) {
 fn refuse_twice(context: &Context, root: &mut Table) {
     for entry in root.entries.iter_mut().filter(|entry| INCLUDABLE.contains(&entry.key.as_str())) {
         let Kind::Table(table) = &mut entry.value.kind else { continue };
-        let mut known: HashMap<String, Place> = HashMap::with_capacity(table.entries.len());
+        let mut known: HashMap<String, Span> = HashMap::with_capacity(table.entries.len());
         table.entries.retain(|entry| {
-            let place = entry.value.place;
-            let first = *known.entry(entry.key.clone()).or_insert(place);
-            if first != place {
-                let problem = Problem::at(place, format!("\"{}\" is defined twice", entry.key));
+            let span = entry.value.span;
+            let first = *known.entry(entry.key.clone()).or_insert(span);
+            if first != span {
+                let problem = Problem::at(span, format!("\"{}\" is defined twice", entry.key));
                 context.problem(problem.label("and again here").related(first, "first defined here"));
             }
-            first == place
+            first == span
         });
     }
 }

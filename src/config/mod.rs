@@ -26,7 +26,7 @@ mod units;
 #[cfg(test)]
 mod vectors;
 
-pub use access::{Entry, rules};
+pub use access::{RouteMethod, rules};
 pub use files::ReadFile;
 pub use json_schema::schema;
 pub use links::Links;
@@ -98,7 +98,7 @@ impl Config {
             let lowered = match context.read_source(path) {
                 Ok(file) => lower_document(&context, file, overrides),
                 Err(error) => {
-                    context.problem(Problem::without_place(error));
+                    context.problem(Problem::without_span(error));
                     None
                 }
             };
@@ -390,7 +390,7 @@ impl std::fmt::Debug for Secret {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Issuer {
     /// Name, `iss`, keys.
-    pub entry: issuer::Entry,
+    pub entry: issuer::IssuerSettings,
     /// What its tokens must say.
     pub rules: Rules,
 }

@@ -6,27 +6,27 @@ use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Renderer, Snippet};
 
 use super::files::ReadFile;
-use super::source::{Place, SourceFile};
+use super::source::{SourceFile, Span};
 
 /// One thing that the operator has to change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     message: String,
-    place: Option<Place>,
+    span: Option<Span>,
     label: Option<String>,
-    related: Option<(Place, String)>,
+    related: Option<(Span, String)>,
     hint: Option<String>,
 }
 
 impl Problem {
     /// A problem at a place.
-    pub(super) fn at(place: Place, message: impl Into<String>) -> Self {
-        Self { place: Some(place), ..Self::without_place(message) }
+    pub(super) fn at(span: Span, message: impl Into<String>) -> Self {
+        Self { span: Some(span), ..Self::without_span(message) }
     }
 
     /// A problem of no place in particular, such as a file that is not there.
-    pub(super) fn without_place(message: impl Into<String>) -> Self {
-        Self { message: message.into(), place: None, label: None, related: None, hint: None }
+    pub(super) fn without_span(message: impl Into<String>) -> Self {
+        Self { message: message.into(), span: None, label: None, related: None, hint: None }
     }
 
     /// What stands next to the arrow.
@@ -35,8 +35,8 @@ impl Problem {
     }
 
     /// Another place that has to do with it.
-    pub(super) fn related(self, place: Place, label: impl Into<String>) -> Self {
-        Self { related: Some((place, label.into())), ..self }
+    pub(super) fn related(self, span: Span, label: impl Into<String>) -> Self {
+        Self { related: Some((span, label.into())), ..self }
     }
 
     /// What to do, when the message alone does not say it.
@@ -50,18 +50,18 @@ impl Problem {
         &self.message
     }
 
-    pub(super) fn place(&self) -> Option<Place> {
-        self.place
+    pub(super) fn span(&self) -> Option<Span> {
+        self.span
     }
 
     /// `file:line:column: message (hint)`, on one line and without the file's text, which may hold a secret.
     pub(super) fn line(&self, files: &[SourceFile]) -> String {
         let hint = self.hint.as_ref().map_or(String::new(), |hint| format!(" ({hint})"));
-        let source = self.place.and_then(|place| Some((files.get(place.file)?, place)));
-        let Some((file, place)) = source else {
+        let source = self.span.and_then(|span| Some((files.get(span.file)?, span)));
+        let Some((file, span)) = source else {
             return format!("{}{hint}", self.message);
         };
-        let (line, column) = file.line_and_column(place.start);
+        let (line, column) = file.line_and_column(span.start);
         format!("{}:{line}:{column}: {}{hint}", file.name, self.message)
     }
 
@@ -78,16 +78,16 @@ impl Problem {
 
     /// The places, those of one file in one snippet.
     fn snippets<'a>(&'a self, files: &'a [SourceFile]) -> Vec<Marked<'a>> {
-        let Some((place, file)) = self.place.and_then(|place| Some((place, files.get(place.file)?))) else {
+        let Some((span, file)) = self.span.and_then(|span| Some((span, files.get(span.file)?))) else {
             return Vec::new();
         };
-        let primary = (AnnotationKind::Primary, place, self.label.as_deref());
+        let primary = (AnnotationKind::Primary, span, self.label.as_deref());
         let related = self.related.as_ref().and_then(|(at, label)| {
             Some((files.get(at.file)?, (AnnotationKind::Context, *at, Some(label.as_str()))))
         });
         match related {
             None => vec![snippet(file, &[primary])],
-            Some((_, mark)) if mark.1.file == place.file => vec![snippet(file, &[primary, mark])],
+            Some((_, mark)) if mark.1.file == span.file => vec![snippet(file, &[primary, mark])],
             Some((other, mark)) => vec![snippet(file, &[primary]), snippet(other, &[mark])],
         }
     }
@@ -96,11 +96,11 @@ impl Problem {
 type Marked<'a> = Snippet<'a, Annotation<'a>>;
 
 /// The lines of a file around its marks, and nothing more: the renderer reads all that it is given.
-fn snippet<'a>(file: &'a SourceFile, marks: &[(AnnotationKind, Place, Option<&'a str>)]) -> Marked<'a> {
-    let starts = || marks.iter().map(|(_, place, _)| place.start);
+fn snippet<'a>(file: &'a SourceFile, marks: &[(AnnotationKind, Span, Option<&'a str>)]) -> Marked<'a> {
+    let starts = || marks.iter().map(|(_, span, _)| span.start);
     let window = file.window(starts().min().unwrap_or(0), starts().max().unwrap_or(0));
-    let annotation = |(kind, place, label): &(AnnotationKind, Place, Option<&'a str>)| {
-        kind.span(window.span(file.span(*place))).label(*label)
+    let annotation = |(kind, span, label): &(AnnotationKind, Span, Option<&'a str>)| {
+        kind.span(window.span(file.span(*span))).label(*label)
     };
     let snippet = Snippet::source(window.text).path(&file.name).line_start(window.line);
     snippet.annotations(marks.iter().map(annotation))
@@ -116,7 +116,7 @@ pub struct Problems {
 
 impl Problems {
     pub(super) fn new(files: Vec<SourceFile>, read: Vec<ReadFile>, mut list: Vec<Problem>) -> Self {
-        list.sort_by_key(|problem| problem.place);
+        list.sort_by_key(|problem| problem.span);
         list.dedup();
         Self { files, read, list }
     }
@@ -177,14 +177,14 @@ mod tests {
         SourceFile::new(name, text)
     }
 
-    fn place(file: usize, start: usize, end: usize) -> Place {
-        Place { file, start, end }
+    fn span(file: usize, start: usize, end: usize) -> Span {
+        Span { file, start, end }
     }
 
     #[test]
     fn a_problem_shows_its_line_an_arrow_and_a_hint() {
         let files = vec![file("gateway.toml", "a = 1\nbee = 2\n")];
-        let problem = Problem::at(place(0, 6, 9), "unknown key \"bee\"").label("here").hint("write \"be\"");
+        let problem = Problem::at(span(0, 6, 9), "unknown key \"bee\"").label("here").hint("write \"be\"");
         let shown = Problems::new(files, Vec::new(), vec![problem]).render(false);
         assert!(shown.contains("error: unknown key \"bee\""), "{shown}");
         assert!(shown.contains("--> gateway.toml:2:1"), "{shown}");
@@ -196,22 +196,21 @@ mod tests {
 
     #[test]
     fn colour_is_there_where_it_is_asked_for() {
-        let problems =
-            Problems::new(vec![file("a", "b")], Vec::new(), vec![Problem::at(place(0, 0, 1), "x")]);
+        let problems = Problems::new(vec![file("a", "b")], Vec::new(), vec![Problem::at(span(0, 0, 1), "x")]);
         assert!(problems.render(true).contains('\u{1b}'));
     }
 
     #[test]
     fn a_line_for_logs_has_no_text_of_the_file() {
         let files = vec![file("gateway.toml", "ä = 1; secret\n")];
-        let problems = Problems::new(files, Vec::new(), vec![Problem::at(place(0, 3, 4), "broken")]);
+        let problems = Problems::new(files, Vec::new(), vec![Problem::at(span(0, 3, 4), "broken")]);
         assert_eq!(problems.to_string(), "gateway.toml:1:3: broken");
     }
 
     #[test]
     fn problems_come_in_the_order_of_files_and_places_and_once() {
         let files = vec![file("a", "12345"), file("b", "12345")];
-        let list = [place(1, 0, 1), place(0, 3, 4), place(0, 1, 2), place(0, 1, 2)];
+        let list = [span(1, 0, 1), span(0, 3, 4), span(0, 1, 2), span(0, 1, 2)];
         let problems = Problems::new(files, Vec::new(), list.map(|at| Problem::at(at, "x")).into());
         assert_eq!(problems.lines().collect::<Vec<_>>(), ["a:1:2: x", "a:1:4: x", "b:1:1: x"]);
         assert_eq!(problems.iter().count(), 3);
@@ -220,7 +219,7 @@ mod tests {
     #[test]
     fn a_place_in_another_file_gets_a_snippet_of_its_own() {
         let files = vec![file("a", "one"), file("b", "two")];
-        let problem = Problem::at(place(1, 0, 3), "twice").related(place(0, 0, 3), "first defined here");
+        let problem = Problem::at(span(1, 0, 3), "twice").related(span(0, 0, 3), "first defined here");
         let shown = Problems::new(files, Vec::new(), vec![problem]).render(false);
         assert!(shown.contains("b:1:1") && shown.contains("a:1:1"), "{shown}");
         assert!(shown.contains("first defined here"), "{shown}");
@@ -229,7 +228,7 @@ mod tests {
     #[test]
     fn a_span_beyond_the_text_is_shown_at_its_end() {
         let files = vec![file("a", "é")];
-        let list = vec![Problem::at(place(0, 1, 9), "x"), Problem::at(place(0, 7, 9), "y")];
+        let list = vec![Problem::at(span(0, 1, 9), "x"), Problem::at(span(0, 7, 9), "y")];
         assert!(Problems::new(files, Vec::new(), list).render(false).contains("a:1"));
     }
 }

@@ -5,11 +5,11 @@
 
 use std::time::Duration;
 
-use super::document::{self, Entry, Table, Value};
+use super::document::{self, KeyValue, Table, Value};
 use super::load::Context;
 use super::problem::Problem;
 use super::schema::{self, Absent, Key, Kind};
-use super::source::Place;
+use super::source::Span;
 use super::suggestion::{did_you_mean, nearest, unknown_key};
 use super::units::{self, Measure};
 
@@ -17,7 +17,7 @@ use super::units::{self, Measure};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Text {
     pub(super) text: String,
-    pub(super) place: Place,
+    pub(super) span: Span,
 }
 
 /// One table that is being read.
@@ -42,8 +42,8 @@ impl<'a> Reader<'a> {
     }
 
     /// Where the table stands.
-    pub(super) fn place(&self) -> Place {
-        self.table.place
+    pub(super) fn span(&self) -> Span {
+        self.table.span
     }
 
     /// Whether the file has the key, be its value good or not.
@@ -52,32 +52,32 @@ impl<'a> Reader<'a> {
     }
 
     /// Where the key stands; the table if it is not there.
-    pub(super) fn key_place(&self, name: &str) -> Place {
-        self.table.get(name).map_or(self.table.place, |entry| entry.key_place)
+    pub(super) fn key_span(&self, name: &str) -> Span {
+        self.table.get(name).map_or(self.table.span, |entry| entry.key_span)
     }
 
     /// Where the value stands; the table if it is not there.
-    pub(super) fn value_place(&self, name: &str) -> Place {
-        self.table.get(name).map_or(self.table.place, |entry| entry.value.place)
+    pub(super) fn value_place(&self, name: &str) -> Span {
+        self.table.get(name).map_or(self.table.span, |entry| entry.value.span)
     }
 
     /// What the file says under a key, if that is a text. Neither reads the key nor complains.
     pub(super) fn peek(&self, name: &str) -> Option<Text> {
         let value = &self.table.get(name)?.value;
         match &value.kind {
-            document::Kind::Text(text) => Some(Text { text: text.clone(), place: value.place }),
+            document::Kind::Text(text) => Some(Text { text: text.clone(), span: value.span }),
             _ => None,
         }
     }
 
     /// Reports a problem of this table.
-    pub(super) fn problem(&self, place: Place, message: impl AsRef<str>) {
-        self.context.problem(self.problem_at(place, message));
+    pub(super) fn problem(&self, span: Span, message: impl AsRef<str>) {
+        self.context.problem(self.problem_at(span, message));
     }
 
     /// A problem of this table, to be completed and reported.
-    pub(super) fn problem_at(&self, place: Place, message: impl AsRef<str>) -> Problem {
-        Problem::at(place, format!("{}: {}", self.subject, message.as_ref()))
+    pub(super) fn problem_at(&self, span: Span, message: impl AsRef<str>) -> Problem {
+        Problem::at(span, format!("{}: {}", self.subject, message.as_ref()))
     }
 
     /// The catalogue's entry for a key, which is hereby read.
@@ -93,7 +93,7 @@ impl<'a> Reader<'a> {
     fn internal(&self, message: String) {
         let path = self.schema.path;
         self.context
-            .problem(Problem::without_place(format!("scopegate itself is broken: [{path}]: {message}")));
+            .problem(Problem::without_span(format!("scopegate itself is broken: [{path}]: {message}")));
     }
 
     /// A key's value as it stands in the file.
@@ -109,7 +109,7 @@ impl<'a> Reader<'a> {
     /// Reports that a key is not there, unless it is there under a wrong name.
     pub(super) fn missing(&self, name: &str) {
         if let Some(key) = self.schema.key(name).filter(|key| !self.is_misspelled(key)) {
-            let problem = self.problem_at(self.table.place, format!("\"{name}\" is missing"));
+            let problem = self.problem_at(self.table.span, format!("\"{name}\" is missing"));
             self.context.problem(problem.hint(for_example(key)));
         }
     }
@@ -117,7 +117,7 @@ impl<'a> Reader<'a> {
     /// Whether the key is there under a wrong name, which is reported as such: one mistake, one problem.
     fn is_misspelled(&self, key: &Key) -> bool {
         let unknown = self.table.entries.iter().filter(|entry| self.schema.key(&entry.key).is_none());
-        let meant = |entry: &Entry| {
+        let meant = |entry: &KeyValue| {
             key.other_names.contains(&entry.key.as_str())
                 || nearest(&entry.key, self.schema.keys.iter().map(|key| key.name)) == Some(key.name)
         };
@@ -135,14 +135,14 @@ impl<'a> Reader<'a> {
         if let Some(good) = found.and_then(|value| parse(self, key, &value)) {
             return Some(good);
         }
-        parse(self, key, &key.default_value(self.table.place)?)
+        parse(self, key, &key.default_value(self.table.span)?)
     }
 
     pub(super) fn text(&mut self, name: &'static str) -> Option<Text> {
         self.parsed(name, |reader, key, value| {
             let text = reader.text_of(key, value)?;
             if text.text.is_empty() {
-                reader.problem(value.place, format!("\"{name}\" is empty"));
+                reader.problem(value.span, format!("\"{name}\" is empty"));
                 return None;
             }
             Some(text)
@@ -205,12 +205,12 @@ impl<'a> Reader<'a> {
         self.parsed(name, |reader, key, value| {
             let texts = reader.list(key, value)?;
             if let Some(empty) = texts.iter().find(|text| text.text.is_empty()) {
-                reader.problem(empty.place, format!("\"{name}\" holds an empty string"));
+                reader.problem(empty.span, format!("\"{name}\" holds an empty string"));
                 return None;
             }
             if texts.is_empty() {
                 let message = format!("\"{name}\" is an empty list: name at least one, or leave the key out");
-                reader.problem(value.place, message);
+                reader.problem(value.span, message);
                 return None;
             }
             Some(texts)
@@ -229,7 +229,7 @@ impl<'a> Reader<'a> {
         let words = words();
         let known = |text: &Text| match never(&text.text) {
             Some(why) => {
-                self.problem(text.place, format!("\"{}\" cannot be in \"{name}\": {why}", text.text));
+                self.problem(text.span, format!("\"{}\" cannot be in \"{name}\": {why}", text.text));
                 None
             }
             None => self.word(key, text, &words),
@@ -245,9 +245,9 @@ impl<'a> Reader<'a> {
             Some(Value { kind: document::Kind::Table(table), .. }) => table,
             Some(other) => {
                 self.mismatched(name, &other);
-                Table::empty(self.place())
+                Table::empty(self.span())
             }
-            None => Table::empty(self.place()),
+            None => Table::empty(self.span()),
         }
     }
 
@@ -275,10 +275,10 @@ impl<'a> Reader<'a> {
         for entry in all.entries {
             match entry.value.kind {
                 document::Kind::Table(table) => {
-                    tables.push((Text { text: entry.key, place: entry.key_place }, table));
+                    tables.push((Text { text: entry.key, span: entry.key_span }, table));
                 }
                 _ => self.problem(
-                    entry.value.place,
+                    entry.value.span,
                     format!(
                         "\"{name}.{}\" is {}: write [{name}.{0}] and its keys below",
                         entry.key,
@@ -313,20 +313,20 @@ impl<'a> Reader<'a> {
 
     fn mismatch<T>(&self, key: &Key, value: &Value) -> Option<T> {
         let message = format!("\"{}\" is {}, not {}", key.name, key.kind.describe(), value.name());
-        let problem = self.problem_at(value.place, message);
+        let problem = self.problem_at(value.span, message);
         self.context.problem(problem.hint(for_example(key)));
         None
     }
 
     fn out_of_bounds<T>(&self, key: &Key, value: &Value) -> Option<T> {
         let bounds = key.kind.bounds().unwrap_or_default();
-        self.problem(value.place, format!("\"{}\" is out of bounds: write a value from {bounds}", key.name));
+        self.problem(value.span, format!("\"{}\" is out of bounds: write a value from {bounds}", key.name));
         None
     }
 
     fn text_of(&self, key: &Key, value: &Value) -> Option<Text> {
         match &value.kind {
-            document::Kind::Text(text) => Some(Text { text: text.clone(), place: value.place }),
+            document::Kind::Text(text) => Some(Text { text: text.clone(), span: value.span }),
             _ => self.mismatch(key, value),
         }
     }
@@ -347,7 +347,7 @@ impl<'a> Reader<'a> {
         if found.is_none() {
             let meant = did_you_mean(&text.text, words.iter().copied());
             let message = format!("\"{}\" has no value \"{}\"{meant}", key.name, text.text);
-            let problem = self.problem_at(text.place, message);
+            let problem = self.problem_at(text.span, message);
             self.context.problem(problem.hint(format!("write {}", schema::quoted(words, "or"))));
         }
         found
@@ -361,7 +361,7 @@ impl<'a> Reader<'a> {
             document::Kind::Integer(Some(number)) if *number > 0 => {
                 let written = format!("{} = \"{number}{}\"", key.name, measure.plain_unit());
                 self.problem(
-                    value.place,
+                    value.span,
                     format!("\"{}\" has no unit: write, for example, {written}", key.name),
                 );
                 None
@@ -371,7 +371,7 @@ impl<'a> Reader<'a> {
     }
 
     fn measured<T>(&self, key: &Key, value: &Value, result: Result<T, units::UnitError>) -> Option<T> {
-        result.map_err(|error| self.problem(value.place, format!("\"{}\": {error}", key.name))).ok()
+        result.map_err(|error| self.problem(value.span, format!("\"{}\": {error}", key.name))).ok()
     }
 }
 
@@ -429,7 +429,7 @@ mod tests {
         );
         reader.finish();
         assert_eq!(lines(context).len(), 2);
-        let (context, table) = (Context::new(), Table::empty(Place { file: 0, start: 0, end: 0 }));
+        let (context, table) = (Context::new(), Table::empty(Span { file: 0, start: 0, end: 0 }));
         let mut reader = Reader::new(&context, &UPSTREAM, &table, "upstream");
         assert_eq!((reader.count("max_idle"), reader.text("ca_file")), (Some(256), None));
         assert!(!context.has_problems());

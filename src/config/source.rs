@@ -4,7 +4,7 @@ use std::ops::Range;
 
 /// A place in one of the files that make up the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Place {
+pub(super) struct Span {
     /// Which of the files, in the order they were read.
     pub(super) file: usize,
     /// First byte.
@@ -60,8 +60,8 @@ impl SourceFile {
     }
 
     /// The bytes to underline: of several lines the first alone, and never half a character.
-    pub(super) fn span(&self, place: Place) -> Range<usize> {
-        let (start, end) = (self.boundary(place.start), self.boundary(place.end));
+    pub(super) fn span(&self, span: Span) -> Range<usize> {
+        let (start, end) = (self.boundary(span.start), self.boundary(span.end));
         let text = self.text.get(start..end).unwrap_or_default();
         start..start + text.lines().next().unwrap_or_default().len()
     }
@@ -92,8 +92,8 @@ impl Window<'_> {
 mod tests {
     use super::*;
 
-    fn place(start: usize, end: usize) -> Place {
-        Place { file: 0, start, end }
+    fn span(start: usize, end: usize) -> Span {
+        Span { file: 0, start, end }
     }
 
     #[test]
@@ -109,9 +109,9 @@ mod tests {
     #[test]
     fn a_span_ends_with_its_line_and_splits_no_character() {
         let file = SourceFile::new("a", "é\nsecond");
-        assert_eq!(file.span(place(0, 9)), 0..2);
-        assert_eq!(file.span(place(1, 2)), 0..2);
-        assert_eq!(file.span(place(99, 120)), 9..9);
+        assert_eq!(file.span(span(0, 9)), 0..2);
+        assert_eq!(file.span(span(1, 2)), 0..2);
+        assert_eq!(file.span(span(99, 120)), 9..9);
     }
 
     #[test]

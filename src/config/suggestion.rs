@@ -1,23 +1,23 @@
 //! What a word that nobody knows was meant to be.
 
-use super::document::Entry;
+use super::document::KeyValue;
 use super::problem::Problem;
 use super::schema;
 
 /// The problem of a key that is not in the catalogue.
-pub(super) fn unknown_key(table: &schema::Table, subject: &str, entry: &Entry) -> Problem {
+pub(super) fn unknown_key(table: &schema::Table, subject: &str, entry: &KeyValue) -> Problem {
     let name = entry.key.as_str();
     if let Some((_, why)) = table.refused.iter().find(|(refused, _)| *refused == name) {
-        return Problem::at(entry.key_place, format!("{subject}: \"{name}\" is not for here: {why}"));
+        return Problem::at(entry.key_span, format!("{subject}: \"{name}\" is not for here: {why}"));
     }
     if let Some(key) = table.keys.iter().find(|key| key.other_names.contains(&name)) {
         return Problem::at(
-            entry.key_place,
+            entry.key_span,
             format!("{subject}: unknown key \"{name}\"; it is called \"{}\"", key.name),
         );
     }
     let meant = did_you_mean(name, table.keys.iter().map(|key| key.name));
-    let problem = Problem::at(entry.key_place, format!("{subject}: unknown key \"{name}\"{meant}"));
+    let problem = Problem::at(entry.key_span, format!("{subject}: unknown key \"{name}\"{meant}"));
     let elsewhere = schema::TABLES.iter().copied().filter(|other| other.key(name).is_some());
     let elsewhere: Vec<_> = elsewhere.map(schema::Table::header).collect();
     if meant.is_empty() && !elsewhere.is_empty() {

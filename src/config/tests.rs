@@ -86,7 +86,7 @@ fn every_key_arrives_where_it_belongs() {
         (None, Some(Path::new("tests/vectors/config/parts/local.keys")))
     );
     let orders = &config.upstreams[1];
-    assert_eq!((orders.patience.connect, orders.response_timeout), (seconds(1), seconds(10)));
+    assert_eq!((orders.dial_timeouts.connect, orders.response_timeout), (seconds(1), seconds(10)));
     assert_eq!((orders.idle_timeout, orders.max_idle, orders.terms.roots.is_some()), (seconds(4), 0, true));
 }
 

@@ -108,14 +108,14 @@ where
 /// RFC 6749 §5.1, with the token first: so that `cut -d '"' -f 4` takes it out.
 fn granted(grant: &Grant) -> Response<Full<Bytes>> {
     #[derive(Serialize)]
-    struct Answer<'a> {
+    struct TokenResponse<'a> {
         access_token: &'a str,
         expires_in: u64,
         token_type: &'static str,
         #[serde(skip_serializing_if = "Option::is_none")]
         scope: Option<&'a str>,
     }
-    let answer = Answer {
+    let answer = TokenResponse {
         access_token: &grant.access_token,
         expires_in: grant.expires_in,
         token_type: "Bearer",

@@ -7,8 +7,8 @@ use crate::config::{
     AccessLog, Config, Dev, ErrorDetail, ForwardedFields, Heads, Http2, Issuer, Limits, Listener, Log, Ready,
     Reload, Route, Server, Timeouts, TokenCache,
 };
-use crate::issuer::{Algorithm, Entry, FetchPolicy, KeySource};
-use crate::net::{Address, Patience, Terms, TrustedProxies, Url};
+use crate::issuer::{Algorithm, FetchPolicy, IssuerSettings, KeySource};
+use crate::net::{Address, DialTimeouts, TlsSettings, TrustedProxies, Url};
 use crate::policy::{Requirement, Rule, Scope};
 use crate::route::{Ambiguities, Distinct, MethodPattern, Pattern};
 use crate::token::{Audience, Rules, Source, TypPolicy};
@@ -76,7 +76,7 @@ pub(super) fn config(issuers: Vec<Issuer>, routes: Vec<Route>) -> Config {
             health: None,
             host: HostHeader::Upstream,
             protocol: Protocol::Http1,
-            patience: Patience { connect: second, handshake: second },
+            dial_timeouts: DialTimeouts { connect: second, handshake: second },
             dns_refresh: second,
             response_timeout: second,
             idle_timeout: second,
@@ -87,7 +87,7 @@ pub(super) fn config(issuers: Vec<Issuer>, routes: Vec<Route>) -> Config {
             max_requests: None,
             resend_bytes: 64 << 10,
             response_head: HeadLimits { bytes: 64 << 10, fields: 100 },
-            terms: Terms { roots: Some("a certificate".into()), ..Terms::default() },
+            terms: TlsSettings { roots: Some("a certificate".into()), ..TlsSettings::default() },
         }],
         routes,
         token_cache: TokenCache { bytes: 1 << 20, per_worker: 64 },
@@ -105,7 +105,7 @@ pub(super) fn config(issuers: Vec<Issuer>, routes: Vec<Route>) -> Config {
 pub(super) fn cognito(name: &str) -> Issuer {
     let second = Duration::from_secs(1);
     Issuer {
-        entry: Entry {
+        entry: IssuerSettings {
             name: name.into(),
             issuer: "https://cognito-idp.ap-northeast-2.amazonaws.com/ap-northeast-2_OIAKD3uUi".into(),
             keys: KeySource::Discovery(Url::parse("https://idp.example.com/").unwrap()),

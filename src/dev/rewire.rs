@@ -14,7 +14,7 @@ use super::key::KeyRing;
 use super::server::Server;
 use crate::config::Config;
 use crate::issuer::KeySource;
-use crate::net::{Terms, Url};
+use crate::net::{TlsSettings, Url};
 use crate::policy::Scope;
 use crate::upstream::{Listed, Protocol};
 
@@ -82,7 +82,7 @@ impl Sandbox {
         for upstream in &mut config.upstreams {
             upstream.url = self.echo_url.clone();
             upstream.endpoints = Listed::alone(self.echo_url.clone());
-            upstream.terms = Terms::default();
+            upstream.terms = TlsSettings::default();
             upstream.protocol = Protocol::Http1;
         }
         keep_to_loopback(&mut config);

@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use super::{BindError, handover};
 use crate::config::{Listener, Server};
 use crate::net::Address;
-use crate::server::{Binding, Inherited, Opened, Socket, Terms, bind};
+use crate::server::{Binding, Inherited, ListenerSettings, Opened, Socket, bind};
 
 /// The sockets that are listened on.
 pub(super) struct Listeners {
@@ -24,7 +24,7 @@ struct Bound {
     /// Where that is.
     address: Address,
     /// The settings of its connections.
-    terms: Terms,
+    settings: ListenerSettings,
     origin: Origin,
     /// Whether the file of a Unix-domain socket goes when it does. A supervisor's stays.
     is_ours: bool,
@@ -105,7 +105,7 @@ impl Listeners {
             let replaced = new.iter().any(|(bound, _)| bound.configured == known.configured);
             let listener = wanted.iter().find(|listener| listener.address == known.configured);
             if let Some(listener) = listener.filter(|_| !replaced) {
-                known.terms.change(listener);
+                known.settings.change(listener);
                 return true;
             }
             if known.is_ours {
@@ -116,8 +116,8 @@ impl Listeners {
         });
         let mut opened = Vec::new();
         for (bound, socket) in new {
-            let (address, terms) = (bound.configured.clone(), bound.terms.clone());
-            opened.push(Opened { address, terms, socket });
+            let (address, settings) = (bound.configured.clone(), bound.settings.clone());
+            opened.push(Opened { address, settings, socket });
             self.bound.push(bound);
         }
         self.set_modes(wanted);
@@ -237,7 +237,7 @@ impl Bound {
         let bound = Self {
             address: socket.address(&configured),
             configured,
-            terms: Terms::new(listener),
+            settings: ListenerSettings::new(listener),
             origin,
             is_ours,
             mode: (origin != Origin::Inherited).then_some(listener.unix_mode),

@@ -9,7 +9,7 @@ use std::fmt;
 
 use serde::Deserialize;
 
-use super::Entry;
+use super::IssuerSettings;
 use crate::net::{Bounds, Client, FetchError, Nearness, Url, UrlError};
 
 /// Longest part of a peer's text that an error quotes.
@@ -72,7 +72,7 @@ pub(super) struct Discovered {
 /// [`DiscoveryError`]
 pub(super) async fn discover(
     client: &Client,
-    entry: &Entry,
+    entry: &IssuerSettings,
     base: &Url,
     bounds: Bounds,
 ) -> Result<Discovered, DiscoveryError> {
@@ -93,7 +93,7 @@ pub(super) async fn discover(
     Ok(Discovered { jwks_uri, nearness: fetched.nearness })
 }
 
-fn jwks_uri(metadata: &Metadata, entry: &Entry, nearness: Nearness) -> Result<Url, DiscoveryError> {
+fn jwks_uri(metadata: &Metadata, entry: &IssuerSettings, nearness: Nearness) -> Result<Url, DiscoveryError> {
     if metadata.issuer != *entry.issuer {
         let (configured, stated) = (Box::from(&*entry.issuer), shown(&metadata.issuer));
         return Err(DiscoveryError::Issuer { configured, stated });
@@ -168,9 +168,10 @@ mod tests {
     const OIDC: &str = "/tenant/.well-known/openid-configuration";
     const OAUTH: &str = "/.well-known/oauth-authorization-server/tenant";
 
-    fn entry_of(fake: &Fake) -> (Entry, Url) {
+    fn entry_of(fake: &Fake) -> (IssuerSettings, Url) {
         let base = fake.url("/tenant/");
-        let entry = Entry { issuer: base.to_string().into(), ..entry(KeySource::Discovery(base.clone())) };
+        let entry =
+            IssuerSettings { issuer: base.to_string().into(), ..entry(KeySource::Discovery(base.clone())) };
         (entry, base)
     }
 
@@ -188,7 +189,7 @@ mod tests {
         Ok(found.jwks_uri)
     }
 
-    fn metadata(issuer: &str, jwks_uri: &str) -> crate::net::fake::Answer {
+    fn metadata(issuer: &str, jwks_uri: &str) -> crate::net::fake::FakeAnswer {
         json(&serde_json::json!({ "issuer": issuer, "jwks_uri": jwks_uri, "other": 1 }).to_string())
     }
 
@@ -236,7 +237,7 @@ mod tests {
         let entry = entry(KeySource::Discovery(Url::parse("https://idp.example.com/").unwrap()));
         let mut lax = entry.clone();
         lax.fetch.allow_http = true;
-        let place = |entry: &Entry, nearness, stated: &str| {
+        let place = |entry: &IssuerSettings, nearness, stated: &str| {
             let metadata = Metadata { issuer: entry.issuer.to_string(), jwks_uri: stated.to_owned() };
             match jwks_uri(&metadata, entry, nearness) {
                 Ok(_) => Ok(()),

@@ -9,7 +9,7 @@ use crate::net::Url;
 
 /// An issuer, as far as its keys are concerned.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct IssuerSettings {
     /// The name in the configuration, in logs and in metrics; of a tenant, `<name>/<tenant>`.
     pub name: Arc<str>,
     /// The exact `iss` of its tokens (RFC 7519 §4.1.1), and the `issuer` its metadata must state (RFC 8414 §3.3).

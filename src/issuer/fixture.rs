@@ -15,7 +15,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::DecodingKey;
 use serde_json::{Value, json};
 
-use super::{Algorithm, Entry, FetchPolicy, Issuer, JwksError, KeySet, KeySource};
+use super::{Algorithm, FetchPolicy, Issuer, IssuerSettings, JwksError, KeySet, KeySource};
 use crate::telemetry::{IssuerMetrics, Metrics};
 
 /// A private key for tests.
@@ -121,8 +121,8 @@ pub(crate) fn jwks(keys: &[Value]) -> String {
 }
 
 /// An entry whose cool-down no test outlives.
-pub(crate) fn entry(keys: KeySource) -> Entry {
-    Entry {
+pub(crate) fn entry(keys: KeySource) -> IssuerSettings {
+    IssuerSettings {
         name: "idp".into(),
         issuer: "https://idp.example.com/".into(),
         keys,

@@ -3,7 +3,7 @@
 use super::*;
 
 /// A stage whose issuer keeps its keys in a file.
-fn keeping(answer: Answer, file: &std::path::Path, change: impl FnOnce(&mut Entry)) -> Stage {
+fn keeping(answer: FakeAnswer, file: &std::path::Path, change: impl FnOnce(&mut IssuerSettings)) -> Stage {
     Stage::set(answer, |entry| {
         entry.fetch.keep_file = Some(file.into());
         change(entry);
@@ -26,7 +26,7 @@ async fn keys_that_were_kept_serve_until_the_issuer_is_heard() {
     let before = keeping(answer, &file, |_| {});
     before.keep(&file).await;
     before.issuer.retire_all();
-    let after = keeping(Answer::Reset, &file, restless);
+    let after = keeping(FakeAnswer::Reset, &file, restless);
     as_kept_from(&file, &before, &after);
     let key = after.key("a").await.unwrap();
     let message = b"header.claims";
@@ -58,7 +58,7 @@ async fn a_request_that_waits_for_the_first_fetch_is_served_with_kept_keys() {
     let before = keeping(set_of("a").1, &file, |_| {});
     before.keep(&file).await;
     // The first fetch never ends within the test's patience: only the file can answer.
-    let after = keeping(Answer::Hang, &file, |entry| entry.fetch.timeout = PATIENCE * 10);
+    let after = keeping(FakeAnswer::Hang, &file, |entry| entry.fetch.timeout = PATIENCE * 10);
     as_kept_from(&file, &before, &after);
     let asked = tokio::time::timeout(PATIENCE, after.key("a"));
     assert!(asked.await.expect("nobody waits for the fetch").is_ok());
@@ -93,7 +93,7 @@ async fn an_empty_set_withdraws_the_keys_of_the_process_and_of_the_file() {
     }
     assert!(matches!(stage.key("a").await, Err(KeyError::Unavailable { .. })));
     assert!(stage.shows(r#"scopegate_issuer_keys{issuer="idp"} 0"#));
-    let restarted = keeping(Answer::Reset, &file, restless);
+    let restarted = keeping(FakeAnswer::Reset, &file, restless);
     restarted.fetches(1).await;
     assert!(restarted.issuer.find(Some("a"), ES256).is_none());
     // It is asked again soon, and keys that come back are good again.
@@ -109,7 +109,7 @@ async fn an_empty_set_withdraws_the_keys_of_the_process_and_of_the_file() {
 // The cache headers of an empty set would refuse every token for a day.
 #[tokio::test]
 async fn an_empty_set_is_asked_for_again_after_the_cool_down() {
-    let empty = Answer::Bytes(response(200, "Cache-Control: max-age=86400\r\n", r#"{"keys":[]}"#));
+    let empty = FakeAnswer::Bytes(response(200, "Cache-Control: max-age=86400\r\n", r#"{"keys":[]}"#));
     let stage = Stage::set(empty, |entry| entry.fetch.cooldown = Duration::from_millis(1));
     stage.fetches(1).await;
     stage.fake.answer(KEYS, set_of("a").1);

@@ -12,13 +12,13 @@ use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
 use super::jwks::{JwksError, KeySet, Skips};
-use super::{Algorithm, Entry, Key, KeySource};
+use super::{Algorithm, IssuerSettings, Key, KeySource};
 use crate::clock;
 use crate::telemetry::IssuerMetrics;
 
 /// An issuer and its keys, shared by all workers and carried over a reload that does not change its entry.
 pub struct Issuer {
-    entry: Entry,
+    entry: IssuerSettings,
     metrics: Arc<IssuerMetrics>,
     keys: ArcSwap<KeySet>,
     status: watch::Sender<Status>,
@@ -85,7 +85,7 @@ impl Issuer {
     ///
     /// # Errors
     /// [`JwksError`], for keys that the configuration holds.
-    pub fn new(entry: Entry, metrics: Arc<IssuerMetrics>) -> Result<Arc<Self>, JwksError> {
+    pub fn new(entry: IssuerSettings, metrics: Arc<IssuerMetrics>) -> Result<Arc<Self>, JwksError> {
         let keys = match &entry.keys {
             KeySource::Static(text) => match KeySet::parse(text.as_bytes(), entry.fetch.max_keys) {
                 Ok(keys) => Some(keys),
@@ -112,7 +112,7 @@ impl Issuer {
 
     /// What the configuration says of it.
     #[must_use]
-    pub fn entry(&self) -> &Entry {
+    pub fn entry(&self) -> &IssuerSettings {
         &self.entry
     }
 
@@ -341,7 +341,7 @@ impl KeySet {
 
 impl Status {
     /// The answer to a request whose key is not there, when there is nothing to wait for.
-    fn refuse(&self, entry: &Entry, now: Instant) -> Option<KeyError> {
+    fn refuse(&self, entry: &IssuerSettings, now: Instant) -> Option<KeyError> {
         let cooldown = entry.fetch.cooldown;
         if self.retired {
             return Some(KeyError::Unavailable { retry_after: cooldown });

@@ -12,11 +12,11 @@ fn set(keys: &[serde_json::Value]) -> KeySet {
     KeySet::parse(jwks(keys).as_bytes(), 64).unwrap()
 }
 
-fn fetched_entry() -> Entry {
+fn fetched_entry() -> IssuerSettings {
     entry(KeySource::Uri(Url::parse("https://idp.example.com/keys").unwrap()))
 }
 
-fn issuer(entry: Entry) -> Arc<Issuer> {
+fn issuer(entry: IssuerSettings) -> Arc<Issuer> {
     Issuer::new(entry, metrics()).unwrap()
 }
 
@@ -76,7 +76,7 @@ fn a_token_without_kid_needs_a_set_without_choice() {
 // T01
 #[tokio::test]
 async fn an_algorithm_that_the_issuer_may_not_use_finds_nothing_and_fetches_nothing() {
-    let issuer = issuer(Entry { algorithms: vec![Algorithm::RS256], ..fetched_entry() });
+    let issuer = issuer(IssuerSettings { algorithms: vec![Algorithm::RS256], ..fetched_entry() });
     issuer.end_fetch(Some(set(&[Signer::p256().jwk("a"), Signer::rsa().jwk("b")])));
     assert!(issuer.find(Some("a"), ES256).is_none());
     assert_eq!(issuer.key(Some("a"), ES256).await.unwrap_err(), KeyError::Unknown);

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::jwks::{JwksError, KeySet};
-use super::{Entry, KeySource};
+use super::{IssuerSettings, KeySource};
 use crate::clock::{Now, UnixTime};
 
 /// Bytes of the head: an issuer, a URL and a number.
@@ -73,7 +73,7 @@ pub(super) enum LastGoodError {
 
 impl LastGood {
     /// The file of an issuer that has one.
-    pub(super) fn of(entry: &Entry) -> Option<Self> {
+    pub(super) fn of(entry: &IssuerSettings) -> Option<Self> {
         let path = entry.fetch.keep_file.clone()?;
         let source = match &entry.keys {
             KeySource::Discovery(base) => format!("discovery at {base}"),
@@ -92,7 +92,7 @@ impl LastGood {
     ///
     /// # Errors
     /// [`LastGoodError`]
-    pub(super) fn read(&self, entry: &Entry, now: UnixTime) -> Result<Option<Kept>, LastGoodError> {
+    pub(super) fn read(&self, entry: &IssuerSettings, now: UnixTime) -> Result<Option<Kept>, LastGoodError> {
         let bytes = match read_bounded(&self.path, entry.fetch.max_bytes.saturating_add(MAX_HEAD_BYTES)) {
             Err(LastGoodError::Read(error)) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             read => read?,

@@ -6,7 +6,7 @@ use super::*;
 use crate::clock;
 use crate::net::Url;
 
-fn kept_entry(path: &Path) -> Entry {
+fn kept_entry(path: &Path) -> IssuerSettings {
     let mut entry = entry(KeySource::Uri(Url::parse("https://idp.example.com/keys").unwrap()));
     entry.fetch.keep_file = Some(path.into());
     entry
@@ -94,12 +94,14 @@ fn keys_of_another_issuer_or_place_are_not_taken() {
     let entry = kept_entry(&directory.path().join("keys"));
     let now = clock::now();
     LastGood::of(&entry).unwrap().write(&document("a"), now).unwrap();
-    let read = |entry: &Entry| LastGood::of(entry).unwrap().read(entry, now.unix);
+    let read = |entry: &IssuerSettings| LastGood::of(entry).unwrap().read(entry, now.unix);
     assert!(read(&entry).unwrap().is_some());
-    let other_issuer = Entry { issuer: "https://idp.example.com".into(), ..entry.clone() };
+    let other_issuer = IssuerSettings { issuer: "https://idp.example.com".into(), ..entry.clone() };
     let url = |text| Url::parse(text).unwrap();
-    let moved = Entry { keys: KeySource::Uri(url("https://idp.example.com/keys2")), ..entry.clone() };
-    let discovered = Entry { keys: KeySource::Discovery(url("https://idp.example.com/keys")), ..entry };
+    let moved =
+        IssuerSettings { keys: KeySource::Uri(url("https://idp.example.com/keys2")), ..entry.clone() };
+    let discovered =
+        IssuerSettings { keys: KeySource::Discovery(url("https://idp.example.com/keys")), ..entry };
     for entry in [other_issuer, moved, discovered] {
         assert!(matches!(read(&entry), Err(LastGoodError::Foreign)), "{entry:?}");
     }

@@ -18,7 +18,7 @@ mod template;
 mod verification_key;
 
 pub use algorithm::Algorithm;
-pub use entry::{Entry, FetchPolicy, KeySource};
+pub use entry::{FetchPolicy, IssuerSettings, KeySource};
 pub use jwk::Skipped;
 pub use jwks::{JwksError, KeySet, Skip, Skips};
 pub use key::{Key, Thumbprint};

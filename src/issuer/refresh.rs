@@ -54,7 +54,7 @@ enum Wake {
 }
 
 /// Where keys are fetched.
-enum Place {
+enum KeyLocation {
     /// At the `jwks_uri` of the metadata below this URL.
     Metadata(Url),
     /// At this URL.
@@ -64,19 +64,19 @@ enum Place {
 /// Keeps the keys of an issuer fresh until it is dropped or retired. To be run once per issuer, on a runtime that
 /// serves no requests. Ends at once for keys that the configuration holds.
 pub async fn maintain(issuer: Weak<Issuer>, client: Client) {
-    let Some((place, mut updates)) =
-        issuer.upgrade().and_then(|issuer| Some((Place::of(&issuer.entry().keys)?, issuer.follow())))
+    let Some((location, mut updates)) =
+        issuer.upgrade().and_then(|issuer| Some((KeyLocation::of(&issuer.entry().keys)?, issuer.follow())))
     else {
         return;
     };
     tokio::select! {
-        () = run(issuer, &place, &client) => {}
+        () = run(issuer, &location, &client) => {}
         // An error is an issuer that was dropped, which is as good a reason.
         _ = updates.wait_for(|status| status.retired) => {}
     }
 }
 
-async fn run(weak: Weak<Issuer>, place: &Place, client: &Client) {
+async fn run(weak: Weak<Issuer>, location: &KeyLocation, client: &Client) {
     let mut due = clock::monotonic();
     let mut failures = 0;
     let mut last_good = weak.upgrade().and_then(|issuer| LastGood::of(issuer.entry()));
@@ -90,7 +90,7 @@ async fn run(weak: Weak<Issuer>, place: &Place, client: &Client) {
         // Requests ask outside the cool-down alone: one that is heard within it was answered by the last fetch.
         let asked = wake == Wake::Demand && issuer.cooldown_left(now).is_zero();
         if asked || due <= now {
-            let delay = refresh(&issuer, place, client, &mut failures, last_good.as_mut()).await;
+            let delay = refresh(&issuer, location, client, &mut failures, last_good.as_mut()).await;
             due = clock::monotonic() + delay;
         }
         let until = drop_stale(&issuer).map_or(due, |stale| stale.min(due));
@@ -110,14 +110,14 @@ async fn wait(until: Instant, demand: &Notify) -> Wake {
 /// One fetch, and what follows from it: the delay until the next.
 async fn refresh(
     issuer: &Issuer,
-    place: &Place,
+    location: &KeyLocation,
     client: &Client,
     failures: &mut u32,
     last_good: Option<&mut LastGood>,
 ) -> Duration {
     let policy = &issuer.entry().fetch;
     issuer.begin_fetch();
-    let delay = match place.fetch(issuer, client).await {
+    let delay = match location.fetch(issuer, client).await {
         Ok(Fresh { keys, document, lifetime }) => {
             *failures = 0;
             issuer.metrics().refreshes.increment(SUCCESS);
@@ -176,7 +176,7 @@ fn keep(issuer: &Issuer, file: &mut LastGood, document: &Bytes, may_keep: bool, 
     }
 }
 
-impl Place {
+impl KeyLocation {
     fn of(keys: &KeySource) -> Option<Self> {
         match keys {
             KeySource::Discovery(base) => Some(Self::Metadata(base.clone())),

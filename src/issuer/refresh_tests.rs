@@ -1,10 +1,10 @@
 //! The control thread's task against issuers that misbehave, over real sockets.
 
 use super::super::fixture::{Signer, entry, jwks};
-use super::super::{Algorithm, Entry, KeyError};
+use super::super::{Algorithm, IssuerSettings, KeyError};
 use super::*;
 use crate::net::Tls;
-use crate::net::fake::{Answer, Fake, json, response};
+use crate::net::fake::{Fake, FakeAnswer, json, response};
 use crate::telemetry::Metrics;
 
 const ES256: Algorithm = Algorithm::ES256;
@@ -22,7 +22,7 @@ struct Stage {
 }
 
 impl Stage {
-    fn set(answer: Answer, change: impl FnOnce(&mut Entry)) -> Self {
+    fn set(answer: FakeAnswer, change: impl FnOnce(&mut IssuerSettings)) -> Self {
         let fake = Fake::start();
         fake.answer(KEYS, answer);
         let mut entry = entry(KeySource::Uri(fake.url(KEYS)));
@@ -71,13 +71,13 @@ impl Stage {
 }
 
 /// Fetches that follow on each other at once.
-fn restless(entry: &mut Entry) {
+fn restless(entry: &mut IssuerSettings) {
     entry.fetch.cooldown = Duration::from_millis(1);
     entry.fetch.refresh = MIN_DELAY;
     entry.fetch.refresh_min = Duration::ZERO;
 }
 
-fn set_of(kid: &str) -> (Signer, Answer) {
+fn set_of(kid: &str) -> (Signer, FakeAnswer) {
     let signer = Signer::p256();
     let answer = json(&jwks(&[signer.jwk(kid)]));
     (signer, answer)
@@ -138,8 +138,8 @@ async fn last_known_good_keys_serve_through_every_failure() {
     };
     let other = "http://192.0.2.1/keys";
     let survivals = [
-        ("500", Answer::Bytes(response(500, "", "<html>"))),
-        ("404", Answer::Bytes(response(404, "", ""))),
+        ("500", FakeAnswer::Bytes(response(500, "", "<html>"))),
+        ("404", FakeAnswer::Bytes(response(404, "", ""))),
         ("HTML", json("<html>")),
         ("not JSON", json("{")),
         ("no set", json(r#"{}"#)),
@@ -148,13 +148,13 @@ async fn last_known_good_keys_serve_through_every_failure() {
         ("two sets, one of them empty", json(r#"{"keys":[],"keys":[]}"#)),
         ("keys that are none", json(r#"{"keys":[null,{},[]]}"#)),
         ("only a private key", private),
-        ("cut off", Answer::Bytes(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{\"keys\":[".to_vec())),
-        ("reset", Answer::Reset),
-        ("hang", Answer::Hang),
-        ("drip", Answer::Drip(response(200, "", &" ".repeat(10_000)))),
-        ("endless", Answer::Endless),
-        ("a gibibyte", Answer::Bytes(b"HTTP/1.1 200 OK\r\nContent-Length: 1073741824\r\n\r\n".to_vec())),
-        ("a redirect elsewhere", Answer::Bytes(response(302, &format!("Location: {other}\r\n"), ""))),
+        ("cut off", FakeAnswer::Bytes(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{\"keys\":[".to_vec())),
+        ("reset", FakeAnswer::Reset),
+        ("hang", FakeAnswer::Hang),
+        ("drip", FakeAnswer::Drip(response(200, "", &" ".repeat(10_000)))),
+        ("endless", FakeAnswer::Endless),
+        ("a gibibyte", FakeAnswer::Bytes(b"HTTP/1.1 200 OK\r\nContent-Length: 1073741824\r\n\r\n".to_vec())),
+        ("a redirect elsewhere", FakeAnswer::Bytes(response(302, &format!("Location: {other}\r\n"), ""))),
     ]
     .map(|(name, bad)| tokio::spawn(survives(name, good.clone(), bad)));
     for survival in survivals {
@@ -162,7 +162,7 @@ async fn last_known_good_keys_serve_through_every_failure() {
     }
 }
 
-async fn survives(name: &'static str, good: Answer, bad: Answer) {
+async fn survives(name: &'static str, good: FakeAnswer, bad: FakeAnswer) {
     let stage = Stage::set(good.clone(), |entry| {
         restless(entry);
         entry.fetch.timeout = Duration::from_millis(200);
@@ -231,7 +231,7 @@ async fn a_flood_of_unknown_kids_is_one_fetch_per_cool_down() {
 // K07: those who come while a fetch is under way wait for that one.
 #[tokio::test]
 async fn requests_during_a_fetch_start_no_other() {
-    let held = Answer::Held(response(200, "", &jwks(&[Signer::p256().jwk("a")])));
+    let held = FakeAnswer::Held(response(200, "", &jwks(&[Signer::p256().jwk("a")])));
     let stage = Stage::set(held, |_| {});
     let waiting: Vec<_> = (0..50)
         .map(|_| {
@@ -265,7 +265,7 @@ async fn a_signal_within_the_cool_down_starts_no_fetch() {
 // K10
 #[tokio::test]
 async fn an_issuer_that_is_out_at_the_start_is_found_when_it_comes_back() {
-    let stage = Stage::set(Answer::Reset, restless);
+    let stage = Stage::set(FakeAnswer::Reset, restless);
     stage.fetches(1).await;
     assert!(matches!(stage.key("a").await, Err(KeyError::Unavailable { .. })));
     let state = stage.issuer.state();
@@ -284,7 +284,7 @@ async fn keys_that_are_too_old_are_dropped() {
     });
     stage.fetches(1).await;
     let key = stage.key("a").await.unwrap();
-    stage.fake.answer(KEYS, Answer::Reset);
+    stage.fake.answer(KEYS, FakeAnswer::Reset);
     let mut updates = stage.issuer.follow();
     let dropped = updates.wait_for(|_| !key.is_live());
     tokio::time::timeout(PATIENCE, dropped).await.expect("the key is dropped").unwrap();
@@ -296,7 +296,8 @@ async fn keys_that_are_too_old_are_dropped() {
 async fn the_task_ends_with_its_issuer() {
     for drops in [true, false] {
         // Retired in the middle of a fetch, too.
-        let Stage { issuer, task, .. } = Stage::set(if drops { set_of("a").1 } else { Answer::Hang }, |_| {});
+        let Stage { issuer, task, .. } =
+            Stage::set(if drops { set_of("a").1 } else { FakeAnswer::Hang }, |_| {});
         let mut updates = issuer.follow();
         let started = updates.wait_for(|status| if drops { status.ended > 0 } else { status.fetching });
         tokio::time::timeout(PATIENCE, started).await.unwrap().unwrap();

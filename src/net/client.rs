@@ -16,7 +16,7 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::time::timeout;
 
-use super::{DialError, Nearness, Patience, Tls, Url, dial_addresses, freshness, resolve};
+use super::{DialError, DialTimeouts, Nearness, Tls, Url, dial_addresses, freshness, resolve};
 use crate::clock;
 
 /// Redirects that are followed, all of them on the host that was asked.
@@ -83,7 +83,7 @@ pub enum FetchError {
     Html,
 }
 
-enum Answer {
+enum Fetch {
     Document(Fetched),
     Elsewhere(Box<str>),
 }
@@ -107,18 +107,19 @@ impl Client {
         let mut url = url.clone();
         for _ in 0..=MAX_REDIRECTS {
             match self.ask(&url, bounds).await? {
-                Answer::Document(fetched) => return Ok(fetched),
-                Answer::Elsewhere(location) => url = redirect(&url, &location)?,
+                Fetch::Document(fetched) => return Ok(fetched),
+                Fetch::Elsewhere(location) => url = redirect(&url, &location)?,
             }
         }
         Err(FetchError::Redirects)
     }
 
-    async fn ask(&self, url: &Url, bounds: Bounds) -> Result<Answer, FetchError> {
+    async fn ask(&self, url: &Url, bounds: Bounds) -> Result<Fetch, FetchError> {
         let addresses = resolve(url.host_name(), url.port()).await.map_err(FetchError::Dial)?;
         let addresses = bounds.permitted(url, &addresses)?;
-        let patience = Patience { connect: bounds.timeout, handshake: bounds.timeout };
-        let stream = dial_addresses(url, &addresses, &self.tls, patience).await.map_err(FetchError::Dial)?;
+        let dial_timeouts = DialTimeouts { connect: bounds.timeout, handshake: bounds.timeout };
+        let stream =
+            dial_addresses(url, &addresses, &self.tls, dial_timeouts).await.map_err(FetchError::Dial)?;
         let peer = stream.peer_address();
         let nearness = peer.map_or(Nearness::Public, |peer| Nearness::of(peer.ip()));
         let io = TokioIo::new(stream);
@@ -162,7 +163,7 @@ async fn exchange(
     url: &Url,
     bounds: Bounds,
     nearness: Nearness,
-) -> Result<Answer, FetchError> {
+) -> Result<Fetch, FetchError> {
     let request = Request::get(url.path_and_query())
         .header(HOST, url.authority())
         .header(ACCEPT, "application/json")
@@ -174,7 +175,7 @@ async fn exchange(
     match head.status {
         StatusCode::OK => {}
         status if status.is_redirection() => {
-            return location(&head.headers).map(Answer::Elsewhere).ok_or(FetchError::Status(status));
+            return location(&head.headers).map(Fetch::Elsewhere).ok_or(FetchError::Status(status));
         }
         status => return Err(FetchError::Status(status)),
     }
@@ -183,7 +184,7 @@ async fn exchange(
         return Err(FetchError::Html);
     }
     let lifetime = freshness::lifetime(&head.headers, clock::now().unix);
-    Ok(Answer::Document(Fetched { body, lifetime, nearness }))
+    Ok(Fetch::Document(Fetched { body, lifetime, nearness }))
 }
 
 /// Reads a body while it is within bounds. The content type is not asked: issuers send keys as text, too.

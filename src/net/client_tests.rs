@@ -1,6 +1,6 @@
 //! The client against servers that misbehave.
 
-use super::super::fake::{Answer, Fake, json, response};
+use super::super::fake::{Fake, FakeAnswer, json, response};
 use super::*;
 
 const BOUNDS: Bounds = Bounds {
@@ -20,7 +20,7 @@ async fn get(fake: &Fake, path: &str, bounds: Bounds) -> Result<Fetched, FetchEr
 #[tokio::test]
 async fn a_document_comes_with_its_lifetime() {
     let fake = Fake::start();
-    fake.answer("/keys?v=1", Answer::Bytes(response(200, "Cache-Control: max-age=300\r\n", "{}")));
+    fake.answer("/keys?v=1", FakeAnswer::Bytes(response(200, "Cache-Control: max-age=300\r\n", "{}")));
     let fetched = get(&fake, "/keys?v=1", BOUNDS).await.unwrap();
     assert_eq!((&*fetched.body, fetched.lifetime), (&b"{}"[..], Some(Duration::from_secs(300))));
     let head = fake.heads().join("").to_ascii_lowercase();
@@ -34,8 +34,8 @@ async fn a_document_comes_with_its_lifetime() {
 async fn a_chunked_document_and_one_that_ends_with_the_connection_are_whole() {
     let fake = Fake::start();
     let chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n1\r\n}\r\n0\r\n\r\n";
-    fake.answer("/chunked", Answer::Bytes(chunked.to_vec()));
-    fake.answer("/closed", Answer::Bytes(b"HTTP/1.1 200 OK\r\n\r\n{}".to_vec()));
+    fake.answer("/chunked", FakeAnswer::Bytes(chunked.to_vec()));
+    fake.answer("/closed", FakeAnswer::Bytes(b"HTTP/1.1 200 OK\r\n\r\n{}".to_vec()));
     for path in ["/chunked", "/closed"] {
         assert_eq!(&*get(&fake, path, BOUNDS).await.unwrap().body, b"{}", "{path}");
     }
@@ -45,18 +45,18 @@ async fn a_chunked_document_and_one_that_ends_with_the_connection_are_whole() {
 #[tokio::test]
 async fn a_server_that_fails_is_an_error_of_its_own_kind() {
     let fake = Fake::start();
-    fake.answer("/500", Answer::Bytes(response(500, "", "<html>")));
-    fake.answer("/204", Answer::Bytes(b"HTTP/1.1 204 X\r\n\r\n".to_vec()));
+    fake.answer("/500", FakeAnswer::Bytes(response(500, "", "<html>")));
+    fake.answer("/204", FakeAnswer::Bytes(b"HTTP/1.1 204 X\r\n\r\n".to_vec()));
     fake.answer("/html", json("\n <!doctype html>"));
-    fake.answer("/hang", Answer::Hang);
-    fake.answer("/drip", Answer::Drip(response(200, "", &"x".repeat(900))));
-    fake.answer("/reset", Answer::Reset);
-    fake.answer("/cut", Answer::Bytes(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{}".to_vec()));
+    fake.answer("/hang", FakeAnswer::Hang);
+    fake.answer("/drip", FakeAnswer::Drip(response(200, "", &"x".repeat(900))));
+    fake.answer("/reset", FakeAnswer::Reset);
+    fake.answer("/cut", FakeAnswer::Bytes(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{}".to_vec()));
     fake.answer(
         "/cut-chunk",
-        Answer::Bytes(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\n{}".to_vec()),
+        FakeAnswer::Bytes(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\n{}".to_vec()),
     );
-    fake.answer("/junk", Answer::Bytes(b"\x15\x03\x01\x00\x02\x02\x0a".to_vec()));
+    fake.answer("/junk", FakeAnswer::Bytes(b"\x15\x03\x01\x00\x02\x02\x0a".to_vec()));
     let error = async |path, bounds| get(&fake, path, bounds).await.map(|_| ()).unwrap_err();
     assert!(matches!(error("/500", BOUNDS).await, FetchError::Status(StatusCode::INTERNAL_SERVER_ERROR)));
     assert!(matches!(error("/404", BOUNDS).await, FetchError::Status(StatusCode::NOT_FOUND)));
@@ -77,9 +77,12 @@ async fn no_more_is_read_than_the_bound() {
     let huge = b"HTTP/1.1 200 OK\r\nContent-Length: 1073741824\r\n\r\n{".to_vec();
     fake.answer("/exact", json(&"x".repeat(1000)));
     fake.answer("/one-more", json(&"x".repeat(1001)));
-    fake.answer("/announced", Answer::Bytes(huge));
-    fake.answer("/endless", Answer::Endless);
-    fake.answer("/head", Answer::Bytes(response(200, &format!("X-Pad: {}\r\n", "x".repeat(100_000)), "{}")));
+    fake.answer("/announced", FakeAnswer::Bytes(huge));
+    fake.answer("/endless", FakeAnswer::Endless);
+    fake.answer(
+        "/head",
+        FakeAnswer::Bytes(response(200, &format!("X-Pad: {}\r\n", "x".repeat(100_000)), "{}")),
+    );
     assert_eq!(get(&fake, "/exact", BOUNDS).await.unwrap().body.len(), 1000);
     for path in ["/one-more", "/announced", "/endless"] {
         let error = get(&fake, path, BOUNDS).await.unwrap_err();
@@ -94,7 +97,7 @@ async fn a_redirect_stays_on_its_origin() {
     let (fake, other) = (Fake::start(), Fake::start());
     other.answer("/keys", json("{}"));
     fake.answer("/keys", json("{}"));
-    let to = |location: &str| Answer::Bytes(response(302, &format!("Location: {location}\r\n"), ""));
+    let to = |location: &str| FakeAnswer::Bytes(response(302, &format!("Location: {location}\r\n"), ""));
     fake.answer("/path", to("/keys"));
     fake.answer("/absolute", to(&format!("{}#here", fake.url("/keys"))));
     fake.answer("/thrice", to("/twice"));
@@ -123,7 +126,7 @@ async fn a_redirect_stays_on_its_origin() {
         assert!(matches!(error, FetchError::Redirect(_)), "{location}: {error:?}");
     }
     assert_eq!(other.heads().len(), 0);
-    fake.answer("/nowhere", Answer::Bytes(response(302, "", "")));
+    fake.answer("/nowhere", FakeAnswer::Bytes(response(302, "", "")));
     assert!(matches!(get(&fake, "/nowhere", BOUNDS).await, Err(FetchError::Status(StatusCode::FOUND))));
 }
 

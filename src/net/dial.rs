@@ -92,7 +92,7 @@ pub enum Stage {
 
 /// How long the steps of dialling may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Patience {
+pub struct DialTimeouts {
     /// To resolve the name, and to connect: for each of the two.
     pub connect: Duration,
     /// The TLS handshake.
@@ -104,13 +104,13 @@ pub struct Patience {
 /// # Errors
 /// [`DialError`]
 pub async fn dial(url: &Url, tls: &Tls, timeout: Duration) -> Result<Stream, DialError> {
-    let patience = Patience { connect: timeout, handshake: timeout };
+    let dial_timeouts = DialTimeouts { connect: timeout, handshake: timeout };
     let all = async {
         let addresses = match url.socket() {
             Some(_) => Vec::new(),
             None => resolve(url.host_name(), url.port()).await?,
         };
-        dial_addresses(url, &addresses, tls, patience).await
+        dial_addresses(url, &addresses, tls, dial_timeouts).await
     };
     let late = |_| Err(DialError::Timeout { authority: url.authority().into(), stage: Stage::Connecting });
     let deadline = Instant::from_std(clock::monotonic()) + timeout;
@@ -125,10 +125,10 @@ pub async fn dial_addresses(
     url: &Url,
     addresses: &[SocketAddr],
     tls: &Tls,
-    patience: Patience,
+    dial_timeouts: DialTimeouts,
 ) -> Result<Stream, DialError> {
     let late = |stage| DialError::Timeout { authority: url.authority().into(), stage };
-    let deadline = Instant::from_std(clock::monotonic()) + patience.connect;
+    let deadline = Instant::from_std(clock::monotonic()) + dial_timeouts.connect;
     if let Some(path) = url.socket() {
         let connected =
             timeout_at(deadline, UnixStream::connect(path)).await.map_err(|_| late(Stage::Connecting))?;
@@ -140,7 +140,7 @@ pub async fn dial_addresses(
     if !url.is_tls() {
         return Ok(Stream::Plain(tcp));
     }
-    let deadline = Instant::from_std(clock::monotonic()) + patience.handshake;
+    let deadline = Instant::from_std(clock::monotonic()) + dial_timeouts.handshake;
     timeout_at(deadline, secure(url, tls, tcp)).await.unwrap_or_else(|_| Err(late(Stage::Handshaking)))
 }
 
@@ -271,7 +271,7 @@ mod tests {
 
     use super::*;
 
-    const PATIENCE: Duration = Duration::from_secs(10);
+    const TIMEOUT: Duration = Duration::from_secs(10);
 
     /// A TLS server for the name `localhost`: its port, and its certificate as a root.
     async fn tls_server(versions: &[&'static rustls::SupportedProtocolVersion]) -> (u16, String) {
@@ -300,7 +300,7 @@ mod tests {
     }
 
     async fn dial_to(url: String, tls: &Tls) -> Result<Stream, DialError> {
-        dial(&Url::parse(&url).unwrap(), tls, PATIENCE).await
+        dial(&Url::parse(&url).unwrap(), tls, TIMEOUT).await
     }
 
     // K13
@@ -343,8 +343,8 @@ mod tests {
         let error = dial(&url, &Tls::system(), Duration::from_millis(50)).await.unwrap_err();
         assert!(matches!(error, DialError::Timeout { .. }), "{error:?}");
         let addresses = resolve("127.0.0.1", port).await.unwrap();
-        let patience = Patience { connect: PATIENCE, handshake: Duration::from_millis(50) };
-        let error = dial_addresses(&url, &addresses, &Tls::system(), patience).await.unwrap_err();
+        let dial_timeouts = DialTimeouts { connect: TIMEOUT, handshake: Duration::from_millis(50) };
+        let error = dial_addresses(&url, &addresses, &Tls::system(), dial_timeouts).await.unwrap_err();
         assert!(matches!(error, DialError::Timeout { stage: Stage::Handshaking, .. }), "{error:?}");
     }
 
@@ -375,11 +375,11 @@ mod tests {
         {
             held.push(stream);
         }
-        let deadline = Instant::from_std(clock::monotonic()) + PATIENCE;
+        let deadline = Instant::from_std(clock::monotonic()) + TIMEOUT;
         let stream = connect(&[silent, open], deadline).await.unwrap().unwrap();
         assert_eq!(stream.peer_addr().unwrap(), open);
         assert!(
-            Instant::from_std(clock::monotonic()) < deadline - PATIENCE / 2,
+            Instant::from_std(clock::monotonic()) < deadline - TIMEOUT / 2,
             "it was not tried beside the first"
         );
     }
@@ -400,7 +400,7 @@ mod tests {
         let refusing = socket.local_addr().unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let open = listener.local_addr().unwrap();
-        let deadline = Instant::from_std(clock::monotonic()) + PATIENCE;
+        let deadline = Instant::from_std(clock::monotonic()) + TIMEOUT;
         assert!(connect(&[refusing, open], deadline).await.unwrap().is_ok());
         let error = connect(&[refusing, refusing], deadline).await.unwrap().unwrap_err();
         assert!(matches!(error, DialError::Connect { address, .. } if address == refusing), "{error:?}");

@@ -11,7 +11,7 @@ use super::Url;
 
 /// What a path answers.
 #[derive(Clone, Debug)]
-pub(crate) enum Answer {
+pub(crate) enum FakeAnswer {
     /// These bytes, then the end of the connection.
     Bytes(Vec<u8>),
     /// Nothing, until the client gives up.
@@ -34,7 +34,7 @@ pub(crate) struct Fake {
 
 #[derive(Default)]
 struct Shared {
-    answers: Mutex<HashMap<String, Answer>>,
+    answers: Mutex<HashMap<String, FakeAnswer>>,
     heads: Mutex<Vec<String>>,
     released: Mutex<bool>,
     release: std::sync::Condvar,
@@ -57,7 +57,7 @@ impl Fake {
         Self { address, shared }
     }
 
-    pub(crate) fn answer(&self, path: &str, answer: Answer) {
+    pub(crate) fn answer(&self, path: &str, answer: FakeAnswer) {
         self.shared.answers.lock().unwrap().insert(path.to_owned(), answer);
     }
 
@@ -94,7 +94,7 @@ impl Shared {
             stream.read_exact(&mut byte)?;
             head.push(byte[0]);
             // The path is known after the first line, and a reset needs the rest unread.
-            if head.ends_with(b" HTTP/1.1\r\n") && matches!(self.find(&head), Some(Answer::Reset)) {
+            if head.ends_with(b" HTTP/1.1\r\n") && matches!(self.find(&head), Some(FakeAnswer::Reset)) {
                 self.heads.lock().unwrap().push(String::from_utf8_lossy(&head).into());
                 return Ok(());
             }
@@ -103,14 +103,14 @@ impl Shared {
         self.heads.lock().unwrap().push(String::from_utf8_lossy(&head).into());
         match answer {
             None => stream.write_all(&response(404, "", "no")),
-            Some(Answer::Bytes(bytes)) => stream.write_all(&bytes),
-            Some(Answer::Hang | Answer::Reset) => stream.read(&mut byte).map(|_| ()),
-            Some(Answer::Held(bytes)) => {
+            Some(FakeAnswer::Bytes(bytes)) => stream.write_all(&bytes),
+            Some(FakeAnswer::Hang | FakeAnswer::Reset) => stream.read(&mut byte).map(|_| ()),
+            Some(FakeAnswer::Held(bytes)) => {
                 let released = self.released.lock().unwrap();
                 drop(self.release.wait_while(released, |released| !*released).unwrap());
                 stream.write_all(&bytes)
             }
-            Some(Answer::Drip(bytes)) => {
+            Some(FakeAnswer::Drip(bytes)) => {
                 // The pause is a read that nobody answers; it ends early when the client goes.
                 stream.set_read_timeout(Some(Duration::from_millis(20)))?;
                 bytes.iter().try_for_each(|byte| {
@@ -121,7 +121,7 @@ impl Shared {
                     }
                 })
             }
-            Some(Answer::Endless) => {
+            Some(FakeAnswer::Endless) => {
                 stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n{\"keys\":[")?;
                 loop {
                     stream.write_all(&[b' '; 4096])?;
@@ -130,7 +130,7 @@ impl Shared {
         }
     }
 
-    fn find(&self, head: &[u8]) -> Option<Answer> {
+    fn find(&self, head: &[u8]) -> Option<FakeAnswer> {
         self.answers.lock().unwrap().get(target(&String::from_utf8_lossy(head))).cloned()
     }
 }
@@ -146,6 +146,6 @@ pub(crate) fn response(status: u16, headers: &str, body: &str) -> Vec<u8> {
 }
 
 /// A JSON document.
-pub(crate) fn json(body: &str) -> Answer {
-    Answer::Bytes(response(200, "Content-Type: application/json\r\n", body))
+pub(crate) fn json(body: &str) -> FakeAnswer {
+    FakeAnswer::Bytes(response(200, "Content-Type: application/json\r\n", body))
 }

@@ -27,7 +27,7 @@ enum Config {
 
 /// What a TLS connection to one party is like.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Terms {
+pub struct TlsSettings {
     /// PEM certificates to trust instead of the system's.
     pub roots: Option<Arc<str>>,
     /// PEM: our certificate with its chain, and its key.
@@ -76,7 +76,7 @@ impl Tls {
     /// # Errors
     /// [`TlsError`]; one bad certificate spoils the list, so that a typing error is not silently less trust.
     pub fn with_roots(pem: &str) -> Result<Self, TlsError> {
-        Self::new(&Terms { roots: Some(pem.into()), ..Terms::default() }, Alpn::Http1)
+        Self::new(&TlsSettings { roots: Some(pem.into()), ..TlsSettings::default() }, Alpn::Http1)
     }
 
     /// By these terms. The system's roots are read now, if they are wanted, rather than at the first connection, which
@@ -84,7 +84,7 @@ impl Tls {
     ///
     /// # Errors
     /// [`TlsError`]
-    pub fn new(terms: &Terms, alpn: Alpn) -> Result<Self, TlsError> {
+    pub fn new(terms: &TlsSettings, alpn: Alpn) -> Result<Self, TlsError> {
         let config = Config::Given(Arc::new(config(terms, alpn)?));
         let name = |name: &Arc<str>| ServerName::try_from(name.to_string()).map_err(|_| TlsError::Name);
         Ok(Self { config, server_name: terms.server_name.as_ref().map(name).transpose()? })
@@ -115,7 +115,7 @@ impl fmt::Debug for Tls {
 
 fn system_config() -> Result<Arc<ClientConfig>, TlsError> {
     static SYSTEM: OnceLock<Result<Arc<ClientConfig>, TlsError>> = OnceLock::new();
-    SYSTEM.get_or_init(|| config(&Terms::default(), Alpn::Http1).map(Arc::new)).clone()
+    SYSTEM.get_or_init(|| config(&TlsSettings::default(), Alpn::Http1).map(Arc::new)).clone()
 }
 
 /// What of the system's store can be read. With none of it every verification fails, and the log has said why.
@@ -151,7 +151,7 @@ fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     if certificates.is_empty() { Err(TlsError::Empty) } else { Ok(certificates) }
 }
 
-fn config(terms: &Terms, alpn: Alpn) -> Result<ClientConfig, TlsError> {
+fn config(terms: &TlsSettings, alpn: Alpn) -> Result<ClientConfig, TlsError> {
     // The provider is named: a process-wide default is whatever the first caller made it.
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(provider.clone())

@@ -116,12 +116,12 @@ pub(super) enum UploadFailure {
 
 /// How an upload goes, for who waits for the response: the connection to the upstream only knows that the body failed.
 #[derive(Clone, Default)]
-pub(super) struct Upload {
+pub(super) struct UploadStatus {
     pub(super) progress: UploadProgress,
     failure: Rc<Cell<Option<UploadFailure>>>,
 }
 
-impl Upload {
+impl UploadStatus {
     pub(super) fn failure(&self) -> Option<UploadFailure> {
         self.failure.get()
     }
@@ -140,7 +140,7 @@ pub struct Streaming {
     incoming: Incoming,
     left: Option<u64>,
     watch: Watch,
-    upload: Upload,
+    upload: UploadStatus,
     view: Rc<View>,
     /// While there may be more of it.
     counted: Option<Rc<()>>,
@@ -154,11 +154,11 @@ impl RequestBody {
         watch: Watch,
         view: &Rc<View>,
         upgrades: &Upgrades,
-    ) -> (Self, Option<Upload>) {
+    ) -> (Self, Option<UploadStatus>) {
         if incoming.is_end_stream() {
             return (Self::Empty, None);
         }
-        let upload = Upload::default();
+        let upload = UploadStatus::default();
         let streaming = Streaming {
             incoming,
             left: limit,
@@ -264,7 +264,7 @@ impl Body for RequestBody {
 /// The body of an answer. With it ends the exchange, however it ends; but for that of a WebSocket, which ends with its
 /// tunnel.
 pub struct ReplyBody {
-    source: Answer,
+    source: ReplySource,
     /// Why it ends before its end, once that is known and until it is told.
     failure: Option<BodyError>,
     /// Whether its end was told.
@@ -273,7 +273,7 @@ pub struct ReplyBody {
 }
 
 /// What a reply is made of.
-pub(super) enum Answer {
+pub(super) enum ReplySource {
     /// Our own.
     Own(Option<Bytes>),
     /// The upstream's, as it comes.
@@ -287,11 +287,11 @@ pub(super) struct Relay {
     pub(super) reply: Reply<RequestBody>,
     pub(super) watch: Watch,
     /// The request's body, which may still be on its way.
-    pub(super) upload: Option<Upload>,
+    pub(super) upload: Option<UploadStatus>,
 }
 
 impl ReplyBody {
-    pub(super) fn new(source: Answer, exchange: Box<Exchange>) -> Self {
+    pub(super) fn new(source: ReplySource, exchange: Box<Exchange>) -> Self {
         Self { source, failure: None, has_ended: false, exchange: Some(exchange) }
     }
 
@@ -306,19 +306,19 @@ impl ReplyBody {
 
     /// Gives back the memory that the next piece would be read into: the client does not take the one before it.
     pub fn release_buffer(&mut self) {
-        if let Answer::Upstream(relay) = &mut self.source {
+        if let ReplySource::Upstream(relay) = &mut self.source {
             relay.reply.release_buffer();
         }
     }
 
     /// The body of an answer that switches: there is none, and what comes after it belongs to the tunnel.
     pub(super) fn switching() -> Self {
-        Self { source: Answer::Own(None), failure: None, has_ended: false, exchange: None }
+        Self { source: ReplySource::Own(None), failure: None, has_ended: false, exchange: None }
     }
 
     /// The body of a refusal whose exchange is recorded elsewhere.
     pub(super) fn unrecorded(bytes: Bytes) -> Self {
-        Self { source: Answer::Own(Some(bytes)), failure: None, has_ended: false, exchange: None }
+        Self { source: ReplySource::Own(Some(bytes)), failure: None, has_ended: false, exchange: None }
     }
 }
 
@@ -330,14 +330,14 @@ impl Relay {
 
     /// Whether the client has ended the exchange, in the middle of its own body.
     fn is_left(&self) -> bool {
-        self.upload.as_ref().and_then(Upload::failure) == Some(UploadFailure::Left)
+        self.upload.as_ref().and_then(UploadStatus::failure) == Some(UploadFailure::Left)
     }
 }
 
 impl Drop for ReplyBody {
     /// An answer that is dropped before its end has no client any more.
     fn drop(&mut self) {
-        if let (Answer::Upstream(relay), Some(exchange)) = (&self.source, &mut self.exchange)
+        if let (ReplySource::Upstream(relay), Some(exchange)) = (&self.source, &mut self.exchange)
             && !self.has_ended
             && !relay.has_ended()
         {
@@ -359,9 +359,9 @@ impl Body for ReplyBody {
             return Poll::Ready(Some(Err(error)));
         }
         let relay = match &mut this.source {
-            Answer::Own(bytes) => return Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Answer::Upstream(relay) => relay,
-            Answer::Switched(..) => return Poll::Ready(None),
+            ReplySource::Own(bytes) => return Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            ReplySource::Upstream(relay) => relay,
+            ReplySource::Switched(..) => return Poll::Ready(None),
         };
         let next = match Pin::new(&mut relay.reply).poll_frame(cx) {
             // What has ended has ended in time.
@@ -400,17 +400,19 @@ impl Body for ReplyBody {
 
     fn is_end_stream(&self) -> bool {
         match &self.source {
-            Answer::Own(bytes) => bytes.as_ref().is_none_or(Bytes::is_empty),
-            Answer::Upstream(relay) => relay.reply.is_end_stream(),
-            Answer::Switched(..) => true,
+            ReplySource::Own(bytes) => bytes.as_ref().is_none_or(Bytes::is_empty),
+            ReplySource::Upstream(relay) => relay.reply.is_end_stream(),
+            ReplySource::Switched(..) => true,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.source {
-            Answer::Own(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
-            Answer::Upstream(relay) => relay.reply.size_hint(),
-            Answer::Switched(..) => SizeHint::with_exact(0),
+            ReplySource::Own(bytes) => {
+                SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
+            }
+            ReplySource::Upstream(relay) => relay.reply.size_hint(),
+            ReplySource::Switched(..) => SizeHint::with_exact(0),
         }
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use http::{HeaderValue, Method, Request, Response, Version};
 
-use super::body::{Answer, BodyError, ReplyBody};
+use super::body::{BodyError, ReplyBody, ReplySource};
 use super::upgrade::{Tunnel, Upgrades};
 use super::worker::{View, Worker};
 use super::{Cause, Refusal, grpc, headers, reply};
@@ -159,7 +159,7 @@ impl Exchange {
     /// Makes the answer.
     pub(super) fn finish(
         mut self: Box<Self>,
-        outcome: Result<Response<Answer>, Refusal>,
+        outcome: Result<Response<ReplySource>, Refusal>,
         upgrades: &Upgrades,
     ) -> Response<ReplyBody> {
         let refusal = match outcome {
@@ -167,7 +167,7 @@ impl Exchange {
                 self.worker.dates.complete(response.headers_mut());
                 self.outcome.status = Some(response.status().as_u16());
                 return response.map(|answer| match answer {
-                    Answer::Switched(upstream, idle) => {
+                    ReplySource::Switched(upstream, idle) => {
                         upgrades.open(Tunnel::new(upstream, self, idle));
                         ReplyBody::switching()
                     }
@@ -197,7 +197,7 @@ impl Exchange {
             upgrades.confirm_later(Unconfirmed::new(self, refusal));
             return response.map(ReplyBody::unrecorded);
         }
-        response.map(|bytes| ReplyBody::new(Answer::Own(Some(bytes)), self))
+        response.map(|bytes| ReplyBody::new(ReplySource::Own(Some(bytes)), self))
     }
 
     /// Counts a tunnel as open while the value lives.

@@ -8,7 +8,7 @@ use http::uri::{Parts, PathAndQuery};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use hyper::body::{Body as _, Incoming};
 
-use super::body::{Answer, Relay, RequestBody, Upload, UploadFailure, Watch};
+use super::body::{Relay, ReplySource, RequestBody, UploadFailure, UploadStatus, Watch};
 use super::exchange::Exchange;
 use super::headers::{self, Forwarding};
 use super::upgrade::{Handshake, Upgrades};
@@ -27,7 +27,7 @@ pub(super) struct Forward<'v> {
     route: &'v Route,
     upstream: &'v Balance<RequestBody>,
     outgoing: Outgoing<RequestBody>,
-    upload: Option<Upload>,
+    upload: Option<UploadStatus>,
     handshake: Option<Handshake>,
     idle_body: Duration,
     until: Option<Instant>,
@@ -103,7 +103,7 @@ impl<'v> Forward<'v> {
     ///
     /// # Errors
     /// A [`Refusal`]: 400, 408, 413, 502 or 504.
-    pub(super) async fn complete(&mut self, exchange: &Exchange) -> Result<Response<Answer>, Refusal> {
+    pub(super) async fn complete(&mut self, exchange: &Exchange) -> Result<Response<ReplySource>, Refusal> {
         let limits = (self.route.response_timeout, self.until);
         let sent = self.upload.as_ref().map(|upload| &upload.progress);
         let response = self.upstream.send(&mut self.outgoing, limits, sent).await;
@@ -117,7 +117,7 @@ impl<'v> Forward<'v> {
         &self,
         mut response: Response<Reply<RequestBody>>,
         exchange: &Exchange,
-    ) -> Result<Response<Answer>, Refusal> {
+    ) -> Result<Response<ReplySource>, Refusal> {
         let Self { route, handshake, until, .. } = self;
         let protocol = |why: &str| Refusal::at(self.index, Cause::Upstream(Fault::Protocol(why.into())));
         let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
@@ -154,17 +154,17 @@ impl<'v> Forward<'v> {
         }
         if has_no_content(exchange.method(), response.status()) && !response.body().is_end_stream() {
             // An upstream of HTTP/2 can send what must not be (RFC 9110 §6.4.1); clients take it for a broken stream.
-            return Ok(response.map(|_| Answer::Own(None)));
+            return Ok(response.map(|_| ReplySource::Own(None)));
         }
         let watch = Watch::new(self.idle_body, *until);
         let upload = self.upload.clone();
-        Ok(response.map(|reply| Answer::Upstream(Relay { reply, watch, upload })))
+        Ok(response.map(|reply| ReplySource::Upstream(Relay { reply, watch, upload })))
     }
 
     /// What the client hears when there is no answer: its own doing before the upstream's.
     fn refused(&self, fault: Fault) -> Refusal {
         let over = self.until.is_some_and(|until| clock::monotonic() >= until);
-        let failure = self.upload.as_ref().and_then(Upload::failure);
+        let failure = self.upload.as_ref().and_then(UploadStatus::failure);
         let cause = match (failure, self.route.heads.request_timeout) {
             (Some(UploadFailure::TooLarge), _) => Cause::BodyTooLarge,
             (Some(UploadFailure::Stalled), _) => Cause::BodyStalled,
@@ -189,11 +189,11 @@ fn switch(
     response: Response<Reply<RequestBody>>,
     handshake: &Handshake,
     idle: Duration,
-) -> Option<Response<Answer>> {
+) -> Option<Response<ReplySource>> {
     let (mut head, reply) = response.into_parts();
     let switched = reply.into_switched()?;
     handshake.to_client(&mut head.status, &mut head.headers);
-    Some(Response::from_parts(head, Answer::Switched(switched, idle)))
+    Some(Response::from_parts(head, ReplySource::Switched(switched, idle)))
 }
 
 /// The path that the route makes of the one that was matched, and the query, or the one that goes in its place.

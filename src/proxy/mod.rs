@@ -33,14 +33,14 @@ pub use reply::to as reply_to;
 pub use upgrade::{Tunnel, Upgrades};
 pub use worker::{View, Worker};
 
-use body::Answer;
+use body::ReplySource;
 use exchange::Exchange;
 use forward::Forward;
 
 use crate::net::Peer;
 use crate::policy::{Identity, Permit, Requirement};
 use crate::route::{Miss, Target, origin_of};
-use crate::snapshot::{Entry, Resource, Route, Snapshot};
+use crate::snapshot::{Resource, Route, RouteMethod, Snapshot};
 use crate::token::{
     BearerToken, CacheResult, Carrier, Rejection, RequestContext, TokenError, WorkerCache, authenticate,
 };
@@ -85,7 +85,7 @@ async fn walk(
     peer: &Peer,
     upgrades: &Upgrades,
     mut request: Request<Incoming>,
-) -> Result<Response<Answer>, Refusal> {
+) -> Result<Response<ReplySource>, Refusal> {
     #[cfg(test)]
     assert_ne!(request.uri().path(), DEFECT, "made up");
     let limits = &snapshot.config.server.limits;
@@ -156,7 +156,7 @@ pub enum Verdict<'s> {
 #[derive(Debug)]
 pub struct Decision<'s> {
     /// The rule that speaks for the request.
-    pub entry: &'s Entry,
+    pub entry: &'s RouteMethod,
     /// Its route.
     pub route: &'s Route,
     /// What forwarding takes.
@@ -230,7 +230,7 @@ fn preflight<'s>(snapshot: &'s Snapshot, target: &Target<'_>, headers: &HeaderMa
 
 /// The token that a request shows; `None` on a public route, where none is looked for.
 fn credential<'r, B>(
-    entry: &Entry,
+    entry: &RouteMethod,
     route: &Route,
     request: &'r Request<B>,
 ) -> Result<Option<BearerToken<'r>>, TokenError> {
@@ -256,7 +256,7 @@ async fn identify(
 
 /// The rule for a target. What is ambiguous is refused unless the route that matched allows it, and refused first:
 /// for a path that can be read in two ways "not found" would be an answer about one of them.
-fn find<'s>(snapshot: &'s Snapshot, target: &Target<'_>) -> Result<(&'s Entry, &'s Route), Refusal> {
+fn find<'s>(snapshot: &'s Snapshot, target: &Target<'_>) -> Result<(&'s RouteMethod, &'s Route), Refusal> {
     let found = snapshot.table.find(target);
     let entry = match &found {
         Ok(entry) | Err(Miss::Shadowed { found: entry, .. }) => Some(*entry),
@@ -283,7 +283,7 @@ fn find<'s>(snapshot: &'s Snapshot, target: &Target<'_>) -> Result<(&'s Entry, &
 
 /// Why a path is refused that a tolerant application may take for one of a stricter route. Where the path is ambiguous, the
 /// route that matched allows that: a spelling that needs leave is answered as one that has none.
-fn shadowed(snapshot: &Snapshot, target: &Target<'_>, by: &Entry) -> Cause {
+fn shadowed(snapshot: &Snapshot, target: &Target<'_>, by: &RouteMethod) -> Cause {
     let by = snapshot.routes.get(by.route).map(|route| route.label.clone()).unwrap_or_default();
     match target.ambiguities().iter().next() {
         Some(what) => Cause::Ambiguous { what, barred: Barred::Shadowed(by) },

@@ -12,7 +12,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
-use super::body::Answer;
+use super::body::ReplySource;
 use super::refusal::join;
 use super::{Barred, Cause, Refusal};
 use crate::config::ErrorDetail;
@@ -61,8 +61,8 @@ pub(super) fn detail(snapshot: &Snapshot, refusal: &Refusal) -> String {
 }
 
 /// The answer to a preflight: nothing but its fields.
-pub(super) fn preflight(headers: HeaderMap, request_id: &HeaderValue) -> Response<Answer> {
-    let mut response = Response::new(Answer::Own(None));
+pub(super) fn preflight(headers: HeaderMap, request_id: &HeaderValue) -> Response<ReplySource> {
+    let mut response = Response::new(ReplySource::Own(None));
     *response.status_mut() = StatusCode::NO_CONTENT;
     *response.headers_mut() = headers;
     response.headers_mut().insert(super::headers::REQUEST_ID, request_id.clone());
@@ -113,8 +113,8 @@ fn problem(reply: &Reply, request_id: &HeaderValue) -> Vec<u8> {
 }
 
 /// The metadata of a protected resource. It is public, and browsers may read it from any origin.
-pub(super) fn metadata(resource: &Resource, request_id: &HeaderValue) -> Response<Answer> {
-    let mut response = Response::new(Answer::Own(Some(resource.metadata.clone())));
+pub(super) fn metadata(resource: &Resource, request_id: &HeaderValue) -> Response<ReplySource> {
+    let mut response = Response::new(ReplySource::Own(Some(resource.metadata.clone())));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));

@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::{sleep, timeout};
 
-use super::listener::{Accepted, Listening, Socket, Terms, is_haste};
+use super::listener::{Accepted, ListenerSettings, Listening, Socket, is_haste};
 use super::worker::{Message, OpenGuard, WorkerContext};
 use super::{Pool, worker};
 use crate::config::Listener;
@@ -39,7 +39,7 @@ pub struct Opened {
     /// Its address in the configuration.
     pub address: Address,
     /// The settings of its connections.
-    pub terms: Terms,
+    pub settings: ListenerSettings,
     /// The socket, which is listened on.
     pub socket: Socket,
 }
@@ -60,9 +60,9 @@ struct Acceptor {
 }
 
 impl Acceptor {
-    fn begin(socket: Socket, terms: Terms, workers: Workers) -> Self {
+    fn begin(socket: Socket, settings: ListenerSettings, workers: Workers) -> Self {
         let (stop, stopped) = oneshot::channel();
-        Self { stop, task: spawn_local(accept(socket, terms, workers, stopped)) }
+        Self { stop, task: spawn_local(accept(socket, settings, workers, stopped)) }
     }
 
     /// Stops accepting. The future ends when every accepted connection has reached its worker.
@@ -90,8 +90,8 @@ pub(super) async fn run(mut orders: mpsc::UnboundedReceiver<Order>, workers: Wor
             Order::Change { opened, closed, done } => {
                 let closed = closed.iter().filter_map(|address| accepting.remove(address));
                 let tasks: Vec<_> = closed.map(|one| one.stop(Backlog::Serve)).collect();
-                for Opened { address, terms, socket } in opened {
-                    accepting.insert(address, Acceptor::begin(socket, terms, workers.clone()));
+                for Opened { address, settings, socket } in opened {
+                    accepting.insert(address, Acceptor::begin(socket, settings, workers.clone()));
                 }
                 // Beside the next order: a worker may be behind.
                 spawn_local(answer(tasks, done));
@@ -111,7 +111,12 @@ async fn answer(tasks: Vec<JoinHandle<()>>, done: oneshot::Sender<()>) {
     let _ = done.send(());
 }
 
-async fn accept(socket: Socket, terms: Terms, workers: Workers, mut stop: oneshot::Receiver<Backlog>) {
+async fn accept(
+    socket: Socket,
+    settings: ListenerSettings,
+    workers: Workers,
+    mut stop: oneshot::Receiver<Backlog>,
+) {
     let listening = match Listening::new(socket) {
         Ok(listening) => listening,
         Err(error) => {
@@ -126,7 +131,7 @@ async fn accept(socket: Socket, terms: Terms, workers: Workers, mut stop: onesho
             accepted = workers.next(&listening) => accepted,
         };
         let Some((worker, guard)) = workers.pool.fewest() else { return };
-        let Some(connection) = workers.divert(worker, accepted, terms.current(), guard) else { continue };
+        let Some(connection) = workers.divert(worker, accepted, settings.current(), guard) else { continue };
         tokio::select! {
             biased;
             room = worker.messages.reserve() => {
@@ -150,7 +155,7 @@ async fn accept(socket: Socket, terms: Terms, workers: Workers, mut stop: onesho
     }
     for detached in rest {
         let Some((worker, guard)) = workers.pool.fewest() else { return };
-        let _ = worker.messages.send(Message::Connection(detached, terms.current(), guard)).await;
+        let _ = worker.messages.send(Message::Connection(detached, settings.current(), guard)).await;
     }
 }
 
@@ -248,9 +253,9 @@ mod tests {
         let address = socket.address(&any).ip().unwrap();
         let (orders, taken) = mpsc::unbounded_channel();
         let live = live();
-        let terms = Terms::new(&live.load().config.server.listeners[0]);
+        let settings = ListenerSettings::new(&live.load().config.server.listeners[0]);
         let (done, _changed) = oneshot::channel();
-        let opened = vec![Opened { address: Address::Ip(address), terms, socket }];
+        let opened = vec![Opened { address: Address::Ip(address), settings, socket }];
         orders.send(Order::Change { opened, closed: Vec::new(), done }).unwrap();
         let clients: Vec<_> = (0..3).map(|_| TcpStream::connect(address).unwrap()).collect();
         let workers = Workers { pool, context: None, live };

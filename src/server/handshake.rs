@@ -13,7 +13,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::connection::{End, Protocol};
 use super::proxy_protocol::{self, Header};
-use super::stream::Stream;
+use super::stream::ClientStream;
 use crate::config::Listener;
 use crate::net::{Acceptor, Fingerprint, Peer, Session};
 
@@ -37,11 +37,11 @@ pub(super) fn is_needed(peer: &Peer, listener: &Listener) -> bool {
 /// # Errors
 /// How it ended before that.
 pub(super) async fn perform(
-    mut stream: Stream,
+    mut stream: ClientStream,
     mut peer: Peer,
     listener: &Listener,
     head: Duration,
-) -> Result<(Stream, Peer, Protocol), End> {
+) -> Result<(ClientStream, Peer, Protocol), End> {
     if expects_proxy_header(&peer, listener) {
         let announced = timeout(head, read_proxy_header(&mut stream)).await;
         if let Some((client, own)) = announced.map_err(|_| End::Timeout)?? {
@@ -63,7 +63,7 @@ fn expects_proxy_header(peer: &Peer, listener: &Listener) -> bool {
 }
 
 /// Whom the PROXY header announces: the client, and what it connected to.
-async fn read_proxy_header(stream: &mut Stream) -> Result<Option<(SocketAddr, SocketAddr)>, End> {
+async fn read_proxy_header(stream: &mut ClientStream) -> Result<Option<(SocketAddr, SocketAddr)>, End> {
     let mut bytes = BytesMut::with_capacity(PIECE);
     loop {
         match stream.read_buf(&mut bytes).await {
@@ -84,7 +84,10 @@ async fn read_proxy_header(stream: &mut Stream) -> Result<Option<(SocketAddr, So
     }
 }
 
-async fn accept_tls(mut stream: Stream, acceptor: &Acceptor) -> Result<(Stream, Session, Protocol), End> {
+async fn accept_tls(
+    mut stream: ClientStream,
+    acceptor: &Acceptor,
+) -> Result<(ClientStream, Session, Protocol), End> {
     let mut first = BytesMut::with_capacity(PIECE);
     match stream.read_buf(&mut first).await {
         Ok(1..) => {}
@@ -114,11 +117,11 @@ async fn accept_tls(mut stream: Stream, acceptor: &Acceptor) -> Result<(Stream, 
         Some(_) => Protocol::Http1,
         None => Protocol::Sniff,
     };
-    Ok((Stream::tls(stream), session, protocol))
+    Ok((ClientStream::tls(stream), session, protocol))
 }
 
 /// Tells who speaks HTTP what is spoken here; whoever speaks something else is told nothing.
-async fn refuse_plain(mut stream: Stream, first: &[u8]) {
+async fn refuse_plain(mut stream: ClientStream, first: &[u8]) {
     if first.first().is_some_and(u8::is_ascii_uppercase) && stream.write_all(PLAIN).await.is_ok() {
         let _ = stream.shutdown().await;
     }

@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 
-use super::stream::Stream;
+use super::stream::ClientStream;
 use crate::config::Listener;
 use crate::net::{Address, Peer, Presence};
 
@@ -39,9 +39,9 @@ pub enum Socket {
 /// connection keeps the settings of the time when it was accepted, since its listener may be gone from the configuration
 /// before it is served.
 #[derive(Clone, Debug)]
-pub struct Terms(Arc<ArcSwap<Listener>>);
+pub struct ListenerSettings(Arc<ArcSwap<Listener>>);
 
-impl Terms {
+impl ListenerSettings {
     /// The terms of a listener.
     #[must_use]
     pub fn new(listener: &Listener) -> Self {
@@ -125,11 +125,11 @@ impl Socket {
 
 impl Accepted {
     /// What is read and written, and whose it is.
-    pub(super) fn open(self) -> (Stream, Peer) {
+    pub(super) fn open(self) -> (ClientStream, Peer) {
         match self {
-            Self::Tcp { stream, client } => (Stream::tcp(stream), Peer::new(client)),
+            Self::Tcp { stream, client } => (ClientStream::tcp(stream), Peer::new(client)),
             #[cfg(unix)]
-            Self::Unix(stream) => (Stream::unix(stream), Peer::unix()),
+            Self::Unix(stream) => (ClientStream::unix(stream), Peer::unix()),
         }
     }
 

@@ -25,7 +25,7 @@ use tokio::time::timeout;
 pub use acceptor::{Backlog, Opened};
 pub use descriptors::{DescriptorError, check_descriptor_limit, connection_room, raise_descriptor_limit};
 pub use inherited::Inherited;
-pub use listener::{Binding, Socket, Terms, bind};
+pub use listener::{Binding, ListenerSettings, Socket, bind};
 
 use crate::net::Address;
 use crate::proxy::Worker;

@@ -14,7 +14,7 @@ use tokio_rustls::server::TlsStream;
 
 /// An accepted connection. What was read to find out what is spoken on it can be put back.
 #[derive(Debug)]
-pub(super) struct Stream {
+pub(super) struct ClientStream {
     transport: Transport,
     /// Read already, and read again before anything else.
     ahead: Bytes,
@@ -28,10 +28,10 @@ enum Transport {
     Tcp(TcpStream),
     #[cfg(unix)]
     Unix(UnixStream),
-    Tls(Box<TlsStream<Stream>>),
+    Tls(Box<TlsStream<ClientStream>>),
 }
 
-impl Stream {
+impl ClientStream {
     pub(super) fn tcp(stream: TcpStream) -> Self {
         Self { transport: Transport::Tcp(stream), ahead: Bytes::new(), sent: 0 }
     }
@@ -111,7 +111,7 @@ impl Stream {
     }
 }
 
-impl AsyncRead for Stream {
+impl AsyncRead for ClientStream {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -141,7 +141,7 @@ fn end_of_tls(read: io::Result<()>) -> io::Result<()> {
     }
 }
 
-impl AsyncWrite for Stream {
+impl AsyncWrite for ClientStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = match &mut this.transport {

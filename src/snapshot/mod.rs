@@ -22,7 +22,7 @@ use crate::telemetry::{Kept, Metrics, RouteMetrics};
 use crate::token::{ForwardedClaim, Source, Verifier};
 use crate::upstream::{HostHeader, Upstream};
 
-pub use crate::config::Entry;
+pub use crate::config::RouteMethod;
 pub use resource::{Resource, Resources};
 
 /// One immutable view of the configuration. A request keeps the one it began with.
@@ -31,7 +31,7 @@ pub struct Snapshot {
     /// The configuration it was compiled from.
     pub config: Config,
     /// From a request's target to its rule.
-    pub table: Table<Entry>,
+    pub table: Table<RouteMethod>,
     /// The routes that the table's entries index.
     pub routes: Vec<Route>,
     /// The issuers, in the order of the configuration.

@@ -13,7 +13,7 @@ use super::{Endpoint, Upstream};
 use crate::net::{DialError, Stage, Stream, Url};
 
 /// How long the resolver may take for one name.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What the resolver last said of a name; nothing before its first answer.
 #[derive(Debug, Default)]
@@ -105,7 +105,7 @@ where
 {
     let url = &endpoint.url;
     let late = |_| Err(DialError::Timeout { authority: url.authority().into(), stage: Stage::Resolving });
-    match timeout(PATIENCE, resolve(url.host_name(), url.port())).await.unwrap_or_else(late) {
+    match timeout(TIMEOUT, resolve(url.host_name(), url.port())).await.unwrap_or_else(late) {
         Ok(addresses) => {
             if std::mem::take(fails) {
                 tracing::info!(endpoint = %url, "the name resolves again");

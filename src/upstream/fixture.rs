@@ -8,7 +8,7 @@ use tokio::time::{sleep, timeout};
 use super::{
     HeadLimits, HostHeader, Listed, OutlierDetection, Protocol, Retry, Settings, Strategy, Upstream,
 };
-use crate::net::{Patience, Terms, Url};
+use crate::net::{DialTimeouts, TlsSettings, Url};
 use crate::telemetry::Metrics;
 
 /// Longer than anything takes.
@@ -27,7 +27,7 @@ pub(super) fn settings(url: &str) -> Settings {
         health: None,
         host: HostHeader::Upstream,
         protocol: Protocol::Http1,
-        patience: Patience { connect: LONG, handshake: LONG },
+        dial_timeouts: DialTimeouts { connect: LONG, handshake: LONG },
         dns_refresh: LONG,
         response_timeout: LONG,
         idle_timeout: LONG,
@@ -38,7 +38,7 @@ pub(super) fn settings(url: &str) -> Settings {
         max_requests: None,
         resend_bytes: 64 << 10,
         response_head: HeadLimits { bytes: 64 << 10, fields: 100 },
-        terms: Terms::default(),
+        terms: TlsSettings::default(),
     }
 }
 

@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::{Endpoint, HostHeader, Protocol, Upstream};
-use crate::net::{self, DialError, Patience, Stream};
+use crate::net::{self, DialError, DialTimeouts, Stream};
 
 /// Bytes that are read ahead of a probe's answer; of its body nothing else is read.
 const BUFFER: usize = 16 * 1024;
@@ -150,9 +150,9 @@ async fn dial(
     turn: usize,
 ) -> Result<Stream, DialError> {
     let Endpoint { url, addresses, .. } = endpoint;
-    let patience = Patience { connect: limit, handshake: limit };
+    let dial_timeouts = DialTimeouts { connect: limit, handshake: limit };
     match addresses.in_turn(turn) {
-        Some(addresses) => net::dial_addresses(url, &addresses, &upstream.tls, patience).await,
+        Some(addresses) => net::dial_addresses(url, &addresses, &upstream.tls, dial_timeouts).await,
         None => net::dial(url, &upstream.tls, limit).await,
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Health, OutlierDetection, Retry, Strategy};
-use crate::net::{Alpn, Patience, Terms, Url};
+use crate::net::{Alpn, DialTimeouts, TlsSettings, Url};
 
 /// One upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub struct Settings {
     /// What is spoken with it.
     pub protocol: Protocol,
     /// How long dialling may take: 504 beyond it.
-    pub patience: Patience,
+    pub dial_timeouts: DialTimeouts,
     /// How often its names are resolved.
     pub dns_refresh: Duration,
     /// From the request's last byte to the response head: 504 beyond it.
@@ -52,7 +52,7 @@ pub struct Settings {
     /// Bounds of a response's head: 502 beyond them.
     pub response_head: HeadLimits,
     /// Whom it is trusted to be, and who we are to it; only for https.
-    pub terms: Terms,
+    pub terms: TlsSettings,
 }
 
 /// Bounds of a response's head.

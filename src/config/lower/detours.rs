@@ -9,7 +9,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::super::load::Context;
 use super::super::problem::Problem;
-use super::super::{Entry, Route, rules};
+use super::super::{Route, RouteMethod, rules};
 use crate::route::{Access, HostPattern, MethodPattern, Pattern, Rule, Segment, Table, Tail, Target};
 use crate::upstream::Settings;
 
@@ -42,7 +42,7 @@ pub(super) fn note(context: &Context, routes: &[Route], upstreams: &[Settings]) 
             let Some(wider) = trial.wider(&detours, &table, &rule) else { continue };
             if noted.insert((rule.host.clone(), wider)) {
                 let message = trial.message(routes, &rule, wider);
-                context.note(Problem::without_place(message));
+                context.note(Problem::without_span(message));
             }
         }
     }
@@ -104,7 +104,7 @@ impl<'c> Detours<'c> {
         self.places.get(&*route.upstream).copied()
     }
 
-    fn trials(&self, rule: &Rule<Entry>) -> Vec<Trial<'c>> {
+    fn trials(&self, rule: &Rule<RouteMethod>) -> Vec<Trial<'c>> {
         let Some(route) = self.routes.get(rule.value.route) else { return Vec::new() };
         let Some(place) = self.place(route) else { return Vec::new() };
         let path = sample(&route.pattern);
@@ -147,7 +147,12 @@ impl<'c> Entrance<'c> {
 
 impl Trial<'_> {
     /// The route by which the request goes, if it lets pass whom the rule does not.
-    fn wider(&self, detours: &Detours<'_>, table: &Table<Entry>, rule: &Rule<Entry>) -> Option<usize> {
+    fn wider(
+        &self,
+        detours: &Detours<'_>,
+        table: &Table<RouteMethod>,
+        rule: &Rule<RouteMethod>,
+    ) -> Option<usize> {
         let method = match &rule.method {
             MethodPattern::One(method) => method,
             MethodPattern::Any => &Method::POST,
@@ -169,7 +174,7 @@ impl Trial<'_> {
         leads_there.then_some(found.route)
     }
 
-    fn message(&self, routes: &[Route], rule: &Rule<Entry>, wider: usize) -> String {
+    fn message(&self, routes: &[Route], rule: &Rule<RouteMethod>, wider: usize) -> String {
         let label = |index: usize| routes.get(index).map(label).unwrap_or_default();
         let (own, other, path) = (label(rule.value.route), label(wider), &self.path);
         let what = match self.arrives_as {
@@ -267,11 +272,11 @@ fn spellings(route: &Route, path: &str) -> impl Iterator<Item = String> {
 }
 
 fn find<'t>(
-    table: &'t Table<Entry>,
+    table: &'t Table<RouteMethod>,
     method: &Method,
     host: Option<&HostPattern>,
     path: &str,
-) -> Option<&'t Entry> {
+) -> Option<&'t RouteMethod> {
     let host = match host {
         Some(HostPattern::Exact(name)) => name.to_string(),
         Some(HostPattern::Wildcard(name)) => format!("{ANY_SEGMENT}.{name}").replace('~', "any"),

@@ -52,7 +52,7 @@ fn note(reader: &Reader<'_>, name: &str, message: String) {
     let message_of_table = format!("{}: {message}", reader.subject);
     let note = match reader.has(name) {
         true => reader.problem_at(reader.value_place(name), message),
-        false => Problem::without_place(message_of_table),
+        false => Problem::without_span(message_of_table),
     };
     reader.context.note(note);
 }

@@ -9,7 +9,7 @@ use super::super::document::{Kind, Value};
 use super::super::load::Context;
 use super::super::reader::{Reader, Text};
 use super::super::schema::{CORS, HEADER_RULES};
-use super::super::source::Place;
+use super::super::source::Span;
 use crate::route::{
     Cors, Direction, FieldPattern, HeaderRuleError, HeaderRules, MethodPattern, Origin, Origins,
     header_rule_value, is_twin,
@@ -19,7 +19,7 @@ use crate::route::{
 #[derive(Clone, Debug, Default)]
 pub(super) struct LocatedRules {
     pub(super) rules: HeaderRules,
-    pub(super) places: Vec<(HeaderName, Place)>,
+    pub(super) places: Vec<(HeaderName, Span)>,
 }
 
 pub(super) fn header_rules(
@@ -37,7 +37,7 @@ pub(super) fn header_rules(
     let mut located = LocatedRules::default();
     for name in reader.texts("remove").unwrap_or_default() {
         let pattern = direction.pattern(&name.text);
-        let pattern = located.checked(&reader, pattern, &name.text, name.place);
+        let pattern = located.checked(&reader, pattern, &name.text, name.span);
         located.rules.remove.extend(pattern);
     }
     located.rules.set = located.map(&mut reader, direction, "set");
@@ -53,26 +53,26 @@ impl LocatedRules {
         reader: &Reader<'_>,
         parsed: Result<T, HeaderRuleError>,
         text: &str,
-        place: Place,
+        span: Span,
     ) -> Option<T> {
         match parsed {
             Ok(field) => {
-                self.note(reader, field.clone().into(), text, place);
+                self.note(reader, field.clone().into(), text, span);
                 Some(field)
             }
             Err(error) => {
-                reader.problem(place, format!("there is no rule for \"{text}\": {error}"));
+                reader.problem(span, format!("there is no rule for \"{text}\": {error}"));
                 None
             }
         }
     }
 
-    fn note(&mut self, reader: &Reader<'_>, field: FieldPattern, text: &str, place: Place) {
+    fn note(&mut self, reader: &Reader<'_>, field: FieldPattern, text: &str, span: Span) {
         let FieldPattern::Name(name) = field else { return };
         if self.places.iter().any(|(other, _)| is_twin(other.as_str(), name.as_str())) {
-            reader.problem(place, format!("\"{text}\" is there twice: one rule for each field"));
+            reader.problem(span, format!("\"{text}\" is there twice: one rule for each field"));
         }
-        self.places.push((name, place));
+        self.places.push((name, span));
     }
 
     fn map(
@@ -88,13 +88,13 @@ impl LocatedRules {
         };
         let mut pairs = Vec::new();
         for entry in &table.entries {
-            let name = self.checked(reader, direction.name(&entry.key), &entry.key, entry.key_place);
+            let name = self.checked(reader, direction.name(&entry.key), &entry.key, entry.key_span);
             let text = rule_text(reader, &entry.key, &entry.value);
             if let (Some(name), Some(text)) = (name, text) {
                 match header_rule_value(text) {
                     Ok(value) => pairs.push((name, value)),
                     Err(error) => {
-                        reader.problem(entry.value.place, format!("the value of \"{}\": {error}", entry.key));
+                        reader.problem(entry.value.span, format!("the value of \"{}\": {error}", entry.key));
                     }
                 }
             }
@@ -107,7 +107,7 @@ fn rule_text<'v>(reader: &Reader<'_>, name: &str, value: &'v Value) -> Option<&'
     match &value.kind {
         Kind::Text(text) => Some(text),
         _ => {
-            reader.problem(value.place, format!("the value of \"{name}\" is a string, not {}", value.name()));
+            reader.problem(value.span, format!("the value of \"{name}\" is a string, not {}", value.name()));
             None
         }
     }
@@ -121,15 +121,15 @@ pub(super) fn check_claims(
 ) {
     // Rules are shared by all routes of a table, and most routes forward the same few claims: each is looked at once.
     let claims: BTreeSet<&str> = claims.iter().map(HeaderName::as_str).collect();
-    let mut seen: HashSet<Place> = HashSet::new();
+    let mut seen: HashSet<Span> = HashSet::new();
     let mut known: HashMap<&str, bool> = HashMap::new();
     for (subject, located) in located {
-        for (name, place) in located.places.iter().filter(|(_, place)| seen.insert(*place)) {
+        for (name, span) in located.places.iter().filter(|(_, span)| seen.insert(*span)) {
             let twin = || claims.iter().any(|claim| is_twin(claim, name.as_str()));
             if *known.entry(name.as_str()).or_insert_with(twin) {
                 let message =
                     format!("{subject}: there is no rule for \"{name}\": a route forwards a claim in it");
-                context.problem(super::Problem::at(*place, message));
+                context.problem(super::Problem::at(*span, message));
             }
         }
     }
@@ -143,7 +143,7 @@ pub(super) fn cors(outer: &mut Reader<'_>) -> Option<Arc<Cors>> {
     }
     let mut reader = Reader::new(outer.context, &CORS, &table, format!("{}: \"cors\"", outer.subject));
     let texts = reader.texts("origins");
-    let place = reader.key_place("credentials");
+    let span = reader.key_span("credentials");
     let cors = Cors {
         origins: origins(&reader, "origins", texts.as_deref().unwrap_or_default()),
         methods: methods(&mut reader),
@@ -154,7 +154,7 @@ pub(super) fn cors(outer: &mut Reader<'_>) -> Option<Arc<Cors>> {
     };
     if cors.credentials && cors.origins == Origins::Any {
         reader.problem(
-            place,
+            span,
             "\"credentials\" with origins = \"any\" would let every page read what its visitor may: name the origins",
         );
     }
@@ -172,7 +172,7 @@ pub(super) fn origins(reader: &Reader<'_>, key: &str, texts: &[Text]) -> Origins
     let parse = |text: &Text| match Origin::parse(&text.text) {
         Ok(origin) => Some(origin),
         Err(error) => {
-            reader.problem(text.place, format!("\"{key}\" has \"{}\": {error}", text.text));
+            reader.problem(text.span, format!("\"{key}\" has \"{}\": {error}", text.text));
             None
         }
     };
@@ -184,11 +184,11 @@ fn methods(reader: &mut Reader<'_>) -> Option<Vec<Method>> {
     let parse = |text: &Text| match MethodPattern::parse(&text.text) {
         Ok(MethodPattern::One(method)) => Some(method),
         Ok(MethodPattern::Any) => {
-            reader.problem(text.place, "\"methods\" has \"ANY\": leave the key out for those of the route");
+            reader.problem(text.span, "\"methods\" has \"ANY\": leave the key out for those of the route");
             None
         }
         Err(error) => {
-            reader.problem(text.place, format!("\"methods\" has \"{}\": {error}", text.text));
+            reader.problem(text.span, format!("\"methods\" has \"{}\": {error}", text.text));
             None
         }
     };
@@ -200,7 +200,7 @@ fn names(reader: &mut Reader<'_>, key: &'static str) -> Vec<HeaderName> {
     let parse = |text: &Text| {
         let name = HeaderName::from_bytes(text.text.as_bytes()).ok().filter(|_| text.text != "*");
         if name.is_none() {
-            reader.problem(text.place, format!("\"{key}\" has \"{}\", which is no field name", text.text));
+            reader.problem(text.span, format!("\"{key}\" has \"{}\", which is no field name", text.text));
         }
         name
     };

@@ -8,19 +8,19 @@ use super::super::document::Table;
 use super::super::load::Context;
 use super::super::reader::{Reader, Text};
 use super::super::schema::ISSUER;
-use super::super::source::Place;
+use super::super::source::Span;
 use super::keys::{fetch_policy, key_source};
 use super::required_claims::required_claims;
 use super::{check_name, tenants};
-use crate::issuer::{Algorithm, Entry};
+use crate::issuer::{Algorithm, IssuerSettings};
 use crate::token::{Audience, Rules, TypPolicy};
 
 /// What no two issuers may share, with the name of the one that said it first.
 #[derive(Default)]
 struct ClaimedNames {
     /// By `iss`.
-    issuers: HashMap<String, (Place, String)>,
-    files: HashMap<PathBuf, (Place, String)>,
+    issuers: HashMap<String, (Span, String)>,
+    files: HashMap<PathBuf, (Span, String)>,
 }
 
 pub(super) fn issuers(context: &Context, tables: &[(Text, Table)]) -> Vec<Issuer> {
@@ -57,8 +57,8 @@ impl ClaimedNames {
             self.claim_issuer(reader, iss, &name.text);
         }
         if let Some(file) = reader.peek("keep_file") {
-            let path = reader.context.path_named(file.place, &file.text);
-            self.claim_file(reader, path, file.place, &name.text);
+            let path = reader.context.path_named(file.span, &file.text);
+            self.claim_file(reader, path, file.span, &name.text);
         }
     }
 
@@ -69,20 +69,20 @@ impl ClaimedNames {
                 "\"{}\" is already the issuer of \"{name}\": \"iss\" tells whose token it is",
                 iss.text
             );
-            let problem = reader.problem_at(iss.place, message);
+            let problem = reader.problem_at(iss.span, message);
             reader.context.problem(problem.related(*first, "first defined here"));
         }
-        self.issuers.entry(iss.text.clone()).or_insert_with(|| (iss.place, name.to_owned()));
+        self.issuers.entry(iss.text.clone()).or_insert_with(|| (iss.span, name.to_owned()));
     }
 
     /// Two issuers with one file would each throw away what the other kept.
-    fn claim_file(&mut self, reader: &Reader<'_>, file: PathBuf, place: Place, name: &str) {
+    fn claim_file(&mut self, reader: &Reader<'_>, file: PathBuf, span: Span, name: &str) {
         // Of tenants with one place, what is wrong was said where the placeholder was filled in.
-        if let Some((first, name)) = self.files.get(&file).filter(|(first, _)| *first != place) {
+        if let Some((first, name)) = self.files.get(&file).filter(|(first, _)| *first != span) {
             let message = format!("\"keep_file\" is already that of \"{name}\": each issuer needs its own");
-            reader.context.problem(reader.problem_at(place, message).related(*first, "first named here"));
+            reader.context.problem(reader.problem_at(span, message).related(*first, "first named here"));
         }
-        self.files.entry(file).or_insert_with(|| (place, name.to_owned()));
+        self.files.entry(file).or_insert_with(|| (span, name.to_owned()));
     }
 }
 
@@ -97,8 +97,13 @@ fn issuer(reader: &mut Reader<'_>, name: &Text, iss: Option<Text>) -> Option<Iss
         None => Algorithm::ALL.to_vec(),
     };
     let rules = rules(reader);
-    let entry =
-        Entry { name: name.text.as_str().into(), issuer: iss?.text.into(), keys: keys?, algorithms, fetch };
+    let entry = IssuerSettings {
+        name: name.text.as_str().into(),
+        issuer: iss?.text.into(),
+        keys: keys?,
+        algorithms,
+        fetch,
+    };
     Some(Issuer { entry, rules: rules? })
 }
 
@@ -137,7 +142,7 @@ fn audience(reader: &mut Reader<'_>, has_clients: bool) -> Option<Audience> {
     };
     if texts.len() > 1 {
         reader.problem(
-            any.place,
+            any.span,
             "\"any\" beside other audiences: write audience = \"any\" alone, or leave it out",
         );
         return None;
@@ -148,7 +153,7 @@ fn audience(reader: &mut Reader<'_>, has_clients: bool) -> Option<Audience> {
         }
         false => "audience is \"any\": tokens are taken whichever API and client they were meant for",
     };
-    reader.context.note(reader.problem_at(any.place, message));
+    reader.context.note(reader.problem_at(any.span, message));
     Some(Audience::Any)
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::super::document::Kind;
 use super::super::reader::{Reader, Text};
-use super::super::source::Place;
+use super::super::source::Span;
 use super::upstream::quoted_url;
 use crate::issuer::{FetchPolicy, JwksError, KeySet, KeySource};
 use crate::net::Url;
@@ -35,7 +35,7 @@ pub(super) fn fetch_policy(reader: &mut Reader<'_>) -> FetchPolicy {
     check_refresh(reader, refresh, refresh_min, refresh_max);
     if keep_file.is_some() && keep_stale.is_zero() {
         let message = "\"keep_file\" has no effect with keep_stale = 0: no key outlives a fetch that fails";
-        reader.problem(reader.key_place("keep_file"), message);
+        reader.problem(reader.key_span("keep_file"), message);
     }
     FetchPolicy {
         timeout,
@@ -55,12 +55,12 @@ pub(super) fn fetch_policy(reader: &mut Reader<'_>) -> FetchPolicy {
 /// A file that the gateway writes, so that it must be none that somebody else does.
 fn keep_file(reader: &mut Reader<'_>) -> Option<PathBuf> {
     let text = reader.text("keep_file")?;
-    let path = reader.context.path_named(text.place, &text.text);
+    let path = reader.context.path_named(text.span, &text.text);
     if text.text.ends_with('/') || path.file_name().is_none() || path.is_dir() {
-        reader.problem(text.place, format!("\"keep_file\" is \"{}\", which is no file", text.text));
+        reader.problem(text.span, format!("\"keep_file\" is \"{}\", which is no file", text.text));
     } else if reader.context.has_read(&path) {
         let message = format!("\"keep_file\" is \"{}\", which the configuration reads itself", text.text);
-        let problem = reader.problem_at(text.place, message);
+        let problem = reader.problem_at(text.span, message);
         reader.context.problem(problem.hint("it is overwritten at each fetch: name a file of its own"));
     }
     Some(path)
@@ -69,11 +69,11 @@ fn keep_file(reader: &mut Reader<'_>) -> Option<PathBuf> {
 fn check_refresh(reader: &Reader<'_>, refresh: Duration, min: Duration, max: Duration) {
     let written = ["refresh", "refresh_min", "refresh_max"].into_iter().find(|name| reader.has(name));
     let Some(written) = written else { return };
-    let place = reader.value_place(written);
+    let span = reader.value_place(written);
     if min > max {
-        reader.problem(place, "\"refresh_min\" is more than \"refresh_max\"");
+        reader.problem(span, "\"refresh_min\" is more than \"refresh_max\"");
     } else if !(min..=max).contains(&refresh) {
-        reader.problem(place, "\"refresh\" is not between \"refresh_min\" and \"refresh_max\"");
+        reader.problem(span, "\"refresh\" is not between \"refresh_min\" and \"refresh_max\"");
     }
 }
 
@@ -87,8 +87,8 @@ pub(super) fn key_source(
     let (uri, file, inline) = (reader.text("jwks_uri"), reader.text("jwks_file"), inline(reader));
     if let [first, second, ..] = *written.as_slice() {
         let message = format!("\"{second}\" beside \"{first}\": keys come from one place, keep one of them");
-        let problem = reader.problem_at(reader.key_place(second), message);
-        reader.context.problem(problem.related(reader.key_place(first), "the other one"));
+        let problem = reader.problem_at(reader.key_span(second), message);
+        reader.context.problem(problem.related(reader.key_span(first), "the other one"));
         return None;
     }
     match *written.as_slice() {
@@ -99,17 +99,17 @@ pub(super) fn key_source(
             if reader.context.has_stand_ins() {
                 return Some(KeySource::Static("".into()));
             }
-            let text = reader.context.read_named(path.place, &path.text);
+            let text = reader.context.read_named(path.span, &path.text);
             let text =
-                text.map_err(|error| reader.problem(path.place, format!("\"jwks_file\": {error}"))).ok()?;
+                text.map_err(|error| reader.problem(path.span, format!("\"jwks_file\": {error}"))).ok()?;
             // A file outlives its configuration: emptied, it withdraws its keys. A reload that failed would keep them.
             if KeySet::parse(text.as_bytes(), fetch.max_keys).is_err_and(|error| error == JwksError::Empty) {
                 let message =
                     "\"jwks_file\": the key set is empty: tokens of this issuer are answered with 503";
-                reader.context.note(reader.problem_at(path.place, message));
+                reader.context.note(reader.problem_at(path.span, message));
                 return Some(KeySource::Static(text.into()));
             }
-            key_set(reader, path.place, "jwks_file", text, fetch.max_keys)
+            key_set(reader, path.span, "jwks_file", text, fetch.max_keys)
         }
         ["jwks"] => {
             refuse_fetch_keys(reader, "jwks");
@@ -122,7 +122,7 @@ pub(super) fn key_source(
 fn refuse_fetch_keys(reader: &Reader<'_>, source: &str) {
     for name in FETCH_KEYS.into_iter().filter(|name| reader.has(name)) {
         let message = format!("\"{name}\" has no effect with \"{source}\": nothing is fetched");
-        reader.problem(reader.key_place(name), message);
+        reader.problem(reader.key_span(name), message);
     }
 }
 
@@ -141,23 +141,17 @@ fn inline(reader: &mut Reader<'_>) -> Option<String> {
 }
 
 /// A key set with at least one usable key. Keys that are left out are worth a look.
-fn key_set(
-    reader: &Reader<'_>,
-    place: Place,
-    name: &str,
-    text: String,
-    max_keys: usize,
-) -> Option<KeySource> {
+fn key_set(reader: &Reader<'_>, span: Span, name: &str, text: String, max_keys: usize) -> Option<KeySource> {
     match KeySet::parse(text.as_bytes(), max_keys) {
         Ok(set) => {
             if set.skips.total > 0 {
                 let message = format!("\"{name}\": skipped {}: {}", set.skips.total, set.skips);
-                reader.context.note(reader.problem_at(place, message));
+                reader.context.note(reader.problem_at(span, message));
             }
             Some(KeySource::Static(text.into()))
         }
         Err(error) => {
-            reader.problem(place, format!("\"{name}\": {error}"));
+            reader.problem(span, format!("\"{name}\": {error}"));
             None
         }
     }
@@ -169,7 +163,7 @@ fn discovery_url(reader: &Reader<'_>, iss: &Text, allow_http: bool) -> Option<Ur
             "\"issuer\" is \"{}\": an issuer with a query has no metadata (RFC 8414 section 2)",
             iss.text
         );
-        let problem = reader.problem_at(iss.place, message);
+        let problem = reader.problem_at(iss.span, message);
         reader.context.problem(problem.hint("write \"jwks_uri\", \"jwks_file\" or \"jwks\" as well"));
         return None;
     }
@@ -182,7 +176,7 @@ fn fetched_url(reader: &Reader<'_>, name: &str, text: &Text, allow_http: bool) -
         Ok(url) => url,
         Err(error) => {
             let problem =
-                reader.problem_at(text.place, format!("\"{name}\" is {}: {error}", quoted_url(&text.text)));
+                reader.problem_at(text.span, format!("\"{name}\" is {}: {error}", quoted_url(&text.text)));
             let elsewhere =
                 "keys are discovered there; or write \"jwks_uri\", \"jwks_file\" or \"jwks\" as well";
             reader.context.problem(if name == "issuer" { problem.hint(elsewhere) } else { problem });
@@ -194,10 +188,10 @@ fn fetched_url(reader: &Reader<'_>, name: &str, text: &Text, allow_http: bool) -
     }
     let why = "whoever can change its answers makes tokens";
     if allow_http {
-        reader.context.note(reader.problem_at(text.place, format!("keys come over http: {why}")));
+        reader.context.note(reader.problem_at(text.span, format!("keys come over http: {why}")));
     } else {
         let problem =
-            reader.problem_at(text.place, format!("\"{name}\" is \"{}\", which is http: {why}", text.text));
+            reader.problem_at(text.span, format!("\"{name}\" is \"{}\", which is http: {why}", text.text));
         reader
             .context
             .problem(problem.hint("write https, or allow_http = true if the network can be trusted"));

@@ -11,7 +11,7 @@ use super::super::reader::{Reader, Text};
 use super::super::schema::{
     self as language, LISTENER, LISTENER_CERTIFICATE, LISTENER_TLS, TLS, TLS_CERTIFICATE,
 };
-use super::super::source::Place;
+use super::super::source::Span;
 use super::super::{Listener, Overrides};
 use super::exposure;
 use crate::net::{Acceptor, AcceptorError, AcceptorSettings, Address, Certificate, ClientAuth};
@@ -23,20 +23,20 @@ const UNIX: &str = "unix:";
 const MAX_UNIX_PATH: usize = 100;
 
 /// Every listener and where it stands: never empty.
-pub(super) fn listeners(reader: &mut Reader<'_>, overrides: &Overrides) -> Vec<(Listener, Place)> {
+pub(super) fn listeners(reader: &mut Reader<'_>, overrides: &Overrides) -> Vec<(Listener, Span)> {
     let context = reader.context;
     let common = Common::read(reader, &TLS, &TLS_CERTIFICATE, "server.tls");
-    let place = reader.value_place("listen");
+    let span = reader.value_place("listen");
     let tables = reader.tables("listeners");
     let texts = reader.texts("listen").unwrap_or_default();
     let is_default = !reader.has("listen");
-    let mut all: Vec<(Listener, Place)> = match overrides.listen.as_slice() {
+    let mut all: Vec<(Listener, Span)> = match overrides.listen.as_slice() {
         [] if is_default && !tables.is_empty() => Vec::new(),
         [] => texts
             .iter()
-            .filter_map(|text| Some((common.at(address(reader, "listen", text)?), text.place)))
+            .filter_map(|text| Some((common.at(address(reader, "listen", text)?), text.span)))
             .collect(),
-        given => given.iter().map(|address| (common.at(Address::Ip(*address)), place)).collect(),
+        given => given.iter().map(|address| (common.at(Address::Ip(*address)), span)).collect(),
     };
     let own: Vec<_> = tables.iter().filter_map(|table| listener(context, table)).collect();
     if overrides.listen.is_empty() {
@@ -46,8 +46,8 @@ pub(super) fn listeners(reader: &mut Reader<'_>, overrides: &Overrides) -> Vec<(
     all
 }
 
-fn refuse_overlaps(reader: &Reader<'_>, all: &[(Listener, Place)]) {
-    for (index, (Listener { address, .. }, place)) in all.iter().enumerate() {
+fn refuse_overlaps(reader: &Reader<'_>, all: &[(Listener, Span)]) {
+    for (index, (Listener { address, .. }, span)) in all.iter().enumerate() {
         let before = all.iter().take(index);
         let Some((Listener { address: first, .. }, at)) =
             before.into_iter().find(|(first, _)| first.address.overlaps(address))
@@ -58,12 +58,12 @@ fn refuse_overlaps(reader: &Reader<'_>, all: &[(Listener, Place)]) {
             true => format!("\"{address}\" is in \"listen\" twice"),
             false => format!("\"{address}\" and \"{first}\" in \"listen\" overlap: keep one"),
         };
-        let problem = reader.problem_at(*place, message);
-        reader.context.problem(if at == place { problem } else { problem.related(*at, "first here") });
+        let problem = reader.problem_at(*span, message);
+        reader.context.problem(if at == span { problem } else { problem.related(*at, "first here") });
     }
 }
 
-fn listener(context: &Context, table: &Table) -> Option<(Listener, Place)> {
+fn listener(context: &Context, table: &Table) -> Option<(Listener, Span)> {
     let mut reader = Reader::new(context, &LISTENER, table, "listener");
     let text = reader.text("address");
     if let Some(text) = &text {
@@ -72,7 +72,7 @@ fn listener(context: &Context, table: &Table) -> Option<(Listener, Place)> {
     let common = Common::read(&mut reader, &LISTENER_TLS, &LISTENER_CERTIFICATE, "server.listeners.tls");
     let address = text.as_ref().and_then(|text| address(&reader, "address", text));
     reader.finish();
-    Some((common.at(address?), text?.place))
+    Some((common.at(address?), text?.span))
 }
 
 /// What a listener is besides its address.
@@ -111,7 +111,7 @@ fn networks(reader: &mut Reader<'_>) -> Vec<IpNet> {
         let parsed = text.text.parse::<IpNet>().or_else(|_| text.text.parse::<IpAddr>().map(IpNet::from));
         if parsed.is_err() {
             let problem = reader.problem_at(
-                text.place,
+                text.span,
                 format!("\"proxy_protocol_from\" has \"{}\", which is no network", text.text),
             );
             reader.context.problem(problem.hint("write, for example, \"10.0.0.0/8\" or \"192.0.2.1\""));
@@ -128,7 +128,7 @@ fn unix_mode(reader: &mut Reader<'_>) -> u32 {
     let mode = u32::from_str_radix(&text.text, 8).ok().filter(|mode| *mode <= 0o777);
     if mode.is_none() {
         let message = format!("\"unix_mode\" is \"{}\", which is no mode of a file", text.text);
-        let problem = reader.problem_at(text.place, message);
+        let problem = reader.problem_at(text.span, message);
         reader.context.problem(problem.hint("write octal digits, for example unix_mode = \"0660\""));
     }
     mode.unwrap_or_default()
@@ -150,14 +150,14 @@ fn acceptor(
     let only_tls13 = reader.choice("min_version") == Some("1.3");
     let handshake_timeout = reader.duration("handshake_timeout").unwrap_or_default();
     let client_auth = client_auth(&mut reader);
-    let place = reader.place();
+    let span = reader.span();
     let acceptor = found.into_iter().collect::<Option<Vec<_>>>().filter(|found| !found.is_empty());
     let settings =
         client_auth.map(|client_auth| AcceptorSettings { client_auth, only_tls13, handshake_timeout });
     let acceptor = acceptor.zip(settings).map(|(found, settings)| Acceptor::new(found, settings));
     let acceptor = acceptor.and_then(|acceptor| {
-        let place = if reader.has("client_ca_file") { reader.value_place("client_ca_file") } else { place };
-        acceptor.map_err(|error| reader.problem(place, error.to_string())).ok()
+        let span = if reader.has("client_ca_file") { reader.value_place("client_ca_file") } else { span };
+        acceptor.map_err(|error| reader.problem(span, error.to_string())).ok()
     });
     reader.finish();
     acceptor
@@ -173,8 +173,8 @@ fn pair(
     let mut reader = Reader::new(context, certificate, table, subject);
     let (chain, key) = (reader.text("cert_file"), reader.text("key_file"));
     let read = |name: &str, path: &Text| {
-        let text = context.read_named(path.place, &path.text);
-        text.map_err(|error| reader.problem(path.place, format!("\"{name}\": {error}"))).ok()
+        let text = context.read_named(path.span, &path.text);
+        text.map_err(|error| reader.problem(path.span, format!("\"{name}\": {error}"))).ok()
     };
     let found = match (&chain, &key) {
         (Some(chain), Some(key)) if !context.has_stand_ins() => {
@@ -183,7 +183,7 @@ fn pair(
                 let is_key = |error| matches!(error, AcceptorError::Key | AcceptorError::Mismatch);
                 let complain = |error: AcceptorError| {
                     let (name, path) = if is_key(error) { ("key_file", key) } else { ("cert_file", chain) };
-                    reader.problem(path.place, format!("\"{name}\" is \"{}\": {error}", path.text));
+                    reader.problem(path.span, format!("\"{name}\" is \"{}\": {error}", path.text));
                 };
                 parsed.map_err(complain).ok().map(|parsed| parsed.in_file(&chain.text))
             })
@@ -207,15 +207,15 @@ fn client_auth(reader: &mut Reader<'_>) -> Option<ClientAuth> {
     };
     if choice == "off" {
         let message = "\"client_ca_file\" has no effect with client_auth = \"off\"";
-        reader.problem(reader.key_place("client_ca_file"), message);
+        reader.problem(reader.key_span("client_ca_file"), message);
         return None;
     }
     if reader.context.has_stand_ins() {
         return None;
     }
-    let text = reader.context.read_named(path.place, &path.text);
+    let text = reader.context.read_named(path.span, &path.text);
     let text =
-        text.map_err(|error| reader.problem(path.place, format!("\"client_ca_file\": {error}"))).ok()?;
+        text.map_err(|error| reader.problem(path.span, format!("\"client_ca_file\": {error}"))).ok()?;
     Some(if choice == "required" { ClientAuth::Required(text) } else { ClientAuth::Optional(text) })
 }
 
@@ -224,7 +224,7 @@ fn address(reader: &Reader<'_>, name: &str, text: &Text) -> Option<Address> {
         return ip_address(reader, name, text).map(Address::Ip);
     };
     if !path.starts_with('/') || path.ends_with('/') || path.len() > MAX_UNIX_PATH {
-        let problem = reader.problem_at(text.place, format!("\"{}\" is no socket", text.text));
+        let problem = reader.problem_at(text.span, format!("\"{}\" is no socket", text.text));
         let hint = format!(
             "write an absolute path of at most {MAX_UNIX_PATH} bytes, for example \"unix:/run/scopegate/api.sock\""
         );
@@ -239,7 +239,7 @@ pub(super) fn ip_address(reader: &Reader<'_>, name: &str, text: &Text) -> Option
     if parsed.is_err() {
         let message = format!("\"{}\" is not an IP address with a port", text.text);
         let meant = suggestion(&text.text);
-        let problem = reader.problem_at(text.place, message);
+        let problem = reader.problem_at(text.span, message);
         reader.context.problem(problem.hint(format!("write, for example, {name} = \"{meant}\"")));
     }
     parsed.ok()

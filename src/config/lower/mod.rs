@@ -28,7 +28,7 @@ use super::load::Context;
 use super::problem::Problem;
 use super::reader::{Reader, Text};
 use super::schema::FILE;
-use super::source::Place;
+use super::source::Span;
 use super::suggestion::did_you_mean;
 use super::{Dev, ErrorDetail, Issuer, Log, Overrides, Reload, Route, Server, TokenCache};
 use crate::upstream::{Protocol, Settings};
@@ -59,7 +59,7 @@ const MAX_SUGGESTIONS: usize = 100;
 /// The names of one kind, in the order of the file. Every route refers to some, so that none is looked for one by one.
 struct Defined {
     list: Vec<Text>,
-    places: HashMap<String, Place>,
+    places: HashMap<String, Span>,
     suggestions: RefCell<HashMap<String, String>>,
 }
 
@@ -67,12 +67,12 @@ impl Defined {
     fn new(tables: &[(Text, Table)]) -> Self {
         Self {
             list: tables.iter().map(|(name, _)| name.clone()).collect(),
-            places: tables.iter().map(|(name, _)| (name.text.clone(), name.place)).collect(),
+            places: tables.iter().map(|(name, _)| (name.text.clone(), name.span)).collect(),
             suggestions: RefCell::default(),
         }
     }
 
-    fn place(&self, name: &str) -> Option<Place> {
+    fn span(&self, name: &str) -> Option<Span> {
         self.places.get(name).copied()
     }
 
@@ -154,7 +154,7 @@ fn name_tenants(route: &mut Route, tenants: &HashMap<&str, Vec<&Arc<str>>>) {
 fn check_name(reader: &Reader<'_>, name: &Text) {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if name.text.is_empty() || !name.text.chars().all(plain) {
-        reader.problem(name.place, "a name is made of letters, digits, \"-\", \"_\" and \".\"");
+        reader.problem(name.span, "a name is made of letters, digits, \"-\", \"_\" and \".\"");
     }
 }
 
@@ -168,7 +168,7 @@ fn check_websockets(
     for route in routes.iter().filter(|route| route.websocket) {
         let upstream = upstreams.get(&*route.upstream);
         let speaks_http2 = upstream.is_some_and(|upstream| upstream.protocol != Protocol::Http1);
-        if let Some(place) = names.upstreams.place(&route.upstream).filter(|_| speaks_http2) {
+        if let Some(span) = names.upstreams.span(&route.upstream).filter(|_| speaks_http2) {
             let message = format!(
                 "upstream \"{}\" may speak HTTP/2, and route \"{}\" has \"websocket\", which goes to upstreams over \
                  HTTP/1.1",
@@ -176,7 +176,7 @@ fn check_websockets(
             );
             let hint =
                 "leave \"protocol\" out, or give WebSockets an upstream of their own with the same \"url\"";
-            context.problem(Problem::at(place, message).hint(hint));
+            context.problem(Problem::at(span, message).hint(hint));
         }
     }
 }
@@ -186,7 +186,7 @@ fn note_unused(context: &Context, names: &Names, routes: &[Route]) {
     for name in &names.upstreams.list {
         if !upstreams.contains(&*name.text) {
             let message = format!("upstream \"{}\" is used by no route", name.text);
-            context.note(Problem::at(name.place, message));
+            context.note(Problem::at(name.span, message));
         }
     }
     let issuers: HashSet<&str> =
@@ -194,7 +194,7 @@ fn note_unused(context: &Context, names: &Names, routes: &[Route]) {
     for name in &names.issuers.list {
         if !issuers.contains(&*name.text) {
             let message = format!("issuer \"{}\" is used by no route", name.text);
-            context.note(Problem::at(name.place, message));
+            context.note(Problem::at(name.span, message));
         }
     }
 }

@@ -7,8 +7,7 @@ use crate::route::HostPattern;
 /// What a table says of it: an https URL without query, or http on this machine.
 pub(super) fn public_url(reader: &mut Reader<'_>) -> Option<Url> {
     let text = reader.text("public_url")?;
-    let refuse =
-        |why: &str| reader.problem(text.place, format!("\"public_url\" is \"{}\": {why}", text.text));
+    let refuse = |why: &str| reader.problem(text.span, format!("\"public_url\" is \"{}\": {why}", text.text));
     let url = match Url::parse(&text.text) {
         Ok(url) => url,
         Err(error) => {

@@ -1,6 +1,6 @@
 //! `required_claims`: a map from claim to what it has to be.
 
-use super::super::document::{Entry, Kind, Value};
+use super::super::document::{KeyValue, Kind, Value};
 use super::super::reader::Reader;
 use crate::policy::Claim;
 use crate::token::{Demand, RequiredClaim};
@@ -11,7 +11,7 @@ pub(super) fn required_claims(reader: &mut Reader<'_>) -> Vec<RequiredClaim> {
         reader.mismatched("required_claims", &value);
         return Vec::new();
     };
-    let required = |entry: &Entry| {
+    let required = |entry: &KeyValue| {
         let demand = demand(reader, &entry.key, &entry.value)?;
         Some(RequiredClaim { claim: entry.key.as_str().into(), demand })
     };
@@ -21,7 +21,7 @@ pub(super) fn required_claims(reader: &mut Reader<'_>) -> Vec<RequiredClaim> {
 /// A scalar, a list of scalars of which one will do, or `{ present = true }`.
 fn demand(reader: &Reader<'_>, claim: &str, value: &Value) -> Option<Demand> {
     if let Kind::Table(table) = &value.kind
-        && let [Entry { key, value, .. }] = table.entries.as_slice()
+        && let [KeyValue { key, value, .. }] = table.entries.as_slice()
         && key == "present"
         && matches!(value.kind, Kind::Flag(true))
     {
@@ -36,7 +36,7 @@ fn demand(reader: &Reader<'_>, claim: &str, value: &Value) -> Option<Demand> {
         let message = format!(
             "\"required_claims\" has \"{claim}\", which is a value, a list of which one will do, or {{ present = true }}"
         );
-        reader.problem(value.place, message);
+        reader.problem(value.span, message);
     }
     wanted.map(Demand::OneOf)
 }

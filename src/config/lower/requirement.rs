@@ -1,8 +1,8 @@
 //! What a route asks: scope rules, `authenticated`, `public`, and the methods they are for.
 
-use super::super::document::{Entry, Kind, Table, Value};
+use super::super::document::{KeyValue, Kind, Table, Value};
 use super::super::reader::Reader;
-use super::super::source::Place;
+use super::super::source::Span;
 use crate::policy::{Requirement, Rule, Scope, Term};
 use crate::route::MethodPattern;
 
@@ -10,7 +10,7 @@ use crate::route::MethodPattern;
 pub(super) const STATEMENTS: [&str; 3] = ["scopes", "authenticated", "public"];
 
 /// One method and what it asks.
-pub(super) type Answer = (MethodPattern, Requirement);
+pub(super) type MethodRequirement = (MethodPattern, Requirement);
 
 /// Nobody: what takes the place of a rule that is broken.
 fn nobody() -> Requirement {
@@ -24,8 +24,8 @@ pub(super) fn stated(reader: &mut Reader<'_>) -> Option<Requirement> {
     if let [first, second, ..] = *written.as_slice() {
         let message =
             format!("\"{second}\" beside \"{first}\": an authorization is one of them, remove the other");
-        let problem = reader.problem_at(reader.key_place(second), message);
-        reader.context.problem(problem.related(reader.key_place(first), "the other one"));
+        let problem = reader.problem_at(reader.key_span(second), message);
+        reader.context.problem(problem.related(reader.key_span(first), "the other one"));
     }
     if let Some(value) = authenticated {
         return Some(only_true(reader, "authenticated", &value, Requirement::Authenticated));
@@ -42,11 +42,11 @@ fn only_true(reader: &Reader<'_>, name: &str, value: &Value, requirement: Requir
         Kind::Flag(false) => {
             let message =
                 format!("\"{name} = false\" says nothing: leave it out, and state what is asked instead");
-            reader.problem(value.place, message);
+            reader.problem(value.span, message);
             nobody()
         }
         _ => {
-            reader.problem(value.place, format!("\"{name}\" is true or not there, not {}", value.name()));
+            reader.problem(value.span, format!("\"{name}\" is true or not there, not {}", value.name()));
             nobody()
         }
     }
@@ -57,13 +57,13 @@ fn scopes_requirement(reader: &Reader<'_>, name: &str, value: &Value) -> Require
 }
 
 /// The methods of a route with what each asks.
-pub(super) fn answers(reader: &mut Reader<'_>, inherited: Option<&Requirement>) -> Vec<Answer> {
+pub(super) fn methods_of(reader: &mut Reader<'_>, inherited: Option<&Requirement>) -> Vec<MethodRequirement> {
     let stated_here = stated(reader);
     let (methods, method) = (reader.value("methods"), reader.value("method"));
     if methods.is_some() && method.is_some() {
         let problem =
-            reader.problem_at(reader.key_place("method"), "\"method\" beside \"methods\": keep one of them");
-        reader.context.problem(problem.related(reader.key_place("methods"), "the other one"));
+            reader.problem_at(reader.key_span("method"), "\"method\" beside \"methods\": keep one of them");
+        reader.context.problem(problem.related(reader.key_span("methods"), "the other one"));
     }
     if let Some(Value { kind: Kind::Table(table), .. }) = &methods {
         refuse_statements(reader);
@@ -83,25 +83,25 @@ fn refuse_statements(reader: &Reader<'_>) {
         let message = format!(
             "\"{name}\" has no effect beside a map of \"methods\", where each method says what it asks"
         );
-        let problem = reader.problem_at(reader.key_place(name), message);
-        reader.context.problem(problem.related(reader.key_place("methods"), "the map"));
+        let problem = reader.problem_at(reader.key_span(name), message);
+        reader.context.problem(problem.related(reader.key_span("methods"), "the map"));
     }
 }
 
 fn silence(reader: &Reader<'_>) -> Requirement {
-    let problem = reader.problem_at(reader.place(), "it does not say who may use it");
+    let problem = reader.problem_at(reader.span(), "it does not say who may use it");
     reader.context.problem(problem.hint(
         "write scopes = \"..\", a map of methods to scopes, authenticated = true (any valid token) or public = true",
     ));
     nobody()
 }
 
-fn mapped(reader: &Reader<'_>, table: &Table) -> Vec<Answer> {
+fn mapped(reader: &Reader<'_>, table: &Table) -> Vec<MethodRequirement> {
     if table.entries.is_empty() {
-        reader.problem(table.place, "\"methods\" is empty: name at least one, or leave the key out");
+        reader.problem(table.span, "\"methods\" is empty: name at least one, or leave the key out");
     }
-    let answer = |entry: &Entry| {
-        let method = method(reader, &entry.key, entry.key_place)?;
+    let answer = |entry: &KeyValue| {
+        let method = method(reader, &entry.key, entry.key_span)?;
         let name = format!("methods.{}", entry.key);
         Some((method, method_requirement(reader, &name, &entry.value)))
     };
@@ -112,7 +112,7 @@ fn mapped(reader: &Reader<'_>, table: &Table) -> Vec<Answer> {
 fn method_requirement(reader: &Reader<'_>, name: &str, value: &Value) -> Requirement {
     let Kind::Table(table) = &value.kind else { return scopes_requirement(reader, name, value) };
     match table.entries.as_slice() {
-        [Entry { key, value: stated, .. }] => match key.as_str() {
+        [KeyValue { key, value: stated, .. }] => match key.as_str() {
             "public" => only_true(reader, &format!("{name}.public"), stated, Requirement::Public),
             "authenticated" => {
                 only_true(reader, &format!("{name}.authenticated"), stated, Requirement::Authenticated)
@@ -128,7 +128,7 @@ fn not_one_of(reader: &Reader<'_>, name: &str, table: &Table) -> Requirement {
     let message = format!(
         "\"{name}\" is a table without exactly one of \"any\", \"all\", \"authenticated\" and \"public\""
     );
-    let problem = reader.problem_at(table.place, message);
+    let problem = reader.problem_at(table.span, message);
     reader.context.problem(problem.hint("write scopes, { authenticated = true } or { public = true }"));
     nobody()
 }
@@ -139,18 +139,18 @@ fn named(reader: &Reader<'_>, value: &Value) -> Vec<MethodPattern> {
         _ => std::slice::from_ref(value),
     };
     if items.is_empty() {
-        reader.problem(value.place, "\"methods\" is empty: name at least one, or leave the key out");
+        reader.problem(value.span, "\"methods\" is empty: name at least one, or leave the key out");
     }
     let mut methods = Vec::new();
     for item in items {
         let Kind::Text(text) = &item.kind else {
             let message = format!("a method is a string like \"GET\", not {}", item.name());
-            reader.problem(item.place, message);
+            reader.problem(item.span, message);
             continue;
         };
-        let Some(method) = method(reader, text, item.place) else { continue };
+        let Some(method) = method(reader, text, item.span) else { continue };
         if methods.contains(&method) {
-            reader.problem(item.place, format!("method \"{text}\" is named twice"));
+            reader.problem(item.span, format!("method \"{text}\" is named twice"));
             continue;
         }
         methods.push(method);
@@ -158,19 +158,19 @@ fn named(reader: &Reader<'_>, value: &Value) -> Vec<MethodPattern> {
     methods
 }
 
-fn method(reader: &Reader<'_>, text: &str, place: Place) -> Option<MethodPattern> {
+fn method(reader: &Reader<'_>, text: &str, span: Span) -> Option<MethodPattern> {
     let parsed = MethodPattern::parse(text);
-    parsed.map_err(|error| reader.problem(place, format!("method \"{text}\": {error}"))).ok()
+    parsed.map_err(|error| reader.problem(span, format!("method \"{text}\": {error}"))).ok()
 }
 
 /// A rule: a scope, a list that means all, or `any`/`all`.
 fn rule(reader: &Reader<'_>, name: &str, value: &Value) -> Option<Rule> {
     match &value.kind {
-        Kind::Text(text) => Some(Rule::one(scope(reader, text, value.place)?)),
-        Kind::List(items) => Some(Rule::All(terms(reader, name, items, value.place)?)),
+        Kind::Text(text) => Some(Rule::one(scope(reader, text, value.span)?)),
+        Kind::List(items) => Some(Rule::All(terms(reader, name, items, value.span)?)),
         Kind::Table(table) => {
-            let (all, items, place) = combination(reader, name, table)?;
-            let terms = terms(reader, name, items, place)?;
+            let (all, items, span) = combination(reader, name, table)?;
+            let terms = terms(reader, name, items, span)?;
             Some(if all { Rule::All(terms) } else { Rule::Any(terms) })
         }
         _ => {
@@ -178,35 +178,35 @@ fn rule(reader: &Reader<'_>, name: &str, value: &Value) -> Option<Rule> {
                 "\"{name}\" is a scope, a list of scopes, {{ any = [..] }} or {{ all = [..] }}, not {}",
                 value.name()
             );
-            reader.problem(value.place, message);
+            reader.problem(value.span, message);
             None
         }
     }
 }
 
 /// Every term is looked at, so that each broken one is reported.
-fn terms(reader: &Reader<'_>, name: &str, items: &[Value], place: Place) -> Option<Vec<Term>> {
-    refuse_empty(reader, name, items, place)?;
+fn terms(reader: &Reader<'_>, name: &str, items: &[Value], span: Span) -> Option<Vec<Term>> {
+    refuse_empty(reader, name, items, span)?;
     let terms: Vec<_> = items.iter().map(|item| term(reader, name, item)).collect();
     terms.into_iter().collect()
 }
 
-fn refuse_empty(reader: &Reader<'_>, name: &str, items: &[Value], place: Place) -> Option<()> {
+fn refuse_empty(reader: &Reader<'_>, name: &str, items: &[Value], span: Span) -> Option<()> {
     if !items.is_empty() {
         return Some(());
     }
     let message = format!("\"{name}\" has an empty list, which would ask for nothing");
-    let problem = reader.problem_at(place, message);
+    let problem = reader.problem_at(span, message);
     reader.context.problem(problem.hint("name a scope, or write authenticated = true for any valid token"));
     None
 }
 
 fn term(reader: &Reader<'_>, name: &str, value: &Value) -> Option<Term> {
     match &value.kind {
-        Kind::Text(text) => Some(Term::Scope(scope(reader, text, value.place)?)),
+        Kind::Text(text) => Some(Term::Scope(scope(reader, text, value.span)?)),
         Kind::Table(table) => {
-            let (all, items, place) = combination(reader, name, table)?;
-            refuse_empty(reader, name, items, place)?;
+            let (all, items, span) = combination(reader, name, table)?;
+            refuse_empty(reader, name, items, span)?;
             let scopes: Vec<_> = items.iter().map(|item| innermost(reader, name, item)).collect();
             let scopes = scopes.into_iter().collect::<Option<Vec<_>>>()?;
             Some(if all { Term::All(scopes) } else { Term::Any(scopes) })
@@ -216,7 +216,7 @@ fn term(reader: &Reader<'_>, name: &str, value: &Value) -> Option<Term> {
                 "\"{name}\" combines scopes and one more {{ any = [..] }} or {{ all = [..] }}, not {}",
                 value.name()
             );
-            reader.problem(value.place, message);
+            reader.problem(value.span, message);
             None
         }
     }
@@ -224,41 +224,40 @@ fn term(reader: &Reader<'_>, name: &str, value: &Value) -> Option<Term> {
 
 fn innermost(reader: &Reader<'_>, name: &str, value: &Value) -> Option<Scope> {
     match &value.kind {
-        Kind::Text(text) => scope(reader, text, value.place),
+        Kind::Text(text) => scope(reader, text, value.span),
         Kind::Table(_) => {
-            let problem = reader
-                .problem_at(value.place, format!("\"{name}\" nests \"any\" and \"all\" more than once"));
+            let problem =
+                reader.problem_at(value.span, format!("\"{name}\" nests \"any\" and \"all\" more than once"));
             reader
                 .context
                 .problem(problem.hint("write it as a list of alternatives, each at most one level deep"));
             None
         }
         _ => {
-            reader.problem(value.place, format!("a scope is a string, not {}", value.name()));
+            reader.problem(value.span, format!("a scope is a string, not {}", value.name()));
             None
         }
     }
 }
 
 /// `{ all = [..] }` (true) or `{ any = [..] }` (false).
-fn combination<'v>(reader: &Reader<'_>, name: &str, table: &'v Table) -> Option<(bool, &'v [Value], Place)> {
-    if let [Entry { key, value, .. }] = table.entries.as_slice()
+fn combination<'v>(reader: &Reader<'_>, name: &str, table: &'v Table) -> Option<(bool, &'v [Value], Span)> {
+    if let [KeyValue { key, value, .. }] = table.entries.as_slice()
         && (key == "all" || key == "any")
     {
         let Kind::List(items) = &value.kind else {
-            reader
-                .problem(value.place, format!("\"{name}.{key}\" is a list of scopes, not {}", value.name()));
+            reader.problem(value.span, format!("\"{name}.{key}\" is a list of scopes, not {}", value.name()));
             return None;
         };
-        return Some((key == "all", items, value.place));
+        return Some((key == "all", items, value.span));
     }
     let problem = reader
-        .problem_at(table.place, format!("\"{name}\" is a table without exactly one of \"any\" and \"all\""));
+        .problem_at(table.span, format!("\"{name}\" is a table without exactly one of \"any\" and \"all\""));
     reader.context.problem(problem.hint("write { any = [\"a\", \"b\"] } or { all = [\"a\", \"b\"] }"));
     None
 }
 
-fn scope(reader: &Reader<'_>, text: &str, place: Place) -> Option<Scope> {
+fn scope(reader: &Reader<'_>, text: &str, span: Span) -> Option<Scope> {
     let parsed = Scope::parse(text);
-    parsed.map_err(|error| reader.problem(place, format!("scope \"{text}\": {error}"))).ok()
+    parsed.map_err(|error| reader.problem(span, format!("scope \"{text}\": {error}"))).ok()
 }

@@ -8,12 +8,12 @@ use super::super::load::Context;
 use super::super::problem::Problem;
 use super::super::reader::Reader;
 use super::super::schema::{self, DEFAULTS, GROUP, GROUP_ROUTE, ROUTE};
-use super::super::source::Place;
+use super::super::source::Span;
 use super::super::{Heads, Route};
 use super::Names;
 use super::header_rules::{LocatedRules, check_claims};
 use super::public_url::{below, is_for, public_url};
-use super::requirement::{Answer, answers, stated};
+use super::requirement::{MethodRequirement, methods_of, stated};
 use super::shared::Shared;
 use crate::net::Url;
 use crate::policy::Requirement;
@@ -38,8 +38,8 @@ struct Surroundings {
 /// A route, and where it stands for the checks that look at several.
 struct LocatedRoute {
     route: Route,
-    header: Place,
-    path: Place,
+    header: Span,
+    path: Span,
     /// Its rules for requests, which must not be about claims.
     located: Option<Arc<LocatedRules>>,
 }
@@ -49,7 +49,7 @@ pub(super) fn routes(file: &mut Reader<'_>, names: &Names, public_url: Option<&U
     let defaults = defaults(context, &file.table("defaults"), names);
     let (routes, groups) = (file.tables("routes"), file.tables("groups"));
     if routes.is_empty() && groups.is_empty() {
-        let problem = Problem::at(file.place(), "there is no route: every request would be answered 404");
+        let problem = Problem::at(file.span(), "there is no route: every request would be answered 404");
         context.problem(problem.hint("write [[routes]] with a path, an upstream and what it asks"));
     }
     let resource = public_url.map(|url| (below(url, None), false));
@@ -118,19 +118,19 @@ fn prefix(reader: &mut Reader<'_>) -> Option<String> {
     let pattern = match Pattern::parse(&text.text) {
         Ok(pattern) => pattern,
         Err(error) => {
-            reader.problem(text.place, format!("\"prefix\": {error}"));
+            reader.problem(text.span, format!("\"prefix\": {error}"));
             return None;
         }
     };
     let literal = |segment: &Segment| matches!(segment, Segment::Literal(_));
     if pattern.tail().is_some() || !pattern.segments().iter().all(literal) {
         reader.problem(
-            text.place,
+            text.span,
             "\"prefix\" holds a parameter or wildcard: it is made of literal segments alone",
         );
     } else if text.text.ends_with('/') {
         let problem =
-            reader.problem_at(text.place, "\"prefix\" ends in a slash, with which the paths of routes begin");
+            reader.problem_at(text.span, "\"prefix\" ends in a slash, with which the paths of routes begin");
         let shorter = text.text.trim_end_matches('/');
         reader.context.problem(problem.hint(match shorter {
             "" => "leave it out".to_owned(),
@@ -145,7 +145,7 @@ fn prefix(reader: &mut Reader<'_>) -> Option<String> {
 fn strip(reader: &mut Reader<'_>) -> bool {
     let strip = reader.flag("strip");
     if strip.is_some() && !reader.has("prefix") {
-        reader.problem(reader.key_place("strip"), "\"strip\" has no effect without a \"prefix\"");
+        reader.problem(reader.key_span("strip"), "\"strip\" has no effect without a \"prefix\"");
     }
     strip.unwrap_or(true)
 }
@@ -153,7 +153,7 @@ fn strip(reader: &mut Reader<'_>) -> bool {
 fn host(reader: &mut Reader<'_>) -> Option<HostPattern> {
     let text = reader.text("host")?;
     let parsed = HostPattern::parse(&text.text);
-    parsed.map_err(|error| reader.problem(text.place, format!("\"host\" is \"{}\": {error}", text.text))).ok()
+    parsed.map_err(|error| reader.problem(text.span, format!("\"host\" is \"{}\": {error}", text.text))).ok()
 }
 
 fn route(mut reader: Reader<'_>, outer: &Surroundings, names: &Names) -> Option<LocatedRoute> {
@@ -161,18 +161,18 @@ fn route(mut reader: Reader<'_>, outer: &Surroundings, names: &Names) -> Option<
     let pattern = pattern(&mut reader, outer);
     let host = host(&mut reader);
     let broken = outer.broken || reader.has("host") && host.is_none();
-    let answers = answers(&mut reader, outer.requirement.as_ref());
+    let methods_of = methods_of(&mut reader, outer.requirement.as_ref());
     let shared = Shared::read(&mut reader, names).within(&outer.shared);
     if shared.upstream.is_none() && !reader.has("upstream") {
-        let problem = reader.problem_at(reader.place(), "it names no upstream");
+        let problem = reader.problem_at(reader.span(), "it names no upstream");
         reader.context.problem(problem.hint("write upstream = \"..\" in the route, its group or [defaults]"));
     }
-    let is_public = answers.iter().all(|(_, requirement)| *requirement == Requirement::Public);
+    let is_public = methods_of.iter().all(|(_, requirement)| *requirement == Requirement::Public);
     if !is_public {
         refuse_cookie_keys(&reader, &shared);
         refuse_forward_authorization(&reader, &shared);
     }
-    let issuers = issuers(&reader, &answers, &shared, names);
+    let issuers = issuers(&reader, &methods_of, &shared, names);
     let rewrite = pattern.as_ref().and_then(|pattern| rewrite(&mut reader, pattern));
     if let Some(pattern) = &pattern {
         refuse_distinct(&reader, pattern);
@@ -181,7 +181,7 @@ fn route(mut reader: Reader<'_>, outer: &Surroundings, names: &Names) -> Option<
         // Read, so that it is no unread key.
         reader.text("rewrite");
     }
-    let (header, path) = (reader.place(), reader.value_place("path"));
+    let (header, path) = (reader.span(), reader.value_place("path"));
     reader.finish();
     if broken {
         return None;
@@ -193,7 +193,7 @@ fn route(mut reader: Reader<'_>, outer: &Surroundings, names: &Names) -> Option<
         host,
         resource,
         pattern: pattern?,
-        methods: answers,
+        methods: methods_of,
         upstream: shared.upstream?.text.into(),
         strip: outer.prefix.as_deref().filter(|_| outer.strip).map(Box::from),
         issuers,
@@ -226,13 +226,13 @@ fn pattern(reader: &mut Reader<'_>, outer: &Surroundings) -> Option<Pattern> {
     let prefix = outer.prefix.as_deref().unwrap_or_default();
     reader.subject = format!("route \"{prefix}{}\"", text.text);
     let parsed = Pattern::parse(&text.text).and_then(|_| Pattern::join(prefix, &text.text));
-    parsed.map_err(|error| reader.problem(text.place, format!("\"path\": {error}"))).ok()
+    parsed.map_err(|error| reader.problem(text.span, format!("\"path\": {error}"))).ok()
 }
 
 fn rewrite(reader: &mut Reader<'_>, pattern: &Pattern) -> Option<Rewrite> {
     let text = reader.text("rewrite")?;
     let parsed = Rewrite::parse(&text.text, pattern);
-    parsed.map_err(|error| reader.problem(text.place, format!("\"rewrite\": {error}"))).ok()
+    parsed.map_err(|error| reader.problem(text.span, format!("\"rewrite\": {error}"))).ok()
 }
 
 fn rules(located: Option<&Arc<LocatedRules>>) -> HeaderRules {
@@ -240,10 +240,15 @@ fn rules(located: Option<&Arc<LocatedRules>>) -> HeaderRules {
 }
 
 /// The issuers whose tokens a route takes: those it names, or the only one there is.
-fn issuers(reader: &Reader<'_>, answers: &[Answer], shared: &Shared, names: &Names) -> Vec<Arc<str>> {
-    let public = |(_, requirement): &Answer| *requirement == Requirement::Public;
-    if answers.iter().all(public) {
-        refuse_token_keys(reader, answers);
+fn issuers(
+    reader: &Reader<'_>,
+    methods_of: &[MethodRequirement],
+    shared: &Shared,
+    names: &Names,
+) -> Vec<Arc<str>> {
+    let public = |(_, requirement): &MethodRequirement| *requirement == Requirement::Public;
+    if methods_of.iter().all(public) {
+        refuse_token_keys(reader, methods_of);
         return Vec::new();
     }
     if let Some(named) = &shared.issuers {
@@ -255,13 +260,13 @@ fn issuers(reader: &Reader<'_>, answers: &[Answer], shared: &Shared, names: &Nam
     match names.issuers.list.as_slice() {
         [only] => return vec![only.text.as_str().into()],
         [] => {
-            let problem = reader.problem_at(reader.place(), "it asks for a token, and no issuer is defined");
+            let problem = reader.problem_at(reader.span(), "it asks for a token, and no issuer is defined");
             reader.context.problem(problem.hint("write [issuers.<name>] with \"issuer\" and \"audience\""));
         }
         several => {
             let several: Vec<_> = several.iter().map(|name| name.text.as_str()).collect();
             let known = schema::quoted(&several, "and");
-            let problem = reader.problem_at(reader.place(), "it names no issuer, and there are several");
+            let problem = reader.problem_at(reader.span(), "it names no issuer, and there are several");
             let hint =
                 format!("write issuer = \"..\" in the route, its group or [defaults]; there are {known}");
             reader.context.problem(problem.hint(hint));
@@ -271,14 +276,14 @@ fn issuers(reader: &Reader<'_>, answers: &[Answer], shared: &Shared, names: &Nam
 }
 
 /// Where every method is public no token is looked at.
-fn refuse_token_keys(reader: &Reader<'_>, answers: &[Answer]) {
-    if answers.is_empty() {
+fn refuse_token_keys(reader: &Reader<'_>, methods_of: &[MethodRequirement]) {
+    if methods_of.is_empty() {
         return;
     }
     let names = ["issuer", "token_from", "forward", "forward_authorization", "cookie_origins"];
     for name in names.into_iter().filter(|name| reader.has(name)) {
         let message = format!("\"{name}\" has no effect: the route is public, and no token is looked at");
-        reader.problem(reader.key_place(name), message);
+        reader.problem(reader.key_span(name), message);
     }
 }
 
@@ -288,7 +293,7 @@ fn refuse_distinct(reader: &Reader<'_>, pattern: &Pattern) {
         return;
     }
     let problem = reader.problem_at(
-        reader.key_place("distinct"),
+        reader.key_span("distinct"),
         format!("\"distinct\" has no effect: \"{pattern}\" takes every path as it stands"),
     );
     reader
@@ -302,7 +307,7 @@ fn refuse_forward_authorization(reader: &Reader<'_>, shared: &Shared) {
     let is_elsewhere = |source: &Source| !matches!(source, Source::Bearer | Source::Raw);
     if reader.has("forward_authorization") && !sources.iter().any(is_elsewhere) {
         reader.problem(
-            reader.key_place("forward_authorization"),
+            reader.key_span("forward_authorization"),
             "\"forward_authorization\" has no effect: tokens come from \"Authorization\" alone",
         );
     }
@@ -313,7 +318,7 @@ fn refuse_cookie_keys(reader: &Reader<'_>, shared: &Shared) {
     let sources = shared.token_from.as_deref().unwrap_or_default();
     if reader.has("cookie_origins") && !sources.iter().any(|source| matches!(source, Source::Cookie(_))) {
         let problem = reader.problem_at(
-            reader.key_place("cookie_origins"),
+            reader.key_span("cookie_origins"),
             "\"cookie_origins\" has no effect: \"token_from\" names no cookie",
         );
         reader.context.problem(problem);

@@ -9,7 +9,7 @@ use super::super::reader::{Reader, Text};
 use super::super::schema::{
     DEV, DEV_CLIENT, ERRORS, HTTP2, LIMITS, LOG, RELOAD, SERVER, TIMEOUTS, TOKEN_CACHE,
 };
-use super::super::source::Place;
+use super::super::source::Span;
 use super::super::{
     AccessLog, Dev, DevClient, ErrorDetail, ForwardedFields, Http2, Limits, Listener, Log, Overrides, Ready,
     Reload, Secret, Server, Timeouts, TokenCache,
@@ -67,7 +67,7 @@ pub(super) fn server(context: &Context, table: &Table, overrides: &Overrides) ->
 fn handover(reader: &mut Reader<'_>) -> Option<PathBuf> {
     let text = reader.text("handover")?;
     if !text.text.starts_with('/') || text.text.ends_with('/') || text.text.len() > MAX_HANDOVER_PATH {
-        let problem = reader.problem_at(text.place, format!("\"handover\" is \"{}\"", text.text));
+        let problem = reader.problem_at(text.span, format!("\"handover\" is \"{}\"", text.text));
         let hint = format!(
             "write an absolute path of at most {MAX_HANDOVER_PATH} bytes, for example \"/run/scopegate/handover.sock\""
         );
@@ -85,7 +85,7 @@ fn trusted_proxies(reader: &mut Reader<'_>) -> TrustedProxies {
                 "\"trusted_proxies\" has \"{}\": write an IP address, a network as \"10.0.0.0/8\", or \"unix\"",
                 text.text
             );
-            reader.problem(text.place, message);
+            reader.problem(text.span, message);
         }
     }
     exposure::note_trusted_proxies(reader, proxies.networks());
@@ -95,17 +95,17 @@ fn trusted_proxies(reader: &mut Reader<'_>) -> TrustedProxies {
 fn admin(
     reader: &mut Reader<'_>,
     overrides: &Overrides,
-    listeners: &[(Listener, Place)],
+    listeners: &[(Listener, Span)],
 ) -> Option<SocketAddr> {
     let written = reader.text("admin").filter(|text| text.text != "off");
     let written = written.and_then(|text| ip_address(reader, "admin", &text));
     let admin = overrides.admin.unwrap_or(written)?;
-    let shares = |(public, _): &&(Listener, Place)| public.address.overlaps(&Address::Ip(admin));
+    let shares = |(public, _): &&(Listener, Span)| public.address.overlaps(&Address::Ip(admin));
     if let Some((Listener { address: public, .. }, at)) = listeners.iter().find(shares) {
         // The side that the file writes is the one to point at.
-        let place = if reader.has("admin") { reader.value_place("admin") } else { *at };
+        let span = if reader.has("admin") { reader.value_place("admin") } else { *at };
         let message = format!("\"admin\" is \"{admin}\", where \"listen\" takes requests (\"{public}\")");
-        let problem = reader.problem_at(place, message);
+        let problem = reader.problem_at(span, message);
         reader
             .context
             .problem(problem.hint("give the admin listener a port of its own, or write admin = \"off\""));
@@ -122,7 +122,7 @@ fn admin_hosts(reader: &mut Reader<'_>) -> Vec<Box<str>> {
     };
     for text in texts.iter().filter(|text| !is_name(&text.text)) {
         let message = format!("\"admin_hosts\" has \"{}\", which is no host name", text.text);
-        let problem = reader.problem_at(text.place, message);
+        let problem = reader.problem_at(text.span, message);
         reader
             .context
             .problem(problem.hint("write names alone, without a port, for example \"metrics.internal\""));
@@ -240,7 +240,7 @@ fn dev_client(context: &Context, id: &Text, table: &Table) -> Option<DevClient> 
 
 fn scope(reader: &Reader<'_>, text: &Text) -> Option<Scope> {
     let parsed = Scope::parse(&text.text);
-    parsed.map_err(|error| reader.problem(text.place, format!("scope \"{}\": {error}", text.text))).ok()
+    parsed.map_err(|error| reader.problem(text.span, format!("scope \"{}\": {error}", text.text))).ok()
 }
 
 /// A secret as text, from a file or from the environment. No message quotes it. Only `dev` has secrets, so only `dev`
@@ -249,7 +249,7 @@ fn secret(reader: &Reader<'_>, name: &str, value: &Value) -> Option<Secret> {
     let found = match (&value.kind, reference(value)) {
         (_, Some(("file" | "env", _))) if !reader.context.has_stand_ins() => return None,
         (Kind::Text(text), _) => Ok(text.clone()),
-        (_, Some(("file", path))) => reader.context.read_named(value.place, path).map(without_newline),
+        (_, Some(("file", path))) => reader.context.read_named(value.span, path).map(without_newline),
         (_, Some(("env", variable))) => std::env::var(variable)
             .map_err(|_| format!("the environment variable \"{variable}\" is not set, or not to UTF-8")),
         _ => {
@@ -259,8 +259,8 @@ fn secret(reader: &Reader<'_>, name: &str, value: &Value) -> Option<Secret> {
     };
     match found {
         Ok(text) if !text.is_empty() => return Some(Secret::new(&text)),
-        Ok(_) => reader.problem(value.place, format!("\"{name}\" is empty")),
-        Err(error) => reader.problem(value.place, format!("\"{name}\": {error}")),
+        Ok(_) => reader.problem(value.span, format!("\"{name}\" is empty")),
+        Err(error) => reader.problem(value.span, format!("\"{name}\": {error}")),
     }
     None
 }

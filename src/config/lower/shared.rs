@@ -91,19 +91,19 @@ fn issuers(reader: &mut Reader<'_>, names: &Names) -> Option<Vec<Text>> {
     for (index, name) in issuers.iter().enumerate() {
         check_defined(reader, "issuer", name, &names.issuers);
         if issuers.iter().take(index).any(|other| other.text == name.text) {
-            reader.problem(name.place, format!("issuer \"{}\" is named twice", name.text));
+            reader.problem(name.span, format!("issuer \"{}\" is named twice", name.text));
         }
     }
     Some(issuers)
 }
 
 fn check_defined(reader: &Reader<'_>, what: &str, name: &Text, defined: &Defined) {
-    if defined.place(&name.text).is_some() {
+    if defined.span(&name.text).is_some() {
         return;
     }
     let meant = defined.suggestion(&name.text);
     let message = format!("{what} \"{}\" is not defined{meant}", name.text);
-    let problem = reader.problem_at(name.place, message);
+    let problem = reader.problem_at(name.span, message);
     let hint = format!("define it under [{what}s.{}]", name.text);
     reader.context.problem(if meant.is_empty() { problem.hint(hint) } else { problem });
 }
@@ -114,10 +114,10 @@ fn token_from(reader: &mut Reader<'_>) -> Option<Vec<Source>> {
     for text in &texts {
         match Source::parse(&text.text) {
             Err(error) => {
-                reader.problem(text.place, format!("\"token_from\" has \"{}\": {error}", text.text));
+                reader.problem(text.span, format!("\"token_from\" has \"{}\": {error}", text.text));
             }
             Ok(source) if sources.contains(&source) => {
-                reader.problem(text.place, format!("\"token_from\" has \"{}\" twice", text.text));
+                reader.problem(text.span, format!("\"token_from\" has \"{}\" twice", text.text));
             }
             Ok(source) => {
                 note_query(reader, text, &source);
@@ -134,17 +134,17 @@ fn note_query(reader: &Reader<'_>, text: &Text, source: &Source) {
             "tokens are taken from the query (\"{}\"), which logs and browser histories keep (RFC 9700 section 4.3.2)",
             text.text
         );
-        reader.context.note(reader.problem_at(text.place, message));
+        reader.context.note(reader.problem_at(text.span, message));
     }
 }
 
 fn forward_authorization(reader: &mut Reader<'_>) -> Option<bool> {
     let forwards = reader.flag("forward_authorization");
     if forwards == Some(true) {
-        let place = reader.key_place("forward_authorization");
+        let span = reader.key_span("forward_authorization");
         let message = "upstreams get an \"Authorization\" that was not judged, where the token came from elsewhere: \
                        they must not take it for the gateway's word";
-        reader.context.note(reader.problem_at(place, message));
+        reader.context.note(reader.problem_at(span, message));
     }
     forwards
 }
@@ -155,7 +155,7 @@ fn cookie_origins(reader: &mut Reader<'_>) -> Option<Origins> {
     if origins == Origins::Any {
         let message = "pages of every origin may use tokens in cookies (cookie_origins = \"any\"): the upstream has to \
                        tell forged requests from its own";
-        reader.context.note(reader.problem_at(reader.key_place("cookie_origins"), message));
+        reader.context.note(reader.problem_at(reader.key_span("cookie_origins"), message));
     }
     Some(origins)
 }
@@ -171,7 +171,7 @@ fn forward(reader: &mut Reader<'_>) -> Option<Vec<ForwardedClaim>> {
         let Some(claim) = claim_name(reader, &entry.key, &entry.value) else { continue };
         match ForwardedClaim::parse(&entry.key, claim) {
             Err(error) => {
-                reader.problem(entry.key_place, format!("\"forward\" has \"{}\": {error}", entry.key));
+                reader.problem(entry.key_span, format!("\"forward\" has \"{}\": {error}", entry.key));
             }
             Ok(claim) => {
                 // CGI-style upstreams fold both into one variable (`HTTP_X_USER_ID`).
@@ -182,7 +182,7 @@ fn forward(reader: &mut Reader<'_>) -> Option<Vec<ForwardedClaim>> {
                         "\"forward\" has \"{}\" and \"{}\", which many upstreams take for one",
                         twin.header, entry.key
                     );
-                    reader.problem(entry.key_place, message);
+                    reader.problem(entry.key_span, message);
                 }
                 claims.push(claim);
             }
@@ -196,7 +196,7 @@ fn claim_name<'v>(reader: &Reader<'_>, header: &str, value: &'v Value) -> Option
         Kind::Text(claim) => Some(claim),
         _ => {
             let message = format!("\"forward\": the claim of \"{header}\" is a string, not {}", value.name());
-            reader.problem(value.place, message);
+            reader.problem(value.span, message);
             None
         }
     }

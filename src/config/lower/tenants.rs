@@ -42,7 +42,7 @@ pub(super) fn expand(context: &Context, name: &Text, table: &Table) -> Vec<(Text
     }
     let of = |tenant: &Tenant| {
         let full_name = format!("{}{SEPARATOR}{}", name.text, tenant.as_str());
-        (Text { text: full_name, place: name.place }, filled(table, &template, tenant))
+        (Text { text: full_name, span: name.span }, filled(table, &template, tenant))
     };
     tenants.iter().map(of).collect()
 }
@@ -68,7 +68,7 @@ fn tenants(reader: &mut Reader<'_>, template: &Template) -> Vec<Tenant> {
     for text in texts.iter().take(MAX_TENANTS) {
         match tenant(reader, text) {
             Some(tenant) if tenants.contains(&tenant) => {
-                reader.problem(text.place, format!("\"tenants\" has \"{}\" twice", text.text));
+                reader.problem(text.span, format!("\"tenants\" has \"{}\" twice", text.text));
             }
             tenant => tenants.extend(tenant),
         }
@@ -81,13 +81,13 @@ fn tenant(reader: &Reader<'_>, text: &Text) -> Option<Tenant> {
     if matches!(text.text.as_str(), "any" | "*") {
         let message =
             format!("\"tenants\" has \"{}\": anybody can have a tenant with a provider of many", text.text);
-        let problem = reader.problem_at(text.place, message);
+        let problem = reader.problem_at(text.span, message);
         reader.context.problem(problem.hint("name each tenant whose tokens are taken"));
         return None;
     }
     let parsed = Tenant::parse(&text.text);
     parsed
-        .map_err(|error| reader.problem(text.place, format!("\"tenants\" has \"{}\": {error}", text.text)))
+        .map_err(|error| reader.problem(text.span, format!("\"tenants\" has \"{}\": {error}", text.text)))
         .ok()
 }
 
@@ -95,11 +95,11 @@ fn tenant(reader: &Reader<'_>, text: &Text) -> Option<Tenant> {
 fn refuse_without_template(reader: &mut Reader<'_>) {
     if reader.has("tenants") {
         let message = "\"tenants\" has no effect: \"issuer\" holds no placeholder for them";
-        let problem = reader.problem_at(reader.key_place("tenants"), message);
+        let problem = reader.problem_at(reader.key_span("tenants"), message);
         reader.context.problem(problem.hint("write issuer = \"https://login.example.com/{tenant}/v2.0\""));
     }
     if let Some(uri) = reader.peek("jwks_uri").filter(|uri| uri.text.contains(BRACES)) {
-        reader.problem(uri.place, "\"jwks_uri\" holds a placeholder, and \"issuer\" none");
+        reader.problem(uri.span, "\"jwks_uri\" holds a placeholder, and \"issuer\" none");
     }
 }
 
@@ -107,11 +107,11 @@ fn refuse_without_template(reader: &mut Reader<'_>) {
 fn check_uri(reader: &Reader<'_>, template: &Template) {
     let Some(uri) = reader.peek("jwks_uri") else { return };
     match Template::parse(&uri.text) {
-        Err(error) => reader.problem(uri.place, format!("\"jwks_uri\": {error}")),
+        Err(error) => reader.problem(uri.span, format!("\"jwks_uri\": {error}")),
         Ok(Some(other)) if other.placeholder() != template.placeholder() => {
             let (holds, wants) = (other.placeholder(), template.placeholder());
             let message = format!("\"jwks_uri\" holds {holds}, and \"issuer\" {wants}: write the same");
-            reader.problem(uri.place, message);
+            reader.problem(uri.span, message);
         }
         Ok(_) => {}
     }
@@ -123,7 +123,7 @@ fn check_file(reader: &Reader<'_>, template: &Template) {
     if !file.text.contains(template.placeholder()) {
         let message =
             format!("\"keep_file\" does not hold {}: each tenant needs its own", template.placeholder());
-        reader.problem(file.place, message);
+        reader.problem(file.span, message);
     }
 }
 

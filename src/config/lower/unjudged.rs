@@ -47,7 +47,7 @@ fn note_removed(context: &Context, routes: &[&Route], places: &[Source]) {
             detours::label(first),
             and_others(removing.count()),
         );
-        context.note(Problem::without_place(message));
+        context.note(Problem::without_span(message));
     }
 }
 
@@ -80,7 +80,7 @@ fn note_forwarded(
             first.name,
             and_others(forwarding.count()),
         );
-        context.note(Problem::without_place(message));
+        context.note(Problem::without_span(message));
     }
 }
 

@@ -10,10 +10,10 @@ use super::super::load::Context;
 use super::super::schema::{EJECTION, HEALTH, UPSTREAM};
 
 use super::super::reader::{Reader, Text};
-use super::super::source::Place;
+use super::super::source::Span;
 use super::check_name;
 use super::server::to_usize;
-use crate::net::{Alpn, Patience, Terms, Tls, Url};
+use crate::net::{Alpn, DialTimeouts, Tls, TlsSettings, Url};
 use crate::route::is_authority;
 use crate::upstream::{
     HeadLimits, Health, HostHeader, Listed, OutlierDetection, Protocol, Retry, Settings, Strategy,
@@ -47,7 +47,7 @@ fn upstream(context: &Context, name: &Text, table: &Table) -> Option<Settings> {
         Some("auto") => Protocol::Auto,
         _ => Protocol::Http1,
     };
-    let patience = Patience {
+    let dial_timeouts = DialTimeouts {
         connect: reader.duration("connect_timeout").unwrap_or_default(),
         handshake: reader.duration("tls_timeout").unwrap_or_default(),
     };
@@ -61,7 +61,7 @@ fn upstream(context: &Context, name: &Text, table: &Table) -> Option<Settings> {
     let max_requests = reader.count("max_requests");
     if protocol == Protocol::Http1 && reader.has("resend_bytes") {
         let problem = reader.problem_at(
-            reader.key_place("resend_bytes"),
+            reader.key_span("resend_bytes"),
             "\"resend_bytes\" has no effect: the upstream speaks HTTP/1.1",
         );
         reader.context.problem(problem.hint("write protocol = \"http2\" or \"auto\""));
@@ -84,7 +84,7 @@ fn upstream(context: &Context, name: &Text, table: &Table) -> Option<Settings> {
         health,
         host,
         protocol,
-        patience,
+        dial_timeouts,
         dns_refresh,
         response_timeout,
         idle_timeout,
@@ -109,7 +109,7 @@ fn host(reader: &mut Reader<'_>) -> HostHeader {
                 let message = format!(
                     "\"host\" is \"{name}\": write \"upstream\", \"preserve\", or a host such as \"orders.internal\""
                 );
-                reader.problem(text.place, message);
+                reader.problem(text.span, message);
             }
             HostHeader::Named(name.into())
         }
@@ -134,24 +134,24 @@ fn endpoints(reader: &mut Reader<'_>) -> Vec<Listed> {
         return one.and_then(|text| url(reader, "url", &text)).map(Listed::alone).unwrap_or_default();
     };
     if reader.has("url") {
-        reader.problem(reader.key_place("url"), "\"url\" and \"endpoints\" exclude each other");
+        reader.problem(reader.key_span("url"), "\"url\" and \"endpoints\" exclude each other");
     }
     let Kind::List(items) = &list.kind else {
         reader.mismatched("endpoints", &list);
         return Vec::new();
     };
     if items.is_empty() || items.len() > MOST_ENDPOINTS {
-        reader.problem(list.place, format!("\"endpoints\" holds {}, not 1 to {MOST_ENDPOINTS}", items.len()));
+        reader.problem(list.span, format!("\"endpoints\" holds {}, not 1 to {MOST_ENDPOINTS}", items.len()));
         return Vec::new();
     }
-    let found: Vec<_> = items.iter().map(|item| Some((item.place, listed(reader, item)?))).collect();
+    let found: Vec<_> = items.iter().map(|item| Some((item.span, listed(reader, item)?))).collect();
     let Some(found) = found.into_iter().collect::<Option<Vec<_>>>() else { return Vec::new() };
-    for (index, (place, endpoint)) in found.iter().enumerate() {
+    for (index, (span, endpoint)) in found.iter().enumerate() {
         let mut before = found.iter().take(index).map(|(_, other)| other);
         if before.clone().any(|other| other.url == endpoint.url) {
-            reader.problem(*place, format!("\"endpoints\" has \"{}\" twice", endpoint.url));
+            reader.problem(*span, format!("\"endpoints\" has \"{}\" twice", endpoint.url));
         } else if before.any(|other| other.url.is_tls() != endpoint.url.is_tls()) {
-            reader.problem(*place, "\"endpoints\" has both http and https: one upstream has one of them");
+            reader.problem(*span, "\"endpoints\" has both http and https: one upstream has one of them");
         }
     }
     found.into_iter().map(|(_, endpoint)| endpoint).collect()
@@ -161,7 +161,7 @@ fn endpoints(reader: &mut Reader<'_>) -> Vec<Listed> {
 fn listed(reader: &Reader<'_>, item: &Value) -> Option<Listed> {
     let table = match &item.kind {
         Kind::Text(text) => {
-            let text = Text { text: text.clone(), place: item.place };
+            let text = Text { text: text.clone(), span: item.span };
             return Some(Listed { url: url(reader, "endpoints", &text)?, weight: 1 });
         }
         Kind::Table(table) => table,
@@ -173,15 +173,15 @@ fn listed(reader: &Reader<'_>, item: &Value) -> Option<Listed> {
     if let Some(other) = table.entries.iter().find(|entry| !["url", "weight"].contains(&&*entry.key)) {
         let message =
             format!("\"endpoints\" knows no \"{}\": write {{ url = \"..\", weight = 1 }}", other.key);
-        reader.problem(other.key_place, message);
+        reader.problem(other.key_span, message);
         return None;
     }
-    let Some(Value { kind: Kind::Text(text), place }) = table.get("url").map(|entry| entry.value.clone())
+    let Some(Value { kind: Kind::Text(text), span }) = table.get("url").map(|entry| entry.value.clone())
     else {
         reader.mismatched("endpoints", item);
         return None;
     };
-    let url = url(reader, "endpoints", &Text { text, place })?;
+    let url = url(reader, "endpoints", &Text { text, span })?;
     let weight = match table.get("weight").map(|entry| &entry.value) {
         None => Some(1),
         Some(Value { kind: Kind::Integer(Some(weight)), .. }) => {
@@ -190,7 +190,7 @@ fn listed(reader: &Reader<'_>, item: &Value) -> Option<Listed> {
         Some(_) => None,
     };
     if weight.is_none() {
-        reader.problem(item.place, "\"endpoints\": a \"weight\" is a whole number from 1 to 1000");
+        reader.problem(item.span, "\"endpoints\": a \"weight\" is a whole number from 1 to 1000");
     }
     Some(Listed { url, weight: weight? })
 }
@@ -221,7 +221,7 @@ fn health(reader: &mut Reader<'_>) -> Option<Health> {
         let path = text.text.starts_with('/').then(|| PathAndQuery::try_from(text.text.as_str()).ok());
         if path.as_ref().is_none_or(Option::is_none) {
             let message = format!("\"path\" is \"{}\": write a path such as \"/healthz\"", text.text);
-            reader.problem(text.place, message);
+            reader.problem(text.span, message);
         }
         path?
     });
@@ -240,7 +240,7 @@ fn url(reader: &Reader<'_>, key: &str, text: &Text) -> Option<Url> {
     let url = match Url::parse_with_sockets(&text.text) {
         Ok(url) => url,
         Err(error) => {
-            reader.problem(text.place, format!("\"{key}\" is {}: {error}", quoted_url(&text.text)));
+            reader.problem(text.span, format!("\"{key}\" is {}: {error}", quoted_url(&text.text)));
             return None;
         }
     };
@@ -249,7 +249,7 @@ fn url(reader: &Reader<'_>, key: &str, text: &Text) -> Option<Url> {
             "\"{key}\" ends in \"{}\", and what is forwarded is the request's own path",
             url.path_and_query()
         );
-        let problem = reader.problem_at(text.place, message);
+        let problem = reader.problem_at(text.span, message);
         reader.context.problem(problem.hint(format!("write url = \"{}\"", url.with_path(""))));
     }
     Some(url)
@@ -258,18 +258,18 @@ fn url(reader: &Reader<'_>, key: &str, text: &Text) -> Option<Url> {
 /// The keys that say something of TLS.
 const TLS_KEYS: [&str; 5] = ["ca_file", "client_cert_file", "client_key_file", "server_name", "verify"];
 
-fn terms(reader: &mut Reader<'_>, url: Option<&Url>) -> Terms {
+fn terms(reader: &mut Reader<'_>, url: Option<&Url>) -> TlsSettings {
     if url.is_some_and(|url| !url.is_tls()) {
         for key in TLS_KEYS.into_iter().filter(|key| reader.has(key)) {
             let message = format!("\"{key}\" has no effect: the \"url\" is not https");
-            reader.problem(reader.key_place(key), message);
+            reader.problem(reader.key_span(key), message);
         }
     }
     let roots = pem_file(reader, "ca_file");
-    if let Some((place, path, pem)) = &roots
+    if let Some((span, path, pem)) = &roots
         && let Err(error) = Tls::with_roots(pem)
     {
-        reader.problem(*place, format!("\"ca_file\" is \"{path}\": {error}"));
+        reader.problem(*span, format!("\"ca_file\" is \"{path}\": {error}"));
     }
     let server_name = server_name(reader);
     let trust_anyone = reader.flag("verify") == Some(false);
@@ -278,25 +278,25 @@ fn terms(reader: &mut Reader<'_>, url: Option<&Url>) -> Terms {
             "\"verify\" is false: whoever is on the way to this upstream can read and change everything";
         reader.context.note(reader.problem_at(reader.value_place("verify"), message));
         if reader.has("ca_file") {
-            reader.problem(reader.key_place("ca_file"), "\"ca_file\" has no effect beside verify = false");
+            reader.problem(reader.key_span("ca_file"), "\"ca_file\" has no effect beside verify = false");
         }
     }
-    Terms { roots: roots.map(|(_, _, pem)| pem), identity: identity(reader), server_name, trust_anyone }
+    TlsSettings { roots: roots.map(|(_, _, pem)| pem), identity: identity(reader), server_name, trust_anyone }
 }
 
 /// Our certificate and its key: both, or neither.
 fn identity(reader: &mut Reader<'_>) -> Option<(Arc<str>, Arc<str>)> {
     for (key, other) in [("client_cert_file", "client_key_file"), ("client_key_file", "client_cert_file")] {
         if reader.has(key) && !reader.has(other) {
-            reader.problem(reader.key_place(key), format!("\"{key}\" needs \"{other}\" beside it"));
+            reader.problem(reader.key_span(key), format!("\"{key}\" needs \"{other}\" beside it"));
         }
     }
     let (certificate, key) = (pem_file(reader, "client_cert_file"), pem_file(reader, "client_key_file"));
-    let ((place, path, certificate), (_, _, key)) = (certificate?, key?);
+    let ((span, path, certificate), (_, _, key)) = (certificate?, key?);
     let identity = Some((certificate, key));
-    let alone = Terms { identity: identity.clone(), trust_anyone: true, ..Terms::default() };
+    let alone = TlsSettings { identity: identity.clone(), trust_anyone: true, ..TlsSettings::default() };
     if let Err(error) = Tls::new(&alone, Alpn::Http1) {
-        reader.problem(place, format!("\"client_cert_file\" is \"{path}\": {error}"));
+        reader.problem(span, format!("\"client_cert_file\" is \"{path}\": {error}"));
     }
     identity
 }
@@ -304,23 +304,24 @@ fn identity(reader: &mut Reader<'_>) -> Option<(Arc<str>, Arc<str>)> {
 fn server_name(reader: &mut Reader<'_>) -> Option<Arc<str>> {
     let text = reader.text("server_name")?;
     let server_name = Some(Arc::from(text.text.as_str()));
-    let alone = Terms { server_name: server_name.clone(), trust_anyone: true, ..Terms::default() };
+    let alone =
+        TlsSettings { server_name: server_name.clone(), trust_anyone: true, ..TlsSettings::default() };
     if let Err(error) = Tls::new(&alone, Alpn::Http1) {
-        reader.problem(text.place, format!("\"server_name\" is \"{}\": {error}", text.text));
+        reader.problem(text.span, format!("\"server_name\" is \"{}\": {error}", text.text));
     }
     server_name
 }
 
 /// A file that a key names, and where; it is watched.
-fn pem_file(reader: &mut Reader<'_>, key: &'static str) -> Option<(Place, String, Arc<str>)> {
+fn pem_file(reader: &mut Reader<'_>, key: &'static str) -> Option<(Span, String, Arc<str>)> {
     let path = reader.text(key)?;
     if reader.context.has_stand_ins() {
         return None;
     }
-    match reader.context.read_named(path.place, &path.text) {
-        Ok(pem) => Some((path.place, path.text, pem.into())),
+    match reader.context.read_named(path.span, &path.text) {
+        Ok(pem) => Some((path.span, path.text, pem.into())),
         Err(error) => {
-            reader.problem(path.place, format!("\"{key}\": {error}"));
+            reader.problem(path.span, format!("\"{key}\": {error}"));
             None
         }
     }

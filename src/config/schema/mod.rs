@@ -22,7 +22,7 @@ pub(super) use server::{DEV, DEV_CLIENT, ERRORS, FILE, HTTP2, LOG, RELOAD, SERVE
 pub(super) use upstreams::{EJECTION, HEALTH, UPSTREAM};
 
 use super::document::{self, Value};
-use super::source::Place;
+use super::source::Span;
 use super::units::{show_duration, show_size};
 
 /// One table of the language.
@@ -183,9 +183,9 @@ impl Key {
     }
 
     /// What stands in for the key where it is absent.
-    pub(super) fn default_value(&self, place: Place) -> Option<Value> {
+    pub(super) fn default_value(&self, span: Span) -> Option<Value> {
         match self.absent {
-            Absent::Default(text) => document::literal(text, place),
+            Absent::Default(text) => document::literal(text, span),
             Absent::Required | Absent::Means(_) => None,
         }
     }
@@ -277,14 +277,14 @@ mod tests {
 
     #[test]
     fn every_default_and_example_is_toml() {
-        let place = Place { file: 0, start: 0, end: 0 };
+        let span = Span { file: 0, start: 0, end: 0 };
         for key in TABLES.iter().flat_map(|table| table.keys) {
             if let Absent::Default(text) = key.absent {
-                assert!(key.default_value(place).is_some(), "{}: {text}", key.name);
+                assert!(key.default_value(span).is_some(), "{}: {text}", key.name);
             }
             let structural = matches!(key.kind, Kind::Table(_) | Kind::Tables(_) | Kind::Named(_));
             assert!(
-                structural || document::literal(key.example, place).is_some(),
+                structural || document::literal(key.example, span).is_some(),
                 "{}: {}",
                 key.name,
                 key.example

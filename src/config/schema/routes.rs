@@ -98,7 +98,7 @@ static ROUTE_KEYS: [Key; 25] = [
         Means("the path as it came, less the group's prefix where it is stripped"),
         r#""/v2/orders/{id}""#,
         "The path that the upstream gets, from literal segments and the parameters of the route's path, the group's prefix \
-         included; `{rest+}` or `**` at its end where the path ends so. It goes in place of `strip`. The query is kept.",
+         included; `{rest+}` or `**` at its end where the path ends so. It goes in span of `strip`. The query is kept.",
     ),
 ];
 
@@ -246,8 +246,8 @@ const FORWARD_TOKEN: Key = Key::new(
     Means("the group's, else that of `[defaults]`"),
     "false",
     "Whether the upstream gets the token. `true` forwards one from a header or cookie as well, `false` none. Without it a \
-     token from `Authorization` is forwarded, and a token from another place is not. One from a query never is, nor one in a \
-     place from which only other routes to the same upstream take theirs.",
+     token from `Authorization` is forwarded, and a token from another span is not. One from a query never is, nor one in a \
+     span from which only other routes to the same upstream take theirs.",
 );
 const FORWARD_AUTHORIZATION: Key = Key::new(
     "forward_authorization",
@@ -255,7 +255,7 @@ const FORWARD_AUTHORIZATION: Key = Key::new(
     Means("the group's, else that of `[defaults]`"),
     "true",
     "Whether the upstream of a route that asks for a token gets an `Authorization`, of whatever scheme, when the token came \
-     from another place. It is removed otherwise. `check` notes it.",
+     from another span. It is removed otherwise. `check` notes it.",
 );
 const COOKIE_ORIGINS: Key = Key::new(
     "cookie_origins",

@@ -83,7 +83,7 @@ enum Phase {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Care {
     /// Its stream alone: it rests.
-    Stream,
+    ClientStream,
     /// What reads, parses and answers.
     All,
     /// The same, until its end has been said.
@@ -138,7 +138,7 @@ impl Activity {
             streams: Cell::new(None),
             block: Cell::new(None),
             turn: Cell::new(0),
-            care: Cell::new(Care::Stream),
+            care: Cell::new(Care::ClientStream),
             pause: Cell::new(FIRST_PARK.min(server.timeouts.idle)),
             timeouts: server.timeouts.clone(),
         })
@@ -239,12 +239,12 @@ impl Activity {
 
     /// Nothing is kept of the connection but its stream.
     pub(super) fn rest(&self) {
-        self.care.set(Care::Stream);
+        self.care.set(Care::ClientStream);
         self.pause.set(NEXT_REST.min(self.timeouts.idle));
     }
 
     pub(super) fn is_resting(&self) -> bool {
-        self.care.get() == Care::Stream
+        self.care.get() == Care::ClientStream
     }
 
     /// The connection is served.
@@ -259,7 +259,7 @@ impl Activity {
 
     /// How long a connection that is busy is left alone before it is looked at again: not so long that a request has to set
     /// a timer for the rest after it.
-    pub(super) fn patience(&self) -> Duration {
+    pub(super) fn look_interval(&self) -> Duration {
         if self.streams.get().is_some() { self.timeouts.idle } else { self.pause.get() }
     }
 

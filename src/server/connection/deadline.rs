@@ -41,7 +41,7 @@ impl Deadline {
             if next.is_some_and(|due| due <= now) {
                 return Poll::Ready(());
             }
-            self.set(next.unwrap_or(now + activity.patience()));
+            self.set(next.unwrap_or(now + activity.look_interval()));
         }
     }
 

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::Stream;
+use super::ClientStream;
 use super::activity::Activity;
 use crate::clock;
 use crate::net::frames::{Frame, Frames, PREFACE, RateGuard, flag, kind, taken};
@@ -99,7 +99,7 @@ impl FloodGuard {
 /// What is left of a connection when the library is done with it.
 #[derive(Debug, Default)]
 pub(super) struct Leftover {
-    stream: RefCell<Option<Stream>>,
+    stream: RefCell<Option<ClientStream>>,
     flooded: Cell<bool>,
 }
 
@@ -108,7 +108,7 @@ impl Leftover {
         self.flooded.get()
     }
 
-    pub(super) fn take(&self) -> Option<Stream> {
+    pub(super) fn take(&self) -> Option<ClientStream> {
         self.stream.borrow_mut().take()
     }
 }
@@ -116,7 +116,7 @@ impl Leftover {
 /// A stream of HTTP/2 that tells the connection's [`Activity`] what it reads and writes, and ends for a flood.
 pub(super) struct GuardedStream {
     /// There until it is dropped.
-    stream: Option<Stream>,
+    stream: Option<ClientStream>,
     activity: Rc<Activity>,
     leftover: Rc<Leftover>,
     /// Called for each stream that is reset since it is no request.
@@ -134,7 +134,7 @@ pub(super) struct GuardedStream {
 
 impl GuardedStream {
     pub(super) fn new(
-        stream: Stream,
+        stream: ClientStream,
         activity: Rc<Activity>,
         leftover: Rc<Leftover>,
         refused: impl Fn() + 'static,
@@ -153,7 +153,7 @@ impl GuardedStream {
         }
     }
 
-    fn stream(&mut self) -> io::Result<Pin<&mut Stream>> {
+    fn stream(&mut self) -> io::Result<Pin<&mut ClientStream>> {
         self.stream.as_mut().map(Pin::new).ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 

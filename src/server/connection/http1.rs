@@ -12,13 +12,13 @@ use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::task::yield_now;
 
-use super::answer::Answer;
 use super::bare::Bare;
 use super::deadline::Deadline;
 use super::head::Asked;
 use super::parked::park;
+use super::tracked_body::TrackedBody;
 use super::watched::Watched;
-use super::{Connection, ConnectionContext, End, Served, Stream, drive, lingering_close};
+use super::{ClientStream, Connection, ConnectionContext, End, Served, drive, lingering_close};
 use crate::config::Server;
 use crate::proxy::{self, Upgrades};
 
@@ -34,7 +34,7 @@ const TUNNEL_TLS_BUFFER: usize = 64 * 1024;
 
 impl<S> Served for http1::Connection<TokioIo<Watched<'_>>, S>
 where
-    S: HttpService<Incoming, ResBody = Answer, Error = Infallible>,
+    S: HttpService<Incoming, ResBody = TrackedBody, Error = Infallible>,
 {
     fn finish(self: Pin<&mut Self>) {
         self.graceful_shutdown();
@@ -86,7 +86,11 @@ pub(super) async fn serve(connection: &mut Connection) {
 }
 
 /// Serves it until it ends, or may rest: whether it does.
-async fn serve_awake(stream: &mut Stream, context: &ConnectionContext, deadline: &mut Deadline) -> bool {
+async fn serve_awake(
+    stream: &mut ClientStream,
+    context: &ConnectionContext,
+    deadline: &mut Deadline,
+) -> bool {
     let upgrades = Upgrades::counting(context.activity.bodies(), context.activity.response_timeout());
     let upgrades = &upgrades;
     // The library would keep it in a place of its own, and carry it there.
@@ -104,7 +108,7 @@ async fn serve_awake(stream: &mut Stream, context: &ConnectionContext, deadline:
             }
             asked.complete(&mut response, open.is_last());
             context.activity.answering();
-            Ok::<_, Infallible>(response.map(|body| Answer { body, open }))
+            Ok::<_, Infallible>(response.map(|body| TrackedBody { body, open }))
         }));
         Walking(&walk)
     });

@@ -15,18 +15,18 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::task::spawn_local;
 
-use super::answer::Answer;
 use super::deadline::Deadline;
 use super::flood_guard::{GuardedStream, Leftover};
+use super::tracked_body::TrackedBody;
 use super::write_timeout::{Executor, Pieces, StreamStep};
-use super::{ConnectionContext, End, Registration, Served, Stream, drive, lingering_close};
+use super::{ClientStream, ConnectionContext, End, Registration, Served, drive, lingering_close};
 use crate::config::Server;
 use crate::proxy::{self, Tunnel, Upgrades};
 
 /// How often a client that says nothing is asked whether it is there, and how long it may take to say so.
 const PING: Duration = Duration::from_secs(20);
 
-type Body = Pieces<Answer>;
+type Body = Pieces<TrackedBody>;
 
 impl<S> Served for http2::Connection<TokioIo<GuardedStream>, S, Executor>
 where
@@ -38,7 +38,7 @@ where
     }
 }
 
-pub(super) async fn serve(stream: Stream, context: ConnectionContext, mut deadline: Deadline) {
+pub(super) async fn serve(stream: ClientStream, context: ConnectionContext, mut deadline: Deadline) {
     let context = Rc::new(context);
     let view = context.worker.view();
     let server = &view.snapshot.config.server;
@@ -61,7 +61,7 @@ pub(super) async fn serve(stream: Stream, context: ConnectionContext, mut deadli
             // They are about connections of HTTP/1.1 (RFC 9113 §8.2.2).
             response.headers_mut().remove(CONNECTION);
             response.headers_mut().remove(UPGRADE);
-            Ok::<_, Infallible>(response.map(|body| Pieces::new(Answer { body, open }, step)))
+            Ok::<_, Infallible>(response.map(|body| Pieces::new(TrackedBody { body, open }, step)))
         }
     });
     let stalled = context.worker.metrics().stalled_streams.clone();

@@ -1,7 +1,6 @@
 //! One client connection: its protocol by hyper, its deadlines and its ends by us.
 
 mod activity;
-mod answer;
 mod backlog;
 mod bare;
 mod deadline;
@@ -13,6 +12,7 @@ mod lingering_close;
 mod parked;
 mod refused;
 mod sniff;
+mod tracked_body;
 mod watched;
 mod write_timeout;
 
@@ -27,7 +27,7 @@ use self::activity::{Activity, Due};
 use self::deadline::Deadline;
 use super::connections::{GRACE, Registration};
 use super::handshake;
-use super::stream::Stream;
+use super::stream::ClientStream;
 use crate::clock;
 use crate::config::Listener;
 use crate::net::Peer;
@@ -137,14 +137,19 @@ impl ConnectionContext {
 
 /// One client connection. It stays where it is while it is served: each hand that it goes through would keep a place for it.
 pub(super) struct Connection {
-    stream: Stream,
+    stream: ClientStream,
     protocol: Protocol,
     context: ConnectionContext,
     deadline: Deadline,
 }
 
 impl Connection {
-    pub(super) fn new(stream: Stream, peer: Peer, worker: Rc<Worker>, registration: Registration) -> Self {
+    pub(super) fn new(
+        stream: ClientStream,
+        peer: Peer,
+        worker: Rc<Worker>,
+        registration: Registration,
+    ) -> Self {
         let activity = Activity::new(&worker.view().snapshot.config.server);
         let deadline = Deadline::new(registration);
         Self {

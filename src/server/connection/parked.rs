@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 
 use super::activity::Due;
 use super::deadline::Deadline;
-use super::{ConnectionContext, End, GRACE, Stream};
+use super::{ClientStream, ConnectionContext, End, GRACE};
 use crate::clock;
 
 /// What is read at once when it wakes: most requests, whole.
@@ -23,7 +23,7 @@ const PIECE: usize = 1024;
 /// # Errors
 /// How the connection ended, if it did before that.
 pub(super) async fn park(
-    stream: &mut Stream,
+    stream: &mut ClientStream,
     context: &ConnectionContext,
     deadline: &mut Deadline,
 ) -> Result<(), Option<End>> {

@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead as _, ReadBuf};
 
 use super::activity::{Activity, Due};
 use super::deadline::Deadline;
-use super::{End, Stream};
+use super::{ClientStream, End};
 use crate::clock;
 use crate::net::frames::PREFACE;
 
@@ -22,7 +22,7 @@ const PIECE: usize = 4096;
 /// # Errors
 /// How the connection ended, if it did before that.
 pub(super) async fn is_http2(
-    stream: &mut Stream,
+    stream: &mut ClientStream,
     activity: &Activity,
     deadline: &mut Deadline,
 ) -> Result<bool, Option<End>> {

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::Stream;
+use super::ClientStream;
 use super::activity::Activity;
 use super::bare::Bare;
 
@@ -17,7 +17,7 @@ const AHEAD: usize = 1024;
 
 /// A stream that tells its [`Activity`] of what it reads and writes.
 pub(super) struct Watched<'a> {
-    pub(super) stream: &'a mut Stream,
+    pub(super) stream: &'a mut ClientStream,
     pub(super) activity: &'a Activity,
     pub(super) bare: Bare,
 }

@@ -81,7 +81,7 @@ where
             return Ok(Acquired::Freed(carrier));
         }
         let _waiting = Waiting::begin(upstream, &self.waiting).ok_or(Fault::Overloaded)?;
-        let deadline = clock::monotonic() + upstream.settings.patience.connect;
+        let deadline = clock::monotonic() + upstream.settings.dial_timeouts.connect;
         let mut permit = pin!(upstream.connection_limit.clone().acquire());
         let mut late = pin!(sleep_until(deadline.into()));
         upstream.connection_limit.wanted.notify_waiters();

@@ -15,7 +15,7 @@ use super::super::Broken;
 use super::Pool;
 use super::counted_stream::CountedStream;
 use super::http1::Http1;
-use super::http2::{MISNAMED, Stream, has_misnamed};
+use super::http2::{Http2Stream, MISNAMED, has_misnamed};
 use super::sending::Sending;
 
 /// A response body as it comes. Dropped before its end it takes its connection or its stream with it.
@@ -25,19 +25,19 @@ enum Source<B> {
     Connection(Box<Http1<B>>, Rc<Pool<B>>),
     /// What is left of the request goes out whether the response is read or not.
     Sending(Sending<B>, Rc<Pool<B>>),
-    Stream(Incoming, #[expect(dead_code, reason = "it is there to be dropped")] Stream<B>),
+    Http2Stream(Incoming, #[expect(dead_code, reason = "it is there to be dropped")] Http2Stream<B>),
 }
 
 impl<B: Body<Data = Bytes>> Download<B> {
-    pub(super) fn stream(incoming: Incoming, stream: Stream<B>) -> Self {
-        Self(Some(Source::Stream(incoming, stream)))
+    pub(super) fn stream(incoming: Incoming, stream: Http2Stream<B>) -> Self {
+        Self(Some(Source::Http2Stream(incoming, stream)))
     }
 
     pub(in super::super) fn has_ended(&self) -> bool {
         match &self.0 {
             Some(Source::Connection(connection, _)) => connection.has_ended(),
             Some(Source::Sending(sending, _)) => sending.has_ended(),
-            Some(Source::Stream(incoming, _)) => incoming.is_end_stream(),
+            Some(Source::Http2Stream(incoming, _)) => incoming.is_end_stream(),
             None => true,
         }
     }
@@ -46,7 +46,7 @@ impl<B: Body<Data = Bytes>> Download<B> {
         match &self.0 {
             Some(Source::Connection(connection, _)) => connection.size_hint(),
             Some(Source::Sending(sending, _)) => sending.size_hint(),
-            Some(Source::Stream(incoming, _)) => incoming.size_hint(),
+            Some(Source::Http2Stream(incoming, _)) => incoming.size_hint(),
             None => SizeHint::with_exact(0),
         }
     }
@@ -56,7 +56,7 @@ impl<B: Body<Data = Bytes>> Download<B> {
         match &mut self.0 {
             Some(Source::Connection(connection, _)) => connection.release_buffer(),
             Some(Source::Sending(sending, _)) => sending.release_buffer(),
-            Some(Source::Stream(..)) | None => {}
+            Some(Source::Http2Stream(..)) | None => {}
         }
     }
 
@@ -64,7 +64,7 @@ impl<B: Body<Data = Bytes>> Download<B> {
         let connection = match self.0.take()? {
             Source::Connection(connection, _) => connection,
             Source::Sending(sending, _) => sending.end()?,
-            Source::Stream(..) => return None,
+            Source::Http2Stream(..) => return None,
         };
         let (wire, read) = connection.into_switched();
         Some(Switched { wire, read })
@@ -97,7 +97,7 @@ where
         match &mut self.0 {
             Some(Source::Connection(connection, _)) => connection.poll_frame(cx),
             Some(Source::Sending(sending, _)) => sending.poll_frame(cx),
-            Some(Source::Stream(incoming, _)) => match Pin::new(&mut *incoming).poll_frame(cx) {
+            Some(Source::Http2Stream(incoming, _)) => match Pin::new(&mut *incoming).poll_frame(cx) {
                 // A stream that is reset with NO_ERROR looks whole to hyper, be the response complete (RFC 9113 §8.1) or not.
                 Poll::Ready(None) if !incoming.is_end_stream() => Poll::Ready(Some(Err(Broken::Ended))),
                 Poll::Ready(Some(Ok(frame))) if frame.trailers_ref().is_some_and(has_misnamed) => {
@@ -118,7 +118,7 @@ impl<B: Body<Data = Bytes>> Drop for Download<B> {
                 Some(connection) => (connection, pool),
                 None => return,
             },
-            Some(Source::Stream(..)) | None => return,
+            Some(Source::Http2Stream(..)) | None => return,
         };
         if connection.is_over() {
             pool.keep(connection);

@@ -80,14 +80,14 @@ pub(super) struct Http2<B> {
 }
 
 /// A stream; with this it ends, and what is still under way in either direction is cancelled.
-pub(super) struct Stream<B> {
+pub(super) struct Http2Stream<B> {
     connection: Rc<Http2<B>>,
     gate: Rc<Gate>,
     began: Instant,
     traffic: usize,
 }
 
-impl<B> Drop for Stream<B> {
+impl<B> Drop for Http2Stream<B> {
     fn drop(&mut self) {
         self.gate.close();
         let connection = &self.connection;
@@ -198,12 +198,12 @@ where
     }
 
     /// A stream, if the peer takes another.
-    pub(super) fn open(self: &Rc<Self>) -> Option<Stream<B>> {
+    pub(super) fn open(self: &Rc<Self>) -> Option<Http2Stream<B>> {
         if self.streams.get() >= self.limit() {
             return None;
         }
         self.streams.set(self.streams.get() + 1);
-        Some(Stream {
+        Some(Http2Stream {
             connection: self.clone(),
             gate: Rc::default(),
             began: clock::monotonic(),
@@ -233,7 +233,7 @@ where
     tasks.abort();
 }
 
-impl<B> Stream<B>
+impl<B> Http2Stream<B>
 where
     B: Body<Data = Bytes> + Unpin + 'static,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,

@@ -29,7 +29,7 @@ use self::counted_stream::{CountedStream, Open};
 pub(super) use self::download::Download;
 pub use self::download::Switched;
 use self::http1::Http1;
-use self::http2::{Http2, Stream};
+use self::http2::{Http2, Http2Stream};
 use super::dns::ReuseLimit;
 use super::exchange::{Failed, Outgoing};
 use super::{Endpoint, Fault, Protocol, Upstream};
@@ -68,7 +68,7 @@ struct Idle<B> {
 /// What carries an exchange.
 enum Carrier<B> {
     Connection(Box<Http1<B>>),
-    Stream(Stream<B>),
+    Http2Stream(Http2Stream<B>),
 }
 
 impl<B> Pool<B> {
@@ -158,7 +158,7 @@ where
                 let response = connection.send(request).await?;
                 Ok(response.map(|()| Download::connection(connection, self.clone())))
             }
-            Carrier::Stream(mut stream) => {
+            Carrier::Http2Stream(mut stream) => {
                 let response = stream.send(request, self.endpoint.url.is_tls()).await?;
                 Ok(response.map(|incoming| Download::stream(incoming, stream)))
             }
@@ -168,7 +168,7 @@ where
     /// An open connection that is still good and has room, and is not one of those to be avoided.
     fn take(&self, now: Instant, avoided: &[u64]) -> Option<Carrier<B>> {
         if let Some(stream) = self.take_stream(avoided) {
-            return Some(Carrier::Stream(stream));
+            return Some(Carrier::Http2Stream(stream));
         }
         let settings = &self.upstream.settings;
         loop {
@@ -179,7 +179,7 @@ where
         }
     }
 
-    fn take_stream(&self, avoided: &[u64]) -> Option<Stream<B>> {
+    fn take_stream(&self, avoided: &[u64]) -> Option<Http2Stream<B>> {
         let mut multiplexed = self.multiplexed.borrow_mut();
         if multiplexed.is_empty() {
             return None;
@@ -194,12 +194,12 @@ where
         if !self.multiplexes.get() {
             return self.dial().await;
         }
-        let patience = self.upstream.settings.patience;
-        let deadline = clock::monotonic() + patience.connect + patience.handshake;
+        let dial_timeouts = self.upstream.settings.dial_timeouts;
+        let deadline = clock::monotonic() + dial_timeouts.connect + dial_timeouts.handshake;
         let turn = timeout_at(deadline.into(), self.dialling.lock()).await;
         let _turn = turn.map_err(|_| self.late(Stage::Waiting))?;
         match avoided.and_then(|avoided| self.take_stream(avoided)) {
-            Some(stream) => Ok(Carrier::Stream(stream)),
+            Some(stream) => Ok(Carrier::Http2Stream(stream)),
             None => self.dial().await,
         }
     }
@@ -211,7 +211,7 @@ where
         };
         let Upstream { settings, tls, .. } = &*self.upstream;
         let Endpoint { url, .. } = &*self.endpoint;
-        let deadline = clock::monotonic() + settings.patience.connect;
+        let deadline = clock::monotonic() + settings.dial_timeouts.connect;
         let turn = self.dials.replace(self.dials.get().wrapping_add(1));
         let addresses = match self.endpoint.addresses.in_turn(turn) {
             _ if url.socket().is_some() => Vec::new(),
@@ -221,7 +221,7 @@ where
                 .unwrap_or_else(|_| Err(self.timed_out(Stage::Resolving)))
                 .map_err(Fault::of_dial)?,
         };
-        let dialled = net::dial_addresses(url, &addresses, tls, settings.patience).await;
+        let dialled = net::dial_addresses(url, &addresses, tls, settings.dial_timeouts).await;
         let stream = dialled.map_err(Fault::of_dial)?;
         let multiplexes = match settings.protocol {
             Protocol::Http1 => false,
@@ -239,7 +239,7 @@ where
         if !multiplexes {
             return Ok(Carrier::Connection(Box::new(Http1::new(wire, term, settings.response_head))));
         }
-        let deadline = clock::monotonic() + settings.patience.handshake;
+        let deadline = clock::monotonic() + settings.dial_timeouts.handshake;
         let (upstream, freed) = (self.upstream.clone(), self.freed.clone());
         let connection = Http2::begin(upstream, wire, freed, (term, deadline)).await?;
         let connection = connection.ok_or_else(no_http2)?;
@@ -247,7 +247,7 @@ where
         if !self.is_retired.get() {
             self.multiplexed.borrow_mut().push(connection);
         }
-        Ok(Carrier::Stream(stream))
+        Ok(Carrier::Http2Stream(stream))
     }
 
     fn timed_out(&self, stage: Stage) -> DialError {

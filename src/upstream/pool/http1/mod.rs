@@ -51,7 +51,7 @@ pub(super) struct Http1<B> {
     out: Vec<u8>,
     written: usize,
     piece: Bytes,
-    upload: Upload<B>,
+    upload: RequestBody<B>,
     /// Whether anything of the request was written.
     has_begun: bool,
     /// Whether everything that was written has left us.
@@ -62,7 +62,7 @@ pub(super) struct Http1<B> {
 }
 
 /// A request body on its way.
-enum Upload<B> {
+enum RequestBody<B> {
     Going(B, Coding),
     Ended,
     /// The upstream took no more of it.
@@ -90,7 +90,7 @@ impl<B> Http1<B> {
             out: Vec::new(),
             written: 0,
             piece: Bytes::new(),
-            upload: Upload::Ended,
+            upload: RequestBody::Ended,
             has_begun: false,
             flushed: true,
             framing: Framing::Ended,
@@ -134,13 +134,13 @@ impl<B> Http1<B> {
 
     /// Whether both messages of the exchange have ended, and another may follow.
     pub(super) fn is_over(&self) -> bool {
-        let is_sent = matches!(self.upload, Upload::Ended) && self.has_left();
+        let is_sent = matches!(self.upload, RequestBody::Ended) && self.has_left();
         is_sent && self.persists && self.framing.has_ended() && self.read.is_empty()
     }
 
     /// Whether something of the request is still to go out.
     pub(super) fn is_sending(&self) -> bool {
-        matches!(self.upload, Upload::Going(..)) || !self.has_left()
+        matches!(self.upload, RequestBody::Going(..)) || !self.has_left()
     }
 
     /// Whether nothing of the response is still to come.
@@ -264,7 +264,8 @@ where
         let coding = body.as_ref().map(|body| Coding::of(body.size_hint(), &request.head.headers));
         head::write(&request.head, &request.own, coding.as_ref(), &mut self.out);
         self.has_begun = body.is_some();
-        self.upload = body.zip(coding).map_or(Upload::Ended, |(body, coding)| Upload::Going(body, coding));
+        self.upload =
+            body.zip(coding).map_or(RequestBody::Ended, |(body, coding)| RequestBody::Going(body, coding));
     }
 
     /// Queues the head of a request and what was sent of its body elsewhere.
@@ -281,7 +282,7 @@ where
             self.out.extend_from_slice(&piece);
         }
         let is_whole = !body.has_ended || coding.finish(&mut self.out);
-        self.upload = if body.has_ended { Upload::Ended } else { Upload::Going(body.body, coding) };
+        self.upload = if body.has_ended { RequestBody::Ended } else { RequestBody::Going(body.body, coding) };
         if is_whole { Ok(()) } else { Err(cut()) }
     }
 
@@ -344,7 +345,7 @@ where
             let room = self.acquire();
             let Poll::Ready(read) = self.poll_read(cx, room) else {
                 // The upstream may wait for the rest of the request as long as we for the rest of the response.
-                return if matches!(self.upload, Upload::Failed) {
+                return if matches!(self.upload, RequestBody::Failed) {
                     self.fail(Broken::Request)
                 } else {
                     Poll::Pending
@@ -371,7 +372,7 @@ where
             // The first piece goes with the head, if it is there.
             if !waits
                 && self.piece.is_empty()
-                && let Upload::Going(body, coding) = &mut self.upload
+                && let RequestBody::Going(body, coding) = &mut self.upload
             {
                 match Pin::new(body).poll_frame(cx) {
                     Poll::Pending => waits = true,
@@ -379,7 +380,7 @@ where
                         Some(piece) => self.piece = piece,
                         None => return self.cut(UploadError::Body),
                     },
-                    Poll::Ready(None) if coding.finish(&mut self.out) => self.upload = Upload::Ended,
+                    Poll::Ready(None) if coding.finish(&mut self.out) => self.upload = RequestBody::Ended,
                     Poll::Ready(None | Some(Err(_))) => return self.cut(UploadError::Body),
                 }
             }
@@ -393,9 +394,9 @@ where
                 return self.cut(UploadError::CountedStream(error));
             }
             match self.upload {
-                Upload::Going(..) if waits => return Poll::Pending,
+                RequestBody::Going(..) if waits => return Poll::Pending,
                 // The last piece was empty: whoever returns now is not woken.
-                Upload::Going(..) => {}
+                RequestBody::Going(..) => {}
                 _ => return Poll::Ready(Ok(())),
             }
         }
@@ -403,8 +404,8 @@ where
 
     fn cut(&mut self, error: UploadError) -> Poll<Result<(), UploadError>> {
         self.upload = match error {
-            UploadError::Body => Upload::Failed,
-            UploadError::CountedStream(_) => Upload::Cut,
+            UploadError::Body => RequestBody::Failed,
+            UploadError::CountedStream(_) => RequestBody::Cut,
         };
         self.persists = false;
         self.out.clear();

@@ -10,12 +10,12 @@ use super::activity::Open;
 use crate::proxy::ReplyBody;
 
 /// A response body whose end is the end of being busy.
-pub(super) struct Answer {
+pub(super) struct TrackedBody {
     pub(super) body: ReplyBody,
     pub(super) open: Open,
 }
 
-impl Body for Answer {
+impl Body for TrackedBody {
     type Data = Bytes;
     type Error = <ReplyBody as Body>::Error;
 
