@@ -4,7 +4,7 @@
 #   deploy/dist.sh              # prints where the program is; some ten minutes on two cores
 #   deploy/dist.sh FILE         # and copies it there
 #
-# Three steps: a build that counts, the traffic of tests/it/usual.rs through it, and a build that knows the counts. Needs
+# Three steps: a build that counts, the traffic of tests/it/usual_requests.rs through it, and a build that knows the counts. Needs
 # `llvm-profdata` in a version that reads what this compiler writes:
 #
 #   rustup component add llvm-tools
@@ -30,7 +30,7 @@ build() {
 
 build "-Cprofile-generate=$counts" counting
 SCOPEGATE_TEST_PROGRAM="$target/counting/$host/dist/scopegate" SCOPEGATE_TEST_ROUNDS=200 \
-    cargo test --locked --test it usual::
+    cargo test --locked --test it usual_requests::
 "$profdata" merge --output "$counts/all.profdata" "$counts"
 build "-Cprofile-use=$counts/all.profdata" trained
 program=$target/trained/$host/dist/scopegate

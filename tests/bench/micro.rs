@@ -5,7 +5,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::disallowed_methods)]
 
-#[path = "../it/cast/keys.rs"]
+#[path = "../it/support/keys.rs"]
 #[allow(dead_code)]
 mod keys;
 mod stage;

@@ -1,11 +1,11 @@
 //! What a hostile client of HTTP/2 gets for its trouble: its own connection ended, at a cost that has a bound, while others
 //! on the same worker are answered.
 
-use crate::cast::frames::{
+use crate::support::frames::{
     CONTINUATION, DATA, END_HEADERS, END_STREAM, Frames, HEADERS, PING, PRIORITY, RST_STREAM, SETTINGS,
     WINDOW_UPDATE, frame, literal, request,
 };
-use crate::cast::{Request, Scene, Script};
+use crate::support::{Request, Scene, Script};
 
 const PROTOCOL_ERROR: u32 = 1;
 const ENHANCE_YOUR_CALM: u32 = 11;

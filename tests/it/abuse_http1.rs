@@ -3,7 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
-use crate::cast::{Authority, Gateway, PATIENCE, Scene, Script, Upstream, raw};
+use crate::support::{Authority, Gateway, PATIENCE, Scene, Script, Upstream, raw};
 
 /// Pieces of a flood, unless it is ended.
 const FLOOD: usize = 1_000_000;

@@ -12,8 +12,8 @@ use rustls::pki_types::{PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use serde_json::Value;
 
-use crate::cast::frames::Frames;
-use crate::cast::{Client, PATIENCE, Process, Request, Upstream, wait_until};
+use crate::support::frames::Frames;
+use crate::support::{Client, PATIENCE, Process, Request, Upstream, wait_until};
 
 const OPEN: &str =
     "[log]\naccess = \"all\"\n[[routes]]\npath = \"/**\"\nupstream = \"orders\"\npublic = true\n";

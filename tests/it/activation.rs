@@ -5,7 +5,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
 
-use crate::cast::{Client, Process, Request, Upstream, free_address};
+use crate::support::{Client, Process, Request, Upstream, free_address};
 
 fn text(upstream: &Upstream, server: &str) -> String {
     let route = "[[routes]]\npath = \"/x\"\nupstream = \"up\"\nmethods = [\"GET\"]\npublic = true\n";

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use rustls::HandshakeKind;
 
-use crate::cast::frames::{END_HEADERS, END_STREAM, Frames, HEADERS, literal};
-use crate::cast::{Authority, Gateway, PATIENCE, Upstream, connect, offering, raw};
+use crate::support::frames::{END_HEADERS, END_STREAM, Frames, HEADERS, literal};
+use crate::support::{Authority, Gateway, PATIENCE, Upstream, connect, offering, raw};
 
 const H2: &[&[u8]] = &[b"h2"];
 
@@ -115,7 +115,7 @@ fn client_certificates_are_asked_for_over_http_2_too() {
         for (own, expected) in [(Some(&good), true), (None, nobody), (Some(&bad), false)] {
             let mut stream = connect(gateway.address(), "a.test", offering(root.client(own), H2));
             // In TLS 1.3 the client is done before the server has looked at its certificate.
-            let written = stream.write_all(crate::cast::frames::PREFACE).and_then(|()| stream.flush());
+            let written = stream.write_all(crate::support::frames::PREFACE).and_then(|()| stream.flush());
             let gets_in = written.is_ok() && stream.read(&mut [0; 9]).is_ok_and(|count| count > 0);
             assert_eq!(gets_in, expected, "{client_auth}, {:?}", own.is_some());
         }

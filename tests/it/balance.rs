@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 
-use crate::cast::{Gateway, Request, Script, Upstream, wait_until};
+use crate::support::{Gateway, Request, Script, Upstream, wait_until};
 
 const RETRIES: &str = "scopegate_upstream_retries_total{upstream=\"orders\"}";
 const EJECTIONS: &str = "scopegate_upstream_ejections_total{upstream=\"orders\"}";

@@ -4,10 +4,10 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::thread;
 
-use crate::cast::frames::{
+use crate::support::frames::{
     DATA, END_HEADERS, END_STREAM, Frame, Frames, HEADERS, RST_STREAM, literal, request,
 };
-use crate::cast::{Gateway, Issuer, Request, Script, Upstream, wait_until};
+use crate::support::{Gateway, Issuer, Request, Script, Upstream, wait_until};
 
 const MIB: usize = 1024 * 1024;
 

@@ -1,6 +1,6 @@
 //! The token cache: it makes verdicts faster and changes none. attacks.md row 15.
 
-use crate::cast::{Gateway, Issuer, Key, Request, Upstream, now, wait_until};
+use crate::support::{Gateway, Issuer, Key, Request, Upstream, now, wait_until};
 
 fn ask(gateway: &Gateway, path: &str, token: &str) -> (u16, String) {
     let answer = gateway.send(&Request::get(path).bearer(token));

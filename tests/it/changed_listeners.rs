@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use crate::cast::{Client, Gateway, KeptPort, Request, Secured, Upstream, wait_until, wait_until_closed};
+use crate::support::{Client, Gateway, KeptPort, Request, Secured, Upstream, wait_until, wait_until_closed};
 
 const SUCCESS: &str = "scopegate_reloads_total{result=\"success\"}";
 const CONNECTIONS: &str = "scopegate_connections_open";
@@ -114,7 +114,7 @@ fn who_waits_on_a_listener_that_is_removed_is_served_as_the_listener_was_configu
     wait_until_closed(second.at("127.0.0.1"));
     for mut stream in waiting {
         use std::io::{Read as _, Write as _};
-        stream.set_read_timeout(Some(crate::cast::PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(crate::support::PATIENCE)).unwrap();
         stream.write_all(b"GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::cast::{Key, Pair, Request, Token};
+use crate::support::{Key, Pair, Request, Token};
 
 const ROUTES: &str = r#"
 [[routes]]
@@ -206,7 +206,7 @@ fn each_request_carries_its_own_subject() {
         for shift in 0..4 {
             let tokens = &tokens;
             scope.spawn(move || {
-                let mut client = crate::cast::Client::connect(address);
+                let mut client = crate::support::Client::connect(address);
                 for round in 0..40 {
                     let (subject, token) = &tokens[(round * 3 + shift) % tokens.len()];
                     let id = format!("{subject}.{shift}.{round}");

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::Value;
 
-use crate::cast::{Answer, Client, Request, raw};
+use crate::support::{Answer, Client, Request, raw};
 
 /// `dev:dev-secret`
 const BASIC: &str = "Basic ZGV2OmRldi1zZWNyZXQ=";

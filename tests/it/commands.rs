@@ -7,7 +7,7 @@ use std::process::{Output, Stdio};
 use aws_lc_rs::digest;
 use serde_json::{Value, json};
 
-use crate::cast::{Authority, Identity, Key, Token, encode, scopegate};
+use crate::support::{Authority, Identity, Key, Token, encode, scopegate};
 
 const ISS: &str = "https://idp.test";
 

@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use crate::cast::frames::{Frames, HEADERS};
-use crate::cast::{Client, Gateway, Issuer, Request, Script, Upstream, raw, wait_until};
+use crate::support::frames::{Frames, HEADERS};
+use crate::support::{Client, Gateway, Issuer, Request, Script, Upstream, raw, wait_until};
 
 const MIB: usize = 1024 * 1024;
 

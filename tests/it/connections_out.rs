@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::os::unix::net::UnixListener;
 
-use crate::cast::{Gateway, Request, Script, Upstream, wait_until};
+use crate::support::{Gateway, Request, Script, Upstream, wait_until};
 
 const ROUTE: &str = "[[routes]]\npath = \"/**\"\nupstream = \"orders\"\nmethods = \"ANY\"\npublic = true\n";
 const OPEN: &str = "scopegate_upstream_connections_open{upstream=\"orders\"}";

@@ -1,7 +1,7 @@
 //! One credential is judged, and no other one reaches the upstream: not under another spelling, and not in another place.
 
-use crate::cast::frames::{END_HEADERS, END_STREAM, Frames, HEADERS, literal, request};
-use crate::cast::{Key, Pair, Request};
+use crate::support::frames::{END_HEADERS, END_STREAM, Frames, HEADERS, literal, request};
+use crate::support::{Key, Pair, Request};
 
 const ROUTES: &str = r#"
 [[routes]]

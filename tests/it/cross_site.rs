@@ -4,7 +4,7 @@ use std::future::{Future as _, poll_fn};
 use std::pin::Pin;
 use std::task::Poll;
 
-use crate::cast::{Gateway, Issuer, Key, PATIENCE, Pair, Request, Script, Upstream};
+use crate::support::{Gateway, Issuer, Key, PATIENCE, Pair, Request, Script, Upstream};
 
 const ROUTES: &str = r#"
 [[routes]]

@@ -1,11 +1,11 @@
 //! What crosses between the protocols and must not cross as it is: trailers, content where there is none, malformed fields,
 //! and the version in `Via`.
 
-use crate::cast::framed::{Act, Framed, head};
-use crate::cast::frames::{
+use crate::support::framed::{Act, Framed, head};
+use crate::support::frames::{
     DATA, END_HEADERS, END_STREAM, Frame, Frames, GOAWAY, HEADERS, RST_STREAM, frame, literal, request,
 };
-use crate::cast::{Gateway, Request, Script, Upstream};
+use crate::support::{Gateway, Request, Script, Upstream};
 
 const ROUTE: &str = "[[routes]]\npath = \"/**\"\nupstream = \"orders\"\nmethods = \"ANY\"\npublic = true\n";
 

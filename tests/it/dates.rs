@@ -13,7 +13,7 @@ use hyper::body::Bytes;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 
-use crate::cast::{Client, Process, Request, Upstream, raw};
+use crate::support::{Client, Process, Request, Upstream, raw};
 
 /// Shifts the wall clock of a program by the seconds in a file, whenever it asks.
 const SHIFTED: &str = r"

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::cast::{Gateway, Request, Script, Upstream, wait_until};
+use crate::support::{Gateway, Request, Script, Upstream, wait_until};
 
 const OPEN: &str = "scopegate_upstream_connections_open{upstream=\"orders\"}";
 const CLIENTS: &str = "scopegate_connections_open";

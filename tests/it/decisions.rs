@@ -1,5 +1,5 @@
 //! Runs `tests/vectors/decisions`: each file is a configuration and requests, with what becomes of each. Every case is
-//! asked and sent over a socket, and both must agree (see `cast::Pair`).
+//! asked and sent over a socket, and both must agree (see `support::Pair`).
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::cast::{ISS, Key, Pair, Request, Token};
+use crate::support::{ISS, Key, Pair, Request, Token};
 
 const DIRECTORY: &str = "tests/vectors/decisions";
 

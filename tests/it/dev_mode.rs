@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::Value;
 
-use crate::cast::{Process, Request, Shell, raw, wait_until};
+use crate::support::{Process, Request, Shell, raw, wait_until};
 
 /// The configuration that the first command of the README reads.
 fn example() -> String {

@@ -2,10 +2,10 @@
 
 use serde::Deserialize;
 
-use crate::cast::frames::{
+use crate::support::frames::{
     DATA, END_HEADERS, END_STREAM, Frame, Frames, HEADERS, RST_STREAM, frame, literal,
 };
-use crate::cast::{Expected, Gateway, Request, Script, Upstream};
+use crate::support::{Expected, Gateway, Request, Script, Upstream};
 
 /// A request, and what becomes of it.
 #[derive(Deserialize)]

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Signal, kill_process};
 
-use crate::cast::{Client, Process, Request, Script, Secured, Upstream, raw, wait_until};
+use crate::support::{Client, Process, Request, Script, Secured, Upstream, raw, wait_until};
 
 /// What the log says when no socket is listened on any more.
 const CLOSED: &str = "no connection is accepted any more";

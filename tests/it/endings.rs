@@ -5,11 +5,11 @@ use std::net::{Shutdown, TcpListener};
 
 use serde_json::Value;
 
-use crate::cast::framed::{Act, Framed, head};
-use crate::cast::frames::{
+use crate::support::framed::{Act, Framed, head};
+use crate::support::frames::{
     DATA, END_HEADERS, END_STREAM, Frames, HEADERS, RST_STREAM, frame, literal, request,
 };
-use crate::cast::{Authority, Client, Gateway, Process, Request, Script, Upstream, wait_until};
+use crate::support::{Authority, Client, Gateway, Process, Request, Script, Upstream, wait_until};
 
 fn requests(method: &str, status: &str) -> String {
     format!("scopegate_requests_total{{method=\"{method}\",route=\"/**\",status=\"{status}\"}}")

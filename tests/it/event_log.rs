@@ -6,7 +6,7 @@ use std::io::{self, Read, Write};
 use std::net::TcpListener;
 use std::thread;
 
-use crate::cast::{Issuer, Process, Request, Upstream, raw, scopegate, wait_until};
+use crate::support::{Issuer, Process, Request, Upstream, raw, scopegate, wait_until};
 
 const DROPPED: &str = "scopegate_log_dropped_total";
 const FAILED: &str = "scopegate_reloads_total{result=\"failure\"}";

@@ -11,7 +11,7 @@ use scopegate::config::{Config, Overrides};
 use scopegate::gateway::Gateway;
 use toml::{Table, Value};
 
-use crate::cast::{KeptPort, Key, PATIENCE, has_ipv6};
+use crate::support::{KeptPort, Key, PATIENCE, has_ipv6};
 
 /// A page, how many examples it has at least, and words that are in one of them each. Pages that are not here have their
 /// examples looked at as well.

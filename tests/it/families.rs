@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::cast::{Client, Gateway, KeptPort, Load, Process, Request, Upstream, has_ipv6};
+use crate::support::{Client, Gateway, KeptPort, Load, Process, Request, Upstream, has_ipv6};
 
 const SUCCESS: &str = "scopegate_reloads_total{result=\"success\"}";
 
@@ -99,7 +99,7 @@ fn the_admin_listener_is_of_another_family_on_the_same_port() {
         let local = |ip: &'static str| if ip == "[::]" { "[::1]" } else { ip };
         assert_eq!(status(port.at(local(public))), Some(200));
         let livez = b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
-        let answer = crate::cast::raw(port.at(local(admin)), livez);
+        let answer = crate::support::raw(port.at(local(admin)), livez);
         assert!(answer.ends_with("live\n"), "{answer}");
     }
 }

@@ -1,6 +1,6 @@
 //! The main job: a request with the scopes is forwarded, every other is told what is wrong.
 
-use crate::cast::{Gateway, Issuer, Request, Upstream};
+use crate::support::{Gateway, Issuer, Request, Upstream};
 
 fn orders(issuer: &Issuer, upstream: &Upstream) -> Gateway {
     Gateway::start(&format!(

@@ -1,6 +1,6 @@
 //! Who is believed about where a request came from, and what the upstream is told of it.
 
-use crate::cast::{Arrival, Gateway, Process, Request, Upstream, wait_until};
+use crate::support::{Arrival, Gateway, Process, Request, Upstream, wait_until};
 
 const OPEN: &str = "[[routes]]\npath = \"/**\"\nupstream = \"orders\"\nmethods = \"ANY\"\npublic = true\n";
 

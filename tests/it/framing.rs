@@ -1,7 +1,7 @@
 //! Requests as raw bytes: each is refused, or reaches the upstream in the one canonical framing that everybody reads
 //! the same. The vectors say which; the upstream of the cast checks every arrival besides (P01).
 
-use crate::cast::{Gateway, Key, Pair, Request, Script, Upstream, Vector};
+use crate::support::{Gateway, Key, Pair, Request, Script, Upstream, Vector};
 
 // D69: what a chunk says besides its size is nobody's, and may not go on and on, in one chunk or in many.
 #[test]

@@ -1,9 +1,9 @@
 //! gRPC, from a client of HTTP/2 to a server of HTTP/2: messages, trailers, and an end that is the server's.
 
-use crate::cast::frames::{
+use crate::support::frames::{
     DATA, END_HEADERS, END_STREAM, Frame, Frames, HEADERS, RST_STREAM, literal, request,
 };
-use crate::cast::{Gateway, Issuer, Multiplexed, Play, wait_until};
+use crate::support::{Gateway, Issuer, Multiplexed, Play, wait_until};
 
 /// A message of three bytes, framed as gRPC frames it.
 const MESSAGE: &[u8] = b"\0\0\0\0\x03abc";

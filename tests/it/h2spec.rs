@@ -9,11 +9,11 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use crate::cast::frames::{
+use crate::support::frames::{
     ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, Frames, GOAWAY, HEADERS, PING, PRIORITY, RST_STREAM,
     SETTINGS, WINDOW_UPDATE, literal, request,
 };
-use crate::cast::{Gateway, Script, Upstream};
+use crate::support::{Gateway, Script, Upstream};
 
 #[derive(Deserialize)]
 struct Cases {

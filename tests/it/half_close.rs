@@ -4,7 +4,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::Shutdown;
 
-use crate::cast::{Authority, Client, Gateway, Request, Script, Upstream, raw, wait_until};
+use crate::support::{Authority, Client, Gateway, Request, Script, Upstream, raw, wait_until};
 
 /// Upstream connections that are open.
 const UPSTREAMS: &str = "scopegate_upstream_connections_open{upstream=\"orders\"}";

@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 
-use crate::cast::{Client, Load, Process, Request, Script, Secured, Upstream, free_address};
+use crate::support::{Client, Load, Process, Request, Script, Secured, Upstream, free_address};
 
 fn text(upstream: &Upstream, server: &str, path: &Path) -> String {
     let route = "[[routes]]\npath = \"/x\"\nupstream = \"up\"\nmethods = [\"GET\"]\npublic = true\n";
@@ -136,7 +136,7 @@ fn connections_that_wait_to_be_accepted_are_the_successors() {
 /// A newcomer that has the sockets and says nothing.
 fn silent(path: &Path) -> UnixStream {
     let mut newcomer = UnixStream::connect(path).unwrap();
-    newcomer.set_read_timeout(Some(crate::cast::PATIENCE)).unwrap();
+    newcomer.set_read_timeout(Some(crate::support::PATIENCE)).unwrap();
     assert_eq!(newcomer.read(&mut [0; 65]).unwrap(), 2, "the version, and a byte for the one socket");
     newcomer
 }

@@ -1,6 +1,6 @@
 //! What crosses the gateway in headers, in both directions, and what does not.
 
-use crate::cast::{Arrival, Gateway, Issuer, Request, Script, Upstream};
+use crate::support::{Arrival, Gateway, Issuer, Request, Script, Upstream};
 
 fn values<'a>(arrival: &'a Arrival, name: &str) -> Vec<&'a str> {
     arrival.fields.iter().filter(|(field, _)| field == name).map(|(_, value)| value.as_str()).collect()

@@ -1,6 +1,6 @@
 //! What a route says of heads: rules for fields, rewritten paths, CORS, answers to gRPC.
 
-use crate::cast::{Gateway, Issuer, Request, Script, Upstream};
+use crate::support::{Gateway, Issuer, Request, Script, Upstream};
 
 /// A gateway with one upstream, and routes that ask for tokens of one issuer.
 fn gateway(issuer: &Issuer, upstream: &Upstream, routes: &str) -> Gateway {

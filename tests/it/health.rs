@@ -1,7 +1,7 @@
 //! How an upstream does: how much it has to do at a time, and what its probes say.
 
 use super::http2_upstreams::{Identity, over_tls};
-use crate::cast::{Cable, Gateway, Multiplexed, Request, Script, Upstream, wait_until};
+use crate::support::{Cable, Gateway, Multiplexed, Request, Script, Upstream, wait_until};
 
 const ROUTE: &str = "[[routes]]\npath = \"/**\"\nupstream = \"orders\"\nmethods = \"ANY\"\npublic = true\n";
 const PROBED: &str = "ejection = { failures = 0 }\nhealth = { path = \"/healthz?full\", interval = \"20ms\", \

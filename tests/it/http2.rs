@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use crate::cast::frames::{
+use crate::support::frames::{
     CONTINUATION, DATA, END_HEADERS, END_STREAM, Frame, Frames, GOAWAY, HEADERS, PING, RST_STREAM, SETTINGS,
     WINDOW_UPDATE, frame, literal, request,
 };
-use crate::cast::{Gateway, Issuer, Request, Script, Upstream, wait_until};
+use crate::support::{Gateway, Issuer, Request, Script, Upstream, wait_until};
 
 const ENHANCE_YOUR_CALM: u32 = 11;
 const CANCEL: [u8; 4] = [0, 0, 0, 8];
@@ -221,7 +221,7 @@ fn what_does_not_come_in_time_is_not_waited_for() {
     half.write(b"PRI * HTTP/2.0\r\n");
     assert!(half.is_closed(), "half a preface");
     let mut silent = Frames::silent(gateway.address());
-    silent.write(crate::cast::frames::PREFACE);
+    silent.write(crate::support::frames::PREFACE);
     assert!(silent.is_closed(), "no settings");
     let mut head = Frames::connect(gateway.address());
     head.send(HEADERS, END_STREAM, 1, &request("GET", "/"));

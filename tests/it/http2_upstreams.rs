@@ -9,9 +9,9 @@ use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::server::WebPkiClientVerifier;
 
-use crate::cast::framed::{Act, Framed, head};
-use crate::cast::frames::{DATA, END_STREAM, Frames, WINDOW_UPDATE, frame};
-use crate::cast::{Cable, Client, Gateway, Multiplexed, Play, Process, Request, wait_until};
+use crate::support::framed::{Act, Framed, head};
+use crate::support::frames::{DATA, END_STREAM, Frames, WINDOW_UPDATE, frame};
+use crate::support::{Cable, Client, Gateway, Multiplexed, Play, Process, Request, wait_until};
 
 const ROUTE: &str = "[[routes]]\npath = \"/**\"\nupstream = \"orders\"\nmethods = \"ANY\"\npublic = true\n";
 

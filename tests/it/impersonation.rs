@@ -1,7 +1,7 @@
 //! Fields that an upstream takes for the gateway's word: none of them reaches it from a client, in whatever spelling an
 //! upstream may read as the name.
 
-use crate::cast::{Key, Pair, Request};
+use crate::support::{Key, Pair, Request};
 
 const ROUTES: &str = r#"
 [[routes]]

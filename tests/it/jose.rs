@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::cast::{Key, Pair, Request, encode};
+use crate::support::{Key, Pair, Request, encode};
 
 /// A token, and the public key that verifies it.
 #[derive(Deserialize)]

@@ -5,7 +5,7 @@ use std::net::{IpAddr, TcpListener, UdpSocket};
 
 use serde_json::{Value, json};
 
-use crate::cast::{
+use crate::support::{
     Answer, Client, Gateway, Issuer, Jwks, Key, Process, Request, Token, Upstream, wait_until,
 };
 
@@ -242,9 +242,9 @@ fn ten_thousand_unknown_key_ids_are_one_fetch() {
     let claims = issuer.claims("read");
     let mut client = gateway.connect();
     let signature = issuer.token("read").rsplit('.').next().unwrap().to_owned();
-    let payload = crate::cast::encode(claims.claims.to_string());
+    let payload = crate::support::encode(claims.claims.to_string());
     for number in 0..10_000 {
-        let header = crate::cast::encode(format!(r#"{{"alg":"RS256","kid":"unknown-{number}"}}"#));
+        let header = crate::support::encode(format!(r#"{{"alg":"RS256","kid":"unknown-{number}"}}"#));
         let answer = client.send(&Request::get("/x").bearer(&format!("{header}.{payload}.{signature}")));
         assert_eq!(answer.status, 401);
         if number % 1000 == 0 {

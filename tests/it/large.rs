@@ -1,8 +1,8 @@
 //! Configurations of thousands of routes: what is long about them holds up nothing else.
 
-use crate::cast::{Gateway, Upstream};
+use crate::support::{Gateway, Upstream};
 #[cfg(unix)]
-use crate::cast::{Process, Request};
+use crate::support::{Process, Request};
 
 const SUCCESS: &str = "scopegate_reloads_total{result=\"success\"}";
 

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::cast::{Client, Gateway, Issuer, Request, Script, Upstream, wait_until};
+use crate::support::{Client, Gateway, Issuer, Request, Script, Upstream, wait_until};
 
 /// A request whose head has so many bytes, its empty line included.
 fn head_of(length: usize) -> Request {

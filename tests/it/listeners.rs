@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
-use crate::cast::{Gateway, PATIENCE, Upstream, wait_until};
+use crate::support::{Gateway, PATIENCE, Upstream, wait_until};
 
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n";
 
@@ -113,7 +113,7 @@ fn a_socket_on_which_another_process_listens_is_not_taken() {
     let (upstream, directory) = (Upstream::start(), tempfile::tempdir().unwrap());
     let path = directory.path().join("api.sock");
     let other = UnixListener::bind(&path).unwrap();
-    let mut process = crate::cast::Process::start(&["run"], &on_a_socket(&path, "0600", &upstream));
+    let mut process = crate::support::Process::start(&["run"], &on_a_socket(&path, "0600", &upstream));
     assert_ne!(process.wait().code(), Some(0));
     let told = format!("cannot listen on unix:{}: another process does already", path.display());
     assert!(process.errors().contains(&told), "{}", process.errors());

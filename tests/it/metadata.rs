@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::cast::{Answer, Gateway, Issuer, Request, Upstream};
+use crate::support::{Answer, Gateway, Issuer, Request, Upstream};
 
 const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
 

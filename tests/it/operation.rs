@@ -2,7 +2,7 @@
 
 use aws_lc_rs::digest;
 
-use crate::cast::{Gateway, Issuer, Jwks, Request, Upstream, raw, wait_until, wait_until_closed};
+use crate::support::{Gateway, Issuer, Jwks, Request, Upstream, raw, wait_until, wait_until_closed};
 
 fn orders(issuer: &Issuer, upstream: &Upstream, server: &str) -> String {
     let routes = "[[routes]]\npath = \"/orders/{id}\"\nupstream = \"orders\"\nmethods = { GET = \"orders.read\" }\n\

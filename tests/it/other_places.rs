@@ -1,8 +1,8 @@
 //! A place from which one route takes its token reaches the upstream from no other route unjudged: the application behind
 //! both reads it there.
 
-use crate::cast::frames::{END_HEADERS, END_STREAM, Frames, HEADERS, literal, request};
-use crate::cast::{Arrival, Key, Pair, Request, Script, Upstream};
+use crate::support::frames::{END_HEADERS, END_STREAM, Frames, HEADERS, literal, request};
+use crate::support::{Arrival, Key, Pair, Request, Script, Upstream};
 
 /// Routes to one application that take their tokens from different places, and one to another.
 const ROUTES: &str = r#"

@@ -5,7 +5,7 @@ use std::fs;
 use scopegate::route::Ambiguity;
 use serde::Deserialize;
 
-use crate::cast::{Gateway, Key, Pair, Request, Upstream, raw};
+use crate::support::{Gateway, Key, Pair, Request, Upstream, raw};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -5,7 +5,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::cast::{
+use crate::support::{
     Client, Issuer, Process, Request, Script, Upstream, free_address, raw, scopegate, wait_until_closed,
 };
 

@@ -3,10 +3,10 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
-use crate::cast::frames::{
+use crate::support::frames::{
     END_HEADERS, END_STREAM, Frames, GOAWAY, HEADERS, RST_STREAM, SETTINGS, frame, literal, request,
 };
-use crate::cast::{Gateway, PATIENCE, Process, Request, Script, Secured, Upstream, encode, wait_until};
+use crate::support::{Gateway, PATIENCE, Process, Request, Script, Secured, Upstream, encode, wait_until};
 
 /// What no log may have.
 const SECRET: &str = "SECRET-of-a-token";

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::cast::{
+use crate::support::{
     Client, Gateway, Issuer, Key, Request, Script, Token, Upstream, free_address, wait_until,
     wait_until_closed,
 };

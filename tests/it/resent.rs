@@ -5,8 +5,8 @@ use std::thread;
 
 use h2::Reason;
 
-use crate::cast::framed::{Act, Framed, goaway, good, reset};
-use crate::cast::{Client, Gateway, Multiplexed, Play, Request, free_address, wait_until};
+use crate::support::framed::{Act, Framed, goaway, good, reset};
+use crate::support::{Client, Gateway, Multiplexed, Play, Request, free_address, wait_until};
 
 const ROUTE: &str = "[[routes]]\npath = \"/**\"\nupstream = \"orders\"\nmethods = \"ANY\"\npublic = true\n";
 const RESENT: &str = "scopegate_upstream_resent_total{upstream=\"orders\"}";

@@ -1,8 +1,8 @@
 //! Heads of responses have bounds, which are configured (`response_head_bytes`, `response_head_fields`).
 
-use crate::cast::framed::{Act, Framed};
-use crate::cast::frames::{CONTINUATION, END_HEADERS, END_STREAM, HEADERS, frame, literal};
-use crate::cast::{Gateway, Request, Script, Upstream};
+use crate::support::framed::{Act, Framed};
+use crate::support::frames::{CONTINUATION, END_HEADERS, END_STREAM, HEADERS, frame, literal};
+use crate::support::{Gateway, Request, Script, Upstream};
 
 const ROUTE: &str = "[[routes]]\npath = \"/**\"\nupstream = \"orders\"\nmethods = \"ANY\"\npublic = true\n";
 const PROTOCOL: &str = "scopegate_refusals_total{reason=\"upstream_protocol_error\",route=\"/**\"}";

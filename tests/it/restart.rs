@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::{Command, Stdio};
 
-use crate::cast::{Gateway, Issuer, Jwks, Request, Upstream, wait_until};
+use crate::support::{Gateway, Issuer, Jwks, Request, Upstream, wait_until};
 
 // K10: the issuer is out while the gateway restarts.
 #[test]

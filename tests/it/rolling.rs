@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use crate::cast::{Gateway, Load, Process, Request, Secured, Upstream, free_address, wait_until};
+use crate::support::{Gateway, Load, Process, Request, Secured, Upstream, free_address, wait_until};
 
 const ROUTE: &str = "[[routes]]\npath = \"/x\"\nupstream = \"orders\"\nmethods = [\"GET\"]\npublic = true\n";
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use rustls::ClientConfig;
 use rustls::pki_types::CertificateDer;
 
-use crate::cast::{Authority, Gateway, Identity, Process, TlsClient, Upstream, connect, wait_until};
+use crate::support::{Authority, Gateway, Identity, Process, TlsClient, Upstream, connect, wait_until};
 
 /// The status of a request for `host`, or the error of the connection.
 fn ask(stream: &mut TlsClient, host: &str) -> std::io::Result<u16> {
@@ -117,11 +117,11 @@ fn junk_plain_http_and_silence_cost_one_connection_each() {
     let (root, upstream) = (Authority::new(), Upstream::start());
     let pair = root.sign(&["a.test"]);
     let gateway = Gateway::secured(&upstream, &[("a", &pair)], "handshake_timeout = \"2s\"", &[]);
-    let plain = crate::cast::raw(gateway.address(), b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n");
+    let plain = crate::support::raw(gateway.address(), b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n");
     assert!(plain.starts_with("HTTP/1.1 400 "), "{plain}");
     for bytes in [&b"\x16\x03\x01\x00\x02junk"[..], b"\x00\x01", b"\x16"] {
         let mut socket = TcpStream::connect(gateway.address()).unwrap();
-        socket.set_read_timeout(Some(crate::cast::PATIENCE)).unwrap();
+        socket.set_read_timeout(Some(crate::support::PATIENCE)).unwrap();
         socket.write_all(bytes).unwrap();
         let mut rest = Vec::new();
         // An end or a reset, and no answer of HTTP.
@@ -157,7 +157,7 @@ fn a_listener_of_tls_1_3_refuses_1_2() {
 fn a_certificate_that_ends_soon_is_warned_of_and_a_renewed_one_is_not() {
     let (root, upstream) = (Authority::new(), Upstream::start());
     let until = |days: i64| {
-        let end = crate::cast::now().checked_add_signed(days * 24 * 60 * 60).unwrap();
+        let end = crate::support::now().checked_add_signed(days * 24 * 60 * 60).unwrap();
         root.sign_with(&["a.test"], |params| {
             params.not_before = rcgen::date_time_ymd(2020, 1, 1);
             params.not_after = rcgen::date_time_ymd(1970, 1, 1) + std::time::Duration::from_secs(end);
@@ -176,7 +176,7 @@ fn a_certificate_that_ends_soon_is_warned_of_and_a_renewed_one_is_not() {
     let series = format!("scopegate_certificate_expiry_timestamp_seconds{{file=\"{}\"}}", place("a.pem"));
     let process = Process::run_alone(&toml);
     let days =
-        || (process.metric(&series) - f64::from(u32::try_from(crate::cast::now()).unwrap())) / 86_400.0;
+        || (process.metric(&series) - f64::from(u32::try_from(crate::support::now()).unwrap())) / 86_400.0;
     process.wait_for_log("a certificate ends soon: renew it file=");
     assert!((2.9..=3.0).contains(&days()), "{}", days());
     until(300).write(directory.path(), "a");

@@ -4,10 +4,10 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use crate::cast::frames::{
+use crate::support::frames::{
     END_HEADERS, END_STREAM, HEADERS, PREFACE, SETTINGS, WINDOW_UPDATE, frame, request,
 };
-use crate::cast::{PATIENCE, Scene, Script, Secured, TlsClient, wait_within};
+use crate::support::{PATIENCE, Scene, Script, Secured, TlsClient, wait_within};
 
 const CLIENTS: usize = 100;
 

@@ -1,6 +1,6 @@
 //! Where a token is looked for: in the places that the route names, and in no other.
 
-use crate::cast::{Key, Pair, Request, Script};
+use crate::support::{Key, Pair, Request, Script};
 
 /// One route for each kind of source, and one for several.
 const ROUTES: &str = r#"

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use h2::client::SendRequest;
 use http::{HeaderMap, HeaderValue};
 
-use crate::cast::{Gateway, Multiplexed, PATIENCE, Play, Request, Script, Upstream};
+use crate::support::{Gateway, Multiplexed, PATIENCE, Play, Request, Script, Upstream};
 
 const ROUTE: &str = "[[routes]]\npath = \"/**\"\nupstream = \"orders\"\nmethods = \"ANY\"\npublic = true\n";
 

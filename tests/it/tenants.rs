@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::cast::{Gateway, Issuer, Jwks, Key, Request, Token, Upstream};
+use crate::support::{Gateway, Issuer, Jwks, Key, Request, Token, Upstream};
 
 /// Two tenants whose keys are in one place, and a route that takes them.
 fn start(issuer: &Issuer, tenants: &str, upstream: &Upstream) -> Gateway {

@@ -7,7 +7,7 @@ use aws_lc_rs::hmac;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::cast::{Gateway, ISS, Issuer, Key, Pair, Request, Token, Upstream, encode, now, wait_until};
+use crate::support::{Gateway, ISS, Issuer, Key, Pair, Request, Token, Upstream, encode, now, wait_until};
 
 /// A route that asks for a scope, and one that asks for any token.
 const ROUTES: &str =

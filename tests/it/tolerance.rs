@@ -1,6 +1,6 @@
 //! *Tolerant reading*: a scoped route beside a wider one stays closed to applications that read paths loosely.
 
-use crate::cast::{Key, Pair, Request, Upstream};
+use crate::support::{Key, Pair, Request, Upstream};
 
 /// `[[routes]]` of a path, with more lines.
 fn route(path: &str, lines: &str) -> String {

@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 
-use crate::cast::{Answer, Gateway, Request, Script, Upstream, wait_until};
+use crate::support::{Answer, Gateway, Request, Script, Upstream, wait_until};
 
 const OPEN: &str = "scopegate_upstream_connections_open{upstream=\"orders\"}";
 
@@ -16,7 +16,7 @@ fn assert_failed(answer: &Answer, status: u16, code: &str) {
 }
 
 /// Sends requests until one finds the connection that the worker has kept: a client connection belongs to one worker.
-fn warm(gateway: &Gateway) -> crate::cast::Client {
+fn warm(gateway: &Gateway) -> crate::support::Client {
     let mut client = gateway.connect();
     assert_eq!(client.send(&Request::get("/warm")).status, 200);
     client

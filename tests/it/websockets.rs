@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use tokio_tungstenite::tungstenite::{Error, Message, WebSocket, accept, client};
 
-use crate::cast::{Gateway, Issuer, PATIENCE, Request, Script, Upstream, wait_until};
+use crate::support::{Gateway, Issuer, PATIENCE, Request, Script, Upstream, wait_until};
 
 /// A WebSocket server that echoes, and tells how each of its connections ended.
 struct Echo {

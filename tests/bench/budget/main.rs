@@ -16,7 +16,7 @@
     clippy::print_stdout
 )]
 
-#[path = "../../it/cast/keys.rs"]
+#[path = "../../it/support/keys.rs"]
 #[allow(dead_code)]
 mod keys;
 #[path = "../stage.rs"]

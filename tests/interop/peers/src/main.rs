@@ -1,6 +1,6 @@
 //! gRPC by tonic and WebSockets by tokio-tungstenite, through a gateway: `peers SCOPEGATE`.
 
-#[path = "../../../it/cast/keys.rs"]
+#[path = "../../../it/support/keys.rs"]
 #[allow(dead_code)]
 mod keys;
 

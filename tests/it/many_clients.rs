@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::cast::{Client, Issuer, Process, Request, Script, Upstream, encode, raw, wait_until};
+use crate::support::{Client, Issuer, Process, Request, Script, Upstream, encode, raw, wait_until};
 
 const OPEN: &str = "[[routes]]\npath = \"/**\"\nupstream = \"orders\"\nmethods = \"ANY\"\npublic = true\n";
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
-use crate::cast::{Gateway, PATIENCE, Upstream};
+use crate::support::{Gateway, PATIENCE, Upstream};
 
 /// ECDHE with ECDSA or RSA and AES-GCM.
 const SANE: [u16; 2] = [0xc02b, 0xc02f];

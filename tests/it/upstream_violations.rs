@@ -1,11 +1,11 @@
 //! Upstreams of HTTP/2 that break its rules: the client hears of it, the next request does not.
 
-use crate::cast::framed::{Act, Framed, good, head};
-use crate::cast::frames::{
+use crate::support::framed::{Act, Framed, good, head};
+use crate::support::frames::{
     CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, PUSH_PROMISE, RST_STREAM, SETTINGS,
     WINDOW_UPDATE, frame, literal,
 };
-use crate::cast::{Answer, Gateway, Request, Upstream};
+use crate::support::{Answer, Gateway, Request, Upstream};
 
 const ROUTE: &str = "[[routes]]\npath = \"/**\"\nupstream = \"orders\"\nmethods = \"ANY\"\npublic = true\n";
 const OK: (&str, &str) = (":status", "200");
@@ -125,7 +125,7 @@ fn an_answer_that_breaks_off_never_looks_complete() {
         (
             "a promise",
             goes_on(|stream| {
-                let block = [vec![0, 0, 0, 2], crate::cast::frames::request("GET", "/pushed")].concat();
+                let block = [vec![0, 0, 0, 2], crate::support::frames::request("GET", "/pushed")].concat();
                 frame(PUSH_PROMISE, END_HEADERS, stream, &block)
             }),
         ),

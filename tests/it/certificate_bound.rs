@@ -5,8 +5,8 @@ use std::io::{Read as _, Write as _};
 use aws_lc_rs::digest;
 use serde_json::json;
 
-use crate::cast::frames::{END_HEADERS, END_STREAM, Frames, HEADERS, literal};
-use crate::cast::{Authority, Gateway, ISS, Identity, Key, Token, Upstream, connect, encode, offering};
+use crate::support::frames::{END_HEADERS, END_STREAM, Frames, HEADERS, literal};
+use crate::support::{Authority, Gateway, ISS, Identity, Key, Token, Upstream, connect, encode, offering};
 
 /// A listener that asks for certificates, and what three clients show: two have one, the third none.
 struct Scene {

@@ -14,7 +14,7 @@ use rustix::process::{Signal, kill_process};
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 
-use crate::cast::{Answer, Client, Issuer, Key, Process, Request, Script, Secured, Upstream};
+use crate::support::{Answer, Client, Issuer, Key, Process, Request, Script, Secured, Upstream};
 
 const ROUNDS: usize = 2;
 

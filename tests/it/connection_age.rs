@@ -4,8 +4,8 @@
 use std::io::{Read as _, Write as _};
 use std::thread;
 
-use crate::cast::frames::{END_STREAM, Frames, GOAWAY, HEADERS};
-use crate::cast::{Authority, Gateway, Request, Script, Upstream, wait_until};
+use crate::support::frames::{END_STREAM, Frames, GOAWAY, HEADERS};
+use crate::support::{Authority, Gateway, Request, Script, Upstream, wait_until};
 
 const NO_ERROR: u32 = 0;
 const CLIENTS: &str = "scopegate_connections_open";

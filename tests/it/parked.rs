@@ -3,7 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::thread;
 
-use crate::cast::{Authority, Client, Gateway, Request, Script, Upstream, wait_until};
+use crate::support::{Authority, Client, Gateway, Request, Script, Upstream, wait_until};
 
 const RESTING: &str = "scopegate_connections_resting";
 const CLIENTS: &str = "scopegate_connections_open";
@@ -169,7 +169,7 @@ fn half_a_head_on_a_connection_that_rested_has_its_time() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_connection_that_rests_takes_no_more_than_15_kib() {
-    use crate::cast::Process;
+    use crate::support::Process;
 
     const BATCH: usize = 50;
     const MOST: usize = 15 * 1024;
