@@ -13,7 +13,8 @@ pub struct Now {
     pub since_epoch: Duration,
 }
 
-/// Seconds since 1970-01-01 UTC, not counting leap seconds (RFC 7519 §2 "NumericDate"), whole seconds.
+/// Seconds since 1970-01-01 UTC, not counting leap seconds (RFC 7519 §2 "NumericDate"), whole
+/// seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct UnixTime(pub u64);
 
@@ -40,10 +41,15 @@ pub fn monotonic() -> Instant {
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "this is the one caller")]
 pub fn since_epoch() -> Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
 }
 
 /// A clock before 1970 is broken; read as the end of time, every token is expired: fail closed.
 fn unix_of(time: SystemTime) -> UnixTime {
-    UnixTime(time.duration_since(UNIX_EPOCH).map_or(u64::MAX, |since| since.as_secs()))
+    UnixTime(
+        time.duration_since(UNIX_EPOCH)
+            .map_or(u64::MAX, |since| since.as_secs()),
+    )
 }

@@ -1,5 +1,5 @@
-//! The composition root: everything is made, wired and started here. `scopegate run`, `scopegate dev` and the tests all
-//! start a [`Gateway`].
+//! The composition root: everything is made, wired and started here. `scopegate run`, `scopegate
+//! dev` and the tests all start a [`Gateway`].
 
 mod certificates;
 #[cfg(test)]
@@ -91,8 +91,8 @@ pub struct BindError {
 }
 
 impl Gateway {
-    /// Reads the configuration, binds its addresses, starts the threads, and returns. From then on connections are
-    /// accepted.
+    /// Reads the configuration, binds its addresses, starts the threads, and returns. From then on
+    /// connections are accepted.
     ///
     /// # Errors
     /// [`StartError`]
@@ -100,7 +100,8 @@ impl Gateway {
         let mut inherited = Inherited::from_environment();
         let (config, watcher) = read(&load).map_err(StartError::Config)?;
         let metrics = Metrics::new(&REASONS, &TokenError::RESULTS);
-        let metrics = Arc::new(metrics.map_err(|error| StartError::Metrics(error.to_string().into()))?);
+        let metrics =
+            Arc::new(metrics.map_err(|error| StartError::Metrics(error.to_string().into()))?);
         // Before the hand-over, whose steps are short.
         let snapshot = reload::first(config, &metrics).map_err(StartError::Compile)?;
         let room = connection_room(&snapshot.config.server).map_err(StartError::Descriptors)?;
@@ -109,19 +110,33 @@ impl Gateway {
         let server = snapshot.config.server.clone();
         let prepared = listeners.prepare(&server).map_err(StartError::Bind)?;
         let change = listeners.commit(prepared, &server.listeners);
-        let admin = server.admin.map(|address| listeners.listen_admin(address, &server)).transpose();
+        let admin = server
+            .admin
+            .map(|address| listeners.listen_admin(address, &server))
+            .transpose();
         let admin = admin.map_err(StartError::Bind)?;
         listeners.inherited.close();
-        let admin_address = admin.as_ref().and_then(|listener| listener.local_addr().ok());
+        let admin_address = admin
+            .as_ref()
+            .and_then(|listener| listener.local_addr().ok());
         let tokens = Arc::new(SharedCache::new(snapshot.config.token_cache.bytes));
         let live = Arc::new(Live::new(snapshot));
 
-        let (access_log, log_writer) = AccessLog::start(metrics.clone()).map_err(StartError::System)?;
+        let (access_log, log_writer) =
+            AccessLog::start(metrics.clone()).map_err(StartError::System)?;
         let make = {
             let (live, tokens, metrics) = (live.clone(), tokens.clone(), metrics.clone());
-            move || Worker::new(live.clone(), tokens.clone(), metrics.clone(), access_log.clone())
+            move || {
+                Worker::new(
+                    live.clone(),
+                    tokens.clone(),
+                    metrics.clone(),
+                    access_log.clone(),
+                )
+            }
         };
-        let workers = Server::start(server.workers, room, live.clone(), make).map_err(StartError::System)?;
+        let workers =
+            Server::start(server.workers, room, live.clone(), make).map_err(StartError::System)?;
         let listening = listeners.addresses();
         let addresses = listening.iter().filter_map(Address::ip).collect();
         // Nothing is closed by it that would have to be waited for.
@@ -129,28 +144,39 @@ impl Gateway {
 
         let offered = takeover.offered()?;
         let (commands, inbox) = mpsc::unbounded_channel();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
         let runtime = runtime.map_err(StartError::System)?;
-        let control = std::thread::Builder::new().name("control".into()).spawn(move || {
-            let reloader = Arc::new(Reloader::new(load, live.clone(), metrics.clone()));
-            let control = Control {
-                live,
-                metrics,
-                tokens,
-                reloader,
-                reloading: Reloading::default(),
-                listeners,
-                server: Rc::new(workers),
-                fetching: Vec::new(),
-                watching: Vec::new(),
-            };
-            LocalSet::new().block_on(&runtime, control.run(admin, offered, watcher, inbox));
-            // A configuration that is still being read, or a name that is still being looked up, is of no use any more.
-            runtime.shutdown_background();
-            log_writer.finish();
-        });
+        let control = std::thread::Builder::new()
+            .name("control".into())
+            .spawn(move || {
+                let reloader = Arc::new(Reloader::new(load, live.clone(), metrics.clone()));
+                let control = Control {
+                    live,
+                    metrics,
+                    tokens,
+                    reloader,
+                    reloading: Reloading::default(),
+                    listeners,
+                    server: Rc::new(workers),
+                    fetching: Vec::new(),
+                    watching: Vec::new(),
+                };
+                LocalSet::new().block_on(&runtime, control.run(admin, offered, watcher, inbox));
+                // A configuration that is still being read, or a name that is still being looked
+                // up, is of no use any more.
+                runtime.shutdown_background();
+                log_writer.finish();
+            });
         let control = control.map_err(StartError::System)?;
-        let gateway = Self { listening, addresses, admin: admin_address, commands, control };
+        let gateway = Self {
+            listening,
+            addresses,
+            admin: admin_address,
+            commands,
+            control,
+        };
         match takeover.complete() {
             Ok(()) => Ok(gateway),
             Err(error) => {
@@ -178,14 +204,15 @@ impl Gateway {
         let _ = self.commands.send(Command::Reload);
     }
 
-    /// Stops accepting, lets connections finish within the configured drain, and returns when all is over.
+    /// Stops accepting, lets connections finish within the configured drain, and returns when all
+    /// is over.
     pub fn shutdown(self) {
         let _ = self.commands.send(Command::Drain);
         let _ = self.control.join();
     }
 
-    /// Serves until SIGTERM or SIGINT, then drains, or until another gateway has taken over. SIGHUP reloads, and a second
-    /// SIGTERM or SIGINT ends the drain at once.
+    /// Serves until SIGTERM or SIGINT, then drains, or until another gateway has taken over. SIGHUP
+    /// reloads, and a second SIGTERM or SIGINT ends the drain at once.
     ///
     /// # Errors
     /// When signals cannot be received.
@@ -234,7 +261,9 @@ impl Control {
             })
         };
         let view = Admin::new(self.live.clone(), self.metrics.clone(), alive);
-        let admin = admin.map(tokio::net::TcpListener::from_std).and_then(Result::ok);
+        let admin = admin
+            .map(tokio::net::TcpListener::from_std)
+            .and_then(Result::ok);
         let admin = admin.map(|listener| spawn_local(view.clone().serve(listener)));
         let offered = offered.and_then(|offered| offered.listen().ok());
         let look_out = spawn_local(watcher.look_out(self.live.clone(), self.metrics.clone()));
@@ -306,23 +335,31 @@ impl Control {
         certificates::look_at(&self.live.load().config, &self.metrics, clock::now().unix);
     }
 
-    /// Starts a task for each issuer that has none, and ends those of issuers that left the configuration: requests that
-    /// still see one keep its keys, but nobody asks for new ones.
+    /// Starts a task for each issuer that has none, and ends those of issuers that left the
+    /// configuration: requests that still see one keep its keys, but nobody asks for new ones.
     fn fetch_keys(&mut self) {
         let snapshot = self.live.load();
         let known = retain(&mut self.fetching, snapshot.issuers());
-        for issuer in snapshot.issuers().filter(|issuer| !known.contains(&Arc::as_ptr(issuer))) {
+        for issuer in snapshot
+            .issuers()
+            .filter(|issuer| !known.contains(&Arc::as_ptr(issuer)))
+        {
             let weak = Arc::downgrade(issuer);
             let task = spawn_local(issuer::maintain(weak.clone(), Client::new(Tls::system())));
             self.fetching.push((weak, task));
         }
     }
 
-    /// Starts a task for each upstream that has none, and ends those of upstreams that left the configuration or changed.
+    /// Starts a task for each upstream that has none, and ends those of upstreams that left the
+    /// configuration or changed.
     fn watch_upstreams(&mut self) {
         let snapshot = self.live.load();
         let known = retain(&mut self.watching, snapshot.upstreams.iter());
-        for upstream in snapshot.upstreams.iter().filter(|upstream| !known.contains(&Arc::as_ptr(upstream))) {
+        for upstream in snapshot
+            .upstreams
+            .iter()
+            .filter(|upstream| !known.contains(&Arc::as_ptr(upstream)))
+        {
             let weak = Arc::downgrade(upstream);
             let task = spawn_local(upstream::look_after(weak.clone()));
             self.watching.push((weak, task));
@@ -349,8 +386,8 @@ fn retain<'s, T: 's>(
     tended.iter().map(|(known, _)| known.as_ptr()).collect()
 }
 
-/// Reads the configuration, the second time with an eye on its files already: a change that comes while the gateway
-/// starts is not missed.
+/// Reads the configuration, the second time with an eye on its files already: a change that comes
+/// while the gateway starts is not missed.
 fn read(load: &Loader) -> Result<(Config, Watcher), Problems> {
     let config = load()?;
     let mut watcher = Watcher::new(&config.files, config.reload.watch);
@@ -376,8 +413,14 @@ async fn asked_again(commands: &mut mpsc::UnboundedReceiver<Command>) {
 /// Says which settings a running process cannot change.
 fn warn_of_restart(before: &Config, now: &Config) {
     let changed = [
-        ("server.workers", before.server.workers != now.server.workers),
-        ("server.handover", before.server.handover != now.server.handover),
+        (
+            "server.workers",
+            before.server.workers != now.server.workers,
+        ),
+        (
+            "server.handover",
+            before.server.handover != now.server.handover,
+        ),
         ("server.admin", before.server.admin != now.server.admin),
         ("token_cache", before.token_cache != now.token_cache),
         ("reload.watch", before.reload.watch != now.reload.watch),

@@ -26,14 +26,16 @@
 //!
 //! # The lexicon
 //!
-//! A *route* is ours, a *path* is theirs. A *denial* is the policy's no, a *fault* the upstream's can't, a *refusal*
-//! whatever the gateway answers itself. An *issuer* vouches for a *principal*; an *identity* is who calls this time.
-//! A *permit* is the proof that a request may be forwarded. A *snapshot* is a configuration, compiled.
+//! A *route* is ours, a *path* is theirs. A *denial* is the policy's no, a *fault* the upstream's
+//! can't, a *refusal* whatever the gateway answers itself. An *issuer* vouches for a *principal*;
+//! an *identity* is who calls this time. A *permit* is the proof that a request may be forwarded. A
+//! *snapshot* is a configuration, compiled.
 //!
 //! # The invariants
 //!
 //! - Nothing is forwarded without a permit; only `policy` makes one.
-//! - Nothing rewrites a path before it is matched; what is matched is what is forwarded, but for a declared prefix.
+//! - Nothing rewrites a path before it is matched; what is matched is what is forwarded, but for a
+//!   declared prefix.
 //! - A cached and an uncached token get the same verdict; the cache knows who signed, not who may.
 //! - A key of one issuer never verifies a token of another.
 //! - No keys, no verdict: 503, not 401, and never a pass.

@@ -1,9 +1,10 @@
 //! The hosts that the admin listener is asked by.
 //!
-//! A page in a browser cannot read another origin's answers, but its own it can: by DNS rebinding a name of the page's
-//! own leads to this listener, and the browser takes the answer for the page's own (the request has no `Origin`). The
-//! browser still says in `Host` which name it asked for, so that names are listed. An IP address in `Host` is no name
-//! that an attacker could have pointed here.
+//! A page in a browser cannot read another origin's answers, but its own it can: by DNS rebinding a
+//! name of the page's own leads to this listener, and the browser takes the answer for the page's
+//! own (the request has no `Origin`). The browser still says in `Host` which name it asked for, so
+//! that names are listed. An IP address in `Host` is no name that an attacker could have pointed
+//! here.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -32,7 +33,11 @@ pub(super) fn admit<B>(request: &Request<B>, names: &[Box<str>]) -> Result<(), H
         _ => return Err(HostError::Malformed),
     };
     let target = request.uri().authority().map(http::uri::Authority::as_str);
-    if field.into_iter().chain(target).all(|authority| is_ours(authority, names)) {
+    if field
+        .into_iter()
+        .chain(target)
+        .all(|authority| is_ours(authority, names))
+    {
         Ok(())
     } else {
         Err(HostError::Misdirected)
@@ -43,11 +48,13 @@ fn text(field: &HeaderValue) -> Result<&str, HostError> {
     field.to_str().map_err(|_| HostError::Malformed)
 }
 
-/// Whether `host` or `host:port` is an IP address, `localhost`, or one of these names. The port may be any: a tunnel or a
-/// published port of a container has its own.
+/// Whether `host` or `host:port` is an IP address, `localhost`, or one of these names. The port may
+/// be any: a tunnel or a published port of a container has its own.
 fn is_ours(authority: &str, names: &[Box<str>]) -> bool {
     if let Some(rest) = authority.strip_prefix('[') {
-        let Some((address, port)) = rest.split_once(']') else { return false };
+        let Some((address, port)) = rest.split_once(']') else {
+            return false;
+        };
         return address.parse::<Ipv6Addr>().is_ok() && (port.is_empty() || is_port(port));
     }
     let colon = authority.find(':').unwrap_or(authority.len());
@@ -64,7 +71,8 @@ fn is_ours(authority: &str, names: &[Box<str>]) -> bool {
 
 /// Returns whether a text is a colon and digits. There may be no digit (RFC 3986 §3.2.3).
 fn is_port(text: &str) -> bool {
-    text.strip_prefix(':').is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))
+    text.strip_prefix(':')
+        .is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 #[cfg(test)]
@@ -145,17 +153,35 @@ mod tests {
         let (new, old) = (Version::HTTP_11, Version::HTTP_10);
         assert_eq!(request(new, "/metrics", &["localhost"]), Ok(()));
         assert_eq!(request(old, "/livez", &[]), Ok(()));
-        assert_eq!(request(new, "http://localhost/metrics", &["localhost"]), Ok(()));
+        assert_eq!(
+            request(new, "http://localhost/metrics", &["localhost"]),
+            Ok(())
+        );
         let malformed = Err(HostError::Malformed);
         assert_eq!(request(new, "/metrics", &[]), malformed);
-        assert_eq!(request(new, "/metrics", &["localhost", "localhost"]), malformed);
-        assert_eq!(request(new, "/metrics", &["localhost", "evil.test"]), malformed);
-        assert_eq!(request(old, "/metrics", &["localhost", "evil.test"]), malformed);
+        assert_eq!(
+            request(new, "/metrics", &["localhost", "localhost"]),
+            malformed
+        );
+        assert_eq!(
+            request(new, "/metrics", &["localhost", "evil.test"]),
+            malformed
+        );
+        assert_eq!(
+            request(old, "/metrics", &["localhost", "evil.test"]),
+            malformed
+        );
         assert_eq!(request(new, "/metrics", &["löcalhost"]), malformed);
         let misdirected = Err(HostError::Misdirected);
         assert_eq!(request(old, "/metrics", &["evil.test"]), misdirected);
         assert_eq!(request(old, "http://evil.test/metrics", &[]), misdirected);
-        assert_eq!(request(new, "http://evil.test/metrics", &["localhost"]), misdirected);
-        assert_eq!(request(new, "http://localhost/metrics", &["evil.test"]), misdirected);
+        assert_eq!(
+            request(new, "http://evil.test/metrics", &["localhost"]),
+            misdirected
+        );
+        assert_eq!(
+            request(new, "http://localhost/metrics", &["evil.test"]),
+            misdirected
+        );
     }
 }

@@ -1,5 +1,5 @@
-//! The admin listener: metrics, health and the effective policy, read-only, on an address of its own. It shares no route
-//! with the public listener and shows no secret.
+//! The admin listener: metrics, health and the effective policy, read-only, on an address of its
+//! own. It shares no route with the public listener and shows no secret.
 
 mod host;
 
@@ -46,9 +46,9 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// The answer to a request that names no host, or several.
 const MALFORMED_HOST: &str = "one Host is needed\n";
 
-/// The answer to a request for a host that is not listed. The host is not repeated: a peer wrote it.
-const MISDIRECTED: &str =
-    "not for this host: ask by an IP address or localhost, or list the name in server.admin_hosts\n";
+/// The answer to a request for a host that is not listed. The host is not repeated: a peer wrote
+/// it.
+const MISDIRECTED: &str = "not for this host: ask by an IP address or localhost, or list the name in server.admin_hosts\n";
 
 /// Asks every worker whether it answers.
 pub type AliveCheck = Box<dyn Fn() -> Pin<Box<dyn Future<Output = bool>>>>;
@@ -66,7 +66,13 @@ impl Admin {
     /// A view of the running gateway.
     #[must_use]
     pub fn new(live: Arc<Live>, metrics: Arc<Metrics>, alive: AliveCheck) -> Rc<Self> {
-        Rc::new(Self { live, metrics, alive, draining: Cell::new(false), rendering: Mutex::default() })
+        Rc::new(Self {
+            live,
+            metrics,
+            alive,
+            draining: Cell::new(false),
+            rendering: Mutex::default(),
+        })
     }
 
     /// From now on the gateway is not ready for more.
@@ -77,11 +83,13 @@ impl Admin {
     /// Serves a listener until the task is dropped.
     pub async fn serve(self: Rc<Self>, listener: TcpListener) {
         let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-        // A descriptor that is kept for the time when there is no other: a supervisor that gets no answer from `/livez`
-        // would restart a gateway that is merely busy.
+        // A descriptor that is kept for the time when there is no other: a supervisor that gets no
+        // answer from `/livez` would restart a gateway that is merely busy.
         let spare = Rc::new(Cell::new(descriptor()));
         loop {
-            let Ok(permit) = room.clone().acquire_owned().await else { return };
+            let Ok(permit) = room.clone().acquire_owned().await else {
+                return;
+            };
             let Ok((stream, _)) = listener.accept().await else {
                 if spare.take().is_none() {
                     sleep(PAUSE).await;
@@ -96,17 +104,26 @@ impl Admin {
                     async move {
                         let mut response = admin.answer(&request).await;
                         if !request.body().is_end_stream() {
-                            // The rest of the request is not read, so that no other may follow (RFC 9112 §9.6).
-                            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                            // The rest of the request is not read, so that no other may follow (RFC
+                            // 9112 §9.6).
+                            response
+                                .headers_mut()
+                                .insert(CONNECTION, HeaderValue::from_static("close"));
                         }
                         Ok::<_, Infallible>(response)
                     }
                 });
                 let mut builder = http1::Builder::new();
-                // A client may close its side after its request, and gets its answer all the same (RFC 9112 §9.6).
-                builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).half_close(true);
+                // A client may close its side after its request, and gets its answer all the same
+                // (RFC 9112 §9.6).
+                builder
+                    .timer(TokioTimer::new())
+                    .header_read_timeout(HEAD_TIMEOUT)
+                    .half_close(true);
                 // A scraper that goes away is its own affair.
-                let _ = builder.serve_connection(TokioIo::new(stream), service).await;
+                let _ = builder
+                    .serve_connection(TokioIo::new(stream), service)
+                    .await;
                 spare.set(spare.take().or_else(descriptor));
                 drop(permit);
             });
@@ -118,9 +135,12 @@ impl Admin {
         match admitted {
             Ok(()) => {}
             Err(HostError::Malformed) => return text(StatusCode::BAD_REQUEST, MALFORMED_HOST),
-            Err(HostError::Misdirected) => return text(StatusCode::MISDIRECTED_REQUEST, MISDIRECTED),
+            Err(HostError::Misdirected) => {
+                return text(StatusCode::MISDIRECTED_REQUEST, MISDIRECTED);
+            }
         }
-        // A page in somebody's browser has no business here, under whatever name it reached us (attacks.md row 20).
+        // A page in somebody's browser has no business here, under whatever name it reached us
+        // (attacks.md row 20).
         if request.headers().contains_key(ORIGIN) {
             return text(
                 StatusCode::FORBIDDEN,
@@ -129,13 +149,18 @@ impl Admin {
         }
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "GET only\n");
-            response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+            response
+                .headers_mut()
+                .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
             return response;
         }
         match request.uri().path() {
             "/metrics" => self.metrics().await,
             "/livez" if (self.alive)().await => text(StatusCode::OK, "live\n"),
-            "/livez" => text(StatusCode::SERVICE_UNAVAILABLE, "a worker does not answer\n"),
+            "/livez" => text(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "a worker does not answer\n",
+            ),
             "/readyz" => match self.obstacle() {
                 None => text(StatusCode::OK, "ready\n"),
                 Some(obstacle) => text(StatusCode::SERVICE_UNAVAILABLE, obstacle),
@@ -144,11 +169,17 @@ impl Admin {
                 let snapshot = self.live.load();
                 text(
                     StatusCode::OK,
-                    aside(&snapshot.clone(), move || effective_policy(&snapshot.config)).await,
+                    aside(&snapshot.clone(), move || {
+                        effective_policy(&snapshot.config)
+                    })
+                    .await,
                 )
             }
             "/" => text(StatusCode::OK, "/metrics\n/livez\n/readyz\n/policy\n"),
-            _ => text(StatusCode::NOT_FOUND, "there is /metrics, /livez, /readyz and /policy\n"),
+            _ => text(
+                StatusCode::NOT_FOUND,
+                "there is /metrics, /livez, /readyz and /policy\n",
+            ),
         }
     }
 
@@ -159,7 +190,10 @@ impl Admin {
         let metrics = self.metrics.clone();
         let exposition = aside(&snapshot.clone(), move || render(&snapshot, &metrics)).await;
         if exposition.is_empty() {
-            return text(StatusCode::INTERNAL_SERVER_ERROR, "the metrics cannot be encoded\n");
+            return text(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "the metrics cannot be encoded\n",
+            );
         }
         let mut response = text(StatusCode::OK, exposition);
         let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
@@ -193,12 +227,17 @@ fn render(snapshot: &Snapshot, metrics: &Metrics) -> String {
     for issuer in snapshot.issuers() {
         issuer.publish();
     }
-    metrics.show_endpoints(snapshot.upstreams.iter().flat_map(|upstream| upstream.endpoint_states()));
+    metrics.show_endpoints(
+        snapshot
+            .upstreams
+            .iter()
+            .flat_map(|upstream| upstream.endpoint_states()),
+    );
     metrics.render().unwrap_or_default()
 }
 
-/// The text that `write` makes of a snapshot: by a thread of its own where there are so many routes that probes and keys
-/// would wait for it here.
+/// The text that `write` makes of a snapshot: by a thread of its own where there are so many routes
+/// that probes and keys would wait for it here.
 async fn aside(snapshot: &Snapshot, write: impl FnOnce() -> String + Send + 'static) -> String {
     if snapshot.routes.len() < MANY_ROUTES {
         return write();
@@ -215,7 +254,10 @@ fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(body.into()));
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     // The library keeps the last one that it rendered, and says it on when the clock was set back.
     if let Ok(date) = HeaderValue::try_from(http_date(clock::since_epoch())) {

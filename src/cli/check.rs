@@ -34,7 +34,10 @@ mod tests {
                     [[routes]]\npath = \"/a\"\nupstream = \"a\"\nmethods = [\"GET\"]\npublic = true\n";
         let config = Config::parse(text, "gateway.toml").unwrap();
         let report = report(&config, "gateway.toml");
-        assert!(report.ends_with("\n\ngateway.toml: 1 route, no problems\n"), "{report}");
+        assert!(
+            report.ends_with("\n\ngateway.toml: 1 route, no problems\n"),
+            "{report}"
+        );
         assert!(report.contains("/a"), "{report}");
     }
 }

@@ -11,7 +11,12 @@ pub(super) struct Arguments {
 
 pub(super) fn completions(arguments: &Arguments) -> String {
     let mut script = Vec::new();
-    generate(arguments.shell, &mut super::Arguments::command(), "scopegate", &mut script);
+    generate(
+        arguments.shell,
+        &mut super::Arguments::command(),
+        "scopegate",
+        &mut script,
+    );
     String::from_utf8_lossy(&script).into_owned()
 }
 
@@ -21,9 +26,18 @@ mod tests {
 
     #[test]
     fn every_shell_learns_the_commands() {
-        for shell in [Shell::Bash, Shell::Zsh, Shell::Fish, Shell::PowerShell, Shell::Elvish] {
+        for shell in [
+            Shell::Bash,
+            Shell::Zsh,
+            Shell::Fish,
+            Shell::PowerShell,
+            Shell::Elvish,
+        ] {
             let script = completions(&Arguments { shell });
-            assert!(script.contains("completions") && script.contains("dev"), "{shell}");
+            assert!(
+                script.contains("completions") && script.contains("dev"),
+                "{shell}"
+            );
         }
     }
 }

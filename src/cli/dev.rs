@@ -55,7 +55,8 @@ pub(super) fn dev(settings: &Settings, arguments: &Arguments) -> Result<(), Fail
     gateway.run_until_signal(signals).map_err(Failure::Runtime)
 }
 
-/// At the start and at each reload, so that the embedded issuer knows the scopes of the routes as they are.
+/// At the start and at each reload, so that the embedded issuer knows the scopes of the routes as
+/// they are.
 fn load(settings: &Settings, sandbox: &Sandbox) -> Result<Config, Problems> {
     Ok(settings.readdress(sandbox.rewire(settings.load_in_place()?)))
 }
@@ -78,11 +79,19 @@ impl Welcome<'_> {
         let mut place = |name: &str, at: String| {
             let _ = writeln!(text, "  {name:<8}  {at}");
         };
-        self.gateway.iter().for_each(|at| place("gateway", format!("http://{at}")));
+        self.gateway
+            .iter()
+            .for_each(|at| place("gateway", format!("http://{at}")));
         if let Some(admin) = self.admin {
             place("admin", format!("http://{admin}/metrics"));
         }
-        place("issuer", format!("http://{}, client {CLIENT_ID}, secret {CLIENT_SECRET}", self.issuer));
+        place(
+            "issuer",
+            format!(
+                "http://{}, client {CLIENT_ID}, secret {CLIENT_SECRET}",
+                self.issuer
+            ),
+        );
         place("echo", format!("http://{}", self.echo));
         let _ = write!(text, "\n{}", routes::table(config));
         if let Some(gateway) = self.gateway.first() {
@@ -102,7 +111,12 @@ impl Welcome<'_> {
     }
 
     fn exposed(&self) -> impl Iterator<Item = SocketAddr> {
-        let all = self.gateway.iter().copied().chain(self.admin).chain([self.issuer]);
+        let all = self
+            .gateway
+            .iter()
+            .copied()
+            .chain(self.admin)
+            .chain([self.issuer]);
         all.filter(|address| !address.ip().is_loopback())
     }
 }
@@ -144,8 +158,14 @@ mod tests {
     #[test]
     fn an_address_that_others_reach_is_named() {
         let text = text("0.0.0.0:8080");
-        assert!(text.contains("warning: 0.0.0.0:8080 can be reached from other machines"), "{text}");
-        assert!(text.contains("http://127.0.0.1:8080/a"), "the lines are for this machine: {text}");
+        assert!(
+            text.contains("warning: 0.0.0.0:8080 can be reached from other machines"),
+            "{text}"
+        );
+        assert!(
+            text.contains("http://127.0.0.1:8080/a"),
+            "the lines are for this machine: {text}"
+        );
     }
 
     // The file that the first command of a newcomer reads.
@@ -155,7 +175,10 @@ mod tests {
         let config = config.unwrap_or_else(|problems| panic!("{}", problems.render(false)));
         let at = |text: &str| text.parse().unwrap();
         let examples = examples(&config, at("127.0.0.1:8080"), at("127.0.0.1:9400"));
-        let abouts: Vec<_> = examples.iter().map(|example| example.about.as_str()).collect();
+        let abouts: Vec<_> = examples
+            .iter()
+            .map(|example| example.about.as_str())
+            .collect();
         assert_eq!(
             abouts,
             [

@@ -1,4 +1,5 @@
-//! `scopegate explain`: what would become of a request, step by step, by the same [`decide`] that serves traffic.
+//! `scopegate explain`: what would become of a request, step by step, by the same [`decide`] that
+//! serves traffic.
 //!
 //! Nothing is forwarded. Keys are fetched where the issuer's are not in the configuration.
 
@@ -28,11 +29,13 @@ use crate::snapshot::{RouteMethod, Snapshot};
 use crate::telemetry::Metrics;
 use crate::token::{RequestContext, Source, TokenError};
 
-/// Bytes of a file with a token. The gateway refuses far shorter ones; more than this is some other file.
+/// Bytes of a file with a token. The gateway refuses far shorter ones; more than this is some other
+/// file.
 const TOKEN_FILE_BYTES: u64 = 1 << 20;
 
 /// Who tries the gateway has a token that nobody but `dev` has the keys of.
-const DEV_KEYS: &str = "if the token is of a running \"scopegate dev\", add --dev: its keys are there";
+const DEV_KEYS: &str =
+    "if the token is of a running \"scopegate dev\", add --dev: its keys are there";
 
 /// Here there is no connection that could show one.
 const CERTIFICATE: &str = "if the client shows a certificate, add --client-cert-file";
@@ -54,10 +57,12 @@ pub(super) struct Arguments {
     /// The host that the request is for
     #[arg(long, value_name = "NAME", default_value = "localhost")]
     host: HeaderValue,
-    /// The origin of the page that makes the request, as a browser would send it: for tokens in cookies
+    /// The origin of the page that makes the request, as a browser would send it: for tokens in
+    /// cookies
     #[arg(long, value_name = "ORIGIN")]
     origin: Option<HeaderValue>,
-    /// A file that holds a token; "-" for standard input. Never an argument, which other users could see
+    /// A file that holds a token; "-" for standard input. Never an argument, which other users
+    /// could see
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
     /// A client certificate in PEM that the connection would show: the token may be bound to it
@@ -76,26 +81,48 @@ pub(super) fn explain(settings: &Settings, arguments: &Arguments) -> Result<Stri
     if let Some(dev) = &arguments.dev {
         take_keys_of(dev, &mut config);
     }
-    // The keys that a gateway keeps are its own: here nothing is written, and a fetch that fails is worth seeing.
-    config.issuers.iter_mut().for_each(|issuer| issuer.entry.fetch.keep_file = None);
-    let token = arguments.token_file.as_deref().map(read_token).transpose()?;
+    // The keys that a gateway keeps are its own: here nothing is written, and a fetch that fails is
+    // worth seeing.
+    config
+        .issuers
+        .iter_mut()
+        .for_each(|issuer| issuer.entry.fetch.keep_file = None);
+    let token = arguments
+        .token_file
+        .as_deref()
+        .map(read_token)
+        .transpose()?;
     let metrics = Metrics::new(&REASONS, &TokenError::RESULTS).expect("no metric is defined twice");
     let snapshot = Snapshot::compile(config, &metrics, None).map_err(Failure::Compile)?;
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Runtime)?;
-    let certificate = arguments.client_cert_file.as_deref().map(read_certificate).transpose()?;
-    let examination =
-        examine(&snapshot, arguments, token.as_ref().map(|token| token.as_str()), certificate.as_ref());
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::Runtime)?;
+    let certificate = arguments
+        .client_cert_file
+        .as_deref()
+        .map(read_certificate)
+        .transpose()?;
+    let examination = examine(
+        &snapshot,
+        arguments,
+        token.as_ref().map(|token| token.as_str()),
+        certificate.as_ref(),
+    );
     let explanation = LocalSet::new().block_on(&runtime, examination);
     Ok(explanation.text())
 }
 
-/// The keys of a running dev issuer. What else an issuer's entry says stays: its tokens satisfy that.
+/// The keys of a running dev issuer. What else an issuer's entry says stays: its tokens satisfy
+/// that.
 fn take_keys_of(dev: &Url, config: &mut Config) {
     for issuer in &mut config.issuers {
-        let name =
-            percent_encoding::utf8_percent_encode(&issuer.entry.name, percent_encoding::NON_ALPHANUMERIC);
-        issuer.entry.keys = KeySource::Uri(dev.with_path(&format!("/{name}/.well-known/jwks.json")));
+        let name = percent_encoding::utf8_percent_encode(
+            &issuer.entry.name,
+            percent_encoding::NON_ALPHANUMERIC,
+        );
+        issuer.entry.keys =
+            KeySource::Uri(dev.with_path(&format!("/{name}/.well-known/jwks.json")));
     }
 }
 
@@ -107,13 +134,21 @@ async fn examine(
 ) -> Explanation {
     let mut explanation = Explanation::default();
     let request = arguments.request();
-    explanation.step("request", Outcome::Asked, format!("{} {}", request.method(), request.uri()));
+    explanation.step(
+        "request",
+        Outcome::Asked,
+        format!("{} {}", request.method(), request.uri()),
+    );
     let entry = entry(snapshot, &request);
     let request = match (entry, token) {
         (Some(entry), Some(token)) => {
             let source = source_of(snapshot, entry, arguments.origin.is_some());
             if let Some(Source::Cookie(name)) = source {
-                explanation.step("", Outcome::Asked, format!("the token is in the cookie \"{name}\""));
+                explanation.step(
+                    "",
+                    Outcome::Asked,
+                    format!("the token is in the cookie \"{name}\""),
+                );
             }
             with_token(request, source, token)
         }
@@ -125,7 +160,11 @@ async fn examine(
             tokio::task::spawn_local(maintain(Arc::downgrade(issuer), client));
         }
     }
-    let context = RequestContext { now: clock::now().unix, certificate, peer: None };
+    let context = RequestContext {
+        now: clock::now().unix,
+        certificate,
+        peer: None,
+    };
     let verdict = decide(snapshot, &request, None, context).await;
     if let Some(entry) = entry {
         explanation.routed(snapshot, entry);
@@ -162,10 +201,16 @@ fn token_error(refusal: &Refusal) -> Option<TokenError> {
     }
 }
 
-/// The rule that speaks for the request, to know where its token goes. What keeps any from speaking, [`decide`] says.
+/// The rule that speaks for the request, to know where its token goes. What keeps any from
+/// speaking, [`decide`] says.
 fn entry<'s>(snapshot: &'s Snapshot, request: &Request<()>) -> Option<&'s RouteMethod> {
     let line = (request.method(), request.uri(), request.version());
-    let target = Target::parse(line, request.headers(), snapshot.config.server.limits.target_bytes).ok()?;
+    let target = Target::parse(
+        line,
+        request.headers(),
+        snapshot.config.server.limits.target_bytes,
+    )
+    .ok()?;
     match snapshot.table.find(&target) {
         Ok(entry) | Err(Miss::Shadowed { found: entry, .. }) => Some(entry),
         Err(_) => None,
@@ -186,28 +231,45 @@ impl Arguments {
 }
 
 /// Where the route looks first.
-fn source_of<'s>(snapshot: &'s Snapshot, entry: &RouteMethod, from_page: bool) -> Option<&'s Source> {
+fn source_of<'s>(
+    snapshot: &'s Snapshot,
+    entry: &RouteMethod,
+    from_page: bool,
+) -> Option<&'s Source> {
     let sources = &snapshot.routes.get(entry.route)?.token_from;
-    let cookie = sources.iter().find(|source| from_page && matches!(source, Source::Cookie(_)));
+    let cookie = sources
+        .iter()
+        .find(|source| from_page && matches!(source, Source::Cookie(_)));
     cookie.or_else(|| sources.first())
 }
 
-/// Puts the token where it is looked for. What no header can hold stays out: no client could send it either.
+/// Puts the token where it is looked for. What no header can hold stays out: no client could send
+/// it either.
 fn with_token(mut request: Request<()>, source: Option<&Source>, token: &str) -> Request<()> {
     let headers = request.headers_mut();
     match source {
         Some(Source::Raw) => set(headers, AUTHORIZATION, token),
         Some(Source::Header(name)) => set(headers, name.clone(), token),
-        Some(Source::Cookie(name)) => set(headers, COOKIE, &Zeroizing::new(format!("{name}={token}"))),
+        Some(Source::Cookie(name)) => {
+            set(headers, COOKIE, &Zeroizing::new(format!("{name}={token}")))
+        }
         Some(Source::Query(name)) => {
-            let separator = if request.uri().query().is_some() { '&' } else { '?' };
+            let separator = if request.uri().query().is_some() {
+                '&'
+            } else {
+                '?'
+            };
             let with_query = format!("{}{separator}{name}={token}", request.uri());
             if let Ok(uri) = with_query.parse() {
                 *request.uri_mut() = uri;
             }
         }
         Some(Source::Bearer) | None => {
-            set(headers, AUTHORIZATION, &Zeroizing::new(format!("Bearer {token}")));
+            set(
+                headers,
+                AUTHORIZATION,
+                &Zeroizing::new(format!("Bearer {token}")),
+            );
         }
     }
     request
@@ -220,8 +282,8 @@ fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     }
 }
 
-/// The token in a file. What is read of it is overwritten when it is not needed any more; it has room from the start, for
-/// what grows leaves copies behind.
+/// The token in a file. What is read of it is overwritten when it is not needed any more; it has
+/// room from the start, for what grows leaves copies behind.
 fn read_token(file: &Path) -> Result<Zeroizing<String>, Failure> {
     let mut text = Zeroizing::new(String::with_capacity(TOKEN_FILE_BYTES as usize));
     let read = if file == Path::new("-") {
@@ -242,10 +304,13 @@ fn read_certificate(file: &Path) -> Result<Fingerprint, Failure> {
 
 /// A request target in origin form (RFC 9112 §3.2.1).
 fn target(text: &str) -> Result<Uri, &'static str> {
-    let refused =
-        "not a path that a request can have: it begins with \"/\", without spaces; the gateway answers 400";
+    let refused = "not a path that a request can have: it begins with \"/\", without spaces; the gateway answers 400";
     let uri: Uri = text.parse().map_err(|_| refused)?;
-    if text.starts_with('/') { Ok(uri) } else { Err(refused) }
+    if text.starts_with('/') {
+        Ok(uri)
+    } else {
+        Err(refused)
+    }
 }
 
 fn url(text: &str) -> Result<Url, UrlError> {
@@ -281,12 +346,21 @@ mod tests {
         let config = Config::parse(FILE, "gateway.toml").unwrap();
         let metrics = Metrics::new(&REASONS, &TokenError::RESULTS).unwrap();
         let snapshot = Snapshot::compile(config, &metrics, None).unwrap();
-        let explanation = LocalSet::new().run_until(examine(&snapshot, &line.arguments, token, None)).await;
-        explanation.steps.into_iter().map(|step| (step.name, step.says)).collect()
+        let explanation = LocalSet::new()
+            .run_until(examine(&snapshot, &line.arguments, token, None))
+            .await;
+        explanation
+            .steps
+            .into_iter()
+            .map(|step| (step.name, step.says))
+            .collect()
     }
 
     fn steps(expected: &[(&'static str, &str)]) -> Vec<(&'static str, String)> {
-        expected.iter().map(|(name, says)| (*name, (*says).to_owned())).collect()
+        expected
+            .iter()
+            .map(|(name, says)| (*name, (*says).to_owned()))
+            .collect()
     }
 
     #[tokio::test]
@@ -295,21 +369,32 @@ mod tests {
             ("request", "GET /dev/tests"),
             ("route", "/dev/tests is public"),
             ("token", "not looked at"),
-            ("verdict", "forwarded to orders (http://orders:8080/), without /dev"),
+            (
+                "verdict",
+                "forwarded to orders (http://orders:8080/), without /dev",
+            ),
         ]);
         assert_eq!(explained("GET /dev/tests", None).await, expected);
     }
 
     #[tokio::test]
     async fn a_refused_request_says_at_which_step_and_what_its_client_hears() {
-        let route =
-            ("route", "/orders/{id} asks for orders.read, in a token of idp from authorization:bearer");
+        let route = (
+            "route",
+            "/orders/{id} asks for orders.read, in a token of idp from authorization:bearer",
+        );
         let missing = steps(&[
             ("request", "GET /orders/1"),
             route,
-            ("token", "there is no token where this route looks for one (missing_token)"),
+            (
+                "token",
+                "there is no token where this route looks for one (missing_token)",
+            ),
             ("verdict", "401 Unauthorized"),
-            ("", "www-authenticate: Bearer realm=\"scopegate\", scope=\"orders.read\""),
+            (
+                "",
+                "www-authenticate: Bearer realm=\"scopegate\", scope=\"orders.read\"",
+            ),
         ]);
         assert_eq!(explained("GET /orders/1", None).await, missing);
         let broken = explained("GET /orders/1", Some("eyJ")).await;
@@ -318,7 +403,10 @@ mod tests {
         assert!(broken[3].1.ends_with("(malformed_token)"), "{broken:?}");
         let method = steps(&[
             ("request", "PUT /orders/1"),
-            ("route", "the route is there for other methods: GET, HEAD (method_not_allowed)"),
+            (
+                "route",
+                "the route is there for other methods: GET, HEAD (method_not_allowed)",
+            ),
             ("verdict", "405 Method Not Allowed"),
             ("", "allow: GET, HEAD"),
         ]);
@@ -332,7 +420,10 @@ mod tests {
         let line = "POST /cookie --origin https://evil.test";
         let explained = explained(line, Some("eyJ")).await;
         let says = "the token is in a cookie, and a page of another origin may have made the request (cross_site_request)";
-        assert_eq!(explained[1..2], steps(&[("", "the token is in the cookie \"session\"")]));
+        assert_eq!(
+            explained[1..2],
+            steps(&[("", "the token is in the cookie \"session\"")])
+        );
         assert_eq!(
             explained[3..],
             steps(&[
@@ -353,7 +444,9 @@ mod tests {
         let last = explained("GET /orders/1", Some(&token)).await.pop();
         assert_eq!(last, Some(("", DEV_KEYS.to_owned())));
         // The twins: one that says where they are, and a token that no key would help.
-        let last = explained("GET /orders/1 --dev http://127.0.0.1:1", Some(&token)).await.pop();
+        let last = explained("GET /orders/1 --dev http://127.0.0.1:1", Some(&token))
+            .await
+            .pop();
         assert_eq!(last, Some(("", "retry-after: 10".to_owned())));
         let last = explained("GET /orders/1", Some("eyJ")).await.pop().unwrap();
         assert!(last.1.starts_with("www-authenticate"), "{last:?}");
@@ -384,7 +477,13 @@ mod tests {
         take_keys_of(&Url::parse("http://127.0.0.1:9400").unwrap(), &mut config);
         let expected = Url::parse("http://127.0.0.1:9400/idp/.well-known/jwks.json").unwrap();
         assert_eq!(config.issuers[0].entry.keys, KeySource::Uri(expected));
-        assert!(Line::try_parse_from(["explain", "GET", "/a", "--dev"]).unwrap().arguments.dev.is_some());
+        assert!(
+            Line::try_parse_from(["explain", "GET", "/a", "--dev"])
+                .unwrap()
+                .arguments
+                .dev
+                .is_some()
+        );
     }
 
     #[test]
@@ -393,6 +492,9 @@ mod tests {
         let file = folder.path().join("token");
         std::fs::write(&file, " eyJ.a.b\n").unwrap();
         assert_eq!(read_token(&file).unwrap().as_str(), "eyJ.a.b");
-        assert!(matches!(read_token(folder.path()), Err(Failure::TokenFile(..))));
+        assert!(matches!(
+            read_token(folder.path()),
+            Err(Failure::TokenFile(..))
+        ));
     }
 }

@@ -38,8 +38,8 @@ pub(super) enum Outcome {
     Asked,
 }
 
-/// The checks of a token in the order in which they are made, each with what is so when it is passed. A check that
-/// depends on the route's issuer comes after the issuer.
+/// The checks of a token in the order in which they are made, each with what is so when it is
+/// passed. A check that depends on the route's issuer comes after the issuer.
 const TOKEN_CHECKS: [(&str, &str); 11] = [
     ("token", "there is one, where the route looks for it"),
     ("form", "a signed JWT with an object of claims"),
@@ -73,17 +73,33 @@ fn check_of(error: TokenError) -> usize {
 
 impl Explanation {
     pub(super) fn step(&mut self, name: &'static str, outcome: Outcome, says: impl Into<String>) {
-        self.steps.push(Step { name, outcome, says: says.into() });
+        self.steps.push(Step {
+            name,
+            outcome,
+            says: says.into(),
+        });
     }
 
     /// Which rule speaks, what it asks, and where it looks for a token.
     pub(super) fn routed(&mut self, snapshot: &Snapshot, entry: &RouteMethod) {
-        let Some(route) = snapshot.routes.get(entry.route) else { return };
+        let Some(route) = snapshot.routes.get(entry.route) else {
+            return;
+        };
         let asks = match &entry.requirement {
             Requirement::Public => "is public".to_owned(),
             asked => {
-                let places = route.token_from.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-                let names = route.verifiers.iter().map(|one| &**one.name()).collect::<Vec<_>>().join(", ");
+                let places = route
+                    .token_from
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect::<Vec<_>>()
+                    .join(", ");
+                let names = route
+                    .verifiers
+                    .iter()
+                    .map(|one| &**one.name())
+                    .collect::<Vec<_>>()
+                    .join(", ");
                 format!("asks for {asked}, in a token of {names} from {places}")
             }
         };
@@ -92,16 +108,25 @@ impl Explanation {
 
     /// What the token says of itself, whether it is true or not.
     pub(super) fn outline(&mut self, token: Option<&str>, context: RequestContext<'_>) {
-        let RequestContext { now, certificate, .. } = context;
-        let Some(Ok(outline)) = token.map(|text| Outline::of(BearerToken::new(text))) else { return };
-        let mut says = |name, value: String| self.step("", Outcome::Asked, format!("{name:<9} {value}"));
+        let RequestContext {
+            now, certificate, ..
+        } = context;
+        let Some(Ok(outline)) = token.map(|text| Outline::of(BearerToken::new(text))) else {
+            return;
+        };
+        let mut says =
+            |name, value: String| self.step("", Outcome::Asked, format!("{name:<9} {value}"));
         let or_none = |value: Option<&str>| value.unwrap_or("none").to_owned();
         says("alg", outline.algorithm.to_owned());
         says("kid", or_none(outline.key_id.as_deref()));
         says("iss", outline.issuer.to_string());
         says(
             "aud",
-            if outline.audience.is_empty() { "none".to_owned() } else { outline.audience.join(", ") },
+            if outline.audience.is_empty() {
+                "none".to_owned()
+            } else {
+                outline.audience.join(", ")
+            },
         );
         says("client", or_none(outline.client.as_deref()));
         says("token_use", or_none(outline.token_use.as_deref()));
@@ -109,10 +134,20 @@ impl Explanation {
         if let Some(start) = outline.not_before {
             says("nbf", moment(start, now));
         }
-        says("scope", if outline.scopes.is_empty() { "none".to_owned() } else { outline.scopes });
+        says(
+            "scope",
+            if outline.scopes.is_empty() {
+                "none".to_owned()
+            } else {
+                outline.scopes
+            },
+        );
         if let Some(confirmation) = outline.confirmation {
             says("cnf", confirmation);
-            says("shown", certificate.map_or("no certificate".to_owned(), Fingerprint::thumbprint));
+            says(
+                "shown",
+                certificate.map_or("no certificate".to_owned(), Fingerprint::thumbprint),
+            );
         }
     }
 
@@ -121,31 +156,51 @@ impl Explanation {
             Some(principal) => {
                 self.token_checks(TOKEN_CHECKS.len());
                 let scopes = principal.scopes.to_string();
-                let scopes = if scopes.is_empty() { "none".to_owned() } else { scopes };
+                let scopes = if scopes.is_empty() {
+                    "none".to_owned()
+                } else {
+                    scopes
+                };
                 self.step("scopes", Outcome::Passed, format!("granted: {scopes}"));
             }
             None => self.step("token", Outcome::Asked, "not looked at"),
         }
         let route = snapshot.config.routes.get(decision.entry.route);
-        let upstream = snapshot.upstreams.get(decision.route.upstream).map(|upstream| &upstream.settings);
+        let upstream = snapshot
+            .upstreams
+            .get(decision.route.upstream)
+            .map(|upstream| &upstream.settings);
         let to = upstream.map_or(String::new(), |it| format!(" to {} ({})", it.name, it.url));
         let strip = route.and_then(|route| route.strip.as_deref());
         let without = strip.map_or(String::new(), |prefix| format!(", without {prefix}"));
-        self.step("verdict", Outcome::Passed, format!("forwarded{to}{without}"));
-        let all = decision.route.upstream_token_from.as_deref().filter(|_| decision.carrier.is_some());
-        let removed: Vec<_> =
-            unjudged(all.unwrap_or_default(), &decision.route.token_from).map(ToString::to_string).collect();
+        self.step(
+            "verdict",
+            Outcome::Passed,
+            format!("forwarded{to}{without}"),
+        );
+        let all = decision
+            .route
+            .upstream_token_from
+            .as_deref()
+            .filter(|_| decision.carrier.is_some());
+        let removed: Vec<_> = unjudged(all.unwrap_or_default(), &decision.route.token_from)
+            .map(ToString::to_string)
+            .collect();
         if !removed.is_empty() {
             let places = removed.join(", ");
-            let says =
-                format!("without {places}: other routes to this upstream take their tokens from there");
+            let says = format!(
+                "without {places}: other routes to this upstream take their tokens from there"
+            );
             self.step("", Outcome::Asked, says);
         }
     }
 
     /// The gateway tells of the resource itself.
     pub(super) fn told(&mut self, resource: &Resource) {
-        let says = format!("200 OK, the metadata of the protected resource {}", resource.url());
+        let says = format!(
+            "200 OK, the metadata of the protected resource {}",
+            resource.url()
+        );
         self.step("verdict", Outcome::Passed, says);
     }
 
@@ -178,7 +233,11 @@ impl Explanation {
             }
             _ => "request",
         };
-        self.step(name, Outcome::Failed, format!("{} ({})", refusal.explanation(), refusal.reason()));
+        self.step(
+            name,
+            Outcome::Failed,
+            format!("{} ({})", refusal.explanation(), refusal.reason()),
+        );
         let answer = reply_to(snapshot, refusal, &HeaderValue::from_static("-"));
         self.step("verdict", Outcome::Failed, answer.status().to_string());
         for name in [WWW_AUTHENTICATE, ALLOW, RETRY_AFTER] {
@@ -219,7 +278,11 @@ fn moment(seconds: u64, now: UnixTime) -> String {
     }
     let date = humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(seconds));
     let apart = humantime::format_duration(Duration::from_secs(seconds.abs_diff(now.0)));
-    if seconds >= now.0 { format!("{date}, in {apart}") } else { format!("{date}, {apart} ago") }
+    if seconds >= now.0 {
+        format!("{date}, in {apart}")
+    } else {
+        format!("{date}, {apart} ago")
+    }
 }
 
 #[cfg(test)]

@@ -43,12 +43,16 @@ impl Failure {
     /// What standard error gets.
     pub(super) fn render(&self, colour: bool) -> String {
         match self {
-            Self::Problems(problems) | Self::Start(StartError::Config(problems)) => problems.render(colour),
+            Self::Problems(problems) | Self::Start(StartError::Config(problems)) => {
+                problems.render(colour)
+            }
             Self::Token(failure) => format!("error: {failure}"),
             Self::Sandbox(error) => format!("error: {error}"),
             Self::Start(error) => format!("error: {error}"),
             Self::Compile(error) => format!("error: {error}"),
-            Self::TokenFile(file, error) => format!("error: the token in {file:?} cannot be read: {error}"),
+            Self::TokenFile(file, error) => {
+                format!("error: the token in {file:?} cannot be read: {error}")
+            }
             Self::CertificateFile(file, error) => {
                 format!("error: the certificate in {file:?} cannot be read: {error}")
             }
@@ -80,13 +84,26 @@ mod tests {
         let problems = Config::parse("nothing = 1", "gateway.toml").unwrap_err();
         let failure = Failure::from(problems.clone());
         assert_eq!(failure.exit_code(), 1);
-        assert!(failure.render(false).contains("gateway.toml:1:1"), "{}", failure.render(false));
+        assert!(
+            failure.render(false).contains("gateway.toml:1:1"),
+            "{}",
+            failure.render(false)
+        );
         assert_eq!(Failure::Start(StartError::Config(problems)).exit_code(), 1);
         let taken = io::Error::from(io::ErrorKind::AddrInUse);
-        let failure = Failure::Sandbox(SandboxError::Issuer("127.0.0.1:9400".parse().unwrap(), taken));
+        let failure = Failure::Sandbox(SandboxError::Issuer(
+            "127.0.0.1:9400".parse().unwrap(),
+            taken,
+        ));
         assert_eq!(failure.exit_code(), 3);
         let text = failure.render(false);
-        assert!(text.contains("127.0.0.1:9400") && text.contains("--issuer-listen"), "{text}");
-        assert_eq!(Failure::TokenFile("t".into(), io::Error::other("gone")).exit_code(), 1);
+        assert!(
+            text.contains("127.0.0.1:9400") && text.contains("--issuer-listen"),
+            "{text}"
+        );
+        assert_eq!(
+            Failure::TokenFile("t".into(), io::Error::other("gone")).exit_code(),
+            1
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! The gateway's own events, on standard error. Standard output is for results and for the access log.
+//! The gateway's own events, on standard error. Standard output is for results and for the access
+//! log.
 
 use std::any::Any;
 use std::backtrace::{Backtrace, BacktraceStatus};
@@ -14,21 +15,25 @@ use tracing_subscriber::{fmt, registry};
 
 use crate::telemetry::EventLog;
 
-/// The target of our own events. Events of libraries are not logged, whatever the level: at "debug" the one for HTTP/2
-/// quotes requests, and with them tokens.
+/// The target of our own events. Events of libraries are not logged, whatever the level: at "debug"
+/// the one for HTTP/2 quotes requests, and with them tokens.
 const OWN: &str = "scopegate";
 
 /// Beginnings of the standard library's messages that go on with numbers alone.
-const PLAIN: [&str; 4] =
-    ["index out of bounds: the len is ", "range start index ", "range end index ", "slice index starts at "];
+const PLAIN: [&str; 4] = [
+    "index out of bounds: the len is ",
+    "range start index ",
+    "range end index ",
+    "slice index starts at ",
+];
 
 /// The log, which is written to its end when this is dropped.
 #[must_use]
 pub(super) struct Logging(EventLog);
 
 impl Logging {
-    /// Has panics of every thread logged from here on. The standard library would write them by itself, and wait for the
-    /// reader of standard error.
+    /// Has panics of every thread logged from here on. The standard library would write them by
+    /// itself, and wait for the reader of standard error.
     pub(super) fn note_panics(&self) {
         let log = self.0.clone();
         panic::set_hook(Box::new(move |panic| log.write(&described(panic))));
@@ -48,20 +53,28 @@ impl Drop for Logging {
 pub(super) fn start(level: tracing::Level) -> io::Result<Logging> {
     let log = EventLog::of_process()?;
     // The log adds the time itself, so that it can tell an event that is repeated.
-    let lines = fmt::layer().without_time().with_ansi(false).with_target(false).with_writer(log.clone());
-    let started = registry().with(Targets::new().with_target(OWN, level)).with(lines).try_init();
+    let lines = fmt::layer()
+        .without_time()
+        .with_ansi(false)
+        .with_target(false)
+        .with_writer(log.clone());
+    let started = registry()
+        .with(Targets::new().with_target(OWN, level))
+        .with(lines)
+        .try_init();
     if started.is_err() {
         tracing::debug!("logging was started before");
     }
     Ok(Logging(log))
 }
 
-/// An event about a panic: its thread, its place, and its message where that cannot quote what a client sent. With
-/// `RUST_BACKTRACE` set it has the way that led there.
+/// An event about a panic: its thread, its place, and its message where that cannot quote what a
+/// client sent. With `RUST_BACKTRACE` set it has the way that led there.
 fn described(panic: &PanicHookInfo<'_>) -> String {
     let thread = thread::current();
     let name = thread.name().unwrap_or("unnamed");
-    let mut event = format!("ERROR a thread panicked, which is a defect of the gateway thread={name}");
+    let mut event =
+        format!("ERROR a thread panicked, which is a defect of the gateway thread={name}");
     if let Some(place) = panic.location() {
         let _ = write!(event, " place={place}");
     }
@@ -82,10 +95,14 @@ fn plain_message(payload: &dyn Any) -> Option<&str> {
         return Some(literal);
     }
     let formatted = payload.downcast_ref::<String>()?;
-    PLAIN.iter().any(|beginning| formatted.starts_with(beginning)).then_some(formatted)
+    PLAIN
+        .iter()
+        .any(|beginning| formatted.starts_with(beginning))
+        .then_some(formatted)
 }
 
-/// Whether standard error takes colours: a terminal does, unless <https://no-color.org> is followed.
+/// Whether standard error takes colours: a terminal does, unless <https://no-color.org> is
+/// followed.
 pub(super) fn colour() -> bool {
     let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     !unwanted && io::stderr().is_terminal()
@@ -110,8 +127,15 @@ mod tests {
     /// Runs a test of this module in a process of its own, with this standard error.
     fn panicking(test: &str, errors: Stdio) -> Output {
         let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["--exact", &format!("cli::logging::tests::{test}"), "--nocapture"]);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(errors);
+        command.args([
+            "--exact",
+            &format!("cli::logging::tests::{test}"),
+            "--nocapture",
+        ]);
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(errors);
         command.env(PANICS, "1").env_remove("RUST_BACKTRACE");
         command.spawn().unwrap().wait_with_output().unwrap()
     }
@@ -136,17 +160,30 @@ mod tests {
         if is_to_panic() {
             return panic_in_threads();
         }
-        let output = panicking("a_panic_is_logged_with_its_place_and_without_what_it_quotes", Stdio::piped());
+        let output = panicking(
+            "a_panic_is_logged_with_its_place_and_without_what_it_quotes",
+            Stdio::piped(),
+        );
         let text = String::from_utf8(output.stderr).unwrap();
-        let lines: Vec<_> = text.lines().filter(|line| line.contains(" ERROR a thread panicked, ")).collect();
+        let lines: Vec<_> = text
+            .lines()
+            .filter(|line| line.contains(" ERROR a thread panicked, "))
+            .collect();
         assert_eq!((lines.len(), output.status.success()), (3, true), "{text}");
         for (line, message) in lines.iter().zip([
             Some("\"made up\""),
             None,
             Some("\"index out of bounds: the len is 0 but the index is 7\""),
         ]) {
-            assert!(line.contains(" thread=worker-7 place=src/cli/logging.rs:"), "{line}");
-            assert_eq!(line.split_once(" message=").map(|(_, message)| message), message, "{line}");
+            assert!(
+                line.contains(" thread=worker-7 place=src/cli/logging.rs:"),
+                "{line}"
+            );
+            assert_eq!(
+                line.split_once(" message=").map(|(_, message)| message),
+                message,
+                "{line}"
+            );
         }
         assert!(!text.contains(SECRET), "{text}");
     }

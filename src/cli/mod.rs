@@ -1,7 +1,7 @@
 //! The command line: arguments, results on standard output, everything else on standard error.
 //!
-//! Exit codes: 0 when all is well, 1 when the configuration has problems or there is no token to be had, 2 when the
-//! command line is wrong, 3 when the gateway cannot start.
+//! Exit codes: 0 when all is well, 1 when the configuration has problems or there is no token to be
+//! had, 2 when the command line is wrong, 3 when the gateway cannot start.
 
 mod check;
 mod completions;
@@ -27,8 +27,9 @@ use settings::Settings;
 
 /// A reverse proxy that enforces OAuth 2.0 scopes.
 ///
-/// gateway.toml says which path and method needs which scopes, and where the request goes. A request with a valid
-/// access token that carries them is forwarded; every other gets a 401 or 403 that says what is wrong.
+/// gateway.toml says which path and method needs which scopes, and where the request goes. A
+/// request with a valid access token that carries them is forwarded; every other gets a 401 or 403
+/// that says what is wrong.
 #[derive(Debug, Parser)]
 #[command(name = "scopegate", version, max_term_width = 100, after_long_help = EXAMPLES, after_help = MORE)]
 struct Arguments {
@@ -58,7 +59,8 @@ enum Command {
     Completions(completions::Arguments),
 }
 
-const MORE: &str = "`scopegate --help` shows more, `scopegate <COMMAND> --help` the options of a command.";
+const MORE: &str =
+    "`scopegate --help` shows more, `scopegate <COMMAND> --help` the options of a command.";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -86,7 +88,8 @@ fn run_with(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
         Err(usage) => {
-            // Also `--help` and `--version`, which go to standard output. Nobody is left to tell when that fails.
+            // Also `--help` and `--version`, which go to standard output. Nobody is left to tell
+            // when that fails.
             let _ = usage.print();
             return u8::try_from(usage.exit_code()).unwrap_or(failure::USAGE);
         }
@@ -148,10 +151,24 @@ mod tests {
     #[test]
     fn wrong_usage_is_2_and_help_is_0() {
         let code = |line| parse(line).unwrap_err().exit_code();
-        for wrong in ["fly", "--listen nowhere", "--workers 0", "--log-level loud", "token", "schema now"] {
+        for wrong in [
+            "fly",
+            "--listen nowhere",
+            "--workers 0",
+            "--log-level loud",
+            "token",
+            "schema now",
+        ] {
             assert_eq!(code(wrong), 2, "{wrong}");
         }
-        for asked in ["--help", "-h", "--version", "help", "dev --help", "token -h"] {
+        for asked in [
+            "--help",
+            "-h",
+            "--version",
+            "help",
+            "dev --help",
+            "token -h",
+        ] {
             assert_eq!(code(asked), 0, "{asked}");
         }
     }
@@ -161,7 +178,12 @@ mod tests {
         fn walk(command: &clap::Command) {
             assert!(command.get_about().is_some(), "{}", command.get_name());
             for option in command.get_arguments() {
-                assert!(option.get_help().is_some(), "{} {}", command.get_name(), option.get_id());
+                assert!(
+                    option.get_help().is_some(),
+                    "{} {}",
+                    command.get_name(),
+                    option.get_id()
+                );
             }
             command.get_subcommands().for_each(walk);
         }

@@ -11,13 +11,27 @@ pub(super) fn table(config: &Config) -> String {
     let table = Table::new(config::rules(&config.routes));
     let table = table.expect("the configuration has no two routes that conflict");
     let hosts = config.routes.iter().any(|route| route.host.is_some());
-    let mut lines = vec![line(hosts, ["METHOD", "HOST", "PATH", "REQUIRES", "UPSTREAM"].map(String::from))];
+    let mut lines = vec![line(
+        hosts,
+        ["METHOD", "HOST", "PATH", "REQUIRES", "UPSTREAM"].map(String::from),
+    )];
     for rule in table.in_match_order() {
-        let host = rule.host.as_ref().map_or("any".to_owned(), ToString::to_string);
+        let host = rule
+            .host
+            .as_ref()
+            .map_or("any".to_owned(), ToString::to_string);
         let requirement = rule.value.requirement.to_string();
-        let upstream =
-            config.routes.get(rule.value.route).map_or_else(String::new, |route| route.upstream.to_string());
-        let columns = [rule.method.to_string(), host, rule.pattern.to_string(), requirement, upstream];
+        let upstream = config
+            .routes
+            .get(rule.value.route)
+            .map_or_else(String::new, |route| route.upstream.to_string());
+        let columns = [
+            rule.method.to_string(),
+            host,
+            rule.pattern.to_string(),
+            requirement,
+            upstream,
+        ];
         lines.push(line(hosts, columns));
     }
     align(&lines)
@@ -25,18 +39,32 @@ pub(super) fn table(config: &Config) -> String {
 
 /// Where no route names a host, nobody wants a column of "any".
 fn line(hosts: bool, columns: [String; 5]) -> Vec<String> {
-    columns.into_iter().enumerate().filter(|(index, _)| hosts || *index != 1).map(|(_, text)| text).collect()
+    columns
+        .into_iter()
+        .enumerate()
+        .filter(|(index, _)| hosts || *index != 1)
+        .map(|(_, text)| text)
+        .collect()
 }
 
 fn align(lines: &[Vec<String>]) -> String {
     let columns = lines.iter().map(Vec::len).max().unwrap_or_default();
     let width = |column| {
-        lines.iter().filter_map(|line| line.get(column)).map(|text: &String| text.chars().count()).max()
+        lines
+            .iter()
+            .filter_map(|line| line.get(column))
+            .map(|text: &String| text.chars().count())
+            .max()
     };
-    let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or_default()).collect();
+    let widths: Vec<usize> = (0..columns)
+        .map(|column| width(column).unwrap_or_default())
+        .collect();
     let mut out = String::new();
     for line in lines {
-        let padded = line.iter().zip(&widths).map(|(text, width)| format!("{text:<width$}"));
+        let padded = line
+            .iter()
+            .zip(&widths)
+            .map(|(text, width)| format!("{text:<width$}"));
         out.push_str(padded.collect::<Vec<_>>().join(GAP).trim_end());
         out.push('\n');
     }

@@ -7,11 +7,14 @@ use crate::gateway::{Gateway, Signals, StartError};
 use crate::server::{check_descriptor_limit, raise_descriptor_limit};
 
 pub(super) fn run(settings: &Settings) -> Result<(), Failure> {
-    // Read once for the level of the log and the limit of open files. The gateway reads again, now and at each reload, by the same way.
+    // Read once for the level of the log and the limit of open files. The gateway reads again, now
+    // and at each reload, by the same way.
     let config = settings.load()?;
     let raised = raise_descriptor_limit();
     // Below that the rest would fail somewhere, in words of its own.
-    check_descriptor_limit(&config.server).map_err(StartError::Descriptors).map_err(Failure::Start)?;
+    check_descriptor_limit(&config.server)
+        .map_err(StartError::Descriptors)
+        .map_err(Failure::Start)?;
     let log = logging::start(config.log.level).map_err(Failure::Runtime)?;
     log.note_panics();
     let signals = Signals::take().map_err(Failure::Runtime)?;

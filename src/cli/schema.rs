@@ -12,7 +12,11 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn schema(arguments: &Arguments) -> String {
-    if arguments.reference { config::reference() } else { format!("{:#}\n", config::schema()) }
+    if arguments.reference {
+        config::reference()
+    } else {
+        format!("{:#}\n", config::schema())
+    }
 }
 
 #[cfg(test)]
@@ -22,7 +26,11 @@ mod tests {
     #[test]
     fn the_schema_is_json_and_the_reference_is_not() {
         let schema = schema(&Arguments { reference: false });
-        assert!(serde_json::from_str::<serde_json::Value>(&schema).unwrap().is_object());
+        assert!(
+            serde_json::from_str::<serde_json::Value>(&schema)
+                .unwrap()
+                .is_object()
+        );
         assert!(super::schema(&Arguments { reference: true }).contains("upstreams"));
     }
 }

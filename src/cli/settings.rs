@@ -13,11 +13,23 @@ use crate::config::{Config, Overrides, Problems};
 #[command(next_help_heading = "Options of every command")]
 pub(super) struct Settings {
     /// The configuration
-    #[arg(long, short, global = true, value_name = "FILE", env = "SCOPEGATE_CONFIG")]
+    #[arg(
+        long,
+        short,
+        global = true,
+        value_name = "FILE",
+        env = "SCOPEGATE_CONFIG"
+    )]
     #[arg(default_value = "gateway.toml")]
     pub(super) config: PathBuf,
     /// Take requests here, in place of `server.listen`; may be repeated
-    #[arg(long, global = true, value_name = "ADDRESS:PORT", env = "SCOPEGATE_LISTEN", value_delimiter = ',')]
+    #[arg(
+        long,
+        global = true,
+        value_name = "ADDRESS:PORT",
+        env = "SCOPEGATE_LISTEN",
+        value_delimiter = ','
+    )]
     pub(super) listen: Vec<SocketAddr>,
     /// Serve metrics and health here, in place of `server.admin`; "off" for not at all
     #[arg(long, global = true, value_name = "ADDRESS:PORT", env = "SCOPEGATE_ADMIN", value_parser = admin)]
@@ -40,13 +52,24 @@ impl Settings {
         let listen = self.listen.clone();
         Config::load(
             &self.config,
-            &Overrides { listen, admin: self.admin.map(|Admin(at)| at), ..self.inner() },
+            &Overrides {
+                listen,
+                admin: self.admin.map(|Admin(at)| at),
+                ..self.inner()
+            },
         )
     }
 
-    /// The configuration with the file's own addresses, for [`super::dev`], which replaces issuers and upstreams.
+    /// The configuration with the file's own addresses, for [`super::dev`], which replaces issuers
+    /// and upstreams.
     pub(super) fn load_in_place(&self) -> Result<Config, Problems> {
-        Config::load(&self.config, &Overrides { stand_ins: true, ..self.inner() })
+        Config::load(
+            &self.config,
+            &Overrides {
+                stand_ins: true,
+                ..self.inner()
+            },
+        )
     }
 
     /// Puts the addresses of these options in the place of those that a configuration has.
@@ -62,7 +85,11 @@ impl Settings {
 
     /// What goes before the file, addresses aside.
     fn inner(&self) -> Overrides {
-        Overrides { workers: self.workers, log_level: self.log_level, ..Overrides::default() }
+        Overrides {
+            workers: self.workers,
+            log_level: self.log_level,
+            ..Overrides::default()
+        }
     }
 }
 
@@ -70,7 +97,9 @@ fn admin(text: &str) -> Result<Admin, String> {
     if text == "off" {
         return Ok(Admin(None));
     }
-    let address = text.parse().map_err(|_| "neither \"off\" nor an address like 127.0.0.1:9090")?;
+    let address = text
+        .parse()
+        .map_err(|_| "neither \"off\" nor an address like 127.0.0.1:9090")?;
     Ok(Admin(Some(address)))
 }
 
@@ -104,7 +133,8 @@ mod tests {
 
     #[test]
     fn addresses_may_be_several_and_admin_may_be_off() {
-        let settings = parse("--listen 127.0.0.1:1,[::1]:2 --listen 0.0.0.0:3 --admin off").unwrap();
+        let settings =
+            parse("--listen 127.0.0.1:1,[::1]:2 --listen 0.0.0.0:3 --admin off").unwrap();
         let listen: Vec<_> = settings.listen.iter().map(ToString::to_string).collect();
         assert_eq!(listen, ["127.0.0.1:1", "[::1]:2", "0.0.0.0:3"]);
         assert_eq!(settings.admin, Some(Admin(None)));
@@ -123,17 +153,30 @@ mod tests {
         std::fs::write(&file, text).unwrap();
         let path = file.display();
         let plain = parse(&format!("-c {path}")).unwrap().load().unwrap();
-        assert_eq!((plain.server.listeners[0].address.ip().unwrap().port(), plain.server.workers), (80, 3));
-        let flags =
-            parse(&format!("-c {path} --listen 127.0.0.1:7 --admin off --workers 5 --log-level debug"));
+        assert_eq!(
+            (
+                plain.server.listeners[0].address.ip().unwrap().port(),
+                plain.server.workers
+            ),
+            (80, 3)
+        );
+        let flags = parse(&format!(
+            "-c {path} --listen 127.0.0.1:7 --admin off --workers 5 --log-level debug"
+        ));
         let flags = flags.unwrap();
         let config = flags.load().unwrap();
-        assert_eq!(config.server.listeners[0].address.to_string(), "127.0.0.1:7");
+        assert_eq!(
+            config.server.listeners[0].address.to_string(),
+            "127.0.0.1:7"
+        );
         assert_eq!((config.server.admin, config.server.workers), (None, 5));
         assert_eq!(config.log.level, tracing::Level::DEBUG);
         let in_place = flags.load_in_place().unwrap();
         assert_eq!(
-            (in_place.server.listeners[0].address.ip().unwrap().port(), in_place.server.workers),
+            (
+                in_place.server.listeners[0].address.ip().unwrap().port(),
+                in_place.server.workers
+            ),
             (80, 5)
         );
         assert_eq!(flags.readdress(in_place).server, config.server);
@@ -150,7 +193,10 @@ mod tests {
         std::fs::write(&file, text).unwrap();
         let settings = parse(&format!("-c {}", file.display())).unwrap();
         let problems = settings.load().unwrap_err().to_string();
-        assert!(problems.contains("not-here.json") && problems.contains("not-here.pem"), "{problems}");
+        assert!(
+            problems.contains("not-here.json") && problems.contains("not-here.pem"),
+            "{problems}"
+        );
         assert!(settings.load_in_place().is_ok());
     }
 }

@@ -1,4 +1,5 @@
-//! `scopegate token`: an access token of a running `scopegate dev`, and nothing else on standard output.
+//! `scopegate token`: an access token of a running `scopegate dev`, and nothing else on standard
+//! output.
 
 use std::fmt;
 use std::io;
@@ -68,8 +69,10 @@ pub(super) enum TokenFailure {
 
 /// The token and a line end.
 pub(super) fn token(arguments: &Arguments) -> Result<String, TokenFailure> {
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(TokenFailure::Runtime)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(TokenFailure::Runtime)?;
     let place = arguments.url.authority();
     let asked = runtime.block_on(async { tokio::time::timeout(TIMEOUT, ask(arguments)).await });
     asked.unwrap_or_else(|_| Err(TokenFailure::Late(place.into())))
@@ -81,11 +84,19 @@ async fn ask(arguments: &Arguments) -> Result<String, TokenFailure> {
         .await
         .map_err(|error| TokenFailure::Unreachable(place.as_str().into(), error))?;
     let broken = |error| TokenFailure::Broken(place.as_str().into(), error);
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(broken)?;
     let driver = tokio::spawn(connection);
-    let response = sender.send_request(request(arguments)).await.map_err(broken)?;
-    if response.headers().get(SERVER).is_none_or(|server| server != SERVER_NAME) {
+    let response = sender
+        .send_request(request(arguments))
+        .await
+        .map_err(broken)?;
+    if response
+        .headers()
+        .get(SERVER)
+        .is_none_or(|server| server != SERVER_NAME)
+    {
         return Err(TokenFailure::Stranger(place.into()));
     }
     let token = read(response, &place).await;
@@ -95,30 +106,55 @@ async fn ask(arguments: &Arguments) -> Result<String, TokenFailure> {
 
 fn request(arguments: &Arguments) -> Request<Full<Bytes>> {
     let encode = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
-    let credentials = format!("{}:{}", encode(&arguments.client_id), encode(&arguments.client_secret));
-    let alg = arguments.alg.iter().map(|alg| format!("&alg={}", encode(alg))).collect::<String>();
+    let credentials = format!(
+        "{}:{}",
+        encode(&arguments.client_id),
+        encode(&arguments.client_secret)
+    );
+    let alg = arguments
+        .alg
+        .iter()
+        .map(|alg| format!("&alg={}", encode(alg)))
+        .collect::<String>();
     let scope = encode(&arguments.scope.join(" "));
-    let issuer = arguments.issuer.iter().map(|name| format!("/{}", encode(name))).collect::<String>();
+    let issuer = arguments
+        .issuer
+        .iter()
+        .map(|name| format!("/{}", encode(name)))
+        .collect::<String>();
     let base = arguments.url.path_and_query().trim_end_matches('/');
-    let mut request = Request::new(Full::from(format!("grant_type=client_credentials&scope={scope}{alg}")));
+    let mut request = Request::new(Full::from(format!(
+        "grant_type=client_credentials&scope={scope}{alg}"
+    )));
     *request.method_mut() = http::Method::POST;
     *request.uri_mut() = http::Uri::try_from(format!("{base}{issuer}/oauth2/token"))
         .expect("an encoded name below the path of a URL is a path");
     let fields = [
         (HOST, arguments.url.authority()),
-        (AUTHORIZATION, format!("Basic {}", STANDARD.encode(credentials))),
+        (
+            AUTHORIZATION,
+            format!("Basic {}", STANDARD.encode(credentials)),
+        ),
         (CONTENT_TYPE, "application/x-www-form-urlencoded".into()),
     ];
     for (name, value) in fields {
-        let value = value.parse().expect("a host and base64 hold only what a field may");
+        let value = value
+            .parse()
+            .expect("a host and base64 hold only what a field may");
         request.headers_mut().insert(name, value);
     }
     request
 }
 
-async fn read(response: Response<hyper::body::Incoming>, place: &str) -> Result<String, TokenFailure> {
+async fn read(
+    response: Response<hyper::body::Incoming>,
+    place: &str,
+) -> Result<String, TokenFailure> {
     let stranger = || TokenFailure::Stranger(place.into());
-    let body = Limited::new(response.into_body(), ANSWER_BYTES).collect().await.map_err(|_| stranger())?;
+    let body = Limited::new(response.into_body(), ANSWER_BYTES)
+        .collect()
+        .await
+        .map_err(|_| stranger())?;
     let answer: Value = serde_json::from_slice(&body.to_bytes()).map_err(|_| stranger())?;
     let text = |name: &str| answer.get(name).and_then(Value::as_str);
     if let Some(token) = text("access_token") {
@@ -128,7 +164,11 @@ async fn read(response: Response<hyper::body::Incoming>, place: &str) -> Result<
         let names = endpoints
             .iter()
             .filter_map(Value::as_str)
-            .filter_map(|path| path.strip_prefix('/')?.strip_suffix("/oauth2/token").map(Box::from));
+            .filter_map(|path| {
+                path.strip_prefix('/')?
+                    .strip_suffix("/oauth2/token")
+                    .map(Box::from)
+            });
         return Err(TokenFailure::NoSuchIssuer(names.collect()));
     }
     let refusal = text("error_description").or(text("error"));
@@ -181,7 +221,9 @@ mod tests {
     }
 
     fn parse(line: &str) -> Arguments {
-        Line::try_parse_from(std::iter::once("token").chain(line.split(' '))).unwrap().arguments
+        Line::try_parse_from(std::iter::once("token").chain(line.split(' ')))
+            .unwrap()
+            .arguments
     }
 
     /// Answers one request with these fields and this body; gives out the request.
@@ -206,7 +248,8 @@ mod tests {
 
     fn ask(fields: &str, body: &str) -> (String, Result<String, TokenFailure>) {
         let (url, server) = answering(fields, body);
-        let line = format!("--scope orders.read --scope a/b --issuer my/idp --alg ES256 --url {url}");
+        let line =
+            format!("--scope orders.read --scope a/b --issuer my/idp --alg ES256 --url {url}");
         let asked = token(&parse(&line));
         (server.join().unwrap(), asked)
     }
@@ -215,31 +258,65 @@ mod tests {
 
     #[test]
     fn the_token_alone_is_printed() {
-        let (request, token) = ask(OURS, "{\"access_token\":\"eyJ.a.b\",\"token_type\":\"Bearer\"}");
+        let (request, token) = ask(
+            OURS,
+            "{\"access_token\":\"eyJ.a.b\",\"token_type\":\"Bearer\"}",
+        );
         assert_eq!(token.unwrap(), "eyJ.a.b\n");
-        assert!(request.starts_with("POST /my%2Fidp/oauth2/token HTTP/1.1\r\n"), "{request}");
-        assert!(request.contains("authorization: Basic ZGV2OmRldiUyRHNlY3JldA=="), "{request}");
         assert!(
-            request.ends_with("grant_type=client_credentials&scope=orders%2Eread%20a%2Fb&alg=ES256"),
+            request.starts_with("POST /my%2Fidp/oauth2/token HTTP/1.1\r\n"),
+            "{request}"
+        );
+        assert!(
+            request.contains("authorization: Basic ZGV2OmRldiUyRHNlY3JldA=="),
+            "{request}"
+        );
+        assert!(
+            request
+                .ends_with("grant_type=client_credentials&scope=orders%2Eread%20a%2Fb&alg=ES256"),
             "{request}"
         );
     }
 
     #[test]
     fn a_refusal_is_told_in_the_issuers_words() {
-        let (_, refused) = ask(OURS, "{\"error\":\"invalid_scope\",\"error_description\":\"not a/b\"}");
-        assert_eq!(refused.unwrap_err().to_string(), "the dev issuer refuses: not a/b");
-        let (_, unknown) = ask(OURS, "{\"token_endpoints\":[\"/oauth2/token\",\"/idp/oauth2/token\"]}");
-        assert_eq!(unknown.unwrap_err().to_string(), "name one of the issuers with --issuer: idp");
+        let (_, refused) = ask(
+            OURS,
+            "{\"error\":\"invalid_scope\",\"error_description\":\"not a/b\"}",
+        );
+        assert_eq!(
+            refused.unwrap_err().to_string(),
+            "the dev issuer refuses: not a/b"
+        );
+        let (_, unknown) = ask(
+            OURS,
+            "{\"token_endpoints\":[\"/oauth2/token\",\"/idp/oauth2/token\"]}",
+        );
+        assert_eq!(
+            unknown.unwrap_err().to_string(),
+            "name one of the issuers with --issuer: idp"
+        );
         let (_, early) = ask(OURS, "{\"token_endpoints\":[]}");
-        assert!(early.unwrap_err().to_string().ends_with("still starting, or the configuration names none"));
+        assert!(
+            early
+                .unwrap_err()
+                .to_string()
+                .ends_with("still starting, or the configuration names none")
+        );
     }
 
     #[test]
     fn whoever_else_answers_is_no_dev_issuer() {
-        for (fields, body) in [("", "{\"access_token\":\"eyJ\"}"), (OURS, "<html>"), (OURS, "{}")] {
+        for (fields, body) in [
+            ("", "{\"access_token\":\"eyJ\"}"),
+            (OURS, "<html>"),
+            (OURS, "{}"),
+        ] {
             let (_, answer) = ask(fields, body);
-            assert!(matches!(answer, Err(TokenFailure::Stranger(_))), "{answer:?}");
+            assert!(
+                matches!(answer, Err(TokenFailure::Stranger(_))),
+                "{answer:?}"
+            );
         }
     }
 
@@ -248,6 +325,11 @@ mod tests {
         // Port 1 is given to nobody, and never to a test that asks for any port.
         let error = token(&parse("--scope a --url http://127.0.0.1:1")).unwrap_err();
         assert!(matches!(error, TokenFailure::Unreachable(..)), "{error:?}");
-        assert!(error.to_string().ends_with("start one with \"scopegate dev\""), "{error}");
+        assert!(
+            error
+                .to_string()
+                .ends_with("start one with \"scopegate dev\""),
+            "{error}"
+        );
     }
 }

@@ -41,7 +41,10 @@ enum Pages {
 /// The lines of the route table, in the order of the routes.
 #[must_use]
 pub fn rules(routes: &[Route]) -> Vec<Rule<RouteMethod>> {
-    let callers: Vec<_> = routes.iter().map(|route| Arc::new(Callers::of(route))).collect();
+    let callers: Vec<_> = routes
+        .iter()
+        .map(|route| Arc::new(Callers::of(route)))
+        .collect();
     let mut classes = HashMap::new();
     let mut rules = Vec::with_capacity(routes.len());
     for (index, (route, callers)) in routes.iter().zip(&callers).enumerate() {
@@ -77,10 +80,17 @@ impl Callers {
         }
     }
 
-    /// Returns whether this route takes every token of another route, from the same sources and the same pages.
+    /// Returns whether this route takes every token of another route, from the same sources and the
+    /// same pages.
     fn take_all_of(&self, other: &Self) -> bool {
-        other.issuers.iter().all(|issuer| self.issuers.contains(issuer))
-            && other.token_from.iter().all(|source| self.token_from.contains(source))
+        other
+            .issuers
+            .iter()
+            .all(|issuer| self.issuers.contains(issuer))
+            && other
+                .token_from
+                .iter()
+                .all(|source| self.token_from.contains(source))
             && (!other.takes_cookies() || self.pages.contain(&other.pages))
     }
 
@@ -94,8 +104,17 @@ impl Pages {
         if !takes_cookies(&route.token_from) || route.cookie_origins == Some(Origins::Any) {
             return Self::Any;
         }
-        let own = route.cookie_origins.as_ref().map(listed).unwrap_or_default();
-        let of_cors = route.heads.cors.as_ref().map(|cors| listed(&cors.origins)).unwrap_or_default();
+        let own = route
+            .cookie_origins
+            .as_ref()
+            .map(listed)
+            .unwrap_or_default();
+        let of_cors = route
+            .heads
+            .cors
+            .as_ref()
+            .map(|cors| listed(&cors.origins))
+            .unwrap_or_default();
         let named = of_cors.iter().filter(|origin| !origin.is_pattern());
         Self::These(own.iter().chain(named).cloned().collect())
     }
@@ -105,7 +124,9 @@ impl Pages {
         match (self, others) {
             (Self::Any, _) => true,
             (Self::These(_), Self::Any) => false,
-            (Self::These(own), Self::These(others)) => others.iter().all(|origin| own.contains(origin)),
+            (Self::These(own), Self::These(others)) => {
+                others.iter().all(|origin| own.contains(origin))
+            }
         }
     }
 }
@@ -119,7 +140,9 @@ fn listed(origins: &Origins) -> &[Origin] {
 }
 
 fn takes_cookies(sources: &[Source]) -> bool {
-    sources.iter().any(|source| matches!(source, Source::Cookie(_)))
+    sources
+        .iter()
+        .any(|source| matches!(source, Source::Cookie(_)))
 }
 
 impl Access for RouteMethod {
@@ -134,7 +157,8 @@ impl Access for RouteMethod {
     fn admits_all_of(&self, other: &Self) -> bool {
         self.class == other.class
             || self.requirement == Requirement::Public
-            || self.requirement.admits_all_of(&other.requirement) && self.callers.take_all_of(&other.callers)
+            || self.requirement.admits_all_of(&other.requirement)
+                && self.callers.take_all_of(&other.callers)
     }
 
     fn class(&self) -> usize {
@@ -150,7 +174,9 @@ mod tests {
     /// Whether the second route of a file admits every caller that the first admits.
     fn admits(first: &str, second: &str) -> bool {
         let issuer = |name: &str| {
-            format!("[issuers.{name}]\nissuer = \"https://{name}.example.com/\"\naudience = \"api\"\n")
+            format!(
+                "[issuers.{name}]\nissuer = \"https://{name}.example.com/\"\naudience = \"api\"\n"
+            )
         };
         let route = |path: &str, asked: &str| format!("[[routes]]\npath = \"{path}\"\n{asked}\n");
         let text = format!(
@@ -184,7 +210,11 @@ mod tests {
             (&cors("\"any\""), "", true),
             (&cors("[\"https://*.example\"]"), "", true),
         ] {
-            assert_eq!(admits(&cookie(first), &cookie(second)), expected, "{first} | {second}");
+            assert_eq!(
+                admits(&cookie(first), &cookie(second)),
+                expected,
+                "{first} | {second}"
+            );
         }
         let both = "scopes = \"a\"\ntoken_from = [\"authorization:bearer\", \"cookie:c\"]";
         assert!(admits("scopes = \"a\"", both));
@@ -203,7 +233,11 @@ mod tests {
             ("scopes = \"a\"", "authenticated = true", true),
             ("scopes = \"a\"", "scopes = \"a\"\nissuer = \"b\"", false),
             ("scopes = \"a\"\nissuer = \"b\"", "scopes = \"a\"", true),
-            ("scopes = \"a\"\ntoken_from = \"cookie:c\"", "scopes = \"a\"", false),
+            (
+                "scopes = \"a\"\ntoken_from = \"cookie:c\"",
+                "scopes = \"a\"",
+                false,
+            ),
             (
                 "scopes = \"a\"\ntoken_from = \"cookie:c\"",
                 "scopes = \"a\"\ntoken_from = [\"authorization:bearer\", \"cookie:c\"]",

@@ -43,7 +43,10 @@ pub(super) struct KeyValue {
 
 impl Table {
     pub(super) fn empty(span: Span) -> Self {
-        Self { span, entries: Vec::new() }
+        Self {
+            span,
+            entries: Vec::new(),
+        }
     }
 
     pub(super) fn get(&self, key: &str) -> Option<&KeyValue> {
@@ -65,13 +68,18 @@ impl Value {
         }
     }
 
-    /// The value as JSON, for a key set that is written as TOML. `None` for what JSON or a key set cannot hold.
+    /// The value as JSON, for a key set that is written as TOML. `None` for what JSON or a key set
+    /// cannot hold.
     pub(super) fn to_json(&self) -> Option<serde_json::Value> {
         Some(match &self.kind {
             Kind::Text(text) => text.as_str().into(),
             Kind::Integer(number) => (*number)?.into(),
             Kind::Flag(flag) => (*flag).into(),
-            Kind::List(items) => items.iter().map(Self::to_json).collect::<Option<Vec<_>>>()?.into(),
+            Kind::List(items) => items
+                .iter()
+                .map(Self::to_json)
+                .collect::<Option<Vec<_>>>()?
+                .into(),
             Kind::Table(table) => {
                 let member = |entry: &KeyValue| Some((entry.key.clone(), entry.value.to_json()?));
                 serde_json::Value::Object(table.entries.iter().map(member).collect::<Option<_>>()?)
@@ -81,15 +89,24 @@ impl Value {
     }
 }
 
-/// Parses the text of one file. The parser recovers, so that several errors of syntax are found at once.
+/// Parses the text of one file. The parser recovers, so that several errors of syntax are found at
+/// once.
 pub(super) fn parse(file: usize, text: &str) -> (Table, Vec<Problem>) {
     let (table, errors) = DeTable::parse_recoverable(text);
-    let problems = errors.iter().map(|error| syntax_problem(file, text, error)).collect();
-    let span = Span { file, start: 0, end: 0 };
+    let problems = errors
+        .iter()
+        .map(|error| syntax_problem(file, text, error))
+        .collect();
+    let span = Span {
+        file,
+        start: 0,
+        end: 0,
+    };
     (table_of(file, span, table.get_ref()), problems)
 }
 
-/// Parses one value that the program itself holds, such as a default; every part of it stands at `span`.
+/// Parses one value that the program itself holds, such as a default; every part of it stands at
+/// `span`.
 pub(super) fn literal(text: &str, span: Span) -> Option<Value> {
     let value = DeValue::parse(text).ok()?;
     let mut value = value_of(span.file, value.span(), value.get_ref());
@@ -101,19 +118,31 @@ fn move_to(value: &mut Value, span: Span) {
     value.span = span;
     match &mut value.kind {
         Kind::List(items) => items.iter_mut().for_each(|item| move_to(item, span)),
-        Kind::Table(table) => table.entries.iter_mut().for_each(|entry| move_to(&mut entry.value, span)),
+        Kind::Table(table) => table
+            .entries
+            .iter_mut()
+            .for_each(|entry| move_to(&mut entry.value, span)),
         _ => {}
     }
 }
 
 fn syntax_problem(file: usize, text: &str, error: &toml::de::Error) -> Problem {
     let range = error.span().unwrap_or(text.len()..text.len());
-    let span = Span { file, start: range.start, end: range.end };
+    let span = Span {
+        file,
+        start: range.start,
+        end: range.end,
+    };
     let message = error.message().replace('`', "\"");
-    let named = text.get(range).filter(|key| message == "duplicate key" && !key.is_empty());
+    let named = text
+        .get(range)
+        .filter(|key| message == "duplicate key" && !key.is_empty());
     match named {
-        Some(key) => Problem::at(span, format!("\"{}\" is defined twice", key.trim_matches('"')))
-            .hint("merge the two, or rename one of them"),
+        Some(key) => Problem::at(
+            span,
+            format!("\"{}\" is defined twice", key.trim_matches('"')),
+        )
+        .hint("merge the two, or rename one of them"),
         None => Problem::at(span, format!("not TOML: {message}")),
     }
 }
@@ -124,7 +153,11 @@ fn table_of(file: usize, span: Span, table: &DeTable<'_>) -> Table {
         let range = key.span();
         KeyValue {
             key: key.get_ref().to_string(),
-            key_span: Span { file, start: range.start, end: range.end },
+            key_span: Span {
+                file,
+                start: range.start,
+                end: range.end,
+            },
             value: value_of(file, value.span(), value.get_ref()),
         }
     };
@@ -134,16 +167,25 @@ fn table_of(file: usize, span: Span, table: &DeTable<'_>) -> Table {
 }
 
 fn value_of(file: usize, range: std::ops::Range<usize>, value: &DeValue<'_>) -> Value {
-    let span = Span { file, start: range.start, end: range.end };
+    let span = Span {
+        file,
+        start: range.start,
+        end: range.end,
+    };
     let kind = match value {
         DeValue::String(text) => Kind::Text(text.to_string()),
-        DeValue::Integer(number) => Kind::Integer(i64::from_str_radix(number.as_str(), number.radix()).ok()),
+        DeValue::Integer(number) => {
+            Kind::Integer(i64::from_str_radix(number.as_str(), number.radix()).ok())
+        }
         DeValue::Float(_) => Kind::Float,
         DeValue::Boolean(flag) => Kind::Flag(*flag),
         DeValue::Datetime(_) => Kind::Time,
-        DeValue::Array(items) => {
-            Kind::List(items.iter().map(|item| value_of(file, item.span(), item.get_ref())).collect())
-        }
+        DeValue::Array(items) => Kind::List(
+            items
+                .iter()
+                .map(|item| value_of(file, item.span(), item.get_ref()))
+                .collect(),
+        ),
         DeValue::Table(table) => Kind::Table(table_of(file, span, table)),
     };
     Value { span, kind }
@@ -162,15 +204,31 @@ mod tests {
         let text = "b = [\"x\", 1]\na = { c = true }\n[t.u]\nv = 0x10\n[[l]]\n";
         let (root, problems) = parse(0, text);
         assert!(problems.is_empty(), "{problems:?}");
-        let keys: Vec<_> = root.entries.iter().map(|entry| entry.key.as_str()).collect();
+        let keys: Vec<_> = root
+            .entries
+            .iter()
+            .map(|entry| entry.key.as_str())
+            .collect();
         assert_eq!(keys, ["b", "a", "t", "l"]);
         let b = root.get("b").unwrap();
-        assert_eq!((shown(text, b.key_span), shown(text, b.value.span)), ("b", "[\"x\", 1]"));
-        let Kind::Table(t) = &root.get("t").unwrap().value.kind else { panic!("a table") };
-        let Kind::Table(u) = &t.get("u").unwrap().value.kind else { panic!("a table") };
+        assert_eq!(
+            (shown(text, b.key_span), shown(text, b.value.span)),
+            ("b", "[\"x\", 1]")
+        );
+        let Kind::Table(t) = &root.get("t").unwrap().value.kind else {
+            panic!("a table")
+        };
+        let Kind::Table(u) = &t.get("u").unwrap().value.kind else {
+            panic!("a table")
+        };
         assert_eq!(shown(text, u.span), "[t.u]");
-        assert!(matches!(u.get("v").unwrap().value.kind, Kind::Integer(Some(16))));
-        let Kind::List(l) = &root.get("l").unwrap().value.kind else { panic!("a list") };
+        assert!(matches!(
+            u.get("v").unwrap().value.kind,
+            Kind::Integer(Some(16))
+        ));
+        let Kind::List(l) = &root.get("l").unwrap().value.kind else {
+            panic!("a list")
+        };
         assert_eq!(shown(text, l[0].span), "[[l]]");
     }
 
@@ -178,14 +236,25 @@ mod tests {
     fn several_errors_of_syntax_are_found_at_once() {
         let (_, problems) = parse(0, "a = \nb = 1\nb = 2\nc = 1 2\n");
         assert!(problems.len() >= 3, "{problems:?}");
-        assert!(problems.iter().any(|problem| problem.message() == "\"b\" is defined twice"), "{problems:?}");
+        assert!(
+            problems
+                .iter()
+                .any(|problem| problem.message() == "\"b\" is defined twice"),
+            "{problems:?}"
+        );
     }
 
     #[test]
     fn a_literal_stands_where_it_is_put() {
-        let span = Span { file: 3, start: 4, end: 5 };
+        let span = Span {
+            file: 3,
+            start: 4,
+            end: 5,
+        };
         let value = literal("[\"scope\", \"scp\"]", span).unwrap();
-        let Kind::List(items) = &value.kind else { panic!("a list") };
+        let Kind::List(items) = &value.kind else {
+            panic!("a list")
+        };
         assert_eq!((value.span, items[1].span), (span, span));
         assert!(literal("[", span).is_none());
     }
@@ -194,7 +263,10 @@ mod tests {
     fn a_key_set_in_toml_is_one_in_json() {
         let (root, _) = parse(0, "jwks = { keys = [{ kty = \"RSA\", n = 1, ok = true }] }");
         let json = root.get("jwks").unwrap().value.to_json().unwrap();
-        assert_eq!(json.to_string(), r#"{"keys":[{"kty":"RSA","n":1,"ok":true}]}"#);
+        assert_eq!(
+            json.to_string(),
+            r#"{"keys":[{"kty":"RSA","n":1,"ok":true}]}"#
+        );
         let (root, _) = parse(0, "jwks = 1.5");
         assert!(root.get("jwks").unwrap().value.to_json().is_none());
     }

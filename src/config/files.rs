@@ -24,13 +24,16 @@ pub(super) enum Found {
     /// A file with this content, by its SHA-256.
     Content { stamp: Stamp, digest: [u8; 32] },
     /// An entry that cannot be read.
-    Unreadable { stamp: Option<Stamp>, error: io::ErrorKind },
+    Unreadable {
+        stamp: Option<Stamp>,
+        error: io::ErrorKind,
+    },
     /// For a path with a `*`: the names that fit it.
     Names(Result<Vec<OsString>, io::ErrorKind>),
 }
 
-/// The metadata of a file (`stat`). Equal metadata means equal content, except for a write in the same clock tick that
-/// keeps the size.
+/// The metadata of a file (`stat`). Equal metadata means equal content, except for a write in the
+/// same clock tick that keeps the size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stamp {
     device: u64,
@@ -49,7 +52,10 @@ pub(super) enum ReadError {
 
 impl ReadFile {
     pub(super) fn new(path: &Path, found: Found) -> Self {
-        Self { path: path.into(), found }
+        Self {
+            path: path.into(),
+            found,
+        }
     }
 
     /// Returns the path, as the configuration names it.
@@ -58,13 +64,17 @@ impl ReadFile {
         &self.path
     }
 
-    /// Looks again, and returns whether there is something else than at the last look, or when it was read. A file that was
-    /// touched, or replaced by one of the same content, is the same.
+    /// Looks again, and returns whether there is something else than at the last look, or when it
+    /// was read. A file that was touched, or replaced by one of the same content, is the same.
     pub fn look(&mut self) -> bool {
         let now = self.now();
         let is_other = match (&self.found, &now) {
-            (Found::Content { digest: then, .. }, Found::Content { digest: now, .. }) => then != now,
-            (Found::Unreadable { error: then, .. }, Found::Unreadable { error: now, .. }) => then != now,
+            (Found::Content { digest: then, .. }, Found::Content { digest: now, .. }) => {
+                then != now
+            }
+            (Found::Unreadable { error: then, .. }, Found::Unreadable { error: now, .. }) => {
+                then != now
+            }
             (then, now) => then != now,
         };
         self.found = now;
@@ -78,7 +88,9 @@ impl ReadFile {
         let stamp = Stamp::of(&self.path);
         match &self.found {
             Found::Content { stamp: then, .. } if stamp == Some(*then) => self.found.clone(),
-            Found::Unreadable { stamp: then, .. } if stamp.is_some() && stamp == *then => self.found.clone(),
+            Found::Unreadable { stamp: then, .. } if stamp.is_some() && stamp == *then => {
+                self.found.clone()
+            }
             _ => read(&self.path).0,
         }
     }
@@ -92,8 +104,8 @@ impl Found {
         })
     }
 
-    /// Returns whether the file at its real path is not the one that was read. A path that held no plain file, such as a
-    /// pipe, never counts as changed.
+    /// Returns whether the file at its real path is not the one that was read. A path that held no
+    /// plain file, such as a pipe, never counts as changed.
     pub(super) fn has_changed(&self, real: &Path) -> bool {
         match self {
             Self::Content { stamp, .. } => stamp.is_file && Stamp::of(real) != Some(*stamp),
@@ -130,10 +142,20 @@ pub(super) fn read(path: &Path) -> (Found, Result<Vec<u8>, ReadError>) {
             digest.copy_from_slice(digest::digest(&digest::SHA256, &bytes).as_ref());
             (Found::Content { stamp, digest }, Ok(bytes))
         }
-        Err(ReadError::Io(error)) => {
-            (Found::Unreadable { stamp, error: error.kind() }, Err(ReadError::Io(error)))
-        }
-        Err(error) => (Found::Unreadable { stamp, error: io::ErrorKind::FileTooLarge }, Err(error)),
+        Err(ReadError::Io(error)) => (
+            Found::Unreadable {
+                stamp,
+                error: error.kind(),
+            },
+            Err(ReadError::Io(error)),
+        ),
+        Err(error) => (
+            Found::Unreadable {
+                stamp,
+                error: io::ErrorKind::FileTooLarge,
+            },
+            Err(error),
+        ),
     }
 }
 
@@ -142,21 +164,28 @@ fn read_into(path: &Path, stamp: &mut Option<Stamp>) -> Result<(Stamp, Vec<u8>),
     let opened = Stamp::new(&file.metadata().map_err(ReadError::Io)?);
     *stamp = Some(opened);
     let mut bytes = Vec::new();
-    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(ReadError::Io)?;
+    file.take(MAX_FILE_BYTES + 1)
+        .read_to_end(&mut bytes)
+        .map_err(ReadError::Io)?;
     if bytes.len() as u64 > MAX_FILE_BYTES {
         return Err(ReadError::TooLong);
     }
     Ok((opened, bytes))
 }
 
-/// Returns the names of the directory's files that fit the last part of a path, in their order. A directory that is not
-/// there has none: the pattern says "whatever is there".
+/// Returns the names of the directory's files that fit the last part of a path, in their order. A
+/// directory that is not there has none: the pattern says "whatever is there".
 ///
 /// # Errors
 /// If the directory cannot be read.
 pub(super) fn names(pattern: &Path) -> io::Result<Vec<OsString>> {
-    let name = pattern.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let directory = pattern.parent().filter(|directory| !directory.as_os_str().is_empty());
+    let name = pattern
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default();
+    let directory = pattern
+        .parent()
+        .filter(|directory| !directory.as_os_str().is_empty());
     let entries = match fs::read_dir(directory.unwrap_or(Path::new("."))) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries?,
@@ -166,20 +195,30 @@ pub(super) fn names(pattern: &Path) -> io::Result<Vec<OsString>> {
         // A star does not match hidden files, as in a shell: editors keep their swap files there.
         !candidate.starts_with('.') && star_match(&name, &candidate)
     };
-    let mut found: Vec<_> =
-        entries.filter_map(Result::ok).map(|entry| entry.file_name()).filter(fits).collect();
+    let mut found: Vec<_> = entries
+        .filter_map(Result::ok)
+        .map(|entry| entry.file_name())
+        .filter(fits)
+        .collect();
     found.sort();
     Ok(found)
 }
 
 /// Whether a name fits a pattern in which `*` stands for any characters.
 fn star_match(pattern: &str, name: &str) -> bool {
-    let Some((head, tail)) = pattern.split_once('*') else { return pattern == name };
-    let Some(rest) = name.strip_prefix(head) else { return false };
-    rest.char_indices().map(|(at, _)| at).chain([rest.len()]).any(|at| {
-        let (_, after) = rest.split_at(at);
-        star_match(tail, after)
-    })
+    let Some((head, tail)) = pattern.split_once('*') else {
+        return pattern == name;
+    };
+    let Some(rest) = name.strip_prefix(head) else {
+        return false;
+    };
+    rest.char_indices()
+        .map(|(at, _)| at)
+        .chain([rest.len()])
+        .any(|at| {
+            let (_, after) = rest.split_at(at);
+            star_match(tail, after)
+        })
 }
 
 #[cfg(test)]
@@ -253,7 +292,12 @@ mod tests {
         let mut file = ReadFile::new(&pattern, Found::names(&names(&pattern)));
         fs::create_dir(folder.path().join("routes")).unwrap();
         assert!(!file.look());
-        for (name, fits) in [("a.toml", true), (".b.toml", false), ("c.txt", false), ("d.toml", true)] {
+        for (name, fits) in [
+            ("a.toml", true),
+            (".b.toml", false),
+            ("c.txt", false),
+            ("d.toml", true),
+        ] {
             fs::write(folder.path().join("routes").join(name), "").unwrap();
             assert_eq!(file.look(), fits, "{name}");
         }

@@ -1,7 +1,7 @@
 //! The JSON Schema (draft 2020-12) of `gateway.toml`, for editors: written from the catalogue.
 //!
-//! It is narrower than nothing and wider than [`super::Config::load`]: it knows keys, types and words, but not what
-//! parts must be to each other.
+//! It is narrower than nothing and wider than [`super::Config::load`]: it knows keys, types and
+//! words, but not what parts must be to each other.
 
 use serde_json::{Map, Value, json};
 
@@ -13,20 +13,27 @@ use super::source::Span;
 #[must_use]
 pub fn schema() -> Value {
     let mut schema = table_schema(&FILE);
-    let named = TABLES.iter().copied().filter(|table| !table.path.is_empty());
+    let named = TABLES
+        .iter()
+        .copied()
+        .filter(|table| !table.path.is_empty());
     let definitions: Map<String, Value> = named
         .map(|table| (definition(table.path), table_schema(table)))
         .chain(shared_definitions())
         .collect();
     if let Some(object) = schema.as_object_mut() {
-        object.insert("$schema".into(), "https://json-schema.org/draft/2020-12/schema".into());
+        object.insert(
+            "$schema".into(),
+            "https://json-schema.org/draft/2020-12/schema".into(),
+        );
         object.insert("title".into(), "gateway.toml".into());
         object.insert("$defs".into(), definitions.into());
     }
     schema
 }
 
-/// The name of a table's definition: its path, without the characters that a reference would have to escape.
+/// The name of a table's definition: its path, without the characters that a reference would have
+/// to escape.
 fn definition(path: &str) -> String {
     path.replace("[]", "").replace(".*", "")
 }
@@ -36,9 +43,15 @@ fn reference(name: &str) -> Value {
 }
 
 fn table_schema(table: &Table) -> Value {
-    let properties: Map<String, Value> =
-        table.keys.iter().map(|key| (key.name.to_owned(), key_schema(key))).collect();
-    let required = table.keys.iter().filter(|key| matches!(key.absent, Absent::Required));
+    let properties: Map<String, Value> = table
+        .keys
+        .iter()
+        .map(|key| (key.name.to_owned(), key_schema(key)))
+        .collect();
+    let required = table
+        .keys
+        .iter()
+        .filter(|key| matches!(key.absent, Absent::Required));
     let required: Vec<_> = required.map(|key| key.name).collect();
     let mut schema = json!({
         "type": "object",
@@ -70,7 +83,15 @@ fn key_schema(key: &Key) -> Value {
 }
 
 fn json_of(toml: &str) -> Option<Value> {
-    document::literal(toml, Span { file: 0, start: 0, end: 0 })?.to_json()
+    document::literal(
+        toml,
+        Span {
+            file: 0,
+            start: 0,
+            end: 0,
+        },
+    )?
+    .to_json()
 }
 
 fn kind_schema(kind: Kind) -> Value {
@@ -82,7 +103,9 @@ fn kind_schema(kind: Kind) -> Value {
         Kind::Duration { .. } => reference("duration"),
         Kind::Size { .. } => reference("size"),
         Kind::Choice(words) => json!({ "enum": words }),
-        Kind::Choices(words) => json!({ "anyOf": [{ "enum": words() }, list(json!({ "enum": words() }))] }),
+        Kind::Choices(words) => {
+            json!({ "anyOf": [{ "enum": words() }, list(json!({ "enum": words() }))] })
+        }
         Kind::Texts => json!({ "anyOf": [text(), list(text())] }),
         Kind::ScopeRule => reference("scope_rule"),
         Kind::Methods => json!({ "anyOf": [text(), list(text()), reference("method_map")] }),
@@ -131,8 +154,14 @@ fn shared_definitions() -> [(String, Value); 6] {
     [
         ("duration".into(), measure("ms|s|m|h|d")),
         ("size".into(), measure("B|KB|KiB|MB|MiB|GB|GiB")),
-        ("scope".into(), json!({ "type": "string", "pattern": r"^[\x21\x23-\x5B\x5D-\x7E]+$" })),
-        ("scope_term".into(), json!({ "anyOf": [reference("scope"), terms(list(reference("scope")))] })),
+        (
+            "scope".into(),
+            json!({ "type": "string", "pattern": r"^[\x21\x23-\x5B\x5D-\x7E]+$" }),
+        ),
+        (
+            "scope_term".into(),
+            json!({ "anyOf": [reference("scope"), terms(list(reference("scope")))] }),
+        ),
         ("scope_rule".into(), rule),
         (
             "method_map".into(),
@@ -164,7 +193,11 @@ mod tests {
     use super::*;
 
     fn table_of<'s>(schema: &'s Value, path: &str) -> &'s Value {
-        if path.is_empty() { schema } else { &schema["$defs"][definition(path)] }
+        if path.is_empty() {
+            schema
+        } else {
+            &schema["$defs"][definition(path)]
+        }
     }
 
     #[test]
@@ -200,9 +233,11 @@ mod tests {
     /// As much of a validator as the schema needs; patterns aside.
     fn accepts(root: &Value, schema: &Value, value: &Value) -> bool {
         let holds = |(word, rule): (&String, &Value)| match word.as_str() {
-            "$ref" => {
-                accepts(root, &root["$defs"][rule.as_str().unwrap().trim_start_matches("#/$defs/")], value)
-            }
+            "$ref" => accepts(
+                root,
+                &root["$defs"][rule.as_str().unwrap().trim_start_matches("#/$defs/")],
+                value,
+            ),
             "type" => match rule.as_str().unwrap() {
                 "object" => value.is_object(),
                 "array" => value.is_array(),
@@ -213,28 +248,48 @@ mod tests {
             },
             "const" => value == rule,
             "enum" => rule.as_array().unwrap().contains(value),
-            "anyOf" => rule.as_array().unwrap().iter().any(|schema| accepts(root, schema, value)),
-            "required" => {
-                rule.as_array().unwrap().iter().all(|name| value.get(name.as_str().unwrap()).is_some())
-            }
-            "items" => value.as_array().is_none_or(|all| all.iter().all(|item| accepts(root, rule, item))),
+            "anyOf" => rule
+                .as_array()
+                .unwrap()
+                .iter()
+                .any(|schema| accepts(root, schema, value)),
+            "required" => rule
+                .as_array()
+                .unwrap()
+                .iter()
+                .all(|name| value.get(name.as_str().unwrap()).is_some()),
+            "items" => value
+                .as_array()
+                .is_none_or(|all| all.iter().all(|item| accepts(root, rule, item))),
             "properties" => value.as_object().is_none_or(|members| {
-                members
-                    .iter()
-                    .all(|(name, value)| rule.get(name).is_none_or(|schema| accepts(root, schema, value)))
+                members.iter().all(|(name, value)| {
+                    rule.get(name)
+                        .is_none_or(|schema| accepts(root, schema, value))
+                })
             }),
             "additionalProperties" => value.as_object().is_none_or(|members| {
-                let known = |name: &str| schema.get("properties").and_then(|all| all.get(name)).is_some();
-                members
-                    .iter()
-                    .all(|(name, value)| known(name) || *rule != false && accepts(root, rule, value))
+                let known = |name: &str| {
+                    schema
+                        .get("properties")
+                        .and_then(|all| all.get(name))
+                        .is_some()
+                };
+                members.iter().all(|(name, value)| {
+                    known(name) || *rule != false && accepts(root, rule, value)
+                })
             }),
-            "minimum" => value.as_i64().is_none_or(|number| number >= rule.as_i64().unwrap()),
-            "maximum" => value.as_i64().is_none_or(|number| number <= rule.as_i64().unwrap()),
+            "minimum" => value
+                .as_i64()
+                .is_none_or(|number| number >= rule.as_i64().unwrap()),
+            "maximum" => value
+                .as_i64()
+                .is_none_or(|number| number <= rule.as_i64().unwrap()),
             "minItems" => value.as_array().is_none_or(|all| !all.is_empty()),
             "minProperties" => value.as_object().is_none_or(|all| !all.is_empty()),
             "minLength" => value.as_str().is_none_or(|text| !text.is_empty()),
-            "pattern" | "description" | "default" | "examples" | "title" | "$schema" | "$defs" => true,
+            "pattern" | "description" | "default" | "examples" | "title" | "$schema" | "$defs" => {
+                true
+            }
             other => panic!("{other}"),
         };
         schema.as_object().unwrap().iter().all(holds)
@@ -242,17 +297,39 @@ mod tests {
 
     fn vector(name: &str) -> Value {
         let text = std::fs::read_to_string(format!("tests/vectors/config/{name}.toml")).unwrap();
-        let span = Span { file: 0, start: 0, end: 0 };
-        document::Value { span, kind: document::Kind::Table(document::parse(0, &text).0) }.to_json().unwrap()
+        let span = Span {
+            file: 0,
+            start: 0,
+            end: 0,
+        };
+        document::Value {
+            span,
+            kind: document::Kind::Table(document::parse(0, &text).0),
+        }
+        .to_json()
+        .unwrap()
     }
 
     #[test]
     fn the_schema_takes_good_files_and_refuses_wrong_types_and_keys() {
         let schema = schema();
-        for good in ["good-every-key", "good-fuller", "good-ten-lines", "good-groups", "good-only-public"] {
+        for good in [
+            "good-every-key",
+            "good-fuller",
+            "good-ten-lines",
+            "good-groups",
+            "good-only-public",
+        ] {
             assert!(accepts(&schema, &schema, &vector(good)), "{good}");
         }
-        for bad in ["unknown-keys", "other-names", "missing-keys", "methods", "choices", "scope-rules"] {
+        for bad in [
+            "unknown-keys",
+            "other-names",
+            "missing-keys",
+            "methods",
+            "choices",
+            "scope-rules",
+        ] {
             assert!(!accepts(&schema, &schema, &vector(bad)), "{bad}");
         }
     }
@@ -261,7 +338,10 @@ mod tests {
     fn every_example_and_default_is_of_its_own_type() {
         let schema = schema();
         for (key, property) in TABLES.iter().copied().flat_map(|table| {
-            table.keys.iter().map(|key| (key, &table_of(&schema, table.path)["properties"][key.name]))
+            table
+                .keys
+                .iter()
+                .map(|key| (key, &table_of(&schema, table.path)["properties"][key.name]))
         }) {
             let examples = property.get("examples").map(|all| &all[0]);
             for value in examples.into_iter().chain(property.get("default")) {
@@ -273,9 +353,18 @@ mod tests {
     #[test]
     fn what_has_no_default_is_required_or_explained() {
         let schema = schema();
-        assert!(table_of(&schema, "upstreams.*").get("required").is_none(), "url or endpoints");
-        assert_eq!(table_of(&schema, "issuers.*")["required"], json!(["issuer", "audience"]));
+        assert!(
+            table_of(&schema, "upstreams.*").get("required").is_none(),
+            "url or endpoints"
+        );
+        assert_eq!(
+            table_of(&schema, "issuers.*")["required"],
+            json!(["issuer", "audience"])
+        );
         assert!(table_of(&schema, "server").get("required").is_none());
-        assert_eq!(table_of(&schema, "server")["properties"]["drain"]["default"], "20s");
+        assert_eq!(
+            table_of(&schema, "server")["properties"]["drain"]["default"],
+            "20s"
+        );
     }
 }

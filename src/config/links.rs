@@ -1,8 +1,10 @@
-//! Symbolic links, followed by hand, so that one reading takes all of its files from one generation.
+//! Symbolic links, followed by hand, so that one reading takes all of its files from one
+//! generation.
 //!
-//! A ConfigMap of Kubernetes is a folder whose files all lead through one link, `..data`, to the folder of a generation,
-//! and an update swaps that link; releases with a link `current` are the same. A reader that resolves each path anew takes
-//! the first files from one generation and the others from the next.
+//! A ConfigMap of Kubernetes is a folder whose files all lead through one link, `..data`, to the
+//! folder of a generation, and an update swaps that link; releases with a link `current` are the
+//! same. A reader that resolves each path anew takes the first files from one generation and the
+//! others from the next.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -18,9 +20,9 @@ pub struct Links {
 }
 
 impl Links {
-    /// Returns every entry of a directory whose change is a change of `file`: the links on the way to it, the directory it
-    /// is in, and itself. Which of the path's parts are links is for the deployment to choose: the file, `..data`, or
-    /// `current`.
+    /// Returns every entry of a directory whose change is a change of `file`: the links on the way
+    /// to it, the directory it is in, and itself. Which of the path's parts are links is for the
+    /// deployment to choose: the file, `..data`, or `current`.
     pub fn way(&mut self, file: &Path) -> Vec<PathBuf> {
         let mut rest = reversed(&std::path::absolute(file).unwrap_or_else(|_| file.to_owned()));
         let mut entries = Vec::new();
@@ -53,7 +55,9 @@ impl Links {
 
     /// Returns whether a link that was met leads elsewhere now, or a link is where none was.
     pub(super) fn have_moved(&self) -> bool {
-        self.met.iter().any(|(entry, target)| entry.read_link().ok() != *target)
+        self.met
+            .iter()
+            .any(|(entry, target)| entry.read_link().ok() != *target)
     }
 
     fn target(&mut self, entry: &Path) -> Option<PathBuf> {
@@ -85,7 +89,12 @@ mod tests {
         symlink("releases/1", root.join("current")).unwrap();
         symlink(root.join("current/real.toml"), root.join("gateway.toml")).unwrap();
         let mut links = Links::default();
-        let expected = ["gateway.toml", "current", "releases/1", "releases/1/real.toml"];
+        let expected = [
+            "gateway.toml",
+            "current",
+            "releases/1",
+            "releases/1/real.toml",
+        ];
         let way = links.way(&root.join("./releases/../gateway.toml"));
         assert_eq!(way, expected.map(|entry| root.join(entry)));
         symlink("round", root.join("round")).unwrap();
@@ -108,7 +117,11 @@ mod tests {
         assert!(!links.have_moved());
         symlink("2", root.join("..data_tmp")).unwrap();
         std::fs::rename(root.join("..data_tmp"), root.join("..data")).unwrap();
-        assert_eq!(links.real(&root.join("b")), root.join("1/b"), "of the same generation");
+        assert_eq!(
+            links.real(&root.join("b")),
+            root.join("1/b"),
+            "of the same generation"
+        );
         assert!(links.have_moved());
         assert_eq!(Links::default().real(&root.join("b")), root.join("2/b"));
     }
@@ -116,6 +129,10 @@ mod tests {
     #[test]
     fn what_the_kernel_shows_as_links_is_left_to_it() {
         let mut links = Links::default();
-        assert!(links.real(Path::new("/proc/self/fd/0")).starts_with("/proc/self"));
+        assert!(
+            links
+                .real(Path::new("/proc/self/fd/0"))
+                .starts_with("/proc/self")
+        );
     }
 }

@@ -69,10 +69,20 @@ pub(super) struct Account {
 
 impl Context {
     pub(super) fn new() -> Self {
-        let files =
-            Files { sources: Vec::new(), visited: Vec::new(), known: HashSet::new(), contents: Vec::new() };
+        let files = Files {
+            sources: Vec::new(),
+            visited: Vec::new(),
+            known: HashSet::new(),
+            contents: Vec::new(),
+        };
         let (problems, notes) = (RefCell::default(), RefCell::default());
-        Self { problems, notes, files: RefCell::new(files), links: RefCell::default(), stand_ins: false }
+        Self {
+            problems,
+            notes,
+            files: RefCell::new(files),
+            links: RefCell::default(),
+            stand_ins: false,
+        }
     }
 
     pub(super) fn with_stand_ins(self, stand_ins: bool) -> Self {
@@ -115,7 +125,9 @@ impl Context {
             return Err(format!("\"{}\" is empty", path.display()));
         }
         let mut files = self.files.borrow_mut();
-        files.sources.push(SourceFile::new(path.display().to_string(), text));
+        files
+            .sources
+            .push(SourceFile::new(path.display().to_string(), text));
         Ok(files.sources.len() - 1)
     }
 
@@ -132,14 +144,22 @@ impl Context {
     /// Whether a path was read, under this name or another.
     pub(super) fn has_read(&self, path: &Path) -> bool {
         let path = identity(path);
-        self.files.borrow().visited.iter().any(|known| identity(&known.path) == path)
+        self.files
+            .borrow()
+            .visited
+            .iter()
+            .any(|known| identity(&known.path) == path)
     }
 
     fn read(&self, path: &Path) -> Result<String, String> {
         let shown = path.display();
         let real = self.links.borrow_mut().real(path);
         let (found, bytes) = files::read(&real);
-        let is_new = self.visit(Visited { path: path.into(), real, found });
+        let is_new = self.visit(Visited {
+            path: path.into(),
+            real,
+            found,
+        });
         let bytes = bytes.map_err(|error| match error {
             ReadError::Io(error) => format!("cannot read \"{shown}\": {}", reason(&error)),
             ReadError::TooLong => format!("\"{shown}\" has more than {} MiB", MAX_FILE_BYTES >> 20),
@@ -148,7 +168,10 @@ impl Context {
             self.files.borrow_mut().contents.extend_from_slice(&bytes);
         }
         String::from_utf8(bytes).map_err(|error| {
-            format!("\"{shown}\" is not UTF-8: byte {} is broken", error.utf8_error().valid_up_to() + 1)
+            format!(
+                "\"{shown}\" is not UTF-8: byte {} is broken",
+                error.utf8_error().valid_up_to() + 1
+            )
         })
     }
 
@@ -156,12 +179,16 @@ impl Context {
     fn names(&self, path: &Path) -> io::Result<Vec<OsString>> {
         let real = self.links.borrow_mut().real(path);
         let names = files::names(&real);
-        self.visit(Visited { path: path.into(), real, found: Found::names(&names) });
+        self.visit(Visited {
+            path: path.into(),
+            real,
+            found: Found::names(&names),
+        });
         names
     }
 
-    /// Notes a path whose change is a change of the configuration: what is missing now may come. `false` when it was noted
-    /// before.
+    /// Notes a path whose change is a change of the configuration: what is missing now may come.
+    /// `false` when it was noted before.
     fn visit(&self, visited: Visited) -> bool {
         let mut files = self.files.borrow_mut();
         let new = files.known.insert(visited.path.clone());
@@ -171,29 +198,46 @@ impl Context {
         new
     }
 
-    /// Whether the files are as they were when they were read. One file alone is read from one descriptor, and so is of one
-    /// generation by itself.
+    /// Whether the files are as they were when they were read. One file alone is read from one
+    /// descriptor, and so is of one generation by itself.
     pub(super) fn stillness(&self) -> Stillness {
         let files = self.files.borrow();
         let is_changed = |visited: &Visited| visited.found.has_changed(&visited.real);
         if files.visited.len() > 1 && files.visited.iter().any(is_changed) {
             return Stillness::Changed;
         }
-        if self.links.borrow().have_moved() { Stillness::Moved } else { Stillness::Still }
+        if self.links.borrow().have_moved() {
+            Stillness::Moved
+        } else {
+            Stillness::Still
+        }
     }
 
     fn beside(&self, file: usize, path: &str) -> PathBuf {
         let files = self.files.borrow();
-        let name = files.sources.get(file).map_or("", |source| source.name.as_str());
+        let name = files
+            .sources
+            .get(file)
+            .map_or("", |source| source.name.as_str());
         Path::new(name).parent().unwrap_or(Path::new("")).join(path)
     }
 
     fn path(&self, file: usize) -> PathBuf {
-        self.files.borrow().sources.get(file).map(|source| source.name.clone().into()).unwrap_or_default()
+        self.files
+            .borrow()
+            .sources
+            .get(file)
+            .map(|source| source.name.clone().into())
+            .unwrap_or_default()
     }
 
     fn text(&self, file: usize) -> String {
-        self.files.borrow().sources.get(file).map(|source| source.text.clone()).unwrap_or_default()
+        self.files
+            .borrow()
+            .sources
+            .get(file)
+            .map(|source| source.text.clone())
+            .unwrap_or_default()
     }
 
     pub(super) fn into_problems(self) -> Problems {
@@ -202,7 +246,8 @@ impl Context {
         Problems::new(files.sources, read, self.problems.into_inner())
     }
 
-    /// The one problem of files that changed in each of so many readings: what else they seem to have may be of the mixture.
+    /// The one problem of files that changed in each of so many readings: what else they seem to
+    /// have may be of the mixture.
     pub(super) fn into_restlessness(self, readings: usize) -> Problems {
         self.problems.replace(vec![
             Problem::without_span(format!("the files changed in each of {readings} readings"))
@@ -217,7 +262,11 @@ impl Context {
         notes.sort_by_key(Problem::span);
         notes.dedup();
         let hash = digest::digest(&digest::SHA256, &files.contents);
-        let hash: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        let hash: String = hash
+            .as_ref()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
         Account {
             notes: notes.iter().map(|note| note.line(&files.sources)).collect(),
             files: files.visited.into_iter().map(Visited::into_read).collect(),
@@ -245,17 +294,22 @@ fn reason(error: &io::Error) -> String {
 /// The document of a file and all that it includes, merged. Problems are left in the context.
 pub(super) fn document(context: &Context, file: usize) -> Table {
     let mut root = parse(context, file);
-    let Some(include) = root.get("include").cloned() else { return root };
+    let Some(include) = root.get("include").cloned() else {
+        return root;
+    };
     let mut seen = HashSet::from([identity(&context.path(file))]);
     for pattern in patterns(&include) {
         for path in matches(context, &pattern) {
             let (span, text) = &pattern;
             if !seen.insert(identity(&path)) {
-                let message = format!("include: \"{text}\" reads \"{}\" a second time", path.display());
-                let problem = Problem::at(*span, message);
-                context.problem(
-                    problem.hint("name each file once, and keep included files in a directory of their own"),
+                let message = format!(
+                    "include: \"{text}\" reads \"{}\" a second time",
+                    path.display()
                 );
+                let problem = Problem::at(*span, message);
+                context.problem(problem.hint(
+                    "name each file once, and keep included files in a directory of their own",
+                ));
                 continue;
             }
             match context.read_source(&path) {
@@ -275,7 +329,9 @@ fn identity(path: &Path) -> PathBuf {
 
 fn parse(context: &Context, file: usize) -> Table {
     let (table, problems) = document::parse(file, &context.text(file));
-    problems.into_iter().for_each(|problem| context.problem(problem));
+    problems
+        .into_iter()
+        .for_each(|problem| context.problem(problem));
     table
 }
 
@@ -292,13 +348,18 @@ fn patterns(include: &KeyValue) -> Vec<(Span, String)> {
     values.iter().filter_map(text).collect()
 }
 
-/// The files that a pattern names, in the order of their names. Only the last component may hold stars.
+/// The files that a pattern names, in the order of their names. Only the last component may hold
+/// stars.
 fn matches(context: &Context, (span, pattern): &(Span, String)) -> Vec<PathBuf> {
     let path = context.beside(span.file, pattern);
-    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let name = path
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default();
     let directory = path.parent().map(Path::to_path_buf).unwrap_or_default();
     if directory.to_string_lossy().contains('*') && pattern.trim_end_matches(&name).contains('*') {
-        let message = format!("include: \"{pattern}\": a \"*\" stands in the last part of the path alone");
+        let message =
+            format!("include: \"{pattern}\": a \"*\" stands in the last part of the path alone");
         context.problem(Problem::at(*span, message));
         return Vec::new();
     }
@@ -306,9 +367,16 @@ fn matches(context: &Context, (span, pattern): &(Span, String)) -> Vec<PathBuf> 
         return vec![path];
     }
     match context.names(&path) {
-        Ok(names) => names.into_iter().map(|name| path.with_file_name(name)).collect(),
+        Ok(names) => names
+            .into_iter()
+            .map(|name| path.with_file_name(name))
+            .collect(),
         Err(error) => {
-            let message = format!("include: cannot read \"{}\": {}", directory.display(), reason(&error));
+            let message = format!(
+                "include: cannot read \"{}\": {}",
+                directory.display(),
+                reason(&error)
+            );
             context.problem(Problem::at(*span, message));
             Vec::new()
         }
@@ -321,11 +389,14 @@ fn merge(context: &Context, root: &mut Table, included: Table) {
         if INCLUDABLE.contains(&entry.key.as_str()) {
             merge_entry(root, entry);
         } else if schema::FILE.key(&entry.key).is_some() {
-            let message = format!("\"{}\" is not for an included file: write it in the main one", entry.key);
-            context.problem(
-                Problem::at(entry.key_span, message)
-                    .hint(format!("an included file holds {}", schema::quoted(&INCLUDABLE, "and"))),
+            let message = format!(
+                "\"{}\" is not for an included file: write it in the main one",
+                entry.key
             );
+            context.problem(Problem::at(entry.key_span, message).hint(format!(
+                "an included file holds {}",
+                schema::quoted(&INCLUDABLE, "and")
+            )));
         } else {
             context.problem(unknown_key(&schema::FILE, "the file", &entry));
         }
@@ -341,23 +412,37 @@ fn merge_entry(root: &mut Table, entry: KeyValue) {
         (Kind::Table(known), Kind::Table(more)) => known.entries.extend(more.entries),
         // One of the two is not what the key asks for. Let the reader see that one.
         (Kind::List(_) | Kind::Table(_), other) => {
-            known.value = Value { kind: other, span: entry.value.span }
+            known.value = Value {
+                kind: other,
+                span: entry.value.span,
+            }
         }
         _ => {}
     }
 }
 
-/// Leaves the first of each name, and reports the others. Once for all files: each may define a part of the names.
+/// Leaves the first of each name, and reports the others. Once for all files: each may define a
+/// part of the names.
 fn refuse_twice(context: &Context, root: &mut Table) {
-    for entry in root.entries.iter_mut().filter(|entry| INCLUDABLE.contains(&entry.key.as_str())) {
-        let Kind::Table(table) = &mut entry.value.kind else { continue };
+    for entry in root
+        .entries
+        .iter_mut()
+        .filter(|entry| INCLUDABLE.contains(&entry.key.as_str()))
+    {
+        let Kind::Table(table) = &mut entry.value.kind else {
+            continue;
+        };
         let mut known: HashMap<String, Span> = HashMap::with_capacity(table.entries.len());
         table.entries.retain(|entry| {
             let span = entry.value.span;
             let first = *known.entry(entry.key.clone()).or_insert(span);
             if first != span {
                 let problem = Problem::at(span, format!("\"{}\" is defined twice", entry.key));
-                context.problem(problem.label("and again here").related(first, "first defined here"));
+                context.problem(
+                    problem
+                        .label("and again here")
+                        .related(first, "first defined here"),
+                );
             }
             first == span
         });
@@ -373,12 +458,32 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("gateway.toml");
         let context = Context::new();
-        assert!(context.read_source(&path).unwrap_err().ends_with("there is no such file"));
+        assert!(
+            context
+                .read_source(&path)
+                .unwrap_err()
+                .ends_with("there is no such file")
+        );
         fs::write(&path, " \n").unwrap();
-        assert!(context.read_source(&path).unwrap_err().ends_with("is empty"));
+        assert!(
+            context
+                .read_source(&path)
+                .unwrap_err()
+                .ends_with("is empty")
+        );
         fs::write(&path, b"a = \"\xff\"").unwrap();
-        assert!(context.read_source(&path).unwrap_err().ends_with("is not UTF-8: byte 6 is broken"));
-        assert!(context.read_source(directory.path()).unwrap_err().ends_with("it is a directory"));
+        assert!(
+            context
+                .read_source(&path)
+                .unwrap_err()
+                .ends_with("is not UTF-8: byte 6 is broken")
+        );
+        assert!(
+            context
+                .read_source(directory.path())
+                .unwrap_err()
+                .ends_with("it is a directory")
+        );
     }
 
     /// Swaps the generation of a folder as the kubelet does.
@@ -397,13 +502,32 @@ mod tests {
     fn the_files_of_one_reading_are_of_one_generation() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path();
-        publish(root, "..1", &[("gateway.toml", "a = 1"), ("routes.toml", "b = 1"), ("old.toml", "c = 1")]);
+        publish(
+            root,
+            "..1",
+            &[
+                ("gateway.toml", "a = 1"),
+                ("routes.toml", "b = 1"),
+                ("old.toml", "c = 1"),
+            ],
+        );
         let context = Context::new();
         let text = |name: &str| context.read(&root.join(name)).unwrap();
         assert_eq!(text("gateway.toml"), "a = 1");
         assert_eq!(context.stillness(), Stillness::Still);
-        publish(root, "..2", &[("gateway.toml", "a = 2"), ("routes.toml", "b = 2"), ("new.toml", "d = 2")]);
-        assert_eq!((text("gateway.toml").as_str(), text("routes.toml").as_str()), ("a = 1", "b = 1"));
+        publish(
+            root,
+            "..2",
+            &[
+                ("gateway.toml", "a = 2"),
+                ("routes.toml", "b = 2"),
+                ("new.toml", "d = 2"),
+            ],
+        );
+        assert_eq!(
+            (text("gateway.toml").as_str(), text("routes.toml").as_str()),
+            ("a = 1", "b = 1")
+        );
         assert_eq!(context.stillness(), Stillness::Moved);
         // The kubelet removes what is not in force any more.
         fs::remove_dir_all(root.join("..1")).unwrap();
@@ -426,7 +550,11 @@ mod tests {
         };
         let alone = reading();
         fs::write(&one, "a = 22").unwrap();
-        assert_eq!(alone.stillness(), Stillness::Still, "one file is a generation by itself");
+        assert_eq!(
+            alone.stillness(),
+            Stillness::Still,
+            "one file is a generation by itself"
+        );
         let two = reading();
         two.read(&other).unwrap();
         assert_eq!(two.stillness(), Stillness::Still);
@@ -448,6 +576,9 @@ mod tests {
         let context = Context::new();
         context.add_source("a", "abc");
         let hash = context.into_account().hash;
-        assert_eq!(&*hash, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+        assert_eq!(
+            &*hash,
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        );
     }
 }

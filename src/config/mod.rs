@@ -1,8 +1,9 @@
 //! Text to valid values.
 //!
-//! The document is what the file says, with spans; [`Config`] is what is valid, and its types cannot hold
-//! anything else; all problems of a file are found at once. Parsing of single values lives with their types in
-//! the other rooms: here are only places in the file and what the parts must be to each other.
+//! The document is what the file says, with spans; [`Config`] is what is valid, and its types
+//! cannot hold anything else; all problems of a file are found at once. Parsing of single values
+//! lives with their types in the other rooms: here are only places in the file and what the parts
+//! must be to each other.
 
 mod access;
 mod document;
@@ -52,7 +53,8 @@ use crate::route::{
 use crate::token::{ForwardedClaim, Rules, Source};
 use crate::upstream;
 
-/// The most readings, at once, of files that change while they are read. A swapped link is one change.
+/// The most readings, at once, of files that change while they are read. A swapped link is one
+/// change.
 const MAX_READINGS: usize = 5;
 
 /// A valid configuration.
@@ -64,7 +66,8 @@ pub struct Config {
     pub issuers: Vec<Issuer>,
     /// `[upstreams.<name>]`, in the order of their names.
     pub upstreams: Vec<upstream::Settings>,
-    /// Every route, those of groups included, in the order of the file. Never empty; no two conflict.
+    /// Every route, those of groups included, in the order of the file. Never empty; no two
+    /// conflict.
     pub routes: Vec<Route>,
     /// `[token_cache]`
     pub token_cache: TokenCache,
@@ -76,8 +79,8 @@ pub struct Config {
     pub log: Log,
     /// `[dev]`
     pub dev: Dev,
-    /// Every path whose change is a change of the configuration: the file itself, includes and their patterns, key sets,
-    /// certificates, secrets.
+    /// Every path whose change is a change of the configuration: the file itself, includes and
+    /// their patterns, key sets, certificates, secrets.
     pub files: Vec<ReadFile>,
     /// Hexadecimal SHA-256 over the contents of all files: what `scopegate_config_info` shows.
     pub hash: Box<str>,
@@ -86,8 +89,8 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads a configuration and all that it names, again where its files change meanwhile: what is read is of one
-    /// generation.
+    /// Reads a configuration and all that it names, again where its files change meanwhile: what is
+    /// read is of one generation.
     ///
     /// # Errors
     /// Every problem of every file, at once.
@@ -104,8 +107,8 @@ impl Config {
             };
             left -= 1;
             match (context.stillness(), left) {
-                // A generation whole, at worst the one before the last: the next look at the files finds the swap of the
-                // link.
+                // A generation whole, at worst the one before the last: the next look at the files
+                // finds the swap of the link.
                 (Stillness::Still, _) | (Stillness::Moved, 0) => return Self::of(context, lowered),
                 (Stillness::Changed, 0) => return Err(context.into_restlessness(MAX_READINGS)),
                 (Stillness::Moved | Stillness::Changed, _) => {}
@@ -113,7 +116,8 @@ impl Config {
         }
     }
 
-    /// The configuration of a text. What it names is read relative to `name`, as if the text were that file's.
+    /// The configuration of a text. What it names is read relative to `name`, as if the text were
+    /// that file's.
     ///
     /// # Errors
     /// Every problem, at once.
@@ -148,7 +152,11 @@ impl Config {
 }
 
 /// Lowers a file and all that it includes; problems are left in the context.
-fn lower_document(context: &load::Context, file: usize, overrides: &Overrides) -> Option<lower::Lowered> {
+fn lower_document(
+    context: &load::Context,
+    file: usize,
+    overrides: &Overrides,
+) -> Option<lower::Lowered> {
     let document = load::document(context, file);
     // The meaning of a broken text could only be guessed, and problems of guesses do not help.
     if context.has_problems() {
@@ -164,7 +172,8 @@ pub struct Server {
     pub listeners: Vec<Listener>,
     /// The admin listener; `None` for `admin = "off"`.
     pub admin: Option<SocketAddr>,
-    /// The names that the admin listener may be asked by, besides addresses and `localhost`; without ports.
+    /// The names that the admin listener may be asked by, besides addresses and `localhost`;
+    /// without ports.
     pub admin_hosts: Vec<Box<str>>,
     /// Worker threads; at least 1.
     pub workers: usize,
@@ -213,22 +222,38 @@ pub struct Listener {
 }
 
 impl Server {
-    /// Whether `[::]` is for IPv6 alone: where a listener, the admin's included, has its port for IPv4. By itself it is for
-    /// both families, as far as the system is for that.
+    /// Whether `[::]` is for IPv6 alone: where a listener, the admin's included, has its port for
+    /// IPv4. By itself it is for both families, as far as the system is for that.
     #[must_use]
     pub fn is_for_ipv6_alone(&self, address: &Address) -> bool {
-        let Address::Ip(address) = address else { return false };
-        let is_ipv4 = |other: &SocketAddr| {
-            other.port() == address.port() && other.port() != 0 && other.ip().to_canonical().is_ipv4()
+        let Address::Ip(address) = address else {
+            return false;
         };
-        let all = self.listeners.iter().filter_map(|listener| listener.address.ip()).chain(self.admin);
-        address.is_ipv6() && address.ip().is_unspecified() && all.into_iter().any(|other| is_ipv4(&other))
+        let is_ipv4 = |other: &SocketAddr| {
+            other.port() == address.port()
+                && other.port() != 0
+                && other.ip().to_canonical().is_ipv4()
+        };
+        let all = self
+            .listeners
+            .iter()
+            .filter_map(|listener| listener.address.ip())
+            .chain(self.admin);
+        address.is_ipv6()
+            && address.ip().is_unspecified()
+            && all.into_iter().any(|other| is_ipv4(&other))
     }
 
-    /// Takes requests at these addresses and no others, as the first listener does: what goes before the file.
+    /// Takes requests at these addresses and no others, as the first listener does: what goes
+    /// before the file.
     pub fn readdress(&mut self, addresses: &[SocketAddr]) {
-        let Some(first) = self.listeners.first().cloned() else { return };
-        let at = |address: &SocketAddr| Listener { address: Address::Ip(*address), ..first.clone() };
+        let Some(first) = self.listeners.first().cloned() else {
+            return;
+        };
+        let at = |address: &SocketAddr| Listener {
+            address: Address::Ip(*address),
+            ..first.clone()
+        };
         self.listeners = addresses.iter().map(at).collect();
     }
 }
@@ -293,7 +318,8 @@ pub struct Limits {
     pub connection_requests: usize,
     /// Requests that are answered at a time: 503 beyond it.
     pub requests: usize,
-    /// Bytes of an answer that wait for its client, of a connection of HTTP/1.1 or a stream of HTTP/2.
+    /// Bytes of an answer that wait for its client, of a connection of HTTP/1.1 or a stream of
+    /// HTTP/2.
     pub write_buffer: usize,
 }
 
@@ -406,9 +432,11 @@ pub struct Route {
     pub methods: Vec<(MethodPattern, Requirement)>,
     /// The name of its upstream.
     pub upstream: Arc<str>,
-    /// The group's prefix, when it is stripped before forwarding: so many segments are cut, and nothing else.
+    /// The group's prefix, when it is stripped before forwarding: so many segments are cut, and
+    /// nothing else.
     pub strip: Option<Box<str>>,
-    /// The names of the issuers whose tokens it takes, each tenant by itself; empty only when every method is public.
+    /// The names of the issuers whose tokens it takes, each tenant by itself; empty only when every
+    /// method is public.
     pub issuers: Vec<Arc<str>>,
     /// Where its token is looked for; never empty.
     pub token_from: Vec<Source>,
@@ -416,7 +444,8 @@ pub struct Route {
     pub forward_token: Option<bool>,
     /// Whether the upstream gets an `Authorization` that was not judged.
     pub forward_authorization: bool,
-    /// The origins whose pages may use a token in a cookie, beside the route's own and those of its CORS.
+    /// The origins whose pages may use a token in a cookie, beside the route's own and those of its
+    /// CORS.
     pub cookie_origins: Option<Origins>,
     /// The protected resource that it is part of, where clients can be told (RFC 9728 §1.2).
     pub resource: Option<Url>,
@@ -424,10 +453,11 @@ pub struct Route {
     pub forward: Vec<ForwardedClaim>,
     /// The ambiguities of paths it lets through.
     pub allow: Ambiguities,
-    /// The differences that its upstream tells apart, so that no request is refused for a path that is like the route's.
+    /// The differences that its upstream tells apart, so that no request is refused for a path that
+    /// is like the route's.
     pub distinct: Distinct,
-    /// The number of its group, where a method that is not here may match a less specific path of the group (API
-    /// Gateway's way).
+    /// The number of its group, where a method that is not here may match a less specific path of
+    /// the group (API Gateway's way).
     pub method_fallthrough: Option<usize>,
     /// Bytes of a request body; the server's unless the route says otherwise.
     pub body_bytes: Option<u64>,

@@ -22,7 +22,8 @@ pub struct Overrides {
     pub log_level: Option<tracing::Level>,
     /// `log.access`
     pub access_log: Option<AccessLog>,
-    /// Others stand in for all issuers and upstreams, as in `scopegate dev`: the files with their keys and certificates,
-    /// which the machine at hand may not have, are not read. Without the stand-ins such a configuration serves nothing.
+    /// Others stand in for all issuers and upstreams, as in `scopegate dev`: the files with their
+    /// keys and certificates, which the machine at hand may not have, are not read. Without the
+    /// stand-ins such a configuration serves nothing.
     pub stand_ins: bool,
 }

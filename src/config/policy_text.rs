@@ -19,16 +19,33 @@ use crate::upstream::{HostHeader, Settings};
 pub fn effective_policy(config: &Config) -> String {
     let mut out = String::new();
     write_rows(&mut out, &server_rows(&config.server));
-    section(&mut out, "issuers", config.issuers.iter().map(issuer_row).collect());
-    section(&mut out, "upstreams", config.upstreams.iter().map(upstream_row).collect());
-    let timeouts: Timeouts<'_> =
-        config.upstreams.iter().map(|upstream| (&*upstream.name, upstream.response_timeout)).collect();
-    let routes =
-        config.routes.iter().flat_map(|route| route_rows(&config.server, &timeouts, route)).collect();
+    section(
+        &mut out,
+        "issuers",
+        config.issuers.iter().map(issuer_row).collect(),
+    );
+    section(
+        &mut out,
+        "upstreams",
+        config.upstreams.iter().map(upstream_row).collect(),
+    );
+    let timeouts: Timeouts<'_> = config
+        .upstreams
+        .iter()
+        .map(|upstream| (&*upstream.name, upstream.response_timeout))
+        .collect();
+    let routes = config
+        .routes
+        .iter()
+        .flat_map(|route| route_rows(&config.server, &timeouts, route))
+        .collect();
     section(&mut out, "routes", routes);
     if !config.notes.is_empty() {
         out.push_str("\nnotes\n");
-        config.notes.iter().for_each(|note| line(&mut out, &format!("  {note}")));
+        config
+            .notes
+            .iter()
+            .for_each(|note| line(&mut out, &format!("  {note}")));
     }
     out
 }
@@ -64,11 +81,16 @@ fn write_rows<const N: usize>(out: &mut String, rows: &[[String; N]]) {
 
 fn server_rows(server: &Server) -> Vec<[String; 2]> {
     let listen: Vec<_> = server.listeners.iter().map(listener_text).collect();
-    let mut admin = server.admin.map_or("off".to_owned(), |admin| admin.to_string());
+    let mut admin = server
+        .admin
+        .map_or("off".to_owned(), |admin| admin.to_string());
     if server.admin.is_some() && !server.admin_hosts.is_empty() {
         let _ = write!(admin, " (also as {})", server.admin_hosts.join(", "));
     }
-    let mut rows = vec![["listen".into(), listen.join(", ")], ["admin".into(), admin]];
+    let mut rows = vec![
+        ["listen".into(), listen.join(", ")],
+        ["admin".into(), admin],
+    ];
     if !server.trusted_proxies.is_empty() {
         rows.push(["trusted proxies".into(), server.trusted_proxies.to_string()]);
     }
@@ -104,10 +126,21 @@ fn issuer_row(issuer: &Issuer) -> [String; 5] {
         rest.push(format!("token_use {token_use}"));
     }
     if issuer.entry.algorithms != Algorithm::ALL {
-        let names: Vec<_> = issuer.entry.algorithms.iter().map(|algorithm| algorithm.name()).collect();
+        let names: Vec<_> = issuer
+            .entry
+            .algorithms
+            .iter()
+            .map(|algorithm| algorithm.name())
+            .collect();
         rest.push(names.join(" or "));
     }
-    [issuer.entry.name.to_string(), issuer.entry.issuer.to_string(), keys, audience, rest.join("; ")]
+    [
+        issuer.entry.name.to_string(),
+        issuer.entry.issuer.to_string(),
+        keys,
+        audience,
+        rest.join("; "),
+    ]
 }
 
 fn upstream_row(upstream: &Settings) -> [String; 3] {
@@ -116,7 +149,11 @@ fn upstream_row(upstream: &Settings) -> [String; 3] {
         HostHeader::Preserve => "client's Host".into(),
         HostHeader::Named(name) => format!("Host {name}"),
     };
-    [upstream.name.to_string(), upstream.url.with_path("").to_string(), host]
+    [
+        upstream.name.to_string(),
+        upstream.url.with_path("").to_string(),
+        host,
+    ]
 }
 
 /// The response timeout of each upstream, by its name.
@@ -131,13 +168,20 @@ fn route_rows(server: &Server, timeouts: &Timeouts<'_>, route: &Route) -> Vec<[S
             None => groups.push((vec![method.to_string()], requirement)),
         }
     }
-    let host = route.host.as_ref().map_or("*".to_owned(), ToString::to_string);
+    let host = route
+        .host
+        .as_ref()
+        .map_or("*".to_owned(), ToString::to_string);
     let row = |(methods, requirement): (Vec<String>, &Requirement)| {
         let issuers = match requirement {
             Requirement::Public => "no token".into(),
             _ => issuer_names(route),
         };
-        let target = format!("-> {}{}", route.upstream, settings(server, timeouts, route, requirement));
+        let target = format!(
+            "-> {}{}",
+            route.upstream,
+            settings(server, timeouts, route, requirement)
+        );
         [
             methods.join(", "),
             host.clone(),
@@ -154,7 +198,9 @@ fn route_rows(server: &Server, timeouts: &Timeouts<'_>, route: &Route) -> Vec<[S
 fn issuer_names(route: &Route) -> String {
     let mut names: Vec<String> = Vec::new();
     for issuer in &route.issuers {
-        let name = issuer.split_once('/').map_or(issuer.to_string(), |(name, _)| format!("{name}/*"));
+        let name = issuer
+            .split_once('/')
+            .map_or(issuer.to_string(), |(name, _)| format!("{name}/*"));
         if names.last() != Some(&name) {
             names.push(name);
         }
@@ -163,17 +209,36 @@ fn issuer_names(route: &Route) -> String {
 }
 
 /// What a route does otherwise than most.
-fn settings(server: &Server, timeouts: &Timeouts<'_>, route: &Route, requirement: &Requirement) -> String {
+fn settings(
+    server: &Server,
+    timeouts: &Timeouts<'_>,
+    route: &Route,
+    requirement: &Requirement,
+) -> String {
     let mut said = Vec::new();
-    let strip = route.strip.as_ref().filter(|_| route.heads.rewrite.is_none());
+    let strip = route
+        .strip
+        .as_ref()
+        .filter(|_| route.heads.rewrite.is_none());
     said.extend(strip.map(|prefix| format!("without {prefix}")));
-    said.extend(route.heads.rewrite.as_ref().map(|rewrite| format!("as {}", rewrite.as_str())));
+    said.extend(
+        route
+            .heads
+            .rewrite
+            .as_ref()
+            .map(|rewrite| format!("as {}", rewrite.as_str())),
+    );
     if *requirement != Requirement::Public {
         if route.token_from != [Source::Bearer] {
             let sources: Vec<_> = route.token_from.iter().map(ToString::to_string).collect();
             said.push(format!("token from {}", sources.join(", ")));
         }
-        said.extend(route.forward.iter().map(|claim| format!("{}: {}", claim.header, claim.claim)));
+        said.extend(
+            route
+                .forward
+                .iter()
+                .map(|claim| format!("{}: {}", claim.header, claim.claim)),
+        );
     }
     if !route.allow.is_empty() {
         let allowed: Vec<_> = route.allow.iter().map(Ambiguity::name).collect();
@@ -187,29 +252,58 @@ fn settings(server: &Server, timeouts: &Timeouts<'_>, route: &Route, requirement
         said.push("other methods fall through".into());
     }
     if route.body_bytes != server.limits.body_bytes {
-        said.extend(route.body_bytes.map(|bytes| format!("body up to {}", show_size(bytes))));
+        said.extend(
+            route
+                .body_bytes
+                .map(|bytes| format!("body up to {}", show_size(bytes))),
+        );
     }
     if route.response_timeout != timeouts.get(&*route.upstream).copied() {
-        said.extend(route.response_timeout.map(|time| format!("response within {}", show_duration(time))));
+        said.extend(
+            route
+                .response_timeout
+                .map(|time| format!("response within {}", show_duration(time))),
+        );
     }
     if route.heads.idle_body != Some(server.timeouts.idle_body) {
-        said.extend(route.heads.idle_body.map(|time| format!("silent for up to {}", show_duration(time))));
+        said.extend(
+            route
+                .heads
+                .idle_body
+                .map(|time| format!("silent for up to {}", show_duration(time))),
+        );
     }
     if route.heads.request_timeout != server.timeouts.request {
         let limit = route
             .heads
             .request_timeout
-            .map_or("without limit".into(), |time| format!("within {}", show_duration(time)));
+            .map_or("without limit".into(), |time| {
+                format!("within {}", show_duration(time))
+            });
         said.push(format!("done {limit}"));
     }
     if !route.heads.request.is_empty() || !route.heads.response.is_empty() {
-        let names = route.heads.request.names().chain(route.heads.response.names());
-        said.push(format!("changes {}", names.map(|name| name.to_string()).collect::<Vec<_>>().join(", ")));
+        let names = route
+            .heads
+            .request
+            .names()
+            .chain(route.heads.response.names());
+        said.push(format!(
+            "changes {}",
+            names
+                .map(|name| name.to_string())
+                .collect::<Vec<_>>()
+                .join(", ")
+        ));
     }
     if route.heads.cors.is_some() {
         said.push("CORS".into());
     }
-    if said.is_empty() { String::new() } else { format!(" ({})", said.join("; ")) }
+    if said.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", said.join("; "))
+    }
 }
 
 #[cfg(test)]
@@ -221,7 +315,11 @@ mod tests {
         let mut out = String::new();
         write_rows(
             &mut out,
-            &[["a".into(), "b".into()], ["long".into(), String::new()], ["é".into(), "c".into()]],
+            &[
+                ["a".into(), "b".into()],
+                ["long".into(), String::new()],
+                ["é".into(), "c".into()],
+            ],
         );
         assert_eq!(out, "  a     b\n  long\n  é     c\n");
     }

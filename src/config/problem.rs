@@ -21,27 +21,45 @@ pub struct Problem {
 impl Problem {
     /// A problem at a place.
     pub(super) fn at(span: Span, message: impl Into<String>) -> Self {
-        Self { span: Some(span), ..Self::without_span(message) }
+        Self {
+            span: Some(span),
+            ..Self::without_span(message)
+        }
     }
 
     /// A problem of no place in particular, such as a file that is not there.
     pub(super) fn without_span(message: impl Into<String>) -> Self {
-        Self { message: message.into(), span: None, label: None, related: None, hint: None }
+        Self {
+            message: message.into(),
+            span: None,
+            label: None,
+            related: None,
+            hint: None,
+        }
     }
 
     /// What stands next to the arrow.
     pub(super) fn label(self, label: impl Into<String>) -> Self {
-        Self { label: Some(label.into()), ..self }
+        Self {
+            label: Some(label.into()),
+            ..self
+        }
     }
 
     /// Another place that has to do with it.
     pub(super) fn related(self, span: Span, label: impl Into<String>) -> Self {
-        Self { related: Some((span, label.into())), ..self }
+        Self {
+            related: Some((span, label.into())),
+            ..self
+        }
     }
 
     /// What to do, when the message alone does not say it.
     pub(super) fn hint(self, hint: impl Into<String>) -> Self {
-        Self { hint: Some(hint.into()), ..self }
+        Self {
+            hint: Some(hint.into()),
+            ..self
+        }
     }
 
     /// The problem in a sentence: lower case, the thing in quotes.
@@ -54,10 +72,16 @@ impl Problem {
         self.span
     }
 
-    /// `file:line:column: message (hint)`, on one line and without the file's text, which may hold a secret.
+    /// `file:line:column: message (hint)`, on one line and without the file's text, which may hold
+    /// a secret.
     pub(super) fn line(&self, files: &[SourceFile]) -> String {
-        let hint = self.hint.as_ref().map_or(String::new(), |hint| format!(" ({hint})"));
-        let source = self.span.and_then(|span| Some((files.get(span.file)?, span)));
+        let hint = self
+            .hint
+            .as_ref()
+            .map_or(String::new(), |hint| format!(" ({hint})"));
+        let source = self
+            .span
+            .and_then(|span| Some((files.get(span.file)?, span)));
         let Some((file, span)) = source else {
             return format!("{}{hint}", self.message);
         };
@@ -78,12 +102,18 @@ impl Problem {
 
     /// The places, those of one file in one snippet.
     fn snippets<'a>(&'a self, files: &'a [SourceFile]) -> Vec<Marked<'a>> {
-        let Some((span, file)) = self.span.and_then(|span| Some((span, files.get(span.file)?))) else {
+        let Some((span, file)) = self
+            .span
+            .and_then(|span| Some((span, files.get(span.file)?)))
+        else {
             return Vec::new();
         };
         let primary = (AnnotationKind::Primary, span, self.label.as_deref());
         let related = self.related.as_ref().and_then(|(at, label)| {
-            Some((files.get(at.file)?, (AnnotationKind::Context, *at, Some(label.as_str()))))
+            Some((
+                files.get(at.file)?,
+                (AnnotationKind::Context, *at, Some(label.as_str())),
+            ))
         });
         match related {
             None => vec![snippet(file, &[primary])],
@@ -96,13 +126,18 @@ impl Problem {
 type Marked<'a> = Snippet<'a, Annotation<'a>>;
 
 /// The lines of a file around its marks, and nothing more: the renderer reads all that it is given.
-fn snippet<'a>(file: &'a SourceFile, marks: &[(AnnotationKind, Span, Option<&'a str>)]) -> Marked<'a> {
+fn snippet<'a>(
+    file: &'a SourceFile,
+    marks: &[(AnnotationKind, Span, Option<&'a str>)],
+) -> Marked<'a> {
     let starts = || marks.iter().map(|(_, span, _)| span.start);
     let window = file.window(starts().min().unwrap_or(0), starts().max().unwrap_or(0));
     let annotation = |(kind, span, label): &(AnnotationKind, Span, Option<&'a str>)| {
         kind.span(window.span(file.span(*span))).label(*label)
     };
-    let snippet = Snippet::source(window.text).path(&file.name).line_start(window.line);
+    let snippet = Snippet::source(window.text)
+        .path(&file.name)
+        .line_start(window.line);
     snippet.annotations(marks.iter().map(annotation))
 }
 
@@ -124,10 +159,17 @@ impl Problems {
     /// Each problem with its line of the file, an arrow and a hint; with terminal colours if asked.
     #[must_use]
     pub fn render(&self, colour: bool) -> String {
-        let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
+        let renderer = if colour {
+            Renderer::styled()
+        } else {
+            Renderer::plain()
+        };
         let renderer = renderer.decor_style(DecorStyle::Ascii);
-        let mut out: Vec<_> =
-            self.list.iter().map(|problem| problem.render(&self.files, &renderer)).collect();
+        let mut out: Vec<_> = self
+            .list
+            .iter()
+            .map(|problem| problem.render(&self.files, &renderer))
+            .collect();
         let count = match self.list.len() {
             1 => "1 problem".to_owned(),
             many => format!("{many} problems"),
@@ -137,7 +179,8 @@ impl Problems {
         out.join("\n\n")
     }
 
-    /// Each problem on one line, `file:line:column: message`, for logs: without the text of the file.
+    /// Each problem on one line, `file:line:column: message`, for logs: without the text of the
+    /// file.
     pub fn lines(&self) -> impl Iterator<Item = String> {
         self.list.iter().map(|problem| problem.line(&self.files))
     }
@@ -184,7 +227,9 @@ mod tests {
     #[test]
     fn a_problem_shows_its_line_an_arrow_and_a_hint() {
         let files = vec![file("gateway.toml", "a = 1\nbee = 2\n")];
-        let problem = Problem::at(span(0, 6, 9), "unknown key \"bee\"").label("here").hint("write \"be\"");
+        let problem = Problem::at(span(0, 6, 9), "unknown key \"bee\"")
+            .label("here")
+            .hint("write \"be\"");
         let shown = Problems::new(files, Vec::new(), vec![problem]).render(false);
         assert!(shown.contains("error: unknown key \"bee\""), "{shown}");
         assert!(shown.contains("--> gateway.toml:2:1"), "{shown}");
@@ -196,14 +241,22 @@ mod tests {
 
     #[test]
     fn colour_is_there_where_it_is_asked_for() {
-        let problems = Problems::new(vec![file("a", "b")], Vec::new(), vec![Problem::at(span(0, 0, 1), "x")]);
+        let problems = Problems::new(
+            vec![file("a", "b")],
+            Vec::new(),
+            vec![Problem::at(span(0, 0, 1), "x")],
+        );
         assert!(problems.render(true).contains('\u{1b}'));
     }
 
     #[test]
     fn a_line_for_logs_has_no_text_of_the_file() {
         let files = vec![file("gateway.toml", "ä = 1; secret\n")];
-        let problems = Problems::new(files, Vec::new(), vec![Problem::at(span(0, 3, 4), "broken")]);
+        let problems = Problems::new(
+            files,
+            Vec::new(),
+            vec![Problem::at(span(0, 3, 4), "broken")],
+        );
         assert_eq!(problems.to_string(), "gateway.toml:1:3: broken");
     }
 
@@ -211,24 +264,42 @@ mod tests {
     fn problems_come_in_the_order_of_files_and_places_and_once() {
         let files = vec![file("a", "12345"), file("b", "12345")];
         let list = [span(1, 0, 1), span(0, 3, 4), span(0, 1, 2), span(0, 1, 2)];
-        let problems = Problems::new(files, Vec::new(), list.map(|at| Problem::at(at, "x")).into());
-        assert_eq!(problems.lines().collect::<Vec<_>>(), ["a:1:2: x", "a:1:4: x", "b:1:1: x"]);
+        let problems = Problems::new(
+            files,
+            Vec::new(),
+            list.map(|at| Problem::at(at, "x")).into(),
+        );
+        assert_eq!(
+            problems.lines().collect::<Vec<_>>(),
+            ["a:1:2: x", "a:1:4: x", "b:1:1: x"]
+        );
         assert_eq!(problems.iter().count(), 3);
     }
 
     #[test]
     fn a_place_in_another_file_gets_a_snippet_of_its_own() {
         let files = vec![file("a", "one"), file("b", "two")];
-        let problem = Problem::at(span(1, 0, 3), "twice").related(span(0, 0, 3), "first defined here");
+        let problem =
+            Problem::at(span(1, 0, 3), "twice").related(span(0, 0, 3), "first defined here");
         let shown = Problems::new(files, Vec::new(), vec![problem]).render(false);
-        assert!(shown.contains("b:1:1") && shown.contains("a:1:1"), "{shown}");
+        assert!(
+            shown.contains("b:1:1") && shown.contains("a:1:1"),
+            "{shown}"
+        );
         assert!(shown.contains("first defined here"), "{shown}");
     }
 
     #[test]
     fn a_span_beyond_the_text_is_shown_at_its_end() {
         let files = vec![file("a", "é")];
-        let list = vec![Problem::at(span(0, 1, 9), "x"), Problem::at(span(0, 7, 9), "y")];
-        assert!(Problems::new(files, Vec::new(), list).render(false).contains("a:1"));
+        let list = vec![
+            Problem::at(span(0, 1, 9), "x"),
+            Problem::at(span(0, 7, 9), "y"),
+        ];
+        assert!(
+            Problems::new(files, Vec::new(), list)
+                .render(false)
+                .contains("a:1")
+        );
     }
 }

@@ -1,7 +1,7 @@
 //! Reads a table of the file through its table in the catalogue, and through nothing else.
 //!
-//! A key that the catalogue has not cannot be read, and one that is never read is reported as a mistake of the
-//! program: so the documented language and the accepted one are the same.
+//! A key that the catalogue has not cannot be read, and one that is never read is reported as a
+//! mistake of the program: so the documented language and the accepted one are the same.
 
 use std::time::Duration;
 
@@ -38,7 +38,13 @@ impl<'a> Reader<'a> {
         table: &'a Table,
         subject: impl Into<String>,
     ) -> Self {
-        Self { context, schema, table, subject: subject.into(), read: Vec::new() }
+        Self {
+            context,
+            schema,
+            table,
+            subject: subject.into(),
+            read: Vec::new(),
+        }
     }
 
     /// Where the table stands.
@@ -53,19 +59,26 @@ impl<'a> Reader<'a> {
 
     /// Where the key stands; the table if it is not there.
     pub(super) fn key_span(&self, name: &str) -> Span {
-        self.table.get(name).map_or(self.table.span, |entry| entry.key_span)
+        self.table
+            .get(name)
+            .map_or(self.table.span, |entry| entry.key_span)
     }
 
     /// Where the value stands; the table if it is not there.
     pub(super) fn value_place(&self, name: &str) -> Span {
-        self.table.get(name).map_or(self.table.span, |entry| entry.value.span)
+        self.table
+            .get(name)
+            .map_or(self.table.span, |entry| entry.value.span)
     }
 
     /// What the file says under a key, if that is a text. Neither reads the key nor complains.
     pub(super) fn peek(&self, name: &str) -> Option<Text> {
         let value = &self.table.get(name)?.value;
         match &value.kind {
-            document::Kind::Text(text) => Some(Text { text: text.clone(), span: value.span }),
+            document::Kind::Text(text) => Some(Text {
+                text: text.clone(),
+                span: value.span,
+            }),
             _ => None,
         }
     }
@@ -92,8 +105,9 @@ impl<'a> Reader<'a> {
 
     fn internal(&self, message: String) {
         let path = self.schema.path;
-        self.context
-            .problem(Problem::without_span(format!("scopegate itself is broken: [{path}]: {message}")));
+        self.context.problem(Problem::without_span(format!(
+            "scopegate itself is broken: [{path}]: {message}"
+        )));
     }
 
     /// A key's value as it stands in the file.
@@ -114,17 +128,24 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Whether the key is there under a wrong name, which is reported as such: one mistake, one problem.
+    /// Whether the key is there under a wrong name, which is reported as such: one mistake, one
+    /// problem.
     fn is_misspelled(&self, key: &Key) -> bool {
-        let unknown = self.table.entries.iter().filter(|entry| self.schema.key(&entry.key).is_none());
+        let unknown = self
+            .table
+            .entries
+            .iter()
+            .filter(|entry| self.schema.key(&entry.key).is_none());
         let meant = |entry: &KeyValue| {
             key.other_names.contains(&entry.key.as_str())
-                || nearest(&entry.key, self.schema.keys.iter().map(|key| key.name)) == Some(key.name)
+                || nearest(&entry.key, self.schema.keys.iter().map(|key| key.name))
+                    == Some(key.name)
         };
         unknown.into_iter().any(meant)
     }
 
-    /// A key's value by `parse`, which reports what is wrong with it; the default in place of what is absent or wrong.
+    /// A key's value by `parse`, which reports what is wrong with it; the default in place of what
+    /// is absent or wrong.
     fn parsed<T>(
         &mut self,
         name: &'static str,
@@ -158,7 +179,9 @@ impl<'a> Reader<'a> {
 
     pub(super) fn count(&mut self, name: &'static str) -> Option<usize> {
         self.parsed(name, |reader, key, value| {
-            let (document::Kind::Integer(number), Kind::Count { min, max }) = (&value.kind, key.kind) else {
+            let (document::Kind::Integer(number), Kind::Count { min, max }) =
+                (&value.kind, key.kind)
+            else {
                 return reader.mismatch(key, value);
             };
             let number = number.and_then(|number| u64::try_from(number).ok());
@@ -195,7 +218,9 @@ impl<'a> Reader<'a> {
     pub(super) fn choice(&mut self, name: &'static str) -> Option<&'static str> {
         self.parsed(name, |reader, key, value| {
             let text = reader.text_of(key, value)?;
-            let Kind::Choice(words) = key.kind else { return reader.mismatch(key, value) };
+            let Kind::Choice(words) = key.kind else {
+                return reader.mismatch(key, value);
+            };
             reader.word(key, &text, words)
         })
     }
@@ -209,7 +234,8 @@ impl<'a> Reader<'a> {
                 return None;
             }
             if texts.is_empty() {
-                let message = format!("\"{name}\" is an empty list: name at least one, or leave the key out");
+                let message =
+                    format!("\"{name}\" is an empty list: name at least one, or leave the key out");
                 reader.problem(value.span, message);
                 return None;
             }
@@ -217,7 +243,8 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// Words of those that there are. `never` gives the reason for words that one might expect and that must not be.
+    /// Words of those that there are. `never` gives the reason for words that one might expect and
+    /// that must not be.
     pub(super) fn words(
         &mut self,
         name: &'static str,
@@ -225,11 +252,16 @@ impl<'a> Reader<'a> {
     ) -> Option<Vec<&'static str>> {
         let texts = self.texts(name)?;
         let key = self.schema.key(name)?;
-        let Kind::Choices(words) = key.kind else { return None };
+        let Kind::Choices(words) = key.kind else {
+            return None;
+        };
         let words = words();
         let known = |text: &Text| match never(&text.text) {
             Some(why) => {
-                self.problem(text.span, format!("\"{}\" cannot be in \"{name}\": {why}", text.text));
+                self.problem(
+                    text.span,
+                    format!("\"{}\" cannot be in \"{name}\": {why}", text.text),
+                );
                 None
             }
             None => self.word(key, text, &words),
@@ -242,7 +274,10 @@ impl<'a> Reader<'a> {
     /// A subtable; an empty one where the file has none.
     pub(super) fn table(&mut self, name: &'static str) -> Table {
         match self.value(name) {
-            Some(Value { kind: document::Kind::Table(table), .. }) => table,
+            Some(Value {
+                kind: document::Kind::Table(table),
+                ..
+            }) => table,
             Some(other) => {
                 self.mismatched(name, &other);
                 Table::empty(self.span())
@@ -253,7 +288,9 @@ impl<'a> Reader<'a> {
 
     /// The tables of a list, or those under names.
     pub(super) fn tables(&mut self, name: &'static str) -> Vec<Table> {
-        let Some(value) = self.value(name) else { return Vec::new() };
+        let Some(value) = self.value(name) else {
+            return Vec::new();
+        };
         let document::Kind::List(items) = value.kind else {
             self.mismatched(name, &value);
             return Vec::new();
@@ -275,7 +312,13 @@ impl<'a> Reader<'a> {
         for entry in all.entries {
             match entry.value.kind {
                 document::Kind::Table(table) => {
-                    tables.push((Text { text: entry.key, span: entry.key_span }, table));
+                    tables.push((
+                        Text {
+                            text: entry.key,
+                            span: entry.key_span,
+                        },
+                        table,
+                    ));
                 }
                 _ => self.problem(
                     entry.value.span,
@@ -294,7 +337,8 @@ impl<'a> Reader<'a> {
     pub(super) fn finish(self) {
         for entry in &self.table.entries {
             if self.schema.key(&entry.key).is_none() {
-                self.context.problem(unknown_key(self.schema, &self.subject, entry));
+                self.context
+                    .problem(unknown_key(self.schema, &self.subject, entry));
             }
         }
         for key in self.schema.keys {
@@ -312,7 +356,12 @@ impl<'a> Reader<'a> {
     }
 
     fn mismatch<T>(&self, key: &Key, value: &Value) -> Option<T> {
-        let message = format!("\"{}\" is {}, not {}", key.name, key.kind.describe(), value.name());
+        let message = format!(
+            "\"{}\" is {}, not {}",
+            key.name,
+            key.kind.describe(),
+            value.name()
+        );
         let problem = self.problem_at(value.span, message);
         self.context.problem(problem.hint(for_example(key)));
         None
@@ -320,13 +369,22 @@ impl<'a> Reader<'a> {
 
     fn out_of_bounds<T>(&self, key: &Key, value: &Value) -> Option<T> {
         let bounds = key.kind.bounds().unwrap_or_default();
-        self.problem(value.span, format!("\"{}\" is out of bounds: write a value from {bounds}", key.name));
+        self.problem(
+            value.span,
+            format!(
+                "\"{}\" is out of bounds: write a value from {bounds}",
+                key.name
+            ),
+        );
         None
     }
 
     fn text_of(&self, key: &Key, value: &Value) -> Option<Text> {
         match &value.kind {
-            document::Kind::Text(text) => Some(Text { text: text.clone(), span: value.span }),
+            document::Kind::Text(text) => Some(Text {
+                text: text.clone(),
+                span: value.span,
+            }),
             _ => self.mismatch(key, value),
         }
     }
@@ -348,7 +406,8 @@ impl<'a> Reader<'a> {
             let meant = did_you_mean(&text.text, words.iter().copied());
             let message = format!("\"{}\" has no value \"{}\"{meant}", key.name, text.text);
             let problem = self.problem_at(text.span, message);
-            self.context.problem(problem.hint(format!("write {}", schema::quoted(words, "or"))));
+            self.context
+                .problem(problem.hint(format!("write {}", schema::quoted(words, "or"))));
         }
         found
     }
@@ -362,7 +421,10 @@ impl<'a> Reader<'a> {
                 let written = format!("{} = \"{number}{}\"", key.name, measure.plain_unit());
                 self.problem(
                     value.span,
-                    format!("\"{}\" has no unit: write, for example, {written}", key.name),
+                    format!(
+                        "\"{}\" has no unit: write, for example, {written}",
+                        key.name
+                    ),
                 );
                 None
             }
@@ -370,8 +432,15 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn measured<T>(&self, key: &Key, value: &Value, result: Result<T, units::UnitError>) -> Option<T> {
-        result.map_err(|error| self.problem(value.span, format!("\"{}\": {error}", key.name))).ok()
+    fn measured<T>(
+        &self,
+        key: &Key,
+        value: &Value,
+        result: Result<T, units::UnitError>,
+    ) -> Option<T> {
+        result
+            .map_err(|error| self.problem(value.span, format!("\"{}\": {error}", key.name)))
+            .ok()
     }
 }
 
@@ -421,7 +490,10 @@ mod tests {
 
     #[test]
     fn what_is_absent_or_broken_reads_as_its_default() {
-        let (context, table) = (Context::new(), table("watch = 1\nsettle = \"5 fortnights\""));
+        let (context, table) = (
+            Context::new(),
+            table("watch = 1\nsettle = \"5 fortnights\""),
+        );
         let mut reader = Reader::new(&context, &RELOAD, &table, "reload");
         assert_eq!(
             (reader.flag("watch"), reader.duration("settle")),
@@ -429,9 +501,19 @@ mod tests {
         );
         reader.finish();
         assert_eq!(lines(context).len(), 2);
-        let (context, table) = (Context::new(), Table::empty(Span { file: 0, start: 0, end: 0 }));
+        let (context, table) = (
+            Context::new(),
+            Table::empty(Span {
+                file: 0,
+                start: 0,
+                end: 0,
+            }),
+        );
         let mut reader = Reader::new(&context, &UPSTREAM, &table, "upstream");
-        assert_eq!((reader.count("max_idle"), reader.text("ca_file")), (Some(256), None));
+        assert_eq!(
+            (reader.count("max_idle"), reader.text("ca_file")),
+            (Some(256), None)
+        );
         assert!(!context.has_problems());
     }
 }

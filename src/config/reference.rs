@@ -1,4 +1,5 @@
-//! The reference of the configuration language, `docs/configuration.md`: written from the catalogue.
+//! The reference of the configuration language, `docs/configuration.md`: written from the
+//! catalogue.
 
 use std::fmt::Write as _;
 
@@ -38,12 +39,19 @@ methods  = { GET = \"orders.read\", POST = \"orders.write\" }
 #[must_use]
 pub fn reference() -> String {
     let mut out = HEAD.to_owned();
-    TABLES.iter().copied().for_each(|table| write_table(&mut out, table));
+    TABLES
+        .iter()
+        .copied()
+        .for_each(|table| write_table(&mut out, table));
     out
 }
 
 fn write_table(out: &mut String, table: &Table) {
-    let title = if table.path.is_empty() { "The file".to_owned() } else { format!("`{}`", table.header()) };
+    let title = if table.path.is_empty() {
+        "The file".to_owned()
+    } else {
+        format!("`{}`", table.header())
+    };
     let _ = write!(out, "\n## {title}\n\n{}\n", table.doc);
     if is_told_elsewhere(table) {
         return;
@@ -51,21 +59,37 @@ fn write_table(out: &mut String, table: &Table) {
     out.push_str("\n| Key | Type | If absent | Meaning | Example |\n|---|---|---|---|---|\n");
     table.keys.iter().for_each(|key| write_key(out, key));
     for reasons in table.refused.chunk_by(|(_, a), (_, b)| a == b) {
-        let names: Vec<_> = reasons.iter().map(|(name, _)| format!("`{name}`")).collect();
+        let names: Vec<_> = reasons
+            .iter()
+            .map(|(name, _)| format!("`{name}`"))
+            .collect();
         let why = reasons.first().map_or("", |(_, why)| why);
-        let _ = write!(out, "\nAn error here: {}. {}.\n", names.join(", "), sentence(why));
+        let _ = write!(
+            out,
+            "\nAn error here: {}. {}.\n",
+            names.join(", "),
+            sentence(why)
+        );
     }
 }
 
 /// A group's routes have the very keys of other routes.
 fn is_told_elsewhere(table: &Table) -> bool {
-    let earlier = TABLES.iter().copied().take_while(|other| other.path != table.path);
-    earlier.into_iter().any(|other| std::ptr::eq(other.keys, table.keys))
+    let earlier = TABLES
+        .iter()
+        .copied()
+        .take_while(|other| other.path != table.path);
+    earlier
+        .into_iter()
+        .any(|other| std::ptr::eq(other.keys, table.keys))
 }
 
 fn sentence(text: &str) -> String {
     let mut chars = text.chars();
-    let first = chars.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
+    let first = chars
+        .next()
+        .map(|first| first.to_uppercase().to_string())
+        .unwrap_or_default();
     first + &chars.as_str().replace('"', "`")
 }
 
@@ -75,9 +99,18 @@ fn write_key(out: &mut String, key: &Key) {
         Absent::Default(text) => format!("`{text}`"),
         Absent::Means(words) => words.to_owned(),
     };
-    let bounds = key.kind.bounds().map_or(String::new(), |bounds| format!(", {bounds}"));
+    let bounds = key
+        .kind
+        .bounds()
+        .map_or(String::new(), |bounds| format!(", {bounds}"));
     let kind = format!("{}{bounds}", key.kind.describe());
-    let cells = [format!("`{}`", key.name), kind, absent, key.doc.to_owned(), format!("`{}`", key.example)];
+    let cells = [
+        format!("`{}`", key.name),
+        kind,
+        absent,
+        key.doc.to_owned(),
+        format!("`{}`", key.example),
+    ];
     let cells = cells.map(|cell| cell.replace('|', "\\|"));
     let _ = writeln!(out, "| {} |", cells.join(" | "));
 }
@@ -91,10 +124,17 @@ mod tests {
         let reference = reference();
         let told = |table: &&Table| !table.path.is_empty() && !is_told_elsewhere(table);
         for table in TABLES.iter().copied().filter(told) {
-            let (_, section) = reference.split_once(&format!("\n## `{}`\n", table.header())).unwrap();
+            let (_, section) = reference
+                .split_once(&format!("\n## `{}`\n", table.header()))
+                .unwrap();
             let section = section.split("\n## ").next().unwrap();
             for key in table.keys {
-                assert!(section.contains(&format!("\n| `{}` |", key.name)), "[{}] {}", table.path, key.name);
+                assert!(
+                    section.contains(&format!("\n| `{}` |", key.name)),
+                    "[{}] {}",
+                    table.path,
+                    key.name
+                );
             }
         }
     }
@@ -106,6 +146,9 @@ mod tests {
             std::fs::write(path, reference()).unwrap();
         }
         let written = std::fs::read_to_string(path).unwrap_or_default();
-        assert!(written == reference(), "{path}: run `scopegate schema --reference > {path}`");
+        assert!(
+            written == reference(),
+            "{path}: run `scopegate schema --reference > {path}`"
+        );
     }
 }

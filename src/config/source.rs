@@ -20,7 +20,8 @@ pub(super) struct SourceFile {
     pub(super) name: String,
     /// Its text.
     pub(super) text: String,
-    /// Where each line begins. Kept, since a large file with many problems would else be counted once for each.
+    /// Where each line begins. Kept, since a large file with many problems would else be counted
+    /// once for each.
     lines: Vec<usize>,
 }
 
@@ -37,13 +38,22 @@ pub(super) struct Window<'a> {
 impl SourceFile {
     pub(super) fn new(name: impl Into<String>, text: impl Into<String>) -> Self {
         let text = text.into();
-        let lines = [0].into_iter().chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
-        Self { name: name.into(), text, lines }
+        let lines = [0]
+            .into_iter()
+            .chain(text.match_indices('\n').map(|(at, _)| at + 1))
+            .collect();
+        Self {
+            name: name.into(),
+            text,
+            lines,
+        }
     }
 
     /// The line of a byte, from 0.
     fn line(&self, at: usize) -> usize {
-        self.lines.partition_point(|start| *start <= at).saturating_sub(1)
+        self.lines
+            .partition_point(|start| *start <= at)
+            .saturating_sub(1)
     }
 
     /// Where a line begins; the end of the text for the line after the last.
@@ -70,14 +80,24 @@ impl SourceFile {
     pub(super) fn window(&self, from: usize, to: usize) -> Window<'_> {
         let (first, last) = (self.line(from.min(to)), self.line(from.max(to)));
         let start = self.line_start(first);
-        let text = self.text.get(start..self.line_start(last + 1)).unwrap_or_default();
-        Window { text, line: first + 1, start }
+        let text = self
+            .text
+            .get(start..self.line_start(last + 1))
+            .unwrap_or_default();
+        Window {
+            text,
+            line: first + 1,
+            start,
+        }
     }
 
     /// The nearest byte before it at which a character begins.
     fn boundary(&self, at: usize) -> usize {
         let at = at.min(self.text.len());
-        (0..=at).rev().find(|at| self.text.is_char_boundary(*at)).unwrap_or(0)
+        (0..=at)
+            .rev()
+            .find(|at| self.text.is_char_boundary(*at))
+            .unwrap_or(0)
     }
 }
 
@@ -93,14 +113,24 @@ mod tests {
     use super::*;
 
     fn span(start: usize, end: usize) -> Span {
-        Span { file: 0, start, end }
+        Span {
+            file: 0,
+            start,
+            end,
+        }
     }
 
     #[test]
     fn lines_and_columns_are_counted_from_one_and_in_characters() {
         let file = SourceFile::new("a", "ä = 1\n\nb\n");
-        for (at, expected) in [(0, (1, 1)), (2, (1, 2)), (6, (1, 6)), (7, (2, 1)), (8, (3, 1)), (10, (4, 1))]
-        {
+        for (at, expected) in [
+            (0, (1, 1)),
+            (2, (1, 2)),
+            (6, (1, 6)),
+            (7, (2, 1)),
+            (8, (3, 1)),
+            (10, (4, 1)),
+        ] {
             assert_eq!(file.line_and_column(at), expected, "{at}");
         }
         assert_eq!(file.line_and_column(99), (4, 1));

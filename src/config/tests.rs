@@ -20,21 +20,37 @@ methods  = { GET = \"orders.read\", POST = \"orders.write\" }
 ";
 
 fn every_key() -> Config {
-    Config::load(Path::new("tests/vectors/config/good-every-key.toml"), &Overrides::default()).unwrap()
+    Config::load(
+        Path::new("tests/vectors/config/good-every-key.toml"),
+        &Overrides::default(),
+    )
+    .unwrap()
 }
 
 #[test]
 fn ten_lines_are_a_configuration() {
     let config = Config::parse(TEN_LINES, "gateway.toml").unwrap();
-    assert_eq!(config.server.listeners[0].address.to_string(), "127.0.0.1:8080");
+    assert_eq!(
+        config.server.listeners[0].address.to_string(),
+        "127.0.0.1:8080"
+    );
     assert_eq!(config.server.admin, Some("127.0.0.1:9090".parse().unwrap()));
     assert!(config.server.workers >= 1);
     assert_eq!(config.server.ready, Ready::Tried);
-    assert_eq!(config.issuers[0].rules.scope_claims, ["scope".into(), "scp".into()]);
-    assert_eq!(config.issuers[0].rules.audience, Audience::OneOf(vec!["https://api.example.com".into()]));
+    assert_eq!(
+        config.issuers[0].rules.scope_claims,
+        ["scope".into(), "scp".into()]
+    );
+    assert_eq!(
+        config.issuers[0].rules.audience,
+        Audience::OneOf(vec!["https://api.example.com".into()])
+    );
     assert_eq!(config.issuers[0].entry.algorithms, issuer::Algorithm::ALL);
     let route = &config.routes[0];
-    assert_eq!((route.methods.len(), &*route.upstream, &*route.issuers[0]), (2, "orders", "idp"));
+    assert_eq!(
+        (route.methods.len(), &*route.upstream, &*route.issuers[0]),
+        (2, "orders", "idp")
+    );
     assert_eq!(route.token_from, [Source::Bearer]);
     assert_eq!(route.response_timeout, Some(Duration::from_secs(30)));
     assert!(config.notes.is_empty() && config.files.is_empty());
@@ -44,7 +60,14 @@ fn ten_lines_are_a_configuration() {
 fn every_key_arrives_where_it_belongs() {
     let config = every_key();
     let seconds = Duration::from_secs;
-    assert_eq!((config.server.workers, config.server.drain, config.server.admin), (2, seconds(0), None));
+    assert_eq!(
+        (
+            config.server.workers,
+            config.server.drain,
+            config.server.admin
+        ),
+        (2, seconds(0), None)
+    );
     assert_eq!(config.server.admin_hosts, ["metrics.internal".into()]);
     let expected = Timeouts {
         request_head: seconds(5),
@@ -54,7 +77,10 @@ fn every_key_arrives_where_it_belongs() {
         tunnel: seconds(1800),
         connection_age: Some(seconds(1800)),
     };
-    assert_eq!((config.server.ready, config.server.timeouts), (Ready::Keys, expected));
+    assert_eq!(
+        (config.server.ready, config.server.timeouts),
+        (Ready::Keys, expected)
+    );
     let expected = Limits {
         head_bytes: 64 << 10,
         head_fields: 50,
@@ -67,37 +93,99 @@ fn every_key_arrives_where_it_belongs() {
         write_buffer: 32 << 10,
     };
     assert_eq!(config.server.limits, expected);
-    assert_eq!(config.token_cache, TokenCache { bytes: 0, per_worker: 0 });
-    assert_eq!(config.reload, Reload { watch: false, settle: seconds(1) });
+    assert_eq!(
+        config.token_cache,
+        TokenCache {
+            bytes: 0,
+            per_worker: 0
+        }
+    );
+    assert_eq!(
+        config.reload,
+        Reload {
+            watch: false,
+            settle: seconds(1)
+        }
+    );
     assert_eq!(config.errors, ErrorDetail::Minimal);
-    assert_eq!(config.log, Log { level: tracing::Level::DEBUG, access: AccessLog::All });
-    let secrets: Vec<_> = config.dev.clients.iter().map(|client| client.secret.expose()).collect();
-    assert_eq!(secrets, ["not for production"], "what only dev needs is not looked up");
+    assert_eq!(
+        config.log,
+        Log {
+            level: tracing::Level::DEBUG,
+            access: AccessLog::All
+        }
+    );
+    let secrets: Vec<_> = config
+        .dev
+        .clients
+        .iter()
+        .map(|client| client.secret.expose())
+        .collect();
+    assert_eq!(
+        secrets,
+        ["not for production"],
+        "what only dev needs is not looked up"
+    );
     let fetch = &config.issuers[0].entry.fetch;
-    assert_eq!((fetch.timeout, fetch.cooldown, fetch.wait), (seconds(1), seconds(20), seconds(0)));
+    assert_eq!(
+        (fetch.timeout, fetch.cooldown, fetch.wait),
+        (seconds(1), seconds(20), seconds(0))
+    );
     assert_eq!(
         (fetch.refresh, fetch.refresh_min, fetch.refresh_max),
         (seconds(600), seconds(300), seconds(3600))
     );
-    assert_eq!((fetch.keep_stale, fetch.max_bytes, fetch.max_keys), (seconds(0), 64 << 10, 8));
+    assert_eq!(
+        (fetch.keep_stale, fetch.max_bytes, fetch.max_keys),
+        (seconds(0), 64 << 10, 8)
+    );
     let local = &config.issuers[2].entry.fetch;
     assert_eq!(
         (fetch.keep_file.as_deref(), local.keep_file.as_deref()),
-        (None, Some(Path::new("tests/vectors/config/parts/local.keys")))
+        (
+            None,
+            Some(Path::new("tests/vectors/config/parts/local.keys"))
+        )
     );
     let orders = &config.upstreams[1];
-    assert_eq!((orders.dial_timeouts.connect, orders.response_timeout), (seconds(1), seconds(10)));
-    assert_eq!((orders.idle_timeout, orders.max_idle, orders.terms.roots.is_some()), (seconds(4), 0, true));
+    assert_eq!(
+        (orders.dial_timeouts.connect, orders.response_timeout),
+        (seconds(1), seconds(10))
+    );
+    assert_eq!(
+        (
+            orders.idle_timeout,
+            orders.max_idle,
+            orders.terms.roots.is_some()
+        ),
+        (seconds(4), 0, true)
+    );
 }
 
 #[test]
 fn only_dev_looks_up_the_secrets_of_its_clients() {
-    let dev = Overrides { stand_ins: true, ..Overrides::default() };
+    let dev = Overrides {
+        stand_ins: true,
+        ..Overrides::default()
+    };
     let config = Config::load(Path::new("tests/vectors/config/good-every-key.toml"), &dev).unwrap();
-    let secrets: Vec<_> = config.dev.clients.iter().map(|client| client.secret.expose()).collect();
-    assert_eq!(secrets, [env!("CARGO_MANIFEST_DIR"), "from a file", "not for production"]);
-    let problems =
-        Config::load(Path::new("tests/vectors/config/secrets.toml"), &dev).unwrap_err().to_string();
+    let secrets: Vec<_> = config
+        .dev
+        .clients
+        .iter()
+        .map(|client| client.secret.expose())
+        .collect();
+    assert_eq!(
+        secrets,
+        [
+            env!("CARGO_MANIFEST_DIR"),
+            "from a file",
+            "not for production"
+        ]
+    );
+    let problems = Config::load(Path::new("tests/vectors/config/secrets.toml"), &dev)
+        .unwrap_err()
+        .to_string();
     for what in ["SCOPEGATE_TEST_VARIABLE_THAT_IS_NOT_SET", "no-such-secret"] {
         assert!(problems.contains(what), "{problems}");
     }
@@ -106,17 +194,42 @@ fn only_dev_looks_up_the_secrets_of_its_clients() {
 #[test]
 fn names_come_in_order_and_routes_as_in_the_file() {
     let config = every_key();
-    let issuers: Vec<_> = config.issuers.iter().map(|issuer| &*issuer.entry.name).collect();
-    assert_eq!(issuers, ["fetched", "inline", "local", "static", "trusted-network"]);
-    let paths: Vec<_> = config.routes.iter().map(|route| route.pattern.as_str()).collect();
-    assert_eq!(paths, ["/", "/files/{rest+}", "/mixed", "/prod/a", "/prod/b", "/static/**", "/**"]);
+    let issuers: Vec<_> = config
+        .issuers
+        .iter()
+        .map(|issuer| &*issuer.entry.name)
+        .collect();
+    assert_eq!(
+        issuers,
+        ["fetched", "inline", "local", "static", "trusted-network"]
+    );
+    let paths: Vec<_> = config
+        .routes
+        .iter()
+        .map(|route| route.pattern.as_str())
+        .collect();
+    assert_eq!(
+        paths,
+        [
+            "/",
+            "/files/{rest+}",
+            "/mixed",
+            "/prod/a",
+            "/prod/b",
+            "/static/**",
+            "/**"
+        ]
+    );
 }
 
 #[test]
 fn every_path_that_was_looked_at_is_listed_once() {
     let config = every_key();
-    let files: Vec<_> =
-        config.files.iter().map(|file| file.path().file_name().unwrap().to_str().unwrap()).collect();
+    let files: Vec<_> = config
+        .files
+        .iter()
+        .map(|file| file.path().file_name().unwrap().to_str().unwrap())
+        .collect();
     assert_eq!(
         files,
         [
@@ -146,12 +259,33 @@ fn a_flag_goes_before_the_file() {
         access_log: Some(AccessLog::Off),
         stand_ins: false,
     };
-    let config = Config::load(Path::new("tests/vectors/config/good-every-key.toml"), &overrides).unwrap();
-    let listeners: Vec<_> = config.server.listeners.iter().filter_map(|one| one.address.ip()).collect();
+    let config = Config::load(
+        Path::new("tests/vectors/config/good-every-key.toml"),
+        &overrides,
+    )
+    .unwrap();
+    let listeners: Vec<_> = config
+        .server
+        .listeners
+        .iter()
+        .filter_map(|one| one.address.ip())
+        .collect();
     assert_eq!(listeners, overrides.listen);
-    assert_eq!((config.server.admin, config.server.workers), (overrides.admin.unwrap(), 7));
-    assert_eq!((config.server.drain, config.reload.watch), (Duration::from_secs(3), true));
-    assert_eq!(config.log, Log { level: tracing::Level::WARN, access: AccessLog::Off });
+    assert_eq!(
+        (config.server.admin, config.server.workers),
+        (overrides.admin.unwrap(), 7)
+    );
+    assert_eq!(
+        (config.server.drain, config.reload.watch),
+        (Duration::from_secs(3), true)
+    );
+    assert_eq!(
+        config.log,
+        Log {
+            level: tracing::Level::WARN,
+            access: AccessLog::Off
+        }
+    );
 }
 
 #[test]
@@ -160,9 +294,24 @@ fn a_flag_is_held_against_the_file_as_well() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("gateway.toml");
     fs::write(&path, TEN_LINES).unwrap();
-    let problems = Config::load(&path, &Overrides { listen, ..Overrides::default() }).unwrap_err();
-    assert!(problems.to_string().contains("where \"listen\" takes requests"), "{problems}");
-    let admin_off = Overrides { admin: Some(None), ..Overrides::default() };
+    let problems = Config::load(
+        &path,
+        &Overrides {
+            listen,
+            ..Overrides::default()
+        },
+    )
+    .unwrap_err();
+    assert!(
+        problems
+            .to_string()
+            .contains("where \"listen\" takes requests"),
+        "{problems}"
+    );
+    let admin_off = Overrides {
+        admin: Some(None),
+        ..Overrides::default()
+    };
     assert_eq!(Config::load(&path, &admin_off).unwrap().server.admin, None);
 }
 
@@ -172,20 +321,33 @@ fn a_file_that_is_no_text_is_one_clear_problem() {
     let path = directory.path().join("gateway.toml");
     let problem = |path: &Path| Config::load(path, &Overrides::default()).unwrap_err();
     assert!(problem(&path).to_string().contains("there is no such file"));
-    for (content, expected) in [(&b""[..], "is empty"), (b" \n", "is empty"), (b"a\xff", "is not UTF-8")] {
+    for (content, expected) in [
+        (&b""[..], "is empty"),
+        (b" \n", "is empty"),
+        (b"a\xff", "is not UTF-8"),
+    ] {
         fs::write(&path, content).unwrap();
         let problems = problem(&path);
         assert_eq!(problems.iter().count(), 1);
         assert!(problems.to_string().contains(expected), "{problems}");
         assert!(problems.render(false).starts_with("error: "), "{problems}");
-        assert!(problems.files().iter().map(ReadFile::path).eq([path.as_path()]));
+        assert!(
+            problems
+                .files()
+                .iter()
+                .map(ReadFile::path)
+                .eq([path.as_path()])
+        );
     }
 }
 
 #[test]
 fn the_hash_follows_every_file() {
     let directory = tempfile::tempdir().unwrap();
-    let (main, part) = (directory.path().join("gateway.toml"), directory.path().join("part.toml"));
+    let (main, part) = (
+        directory.path().join("gateway.toml"),
+        directory.path().join("part.toml"),
+    );
     fs::write(&main, format!("include = \"part.toml\"\n{TEN_LINES}")).unwrap();
     let hash = |text: &str| {
         fs::write(&part, text).unwrap();
@@ -211,18 +373,27 @@ impl Drop for AtEnd<'_> {
     }
 }
 
-/// Writes what makes the configuration of a generation: its route asks for its scope and goes to its upstream.
+/// Writes what makes the configuration of a generation: its route asks for its scope and goes to
+/// its upstream.
 fn write_generation(folder: &Path, number: usize) {
-    let upstream = format!("[upstreams.up]\nurl = \"http://127.0.0.1:{}\"\n", 1000 + number);
+    let upstream = format!(
+        "[upstreams.up]\nurl = \"http://127.0.0.1:{}\"\n",
+        1000 + number
+    );
     let issuer = "[issuers.idp]\nissuer = \"https://idp.test/\"\naudience = \"api\"\n";
-    let route = format!("[[routes]]\npath = \"/a\"\nupstream = \"up\"\nscopes = \"scope-{number}\"\n");
+    let route =
+        format!("[[routes]]\npath = \"/a\"\nupstream = \"up\"\nscopes = \"scope-{number}\"\n");
     fs::create_dir(folder).unwrap();
-    fs::write(folder.join("gateway.toml"), format!("include = [\"routes*.toml\"]\n{upstream}{issuer}"))
-        .unwrap();
+    fs::write(
+        folder.join("gateway.toml"),
+        format!("include = [\"routes*.toml\"]\n{upstream}{issuer}"),
+    )
+    .unwrap();
     fs::write(folder.join("routes.toml"), route).unwrap();
 }
 
-// A ConfigMap that is updated while it is read: never the routes of one generation with the upstreams of another.
+// A ConfigMap that is updated while it is read: never the routes of one generation with the
+// upstreams of another.
 #[test]
 fn a_configuration_is_of_one_generation_whenever_it_is_read() {
     use std::os::unix::fs::symlink;

@@ -7,11 +7,13 @@ use super::Route;
 use crate::policy::Requirement;
 use crate::token::Source;
 
-/// For each upstream the fields, cookies and parameters from which its protected routes take tokens.
+/// For each upstream the fields, cookies and parameters from which its protected routes take
+/// tokens.
 ///
-/// The application reads a token from such a place since the gateway has verified it there. On a route that takes its token
-/// from elsewhere it was not verified, and the application would obey whatever a client wrote. `Authorization` is not among
-/// the places: `forward_authorization` decides about it.
+/// The application reads a token from such a place since the gateway has verified it there. On a
+/// route that takes its token from elsewhere it was not verified, and the application would obey
+/// whatever a client wrote. `Authorization` is not among the places: `forward_authorization`
+/// decides about it.
 #[derive(Debug)]
 pub struct TokenPlaces<'c> {
     by_upstream: HashMap<&'c str, Arc<[Source]>>,
@@ -26,21 +28,32 @@ impl<'c> TokenPlaces<'c> {
         for route in routes.iter().filter(|route| asks_for_token(route)) {
             for source in elsewhere(route) {
                 if known.insert((&*route.upstream, source)) {
-                    places.entry(&route.upstream).or_default().push(source.clone());
+                    places
+                        .entry(&route.upstream)
+                        .or_default()
+                        .push(source.clone());
                 }
             }
         }
-        Self { by_upstream: places.into_iter().map(|(upstream, places)| (upstream, places.into())).collect() }
+        Self {
+            by_upstream: places
+                .into_iter()
+                .map(|(upstream, places)| (upstream, places.into()))
+                .collect(),
+        }
     }
 
     /// Returns the places of an upstream, by its name.
     #[must_use]
     pub fn at(&self, upstream: &str) -> &[Source] {
-        self.by_upstream.get(upstream).map(|places| &**places).unwrap_or_default()
+        self.by_upstream
+            .get(upstream)
+            .map(|places| &**places)
+            .unwrap_or_default()
     }
 
-    /// Returns the places of a route's upstream, its own among them; `None` for a route that looks at all of them, or that
-    /// asks for no token.
+    /// Returns the places of a route's upstream, its own among them; `None` for a route that looks
+    /// at all of them, or that asks for no token.
     #[must_use]
     pub fn beyond(&self, route: &Route) -> Option<&Arc<[Source]>> {
         let all = self.by_upstream.get(&*route.upstream)?;
@@ -51,17 +64,25 @@ impl<'c> TokenPlaces<'c> {
 
 /// Returns those of the places at which a route with these sources does not look.
 pub fn unjudged<'p>(places: &'p [Source], own: &'p [Source]) -> impl Iterator<Item = &'p Source> {
-    places.iter().filter(|place| !own.iter().any(|own| own.covers(place)))
+    places
+        .iter()
+        .filter(|place| !own.iter().any(|own| own.covers(place)))
 }
 
 /// The sources of a route besides `Authorization`.
 fn elsewhere(route: &Route) -> impl Iterator<Item = &Source> {
-    route.token_from.iter().filter(|source| !source.is_authorization())
+    route
+        .token_from
+        .iter()
+        .filter(|source| !source.is_authorization())
 }
 
 /// Whether any method of a route asks for a token.
 pub(super) fn asks_for_token(route: &Route) -> bool {
-    route.methods.iter().any(|(_, requirement)| *requirement != Requirement::Public)
+    route
+        .methods
+        .iter()
+        .any(|(_, requirement)| *requirement != Requirement::Public)
 }
 
 #[cfg(test)]
@@ -124,24 +145,37 @@ token_from = ["query:t", "header:x-token", "cookie:session"]
         let config = Config::parse(ROUTES, "gateway.toml")
             .unwrap_or_else(|problems| panic!("{}", problems.render(false)));
         let places = TokenPlaces::of(&config.routes);
-        assert_eq!(texts(places.at("shop")), ["cookie:session", "query:t", "header:x-token"]);
+        assert_eq!(
+            texts(places.at("shop")),
+            ["cookie:session", "query:t", "header:x-token"]
+        );
         assert_eq!(texts(places.at("other")), ["cookie:public"]);
         assert_eq!(places.at("none"), []);
         let unjudged_by = |path: &str| {
-            let route = config.routes.iter().find(|route| route.pattern.to_string() == path).unwrap();
-            places.beyond(route).map(|all| texts(unjudged(all, &route.token_from)))
+            let route = config
+                .routes
+                .iter()
+                .find(|route| route.pattern.to_string() == path)
+                .unwrap();
+            places
+                .beyond(route)
+                .map(|all| texts(unjudged(all, &route.token_from)))
         };
         for (path, expected) in [
             ("/browser/a", Some(&["query:t", "header:x-token"][..])),
             ("/browser/b", Some(&["header:x-token"])),
-            ("/api", Some(&["cookie:session", "query:t", "header:x-token"])),
+            (
+                "/api",
+                Some(&["cookie:session", "query:t", "header:x-token"]),
+            ),
             ("/mixed", Some(&["cookie:session", "query:t"])),
             ("/public/", None),
             ("/public/else", None),
             ("/other", None),
             ("/all", None),
         ] {
-            let expected = expected.map(|texts| texts.iter().map(ToString::to_string).collect::<Vec<_>>());
+            let expected =
+                expected.map(|texts| texts.iter().map(ToString::to_string).collect::<Vec<_>>());
             assert_eq!(unjudged_by(path), expected, "{path}");
         }
     }

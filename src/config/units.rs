@@ -1,12 +1,20 @@
-//! Durations and sizes: numbers that carry their unit, so that nobody has to know whether `30` was seconds.
+//! Durations and sizes: numbers that carry their unit, so that nobody has to know whether `30` was
+//! seconds.
 
 use std::fmt;
 use std::time::Duration;
 
 /// The units of time with their milliseconds, the largest first.
-const TIMES: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
+const TIMES: [(&str, u64); 5] = [
+    ("d", 86_400_000),
+    ("h", 3_600_000),
+    ("m", 60_000),
+    ("s", 1000),
+    ("ms", 1),
+];
 
-/// The units of size with their bytes, the largest first. Powers of 1024 have the `i` (IEC 80000-13).
+/// The units of size with their bytes, the largest first. Powers of 1024 have the `i` (IEC
+/// 80000-13).
 const SIZES: [(&str, u64); 7] = [
     ("GiB", 1 << 30),
     ("GB", 1_000_000_000),
@@ -55,18 +63,30 @@ fn measure(text: &str, measure: Measure) -> Result<u64, UnitError> {
     if number.is_empty() {
         return Err(UnitError::Number(measure, text.into()));
     }
-    let value: u64 = number.parse().map_err(|_| UnitError::TooLarge(text.into()))?;
+    let value: u64 = number
+        .parse()
+        .map_err(|_| UnitError::TooLarge(text.into()))?;
     let unit = unit.strip_prefix(' ').unwrap_or(unit);
     if unit.is_empty() {
-        return if value == 0 { Ok(0) } else { Err(UnitError::Missing(measure, number.into())) };
+        return if value == 0 {
+            Ok(0)
+        } else {
+            Err(UnitError::Missing(measure, number.into()))
+        };
     }
     if unit.starts_with(['.', ',', '_']) {
         return Err(UnitError::Number(measure, text.into()));
     }
     let Some((_, factor)) = measure.units().iter().find(|(name, _)| *name == unit) else {
-        return Err(UnitError::Unknown(measure, unit.into(), measure.meant(unit)));
+        return Err(UnitError::Unknown(
+            measure,
+            unit.into(),
+            measure.meant(unit),
+        ));
     };
-    value.checked_mul(*factor).ok_or_else(|| UnitError::TooLarge(text.into()))
+    value
+        .checked_mul(*factor)
+        .ok_or_else(|| UnitError::TooLarge(text.into()))
 }
 
 impl Measure {
@@ -80,7 +100,10 @@ impl Measure {
     /// What people write elsewhere: nginx's `8k`, Go's and Envoy's units, whole words.
     fn meant(self, unit: &str) -> Option<&'static str> {
         let unit = unit.to_ascii_lowercase();
-        let unit = unit.strip_suffix('s').filter(|word| word.len() > 2).unwrap_or(&unit);
+        let unit = unit
+            .strip_suffix('s')
+            .filter(|word| word.len() > 2)
+            .unwrap_or(&unit);
         Some(match (self, unit) {
             (Self::Duration, "msec" | "milli" | "millisecond") => "ms",
             (Self::Duration, "s" | "sec" | "second") => "s",
@@ -114,7 +137,10 @@ impl Measure {
 /// A duration as it would be written: in the largest unit that divides it.
 pub(super) fn show_duration(duration: Duration) -> String {
     let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-    match TIMES.iter().find(|(_, factor)| millis > 0 && millis.is_multiple_of(*factor)) {
+    match TIMES
+        .iter()
+        .find(|(_, factor)| millis > 0 && millis.is_multiple_of(*factor))
+    {
         Some((unit, factor)) => format!("{}{unit}", millis / factor),
         None => format!("{millis}s"),
     }
@@ -122,7 +148,10 @@ pub(super) fn show_duration(duration: Duration) -> String {
 
 /// A size as it would be written.
 pub(super) fn show_size(bytes: u64) -> String {
-    match SIZES.iter().find(|(_, factor)| bytes > 0 && bytes.is_multiple_of(*factor)) {
+    match SIZES
+        .iter()
+        .find(|(_, factor)| bytes > 0 && bytes.is_multiple_of(*factor))
+    {
         Some((unit, factor)) => format!("{} {unit}", bytes / factor),
         None => format!("{bytes} B"),
     }
@@ -132,7 +161,11 @@ impl fmt::Display for UnitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missing(measure, number) => {
-                write!(f, "add a unit to \"{number}\", such as \"{number}{}\"", measure.plain_unit())
+                write!(
+                    f,
+                    "add a unit to \"{number}\", such as \"{number}{}\"",
+                    measure.plain_unit()
+                )
             }
             Self::Unknown(_, unit, Some(meant)) => {
                 write!(f, "\"{unit}\" is not a unit; did you mean \"{meant}\"?")
@@ -166,7 +199,9 @@ mod tests {
         ] {
             assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
         }
-        for text in ["", "s", "-1s", "1.5s", "1h30m", "30  s", " 30s", "30s ", "1_000ms"] {
+        for text in [
+            "", "s", "-1s", "1.5s", "1h30m", "30  s", " 30s", "30s ", "1_000ms",
+        ] {
             assert!(duration(text).is_err(), "{text}");
         }
     }
@@ -188,12 +223,31 @@ mod tests {
     #[test]
     fn an_error_says_what_to_write() {
         let says = |result: Result<Duration, UnitError>| result.unwrap_err().to_string();
-        assert_eq!(says(duration("30")), "add a unit to \"30\", such as \"30s\"");
-        assert_eq!(says(duration("30sec")), "\"sec\" is not a unit; did you mean \"s\"?");
-        assert!(says(duration("30 parsecs")).starts_with("\"parsecs\" is not a unit: a duration is"));
-        assert_eq!(size("8k").unwrap_err().to_string(), "\"k\" is not a unit; did you mean \"KiB\"?");
-        assert_eq!(size("8").unwrap_err().to_string(), "add a unit to \"8\", such as \"8 B\"");
-        assert!(duration("99999999999999999999s").unwrap_err().to_string().ends_with("is too large"));
+        assert_eq!(
+            says(duration("30")),
+            "add a unit to \"30\", such as \"30s\""
+        );
+        assert_eq!(
+            says(duration("30sec")),
+            "\"sec\" is not a unit; did you mean \"s\"?"
+        );
+        assert!(
+            says(duration("30 parsecs")).starts_with("\"parsecs\" is not a unit: a duration is")
+        );
+        assert_eq!(
+            size("8k").unwrap_err().to_string(),
+            "\"k\" is not a unit; did you mean \"KiB\"?"
+        );
+        assert_eq!(
+            size("8").unwrap_err().to_string(),
+            "add a unit to \"8\", such as \"8 B\""
+        );
+        assert!(
+            duration("99999999999999999999s")
+                .unwrap_err()
+                .to_string()
+                .ends_with("is too large")
+        );
         assert!(duration("999999999999999999d").is_err());
     }
 

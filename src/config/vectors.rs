@@ -1,6 +1,7 @@
 //! Runs `tests/vectors/config`: each `*.toml` beside what the operator reads about it.
 //!
-//! To accept new output: `SCOPEGATE_UPDATE_VECTORS=1 cargo test --lib config::vectors`, and read the difference.
+//! To accept new output: `SCOPEGATE_UPDATE_VECTORS=1 cargo test --lib config::vectors`, and read
+//! the difference.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,9 +12,12 @@ const DIRECTORY: &str = "tests/vectors/config";
 const UPDATE: &str = "SCOPEGATE_UPDATE_VECTORS";
 
 fn cases() -> Vec<PathBuf> {
-    let entries = fs::read_dir(DIRECTORY).unwrap().map(|entry| entry.unwrap().path());
-    let mut cases: Vec<_> =
-        entries.filter(|path| path.extension().is_some_and(|ext| ext == "toml")).collect();
+    let entries = fs::read_dir(DIRECTORY)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let mut cases: Vec<_> = entries
+        .filter(|path| path.extension().is_some_and(|ext| ext == "toml"))
+        .collect();
     cases.sort();
     cases
 }
@@ -26,7 +30,8 @@ fn shown(path: &Path) -> String {
     }
 }
 
-// O10, attacks.md row 8: a route without authorization, a key that is unknown, a file that cannot be read.
+// O10, attacks.md row 8: a route without authorization, a key that is unknown, a file that cannot
+// be read.
 #[test]
 fn every_vector_reads_as_written_beside_it() {
     let update = std::env::var_os(UPDATE).is_some();
@@ -42,7 +47,10 @@ fn every_vector_reads_as_written_beside_it() {
         }
         let expected = fs::read_to_string(&expected_path).unwrap_or_default();
         if shown != expected {
-            wrong.push(format!("{}:\n--- expected\n{expected}\n--- shown\n{shown}", path.display()));
+            wrong.push(format!(
+                "{}:\n--- expected\n{expected}\n--- shown\n{shown}",
+                path.display()
+            ));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
@@ -64,11 +72,18 @@ fn every_expectation_has_its_vector() {
 fn no_part_of_a_file_panics() {
     for path in cases() {
         let text = fs::read_to_string(&path).unwrap();
-        for cut in (0..text.len()).step_by(29).filter(|cut| text.is_char_boundary(*cut)) {
+        for cut in (0..text.len())
+            .step_by(29)
+            .filter(|cut| text.is_char_boundary(*cut))
+        {
             let (part, rest) = text.split_at(cut);
             for text in [part, rest] {
                 if let Err(problems) = Config::parse(text, &path.to_string_lossy()) {
-                    assert!(problems.render(false).contains("error: "), "{}", path.display());
+                    assert!(
+                        problems.render(false).contains("error: "),
+                        "{}",
+                        path.display()
+                    );
                     assert_eq!(problems.lines().count(), problems.iter().count());
                 }
             }
@@ -82,6 +97,10 @@ fn good_vectors_load_and_bad_ones_do_not() {
     for path in cases() {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         let loaded = Config::load(&path, &Overrides::default());
-        assert_eq!(loaded.is_ok(), name.starts_with("good-"), "{name}: {loaded:?}");
+        assert_eq!(
+            loaded.is_ok(),
+            name.starts_with("good-"),
+            "{name}: {loaded:?}"
+        );
     }
 }

@@ -27,21 +27,30 @@ impl Client {
     /// `dev`, which is always there and may have everything, and those of `[dev.clients]`.
     pub(super) fn all(configured: &[DevClient], every_scope: &[Scope]) -> Vec<Self> {
         let secret = Secret::new(CLIENT_SECRET);
-        let dev = Self { id: CLIENT_ID.into(), secret, scopes: every_scope.to_vec() };
+        let dev = Self {
+            id: CLIENT_ID.into(),
+            secret,
+            scopes: every_scope.to_vec(),
+        };
         let others = configured.iter().map(|client| Self {
             id: client.id.clone(),
             secret: client.secret.clone(),
-            scopes: client.scopes.clone().unwrap_or_else(|| every_scope.to_vec()),
+            scopes: client
+                .scopes
+                .clone()
+                .unwrap_or_else(|| every_scope.to_vec()),
         });
         std::iter::once(dev).chain(others).collect()
     }
 
     /// Whether these are the client's own credentials.
     pub(super) fn owns(&self, credentials: &Credentials) -> bool {
-        // Digests are of equal length, so that not even the length of the secret shows in the time it takes.
+        // Digests are of equal length, so that not even the length of the secret shows in the time
+        // it takes.
         let sha256 = |text: &str| digest(&SHA256, text.as_bytes());
         let (ours, theirs) = (sha256(self.secret.expose()), sha256(&credentials.secret));
-        *self.id == *credentials.id && verify_slices_are_equal(ours.as_ref(), theirs.as_ref()).is_ok()
+        *self.id == *credentials.id
+            && verify_slices_are_equal(ours.as_ref(), theirs.as_ref()).is_ok()
     }
 }
 
@@ -54,7 +63,11 @@ pub(super) struct Credentials {
 impl Credentials {
     /// Those of the header or of the body; a client uses one way only.
     pub(super) fn of(authorization: Option<&[u8]>, body: &form::Form) -> Result<Self, GrantError> {
-        match (authorization, body.value("client_id"), body.value("client_secret")) {
+        match (
+            authorization,
+            body.value("client_id"),
+            body.value("client_secret"),
+        ) {
             (Some(_), _, Some(_)) => Err(GrantError::TwoAuthentications),
             (Some(header), id, None) => {
                 let basic = Self::basic(header)?;
@@ -64,7 +77,10 @@ impl Credentials {
                 }
                 Ok(basic)
             }
-            (None, Some(id), Some(secret)) => Ok(Self { id: id.into(), secret: secret.into() }),
+            (None, Some(id), Some(secret)) => Ok(Self {
+                id: id.into(),
+                secret: secret.into(),
+            }),
             (None, _, _) => Err(GrantError::NoAuthentication),
         }
     }
@@ -76,13 +92,20 @@ impl Credentials {
         if !scheme.eq_ignore_ascii_case("basic") {
             return Err(GrantError::Authentication);
         }
-        let pair =
-            STANDARD.decode(encoded.trim_start_matches(' ')).map_err(|_| GrantError::Authentication)?;
-        let colon = pair.iter().position(|b| *b == b':').ok_or(GrantError::Authentication)?;
+        let pair = STANDARD
+            .decode(encoded.trim_start_matches(' '))
+            .map_err(|_| GrantError::Authentication)?;
+        let colon = pair
+            .iter()
+            .position(|b| *b == b':')
+            .ok_or(GrantError::Authentication)?;
         let (id, secret) = pair.split_at(colon);
         let secret = secret.strip_prefix(b":").unwrap_or(secret);
         let decode = |half| form::decode(half).map_err(|_| GrantError::Authentication);
-        Ok(Self { id: decode(id)?, secret: decode(secret)? })
+        Ok(Self {
+            id: decode(id)?,
+            secret: decode(secret)?,
+        })
     }
 }
 
@@ -96,7 +119,11 @@ mod tests {
     }
 
     fn client(id: &str, secret: &str) -> Client {
-        Client { id: id.into(), secret: Secret::new(secret), scopes: vec![] }
+        Client {
+            id: id.into(),
+            secret: Secret::new(secret),
+            scopes: vec![],
+        }
     }
 
     #[test]
@@ -111,7 +138,13 @@ mod tests {
     fn a_secret_opens_its_own_client_only() {
         let dev = client("dev", "dev-secret");
         assert!(dev.owns(&basic("dev:dev-secret").unwrap()));
-        for wrong in ["dev:", "dev:dev-secre", "dev:dev-secret ", "Dev:dev-secret", ":dev-secret"] {
+        for wrong in [
+            "dev:",
+            "dev:dev-secre",
+            "dev:dev-secret ",
+            "Dev:dev-secret",
+            ":dev-secret",
+        ] {
             assert!(!dev.owns(&basic(wrong).unwrap()), "{wrong}");
         }
     }
@@ -119,21 +152,43 @@ mod tests {
     #[test]
     fn what_is_no_basic_credential_is_no_client() {
         let of = |header: &[u8]| Credentials::of(Some(header), &form::Form::default()).err();
-        for header in ["Basic", "Basic !!", "Bearer eyJ", "Basic ZGV2", "", "Basic ZGV2OmRldi1zZWNyZXQ= x"] {
-            assert_eq!(of(header.as_bytes()), Some(GrantError::Authentication), "{header}");
+        for header in [
+            "Basic",
+            "Basic !!",
+            "Bearer eyJ",
+            "Basic ZGV2",
+            "",
+            "Basic ZGV2OmRldi1zZWNyZXQ= x",
+        ] {
+            assert_eq!(
+                of(header.as_bytes()),
+                Some(GrantError::Authentication),
+                "{header}"
+            );
         }
         assert_eq!(of(b"Basic \xff"), Some(GrantError::Authentication));
     }
 
     #[test]
     fn configured_clients_stand_beside_dev() {
-        let other = DevClient { id: "reader".into(), secret: Secret::new("r"), scopes: Some(vec![]) };
-        let free = DevClient { id: "free".into(), secret: Secret::new("f"), scopes: None };
+        let other = DevClient {
+            id: "reader".into(),
+            secret: Secret::new("r"),
+            scopes: Some(vec![]),
+        };
+        let free = DevClient {
+            id: "free".into(),
+            secret: Secret::new("f"),
+            scopes: None,
+        };
         let scope = Scope::parse("orders.read").unwrap();
         let clients = Client::all(&[other, free], std::slice::from_ref(&scope));
         let owner = |pair: &str| {
             let credentials = basic(pair).unwrap();
-            clients.iter().find(|client| client.owns(&credentials)).map(|client| client.scopes.clone())
+            clients
+                .iter()
+                .find(|client| client.owns(&credentials))
+                .map(|client| client.scopes.clone())
         };
         assert_eq!(owner("dev:dev-secret"), Some(vec![scope.clone()]));
         assert_eq!(owner("reader:r"), Some(vec![]));

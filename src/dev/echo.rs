@@ -1,4 +1,5 @@
-//! The echo upstream: answers every request with what it got, so that a person sees what the gateway forwards.
+//! The echo upstream: answers every request with what it got, so that a person sees what the
+//! gateway forwards.
 
 use std::borrow::Cow;
 
@@ -18,7 +19,10 @@ const TOKEN_SHOWN: usize = 3;
 pub(super) async fn answer<B: Body + Unpin>(request: Request<B>) -> Response<Full<Bytes>> {
     let (head, body) = request.into_parts();
     let Some((shown, length)) = read(body).await else {
-        return reply(StatusCode::BAD_REQUEST, &json!({ "error": "the body did not arrive whole" }));
+        return reply(
+            StatusCode::BAD_REQUEST,
+            &json!({ "error": "the body did not arrive whole" }),
+        );
     };
     let seen = json!({
         "method": head.method.as_str(),
@@ -35,7 +39,9 @@ pub(super) async fn answer<B: Body + Unpin>(request: Request<B>) -> Response<Ful
 async fn read<B: Body + Unpin>(mut body: B) -> Option<(Vec<u8>, u64)> {
     let (mut shown, mut length) = (Vec::new(), 0_u64);
     while let Some(frame) = body.frame().await {
-        let Ok(mut chunk) = frame.ok()?.into_data() else { continue };
+        let Ok(mut chunk) = frame.ok()?.into_data() else {
+            continue;
+        };
         while bytes::Buf::has_remaining(&chunk) {
             let piece = bytes::Buf::chunk(&chunk);
             let size = piece.len();
@@ -51,11 +57,21 @@ async fn read<B: Body + Unpin>(mut body: B) -> Option<(Vec<u8>, u64)> {
 /// The fields by name: a string, or a list where a field is there several times.
 fn headers(fields: &HeaderMap) -> Map<String, Value> {
     let shown = |name: &HeaderName| {
-        let mut values: Vec<Value> =
-            fields.get_all(name).iter().map(|value| show(name, value).into()).collect();
-        if values.len() == 1 { values.remove(0) } else { Value::Array(values) }
+        let mut values: Vec<Value> = fields
+            .get_all(name)
+            .iter()
+            .map(|value| show(name, value).into())
+            .collect();
+        if values.len() == 1 {
+            values.remove(0)
+        } else {
+            Value::Array(values)
+        }
     };
-    fields.keys().map(|name| (name.as_str().to_owned(), shown(name))).collect()
+    fields
+        .keys()
+        .map(|name| (name.as_str().to_owned(), shown(name)))
+        .collect()
 }
 
 fn show(name: &HeaderName, value: &HeaderValue) -> String {
@@ -69,7 +85,8 @@ fn show(name: &HeaderName, value: &HeaderValue) -> String {
     }
 }
 
-/// Whatever looks like a JWT, shortened: a token may also come in a cookie, in a query or in another header.
+/// Whatever looks like a JWT, shortened: a token may also come in a cookie, in a query or in
+/// another header.
 fn shorten_tokens(text: &str) -> String {
     let in_token = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     let (mut out, mut rest) = (String::new(), text);
@@ -78,7 +95,11 @@ fn shorten_tokens(text: &str) -> String {
         let end = from.find(|c| !in_token(c)).unwrap_or(from.len());
         let (word, after) = from.split_at(end);
         out.push_str(before);
-        out.push_str(&if word.contains('.') { shorten(word) } else { Cow::Borrowed(word) });
+        out.push_str(&if word.contains('.') {
+            shorten(word)
+        } else {
+            Cow::Borrowed(word)
+        });
         rest = after;
     }
     out + rest
@@ -86,7 +107,12 @@ fn shorten_tokens(text: &str) -> String {
 
 fn shorten(token: &str) -> Cow<'_, str> {
     match token.char_indices().nth(TOKEN_SHOWN) {
-        Some((end, _)) => format!("{}…({} bytes)", token.get(..end).unwrap_or_default(), token.len()).into(),
+        Some((end, _)) => format!(
+            "{}…({} bytes)",
+            token.get(..end).unwrap_or_default(),
+            token.len()
+        )
+        .into(),
         None => token.into(),
     }
 }
@@ -94,7 +120,9 @@ fn shorten(token: &str) -> Cow<'_, str> {
 fn reply(status: StatusCode, answer: &Value) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::from(format!("{answer:#}\n")));
     *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
 
@@ -129,7 +157,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_long_body_is_read_to_its_end_and_shown_to_a_bound() {
-        let request = Request::post("/").body(Full::from(vec![b'a'; SHOWN_BYTES + 7])).unwrap();
+        let request = Request::post("/")
+            .body(Full::from(vec![b'a'; SHOWN_BYTES + 7]))
+            .unwrap();
         let seen = echo(request).await;
         assert_eq!(seen["body_bytes"], SHOWN_BYTES + 7);
         assert_eq!(seen["body"].as_str().unwrap().len(), SHOWN_BYTES);
@@ -146,9 +176,15 @@ mod tests {
         let seen = echo(request).await;
         assert!(!seen.to_string().contains("eyJh"), "{seen}");
         assert_eq!(seen["headers"]["authorization"], "Bearer eyJ…(41 bytes)");
-        assert_eq!(seen["headers"]["cookie"], "a=1; session=eyJ…(41 bytes); b=2");
+        assert_eq!(
+            seen["headers"]["cookie"],
+            "a=1; session=eyJ…(41 bytes); b=2"
+        );
         assert_eq!(seen["query"], "access_token=eyJ…(41 bytes)&b=eyJ");
-        let raw = Request::get("/").header("authorization", "opaque").body(Full::default()).unwrap();
+        let raw = Request::get("/")
+            .header("authorization", "opaque")
+            .body(Full::default())
+            .unwrap();
         assert_eq!(echo(raw).await["headers"]["authorization"], "opa…(6 bytes)");
     }
 }

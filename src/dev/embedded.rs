@@ -46,13 +46,17 @@ impl EmbeddedIssuer {
         scopes: Vec<Scope>,
     ) -> Self {
         let mut algorithms = entry.entry.algorithms.clone();
-        // A stable sort: RS256, which Cognito and most others use, goes first where the entry allows it.
+        // A stable sort: RS256, which Cognito and most others use, goes first where the entry
+        // allows it.
         algorithms.sort_by_key(|algorithm| *algorithm != Algorithm::RS256);
         Self {
             name: Arc::clone(&entry.entry.name),
             issuer: Arc::clone(&entry.entry.issuer),
             rules: entry.rules.clone(),
-            keys: algorithms.into_iter().map(|algorithm| keys.key(algorithm)).collect(),
+            keys: algorithms
+                .into_iter()
+                .map(|algorithm| keys.key(algorithm))
+                .collect(),
             clients,
             scopes,
         }
@@ -63,7 +67,8 @@ impl EmbeddedIssuer {
         json!({ "keys": self.keys.iter().map(|key| key.jwk()).collect::<Vec<_>>() })
     }
 
-    /// The metadata (OpenID Connect Discovery §3). `issuer` is the entry's own: tokens carry that one.
+    /// The metadata (OpenID Connect Discovery §3). `issuer` is the entry's own: tokens carry that
+    /// one.
     pub(super) fn metadata(&self, base: &str) -> Value {
         let algorithms: Vec<_> = self.keys.iter().map(|key| key.algorithm.name()).collect();
         json!({
@@ -99,10 +104,15 @@ impl EmbeddedIssuer {
         let claims = self.claims(&client.id, &scope, now);
         let access_token = sign(key.ok_or(GrantError::Algorithm)?, &claims)?;
         let scope = request.scopes.is_none().then_some(scope);
-        Ok(Grant { access_token, expires_in: LIFETIME, scope: scope.filter(|scope| !scope.is_empty()) })
+        Ok(Grant {
+            access_token,
+            expires_in: LIFETIME,
+            scope: scope.filter(|scope| !scope.is_empty()),
+        })
     }
 
-    /// The claims of a Cognito client-credentials token, changed only where the entry asks for something else.
+    /// The claims of a Cognito client-credentials token, changed only where the entry asks for
+    /// something else.
     fn claims(&self, client: &str, scope: &str, now: UnixTime) -> Map<String, Value> {
         // An entry that names its clients takes tokens of those only, and `dev` is none of them.
         let client = self.rules.client_ids.first().map_or(client, |id| id);
@@ -110,7 +120,10 @@ impl EmbeddedIssuer {
         let mut set = |name: &str, value: Value| claims.insert(name.into(), value);
         set("sub", client.into());
         set("client_id", client.into());
-        set("token_use", self.rules.token_use.as_deref().unwrap_or("access").into());
+        set(
+            "token_use",
+            self.rules.token_use.as_deref().unwrap_or("access").into(),
+        );
         set("auth_time", now.0.into());
         set("iat", now.0.into());
         set("exp", now.0.saturating_add(LIFETIME).into());
@@ -128,7 +141,8 @@ impl EmbeddedIssuer {
         claims
     }
 
-    /// Where the entry looks for scopes. A dotted path is a member of that whole name too, see [`crate::policy::Claims`].
+    /// Where the entry looks for scopes. A dotted path is a member of that whole name too, see
+    /// [`crate::policy::Claims`].
     fn scope_claim(&self) -> &str {
         let names = &self.rules.scope_claims;
         let usual = names.iter().find(|name| &***name == "scope");
@@ -137,19 +151,30 @@ impl EmbeddedIssuer {
 }
 
 fn join(scopes: &[Scope]) -> String {
-    scopes.iter().map(Scope::as_str).collect::<Vec<_>>().join(" ")
+    scopes
+        .iter()
+        .map(Scope::as_str)
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 /// A compact JWS (RFC 7515 §7.1). The header has no `typ`, as Cognito's has none.
 fn sign(key: &SigningKey, claims: &Map<String, Value>) -> Result<String, GrantError> {
     let header = json!({ "kid": key.kid, "alg": key.algorithm.name() });
     let encode = |json: String| URL_SAFE_NO_PAD.encode(escape_slashes(&json));
-    let input = format!("{}.{}", encode(header.to_string()), encode(Value::from(claims.clone()).to_string()));
-    let signature = key.sign(input.as_bytes()).map_err(|_| GrantError::Signing)?;
+    let input = format!(
+        "{}.{}",
+        encode(header.to_string()),
+        encode(Value::from(claims.clone()).to_string())
+    );
+    let signature = key
+        .sign(input.as_bytes())
+        .map_err(|_| GrantError::Signing)?;
     Ok(format!("{input}.{}", URL_SAFE_NO_PAD.encode(signature)))
 }
 
-/// `\/` for `/`, as Cognito writes JSON: the same text to whoever parses it, another to whoever only searches it.
+/// `\/` for `/`, as Cognito writes JSON: the same text to whoever parses it, another to whoever
+/// only searches it.
 fn escape_slashes(json: &str) -> String {
     json.replace('/', "\\/")
 }
@@ -162,5 +187,12 @@ fn new_jti() -> String {
     let bits = random & !(0xf000 << 64) & !(0xc000 << 48) | (0x4000 << 64) | (0x8000 << 48);
     let hex = format!("{bits:032x}");
     let part = |from: usize, to: usize| hex.get(from..to).unwrap_or_default();
-    [part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32)].join("-")
+    [
+        part(0, 8),
+        part(8, 12),
+        part(12, 16),
+        part(16, 20),
+        part(20, 32),
+    ]
+    .join("-")
 }

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, PRAGMA, SERVER, WWW_AUTHENTICATE};
+use http::header::{
+    ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, PRAGMA, SERVER, WWW_AUTHENTICATE,
+};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
@@ -17,7 +19,8 @@ use super::embedded::{EmbeddedIssuer, Grant};
 use super::grant::{GrantError, Parts, TokenRequest};
 use crate::clock;
 
-/// The `Server` field, by which `scopegate token` tells a dev issuer from anything else on the port.
+/// The `Server` field, by which `scopegate token` tells a dev issuer from anything else on the
+/// port.
 pub const SERVER_NAME: &str = "scopegate-dev";
 /// Bytes of a token request's body.
 const BODY_BYTES: usize = 64 << 10;
@@ -43,12 +46,18 @@ impl Issuers {
         if let ([only], "") = (issuers.as_slice(), prefix) {
             return Some(Arc::clone(only));
         }
-        let name = percent_decode_str(prefix.strip_prefix('/')?).decode_utf8().ok()?;
+        let name = percent_decode_str(prefix.strip_prefix('/')?)
+            .decode_utf8()
+            .ok()?;
         issuers.iter().find(|issuer| *issuer.name == *name).cloned()
     }
 
     fn names(&self) -> Vec<Arc<str>> {
-        self.0.load().iter().map(|issuer| Arc::clone(&issuer.name)).collect()
+        self.0
+            .load()
+            .iter()
+            .map(|issuer| Arc::clone(&issuer.name))
+            .collect()
     }
 }
 
@@ -67,8 +76,14 @@ where
         let prefix = path.strip_suffix(endpoint)?;
         Some((endpoint, issuers.at(prefix)?))
     });
-    let Some((endpoint, issuer)) = found else { return not_found(&issuers) };
-    let allowed: &[Method] = if endpoint == TOKEN { &[Method::POST] } else { &[Method::GET, Method::HEAD] };
+    let Some((endpoint, issuer)) = found else {
+        return not_found(&issuers);
+    };
+    let allowed: &[Method] = if endpoint == TOKEN {
+        &[Method::POST]
+    } else {
+        &[Method::GET, Method::HEAD]
+    };
     if !allowed.contains(request.method()) {
         return method_not_allowed(allowed);
     }
@@ -77,7 +92,10 @@ where
             Ok(grant) => granted(&grant),
             Err(error) => refused(&error),
         },
-        METADATA => reply(StatusCode::OK, &issuer.metadata(&format!("{base}/{}", issuer.name))),
+        METADATA => reply(
+            StatusCode::OK,
+            &issuer.metadata(&format!("{base}/{}", issuer.name)),
+        ),
         _ => reply(StatusCode::OK, &issuer.jwks()),
     }
 }
@@ -97,8 +115,16 @@ where
         })?
         .to_bytes();
     let request = TokenRequest::parse(&Parts {
-        authorization: head.headers.get_all(AUTHORIZATION).iter().map(HeaderValue::as_bytes).collect(),
-        content_type: head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()),
+        authorization: head
+            .headers
+            .get_all(AUTHORIZATION)
+            .iter()
+            .map(HeaderValue::as_bytes)
+            .collect(),
+        content_type: head
+            .headers
+            .get(CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok()),
         query: head.uri.query().unwrap_or_default(),
         body: &body,
     })?;
@@ -129,15 +155,20 @@ fn refused(error: &GrantError) -> Response<Full<Bytes>> {
     let answer = json!({ "error": error.code(), "error_description": error.to_string() });
     let mut response = uncached(reply(error.status(), &answer));
     if error.status() == StatusCode::UNAUTHORIZED {
-        let challenge = HeaderValue::from_static("Basic realm=\"scopegate dev\", charset=\"UTF-8\"");
+        let challenge =
+            HeaderValue::from_static("Basic realm=\"scopegate dev\", charset=\"UTF-8\"");
         response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
     }
     response
 }
 
 fn uncached(mut response: Response<Full<Bytes>>) -> Response<Full<Bytes>> {
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response.headers_mut().insert(PRAGMA, HeaderValue::from_static("no-cache"));
+    response
+        .headers_mut()
+        .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+        .headers_mut()
+        .insert(PRAGMA, HeaderValue::from_static("no-cache"));
     response
 }
 
@@ -147,12 +178,22 @@ fn not_found(issuers: &Issuers) -> Response<Full<Bytes>> {
     if names.len() == 1 {
         places.insert(0, TOKEN.into());
     }
-    reply(StatusCode::NOT_FOUND, &json!({ "error": "not_found", "token_endpoints": places }))
+    reply(
+        StatusCode::NOT_FOUND,
+        &json!({ "error": "not_found", "token_endpoints": places }),
+    )
 }
 
 fn method_not_allowed(allowed: &[Method]) -> Response<Full<Bytes>> {
-    let names = allowed.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
-    let mut response = reply(StatusCode::METHOD_NOT_ALLOWED, &json!({ "error": "method_not_allowed" }));
+    let names = allowed
+        .iter()
+        .map(Method::as_str)
+        .collect::<Vec<_>>()
+        .join(", ");
+    let mut response = reply(
+        StatusCode::METHOD_NOT_ALLOWED,
+        &json!({ "error": "method_not_allowed" }),
+    );
     if let Ok(value) = HeaderValue::from_str(&names) {
         response.headers_mut().insert(ALLOW, value);
     }
@@ -165,7 +206,10 @@ fn reply(status: StatusCode, answer: &impl Serialize) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::from(value + "\n"));
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json;charset=UTF-8"));
+    headers.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("application/json;charset=UTF-8"),
+    );
     headers.insert(SERVER, HeaderValue::from_static(SERVER_NAME));
     response
 }

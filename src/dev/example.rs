@@ -23,10 +23,23 @@ pub struct Example {
 }
 
 /// What curl or a shell would read as more than itself, besides what no URL holds.
-const IN_PATH: &AsciiSet =
-    &CONTROLS.add(b'[').add(b']').add(b'"').add(b'<').add(b'>').add(b'`').add(b'^').add(b'|').add(b'\'');
-const IN_FORM: &AsciiSet =
-    &NON_ALPHANUMERIC.remove(b'.').remove(b'_').remove(b'-').remove(b'~').remove(b'/').remove(b':');
+const IN_PATH: &AsciiSet = &CONTROLS
+    .add(b'[')
+    .add(b']')
+    .add(b'"')
+    .add(b'<')
+    .add(b'>')
+    .add(b'`')
+    .add(b'^')
+    .add(b'|')
+    .add(b'\'');
+const IN_FORM: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'-')
+    .remove(b'~')
+    .remove(b'/')
+    .remove(b':');
 
 /// Takes the token out of the answer of the embedded issuer, which has it first.
 const CUT: &str = "cut -d '\"' -f 4";
@@ -47,7 +60,8 @@ struct Places {
     several: bool,
 }
 
-/// A token, a call that passes, one without the scope, one without a token; then what else the routes have to show.
+/// A token, a call that passes, one without the scope, one without a token; then what else the
+/// routes have to show.
 #[must_use]
 pub fn examples(config: &Config, gateway: SocketAddr, issuer: SocketAddr) -> Vec<Example> {
     let places = Places {
@@ -57,15 +71,29 @@ pub fn examples(config: &Config, gateway: SocketAddr, issuer: SocketAddr) -> Vec
     };
     let calls = calls(config);
     let mut lines = Vec::new();
-    let first = calls.iter().filter(|call| call.rule().is_some()).min_by_key(|call| call.effort());
-    let first = first.or_else(|| calls.iter().find(|call| *call.requirement == Requirement::Authenticated));
+    let first = calls
+        .iter()
+        .filter(|call| call.rule().is_some())
+        .min_by_key(|call| call.effort());
+    let first = first.or_else(|| {
+        calls
+            .iter()
+            .find(|call| *call.requirement == Requirement::Authenticated)
+    });
     if let Some(call) = first {
         lines.extend(places.protected(call, &calls));
     }
-    if let Some(call) = calls.iter().find(|call| *call.requirement == Requirement::Public) {
-        lines.push(Example { about: "200, since it is public".into(), line: places.request(call, None) });
+    if let Some(call) = calls
+        .iter()
+        .find(|call| *call.requirement == Requirement::Public)
+    {
+        lines.push(Example {
+            about: "200, since it is public".into(),
+            line: places.request(call, None),
+        });
     }
-    let is_raw = |call: &&Call<'_>| call.route.token_from.contains(&Source::Raw) && call.rule().is_some();
+    let is_raw =
+        |call: &&Call<'_>| call.route.token_from.contains(&Source::Raw) && call.rule().is_some();
     if let Some(call) = calls.iter().find(is_raw) {
         lines.extend(places.raw(call));
     }
@@ -84,7 +112,10 @@ impl Call<'_> {
     fn effort(&self) -> usize {
         let bearer = self.route.token_from.contains(&Source::Bearer);
         let plain = !self.route.pattern.as_str().contains(['{', '*']) && self.route.host.is_none();
-        [bearer, self.method == "GET", plain].iter().filter(|simple| !**simple).count()
+        [bearer, self.method == "GET", plain]
+            .iter()
+            .filter(|simple| !**simple)
+            .count()
     }
 
     /// The smallest set of scopes that passes; `None` where no scope is asked for.
@@ -93,7 +124,11 @@ impl Call<'_> {
     }
 
     fn source(&self) -> Option<&Source> {
-        let bearer = self.route.token_from.iter().find(|source| **source == Source::Bearer);
+        let bearer = self
+            .route
+            .token_from
+            .iter()
+            .find(|source| **source == Source::Bearer);
         bearer.or(self.route.token_from.first())
     }
 }
@@ -107,42 +142,79 @@ impl Places {
             None => "a token".into(),
         };
         let mut lines = vec![
-            Example { about, line: format!("TOKEN=$({})", self.token(call, scopes.as_deref())) },
-            Example { about: "200".into(), line: self.request(call, call.source()) },
+            Example {
+                about,
+                line: format!("TOKEN=$({})", self.token(call, scopes.as_deref())),
+            },
+            Example {
+                about: "200".into(),
+                line: self.request(call, call.source()),
+            },
         ];
         lines.extend(self.forbidden(call, scopes.as_deref().unwrap_or_default(), calls));
-        lines.push(Example { about: "401, for want of a token".into(), line: self.request(call, None) });
+        lines.push(Example {
+            about: "401, for want of a token".into(),
+            line: self.request(call, None),
+        });
         lines
     }
 
-    /// The same token where it does not suffice, on the same route if there is a place; else another token.
+    /// The same token where it does not suffice, on the same route if there is a place; else
+    /// another token.
     fn forbidden(&self, call: &Call<'_>, scopes: &[Scope], calls: &[Call<'_>]) -> Option<Example> {
         let granted = ScopeSet::of(scopes.iter().map(Scope::as_str));
         let refuses = |other: &&Call<'_>| {
             other.rule().is_some_and(|rule| !rule.holds(&granted))
                 && other.route.issuers.first() == call.route.issuers.first()
         };
-        let elsewhere =
-            calls.iter().filter(refuses).min_by_key(|other| !std::ptr::eq(other.route, call.route));
+        let elsewhere = calls
+            .iter()
+            .filter(refuses)
+            .min_by_key(|other| !std::ptr::eq(other.route, call.route));
         if let Some(other) = elsewhere {
-            let missing = other.rule().map(|rule| rule.missing(&granted)).unwrap_or_default();
+            let missing = other
+                .rule()
+                .map(|rule| rule.missing(&granted))
+                .unwrap_or_default();
             let about = format!("403, since the token lacks {}", list(&missing));
-            return Some(Example { about, line: self.request(other, other.source()) });
+            return Some(Example {
+                about,
+                line: self.request(other, other.source()),
+            });
         }
-        let too_little = |scope: &&&Scope| call.rule().is_some_and(|rule| !rule.holds(&only(scope)));
-        let named = calls.iter().flat_map(|call| call.requirement.scopes()).collect::<Vec<_>>();
+        let too_little =
+            |scope: &&&Scope| call.rule().is_some_and(|rule| !rule.holds(&only(scope)));
+        let named = calls
+            .iter()
+            .flat_map(|call| call.requirement.scopes())
+            .collect::<Vec<_>>();
         let other = (*named.iter().find(too_little)?).clone();
         let token = self.token(call, Some(std::slice::from_ref(&other)));
-        let line = self.request(call, call.source()).replace("$TOKEN", &format!("$({token})"));
-        Some(Example { about: format!("403, since a token with {other} alone does not suffice"), line })
+        let line = self
+            .request(call, call.source())
+            .replace("$TOKEN", &format!("$({token})"));
+        Some(Example {
+            about: format!("403, since a token with {other} alone does not suffice"),
+            line,
+        })
     }
 
     /// As API Gateway's users know it: parameters in the query, the token bare.
     fn raw(&self, call: &Call<'_>) -> [Example; 2] {
-        let scope = call.scopes().map(|scopes| format!("&scope={}", encode(&scopes))).unwrap_or_default();
-        let url = format!("{}?grant_type=client_credentials{scope}", self.token_endpoint(call));
-        let line = format!("TOKEN=$(curl -s -X POST -u {CLIENT_ID}:{CLIENT_SECRET} '{url}' | {CUT})");
-        let about = format!("a token for {}, asked for as with Cognito", call.route.pattern);
+        let scope = call
+            .scopes()
+            .map(|scopes| format!("&scope={}", encode(&scopes)))
+            .unwrap_or_default();
+        let url = format!(
+            "{}?grant_type=client_credentials{scope}",
+            self.token_endpoint(call)
+        );
+        let line =
+            format!("TOKEN=$(curl -s -X POST -u {CLIENT_ID}:{CLIENT_SECRET} '{url}' | {CUT})");
+        let about = format!(
+            "a token for {}, asked for as with Cognito",
+            call.route.pattern
+        );
         let bare = Example {
             about: "200, with the bare token".into(),
             line: self.request(call, Some(&Source::Raw)),
@@ -159,7 +231,9 @@ impl Places {
 
     /// The command that prints a token.
     fn token(&self, call: &Call<'_>, scopes: Option<&[Scope]>) -> String {
-        let scope = scopes.map(|scopes| format!(" -d scope={}", encode(scopes))).unwrap_or_default();
+        let scope = scopes
+            .map(|scopes| format!(" -d scope={}", encode(scopes)))
+            .unwrap_or_default();
         let endpoint = self.token_endpoint(call);
         format!(
             "curl -s -u {CLIENT_ID}:{CLIENT_SECRET} -d grant_type=client_credentials{scope} {endpoint} | {CUT}"
@@ -186,7 +260,14 @@ impl Places {
             Some(Source::Cookie(name)) => push(&mut line, &format!("-H \"Cookie: {name}=$TOKEN\"")),
             Some(Source::Query(_)) | None => {}
         }
-        push(&mut line, &word(&format!("{}{}", self.gateway, sample(call.route.pattern.as_str()))));
+        push(
+            &mut line,
+            &word(&format!(
+                "{}{}",
+                self.gateway,
+                sample(call.route.pattern.as_str())
+            )),
+        );
         if let Some(Source::Query(name)) = source {
             let _ = write!(line, "\"?{name}=$TOKEN\"");
         }
@@ -207,7 +288,11 @@ fn calls(config: &Config) -> Vec<Call<'_>> {
                 MethodPattern::One(method) => method.as_str(),
                 MethodPattern::Any => "GET",
             };
-            calls.push(Call { route, method, requirement });
+            calls.push(Call {
+                route,
+                method,
+                requirement,
+            });
         }
     }
     calls
@@ -238,12 +323,18 @@ fn only(scope: &Scope) -> ScopeSet {
 
 /// A `scope` parameter, form-encoded: fit for a body, for a query and for a shell.
 fn encode(scopes: &[Scope]) -> String {
-    let encoded = scopes.iter().map(|scope| utf8_percent_encode(scope.as_str(), IN_FORM).to_string());
+    let encoded = scopes
+        .iter()
+        .map(|scope| utf8_percent_encode(scope.as_str(), IN_FORM).to_string());
     encoded.collect::<Vec<_>>().join("+")
 }
 
 fn list(scopes: &[Scope]) -> String {
-    scopes.iter().map(Scope::as_str).collect::<Vec<_>>().join(" and ")
+    scopes
+        .iter()
+        .map(Scope::as_str)
+        .collect::<Vec<_>>()
+        .join(" and ")
 }
 
 /// One word of a POSIX shell.
@@ -268,12 +359,21 @@ mod tests {
                          -d scope=orders.read http://127.0.0.1:9400/oauth2/token | cut -d '\"' -f 4)";
 
     fn lines(config: &Config) -> Vec<String> {
-        let (gateway, issuer) = ("0.0.0.0:8080".parse().unwrap(), "127.0.0.1:9400".parse().unwrap());
-        examples(config, gateway, issuer).into_iter().map(|example| example.line).collect()
+        let (gateway, issuer) = (
+            "0.0.0.0:8080".parse().unwrap(),
+            "127.0.0.1:9400".parse().unwrap(),
+        );
+        examples(config, gateway, issuer)
+            .into_iter()
+            .map(|example| example.line)
+            .collect()
     }
 
     fn orders() -> Route {
-        route("/orders", &[("GET", "orders.read"), ("POST", "orders.write")])
+        route(
+            "/orders",
+            &[("GET", "orders.read"), ("POST", "orders.write")],
+        )
     }
 
     #[test]
@@ -313,41 +413,75 @@ mod tests {
     #[test]
     fn each_source_of_a_token_has_its_form() {
         for (source, expected) in [
-            ("header:x-token", "curl -i -H \"x-token: $TOKEN\" http://127.0.0.1:8080/orders"),
-            ("cookie:session", "curl -i -H \"Cookie: session=$TOKEN\" http://127.0.0.1:8080/orders"),
-            ("query:token", "curl -i http://127.0.0.1:8080/orders\"?token=$TOKEN\""),
+            (
+                "header:x-token",
+                "curl -i -H \"x-token: $TOKEN\" http://127.0.0.1:8080/orders",
+            ),
+            (
+                "cookie:session",
+                "curl -i -H \"Cookie: session=$TOKEN\" http://127.0.0.1:8080/orders",
+            ),
+            (
+                "query:token",
+                "curl -i http://127.0.0.1:8080/orders\"?token=$TOKEN\"",
+            ),
         ] {
             let mut orders = orders();
             orders.token_from = vec![Source::parse(source).unwrap()];
-            assert_eq!(lines(&config(vec![cognito("idp")], vec![orders]))[1], expected);
+            assert_eq!(
+                lines(&config(vec![cognito("idp")], vec![orders]))[1],
+                expected
+            );
         }
     }
 
     #[test]
     fn without_another_route_a_403_has_a_token_of_its_own() {
         let mut config = config(vec![cognito("idp")], vec![route("/a", &[("GET", "a")])]);
-        assert_eq!(lines(&config).len(), 3, "no scope that could be too little, no 403");
+        assert_eq!(
+            lines(&config).len(),
+            3,
+            "no scope that could be too little, no 403"
+        );
         let both = vec![Scope::parse("a").unwrap(), Scope::parse("b").unwrap()];
         let all = Rule::All(both.into_iter().map(crate::policy::Term::Scope).collect());
         config.routes[0].methods[0].1 = Requirement::Scopes(all);
         let lines = lines(&config);
         assert!(lines[0].contains(" -d scope=a+b "), "{}", lines[0]);
-        assert!(lines[2].contains("Bearer $(curl -s") && lines[2].contains(" -d scope=a "), "{}", lines[2]);
+        assert!(
+            lines[2].contains("Bearer $(curl -s") && lines[2].contains(" -d scope=a "),
+            "{}",
+            lines[2]
+        );
     }
 
     #[test]
     fn with_several_issuers_the_token_is_the_routes_own() {
         let other = route("/other", &[("GET", "other")]);
-        let lines = lines(&config(vec![cognito("a"), cognito("idp")], vec![orders(), other]));
-        assert!(lines[0].contains("http://127.0.0.1:9400/idp/oauth2/token"), "{}", lines[0]);
+        let lines = lines(&config(
+            vec![cognito("a"), cognito("idp")],
+            vec![orders(), other],
+        ));
+        assert!(
+            lines[0].contains("http://127.0.0.1:9400/idp/oauth2/token"),
+            "{}",
+            lines[0]
+        );
     }
 
     #[test]
     fn a_line_says_nothing_else_to_a_shell() {
-        let mut odd = route("/it's/[x]/$HOME/{a}/{rest+}", &[("GET", "a&b;$(c)"), ("X-'", "d")]);
+        let mut odd = route(
+            "/it's/[x]/$HOME/{a}/{rest+}",
+            &[("GET", "a&b;$(c)"), ("X-'", "d")],
+        );
         odd.host = Some(HostPattern::parse("*.example.com").unwrap());
         let lines = lines(&config(vec![cognito("idp")], vec![odd]));
-        assert!(lines[0].contains(" -d scope=a%26b%3B%24%28c%29 "), "{}", lines[0]);
+        assert!(
+            lines[0].contains(" -d scope=a%26b%3B%24%28c%29 "),
+            "{}",
+            lines[0]
+        );
         assert_eq!(
             lines[1],
             "curl -i -H 'Host: www.example.com' -H \"Authorization: Bearer $TOKEN\" \
@@ -358,13 +492,25 @@ mod tests {
 
     #[test]
     fn a_sample_path_is_one_of_the_pattern() {
-        for pattern in ["/", "/a/", "/a/{id}/b", "/f/{rest+}", "/admin/**", "/a%20b/ä", "/[x]"] {
+        for pattern in [
+            "/",
+            "/a/",
+            "/a/{id}/b",
+            "/f/{rest+}",
+            "/admin/**",
+            "/a%20b/ä",
+            "/[x]",
+        ] {
             let route = route(pattern, &[("GET", "orders.read")]);
             let table = Table::new(crate::config::rules(&[route])).unwrap();
             let uri = sample(pattern).parse().unwrap();
             let headers = HeaderMap::from_iter([(HOST, HeaderValue::from_static("127.0.0.1"))]);
             let target = Target::parse((&Method::GET, &uri, Version::HTTP_11), &headers, 8192);
-            assert!(table.find(&target.unwrap()).is_ok(), "{pattern}: {}", sample(pattern));
+            assert!(
+                table.find(&target.unwrap()).is_ok(),
+                "{pattern}: {}",
+                sample(pattern)
+            );
         }
     }
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{
-    AccessLog, Config, Dev, ErrorDetail, ForwardedFields, Heads, Http2, Issuer, Limits, Listener, Log, Ready,
-    Reload, Route, Server, Timeouts, TokenCache,
+    AccessLog, Config, Dev, ErrorDetail, ForwardedFields, Heads, Http2, Issuer, Limits, Listener,
+    Log, Ready, Reload, Route, Server, Timeouts, TokenCache,
 };
 use crate::issuer::{Algorithm, FetchPolicy, IssuerSettings, KeySource};
 use crate::net::{Address, DialTimeouts, TlsSettings, TrustedProxies, Url};
@@ -71,12 +71,23 @@ pub(super) fn config(issuers: Vec<Issuer>, routes: Vec<Route>) -> Config {
             url: Url::parse("https://orders.internal:8443/").unwrap(),
             endpoints: Listed::alone(Url::parse("https://orders.internal:8443/").unwrap()),
             balance: Strategy::RoundRobin,
-            retry: Retry { attempts: 1, percent: 20, floor: 3 },
-            ejection: OutlierDetection { failures: 5, time: second, max_percent: 50 },
+            retry: Retry {
+                attempts: 1,
+                percent: 20,
+                floor: 3,
+            },
+            ejection: OutlierDetection {
+                failures: 5,
+                time: second,
+                max_percent: 50,
+            },
             health: None,
             host: HostHeader::Upstream,
             protocol: Protocol::Http1,
-            dial_timeouts: DialTimeouts { connect: second, handshake: second },
+            dial_timeouts: DialTimeouts {
+                connect: second,
+                handshake: second,
+            },
             dns_refresh: second,
             response_timeout: second,
             idle_timeout: second,
@@ -86,14 +97,29 @@ pub(super) fn config(issuers: Vec<Issuer>, routes: Vec<Route>) -> Config {
             max_pending: 8,
             max_requests: None,
             resend_bytes: 64 << 10,
-            response_head: HeadLimits { bytes: 64 << 10, fields: 100 },
-            terms: TlsSettings { roots: Some("a certificate".into()), ..TlsSettings::default() },
+            response_head: HeadLimits {
+                bytes: 64 << 10,
+                fields: 100,
+            },
+            terms: TlsSettings {
+                roots: Some("a certificate".into()),
+                ..TlsSettings::default()
+            },
         }],
         routes,
-        token_cache: TokenCache { bytes: 1 << 20, per_worker: 64 },
-        reload: Reload { watch: true, settle: second },
+        token_cache: TokenCache {
+            bytes: 1 << 20,
+            per_worker: 64,
+        },
+        reload: Reload {
+            watch: true,
+            settle: second,
+        },
         errors: ErrorDetail::Full,
-        log: Log { level: tracing::Level::INFO, access: AccessLog::Off },
+        log: Log {
+            level: tracing::Level::INFO,
+            access: AccessLog::Off,
+        },
         dev: Dev::default(),
         files: vec![],
         hash: "".into(),
@@ -101,13 +127,15 @@ pub(super) fn config(issuers: Vec<Issuer>, routes: Vec<Route>) -> Config {
     }
 }
 
-/// An issuer in Cognito's style: no audience is asked for. Its algorithm is one whose keys are made at once.
+/// An issuer in Cognito's style: no audience is asked for. Its algorithm is one whose keys are made
+/// at once.
 pub(super) fn cognito(name: &str) -> Issuer {
     let second = Duration::from_secs(1);
     Issuer {
         entry: IssuerSettings {
             name: name.into(),
-            issuer: "https://cognito-idp.ap-northeast-2.amazonaws.com/ap-northeast-2_OIAKD3uUi".into(),
+            issuer: "https://cognito-idp.ap-northeast-2.amazonaws.com/ap-northeast-2_OIAKD3uUi"
+                .into(),
             keys: KeySource::Discovery(Url::parse("https://idp.example.com/").unwrap()),
             algorithms: vec![Algorithm::ES256],
             fetch: FetchPolicy {
@@ -136,7 +164,8 @@ pub(super) fn cognito(name: &str) -> Issuer {
     }
 }
 
-/// A route of the issuer `idp`, by bearer token, for methods that each need one scope; `""` makes one public.
+/// A route of the issuer `idp`, by bearer token, for methods that each need one scope; `""` makes
+/// one public.
 pub(super) fn route(path: &str, methods: &[(&str, &str)]) -> Route {
     let requirement = |scope: &str| match scope {
         "" => Requirement::Public,

@@ -1,4 +1,5 @@
-//! `application/x-www-form-urlencoded` parameters, as OAuth 2.0 reads them (RFC 6749 §3.2, appendix B).
+//! `application/x-www-form-urlencoded` parameters, as OAuth 2.0 reads them (RFC 6749 §3.2, appendix
+//! B).
 
 use std::collections::BTreeMap;
 
@@ -18,7 +19,8 @@ pub(super) enum FormError {
 }
 
 impl Form {
-    /// Adds the parameters of a query or a body. One without a value counts as absent (RFC 6749 §3.2).
+    /// Adds the parameters of a query or a body. One without a value counts as absent (RFC 6749
+    /// §3.2).
     pub(super) fn add(&mut self, text: &[u8]) -> Result<(), FormError> {
         for pair in text.split(|b| *b == b'&') {
             let mut halves = pair.splitn(2, |b| *b == b'=');
@@ -39,8 +41,13 @@ impl Form {
 
 /// One name or value, decoded.
 pub(super) fn decode(text: &[u8]) -> Result<String, FormError> {
-    let spaced: Vec<u8> = text.iter().map(|b| if *b == b'+' { b' ' } else { *b }).collect();
-    let decoded = percent_decode(&spaced).decode_utf8().map_err(|_| FormError::Encoding)?;
+    let spaced: Vec<u8> = text
+        .iter()
+        .map(|b| if *b == b'+' { b' ' } else { *b })
+        .collect();
+    let decoded = percent_decode(&spaced)
+        .decode_utf8()
+        .map_err(|_| FormError::Encoding)?;
     Ok(decoded.into_owned())
 }
 
@@ -54,7 +61,10 @@ mod tests {
         form.add(b"scope=a+b%20c%2Fd&empty=&flag&&%61=1=2").unwrap();
         assert_eq!(form.value("scope"), Some("a b c/d"));
         assert_eq!(form.value("a"), Some("1=2"));
-        assert_eq!((form.value("empty"), form.value("flag"), form.value("")), (None, None, None));
+        assert_eq!(
+            (form.value("empty"), form.value("flag"), form.value("")),
+            (None, None, None)
+        );
     }
 
     #[test]

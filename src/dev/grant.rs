@@ -60,7 +60,9 @@ impl TokenRequest {
             Some(_) => return Err(GrantError::GrantType),
             None => return Err(GrantError::NoGrantType),
         }
-        let algorithm = form.value("alg").map(|name| Algorithm::parse(name).ok_or(GrantError::Algorithm));
+        let algorithm = form
+            .value("alg")
+            .map(|name| Algorithm::parse(name).ok_or(GrantError::Algorithm));
         Ok(Self {
             credentials: Credentials::of(authorization, &form)?,
             scopes: form.value("scope").map(parse_scopes).transpose()?,
@@ -70,12 +72,13 @@ impl TokenRequest {
 }
 
 impl Parts<'_> {
-    /// The parameters of query and body. The query is beyond RFC 6749 §3.2, which has them in the body; Cognito
-    /// reads both, and so do the instructions that people follow. A secret in a URL ends up in logs, though, so that
-    /// RFC 6749 §2.3.1 is kept to.
+    /// The parameters of query and body. The query is beyond RFC 6749 §3.2, which has them in the
+    /// body; Cognito reads both, and so do the instructions that people follow. A secret in a URL
+    /// ends up in logs, though, so that RFC 6749 §2.3.1 is kept to.
     fn form(&self) -> Result<Form, GrantError> {
         let mut form = Form::default();
-        form.add(self.query.as_bytes()).map_err(GrantError::Parameters)?;
+        form.add(self.query.as_bytes())
+            .map_err(GrantError::Parameters)?;
         if form.value("client_id").is_some() || form.value("client_secret").is_some() {
             return Err(GrantError::CredentialsInQuery);
         }
@@ -100,7 +103,11 @@ fn parse_scopes(text: &str) -> Result<Vec<Scope>, GrantError> {
             scopes.push(scope);
         }
     }
-    if scopes.is_empty() { Err(GrantError::ScopeSyntax) } else { Ok(scopes) }
+    if scopes.is_empty() {
+        Err(GrantError::ScopeSyntax)
+    } else {
+        Ok(scopes)
+    }
 }
 
 impl GrantError {
@@ -150,13 +157,21 @@ impl fmt::Display for GrantError {
             Self::TwoAuthentications => {
                 "a client authenticates in one way only: by Authorization or in the body"
             }
-            Self::NoAuthentication => "the client does not authenticate; the client of dev is dev:dev-secret",
-            Self::Authentication => "no client has these credentials; the client of dev is dev:dev-secret",
+            Self::NoAuthentication => {
+                "the client does not authenticate; the client of dev is dev:dev-secret"
+            }
+            Self::Authentication => {
+                "no client has these credentials; the client of dev is dev:dev-secret"
+            }
             Self::NoGrantType => "grant_type is missing; write grant_type=client_credentials",
             Self::GrantType => "the only grant_type here is client_credentials",
-            Self::ScopeSyntax => "scope is a list of scopes, separated by spaces (RFC 6749 section 3.3)",
+            Self::ScopeSyntax => {
+                "scope is a list of scopes, separated by spaces (RFC 6749 section 3.3)"
+            }
             Self::Scope(scope) => return write!(f, "the client may not have the scope {scope}"),
-            Self::Algorithm => "alg is none of the algorithms that the configuration allows this issuer",
+            Self::Algorithm => {
+                "alg is none of the algorithms that the configuration allows this issuer"
+            }
             Self::Signing => "the token could not be signed",
         })
     }
@@ -170,25 +185,51 @@ mod tests {
 
     fn parse(query: &str, body: &str) -> Result<TokenRequest, GrantError> {
         let content_type = Some("application/x-www-form-urlencoded;charset=UTF-8");
-        TokenRequest::parse(&Parts { authorization: vec![BASIC], content_type, query, body: body.as_bytes() })
+        TokenRequest::parse(&Parts {
+            authorization: vec![BASIC],
+            content_type,
+            query,
+            body: body.as_bytes(),
+        })
     }
 
     #[test]
     fn parameters_come_in_the_body_or_in_the_query() {
         let body = parse("", "grant_type=client_credentials&scope=b+a+b&alg=ES256").unwrap();
-        let names: Vec<_> = body.scopes.unwrap().iter().map(ToString::to_string).collect();
-        assert_eq!((names, body.algorithm), (vec!["b".into(), "a".into()], Some(Algorithm::ES256)));
+        let names: Vec<_> = body
+            .scopes
+            .unwrap()
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(
+            (names, body.algorithm),
+            (vec!["b".into(), "a".into()], Some(Algorithm::ES256))
+        );
         let query = parse("grant_type=client_credentials", "").unwrap();
         assert_eq!((query.scopes, query.credentials.id.as_str()), (None, "dev"));
-        assert!(parse("grant_type=client_credentials&scope=", "unknown=1").unwrap().scopes.is_none());
+        assert!(
+            parse("grant_type=client_credentials&scope=", "unknown=1")
+                .unwrap()
+                .scopes
+                .is_none()
+        );
     }
 
     #[test]
     fn a_body_in_another_format_is_refused() {
         let body = br#"{"grant_type":"client_credentials"}"#;
         for content_type in [None, Some("application/json")] {
-            let parts = Parts { authorization: vec![BASIC], content_type, query: "", body };
-            assert_eq!(TokenRequest::parse(&parts).err(), Some(GrantError::MediaType));
+            let parts = Parts {
+                authorization: vec![BASIC],
+                content_type,
+                query: "",
+                body,
+            };
+            assert_eq!(
+                TokenRequest::parse(&parts).err(),
+                Some(GrantError::MediaType)
+            );
         }
     }
 
@@ -212,7 +253,11 @@ mod tests {
             GrantError::Signing,
         ] {
             let text = error.to_string();
-            assert!(text.bytes().all(|b| matches!(b, 0x20..=0x21 | 0x23..=0x5b | 0x5d..=0x7e)), "{text}");
+            assert!(
+                text.bytes()
+                    .all(|b| matches!(b, 0x20..=0x21 | 0x23..=0x5b | 0x5d..=0x7e)),
+                "{text}"
+            );
         }
     }
 }

@@ -7,9 +7,10 @@ use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::rand::{self, SystemRandom};
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, ECDSA_P521_SHA512_FIXED_SIGNING,
-    EcdsaKeyPair, Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512,
-    RSA_PSS_SHA256, RSA_PSS_SHA384, RSA_PSS_SHA512, RsaEncoding, RsaKeyPair,
+    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING,
+    ECDSA_P521_SHA512_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256,
+    RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RSA_PSS_SHA256, RSA_PSS_SHA384, RSA_PSS_SHA512,
+    RsaEncoding, RsaKeyPair,
 };
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -17,8 +18,9 @@ use serde_json::{Value, json};
 
 use crate::issuer::Algorithm;
 
-/// The keys of one issuer, one for each algorithm that was ever asked for. Issuers share none, so that what the
-/// gateway says of a token of the wrong issuer in `dev` is what it says in production.
+/// The keys of one issuer, one for each algorithm that was ever asked for. Issuers share none, so
+/// that what the gateway says of a token of the wrong issuer in `dev` is what it says in
+/// production.
 #[derive(Default)]
 pub(super) struct KeyRing(Mutex<Ring>);
 
@@ -49,8 +51,14 @@ impl KeyRing {
         if let Some(key) = ring.keys.get(&algorithm) {
             return Arc::clone(key);
         }
-        let pair = ring.make(algorithm).expect("making a key fails only without memory or random numbers");
-        let key = Arc::new(SigningKey { algorithm, kid: new_kid(), pair });
+        let pair = ring
+            .make(algorithm)
+            .expect("making a key fails only without memory or random numbers");
+        let key = Arc::new(SigningKey {
+            algorithm,
+            kid: new_kid(),
+            pair,
+        });
         ring.keys.insert(algorithm, Arc::clone(&key));
         key
     }
@@ -66,19 +74,31 @@ impl Ring {
             Algorithm::PS384 => &RSA_PSS_SHA384,
             Algorithm::PS512 => &RSA_PSS_SHA512,
             Algorithm::ES256 => {
-                return Ok(Pair::Ecdsa(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING)?, "P-256"));
+                return Ok(Pair::Ecdsa(
+                    EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING)?,
+                    "P-256",
+                ));
             }
             Algorithm::ES384 => {
-                return Ok(Pair::Ecdsa(EcdsaKeyPair::generate(&ECDSA_P384_SHA384_FIXED_SIGNING)?, "P-384"));
+                return Ok(Pair::Ecdsa(
+                    EcdsaKeyPair::generate(&ECDSA_P384_SHA384_FIXED_SIGNING)?,
+                    "P-384",
+                ));
             }
             Algorithm::ES512 => {
-                return Ok(Pair::Ecdsa(EcdsaKeyPair::generate(&ECDSA_P521_SHA512_FIXED_SIGNING)?, "P-521"));
+                return Ok(Pair::Ecdsa(
+                    EcdsaKeyPair::generate(&ECDSA_P521_SHA512_FIXED_SIGNING)?,
+                    "P-521",
+                ));
             }
             Algorithm::EdDSA => return Ok(Pair::Ed25519(Ed25519KeyPair::generate()?)),
         };
         let rsa = match &self.rsa {
             Some(rsa) => Arc::clone(rsa),
-            None => Arc::clone(self.rsa.insert(Arc::new(RsaKeyPair::generate(KeySize::Rsa2048)?))),
+            None => Arc::clone(
+                self.rsa
+                    .insert(Arc::new(RsaKeyPair::generate(KeySize::Rsa2048)?)),
+            ),
         };
         Ok(Pair::Rsa(rsa, encoding))
     }
@@ -103,8 +123,9 @@ impl SigningKey {
     pub(super) fn jwk(&self) -> Value {
         let mut jwk = match &self.pair {
             Pair::Rsa(pair, _) => {
-                let (n, e) = rsa_integers(pair.public_key().as_ref())
-                    .expect("the library encodes an RSA public key as RFC 8017 appendix A.1.1 says");
+                let (n, e) = rsa_integers(pair.public_key().as_ref()).expect(
+                    "the library encodes an RSA public key as RFC 8017 appendix A.1.1 says",
+                );
                 json!({ "kty": "RSA", "n": URL_SAFE_NO_PAD.encode(n), "e": URL_SAFE_NO_PAD.encode(e) })
             }
             Pair::Ecdsa(pair, curve) => {
@@ -127,8 +148,9 @@ impl SigningKey {
     }
 }
 
-/// A key id as Cognito makes them: base64, not base64url. One with a `/` is drawn until it comes, so that every
-/// run meets what trips parsers that do not unescape JSON or that take a key id for a file name.
+/// A key id as Cognito makes them: base64, not base64url. One with a `/` is drawn until it comes,
+/// so that every run meets what trips parsers that do not unescape JSON or that take a key id for a
+/// file name.
 fn new_kid() -> Box<str> {
     loop {
         let mut bytes = [0; 32];
@@ -140,7 +162,8 @@ fn new_kid() -> Box<str> {
     }
 }
 
-/// Modulus and exponent, without leading zeros, of `SEQUENCE { INTEGER, INTEGER }` (RFC 8017 appendix A.1.1).
+/// Modulus and exponent, without leading zeros, of `SEQUENCE { INTEGER, INTEGER }` (RFC 8017
+/// appendix A.1.1).
 fn rsa_integers(der: &[u8]) -> Option<(&[u8], &[u8])> {
     const SEQUENCE: u8 = 0x30;
     const INTEGER: u8 = 0x02;
@@ -160,7 +183,9 @@ fn der_element(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
     } else {
         let (length, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
         (
-            length.iter().try_fold(0_usize, |sum, byte| sum.checked_mul(256)?.checked_add((*byte).into()))?,
+            length.iter().try_fold(0_usize, |sum, byte| {
+                sum.checked_mul(256)?.checked_add((*byte).into())
+            })?,
             rest,
         )
     };
@@ -171,7 +196,8 @@ fn der_element(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
 mod tests {
     use aws_lc_rs::signature::{
         ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ECDSA_P521_SHA512_FIXED, ED25519,
-        RSA_PKCS1_2048_8192_SHA256, RSA_PSS_2048_8192_SHA512, RsaPublicKeyComponents, UnparsedPublicKey,
+        RSA_PKCS1_2048_8192_SHA256, RSA_PSS_2048_8192_SHA512, RsaPublicKeyComponents,
+        UnparsedPublicKey,
     };
 
     use super::*;
@@ -183,17 +209,28 @@ mod tests {
     fn verifies(jwk: &Value, message: &[u8], signature: &[u8]) -> bool {
         let point = || [&[4], &*member(jwk, "x"), &member(jwk, "y")].concat();
         match jwk["alg"].as_str().unwrap() {
-            "ES256" => UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point()).verify(message, signature),
-            "ES384" => UnparsedPublicKey::new(&ECDSA_P384_SHA384_FIXED, point()).verify(message, signature),
-            "ES512" => UnparsedPublicKey::new(&ECDSA_P521_SHA512_FIXED, point()).verify(message, signature),
-            "EdDSA" => UnparsedPublicKey::new(&ED25519, member(jwk, "x")).verify(message, signature),
+            "ES256" => {
+                UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point()).verify(message, signature)
+            }
+            "ES384" => {
+                UnparsedPublicKey::new(&ECDSA_P384_SHA384_FIXED, point()).verify(message, signature)
+            }
+            "ES512" => {
+                UnparsedPublicKey::new(&ECDSA_P521_SHA512_FIXED, point()).verify(message, signature)
+            }
+            "EdDSA" => {
+                UnparsedPublicKey::new(&ED25519, member(jwk, "x")).verify(message, signature)
+            }
             rsa => {
                 let scheme = match rsa {
                     "RS256" => &RSA_PKCS1_2048_8192_SHA256,
                     "PS512" => &RSA_PSS_2048_8192_SHA512,
                     other => panic!("no case for {other}"),
                 };
-                let key = RsaPublicKeyComponents { n: member(jwk, "n"), e: member(jwk, "e") };
+                let key = RsaPublicKeyComponents {
+                    n: member(jwk, "n"),
+                    e: member(jwk, "e"),
+                };
                 key.verify(scheme, message, signature)
             }
         }
@@ -225,7 +262,10 @@ mod tests {
         let kid = one.key(Algorithm::ES256).kid.clone();
         assert_eq!(one.key(Algorithm::ES256).kid, kid);
         assert_ne!(two.key(Algorithm::ES256).kid, kid);
-        assert_ne!(one.key(Algorithm::ES256).jwk()["x"], two.key(Algorithm::ES256).jwk()["x"]);
+        assert_ne!(
+            one.key(Algorithm::ES256).jwk()["x"],
+            two.key(Algorithm::ES256).jwk()["x"]
+        );
     }
 
     #[test]
@@ -237,8 +277,14 @@ mod tests {
 
     #[test]
     fn a_der_element_is_read_within_its_bounds() {
-        assert_eq!(rsa_integers(&[0x30, 7, 2, 2, 0, 0x91, 2, 1, 3]), Some((&[0x91][..], &[3][..])));
-        assert_eq!(der_element(&[2, 0x81, 1, 9, 8], 2), Some((&[9][..], &[8][..])));
+        assert_eq!(
+            rsa_integers(&[0x30, 7, 2, 2, 0, 0x91, 2, 1, 3]),
+            Some((&[0x91][..], &[3][..]))
+        );
+        assert_eq!(
+            der_element(&[2, 0x81, 1, 9, 8], 2),
+            Some((&[9][..], &[8][..]))
+        );
         for broken in [&[][..], &[2], &[2, 5, 1], &[2, 0x82, 1], &[3, 1, 1]] {
             assert_eq!(der_element(broken, 2), None, "{broken:?}");
         }

@@ -1,8 +1,10 @@
-//! What `scopegate dev` has and nothing else reaches: an issuer and an upstream within this process, which stand in
-//! for those of a configuration, so that a route table can be tried on a laptop without a network.
+//! What `scopegate dev` has and nothing else reaches: an issuer and an upstream within this
+//! process, which stand in for those of a configuration, so that a route table can be tried on a
+//! laptop without a network.
 //!
-//! The issuer's secret is printed in the documentation and whoever asks gets a token. Therefore `scopegate run`
-//! never comes here: only the command `dev` uses this room, and a test of the architecture holds that.
+//! The issuer's secret is printed in the documentation and whoever asks gets a token. Therefore
+//! `scopegate run` never comes here: only the command `dev` uses this room, and a test of the
+//! architecture holds that.
 
 mod client;
 mod echo;

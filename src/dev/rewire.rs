@@ -38,17 +38,23 @@ pub enum SandboxError {
 }
 
 impl Sandbox {
-    /// Starts the issuer at this address and the echo at one that the system chooses. Before the first
-    /// [`Sandbox::rewire`] there is no issuer to speak for.
+    /// Starts the issuer at this address and the echo at one that the system chooses. Before the
+    /// first [`Sandbox::rewire`] there is no issuer to speak for.
     ///
     /// # Errors
     /// [`SandboxError`], mostly because the port is in use.
     pub fn start(issuer: SocketAddr) -> Result<Self, SandboxError> {
         let issuers = Arc::new(Issuers::default());
-        let issuer =
-            start_issuer(issuer, Arc::clone(&issuers)).map_err(|e| SandboxError::Issuer(issuer, e))?;
+        let issuer = start_issuer(issuer, Arc::clone(&issuers))
+            .map_err(|e| SandboxError::Issuer(issuer, e))?;
         let (echo, echo_url) = start_echo().map_err(SandboxError::Echo)?;
-        Ok(Self { issuers, keys: Mutex::default(), issuer, echo, echo_url })
+        Ok(Self {
+            issuers,
+            keys: Mutex::default(),
+            issuer,
+            echo,
+            echo_url,
+        })
     }
 
     /// Where the issuer listens.
@@ -63,9 +69,9 @@ impl Sandbox {
         self.echo.address()
     }
 
-    /// The same configuration with listeners on this machine only, every issuer's keys replaced by embedded ones and
-    /// every upstream by the echo; from now on the embedded issuer speaks for its issuers and routes, whether or not
-    /// the gateway then takes the configuration.
+    /// The same configuration with listeners on this machine only, every issuer's keys replaced by
+    /// embedded ones and every upstream by the echo; from now on the embedded issuer speaks for its
+    /// issuers and routes, whether or not the gateway then takes the configuration.
     #[must_use]
     pub fn rewire(&self, mut config: Config) -> Config {
         let scopes = named_scopes(&config);
@@ -93,7 +99,8 @@ impl Sandbox {
 /// The port of a gateway that listens on none.
 const FALLBACK_PORT: u16 = 8080;
 
-/// The port stays; another machine never gets in. Nor does TLS, for which a laptop has no certificate.
+/// The port stays; another machine never gets in. Nor does TLS, for which a laptop has no
+/// certificate.
 fn keep_to_loopback(config: &mut Config) {
     let inward = |address: SocketAddr| match address.ip() {
         ip if ip.is_loopback() => address,
@@ -101,7 +108,11 @@ fn keep_to_loopback(config: &mut Config) {
         _ => SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), address.port()),
     };
     let mut listen: Vec<SocketAddr> = Vec::new();
-    let addresses = config.server.listeners.iter().filter_map(|listener| listener.address.ip());
+    let addresses = config
+        .server
+        .listeners
+        .iter()
+        .filter_map(|listener| listener.address.ip());
     for address in addresses.map(inward) {
         // Two addresses of one port may have become one.
         if address.port() == 0 || !listen.contains(&address) {
@@ -110,7 +121,10 @@ fn keep_to_loopback(config: &mut Config) {
     }
     // Where all are Unix-domain sockets, whose directories a laptop may not have.
     if listen.is_empty() {
-        listen.push(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), FALLBACK_PORT));
+        listen.push(SocketAddr::new(
+            IpAddr::V4(Ipv4Addr::LOCALHOST),
+            FALLBACK_PORT,
+        ));
     }
     // A laptop takes nobody's place.
     config.server.handover = None;
@@ -144,7 +158,8 @@ fn start_issuer(address: SocketAddr, issuers: Arc<Issuers>) -> io::Result<Server
 
 fn start_echo() -> io::Result<(Server, Url)> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-    let url = Url::parse(&format!("http://{}/", listener.local_addr()?)).map_err(io::Error::other)?;
+    let url =
+        Url::parse(&format!("http://{}/", listener.local_addr()?)).map_err(io::Error::other)?;
     Ok((Server::start("dev-echo", listener, echo::answer)?, url))
 }
 
@@ -155,7 +170,10 @@ impl fmt::Display for SandboxError {
                 f,
                 "the embedded issuer cannot listen on {address}: {error}; choose another address with --issuer-listen"
             ),
-            Self::Echo(error) => write!(f, "the echo upstream cannot listen on this machine: {error}"),
+            Self::Echo(error) => write!(
+                f,
+                "the echo upstream cannot listen on this machine: {error}"
+            ),
         }
     }
 }

@@ -21,7 +21,8 @@ use tokio::sync::{Semaphore, oneshot};
 const CONNECTIONS: usize = 512;
 /// For a request head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// After an error of `accept`, such as too many open files: trying again at once would only burn time.
+/// After an error of `accept`, such as too many open files: trying again at once would only burn
+/// time.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// A running server; it stops when this is dropped.
@@ -33,14 +34,20 @@ pub(super) struct Server {
 
 impl Server {
     /// Serves a bound listener: `answer` answers every request.
-    pub(super) fn start<A, F>(thread_name: &str, listener: TcpListener, answer: A) -> io::Result<Self>
+    pub(super) fn start<A, F>(
+        thread_name: &str,
+        listener: TcpListener,
+        answer: A,
+    ) -> io::Result<Self>
     where
         A: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
         F: Future<Output = Response<Full<Bytes>>> + 'static,
     {
         let address = listener.local_addr()?;
         listener.set_nonblocking(true)?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
         let (stop, stopped) = oneshot::channel();
         let serve = move || {
             tokio::task::LocalSet::new().block_on(&runtime, async {
@@ -50,8 +57,14 @@ impl Server {
                 }
             });
         };
-        let thread = std::thread::Builder::new().name(thread_name.into()).spawn(serve)?;
-        Ok(Self { address, stop: Some(stop), thread: Some(thread) })
+        let thread = std::thread::Builder::new()
+            .name(thread_name.into())
+            .spawn(serve)?;
+        Ok(Self {
+            address,
+            stop: Some(stop),
+            thread: Some(thread),
+        })
     }
 
     /// Where it listens.
@@ -81,7 +94,9 @@ where
     };
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+            return;
+        };
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {

@@ -5,7 +5,9 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED, RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey,
+};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
@@ -30,7 +32,10 @@ struct Reply {
 impl Reply {
     fn header(&self, name: &str) -> Option<&str> {
         let line = |line: &'_ str| line.to_ascii_lowercase().starts_with(&format!("{name}: "));
-        self.head.lines().find(|l| line(l)).map(|line| &line[name.len() + 2..])
+        self.head
+            .lines()
+            .find(|l| line(l))
+            .map(|line| &line[name.len() + 2..])
     }
 
     fn json(&self) -> Value {
@@ -40,27 +45,45 @@ impl Reply {
 
 fn send(address: SocketAddr, request: &[u8]) -> Reply {
     let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(10)))
+        .unwrap();
     stream.write_all(request).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    Reply { status: head[9..12].parse().unwrap(), head: head.into(), body: body.into() }
+    Reply {
+        status: head[9..12].parse().unwrap(),
+        head: head.into(),
+        body: body.into(),
+    }
 }
 
 fn get(address: SocketAddr, path: &str) -> Reply {
-    send(address, format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes())
+    send(
+        address,
+        format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes(),
+    )
 }
 
 fn post(sandbox: &Sandbox, path: &str, headers: &str, body: &str) -> Reply {
     let length = body.len();
-    let head =
-        format!("POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n");
-    let reply = send(sandbox.issuer_address(), format!("{head}{headers}\r\n{body}").as_bytes());
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n"
+    );
+    let reply = send(
+        sandbox.issuer_address(),
+        format!("{head}{headers}\r\n{body}").as_bytes(),
+    );
     assert_eq!(reply.header("server"), Some(SERVER_NAME));
     if path.contains("/token") {
         // RFC 6749 §5.1 and §5.2: whatever the answer, nobody keeps it.
-        assert_eq!(reply.header("cache-control"), Some("no-store"), "{}", reply.head);
+        assert_eq!(
+            reply.header("cache-control"),
+            Some("no-store"),
+            "{}",
+            reply.head
+        );
         assert_eq!(reply.header("pragma"), Some("no-cache"), "{}", reply.head);
     }
     reply
@@ -74,7 +97,12 @@ fn token(sandbox: &Sandbox, parameters: &str) -> String {
 }
 
 fn part(token: &str, index: usize) -> String {
-    String::from_utf8(URL_SAFE_NO_PAD.decode(token.split('.').nth(index).unwrap()).unwrap()).unwrap()
+    String::from_utf8(
+        URL_SAFE_NO_PAD
+            .decode(token.split('.').nth(index).unwrap())
+            .unwrap(),
+    )
+    .unwrap()
 }
 
 fn claims(token: &str) -> Value {
@@ -82,13 +110,24 @@ fn claims(token: &str) -> Value {
 }
 
 fn names(object: &Value) -> Vec<&str> {
-    object.as_object().unwrap().keys().map(String::as_str).collect()
+    object
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .collect()
 }
 
 fn orders(issuers: Vec<Issuer>) -> Config {
-    let orders = route("/orders", &[("GET", "orders.read"), ("POST", "orders.write")]);
+    let orders = route(
+        "/orders",
+        &[("GET", "orders.read"), ("POST", "orders.write")],
+    );
     let tests = route("/dev/tests", &[("GET", "com.test.test/test.read")]);
-    config(issuers, vec![orders, tests, route("/healthz", &[("GET", "")])])
+    config(
+        issuers,
+        vec![orders, tests, route("/healthz", &[("GET", "")])],
+    )
 }
 
 fn sandbox() -> Sandbox {
@@ -116,25 +155,56 @@ fn a_token_looks_like_cognitos() {
     let before = clock::now().unix.0;
     let token = token(&sandbox, "&scope=com.test.test/test.read");
     let (header, payload) = (part(&token, 0), part(&token, 1));
-    assert!(header.contains("\\/") && !header.replace("\\/", "").contains('/'), "{header}");
     assert!(
-        payload.contains(r"https:\/\/cognito-idp.ap-northeast-2.amazonaws.com\/ap-northeast-2_OIAKD3uUi")
+        header.contains("\\/") && !header.replace("\\/", "").contains('/'),
+        "{header}"
+    );
+    assert!(
+        payload.contains(
+            r"https:\/\/cognito-idp.ap-northeast-2.amazonaws.com\/ap-northeast-2_OIAKD3uUi"
+        )
     );
     let header: Value = serde_json::from_str(&header).unwrap();
-    assert_eq!((names(&header), &header["alg"]), (vec!["alg", "kid"], &json!("RS256")));
+    assert_eq!(
+        (names(&header), &header["alg"]),
+        (vec!["alg", "kid"], &json!("RS256"))
+    );
     let claims = claims(&token);
     assert_eq!(
         names(&claims),
-        ["auth_time", "client_id", "exp", "iat", "iss", "jti", "scope", "sub", "token_use", "version"]
+        [
+            "auth_time",
+            "client_id",
+            "exp",
+            "iat",
+            "iss",
+            "jti",
+            "scope",
+            "sub",
+            "token_use",
+            "version"
+        ]
     );
-    assert_eq!((&claims["sub"], &claims["client_id"]), (&json!("dev"), &json!("dev")));
-    assert_eq!((&claims["token_use"], &claims["version"]), (&json!("access"), &json!(2)));
+    assert_eq!(
+        (&claims["sub"], &claims["client_id"]),
+        (&json!("dev"), &json!("dev"))
+    );
+    assert_eq!(
+        (&claims["token_use"], &claims["version"]),
+        (&json!("access"), &json!(2))
+    );
     assert_eq!(claims["scope"], "com.test.test/test.read");
     let issued = claims["iat"].as_u64().unwrap();
     assert!((before..=before + 60).contains(&issued));
-    assert_eq!((claims["exp"].as_u64(), claims["auth_time"].as_u64()), (Some(issued + 3600), Some(issued)));
+    assert_eq!(
+        (claims["exp"].as_u64(), claims["auth_time"].as_u64()),
+        (Some(issued + 3600), Some(issued))
+    );
     let jti = claims["jti"].as_str().unwrap();
-    assert_eq!((jti.len(), &jti[14..15], jti.matches('-').count()), (36, "4", 4));
+    assert_eq!(
+        (jti.len(), &jti[14..15], jti.matches('-').count()),
+        (36, "4", 4)
+    );
 }
 
 #[test]
@@ -145,17 +215,26 @@ fn a_token_verifies_by_the_published_keys() {
         let token = token(&sandbox, parameters);
         let header: Value = serde_json::from_str(&part(&token, 0)).unwrap();
         assert_eq!(header["alg"], alg);
-        let key = jwks["keys"].as_array().unwrap().iter().find(|key| key["kid"] == header["kid"]).unwrap();
+        let key = jwks["keys"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|key| key["kid"] == header["kid"])
+            .unwrap();
         let member = |name: &str| URL_SAFE_NO_PAD.decode(key[name].as_str().unwrap()).unwrap();
         let (input, signature) = token.rsplit_once('.').unwrap();
         let signature = URL_SAFE_NO_PAD.decode(signature).unwrap();
         let verified = match alg {
-            "RS256" => aws_lc_rs::signature::RsaPublicKeyComponents { n: member("n"), e: member("e") }
-                .verify(&RSA_PKCS1_2048_8192_SHA256, input.as_bytes(), &signature),
-            _ => {
-                UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, [&[4], &*member("x"), &member("y")].concat())
-                    .verify(input.as_bytes(), &signature)
+            "RS256" => aws_lc_rs::signature::RsaPublicKeyComponents {
+                n: member("n"),
+                e: member("e"),
             }
+            .verify(&RSA_PKCS1_2048_8192_SHA256, input.as_bytes(), &signature),
+            _ => UnparsedPublicKey::new(
+                &ECDSA_P256_SHA256_FIXED,
+                [&[4], &*member("x"), &member("y")].concat(),
+            )
+            .verify(input.as_bytes(), &signature),
         };
         assert!(verified.is_ok(), "{alg}");
     }
@@ -179,7 +258,10 @@ fn a_token_satisfies_the_entry_it_is_for() {
         (&claims["client_id"], &claims["sub"]),
         (&claims["sub"], &json!("4h16e1l0kgotla1c0j8vvjgitt"))
     );
-    assert_eq!((&claims["token_use"], &claims["realm.roles"]), (&json!("m2m"), &json!("orders.read")));
+    assert_eq!(
+        (&claims["token_use"], &claims["realm.roles"]),
+        (&json!("m2m"), &json!("orders.read"))
+    );
     assert_eq!(claims.get("scope"), None);
 }
 
@@ -188,19 +270,47 @@ fn parameters_and_credentials_come_either_way() {
     let sandbox = wired();
     let secret = "client_id=dev&client_secret=dev-secret";
     for (path, headers, body) in [
-        ("/oauth2/token", format!("{BASIC}{FORM}"), "grant_type=client_credentials".to_owned()),
-        ("/oauth2/token?grant_type=client_credentials", BASIC.to_owned(), String::new()),
-        ("/idp/oauth2/token", FORM.to_owned(), format!("grant_type=client_credentials&{secret}")),
-        ("/oauth2/token?grant_type=client_credentials", FORM.to_owned(), secret.to_owned()),
+        (
+            "/oauth2/token",
+            format!("{BASIC}{FORM}"),
+            "grant_type=client_credentials".to_owned(),
+        ),
+        (
+            "/oauth2/token?grant_type=client_credentials",
+            BASIC.to_owned(),
+            String::new(),
+        ),
+        (
+            "/idp/oauth2/token",
+            FORM.to_owned(),
+            format!("grant_type=client_credentials&{secret}"),
+        ),
+        (
+            "/oauth2/token?grant_type=client_credentials",
+            FORM.to_owned(),
+            secret.to_owned(),
+        ),
     ] {
         let reply = post(&sandbox, path, &headers, &body);
         assert_eq!(reply.status, 200, "{path} {body}: {}", reply.body);
         let answer = reply.json();
-        assert_eq!((&answer["token_type"], &answer["expires_in"]), (&json!("Bearer"), &json!(3600)));
+        assert_eq!(
+            (&answer["token_type"], &answer["expires_in"]),
+            (&json!("Bearer"), &json!(3600))
+        );
         // Nothing was asked for, so that the answer says what was granted (RFC 6749 §3.3).
-        assert_eq!(answer["scope"], "orders.read orders.write com.test.test/test.read");
-        assert_eq!(claims(answer["access_token"].as_str().unwrap())["scope"], answer["scope"]);
-        assert!(reply.body.starts_with("{\"access_token\":\""), "cut -d '\"' -f 4 takes the token out");
+        assert_eq!(
+            answer["scope"],
+            "orders.read orders.write com.test.test/test.read"
+        );
+        assert_eq!(
+            claims(answer["access_token"].as_str().unwrap())["scope"],
+            answer["scope"]
+        );
+        assert!(
+            reply.body.starts_with("{\"access_token\":\""),
+            "cut -d '\"' -f 4 takes the token out"
+        );
     }
 }
 
@@ -209,43 +319,152 @@ fn each_error_of_rfc_6749_has_its_code_and_status() {
     let sandbox = wired();
     let grant = "grant_type=client_credentials";
     let both = format!("{BASIC}{FORM}");
-    let wrong = format!("Authorization: Basic {}\r\n{FORM}", STANDARD.encode("dev:wrong"));
+    let wrong = format!(
+        "Authorization: Basic {}\r\n{FORM}",
+        STANDARD.encode("dev:wrong")
+    );
     let bearer = format!("Authorization: Bearer eyJ\r\n{FORM}");
-    // One byte too many, so that nothing is left unread that would reset the connection under the answer.
+    // One byte too many, so that nothing is left unread that would reset the connection under the
+    // answer.
     let padding = (64 << 10) + 1 - grant.len() - "&scope=".len();
     let long = format!("{grant}&scope={}", "a".repeat(padding));
     for (query, headers, body, status, code) in [
         ("", both.as_str(), "", 400, "invalid_request"),
         ("", &both, "grant_type=", 400, "invalid_request"),
-        ("", &both, "grant_type=password", 400, "unsupported_grant_type"),
-        ("", &both, "grant_type=client_credentials&grant_type=client_credentials", 400, "invalid_request"),
-        ("?grant_type=client_credentials", &both, grant, 400, "invalid_request"),
-        ("", &both, "grant_type=client_credentials&scope=a&scope=b", 400, "invalid_request"),
-        ("", &both, "grant_type=client_credentials&scope=%ff", 400, "invalid_request"),
-        ("", &both, "grant_type=client_credentials&client_secret=dev-secret", 400, "invalid_request"),
-        ("", &both, "grant_type=client_credentials&client_id=other", 400, "invalid_request"),
-        ("?client_id=dev&client_secret=dev-secret", FORM, grant, 400, "invalid_request"),
-        ("", &format!("{BASIC}{BASIC}{FORM}"), grant, 400, "invalid_request"),
+        (
+            "",
+            &both,
+            "grant_type=password",
+            400,
+            "unsupported_grant_type",
+        ),
+        (
+            "",
+            &both,
+            "grant_type=client_credentials&grant_type=client_credentials",
+            400,
+            "invalid_request",
+        ),
+        (
+            "?grant_type=client_credentials",
+            &both,
+            grant,
+            400,
+            "invalid_request",
+        ),
+        (
+            "",
+            &both,
+            "grant_type=client_credentials&scope=a&scope=b",
+            400,
+            "invalid_request",
+        ),
+        (
+            "",
+            &both,
+            "grant_type=client_credentials&scope=%ff",
+            400,
+            "invalid_request",
+        ),
+        (
+            "",
+            &both,
+            "grant_type=client_credentials&client_secret=dev-secret",
+            400,
+            "invalid_request",
+        ),
+        (
+            "",
+            &both,
+            "grant_type=client_credentials&client_id=other",
+            400,
+            "invalid_request",
+        ),
+        (
+            "?client_id=dev&client_secret=dev-secret",
+            FORM,
+            grant,
+            400,
+            "invalid_request",
+        ),
+        (
+            "",
+            &format!("{BASIC}{BASIC}{FORM}"),
+            grant,
+            400,
+            "invalid_request",
+        ),
         ("", BASIC, grant, 400, "invalid_request"),
-        ("", &both, "grant_type=client_credentials&alg=none", 400, "invalid_request"),
-        ("", &both, "grant_type=client_credentials&alg=EdDSA", 400, "invalid_request"),
+        (
+            "",
+            &both,
+            "grant_type=client_credentials&alg=none",
+            400,
+            "invalid_request",
+        ),
+        (
+            "",
+            &both,
+            "grant_type=client_credentials&alg=EdDSA",
+            400,
+            "invalid_request",
+        ),
         ("", &both, &long, 413, "invalid_request"),
         ("", FORM, grant, 401, "invalid_client"),
-        ("", FORM, "grant_type=client_credentials&client_id=dev", 401, "invalid_client"),
-        ("", FORM, "grant_type=client_credentials&client_id=dev&client_secret=x", 401, "invalid_client"),
+        (
+            "",
+            FORM,
+            "grant_type=client_credentials&client_id=dev",
+            401,
+            "invalid_client",
+        ),
+        (
+            "",
+            FORM,
+            "grant_type=client_credentials&client_id=dev&client_secret=x",
+            401,
+            "invalid_client",
+        ),
         ("", &wrong, grant, 401, "invalid_client"),
         ("", &bearer, grant, 401, "invalid_client"),
-        ("", &both, "grant_type=client_credentials&scope=orders.delete", 400, "invalid_scope"),
-        ("", &both, "grant_type=client_credentials&scope=orders.read%0Aorders.write", 400, "invalid_scope"),
-        ("", &both, "grant_type=client_credentials&scope=+", 400, "invalid_scope"),
+        (
+            "",
+            &both,
+            "grant_type=client_credentials&scope=orders.delete",
+            400,
+            "invalid_scope",
+        ),
+        (
+            "",
+            &both,
+            "grant_type=client_credentials&scope=orders.read%0Aorders.write",
+            400,
+            "invalid_scope",
+        ),
+        (
+            "",
+            &both,
+            "grant_type=client_credentials&scope=+",
+            400,
+            "invalid_scope",
+        ),
     ] {
         let reply = post(&sandbox, &format!("/oauth2/token{query}"), headers, body);
         let answer = reply.json();
         let short = &body[..body.len().min(100)];
-        assert_eq!((reply.status, &answer["error"]), (status, &json!(code)), "{query} {headers} {short}");
+        assert_eq!(
+            (reply.status, &answer["error"]),
+            (status, &json!(code)),
+            "{query} {headers} {short}"
+        );
         assert_eq!(names(&answer), ["error", "error_description"]);
         let challenge = reply.header("www-authenticate").unwrap_or_default();
-        assert_eq!(challenge.starts_with("Basic realm="), status == 401, "{}", reply.head);
+        assert_eq!(
+            challenge.starts_with("Basic realm="),
+            status == 401,
+            "{}",
+            reply.head
+        );
     }
 }
 
@@ -254,15 +473,26 @@ fn a_client_has_what_it_may_have() {
     let sandbox = sandbox();
     let mut config = orders(vec![cognito("idp")]);
     let scopes = Some(vec![Scope::parse("orders.read").unwrap()]);
-    config.dev.clients.push(DevClient { id: "reader".into(), secret: Secret::new("r"), scopes });
+    config.dev.clients.push(DevClient {
+        id: "reader".into(),
+        secret: Secret::new("r"),
+        scopes,
+    });
     let _ = sandbox.rewire(config);
     let ask = |scope: &str| {
-        let body = format!("grant_type=client_credentials&client_id=reader&client_secret=r&scope={scope}");
+        let body =
+            format!("grant_type=client_credentials&client_id=reader&client_secret=r&scope={scope}");
         post(&sandbox, "/oauth2/token", FORM, &body)
     };
-    assert_eq!(claims(ask("").json()["access_token"].as_str().unwrap())["scope"], "orders.read");
+    assert_eq!(
+        claims(ask("").json()["access_token"].as_str().unwrap())["scope"],
+        "orders.read"
+    );
     assert_eq!(ask("orders.read").status, 200);
-    assert_eq!(ask("orders.read+orders.write").json()["error"], "invalid_scope");
+    assert_eq!(
+        ask("orders.read+orders.write").json()["error"],
+        "invalid_scope"
+    );
 }
 
 #[test]
@@ -270,19 +500,33 @@ fn the_metadata_leads_to_the_embedded_endpoints() {
     let sandbox = wired_with_rsa();
     let address = sandbox.issuer_address();
     let metadata = get(address, "/idp/.well-known/openid-configuration").json();
-    assert_eq!(metadata, get(address, "/.well-known/openid-configuration").json());
+    assert_eq!(
+        metadata,
+        get(address, "/.well-known/openid-configuration").json()
+    );
     assert_eq!(
         metadata["issuer"],
         "https://cognito-idp.ap-northeast-2.amazonaws.com/ap-northeast-2_OIAKD3uUi"
     );
-    assert_eq!(metadata["token_endpoint"], format!("http://{address}/idp/oauth2/token"));
-    assert_eq!(metadata["jwks_uri"], format!("http://{address}/idp/.well-known/jwks.json"));
+    assert_eq!(
+        metadata["token_endpoint"],
+        format!("http://{address}/idp/oauth2/token")
+    );
+    assert_eq!(
+        metadata["jwks_uri"],
+        format!("http://{address}/idp/.well-known/jwks.json")
+    );
     assert_eq!(
         metadata["scopes_supported"],
         json!(["orders.read", "orders.write", "com.test.test/test.read"])
     );
     let jwks = get(address, "/idp/.well-known/jwks.json").json();
-    let algorithms: Vec<_> = jwks["keys"].as_array().unwrap().iter().map(|key| &key["alg"]).collect();
+    let algorithms: Vec<_> = jwks["keys"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|key| &key["alg"])
+        .collect();
     assert_eq!(algorithms, ["RS256", "ES256"]);
     for key in jwks["keys"].as_array().unwrap() {
         let expected: &[&str] = match key["kty"].as_str().unwrap() {
@@ -298,12 +542,21 @@ fn what_is_not_there_is_404_and_another_method_405() {
     let sandbox = wired();
     let address = sandbox.issuer_address();
     let missing = get(address, "/other/.well-known/jwks.json");
-    assert_eq!((missing.status, &missing.json()["error"]), (404, &json!("not_found")));
-    assert_eq!(missing.json()["token_endpoints"], json!(["/oauth2/token", "/idp/oauth2/token"]));
+    assert_eq!(
+        (missing.status, &missing.json()["error"]),
+        (404, &json!("not_found"))
+    );
+    assert_eq!(
+        missing.json()["token_endpoints"],
+        json!(["/oauth2/token", "/idp/oauth2/token"])
+    );
     let token = get(address, "/oauth2/token");
     assert_eq!((token.status, token.header("allow")), (405, Some("POST")));
     let jwks = post(&sandbox, "/.well-known/jwks.json", "", "");
-    assert_eq!((jwks.status, jwks.header("allow")), (405, Some("GET, HEAD")));
+    assert_eq!(
+        (jwks.status, jwks.header("allow")),
+        (405, Some("GET, HEAD"))
+    );
 }
 
 #[test]
@@ -312,10 +565,15 @@ fn several_issuers_have_paths_and_keys_of_their_own() {
     let rewired = sandbox.rewire(orders(vec![cognito("a"), cognito("b c")]));
     let address = sandbox.issuer_address();
     assert_eq!(get(address, "/.well-known/jwks.json").status, 404);
-    let (a, b) = (get(address, "/a/.well-known/jwks.json"), get(address, "/b%20c/.well-known/jwks.json"));
+    let (a, b) = (
+        get(address, "/a/.well-known/jwks.json"),
+        get(address, "/b%20c/.well-known/jwks.json"),
+    );
     assert_eq!((a.status, b.status), (200, 200));
     assert_ne!(a.json(), b.json());
-    let KeySource::Static(keys) = &rewired.issuers[1].entry.keys else { panic!("keys pass in process") };
+    let KeySource::Static(keys) = &rewired.issuers[1].entry.keys else {
+        panic!("keys pass in process")
+    };
     assert_eq!(serde_json::from_str::<Value>(keys).unwrap(), b.json());
 }
 
@@ -324,11 +582,17 @@ fn the_gateway_can_use_every_key() {
     let mut issuer = cognito("idp");
     issuer.entry.algorithms = Algorithm::ALL.to_vec();
     let rewired = sandbox().rewire(orders(vec![issuer]));
-    let KeySource::Static(keys) = &rewired.issuers[0].entry.keys else { panic!("keys pass in process") };
+    let KeySource::Static(keys) = &rewired.issuers[0].entry.keys else {
+        panic!("keys pass in process")
+    };
     let set = KeySet::parse(keys.as_bytes(), 64).unwrap();
     assert_eq!((set.keys.len(), set.skips.total), (Algorithm::ALL.len(), 0));
     for algorithm in Algorithm::ALL {
-        assert_eq!(set.keys.iter().filter(|key| key.allows(algorithm)).count(), 1, "{algorithm}");
+        assert_eq!(
+            set.keys.iter().filter(|key| key.allows(algorithm)).count(),
+            1,
+            "{algorithm}"
+        );
     }
 }
 
@@ -336,22 +600,39 @@ fn the_gateway_can_use_every_key() {
 fn everything_leads_to_this_machine() {
     let sandbox = sandbox();
     let rewired = sandbox.rewire(orders(vec![cognito("idp")]));
-    assert_eq!(rewired.server.listeners[0].address.to_string(), "127.0.0.1:8080");
-    assert_eq!(rewired.server.admin, Some("127.0.0.1:9090".parse().unwrap()));
+    assert_eq!(
+        rewired.server.listeners[0].address.to_string(),
+        "127.0.0.1:8080"
+    );
+    assert_eq!(
+        rewired.server.admin,
+        Some("127.0.0.1:9090".parse().unwrap())
+    );
     let upstream = &rewired.upstreams[0];
-    assert_eq!(upstream.url.to_string(), format!("http://{}/", sandbox.echo_address()));
+    assert_eq!(
+        upstream.url.to_string(),
+        format!("http://{}/", sandbox.echo_address())
+    );
     assert!(upstream.url.is_loopback() && upstream.terms.roots.is_none());
     let echoed = get(sandbox.echo_address(), "/orders?x=1");
-    assert_eq!((echoed.status, &echoed.json()["path"]), (200, &json!("/orders")));
+    assert_eq!(
+        (echoed.status, &echoed.json()["path"]),
+        (200, &json!("/orders"))
+    );
 }
 
 #[test]
 fn an_address_of_this_machine_is_kept() {
     let mut config = orders(vec![cognito("idp")]);
-    config.server.readdress(&["[::1]:80".parse().unwrap(), "127.0.0.2:80".parse().unwrap()]);
+    config
+        .server
+        .readdress(&["[::1]:80".parse().unwrap(), "127.0.0.2:80".parse().unwrap()]);
     config.server.admin = None;
     let rewired = sandbox().rewire(config.clone());
-    assert_eq!((rewired.server.listeners, rewired.server.admin), (config.server.listeners, None));
+    assert_eq!(
+        (rewired.server.listeners, rewired.server.admin),
+        (config.server.listeners, None)
+    );
 }
 
 #[test]
@@ -361,15 +642,23 @@ fn a_reload_keeps_the_keys_and_brings_new_scopes() {
     let mut changed = orders(vec![cognito("idp")]);
     changed.routes.push(route("/more", &[("GET", "more.read")]));
     let _ = sandbox.rewire(changed);
-    assert_eq!(get(sandbox.issuer_address(), "/.well-known/jwks.json").json(), before);
-    assert_eq!(claims(&token(&sandbox, "&scope=more.read"))["scope"], "more.read");
+    assert_eq!(
+        get(sandbox.issuer_address(), "/.well-known/jwks.json").json(),
+        before
+    );
+    assert_eq!(
+        claims(&token(&sandbox, "&scope=more.read"))["scope"],
+        "more.read"
+    );
 }
 
 #[test]
 fn a_port_in_use_is_named() {
     let first = sandbox();
     let address = first.issuer_address();
-    let Err(error) = Sandbox::start(address) else { panic!("{address} is taken") };
+    let Err(error) = Sandbox::start(address) else {
+        panic!("{address} is taken")
+    };
     assert!(matches!(error, SandboxError::Issuer(..)));
     assert!(error.to_string().contains(&address.to_string()), "{error}");
 }
@@ -378,9 +667,16 @@ fn a_port_in_use_is_named() {
 fn a_sandbox_ends_with_its_threads() {
     let sandbox = wired();
     let issuers = Arc::downgrade(&sandbox.issuers);
-    assert_eq!(get(sandbox.issuer_address(), "/.well-known/jwks.json").status, 200);
+    assert_eq!(
+        get(sandbox.issuer_address(), "/.well-known/jwks.json").status,
+        200
+    );
     drop(sandbox);
-    assert_eq!(issuers.strong_count(), 0, "the thread that answers holds the issuers, and is gone");
+    assert_eq!(
+        issuers.strong_count(),
+        0,
+        "the thread that answers holds the issuers, and is gone"
+    );
 }
 
 #[test]
@@ -392,8 +688,10 @@ fn one_sandbox_serves_many_at_once() {
             std::thread::spawn(move || token(&sandbox, ""))
         })
         .collect();
-    let mut ids: Vec<_> =
-        clients.into_iter().map(|client| claims(&client.join().unwrap())["jti"].to_string()).collect();
+    let mut ids: Vec<_> = clients
+        .into_iter()
+        .map(|client| claims(&client.join().unwrap())["jti"].to_string())
+        .collect();
     ids.sort();
     ids.dedup();
     assert_eq!(ids.len(), 8);

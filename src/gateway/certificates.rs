@@ -1,4 +1,5 @@
-//! When the certificates of TLS listeners end: shown as a metric, and warned of while there is time.
+//! When the certificates of TLS listeners end: shown as a metric, and warned of while there is
+//! time.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -38,9 +39,14 @@ impl State {
     }
 }
 
-/// Shows when each certificate of a configuration ends, and warns of those that clients refuse or soon will.
+/// Shows when each certificate of a configuration ends, and warns of those that clients refuse or
+/// soon will.
 pub(super) fn look_at(config: &Config, metrics: &Metrics, now: UnixTime) {
-    let acceptors = config.server.listeners.iter().filter_map(|listener| listener.tls.as_ref());
+    let acceptors = config
+        .server
+        .listeners
+        .iter()
+        .filter_map(|listener| listener.tls.as_ref());
     let shown: Vec<_> = acceptors.map(Acceptor::certificates).collect();
     // Several listeners may share a file.
     let lives: BTreeMap<&str, Life> = shown
@@ -48,9 +54,13 @@ pub(super) fn look_at(config: &Config, metrics: &Metrics, now: UnixTime) {
         .flat_map(|certificates| certificates.iter())
         .filter_map(|certificate| Some((certificate.file(), certificate.life()?)))
         .collect();
-    metrics.gateway.show_certificates(lives.iter().map(|(file, life)| (*file, life.ends)));
+    metrics
+        .gateway
+        .show_certificates(lives.iter().map(|(file, life)| (*file, life.ends)));
     for (file, life) in lives {
-        let until = humantime::format_rfc3339_seconds(std::time::UNIX_EPOCH + Duration::from_secs(life.ends));
+        let until = humantime::format_rfc3339_seconds(
+            std::time::UNIX_EPOCH + Duration::from_secs(life.ends),
+        );
         match State::of(life, now) {
             State::Good => {}
             State::NotYet => {
@@ -78,9 +88,24 @@ mod tests {
     #[test]
     fn a_certificate_is_warned_of_while_there_is_time() {
         let state = |days: u64, now: u64| {
-            State::of(Life { begins: 100 * DAY, ends: (100 + days) * DAY }, UnixTime(100 * DAY + now))
+            State::of(
+                Life {
+                    begins: 100 * DAY,
+                    ends: (100 + days) * DAY,
+                },
+                UnixTime(100 * DAY + now),
+            )
         };
-        assert_eq!(State::of(Life { begins: 100, ends: 200 }, UnixTime(99)), State::NotYet);
+        assert_eq!(
+            State::of(
+                Life {
+                    begins: 100,
+                    ends: 200
+                },
+                UnixTime(99)
+            ),
+            State::NotYet
+        );
         for (days, quiet) in [(365, 351), (90, 76)] {
             assert_eq!(state(days, quiet * DAY - 1), State::Good, "{days}");
             assert_eq!(state(days, quiet * DAY), State::EndsSoon, "{days}");
@@ -91,6 +116,9 @@ mod tests {
             );
             assert_eq!(state(days, days * DAY + 1), State::Ended, "{days}");
         }
-        assert_eq!((state(5, 4 * DAY - 1), state(5, 4 * DAY)), (State::Good, State::EndsSoon));
+        assert_eq!(
+            (state(5, 4 * DAY - 1), state(5, 4 * DAY)),
+            (State::Good, State::EndsSoon)
+        );
     }
 }

@@ -16,7 +16,8 @@ fn exchange(address: SocketAddr, requests: &str) -> String {
     answers
 }
 
-// O12: answered, counted, and over. The next request on the same connection, and so on the same worker, is its twin.
+// O12: answered, counted, and over. The next request on the same connection, and so on the same
+// worker, is its twin.
 #[test]
 fn a_panic_on_the_walk_is_answered_500_and_counted_and_the_connection_lives_on() {
     let load = || {
@@ -29,14 +30,26 @@ fn a_panic_on_the_walk_is_answered_500_and_counted_and_the_connection_lives_on()
     let defect = format!("GET {DEFECT} HTTP/1.1\r\nHost: api.test\r\n\r\n");
     let last = "GET /none HTTP/1.1\r\nHost: api.test\r\nConnection: close\r\n\r\n";
     let answers = exchange(gateway.addresses()[0], &format!("{defect}{defect}{last}"));
-    let statuses: Vec<_> = answers.split("HTTP/1.1 ").skip(1).map(|answer| &answer[..3]).collect();
+    let statuses: Vec<_> = answers
+        .split("HTTP/1.1 ")
+        .skip(1)
+        .map(|answer| &answer[..3])
+        .collect();
     assert_eq!(statuses, ["500", "500", "404"], "{answers}");
-    assert!(answers.contains("internal_error") && !answers.contains("made up"), "{answers}");
+    assert!(
+        answers.contains("internal_error") && !answers.contains("made up"),
+        "{answers}"
+    );
     let metrics = exchange(
         gateway.admin_address().unwrap(),
         "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
     );
-    let counted = metrics.lines().find(|line| line.contains("reason=\"internal_error\""));
-    assert!(counted.is_some_and(|line| line.ends_with(" 2")), "{counted:?}");
+    let counted = metrics
+        .lines()
+        .find(|line| line.contains("reason=\"internal_error\""));
+    assert!(
+        counted.is_some_and(|line| line.ends_with(" 2")),
+        "{counted:?}"
+    );
     gateway.shutdown();
 }

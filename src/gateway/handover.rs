@@ -1,9 +1,11 @@
-//! The hand-over: a gateway that starts takes the listening sockets of the one that runs, and serves before that one
-//! stops. Since both have the same sockets for a moment, nobody is refused in between.
+//! The hand-over: a gateway that starts takes the listening sockets of the one that runs, and
+//! serves before that one stops. Since both have the same sockets for a moment, nobody is refused
+//! in between.
 //!
-//! The newcomer connects. It is sent one message: the version, a byte for each socket, and the sockets. When it serves it
-//! answers with a byte, and gets one back: from then on it is alone. Whatever goes wrong before that, the gateway that
-//! ran goes on, and says so; if it has ended without a word, the newcomer has its sockets and serves.
+//! The newcomer connects. It is sent one message: the version, a byte for each socket, and the
+//! sockets. When it serves it answers with a byte, and gets one back: from then on it is alone.
+//! Whatever goes wrong before that, the gateway that ran goes on, and says so; if it has ended
+//! without a word, the newcomer has its sockets and serves.
 
 use std::fs;
 use std::io::{self, IoSlice, IoSliceMut, Read as _, Write as _};
@@ -16,8 +18,8 @@ use std::time::Duration;
 
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
-    SendFlags, recvmsg, sendmsg,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, Interest};
 use tokio::net::{UnixListener, UnixStream};
@@ -60,9 +62,14 @@ impl Predecessor {
     /// # Errors
     /// When somebody answers who is no gateway of this user and version.
     pub(super) fn find(path: &Path, inherited: &mut Inherited) -> io::Result<Option<Self>> {
-        let Ok(file) = fs::symlink_metadata(path) else { return Ok(None) };
+        let Ok(file) = fs::symlink_metadata(path) else {
+            return Ok(None);
+        };
         if !is_own(file.uid()) {
-            return Err(io::Error::new(io::ErrorKind::PermissionDenied, "it belongs to another user"));
+            return Err(io::Error::new(
+                io::ErrorKind::PermissionDenied,
+                "it belongs to another user",
+            ));
         }
         let stream = match StdStream::connect(path) {
             Ok(stream) => stream,
@@ -82,10 +89,15 @@ impl Predecessor {
         let mut answer = [0];
         match self.0.read_exact(&mut answer) {
             Ok(()) if answer == [GOODBYE] => Ok(()),
-            Ok(()) if answer == [STAY] => Err(strange("the gateway before this one did not wait, and stays")),
+            Ok(()) if answer == [STAY] => Err(strange(
+                "the gateway before this one did not wait, and stays",
+            )),
             Ok(()) => Err(strange("another answer was expected")),
             Err(error)
-                if matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset) =>
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset
+                ) =>
             {
                 tracing::warn!("the gateway before this one ended without a word");
                 Ok(())
@@ -134,14 +146,27 @@ impl Offer {
     /// Listens, but not on the path yet: that is its predecessor's until the hand-over is done.
     pub(super) fn prepare(path: &Path) -> io::Result<Self> {
         if fs::symlink_metadata(path).is_ok_and(|file| !file.file_type().is_socket()) {
-            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "a file that is no socket is there"));
+            return Err(io::Error::new(
+                io::ErrorKind::AlreadyExists,
+                "a file that is no socket is there",
+            ));
         }
         let mut hidden = path.as_os_str().to_owned();
         hidden.push(format!(".{}", std::process::id()));
         let hidden = PathBuf::from(hidden);
-        let socket = bind(&Address::Unix(hidden.clone()), Binding { unix_mode: MODE, ..Binding::default() })?;
+        let socket = bind(
+            &Address::Unix(hidden.clone()),
+            Binding {
+                unix_mode: MODE,
+                ..Binding::default()
+            },
+        )?;
         socket.listen()?;
-        Ok(Self { socket, hidden, path: path.into() })
+        Ok(Self {
+            socket,
+            hidden,
+            path: path.into(),
+        })
     }
 
     /// Takes the path, whoever had it.
@@ -162,7 +187,9 @@ pub(super) type HandedOverSockets = Vec<(OwnedFd, bool)>;
 
 /// Waits for a newcomer of the same user.
 pub(super) async fn successor(listener: Option<&UnixListener>) -> UnixStream {
-    let Some(listener) = listener else { return std::future::pending().await };
+    let Some(listener) = listener else {
+        return std::future::pending().await;
+    };
     loop {
         match listener.accept().await {
             Ok((stream, _)) if is_same_user(&stream) => return stream,
@@ -179,8 +206,8 @@ fn is_same_user(stream: &UnixStream) -> bool {
     stream.peer_cred().is_ok_and(|peer| is_own(peer.uid()))
 }
 
-/// Whether that is the user whom this gateway runs as. Not even root may ask for another's sockets: it would not let go
-/// of its rights.
+/// Whether that is the user whom this gateway runs as. Not even root may ask for another's sockets:
+/// it would not let go of its rights.
 fn is_own(user: u32) -> bool {
     user == rustix::process::geteuid().as_raw()
 }
@@ -194,12 +221,17 @@ pub(super) struct HandingOver {
 impl HandingOver {
     pub(super) fn begin(successor: UnixStream, sockets: HandedOverSockets) -> Self {
         let (leave, leaves) = oneshot::channel();
-        Self { leave, task: spawn_local(hand_over(successor, sockets, leaves)) }
+        Self {
+            leave,
+            task: spawn_local(hand_over(successor, sockets, leaves)),
+        }
     }
 
     /// Waits for the end of what is under way, if anything is: whether the newcomer serves.
     pub(super) async fn ended(current: &mut Option<Self>) -> bool {
-        let Some(this) = current else { return std::future::pending().await };
+        let Some(this) = current else {
+            return std::future::pending().await;
+        };
         let result = (&mut this.task).await;
         *current = None;
         is_taken_over(result)
@@ -255,8 +287,10 @@ async fn hand_over(
 }
 
 fn send(stream: &UnixStream, sockets: &HandedOverSockets) -> io::Result<()> {
-    let (sockets, ours): (Vec<BorrowedFd<'_>>, Vec<u8>) =
-        sockets.iter().map(|(socket, is_ours)| (socket.as_fd(), u8::from(*is_ours))).unzip();
+    let (sockets, ours): (Vec<BorrowedFd<'_>>, Vec<u8>) = sockets
+        .iter()
+        .map(|(socket, is_ours)| (socket.as_fd(), u8::from(*is_ours)))
+        .unzip();
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_SOCKETS))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     if !control.push(SendAncillaryMessage::ScmRights(&sockets)) {
@@ -264,11 +298,17 @@ fn send(stream: &UnixStream, sockets: &HandedOverSockets) -> io::Result<()> {
     }
     let bytes = [IoSlice::new(&[VERSION]), IoSlice::new(&ours)];
     let sent = sendmsg(stream, &bytes, &mut control, SendFlags::NOSIGNAL)?;
-    if sent == 1 + ours.len() { Ok(()) } else { Err(strange("the message was cut")) }
+    if sent == 1 + ours.len() {
+        Ok(())
+    } else {
+        Err(strange("the message was cut"))
+    }
 }
 
 async fn step<T>(doing: impl Future<Output = io::Result<T>>) -> io::Result<T> {
-    timeout(STEP, doing).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    timeout(STEP, doing)
+        .await
+        .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
 fn strange(what: &str) -> io::Error {
@@ -281,8 +321,13 @@ pub(super) struct Takeover(Option<(PathBuf, Option<Predecessor>, Offer)>);
 
 impl Takeover {
     /// Takes the sockets of whoever answers on the path.
-    pub(super) fn begin(path: Option<&Path>, inherited: &mut Inherited) -> Result<Self, StartError> {
-        let Some(path) = path else { return Ok(Self(None)) };
+    pub(super) fn begin(
+        path: Option<&Path>,
+        inherited: &mut Inherited,
+    ) -> Result<Self, StartError> {
+        let Some(path) = path else {
+            return Ok(Self(None));
+        };
         let fail = |error| StartError::Handover(path.into(), error);
         let predecessor = Predecessor::find(path, inherited).map_err(fail)?;
         let offer = Offer::prepare(path).map_err(fail)?;
@@ -291,15 +336,22 @@ impl Takeover {
 
     /// Where the next gateway will ask.
     pub(super) fn offered(&self) -> Result<Option<Offered>, StartError> {
-        let Some((path, _, offer)) = &self.0 else { return Ok(None) };
+        let Some((path, _, offer)) = &self.0 else {
+            return Ok(None);
+        };
         let socket = offer.socket.try_clone();
         let socket = socket.map_err(|error| StartError::Handover(path.clone(), error))?;
-        Ok(Some(Offered { socket, path: path.clone() }))
+        Ok(Some(Offered {
+            socket,
+            path: path.clone(),
+        }))
     }
 
     /// This gateway serves: the one before may go.
     pub(super) fn complete(mut self) -> Result<(), StartError> {
-        let Some((path, predecessor, offer)) = self.0.take() else { return Ok(()) };
+        let Some((path, predecessor, offer)) = self.0.take() else {
+            return Ok(());
+        };
         let relieved = predecessor.map_or(Ok(()), Predecessor::relieve);
         let shown = relieved.and_then(|()| offer.show());
         shown.map_err(|error| StartError::Handover(path, error))

@@ -1,4 +1,5 @@
-//! The sockets that a gateway listens on: which are bound, which were inherited, which a successor gets.
+//! The sockets that a gateway listens on: which are bound, which were inherited, which a successor
+//! gets.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -43,7 +44,8 @@ enum Origin {
     Bound { only_ipv6: bool },
 }
 
-/// Sockets that a configuration asks for and that were not there: clients can connect to them, and wait.
+/// Sockets that a configuration asks for and that were not there: clients can connect to them, and
+/// wait.
 pub(super) struct Prepared(Vec<(Bound, Socket)>);
 
 impl Prepared {
@@ -62,13 +64,22 @@ pub(super) struct Change {
 impl Listeners {
     /// Nothing is bound yet.
     pub(super) fn new(inherited: Inherited) -> Self {
-        Self { bound: Vec::new(), admin: None, inherited }
+        Self {
+            bound: Vec::new(),
+            admin: None,
+            inherited,
+        }
     }
 
-    /// Binds the addresses of a configuration that are not bound yet: all of them or none. Sockets that are bound stay.
+    /// Binds the addresses of a configuration that are not bound yet: all of them or none. Sockets
+    /// that are bound stay.
     pub(super) fn prepare(&mut self, server: &Server) -> Result<Prepared, BindError> {
-        let is_missing =
-            |listener: &&Listener| !self.bound.iter().any(|known| known.is_for(listener, server));
+        let is_missing = |listener: &&Listener| {
+            !self
+                .bound
+                .iter()
+                .any(|known| known.is_for(listener, server))
+        };
         let (mut inherited, mut missing) = (Vec::new(), Vec::new());
         for listener in server.listeners.iter().filter(is_missing) {
             match self.inherited.take(&listener.address) {
@@ -84,26 +95,41 @@ impl Listeners {
         let mut ports = SharedPorts::default();
         for listener in missing {
             let only_ipv6 = server.is_for_ipv6_alone(&listener.address);
-            let binding = Binding { unix_mode: listener.unix_mode, only_ipv6, shares_port: false };
+            let binding = Binding {
+                unix_mode: listener.unix_mode,
+                only_ipv6,
+                shares_port: false,
+            };
             let neighbours = self.bound.iter().chain(new.iter().map(|(bound, _)| bound));
             let socket = ports.bind(&listener.address, binding, neighbours);
             let socket = socket.map_err(|error| self.explained(&listener.address, error))?;
-            new.push(Bound::new(listener, socket, Origin::Bound { only_ipv6 }, true)?);
+            new.push(Bound::new(
+                listener,
+                socket,
+                Origin::Bound { only_ipv6 },
+                true,
+            )?);
         }
         // Not before all are bound: where one cannot be, no client has connected to the others.
         for (bound, socket) in &new {
-            socket.listen().map_err(|error| self.explained(&bound.configured, error))?;
+            socket
+                .listen()
+                .map_err(|error| self.explained(&bound.configured, error))?;
         }
         Ok(Prepared(new))
     }
 
-    /// Adds the prepared sockets, drops removed ones, and updates the settings of the rest. The acceptor must be told too:
-    /// it holds the removed sockets last, and closes them.
+    /// Adds the prepared sockets, drops removed ones, and updates the settings of the rest. The
+    /// acceptor must be told too: it holds the removed sockets last, and closes them.
     pub(super) fn commit(&mut self, Prepared(new): Prepared, wanted: &[Listener]) -> Change {
         let mut closed = Vec::new();
         self.bound.retain(|known| {
-            let replaced = new.iter().any(|(bound, _)| bound.configured == known.configured);
-            let listener = wanted.iter().find(|listener| listener.address == known.configured);
+            let replaced = new
+                .iter()
+                .any(|(bound, _)| bound.configured == known.configured);
+            let listener = wanted
+                .iter()
+                .find(|listener| listener.address == known.configured);
             if let Some(listener) = listener.filter(|_| !replaced) {
                 known.settings.change(listener);
                 return true;
@@ -117,7 +143,11 @@ impl Listeners {
         let mut opened = Vec::new();
         for (bound, socket) in new {
             let (address, settings) = (bound.configured.clone(), bound.settings.clone());
-            opened.push(Opened { address, settings, socket });
+            opened.push(Opened {
+                address,
+                settings,
+                socket,
+            });
             self.bound.push(bound);
         }
         self.set_modes(wanted);
@@ -128,7 +158,9 @@ impl Listeners {
     fn set_modes(&mut self, wanted: &[Listener]) {
         for known in self.bound.iter_mut().filter(|known| known.is_ours) {
             let listener = wanted.iter().find(|one| one.address == known.configured);
-            let (Address::Unix(path), Some(listener)) = (&known.configured, listener) else { continue };
+            let (Address::Unix(path), Some(listener)) = (&known.configured, listener) else {
+                continue;
+            };
             let mode = listener.unix_mode;
             if known.mode == Some(mode) {
                 continue;
@@ -142,16 +174,26 @@ impl Listeners {
         }
     }
 
-    /// Why an address cannot be listened on. Where this gateway has the port itself, no other process is to be looked for.
+    /// Why an address cannot be listened on. Where this gateway has the port itself, no other
+    /// process is to be looked for.
     fn explained(&self, address: &Address, error: io::Error) -> BindError {
         let port = |address: &Address| address.ip().map(|address| address.port());
         let shares = |other: &Address| port(other).is_some() && port(other) == port(address);
-        let refused = |why: String| BindError { address: address.clone(), error: io::Error::other(why) };
+        let refused = |why: String| BindError {
+            address: address.clone(),
+            error: io::Error::other(why),
+        };
         if error.kind() != io::ErrorKind::AddrInUse {
-            return BindError { address: address.clone(), error };
+            return BindError {
+                address: address.clone(),
+                error,
+            };
         }
-        if let Some(Bound { address: own, origin, .. }) =
-            self.bound.iter().find(|known| shares(&known.address))
+        if let Some(Bound {
+            address: own,
+            origin,
+            ..
+        }) = self.bound.iter().find(|known| shares(&known.address))
         {
             return refused(match origin {
                 Origin::Inherited => {
@@ -165,8 +207,13 @@ impl Listeners {
             });
         }
         match self.admin.as_ref().filter(|(own, _)| shares(own)) {
-            Some((own, _)) => refused(format!("the admin listener is on {own} until the next start")),
-            None => BindError { address: address.clone(), error },
+            Some((own, _)) => refused(format!(
+                "the admin listener is on {own} until the next start"
+            )),
+            None => BindError {
+                address: address.clone(),
+                error,
+            },
         }
     }
 
@@ -180,7 +227,10 @@ impl Listeners {
         let socket = inherited.map_or_else(
             || {
                 let only_ipv6 = server.is_for_ipv6_alone(&configured);
-                let binding = Binding { only_ipv6, ..Binding::default() };
+                let binding = Binding {
+                    only_ipv6,
+                    ..Binding::default()
+                };
                 let mut ports = SharedPorts::default();
                 let socket = ports.bind(&configured, binding, self.bound.iter())?;
                 socket.listen()?;
@@ -189,8 +239,14 @@ impl Listeners {
             Ok,
         );
         let socket = socket.map_err(|error| self.explained(&configured, error))?;
-        let failed = |error| BindError { address: configured.clone(), error };
-        self.admin = Some((socket.address(&configured), socket.try_clone().map_err(failed)?));
+        let failed = |error| BindError {
+            address: configured.clone(),
+            error,
+        };
+        self.admin = Some((
+            socket.address(&configured),
+            socket.try_clone().map_err(failed)?,
+        ));
         match socket {
             Socket::Tcp(listener) => Ok(listener),
             Socket::Unix(_) => Err(failed(io::ErrorKind::Unsupported.into())),
@@ -202,9 +258,13 @@ impl Listeners {
     /// # Errors
     /// When the process has no descriptor left.
     pub(super) fn sockets(&self) -> io::Result<handover::HandedOverSockets> {
-        let bound = self.bound.iter().map(|known| (&known.socket, known.is_ours));
+        let bound = self
+            .bound
+            .iter()
+            .map(|known| (&known.socket, known.is_ours));
         let all = bound.chain(self.admin.iter().map(|(_, admin)| (admin, false)));
-        all.map(|(socket, is_ours)| Ok((socket.as_fd().try_clone_to_owned()?, is_ours))).collect()
+        all.map(|(socket, is_ours)| Ok((socket.as_fd().try_clone_to_owned()?, is_ours)))
+            .collect()
     }
 
     /// Closes all, but leaves the files of Unix-domain sockets to a successor.
@@ -221,7 +281,10 @@ impl Listeners {
     }
 
     pub(super) fn addresses(&self) -> Vec<Address> {
-        self.bound.iter().map(|known| known.address.clone()).collect()
+        self.bound
+            .iter()
+            .map(|known| known.address.clone())
+            .collect()
     }
 }
 
@@ -233,7 +296,10 @@ impl Bound {
         is_ours: bool,
     ) -> Result<(Self, Socket), BindError> {
         let configured = listener.address.clone();
-        let again = socket.try_clone().map_err(|error| BindError { address: configured.clone(), error })?;
+        let again = socket.try_clone().map_err(|error| BindError {
+            address: configured.clone(),
+            error,
+        })?;
         let bound = Self {
             address: socket.address(&configured),
             configured,
@@ -246,8 +312,8 @@ impl Bound {
         Ok((bound, socket))
     }
 
-    /// Whether it is the socket that a listener needs. One of our own that is for both families, or for one, while the other
-    /// is needed is not: whether it is cannot be changed once it is bound.
+    /// Whether it is the socket that a listener needs. One of our own that is for both families, or
+    /// for one, while the other is needed is not: whether it is cannot be changed once it is bound.
     fn is_for(&self, listener: &Listener, server: &Server) -> bool {
         let only_ipv6 = server.is_for_ipv6_alone(&listener.address);
         self.configured == listener.address
@@ -255,10 +321,10 @@ impl Bound {
     }
 }
 
-/// Sockets that share a port with another socket of this gateway during a reload, because the one replaces the other or is
-/// for other addresses. They do not keep sharing: another gateway that is started by mistake is told that the address is in
-/// use. (On Linux one of the same user that asks for a shared port still gets it: the kernel does not forget the sharing
-/// exactly.)
+/// Sockets that share a port with another socket of this gateway during a reload, because the one
+/// replaces the other or is for other addresses. They do not keep sharing: another gateway that is
+/// started by mistake is told that the address is in use. (On Linux one of the same user that asks
+/// for a shared port still gets it: the kernel does not forget the sharing exactly.)
 #[derive(Default)]
 struct SharedPorts(Vec<Socket>);
 
@@ -276,8 +342,8 @@ impl SharedPorts {
         };
         let port = |address: &Address| address.ip().map(|address| address.port());
         let mut has_neighbour = false;
-        for neighbour in
-            neighbours.filter(|known| port(address).is_some() && port(&known.address) == port(address))
+        for neighbour in neighbours
+            .filter(|known| port(address).is_some() && port(&known.address) == port(address))
         {
             self.share(&neighbour.socket)?;
             has_neighbour = true;
@@ -285,7 +351,13 @@ impl SharedPorts {
         if !has_neighbour {
             return Err(in_use);
         }
-        let socket = bind(address, Binding { shares_port: true, ..binding })?;
+        let socket = bind(
+            address,
+            Binding {
+                shares_port: true,
+                ..binding
+            },
+        )?;
         self.share(&socket)?;
         Ok(socket)
     }

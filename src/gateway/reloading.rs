@@ -1,9 +1,10 @@
-//! A reload, step by step. The steps whose time grows with the configuration run on a thread of their own: health, keys and
-//! signals do not wait for them. The control thread is left with short ones.
+//! A reload, step by step. The steps whose time grows with the configuration run on a thread of
+//! their own: health, keys and signals do not wait for them. The control thread is left with short
+//! ones.
 //!
-//! First everything that can fail: the files are read and compiled, and new addresses are bound. Then the snapshot is put in
-//! force. Last come those who connected to the new addresses meanwhile, and those who wait on the addresses that are gone:
-//! each of them is answered.
+//! First everything that can fail: the files are read and compiled, and new addresses are bound.
+//! Then the snapshot is put in force. Last come those who connected to the new addresses meanwhile,
+//! and those who wait on the addresses that are gone: each of them is answered.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,7 +17,8 @@ use super::{Control, announce, warn_of_restart};
 use crate::reload::{Attempt, Found, Reloaded, Watcher};
 use crate::snapshot::Snapshot;
 
-/// The longest wait for the acceptor before the next reload may begin. It answers at once, unless its worker is stuck.
+/// The longest wait for the acceptor before the next reload may begin. It answers at once, unless
+/// its worker is stuck.
 const ACCEPTOR: Duration = Duration::from_secs(1);
 
 /// The reload that is under way, if one is.
@@ -36,9 +38,12 @@ pub(super) enum Step {
 }
 
 impl Reloading {
-    /// Waits for the end of the step that is under way. It goes on where it was when this is dropped.
+    /// Waits for the end of the step that is under way. It goes on where it was when this is
+    /// dropped.
     pub(super) async fn next(&mut self) -> Step {
-        let Some(step) = &mut self.step else { return std::future::pending().await };
+        let Some(step) = &mut self.step else {
+            return std::future::pending().await;
+        };
         let done = step.await;
         self.step = None;
         done
@@ -57,7 +62,10 @@ impl Control {
         self.reloading.step = Some(Box::pin(async {
             Step::Read(read.await.unwrap_or_else(|error| {
                 tracing::error!(%error, "a defect: the changed configuration is not in force");
-                Attempt { found: Found::Broken, files: Vec::new() }
+                Attempt {
+                    found: Found::Broken,
+                    files: Vec::new(),
+                }
             }))
         }));
     }
@@ -94,7 +102,9 @@ impl Control {
         announce(prepared.addresses());
         self.reloader.swap(snapshot);
         let now = self.live.load();
-        let change = self.listeners.commit(prepared, &now.config.server.listeners);
+        let change = self
+            .listeners
+            .commit(prepared, &now.config.server.listeners);
         let changed = self.server.change(change.opened, change.closed);
         warn_of_restart(&before.config, &now.config);
         self.look_at_certificates();
@@ -104,7 +114,11 @@ impl Control {
     }
 
     /// Counts the reload when all else is done.
-    fn finish_reload(&mut self, outcome: Reloaded, changed: Option<tokio::sync::oneshot::Receiver<()>>) {
+    fn finish_reload(
+        &mut self,
+        outcome: Reloaded,
+        changed: Option<tokio::sync::oneshot::Receiver<()>>,
+    ) {
         let reloader = self.reloader.clone();
         self.reloading.step = Some(Box::pin(async move {
             if let Some(changed) = changed {

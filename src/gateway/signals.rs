@@ -8,8 +8,9 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::Command;
 
-/// Signals that end a process which does not take them, and that mean nothing here. Supervisors, log rotation and
-/// habit send them: SIGUSR1 reopens the logs of other servers, SIGQUIT makes others drain.
+/// Signals that end a process which does not take them, and that mean nothing here. Supervisors,
+/// log rotation and habit send them: SIGUSR1 reopens the logs of other servers, SIGQUIT makes
+/// others drain.
 fn unused() -> [(&'static str, SignalKind); 5] {
     [
         ("SIGUSR1", SignalKind::user_defined1()),
@@ -27,8 +28,9 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Takes the signals that must not end the process while the gateway starts: SIGHUP, which reloads as soon as it
-    /// runs, and those that mean nothing. SIGTERM and SIGINT end a start at once, as they do by default.
+    /// Takes the signals that must not end the process while the gateway starts: SIGHUP, which
+    /// reloads as soon as it runs, and those that mean nothing. SIGTERM and SIGINT end a start at
+    /// once, as they do by default.
     ///
     /// # Errors
     /// If signals cannot be received.
@@ -44,10 +46,17 @@ impl Signals {
         Ok(Self { runtime, hangup })
     }
 
-    /// Passes signals on until the gateway has ended: SIGTERM and SIGINT let it drain, and a second of them ends the drain.
-    /// `ready` is told when they are taken.
-    pub(super) fn pass(self, commands: &UnboundedSender<Command>, ready: impl FnOnce()) -> io::Result<()> {
-        let Self { runtime, mut hangup } = self;
+    /// Passes signals on until the gateway has ended: SIGTERM and SIGINT let it drain, and a second
+    /// of them ends the drain. `ready` is told when they are taken.
+    pub(super) fn pass(
+        self,
+        commands: &UnboundedSender<Command>,
+        ready: impl FnOnce(),
+    ) -> io::Result<()> {
+        let Self {
+            runtime,
+            mut hangup,
+        } = self;
         runtime.block_on(async {
             let mut terminate = signal(SignalKind::terminate())?;
             let mut interrupt = signal(SignalKind::interrupt())?;
@@ -63,7 +72,9 @@ impl Signals {
                 match (&command, is_draining) {
                     (Command::Reload, _) => {}
                     (Command::Drain, false) => tracing::info!("draining"),
-                    (Command::Drain, true) => tracing::info!("asked to end again: the drain ends at once"),
+                    (Command::Drain, true) => {
+                        tracing::info!("asked to end again: the drain ends at once")
+                    }
                 }
                 is_draining |= matches!(command, Command::Drain);
                 // An error is a gateway that has ended, which the next turn sees.
@@ -75,6 +86,9 @@ impl Signals {
 
 async fn note(name: &'static str, mut signal: Signal) {
     while signal.recv().await.is_some() {
-        tracing::warn!(signal = name, "the signal is ignored: SIGTERM ends the gateway, SIGHUP reloads");
+        tracing::warn!(
+            signal = name,
+            "the signal is ignored: SIGTERM ends the gateway, SIGHUP reloads"
+        );
     }
 }

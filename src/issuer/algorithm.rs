@@ -1,4 +1,5 @@
-//! The signature algorithms a token may use (RFC 7518 §3.1, RFC 8037). There is no `none` and no HMAC to name.
+//! The signature algorithms a token may use (RFC 7518 §3.1, RFC 8037). There is no `none` and no
+//! HMAC to name.
 
 use std::fmt;
 
@@ -36,11 +37,14 @@ impl Algorithm {
     /// The algorithm of that exact, case-sensitive name, in a JWS header or a JWK.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
-        // RFC 9864 §2.2 names EdDSA by its curve. There is no other here: a key of Ed448 is not usable.
+        // RFC 9864 §2.2 names EdDSA by its curve. There is no other here: a key of Ed448 is not
+        // usable.
         if name == "Ed25519" {
             return Some(Self::EdDSA);
         }
-        Self::ALL.into_iter().find(|algorithm| algorithm.name() == name)
+        Self::ALL
+            .into_iter()
+            .find(|algorithm| algorithm.name() == name)
     }
 
     /// The name in a JWS header, and in the configuration.
@@ -98,9 +102,10 @@ mod tests {
                 assert_eq!(format!("{library:?}"), algorithm.name());
             }
         }
-        for name in
-            ["none", "None", "nOnE", "HS256", "HS384", "HS512", "rs256", "ES521", "ES256K", "Ed448", ""]
-        {
+        for name in [
+            "none", "None", "nOnE", "HS256", "HS384", "HS512", "rs256", "ES521", "ES256K", "Ed448",
+            "",
+        ] {
             assert_eq!(Algorithm::parse(name), None, "{name}");
         }
     }

@@ -1,9 +1,10 @@
 //! From an issuer to its `jwks_uri`: OpenID Connect Discovery §4, then RFC 8414 §3.
 //!
-//! The `jwks_uri` is another's choice of where this gateway connects to. So it is https unless the configuration says
-//! otherwise, and its address is no nearer to this machine than the one that the metadata came from ([`Nearness`]): an
-//! issuer in the Internet leads neither into a private network nor to this machine, while one in a private network, or on
-//! this machine, names places of its own kind.
+//! The `jwks_uri` is another's choice of where this gateway connects to. So it is https unless the
+//! configuration says otherwise, and its address is no nearer to this machine than the one that the
+//! metadata came from ([`Nearness`]): an issuer in the Internet leads neither into a private
+//! network nor to this machine, while one in a private network, or on this machine, names places of
+//! its own kind.
 
 use std::fmt;
 
@@ -62,7 +63,8 @@ pub(super) enum DiscoveryError {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Discovered {
     pub(super) jwks_uri: Url,
-    /// The nearness of the address that the metadata came from: no nearer one is dialled for the keys.
+    /// The nearness of the address that the metadata came from: no nearer one is dialled for the
+    /// keys.
     pub(super) nearness: Nearness,
 }
 
@@ -86,14 +88,26 @@ pub(super) async fn discover(
         }
         fetched => (oidc, fetched),
     };
-    let fetched = fetched.map_err(|error| DiscoveryError::Fetch { url: url.to_string().into(), error })?;
-    let metadata: Metadata = serde_json::from_slice(&fetched.body)
-        .map_err(|_| DiscoveryError::Shape { url: url.to_string().into() })?;
+    let fetched = fetched.map_err(|error| DiscoveryError::Fetch {
+        url: url.to_string().into(),
+        error,
+    })?;
+    let metadata: Metadata =
+        serde_json::from_slice(&fetched.body).map_err(|_| DiscoveryError::Shape {
+            url: url.to_string().into(),
+        })?;
     let jwks_uri = jwks_uri(&metadata, entry, fetched.nearness)?;
-    Ok(Discovered { jwks_uri, nearness: fetched.nearness })
+    Ok(Discovered {
+        jwks_uri,
+        nearness: fetched.nearness,
+    })
 }
 
-fn jwks_uri(metadata: &Metadata, entry: &IssuerSettings, nearness: Nearness) -> Result<Url, DiscoveryError> {
+fn jwks_uri(
+    metadata: &Metadata,
+    entry: &IssuerSettings,
+    nearness: Nearness,
+) -> Result<Url, DiscoveryError> {
     if metadata.issuer != *entry.issuer {
         let (configured, stated) = (Box::from(&*entry.issuer), shown(&metadata.issuer));
         return Err(DiscoveryError::Issuer { configured, stated });
@@ -105,7 +119,11 @@ fn jwks_uri(metadata: &Metadata, entry: &IssuerSettings, nearness: Nearness) -> 
     };
     // The nearness of its addresses is checked when they are dialled.
     let place_ok = url.is_tls() || entry.fetch.allow_http || nearness == Nearness::Machine;
-    if place_ok { Ok(url) } else { Err(DiscoveryError::Place { stated }) }
+    if place_ok {
+        Ok(url)
+    } else {
+        Err(DiscoveryError::Place { stated })
+    }
 }
 
 /// OpenID Connect Discovery §4: after the path, with its last slash gone.
@@ -115,11 +133,18 @@ fn openid_configuration(base: &Url) -> Url {
 
 /// RFC 8414 §3.1: between host and path.
 fn authorization_server(base: &Url) -> Url {
-    base.with_path(&format!("/.well-known/oauth-authorization-server{}", path(base)))
+    base.with_path(&format!(
+        "/.well-known/oauth-authorization-server{}",
+        path(base)
+    ))
 }
 
 fn path(base: &Url) -> &str {
-    base.path_and_query().split('?').next().unwrap_or_default().trim_end_matches('/')
+    base.path_and_query()
+        .split('?')
+        .next()
+        .unwrap_or_default()
+        .trim_end_matches('/')
 }
 
 fn shown(text: &str) -> Box<str> {
@@ -131,13 +156,18 @@ impl fmt::Display for DiscoveryError {
         match self {
             Self::Fetch { url, error } => write!(f, "metadata at {url}: {error}"),
             Self::Shape { url } => {
-                write!(f, "metadata at {url}: not a JSON object with the strings \"issuer\" and \"jwks_uri\"")
+                write!(
+                    f,
+                    "metadata at {url}: not a JSON object with the strings \"issuer\" and \"jwks_uri\""
+                )
             }
             Self::Issuer { configured, stated } => write!(
                 f,
                 "the metadata is refused: it is for issuer {stated:?}, and the configuration says {configured:?}"
             ),
-            Self::JwksUri { stated, error } => write!(f, "the metadata's \"jwks_uri\" {stated:?}: {error}"),
+            Self::JwksUri { stated, error } => {
+                write!(f, "the metadata's \"jwks_uri\" {stated:?}: {error}")
+            }
             Self::Place { stated } => write!(
                 f,
                 "the metadata's \"jwks_uri\" {stated:?} is plain http; if that is meant, set \"jwks_uri\" and \
@@ -170,8 +200,10 @@ mod tests {
 
     fn entry_of(fake: &Fake) -> (IssuerSettings, Url) {
         let base = fake.url("/tenant/");
-        let entry =
-            IssuerSettings { issuer: base.to_string().into(), ..entry(KeySource::Discovery(base.clone())) };
+        let entry = IssuerSettings {
+            issuer: base.to_string().into(),
+            ..entry(KeySource::Discovery(base.clone()))
+        };
         (entry, base)
     }
 
@@ -209,7 +241,11 @@ mod tests {
     async fn metadata_of_another_issuer_is_refused() {
         let fake = Fake::start();
         let issuer = fake.url("/tenant/").to_string();
-        for stated in ["https://evil.example.com/", issuer.trim_end_matches('/'), &issuer.to_uppercase()] {
+        for stated in [
+            "https://evil.example.com/",
+            issuer.trim_end_matches('/'),
+            &issuer.to_uppercase(),
+        ] {
             fake.answer(OIDC, metadata(stated, &fake.url("/a").to_string()));
             let error = discover_at(&fake).await.unwrap_err();
             assert!(matches!(error, DiscoveryError::Issuer { .. }), "{error:?}");
@@ -221,24 +257,47 @@ mod tests {
     #[tokio::test]
     async fn metadata_that_is_not_metadata_is_refused() {
         let fake = Fake::start();
-        for body in ["", "[]", "{}", r#"{"issuer":"a"}"#, r#"{"issuer":1,"jwks_uri":2}"#] {
+        for body in [
+            "",
+            "[]",
+            "{}",
+            r#"{"issuer":"a"}"#,
+            r#"{"issuer":1,"jwks_uri":2}"#,
+        ] {
             fake.answer(OIDC, json(body));
             let error = discover_at(&fake).await.unwrap_err();
-            assert!(matches!(error, DiscoveryError::Shape { .. }), "{body}: {error:?}");
+            assert!(
+                matches!(error, DiscoveryError::Shape { .. }),
+                "{body}: {error:?}"
+            );
         }
         fake.answer(OIDC, json("<html>"));
         let error = discover_at(&fake).await.unwrap_err();
-        assert!(matches!(error, DiscoveryError::Fetch { error: FetchError::Html, .. }), "{error:?}");
+        assert!(
+            matches!(
+                error,
+                DiscoveryError::Fetch {
+                    error: FetchError::Html,
+                    ..
+                }
+            ),
+            "{error:?}"
+        );
     }
 
     // K08. Where the addresses lead is for `net::Client`, and its tests.
     #[test]
     fn keys_are_fetched_over_https_unless_the_issuer_is_on_this_machine() {
-        let entry = entry(KeySource::Discovery(Url::parse("https://idp.example.com/").unwrap()));
+        let entry = entry(KeySource::Discovery(
+            Url::parse("https://idp.example.com/").unwrap(),
+        ));
         let mut lax = entry.clone();
         lax.fetch.allow_http = true;
         let place = |entry: &IssuerSettings, nearness, stated: &str| {
-            let metadata = Metadata { issuer: entry.issuer.to_string(), jwks_uri: stated.to_owned() };
+            let metadata = Metadata {
+                issuer: entry.issuer.to_string(),
+                jwks_uri: stated.to_owned(),
+            };
             match jwks_uri(&metadata, entry, nearness) {
                 Ok(_) => Ok(()),
                 Err(DiscoveryError::Place { .. }) => Err("place"),
@@ -251,11 +310,25 @@ mod tests {
         assert_eq!(place(&entry, near, "http://127.0.0.1:2/k"), Ok(()));
         assert_eq!(place(&lax, far, "http://keys.example.com/k"), Ok(()));
         for nearness in [far, Nearness::Private, Nearness::Link] {
-            for jwks_uri in ["http://keys.example.com/k", "http://127.0.0.1/k", "http://localhost/k"] {
-                assert_eq!(place(&entry, nearness, jwks_uri), Err("place"), "{jwks_uri}");
+            for jwks_uri in [
+                "http://keys.example.com/k",
+                "http://127.0.0.1/k",
+                "http://localhost/k",
+            ] {
+                assert_eq!(
+                    place(&entry, nearness, jwks_uri),
+                    Err("place"),
+                    "{jwks_uri}"
+                );
             }
         }
-        for jwks_uri in ["file:///etc/passwd", "gopher://a/", "/keys", "https://u:p@a/", ""] {
+        for jwks_uri in [
+            "file:///etc/passwd",
+            "gopher://a/",
+            "/keys",
+            "https://u:p@a/",
+            "",
+        ] {
             assert_eq!(place(&lax, near, jwks_uri), Err("url"), "{jwks_uri}");
         }
     }
@@ -263,8 +336,16 @@ mod tests {
     #[test]
     fn the_two_documents_stand_where_their_standards_say() {
         for (base, oidc, oauth) in [
-            ("https://a", "/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"),
-            ("https://a/", "/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"),
+            (
+                "https://a",
+                "/.well-known/openid-configuration",
+                "/.well-known/oauth-authorization-server",
+            ),
+            (
+                "https://a/",
+                "/.well-known/openid-configuration",
+                "/.well-known/oauth-authorization-server",
+            ),
             (
                 "https://a/t/u",
                 "/t/u/.well-known/openid-configuration",

@@ -1,4 +1,5 @@
-//! What the configuration says of an issuer's keys. Two equal entries are one issuer across a reload.
+//! What the configuration says of an issuer's keys. Two equal entries are one issuer across a
+//! reload.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,7 +13,8 @@ use crate::net::Url;
 pub struct IssuerSettings {
     /// The name in the configuration, in logs and in metrics; of a tenant, `<name>/<tenant>`.
     pub name: Arc<str>,
-    /// The exact `iss` of its tokens (RFC 7519 §4.1.1), and the `issuer` its metadata must state (RFC 8414 §3.3).
+    /// The exact `iss` of its tokens (RFC 7519 §4.1.1), and the `issuer` its metadata must state
+    /// (RFC 8414 §3.3).
     pub issuer: Arc<str>,
     /// Where its keys come from.
     pub keys: KeySource,

@@ -6,9 +6,10 @@ use std::time::Duration;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeySize};
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, ECDSA_P521_SHA512_FIXED_SIGNING,
-    EcdsaKeyPair, Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512,
-    RSA_PSS_SHA256, RSA_PSS_SHA384, RSA_PSS_SHA512, RsaEncoding,
+    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING,
+    ECDSA_P521_SHA512_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256,
+    RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RSA_PSS_SHA256, RSA_PSS_SHA384, RSA_PSS_SHA512,
+    RsaEncoding,
 };
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -34,17 +35,26 @@ impl Signer {
 
     /// A new P-256 key.
     pub(crate) fn p256() -> Self {
-        Self::Ec(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap(), "P-256")
+        Self::Ec(
+            EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap(),
+            "P-256",
+        )
     }
 
     /// A new P-384 key.
     pub(crate) fn p384() -> Self {
-        Self::Ec(EcdsaKeyPair::generate(&ECDSA_P384_SHA384_FIXED_SIGNING).unwrap(), "P-384")
+        Self::Ec(
+            EcdsaKeyPair::generate(&ECDSA_P384_SHA384_FIXED_SIGNING).unwrap(),
+            "P-384",
+        )
     }
 
     /// A new P-521 key.
     pub(crate) fn p521() -> Self {
-        Self::Ec(EcdsaKeyPair::generate(&ECDSA_P521_SHA512_FIXED_SIGNING).unwrap(), "P-521")
+        Self::Ec(
+            EcdsaKeyPair::generate(&ECDSA_P521_SHA512_FIXED_SIGNING).unwrap(),
+            "P-521",
+        )
     }
 
     /// A new Ed25519 key.
@@ -58,11 +68,15 @@ impl Signer {
             Self::Rsa(pair) => {
                 let key = pair.public_key();
                 let (n, e) = (key.modulus(), key.exponent());
-                let (n, e) = (n.big_endian_without_leading_zero(), e.big_endian_without_leading_zero());
+                let (n, e) = (
+                    n.big_endian_without_leading_zero(),
+                    e.big_endian_without_leading_zero(),
+                );
                 json!({ "kty": "RSA", "kid": kid, "n": b64(n), "e": b64(e) })
             }
             Self::Ec(pair, crv) => {
-                let (x, y) = pair.public_key().as_ref()[1..].split_at(pair.public_key().as_ref().len() / 2);
+                let (x, y) =
+                    pair.public_key().as_ref()[1..].split_at(pair.public_key().as_ref().len() / 2);
                 json!({ "kty": "EC", "kid": kid, "crv": crv, "x": b64(x), "y": b64(y) })
             }
             Self::Ed(pair) => {
@@ -101,7 +115,8 @@ impl Signer {
                     _ => panic!("{algorithm} is not for RSA"),
                 };
                 let mut signature = vec![0; pair.public_modulus_len()];
-                pair.sign(encoding, &random, message, &mut signature).unwrap();
+                pair.sign(encoding, &random, message, &mut signature)
+                    .unwrap();
                 b64(&signature)
             }
             Self::Ec(pair, _) => b64(pair.sign(&random, message).unwrap().as_ref()),

@@ -69,8 +69,9 @@ const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 /// Bits of an RSA exponent that the crypto library takes.
 const MAX_EXPONENT_BITS: usize = 33;
 
-/// The y coordinates of the Ed25519 points of small order, and their encodings beyond the field's prime; the sign bit
-/// is not part of them. With such a key a signature can be made without a private key (RFC 8032 does not forbid them).
+/// The y coordinates of the Ed25519 points of small order, and their encodings beyond the field's
+/// prime; the sign bit is not part of them. With such a key a signature can be made without a
+/// private key (RFC 8032 does not forbid them).
 const SMALL_ORDER: [[u8; 32]; 7] = [
     small(0x00, 0x00, 0x00),
     small(0x01, 0x00, 0x00),
@@ -78,12 +79,14 @@ const SMALL_ORDER: [[u8; 32]; 7] = [
     small(0xed, 0xff, 0x7f),
     small(0xee, 0xff, 0x7f),
     [
-        0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef, 0x98, 0xf0, 0xd5,
-        0xdf, 0xac, 0x05, 0xd3, 0xc6, 0x33, 0x39, 0xb1, 0x38, 0x02, 0x88, 0x6d, 0x53, 0xfc, 0x05,
+        0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef, 0x98,
+        0xf0, 0xd5, 0xdf, 0xac, 0x05, 0xd3, 0xc6, 0x33, 0x39, 0xb1, 0x38, 0x02, 0x88, 0x6d, 0x53,
+        0xfc, 0x05,
     ],
     [
-        0xc7, 0x17, 0x6a, 0x70, 0x3d, 0x4d, 0xd8, 0x4f, 0xba, 0x3c, 0x0b, 0x76, 0x0d, 0x10, 0x67, 0x0f, 0x2a,
-        0x20, 0x53, 0xfa, 0x2c, 0x39, 0xcc, 0xc6, 0x4e, 0xc7, 0xfd, 0x77, 0x92, 0xac, 0x03, 0x7a,
+        0xc7, 0x17, 0x6a, 0x70, 0x3d, 0x4d, 0xd8, 0x4f, 0xba, 0x3c, 0x0b, 0x76, 0x0d, 0x10, 0x67,
+        0x0f, 0x2a, 0x20, 0x53, 0xfa, 0x2c, 0x39, 0xcc, 0xc6, 0x4e, 0xc7, 0xfd, 0x77, 0x92, 0xac,
+        0x03, 0x7a,
     ],
 ];
 
@@ -131,9 +134,18 @@ fn check_purpose(members: &Members) -> Result<(), Skipped> {
 
 /// RFC 7517 §4.4: what the key may be used for: its `alg`, or else all that its kind can do.
 fn algorithms(members: &Members, fit: &[Algorithm]) -> Result<Vec<Algorithm>, Skipped> {
-    let Some(alg) = members.get("alg") else { return Ok(fit.to_vec()) };
-    let algorithm = alg.as_str().and_then(Algorithm::parse).ok_or(Skipped::UnknownAlgorithm)?;
-    if fit.contains(&algorithm) { Ok(vec![algorithm]) } else { Err(Skipped::UnfitAlgorithm) }
+    let Some(alg) = members.get("alg") else {
+        return Ok(fit.to_vec());
+    };
+    let algorithm = alg
+        .as_str()
+        .and_then(Algorithm::parse)
+        .ok_or(Skipped::UnknownAlgorithm)?;
+    if fit.contains(&algorithm) {
+        Ok(vec![algorithm])
+    } else {
+        Err(Skipped::UnfitAlgorithm)
+    }
 }
 
 fn read_rsa(members: &Members, kid: Option<Box<str>>) -> Result<Key, Skipped> {
@@ -172,7 +184,10 @@ fn read_okp(members: &Members, kid: Option<Box<str>>) -> Result<Key, Skipped> {
     }
     let algorithms = algorithms(members, &[Algorithm::EdDSA])?;
     let x = number(members, "x")?;
-    let mut y: [u8; 32] = x.as_slice().try_into().map_err(|_| Skipped::CoordinateLength)?;
+    let mut y: [u8; 32] = x
+        .as_slice()
+        .try_into()
+        .map_err(|_| Skipped::CoordinateLength)?;
     y[31] &= 0x7f;
     if SMALL_ORDER.contains(&y) {
         return Err(Skipped::Point);
@@ -189,7 +204,8 @@ fn number(members: &Members, name: &str) -> Result<Vec<u8>, Skipped> {
     URL_SAFE_NO_PAD.decode(text).map_err(|_| Skipped::Encoding)
 }
 
-/// RFC 7518 §6.3.1.1: some libraries write a zero octet before the modulus. The number is the same without it.
+/// RFC 7518 §6.3.1.1: some libraries write a zero octet before the modulus. The number is the same
+/// without it.
 fn without_zeros(bytes: &[u8]) -> &[u8] {
     let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
     bytes.get(zeros..).unwrap_or_default()
@@ -197,7 +213,9 @@ fn without_zeros(bytes: &[u8]) -> &[u8] {
 
 /// Bits of a number without leading zeros.
 fn bits(bytes: &[u8]) -> usize {
-    bytes.first().map_or(0, |first| bytes.len() * 8 - first.leading_zeros() as usize)
+    bytes
+        .first()
+        .map_or(0, |first| bytes.len() * 8 - first.leading_zeros() as usize)
 }
 
 const fn small(first: u8, middle: u8, last: u8) -> [u8; 32] {
@@ -212,7 +230,9 @@ impl fmt::Display for Skipped {
         f.write_str(match self {
             Self::NotAnObject => "not a JSON object",
             Self::RepeatedMember => "a member stands twice",
-            Self::Private => "it holds a private key, which everybody can read now: have it replaced",
+            Self::Private => {
+                "it holds a private key, which everybody can read now: have it replaced"
+            }
             Self::Symmetric => "a shared secret is no public key",
             Self::UnknownKty => "\"kty\" is none of RSA, EC, OKP",
             Self::UnknownCurve => "\"crv\" is none of P-256, P-384, P-521, Ed25519",
@@ -243,6 +263,10 @@ impl fmt::Display for Name<'_> {
         for character in self.0.chars().take(SHOWN) {
             write!(f, "{}", character.escape_debug())?;
         }
-        f.write_str(if self.0.chars().nth(SHOWN).is_some() { "…\"" } else { "\"" })
+        f.write_str(if self.0.chars().nth(SHOWN).is_some() {
+            "…\""
+        } else {
+            "\""
+        })
     }
 }

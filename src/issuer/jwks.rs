@@ -1,7 +1,8 @@
 //! A JWK Set (RFC 7517 §5): what of it is usable, and why the rest is not.
 //!
-//! One key that is broken, unknown or dangerous is skipped and reported; it never voids the set, and it is never
-//! repaired. Keys are read one at a time, so that a set made of rubbish costs no memory.
+//! One key that is broken, unknown or dangerous is skipped and reported; it never voids the set,
+//! and it is never repaired. Keys are read one at a time, so that a set made of rubbish costs no
+//! memory.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -76,10 +77,13 @@ impl KeySet {
     pub fn parse(bytes: &[u8], max_keys: usize) -> Result<Self, JwksError> {
         let mut set = Self::default();
         let mut json = serde_json::Deserializer::from_slice(bytes);
-        Document { set: &mut set, max_keys }
-            .deserialize(&mut json)
-            .and_then(|()| json.end())
-            .map_err(|error| JwksError::of(&error))?;
+        Document {
+            set: &mut set,
+            max_keys,
+        }
+        .deserialize(&mut json)
+        .and_then(|()| json.end())
+        .map_err(|error| JwksError::of(&error))?;
         match (set.keys.is_empty(), set.skips.total) {
             (false, _) => Ok(set),
             (true, 0) => Err(JwksError::Empty),
@@ -88,21 +92,35 @@ impl KeySet {
     }
 
     fn add(&mut self, index: usize, Entry(members): Entry, max_keys: usize) {
-        let kid = members.as_ref().ok().and_then(|members| members.get("kid")?.as_str()).map(Box::from);
-        let read = members.and_then(|members| jwk::read(&members)).and_then(|key| self.admit(key, max_keys));
+        let kid = members
+            .as_ref()
+            .ok()
+            .and_then(|members| members.get("kid")?.as_str())
+            .map(Box::from);
+        let read = members
+            .and_then(|members| jwk::read(&members))
+            .and_then(|key| self.admit(key, max_keys));
         match read {
             Ok(key) => self.keys.push(Arc::new(key)),
             Err(reason) => self.skips.add(Skip { index, kid, reason }),
         }
     }
 
-    /// Two keys of one name that a token could mean alike are ambiguous: the first stays, so that an entry that was
-    /// appended never displaces one that was there.
+    /// Two keys of one name that a token could mean alike are ambiguous: the first stays, so that
+    /// an entry that was appended never displaces one that was there.
     fn admit(&self, key: Key, max_keys: usize) -> Result<Key, Skipped> {
-        if self.keys.iter().any(|known| known.is_same(&key) || known.is_confusable(&key)) {
+        if self
+            .keys
+            .iter()
+            .any(|known| known.is_same(&key) || known.is_confusable(&key))
+        {
             return Err(Skipped::Duplicate);
         }
-        if self.keys.len() >= max_keys { Err(Skipped::TooMany) } else { Ok(key) }
+        if self.keys.len() >= max_keys {
+            Err(Skipped::TooMany)
+        } else {
+            Ok(key)
+        }
     }
 }
 
@@ -121,9 +139,10 @@ impl JwksError {
     fn of(error: &serde_json::Error) -> Self {
         match error.classify() {
             Category::Data => Self::Shape,
-            Category::Io | Category::Syntax | Category::Eof => {
-                Self::Json { line: error.line(), column: error.column() }
-            }
+            Category::Io | Category::Syntax | Category::Eof => Self::Json {
+                line: error.line(),
+                column: error.column(),
+            },
         }
     }
 }
@@ -160,9 +179,16 @@ impl<'de> Visitor<'de> for Document<'_> {
                 return Err(A::Error::duplicate_field("keys"));
             }
             found = true;
-            map.next_value_seed(Keys { set: self.set, max_keys: self.max_keys })?;
+            map.next_value_seed(Keys {
+                set: self.set,
+                max_keys: self.max_keys,
+            })?;
         }
-        if found { Ok(()) } else { Err(A::Error::missing_field("keys")) }
+        if found {
+            Ok(())
+        } else {
+            Err(A::Error::missing_field("keys"))
+        }
     }
 }
 
@@ -215,14 +241,19 @@ impl<'de> Visitor<'de> for EntryVisitor {
         f.write_str("a JWK")
     }
 
-    /// Two members of one name would be a key of two meanings (RFC 7517 §4): which one counts is not ours to guess.
+    /// Two members of one name would be a key of two meanings (RFC 7517 §4): which one counts is
+    /// not ours to guess.
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entry, A::Error> {
         let mut members = BTreeMap::new();
         let mut repeated = false;
         while let Some((name, value)) = map.next_entry::<String, Value>()? {
             repeated |= members.insert(name, value).is_some();
         }
-        Ok(Entry(if repeated { Err(Skipped::RepeatedMember) } else { Ok(members) }))
+        Ok(Entry(if repeated {
+            Err(Skipped::RepeatedMember)
+        } else {
+            Ok(members)
+        }))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Entry, A::Error> {
@@ -264,7 +295,11 @@ impl fmt::Display for JwksError {
             Self::Shape => f.write_str("the key set is not an object with one array \"keys\""),
             Self::Empty => f.write_str("the key set is empty"),
             Self::NoUsableKey(skips) => {
-                write!(f, "no key of the key set is usable; skipped {}: {skips}", skips.total)
+                write!(
+                    f,
+                    "no key of the key set is usable; skipped {}: {skips}",
+                    skips.total
+                )
             }
         }
     }

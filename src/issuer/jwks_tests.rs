@@ -21,7 +21,8 @@ fn reasons(skips: &Skips) -> Vec<Skipped> {
     skips.reported.iter().map(|skip| skip.reason).collect()
 }
 
-// K01, K02, D15, D16, D18, D21, D31: each key of the vectors stands beside a good one, which always survives.
+// K01, K02, D15, D16, D18, D21, D31: each key of the vectors stands beside a good one, which always
+// survives.
 #[test]
 fn a_key_is_usable_or_skipped_for_its_own_reason_and_the_set_lives_on() {
     let good = Signer::p384().jwk("good");
@@ -31,14 +32,27 @@ fn a_key_is_usable_or_skipped_for_its_own_reason_and_the_set_lives_on() {
         assert_eq!(set.keys.last().unwrap().kid(), Some("good"), "{name}");
         if let Some(reason) = vector["skipped"].as_str() {
             assert_eq!(set.keys.len(), 1, "{name}");
-            assert_eq!(format!("{:?}", reasons(&set.skips)), format!("[{reason}]"), "{name}");
+            assert_eq!(
+                format!("{:?}", reasons(&set.skips)),
+                format!("[{reason}]"),
+                "{name}"
+            );
             continue;
         }
-        assert_eq!((set.keys.len(), set.skips.total), (2, 0), "{name}: {:?}", set.skips);
+        assert_eq!(
+            (set.keys.len(), set.skips.total),
+            (2, 0),
+            "{name}: {:?}",
+            set.skips
+        );
         let key = &set.keys[0];
         assert_eq!(key.kid(), vector["jwk"]["kid"].as_str(), "{name}");
         for algorithm in Algorithm::ALL {
-            let listed = vector["algorithms"].as_array().unwrap().iter().any(|it| it == algorithm.name());
+            let listed = vector["algorithms"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .any(|it| it == algorithm.name());
             assert_eq!(key.allows(algorithm), listed, "{name}: {algorithm}");
         }
     }
@@ -59,23 +73,38 @@ fn a_document_is_a_key_set_or_an_error() {
         assert_eq!(vector["result"], result, "{name}");
     }
     let utf16: Vec<u8> = r#"{"keys":[]}"#.encode_utf16().flat_map(u16::to_le_bytes).collect();
-    assert!(matches!(KeySet::parse(&utf16, 64), Err(JwksError::Json { .. })));
-    assert!(matches!(KeySet::parse(b"{\"keys\":[\"\xff\"]}", 64), Err(JwksError::Json { .. })));
+    assert!(matches!(
+        KeySet::parse(&utf16, 64),
+        Err(JwksError::Json { .. })
+    ));
+    assert!(matches!(
+        KeySet::parse(b"{\"keys\":[\"\xff\"]}", 64),
+        Err(JwksError::Json { .. })
+    ));
 }
 
 #[test]
 fn a_kid_is_what_its_escapes_mean() {
     let text = jwks(&[Signer::p256().jwk("k")]).replace(r#""k""#, r#""a\/b=\u0041""#);
-    assert_eq!(KeySet::parse(text.as_bytes(), 64).unwrap().keys[0].kid(), Some("a/b=A"));
+    assert_eq!(
+        KeySet::parse(text.as_bytes(), 64).unwrap().keys[0].kid(),
+        Some("a/b=A")
+    );
 }
 
 #[test]
 fn a_key_with_a_member_twice_is_skipped() {
-    let (good, bad) = (Signer::p256().jwk("good"), Signer::p256().jwk("bad").to_string());
+    let (good, bad) = (
+        Signer::p256().jwk("good"),
+        Signer::p256().jwk("bad").to_string(),
+    );
     let bad = bad.replacen('{', r#"{"kid":"other","#, 1);
     let text = format!(r#"{{"keys":[{bad},{good}]}}"#);
     let set = KeySet::parse(text.as_bytes(), 64).unwrap();
-    assert_eq!((set.keys.len(), reasons(&set.skips)), (1, vec![Skipped::RepeatedMember]));
+    assert_eq!(
+        (set.keys.len(), reasons(&set.skips)),
+        (1, vec![Skipped::RepeatedMember])
+    );
 }
 
 // attacks.md row 17, D17
@@ -83,39 +112,80 @@ fn a_key_with_a_member_twice_is_skipped() {
 fn of_two_keys_that_a_token_could_mean_the_first_stays() {
     let (first, second) = (Signer::p256(), Signer::p256());
     let set = parse(&[first.jwk("k"), second.jwk("k"), first.jwk("k")]).unwrap();
-    assert_eq!((set.keys.len(), reasons(&set.skips)), (1, vec![Skipped::Duplicate; 2]));
+    assert_eq!(
+        (set.keys.len(), reasons(&set.skips)),
+        (1, vec![Skipped::Duplicate; 2])
+    );
     let message = b"header.claims";
     let key = &set.keys[0];
-    assert!(key.verify(Algorithm::ES256, message, &first.sign(Algorithm::ES256, message)));
-    assert!(!key.verify(Algorithm::ES256, message, &second.sign(Algorithm::ES256, message)));
+    assert!(key.verify(
+        Algorithm::ES256,
+        message,
+        &first.sign(Algorithm::ES256, message)
+    ));
+    assert!(!key.verify(
+        Algorithm::ES256,
+        message,
+        &second.sign(Algorithm::ES256, message)
+    ));
     // No token can mean both of these.
-    let distinct = [first.jwk("k"), Signer::rsa().jwk("k"), Signer::ed25519().jwk("k"), second.jwk("l")];
+    let distinct = [
+        first.jwk("k"),
+        Signer::rsa().jwk("k"),
+        Signer::ed25519().jwk("k"),
+        second.jwk("l"),
+    ];
     assert_eq!(parse(&distinct).unwrap().keys.len(), 4);
     let with_alg = |alg: &str| {
         let mut jwk = Signer::rsa().jwk("k");
         jwk["alg"] = alg.into();
         jwk
     };
-    assert_eq!(parse(&[with_alg("RS256"), with_alg("PS256")]).unwrap().keys.len(), 2);
-    assert_eq!(parse(&[with_alg("RS256"), Signer::rsa().jwk("k")]).unwrap().keys.len(), 1);
+    assert_eq!(
+        parse(&[with_alg("RS256"), with_alg("PS256")])
+            .unwrap()
+            .keys
+            .len(),
+        2
+    );
+    assert_eq!(
+        parse(&[with_alg("RS256"), Signer::rsa().jwk("k")])
+            .unwrap()
+            .keys
+            .len(),
+        1
+    );
 }
 
 // K04
 #[test]
 fn keys_beyond_the_bound_are_skipped_and_counted() {
-    let keys: Vec<_> = (0..100).map(|index| Signer::ed25519().jwk(&index.to_string())).collect();
+    let keys: Vec<_> = (0..100)
+        .map(|index| Signer::ed25519().jwk(&index.to_string()))
+        .collect();
     let set = parse(&keys).unwrap();
     assert_eq!((set.keys.len(), set.skips.total), (64, 36));
     assert_eq!(set.skips.reported.len(), MAX_REPORTED);
-    assert!(set.skips.reported.iter().all(|skip| skip.reason == Skipped::TooMany));
-    assert!(set.skips.to_string().ends_with("; and 20 more"), "{}", set.skips);
+    assert!(
+        set.skips
+            .reported
+            .iter()
+            .all(|skip| skip.reason == Skipped::TooMany)
+    );
+    assert!(
+        set.skips.to_string().ends_with("; and 20 more"),
+        "{}",
+        set.skips
+    );
 }
 
 // K04
 #[test]
 fn a_set_made_of_rubbish_is_read_in_bounded_memory() {
     let rubbish = format!(r#"{{"keys":[{}{{}}]}}"#, "{},".repeat(170_000));
-    let Err(JwksError::NoUsableKey(skips)) = KeySet::parse(rubbish.as_bytes(), 64) else { panic!() };
+    let Err(JwksError::NoUsableKey(skips)) = KeySet::parse(rubbish.as_bytes(), 64) else {
+        panic!()
+    };
     assert_eq!((skips.total, skips.reported.len()), (170_001, MAX_REPORTED));
 }
 
@@ -125,10 +195,15 @@ fn a_published_private_key_is_refused_counted_and_not_quoted() {
     let mut jwk = Signer::p256().jwk("leaked");
     jwk["d"] = "c2VjcmV0LW51bWJlcg".into();
     let Err(error) = parse(&[jwk]) else { panic!() };
-    let JwksError::NoUsableKey(skips) = &error else { panic!("{error:?}") };
+    let JwksError::NoUsableKey(skips) = &error else {
+        panic!("{error:?}")
+    };
     assert_eq!((skips.total, skips.private), (1, 1));
     for text in [error.to_string(), format!("{error:?}")] {
-        assert!(text.contains("leaked") && !text.contains("c2VjcmV0"), "{text}");
+        assert!(
+            text.contains("leaked") && !text.contains("c2VjcmV0"),
+            "{text}"
+        );
     }
 }
 
@@ -136,10 +211,13 @@ fn a_published_private_key_is_refused_counted_and_not_quoted() {
 #[test]
 fn what_a_peer_calls_its_key_is_escaped_and_cut_in_logs() {
     let long = "x".repeat(500);
-    for (kid, shown) in
-        [("a\nb\u{1b}[31m\"", r#""a\nb\u{1b}[31m\"""#), (&long, &*format!("\"{}…\"", &long[..64]))]
-    {
-        let Err(error) = parse(&[json!({ "kty": "AKP", "kid": kid })]) else { panic!() };
+    for (kid, shown) in [
+        ("a\nb\u{1b}[31m\"", r#""a\nb\u{1b}[31m\"""#),
+        (&long, &*format!("\"{}…\"", &long[..64])),
+    ] {
+        let Err(error) = parse(&[json!({ "kty": "AKP", "kid": kid })]) else {
+            panic!()
+        };
         assert!(error.to_string().contains(&format!("{shown}: ")), "{error}");
     }
 }
@@ -149,12 +227,27 @@ fn what_a_peer_calls_its_key_is_escaped_and_cut_in_logs() {
 fn a_thumbprint_is_the_standards_own() {
     let vectors = vectors(KEYS);
     for (name, thumbprint) in [
-        ("RFC 7638 RSA key without alg", "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"),
-        ("RSA modulus with a zero octet before it", "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"),
-        ("RFC 8037 Ed25519 key", "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"),
-        ("RFC 7517 P-256 key", "cn-I_WNMClehiVp51i_0VpOENW1upEerA8sEam5hn-s"),
+        (
+            "RFC 7638 RSA key without alg",
+            "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs",
+        ),
+        (
+            "RSA modulus with a zero octet before it",
+            "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs",
+        ),
+        (
+            "RFC 8037 Ed25519 key",
+            "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k",
+        ),
+        (
+            "RFC 7517 P-256 key",
+            "cn-I_WNMClehiVp51i_0VpOENW1upEerA8sEam5hn-s",
+        ),
     ] {
-        let vector = vectors.iter().find(|vector| vector["name"] == name).unwrap();
+        let vector = vectors
+            .iter()
+            .find(|vector| vector["name"] == name)
+            .unwrap();
         let set = parse(&[vector["jwk"].clone()]).unwrap();
         assert_eq!(set.keys[0].thumbprint().to_string(), thumbprint, "{name}");
     }
@@ -165,11 +258,17 @@ fn a_thumbprint_is_the_standards_own() {
 fn a_key_of_small_order_would_verify_what_nobody_signed() {
     let mut neutral = [0; 32];
     neutral[0] = 1;
-    let key =
-        Key::new(None, &[Algorithm::EdDSA], &super::super::key::Numbers::Ed25519 { x: &neutral }).unwrap();
+    let key = Key::new(
+        None,
+        &[Algorithm::EdDSA],
+        &super::super::key::Numbers::Ed25519 { x: &neutral },
+    )
+    .unwrap();
     let forged = b64(&[neutral, [0; 32]].concat());
     assert!(key.verify(Algorithm::EdDSA, b"anything", &forged));
     let jwk = json!({ "kty": "OKP", "crv": "Ed25519", "x": b64(&neutral) });
-    let Err(JwksError::NoUsableKey(skips)) = parse(&[jwk]) else { panic!() };
+    let Err(JwksError::NoUsableKey(skips)) = parse(&[jwk]) else {
+        panic!()
+    };
     assert_eq!(reasons(&skips), [Skipped::Point]);
 }

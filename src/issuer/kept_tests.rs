@@ -3,7 +3,11 @@
 use super::*;
 
 /// A stage whose issuer keeps its keys in a file.
-fn keeping(answer: FakeAnswer, file: &std::path::Path, change: impl FnOnce(&mut IssuerSettings)) -> Stage {
+fn keeping(
+    answer: FakeAnswer,
+    file: &std::path::Path,
+    change: impl FnOnce(&mut IssuerSettings),
+) -> Stage {
     Stage::set(answer, |entry| {
         entry.fetch.keep_file = Some(file.into());
         change(entry);
@@ -13,7 +17,10 @@ fn keeping(answer: FakeAnswer, file: &std::path::Path, change: impl FnOnce(&mut 
 /// The file says from which place its keys are: as if the next process asked the same one.
 fn as_kept_from(file: &std::path::Path, stage: &Stage, other: &Stage) {
     let text = std::fs::read_to_string(file).unwrap();
-    let (from, to) = (stage.fake.url(KEYS).to_string(), other.fake.url(KEYS).to_string());
+    let (from, to) = (
+        stage.fake.url(KEYS).to_string(),
+        other.fake.url(KEYS).to_string(),
+    );
     std::fs::write(file, text.replace(&from, &to)).unwrap();
 }
 
@@ -35,15 +42,25 @@ async fn keys_that_were_kept_serve_until_the_issuer_is_heard() {
     let state = after.issuer.state();
     assert!(!state.last_ok && state.keys == 1 && state.age.is_some() && key.is_live());
     // No fetch has succeeded: another key may be new.
-    assert!(matches!(after.key("b").await, Err(KeyError::Unavailable { .. })));
+    assert!(matches!(
+        after.key("b").await,
+        Err(KeyError::Unavailable { .. })
+    ));
     after.fake.answer(KEYS, set_of("b").1);
     while after.issuer.find(Some("b"), ES256).is_none() {
         let ended = after.issuer.follow().borrow().ended;
         assert!(ended < 100, "it does not heal");
         after.fetches(ended + 1).await;
     }
-    assert!(!key.is_live(), "what the issuer has withdrawn meanwhile is gone");
-    let kept = || std::fs::read_to_string(&file).unwrap().contains(r#""kid":"b""#);
+    assert!(
+        !key.is_live(),
+        "what the issuer has withdrawn meanwhile is gone"
+    );
+    let kept = || {
+        std::fs::read_to_string(&file)
+            .unwrap()
+            .contains(r#""kid":"b""#)
+    };
     while !kept() {
         let ended = after.issuer.follow().borrow().ended;
         assert!(ended < 200, "the new keys are not kept");
@@ -58,7 +75,9 @@ async fn a_request_that_waits_for_the_first_fetch_is_served_with_kept_keys() {
     let before = keeping(set_of("a").1, &file, |_| {});
     before.keep(&file).await;
     // The first fetch never ends within the test's patience: only the file can answer.
-    let after = keeping(FakeAnswer::Hang, &file, |entry| entry.fetch.timeout = PATIENCE * 10);
+    let after = keeping(FakeAnswer::Hang, &file, |entry| {
+        entry.fetch.timeout = PATIENCE * 10
+    });
     as_kept_from(&file, &before, &after);
     let asked = tokio::time::timeout(PATIENCE, after.key("a"));
     assert!(asked.await.expect("nobody waits for the fetch").is_ok());
@@ -70,13 +89,18 @@ async fn a_file_that_is_broken_or_cannot_be_written_holds_nobody_up() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("idp.keys");
     std::fs::write(&file, "{\"keys\":[]}").unwrap();
-    for path in [file.clone(), directory.path().join("nowhere/idp.keys"), directory.path().to_owned()] {
+    for path in [
+        file.clone(),
+        directory.path().join("nowhere/idp.keys"),
+        directory.path().to_owned(),
+    ] {
         let stage = keeping(set_of("a").1, &path, |_| {});
         assert!(stage.key("a").await.is_ok(), "{}", path.display());
     }
 }
 
-// An issuer that withdraws all of its keys means it: neither the process nor the next one trusts them again.
+// An issuer that withdraws all of its keys means it: neither the process nor the next one trusts
+// them again.
 #[tokio::test]
 async fn an_empty_set_withdraws_the_keys_of_the_process_and_of_the_file() {
     let directory = tempfile::tempdir().unwrap();
@@ -91,7 +115,10 @@ async fn an_empty_set_withdraws_the_keys_of_the_process_and_of_the_file() {
         assert!(ended < 100, "the key lives, or its file does");
         stage.fetches(ended + 1).await;
     }
-    assert!(matches!(stage.key("a").await, Err(KeyError::Unavailable { .. })));
+    assert!(matches!(
+        stage.key("a").await,
+        Err(KeyError::Unavailable { .. })
+    ));
     assert!(stage.shows(r#"scopegate_issuer_keys{issuer="idp"} 0"#));
     let restarted = keeping(FakeAnswer::Reset, &file, restless);
     restarted.fetches(1).await;
@@ -103,14 +130,23 @@ async fn an_empty_set_withdraws_the_keys_of_the_process_and_of_the_file() {
         assert!(ended < 200, "it does not heal");
         stage.fetches(ended + 1).await;
     }
-    assert!(!key.is_live(), "a key that was withdrawn stays so, and its tokens are verified anew");
+    assert!(
+        !key.is_live(),
+        "a key that was withdrawn stays so, and its tokens are verified anew"
+    );
 }
 
 // The cache headers of an empty set would refuse every token for a day.
 #[tokio::test]
 async fn an_empty_set_is_asked_for_again_after_the_cool_down() {
-    let empty = FakeAnswer::Bytes(response(200, "Cache-Control: max-age=86400\r\n", r#"{"keys":[]}"#));
-    let stage = Stage::set(empty, |entry| entry.fetch.cooldown = Duration::from_millis(1));
+    let empty = FakeAnswer::Bytes(response(
+        200,
+        "Cache-Control: max-age=86400\r\n",
+        r#"{"keys":[]}"#,
+    ));
+    let stage = Stage::set(empty, |entry| {
+        entry.fetch.cooldown = Duration::from_millis(1)
+    });
     stage.fetches(1).await;
     stage.fake.answer(KEYS, set_of("a").1);
     stage.fetches(2).await;
@@ -122,21 +158,27 @@ async fn an_empty_set_is_asked_for_again_after_the_cool_down() {
 fn a_file_that_cannot_be_replaced_is_removed_when_keys_are_withdrawn() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("keys");
-    let mut entry = entry(KeySource::Uri(Url::parse("https://idp.example.com/keys").unwrap()));
+    let mut entry = entry(KeySource::Uri(
+        Url::parse("https://idp.example.com/keys").unwrap(),
+    ));
     entry.fetch.keep_file = Some(path.clone());
     let mut file = LastGood::of(&entry).unwrap();
     let document = |kid: &str| Bytes::from(jwks(&[Signer::p256().jwk(kid)]));
     let issuer = Issuer::new(entry, crate::issuer::fixture::metrics()).unwrap();
     keep(&issuer, &mut file, &document("a"), true, false);
     assert!(path.exists());
-    // Longer than a file's name may be with the end of a temporary one, so that no other can take its place.
+    // Longer than a file's name may be with the end of a temporary one, so that no other can take
+    // its place.
     let long = directory.path().join("k".repeat(250));
     std::fs::rename(&path, &long).unwrap();
     let mut entry = issuer.entry().clone();
     entry.fetch.keep_file = Some(long.clone());
     let mut file = LastGood::of(&entry).unwrap();
     keep(&issuer, &mut file, &document("b"), true, false);
-    assert!(long.exists(), "a write that fails costs nothing while no key is withdrawn");
+    assert!(
+        long.exists(),
+        "a write that fails costs nothing while no key is withdrawn"
+    );
     keep(&issuer, &mut file, &document("b"), true, true);
     assert!(!long.exists());
 }
@@ -150,7 +192,9 @@ async fn a_set_that_publishes_a_private_key_leaves_no_file() {
     stage.keep(&file).await;
     let mut leaked = Signer::p256().jwk("b");
     leaked["d"] = "AQAB".into();
-    stage.fake.answer(KEYS, json(&jwks(&[leaked, Signer::p256().jwk("c")])));
+    stage
+        .fake
+        .answer(KEYS, json(&jwks(&[leaked, Signer::p256().jwk("c")])));
     while file.exists() {
         let ended = stage.issuer.follow().borrow().ended;
         assert!(ended < 100, "the file stays");

@@ -11,8 +11,8 @@ use jsonwebtoken::DecodingKey;
 use super::Algorithm;
 use super::verification_key::{UnfitKey, VerificationKey};
 
-/// A public key and what it may be used for. It lives as long as its issuer publishes it: who keeps a verified token
-/// keeps the key with it and asks [`Key::is_live`].
+/// A public key and what it may be used for. It lives as long as its issuer publishes it: who keeps
+/// a verified token keeps the key with it and asks [`Key::is_live`].
 pub struct Key {
     kid: Option<Box<str>>,
     /// One for each algorithm it may be used for.
@@ -21,7 +21,8 @@ pub struct Key {
     live: AtomicBool,
 }
 
-/// SHA-256 over the required members of a JWK (RFC 7638 §3): two keys with the same one are the same key.
+/// SHA-256 over the required members of a JWK (RFC 7638 §3): two keys with the same one are the
+/// same key.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Thumbprint([u8; 32]);
 
@@ -46,9 +47,16 @@ impl Key {
         numbers: &Numbers<'_>,
     ) -> Result<Self, UnfitKey> {
         let material = numbers.material();
-        let uses = algorithms.iter().map(|algorithm| VerificationKey::parse(*algorithm, &material));
+        let uses = algorithms
+            .iter()
+            .map(|algorithm| VerificationKey::parse(*algorithm, &material));
         let uses = uses.collect::<Result<_, _>>()?;
-        Ok(Self { kid, uses, thumbprint: Thumbprint::of(numbers), live: AtomicBool::new(true) })
+        Ok(Self {
+            kid,
+            uses,
+            thumbprint: Thumbprint::of(numbers),
+            live: AtomicBool::new(true),
+        })
     }
 
     /// The key id, as the issuer spells it (RFC 7517 §4.5).
@@ -57,14 +65,15 @@ impl Key {
         self.kid.as_deref()
     }
 
-    /// Whether a signature with this algorithm may be verified: the key's own `alg`, or else what its kind can do.
+    /// Whether a signature with this algorithm may be verified: the key's own `alg`, or else what
+    /// its kind can do.
     #[must_use]
     pub fn allows(&self, algorithm: Algorithm) -> bool {
         self.algorithms().any(|allowed| allowed == algorithm)
     }
 
-    /// Whether `signature`, the third part of a token in its base64url, is this key's over `message`. An algorithm
-    /// that the key does not allow, and whatever else is wrong, is `false`.
+    /// Whether `signature`, the third part of a token in its base64url, is this key's over
+    /// `message`. An algorithm that the key does not allow, and whatever else is wrong, is `false`.
     #[must_use]
     pub fn verify(&self, algorithm: Algorithm, message: &[u8], signature: &str) -> bool {
         let allowed = self.uses.iter().find(|key| key.algorithm == algorithm);
@@ -99,7 +108,8 @@ impl Key {
             && self.algorithms().eq(other.algorithms())
     }
 
-    /// Whether some token could mean either of them: the same name, and an algorithm that both allow.
+    /// Whether some token could mean either of them: the same name, and an algorithm that both
+    /// allow.
     pub(super) fn is_confusable(&self, other: &Self) -> bool {
         self.kid.is_some()
             && self.kid == other.kid
@@ -123,13 +133,21 @@ impl Thumbprint {
     fn of(numbers: &Numbers<'_>) -> Self {
         let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
         let text = match *numbers {
-            Numbers::Rsa { n, e } => format!(r#"{{"e":"{}","kty":"RSA","n":"{}"}}"#, encode(e), encode(n)),
+            Numbers::Rsa { n, e } => {
+                format!(r#"{{"e":"{}","kty":"RSA","n":"{}"}}"#, encode(e), encode(n))
+            }
             Numbers::Ec { crv, point } => {
                 let coordinates = point.get(1..).unwrap_or_default();
                 let (x, y) = coordinates.split_at(coordinates.len() / 2);
-                format!(r#"{{"crv":"{crv}","kty":"EC","x":"{}","y":"{}"}}"#, encode(x), encode(y))
+                format!(
+                    r#"{{"crv":"{crv}","kty":"EC","x":"{}","y":"{}"}}"#,
+                    encode(x),
+                    encode(y)
+                )
             }
-            Numbers::Ed25519 { x } => format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{}"}}"#, encode(x)),
+            Numbers::Ed25519 { x } => {
+                format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{}"}}"#, encode(x))
+            }
         };
         let mut bytes = [0; 32];
         bytes.copy_from_slice(digest(&SHA256, text.as_bytes()).as_ref());
@@ -174,7 +192,10 @@ mod tests {
         if let Some(alg) = alg {
             jwk["alg"] = alg.into();
         }
-        KeySet::parse(jwks(&[jwk]).as_bytes(), 1).unwrap().keys.remove(0)
+        KeySet::parse(jwks(&[jwk]).as_bytes(), 1)
+            .unwrap()
+            .keys
+            .remove(0)
     }
 
     fn signers() -> Vec<(Signer, Vec<Algorithm>)> {
@@ -192,11 +213,26 @@ mod tests {
         for &algorithm in algorithms {
             let signature = signer.sign(algorithm, MESSAGE);
             assert!(key.verify(algorithm, MESSAGE, &signature), "{algorithm}");
-            assert!(!key.verify(algorithm, b"header.other", &signature), "{algorithm}");
-            assert!(!key.verify(algorithm, MESSAGE, &format!("{signature}A")), "{algorithm}");
-            assert!(!key.verify(algorithm, MESSAGE, &format!("{signature}=")), "{algorithm}");
-            for other in Algorithm::ALL.into_iter().filter(|other| *other != algorithm) {
-                assert!(!key.verify(other, MESSAGE, &signature), "{algorithm} as {other}");
+            assert!(
+                !key.verify(algorithm, b"header.other", &signature),
+                "{algorithm}"
+            );
+            assert!(
+                !key.verify(algorithm, MESSAGE, &format!("{signature}A")),
+                "{algorithm}"
+            );
+            assert!(
+                !key.verify(algorithm, MESSAGE, &format!("{signature}=")),
+                "{algorithm}"
+            );
+            for other in Algorithm::ALL
+                .into_iter()
+                .filter(|other| *other != algorithm)
+            {
+                assert!(
+                    !key.verify(other, MESSAGE, &signature),
+                    "{algorithm} as {other}"
+                );
             }
         }
     }
@@ -221,8 +257,16 @@ mod tests {
     #[test]
     fn a_key_for_one_algorithm_verifies_no_other() {
         let key = key(Signer::rsa(), Some("PS256"));
-        assert!(key.verify(Algorithm::PS256, MESSAGE, &Signer::rsa().sign(Algorithm::PS256, MESSAGE)));
-        assert!(!key.verify(Algorithm::RS256, MESSAGE, &Signer::rsa().sign(Algorithm::RS256, MESSAGE)));
+        assert!(key.verify(
+            Algorithm::PS256,
+            MESSAGE,
+            &Signer::rsa().sign(Algorithm::PS256, MESSAGE)
+        ));
+        assert!(!key.verify(
+            Algorithm::RS256,
+            MESSAGE,
+            &Signer::rsa().sign(Algorithm::RS256, MESSAGE)
+        ));
     }
 
     // T02: CVE-2022-21449, and signatures that are none.
@@ -232,7 +276,10 @@ mod tests {
             let key = key(&signer, None);
             for length in [0, 1, 63, 64, 65, 96, 132, 256] {
                 for byte in [0x00, 0xff] {
-                    assert!(!key.verify(algorithms[0], MESSAGE, &b64(&vec![byte; length])), "{length}");
+                    assert!(
+                        !key.verify(algorithms[0], MESSAGE, &b64(&vec![byte; length])),
+                        "{length}"
+                    );
                 }
             }
             for text in ["", ".", "%", "é", "\n"] {

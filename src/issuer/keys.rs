@@ -1,7 +1,8 @@
 //! An issuer as the workers see it: find a key, or wait for the fetch that may bring it.
 //!
-//! Workers never fetch. A request whose key is not there signals, and waits on a status that the control thread
-//! writes; both work across runtimes. However many requests ask, one fetch per cool-down answers them all.
+//! Workers never fetch. A request whose key is not there signals, and waits on a status that the
+//! control thread writes; both work across runtimes. However many requests ask, one fetch per
+//! cool-down answers them all.
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,7 +17,8 @@ use super::{Algorithm, IssuerSettings, Key, KeySource};
 use crate::clock;
 use crate::telemetry::IssuerMetrics;
 
-/// An issuer and its keys, shared by all workers and carried over a reload that does not change its entry.
+/// An issuer and its keys, shared by all workers and carried over a reload that does not change its
+/// entry.
 pub struct Issuer {
     entry: IssuerSettings,
     metrics: Arc<IssuerMetrics>,
@@ -59,7 +61,8 @@ pub enum KeyError {
 pub struct IssuerState {
     /// Usable keys.
     pub keys: usize,
-    /// Since the keys were last fetched, be it by an earlier process; `None` before the first time, and always for keys that are not fetched.
+    /// Since the keys were last fetched, be it by an earlier process; `None` before the first time,
+    /// and always for keys that are not fetched.
     pub age: Option<Duration>,
     /// Whether a fetch has ended, well or not; always for keys that are not fetched.
     pub tried: bool,
@@ -94,7 +97,10 @@ impl Issuer {
             },
             KeySource::Discovery(_) | KeySource::Uri(_) => Some(KeySet::default()),
         };
-        let status = Status { withdrawn: keys.is_none(), ..Status::default() };
+        let status = Status {
+            withdrawn: keys.is_none(),
+            ..Status::default()
+        };
         let issuer = Self {
             entry,
             metrics,
@@ -116,7 +122,8 @@ impl Issuer {
         &self.entry
     }
 
-    /// The key for a token with this header, if it is there: without waiting, and without asking for a fetch.
+    /// The key for a token with this header, if it is there: without waiting, and without asking
+    /// for a fetch.
     #[must_use]
     pub fn find(&self, kid: Option<&str>, algorithm: Algorithm) -> Option<Arc<Key>> {
         if !self.entry.algorithms.contains(&algorithm) {
@@ -125,8 +132,8 @@ impl Issuer {
         self.keys.load().find(kid, algorithm)
     }
 
-    /// The key for a token with this header. One that is not there is waited for, at most `wait`, outside the
-    /// cool-down.
+    /// The key for a token with this header. One that is not there is waited for, at most `wait`,
+    /// outside the cool-down.
     ///
     /// # Errors
     /// [`KeyError`]
@@ -144,16 +151,27 @@ impl Issuer {
         }
         if self.is_static() {
             let withdrawn = self.status.borrow().withdrawn;
-            return Err(if withdrawn { KeyError::Unavailable { retry_after } } else { KeyError::Unknown });
+            return Err(if withdrawn {
+                KeyError::Unavailable { retry_after }
+            } else {
+                KeyError::Unknown
+            });
         }
         let late = |_| Err(KeyError::Unavailable { retry_after });
-        timeout(self.entry.fetch.wait, self.await_key(kid, algorithm)).await.unwrap_or_else(late)
+        timeout(self.entry.fetch.wait, self.await_key(kid, algorithm))
+            .await
+            .unwrap_or_else(late)
     }
 
-    async fn await_key(&self, kid: Option<&str>, algorithm: Algorithm) -> Result<Arc<Key>, KeyError> {
+    async fn await_key(
+        &self,
+        kid: Option<&str>,
+        algorithm: Algorithm,
+    ) -> Result<Arc<Key>, KeyError> {
         let mut updates = self.status.subscribe();
         let before = *updates.borrow();
-        // The status is read before the keys, and written after them: it never tells of a fetch not seen here.
+        // The status is read before the keys, and written after them: it never tells of a fetch not
+        // seen here.
         if let Some(key) = self.find(kid, algorithm) {
             return Ok(key);
         }
@@ -168,9 +186,12 @@ impl Issuer {
             status.retired || status.ended > before.ended || self.find(kid, algorithm).is_some()
         };
         let Ok(after) = updates.wait_for(done).await.map(|status| *status) else {
-            return Err(KeyError::Unavailable { retry_after: self.entry.fetch.cooldown });
+            return Err(KeyError::Unavailable {
+                retry_after: self.entry.fetch.cooldown,
+            });
         };
-        self.find(kid, algorithm).ok_or_else(|| after.verdict(self.entry.fetch.cooldown))
+        self.find(kid, algorithm)
+            .ok_or_else(|| after.verdict(self.entry.fetch.cooldown))
     }
 
     /// The state of its keys now.
@@ -178,11 +199,19 @@ impl Issuer {
     pub fn state(&self) -> IssuerState {
         let status = *self.status.borrow();
         let (fixed, keys) = (self.is_static(), self.keys.load().keys.len());
-        let age = status.last_good.map(|then| clock::monotonic().saturating_duration_since(then));
-        IssuerState { keys, age, tried: fixed || status.last.is_some(), last_ok: fixed || status.is_good() }
+        let age = status
+            .last_good
+            .map(|then| clock::monotonic().saturating_duration_since(then));
+        IssuerState {
+            keys,
+            age,
+            tried: fixed || status.last.is_some(),
+            last_ok: fixed || status.is_good(),
+        }
     }
 
-    /// Brings the metrics up to date. The age grows by itself, so whoever renders the metrics calls this first.
+    /// Brings the metrics up to date. The age grows by itself, so whoever renders the metrics calls
+    /// this first.
     pub fn publish(&self) {
         // The metrics go by name: they may be those of a successor by now.
         if self.status.borrow().retired {
@@ -218,10 +247,13 @@ impl Issuer {
 
     /// How much longer no fetch may begin.
     pub(super) fn cooldown_left(&self, now: Instant) -> Duration {
-        self.status.borrow().cooldown_left(self.entry.fetch.cooldown, now)
+        self.status
+            .borrow()
+            .cooldown_left(self.entry.fetch.cooldown, now)
     }
 
-    /// When its keys become too old to trust; `None` while the last fetch is good, and when there are none.
+    /// When its keys become too old to trust; `None` while the last fetch is good, and when there
+    /// are none.
     pub(super) fn stale_at(&self) -> Option<Instant> {
         let status = *self.status.borrow();
         if status.is_good() || self.keys.load().keys.is_empty() {
@@ -258,8 +290,9 @@ impl Issuer {
         change
     }
 
-    /// Takes keys that were fetched before this process began, so long ago. Until the issuer was heard, they are what
-    /// stale keys are: they serve, and a key that is not among them is not invalid for it.
+    /// Takes keys that were fetched before this process began, so long ago. Until the issuer was
+    /// heard, they are what stale keys are: they serve, and a key that is not among them is not
+    /// invalid for it.
     pub(super) fn restore(&self, keys: KeySet, age: Duration) -> Change {
         let mut change = Change::default();
         self.status.send_modify(|status| {
@@ -276,13 +309,15 @@ impl Issuer {
     /// Drops keys that are too old to trust.
     pub(super) fn drop_keys(&self) -> Change {
         let mut change = Change::default();
-        self.status.send_modify(|_| change = self.replace(KeySet::default()));
+        self.status
+            .send_modify(|_| change = self.replace(KeySet::default()));
         self.publish();
         change
     }
 
-    /// Puts a new set in place of the old, under the lock of the status. A key that is still there keeps its `Arc`,
-    /// and so the tokens that were verified with it; one that is gone or changed is retired.
+    /// Puts a new set in place of the old, under the lock of the status. A key that is still there
+    /// keeps its `Arc`, and so the tokens that were verified with it; one that is gone or changed
+    /// is retired.
     fn replace(&self, mut new: KeySet) -> Change {
         let old = self.keys.load_full();
         let mut change = Change::default();
@@ -328,7 +363,8 @@ impl Drop for Issuer {
 }
 
 impl KeySet {
-    /// A `kid` names its key exactly. A token without one is taken only when there is nothing to choose.
+    /// A `kid` names its key exactly. A token without one is taken only when there is nothing to
+    /// choose.
     fn find(&self, kid: Option<&str>, algorithm: Algorithm) -> Option<Arc<Key>> {
         let mut candidates = self.keys.iter().filter(|key| key.allows(algorithm));
         if kid.is_some() {
@@ -344,7 +380,9 @@ impl Status {
     fn refuse(&self, entry: &IssuerSettings, now: Instant) -> Option<KeyError> {
         let cooldown = entry.fetch.cooldown;
         if self.retired {
-            return Some(KeyError::Unavailable { retry_after: cooldown });
+            return Some(KeyError::Unavailable {
+                retry_after: cooldown,
+            });
         }
         if self.fetching {
             return None;
@@ -375,7 +413,10 @@ impl Status {
 
 impl fmt::Debug for Issuer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Issuer").field("name", &self.entry.name).field("state", &self.state()).finish()
+        f.debug_struct("Issuer")
+            .field("name", &self.entry.name)
+            .field("state", &self.state())
+            .finish()
     }
 }
 

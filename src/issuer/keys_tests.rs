@@ -13,7 +13,9 @@ fn set(keys: &[serde_json::Value]) -> KeySet {
 }
 
 fn fetched_entry() -> IssuerSettings {
-    entry(KeySource::Uri(Url::parse("https://idp.example.com/keys").unwrap()))
+    entry(KeySource::Uri(
+        Url::parse("https://idp.example.com/keys").unwrap(),
+    ))
 }
 
 fn issuer(entry: IssuerSettings) -> Arc<Issuer> {
@@ -26,7 +28,8 @@ fn with_keys(keys: &[serde_json::Value]) -> Arc<Issuer> {
     issuer
 }
 
-/// Answers demands outside the cool-down with `keys`, as the control thread does, and says how many there were.
+/// Answers demands outside the cool-down with `keys`, as the control thread does, and says how many
+/// there were.
 async fn serve(
     issuer: &Issuer,
     keys: impl Fn() -> Option<KeySet>,
@@ -53,11 +56,28 @@ async fn serve(
 // T04: the kid is compared whole, and with case.
 #[test]
 fn a_kid_selects_its_key_and_no_other() {
-    let issuer = with_keys(&[Signer::p256().jwk("a"), Signer::p256().jwk("b/="), Signer::rsa().jwk("a")]);
+    let issuer = with_keys(&[
+        Signer::p256().jwk("a"),
+        Signer::p256().jwk("b/="),
+        Signer::rsa().jwk("a"),
+    ]);
     assert_eq!(issuer.find(Some("b/="), ES256).unwrap().kid(), Some("b/="));
     assert!(issuer.find(Some("a"), ES256).unwrap().allows(ES256));
-    assert!(issuer.find(Some("a"), Algorithm::RS256).unwrap().allows(Algorithm::RS256));
-    for kid in ["A", "", "a ", "a\0", "b/", "../../a", "https://evil.example.com/jwks.json"] {
+    assert!(
+        issuer
+            .find(Some("a"), Algorithm::RS256)
+            .unwrap()
+            .allows(Algorithm::RS256)
+    );
+    for kid in [
+        "A",
+        "",
+        "a ",
+        "a\0",
+        "b/",
+        "../../a",
+        "https://evil.example.com/jwks.json",
+    ] {
         assert!(issuer.find(Some(kid), ES256).is_none(), "{kid}");
     }
     assert!(issuer.find(Some("b/="), Algorithm::ES384).is_none());
@@ -68,18 +88,37 @@ fn a_token_without_kid_needs_a_set_without_choice() {
     let two = [Signer::p256().jwk("a"), Signer::rsa().jwk("b")];
     assert_eq!(with_keys(&two).find(None, ES256).unwrap().kid(), Some("a"));
     assert!(with_keys(&two).find(None, Algorithm::ES384).is_none());
-    let three = [Signer::p256().jwk("a"), Signer::rsa().jwk("b"), Signer::p256().jwk("c")];
+    let three = [
+        Signer::p256().jwk("a"),
+        Signer::rsa().jwk("b"),
+        Signer::p256().jwk("c"),
+    ];
     assert!(with_keys(&three).find(None, ES256).is_none());
-    assert_eq!(with_keys(&three).find(None, Algorithm::RS256).unwrap().kid(), Some("b"));
+    assert_eq!(
+        with_keys(&three)
+            .find(None, Algorithm::RS256)
+            .unwrap()
+            .kid(),
+        Some("b")
+    );
 }
 
 // T01
 #[tokio::test]
 async fn an_algorithm_that_the_issuer_may_not_use_finds_nothing_and_fetches_nothing() {
-    let issuer = issuer(IssuerSettings { algorithms: vec![Algorithm::RS256], ..fetched_entry() });
-    issuer.end_fetch(Some(set(&[Signer::p256().jwk("a"), Signer::rsa().jwk("b")])));
+    let issuer = issuer(IssuerSettings {
+        algorithms: vec![Algorithm::RS256],
+        ..fetched_entry()
+    });
+    issuer.end_fetch(Some(set(&[
+        Signer::p256().jwk("a"),
+        Signer::rsa().jwk("b"),
+    ])));
     assert!(issuer.find(Some("a"), ES256).is_none());
-    assert_eq!(issuer.key(Some("a"), ES256).await.unwrap_err(), KeyError::Unknown);
+    assert_eq!(
+        issuer.key(Some("a"), ES256).await.unwrap_err(),
+        KeyError::Unknown
+    );
     assert!(issuer.find(Some("b"), Algorithm::RS256).is_some());
 }
 
@@ -88,16 +127,33 @@ async fn keys_in_the_configuration_are_all_there_is() {
     let text: Arc<str> = jwks(&[Signer::p256().jwk("a")]).into();
     let issuer = issuer(entry(KeySource::Static(text)));
     assert!(issuer.key(Some("a"), ES256).await.is_ok());
-    assert_eq!(issuer.key(Some("b"), ES256).await.unwrap_err(), KeyError::Unknown);
-    assert_eq!(issuer.state(), IssuerState { keys: 1, age: None, tried: true, last_ok: true });
+    assert_eq!(
+        issuer.key(Some("b"), ES256).await.unwrap_err(),
+        KeyError::Unknown
+    );
+    assert_eq!(
+        issuer.state(),
+        IssuerState {
+            keys: 1,
+            age: None,
+            tried: true,
+            last_ok: true
+        }
+    );
     let broken = entry(KeySource::Static(r#"{"keys":[{}]}"#.into()));
-    assert!(matches!(Issuer::new(broken, metrics()), Err(JwksError::NoUsableKey(_))));
+    assert!(matches!(
+        Issuer::new(broken, metrics()),
+        Err(JwksError::NoUsableKey(_))
+    ));
 }
 
 #[tokio::test]
 async fn a_set_of_the_configuration_without_keys_says_nothing_of_a_token() {
     let issuer = issuer(entry(KeySource::Static(r#"{"keys":[]}"#.into())));
-    assert!(matches!(issuer.key(Some("a"), ES256).await, Err(KeyError::Unavailable { .. })));
+    assert!(matches!(
+        issuer.key(Some("a"), ES256).await,
+        Err(KeyError::Unavailable { .. })
+    ));
     assert_eq!(issuer.state().keys, 0);
 }
 
@@ -105,18 +161,38 @@ async fn a_set_of_the_configuration_without_keys_says_nothing_of_a_token() {
 #[tokio::test]
 async fn an_empty_set_retires_every_key_and_makes_no_token_invalid() {
     let issuer = with_keys(&[Signer::p256().jwk("a"), Signer::rsa().jwk("b")]);
-    let keys = [issuer.find(Some("a"), ES256), issuer.find(Some("b"), Algorithm::RS256)].map(Option::unwrap);
+    let keys = [
+        issuer.find(Some("a"), ES256),
+        issuer.find(Some("b"), Algorithm::RS256),
+    ]
+    .map(Option::unwrap);
     let change = issuer.end_fetch(Some(KeySet::default()));
     assert!(change.withdrawn && change.removed.len() == 2 && keys.iter().all(|key| !key.is_live()));
-    assert!(matches!(issuer.key(Some("a"), ES256).await, Err(KeyError::Unavailable { .. })));
-    assert!(!issuer.end_fetch(Some(KeySet::default())).withdrawn, "the alarm is raised once");
+    assert!(matches!(
+        issuer.key(Some("a"), ES256).await,
+        Err(KeyError::Unavailable { .. })
+    ));
+    assert!(
+        !issuer.end_fetch(Some(KeySet::default())).withdrawn,
+        "the alarm is raised once"
+    );
     issuer.end_fetch(None);
-    assert!(matches!(issuer.key(Some("a"), ES256).await, Err(KeyError::Unavailable { .. })));
+    assert!(matches!(
+        issuer.key(Some("a"), ES256).await,
+        Err(KeyError::Unavailable { .. })
+    ));
     issuer.restore(set(&[Signer::p256().jwk("a")]), Duration::from_secs(1));
-    assert!(issuer.find(Some("a"), ES256).is_none(), "a file brings nothing back");
+    assert!(
+        issuer.find(Some("a"), ES256).is_none(),
+        "a file brings nothing back"
+    );
     issuer.end_fetch(Some(set(&[Signer::p256().jwk("a")])));
     assert!(issuer.key(Some("a"), ES256).await.is_ok());
-    assert_eq!(issuer.key(Some("b"), ES256).await.unwrap_err(), KeyError::Unknown, "now there is a verdict");
+    assert_eq!(
+        issuer.key(Some("b"), ES256).await.unwrap_err(),
+        KeyError::Unknown,
+        "now there is a verdict"
+    );
 }
 
 // T09, D33: attacks.md row 15.
@@ -126,11 +202,22 @@ fn issuers_with_equal_kids_share_no_key() {
     let (a, b) = (with_keys(&[one.jwk("k")]), with_keys(&[other.jwk("k")]));
     let message = b"header.claims";
     let signature = one.sign(ES256, message);
-    assert!(a.find(Some("k"), ES256).unwrap().verify(ES256, message, &signature));
-    assert!(!b.find(Some("k"), ES256).unwrap().verify(ES256, message, &signature));
+    assert!(
+        a.find(Some("k"), ES256)
+            .unwrap()
+            .verify(ES256, message, &signature)
+    );
+    assert!(
+        !b.find(Some("k"), ES256)
+            .unwrap()
+            .verify(ES256, message, &signature)
+    );
     // Not even the same key at two issuers: one may retire it alone.
     let c = with_keys(&[one.jwk("k")]);
-    assert!(!Arc::ptr_eq(&a.find(Some("k"), ES256).unwrap(), &c.find(Some("k"), ES256).unwrap()));
+    assert!(!Arc::ptr_eq(
+        &a.find(Some("k"), ES256).unwrap(),
+        &c.find(Some("k"), ES256).unwrap()
+    ));
 }
 
 // K06
@@ -140,9 +227,16 @@ fn a_refresh_keeps_what_is_unchanged_and_retires_the_rest() {
     let issuer = with_keys(&[stays.jwk("stays"), goes.jwk("goes"), changes.jwk("changes")]);
     let find = |kid| issuer.find(Some(kid), ES256);
     let [stayed, gone, changed] = ["stays", "goes", "changes"].map(|kid| find(kid).unwrap());
-    let new = [Signer::p256().jwk("changes"), stays.jwk("stays"), Signer::p256().jwk("new")];
+    let new = [
+        Signer::p256().jwk("changes"),
+        stays.jwk("stays"),
+        Signer::p256().jwk("new"),
+    ];
     let change = issuer.end_fetch(Some(set(&new)));
-    assert_eq!((change.added.len(), change.removed.len(), change.kept), (2, 2, 1));
+    assert_eq!(
+        (change.added.len(), change.removed.len(), change.kept),
+        (2, 2, 1)
+    );
     assert!(stayed.is_live() && !gone.is_live() && !changed.is_live());
     assert!(Arc::ptr_eq(&stayed, &find("stays").unwrap()));
     assert!(find("goes").is_none());
@@ -182,7 +276,10 @@ async fn an_issuer_that_is_gone_verifies_nothing() {
     let key = issuer.find(Some("a"), ES256).unwrap();
     issuer.retire_all();
     assert!(!key.is_live() && issuer.find(Some("a"), ES256).is_none());
-    assert!(matches!(issuer.key(Some("a"), ES256).await, Err(KeyError::Unavailable { .. })));
+    assert!(matches!(
+        issuer.key(Some("a"), ES256).await,
+        Err(KeyError::Unavailable { .. })
+    ));
     // A fetch that was under way brings nothing back.
     issuer.end_fetch(Some(set(&[Signer::p256().jwk("a")])));
     assert!(issuer.find(Some("a"), ES256).is_none());
@@ -234,7 +331,9 @@ async fn an_issuer_that_cannot_be_heard_makes_no_token_invalid() {
     let requests = async {
         for _ in 0..3 {
             let error = issuer.key(Some("a"), ES256).await.unwrap_err();
-            let KeyError::Unavailable { retry_after } = error else { panic!("{error:?}") };
+            let KeyError::Unavailable { retry_after } = error else {
+                panic!("{error:?}")
+            };
             assert!(retry_after <= cooldown && retry_after > cooldown / 2);
         }
     };
@@ -246,7 +345,10 @@ async fn with_old_keys_a_new_kid_is_not_invalid_while_the_issuer_is_out() {
     let issuer = with_keys(&[Signer::p256().jwk("a")]);
     issuer.end_fetch(None);
     assert!(issuer.key(Some("a"), ES256).await.is_ok());
-    assert!(matches!(issuer.key(Some("b"), ES256).await, Err(KeyError::Unavailable { .. })));
+    assert!(matches!(
+        issuer.key(Some("b"), ES256).await,
+        Err(KeyError::Unavailable { .. })
+    ));
 }
 
 #[tokio::test]
@@ -254,9 +356,15 @@ async fn a_wait_ends() {
     let mut entry = fetched_entry();
     entry.fetch.wait = Duration::from_millis(20);
     let issuer = issuer(entry);
-    assert!(matches!(issuer.key(Some("a"), ES256).await, Err(KeyError::Unavailable { .. })));
+    assert!(matches!(
+        issuer.key(Some("a"), ES256).await,
+        Err(KeyError::Unavailable { .. })
+    ));
     issuer.begin_fetch();
-    assert!(matches!(issuer.key(Some("a"), ES256).await, Err(KeyError::Unavailable { .. })));
+    assert!(matches!(
+        issuer.key(Some("a"), ES256).await,
+        Err(KeyError::Unavailable { .. })
+    ));
 }
 
 #[test]
@@ -265,11 +373,17 @@ fn a_wait_works_from_another_runtime() {
     let worker = std::thread::spawn({
         let issuer = Arc::clone(&issuer);
         move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
             runtime.block_on(issuer.key(Some("a"), ES256)).map(|_| ())
         }
     });
-    let control = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let control = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     control.block_on(async {
         let heard = timeout(Duration::from_secs(10), issuer.demand.notified()).await;
         heard.unwrap();
@@ -285,14 +399,29 @@ async fn restored_keys_are_as_old_as_they_are() {
     let issuer = issuer(fetched_entry());
     let (age, keep_stale) = (Duration::from_secs(3600), issuer.entry.fetch.keep_stale);
     let change = issuer.restore(set(&[Signer::p256().jwk("a")]), age);
-    assert_eq!((change.added.len(), issuer.find(Some("a"), ES256).is_some()), (1, true));
+    assert_eq!(
+        (change.added.len(), issuer.find(Some("a"), ES256).is_some()),
+        (1, true)
+    );
     let state = issuer.state();
-    assert!(!state.tried && !state.last_ok && state.age.unwrap() >= age, "{state:?}");
-    let left = issuer.stale_at().unwrap().saturating_duration_since(clock::monotonic());
-    assert!(left <= keep_stale - age && left > keep_stale - age - Duration::from_secs(60), "{left:?}");
+    assert!(
+        !state.tried && !state.last_ok && state.age.unwrap() >= age,
+        "{state:?}"
+    );
+    let left = issuer
+        .stale_at()
+        .unwrap()
+        .saturating_duration_since(clock::monotonic());
+    assert!(
+        left <= keep_stale - age && left > keep_stale - age - Duration::from_secs(60),
+        "{left:?}"
+    );
     issuer.end_fetch(None);
     assert!(issuer.stale_at().is_some() && issuer.find(Some("a"), ES256).is_some());
-    assert!(matches!(issuer.key(Some("b"), ES256).await, Err(KeyError::Unavailable { .. })));
+    assert!(matches!(
+        issuer.key(Some("b"), ES256).await,
+        Err(KeyError::Unavailable { .. })
+    ));
     issuer.end_fetch(Some(set(&[Signer::p256().jwk("b")])));
     assert!(issuer.find(Some("a"), ES256).is_none() && issuer.stale_at().is_none());
 }
@@ -301,7 +430,9 @@ async fn restored_keys_are_as_old_as_they_are() {
 fn what_was_fetched_is_not_replaced_by_what_was_kept() {
     let fetched = with_keys(&[Signer::p256().jwk("new")]);
     fetched.restore(set(&[Signer::p256().jwk("old")]), Duration::from_secs(1));
-    assert!(fetched.find(Some("old"), ES256).is_none() && fetched.find(Some("new"), ES256).is_some());
+    assert!(
+        fetched.find(Some("old"), ES256).is_none() && fetched.find(Some("new"), ES256).is_some()
+    );
     let retired = issuer(fetched_entry());
     retired.retire_all();
     retired.restore(set(&[Signer::p256().jwk("old")]), Duration::from_secs(1));

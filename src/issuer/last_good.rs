@@ -1,9 +1,9 @@
 //! The last good key set of an issuer on disk, so that a restart survives the issuer's outage.
 //!
-//! The file is a head, one line of JSON that says whose keys these are, where they came from and when, and then the
-//! document as it came. It only ever stands in for a fetch that has not succeeded yet, and whatever is wrong with it is
-//! a warning: a gateway that lost it is a gateway that never had it. Whoever can write it makes tokens, as with
-//! `jwks_file`.
+//! The file is a head, one line of JSON that says whose keys these are, where they came from and
+//! when, and then the document as it came. It only ever stands in for a fetch that has not
+//! succeeded yet, and whatever is wrong with it is a warning: a gateway that lost it is a gateway
+//! that never had it. Whoever can write it makes tokens, as with `jwks_file`.
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
@@ -22,8 +22,8 @@ use crate::clock::{Now, UnixTime};
 /// Bytes of the head: an issuer, a URL and a number.
 const MAX_HEAD_BYTES: u64 = 16 * 1024;
 
-/// Unchanged keys are written again after so long, since the file must say when they were last heard. A flood of unknown
-/// key ids causes a fetch per cool-down, and not a write for each.
+/// Unchanged keys are written again after so long, since the file must say when they were last
+/// heard. A flood of unknown key ids causes a fetch per cool-down, and not a write for each.
 const REWRITE: Duration = Duration::from_secs(60);
 
 /// The file of one issuer.
@@ -80,7 +80,12 @@ impl LastGood {
             KeySource::Uri(url) => url.to_string(),
             KeySource::Static(_) => return None,
         };
-        Some(Self { path, issuer: (*entry.issuer).into(), source, written: None })
+        Some(Self {
+            path,
+            issuer: (*entry.issuer).into(),
+            source,
+            written: None,
+        })
     }
 
     /// Where it is.
@@ -92,9 +97,18 @@ impl LastGood {
     ///
     /// # Errors
     /// [`LastGoodError`]
-    pub(super) fn read(&self, entry: &IssuerSettings, now: UnixTime) -> Result<Option<Kept>, LastGoodError> {
-        let bytes = match read_bounded(&self.path, entry.fetch.max_bytes.saturating_add(MAX_HEAD_BYTES)) {
-            Err(LastGoodError::Read(error)) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+    pub(super) fn read(
+        &self,
+        entry: &IssuerSettings,
+        now: UnixTime,
+    ) -> Result<Option<Kept>, LastGoodError> {
+        let bytes = match read_bounded(
+            &self.path,
+            entry.fetch.max_bytes.saturating_add(MAX_HEAD_BYTES),
+        ) {
+            Err(LastGoodError::Read(error)) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok(None);
+            }
             read => read?,
         };
         let mut parts = bytes.splitn(2, |byte| *byte == b'\n');
@@ -103,7 +117,10 @@ impl LastGood {
         if *head.issuer != *self.issuer || head.source != self.source {
             return Err(LastGoodError::Foreign);
         }
-        let age = now.0.checked_sub(head.fetched_at).ok_or(LastGoodError::Future)?;
+        let age = now
+            .0
+            .checked_sub(head.fetched_at)
+            .ok_or(LastGoodError::Future)?;
         let age = Duration::from_secs(age);
         if age >= entry.fetch.keep_stale {
             return Err(LastGoodError::TooOld(age));
@@ -123,8 +140,11 @@ impl LastGood {
         if self.written.as_ref().is_some_and(is_current) {
             return Ok(());
         }
-        let head =
-            Head { issuer: (*self.issuer).into(), source: self.source.clone(), fetched_at: now.unix.0 };
+        let head = Head {
+            issuer: (*self.issuer).into(),
+            source: self.source.clone(),
+            fetched_at: now.unix.0,
+        };
         let mut head = serde_json::to_vec(&head)?;
         head.push(b'\n');
         replace(&self.path, &[&head, document])?;
@@ -145,7 +165,8 @@ impl LastGood {
     }
 }
 
-/// A plain file within its bound. Anything else that a path may name, such as a pipe, could hold up the control thread.
+/// A plain file within its bound. Anything else that a path may name, such as a pipe, could hold up
+/// the control thread.
 fn read_bounded(path: &Path, max_bytes: u64) -> Result<Vec<u8>, LastGoodError> {
     let metadata = fs::metadata(path).map_err(LastGoodError::Read)?;
     if !metadata.is_file() || metadata.len() > max_bytes {
@@ -153,16 +174,21 @@ fn read_bounded(path: &Path, max_bytes: u64) -> Result<Vec<u8>, LastGoodError> {
     }
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(LastGoodError::Read)?;
-    file.take(max_bytes).read_to_end(&mut bytes).map_err(LastGoodError::Read)?;
+    file.take(max_bytes)
+        .read_to_end(&mut bytes)
+        .map_err(LastGoodError::Read)?;
     Ok(bytes)
 }
 
-/// Puts a file in the place of another as one step: whoever reads, and whatever breaks off, finds the old one whole or
-/// the new one whole.
+/// Puts a file in the place of another as one step: whoever reads, and whatever breaks off, finds
+/// the old one whole or the new one whole.
 fn replace(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
-    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_string_lossy();
-    // In the same directory, since a rename does not leave its file system. Two gateways may share the file, and in
-    // containers a process id: the name is random.
+    let name = path
+        .file_name()
+        .ok_or(io::ErrorKind::InvalidInput)?
+        .to_string_lossy();
+    // In the same directory, since a rename does not leave its file system. Two gateways may share
+    // the file, and in containers a process id: the name is random.
     let random = RandomState::new().hash_one(path);
     let temporary = path.with_file_name(format!(".{name}.{random:016x}.tmp"));
     let written = write_new(&temporary, parts).and_then(|()| fs::rename(&temporary, path));
@@ -189,12 +215,20 @@ impl fmt::Display for LastGoodError {
         match self {
             Self::Read(error) => write!(f, "it cannot be read: {error}"),
             Self::Size => f.write_str("it is no plain file, or larger than a key set may be"),
-            Self::Head => f.write_str("it does not begin with the line that says whose keys it holds"),
+            Self::Head => {
+                f.write_str("it does not begin with the line that says whose keys it holds")
+            }
             Self::Foreign => f.write_str("it holds the keys of another issuer or of another place"),
             Self::TooOld(age) => {
-                write!(f, "its keys were fetched {} s ago, which is too long", age.as_secs())
+                write!(
+                    f,
+                    "its keys were fetched {} s ago, which is too long",
+                    age.as_secs()
+                )
             }
-            Self::Future => f.write_str("its keys were fetched in the future, so one clock is wrong"),
+            Self::Future => {
+                f.write_str("its keys were fetched in the future, so one clock is wrong")
+            }
             Self::Keys(error) => error.fmt(f),
         }
     }

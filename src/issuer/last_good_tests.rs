@@ -7,7 +7,9 @@ use crate::clock;
 use crate::net::Url;
 
 fn kept_entry(path: &Path) -> IssuerSettings {
-    let mut entry = entry(KeySource::Uri(Url::parse("https://idp.example.com/keys").unwrap()));
+    let mut entry = entry(KeySource::Uri(
+        Url::parse("https://idp.example.com/keys").unwrap(),
+    ));
     entry.fetch.keep_file = Some(path.into());
     entry
 }
@@ -17,12 +19,18 @@ fn document(kid: &str) -> Bytes {
 }
 
 fn later(now: Now, by: Duration) -> Now {
-    Now { monotonic: now.monotonic + by, unix: UnixTime(now.unix.0 + by.as_secs()), ..now }
+    Now {
+        monotonic: now.monotonic + by,
+        unix: UnixTime(now.unix.0 + by.as_secs()),
+        ..now
+    }
 }
 
 fn files(directory: &Path) -> Vec<String> {
     let names = fs::read_dir(directory).unwrap();
-    names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    names
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect()
 }
 
 #[test]
@@ -31,12 +39,22 @@ fn keys_that_were_written_are_read_with_their_age() {
     let entry = kept_entry(&directory.path().join("idp.keys"));
     let mut file = LastGood::of(&entry).unwrap();
     let now = clock::now();
-    assert!(file.read(&entry, now.unix).unwrap().is_none(), "no file is no mistake");
+    assert!(
+        file.read(&entry, now.unix).unwrap().is_none(),
+        "no file is no mistake"
+    );
     file.write(&document("a"), now).unwrap();
-    let kept = file.read(&entry, UnixTime(now.unix.0 + 3600)).unwrap().unwrap();
+    let kept = file
+        .read(&entry, UnixTime(now.unix.0 + 3600))
+        .unwrap()
+        .unwrap();
     assert_eq!(kept.age, Duration::from_secs(3600));
     assert!(kept.keys.keys[0].allows(Algorithm::ES256) && kept.keys.keys[0].kid() == Some("a"));
-    assert_eq!(files(directory.path()), ["idp.keys"], "nothing else is left behind");
+    assert_eq!(
+        files(directory.path()),
+        ["idp.keys"],
+        "nothing else is left behind"
+    );
 }
 
 #[cfg(unix)]
@@ -46,9 +64,19 @@ fn the_file_is_its_owners_alone() {
     let directory = tempfile::tempdir().unwrap();
     let entry = kept_entry(&directory.path().join("keys"));
     fs::write(directory.path().join("keys"), "").unwrap();
-    fs::set_permissions(directory.path().join("keys"), fs::Permissions::from_mode(0o666)).unwrap();
-    LastGood::of(&entry).unwrap().write(&document("a"), clock::now()).unwrap();
-    let mode = fs::metadata(directory.path().join("keys")).unwrap().permissions().mode();
+    fs::set_permissions(
+        directory.path().join("keys"),
+        fs::Permissions::from_mode(0o666),
+    )
+    .unwrap();
+    LastGood::of(&entry)
+        .unwrap()
+        .write(&document("a"), clock::now())
+        .unwrap();
+    let mode = fs::metadata(directory.path().join("keys"))
+        .unwrap()
+        .permissions()
+        .mode();
     assert_eq!(mode & 0o777, 0o600);
 }
 
@@ -59,14 +87,21 @@ fn what_is_unchanged_is_written_again_only_after_a_while() {
     let mut file = LastGood::of(&entry).unwrap();
     let (start, same) = (clock::now(), document("a"));
     let age_after = |file: &LastGood, by: u64| {
-        file.read(&entry, UnixTime(start.unix.0 + by)).unwrap().unwrap().age.as_secs()
+        file.read(&entry, UnixTime(start.unix.0 + by))
+            .unwrap()
+            .unwrap()
+            .age
+            .as_secs()
     };
     file.write(&same, start).unwrap();
-    file.write(&same, later(start, Duration::from_secs(59))).unwrap();
+    file.write(&same, later(start, Duration::from_secs(59)))
+        .unwrap();
     assert_eq!(age_after(&file, 100), 100);
-    file.write(&same, later(start, Duration::from_secs(60))).unwrap();
+    file.write(&same, later(start, Duration::from_secs(60)))
+        .unwrap();
     assert_eq!(age_after(&file, 100), 40);
-    file.write(&document("b"), later(start, Duration::from_secs(61))).unwrap();
+    file.write(&document("b"), later(start, Duration::from_secs(61)))
+        .unwrap();
     assert_eq!(age_after(&file, 100), 39);
 }
 
@@ -78,9 +113,16 @@ fn keys_older_than_stale_ones_are_kept_are_not_taken() {
     let mut file = LastGood::of(&entry).unwrap();
     let now = clock::now();
     file.write(&document("a"), now).unwrap();
-    assert!(file.read(&entry, UnixTime(now.unix.0 + 99)).unwrap().is_some());
+    assert!(
+        file.read(&entry, UnixTime(now.unix.0 + 99))
+            .unwrap()
+            .is_some()
+    );
     let read = |at| file.read(&entry, UnixTime(at));
-    assert!(matches!(read(now.unix.0 + 100), Err(LastGoodError::TooOld(_))));
+    assert!(matches!(
+        read(now.unix.0 + 100),
+        Err(LastGoodError::TooOld(_))
+    ));
     // A clock that is wrong, or that was: how old they are is anybody's guess.
     assert!(matches!(read(now.unix.0 - 1), Err(LastGoodError::Future)));
     assert!(matches!(read(0), Err(LastGoodError::Future)));
@@ -93,17 +135,30 @@ fn keys_of_another_issuer_or_place_are_not_taken() {
     let directory = tempfile::tempdir().unwrap();
     let entry = kept_entry(&directory.path().join("keys"));
     let now = clock::now();
-    LastGood::of(&entry).unwrap().write(&document("a"), now).unwrap();
+    LastGood::of(&entry)
+        .unwrap()
+        .write(&document("a"), now)
+        .unwrap();
     let read = |entry: &IssuerSettings| LastGood::of(entry).unwrap().read(entry, now.unix);
     assert!(read(&entry).unwrap().is_some());
-    let other_issuer = IssuerSettings { issuer: "https://idp.example.com".into(), ..entry.clone() };
+    let other_issuer = IssuerSettings {
+        issuer: "https://idp.example.com".into(),
+        ..entry.clone()
+    };
     let url = |text| Url::parse(text).unwrap();
-    let moved =
-        IssuerSettings { keys: KeySource::Uri(url("https://idp.example.com/keys2")), ..entry.clone() };
-    let discovered =
-        IssuerSettings { keys: KeySource::Discovery(url("https://idp.example.com/keys")), ..entry };
+    let moved = IssuerSettings {
+        keys: KeySource::Uri(url("https://idp.example.com/keys2")),
+        ..entry.clone()
+    };
+    let discovered = IssuerSettings {
+        keys: KeySource::Discovery(url("https://idp.example.com/keys")),
+        ..entry
+    };
     for entry in [other_issuer, moved, discovered] {
-        assert!(matches!(read(&entry), Err(LastGoodError::Foreign)), "{entry:?}");
+        assert!(
+            matches!(read(&entry), Err(LastGoodError::Foreign)),
+            "{entry:?}"
+        );
     }
 }
 
@@ -120,16 +175,31 @@ fn a_broken_file_is_an_error_and_no_panic() {
         fs::write(&path, &good[..length]).unwrap();
         assert!(file.read(&entry, now.unix).is_err(), "{length}");
     }
-    let empty = [&good[..=good.iter().position(|byte| *byte == b'\n').unwrap()], br#"{"keys":[]}"#].concat();
-    for broken in [b"\xff\xff\n\xff".to_vec(), vec![b'\n'; 100], b"{}\n{}".to_vec(), empty] {
+    let empty = [
+        &good[..=good.iter().position(|byte| *byte == b'\n').unwrap()],
+        br#"{"keys":[]}"#,
+    ]
+    .concat();
+    for broken in [
+        b"\xff\xff\n\xff".to_vec(),
+        vec![b'\n'; 100],
+        b"{}\n{}".to_vec(),
+        empty,
+    ] {
         fs::write(&path, &broken).unwrap();
         assert!(file.read(&entry, now.unix).is_err(), "{broken:?}");
     }
     fs::write(&path, [good.as_slice(), &b" ".repeat(1 << 20)].concat()).unwrap();
-    assert!(matches!(file.read(&entry, now.unix), Err(LastGoodError::Size)));
+    assert!(matches!(
+        file.read(&entry, now.unix),
+        Err(LastGoodError::Size)
+    ));
     fs::remove_file(&path).unwrap();
     fs::create_dir(&path).unwrap();
-    assert!(matches!(file.read(&entry, now.unix), Err(LastGoodError::Size)));
+    assert!(matches!(
+        file.read(&entry, now.unix),
+        Err(LastGoodError::Size)
+    ));
 }
 
 #[test]
@@ -147,7 +217,11 @@ fn a_write_that_fails_leaves_what_was_there() {
     fs::remove_file(&path).unwrap();
     fs::create_dir_all(path.join("in the way")).unwrap();
     assert!(file.write(&document("b"), clock::now()).is_err());
-    assert_eq!(files(&directory.path().join("nowhere")), ["keys"], "no temporary file is left");
+    assert_eq!(
+        files(&directory.path().join("nowhere")),
+        ["keys"],
+        "no temporary file is left"
+    );
 }
 
 #[test]

@@ -1,7 +1,9 @@
-//! The control thread's care for one issuer: fetch, fetch again in time, and let go of keys that are too old.
+//! The control thread's care for one issuer: fetch, fetch again in time, and let go of keys that
+//! are too old.
 //!
-//! One fetch at a time, and none within the cool-down of the last, whoever asks. A fetch that fails, in whatever
-//! way, changes nothing: the last good keys serve until they are too old to trust.
+//! One fetch at a time, and none within the cool-down of the last, whoever asks. A fetch that
+//! fails, in whatever way, changes nothing: the last good keys serve until they are too old to
+//! trust.
 
 use std::fmt;
 use std::hash::{BuildHasher as _, RandomState};
@@ -61,11 +63,12 @@ enum KeyLocation {
     Keys(Url),
 }
 
-/// Keeps the keys of an issuer fresh until it is dropped or retired. To be run once per issuer, on a runtime that
-/// serves no requests. Ends at once for keys that the configuration holds.
+/// Keeps the keys of an issuer fresh until it is dropped or retired. To be run once per issuer, on
+/// a runtime that serves no requests. Ends at once for keys that the configuration holds.
 pub async fn maintain(issuer: Weak<Issuer>, client: Client) {
-    let Some((location, mut updates)) =
-        issuer.upgrade().and_then(|issuer| Some((KeyLocation::of(&issuer.entry().keys)?, issuer.follow())))
+    let Some((location, mut updates)) = issuer
+        .upgrade()
+        .and_then(|issuer| Some((KeyLocation::of(&issuer.entry().keys)?, issuer.follow())))
     else {
         return;
     };
@@ -79,15 +82,19 @@ pub async fn maintain(issuer: Weak<Issuer>, client: Client) {
 async fn run(weak: Weak<Issuer>, location: &KeyLocation, client: &Client) {
     let mut due = clock::monotonic();
     let mut failures = 0;
-    let mut last_good = weak.upgrade().and_then(|issuer| LastGood::of(issuer.entry()));
+    let mut last_good = weak
+        .upgrade()
+        .and_then(|issuer| LastGood::of(issuer.entry()));
     if let (Some(file), Some(issuer)) = (&last_good, weak.upgrade()) {
         restore(&issuer, file);
     }
     let mut wake = Wake::Time;
-    // Held while there is something to do: in between, the snapshots decide how long the issuer lives.
+    // Held while there is something to do: in between, the snapshots decide how long the issuer
+    // lives.
     while let Some(issuer) = weak.upgrade() {
         let now = clock::monotonic();
-        // Requests ask outside the cool-down alone: one that is heard within it was answered by the last fetch.
+        // Requests ask outside the cool-down alone: one that is heard within it was answered by the
+        // last fetch.
         let asked = wake == Wake::Demand && issuer.cooldown_left(now).is_zero();
         if asked || due <= now {
             let delay = refresh(&issuer, location, client, &mut failures, last_good.as_mut()).await;
@@ -118,7 +125,11 @@ async fn refresh(
     let policy = &issuer.entry().fetch;
     issuer.begin_fetch();
     let delay = match location.fetch(issuer, client).await {
-        Ok(Fresh { keys, document, lifetime }) => {
+        Ok(Fresh {
+            keys,
+            document,
+            lifetime,
+        }) => {
             *failures = 0;
             issuer.metrics().refreshes.increment(SUCCESS);
             let (leaks, is_empty) = (keys.skips.private > 0, keys.keys.is_empty());
@@ -126,10 +137,21 @@ async fn refresh(
             report_change(issuer, &change);
             if let Some(file) = last_good {
                 let may_keep = !leaks && !is_empty;
-                keep(issuer, file, &document, may_keep, !change.removed.is_empty());
+                keep(
+                    issuer,
+                    file,
+                    &document,
+                    may_keep,
+                    !change.removed.is_empty(),
+                );
             }
-            // Without keys no token is served, and every cool-down counts, whatever the headers say.
-            if is_empty { after_failure(policy, 1, false) } else { after_success(policy, lifetime) }
+            // Without keys no token is served, and every cool-down counts, whatever the headers
+            // say.
+            if is_empty {
+                after_failure(policy, 1, false)
+            } else {
+                after_success(policy, lifetime)
+            }
         }
         Err(error) => {
             *failures = failures.saturating_add(1);
@@ -152,16 +174,23 @@ fn restore(issuer: &Issuer, file: &LastGood) {
             let added = names(&issuer.restore(kept.keys, kept.age).added);
             tracing::info!(issuer = &*entry.name, %path, keys = %added, age = ?kept.age, "keys were kept");
         }
-        Err(error) => tracing::warn!(issuer = &*entry.name, %path, %error, "kept keys are not used"),
+        Err(error) => {
+            tracing::warn!(issuer = &*entry.name, %path, %error, "kept keys are not used")
+        }
     }
 }
 
-/// Leaves a good key set to the next process, if it may be kept: one that publishes private keys is not spread any
-/// further, and an empty one is no key set to restart with. In both cases the file of before may hold the very keys that
-/// are not to be trusted any more; so it may where keys were `removed` and the new set cannot be written.
+/// Leaves a good key set to the next process, if it may be kept: one that publishes private keys is
+/// not spread any further, and an empty one is no key set to restart with. In both cases the file
+/// of before may hold the very keys that are not to be trusted any more; so it may where keys were
+/// `removed` and the new set cannot be written.
 fn keep(issuer: &Issuer, file: &mut LastGood, document: &Bytes, may_keep: bool, removed: bool) {
     let name = &*issuer.entry().name;
-    let written = if may_keep { file.write(document, clock::now()) } else { Ok(()) };
+    let written = if may_keep {
+        file.write(document, clock::now())
+    } else {
+        Ok(())
+    };
     if let Err(error) = &written {
         let path = file.path().display();
         tracing::warn!(issuer = name, %path, %error, "the keys of this fetch are not kept for a restart");
@@ -187,14 +216,34 @@ impl KeyLocation {
 
     async fn fetch(&self, issuer: &Issuer, client: &Client) -> Result<Fresh, RefreshError> {
         let entry = issuer.entry();
-        let FetchPolicy { timeout, max_bytes, allow_http, max_keys, .. } = entry.fetch;
+        let FetchPolicy {
+            timeout,
+            max_bytes,
+            allow_http,
+            max_keys,
+            ..
+        } = entry.fetch;
         // The operator chose the place, wherever it is.
-        let bounds = Bounds { timeout, max_bytes, allow_http, nearest: Nearness::Machine };
+        let bounds = Bounds {
+            timeout,
+            max_bytes,
+            allow_http,
+            nearest: Nearness::Machine,
+        };
         let (url, bounds) = match self {
-            // Asked again every time: where the keys are may change, and the old place is then anybody's.
+            // Asked again every time: where the keys are may change, and the old place is then
+            // anybody's.
             Self::Metadata(base) => {
-                let found = discover(client, entry, base, bounds).await.map_err(RefreshError::Discovery)?;
-                (found.jwks_uri, Bounds { nearest: found.nearness, ..bounds })
+                let found = discover(client, entry, base, bounds)
+                    .await
+                    .map_err(RefreshError::Discovery)?;
+                (
+                    found.jwks_uri,
+                    Bounds {
+                        nearest: found.nearness,
+                        ..bounds
+                    },
+                )
             }
             Self::Keys(url) => (url.clone(), bounds),
         };
@@ -203,12 +252,21 @@ impl KeyLocation {
             Err(error) => return Err(RefreshError::Fetch(url, error)),
         };
         match KeySet::parse(&fetched.body, max_keys) {
-            Ok(keys) => Ok(Fresh { keys, document: fetched.body, lifetime: fetched.lifetime }),
-            // The issuer was heard, and says that it has no key: what it had is not to be trusted any more. A document
-            // without `keys`, or with keys that cannot be used, says no such thing.
+            Ok(keys) => Ok(Fresh {
+                keys,
+                document: fetched.body,
+                lifetime: fetched.lifetime,
+            }),
+            // The issuer was heard, and says that it has no key: what it had is not to be trusted
+            // any more. A document without `keys`, or with keys that cannot be used, says no such
+            // thing.
             Err(JwksError::Empty) => {
                 let keys = KeySet::default();
-                Ok(Fresh { keys, document: fetched.body, lifetime: fetched.lifetime })
+                Ok(Fresh {
+                    keys,
+                    document: fetched.body,
+                    lifetime: fetched.lifetime,
+                })
             }
             Err(error) => Err(RefreshError::Jwks(url, error)),
         }
@@ -231,19 +289,29 @@ fn drop_stale(issuer: &Issuer) -> Option<Instant> {
     None
 }
 
-/// What the headers say, within the bounds. Half of the time that stale keys are kept is left for retries: else an
-/// issuer with long lifetimes would be lost with the first fetch that fails.
+/// What the headers say, within the bounds. Half of the time that stale keys are kept is left for
+/// retries: else an issuer with long lifetimes would be lost with the first fetch that fails.
 fn after_success(policy: &FetchPolicy, lifetime: Option<Duration>) -> Duration {
     let wanted = lifetime.unwrap_or(policy.refresh);
-    wanted.min(policy.refresh_max).min(policy.keep_stale / 2).max(policy.refresh_min).max(MIN_DELAY)
+    wanted
+        .min(policy.refresh_max)
+        .min(policy.keep_stale / 2)
+        .max(policy.refresh_min)
+        .max(MIN_DELAY)
 }
 
-/// Doubled with each failure up to `refresh`, while there are keys to serve with; without, nobody is served and every
-/// cool-down counts.
+/// Doubled with each failure up to `refresh`, while there are keys to serve with; without, nobody
+/// is served and every cool-down counts.
 fn after_failure(policy: &FetchPolicy, failures: u32, has_keys: bool) -> Duration {
     let first = policy.cooldown.max(MIN_DELAY);
-    let doublings = if has_keys { failures.saturating_sub(1).min(MAX_DOUBLINGS) } else { 0 };
-    first.saturating_mul(1 << doublings).min(policy.refresh.max(first))
+    let doublings = if has_keys {
+        failures.saturating_sub(1).min(MAX_DOUBLINGS)
+    } else {
+        0
+    };
+    first
+        .saturating_mul(1 << doublings)
+        .min(policy.refresh.max(first))
 }
 
 /// Up to a tenth early, so that many gateways do not ask in step; never within the cool-down.
@@ -278,7 +346,11 @@ fn report_failure(issuer: &Issuer, error: &RefreshError, failures: u32, retry: D
         issuer.report_skips(skips);
     }
     let keys = issuer.state().keys;
-    let consequence = if keys > 0 { "those that are there serve on" } else { "tokens are answered with 503" };
+    let consequence = if keys > 0 {
+        "those that are there serve on"
+    } else {
+        "tokens are answered with 503"
+    };
     tracing::warn!(
         issuer = &*issuer.entry().name,
         %error,

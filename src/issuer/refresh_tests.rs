@@ -29,18 +29,30 @@ impl Stage {
         change(&mut entry);
         let metrics = Metrics::new(&[], &[]).unwrap();
         let issuer = Issuer::new(entry, metrics.issuer("idp")).unwrap();
-        let task = tokio::spawn(maintain(Arc::downgrade(&issuer), Client::new(Tls::system())));
-        Self { fake, issuer, metrics, task }
+        let task = tokio::spawn(maintain(
+            Arc::downgrade(&issuer),
+            Client::new(Tls::system()),
+        ));
+        Self {
+            fake,
+            issuer,
+            metrics,
+            task,
+        }
     }
 
     /// Waits until so many fetches have ended.
     async fn fetches(&self, count: u64) {
         let mut updates = self.issuer.follow();
         let done = updates.wait_for(|status| status.ended >= count);
-        tokio::time::timeout(PATIENCE, done).await.expect("a fetch ends").unwrap();
+        tokio::time::timeout(PATIENCE, done)
+            .await
+            .expect("a fetch ends")
+            .unwrap();
     }
 
-    /// Waits until there are keys. With short timeouts on a busy machine, not every good fetch is in time.
+    /// Waits until there are keys. With short timeouts on a busy machine, not every good fetch is
+    /// in time.
     async fn keys(&self) {
         let mut ended = 0;
         while self.issuer.state().keys == 0 {
@@ -58,7 +70,9 @@ impl Stage {
                 tokio::task::yield_now().await;
             }
         };
-        tokio::time::timeout(PATIENCE, written).await.expect("the file comes");
+        tokio::time::timeout(PATIENCE, written)
+            .await
+            .expect("the file comes");
     }
 
     async fn key(&self, kid: &str) -> Result<Arc<Key>, KeyError> {
@@ -66,7 +80,11 @@ impl Stage {
     }
 
     fn shows(&self, line: &str) -> bool {
-        self.metrics.render().unwrap().lines().any(|shown| shown == line)
+        self.metrics
+            .render()
+            .unwrap()
+            .lines()
+            .any(|shown| shown == line)
     }
 }
 
@@ -100,14 +118,21 @@ async fn the_first_keys_are_fetched_at_once_and_waited_for() {
 #[tokio::test]
 async fn keys_are_found_through_metadata() {
     let stage = Stage::set(set_of("a").1, |entry| {
-        let KeySource::Uri(url) = entry.keys.clone() else { panic!() };
+        let KeySource::Uri(url) = entry.keys.clone() else {
+            panic!()
+        };
         entry.issuer = url.with_path("/").to_string().into();
         entry.keys = KeySource::Discovery(url.with_path("/"));
     });
-    let (issuer, jwks_uri) = (stage.fake.url("/").to_string(), stage.fake.url(KEYS).to_string());
+    let (issuer, jwks_uri) = (
+        stage.fake.url("/").to_string(),
+        stage.fake.url(KEYS).to_string(),
+    );
     let metadata = serde_json::json!({ "issuer": issuer, "jwks_uri": jwks_uri }).to_string();
     // Nothing is spawned until the test first waits: the answer is there in time.
-    stage.fake.answer("/.well-known/openid-configuration", json(&metadata));
+    stage
+        .fake
+        .answer("/.well-known/openid-configuration", json(&metadata));
     assert!(stage.key("a").await.is_ok());
 }
 
@@ -116,18 +141,25 @@ async fn keys_are_found_through_metadata() {
 async fn metadata_of_this_machine_may_name_this_machine() {
     for host in ["127.0.0.1", "127.1", "[::ffff:127.0.0.1]", "localhost"] {
         let stage = Stage::set(set_of("a").1, |entry| {
-            let KeySource::Uri(url) = entry.keys.clone() else { panic!() };
+            let KeySource::Uri(url) = entry.keys.clone() else {
+                panic!()
+            };
             entry.issuer = url.with_path("/").to_string().into();
             entry.keys = KeySource::Discovery(url.with_path("/"));
         });
         let jwks_uri = format!("http://{host}:{}{KEYS}", stage.fake.address().port());
-        let metadata = serde_json::json!({ "issuer": stage.fake.url("/").to_string(), "jwks_uri": jwks_uri });
-        stage.fake.answer("/.well-known/openid-configuration", json(&metadata.to_string()));
+        let metadata =
+            serde_json::json!({ "issuer": stage.fake.url("/").to_string(), "jwks_uri": jwks_uri });
+        stage.fake.answer(
+            "/.well-known/openid-configuration",
+            json(&metadata.to_string()),
+        );
         assert!(stage.key("a").await.is_ok(), "{host}");
     }
 }
 
-// K03, K04, K14, attacks.md row 17: whatever an issuer does, its last good keys serve, and no request waits.
+// K03, K04, K14, attacks.md row 17: whatever an issuer does, its last good keys serve, and no
+// request waits.
 #[tokio::test]
 async fn last_known_good_keys_serve_through_every_failure() {
     let (_, good) = set_of("a");
@@ -145,16 +177,31 @@ async fn last_known_good_keys_serve_through_every_failure() {
         ("no set", json(r#"{}"#)),
         ("null for keys", json(r#"{"keys":null}"#)),
         ("an object for keys", json(r#"{"keys":{}}"#)),
-        ("two sets, one of them empty", json(r#"{"keys":[],"keys":[]}"#)),
+        (
+            "two sets, one of them empty",
+            json(r#"{"keys":[],"keys":[]}"#),
+        ),
         ("keys that are none", json(r#"{"keys":[null,{},[]]}"#)),
         ("only a private key", private),
-        ("cut off", FakeAnswer::Bytes(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{\"keys\":[".to_vec())),
+        (
+            "cut off",
+            FakeAnswer::Bytes(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{\"keys\":[".to_vec()),
+        ),
         ("reset", FakeAnswer::Reset),
         ("hang", FakeAnswer::Hang),
-        ("drip", FakeAnswer::Drip(response(200, "", &" ".repeat(10_000)))),
+        (
+            "drip",
+            FakeAnswer::Drip(response(200, "", &" ".repeat(10_000))),
+        ),
         ("endless", FakeAnswer::Endless),
-        ("a gibibyte", FakeAnswer::Bytes(b"HTTP/1.1 200 OK\r\nContent-Length: 1073741824\r\n\r\n".to_vec())),
-        ("a redirect elsewhere", FakeAnswer::Bytes(response(302, &format!("Location: {other}\r\n"), ""))),
+        (
+            "a gibibyte",
+            FakeAnswer::Bytes(b"HTTP/1.1 200 OK\r\nContent-Length: 1073741824\r\n\r\n".to_vec()),
+        ),
+        (
+            "a redirect elsewhere",
+            FakeAnswer::Bytes(response(302, &format!("Location: {other}\r\n"), "")),
+        ),
     ]
     .map(|(name, bad)| tokio::spawn(survives(name, good.clone(), bad)));
     for survival in survivals {
@@ -176,8 +223,14 @@ async fn survives(name: &'static str, good: FakeAnswer, bad: FakeAnswer) {
         // Synchronous: with its key there, a request does not wait for anything.
         assert!(stage.issuer.find(Some("a"), ES256).is_some(), "{name}");
     }
-    assert!(key.is_live() && Arc::ptr_eq(&key, &stage.key("a").await.unwrap()), "{name}");
-    assert!(stage.shows(r#"scopegate_issuer_refreshes_total{issuer="idp",result="failure"} 1"#), "{name}");
+    assert!(
+        key.is_live() && Arc::ptr_eq(&key, &stage.key("a").await.unwrap()),
+        "{name}"
+    );
+    assert!(
+        stage.shows(r#"scopegate_issuer_refreshes_total{issuer="idp",result="failure"} 1"#),
+        "{name}"
+    );
     let failed = stage.issuer.follow().borrow().ended;
     stage.fake.answer(KEYS, good.clone());
     while !stage.issuer.state().last_ok {
@@ -223,7 +276,10 @@ async fn a_flood_of_unknown_kids_is_one_fetch_per_cool_down() {
     let stage = Stage::set(set_of("a").1, |_| {});
     stage.fetches(1).await;
     for kid in 0..10_000 {
-        assert_eq!(stage.key(&format!("unknown-{kid}")).await.unwrap_err(), KeyError::Unknown);
+        assert_eq!(
+            stage.key(&format!("unknown-{kid}")).await.unwrap_err(),
+            KeyError::Unknown
+        );
     }
     assert_eq!(stage.fake.hits(KEYS), 1);
 }
@@ -240,7 +296,10 @@ async fn requests_during_a_fetch_start_no_other() {
         })
         .collect();
     let mut updates = stage.issuer.follow();
-    tokio::time::timeout(PATIENCE, updates.wait_for(|status| status.fetching)).await.unwrap().unwrap();
+    tokio::time::timeout(PATIENCE, updates.wait_for(|status| status.fetching))
+        .await
+        .unwrap()
+        .unwrap();
     stage.fake.release();
     for request in waiting {
         assert_eq!(request.await.unwrap(), Ok(()));
@@ -267,7 +326,10 @@ async fn a_signal_within_the_cool_down_starts_no_fetch() {
 async fn an_issuer_that_is_out_at_the_start_is_found_when_it_comes_back() {
     let stage = Stage::set(FakeAnswer::Reset, restless);
     stage.fetches(1).await;
-    assert!(matches!(stage.key("a").await, Err(KeyError::Unavailable { .. })));
+    assert!(matches!(
+        stage.key("a").await,
+        Err(KeyError::Unavailable { .. })
+    ));
     let state = stage.issuer.state();
     assert!(state.tried && !state.last_ok && state.keys == 0 && state.age.is_none());
     stage.fake.answer(KEYS, set_of("a").1);
@@ -287,8 +349,14 @@ async fn keys_that_are_too_old_are_dropped() {
     stage.fake.answer(KEYS, FakeAnswer::Reset);
     let mut updates = stage.issuer.follow();
     let dropped = updates.wait_for(|_| !key.is_live());
-    tokio::time::timeout(PATIENCE, dropped).await.expect("the key is dropped").unwrap();
-    assert!(matches!(stage.key("a").await, Err(KeyError::Unavailable { .. })));
+    tokio::time::timeout(PATIENCE, dropped)
+        .await
+        .expect("the key is dropped")
+        .unwrap();
+    assert!(matches!(
+        stage.key("a").await,
+        Err(KeyError::Unavailable { .. })
+    ));
     assert!(stage.shows(r#"scopegate_issuer_keys{issuer="idp"} 0"#));
 }
 
@@ -296,25 +364,46 @@ async fn keys_that_are_too_old_are_dropped() {
 async fn the_task_ends_with_its_issuer() {
     for drops in [true, false] {
         // Retired in the middle of a fetch, too.
-        let Stage { issuer, task, .. } =
-            Stage::set(if drops { set_of("a").1 } else { FakeAnswer::Hang }, |_| {});
+        let Stage { issuer, task, .. } = Stage::set(
+            if drops {
+                set_of("a").1
+            } else {
+                FakeAnswer::Hang
+            },
+            |_| {},
+        );
         let mut updates = issuer.follow();
-        let started = updates.wait_for(|status| if drops { status.ended > 0 } else { status.fetching });
-        tokio::time::timeout(PATIENCE, started).await.unwrap().unwrap();
+        let started = updates.wait_for(|status| {
+            if drops {
+                status.ended > 0
+            } else {
+                status.fetching
+            }
+        });
+        tokio::time::timeout(PATIENCE, started)
+            .await
+            .unwrap()
+            .unwrap();
         if drops {
             drop(issuer);
         } else {
             issuer.retire_all();
         }
-        tokio::time::timeout(PATIENCE, task).await.expect("the task ends").unwrap();
+        tokio::time::timeout(PATIENCE, task)
+            .await
+            .expect("the task ends")
+            .unwrap();
     }
 }
 
 #[tokio::test]
 async fn keys_of_the_configuration_need_no_task() {
     let text = jwks(&[Signer::p256().jwk("a")]);
-    let issuer =
-        Issuer::new(entry(KeySource::Static(text.into())), super::super::fixture::metrics()).unwrap();
+    let issuer = Issuer::new(
+        entry(KeySource::Static(text.into())),
+        super::super::fixture::metrics(),
+    )
+    .unwrap();
     let task = maintain(Arc::downgrade(&issuer), Client::new(Tls::system()));
     tokio::time::timeout(PATIENCE, task).await.unwrap();
 }
@@ -336,11 +425,21 @@ fn the_refresh_interval_is_the_headers_own_within_bounds() {
         (Some(secs(10 * 365 * 86_400)), 3600),
         (Some(secs(u64::MAX)), 3600),
     ] {
-        assert_eq!(after_success(&policy, lifetime), secs(interval), "{lifetime:?}");
+        assert_eq!(
+            after_success(&policy, lifetime),
+            secs(interval),
+            "{lifetime:?}"
+        );
     }
-    let impatient = FetchPolicy { keep_stale: secs(1000), ..policy.clone() };
+    let impatient = FetchPolicy {
+        keep_stale: secs(1000),
+        ..policy.clone()
+    };
     assert_eq!(after_success(&impatient, Some(secs(3600))), secs(500));
-    let never_stale = FetchPolicy { keep_stale: secs(0), ..policy };
+    let never_stale = FetchPolicy {
+        keep_stale: secs(0),
+        ..policy
+    };
     assert_eq!(after_success(&never_stale, Some(secs(3600))), secs(60));
 }
 
@@ -348,11 +447,19 @@ fn the_refresh_interval_is_the_headers_own_within_bounds() {
 fn retries_back_off_while_there_are_keys() {
     let secs = Duration::from_secs;
     let fetch = entry(KeySource::Static("".into())).fetch;
-    let policy = FetchPolicy { cooldown: secs(10), refresh: secs(300), ..fetch };
-    let delays = [1, 2, 3, 5, 6, 1000].map(|failures| after_failure(&policy, failures, true).as_secs());
+    let policy = FetchPolicy {
+        cooldown: secs(10),
+        refresh: secs(300),
+        ..fetch
+    };
+    let delays =
+        [1, 2, 3, 5, 6, 1000].map(|failures| after_failure(&policy, failures, true).as_secs());
     assert_eq!(delays, [10, 20, 40, 160, 300, 300]);
     assert_eq!(after_failure(&policy, 1000, false), secs(10));
-    let eager = FetchPolicy { cooldown: secs(0), ..policy };
+    let eager = FetchPolicy {
+        cooldown: secs(0),
+        ..policy
+    };
     assert_eq!(after_failure(&eager, 1, true), MIN_DELAY);
 }
 
@@ -360,7 +467,11 @@ fn retries_back_off_while_there_are_keys() {
 fn jitter_is_early_a_tenth_at_most_and_outside_the_cool_down() {
     let (delay, cooldown) = (Duration::from_secs(100), Duration::from_secs(95));
     let delays: Vec<_> = (0..100).map(|_| early(delay, Duration::ZERO)).collect();
-    assert!(delays.iter().all(|early| *early <= delay && *early >= delay - delay / 10));
+    assert!(
+        delays
+            .iter()
+            .all(|early| *early <= delay && *early >= delay - delay / 10)
+    );
     assert!(delays.iter().any(|early| *early != delays[0]));
     assert!((0..100).all(|_| early(delay, cooldown) >= cooldown));
 }
@@ -369,7 +480,9 @@ fn jitter_is_early_a_tenth_at_most_and_outside_the_cool_down() {
 #[test]
 fn a_failure_is_told_without_what_was_received() {
     let url = Url::parse("https://idp.example.com/keys").unwrap();
-    let Err(error) = KeySet::parse(br#"{"keys":"c2VjcmV0"}"#, 64) else { panic!() };
+    let Err(error) = KeySet::parse(br#"{"keys":"c2VjcmV0"}"#, 64) else {
+        panic!()
+    };
     let text = RefreshError::Jwks(url, error).to_string();
     assert_eq!(
         text,

@@ -1,7 +1,9 @@
-//! An issuer with a placeholder, as multi-tenant providers write theirs: `https://login.example.com/{tenant}/v2.0`.
+//! An issuer with a placeholder, as multi-tenant providers write theirs:
+//! `https://login.example.com/{tenant}/v2.0`.
 //!
-//! It only ever stands for the tenants that the operator lists: each becomes an issuer of its own, with an exact `iss`.
-//! No token is compared with a pattern: whoever can sign up with a provider has a tenant there.
+//! It only ever stands for the tenants that the operator lists: each becomes an issuer of its own,
+//! with an exact `iss`. No token is compared with a pattern: whoever can sign up with a provider
+//! has a tenant there.
 
 use std::fmt;
 
@@ -30,7 +32,8 @@ pub enum TemplateError {
 pub struct TenantError;
 
 impl Template {
-    /// The template that a text is; `None` for a text without braces, which no URL holds (RFC 3986 §2).
+    /// The template that a text is; `None` for a text without braces, which no URL holds (RFC 3986
+    /// §2).
     ///
     /// # Errors
     /// [`TemplateError`]
@@ -40,7 +43,10 @@ impl Template {
         }
         let (before, rest) = text.split_once('{').ok_or(TemplateError::Braces)?;
         let (name, after) = rest.split_once('}').ok_or(TemplateError::Braces)?;
-        if [before, name, after].iter().any(|part| part.contains(['{', '}'])) {
+        if [before, name, after]
+            .iter()
+            .any(|part| part.contains(['{', '}']))
+        {
             return Err(TemplateError::Braces);
         }
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
@@ -52,7 +58,11 @@ impl Template {
             return Err(TemplateError::Place);
         }
         let placeholder = format!("{{{name}}}").into();
-        Ok(Some(Self { before: before.into(), placeholder, after: after.into() }))
+        Ok(Some(Self {
+            before: before.into(),
+            placeholder,
+            after: after.into(),
+        }))
     }
 
     /// The placeholder, with its braces.
@@ -70,7 +80,9 @@ impl Template {
 
 /// Whether what follows is in the path of a URL: not in its scheme, host or query.
 fn ends_in_path(before: &str) -> bool {
-    let path = before.split_once("://").and_then(|(_, rest)| rest.split_once('/'));
+    let path = before
+        .split_once("://")
+        .and_then(|(_, rest)| rest.split_once('/'));
     path.is_some_and(|(host, path)| {
         !host.is_empty() && !host.contains(['?', '#']) && !path.contains(['?', '#'])
     })
@@ -81,14 +93,19 @@ fn ends_in_path(before: &str) -> bool {
 pub struct Tenant(Box<str>);
 
 impl Tenant {
-    /// Reads a segment of a path that needs no escape (RFC 3986 §2.3), so that it cannot lead elsewhere.
+    /// Reads a segment of a path that needs no escape (RFC 3986 §2.3), so that it cannot lead
+    /// elsewhere.
     ///
     /// # Errors
     /// [`TenantError`]
     pub fn parse(text: &str) -> Result<Self, TenantError> {
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
         let is_dots = text.chars().all(|c| c == '.');
-        if is_dots || !text.chars().all(plain) { Err(TenantError) } else { Ok(Self(text.into())) }
+        if is_dots || !text.chars().all(plain) {
+            Err(TenantError)
+        } else {
+            Ok(Self(text.into()))
+        }
     }
 
     /// The text.
@@ -126,9 +143,18 @@ mod tests {
     fn a_template_holds_one_segment_for_a_tenant() {
         let tenant = Tenant::parse("8ae2-d7.example_1").unwrap();
         for (text, filled) in [
-            ("https://login.example.com/{tenant}/v2.0", "https://login.example.com/8ae2-d7.example_1/v2.0"),
-            ("https://example.com/realms/{realm-1}", "https://example.com/realms/8ae2-d7.example_1"),
-            ("http://127.0.0.1:9400/a/{t}/", "http://127.0.0.1:9400/a/8ae2-d7.example_1/"),
+            (
+                "https://login.example.com/{tenant}/v2.0",
+                "https://login.example.com/8ae2-d7.example_1/v2.0",
+            ),
+            (
+                "https://example.com/realms/{realm-1}",
+                "https://example.com/realms/8ae2-d7.example_1",
+            ),
+            (
+                "http://127.0.0.1:9400/a/{t}/",
+                "http://127.0.0.1:9400/a/8ae2-d7.example_1/",
+            ),
         ] {
             assert_eq!(Template::parse(text).unwrap().unwrap().of(&tenant), filled);
         }
@@ -171,7 +197,9 @@ mod tests {
         for text in ["8ae2d7f0-0000-4000-8000-0123456789ab", "a.b", "A_1"] {
             assert_eq!(Tenant::parse(text).unwrap().as_str(), text);
         }
-        for text in ["", ".", "..", "a/b", "a%2Fb", "a?b", "a#b", "*", "a b", "ä", "{a}", "a\n"] {
+        for text in [
+            "", ".", "..", "a/b", "a%2Fb", "a?b", "a#b", "*", "a b", "ä", "{a}", "a\n",
+        ] {
             assert_eq!(Tenant::parse(text), Err(TenantError), "{text:?}");
         }
     }

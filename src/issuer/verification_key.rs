@@ -1,15 +1,16 @@
-//! A public key, parsed for one algorithm and kept so: parsing one costs a third of what verifying with it does.
+//! A public key, parsed for one algorithm and kept so: parsing one costs a third of what verifying
+//! with it does.
 //!
-//! The JWT library's own check parses the key of each token anew. Its `DecodingKey` says what a key is made of; what
-//! it leads to is the same primitive with the same parameters.
+//! The JWT library's own check parses the key of each token anew. Its `DecodingKey` says what a key
+//! is made of; what it leads to is the same primitive with the same parameters.
 
 use std::fmt;
 
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ECDSA_P521_SHA512_FIXED, ED25519, ParsedPublicKey,
-    RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512,
-    RSA_PSS_2048_8192_SHA256, RSA_PSS_2048_8192_SHA384, RSA_PSS_2048_8192_SHA512, RsaParameters,
-    RsaPublicKeyComponents, VerificationAlgorithm,
+    ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ECDSA_P521_SHA512_FIXED, ED25519,
+    ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384,
+    RSA_PKCS1_2048_8192_SHA512, RSA_PSS_2048_8192_SHA256, RSA_PSS_2048_8192_SHA384,
+    RSA_PSS_2048_8192_SHA512, RsaParameters, RsaPublicKeyComponents, VerificationAlgorithm,
 };
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -45,14 +46,22 @@ impl VerificationKey {
             (Scheme::Rsa(parameters), DecodingKeyKind::RsaModulusExponent { n, e }) => {
                 RsaPublicKeyComponents { n, e }.to_parsed_public_key(parameters)
             }
-            (Scheme::Curve(curve), DecodingKeyKind::SecretOrDer(point)) => ParsedPublicKey::new(curve, point),
+            (Scheme::Curve(curve), DecodingKeyKind::SecretOrDer(point)) => {
+                ParsedPublicKey::new(curve, point)
+            }
             (Scheme::Rsa(_), DecodingKeyKind::SecretOrDer(_))
-            | (Scheme::Curve(_), DecodingKeyKind::RsaModulusExponent { .. }) => return Err(UnfitKey),
+            | (Scheme::Curve(_), DecodingKeyKind::RsaModulusExponent { .. }) => {
+                return Err(UnfitKey);
+            }
         };
-        Ok(Self { algorithm, key: parsed.map_err(|_| UnfitKey)? })
+        Ok(Self {
+            algorithm,
+            key: parsed.map_err(|_| UnfitKey)?,
+        })
     }
 
-    /// Whether `signature`, in base64url without padding (RFC 7515 §2), is this key's over `message`.
+    /// Whether `signature`, in base64url without padding (RFC 7515 §2), is this key's over
+    /// `message`.
     pub(super) fn verifies(&self, message: &[u8], signature: &str) -> bool {
         // Strict: a signature has one spelling, so that a token has one, too.
         let signature = URL_SAFE_NO_PAD.decode(signature).map(Zeroizing::new);
@@ -61,8 +70,8 @@ impl VerificationKey {
 }
 
 impl Scheme {
-    /// RFC 7518 §3.3 to §3.5: PSS with a salt as long as the hash, which is how these parameters verify; ECDSA as
-    /// `r || s` of fixed length and never in DER.
+    /// RFC 7518 §3.3 to §3.5: PSS with a salt as long as the hash, which is how these parameters
+    /// verify; ECDSA as `r || s` of fixed length and never in DER.
     fn of(algorithm: Algorithm) -> Self {
         match algorithm {
             Algorithm::RS256 => Self::Rsa(&RSA_PKCS1_2048_8192_SHA256),
@@ -82,7 +91,9 @@ impl Scheme {
 /// The numbers are nobody's reading.
 impl fmt::Debug for VerificationKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("VerificationKey").field("algorithm", &self.algorithm).finish_non_exhaustive()
+        f.debug_struct("VerificationKey")
+            .field("algorithm", &self.algorithm)
+            .finish_non_exhaustive()
     }
 }
 
@@ -121,7 +132,8 @@ mod tests {
             change(&mut bytes);
             b64(&bytes)
         };
-        // The last character of most lengths has bits that say nothing: a decoder that ignores them takes two.
+        // The last character of most lengths has bits that say nothing: a decoder that ignores them
+        // takes two.
         let sibling = signature.chars().next_back().map(|last| match last {
             'A' => 'B',
             _ => char::from(last as u8 + 1),
@@ -155,11 +167,19 @@ mod tests {
             // Which knows no ES512.
             if let Some(library) = algorithm.jsonwebtoken() {
                 let library = jsonwebtoken::crypto::verify(&signature, MESSAGE, &material, library);
-                assert_eq!(verdict, library.unwrap_or(false), "{made_with} as {algorithm}: {signature:?}");
+                assert_eq!(
+                    verdict,
+                    library.unwrap_or(false),
+                    "{made_with} as {algorithm}: {signature:?}"
+                );
             }
             good += usize::from(verdict);
         }
-        assert_eq!(good, usize::from(algorithm == made_with), "{made_with} as {algorithm}");
+        assert_eq!(
+            good,
+            usize::from(algorithm == made_with),
+            "{made_with} as {algorithm}"
+        );
     }
 
     // T02: what keeps a key parsed is no other judge.
@@ -180,19 +200,28 @@ mod tests {
     fn an_ecdsa_signature_in_der_is_none() {
         let signer = Signer::p256();
         let key = VerificationKey::parse(Algorithm::ES256, &signer.decoding_key()).unwrap();
-        let fixed = URL_SAFE_NO_PAD.decode(signer.sign(Algorithm::ES256, MESSAGE)).unwrap();
+        let fixed = URL_SAFE_NO_PAD
+            .decode(signer.sign(Algorithm::ES256, MESSAGE))
+            .unwrap();
         let integer = |number: &[u8]| {
             let number = [&[0], number].concat();
-            let zeros = number.windows(2).take_while(|pair| pair[0] == 0 && pair[1] < 0x80).count();
+            let zeros = number
+                .windows(2)
+                .take_while(|pair| pair[0] == 0 && pair[1] < 0x80)
+                .count();
             let number = &number[zeros..];
             [&[0x02, u8::try_from(number.len()).unwrap()], number].concat()
         };
         let body = [integer(&fixed[..32]), integer(&fixed[32..])].concat();
         let der = [&[0x30, u8::try_from(body.len()).unwrap()], body.as_slice()].concat();
         assert!(key.verifies(MESSAGE, &b64(&fixed)) && !key.verifies(MESSAGE, &b64(&der)));
-        let Signer::Ec(pair, _) = &signer else { panic!() };
+        let Signer::Ec(pair, _) = &signer else {
+            panic!()
+        };
         let other = ParsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, pair.public_key()).unwrap();
-        other.verify_sig(MESSAGE, &der).expect("the DER itself is right");
+        other
+            .verify_sig(MESSAGE, &der)
+            .expect("the DER itself is right");
     }
 
     #[test]

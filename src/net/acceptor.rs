@@ -7,13 +7,15 @@ use std::time::Duration;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
-use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier};
+use rustls::server::{
+    ClientHello, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier,
+};
 use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
 use rustls::{RootCertStore, ServerConfig};
 
-/// What a TLS listener is: versions, certificates, client certificates. Cheap to clone. Keys are in it, so that nothing
-/// of it is ever shown.
+/// What a TLS listener is: versions, certificates, client certificates. Cheap to clone. Keys are in
+/// it, so that nothing of it is ever shown.
 #[derive(Clone)]
 pub struct Acceptor {
     config: Arc<ServerConfig>,
@@ -61,7 +63,8 @@ pub struct Life {
     pub ends: u64,
 }
 
-/// The certificates of one listener; the first is for clients that ask for no name or for an unknown one.
+/// The certificates of one listener; the first is for clients that ask for no name or for an
+/// unknown one.
 #[derive(Debug)]
 pub struct Certificates(Vec<Certificate>);
 
@@ -89,21 +92,33 @@ impl Certificate {
         let chain = certificates(chain).ok_or(AcceptorError::Certificates)?;
         let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|_| AcceptorError::Key)?;
         let leaf = chain.first().ok_or(AcceptorError::Certificates)?;
-        let parsed = webpki::EndEntityCert::try_from(leaf).map_err(|_| AcceptorError::Certificates)?;
-        let names = parsed.valid_dns_names().map(|name| name.to_ascii_lowercase().into()).collect();
+        let parsed =
+            webpki::EndEntityCert::try_from(leaf).map_err(|_| AcceptorError::Certificates)?;
+        let names = parsed
+            .valid_dns_names()
+            .map(|name| name.to_ascii_lowercase().into())
+            .collect();
         let life = Life::of(&parsed);
         let provider = aws_lc_rs::default_provider();
         let key = CertifiedKey::from_der(chain, key, &provider).map_err(|error| match error {
             rustls::Error::InconsistentKeys(_) => AcceptorError::Mismatch,
             _ => AcceptorError::Key,
         })?;
-        Ok(Self { key: Arc::new(key), names, life, file: "".into() })
+        Ok(Self {
+            key: Arc::new(key),
+            names,
+            life,
+            file: "".into(),
+        })
     }
 
     /// The same as one that is in this file, for those who have to find it.
     #[must_use]
     pub fn in_file(self, file: &str) -> Self {
-        Self { file: file.into(), ..self }
+        Self {
+            file: file.into(),
+            ..self
+        }
     }
 
     /// The file that it is in.
@@ -124,32 +139,39 @@ impl Certificate {
 }
 
 impl Life {
-    /// The library looks at it first of all when it verifies, and tells when it was asked for too early or too late a time.
-    /// That spares us a second parser of certificates.
+    /// The library looks at it first of all when it verifies, and tells when it was asked for too
+    /// early or too late a time. That spares us a second parser of certificates.
     fn of(certificate: &webpki::EndEntityCert<'_>) -> Option<Self> {
         let at = |time: Duration| {
-            let (time, usage) = (UnixTime::since_unix_epoch(time), webpki::KeyUsage::server_auth());
-            certificate.verify_for_usage(&[], &[], &[], time, usage, None, None).err()
+            let (time, usage) = (
+                UnixTime::since_unix_epoch(time),
+                webpki::KeyUsage::server_auth(),
+            );
+            certificate
+                .verify_for_usage(&[], &[], &[], time, usage, None, None)
+                .err()
         };
         let begins = match at(Duration::ZERO) {
             Some(webpki::Error::CertNotValidYet { not_before, .. }) => not_before.as_secs(),
             _ => return None,
         };
         match at(Duration::MAX) {
-            Some(webpki::Error::CertExpired { not_after, .. }) => {
-                Some(Self { begins, ends: not_after.as_secs() })
-            }
+            Some(webpki::Error::CertExpired { not_after, .. }) => Some(Self {
+                begins,
+                ends: not_after.as_secs(),
+            }),
             _ => None,
         }
     }
 }
 
-/// Whether a name of a certificate is for a host: itself, or one label in the place of the `*` (RFC 6125 §6.4.3).
+/// Whether a name of a certificate is for a host: itself, or one label in the place of the `*` (RFC
+/// 6125 §6.4.3).
 fn covers(name: &str, host: &str) -> bool {
     match name.strip_prefix("*.") {
-        Some(parent) => {
-            host.split_once('.').is_some_and(|(label, rest)| !label.is_empty() && same(rest, parent))
-        }
+        Some(parent) => host
+            .split_once('.')
+            .is_some_and(|(label, rest)| !label.is_empty() && same(rest, parent)),
         None => same(name, host),
     }
 }
@@ -165,11 +187,16 @@ impl Certificates {
     /// An exact name goes before a wildcard, whatever the order of the file.
     fn find(&self, host: &str) -> Option<&Certificate> {
         let exact = |one: &&Certificate| one.names.iter().any(|name| same(name, host));
-        self.0.iter().find(exact).or_else(|| self.0.iter().find(|one| one.covers(host)))
+        self.0
+            .iter()
+            .find(exact)
+            .or_else(|| self.0.iter().find(|one| one.covers(host)))
     }
 
     fn select(&self, server_name: Option<&str>) -> Option<&Certificate> {
-        server_name.and_then(|name| self.find(name)).or(self.0.first())
+        server_name
+            .and_then(|name| self.find(name))
+            .or(self.0.first())
     }
 
     /// Each of them.
@@ -177,8 +204,9 @@ impl Certificates {
         self.0.iter()
     }
 
-    /// Whether a connection that was opened for `server_name` may ask for `host`: the same name, or another one of the
-    /// certificate that the client was shown, if none is more specific (RFC 9110 §7.4).
+    /// Whether a connection that was opened for `server_name` may ask for `host`: the same name, or
+    /// another one of the certificate that the client was shown, if none is more specific (RFC 9110
+    /// §7.4).
     #[must_use]
     pub fn may_ask(&self, server_name: &str, host: &str) -> bool {
         if same(server_name, host) {
@@ -201,10 +229,17 @@ impl Acceptor {
     ///
     /// # Errors
     /// [`AcceptorError`]
-    pub fn new(certificates: Vec<Certificate>, settings: AcceptorSettings) -> Result<Self, AcceptorError> {
+    pub fn new(
+        certificates: Vec<Certificate>,
+        settings: AcceptorSettings,
+    ) -> Result<Self, AcceptorError> {
         let certificates = Arc::new(Certificates(certificates));
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let versions: &[_] = if settings.only_tls13 { &[&TLS13] } else { &[&TLS13, &TLS12] };
+        let versions: &[_] = if settings.only_tls13 {
+            &[&TLS13]
+        } else {
+            &[&TLS13, &TLS12]
+        };
         let builder = ServerConfig::builder_with_provider(provider.clone())
             .with_protocol_versions(versions)
             .map_err(|_| AcceptorError::Library)?;
@@ -215,9 +250,16 @@ impl Acceptor {
         };
         let asks = !matches!(settings.client_auth, ClientAuth::Off);
         let builder = if asks {
-            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots(pem)?), provider);
-            let verifier = if is_required { verifier } else { verifier.allow_unauthenticated() };
-            builder.with_client_cert_verifier(verifier.build().map_err(|_| AcceptorError::ClientRoots)?)
+            let verifier =
+                WebPkiClientVerifier::builder_with_provider(Arc::new(roots(pem)?), provider);
+            let verifier = if is_required {
+                verifier
+            } else {
+                verifier.allow_unauthenticated()
+            };
+            builder.with_client_cert_verifier(
+                verifier.build().map_err(|_| AcceptorError::ClientRoots)?,
+            )
         } else {
             builder.with_no_client_auth()
         };
@@ -231,7 +273,12 @@ impl Acceptor {
             config.send_tls13_tickets = 0;
         }
         let handshake_timeout = settings.handshake_timeout;
-        Ok(Self { config: Arc::new(config), certificates, asks, handshake_timeout })
+        Ok(Self {
+            config: Arc::new(config),
+            certificates,
+            asks,
+            handshake_timeout,
+        })
     }
 
     /// What a handshake is made with.
@@ -261,14 +308,18 @@ impl Acceptor {
 
 /// The certificates of a PEM text; `None` where one is broken or none is there.
 fn certificates(pem: &str) -> Option<Vec<CertificateDer<'static>>> {
-    let found: Vec<_> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<_, _>>().ok()?;
+    let found: Vec<_> = CertificateDer::pem_slice_iter(pem.as_bytes())
+        .collect::<Result<_, _>>()
+        .ok()?;
     (!found.is_empty()).then_some(found)
 }
 
 fn roots(pem: &str) -> Result<RootCertStore, AcceptorError> {
     let mut store = RootCertStore::empty();
     for certificate in certificates(pem).ok_or(AcceptorError::ClientRoots)? {
-        store.add(certificate).map_err(|_| AcceptorError::ClientRoots)?;
+        store
+            .add(certificate)
+            .map_err(|_| AcceptorError::ClientRoots)?;
     }
     Ok(store)
 }
@@ -299,7 +350,9 @@ impl fmt::Display for AcceptorError {
             Self::Certificates => "it holds no PEM certificate, or one that cannot be read",
             Self::Key => "it holds no PEM private key that can be used",
             Self::Mismatch => "the key is not that of the certificate",
-            Self::ClientRoots => "it holds no PEM certificate that can be a root, or one that cannot be read",
+            Self::ClientRoots => {
+                "it holds no PEM certificate that can be a root, or one that cannot be read"
+            }
             Self::Library => "the TLS library refuses TLS 1.2 and 1.3",
         })
     }
@@ -349,12 +402,21 @@ mod tests {
         let mut params = rcgen::CertificateParams::new(vec!["a.test".to_owned()]).unwrap();
         params.not_before = rcgen::date_time_ymd(2026, 1, 1);
         params.not_after = rcgen::date_time_ymd(2026, 4, 1);
-        for is_ca in [rcgen::IsCa::NoCa, rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained)] {
+        for is_ca in [
+            rcgen::IsCa::NoCa,
+            rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained),
+        ] {
             params.is_ca = is_ca;
             let key = rcgen::KeyPair::generate().unwrap();
             let made = params.self_signed(&key).unwrap();
             let parsed = Certificate::parse(&made.pem(), &key.serialize_pem()).unwrap();
-            assert_eq!(parsed.life(), Some(Life { begins: 1_767_225_600, ends: 1_775_001_600 }));
+            assert_eq!(
+                parsed.life(),
+                Some(Life {
+                    begins: 1_767_225_600,
+                    ends: 1_775_001_600
+                })
+            );
         }
     }
 

@@ -23,11 +23,14 @@ impl Address {
         }
     }
 
-    /// Whether two listeners cannot be there at once. Port 0 is a new port for each. `[::]` leaves IPv4 to another that asks
-    /// for it, and an IPv4 address that is written as one of IPv6 (RFC 4291 §2.5.5.2) is what it stands for.
+    /// Whether two listeners cannot be there at once. Port 0 is a new port for each. `[::]` leaves
+    /// IPv4 to another that asks for it, and an IPv4 address that is written as one of IPv6 (RFC
+    /// 4291 §2.5.5.2) is what it stands for.
     #[must_use]
     pub fn overlaps(&self, other: &Self) -> bool {
-        let (Self::Ip(a), Self::Ip(b)) = (self, other) else { return self == other };
+        let (Self::Ip(a), Self::Ip(b)) = (self, other) else {
+            return self == other;
+        };
         let (first, second) = (a.ip().to_canonical(), b.ip().to_canonical());
         let everywhere = first.is_unspecified() || second.is_unspecified();
         a.port() == b.port()

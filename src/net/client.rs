@@ -1,6 +1,7 @@
 //! GET one small document, as the control plane does. Never for traffic: a connection per fetch.
 //!
-//! The server is trusted to state keys, and with nothing else: not with our memory, our time, or where we go next.
+//! The server is trusted to state keys, and with nothing else: not with our memory, our time, or
+//! where we go next.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -43,7 +44,8 @@ pub struct Bounds {
     pub max_bytes: u64,
     /// Whether `http` is spoken with hosts other than this machine.
     pub allow_http: bool,
-    /// The nearest address that may be dialled. [`Nearness::Machine`] is any, for a place that the operator chose.
+    /// The nearest address that may be dialled. [`Nearness::Machine`] is any, for a place that the
+    /// operator chose.
     pub nearest: Nearness,
 }
 
@@ -100,7 +102,9 @@ impl Client {
     /// # Errors
     /// [`FetchError`]
     pub async fn get(&self, url: &Url, bounds: Bounds) -> Result<Fetched, FetchError> {
-        timeout(bounds.timeout, self.follow(url, bounds)).await.unwrap_or(Err(FetchError::Timeout))
+        timeout(bounds.timeout, self.follow(url, bounds))
+            .await
+            .unwrap_or(Err(FetchError::Timeout))
     }
 
     async fn follow(&self, url: &Url, bounds: Bounds) -> Result<Fetched, FetchError> {
@@ -115,11 +119,17 @@ impl Client {
     }
 
     async fn ask(&self, url: &Url, bounds: Bounds) -> Result<Fetch, FetchError> {
-        let addresses = resolve(url.host_name(), url.port()).await.map_err(FetchError::Dial)?;
+        let addresses = resolve(url.host_name(), url.port())
+            .await
+            .map_err(FetchError::Dial)?;
         let addresses = bounds.permitted(url, &addresses)?;
-        let dial_timeouts = DialTimeouts { connect: bounds.timeout, handshake: bounds.timeout };
-        let stream =
-            dial_addresses(url, &addresses, &self.tls, dial_timeouts).await.map_err(FetchError::Dial)?;
+        let dial_timeouts = DialTimeouts {
+            connect: bounds.timeout,
+            handshake: bounds.timeout,
+        };
+        let stream = dial_addresses(url, &addresses, &self.tls, dial_timeouts)
+            .await
+            .map_err(FetchError::Dial)?;
         let peer = stream.peer_address();
         let nearness = peer.map_or(Nearness::Public, |peer| Nearness::of(peer.ip()));
         let io = TokioIo::new(stream);
@@ -129,20 +139,26 @@ impl Client {
         let mut answer = pin!(exchange(sender, url, bounds, nearness));
         tokio::select! {
             answer = &mut answer => answer,
-            // The connection may end before its last bytes are read: they are with the answer, as its error is.
+            // The connection may end before its last bytes are read: they are with the answer, as
+            // its error is.
             _ = connection => answer.await,
         }
     }
 }
 
 impl Bounds {
-    /// The addresses of `url` that may be dialled. Addresses are judged, and not how the URL writes them: `127.1`, a
-    /// number, and a name in the DNS of others all lead to this machine. Those that are judged are those that are dialled,
-    /// so that a second answer of the DNS changes nothing.
+    /// The addresses of `url` that may be dialled. Addresses are judged, and not how the URL writes
+    /// them: `127.1`, a number, and a name in the DNS of others all lead to this machine. Those
+    /// that are judged are those that are dialled, so that a second answer of the DNS changes
+    /// nothing.
     ///
     /// # Errors
     /// [`FetchError::Near`] and [`FetchError::Scheme`], where there is none.
-    fn permitted(&self, url: &Url, addresses: &[SocketAddr]) -> Result<Vec<SocketAddr>, FetchError> {
+    fn permitted(
+        &self,
+        url: &Url,
+        addresses: &[SocketAddr],
+    ) -> Result<Vec<SocketAddr>, FetchError> {
         let is_clear = !url.is_tls() && !self.allow_http;
         let mut permitted = Vec::new();
         let mut refused = FetchError::Scheme;
@@ -154,7 +170,11 @@ impl Bounds {
                 permitted.push(*address);
             }
         }
-        if permitted.is_empty() { Err(refused) } else { Ok(permitted) }
+        if permitted.is_empty() {
+            Err(refused)
+        } else {
+            Ok(permitted)
+        }
     }
 }
 
@@ -171,11 +191,17 @@ async fn exchange(
         .header(CONNECTION, "close")
         .body(Empty::new())
         .map_err(|_| FetchError::Redirect(shown(url.path_and_query())))?;
-    let (head, body) = sender.send_request(request).await.map_err(FetchError::Http)?.into_parts();
+    let (head, body) = sender
+        .send_request(request)
+        .await
+        .map_err(FetchError::Http)?
+        .into_parts();
     match head.status {
         StatusCode::OK => {}
         status if status.is_redirection() => {
-            return location(&head.headers).map(Fetch::Elsewhere).ok_or(FetchError::Status(status));
+            return location(&head.headers)
+                .map(Fetch::Elsewhere)
+                .ok_or(FetchError::Status(status));
         }
         status => return Err(FetchError::Status(status)),
     }
@@ -184,10 +210,15 @@ async fn exchange(
         return Err(FetchError::Html);
     }
     let lifetime = freshness::lifetime(&head.headers, clock::now().unix);
-    Ok(Fetch::Document(Fetched { body, lifetime, nearness }))
+    Ok(Fetch::Document(Fetched {
+        body,
+        lifetime,
+        nearness,
+    }))
 }
 
-/// Reads a body while it is within bounds. The content type is not asked: issuers send keys as text, too.
+/// Reads a body while it is within bounds. The content type is not asked: issuers send keys as
+/// text, too.
 async fn read(mut body: Incoming, max_bytes: u64) -> Result<Bytes, FetchError> {
     // A length that is announced need not be awaited.
     if body.size_hint().lower() > max_bytes {
@@ -195,7 +226,9 @@ async fn read(mut body: Incoming, max_bytes: u64) -> Result<Bytes, FetchError> {
     }
     let mut bytes = Vec::new();
     while let Some(frame) = body.frame().await {
-        let Ok(piece) = frame.map_err(FetchError::Http)?.into_data() else { continue };
+        let Ok(piece) = frame.map_err(FetchError::Http)?.into_data() else {
+            continue;
+        };
         if (bytes.len() + piece.len()) as u64 > max_bytes {
             return Err(FetchError::TooLarge(max_bytes));
         }
@@ -205,11 +238,14 @@ async fn read(mut body: Incoming, max_bytes: u64) -> Result<Bytes, FetchError> {
 }
 
 fn location(headers: &HeaderMap) -> Option<Box<str>> {
-    headers.get(LOCATION).map(|value| String::from_utf8_lossy(value.as_bytes()).into())
+    headers
+        .get(LOCATION)
+        .map(|value| String::from_utf8_lossy(value.as_bytes()).into())
 }
 
-/// The URL that a redirect leads to, which must be of the same origin: an issuer that sends us elsewhere could send us
-/// into our own network, or to whoever it was asked for in the clear (attacks.md row 17, checklist K08).
+/// The URL that a redirect leads to, which must be of the same origin: an issuer that sends us
+/// elsewhere could send us into our own network, or to whoever it was asked for in the clear
+/// (attacks.md row 17, checklist K08).
 fn redirect(from: &Url, location: &str) -> Result<Url, FetchError> {
     let refused = || FetchError::Redirect(shown(location));
     let target = location.split('#').next().unwrap_or_default();
@@ -229,7 +265,9 @@ fn shown(text: &str) -> Box<str> {
 impl fmt::Display for FetchError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Scheme => f.write_str("http is for this machine only, unless \"allow_http\" is set"),
+            Self::Scheme => {
+                f.write_str("http is for this machine only, unless \"allow_http\" is set")
+            }
             Self::Near(address) => write!(
                 f,
                 "it leads to {address}, which is nearer to this machine than the issuer is; if that is meant, set \
@@ -242,7 +280,10 @@ impl fmt::Display for FetchError {
             },
             Self::Timeout => f.write_str("the fetch took too long"),
             Self::Status(status) => write!(f, "the answer was {}, not 200", status.as_u16()),
-            Self::Redirect(to) => write!(f, "a redirect to {to:?} is not followed: it leaves the origin"),
+            Self::Redirect(to) => write!(
+                f,
+                "a redirect to {to:?} is not followed: it leaves the origin"
+            ),
             Self::Redirects => write!(f, "more than {MAX_REDIRECTS} redirects"),
             Self::TooLarge(max) => write!(f, "the document has more than {max} bytes"),
             Self::Html => f.write_str("the answer is an HTML or XML page, not JSON"),

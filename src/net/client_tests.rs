@@ -11,20 +11,34 @@ const BOUNDS: Bounds = Bounds {
 };
 
 /// For answers that never come.
-const SHORT: Bounds = Bounds { timeout: Duration::from_millis(100), ..BOUNDS };
+const SHORT: Bounds = Bounds {
+    timeout: Duration::from_millis(100),
+    ..BOUNDS
+};
 
 async fn get(fake: &Fake, path: &str, bounds: Bounds) -> Result<Fetched, FetchError> {
-    Client::new(Tls::system()).get(&fake.url(path), bounds).await
+    Client::new(Tls::system())
+        .get(&fake.url(path), bounds)
+        .await
 }
 
 #[tokio::test]
 async fn a_document_comes_with_its_lifetime() {
     let fake = Fake::start();
-    fake.answer("/keys?v=1", FakeAnswer::Bytes(response(200, "Cache-Control: max-age=300\r\n", "{}")));
+    fake.answer(
+        "/keys?v=1",
+        FakeAnswer::Bytes(response(200, "Cache-Control: max-age=300\r\n", "{}")),
+    );
     let fetched = get(&fake, "/keys?v=1", BOUNDS).await.unwrap();
-    assert_eq!((&*fetched.body, fetched.lifetime), (&b"{}"[..], Some(Duration::from_secs(300))));
+    assert_eq!(
+        (&*fetched.body, fetched.lifetime),
+        (&b"{}"[..], Some(Duration::from_secs(300)))
+    );
     let head = fake.heads().join("").to_ascii_lowercase();
-    for line in [format!("host: {}\r\n", fake.address()), "accept: application/json\r\n".to_owned()] {
+    for line in [
+        format!("host: {}\r\n", fake.address()),
+        "accept: application/json\r\n".to_owned(),
+    ] {
         assert!(head.contains(&line), "{head}");
     }
     assert!(head.contains("user-agent: scopegate/"), "{head}");
@@ -33,11 +47,19 @@ async fn a_document_comes_with_its_lifetime() {
 #[tokio::test]
 async fn a_chunked_document_and_one_that_ends_with_the_connection_are_whole() {
     let fake = Fake::start();
-    let chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n1\r\n}\r\n0\r\n\r\n";
+    let chunked =
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n1\r\n}\r\n0\r\n\r\n";
     fake.answer("/chunked", FakeAnswer::Bytes(chunked.to_vec()));
-    fake.answer("/closed", FakeAnswer::Bytes(b"HTTP/1.1 200 OK\r\n\r\n{}".to_vec()));
+    fake.answer(
+        "/closed",
+        FakeAnswer::Bytes(b"HTTP/1.1 200 OK\r\n\r\n{}".to_vec()),
+    );
     for path in ["/chunked", "/closed"] {
-        assert_eq!(&*get(&fake, path, BOUNDS).await.unwrap().body, b"{}", "{path}");
+        assert_eq!(
+            &*get(&fake, path, BOUNDS).await.unwrap().body,
+            b"{}",
+            "{path}"
+        );
     }
 }
 
@@ -46,21 +68,42 @@ async fn a_chunked_document_and_one_that_ends_with_the_connection_are_whole() {
 async fn a_server_that_fails_is_an_error_of_its_own_kind() {
     let fake = Fake::start();
     fake.answer("/500", FakeAnswer::Bytes(response(500, "", "<html>")));
-    fake.answer("/204", FakeAnswer::Bytes(b"HTTP/1.1 204 X\r\n\r\n".to_vec()));
+    fake.answer(
+        "/204",
+        FakeAnswer::Bytes(b"HTTP/1.1 204 X\r\n\r\n".to_vec()),
+    );
     fake.answer("/html", json("\n <!doctype html>"));
     fake.answer("/hang", FakeAnswer::Hang);
-    fake.answer("/drip", FakeAnswer::Drip(response(200, "", &"x".repeat(900))));
+    fake.answer(
+        "/drip",
+        FakeAnswer::Drip(response(200, "", &"x".repeat(900))),
+    );
     fake.answer("/reset", FakeAnswer::Reset);
-    fake.answer("/cut", FakeAnswer::Bytes(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{}".to_vec()));
+    fake.answer(
+        "/cut",
+        FakeAnswer::Bytes(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{}".to_vec()),
+    );
     fake.answer(
         "/cut-chunk",
         FakeAnswer::Bytes(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\n{}".to_vec()),
     );
-    fake.answer("/junk", FakeAnswer::Bytes(b"\x15\x03\x01\x00\x02\x02\x0a".to_vec()));
+    fake.answer(
+        "/junk",
+        FakeAnswer::Bytes(b"\x15\x03\x01\x00\x02\x02\x0a".to_vec()),
+    );
     let error = async |path, bounds| get(&fake, path, bounds).await.map(|_| ()).unwrap_err();
-    assert!(matches!(error("/500", BOUNDS).await, FetchError::Status(StatusCode::INTERNAL_SERVER_ERROR)));
-    assert!(matches!(error("/404", BOUNDS).await, FetchError::Status(StatusCode::NOT_FOUND)));
-    assert!(matches!(error("/204", BOUNDS).await, FetchError::Status(StatusCode::NO_CONTENT)));
+    assert!(matches!(
+        error("/500", BOUNDS).await,
+        FetchError::Status(StatusCode::INTERNAL_SERVER_ERROR)
+    ));
+    assert!(matches!(
+        error("/404", BOUNDS).await,
+        FetchError::Status(StatusCode::NOT_FOUND)
+    ));
+    assert!(matches!(
+        error("/204", BOUNDS).await,
+        FetchError::Status(StatusCode::NO_CONTENT)
+    ));
     assert!(matches!(error("/html", BOUNDS).await, FetchError::Html));
     assert!(matches!(error("/hang", SHORT).await, FetchError::Timeout));
     assert!(matches!(error("/drip", SHORT).await, FetchError::Timeout));
@@ -81,14 +124,24 @@ async fn no_more_is_read_than_the_bound() {
     fake.answer("/endless", FakeAnswer::Endless);
     fake.answer(
         "/head",
-        FakeAnswer::Bytes(response(200, &format!("X-Pad: {}\r\n", "x".repeat(100_000)), "{}")),
+        FakeAnswer::Bytes(response(
+            200,
+            &format!("X-Pad: {}\r\n", "x".repeat(100_000)),
+            "{}",
+        )),
     );
     assert_eq!(get(&fake, "/exact", BOUNDS).await.unwrap().body.len(), 1000);
     for path in ["/one-more", "/announced", "/endless"] {
         let error = get(&fake, path, BOUNDS).await.unwrap_err();
-        assert!(matches!(error, FetchError::TooLarge(1000)), "{path}: {error:?}");
+        assert!(
+            matches!(error, FetchError::TooLarge(1000)),
+            "{path}: {error:?}"
+        );
     }
-    assert!(matches!(get(&fake, "/head", BOUNDS).await, Err(FetchError::Http(_))));
+    assert!(matches!(
+        get(&fake, "/head", BOUNDS).await,
+        Err(FetchError::Http(_))
+    ));
 }
 
 // K08, attacks.md row 17
@@ -97,7 +150,8 @@ async fn a_redirect_stays_on_its_origin() {
     let (fake, other) = (Fake::start(), Fake::start());
     other.answer("/keys", json("{}"));
     fake.answer("/keys", json("{}"));
-    let to = |location: &str| FakeAnswer::Bytes(response(302, &format!("Location: {location}\r\n"), ""));
+    let to =
+        |location: &str| FakeAnswer::Bytes(response(302, &format!("Location: {location}\r\n"), ""));
     fake.answer("/path", to("/keys"));
     fake.answer("/absolute", to(&format!("{}#here", fake.url("/keys"))));
     fake.answer("/thrice", to("/twice"));
@@ -108,7 +162,10 @@ async fn a_redirect_stays_on_its_origin() {
         assert!(get(&fake, path, BOUNDS).await.is_ok(), "{path}");
     }
     for path in ["/four", "/round"] {
-        assert!(matches!(get(&fake, path, BOUNDS).await, Err(FetchError::Redirects)), "{path}");
+        assert!(
+            matches!(get(&fake, path, BOUNDS).await, Err(FetchError::Redirects)),
+            "{path}"
+        );
     }
     let host = other.address();
     for location in [
@@ -123,11 +180,17 @@ async fn a_redirect_stays_on_its_origin() {
     ] {
         fake.answer("/elsewhere", to(&location));
         let error = get(&fake, "/elsewhere", BOUNDS).await.unwrap_err();
-        assert!(matches!(error, FetchError::Redirect(_)), "{location}: {error:?}");
+        assert!(
+            matches!(error, FetchError::Redirect(_)),
+            "{location}: {error:?}"
+        );
     }
     assert_eq!(other.heads().len(), 0);
     fake.answer("/nowhere", FakeAnswer::Bytes(response(302, "", "")));
-    assert!(matches!(get(&fake, "/nowhere", BOUNDS).await, Err(FetchError::Status(StatusCode::FOUND))));
+    assert!(matches!(
+        get(&fake, "/nowhere", BOUNDS).await,
+        Err(FetchError::Status(StatusCode::FOUND))
+    ));
 }
 
 // K08
@@ -135,9 +198,23 @@ async fn a_redirect_stays_on_its_origin() {
 async fn http_is_for_this_machine_unless_it_is_allowed() {
     let client = Client::new(Tls::system());
     let far = Url::parse("http://192.0.2.1:1/keys").unwrap();
-    assert!(matches!(client.get(&far, BOUNDS).await, Err(FetchError::Scheme)));
-    let allowed = client.get(&far, Bounds { allow_http: true, ..SHORT }).await;
-    assert!(matches!(allowed, Err(FetchError::Timeout | FetchError::Dial(_))), "{allowed:?}");
+    assert!(matches!(
+        client.get(&far, BOUNDS).await,
+        Err(FetchError::Scheme)
+    ));
+    let allowed = client
+        .get(
+            &far,
+            Bounds {
+                allow_http: true,
+                ..SHORT
+            },
+        )
+        .await;
+    assert!(
+        matches!(allowed, Err(FetchError::Timeout | FetchError::Dial(_))),
+        "{allowed:?}"
+    );
 }
 
 // K08: what an issuer chose must not lead here, however it is written.
@@ -170,39 +247,83 @@ async fn a_place_that_may_not_be_this_machine_is_judged_by_its_address() {
         "[64:ff9b::127.0.0.1]",
     ] {
         let url = Url::parse(&format!("http://{host}:{port}/keys")).unwrap();
-        for (allow_http, nearest) in
-            [(true, Nearness::Public), (false, Nearness::Private), (true, Nearness::Link)]
-        {
-            let error = client.get(&url, Bounds { allow_http, nearest, ..BOUNDS }).await.unwrap_err();
+        for (allow_http, nearest) in [
+            (true, Nearness::Public),
+            (false, Nearness::Private),
+            (true, Nearness::Link),
+        ] {
+            let error = client
+                .get(
+                    &url,
+                    Bounds {
+                        allow_http,
+                        nearest,
+                        ..BOUNDS
+                    },
+                )
+                .await
+                .unwrap_err();
             assert!(matches!(error, FetchError::Near(_)), "{host}: {error:?}");
             assert!(error.to_string().contains("set \"jwks_uri\""), "{error}");
         }
     }
     assert!(fake.heads().is_empty(), "nothing was asked");
-    // The twins: the operator's own place may be this machine, and so may what an issuer on it names.
-    for host in ["127.0.0.1", "127.1", "2130706433", "0x7f000001", "[::ffff:127.0.0.1]", "localhost"] {
+    // The twins: the operator's own place may be this machine, and so may what an issuer on it
+    // names.
+    for host in [
+        "127.0.0.1",
+        "127.1",
+        "2130706433",
+        "0x7f000001",
+        "[::ffff:127.0.0.1]",
+        "localhost",
+    ] {
         let url = Url::parse(&format!("http://{host}:{port}/keys")).unwrap();
-        assert_eq!(client.get(&url, BOUNDS).await.unwrap().nearness, Nearness::Machine, "{host}");
+        assert_eq!(
+            client.get(&url, BOUNDS).await.unwrap().nearness,
+            Nearness::Machine,
+            "{host}"
+        );
     }
 }
 
 #[test]
 fn of_several_addresses_those_that_are_far_enough_are_dialled() {
-    let addresses =
-        ["127.0.0.1:1", "192.0.2.1:1", "10.0.0.1:1", "169.254.169.254:1", "[::1]:1", "[2001:db8::1]:1"];
+    let addresses = [
+        "127.0.0.1:1",
+        "192.0.2.1:1",
+        "10.0.0.1:1",
+        "169.254.169.254:1",
+        "[::1]:1",
+        "[2001:db8::1]:1",
+    ];
     let addresses = addresses.map(|text| text.parse::<SocketAddr>().unwrap());
     let permitted = |url: &str, allow_http, nearest| {
-        let found = Bounds { allow_http, nearest, ..BOUNDS }.permitted(&Url::parse(url).unwrap(), &addresses);
+        let found = Bounds {
+            allow_http,
+            nearest,
+            ..BOUNDS
+        }
+        .permitted(&Url::parse(url).unwrap(), &addresses);
         found.map(|found| found.iter().map(ToString::to_string).collect::<Vec<_>>())
     };
     let (far, near) = (Nearness::Public, Nearness::Machine);
-    assert_eq!(permitted("https://a/", false, far).unwrap(), ["192.0.2.1:1", "[2001:db8::1]:1"]);
+    assert_eq!(
+        permitted("https://a/", false, far).unwrap(),
+        ["192.0.2.1:1", "[2001:db8::1]:1"]
+    );
     let private = permitted("http://a/", true, Nearness::Private).unwrap();
     assert_eq!(private, ["192.0.2.1:1", "10.0.0.1:1", "[2001:db8::1]:1"]);
     assert_eq!(permitted("https://a/", false, near).unwrap().len(), 6);
     // In the clear this machine alone is asked, be the name `localhost` or another.
-    assert_eq!(permitted("http://localhost/", false, near).unwrap(), ["127.0.0.1:1", "[::1]:1"]);
-    assert!(matches!(permitted("http://a/", false, far), Err(FetchError::Near(_))));
+    assert_eq!(
+        permitted("http://localhost/", false, near).unwrap(),
+        ["127.0.0.1:1", "[::1]:1"]
+    );
+    assert!(matches!(
+        permitted("http://a/", false, far),
+        Err(FetchError::Near(_))
+    ));
 }
 
 #[tokio::test]
@@ -212,7 +333,13 @@ async fn nobody_listening_is_said_with_the_address() {
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = socket.local_addr().unwrap();
     let url = Url::parse(&format!("http://{address}/")).unwrap();
-    let error = Client::new(Tls::system()).get(&url, BOUNDS).await.unwrap_err();
-    assert!(matches!(error, FetchError::Dial(DialError::Connect { .. })), "{error:?}");
+    let error = Client::new(Tls::system())
+        .get(&url, BOUNDS)
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error, FetchError::Dial(DialError::Connect { .. })),
+        "{error:?}"
+    );
     assert!(error.to_string().contains(&address.to_string()), "{error}");
 }

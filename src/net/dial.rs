@@ -23,7 +23,10 @@ const MAX_ADDRESSES: usize = 8;
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
 /// How the system finds out that a peer is gone.
-const PRESENCE: Presence = Presence { idle: Duration::from_secs(30), interval: Duration::from_secs(10) };
+const PRESENCE: Presence = Presence {
+    idle: Duration::from_secs(30),
+    interval: Duration::from_secs(10),
+};
 
 /// Why there is no connection.
 #[derive(Debug)]
@@ -99,12 +102,16 @@ pub struct DialTimeouts {
     pub handshake: Duration,
 }
 
-/// Opens a connection to the host and port of `url`, or to its socket. The `timeout` is for all of it.
+/// Opens a connection to the host and port of `url`, or to its socket. The `timeout` is for all of
+/// it.
 ///
 /// # Errors
 /// [`DialError`]
 pub async fn dial(url: &Url, tls: &Tls, timeout: Duration) -> Result<Stream, DialError> {
-    let dial_timeouts = DialTimeouts { connect: timeout, handshake: timeout };
+    let dial_timeouts = DialTimeouts {
+        connect: timeout,
+        handshake: timeout,
+    };
     let all = async {
         let addresses = match url.socket() {
             Some(_) => Vec::new(),
@@ -112,7 +119,12 @@ pub async fn dial(url: &Url, tls: &Tls, timeout: Duration) -> Result<Stream, Dia
         };
         dial_addresses(url, &addresses, tls, dial_timeouts).await
     };
-    let late = |_| Err(DialError::Timeout { authority: url.authority().into(), stage: Stage::Connecting });
+    let late = |_| {
+        Err(DialError::Timeout {
+            authority: url.authority().into(),
+            stage: Stage::Connecting,
+        })
+    };
     let deadline = Instant::from_std(clock::monotonic()) + timeout;
     timeout_at(deadline, all).await.unwrap_or_else(late)
 }
@@ -127,29 +139,44 @@ pub async fn dial_addresses(
     tls: &Tls,
     dial_timeouts: DialTimeouts,
 ) -> Result<Stream, DialError> {
-    let late = |stage| DialError::Timeout { authority: url.authority().into(), stage };
+    let late = |stage| DialError::Timeout {
+        authority: url.authority().into(),
+        stage,
+    };
     let deadline = Instant::from_std(clock::monotonic()) + dial_timeouts.connect;
     if let Some(path) = url.socket() {
-        let connected =
-            timeout_at(deadline, UnixStream::connect(path)).await.map_err(|_| late(Stage::Connecting))?;
-        let failed = |error| DialError::Socket { path: path.into(), error };
+        let connected = timeout_at(deadline, UnixStream::connect(path))
+            .await
+            .map_err(|_| late(Stage::Connecting))?;
+        let failed = |error| DialError::Socket {
+            path: path.into(),
+            error,
+        };
         return connected.map(Stream::Unix).map_err(failed);
     }
-    let tcp = connect(addresses, deadline).await.unwrap_or_else(|| Err(late(Stage::Connecting)))?;
+    let tcp = connect(addresses, deadline)
+        .await
+        .unwrap_or_else(|| Err(late(Stage::Connecting)))?;
     prepare(&tcp);
     if !url.is_tls() {
         return Ok(Stream::Plain(tcp));
     }
     let deadline = Instant::from_std(clock::monotonic()) + dial_timeouts.handshake;
-    timeout_at(deadline, secure(url, tls, tcp)).await.unwrap_or_else(|_| Err(late(Stage::Handshaking)))
+    timeout_at(deadline, secure(url, tls, tcp))
+        .await
+        .unwrap_or_else(|_| Err(late(Stage::Handshaking)))
 }
 
-/// The addresses of a host, which may be one. The resolver is the system's, with the system's patience.
+/// The addresses of a host, which may be one. The resolver is the system's, with the system's
+/// patience.
 ///
 /// # Errors
 /// [`DialError::Resolve`], also when the list is empty.
 pub async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, DialError> {
-    let failed = |error| DialError::Resolve { host: host.into(), error };
+    let failed = |error| DialError::Resolve {
+        host: host.into(),
+        error,
+    };
     let addresses: Vec<_> = lookup_host((host, port)).await.map_err(failed)?.collect();
     if addresses.is_empty() {
         return Err(failed(io::Error::from(io::ErrorKind::AddrNotAvailable)));
@@ -157,17 +184,24 @@ pub async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, DialError
     Ok(addresses)
 }
 
-/// A request is written whole; waiting to fill a segment only delays it. A peer that is gone without a word is noticed.
+/// A request is written whole; waiting to fill a segment only delays it. A peer that is gone
+/// without a word is noticed.
 fn prepare(tcp: &TcpStream) {
     let _ = tcp.set_nodelay(true);
     PRESENCE.ask(&SockRef::from(tcp));
 }
 
-/// Tries the addresses, each family in turn; the next when one fails or lets us wait, beside those that are under way. The
-/// first to connect is taken, and the others are dropped (RFC 8305 §5). `None` when time ran out.
-async fn connect(addresses: &[SocketAddr], deadline: Instant) -> Option<Result<TcpStream, DialError>> {
+/// Tries the addresses, each family in turn; the next when one fails or lets us wait, beside those
+/// that are under way. The first to connect is taken, and the others are dropped (RFC 8305 §5).
+/// `None` when time ran out.
+async fn connect(
+    addresses: &[SocketAddr],
+    deadline: Instant,
+) -> Option<Result<TcpStream, DialError>> {
     if let &[address] = addresses {
-        let connected = timeout_at(deadline, TcpStream::connect(address)).await.ok()?;
+        let connected = timeout_at(deadline, TcpStream::connect(address))
+            .await
+            .ok()?;
         return Some(connected.map_err(|error| DialError::Connect { address, error }));
     }
     let mut rest = interleaved(addresses).take(MAX_ADDRESSES).peekable();
@@ -178,10 +212,16 @@ async fn connect(addresses: &[SocketAddr], deadline: Instant) -> Option<Result<T
             attempts.spawn(async move { (address, TcpStream::connect(address).await) });
         }
         let stagger = Instant::from_std(clock::monotonic()) + ATTEMPT_DELAY;
-        let until = if rest.peek().is_some() { stagger.min(deadline) } else { deadline };
+        let until = if rest.peek().is_some() {
+            stagger.min(deadline)
+        } else {
+            deadline
+        };
         match timeout_at(until, attempts.join_next()).await {
             Ok(Some(Ok((_, Ok(stream))))) => return Some(Ok(stream)),
-            Ok(Some(Ok((address, Err(error))))) => last = Some(Err(DialError::Connect { address, error })),
+            Ok(Some(Ok((address, Err(error))))) => {
+                last = Some(Err(DialError::Connect { address, error }))
+            }
             // An attempt neither panics nor is cancelled.
             Ok(Some(Err(_))) => {}
             Ok(None) => return last,
@@ -191,16 +231,26 @@ async fn connect(addresses: &[SocketAddr], deadline: Instant) -> Option<Result<T
     }
 }
 
-/// The addresses with their families in turn, beginning with the first one's: the resolver's order says which is preferred
-/// (RFC 8305 §4).
+/// The addresses with their families in turn, beginning with the first one's: the resolver's order
+/// says which is preferred (RFC 8305 §4).
 fn interleaved(addresses: &[SocketAddr]) -> impl Iterator<Item = SocketAddr> {
     let preferred = addresses.first().is_some_and(SocketAddr::is_ipv6);
-    let mut first = addresses.iter().copied().filter(move |address| address.is_ipv6() == preferred);
-    let mut second = addresses.iter().copied().filter(move |address| address.is_ipv6() != preferred);
+    let mut first = addresses
+        .iter()
+        .copied()
+        .filter(move |address| address.is_ipv6() == preferred);
+    let mut second = addresses
+        .iter()
+        .copied()
+        .filter(move |address| address.is_ipv6() != preferred);
     let mut turn = false;
     std::iter::from_fn(move || {
         turn = !turn;
-        if turn { first.next().or_else(|| second.next()) } else { second.next().or_else(|| first.next()) }
+        if turn {
+            first.next().or_else(|| second.next())
+        } else {
+            second.next().or_else(|| first.next())
+        }
     })
 }
 
@@ -208,12 +258,16 @@ async fn secure(url: &Url, tls: &Tls, tcp: TcpStream) -> Result<Stream, DialErro
     let config = tls.config().map_err(DialError::Roots)?;
     let name = match tls.server_name() {
         Some(name) => name.clone(),
-        None => ServerName::try_from(url.host_name().to_owned())
-            .map_err(|_| DialError::Name { host: url.host().into() })?,
+        None => ServerName::try_from(url.host_name().to_owned()).map_err(|_| DialError::Name {
+            host: url.host().into(),
+        })?,
     };
     match TlsConnector::from(config).connect(name, tcp).await {
         Ok(stream) => Ok(Stream::Tls(Box::new(stream))),
-        Err(error) => Err(DialError::Handshake { authority: url.authority().into(), error }),
+        Err(error) => Err(DialError::Handshake {
+            authority: url.authority().into(),
+            error,
+        }),
     }
 }
 
@@ -225,8 +279,12 @@ impl fmt::Display for DialError {
             Self::Socket { path, error } => {
                 write!(f, "no connection to \"unix:{}\": {error}", path.display())
             }
-            Self::Timeout { authority, stage } => write!(f, "{stage} \"{authority}\" took too long"),
-            Self::Handshake { authority, error } => write!(f, "no TLS with \"{authority}\": {error}"),
+            Self::Timeout { authority, stage } => {
+                write!(f, "{stage} \"{authority}\" took too long")
+            }
+            Self::Handshake { authority, error } => {
+                write!(f, "no TLS with \"{authority}\": {error}")
+            }
             Self::Name { host } => write!(f, "\"{host}\" is no name that a certificate can have"),
             Self::Http2 { authority } => write!(f, "\"{authority}\" does not speak HTTP/2"),
             Self::Roots(error) => write!(f, "the trusted roots cannot be used: {error}"),
@@ -277,12 +335,13 @@ mod tests {
     async fn tls_server(versions: &[&'static rustls::SupportedProtocolVersion]) -> (u16, String) {
         let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
         let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
-        let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-            .with_protocol_versions(versions)
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![made.cert.der().clone()], key)
-            .unwrap();
+        let mut config =
+            ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+                .with_protocol_versions(versions)
+                .unwrap()
+                .with_no_client_auth()
+                .with_single_cert(vec![made.cert.der().clone()], key)
+                .unwrap();
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -291,7 +350,9 @@ mod tests {
             loop {
                 let (tcp, _) = listener.accept().await.unwrap();
                 // A client that does not trust us breaks off.
-                let Ok(mut stream) = acceptor.accept(tcp).await else { continue };
+                let Ok(mut stream) = acceptor.accept(tcp).await else {
+                    continue;
+                };
                 stream.write_all(b"hello").await.unwrap();
                 let _ = stream.shutdown().await;
             }
@@ -309,8 +370,12 @@ mod tests {
         for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
             let (port, root) = tls_server(&[version]).await;
             let tls = Tls::with_roots(&root).unwrap();
-            let mut stream = dial_to(format!("https://localhost:{port}/"), &tls).await.unwrap();
-            let Stream::Tls(tls) = &stream else { panic!("{stream:?}") };
+            let mut stream = dial_to(format!("https://localhost:{port}/"), &tls)
+                .await
+                .unwrap();
+            let Stream::Tls(tls) = &stream else {
+                panic!("{stream:?}")
+            };
             // We speak no HTTP/2 to upstreams: a server that prefers it must not be let.
             assert_eq!(tls.get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]));
             let mut hello = [0; 5];
@@ -329,9 +394,17 @@ mod tests {
             ("localhost", Tls::with_roots(&other).unwrap()),
             ("localhost", Tls::system()),
         ] {
-            let error = dial_to(format!("https://{host}:{port}/"), &tls).await.unwrap_err();
-            assert!(matches!(error, DialError::Handshake { .. }), "{host} {tls:?}: {error:?}");
-            assert!(error.to_string().contains(&format!("{host}:{port}")), "{error}");
+            let error = dial_to(format!("https://{host}:{port}/"), &tls)
+                .await
+                .unwrap_err();
+            assert!(
+                matches!(error, DialError::Handshake { .. }),
+                "{host} {tls:?}: {error:?}"
+            );
+            assert!(
+                error.to_string().contains(&format!("{host}:{port}")),
+                "{error}"
+            );
         }
     }
 
@@ -340,12 +413,28 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let url = Url::parse(&format!("https://127.0.0.1:{port}/")).unwrap();
-        let error = dial(&url, &Tls::system(), Duration::from_millis(50)).await.unwrap_err();
+        let error = dial(&url, &Tls::system(), Duration::from_millis(50))
+            .await
+            .unwrap_err();
         assert!(matches!(error, DialError::Timeout { .. }), "{error:?}");
         let addresses = resolve("127.0.0.1", port).await.unwrap();
-        let dial_timeouts = DialTimeouts { connect: TIMEOUT, handshake: Duration::from_millis(50) };
-        let error = dial_addresses(&url, &addresses, &Tls::system(), dial_timeouts).await.unwrap_err();
-        assert!(matches!(error, DialError::Timeout { stage: Stage::Handshaking, .. }), "{error:?}");
+        let dial_timeouts = DialTimeouts {
+            connect: TIMEOUT,
+            handshake: Duration::from_millis(50),
+        };
+        let error = dial_addresses(&url, &addresses, &Tls::system(), dial_timeouts)
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(
+                error,
+                DialError::Timeout {
+                    stage: Stage::Handshaking,
+                    ..
+                }
+            ),
+            "{error:?}"
+        );
     }
 
     #[cfg(target_os = "linux")]
@@ -353,7 +442,9 @@ mod tests {
     async fn a_peer_that_is_gone_without_a_word_is_noticed() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());
-        let Stream::Plain(tcp) = dial_to(url, &Tls::system()).await.unwrap() else { panic!("it is of TCP") };
+        let Stream::Plain(tcp) = dial_to(url, &Tls::system()).await.unwrap() else {
+            panic!("it is of TCP")
+        };
         let socket = SockRef::from(&tcp);
         assert_eq!(socket.tcp_keepalive_time().unwrap(), PRESENCE.idle);
         assert_eq!(socket.tcp_user_timeout().unwrap(), Some(PRESENCE.limit()));
@@ -387,8 +478,11 @@ mod tests {
     // RFC 8305 section 4.
     #[test]
     fn families_are_tried_in_turn() {
-        let all = ["[::1]:1", "[::1]:2", "[::1]:3", "127.0.0.1:1"].map(|text| text.parse().unwrap());
-        let order: Vec<_> = interleaved(&all).map(|address: SocketAddr| address.to_string()).collect();
+        let all =
+            ["[::1]:1", "[::1]:2", "[::1]:3", "127.0.0.1:1"].map(|text| text.parse().unwrap());
+        let order: Vec<_> = interleaved(&all)
+            .map(|address: SocketAddr| address.to_string())
+            .collect();
         assert_eq!(order, ["[::1]:1", "127.0.0.1:1", "[::1]:2", "[::1]:3"]);
     }
 
@@ -402,15 +496,26 @@ mod tests {
         let open = listener.local_addr().unwrap();
         let deadline = Instant::from_std(clock::monotonic()) + TIMEOUT;
         assert!(connect(&[refusing, open], deadline).await.unwrap().is_ok());
-        let error = connect(&[refusing, refusing], deadline).await.unwrap().unwrap_err();
-        assert!(matches!(error, DialError::Connect { address, .. } if address == refusing), "{error:?}");
+        let error = connect(&[refusing, refusing], deadline)
+            .await
+            .unwrap()
+            .unwrap_err();
+        assert!(
+            matches!(error, DialError::Connect { address, .. } if address == refusing),
+            "{error:?}"
+        );
     }
 
     #[tokio::test]
     async fn a_name_without_address_is_named() {
         // RFC 6761 §6.4: never resolves.
-        let error = dial_to("http://nowhere.invalid/".to_owned(), &Tls::system()).await.unwrap_err();
-        assert!(matches!(error, DialError::Resolve { .. } | DialError::Timeout { .. }), "{error:?}");
+        let error = dial_to("http://nowhere.invalid/".to_owned(), &Tls::system())
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(error, DialError::Resolve { .. } | DialError::Timeout { .. }),
+            "{error:?}"
+        );
         assert!(error.to_string().contains("nowhere.invalid"), "{error}");
     }
 }

@@ -58,7 +58,11 @@ impl Fake {
     }
 
     pub(crate) fn answer(&self, path: &str, answer: FakeAnswer) {
-        self.shared.answers.lock().unwrap().insert(path.to_owned(), answer);
+        self.shared
+            .answers
+            .lock()
+            .unwrap()
+            .insert(path.to_owned(), answer);
     }
 
     pub(crate) fn url(&self, path: &str) -> Url {
@@ -76,7 +80,10 @@ impl Fake {
 
     /// Requests for a path so far.
     pub(crate) fn hits(&self, path: &str) -> usize {
-        self.heads().iter().filter(|head| target(head) == path).count()
+        self.heads()
+            .iter()
+            .filter(|head| target(head) == path)
+            .count()
     }
 
     /// Lets every held answer go, from now on.
@@ -94,20 +101,32 @@ impl Shared {
             stream.read_exact(&mut byte)?;
             head.push(byte[0]);
             // The path is known after the first line, and a reset needs the rest unread.
-            if head.ends_with(b" HTTP/1.1\r\n") && matches!(self.find(&head), Some(FakeAnswer::Reset)) {
-                self.heads.lock().unwrap().push(String::from_utf8_lossy(&head).into());
+            if head.ends_with(b" HTTP/1.1\r\n")
+                && matches!(self.find(&head), Some(FakeAnswer::Reset))
+            {
+                self.heads
+                    .lock()
+                    .unwrap()
+                    .push(String::from_utf8_lossy(&head).into());
                 return Ok(());
             }
         }
         let answer = self.find(&head);
-        self.heads.lock().unwrap().push(String::from_utf8_lossy(&head).into());
+        self.heads
+            .lock()
+            .unwrap()
+            .push(String::from_utf8_lossy(&head).into());
         match answer {
             None => stream.write_all(&response(404, "", "no")),
             Some(FakeAnswer::Bytes(bytes)) => stream.write_all(&bytes),
             Some(FakeAnswer::Hang | FakeAnswer::Reset) => stream.read(&mut byte).map(|_| ()),
             Some(FakeAnswer::Held(bytes)) => {
                 let released = self.released.lock().unwrap();
-                drop(self.release.wait_while(released, |released| !*released).unwrap());
+                drop(
+                    self.release
+                        .wait_while(released, |released| !*released)
+                        .unwrap(),
+                );
                 stream.write_all(&bytes)
             }
             Some(FakeAnswer::Drip(bytes)) => {
@@ -122,7 +141,9 @@ impl Shared {
                 })
             }
             Some(FakeAnswer::Endless) => {
-                stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n{\"keys\":[")?;
+                stream.write_all(
+                    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n{\"keys\":[",
+                )?;
                 loop {
                     stream.write_all(&[b' '; 4096])?;
                 }
@@ -131,7 +152,11 @@ impl Shared {
     }
 
     fn find(&self, head: &[u8]) -> Option<FakeAnswer> {
-        self.answers.lock().unwrap().get(target(&String::from_utf8_lossy(head))).cloned()
+        self.answers
+            .lock()
+            .unwrap()
+            .get(target(&String::from_utf8_lossy(head)))
+            .cloned()
     }
 }
 

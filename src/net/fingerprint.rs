@@ -8,7 +8,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
-/// SHA-256 of a certificate in DER: 32 bytes. Logs show it in hexadecimal, tokens are bound to it in base64url.
+/// SHA-256 of a certificate in DER: 32 bytes. Logs show it in hexadecimal, tokens are bound to it
+/// in base64url.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Fingerprint([u8; 32]);
 
@@ -22,11 +23,13 @@ impl Fingerprint {
         Self(bytes)
     }
 
-    /// That of the first certificate of a PEM text, which is the client's own where its chain follows. `None` where there is
-    /// none.
+    /// That of the first certificate of a PEM text, which is the client's own where its chain
+    /// follows. `None` where there is none.
     #[must_use]
     pub fn of_pem(text: &str) -> Option<Self> {
-        CertificateDer::from_pem_slice(text.as_bytes()).ok().map(|certificate| Self::of(&certificate))
+        CertificateDer::from_pem_slice(text.as_bytes())
+            .ok()
+            .map(|certificate| Self::of(&certificate))
     }
 
     /// Reads the value of `x5t#S256` (RFC 8705 §3.1): base64url without padding, of 32 bytes.
@@ -42,11 +45,18 @@ impl Fingerprint {
     }
 }
 
-/// Hexadecimal digits. Every logged request of who has a certificate gets them: to format each byte takes ten times as long.
+/// Hexadecimal digits. Every logged request of who has a certificate gets them: to format each byte
+/// takes ten times as long.
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut text = [0; 64];
-        let digit = |value: u8| if value < 10 { b'0' + value } else { b'a' + value - 10 };
+        let digit = |value: u8| {
+            if value < 10 {
+                b'0' + value
+            } else {
+                b'a' + value - 10
+            }
+        };
         for (place, byte) in text.chunks_exact_mut(2).zip(self.0) {
             place.copy_from_slice(&[digit(byte >> 4), digit(byte & 0xf)]);
         }
@@ -70,12 +80,18 @@ mod tests {
         let fingerprint = Fingerprint::of(made.cert.der());
         assert_eq!(Fingerprint::of_pem(&made.cert.pem()), Some(fingerprint));
         assert_eq!(Fingerprint::of_pem(&made.signing_key.serialize_pem()), None);
-        assert_eq!(Fingerprint::parse(&fingerprint.thumbprint()), Some(fingerprint));
+        assert_eq!(
+            Fingerprint::parse(&fingerprint.thumbprint()),
+            Some(fingerprint)
+        );
         // FIPS 180-4: the hash of nothing.
         let empty = Fingerprint::of(b"");
         let digits = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
         assert_eq!(empty.to_string(), digits);
-        assert_eq!(empty.thumbprint(), "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU");
+        assert_eq!(
+            empty.thumbprint(),
+            "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU"
+        );
     }
 
     // D45.

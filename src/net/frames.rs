@@ -1,5 +1,5 @@
-//! Where the frames of HTTP/2 are in a stream of bytes (RFC 9113 §4.1): their heads alone, nothing of what they hold; and how
-//! many of them may bring nothing forward.
+//! Where the frames of HTTP/2 are in a stream of bytes (RFC 9113 §4.1): their heads alone, nothing
+//! of what they hold; and how many of them may bring nothing forward.
 
 use std::io::IoSlice;
 use std::time::{Duration, Instant};
@@ -28,7 +28,10 @@ pub(crate) mod flag {
 }
 
 /// The first `count` bytes of several slices: what a vectored write has taken.
-pub(crate) fn taken<'a>(slices: &'a [IoSlice<'_>], mut count: usize) -> impl Iterator<Item = &'a [u8]> {
+pub(crate) fn taken<'a>(
+    slices: &'a [IoSlice<'_>],
+    mut count: usize,
+) -> impl Iterator<Item = &'a [u8]> {
     slices.iter().map(move |slice| {
         let taken = count.min(slice.len());
         count -= taken;
@@ -50,7 +53,12 @@ impl Frame {
         let [a, b, c, kind, flags, s0, s1, s2, s3] = head;
         let length = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
         let stream = u32::from_be_bytes([s0, s1, s2, s3]) & 0x7fff_ffff;
-        Self { length, kind, flags, stream }
+        Self {
+            length,
+            kind,
+            flags,
+            stream,
+        }
     }
 
     pub(crate) fn has(&self, flag: u8) -> bool {
@@ -59,7 +67,8 @@ impl Frame {
 
     /// Whether a DATA frame may hold no data; how much of it is padding its head does not tell.
     pub(crate) fn is_perhaps_empty(&self) -> bool {
-        !self.has(flag::END_STREAM) && (self.length == 0 || self.has(flag::PADDED) && self.length <= 256)
+        !self.has(flag::END_STREAM)
+            && (self.length == 0 || self.has(flag::PADDED) && self.length <= 256)
     }
 }
 
@@ -68,8 +77,8 @@ pub(crate) const FRAMES: u32 = 1000;
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 
-/// What a frame that brings something forward makes up for. A client that downloads answers each frame with two updates of
-/// windows at most, and measures the line with a ping now and then.
+/// What a frame that brings something forward makes up for. A client that downloads answers each
+/// frame with two updates of windows at most, and measures the line with a ping now and then.
 const EARNED: u32 = 4;
 
 /// How many frames may bring nothing forward.
@@ -81,7 +90,10 @@ pub(crate) struct RateGuard {
 
 impl RateGuard {
     pub(crate) fn new(now: Instant) -> Self {
-        Self { left: FRAMES, filled: now }
+        Self {
+            left: FRAMES,
+            filled: now,
+        }
     }
 
     /// Notes a frame that brings something forward.
@@ -121,7 +133,10 @@ pub(crate) struct Frames {
 impl Frames {
     /// Frames after so many other bytes.
     pub(crate) fn after(skip: usize) -> Self {
-        Self { skip, ..Self::default() }
+        Self {
+            skip,
+            ..Self::default()
+        }
     }
 
     /// Takes the next bytes and tells of each frame that begins with them.
@@ -129,8 +144,8 @@ impl Frames {
         self.feed_with(bytes, |frame, _| begins(frame));
     }
 
-    /// The same, with the bytes behind the frame's head that are there: those of the frame, or the first of them, and of
-    /// others.
+    /// The same, with the bytes behind the frame's head that are there: those of the frame, or the
+    /// first of them, and of others.
     pub(crate) fn feed_with(&mut self, mut bytes: &[u8], mut begins: impl FnMut(Frame, &[u8])) {
         while !bytes.is_empty() {
             if self.skip > 0 {
@@ -139,10 +154,14 @@ impl Frames {
                 bytes = bytes.get(skipped..).unwrap_or_default();
                 continue;
             }
-            let Some(room) = self.head.get_mut(self.have..) else { return };
+            let Some(room) = self.head.get_mut(self.have..) else {
+                return;
+            };
             let taken = room.len().min(bytes.len());
             let (piece, rest) = bytes.split_at(taken);
-            room.iter_mut().zip(piece).for_each(|(to, from)| *to = *from);
+            room.iter_mut()
+                .zip(piece)
+                .for_each(|(to, from)| *to = *from);
             self.have += taken;
             bytes = rest;
             if self.have == HEAD {
@@ -173,9 +192,15 @@ mod tests {
             let mut frames = Frames::after(PREFACE.len());
             let mut found = Vec::new();
             for piece in bytes.chunks(size) {
-                frames.feed(piece, |frame| found.push((frame.kind, frame.length, frame.flags, frame.stream)));
+                frames.feed(piece, |frame| {
+                    found.push((frame.kind, frame.length, frame.flags, frame.stream))
+                });
             }
-            assert_eq!(found, [(4, 6, 0, 0), (4, 0, 1, 0), (1, 2, 5, 3)], "pieces of {size}");
+            assert_eq!(
+                found,
+                [(4, 6, 0, 0), (4, 0, 1, 0), (1, 2, 5, 3)],
+                "pieces of {size}"
+            );
             assert!(frames.is_between());
             frames.feed(&[0], |_| {});
             assert!(!frames.is_between());

@@ -7,12 +7,15 @@ use http::header::{AGE, CACHE_CONTROL, DATE, EXPIRES};
 
 use crate::clock::UnixTime;
 
-/// The lifetime that is left of a response. `None` when it does not say; zero when it must not be kept, is old
-/// already, or says what cannot be read: whoever keeps it has a lower bound of their own.
+/// The lifetime that is left of a response. `None` when it does not say; zero when it must not be
+/// kept, is old already, or says what cannot be read: whoever keeps it has a lower bound of their
+/// own.
 pub(super) fn lifetime(headers: &HeaderMap, now: UnixTime) -> Option<Duration> {
     match max_age(headers) {
         Some(seconds) => {
-            let age = text(headers, AGE).and_then(|age| age.trim().parse().ok()).unwrap_or(0);
+            let age = text(headers, AGE)
+                .and_then(|age| age.trim().parse().ok())
+                .unwrap_or(0);
             Some(Duration::from_secs(seconds.saturating_sub(age)))
         }
         None => expires(headers, now),
@@ -21,8 +24,14 @@ pub(super) fn lifetime(headers: &HeaderMap, now: UnixTime) -> Option<Duration> {
 
 /// The shortest of what `Cache-Control` says, over all its lines.
 fn max_age(headers: &HeaderMap) -> Option<u64> {
-    let lines = headers.get_all(CACHE_CONTROL).iter().map(|line| line.to_str().unwrap_or_default());
-    lines.flat_map(|line| line.split(',')).filter_map(directive).min()
+    let lines = headers
+        .get_all(CACHE_CONTROL)
+        .iter()
+        .map(|line| line.to_str().unwrap_or_default());
+    lines
+        .flat_map(|line| line.split(','))
+        .filter_map(directive)
+        .min()
 }
 
 fn directive(text: &str) -> Option<u64> {
@@ -37,7 +46,11 @@ fn directive(text: &str) -> Option<u64> {
     let digits = value.trim().trim_matches('"');
     let numeric = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
     // RFC 9111 §1.2.2: a number too large to hold is the largest, not none.
-    Some(if numeric { digits.parse().unwrap_or(u64::MAX) } else { 0 })
+    Some(if numeric {
+        digits.parse().unwrap_or(u64::MAX)
+    } else {
+        0
+    })
 }
 
 fn expires(headers: &HeaderMap, now: UnixTime) -> Option<Duration> {
@@ -48,13 +61,17 @@ fn expires(headers: &HeaderMap, now: UnixTime) -> Option<Duration> {
 }
 
 fn text(headers: &HeaderMap, name: http::HeaderName) -> Option<&str> {
-    headers.get(name).map(|value| value.to_str().unwrap_or_default())
+    headers
+        .get(name)
+        .map(|value| value.to_str().unwrap_or_default())
 }
 
-/// RFC 9110 §5.6.7, `Sun, 06 Nov 1994 08:49:37 GMT`, as seconds since 1970. The two obsolete forms count as expired.
+/// RFC 9110 §5.6.7, `Sun, 06 Nov 1994 08:49:37 GMT`, as seconds since 1970. The two obsolete forms
+/// count as expired.
 fn parse_date(text: &str) -> Option<u64> {
-    const MONTHS: [&str; 12] =
-        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    const MONTHS: [&str; 12] = [
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+    ];
     let (_, rest) = text.trim().strip_suffix(" GMT")?.split_once(", ")?;
     let mut parts = rest.split([' ', ':']);
     let day = number(parts.next()?, 1..=31)?;
@@ -74,11 +91,16 @@ fn number(text: &str, range: std::ops::RangeInclusive<u64>) -> Option<u64> {
     text.parse().ok().filter(|number| range.contains(number))
 }
 
-/// Days in the proleptic Gregorian calendar. A year begins in March here, so that the leap day is its last.
+/// Days in the proleptic Gregorian calendar. A year begins in March here, so that the leap day is
+/// its last.
 fn days_since_1970(year: u64, month: u64, day: u64) -> u64 {
     /// From 0000-03-01 to 1970-01-01.
     const EPOCH: u64 = 719_468;
-    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let (year, month) = if month > 2 {
+        (year, month - 3)
+    } else {
+        (year - 1, month + 9)
+    };
     let leap_days = year / 4 - year / 100 + year / 400;
     // 153 days are five months of alternating length: 31, 30, 31, 30, 31.
     year * 365 + leap_days + (153 * month + 2) / 5 + day - 1 - EPOCH
@@ -101,16 +123,34 @@ mod tests {
     fn a_lifetime_is_the_shortest_that_is_stated() {
         assert_eq!(of(&[]), None);
         assert_eq!(of(&[("cache-control", "public")]), None);
-        assert_eq!(of(&[("cache-control", "public, Max-Age=300, must-revalidate")]), Some(300));
+        assert_eq!(
+            of(&[("cache-control", "public, Max-Age=300, must-revalidate")]),
+            Some(300)
+        );
         assert_eq!(of(&[("cache-control", "max-age=\"300\"")]), Some(300));
-        assert_eq!(of(&[("cache-control", "max-age=300"), ("cache-control", "max-age=60")]), Some(60));
+        assert_eq!(
+            of(&[
+                ("cache-control", "max-age=300"),
+                ("cache-control", "max-age=60")
+            ]),
+            Some(60)
+        );
         assert_eq!(of(&[("cache-control", "max-age=300, no-cache")]), Some(0));
         assert_eq!(of(&[("cache-control", "no-store")]), Some(0));
         assert_eq!(of(&[("cache-control", "max-age=0")]), Some(0));
         assert_eq!(of(&[("cache-control", "max-age=-1")]), Some(0));
-        assert_eq!(of(&[("cache-control", "max-age=99999999999999999999999")]), Some(u64::MAX));
-        assert_eq!(of(&[("cache-control", "max-age=300"), ("age", "290")]), Some(10));
-        assert_eq!(of(&[("cache-control", "max-age=300"), ("age", "301")]), Some(0));
+        assert_eq!(
+            of(&[("cache-control", "max-age=99999999999999999999999")]),
+            Some(u64::MAX)
+        );
+        assert_eq!(
+            of(&[("cache-control", "max-age=300"), ("age", "290")]),
+            Some(10)
+        );
+        assert_eq!(
+            of(&[("cache-control", "max-age=300"), ("age", "301")]),
+            Some(0)
+        );
     }
 
     // K12
@@ -118,9 +158,17 @@ mod tests {
     fn expires_counts_from_the_servers_own_date() {
         let expires = ("expires", "Sun, 06 Nov 1994 08:59:37 GMT");
         assert_eq!(of(&[expires]), Some(600));
-        assert_eq!(of(&[expires, ("date", "Sun, 06 Nov 1994 08:58:37 GMT")]), Some(60));
+        assert_eq!(
+            of(&[expires, ("date", "Sun, 06 Nov 1994 08:58:37 GMT")]),
+            Some(60)
+        );
         assert_eq!(of(&[expires, ("cache-control", "max-age=5")]), Some(5));
-        for past in ["0", "-1", "Sun, 06 Nov 1994 08:49:37", "Sun, 06 Nov 1993 08:49:37 GMT"] {
+        for past in [
+            "0",
+            "-1",
+            "Sun, 06 Nov 1994 08:49:37",
+            "Sun, 06 Nov 1993 08:49:37 GMT",
+        ] {
             assert_eq!(of(&[("expires", past)]), Some(0), "{past}");
         }
     }

@@ -17,7 +17,9 @@ mod tls;
 mod trusted;
 mod url;
 
-pub use acceptor::{Acceptor, AcceptorError, AcceptorSettings, Certificate, Certificates, ClientAuth, Life};
+pub use acceptor::{
+    Acceptor, AcceptorError, AcceptorSettings, Certificate, Certificates, ClientAuth, Life,
+};
 pub use address::Address;
 pub use client::{Bounds, Client, FetchError, Fetched};
 pub use dial::{DialError, DialTimeouts, Stage, dial, dial_addresses, resolve};

@@ -1,4 +1,5 @@
-//! The nearness of an address to this machine, by which an address that another party chose is judged.
+//! The nearness of an address to this machine, by which an address that another party chose is
+//! judged.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -7,16 +8,19 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 pub enum Nearness {
     /// Anywhere in the Internet.
     Public,
-    /// A private network (RFC 1918, RFC 4193, RFC 6598), or another that the Internet does not route.
+    /// A private network (RFC 1918, RFC 4193, RFC 6598), or another that the Internet does not
+    /// route.
     Private,
-    /// The same link (RFC 3927, RFC 4291 §2.5.6): where clouds hand out the credentials of a machine (169.254.169.254).
+    /// The same link (RFC 3927, RFC 4291 §2.5.6): where clouds hand out the credentials of a
+    /// machine (169.254.169.254).
     Link,
     /// This machine. Servers that listen there trust local clients.
     Machine,
 }
 
 impl Nearness {
-    /// The nearness of an address. One that is embedded in another (mapped, translated, tunnelled) counts.
+    /// The nearness of an address. One that is embedded in another (mapped, translated, tunnelled)
+    /// counts.
     #[must_use]
     pub fn of(address: IpAddr) -> Self {
         match address {
@@ -27,14 +31,16 @@ impl Nearness {
 
     fn of_v4(address: Ipv4Addr) -> Self {
         match address.octets() {
-            // 0.0.0.0 connects to this machine; the rest of 0.0.0.0/8 is "this network" (RFC 1122 §3.2.1.3).
+            // 0.0.0.0 connects to this machine; the rest of 0.0.0.0/8 is "this network" (RFC 1122
+            // §3.2.1.3).
             [0 | 127, ..] => Self::Machine,
             [169, 254, ..] => Self::Link,
             // Multicast and reserved, broadcast among it: nothing that an issuer could be at.
             [224..=255, ..] => Self::Link,
             [10, ..] | [192, 168, ..] => Self::Private,
             [172, second, ..] if (16..32).contains(&second) => Self::Private,
-            // Shared by carriers (RFC 6598), where some clouds keep their metadata (100.100.100.200).
+            // Shared by carriers (RFC 6598), where some clouds keep their metadata
+            // (100.100.100.200).
             [100, second, ..] if (64..128).contains(&second) => Self::Private,
             // Protocol assignments (RFC 6890) and benchmarks (RFC 2544).
             [192, 0, 0, _] | [198, 18 | 19, ..] => Self::Private,
@@ -65,7 +71,9 @@ fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let v4 = |high: u16, low: u16| Ipv4Addr::from(u32::from(high) << 16 | u32::from(low));
     match [a, b, c, d, e, f] {
         // Mapped (RFC 4291 §2.5.5.2), translated (RFC 2765, RFC 6052).
-        [0, 0, 0, 0, 0, 0xffff] | [0, 0, 0, 0, 0xffff, 0] | [0x64, 0xff9b, 0, 0, 0, 0] => Some(v4(g, h)),
+        [0, 0, 0, 0, 0, 0xffff] | [0, 0, 0, 0, 0xffff, 0] | [0x64, 0xff9b, 0, 0, 0, 0] => {
+            Some(v4(g, h))
+        }
         // Compatible (RFC 4291 §2.5.5.1), which `::` and `::1` are no addresses of.
         [0, 0, 0, 0, 0, 0] if g != 0 => Some(v4(g, h)),
         // 6to4 (RFC 3056).
@@ -110,11 +118,18 @@ mod tests {
                 Nearness::Public,
                 "100.63.0.1 100.128.0.1 198.20.0.1 223.255.255.255 2001:db8::1 2606:4700::1111",
             ),
-            (Nearness::Public, "::ffff:1.1.1.1 64:ff9b::1.1.1.1 2002:101:101::1 fe00::1"),
+            (
+                Nearness::Public,
+                "::ffff:1.1.1.1 64:ff9b::1.1.1.1 2002:101:101::1 fe00::1",
+            ),
         ];
         for (nearness, addresses) in all {
             for address in addresses.split(' ') {
-                assert_eq!(Nearness::of(address.parse().unwrap()), nearness, "{address}");
+                assert_eq!(
+                    Nearness::of(address.parse().unwrap()),
+                    nearness,
+                    "{address}"
+                );
             }
         }
     }

@@ -33,10 +33,13 @@ pub struct Session {
 }
 
 impl Session {
-    /// Whether a request for `host` may come on this connection. A client that named no server is taken at its word.
+    /// Whether a request for `host` may come on this connection. A client that named no server is
+    /// taken at its word.
     #[must_use]
     pub fn may_ask(&self, host: &str) -> bool {
-        self.server_name.as_deref().is_none_or(|name| self.certificates.may_ask(name, host))
+        self.server_name
+            .as_deref()
+            .is_none_or(|name| self.certificates.may_ask(name, host))
     }
 }
 
@@ -51,19 +54,29 @@ impl Peer {
     #[must_use]
     pub fn new(address: SocketAddr) -> Self {
         let address = SocketAddr::new(address.ip().to_canonical(), address.port());
-        Self { address: Some(address), forwarded_for: text(address.ip()), announced_port: None, tls: None }
+        Self {
+            address: Some(address),
+            forwarded_for: text(address.ip()),
+            announced_port: None,
+            tls: None,
+        }
     }
 
     /// The peer at the other end of a Unix-domain socket.
     #[must_use]
     pub fn unix() -> Self {
         let forwarded_for = HeaderValue::from_static("unknown");
-        Self { address: None, forwarded_for, announced_port: None, tls: None }
+        Self {
+            address: None,
+            forwarded_for,
+            announced_port: None,
+            tls: None,
+        }
     }
 }
 
-/// The text of an IP address. Every connection has one, and nearly all of four octets: to format these takes ten times as
-/// long as to write their digits.
+/// The text of an IP address. Every connection has one, and nearly all of four octets: to format
+/// these takes ten times as long as to write their digits.
 fn text(address: IpAddr) -> HeaderValue {
     let mut text = [0; "255.255.255.255".len()];
     let mut length = 0;
@@ -73,7 +86,9 @@ fn text(address: IpAddr) -> HeaderValue {
             length += 1;
         }
     };
-    let IpAddr::V4(address) = address else { return value(address.to_string().as_bytes()) };
+    let IpAddr::V4(address) = address else {
+        return value(address.to_string().as_bytes());
+    };
     for (index, octet) in address.octets().into_iter().enumerate() {
         if index > 0 {
             write(b'.');

@@ -10,8 +10,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
-/// What a TLS client connects with: TLS 1.2 and 1.3, certificate and name verified unless its terms say otherwise. Cheap to
-/// clone.
+/// What a TLS client connects with: TLS 1.2 and 1.3, certificate and name verified unless its terms
+/// say otherwise. Cheap to clone.
 #[derive(Clone)]
 pub struct Tls {
     config: Config,
@@ -65,29 +65,44 @@ pub enum TlsError {
 }
 
 impl Tls {
-    /// The roots of the operating system, read at the first TLS connection and once per process; HTTP/1.1.
+    /// The roots of the operating system, read at the first TLS connection and once per process;
+    /// HTTP/1.1.
     #[must_use]
     pub fn system() -> Self {
-        Self { config: Config::System, server_name: None }
+        Self {
+            config: Config::System,
+            server_name: None,
+        }
     }
 
     /// These PEM certificates and no others; HTTP/1.1.
     ///
     /// # Errors
-    /// [`TlsError`]; one bad certificate spoils the list, so that a typing error is not silently less trust.
+    /// [`TlsError`]; one bad certificate spoils the list, so that a typing error is not silently
+    /// less trust.
     pub fn with_roots(pem: &str) -> Result<Self, TlsError> {
-        Self::new(&TlsSettings { roots: Some(pem.into()), ..TlsSettings::default() }, Alpn::Http1)
+        Self::new(
+            &TlsSettings {
+                roots: Some(pem.into()),
+                ..TlsSettings::default()
+            },
+            Alpn::Http1,
+        )
     }
 
-    /// By these terms. The system's roots are read now, if they are wanted, rather than at the first connection, which
-    /// would hold up a worker.
+    /// By these terms. The system's roots are read now, if they are wanted, rather than at the
+    /// first connection, which would hold up a worker.
     ///
     /// # Errors
     /// [`TlsError`]
     pub fn new(terms: &TlsSettings, alpn: Alpn) -> Result<Self, TlsError> {
         let config = Config::Given(Arc::new(config(terms, alpn)?));
-        let name = |name: &Arc<str>| ServerName::try_from(name.to_string()).map_err(|_| TlsError::Name);
-        Ok(Self { config, server_name: terms.server_name.as_ref().map(name).transpose()? })
+        let name =
+            |name: &Arc<str>| ServerName::try_from(name.to_string()).map_err(|_| TlsError::Name);
+        Ok(Self {
+            config,
+            server_name: terms.server_name.as_ref().map(name).transpose()?,
+        })
     }
 
     /// What a TLS client connects with.
@@ -115,10 +130,13 @@ impl fmt::Debug for Tls {
 
 fn system_config() -> Result<Arc<ClientConfig>, TlsError> {
     static SYSTEM: OnceLock<Result<Arc<ClientConfig>, TlsError>> = OnceLock::new();
-    SYSTEM.get_or_init(|| config(&TlsSettings::default(), Alpn::Http1).map(Arc::new)).clone()
+    SYSTEM
+        .get_or_init(|| config(&TlsSettings::default(), Alpn::Http1).map(Arc::new))
+        .clone()
 }
 
-/// What of the system's store can be read. With none of it every verification fails, and the log has said why.
+/// What of the system's store can be read. With none of it every verification fails, and the log
+/// has said why.
 fn system_roots() -> Arc<RootCertStore> {
     static ROOTS: OnceLock<Arc<RootCertStore>> = OnceLock::new();
     let read = || {
@@ -129,7 +147,10 @@ fn system_roots() -> Arc<RootCertStore> {
             tracing::warn!(%error, "system root certificates could not be read");
         }
         if usable == 0 {
-            tracing::error!(unusable, "no system root certificate is usable: no TLS connection will succeed");
+            tracing::error!(
+                unusable,
+                "no system root certificate is usable: no TLS connection will succeed"
+            );
         }
         Arc::new(store)
     };
@@ -148,7 +169,11 @@ fn given_roots(pem: &str) -> Result<Arc<RootCertStore>, TlsError> {
 fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let read = CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<Vec<_>, _>>();
     let certificates = read.map_err(|_| TlsError::Pem)?;
-    if certificates.is_empty() { Err(TlsError::Empty) } else { Ok(certificates) }
+    if certificates.is_empty() {
+        Err(TlsError::Empty)
+    } else {
+        Ok(certificates)
+    }
 }
 
 fn config(terms: &TlsSettings, alpn: Alpn) -> Result<ClientConfig, TlsError> {
@@ -158,16 +183,23 @@ fn config(terms: &TlsSettings, alpn: Alpn) -> Result<ClientConfig, TlsError> {
         .with_protocol_versions(&[&TLS13, &TLS12])
         .map_err(|_| TlsError::Library)?;
     let builder = if terms.trust_anyone {
-        builder.dangerous().with_custom_certificate_verifier(Arc::new(Anyone(provider)))
+        builder
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Anyone(provider)))
     } else {
-        let roots = terms.roots.as_deref().map_or_else(|| Ok(system_roots()), given_roots)?;
+        let roots = terms
+            .roots
+            .as_deref()
+            .map_or_else(|| Ok(system_roots()), given_roots)?;
         builder.with_root_certificates(roots)
     };
     let mut config = match &terms.identity {
         None => builder.with_no_client_auth(),
         Some((certificate, key)) => {
             let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|_| TlsError::Key)?;
-            builder.with_client_auth_cert(certificates(certificate)?, key).map_err(|_| TlsError::Key)?
+            builder
+                .with_client_auth_cert(certificates(certificate)?, key)
+                .map_err(|_| TlsError::Key)?
         }
     };
     config.alpn_protocols = match alpn {
@@ -178,8 +210,8 @@ fn config(terms: &TlsSettings, alpn: Alpn) -> Result<ClientConfig, TlsError> {
     Ok(config)
 }
 
-/// Takes every certificate: what `verify = false` asks for, in as many words, and the log and `scopegate check` report.
-/// That the peer holds the certificate's key is verified all the same.
+/// Takes every certificate: what `verify = false` asks for, in as many words, and the log and
+/// `scopegate check` report. That the peer holds the certificate's key is verified all the same.
 #[derive(Debug)]
 struct Anyone(Arc<CryptoProvider>);
 

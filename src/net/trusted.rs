@@ -13,14 +13,18 @@ pub struct TrustedProxies {
 }
 
 impl TrustedProxies {
-    /// Adds an address, a network or `unix`, which is whoever can open a Unix socket of ours. Returns whether it is any.
+    /// Adds an address, a network or `unix`, which is whoever can open a Unix socket of ours.
+    /// Returns whether it is any.
     #[must_use]
     pub fn add(&mut self, text: &str) -> bool {
         if text == "unix" {
             self.unix = true;
             return true;
         }
-        let network = text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
+        let network = text
+            .parse::<IpNet>()
+            .ok()
+            .or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
         self.networks.extend(network);
         network.is_some()
     }
@@ -43,7 +47,9 @@ impl TrustedProxies {
         match address {
             Some(address) => {
                 let address = address.to_canonical();
-                self.networks.iter().any(|network| network.contains(&address))
+                self.networks
+                    .iter()
+                    .any(|network| network.contains(&address))
             }
             None => self.unix,
         }
@@ -65,7 +71,11 @@ mod tests {
     #[test]
     fn a_proxy_is_in_one_of_the_networks() {
         let mut proxies = TrustedProxies::default();
-        assert!(["10.0.0.0/8", "192.0.2.1", "::1", "2001:db8::/32"].iter().all(|text| proxies.add(text)));
+        assert!(
+            ["10.0.0.0/8", "192.0.2.1", "::1", "2001:db8::/32"]
+                .iter()
+                .all(|text| proxies.add(text))
+        );
         for (address, trusted) in [
             ("10.1.2.3", true),
             ("::ffff:10.1.2.3", true),
@@ -76,11 +86,18 @@ mod tests {
             ("2001:db8:1::", true),
             ("2001:db9::", false),
         ] {
-            assert_eq!(proxies.trusts(Some(address.parse().unwrap())), trusted, "{address}");
+            assert_eq!(
+                proxies.trusts(Some(address.parse().unwrap())),
+                trusted,
+                "{address}"
+            );
         }
         assert!(!proxies.trusts(None));
         assert!(proxies.add("unix") && proxies.trusts(None));
-        assert_eq!(proxies.to_string(), "10.0.0.0/8, 192.0.2.1/32, ::1/128, 2001:db8::/32, unix");
+        assert_eq!(
+            proxies.to_string(),
+            "10.0.0.0/8, 192.0.2.1/32, ::1/128, 2001:db8::/32, unix"
+        );
         assert!(!proxies.add("10.0.0.0/33") && !proxies.add("proxy.internal") && !proxies.add(""));
     }
 }

@@ -1,4 +1,5 @@
-//! An absolute http or https URL, as far as the gateway dials it; or a Unix socket, where http is spoken as well.
+//! An absolute http or https URL, as far as the gateway dials it; or a Unix socket, where http is
+//! spoken as well.
 
 use std::fmt;
 use std::path::Path;
@@ -59,22 +60,38 @@ impl Url {
             tls,
             host: host.to_ascii_lowercase().into(),
             port: authority.port_u16().unwrap_or(if tls { 443 } else { 80 }),
-            path_and_query: uri.path_and_query().map_or("/", |path| path.as_str()).into(),
+            path_and_query: uri
+                .path_and_query()
+                .map_or("/", |path| path.as_str())
+                .into(),
             socket: None,
         })
     }
 
-    /// Parses an absolute URL, or `unix:/path/of/a/socket`: http with the host `localhost`, over that socket.
+    /// Parses an absolute URL, or `unix:/path/of/a/socket`: http with the host `localhost`, over
+    /// that socket.
     ///
     /// # Errors
     /// [`UrlError`]
     pub fn parse_with_sockets(text: &str) -> Result<Self, UrlError> {
-        let Some(path) = text.strip_prefix("unix:") else { return Self::parse(text) };
-        if path.starts_with("//") || !path.starts_with('/') || path.ends_with('/') || path.contains('\0') {
+        let Some(path) = text.strip_prefix("unix:") else {
+            return Self::parse(text);
+        };
+        if path.starts_with("//")
+            || !path.starts_with('/')
+            || path.ends_with('/')
+            || path.contains('\0')
+        {
             return Err(UrlError::Socket);
         }
         let socket = Some(Path::new(path).into());
-        Ok(Self { tls: false, host: "localhost".into(), port: 80, path_and_query: "/".into(), socket })
+        Ok(Self {
+            tls: false,
+            host: "localhost".into(),
+            port: 80,
+            path_and_query: "/".into(),
+            socket,
+        })
     }
 
     /// The Unix socket to dial, if it is one.
@@ -98,7 +115,10 @@ impl Url {
     /// The host as a name to resolve or to verify: without brackets.
     #[must_use]
     pub fn host_name(&self) -> &str {
-        self.host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(&self.host)
+        self.host
+            .strip_prefix('[')
+            .and_then(|host| host.strip_suffix(']'))
+            .unwrap_or(&self.host)
     }
 
     /// The port, the scheme's own if none is written.
@@ -127,13 +147,19 @@ impl Url {
     #[must_use]
     pub fn is_loopback(&self) -> bool {
         let name = self.host_name();
-        name == "localhost" || name.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+        name == "localhost"
+            || name
+                .parse::<std::net::IpAddr>()
+                .is_ok_and(|ip| ip.is_loopback())
     }
 
     /// The same origin with another path, which begins with `/`.
     #[must_use]
     pub fn with_path(&self, path: &str) -> Self {
-        Self { path_and_query: path.into(), ..self.clone() }
+        Self {
+            path_and_query: path.into(),
+            ..self.clone()
+        }
     }
 }
 
@@ -154,7 +180,9 @@ impl fmt::Display for UrlError {
             Self::Scheme => "the scheme is \"http\" or \"https\"",
             Self::Userinfo => "a URL here holds no user or password",
             Self::Fragment => "a URL here holds no \"#\"",
-            Self::Socket => "a Unix socket is \"unix:\" and an absolute path, like \"unix:/run/app.sock\"",
+            Self::Socket => {
+                "a Unix socket is \"unix:\" and an absolute path, like \"unix:/run/app.sock\""
+            }
         })
     }
 }
@@ -168,25 +196,51 @@ mod tests {
     #[test]
     fn a_url_has_scheme_host_port_and_path() {
         let url = Url::parse("https://IDP.example.com/a/b?c").unwrap();
-        assert_eq!((url.is_tls(), url.host(), url.port()), (true, "idp.example.com", 443));
+        assert_eq!(
+            (url.is_tls(), url.host(), url.port()),
+            (true, "idp.example.com", 443)
+        );
         assert_eq!(url.path_and_query(), "/a/b?c");
         assert_eq!(url.to_string(), "https://idp.example.com/a/b?c");
         assert_eq!(Url::parse("http://[::1]:81").unwrap().host_name(), "::1");
-        assert_eq!(Url::parse("http://[::1]:81").unwrap().authority(), "[::1]:81");
+        assert_eq!(
+            Url::parse("http://[::1]:81").unwrap().authority(),
+            "[::1]:81"
+        );
         assert!(Url::parse("http://127.0.0.9").unwrap().is_loopback());
-        assert!(!Url::parse("http://localhost.example.com").unwrap().is_loopback());
+        assert!(
+            !Url::parse("http://localhost.example.com")
+                .unwrap()
+                .is_loopback()
+        );
     }
 
     #[test]
     fn a_unix_socket_is_a_url_where_it_may_be() {
         let url = Url::parse_with_sockets("unix:/run/app.sock").unwrap();
         assert_eq!(url.socket(), Some(Path::new("/run/app.sock")));
-        assert_eq!((url.is_tls(), url.authority().as_str(), url.path_and_query()), (false, "localhost", "/"));
+        assert_eq!(
+            (url.is_tls(), url.authority().as_str(), url.path_and_query()),
+            (false, "localhost", "/")
+        );
         assert_eq!(url.to_string(), "unix:/run/app.sock");
-        assert_eq!(Url::parse_with_sockets("http://a").unwrap(), Url::parse("http://a").unwrap());
+        assert_eq!(
+            Url::parse_with_sockets("http://a").unwrap(),
+            Url::parse("http://a").unwrap()
+        );
         assert!(Url::parse("unix:/run/app.sock").is_err());
-        for text in ["unix:", "unix:app.sock", "unix:///run/app.sock", "unix:/", "unix:/run/"] {
-            assert_eq!(Url::parse_with_sockets(text), Err(UrlError::Socket), "{text}");
+        for text in [
+            "unix:",
+            "unix:app.sock",
+            "unix:///run/app.sock",
+            "unix:/",
+            "unix:/run/",
+        ] {
+            assert_eq!(
+                Url::parse_with_sockets(text),
+                Err(UrlError::Socket),
+                "{text}"
+            );
         }
     }
 

@@ -1,6 +1,8 @@
-//! The claims of a token as plain values: what the gateway needs of JSON, and nothing that knows JSON.
+//! The claims of a token as plain values: what the gateway needs of JSON, and nothing that knows
+//! JSON.
 
-/// One claim value. Numbers keep the text of the token, since a header must say what the token said.
+/// One claim value. Numbers keep the text of the token, since a header must say what the token
+/// said.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Claim {
     /// `null`
@@ -27,8 +29,8 @@ impl Claim {
         }
     }
 
-    /// Whether two claims are one value: numbers by what they are worth, however they are written (`2` and `2.0`), and
-    /// everything else as it is.
+    /// Whether two claims are one value: numbers by what they are worth, however they are written
+    /// (`2` and `2.0`), and everything else as it is.
     #[must_use]
     pub fn is_worth(&self, other: &Self) -> bool {
         match (self, other) {
@@ -37,7 +39,8 @@ impl Claim {
         }
     }
 
-    /// The strings of a claim that is one string or an array of nothing but strings; `None` for anything else.
+    /// The strings of a claim that is one string or an array of nothing but strings; `None` for
+    /// anything else.
     #[must_use]
     pub fn as_texts(&self) -> Option<Vec<&str>> {
         match self {
@@ -54,7 +57,8 @@ fn is_same_number(one: &str, other: &str) -> bool {
     one.is_some() && one == other
 }
 
-/// A number as its digits, without zeros at their ends, and the power of ten that they are multiplied with.
+/// A number as its digits, without zeros at their ends, and the power of ten that they are
+/// multiplied with.
 #[derive(Debug, PartialEq, Eq)]
 struct Decimal {
     is_negative: bool,
@@ -71,14 +75,22 @@ impl Decimal {
         let all = [whole, fraction].concat();
         let digits = all.trim_end_matches('0');
         if digits.is_empty() {
-            return Some(Self { is_negative: false, digits: String::new(), exponent: 0 });
+            return Some(Self {
+                is_negative: false,
+                digits: String::new(),
+                exponent: 0,
+            });
         }
         let zeros = i64::try_from(all.len() - digits.len()).ok()?;
         let places = i64::try_from(fraction.len()).ok()?;
         Some(Self {
             is_negative: mantissa.starts_with('-'),
             digits: digits.trim_start_matches('0').to_owned(),
-            exponent: exponent.parse::<i64>().ok()?.checked_sub(places)?.checked_add(zeros)?,
+            exponent: exponent
+                .parse::<i64>()
+                .ok()?
+                .checked_sub(places)?
+                .checked_add(zeros)?,
         })
     }
 }
@@ -88,24 +100,29 @@ impl Decimal {
 pub struct Claims(Box<[(Box<str>, Claim)]>);
 
 impl Claims {
-    /// The object of these members; `None` when a name occurs twice. Sorted once: a token has a dozen members, and is
-    /// asked for half of them.
+    /// The object of these members; `None` when a name occurs twice. Sorted once: a token has a
+    /// dozen members, and is asked for half of them.
     #[must_use]
     pub fn of(mut members: Vec<(Box<str>, Claim)>) -> Option<Self> {
         members.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-        let twice = members.windows(2).any(|pair| matches!(pair, [(a, _), (b, _)] if a == b));
+        let twice = members
+            .windows(2)
+            .any(|pair| matches!(pair, [(a, _), (b, _)] if a == b));
         (!twice).then(|| Self(members.into()))
     }
 
     /// The member of that name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Claim> {
-        let found = self.0.binary_search_by(|(known, _)| (**known).cmp(name)).ok()?;
+        let found = self
+            .0
+            .binary_search_by(|(known, _)| (**known).cmp(name))
+            .ok()?;
         self.0.get(found).map(|(_, value)| value)
     }
 
-    /// A member by its whole name first (`https://example.com/roles`), then by a dotted path into objects
-    /// (`realm_access.roles`).
+    /// A member by its whole name first (`https://example.com/roles`), then by a dotted path into
+    /// objects (`realm_access.roles`).
     #[must_use]
     pub fn find(&self, path: &str) -> Option<&Claim> {
         if let Some(value) = self.get(path) {
@@ -144,7 +161,9 @@ mod tests {
 
     #[test]
     fn numbers_are_compared_by_their_worth() {
-        let worth = |one: &str, other: &str| Claim::Number(one.into()).is_worth(&Claim::Number(other.into()));
+        let worth = |one: &str, other: &str| {
+            Claim::Number(one.into()).is_worth(&Claim::Number(other.into()))
+        };
         for (one, other) in [
             ("2", "2.0"),
             ("2", "2e0"),

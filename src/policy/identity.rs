@@ -16,11 +16,14 @@ pub struct Principal {
     pub claims: Claims,
 }
 
-/// The caller of one request, as established. Made by `token::Verifier` for a token that verified, and by the
-/// walk for a route that asks for none; a test holds these callers. The `Rc` is a worker's own, so that workers
-/// that serve one hot token do not fight over one reference count.
+/// The caller of one request, as established. Made by `token::Verifier` for a token that verified,
+/// and by the walk for a route that asks for none; a test holds these callers. The `Rc` is a
+/// worker's own, so that workers that serve one hot token do not fight over one reference count.
 #[derive(Clone, Debug)]
-#[expect(clippy::redundant_allocation, reason = "the Rc is the worker's own count, see above")]
+#[expect(
+    clippy::redundant_allocation,
+    reason = "the Rc is the worker's own count, see above"
+)]
 pub struct Identity(Option<Rc<Arc<Principal>>>);
 
 impl Identity {

@@ -1,20 +1,24 @@
-//! Whether one requirement admits every caller that another admits: the comparison of two routes in the route table.
+//! Whether one requirement admits every caller that another admits: the comparison of two routes in
+//! the route table.
 //!
-//! More scopes never take a permission away, so that a rule holds for a set of scopes if it holds for a part of it.
+//! More scopes never take a permission away, so that a rule holds for a set of scopes if it holds
+//! for a part of it.
 
 use super::{Requirement, Rule, Scope, ScopeSet, Term};
 
-/// Sets of scopes that are tried for one pair of rules. An operator's rule needs a dozen; one that needs more is taken for a
-/// rule that is not implied, which refuses.
+/// Sets of scopes that are tried for one pair of rules. An operator's rule needs a dozen; one that
+/// needs more is taken for a rule that is not implied, which refuses.
 const MOST_SETS: usize = 1024;
 
 impl Requirement {
-    /// Whether every caller who satisfies `other` satisfies this as well. `false` where that would take too long to find
-    /// out. Issuers are not compared: they belong to the route.
+    /// Whether every caller who satisfies `other` satisfies this as well. `false` where that would
+    /// take too long to find out. Issuers are not compared: they belong to the route.
     #[must_use]
     pub fn admits_all_of(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Public, _) | (Self::Authenticated, Self::Authenticated | Self::Scopes(_)) => true,
+            (Self::Public, _) | (Self::Authenticated, Self::Authenticated | Self::Scopes(_)) => {
+                true
+            }
             (_, Self::Public) => false,
             (Self::Scopes(rule), Self::Authenticated) => rule.holds(&ScopeSet::default()),
             (Self::Scopes(rule), Self::Scopes(other)) => rule == other || rule.is_implied_by(other),
@@ -26,22 +30,28 @@ impl Rule {
     fn is_implied_by(&self, other: &Self) -> bool {
         let clauses = match other {
             Self::Any(terms) => {
-                return terms.iter().flat_map(Term::least_sets).all(|set| self.holds_for(&set));
+                return terms
+                    .iter()
+                    .flat_map(Term::least_sets)
+                    .all(|set| self.holds_for(&set));
             }
             Self::All(terms) => terms.iter().flat_map(Term::clauses).collect::<Vec<_>>(),
         };
         match self {
-            // A conjunction follows if each of its clauses is a weaker form of one of the other's: were one not, a caller
-            // with all scopes but those of this clause would satisfy the other.
+            // A conjunction follows if each of its clauses is a weaker form of one of the other's:
+            // were one not, a caller with all scopes but those of this clause would satisfy the
+            // other.
             Self::All(terms) => {
-                let follows = |clause: Vec<&Scope>| clauses.iter().any(|stronger| is_part(stronger, &clause));
+                let follows =
+                    |clause: Vec<&Scope>| clauses.iter().any(|stronger| is_part(stronger, &clause));
                 terms.iter().flat_map(Term::clauses).all(follows)
             }
             Self::Any(_) => self.holds_for_all(&clauses, &mut Vec::new(), &mut MOST_SETS.clone()),
         }
     }
 
-    /// Whether the rule holds for every set of scopes that satisfies all clauses and contains `chosen`.
+    /// Whether the rule holds for every set of scopes that satisfies all clauses and contains
+    /// `chosen`.
     fn holds_for_all<'s>(
         &self,
         clauses: &[Vec<&'s Scope>],
@@ -51,9 +61,13 @@ impl Rule {
         if self.holds_for(chosen) {
             return true;
         }
-        let Some(fewer) = left.checked_sub(1) else { return false };
+        let Some(fewer) = left.checked_sub(1) else {
+            return false;
+        };
         *left = fewer;
-        let open = clauses.iter().find(|clause| !clause.iter().any(|scope| chosen.contains(scope)));
+        let open = clauses
+            .iter()
+            .find(|clause| !clause.iter().any(|scope| chosen.contains(scope)));
         let Some(open) = open else { return false };
         for scope in open {
             chosen.push(scope);
@@ -72,7 +86,8 @@ impl Rule {
 }
 
 impl Term {
-    /// The sets of scopes that satisfy the term, of which none contains another's scopes needlessly.
+    /// The sets of scopes that satisfy the term, of which none contains another's scopes
+    /// needlessly.
     fn least_sets(&self) -> Vec<Vec<&Scope>> {
         match self {
             Self::Scope(scope) => vec![vec![scope]],
@@ -102,7 +117,10 @@ mod tests {
     const SCOPES: [&str; 4] = ["a", "b", "c", "d"];
 
     fn scopes(names: &[&str]) -> Vec<Scope> {
-        names.iter().map(|name| Scope::parse(name).unwrap()).collect()
+        names
+            .iter()
+            .map(|name| Scope::parse(name).unwrap())
+            .collect()
     }
 
     /// Every term of at most two scopes, and those of three.
@@ -122,7 +140,9 @@ mod tests {
     fn requirements() -> Vec<Requirement> {
         let terms = terms();
         let mut all = vec![Requirement::Public, Requirement::Authenticated];
-        let both = |terms: Vec<Term>| [Rule::All(terms.clone()), Rule::Any(terms)].map(Requirement::Scopes);
+        let both = |terms: Vec<Term>| {
+            [Rule::All(terms.clone()), Rule::Any(terms)].map(Requirement::Scopes)
+        };
         for (index, first) in terms.iter().enumerate() {
             all.extend(both(vec![first.clone()]));
             for second in &terms[index + 1..] {
@@ -132,10 +152,14 @@ mod tests {
         all
     }
 
-    /// A bit for each caller whom a requirement lets pass: one without a token, then one for each set of scopes.
+    /// A bit for each caller whom a requirement lets pass: one without a token, then one for each
+    /// set of scopes.
     fn admitted(requirement: &Requirement) -> u32 {
         let holds = |set: usize| {
-            let granted = SCOPES.iter().enumerate().filter(|(bit, _)| set & 1 << bit != 0);
+            let granted = SCOPES
+                .iter()
+                .enumerate()
+                .filter(|(bit, _)| set & 1 << bit != 0);
             let granted = ScopeSet::of(granted.map(|(_, scope)| *scope));
             match requirement {
                 Requirement::Scopes(rule) => rule.holds(&granted),
@@ -143,17 +167,25 @@ mod tests {
             }
         };
         let anonymous = u32::from(*requirement == Requirement::Public);
-        (0..1 << SCOPES.len()).fold(anonymous, |bits, set| bits | u32::from(holds(set)) << (set + 1))
+        (0..1 << SCOPES.len()).fold(anonymous, |bits, set| {
+            bits | u32::from(holds(set)) << (set + 1)
+        })
     }
 
     #[test]
     fn a_requirement_is_compared_by_whom_it_lets_pass() {
-        let all: Vec<_> =
-            requirements().into_iter().map(|requirement| (admitted(&requirement), requirement)).collect();
+        let all: Vec<_> = requirements()
+            .into_iter()
+            .map(|requirement| (admitted(&requirement), requirement))
+            .collect();
         for (wider, requirement) in &all {
             for (narrower, other) in &all {
                 let expected = narrower & !wider == 0;
-                assert_eq!(requirement.admits_all_of(other), expected, "{requirement} <- {other}");
+                assert_eq!(
+                    requirement.admits_all_of(other),
+                    expected,
+                    "{requirement} <- {other}"
+                );
             }
         }
     }

@@ -1,7 +1,8 @@
 //! The decision: may this caller do this? Pure: `std` only, no I/O, no HTTP.
 //!
-//! [`Requirement::authorize`] is the one place where a [`Permit`] comes from, and nothing is forwarded without
-//! a permit. What a public route hands out is a permit too: publicness is a decision, logged and counted.
+//! [`Requirement::authorize`] is the one place where a [`Permit`] comes from, and nothing is
+//! forwarded without a permit. What a public route hands out is a permit too: publicness is a
+//! decision, logged and counted.
 
 mod claim;
 mod denial;

@@ -2,7 +2,8 @@
 
 use super::{Identity, Principal};
 
-/// Proof that the policy said yes. Only [`super::Requirement::authorize`] makes one; forwarding takes one.
+/// Proof that the policy said yes. Only [`super::Requirement::authorize`] makes one; forwarding
+/// takes one.
 #[derive(Debug)]
 pub struct Permit(Identity);
 

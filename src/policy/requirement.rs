@@ -16,7 +16,8 @@ pub enum Requirement {
     Scopes(Rule),
 }
 
-/// A combination of scopes, nested at most once. Neither list is ever empty: the configuration refuses that.
+/// A combination of scopes, nested at most once. Neither list is ever empty: the configuration
+/// refuses that.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Rule {
     /// Every term must hold.
@@ -52,7 +53,10 @@ impl Requirement {
             && !rule.holds(&principal.scopes)
         {
             let missing = rule.missing(&principal.scopes);
-            return Err(Denial::InsufficientScope { missing, issuer: principal.issuer.clone() });
+            return Err(Denial::InsufficientScope {
+                missing,
+                issuer: principal.issuer.clone(),
+            });
         }
         Ok(Permit::granted(identity))
     }
@@ -88,12 +92,14 @@ impl Rule {
         Self::All(vec![Term::Scope(scope)])
     }
 
-    /// Whether these scopes satisfy the rule. No permit comes from it: only [`Requirement::authorize`] makes one.
+    /// Whether these scopes satisfy the rule. No permit comes from it: only
+    /// [`Requirement::authorize`] makes one.
     #[must_use]
     pub fn holds(&self, granted: &ScopeSet) -> bool {
         match self {
             Self::All(terms) => terms.iter().all(|term| term.holds(granted)),
-            // An empty `any` holds for nobody: fail closed, though the configuration cannot write it.
+            // An empty `any` holds for nobody: fail closed, though the configuration cannot write
+            // it.
             Self::Any(terms) => terms.iter().any(|term| term.holds(granted)),
         }
     }
@@ -136,14 +142,19 @@ impl Term {
         match self {
             Self::Any(scopes) if self.holds(granted) || scopes.is_empty() => Vec::new(),
             Self::Any(scopes) => scopes.iter().take(1).cloned().collect(),
-            _ => self.scopes().iter().filter(|scope| !granted.contains(scope)).cloned().collect(),
+            _ => self
+                .scopes()
+                .iter()
+                .filter(|scope| !granted.contains(scope))
+                .cloned()
+                .collect(),
         }
     }
 }
 
-/// The shortest list, the first of several. A client that asks its issuer for exactly these scopes gets in
-/// without asking for more than it needs (RFC 9700 §2.3); naming every alternative would ask for the
-/// administrator's scope, too.
+/// The shortest list, the first of several. A client that asks its issuer for exactly these scopes
+/// gets in without asking for more than it needs (RFC 9700 §2.3); naming every alternative would
+/// ask for the administrator's scope, too.
 fn fewest(lists: impl Iterator<Item = Vec<Scope>>) -> Vec<Scope> {
     lists.min_by_key(Vec::len).unwrap_or_default()
 }
@@ -200,20 +211,28 @@ mod tests {
     use super::*;
 
     fn scopes(text: &str) -> Vec<Scope> {
-        text.split(' ').filter(|t| !t.is_empty()).map(|t| Scope::parse(t).unwrap()).collect()
+        text.split(' ')
+            .filter(|t| !t.is_empty())
+            .map(|t| Scope::parse(t).unwrap())
+            .collect()
     }
 
     fn verdict(requirement: &Requirement, granted: &str) -> Result<(), String> {
-        let principal =
-            Principal { issuer: "idp".into(), scopes: ScopeSet::of([granted]), claims: Claims::default() };
+        let principal = Principal {
+            issuer: "idp".into(),
+            scopes: ScopeSet::of([granted]),
+            claims: Claims::default(),
+        };
         match requirement.authorize(Identity::verified(Rc::new(Arc::new(principal)))) {
             Ok(permit) => {
                 assert!(permit.principal().is_some());
                 Ok(())
             }
-            Err(Denial::InsufficientScope { missing, .. }) => {
-                Err(missing.iter().map(Scope::as_str).collect::<Vec<_>>().join(" "))
-            }
+            Err(Denial::InsufficientScope { missing, .. }) => Err(missing
+                .iter()
+                .map(Scope::as_str)
+                .collect::<Vec<_>>()
+                .join(" ")),
             Err(Denial::Anonymous) => panic!("the caller has a principal"),
         }
     }
@@ -234,7 +253,9 @@ mod tests {
     fn an_anonymous_caller_passes_only_where_it_is_public() {
         assert!(Requirement::Public.authorize(Identity::anonymous()).is_ok());
         assert_eq!(
-            Requirement::Authenticated.authorize(Identity::anonymous()).unwrap_err(),
+            Requirement::Authenticated
+                .authorize(Identity::anonymous())
+                .unwrap_err(),
             Denial::Anonymous
         );
         assert_eq!(
@@ -271,8 +292,14 @@ mod tests {
 
     #[test]
     fn a_requirement_reads_as_a_sentence() {
-        assert_eq!(any(vec![one("a"), Term::All(scopes("b c"))]).to_string(), "a or (b and c)");
-        assert_eq!(all(vec![one("a"), Term::Any(scopes("b c"))]).to_string(), "a and (b or c)");
+        assert_eq!(
+            any(vec![one("a"), Term::All(scopes("b c"))]).to_string(),
+            "a or (b and c)"
+        );
+        assert_eq!(
+            all(vec![one("a"), Term::Any(scopes("b c"))]).to_string(),
+            "a and (b or c)"
+        );
         assert_eq!(Requirement::Public.to_string(), "public");
         let names: Vec<_> = all(vec![one("a"), Term::Any(scopes("b a"))])
             .scopes()

@@ -4,8 +4,8 @@ use std::fmt;
 
 use super::Claim;
 
-/// One scope token: one or more of `%x21 / %x23-5B / %x5D-7E` (RFC 6749 §3.3), so that it needs no quoting in
-/// a `scope` parameter or in a challenge.
+/// One scope token: one or more of `%x21 / %x23-5B / %x5D-7E` (RFC 6749 §3.3), so that it needs no
+/// quoting in a `scope` parameter or in a challenge.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Scope(Box<str>);
 
@@ -46,7 +46,8 @@ fn is_scope_char(c: char) -> bool {
 pub enum ScopeError {
     /// Nothing was written; an empty scope would be satisfied by everybody or by nobody.
     Empty,
-    /// A character outside RFC 6749 §3.3: a space, a quote, a backslash, a control or a non-ASCII character.
+    /// A character outside RFC 6749 §3.3: a space, a quote, a backslash, a control or a non-ASCII
+    /// character.
     Character(char),
 }
 
@@ -54,7 +55,9 @@ impl fmt::Display for ScopeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Empty => f.write_str("a scope cannot be empty"),
-            Self::Character(' ') => f.write_str("a scope holds no space: a list names several scopes"),
+            Self::Character(' ') => {
+                f.write_str("a scope holds no space: a list names several scopes")
+            }
             Self::Character(c) => write!(f, "a scope cannot hold {c:?} (RFC 6749 section 3.3)"),
         }
     }
@@ -62,20 +65,27 @@ impl fmt::Display for ScopeError {
 
 impl std::error::Error for ScopeError {}
 
-/// The scopes a token grants. What a token carries beyond RFC 6749's alphabet is kept as it is: it can equal no
-/// configured [`Scope`], so it grants nothing.
+/// The scopes a token grants. What a token carries beyond RFC 6749's alphabet is kept as it is: it
+/// can equal no configured [`Scope`], so it grants nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ScopeSet(Box<[Box<str>]>);
 
 impl ScopeSet {
-    /// The scopes of space-delimited strings. Only the space separates (RFC 6749 §3.3): a tab or a comma is part of the
-    /// token around it and so matches nothing.
+    /// The scopes of space-delimited strings. Only the space separates (RFC 6749 §3.3): a tab or a
+    /// comma is part of the token around it and so matches nothing.
     pub fn of<'a>(strings: impl IntoIterator<Item = &'a str>) -> Self {
-        strings.into_iter().flat_map(split).map(Box::from).collect::<Vec<_>>().into_boxed_slice().into()
+        strings
+            .into_iter()
+            .flat_map(split)
+            .map(Box::from)
+            .collect::<Vec<_>>()
+            .into_boxed_slice()
+            .into()
     }
 
-    /// The scopes that claims grant: those of a space-delimited string, and the items of a list of strings. An item is one
-    /// scope, whole: a group "Not admin" is not the group "admin". A claim of another type grants nothing.
+    /// The scopes that claims grant: those of a space-delimited string, and the items of a list of
+    /// strings. An item is one scope, whole: a group "Not admin" is not the group "admin". A claim
+    /// of another type grants nothing.
     pub fn granted_by<'a>(claims: impl IntoIterator<Item = &'a Claim>) -> Self {
         let mut scopes: Vec<Box<str>> = Vec::new();
         for claim in claims {
@@ -132,10 +142,23 @@ mod tests {
 
     #[test]
     fn a_scope_is_a_token_of_rfc_6749() {
-        assert_eq!(Scope::parse("com.test.test/test.read").unwrap().as_str(), "com.test.test/test.read");
+        assert_eq!(
+            Scope::parse("com.test.test/test.read").unwrap().as_str(),
+            "com.test.test/test.read"
+        );
         assert_eq!(Scope::parse(""), Err(ScopeError::Empty));
-        for (text, bad) in [("a b", ' '), ("a\"b", '"'), ("a\\b", '\\'), ("a\tb", '\t'), ("ä", 'ä')] {
-            assert_eq!(Scope::parse(text), Err(ScopeError::Character(bad)), "{text}");
+        for (text, bad) in [
+            ("a b", ' '),
+            ("a\"b", '"'),
+            ("a\\b", '\\'),
+            ("a\tb", '\t'),
+            ("ä", 'ä'),
+        ] {
+            assert_eq!(
+                Scope::parse(text),
+                Err(ScopeError::Character(bad)),
+                "{text}"
+            );
         }
     }
 
@@ -171,7 +194,10 @@ mod tests {
         ] {
             assert!(!holds(list(items), "admin"), "{items:?}");
         }
-        assert!(!holds(Claim::List(vec![text("admin"), Claim::Null]), "admin"));
+        assert!(!holds(
+            Claim::List(vec![text("admin"), Claim::Null]),
+            "admin"
+        ));
         assert!(!holds(Claim::List(vec![list(&["admin"])]), "admin"));
         let set = ScopeSet::granted_by([&text("a b"), &list(&["Not admin", "c"])]);
         assert_eq!(set.to_string(), "a b \"Not admin\" c");

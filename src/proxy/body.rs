@@ -1,4 +1,5 @@
-//! Bodies on their way through: never buffered, watched for stalls, and counted where there is a limit.
+//! Bodies on their way through: never buffered, watched for stalls, and counted where there is a
+//! limit.
 
 use std::cell::Cell;
 use std::error::Error as _;
@@ -66,11 +67,16 @@ pub(super) struct Watch {
 
 impl Watch {
     pub(super) fn new(idle: Duration, until: Option<Instant>) -> Self {
-        Self { idle, until, sleep: None, waiting: false }
+        Self {
+            idle,
+            until,
+            sleep: None,
+            waiting: false,
+        }
     }
 
-    /// To be called when the next piece is there: whether it comes too late all the same. A peer that never lets us wait
-    /// would not be noticed otherwise.
+    /// To be called when the next piece is there: whether it comes too late all the same. A peer
+    /// that never lets us wait would not be noticed otherwise.
     fn progress(&mut self) -> Option<BodyError> {
         self.waiting = false;
         self.is_over().then_some(BodyError::Deadline)
@@ -95,7 +101,11 @@ impl Watch {
         if sleep.as_mut().poll(cx).is_pending() {
             return None;
         }
-        Some(if self.is_over() { BodyError::Deadline } else { BodyError::Stalled })
+        Some(if self.is_over() {
+            BodyError::Deadline
+        } else {
+            BodyError::Stalled
+        })
     }
 }
 
@@ -114,7 +124,8 @@ pub(super) enum UploadFailure {
     Left,
 }
 
-/// How an upload goes, for who waits for the response: the connection to the upstream only knows that the body failed.
+/// How an upload goes, for who waits for the response: the connection to the upstream only knows
+/// that the body failed.
 #[derive(Clone, Default)]
 pub(super) struct UploadStatus {
     pub(super) progress: UploadProgress,
@@ -147,7 +158,8 @@ pub struct Streaming {
 }
 
 impl RequestBody {
-    /// A body of at most `limit` bytes, counted among those of its connection. The second value is there for a body that is.
+    /// A body of at most `limit` bytes, counted among those of its connection. The second value is
+    /// there for a body that is.
     pub(super) fn new(
         incoming: Incoming,
         limit: Option<u64>,
@@ -183,20 +195,30 @@ impl Streaming {
             BodyError::TooLarge => UploadFailure::TooLarge,
             BodyError::Deadline => UploadFailure::Deadline,
             BodyError::Client(error) if has_left(error) => UploadFailure::Left,
-            BodyError::Client(_) | BodyError::Upstream(_) | BodyError::Malformed => UploadFailure::Malformed,
+            BodyError::Client(_) | BodyError::Upstream(_) | BodyError::Malformed => {
+                UploadFailure::Malformed
+            }
         }));
         Poll::Ready(Some(Err(error)))
     }
 }
 
-/// Whether a body ended early because its connection or its stream did. Anything else is about its framing.
+/// Whether a body ended early because its connection or its stream did. Anything else is about its
+/// framing.
 fn has_left(error: &hyper::Error) -> bool {
-    let Some(source) = error.source() else { return error.is_incomplete_message() };
+    let Some(source) = error.source() else {
+        return error.is_incomplete_message();
+    };
     if let Some(error) = source.downcast_ref::<h2::Error>() {
         return error.is_io() || error.is_remote();
     }
     let error = source.downcast_ref::<io::Error>();
-    error.is_some_and(|error| !matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::InvalidData))
+    error.is_some_and(|error| {
+        !matches!(
+            error.kind(),
+            ErrorKind::InvalidInput | ErrorKind::InvalidData
+        )
+    })
 }
 
 impl Body for RequestBody {
@@ -207,10 +229,15 @@ impl Body for RequestBody {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let Self::Streaming(body) = self.get_mut() else { return Poll::Ready(None) };
+        let Self::Streaming(body) = self.get_mut() else {
+            return Poll::Ready(None);
+        };
         let Poll::Ready(next) = Pin::new(&mut body.incoming).poll_frame(cx) else {
             body.upload.progress.awaited();
-            return body.watch.poll_overdue(cx).map_or(Poll::Pending, |error| body.fail(error));
+            return body
+                .watch
+                .poll_overdue(cx)
+                .map_or(Poll::Pending, |error| body.fail(error));
         };
         // What has ended has ended in time.
         if next.is_some()
@@ -228,7 +255,9 @@ impl Body for RequestBody {
                 }
                 let length = frame.data_ref().map_or(0, |data| data.len() as u64);
                 if let Some(left) = body.left {
-                    let Some(left) = left.checked_sub(length) else { return body.fail(BodyError::TooLarge) };
+                    let Some(left) = left.checked_sub(length) else {
+                        return body.fail(BodyError::TooLarge);
+                    };
                     body.left = Some(left);
                 }
                 if body.incoming.is_end_stream() {
@@ -261,8 +290,8 @@ impl Body for RequestBody {
     }
 }
 
-/// The body of an answer. With it ends the exchange, however it ends; but for that of a WebSocket, which ends with its
-/// tunnel.
+/// The body of an answer. With it ends the exchange, however it ends; but for that of a WebSocket,
+/// which ends with its tunnel.
 pub struct ReplyBody {
     source: ReplySource,
     /// Why it ends before its end, once that is known and until it is told.
@@ -278,7 +307,8 @@ pub(super) enum ReplySource {
     Own(Option<Bytes>),
     /// The upstream's, as it comes.
     Upstream(Relay),
-    /// None: the upstream has switched, and the connection to it goes on for so long without a word.
+    /// None: the upstream has switched, and the connection to it goes on for so long without a
+    /// word.
     Switched(Switched, Duration),
 }
 
@@ -292,38 +322,61 @@ pub(super) struct Relay {
 
 impl ReplyBody {
     pub(super) fn new(source: ReplySource, exchange: Box<Exchange>) -> Self {
-        Self { source, failure: None, has_ended: false, exchange: Some(exchange) }
+        Self {
+            source,
+            failure: None,
+            has_ended: false,
+            exchange: Some(exchange),
+        }
     }
 
     /// A frame of the upstream's as the client gets it.
     fn relayed(&self, mut frame: Frame<Bytes>) -> Option<Frame<Bytes>> {
-        let Some(trailers) = frame.trailers_mut() else { return Some(frame) };
-        let rules = self.exchange.as_ref().and_then(|exchange| exchange.response_rules());
+        let Some(trailers) = frame.trailers_mut() else {
+            return Some(frame);
+        };
+        let rules = self
+            .exchange
+            .as_ref()
+            .and_then(|exchange| exchange.response_rules());
         headers::trailers_to_client(trailers, rules);
         // Without a field they are the end alone.
         (!trailers.is_empty()).then_some(frame)
     }
 
-    /// Gives back the memory that the next piece would be read into: the client does not take the one before it.
+    /// Gives back the memory that the next piece would be read into: the client does not take the
+    /// one before it.
     pub fn release_buffer(&mut self) {
         if let ReplySource::Upstream(relay) = &mut self.source {
             relay.reply.release_buffer();
         }
     }
 
-    /// The body of an answer that switches: there is none, and what comes after it belongs to the tunnel.
+    /// The body of an answer that switches: there is none, and what comes after it belongs to the
+    /// tunnel.
     pub(super) fn switching() -> Self {
-        Self { source: ReplySource::Own(None), failure: None, has_ended: false, exchange: None }
+        Self {
+            source: ReplySource::Own(None),
+            failure: None,
+            has_ended: false,
+            exchange: None,
+        }
     }
 
     /// The body of a refusal whose exchange is recorded elsewhere.
     pub(super) fn unrecorded(bytes: Bytes) -> Self {
-        Self { source: ReplySource::Own(Some(bytes)), failure: None, has_ended: false, exchange: None }
+        Self {
+            source: ReplySource::Own(Some(bytes)),
+            failure: None,
+            has_ended: false,
+            exchange: None,
+        }
     }
 }
 
 impl Relay {
-    /// Whether nothing of the body is left to come. A reader that was told its length does not ask for its end.
+    /// Whether nothing of the body is left to come. A reader that was told its length does not ask
+    /// for its end.
     fn has_ended(&self) -> bool {
         self.reply.is_end_stream() || self.reply.size_hint().exact() == Some(0)
     }
@@ -359,7 +412,9 @@ impl Body for ReplyBody {
             return Poll::Ready(Some(Err(error)));
         }
         let relay = match &mut this.source {
-            ReplySource::Own(bytes) => return Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            ReplySource::Own(bytes) => {
+                return Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes))));
+            }
             ReplySource::Upstream(relay) => relay,
             ReplySource::Switched(..) => return Poll::Ready(None),
         };
@@ -392,7 +447,8 @@ impl Body for ReplyBody {
             Some(exchange) => exchange.cut(&error),
             None => {}
         }
-        // What came before it goes out first: hyper drops what it has not written yet when a body fails.
+        // What came before it goes out first: hyper drops what it has not written yet when a body
+        // fails.
         this.failure = Some(error);
         cx.waker().wake_by_ref();
         Poll::Pending
@@ -424,8 +480,15 @@ mod tests {
     #[test]
     fn a_piece_that_is_there_can_be_too_late() {
         let hour = Duration::from_secs(3600);
-        assert!(matches!(Watch::new(hour, Some(clock::monotonic())).progress(), Some(BodyError::Deadline)));
-        assert!(Watch::new(hour, Some(clock::monotonic() + hour)).progress().is_none());
+        assert!(matches!(
+            Watch::new(hour, Some(clock::monotonic())).progress(),
+            Some(BodyError::Deadline)
+        ));
+        assert!(
+            Watch::new(hour, Some(clock::monotonic() + hour))
+                .progress()
+                .is_none()
+        );
         assert!(Watch::new(Duration::ZERO, None).progress().is_none());
     }
 }

@@ -1,8 +1,9 @@
 //! A cached verdict is the verdict without a cache, whatever came in between.
 //!
-//! Requests by good and bad tokens are interleaved with all that can change a verdict: time, keys, reloads, restarts. Each
-//! is asked through a worker's caches, of a snapshot that was compiled afresh and has no cache, and of a model that knows
-//! neither. A failure names its seed: `SCOPEGATE_TEST_SEED=… cargo test --lib cached_tests`.
+//! Requests by good and bad tokens are interleaved with all that can change a verdict: time, keys,
+//! reloads, restarts. Each is asked through a worker's caches, of a snapshot that was compiled
+//! afresh and has no cache, and of a model that knows neither. A failure names its seed:
+//! `SCOPEGATE_TEST_SEED=… cargo test --lib cached_tests`.
 
 #[cfg(test)]
 mod chance;
@@ -42,7 +43,8 @@ const REQUESTS: usize = 10;
 const TOKENS: usize = 24;
 const STORY: usize = 16;
 
-/// The reasons that must have been seen after the same token had been let through at the same path, by the same caches.
+/// The reasons that must have been seen after the same token had been let through at the same path,
+/// by the same caches.
 const TURNS: [&str; 13] = [
     "token_expired",
     "token_not_yet_valid",
@@ -62,12 +64,19 @@ const TURNS: [&str; 13] = [
 // attacks.md row 15; T05, T07, K06, C01, C02, C07.
 #[test]
 fn a_cached_verdict_is_the_verdict_without_a_cache() {
-    let given = std::env::var(SEED).ok().map(|seed| seed.parse().expect("a seed is a number"));
+    let given = std::env::var(SEED)
+        .ok()
+        .map(|seed| seed.parse().expect("a seed is a number"));
     let seeds = match given {
         Some(seed) => vec![seed],
-        None => (1..=SEEDS).chain([RandomState::new().hash_one(0)]).collect(),
+        None => (1..=SEEDS)
+            .chain([RandomState::new().hash_one(0)])
+            .collect(),
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     let mut tally = Tally::default();
     for seed in seeds {
         println!("{SEED}={seed}");
@@ -88,14 +97,20 @@ struct Tally {
 
 impl Tally {
     fn check(&self) {
-        println!("found on a worker, shared, nowhere: {:?}; {:?}", self.found, self.turns);
+        println!(
+            "found on a worker, shared, nowhere: {:?}; {:?}",
+            self.found, self.turns
+        );
         assert!(
             self.found.iter().all(|count| *count > 100),
             "found on a worker, shared, nowhere: {:?}",
             self.found
         );
         for turn in TURNS {
-            assert!(self.turns.contains_key(turn), "no token that was cached was refused for {turn}");
+            assert!(
+                self.turns.contains_key(turn),
+                "no token that was cached was refused for {turn}"
+            );
         }
     }
 }
@@ -119,7 +134,15 @@ impl Seen {
                 let (route, principal) = (Some(entry.route), permit.principal().cloned());
                 let issuer = principal.as_ref().map(|principal| principal.issuer.clone());
                 let (status, challenge, needed) = (200, None, Vec::new());
-                return Self { reason: ALLOWED, status, challenge, route, issuer, needed, principal };
+                return Self {
+                    reason: ALLOWED,
+                    status,
+                    challenge,
+                    route,
+                    issuer,
+                    needed,
+                    principal,
+                };
             }
             Ok(other) => panic!("{other:?}"),
             Err(refusal) => refusal,
@@ -201,7 +224,9 @@ impl World {
         let metrics = metrics_of_its_own();
         let config = Rc::new(parse(&settings.toml()));
         let text = Arc::new(Mutex::new(settings.toml()));
-        let live = Arc::new(Live::new(reload::first(Config::clone(&config), &metrics).unwrap()));
+        let live = Arc::new(Live::new(
+            reload::first(Config::clone(&config), &metrics).unwrap(),
+        ));
         let load = {
             let text = text.clone();
             move || Config::parse(&text.lock().unwrap(), "gateway.toml")
@@ -221,7 +246,12 @@ impl World {
             is_down: BTreeSet::new(),
             tokens: Vec::new(),
             trusts: Vec::new(),
-            told: Announced { settings, trusts: BTreeMap::new(), config, fresh: Rc::default() },
+            told: Announced {
+                settings,
+                trusts: BTreeMap::new(),
+                config,
+                fresh: Rc::default(),
+            },
             text,
             reloader: Reloader::new(Box::new(load), live.clone(), metrics.clone()),
             live,
@@ -234,8 +264,9 @@ impl World {
         };
         world.trust();
         world.restart(1 << 20);
-        world.tokens =
-            (0..TOKENS).map(|_| Token::draw(&world.published, world.now, &mut world.chance)).collect();
+        world.tokens = (0..TOKENS)
+            .map(|_| Token::draw(&world.published, world.now, &mut world.chance))
+            .collect();
         world
     }
 
@@ -261,7 +292,9 @@ impl World {
             10..15 => self.reload(),
             15 => {
                 self.shared.sweep(UnixTime(self.now));
-                self.workers.iter().for_each(|worker| worker.cache.sweep(UnixTime(self.now)));
+                self.workers
+                    .iter()
+                    .for_each(|worker| worker.cache.sweep(UnixTime(self.now)));
                 "a sweep".into()
             }
             16 => {
@@ -273,7 +306,14 @@ impl World {
                 let worker = self.chance.below(self.workers.len());
                 let view = self.workers[worker].view();
                 self.early.truncate(2);
-                self.early.insert(0, Early { worker, view, told: self.told.clone() });
+                self.early.insert(
+                    0,
+                    Early {
+                        worker,
+                        view,
+                        told: self.told.clone(),
+                    },
+                );
                 "a request that takes its time".into()
             }
             _ => {
@@ -289,8 +329,17 @@ impl World {
         let token = self.chance.below(TOKENS);
         let token = &self.tokens[token];
         let (end, start) = (token.expires, token.not_before);
-        let places =
-            [self.now + 7, self.now - 7, end - 1, end, end + 29, end + 30, start - 1, start, start - 31];
+        let places = [
+            self.now + 7,
+            self.now - 7,
+            end - 1,
+            end,
+            end + 29,
+            end + 30,
+            start - 1,
+            start,
+            start - 31,
+        ];
         self.now = self.chance.of(&places);
         for place in 0..TOKENS {
             if !self.tokens[place].is_of(self.now) && !self.chance.one_in(4) {
@@ -300,7 +349,8 @@ impl World {
         format!("it is {}", self.now)
     }
 
-    /// An issuer publishes other keys, cannot be heard, or has not been for too long; and mostly it is asked.
+    /// An issuer publishes other keys, cannot be heard, or has not been for too long; and mostly it
+    /// is asked.
     fn rotate(&mut self) -> String {
         let name = self.chance.of(&ISSUERS);
         match self.chance.below(8) {
@@ -310,26 +360,44 @@ impl World {
             _ => rotate(self.published.get_mut(name).unwrap(), &mut self.chance),
         }
         if self.chance.one_in(6) {
-            return format!("{name} publishes {:?}, and nobody knows", self.published[name]);
+            return format!(
+                "{name} publishes {:?}, and nobody knows",
+                self.published[name]
+            );
         }
         self.fetch(name);
         let is_down = self.is_down.contains(name);
-        format!("{name} publishes {:?}, down: {is_down}", self.published[name])
+        format!(
+            "{name} publishes {:?}, down: {is_down}",
+            self.published[name]
+        )
     }
 
     fn issuer(&self, name: &str) -> Arc<Issuer> {
         let snapshot = self.live.load();
-        let named = snapshot.verifiers.iter().find(|verifier| **verifier.name() == *name);
+        let named = snapshot
+            .verifiers
+            .iter()
+            .find(|verifier| **verifier.name() == *name);
         named.unwrap().issuer().clone()
     }
 
     /// What the control thread does for an issuer of the snapshot in force.
     fn fetch(&mut self, name: &'static str) {
-        let Some(place) = self.told.trusts.get(name).copied().filter(|place| self.trusts[*place].is_fetched)
+        let Some(place) = self
+            .told
+            .trusts
+            .get(name)
+            .copied()
+            .filter(|place| self.trusts[*place].is_fetched)
         else {
             return;
         };
-        let (issuer, trust, keys) = (self.issuer(name), &mut self.trusts[place], &self.published[name]);
+        let (issuer, trust, keys) = (
+            self.issuer(name),
+            &mut self.trusts[place],
+            &self.published[name],
+        );
         let is_up = !self.is_down.contains(name);
         // An empty set withdraws the keys, and nothing can be said of a token.
         trust.is_heard = is_up && !keys.is_empty();
@@ -348,14 +416,17 @@ impl World {
 
     fn forget_fresh(&mut self) {
         self.told.fresh = Rc::default();
-        self.early.iter_mut().for_each(|early| early.told.fresh = Rc::default());
+        self.early
+            .iter_mut()
+            .for_each(|early| early.told.fresh = Rc::default());
     }
 
     fn reload(&mut self) -> String {
         for _ in 0..=self.chance.below(2) {
             self.told.settings.change(&mut self.chance);
         }
-        self.published.insert("fixed", self.told.settings.fixed.clone());
+        self.published
+            .insert("fixed", self.told.settings.fixed.clone());
         *self.text.lock().unwrap() = self.told.settings.toml();
         let outcome = self.reloader.reload();
         assert_ne!(outcome, Reloaded::Failed, "{}", self.told.settings.toml());
@@ -366,7 +437,8 @@ impl World {
         format!("{outcome:?}: {:?}", self.told.settings)
     }
 
-    /// Finds out which issuers the snapshot in force keeps of the one before, and asks the others for their keys.
+    /// Finds out which issuers the snapshot in force keeps of the one before, and asks the others
+    /// for their keys.
     fn trust(&mut self) {
         let before = std::mem::take(&mut self.told.trusts);
         let mut new = Vec::new();
@@ -374,7 +446,8 @@ impl World {
             let same = |place: &&usize| self.trusts[**place].identity == identity;
             let place = before.get(name).filter(same).copied().unwrap_or_else(|| {
                 new.push(name);
-                self.trusts.push(Trust::new(name, identity, &self.told.settings));
+                self.trusts
+                    .push(Trust::new(name, identity, &self.told.settings));
                 self.trusts.len() - 1
             });
             self.told.trusts.insert(name, place);
@@ -389,8 +462,14 @@ impl World {
         self.allowed.clear();
         self.shared = Arc::new(SharedCache::new(bytes));
         let (log, _) = AccessLog::start(self.metrics.clone()).unwrap();
-        let worker =
-            || Worker::new(self.live.clone(), self.shared.clone(), self.metrics.clone(), log.clone());
+        let worker = || {
+            Worker::new(
+                self.live.clone(),
+                self.shared.clone(),
+                self.metrics.clone(),
+                log.clone(),
+            )
+        };
         self.workers = (0..3).map(|_| worker()).collect();
     }
 
@@ -414,26 +493,46 @@ impl World {
         } else {
             self.allowed[self.chance.below(self.allowed.len())].clone()
         };
-        let mut request = Request::get(path).header("host", "api.example.com").body(()).unwrap();
+        let mut request = Request::get(path)
+            .header("host", "api.example.com")
+            .body(())
+            .unwrap();
         let text = HeaderValue::from_bytes(format!("Bearer {}", token.text).as_bytes()).unwrap();
         request.headers_mut().insert(AUTHORIZATION, text);
         let client = token.sender(&mut self.chance);
         let trust = |name: &str| &self.trusts[told.trusts[name]];
         let expected = token.verdict(path, &told.settings, trust, self.now, client);
         let certificate = client.map(certificate);
-        let context =
-            RequestContext { now: UnixTime(self.now), certificate: certificate.as_ref(), peer: None };
+        let context = RequestContext {
+            now: UnixTime(self.now),
+            certificate: certificate.as_ref(),
+            peer: None,
+        };
 
         let fresh = told.fresh.get_or_init(|| self.compile(&told));
         let without = Seen::of(fresh, decide(fresh, &request, None, context).await);
-        let verdict = decide(&view.snapshot, &request, Some(&self.workers[worker].cache), context).await;
-        if let Ok(Verdict::Forward(Decision { cache: Some(found), .. })) = &verdict {
+        let verdict = decide(
+            &view.snapshot,
+            &request,
+            Some(&self.workers[worker].cache),
+            context,
+        )
+        .await;
+        if let Ok(Verdict::Forward(Decision {
+            cache: Some(found), ..
+        })) = &verdict
+        {
             tally.found[*found as usize] += 1;
         }
         let cached = Seen::of(&view.snapshot, verdict);
 
         let story = || {
-            let story = self.story.iter().map(String::as_str).collect::<Vec<_>>().join("\n");
+            let story = self
+                .story
+                .iter()
+                .map(String::as_str)
+                .collect::<Vec<_>>()
+                .join("\n");
             format!(
                 "{SEED}={}\n{story}\n{path} on worker {worker} at {} by {client:?}: {}\n",
                 self.seed,
@@ -441,9 +540,23 @@ impl World {
                 token.told()
             )
         };
-        assert_eq!(without.reason, expected, "the verdict without a cache is not what follows\n{}", story());
-        assert_eq!(cached, without, "the verdict with a cache is another\n{}", story());
-        if self.allowed.iter().any(|(known, at)| known.text == token.text && *at == path) {
+        assert_eq!(
+            without.reason,
+            expected,
+            "the verdict without a cache is not what follows\n{}",
+            story()
+        );
+        assert_eq!(
+            cached,
+            without,
+            "the verdict with a cache is another\n{}",
+            story()
+        );
+        if self
+            .allowed
+            .iter()
+            .any(|(known, at)| known.text == token.text && *at == path)
+        {
             *tally.turns.entry(expected).or_default() += 1;
         } else if cached.principal.is_some() {
             self.allowed.push_front((token, path));
@@ -453,7 +566,8 @@ impl World {
 
     /// A snapshot that nothing was carried over to, and its issuers' keys.
     fn compile(&self, told: &Announced) -> Snapshot {
-        let snapshot = Snapshot::compile(Config::clone(&told.config), &self.other_metrics, None).unwrap();
+        let snapshot =
+            Snapshot::compile(Config::clone(&told.config), &self.other_metrics, None).unwrap();
         for verifier in &snapshot.verifiers {
             let trust = &self.trusts[told.trusts[&**verifier.name()]];
             if trust.is_fetched && !trust.keys.is_empty() {

@@ -1,8 +1,9 @@
-//! Requests that a page of another site makes with its visitor's cookies: forged requests (CSRF), and WebSockets that are
-//! opened in the visitor's name.
+//! Requests that a page of another site makes with its visitor's cookies: forged requests (CSRF),
+//! and WebSockets that are opened in the visitor's name.
 //!
-//! A browser sends a cookie along whichever page asks, so that a token in a cookie says who the visitor is and not that
-//! the visitor's own application asks. A token in another place is put there by a page that has it.
+//! A browser sends a cookie along whichever page asks, so that a token in a cookie says who the
+//! visitor is and not that the visitor's own application asks. A token in another place is put
+//! there by a page that has it.
 
 use http::header::ORIGIN;
 use http::uri::Authority;
@@ -19,8 +20,9 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Whether a request whose token is in a cookie is refused for the page it comes from.
 ///
-/// Only requests that change something, and handshakes of WebSockets, are looked at: the same-origin policy keeps a page
-/// from reading the answer to any other. Programs that are no browsers send neither of the two fields and are let pass.
+/// Only requests that change something, and handshakes of WebSockets, are looked at: the
+/// same-origin policy keeps a page from reading the answer to any other. Programs that are no
+/// browsers send neither of the two fields and are let pass.
 pub(super) fn is_refused<B>(
     request: &Request<B>,
     route: &Route,
@@ -37,12 +39,14 @@ pub(super) fn is_refused<B>(
     if matches!(only(headers, &SEC_FETCH_SITE), Some("same-origin" | "none")) {
         return false;
     }
-    let Some(origin) = origin_of(headers).and_then(|origin| origin.to_str().ok()) else { return true };
+    let Some(origin) = origin_of(headers).and_then(|origin| origin.to_str().ok()) else {
+        return true;
+    };
     !is_listed(route, origin) && !is_own(origin, request, server, peer)
 }
 
-/// Whether a page could gain by a request though it cannot read the answer. Which methods are safe: RFC 9110 §9.2.1; no
-/// page can send TRACE.
+/// Whether a page could gain by a request though it cannot read the answer. Which methods are safe:
+/// RFC 9110 §9.2.1; no page can send TRACE.
 fn is_forgeable<B>(request: &Request<B>, route: &Route) -> bool {
     match *request.method() {
         Method::GET => route.websocket && upgrade::is_asked_for(request),
@@ -51,32 +55,55 @@ fn is_forgeable<B>(request: &Request<B>, route: &Route) -> bool {
     }
 }
 
-/// Whether `cookie_origins` lists an origin, or `cors` names it: a pattern of `cors` is about who may read answers.
+/// Whether `cookie_origins` lists an origin, or `cors` names it: a pattern of `cors` is about who
+/// may read answers.
 fn is_listed(route: &Route, origin: &str) -> bool {
-    route.cookie_origins.as_ref().is_some_and(|origins| origins.lists(origin))
-        || route.heads.cors.as_ref().is_some_and(|cors| cors.origins.names(origin))
+    route
+        .cookie_origins
+        .as_ref()
+        .is_some_and(|origins| origins.lists(origin))
+        || route
+            .heads
+            .cors
+            .as_ref()
+            .is_some_and(|cors| cors.origins.names(origin))
 }
 
 /// Whether an origin is the one that the request is for.
 fn is_own<B>(origin: &str, request: &Request<B>, server: &Server, peer: Option<&Peer>) -> bool {
-    let facts = peer.map(|peer| headers::asked(request.headers(), peer, server)).unwrap_or_default();
+    let facts = peer
+        .map(|peer| headers::asked(request.headers(), peer, server))
+        .unwrap_or_default();
     let asked = headers::requested_host(request.uri(), request.headers());
-    let host = facts.host.as_ref().or(asked.as_ref()).and_then(|host| host.to_str().ok());
+    let host = facts
+        .host
+        .as_ref()
+        .or(asked.as_ref())
+        .and_then(|host| host.to_str().ok());
     let is_secure = facts.is_https || peer.is_some_and(|peer| peer.tls.is_some());
     host.is_some_and(|host| is_same(origin, host, facts.port, is_secure))
 }
 
-/// Whether an origin is that of a host, and of the port that goes with it or that a trusted proxy tells of.
+/// Whether an origin is that of a host, and of the port that goes with it or that a trusted proxy
+/// tells of.
 ///
-/// The ports of http and https are equal, since a proxy that ends TLS may pass on `Host` and nothing else. But a page that
-/// came without TLS, which any machine on the way may have written, is not one of a host that is asked over TLS.
+/// The ports of http and https are equal, since a proxy that ends TLS may pass on `Host` and
+/// nothing else. But a page that came without TLS, which any machine on the way may have written,
+/// is not one of a host that is asked over TLS.
 fn is_same(origin: &str, host: &str, told_port: Option<u16>, is_secure: bool) -> bool {
-    let Some((scheme, origin)) = origin.split_once("://") else { return false };
+    let Some((scheme, origin)) = origin.split_once("://") else {
+        return false;
+    };
     if scheme != "https" && (scheme != "http" || is_secure) {
         return false;
     }
-    let (Some(origin), Some(host)) = (Site::parse(origin), Site::parse(host)) else { return false };
-    origin.authority.host().eq_ignore_ascii_case(host.authority.host())
+    let (Some(origin), Some(host)) = (Site::parse(origin), Site::parse(host)) else {
+        return false;
+    };
+    origin
+        .authority
+        .host()
+        .eq_ignore_ascii_case(host.authority.host())
         && beside_default(origin.port) == beside_default(host.port.or(told_port))
 }
 
@@ -130,7 +157,10 @@ mod tests {
             ("http://[::1]:3000", "[::1]:3000", None, false),
             ("http://127.0.0.1", "127.0.0.1:80", None, false),
         ] {
-            assert!(is_same(origin, host, port, is_secure), "{origin} {host} {port:?}");
+            assert!(
+                is_same(origin, host, port, is_secure),
+                "{origin} {host} {port:?}"
+            );
         }
         for (origin, host, port, is_secure) in [
             ("http://api.test", "api.test", None, true),
@@ -151,7 +181,10 @@ mod tests {
             ("file://", "", None, false),
             ("capacitor://localhost", "localhost", None, false),
         ] {
-            assert!(!is_same(origin, host, port, is_secure), "{origin} {host} {port:?}");
+            assert!(
+                !is_same(origin, host, port, is_secure),
+                "{origin} {host} {port:?}"
+            );
         }
     }
 }

@@ -14,8 +14,8 @@ pub fn http_date(since_epoch: Duration) -> String {
     httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + since_epoch)
 }
 
-/// The date of a worker's answers, rendered once for each second. The HTTP library would add one of its own, which stays
-/// where it is when the clock is set back, until the clock has caught up.
+/// The date of a worker's answers, rendered once for each second. The HTTP library would add one of
+/// its own, which stays where it is when the clock is set back, until the clock has caught up.
 #[derive(Debug)]
 pub(super) struct Dates {
     rendered: RefCell<Rendered>,
@@ -30,13 +30,18 @@ struct Rendered {
 
 impl Rendered {
     fn new(since_epoch: Duration) -> Self {
-        Self { second: since_epoch.as_secs(), date: HeaderValue::try_from(http_date(since_epoch)).ok() }
+        Self {
+            second: since_epoch.as_secs(),
+            date: HeaderValue::try_from(http_date(since_epoch)).ok(),
+        }
     }
 }
 
 impl Dates {
     pub(super) fn new() -> Self {
-        Self { rendered: RefCell::new(Rendered::new(clock::since_epoch())) }
+        Self {
+            rendered: RefCell::new(Rendered::new(clock::since_epoch())),
+        }
     }
 
     /// Adds the date of now to an answer that has none.
@@ -71,7 +76,9 @@ mod tests {
             (784_111_777, "Sun, 06 Nov 1994 08:49:37 GMT"),
             (0, "Thu, 01 Jan 1970 00:00:00 GMT"),
         ] {
-            let at = dates.at(Duration::from_millis(seconds * 1000 + 999)).unwrap();
+            let at = dates
+                .at(Duration::from_millis(seconds * 1000 + 999))
+                .unwrap();
             assert_eq!(at, date, "{seconds}");
         }
     }

@@ -19,8 +19,8 @@ use crate::policy::Denial;
 use crate::route::{HeaderRules, origin_of};
 use crate::telemetry::{AccessLine, Ending};
 
-/// One request and its answer; boxed, since it goes from hand to hand. It is recorded when it is dropped: with the last byte
-/// of the answer, or when the client has left.
+/// One request and its answer; boxed, since it goes from hand to hand. It is recorded when it is
+/// dropped: with the last byte of the answer, or when the client has left.
 pub(super) struct Exchange {
     worker: Rc<Worker>,
     view: Rc<View>,
@@ -56,8 +56,9 @@ struct Outcome {
     answered: Option<Instant>,
 }
 
-/// The refusal of a request whose client has closed its side of the connection in the middle of the body. It may have
-/// closed that side alone and read the answer, or be gone: until [`Unconfirmed::received`] says otherwise, it is gone.
+/// The refusal of a request whose client has closed its side of the connection in the middle of the
+/// body. It may have closed that side alone and read the answer, or be gone: until
+/// [`Unconfirmed::received`] says otherwise, it is gone.
 pub struct Unconfirmed {
     exchange: Box<Exchange>,
     refusal: Refusal,
@@ -108,7 +109,11 @@ impl Exchange {
             began,
             request_id,
             method: request.method().clone(),
-            path: if is_logged { request.uri().path().into() } else { Box::default() },
+            path: if is_logged {
+                request.uri().path().into()
+            } else {
+                Box::default()
+            },
             peer: peer.address,
             client: headers::client(request.headers(), peer, &view.snapshot.config.server),
             client_certificate: peer
@@ -116,7 +121,12 @@ impl Exchange {
                 .filter(|_| is_logged)
                 .map(|certificate| certificate.to_string().into()),
             protocol: request.version(),
-            origin: view.snapshot.has_cors.then(|| origin_of(request.headers())).flatten().cloned(),
+            origin: view
+                .snapshot
+                .has_cors
+                .then(|| origin_of(request.headers()))
+                .flatten()
+                .cloned(),
             grpc: grpc::content_type(request).cloned(),
             outcome: Outcome::default(),
             worker: worker.clone(),
@@ -142,7 +152,10 @@ impl Exchange {
 
     /// The route's rules for the fields of its answers.
     pub(super) fn response_rules(&self) -> Option<&HeaderRules> {
-        let route = self.outcome.route.and_then(|index| self.view.snapshot.routes.get(index))?;
+        let route = self
+            .outcome
+            .route
+            .and_then(|index| self.view.snapshot.routes.get(index))?;
         Some(&route.heads.response)
     }
 
@@ -177,14 +190,19 @@ impl Exchange {
             Err(refusal) => refusal,
         };
         let mut response = reply::to(&self.view.snapshot, &refusal, &self.request_id);
-        response.headers_mut().insert(headers::REQUEST_ID, self.request_id.clone());
+        response
+            .headers_mut()
+            .insert(headers::REQUEST_ID, self.request_id.clone());
         self.worker.dates.complete(response.headers_mut());
         self.note(&refusal, response.status().as_u16());
         if let Some(content_type) = &self.grpc {
             let detail = reply::detail(&self.view.snapshot, &refusal);
             response = grpc::refused(response, content_type, &detail);
         }
-        if let Some(route) = refusal.route.and_then(|index| self.view.snapshot.routes.get(index)) {
+        if let Some(route) = refusal
+            .route
+            .and_then(|index| self.view.snapshot.routes.get(index))
+        {
             route.heads.response.complete(response.headers_mut());
             if let Some(cors) = &route.heads.cors {
                 cors.permit(self.origin.as_ref(), response.headers_mut());
@@ -215,14 +233,16 @@ impl Exchange {
     /// Notes that what was left of the answer is not asked for any more.
     pub(super) fn abandoned(&mut self) {
         // Answers to HEAD, and these two, have no content: their body is not asked for at all.
-        let is_empty = self.method == Method::HEAD || matches!(self.outcome.status, Some(204 | 304));
+        let is_empty =
+            self.method == Method::HEAD || matches!(self.outcome.status, Some(204 | 304));
         if !is_empty && self.outcome.early.is_none() {
             self.leave();
         }
     }
 
-    /// Notes that the request ends before its answer has. At the end of the drain that is the gateway's doing, and any other
-    /// time the client's: it left, took nothing more, or broke the protocol.
+    /// Notes that the request ends before its answer has. At the end of the drain that is the
+    /// gateway's doing, and any other time the client's: it left, took nothing more, or broke the
+    /// protocol.
     fn leave(&mut self) {
         if self.worker.is_cutting() {
             self.outcome.early = Some(Ending::Cut);
@@ -253,7 +273,10 @@ impl Exchange {
 
     /// Counts a refusal, and keeps its reason for the log.
     fn refused(&mut self, refusal: &Refusal) {
-        self.view.snapshot.route_metrics(refusal.route).refused(refusal.reason_index());
+        self.view
+            .snapshot
+            .route_metrics(refusal.route)
+            .refused(refusal.reason_index());
         if self.view.snapshot.config.log.access != AccessLog::Off {
             self.outcome.failure = Some((refusal.reason(), refusal.explanation()));
         }
@@ -264,7 +287,11 @@ impl Exchange {
         let snapshot = &self.view.snapshot;
         // Its place and not its name, whose reference count all workers share.
         self.outcome.issuer = issuer.and_then(|name| snapshot.issuer(name));
-        if let Some(verifier) = self.outcome.issuer.and_then(|index| snapshot.verifiers.get(index)) {
+        if let Some(verifier) = self
+            .outcome
+            .issuer
+            .and_then(|index| snapshot.verifiers.get(index))
+        {
             verifier.issuer().metrics().verifications.increment(result);
         }
     }
@@ -279,8 +306,14 @@ impl Exchange {
             return;
         }
         let snapshot = &self.view.snapshot;
-        let route = self.outcome.route.and_then(|index| snapshot.routes.get(index));
-        let issuer = self.outcome.issuer.and_then(|index| snapshot.verifiers.get(index));
+        let route = self
+            .outcome
+            .route
+            .and_then(|index| snapshot.routes.get(index));
+        let issuer = self
+            .outcome
+            .issuer
+            .and_then(|index| snapshot.verifiers.get(index));
         let (reason, detail) = match (&self.outcome.failure, self.outcome.early) {
             (Some((reason, detail)), _) => (Some(*reason), Some(&**detail)),
             (None, Some(Ending::Left)) => (Some(LEFT), None),
@@ -323,7 +356,10 @@ impl Drop for Exchange {
         }
         let status = self.outcome.status.unwrap_or(UNANSWERED);
         let ending = self.outcome.early.unwrap_or(Ending::Answered(status));
-        self.view.snapshot.route_metrics(self.outcome.route).record(&self.method, ending, took);
+        self.view
+            .snapshot
+            .route_metrics(self.outcome.route)
+            .record(&self.method, ending, took);
         self.log(status, took);
         self.worker.metrics().requests.dec();
     }

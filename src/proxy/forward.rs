@@ -36,8 +36,8 @@ pub(super) struct Forward<'v> {
 }
 
 impl<'v> Forward<'v> {
-    /// Makes the upstream's request of the client's. It takes the permit: without one there is no forwarding. `carrier` is
-    /// what carried the token.
+    /// Makes the upstream's request of the client's. It takes the permit: without one there is no
+    /// forwarding. `carrier` is what carried the token.
     ///
     /// # Errors
     /// A [`Refusal`]: 400 or 413.
@@ -54,8 +54,15 @@ impl<'v> Forward<'v> {
         let refuse = |cause| Refusal::at(index, cause);
         let server = &view.snapshot.config.server;
         // The snapshot that gave the index has the route, and its view a way to each upstream.
-        let route = view.snapshot.routes.get(index).ok_or_else(|| refuse(Cause::Defect))?;
-        let upstream = view.upstreams.get(route.upstream).ok_or_else(|| refuse(Cause::Defect))?;
+        let route = view
+            .snapshot
+            .routes
+            .get(index)
+            .ok_or_else(|| refuse(Cause::Defect))?;
+        let upstream = view
+            .upstreams
+            .get(route.upstream)
+            .ok_or_else(|| refuse(Cause::Defect))?;
         upgrades.awaits(route.response_timeout);
         let handshake = match Handshake::of(&request) {
             Some(handshake) if route.websocket => Some(handshake),
@@ -64,18 +71,25 @@ impl<'v> Forward<'v> {
             Some(Handshake::Http1) | None => None,
         };
         let (mut head, body) = request.into_parts();
-        if route.body_bytes.is_some_and(|limit| body.size_hint().lower() > limit) {
+        if route
+            .body_bytes
+            .is_some_and(|limit| body.size_hint().lower() > limit)
+        {
             return Err(refuse(Cause::BodyTooLarge));
         }
         let idle_body = route.heads.idle_body.unwrap_or(server.timeouts.idle_body);
-        let until = route.heads.request_timeout.map(|limit| exchange.began().monotonic + limit);
+        let until = route
+            .heads
+            .request_timeout
+            .map(|limit| exchange.began().monotonic + limit);
         let watch = Watch::new(idle_body, until);
         let (body, upload) = RequestBody::new(body, route.body_bytes, watch, view, upgrades);
 
         let host = headers::requested_host(&head.uri, &head.headers);
         let query = headers::query_without_tokens(head.uri.query(), route, carrier);
         if route.strip > 0 || route.heads.rewrite.is_some() || query.is_some() {
-            head.uri = rewritten(&head.uri, query.as_deref(), route).ok_or_else(|| refuse(Cause::Defect))?;
+            head.uri = rewritten(&head.uri, query.as_deref(), route)
+                .ok_or_else(|| refuse(Cause::Defect))?;
         }
         let version = std::mem::replace(&mut head.version, Version::HTTP_11);
         let forwarding = Forwarding {
@@ -90,20 +104,36 @@ impl<'v> Forward<'v> {
             version,
         };
         let own = headers::to_upstream(&mut head.headers, &forwarding);
-        route.heads.request.apply(Direction::Request, &mut head.headers);
+        route
+            .heads
+            .request
+            .apply(Direction::Request, &mut head.headers);
         if let Some(handshake) = &handshake {
             handshake.to_upstream(&mut head.headers);
         }
         let outgoing = Outgoing::new(head, own, body);
         let hid_token = query.is_some();
-        Ok(Self { index, route, upstream, outgoing, upload, handshake, idle_body, until, hid_token })
+        Ok(Self {
+            index,
+            route,
+            upstream,
+            outgoing,
+            upload,
+            handshake,
+            idle_body,
+            until,
+            hid_token,
+        })
     }
 
     /// Forwards it, and makes the client's answer of the upstream's.
     ///
     /// # Errors
     /// A [`Refusal`]: 400, 408, 413, 502 or 504.
-    pub(super) async fn complete(&mut self, exchange: &Exchange) -> Result<Response<ReplySource>, Refusal> {
+    pub(super) async fn complete(
+        &mut self,
+        exchange: &Exchange,
+    ) -> Result<Response<ReplySource>, Refusal> {
         let limits = (self.route.response_timeout, self.until);
         let sent = self.upload.as_ref().map(|upload| &upload.progress);
         let response = self.upstream.send(&mut self.outgoing, limits, sent).await;
@@ -118,8 +148,14 @@ impl<'v> Forward<'v> {
         mut response: Response<Reply<RequestBody>>,
         exchange: &Exchange,
     ) -> Result<Response<ReplySource>, Refusal> {
-        let Self { route, handshake, until, .. } = self;
-        let protocol = |why: &str| Refusal::at(self.index, Cause::Upstream(Fault::Protocol(why.into())));
+        let Self {
+            route,
+            handshake,
+            until,
+            ..
+        } = self;
+        let protocol =
+            |why: &str| Refusal::at(self.index, Cause::Upstream(Fault::Protocol(why.into())));
         let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         let answered = |handshake: &Handshake| handshake.is_answered_by(response.headers());
         if switched && !handshake.as_ref().is_some_and(answered) {
@@ -133,14 +169,19 @@ impl<'v> Forward<'v> {
             .flatten();
         headers::to_client(response.headers_mut(), version, exchange.request_id());
         if let Some(upgrade) = upgrade {
-            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
+            response
+                .headers_mut()
+                .insert(CONNECTION, HeaderValue::from_static("upgrade"));
             response.headers_mut().insert(UPGRADE, upgrade);
         }
         if response.status() == StatusCode::NO_CONTENT {
             // RFC 9110 §8.6.
             response.headers_mut().remove(CONTENT_LENGTH);
         }
-        route.heads.response.apply(Direction::Response, response.headers_mut());
+        route
+            .heads
+            .response
+            .apply(Direction::Response, response.headers_mut());
         if self.hid_token {
             headers::keep_from_shared_caches(response.headers_mut());
         }
@@ -152,13 +193,21 @@ impl<'v> Forward<'v> {
             let tunnel = exchange.view().snapshot.config.server.timeouts.tunnel;
             return switch(response, handshake, tunnel).ok_or_else(|| protocol("101 on a stream"));
         }
-        if has_no_content(exchange.method(), response.status()) && !response.body().is_end_stream() {
-            // An upstream of HTTP/2 can send what must not be (RFC 9110 §6.4.1); clients take it for a broken stream.
+        if has_no_content(exchange.method(), response.status()) && !response.body().is_end_stream()
+        {
+            // An upstream of HTTP/2 can send what must not be (RFC 9110 §6.4.1); clients take it
+            // for a broken stream.
             return Ok(response.map(|_| ReplySource::Own(None)));
         }
         let watch = Watch::new(self.idle_body, *until);
         let upload = self.upload.clone();
-        Ok(response.map(|reply| ReplySource::Upstream(Relay { reply, watch, upload })))
+        Ok(response.map(|reply| {
+            ReplySource::Upstream(Relay {
+                reply,
+                watch,
+                upload,
+            })
+        }))
     }
 
     /// What the client hears when there is no answer: its own doing before the upstream's.
@@ -193,10 +242,14 @@ fn switch(
     let (mut head, reply) = response.into_parts();
     let switched = reply.into_switched()?;
     handshake.to_client(&mut head.status, &mut head.headers);
-    Some(Response::from_parts(head, ReplySource::Switched(switched, idle)))
+    Some(Response::from_parts(
+        head,
+        ReplySource::Switched(switched, idle),
+    ))
 }
 
-/// The path that the route makes of the one that was matched, and the query, or the one that goes in its place.
+/// The path that the route makes of the one that was matched, and the query, or the one that goes
+/// in its place.
 fn rewritten(uri: &Uri, query: Option<&str>, route: &Route) -> Option<Uri> {
     let path: Cow<'_, str> = match &route.heads.rewrite {
         Some(rewrite) => rewrite.apply(uri.path()).into(),
@@ -212,7 +265,8 @@ fn rewritten(uri: &Uri, query: Option<&str>, route: &Route) -> Option<Uri> {
     Uri::from_parts(parts).ok()
 }
 
-/// The path from its segment number `count` on; `/` when nothing is left, as for the root of a subtree.
+/// The path from its segment number `count` on; `/` when nothing is left, as for the root of a
+/// subtree.
 fn strip_segments(path: &str, count: usize) -> &str {
     match path.match_indices('/').nth(count) {
         Some((at, _)) => path.get(at..).unwrap_or("/"),

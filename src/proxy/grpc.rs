@@ -1,4 +1,5 @@
-//! Our own answers to gRPC: a client of it reads `grpc-status`, and takes any HTTP status but 200 for a broken server.
+//! Our own answers to gRPC: a client of it reads `grpc-status`, and takes any HTTP status but 200
+//! for a broken server.
 
 use bytes::Bytes;
 use http::header::{
@@ -13,19 +14,21 @@ const MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 /// What `grpc-message` escapes: `%`, and what is not printable ASCII.
 const ESCAPED: &AsciiSet = &CONTROLS.add(b'%');
 
-/// The content type of a request, if it is a call of gRPC, which is a POST over HTTP/2, or of gRPC-Web, which is a POST
-/// over any version. To any other client that says so, a script or a cache, a refusal is what its HTTP status says.
+/// The content type of a request, if it is a call of gRPC, which is a POST over HTTP/2, or of
+/// gRPC-Web, which is a POST over any version. To any other client that says so, a script or a
+/// cache, a refusal is what its HTTP status says.
 pub(super) fn content_type<B>(request: &Request<B>) -> Option<&HeaderValue> {
     let value = request.headers().get(CONTENT_TYPE)?;
     let rest = value.as_bytes().strip_prefix(b"application/grpc")?;
     let web = rest.strip_prefix(b"-web");
     let suffix = web.map_or(rest, |web| web.strip_prefix(b"-text").unwrap_or(web));
-    let is_call = matches!(suffix.first(), None | Some(b'+' | b';')) && *request.method() == Method::POST;
+    let is_call =
+        matches!(suffix.first(), None | Some(b'+' | b';')) && *request.method() == Method::POST;
     (is_call && (web.is_some() || request.version() == Version::HTTP_2)).then_some(value)
 }
 
-/// Lets a page of another origin that may read the answer read how its call ended: browsers hide the fields of a head, and
-/// gRPC-Web knows no other place without a body.
+/// Lets a page of another origin that may read the answer read how its call ended: browsers hide
+/// the fields of a head, and gRPC-Web knows no other place without a body.
 pub(super) fn expose(headers: &mut HeaderMap) {
     if headers.contains_key(ACCESS_CONTROL_ALLOW_ORIGIN) {
         let names = HeaderValue::from_static("grpc-status, grpc-message");
@@ -51,8 +54,8 @@ pub(super) fn refused(
     Response::from_parts(head, Bytes::new())
 }
 
-/// The status of gRPC for one of HTTP: that of its own mapping ("HTTP to gRPC Status Code Mapping") where it has one. A
-/// 400 with a challenge is about the token.
+/// The status of gRPC for one of HTTP: that of its own mapping ("HTTP to gRPC Status Code Mapping")
+/// where it has one. A 400 with a challenge is about the token.
 fn status(status: StatusCode, has_challenge: bool) -> u16 {
     const DEADLINE_EXCEEDED: u16 = 4;
     const PERMISSION_DENIED: u16 = 7;
@@ -65,7 +68,9 @@ fn status(status: StatusCode, has_challenge: bool) -> u16 {
         StatusCode::BAD_REQUEST if has_challenge => UNAUTHENTICATED,
         StatusCode::UNAUTHORIZED => UNAUTHENTICATED,
         StatusCode::FORBIDDEN => PERMISSION_DENIED,
-        StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED => UNIMPLEMENTED,
+        StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED => {
+            UNIMPLEMENTED
+        }
         StatusCode::REQUEST_TIMEOUT => DEADLINE_EXCEEDED,
         StatusCode::PAYLOAD_TOO_LARGE
         | StatusCode::URI_TOO_LONG
@@ -95,13 +100,21 @@ mod tests {
         ] {
             assert!(is(text), "{text}");
         }
-        for text in ["application/json", "application/grpcx", "application/grpc-text", "text/plain"] {
+        for text in [
+            "application/json",
+            "application/grpcx",
+            "application/grpc-text",
+            "text/plain",
+        ] {
             assert!(!is(text), "{text}");
         }
     }
 
     fn is_call(method: Method, version: Version, kind: &str) -> bool {
-        let request = Request::builder().method(method).version(version).header(CONTENT_TYPE, kind);
+        let request = Request::builder()
+            .method(method)
+            .version(version)
+            .header(CONTENT_TYPE, kind);
         content_type(&request.body(()).unwrap()).is_some()
     }
 
@@ -119,7 +132,11 @@ mod tests {
             (Method::GET, Version::HTTP_11, web, false),
             (Method::OPTIONS, Version::HTTP_11, web, false),
         ] {
-            assert_eq!(is_call(method.clone(), version, kind), expected, "{method} {version:?} {kind}");
+            assert_eq!(
+                is_call(method.clone(), version, kind),
+                expected,
+                "{method} {version:?} {kind}"
+            );
         }
     }
 
@@ -127,8 +144,14 @@ mod tests {
     fn a_refusal_of_grpc_is_a_head_alone() {
         let mut response = Response::new(Bytes::from_static(b"{}"));
         *response.status_mut() = StatusCode::UNAUTHORIZED;
-        response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-        let answer = refused(response, &HeaderValue::from_static("application/grpc+proto"), "100 % n\u{e9}");
+        response
+            .headers_mut()
+            .insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        let answer = refused(
+            response,
+            &HeaderValue::from_static("application/grpc+proto"),
+            "100 % n\u{e9}",
+        );
         assert_eq!((answer.status(), answer.body().len()), (StatusCode::OK, 0));
         assert_eq!(answer.headers()[STATUS], "16");
         assert_eq!(answer.headers()[MESSAGE], "100 %25 n%C3%A9");
@@ -155,7 +178,11 @@ mod tests {
             (503, 14),
             (504, 14),
         ] {
-            assert_eq!(status(StatusCode::from_u16(http).unwrap(), false), grpc, "{http}");
+            assert_eq!(
+                status(StatusCode::from_u16(http).unwrap(), false),
+                grpc,
+                "{http}"
+            );
         }
         assert_eq!(status(StatusCode::BAD_REQUEST, true), 16);
     }

@@ -8,7 +8,8 @@ use crate::net::Peer;
 use crate::snapshot::Snapshot;
 use crate::upstream::OwnFields;
 
-/// Turns the fields of a request that is let through into those of the upstream's, and gives the gateway's own.
+/// Turns the fields of a request that is let through into those of the upstream's, and gives the
+/// gateway's own.
 #[doc(hidden)]
 #[must_use]
 pub fn head_to_upstream(

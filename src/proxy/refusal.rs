@@ -58,7 +58,8 @@ pub enum Cause {
     Padded,
     /// The request's body broke its framing.
     BodyMalformed,
-    /// The client closed the connection in the middle of the request's body, or its own side of it alone.
+    /// The client closed the connection in the middle of the request's body, or its own side of it
+    /// alone.
     BodyCut,
     /// The request's body is longer than the limit.
     BodyTooLarge,
@@ -87,13 +88,17 @@ pub enum Barred {
     NotAllowed,
     /// No route matches such a path, whatever it allows.
     NoRoute,
-    /// The route would allow it, and a tolerant application could take the path for one of this stricter route.
+    /// The route would allow it, and a tolerant application could take the path for one of this
+    /// stricter route.
     Shadowed(Box<str>),
 }
 
 impl Refusal {
     pub(super) fn at(route: usize, cause: Cause) -> Self {
-        Self { cause, route: Some(route) }
+        Self {
+            cause,
+            route: Some(route),
+        }
     }
 
     pub(super) fn unrouted(cause: Cause) -> Self {
@@ -105,7 +110,10 @@ impl Refusal {
     pub fn reason_index(&self) -> usize {
         let reason = self.reason();
         // A test of this file finds each: what is not there would be counted as the first.
-        REASONS.iter().position(|known| *known == reason).unwrap_or_default()
+        REASONS
+            .iter()
+            .position(|known| *known == reason)
+            .unwrap_or_default()
     }
 
     /// The reason as logs and metrics name it: more than the client is told.
@@ -144,7 +152,8 @@ impl Refusal {
         }
     }
 
-    /// Whether nothing may follow on the client's connection: where the request ends is in doubt, or it does not end.
+    /// Whether nothing may follow on the client's connection: where the request ends is in doubt,
+    /// or it does not end.
     #[must_use]
     pub(super) fn closes(&self) -> bool {
         matches!(
@@ -252,7 +261,11 @@ pub const REASONS: [&str; OWN.len() + TokenError::RESULTS.len()] = {
             reason = "evaluated by the compiler, which refuses to go beyond the end"
         )]
         {
-            all[index] = if index < OWN.len() { OWN[index] } else { TokenError::RESULTS[index - OWN.len()] };
+            all[index] = if index < OWN.len() {
+                OWN[index]
+            } else {
+                TokenError::RESULTS[index - OWN.len()]
+            };
         }
         index += 1;
     }
@@ -269,10 +282,22 @@ mod tests {
         assert_eq!(unique.len(), REASONS.len());
         assert_eq!(Refusal::unrouted(Cause::NotFound).reason(), "no_route");
         let rejection = Rejection::from(TokenError::Expired);
-        let refusal = Refusal::at(0, Cause::Token { rejection, needed: Vec::new() });
+        let refusal = Refusal::at(
+            0,
+            Cause::Token {
+                rejection,
+                needed: Vec::new(),
+            },
+        );
         assert_eq!(refusal.reason(), "token_expired");
-        assert_eq!(Refusal::unrouted(Cause::BodyStalled).reason(), "body_timeout");
-        assert_eq!(Refusal::unrouted(Cause::BodyMalformed).reason(), "malformed_body");
+        assert_eq!(
+            Refusal::unrouted(Cause::BodyStalled).reason(),
+            "body_timeout"
+        );
+        assert_eq!(
+            Refusal::unrouted(Cause::BodyMalformed).reason(),
+            "malformed_body"
+        );
         assert_eq!(
             Refusal::unrouted(Cause::Upstream(Fault::Protocol("".into()))).reason(),
             "upstream_protocol_error"
@@ -283,8 +308,14 @@ mod tests {
     fn each_reason_is_explained_to_operators() {
         let page = include_str!("../../docs/answers.md");
         // "valid" is the one result of a verification that refuses nobody.
-        for reason in REASONS.iter().filter(|reason| **reason != TokenError::RESULTS[0]) {
-            assert!(page.contains(&format!("\n| `{reason}` | ")), "docs/answers.md has no line for {reason}");
+        for reason in REASONS
+            .iter()
+            .filter(|reason| **reason != TokenError::RESULTS[0])
+        {
+            assert!(
+                page.contains(&format!("\n| `{reason}` | ")),
+                "docs/answers.md has no line for {reason}"
+            );
         }
     }
 }

@@ -1,7 +1,8 @@
 //! What the client hears of a refusal: the one map from causes to the wire.
 //!
-//! It never reflects the token. Until a signature has verified, everything that is wrong with a token has one wording;
-//! after that the caller has shown that the token is genuine and learns which check failed (checklist T20).
+//! It never reflects the token. Until a signature has verified, everything that is wrong with a
+//! token has one wording; after that the caller has shown that the token is genuine and learns
+//! which check failed (checklist T20).
 
 use std::borrow::Cow;
 
@@ -40,7 +41,15 @@ struct Reply {
 impl Reply {
     fn new(status: StatusCode, code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
         let (challenge, allow, retry_after, missing) = (None, None, None, Vec::new());
-        Self { status, code, detail: detail.into(), challenge, allow, retry_after, missing }
+        Self {
+            status,
+            code,
+            detail: detail.into(),
+            challenge,
+            allow,
+            retry_after,
+            missing,
+        }
     }
 }
 
@@ -50,14 +59,18 @@ pub fn to(snapshot: &Snapshot, refusal: &Refusal, request_id: &HeaderValue) -> R
     let reply = reply(&refusal.cause, snapshot.config.errors);
     let mut response = respond(reply, snapshot.metadata_url(refusal.route), request_id);
     if refusal.closes() {
-        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        response
+            .headers_mut()
+            .insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response
 }
 
 /// What a refused client is told in a sentence.
 pub(super) fn detail(snapshot: &Snapshot, refusal: &Refusal) -> String {
-    reply(&refusal.cause, snapshot.config.errors).detail.into_owned()
+    reply(&refusal.cause, snapshot.config.errors)
+        .detail
+        .into_owned()
 }
 
 /// The answer to a preflight: nothing but its fields.
@@ -65,7 +78,9 @@ pub(super) fn preflight(headers: HeaderMap, request_id: &HeaderValue) -> Respons
     let mut response = Response::new(ReplySource::Own(None));
     *response.status_mut() = StatusCode::NO_CONTENT;
     *response.headers_mut() = headers;
-    response.headers_mut().insert(super::headers::REQUEST_ID, request_id.clone());
+    response
+        .headers_mut()
+        .insert(super::headers::REQUEST_ID, request_id.clone());
     response
 }
 
@@ -73,7 +88,10 @@ fn respond(reply: Reply, metadata_url: Option<&str>, request_id: &HeaderValue) -
     let mut response = Response::new(Bytes::from(problem(&reply, request_id)));
     *response.status_mut() = reply.status;
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    headers.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("application/problem+json"),
+    );
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     let told = |challenge: String| match metadata_url {
         // From there a client finds its authorization server by itself (RFC 9728 §5.1).
@@ -82,19 +100,27 @@ fn respond(reply: Reply, metadata_url: Option<&str>, request_id: &HeaderValue) -
     };
     set(headers, WWW_AUTHENTICATE, reply.challenge.map(told));
     set(headers, ALLOW, reply.allow);
-    set(headers, RETRY_AFTER, reply.retry_after.map(|seconds| seconds.to_string()));
+    set(
+        headers,
+        RETRY_AFTER,
+        reply.retry_after.map(|seconds| seconds.to_string()),
+    );
     response
 }
 
 /// Room for most problems.
 const PROBLEM: usize = 384;
 
-/// A problem of RFC 9457 §3, with the members of ours that it allows: `code` is stable, `detail` is for people. Whoever is
-/// shut out may ask again and again, so it is written in one go: a serializer takes twice as long.
+/// A problem of RFC 9457 §3, with the members of ours that it allows: `code` is stable, `detail` is
+/// for people. Whoever is shut out may ask again and again, so it is written in one go: a
+/// serializer takes twice as long.
 fn problem(reply: &Reply, request_id: &HeaderValue) -> Vec<u8> {
     let mut body = Vec::with_capacity(PROBLEM);
     body.extend_from_slice(br#"{"type":"about:blank","title":"#);
-    push_json(&mut body, reply.status.canonical_reason().unwrap_or("Error"));
+    push_json(
+        &mut body,
+        reply.status.canonical_reason().unwrap_or("Error"),
+    );
     body.extend_from_slice(br#","status":"#);
     body.extend_from_slice(reply.status.as_str().as_bytes());
     body.extend_from_slice(br#","detail":"#);
@@ -102,7 +128,11 @@ fn problem(reply: &Reply, request_id: &HeaderValue) -> Vec<u8> {
     body.extend_from_slice(br#","code":"#);
     push_json(&mut body, reply.code);
     for (index, scope) in reply.missing.iter().enumerate() {
-        body.extend_from_slice(if index == 0 { br#","missing_scopes":["# } else { b"," });
+        body.extend_from_slice(if index == 0 {
+            br#","missing_scopes":["#
+        } else {
+            b","
+        });
         push_json(&mut body, scope.as_str());
     }
     body.extend_from_slice(if reply.missing.is_empty() { b"" } else { b"]" });
@@ -117,7 +147,10 @@ pub(super) fn metadata(resource: &Resource, request_id: &HeaderValue) -> Respons
     let mut response = Response::new(ReplySource::Own(Some(resource.metadata.clone())));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
+    headers.insert(
+        CACHE_CONTROL,
+        HeaderValue::from_static("public, max-age=300"),
+    );
     headers.insert(super::headers::REQUEST_ID, request_id.clone());
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     response
@@ -133,15 +166,21 @@ fn reply(cause: &Cause, told: ErrorDetail) -> Reply {
     use crate::route::TargetError as T;
     use StatusCode as S;
     match cause {
-        Cause::Target(T::TooLong) => {
-            Reply::new(S::URI_TOO_LONG, "target_too_long", "The request target is too long.")
-        }
-        Cause::Target(T::Form) => {
-            Reply::new(S::BAD_REQUEST, "malformed_target", "The request target is not a path of this server.")
-        }
-        Cause::Target(T::Host) => {
-            Reply::new(S::BAD_REQUEST, "invalid_host", "The Host field is missing, repeated or invalid.")
-        }
+        Cause::Target(T::TooLong) => Reply::new(
+            S::URI_TOO_LONG,
+            "target_too_long",
+            "The request target is too long.",
+        ),
+        Cause::Target(T::Form) => Reply::new(
+            S::BAD_REQUEST,
+            "malformed_target",
+            "The request target is not a path of this server.",
+        ),
+        Cause::Target(T::Host) => Reply::new(
+            S::BAD_REQUEST,
+            "invalid_host",
+            "The Host field is missing, repeated or invalid.",
+        ),
         Cause::Ambiguous { what, barred } => {
             let why = match barred {
                 Barred::NotAllowed => "which is not allowed here",
@@ -154,9 +193,11 @@ fn reply(cause: &Cause, told: ErrorDetail) -> Reply {
                 format!("The path can be read in more than one way ({what}), {why}."),
             )
         }
-        Cause::Shadowed { .. } => {
-            Reply::new(S::NOT_FOUND, "shadowed_path", "No route serves this spelling of the path.")
-        }
+        Cause::Shadowed { .. } => Reply::new(
+            S::NOT_FOUND,
+            "shadowed_path",
+            "No route serves this spelling of the path.",
+        ),
         Cause::Misdirected => Reply::new(
             S::MISDIRECTED_REQUEST,
             "misdirected",
@@ -172,7 +213,8 @@ fn reply(cause: &Cause, told: ErrorDetail) -> Reply {
             )
         },
         Cause::Token { rejection, needed } => token(rejection, needed, told),
-        // Other credentials would do: a page that may use a token itself shows it in another place (RFC 9110 §11.6.1).
+        // Other credentials would do: a page that may use a token itself shows it in another place
+        // (RFC 9110 §11.6.1).
         Cause::CrossSite => Reply {
             challenge: Some(challenge(None, "", "")),
             ..Reply::new(
@@ -182,7 +224,9 @@ fn reply(cause: &Cause, told: ErrorDetail) -> Reply {
             )
         },
         Cause::Denied(Denial::Anonymous) => token(&TokenError::Missing.into(), &[], told),
-        Cause::Denied(Denial::InsufficientScope { missing, .. }) => insufficient_scope(missing, told),
+        Cause::Denied(Denial::InsufficientScope { missing, .. }) => {
+            insufficient_scope(missing, told)
+        }
         Cause::Framing => Reply::new(
             S::BAD_REQUEST,
             "invalid_framing",
@@ -203,9 +247,11 @@ fn reply(cause: &Cause, told: ErrorDetail) -> Reply {
             "body_too_large",
             "The request body is longer than is allowed here.",
         ),
-        Cause::BodyStalled => {
-            Reply::new(S::REQUEST_TIMEOUT, "body_timeout", "The request body stopped coming.")
-        }
+        Cause::BodyStalled => Reply::new(
+            S::REQUEST_TIMEOUT,
+            "body_timeout",
+            "The request body stopped coming.",
+        ),
         Cause::Fields => Reply::new(
             S::REQUEST_HEADER_FIELDS_TOO_LARGE,
             "too_many_fields",
@@ -215,13 +261,21 @@ fn reply(cause: &Cause, told: ErrorDetail) -> Reply {
             retry_after: Some(OVERLOADED_RETRY_AFTER),
             ..Reply::new(S::SERVICE_UNAVAILABLE, "overloaded", "The gateway is busy.")
         },
-        Cause::Deadline(_) => Reply::new(S::GATEWAY_TIMEOUT, "request_timeout", "The request took too long."),
-        Cause::Upgrade => {
-            Reply::new(S::NOT_IMPLEMENTED, "upgrade_not_allowed", "There is no WebSocket at this path.")
-        }
-        Cause::Upstream(fault) if fault.is_timeout() => {
-            Reply::new(S::GATEWAY_TIMEOUT, "upstream_timeout", "The upstream did not answer in time.")
-        }
+        Cause::Deadline(_) => Reply::new(
+            S::GATEWAY_TIMEOUT,
+            "request_timeout",
+            "The request took too long.",
+        ),
+        Cause::Upgrade => Reply::new(
+            S::NOT_IMPLEMENTED,
+            "upgrade_not_allowed",
+            "There is no WebSocket at this path.",
+        ),
+        Cause::Upstream(fault) if fault.is_timeout() => Reply::new(
+            S::GATEWAY_TIMEOUT,
+            "upstream_timeout",
+            "The upstream did not answer in time.",
+        ),
         Cause::Upstream(Fault::Overloaded | Fault::Full) => Reply {
             retry_after: Some(1),
             ..Reply::new(
@@ -230,8 +284,16 @@ fn reply(cause: &Cause, told: ErrorDetail) -> Reply {
                 "Too many requests wait for the upstream; try again later.",
             )
         },
-        Cause::Defect => Reply::new(S::INTERNAL_SERVER_ERROR, "internal_error", "The gateway failed."),
-        Cause::Upstream(_) => Reply::new(S::BAD_GATEWAY, "upstream_failed", "The upstream did not answer."),
+        Cause::Defect => Reply::new(
+            S::INTERNAL_SERVER_ERROR,
+            "internal_error",
+            "The gateway failed.",
+        ),
+        Cause::Upstream(_) => Reply::new(
+            S::BAD_GATEWAY,
+            "upstream_failed",
+            "The upstream did not answer.",
+        ),
     }
 }
 
@@ -258,7 +320,8 @@ fn token(rejection: &Rejection, needed: &[Scope], told: ErrorDetail) -> Reply {
         }
         // No keys, no verdict: the caller's token may be perfectly good.
         TokenError::KeysUnavailable { retry_after } => Reply {
-            // Whole seconds, rounded up: coming back early would only find the same (RFC 9110 §10.2.3).
+            // Whole seconds, rounded up: coming back early would only find the same (RFC 9110
+            // §10.2.3).
             retry_after: Some(retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0)),
             ..Reply::new(
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -272,7 +335,11 @@ fn token(rejection: &Rejection, needed: &[Scope], told: ErrorDetail) -> Reply {
             } else {
                 ("invalid_token", "The access token is not valid.")
             };
-            let description = if told == ErrorDetail::Full { detail } else { "" };
+            let description = if told == ErrorDetail::Full {
+                detail
+            } else {
+                ""
+            };
             Reply {
                 challenge: Some(challenge(Some("invalid_token"), description, &scope)),
                 ..Reply::new(StatusCode::UNAUTHORIZED, code, detail)
@@ -288,7 +355,9 @@ fn sentence(error: TokenError) -> &'static str {
         TokenError::Audience => "The access token is for another audience.",
         TokenError::Client => "The access token was issued to a client that may not use this API.",
         TokenError::NotAccessToken => "The token is not an access token.",
-        TokenError::RequiredClaim => "The access token does not have a claim that this API requires.",
+        TokenError::RequiredClaim => {
+            "The access token does not have a claim that this API requires."
+        }
         TokenError::SenderConstrained => {
             "The access token is bound to a key, and proof of possession is not supported here."
         }
@@ -308,12 +377,16 @@ fn insufficient_scope(missing: &[Scope], told: ErrorDetail) -> Reply {
     Reply {
         challenge: Some(challenge(Some("insufficient_scope"), description, &scope)),
         missing: missing.to_vec(),
-        ..Reply::new(StatusCode::FORBIDDEN, "insufficient_scope", format!("The access token lacks: {scope}."))
+        ..Reply::new(
+            StatusCode::FORBIDDEN,
+            "insufficient_scope",
+            format!("The access token lacks: {scope}."),
+        )
     }
 }
 
-/// A challenge of RFC 6750 §3. Descriptions are our own constants and scopes are of an alphabet without quotes and
-/// backslashes, so nothing needs escaping.
+/// A challenge of RFC 6750 §3. Descriptions are our own constants and scopes are of an alphabet
+/// without quotes and backslashes, so nothing needs escaping.
 fn challenge(error: Option<&str>, description: &str, scope: &str) -> String {
     let parts = [
         [r#"Bearer realm="scopegate""#, "", ""],
@@ -326,7 +399,11 @@ fn challenge(error: Option<&str>, description: &str, scope: &str) -> String {
 
 /// A parameter of a challenge, if it has a value.
 fn parameter<'a>(start: &'a str, value: &'a str) -> [&'a str; 3] {
-    if value.is_empty() { [""; 3] } else { [start, value, "\""] }
+    if value.is_empty() {
+        [""; 3]
+    } else {
+        [start, value, "\""]
+    }
 }
 
 #[cfg(test)]
@@ -336,11 +413,19 @@ mod tests {
     use super::*;
 
     fn scopes(text: &str) -> Vec<Scope> {
-        text.split(' ').map(|scope| Scope::parse(scope).unwrap()).collect()
+        text.split(' ')
+            .map(|scope| Scope::parse(scope).unwrap())
+            .collect()
     }
 
     fn refused(error: TokenError) -> Reply {
-        reply(&Cause::Token { rejection: error.into(), needed: scopes("a b") }, ErrorDetail::Full)
+        reply(
+            &Cause::Token {
+                rejection: error.into(),
+                needed: scopes("a b"),
+            },
+            ErrorDetail::Full,
+        )
     }
 
     // T16, D2, D3, D4, D5, D6.
@@ -348,7 +433,10 @@ mod tests {
     fn challenges_are_those_of_rfc_6750() {
         let missing = refused(TokenError::Missing);
         assert_eq!(missing.status, 401);
-        assert_eq!(missing.challenge.as_deref(), Some(r#"Bearer realm="scopegate", scope="a b""#));
+        assert_eq!(
+            missing.challenge.as_deref(),
+            Some(r#"Bearer realm="scopegate", scope="a b""#)
+        );
         let expired = refused(TokenError::Expired);
         assert_eq!(expired.status, 401);
         assert_eq!(
@@ -359,7 +447,10 @@ mod tests {
         );
         assert_eq!(refused(TokenError::Several).status, 400);
         let denied = reply(
-            &Cause::Denied(Denial::InsufficientScope { missing: scopes("b"), issuer: "idp".into() }),
+            &Cause::Denied(Denial::InsufficientScope {
+                missing: scopes("b"),
+                issuer: "idp".into(),
+            }),
             ErrorDetail::Full,
         );
         assert_eq!(denied.status, 403);
@@ -385,22 +476,37 @@ mod tests {
     // T20.
     #[test]
     fn who_wants_to_tell_less_tells_the_code_alone() {
-        for error in [TokenError::Expired, TokenError::Audience, TokenError::Malformed] {
-            let cause = Cause::Token { rejection: error.into(), needed: scopes("a") };
+        for error in [
+            TokenError::Expired,
+            TokenError::Audience,
+            TokenError::Malformed,
+        ] {
+            let cause = Cause::Token {
+                rejection: error.into(),
+                needed: scopes("a"),
+            };
             let reply = reply(&cause, ErrorDetail::Minimal);
             assert_eq!(reply.code, "invalid_token");
             let expected = r#"Bearer realm="scopegate", error="invalid_token", scope="a""#;
             assert_eq!(reply.challenge.as_deref(), Some(expected), "{error:?}");
         }
         let missing = scopes("b");
-        let denied = Cause::Denied(Denial::InsufficientScope { missing, issuer: "idp".into() });
+        let denied = Cause::Denied(Denial::InsufficientScope {
+            missing,
+            issuer: "idp".into(),
+        });
         let expected = r#"Bearer realm="scopegate", error="insufficient_scope", scope="b""#;
-        assert_eq!(reply(&denied, ErrorDetail::Minimal).challenge.as_deref(), Some(expected));
+        assert_eq!(
+            reply(&denied, ErrorDetail::Minimal).challenge.as_deref(),
+            Some(expected)
+        );
     }
 
     #[test]
     fn keys_that_cannot_be_had_are_not_the_callers_fault() {
-        let reply = refused(TokenError::KeysUnavailable { retry_after: Duration::from_millis(2500) });
+        let reply = refused(TokenError::KeysUnavailable {
+            retry_after: Duration::from_millis(2500),
+        });
         assert_eq!((reply.status.as_u16(), reply.retry_after), (503, Some(3)));
         assert_eq!(reply.challenge, None);
     }
@@ -408,29 +514,56 @@ mod tests {
     // D53.
     #[test]
     fn the_body_is_a_problem_with_a_stable_code() {
-        let cause = Cause::Denied(Denial::InsufficientScope { missing: scopes("b c"), issuer: "idp".into() });
+        let cause = Cause::Denied(Denial::InsufficientScope {
+            missing: scopes("b c"),
+            issuer: "idp".into(),
+        });
         let url = "https://api.example.com/.well-known/oauth-protected-resource";
-        let response =
-            respond(reply(&cause, ErrorDetail::Full), Some(url), &HeaderValue::from_static("id-1"));
+        let response = respond(
+            reply(&cause, ErrorDetail::Full),
+            Some(url),
+            &HeaderValue::from_static("id-1"),
+        );
         let challenge = response.headers()[WWW_AUTHENTICATE].to_str().unwrap();
-        assert!(challenge.ends_with(&format!(r#", resource_metadata="{url}""#)), "{challenge}");
+        assert!(
+            challenge.ends_with(&format!(r#", resource_metadata="{url}""#)),
+            "{challenge}"
+        );
         let body: serde_json::Value = serde_json::from_slice(response.body()).unwrap();
         // RFC 9457 §4.2.1: with no type of its own a problem has the title of its status.
-        assert_eq!((&body["type"], &body["title"]), (&"about:blank".into(), &"Forbidden".into()));
-        assert_eq!((&body["status"], &body["detail"]), (&403.into(), &"The access token lacks: b c.".into()));
+        assert_eq!(
+            (&body["type"], &body["title"]),
+            (&"about:blank".into(), &"Forbidden".into())
+        );
+        assert_eq!(
+            (&body["status"], &body["detail"]),
+            (&403.into(), &"The access token lacks: b c.".into())
+        );
         assert_eq!(body["code"], "insufficient_scope");
         assert_eq!(body["missing_scopes"], serde_json::json!(["b", "c"]));
         assert_eq!(body["request_id"], "id-1");
-        assert_eq!(response.headers()["content-type"], "application/problem+json");
+        assert_eq!(
+            response.headers()["content-type"],
+            "application/problem+json"
+        );
     }
 
     #[test]
     fn a_detail_is_escaped_where_json_asks_for_it() {
-        for detail in ["plain", "a \"quote\"", "back\\slash", "a\nline", "\u{7f} \u{e9} \u{2028}"] {
+        for detail in [
+            "plain",
+            "a \"quote\"",
+            "back\\slash",
+            "a\nline",
+            "\u{7f} \u{e9} \u{2028}",
+        ] {
             let reply = Reply::new(StatusCode::NOT_FOUND, "no_route", detail);
             let body = problem(&reply, &HeaderValue::from_static("id-1"));
             let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
-            assert_eq!((&body["detail"], body.get("missing_scopes")), (&detail.into(), None));
+            assert_eq!(
+                (&body["detail"], body.get("missing_scopes")),
+                (&detail.into(), None)
+            );
         }
     }
 }

@@ -32,8 +32,8 @@ pub struct Worker {
     pub(super) dates: Dates,
 }
 
-/// A snapshot, and this worker's connections to its upstreams. Requests clone the `Rc` around it, so that workers do not
-/// fight over the reference count of the snapshot itself.
+/// A snapshot, and this worker's connections to its upstreams. Requests clone the `Rc` around it,
+/// so that workers do not fight over the reference count of the snapshot itself.
 pub struct View {
     /// The snapshot.
     pub snapshot: Arc<Snapshot>,
@@ -68,7 +68,8 @@ impl Worker {
         })
     }
 
-    /// The view in force. What changed since the last look is rebuilt here, once per worker and reload.
+    /// The view in force. What changed since the last look is rebuilt here, once per worker and
+    /// reload.
     pub fn view(&self) -> Rc<View> {
         let generation = self.live.generation();
         let mut current = self.view.borrow_mut();
@@ -106,7 +107,8 @@ impl Worker {
         &self.metrics.gateway
     }
 
-    /// Whether more than `limit` requests are being answered, with the one that asks, which has counted itself.
+    /// Whether more than `limit` requests are being answered, with the one that asks, which has
+    /// counted itself.
     pub(super) fn is_overloaded(&self, limit: usize) -> bool {
         let open = || usize::try_from(self.metrics().requests.total()).unwrap_or_default();
         self.headroom.is_exceeded(limit, ShardSlot::count(), open)
@@ -116,9 +118,12 @@ impl Worker {
 impl View {
     fn new(snapshot: Arc<Snapshot>, before: Option<&Self>) -> Self {
         let former = || before.iter().flat_map(|view| &view.upstreams);
-        let by_id: HashMap<u64, _> = former().map(|balance| (balance.upstream().id(), balance)).collect();
-        let by_name: HashMap<&str, _> =
-            former().map(|balance| (&*balance.upstream().settings.name, balance)).collect();
+        let by_id: HashMap<u64, _> = former()
+            .map(|balance| (balance.upstream().id(), balance))
+            .collect();
+        let by_name: HashMap<&str, _> = former()
+            .map(|balance| (&*balance.upstream().settings.name, balance))
+            .collect();
         let balance = |upstream: &Arc<Upstream>| match by_id.get(&upstream.id()) {
             Some(same) => Rc::clone(same),
             None => {
@@ -127,24 +132,32 @@ impl View {
             }
         };
         let upstreams: Vec<_> = snapshot.upstreams.iter().map(balance).collect();
-        let kept: HashSet<&str> =
-            snapshot.upstreams.iter().map(|upstream| &*upstream.settings.name).collect();
+        let kept: HashSet<&str> = snapshot
+            .upstreams
+            .iter()
+            .map(|upstream| &*upstream.settings.name)
+            .collect();
         let is_kept = |former: &Balance<_>| kept.contains(&*former.upstream().settings.name);
-        former().filter(|former| !is_kept(former)).for_each(|former| former.retire());
+        former()
+            .filter(|former| !is_kept(former))
+            .for_each(|former| former.retire());
         drop(kept);
-        Self { snapshot, upstreams }
+        Self {
+            snapshot,
+            upstreams,
+        }
     }
 }
 
 /// One in so many requests of `limits.requests` may be admitted beyond it.
 const TOLERANCE: usize = 16;
 
-/// The requests that a worker admits before it looks again at how many all workers answer: to add these up is to read what
-/// every worker writes.
+/// The requests that a worker admits before it looks again at how many all workers answer: to add
+/// these up is to read what every worker writes.
 ///
-/// It is the worker's share of a part of what was free at the last look. So it looks each time when the limit is near, or
-/// small; and while the limit is exceeded the others admit what is left of their shares and no more, which is a sixteenth of
-/// the limit for all of them together.
+/// It is the worker's share of a part of what was free at the last look. So it looks each time when
+/// the limit is near, or small; and while the limit is exceeded the others admit what is left of
+/// their shares and no more, which is a sixteenth of the limit for all of them together.
 #[derive(Debug, Default)]
 struct Headroom(Cell<usize>);
 
@@ -156,7 +169,8 @@ impl Headroom {
             return false;
         }
         let free = limit.checked_sub(open());
-        self.0.set(free.unwrap_or_default() / TOLERANCE / workers.max(1));
+        self.0
+            .set(free.unwrap_or_default() / TOLERANCE / workers.max(1));
         free.is_none()
     }
 }
@@ -167,8 +181,8 @@ pub(super) struct RequestIds(Cell<u64>);
 
 impl RequestIds {
     fn new() -> Self {
-        // The standard library's hashers have random keys. The crypto library's generator gathers entropy for a tenth of
-        // a second when it is first used, and ids are no secret.
+        // The standard library's hashers have random keys. The crypto library's generator gathers
+        // entropy for a tenth of a second when it is first used, and ids are no secret.
         Self(Cell::new(RandomState::new().hash_one(0)))
     }
 
@@ -178,7 +192,8 @@ impl RequestIds {
         let high = (time << 16) | 0x7000 | (self.random() & 0xfff);
         let low = (self.random() & (u64::MAX >> 2)) | (1 << 63);
         // Hexadecimal digits and hyphens are a header value.
-        HeaderValue::from_bytes(&hyphenated(high, low)).unwrap_or_else(|_| HeaderValue::from_static("none"))
+        HeaderValue::from_bytes(&hyphenated(high, low))
+            .unwrap_or_else(|_| HeaderValue::from_static("none"))
     }
 
     /// SplitMix64: every state once, well mixed.
@@ -191,14 +206,25 @@ impl RequestIds {
     }
 }
 
-/// The text of a UUID (RFC 9562 §4). Every request without an id of its own gets one: `format!` takes ten times as long.
+/// The text of a UUID (RFC 9562 §4). Every request without an id of its own gets one: `format!`
+/// takes ten times as long.
 fn hyphenated(high: u64, low: u64) -> [u8; 36] {
     let mut text = [b'-'; 36];
-    let groups = [(0, high >> 32, 8), (9, high >> 16, 4), (14, high, 4), (19, low >> 48, 4), (24, low, 12)];
+    let groups = [
+        (0, high >> 32, 8),
+        (9, high >> 16, 4),
+        (14, high, 4),
+        (19, low >> 48, 4),
+        (24, low, 12),
+    ];
     for (start, mut value, digits) in groups {
         for place in text.iter_mut().skip(start).take(digits).rev() {
             let digit = (value & 0xf) as u8;
-            *place = if digit < 10 { b'0' + digit } else { b'a' + digit - 10 };
+            *place = if digit < 10 {
+                b'0' + digit
+            } else {
+                b'a' + digit - 10
+            };
             value >>= 4;
         }
     }
@@ -209,7 +235,8 @@ fn hyphenated(high: u64, low: u64) -> [u8; 36] {
 mod tests {
     use super::*;
 
-    /// How many requests `workers` admit that never end, when those that `order` names by turns are asked again and again.
+    /// How many requests `workers` admit that never end, when those that `order` names by turns are
+    /// asked again and again.
     fn admitted(limit: usize, workers: usize, order: impl Fn(usize) -> usize) -> usize {
         let rooms: Vec<_> = (0..workers).map(|_| Headroom::default()).collect();
         let (mut open, mut refused) = (0, 0);
@@ -228,12 +255,21 @@ mod tests {
 
     #[test]
     fn a_rush_exceeds_the_limit_of_requests_by_a_sixteenth_at_most() {
-        for (limit, workers) in [(10_000, 1), (10_000, 2), (10_000, 64), (1000, 7), (1 << 20, 128)] {
+        for (limit, workers) in [
+            (10_000, 1),
+            (10_000, 2),
+            (10_000, 64),
+            (1000, 7),
+            (1 << 20, 128),
+        ] {
             let by_turns = admitted(limit, workers, |turn| turn);
             let one_and_the_others = admitted(limit, workers, |turn| turn.saturating_sub(limit));
             for open in [by_turns, one_and_the_others] {
                 assert!(open >= limit, "{open} of {limit} with {workers}");
-                assert!(open <= limit + limit / TOLERANCE, "{open} of {limit} with {workers}");
+                assert!(
+                    open <= limit + limit / TOLERANCE,
+                    "{open} of {limit} with {workers}"
+                );
             }
         }
     }
@@ -241,7 +277,11 @@ mod tests {
     #[test]
     fn a_small_limit_of_requests_is_exact() {
         for (limit, workers) in [(1, 1), (2, 2), (15, 1), (16 * 64 - 1, 64)] {
-            assert_eq!(admitted(limit, workers, |turn| turn), limit, "{workers} workers");
+            assert_eq!(
+                admitted(limit, workers, |turn| turn),
+                limit,
+                "{workers} workers"
+            );
         }
     }
 
@@ -252,25 +292,39 @@ mod tests {
             looks.set(looks.get() + 1);
             100
         };
-        let exceeded = (0..1000).filter(|_| room.is_exceeded(10_000, 2, open)).count();
+        let exceeded = (0..1000)
+            .filter(|_| room.is_exceeded(10_000, 2, open))
+            .count();
         assert_eq!((exceeded, looks.get()), (0, 4));
-        assert!(!room.is_exceeded(0, 2, open), "what was free at the last look is still admitted");
+        assert!(
+            !room.is_exceeded(0, 2, open),
+            "what was free at the last look is still admitted"
+        );
     }
 
     #[test]
     fn a_uuid_is_written_in_five_groups() {
         let text = hyphenated(0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210);
-        assert_eq!(std::str::from_utf8(&text), Ok("01234567-89ab-cdef-fedc-ba9876543210"));
+        assert_eq!(
+            std::str::from_utf8(&text),
+            Ok("01234567-89ab-cdef-fedc-ba9876543210")
+        );
     }
 
     #[test]
     fn request_ids_are_version_7_uuids_and_differ() {
         let ids = RequestIds::new();
-        let (first, second) = (ids.next(clock::since_epoch()), ids.next(clock::since_epoch()));
+        let (first, second) = (
+            ids.next(clock::since_epoch()),
+            ids.next(clock::since_epoch()),
+        );
         let text = first.to_str().unwrap();
         assert_ne!(first, second);
         assert_eq!(text.len(), 36);
         assert_eq!(text.as_bytes()[14], b'7');
-        assert!(matches!(text.as_bytes()[19], b'8' | b'9' | b'a' | b'b'), "{text}");
+        assert!(
+            matches!(text.as_bytes()[19], b'8' | b'9' | b'a' | b'b'),
+            "{text}"
+        );
     }
 }

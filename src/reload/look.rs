@@ -1,8 +1,9 @@
-//! A look at the files every few seconds, for changes of which the system tells nothing: a file that is mounted by itself
-//! and written in place, a file system of the network that changes on its other side, watches that are used up.
+//! A look at the files every few seconds, for changes of which the system tells nothing: a file
+//! that is mounted by itself and written in place, a file system of the network that changes on its
+//! other side, watches that are used up.
 //!
-//! It also keeps the metric true. `scopegate_config_last_reload_successful` is 1 only while the files are what serves,
-//! whether they are watched or not.
+//! It also keeps the metric true. `scopegate_config_last_reload_successful` is 1 only while the
+//! files are what serves, whether they are watched or not.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -46,7 +47,8 @@ struct Look {
 }
 
 impl Looks {
-    /// Takes the files as they were read just now. An attempt that got nowhere leaves those of before.
+    /// Takes the files as they were read just now. An attempt that got nowhere leaves those of
+    /// before.
     pub(super) fn set(&self, files: &[ReadFile]) {
         let mut state = self.lock();
         state.readings += 1;
@@ -66,7 +68,13 @@ impl Looks {
     fn begin(&self, in_force: Vec<ReadFile>) -> Look {
         let state = self.lock();
         let (reading, files) = (state.readings, state.files.clone());
-        Look { reading, files, differ: false, in_force, is_in_force: true }
+        Look {
+            reading,
+            files,
+            differ: false,
+            in_force,
+            is_in_force: true,
+        }
     }
 
     /// Takes what a look saw. Returns whether it is about the last reading.
@@ -90,7 +98,8 @@ impl Looks {
 }
 
 impl Look {
-    /// Looks at each file. A file system that does not answer may hold this up for as long as it likes.
+    /// Looks at each file. A file system that does not answer may hold this up for as long as it
+    /// likes.
     fn take(mut self) -> Self {
         for file in &mut self.files {
             self.differ |= file.look();
@@ -123,7 +132,9 @@ pub(super) async fn look_out(looks: Arc<Looks>, live: Arc<Live>, metrics: Arc<Me
         };
         let look = looks.begin(files);
         // Beside the control thread, which health and signals wait for.
-        let Ok(mut look) = spawn_blocking(move || look.take()).await else { continue };
+        let Ok(mut look) = spawn_blocking(move || look.take()).await else {
+            continue;
+        };
         if looks.end(&mut look) && snapshot.as_ptr() == Arc::as_ptr(&live.load()) {
             metrics.gateway.reload_ok.set(look.is_in_force.into());
         }

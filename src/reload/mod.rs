@@ -1,4 +1,5 @@
-//! From a changed file, or a signal, to another snapshot. A bad file leaves the one in force serving.
+//! From a changed file, or a signal, to another snapshot. A bad file leaves the one in force
+//! serving.
 
 mod look;
 mod watch;
@@ -13,8 +14,8 @@ pub use watch::Watcher;
 /// Reads the configuration: from its files in `run`, and made over for a laptop in `dev`.
 pub type Loader = Box<dyn Fn() -> Result<Config, Problems> + Send + Sync>;
 
-/// The state needed for reloads. Its steps are [`read`](Self::read), [`swap`](Self::swap) and [`finish`](Self::finish); the
-/// first and the last take as long as the configuration is large.
+/// The state needed for reloads. Its steps are [`read`](Self::read), [`swap`](Self::swap) and
+/// [`finish`](Self::finish); the first and the last take as long as the configuration is large.
 pub struct Reloader {
     load: Loader,
     live: Arc<Live>,
@@ -26,7 +27,8 @@ pub struct Reloader {
 pub struct Attempt {
     /// The content that is there now.
     pub found: Found,
-    /// The paths that were looked at: of a file that failed, too, since the next change may be there.
+    /// The paths that were looked at: of a file that failed, too, since the next change may be
+    /// there.
     pub files: Vec<ReadFile>,
 }
 
@@ -56,7 +58,11 @@ impl Reloader {
     /// A reloader of what `load` reads.
     #[must_use]
     pub fn new(load: Loader, live: Arc<Live>, metrics: Arc<Metrics>) -> Self {
-        Self { load, live, metrics }
+        Self {
+            load,
+            live,
+            metrics,
+        }
     }
 
     /// Reads and compiles. Nothing is in force by it.
@@ -68,14 +74,20 @@ impl Reloader {
                 for line in problems.lines() {
                     tracing::error!(problem = %line, "the changed configuration is not in force");
                 }
-                return Attempt { found: Found::Broken, files: problems.files().to_vec() };
+                return Attempt {
+                    found: Found::Broken,
+                    files: problems.files().to_vec(),
+                };
             }
         };
         let files = config.files.clone();
         let before = self.live.load();
         if config.hash == before.config.hash {
             tracing::info!("the files are unchanged: the configuration in force stays");
-            return Attempt { found: Found::Unchanged, files };
+            return Attempt {
+                found: Found::Unchanged,
+                files,
+            };
         }
         let found = match Snapshot::compile(config, &self.metrics, Some(&before)) {
             Ok(snapshot) => Found::Changed(Box::new(snapshot)),
@@ -87,8 +99,8 @@ impl Reloader {
         Attempt { found, files }
     }
 
-    /// Puts a snapshot in force, for every request that begins from now on. Everything else that has to succeed first, such
-    /// as binding new listeners, comes before.
+    /// Puts a snapshot in force, for every request that begins from now on. Everything else that
+    /// has to succeed first, such as binding new listeners, comes before.
     pub fn swap(&self, snapshot: Snapshot) {
         self.metrics.gateway.set_config(&snapshot.config.hash);
         let (hash, routes) = (snapshot.config.hash.clone(), snapshot.routes.len());
@@ -96,14 +108,16 @@ impl Reloader {
         tracing::info!(%hash, routes, "the changed configuration is in force");
     }
 
-    /// Forgets the metrics of what is not in force, and counts the reload. What was compiled and did not come into force
-    /// has metrics, too.
+    /// Forgets the metrics of what is not in force, and counts the reload. What was compiled and
+    /// did not come into force has metrics, too.
     pub fn finish(&self, outcome: Reloaded) {
         if outcome != Reloaded::Unchanged {
             self.live.load().prune(&self.metrics);
         }
         let metrics = &self.metrics.gateway;
-        metrics.reload_ok.set(i64::from(outcome != Reloaded::Failed));
+        metrics
+            .reload_ok
+            .set(i64::from(outcome != Reloaded::Failed));
         metrics.reloads.increment(outcome as usize);
     }
 

@@ -1,19 +1,23 @@
-//! Which pages of other origins may read what a route answers (the Fetch standard, "CORS protocol").
+//! Which pages of other origins may read what a route answers (the Fetch standard, "CORS
+//! protocol").
 
 use std::fmt;
 use std::time::Duration;
 
 use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
-    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ORIGIN, VARY,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ORIGIN,
+    VARY,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
-/// What a page may always read of an answer, besides what the standard lets it: a browser client has to see the challenge.
+/// What a page may always read of an answer, besides what the standard lets it: a browser client
+/// has to see the challenge.
 const EXPOSED: [&str; 3] = ["www-authenticate", "x-request-id", "retry-after"];
 
 /// What makes a preflight's answer another one.
-const PREFLIGHT_VARIES: &str = "Origin, Access-Control-Request-Method, Access-Control-Request-Headers";
+const PREFLIGHT_VARIES: &str =
+    "Origin, Access-Control-Request-Method, Access-Control-Request-Headers";
 
 /// The rules of a route.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,8 +45,8 @@ pub enum Origins {
     These(Vec<Origin>),
 }
 
-/// `https://app.example.com`, or `https://*.example.com` for exactly one label more; with a port where it is not the
-/// scheme's own.
+/// `https://app.example.com`, or `https://*.example.com` for exactly one label more; with a port
+/// where it is not the scheme's own.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Origin {
     /// What an origin begins with, and whether one label follows before `rest`.
@@ -70,7 +74,9 @@ impl Origin {
             return Err(OriginError::Null);
         }
         let (scheme, host) = text.split_once("://").ok_or(OriginError::Syntax)?;
-        let (wildcard, rest) = host.strip_prefix("*.").map_or((false, host), |rest| (true, rest));
+        let (wildcard, rest) = host
+            .strip_prefix("*.")
+            .map_or((false, host), |rest| (true, rest));
         let (name, port) = match rest.rsplit_once(':') {
             Some((name, port)) if !port.ends_with(']') => (name, Some(port)),
             _ => (rest, None),
@@ -81,14 +87,20 @@ impl Origin {
             _ => return Err(OriginError::Syntax),
         };
         let written = |port: &str| {
-            port.parse::<u16>().is_ok_and(|number| number > 0 && number.to_string() == port) && port != own
+            port.parse::<u16>()
+                .is_ok_and(|number| number > 0 && number.to_string() == port)
+                && port != own
         };
         let lower = !name.bytes().any(|b| b.is_ascii_uppercase());
         let plain = super::host::is_valid(name) && !name.ends_with('.') && lower;
         if !plain || !port.is_none_or(written) || wildcard && name.starts_with('[') {
             return Err(OriginError::Syntax);
         }
-        Ok(Self { scheme: scheme.into(), wildcard, rest: rest.into() })
+        Ok(Self {
+            scheme: scheme.into(),
+            wildcard,
+            rest: rest.into(),
+        })
     }
 
     /// Whether it stands for every host of one label more.
@@ -98,7 +110,9 @@ impl Origin {
     }
 
     fn is(&self, origin: &str) -> bool {
-        let Some((scheme, host)) = origin.split_once("://") else { return false };
+        let Some((scheme, host)) = origin.split_once("://") else {
+            return false;
+        };
         if scheme != &*self.scheme {
             return false;
         }
@@ -106,9 +120,13 @@ impl Origin {
             return host == &*self.rest;
         }
         let label = |label: &str| {
-            !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+            !label.is_empty()
+                && label
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
         };
-        host.split_once('.').is_some_and(|(first, rest)| rest == &*self.rest && label(first))
+        host.split_once('.')
+            .is_some_and(|(first, rest)| rest == &*self.rest && label(first))
     }
 }
 
@@ -127,9 +145,12 @@ impl Origins {
 }
 
 impl Cors {
-    /// Permits a page to read an answer, if its origin may. What the upstream says of it is not asked.
+    /// Permits a page to read an answer, if its origin may. What the upstream says of it is not
+    /// asked.
     pub fn permit(&self, origin: Option<&HeaderValue>, headers: &mut HeaderMap) {
-        let theirs = headers.keys().filter(|name| name.as_str().starts_with("access-control-"));
+        let theirs = headers
+            .keys()
+            .filter(|name| name.as_str().starts_with("access-control-"));
         for name in theirs.cloned().collect::<Vec<_>>() {
             headers.remove(name);
         }
@@ -137,17 +158,24 @@ impl Cors {
             headers.append(VARY, HeaderValue::from_static("Origin"));
         }
         if self.allow_origin(origin, headers) {
-            let exposed = EXPOSED.into_iter().chain(self.expose.iter().map(HeaderName::as_str));
+            let exposed = EXPOSED
+                .into_iter()
+                .chain(self.expose.iter().map(HeaderName::as_str));
             insert(headers, ACCESS_CONTROL_EXPOSE_HEADERS, &joined(exposed));
         }
     }
 
-    /// The fields of the answer to a preflight. Without [`ACCESS_CONTROL_ALLOW_ORIGIN`] the browser asks no further.
+    /// The fields of the answer to a preflight. Without [`ACCESS_CONTROL_ALLOW_ORIGIN`] the browser
+    /// asks no further.
     #[must_use]
     pub fn preflight(&self, origin: &HeaderValue, method: &Method, is_routed: bool) -> HeaderMap {
         let mut headers = HeaderMap::new();
         headers.insert(VARY, HeaderValue::from_static(PREFLIGHT_VARIES));
-        let may = is_routed && self.methods.as_ref().is_none_or(|methods| methods.contains(method));
+        let may = is_routed
+            && self
+                .methods
+                .as_ref()
+                .is_none_or(|methods| methods.contains(method));
         if may && self.allow_origin(Some(origin), &mut headers) {
             insert(&mut headers, ACCESS_CONTROL_ALLOW_METHODS, method.as_str());
             let names = joined(self.headers.iter().map(HeaderName::as_str));
@@ -171,7 +199,10 @@ impl Cors {
         };
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, value);
         if self.credentials {
-            headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+            headers.insert(
+                ACCESS_CONTROL_ALLOW_CREDENTIALS,
+                HeaderValue::from_static("true"),
+            );
         }
         true
     }
@@ -220,12 +251,21 @@ mod tests {
         assert!(is("https://app.example.com", "https://app.example.com"));
         assert!(is("http://localhost:3000", "http://localhost:3000"));
         assert!(is("https://*.example.com", "https://a.example.com"));
-        assert!(is("https://*.example.com:8443", "https://a.example.com:8443"));
+        assert!(is(
+            "https://*.example.com:8443",
+            "https://a.example.com:8443"
+        ));
         for (pattern, origin) in [
             ("https://app.example.com", "http://app.example.com"),
             ("https://app.example.com", "https://app.example.com:8443"),
-            ("https://app.example.com", "https://app.example.com.evil.test"),
-            ("https://app.example.com", "https://evil.test/https://app.example.com"),
+            (
+                "https://app.example.com",
+                "https://app.example.com.evil.test",
+            ),
+            (
+                "https://app.example.com",
+                "https://evil.test/https://app.example.com",
+            ),
             ("https://*.example.com", "https://example.com"),
             ("https://*.example.com", "https://a.b.example.com"),
             ("https://*.example.com", "https://evil.test#.example.com"),

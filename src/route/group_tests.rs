@@ -1,5 +1,5 @@
-//! *Tolerant reading* beside methods and groups: no reader that folds any of what applications fold is answered more strictly
-//! by a slow reading of the rules than the request was by the table.
+//! *Tolerant reading* beside methods and groups: no reader that folds any of what applications fold
+//! is answered more strictly by a slow reading of the rules than the request was by the table.
 
 use std::collections::BTreeSet;
 
@@ -11,8 +11,17 @@ use super::trial::{Line, Numbers, rule, target};
 use super::{Rule, Table};
 
 /// Patterns of which no two are the same to a reader.
-const PATTERNS: [&str; 9] =
-    ["/admin", "/admin/x", "/admin/{p}", "/admin/{rest+}", "/admin/**", "/{p}", "/{p}/x", "/{p}/{q}", "/**"];
+const PATTERNS: [&str; 9] = [
+    "/admin",
+    "/admin/x",
+    "/admin/{p}",
+    "/admin/{rest+}",
+    "/admin/**",
+    "/{p}",
+    "/{p}/x",
+    "/{p}/{q}",
+    "/**",
+];
 
 /// Some rules of two groups that fall through and of others, some of them of one pattern.
 fn rules(numbers: &mut Numbers) -> Vec<Rule<Line>> {
@@ -43,7 +52,9 @@ impl Trial<'_> {
     fn is_stricter(&self, method: &str, path: &str, reading: &Reading) -> bool {
         let segments: Vec<&str> = reading.segments.iter().map(String::as_str).collect();
         let verdict = self.reference.find_segments(method, "z", &segments);
-        let (Verdict::Speaks(other) | Verdict::Method(other)) = verdict else { return false };
+        let (Verdict::Speaks(other) | Verdict::Method(other)) = verdict else {
+            return false;
+        };
         let (found, rule) = (&self.rules[self.found], &self.rules[other]);
         let group = self.reference.group_of(other);
         if reading.changed & !spelled(&found.pattern) == 0
@@ -53,7 +64,8 @@ impl Trial<'_> {
         }
         let is_stricter = match verdict {
             Verdict::Speaks(_) => {
-                rule.value.upstream == found.value.upstream && found.value.passes & !rule.value.passes != 0
+                rule.value.upstream == found.value.upstream
+                    && found.value.passes & !rule.value.passes != 0
             }
             _ => self.is_of_upstream(other),
         };
@@ -63,8 +75,12 @@ impl Trial<'_> {
     /// Whether a rule of the pattern leads to the upstream of the rule that was found.
     fn is_of_upstream(&self, other: usize) -> bool {
         let pattern = &self.rules[other].pattern;
-        let same = self.rules.iter().filter(|rule| rule.pattern.same_shape(pattern));
-        same.into_iter().any(|rule| rule.value.upstream == self.rules[self.found].value.upstream)
+        let same = self
+            .rules
+            .iter()
+            .filter(|rule| rule.pattern.same_shape(pattern));
+        same.into_iter()
+            .any(|rule| rule.value.upstream == self.rules[self.found].value.upstream)
     }
 }
 
@@ -85,21 +101,39 @@ fn no_reader_finds_a_stricter_answer_whatever_groups_fall_through() {
         let table = Table::new(rules_again(&rules)).unwrap();
         for (path, readings) in cases.iter().skip(numbers.below(16)).step_by(16) {
             for method in [Method::GET, Method::POST] {
-                let Ok(line) = table.find(&target(&method, None, path)) else { continue };
-                let found = rules.iter().position(|rule| rule.value.text == line.text).unwrap();
-                let trial = Trial { rules: &rules, reference: &reference, found };
+                let Ok(line) = table.find(&target(&method, None, path)) else {
+                    continue;
+                };
+                let found = rules
+                    .iter()
+                    .position(|rule| rule.value.text == line.text)
+                    .unwrap();
+                let trial = Trial {
+                    rules: &rules,
+                    reference: &reference,
+                    found,
+                };
                 for reading in readings {
                     let table = || {
-                        let rule = |rule: &Rule<Line>| (rule.value.clone(), rule.method_fallthrough);
+                        let rule =
+                            |rule: &Rule<Line>| (rule.value.clone(), rule.method_fallthrough);
                         rules.iter().map(rule).collect::<Vec<_>>()
                     };
                     let is_stricter = trial.is_stricter(method.as_str(), path, reading);
-                    assert!(!is_stricter, "{method} {path} by {} {reading:?}: {:#?}", line.text, table());
+                    assert!(
+                        !is_stricter,
+                        "{method} {path} by {} {reading:?}: {:#?}",
+                        line.text,
+                        table()
+                    );
                 }
                 went += 1;
                 through_groups += usize::from(rules[found].method_fallthrough.is_some());
             }
         }
     }
-    assert!(went > 3_000 && through_groups > 1_000, "{went} {through_groups}");
+    assert!(
+        went > 3_000 && through_groups > 1_000,
+        "{went} {through_groups}"
+    );
 }

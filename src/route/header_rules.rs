@@ -1,4 +1,5 @@
-//! What a route changes about the fields of a request or a response, beyond what the gateway itself owns.
+//! What a route changes about the fields of a request or a response, beyond what the gateway itself
+//! owns.
 
 use std::fmt;
 
@@ -16,7 +17,8 @@ pub enum Direction {
     Response,
 }
 
-/// Changes of a message's fields. No name is in two of the lists, but `remove` may have a prefix of it.
+/// Changes of a message's fields. No name is in two of the lists, but `remove` may have a prefix of
+/// it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HeaderRules {
     /// Taken away.
@@ -49,16 +51,20 @@ impl HeaderRules {
 
     /// Fields of which a message says nothing but what the rules say.
     pub fn claimed(&self) -> impl Iterator<Item = FieldPattern> {
-        self.remove.iter().cloned().chain(self.set.iter().map(|(name, _)| name.clone().into()))
+        self.remove
+            .iter()
+            .cloned()
+            .chain(self.set.iter().map(|(name, _)| name.clone().into()))
     }
 
     /// Every field that a rule is about.
     pub fn names(&self) -> impl Iterator<Item = FieldPattern> {
-        self.claimed().chain(self.add.iter().map(|(name, _)| name.clone().into()))
+        self.claimed()
+            .chain(self.add.iter().map(|(name, _)| name.clone().into()))
     }
 
-    /// Changes a message that goes in a direction. What is removed or set goes in every spelling: an upstream may read
-    /// `x_env` as `x-env`.
+    /// Changes a message that goes in a direction. What is removed or set goes in every spelling:
+    /// an upstream may read `x_env` as `x-env`.
     pub fn apply(&self, direction: Direction, headers: &mut HeaderMap) {
         if !self.is_empty() {
             self.change(direction, headers);
@@ -74,7 +80,9 @@ impl HeaderRules {
 
     /// Removes what a message says only by the rules, in every spelling.
     pub fn remove_claimed(&self, direction: Direction, headers: &mut HeaderMap) {
-        let names = headers.keys().filter(|name| self.takes_away(direction, name.as_str()));
+        let names = headers
+            .keys()
+            .filter(|name| self.takes_away(direction, name.as_str()));
         for name in names.cloned().collect::<Vec<_>>() {
             headers.remove(name);
         }
@@ -82,7 +90,10 @@ impl HeaderRules {
 
     fn takes_away(&self, direction: Direction, name: &str) -> bool {
         self.set.iter().any(|(set, _)| is_twin(name, set.as_str()))
-            || self.remove.iter().any(|pattern| pattern.matches(name) && direction.may_remove(pattern, name))
+            || self
+                .remove
+                .iter()
+                .any(|pattern| pattern.matches(name) && direction.may_remove(pattern, name))
     }
 
     /// Completes an answer of the gateway's own: what the answer says itself stays.
@@ -105,7 +116,10 @@ impl Direction {
         if text.contains('*') {
             return Err(HeaderRuleError::Wildcard);
         }
-        match self.owned(name.as_str()).or_else(|| self.misleading(name.as_str())) {
+        match self
+            .owned(name.as_str())
+            .or_else(|| self.misleading(name.as_str()))
+        {
             Some(why) => Err(HeaderRuleError::Owned(why)),
             None => Ok(name),
         }
@@ -116,7 +130,9 @@ impl Direction {
     /// # Errors
     /// [`HeaderRuleError`]
     pub fn pattern(self, text: &str) -> Result<FieldPattern, HeaderRuleError> {
-        let prefix = text.strip_suffix('*').filter(|prefix| prefix.ends_with('-'));
+        let prefix = text
+            .strip_suffix('*')
+            .filter(|prefix| prefix.ends_with('-'));
         let name = HeaderName::from_bytes(prefix.unwrap_or(text).as_bytes());
         let name = name.map_err(|_| HeaderRuleError::Name)?;
         if name.as_str().contains('*') {
@@ -129,8 +145,8 @@ impl Direction {
         }
     }
 
-    /// Whether a pattern that fits a field takes it away. A prefix is wide: `x-*` stands for what others say, and not for
-    /// the id of the request.
+    /// Whether a pattern that fits a field takes it away. A prefix is wide: `x-*` stands for what
+    /// others say, and not for the id of the request.
     fn may_remove(self, pattern: &FieldPattern, name: &str) -> bool {
         matches!(pattern, FieldPattern::Name(_)) || self.owned(name).is_none()
     }
@@ -154,7 +170,9 @@ impl Direction {
     /// Why a field of requests that is removed from them is not set, either.
     fn misleading(self, name: &str) -> Option<&'static str> {
         match (self, meaning(name)?) {
-            (Self::Request, meaning @ (Meaning::Override | Meaning::ProxyVariable)) => meaning.objection(),
+            (Self::Request, meaning @ (Meaning::Override | Meaning::ProxyVariable)) => {
+                meaning.objection()
+            }
             _ => None,
         }
     }
@@ -221,7 +239,10 @@ mod tests {
     use super::*;
 
     fn pair(name: &'static str, value: &'static str) -> (HeaderName, HeaderValue) {
-        (HeaderName::from_static(name), HeaderValue::from_static(value))
+        (
+            HeaderName::from_static(name),
+            HeaderValue::from_static(value),
+        )
     }
 
     // attacks.md row 9: who sets a field means that nobody else does.
@@ -245,17 +266,27 @@ mod tests {
         rules.apply(Direction::Request, &mut headers);
         assert_eq!(headers.len(), 3);
         assert_eq!(headers["x-env"], "prod");
-        assert_eq!(headers.get_all("x-hop").iter().collect::<Vec<_>>(), ["1", "2"]);
+        assert_eq!(
+            headers.get_all("x-hop").iter().collect::<Vec<_>>(),
+            ["1", "2"]
+        );
     }
 
     #[test]
     fn a_prefix_takes_all_that_begins_with_it_but_what_the_gateway_says() {
         let remove = vec![Direction::Response.pattern("x-*").unwrap()];
-        let rules = HeaderRules { remove, ..HeaderRules::default() };
-        let mut headers: HeaderMap =
-            [pair("x-powered-by", "a"), pair("x.debug", "b"), pair("x-request-id", "c"), pair("xs", "d")]
-                .into_iter()
-                .collect();
+        let rules = HeaderRules {
+            remove,
+            ..HeaderRules::default()
+        };
+        let mut headers: HeaderMap = [
+            pair("x-powered-by", "a"),
+            pair("x.debug", "b"),
+            pair("x-request-id", "c"),
+            pair("xs", "d"),
+        ]
+        .into_iter()
+        .collect();
         rules.apply(Direction::Response, &mut headers);
         let mut names: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
@@ -265,24 +296,58 @@ mod tests {
     #[test]
     fn a_star_stands_at_the_end_of_what_is_removed() {
         let pattern = Direction::Request.pattern("X-Amzn-Oidc-*").unwrap();
-        assert_eq!(pattern, FieldPattern::Prefix(HeaderName::from_static("x-amzn-oidc-")));
+        assert_eq!(
+            pattern,
+            FieldPattern::Prefix(HeaderName::from_static("x-amzn-oidc-"))
+        );
         assert_eq!(pattern.to_string(), "x-amzn-oidc-*");
         for text in ["*", "x*", "x_*", "x-*-*", "*-x", "x-*-y", "x-**"] {
-            assert_eq!(Direction::Request.pattern(text), Err(HeaderRuleError::Wildcard), "{text}");
+            assert_eq!(
+                Direction::Request.pattern(text),
+                Err(HeaderRuleError::Wildcard),
+                "{text}"
+            );
         }
-        assert_eq!(Direction::Request.name("x-amzn-oidc-*"), Err(HeaderRuleError::Wildcard));
-        assert_eq!(Direction::Request.pattern("a b-*"), Err(HeaderRuleError::Name));
+        assert_eq!(
+            Direction::Request.name("x-amzn-oidc-*"),
+            Err(HeaderRuleError::Wildcard)
+        );
+        assert_eq!(
+            Direction::Request.pattern("a b-*"),
+            Err(HeaderRuleError::Name)
+        );
         for owned in ["x-forwarded-*", "sec-websocket-*", "X_Forwarded-*"] {
-            assert!(matches!(Direction::Request.pattern(owned), Err(HeaderRuleError::Owned(_))), "{owned}");
+            assert!(
+                matches!(
+                    Direction::Request.pattern(owned),
+                    Err(HeaderRuleError::Owned(_))
+                ),
+                "{owned}"
+            );
         }
-        assert!(matches!(Direction::Response.pattern("access-control-*"), Err(HeaderRuleError::Owned(_))));
+        assert!(matches!(
+            Direction::Response.pattern("access-control-*"),
+            Err(HeaderRuleError::Owned(_))
+        ));
     }
 
     // A rule may remove a field that is removed from every request, but not set it.
     #[test]
     fn no_rule_puts_another_method_or_path_into_a_request() {
-        for name in ["x-original-url", "X.Original.Uri", "x_http_method_override", "script_name", "proxy"] {
-            assert!(matches!(Direction::Request.name(name), Err(HeaderRuleError::Owned(_))), "{name}");
+        for name in [
+            "x-original-url",
+            "X.Original.Uri",
+            "x_http_method_override",
+            "script_name",
+            "proxy",
+        ] {
+            assert!(
+                matches!(
+                    Direction::Request.name(name),
+                    Err(HeaderRuleError::Owned(_))
+                ),
+                "{name}"
+            );
             assert!(
                 Direction::Request.pattern(name).is_ok() && Direction::Response.name(name).is_ok(),
                 "{name}"
@@ -294,10 +359,15 @@ mod tests {
     #[test]
     fn an_answer_of_the_gateways_own_keeps_what_it_says() {
         let rules = HeaderRules {
-            set: vec![pair("content-type", "text/html"), pair("strict-transport-security", "max-age=1")],
+            set: vec![
+                pair("content-type", "text/html"),
+                pair("strict-transport-security", "max-age=1"),
+            ],
             ..HeaderRules::default()
         };
-        let mut headers: HeaderMap = [pair("content-type", "application/problem+json")].into_iter().collect();
+        let mut headers: HeaderMap = [pair("content-type", "application/problem+json")]
+            .into_iter()
+            .collect();
         rules.complete(&mut headers);
         assert_eq!(headers["content-type"], "application/problem+json");
         assert_eq!(headers["strict-transport-security"], "max-age=1");
@@ -306,21 +376,45 @@ mod tests {
     #[test]
     fn what_the_gateway_owns_has_no_rule() {
         use Direction::{Request, Response};
-        for name in
-            ["Host", "Content.Length", "TE", "via", "x_request_id", "connection", "Upgrade", "Trailer"]
-        {
-            assert!(matches!(Request.name(name), Err(HeaderRuleError::Owned(_))), "{name}");
+        for name in [
+            "Host",
+            "Content.Length",
+            "TE",
+            "via",
+            "x_request_id",
+            "connection",
+            "Upgrade",
+            "Trailer",
+        ] {
+            assert!(
+                matches!(Request.name(name), Err(HeaderRuleError::Owned(_))),
+                "{name}"
+            );
         }
-        for name in ["X-Forwarded-Anything", "forwarded", "authorization", "x-original-url"] {
-            assert!(matches!(Request.name(name), Err(HeaderRuleError::Owned(_))), "{name}");
+        for name in [
+            "X-Forwarded-Anything",
+            "forwarded",
+            "authorization",
+            "x-original-url",
+        ] {
+            assert!(
+                matches!(Request.name(name), Err(HeaderRuleError::Owned(_))),
+                "{name}"
+            );
             assert!(Response.name(name).is_ok(), "{name}");
         }
         assert!(Response.name("access-control-allow-origin").is_err());
-        assert!(Request.name("x-env").is_ok() && Response.name("strict-transport-security").is_ok());
+        assert!(
+            Request.name("x-env").is_ok() && Response.name("strict-transport-security").is_ok()
+        );
         assert_eq!(Request.name("a b"), Err(HeaderRuleError::Name));
         assert!(header_rule_value("max-age=63072000; preload").is_ok());
         for value in ["a\r\nb: c", " a", "é", "a\0"] {
-            assert_eq!(header_rule_value(value), Err(HeaderRuleError::Value), "{value:?}");
+            assert_eq!(
+                header_rule_value(value),
+                Err(HeaderRuleError::Value),
+                "{value:?}"
+            );
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-/// `api.example.com`, or `*.example.com` for exactly one label more. Lower case, without port or trailing dot.
+/// `api.example.com`, or `*.example.com` for exactly one label more. Lower case, without port or
+/// trailing dot.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum HostPattern {
     /// This name alone.
@@ -31,37 +32,55 @@ impl HostPattern {
         if text.contains(':') && !text.starts_with('[') {
             return Err(HostError::Port);
         }
-        let (wildcard, name) = text.strip_prefix("*.").map_or((false, text), |name| (true, name));
+        let (wildcard, name) = text
+            .strip_prefix("*.")
+            .map_or((false, text), |name| (true, name));
         if name.contains('*') {
             return Err(HostError::Wildcard);
         }
         let name = normalize(name).ok_or(HostError::Syntax)?;
-        Ok(if wildcard { Self::Wildcard(name) } else { Self::Exact(name) })
+        Ok(if wildcard {
+            Self::Wildcard(name)
+        } else {
+            Self::Exact(name)
+        })
     }
 }
 
-/// A host name as it is compared: lower case, without the root's dot (attacks.md row 6); `None` when it is no
-/// host name or IP literal.
+/// A host name as it is compared: lower case, without the root's dot (attacks.md row 6); `None`
+/// when it is no host name or IP literal.
 pub(super) fn normalize(host: &str) -> Option<Box<str>> {
-    is_valid(host).then(|| host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase().into())
+    is_valid(host).then(|| {
+        host.strip_suffix('.')
+            .unwrap_or(host)
+            .to_ascii_lowercase()
+            .into()
+    })
 }
 
 /// Whether a text is a host name or an IP literal.
 pub(super) fn is_valid(host: &str) -> bool {
     let host = host.strip_suffix('.').unwrap_or(host);
     let literal = |b: u8| b.is_ascii_hexdigit() || matches!(b, b':' | b'.');
-    match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+    match host
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+    {
         Some(inside) => !inside.is_empty() && inside.bytes().all(literal),
         None => host.len() <= 253 && is_name(host.as_bytes()),
     }
 }
 
-/// Labels of letters, digits, hyphens and underscores, none of them empty. One pass: each request's host is looked at.
+/// Labels of letters, digits, hyphens and underscores, none of them empty. One pass: each request's
+/// host is looked at.
 fn is_name(host: &[u8]) -> bool {
     let mut previous = b'.';
     for &b in host {
-        let fits =
-            if b == b'.' { previous != b'.' } else { b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_') };
+        let fits = if b == b'.' {
+            previous != b'.'
+        } else {
+            b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')
+        };
         if !fits {
             return false;
         }
@@ -97,9 +116,18 @@ mod tests {
 
     #[test]
     fn hosts_are_compared_in_lower_case_without_the_roots_dot() {
-        assert_eq!(HostPattern::parse("API.Example.com."), Ok(HostPattern::Exact("api.example.com".into())));
-        assert_eq!(HostPattern::parse("*.example.com"), Ok(HostPattern::Wildcard("example.com".into())));
-        assert_eq!(HostPattern::parse("[::1]"), Ok(HostPattern::Exact("[::1]".into())));
+        assert_eq!(
+            HostPattern::parse("API.Example.com."),
+            Ok(HostPattern::Exact("api.example.com".into()))
+        );
+        assert_eq!(
+            HostPattern::parse("*.example.com"),
+            Ok(HostPattern::Wildcard("example.com".into()))
+        );
+        assert_eq!(
+            HostPattern::parse("[::1]"),
+            Ok(HostPattern::Exact("[::1]".into()))
+        );
         for (text, error) in [
             ("", HostError::Syntax),
             ("a..b", HostError::Syntax),

@@ -1,8 +1,9 @@
 //! Fields that upstreams take for the word of the proxy in front of them, by families.
 //!
-//! A client that sends such a field speaks as the gateway: it names another user, another address, another path. None of
-//! them reaches an upstream from a client, on no route, in no spelling (`is_twin`) and not in trailers. The table of
-//! `docs/traffic.md` is written from the one here, and a test compares them.
+//! A client that sends such a field speaks as the gateway: it names another user, another address,
+//! another path. None of them reaches an upstream from a client, on no route, in no spelling
+//! (`is_twin`) and not in trailers. The table of `docs/traffic.md` is written from the one here,
+//! and a test compares them.
 
 use super::field_names::{is_twin, starts_with_twin};
 
@@ -27,7 +28,8 @@ pub enum Meaning {
     Override,
     /// The certificate of a client, told by a proxy that ends TLS.
     Certificate,
-    /// The proxy of programs that run as CGI: `Proxy` becomes `HTTP_PROXY` ("httpoxy", CVE-2016-5385).
+    /// The proxy of programs that run as CGI: `Proxy` becomes `HTTP_PROXY` ("httpoxy",
+    /// CVE-2016-5385).
     ProxyVariable,
     /// The id of the request.
     RequestId,
@@ -35,15 +37,17 @@ pub enum Meaning {
     Framing,
     /// Fields about one connection (RFC 9110 §7.6.1).
     Connection,
-    /// Fields a client may send in the head with exactly this name. Other spellings and trailers are removed: the gateway
-    /// did not check them.
+    /// Fields a client may send in the head with exactly this name. Other spellings and trailers
+    /// are removed: the gateway did not check them.
     Message,
 }
 
-/// All families. A wide one stands before those that it covers: what is removed is found by the first.
+/// All families. A wide one stands before those that it covers: what is removed is found by the
+/// first.
 const FAMILIES: [Family; 55] = {
     use Meaning::{
-        Certificate, Connection, Framing, Message, Origin, Override, ProxyVariable, RequestId, Vouched,
+        Certificate, Connection, Framing, Message, Origin, Override, ProxyVariable, RequestId,
+        Vouched,
     };
     [
         family("x-forwarded-*", Vouched),
@@ -109,27 +113,39 @@ const FAMILIES: [Family; 55] = {
 /// A family of the fields that a pattern names: `*` at its end stands for any end.
 const fn family(pattern: &'static str, meaning: Meaning) -> Family {
     match pattern.as_bytes() {
-        [stem @ .., b'*'] => Family { stem: pattern.split_at(stem.len()).0, is_prefix: true, meaning },
-        _ => Family { stem: pattern, is_prefix: false, meaning },
+        [stem @ .., b'*'] => Family {
+            stem: pattern.split_at(stem.len()).0,
+            is_prefix: true,
+            meaning,
+        },
+        _ => Family {
+            stem: pattern,
+            is_prefix: false,
+            meaning,
+        },
     }
 }
 
 impl Family {
     fn holds(&self, name: &str) -> bool {
-        if self.is_prefix { starts_with_twin(name, self.stem) } else { is_twin(name, self.stem) }
+        if self.is_prefix {
+            starts_with_twin(name, self.stem)
+        } else {
+            is_twin(name, self.stem)
+        }
     }
 }
 
 impl Meaning {
-    /// Why no claim and no constant may be written into such a field; `None` for what an upstream may well take for the
-    /// gateway's word.
+    /// Why no claim and no constant may be written into such a field; `None` for what an upstream
+    /// may well take for the gateway's word.
     #[must_use]
     pub fn objection(self) -> Option<&'static str> {
         match self {
             Self::Origin => Some("the gateway itself says where a request came from"),
-            Self::Override => {
-                Some("the upstream would read another method or path than the one that was authorized")
-            }
+            Self::Override => Some(
+                "the upstream would read another method or path than the one that was authorized",
+            ),
             Self::ProxyVariable => {
                 Some("CGI programs would send their own requests to the proxy that it names")
             }
@@ -145,8 +161,9 @@ impl Meaning {
 /// The number of groups that names are put into by their first bytes.
 const SLOTS: usize = 128;
 
-/// The group of a name: of its first and third letter, or of the third and fifth where it begins with `x-`, as most of the
-/// table does. Those are letters in every stem, so that twins are in one group.
+/// The group of a name: of its first and third letter, or of the third and fifth where it begins
+/// with `x-`, as most of the table does. Those are letters in every stem, so that twins are in one
+/// group.
 const fn slot(name: &[u8]) -> usize {
     match name {
         [b'x', separator, one, _, other, ..] if !separator.is_ascii_alphanumeric() => {
@@ -169,7 +186,8 @@ struct Candidates([u64; SLOTS]);
 /// Those of all fields.
 static CANDIDATES: Candidates = Candidates::of(&FAMILIES, true);
 
-/// Those of fields in a head: what a client may say there, in a name that is one word and so has no twin, is left out.
+/// Those of fields in a head: what a client may say there, in a name that is one word and so has no
+/// twin, is left out.
 static CANDIDATES_IN_HEADS: Candidates = Candidates::of(&FAMILIES, false);
 
 static TABLE: [Family; FAMILIES.len()] = FAMILIES;
@@ -178,13 +196,19 @@ static TABLE: [Family; FAMILIES.len()] = FAMILIES;
 const _: () = assert!(FAMILIES.len() < 64);
 
 impl Candidates {
-    #[expect(clippy::indexing_slicing, reason = "evaluated when the crate is compiled")]
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "evaluated when the crate is compiled"
+    )]
     const fn of(families: &[Family], with_words: bool) -> Self {
         let mut slots = [0; SLOTS];
         let mut index = 0;
         while index < families.len() {
             let family = &families[index];
-            if with_words || !matches!(family.meaning, Meaning::Message) || has_separator(family.stem) {
+            if with_words
+                || !matches!(family.meaning, Meaning::Message)
+                || has_separator(family.stem)
+            {
                 slots[slot(family.stem.as_bytes())] |= 1 << index;
             }
             index += 1;
@@ -207,7 +231,10 @@ impl Candidates {
     }
 }
 
-#[expect(clippy::indexing_slicing, reason = "evaluated when the crate is compiled")]
+#[expect(
+    clippy::indexing_slicing,
+    reason = "evaluated when the crate is compiled"
+)]
 const fn has_separator(name: &str) -> bool {
     let mut index = 0;
     while index < name.len() {
@@ -226,14 +253,15 @@ pub fn is_impersonation(name: &str) -> bool {
     family.is_some_and(|(_, family)| family.meaning != Meaning::Message || family.stem != name)
 }
 
-/// Whether the gateway keeps a trailer of this name from upstreams, which may add trailers to the head.
+/// Whether the gateway keeps a trailer of this name from upstreams, which may add trailers to the
+/// head.
 #[must_use]
 pub fn is_impersonation_in_trailers(name: &str) -> bool {
     CANDIDATES.first(name, 0).is_some()
 }
 
-/// Returns the meaning of a field of this name, or of a twin, if it is of a family: of several the narrowest, which stands
-/// last.
+/// Returns the meaning of a field of this name, or of a twin, if it is of a family: of several the
+/// narrowest, which stands last.
 #[must_use]
 pub fn meaning(name: &str) -> Option<Meaning> {
     let mut narrowest = None;
@@ -256,15 +284,27 @@ mod tests {
             "where the request came from; the gateway writes what it saw, and keeps what a trusted proxy says as \
              [above](#who-is-believed-about-where-a-request-came-from)",
         ),
-        (Meaning::Vouched, "what else a proxy vouches for, such as a user or a group; for claims"),
-        (Meaning::Override, "another method, path or host than the one that was authorized"),
+        (
+            Meaning::Vouched,
+            "what else a proxy vouches for, such as a user or a group; for claims",
+        ),
+        (
+            Meaning::Override,
+            "another method, path or host than the one that was authorized",
+        ),
         (Meaning::Certificate, "a client certificate; for claims"),
-        (Meaning::ProxyVariable, "`HTTP_PROXY` of CGI programs (httpoxy)"),
+        (
+            Meaning::ProxyVariable,
+            "`HTTP_PROXY` of CGI programs (httpoxy)",
+        ),
         (
             Meaning::RequestId,
             "the id of the request; a client's is kept if it is one that can be logged as it is",
         ),
-        (Meaning::Framing, "where a body ends; the gateway frames it anew"),
+        (
+            Meaning::Framing,
+            "where a body ends; the gateway frames it anew",
+        ),
         (
             Meaning::Connection,
             "one connection (RFC 9110, section 7.6.1); the gateway writes its own, such as `TE: trailers`",
@@ -279,10 +319,18 @@ mod tests {
     fn table() -> String {
         let mut text = "| fields | what an upstream reads in them |\n|---|---|\n".to_owned();
         for (meaning, says) in ROWS {
-            let pattern =
-                |family: &Family| format!("`{}{}`", family.stem, if family.is_prefix { "*" } else { "" });
-            let names: Vec<_> =
-                FAMILIES.iter().filter(|family| family.meaning == meaning).map(pattern).collect();
+            let pattern = |family: &Family| {
+                format!(
+                    "`{}{}`",
+                    family.stem,
+                    if family.is_prefix { "*" } else { "" }
+                )
+            };
+            let names: Vec<_> = FAMILIES
+                .iter()
+                .filter(|family| family.meaning == meaning)
+                .map(pattern)
+                .collect();
             text += &format!("| {} | {says} |\n", names.join(", "));
         }
         text
@@ -291,7 +339,11 @@ mod tests {
     #[test]
     fn the_page_about_traffic_has_this_table() {
         let page = include_str!("../../docs/traffic.md");
-        assert!(page.contains(&table()), "put this table into docs/traffic.md:\n{}", table());
+        assert!(
+            page.contains(&table()),
+            "put this table into docs/traffic.md:\n{}",
+            table()
+        );
     }
 
     #[test]
@@ -304,7 +356,9 @@ mod tests {
                 assert!(is_impersonation_in_trailers(&name), "{name}");
                 assert!(meaning(&name).is_some(), "{name}");
                 let longer = format!("{name}more");
-                let is_covered = FAMILIES.iter().any(|other| other.is_prefix && other.holds(&longer));
+                let is_covered = FAMILIES
+                    .iter()
+                    .any(|other| other.is_prefix && other.holds(&longer));
                 assert_eq!(meaning(&longer).is_some(), is_covered, "{longer}");
             }
             assert_eq!(meaning(family.stem), Some(family.meaning), "{family:?}");
@@ -313,7 +367,11 @@ mod tests {
 
     #[test]
     fn a_wide_family_stands_first() {
-        for (index, family) in FAMILIES.iter().enumerate().filter(|(_, family)| family.is_prefix) {
+        for (index, family) in FAMILIES
+            .iter()
+            .enumerate()
+            .filter(|(_, family)| family.is_prefix)
+        {
             let before = FAMILIES.iter().take(index);
             let covered: Vec<_> = before.filter(|other| family.holds(other.stem)).collect();
             assert!(covered.is_empty(), "{family:?} after {covered:?}");

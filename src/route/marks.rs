@@ -1,8 +1,9 @@
-//! Which rules can ever be in a stricter rule's way, worked out when the table is compiled, so that no request by another
-//! rule costs anything.
+//! Which rules can ever be in a stricter rule's way, worked out when the table is compiled, so that
+//! no request by another rule costs anything.
 //!
-//! A mark may be wider than need be, never narrower: a test compares tables with and without. The work is near-linear in
-//! rules, since patterns are compared by what their rules ask, and many ask the same.
+//! A mark may be wider than need be, never narrower: a test compares tables with and without. The
+//! work is near-linear in rules, since patterns are compared by what their rules ask, and many ask
+//! the same.
 
 use std::collections::HashMap;
 
@@ -25,7 +26,8 @@ pub(super) enum Mark {
     Always,
 }
 
-/// Different profiles that are kept of the patterns below a node. With more of them, one is stricter than most rules.
+/// Different profiles that are kept of the patterns below a node. With more of them, one is
+/// stricter than most rules.
 const MOST_PROFILES: usize = 32;
 
 /// The requirements of a pattern's rules: those of one profile are compared once.
@@ -37,7 +39,8 @@ struct Summary {
     profiles: Vec<usize>,
     /// Whether there are more.
     many: bool,
-    /// Whether a pattern is not its own tolerant reading, so that a plain path may be read as one of its.
+    /// Whether a pattern is not its own tolerant reading, so that a plain path may be read as one
+    /// of its.
     odd: bool,
 }
 
@@ -55,8 +58,14 @@ pub(super) fn marks<T: Access>(root: &Node, rules: &[Rule<T>], marks: &mut [Mark
     root.leaves(&mut leaves);
     let is_odd = |leaf: &&&Leaf| pattern_of(&leaf.rules, rules).is_some_and(has_odd_literal);
     if leaves.iter().find(is_odd).is_some() {
-        let anything = Summary { many: true, odd: true, ..Summary::default() };
-        leaves.iter().for_each(|leaf| marking.mark(Some(leaf), &anything));
+        let anything = Summary {
+            many: true,
+            odd: true,
+            ..Summary::default()
+        };
+        leaves
+            .iter()
+            .for_each(|leaf| marking.mark(Some(leaf), &anything));
     }
     marking.visit(root);
 }
@@ -73,21 +82,26 @@ struct Marking<'t, T> {
 impl<'t, T: Access> Marking<'t, T> {
     /// Marks what is below a node, as far as its rivals are, too.
     ///
-    /// A segment that a pattern spells, and that is none but itself when it is folded, stands in every reading. So the rivals
-    /// of what is below a literal share the literal but for its case, have a parameter there, or an open end above. Behind
-    /// a parameter a reading may be any path.
+    /// A segment that a pattern spells, and that is none but itself when it is folded, stands in
+    /// every reading. So the rivals of what is below a literal share the literal but for its case,
+    /// have a parameter there, or an open end above. Behind a parameter a reading may be any path.
     fn visit(&mut self, node: &'t Node) -> Summary {
         let mut all = Summary::default();
         let mut by_name: HashMap<Option<String>, Vec<(&'t Node, Summary)>> = HashMap::new();
         for (text, child) in &node.literals {
             let below = self.visit(child);
             all.merge(&below);
-            by_name.entry(whole_name(text).0).or_default().push((child, below));
+            by_name
+                .entry(whole_name(text).0)
+                .or_default()
+                .push((child, below));
         }
         for alike in by_name.values().filter(|alike| alike.len() > 1) {
             let mut rivals = Summary::default();
             alike.iter().for_each(|(_, below)| rivals.merge(below));
-            alike.iter().for_each(|(child, _)| self.mark_below(child, &rivals));
+            alike
+                .iter()
+                .for_each(|(child, _)| self.mark_below(child, &rivals));
         }
         let param = node.param.as_deref();
         if let Some(param) = param {
@@ -123,9 +137,14 @@ impl<'t, T: Access> Marking<'t, T> {
 
     fn mark(&mut self, leaf: Option<&'t Leaf>, rivals: &Summary) {
         let Some(leaf) = leaf else { return };
-        let mark = if rivals.odd { Mark::Always } else { Mark::Unusual };
+        let mark = if rivals.odd {
+            Mark::Always
+        } else {
+            Mark::Unusual
+        };
         let known = |index: &usize| self.marks.get(*index).is_some_and(|known| *known >= mark);
-        if leaf.rules.iter().all(known) || self.is_spelled(leaf) || !self.has_stricter(leaf, rivals) {
+        if leaf.rules.iter().all(known) || self.is_spelled(leaf) || !self.has_stricter(leaf, rivals)
+        {
             return;
         }
         for index in &leaf.rules {
@@ -138,8 +157,9 @@ impl<'t, T: Access> Marking<'t, T> {
     /// Whether every segment of a pattern is spelled.
     fn is_spelled(&self, leaf: &Leaf) -> bool {
         let literal = |segment: &Segment| matches!(segment, Segment::Literal(_));
-        pattern_of(&leaf.rules, self.rules)
-            .is_some_and(|pattern| pattern.tail().is_none() && pattern.segments().iter().all(literal))
+        pattern_of(&leaf.rules, self.rules).is_some_and(|pattern| {
+            pattern.tail().is_none() && pattern.segments().iter().all(literal)
+        })
     }
 
     fn has_stricter(&mut self, leaf: &'t Leaf, rivals: &Summary) -> bool {
@@ -147,14 +167,22 @@ impl<'t, T: Access> Marking<'t, T> {
             return true;
         }
         let own = self.profile(leaf);
-        rivals.profiles.iter().any(|rival| self.is_stricter(*rival, own))
+        rivals
+            .profiles
+            .iter()
+            .any(|rival| self.is_stricter(*rival, own))
     }
 
     fn is_stricter(&mut self, rival: usize, own: usize) -> bool {
         if let Some(known) = self.compared.get(&(rival, own)) {
             return *known;
         }
-        let of = |number: usize| self.representatives.get(number).copied().unwrap_or_default();
+        let of = |number: usize| {
+            self.representatives
+                .get(number)
+                .copied()
+                .unwrap_or_default()
+        };
         let stricter = is_stricter(of(rival), of(own), self.rules);
         self.compared.insert((rival, own), stricter);
         stricter
@@ -168,7 +196,9 @@ impl<'t, T: Access> Marking<'t, T> {
 
     fn profile(&mut self, leaf: &'t Leaf) -> usize {
         let own = leaf.rules.iter().filter_map(|index| self.rules.get(*index));
-        let asked = own.map(|rule| (rule.method.clone(), rule.value.class())).collect();
+        let asked = own
+            .map(|rule| (rule.method.clone(), rule.value.class()))
+            .collect();
         let next = self.representatives.len();
         let number = *self.numbers.entry((leaf.group, asked)).or_insert(next);
         if number == next {
@@ -182,7 +212,11 @@ impl<'t, T: Access> Marking<'t, T> {
 fn is_stricter<T: Access>(rival: &[usize], own: &[usize], rules: &[Rule<T>]) -> bool {
     own.iter()
         .filter_map(|index| rules.get(*index))
-        .any(|rule| methods(&rule.method).iter().any(|method| refuses(rival, rules, method, rule)))
+        .any(|rule| {
+            methods(&rule.method)
+                .iter()
+                .any(|method| refuses(rival, rules, method, rule))
+        })
 }
 
 fn methods(pattern: &MethodPattern) -> Vec<Method> {
@@ -208,7 +242,10 @@ impl Summary {
     }
 
     fn merge(&mut self, other: &Self) {
-        other.profiles.iter().for_each(|profile| self.add(Some((*profile, false))));
+        other
+            .profiles
+            .iter()
+            .for_each(|profile| self.add(Some((*profile, false))));
         self.many |= other.many;
         self.odd |= other.odd;
     }

@@ -13,18 +13,28 @@ pub enum MethodPattern {
     Any,
 }
 
-/// The methods of `ANY`: those of API Gateway's. An unknown method is never matched by a wildcard (attacks.md row 7).
-pub const ANY: [Method; 7] =
-    [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
+/// The methods of `ANY`: those of API Gateway's. An unknown method is never matched by a wildcard
+/// (attacks.md row 7).
+pub const ANY: [Method; 7] = [
+    Method::GET,
+    Method::HEAD,
+    Method::POST,
+    Method::PUT,
+    Method::PATCH,
+    Method::DELETE,
+    Method::OPTIONS,
+];
 
 /// Why a text is not a method of a route.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MethodError {
     /// Not a method token.
     Syntax,
-    /// Methods are case-sensitive (RFC 9110 §9.1): `get` is another method than this one, which was meant.
+    /// Methods are case-sensitive (RFC 9110 §9.1): `get` is another method than this one, which was
+    /// meant.
     Case(Box<str>),
-    /// `CONNECT` and `TRACE` are never forwarded: the one opens a tunnel, the other echoes credentials.
+    /// `CONNECT` and `TRACE` are never forwarded: the one opens a tunnel, the other echoes
+    /// credentials.
     Never(Box<str>),
 }
 
@@ -45,7 +55,9 @@ impl MethodPattern {
         if upper == "CONNECT" || upper == "TRACE" {
             return Err(MethodError::Never(upper.into()));
         }
-        Method::from_bytes(text.as_bytes()).map(Self::One).map_err(|_| MethodError::Syntax)
+        Method::from_bytes(text.as_bytes())
+            .map(Self::One)
+            .map_err(|_| MethodError::Syntax)
     }
 }
 
@@ -76,12 +88,27 @@ mod tests {
 
     #[test]
     fn methods_are_exact_tokens() {
-        assert_eq!(MethodPattern::parse("GET"), Ok(MethodPattern::One(Method::GET)));
+        assert_eq!(
+            MethodPattern::parse("GET"),
+            Ok(MethodPattern::One(Method::GET))
+        );
         assert_eq!(MethodPattern::parse("ANY"), Ok(MethodPattern::Any));
-        assert!(matches!(MethodPattern::parse("PROPFIND"), Ok(MethodPattern::One(_))));
-        assert_eq!(MethodPattern::parse("get"), Err(MethodError::Case("GET".into())));
-        assert_eq!(MethodPattern::parse("any"), Err(MethodError::Case("ANY".into())));
-        assert_eq!(MethodPattern::parse("CONNECT"), Err(MethodError::Never("CONNECT".into())));
+        assert!(matches!(
+            MethodPattern::parse("PROPFIND"),
+            Ok(MethodPattern::One(_))
+        ));
+        assert_eq!(
+            MethodPattern::parse("get"),
+            Err(MethodError::Case("GET".into()))
+        );
+        assert_eq!(
+            MethodPattern::parse("any"),
+            Err(MethodError::Case("ANY".into()))
+        );
+        assert_eq!(
+            MethodPattern::parse("CONNECT"),
+            Err(MethodError::Never("CONNECT".into()))
+        );
         assert_eq!(MethodPattern::parse("A B"), Err(MethodError::Syntax));
     }
 }

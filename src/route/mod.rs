@@ -1,4 +1,5 @@
-//! Which rule speaks for this request. Knows hosts, paths and methods, and nothing of what is decided there.
+//! Which rule speaks for this request. Knows hosts, paths and methods, and nothing of what is
+//! decided there.
 
 mod cors;
 mod field_names;

@@ -1,6 +1,8 @@
-//! The path of a request: split, decoded once, and every way in which two readers could disagree about it noted.
+//! The path of a request: split, decoded once, and every way in which two readers could disagree
+//! about it noted.
 //!
-//! Nothing here rewrites a path. What is ambiguous is named, so that it can be refused (attacks.md rows 1 to 5).
+//! Nothing here rewrites a path. What is ambiguous is named, so that it can be refused (attacks.md
+//! rows 1 to 5).
 
 use std::borrow::Cow;
 use std::fmt;
@@ -23,7 +25,8 @@ pub enum Ambiguity {
     EmptySegment = 1 << 4,
     /// `;`, which some readers cut.
     Matrix = 1 << 5,
-    /// `.` or `..`, in any spelling, with blanks around or between the dots, and before or after a `;`.
+    /// `.` or `..`, in any spelling, with blanks around or between the dots, and before or after a
+    /// `;`.
     DotSegment = 1 << 6,
     /// `%00` and other escaped control characters, which end a string for some readers.
     Control = 1 << 7,
@@ -32,8 +35,8 @@ pub enum Ambiguity {
 }
 
 impl Ambiguity {
-    /// Those that a route may allow by name. The others never pass: a dot segment or a NUL that the upstream
-    /// resolves would make the authorized path another one than the served.
+    /// Those that a route may allow by name. The others never pass: a dot segment or a NUL that the
+    /// upstream resolves would make the authorized path another one than the served.
     pub const ALLOWABLE: [Self; 6] = [
         Self::EncodedSlash,
         Self::EncodedBackslash,
@@ -92,7 +95,9 @@ impl Ambiguities {
     #[must_use]
     pub fn first_beyond(self, allowed: Self) -> Option<Ambiguity> {
         let left = self.0 & !allowed.0;
-        Ambiguity::ALL.into_iter().find(|one| left & *one as u16 != 0)
+        Ambiguity::ALL
+            .into_iter()
+            .find(|one| left & *one as u16 != 0)
     }
 
     /// Whether there is none.
@@ -103,7 +108,9 @@ impl Ambiguities {
 
     /// Those of the set, the gravest first.
     pub fn iter(self) -> impl Iterator<Item = Ambiguity> {
-        Ambiguity::ALL.into_iter().filter(move |one| self.0 & *one as u16 != 0)
+        Ambiguity::ALL
+            .into_iter()
+            .filter(move |one| self.0 & *one as u16 != 0)
     }
 }
 
@@ -165,12 +172,16 @@ fn inspect_segment(segment: &str, last: bool, found: &mut Ambiguities) {
 /// Escapes within escapes that are looked into. A deeper one is nothing that anybody means.
 const MAX_NESTING: usize = 4;
 
-/// Whether a reader finds `.` or `..` here, however often it decodes: `%252e` may be allowed as a double encoding, but
-/// not as a way up. `..\x`, `..%2Fx` and `..;x` are dot segments for a reader that splits there.
+/// Whether a reader finds `.` or `..` here, however often it decodes: `%252e` may be allowed as a
+/// double encoding, but not as a way up. `..\x`, `..%2Fx` and `..;x` are dot segments for a reader
+/// that splits there.
 fn has_dot_segment(decoded: Vec<u8>) -> bool {
     let mut text = decoded;
     for round in 0..MAX_NESTING {
-        if text.split(|b| matches!(b, b'/' | b'\\' | b';')).any(|part| is_dots(part, round > 0)) {
+        if text
+            .split(|b| matches!(b, b'/' | b'\\' | b';'))
+            .any(|part| is_dots(part, round > 0))
+        {
             return true;
         }
         let next: Vec<u8> = percent_encoding::percent_decode(&text).collect();
@@ -182,8 +193,9 @@ fn has_dot_segment(decoded: Vec<u8>) -> bool {
     true
 }
 
-/// Whether a segment is `.` or `..`, or dots and blanks alone: Windows trims `.. ` to `..`. Three dots without a blank are
-/// a name. A control character is an ambiguity of its own at the first decoding, and a blank for a reader that decodes again.
+/// Whether a segment is `.` or `..`, or dots and blanks alone: Windows trims `.. ` to `..`. Three
+/// dots without a blank are a name. A control character is an ambiguity of its own at the first
+/// decoding, and a blank for a reader that decodes again.
 fn is_dots(part: &[u8], controls: bool) -> bool {
     if !part.contains(&b'.') {
         return false;
@@ -226,8 +238,8 @@ fn inspect_escapes(raw: &[u8], decoded: &[u8], found: &mut Ambiguities) {
     }
 }
 
-/// A segment as it is compared: decoded once. Invalid UTF-8 decodes to nothing that a pattern can equal, and
-/// such a path never passes anyway.
+/// A segment as it is compared: decoded once. Invalid UTF-8 decodes to nothing that a pattern can
+/// equal, and such a path never passes anyway.
 pub(super) fn decode(segment: &str) -> Cow<'_, str> {
     if !segment.contains('%') {
         return Cow::Borrowed(segment);
@@ -307,7 +319,10 @@ mod tests {
             ("/a%252%66b", vec!["double-encoding"]),
             ("/a/%252e%252E/b", vec!["dot-segment", "double-encoding"]),
             ("/a/.%25252e/b", vec!["dot-segment", "double-encoding"]),
-            ("/a/%2525252525252Fb", vec!["dot-segment", "double-encoding"]),
+            (
+                "/a/%2525252525252Fb",
+                vec!["dot-segment", "double-encoding"],
+            ),
             ("//a", vec!["empty-segment"]),
             ("/a//", vec!["empty-segment"]),
             ("/a;b=c", vec!["matrix"]),
@@ -325,6 +340,9 @@ mod tests {
         let found = inspect("/a%2Fb;c");
         let slash = Ambiguities::from_iter([Ambiguity::EncodedSlash]);
         assert_eq!(found.first_beyond(slash), Some(Ambiguity::Matrix));
-        assert_eq!(found.first_beyond(Ambiguities::from_iter(Ambiguity::ALLOWABLE)), None);
+        assert_eq!(
+            found.first_beyond(Ambiguities::from_iter(Ambiguity::ALLOWABLE)),
+            None
+        );
     }
 }

@@ -45,7 +45,8 @@ pub enum PatternError {
     ParamTwice(Box<str>),
     /// `{rest+}` or `**` before the last segment.
     TailNotLast(Box<str>),
-    /// A query, a fragment, a control character, a backslash, or an escape that is broken, not UTF-8 or ambiguous.
+    /// A query, a fragment, a control character, a backslash, or an escape that is broken, not
+    /// UTF-8 or ambiguous.
     Character(Box<str>),
 }
 
@@ -67,16 +68,23 @@ impl Pattern {
             }
             match parse_segment(part)? {
                 Parsed::Segment(segment) => segments.push(segment),
-                Parsed::Tail(_) if index != last => return Err(PatternError::TailNotLast(part.into())),
+                Parsed::Tail(_) if index != last => {
+                    return Err(PatternError::TailNotLast(part.into()));
+                }
                 Parsed::Tail(found) => tail = Some(found),
             }
         }
-        let pattern = Self { text: text.into(), segments, tail };
+        let pattern = Self {
+            text: text.into(),
+            segments,
+            tail,
+        };
         pattern.unique_names()?;
         Ok(pattern)
     }
 
-    /// The pattern of a group's `prefix` and a route's `path`. Both are rooted; a prefix ends in no slash.
+    /// The pattern of a group's `prefix` and a route's `path`. Both are rooted; a prefix ends in no
+    /// slash.
     ///
     /// # Errors
     /// [`PatternError`] when the whole is not a pattern, such as a parameter named in both halves.
@@ -117,7 +125,11 @@ impl Pattern {
         };
         tails
             && self.segments.len() == other.segments.len()
-            && self.segments.iter().zip(&other.segments).all(|(a, b)| alike(a, b))
+            && self
+                .segments
+                .iter()
+                .zip(&other.segments)
+                .all(|(a, b)| alike(a, b))
     }
 
     /// Whether a path of these segments, each decoded once, is one of the pattern's.
@@ -129,7 +141,9 @@ impl Pattern {
         let count = self.segments.len();
         let open = match self.tail {
             None => path.len() == count,
-            Some(Tail::Rest(_)) => path.get(count).is_some_and(|first| !first.as_ref().is_empty()),
+            Some(Tail::Rest(_)) => path
+                .get(count)
+                .is_some_and(|first| !first.as_ref().is_empty()),
             Some(Tail::Subtree) => path.len() >= count,
         };
         open && self.segments.iter().zip(path).all(fits)
@@ -164,8 +178,13 @@ fn parse_segment(part: &str) -> Result<Parsed, PatternError> {
     if part == "**" {
         return Ok(Parsed::Tail(Tail::Subtree));
     }
-    if let Some(name) = part.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
-        let (name, greedy) = name.strip_suffix('+').map_or((name, false), |name| (name, true));
+    if let Some(name) = part
+        .strip_prefix('{')
+        .and_then(|rest| rest.strip_suffix('}'))
+    {
+        let (name, greedy) = name
+            .strip_suffix('+')
+            .map_or((name, false), |name| (name, true));
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
         if name.is_empty() || !name.chars().all(plain) {
             return Err(PatternError::ParamName(part.into()));
@@ -182,7 +201,8 @@ fn parse_segment(part: &str) -> Result<Parsed, PatternError> {
     if part.contains(['?', '#', '\\', ';']) || part.chars().any(|c| c.is_control() || c == ' ') {
         return Err(PatternError::Character(part.into()));
     }
-    let decoded = super::path::decode_literal(part).ok_or_else(|| PatternError::Character(part.into()))?;
+    let decoded =
+        super::path::decode_literal(part).ok_or_else(|| PatternError::Character(part.into()))?;
     if super::path::is_dot_segment(&decoded) {
         return Err(PatternError::DotSegment(part.into()));
     }
@@ -203,7 +223,10 @@ impl fmt::Display for PatternError {
                 f.write_str("\"//\" matches nothing: such requests are refused as ambiguous")
             }
             Self::DotSegment(part) => {
-                write!(f, "\"{part}\" matches nothing: such requests are refused as ambiguous")
+                write!(
+                    f,
+                    "\"{part}\" matches nothing: such requests are refused as ambiguous"
+                )
             }
             Self::Partial(part) => {
                 write!(
@@ -212,12 +235,18 @@ impl fmt::Display for PatternError {
                 )
             }
             Self::ParamName(part) => {
-                write!(f, "\"{part}\": a parameter is named with letters, digits, \"_\" and \"-\"")
+                write!(
+                    f,
+                    "\"{part}\": a parameter is named with letters, digits, \"_\" and \"-\""
+                )
             }
             Self::ParamTwice(name) => write!(f, "the parameter \"{name}\" occurs twice"),
             Self::TailNotLast(part) => write!(f, "\"{part}\" can only be the last segment"),
             Self::Character(part) => {
-                write!(f, "\"{part}\" holds a character or escape that no matching request can have")
+                write!(
+                    f,
+                    "\"{part}\" holds a character or escape that no matching request can have"
+                )
             }
         }
     }
@@ -234,10 +263,17 @@ mod tests {
         let pattern = Pattern::parse("/orders/{id}/a%20b/{rest+}").unwrap();
         assert_eq!(
             pattern.segments(),
-            [Segment::Literal("orders".into()), Segment::Param("id".into()), Segment::Literal("a b".into())]
+            [
+                Segment::Literal("orders".into()),
+                Segment::Param("id".into()),
+                Segment::Literal("a b".into())
+            ]
         );
         assert_eq!(pattern.tail(), Some(&Tail::Rest("rest".into())));
-        assert_eq!(Pattern::parse("/").unwrap().segments(), [Segment::Literal("".into())]);
+        assert_eq!(
+            Pattern::parse("/").unwrap().segments(),
+            [Segment::Literal("".into())]
+        );
         assert_eq!(Pattern::parse("/a/").unwrap().segments().len(), 2);
         assert_eq!(Pattern::parse("/**").unwrap().tail(), Some(&Tail::Subtree));
     }
@@ -248,9 +284,14 @@ mod tests {
             let path: Vec<_> = path.strip_prefix('/').unwrap().split('/').collect();
             Pattern::parse(pattern).unwrap().matches(&path)
         };
-        for (pattern, path) in
-            [("/", "/"), ("/a/{x}", "/a/b"), ("/a/", "/a/"), ("/a/**", "/a"), ("/**", "/"), ("/a/**", "/a/")]
-        {
+        for (pattern, path) in [
+            ("/", "/"),
+            ("/a/{x}", "/a/b"),
+            ("/a/", "/a/"),
+            ("/a/**", "/a"),
+            ("/**", "/"),
+            ("/a/**", "/a/"),
+        ] {
             assert!(matches(pattern, path), "{pattern} {path}");
         }
         for (pattern, path) in [
@@ -299,7 +340,11 @@ mod tests {
 
     #[test]
     fn shape_ignores_the_names_of_parameters() {
-        let same = |a: &str, b: &str| Pattern::parse(a).unwrap().same_shape(&Pattern::parse(b).unwrap());
+        let same = |a: &str, b: &str| {
+            Pattern::parse(a)
+                .unwrap()
+                .same_shape(&Pattern::parse(b).unwrap())
+        };
         assert!(same("/a/{x}", "/a/{y}"));
         assert!(same("/{x+}", "/{y+}"));
         assert!(same("/a%20b", "/a b".replace(' ', "%20").as_str()));

@@ -36,7 +36,11 @@ impl<'t> Reference<'t> {
             let same = |shape: &&mut Shape| shape.host == rule.host && shape.segments == segments;
             match shapes.iter_mut().find(same) {
                 Some(shape) => shape.rules.push(index),
-                None => shapes.push(Shape { host: rule.host.clone(), segments, rules: vec![index] }),
+                None => shapes.push(Shape {
+                    host: rule.host.clone(),
+                    segments,
+                    rules: vec![index],
+                }),
             }
         }
         shapes.sort_by_key(|shape| specificity(&shape.segments));
@@ -52,22 +56,37 @@ impl<'t> Reference<'t> {
     /// The verdict on a path of these segments, each decoded once.
     pub(super) fn find_segments(&self, method: &str, host: &str, path: &[&str]) -> Verdict {
         let hosts = self.host(host);
-        let mut matching =
-            self.shapes.iter().filter(|shape| shape.host.as_ref() == hosts && fits(&shape.segments, path));
-        let Some(first) = matching.next() else { return Verdict::NotFound };
+        let mut matching = self
+            .shapes
+            .iter()
+            .filter(|shape| shape.host.as_ref() == hosts && fits(&shape.segments, path));
+        let Some(first) = matching.next() else {
+            return Verdict::NotFound;
+        };
         if let Some(index) = self.speaking(first, method) {
             return Verdict::Speaks(index);
         }
         let refused = Verdict::Method(first.rules[0]);
-        let Some(group) = self.group(first) else { return refused };
+        let Some(group) = self.group(first) else {
+            return refused;
+        };
         let mut outside: Vec<u8> = Vec::new();
         for shape in matching {
-            match self.speaking(shape, method).map(|index| (index, &self.rules[index])) {
+            match self
+                .speaking(shape, method)
+                .map(|index| (index, &self.rules[index]))
+            {
                 None if self.group(shape) == Some(group) => {}
                 None => return refused,
                 Some((index, rule)) if rule.method_fallthrough == Some(group) => {
-                    let stricter = outside.iter().any(|passes| rule.value.passes & !passes != 0);
-                    return if stricter { refused } else { Verdict::Speaks(index) };
+                    let stricter = outside
+                        .iter()
+                        .any(|passes| rule.value.passes & !passes != 0);
+                    return if stricter {
+                        refused
+                    } else {
+                        Verdict::Speaks(index)
+                    };
                 }
                 Some((_, rule)) => outside.push(rule.value.passes),
             }
@@ -75,11 +94,13 @@ impl<'t> Reference<'t> {
         refused
     }
 
-    /// The host whose rules are asked: the exact name, else one label more than a wildcard's, else none.
+    /// The host whose rules are asked: the exact name, else one label more than a wildcard's, else
+    /// none.
     fn host(&self, name: &str) -> Option<&HostPattern> {
         let wildcard = name.split_once('.').map(|(_, rest)| format!("*.{rest}"));
         let hosts = || self.shapes.iter().filter_map(|shape| shape.host.as_ref());
-        let exact = hosts().find(|host| matches!(host, HostPattern::Exact(known) if **known == *name));
+        let exact =
+            hosts().find(|host| matches!(host, HostPattern::Exact(known) if **known == *name));
         exact.or_else(|| hosts().find(|host| Some(host.to_string()) == wildcard))
     }
 
@@ -94,17 +115,27 @@ impl<'t> Reference<'t> {
         let by_get = if method == "HEAD" { named("GET") } else { None };
         let common = ANY.iter().any(|known| known.as_str() == method);
         let any = || if common { named("ANY") } else { None };
-        (if method == "ANY" { None } else { named(method) }).or(by_get).or_else(any)
+        (if method == "ANY" { None } else { named(method) })
+            .or(by_get)
+            .or_else(any)
     }
 
     /// The group that goes on from a rule's pattern, if there is one.
     pub(super) fn group_of(&self, rule: usize) -> Option<usize> {
-        self.group(self.shapes.iter().find(|shape| shape.rules.contains(&rule))?)
+        self.group(
+            self.shapes
+                .iter()
+                .find(|shape| shape.rules.contains(&rule))?,
+        )
     }
 
     fn group(&self, shape: &Shape) -> Option<usize> {
         let group = self.rules[shape.rules[0]].method_fallthrough;
-        shape.rules.iter().all(|index| self.rules[*index].method_fallthrough == group).then_some(group)?
+        shape
+            .rules
+            .iter()
+            .all(|index| self.rules[*index].method_fallthrough == group)
+            .then_some(group)?
     }
 }
 
@@ -118,8 +149,8 @@ fn shape(segment: &str) -> String {
     }
 }
 
-/// A key that sorts first is more specific: segment by segment a literal, a parameter, one or more segments, any number. A
-/// path that ends goes before one whose end is open.
+/// A key that sorts first is more specific: segment by segment a literal, a parameter, one or more
+/// segments, any number. A path that ends goes before one whose end is open.
 fn specificity(segments: &[String]) -> Vec<u8> {
     let class = |segment: &String| match segment.as_str() {
         "{}" => 1,
@@ -166,13 +197,19 @@ fn rules(numbers: &mut Numbers) -> Vec<Rule<Line>> {
             path = format!("{path}/{segment}");
         }
         let tail = *numbers.one_of(&TAILS);
-        path.push_str(if path.is_empty() && tail.is_empty() { "/" } else { tail });
+        path.push_str(if path.is_empty() && tail.is_empty() {
+            "/"
+        } else {
+            tail
+        });
         let method = *numbers.one_of(&METHODS);
         let mut line = rule(rules.len(), &format!("{method} {host}{path}"));
         line.method_fallthrough = *numbers.one_of(&[None, Some(0), Some(0), Some(1)]);
         line.value.passes = u8::try_from(numbers.below(4)).unwrap();
         let same = |other: &Rule<Line>| {
-            other.host == line.host && other.method == line.method && other.pattern.same_shape(&line.pattern)
+            other.host == line.host
+                && other.method == line.method
+                && other.pattern.same_shape(&line.pattern)
         };
         if !rules.iter().any(same) {
             rules.push(line);
@@ -211,15 +248,21 @@ fn compare(seed: u64, tables: usize, requests: usize) {
             let expected = match reference.find(method, host, &path) {
                 // The table names any of the pattern's rules.
                 Verdict::Method(index) => match &found {
-                    Verdict::Method(other) if rules[index].pattern.same_shape(&rules[*other].pattern) => {
+                    Verdict::Method(other)
+                        if rules[index].pattern.same_shape(&rules[*other].pattern) =>
+                    {
                         Verdict::Method(*other)
                     }
                     _ => Verdict::Method(index),
                 },
                 verdict => verdict,
             };
-            let table =
-                || rules.iter().map(|rule| (&rule.value, rule.method_fallthrough)).collect::<Vec<_>>();
+            let table = || {
+                rules
+                    .iter()
+                    .map(|rule| (&rule.value, rule.method_fallthrough))
+                    .collect::<Vec<_>>()
+            };
             assert_eq!(found, expected, "{method} {host}{path}: {:#?}", table());
         }
     }
@@ -249,7 +292,10 @@ fn the_table_and_a_slow_reading_of_its_rules_agree() {
 
 #[test]
 fn the_slow_reading_reads_what_is_written() {
-    let rules: Vec<_> = ["GET /a/x", "ANY /a/{p}", "GET /**"].iter().map(|text| rule(0, text)).collect();
+    let rules: Vec<_> = ["GET /a/x", "ANY /a/{p}", "GET /**"]
+        .iter()
+        .map(|text| rule(0, text))
+        .collect();
     let reference = Reference::new(&rules);
     assert_eq!(reference.find("HEAD", "z", "/%61/x"), Verdict::Speaks(0));
     assert_eq!(reference.find("POST", "z", "/a/x"), Verdict::Method(0));

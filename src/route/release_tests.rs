@@ -30,7 +30,13 @@ fn verdicts(lines: &[(&str, u8)], cases: &[(&str, &str)]) {
 #[test]
 fn a_method_that_the_stricter_route_lacks_lets_nobody_pass() {
     verdicts(
-        &[("GET /admin", 1), ("DELETE /admin", 2), ("ANY /**", 3), ("ANY /x/{id}", 1), ("GET /x/y", 1)],
+        &[
+            ("GET /admin", 1),
+            ("DELETE /admin", 2),
+            ("ANY /**", 3),
+            ("ANY /x/{id}", 1),
+            ("GET /x/y", 1),
+        ],
         &[
             ("POST /admin/", "shadowed by GET /admin"),
             ("GET /Admin", "shadowed by GET /admin"),
@@ -60,7 +66,10 @@ fn a_path_with_more_readings_than_are_made_is_refused_for_any_stricter_rule() {
             ("GET /a/b/My%20File.pdf", "ANY /**"),
         ],
     );
-    verdicts(&[("ANY /admin", 3), ("ANY /**", 3)], &[(&hidden, "ANY /**")]);
+    verdicts(
+        &[("ANY /admin", 3), ("ANY /**", 3)],
+        &[(&hidden, "ANY /**")],
+    );
 }
 
 #[test]
@@ -71,9 +80,16 @@ fn a_route_is_released_by_the_stricter_one_alone() {
         rules[which].distinct = distinct;
         Table::new(rules.into()).unwrap()
     };
-    let found = |table: &Table<Line>, path: &str| table.find(&target(&Method::GET, None, path)).is_ok();
-    let case = Distinct { case: true, slash: false };
-    let slash = Distinct { case: false, slash: true };
+    let found =
+        |table: &Table<Line>, path: &str| table.find(&target(&Method::GET, None, path)).is_ok();
+    let case = Distinct {
+        case: true,
+        slash: false,
+    };
+    let slash = Distinct {
+        case: false,
+        slash: true,
+    };
     for (which, distinct, upper, slashed) in [
         (0, case, true, false),
         (0, slash, false, true),
@@ -94,29 +110,52 @@ fn a_route_is_released_by_the_stricter_one_alone() {
 #[test]
 fn groups_that_fall_through_are_as_they_stand_among_themselves() {
     let table = |groups: [Option<usize>; 2]| {
-        let mut rules: Vec<_> = ["GET /admin", "ANY /**"].iter().map(|text| rule(0, text)).collect();
+        let mut rules: Vec<_> = ["GET /admin", "ANY /**"]
+            .iter()
+            .map(|text| rule(0, text))
+            .collect();
         rules[0].value.passes = 1;
         for (rule, group) in rules.iter_mut().zip(groups) {
             rule.method_fallthrough = group;
         }
         Table::new(rules).unwrap()
     };
-    let found = |groups, method: Method, path| table(groups).find(&target(&method, None, path)).is_ok();
-    for (method, path) in [(Method::GET, "/Admin"), (Method::POST, "/admin/"), (Method::POST, "/admin")] {
-        assert!(found([Some(0), Some(0)], method.clone(), path), "{method} {path}");
-        assert!(!found([Some(0), Some(1)], method.clone(), path), "{method} {path}");
-        assert!(!found([Some(0), None], method.clone(), path), "{method} {path}");
-        assert!(!found([None, None], method.clone(), path), "{method} {path}");
+    let found =
+        |groups, method: Method, path| table(groups).find(&target(&method, None, path)).is_ok();
+    for (method, path) in [
+        (Method::GET, "/Admin"),
+        (Method::POST, "/admin/"),
+        (Method::POST, "/admin"),
+    ] {
+        assert!(
+            found([Some(0), Some(0)], method.clone(), path),
+            "{method} {path}"
+        );
+        assert!(
+            !found([Some(0), Some(1)], method.clone(), path),
+            "{method} {path}"
+        );
+        assert!(
+            !found([Some(0), None], method.clone(), path),
+            "{method} {path}"
+        );
+        assert!(
+            !found([None, None], method.clone(), path),
+            "{method} {path}"
+        );
     }
     assert!(pattern_of::<Line>(&[], &[]).is_none());
 }
 
-// To an application that ignores case `/X/admin%2Fy` is a path of `/x/{id}`, which lacks POST. To one that splits at the
-// escaped slash as well it is a path of the group's public route. The first answers 405, whatever the second does.
+// To an application that ignores case `/X/admin%2Fy` is a path of `/x/{id}`, which lacks POST. To
+// one that splits at the escaped slash as well it is a path of the group's public route. The first
+// answers 405, whatever the second does.
 #[test]
 fn another_route_of_a_group_answers_for_none_that_lacks_the_method() {
-    let mut rules: Vec<_> =
-        ["GET /x/{id}", "ANY /x/admin/{rest+}", "ANY /**"].iter().map(|text| rule(0, text)).collect();
+    let mut rules: Vec<_> = ["GET /x/{id}", "ANY /x/admin/{rest+}", "ANY /**"]
+        .iter()
+        .map(|text| rule(0, text))
+        .collect();
     for (rule, passes) in rules.iter_mut().zip([1, 3, 3]) {
         rule.value.passes = passes;
     }
@@ -129,8 +168,8 @@ fn another_route_of_a_group_answers_for_none_that_lacks_the_method() {
     assert!(is_found(Method::POST, "/y/admin"));
 }
 
-// The path that comes differs in a segment that the matched route does not spell. That the route spells another segment
-// releases nothing.
+// The path that comes differs in a segment that the matched route does not spell. That the route
+// spells another segment releases nothing.
 #[test]
 fn a_route_is_released_where_it_spells_all_that_differs() {
     verdicts(
@@ -143,7 +182,11 @@ fn a_route_is_released_where_it_spells_all_that_differs() {
         ],
     );
     verdicts(
-        &[("ANY /{tenant}/{page}/", 3), ("ANY /{tenant}", 1), ("ANY /{lang}/admin", 1)],
+        &[
+            ("ANY /{tenant}/{page}/", 3),
+            ("ANY /{tenant}", 1),
+            ("ANY /{lang}/admin", 1),
+        ],
         &[
             ("GET /acme/.../", "shadowed by ANY /{tenant}"),
             ("GET /en/admin/", "ANY /{tenant}/{page}/"),
@@ -154,28 +197,45 @@ fn a_route_is_released_where_it_spells_all_that_differs() {
     );
     verdicts(
         &[("ANY /{t}/admin/**", 3), ("ANY /Admin/**", 1)],
-        &[("GET /.../admin/x", "shadowed by ANY /Admin/**"), ("GET /x/admin/y", "ANY /{t}/admin/**")],
+        &[
+            ("GET /.../admin/x", "shadowed by ANY /Admin/**"),
+            ("GET /x/admin/y", "ANY /{t}/admin/**"),
+        ],
     );
     verdicts(
         &[("ANY /{t}/Admin/**", 3), ("ANY /admin/**", 1)],
-        &[("GET /%20/Admin/x", "shadowed by ANY /admin/**"), ("GET /T/Admin/x", "ANY /{t}/Admin/**")],
+        &[
+            ("GET /%20/Admin/x", "shadowed by ANY /admin/**"),
+            ("GET /T/Admin/x", "ANY /{t}/Admin/**"),
+        ],
     );
     verdicts(
         &[("ANY /{lang}/Admin", 3), ("ANY /{lang}/admin", 1)],
-        &[("GET /EN/Admin", "ANY /{lang}/Admin"), ("GET /EN/admin", "ANY /{lang}/admin")],
+        &[
+            ("GET /EN/Admin", "ANY /{lang}/Admin"),
+            ("GET /EN/admin", "ANY /{lang}/admin"),
+        ],
     );
 }
 
-// A wide stricter route matches the path as it came, too, behind the one that speaks. It speaks alone where the path is cut.
+// A wide stricter route matches the path as it came, too, behind the one that speaks. It speaks
+// alone where the path is cut.
 #[test]
 fn a_stricter_route_that_matches_the_path_itself_is_compared() {
     verdicts(
-        &[("ANY /users/{id}/avatar", 3), ("ANY /users/**", 1), ("ANY /users/me/{x}", 3)],
+        &[
+            ("ANY /users/{id}/avatar", 3),
+            ("ANY /users/**", 1),
+            ("ANY /users/me/{x}", 3),
+        ],
         &[
             ("GET /users/5/avatar", "ANY /users/{id}/avatar"),
             ("GET /users/Bob./avatar", "ANY /users/{id}/avatar"),
             ("GET /users/5%3F/avatar", "shadowed by ANY /users/**"),
-            ("GET /users/secret%2Fdoc%3F/avatar", "shadowed by ANY /users/**"),
+            (
+                "GET /users/secret%2Fdoc%3F/avatar",
+                "shadowed by ANY /users/**",
+            ),
             ("GET /users/me/%3F", "shadowed by ANY /users/**"),
             ("GET /users/me/Bob", "ANY /users/me/{x}"),
         ],
@@ -195,7 +255,12 @@ fn a_stricter_route_that_matches_the_path_itself_is_compared() {
 #[test]
 fn literals_of_dots_and_letters_of_other_scripts_are_compared() {
     verdicts(
-        &[("ANY /.../**", 1), ("ANY /i%CC%87stanbul", 1), ("ANY /admin", 1), ("ANY /**", 3)],
+        &[
+            ("ANY /.../**", 1),
+            ("ANY /i%CC%87stanbul", 1),
+            ("ANY /admin", 1),
+            ("ANY /**", 3),
+        ],
         &[
             ("GET /...%3F", "shadowed by ANY /.../**"),
             ("GET /%C4%B0stanbul", "shadowed by ANY /i%CC%87stanbul"),
@@ -212,7 +277,12 @@ fn literals_of_dots_and_letters_of_other_scripts_are_compared() {
 #[test]
 fn a_plain_path_is_compared_with_routes_that_end_in_a_slash() {
     verdicts(
-        &[("ANY /admin/", 1), ("ANY /x/{id}/", 1), ("ANY /**", 3), ("ANY /x/{a}/{b}", 3)],
+        &[
+            ("ANY /admin/", 1),
+            ("ANY /x/{id}/", 1),
+            ("ANY /**", 3),
+            ("ANY /x/{a}/{b}", 3),
+        ],
         &[
             ("GET /admin", "shadowed by ANY /admin/"),
             ("GET /x/1", "shadowed by ANY /x/{id}/"),

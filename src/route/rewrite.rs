@@ -1,7 +1,8 @@
 //! The path that an upstream gets in place of the one that was matched.
 //!
-//! A template is a pattern over the parameters of its route. They go in as the raw bytes that were matched: what was
-//! authorized is what is forwarded, and whatever two readers could disagree about was refused before (attacks.md row 1).
+//! A template is a pattern over the parameters of its route. They go in as the raw bytes that were
+//! matched: what was authorized is what is forwarded, and whatever two readers could disagree about
+//! was refused before (attacks.md row 1).
 
 use std::fmt;
 
@@ -44,12 +45,22 @@ impl Rewrite {
         let tail = match template.tail() {
             None => None,
             Some(tail) if pattern.tail() == Some(tail) => Some(pattern.segments().len()),
-            Some(Tail::Rest(name)) => return Err(RewriteError::Unknown(format!("{{{name}+}}").into())),
+            Some(Tail::Rest(name)) => {
+                return Err(RewriteError::Unknown(format!("{{{name}+}}").into()));
+            }
             Some(Tail::Subtree) => return Err(RewriteError::Unknown("**".into())),
         };
         let raw = text.split('/').skip(1);
-        let parts = template.segments().iter().zip(raw).map(|(segment, raw)| part(segment, raw, pattern));
-        Ok(Self { text: text.into(), parts: parts.collect::<Result<_, _>>()?, tail })
+        let parts = template
+            .segments()
+            .iter()
+            .zip(raw)
+            .map(|(segment, raw)| part(segment, raw, pattern));
+        Ok(Self {
+            text: text.into(),
+            parts: parts.collect::<Result<_, _>>()?,
+            tail,
+        })
     }
 
     /// The path for a path that the pattern matched.
@@ -64,8 +75,12 @@ impl Rewrite {
                 Part::Segment(index) => matched(*index),
             });
         }
-        // Nothing after the root of a subtree is nothing here, too: no slash goes in that was not there.
-        if let Some((at, _)) = self.tail.and_then(|before| path.match_indices('/').nth(before)) {
+        // Nothing after the root of a subtree is nothing here, too: no slash goes in that was not
+        // there.
+        if let Some((at, _)) = self
+            .tail
+            .and_then(|before| path.match_indices('/').nth(before))
+        {
             out.push_str(path.get(at..).unwrap_or_default());
         }
         if out.is_empty() { "/".to_owned() } else { out }
@@ -83,7 +98,9 @@ fn part(segment: &Segment, raw: &str, pattern: &Pattern) -> Result<Part, Rewrite
         Segment::Literal(_) => Ok(Part::Literal(raw.into())),
         Segment::Param(_) => {
             let index = pattern.segments().iter().position(|other| other == segment);
-            index.map(Part::Segment).ok_or_else(|| RewriteError::Unknown(raw.into()))
+            index
+                .map(Part::Segment)
+                .ok_or_else(|| RewriteError::Unknown(raw.into()))
         }
     }
 }
@@ -104,17 +121,29 @@ mod tests {
     use super::*;
 
     fn rewritten(pattern: &str, template: &str, path: &str) -> String {
-        Rewrite::parse(template, &Pattern::parse(pattern).unwrap()).unwrap().apply(path)
+        Rewrite::parse(template, &Pattern::parse(pattern).unwrap())
+            .unwrap()
+            .apply(path)
     }
 
     // attacks.md row 1: the bytes that were matched, and no others.
     #[test]
     fn parameters_go_in_as_they_came() {
         for (pattern, template, path, expected) in [
-            ("/orders/{id}", "/v2/orders/{id}", "/orders/a%20b", "/v2/orders/a%20b"),
+            (
+                "/orders/{id}",
+                "/v2/orders/{id}",
+                "/orders/a%20b",
+                "/v2/orders/a%20b",
+            ),
             ("/{a}/{b}", "/{b}/x/{a}", "/1/%32", "/%32/x/1"),
             ("/orders/{id}", "/by%2Did/{id}/", "/orders/7", "/by%2Did/7/"),
-            ("/files/{rest+}", "/store/{rest+}", "/files/a/b/", "/store/a/b/"),
+            (
+                "/files/{rest+}",
+                "/store/{rest+}",
+                "/files/a/b/",
+                "/store/a/b/",
+            ),
             ("/admin/**", "/back/**", "/admin", "/back"),
             ("/admin/**", "/back/**", "/admin/", "/back/"),
             ("/admin/**", "/back/**", "/admin/a%2Fb/c", "/back/a%2Fb/c"),
@@ -125,7 +154,11 @@ mod tests {
             ("/a", "/", "/a", "/"),
             ("/{t}/files/{rest+}", "/{rest+}", "/acme/files/x", "/x"),
         ] {
-            assert_eq!(rewritten(pattern, template, path), expected, "{pattern} {template} {path}");
+            assert_eq!(
+                rewritten(pattern, template, path),
+                expected,
+                "{pattern} {template} {path}"
+            );
         }
     }
 

@@ -1,8 +1,9 @@
-//! Routes that speak for a path as a tolerant application reads it, though not for the path as it came.
+//! Routes that speak for a path as a tolerant application reads it, though not for the path as it
+//! came.
 //!
-//! A scoped `/admin` beside a public `/**` would be open if its application took `/Admin` for `/admin`: the request would go
-//! by `/**`. The index here finds such routes by the tolerant reading of a path; [`super::Table`] compares whom they let
-//! pass.
+//! A scoped `/admin` beside a public `/**` would be open if its application took `/Admin` for
+//! `/admin`: the request would go by `/**`. The index here finds such routes by the tolerant
+//! reading of a path; [`super::Table`] compares whom they let pass.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -39,21 +40,28 @@ impl Distinct {
     /// The differences that both tell apart.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
-        Self { slash: self.slash && other.slash, case: self.case && other.case }
+        Self {
+            slash: self.slash && other.slash,
+            case: self.case && other.case,
+        }
     }
 
     /// The names of what is told apart.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
         let [slash, case] = Self::NAMES;
-        [self.slash.then_some(slash), self.case.then_some(case)].into_iter().flatten()
+        [self.slash.then_some(slash), self.case.then_some(case)]
+            .into_iter()
+            .flatten()
     }
 }
 
-/// The patterns of one host, by their tolerant reading. A pattern is known by its number, which is the caller's.
+/// The patterns of one host, by their tolerant reading. A pattern is known by its number, which is
+/// the caller's.
 #[derive(Debug, Default)]
 pub(super) struct Index {
     root: Node,
-    /// Patterns with a literal that is not read as one segment, such as `/a%3Fb`: they are compared one by one.
+    /// Patterns with a literal that is not read as one segment, such as `/a%3Fb`: they are compared
+    /// one by one.
     odd: Vec<usize>,
     /// The literals of all others.
     names: HashSet<Box<str>, RandomState>,
@@ -107,7 +115,10 @@ impl Index {
                 let mut here = nodes.clone();
                 for piece in &form.pieces {
                     here.iter().for_each(|node| node.record(&mut found));
-                    here = here.into_iter().flat_map(|node| node.below(piece)).collect();
+                    here = here
+                        .into_iter()
+                        .flat_map(|node| node.below(piece))
+                        .collect();
                 }
                 match form.is_cut {
                     true => here.iter().for_each(|node| node.record(&mut found)),
@@ -124,10 +135,12 @@ impl Index {
         found
     }
 
-    /// Whether some pattern of a number for which `is_sought` holds may match a path that is its own only reading.
+    /// Whether some pattern of a number for which `is_sought` holds may match a path that is its
+    /// own only reading.
     pub(super) fn has_candidate(&self, path: &str, is_sought: impl Fn(usize) -> bool) -> bool {
         let mut found = self.odd.clone();
-        self.root.collect_plain(Some(path.strip_prefix('/').unwrap_or(path)), &mut found);
+        self.root
+            .collect_plain(Some(path.strip_prefix('/').unwrap_or(path)), &mut found);
         found.into_iter().any(is_sought)
     }
 
@@ -156,40 +169,56 @@ impl Node {
     fn below<'n>(&'n self, piece: &Piece) -> impl Iterator<Item = &'n Self> {
         let same = piece.text.is_empty().then_some(self);
         let param = self.param.as_deref().filter(|_| !piece.text.is_empty());
-        same.into_iter().chain(self.literals.get(&*piece.name)).chain(param)
+        same.into_iter()
+            .chain(self.literals.get(&*piece.name))
+            .chain(param)
     }
 
     /// The patterns that may match a path without escapes, capitals and empty segments.
     fn collect_plain(&self, path: Option<&str>, found: &mut Vec<usize>) {
         self.record(found);
         let Some(path) = path else { return };
-        let (segment, below) =
-            path.split_once('/').map_or((path, None), |(segment, below)| (segment, Some(below)));
-        let children = self.literals.get(segment).into_iter().chain(self.param.as_deref());
+        let (segment, below) = path
+            .split_once('/')
+            .map_or((path, None), |(segment, below)| (segment, Some(below)));
+        let children = self
+            .literals
+            .get(segment)
+            .into_iter()
+            .chain(self.param.as_deref());
         children.for_each(|node| node.collect_plain(below, found));
     }
 
     fn collect_all(&self, found: &mut Vec<usize>) {
         self.record(found);
-        self.literals.values().chain(self.param.as_deref()).for_each(|node| node.collect_all(found));
+        self.literals
+            .values()
+            .chain(self.param.as_deref())
+            .for_each(|node| node.collect_all(found));
     }
 }
 
-/// Whether a literal is read as no segment though it is not the last slash, or cuts what follows it.
+/// Whether a literal is read as no segment though it is not the last slash, or cuts what follows
+/// it.
 pub(super) fn has_odd_literal(pattern: &Pattern) -> bool {
     let last = pattern.segments().len().saturating_sub(1);
-    pattern.segments().iter().enumerate().any(|(index, segment)| match segment {
-        Segment::Param(_) => false,
-        Segment::Literal(text) if text.is_empty() && index == last => false,
-        Segment::Literal(text) => match whole_name(text) {
-            // A text with its parameters cut or its end trimmed is one segment still.
-            (Some(_), cut) => cut,
-            (None, _) => true,
-        },
-    })
+    pattern
+        .segments()
+        .iter()
+        .enumerate()
+        .any(|(index, segment)| match segment {
+            Segment::Param(_) => false,
+            Segment::Literal(text) if text.is_empty() && index == last => false,
+            Segment::Literal(text) => match whole_name(text) {
+                // A text with its parameters cut or its end trimmed is one segment still.
+                (Some(_), cut) => cut,
+                (None, _) => true,
+            },
+        })
 }
 
-/// Whether a pattern is its own tolerant reading, so that it matches no plain path but as it stands.
+/// Whether a pattern is its own tolerant reading, so that it matches no plain path but as it
+/// stands.
 pub(super) fn is_plain(pattern: &Pattern) -> bool {
     let is_root = pattern.as_str() == "/";
     is_root
@@ -199,7 +228,8 @@ pub(super) fn is_plain(pattern: &Pattern) -> bool {
         })
 }
 
-/// Forms of one pattern. More literals of the kind of `/a%3Fb` than lead to that many are read as they are written.
+/// Forms of one pattern. More literals of the kind of `/a%3Fb` than lead to that many are read as
+/// they are written.
 const MOST_SHAPES: usize = 16;
 
 /// A pattern as some reader has it: patterns are read as paths are.
@@ -233,23 +263,32 @@ impl Shape {
             Segment::Param(_) => Step::Param,
             Segment::Literal(text) => Step::Literal(texts(&Form::of_literal(text))),
         };
-        Self { steps: pattern.segments().iter().map(step).collect(), tail: pattern.tail().cloned() }
+        Self {
+            steps: pattern.segments().iter().map(step).collect(),
+            tail: pattern.tail().cloned(),
+        }
     }
 
-    /// The forms of a pattern: without its last slash, without literals that are nothing but dots or blanks, and with what
-    /// follows a `?` cut.
+    /// The forms of a pattern: without its last slash, without literals that are nothing but dots
+    /// or blanks, and with what follows a `?` cut.
     fn all(pattern: &Pattern, distinct: Distinct) -> Vec<Self> {
         let (mut open, mut done) = (vec![Self::default()], Vec::new());
         for segment in pattern.segments() {
             let Segment::Literal(text) = segment else {
-                open.iter_mut().for_each(|shape| shape.steps.push(Step::Param));
+                open.iter_mut()
+                    .for_each(|shape| shape.steps.push(Step::Param));
                 continue;
             };
             let forms = Form::of_literal(text);
             let before = open.clone();
-            let has_empty = |cut| forms.iter().any(|form| form.is_cut == cut && form.is_empty());
+            let has_empty = |cut| {
+                forms
+                    .iter()
+                    .any(|form| form.is_cut == cut && form.is_empty())
+            };
             let is_kept_slash = text.is_empty() && distinct.slash;
-            open.iter_mut().for_each(|shape| shape.steps.push(Step::Literal(texts(&forms))));
+            open.iter_mut()
+                .for_each(|shape| shape.steps.push(Step::Literal(texts(&forms))));
             if forms.iter().any(|form| form.is_cut) && done.len() < MOST_SHAPES {
                 done.extend(open.iter().cloned());
                 if has_empty(true) {
@@ -260,7 +299,8 @@ impl Shape {
                 open.extend(before);
             }
         }
-        open.iter_mut().for_each(|shape| shape.tail = pattern.tail().cloned());
+        open.iter_mut()
+            .for_each(|shape| shape.tail = pattern.tail().cloned());
         open.extend(done);
         open
     }
@@ -286,7 +326,9 @@ impl Shape {
     /// Whether a path of so many pieces may be one of this pattern without its last slash.
     fn ends_without_slash(&self, count: usize) -> bool {
         let is_slash = |step: &Step| matches!(step, Step::Literal(texts) if texts.first().is_some_and(|(text, _)| text.is_empty()));
-        self.tail.is_none() && count + 1 == self.steps.len() && self.steps.last().is_some_and(is_slash)
+        self.tail.is_none()
+            && count + 1 == self.steps.len()
+            && self.steps.last().is_some_and(is_slash)
     }
 }
 
@@ -297,7 +339,9 @@ impl Step {
             Self::Literal(texts) if piece.is_exact => {
                 texts.first().is_some_and(|(text, _)| *text == piece.text)
             }
-            Self::Literal(texts) if folds_case => texts.iter().any(|(_, text)| *text == piece.folded),
+            Self::Literal(texts) if folds_case => {
+                texts.iter().any(|(_, text)| *text == piece.folded)
+            }
             Self::Literal(texts) => texts.iter().any(|(text, _)| *text == piece.text),
         }
     }
@@ -312,7 +356,9 @@ impl Form {
 /// The texts of a literal, which has no slash and is one piece in each of its forms.
 fn texts(forms: &[Form]) -> Vec<(String, String)> {
     let pieces = forms.iter().flat_map(|form| &form.pieces);
-    pieces.map(|piece| (piece.text.clone(), piece.folded.clone())).collect()
+    pieces
+        .map(|piece| (piece.text.clone(), piece.folded.clone()))
+        .collect()
 }
 
 /// A pattern in all of its forms.
@@ -334,10 +380,11 @@ impl Folded {
         }
     }
 
-    /// Whether there is a reading of a path that is one of the pattern, and not sooner one of `found`.
+    /// Whether there is a reading of a path that is one of the pattern, and not sooner one of
+    /// `found`.
     ///
-    /// Both patterns go through the pieces of the path together. The work is bounded by the forms of the path and the
-    /// lengths of the patterns.
+    /// Both patterns go through the pieces of the path together. The work is bounded by the forms
+    /// of the path and the lengths of the patterns.
     pub(super) fn goes_before(&self, found: &Pattern, readings: &Readings) -> bool {
         self.has_before(&self.shapes, found, readings)
     }
@@ -348,12 +395,24 @@ impl Folded {
     }
 
     fn has_before(&self, shapes: &[Shape], found: &Pattern, readings: &Readings) -> bool {
-        let cases: &[bool] = if self.distinct.case { &[false] } else { &[true, false] };
+        let cases: &[bool] = if self.distinct.case {
+            &[false]
+        } else {
+            &[true, false]
+        };
         let own = Shape::as_written(found);
         for shape in shapes {
             for folds_case in cases {
-                let race = Race { shape, own: &own, folds_case: *folds_case };
-                if race.ends(readings).into_iter().any(|end| self.is_before(shape, &own, found, end)) {
+                let race = Race {
+                    shape,
+                    own: &own,
+                    folds_case: *folds_case,
+                };
+                if race
+                    .ends(readings)
+                    .into_iter()
+                    .any(|end| self.is_before(shape, &own, found, end))
+                {
                     return true;
                 }
             }
@@ -383,13 +442,20 @@ impl Race<'_> {
     /// Where the readings end that are paths of the pattern.
     fn ends(&self, readings: &Readings) -> BTreeSet<Position> {
         let mut ends = BTreeSet::new();
-        let mut positions = BTreeSet::from([Position { count: 0, is_found: true, slash: false }]);
+        let mut positions = BTreeSet::from([Position {
+            count: 0,
+            is_found: true,
+            slash: false,
+        }]);
         for forms in &readings.segments {
             let mut next = BTreeSet::new();
             for form in forms {
                 let mut here = positions.clone();
                 for piece in &form.pieces {
-                    here = here.into_iter().flat_map(|position| self.after(position, piece)).collect();
+                    here = here
+                        .into_iter()
+                        .flat_map(|position| self.after(position, piece))
+                        .collect();
                 }
                 if form.is_cut { &mut ends } else { &mut next }.extend(here);
             }
@@ -405,21 +471,27 @@ impl Race<'_> {
 
     /// Where a piece leads: it is one more, or an empty one that is merged.
     fn after(&self, position: Position, piece: &Piece) -> impl Iterator<Item = Position> {
-        let Position { count, is_found, .. } = position;
+        let Position {
+            count, is_found, ..
+        } = position;
         let slash = piece.text.is_empty();
         let merged = (slash && !piece.is_exact).then_some(Position { slash, ..position });
         let most = self.shape.steps.len().max(self.own.steps.len()) + 1;
-        let taken = self.shape.takes(piece, count, self.folds_case).then(|| Position {
-            count: most.min(count + 1),
-            is_found: is_found && self.own.takes(piece, count, self.folds_case),
-            slash,
-        });
+        let taken = self
+            .shape
+            .takes(piece, count, self.folds_case)
+            .then(|| Position {
+                count: most.min(count + 1),
+                is_found: is_found && self.own.takes(piece, count, self.folds_case),
+                slash,
+            });
         merged.into_iter().chain(taken)
     }
 }
 
-/// The place of a pattern among those that match one reading: the lesser is the more specific, as in the table. Of two that
-/// differ by their last slash alone, the one that is as the reading goes before.
+/// The place of a pattern among those that match one reading: the lesser is the more specific, as
+/// in the table. Of two that differ by their last slash alone, the one that is as the reading goes
+/// before.
 fn rank(shape: &Shape, ends_in_slash: bool, slash: bool) -> Vec<u8> {
     let mut rank = Vec::with_capacity(shape.steps.len() + 2);
     for step in &shape.steps {
@@ -449,7 +521,10 @@ mod tests {
         let found = rival.goes_before(&Pattern::parse("/**").unwrap(), &readings);
         let mut index = Index::default();
         index.insert(&pattern, 7);
-        assert!(!found || index.candidates(&readings) == [7], "{pattern} {path}");
+        assert!(
+            !found || index.candidates(&readings) == [7],
+            "{pattern} {path}"
+        );
         found
     }
 
@@ -498,8 +573,14 @@ mod tests {
     #[test]
     fn a_pattern_is_released_from_what_its_application_tells_apart() {
         let none = Distinct::default();
-        let case = Distinct { case: true, slash: false };
-        let slash = Distinct { case: false, slash: true };
+        let case = Distinct {
+            case: true,
+            slash: false,
+        };
+        let slash = Distinct {
+            case: false,
+            slash: true,
+        };
         for (distinct, path, found) in [
             (case, "/Admin", false),
             (case, "/admin/", true),
@@ -509,7 +590,11 @@ mod tests {
             (slash, "/Admin/", false),
             (slash, "/admin/...", false),
         ] {
-            assert_eq!(is_match("/admin", distinct, path), found, "{distinct:?} {path}");
+            assert_eq!(
+                is_match("/admin", distinct, path),
+                found,
+                "{distinct:?} {path}"
+            );
         }
         assert!(is_match("/admin/", slash, "/Admin/"));
         assert!(!is_match("/admin/", slash, "/Admin"));
@@ -525,13 +610,28 @@ mod tests {
 
     #[test]
     fn the_more_specific_pattern_has_the_lesser_rank() {
-        let order = ["/a/b", "/a/b/**", "/a/{x}", "/a/{rest+}", "/a/**", "/{x}/b", "/{x+}", "/**"];
+        let order = [
+            "/a/b",
+            "/a/b/**",
+            "/a/{x}",
+            "/a/{rest+}",
+            "/a/**",
+            "/{x}/b",
+            "/{x+}",
+            "/**",
+        ];
         let rank = |text: &str, slash| {
-            rank(&Shape::as_written(&Pattern::parse(text).unwrap()), text.ends_with('/'), slash)
+            rank(
+                &Shape::as_written(&Pattern::parse(text).unwrap()),
+                text.ends_with('/'),
+                slash,
+            )
         };
         let ranks: Vec<_> = order.iter().map(|text| rank(text, false)).collect();
         assert!(ranks.is_sorted(), "{ranks:?}");
-        assert!(rank("/{x}/", true) < rank("/{x}", true) && rank("/{x}", true) < rank("/{x+}", true));
+        assert!(
+            rank("/{x}/", true) < rank("/{x}", true) && rank("/{x}", true) < rank("/{x+}", true)
+        );
         assert!(rank("/{x}", false) < rank("/{x}/", false));
     }
 }

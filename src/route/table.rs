@@ -1,6 +1,6 @@
-//! The route table: hosts, then a tree of path segments, then methods. The most specific rule wins; the order of
-//! the file never decides. A rule that wins by a spelling alone, beside a stricter one for what an application may take the
-//! path for, does not speak (see [`super::shadow`]).
+//! The route table: hosts, then a tree of path segments, then methods. The most specific rule wins;
+//! the order of the file never decides. A rule that wins by a spelling alone, beside a stricter one
+//! for what an application may take the path for, does not speak (see [`super::shadow`]).
 
 use std::collections::BTreeMap;
 use std::collections::HashMap;
@@ -11,7 +11,9 @@ use http::Method;
 use super::marks::{Mark, marks};
 use super::path::decode;
 use super::stricter::{Rivals, speaking};
-use super::{ANY, Access, Distinct, HostPattern, MethodPattern, Pattern, Segment, Tail, Target, host};
+use super::{
+    ANY, Access, Distinct, HostPattern, MethodPattern, Pattern, Segment, Tail, Target, host,
+};
 
 /// One line of the table: for which requests `value` speaks.
 #[derive(Debug)]
@@ -22,7 +24,8 @@ pub struct Rule<T> {
     pub pattern: Pattern,
     /// The method.
     pub method: MethodPattern,
-    /// The group in whose less specific patterns a method is looked for that is missing here; `None` for nowhere.
+    /// The group in whose less specific patterns a method is looked for that is missing here;
+    /// `None` for nowhere.
     pub method_fallthrough: Option<usize>,
     /// The differences that its application tells apart, so that it stands in no other rule's way.
     pub distinct: Distinct,
@@ -119,12 +122,26 @@ impl<T: Access> Table<T> {
         rules: Vec<Rule<T>>,
         marks: fn(&Node, &[Rule<T>], &mut [Mark]),
     ) -> Result<Self, Conflict> {
-        let mut table = Self { marks: vec![Mark::Clear; rules.len()], rules, ..Self::default() };
+        let mut table = Self {
+            marks: vec![Mark::Clear; rules.len()],
+            rules,
+            ..Self::default()
+        };
         for index in 0..table.rules.len() {
             table.insert(index)?;
         }
-        let Self { rules, marks: all, exact, wildcard, rest } = &mut table;
-        for root in exact.values_mut().chain(wildcard.values_mut()).chain([rest]) {
+        let Self {
+            rules,
+            marks: all,
+            exact,
+            wildcard,
+            rest,
+        } = &mut table;
+        for root in exact
+            .values_mut()
+            .chain(wildcard.values_mut())
+            .chain([rest])
+        {
             root.node.finish(rules);
             marks(&root.node, rules, all);
             root.rivals = Rivals::of(&root.node, rules, all);
@@ -143,21 +160,35 @@ impl<T: Access> Table<T> {
         let found = root.node.find(Some(path), &mut search);
         if let Some(index) = found
             && let Some(rule) = self.rules.get(index)
-            && !search.outside.iter().any(|other| self.is_stricter(*other, rule))
+            && !search
+                .outside
+                .iter()
+                .any(|other| self.is_stricter(*other, rule))
         {
             return match self.shadow(root, index, rule, target) {
-                Some(by) => Err(Miss::Shadowed { found: &rule.value, by: &by.value }),
+                Some(by) => Err(Miss::Shadowed {
+                    found: &rule.value,
+                    by: &by.value,
+                }),
                 None => Ok(&rule.value),
             };
         }
-        match search.passed.and_then(|leaf| Some((leaf, self.rules.get(*leaf.rules.first()?)?))) {
-            Some((leaf, nearest)) => Err(Miss::Method { allow: &leaf.allow, nearest: &nearest.value }),
+        match search
+            .passed
+            .and_then(|leaf| Some((leaf, self.rules.get(*leaf.rules.first()?)?)))
+        {
+            Some((leaf, nearest)) => Err(Miss::Method {
+                allow: &leaf.allow,
+                nearest: &nearest.value,
+            }),
             None => Err(Miss::NotFound),
         }
     }
 
     fn is_stricter(&self, index: usize, than: &Rule<T>) -> bool {
-        self.rules.get(index).is_none_or(|rule| !rule.value.admits_all_of(&than.value))
+        self.rules
+            .get(index)
+            .is_none_or(|rule| !rule.value.admits_all_of(&than.value))
     }
 
     /// The stricter rule in whose way the one that was found would be.
@@ -173,7 +204,11 @@ impl<T: Access> Table<T> {
             return None;
         }
         // It is refused for what is ambiguous about it, and need not be read at all.
-        if target.ambiguities().first_beyond(rule.value.allows()).is_some() {
+        if target
+            .ambiguities()
+            .first_beyond(rule.value.allows())
+            .is_some()
+        {
             return None;
         }
         let rivals = root.rivals.as_ref()?;
@@ -192,13 +227,19 @@ impl<T: Access> Table<T> {
     #[must_use]
     pub fn in_match_order(&self) -> Vec<&Rule<T>> {
         let sorted = |map: &HashMap<Box<str>, Root, RandomState>, order: &mut Vec<usize>| {
-            map.iter().collect::<BTreeMap<_, _>>().into_values().for_each(|root| root.node.collect(order));
+            map.iter()
+                .collect::<BTreeMap<_, _>>()
+                .into_values()
+                .for_each(|root| root.node.collect(order));
         };
         let mut order = Vec::with_capacity(self.rules.len());
         sorted(&self.exact, &mut order);
         sorted(&self.wildcard, &mut order);
         self.rest.node.collect(&mut order);
-        order.into_iter().filter_map(|index| self.rules.get(index)).collect()
+        order
+            .into_iter()
+            .filter_map(|index| self.rules.get(index))
+            .collect()
     }
 
     /// The first host that has any rule is final.
@@ -206,13 +247,20 @@ impl<T: Access> Table<T> {
         if self.exact.is_empty() && self.wildcard.is_empty() {
             return &self.rest;
         }
-        let Some(name) = host.and_then(host::normalize) else { return &self.rest };
+        let Some(name) = host.and_then(host::normalize) else {
+            return &self.rest;
+        };
         let wildcard = || self.wildcard.get(name.split_once('.')?.1);
-        self.exact.get(&name).or_else(wildcard).unwrap_or(&self.rest)
+        self.exact
+            .get(&name)
+            .or_else(wildcard)
+            .unwrap_or(&self.rest)
     }
 
     fn insert(&mut self, index: usize) -> Result<(), Conflict> {
-        let Some(rule) = self.rules.get(index) else { return Ok(()) };
+        let Some(rule) = self.rules.get(index) else {
+            return Ok(());
+        };
         let root = match &rule.host {
             None => &mut self.rest,
             Some(HostPattern::Exact(name)) => self.exact.entry(name.clone()).or_default(),
@@ -230,7 +278,11 @@ impl<T: Access> Table<T> {
             Some(Tail::Rest(_)) => node.rest.get_or_insert_default(),
             Some(Tail::Subtree) => node.subtree.get_or_insert_default(),
         };
-        let same = |other: &&usize| self.rules.get(**other).is_some_and(|other| other.method == rule.method);
+        let same = |other: &&usize| {
+            self.rules
+                .get(**other)
+                .is_some_and(|other| other.method == rule.method)
+        };
         if let Some(other) = leaf.rules.iter().find(same) {
             return Err(Conflict(*other, index));
         }
@@ -240,15 +292,19 @@ impl<T: Access> Table<T> {
 }
 
 impl Node {
-    /// Depth first, the most specific child first. Every step goes one segment down both the tree and the path, so a
-    /// node is visited at most once: the work is bounded by the table, whatever the path (R08).
+    /// Depth first, the most specific child first. Every step goes one segment down both the tree
+    /// and the path, so a node is visited at most once: the work is bounded by the table, whatever
+    /// the path (R08).
     fn find<'t, T>(&'t self, path: Option<&str>, search: &mut Search<'t, '_, T>) -> Option<usize> {
         let Some(path) = path else {
             // `/admin/**` takes `/admin`, too.
-            return search.consider(self.here.as_ref()).or_else(|| search.consider(self.subtree.as_ref()));
+            return search
+                .consider(self.here.as_ref())
+                .or_else(|| search.consider(self.subtree.as_ref()));
         };
-        let (segment, below) =
-            path.split_once('/').map_or((path, None), |(segment, below)| (segment, Some(below)));
+        let (segment, below) = path
+            .split_once('/')
+            .map_or((path, None), |(segment, below)| (segment, Some(below)));
         let segment = decode(segment);
         if let Some(node) = self.literals.get(&*segment)
             && let Some(found) = node.find(below, search)
@@ -269,16 +325,29 @@ impl Node {
     }
 
     fn finish<T>(&mut self, rules: &[Rule<T>]) {
-        for leaf in [&mut self.here, &mut self.rest, &mut self.subtree].into_iter().flatten() {
+        for leaf in [&mut self.here, &mut self.rest, &mut self.subtree]
+            .into_iter()
+            .flatten()
+        {
             leaf.finish(rules);
         }
-        self.literals.values_mut().chain(self.param.as_deref_mut()).for_each(|node| node.finish(rules));
+        self.literals
+            .values_mut()
+            .chain(self.param.as_deref_mut())
+            .for_each(|node| node.finish(rules));
     }
 
     /// The rules of each pattern from here on, in no order.
     pub(super) fn leaves<'t>(&'t self, found: &mut Vec<&'t Leaf>) {
-        found.extend([&self.here, &self.rest, &self.subtree].into_iter().flatten());
-        self.literals.values().chain(self.param.as_deref()).for_each(|node| node.leaves(found));
+        found.extend(
+            [&self.here, &self.rest, &self.subtree]
+                .into_iter()
+                .flatten(),
+        );
+        self.literals
+            .values()
+            .chain(self.param.as_deref())
+            .for_each(|node| node.leaves(found));
     }
 
     fn collect(&self, order: &mut Vec<usize>) {
@@ -287,7 +356,10 @@ impl Node {
         };
         leaf(&self.here, order);
         let sorted: BTreeMap<_, _> = self.literals.iter().collect();
-        sorted.into_values().chain(self.param.as_deref()).for_each(|node| node.collect(order));
+        sorted
+            .into_values()
+            .chain(self.param.as_deref())
+            .for_each(|node| node.collect(order));
         leaf(&self.rest, order);
         leaf(&self.subtree, order);
     }
@@ -337,7 +409,13 @@ struct Search<'t, 'r, T> {
 
 impl<'t, 'r, T> Search<'t, 'r, T> {
     fn new(rules: &'t [Rule<T>], method: &'r Method) -> Self {
-        Self { rules, method, passed: None, halted: false, outside: Vec::new() }
+        Self {
+            rules,
+            method,
+            passed: None,
+            halted: false,
+            outside: Vec::new(),
+        }
     }
 
     fn consider(&mut self, leaf: Option<&'t Leaf>) -> Option<usize> {
@@ -353,13 +431,18 @@ impl<'t, 'r, T> Search<'t, 'r, T> {
             }
             return found;
         };
-        // A group goes on within its own patterns alone: a scoped `GET /admin` there must open `POST /admin` neither to
-        // another group's public `/**`, nor to its own where a stricter route of others lies between.
+        // A group goes on within its own patterns alone: a scoped `GET /admin` there must open
+        // `POST /admin` neither to another group's public `/**`, nor to its own where a stricter
+        // route of others lies between.
         let Some(index) = found else {
             self.halted = leaf.group != first.group;
             return None;
         };
-        if self.rules.get(index).is_some_and(|rule| rule.method_fallthrough == first.group) {
+        if self
+            .rules
+            .get(index)
+            .is_some_and(|rule| rule.method_fallthrough == first.group)
+        {
             return found;
         }
         self.outside.push(index);

@@ -26,7 +26,11 @@ fn find(table: &Table<Line>, request: &str) -> String {
     let (method, rest) = request.split_once(' ').unwrap();
     let (host, path) = rest.split_at(rest.find('/').unwrap());
     let method = Method::from_bytes(method.as_bytes()).unwrap();
-    match table.find(&target(&method, Some(if host.is_empty() { "h" } else { host }), path)) {
+    match table.find(&target(
+        &method,
+        Some(if host.is_empty() { "h" } else { host }),
+        path,
+    )) {
         Ok(line) => line.text.clone(),
         Err(Miss::NotFound) => "404".to_owned(),
         Err(Miss::Method { allow, .. }) => format!("405 {allow}"),
@@ -92,7 +96,10 @@ fn a_path_that_exists_for_other_methods_is_405_and_opens_nothing() {
     assert_eq!(find(&table, "OPTIONS /admin"), "405 DELETE, GET, HEAD");
     assert_eq!(find(&table, "get /admin"), "405 DELETE, GET, HEAD");
     assert_eq!(find(&table, "POST /x"), "ANY /**");
-    assert_eq!(find(&table, "BREW /x"), "405 DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT");
+    assert_eq!(
+        find(&table, "BREW /x"),
+        "405 DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
+    );
 }
 
 // api-gateway.md §2.6 P5.
@@ -111,7 +118,11 @@ fn what_one_group_passes_over_no_other_takes() {
     assert_eq!(find(&table, "POST /admin"), "405 GET, HEAD");
     assert_eq!(find(&table, "POST /other"), "ANY /**");
     // Another group that falls through is another as well, whatever its prefix.
-    let table = grouped(&[("GET /a/x", Some(0), 1), ("ANY /a/**", Some(1), 3), ("GET /**", Some(0), 1)]);
+    let table = grouped(&[
+        ("GET /a/x", Some(0), 1),
+        ("ANY /a/**", Some(1), 3),
+        ("GET /**", Some(0), 1),
+    ]);
     assert_eq!(find(&table, "POST /a/x"), "405 GET, HEAD");
     assert_eq!(find(&table, "GET /a/x"), "GET /a/x");
     assert_eq!(find(&table, "POST /a/y"), "ANY /a/**");
@@ -141,7 +152,11 @@ fn a_group_goes_past_no_stricter_route_of_others() {
 #[test]
 fn a_pattern_that_two_groups_share_does_not_fall_through() {
     for other in [None, Some(1)] {
-        let table = grouped(&[("GET /a", Some(0), 1), ("PUT /a", other, 1), ("ANY /**", Some(0), 3)]);
+        let table = grouped(&[
+            ("GET /a", Some(0), 1),
+            ("PUT /a", other, 1),
+            ("ANY /**", Some(0), 3),
+        ]);
         assert_eq!(find(&table, "PUT /a"), "PUT /a");
         assert_eq!(find(&table, "POST /a"), "405 GET, HEAD, PUT");
         // Nor does a look-up that comes from above go past it.
@@ -170,10 +185,37 @@ fn the_first_host_that_has_any_route_is_final() {
 #[test]
 fn equal_rules_conflict_and_the_order_of_matching_can_be_listed() {
     let rule = |path: &str| rule(0, &format!("ANY {path}"));
-    assert_eq!(Table::new(vec![rule("/a/{x}"), rule("/b"), rule("/a/{y}")]).unwrap_err(), Conflict(0, 2));
-    let table = table(&["GET /**", "ANY /b/{x}", "GET /b/{x}", "GET /b/c", "GET h/z", "GET /b"], false);
-    let order: Vec<_> = table.in_match_order().iter().map(|rule| rule.value.text.as_str()).collect();
-    assert_eq!(order, ["GET h/z", "GET /b", "GET /b/c", "GET /b/{x}", "ANY /b/{x}", "GET /**"]);
+    assert_eq!(
+        Table::new(vec![rule("/a/{x}"), rule("/b"), rule("/a/{y}")]).unwrap_err(),
+        Conflict(0, 2)
+    );
+    let table = table(
+        &[
+            "GET /**",
+            "ANY /b/{x}",
+            "GET /b/{x}",
+            "GET /b/c",
+            "GET h/z",
+            "GET /b",
+        ],
+        false,
+    );
+    let order: Vec<_> = table
+        .in_match_order()
+        .iter()
+        .map(|rule| rule.value.text.as_str())
+        .collect();
+    assert_eq!(
+        order,
+        [
+            "GET h/z",
+            "GET /b",
+            "GET /b/c",
+            "GET /b/{x}",
+            "ANY /b/{x}",
+            "GET /**"
+        ]
+    );
 }
 
 // R08.
@@ -182,14 +224,21 @@ fn a_long_path_visits_each_node_once() {
     let params: String = (0..20).map(|n| format!("{{p{n}}}/")).collect();
     let deep = format!("GET /{params}z");
     let table = table(&[&deep, "GET /a/**"], false);
-    assert_eq!(find(&table, &format!("GET /{}", "a/".repeat(4000))), "GET /a/**");
+    assert_eq!(
+        find(&table, &format!("GET /{}", "a/".repeat(4000))),
+        "GET /a/**"
+    );
 }
 
 // R08: what a look-up costs is up to the path and not to how many routes there are.
 #[test]
 fn ten_thousand_routes_are_as_quick_as_one() {
     let names: Vec<_> = (0..10_000).map(|n| format!("GET /r{n}/{{id}}/x")).collect();
-    let names: Vec<_> = names.iter().map(String::as_str).chain(["GET /a/**"]).collect();
+    let names: Vec<_> = names
+        .iter()
+        .map(String::as_str)
+        .chain(["GET /a/**"])
+        .collect();
     let table = table(&names, false);
     for (request, rule) in [
         ("GET /r9999/1/x".to_owned(), "GET /r9999/{id}/x"),
@@ -204,6 +253,9 @@ fn ten_thousand_routes_are_as_quick_as_one() {
         });
         // A tenth of it in a release build; one by one, ten thousand routes are many times as much.
         let least = took.min().unwrap_or_default();
-        assert!(least < std::time::Duration::from_millis(10), "{request:.20} took {least:?}");
+        assert!(
+            least < std::time::Duration::from_millis(10),
+            "{request:.20} took {least:?}"
+        );
     }
 }

@@ -22,15 +22,16 @@ pub struct Target<'r> {
 pub enum TargetError {
     /// Longer than the limit: 414.
     TooLong,
-    /// `CONNECT`, `*`, another scheme than http(s), a user before the host, or a path that does not begin with `/`.
+    /// `CONNECT`, `*`, another scheme than http(s), a user before the host, or a path that does not
+    /// begin with `/`.
     Form,
     /// `Host` is missing, repeated, no host name (RFC 9112 §3.2), or another than `:authority`.
     Host,
 }
 
 impl<'r> Target<'r> {
-    /// Reads the target of a request. In absolute form its authority binds and `Host` does not (RFC 9112 §3.2.2); in HTTP/2
-    /// they have to be the same (RFC 9113 §8.3.1).
+    /// Reads the target of a request. In absolute form its authority binds and `Host` does not (RFC
+    /// 9112 §3.2.2); in HTTP/2 they have to be the same (RFC 9113 §8.3.1).
     ///
     /// # Errors
     /// [`TargetError`]
@@ -48,15 +49,19 @@ impl<'r> Target<'r> {
             return Err(TargetError::Form);
         }
         let path = uri.path();
-        let scheme = uri.scheme_str().is_none_or(|scheme| scheme == "http" || scheme == "https");
+        let scheme = uri
+            .scheme_str()
+            .is_none_or(|scheme| scheme == "http" || scheme == "https");
         if *method == Method::CONNECT || !scheme || !path.starts_with('/') {
             return Err(TargetError::Form);
         }
         let host = match uri.authority() {
             Some(authority) if authority.as_str().contains('@') => return Err(TargetError::Form),
             Some(authority) => {
-                let same =
-                    |host: &HeaderValue| host.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes());
+                let same = |host: &HeaderValue| {
+                    host.as_bytes()
+                        .eq_ignore_ascii_case(authority.as_str().as_bytes())
+                };
                 if version < Version::HTTP_2 {
                     host_field(headers, version)?;
                 } else {
@@ -69,7 +74,12 @@ impl<'r> Target<'r> {
             }
             None => host_field(headers, version)?,
         };
-        Ok(Self { method, host, path, ambiguities: inspect(path) })
+        Ok(Self {
+            method,
+            host,
+            path,
+            ambiguities: inspect(path),
+        })
     }
 
     /// The method.
@@ -112,7 +122,11 @@ impl<'r> Target<'r> {
 fn host_field(headers: &HeaderMap, version: Version) -> Result<Option<&str>, TargetError> {
     let mut fields = headers.get_all(HOST).iter();
     let Some(field) = fields.next() else {
-        return if version >= Version::HTTP_11 { Err(TargetError::Host) } else { Ok(None) };
+        return if version >= Version::HTTP_11 {
+            Err(TargetError::Host)
+        } else {
+            Ok(None)
+        };
     };
     if fields.next().is_some() {
         return Err(TargetError::Host);
@@ -130,8 +144,16 @@ pub fn is_authority(text: &str) -> bool {
 /// The host of `host[:port]`; `None` when either is invalid.
 fn split_port(authority: &str) -> Option<&str> {
     // No colon is part of a name, and every one of an address is in its brackets.
-    let after = if authority.starts_with('[') { authority.find(']')? } else { 0 };
-    let colon = authority.bytes().skip(after).position(|b| b == b':').map(|at| after + at);
+    let after = if authority.starts_with('[') {
+        authority.find(']')?
+    } else {
+        0
+    };
+    let colon = authority
+        .bytes()
+        .skip(after)
+        .position(|b| b == b':')
+        .map(|at| after + at);
     let (host, port) = match colon {
         Some(colon) => (authority.get(..colon)?, authority.get(colon + 1..)?),
         None => (authority, ""),
@@ -165,7 +187,11 @@ mod tests {
 
     use super::*;
 
-    fn parse(method: &str, uri: &str, hosts: &[&str]) -> Result<(Option<String>, String), TargetError> {
+    fn parse(
+        method: &str,
+        uri: &str,
+        hosts: &[&str],
+    ) -> Result<(Option<String>, String), TargetError> {
         let method = Method::from_bytes(method.as_bytes()).unwrap();
         let uri: Uri = uri.parse().unwrap();
         let mut headers = HeaderMap::new();
@@ -196,9 +222,18 @@ mod tests {
             ("GET", "/a", &["x y"], TargetError::Host),
             ("GET", "/a", &["x,y"], TargetError::Host),
             ("GET", "/a", &[""], TargetError::Host),
-            ("GET", &format!("/{}", "a".repeat(64)), &["x.y"], TargetError::TooLong),
+            (
+                "GET",
+                &format!("/{}", "a".repeat(64)),
+                &["x.y"],
+                TargetError::TooLong,
+            ),
         ] {
-            assert_eq!(parse(method, uri, hosts), Err(error), "{method} {uri} {hosts:?}");
+            assert_eq!(
+                parse(method, uri, hosts),
+                Err(error),
+                "{method} {uri} {hosts:?}"
+            );
         }
     }
 }

@@ -1,5 +1,5 @@
-//! *Tolerant reading*, by enumeration: no reader that folds any of what applications fold finds a stricter rule than the
-//! one by which the request went.
+//! *Tolerant reading*, by enumeration: no reader that folds any of what applications fold finds a
+//! stricter rule than the one by which the request went.
 
 use std::collections::BTreeSet;
 use std::thread;
@@ -61,12 +61,18 @@ const DECODINGS: [Decoding; 6] = [
 const KEPT_SLASH: &str = "\u{1}";
 
 pub(super) fn decode(path: &str) -> String {
-    percent_encoding::percent_decode_str(path).decode_utf8_lossy().into_owned()
+    percent_encoding::percent_decode_str(path)
+        .decode_utf8_lossy()
+        .into_owned()
 }
 
 fn decode_to_the_end(path: &str) -> String {
     let next = decode(path);
-    if next == path { next } else { decode_to_the_end(&next) }
+    if next == path {
+        next
+    } else {
+        decode_to_the_end(&next)
+    }
 }
 
 fn cut_query(path: &str) -> String {
@@ -102,7 +108,11 @@ fn merge_slashes(path: &str) -> String {
 }
 
 fn cut_last_slash(path: &str) -> String {
-    if path.len() > 1 { path.strip_suffix('/').unwrap_or(path).to_owned() } else { path.to_owned() }
+    if path.len() > 1 {
+        path.strip_suffix('/').unwrap_or(path).to_owned()
+    } else {
+        path.to_owned()
+    }
 }
 
 fn lower(path: &str) -> String {
@@ -129,11 +139,22 @@ fn read(decoding: Decoding, folds: u32, path: &str) -> Vec<String> {
         Decoding::Always | Decoding::Last => path.to_owned(),
     };
     loop {
-        let start = if decoding == Decoding::Always { decode(&path) } else { path.clone() };
-        let folded = FOLDS.iter().enumerate().filter(|(bit, _)| folds & 1 << bit != 0);
+        let start = if decoding == Decoding::Always {
+            decode(&path)
+        } else {
+            path.clone()
+        };
+        let folded = FOLDS
+            .iter()
+            .enumerate()
+            .filter(|(bit, _)| folds & 1 << bit != 0);
         let next = folded.fold(start, |path, (_, fold)| fold(&path));
         // A cut may leave nothing of what was a path.
-        let next = if next.starts_with('/') { next } else { format!("/{next}") };
+        let next = if next.starts_with('/') {
+            next
+        } else {
+            format!("/{next}")
+        };
         if next == path {
             break;
         }
@@ -157,7 +178,8 @@ pub(super) struct Reading {
     folds: u32,
 }
 
-/// The sets of folds that may differ on a path: without the folds of a character that it does not have.
+/// The sets of folds that may differ on a path: without the folds of a character that it does not
+/// have.
 fn sets_of_folds(path: &str) -> impl Iterator<Item = u32> {
     let text = decode_to_the_end(path);
     let of_one_character = ['?', '#', '\\', ';', ' '];
@@ -173,11 +195,15 @@ pub(super) fn readings(path: &str) -> BTreeSet<Reading> {
     let mut readings = BTreeSet::new();
     for decoding in DECODINGS {
         for folds in sets_of_folds(path) {
-            let is_changed = |(index, segment): (usize, &str)| match segment.is_empty() && index == last {
-                true => folds & CUTS_LAST_SLASH != 0,
-                false => read(decoding, folds, &format!("/{segment}")) != [decode(segment)],
-            };
-            let bits = path[1..].split('/').enumerate().map(|part| u32::from(is_changed(part)) << part.0);
+            let is_changed =
+                |(index, segment): (usize, &str)| match segment.is_empty() && index == last {
+                    true => folds & CUTS_LAST_SLASH != 0,
+                    false => read(decoding, folds, &format!("/{segment}")) != [decode(segment)],
+                };
+            let bits = path[1..]
+                .split('/')
+                .enumerate()
+                .map(|part| u32::from(is_changed(part)) << part.0);
             readings.insert(Reading {
                 segments: read(decoding, folds, path),
                 changed: bits.sum(),
@@ -215,12 +241,21 @@ const PATTERNS: [&str; 17] = [
     "/{p}/x",
 ];
 
-/// The callers that each of three rules admits: all (3), those with one scope (1), those with another (2).
-const PASSES: [[u8; 3]; 6] = [[1, 3, 3], [3, 1, 3], [3, 3, 1], [1, 1, 3], [1, 2, 3], [3, 2, 1]];
+/// The callers that each of three rules admits: all (3), those with one scope (1), those with
+/// another (2).
+const PASSES: [[u8; 3]; 6] = [
+    [1, 3, 3],
+    [3, 1, 3],
+    [3, 3, 1],
+    [1, 1, 3],
+    [1, 2, 3],
+    [3, 2, 1],
+];
 
 /// Segments that are more or less than one to readers.
-const ODD: [&str; 11] =
-    ["5%3F", "%3Fx", "5%23", "%23", "%20", "...", "5%2Fx", "5%5cx", "5\\x", "%3B", "b%252fx"];
+const ODD: [&str; 11] = [
+    "5%3F", "%3Fx", "5%23", "%23", "%20", "...", "5%2Fx", "5%5cx", "5\\x", "%3B", "b%252fx",
+];
 
 pub(super) fn paths() -> Vec<String> {
     let mut segments: Vec<String> = Vec::new();
@@ -230,7 +265,10 @@ pub(super) fn paths() -> Vec<String> {
             segments.push(raw.bytes().map(|byte| format!("%{byte:02x}")).collect());
         }
     }
-    let mut paths: Vec<String> = segments.iter().map(|segment| format!("/{segment}")).collect();
+    let mut paths: Vec<String> = segments
+        .iter()
+        .map(|segment| format!("/{segment}"))
+        .collect();
     for first in &segments {
         for second in &segments {
             paths.extend(["/", "%2f"].map(|slash| format!("/{first}{slash}{second}")));
@@ -239,15 +277,36 @@ pub(super) fn paths() -> Vec<String> {
     for (index, first) in ["admin", "Admin"].iter().enumerate() {
         for second in ODD {
             let ends = ["", "/", "/x", "/X", "/x/", "/x.", "/x%20", "/x;y"];
-            paths.extend(ends.iter().skip(index).map(|end| format!("/{first}/{second}{end}")));
+            paths.extend(
+                ends.iter()
+                    .skip(index)
+                    .map(|end| format!("/{first}/{second}{end}")),
+            );
         }
     }
     paths.extend(
-        ["/%2561dmin", "/admin%20", "/admin%3Fx", "/admin%5Cx", "/x/admin%23/x", "/ADMIN/%20", "/x//Admin/"]
-            .map(str::to_owned),
+        [
+            "/%2561dmin",
+            "/admin%20",
+            "/admin%3Fx",
+            "/admin%5Cx",
+            "/x/admin%23/x",
+            "/ADMIN/%20",
+            "/x//Admin/",
+        ]
+        .map(str::to_owned),
     );
-    paths
-        .extend(["/admin;b%252fx", "/...", "/%20", "/%3Fx", "/admin%3fx%23/x", "/x%23/x"].map(str::to_owned));
+    paths.extend(
+        [
+            "/admin;b%252fx",
+            "/...",
+            "/%20",
+            "/%3Fx",
+            "/admin%3fx%23/x",
+            "/x%23/x",
+        ]
+        .map(str::to_owned),
+    );
     paths
 }
 
@@ -262,8 +321,9 @@ fn rules(patterns: [&str; 3], passes: [u8; 3]) -> Vec<Rule<Line>> {
 
 pub(super) fn spelled(pattern: &Pattern) -> u32 {
     let literals = pattern.segments().iter().enumerate();
-    literals
-        .fold(0, |bits, (index, segment)| bits | u32::from(matches!(segment, Segment::Literal(_))) << index)
+    literals.fold(0, |bits, (index, segment)| {
+        bits | u32::from(matches!(segment, Segment::Literal(_))) << index
+    })
 }
 
 /// A path and its readings.
@@ -278,7 +338,8 @@ struct Case {
 struct Facts {
     /// Which of them match it as it stands.
     matching: [bool; 3],
-    /// Which goes before which for some reading, in which a segment is changed that the second does not spell.
+    /// Which goes before which for some reading, in which a segment is changed that the second does
+    /// not spell.
     before: BTreeSet<(usize, usize)>,
 }
 
@@ -289,7 +350,12 @@ impl Facts {
             .map(|folds| (folds, texts.map(|text| folded(text, folds))))
             .collect();
         let mut before = BTreeSet::new();
-        for Reading { segments, changed, folds } in &case.readings {
+        for Reading {
+            segments,
+            changed,
+            folds,
+        } in &case.readings
+        {
             let read = &as_read.iter().find(|(known, _)| known == folds).unwrap().1;
             let fits = read.each_ref().map(|pattern| pattern.matches(segments));
             let ranks = read.each_ref().map(specificity_of);
@@ -301,12 +367,17 @@ impl Facts {
                 }
             }
         }
-        Self { matching: patterns.each_ref().map(|pattern| pattern.matches(&case.raw)), before }
+        Self {
+            matching: patterns
+                .each_ref()
+                .map(|pattern| pattern.matches(&case.raw)),
+            before,
+        }
     }
 }
 
-/// Whether a reader that folds what `found` spells, and leaves the rest of the path as it came, takes it for a path of
-/// `other`: then the operator has told the two apart.
+/// Whether a reader that folds what `found` spells, and leaves the rest of the path as it came,
+/// takes it for a path of `other`: then the operator has told the two apart.
 pub(super) fn is_told(path: &str, found: &Pattern, other: &str) -> bool {
     let written = Pattern::parse(other).unwrap();
     DECODINGS.into_iter().any(|decoding| {
@@ -337,13 +408,20 @@ pub(super) fn is_told(path: &str, found: &Pattern, other: &str) -> bool {
     })
 }
 
-/// Looks for readers of every path who find a stricter rule than the one by which it goes. Returns how many paths went,
-/// and how many were refused.
+/// Looks for readers of every path who find a stricter rule than the one by which it goes. Returns
+/// how many paths went, and how many were refused.
 fn enumerate(texts: [&str; 3], cases: &[Case]) -> (usize, usize) {
     let patterns = texts.map(|text| Pattern::parse(text).unwrap());
-    let facts: Vec<_> = cases.iter().map(|case| Facts::of(texts, &patterns, case)).collect();
-    let number =
-        |line: &Line| texts.iter().position(|text| line.text.ends_with(&format!(" {text}"))).unwrap();
+    let facts: Vec<_> = cases
+        .iter()
+        .map(|case| Facts::of(texts, &patterns, case))
+        .collect();
+    let number = |line: &Line| {
+        texts
+            .iter()
+            .position(|text| line.text.ends_with(&format!(" {text}")))
+            .unwrap()
+    };
     let (mut went, mut refused) = (0, 0);
     for passes in PASSES {
         let table = Table::new(rules(texts, passes)).unwrap();
@@ -365,10 +443,14 @@ fn enumerate(texts: [&str; 3], cases: &[Case]) -> (usize, usize) {
                     refused += 1;
                     assert_ne!(found.passes & !by.passes, 0, "{}", around());
                     let by = number(by);
-                    let is_read =
-                        [FOLDS_CASE, OF_PATTERNS, OF_PATTERNS & !TRIMS_DOTS, OF_PATTERNS & !CUTS_LAST_SLASH]
-                            .into_iter()
-                            .any(|folds| is_some_reading(&folded(texts[by], folds), &[], &case.forms));
+                    let is_read = [
+                        FOLDS_CASE,
+                        OF_PATTERNS,
+                        OF_PATTERNS & !TRIMS_DOTS,
+                        OF_PATTERNS & !CUTS_LAST_SLASH,
+                    ]
+                    .into_iter()
+                    .any(|folds| is_some_reading(&folded(texts[by], folds), &[], &case.forms));
                     assert!(is_read, "{}", around());
                 }
                 Err(Miss::NotFound) => {}
@@ -392,7 +474,11 @@ fn forms(segment: &str) -> BTreeSet<Form> {
             if !is_cut {
                 pieces.pop();
             }
-            let merged = pieces.iter().filter(|piece| !piece.is_empty()).cloned().collect();
+            let merged = pieces
+                .iter()
+                .filter(|piece| !piece.is_empty())
+                .cloned()
+                .collect();
             forms.extend([(merged, is_cut), (pieces, is_cut)]);
         }
     }
@@ -401,9 +487,15 @@ fn forms(segment: &str) -> BTreeSet<Form> {
 
 /// Whether readers, perhaps another one for each segment, take a path for one of a pattern.
 fn is_some_reading(pattern: &Pattern, before: &[String], segments: &[BTreeSet<Form>]) -> bool {
-    let Some((first, below)) = segments.split_first() else { return pattern.matches(before) };
+    let Some((first, below)) = segments.split_first() else {
+        return pattern.matches(before);
+    };
     first.iter().any(|(pieces, is_cut)| {
-        is_some_reading(pattern, &[before, pieces].concat(), if *is_cut { &[] } else { below })
+        is_some_reading(
+            pattern,
+            &[before, pieces].concat(),
+            if *is_cut { &[] } else { below },
+        )
     })
 }
 
@@ -411,7 +503,12 @@ fn triples() -> Vec<[&'static str; 3]> {
     let mut triples = Vec::new();
     for (a, first) in PATTERNS.iter().enumerate() {
         for (b, second) in PATTERNS.iter().enumerate().skip(a + 1) {
-            triples.extend(PATTERNS.iter().skip(b + 1).map(|third| [*first, *second, *third]));
+            triples.extend(
+                PATTERNS
+                    .iter()
+                    .skip(b + 1)
+                    .map(|third| [*first, *second, *third]),
+            );
         }
     }
     triples
@@ -435,7 +532,10 @@ fn no_reader_finds_a_stricter_rule_than_the_one_that_spoke() {
     let (first, second) = triples.split_at(triples.len() / 2);
     let both = thread::scope(|scope| {
         let run = |triples: &[[&str; 3]]| -> Vec<_> {
-            triples.iter().map(|triple| enumerate(*triple, &cases)).collect()
+            triples
+                .iter()
+                .map(|triple| enumerate(*triple, &cases))
+                .collect()
         };
         let second = scope.spawn(move || run(second));
         [run(first), second.join().unwrap()].concat()

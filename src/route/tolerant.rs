@@ -1,24 +1,26 @@
 //! The tolerant readings of a path: what lenient applications take it for.
 //!
-//! Applications decode again, ignore case, merge slashes, cut parameters and drop what they trim. Each does some of that and
-//! leaves the rest, in an order of its own: to one `/Users/5%3F/roles` is `/users/5`, and to one that ignores nothing but
-//! case it is the roles of the user `5?`. So every segment is kept in all of its forms: decoded or not, cut at `?`, `#` and
-//! `;` or not, split at `/` and `\` or not, with the dots and blanks at its end or without. They are compared, and never
-//! forwarded.
+//! Applications decode again, ignore case, merge slashes, cut parameters and drop what they trim.
+//! Each does some of that and leaves the rest, in an order of its own: to one `/Users/5%3F/roles`
+//! is `/users/5`, and to one that ignores nothing but case it is the roles of the user `5?`. So
+//! every segment is kept in all of its forms: decoded or not, cut at `?`, `#` and `;` or not, split
+//! at `/` and `\` or not, with the dots and blanks at its end or without. They are compared, and
+//! never forwarded.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
 
 use percent_encoding::percent_decode_str;
 
-/// Pieces of segments that are made for one path. A path that has more is no application's: it is not read any further, and
-/// may be taken for any other.
+/// Pieces of segments that are made for one path. A path that has more is no application's: it is
+/// not read any further, and may be taken for any other.
 const MOST_PIECES: usize = 128;
 
 /// Segments of a path that is read, for the same reason.
 const MOST_SEGMENTS: usize = 256;
 
-/// Rounds after which a segment is folded wholly. An escape that is nested deeper than the limit of `path` never gets here.
+/// Rounds after which a segment is folded wholly. An escape that is nested deeper than the limit of
+/// `path` never gets here.
 const MOST_ROUNDS: usize = 12;
 
 /// The readings of a path: for each of its segments the forms that readers give it.
@@ -72,25 +74,42 @@ impl Readings {
         for (index, segment) in segments().enumerate() {
             states.push(is_read(index).then(|| State::all(segment, false, &mut budget)));
             if budget == 0 || index == MOST_SEGMENTS {
-                return Self { segments: Vec::new(), is_complete: false };
+                return Self {
+                    segments: Vec::new(),
+                    is_complete: false,
+                };
             }
         }
-        let forms = segments().zip(states).map(|(segment, states)| match states {
-            Some(states) => states.into_iter().map(State::into_form).collect(),
-            None => vec![Form::exact(&super::path::decode(segment))],
-        });
-        Self { segments: forms.collect(), is_complete: true }
+        let forms = segments()
+            .zip(states)
+            .map(|(segment, states)| match states {
+                Some(states) => states.into_iter().map(State::into_form).collect(),
+                None => vec![Form::exact(&super::path::decode(segment))],
+            });
+        Self {
+            segments: forms.collect(),
+            is_complete: true,
+        }
     }
 }
 
 impl Form {
     /// The forms of a pattern's literal, which is decoded already; as it is written comes first.
     pub(super) fn of_literal(text: &str) -> Vec<Self> {
-        State::all(text, true, &mut MOST_PIECES.clone()).into_iter().map(State::into_form).collect()
+        State::all(text, true, &mut MOST_PIECES.clone())
+            .into_iter()
+            .map(State::into_form)
+            .collect()
     }
 
     fn exact(text: &str) -> Self {
-        Self { pieces: vec![Piece { is_exact: true, ..Piece::new(text.to_owned()) }], is_cut: false }
+        Self {
+            pieces: vec![Piece {
+                is_exact: true,
+                ..Piece::new(text.to_owned())
+            }],
+            is_cut: false,
+        }
     }
 }
 
@@ -101,18 +120,31 @@ impl Piece {
             true => folded.clone(),
             false => whole_name(&text).0.unwrap_or_default(),
         };
-        Self { text, folded, name, is_exact: false }
+        Self {
+            text,
+            folded,
+            name,
+            is_exact: false,
+        }
     }
 }
 
 impl State {
     fn new(segment: &str, is_decoded: bool) -> Self {
-        Self { parts: vec![segment.to_owned()], is_cut: false, is_decoded }
+        Self {
+            parts: vec![segment.to_owned()],
+            is_cut: false,
+            is_decoded,
+        }
     }
 
     /// Every state of a segment that is decoded at least once.
     fn all(segment: &str, is_decoded: bool, budget: &mut usize) -> Vec<Self> {
-        let once = if is_decoded { Cow::Borrowed(segment) } else { super::path::decode(segment) };
+        let once = if is_decoded {
+            Cow::Borrowed(segment)
+        } else {
+            super::path::decode(segment)
+        };
         if is_ordinary(&once) && is_ordinary(segment) {
             return vec![Self::new(&once, true)];
         }
@@ -163,10 +195,15 @@ impl State {
 
     fn split(mut self, at: char) -> Self {
         if self.parts.iter().any(|part| part.contains(at)) {
-            let parts = self.parts.iter().flat_map(|part| part.split(at)).map(str::to_owned);
+            let parts = self
+                .parts
+                .iter()
+                .flat_map(|part| part.split(at))
+                .map(str::to_owned);
             self.parts = parts.collect();
             // To merge several empty ones is to merge one.
-            self.parts.dedup_by(|second, first| second.is_empty() && first.is_empty());
+            self.parts
+                .dedup_by(|second, first| second.is_empty() && first.is_empty());
         }
         self
     }
@@ -183,7 +220,10 @@ impl State {
     }
 
     fn into_form(self) -> Form {
-        Form { pieces: self.parts.into_iter().map(Piece::new).collect(), is_cut: self.is_cut }
+        Form {
+            pieces: self.parts.into_iter().map(Piece::new).collect(),
+            is_cut: self.is_cut,
+        }
     }
 }
 
@@ -195,7 +235,10 @@ const FOLDS: [fn(State) -> State; 9] = [
                 *part = percent_decode_str(part).decode_utf8_lossy().into_owned();
             }
         }
-        State { is_decoded: true, ..state }
+        State {
+            is_decoded: true,
+            ..state
+        }
     },
     |state| state.cut_path('?'),
     |state| state.cut_path('#'),
@@ -213,11 +256,18 @@ fn is_ordinary(text: &str) -> bool {
     !text.contains(['%', '?', '#', '\0', ';', '/', '\\']) && !text.ends_with(is_trimmed)
 }
 
-/// A decoded text with everything folded, as the first segment of a path; whether what follows is cut. `None` where nothing
-/// is left.
+/// A decoded text with everything folded, as the first segment of a path; whether what follows is
+/// cut. `None` where nothing is left.
 pub(super) fn whole_name(text: &str) -> (Option<String>, bool) {
     let state = State::new(text, true).whole();
-    (state.parts.into_iter().find(|part| !part.is_empty()).map(|part| fold_case(&part)), state.is_cut)
+    (
+        state
+            .parts
+            .into_iter()
+            .find(|part| !part.is_empty())
+            .map(|part| fold_case(&part)),
+        state.is_cut,
+    )
 }
 
 /// What is trimmed from the end of a segment.
@@ -230,27 +280,39 @@ fn is_blank(c: char) -> bool {
     c.is_whitespace() || c.is_control() || matches!(c, '\u{180e}' | '\u{200b}' | '\u{feff}')
 }
 
-/// Folds case as widely as any comparison does: `ẞ` is `ß` in lower case, and that is `SS` in upper case.
+/// Folds case as widely as any comparison does: `ẞ` is `ß` in lower case, and that is `SS` in upper
+/// case.
 fn fold_case(text: &str) -> String {
     if text.is_ascii() {
         return text.to_ascii_lowercase();
     }
     let lower = text.chars().flat_map(char::to_lowercase);
-    let folded: String = lower.flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect();
+    let folded: String = lower
+        .flat_map(char::to_uppercase)
+        .flat_map(char::to_lowercase)
+        .collect();
     // Readers that fold one character to one drop the dot that Unicode keeps of `İ`.
     folded.replace("i\u{307}", "i")
 }
 
-/// A segment that is decoded and has no ambiguity, with its case folded; `None` where more than case would be folded.
+/// A segment that is decoded and has no ambiguity, with its case folded; `None` where more than
+/// case would be folded.
 pub(super) fn tolerant_name(name: &str) -> Option<Cow<'_, str>> {
     if name.contains(['?', '#']) || name.ends_with(is_trimmed) {
         return None;
     }
-    let folds = name.bytes().any(|byte| byte.is_ascii_uppercase() || byte >= 0x80);
-    Some(if folds { Cow::Owned(fold_case(name)) } else { Cow::Borrowed(name) })
+    let folds = name
+        .bytes()
+        .any(|byte| byte.is_ascii_uppercase() || byte >= 0x80);
+    Some(if folds {
+        Cow::Owned(fold_case(name))
+    } else {
+        Cow::Borrowed(name)
+    })
 }
 
-/// Whether a path without ambiguities is its own tolerant reading. It has no `;`, `\`, `//` or control character then.
+/// Whether a path without ambiguities is its own tolerant reading. It has no `;`, `\`, `//` or
+/// control character then.
 pub(super) fn is_plain(path: &str) -> bool {
     // Without an early exit the loop takes many bytes at a time.
     let (mut changed, mut dot) = (false, false);
@@ -309,7 +371,11 @@ mod tests {
             ("a%2F%2F%2Fb", "a//b"),
             ("a/%253Fx", "a"),
         ] {
-            assert!(forms(segment).contains(&form.to_owned()), "{segment} {:?}", forms(segment));
+            assert!(
+                forms(segment).contains(&form.to_owned()),
+                "{segment} {:?}",
+                forms(segment)
+            );
         }
     }
 
@@ -320,7 +386,10 @@ mod tests {
             ("admin .. ", "admin"),
             ("admin;a.b", "admin"),
             ("%41dmin%3ba", "admin"),
-            ("\u{c4}\u{1e9e}\u{212a}\u{130}\u{17f}\u{131}", "\u{e4}sskisi"),
+            (
+                "\u{c4}\u{1e9e}\u{212a}\u{130}\u{17f}\u{131}",
+                "\u{e4}sskisi",
+            ),
             ("i\u{307}stanbul\u{feff}", "istanbul"),
             (".well-known", ".well-known"),
         ] {
@@ -334,9 +403,17 @@ mod tests {
     #[test]
     fn what_is_not_read_is_left_as_it_came() {
         let readings = Readings::within("/A%64min./X/", |index| index == 1);
-        let texts: Vec<_> = readings.segments.iter().map(|forms| &*forms[0].pieces[0].text).collect();
+        let texts: Vec<_> = readings
+            .segments
+            .iter()
+            .map(|forms| &*forms[0].pieces[0].text)
+            .collect();
         assert_eq!(texts, ["Admin.", "X", ""]);
-        let exact: Vec<_> = readings.segments.iter().map(|forms| forms[0].pieces[0].is_exact).collect();
+        let exact: Vec<_> = readings
+            .segments
+            .iter()
+            .map(|forms| forms[0].pieces[0].is_exact)
+            .collect();
         assert_eq!(exact, [true, false, true]);
         assert!(readings.segments.iter().all(|forms| forms.len() == 1));
     }
@@ -349,7 +426,10 @@ mod tests {
             format!("/A{}", "/a".repeat(MOST_SEGMENTS)),
         ] {
             let readings = Readings::of(&path);
-            assert!(readings.segments.is_empty() && !readings.is_complete, "{path}");
+            assert!(
+                readings.segments.is_empty() && !readings.is_complete,
+                "{path}"
+            );
         }
         for path in [
             "/users/5%3F/My%20File;a/Roles.".to_owned(),
@@ -364,14 +444,24 @@ mod tests {
 
     #[test]
     fn a_plain_path_has_one_reading() {
-        for path in ["/", "/admin", "/a.b/c", "/.well-known/x", "/a-b_c~d/1", "/a+b@c"] {
+        for path in [
+            "/",
+            "/admin",
+            "/a.b/c",
+            "/.well-known/x",
+            "/a-b_c~d/1",
+            "/a+b@c",
+        ] {
             assert!(is_plain(path), "{path}");
             let readings = Readings::of(path);
-            let one =
-                |forms: &Vec<Form>| forms.len() == 1 && forms[0].pieces[0].text == forms[0].pieces[0].folded;
+            let one = |forms: &Vec<Form>| {
+                forms.len() == 1 && forms[0].pieces[0].text == forms[0].pieces[0].folded
+            };
             assert!(readings.segments.iter().all(one), "{path}");
         }
-        for path in ["/A", "/a/", "/a.", "/a./b", "/a%20", "/\u{e4}", "/%61", "/a/..."] {
+        for path in [
+            "/A", "/a/", "/a.", "/a./b", "/a%20", "/\u{e4}", "/%61", "/a/...",
+        ] {
             assert!(!is_plain(path), "{path}");
         }
     }

@@ -2,7 +2,9 @@
 
 use http::Method;
 
-use super::{Access, Ambiguities, Ambiguity, Distinct, HostPattern, MethodPattern, Pattern, Rule, Target};
+use super::{
+    Access, Ambiguities, Ambiguity, Distinct, HostPattern, MethodPattern, Pattern, Rule, Target,
+};
 
 /// A rule's value: its text, its upstream, and a bit for each kind of caller whom it lets pass.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,13 +43,22 @@ pub(super) fn rule(upstream: usize, text: &str) -> Rule<Line> {
         method: MethodPattern::parse(method).unwrap(),
         method_fallthrough: None,
         distinct: Distinct::default(),
-        value: Line { text: text.to_owned(), upstream, passes: u8::MAX },
+        value: Line {
+            text: text.to_owned(),
+            upstream,
+            passes: u8::MAX,
+        },
     }
 }
 
 /// The target of a path, as a request has it.
 pub(super) fn target<'r>(method: &'r Method, host: Option<&'r str>, path: &'r str) -> Target<'r> {
-    Target { method, host, path, ambiguities: ambiguities(path) }
+    Target {
+        method,
+        host,
+        path,
+        ambiguities: ambiguities(path),
+    }
 }
 
 fn ambiguities(path: &str) -> Ambiguities {

@@ -1,5 +1,6 @@
-//! The one task that accepts and hands connections to the worker with the fewest. It lives on the first worker: with a
-//! thread of its own every connection would cost two switches between threads, and its socket two event loops.
+//! The one task that accepts and hands connections to the worker with the fewest. It lives on the
+//! first worker: with a thread of its own every connection would cost two switches between threads,
+//! and its socket two event loops.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,18 +18,23 @@ use crate::config::Listener;
 use crate::net::Address;
 use crate::snapshot::Live;
 
-/// After an accept that failed for want of descriptors or memory: trying again at once would spin (checklist L06).
+/// After an accept that failed for want of descriptors or memory: trying again at once would spin
+/// (checklist L06).
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// How often a listener that waits for room looks by itself: a reload may raise the cap, and of several listeners that
-/// wait the one that is told may have nobody to let in.
+/// How often a listener that waits for room looks by itself: a reload may raise the cap, and of
+/// several listeners that wait the one that is told may have nobody to let in.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// What the acceptor is told.
 pub(super) enum Order {
-    /// Accept on the sockets of one list, and no more on those of the other's addresses, whose backlogs are served; answered
-    /// when that has been done.
-    Change { opened: Vec<Opened>, closed: Vec<Address>, done: oneshot::Sender<()> },
+    /// Accept on the sockets of one list, and no more on those of the other's addresses, whose
+    /// backlogs are served; answered when that has been done.
+    Change {
+        opened: Vec<Opened>,
+        closed: Vec<Address>,
+        done: oneshot::Sender<()>,
+    },
     /// Accept no more; answered when every connection that was accepted is with its worker.
     Stop(Backlog, oneshot::Sender<()>),
 }
@@ -62,7 +68,10 @@ struct Acceptor {
 impl Acceptor {
     fn begin(socket: Socket, settings: ListenerSettings, workers: Workers) -> Self {
         let (stop, stopped) = oneshot::channel();
-        Self { stop, task: spawn_local(accept(socket, settings, workers, stopped)) }
+        Self {
+            stop,
+            task: spawn_local(accept(socket, settings, workers, stopped)),
+        }
     }
 
     /// Stops accepting. The future ends when every accepted connection has reached its worker.
@@ -87,17 +96,31 @@ pub(super) async fn run(mut orders: mpsc::UnboundedReceiver<Order>, workers: Wor
     let mut accepting: BTreeMap<Address, Acceptor> = BTreeMap::new();
     while let Some(order) = orders.recv().await {
         match order {
-            Order::Change { opened, closed, done } => {
-                let closed = closed.iter().filter_map(|address| accepting.remove(address));
+            Order::Change {
+                opened,
+                closed,
+                done,
+            } => {
+                let closed = closed
+                    .iter()
+                    .filter_map(|address| accepting.remove(address));
                 let tasks: Vec<_> = closed.map(|one| one.stop(Backlog::Serve)).collect();
-                for Opened { address, settings, socket } in opened {
+                for Opened {
+                    address,
+                    settings,
+                    socket,
+                } in opened
+                {
                     accepting.insert(address, Acceptor::begin(socket, settings, workers.clone()));
                 }
                 // Beside the next order: a worker may be behind.
                 spawn_local(answer(tasks, done));
             }
             Order::Stop(backlog, done) => {
-                let tasks = accepting.into_values().map(|one| one.stop(backlog)).collect();
+                let tasks = accepting
+                    .into_values()
+                    .map(|one| one.stop(backlog))
+                    .collect();
                 return answer(tasks, done).await;
             }
         }
@@ -130,8 +153,12 @@ async fn accept(
             backlog = &mut stop => break (backlog, None),
             accepted = workers.next(&listening) => accepted,
         };
-        let Some((worker, guard)) = workers.pool.fewest() else { return };
-        let Some(connection) = workers.divert(worker, accepted, settings.current(), guard) else { continue };
+        let Some((worker, guard)) = workers.pool.fewest() else {
+            return;
+        };
+        let Some(connection) = workers.divert(worker, accepted, settings.current(), guard) else {
+            continue;
+        };
         tokio::select! {
             biased;
             room = worker.messages.reserve() => {
@@ -154,8 +181,13 @@ async fn accept(
         let _ = worker.messages.send(connection).await;
     }
     for detached in rest {
-        let Some((worker, guard)) = workers.pool.fewest() else { return };
-        let _ = worker.messages.send(Message::Connection(detached, settings.current(), guard)).await;
+        let Some((worker, guard)) = workers.pool.fewest() else {
+            return;
+        };
+        let _ = worker
+            .messages
+            .send(Message::Connection(detached, settings.current(), guard))
+            .await;
     }
 }
 
@@ -186,7 +218,8 @@ impl Workers {
         }
     }
 
-    /// What `worker` has to be told of a connection: nothing if it is the one that accepts, which serves it from here on.
+    /// What `worker` has to be told of a connection: nothing if it is the one that accepts, which
+    /// serves it from here on.
     fn divert(
         &self,
         worker: &worker::Handle,
@@ -194,19 +227,30 @@ impl Workers {
         listener: Arc<Listener>,
         guard: OpenGuard,
     ) -> Option<Message> {
-        let is_first = self.pool.workers.first().is_some_and(|first| std::ptr::eq(first, worker));
+        let is_first = self
+            .pool
+            .workers
+            .first()
+            .is_some_and(|first| std::ptr::eq(first, worker));
         if let Some(context) = self.context.as_ref().filter(|_| is_first) {
             context.serve(accepted, listener, guard);
             return None;
         }
-        Some(Message::Connection(accepted.detach().ok()?, listener, guard))
+        Some(Message::Connection(
+            accepted.detach().ok()?,
+            listener,
+            guard,
+        ))
     }
 }
 
 impl Pool {
     /// The worker that has the fewest connections, and one more from now on.
     fn fewest(&self) -> Option<(&worker::Handle, OpenGuard)> {
-        let fewest = self.workers.iter().min_by_key(|worker| worker.open.load(Ordering::Relaxed))?;
+        let fewest = self
+            .workers
+            .iter()
+            .min_by_key(|worker| worker.open.load(Ordering::Relaxed))?;
         Some((fewest, OpenGuard::new(&fewest.open, &self.total)))
     }
 }
@@ -228,7 +272,9 @@ mod tests {
 
     fn live() -> Arc<Live> {
         let config = Config::parse(TEXT, "gateway.toml").unwrap();
-        Arc::new(Live::new(Snapshot::compile(config, &Metrics::new(&[], &[]).unwrap(), None).unwrap()))
+        Arc::new(Live::new(
+            Snapshot::compile(config, &Metrics::new(&[], &[]).unwrap(), None).unwrap(),
+        ))
     }
 
     /// Lets everything else on this thread run.
@@ -241,12 +287,20 @@ mod tests {
         timeout(Duration::from_secs(20), waiting).await.unwrap();
     }
 
-    /// One worker with room for one message, three connections, and the end; which of them reached the worker.
+    /// One worker with room for one message, three connections, and the end; which of them reached
+    /// the worker.
     async fn stop(backlog: Backlog) -> Vec<bool> {
         let (messages, mut inbox) = mpsc::channel(1);
-        let worker = worker::Handle { messages, open: Arc::default() };
+        let worker = worker::Handle {
+            messages,
+            open: Arc::default(),
+        };
         let open = worker.open.clone();
-        let pool = Arc::new(Pool { workers: vec![worker], total: Arc::default(), room: usize::MAX });
+        let pool = Arc::new(Pool {
+            workers: vec![worker],
+            total: Arc::default(),
+            room: usize::MAX,
+        });
         let any = Address::Ip(SocketAddr::from(([127, 0, 0, 1], 0)));
         let socket = bind(&any, Binding::default()).unwrap();
         socket.listen().unwrap();
@@ -255,17 +309,38 @@ mod tests {
         let live = live();
         let settings = ListenerSettings::new(&live.load().config.server.listeners[0]);
         let (done, _changed) = oneshot::channel();
-        let opened = vec![Opened { address: Address::Ip(address), settings, socket }];
-        orders.send(Order::Change { opened, closed: Vec::new(), done }).unwrap();
-        let clients: Vec<_> = (0..3).map(|_| TcpStream::connect(address).unwrap()).collect();
-        let workers = Workers { pool, context: None, live };
+        let opened = vec![Opened {
+            address: Address::Ip(address),
+            settings,
+            socket,
+        }];
+        orders
+            .send(Order::Change {
+                opened,
+                closed: Vec::new(),
+                done,
+            })
+            .unwrap();
+        let clients: Vec<_> = (0..3)
+            .map(|_| TcpStream::connect(address).unwrap())
+            .collect();
+        let workers = Workers {
+            pool,
+            context: None,
+            live,
+        };
         let (_, reached) = tokio::join!(run(taken, workers), async {
             until(|| open.load(Ordering::Relaxed) == 2).await;
             let (done, mut stopped) = oneshot::channel();
             orders.send(Order::Stop(backlog, done)).unwrap();
             let mut late = Vec::new();
-            until(|| TcpStream::connect(address).map(|stream| late.push(stream)).is_err() || late.len() > 9)
-                .await;
+            until(|| {
+                TcpStream::connect(address)
+                    .map(|stream| late.push(stream))
+                    .is_err()
+                    || late.len() > 9
+            })
+            .await;
             assert!(late.len() < 10, "the socket is closed at once");
             assert!(stopped.try_recv().is_err(), "and waits for no worker");
             let mut reached = Vec::new();
@@ -280,13 +355,19 @@ mod tests {
             }
             reached
         });
-        clients.iter().map(|client| reached.contains(&client.local_addr().unwrap())).collect()
+        clients
+            .iter()
+            .map(|client| reached.contains(&client.local_addr().unwrap()))
+            .collect()
     }
 
     // O05.
     #[test]
     fn who_waits_when_accepting_stops_reaches_a_worker_that_is_behind() {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
         let stop = |backlog| LocalSet::new().block_on(&runtime, stop(backlog));
         assert_eq!(stop(Backlog::Serve), [true, true, true]);
         // What a successor accepts is not accepted here; what was, is.

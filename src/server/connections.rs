@@ -1,5 +1,6 @@
-//! The connections of a worker, and what each is woken for besides its socket: the drain, and its deadline. One worker's
-//! own, so that a connection that is polled asks a cell and takes no lock that others take.
+//! The connections of a worker, and what each is woken for besides its socket: the drain, and its
+//! deadline. One worker's own, so that a connection that is polled asks a cell and takes no lock
+//! that others take.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -13,12 +14,13 @@ use tokio::time::sleep_until;
 use super::timer_wheel::{Tick, TimerWheel};
 use crate::clock;
 
-/// How long the next request of a client that has none under way is waited for: it may be on its way, and to close would
-/// fail it.
+/// How long the next request of a client that has none under way is waited for: it may be on its
+/// way, and to close would fail it.
 pub(super) const GRACE: Duration = Duration::from_millis(500);
 
-/// From so many on that are awake, the next rest when they have their answer. What serves one is some 24 KiB, and made anew
-/// in memory that was just used it costs less than to be fetched from where it was left.
+/// From so many on that are awake, the next rest when they have their answer. What serves one is
+/// some 24 KiB, and made anew in memory that was just used it costs less than to be fetched from
+/// where it was left.
 const MANY_ACTIVE: usize = 1024;
 
 /// The connections of a worker: whether they are to finish, and when each is to be woken.
@@ -81,7 +83,11 @@ impl Registry {
     }
 
     fn wake(&self) {
-        self.slots.borrow().iter().filter_map(|slot| slot.waker.as_ref()).for_each(Waker::wake_by_ref);
+        self.slots
+            .borrow()
+            .iter()
+            .filter_map(|slot| slot.waker.as_ref())
+            .for_each(Waker::wake_by_ref);
     }
 
     /// A connection that wants to be told.
@@ -92,7 +98,12 @@ impl Registry {
             slots.push(Slot::default());
             slots.len() - 1
         });
-        Registration { registry: self.clone(), slot, registered: false, notified: false }
+        Registration {
+            registry: self.clone(),
+            slot,
+            registered: false,
+            notified: false,
+        }
     }
 
     fn change<T>(&self, slot: usize, change: impl FnOnce(&mut Slot) -> T) -> Option<T> {
@@ -100,7 +111,8 @@ impl Registry {
     }
 
     fn set_waker(&self, slot: usize, waker: Option<Waker>) {
-        // The last waker of a task drops the task and with it its member, which comes here: not while this is borrowed.
+        // The last waker of a task drops the task and with it its member, which comes here: not
+        // while this is borrowed.
         let _before = self.change(slot, |slot| std::mem::replace(&mut slot.waker, waker));
     }
 
@@ -123,8 +135,12 @@ impl Registry {
                 let first = self.wheel.borrow().first();
                 self.sleeper.until.set(first);
                 self.sleeper.waker.set(Some(cx.waker().clone()));
-                let Some(first) = first else { return Poll::<()>::Pending };
-                sleep.as_mut().reset(self.wheel.borrow().time_of(first).into());
+                let Some(first) = first else {
+                    return Poll::<()>::Pending;
+                };
+                sleep
+                    .as_mut()
+                    .reset(self.wheel.borrow().time_of(first).into());
                 ready!(sleep.as_mut().poll(cx));
             }
         })
@@ -133,7 +149,9 @@ impl Registry {
 
     fn wake_due(&self, now: Instant) {
         loop {
-            let Some((tick, due)) = self.wheel.borrow_mut().take(now) else { return };
+            let Some((tick, due)) = self.wheel.borrow_mut().take(now) else {
+                return;
+            };
             for slot in due {
                 self.change(slot, |slot| {
                     // Another tick is that of who was moved, or of who has the place now.
@@ -233,7 +251,9 @@ impl Drop for Registration {
     fn drop(&mut self) {
         let _left = self.registry.change(self.slot, std::mem::take);
         self.registry.free.borrow_mut().push(self.slot);
-        self.registry.registered_count.set(self.registry.registered_count.get() - 1);
+        self.registry
+            .registered_count
+            .set(self.registry.registered_count.get() - 1);
         if self.registry.registered_count.get() == 0 {
             self.registry.empty.notify_one();
         }
@@ -258,7 +278,10 @@ mod tests {
     #[test]
     fn a_member_has_its_alarm_until_it_has_rung() {
         let registry = Rc::new(Registry::new());
-        let (now, soon) = (clock::monotonic(), clock::monotonic() + Duration::from_secs(1));
+        let (now, soon) = (
+            clock::monotonic(),
+            clock::monotonic() + Duration::from_secs(1),
+        );
         let (registration, other) = (registry.join(), registry.join());
         assert!(!registration.has_deadline());
         registration.set_deadline(soon);
@@ -270,7 +293,10 @@ mod tests {
         let heir = registry.join();
         registry.wake_due(soon + GRACE / 2);
         assert!(registration.has_deadline(), "it was moved");
-        assert!(!heir.has_deadline(), "a place that is taken over comes without its time");
+        assert!(
+            !heir.has_deadline(),
+            "a place that is taken over comes without its time"
+        );
         registry.wake_due(soon + 2 * GRACE);
         assert!(!registration.has_deadline());
     }

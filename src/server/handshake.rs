@@ -1,5 +1,5 @@
-//! What comes before HTTP on a connection: a PROXY header, a TLS handshake. Each has a deadline, and whoever does not keep
-//! it costs a connection and no more (X04).
+//! What comes before HTTP on a connection: a PROXY header, a TLS handshake. Each has a deadline,
+//! and whoever does not keep it costs a connection and no more (X04).
 
 use std::io;
 use std::net::SocketAddr;
@@ -24,7 +24,8 @@ const PIECE: usize = 1024;
 const HANDSHAKE: u8 = 22;
 
 /// What who speaks plain HTTP to a TLS port is told, in the one protocol that it understands.
-const PLAIN: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 29\r\n\
+const PLAIN: &[u8] =
+    b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 29\r\n\
                        Connection: close\r\n\r\nThis port speaks HTTPS only.\n";
 
 /// Whether anything comes before HTTP. Most connections have nothing to wait for.
@@ -46,24 +47,39 @@ pub(super) async fn perform(
         let announced = timeout(head, read_proxy_header(&mut stream)).await;
         if let Some((client, own)) = announced.map_err(|_| End::Timeout)?? {
             peer = Peer::new(client);
-            peer.announced_port = Some(own.port()).filter(|port| *port != 0).map(HeaderValue::from);
+            peer.announced_port = Some(own.port())
+                .filter(|port| *port != 0)
+                .map(HeaderValue::from);
         }
     }
-    let Some(acceptor) = &listener.tls else { return Ok((stream, peer, Protocol::Sniff)) };
+    let Some(acceptor) = &listener.tls else {
+        return Ok((stream, peer, Protocol::Sniff));
+    };
     // Boxed: connections in the clear are many, and not to be as large as this.
-    let handshake = timeout(acceptor.handshake_timeout(), Box::pin(accept_tls(stream, acceptor))).await;
+    let handshake = timeout(
+        acceptor.handshake_timeout(),
+        Box::pin(accept_tls(stream, acceptor)),
+    )
+    .await;
     let (stream, session, protocol) = handshake.map_err(|_| End::Tls)??;
     peer.tls = Some(session);
     Ok((stream, peer, protocol))
 }
 
 fn expects_proxy_header(peer: &Peer, listener: &Listener) -> bool {
-    let Some(address) = peer.address else { return false };
-    listener.proxy_protocol_from.iter().any(|network| network.contains(&address.ip()))
+    let Some(address) = peer.address else {
+        return false;
+    };
+    listener
+        .proxy_protocol_from
+        .iter()
+        .any(|network| network.contains(&address.ip()))
 }
 
 /// Whom the PROXY header announces: the client, and what it connected to.
-async fn read_proxy_header(stream: &mut ClientStream) -> Result<Option<(SocketAddr, SocketAddr)>, End> {
+async fn read_proxy_header(
+    stream: &mut ClientStream,
+) -> Result<Option<(SocketAddr, SocketAddr)>, End> {
     let mut bytes = BytesMut::with_capacity(PIECE);
     loop {
         match stream.read_buf(&mut bytes).await {
@@ -105,7 +121,9 @@ async fn accept_tls(
     })?;
     let (_, connection) = stream.get_ref();
     let session = Session {
-        server_name: connection.server_name().map(|name| name.to_ascii_lowercase().into()),
+        server_name: connection
+            .server_name()
+            .map(|name| name.to_ascii_lowercase().into()),
         client_certificate: connection
             .peer_certificates()
             .and_then(|chain| chain.first())

@@ -1,5 +1,5 @@
-//! Listening sockets that were there before this process: a supervisor's (systemd's `sd_listen_fds`), or those of the
-//! gateway that this one follows.
+//! Listening sockets that were there before this process: a supervisor's (systemd's
+//! `sd_listen_fds`), or those of the gateway that this one follows.
 
 use std::io;
 #[cfg(unix)]
@@ -13,13 +13,15 @@ use crate::net::Address;
 pub struct Inherited(Vec<(Address, Socket, bool)>);
 
 impl Inherited {
-    /// What the supervisor passed, if it passed it to this very process. To be called once, while there is one thread.
+    /// What the supervisor passed, if it passed it to this very process. To be called once, while
+    /// there is one thread.
     #[cfg(unix)]
     #[must_use]
     pub fn from_environment() -> Self {
         let mut inherited = Self::default();
         // Without it the sockets may be meant for a parent of ours.
-        let is_ours = std::env::var("LISTEN_PID").is_ok_and(|pid| pid == std::process::id().to_string());
+        let is_ours =
+            std::env::var("LISTEN_PID").is_ok_and(|pid| pid == std::process::id().to_string());
         if !is_ours {
             return inherited;
         }
@@ -47,7 +49,8 @@ impl Inherited {
         Self::default()
     }
 
-    /// Takes over a listening socket; `is_ours` if the file of a Unix-domain one is this gateway's to remove.
+    /// Takes over a listening socket; `is_ours` if the file of a Unix-domain one is this gateway's
+    /// to remove.
     ///
     /// # Errors
     /// When it is none, or has no address that a listener can have.
@@ -55,7 +58,10 @@ impl Inherited {
     pub fn add(&mut self, socket: OwnedFd, is_ours: bool) -> io::Result<()> {
         let socket = socket2::Socket::from(socket);
         if !rustix::net::sockopt::socket_acceptconn(&socket)? {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "nobody listens on it"));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "nobody listens on it",
+            ));
         }
         socket.set_nonblocking(true)?;
         let local = socket.local_addr()?;
@@ -64,7 +70,10 @@ impl Inherited {
         } else if let Some(path) = local.as_pathname() {
             (Address::Unix(path.into()), Socket::Unix(socket.into()))
         } else {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it has neither IP address nor path"));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "it has neither IP address nor path",
+            ));
         };
         self.0.push((address, socket, is_ours));
         Ok(())

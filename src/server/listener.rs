@@ -16,14 +16,17 @@ use crate::net::{Address, Peer, Presence};
 /// Connections that the kernel keeps for us until they are accepted.
 const BACKLOG: i32 = 1024;
 
-/// The most connections accepted from a closing socket; its backlog can exceed `BACKLOG`: the kernel keeps one more than it
-/// was told, and more come meanwhile.
+/// The most connections accepted from a closing socket; its backlog can exceed `BACKLOG`: the
+/// kernel keeps one more than it was told, and more come meanwhile.
 const MAX_WAITING: usize = 4 * BACKLOG as usize;
 
-/// After so long a silence the system asks a client whether it is there, and then again and again. Deadlines of ours look
-/// after every wait, but a tunnel's and a stream's may be set to hours, in which a client that is gone without a word would
-/// hold both of its connections.
-const PRESENCE: Presence = Presence { idle: Duration::from_secs(60), interval: Duration::from_secs(15) };
+/// After so long a silence the system asks a client whether it is there, and then again and again.
+/// Deadlines of ours look after every wait, but a tunnel's and a stream's may be set to hours, in
+/// which a client that is gone without a word would hold both of its connections.
+const PRESENCE: Presence = Presence {
+    idle: Duration::from_secs(60),
+    interval: Duration::from_secs(15),
+};
 
 /// A listening socket.
 #[derive(Debug)]
@@ -35,9 +38,9 @@ pub enum Socket {
     Unix(std::os::unix::net::UnixListener),
 }
 
-/// The settings of a listener's connections, by the configuration in force or the last one that has the listener. A
-/// connection keeps the settings of the time when it was accepted, since its listener may be gone from the configuration
-/// before it is served.
+/// The settings of a listener's connections, by the configuration in force or the last one that has
+/// the listener. A connection keeps the settings of the time when it was accepted, since its
+/// listener may be gone from the configuration before it is served.
 #[derive(Clone, Debug)]
 pub struct ListenerSettings(Arc<ArcSwap<Listener>>);
 
@@ -83,13 +86,16 @@ impl Socket {
     #[must_use]
     pub fn address(&self, configured: &Address) -> Address {
         match self {
-            Self::Tcp(listener) => listener.local_addr().map_or_else(|_| configured.clone(), Address::Ip),
+            Self::Tcp(listener) => listener
+                .local_addr()
+                .map_or_else(|_| configured.clone(), Address::Ip),
             #[cfg(unix)]
             Self::Unix(_) => configured.clone(),
         }
     }
 
-    /// Lets clients connect, who then wait until they are accepted. A socket that is only bound does not listen yet.
+    /// Lets clients connect, who then wait until they are accepted. A socket that is only bound
+    /// does not listen yet.
     ///
     /// # Errors
     /// What the system says: another process may listen there by now.
@@ -101,7 +107,8 @@ impl Socket {
         }
     }
 
-    /// Whether another socket of this user may be bound to its port. Two that have it share the port.
+    /// Whether another socket of this user may be bound to its port. Two that have it share the
+    /// port.
     pub fn share_port(&self, shared: bool) {
         // A socket that cannot share stays alone on its port; binding the other one then fails.
         #[cfg(unix)]
@@ -136,7 +143,10 @@ impl Accepted {
     /// Takes it off the event loop.
     pub(super) fn detach(self) -> io::Result<Detached> {
         Ok(match self {
-            Self::Tcp { stream, client } => Detached::Tcp { stream: stream.into_std()?, client },
+            Self::Tcp { stream, client } => Detached::Tcp {
+                stream: stream.into_std()?,
+                client,
+            },
             #[cfg(unix)]
             Self::Unix(stream) => Detached::Unix(stream.into_std()?),
         })
@@ -147,7 +157,10 @@ impl Detached {
     /// Puts it on the event loop of this thread.
     pub(super) fn attach(self) -> io::Result<Accepted> {
         Ok(match self {
-            Self::Tcp { stream, client } => Accepted::Tcp { stream: TcpStream::from_std(stream)?, client },
+            Self::Tcp { stream, client } => Accepted::Tcp {
+                stream: TcpStream::from_std(stream)?,
+                client,
+            },
             #[cfg(unix)]
             Self::Unix(stream) => Accepted::Unix(tokio::net::UnixStream::from_std(stream)?),
         })
@@ -169,15 +182,15 @@ impl std::os::fd::AsFd for Socket {
 pub struct Binding {
     /// The mode of the file of a Unix-domain socket.
     pub unix_mode: u32,
-    /// Whether `[::]` is for IPv6 alone, so that another socket can have the port for IPv4. Otherwise it is for what the
-    /// system says, which is both on most.
+    /// Whether `[::]` is for IPv6 alone, so that another socket can have the port for IPv4.
+    /// Otherwise it is for what the system says, which is both on most.
     pub only_ipv6: bool,
     /// Whether it may share its port: see [`Socket::share_port`].
     pub shares_port: bool,
 }
 
-/// Binds a socket, to be listened on. An address that was just left by another process can be taken at once, and so can the
-/// file of a socket on which no process listens any more.
+/// Binds a socket, to be listened on. An address that was just left by another process can be taken
+/// at once, and so can the file of a socket on which no process listens any more.
 ///
 /// # Errors
 /// What the system says, such as "address in use".
@@ -187,13 +200,20 @@ pub fn bind(address: &Address, binding: Binding) -> io::Result<Socket> {
         #[cfg(unix)]
         Address::Unix(path) => bind_unix(path, binding.unix_mode).map(Socket::Unix),
         #[cfg(not(unix))]
-        Address::Unix(_) => Err(io::Error::new(io::ErrorKind::Unsupported, "no such sockets")),
+        Address::Unix(_) => Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            "no such sockets",
+        )),
     }
 }
 
 fn bind_tcp(address: SocketAddr, binding: Binding) -> io::Result<StdListener> {
     use socket2::{Domain, Protocol, Socket, Type};
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
     #[cfg(unix)]
     socket.set_reuse_address(true)?;
     #[cfg(unix)]
@@ -214,7 +234,9 @@ fn bind_unix(path: &std::path::Path, mode: u32) -> io::Result<std::os::unix::net
     use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
     if std::fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket()) {
         match std::os::unix::net::UnixStream::connect(path) {
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path)?,
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                std::fs::remove_file(path)?
+            }
             _ => return Err(io::ErrorKind::AddrInUse.into()),
         }
     }
@@ -237,7 +259,8 @@ impl Listening {
     pub(super) fn new(socket: Socket) -> io::Result<Self> {
         Ok(match socket {
             Socket::Tcp(listener) => {
-                // What is accepted has the options of the socket that it came by, at no cost of its own.
+                // What is accepted has the options of the socket that it came by, at no cost of its
+                // own.
                 let socket = SockRef::from(&listener);
                 PRESENCE.ask(&socket);
                 // Answers are written whole; waiting to fill a segment only delays them.
@@ -260,7 +283,8 @@ impl Listening {
         }
     }
 
-    /// Closes the socket. What the kernel kept for it until now is given out, whatever room there is.
+    /// Closes the socket. What the kernel kept for it until now is given out, whatever room there
+    /// is.
     pub(super) fn close(self) -> io::Result<Vec<Detached>> {
         let mut accept: Box<dyn FnMut() -> io::Result<Detached>> = match self {
             Self::Tcp(listener) => {
@@ -294,9 +318,13 @@ impl Listening {
     }
 }
 
-/// Whether accepting failed by the client's haste, which is not worth a pause. A shortage of ours is.
+/// Whether accepting failed by the client's haste, which is not worth a pause. A shortage of ours
+/// is.
 pub(super) fn is_haste(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset)
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
+    )
 }
 
 #[cfg(all(test, target_os = "linux"))]
@@ -312,7 +340,9 @@ mod tests {
         let listening = Listening::new(socket).unwrap();
         let _client = StdStream::connect(address).unwrap();
         let accepted = listening.accept().await.unwrap();
-        let Accepted::Tcp { stream, .. } = accepted else { panic!("it is of TCP") };
+        let Accepted::Tcp { stream, .. } = accepted else {
+            panic!("it is of TCP")
+        };
         let socket = SockRef::from(&stream);
         assert!(socket.keepalive().unwrap() && socket.tcp_nodelay().unwrap());
         assert_eq!(socket.tcp_keepalive_time().unwrap(), PRESENCE.idle);

@@ -23,7 +23,9 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 pub use acceptor::{Backlog, Opened};
-pub use descriptors::{DescriptorError, check_descriptor_limit, connection_room, raise_descriptor_limit};
+pub use descriptors::{
+    DescriptorError, check_descriptor_limit, connection_room, raise_descriptor_limit,
+};
 pub use inherited::Inherited;
 pub use listener::{Binding, ListenerSettings, Socket, bind};
 
@@ -55,8 +57,8 @@ struct Pool {
 }
 
 impl Server {
-    /// Starts `count` workers, each made on its own thread, for at most `room` client connections at a time. Nothing is
-    /// accepted before [`Server::change`].
+    /// Starts `count` workers, each made on its own thread, for at most `room` client connections
+    /// at a time. Nothing is accepted before [`Server::change`].
     ///
     /// # Errors
     /// If a thread or a runtime cannot be created.
@@ -66,28 +68,43 @@ impl Server {
         live: Arc<Live>,
         make: impl Fn() -> Rc<Worker> + Clone + Send + 'static,
     ) -> io::Result<Self> {
-        let workers =
-            (0..count).map(|index| worker::start(index, make.clone())).collect::<io::Result<_>>()?;
-        let workers = Arc::new(Pool { workers, total: Arc::default(), room });
+        let workers = (0..count)
+            .map(|index| worker::start(index, make.clone()))
+            .collect::<io::Result<_>>()?;
+        let workers = Arc::new(Pool {
+            workers,
+            total: Arc::default(),
+            room,
+        });
         let (orders, inbox) = mpsc::unbounded_channel();
         if let Some(first) = workers.workers.first() {
             // It has room: this is its first message.
-            let _ = first.messages.try_send(Message::Accept(inbox, live, workers.clone()));
+            let _ = first
+                .messages
+                .try_send(Message::Accept(inbox, live, workers.clone()));
         }
-        Ok(Self { orders, workers, draining: Cell::new(false) })
+        Ok(Self {
+            orders,
+            workers,
+            draining: Cell::new(false),
+        })
     }
 
-    /// Starts accepting on `opened`, stops on `closed`. Connections already accepted or queued on `closed` are served. The
-    /// receiver fires when the closed addresses are free.
+    /// Starts accepting on `opened`, stops on `closed`. Connections already accepted or queued on
+    /// `closed` are served. The receiver fires when the closed addresses are free.
     pub fn change(&self, opened: Vec<Opened>, closed: Vec<Address>) -> oneshot::Receiver<()> {
         let (done, changed) = oneshot::channel();
         // The acceptor ends with the server alone.
-        let _ = self.orders.send(Order::Change { opened, closed, done });
+        let _ = self.orders.send(Order::Change {
+            opened,
+            closed,
+            done,
+        });
         changed
     }
 
-    /// Whether every worker answers. In the drain a gateway is alive while those do that have not ended: a supervisor is
-    /// not to kill it for that.
+    /// Whether every worker answers. In the drain a gateway is alive while those do that have not
+    /// ended: a supervisor is not to kill it for that.
     pub async fn is_alive(&self) -> bool {
         for worker in &self.workers.workers {
             if self.draining.get() && worker.messages.is_closed() {
@@ -110,7 +127,8 @@ impl Server {
         }
     }
 
-    /// Stops accepting at once, lets connections finish for `limit`, and returns when the threads have ended.
+    /// Stops accepting at once, lets connections finish for `limit`, and returns when the threads
+    /// have ended.
     pub async fn drain(&self, backlog: Backlog, limit: Duration) {
         let (done, stopped) = oneshot::channel();
         if self.orders.send(Order::Stop(backlog, done)).is_ok() {

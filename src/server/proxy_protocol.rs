@@ -1,4 +1,5 @@
-//! The PROXY protocol, versions 1 and 2: how a balancer in front tells whose connection it passes on.
+//! The PROXY protocol, versions 1 and 2: how a balancer in front tells whose connection it passes
+//! on.
 //!
 //! Addresses are taken, and nothing else: what version 2 adds to them is skipped.
 
@@ -18,8 +19,8 @@ const SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
 pub(super) enum Header {
     /// The beginning of a header.
     Partial,
-    /// A header of so many bytes, and whom it announces: the client and what it connected to. `None` when the balancer
-    /// speaks for itself, or for somebody without an IP address.
+    /// A header of so many bytes, and whom it announces: the client and what it connected to.
+    /// `None` when the balancer speaks for itself, or for somebody without an IP address.
     Whole(usize, Option<(SocketAddr, SocketAddr)>),
     /// No header.
     Bad,
@@ -29,22 +30,37 @@ pub(super) enum Header {
 pub(super) fn parse(bytes: &[u8]) -> Header {
     let shared = |start: &[u8]| bytes.iter().zip(start).all(|(a, b)| a == b);
     if shared(SIGNATURE) {
-        return if bytes.len() < SIGNATURE.len() { Header::Partial } else { binary(bytes) };
+        return if bytes.len() < SIGNATURE.len() {
+            Header::Partial
+        } else {
+            binary(bytes)
+        };
     }
-    if shared(b"PROXY ") { line(bytes) } else { Header::Bad }
+    if shared(b"PROXY ") {
+        line(bytes)
+    } else {
+        Header::Bad
+    }
 }
 
 fn line(bytes: &[u8]) -> Header {
     let Some(end) = bytes.iter().take(MAX_LINE).position(|byte| *byte == b'\n') else {
-        return if bytes.len() < MAX_LINE { Header::Partial } else { Header::Bad };
+        return if bytes.len() < MAX_LINE {
+            Header::Partial
+        } else {
+            Header::Bad
+        };
     };
     let text = bytes.get(..end).and_then(|line| line.strip_suffix(b"\r"));
-    let Some(text) = text.and_then(|line| str::from_utf8(line).ok()) else { return Header::Bad };
+    let Some(text) = text.and_then(|line| str::from_utf8(line).ok()) else {
+        return Header::Bad;
+    };
     let words: Vec<&str> = text.split(' ').collect();
     match words.as_slice() {
         ["PROXY", "UNKNOWN", ..] => Header::Whole(end + 1, None),
         ["PROXY", family, source, target, source_port, target_port] => {
-            let ends = address(family, source, source_port).zip(address(family, target, target_port));
+            let ends =
+                address(family, source, source_port).zip(address(family, target, target_port));
             ends.map_or(Header::Bad, |ends| Header::Whole(end + 1, Some(ends)))
         }
         _ => Header::Bad,
@@ -57,17 +73,25 @@ fn address(family: &str, ip: &str, port: &str) -> Option<SocketAddr> {
         "TCP6" => IpAddr::V6(ip.parse().ok()?),
         _ => return None,
     };
-    let is_plain = port.bytes().all(|byte| byte.is_ascii_digit()) && (port == "0" || !port.starts_with('0'));
-    is_plain.then(|| port.parse().ok()).flatten().map(|port| SocketAddr::new(ip, port))
+    let is_plain =
+        port.bytes().all(|byte| byte.is_ascii_digit()) && (port == "0" || !port.starts_with('0'));
+    is_plain
+        .then(|| port.parse().ok())
+        .flatten()
+        .map(|port| SocketAddr::new(ip, port))
 }
 
 fn binary(bytes: &[u8]) -> Header {
-    let Some(&[command, family, high, low]) = bytes.get(12..16) else { return Header::Partial };
+    let Some(&[command, family, high, low]) = bytes.get(12..16) else {
+        return Header::Partial;
+    };
     let length = 16 + usize::from(u16::from_be_bytes([high, low]));
     if length > MAX_BINARY || !matches!(command, 0x20 | 0x21) {
         return Header::Bad;
     }
-    let Some(body) = bytes.get(16..length) else { return Header::Partial };
+    let Some(body) = bytes.get(16..length) else {
+        return Header::Partial;
+    };
     if command == 0x20 {
         return Header::Whole(length, None);
     }
@@ -86,7 +110,10 @@ fn four(body: &[u8]) -> Option<(SocketAddr, SocketAddr)> {
     let (source, rest) = body.split_first_chunk::<4>()?;
     let (target, rest) = rest.split_first_chunk::<4>()?;
     let (source_port, target_port) = ports(rest)?;
-    Some((SocketAddr::new(ip(source), source_port), SocketAddr::new(ip(target), target_port)))
+    Some((
+        SocketAddr::new(ip(source), source_port),
+        SocketAddr::new(ip(target), target_port),
+    ))
 }
 
 fn six(body: &[u8]) -> Option<(SocketAddr, SocketAddr)> {
@@ -94,7 +121,10 @@ fn six(body: &[u8]) -> Option<(SocketAddr, SocketAddr)> {
     let (source, rest) = body.split_first_chunk::<16>()?;
     let (target, rest) = rest.split_first_chunk::<16>()?;
     let (source_port, target_port) = ports(rest)?;
-    Some((SocketAddr::new(ip(source), source_port), SocketAddr::new(ip(target), target_port)))
+    Some((
+        SocketAddr::new(ip(source), source_port),
+        SocketAddr::new(ip(target), target_port),
+    ))
 }
 
 fn ports(bytes: &[u8]) -> Option<(u16, u16)> {
@@ -114,15 +144,23 @@ mod tests {
 
     fn source(bytes: &[u8]) -> Option<String> {
         match parse(bytes) {
-            Header::Whole(length, Some((source, _))) if length == bytes.len() => Some(source.to_string()),
+            Header::Whole(length, Some((source, _))) if length == bytes.len() => {
+                Some(source.to_string())
+            }
             _ => None,
         }
     }
 
     #[test]
     fn a_header_announces_the_client() {
-        assert_eq!(source(b"PROXY TCP4 192.0.2.1 192.0.2.2 7 80\r\n").unwrap(), "192.0.2.1:7");
-        assert_eq!(source(b"PROXY TCP6 2001:db8::1 ::1 7 80\r\n").unwrap(), "[2001:db8::1]:7");
+        assert_eq!(
+            source(b"PROXY TCP4 192.0.2.1 192.0.2.2 7 80\r\n").unwrap(),
+            "192.0.2.1:7"
+        );
+        assert_eq!(
+            source(b"PROXY TCP6 2001:db8::1 ::1 7 80\r\n").unwrap(),
+            "[2001:db8::1]:7"
+        );
         let body = [192, 0, 2, 1, 192, 0, 2, 2, 0, 7, 0, 80];
         assert_eq!(source(&version2(0x21, 0x11, &body)).unwrap(), "192.0.2.1:7");
         let more = [&body[..], &[4, 0, 1, 0]].concat();
@@ -143,12 +181,17 @@ mod tests {
     #[test]
     fn what_is_split_anywhere_is_a_beginning_and_what_follows_is_left() {
         let body = [192, 0, 2, 1, 192, 0, 2, 2, 0, 7, 0, 80];
-        for whole in [version2(0x21, 0x11, &body), b"PROXY TCP4 192.0.2.1 192.0.2.2 7 80\r\n".to_vec()] {
+        for whole in [
+            version2(0x21, 0x11, &body),
+            b"PROXY TCP4 192.0.2.1 192.0.2.2 7 80\r\n".to_vec(),
+        ] {
             for length in 0..whole.len() {
                 assert_eq!(parse(&whole[..length]), Header::Partial, "{length}");
             }
             let followed = [&whole[..], b"GET / HTTP/1.1\r\n"].concat();
-            assert!(matches!(parse(&followed), Header::Whole(length, Some(_)) if length == whole.len()));
+            assert!(
+                matches!(parse(&followed), Header::Whole(length, Some(_)) if length == whole.len())
+            );
         }
     }
 
@@ -169,7 +212,12 @@ mod tests {
             &version2(0x21, 0x41, &[0; 36]),
             &version2(0x21, 0x11, &[0; MAX_BINARY])[..16],
         ] {
-            assert_eq!(parse(bytes), Header::Bad, "{:?}", bytes.escape_ascii().to_string());
+            assert_eq!(
+                parse(bytes),
+                Header::Bad,
+                "{:?}",
+                bytes.escape_ascii().to_string()
+            );
         }
     }
 }

@@ -33,23 +33,39 @@ enum Transport {
 
 impl ClientStream {
     pub(super) fn tcp(stream: TcpStream) -> Self {
-        Self { transport: Transport::Tcp(stream), ahead: Bytes::new(), sent: 0 }
+        Self {
+            transport: Transport::Tcp(stream),
+            ahead: Bytes::new(),
+            sent: 0,
+        }
     }
 
     #[cfg(unix)]
     pub(super) fn unix(stream: UnixStream) -> Self {
-        Self { transport: Transport::Unix(stream), ahead: Bytes::new(), sent: 0 }
+        Self {
+            transport: Transport::Unix(stream),
+            ahead: Bytes::new(),
+            sent: 0,
+        }
     }
 
     pub(super) fn tls(stream: TlsStream<Self>) -> Self {
-        Self { transport: Transport::Tls(Box::new(stream)), ahead: Bytes::new(), sent: 0 }
+        Self {
+            transport: Transport::Tls(Box::new(stream)),
+            ahead: Bytes::new(),
+            sent: 0,
+        }
     }
 
     /// Puts bytes back in front of what is still to be read.
     pub(super) fn unread(&mut self, bytes: Bytes) {
         // An empty piece may be all that is used of a large buffer.
         if !bytes.is_empty() {
-            self.ahead = if self.ahead.is_empty() { bytes } else { [&*bytes, &*self.ahead].concat().into() };
+            self.ahead = if self.ahead.is_empty() {
+                bytes
+            } else {
+                [&*bytes, &*self.ahead].concat().into()
+            };
         }
     }
 
@@ -58,8 +74,8 @@ impl ClientStream {
         !self.ahead.is_empty()
     }
 
-    /// Says what is said at the end by a protocol between HTTP and the socket. The socket's own end comes with its last
-    /// owner's.
+    /// Says what is said at the end by a protocol between HTTP and the socket. The socket's own end
+    /// comes with its last owner's.
     pub(super) fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.transport {
             Transport::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
@@ -86,7 +102,8 @@ impl ClientStream {
         }
     }
 
-    /// Bounds what TLS keeps of what is written until the client takes it, in bytes. Without TLS nothing is kept.
+    /// Bounds what TLS keeps of what is written until the client takes it, in bytes. Without TLS
+    /// nothing is kept.
     pub(super) fn bound_tls(&mut self, limit: usize) {
         if let Transport::Tls(stream) = &mut self.transport {
             stream.get_mut().1.set_buffer_limit(Some(limit));
@@ -132,8 +149,8 @@ impl AsyncRead for ClientStream {
     }
 }
 
-/// Takes an end without `close_notify` for one: messages of HTTP say themselves whether they are whole, and WebSockets have
-/// close frames. Many clients leave it out.
+/// Takes an end without `close_notify` for one: messages of HTTP say themselves whether they are
+/// whole, and WebSockets have close frames. Many clients leave it out.
 fn end_of_tls(read: io::Result<()>) -> io::Result<()> {
     match read {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(()),
@@ -142,7 +159,11 @@ fn end_of_tls(read: io::Result<()>) -> io::Result<()> {
 }
 
 impl AsyncWrite for ClientStream {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = match &mut this.transport {
             Transport::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),

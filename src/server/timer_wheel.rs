@@ -1,5 +1,6 @@
-//! Who is to be woken when, by the tick. Connections are many, and most end or ask again before their time: with a timer of
-//! its own each would be kept in order to the millisecond, and taken away unused.
+//! Who is to be woken when, by the tick. Connections are many, and most end or ask again before
+//! their time: with a timer of its own each would be kept in order to the millisecond, and taken
+//! away unused.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -17,13 +18,17 @@ pub(super) struct Tick(u64);
 #[derive(Debug)]
 pub(super) struct TimerWheel {
     begun: Instant,
-    /// A place that was moved or left stays here until its tick: whoever takes it out has to ask for which it waits.
+    /// A place that was moved or left stays here until its tick: whoever takes it out has to ask
+    /// for which it waits.
     places: BTreeMap<Tick, Vec<usize>>,
 }
 
 impl TimerWheel {
     pub(super) fn new(begun: Instant) -> Self {
-        Self { begun, places: BTreeMap::new() }
+        Self {
+            begun,
+            places: BTreeMap::new(),
+        }
     }
 
     /// Notes a place; it is taken out at the first tick that is not before `at`.
@@ -63,7 +68,16 @@ mod tests {
     #[test]
     fn nobody_is_taken_out_early_and_nobody_later_than_a_tick() {
         let begun = clock::monotonic();
-        for nanos in [0, 1, 49_999_999, 50_000_000, 50_000_001, 999_999_999, 1_000_000_000, 61_234_567_890] {
+        for nanos in [
+            0,
+            1,
+            49_999_999,
+            50_000_000,
+            50_000_001,
+            999_999_999,
+            1_000_000_000,
+            61_234_567_890,
+        ] {
             let mut wheel = TimerWheel::new(begun);
             let at = begun + Duration::from_nanos(nanos);
             let tick = wheel.insert(7, at);

@@ -1,4 +1,5 @@
-//! A worker thread: one runtime, the connections it was given, and nothing that another worker touches.
+//! A worker thread: one runtime, the connections it was given, and nothing that another worker
+//! touches.
 
 use std::io;
 use std::rc::Rc;
@@ -70,7 +71,10 @@ impl OpenGuard {
     pub(super) fn new(open: &Arc<AtomicUsize>, total: &Arc<Total>) -> Self {
         open.fetch_add(1, Ordering::Relaxed);
         total.open.fetch_add(1, Ordering::Relaxed);
-        Self { open: open.clone(), total: total.clone() }
+        Self {
+            open: open.clone(),
+            total: total.clone(),
+        }
     }
 }
 
@@ -82,33 +86,47 @@ impl Drop for OpenGuard {
     }
 }
 
-/// Starts a worker thread. `make` runs on it, since a worker's own parts never leave their thread, and so does what makes
-/// the runtime.
-pub(super) fn start(index: usize, make: impl FnOnce() -> Rc<Worker> + Send + 'static) -> io::Result<Handle> {
+/// Starts a worker thread. `make` runs on it, since a worker's own parts never leave their thread,
+/// and so does what makes the runtime.
+pub(super) fn start(
+    index: usize,
+    make: impl FnOnce() -> Rc<Worker> + Send + 'static,
+) -> io::Result<Handle> {
     let (messages, inbox) = mpsc::channel(HANDOVER);
     // Here and not there: no worker is to count before all have a place.
     let slot = ShardSlot::reserve();
     let (started, start) = std::sync::mpsc::sync_channel(1);
-    std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
-        let _seated = slot.occupy();
-        let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
-        // Who starts it waits for this.
-        match runtime {
-            Ok(runtime) => {
-                let _ = started.send(Ok(()));
-                runtime.block_on(run(make(), inbox));
+    std::thread::Builder::new()
+        .name(format!("worker-{index}"))
+        .spawn(move || {
+            let _seated = slot.occupy();
+            let runtime = Builder::new_current_thread()
+                .enable_all()
+                .build_local(LocalOptions::default());
+            // Who starts it waits for this.
+            match runtime {
+                Ok(runtime) => {
+                    let _ = started.send(Ok(()));
+                    runtime.block_on(run(make(), inbox));
+                }
+                Err(error) => drop(started.send(Err(error))),
             }
-            Err(error) => drop(started.send(Err(error))),
-        }
-    })?;
+        })?;
     start.recv().map_err(io::Error::other)??;
-    Ok(Handle { messages, open: Arc::default() })
+    Ok(Handle {
+        messages,
+        open: Arc::default(),
+    })
 }
 
 async fn run(worker: Rc<Worker>, mut inbox: mpsc::Receiver<Message>) {
     let registry = Rc::new(Registry::new());
     let task_pool = Rc::new(TaskPool::new());
-    let context = WorkerContext { worker: worker.clone(), registry: registry.clone(), task_pool };
+    let context = WorkerContext {
+        worker: worker.clone(),
+        registry: registry.clone(),
+        task_pool,
+    };
     let sweeper = spawn_local({
         let worker = worker.clone();
         async move {
@@ -127,9 +145,18 @@ async fn run(worker: Rc<Worker>, mut inbox: mpsc::Receiver<Message>) {
     let (mut limit, mut hastened) = (Duration::ZERO, false);
     while let Some(message) = inbox.recv().await {
         match message {
-            Message::Connection(detached, listener, open) => context.attach(detached, listener, open),
+            Message::Connection(detached, listener, open) => {
+                context.attach(detached, listener, open)
+            }
             Message::Accept(orders, live, pool) => {
-                spawn_local(acceptor::run(orders, Workers { pool, context: Some(context.clone()), live }));
+                spawn_local(acceptor::run(
+                    orders,
+                    Workers {
+                        pool,
+                        context: Some(context.clone()),
+                        live,
+                    },
+                ));
             }
             // Whoever asked may have stopped waiting.
             Message::Ping(answer) => drop(answer.send(())),
@@ -143,7 +170,9 @@ async fn run(worker: Rc<Worker>, mut inbox: mpsc::Receiver<Message>) {
     // Connections that were accepted before the drain are served like the others.
     while let Ok(message) = inbox.try_recv() {
         match message {
-            Message::Connection(detached, listener, open) => context.attach(detached, listener, open),
+            Message::Connection(detached, listener, open) => {
+                context.attach(detached, listener, open)
+            }
             Message::Hasten => hastened = true,
             _ => {}
         }
@@ -160,7 +189,11 @@ async fn run(worker: Rc<Worker>, mut inbox: mpsc::Receiver<Message>) {
     registry.end_drain();
     if timeout(CLOSE_TIMEOUT, registry.emptied()).await.is_err() {
         let connections = registry.count();
-        tracing::warn!(connections, ?limit, "connections were cut: they did not finish within the drain");
+        tracing::warn!(
+            connections,
+            ?limit,
+            "connections were cut: they did not finish within the drain"
+        );
     }
     sweeper.abort();
 }
@@ -185,7 +218,8 @@ pub(super) struct WorkerContext {
     task_pool: Rc<TaskPool<Arrival>>,
 }
 
-/// A connection that has come, and its listener as it was configured then: it may have left the configuration since.
+/// A connection that has come, and its listener as it was configured then: it may have left the
+/// configuration since.
 struct Arrival {
     connection: Connection,
     listener: Arc<Listener>,
@@ -207,10 +241,18 @@ impl WorkerContext {
         self.worker.metrics().connections.inc();
         let (stream, peer) = accepted.open();
         let connection = Connection::new(stream, peer, self.worker.clone(), self.registry.join());
-        if let Some(slot) = self.task_pool.give(Arrival { connection, listener, open }) {
+        if let Some(slot) = self.task_pool.give(Arrival {
+            connection,
+            listener,
+            open,
+        }) {
             let (worker, task_pool) = (self.worker.clone(), self.task_pool.clone());
             spawn_local(async move {
-                while let Some(served) = task_pool.next(&slot).await.map(|arrival| serve(arrival, &worker)) {
+                while let Some(served) = task_pool
+                    .next(&slot)
+                    .await
+                    .map(|arrival| serve(arrival, &worker))
+                {
                     served.await;
                     worker.metrics().connections.dec();
                 }
@@ -220,14 +262,19 @@ impl WorkerContext {
 }
 
 /// Serves a connection as its listener was configured when it was accepted.
-#[expect(clippy::manual_async_fn, reason = "an async fn keeps a second place for what it is given")]
+#[expect(
+    clippy::manual_async_fn,
+    reason = "an async fn keeps a second place for what it is given"
+)]
 fn serve(mut arrival: Arrival, worker: &Worker) -> impl Future<Output = ()> {
     async move {
         if arrival.connection.needs_handshake(&arrival.listener) {
             let head = worker.view().snapshot.config.server.timeouts.request_head;
             // Boxed: connections in the clear are many, and not to be as large as this.
             let handshake = Box::pin(arrival.connection.handshake(&arrival.listener, head));
-            let Some(greeted) = handshake.await else { return };
+            let Some(greeted) = handshake.await else {
+                return;
+            };
             arrival.connection = greeted;
         }
         // Its certificates are not kept for as long as the connection lives.

@@ -1,7 +1,7 @@
 //! The compiled configuration: everything that can be worked out before a request comes.
 //!
-//! What outlives a reload (key sets, what they verified, connections) is held by `Arc` and carried over by identity: an
-//! issuer or upstream whose whole entry is unchanged is the same one.
+//! What outlives a reload (key sets, what they verified, connections) is held by `Arc` and carried
+//! over by identity: an issuer or upstream whose whole entry is unchanged is the same one.
 
 mod resource;
 
@@ -17,7 +17,9 @@ use http::{HeaderValue, Method};
 use crate::config::{self, Config, TokenPlaces};
 use crate::issuer::{Issuer, JwksError};
 use crate::net::TlsError;
-use crate::route::{Ambiguities, Conflict, FieldPattern, FieldSet, MethodPattern, Origins, Table, Target};
+use crate::route::{
+    Ambiguities, Conflict, FieldPattern, FieldSet, MethodPattern, Origins, Table, Target,
+};
 use crate::telemetry::{Kept, Metrics, RouteMetrics};
 use crate::token::{ForwardedClaim, Source, Verifier};
 use crate::upstream::{HostHeader, Upstream};
@@ -42,7 +44,8 @@ pub struct Snapshot {
     pub resources: Resources,
     /// Headers that some route sets from claims: removed from every request, on every route.
     pub claim_headers: FieldSet,
-    /// Fields of requests that the gateway alone writes on some route, or judges: no trailer may be one of them.
+    /// Fields of requests that the gateway alone writes on some route, or judges: no trailer may be
+    /// one of them.
     pub own_headers: FieldSet,
     /// Whether any route asks where a page comes from.
     pub has_cors: bool,
@@ -54,8 +57,8 @@ pub struct Snapshot {
 const MANY: usize = 1000;
 
 impl Drop for Snapshot {
-    /// The last to let go of a snapshot is mostly a worker, which has requests to answer: to free a hundred thousand routes
-    /// takes some tenths of a second.
+    /// The last to let go of a snapshot is mostly a worker, which has requests to answer: to free a
+    /// hundred thousand routes takes some tenths of a second.
     fn drop(&mut self) {
         if self.routes.len() < MANY {
             return;
@@ -67,7 +70,9 @@ impl Drop for Snapshot {
             std::mem::take(&mut self.resources),
         );
         // Without a thread it is freed here.
-        let _ = std::thread::Builder::new().name("free".to_owned()).spawn(move || drop(large));
+        let _ = std::thread::Builder::new()
+            .name("free".to_owned())
+            .spawn(move || drop(large));
     }
 }
 
@@ -80,7 +85,8 @@ pub struct Route {
     pub upstream: usize,
     /// What the upstream sees in `Host`; `None` for what the client sent.
     pub host: Option<HeaderValue>,
-    /// Index into [`Snapshot::resources`], for a route whose clients can be told where to get a token.
+    /// Index into [`Snapshot::resources`], for a route whose clients can be told where to get a
+    /// token.
     pub resource: Option<usize>,
     /// Segments that are cut from the front of the path.
     pub strip: usize,
@@ -88,14 +94,15 @@ pub struct Route {
     pub verifiers: Vec<Arc<Verifier>>,
     /// Where its token is.
     pub token_from: Vec<Source>,
-    /// The places besides `Authorization` from which all protected routes to its upstream take their tokens, where it does not
-    /// look at each of them itself.
+    /// The places besides `Authorization` from which all protected routes to its upstream take
+    /// their tokens, where it does not look at each of them itself.
     pub upstream_token_from: Option<Arc<[Source]>>,
     /// Whether its upstream gets the token: `None` for one in `Authorization` and no other.
     pub forward_token: Option<bool>,
     /// Whether its upstream gets an `Authorization` that was not judged.
     pub forward_authorization: bool,
-    /// The origins whose pages may use a token in a cookie, beside the route's own and those of its CORS.
+    /// The origins whose pages may use a token in a cookie, beside the route's own and those of its
+    /// CORS.
     pub cookie_origins: Option<Origins>,
     /// The claims its upstream gets.
     pub forward: Vec<ForwardedClaim>,
@@ -129,11 +136,16 @@ pub enum CompileError {
 }
 
 impl Snapshot {
-    /// Compiles a configuration, keeping of `before` what has not changed. Nothing of `before` changes by it.
+    /// Compiles a configuration, keeping of `before` what has not changed. Nothing of `before`
+    /// changes by it.
     ///
     /// # Errors
     /// [`CompileError`]
-    pub fn compile(config: Config, metrics: &Metrics, before: Option<&Self>) -> Result<Self, CompileError> {
+    pub fn compile(
+        config: Config,
+        metrics: &Metrics,
+        before: Option<&Self>,
+    ) -> Result<Self, CompileError> {
         let earlier = Earlier::new(before);
         let verifiers = config
             .issuers
@@ -154,9 +166,15 @@ impl Snapshot {
             .map(|route| compile_route(route, metrics, &parts))
             .collect::<Result<Vec<_>, _>>()?;
         let table = Table::new(config::rules(&config.routes)).map_err(CompileError::Routes)?;
-        let ruled_headers = config.routes.iter().flat_map(|route| route.heads.request.claimed());
+        let ruled_headers = config
+            .routes
+            .iter()
+            .flat_map(|route| route.heads.request.claimed());
         let token_headers = token_headers(&config.routes);
-        let own_headers = claim_headers(&config.routes).chain(ruled_headers).chain(token_headers).collect();
+        let own_headers = claim_headers(&config.routes)
+            .chain(ruled_headers)
+            .chain(token_headers)
+            .collect();
         let claim_headers = claim_headers(&config.routes).collect();
         let has_cors = config.routes.iter().any(|route| route.heads.cors.is_some());
         let unrouted = metrics.route(UNROUTED);
@@ -174,13 +192,30 @@ impl Snapshot {
         })
     }
 
-    /// Takes the metrics of what this snapshot does not have out of the exposition. It takes as long as there are routes.
+    /// Takes the metrics of what this snapshot does not have out of the exposition. It takes as
+    /// long as there are routes.
     pub fn prune(&self, metrics: &Metrics) {
-        let routes: HashSet<&str> = self.routes.iter().map(|route| &*route.label).chain([UNROUTED]).collect();
-        let issuers: HashSet<&str> = self.verifiers.iter().map(|verifier| &**verifier.name()).collect();
-        let upstreams: HashSet<&str> =
-            self.upstreams.iter().map(|upstream| &*upstream.settings.name).collect();
-        metrics.retain(&Kept { routes, issuers, upstreams });
+        let routes: HashSet<&str> = self
+            .routes
+            .iter()
+            .map(|route| &*route.label)
+            .chain([UNROUTED])
+            .collect();
+        let issuers: HashSet<&str> = self
+            .verifiers
+            .iter()
+            .map(|verifier| &**verifier.name())
+            .collect();
+        let upstreams: HashSet<&str> = self
+            .upstreams
+            .iter()
+            .map(|upstream| &*upstream.settings.name)
+            .collect();
+        metrics.retain(&Kept {
+            routes,
+            issuers,
+            upstreams,
+        });
     }
 
     /// The issuers, each once.
@@ -192,26 +227,35 @@ impl Snapshot {
     #[must_use]
     pub fn metadata_at(&self, target: &Target<'_>) -> Option<&Resource> {
         let is_read = *target.method() == Method::GET || *target.method() == Method::HEAD;
-        self.resources.find(target.host(), target.path()).filter(|_| is_read)
+        self.resources
+            .find(target.host(), target.path())
+            .filter(|_| is_read)
     }
 
     /// Where the clients of a route are told how to get a token.
     #[must_use]
     pub fn metadata_url(&self, route: Option<usize>) -> Option<&str> {
         let resource = self.routes.get(route?)?.resource?;
-        self.resources.list.get(resource).map(|resource| &*resource.metadata_url)
+        self.resources
+            .list
+            .get(resource)
+            .map(|resource| &*resource.metadata_url)
     }
 
     /// The place of an issuer among the verifiers.
     #[must_use]
     pub fn issuer(&self, name: &str) -> Option<usize> {
-        self.verifiers.iter().position(|verifier| **verifier.name() == *name)
+        self.verifiers
+            .iter()
+            .position(|verifier| **verifier.name() == *name)
     }
 
     /// The metrics of a route, or of no route.
     #[must_use]
     pub fn route_metrics(&self, route: Option<usize>) -> &RouteMetrics {
-        route.and_then(|index| self.routes.get(index)).map_or(&self.unrouted, |route| &route.metrics)
+        route
+            .and_then(|index| self.routes.get(index))
+            .map_or(&self.unrouted, |route| &route.metrics)
     }
 }
 
@@ -220,18 +264,25 @@ const UNROUTED: &str = "none";
 
 /// The headers in which routes forward claims.
 fn claim_headers(routes: &[config::Route]) -> impl Iterator<Item = FieldPattern> {
-    routes.iter().flat_map(|route| &route.forward).map(|claim| claim.header.clone().into())
+    routes
+        .iter()
+        .flat_map(|route| &route.forward)
+        .map(|claim| claim.header.clone().into())
 }
 
 /// The fields in which some route looks for a token.
 fn token_headers(routes: &[config::Route]) -> impl Iterator<Item = FieldPattern> {
-    routes.iter().flat_map(|route| &route.token_from).filter_map(|source| match source {
-        Source::Header(name) => Some(name.clone().into()),
-        _ => None,
-    })
+    routes
+        .iter()
+        .flat_map(|route| &route.token_from)
+        .filter_map(|source| match source {
+            Source::Header(name) => Some(name.clone().into()),
+            _ => None,
+        })
 }
 
-/// The parts of the previous snapshot, by the names in its configuration, which are each there once.
+/// The parts of the previous snapshot, by the names in its configuration, which are each there
+/// once.
 struct Earlier<'s> {
     verifiers: HashMap<&'s str, &'s Arc<Verifier>>,
     upstreams: HashMap<&'s str, &'s Arc<Upstream>>,
@@ -242,13 +293,18 @@ impl<'s> Earlier<'s> {
         let verifiers = before.iter().flat_map(|snapshot| &snapshot.verifiers);
         let upstreams = before.iter().flat_map(|snapshot| &snapshot.upstreams);
         Self {
-            verifiers: verifiers.map(|verifier| (&**verifier.name(), verifier)).collect(),
-            upstreams: upstreams.map(|upstream| (&*upstream.settings.name, upstream)).collect(),
+            verifiers: verifiers
+                .map(|verifier| (&**verifier.name(), verifier))
+                .collect(),
+            upstreams: upstreams
+                .map(|upstream| (&*upstream.settings.name, upstream))
+                .collect(),
         }
     }
 }
 
-/// The parts that routes refer to, by name. A route is compiled without a look at the others, or at all upstreams.
+/// The parts that routes refer to, by name. A route is compiled without a look at the others, or at
+/// all upstreams.
 struct Parts<'s> {
     verifiers: HashMap<&'s str, &'s Arc<Verifier>>,
     upstreams: HashMap<&'s str, (usize, &'s Arc<Upstream>)>,
@@ -265,25 +321,37 @@ impl<'s> Parts<'s> {
     ) -> Self {
         let numbered = upstreams.iter().enumerate();
         Self {
-            verifiers: verifiers.iter().map(|verifier| (&**verifier.name(), verifier)).collect(),
-            upstreams: numbered.map(|(index, one)| (&*one.settings.name, (index, one))).collect(),
+            verifiers: verifiers
+                .iter()
+                .map(|verifier| (&**verifier.name(), verifier))
+                .collect(),
+            upstreams: numbered
+                .map(|(index, one)| (&*one.settings.name, (index, one)))
+                .collect(),
             resources,
             places,
         }
     }
 
     fn verifier(&self, name: &Arc<str>) -> Result<Arc<Verifier>, CompileError> {
-        let found = self.verifiers.get(&**name).map(|verifier| Arc::clone(verifier));
+        let found = self
+            .verifiers
+            .get(&**name)
+            .map(|verifier| Arc::clone(verifier));
         found.ok_or_else(|| CompileError::Undefined(name.clone()))
     }
 
     fn upstream(&self, name: &Arc<str>) -> Result<(usize, &'s Upstream), CompileError> {
-        let found = self.upstreams.get(&**name).map(|(index, upstream)| (*index, &***upstream));
+        let found = self
+            .upstreams
+            .get(&**name)
+            .map(|(index, upstream)| (*index, &***upstream));
         found.ok_or_else(|| CompileError::Undefined(name.clone()))
     }
 }
 
-/// The verifier of before, if nothing about the issuer changed; its keys alone, if only the rules did.
+/// The verifier of before, if nothing about the issuer changed; its keys alone, if only the rules
+/// did.
 fn verifier(
     issuer: &config::Issuer,
     metrics: &Metrics,
@@ -295,7 +363,10 @@ fn verifier(
         if *verifier.rules() == issuer.rules {
             return Ok(Arc::clone(verifier));
         }
-        return Ok(Arc::new(Verifier::new(verifier.issuer().clone(), issuer.rules.clone())));
+        return Ok(Arc::new(Verifier::new(
+            verifier.issuer().clone(),
+            issuer.rules.clone(),
+        )));
     }
     let keys = Issuer::new(issuer.entry.clone(), metrics.issuer(name));
     let keys = keys.map_err(|error| CompileError::Keys(name.clone(), error))?;
@@ -312,11 +383,21 @@ fn upstream(
     if let Some(same) = former.filter(|upstream| upstream.settings == *settings) {
         return Ok(Arc::clone(same));
     }
-    let upstream = Upstream::new(settings.clone(), metrics.upstream(name), former.map(|former| &***former));
-    upstream.map(Arc::new).map_err(|error| CompileError::Roots(name.clone(), error))
+    let upstream = Upstream::new(
+        settings.clone(),
+        metrics.upstream(name),
+        former.map(|former| &***former),
+    );
+    upstream
+        .map(Arc::new)
+        .map_err(|error| CompileError::Roots(name.clone(), error))
 }
 
-fn compile_route(route: &config::Route, metrics: &Metrics, parts: &Parts<'_>) -> Result<Route, CompileError> {
+fn compile_route(
+    route: &config::Route,
+    metrics: &Metrics,
+    parts: &Parts<'_>,
+) -> Result<Route, CompileError> {
     let label = match &route.host {
         Some(host) => format!("{host}{}", route.pattern),
         None => route.pattern.to_string(),
@@ -333,9 +414,19 @@ fn compile_route(route: &config::Route, metrics: &Metrics, parts: &Parts<'_>) ->
         label: label.into(),
         upstream: index,
         host: host.and_then(|host| HeaderValue::try_from(host).ok()),
-        resource: route.resource.as_ref().and_then(|url| parts.resources.position(url)),
-        strip: route.strip.as_deref().map_or(0, |prefix| prefix.matches('/').count()),
-        verifiers: route.issuers.iter().map(|name| parts.verifier(name)).collect::<Result<_, _>>()?,
+        resource: route
+            .resource
+            .as_ref()
+            .and_then(|url| parts.resources.position(url)),
+        strip: route
+            .strip
+            .as_deref()
+            .map_or(0, |prefix| prefix.matches('/').count()),
+        verifiers: route
+            .issuers
+            .iter()
+            .map(|name| parts.verifier(name))
+            .collect::<Result<_, _>>()?,
         token_from: route.token_from.clone(),
         upstream_token_from: parts.places.beyond(route).cloned(),
         forward_token: route.forward_token,
@@ -359,7 +450,9 @@ impl fmt::Display for CompileError {
         match self {
             Self::Keys(name, error) => write!(f, "issuer \"{name}\": {error}"),
             Self::Roots(name, error) => write!(f, "upstream \"{name}\": {error}"),
-            Self::Routes(Conflict(first, second)) => write!(f, "routes {first} and {second} are the same"),
+            Self::Routes(Conflict(first, second)) => {
+                write!(f, "routes {first} and {second} are the same")
+            }
             Self::Undefined(name) => write!(f, "\"{name}\" is not defined"),
         }
     }
@@ -378,7 +471,10 @@ impl Live {
     /// Begins with a snapshot.
     #[must_use]
     pub fn new(snapshot: Snapshot) -> Self {
-        Self { current: ArcSwap::from_pointee(snapshot), generation: AtomicU64::new(0) }
+        Self {
+            current: ArcSwap::from_pointee(snapshot),
+            generation: AtomicU64::new(0),
+        }
     }
 
     /// The snapshot in force.

@@ -1,5 +1,5 @@
-//! Protected resources, as clients find them (RFC 9728): the routes that are reached under one URL, the issuers whose
-//! tokens they take, and the scopes that they ask for.
+//! Protected resources, as clients find them (RFC 9728): the routes that are reached under one URL,
+//! the issuers whose tokens they take, and the scopes that they ask for.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -58,29 +58,48 @@ impl Resources {
                 None => routes.push((url, vec![route])),
             }
         }
-        let issuers =
-            config.issuers.iter().map(|issuer| (&*issuer.entry.name, &*issuer.entry.issuer)).collect();
-        this.list = routes.iter().map(|(url, routes)| Resource::new(config, &issuers, url, routes)).collect();
+        let issuers = config
+            .issuers
+            .iter()
+            .map(|issuer| (&*issuer.entry.name, &*issuer.entry.issuer))
+            .collect();
+        this.list = routes
+            .iter()
+            .map(|(url, routes)| Resource::new(config, &issuers, url, routes))
+            .collect();
         let patterns = config.routes.iter().map(|route| route.pattern.as_str());
-        let routed: HashSet<&str> = patterns.filter(|pattern| pattern.starts_with(WELL_KNOWN)).collect();
+        let routed: HashSet<&str> = patterns
+            .filter(|pattern| pattern.starts_with(WELL_KNOWN))
+            .collect();
         for (index, resource) in this.list.iter().enumerate() {
             if !routed.contains(&*resource.path) {
-                this.by_path.entry(resource.path.clone()).or_default().push(index);
+                this.by_path
+                    .entry(resource.path.clone())
+                    .or_default()
+                    .push(index);
             }
         }
         this
     }
 
-    /// The resource at a path of metadata, unless a route has that path. The host that a request names only chooses among
-    /// several of one path: what is told is from the configuration alone.
+    /// The resource at a path of metadata, unless a route has that path. The host that a request
+    /// names only chooses among several of one path: what is told is from the configuration alone.
     pub(super) fn find(&self, host: Option<&str>, path: &str) -> Option<&Resource> {
         if !path.starts_with(WELL_KNOWN) {
             return None;
         }
-        let mut found = self.by_path.get(path)?.iter().filter_map(|index| self.list.get(*index));
-        let named =
-            |resource: &&Resource| host.is_some_and(|host| host.eq_ignore_ascii_case(resource.url.host()));
-        found.clone().find(named).or_else(|| found.next().filter(|_| found.next().is_none()))
+        let mut found = self
+            .by_path
+            .get(path)?
+            .iter()
+            .filter_map(|index| self.list.get(*index));
+        let named = |resource: &&Resource| {
+            host.is_some_and(|host| host.eq_ignore_ascii_case(resource.url.host()))
+        };
+        found
+            .clone()
+            .find(named)
+            .or_else(|| found.next().filter(|_| found.next().is_none()))
     }
 
     /// The place of a resource among all.
@@ -96,7 +115,8 @@ impl Resource {
         &self.url
     }
 
-    /// The resource of these routes. `issuers` are those of the configuration, by name, with their `iss`.
+    /// The resource of these routes. `issuers` are those of the configuration, by name, with their
+    /// `iss`.
     fn new(config: &Config, issuers: &HashMap<&str, &str>, url: &Url, routes: &[&Route]) -> Self {
         let mut authorization_servers: Vec<&str> = Vec::new();
         let mut seen: HashSet<&str> = HashSet::new();
@@ -106,15 +126,30 @@ impl Resource {
                 authorization_servers.push(issuer);
             }
         }
-        let requirements = routes.iter().flat_map(|route| &route.methods).map(|(_, requirement)| requirement);
-        let scopes: BTreeSet<&str> =
-            requirements.flat_map(Requirement::scopes).map(crate::policy::Scope::as_str).collect();
+        let requirements = routes
+            .iter()
+            .flat_map(|route| &route.methods)
+            .map(|(_, requirement)| requirement);
+        let scopes: BTreeSet<&str> = requirements
+            .flat_map(Requirement::scopes)
+            .map(crate::policy::Scope::as_str)
+            .collect();
         let in_query = |source: &Source| matches!(source, Source::Query(_));
         // RFC 6750 has no name for a cookie; what is in any header is nearest to its "header".
-        let query = routes.iter().flat_map(|route| &route.token_from).any(in_query);
-        let header = routes.iter().flat_map(|route| &route.token_from).any(|source| !in_query(source));
+        let query = routes
+            .iter()
+            .flat_map(|route| &route.token_from)
+            .any(in_query);
+        let header = routes
+            .iter()
+            .flat_map(|route| &route.token_from)
+            .any(|source| !in_query(source));
         let methods = [(header, "header"), (query, "query")];
-        let mut acceptors = config.server.listeners.iter().filter_map(|listener| listener.tls.as_ref());
+        let mut acceptors = config
+            .server
+            .listeners
+            .iter()
+            .filter_map(|listener| listener.tls.as_ref());
         let text = identifier(url);
         let metadata = Metadata {
             resource: &text,
@@ -125,20 +160,28 @@ impl Resource {
                 .filter(|(has, _)| *has)
                 .map(|(_, name)| name)
                 .collect(),
-            tls_client_certificate_bound_access_tokens: acceptors.any(Acceptor::asks_for_certificates),
+            tls_client_certificate_bound_access_tokens: acceptors
+                .any(Acceptor::asks_for_certificates),
         };
         // Strings always serialize.
         let metadata = serde_json::to_vec(&metadata).unwrap_or_default().into();
         let path = format!("{WELL_KNOWN}{}", url.path_and_query().trim_end_matches('/'));
         let metadata_url = url.with_path(&path).to_string().into();
-        Self { url: url.clone(), path: path.into(), metadata_url, metadata }
+        Self {
+            url: url.clone(),
+            path: path.into(),
+            metadata_url,
+            metadata,
+        }
     }
 }
 
-/// The identifier of a resource: its URL, without a slash that stands for an empty path (RFC 9728 §1.2).
+/// The identifier of a resource: its URL, without a slash that stands for an empty path (RFC 9728
+/// §1.2).
 fn identifier(url: &Url) -> String {
     let text = url.to_string();
-    text.strip_suffix('/').map_or_else(|| text.clone(), str::to_owned)
+    text.strip_suffix('/')
+        .map_or_else(|| text.clone(), str::to_owned)
 }
 
 #[cfg(test)]
@@ -191,9 +234,17 @@ scopes = "x"
         let all = Resources::new(&config).list;
         let told: Vec<(&str, serde_json::Value)> = all
             .iter()
-            .map(|resource| (&*resource.metadata_url, serde_json::from_slice(&resource.metadata).unwrap()))
+            .map(|resource| {
+                (
+                    &*resource.metadata_url,
+                    serde_json::from_slice(&resource.metadata).unwrap(),
+                )
+            })
             .collect();
-        assert_eq!(told[0].0, "https://api.example.com/.well-known/oauth-protected-resource");
+        assert_eq!(
+            told[0].0,
+            "https://api.example.com/.well-known/oauth-protected-resource"
+        );
         assert_eq!(
             told[0].1,
             serde_json::json!({
@@ -203,13 +254,19 @@ scopes = "x"
                 "bearer_methods_supported": ["header"],
             })
         );
-        assert_eq!(told[1].0, "https://api.example.com/.well-known/oauth-protected-resource/mcp");
+        assert_eq!(
+            told[1].0,
+            "https://api.example.com/.well-known/oauth-protected-resource/mcp"
+        );
         assert_eq!(told[1].1["resource"], "https://api.example.com/mcp");
         assert_eq!(
             told[1].1["authorization_servers"],
             serde_json::json!(["https://b.example.com/", "https://a.example.com/"])
         );
-        assert_eq!(told[1].1["bearer_methods_supported"], serde_json::json!(["header", "query"]));
+        assert_eq!(
+            told[1].1["bearer_methods_supported"],
+            serde_json::json!(["header", "query"])
+        );
         assert_eq!(told[2].1["resource"], "https://tenants.example.com/v1");
         assert_eq!(
             told.len(),
@@ -228,7 +285,10 @@ scopes = "x"
         for host in [Some("api.example.com"), Some("evil.example.com"), None] {
             assert_eq!(find(host, mcp), expected, "{host:?}");
         }
-        assert_eq!(find(None, "/.well-known/oauth-protected-resource/none"), None);
+        assert_eq!(
+            find(None, "/.well-known/oauth-protected-resource/none"),
+            None
+        );
         assert_eq!(find(None, "/mcp"), None);
     }
 }

@@ -5,7 +5,8 @@ use super::sharded::{Apart, Count, Sharded};
 /// Counts that fit into one piece of a row.
 const PER_PIECE: usize = 16;
 
-/// Counters of one metric for a closed list of last-label values. What never happened makes no series.
+/// Counters of one metric for a closed list of last-label values. What never happened makes no
+/// series.
 #[derive(Debug)]
 pub struct Counters {
     values: &'static [&'static str],
@@ -17,12 +18,19 @@ type Row = Box<[Apart<[Count; PER_PIECE]>]>;
 
 impl Counters {
     pub(super) const fn new(values: &'static [&'static str]) -> Self {
-        Self { values, shards: Sharded::new() }
+        Self {
+            values,
+            shards: Sharded::new(),
+        }
     }
 
     /// Adds one to the counter of the value at `index`. An index beyond the list counts nothing.
     pub fn increment(&self, index: usize) {
-        debug_assert!(index < self.values.len(), "index {index} is outside {:?}", self.values);
+        debug_assert!(
+            index < self.values.len(),
+            "index {index} is outside {:?}",
+            self.values
+        );
         let (row, writer) = self.shards.mine(|| self.row());
         if let Some(count) = at(row, index) {
             count.add(1, writer);
@@ -31,8 +39,17 @@ impl Counters {
 
     /// What was counted: each value that occurred, and how often.
     pub(super) fn totals(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        let total = |index| self.shards.all().filter_map(|row| Some(at(row, index)?.get())).sum();
-        let totals = self.values.iter().enumerate().map(move |(index, value)| (*value, total(index)));
+        let total = |index| {
+            self.shards
+                .all()
+                .filter_map(|row| Some(at(row, index)?.get()))
+                .sum()
+        };
+        let totals = self
+            .values
+            .iter()
+            .enumerate()
+            .map(move |(index, value)| (*value, total(index)));
         totals.filter(|(_, total)| *total > 0)
     }
 
@@ -42,7 +59,9 @@ impl Counters {
     }
 
     fn row(&self) -> Row {
-        (0..self.values.len().div_ceil(PER_PIECE)).map(|_| Apart::default()).collect()
+        (0..self.values.len().div_ceil(PER_PIECE))
+            .map(|_| Apart::default())
+            .collect()
     }
 }
 
@@ -109,8 +128,10 @@ mod tests {
     use super::*;
     use crate::telemetry::ShardSlot;
 
-    static VALUES: [&str; 20] =
-        ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p", "q", "r", "s", "t"];
+    static VALUES: [&str; 20] = [
+        "a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p", "q", "r",
+        "s", "t",
+    ];
 
     #[test]
     fn a_row_shows_what_occurred_and_nothing_else() {
@@ -119,7 +140,11 @@ mod tests {
         for index in [0, 15, 16, 19, 19] {
             counters.increment(index);
         }
-        assert!(counters.totals().eq([("a", 1), ("p", 1), ("q", 1), ("t", 2)]));
+        assert!(
+            counters
+                .totals()
+                .eq([("a", 1), ("p", 1), ("q", 1), ("t", 2)])
+        );
     }
 
     #[test]

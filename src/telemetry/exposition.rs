@@ -151,31 +151,60 @@ impl Collector for Exposition {
         families.map(|family| &family.desc).to_vec()
     }
 
-    /// A family without metrics is left out by the registry, which sorts the families and their metrics as well.
+    /// A family without metrics is left out by the registry, which sorts the families and their
+    /// metrics as well.
     fn collect(&self) -> Vec<MetricFamily> {
         let handles = self.handles.lock();
         let (routes, issuers, upstreams) = (&handles.routes, &handles.issuers, &handles.upstreams);
         let (f, gateway) = (&self.families, &self.gateway);
         let requests = routes.iter().flat_map(|(pattern, route)| {
-            route.totals().map(move |(method, class, total)| ([&**pattern, method, class], total))
+            route
+                .totals()
+                .map(move |(method, class, total)| ([&**pattern, method, class], total))
         });
-        let reused = upstreams.iter().map(|(name, upstream)| ([&**name], upstream.reused.total()));
+        let reused = upstreams
+            .iter()
+            .map(|(name, upstream)| ([&**name], upstream.reused.total()));
         vec![
             f.requests.counters(requests),
-            f.duration.histograms(routes.iter().map(|(pattern, route)| (pattern, route.durations()))),
-            f.refusals.rows(routes.iter().map(|(pattern, route)| (pattern, &route.refusals))),
-            f.upstream_duration
-                .histograms(upstreams.iter().map(|(name, upstream)| (name, upstream.duration.total()))),
+            f.duration.histograms(
+                routes
+                    .iter()
+                    .map(|(pattern, route)| (pattern, route.durations())),
+            ),
+            f.refusals.rows(
+                routes
+                    .iter()
+                    .map(|(pattern, route)| (pattern, &route.refusals)),
+            ),
+            f.upstream_duration.histograms(
+                upstreams
+                    .iter()
+                    .map(|(name, upstream)| (name, upstream.duration.total())),
+            ),
             f.upstream_reused.counters(reused),
-            f.upstream_faults.rows(upstreams.iter().map(|(name, upstream)| (name, &upstream.faults))),
-            f.verifications.rows(issuers.iter().map(|(name, issuer)| (name, &issuer.verifications))),
-            f.refreshes.rows(issuers.iter().map(|(name, issuer)| (name, &issuer.refreshes))),
+            f.upstream_faults.rows(
+                upstreams
+                    .iter()
+                    .map(|(name, upstream)| (name, &upstream.faults)),
+            ),
+            f.verifications.rows(
+                issuers
+                    .iter()
+                    .map(|(name, issuer)| (name, &issuer.verifications)),
+            ),
+            f.refreshes.rows(
+                issuers
+                    .iter()
+                    .map(|(name, issuer)| (name, &issuer.refreshes)),
+            ),
             f.connection_errors.row(&gateway.connection_errors),
             f.protocols.row(&gateway.protocols),
             f.requests_open.gauge(gateway.requests.total()),
             f.cache.row(&gateway.cache),
             f.reloads.row(&gateway.reloads),
-            f.log_dropped.counters([([], EventLog::dropped_of_process())].into_iter()),
+            f.log_dropped
+                .counters([([], EventLog::dropped_of_process())].into_iter()),
         ]
     }
 }
@@ -188,9 +217,17 @@ struct Family {
 }
 
 impl Family {
-    fn new(kind: MetricType, name: &str, help: &str, labels: &[&str]) -> Result<Self, prometheus::Error> {
+    fn new(
+        kind: MetricType,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+    ) -> Result<Self, prometheus::Error> {
         let labels = labels.iter().map(ToString::to_string).collect();
-        Ok(Self { kind, desc: Desc::new(name.into(), help.into(), labels, HashMap::new())? })
+        Ok(Self {
+            kind,
+            desc: Desc::new(name.into(), help.into(), labels, HashMap::new())?,
+        })
     }
 
     fn gauge(&self, value: i64) -> MetricFamily {
@@ -202,7 +239,8 @@ impl Family {
     /// Rows of counters, each for another value of the first label.
     fn rows<'a>(&self, rows: impl Iterator<Item = (&'a String, &'a Counters)>) -> MetricFamily {
         let series = |(name, row): (&'a String, &'a Counters)| {
-            row.totals().map(move |(value, total)| ([name.as_str(), value], total))
+            row.totals()
+                .map(move |(value, total)| ([name.as_str(), value], total))
         };
         self.counters(rows.flat_map(series))
     }
@@ -224,7 +262,10 @@ impl Family {
         }))
     }
 
-    fn histograms<'a>(&self, series: impl Iterator<Item = (&'a String, Distribution)>) -> MetricFamily {
+    fn histograms<'a>(
+        &self,
+        series: impl Iterator<Item = (&'a String, Distribution)>,
+    ) -> MetricFamily {
         self.of(series.map(|(name, distribution)| {
             let mut metric = self.labelled(&[name]);
             metric.set_histogram(distribution.to_proto());
@@ -232,15 +273,26 @@ impl Family {
         }))
     }
 
-    /// A metric with values for the labels of the family, in their order; they are shown in that of their names.
+    /// A metric with values for the labels of the family, in their order; they are shown in that of
+    /// their names.
     fn labelled(&self, values: &[&str]) -> Metric {
-        debug_assert_eq!(values.len(), self.desc.variable_labels.len(), "{}", self.desc.fq_name);
-        let pairs = self.desc.variable_labels.iter().zip(values).map(|(name, value)| {
-            let mut pair = LabelPair::default();
-            pair.set_name(name.clone());
-            pair.set_value((*value).to_owned());
-            pair
-        });
+        debug_assert_eq!(
+            values.len(),
+            self.desc.variable_labels.len(),
+            "{}",
+            self.desc.fq_name
+        );
+        let pairs = self
+            .desc
+            .variable_labels
+            .iter()
+            .zip(values)
+            .map(|(name, value)| {
+                let mut pair = LabelPair::default();
+                pair.set_name(name.clone());
+                pair.set_value((*value).to_owned());
+                pair
+            });
         let mut pairs: Vec<_> = pairs.collect();
         pairs.sort();
         Metric::from_label(pairs)

@@ -1,4 +1,5 @@
-//! The metric families of issuers and upstreams whose numbers seldom change, and how such metrics are made.
+//! The metric families of issuers and upstreams whose numbers seldom change, and how such metrics
+//! are made.
 
 use prometheus::{GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
@@ -60,7 +61,12 @@ impl Families {
                 "Whether the endpoint failed again and again, and has not answered since.",
                 &["upstream", "endpoint"],
             )?,
-            keys: int_gauges(r, "scopegate_issuer_keys", "Usable keys of the issuer.", &["issuer"])?,
+            keys: int_gauges(
+                r,
+                "scopegate_issuer_keys",
+                "Usable keys of the issuer.",
+                &["issuer"],
+            )?,
             key_age: gauges(
                 r,
                 "scopegate_issuer_keys_age_seconds",
@@ -77,15 +83,22 @@ impl Families {
 
     pub(super) fn remove_upstream(&self, name: &str) {
         let _ = self.upstream_open.remove_label_values(&[name]);
-        for counters in
-            [&self.upstream_opened, &self.upstream_retries, &self.upstream_resent, &self.upstream_ejections]
-        {
+        for counters in [
+            &self.upstream_opened,
+            &self.upstream_retries,
+            &self.upstream_resent,
+            &self.upstream_ejections,
+        ] {
             let _ = counters.remove_label_values(&[name]);
         }
     }
 }
 
-pub(super) fn counter(r: &Registry, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
+pub(super) fn counter(
+    r: &Registry,
+    name: &str,
+    help: &str,
+) -> Result<IntCounter, prometheus::Error> {
     let metric = IntCounter::new(name, help)?;
     r.register(Box::new(metric.clone()))?;
     Ok(metric)
@@ -102,7 +115,11 @@ fn counters(
     Ok(metric)
 }
 
-pub(super) fn int_gauge(r: &Registry, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
+pub(super) fn int_gauge(
+    r: &Registry,
+    name: &str,
+    help: &str,
+) -> Result<IntGauge, prometheus::Error> {
     let metric = IntGauge::new(name, help)?;
     r.register(Box::new(metric.clone()))?;
     Ok(metric)
@@ -119,7 +136,12 @@ pub(super) fn int_gauges(
     Ok(metric)
 }
 
-fn gauges(r: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<GaugeVec, prometheus::Error> {
+fn gauges(
+    r: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+) -> Result<GaugeVec, prometheus::Error> {
     let metric = GaugeVec::new(Opts::new(name, help), labels)?;
     r.register(Box::new(metric.clone()))?;
     Ok(metric)

@@ -12,7 +12,9 @@ use super::sharded::{Apart, Count, Sharded};
 use super::{Counter, Counters, Histogram};
 
 /// Methods that get a label of their own; a client can invent others without end.
-const METHODS: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "OTHER"];
+const METHODS: [&str; 8] = [
+    "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "OTHER",
+];
 
 /// The ways in which requests end: with an answer, by the class of its status, or otherwise.
 const ENDINGS: [&str; 7] = ["1xx", "2xx", "3xx", "4xx", "5xx", "cut", "left"];
@@ -42,8 +44,8 @@ impl Ending {
     }
 }
 
-/// All handles, by the label under which they are shown. What is not here is shown no more; who still holds it counts
-/// unseen.
+/// All handles, by the label under which they are shown. What is not here is shown no more; who
+/// still holds it counts unseen.
 #[derive(Debug, Default)]
 pub(super) struct Handles {
     pub(super) routes: BTreeMap<String, Arc<RouteMetrics>>,
@@ -68,8 +70,8 @@ pub struct RouteMetrics {
     pub(super) refusals: Counters,
 }
 
-/// A thread's part of what every request of a route counts, in one place: requests by method and ending, and how long they
-/// took.
+/// A thread's part of what every request of a route counts, in one place: requests by method and
+/// ending, and how long they took.
 #[derive(Debug, Default)]
 struct Exchanges {
     requests: [[Count; ENDINGS.len()]; METHODS.len()],
@@ -78,7 +80,10 @@ struct Exchanges {
 
 impl RouteMetrics {
     pub(super) const fn new(reasons: &'static [&'static str]) -> Self {
-        Self { exchanges: Sharded::new(), refusals: Counters::new(reasons) }
+        Self {
+            exchanges: Sharded::new(),
+            refusals: Counters::new(reasons),
+        }
     }
 
     /// Records a finished exchange.
@@ -100,13 +105,21 @@ impl RouteMetrics {
     pub(super) fn totals(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> {
         let mut totals = [[0_u64; ENDINGS.len()]; METHODS.len()];
         for part in self.exchanges.all() {
-            for (sum, count) in totals.as_flattened_mut().iter_mut().zip(part.0.requests.as_flattened()) {
+            for (sum, count) in totals
+                .as_flattened_mut()
+                .iter_mut()
+                .zip(part.0.requests.as_flattened())
+            {
                 *sum += count.get();
             }
         }
         let rows = METHODS.into_iter().zip(totals);
-        let all =
-            rows.flat_map(|(method, row)| ENDINGS.into_iter().zip(row).map(move |(e, n)| (method, e, n)));
+        let all = rows.flat_map(|(method, row)| {
+            ENDINGS
+                .into_iter()
+                .zip(row)
+                .map(move |(e, n)| (method, e, n))
+        });
         all.filter(|(.., total)| *total > 0)
     }
 
@@ -160,13 +173,22 @@ pub struct UpstreamMetrics {
 
 impl UpstreamMetrics {
     /// The label values of `faults`.
-    pub const FAULTS: [&'static str; 6] =
-        ["connect", "timeout", "closed", "protocol", "refused", "overloaded"];
+    pub const FAULTS: [&'static str; 6] = [
+        "connect",
+        "timeout",
+        "closed",
+        "protocol",
+        "refused",
+        "overloaded",
+    ];
 }
 
 fn method_index(method: &Method) -> usize {
     let other = METHODS.len() - 1;
-    METHODS.iter().position(|known| *known == method.as_str()).unwrap_or(other)
+    METHODS
+        .iter()
+        .position(|known| *known == method.as_str())
+        .unwrap_or(other)
 }
 
 #[cfg(test)]
@@ -178,15 +200,26 @@ mod tests {
     #[test]
     fn a_route_that_nobody_asks_takes_next_to_no_memory() {
         let idle = RouteMetrics::new(&REASONS);
-        assert!(size_of::<RouteMetrics>() <= 192, "{}", size_of::<RouteMetrics>());
+        assert!(
+            size_of::<RouteMetrics>() <= 192,
+            "{}",
+            size_of::<RouteMetrics>()
+        );
         // All that it can allocate are cells.
         assert!(idle.exchanges.is_empty() && idle.refusals.is_empty());
         assert_eq!((idle.totals().count(), idle.durations().count()), (0, 0));
-        assert!(idle.exchanges.is_empty() && idle.refusals.is_empty(), "a scrape makes no cells");
+        assert!(
+            idle.exchanges.is_empty() && idle.refusals.is_empty(),
+            "a scrape makes no cells"
+        );
 
         idle.record(&Method::GET, Ending::Answered(200), Duration::ZERO);
         assert!(!idle.exchanges.is_empty() && idle.refusals.is_empty());
-        assert!(size_of::<Apart<Exchanges>>() <= 640, "{}", size_of::<Apart<Exchanges>>());
+        assert!(
+            size_of::<Apart<Exchanges>>() <= 640,
+            "{}",
+            size_of::<Apart<Exchanges>>()
+        );
     }
 
     #[test]
@@ -196,11 +229,19 @@ mod tests {
             for _ in 0..3 {
                 scope.spawn(|| {
                     let _seated = crate::telemetry::ShardSlot::reserve().occupy();
-                    route.record(&Method::PUT, Ending::Answered(502), Duration::from_millis(1));
+                    route.record(
+                        &Method::PUT,
+                        Ending::Answered(502),
+                        Duration::from_millis(1),
+                    );
                 });
             }
         });
-        route.record(&Method::PUT, Ending::Answered(502), Duration::from_millis(1));
+        route.record(
+            &Method::PUT,
+            Ending::Answered(502),
+            Duration::from_millis(1),
+        );
         assert!(route.totals().eq([("PUT", "5xx", 4)]));
         assert_eq!(route.durations().count(), 4);
     }

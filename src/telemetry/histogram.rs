@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::sharded::{Apart, Count, Sharded, Writer};
 
-/// The upper bounds of the buckets in nanoseconds: from what a hot token costs to the default response timeout.
+/// The upper bounds of the buckets in nanoseconds: from what a hot token costs to the default
+/// response timeout.
 const BOUNDS: [u64; 14] = [
     500_000,
     1_000_000,
@@ -56,7 +57,10 @@ impl Buckets {
     pub(super) fn observe(&self, took: Duration, writer: Writer) {
         // Of more than 584 years the rest is lost.
         let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
-        let index = BOUNDS.iter().position(|bound| nanos <= *bound).unwrap_or(BOUNDS.len());
+        let index = BOUNDS
+            .iter()
+            .position(|bound| nanos <= *bound)
+            .unwrap_or(BOUNDS.len());
         if let Some(count) = self.counts.get(index) {
             count.add(1, writer);
         }
@@ -117,8 +121,9 @@ mod tests {
     use super::*;
 
     /// As operators know them.
-    const SECONDS: [f64; 14] =
-        [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0];
+    const SECONDS: [f64; 14] = [
+        0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0,
+    ];
 
     fn known() -> Known {
         Known::with_opts(HistogramOpts::new("known", "Known.").buckets(SECONDS.to_vec())).unwrap()
@@ -134,9 +139,13 @@ mod tests {
         let known = known.get_histogram();
         assert_eq!(ours.get_bucket(), known.get_bucket());
         assert_eq!(ours.get_sample_count(), known.get_sample_count());
-        // Integers add up exactly; the floating point numbers of the other lose a little with each addition.
+        // Integers add up exactly; the floating point numbers of the other lose a little with each
+        // addition.
         let (sum, expected) = (ours.get_sample_sum(), known.get_sample_sum());
-        assert!((sum - expected).abs() <= expected * 1e-9, "{sum} and {expected}");
+        assert!(
+            (sum - expected).abs() <= expected * 1e-9,
+            "{sum} and {expected}"
+        );
     }
 
     #[test]

@@ -10,8 +10,8 @@ use super::families::{Families, counter, int_gauge, int_gauges};
 use super::handles::SharedHandles;
 use super::{Counter, Counters, Gauge, Histogram, IssuerMetrics, RouteMetrics, UpstreamMetrics};
 
-/// Every metric of the process. Handles for a route, an issuer or an upstream are resolved when a snapshot is compiled
-/// and are the same across reloads.
+/// Every metric of the process. Handles for a route, an issuer or an upstream are resolved when a
+/// snapshot is compiled and are the same across reloads.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
@@ -59,8 +59,16 @@ pub struct GatewayMetrics {
 
 impl GatewayMetrics {
     /// The label values of `connection_errors`, in the order of their indices.
-    pub const CONNECTION_ERRORS: [&'static str; 8] =
-        ["parse", "too_large", "timeout", "aborted", "other", "flood", "tls", "proxy_protocol"];
+    pub const CONNECTION_ERRORS: [&'static str; 8] = [
+        "parse",
+        "too_large",
+        "timeout",
+        "aborted",
+        "other",
+        "flood",
+        "tls",
+        "proxy_protocol",
+    ];
     /// The label values of `protocols`.
     pub const PROTOCOLS: [&'static str; 2] = ["http1", "http2"];
     /// The label values of `cache`: found by this worker, found by another, found by none.
@@ -78,7 +86,9 @@ impl GatewayMetrics {
     pub fn show_certificates<'f>(&self, ends: impl Iterator<Item = (&'f str, u64)>) {
         self.certificates.reset();
         for (file, end) in ends {
-            self.certificates.with_label_values(&[file]).set(i64::try_from(end).unwrap_or(i64::MAX));
+            self.certificates
+                .with_label_values(&[file])
+                .set(i64::try_from(end).unwrap_or(i64::MAX));
         }
     }
 
@@ -97,11 +107,13 @@ pub struct EndpointState {
     pub endpoint: String,
     /// What its probes say, if there are any.
     pub healthy: Option<bool>,
-    /// Whether it failed so often that it is left alone, or may prove itself with one request at a time, if that can be.
+    /// Whether it failed so often that it is left alone, or may prove itself with one request at a
+    /// time, if that can be.
     pub ejected: Option<bool>,
 }
 
-/// The labels that stay. Sets, and not predicates, since a predicate that walks a list makes a reload quadratic.
+/// The labels that stay. Sets, and not predicates, since a predicate that walks a list makes a
+/// reload quadratic.
 #[derive(Debug)]
 pub struct Kept<'s> {
     /// Patterns of routes, as they are shown.
@@ -125,7 +137,12 @@ impl Metrics {
         let r = &registry;
         let families = Families::register(r)?;
         let gateway = Arc::new(GatewayMetrics::register(r)?);
-        let build = int_gauges(r, "scopegate_build_info", "The version that runs; always 1.", &["version"])?;
+        let build = int_gauges(
+            r,
+            "scopegate_build_info",
+            "The version that runs; always 1.",
+            &["version"],
+        )?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         let handles = Arc::<SharedHandles>::default();
         let (shown, gateway_shown) = (handles.clone(), gateway.clone());
@@ -134,12 +151,21 @@ impl Metrics {
             gateway: gateway_shown,
             families: CellFamilies::new()?,
         }))?;
-        Ok(Self { registry, families, reasons, verdicts, handles, gateway })
+        Ok(Self {
+            registry,
+            families,
+            reasons,
+            verdicts,
+            handles,
+            gateway,
+        })
     }
 
     /// The handles of a route pattern.
     pub fn route(&self, pattern: &str) -> Arc<RouteMetrics> {
-        entry(&mut self.handles.lock().routes, pattern, || RouteMetrics::new(self.reasons))
+        entry(&mut self.handles.lock().routes, pattern, || {
+            RouteMetrics::new(self.reasons)
+        })
     }
 
     /// The handles of an issuer, by its name in the configuration.
@@ -172,7 +198,9 @@ impl Metrics {
     pub fn retain(&self, kept: &Kept<'_>) {
         let mut handles = self.handles.lock();
         let families = &self.families;
-        handles.routes.retain(|pattern, _| kept.routes.contains(pattern.as_str()));
+        handles
+            .routes
+            .retain(|pattern, _| kept.routes.contains(pattern.as_str()));
         handles.issuers.retain(|name, _| {
             let keep = kept.issuers.contains(name.as_str());
             if !keep {
@@ -189,16 +217,28 @@ impl Metrics {
         });
     }
 
-    /// Shows how endpoints do, these and no others. Their state changes by itself, so whoever renders the metrics calls this
-    /// first, and from one thread alone.
+    /// Shows how endpoints do, these and no others. Their state changes by itself, so whoever
+    /// renders the metrics calls this first, and from one thread alone.
     pub fn show_endpoints(&self, endpoints: impl Iterator<Item = EndpointState>) {
-        let Families { upstream_healthy, upstream_ejected, .. } = &self.families;
+        let Families {
+            upstream_healthy,
+            upstream_ejected,
+            ..
+        } = &self.families;
         upstream_healthy.reset();
         upstream_ejected.reset();
-        for EndpointState { upstream, endpoint, healthy, ejected } in endpoints {
+        for EndpointState {
+            upstream,
+            endpoint,
+            healthy,
+            ejected,
+        } in endpoints
+        {
             for (family, value) in [(upstream_healthy, healthy), (upstream_ejected, ejected)] {
                 if let Some(value) = value {
-                    family.with_label_values(&[&*upstream, &endpoint]).set(value.into());
+                    family
+                        .with_label_values(&[&*upstream, &endpoint])
+                        .set(value.into());
                 }
             }
         }
@@ -223,7 +263,11 @@ impl GatewayMetrics {
                 "Client connections of HTTP/1.1 of which nothing is kept but the socket until their next byte.",
             )?,
             tunnels: int_gauge(r, "scopegate_websockets_open", "WebSockets that are open.")?,
-            accepted: counter(r, "scopegate_connections_accepted_total", "Accepted client connections.")?,
+            accepted: counter(
+                r,
+                "scopegate_connections_accepted_total",
+                "Accepted client connections.",
+            )?,
             connection_errors: Counters::new(&Self::CONNECTION_ERRORS),
             protocols: Counters::new(&Self::PROTOCOLS),
             stalled_streams: counter(
@@ -244,7 +288,11 @@ impl GatewayMetrics {
                 "scopegate_config_last_reload_successful",
                 "1 while the files on disk are what serves, 0 while they are not.",
             )?,
-            panics: counter(r, "scopegate_panics_total", "Panics that were caught and answered with 500.")?,
+            panics: counter(
+                r,
+                "scopegate_panics_total",
+                "Panics that were caught and answered with 500.",
+            )?,
             config: int_gauges(
                 r,
                 "scopegate_config_info",
@@ -267,5 +315,7 @@ impl GatewayMetrics {
 }
 
 fn entry<T>(map: &mut BTreeMap<String, Arc<T>>, name: &str, make: impl FnOnce() -> T) -> Arc<T> {
-    map.entry(name.to_owned()).or_insert_with(|| Arc::new(make())).clone()
+    map.entry(name.to_owned())
+        .or_insert_with(|| Arc::new(make()))
+        .clone()
 }

@@ -13,8 +13,16 @@ fn metrics() -> Metrics {
 fn a_route_is_counted_by_method_and_status_class() {
     let metrics = metrics();
     let route = metrics.route("/orders/{id}");
-    route.record(&Method::GET, Ending::Answered(204), Duration::from_millis(3));
-    route.record(&Method::from_bytes(b"BREW").unwrap(), Ending::Answered(418), Duration::from_millis(3));
+    route.record(
+        &Method::GET,
+        Ending::Answered(204),
+        Duration::from_millis(3),
+    );
+    route.record(
+        &Method::from_bytes(b"BREW").unwrap(),
+        Ending::Answered(418),
+        Duration::from_millis(3),
+    );
     route.refused(1);
     let text = metrics.render().unwrap();
     for line in [
@@ -32,10 +40,16 @@ fn what_a_reload_takes_away_leaves_the_exposition() {
     let metrics = metrics();
     let kept = metrics.route("/kept");
     kept.record(&Method::GET, Ending::Answered(200), Duration::ZERO);
-    metrics.route("/gone").record(&Method::GET, Ending::Answered(200), Duration::ZERO);
+    metrics
+        .route("/gone")
+        .record(&Method::GET, Ending::Answered(200), Duration::ZERO);
     metrics.issuer("gone").set_keys(1, None);
     metrics.upstream("gone").faults.increment(0);
-    metrics.retain(&Kept { routes: ["/kept"].into(), issuers: [].into(), upstreams: [].into() });
+    metrics.retain(&Kept {
+        routes: ["/kept"].into(),
+        issuers: [].into(),
+        upstreams: [].into(),
+    });
     let text = metrics.render().unwrap();
     assert!(text.contains("/kept") && !text.contains("gone"), "{text}");
     assert!(Arc::ptr_eq(&kept, &metrics.route("/kept")));
@@ -45,13 +59,28 @@ fn what_a_reload_takes_away_leaves_the_exposition() {
 fn the_exposition_is_what_operators_know() {
     let metrics = metrics();
     let route = metrics.route("/orders/{id}");
-    for (method, status, millis) in
-        [(Method::GET, 204, 250), (Method::GET, 204, 0), (Method::POST, 201, 500), (Method::PUT, 502, 60_000)]
-    {
-        route.record(&method, Ending::Answered(status), Duration::from_millis(millis));
+    for (method, status, millis) in [
+        (Method::GET, 204, 250),
+        (Method::GET, 204, 0),
+        (Method::POST, 201, 500),
+        (Method::PUT, 502, 60_000),
+    ] {
+        route.record(
+            &method,
+            Ending::Answered(status),
+            Duration::from_millis(millis),
+        );
     }
-    route.record(&Method::from_bytes(b"BREW").unwrap(), Ending::Answered(418), Duration::from_nanos(500_000));
-    route.record(&Method::from_bytes(b"BREW").unwrap(), Ending::Answered(99), Duration::from_nanos(500_001));
+    route.record(
+        &Method::from_bytes(b"BREW").unwrap(),
+        Ending::Answered(418),
+        Duration::from_nanos(500_000),
+    );
+    route.record(
+        &Method::from_bytes(b"BREW").unwrap(),
+        Ending::Answered(99),
+        Duration::from_nanos(500_001),
+    );
     route.record(&Method::HEAD, Ending::Answered(999), Duration::ZERO);
     route.record(&Method::GET, Ending::Cut, Duration::ZERO);
     route.record(&Method::GET, Ending::Left, Duration::ZERO);
@@ -63,7 +92,9 @@ fn the_exposition_is_what_operators_know() {
     issuer.verifications.increment(0);
     issuer.verifications.increment(1);
     issuer.refreshes.increment(1);
-    metrics.issuer("idle").set_keys(2, Some(Duration::from_millis(1500)));
+    metrics
+        .issuer("idle")
+        .set_keys(2, Some(Duration::from_millis(1500)));
     issuer.set_keys(0, None);
     let upstream = metrics.upstream("api");
     upstream.duration.observe(Duration::from_millis(2500));
@@ -94,8 +125,14 @@ fn the_exposition_is_what_operators_know() {
         }]
         .into_iter(),
     );
-    let text = metrics.render().unwrap().replace(env!("CARGO_PKG_VERSION"), "VERSION");
-    assert_eq!(text, include_str!("../../tests/vectors/metrics/exposition.txt"));
+    let text = metrics
+        .render()
+        .unwrap()
+        .replace(env!("CARGO_PKG_VERSION"), "VERSION");
+    assert_eq!(
+        text,
+        include_str!("../../tests/vectors/metrics/exposition.txt")
+    );
 }
 
 #[test]
@@ -112,13 +149,20 @@ fn each_metric_is_explained_to_operators() {
     metrics.gateway.cache.increment(0);
     metrics.gateway.reloads.increment(0);
     metrics.gateway.set_config("hash");
-    metrics.gateway.show_certificates([("tls/api.pem", 1)].into_iter());
+    metrics
+        .gateway
+        .show_certificates([("tls/api.pem", 1)].into_iter());
     let text = metrics.render().unwrap();
     let page = include_str!("../../docs/metrics.md");
-    let names: Vec<_> =
-        text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+    let names: Vec<_> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next())
+        .collect();
     assert!(names.len() > 20, "{names:?}");
     for name in names {
-        assert!(page.contains(&format!("\n| `{name}` | ")), "docs/metrics.md has no line for {name}");
+        assert!(
+            page.contains(&format!("\n| `{name}` | ")),
+            "docs/metrics.md has no line for {name}"
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! Metrics, the access log and the log of the gateway's own events. Knows plain labels, none of the other rooms' types.
+//! Metrics, the access log and the log of the gateway's own events. Knows plain labels, none of the
+//! other rooms' types.
 //!
 //! Nothing here ever holds a token, a secret, or a label that a client chose (checklist O08, O09).
 

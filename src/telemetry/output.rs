@@ -1,5 +1,5 @@
-//! The destination of a log: a pipe, a file or a terminal, whose reader may be slow, may have stopped, or may be gone. Only
-//! a thread that has nothing else to do writes to it.
+//! The destination of a log: a pipe, a file or a terminal, whose reader may be slow, may have
+//! stopped, or may be gone. Only a thread that has nothing else to do writes to it.
 
 use std::io::{self, ErrorKind, Write};
 use std::thread;
@@ -21,13 +21,21 @@ pub(super) struct Output<W> {
 
 impl<W: Write> Output<W> {
     pub(super) fn new(out: W) -> Self {
-        Self { out, is_torn: false }
+        Self {
+            out,
+            is_torn: false,
+        }
     }
 
-    /// Writes whole lines, and waits for the reader as long as that takes. Returns how many of them were lost.
+    /// Writes whole lines, and waits for the reader as long as that takes. Returns how many of them
+    /// were lost.
     pub(super) fn write(&mut self, lines: &[u8]) -> usize {
         self.is_torn = self.is_torn && write(&mut self.out, b"\n") == 0;
-        let written = if self.is_torn { 0 } else { write(&mut self.out, lines) };
+        let written = if self.is_torn {
+            0
+        } else {
+            write(&mut self.out, lines)
+        };
         let (done, lost) = lines.split_at(written);
         self.is_torn |= done.last().is_some_and(|last| *last != b'\n');
         memchr::memchr_iter(b'\n', lost).count()
@@ -49,8 +57,8 @@ fn write(out: &mut impl Write, lines: &[u8]) -> usize {
     written
 }
 
-/// Standard output as the system has it: the standard library's would hold back the beginning of a line that was written in
-/// part.
+/// Standard output as the system has it: the standard library's would hold back the beginning of a
+/// line that was written in part.
 #[cfg(unix)]
 pub(super) fn standard_output() -> io::Result<std::fs::File> {
     use std::os::fd::AsFd as _;
@@ -62,7 +70,8 @@ pub(super) fn standard_output() -> io::Result<io::Stdout> {
     Ok(io::stdout())
 }
 
-/// Standard error as the system has it: the standard library's has a lock, and a write that does not return would keep it.
+/// Standard error as the system has it: the standard library's has a lock, and a write that does
+/// not return would keep it.
 #[cfg(unix)]
 pub(super) fn standard_error() -> io::Result<std::fs::File> {
     use std::os::fd::AsFd as _;

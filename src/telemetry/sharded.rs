@@ -1,7 +1,8 @@
 //! Cells: each worker counts in its own, and a scrape adds them up.
 //!
-//! A worker's cell has one writer. So an increment is a load and a store, without a locked instruction and without a line of
-//! the cache that moves between cores. Threads that are no workers share a cell and add to it atomically.
+//! A worker's cell has one writer. So an increment is a load and a store, without a locked
+//! instruction and without a line of the cache that moves between cores. Threads that are no
+//! workers share a cell and add to it atomically.
 
 use std::cell::Cell;
 use std::marker::PhantomData;
@@ -23,11 +24,11 @@ static SEATS: Mutex<Vec<bool>> = Mutex::new(Vec::new());
 /// Their number, for who must not wait for the lock.
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 
-/// A worker's place among the cells. No two that live have the same, whatever gateway of the process they are of: that is why
-/// a cell has one writer.
+/// A worker's place among the cells. No two that live have the same, whatever gateway of the
+/// process they are of: that is why a cell has one writer.
 ///
-/// Seats are reserved before any worker counts, since a table of cells has room for those that were there at its first use.
-/// A worker that comes later loses no count, but shares a cell.
+/// Seats are reserved before any worker counts, since a table of cells has room for those that were
+/// there at its first use. A worker that comes later loses no count, but shares a cell.
 #[derive(Debug)]
 pub struct ShardSlot(usize);
 
@@ -57,7 +58,10 @@ impl ShardSlot {
     #[must_use = "the seat is given up when this is dropped"]
     pub fn occupy(self) -> ShardGuard {
         SEAT.set(self.0);
-        ShardGuard { _seat: self, _here: PhantomData }
+        ShardGuard {
+            _seat: self,
+            _here: PhantomData,
+        }
     }
 
     /// How many there are, those included that are free again.
@@ -115,13 +119,14 @@ impl Count {
     }
 }
 
-/// Cells that share no line of the cache with another worker's: processors fetch lines of 64 bytes in pairs.
+/// Cells that share no line of the cache with another worker's: processors fetch lines of 64 bytes
+/// in pairs.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub(super) struct Apart<T>(pub(super) T);
 
-/// Cells of kind `T`, each made when its thread counts for the first time: what nobody counts takes no room. `T` should be
-/// behind a pointer, and [`Apart`].
+/// Cells of kind `T`, each made when its thread counts for the first time: what nobody counts takes
+/// no room. `T` should be behind a pointer, and [`Apart`].
 #[derive(Debug)]
 pub(super) struct Sharded<T> {
     workers: OnceLock<Box<[OnceLock<T>]>>,
@@ -130,7 +135,10 @@ pub(super) struct Sharded<T> {
 
 impl<T> Sharded<T> {
     pub(super) const fn new() -> Self {
-        Self { workers: OnceLock::new(), shared: OnceLock::new() }
+        Self {
+            workers: OnceLock::new(),
+            shared: OnceLock::new(),
+        }
     }
 
     /// The cell of the current thread, and whether it is its own.
@@ -153,7 +161,11 @@ impl<T> Sharded<T> {
 
     /// All that were made, in no order that means anything.
     pub(super) fn all(&self) -> impl Iterator<Item = &T> {
-        let workers = self.workers.get().into_iter().flat_map(|table| table.iter().filter_map(OnceLock::get));
+        let workers = self
+            .workers
+            .get()
+            .into_iter()
+            .flat_map(|table| table.iter().filter_map(OnceLock::get));
         workers.chain(self.shared.get())
     }
 
@@ -199,7 +211,11 @@ mod tests {
             }
         });
         assert_eq!(sum(&shards), ((WORKERS + OTHERS) * TIMES) as u64);
-        assert_eq!(shards.all().count(), WORKERS + 1, "each worker has its own, the others have one");
+        assert_eq!(
+            shards.all().count(),
+            WORKERS + 1,
+            "each worker has its own, the others have one"
+        );
     }
 
     #[test]
@@ -238,7 +254,10 @@ mod tests {
                 index
             };
             let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(thread)).collect();
-            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+            threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap())
+                .collect()
         });
         taken.sort_unstable();
         taken.dedup();

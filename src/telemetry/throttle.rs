@@ -22,14 +22,20 @@ impl Throttle {
     /// Room for a burst of lines.
     #[must_use]
     pub fn new(now: Instant) -> Self {
-        Self { room: Cell::new(BURST), filled: Cell::new(now), skipped: Cell::new(0) }
+        Self {
+            room: Cell::new(BURST),
+            filled: Cell::new(now),
+            skipped: Cell::new(0),
+        }
     }
 
-    /// Takes room for a line, and returns how many were skipped since the last. `None` when this one is to be skipped.
+    /// Takes room for a line, and returns how many were skipped since the last. `None` when this
+    /// one is to be skipped.
     pub fn admit(&self, now: Instant) -> Option<u64> {
         let earned = now.saturating_duration_since(self.filled.get()).as_secs() / EVERY.as_secs();
         if earned > 0 {
-            self.room.set(BURST.min(self.room.get().saturating_add(earned)));
+            self.room
+                .set(BURST.min(self.room.get().saturating_add(earned)));
             self.filled.set(now);
         }
         match self.room.get().checked_sub(1) {
@@ -54,14 +60,25 @@ mod tests {
     fn after_a_burst_there_is_a_line_for_each_second_that_tells_of_the_others() {
         let mut now = clock::monotonic();
         let throttle = Throttle::new(now);
-        let lines = |count: u64, now| (0..count).filter_map(|_| throttle.admit(now)).collect::<Vec<_>>();
+        let lines = |count: u64, now| {
+            (0..count)
+                .filter_map(|_| throttle.admit(now))
+                .collect::<Vec<_>>()
+        };
         assert_eq!(lines(1000, now), [0; BURST as usize]);
         for _ in 0..3 {
             now += EVERY;
             let skipped = lines(1000, now);
-            assert!(matches!(*skipped, [skipped] if skipped >= 990), "{skipped:?}");
+            assert!(
+                matches!(*skipped, [skipped] if skipped >= 990),
+                "{skipped:?}"
+            );
         }
         now += 1000 * EVERY;
-        assert_eq!(lines(1000, now).len(), BURST as usize, "a long pause earns no more than a burst");
+        assert_eq!(
+            lines(1000, now).len(),
+            BURST as usize,
+            "a long pause earns no more than a burst"
+        );
     }
 }

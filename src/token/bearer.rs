@@ -8,7 +8,8 @@ use http::{HeaderMap, HeaderValue};
 use super::source::{tokens_in_cookies, tokens_in_query};
 use super::{Source, TokenError};
 
-/// A token as it came: nothing about it is known yet. It has no `Display`, and `Debug` shows its length alone.
+/// A token as it came: nothing about it is known yet. It has no `Display`, and `Debug` shows its
+/// length alone.
 #[derive(Clone, Copy)]
 pub struct BearerToken<'r> {
     text: &'r [u8],
@@ -29,11 +30,12 @@ pub enum Carrier {
 }
 
 impl<'r> BearerToken<'r> {
-    /// Returns the one token in the places that `sources` lists. Whatever an upstream could take for a token counts as
-    /// one: cookies and parameters in all spellings, fields with their twins.
+    /// Returns the one token in the places that `sources` lists. Whatever an upstream could take
+    /// for a token counts as one: cookies and parameters in all spellings, fields with their twins.
     ///
     /// # Errors
-    /// [`TokenError::Missing`], [`TokenError::Several`], or [`TokenError::Malformed`] for what no token can be.
+    /// [`TokenError::Missing`], [`TokenError::Several`], or [`TokenError::Malformed`] for what no
+    /// token can be.
     pub fn find(
         sources: &[Source],
         headers: &'r HeaderMap,
@@ -69,8 +71,9 @@ impl<'r> BearerToken<'r> {
         found.0.ok_or(TokenError::Missing)
     }
 
-    /// Refuses two `Authorization` fields, wherever a token is looked for: of two readers each could obey another one
-    /// (attacks.md row 11). A public route forwards credentials that it does not look at, so this holds there, too.
+    /// Refuses two `Authorization` fields, wherever a token is looked for: of two readers each
+    /// could obey another one (attacks.md row 11). A public route forwards credentials that it does
+    /// not look at, so this holds there, too.
     ///
     /// # Errors
     /// [`TokenError::Several`]
@@ -81,7 +84,10 @@ impl<'r> BearerToken<'r> {
     /// A token that came by another way than a request, such as a file.
     #[must_use]
     pub fn new(text: &'r str) -> Self {
-        Self { text: text.as_bytes(), carrier: None }
+        Self {
+            text: text.as_bytes(),
+            carrier: None,
+        }
     }
 
     /// The part of the request that carried it; `None` for one that came by another way.
@@ -139,14 +145,20 @@ impl<'r> Found<'r> {
         if self.0.is_some() {
             return Err(TokenError::Several);
         }
-        self.0 = Some(BearerToken { text, carrier: Some(carrier) });
+        self.0 = Some(BearerToken {
+            text,
+            carrier: Some(carrier),
+        });
         Ok(())
     }
 }
 
 /// The token in a field of its own: the whole value, or what follows `Bearer`.
 fn in_field(value: &HeaderValue) -> Result<&[u8], TokenError> {
-    let text = value.to_str().map_err(|_| TokenError::Malformed)?.as_bytes();
+    let text = value
+        .to_str()
+        .map_err(|_| TokenError::Malformed)?
+        .as_bytes();
     let (is_bearer, token) = scheme(text);
     Ok(if is_bearer { token } else { text })
 }
@@ -159,11 +171,20 @@ fn only_authorization(headers: &HeaderMap) -> Result<Option<&HeaderValue>, Token
     }
 }
 
-/// The token of the one `Authorization` field, where it is looked for there. Another scheme is no token.
-fn authorization(headers: &HeaderMap, bearer: bool, raw: bool) -> Result<Option<&[u8]>, TokenError> {
-    let Some(field) = only_authorization(headers)?.filter(|_| bearer || raw) else { return Ok(None) };
+/// The token of the one `Authorization` field, where it is looked for there. Another scheme is no
+/// token.
+fn authorization(
+    headers: &HeaderMap,
+    bearer: bool,
+    raw: bool,
+) -> Result<Option<&[u8]>, TokenError> {
+    let Some(field) = only_authorization(headers)?.filter(|_| bearer || raw) else {
+        return Ok(None);
+    };
     // Values hold no control characters.
-    let value = Some(field.as_bytes()).filter(|value| value.is_ascii()).ok_or(TokenError::Malformed)?;
+    let value = Some(field.as_bytes())
+        .filter(|value| value.is_ascii())
+        .ok_or(TokenError::Malformed)?;
     match scheme(value) {
         (true, b"") if bearer => Err(TokenError::Malformed),
         (true, token) => Ok(bearer.then_some(token)),
@@ -182,13 +203,18 @@ fn scheme(value: &[u8]) -> (bool, &[u8]) {
 mod tests {
     use super::*;
 
-    fn find(sources: &[&str], headers: &[(&'static str, &str)], query: &str) -> Result<String, TokenError> {
+    fn find(
+        sources: &[&str],
+        headers: &[(&'static str, &str)],
+        query: &str,
+    ) -> Result<String, TokenError> {
         let sources: Vec<_> = sources.iter().map(|s| Source::parse(s).unwrap()).collect();
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             map.append(*name, value.parse().unwrap());
         }
-        BearerToken::find(&sources, &map, Some(query)).map(|token| token.as_str().unwrap().to_owned())
+        BearerToken::find(&sources, &map, Some(query))
+            .map(|token| token.as_str().unwrap().to_owned())
     }
 
     const BEARER: &[&str] = &["authorization:bearer"];
@@ -198,14 +224,29 @@ mod tests {
     #[test]
     fn by_default_only_bearer_counts_in_any_case() {
         for value in ["Bearer t", "bearer t", "BEARER   t"] {
-            assert_eq!(find(BEARER, &[("authorization", value)], ""), Ok("t".into()), "{value}");
+            assert_eq!(
+                find(BEARER, &[("authorization", value)], ""),
+                Ok("t".into()),
+                "{value}"
+            );
         }
         for value in ["t", "Basic t", "", "Token t"] {
-            assert_eq!(find(BEARER, &[("authorization", value)], ""), Err(TokenError::Missing), "{value}");
+            assert_eq!(
+                find(BEARER, &[("authorization", value)], ""),
+                Err(TokenError::Missing),
+                "{value}"
+            );
         }
-        assert_eq!(find(BEARER, &[("authorization", "Bearer")], ""), Err(TokenError::Malformed));
         assert_eq!(
-            find(BEARER, &[("cookie", "t=t"), ("x-token", "t")], "access_token=t"),
+            find(BEARER, &[("authorization", "Bearer")], ""),
+            Err(TokenError::Malformed)
+        );
+        assert_eq!(
+            find(
+                BEARER,
+                &[("cookie", "t=t"), ("x-token", "t")],
+                "access_token=t"
+            ),
             Err(TokenError::Missing)
         );
     }
@@ -214,28 +255,49 @@ mod tests {
     #[test]
     fn a_raw_token_counts_where_the_route_says_so() {
         assert_eq!(find(BOTH, &[("authorization", "t")], ""), Ok("t".into()));
-        assert_eq!(find(BOTH, &[("authorization", "Bearer t")], ""), Ok("t".into()));
+        assert_eq!(
+            find(BOTH, &[("authorization", "Bearer t")], ""),
+            Ok("t".into())
+        );
         assert_eq!(
             find(&["authorization:raw"], &[("authorization", "Bearer t")], ""),
             Err(TokenError::Missing)
         );
         for value in ["a b", "Basic x", ""] {
-            assert_eq!(find(BOTH, &[("authorization", value)], ""), Err(TokenError::Missing), "{value}");
+            assert_eq!(
+                find(BOTH, &[("authorization", value)], ""),
+                Err(TokenError::Missing),
+                "{value}"
+            );
         }
     }
 
     // attacks.md row 11; D6.
     #[test]
     fn two_tokens_are_refused_wherever_they_are() {
-        let all = ["authorization:bearer", "header:x-token", "cookie:c", "query:q"];
+        let all = [
+            "authorization:bearer",
+            "header:x-token",
+            "cookie:c",
+            "query:q",
+        ];
         let elsewhere = [("authorization", "Basic a"), ("authorization", "Basic b")];
-        assert_eq!(find(&["query:q"], &elsewhere, "q=t"), Err(TokenError::Several));
+        assert_eq!(
+            find(&["query:q"], &elsewhere, "q=t"),
+            Err(TokenError::Several)
+        );
         assert_eq!(find(&all, &[("x-token", "Bearer t")], ""), Ok("t".into()));
         assert_eq!(find(&all, &[("cookie", "a=b; c=t")], ""), Ok("t".into()));
         assert_eq!(find(&all, &[], "x=y&q=t"), Ok("t".into()));
         for (headers, query) in [
-            (&[("authorization", "Bearer t"), ("authorization", "Bearer t")][..], ""),
-            (&[("authorization", "Bearer t"), ("authorization", "Basic t")], ""),
+            (
+                &[("authorization", "Bearer t"), ("authorization", "Bearer t")][..],
+                "",
+            ),
+            (
+                &[("authorization", "Bearer t"), ("authorization", "Basic t")],
+                "",
+            ),
             (&[("authorization", "Bearer t"), ("x-token", "t")], ""),
             (&[("x-token", "t"), ("x-token", "t")], ""),
             (&[("authorization", "Bearer t")], "q=t"),
@@ -243,7 +305,11 @@ mod tests {
             (&[], "q=t&q=t"),
             (&[], "q=t&%71=t"),
         ] {
-            assert_eq!(find(&all, headers, query), Err(TokenError::Several), "{headers:?} {query}");
+            assert_eq!(
+                find(&all, headers, query),
+                Err(TokenError::Several),
+                "{headers:?} {query}"
+            );
         }
     }
 
@@ -260,7 +326,11 @@ mod tests {
             (&[], "a=b;access_token=F&access_token=G"),
             (&[("x_token", "F")], "access.token=G"),
         ] {
-            assert_eq!(find(&all, headers, query), Err(TokenError::Several), "{headers:?} {query}");
+            assert_eq!(
+                find(&all, headers, query),
+                Err(TokenError::Several),
+                "{headers:?} {query}"
+            );
         }
         // One alone is judged.
         for (headers, query) in [
@@ -268,28 +338,43 @@ mod tests {
             (&[("x_token", "Bearer t")], ""),
             (&[], "access.token=t"),
         ] {
-            assert_eq!(find(&all, headers, query), Ok("t".into()), "{headers:?} {query}");
+            assert_eq!(
+                find(&all, headers, query),
+                Ok("t".into()),
+                "{headers:?} {query}"
+            );
         }
         // Two sources that are spellings of each other are one place.
-        let twins = ["cookie:session", "cookie:Session", "header:x-token", "header:x_token"];
+        let twins = [
+            "cookie:session",
+            "cookie:Session",
+            "header:x-token",
+            "header:x_token",
+        ];
         assert_eq!(find(&twins, &[("cookie", "session=t")], ""), Ok("t".into()));
         assert_eq!(find(&twins, &[("x-token", "t")], ""), Ok("t".into()));
     }
 
     #[test]
     fn a_token_knows_what_carried_it() {
-        let sources: Vec<_> = ["authorization:bearer", "header:x-token", "cookie:c", "query:q"]
-            .iter()
-            .map(|text| Source::parse(text).unwrap())
-            .collect();
+        let sources: Vec<_> = [
+            "authorization:bearer",
+            "header:x-token",
+            "cookie:c",
+            "query:q",
+        ]
+        .iter()
+        .map(|text| Source::parse(text).unwrap())
+        .collect();
         for (name, value, query, carrier) in [
             ("authorization", "Bearer t", "", Carrier::Authorization),
             ("x-token", "t", "", Carrier::Header),
             ("cookie", "c=t", "", Carrier::Cookie),
             ("authorization", "Basic x", "q=t", Carrier::Query),
         ] {
-            let headers: HeaderMap =
-                [(name.parse().unwrap(), value.parse().unwrap())].into_iter().collect::<HeaderMap>();
+            let headers: HeaderMap = [(name.parse().unwrap(), value.parse().unwrap())]
+                .into_iter()
+                .collect::<HeaderMap>();
             let token = BearerToken::find(&sources, &headers, Some(query)).unwrap();
             assert_eq!(token.carrier(), Some(carrier));
         }
@@ -298,6 +383,9 @@ mod tests {
 
     #[test]
     fn a_token_does_not_show_in_debug_output() {
-        assert_eq!(format!("{:?}", BearerToken::new("secret")), "BearerToken(6 bytes)");
+        assert_eq!(
+            format!("{:?}", BearerToken::new("secret")),
+            "BearerToken(6 bytes)"
+        );
     }
 }

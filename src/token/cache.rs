@@ -1,8 +1,9 @@
-//! Tokens that were verified before, in two levels: what is hot on this worker, in front of what any worker verified.
+//! Tokens that were verified before, in two levels: what is hot on this worker, in front of what
+//! any worker verified.
 //!
-//! An entry is *authentication* only: that this text was signed by this key. Time, audience, scopes and everything a
-//! route asks are decided per request. It dies with its key, with its issuer's configuration, and with its token; the text of
-//! a token is overwritten then.
+//! An entry is *authentication* only: that this text was signed by this key. Time, audience, scopes
+//! and everything a route asks are decided per request. It dies with its key, with its issuer's
+//! configuration, and with its token; the text of a token is overwritten then.
 
 use std::cell::RefCell;
 use std::hash::BuildHasher as _;
@@ -28,10 +29,12 @@ const HASHED_END: usize = 64;
 #[derive(Debug)]
 pub(super) struct VerifiedToken {
     pub(super) text: Secret,
-    /// The verifier that said so. Another one, or the same issuer configured anew, does not take its word.
+    /// The verifier that said so. Another one, or the same issuer configured anew, does not take
+    /// its word.
     pub(super) verifier: u64,
     pub(super) key: Arc<Key>,
-    /// The algorithm of a token without a `kid`, which stands for a key only while there is no other.
+    /// The algorithm of a token without a `kid`, which stands for a key only while there is no
+    /// other.
     pub(super) without_kid: Option<Algorithm>,
     pub(super) registered: Registered,
     /// Whether the verifier takes this kind of token.
@@ -40,7 +43,8 @@ pub(super) struct VerifiedToken {
 }
 
 impl VerifiedToken {
-    /// Whether the entry may still come to use: expired tokens are not kept at rest (checklist C06).
+    /// Whether the entry may still come to use: expired tokens are not kept at rest (checklist
+    /// C06).
     fn is_alive(&self, now: UnixTime) -> bool {
         self.key.is_live() && now.0 < self.registered.expires
     }
@@ -52,7 +56,9 @@ pub struct SharedCache {
     /// A 128-bit hash under a random key: nobody outside can aim at a slot (C08).
     high: RandomState,
     low: RandomState,
-    tokens: Option<quick_cache::sync::Cache<u128, Arc<VerifiedToken>, ByBytes, foldhash::fast::RandomState>>,
+    tokens: Option<
+        quick_cache::sync::Cache<u128, Arc<VerifiedToken>, ByBytes, foldhash::fast::RandomState>,
+    >,
 }
 
 #[derive(Clone, Debug)]
@@ -69,12 +75,18 @@ impl SharedCache {
     /// A cache of at most `bytes`; 0 for none.
     #[must_use]
     pub fn new(bytes: u64) -> Self {
-        let entries = usize::try_from(bytes / 4096).unwrap_or(usize::MAX).clamp(16, 1 << 20);
+        let entries = usize::try_from(bytes / 4096)
+            .unwrap_or(usize::MAX)
+            .clamp(16, 1 << 20);
         let tokens = (bytes > 0).then(|| {
             let hasher = foldhash::fast::RandomState::default();
             quick_cache::sync::Cache::with(entries, bytes, ByBytes, hasher, Default::default())
         });
-        Self { high: RandomState::default(), low: RandomState::default(), tokens }
+        Self {
+            high: RandomState::default(),
+            low: RandomState::default(),
+            tokens,
+        }
     }
 
     /// Lets go of tokens that have expired or whose key was withdrawn.
@@ -87,7 +99,9 @@ impl SharedCache {
     /// Tokens kept now.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.tokens.as_ref().map_or(0, quick_cache::sync::Cache::len)
+        self.tokens
+            .as_ref()
+            .map_or(0, quick_cache::sync::Cache::len)
     }
 
     /// Whether no token is kept.
@@ -96,16 +110,22 @@ impl SharedCache {
         self.len() == 0
     }
 
-    /// Half of it is of the whole text, and half of its end, which is that of the signature: one pass over a token is enough.
+    /// Half of it is of the whole text, and half of its end, which is that of the signature: one
+    /// pass over a token is enough.
     fn hash(&self, text: &[u8]) -> u128 {
-        let end = text.get(text.len().saturating_sub(HASHED_END)..).unwrap_or_default();
+        let end = text
+            .get(text.len().saturating_sub(HASHED_END)..)
+            .unwrap_or_default();
         u128::from(self.high.hash_one(text)) << 64 | u128::from(self.low.hash_one(end))
     }
 }
 
 /// An entry in a worker's hands; the `Rc`s are its own.
 #[derive(Clone, Debug)]
-#[expect(clippy::redundant_allocation, reason = "the Rc is the worker's own count")]
+#[expect(
+    clippy::redundant_allocation,
+    reason = "the Rc is the worker's own count"
+)]
 pub(super) struct Hot {
     pub(super) token: Rc<Arc<VerifiedToken>>,
     pub(super) principal: Rc<Arc<Principal>>,
@@ -113,7 +133,10 @@ pub(super) struct Hot {
 
 impl Hot {
     pub(super) fn new(token: Arc<VerifiedToken>) -> Self {
-        Self { principal: Rc::new(token.principal.clone()), token: Rc::new(token) }
+        Self {
+            principal: Rc::new(token.principal.clone()),
+            token: Rc::new(token),
+        }
     }
 }
 
@@ -139,17 +162,24 @@ impl WorkerCache {
     /// A worker's cache of at most `tokens` hot tokens.
     #[must_use]
     pub fn new(shared: Arc<SharedCache>, tokens: usize) -> Self {
-        Self { shared, hot: RefCell::new(quick_cache::unsync::Cache::new(tokens.max(1))) }
+        Self {
+            shared,
+            hot: RefCell::new(quick_cache::unsync::Cache::new(tokens.max(1))),
+        }
     }
 
     /// Lets go of tokens that have expired or whose key was withdrawn.
     pub fn sweep(&self, now: UnixTime) {
-        self.hot.borrow_mut().retain(|_, hot| hot.token.is_alive(now));
+        self.hot
+            .borrow_mut()
+            .retain(|_, hot| hot.token.is_alive(now));
     }
 
     /// The entry of exactly this text, if its key is still its issuer's.
     pub(super) fn find(&self, text: &[u8]) -> (Option<Hot>, CacheResult) {
-        let Some(shared) = &self.shared.tokens else { return (None, CacheResult::Miss) };
+        let Some(shared) = &self.shared.tokens else {
+            return (None, CacheResult::Miss);
+        };
         let hash = self.shared.hash(text);
         let good = |token: &VerifiedToken| token.text.as_bytes() == text && token.key.is_live();
         if let Some(hot) = self.hot.borrow().get(&hash)
@@ -169,7 +199,9 @@ impl WorkerCache {
 
     /// Keeps a token that was verified.
     pub(super) fn keep(&self, hot: &Hot) {
-        let Some(shared) = &self.shared.tokens else { return };
+        let Some(shared) = &self.shared.tokens else {
+            return;
+        };
         if hot.token.text.len() > MAX_CACHED_BYTES {
             return;
         }
@@ -190,9 +222,17 @@ mod tests {
 
     fn verified(text: &str, expires: u64) -> Hot {
         let set = KeySet::parse(jwks(&[Signer::p256().jwk("a")]).as_bytes(), 1).unwrap();
-        let claims = Claims::of(vec![("exp".into(), Claim::Number(expires.to_string().into()))]).unwrap();
+        let claims = Claims::of(vec![(
+            "exp".into(),
+            Claim::Number(expires.to_string().into()),
+        )])
+        .unwrap();
         let registered = Registered::of(&claims).unwrap();
-        let principal = Principal { issuer: "idp".into(), scopes: ScopeSet::default(), claims };
+        let principal = Principal {
+            issuer: "idp".into(),
+            scopes: ScopeSet::default(),
+            claims,
+        };
         Hot::new(Arc::new(VerifiedToken {
             text: text.into(),
             verifier: 0,
@@ -214,7 +254,11 @@ mod tests {
         for (now, left) in [(99, 2), (100, 1), (199, 1), (200, 0)] {
             shared.sweep(UnixTime(now));
             worker.sweep(UnixTime(now));
-            assert_eq!((shared.len(), worker.hot.borrow().len()), (left, left), "at {now}");
+            assert_eq!(
+                (shared.len(), worker.hot.borrow().len()),
+                (left, left),
+                "at {now}"
+            );
             assert_eq!(worker.find(b"long").0.is_some(), now < 200, "at {now}");
         }
     }
@@ -254,7 +298,10 @@ mod tests {
         let (_shared, worker) = cache(1 << 14, 1);
         let evicted = kept(&worker, 12, 100);
         let later: Vec<_> = (13..80).map(|seed| kept(&worker, seed, 100)).collect();
-        let gone = std::iter::once(&evicted).chain(&later).filter(|(text, at)| !is_at(*at, text)).count();
+        let gone = std::iter::once(&evicted)
+            .chain(&later)
+            .filter(|(text, at)| !is_at(*at, text))
+            .count();
         assert!(gone >= 60, "evicted: {gone}");
 
         let (shared, worker) = cache(1 << 20, 8);
@@ -275,6 +322,10 @@ mod tests {
         let hash = one.hash(b"header.claims.signature");
         assert_eq!(one.hash(b"header.claims.signature"), hash);
         assert_ne!(other.hash(b"header.claims.signature"), hash);
-        assert_ne!(hash >> 64, hash & u128::from(u64::MAX), "two halves, two keys");
+        assert_ne!(
+            hash >> 64,
+            hash & u128::from(u64::MAX),
+            "two halves, two keys"
+        );
     }
 }

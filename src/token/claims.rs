@@ -1,5 +1,5 @@
-//! Strict JSON to claims: an object without duplicate members, bounded in depth, with numbers as they are written, and the
-//! registered claims by type.
+//! Strict JSON to claims: an object without duplicate members, bounded in depth, with numbers as
+//! they are written, and the registered claims by type.
 
 use std::fmt;
 
@@ -9,18 +9,22 @@ use super::confirmation::Confirmation;
 use super::numerals::Numerals;
 use crate::policy::{Claim, Claims};
 
-/// Objects and lists inside each other. Real tokens need four; a parser needs a bound (attacks.md row 13).
+/// Objects and lists inside each other. Real tokens need four; a parser needs a bound (attacks.md
+/// row 13).
 const MAX_DEPTH: usize = 16;
 
 /// Room for the members of an ordinary token, so that its list is made once.
 const USUAL_MEMBERS: usize = 16;
 
-/// Parses a JSON object. Two members of one name are refused at any depth: two readers could take either (D10, D27).
-/// `None` for everything else, trailing bytes and a byte order mark included.
+/// Parses a JSON object. Two members of one name are refused at any depth: two readers could take
+/// either (D10, D27). `None` for everything else, trailing bytes and a byte order mark included.
 pub(super) fn parse_object(json: &[u8]) -> Option<Claims> {
     let mut deserializer = serde_json::Deserializer::from_slice(json);
     let numerals = Numerals::of(json);
-    let strict = Strict { depth: MAX_DEPTH, numerals: Some(&numerals) };
+    let strict = Strict {
+        depth: MAX_DEPTH,
+        numerals: Some(&numerals),
+    };
     let claim = strict.deserialize(&mut deserializer).ok()?;
     deserializer.end().ok()?;
     match claim {
@@ -29,11 +33,12 @@ pub(super) fn parse_object(json: &[u8]) -> Option<Claims> {
     }
 }
 
-/// The claims that name the client, the first that is there counts: RFC 9068's, OpenID Connect's, Entra's, Okta's.
+/// The claims that name the client, the first that is there counts: RFC 9068's, OpenID Connect's,
+/// Entra's, Okta's.
 const CLIENT_CLAIMS: [&str; 4] = ["client_id", "azp", "appid", "cid"];
 
-/// The registered claims the gateway decides by, each of its one right type. What is absent is `None`; what has
-/// another type makes the token malformed, never "absent" (CVE-2026-25537).
+/// The registered claims the gateway decides by, each of its one right type. What is absent is
+/// `None`; what has another type makes the token malformed, never "absent" (CVE-2026-25537).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Registered {
     pub(super) expires: u64,
@@ -65,7 +70,9 @@ impl Registered {
                 .map(Box::from)
                 .collect(),
             client: client.map(Box::from),
-            token_use: optional(claims, "token_use", Claim::as_text).ok()?.map(Box::from),
+            token_use: optional(claims, "token_use", Claim::as_text)
+                .ok()?
+                .map(Box::from),
             confirmation: Confirmation::of(claims.get("cnf")),
         })
     }
@@ -85,10 +92,12 @@ fn optional<'c, T>(
     }
 }
 
-/// Seconds since 1970, rounded up: for a clock that counts whole seconds, "before 100.5" is "before 101", and "not
-/// before 100.5" is "not before 101" (D25).
+/// Seconds since 1970, rounded up: for a clock that counts whole seconds, "before 100.5" is "before
+/// 101", and "not before 100.5" is "not before 101" (D25).
 fn numeric_date(claim: &Claim) -> Option<u64> {
-    let Claim::Number(text) = claim else { return None };
+    let Claim::Number(text) = claim else {
+        return None;
+    };
     if let Ok(whole) = text.parse::<u64>() {
         return Some(whole);
     }
@@ -112,7 +121,10 @@ pub(super) struct Strict<'n> {
 impl Strict<'_> {
     /// A member of an object that is read to be skipped.
     pub(super) fn skipped() -> Self {
-        Self { depth: MAX_DEPTH - 1, numerals: None }
+        Self {
+            depth: MAX_DEPTH - 1,
+            numerals: None,
+        }
     }
 }
 
@@ -126,8 +138,14 @@ impl<'de> DeserializeSeed<'de> for Strict<'_> {
 
 impl Strict<'_> {
     fn inner<E: Error>(&self) -> Result<Self, E> {
-        let depth = self.depth.checked_sub(1).ok_or_else(|| E::custom("nested too deeply"))?;
-        Ok(Self { depth, numerals: self.numerals })
+        let depth = self
+            .depth
+            .checked_sub(1)
+            .ok_or_else(|| E::custom("nested too deeply"))?;
+        Ok(Self {
+            depth,
+            numerals: self.numerals,
+        })
     }
 
     /// A number that is its own text: an integer that fits into 64 bits.
@@ -163,8 +181,12 @@ impl<'de> Visitor<'de> for Strict<'_> {
     }
 
     fn visit_f64<E: Error>(self, value: f64) -> Result<Claim, E> {
-        let Some(numerals) = self.numerals else { return Ok(Claim::Number(value.to_string().into())) };
-        let text = numerals.take().ok_or_else(|| E::custom("a number is not where it was read"))?;
+        let Some(numerals) = self.numerals else {
+            return Ok(Claim::Number(value.to_string().into()));
+        };
+        let text = numerals
+            .take()
+            .ok_or_else(|| E::custom("a number is not where it was read"))?;
         Ok(Claim::Number(text.into()))
     }
 
@@ -185,7 +207,9 @@ impl<'de> Visitor<'de> for Strict<'_> {
         while let Some(name) = members.next_key::<Box<str>>()? {
             list.push((name, members.next_value_seed(self.inner()?)?));
         }
-        Claims::of(list).map(Claim::Map).ok_or_else(|| A::Error::custom("a member occurs twice"))
+        Claims::of(list)
+            .map(Claim::Map)
+            .ok_or_else(|| A::Error::custom("a member occurs twice"))
     }
 }
 
@@ -213,11 +237,20 @@ mod tests {
             &format!("{{\"a\":{}{}}}", "[".repeat(20), "]".repeat(20)),
             &"[".repeat(100_000),
         ] {
-            assert_eq!(parse_object(json.as_bytes()), None, "{}", json.get(..40).unwrap_or(json));
+            assert_eq!(
+                parse_object(json.as_bytes()),
+                None,
+                "{}",
+                json.get(..40).unwrap_or(json)
+            );
         }
         assert_eq!(
             parse_object(
-                "{\"a\":1}".encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>().as_slice()
+                "{\"a\":1}"
+                    .encode_utf16()
+                    .flat_map(u16::to_le_bytes)
+                    .collect::<Vec<_>>()
+                    .as_slice()
             ),
             None
         );
@@ -227,8 +260,13 @@ mod tests {
     #[test]
     fn numbers_are_as_the_token_writes_them() {
         let number = |text: &str| {
-            let claims = parse_object(format!("{{\"a\":[1,\"-2e5\",{text}],\"z\":7.50}}").as_bytes())?;
-            assert_eq!(claims.get("z"), Some(&Claim::Number("7.50".into())), "{text}");
+            let claims =
+                parse_object(format!("{{\"a\":[1,\"-2e5\",{text}],\"z\":7.50}}").as_bytes())?;
+            assert_eq!(
+                claims.get("z"),
+                Some(&Claim::Number("7.50".into())),
+                "{text}"
+            );
             match claims.get("a") {
                 Some(Claim::List(items)) => items.last().cloned(),
                 _ => None,
@@ -256,17 +294,32 @@ mod tests {
             assert_eq!(number(text), Some(Claim::Number(text.into())), "{text}");
         }
         // Beyond what a float can be: refused, as is what is no JSON.
-        for text in ["1e400", "-1e400", &"9".repeat(400), "01", "+1", "1.", ".5", "0x1", "1e", "--1"] {
+        for text in [
+            "1e400",
+            "-1e400",
+            &"9".repeat(400),
+            "01",
+            "+1",
+            "1.",
+            ".5",
+            "0x1",
+            "1e",
+            "--1",
+        ] {
             assert_eq!(number(text), None, "{text}");
         }
     }
 
-    // Libraries hand numbers of any length through objects with a member of this name: an object that a token has itself
-    // stays an object.
+    // Libraries hand numbers of any length through objects with a member of this name: an object
+    // that a token has itself stays an object.
     #[test]
     fn no_object_is_taken_for_a_number() {
-        for name in ["$serde_json::private::Number", "$serde_json::private::RawValue"] {
-            let claims = parse_object(format!("{{\"a\":{{\"{name}\":\"1, admin\"}}}}").as_bytes()).unwrap();
+        for name in [
+            "$serde_json::private::Number",
+            "$serde_json::private::RawValue",
+        ] {
+            let claims =
+                parse_object(format!("{{\"a\":{{\"{name}\":\"1, admin\"}}}}").as_bytes()).unwrap();
             assert!(matches!(claims.get("a"), Some(Claim::Map(_))), "{name}");
         }
     }
@@ -278,14 +331,32 @@ mod tests {
         assert_eq!(of(r#"{"exp":100.5}"#).unwrap().expires, 101);
         assert_eq!(of(r#"{"exp":-5}"#).unwrap().expires, 0);
         assert_eq!(of(r#"{"exp":1e300}"#).unwrap().expires, u64::MAX);
-        assert_eq!(of(r#"{"exp":18446744073709551616}"#).unwrap().expires, u64::MAX);
+        assert_eq!(
+            of(r#"{"exp":18446744073709551616}"#).unwrap().expires,
+            u64::MAX
+        );
         assert_eq!(of(r#"{"exp":1.7E+9}"#).unwrap().expires, 1_700_000_000);
         assert_eq!(of(r#"{"exp":-0}"#).unwrap().expires, 0);
         assert_eq!(of(r#"{"exp":1e-400}"#).unwrap().expires, 0);
-        assert_eq!(of(r#"{"exp":1,"aud":["a","b"]}"#).unwrap().audience.len(), 2);
-        assert_eq!(of(r#"{"exp":1,"azp":"a"}"#).unwrap().client.as_deref(), Some("a"));
-        assert_eq!(of(r#"{"exp":1,"cid":"a"}"#).unwrap().client.as_deref(), Some("a"));
-        assert_eq!(of(r#"{"exp":1,"client_id":"b","azp":"a"}"#).unwrap().client.as_deref(), Some("b"));
+        assert_eq!(
+            of(r#"{"exp":1,"aud":["a","b"]}"#).unwrap().audience.len(),
+            2
+        );
+        assert_eq!(
+            of(r#"{"exp":1,"azp":"a"}"#).unwrap().client.as_deref(),
+            Some("a")
+        );
+        assert_eq!(
+            of(r#"{"exp":1,"cid":"a"}"#).unwrap().client.as_deref(),
+            Some("a")
+        );
+        assert_eq!(
+            of(r#"{"exp":1,"client_id":"b","azp":"a"}"#)
+                .unwrap()
+                .client
+                .as_deref(),
+            Some("b")
+        );
         for json in [
             "{}",
             r#"{"exp":"100"}"#,

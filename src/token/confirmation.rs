@@ -14,17 +14,25 @@ pub(super) enum Confirmation {
     None,
     /// By the client certificate of their connection (RFC 8705 §3).
     Certificate(Fingerprint),
-    /// In a way that is not checked here: DPoP (`jkt`), a key by value, or nothing that can be read.
+    /// In a way that is not checked here: DPoP (`jkt`), a key by value, or nothing that can be
+    /// read.
     Unchecked,
 }
 
 impl Confirmation {
-    /// Reads `cnf`, if there is one. A token that is bound to a certificate and to something else besides is only its owner's
-    /// who proves both.
+    /// Reads `cnf`, if there is one. A token that is bound to a certificate and to something else
+    /// besides is only its owner's who proves both.
     pub(super) fn of(claim: Option<&Claim>) -> Self {
-        let Some(claim) = claim else { return Self::None };
-        let Claim::Map(members) = claim else { return Self::Unchecked };
-        let thumbprint = members.get(CERTIFICATE).and_then(Claim::as_text).and_then(Fingerprint::parse);
+        let Some(claim) = claim else {
+            return Self::None;
+        };
+        let Claim::Map(members) = claim else {
+            return Self::Unchecked;
+        };
+        let thumbprint = members
+            .get(CERTIFICATE)
+            .and_then(Claim::as_text)
+            .and_then(Fingerprint::parse);
         match thumbprint {
             Some(thumbprint) if members.iter().count() == 1 => Self::Certificate(thumbprint),
             _ => Self::Unchecked,
@@ -60,7 +68,10 @@ mod tests {
             Confirmation::of(claims.get("cnf"))
         };
         assert_eq!(Confirmation::of(None), Confirmation::None);
-        assert_eq!(of(&format!("{{\"x5t#S256\":\"{bound}\"}}")), Confirmation::Certificate(shown));
+        assert_eq!(
+            of(&format!("{{\"x5t#S256\":\"{bound}\"}}")),
+            Confirmation::Certificate(shown)
+        );
         for cnf in [
             "null".to_owned(),
             "{}".to_owned(),

@@ -4,18 +4,21 @@ use super::segment::{Segment, segments};
 
 /// The values in a `Cookie` field that some parser reads under a name of ours.
 ///
-/// Pairs end at `;`, and for nginx and for parsers of RFC 2965 at `,`. A pair without a name is its value (`=name=value`),
-/// and `http.cookies` of Python ends a value at a blank. A value goes on to the next `;`: where parsers disagree about its
-/// end it is no token.
+/// Pairs end at `;`, and for nginx and for parsers of RFC 2965 at `,`. A pair without a name is its
+/// value (`=name=value`), and `http.cookies` of Python ends a value at a blank. A value goes on to
+/// the next `;`: where parsers disagree about its end it is no token.
 pub(super) fn values<N>(field: &[u8], is_ours: N) -> impl Iterator<Item = &[u8]>
 where
     N: Fn(&[u8]) -> bool + Copy,
 {
     let pairs = field.split(|b| *b == b';');
-    pairs.flat_map(|pair| segments(pair, b',')).flat_map(move |cookie| cookie_values(&cookie, is_ours))
+    pairs
+        .flat_map(|pair| segments(pair, b','))
+        .flat_map(move |cookie| cookie_values(&cookie, is_ours))
 }
 
-/// The field without the cookies that some parser reads under a name of ours; `None` where there are none.
+/// The field without the cookies that some parser reads under a name of ours; `None` where there
+/// are none.
 pub(super) fn without<N>(field: &[u8], is_ours: N) -> Option<Vec<u8>>
 where
     N: Fn(&[u8]) -> bool + Copy,
@@ -23,8 +26,12 @@ where
     values(field, is_ours).next()?;
     let mut kept = Vec::with_capacity(field.len());
     for pair in field.split(|b| *b == b';') {
-        let others = segments(pair, b',').filter(|cookie| cookie_values(cookie, is_ours).next().is_none());
-        let pair = others.map(|cookie| cookie.text).collect::<Vec<_>>().join(&b',');
+        let others =
+            segments(pair, b',').filter(|cookie| cookie_values(cookie, is_ours).next().is_none());
+        let pair = others
+            .map(|cookie| cookie.text)
+            .collect::<Vec<_>>()
+            .join(&b',');
         let pair = pair.trim_ascii();
         if !pair.is_empty() {
             kept.extend_from_slice(if kept.is_empty() { b"" } else { b"; " });
@@ -35,25 +42,42 @@ where
 }
 
 /// The values under a name of ours in `text`, which begins `rest`, the rest of its pair.
-fn cookie_values<'f, N>(cookie: &Segment<'f>, is_ours: N) -> impl Iterator<Item = &'f [u8]> + use<'f, N>
+fn cookie_values<'f, N>(
+    cookie: &Segment<'f>,
+    is_ours: N,
+) -> impl Iterator<Item = &'f [u8]> + use<'f, N>
 where
     N: Fn(&[u8]) -> bool,
 {
-    let Segment { text, rest, is_first } = *cookie;
-    let begin = text.iter().take_while(|b| is_boundary(**b) || **b == b'=').count();
+    let Segment {
+        text,
+        rest,
+        is_first,
+    } = *cookie;
+    let begin = text
+        .iter()
+        .take_while(|b| is_boundary(**b) || **b == b'=')
+        .count();
     let text = text.get(begin..).unwrap_or_default();
     let rest = rest.get(begin..).unwrap_or_default();
     let mut end = 0;
-    text.split(|b| *b == b'=').enumerate().filter_map(move |(index, name)| {
-        end += name.len() + 1;
-        let has_value = end <= text.len();
-        // PHP takes a name without a value for an empty one, but ends cookies at `;` alone: behind a comma it is text.
-        let may_be_bare = index == 0 && is_first;
-        let is_word = (may_be_bare || has_value) && last_word(name).is_some_and(&is_ours);
-        let is_whole = index == 0 && (is_first || has_value) && is_ours(name);
-        let value = if has_value { rest.get(end..).unwrap_or_default() } else { b"" };
-        (is_whole || is_word).then(|| value.trim_ascii())
-    })
+    text.split(|b| *b == b'=')
+        .enumerate()
+        .filter_map(move |(index, name)| {
+            end += name.len() + 1;
+            let has_value = end <= text.len();
+            // PHP takes a name without a value for an empty one, but ends cookies at `;` alone:
+            // behind a comma it is text.
+            let may_be_bare = index == 0 && is_first;
+            let is_word = (may_be_bare || has_value) && last_word(name).is_some_and(&is_ours);
+            let is_whole = index == 0 && (is_first || has_value) && is_ours(name);
+            let value = if has_value {
+                rest.get(end..).unwrap_or_default()
+            } else {
+                b""
+            };
+            (is_whole || is_word).then(|| value.trim_ascii())
+        })
 }
 
 /// The last word of several, in which a parser that ends values at blanks sees the next name.
@@ -92,7 +116,11 @@ mod tests {
             ("a=b;\tsession\t= t ;c", &["t"], "a=b; c"),
             ("a=b, session=t; c=d", &["t"], "a=b; c=d"),
             ("a=b, c; session=t", &["t"], "a=b, c"),
-            ("cols=id,session,name; session=t", &["t"], "cols=id,session,name"),
+            (
+                "cols=id,session,name; session=t",
+                &["t"],
+                "cols=id,session,name",
+            ),
             ("a=\"x, session\"; session=t", &["t"], "a=\"x, session\""),
             ("a=b,session=t,c=d", &["t,c=d"], "a=b,c=d"),
             ("=session=t", &["t"], ""),
@@ -109,7 +137,11 @@ mod tests {
             ("session=\"t\"", &["\"t\""], ""),
             ("session=t x", &["t x"], ""),
             ("a=\"; session=t; b=\"", &["t"], "a=\"; b=\""),
-            ("$Version=1; session=t; $Path=/", &["t"], "$Version=1; $Path=/"),
+            (
+                "$Version=1; session=t; $Path=/",
+                &["t"],
+                "$Version=1; $Path=/",
+            ),
             ("session=", &[""], ""),
             ("session==t", &["=t"], ""),
             ("session=a=b", &["a=b"], ""),
@@ -140,7 +172,11 @@ mod tests {
 
     #[test]
     fn bytes_beyond_ascii_hide_no_cookie() {
-        for field in ["session\u{a0}=t", "\u{2003}session=t", "a=\u{e9}; session=t"] {
+        for field in [
+            "session\u{a0}=t",
+            "\u{2003}session=t",
+            "a=\u{e9}; session=t",
+        ] {
             assert_eq!(found(field), ["t"], "{field}");
         }
     }

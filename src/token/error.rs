@@ -12,7 +12,8 @@ pub enum TokenError {
     Several,
     /// Longer than the limit.
     TooLong,
-    /// Not a JWS in compact serialization with a JSON object of claims (RFC 7515 §3.1), or critical extensions.
+    /// Not a JWS in compact serialization with a JSON object of claims (RFC 7515 §3.1), or critical
+    /// extensions.
     Malformed,
     /// `alg` is none of the issuer's.
     Algorithm,
@@ -46,7 +47,8 @@ pub enum TokenError {
 }
 
 impl TokenError {
-    /// The names of all results of a verification, the good one first: label values of metrics, and reasons in logs.
+    /// The names of all results of a verification, the good one first: label values of metrics, and
+    /// reasons in logs.
     pub const RESULTS: [&'static str; 18] = [
         "valid",
         "missing_token",
@@ -95,10 +97,14 @@ impl TokenError {
     /// The name of this error in logs and metrics.
     #[must_use]
     pub fn name(self) -> &'static str {
-        Self::RESULTS.get(self.index()).copied().unwrap_or("token_error")
+        Self::RESULTS
+            .get(self.index())
+            .copied()
+            .unwrap_or("token_error")
     }
 
-    /// Whether the signature had been verified: only then may the caller learn what was wrong (checklist T20).
+    /// Whether the signature had been verified: only then may the caller learn what was wrong
+    /// (checklist T20).
     #[must_use]
     pub fn is_genuine(self) -> bool {
         matches!(
@@ -133,7 +139,9 @@ impl fmt::Display for TokenError {
             Self::Client => "the token's client is none that this API takes",
             Self::NotAccessToken => "the token is not an access token",
             Self::RequiredClaim => "a claim that the issuer's entry requires is absent or another",
-            Self::SenderConstrained => "the token is bound to a key whose possession is not checked here",
+            Self::SenderConstrained => {
+                "the token is bound to a key whose possession is not checked here"
+            }
             Self::ClientCertificate => {
                 "the token is bound to a client certificate, and the connection has another or none"
             }
@@ -158,7 +166,9 @@ mod tests {
             TokenError::UnknownIssuer,
             TokenError::UnknownKey,
             TokenError::Signature,
-            TokenError::KeysUnavailable { retry_after: Duration::ZERO },
+            TokenError::KeysUnavailable {
+                retry_after: Duration::ZERO,
+            },
             TokenError::Expired,
             TokenError::NotYetValid,
             TokenError::Audience,

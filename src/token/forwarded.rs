@@ -42,11 +42,15 @@ impl ForwardedClaim {
         if claim.is_empty() {
             return Err(ForwardedClaimError::Claim);
         }
-        Ok(Self { header, claim: claim.into() })
+        Ok(Self {
+            header,
+            claim: claim.into(),
+        })
     }
 }
 
-/// Why a header is not for claims: a claim in its place would change what the request is, or contradict the gateway.
+/// Why a header is not for claims: a claim in its place would change what the request is, or
+/// contradict the gateway.
 fn objection(header: &str) -> Option<&'static str> {
     if DESCRIPTIONS.iter().any(|name| is_twin(header, name)) {
         return Some("the message itself needs it");
@@ -73,10 +77,21 @@ mod tests {
     #[test]
     fn a_claim_header_is_none_that_the_message_needs() {
         assert!(ForwardedClaim::parse("X-User-Id", "sub").is_ok());
-        for header in ["", "a b", "Host", "Content_Length", "Content.Type", "authorization", "Date"] {
+        for header in [
+            "",
+            "a b",
+            "Host",
+            "Content_Length",
+            "Content.Type",
+            "authorization",
+            "Date",
+        ] {
             assert!(ForwardedClaim::parse(header, "sub").is_err(), "{header}");
         }
-        assert_eq!(ForwardedClaim::parse("x-a", ""), Err(ForwardedClaimError::Claim));
+        assert_eq!(
+            ForwardedClaim::parse("x-a", ""),
+            Err(ForwardedClaimError::Claim)
+        );
     }
 
     #[test]
@@ -96,11 +111,18 @@ mod tests {
             "Proxy",
         ] {
             let error = ForwardedClaim::parse(header, "sub").unwrap_err();
-            assert!(matches!(error, ForwardedClaimError::Reserved(..)), "{header}: {error}");
+            assert!(
+                matches!(error, ForwardedClaimError::Reserved(..)),
+                "{header}: {error}"
+            );
         }
-        for header in
-            ["x-forwarded-user", "X-Forwarded-Email", "x-forwarded-groups", "X-SSL-Client-CN", "remote-user"]
-        {
+        for header in [
+            "x-forwarded-user",
+            "X-Forwarded-Email",
+            "x-forwarded-groups",
+            "X-SSL-Client-CN",
+            "remote-user",
+        ] {
             assert!(ForwardedClaim::parse(header, "sub").is_ok(), "{header}");
         }
     }

@@ -1,4 +1,5 @@
-//! The protected header of a JWS (RFC 7515 §4): what is used of it, and that nothing else is asked for.
+//! The protected header of a JWS (RFC 7515 §4): what is used of it, and that nothing else is asked
+//! for.
 
 use std::fmt;
 
@@ -7,8 +8,8 @@ use serde::de::{Deserializer, Error, MapAccess, Visitor};
 
 use super::claims::Strict;
 
-/// The members of a header that the gateway reads. Where else a key could come from (`jwk`, `jku`, `x5u`, `x5c`) is
-/// skipped: keys are the issuer's.
+/// The members of a header that the gateway reads. Where else a key could come from (`jwk`, `jku`,
+/// `x5u`, `x5c`) is skipped: keys are the issuer's.
 #[derive(Debug, Default)]
 pub(super) struct Header {
     pub(super) algorithm: Option<Box<str>>,
@@ -17,18 +18,19 @@ pub(super) struct Header {
 }
 
 impl Header {
-    /// Reads a header; `None` for one that no access token has: not an object of unique members (RFC 7515 §4), a member
-    /// of the wrong type, or one that changes what the token is.
+    /// Reads a header; `None` for one that no access token has: not an object of unique members
+    /// (RFC 7515 §4), a member of the wrong type, or one that changes what the token is.
     pub(super) fn parse(json: &[u8]) -> Option<Self> {
         serde_json::from_slice(json).ok()
     }
 }
 
-/// Header members that change what the token is: extensions that must be understood (RFC 7515 §4.1.11), unencoded
-/// payloads (RFC 7797 §7), encryption and compression (RFC 7516 §4.1).
+/// Header members that change what the token is: extensions that must be understood (RFC 7515
+/// §4.1.11), unencoded payloads (RFC 7797 §7), encryption and compression (RFC 7516 §4.1).
 const REFUSED: [&str; 4] = ["crit", "b64", "enc", "zip"];
 
-/// Other members that are skipped. Real headers have one or two; each is compared with all before it.
+/// Other members that are skipped. Real headers have one or two; each is compared with all before
+/// it.
 const MAX_SKIPPED: usize = 16;
 
 impl<'de> Deserialize<'de> for Header {
@@ -59,7 +61,9 @@ impl<'de> Visitor<'de> for HeaderVisitor {
                         || skipped.contains(&name)
                         || skipped.len() == MAX_SKIPPED =>
                 {
-                    return Err(A::Error::custom("a member that no access token has, or twice"));
+                    return Err(A::Error::custom(
+                        "a member that no access token has, or twice",
+                    ));
                 }
                 _ => {
                     // As strictly as claims: another reader may see the other of two members.

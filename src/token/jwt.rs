@@ -1,8 +1,8 @@
 //! A JWT as a compact JWS (RFC 7515 §3.1), taken apart strictly.
 //!
-//! The JWT library's `decode` is not asked: it skips claims that are absent or of the wrong type, does not know `crit`,
-//! and takes the last of duplicate members. What it would check is checked in this room instead, by types that cannot
-//! hold the bad case, and the signature by `Key::verify`.
+//! The JWT library's `decode` is not asked: it skips claims that are absent or of the wrong type,
+//! does not know `crit`, and takes the last of duplicate members. What it would check is checked in
+//! this room instead, by types that cannot hold the bad case, and the signature by `Key::verify`.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -34,11 +34,13 @@ impl<'t> Jwt<'t> {
     /// Takes a token apart.
     ///
     /// # Errors
-    /// [`TokenError::Malformed`], or [`TokenError::Algorithm`] when `alg` is none that anybody may use.
+    /// [`TokenError::Malformed`], or [`TokenError::Algorithm`] when `alg` is none that anybody may
+    /// use.
     pub(super) fn parse(token: &'t str) -> Result<Self, TokenError> {
         let (message, signature) = token.rsplit_once('.').ok_or(TokenError::Malformed)?;
         let (header, payload) = message.split_once('.').ok_or(TokenError::Malformed)?;
-        // Five parts are a JWE (D32); more are an attempt to keep a parser busy (attacks.md row 16).
+        // Five parts are a JWE (D32); more are an attempt to keep a parser busy (attacks.md row
+        // 16).
         if payload.contains('.') || signature.is_empty() {
             return Err(TokenError::Malformed);
         }
@@ -48,7 +50,11 @@ impl<'t> Jwt<'t> {
         let algorithm = Algorithm::parse(&algorithm).ok_or(TokenError::Algorithm)?;
         let claims = decoded(payload).and_then(|json| parse_object(&json));
         let claims = claims.ok_or(TokenError::Malformed)?;
-        let issuer = claims.get("iss").and_then(Claim::as_text).ok_or(TokenError::Malformed)?.into();
+        let issuer = claims
+            .get("iss")
+            .and_then(Claim::as_text)
+            .ok_or(TokenError::Malformed)?
+            .into();
         Ok(Self {
             algorithm,
             key_id: header.key_id,
@@ -94,7 +100,11 @@ mod tests {
     use super::*;
 
     fn token(header: &str, claims: &str) -> String {
-        format!("{}.{}.c2ln", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims))
+        format!(
+            "{}.{}.c2ln",
+            URL_SAFE_NO_PAD.encode(header),
+            URL_SAFE_NO_PAD.encode(claims)
+        )
     }
 
     const CLAIMS: &str = r#"{"iss":"a","exp":1}"#;
@@ -102,7 +112,10 @@ mod tests {
     // api-gateway.md §1, P-34.
     #[test]
     fn cognitos_quirks_are_ordinary_json() {
-        let token = token(r#"{"kid":"ab\/c+d=","alg":"RS256"}"#, r#"{"iss":"https:\/\/idp\/pool","exp":1}"#);
+        let token = token(
+            r#"{"kid":"ab\/c+d=","alg":"RS256"}"#,
+            r#"{"iss":"https:\/\/idp\/pool","exp":1}"#,
+        );
         let jwt = Jwt::parse(&token).unwrap();
         assert_eq!(jwt.key_id.as_deref(), Some("ab/c+d="));
         assert_eq!(&*jwt.issuer, "https://idp/pool");
@@ -113,8 +126,12 @@ mod tests {
     #[test]
     fn what_is_not_a_plain_jws_is_refused() {
         let bad = |header: &str| Jwt::parse(&token(header, CLAIMS)).unwrap_err();
-        for header in [r#"{"alg":"none"}"#, r#"{"alg":"None"}"#, r#"{"alg":"HS256"}"#, r#"{"alg":"ES256K"}"#]
-        {
+        for header in [
+            r#"{"alg":"none"}"#,
+            r#"{"alg":"None"}"#,
+            r#"{"alg":"HS256"}"#,
+            r#"{"alg":"ES256K"}"#,
+        ] {
             assert_eq!(bad(header), TokenError::Algorithm, "{header}");
         }
         for header in [
@@ -162,7 +179,12 @@ mod tests {
     #[test]
     fn the_type_tells_access_tokens_from_others() {
         let of = |typ: &str| {
-            Jwt::parse(&token(&format!(r#"{{"alg":"RS256","typ":"{typ}"}}"#), CLAIMS)).unwrap().typ
+            Jwt::parse(&token(
+                &format!(r#"{{"alg":"RS256","typ":"{typ}"}}"#),
+                CLAIMS,
+            ))
+            .unwrap()
+            .typ
         };
         assert!(of("at+jwt") == Typ::AtJwt && of("application/AT+JWT") == Typ::AtJwt);
         assert_eq!(of("JWT"), Typ::Untyped);

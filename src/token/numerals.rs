@@ -1,14 +1,15 @@
 //! Numbers of a JSON text as they are written.
 //!
-//! The parser reads a number with a fraction, an exponent or more than 64 bits into a float, and forgets its digits. Its
-//! own remedy (`arbitrary_precision`) hands such a number on as an object with a member of a certain name, which a token
-//! could write as well. So these numbers are looked up in the text: outside of strings nothing else begins with a digit or a
-//! minus sign, and the parser meets them in their order.
+//! The parser reads a number with a fraction, an exponent or more than 64 bits into a float, and
+//! forgets its digits. Its own remedy (`arbitrary_precision`) hands such a number on as an object
+//! with a member of a certain name, which a token could write as well. So these numbers are looked
+//! up in the text: outside of strings nothing else begins with a digit or a minus sign, and the
+//! parser meets them in their order.
 
 use std::cell::Cell;
 
-/// The numbers of a text from the first to the last. Only what the parser has read already is looked at, so that it need
-/// not be checked again, and each byte once.
+/// The numbers of a text from the first to the last. Only what the parser has read already is
+/// looked at, so that it need not be checked again, and each byte once.
 pub(super) struct Numerals<'j> {
     rest: Cell<&'j [u8]>,
     /// Numbers that were read and not looked up since the last one that was.
@@ -17,7 +18,10 @@ pub(super) struct Numerals<'j> {
 
 impl<'j> Numerals<'j> {
     pub(super) fn of(json: &'j [u8]) -> Self {
-        Self { rest: Cell::new(json), passed: Cell::new(0) }
+        Self {
+            rest: Cell::new(json),
+            passed: Cell::new(0),
+        }
     }
 
     /// Goes past the next number.
@@ -43,7 +47,10 @@ impl<'j> Numerals<'j> {
                 _ => rest = after,
             }
         }
-        let end = rest.iter().position(|byte| !is_of_a_number(*byte)).unwrap_or(rest.len());
+        let end = rest
+            .iter()
+            .position(|byte| !is_of_a_number(*byte))
+            .unwrap_or(rest.len());
         let (numeral, after) = rest.split_at(end);
         self.rest.set(after);
         Some(numeral)

@@ -1,4 +1,5 @@
-//! What a token says of itself, for people who look for what is wrong with it. Nothing here is verified.
+//! What a token says of itself, for people who look for what is wrong with it. Nothing here is
+//! verified.
 
 use super::jwt::Jwt;
 use super::{BearerToken, TokenError};
@@ -36,7 +37,9 @@ impl Outline {
     /// [`TokenError::Malformed`] or [`TokenError::Algorithm`]
     pub fn of(token: BearerToken<'_>) -> Result<Self, TokenError> {
         let jwt = Jwt::parse(token.as_str()?)?;
-        let scopes = ["scope", "scp"].iter().filter_map(|name| jwt.claims.get(name));
+        let scopes = ["scope", "scp"]
+            .iter()
+            .filter_map(|name| jwt.claims.get(name));
         Ok(Self {
             algorithm: jwt.algorithm.name(),
             confirmation: jwt.claims.get("cnf").map(members),
@@ -53,7 +56,9 @@ impl Outline {
 }
 
 fn members(claim: &Claim) -> String {
-    let Claim::Map(members) = claim else { return "not an object".to_owned() };
+    let Claim::Map(members) = claim else {
+        return "not an object".to_owned();
+    };
     let member = |(name, value): (&str, &Claim)| match value.as_text() {
         Some(text) => format!("{name} {text}"),
         None => name.to_owned(),

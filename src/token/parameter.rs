@@ -2,23 +2,30 @@
 
 use super::segment::{Segment, segments};
 
-/// The values in a query that some parser reads under a name of ours. Parameters end at `&`, and for many a parser at `;`.
-/// A value goes on to the next `&`: where parsers disagree about its end it is no token.
+/// The values in a query that some parser reads under a name of ours. Parameters end at `&`, and
+/// for many a parser at `;`. A value goes on to the next `&`: where parsers disagree about its end
+/// it is no token.
 pub(super) fn values<N>(query: &str, is_ours: N) -> impl Iterator<Item = &[u8]>
 where
     N: Fn(&[u8]) -> bool + Copy,
 {
     let pairs = query.as_bytes().split(|b| *b == b'&');
-    pairs.flat_map(|pair| segments(pair, b';')).filter_map(move |parameter| {
-        let name = name_of(&parameter);
-        // The value follows the name and `=`; a name alone has an empty value for most.
-        let value =
-            if name.len() < parameter.text.len() { parameter.rest.get(name.len() + 1..)? } else { b"" };
-        is_ours(name).then_some(value)
-    })
+    pairs
+        .flat_map(|pair| segments(pair, b';'))
+        .filter_map(move |parameter| {
+            let name = name_of(&parameter);
+            // The value follows the name and `=`; a name alone has an empty value for most.
+            let value = if name.len() < parameter.text.len() {
+                parameter.rest.get(name.len() + 1..)?
+            } else {
+                b""
+            };
+            is_ours(name).then_some(value)
+        })
 }
 
-/// The query without the parameters that some parser reads under a name of ours; `None` where there are none.
+/// The query without the parameters that some parser reads under a name of ours; `None` where there
+/// are none.
 pub(super) fn without<N>(query: &str, is_ours: N) -> Option<String>
 where
     N: Fn(&[u8]) -> bool + Copy,
@@ -37,7 +44,11 @@ where
 }
 
 fn name_of<'q>(parameter: &Segment<'q>) -> &'q [u8] {
-    let end = parameter.text.iter().position(|b| *b == b'=').unwrap_or(parameter.text.len());
+    let end = parameter
+        .text
+        .iter()
+        .position(|b| *b == b'=')
+        .unwrap_or(parameter.text.len());
     parameter.text.get(..end).unwrap_or_default()
 }
 
@@ -54,7 +65,11 @@ mod tests {
             ("a=1&access_token=t&b", &["t"], "a=1&b"),
             ("access.token=F&access_token=G", &["F", "G"], ""),
             ("a=1;access_token=t&b", &["t"], "a=1&b"),
-            ("access_token=G;access_token=F", &["G;access_token=F", "F"], ""),
+            (
+                "access_token=G;access_token=F",
+                &["G;access_token=F", "F"],
+                "",
+            ),
             ("access_token=G;a=1", &["G;a=1"], "a=1"),
             ("a=1;b=2;access%5Ftoken=t;c", &["t;c"], "a=1;b=2;c"),
             ("access+token=t", &["t"], ""),
@@ -73,7 +88,14 @@ mod tests {
             assert_eq!(values, found, "{query}");
             assert_eq!(without(query, is_ours).as_deref(), Some(others), "{query}");
         }
-        for query in ["", "a=access_token", "a=b=access_token", "xaccess_token=t", "access-token=t", "&;"] {
+        for query in [
+            "",
+            "a=access_token",
+            "a=b=access_token",
+            "xaccess_token=t",
+            "access-token=t",
+            "&;",
+        ] {
             assert_eq!(values(query, is_ours).count(), 0, "{query}");
             assert_eq!(without(query, is_ours), None, "{query}");
         }

@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use crate::policy::{Claim, Claims};
 
-/// The rules of one issuer. Each is decided per request, from the current snapshot, for cached tokens as well.
+/// The rules of one issuer. Each is decided per request, from the current snapshot, for cached
+/// tokens as well.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rules {
     /// Which `aud` is ours.
     pub audience: Audience,
-    /// The clients whose tokens are taken (`client_id`, or else `azp`, `appid` or `cid`); empty for every client.
+    /// The clients whose tokens are taken (`client_id`, or else `azp`, `appid` or `cid`); empty for
+    /// every client.
     pub client_ids: Vec<Box<str>>,
     /// The exact `token_use` that is asked for (Cognito's `access`), if any.
     pub token_use: Option<Box<str>>,
@@ -19,7 +21,8 @@ pub struct Rules {
     pub required_claims: Vec<RequiredClaim>,
     /// Difference of clocks that `exp` and `nbf` are forgiven; at most [`Rules::MAX_LEEWAY`].
     pub leeway: Duration,
-    /// The claims that hold scopes, each a name or a dotted path, string or list of strings. Never empty.
+    /// The claims that hold scopes, each a name or a dotted path, string or list of strings. Never
+    /// empty.
     pub scope_claims: Vec<Box<str>>,
 }
 
@@ -28,13 +31,14 @@ impl Rules {
     pub const MAX_LEEWAY: Duration = Duration::from_secs(300);
 }
 
-/// How a token has to show that it is an access token and no other token of the same issuer (RFC 8725 §3.11).
+/// How a token has to show that it is an access token and no other token of the same issuer (RFC
+/// 8725 §3.11).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TypPolicy {
     /// RFC 9068: `typ` is `at+jwt`, and the claims of its §2.2 are there.
     AtJwt,
-    /// `at+jwt`, or a token without a type (or `JWT`) that has what access tokens have, a scope or a client, and nothing
-    /// that only ID tokens have.
+    /// `at+jwt`, or a token without a type (or `JWT`) that has what access tokens have, a scope or
+    /// a client, and nothing that only ID tokens have.
     Access,
     /// `at+jwt`, or any token without a type that has nothing that only ID tokens have.
     Untyped,
@@ -62,10 +66,14 @@ impl RequiredClaim {
     /// Whether the claims have it.
     #[must_use]
     pub fn is_met(&self, claims: &Claims) -> bool {
-        let Some(found) = claims.find(&self.claim) else { return false };
+        let Some(found) = claims.find(&self.claim) else {
+            return false;
+        };
         match (&self.demand, found) {
             (Demand::Present, found) => *found != Claim::Null,
-            (Demand::OneOf(wanted), Claim::List(items)) => items.iter().any(|item| is_among(item, wanted)),
+            (Demand::OneOf(wanted), Claim::List(items)) => {
+                items.iter().any(|item| is_among(item, wanted))
+            }
             (Demand::OneOf(wanted), found) => is_among(found, wanted),
         }
     }
@@ -98,7 +106,13 @@ mod tests {
             ("level".into(), Claim::Number("2.0".into())),
         ]);
         let claims = claims.unwrap();
-        let met = |claim: &str, demand: Demand| RequiredClaim { claim: claim.into(), demand }.is_met(&claims);
+        let met = |claim: &str, demand: Demand| {
+            RequiredClaim {
+                claim: claim.into(),
+                demand,
+            }
+            .is_met(&claims)
+        };
         assert!(met("tenant", Demand::OneOf(vec![text("b"), text("a")])));
         assert!(!met("tenant", Demand::OneOf(vec![text("A")])));
         assert!(met("groups", Demand::OneOf(vec![text("y")])));

@@ -5,8 +5,9 @@ use std::ops::Deref;
 
 use zeroize::Zeroize as _;
 
-/// The text of a token. It is overwritten when it is dropped: freed memory is read by what has a hole, and by what looks into
-/// a core dump. It has no `Display`, and `Debug` shows its length alone.
+/// The text of a token. It is overwritten when it is dropped: freed memory is read by what has a
+/// hole, and by what looks into a core dump. It has no `Display`, and `Debug` shows its length
+/// alone.
 pub(super) struct Secret(Box<str>);
 
 impl From<&str> for Secret {
@@ -39,25 +40,33 @@ impl fmt::Debug for Secret {
 pub(super) mod tests {
     use super::*;
 
-    /// Whether a part of `text` is at this place of this process's memory. Other users of that memory meanwhile have no
-    /// such text; this function uses none.
+    /// Whether a part of `text` is at this place of this process's memory. Other users of that
+    /// memory meanwhile have no such text; this function uses none.
     #[cfg(target_os = "linux")]
     pub(in super::super) fn is_at(at: usize, text: &str) -> bool {
         use std::os::unix::fs::FileExt as _;
         const PIECE: usize = 32;
         let memory = std::fs::File::open("/proc/self/mem").unwrap();
         let mut found = [0; PIECE];
-        text.as_bytes().chunks_exact(PIECE).enumerate().any(|(index, piece)| {
-            let place = (at + index * PIECE) as u64;
-            memory.read_exact_at(&mut found, place).is_ok() && found == piece
-        })
+        text.as_bytes()
+            .chunks_exact(PIECE)
+            .enumerate()
+            .any(|(index, piece)| {
+                let place = (at + index * PIECE) as u64;
+                memory.read_exact_at(&mut found, place).is_ok() && found == piece
+            })
     }
 
     /// A text that is nowhere else: without blanks, and as long as a token.
     #[cfg(target_os = "linux")]
     pub(in super::super) fn unique(seed: u64) -> String {
         (0..64)
-            .map(|part| format!("{:032x}", (seed + 1) as u128 * 0x9e37_79b9_7f4a_7c15_f39c_c060 + part))
+            .map(|part| {
+                format!(
+                    "{:032x}",
+                    (seed + 1) as u128 * 0x9e37_79b9_7f4a_7c15_f39c_c060 + part
+                )
+            })
             .collect()
     }
 

@@ -17,6 +17,10 @@ pub(super) fn segments(whole: &[u8], separator: u8) -> impl Iterator<Item = Segm
         let rest = whole.get(begin..).unwrap_or_default();
         let is_first = begin == 0;
         begin += text.len() + 1;
-        Segment { text, rest, is_first }
+        Segment {
+            text,
+            rest,
+            is_first,
+        }
     })
 }

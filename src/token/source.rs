@@ -45,8 +45,15 @@ impl Source {
             Some(("authorization", "raw")) => Ok(Self::Raw),
             Some(("header", name)) => {
                 let header: HeaderName = name.parse().map_err(|_| bad(name))?;
-                if [AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, HOST, TRANSFER_ENCODING]
-                    .contains(&header)
+                if [
+                    AUTHORIZATION,
+                    CONNECTION,
+                    CONTENT_LENGTH,
+                    COOKIE,
+                    HOST,
+                    TRANSFER_ENCODING,
+                ]
+                .contains(&header)
                 {
                     return Err(bad(name));
                 }
@@ -96,19 +103,31 @@ impl Source {
 }
 
 /// The values in a `Cookie` field that an upstream could take for tokens of `sources`.
-pub(super) fn tokens_in_cookies<'f>(field: &'f [u8], sources: &[Source]) -> impl Iterator<Item = &'f [u8]> {
-    cookie::values(field, |name| sources.iter().any(|source| source.is_cookie(name)))
+pub(super) fn tokens_in_cookies<'f>(
+    field: &'f [u8],
+    sources: &[Source],
+) -> impl Iterator<Item = &'f [u8]> {
+    cookie::values(field, |name| {
+        sources.iter().any(|source| source.is_cookie(name))
+    })
 }
 
 /// The values in a query that an upstream could take for tokens of `sources`.
-pub(super) fn tokens_in_query<'q>(query: &'q str, sources: &[Source]) -> impl Iterator<Item = &'q [u8]> {
-    parameter::values(query, |name| sources.iter().any(|source| source.is_parameter(name)))
+pub(super) fn tokens_in_query<'q>(
+    query: &'q str,
+    sources: &[Source],
+) -> impl Iterator<Item = &'q [u8]> {
+    parameter::values(query, |name| {
+        sources.iter().any(|source| source.is_parameter(name))
+    })
 }
 
 /// A name that needs no decoding in a cookie or a query.
 fn is_plain(name: &str) -> bool {
     !name.is_empty()
-        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'~'))
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'~'))
 }
 
 impl fmt::Display for Source {
@@ -153,7 +172,9 @@ mod tests {
             ("cookie:session", "cookie:sid", false),
             ("header:x-token", "header:x-key", false),
         ] {
-            let covers = Source::parse(one).unwrap().covers(&Source::parse(other).unwrap());
+            let covers = Source::parse(one)
+                .unwrap()
+                .covers(&Source::parse(other).unwrap());
             assert_eq!(covers, expected, "{one} {other}");
         }
     }

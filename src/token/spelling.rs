@@ -1,15 +1,15 @@
 //! The names under which applications find a cookie or a query parameter.
 //!
-//! Parsers disagree about names: some trim them, some decode them, PHP writes `.` as `_`, and ASP.NET ignores case. A
-//! credential that is judged under one spelling while the application obeys another one lets a client show a good token
-//! to the gateway and a forged one to the application. So every spelling that a common parser takes for the name is the
-//! name.
+//! Parsers disagree about names: some trim them, some decode them, PHP writes `.` as `_`, and
+//! ASP.NET ignores case. A credential that is judged under one spelling while the application obeys
+//! another one lets a client show a good token to the gateway and a forged one to the application.
+//! So every spelling that a common parser takes for the name is the name.
 
 /// Whether a common parser could read `spelling`, as it stands in the request, as `name`.
 ///
-/// Names are compared after: percent-decoding; blanks, quotes, brackets and bytes beyond ASCII off at the ends; ASCII case
-/// folded; `.`, `[`, `+` and blanks as `_`. A bracket or a NUL ends a name, since PHP and Rack read `name[0]` as an item of
-/// `name`, and PHP reads `name%00x` as `name`.
+/// Names are compared after: percent-decoding; blanks, quotes, brackets and bytes beyond ASCII off
+/// at the ends; ASCII case folded; `.`, `[`, `+` and blanks as `_`. A bracket or a NUL ends a name,
+/// since PHP and Rack read `name[0]` as an item of `name`, and PHP reads `name%00x` as `name`.
 pub(super) fn could_be(spelling: &[u8], name: &str) -> bool {
     // No parser makes a name longer.
     if spelling.len() < name.len() {
@@ -21,17 +21,27 @@ pub(super) fn could_be(spelling: &[u8], name: &str) -> bool {
     matches(spelling, name.as_bytes())
 }
 
-/// A byte at an end may be dropped by one parser and be a part of the name for another, so each place that the name could
-/// have is tried: as many as the name is long at most.
+/// A byte at an end may be dropped by one parser and be a part of the name for another, so each
+/// place that the name could have is tried: as many as the name is long at most.
 fn matches(spelling: &[u8], name: &[u8]) -> bool {
-    let first = spelling.iter().position(|b| !is_dropped(*b)).unwrap_or(spelling.len());
+    let first = spelling
+        .iter()
+        .position(|b| !is_dropped(*b))
+        .unwrap_or(spelling.len());
     let after = |at: usize| spelling.iter().enumerate().skip(at);
-    let end = after(first).find(|(_, b)| is_cut(**b)).map_or(spelling.len(), |(at, _)| at);
+    let end = after(first)
+        .find(|(_, b)| is_cut(**b))
+        .map_or(spelling.len(), |(at, _)| at);
     let whole = spelling.get(..end).unwrap_or_default();
-    let last = whole.iter().rposition(|b| !is_dropped(*b)).map_or(0, |at| at + 1);
+    let last = whole
+        .iter()
+        .rposition(|b| !is_dropped(*b))
+        .map_or(0, |at| at + 1);
     let earliest = last.saturating_sub(name.len());
     (earliest..=first).any(|at| {
-        let parts = spelling.get(at..).and_then(|from| from.split_at_checked(name.len()));
+        let parts = spelling
+            .get(at..)
+            .and_then(|from| from.split_at_checked(name.len()));
         parts.is_some_and(|(part, rest)| is_folded(part, name) && ends(rest))
     })
 }
@@ -42,7 +52,10 @@ fn is_folded(part: &[u8], name: &[u8]) -> bool {
 
 /// Whether nothing of a name follows: what is dropped, up to the end or to what ends a name.
 fn ends(rest: &[u8]) -> bool {
-    let solid = rest.iter().position(|b| !is_dropped(*b)).unwrap_or(rest.len());
+    let solid = rest
+        .iter()
+        .position(|b| !is_dropped(*b))
+        .unwrap_or(rest.len());
     solid == rest.len() || rest.iter().take(solid).any(|b| is_cut(*b))
 }
 
@@ -50,8 +63,8 @@ fn is_cut(byte: u8) -> bool {
     matches!(byte, b'[' | b']' | 0)
 }
 
-/// Bytes that parsers take off at the ends of a name. `str.strip()` of Python and `trim()` of JavaScript know blanks beyond
-/// ASCII; Rack and the `qs` of Express read `[name]` as `name`.
+/// Bytes that parsers take off at the ends of a name. `str.strip()` of Python and `trim()` of
+/// JavaScript know blanks beyond ASCII; Rack and the `qs` of Express read `[name]` as `name`.
 fn is_dropped(byte: u8) -> bool {
     byte <= b' ' || byte >= 0x7f || matches!(byte, b'"' | b'\'' | b'+' | b'=' | b'?' | b'[' | b']')
 }
@@ -133,7 +146,10 @@ mod tests {
             "%u0061ccess_token",
             "=access_token",
         ] {
-            assert!(could_be(spelling.as_bytes(), "access_token"), "{spelling:?}");
+            assert!(
+                could_be(spelling.as_bytes(), "access_token"),
+                "{spelling:?}"
+            );
         }
         for spelling in [
             "",
@@ -155,7 +171,10 @@ mod tests {
             "access[tokens",
             "access_token%2",
         ] {
-            assert!(!could_be(spelling.as_bytes(), "access_token"), "{spelling:?}");
+            assert!(
+                !could_be(spelling.as_bytes(), "access_token"),
+                "{spelling:?}"
+            );
         }
     }
 
@@ -179,9 +198,12 @@ mod tests {
         ] {
             assert!(could_be(spelling.as_bytes(), name), "{spelling:?} {name}");
         }
-        for (spelling, name) in
-            [("session", "session_"), ("session", "_session"), ("_session_id", "session_id"), ("\"\"", "a")]
-        {
+        for (spelling, name) in [
+            ("session", "session_"),
+            ("session", "_session"),
+            ("_session_id", "session_id"),
+            ("\"\"", "a"),
+        ] {
             assert!(!could_be(spelling.as_bytes(), name), "{spelling:?} {name}");
         }
     }

@@ -15,15 +15,25 @@ use crate::policy::{Claim, Claims, Identity, Principal, ScopeSet};
 /// The claims that an access token of RFC 9068 §2.2 has.
 const RFC_9068_CLAIMS: [&str; 7] = ["iss", "exp", "aud", "sub", "client_id", "iat", "jti"];
 
-/// The claims that only ID tokens have (OpenID Connect Core §2, §3.3.2.11): what binds them to a login.
+/// The claims that only ID tokens have (OpenID Connect Core §2, §3.3.2.11): what binds them to a
+/// login.
 const ID_TOKEN_CLAIMS: [&str; 4] = ["nonce", "at_hash", "c_hash", "s_hash"];
 
-/// The claims by which issuers that do not type their tokens say for what or for whom access is: one is enough. An ID
-/// token has none of them but `azp`, which is therefore not here. `cid` is Okta's, `appid` and `roles` are Entra's.
-const ACCESS_TOKEN_CLAIMS: [&str; 7] = ["scope", "scp", "client_id", "cid", "appid", "roles", "permissions"];
+/// The claims by which issuers that do not type their tokens say for what or for whom access is:
+/// one is enough. An ID token has none of them but `azp`, which is therefore not here. `cid` is
+/// Okta's, `appid` and `roles` are Entra's.
+const ACCESS_TOKEN_CLAIMS: [&str; 7] = [
+    "scope",
+    "scp",
+    "client_id",
+    "cid",
+    "appid",
+    "roles",
+    "permissions",
+];
 
-/// An issuer and what its tokens must say. A reload that changes either makes a new verifier, and what the old one
-/// verified is verified anew.
+/// An issuer and what its tokens must say. A reload that changes either makes a new verifier, and
+/// what the old one verified is verified anew.
 #[derive(Debug)]
 pub struct Verifier {
     id: u64,
@@ -38,8 +48,8 @@ pub struct RequestContext<'a> {
     pub now: UnixTime,
     /// The client certificate of the connection on which it is, which was verified.
     pub certificate: Option<&'a Fingerprint>,
-    /// The other end of the connection; `None` where there is none. No token is held against it, but what a trusted proxy
-    /// says of the request is the proxy's to say.
+    /// The other end of the connection; `None` where there is none. No token is held against it,
+    /// but what a trusted proxy says of the request is the proxy's to say.
     pub peer: Option<&'a Peer>,
 }
 
@@ -47,7 +57,11 @@ impl RequestContext<'_> {
     /// On no connection, and without a certificate.
     #[must_use]
     pub const fn at(now: UnixTime) -> Self {
-        Self { now, certificate: None, peer: None }
+        Self {
+            now,
+            certificate: None,
+            peer: None,
+        }
     }
 }
 
@@ -62,7 +76,10 @@ pub struct Rejection {
 
 impl From<TokenError> for Rejection {
     fn from(error: TokenError) -> Self {
-        Self { error, issuer: None }
+        Self {
+            error,
+            issuer: None,
+        }
     }
 }
 
@@ -71,7 +88,11 @@ impl Verifier {
     #[must_use]
     pub fn new(issuer: Arc<Issuer>, rules: Rules) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        Self { id: NEXT.fetch_add(1, Ordering::Relaxed), issuer, rules }
+        Self {
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            issuer,
+            rules,
+        }
     }
 
     /// The issuer's name in the configuration.
@@ -92,11 +113,25 @@ impl Verifier {
         &self.rules
     }
 
-    /// Everything but the signature; the same for a token that was verified now and one that was before.
-    fn check_claims(&self, token: &VerifiedToken, context: RequestContext<'_>) -> Result<(), TokenError> {
+    /// Everything but the signature; the same for a token that was verified now and one that was
+    /// before.
+    fn check_claims(
+        &self,
+        token: &VerifiedToken,
+        context: RequestContext<'_>,
+    ) -> Result<(), TokenError> {
         let leeway = self.rules.leeway.as_secs();
-        let RequestContext { now, certificate, .. } = context;
-        let Registered { expires, not_before, audience, client, token_use, confirmation } = &token.registered;
+        let RequestContext {
+            now, certificate, ..
+        } = context;
+        let Registered {
+            expires,
+            not_before,
+            audience,
+            client,
+            token_use,
+            confirmation,
+        } = &token.registered;
         if now.0 >= expires.saturating_add(leeway) {
             return Err(TokenError::Expired);
         }
@@ -113,21 +148,32 @@ impl Verifier {
             return Err(TokenError::Audience);
         }
         let clients = &self.rules.client_ids;
-        if !clients.is_empty() && client.as_ref().is_none_or(|client| !clients.contains(client)) {
+        if !clients.is_empty()
+            && client
+                .as_ref()
+                .is_none_or(|client| !clients.contains(client))
+        {
             return Err(TokenError::Client);
         }
         let claims = &token.principal.claims;
-        if !self.rules.required_claims.iter().all(|required| required.is_met(claims)) {
+        if !self
+            .rules
+            .required_claims
+            .iter()
+            .all(|required| required.is_met(claims))
+        {
             return Err(TokenError::RequiredClaim);
         }
         confirmation.check(certificate)
     }
 
-    /// Whether the token is what the issuer's entry takes: an access token, unless it asks for ID tokens by name.
-    /// Asked once: what a token is does not change while its entry in the cache lives.
+    /// Whether the token is what the issuer's entry takes: an access token, unless it asks for ID
+    /// tokens by name. Asked once: what a token is does not change while its entry in the cache
+    /// lives.
     fn is_right_kind(&self, typ: Typ, claims: &Claims) -> bool {
         let has = |name: &&str| claims.get(name).is_some();
-        let says_something = |name: &&str| claims.get(name).is_some_and(|claim| *claim != Claim::Null);
+        let says_something =
+            |name: &&str| claims.get(name).is_some_and(|claim| *claim != Claim::Null);
         let says = |typ: &str| claims.get("typ").and_then(Claim::as_text) == Some(typ);
         let wants_id_tokens = self.rules.token_use.as_deref() == Some("id");
         match (typ, self.rules.typ) {
@@ -140,7 +186,11 @@ impl Verifier {
             (Typ::Untyped, _) if says("Bearer") => true,
             (Typ::Untyped, _) if says("ID") || ID_TOKEN_CLAIMS.iter().any(has) => false,
             (Typ::Untyped, TypPolicy::Access) => {
-                let scoped = self.rules.scope_claims.iter().any(|path| claims.find(path).is_some());
+                let scoped = self
+                    .rules
+                    .scope_claims
+                    .iter()
+                    .any(|path| claims.find(path).is_some());
                 scoped || ACCESS_TOKEN_CLAIMS.iter().any(has)
             }
             (Typ::Untyped, TypPolicy::Untyped) => true,
@@ -151,17 +201,26 @@ impl Verifier {
         if !self.issuer.entry().algorithms.contains(&jwt.algorithm) {
             return Err(TokenError::Algorithm);
         }
-        let key =
-            self.issuer.key(jwt.key_id.as_deref(), jwt.algorithm).await.map_err(|error| match error {
+        let key = self
+            .issuer
+            .key(jwt.key_id.as_deref(), jwt.algorithm)
+            .await
+            .map_err(|error| match error {
                 KeyError::Unknown => TokenError::UnknownKey,
-                KeyError::Unavailable { retry_after } => TokenError::KeysUnavailable { retry_after },
+                KeyError::Unavailable { retry_after } => {
+                    TokenError::KeysUnavailable { retry_after }
+                }
             })?;
         if !key.verify(jwt.algorithm, jwt.message, jwt.signature) {
             return Err(TokenError::Signature);
         }
         let is_right_kind = self.is_right_kind(jwt.typ, &jwt.claims);
         let scopes = self.scopes(&jwt.claims);
-        let principal = Principal { issuer: self.name().clone(), scopes, claims: jwt.claims };
+        let principal = Principal {
+            issuer: self.name().clone(),
+            scopes,
+            claims: jwt.claims,
+        };
         Ok(VerifiedToken {
             text: text.into(),
             verifier: self.id,
@@ -173,21 +232,30 @@ impl Verifier {
         })
     }
 
-    /// Whether the token would be verified with the same key today. The one of its `kid` stays so while it lives; to a token
-    /// without one, a second key that could be meant is the end.
+    /// Whether the token would be verified with the same key today. The one of its `kid` stays so
+    /// while it lives; to a token without one, a second key that could be meant is the end.
     fn finds_its_key(&self, token: &VerifiedToken) -> bool {
         token.without_kid.is_none_or(|algorithm| {
-            self.issuer.find(None, algorithm).is_some_and(|key| Arc::ptr_eq(&key, &token.key))
+            self.issuer
+                .find(None, algorithm)
+                .is_some_and(|key| Arc::ptr_eq(&key, &token.key))
         })
     }
 
-    /// The scopes of all scope claims. A claim that is neither a string nor a list of strings grants nothing.
+    /// The scopes of all scope claims. A claim that is neither a string nor a list of strings
+    /// grants nothing.
     fn scopes(&self, claims: &Claims) -> ScopeSet {
-        ScopeSet::granted_by(self.rules.scope_claims.iter().filter_map(|path| claims.find(path)))
+        ScopeSet::granted_by(
+            self.rules
+                .scope_claims
+                .iter()
+                .filter_map(|path| claims.find(path)),
+        )
     }
 }
 
-/// Establishes who is calling by a token of one of `verifiers`. The one caller of [`Identity::verified`].
+/// Establishes who is calling by a token of one of `verifiers`. The one caller of
+/// [`Identity::verified`].
 ///
 /// # Errors
 /// [`Rejection`]
@@ -201,10 +269,16 @@ pub async fn authenticate(
     if token.as_bytes().len() > max_bytes {
         return Err(TokenError::TooLong.into());
     }
-    let (cached, found) = cache.map_or((None, CacheResult::Miss), |cache| cache.find(token.as_bytes()));
+    let (cached, found) = cache.map_or((None, CacheResult::Miss), |cache| {
+        cache.find(token.as_bytes())
+    });
     let known = cached.and_then(|hot| {
-        let verifier = verifiers.iter().find(|verifier| verifier.id == hot.token.verifier)?;
-        verifier.finds_its_key(&hot.token).then_some((verifier, hot, found))
+        let verifier = verifiers
+            .iter()
+            .find(|verifier| verifier.id == hot.token.verifier)?;
+        verifier
+            .finds_its_key(&hot.token)
+            .then_some((verifier, hot, found))
     });
     let (verifier, hot, result) = match known {
         Some(known) => known,
@@ -217,7 +291,9 @@ pub async fn authenticate(
             (verifier, hot, CacheResult::Miss)
         }
     };
-    verifier.check_claims(&hot.token, context).map_err(|error| verifier.rejection(error))?;
+    verifier
+        .check_claims(&hot.token, context)
+        .map_err(|error| verifier.rejection(error))?;
     Ok((Identity::verified(hot.principal), result))
 }
 
@@ -229,14 +305,23 @@ async fn verified<'v>(
     let text = token.as_str()?;
     let jwt = Jwt::parse(text)?;
     let named = |verifier: &&Arc<Verifier>| *verifier.issuer.entry().issuer == *jwt.issuer;
-    let verifier = verifiers.iter().find(named).ok_or(TokenError::UnknownIssuer)?;
-    let verified = verifier.verify(text, jwt).await.map_err(|error| verifier.rejection(error))?;
+    let verifier = verifiers
+        .iter()
+        .find(named)
+        .ok_or(TokenError::UnknownIssuer)?;
+    let verified = verifier
+        .verify(text, jwt)
+        .await
+        .map_err(|error| verifier.rejection(error))?;
     Ok((verifier, Hot::new(Arc::new(verified))))
 }
 
 impl Verifier {
     fn rejection(&self, error: TokenError) -> Rejection {
-        Rejection { error, issuer: Some(self.name().clone()) }
+        Rejection {
+            error,
+            issuer: Some(self.name().clone()),
+        }
     }
 }
 

@@ -21,25 +21,36 @@ const FLOOD: usize = 100_000;
 /// Bytes of each key id: if only these were kept somewhere, the flood would be 100 MB.
 const KID_BYTES: usize = 1024;
 
-/// What caches of their bounded size, the allocator and the runtime may take meanwhile; it was 2 MB.
+/// What caches of their bounded size, the allocator and the runtime may take meanwhile; it was 2
+/// MB.
 const MEMORY: usize = 16 << 20;
 
 /// Set in the process that a flood has for itself.
 const ALONE: &str = "SCOPEGATE_TEST_ALONE";
 
-/// Runs the body of a test in a process of its own: the memory of all other tests would be counted else.
+/// Runs the body of a test in a process of its own: the memory of all other tests would be counted
+/// else.
 fn alone(test: &str, body: impl Future<Output = ()>) {
     if std::env::var_os(ALONE).is_some() {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
         return runtime.block_on(body);
     }
     let (_, module) = module_path!().split_once("::").unwrap();
     let mut again = std::process::Command::new(std::env::current_exe().unwrap());
-    let again = again.args(["--exact", &format!("{module}::{test}"), "--nocapture"]).env(ALONE, "1");
+    let again = again
+        .args(["--exact", &format!("{module}::{test}"), "--nocapture"])
+        .env(ALONE, "1");
     let output = again.output().unwrap();
-    let said =
-        [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
-    assert!(output.status.success() && said.contains("1 passed"), "{said}");
+    let said = [output.stdout, output.stderr]
+        .map(|text| String::from_utf8_lossy(&text).into_owned())
+        .concat();
+    assert!(
+        output.status.success() && said.contains("1 passed"),
+        "{said}"
+    );
 }
 
 /// An issuer that counts who asks for its keys, and a verifier that asks it.
@@ -50,7 +61,10 @@ fn stage() -> (Fake, Arc<Verifier>) {
     entry.fetch.cooldown = Duration::from_secs(1);
     let metrics = Metrics::new(&[], &TokenError::RESULTS).unwrap();
     let issuer = Issuer::new(entry, metrics.issuer("idp")).unwrap();
-    tokio::spawn(maintain(Arc::downgrade(&issuer), Client::new(Tls::system())));
+    tokio::spawn(maintain(
+        Arc::downgrade(&issuer),
+        Client::new(Tls::system()),
+    ));
     (fake, Arc::new(Verifier::new(issuer, rules())))
 }
 
@@ -73,7 +87,10 @@ fn kid(number: usize) -> String {
 /// Bytes that the process holds; 0 where the system does not say so.
 fn memory() -> usize {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    let pages = statm.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok());
+    let pages = statm
+        .split(' ')
+        .nth(1)
+        .and_then(|pages| pages.parse::<usize>().ok());
     pages.unwrap_or_default() * 4096
 }
 
@@ -81,7 +98,9 @@ fn memory() -> usize {
 async fn survives(fake: &Fake, verifier: &Verifier, flood: impl Future<Output = ()>) {
     let (begin, before) = (clock::monotonic(), memory());
     flood.await;
-    let seconds = clock::monotonic().saturating_duration_since(begin).as_secs();
+    let seconds = clock::monotonic()
+        .saturating_duration_since(begin)
+        .as_secs();
     let fetches = fake.hits(KEYS) as u64;
     assert!(fetches <= seconds + 2, "{fetches} fetches in {seconds} s");
     let grown = memory().saturating_sub(before);
@@ -92,7 +111,10 @@ async fn survives(fake: &Fake, verifier: &Verifier, flood: impl Future<Output = 
 // K07, attacks.md row 16
 #[test]
 fn a_flood_of_unknown_kids_costs_a_fetch_per_cool_down_and_no_memory() {
-    alone("a_flood_of_unknown_kids_costs_a_fetch_per_cool_down_and_no_memory", unknown_kids());
+    alone(
+        "a_flood_of_unknown_kids_costs_a_fetch_per_cool_down_and_no_memory",
+        unknown_kids(),
+    );
 }
 
 async fn unknown_kids() {
@@ -108,10 +130,14 @@ async fn unknown_kids() {
     .await;
 }
 
-// K07, C05, C06, attacks.md row 16: the same through the whole of a verification, with a cache that must keep nothing of it.
+// K07, C05, C06, attacks.md row 16: the same through the whole of a verification, with a cache that
+// must keep nothing of it.
 #[test]
 fn a_flood_of_tokens_that_nobody_signed_leaves_nothing_behind() {
-    alone("a_flood_of_tokens_that_nobody_signed_leaves_nothing_behind", unsigned_tokens());
+    alone(
+        "a_flood_of_tokens_that_nobody_signed_leaves_nothing_behind",
+        unsigned_tokens(),
+    );
 }
 
 async fn unsigned_tokens() {
@@ -140,17 +166,26 @@ async fn unsigned_tokens() {
 #[tokio::test]
 async fn a_cached_token_without_a_kid_is_nobodys_while_there_is_a_choice_of_keys() {
     let (own, other) = (Signer::p256(), Signer::p256());
-    let issuer =
-        Issuer::new(entry(KeySource::Uri(Url::parse("https://idp.example.com/keys").unwrap())), metrics());
+    let issuer = Issuer::new(
+        entry(KeySource::Uri(
+            Url::parse("https://idp.example.com/keys").unwrap(),
+        )),
+        metrics(),
+    );
     let issuer = issuer.unwrap();
     let verifiers = [Arc::new(Verifier::new(issuer.clone(), rules()))];
     let cache = WorkerCache::new(Arc::new(SharedCache::new(1 << 20)), 8);
-    let claims = format!(r#"{{"iss":"{}","exp":100,"scope":"read"}}"#, issuer.entry().issuer);
+    let claims = format!(
+        r#"{{"iss":"{}","exp":100,"scope":"read"}}"#,
+        issuer.entry().issuer
+    );
     let message = format!("{}.{}", b64(br#"{"alg":"ES256"}"#), b64(claims.as_bytes()));
     let token = format!("{message}.{}", own.sign(ES256, message.as_bytes()));
     let ask = || async {
         let token = BearerToken::new(&token);
-        authenticate(&verifiers, token, 4096, Some(&cache), EARLY).await.map_err(|refused| refused.error)
+        authenticate(&verifiers, token, 4096, Some(&cache), EARLY)
+            .await
+            .map_err(|refused| refused.error)
     };
     let (alone, two) = (jwks(&[own.jwk("a")]), jwks(&[own.jwk("a"), other.jwk("b")]));
     for _ in 0..2 {

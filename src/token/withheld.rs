@@ -4,7 +4,8 @@ use http::HeaderName;
 
 use super::{Source, cookie, parameter};
 
-/// Places whose credentials are removed from a request, in every spelling that an upstream could take for theirs.
+/// Places whose credentials are removed from a request, in every spelling that an upstream could
+/// take for theirs.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Withheld<'s> {
     places: &'s [Source],
@@ -27,13 +28,17 @@ impl<'s> Withheld<'s> {
     /// Returns whether any field but `Cookie` is withheld.
     #[must_use]
     pub fn has_fields(self) -> bool {
-        self.places.iter().any(|place| matches!(place, Source::Header(_)))
+        self.places
+            .iter()
+            .any(|place| matches!(place, Source::Header(_)))
     }
 
     /// Returns whether any cookie is withheld.
     #[must_use]
     pub fn has_cookies(self) -> bool {
-        self.places.iter().any(|place| matches!(place, Source::Cookie(_)))
+        self.places
+            .iter()
+            .any(|place| matches!(place, Source::Cookie(_)))
     }
 
     /// Returns whether a field is withheld.
@@ -42,7 +47,8 @@ impl<'s> Withheld<'s> {
         self.holds(|place| place.is_field(name))
     }
 
-    /// Returns a `Cookie` field without the cookies that are withheld; `None` where it has none of them.
+    /// Returns a `Cookie` field without the cookies that are withheld; `None` where it has none of
+    /// them.
     #[must_use]
     pub fn without_cookies(self, field: &[u8]) -> Option<Vec<u8>> {
         cookie::without(field, |name| self.holds(|place| place.is_cookie(name)))
@@ -51,7 +57,11 @@ impl<'s> Withheld<'s> {
     /// Returns a query without the parameters that are withheld; `None` where it has none of them.
     #[must_use]
     pub fn without_parameters(self, query: &str) -> Option<String> {
-        if !self.places.iter().any(|place| matches!(place, Source::Query(_))) {
+        if !self
+            .places
+            .iter()
+            .any(|place| matches!(place, Source::Query(_)))
+        {
             return None;
         }
         parameter::without(query, |name| self.holds(|place| place.is_parameter(name)))
@@ -67,28 +77,53 @@ mod tests {
     use super::*;
 
     fn sources(texts: &[&str]) -> Vec<Source> {
-        texts.iter().map(|text| Source::parse(text).unwrap()).collect()
+        texts
+            .iter()
+            .map(|text| Source::parse(text).unwrap())
+            .collect()
     }
 
     #[test]
     fn a_place_that_is_kept_is_no_spelling_of_one_that_is_withheld() {
-        let all = sources(&["cookie:session", "cookie:sid", "header:x-token", "header:x-key", "query:t"]);
+        let all = sources(&[
+            "cookie:session",
+            "cookie:sid",
+            "header:x-token",
+            "header:x-key",
+            "query:t",
+        ]);
         let kept = sources(&["cookie:Session", "header:x_token"]);
         let withheld = Withheld::new(&all).except(&kept);
         let cookies = |field: &str| {
-            withheld.without_cookies(field.as_bytes()).map(|kept| String::from_utf8(kept).unwrap())
+            withheld
+                .without_cookies(field.as_bytes())
+                .map(|kept| String::from_utf8(kept).unwrap())
         };
-        assert_eq!(cookies("session=t; sid=x; a=b").as_deref(), Some("session=t; a=b"));
+        assert_eq!(
+            cookies("session=t; sid=x; a=b").as_deref(),
+            Some("session=t; a=b")
+        );
         assert_eq!(cookies("SESSION=t; Sid =x").as_deref(), Some("SESSION=t"));
         assert_eq!(cookies("session=t; a=b"), None);
         // A parser of Python reads both in one pair.
         assert_eq!(cookies("sid=x session=t; a=b").as_deref(), Some("a=b"));
-        for (name, expected) in
-            [("x-token", false), ("x.token", false), ("x-key", true), ("x_key", true), ("x-keys", false)]
-        {
-            assert_eq!(withheld.is_field(&HeaderName::from_static(name)), expected, "{name}");
+        for (name, expected) in [
+            ("x-token", false),
+            ("x.token", false),
+            ("x-key", true),
+            ("x_key", true),
+            ("x-keys", false),
+        ] {
+            assert_eq!(
+                withheld.is_field(&HeaderName::from_static(name)),
+                expected,
+                "{name}"
+            );
         }
-        assert_eq!(withheld.without_parameters("a=b&T=x").as_deref(), Some("a=b"));
+        assert_eq!(
+            withheld.without_parameters("a=b&T=x").as_deref(),
+            Some("a=b")
+        );
     }
 
     #[test]

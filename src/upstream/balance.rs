@@ -44,8 +44,8 @@ struct Target<B> {
     busy: Busy,
 }
 
-/// A number of requests under way. Those of other workers are not in it: a count that all of them write would cost each
-/// request more than what it could tell.
+/// A number of requests under way. Those of other workers are not in it: a count that all of them
+/// write would cost each request more than what it could tell.
 type Busy = Rc<Cell<usize>>;
 
 /// A share of what an endpoint has to do.
@@ -76,20 +76,40 @@ where
             let mut earlier = before.iter().flat_map(|balance| &balance.targets);
             let same = earlier.find(|target| target.pool.endpoint().id() == endpoint.id());
             match same {
-                Some(Target { pool, busy }) => Target { pool: pool.clone(), busy: busy.clone() },
-                None => Target { pool: Pool::new(upstream.clone(), endpoint.clone()), busy: Busy::default() },
+                Some(Target { pool, busy }) => Target {
+                    pool: pool.clone(),
+                    busy: busy.clone(),
+                },
+                None => Target {
+                    pool: Pool::new(upstream.clone(), endpoint.clone()),
+                    busy: Busy::default(),
+                },
             }
         };
         let targets: Vec<_> = upstream.endpoints.iter().map(target).collect();
-        let is_kept = |pool: &Rc<Pool<B>>| targets.iter().any(|target| Rc::ptr_eq(&target.pool, pool));
+        let is_kept =
+            |pool: &Rc<Pool<B>>| targets.iter().any(|target| Rc::ptr_eq(&target.pool, pool));
         let earlier = before.iter().flat_map(|balance| &balance.targets);
-        earlier.filter(|target| !is_kept(&target.pool)).for_each(|target| target.pool.retire());
+        earlier
+            .filter(|target| !is_kept(&target.pool))
+            .for_each(|target| target.pool.retire());
         let settings = &upstream.settings;
-        let weights = settings.endpoints.iter().map(|endpoint| endpoint.weight).collect();
+        let weights = settings
+            .endpoints
+            .iter()
+            .map(|endpoint| endpoint.weight)
+            .collect();
         let load_balancer = LoadBalancer::new(settings.balance, weights);
         let budget = Budget::new(&settings.retry);
         let names_host = settings.host == HostHeader::Upstream && upstream.endpoints.len() > 1;
-        Rc::new(Self { upstream, targets, load_balancer, budget, timers: Timers::default(), names_host })
+        Rc::new(Self {
+            upstream,
+            targets,
+            load_balancer,
+            budget,
+            timers: Timers::default(),
+            names_host,
+        })
     }
 
     /// The upstream it is for.
@@ -98,8 +118,9 @@ where
         &self.upstream
     }
 
-    /// Sends a request and waits for the head of its response: at most `limit` from when the request had left, or from
-    /// when the upstream last took a piece of it, which `sent` tells for one that has a body; and never beyond `until`.
+    /// Sends a request and waits for the head of its response: at most `limit` from when the
+    /// request had left, or from when the upstream last took a piece of it, which `sent` tells for
+    /// one that has a body; and never beyond `until`.
     ///
     /// # Errors
     /// [`Fault`]
@@ -127,7 +148,8 @@ where
             if until.is_some_and(|until| until <= now) {
                 break Err(Fault::ResponseTimeout(limit));
             }
-            // An upload may take longer than an answer, but not an upstream that takes nothing of it.
+            // An upload may take longer than an answer, but not an upstream that takes nothing of
+            // it.
             deadline = capped(match sent.map(UploadProgress::progress) {
                 Some(Progress::Awaited) => now + limit,
                 Some(Progress::Taken(at) | Progress::Ended(at)) if at + limit > now => at + limit,
@@ -164,7 +186,11 @@ where
             },
             _ => self.attempts(request, asked).await?,
         };
-        Ok(response.map(|download| Reply { download, _under_way: under_way, _admission: permit }))
+        Ok(response.map(|download| Reply {
+            download,
+            _under_way: under_way,
+            _admission: permit,
+        }))
     }
 
     /// Sends a request again that the one endpoint did not process.
@@ -184,7 +210,8 @@ where
         Err(failed.fault)
     }
 
-    /// Tries one endpoint after another, while that is safe and within the budget. `asked` tells which is being asked.
+    /// Tries one endpoint after another, while that is safe and within the budget. `asked` tells
+    /// which is being asked.
     async fn attempts(
         &self,
         request: &mut Outgoing<B>,
@@ -198,11 +225,18 @@ where
             let (next, _trial) = self.next(&tried).ok_or_else(no_endpoint)?;
             let target = self.targets.get(next).ok_or_else(no_endpoint)?;
             asked.set(Some(next));
-            if let Some(host) = target.pool.endpoint().host.as_ref().filter(|_| self.names_host) {
+            if let Some(host) = target
+                .pool
+                .endpoint()
+                .host
+                .as_ref()
+                .filter(|_| self.names_host)
+            {
                 request.head.headers.insert(HOST, host.clone());
             }
             let under_way = UnderWay::new(&target.busy);
-            // Where a connection had gone stale the pool has tried another before it says that the endpoint failed.
+            // Where a connection had gone stale the pool has tried another before it says that the
+            // endpoint failed.
             let failed = match target.pool.exchange(request).await {
                 Ok(response) => {
                     self.answered(target, response.status());
@@ -214,8 +248,10 @@ where
                 return Err(failed.fault);
             }
             let is_sent_again = request.is_sent_again(&failed);
-            // Too many waiting requests say nothing about the endpoint's health, nor does the end of a connection.
-            let is_recycled = is_sent_again && failed.refusal.is_some_and(|refusal| refusal.is_ending);
+            // Too many waiting requests say nothing about the endpoint's health, nor does the end
+            // of a connection.
+            let is_recycled =
+                is_sent_again && failed.refusal.is_some_and(|refusal| refusal.is_ending);
             if !is_recycled && !matches!(failed.fault, Fault::Overloaded) {
                 self.failed(target);
             }
@@ -241,20 +277,28 @@ where
         }
     }
 
-    /// Whose turn it is among those that were not tried, and whether that is to show how it does. When all of them are to
-    /// be left alone, none is: an endpoint that may have recovered is a better answer than a certain refusal.
+    /// Whose turn it is among those that were not tried, and whether that is to show how it does.
+    /// When all of them are to be left alone, none is: an endpoint that may have recovered is a
+    /// better answer than a certain refusal.
     fn next(&self, tried: &[usize]) -> Option<(usize, Option<HalfOpenProbe>)> {
         let is_new = |index: usize| !tried.contains(&index);
         let endpoint = |index: usize| self.targets.get(index).map(|target| target.pool.endpoint());
         let is_fit = |index| is_new(index) && endpoint(index).is_some_and(|one| one.state.is_fit());
-        let busy = |index: usize| self.targets.get(index).map_or(0, |target| target.busy.get());
+        let busy = |index: usize| {
+            self.targets
+                .get(index)
+                .map_or(0, |target| target.busy.get())
+        };
         while let Some(index) = self.load_balancer.next(is_fit, busy) {
-            // Another worker's request may have begun a trial in between; then it is not fit any more.
+            // Another worker's request may have begun a trial in between; then it is not fit any
+            // more.
             if let Ok(probe) = HalfOpenProbe::begin(endpoint(index)?) {
                 return Some((index, probe));
             }
         }
-        self.load_balancer.next(is_new, busy).map(|index| (index, None))
+        self.load_balancer
+            .next(is_new, busy)
+            .map(|index| (index, None))
     }
 
     fn answered(&self, target: &Target<B>, status: StatusCode) {
@@ -267,9 +311,15 @@ where
     }
 
     fn failed(&self, target: &Target<B>) {
-        let Upstream { settings, endpoints, metrics, .. } = &*self.upstream;
+        let Upstream {
+            settings,
+            endpoints,
+            metrics,
+            ..
+        } = &*self.upstream;
         let endpoint = target.pool.endpoint();
-        if let Some(time) = outlier_detection::note_failure(&settings.ejection, endpoint, endpoints) {
+        if let Some(time) = outlier_detection::note_failure(&settings.ejection, endpoint, endpoints)
+        {
             metrics.ejections.inc();
             tracing::warn!(
                 upstream = %settings.name,
@@ -279,7 +329,8 @@ where
         }
     }
 
-    /// Closes its connections as soon as nobody uses them: the upstream is gone from the configuration.
+    /// Closes its connections as soon as nobody uses them: the upstream is gone from the
+    /// configuration.
     pub fn retire(&self) {
         self.targets.iter().for_each(|target| target.pool.retire());
     }

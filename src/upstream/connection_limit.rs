@@ -1,7 +1,7 @@
 //! What an upstream has to do at a time, for all workers together.
 //!
-//! It outlives a reload: what began under an earlier configuration counts until it ends, and the bounds are those of the
-//! configuration in force.
+//! It outlives a reload: what began under an earlier configuration counts until it ends, and the
+//! bounds are those of the configuration in force.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,7 +21,8 @@ pub(super) struct ConnectionLimit {
     pub(super) pending: AtomicUsize,
     /// Requests that are under way, where `max_requests` bounds them.
     pub(super) under_way: AtomicUsize,
-    /// Told when a request begins to wait: idle connections are closed to make room for one where it is wanted.
+    /// Told when a request begins to wait: idle connections are closed to make room for one where
+    /// it is wanted.
     pub(super) wanted: Notify,
 }
 
@@ -49,22 +50,29 @@ impl ConnectionLimit {
     /// A place, if one is free and nobody waits for it.
     pub(super) fn try_acquire(self: &Arc<Self>) -> Option<ConnectionPermit> {
         let permit = self.connections.clone().try_acquire_owned().ok()?;
-        Some(ConnectionPermit { permit: Some(permit), connection_limit: self.clone() })
+        Some(ConnectionPermit {
+            permit: Some(permit),
+            connection_limit: self.clone(),
+        })
     }
 
     /// A place, when it is this one's turn. `None` never comes: the semaphore is not closed.
     pub(super) async fn acquire(self: Arc<Self>) -> Option<ConnectionPermit> {
         let permit = self.connections.clone().acquire_owned().await.ok()?;
-        Some(ConnectionPermit { permit: Some(permit), connection_limit: self })
+        Some(ConnectionPermit {
+            permit: Some(permit),
+            connection_limit: self,
+        })
     }
 
-    /// Changes how many connections there may be. Those that are too many stay open, and none takes their places. Called by
-    /// one thread alone.
+    /// Changes how many connections there may be. Those that are too many stay open, and none takes
+    /// their places. Called by one thread alone.
     pub(super) fn allow(&self, connections: usize) {
         let most = connections.min(Semaphore::MAX_PERMITS);
         let before = self.most.swap(most, Ordering::Relaxed);
         if let Some(fewer) = before.checked_sub(most) {
-            // First all of them are too many, so that one that closes meanwhile is not given out again.
+            // First all of them are too many, so that one that closes meanwhile is not given out
+            // again.
             self.excess.fetch_add(fewer, Ordering::Relaxed);
             let free = self.connections.forget_permits(fewer);
             self.give_back(free);
@@ -76,13 +84,18 @@ impl ConnectionLimit {
     /// So many more may be open: some of those that are too many are not, and the rest is free.
     fn give_back(&self, count: usize) {
         let less = |excess: usize| Some(excess.saturating_sub(count));
-        let excess = self.excess.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).unwrap_or_default();
+        let excess = self
+            .excess
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less)
+            .unwrap_or_default();
         self.connections.add_permits(count.saturating_sub(excess));
     }
 
     fn is_too_many(&self) -> bool {
         let one = |excess: usize| excess.checked_sub(1);
-        self.excess.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one).is_ok()
+        self.excess
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one)
+            .is_ok()
     }
 }
 
@@ -115,7 +128,10 @@ mod tests {
         for left in [3, 2] {
             places.pop();
             assert_eq!(places.len(), left);
-            assert!(connection_limit.try_acquire().is_none(), "{left} are open and 2 may be");
+            assert!(
+                connection_limit.try_acquire().is_none(),
+                "{left} are open and 2 may be"
+            );
         }
         places.pop();
         assert_eq!(fill(&connection_limit).len(), 1, "one is open and 2 may be");

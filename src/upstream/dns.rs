@@ -1,4 +1,5 @@
-//! The addresses of an endpoint's name come and go without a restart: the control thread asks for them again and again.
+//! The addresses of an endpoint's name come and go without a restart: the control thread asks for
+//! them again and again.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Weak};
@@ -27,16 +28,22 @@ impl Addresses {
     fn publish(&self, addresses: Vec<SocketAddr>) {
         let addresses = Arc::new(addresses);
         let before = self.known.swap(Some(addresses.clone()));
-        if before.iter().flat_map(|before| before.iter()).any(|one| !addresses.contains(one)) {
+        if before
+            .iter()
+            .flat_map(|before| before.iter())
+            .any(|one| !addresses.contains(one))
+        {
             self.fewer.notify_waiters();
         }
     }
 
-    /// All of them, each time with another at the head: of the family that the resolver prefers (RFC 8305 section 4).
+    /// All of them, each time with another at the head: of the family that the resolver prefers
+    /// (RFC 8305 section 4).
     pub(super) fn in_turn(&self, turn: usize) -> Option<Vec<SocketAddr>> {
         let all = self.known.load();
         let all = all.as_deref()?;
-        let is_preferred = |one: &&SocketAddr| all.first().is_some_and(|it| it.is_ipv6() == one.is_ipv6());
+        let is_preferred =
+            |one: &&SocketAddr| all.first().is_some_and(|it| it.is_ipv6() == one.is_ipv6());
         let mut first: Vec<_> = all.iter().filter(is_preferred).copied().collect();
         let places = turn.checked_rem(first.len())?;
         first.rotate_left(places);
@@ -47,11 +54,15 @@ impl Addresses {
     /// Whether an address is one of them, as far as is known.
     fn have(&self, address: SocketAddr) -> bool {
         let is_it = |one: &SocketAddr| one.ip() == address.ip() && one.port() == address.port();
-        self.known.load().as_deref().is_none_or(|all| all.iter().any(is_it))
+        self.known
+            .load()
+            .as_deref()
+            .is_none_or(|all| all.iter().any(is_it))
     }
 }
 
-/// For how long a connection is used: up to an age, and while its peer is an address of the endpoint.
+/// For how long a connection is used: up to an age, and while its peer is an address of the
+/// endpoint.
 pub(super) struct ReuseLimit {
     retires: Instant,
     peer: Option<SocketAddr>,
@@ -61,11 +72,18 @@ pub(super) struct ReuseLimit {
 impl ReuseLimit {
     pub(super) fn new(endpoint: &Arc<Endpoint>, stream: &Stream, retires: Instant) -> Self {
         let peer = stream.peer_address().filter(|_| is_name(&endpoint.url));
-        Self { retires, peer, endpoint: endpoint.clone() }
+        Self {
+            retires,
+            peer,
+            endpoint: endpoint.clone(),
+        }
     }
 
     pub(super) fn holds(&self, now: Instant) -> bool {
-        now < self.retires && self.peer.is_none_or(|peer| self.endpoint.addresses.have(peer))
+        now < self.retires
+            && self
+                .peer
+                .is_none_or(|peer| self.endpoint.addresses.have(peer))
     }
 }
 
@@ -80,7 +98,11 @@ where
 {
     let mut tasks = JoinSet::new();
     if let Some(upstream) = weak.upgrade() {
-        for endpoint in upstream.endpoints.iter().filter(|endpoint| is_name(&endpoint.url)) {
+        for endpoint in upstream
+            .endpoints
+            .iter()
+            .filter(|endpoint| is_name(&endpoint.url))
+        {
             tasks.spawn_local(follow(weak.clone(), endpoint.clone(), resolve.clone()));
         }
     }
@@ -104,8 +126,16 @@ where
     R: AsyncFn(&str, u16) -> Result<Vec<SocketAddr>, DialError>,
 {
     let url = &endpoint.url;
-    let late = |_| Err(DialError::Timeout { authority: url.authority().into(), stage: Stage::Resolving });
-    match timeout(TIMEOUT, resolve(url.host_name(), url.port())).await.unwrap_or_else(late) {
+    let late = |_| {
+        Err(DialError::Timeout {
+            authority: url.authority().into(),
+            stage: Stage::Resolving,
+        })
+    };
+    match timeout(TIMEOUT, resolve(url.host_name(), url.port()))
+        .await
+        .unwrap_or_else(late)
+    {
         Ok(addresses) => {
             if std::mem::take(fails) {
                 tracing::info!(endpoint = %url, "the name resolves again");

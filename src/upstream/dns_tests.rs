@@ -20,10 +20,16 @@ fn addresses(list: &[&str]) -> Vec<SocketAddr> {
 async fn a_failure_keeps_the_last_addresses_and_an_answer_replaces_them() {
     let endpoint = Endpoint::new(Url::parse("http://orders.internal:80/").unwrap());
     let [old, new] = ["10.0.0.1:80", "10.0.0.2:80"].map(|one| one.parse::<SocketAddr>().unwrap());
-    assert!(endpoint.addresses.in_turn(0).is_none() && endpoint.addresses.have(old), "nothing is known");
+    assert!(
+        endpoint.addresses.in_turn(0).is_none() && endpoint.addresses.have(old),
+        "nothing is known"
+    );
     let answers = RefCell::new(vec![Some(vec![new]), None, Some(vec![old])]);
     let resolve = async |host: &str, _: u16| {
-        let failed = || DialError::Resolve { host: host.into(), error: std::io::ErrorKind::NotFound.into() };
+        let failed = || DialError::Resolve {
+            host: host.into(),
+            error: std::io::ErrorKind::NotFound.into(),
+        };
         answers.borrow_mut().pop().unwrap().ok_or_else(failed)
     };
     let mut fails = false;
@@ -59,16 +65,28 @@ async fn the_term_of_a_connection_ends_with_its_address() {
     let term_of_name = term("http://orders.internal:80/");
     term_of_name.endpoint.addresses.publish(vec![peer]);
     assert!(term_of_name.holds(now));
-    assert!(!term_of_name.holds(now + Duration::from_secs(60)), "it is old");
-    term_of_name.endpoint.addresses.publish(addresses(&["10.0.0.1:80"]));
+    assert!(
+        !term_of_name.holds(now + Duration::from_secs(60)),
+        "it is old"
+    );
+    term_of_name
+        .endpoint
+        .addresses
+        .publish(addresses(&["10.0.0.1:80"]));
     assert!(!term_of_name.holds(now));
-    assert!(term("http://127.0.0.1:80/").holds(now), "an address is no name");
+    assert!(
+        term("http://127.0.0.1:80/").holds(now),
+        "an address is no name"
+    );
 }
 
 /// An upstream at a name that the system does not know.
 fn upstream(port: u16) -> Arc<Upstream> {
     let settings = fixture::settings(&format!("http://orders.internal:{port}/"));
-    fixture::upstream(Settings { dns_refresh: Duration::from_millis(1), ..settings })
+    fixture::upstream(Settings {
+        dns_refresh: Duration::from_millis(1),
+        ..settings
+    })
 }
 
 /// What listens on one of the addresses.
@@ -89,8 +107,15 @@ impl Server {
                 let this = this.clone();
                 spawn_local(async move {
                     // Each request comes in one piece.
-                    while stream.read(&mut [0; 4096]).await.is_ok_and(|count| count > 0) {
-                        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+                    while stream
+                        .read(&mut [0; 4096])
+                        .await
+                        .is_ok_and(|count| count > 0)
+                    {
+                        stream
+                            .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+                            .await
+                            .unwrap();
                     }
                     this.ended.set(this.ended.get() + 1);
                 });
@@ -101,10 +126,23 @@ impl Server {
 }
 
 async fn send(balance: &Balance<Empty<Bytes>>) {
-    let request = Request::get("/").header("host", "orders.internal").body(Empty::new()).unwrap();
+    let request = Request::get("/")
+        .header("host", "orders.internal")
+        .body(Empty::new())
+        .unwrap();
     let (head, body) = request.into_parts();
-    let (mut outgoing, limit) = (Outgoing::new(head, Vec::new(), body), Duration::from_secs(20));
-    assert_eq!(balance.send(&mut outgoing, (limit, None), None).await.unwrap().status(), 200);
+    let (mut outgoing, limit) = (
+        Outgoing::new(head, Vec::new(), body),
+        Duration::from_secs(20),
+    );
+    assert_eq!(
+        balance
+            .send(&mut outgoing, (limit, None), None)
+            .await
+            .unwrap()
+            .status(),
+        200
+    );
 }
 
 // U05
@@ -129,9 +167,16 @@ async fn a_connection_to_an_address_that_is_gone_is_closed_and_the_new_one_is_as
             send(&balance).await;
             balance.sweep();
         }
-        assert_eq!((old.made.get(), old.ended.get()), (1, 0), "it is kept while its address is there");
+        assert_eq!(
+            (old.made.get(), old.ended.get()),
+            (1, 0),
+            "it is kept while its address is there"
+        );
         answer.set(new_address);
-        wait_until("the name has another address", || !addresses.have(old_address)).await;
+        wait_until("the name has another address", || {
+            !addresses.have(old_address)
+        })
+        .await;
         wait_until("the connection is closed", || old.ended.get() == 1).await;
         for _ in 0..2 {
             send(&balance).await;

@@ -29,7 +29,13 @@ impl Endpoint {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let host = HeaderValue::try_from(url.authority()).ok();
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
-        Self { id, url, host, state: EndpointState::new(), addresses: Addresses::default() }
+        Self {
+            id,
+            url,
+            host,
+            state: EndpointState::new(),
+            addresses: Addresses::default(),
+        }
     }
 
     /// What tells it from every other endpoint of this process.

@@ -48,7 +48,8 @@ pub(super) enum Content<B> {
     Kept(Rc<Kept<B>>),
 }
 
-/// The times that a request was sent again because no upstream had processed it, and the connections that refused it.
+/// The times that a request was sent again because no upstream had processed it, and the
+/// connections that refused it.
 #[derive(Default)]
 struct Resends {
     count: u8,
@@ -58,7 +59,8 @@ struct Resends {
     is_ending: bool,
 }
 
-/// The target of a request as an upstream wants it (RFC 9112 §3.2.1): of an absolute one the path may be missing.
+/// The target of a request as an upstream wants it (RFC 9112 §3.2.1): of an absolute one the path
+/// may be missing.
 pub(super) fn origin_form(uri: &Uri) -> Cow<'_, str> {
     match uri.path_and_query().map_or("/", |target| target.as_str()) {
         query if query.starts_with('?') => format!("/{query}").into(),
@@ -90,12 +92,22 @@ pub(super) struct Refusal {
 impl Failed {
     /// An exchange that did not begin.
     pub(super) fn unsent(fault: Fault) -> Self {
-        Self { fault, is_unsent: true, is_unanswered: true, refusal: None }
+        Self {
+            fault,
+            is_unsent: true,
+            is_unanswered: true,
+            refusal: None,
+        }
     }
 
     /// An exchange that the upstream may have begun to process.
     pub(super) fn sent(fault: Fault) -> Self {
-        Self { fault, is_unsent: false, is_unanswered: false, refusal: None }
+        Self {
+            fault,
+            is_unsent: false,
+            is_unanswered: false,
+            refusal: None,
+        }
     }
 }
 
@@ -140,14 +152,32 @@ impl<B: Body> Outgoing<B> {
     #[must_use]
     pub fn new(head: Parts, own: OwnFields, body: B) -> Self {
         let has_body = !body.is_end_stream();
-        let body = if has_body { Content::Untouched(body) } else { Content::Gone };
-        Self { head, own, departed: clock::monotonic(), has_body, body, is_spent: false, resends: None }
+        let body = if has_body {
+            Content::Untouched(body)
+        } else {
+            Content::Gone
+        };
+        Self {
+            head,
+            own,
+            departed: clock::monotonic(),
+            has_body,
+            body,
+            is_spent: false,
+            resends: None,
+        }
     }
 
-    /// Its method, and what gives the memory of its fields away, empty, for those of its response: a map is two pieces of
-    /// memory, one of them large.
+    /// Its method, and what gives the memory of its fields away, empty, for those of its response:
+    /// a map is two pieces of memory, one of them large.
     pub(super) fn spend(&mut self) -> (&Method, impl FnMut() -> HeaderMap) {
-        let Self { head: Parts { method, headers, .. }, is_spent, .. } = self;
+        let Self {
+            head: Parts {
+                method, headers, ..
+            },
+            is_spent,
+            ..
+        } = self;
         let spend = || {
             *is_spent = true;
             headers.clear();
@@ -162,8 +192,9 @@ impl<B: Body> Outgoing<B> {
         self.departed
     }
 
-    /// Whether it may be sent once more: if the upstream did nothing with it for certain and its body is there from the
-    /// first byte, or if it was not answered, is safe to repeat and has no body (RFC 9110 §9.2.2).
+    /// Whether it may be sent once more: if the upstream did nothing with it for certain and its
+    /// body is there from the first byte, or if it was not answered, is safe to repeat and has no
+    /// body (RFC 9110 §9.2.2).
     pub(super) fn may_go_again(&self, failed: &Failed) -> bool {
         if self.is_spent {
             false
@@ -174,25 +205,30 @@ impl<B: Body> Outgoing<B> {
         }
     }
 
-    /// Whether it is sent again whatever its method, because a connection of HTTP/2 did not process it (RFC 9113 §8.7): that
-    /// is no retry, and counts for none. After such a connection one that could not be reached counts as well.
+    /// Whether it is sent again whatever its method, because a connection of HTTP/2 did not process
+    /// it (RFC 9113 §8.7): that is no retry, and counts for none. After such a connection one that
+    /// could not be reached counts as well.
     pub(super) fn is_sent_again(&mut self, failed: &Failed) -> bool {
-        let is_unprocessed = failed.refusal.is_some() || (failed.is_unsent && self.resends.is_some());
+        let is_unprocessed =
+            failed.refusal.is_some() || (failed.is_unsent && self.resends.is_some());
         if !is_unprocessed || !self.may_go_again(failed) {
             return false;
         }
         let resends = self.resends.get_or_insert_default();
-        resends.connections.extend(failed.refusal.map(|refusal| refusal.connection));
+        resends
+            .connections
+            .extend(failed.refusal.map(|refusal| refusal.connection));
         resends.is_ending = failed.refusal.is_some_and(|refusal| refusal.is_ending);
         let may = resends.count < MOST_RESENDS;
         resends.count += u8::from(may);
         may
     }
 
-    /// The connections that refused the request, to be avoided; `None` if only a new connection will do. That is so for the
-    /// last attempt after a connection that was ending: servers end connections after so many requests, and of many
-    /// requests that wait for an open one all but a few would be refused again. The first request on a new connection is
-    /// not refused for that reason.
+    /// The connections that refused the request, to be avoided; `None` if only a new connection
+    /// will do. That is so for the last attempt after a connection that was ending: servers end
+    /// connections after so many requests, and of many requests that wait for an open one all but a
+    /// few would be refused again. The first request on a new connection is not refused for that
+    /// reason.
     pub(super) fn avoids(&self) -> Option<&[u64]> {
         match &self.resends {
             None => Some(&[]),
@@ -204,11 +240,15 @@ impl<B: Body> Outgoing<B> {
 
 /// Whether a request of this method may be sent twice when it may have arrived (RFC 9110 §9.2.2).
 fn is_idempotent(method: &Method) -> bool {
-    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE)
+    matches!(
+        *method,
+        Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE
+    )
 }
 
-/// The body of a response as it comes, and the connection that it comes on. With it the exchange ends: a connection on
-/// which both messages have ended is used again, any other is closed, and a stream is reset (attacks.md, "Advisories" 14).
+/// The body of a response as it comes, and the connection that it comes on. With it the exchange
+/// ends: a connection on which both messages have ended is used again, any other is closed, and a
+/// stream is reset (attacks.md, "Advisories" 14).
 pub struct Reply<B: Body<Data = Bytes>> {
     pub(super) download: Download<B>,
     pub(super) _under_way: Option<UnderWay>,
@@ -236,7 +276,10 @@ where
     type Data = Bytes;
     type Error = Broken;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         self.get_mut().download.poll_frame(cx)
     }
 

@@ -68,10 +68,12 @@ impl std::error::Error for Broken {}
 impl Fault {
     pub(super) fn of_dial(error: DialError) -> Self {
         match error {
-            // A handshake that stalls is late, too; a name that does not resolve in time is as good as absent.
-            DialError::Timeout { stage: Stage::Connecting | Stage::Handshaking | Stage::Waiting, .. } => {
-                Self::ConnectTimeout(error)
-            }
+            // A handshake that stalls is late, too; a name that does not resolve in time is as good
+            // as absent.
+            DialError::Timeout {
+                stage: Stage::Connecting | Stage::Handshaking | Stage::Waiting,
+                ..
+            } => Self::ConnectTimeout(error),
             _ => Self::Connect(error),
         }
     }
@@ -85,17 +87,24 @@ impl Fault {
         }
     }
 
-    /// The fault of a stream (RFC 9113 §8.7): refused, or beyond what the peer's GOAWAY says that it looked at. A stream that
-    /// GOAWAY covers ends with its connection, as one that may have been processed.
+    /// The fault of a stream (RFC 9113 §8.7): refused, or beyond what the peer's GOAWAY says that
+    /// it looked at. A stream that GOAWAY covers ends with its connection, as one that may have
+    /// been processed.
     pub(super) fn of_stream(error: hyper::Error) -> Self {
-        let Some(cause) = http2_cause(&error) else { return Self::Closed(Broken::Stream(error)) };
+        let Some(cause) = http2_cause(&error) else {
+            return Self::Closed(Broken::Stream(error));
+        };
         if cause.is_remote() && (is_refused_stream(cause) || cause.is_go_away()) {
             return Self::Unprocessed(error);
         }
         // What the library objects to is the peer's doing; what we reset, ours.
         if cause.is_library() {
             // It refuses a stream for the length of its head alone.
-            let why = if is_refused_stream(cause) { HeadLimits::TOO_LONG.into() } else { cause.to_string() };
+            let why = if is_refused_stream(cause) {
+                HeadLimits::TOO_LONG.into()
+            } else {
+                cause.to_string()
+            };
             Self::Protocol(why.into())
         } else {
             Self::Closed(Broken::Stream(error))
@@ -148,7 +157,9 @@ impl fmt::Display for Fault {
                 ),
                 None => write!(f, "the request could not be sent: {error}"),
             },
-            Self::Overloaded => f.write_str("too many requests wait for a connection (max_pending)"),
+            Self::Overloaded => {
+                f.write_str("too many requests wait for a connection (max_pending)")
+            }
             Self::Full => f.write_str("as many requests as may be are under way (max_requests)"),
             Self::Protocol(what) => write!(f, "the response cannot be forwarded: {what}"),
         }

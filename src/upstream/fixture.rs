@@ -22,12 +22,23 @@ pub(super) fn settings(url: &str) -> Settings {
         url: url.clone(),
         endpoints: Listed::alone(url),
         balance: Strategy::RoundRobin,
-        retry: Retry { attempts: 0, percent: 0, floor: 0 },
-        ejection: OutlierDetection { failures: 0, time: LONG, max_percent: 0 },
+        retry: Retry {
+            attempts: 0,
+            percent: 0,
+            floor: 0,
+        },
+        ejection: OutlierDetection {
+            failures: 0,
+            time: LONG,
+            max_percent: 0,
+        },
         health: None,
         host: HostHeader::Upstream,
         protocol: Protocol::Http1,
-        dial_timeouts: DialTimeouts { connect: LONG, handshake: LONG },
+        dial_timeouts: DialTimeouts {
+            connect: LONG,
+            handshake: LONG,
+        },
         dns_refresh: LONG,
         response_timeout: LONG,
         idle_timeout: LONG,
@@ -37,7 +48,10 @@ pub(super) fn settings(url: &str) -> Settings {
         max_pending: 8,
         max_requests: None,
         resend_bytes: 64 << 10,
-        response_head: HeadLimits { bytes: 64 << 10, fields: 100 },
+        response_head: HeadLimits {
+            bytes: 64 << 10,
+            fields: 100,
+        },
         terms: TlsSettings::default(),
     }
 }
@@ -53,5 +67,7 @@ pub(super) async fn wait_until(what: &str, mut condition: impl FnMut() -> bool) 
             sleep(Duration::from_millis(1)).await;
         }
     };
-    timeout(LONG, wait).await.unwrap_or_else(|_| panic!("still not so: {what}"));
+    timeout(LONG, wait)
+        .await
+        .unwrap_or_else(|_| panic!("still not so: {what}"));
 }

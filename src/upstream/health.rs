@@ -49,12 +49,18 @@ enum ProbeError {
     Status(StatusCode),
 }
 
-/// Asks the endpoints of an upstream until it is dropped or this is; ends at once where the configuration says nothing of it.
+/// Asks the endpoints of an upstream until it is dropped or this is; ends at once where the
+/// configuration says nothing of it.
 pub(super) async fn watch(weak: Weak<Upstream>) {
-    let Some(upstream) = weak.upgrade() else { return };
+    let Some(upstream) = weak.upgrade() else {
+        return;
+    };
     let Some(health) = upstream.settings.health.clone() else {
         // An earlier configuration may have asked them.
-        upstream.endpoints.iter().for_each(|endpoint| endpoint.state.set_healthy(true));
+        upstream
+            .endpoints
+            .iter()
+            .for_each(|endpoint| endpoint.state.set_healthy(true));
         return;
     };
     let mut tasks = JoinSet::new();
@@ -71,7 +77,9 @@ async fn attend(weak: Weak<Upstream>, endpoint: Arc<Endpoint>, health: Health) {
     while let Some(upstream) = weak.upgrade() {
         let asked = timeout(health.timeout, probe(&upstream, &endpoint, &health, turn));
         turn = turn.wrapping_add(1);
-        let answer = asked.await.unwrap_or(Err(ProbeError::Timeout(health.timeout)));
+        let answer = asked
+            .await
+            .unwrap_or(Err(ProbeError::Timeout(health.timeout)));
         let was = endpoint.state.is_healthy();
         if streak.turns(was, answer.is_ok(), &health) {
             endpoint.state.set_healthy(!was);
@@ -104,7 +112,12 @@ impl Streak {
             return false;
         }
         self.0 += 1;
-        let turns = self.0 >= if is_healthy { health.unhealthy_after } else { health.healthy_after };
+        let turns = self.0
+            >= if is_healthy {
+                health.unhealthy_after
+            } else {
+                health.healthy_after
+            };
         if turns {
             self.0 = 0;
         }
@@ -118,28 +131,46 @@ async fn probe(
     health: &Health,
     turn: usize,
 ) -> Result<(), ProbeError> {
-    let stream = dial(upstream, endpoint, health.timeout, turn).await.map_err(ProbeError::Dial)?;
+    let stream = dial(upstream, endpoint, health.timeout, turn)
+        .await
+        .map_err(ProbeError::Dial)?;
     let is_http2 = match upstream.settings.protocol {
         Protocol::Http1 => false,
         Protocol::Http2 => true,
         Protocol::Auto => stream.agreed_on_http2(),
     };
     if is_http2 && endpoint.url.is_tls() && !stream.agreed_on_http2() {
-        return Err(ProbeError::Dial(DialError::Http2 { authority: endpoint.url.authority().into() }));
+        return Err(ProbeError::Dial(DialError::Http2 {
+            authority: endpoint.url.authority().into(),
+        }));
     }
     let host = match &upstream.settings.host {
         HostHeader::Named(name) => name.to_string(),
         HostHeader::Upstream | HostHeader::Preserve => endpoint.url.authority(),
     };
     let response = if is_http2 {
-        let scheme = if endpoint.url.is_tls() { "https" } else { "http" };
-        ask_http2(stream, request(format!("{scheme}://{host}{}", health.path), None)?).await
+        let scheme = if endpoint.url.is_tls() {
+            "https"
+        } else {
+            "http"
+        };
+        ask_http2(
+            stream,
+            request(format!("{scheme}://{host}{}", health.path), None)?,
+        )
+        .await
     } else {
         ask_http1(stream, request(health.path.to_string(), Some(&host))?).await
     };
     let status = response.map_err(ProbeError::Http)?.status();
-    let is_good = health.status.map_or(status.as_u16() < 400, |wanted| status == wanted);
-    if is_good { Ok(()) } else { Err(ProbeError::Status(status)) }
+    let is_good = health
+        .status
+        .map_or(status.as_u16() < 400, |wanted| status == wanted);
+    if is_good {
+        Ok(())
+    } else {
+        Err(ProbeError::Status(status))
+    }
 }
 
 /// A connection to where requests go as well, each of the name's addresses in its turn.
@@ -150,7 +181,10 @@ async fn dial(
     turn: usize,
 ) -> Result<Stream, DialError> {
     let Endpoint { url, addresses, .. } = endpoint;
-    let dial_timeouts = DialTimeouts { connect: limit, handshake: limit };
+    let dial_timeouts = DialTimeouts {
+        connect: limit,
+        handshake: limit,
+    };
     match addresses.in_turn(turn) {
         Some(addresses) => net::dial_addresses(url, &addresses, &upstream.tls, dial_timeouts).await,
         None => net::dial(url, &upstream.tls, limit).await,
@@ -167,9 +201,15 @@ fn request(target: String, host: Option<&str>) -> Result<Request<Empty<Bytes>>, 
     request.body(Empty::new()).map_err(ProbeError::Request)
 }
 
-async fn ask_http1(stream: Stream, request: Request<Empty<Bytes>>) -> hyper::Result<Response<Incoming>> {
+async fn ask_http1(
+    stream: Stream,
+    request: Request<Empty<Bytes>>,
+) -> hyper::Result<Response<Incoming>> {
     let mut http = http1::Builder::new();
-    let (mut sender, connection) = http.max_buf_size(BUFFER).handshake(TokioIo::new(stream)).await?;
+    let (mut sender, connection) = http
+        .max_buf_size(BUFFER)
+        .handshake(TokioIo::new(stream))
+        .await?;
     let mut answer = pin!(sender.send_request(request));
     tokio::select! {
         answer = &mut answer => answer,
@@ -178,7 +218,10 @@ async fn ask_http1(stream: Stream, request: Request<Empty<Bytes>>) -> hyper::Res
     }
 }
 
-async fn ask_http2(stream: Stream, request: Request<Empty<Bytes>>) -> hyper::Result<Response<Incoming>> {
+async fn ask_http2(
+    stream: Stream,
+    request: Request<Empty<Bytes>>,
+) -> hyper::Result<Response<Incoming>> {
     let http = http2::Builder::new(TokioExecutor::new());
     let (mut sender, connection) = http.handshake(TokioIo::new(stream)).await?;
     let mut answer = pin!(sender.send_request(request));

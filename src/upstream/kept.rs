@@ -1,6 +1,8 @@
-//! A request body whose beginning is kept, so that a request that an upstream did not process can be sent again.
+//! A request body whose beginning is kept, so that a request that an upstream did not process can
+//! be sent again.
 //!
-//! The kept part is a copy: a slice of what was read of the client would keep the whole of it in memory.
+//! The kept part is a copy: a slice of what was read of the client would keep the whole of it in
+//! memory.
 
 use std::cell::RefCell;
 use std::pin::Pin;
@@ -11,13 +13,16 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 
-/// The largest piece of what was kept that is sent at a time: HTTP/2 takes a piece whole, however small the window.
+/// The largest piece of what was kept that is sent at a time: HTTP/2 takes a piece whole, however
+/// small the window.
 const PIECE: usize = 16 * 1024;
 
-/// The bytes that a trailer counts for beside its name and its value, as in a header list (RFC 9113 §6.5.2).
+/// The bytes that a trailer counts for beside its name and its value, as in a header list (RFC 9113
+/// §6.5.2).
 const FIELD: usize = 32;
 
-/// The body of a request that may be sent more than once. The request has it, and the stream that it is sent on.
+/// The body of a request that may be sent more than once. The request has it, and the stream that
+/// it is sent on.
 pub(super) struct Kept<B>(RefCell<State<B>>);
 
 struct State<B> {
@@ -68,7 +73,11 @@ impl<B> Kept<B> {
     pub(super) fn begin(&self) -> Reading {
         let mut state = self.0.borrow_mut();
         state.attempts += 1;
-        Reading { attempt: state.attempts, sent: 0, has_sent_trailers: false }
+        Reading {
+            attempt: state.attempts,
+            sent: 0,
+            has_sent_trailers: false,
+        }
     }
 
     /// Whether it can be sent again from its first byte.
@@ -87,7 +96,8 @@ impl<B> Kept<B> {
         self.0.borrow_mut().release();
     }
 
-    /// Takes the body and what was kept of it; `None` when that is not the whole. No attempt gets anything more of it.
+    /// Takes the body and what was kept of it; `None` when that is not the whole. No attempt gets
+    /// anything more of it.
     pub(super) fn take_back(&self) -> Option<TakenBack<B>> {
         if !self.is_whole() {
             return None;
@@ -131,8 +141,8 @@ impl<B: Body<Data = Bytes> + Unpin> Kept<B> {
         if state.attempts != reading.attempt {
             return true;
         }
-        let is_at_end =
-            reading.sent == state.bytes.len() && (reading.has_sent_trailers || state.trailers.is_none());
+        let is_at_end = reading.sent == state.bytes.len()
+            && (reading.has_sent_trailers || state.trailers.is_none());
         is_at_end && (state.has_ended || state.body.as_ref().is_none_or(Body::is_end_stream))
     }
 
@@ -146,19 +156,29 @@ impl<B: Body<Data = Bytes> + Unpin> Kept<B> {
         if state.attempts != reading.attempt {
             return Poll::Ready(Some(Err(Cut)));
         }
-        if let Some(rest) = state.bytes.get(reading.sent..).filter(|rest| !rest.is_empty()) {
+        if let Some(rest) = state
+            .bytes
+            .get(reading.sent..)
+            .filter(|rest| !rest.is_empty())
+        {
             let piece = rest.get(..PIECE).unwrap_or(rest);
             reading.sent += piece.len();
             return Poll::Ready(Some(Ok(Frame::data(Bytes::copy_from_slice(piece)))));
         }
-        if let Some(trailers) = state.trailers.as_ref().filter(|_| !reading.has_sent_trailers) {
+        if let Some(trailers) = state
+            .trailers
+            .as_ref()
+            .filter(|_| !reading.has_sent_trailers)
+        {
             reading.has_sent_trailers = true;
             return Poll::Ready(Some(Ok(Frame::trailers(trailers.clone()))));
         }
         if state.has_ended {
             return Poll::Ready(None);
         }
-        let Some(body) = &mut state.body else { return Poll::Ready(Some(Err(Cut))) };
+        let Some(body) = &mut state.body else {
+            return Poll::Ready(Some(Err(Cut)));
+        };
         match ready!(Pin::new(body).poll_frame(cx)) {
             Some(Ok(frame)) => {
                 state.keep(&frame);
@@ -192,7 +212,8 @@ impl<B> State<B> {
         if !self.is_whole {
             return;
         }
-        let length = frame.data_ref().map_or(0, Bytes::len) + frame.trailers_ref().map_or(0, size_of_fields);
+        let length =
+            frame.data_ref().map_or(0, Bytes::len) + frame.trailers_ref().map_or(0, size_of_fields);
         let whole = self.bytes.len() + length;
         if whole > self.limit {
             self.release();
@@ -211,7 +232,10 @@ impl<B> State<B> {
 }
 
 fn size_of_fields(fields: &HeaderMap) -> usize {
-    fields.iter().map(|(name, value)| name.as_str().len() + value.len() + FIELD).sum()
+    fields
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + FIELD)
+        .sum()
 }
 
 #[cfg(test)]

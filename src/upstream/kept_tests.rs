@@ -15,7 +15,10 @@ impl Body for Frames {
     type Data = Bytes;
     type Error = ();
 
-    fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ()>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, ()>>> {
         let this = self.get_mut();
         Poll::Ready(match this.frames.pop_front() {
             Some(frame) => Some(Ok(frame)),
@@ -29,12 +32,19 @@ impl Body for Frames {
 }
 
 fn body(pieces: &[&'static str]) -> Frames {
-    let frames = pieces.iter().map(|piece| Frame::data(Bytes::from_static(piece.as_bytes())));
-    Frames { frames: frames.collect(), fails: false }
+    let frames = pieces
+        .iter()
+        .map(|piece| Frame::data(Bytes::from_static(piece.as_bytes())));
+    Frames {
+        frames: frames.collect(),
+        fails: false,
+    }
 }
 
 fn trailers() -> HeaderMap {
-    [(http::header::ETAG, HeaderValue::from_static("x"))].into_iter().collect()
+    [(http::header::ETAG, HeaderValue::from_static("x"))]
+        .into_iter()
+        .collect()
 }
 
 /// The bytes that an attempt sends, of at most so many frames, and whether they end in trailers.
@@ -70,7 +80,11 @@ fn each_attempt_sends_the_whole_from_its_first_byte() {
             send(&kept, &mut kept.begin(), sent);
             assert!(kept.is_whole());
         }
-        assert_eq!(send(&kept, &mut kept.begin(), ALL), Some(("abcdef".to_owned(), true)), "after {sent}");
+        assert_eq!(
+            send(&kept, &mut kept.begin(), ALL),
+            Some(("abcdef".to_owned(), true)),
+            "after {sent}"
+        );
     }
     let long = Kept::new(body(&["x"; 40_000]), 40_000);
     for _ in 0..3 {
@@ -101,16 +115,24 @@ fn only_the_last_attempt_gets_anything() {
     let mut reading = kept.begin();
     assert_eq!(send(&kept, &mut stale, 1), None);
     assert!(kept.is_end_stream(&stale));
-    assert_eq!(send(&kept, &mut reading, ALL), Some(("abc".to_owned(), false)));
+    assert_eq!(
+        send(&kept, &mut reading, ALL),
+        Some(("abc".to_owned(), false))
+    );
 }
 
-// Everything that a peer can make grow has a bound: trailers count as well, and a vector does not grow beyond it.
+// Everything that a peer can make grow has a bound: trailers count as well, and a vector does not
+// grow beyond it.
 #[test]
 fn no_more_is_kept_than_may_be() {
     for (limit, is_kept) in [(0, false), (5, false), (6, true)] {
         let kept = Kept::new(body(&["abc", "def"]), limit);
         let mut reading = kept.begin();
-        assert_eq!(send(&kept, &mut reading, ALL), Some(("abcdef".to_owned(), false)), "it goes on");
+        assert_eq!(
+            send(&kept, &mut reading, ALL),
+            Some(("abcdef".to_owned(), false)),
+            "it goes on"
+        );
         assert_eq!(kept.is_whole(), is_kept, "{limit}");
         assert!(kept.0.borrow().bytes.capacity() <= limit, "{limit}");
         assert_eq!(kept.take_back().is_some(), is_kept);
@@ -119,7 +141,10 @@ fn no_more_is_kept_than_may_be() {
         let mut frames = body(&["ab"]);
         frames.frames.push_back(Frame::trailers(trailers()));
         let kept = Kept::new(frames, limit);
-        assert_eq!(send(&kept, &mut kept.begin(), ALL), Some(("ab".to_owned(), true)));
+        assert_eq!(
+            send(&kept, &mut kept.begin(), ALL),
+            Some(("ab".to_owned(), true))
+        );
         assert_eq!(kept.is_whole(), is_kept, "{limit}");
     }
     let kept = Kept::new(body(&["x"; 1000]), 700);
@@ -130,7 +155,13 @@ fn no_more_is_kept_than_may_be() {
 
 #[test]
 fn what_failed_or_was_released_is_not_sent_again() {
-    let failing = Kept::new(Frames { fails: true, ..body(&["ab"]) }, 100);
+    let failing = Kept::new(
+        Frames {
+            fails: true,
+            ..body(&["ab"])
+        },
+        100,
+    );
     assert_eq!(send(&failing, &mut failing.begin(), ALL), None);
     assert!(failing.has_failed() && !failing.is_whole() && failing.take_back().is_none());
 
@@ -138,7 +169,11 @@ fn what_failed_or_was_released_is_not_sent_again() {
     let mut reading = released.begin();
     send(&released, &mut reading, 1).unwrap();
     released.release();
-    assert_eq!(send(&released, &mut reading, ALL), Some(("c".to_owned(), false)), "the attempt goes on");
+    assert_eq!(
+        send(&released, &mut reading, ALL),
+        Some(("c".to_owned(), false)),
+        "the attempt goes on"
+    );
     assert!(!released.is_whole() && released.0.borrow().bytes.capacity() == 0);
 }
 
@@ -148,7 +183,10 @@ fn what_is_taken_back_is_gone_for_every_attempt() {
     let mut reading = kept.begin();
     send(&kept, &mut reading, 1).unwrap();
     let taken = kept.take_back().unwrap();
-    assert_eq!((&*taken.bytes, taken.body.frames.len(), taken.has_ended), (&b"ab"[..], 1, false));
+    assert_eq!(
+        (&*taken.bytes, taken.body.frames.len(), taken.has_ended),
+        (&b"ab"[..], 1, false)
+    );
     assert_eq!(send(&kept, &mut reading, 1), None);
     assert!(kept.take_back().is_none());
 }

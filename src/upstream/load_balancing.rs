@@ -12,7 +12,8 @@ pub enum Strategy {
     LeastRequests,
 }
 
-/// One worker's turns. Workers do not agree with each other about them: each does right by the weights for itself.
+/// One worker's turns. Workers do not agree with each other about them: each does right by the
+/// weights for itself.
 #[derive(Debug)]
 pub(super) struct LoadBalancer {
     strategy: Strategy,
@@ -25,19 +26,30 @@ pub(super) struct LoadBalancer {
 impl LoadBalancer {
     pub(super) fn new(strategy: Strategy, weights: Vec<u32>) -> Self {
         let waited = RefCell::new(vec![0; weights.len()]);
-        Self { strategy, weights, waited, random: Cell::new(RandomState::new().hash_one(0)) }
+        Self {
+            strategy,
+            weights,
+            waited,
+            random: Cell::new(RandomState::new().hash_one(0)),
+        }
     }
 
-    /// The next one of those that are `fit`, by their index. `busy` tells how many requests one has.
-    pub(super) fn next(&self, fit: impl Fn(usize) -> bool, busy: impl Fn(usize) -> usize) -> Option<usize> {
+    /// The next one of those that are `fit`, by their index. `busy` tells how many requests one
+    /// has.
+    pub(super) fn next(
+        &self,
+        fit: impl Fn(usize) -> bool,
+        busy: impl Fn(usize) -> usize,
+    ) -> Option<usize> {
         match self.strategy {
             Strategy::RoundRobin => self.in_turn(fit),
             Strategy::LeastRequests => self.less_busy(fit, busy),
         }
     }
 
-    /// Smooth weighted round robin: everyone waits by its weight, and whose turn it is has waited longest and gives
-    /// back what all have waited. So 5:1:1 is `a a b a c a a` rather than five in a row.
+    /// Smooth weighted round robin: everyone waits by its weight, and whose turn it is has waited
+    /// longest and gives back what all have waited. So 5:1:1 is `a a b a c a a` rather than five in
+    /// a row.
     fn in_turn(&self, fit: impl Fn(usize) -> bool) -> Option<usize> {
         let mut waited = self.waited.borrow_mut();
         let mut total = 0;
@@ -59,7 +71,11 @@ impl LoadBalancer {
         Some(index)
     }
 
-    fn less_busy(&self, fit: impl Fn(usize) -> bool, busy: impl Fn(usize) -> usize) -> Option<usize> {
+    fn less_busy(
+        &self,
+        fit: impl Fn(usize) -> bool,
+        busy: impl Fn(usize) -> usize,
+    ) -> Option<usize> {
         let count = (0..self.weights.len()).filter(|index| fit(*index)).count();
         let nth = |n: usize| (0..self.weights.len()).filter(|index| fit(*index)).nth(n);
         let first = self.below(count)?;
@@ -69,9 +85,19 @@ impl LoadBalancer {
         // Another than the first.
         let second = (first + 1 + self.below(count - 1)?) % count;
         let (first, second) = (nth(first)?, nth(second)?);
-        let weight = |index: usize| self.weights.get(index).map_or(1, |weight| u64::from(*weight));
+        let weight = |index: usize| {
+            self.weights
+                .get(index)
+                .map_or(1, |weight| u64::from(*weight))
+        };
         let load = |index: usize| busy(index) as u64 + 1;
-        Some(if load(first) * weight(second) <= load(second) * weight(first) { first } else { second })
+        Some(
+            if load(first) * weight(second) <= load(second) * weight(first) {
+                first
+            } else {
+                second
+            },
+        )
     }
 
     /// A number below `count`, by chance (SplitMix64).
@@ -90,14 +116,22 @@ mod tests {
 
     fn sequence(weights: &[u32], unfit: Option<usize>, length: usize) -> Vec<usize> {
         let turns = LoadBalancer::new(Strategy::RoundRobin, weights.to_vec());
-        (0..length).map(|_| turns.next(|index| Some(index) != unfit, |_| 0).unwrap()).collect()
+        (0..length)
+            .map(|_| turns.next(|index| Some(index) != unfit, |_| 0).unwrap())
+            .collect()
     }
 
     #[test]
     fn turns_follow_the_weights_smoothly() {
         assert_eq!(sequence(&[5, 1, 1], None, 7), [0, 0, 1, 0, 2, 0, 0]);
         assert_eq!(sequence(&[1, 1, 1], None, 6), [0, 1, 2, 0, 1, 2]);
-        assert_eq!(sequence(&[9, 1], None, 20).iter().filter(|index| **index == 1).count(), 2);
+        assert_eq!(
+            sequence(&[9, 1], None, 20)
+                .iter()
+                .filter(|index| **index == 1)
+                .count(),
+            2
+        );
         assert_eq!(sequence(&[5, 1, 1], Some(0), 4), [1, 2, 1, 2]);
     }
 
@@ -113,12 +147,17 @@ mod tests {
     #[test]
     fn of_two_the_less_busy_one_for_its_weight_is_chosen() {
         let next = |weights: [u32; 2], busy: [usize; 2]| {
-            LoadBalancer::new(Strategy::LeastRequests, weights.to_vec()).next(|_| true, |index| busy[index])
+            LoadBalancer::new(Strategy::LeastRequests, weights.to_vec())
+                .next(|_| true, |index| busy[index])
         };
         for _ in 0..50 {
             assert_eq!(next([1, 1], [3, 1]), Some(1));
             assert_eq!(next([1, 1], [0, 1]), Some(0));
-            assert_eq!(next([9, 1], [5, 1]), Some(0), "six ninths are less than two");
+            assert_eq!(
+                next([9, 1], [5, 1]),
+                Some(0),
+                "six ninths are less than two"
+            );
         }
     }
 }

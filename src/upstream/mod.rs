@@ -38,7 +38,8 @@ use self::connection_limit::ConnectionLimit;
 use crate::net::{self, Tls, TlsError};
 use crate::telemetry::{EndpointState, UpstreamMetrics};
 
-/// An upstream, compiled. Across a reload it is the same one if its settings are; its connections are kept then.
+/// An upstream, compiled. Across a reload it is the same one if its settings are; its connections
+/// are kept then.
 #[derive(Debug)]
 pub struct Upstream {
     id: u64,
@@ -55,8 +56,8 @@ pub struct Upstream {
 }
 
 impl Upstream {
-    /// An upstream with an identity of its own. Endpoints that `before` had as well are the same, with their
-    /// standing and their connections, if nothing changed that connections depend on.
+    /// An upstream with an identity of its own. Endpoints that `before` had as well are the same,
+    /// with their standing and their connections, if nothing changed that connections depend on.
     ///
     /// # Errors
     /// When its terms cannot be kept: a list of roots without one, a key that is none.
@@ -81,7 +82,8 @@ impl Upstream {
         let endpoint = |listed: &Listed| {
             let mut earlier = before.iter().flat_map(|upstream| &upstream.endpoints);
             let same = earlier.find(|endpoint| endpoint.url == listed.url);
-            same.cloned().unwrap_or_else(|| Arc::new(Endpoint::new(listed.url.clone())))
+            same.cloned()
+                .unwrap_or_else(|| Arc::new(Endpoint::new(listed.url.clone())))
         };
         let endpoints = settings.endpoints.iter().map(endpoint).collect();
         Ok(Self {
@@ -102,22 +104,34 @@ impl Upstream {
 
     /// How each of its endpoints does.
     pub fn endpoint_states(&self) -> impl Iterator<Item = EndpointState> {
-        let Self { settings, endpoints, .. } = self;
+        let Self {
+            settings,
+            endpoints,
+            ..
+        } = self;
         let is_ejectable = settings.ejection.failures > 0 && endpoints.len() > 1;
         endpoints.iter().map(move |endpoint| EndpointState {
             upstream: settings.name.clone(),
             endpoint: endpoint.url.to_string(),
-            healthy: settings.health.is_some().then(|| endpoint.state.is_healthy()),
+            healthy: settings
+                .health
+                .is_some()
+                .then(|| endpoint.state.is_healthy()),
             ejected: is_ejectable.then(|| endpoint.state.is_ejected()),
         })
     }
 }
 
-/// Looks after an upstream that came into force, until it is dropped or this is: its bounds, its probes, its names. To be run
-/// once per upstream, on a runtime that serves no requests.
+/// Looks after an upstream that came into force, until it is dropped or this is: its bounds, its
+/// probes, its names. To be run once per upstream, on a runtime that serves no requests.
 pub async fn look_after(weak: Weak<Upstream>) {
     if let Some(upstream) = weak.upgrade() {
-        upstream.connection_limit.allow(upstream.settings.max_connections);
+        upstream
+            .connection_limit
+            .allow(upstream.settings.max_connections);
     }
-    tokio::join!(health::watch(weak.clone()), dns::refresh_addresses(weak, net::resolve));
+    tokio::join!(
+        health::watch(weak.clone()),
+        dns::refresh_addresses(weak, net::resolve)
+    );
 }

@@ -21,8 +21,8 @@ pub struct OutlierDetection {
     pub max_percent: usize,
 }
 
-/// How an endpoint does, as all workers see it. A worker writes here only when something changes: an endpoint that
-/// answers costs no more than a read.
+/// How an endpoint does, as all workers see it. A worker writes here only when something changes:
+/// an endpoint that answers costs no more than a read.
 #[derive(Debug)]
 pub(super) struct EndpointState {
     began: Instant,
@@ -36,8 +36,9 @@ pub(super) struct EndpointState {
     unhealthy: AtomicBool,
 }
 
-/// A request to an endpoint that was ejected, which shows whether it has recovered. There is one at a time: an endpoint that
-/// comes back gets its share when it has answered, not to see whether it does.
+/// A request to an endpoint that was ejected, which shows whether it has recovered. There is one at
+/// a time: an endpoint that comes back gets its share when it has answered, not to see whether it
+/// does.
 #[derive(Debug)]
 pub(super) struct HalfOpenProbe(Arc<Endpoint>);
 
@@ -120,17 +121,29 @@ impl EndpointState {
         self.ejected_until.swap(0, Ordering::Relaxed) != 0
     }
 
-    /// Notes a failure. Whether there were so many now that it is to be ejected; once it came back, one is enough.
+    /// Notes a failure. Whether there were so many now that it is to be ejected; once it came back,
+    /// one is enough.
     fn failed(&self, limit: u32) -> bool {
-        let failures = self.failures.fetch_add(1, Ordering::Relaxed).saturating_add(1);
-        limit > 0 && self.is_back() && (failures >= limit || self.ejections.load(Ordering::Relaxed) > 0)
+        let failures = self
+            .failures
+            .fetch_add(1, Ordering::Relaxed)
+            .saturating_add(1);
+        limit > 0
+            && self.is_back()
+            && (failures >= limit || self.ejections.load(Ordering::Relaxed) > 0)
     }
 
     fn eject(&self, time: Duration) -> Duration {
-        let times = self.ejections.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+        let times = self
+            .ejections
+            .fetch_add(1, Ordering::Relaxed)
+            .saturating_add(1);
         let time = time.saturating_mul(times).min(LONGEST.max(time));
         self.failures.store(0, Ordering::Relaxed);
-        self.ejected_until.store(self.millis(clock::monotonic() + time).max(1), Ordering::Relaxed);
+        self.ejected_until.store(
+            self.millis(clock::monotonic() + time).max(1),
+            Ordering::Relaxed,
+        );
         time
     }
 
@@ -161,12 +174,20 @@ mod tests {
     use crate::net::Url;
 
     fn endpoints(count: usize) -> Vec<Arc<Endpoint>> {
-        let endpoint = |n| Arc::new(Endpoint::new(Url::parse(&format!("http://10.0.0.{n}/")).unwrap()));
+        let endpoint = |n| {
+            Arc::new(Endpoint::new(
+                Url::parse(&format!("http://10.0.0.{n}/")).unwrap(),
+            ))
+        };
         (1..=count).map(endpoint).collect()
     }
 
     fn rule(max_percent: usize) -> OutlierDetection {
-        OutlierDetection { failures: 2, time: Duration::from_secs(60), max_percent }
+        OutlierDetection {
+            failures: 2,
+            time: Duration::from_secs(60),
+            max_percent,
+        }
     }
 
     #[test]
@@ -176,9 +197,15 @@ mod tests {
         assert!(!all[0].state.succeeded());
         assert_eq!(note_failure(&rule(50), &all[0], &all), None);
         assert!(all[0].state.is_fit());
-        assert_eq!(note_failure(&rule(50), &all[0], &all), Some(Duration::from_secs(60)));
+        assert_eq!(
+            note_failure(&rule(50), &all[0], &all),
+            Some(Duration::from_secs(60))
+        );
         assert!(!all[0].state.is_fit());
-        assert!(!all[0].state.succeeded(), "a late answer does not bring it back");
+        assert!(
+            !all[0].state.succeeded(),
+            "a late answer does not bring it back"
+        );
         assert!(!all[0].state.is_fit());
     }
 
@@ -198,23 +225,42 @@ mod tests {
     #[test]
     fn an_endpoint_that_comes_back_is_tried_by_one_request_at_a_time() {
         let all = endpoints(2);
-        let rule = OutlierDetection { failures: 1, time: Duration::from_nanos(1), max_percent: 50 };
+        let rule = OutlierDetection {
+            failures: 1,
+            time: Duration::from_nanos(1),
+            max_percent: 50,
+        };
         let state = &all[0].state;
-        assert!(matches!(HalfOpenProbe::begin(&all[0]), Ok(None)), "it did not fail yet");
+        assert!(
+            matches!(HalfOpenProbe::begin(&all[0]), Ok(None)),
+            "it did not fail yet"
+        );
         assert!(note_failure(&rule, &all[0], &all).is_some());
         while !state.is_back() {
             std::thread::yield_now();
         }
         assert!(state.is_fit() && state.is_ejected());
-        let probe = HalfOpenProbe::begin(&all[0]).ok().flatten().expect("one may try");
+        let probe = HalfOpenProbe::begin(&all[0])
+            .ok()
+            .flatten()
+            .expect("one may try");
         assert!(!state.is_fit() && HalfOpenProbe::begin(&all[0]).is_err());
         drop(probe);
-        let _trial = HalfOpenProbe::begin(&all[0]).ok().flatten().expect("another may");
-        assert!(note_failure(&rule, &all[0], &all).is_some(), "one that fails its trial is left alone again");
+        let _trial = HalfOpenProbe::begin(&all[0])
+            .ok()
+            .flatten()
+            .expect("another may");
+        assert!(
+            note_failure(&rule, &all[0], &all).is_some(),
+            "one that fails its trial is left alone again"
+        );
         while !state.succeeded() {
             std::thread::yield_now();
         }
-        assert!(matches!(HalfOpenProbe::begin(&all[0]), Ok(None)), "it answered");
+        assert!(
+            matches!(HalfOpenProbe::begin(&all[0]), Ok(None)),
+            "it answered"
+        );
     }
 
     #[test]

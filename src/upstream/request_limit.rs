@@ -11,13 +11,22 @@ use super::{Fault, Upstream};
 pub(super) struct RequestPermit(Arc<ConnectionLimit>);
 
 impl RequestPermit {
-    /// A place for one more request. `None` where any number may be under way: a count that all workers write would
-    /// cost each request more than it tells.
+    /// A place for one more request. `None` where any number may be under way: a count that all
+    /// workers write would cost each request more than it tells.
     pub(super) fn of(upstream: &Upstream) -> Result<Option<Self>, Fault> {
-        let Some(most) = upstream.settings.max_requests else { return Ok(None) };
-        let others = upstream.connection_limit.under_way.fetch_add(1, Ordering::Relaxed);
+        let Some(most) = upstream.settings.max_requests else {
+            return Ok(None);
+        };
+        let others = upstream
+            .connection_limit
+            .under_way
+            .fetch_add(1, Ordering::Relaxed);
         let permit = Self(upstream.connection_limit.clone());
-        if others < most { Ok(Some(permit)) } else { Err(Fault::Full) }
+        if others < most {
+            Ok(Some(permit))
+        } else {
+            Err(Fault::Full)
+        }
     }
 }
 

@@ -21,8 +21,9 @@ const COST: usize = 100;
 /// What quiet times can save up: a hundred retries.
 const MOST: usize = 100 * COST;
 
-/// One worker's account of retries, so that an upstream that fails does not get a multiple of its load on top. Each
-/// worker has its own: a share of one's own requests needs no agreement with the others.
+/// One worker's account of retries, so that an upstream that fails does not get a multiple of its
+/// load on top. Each worker has its own: a share of one's own requests needs no agreement with the
+/// others.
 #[derive(Debug)]
 pub(super) struct Budget {
     percent: usize,
@@ -45,7 +46,8 @@ impl Budget {
 
     /// Notes a request, not counting its retries.
     pub(super) fn deposit(&self) {
-        self.credit.set((self.credit.get() + self.percent).min(MOST));
+        self.credit
+            .set((self.credit.get() + self.percent).min(MOST));
     }
 
     /// Whether one more retry is within the budget; it is spent then.
@@ -70,18 +72,30 @@ mod tests {
 
     #[test]
     fn retries_are_a_share_of_the_requests_above_a_floor() {
-        let budget = Budget::new(&Retry { attempts: 1, percent: 20, floor: 2 });
+        let budget = Budget::new(&Retry {
+            attempts: 1,
+            percent: 20,
+            floor: 2,
+        });
         let now = budget.second.get();
         (0..10).for_each(|_| budget.deposit());
         let granted = (0..10).filter(|_| budget.withdraw(now)).count();
         assert_eq!(granted, 4, "two of ten requests, and the floor of two");
         let later = now + Duration::from_secs(1);
-        assert_eq!((0..10).filter(|_| budget.withdraw(later)).count(), 2, "the floor of the next second");
+        assert_eq!(
+            (0..10).filter(|_| budget.withdraw(later)).count(),
+            2,
+            "the floor of the next second"
+        );
     }
 
     #[test]
     fn what_is_saved_up_is_bounded() {
-        let budget = Budget::new(&Retry { attempts: 1, percent: 100, floor: 0 });
+        let budget = Budget::new(&Retry {
+            attempts: 1,
+            percent: 100,
+            floor: 0,
+        });
         let now = budget.second.get();
         (0..10_000).for_each(|_| budget.deposit());
         assert_eq!((0..10_000).filter(|_| budget.withdraw(now)).count(), 100);

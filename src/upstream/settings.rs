@@ -11,8 +11,8 @@ use crate::net::{Alpn, DialTimeouts, TlsSettings, Url};
 pub struct Settings {
     /// The name in the configuration, in logs and in metrics.
     pub name: Arc<str>,
-    /// Where the first of its endpoints listens; scheme and terms are those of all of them. The path is `/`: what is
-    /// forwarded is the request's own.
+    /// Where the first of its endpoints listens; scheme and terms are those of all of them. The
+    /// path is `/`: what is forwarded is the request's own.
     pub url: Url,
     /// Everywhere it listens; never empty.
     pub endpoints: Vec<Listed>,
@@ -44,10 +44,11 @@ pub struct Settings {
     pub max_connections: usize,
     /// Requests of all workers together that wait for one: 503 beyond it.
     pub max_pending: usize,
-    /// Requests of all workers together that are under way: 503 beyond it. Without it nobody counts them.
+    /// Requests of all workers together that are under way: 503 beyond it. Without it nobody counts
+    /// them.
     pub max_requests: Option<usize>,
-    /// Bytes of a body that are kept until the response head, so that a request that an upstream of HTTP/2 did not process
-    /// can be sent again.
+    /// Bytes of a body that are kept until the response head, so that a request that an upstream of
+    /// HTTP/2 did not process can be sent again.
     pub resend_bytes: usize,
     /// Bounds of a response's head: 502 beyond them.
     pub response_head: HeadLimits,
@@ -89,12 +90,31 @@ impl Listed {
 }
 
 impl Settings {
-    /// Whether connections that were made by one are good for the other: all but where they go and which is chosen.
+    /// Whether connections that were made by one are good for the other: all but where they go and
+    /// which is chosen.
     pub(super) fn connects_like(&self, other: &Self) -> bool {
-        let Self { url, endpoints, balance, retry, ejection, health, dns_refresh, max_requests, .. } =
-            other.clone();
-        Self { url, endpoints, balance, retry, ejection, health, dns_refresh, max_requests, ..self.clone() }
-            == *other
+        let Self {
+            url,
+            endpoints,
+            balance,
+            retry,
+            ejection,
+            health,
+            dns_refresh,
+            max_requests,
+            ..
+        } = other.clone();
+        Self {
+            url,
+            endpoints,
+            balance,
+            retry,
+            ejection,
+            health,
+            dns_refresh,
+            max_requests,
+            ..self.clone()
+        } == *other
     }
 }
 

@@ -1,6 +1,7 @@
-//! Timers that are seldom set. Almost every request is answered long before its deadline, and to set a timer and take it
-//! back costs more than to look at the time once in a while: so a timer that an earlier request has left is used as it is,
-//! and only when it rings is the deadline of the present one looked at.
+//! Timers that are seldom set. Almost every request is answered long before its deadline, and to
+//! set a timer and take it back costs more than to look at the time once in a while: so a timer
+//! that an earlier request has left is used as it is, and only when it rings is the deadline of the
+//! present one looked at.
 
 use std::cell::RefCell;
 use std::pin::Pin;
@@ -11,7 +12,8 @@ use tokio::time::{Sleep, sleep_until};
 
 use crate::clock;
 
-/// Timers of one worker that nobody uses now. As many as there were requests at a time, up to a bound.
+/// Timers of one worker that nobody uses now. As many as there were requests at a time, up to a
+/// bound.
 #[derive(Default)]
 pub(super) struct Timers(RefCell<Vec<Timer>>);
 
@@ -28,7 +30,10 @@ impl Timers {
     /// A timer for a deadline.
     pub(super) fn take(&self, deadline: Instant) -> Timer {
         let kept = self.0.borrow_mut().pop();
-        kept.unwrap_or_else(|| Timer { at: deadline, sleep: Box::pin(sleep_until(deadline.into())) })
+        kept.unwrap_or_else(|| Timer {
+            at: deadline,
+            sleep: Box::pin(sleep_until(deadline.into())),
+        })
     }
 
     /// Keeps a timer for another request.

@@ -1,9 +1,15 @@
-//! What do the single steps of the walk cost? Times, for a look at one step while it is being changed: compare only what ran
-//! at the same time on the same machine. What a whole request costs, `budget.sh` counts and `side_by_side` measures.
+//! What do the single steps of the walk cost? Times, for a look at one step while it is being
+//! changed: compare only what ran at the same time on the same machine. What a whole request costs,
+//! `budget.sh` counts and `side_by_side` measures.
 //!
 //!     cargo bench --bench micro [-- ROOM]         # route, tokens, verification, decide, headers
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::disallowed_methods)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods
+)]
 
 #[path = "../it/support/keys.rs"]
 #[allow(dead_code)]
@@ -34,7 +40,9 @@ fn token(key: &Key) -> String {
 mod route {
     use divan::{Bencher, black_box};
     use http::{Request, Version};
-    use scopegate::route::{Access, Ambiguities, Distinct, MethodPattern, Pattern, Rule, Table, Target};
+    use scopegate::route::{
+        Access, Ambiguities, Distinct, MethodPattern, Pattern, Rule, Table, Target,
+    };
 
     /// A route that every caller may use.
     struct Number(usize);
@@ -77,7 +85,10 @@ mod route {
         let stride = routes.div_ceil(PATHS);
         let get = |index: usize| {
             let target = format!("/v1/r{}/{path}", index * stride % routes);
-            Request::get(target).header("host", "api.example.com").body(()).unwrap()
+            Request::get(target)
+                .header("host", "api.example.com")
+                .body(())
+                .unwrap()
         };
         (0..PATHS).map(get).collect()
     }
@@ -143,7 +154,8 @@ mod tokens {
         hit(bencher, 1, 16, CacheResult::Worker);
     }
 
-    /// One token is all that the worker keeps, so that two in turn are always found on the level that all share.
+    /// One token is all that the worker keeps, so that two in turn are always found on the level
+    /// that all share.
     #[divan::bench]
     fn hit_on_the_shared_level(bencher: Bencher<'_, '_>) {
         hit(bencher, 2, 1, CacheResult::Shared);
@@ -153,13 +165,24 @@ mod tokens {
         let key = Key::rsa("key", 0);
         let snapshot = stage::snapshot(&stage::toml(&key, "http://127.0.0.1:9"));
         let cache = WorkerCache::new(Arc::new(SharedCache::new(1 << 20)), per_worker);
-        let distinct =
-            |number| super::Token::of(stage::ISSUER, stage::SCOPES).with("jti", number).signed(&key);
+        let distinct = |number| {
+            super::Token::of(stage::ISSUER, stage::SCOPES)
+                .with("jti", number)
+                .signed(&key)
+        };
         let tokens: Vec<_> = (0..tokens).map(distinct).collect();
         let context = RequestContext::at(now().unix);
         let authenticate = |text: &str| {
             let token = BearerToken::new(black_box(text));
-            at_once(authenticate(&snapshot.verifiers, token, MAX, Some(&cache), context)).unwrap().1
+            at_once(authenticate(
+                &snapshot.verifiers,
+                token,
+                MAX,
+                Some(&cache),
+                context,
+            ))
+            .unwrap()
+            .1
         };
         for text in &tokens {
             authenticate(text);
@@ -177,7 +200,13 @@ mod tokens {
         let empty = || WorkerCache::new(Arc::new(SharedCache::new(1 << 20)), 16);
         bencher.with_inputs(empty).bench_local_refs(|cache| {
             let token = BearerToken::new(black_box(&text));
-            let found = at_once(authenticate(&snapshot.verifiers, token, MAX, Some(cache), context));
+            let found = at_once(authenticate(
+                &snapshot.verifiers,
+                token,
+                MAX,
+                Some(cache),
+                context,
+            ));
             assert_eq!(found.unwrap().1, CacheResult::Miss);
         });
     }
@@ -199,12 +228,21 @@ mod verification {
             "EdDSA" => Key::ed25519("key"),
             _ => Key::rsa("key", 0),
         };
-        let token = Token::of(stage::ISSUER, stage::SCOPES).header("alg", algorithm).signed(&key);
+        let token = Token::of(stage::ISSUER, stage::SCOPES)
+            .header("alg", algorithm)
+            .signed(&key);
         let snapshot = stage::snapshot(&stage::toml(&key, "http://127.0.0.1:9"));
         let context = RequestContext::at(now().unix);
         bencher.bench_local(|| {
             let token = BearerToken::new(black_box(&token));
-            at_once(authenticate(&snapshot.verifiers, token, 16 << 10, None, context)).unwrap();
+            at_once(authenticate(
+                &snapshot.verifiers,
+                token,
+                16 << 10,
+                None,
+                context,
+            ))
+            .unwrap();
         });
     }
 }
@@ -238,8 +276,16 @@ mod decide {
 
     #[divan::bench]
     fn refuse_without_a_token(bencher: Bencher<'_, '_>) {
-        let request = Request::get("/orders").header("host", "api.example.com").body(()).unwrap();
-        repeat(bencher, &Key::rsa("key", 0), &request, Some("missing_token"));
+        let request = Request::get("/orders")
+            .header("host", "api.example.com")
+            .body(())
+            .unwrap();
+        repeat(
+            bencher,
+            &Key::rsa("key", 0),
+            &request,
+            Some("missing_token"),
+        );
     }
 
     fn repeat(bencher: Bencher<'_, '_>, key: &Key, request: &Request<()>, refused: Option<&str>) {
@@ -247,7 +293,8 @@ mod decide {
         let cache = WorkerCache::new(Arc::new(SharedCache::new(1 << 20)), 16);
         let context = RequestContext::at(now().unix);
         bencher.bench_local(|| {
-            let verdict = super::at_once(decide(&snapshot, black_box(request), Some(&cache), context));
+            let verdict =
+                super::at_once(decide(&snapshot, black_box(request), Some(&cache), context));
             let reason = verdict.as_ref().err().map(Refusal::reason);
             assert_eq!(reason, refused);
             assert!(reason.is_some() || matches!(verdict, Ok(Verdict::Forward(_))));
@@ -298,7 +345,10 @@ mod headers {
 
     fn fields<'f>(of: impl IntoIterator<Item = &'f (&'static str, &'static str)>) -> HeaderMap {
         let field = |(name, value): &(&'static str, &'static str)| {
-            (HeaderName::from_static(name), HeaderValue::from_static(value))
+            (
+                HeaderName::from_static(name),
+                HeaderValue::from_static(value),
+            )
         };
         of.into_iter().map(field).collect()
     }
@@ -323,12 +373,21 @@ mod headers {
         let snapshot = stage::snapshot(&(stage::toml(&key, "http://127.0.0.1:9") + more));
         let mut request = stage::request("/orders", &token(&key));
         request.headers_mut().extend(self::fields(fields));
-        let decision = at_once(decide(&snapshot, &request, None, RequestContext::at(now().unix)));
-        let Ok(Verdict::Forward(decision)) = decision else { panic!("it is not forwarded") };
+        let decision = at_once(decide(
+            &snapshot,
+            &request,
+            None,
+            RequestContext::at(now().unix),
+        ));
+        let Ok(Verdict::Forward(decision)) = decision else {
+            panic!("it is not forwarded")
+        };
         let peer = Peer::new("192.0.2.1:4711".parse().unwrap());
-        bencher.with_inputs(|| request.clone()).bench_local_refs(|request: &mut Request<()>| {
-            head_to_upstream(&snapshot, &decision, &peer, &ID, black_box(request))
-        });
+        bencher
+            .with_inputs(|| request.clone())
+            .bench_local_refs(|request: &mut Request<()>| {
+                head_to_upstream(&snapshot, &decision, &peer, &ID, black_box(request))
+            });
     }
 
     #[divan::bench]
@@ -339,7 +398,8 @@ mod headers {
             .bench_local_refs(|fields| head_to_client(black_box(fields), &ID));
     }
 
-    const RULES: &str = "[routes.request_headers]\nset = { \"x-env\" = \"prod\" }\nremove = [\"x-debug\"]\n";
+    const RULES: &str =
+        "[routes.request_headers]\nset = { \"x-env\" = \"prod\" }\nremove = [\"x-debug\"]\n";
 
     /// What a route's rules do to a request of six fields.
     #[divan::bench]
@@ -348,12 +408,18 @@ mod headers {
         let snapshot = stage::snapshot(&(stage::toml(&key, "http://127.0.0.1:9") + RULES));
         let rules = &snapshot.routes[0].heads.request;
         let mut headers = stage::request("/orders", &token(&key)).headers().clone();
-        for (name, value) in [("accept", "*/*"), ("user-agent", "bench"), ("x-debug", "1"), ("x-env", "test")]
-        {
+        for (name, value) in [
+            ("accept", "*/*"),
+            ("user-agent", "bench"),
+            ("x-debug", "1"),
+            ("x-env", "test"),
+        ] {
             headers.insert(name, value.parse().unwrap());
         }
-        bencher.with_inputs(|| headers.clone()).bench_local_refs(|headers| {
-            rules.apply(Direction::Request, black_box(headers));
-        });
+        bencher
+            .with_inputs(|| headers.clone())
+            .bench_local_refs(|headers| {
+                rules.apply(Direction::Request, black_box(headers));
+            });
     }
 }

@@ -11,7 +11,8 @@ use serde_json::json;
 
 use crate::keys::Key;
 
-pub(crate) const ISSUER: &str = "https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_AbCdEfGhI";
+pub(crate) const ISSUER: &str =
+    "https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_AbCdEfGhI";
 pub(crate) const SCOPES: &str = "orders.read orders.write";
 
 /// A configuration with the issuer of `key` and the route `/orders`.
@@ -27,7 +28,8 @@ pub(crate) fn toml(key: &Key, upstream: &str) -> String {
     )
 }
 
-/// A configuration of so many routes with `name` in their paths. Each has an upstream and a resource of its own.
+/// A configuration of so many routes with `name` in their paths. Each has an upstream and a
+/// resource of its own.
 #[allow(dead_code, reason = "one of the benchmarks has no use for it")]
 pub(crate) fn many_routes(routes: u64, name: &str) -> String {
     let mut text = format!("[issuers.idp]\nissuer = \"{ISSUER}\"\naudience = \"api\"\n");
@@ -45,11 +47,18 @@ pub(crate) fn many_routes(routes: u64, name: &str) -> String {
 pub(crate) fn snapshot(toml: &str) -> Snapshot {
     let config = Config::parse(toml, "gateway.toml");
     let metrics = Metrics::new(&REASONS, &TokenError::RESULTS).unwrap();
-    reload::first(config.unwrap_or_else(|problems| panic!("{problems}")), &metrics).unwrap()
+    reload::first(
+        config.unwrap_or_else(|problems| panic!("{problems}")),
+        &metrics,
+    )
+    .unwrap()
 }
 
 /// A request as clients of `wrk`'s kind make it.
 pub(crate) fn request(path: &str, token: &str) -> Request<()> {
     let request = Request::get(path).header(header::HOST, "api.example.com");
-    request.header(header::AUTHORIZATION, format!("Bearer {token}")).body(()).unwrap()
+    request
+        .header(header::AUTHORIZATION, format!("Bearer {token}"))
+        .body(())
+        .unwrap()
 }

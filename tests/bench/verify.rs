@@ -1,6 +1,6 @@
-//! What does it cost to verify a token that nobody has seen, and to find one that was seen? The whole way from header to
-//! principal for RS256 with 2048 bits, without a cache and with, against the bare signature check with a key that is
-//! parsed already, in turn in one process.
+//! What does it cost to verify a token that nobody has seen, and to find one that was seen? The
+//! whole way from header to principal for RS256 with 2048 bits, without a cache and with, against
+//! the bare signature check with a key that is parsed already, in turn in one process.
 //!
 //!     cargo bench --bench verify
 //!
@@ -26,8 +26,8 @@ use scopegate::clock::{UnixTime, now};
 use scopegate::issuer::{Algorithm, Entry, FetchPolicy, Issuer, KeySource};
 use scopegate::telemetry::Metrics;
 use scopegate::token::{
-    Audience, BearerToken, RequestContext, Rules, SharedCache, Source, TokenError, TypPolicy, Verifier,
-    WorkerCache, authenticate,
+    Audience, BearerToken, RequestContext, Rules, SharedCache, Source, TokenError, TypPolicy,
+    Verifier, WorkerCache, authenticate,
 };
 use serde_json::json;
 
@@ -58,17 +58,43 @@ impl Stage {
         let components = RsaPublicKeyComponents::<Vec<u8>>::from(pair.public_key());
         let message = message().into_bytes();
         let mut signature = vec![0; pair.public_modulus_len()];
-        pair.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), &message, &mut signature).expect("it signs");
-        let token = format!("{}.{}", String::from_utf8_lossy(&message), encode(&signature));
+        pair.sign(
+            &RSA_PKCS1_SHA256,
+            &SystemRandom::new(),
+            &message,
+            &mut signature,
+        )
+        .expect("it signs");
+        let token = format!(
+            "{}.{}",
+            String::from_utf8_lossy(&message),
+            encode(&signature)
+        );
         let mut headers = HeaderMap::new();
-        headers.insert(AUTHORIZATION, format!("Bearer {token}").parse().expect("a token is a field's value"));
-        let key = components.to_parsed_public_key(&RSA_PKCS1_2048_8192_SHA256).expect("it is a key");
+        headers.insert(
+            AUTHORIZATION,
+            format!("Bearer {token}")
+                .parse()
+                .expect("a token is a field's value"),
+        );
+        let key = components
+            .to_parsed_public_key(&RSA_PKCS1_2048_8192_SHA256)
+            .expect("it is a key");
         let cache = WorkerCache::new(Arc::new(SharedCache::new(1 << 20)), 16);
         let verifiers = [verifier(&components)];
-        Self { headers, verifiers, now: now().unix, message, signature, key, cache }
+        Self {
+            headers,
+            verifiers,
+            now: now().unix,
+            message,
+            signature,
+            key,
+            cache,
+        }
     }
 
-    /// From header to principal: without a cache, as for a token that nobody has seen, or with one that has it.
+    /// From header to principal: without a cache, as for a token that nobody has seen, or with one
+    /// that has it.
     async fn authenticate(&self, cache: Option<&WorkerCache>) -> Duration {
         let context = RequestContext::at(self.now);
         let begin = Instant::now();
@@ -85,7 +111,9 @@ impl Stage {
     fn verify(&self) -> Duration {
         let begin = Instant::now();
         for _ in 0..CALLS {
-            let verified = self.key.verify_sig(black_box(&self.message), black_box(&self.signature));
+            let verified = self
+                .key
+                .verify_sig(black_box(&self.message), black_box(&self.signature));
             verified.expect("the signature is good");
         }
         begin.elapsed() / CALLS
@@ -146,7 +174,11 @@ fn message() -> String {
         "jti": "0bd1e3c4-5f6a-4b7c-8d9e-0f1a2b3c4d5e",
         "client_id": "4h16e1l0kgotla1c0j8vvjgitt",
     });
-    format!("{}.{}", encode(header.to_string().as_bytes()), encode(claims.to_string().as_bytes()))
+    format!(
+        "{}.{}",
+        encode(header.to_string().as_bytes()),
+        encode(claims.to_string().as_bytes())
+    )
 }
 
 fn encode(bytes: &[u8]) -> String {
@@ -161,7 +193,9 @@ fn median(mut times: Vec<Duration>) -> f64 {
 
 fn main() {
     let stage = Stage::set();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build();
     runtime.expect("a runtime can be had").block_on(async {
         let (mut whole, mut bare, mut cached) = (Vec::new(), Vec::new(), Vec::new());
         for round in 0..ROUNDS + WARM_UP {

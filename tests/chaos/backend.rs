@@ -39,8 +39,15 @@ impl Backend {
     pub(crate) fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let state = State { mode: Mode::Serve, connections: Vec::new(), posts: HashMap::new() };
-        let backend = Self { address, state: Arc::new(Mutex::new(state)) };
+        let state = State {
+            mode: Mode::Serve,
+            connections: Vec::new(),
+            posts: HashMap::new(),
+        };
+        let backend = Self {
+            address,
+            state: Arc::new(Mutex::new(state)),
+        };
         let state = backend.state.clone();
         thread::spawn(move || live(&state, listener, address));
         backend
@@ -59,7 +66,10 @@ impl Backend {
     /// POSTs that arrived, and those that arrived more than once.
     pub(crate) fn posts(&self) -> (usize, usize) {
         let state = self.state.lock().unwrap();
-        (state.posts.len(), state.posts.values().filter(|count| **count > 1).count())
+        (
+            state.posts.len(),
+            state.posts.values().filter(|count| **count > 1).count(),
+        )
     }
 
     /// The ids of the POSTs that arrived.
@@ -74,7 +84,8 @@ fn live(state: &Arc<Mutex<State>>, listener: TcpListener, address: SocketAddr) {
         let dead = state.lock().unwrap().mode == Mode::Dead;
         match &listening {
             _ if dead => listening = None,
-            // Another process may hold the port for a moment: its own sockets are given out at random.
+            // Another process may hold the port for a moment: its own sockets are given out at
+            // random.
             None => listening = TcpListener::bind(address).ok(),
             Some(listener) => {
                 listener.set_nonblocking(true).unwrap();
@@ -96,7 +107,9 @@ fn serve(state: &Mutex<State>, stream: TcpStream) {
         state.connections.retain(|known| known.peer_addr().is_ok());
         state.connections.push(copy);
     }
-    let Ok(mut writer) = stream.try_clone() else { return };
+    let Ok(mut writer) = stream.try_clone() else {
+        return;
+    };
     let mut reader = BufReader::new(stream);
     while let Some((method, id)) = read(&mut reader) {
         if method == "POST" {
@@ -111,13 +124,20 @@ fn serve(state: &Mutex<State>, stream: TcpStream) {
                     let _ = SockRef::from(&writer).set_linger(Some(Duration::ZERO));
                     // The list's handle would keep the socket open.
                     let own = writer.peer_addr().ok();
-                    state.lock().unwrap().connections.retain(|known| known.peer_addr().ok() != own);
+                    state
+                        .lock()
+                        .unwrap()
+                        .connections
+                        .retain(|known| known.peer_addr().ok() != own);
                     return;
                 }
                 Mode::Dead => return,
             }
         }
-        let head = format!("HTTP/1.1 200 OK\r\nx-echo: {id}\r\ncontent-length: {}\r\n\r\n{id}", id.len());
+        let head = format!(
+            "HTTP/1.1 200 OK\r\nx-echo: {id}\r\ncontent-length: {}\r\n\r\n{id}",
+            id.len()
+        );
         if writer.write_all(head.as_bytes()).is_err() {
             return;
         }
@@ -127,13 +147,21 @@ fn serve(state: &Mutex<State>, stream: TcpStream) {
 /// Method and id of the next request.
 fn read(reader: &mut BufReader<TcpStream>) -> Option<(String, String)> {
     let mut line = String::new();
-    reader.read_line(&mut line).ok().filter(|count| *count > 0)?;
+    reader
+        .read_line(&mut line)
+        .ok()
+        .filter(|count| *count > 0)?;
     let method = line.split(' ').next()?.to_owned();
     let (mut id, mut length) = (String::new(), 0);
     loop {
         line.clear();
-        reader.read_line(&mut line).ok().filter(|count| *count > 0)?;
-        let Some((name, value)) = line.trim_end().split_once(": ") else { break };
+        reader
+            .read_line(&mut line)
+            .ok()
+            .filter(|count| *count > 0)?;
+        let Some((name, value)) = line.trim_end().split_once(": ") else {
+            break;
+        };
         match name {
             "x-id" => value.clone_into(&mut id),
             "content-length" => length = value.parse().ok()?,

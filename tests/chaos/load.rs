@@ -1,4 +1,5 @@
-//! Clients under constant load: each asks one request after the other and holds every answer against what it must be.
+//! Clients under constant load: each asks one request after the other and holds every answer
+//! against what it must be.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -38,7 +39,14 @@ pub(crate) enum Kind {
     Forged,
 }
 
-const KINDS: [Kind; 6] = [Kind::Get, Kind::Post, Kind::Get, Kind::Anonymous, Kind::Denied, Kind::Forged];
+const KINDS: [Kind; 6] = [
+    Kind::Get,
+    Kind::Post,
+    Kind::Get,
+    Kind::Anonymous,
+    Kind::Denied,
+    Kind::Forged,
+];
 
 /// The tokens that clients have.
 pub(crate) struct Tokens {
@@ -82,10 +90,20 @@ impl Seen {
             Ok((status, ..)) => status.as_u16().to_string(),
             Err(error) => error.clone(),
         };
-        *self.answers.lock().unwrap().entry((kind, text)).or_default() += 1;
-        let status = outcome.as_ref().map(|(status, ..)| status.as_u16()).unwrap_or_default();
+        *self
+            .answers
+            .lock()
+            .unwrap()
+            .entry((kind, text))
+            .or_default() += 1;
+        let status = outcome
+            .as_ref()
+            .map(|(status, ..)| status.as_u16())
+            .unwrap_or_default();
         let counter = match (kind, status) {
-            (Kind::Get | Kind::Post, 200) if outcome.as_ref().is_ok_and(|(_, echo, _)| echo != id) => {
+            (Kind::Get | Kind::Post, 200)
+                if outcome.as_ref().is_ok_and(|(_, echo, _)| echo != id) =>
+            {
                 &self.mixed
             }
             (Kind::Get | Kind::Post, 200) => return,
@@ -128,7 +146,10 @@ pub(crate) fn client(
     seen: Arc<Seen>,
 ) -> JoinHandle<()> {
     std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
         let work = async move {
             let mut sender = None;
             for count in 0.. {
@@ -138,11 +159,14 @@ pub(crate) fn client(
                 let kind = KINDS[count % KINDS.len()];
                 let id = format!("{}-{number}-{count}", seen.run);
                 let mut outcome = Err("not sent".to_owned());
-                // A connection that the gateway has ended between two requests took nothing with it.
+                // A connection that the gateway has ended between two requests took nothing with
+                // it.
                 for _ in 0..2 {
                     if sender.is_none() {
-                        sender =
-                            connect(version, address, &tls).await.map_err(|error| outcome = Err(error)).ok();
+                        sender = connect(version, address, &tls)
+                            .await
+                            .map_err(|error| outcome = Err(error))
+                            .ok();
                     }
                     let Some(open) = &mut sender else { continue };
                     match exchange(open, version, kind, &id, &tokens).await {
@@ -165,22 +189,36 @@ pub(crate) fn client(
     })
 }
 
-async fn connect(version: Version, address: SocketAddr, tls: &Arc<ClientConfig>) -> Result<Sender, String> {
-    let tcp =
-        TcpStream::connect(address).await.map_err(|error| format!("no connection: {}", error.kind()))?;
+async fn connect(
+    version: Version,
+    address: SocketAddr,
+    tls: &Arc<ClientConfig>,
+) -> Result<Sender, String> {
+    let tcp = TcpStream::connect(address)
+        .await
+        .map_err(|error| format!("no connection: {}", error.kind()))?;
     let mut config = ClientConfig::clone(tls);
-    config.alpn_protocols =
-        vec![if version == Version::HTTP_2 { b"h2".to_vec() } else { b"http/1.1".to_vec() }];
+    config.alpn_protocols = vec![if version == Version::HTTP_2 {
+        b"h2".to_vec()
+    } else {
+        b"http/1.1".to_vec()
+    }];
     let name = ServerName::try_from("localhost").unwrap();
-    let stream = TlsConnector::from(Arc::new(config)).connect(name, tcp).await;
+    let stream = TlsConnector::from(Arc::new(config))
+        .connect(name, tcp)
+        .await;
     let io = TokioIo::new(stream.map_err(|error| format!("no TLS: {error}"))?);
     if version == Version::HTTP_2 {
-        let made = http2::Builder::new(OnThisThread).handshake::<_, Full<Bytes>>(io).await;
+        let made = http2::Builder::new(OnThisThread)
+            .handshake::<_, Full<Bytes>>(io)
+            .await;
         let (sender, connection) = made.map_err(|error| error.to_string())?;
         tokio::task::spawn_local(connection);
         Ok(Sender::Two(sender))
     } else {
-        let (sender, connection) = http1::handshake(io).await.map_err(|error| error.to_string())?;
+        let (sender, connection) = http1::handshake(io)
+            .await
+            .map_err(|error| error.to_string())?;
         tokio::task::spawn_local(connection);
         Ok(Sender::One(sender))
     }
@@ -192,15 +230,22 @@ enum Exchange {
     Failed(String),
 }
 
-async fn exchange(sender: &mut Sender, version: Version, kind: Kind, id: &str, tokens: &Tokens) -> Exchange {
+async fn exchange(
+    sender: &mut Sender,
+    version: Version,
+    kind: Kind,
+    id: &str,
+    tokens: &Tokens,
+) -> Exchange {
     let token = match kind {
         Kind::Get | Kind::Post => Some(&tokens.good),
         Kind::Denied => Some(&tokens.denied),
         Kind::Forged => Some(&tokens.forged),
         Kind::Anonymous => None,
     };
-    let mut request =
-        Request::builder().method(if kind == Kind::Post { "POST" } else { "GET" }).header("x-id", id);
+    let mut request = Request::builder()
+        .method(if kind == Kind::Post { "POST" } else { "GET" })
+        .header("x-id", id);
     request = match version {
         Version::HTTP_2 => request.uri("https://localhost/orders"),
         _ => request.uri("/orders").header("host", "localhost"),
@@ -208,7 +253,11 @@ async fn exchange(sender: &mut Sender, version: Version, kind: Kind, id: &str, t
     if let Some(token) = token {
         request = request.header("authorization", format!("Bearer {token}"));
     }
-    let body = if kind == Kind::Post { Bytes::from_static(b"a body") } else { Bytes::new() };
+    let body = if kind == Kind::Post {
+        Bytes::from_static(b"a body")
+    } else {
+        Bytes::new()
+    };
     let request = request.body(Full::new(body)).unwrap();
     let sent = async {
         match sender {
@@ -233,12 +282,18 @@ async fn exchange(sender: &mut Sender, version: Version, kind: Kind, id: &str, t
         Err(_) => return Exchange::Failed("no answer in time".to_owned()),
     };
     let status = response.status();
-    let echo =
-        response.headers().get("x-echo").and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+    let echo = response
+        .headers()
+        .get("x-echo")
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default()
+        .to_owned();
     match timeout(PATIENCE, response.into_body().collect()).await {
-        Ok(Ok(body)) => {
-            Exchange::Answered((status, echo, String::from_utf8_lossy(&body.to_bytes()).into_owned()))
-        }
+        Ok(Ok(body)) => Exchange::Answered((
+            status,
+            echo,
+            String::from_utf8_lossy(&body.to_bytes()).into_owned(),
+        )),
         Ok(Err(error)) => Exchange::Failed(format!("{status}, then cut: {error}")),
         Err(_) => Exchange::Failed(format!("{status}, and no end in time")),
     }

@@ -1,8 +1,9 @@
-//! Constant load while everything around the gateway fails: upstreams are killed, paused and reset, the issuer goes away,
-//! the configuration is rewritten each second, with mistakes in between, and certificates are rotated.
+//! Constant load while everything around the gateway fails: upstreams are killed, paused and reset,
+//! the issuer goes away, the configuration is rewritten each second, with mistakes in between, and
+//! certificates are rotated.
 //!
-//! At the end no request is lost that was safe to send again, no verdict was wrong, no POST arrived twice, and the
-//! memory is back.
+//! At the end no request is lost that was safe to send again, no verdict was wrong, no POST arrived
+//! twice, and the memory is back.
 //!
 //!     cargo test --test chaos              # 60 seconds; CHAOS_SECONDS says otherwise
 
@@ -44,7 +45,10 @@ const PAUSE: Duration = Duration::from_millis(700);
 const ISSUER: &str = "https://idp.test/";
 
 fn main() {
-    let seconds = std::env::var("CHAOS_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(60);
+    let seconds = std::env::var("CHAOS_SECONDS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(60);
     let directory = tempfile::tempdir().unwrap();
     let scene = Scene::new(directory.path());
     scene.write_certificate();
@@ -69,9 +73,17 @@ fn main() {
     println!("exit: {status}");
 
     assert!(seen.total() > 1000, "too little load to tell anything");
-    assert_eq!(seen.lost.load(Ordering::Relaxed), 0, "requests that were safe to repeat were lost");
+    assert_eq!(
+        seen.lost.load(Ordering::Relaxed),
+        0,
+        "requests that were safe to repeat were lost"
+    );
     assert_eq!(seen.wrong.load(Ordering::Relaxed), 0, "verdicts were wrong");
-    assert_eq!(seen.mixed.load(Ordering::Relaxed), 0, "answers reached another request");
+    assert_eq!(
+        seen.mixed.load(Ordering::Relaxed),
+        0,
+        "answers reached another request"
+    );
     assert_eq!(replayed, 0, "POSTs were repeated");
     assert!(after <= before * 5 / 4 + 8 * 1024, "memory has grown");
     assert!(status.success());
@@ -117,9 +129,16 @@ impl Scene {
 
     /// A configuration with the same verdicts as all others; every third is broken.
     fn write_config(&self, number: usize) {
-        let endpoints: Vec<_> =
-            self.backends.iter().map(|backend| format!("\"http://{}\"", backend.address)).collect();
-        let broken = if number % 3 == 2 { "[[routes]]\npath = \"/broken\"\nscops = \"x\"\n" } else { "" };
+        let endpoints: Vec<_> = self
+            .backends
+            .iter()
+            .map(|backend| format!("\"http://{}\"", backend.address))
+            .collect();
+        let broken = if number % 3 == 2 {
+            "[[routes]]\npath = \"/broken\"\nscops = \"x\"\n"
+        } else {
+            ""
+        };
         let text = format!(
             "[server]\nlisten = \"{}\"\nadmin = \"off\"\nworkers = 2\n\
              [server.tls]\ncertificates = [{{ cert_file = \"tls.pem\", key_file = \"tls.key\" }}]\n\
@@ -140,12 +159,18 @@ impl Scene {
         let good = Token::of(ISSUER, "orders.read").signed(&self.key);
         let denied = Token::of(ISSUER, "orders.reads").signed(&self.key);
         let forged = Token::of(ISSUER, "orders.read").signed(&Key::p256("key-1"));
-        Tokens { good, denied, forged }
+        Tokens {
+            good,
+            denied,
+            forged,
+        }
     }
 
     fn posts(&self) -> (usize, usize) {
         let counts = self.backends.iter().map(Backend::posts);
-        counts.fold((0, 0), |(all, twice), (more, again)| (all + more, twice + again))
+        counts.fold((0, 0), |(all, twice), (more, again)| {
+            (all + more, twice + again)
+        })
     }
 
     /// POSTs that arrived at more than one backend.
@@ -179,20 +204,32 @@ impl Scene {
 /// Load for so long, with trouble or without.
 fn run(scene: &Scene, tokens: &Arc<Tokens>, time: Duration, trouble: bool) -> Arc<Seen> {
     let name = if trouble { "trouble" } else { "calm" };
-    let seen = Arc::new(Seen { run: name, ..Seen::default() });
+    let seen = Arc::new(Seen {
+        run: name,
+        ..Seen::default()
+    });
     let mut roots = RootCertStore::empty();
     roots.add(scene.authority.der().clone()).unwrap();
-    let tls = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+    let tls = ClientConfig::builder_with_provider(Arc::new(
+        rustls::crypto::aws_lc_rs::default_provider(),
+    ))
+    .with_safe_default_protocol_versions()
+    .unwrap()
+    .with_root_certificates(roots)
+    .with_no_client_auth();
     let tls = Arc::new(tls);
     let versions = [Version::HTTP_11, Version::HTTP_2];
     let clients: Vec<_> = (0..8)
         .map(|number| {
             let version = versions[number % versions.len()];
-            client(number, version, scene.address, tls.clone(), tokens.clone(), seen.clone())
+            client(
+                number,
+                version,
+                scene.address,
+                tls.clone(),
+                tokens.clone(),
+                seen.clone(),
+            )
         })
         .collect();
     let until = Instant::now() + time;
@@ -210,7 +247,9 @@ fn run(scene: &Scene, tokens: &Arc<Tokens>, time: Duration, trouble: bool) -> Ar
         backend.set(Mode::Serve);
     }
     seen.stop.store(true, Ordering::Relaxed);
-    clients.into_iter().for_each(|client| client.join().unwrap());
+    clients
+        .into_iter()
+        .for_each(|client| client.join().unwrap());
     seen
 }
 
@@ -224,8 +263,10 @@ fn issuer(key: &Key, is_up: &Arc<AtomicBool>) -> SocketAddr {
         for mut stream in listener.incoming().flatten() {
             let _ = stream.read(&mut [0; 4096]);
             if is_up.load(Ordering::Relaxed) {
-                let head =
-                    format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
+                let head = format!(
+                    "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+                    body.len()
+                );
                 let _ = stream.write_all(format!("{head}{body}").as_bytes());
             }
         }
@@ -235,7 +276,11 @@ fn issuer(key: &Key, is_up: &Arc<AtomicBool>) -> SocketAddr {
 
 fn start(config: &Path) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_scopegate"));
-    command.args(["run", "--config"]).arg(config).stdin(Stdio::null()).stdout(Stdio::null());
+    command
+        .args(["run", "--config"])
+        .arg(config)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null());
     command.stderr(fs::File::create(config.with_extension("log")).unwrap());
     command.spawn().unwrap()
 }
@@ -252,7 +297,10 @@ fn wait_for(address: SocketAddr) {
 fn settled_memory(pid: u32) -> usize {
     let read = || {
         let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-        let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .unwrap_or_default();
         line.trim().trim_end_matches(" kB").parse().unwrap_or(0)
     };
     let mut last = read();
@@ -268,13 +316,19 @@ fn settled_memory(pid: u32) -> usize {
 }
 
 fn terminate(gateway: &mut Child) -> std::process::ExitStatus {
-    let pid = i32::try_from(gateway.id()).ok().and_then(rustix::process::Pid::from_raw).unwrap();
+    let pid = i32::try_from(gateway.id())
+        .ok()
+        .and_then(rustix::process::Pid::from_raw)
+        .unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
     gateway.wait().unwrap()
 }
 
 fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
 }
 
 /// Never half a file.

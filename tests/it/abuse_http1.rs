@@ -1,4 +1,5 @@
-//! What a hostile client of HTTP/1.1 or of TLS gets for its trouble: the same as one of HTTP/2 (see `abuse`).
+//! What a hostile client of HTTP/1.1 or of TLS gets for its trouble: the same as one of HTTP/2 (see
+//! `abuse`).
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -17,7 +18,9 @@ fn connect(scene: &Scene) -> TcpStream {
 
 /// Sends a piece again and again; how often it was taken before the gateway closed.
 fn flood(mut socket: &TcpStream, piece: &[u8]) -> usize {
-    (0..FLOOD).take_while(|_| socket.write_all(piece).is_ok()).count()
+    (0..FLOOD)
+        .take_while(|_| socket.write_all(piece).is_ok())
+        .count()
 }
 
 // L04, P06: requests upon requests, and nobody reads an answer.
@@ -25,31 +28,42 @@ fn flood(mut socket: &TcpStream, piece: &[u8]) -> usize {
 fn a_client_that_pipelines_and_never_reads_is_let_go() {
     let scene = Scene::open("[server.timeouts]\nidle_body = \"2s\"\n");
     let body = "x".repeat(64 * 1024);
-    let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    let answer = format!(
+        "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
     scene.victim.always(Script::Raw(answer.into_bytes(), true));
     let socket = connect(&scene);
     let request = b"GET /guilty HTTP/1.1\r\nHost: api.test\r\n\r\n".repeat(100);
     let taken = scene.beside_others(|| flood(&socket, &request));
     assert!(taken < FLOOD, "all were taken");
-    scene.process.wait_for_metric("scopegate_connection_errors_total{kind=\"timeout\"}", 1.0);
+    scene
+        .process
+        .wait_for_metric("scopegate_connection_errors_total{kind=\"timeout\"}", 1.0);
     scene.check_memory("pipelined requests");
 }
 
-// L03: what may stand beside the body has a bound: the extensions of a chunk (RFC 9112 §7.1.1), its trailers, and the
-// digits of its length.
+// L03: what may stand beside the body has a bound: the extensions of a chunk (RFC 9112 §7.1.1), its
+// trailers, and the digits of its length.
 #[test]
 fn what_stands_beside_a_body_has_a_bound() {
     let scene = Scene::open("[server.timeouts]\nidle_body = \"1s\"\n");
     for (name, start, piece) in [
         ("an extension", "1;a=", "b".repeat(1000)),
-        ("extensions", "", format!("1;a={}\r\nx\r\n", "b".repeat(1000))),
+        (
+            "extensions",
+            "",
+            format!("1;a={}\r\nx\r\n", "b".repeat(1000)),
+        ),
         ("a trailer", "0\r\nx-a: ", "b".repeat(1000)),
         ("trailers", "0\r\n", "x-a: b\r\n".repeat(100)),
         ("a length", "", "0".repeat(1000)),
     ] {
         let mut socket = connect(&scene);
         let head = "POST /guilty HTTP/1.1\r\nHost: api.test\r\nTransfer-Encoding: chunked\r\n\r\n";
-        socket.write_all(format!("{head}{start}").as_bytes()).unwrap();
+        socket
+            .write_all(format!("{head}{start}").as_bytes())
+            .unwrap();
         let taken = scene.beside_others(|| flood(&socket, piece.as_bytes()));
         assert!(taken < FLOOD, "{name}: all were taken");
     }
@@ -81,15 +95,33 @@ fn a_head_without_an_end_is_ended() {
     scene.check_memory("a head without an end");
 }
 
-// X04: a first message of a handshake that is longer than any, in records of a byte, and records with nothing in them.
+// X04: a first message of a handshake that is longer than any, in records of a byte, and records
+// with nothing in them.
 #[test]
 fn a_handshake_without_an_end_is_ended() {
     let (root, upstream) = (Authority::new(), Upstream::start());
     let pair = root.sign(&["a.test"]);
-    let gateway = Gateway::secured(&upstream, &[("a", &pair)], "handshake_timeout = \"2s\"", &[]);
-    let huge = [&[22, 3, 1, 0x40, 0, 1, 0xff, 0xff, 0xff][..], &[0; 0x4000 - 4]].concat();
-    let crumbs = [[22, 3, 1, 0, 1, 1].as_slice(), &[22, 3, 1, 0, 1, 0].repeat(100)].concat();
-    for (name, piece) in [("huge", huge), ("crumbs", crumbs), ("nothing", [22, 3, 1, 0, 0].repeat(100))] {
+    let gateway = Gateway::secured(
+        &upstream,
+        &[("a", &pair)],
+        "handshake_timeout = \"2s\"",
+        &[],
+    );
+    let huge = [
+        &[22, 3, 1, 0x40, 0, 1, 0xff, 0xff, 0xff][..],
+        &[0; 0x4000 - 4],
+    ]
+    .concat();
+    let crumbs = [
+        [22, 3, 1, 0, 1, 1].as_slice(),
+        &[22, 3, 1, 0, 1, 0].repeat(100),
+    ]
+    .concat();
+    for (name, piece) in [
+        ("huge", huge),
+        ("crumbs", crumbs),
+        ("nothing", [22, 3, 1, 0, 0].repeat(100)),
+    ] {
         let mut socket = TcpStream::connect(gateway.address()).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         socket.set_write_timeout(Some(PATIENCE)).unwrap();
@@ -111,7 +143,8 @@ fn keys_that_are_renewed_again_and_again_end_the_connection() {
         let mut stream = root.connect(gateway.address(), "a.test", &[]);
         stream.conn.complete_io(&mut stream.sock).unwrap();
         let renewed = (0..times).all(|_| {
-            stream.conn.refresh_traffic_keys().is_ok() && stream.conn.write_tls(&mut stream.sock).is_ok()
+            stream.conn.refresh_traffic_keys().is_ok()
+                && stream.conn.write_tls(&mut stream.sock).is_ok()
         });
         let written = renewed && stream.write_all(request).is_ok();
         let mut answer = Vec::new();

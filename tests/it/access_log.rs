@@ -1,4 +1,5 @@
-//! What the access log says of a client: which protocol it speaks, and which certificate it has shown.
+//! What the access log says of a client: which protocol it speaks, and which certificate it has
+//! shown.
 
 use std::collections::HashSet;
 use std::fs;
@@ -23,7 +24,9 @@ const OPEN: &str =
 fn line(process: &Process, path: &str) -> Value {
     let find = || {
         let out = process.out();
-        let mut lines = out.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let mut lines = out
+            .lines()
+            .filter_map(|line| serde_json::from_str::<Value>(line).ok());
         lines.find(|line| line["path"] == path)
     };
     wait_until(&format!("{path} is logged"), || find().is_some());
@@ -69,24 +72,35 @@ fn a_certificate_that_was_shown_is_named_by_its_fingerprint() {
     roots.add(server.cert.der().clone()).unwrap();
     let config = || {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let builder =
+            ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
         builder.unwrap().with_root_certificates(roots.clone())
     };
     let key = PrivateKeyDer::try_from(caller.signing_key.serialize_der()).unwrap();
-    let shown = config().with_client_auth_cert(vec![caller.cert.der().clone()], key).unwrap();
+    let shown = config()
+        .with_client_auth_cert(vec![caller.cert.der().clone()], key)
+        .unwrap();
     for (target, config) in [("/shown", shown), ("/not", config().with_no_client_auth())] {
         let socket = TcpStream::connect(process.address()).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         let name = ServerName::try_from("localhost").unwrap();
         let connection = ClientConnection::new(Arc::new(config), name).unwrap();
         let mut stream = StreamOwned::new(connection, socket);
-        write!(stream, "GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+        write!(
+            stream,
+            "GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+        )
+        .unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         assert!(answer.starts_with("HTTP/1.1 200 "), "{target}: {answer}");
     }
     let hash = digest::digest(&digest::SHA256, caller.cert.der());
-    let hash: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash: String = hash
+        .as_ref()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     assert_eq!(line(&process, "/shown")["client_certificate"], hash);
     assert!(line(&process, "/not").get("client_certificate").is_none());
 }
@@ -120,13 +134,18 @@ fn each_request_of_a_rush_has_a_whole_line() {
         })
     };
     let clients: Vec<_> = (0..CLIENTS).map(client).collect();
-    clients.into_iter().for_each(|client| client.join().unwrap());
+    clients
+        .into_iter()
+        .for_each(|client| client.join().unwrap());
     process.signal("TERM");
     assert_eq!(process.wait().code(), Some(0));
     let mut paths = HashSet::new();
     for line in process.out().lines() {
         let line: Value = serde_json::from_str(line).expect("a line is whole");
-        assert!(paths.insert(line["path"].as_str().unwrap().to_owned()), "one line each: {line}");
+        assert!(
+            paths.insert(line["path"].as_str().unwrap().to_owned()),
+            "one line each: {line}"
+        );
     }
     assert_eq!(paths.len(), CLIENTS * EACH);
 }
@@ -169,9 +188,15 @@ fn a_reader_that_stops_costs_lines_and_no_request() {
     process.signal("TERM");
     assert_eq!(process.wait().code(), Some(0));
     let text = reading.join().unwrap();
-    let whole = text.lines().filter(|line| serde_json::from_str::<Value>(line).is_ok()).count();
+    let whole = text
+        .lines()
+        .filter(|line| serde_json::from_str::<Value>(line).is_ok())
+        .count();
     assert_eq!(whole, text.lines().count(), "every line is whole");
-    assert!((whole as f64 + dropped - f64::from(sent)).abs() < 0.5, "{whole} and {dropped} of {sent}");
+    assert!(
+        (whole as f64 + dropped - f64::from(sent)).abs() < 0.5,
+        "{whole} and {dropped} of {sent}"
+    );
 }
 
 // The same of one that has gone.

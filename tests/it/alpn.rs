@@ -1,5 +1,5 @@
-//! HTTP/2 over TLS, as clients agree on it (RFC 7301): the same certificates, hosts and client certificates hold; and what
-//! is not spoken at all.
+//! HTTP/2 over TLS, as clients agree on it (RFC 7301): the same certificates, hosts and client
+//! certificates hold; and what is not spoken at all.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -14,10 +14,15 @@ const H2: &[&[u8]] = &[b"h2"];
 
 /// A request for `host`.
 fn head(host: &str) -> Vec<u8> {
-    [(":method", "GET"), (":scheme", "https"), (":path", "/"), (":authority", host)]
-        .iter()
-        .flat_map(|(name, value)| literal(name, value))
-        .collect()
+    [
+        (":method", "GET"),
+        (":scheme", "https"),
+        (":path", "/"),
+        (":authority", host),
+    ]
+    .iter()
+    .flat_map(|(name, value)| literal(name, value))
+    .collect()
 }
 
 #[track_caller]
@@ -43,11 +48,16 @@ fn a_protocol_is_agreed_on_in_the_handshake() {
         assert_eq!(upstream.last().field("x-forwarded-proto"), Some("https"));
         assert_eq!(upstream.last().field("via"), Some("2.0 scopegate"));
     }
-    assert_eq!(gateway.metric("scopegate_connections_protocol_total{protocol=\"http2\"}"), 3.0);
+    assert_eq!(
+        gateway.metric("scopegate_connections_protocol_total{protocol=\"http2\"}"),
+        3.0
+    );
     let old: &[&[u8]] = &[b"http/1.1"];
     for offered in [old, &[]] {
         let mut stream = root.connect(gateway.address(), "a.test", offered);
-        stream.write_all(b"GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n").unwrap();
+        stream
+            .write_all(b"GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n")
+            .unwrap();
         let mut text = String::new();
         stream.read_to_string(&mut text).unwrap();
         assert!(text.starts_with("HTTP/1.1 200 "), "{text}");
@@ -57,7 +67,9 @@ fn a_protocol_is_agreed_on_in_the_handshake() {
     assert_eq!(status(&mut client, 1, "a.test"), 200);
     // An agreement is kept: HTTP/1.1 where HTTP/2 was agreed on is no request.
     let mut stream = root.connect(gateway.address(), "a.test", H2);
-    stream.write_all(b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n").unwrap();
+    stream
+        .write_all(b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n")
+        .unwrap();
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer);
     assert!(!answer.starts_with(b"HTTP/1.1"), "{answer:?}");
@@ -72,8 +84,14 @@ fn who_offers_nothing_that_is_spoken_is_turned_away() {
     let gateway = Gateway::secured(&upstream, &[("a", &pair)], "", &[]);
     for offered in [&[b"spdy/3".as_slice()][..], &[b"h3", b"H2"]] {
         let mut stream = root.connect(gateway.address(), "a.test", offered);
-        let error = stream.conn.complete_io(&mut stream.sock).expect_err("nothing is agreed on");
-        assert!(error.to_string().contains("NoApplicationProtocol"), "{error}");
+        let error = stream
+            .conn
+            .complete_io(&mut stream.sock)
+            .expect_err("nothing is agreed on");
+        assert!(
+            error.to_string().contains("NoApplicationProtocol"),
+            "{error}"
+        );
     }
     gateway.wait_for_metric("scopegate_connection_errors_total{kind=\"tls\"}", 2.0);
     let mut client = Frames::over(root.connect(gateway.address(), "a.test", &[b"spdy/3", b"h2"]));
@@ -84,7 +102,10 @@ fn who_offers_nothing_that_is_spoken_is_turned_away() {
 #[test]
 fn a_stream_for_another_host_is_refused_and_those_beside_it_go_on() {
     let (root, upstream) = (Authority::new(), Upstream::start());
-    let (a, b) = (root.sign(&["a.test", "also-a.test"]), root.sign(&["*.b.test"]));
+    let (a, b) = (
+        root.sign(&["a.test", "also-a.test"]),
+        root.sign(&["*.b.test"]),
+    );
     let gateway = Gateway::secured(&upstream, &[("a", &a), ("b", &b)], "", &[]);
     let mut client = Frames::over(root.connect(gateway.address(), "a.test", H2));
     let hosts = [
@@ -108,24 +129,39 @@ fn a_stream_for_another_host_is_refused_and_those_beside_it_go_on() {
 #[test]
 fn client_certificates_are_asked_for_over_http_2_too() {
     let (root, other, upstream) = (Authority::new(), Authority::new(), Upstream::start());
-    let (server, good, bad) = (root.sign(&["a.test"]), root.sign(&["caller"]), other.sign(&["caller"]));
+    let (server, good, bad) = (
+        root.sign(&["a.test"]),
+        root.sign(&["caller"]),
+        other.sign(&["caller"]),
+    );
     for (client_auth, nobody) in [("required", false), ("optional", true)] {
         let tls = format!("client_auth = \"{client_auth}\"\nclient_ca_file = \"clients.pem\"\n");
-        let gateway = Gateway::secured(&upstream, &[("a", &server)], &tls, &[("clients.pem", &root.pem)]);
+        let gateway = Gateway::secured(
+            &upstream,
+            &[("a", &server)],
+            &tls,
+            &[("clients.pem", &root.pem)],
+        );
         for (own, expected) in [(Some(&good), true), (None, nobody), (Some(&bad), false)] {
             let mut stream = connect(gateway.address(), "a.test", offering(root.client(own), H2));
             // In TLS 1.3 the client is done before the server has looked at its certificate.
-            let written = stream.write_all(crate::support::frames::PREFACE).and_then(|()| stream.flush());
+            let written = stream
+                .write_all(crate::support::frames::PREFACE)
+                .and_then(|()| stream.flush());
             let gets_in = written.is_ok() && stream.read(&mut [0; 9]).is_ok_and(|count| count > 0);
             assert_eq!(gets_in, expected, "{client_auth}, {:?}", own.is_some());
         }
-        let mut client =
-            Frames::over(connect(gateway.address(), "a.test", offering(root.client(Some(&good)), H2)));
+        let mut client = Frames::over(connect(
+            gateway.address(),
+            "a.test",
+            offering(root.client(Some(&good)), H2),
+        ));
         assert_eq!(status(&mut client, 1, "a.test"), 200);
     }
 }
 
-// attacks.md row 20, RFC 8446 §8: what can be replayed is not taken. Sessions are resumed all the same.
+// attacks.md row 20, RFC 8446 §8: what can be replayed is not taken. Sessions are resumed all the
+// same.
 #[test]
 fn no_early_data_is_taken() {
     let (root, upstream) = (Authority::new(), Upstream::start());
@@ -138,18 +174,27 @@ fn no_early_data_is_taken() {
     let mut kinds = Vec::new();
     for _ in 0..2 {
         let mut stream = connect(gateway.address(), "a.test", (*config).clone());
-        assert!(stream.conn.early_data().is_none(), "a ticket allows early data");
-        stream.write_all(b"GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n").unwrap();
+        assert!(
+            stream.conn.early_data().is_none(),
+            "a ticket allows early data"
+        );
+        stream
+            .write_all(b"GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n")
+            .unwrap();
         let mut text = String::new();
         stream.read_to_string(&mut text).unwrap();
         assert!(text.starts_with("HTTP/1.1 200 "), "{text}");
         assert!(!stream.conn.is_early_data_accepted());
         kinds.push(stream.conn.handshake_kind());
     }
-    assert_eq!(kinds, [Some(HandshakeKind::Full), Some(HandshakeKind::Resumed)]);
+    assert_eq!(
+        kinds,
+        [Some(HandshakeKind::Full), Some(HandshakeKind::Resumed)]
+    );
 }
 
-/// The first message of a client that speaks this version at most (RFC 5246 §7.4.1.2), with what it could agree on.
+/// The first message of a client that speaks this version at most (RFC 5246 §7.4.1.2), with what it
+/// could agree on.
 fn hello(version: u8) -> Vec<u8> {
     let suites = [0xc0, 0x09, 0xc0, 0x13, 0xc0, 0x2b, 0xc0, 0x2f, 0x00, 0x2f];
     let name = b"a.test";
@@ -187,7 +232,12 @@ fn older_versions_of_tls_are_refused_by_their_name() {
     const PROTOCOL_VERSION: u8 = 70;
     let (root, upstream) = (Authority::new(), Upstream::start());
     let pair = root.sign(&["a.test"]);
-    let gateway = Gateway::secured(&upstream, &[("a", &pair)], "handshake_timeout = \"1s\"", &[]);
+    let gateway = Gateway::secured(
+        &upstream,
+        &[("a", &pair)],
+        "handshake_timeout = \"1s\"",
+        &[],
+    );
     let answer = |version: u8| {
         let mut socket = TcpStream::connect(gateway.address()).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -198,7 +248,11 @@ fn older_versions_of_tls_are_refused_by_their_name() {
     };
     for version in [0, 1, 2] {
         let [kind, _, _, _, _, level, what] = answer(version);
-        assert_eq!((kind, level, what), (ALERT, FATAL, PROTOCOL_VERSION), "SSL 3.0 and {version}");
+        assert_eq!(
+            (kind, level, what),
+            (ALERT, FATAL, PROTOCOL_VERSION),
+            "SSL 3.0 and {version}"
+        );
     }
     // The twin: the same words of a client that speaks 1.2.
     let [kind, _, _, _, _, message, _] = answer(3);

@@ -1,12 +1,14 @@
 //! The rooms of `src/` and which of them may use which: no arrow runs back up.
 //!
-//! The sources are read as text. Comments, strings and what is compiled for tests alone do not count.
+//! The sources are read as text. Comments, strings and what is compiled for tests alone do not
+//! count.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-/// A room, and the rooms that it may name. What stands here is the whole of it: a room that is missing is a mistake.
+/// A room, and the rooms that it may name. What stands here is the whole of it: a room that is
+/// missing is a mistake.
 const ARROWS: &[(&str, &str)] = &[
     ("main", "cli"),
     (
@@ -21,12 +23,22 @@ const ARROWS: &[(&str, &str)] = &[
     ("server", "proxy snapshot config net telemetry clock"),
     ("admin", "proxy snapshot config telemetry clock"),
     ("reload", "snapshot config telemetry clock"),
-    ("proxy", "snapshot config route token policy limit upstream telemetry net clock"),
-    ("snapshot", "config route token issuer policy limit upstream telemetry net clock"),
+    (
+        "proxy",
+        "snapshot config route token policy limit upstream telemetry net clock",
+    ),
+    (
+        "snapshot",
+        "config route token issuer policy limit upstream telemetry net clock",
+    ),
     ("dev", "config route token issuer policy upstream net clock"),
     ("import", "config"),
-    // Value types alone: what a file can say of these rooms. Key sets and certificates are tried by parsing them.
-    ("config", "route token issuer policy limit upstream net clock"),
+    // Value types alone: what a file can say of these rooms. Key sets and certificates are tried by
+    // parsing them.
+    (
+        "config",
+        "route token issuer policy limit upstream net clock",
+    ),
     ("token", "issuer route policy net telemetry clock"),
     ("limit", "policy telemetry clock"),
     ("issuer", "net telemetry clock"),
@@ -40,7 +52,11 @@ const ARROWS: &[(&str, &str)] = &[
 
 /// A constructor of a proof, and the one function that may call it.
 const CALLERS: &[(&str, &str, &str)] = &[
-    ("Identity::verified", "src/token/verifier.rs", "authenticate"),
+    (
+        "Identity::verified",
+        "src/token/verifier.rs",
+        "authenticate",
+    ),
     ("Identity::anonymous", "src/proxy/mod.rs", "identify"),
     ("Permit::granted", "src/policy/requirement.rs", "authorize"),
 ];
@@ -48,7 +64,8 @@ const CALLERS: &[(&str, &str, &str)] = &[
 /// What reads the time.
 const CLOCKS: &[&str] = &["Instant::now", "SystemTime::now", ".elapsed()"];
 
-/// A source file: its path from the root of the repository, and what it says outside of tests, comments and strings.
+/// A source file: its path from the root of the repository, and what it says outside of tests,
+/// comments and strings.
 struct Source {
     path: String,
     code: String,
@@ -56,13 +73,20 @@ struct Source {
 
 impl Source {
     fn new(path: &str, text: &str) -> Self {
-        Self { path: path.to_owned(), code: without_tests(&code_of(text)) }
+        Self {
+            path: path.to_owned(),
+            code: without_tests(&code_of(text)),
+        }
     }
 
     /// `proxy` for `src/proxy/…` and for `src/proxy.rs`.
     fn room(&self) -> &str {
         let inside = self.path.strip_prefix("src/").unwrap_or(&self.path);
-        inside.split('/').next().unwrap_or(inside).trim_end_matches(".rs")
+        inside
+            .split('/')
+            .next()
+            .unwrap_or(inside)
+            .trim_end_matches(".rs")
     }
 
     /// How many `super` lead from it to the root of the crate.
@@ -78,17 +102,24 @@ impl Source {
     /// Where `text` stands as a whole word, or as the whole words of a path.
     fn find<'s>(&'s self, text: &'s str) -> impl Iterator<Item = usize> + 's {
         let part = |c: char| c.is_alphanumeric() || c == '_';
-        self.code.match_indices(text).map(|(at, _)| at).filter(move |at| {
-            let before = self.code[..*at].chars().next_back();
-            let after = self.code[at + text.len()..].chars().next();
-            !(text.starts_with(part) && before.is_some_and(part)
-                || text.ends_with(part) && after.is_some_and(part))
-        })
+        self.code
+            .match_indices(text)
+            .map(|(at, _)| at)
+            .filter(move |at| {
+                let before = self.code[..*at].chars().next_back();
+                let after = self.code[at + text.len()..].chars().next();
+                !(text.starts_with(part) && before.is_some_and(part)
+                    || text.ends_with(part) && after.is_some_and(part))
+            })
     }
 
     /// The rooms that it names, by `crate::`, or by its name in `main.rs`.
     fn uses(&self) -> Vec<(usize, String)> {
-        let root = if self.room() == "main" { "scopegate::" } else { "crate::" };
+        let root = if self.room() == "main" {
+            "scopegate::"
+        } else {
+            "crate::"
+        };
         let mut uses = Vec::new();
         for at in self.find(root) {
             let rest = &self.code[at + root.len()..];
@@ -119,14 +150,20 @@ fn heads(list: &str) -> impl Iterator<Item = String> + '_ {
         }
     }
     let words = starts.into_iter().filter(move |start| *start < end);
-    words.map(|start| first_word(&list[start..])).filter(|word| !word.is_empty())
+    words
+        .map(|start| first_word(&list[start..]))
+        .filter(|word| !word.is_empty())
 }
 
 fn first_word(text: &str) -> String {
-    text.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
+    text.trim_start()
+        .chars()
+        .take_while(|c| c.is_alphanumeric() || *c == '_')
+        .collect()
 }
 
-/// The text with every comment and every string blanked, so that what is left is code at its old place.
+/// The text with every comment and every string blanked, so that what is left is code at its old
+/// place.
 fn code_of(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -168,7 +205,10 @@ fn comment(text: &str) -> Option<usize> {
 /// The length of the string or character that the text begins with.
 fn literal(text: &str, before: Option<char>) -> Option<usize> {
     let in_word = before.is_some_and(|c| c.is_alphanumeric() || c == '_');
-    if let Some(raw) = text.strip_prefix('r').filter(|_| !in_word || before == Some('b')) {
+    if let Some(raw) = text
+        .strip_prefix('r')
+        .filter(|_| !in_word || before == Some('b'))
+    {
         let hashes = raw.len() - raw.trim_start_matches('#').len();
         let body = raw[hashes..].strip_prefix('"')?;
         let close = format!("\"{}", "#".repeat(hashes));
@@ -199,11 +239,20 @@ fn without_tests(code: &str) -> String {
         let rest = &out[start..];
         let semicolon = rest.find(';').unwrap_or(rest.len());
         let brace = rest.find('{').unwrap_or(rest.len());
-        let length =
-            if brace < semicolon { brace + block(&rest[brace..]) } else { (semicolon + 1).min(rest.len()) };
+        let length = if brace < semicolon {
+            brace + block(&rest[brace..])
+        } else {
+            (semicolon + 1).min(rest.len())
+        };
         let blank: String = rest[..length]
             .chars()
-            .map(|c| if c == '\n' { "\n".into() } else { " ".repeat(c.len_utf8()) })
+            .map(|c| {
+                if c == '\n' {
+                    "\n".into()
+                } else {
+                    " ".repeat(c.len_utf8())
+                }
+            })
             .collect();
         out.replace_range(start..start + length, &blank);
     }
@@ -231,16 +280,23 @@ fn against_arrows(source: &Source) -> Vec<String> {
         return Vec::new();
     }
     let Some((_, allowed)) = ARROWS.iter().find(|(name, _)| *name == room) else {
-        return vec![format!("{}: room \"{room}\" has no place in the direction table", source.path)];
+        return vec![format!(
+            "{}: room \"{room}\" has no place in the direction table",
+            source.path
+        )];
     };
     let allowed: BTreeSet<&str> = allowed.split_whitespace().collect();
     let may = |used: &str| used == room || used == "self" || allowed.contains(used);
     let uses = source.uses().into_iter().filter(|(_, used)| !may(used));
-    let mut found: Vec<String> =
-        uses.map(|(at, used)| format!("{}: \"{room}\" may not use \"{used}\"", source.place(at))).collect();
+    let mut found: Vec<String> = uses
+        .map(|(at, used)| format!("{}: \"{room}\" may not use \"{used}\"", source.place(at)))
+        .collect();
     let climb = "super::".repeat(source.depth());
     let climbs = source.find(&climb).map(|at| {
-        format!("{}: \"{climb}\" leaves the room; name the other one by \"crate::\"", source.place(at))
+        format!(
+            "{}: \"{climb}\" leaves the room; name the other one by \"crate::\"",
+            source.place(at)
+        )
     });
     found.extend(climbs);
     found
@@ -251,11 +307,17 @@ fn beyond_std(source: &Source, crates: &[String]) -> Vec<String> {
     if source.room() != "policy" {
         return Vec::new();
     }
-    let others = crates.iter().map(String::as_str).chain(["alloc", "proc_macro"]);
+    let others = crates
+        .iter()
+        .map(String::as_str)
+        .chain(["alloc", "proc_macro"]);
     let found = others.flat_map(|name| {
         let uses = source.find(name);
         uses.map(move |at| {
-            format!("{}: \"policy\" uses the crate \"{name}\"; it knows std alone", source.place(at))
+            format!(
+                "{}: \"policy\" uses the crate \"{name}\"; it knows std alone",
+                source.place(at)
+            )
         })
     });
     found.collect()
@@ -266,11 +328,15 @@ fn unnamed_callers(source: &Source) -> Vec<String> {
     let mut found = Vec::new();
     for (call, path, function) in CALLERS {
         for at in source.find(call) {
-            let before = source.code[..at].rfind("fn ").map_or("", |start| &source.code[start + 3..at]);
+            let before = source.code[..at]
+                .rfind("fn ")
+                .map_or("", |start| &source.code[start + 3..at]);
             let caller = first_word(before);
             if source.path != *path || caller != *function {
                 let place = source.place(at);
-                found.push(format!("{place}: {call} is for \"{function}\" in {path}, not for \"{caller}\""));
+                found.push(format!(
+                    "{place}: {call} is for \"{function}\" in {path}, not for \"{caller}\""
+                ));
             }
         }
     }
@@ -282,13 +348,21 @@ fn other_clocks(source: &Source) -> Vec<String> {
     if source.path == "src/clock.rs" {
         return Vec::new();
     }
-    let reads = CLOCKS.iter().flat_map(|read| source.find(read).map(move |at| (at, read)));
-    reads.map(|(at, read)| format!("{}: {read} is for src/clock.rs alone", source.place(at))).collect()
+    let reads = CLOCKS
+        .iter()
+        .flat_map(|read| source.find(read).map(move |at| (at, read)));
+    reads
+        .map(|(at, read)| format!("{}: {read} is for src/clock.rs alone", source.place(at)))
+        .collect()
 }
 
 /// Every way into the sandbox but the one command, which `run` does not name.
 fn ways_into_dev(source: &Source) -> Vec<String> {
-    let uses = source.uses().into_iter().filter(|(_, used)| used == "dev").map(|(at, _)| at);
+    let uses = source
+        .uses()
+        .into_iter()
+        .filter(|(_, used)| used == "dev")
+        .map(|(at, _)| at);
     let found: Vec<usize> = match source.path.as_str() {
         "src/cli/dev.rs" => Vec::new(),
         "src/cli/run.rs" => uses.chain(source.find("dev")).collect(),
@@ -301,11 +375,15 @@ fn ways_into_dev(source: &Source) -> Vec<String> {
         .collect()
 }
 
-/// Every source file of the library and the binary that is not compiled for tests alone, and all their lengths.
+/// Every source file of the library and the binary that is not compiled for tests alone, and all
+/// their lengths.
 fn sources() -> Vec<Source> {
     let mut texts = Vec::new();
     read(Path::new(env!("CARGO_MANIFEST_DIR")), "src", &mut texts);
-    let tests: BTreeSet<String> = texts.iter().flat_map(|(path, text)| test_files(path, text)).collect();
+    let tests: BTreeSet<String> = texts
+        .iter()
+        .flat_map(|(path, text)| test_files(path, text))
+        .collect();
     let code = texts.iter().filter(|(path, _)| !tests.contains(path));
     code.map(|(path, text)| Source::new(path, text)).collect()
 }
@@ -341,8 +419,10 @@ fn test_files(path: &str, text: &str) -> Vec<String> {
                 let (parent, _) = path.rsplit_once('/').unwrap();
                 named = Some(format!("{parent}/{}", name.trim_end_matches("\"]")));
             } else if !line.starts_with('#') {
-                let module =
-                    line.strip_suffix(';').and_then(|line| line.rsplit_once("mod ")).map(|(_, name)| name);
+                let module = line
+                    .strip_suffix(';')
+                    .and_then(|line| line.rsplit_once("mod "))
+                    .map(|(_, name)| name);
                 let file = module.map(|name| named.take().unwrap_or(format!("{folder}/{name}.rs")));
                 found.extend(file);
                 break;
@@ -354,16 +434,26 @@ fn test_files(path: &str, text: &str) -> Vec<String> {
 
 /// The crates of the manifest, as code names them.
 fn crates() -> Vec<String> {
-    let manifest = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml")).unwrap();
-    let (_, dependencies) = manifest.split_once("[dependencies]\n").expect("there are dependencies");
-    let lines = dependencies.lines().take_while(|line| !line.starts_with('['));
-    lines.filter_map(|line| Some(line.split_once(" = ")?.0.replace('-', "_"))).collect()
+    let manifest =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml")).unwrap();
+    let (_, dependencies) = manifest
+        .split_once("[dependencies]\n")
+        .expect("there are dependencies");
+    let lines = dependencies
+        .lines()
+        .take_while(|line| !line.starts_with('['));
+    lines
+        .filter_map(|line| Some(line.split_once(" = ")?.0.replace('-', "_")))
+        .collect()
 }
 
 #[track_caller]
 fn holds(check: impl Fn(&Source) -> Vec<String>) {
     let sources = sources();
-    assert!(sources.len() > 50, "the sources are not where they are looked for");
+    assert!(
+        sources.len() > 50,
+        "the sources are not where they are looked for"
+    );
     let found: Vec<String> = sources.iter().flat_map(check).collect();
     assert!(found.is_empty(), "\n{}\n", found.join("\n"));
 }
@@ -396,8 +486,14 @@ fn each_proof_has_one_named_maker() {
     holds(unnamed_callers);
     let sources = sources();
     for (call, path, _) in CALLERS {
-        let source = sources.iter().find(|source| source.path == *path).expect("the named caller is there");
-        assert!(source.find(call).next().is_some(), "nobody calls {call} any more");
+        let source = sources
+            .iter()
+            .find(|source| source.path == *path)
+            .expect("the named caller is there");
+        assert!(
+            source.find(call).next().is_some(),
+            "nobody calls {call} any more"
+        );
     }
 }
 
@@ -429,8 +525,14 @@ fn a_use_against_the_direction_is_named_with_file_and_line() {
     let good = "use super::cache;\nuse crate::policy::Scope;\nuse crate::token::{self, Rules};\n";
     assert!(against_arrows(&Source::new("src/token/made_up.rs", good)).is_empty());
     let unknown = against_arrows(&Source::new("src/attic/mod.rs", ""));
-    assert_eq!(unknown, ["src/attic/mod.rs: room \"attic\" has no place in the direction table"]);
-    let main = against_arrows(&Source::new("src/main.rs", "fn main() { scopegate::gateway::run() }"));
+    assert_eq!(
+        unknown,
+        ["src/attic/mod.rs: room \"attic\" has no place in the direction table"]
+    );
+    let main = against_arrows(&Source::new(
+        "src/main.rs",
+        "fn main() { scopegate::gateway::run() }",
+    ));
     assert_eq!(main, ["src/main.rs:1: \"main\" may not use \"gateway\""]);
 }
 
@@ -439,17 +541,22 @@ fn a_crate_in_the_policy_is_named_with_file_and_line() {
     let crates = ["serde".to_owned(), "http".to_owned()];
     let text = "use std::fmt;\n#[derive(serde::Serialize)]\nstruct A; // http\n";
     let found = beyond_std(&Source::new("src/policy/made_up.rs", text), &crates);
-    assert_eq!(found, ["src/policy/made_up.rs:2: \"policy\" uses the crate \"serde\"; it knows std alone"]);
+    assert_eq!(
+        found,
+        ["src/policy/made_up.rs:2: \"policy\" uses the crate \"serde\"; it knows std alone"]
+    );
     assert!(beyond_std(&Source::new("src/route/made_up.rs", text), &crates).is_empty());
 }
 
 #[test]
 fn another_caller_of_a_constructor_is_named_with_file_and_line() {
-    let text =
-        "fn authorize() {\n    Permit::granted(a)\n}\nfn other() -> Permit {\n    Permit::granted(b)\n}\n";
+    let text = "fn authorize() {\n    Permit::granted(a)\n}\nfn other() -> Permit {\n    Permit::granted(b)\n}\n";
     let place = "Permit::granted is for \"authorize\" in src/policy/requirement.rs, not for";
     let found = unnamed_callers(&Source::new("src/policy/requirement.rs", text));
-    assert_eq!(found, [format!("src/policy/requirement.rs:5: {place} \"other\"")]);
+    assert_eq!(
+        found,
+        [format!("src/policy/requirement.rs:5: {place} \"other\"")]
+    );
     let found = unnamed_callers(&Source::new("src/proxy/mod.rs", text));
     assert_eq!(found.len(), 2, "{found:?}");
 }
@@ -459,20 +566,33 @@ fn another_reader_of_the_time_is_named_with_file_and_line() {
     let text = "use std::time::Instant;\nfn a() -> bool {\n    Instant::now().elapsed() > B\n}\n";
     let found = other_clocks(&Source::new("src/net/made_up.rs", text));
     assert_eq!(found.len(), 2, "{found:?}");
-    assert_eq!(found[0], "src/net/made_up.rs:3: Instant::now is for src/clock.rs alone");
+    assert_eq!(
+        found[0],
+        "src/net/made_up.rs:3: Instant::now is for src/clock.rs alone"
+    );
     assert!(other_clocks(&Source::new("src/clock.rs", text)).is_empty());
 }
 
 #[test]
 fn another_way_into_dev_is_named_with_file_and_line() {
     let line = "\nuse crate::dev::Sandbox;\n";
-    for (path, found) in
-        [("src/cli/dev.rs", 0), ("src/dev/a.rs", 0), ("src/cli/token.rs", 1), ("src/gateway.rs", 1)]
-    {
-        assert_eq!(ways_into_dev(&Source::new(path, line)).len(), found, "{path}");
+    for (path, found) in [
+        ("src/cli/dev.rs", 0),
+        ("src/dev/a.rs", 0),
+        ("src/cli/token.rs", 1),
+        ("src/gateway.rs", 1),
+    ] {
+        assert_eq!(
+            ways_into_dev(&Source::new(path, line)).len(),
+            found,
+            "{path}"
+        );
     }
     let run = ways_into_dev(&Source::new("src/cli/run.rs", "\nuse super::dev::load;\n"));
-    assert_eq!(run, ["src/cli/run.rs:2: only src/cli/dev.rs leads to \"dev\""]);
+    assert_eq!(
+        run,
+        ["src/cli/run.rs:2: only src/cli/dev.rs leads to \"dev\""]
+    );
 }
 
 #[test]
@@ -480,12 +600,21 @@ fn strings_comments_and_tests_are_no_code() {
     let text = "a(\"\\\" b\", '\"', 'c', r#\"d \" e\"#); fn f<'g>(h: &'g str) {} /* i /* j */ k */ l // m\nn";
     let code = code_of(text);
     assert_eq!(code.len(), text.len());
-    let words: Vec<&str> =
-        code.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
+    let words: Vec<&str> = code
+        .split(|c: char| !c.is_alphanumeric())
+        .filter(|word| !word.is_empty())
+        .collect();
     assert_eq!(words, ["a", "fn", "f", "g", "h", "g", "str", "l", "n"]);
     let text = "b\n#[cfg(test)]\nfn c() { d }\n#[cfg(test)]\nmod e;\nf";
-    assert_eq!(without_tests(text).split_whitespace().collect::<Vec<_>>(), ["b", "f"]);
-    let text = "#[cfg(test)]\nmod fixture;\n#[cfg(test)]\n#[path = \"b_tests.rs\"]\nmod tests;\nmod c;\n";
-    assert_eq!(test_files("src/a/mod.rs", text), ["src/a/fixture.rs", "src/a/b_tests.rs"]);
+    assert_eq!(
+        without_tests(text).split_whitespace().collect::<Vec<_>>(),
+        ["b", "f"]
+    );
+    let text =
+        "#[cfg(test)]\nmod fixture;\n#[cfg(test)]\n#[path = \"b_tests.rs\"]\nmod tests;\nmod c;\n";
+    assert_eq!(
+        test_files("src/a/mod.rs", text),
+        ["src/a/fixture.rs", "src/a/b_tests.rs"]
+    );
     assert_eq!(test_files("src/a/b.rs", "#[cfg(test)]\nmod d {\n"), [""; 0]);
 }

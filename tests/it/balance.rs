@@ -6,15 +6,25 @@ use crate::support::{Gateway, Request, Script, Upstream, wait_until};
 
 const RETRIES: &str = "scopegate_upstream_retries_total{upstream=\"orders\"}";
 const EJECTIONS: &str = "scopegate_upstream_ejections_total{upstream=\"orders\"}";
-const ROUTE: &str = "[[routes]]\npath = \"/**\"\nupstream = \"orders\"\nmethods = \"ANY\"\npublic = true\n";
+const ROUTE: &str =
+    "[[routes]]\npath = \"/**\"\nupstream = \"orders\"\nmethods = \"ANY\"\npublic = true\n";
 
 /// The URL of a port where nobody listens.
 fn nowhere() -> String {
-    format!("http://{}", TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap())
+    format!(
+        "http://{}",
+        TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+    )
 }
 
 fn toml(endpoints: &[String], more: &str) -> String {
-    format!("[upstreams.orders]\nendpoints = [{}]\n{more}\n{ROUTE}", endpoints.join(", "))
+    format!(
+        "[upstreams.orders]\nendpoints = [{}]\n{more}\n{ROUTE}",
+        endpoints.join(", ")
+    )
 }
 
 fn plain(url: &str) -> String {
@@ -22,7 +32,10 @@ fn plain(url: &str) -> String {
 }
 
 fn start(urls: &[&str], more: &str) -> Gateway {
-    Gateway::start(&toml(&urls.iter().map(|url| plain(url)).collect::<Vec<_>>(), more))
+    Gateway::start(&toml(
+        &urls.iter().map(|url| plain(url)).collect::<Vec<_>>(),
+        more,
+    ))
 }
 
 // U05: each worker goes by the weights for itself, and a client connection has one worker.
@@ -37,7 +50,11 @@ fn weights_are_shares_of_the_requests() {
     }
     assert_eq!((many.arrivals().len(), few.arrivals().len()), (36, 4));
     assert_eq!(many.last().field("host"), Some(&*many.authority()));
-    assert_eq!(few.last().field("host"), Some(&*few.authority()), "an endpoint gets its own name");
+    assert_eq!(
+        few.last().field("host"),
+        Some(&*few.authority()),
+        "an endpoint gets its own name"
+    );
 }
 
 #[test]
@@ -49,7 +66,9 @@ fn the_less_busy_endpoint_gets_the_request() {
     let mut clients: Vec<_> = (0..8).map(|_| gateway.connect()).collect();
     for (sent, client) in clients.iter_mut().enumerate() {
         client.write_request(&Request::get("/x"));
-        wait_until("it arrives", || slow.arrivals().len() + quick.arrivals().len() > sent);
+        wait_until("it arrives", || {
+            slow.arrivals().len() + quick.arrivals().len() > sent
+        });
     }
     // Each of the two workers keeps its own requests even.
     assert!(slow.arrivals().len().abs_diff(quick.arrivals().len()) <= 2);
@@ -59,7 +78,10 @@ fn the_less_busy_endpoint_gets_the_request() {
 #[test]
 fn what_could_not_be_sent_goes_to_another_endpoint() {
     let here = Upstream::start();
-    let gateway = start(&[&nowhere(), &here.url()], "retry_percent = 100\nejection = { failures = 0 }");
+    let gateway = start(
+        &[&nowhere(), &here.url()],
+        "retry_percent = 100\nejection = { failures = 0 }",
+    );
     let mut client = gateway.connect();
     for _ in 0..5 {
         assert_eq!(client.send(&Request::get("/x")).status, 200);
@@ -93,8 +115,13 @@ fn what_may_have_arrived_is_repeated_only_if_it_may_be() {
     let (broken, here) = (Upstream::start(), Upstream::start());
     broken.always(Script::Close);
     let gateway = start(&[&broken.url(), &here.url()], "ejection = { failures = 0 }");
-    let answer = gateway.connect().send(&Request::new("POST", "/x").body("once"));
-    assert_eq!((answer.status, answer.code().as_str()), (502, "upstream_failed"));
+    let answer = gateway
+        .connect()
+        .send(&Request::new("POST", "/x").body("once"));
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (502, "upstream_failed")
+    );
     assert_eq!((broken.arrivals().len(), here.arrivals().len()), (1, 0));
 }
 
@@ -102,7 +129,8 @@ fn what_may_have_arrived_is_repeated_only_if_it_may_be() {
 #[test]
 fn retries_are_within_a_budget() {
     let both = [Upstream::start(), Upstream::start()];
-    both.iter().for_each(|upstream| upstream.always(Script::Close));
+    both.iter()
+        .for_each(|upstream| upstream.always(Script::Close));
     let settings = "retry_percent = 20\nretry_min = 0\nejection = { failures = 0 }";
     let gateway = start(&[&both[0].url(), &both[1].url()], settings);
     let mut client = gateway.connect();
@@ -110,17 +138,30 @@ fn retries_are_within_a_budget() {
         assert_eq!(client.send(&Request::get("/x")).status, 502);
     }
     assert_eq!(gateway.metric(RETRIES), 10.0);
-    assert_eq!(both.iter().map(|upstream| upstream.arrivals().len()).sum::<usize>(), 60);
+    assert_eq!(
+        both.iter()
+            .map(|upstream| upstream.arrivals().len())
+            .sum::<usize>(),
+        60
+    );
 }
 
 // U05: and comes back when it answers; no answer of 503 is retried.
 #[test]
 fn an_endpoint_that_fails_in_a_row_is_left_alone_and_comes_back() {
     let (ill, well) = (Upstream::start(), Upstream::start());
-    ill.always(Script::Raw(b"HTTP/1.1 503 No\r\ncontent-length: 0\r\n\r\n".to_vec(), true));
-    let gateway = start(&[&ill.url(), &well.url()], "ejection = { failures = 2, time = \"300ms\" }");
+    ill.always(Script::Raw(
+        b"HTTP/1.1 503 No\r\ncontent-length: 0\r\n\r\n".to_vec(),
+        true,
+    ));
+    let gateway = start(
+        &[&ill.url(), &well.url()],
+        "ejection = { failures = 2, time = \"300ms\" }",
+    );
     let mut client = gateway.connect();
-    let statuses: Vec<_> = (0..4).map(|_| client.send(&Request::get("/x")).status).collect();
+    let statuses: Vec<_> = (0..4)
+        .map(|_| client.send(&Request::get("/x")).status)
+        .collect();
     assert_eq!(statuses, [503, 200, 503, 200]);
     assert_eq!(gateway.metric(EJECTIONS), 1.0);
     ill.always(Script::Ok);
@@ -136,15 +177,33 @@ fn an_endpoint_that_comes_back_gets_one_request_until_it_has_answered() {
     let (ill, well) = (Upstream::start(), Upstream::start());
     ill.play([
         Script::Close,
-        Script::Pieces(vec![b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok".to_vec()]),
+        Script::Pieces(vec![
+            b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok".to_vec(),
+        ]),
     ]);
-    let gateway = start(&[&ill.url(), &well.url()], "ejection = { failures = 1, time = \"100ms\" }");
+    let gateway = start(
+        &[&ill.url(), &well.url()],
+        "ejection = { failures = 1, time = \"100ms\" }",
+    );
     let ejected = |upstream: &Upstream| {
-        format!("scopegate_upstream_endpoint_ejected{{endpoint=\"{}/\",upstream=\"orders\"}}", upstream.url())
+        format!(
+            "scopegate_upstream_endpoint_ejected{{endpoint=\"{}/\",upstream=\"orders\"}}",
+            upstream.url()
+        )
     };
     let mut client = gateway.connect();
-    assert_eq!(client.send(&Request::get("/x")).status, 200, "it is tried elsewhere");
-    assert_eq!((gateway.metric(&ejected(&ill)), gateway.metric(&ejected(&well))), (1.0, 0.0));
+    assert_eq!(
+        client.send(&Request::get("/x")).status,
+        200,
+        "it is tried elsewhere"
+    );
+    assert_eq!(
+        (
+            gateway.metric(&ejected(&ill)),
+            gateway.metric(&ejected(&well))
+        ),
+        (1.0, 0.0)
+    );
     // Whoever is sent to it has to wait for the answer.
     let mut trials = Vec::new();
     wait_until("it is tried", || {
@@ -172,7 +231,8 @@ fn an_endpoint_that_comes_back_gets_one_request_until_it_has_answered() {
 #[test]
 fn the_last_endpoint_is_never_left_alone() {
     let both = [Upstream::start(), Upstream::start()];
-    both.iter().for_each(|upstream| upstream.always(Script::Close));
+    both.iter()
+        .for_each(|upstream| upstream.always(Script::Close));
     let settings = "retries = 1\nejection = { failures = 1, time = \"1h\", max_percent = 100 }";
     let gateway = start(&[&both[0].url(), &both[1].url()], settings);
     for _ in 0..3 {

@@ -1,4 +1,5 @@
-//! What the upstream learns of the caller: the claims that the route names, from the token and from nobody else.
+//! What the upstream learns of the caller: the claims that the route names, from the token and from
+//! nobody else.
 
 use serde_json::json;
 
@@ -54,7 +55,9 @@ fn claims_reach_the_upstream_as_headers() {
         assert_eq!(arrival.field(name), Some(value), "{name}");
     }
     // What the token does not say, or says in a shape that no header has, is left out.
-    let token = Pair::claims("read").with("sub", json!(null)).with("realm", json!({"role": {"a": 1}}));
+    let token = Pair::claims("read")
+        .with("sub", json!(null))
+        .with("realm", json!({"role": {"a": 1}}));
     let arrival = pair.ask(&with(&pair, &token)).forwarded();
     for name in ["x-user-id", "x-groups", "x-role", "x-level", "x_tenant"] {
         assert_eq!(arrival.field(name), None, "{name}");
@@ -79,13 +82,18 @@ fn a_claim_cannot_write_headers_of_its_own() {
         ("a  b", "a  b"),
         ("", ""),
     ] {
-        let arrival = pair.ask(&with(&pair, &Pair::claims("read").with("sub", subject))).forwarded();
+        let arrival = pair
+            .ask(&with(&pair, &Pair::claims("read").with("sub", subject)))
+            .forwarded();
         assert_eq!(arrival.field("x-user-id"), Some(value), "{subject:?}");
         assert_eq!(arrival.field("x-role"), None);
     }
     let token = Pair::claims("read").with("cognito:groups", json!(["a,b\r\nx-role: admin", "c"]));
     let arrival = pair.ask(&with(&pair, &token)).forwarded();
-    assert_eq!(arrival.field("x-groups"), Some("a%2Cb%0D%0Ax-role: admin,c"));
+    assert_eq!(
+        arrival.field("x-groups"),
+        Some("a%2Cb%0D%0Ax-role: admin,c")
+    );
     assert_eq!(arrival.field("x-role"), None);
 }
 
@@ -94,11 +102,15 @@ fn a_claim_cannot_write_headers_of_its_own() {
 fn two_claims_that_differ_are_two_values() {
     let pair = start();
     let ask = |members: &str| {
-        let claims = Pair::claims("read").with("sub", json!(null)).claims.to_string();
+        let claims = Pair::claims("read")
+            .with("sub", json!(null))
+            .claims
+            .to_string();
         let claims = format!("{},{members}}}", claims.trim_end_matches('}'));
         let header = json!({"alg": pair.key.algorithm(), "kid": pair.key.kid}).to_string();
         let token = Token::signed_text(&header, &claims, &pair.key);
-        pair.ask(&Request::get("/claims").bearer(&token)).forwarded()
+        pair.ask(&Request::get("/claims").bearer(&token))
+            .forwarded()
     };
     for (claim, value) in [
         (r#""x,admin""#, Some("x%2Cadmin")),
@@ -110,11 +122,17 @@ fn two_claims_that_differ_are_two_values() {
         (r#"[""]"#, Some("")),
         ("[]", None),
         ("[[]]", None),
-        ("[1.0,18446744073709551616]", Some("1.0,18446744073709551616")),
+        (
+            "[1.0,18446744073709551616]",
+            Some("1.0,18446744073709551616"),
+        ),
         ("9007199254740993", Some("9007199254740993")),
         ("18446744073709551616", Some("18446744073709551616")),
         ("18446744073709551617", Some("18446744073709551617")),
-        ("-123456789012345678901234567890", Some("-123456789012345678901234567890")),
+        (
+            "-123456789012345678901234567890",
+            Some("-123456789012345678901234567890"),
+        ),
         ("-0", Some("-0")),
         ("1.50", Some("1.50")),
         ("1E5", Some("1E5")),
@@ -126,12 +144,17 @@ fn two_claims_that_differ_are_two_values() {
     }
     // Alike, as docs/traffic.md says.
     for (one, other) in [("1", "\"1\""), ("true", "\"true\""), ("[\"x\"]", "\"x\"")] {
-        let value = |claim: &str| ask(&format!("\"level\":{claim}")).field("x-level").map(str::to_owned);
+        let value = |claim: &str| {
+            ask(&format!("\"level\":{claim}"))
+                .field("x-level")
+                .map(str::to_owned)
+        };
         assert_eq!(value(one), value(other));
     }
 }
 
-// attacks.md row 9 (Caddy CVE-2026-30851, Traefik CVE-2026-33433, oauth2-proxy CVE-2025-64484); H01, D50.
+// attacks.md row 9 (Caddy CVE-2026-30851, Traefik CVE-2026-33433, oauth2-proxy CVE-2025-64484);
+// H01, D50.
 #[test]
 fn a_clients_own_copy_of_a_claim_is_removed_on_every_route() {
     let pair = start();
@@ -157,8 +180,11 @@ fn a_clients_own_copy_of_a_claim_is_removed_on_every_route() {
                 .field(name, "root")
                 .field("X-User", "kept");
             let arrival = pair.ask(&request).forwarded();
-            let spoofed: Vec<_> =
-                arrival.fields.iter().filter(|(_, value)| value == "admin" || value == "root").collect();
+            let spoofed: Vec<_> = arrival
+                .fields
+                .iter()
+                .filter(|(_, value)| value == "admin" || value == "root")
+                .collect();
             assert!(spoofed.is_empty(), "{path}: {spoofed:?}");
             assert_eq!(arrival.field("x-user"), Some("kept"), "{path}");
             let subject = (path == "/claims").then_some("alice");
@@ -166,12 +192,14 @@ fn a_clients_own_copy_of_a_claim_is_removed_on_every_route() {
         }
     }
     // A name with blanks in it is no name: D60.
-    let answer = pair.gateway.send(&Request::get("/public").field("X-User-Id ", "admin"));
+    let answer = pair
+        .gateway
+        .send(&Request::get("/public").field("X-User-Id ", "admin"));
     assert_eq!(answer.status, 400);
 }
 
-// attacks.md row 10 (Traefik CVE-2024-45410, CVE-2026-29054); H02: what the client names in Connection goes before
-// anything of ours comes.
+// attacks.md row 10 (Traefik CVE-2024-45410, CVE-2026-29054); H02: what the client names in
+// Connection goes before anything of ours comes.
 #[test]
 fn connection_cannot_take_away_what_the_gateway_says() {
     let pair = start();
@@ -182,13 +210,23 @@ fn connection_cannot_take_away_what_the_gateway_says() {
         "close, x-user-id",
         "x-forwarded-for, x-request-id, via, host, x-forwarded-host",
     ] {
-        let request =
-            Request::get("/claims").bearer(&token).field("Connection", named).field("x-user-id", "admin");
+        let request = Request::get("/claims")
+            .bearer(&token)
+            .field("Connection", named)
+            .field("x-user-id", "admin");
         let arrival = pair.ask(&request).forwarded();
         assert_eq!(arrival.field("x-user-id"), Some("alice"), "{named}");
         assert_eq!(arrival.field("x-scopes"), Some("read"), "{named}");
-        assert_eq!(arrival.field("x-forwarded-for"), Some("127.0.0.1"), "{named}");
-        assert_eq!(arrival.field("host"), Some(pair.upstream.authority().as_str()), "{named}");
+        assert_eq!(
+            arrival.field("x-forwarded-for"),
+            Some("127.0.0.1"),
+            "{named}"
+        );
+        assert_eq!(
+            arrival.field("host"),
+            Some(pair.upstream.authority().as_str()),
+            "{named}"
+        );
     }
 }
 
@@ -198,7 +236,12 @@ fn each_request_carries_its_own_subject() {
     let pair = start();
     let tokens: Vec<_> = (0..8)
         .map(|n| {
-            (format!("user-{n}"), Pair::claims("read").with("sub", format!("user-{n}")).signed(&pair.key))
+            (
+                format!("user-{n}"),
+                Pair::claims("read")
+                    .with("sub", format!("user-{n}"))
+                    .signed(&pair.key),
+            )
         })
         .collect();
     let address = pair.gateway.address();
@@ -210,8 +253,11 @@ fn each_request_carries_its_own_subject() {
                 for round in 0..40 {
                     let (subject, token) = &tokens[(round * 3 + shift) % tokens.len()];
                     let id = format!("{subject}.{shift}.{round}");
-                    let answer =
-                        client.send(&Request::get("/claims").bearer(token).field("x-request-id", &id));
+                    let answer = client.send(
+                        &Request::get("/claims")
+                            .bearer(token)
+                            .field("x-request-id", &id),
+                    );
                     assert_eq!(answer.status, 200);
                 }
             });
@@ -225,19 +271,28 @@ fn each_request_carries_its_own_subject() {
     }
 }
 
-// H01, D57: an upstream may add trailers to its headers, so that none of them may say who the caller is.
+// H01, D57: an upstream may add trailers to its headers, so that none of them may say who the
+// caller is.
 #[test]
 fn no_trailer_says_who_the_caller_is() {
     let pair = start();
     for path in ["/public", "/claims"] {
-        let trailers = "X-User-Id: admin\r\nx_user_id: admin\r\nX-Tenant: admin\r\nX-Fine: kept\r\n";
+        let trailers =
+            "X-User-Id: admin\r\nx_user_id: admin\r\nX-Tenant: admin\r\nX-Fine: kept\r\n";
         let request = Request::new("POST", path)
             .bearer(&pair.token("read"))
             .field("Trailer", "X-User-Id, x_user_id, X-Tenant, X-Fine")
             .field("Transfer-Encoding", "chunked")
             .body(format!("1\r\na\r\n0\r\n{trailers}\r\n"));
         let arrival = pair.ask(&request).forwarded();
-        assert_eq!(arrival.trailers, [("x-fine".to_owned(), "kept".to_owned())], "{path}");
-        assert_eq!(arrival.field("x-user-id"), (path == "/claims").then_some("alice"));
+        assert_eq!(
+            arrival.trailers,
+            [("x-fine".to_owned(), "kept".to_owned())],
+            "{path}"
+        );
+        assert_eq!(
+            arrival.field("x-user-id"),
+            (path == "/claims").then_some("alice")
+        );
     }
 }

@@ -19,7 +19,10 @@ struct Folder {
 
 impl Folder {
     fn new() -> Self {
-        let folder = Self { directory: tempfile::tempdir().unwrap(), key: Key::rsa("key", 0) };
+        let folder = Self {
+            directory: tempfile::tempdir().unwrap(),
+            key: Key::rsa("key", 0),
+        };
         let keys = json!({ "keys": [folder.key.jwk()] });
         folder.write("gateway.toml", &format!(
             "[server]\nlisten = \"10.0.0.1:1001\"\nadmin = \"10.0.0.1:2001\"\nworkers = 1\n\
@@ -48,7 +51,9 @@ impl Folder {
 
     fn run(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
         let mut command = scopegate(arguments);
-        command.current_dir(self.directory.path()).envs(environment.iter().copied());
+        command
+            .current_dir(self.directory.path())
+            .envs(environment.iter().copied());
         command.output().unwrap()
     }
 
@@ -70,32 +75,55 @@ impl Folder {
 #[test]
 fn a_flag_goes_before_the_environment_and_that_before_the_file() {
     let folder = Folder::new();
-    let environment = [("SCOPEGATE_LISTEN", "10.0.0.2:1002"), ("SCOPEGATE_ADMIN", "10.0.0.2:2002")];
+    let environment = [
+        ("SCOPEGATE_LISTEN", "10.0.0.2:1002"),
+        ("SCOPEGATE_ADMIN", "10.0.0.2:2002"),
+    ];
     let flags = ["check", "--listen", "10.0.0.3:1003", "--admin", "off"];
     for (printed, [listen, admin]) in [
         (folder.print(&["check"]), ["10.0.0.1:1001", "10.0.0.1:2001"]),
-        (folder.print_with(&["check"], &environment), ["10.0.0.2:1002", "10.0.0.2:2002"]),
-        (folder.print_with(&flags, &environment), ["10.0.0.3:1003", "off"]),
+        (
+            folder.print_with(&["check"], &environment),
+            ["10.0.0.2:1002", "10.0.0.2:2002"],
+        ),
+        (
+            folder.print_with(&flags, &environment),
+            ["10.0.0.3:1003", "off"],
+        ),
     ] {
         let rows = format!("  listen  {listen}\n  admin   {admin}\n");
         assert!(printed.starts_with(&rows), "{rows}{printed}");
     }
     // The file itself comes by flag or environment, too.
     folder.write("other.toml", "nothing = 1\n");
-    assert_eq!(folder.run(&["check"], &[("SCOPEGATE_CONFIG", "other.toml")]).status.code(), Some(1));
-    folder.print_with(&["check", "-c", "gateway.toml"], &[("SCOPEGATE_CONFIG", "other.toml")]);
+    assert_eq!(
+        folder
+            .run(&["check"], &[("SCOPEGATE_CONFIG", "other.toml")])
+            .status
+            .code(),
+        Some(1)
+    );
+    folder.print_with(
+        &["check", "-c", "gateway.toml"],
+        &[("SCOPEGATE_CONFIG", "other.toml")],
+    );
 }
 
 #[test]
 fn wrong_environment_is_wrong_usage() {
     let folder = Folder::new();
-    for (name, value) in
-        [("SCOPEGATE_LISTEN", "nowhere"), ("SCOPEGATE_WORKERS", "0"), ("SCOPEGATE_LOG", "loud")]
-    {
+    for (name, value) in [
+        ("SCOPEGATE_LISTEN", "nowhere"),
+        ("SCOPEGATE_WORKERS", "0"),
+        ("SCOPEGATE_LOG", "loud"),
+    ] {
         let output = folder.run(&["check"], &[(name, value)]);
         assert_eq!(output.status.code(), Some(2), "{name}={value}: {output:?}");
     }
-    folder.print_with(&["check"], &[("SCOPEGATE_LOG", "debug"), ("SCOPEGATE_WORKERS", "2")]);
+    folder.print_with(
+        &["check"],
+        &[("SCOPEGATE_LOG", "debug"), ("SCOPEGATE_WORKERS", "2")],
+    );
 }
 
 // O10: each problem with its place, all at once, and nothing on standard output.
@@ -112,8 +140,19 @@ fn a_bad_file_is_told_of_whole() {
     );
     let output = folder.run(&["check", "-c", "bad.toml"], &[]);
     let errors = String::from_utf8(output.stderr).unwrap();
-    assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{errors}");
-    for part in ["bad.toml:8:12", "bad.toml:13:1", "bad.toml:1", "\"orders\"", "\"scopes\"", "^^^^^"] {
+    assert_eq!(
+        (output.status.code(), output.stdout.len()),
+        (Some(1), 0),
+        "{errors}"
+    );
+    for part in [
+        "bad.toml:8:12",
+        "bad.toml:13:1",
+        "bad.toml:1",
+        "\"orders\"",
+        "\"scopes\"",
+        "^^^^^",
+    ] {
         assert!(errors.contains(part), "{part}: {errors}");
     }
     for missing in ["nowhere.toml", "."] {
@@ -126,20 +165,33 @@ fn a_bad_file_is_told_of_whole() {
 #[test]
 fn routes_are_printed_in_the_order_in_which_they_match() {
     let printed = Folder::new().print(&["routes"]);
-    let rows: Vec<Vec<&str>> =
-        printed.lines().map(|line| line.split_whitespace().take(2).collect()).collect();
+    let rows: Vec<Vec<&str>> = printed
+        .lines()
+        .map(|line| line.split_whitespace().take(2).collect())
+        .collect();
     let place = |method: &str, path: &str| {
         rows.iter()
             .position(|row| *row == [method, path])
             .unwrap_or_else(|| panic!("{method} {path}: {printed}"))
     };
-    assert!(place("GET", "/orders/new") < place("GET", "/orders/{id}"), "{printed}");
     assert!(
-        place("DELETE", "/orders/{id}") > 0 && place("GET", "/dev/tests") > 0 && place("GET", "/health") > 0
+        place("GET", "/orders/new") < place("GET", "/orders/{id}"),
+        "{printed}"
+    );
+    assert!(
+        place("DELETE", "/orders/{id}") > 0
+            && place("GET", "/dev/tests") > 0
+            && place("GET", "/health") > 0
     );
     assert_eq!(rows.len(), 6);
-    assert!(printed.contains("orders.write and orders.delete"), "{printed}");
-    assert!(printed.contains("orders.write or orders.admin"), "{printed}");
+    assert!(
+        printed.contains("orders.write and orders.delete"),
+        "{printed}"
+    );
+    assert!(
+        printed.contains("orders.write or orders.admin"),
+        "{printed}"
+    );
 }
 
 // The verdict, and the answer's fields that a client would hear.
@@ -148,33 +200,101 @@ fn explain_tells_every_kind_of_verdict() {
     let folder = Folder::new();
     folder.write("good", &(folder.token(|token| token) + "\n"));
     folder.write("late", &folder.token(|token| token.with("exp", 1)));
-    folder.write("other", &folder.token(|token| token.with("iss", "https://other.test")));
+    folder.write(
+        "other",
+        &folder.token(|token| token.with("iss", "https://other.test")),
+    );
     folder.write("broken", "eyJ.not.a-token");
     for (call, token, verdict, says) in [
-        ("GET /orders/1", Some("good"), "forwarded to orders", "granted: orders.read"),
-        ("GET /orders/1?a=b", Some("good"), "forwarded to orders", "/orders/{id}"),
-        ("HEAD /orders/1", Some("good"), "forwarded to orders", "/orders/{id}"),
-        ("GET /dev/tests", Some("good"), "forwarded to orders", "authorization:raw"),
+        (
+            "GET /orders/1",
+            Some("good"),
+            "forwarded to orders",
+            "granted: orders.read",
+        ),
+        (
+            "GET /orders/1?a=b",
+            Some("good"),
+            "forwarded to orders",
+            "/orders/{id}",
+        ),
+        (
+            "HEAD /orders/1",
+            Some("good"),
+            "forwarded to orders",
+            "/orders/{id}",
+        ),
+        (
+            "GET /dev/tests",
+            Some("good"),
+            "forwarded to orders",
+            "authorization:raw",
+        ),
         ("GET /health", None, "forwarded to orders", "/health"),
-        ("DELETE /orders/1", Some("good"), "403 Forbidden", "scope=\"orders.write orders.delete\""),
-        ("GET /orders/new", Some("good"), "403 Forbidden", "insufficient_scope"),
+        (
+            "DELETE /orders/1",
+            Some("good"),
+            "403 Forbidden",
+            "scope=\"orders.write orders.delete\"",
+        ),
+        (
+            "GET /orders/new",
+            Some("good"),
+            "403 Forbidden",
+            "insufficient_scope",
+        ),
         ("GET /orders/1", None, "401 Unauthorized", "missing_token"),
-        ("GET /orders/1", Some("late"), "401 Unauthorized", "token_expired"),
-        ("GET /orders/1", Some("other"), "401 Unauthorized", "unknown_issuer"),
-        ("GET /orders/1", Some("broken"), "401 Unauthorized", "malformed_token"),
+        (
+            "GET /orders/1",
+            Some("late"),
+            "401 Unauthorized",
+            "token_expired",
+        ),
+        (
+            "GET /orders/1",
+            Some("other"),
+            "401 Unauthorized",
+            "unknown_issuer",
+        ),
+        (
+            "GET /orders/1",
+            Some("broken"),
+            "401 Unauthorized",
+            "malformed_token",
+        ),
         ("GET /nowhere", Some("good"), "404 Not Found", "no_route"),
-        ("POST /orders/1", Some("good"), "405 Method Not Allowed", "allow: DELETE, GET, HEAD"),
-        ("GET /orders/../health", None, "400 Bad Request", "ambiguous_path"),
-        ("GET /orders/a%2Fb", Some("good"), "400 Bad Request", "ambiguous_path"),
+        (
+            "POST /orders/1",
+            Some("good"),
+            "405 Method Not Allowed",
+            "allow: DELETE, GET, HEAD",
+        ),
+        (
+            "GET /orders/../health",
+            None,
+            "400 Bad Request",
+            "ambiguous_path",
+        ),
+        (
+            "GET /orders/a%2Fb",
+            Some("good"),
+            "400 Bad Request",
+            "ambiguous_path",
+        ),
         ("GET //health", None, "400 Bad Request", "ambiguous_path"),
     ] {
         let mut arguments = vec!["explain"];
         arguments.extend(call.split(' '));
         arguments.extend(token.iter().flat_map(|name| ["--token-file", name]));
         let printed = folder.print(&arguments);
-        let found =
-            printed.lines().find_map(|line| line.split_once("verdict")).map(|(_, found)| found.trim_start());
-        assert!(found.is_some_and(|found| found.starts_with(verdict)), "{call}: {printed}");
+        let found = printed
+            .lines()
+            .find_map(|line| line.split_once("verdict"))
+            .map(|(_, found)| found.trim_start());
+        assert!(
+            found.is_some_and(|found| found.starts_with(verdict)),
+            "{call}: {printed}"
+        );
         assert!(printed.contains(says), "{call}: no {says:?} in {printed}");
         if let Some(name) = token {
             let token = std::fs::read_to_string(folder.path(name)).unwrap();
@@ -194,10 +314,13 @@ fn explain_names_the_places_of_other_routes_that_are_not_forwarded() {
     let text = std::fs::read_to_string(folder.path("gateway.toml")).unwrap();
     folder.write("gateway.toml", &(text + cookie));
     folder.write("good", &folder.token(|token| token));
-    let says =
-        "without cookie:session, header:x-token: other routes to this upstream take their tokens from there";
-    for (path, expected) in [("/orders/1", true), ("/dev/tests", true), ("/page", false), ("/health", false)]
-    {
+    let says = "without cookie:session, header:x-token: other routes to this upstream take their tokens from there";
+    for (path, expected) in [
+        ("/orders/1", true),
+        ("/dev/tests", true),
+        ("/page", false),
+        ("/health", false),
+    ] {
         let printed = folder.print(&["explain", "GET", path, "--token-file", "good"]);
         assert!(printed.contains("forwarded to orders"), "{printed}");
         assert_eq!(printed.contains(says), expected, "{path}: {printed}");
@@ -209,25 +332,40 @@ fn explain_names_the_places_of_other_routes_that_are_not_forwarded() {
 fn explain_takes_the_certificate_that_the_client_would_show() {
     let (folder, root) = (Folder::new(), Authority::new());
     let (alice, mallory) = (root.sign(&["alice"]), root.sign(&["mallory"]));
-    let thumbprint = |identity: &Identity| encode(digest::digest(&digest::SHA256, &identity.leaf()));
+    let thumbprint =
+        |identity: &Identity| encode(digest::digest(&digest::SHA256, &identity.leaf()));
     let bound = thumbprint(&alice);
-    folder.write("token", &folder.token(|token| token.with("cnf", json!({ "x5t#S256": bound }))));
+    folder.write(
+        "token",
+        &folder.token(|token| token.with("cnf", json!({ "x5t#S256": bound }))),
+    );
     folder.write("alice.pem", &alice.chain);
     folder.write("mallory.pem", &mallory.chain);
     let explain = |more: &[&str]| {
-        let arguments = [&["explain", "GET", "/orders/1", "--token-file", "token"], more].concat();
+        let arguments = [
+            &["explain", "GET", "/orders/1", "--token-file", "token"],
+            more,
+        ]
+        .concat();
         folder.print(&arguments)
     };
     let owner = explain(&["--client-cert-file", "alice.pem"]);
     assert!(owner.contains("forwarded to orders"), "{owner}");
     for (more, shown, hint) in [
-        (&["--client-cert-file", "mallory.pem"][..], thumbprint(&mallory), false),
+        (
+            &["--client-cert-file", "mallory.pem"][..],
+            thumbprint(&mallory),
+            false,
+        ),
         (&[], "no certificate".to_owned(), true),
     ] {
         let text = explain(more);
         assert!(text.contains("NO  binding"), "{text}");
         assert!(text.contains("(wrong_client_certificate)"), "{text}");
-        assert!(text.contains(&format!("cnf       x5t#S256 {bound}")), "{text}");
+        assert!(
+            text.contains(&format!("cnf       x5t#S256 {bound}")),
+            "{text}"
+        );
         assert!(text.contains(&format!("shown     {shown}")), "{text}");
         assert_eq!(text.contains("add --client-cert-file"), hint, "{text}");
     }
@@ -235,22 +373,44 @@ fn explain_takes_the_certificate_that_the_client_would_show() {
     let output = folder.run(&arguments, &[]);
     let errors = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1));
-    assert!(errors.contains("\"token\" cannot be read: there is no certificate in PEM"), "{errors}");
+    assert!(
+        errors.contains("\"token\" cannot be read: there is no certificate in PEM"),
+        "{errors}"
+    );
 }
 
 #[test]
 fn explain_takes_a_token_from_standard_input_and_none_from_a_file_that_is_not_there() {
     let folder = Folder::new();
     let mut explain = scopegate(&["explain", "GET", "/orders/1", "--token-file", "-"]);
-    explain.current_dir(folder.directory.path()).stdin(Stdio::piped()).stdout(Stdio::piped());
+    explain
+        .current_dir(folder.directory.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped());
     let mut child = explain.spawn().unwrap();
-    child.stdin.take().unwrap().write_all(folder.token(|token| token).as_bytes()).unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(folder.token(|token| token).as_bytes())
+        .unwrap();
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success());
-    assert!(String::from_utf8(output.stdout).unwrap().contains("forwarded to orders"));
-    let output = folder.run(&["explain", "GET", "/orders/1", "--token-file", "nowhere"], &[]);
+    assert!(
+        String::from_utf8(output.stdout)
+            .unwrap()
+            .contains("forwarded to orders")
+    );
+    let output = folder.run(
+        &["explain", "GET", "/orders/1", "--token-file", "nowhere"],
+        &[],
+    );
     assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0));
-    assert!(String::from_utf8(output.stderr).unwrap().contains("nowhere"));
+    assert!(
+        String::from_utf8(output.stderr)
+            .unwrap()
+            .contains("nowhere")
+    );
 }
 
 #[test]
@@ -258,39 +418,81 @@ fn the_schema_is_one_and_knows_the_keys() {
     let folder = Folder::new();
     let schema: Value = serde_json::from_str(&folder.print(&["schema"])).expect("a schema is JSON");
     assert!(
-        schema["$schema"].as_str().is_some_and(|dialect| dialect.starts_with("https://json-schema.org/"))
+        schema["$schema"]
+            .as_str()
+            .is_some_and(|dialect| dialect.starts_with("https://json-schema.org/"))
     );
-    let keys = schema["properties"].as_object().expect("a configuration is an object");
-    for key in ["server", "issuers", "upstreams", "routes", "groups", "defaults", "include"] {
+    let keys = schema["properties"]
+        .as_object()
+        .expect("a configuration is an object");
+    for key in [
+        "server",
+        "issuers",
+        "upstreams",
+        "routes",
+        "groups",
+        "defaults",
+        "include",
+    ] {
         assert!(keys.contains_key(key), "{key}");
     }
-    assert_eq!(schema["additionalProperties"], false, "unknown keys are errors");
+    assert_eq!(
+        schema["additionalProperties"], false,
+        "unknown keys are errors"
+    );
 }
 
 #[test]
 fn each_shell_gets_its_completions() {
     let folder = Folder::new();
-    for (shell, part) in
-        [("bash", "complete -F _scopegate"), ("zsh", "#compdef scopegate"), ("fish", "complete -c scopegate")]
-    {
+    for (shell, part) in [
+        ("bash", "complete -F _scopegate"),
+        ("zsh", "#compdef scopegate"),
+        ("fish", "complete -c scopegate"),
+    ] {
         let script = folder.print(&["completions", shell]);
-        assert!(script.contains(part) && script.contains("explain"), "{shell}: {script}");
+        assert!(
+            script.contains(part) && script.contains("explain"),
+            "{shell}: {script}"
+        );
     }
-    assert_eq!(folder.run(&["completions", "tcsh"], &[]).status.code(), Some(2));
+    assert_eq!(
+        folder.run(&["completions", "tcsh"], &[]).status.code(),
+        Some(2)
+    );
 }
 
 #[test]
 fn help_names_every_command_the_exit_codes_and_an_example() {
     let folder = Folder::new();
     let help = folder.print(&["--help"]);
-    for part in ["run", "dev", "check", "routes", "explain", "token", "schema", "completions"] {
+    for part in [
+        "run",
+        "dev",
+        "check",
+        "routes",
+        "explain",
+        "token",
+        "schema",
+        "completions",
+    ] {
         assert!(
-            help.lines().any(|line| line.trim_start().starts_with(&format!("{part} "))),
+            help.lines()
+                .any(|line| line.trim_start().starts_with(&format!("{part} "))),
             "{part}: {help}"
         );
-        assert!(folder.print(&[part, "--help"]).contains("Usage: scopegate"), "{part}");
+        assert!(
+            folder.print(&[part, "--help"]).contains("Usage: scopegate"),
+            "{part}"
+        );
     }
-    assert!(help.contains("Exit codes:") && help.contains("scopegate token --scope orders.read"), "{help}");
+    assert!(
+        help.contains("Exit codes:") && help.contains("scopegate token --scope orders.read"),
+        "{help}"
+    );
     let version = folder.print(&["--version"]);
-    assert_eq!(version, format!("scopegate {}\n", env!("CARGO_PKG_VERSION")));
+    assert_eq!(
+        version,
+        format!("scopegate {}\n", env!("CARGO_PKG_VERSION"))
+    );
 }

@@ -1,5 +1,5 @@
-//! Connections that come of age, by their years or by their requests, and those that nobody uses or reads: over both
-//! protocols they end so that nothing is lost that was under way.
+//! Connections that come of age, by their years or by their requests, and those that nobody uses or
+//! reads: over both protocols they end so that nothing is lost that was under way.
 
 use std::io::{Read as _, Write as _};
 use std::thread;
@@ -14,7 +14,12 @@ const OPEN: &str = "scopegate_upstream_connections_open{upstream=\"orders\"}";
 /// An answer in two pieces, each when it is told to come.
 fn slow() -> Script {
     let pieces = ["HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\none", "two"];
-    Script::Pieces(pieces.iter().map(|piece| piece.as_bytes().to_vec()).collect())
+    Script::Pieces(
+        pieces
+            .iter()
+            .map(|piece| piece.as_bytes().to_vec())
+            .collect(),
+    )
 }
 
 // The last request that a connection may make is told so, and answered.
@@ -26,7 +31,11 @@ fn a_connection_of_http_1_ends_with_its_last_request() {
     for number in 1..=3 {
         let answer = client.send(&Request::get("/a"));
         assert_eq!(answer.status, 200);
-        assert_eq!(answer.field("connection"), (number == 3).then_some("close"), "request {number}");
+        assert_eq!(
+            answer.field("connection"),
+            (number == 3).then_some("close"),
+            "request {number}"
+        );
     }
     assert!(client.ends(), "in order");
     // What is pipelined behind the last one is nobody's: it is neither answered nor forwarded.
@@ -50,7 +59,9 @@ fn a_connection_of_http_2_ends_with_its_last_request() {
     assert_eq!(client.status(5), 200);
     let goaway = match client.seen.iter().find(|frame| frame.kind == GOAWAY) {
         Some(frame) => frame.clone(),
-        None => client.wait(|frame| frame.kind == GOAWAY).expect("it is told"),
+        None => client
+            .wait(|frame| frame.kind == GOAWAY)
+            .expect("it is told"),
     };
     assert_eq!(goaway.error(), NO_ERROR);
     // What is under way ends as if nothing had happened.
@@ -71,7 +82,8 @@ fn a_connection_of_http_1_that_is_old_ends_after_its_answer() {
     let mut busy = gateway.connect();
     busy.write_request(&Request::get("/slow"));
     upstream.wait_for(1);
-    // Others come of age meanwhile, one after the other, since none has exactly the age of another: who is idle is closed.
+    // Others come of age meanwhile, one after the other, since none has exactly the age of another:
+    // who is idle is closed.
     for _ in 0..2 {
         let mut idle = gateway.connect();
         assert_eq!(idle.send(&Request::get("/a")).field("connection"), None);
@@ -93,26 +105,36 @@ fn a_connection_of_http_2_that_is_old_ends_after_its_answers() {
     upstream.play([slow()]);
     let mut client = Frames::connect(gateway.address());
     client.get(1, "/slow");
-    let first = client.wait(|frame| frame.kind == GOAWAY).expect("it is told");
+    let first = client
+        .wait(|frame| frame.kind == GOAWAY)
+        .expect("it is told");
     assert_eq!((first.number(0), first.error()), (0x7fff_ffff, NO_ERROR));
     // A request that was on its way when that was said is served.
     client.get(3, "/a");
-    let last = client.wait(|frame| frame.kind == GOAWAY).expect("it is final");
+    let last = client
+        .wait(|frame| frame.kind == GOAWAY)
+        .expect("it is final");
     assert_eq!(last.error(), NO_ERROR);
     upstream.wait_for(1);
     upstream.go_on();
     upstream.go_on();
-    let whole = client.seen.iter().any(|frame| frame.kind == HEADERS && frame.stream == 1);
+    let whole = client
+        .seen
+        .iter()
+        .any(|frame| frame.kind == HEADERS && frame.stream == 1);
     if !whole {
         assert_eq!(client.status(1), 200);
     }
-    client.wait(|frame| frame.stream == 1 && frame.flags & END_STREAM != 0).expect("it ends");
+    client
+        .wait(|frame| frame.stream == 1 && frame.flags & END_STREAM != 0)
+        .expect("it ends");
     assert!(client.is_closed());
     // The twin: it may be opened anew.
     assert_eq!(gateway.send(&Request::get("/again")).status, 200);
 }
 
-// L01: an idle connection of either protocol is closed in order, and the gateway holds nothing of it.
+// L01: an idle connection of either protocol is closed in order, and the gateway holds nothing of
+// it.
 #[test]
 fn connections_that_nobody_uses_are_closed_in_order() {
     let upstream = Upstream::start();
@@ -129,18 +151,28 @@ fn connections_that_nobody_uses_are_closed_in_order() {
     gateway.wait_for_metric(CLIENTS, 0.0);
 }
 
-// L01, L04, F5: over TLS as in the clear, a client that reads nothing is let go, and its upstream connection with it.
+// L01, L04, F5: over TLS as in the clear, a client that reads nothing is let go, and its upstream
+// connection with it.
 #[test]
 fn a_client_over_tls_that_takes_nothing_is_let_go() {
     let (root, upstream) = (Authority::new(), Upstream::start());
     let pair = root.sign(&["a.test"]);
-    let gateway =
-        Gateway::secured(&upstream, &[("a", &pair)], "[server.timeouts]\nidle_body = \"2s\"\n", &[]);
+    let gateway = Gateway::secured(
+        &upstream,
+        &[("a", &pair)],
+        "[server.timeouts]\nidle_body = \"2s\"\n",
+        &[],
+    );
     let chunk = format!("10000\r\n{}\r\n", "x".repeat(0x10000)).into_bytes();
     // In less time the upstream, on a busy machine, might be the one that is let go.
-    upstream.play([Script::Flood(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n".to_vec(), chunk)]);
+    upstream.play([Script::Flood(
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n".to_vec(),
+        chunk,
+    )]);
     let mut client = root.connect(gateway.address(), "a.test", &[b"http/1.1"]);
-    client.write_all(b"GET /endless HTTP/1.1\r\nHost: a.test\r\n\r\n").unwrap();
+    client
+        .write_all(b"GET /endless HTTP/1.1\r\nHost: a.test\r\n\r\n")
+        .unwrap();
     wait_until("the answer is on its way", || upstream.flooded() > 0);
     gateway.wait_for_metric(CLIENTS, 0.0);
     gateway.wait_for_metric(OPEN, 0.0);
@@ -148,11 +180,16 @@ fn a_client_over_tls_that_takes_nothing_is_let_go() {
     let mut rest = Vec::new();
     let end = client.read_to_end(&mut rest);
     assert!(end.is_err() && !rest.ends_with(b"0\r\n\r\n"), "{end:?}");
-    assert_eq!(gateway.metric("scopegate_connection_errors_total{kind=\"timeout\"}"), 1.0);
+    assert_eq!(
+        gateway.metric("scopegate_connection_errors_total{kind=\"timeout\"}"),
+        1.0
+    );
     // The twin: a client that reads gets all of a long answer, however slowly its pieces come.
     upstream.play([slow()]);
     let mut client = root.connect(gateway.address(), "a.test", &[b"http/1.1"]);
-    client.write_all(b"GET /slow HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n").unwrap();
+    client
+        .write_all(b"GET /slow HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n")
+        .unwrap();
     upstream.go_on();
     thread::scope(|scope| {
         let reading = scope.spawn(move || {

@@ -1,4 +1,5 @@
-//! One credential is judged, and no other one reaches the upstream: not under another spelling, and not in another place.
+//! One credential is judged, and no other one reaches the upstream: not under another spelling, and
+//! not in another place.
 
 use crate::support::frames::{END_HEADERS, END_STREAM, Frames, HEADERS, literal, request};
 use crate::support::{Key, Pair, Request};
@@ -97,21 +98,33 @@ fn two_cookies_that_could_be_the_token_are_several_in_either_order() {
     let token = pair.token("read");
     let good = format!("session={token}");
     for path in ["/cookie", "/kept/cookie"] {
-        for spelling in SPELLINGS.iter().map(|spelling| spelling.replace("VALUE", "FORGED")).chain([
-            "session".to_owned(),
-            "session=".to_owned(),
-            "a=\"; session=FORGED; b=\"".to_owned(),
-        ]) {
+        for spelling in SPELLINGS
+            .iter()
+            .map(|spelling| spelling.replace("VALUE", "FORGED"))
+            .chain([
+                "session".to_owned(),
+                "session=".to_owned(),
+                "a=\"; session=FORGED; b=\"".to_owned(),
+            ])
+        {
             for cookie in [format!("{spelling}; {good}"), format!("{good}; {spelling}")] {
-                pair.ask(&with_cookie(path, &cookie)).refused("several_tokens");
+                pair.ask(&with_cookie(path, &cookie))
+                    .refused("several_tokens");
             }
             let fields = with_cookie(path, &spelling).field("Cookie", &good);
             pair.ask(&fields).refused("several_tokens");
         }
     }
-    for name in ["access.token", "access token", "access[token", "access+token", "Access.Token"] {
+    for name in [
+        "access.token",
+        "access token",
+        "access[token",
+        "access+token",
+        "Access.Token",
+    ] {
         let cookie = format!("{name}=FORGED; access_token={token}");
-        pair.ask(&with_cookie("/php-cookie", &cookie)).refused("several_tokens");
+        pair.ask(&with_cookie("/php-cookie", &cookie))
+            .refused("several_tokens");
     }
 }
 
@@ -120,41 +133,77 @@ fn a_lone_odd_spelling_is_judged_as_the_token() {
     let pair = start();
     let token = pair.token("read");
     for spelling in SPELLINGS {
-        let arrival = pair.ask(&with_cookie("/cookie", &spelling.replace("VALUE", &token))).forwarded();
+        let arrival = pair
+            .ask(&with_cookie("/cookie", &spelling.replace("VALUE", &token)))
+            .forwarded();
         let rest = arrival.field("cookie").unwrap_or_default();
         assert!(!rest.contains("ession"), "{spelling}: {rest}");
-        let arrival = pair.ask(&with_cookie("/kept/cookie", &spelling.replace("VALUE", &token))).forwarded();
-        assert_eq!(arrival.field("cookie"), Some(spelling.replace("VALUE", &token).as_str()));
-        pair.ask(&with_cookie("/cookie", &spelling.replace("VALUE", "FORGED"))).refused("malformed_token");
+        let arrival = pair
+            .ask(&with_cookie(
+                "/kept/cookie",
+                &spelling.replace("VALUE", &token),
+            ))
+            .forwarded();
+        assert_eq!(
+            arrival.field("cookie"),
+            Some(spelling.replace("VALUE", &token).as_str())
+        );
+        pair.ask(&with_cookie(
+            "/cookie",
+            &spelling.replace("VALUE", "FORGED"),
+        ))
+        .refused("malformed_token");
     }
     for name in ["access.token", "access token", "ACCESS[token"] {
-        let arrival = pair.ask(&with_cookie("/php-cookie", &format!("{name}={token}; a=b"))).forwarded();
+        let arrival = pair
+            .ask(&with_cookie("/php-cookie", &format!("{name}={token}; a=b")))
+            .forwarded();
         assert_eq!(arrival.field("cookie"), Some("a=b"), "{name}");
     }
     // Where parsers disagree about the end of the value, it is no token.
     for end in [", a=b", ",a", " a"] {
-        pair.ask(&with_cookie("/cookie", &format!("session={token}{end}"))).refused("bad_signature");
+        pair.ask(&with_cookie("/cookie", &format!("session={token}{end}")))
+            .refused("bad_signature");
     }
-    pair.ask(&with_cookie("/cookie", &format!("session=\"{token}\""))).refused("malformed_token");
+    pair.ask(&with_cookie("/cookie", &format!("session=\"{token}\"")))
+        .refused("malformed_token");
 }
 
 #[test]
 fn other_cookies_are_others() {
     let pair = start();
     let token = pair.token("read");
-    for other in
-        ["a=session", "xsession=x", "session-=x", "__Host-session=x", "a=b=session=c", "session_id=x", "a;b;"]
-    {
-        let arrival = pair.ask(&with_cookie("/cookie", &format!("{other}; session={token}"))).forwarded();
-        assert_eq!(arrival.field("cookie"), Some(other.trim_end_matches(';').replace(";b", "; b").as_str()));
-        pair.ask(&with_cookie("/cookie", other)).refused("missing_token");
+    for other in [
+        "a=session",
+        "xsession=x",
+        "session-=x",
+        "__Host-session=x",
+        "a=b=session=c",
+        "session_id=x",
+        "a;b;",
+    ] {
+        let arrival = pair
+            .ask(&with_cookie(
+                "/cookie",
+                &format!("{other}; session={token}"),
+            ))
+            .forwarded();
+        assert_eq!(
+            arrival.field("cookie"),
+            Some(other.trim_end_matches(';').replace(";b", "; b").as_str())
+        );
+        pair.ask(&with_cookie("/cookie", other))
+            .refused("missing_token");
     }
     // Bytes beyond ASCII are nothing to the token, and hide none.
     let foreign = with_cookie("/cookie", &format!("name=Zoë; session={token}"));
     assert_eq!(pair.gateway.send(&foreign).status, 200);
     assert_eq!(pair.upstream.last().field("cookie"), Some("name=Zoë"));
     for blank in ["\u{a0}", "\u{85}", "\u{2003}"] {
-        let two = with_cookie("/cookie", &format!("session{blank}=FORGED; session={token}"));
+        let two = with_cookie(
+            "/cookie",
+            &format!("session{blank}=FORGED; session={token}"),
+        );
         assert_eq!(pair.gateway.send(&two).code(), "invalid_request");
     }
 }
@@ -174,9 +223,16 @@ fn cookies_one_by_one_over_http_2_are_counted_together() {
     let pair = start();
     let token = pair.token("read");
     let mut client = Frames::connect(pair.gateway.address());
-    for (stream, first, status) in [(1, "a=b", 200), (3, "session =FORGED", 400), (5, "=Session=FORGED", 400)]
-    {
-        let cookies = [literal("cookie", first), literal("cookie", &format!("session={token}"))].concat();
+    for (stream, first, status) in [
+        (1, "a=b", 200),
+        (3, "session =FORGED", 400),
+        (5, "=Session=FORGED", 400),
+    ] {
+        let cookies = [
+            literal("cookie", first),
+            literal("cookie", &format!("session={token}")),
+        ]
+        .concat();
         let head = [request("GET", "/cookie"), cookies].concat();
         client.send(HEADERS, END_STREAM | END_HEADERS, stream, &head);
         assert_eq!(client.status(stream), status, "{first}");
@@ -190,23 +246,36 @@ fn twins_of_a_tokens_field_count_as_one() {
     let pair = start();
     let token = pair.token("read");
     for path in ["/header", "/kept/header"] {
-        for (first, second) in [("X-Token", "X_Token"), ("X.Token", "X-Token"), ("x_token", "X~TOKEN")] {
-            let two = Request::get(path).field(first, &token).field(second, "FORGED");
+        for (first, second) in [
+            ("X-Token", "X_Token"),
+            ("X.Token", "X-Token"),
+            ("x_token", "X~TOKEN"),
+        ] {
+            let two = Request::get(path)
+                .field(first, &token)
+                .field(second, "FORGED");
             pair.ask(&two).refused("several_tokens");
-            let two = Request::get(path).field(first, "FORGED").field(second, &token);
+            let two = Request::get(path)
+                .field(first, "FORGED")
+                .field(second, &token);
             pair.ask(&two).refused("several_tokens");
         }
-        pair.ask(&Request::get(path).field("X_Token", &token)).forwarded();
-        pair.ask(&Request::get(path).field("X_Token", "FORGED")).refused("malformed_token");
+        pair.ask(&Request::get(path).field("X_Token", &token))
+            .forwarded();
+        pair.ask(&Request::get(path).field("X_Token", "FORGED"))
+            .refused("malformed_token");
     }
-    let arrival = pair.ask(&Request::get("/header").field("X_Token", &token)).forwarded();
+    let arrival = pair
+        .ask(&Request::get("/header").field("X_Token", &token))
+        .forwarded();
     assert!(!format!("{arrival:?}").contains(&token), "{arrival:?}");
 }
 
 #[test]
 fn a_trailer_is_no_place_for_a_token() {
     let pair = start();
-    let trailers = "X-Token: FORGED\r\nx_token: FORGED\r\nCookie: session=FORGED\r\nX-Fine: kept\r\n";
+    let trailers =
+        "X-Token: FORGED\r\nx_token: FORGED\r\nCookie: session=FORGED\r\nX-Fine: kept\r\n";
     for path in ["/header", "/kept/header"] {
         let request = Request::new("POST", path)
             .field("X-Token", &pair.token("read"))
@@ -214,7 +283,11 @@ fn a_trailer_is_no_place_for_a_token() {
             .field("Transfer-Encoding", "chunked")
             .body(format!("1\r\na\r\n0\r\n{trailers}\r\n"));
         let arrival = pair.ask(&request).forwarded();
-        assert_eq!(arrival.trailers, [("x-fine".to_owned(), "kept".to_owned())], "{path}");
+        assert_eq!(
+            arrival.trailers,
+            [("x-fine".to_owned(), "kept".to_owned())],
+            "{path}"
+        );
     }
 }
 
@@ -247,25 +320,49 @@ fn parameters_that_could_be_the_token_count_as_one() {
                 format!("access_token={token}&{name}=FORGED"),
                 format!("access_token={token};{name}=FORGED"),
             ] {
-                pair.ask(&Request::get(&format!("{path}?{query}"))).refused("several_tokens");
+                pair.ask(&Request::get(&format!("{path}?{query}")))
+                    .refused("several_tokens");
             }
-            let arrival = pair.ask(&Request::get(&format!("{path}?x=1&{name}={token}&y"))).forwarded();
-            assert!(!arrival.target.contains("token"), "{name}: {}", arrival.target);
-            assert!(arrival.target.contains("?x=1&") && arrival.target.ends_with("&y"), "{}", arrival.target);
+            let arrival = pair
+                .ask(&Request::get(&format!("{path}?x=1&{name}={token}&y")))
+                .forwarded();
+            assert!(
+                !arrival.target.contains("token"),
+                "{name}: {}",
+                arrival.target
+            );
+            assert!(
+                arrival.target.contains("?x=1&") && arrival.target.ends_with("&y"),
+                "{}",
+                arrival.target
+            );
         }
         let forged = Request::get(&format!("/query?{name}=FORGED"));
         pair.ask(&forged).refused("malformed_token");
     }
-    pair.ask(&Request::get(&format!("/query?access_token={token};x=1"))).refused("bad_signature");
-    pair.ask(&Request::get(&format!("/query?access_token&access_token={token}"))).refused("several_tokens");
-    let others = format!("/query?accesstoken=1&x_access_token=2&access_token={token}&a=access_token");
+    pair.ask(&Request::get(&format!("/query?access_token={token};x=1")))
+        .refused("bad_signature");
+    pair.ask(&Request::get(&format!(
+        "/query?access_token&access_token={token}"
+    )))
+    .refused("several_tokens");
+    let others =
+        format!("/query?accesstoken=1&x_access_token=2&access_token={token}&a=access_token");
     let arrival = pair.ask(&Request::get(&others)).forwarded();
-    assert_eq!(arrival.target, "/query?accesstoken=1&x_access_token=2&a=access_token");
+    assert_eq!(
+        arrival.target,
+        "/query?accesstoken=1&x_access_token=2&a=access_token"
+    );
 }
 
 /// Values of `Authorization` that no route here judges.
-const UNJUDGED: [&str; 5] =
-    ["Bearer FORGED", "Basic bWFsbG9yeTpzZWNyZXQ=", "DPoP FORGED", "Digest username=\"admin\"", "FORGED"];
+const UNJUDGED: [&str; 5] = [
+    "Bearer FORGED",
+    "Basic bWFsbG9yeTpzZWNyZXQ=",
+    "DPoP FORGED",
+    "Digest username=\"admin\"",
+    "FORGED",
+];
 
 #[test]
 fn an_authorization_that_was_not_judged_does_not_reach_the_upstream() {
@@ -283,10 +380,21 @@ fn an_authorization_that_was_not_judged_does_not_reach_the_upstream() {
             Request::get(&format!("/kept/query?access_token={token}")),
             Request::new("POST", "/mixed").field("Cookie", &cookie),
         ] {
-            assert_eq!(ask(request.clone()).field("authorization"), None, "{value} {request:?}");
+            assert_eq!(
+                ask(request.clone()).field("authorization"),
+                None,
+                "{value} {request:?}"
+            );
         }
-        assert_eq!(ask(with_cookie("/both", &cookie)).field("authorization"), Some(value));
-        assert_eq!(ask(Request::get("/mixed")).field("authorization"), Some(value), "public, as it came");
+        assert_eq!(
+            ask(with_cookie("/both", &cookie)).field("authorization"),
+            Some(value)
+        );
+        assert_eq!(
+            ask(Request::get("/mixed")).field("authorization"),
+            Some(value),
+            "public, as it came"
+        );
     }
     // Where both places are looked at, another scheme is no token and was not judged.
     let basic = "Basic bWFsbG9yeTpzZWNyZXQ=";
@@ -296,13 +404,27 @@ fn an_authorization_that_was_not_judged_does_not_reach_the_upstream() {
         ("/raw", basic, None),
         ("/neither", basic, Some(basic)),
     ] {
-        let arrival = pair.ask(&with_cookie(path, &cookie).field("Authorization", value)).forwarded();
+        let arrival = pair
+            .ask(&with_cookie(path, &cookie).field("Authorization", value))
+            .forwarded();
         assert_eq!(arrival.field("authorization"), arrives, "{path} {value}");
     }
     // The twins: one that was judged.
-    let bearer = pair.ask(&Request::get("/either").bearer(&token)).forwarded();
-    assert_eq!(bearer.field("authorization"), Some(format!("Bearer {token}").as_str()));
-    let raw = pair.ask(&Request::get("/raw").field("Authorization", &token)).forwarded();
+    let bearer = pair
+        .ask(&Request::get("/either").bearer(&token))
+        .forwarded();
+    assert_eq!(
+        bearer.field("authorization"),
+        Some(format!("Bearer {token}").as_str())
+    );
+    let raw = pair
+        .ask(&Request::get("/raw").field("Authorization", &token))
+        .forwarded();
     assert_eq!(raw.field("authorization"), Some(token.as_str()));
-    assert_eq!(pair.ask(&Request::get("/neither").bearer(&token)).forwarded().field("authorization"), None);
+    assert_eq!(
+        pair.ask(&Request::get("/neither").bearer(&token))
+            .forwarded()
+            .field("authorization"),
+        None
+    );
 }

@@ -56,39 +56,65 @@ fn start() -> Pair {
 /// A request with a token in a cookie, and these fields.
 fn asked(method: &str, path: &str, token: &str, fields: &[(&str, &str)]) -> Request {
     let request = Request::new(method, path).field("Cookie", &format!("session={token}"));
-    fields.iter().fold(request, |request, (name, value)| request.field(name, value))
+    fields
+        .iter()
+        .fold(request, |request, (name, value)| request.field(name, value))
 }
 
 /// What a page of another site, or one that is none, makes its visitor's browser say.
 const FOREIGN: [&[(&str, &str)]; 18] = [
-    &[("Origin", "https://evil.test"), ("Sec-Fetch-Site", "cross-site")],
+    &[
+        ("Origin", "https://evil.test"),
+        ("Sec-Fetch-Site", "cross-site"),
+    ],
     &[("Origin", "https://evil.test")],
     &[("Sec-Fetch-Site", "cross-site")],
     &[("Sec-Fetch-Site", "same-site")],
     &[("Sec-Fetch-Site", "")],
     &[("Sec-Fetch-Site", "Same-Origin")],
     &[("Sec-Fetch-Site", "same-origin, none")],
-    &[("Sec-Fetch-Site", "same-origin"), ("Sec-Fetch-Site", "cross-site")],
+    &[
+        ("Sec-Fetch-Site", "same-origin"),
+        ("Sec-Fetch-Site", "cross-site"),
+    ],
     &[("Origin", "null")],
     &[("Origin", "null"), ("Sec-Fetch-Site", "cross-site")],
     &[("Origin", "")],
-    &[("Origin", "https://shop.api.test"), ("Sec-Fetch-Site", "same-site")],
-    &[("Origin", "https://api.test:8443"), ("Sec-Fetch-Site", "same-site")],
+    &[
+        ("Origin", "https://shop.api.test"),
+        ("Sec-Fetch-Site", "same-site"),
+    ],
+    &[
+        ("Origin", "https://api.test:8443"),
+        ("Sec-Fetch-Site", "same-site"),
+    ],
     &[("Origin", "https://api.test.evil.test")],
-    &[("Origin", "https://api.test"), ("Origin", "https://evil.test")],
+    &[
+        ("Origin", "https://api.test"),
+        ("Origin", "https://evil.test"),
+    ],
     &[("Origin", "https://api.test, https://evil.test")],
-    &[("Origin", "https://evil.test"), ("Sec-Fetch-Site", "same-site")],
+    &[
+        ("Origin", "https://evil.test"),
+        ("Sec-Fetch-Site", "same-site"),
+    ],
     &[("Origin", "api.test")],
 ];
 
 /// What the application's own pages make browsers say, and what programs say.
 const OWN: [&[(&str, &str)]; 9] = [
     &[],
-    &[("Origin", "https://api.test"), ("Sec-Fetch-Site", "same-origin")],
+    &[
+        ("Origin", "https://api.test"),
+        ("Sec-Fetch-Site", "same-origin"),
+    ],
     &[("Sec-Fetch-Site", "same-origin")],
     &[("Sec-Fetch-Site", "none")],
     // A proxy that is not trusted has put another name into `Host`.
-    &[("Origin", "https://public.test"), ("Sec-Fetch-Site", "same-origin")],
+    &[
+        ("Origin", "https://public.test"),
+        ("Sec-Fetch-Site", "same-origin"),
+    ],
     &[("Origin", "https://api.test")],
     &[("Origin", "http://api.test")],
     &[("Origin", "https://api.test:443")],
@@ -109,17 +135,21 @@ fn a_page_of_another_site_changes_nothing_with_a_cookie() {
     let token = pair.token("read");
     for method in UNSAFE {
         for fields in FOREIGN {
-            let answer = pair.ask(&asked(method, "/every", &token, fields)).refused("cross_site_request");
+            let answer = pair
+                .ask(&asked(method, "/every", &token, fields))
+                .refused("cross_site_request");
             assert_eq!(answer.status, 403, "{method} {fields:?}");
         }
     }
     for fields in OWN {
-        pair.ask(&asked("POST", "/every", &token, fields)).forwarded();
+        pair.ask(&asked("POST", "/every", &token, fields))
+            .forwarded();
     }
     // Safe methods: the same-origin policy keeps the answer from the page.
     for method in ["GET", "HEAD"] {
         for fields in FOREIGN {
-            pair.ask(&asked(method, "/plain", &token, fields)).forwarded();
+            pair.ask(&asked(method, "/plain", &token, fields))
+                .forwarded();
         }
     }
     pair.check_counts();
@@ -131,7 +161,8 @@ fn a_foreign_page_learns_nothing_about_the_token() {
     let pair = start();
     let foreign = FOREIGN[0];
     for token in ["FORGED", &pair.token("other"), &pair.token("read")] {
-        pair.ask(&asked("POST", "/plain", token, foreign)).refused("cross_site_request");
+        pair.ask(&asked("POST", "/plain", token, foreign))
+            .refused("cross_site_request");
     }
     let two = asked("POST", "/plain", "a", foreign).field("Cookie", "session=b");
     pair.ask(&two).refused("several_tokens");
@@ -150,10 +181,13 @@ fn only_a_token_that_came_from_a_cookie_is_asked_where_from() {
         Request::new("POST", &format!("/cookie?token={token}")),
         Request::new("POST", "/public"),
     ] {
-        let request = request.field("Origin", "https://evil.test").field("Sec-Fetch-Site", "cross-site");
+        let request = request
+            .field("Origin", "https://evil.test")
+            .field("Sec-Fetch-Site", "cross-site");
         pair.ask(&request.field("Cookie", "a=b")).forwarded();
     }
-    pair.ask(&asked("POST", "/cookie", &token, FOREIGN[0])).refused("cross_site_request");
+    pair.ask(&asked("POST", "/cookie", &token, FOREIGN[0]))
+        .refused("cross_site_request");
 }
 
 #[test]
@@ -161,7 +195,12 @@ fn origins_that_are_named_one_by_one_are_let_in() {
     let pair = start();
     let token = pair.token("read");
     let from = |path: &str, origin: &str| {
-        pair.ask(&asked("POST", path, &token, &[("Origin", origin), ("Sec-Fetch-Site", "same-site")]))
+        pair.ask(&asked(
+            "POST",
+            path,
+            &token,
+            &[("Origin", origin), ("Sec-Fetch-Site", "same-site")],
+        ))
     };
     for (path, origin) in [
         ("/cors", "https://app.test"),
@@ -207,7 +246,8 @@ fn a_page_of_another_site_opens_no_websocket_with_a_cookie() {
     let pair = start();
     let token = pair.token("read");
     for fields in FOREIGN {
-        pair.ask(&handshake("/cookie", &token, fields)).refused("cross_site_request");
+        pair.ask(&handshake("/cookie", &token, fields))
+            .refused("cross_site_request");
     }
     for fields in OWN {
         let arrival = pair.ask(&handshake("/cookie", &token, fields)).forwarded();
@@ -215,7 +255,9 @@ fn a_page_of_another_site_opens_no_websocket_with_a_cookie() {
     }
     pair.ask(&handshake("/any", &token, FOREIGN[0])).forwarded();
     // Without `websocket` it is a GET like any other.
-    let arrival = pair.ask(&handshake("/plain", &token, FOREIGN[0])).forwarded();
+    let arrival = pair
+        .ask(&handshake("/plain", &token, FOREIGN[0]))
+        .forwarded();
     assert_eq!(arrival.field("upgrade"), None);
 }
 
@@ -229,10 +271,16 @@ fn nor_one_over_http_2() {
         issuer.toml(),
         upstream.toml("chat")
     ));
-    upstream.always(Script::Raw(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n".to_vec(), true));
+    upstream.always(Script::Raw(
+        b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n".to_vec(),
+        true,
+    ));
     let address = gateway.address();
     let cookie = format!("session={}", issuer.token("chat"));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     let talk = async {
         let tcp = tokio::net::TcpStream::connect(address).await.unwrap();
         let (mut client, mut connection) = h2::client::handshake(tcp).await.unwrap();
@@ -255,13 +303,17 @@ fn nor_one_over_http_2() {
                 .header("origin", origin)
                 .body(())
                 .unwrap();
-            request.extensions_mut().insert(h2::ext::Protocol::from_static("websocket"));
+            request
+                .extensions_mut()
+                .insert(h2::ext::Protocol::from_static("websocket"));
             let (answer, _) = client.send_request(request, false).unwrap();
             statuses.push(answer.await.unwrap().status().as_u16());
         }
         statuses
     };
-    let statuses = runtime.block_on(async { tokio::time::timeout(PATIENCE, talk).await }).expect("in time");
+    let statuses = runtime
+        .block_on(async { tokio::time::timeout(PATIENCE, talk).await })
+        .expect("in time");
     assert_eq!(statuses, [403, 403, 404]);
     assert_eq!(upstream.arrivals().len(), 1);
 }
@@ -283,7 +335,10 @@ fn the_requested_host_is_the_one_that_trusted_proxies_tell() {
     let token = issuer.token("read");
     let status = |gateway: &Gateway, fields: &[(&str, &str)]| {
         let answer = gateway.send(&asked("POST", "/a", &token, fields));
-        assert!(answer.status == 200 || answer.code() == "cross_site_request", "{answer:?}");
+        assert!(
+            answer.status == 200 || answer.code() == "cross_site_request",
+            "{answer:?}"
+        );
         answer.status
     };
     let host = ("X-Forwarded-Host", "shop.test");
@@ -292,12 +347,30 @@ fn the_requested_host_is_the_one_that_trusted_proxies_tell() {
     assert_eq!(status(&trusting, &[host, proto, origin]), 200);
     assert_eq!(status(&trusting, &[host, origin]), 200);
     assert_eq!(status(&doubting, &[host, proto, origin]), 403);
-    assert_eq!(status(&trusting, &[host, proto, ("Origin", "https://api.test")]), 403);
-    assert_eq!(status(&doubting, &[host, proto, ("Origin", "https://api.test")]), 200);
+    assert_eq!(
+        status(&trusting, &[host, proto, ("Origin", "https://api.test")]),
+        403
+    );
+    assert_eq!(
+        status(&doubting, &[host, proto, ("Origin", "https://api.test")]),
+        200
+    );
     let port = ("X-Forwarded-Port", "8443");
-    assert_eq!(status(&trusting, &[host, port, ("Origin", "https://shop.test:8443")]), 200);
+    assert_eq!(
+        status(
+            &trusting,
+            &[host, port, ("Origin", "https://shop.test:8443")]
+        ),
+        200
+    );
     assert_eq!(status(&trusting, &[host, port, origin]), 403);
-    assert_eq!(status(&trusting, &[host, ("Origin", "https://shop.test:8443")]), 403);
+    assert_eq!(
+        status(&trusting, &[host, ("Origin", "https://shop.test:8443")]),
+        403
+    );
     // A page that came in the clear is none of a host that is asked over TLS.
-    assert_eq!(status(&trusting, &[host, proto, ("Origin", "http://shop.test")]), 403);
+    assert_eq!(
+        status(&trusting, &[host, proto, ("Origin", "http://shop.test")]),
+        403
+    );
 }

@@ -1,5 +1,5 @@
-//! `Date` follows the clock, also back (RFC 9110 §6.6.1): the HTTP library alone would say the later time on until the clock
-//! has caught up.
+//! `Date` follows the clock, also back (RFC 9110 §6.6.1): the HTTP library alone would say the
+//! later time on until the clock has caught up.
 #![cfg(all(target_os = "linux", target_env = "gnu"))]
 
 use std::fs::{self, File};
@@ -57,7 +57,10 @@ impl Clock {
         fs::write(&source, SHIFTED).unwrap();
         let clock = Self { directory, shift };
         let mut compiler = Command::new("cc");
-        compiler.args(["-shared", "-fPIC", "-o"]).arg(clock.library()).arg(&source);
+        compiler
+            .args(["-shared", "-fPIC", "-o"])
+            .arg(clock.library())
+            .arg(&source);
         compiler.arg(format!("-DSHIFT=\"{}\"", path.display()));
         assert!(compiler.status().expect("there is a C compiler").success());
         clock
@@ -88,22 +91,36 @@ fn assert_date(what: &str, date: Option<&str>, shift: i64) {
     } else {
         now + Duration::from_secs(shift.unsigned_abs())
     };
-    let off = date.duration_since(expected).unwrap_or_else(|error| error.duration());
-    assert!(off < Duration::from_secs(120), "{what}: {off:?} off, with the clock shifted by {shift} s");
+    let off = date
+        .duration_since(expected)
+        .unwrap_or_else(|error| error.duration());
+    assert!(
+        off < Duration::from_secs(120),
+        "{what}: {off:?} off, with the clock shifted by {shift} s"
+    );
 }
 
 /// The date of an answer over HTTP/2.
 fn date_over_http2(process: &Process, path: &str) -> Option<String> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     runtime.block_on(async {
-        let stream = tokio::net::TcpStream::connect(process.address()).await.unwrap();
-        let handshake = http2::handshake::<_, _, Empty<Bytes>>(TokioExecutor::new(), TokioIo::new(stream));
+        let stream = tokio::net::TcpStream::connect(process.address())
+            .await
+            .unwrap();
+        let handshake =
+            http2::handshake::<_, _, Empty<Bytes>>(TokioExecutor::new(), TokioIo::new(stream));
         let (mut sender, connection) = handshake.await.unwrap();
         tokio::spawn(connection);
         let uri = format!("http://api.test{path}");
         let request = http::Request::get(uri).body(Empty::new()).unwrap();
         let response = sender.send_request(request).await.unwrap();
-        response.headers().get("date").map(|date| date.to_str().unwrap().to_owned())
+        response
+            .headers()
+            .get("date")
+            .map(|date| date.to_str().unwrap().to_owned())
     })
 }
 
@@ -122,25 +139,46 @@ fn assert_dates(process: &Process, kept: &mut [Client], shift: i64) {
     let good = "GET /a HTTP/1.1\r\nHost: api.test\r\n\r\n";
     for (status, bytes) in [
         (400, "GET /a HTTP/9.9\r\n\r\n".to_owned()),
-        (414, format!("GET /{too_long} HTTP/1.1\r\nHost: api.test\r\n\r\n")),
-        (431, format!("GET /a HTTP/1.1\r\nHost: api.test\r\na: {}\r\n\r\n", too_long.repeat(8))),
+        (
+            414,
+            format!("GET /{too_long} HTTP/1.1\r\nHost: api.test\r\n\r\n"),
+        ),
+        (
+            431,
+            format!(
+                "GET /a HTTP/1.1\r\nHost: api.test\r\na: {}\r\n\r\n",
+                too_long.repeat(8)
+            ),
+        ),
         // Behind another request.
         (400, [good, "GET /a HTTP/9.9\r\n\r\n"].concat()),
     ] {
         let answers = raw(process.address(), bytes.as_bytes());
-        let start = answers.rfind("HTTP/1.1 ").unwrap_or_else(|| panic!("{bytes:.80}: {answers}"));
+        let start = answers
+            .rfind("HTTP/1.1 ")
+            .unwrap_or_else(|| panic!("{bytes:.80}: {answers}"));
         let head = &answers[start..];
-        assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{answers}");
+        assert!(
+            head.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{answers}"
+        );
         assert_date(&format!("the parser's {status}"), date_of(head), shift);
-        assert!(head.ends_with("\r\n\r\n") && head.contains("content-length: 0\r\n"), "{head:?}");
+        assert!(
+            head.ends_with("\r\n\r\n") && head.contains("content-length: 0\r\n"),
+            "{head:?}"
+        );
     }
-    let live = raw(process.admin(), b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    let live = raw(
+        process.admin(),
+        b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+    );
     assert_date("the admin listener", date_of(&live), shift);
 }
 
 /// A gateway whose clock can be set.
 fn gateway(clock: &Clock, upstream: &Upstream) -> Process {
-    let route = "[[routes]]\npath = \"/a\"\nupstream = \"orders\"\nmethods = \"ANY\"\npublic = true\n";
+    let route =
+        "[[routes]]\npath = \"/a\"\nupstream = \"orders\"\nmethods = \"ANY\"\npublic = true\n";
     let limits = "[server.limits]\nhead_bytes = \"128KiB\"\n";
     let toml = format!("{limits}{}{route}", upstream.toml("orders"));
     Process::run_with("LD_PRELOAD", &clock.library(), &toml)
@@ -172,7 +210,11 @@ fn the_date_of_the_first_answer_follows_a_clock_that_went_back_before_it() {
     clock.shift(3600);
     for client in &mut begun {
         client.write(&head[9..]);
-        assert_date("the first answer", client.read("GET").unwrap().field("date"), 3600);
+        assert_date(
+            "the first answer",
+            client.read("GET").unwrap().field("date"),
+            3600,
+        );
     }
 }
 
@@ -191,6 +233,10 @@ fn a_late_answer_is_not_dated_back() {
     assert_dates(&process, &mut [], 3600);
     for client in &mut waiting {
         client.write(b"ok");
-        assert_date("a late answer", client.read("POST").unwrap().field("date"), 3600);
+        assert_date(
+            "a late answer",
+            client.read("POST").unwrap().field("date"),
+            3600,
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! Every wait has an end. The deadlines here are short, and what is promised is that they come, not how soon.
+//! Every wait has an end. The deadlines here are short, and what is promised is that they come, not
+//! how soon.
 
 use std::time::Duration;
 
@@ -7,17 +8,24 @@ use crate::support::{Gateway, Request, Script, Upstream, wait_until};
 const OPEN: &str = "scopegate_upstream_connections_open{upstream=\"orders\"}";
 const CLIENTS: &str = "scopegate_connections_open";
 
-/// A gateway with one short deadline of a client's connection; the others are far away. Not so short that a test on a busy
-/// machine runs into it between two steps of its own.
+/// A gateway with one short deadline of a client's connection; the others are far away. Not so
+/// short that a test on a busy machine runs into it between two steps of its own.
 fn gateway(upstream: &Upstream, short: &str) -> Gateway {
     let deadlines = ["request_head", "idle", "idle_body"].map(|name| {
         let value = if name == short { "500ms" } else { "1h" };
         format!("{name} = \"{value}\"\n")
     });
-    let request = if short == "request" { "request = \"1s\"\n" } else { "" };
+    let request = if short == "request" {
+        "request = \"1s\"\n"
+    } else {
+        ""
+    };
     Gateway::open(
         upstream,
-        &format!("response_timeout = \"1h\"\n[server.timeouts]\n{}{request}", deadlines.concat()),
+        &format!(
+            "response_timeout = \"1h\"\n[server.timeouts]\n{}{request}",
+            deadlines.concat()
+        ),
     )
 }
 
@@ -40,7 +48,10 @@ fn a_head_that_comes_byte_by_byte_is_let_go() {
     client.write(b"GET /a");
     assert!(client.is_closed());
     assert_eq!(upstream.arrivals().len(), 1);
-    assert_eq!(gateway.metric("scopegate_connection_errors_total{kind=\"timeout\"}"), 4.0);
+    assert_eq!(
+        gateway.metric("scopegate_connection_errors_total{kind=\"timeout\"}"),
+        4.0
+    );
 }
 
 // L01: and neither does an idle connection stay, whether it was ever used or not.
@@ -61,7 +72,9 @@ fn a_connection_without_a_request_is_let_go() {
 fn a_connection_with_a_request_is_not_idle() {
     let upstream = Upstream::start();
     let gateway = gateway(&upstream, "idle");
-    upstream.play([Script::Pieces(vec![b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nlate".to_vec()])]);
+    upstream.play([Script::Pieces(vec![
+        b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nlate".to_vec(),
+    ])]);
     let (mut waiting, mut beginning) = (gateway.connect(), gateway.connect());
     waiting.write_request(&Request::get("/a"));
     beginning.write(b"GET /b HTTP/1.1\r\n");
@@ -71,9 +84,15 @@ fn a_connection_with_a_request_is_not_idle() {
         assert!(gateway.connect().is_closed());
     }
     upstream.go_on();
-    assert_eq!(waiting.read("GET").expect("there is an answer").text(), "late");
+    assert_eq!(
+        waiting.read("GET").expect("there is an answer").text(),
+        "late"
+    );
     beginning.write(b"Host: api.test\r\n\r\n");
-    assert_eq!(beginning.read("GET").expect("there is an answer").status, 200);
+    assert_eq!(
+        beginning.read("GET").expect("there is an answer").status,
+        200
+    );
 }
 
 // L01: 408, for the client is at fault and not the upstream.
@@ -88,15 +107,32 @@ fn a_body_that_stops_coming_is_408() {
         ("Transfer-Encoding: chunked", "5\r\nbegun\r\n0\r\n"),
     ] {
         let mut client = gateway.connect();
-        client.write(format!("POST /a HTTP/1.1\r\nHost: api.test\r\n{framing}\r\n\r\n{body}").as_bytes());
+        client.write(
+            format!("POST /a HTTP/1.1\r\nHost: api.test\r\n{framing}\r\n\r\n{body}").as_bytes(),
+        );
         let answer = client.read("POST").expect("there is an answer");
-        assert_eq!((answer.status, answer.code().as_str()), (408, "body_timeout"), "{framing} {body}");
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (408, "body_timeout"),
+            "{framing} {body}"
+        );
         assert!(client.is_closed());
         gateway.wait_for_metric(OPEN, 0.0);
-        assert!(upstream.arrivals().is_empty(), "the upstream took it for complete");
+        assert!(
+            upstream.arrivals().is_empty(),
+            "the upstream took it for complete"
+        );
     }
-    assert_eq!(gateway.metric("scopegate_upstream_faults_total{fault=\"closed\",upstream=\"orders\"}"), 0.0);
-    assert_eq!(gateway.send(&Request::new("POST", "/a").body("whole")).status, 200);
+    assert_eq!(
+        gateway.metric("scopegate_upstream_faults_total{fault=\"closed\",upstream=\"orders\"}"),
+        0.0
+    );
+    assert_eq!(
+        gateway
+            .send(&Request::new("POST", "/a").body("whole"))
+            .status,
+        200
+    );
 }
 
 // The twin: a body may take longer than the wait for one of its pieces.
@@ -127,7 +163,10 @@ fn a_body_that_keeps_coming_is_not_stalled() {
 fn an_answer_that_stops_coming_is_cut() {
     let upstream = Upstream::start();
     let gateway = gateway(&upstream, "idle_body");
-    for head in ["content-length: 9\r\n\r\nbegun", "transfer-encoding: chunked\r\n\r\n5\r\nbegun\r\n"] {
+    for head in [
+        "content-length: 9\r\n\r\nbegun",
+        "transfer-encoding: chunked\r\n\r\n5\r\nbegun\r\n",
+    ] {
         upstream.play([Script::Pieces(vec![
             format!("HTTP/1.1 200 OK\r\n{head}").into_bytes(),
             b"marker".to_vec(),
@@ -135,7 +174,11 @@ fn an_answer_that_stops_coming_is_cut() {
         upstream.go_on();
         let mut client = gateway.connect();
         let answer = client.send(&Request::get("/a"));
-        assert_eq!((answer.status, answer.text().as_str(), answer.complete), (200, "begun", false), "{head}");
+        assert_eq!(
+            (answer.status, answer.text().as_str(), answer.complete),
+            (200, "begun", false),
+            "{head}"
+        );
         gateway.wait_for_metric(OPEN, 0.0);
         upstream.go_on();
     }
@@ -167,7 +210,10 @@ fn a_request_that_takes_too_long_as_a_whole_is_ended() {
     let gateway = gateway(&upstream, "request");
     upstream.play([Script::Hang]);
     let answer = gateway.send(&Request::get("/a"));
-    assert_eq!((answer.status, answer.code().as_str()), (504, "request_timeout"));
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (504, "request_timeout")
+    );
 
     // An upload that goes on and on.
     let mut client = gateway.connect();
@@ -177,7 +223,10 @@ fn a_request_that_takes_too_long_as_a_whole_is_ended() {
         client.has_answer_within(Duration::from_millis(10))
     });
     let answer = client.read("POST").expect("there is an answer");
-    assert_eq!((answer.status, answer.code().as_str()), (504, "request_timeout"));
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (504, "request_timeout")
+    );
     assert!(client.is_closed());
 
     // A download that goes on and on.

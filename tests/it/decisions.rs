@@ -1,5 +1,5 @@
-//! Runs `tests/vectors/decisions`: each file is a configuration and requests, with what becomes of each. Every case is
-//! asked and sent over a socket, and both must agree (see `support::Pair`).
+//! Runs `tests/vectors/decisions`: each file is a configuration and requests, with what becomes of
+//! each. Every case is asked and sent over a socket, and both must agree (see `support::Pair`).
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -45,7 +45,10 @@ struct Case {
 }
 
 fn files() -> Vec<PathBuf> {
-    let mut files: Vec<_> = fs::read_dir(DIRECTORY).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut files: Vec<_> = fs::read_dir(DIRECTORY)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
     files.sort();
     files
 }
@@ -57,12 +60,17 @@ fn read(file: &Path) -> Vector {
 
 impl Case {
     fn request(&self, key: &Key) -> Request {
-        let (method, target) = self.request.split_once(' ').expect("a request is a method and a target");
+        let (method, target) = self
+            .request
+            .split_once(' ')
+            .expect("a request is a method and a target");
         let mut request = Request::new(method, target);
         if let Some(host) = &self.host {
             request = request.field("Host", host);
         }
-        let Some(claims) = &self.token else { return request };
+        let Some(claims) = &self.token else {
+            return request;
+        };
         let mut token = Token::of(ISS, "").with("scope", Value::Null);
         for (name, value) in claims {
             token = token.with(name, value.clone());
@@ -72,11 +80,25 @@ impl Case {
 
     /// What is not as it should be.
     fn run(&self, pair: &Pair) -> Option<String> {
-        assert!(self.forwarded.is_some() != self.refused.is_some(), "one verdict to a case: {self:?}");
+        assert!(
+            self.forwarded.is_some() != self.refused.is_some(),
+            "one verdict to a case: {self:?}"
+        );
         let verdict = pair.ask(&self.request(&pair.key));
-        let forwarded = verdict.arrival.as_ref().map(|arrival| arrival.target.as_str());
-        let method = verdict.arrival.as_ref().map(|arrival| arrival.method.as_str());
-        let seen = (forwarded, verdict.reason, verdict.needs.as_deref(), verdict.answer.field("allow"));
+        let forwarded = verdict
+            .arrival
+            .as_ref()
+            .map(|arrival| arrival.target.as_str());
+        let method = verdict
+            .arrival
+            .as_ref()
+            .map(|arrival| arrival.method.as_str());
+        let seen = (
+            forwarded,
+            verdict.reason,
+            verdict.needs.as_deref(),
+            verdict.answer.field("allow"),
+        );
         let expected = (
             self.forwarded.as_deref(),
             self.refused.as_deref(),
@@ -84,9 +106,14 @@ impl Case {
             self.allow.as_deref(),
         );
         let same_route = self.route.is_none() || self.route == verdict.route;
-        let same_method = method.is_none_or(|method| self.request.starts_with(&format!("{method} ")));
-        (seen != expected || !same_route || !same_method)
-            .then(|| format!("{}\n  expected {self:?}\n  seen {seen:?} by {:?}", self.request, verdict.route))
+        let same_method =
+            method.is_none_or(|method| self.request.starts_with(&format!("{method} ")));
+        (seen != expected || !same_route || !same_method).then(|| {
+            format!(
+                "{}\n  expected {self:?}\n  seen {seen:?} by {:?}",
+                self.request, verdict.route
+            )
+        })
     }
 }
 
@@ -95,7 +122,11 @@ fn every_decision_is_as_written_asked_and_over_a_socket() {
     let mut wrong = Vec::new();
     for file in files() {
         let vector = read(&file);
-        let pair = Pair::start(&Key::ed25519("key-1"), &vector.issuer, &vector.configuration);
+        let pair = Pair::start(
+            &Key::ed25519("key-1"),
+            &vector.issuer,
+            &vector.configuration,
+        );
         let found = vector.cases.iter().filter_map(|case| case.run(&pair));
         wrong.extend(found.map(|what| format!("{}: {what}", file.display())));
         pair.check_counts();
@@ -103,14 +134,23 @@ fn every_decision_is_as_written_asked_and_over_a_socket() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// A configuration without a request that passes would pass if nothing did, and the other way around.
+/// A configuration without a request that passes would pass if nothing did, and the other way
+/// around.
 #[test]
 fn every_vector_has_both_verdicts() {
     let files = files();
     assert!(files.len() >= 9, "vectors went missing");
     for file in files {
         let cases = read(&file).cases;
-        assert!(cases.iter().any(|case| case.forwarded.is_some()), "{}", file.display());
-        assert!(cases.iter().any(|case| case.refused.is_some()), "{}", file.display());
+        assert!(
+            cases.iter().any(|case| case.forwarded.is_some()),
+            "{}",
+            file.display()
+        );
+        assert!(
+            cases.iter().any(|case| case.refused.is_some()),
+            "{}",
+            file.display()
+        );
     }
 }

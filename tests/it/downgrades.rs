@@ -1,4 +1,5 @@
-//! Requests of HTTP/2, field by field, for an upstream of HTTP/1.1: each is refused, or put into text that says the same.
+//! Requests of HTTP/2, field by field, for an upstream of HTTP/1.1: each is refused, or put into
+//! text that says the same.
 
 use serde::Deserialize;
 
@@ -25,7 +26,10 @@ struct Vector {
 }
 
 fn block(fields: &[(String, String)]) -> Vec<u8> {
-    fields.iter().flat_map(|(name, value)| literal(name, value)).collect()
+    fields
+        .iter()
+        .flat_map(|(name, value)| literal(name, value))
+        .collect()
 }
 
 impl Vector {
@@ -33,13 +37,22 @@ impl Vector {
     fn frames(&self) -> Vec<u8> {
         let (data, trailers) = (self.data.as_bytes(), !self.trailers.is_empty());
         let end = |is_last: bool| if is_last { END_STREAM } else { 0 };
-        let mut bytes =
-            frame(HEADERS, END_HEADERS | end(data.is_empty() && !trailers), 1, &block(&self.fields));
+        let mut bytes = frame(
+            HEADERS,
+            END_HEADERS | end(data.is_empty() && !trailers),
+            1,
+            &block(&self.fields),
+        );
         if !data.is_empty() {
             bytes.extend(frame(DATA, end(!trailers), 1, data));
         }
         if trailers {
-            bytes.extend(frame(HEADERS, END_HEADERS | END_STREAM, 1, &block(&self.trailers)));
+            bytes.extend(frame(
+                HEADERS,
+                END_HEADERS | END_STREAM,
+                1,
+                &block(&self.trailers),
+            ));
         }
         bytes
     }
@@ -49,17 +62,23 @@ impl Vector {
         let before = upstream.arrivals().len();
         let mut client = Frames::connect(gateway.address());
         client.write(&self.frames());
-        let is_answer = |frame: &Frame| frame.stream == 1 && matches!(frame.kind, HEADERS | RST_STREAM);
+        let is_answer =
+            |frame: &Frame| frame.stream == 1 && matches!(frame.kind, HEADERS | RST_STREAM);
         // None where the connection has ended.
         let answer = client.wait(is_answer);
-        let status = answer.filter(|frame| frame.kind == HEADERS).map(|frame| frame.status());
+        let status = answer
+            .filter(|frame| frame.kind == HEADERS)
+            .map(|frame| frame.status());
         let is_as_expected = match self.forwarded {
             Some(_) => status == Some(200),
             None => status.is_none_or(|status| (400..600).contains(&status)),
         };
         let next = gateway.send(&Request::get("/next"));
         let arrivals = &upstream.arrivals()[before..];
-        let arrived: Vec<_> = arrivals.iter().filter(|arrival| arrival.target != "/next").collect();
+        let arrived: Vec<_> = arrivals
+            .iter()
+            .filter(|arrival| arrival.target != "/next")
+            .collect();
         let is_there = match (&self.forwarded, &arrived[..]) {
             (Some(expected), [arrival]) => expected.is(arrival) && arrival.trailers.is_empty(),
             (None, []) => true,
@@ -68,14 +87,18 @@ impl Vector {
         if is_as_expected && is_there && next.text() == "/next" {
             return Ok(());
         }
-        Err(format!("answered: {status:?}; arrived: {arrived:?}; then {:?}", next.text()))
+        Err(format!(
+            "answered: {status:?}; arrived: {arrived:?}; then {:?}",
+            next.text()
+        ))
     }
 }
 
 // attacks.md rows 1 to 7 and 18; P01, P07, D57, D58, D60, D65, D71, D72.
 #[test]
 fn every_request_of_http_2_is_refused_or_put_into_one_text() {
-    let vectors: Vec<Vector> = serde_json::from_str(include_str!("../vectors/wire/http2.json")).unwrap();
+    let vectors: Vec<Vector> =
+        serde_json::from_str(include_str!("../vectors/wire/http2.json")).unwrap();
     assert!(vectors.len() > 130, "vectors went missing");
     let upstream = Upstream::start();
     upstream.always(Script::Echo);
@@ -85,5 +108,11 @@ fn every_request_of_http_2_is_refused_or_put_into_one_text() {
         Some(format!("{}: {problem}", vector.name))
     };
     let wrong: Vec<_> = vectors.iter().filter_map(run).collect();
-    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), vectors.len(), wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{} of {}:\n{}",
+        wrong.len(),
+        vectors.len(),
+        wrong.join("\n")
+    );
 }

@@ -1,4 +1,5 @@
-//! How requests end that have no whole answer, as they are counted and logged: an answer that was cut, and a client that left.
+//! How requests end that have no whole answer, as they are counted and logged: an answer that was
+//! cut, and a client that left.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, TcpListener};
@@ -17,8 +18,12 @@ fn requests(method: &str, status: &str) -> String {
 
 /// A gateway as a process of its own, that logs every request.
 fn logging(upstream: &Upstream, server: &str) -> Process {
-    let route = "[[routes]]\npath = \"/**\"\nupstream = \"orders\"\nmethods = \"ANY\"\npublic = true\n";
-    Process::run(&format!("{server}[log]\naccess = \"all\"\n{}{route}", upstream.toml("orders")))
+    let route =
+        "[[routes]]\npath = \"/**\"\nupstream = \"orders\"\nmethods = \"ANY\"\npublic = true\n";
+    Process::run(&format!(
+        "{server}[log]\naccess = \"all\"\n{}{route}",
+        upstream.toml("orders")
+    ))
 }
 
 /// The line of a request for this path.
@@ -26,7 +31,9 @@ fn logging(upstream: &Upstream, server: &str) -> Process {
 fn line(process: &Process, path: &str) -> Value {
     let find = || {
         let out = process.out();
-        let mut lines = out.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let mut lines = out
+            .lines()
+            .filter_map(|line| serde_json::from_str::<Value>(line).ok());
         lines.find(|line| line["path"] == path)
     };
     wait_until(&format!("{path} is logged"), || find().is_some());
@@ -74,8 +81,12 @@ fn an_answer_that_its_upstream_cuts_is_counted_as_cut() {
 #[test]
 fn an_answer_that_the_gateway_cuts_is_counted_as_cut() {
     let upstream = Upstream::start();
-    let route = "[[routes]]\npath = \"/**\"\nupstream = \"orders\"\npublic = true\nidle_body = \"1s\"\n";
-    let process = Process::run(&format!("[log]\naccess = \"all\"\n{}{route}", upstream.toml("orders")));
+    let route =
+        "[[routes]]\npath = \"/**\"\nupstream = \"orders\"\npublic = true\nidle_body = \"1s\"\n";
+    let process = Process::run(&format!(
+        "[log]\naccess = \"all\"\n{}{route}",
+        upstream.toml("orders")
+    ));
     upstream.play([Script::Pieces(vec![begun(), b"un".to_vec()])]);
     upstream.go_on();
     let mut client = Client::connect(process.address());
@@ -116,7 +127,11 @@ fn a_client_that_leaves_is_no_refusal_and_no_success() {
     let process = logging(&upstream, "");
     let ways: [(&str, Script, u64); 2] = [
         ("/before-the-answer", Script::Hang, 499),
-        ("/within-the-answer", Script::Pieces(vec![begun(), b"un".to_vec()]), 200),
+        (
+            "/within-the-answer",
+            Script::Pieces(vec![begun(), b"un".to_vec()]),
+            200,
+        ),
     ];
     for (number, (path, script, status)) in ways.into_iter().enumerate() {
         upstream.play([script]);
@@ -155,7 +170,9 @@ fn a_client_that_leaves_is_no_refusal_and_no_success() {
 fn a_client_that_leaves_within_its_upload_is_no_refusal() {
     let upstream = Upstream::start();
     let process = logging(&upstream, "");
-    let head = |path: &str| format!("POST {path} HTTP/1.1\r\nHost: api.test\r\nContent-Length: 9\r\n\r\nbeg");
+    let head = |path: &str| {
+        format!("POST {path} HTTP/1.1\r\nHost: api.test\r\nContent-Length: 9\r\n\r\nbeg")
+    };
     let mut client = Client::connect(process.address());
     client.write(head("/upload").as_bytes());
     wait_until("the body arrives", || upstream.body_bytes() >= 3);
@@ -163,7 +180,9 @@ fn a_client_that_leaves_within_its_upload_is_no_refusal() {
     assert_eq!(line(&process, "/upload")["reason"], "client_left");
     process.wait_for_metric(&requests("POST", "left"), 1.0);
     // The twin: a body that breaks its framing is refused.
-    let broken = Request::new("POST", "/broken").field("Transfer-Encoding", "chunked").body("no chunk\r\n");
+    let broken = Request::new("POST", "/broken")
+        .field("Transfer-Encoding", "chunked")
+        .body("no chunk\r\n");
     assert_eq!(process.send(&broken).status, 400);
     assert_eq!(line(&process, "/broken")["reason"], "malformed_body");
     process.wait_for_metric(&requests("POST", "4xx"), 1.0);
@@ -173,10 +192,17 @@ fn a_client_that_leaves_within_its_upload_is_no_refusal() {
 
 /// The ways in which a client can end a body that is not whole: the beginning of the request.
 fn cut_bodies(path: &str) -> [(&'static str, String); 4] {
-    let chunked = format!("POST {path} HTTP/1.1\r\nHost: api.test\r\nTransfer-Encoding: chunked\r\n\r\n");
+    let chunked =
+        format!("POST {path} HTTP/1.1\r\nHost: api.test\r\nTransfer-Encoding: chunked\r\n\r\n");
     [
-        ("a length", format!("POST {path} HTTP/1.1\r\nHost: api.test\r\nContent-Length: 9\r\n\r\nbeg")),
-        ("no byte of it", format!("POST {path} HTTP/1.1\r\nHost: api.test\r\nContent-Length: 9\r\n\r\n")),
+        (
+            "a length",
+            format!("POST {path} HTTP/1.1\r\nHost: api.test\r\nContent-Length: 9\r\n\r\nbeg"),
+        ),
+        (
+            "no byte of it",
+            format!("POST {path} HTTP/1.1\r\nHost: api.test\r\nContent-Length: 9\r\n\r\n"),
+        ),
         ("within a chunk", format!("{chunked}9\r\nbeg")),
         ("between chunks", format!("{chunked}3\r\nbeg\r\n")),
     ]
@@ -197,8 +223,14 @@ fn a_body_that_is_cut_by_a_half_close_is_a_refusal() {
         let mut client = Client::connect(process.address());
         client.write(bytes.as_bytes());
         client.half_close();
-        let answer = client.read("POST").unwrap_or_else(|| panic!("{what}: no answer"));
-        assert_eq!((answer.status, answer.code().as_str()), (400, "malformed_body"), "{what}");
+        let answer = client
+            .read("POST")
+            .unwrap_or_else(|| panic!("{what}: no answer"));
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (400, "malformed_body"),
+            "{what}"
+        );
         assert!(client.ends(), "{what}");
         let line = line(&process, &path);
         assert_eq!(
@@ -230,7 +262,11 @@ fn a_body_that_is_cut_by_a_client_that_is_gone_is_no_refusal() {
             } else {
                 drop(client);
             }
-            assert_eq!(line(&process, &path)["reason"], "client_left", "{what}, {is_reset}");
+            assert_eq!(
+                line(&process, &path)["reason"],
+                "client_left",
+                "{what}, {is_reset}"
+            );
             count += 1.0;
             process.wait_for_metric(&requests("POST", "left"), count);
             process.wait_for_metric("scopegate_requests_open", 0.0);
@@ -244,7 +280,10 @@ fn a_body_that_is_cut_by_a_client_that_is_gone_is_no_refusal() {
 /// Waits until the requests of a gateway have ended in these ways.
 #[track_caller]
 fn wait_for_endings(gateway: &Gateway, refused: f64, left: f64) {
-    gateway.wait_for_metric("scopegate_refusals_total{reason=\"malformed_body\",route=\"/**\"}", refused);
+    gateway.wait_for_metric(
+        "scopegate_refusals_total{reason=\"malformed_body\",route=\"/**\"}",
+        refused,
+    );
     gateway.wait_for_metric(&requests("POST", "4xx"), refused);
     gateway.wait_for_metric(&requests("POST", "left"), left);
 }
@@ -257,11 +296,21 @@ fn over_tls_a_half_close_is_told_from_an_end_as_well() {
     let gateway = Gateway::secured(&upstream, &[("a", &pair)], "", &[]);
     let begin = || {
         let mut client = root.connect(gateway.address(), "a.test", &[b"http/1.1"]);
-        client.write_all(cut_bodies("/a")[0].1.replace("api.test", "a.test").as_bytes()).unwrap();
+        client
+            .write_all(
+                cut_bodies("/a")[0]
+                    .1
+                    .replace("api.test", "a.test")
+                    .as_bytes(),
+            )
+            .unwrap();
         gateway.wait_for_metric("scopegate_requests_open", 1.0);
         // Session tickets: to end with them unread would be to reset.
         client.sock.set_nonblocking(true).unwrap();
-        assert_eq!(client.read(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
+        assert_eq!(
+            client.read(&mut [0]).unwrap_err().kind(),
+            ErrorKind::WouldBlock
+        );
         client.sock.set_nonblocking(false).unwrap();
         client
     };
@@ -274,7 +323,11 @@ fn over_tls_a_half_close_is_told_from_an_end_as_well() {
         client.sock.shutdown(Shutdown::Write).unwrap();
         let mut answer = Vec::new();
         client.read_to_end(&mut answer).expect("it ends in order");
-        assert!(answer.starts_with(b"HTTP/1.1 400 "), "{}", String::from_utf8_lossy(&answer));
+        assert!(
+            answer.starts_with(b"HTTP/1.1 400 "),
+            "{}",
+            String::from_utf8_lossy(&answer)
+        );
         wait_for_endings(&gateway, (number + 1) as f64, number as f64);
         drop(begin());
         wait_for_endings(&gateway, (number + 1) as f64, (number + 1) as f64);
@@ -303,7 +356,11 @@ fn over_a_unix_socket_a_half_close_is_told_from_an_end_as_well() {
     client.shutdown(Shutdown::Write).unwrap();
     let mut answer = Vec::new();
     client.read_to_end(&mut answer).unwrap();
-    assert!(answer.starts_with(b"HTTP/1.1 400 "), "{}", String::from_utf8_lossy(&answer));
+    assert!(
+        answer.starts_with(b"HTTP/1.1 400 "),
+        "{}",
+        String::from_utf8_lossy(&answer)
+    );
     wait_for_endings(&gateway, 1.0, 0.0);
     drop(begin());
     wait_for_endings(&gateway, 1.0, 1.0);
@@ -312,15 +369,20 @@ fn over_a_unix_socket_a_half_close_is_told_from_an_end_as_well() {
 /// An upstream that answers before it has read the body, and does not end its answer.
 fn hasty() -> (TcpListener, String) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let toml = format!("[upstreams.orders]\nurl = \"http://{}\"\n", listener.local_addr().unwrap());
+    let toml = format!(
+        "[upstreams.orders]\nurl = \"http://{}\"\n",
+        listener.local_addr().unwrap()
+    );
     (listener, toml)
 }
 
-// The answer had begun, and ends with its request: that is the client's doing, whether it is there or not.
+// The answer had begun, and ends with its request: that is the client's doing, whether it is there
+// or not.
 #[test]
 fn a_client_that_cuts_its_body_within_the_answer_has_left() {
     let (listener, toml) = hasty();
-    let route = "[[routes]]\npath = \"/**\"\nupstream = \"orders\"\nmethods = \"ANY\"\npublic = true\n";
+    let route =
+        "[[routes]]\npath = \"/**\"\nupstream = \"orders\"\nmethods = \"ANY\"\npublic = true\n";
     let process = Process::run(&format!("[log]\naccess = \"all\"\n{toml}{route}"));
     for (number, ending) in ["half", "gone", "reset"].into_iter().enumerate() {
         let path = format!("/within/{ending}");
@@ -345,7 +407,8 @@ fn a_client_that_cuts_its_body_within_the_answer_has_left() {
         );
         process.wait_for_metric(&requests("POST", "left"), (number + 1) as f64);
     }
-    // The twin: a body that breaks its framing is not left, and the client hears nothing else of it.
+    // The twin: a body that breaks its framing is not left, and the client hears nothing else of
+    // it.
     let mut client = Client::connect(process.address());
     client.write(cut_bodies("/within/broken")[2].1.as_bytes());
     let (mut upstream, _) = listener.accept().unwrap();
@@ -357,8 +420,8 @@ fn a_client_that_cuts_its_body_within_the_answer_has_left() {
     process.wait_for_metric(&requests("POST", "left"), 3.0);
 }
 
-// RFC 9113 §8.1.1: a body that is shorter or longer than it said is refused, by a reset of the stream. A client that takes
-// its request back, or is gone, has left.
+// RFC 9113 §8.1.1: a body that is shorter or longer than it said is refused, by a reset of the
+// stream. A client that takes its request back, or is gone, has left.
 #[test]
 fn a_body_that_is_cut_on_a_stream_is_refused_or_left() {
     let upstream = Upstream::start();
@@ -379,7 +442,9 @@ fn a_body_that_is_cut_on_a_stream_is_refused_or_left() {
             "/stream/reset" => client.send(RST_STREAM, 0, 1, &[0, 0, 0, 8]),
             "/stream/gone" => drop(client),
             _ => {
-                let reset = client.wait(|frame| frame.kind == RST_STREAM).expect("the stream is reset");
+                let reset = client
+                    .wait(|frame| frame.kind == RST_STREAM)
+                    .expect("the stream is reset");
                 assert_eq!((reset.stream, reset.number(0)), (1, 1), "{path}");
             }
         }
@@ -403,12 +468,21 @@ fn a_body_that_stalls_is_a_refusal() {
         let (what, bytes) = &cut_bodies(&path)[number];
         let mut client = Client::connect(process.address());
         client.write(bytes.as_bytes());
-        let answer = client.read("POST").unwrap_or_else(|| panic!("{what}: no answer"));
-        assert_eq!((answer.status, answer.code().as_str()), (408, "body_timeout"), "{what}");
+        let answer = client
+            .read("POST")
+            .unwrap_or_else(|| panic!("{what}: no answer"));
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (408, "body_timeout"),
+            "{what}"
+        );
         assert_eq!(line(&process, &path)["reason"], "body_timeout", "{what}");
         process.wait_for_metric(&requests("POST", "4xx"), (number + 1) as f64);
     }
-    process.wait_for_metric("scopegate_refusals_total{reason=\"body_timeout\",route=\"/**\"}", 4.0);
+    process.wait_for_metric(
+        "scopegate_refusals_total{reason=\"body_timeout\",route=\"/**\"}",
+        4.0,
+    );
 }
 
 // By default refusals have a line, and clients that leave are none.
@@ -454,9 +528,17 @@ fn an_answer_without_content_or_with_all_of_it_is_whole() {
     ]);
     let mut client = gateway.connect();
     for (method, status) in [("HEAD", 200), ("GET", 204), ("GET", 304), ("GET", 200)] {
-        assert_eq!(client.send(&Request::new(method, "/whole")).status, status, "{method} {status}");
+        assert_eq!(
+            client.send(&Request::new(method, "/whole")).status,
+            status,
+            "{method} {status}"
+        );
     }
-    for (method, class, count) in [("HEAD", "2xx", 1.0), ("GET", "2xx", 2.0), ("GET", "3xx", 1.0)] {
+    for (method, class, count) in [
+        ("HEAD", "2xx", 1.0),
+        ("GET", "2xx", 2.0),
+        ("GET", "3xx", 1.0),
+    ] {
         gateway.wait_for_metric(&requests(method, class), count);
     }
     for class in ["left", "cut"] {
@@ -467,5 +549,8 @@ fn an_answer_without_content_or_with_all_of_it_is_whole() {
         "[upstreams.a]\nurl = \"http://127.0.0.1:1\"\n[[routes]]\npath = \"/a\"\nupstream = \"a\"\npublic = true\n",
     );
     assert_eq!(gateway.send(&Request::new("HEAD", "/none")).status, 404);
-    gateway.wait_for_metric("scopegate_requests_total{method=\"HEAD\",route=\"none\",status=\"4xx\"}", 1.0);
+    gateway.wait_for_metric(
+        "scopegate_requests_total{method=\"HEAD\",route=\"none\",status=\"4xx\"}",
+        1.0,
+    );
 }

@@ -1,5 +1,5 @@
-//! The examples of the documentation: each is a configuration without mistakes, or a part of one, and a gateway starts with
-//! it and answers on every address that it names.
+//! The examples of the documentation: each is a configuration without mistakes, or a part of one,
+//! and a gateway starts with it and answers on every address that it names.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -13,8 +13,8 @@ use toml::{Table, Value};
 
 use crate::support::{KeptPort, Key, PATIENCE, has_ipv6};
 
-/// A page, how many examples it has at least, and words that are in one of them each. Pages that are not here have their
-/// examples looked at as well.
+/// A page, how many examples it has at least, and words that are in one of them each. Pages that
+/// are not here have their examples looked at as well.
 const PAGES: [(&str, usize, &[&str]); 3] = [
     (
         "docs/traffic.md",
@@ -50,7 +50,11 @@ const PAGES: [(&str, usize, &[&str]); 3] = [
             "handover",
         ],
     ),
-    ("docs/issuers.md", 9, &["cognito", "keycloak", "{tenant}", "jwks_file"]),
+    (
+        "docs/issuers.md",
+        9,
+        &["cognito", "keycloak", "{tenant}", "jwks_file"],
+    ),
     ("README.md", 1, &["[issuers.idp]"]),
 ];
 
@@ -63,14 +67,20 @@ struct Example {
 /// All examples of `docs/` and of the README.
 fn all() -> Vec<Example> {
     let is_page = |path: &Path| path.extension().is_some_and(|extension| extension == "md");
-    let mut pages: Vec<_> = fs::read_dir("docs").unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut pages: Vec<_> = fs::read_dir("docs")
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
     pages.push("README.md".into());
     pages.retain(|path| is_page(path));
     pages.sort();
     let of_page = |page: &Path| {
         let name = page.display().to_string();
         let fences = fences(&fs::read_to_string(page).unwrap());
-        let example = move |(line, text)| Example { place: format!("{name}, line {line}"), text };
+        let example = move |(line, text)| Example {
+            place: format!("{name}, line {line}"),
+            text,
+        };
         fences.into_iter().map(example)
     };
     pages.iter().flat_map(|page| of_page(page)).collect()
@@ -113,11 +123,16 @@ fn completed(text: &str) -> String {
     let has = |name: &str, of: &str| table.get(of).and_then(|all| all.get(name)).is_some();
     let mut upstreams = BTreeSet::new();
     strings(&all, &|key| key == "upstream", &mut upstreams);
-    let mut known =
-        table.get("upstreams").and_then(Value::as_table).into_iter().flatten().map(|(name, _)| name);
+    let mut known = table
+        .get("upstreams")
+        .and_then(Value::as_table)
+        .into_iter()
+        .flatten()
+        .map(|(name, _)| name);
     if !table.contains_key("routes") && !table.contains_key("groups") {
         let upstream = known.next().map_or("any", String::as_str);
-        whole += &format!("[[routes]]\npath = \"/any\"\nupstream = \"{upstream}\"\npublic = true\n");
+        whole +=
+            &format!("[[routes]]\npath = \"/any\"\nupstream = \"{upstream}\"\npublic = true\n");
         upstreams.insert(upstream.to_owned());
     }
     for upstream in upstreams.iter().filter(|name| !has(name, "upstreams")) {
@@ -129,7 +144,8 @@ fn completed(text: &str) -> String {
     whole
 }
 
-/// Puts a certificate, which is a root as well, and its key wherever an example has one, and a key set likewise.
+/// Puts a certificate, which is a root as well, and its key wherever an example has one, and a key
+/// set likewise.
 fn place_files(text: &str, directory: &Path) {
     let pair = rcgen::generate_simple_self_signed(vec!["api.test".to_owned()]).unwrap();
     let all = Value::Table(text.parse().unwrap());
@@ -154,7 +170,11 @@ fn place_files(text: &str, directory: &Path) {
 fn every_example_is_a_configuration_without_mistakes() {
     for (page, least, words) in PAGES {
         let examples = fences(&fs::read_to_string(page).unwrap());
-        assert!(examples.len() >= least, "{page}: {} examples", examples.len());
+        assert!(
+            examples.len() >= least,
+            "{page}: {} examples",
+            examples.len()
+        );
         for word in words {
             let is_there = examples.iter().any(|(_, text)| {
                 let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -176,18 +196,22 @@ fn every_example_is_a_configuration_without_mistakes() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// An example, moved to where a test may be: its addresses and files, and the addresses of others, at which nobody is.
+/// An example, moved to where a test may be: its addresses and files, and the addresses of others,
+/// at which nobody is.
 #[derive(Default)]
 struct Moved {
     text: String,
-    /// The port that stands for a port of the example, or for the host and port of another. Two listeners that have a port in
-    /// common in the example have one here.
+    /// The port that stands for a port of the example, or for the host and port of another. Two
+    /// listeners that have a port in common in the example have one here.
     ports: BTreeMap<String, KeptPort>,
 }
 
 impl Moved {
     fn new(text: &str, directory: &Path) -> Self {
-        let mut this = Self { text: completed(text), ports: BTreeMap::new() };
+        let mut this = Self {
+            text: completed(text),
+            ports: BTreeMap::new(),
+        };
         let all = Value::Table(this.text.parse().unwrap());
         let mut addresses = BTreeSet::new();
         listed(&all, &["listen", "address", "admin"], &mut addresses);
@@ -212,11 +236,16 @@ impl Moved {
     }
 
     fn replace(&mut self, old: &str, new: &str) {
-        self.text = self.text.replace(&format!("\"{old}\""), &format!("\"{new}\""));
+        self.text = self
+            .text
+            .replace(&format!("\"{old}\""), &format!("\"{new}\""));
     }
 
     fn port(&mut self, of: impl ToString) -> u16 {
-        self.ports.entry(of.to_string()).or_insert_with(KeptPort::new).number()
+        self.ports
+            .entry(of.to_string())
+            .or_insert_with(KeptPort::new)
+            .number()
     }
 
     /// To this machine, but for `[::]`: there is no part of it that meets IPv4, as `[::]` does.
@@ -231,16 +260,24 @@ impl Moved {
     }
 
     fn move_url(&mut self, url: &str) {
-        let Some((scheme, rest)) = url.split_once("://") else { return };
-        let (host, path) =
-            rest.split_once('/').map_or((rest, String::new()), |(host, path)| (host, format!("/{path}")));
+        let Some((scheme, rest)) = url.split_once("://") else {
+            return;
+        };
+        let (host, path) = rest
+            .split_once('/')
+            .map_or((rest, String::new()), |(host, path)| {
+                (host, format!("/{path}"))
+            });
         let moved = format!("{scheme}://127.0.0.1:{}{path}", self.port(host));
         self.replace(url, &moved);
     }
 }
 
 fn in_directory(directory: &Path, path: &str) -> String {
-    directory.join(Path::new(path).file_name().unwrap()).display().to_string()
+    directory
+        .join(Path::new(path).file_name().unwrap())
+        .display()
+        .to_string()
 }
 
 /// The strings of these keys, alone or in lists.
@@ -249,7 +286,9 @@ fn listed(value: &Value, wanted: &[&str], found: &mut BTreeSet<String>) {
         Value::Table(table) => {
             for (key, value) in table {
                 if wanted.contains(&key.as_str()) {
-                    let items = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+                    let items = value
+                        .as_array()
+                        .map_or(std::slice::from_ref(value), Vec::as_slice);
                     found.extend(items.iter().filter_map(Value::as_str).map(str::to_owned));
                 }
                 listed(value, wanted, found);
@@ -262,10 +301,16 @@ fn listed(value: &Value, wanted: &[&str], found: &mut BTreeSet<String>) {
 
 /// The first line of what is answered there, by HTTP or by TLS that was spoken to in the clear.
 fn ask(mut stream: impl Read + Write) -> String {
-    stream.write_all(b"GET / HTTP/1.1\r\nHost: api.test\r\nConnection: close\r\n\r\n").unwrap();
+    stream
+        .write_all(b"GET / HTTP/1.1\r\nHost: api.test\r\nConnection: close\r\n\r\n")
+        .unwrap();
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer);
-    String::from_utf8_lossy(&answer).lines().next().unwrap_or_default().to_owned()
+    String::from_utf8_lossy(&answer)
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .to_owned()
 }
 
 /// A gateway that listens where the example says, once it has answered on each of its addresses.
@@ -279,7 +324,11 @@ fn started(text: &str, directory: &Path) -> Result<Gateway, String> {
     let server = written.get("server");
     let says = |key: &str| server.and_then(|server| server.get(key)).is_some();
     let overrides = Overrides {
-        listen: if says("listen") || says("listeners") { Vec::new() } else { vec![any] },
+        listen: if says("listen") || says("listeners") {
+            Vec::new()
+        } else {
+            vec![any]
+        },
         admin: (!says("admin")).then_some(Some(any)),
         workers: std::num::NonZeroUsize::new(1),
         ..Overrides::default()
@@ -294,21 +343,25 @@ fn started(text: &str, directory: &Path) -> Result<Gateway, String> {
             IpAddr::V4(_) => IpAddr::from([127, 0, 0, 1]),
             IpAddr::V6(_) => IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1]),
         };
-        let stream =
-            TcpStream::connect((local, address.port())).map_err(|error| format!("{address}: {error}"))?;
+        let stream = TcpStream::connect((local, address.port()))
+            .map_err(|error| format!("{address}: {error}"))?;
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         answers.push((address.to_string(), ask(stream)));
     }
     #[cfg(unix)]
     for listener in &config.server.listeners {
         if let scopegate::net::Address::Unix(path) = &listener.address {
-            let stream = std::os::unix::net::UnixStream::connect(path).map_err(|error| error.to_string())?;
+            let stream =
+                std::os::unix::net::UnixStream::connect(path).map_err(|error| error.to_string())?;
             stream.set_read_timeout(Some(PATIENCE)).unwrap();
             answers.push((path.display().to_string(), ask(stream)));
         }
     }
     assert_eq!(answers.len(), config.server.listeners.len());
-    match answers.iter().find(|(_, answer)| !answer.starts_with("HTTP/1.1 ")) {
+    match answers
+        .iter()
+        .find(|(_, answer)| !answer.starts_with("HTTP/1.1 "))
+    {
         None => Ok(gateway),
         Some((address, answer)) => Err(format!("{address} answers {answer:?}")),
     }

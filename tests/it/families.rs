@@ -1,4 +1,5 @@
-//! Listeners of both families of addresses on one port: each takes what the file says, in whatever order it says it.
+//! Listeners of both families of addresses on one port: each takes what the file says, in whatever
+//! order it says it.
 
 use std::fmt::Debug;
 use std::net::{SocketAddr, TcpStream};
@@ -24,7 +25,12 @@ fn text(upstream: &Upstream, listen: &[SocketAddr], more: &str) -> String {
 fn status(address: SocketAddr) -> Option<u16> {
     let mut client = Client::try_connect(&address.to_string())?;
     client.write_request(&Request::get("/x"));
-    Some(client.read("GET").expect("what is accepted is answered").status)
+    Some(
+        client
+            .read("GET")
+            .expect("what is accepted is answered")
+            .status,
+    )
 }
 
 #[track_caller]
@@ -46,12 +52,28 @@ fn listeners_of_both_families_share_a_port() {
     let cases: [(&[&str], &[&str], &[&str]); 8] = [
         (&["0.0.0.0", "[::]"], &["127.0.0.1", "[::1]"], &[]),
         (&["[::]", "0.0.0.0"], &["127.0.0.1", "[::1]"], &[]),
-        (&["[::]", "127.0.0.1"], &["127.0.0.1", "[::1]"], &["127.0.0.2"]),
-        (&["127.0.0.1", "[::]"], &["127.0.0.1", "[::1]"], &["127.0.0.2"]),
-        (&["127.0.0.2", "[::]", "127.0.0.1"], &["127.0.0.1", "127.0.0.2", "[::1]"], &["127.0.0.3"]),
+        (
+            &["[::]", "127.0.0.1"],
+            &["127.0.0.1", "[::1]"],
+            &["127.0.0.2"],
+        ),
+        (
+            &["127.0.0.1", "[::]"],
+            &["127.0.0.1", "[::1]"],
+            &["127.0.0.2"],
+        ),
+        (
+            &["127.0.0.2", "[::]", "127.0.0.1"],
+            &["127.0.0.1", "127.0.0.2", "[::1]"],
+            &["127.0.0.3"],
+        ),
         (&["0.0.0.0", "[::1]"], &["127.0.0.1", "[::1]"], &[]),
         // An IPv4 address, written as one of IPv6.
-        (&["[::ffff:127.0.0.1]", "[::]"], &["127.0.0.1", "[::1]"], &["127.0.0.2"]),
+        (
+            &["[::ffff:127.0.0.1]", "[::]"],
+            &["127.0.0.1", "[::1]"],
+            &["127.0.0.2"],
+        ),
         // By itself it is for both.
         (&["[::]"], &["127.0.0.1", "127.0.0.2", "[::1]"], &[]),
     ];
@@ -60,8 +82,15 @@ fn listeners_of_both_families_share_a_port() {
         let listen: Vec<_> = listen.iter().map(|ip| port.at(ip)).collect();
         let gateway = Gateway::start_on_its_own_addresses(&text(&upstream, &listen, ""));
         // What only Linux has: all of 127.0.0.0/8.
-        let refused = if cfg!(target_os = "linux") { refused } else { &[] };
-        let served = served.iter().copied().filter(|ip| cfg!(target_os = "linux") || *ip != "127.0.0.2");
+        let refused = if cfg!(target_os = "linux") {
+            refused
+        } else {
+            &[]
+        };
+        let served = served
+            .iter()
+            .copied()
+            .filter(|ip| cfg!(target_os = "linux") || *ip != "127.0.0.2");
         assert_serves(&port, &served.collect::<Vec<_>>(), refused, &listen);
         gateway.shutdown();
     }
@@ -79,7 +108,11 @@ fn a_client_of_ipv4_is_one_of_ipv4_whatever_it_connects_to() {
         let _gateway = Gateway::start_on_its_own_addresses(&text(&upstream, &listen, ""));
         for (ip, client) in [("127.0.0.1", "127.0.0.1"), ("[::1]", "::1")] {
             assert_eq!(status(port.at(ip)), Some(200));
-            assert_eq!(upstream.last().field("x-forwarded-for"), Some(client), "{listen:?}");
+            assert_eq!(
+                upstream.last().field("x-forwarded-for"),
+                Some(client),
+                "{listen:?}"
+            );
         }
     }
 }
@@ -93,7 +126,11 @@ fn the_admin_listener_is_of_another_family_on_the_same_port() {
     let upstream = Upstream::start();
     for (public, admin) in [("[::]", "127.0.0.1"), ("127.0.0.1", "[::]")] {
         let port = KeptPort::new();
-        let toml = text(&upstream, &[port.at(public)], &format!("admin = \"{}\"\n", port.at(admin)));
+        let toml = text(
+            &upstream,
+            &[port.at(public)],
+            &format!("admin = \"{}\"\n", port.at(admin)),
+        );
         let process = Process::start(&["run"], &toml);
         process.wait_for_log("listening for the admin address=");
         let local = |ip: &'static str| if ip == "[::]" { "[::1]" } else { ip };
@@ -112,15 +149,37 @@ fn a_reload_adds_and_removes_the_other_family() {
         return;
     }
     let (upstream, port) = (Upstream::start(), KeptPort::new());
-    let of = |ips: &[&str]| text(&upstream, &ips.iter().map(|ip| port.at(ip)).collect::<Vec<_>>(), "");
+    let of = |ips: &[&str]| {
+        text(
+            &upstream,
+            &ips.iter().map(|ip| port.at(ip)).collect::<Vec<_>>(),
+            "",
+        )
+    };
     let gateway = Gateway::start_on_its_own_addresses(&of(&["[::]"]));
     let steps: [(&[&str], &[&str], &[&str]); 7] = [
-        (&["[::]", "0.0.0.0"], &["127.0.0.1", "127.0.0.2", "[::1]"], &[]),
+        (
+            &["[::]", "0.0.0.0"],
+            &["127.0.0.1", "127.0.0.2", "[::1]"],
+            &[],
+        ),
         (&["[::]"], &["127.0.0.1", "127.0.0.2", "[::1]"], &[]),
-        (&["127.0.0.1", "[::]"], &["127.0.0.1", "[::1]"], &["127.0.0.2"]),
-        (&["0.0.0.0", "[::]"], &["127.0.0.1", "127.0.0.2", "[::1]"], &[]),
+        (
+            &["127.0.0.1", "[::]"],
+            &["127.0.0.1", "[::1]"],
+            &["127.0.0.2"],
+        ),
+        (
+            &["0.0.0.0", "[::]"],
+            &["127.0.0.1", "127.0.0.2", "[::1]"],
+            &[],
+        ),
         (&["0.0.0.0"], &["127.0.0.1", "127.0.0.2"], &["[::1]"]),
-        (&["127.0.0.2", "[::1]"], &["127.0.0.2", "[::1]"], &["127.0.0.1"]),
+        (
+            &["127.0.0.2", "[::1]"],
+            &["127.0.0.2", "[::1]"],
+            &["127.0.0.1"],
+        ),
         (&["[::]"], &["127.0.0.1", "127.0.0.2", "[::1]"], &[]),
     ];
     for (number, (listen, served, refused)) in (1_u32..).zip(steps) {
@@ -129,13 +188,24 @@ fn a_reload_adds_and_removes_the_other_family() {
         gateway.wait_for_metric(SUCCESS, number.into());
         assert_serves(&port, served, refused, &listen);
     }
-    let mut second =
-        Process::start(&["run"], &(of(&["[::]"]).replace("[reload]", "admin = \"off\"\n[reload]")));
-    assert_ne!(second.wait().code(), Some(0), "a port that was shared is the gateway's alone");
-    assert!(second.errors().contains("another process does already"), "{}", second.errors());
+    let mut second = Process::start(
+        &["run"],
+        &(of(&["[::]"]).replace("[reload]", "admin = \"off\"\n[reload]")),
+    );
+    assert_ne!(
+        second.wait().code(),
+        Some(0),
+        "a port that was shared is the gateway's alone"
+    );
+    assert!(
+        second.errors().contains("another process does already"),
+        "{}",
+        second.errors()
+    );
 }
 
-// IPv4 goes to the socket that is for IPv4 alone as soon as there is one: nothing is lost in between.
+// IPv4 goes to the socket that is for IPv4 alone as soon as there is one: nothing is lost in
+// between.
 #[test]
 #[cfg(target_os = "linux")]
 fn no_request_fails_while_a_family_gets_a_socket_of_its_own() {
@@ -143,7 +213,13 @@ fn no_request_fails_while_a_family_gets_a_socket_of_its_own() {
         return;
     }
     let (upstream, port) = (Upstream::start(), KeptPort::new());
-    let of = |ips: &[&str]| text(&upstream, &ips.iter().map(|ip| port.at(ip)).collect::<Vec<_>>(), "");
+    let of = |ips: &[&str]| {
+        text(
+            &upstream,
+            &ips.iter().map(|ip| port.at(ip)).collect::<Vec<_>>(),
+            "",
+        )
+    };
     let gateway = Gateway::start_on_its_own_addresses(&of(&["[::]"]));
     let load = Load::start(port.at("127.0.0.1"), &Request::get("/x"), 3);
     gateway.rewrite(&of(&["[::]", "0.0.0.0"]));
@@ -179,11 +255,19 @@ fn an_inherited_socket_keeps_its_families() {
         (true, &["0.0.0.0", "[::]"], &["[::1]", "127.0.0.1"], &[]),
         // It has the port for IPv4, too, and another is bound beside it.
         (false, &["0.0.0.0", "[::]"], &["[::1]", "127.0.0.1"], &[]),
-        (false, &["[::]", "127.0.0.1"], &["[::1]", "127.0.0.1", "127.0.0.2"], &[]),
+        (
+            false,
+            &["[::]", "127.0.0.1"],
+            &["[::1]", "127.0.0.1", "127.0.0.2"],
+            &[],
+        ),
     ] {
         let port = KeptPort::new();
-        let toml =
-            text(&upstream, &listen.iter().map(|ip| port.at(ip)).collect::<Vec<_>>(), "admin = \"off\"\n");
+        let toml = text(
+            &upstream,
+            &listen.iter().map(|ip| port.at(ip)).collect::<Vec<_>>(),
+            "admin = \"off\"\n",
+        );
         let process = Process::activated(wildcard(&port, only_ipv6), &toml);
         process.wait_for_log("listening address=");
         assert_serves(&port, served, refused, &(only_ipv6, listen));
@@ -197,11 +281,19 @@ fn a_gateway_that_follows_adds_the_other_family() {
     if !has_ipv6() {
         return;
     }
-    let (upstream, port, directory) = (Upstream::start(), KeptPort::new(), tempfile::tempdir().unwrap());
+    let (upstream, port, directory) = (
+        Upstream::start(),
+        KeptPort::new(),
+        tempfile::tempdir().unwrap(),
+    );
     let path = directory.path().join("handover.sock");
     let of = |ips: &[&str]| {
         let listen: Vec<_> = ips.iter().map(|ip| port.at(ip)).collect();
-        text(&upstream, &listen, &format!("admin = \"off\"\nhandover = \"{}\"\n", path.display()))
+        text(
+            &upstream,
+            &listen,
+            &format!("admin = \"off\"\nhandover = \"{}\"\n", path.display()),
+        )
     };
     let mut old = Process::start(&["run"], &of(&["[::]"]));
     old.wait_for_log("listening address=");

@@ -1,9 +1,11 @@
-//! Requests as raw bytes: each is refused, or reaches the upstream in the one canonical framing that everybody reads
-//! the same. The vectors say which; the upstream of the cast checks every arrival besides (P01).
+//! Requests as raw bytes: each is refused, or reaches the upstream in the one canonical framing
+//! that everybody reads the same. The vectors say which; the upstream of the cast checks every
+//! arrival besides (P01).
 
 use crate::support::{Gateway, Key, Pair, Request, Script, Upstream, Vector};
 
-// D69: what a chunk says besides its size is nobody's, and may not go on and on, in one chunk or in many.
+// D69: what a chunk says besides its size is nobody's, and may not go on and on, in one chunk or in
+// many.
 #[test]
 fn chunk_extensions_are_ignored_and_have_a_bound() {
     let upstream = Upstream::start();
@@ -11,7 +13,9 @@ fn chunk_extensions_are_ignored_and_have_a_bound() {
     let request = |chunks: usize, length: usize| {
         let chunk = format!("2;{}\r\nhi\r\n", "x".repeat(length));
         let body = format!("{}0\r\n\r\n", chunk.repeat(chunks));
-        Request::new("POST", "/a").field("Transfer-Encoding", "chunked").body(body)
+        Request::new("POST", "/a")
+            .field("Transfer-Encoding", "chunked")
+            .body(body)
     };
     for (chunks, length) in [(1, 8_000), (8, 1_000)] {
         assert_eq!(gateway.send(&request(chunks, length)).status, 200);
@@ -19,7 +23,11 @@ fn chunk_extensions_are_ignored_and_have_a_bound() {
     }
     for (chunks, length) in [(1, 20_000), (20, 1_000), (20_000, 1)] {
         let answer = gateway.send(&request(chunks, length));
-        assert_eq!((answer.status, answer.code().as_str()), (400, "malformed_body"), "{chunks} of {length}");
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (400, "malformed_body"),
+            "{chunks} of {length}"
+        );
     }
     assert_eq!(upstream.arrivals().len(), 2);
 }
@@ -38,11 +46,17 @@ fn every_request_is_refused_or_framed_in_one_way() {
         Some(format!("{}: {problem}", vector.name))
     };
     let wrong: Vec<_> = vectors.iter().filter_map(run).collect();
-    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), vectors.len(), wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{} of {}:\n{}",
+        wrong.len(),
+        vectors.len(),
+        wrong.join("\n")
+    );
 }
 
-/// Routes for everybody beside those that ask for scopes; one forwards claims, one looks for tokens in two places, and
-/// two change the path.
+/// Routes for everybody beside those that ask for scopes; one forwards claims, one looks for tokens
+/// in two places, and two change the path.
 const ROUTES: &str = r#"
 [[routes]]
 path   = "/**"
@@ -90,11 +104,19 @@ fn attacks() -> (Vec<Vector>, Pair) {
 fn every_attack_is_refused_or_comes_to_nothing() {
     let (vectors, pair) = attacks();
     let run = |vector: &Vector| {
-        let problem = vector.run(&pair.gateway, &pair.upstream, &|scope| pair.token(scope)).err()?;
+        let problem = vector
+            .run(&pair.gateway, &pair.upstream, &|scope| pair.token(scope))
+            .err()?;
         Some(format!("{}: {problem}", vector.name))
     };
     let wrong: Vec<_> = vectors.iter().filter_map(run).collect();
-    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), vectors.len(), wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{} of {}:\n{}",
+        wrong.len(),
+        vectors.len(),
+        wrong.join("\n")
+    );
 }
 
 // The same rows; P07: the other protocol opens no other way.

@@ -1,4 +1,5 @@
-//! gRPC, from a client of HTTP/2 to a server of HTTP/2: messages, trailers, and an end that is the server's.
+//! gRPC, from a client of HTTP/2 to a server of HTTP/2: messages, trailers, and an end that is the
+//! server's.
 
 use crate::support::frames::{
     DATA, END_HEADERS, END_STREAM, Frame, Frames, HEADERS, RST_STREAM, literal, request,
@@ -24,8 +25,16 @@ fn call(client: &mut Frames, stream: u32, token: &str) {
         ("grpc-timeout", "10S"),
         ("authorization", &format!("Bearer {token}")),
     ];
-    let fields: Vec<u8> = fields.iter().flat_map(|(name, value)| literal(name, value)).collect();
-    client.send(HEADERS, END_HEADERS, stream, &[request("POST", "/shop.Orders/Get"), fields].concat());
+    let fields: Vec<u8> = fields
+        .iter()
+        .flat_map(|(name, value)| literal(name, value))
+        .collect();
+    client.send(
+        HEADERS,
+        END_HEADERS,
+        stream,
+        &[request("POST", "/shop.Orders/Get"), fields].concat(),
+    );
 }
 
 /// The frames of a stream that came, in order.
@@ -50,14 +59,22 @@ fn a_call_has_its_messages_and_its_status_in_trailers() {
     assert_eq!(client.body(1), [MESSAGE, MESSAGE].concat());
     let frames = of(&client, 1);
     let last = frames.last().unwrap();
-    assert_eq!((last.kind, last.flags & END_STREAM), (HEADERS, END_STREAM), "the status is in trailers");
+    assert_eq!(
+        (last.kind, last.flags & END_STREAM),
+        (HEADERS, END_STREAM),
+        "the status is in trailers"
+    );
     let head = upstream.opened()[0].head.clone();
-    let field =
-        |name: &str| head.headers().get(name).and_then(|value| value.to_str().ok().map(str::to_owned));
+    let field = |name: &str| {
+        head.headers()
+            .get(name)
+            .and_then(|value| value.to_str().ok().map(str::to_owned))
+    };
     assert_eq!(field("te").as_deref(), Some("trailers"));
     assert_eq!(field("grpc-timeout").as_deref(), Some("10S"));
     assert_eq!(field("content-type").as_deref(), Some("application/grpc"));
-    // The twin: without the scope there is no call, and the answer is one that clients of gRPC read.
+    // The twin: without the scope there is no call, and the answer is one that clients of gRPC
+    // read.
     call(&mut client, 3, &issuer.token("write"));
     client.send(DATA, END_STREAM, 3, MESSAGE);
     assert_eq!(client.status(3), 200);

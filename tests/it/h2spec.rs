@@ -1,17 +1,18 @@
 //! The cases of h2spec, as data: what a client of HTTP/2 may send and must not, and what it hears.
 //!
-//! A step is a frame, `TYPE flags stream : payload`. The payload is made of `get` and `post` (the fields of a request),
-//! `name=value` (one more), `h:` and hexadecimal bytes, and `zeros` with a number. Besides, `await n` waits for the head
-//! of an answer, `end n` for its end, `data n m` for DATA of m bytes, `streams n` opens so many, `hold` makes the upstream
-//! say nothing, `fresh` takes a connection without a preface, and `raw` sends bytes that are no frame.
+//! A step is a frame, `TYPE flags stream : payload`. The payload is made of `get` and `post` (the
+//! fields of a request), `name=value` (one more), `h:` and hexadecimal bytes, and `zeros` with a
+//! number. Besides, `await n` waits for the head of an answer, `end n` for its end, `data n m` for
+//! DATA of m bytes, `streams n` opens so many, `hold` makes the upstream say nothing, `fresh` takes
+//! a connection without a preface, and `raw` sends bytes that are no frame.
 
 use std::path::Path;
 
 use serde::Deserialize;
 
 use crate::support::frames::{
-    ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, Frames, GOAWAY, HEADERS, PING, PRIORITY, RST_STREAM,
-    SETTINGS, WINDOW_UPDATE, literal, request,
+    ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, Frames, GOAWAY, HEADERS, PING, PRIORITY,
+    RST_STREAM, SETTINGS, WINDOW_UPDATE, literal, request,
 };
 use crate::support::{Gateway, Script, Upstream};
 
@@ -51,7 +52,11 @@ fn payload(text: &str) -> Vec<u8> {
     let part = |part: &str| match part {
         "get" => request("GET", "/"),
         "post" => request("POST", "/"),
-        _ => match (part.strip_prefix("h:"), part.strip_prefix("zeros"), part.rsplit_once('=')) {
+        _ => match (
+            part.strip_prefix("h:"),
+            part.strip_prefix("zeros"),
+            part.rsplit_once('='),
+        ) {
             (Some(hex), ..) => {
                 let digit = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
                 (0..hex.len()).step_by(2).map(digit).collect()
@@ -94,8 +99,11 @@ fn kind(text: &str) -> u8 {
 
 fn play(case: &Case, gateway: &Gateway, upstream: &Upstream) -> Result<(), String> {
     let fresh = case.steps.first().is_some_and(|step| step == "fresh");
-    let mut client =
-        if fresh { Frames::silent(gateway.address()) } else { Frames::connect(gateway.address()) };
+    let mut client = if fresh {
+        Frames::silent(gateway.address())
+    } else {
+        Frames::connect(gateway.address())
+    };
     upstream.always(Script::Ok);
     for step in &case.steps {
         let (line, content) = step.split_once(" : ").unwrap_or((step, ""));
@@ -114,7 +122,12 @@ fn play(case: &Case, gateway: &Gateway, upstream: &Upstream) -> Result<(), Strin
                 (0..count.parse().unwrap()).for_each(|number| client.get(2 * number + 1, "/"));
             }
             [name, names, stream] => {
-                client.send(kind(name), flags(names), stream.parse().unwrap(), &payload(content));
+                client.send(
+                    kind(name),
+                    flags(names),
+                    stream.parse().unwrap(),
+                    &payload(content),
+                );
             }
             _ => panic!("what is {step}?"),
         }
@@ -124,11 +137,15 @@ fn play(case: &Case, gateway: &Gateway, upstream: &Upstream) -> Result<(), Strin
 
 fn expect(text: &str, client: &mut Frames) -> Result<(), String> {
     let words: Vec<_> = text.split(' ').collect();
-    let code = |name: &str| u32::try_from(ERRORS.iter().position(|error| *error == name).unwrap()).unwrap();
+    let code = |name: &str| {
+        u32::try_from(ERRORS.iter().position(|error| *error == name).unwrap()).unwrap()
+    };
     let is_met = match words[..] {
         ["alive"] => client.is_alive(),
         ["closed"] => client.is_closed(),
-        ["settled"] => client.wait(|frame| frame.kind == SETTINGS && frame.flags == ACK).is_some(),
+        ["settled"] => client
+            .wait(|frame| frame.kind == SETTINGS && frame.flags == ACK)
+            .is_some(),
         ["answer", stream, status] => client.status(stream.parse().unwrap()).to_string() == status,
         ["data", stream, length] => {
             let stream: u32 = stream.parse().unwrap();
@@ -151,14 +168,21 @@ fn expect(text: &str, client: &mut Frames) -> Result<(), String> {
         }
         _ => panic!("what is {text}?"),
     };
-    if is_met { Ok(()) } else { Err(format!("expected {text}, saw {:?}", client.seen)) }
+    if is_met {
+        Ok(())
+    } else {
+        Err(format!("expected {text}, saw {:?}", client.seen))
+    }
 }
 
 fn cases() -> Vec<Case> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/h2spec");
     let read = |name: &str| std::fs::read_to_string(root.join(name)).unwrap();
     let parse = |name: &str| toml::from_str::<Cases>(&read(name)).unwrap().case;
-    ["generic.toml", "http2.toml", "hpack.toml"].into_iter().flat_map(parse).collect()
+    ["generic.toml", "http2.toml", "hpack.toml"]
+        .into_iter()
+        .flat_map(parse)
+        .collect()
 }
 
 // P07, D71, D72, D73, row 16.
@@ -170,7 +194,13 @@ fn every_case_of_h2spec_is_met() {
     assert_eq!(cases.len(), 147);
     let failed: Vec<_> = cases
         .iter()
-        .filter_map(|case| Some(format!("{}: {}", case.id, play(case, &gateway, &upstream).err()?)))
+        .filter_map(|case| {
+            Some(format!(
+                "{}: {}",
+                case.id,
+                play(case, &gateway, &upstream).err()?
+            ))
+        })
         .collect();
     assert!(failed.is_empty(), "{}", failed.join("\n"));
 }
@@ -190,11 +220,17 @@ fn the_table_of_cases_is_up_to_date() {
             Some(_) if case.expect.starts_with("answer") => "ignored: it reaches nobody".to_owned(),
             Some(error) => format!("refused, but not as {error}"),
         };
-        page.push_str(&format!("| {} | {} | {} | {verdict} |\n", case.id, case.sends, case.expect));
+        page.push_str(&format!(
+            "| {} | {} | {} | {verdict} |\n",
+            case.id, case.sends, case.expect
+        ));
     }
     if std::env::var_os("SCOPEGATE_UPDATE_VECTORS").is_some() {
         std::fs::write(&path, &page).unwrap();
     }
     let found = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(found == page, "run the test with SCOPEGATE_UPDATE_VECTORS=1");
+    assert!(
+        found == page,
+        "run the test with SCOPEGATE_UPDATE_VECTORS=1"
+    );
 }

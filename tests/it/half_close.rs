@@ -1,5 +1,5 @@
-//! A client that closes its side of the connection when it has said all gets its answers, and one that is gone is no work
-//! for long.
+//! A client that closes its side of the connection when it has said all gets its answers, and one
+//! that is gone is no work for long.
 
 use std::io::{Read as _, Write as _};
 use std::net::Shutdown;
@@ -12,7 +12,9 @@ const CLIENTS: &str = "scopegate_connections_open";
 
 /// An answer that comes when the test says so.
 fn held() -> Script {
-    Script::Pieces(vec![b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok".to_vec()])
+    Script::Pieces(vec![
+        b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok".to_vec(),
+    ])
 }
 
 /// Lets both workers see what has come before: one of them has the connection that this is about.
@@ -25,8 +27,14 @@ fn let_workers_turn(gateway: &Gateway) {
 /// Reads so many answers, and the end of the connection.
 fn read_to_the_end(client: &mut Client, answers: usize, what: &str) {
     for number in 0..answers {
-        let answer = client.read("GET").unwrap_or_else(|| panic!("{what}: no answer {number}"));
-        assert_eq!((answer.status, answer.complete), (200, true), "{what}: {answer:?}");
+        let answer = client
+            .read("GET")
+            .unwrap_or_else(|| panic!("{what}: no answer {number}"));
+        assert_eq!(
+            (answer.status, answer.complete),
+            (200, true),
+            "{what}: {answer:?}"
+        );
     }
     assert!(client.ends(), "{what}: the connection ends in order");
 }
@@ -38,8 +46,7 @@ fn a_client_that_has_said_all_is_answered() {
     let gateway = Gateway::open(&upstream, "");
     let get = "GET /a HTTP/1.1\r\nHost: api.test\r\n\r\n";
     let lengthy = "POST /a HTTP/1.1\r\nHost: api.test\r\nContent-Length: 2\r\n\r\nhi";
-    let chunked =
-        "POST /a HTTP/1.1\r\nHost: api.test\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n";
+    let chunked = "POST /a HTTP/1.1\r\nHost: api.test\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n";
     let large = format!(
         "POST /a HTTP/1.1\r\nHost: api.test\r\nContent-Length: 300000\r\n\r\n{}",
         "x".repeat(300_000)
@@ -51,7 +58,11 @@ fn a_client_that_has_said_all_is_answered() {
         ("chunks", chunked.to_owned(), 1),
         ("a large body", large, 1),
         ("HTTP/1.0", "GET /a HTTP/1.0\r\n\r\n".to_owned(), 1),
-        ("HTTP/1.0 that is kept", "GET /a HTTP/1.0\r\nConnection: keep-alive\r\n\r\n".to_owned(), 1),
+        (
+            "HTTP/1.0 that is kept",
+            "GET /a HTTP/1.0\r\nConnection: keep-alive\r\n\r\n".to_owned(),
+            1,
+        ),
         ("two pipelined", get.repeat(2), 2),
         ("two with bodies", [lengthy, chunked].concat(), 2),
         ("many pipelined", many, 40),
@@ -82,17 +93,25 @@ fn an_answer_that_is_there_at_once_is_not_lost() {
         ("GET /a HTTP/1.1\r\nHost: api.test\r\n\r\n", "200"),
         ("HEAD /a HTTP/1.1\r\nHost: api.test\r\n\r\n", "200"),
         ("GET /a//b HTTP/1.1\r\nHost: api.test\r\n\r\n", "400"),
-        ("POST /a//b HTTP/1.1\r\nHost: api.test\r\nContent-Length: 2\r\n\r\nhi", "400"),
+        (
+            "POST /a//b HTTP/1.1\r\nHost: api.test\r\nContent-Length: 2\r\n\r\nhi",
+            "400",
+        ),
         ("GET /a HTTP/9.9\r\n\r\n", "400"),
         // What is cut is no request.
-        ("POST /a HTTP/1.1\r\nHost: api.test\r\nContent-Length: 9\r\n\r\nhi", "400"),
+        (
+            "POST /a HTTP/1.1\r\nHost: api.test\r\nContent-Length: 9\r\n\r\nhi",
+            "400",
+        ),
     ] {
         for _ in 0..20 {
             let mut client = gateway.connect();
             client.write(request.as_bytes());
             client.half_close();
             let method = request.split(' ').next().unwrap();
-            let answer = client.read(method).unwrap_or_else(|| panic!("no answer to {request:?}"));
+            let answer = client
+                .read(method)
+                .unwrap_or_else(|| panic!("no answer to {request:?}"));
             assert_eq!(answer.status.to_string(), status, "{request:?}");
         }
     }
@@ -138,30 +157,40 @@ fn over_tls_the_same_holds() {
         upstream.play([held()]);
         let arrivals = upstream.arrivals().len();
         let mut client = root.connect(gateway.address(), "a.test", &[b"http/1.1"]);
-        client.write_all(b"GET /a HTTP/1.1\r\nHost: a.test\r\n\r\n").unwrap();
+        client
+            .write_all(b"GET /a HTTP/1.1\r\nHost: a.test\r\n\r\n")
+            .unwrap();
         if is_announced {
             client.conn.send_close_notify();
         }
         client.flush().unwrap();
         client.sock.shutdown(Shutdown::Write).unwrap();
         upstream.wait_for(arrivals + 1);
-        wait_until("the worker has had its turn", || gateway.metric(UPSTREAMS) >= 1.0);
+        wait_until("the worker has had its turn", || {
+            gateway.metric(UPSTREAMS) >= 1.0
+        });
         upstream.go_on();
         let mut answer = Vec::new();
         client.read_to_end(&mut answer).expect("it ends in order");
         let text = String::from_utf8_lossy(&answer);
-        assert!(text.starts_with("HTTP/1.1 200 ") && text.ends_with("ok"), "{text}");
+        assert!(
+            text.starts_with("HTTP/1.1 200 ") && text.ends_with("ok"),
+            "{text}"
+        );
         gateway.wait_for_metric(CLIENTS, 0.0);
     }
 }
 
-// U04: after a 101 there is no half that lives alone, and before it the handshake is a request like any other.
+// U04: after a 101 there is no half that lives alone, and before it the handshake is a request like
+// any other.
 #[test]
 fn a_websocket_whose_client_has_closed_ends() {
     let upstream = Upstream::start();
-    let route = "[[routes]]\npath = \"/chat\"\nupstream = \"orders\"\npublic = true\nwebsocket = true\n";
+    let route =
+        "[[routes]]\npath = \"/chat\"\nupstream = \"orders\"\npublic = true\nwebsocket = true\n";
     let gateway = Gateway::start(&format!("{}{route}", upstream.toml("orders")));
-    let switched = "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
+    let switched =
+        "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
     upstream.play([Script::Pieces(vec![switched.as_bytes().to_vec()])]);
     let mut client = gateway.connect();
     client.write_request(
@@ -175,23 +204,32 @@ fn a_websocket_whose_client_has_closed_ends() {
     upstream.wait_for(1);
     upstream.go_on();
     let answer = client.read_head_only();
-    assert_eq!((answer.status, answer.field("connection")), (101, Some("upgrade")));
+    assert_eq!(
+        (answer.status, answer.field("connection")),
+        (101, Some("upgrade"))
+    );
     assert!(client.is_closed());
     gateway.wait_for_metric(UPSTREAMS, 0.0);
 }
 
-// F9: a client that is killed leaves a reset behind, and its exchange ends at once, before the answer and within it.
+// F9: a client that is killed leaves a reset behind, and its exchange ends at once, before the
+// answer and within it.
 #[test]
 fn a_client_that_was_reset_cancels_its_exchange() {
     let upstream = Upstream::start();
     // Longer than any patience: it is not the deadline that ends the exchange.
-    let gateway =
-        Gateway::open(&upstream, "response_timeout = \"10m\"\n[server.timeouts]\nidle_body = \"10m\"\n");
+    let gateway = Gateway::open(
+        &upstream,
+        "response_timeout = \"10m\"\n[server.timeouts]\nidle_body = \"10m\"\n",
+    );
     let begun = b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nbeg".to_vec();
     for (script, request) in [
         (Script::Hang, Request::get("/waits")),
         (Script::Hang, Request::new("POST", "/waits").body("x")),
-        (Script::Pieces(vec![begun, b"un".to_vec()]), Request::get("/during-the-answer")),
+        (
+            Script::Pieces(vec![begun, b"un".to_vec()]),
+            Request::get("/during-the-answer"),
+        ),
     ] {
         let arrivals = upstream.arrivals().len();
         upstream.play([script]);
@@ -215,7 +253,10 @@ fn a_write_that_fails_is_a_client_that_left() {
     let upstream = Upstream::start();
     let gateway = Gateway::open(&upstream, "");
     let head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n".to_vec();
-    upstream.play([Script::Flood(head, [b"4000\r\n".as_slice(), &[b'x'; 0x4000], b"\r\n"].concat())]);
+    upstream.play([Script::Flood(
+        head,
+        [b"4000\r\n".as_slice(), &[b'x'; 0x4000], b"\r\n"].concat(),
+    )]);
     let mut client = gateway.connect();
     client.write_request(&Request::get("/endless"));
     client.half_close();
@@ -225,12 +266,15 @@ fn a_write_that_fails_is_a_client_that_left() {
     gateway.wait_for_metric(UPSTREAMS, 0.0);
 }
 
-// After its end the answer of a client is awaited for `response_timeout`: the head, and each piece behind it.
+// After its end the answer of a client is awaited for `response_timeout`: the head, and each piece
+// behind it.
 #[test]
 fn a_client_that_has_closed_its_side_is_not_waited_for_without_end() {
     let upstream = Upstream::start();
-    let gateway =
-        Gateway::open(&upstream, "response_timeout = \"1s\"\n[server.timeouts]\nidle_body = \"10m\"\n");
+    let gateway = Gateway::open(
+        &upstream,
+        "response_timeout = \"1s\"\n[server.timeouts]\nidle_body = \"10m\"\n",
+    );
     let begun = || b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nbeg".to_vec();
     let close_after = |script: Script, path: &str| {
         upstream.play([script]);
@@ -241,7 +285,10 @@ fn a_client_that_has_closed_its_side_is_not_waited_for_without_end() {
     };
     // A client that is there hears of it.
     let late = close_after(Script::Hang, "/head").expect("there is an answer");
-    assert_eq!((late.status, late.code().as_str()), (504, "upstream_timeout"));
+    assert_eq!(
+        (late.status, late.code().as_str()),
+        (504, "upstream_timeout")
+    );
     upstream.go_on();
     let cut = close_after(Script::Pieces(vec![begun(), b"un".to_vec()]), "/body");
     assert!(cut.is_none_or(|answer| !answer.complete));
@@ -261,14 +308,23 @@ fn the_admin_listener_answers_as_well() {
             client.write(format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n").as_bytes());
             client.half_close();
             let answer = client.read_head_only();
-            assert_eq!(answer.status, if path == "/none" { 404 } else { 200 }, "{path}");
+            assert_eq!(
+                answer.status,
+                if path == "/none" { 404 } else { 200 },
+                "{path}"
+            );
             let length: usize = answer.field("content-length").unwrap().parse().unwrap();
             client.read_exact(length);
             assert!(client.ends(), "{path}");
         }
     }
     // Nobody reads a body there, so the answer says that it is the last.
-    let posted =
-        raw(gateway.admin(), b"POST /livez HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9\r\n\r\nx");
-    assert!(posted.starts_with("HTTP/1.1 405 ") && posted.contains("connection: close"), "{posted}");
+    let posted = raw(
+        gateway.admin(),
+        b"POST /livez HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9\r\n\r\nx",
+    );
+    assert!(
+        posted.starts_with("HTTP/1.1 405 ") && posted.contains("connection: close"),
+        "{posted}"
+    );
 }

@@ -3,12 +3,20 @@
 use crate::support::{Arrival, Gateway, Issuer, Request, Script, Upstream};
 
 fn values<'a>(arrival: &'a Arrival, name: &str) -> Vec<&'a str> {
-    arrival.fields.iter().filter(|(field, _)| field == name).map(|(_, value)| value.as_str()).collect()
+    arrival
+        .fields
+        .iter()
+        .filter(|(field, _)| field == name)
+        .map(|(_, value)| value.as_str())
+        .collect()
 }
 
 /// A response of the upstream with these lines in its head and the body `ok`.
 fn answer_with(lines: &str) -> Script {
-    Script::Raw(format!("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n{lines}\r\nok").into_bytes(), true)
+    Script::Raw(
+        format!("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n{lines}\r\nok").into_bytes(),
+        true,
+    )
 }
 
 // attacks.md row 10; H02, H03, D54.
@@ -36,7 +44,8 @@ fn fields_of_one_connection_go_no_further() {
     assert_eq!(arrival.field("x-three"), Some("3"));
 }
 
-// attacks.md row 10; H02: what a client nominates is what the client sent, never what the gateway says.
+// attacks.md row 10; H02: what a client nominates is what the client sent, never what the gateway
+// says.
 #[test]
 fn connection_cannot_take_away_what_the_gateway_says() {
     let (issuer, upstream) = (Issuer::start(), Upstream::start());
@@ -65,7 +74,8 @@ fn connection_cannot_take_away_what_the_gateway_says() {
     assert_eq!(arrival.body, b"body");
 }
 
-// attacks.md row 10: the token is judged where it stands, and a nomination does not hide it from that.
+// attacks.md row 10: the token is judged where it stands, and a nomination does not hide it from
+// that.
 #[test]
 fn connection_cannot_hide_the_token_from_the_decision() {
     let (issuer, upstream) = (Issuer::start(), Upstream::start());
@@ -74,9 +84,13 @@ fn connection_cannot_hide_the_token_from_the_decision() {
         issuer.toml(),
         upstream.toml("orders")
     ));
-    let poor = Request::get("/a").bearer(&issuer.token("other")).field("Connection", "authorization");
+    let poor = Request::get("/a")
+        .bearer(&issuer.token("other"))
+        .field("Connection", "authorization");
     assert_eq!(gateway.send(&poor).status, 403);
-    let rich = Request::get("/a").bearer(&issuer.token("read")).field("Connection", "authorization");
+    let rich = Request::get("/a")
+        .bearer(&issuer.token("read"))
+        .field("Connection", "authorization");
     assert_eq!(gateway.send(&rich).status, 200);
     assert_eq!(upstream.last().field("authorization"), None);
 }
@@ -92,7 +106,14 @@ fn the_upstreams_hop_by_hop_fields_do_not_reach_the_client() {
     )]);
     let mut client = gateway.connect();
     let answer = client.send(&Request::get("/a"));
-    for name in ["x-one", "connection", "keep-alive", "proxy-authenticate", "proxy-connection", "upgrade"] {
+    for name in [
+        "x-one",
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-connection",
+        "upgrade",
+    ] {
         assert_eq!(answer.field(name), None, "{name}");
     }
     assert_eq!(answer.field("x-two"), Some("2"));
@@ -112,11 +133,17 @@ fn a_close_of_one_side_is_not_passed_to_the_other() {
     assert_eq!((first.status, first.field("connection")), (200, None));
     assert_eq!(client.send(&Request::get("/b")).status, 200);
     let last = client.send(&Request::get("/c").field("Connection", "close"));
-    assert_eq!((last.status, last.field("connection")), (200, Some("close")));
+    assert_eq!(
+        (last.status, last.field("connection")),
+        (200, Some("close"))
+    );
     assert!(client.is_closed());
     // /b and /c shared a connection, of which the client's `close` said nothing.
     assert_eq!(gateway.send(&Request::get("/d")).status, 200);
-    assert_eq!(upstream.arrivals()[1].connection, upstream.arrivals()[2].connection);
+    assert_eq!(
+        upstream.arrivals()[1].connection,
+        upstream.arrivals()[2].connection
+    );
 }
 
 // attacks.md row 9; H04: nobody is trusted to say where a request came from.
@@ -143,7 +170,10 @@ fn forwarding_fields_of_the_client_are_replaced() {
     }
     assert_eq!(gateway.send(&request).status, 200);
     let arrival = upstream.last();
-    assert!(!format!("{:?}", arrival.fields).contains("marker"), "{arrival:?}");
+    assert!(
+        !format!("{:?}", arrival.fields).contains("marker"),
+        "{arrival:?}"
+    );
     assert_eq!(arrival.field("x-forwarded-for"), Some("127.0.0.1"));
     assert_eq!(arrival.field("x-forwarded-proto"), Some("http"));
     assert_eq!(arrival.field("x-forwarded-host"), Some("api.test"));
@@ -157,10 +187,19 @@ fn via_is_added_in_both_directions() {
     let gateway = Gateway::open(&upstream, "");
     upstream.play([answer_with("via: 1.1 origin\r\n")]);
     let answer = gateway.send(&Request::get("/a").field("Via", "1.0 outer"));
-    assert_eq!(values(&upstream.last(), "via"), ["1.0 outer", "1.1 scopegate"]);
-    let via: Vec<_> = answer.fields.iter().filter(|(name, _)| name == "via").collect();
     assert_eq!(
-        via.iter().map(|(_, value)| value.as_str()).collect::<Vec<_>>(),
+        values(&upstream.last(), "via"),
+        ["1.0 outer", "1.1 scopegate"]
+    );
+    let via: Vec<_> = answer
+        .fields
+        .iter()
+        .filter(|(name, _)| name == "via")
+        .collect();
+    assert_eq!(
+        via.iter()
+            .map(|(_, value)| value.as_str())
+            .collect::<Vec<_>>(),
         ["1.1 origin", "1.1 scopegate"]
     );
 }
@@ -180,7 +219,11 @@ fn the_upstream_sees_its_own_host_unless_the_clients_is_preserved() {
         let request = Request::get(target).field("Host", host);
         assert_eq!(own.send(&request).status, 200);
         let arrival = upstream.last();
-        assert_eq!(arrival.field("host"), Some(upstream.authority().as_str()), "{target}");
+        assert_eq!(
+            arrival.field("host"),
+            Some(upstream.authority().as_str()),
+            "{target}"
+        );
         assert_eq!(arrival.field("x-forwarded-host"), Some(asked), "{target}");
         assert_eq!(preserving.send(&request).status, 200);
         let arrival = upstream.last();
@@ -216,9 +259,14 @@ fn a_request_id_is_made_or_taken_and_told_to_both_sides() {
 fn there_is_one_request_id() {
     let upstream = Upstream::start();
     let gateway = Gateway::open(&upstream, "");
-    upstream.play([answer_with("x-request-id: forged\r\nx-request-id: forged\r\n")]);
-    let answer =
-        gateway.send(&Request::get("/a").field("X-Request-Id", "mine").field("X_Request_Id", "marker"));
+    upstream.play([answer_with(
+        "x-request-id: forged\r\nx-request-id: forged\r\n",
+    )]);
+    let answer = gateway.send(
+        &Request::get("/a")
+            .field("X-Request-Id", "mine")
+            .field("X_Request_Id", "marker"),
+    );
     assert_eq!(answer.field("x-request-id"), Some("mine"));
     assert_eq!(values(&upstream.last(), "x_request_id"), Vec::<&str>::new());
 }
@@ -234,8 +282,14 @@ fn a_token_is_forwarded_in_authorization_alone() {
         upstream.toml("orders")
     ));
     let token = issuer.token("read");
-    assert_eq!(gateway.send(&Request::get("/a?x=1").bearer(&token)).status, 200);
-    assert_eq!(upstream.last().field("authorization"), Some(format!("Bearer {token}").as_str()));
+    assert_eq!(
+        gateway.send(&Request::get("/a?x=1").bearer(&token)).status,
+        200
+    );
+    assert_eq!(
+        upstream.last().field("authorization"),
+        Some(format!("Bearer {token}").as_str())
+    );
 
     let elsewhere = [
         Request::get("/a?x=1").field("X-Token", &token),
@@ -246,10 +300,18 @@ fn a_token_is_forwarded_in_authorization_alone() {
     for request in elsewhere {
         assert_eq!(gateway.send(&request).status, 200);
         let arrival = upstream.last();
-        assert!(!format!("{arrival:?}").contains(&token), "the token went further: {arrival:?}");
+        assert!(
+            !format!("{arrival:?}").contains(&token),
+            "the token went further: {arrival:?}"
+        );
         assert_eq!(arrival.target, "/a?x=1");
     }
-    assert_eq!(gateway.send(&Request::get(&format!("/a?token={token}"))).status, 200);
+    assert_eq!(
+        gateway
+            .send(&Request::get(&format!("/a?token={token}")))
+            .status,
+        200
+    );
     assert_eq!(upstream.last().target, "/a");
     let cookies = Request::get("/a").field("Cookie", &format!("a=b; session={token}; c=d"));
     assert_eq!(gateway.send(&cookies).status, 200);
@@ -269,7 +331,9 @@ fn te_is_forwarded_for_trailers_alone() {
         (&["trailers-not"], None),
         (&[], None),
     ] {
-        let request = te.iter().fold(Request::get("/a"), |request, value| request.field("TE", value));
+        let request = te.iter().fold(Request::get("/a"), |request, value| {
+            request.field("TE", value)
+        });
         assert_eq!(gateway.send(&request).status, 200);
         assert_eq!(upstream.last().field("te"), forwarded, "{te:?}");
     }
@@ -297,23 +361,35 @@ fn fields_that_name_another_method_or_path_are_removed() {
     }
     assert_eq!(gateway.send(&request).status, 200);
     let arrival = upstream.last();
-    assert_eq!((arrival.method.as_str(), arrival.target.as_str()), ("GET", "/a"));
-    assert!(!format!("{:?}", arrival.fields).contains("marker"), "{arrival:?}");
+    assert_eq!(
+        (arrival.method.as_str(), arrival.target.as_str()),
+        ("GET", "/a")
+    );
+    assert!(
+        !format!("{:?}", arrival.fields).contains("marker"),
+        "{arrival:?}"
+    );
 }
 
-// P08, H07: what is nobody's business crosses as it is, repeated fields in their order; traces are others' business.
+// P08, H07: what is nobody's business crosses as it is, repeated fields in their order; traces are
+// others' business.
 #[test]
 fn all_other_fields_cross_unchanged_in_both_directions() {
     let upstream = Upstream::start();
     let gateway = Gateway::open(&upstream, "");
-    upstream.play([answer_with("set-cookie: a=1\r\nset-cookie: b=2\r\nserver: origin\r\netag: \"x\"\r\n")]);
+    upstream.play([answer_with(
+        "set-cookie: a=1\r\nset-cookie: b=2\r\nserver: origin\r\netag: \"x\"\r\n",
+    )]);
     let request = Request::get("/a")
         .field("X-List", "1")
         .field("X-List", "2, 3")
         .field("Accept-Encoding", "gzip")
         .field("X-Latin", "caf\u{e9}")
         .field("X-Empty", "")
-        .field("Traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+        .field(
+            "Traceparent",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        );
     let answer = gateway.send(&request);
     let arrival = upstream.last();
     assert_eq!(values(&arrival, "x-list"), ["1", "2, 3"]);
@@ -322,7 +398,20 @@ fn all_other_fields_cross_unchanged_in_both_directions() {
     assert_eq!(arrival.field("x-empty"), Some(""));
     let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     assert_eq!(arrival.field("traceparent"), Some(trace));
-    let cookies: Vec<_> = answer.fields.iter().filter(|(name, _)| name == "set-cookie").collect();
-    assert_eq!(cookies.iter().map(|(_, value)| value.as_str()).collect::<Vec<_>>(), ["a=1", "b=2"]);
-    assert_eq!((answer.field("server"), answer.field("etag")), (Some("origin"), Some("\"x\"")));
+    let cookies: Vec<_> = answer
+        .fields
+        .iter()
+        .filter(|(name, _)| name == "set-cookie")
+        .collect();
+    assert_eq!(
+        cookies
+            .iter()
+            .map(|(_, value)| value.as_str())
+            .collect::<Vec<_>>(),
+        ["a=1", "b=2"]
+    );
+    assert_eq!(
+        (answer.field("server"), answer.field("etag")),
+        (Some("origin"), Some("\"x\""))
+    );
 }

@@ -4,11 +4,18 @@ use crate::support::{Gateway, Issuer, Request, Script, Upstream};
 
 /// A gateway with one upstream, and routes that ask for tokens of one issuer.
 fn gateway(issuer: &Issuer, upstream: &Upstream, routes: &str) -> Gateway {
-    Gateway::start(&format!("{}{}{routes}", issuer.toml(), upstream.toml("orders")))
+    Gateway::start(&format!(
+        "{}{}{routes}",
+        issuer.toml(),
+        upstream.toml("orders")
+    ))
 }
 
 fn answer_with(lines: &str) -> Script {
-    Script::Raw(format!("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n{lines}\r\nok").into_bytes(), true)
+    Script::Raw(
+        format!("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n{lines}\r\nok").into_bytes(),
+        true,
+    )
 }
 
 const RULES: &str = r#"
@@ -51,13 +58,19 @@ fn rules_change_what_the_upstream_gets() {
     assert_eq!(gateway.send(&request("/ruled")).status, 200);
     let arrival = upstream.last();
     let all = |name: &str| -> Vec<&str> {
-        let named = arrival.fields.iter().filter(|(field, _)| field.replace('_', "-") == name);
+        let named = arrival
+            .fields
+            .iter()
+            .filter(|(field, _)| field.replace('_', "-") == name);
         named.map(|(_, value)| value.as_str()).collect()
     };
     assert_eq!(all("x-env"), ["prod"]);
     assert_eq!(all("x-hop"), ["client", "gateway"]);
     assert_eq!(arrival.field("x-debug"), None);
-    assert_eq!(arrival.trailers, [("x-trailer".to_owned(), "kept".to_owned())]);
+    assert_eq!(
+        arrival.trailers,
+        [("x-trailer".to_owned(), "kept".to_owned())]
+    );
     // The twin: another route's rules are not this one's.
     assert_eq!(gateway.send(&request("/plain")).status, 200);
     assert_eq!(upstream.last().field("x-debug"), Some("1"));
@@ -67,19 +80,42 @@ fn rules_change_what_the_upstream_gets() {
 fn rules_change_every_answer_of_the_route() {
     let (issuer, upstream) = (Issuer::start(), Upstream::start());
     let gateway = gateway(&issuer, &upstream, RULES);
-    upstream.play([answer_with("server: a\r\nx-powered-by: b\r\ncontent-type: text/html\r\n")]);
+    upstream.play([answer_with(
+        "server: a\r\nx-powered-by: b\r\ncontent-type: text/html\r\n",
+    )]);
     let answer = gateway.send(&Request::get("/ruled").bearer(&issuer.token("read")));
-    assert_eq!((answer.field("server"), answer.field("x-powered-by")), (None, None));
+    assert_eq!(
+        (answer.field("server"), answer.field("x-powered-by")),
+        (None, None)
+    );
     assert_eq!(answer.field("content-type"), Some("text/plain"));
-    assert_eq!(answer.field("strict-transport-security"), Some("max-age=63072000"));
+    assert_eq!(
+        answer.field("strict-transport-security"),
+        Some("max-age=63072000")
+    );
     // Our own keep what they say of themselves.
-    for (request, status) in [(Request::get("/ruled"), 401), (Request::get("/ruled/none"), 404)] {
+    for (request, status) in [
+        (Request::get("/ruled"), 401),
+        (Request::get("/ruled/none"), 404),
+    ] {
         let answer = gateway.send(&request);
         assert_eq!(answer.status, status);
-        assert_eq!(answer.field("strict-transport-security").is_some(), status == 401, "{answer:?}");
-        assert_eq!(answer.field("content-type"), Some("application/problem+json"));
+        assert_eq!(
+            answer.field("strict-transport-security").is_some(),
+            status == 401,
+            "{answer:?}"
+        );
+        assert_eq!(
+            answer.field("content-type"),
+            Some("application/problem+json")
+        );
     }
-    assert_eq!(gateway.send(&Request::get("/plain")).field("strict-transport-security"), None);
+    assert_eq!(
+        gateway
+            .send(&Request::get("/plain"))
+            .field("strict-transport-security"),
+        None
+    );
 }
 
 const REWRITES: &str = r#"
@@ -134,7 +170,11 @@ fn a_rewrite_takes_the_bytes_that_were_matched() {
         "/files/%00",
     ] {
         let answer = gateway.send(&Request::get(path));
-        assert_eq!((answer.status, answer.code().as_str()), (400, "ambiguous_path"), "{path}");
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (400, "ambiguous_path"),
+            "{path}"
+        );
     }
     assert_eq!(upstream.arrivals().len(), before);
 }
@@ -184,16 +224,32 @@ fn a_preflight_is_answered_before_authorization() {
     let gateway = gateway(&issuer, &upstream, CORS);
     for origin in [APP, "https://a.example.org"] {
         let answer = gateway.send(&preflight("/api/1", origin, "POST"));
-        assert_eq!((answer.status, answer.field("access-control-allow-origin")), (204, Some(origin)));
+        assert_eq!(
+            (answer.status, answer.field("access-control-allow-origin")),
+            (204, Some(origin))
+        );
         assert_eq!(answer.field("access-control-allow-methods"), Some("POST"));
-        assert_eq!(answer.field("access-control-allow-headers"), Some("authorization, content-type"));
-        assert_eq!(answer.field("access-control-allow-credentials"), Some("true"));
+        assert_eq!(
+            answer.field("access-control-allow-headers"),
+            Some("authorization, content-type")
+        );
+        assert_eq!(
+            answer.field("access-control-allow-credentials"),
+            Some("true")
+        );
         assert_eq!(answer.field("access-control-max-age"), Some("600"));
-        assert!(answer.field("vary").is_some_and(|vary| vary.starts_with("Origin, ")), "{answer:?}");
+        assert!(
+            answer
+                .field("vary")
+                .is_some_and(|vary| vary.starts_with("Origin, ")),
+            "{answer:?}"
+        );
         assert_eq!(answer.field("content-length"), None);
     }
     assert_eq!(
-        gateway.send(&preflight("/any", "null", "GET")).field("access-control-allow-origin"),
+        gateway
+            .send(&preflight("/any", "null", "GET"))
+            .field("access-control-allow-origin"),
         Some("*")
     );
     // Nothing is permitted to another origin or for another method; the path is not told of either.
@@ -213,7 +269,11 @@ fn a_preflight_is_answered_before_authorization() {
         );
         assert_eq!(answer.field("access-control-allow-methods"), None);
     }
-    assert_eq!(upstream.arrivals().len(), 0, "a preflight went to the upstream");
+    assert_eq!(
+        upstream.arrivals().len(),
+        0,
+        "a preflight went to the upstream"
+    );
 }
 
 // R06: no other OPTIONS slips through.
@@ -223,13 +283,20 @@ fn only_a_preflight_of_a_route_with_cors_is_ours() {
     let gateway = gateway(&issuer, &upstream, CORS);
     // A route that names OPTIONS answers it itself, and so does one without CORS.
     for path in ["/own", "/none"] {
-        assert_eq!(gateway.send(&preflight(path, APP, "GET")).status, 200, "{path}");
+        assert_eq!(
+            gateway.send(&preflight(path, APP, "GET")).status,
+            200,
+            "{path}"
+        );
     }
     assert_eq!(upstream.arrivals().len(), 2);
     assert_eq!(gateway.send(&preflight("/nowhere", APP, "GET")).status, 404);
     // OPTIONS alone is no preflight.
     assert_eq!(gateway.send(&Request::new("OPTIONS", "/api/1")).status, 405);
-    assert_eq!(gateway.send(&preflight("/api/%2e%2e", APP, "GET")).status, 400);
+    assert_eq!(
+        gateway.send(&preflight("/api/%2e%2e", APP, "GET")).status,
+        400
+    );
 }
 
 // D2, D50: a browser client reads the challenge.
@@ -249,15 +316,28 @@ fn every_answer_of_a_route_with_cors_says_who_may_read_it() {
         (Request::get("/api/a%2Fb"), 400),
     ] {
         let answer = gateway.send(&request.field("Origin", APP));
-        assert_eq!((answer.status, answer.field("access-control-allow-origin")), (status, Some(APP)));
+        assert_eq!(
+            (answer.status, answer.field("access-control-allow-origin")),
+            (status, Some(APP))
+        );
         assert_eq!(answer.field("access-control-expose-headers"), Some(exposed));
         assert_eq!(answer.field("access-control-max-age"), None);
-        let varies = answer.fields.iter().any(|(name, value)| name == "vary" && value == "Origin");
+        let varies = answer
+            .fields
+            .iter()
+            .any(|(name, value)| name == "vary" && value == "Origin");
         assert!(varies, "{answer:?}");
     }
     let answer = gateway.send(&Request::get("/api/1").field("Origin", "https://evil.test"));
-    assert_eq!((answer.status, answer.field("access-control-allow-origin")), (401, None));
-    assert_eq!(answer.field("vary"), Some("Origin"), "caches must not give this answer to the others");
+    assert_eq!(
+        (answer.status, answer.field("access-control-allow-origin")),
+        (401, None)
+    );
+    assert_eq!(
+        answer.field("vary"),
+        Some("Origin"),
+        "caches must not give this answer to the others"
+    );
 }
 
 // The mapping of gRPC; metrics keep the status and the reason of the refusal.
@@ -267,39 +347,79 @@ fn a_refusal_of_grpc_is_read_by_its_clients() {
     let routes = "[[routes]]\npath = \"/shop.Orders/{method}\"\nupstream = \"orders\"\nmethods = { POST = \"read\" }\n\
                   body_bytes = \"4 B\"\n";
     let gateway = gateway(&issuer, &upstream, routes);
-    let call = |kind: &str| Request::new("POST", "/shop.Orders/Get").field("Content-Type", kind).body("hi");
+    let call = |kind: &str| {
+        Request::new("POST", "/shop.Orders/Get")
+            .field("Content-Type", kind)
+            .body("hi")
+    };
     let good = issuer.token("read");
     upstream.play([Script::Close]);
     // Over HTTP/1.1 there is gRPC-Web alone; what gRPC gets over HTTP/2 is in `grpc`.
     for (request, status) in [
         (call("application/grpc-web"), "16"),
-        (call("application/grpc-web+proto").bearer(&issuer.token("other")), "7"),
+        (
+            call("application/grpc-web+proto").bearer(&issuer.token("other")),
+            "7",
+        ),
         (call("application/grpc-web-text").bearer(&good), "14"),
-        (call("application/grpc-web").bearer(&good).body("too much"), "8"),
-        (Request::new("POST", "/none").field("Content-Type", "application/grpc-web"), "12"),
+        (
+            call("application/grpc-web").bearer(&good).body("too much"),
+            "8",
+        ),
+        (
+            Request::new("POST", "/none").field("Content-Type", "application/grpc-web"),
+            "12",
+        ),
     ] {
         let answer = gateway.send(&request);
-        assert_eq!((answer.status, answer.field("grpc-status")), (200, Some(status)), "{answer:?}");
-        assert!(answer.field("content-type").is_some_and(|kind| kind.starts_with("application/grpc")));
+        assert_eq!(
+            (answer.status, answer.field("grpc-status")),
+            (200, Some(status)),
+            "{answer:?}"
+        );
+        assert!(
+            answer
+                .field("content-type")
+                .is_some_and(|kind| kind.starts_with("application/grpc"))
+        );
         assert!(answer.field("grpc-message").is_some() && answer.body.is_empty());
-        assert_eq!(answer.field("www-authenticate").is_some(), matches!(status, "16" | "7"));
+        assert_eq!(
+            answer.field("www-authenticate").is_some(),
+            matches!(status, "16" | "7")
+        );
     }
-    let refusals = r#"scopegate_refusals_total{reason="missing_token",route="/shop.Orders/{method}"}"#;
+    let refusals =
+        r#"scopegate_refusals_total{reason="missing_token",route="/shop.Orders/{method}"}"#;
     gateway.wait_for_metric(refusals, 1.0);
     // The twin: the same call without gRPC.
     assert_eq!(gateway.send(&call("application/json")).status, 401);
-    assert_eq!(gateway.send(&call("application/grpc-web").bearer(&good)).field("grpc-status"), None);
+    assert_eq!(
+        gateway
+            .send(&call("application/grpc-web").bearer(&good))
+            .field("grpc-status"),
+        None
+    );
     // Whoever only says so hears what everybody hears.
     let get = |kind: &str| Request::get("/shop.Orders/Get").field("Content-Type", kind);
     for (request, status) in [
         (call("application/grpc"), 401),
-        (call("application/grpc+proto").bearer(&issuer.token("other")), 403),
+        (
+            call("application/grpc+proto").bearer(&issuer.token("other")),
+            403,
+        ),
         (get("application/grpc"), 405),
         (get("application/grpc-web"), 405),
-        (Request::new("PUT", "/none").field("Content-Type", "application/grpc-web"), 404),
+        (
+            Request::new("PUT", "/none").field("Content-Type", "application/grpc-web"),
+            404,
+        ),
     ] {
         let answer = gateway.send(&request);
-        assert_eq!((answer.status, answer.field("grpc-status")), (status, None), "{answer:?}");
+        assert_eq!(
+            (answer.status, answer.field("grpc-status")),
+            (status, None),
+            "{answer:?}"
+        );
     }
 }
 
@@ -308,18 +428,30 @@ fn a_refusal_of_grpc_is_read_by_its_clients() {
 fn a_refusal_of_grpc_web_can_be_read_by_a_page() {
     let (issuer, upstream) = (Issuer::start(), Upstream::start());
     let gateway = gateway(&issuer, &upstream, CORS);
-    let call = Request::new("POST", "/api/1").field("Content-Type", "application/grpc-web+proto").body("hi");
+    let call = Request::new("POST", "/api/1")
+        .field("Content-Type", "application/grpc-web+proto")
+        .body("hi");
     let exposed = |origin: &str| {
         let answer = gateway.send(&call.clone().field("Origin", origin));
-        assert_eq!((answer.status, answer.field("grpc-status")), (200, Some("16")));
-        let values = answer.fields.iter().filter(|(name, _)| name == "access-control-expose-headers");
-        values.map(|(_, value)| value.clone()).collect::<Vec<_>>().join(", ")
+        assert_eq!(
+            (answer.status, answer.field("grpc-status")),
+            (200, Some("16"))
+        );
+        let values = answer
+            .fields
+            .iter()
+            .filter(|(name, _)| name == "access-control-expose-headers");
+        values
+            .map(|(_, value)| value.clone())
+            .collect::<Vec<_>>()
+            .join(", ")
     };
     assert!(exposed(APP).ends_with("grpc-status, grpc-message"));
     assert_eq!(exposed("https://evil.test"), "");
 }
 
-// P09, U01: events reach the client one by one, and a stream may be silent and last for longer than other answers.
+// P09, U01: events reach the client one by one, and a stream may be silent and last for longer than
+// other answers.
 #[test]
 fn deadlines_may_differ_by_route() {
     let upstream = Upstream::start();
@@ -333,21 +465,42 @@ fn deadlines_may_differ_by_route() {
         route("/short", ""),
         route("/shorter", "request_timeout = \"50ms\""),
     ));
-    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
-    let pieces = [head, "9\r\ndata: 1\n\n\r\n", "9\r\ndata: 2\n\n\r\n", "0\r\n\r\n"];
-    upstream.play([Script::Pieces(pieces.iter().map(|piece| piece.as_bytes().to_vec()).collect())]);
+    let head =
+        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+    let pieces = [
+        head,
+        "9\r\ndata: 1\n\n\r\n",
+        "9\r\ndata: 2\n\n\r\n",
+        "0\r\n\r\n",
+    ];
+    upstream.play([Script::Pieces(
+        pieces
+            .iter()
+            .map(|piece| piece.as_bytes().to_vec())
+            .collect(),
+    )]);
     let mut client = gateway.connect();
     client.write_request(&Request::get("/events"));
     upstream.go_on();
-    assert_eq!(client.read_head_only().field("content-type"), Some("text/event-stream"));
+    assert_eq!(
+        client.read_head_only().field("content-type"),
+        Some("text/event-stream")
+    );
     upstream.go_on();
     assert_eq!(client.read_exact(14), b"9\r\ndata: 1\n\n\r\n");
     // The twins, which begin later and are over before the stream goes on.
-    upstream.play([Script::Raw(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nx".to_vec(), true)]);
+    upstream.play([Script::Raw(
+        b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nx".to_vec(),
+        true,
+    )]);
     assert!(!gateway.send(&Request::get("/short")).complete);
     for path in ["/short", "/shorter"] {
         upstream.play([Script::Hang]);
-        assert_eq!(gateway.send(&Request::get(path)).code(), "request_timeout", "{path}");
+        assert_eq!(
+            gateway.send(&Request::get(path)).code(),
+            "request_timeout",
+            "{path}"
+        );
     }
     upstream.go_on();
     assert_eq!(client.read_exact(14), b"9\r\ndata: 2\n\n\r\n");

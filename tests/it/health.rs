@@ -3,7 +3,8 @@
 use super::http2_upstreams::{Identity, over_tls};
 use crate::support::{Cable, Gateway, Multiplexed, Request, Script, Upstream, wait_until};
 
-const ROUTE: &str = "[[routes]]\npath = \"/**\"\nupstream = \"orders\"\nmethods = \"ANY\"\npublic = true\n";
+const ROUTE: &str =
+    "[[routes]]\npath = \"/**\"\nupstream = \"orders\"\nmethods = \"ANY\"\npublic = true\n";
 const PROBED: &str = "ejection = { failures = 0 }\nhealth = { path = \"/healthz?full\", interval = \"20ms\", \
                       healthy_after = 2, unhealthy_after = 2 }";
 
@@ -16,13 +17,20 @@ fn pieces(pieces: &[&[u8]]) -> Script {
 fn beyond_max_requests_the_answer_is_503_at_once() {
     let upstream = Upstream::start();
     let gateway = Gateway::open(&upstream, "max_requests = 1\n");
-    upstream.play([pieces(&[b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\no", b"k"])]);
+    upstream.play([pieces(&[
+        b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\no",
+        b"k",
+    ])]);
     let mut first = gateway.connect();
     first.write_request(&Request::get("/held"));
     upstream.wait_for(1);
     let refused = |when: &str| {
         let answer = gateway.send(&Request::get("/next"));
-        assert_eq!((answer.status, answer.code().as_str()), (503, "upstream_overloaded"), "{when}");
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (503, "upstream_overloaded"),
+            "{when}"
+        );
         assert_eq!(answer.field("retry-after"), Some("1"));
     };
     refused("before the head");
@@ -31,9 +39,14 @@ fn beyond_max_requests_the_answer_is_503_at_once() {
     refused("before the end of the body");
     upstream.go_on();
     first.read_exact(2);
-    wait_until("there is room again", || gateway.send(&Request::get("/next")).status == 200);
+    wait_until("there is room again", || {
+        gateway.send(&Request::get("/next")).status == 200
+    });
     for _ in 0..4 {
-        assert_eq!(gateway.connect().send(&Request::get("/one-by-one")).status, 200);
+        assert_eq!(
+            gateway.connect().send(&Request::get("/one-by-one")).status,
+            200
+        );
     }
 }
 
@@ -65,8 +78,14 @@ fn a_reload_does_not_forget_the_requests_under_way() {
 }
 
 fn toml(endpoints: &[&Upstream], more: &str) -> String {
-    let urls: Vec<_> = endpoints.iter().map(|upstream| format!("\"{}\"", upstream.url())).collect();
-    format!("[upstreams.orders]\nendpoints = [{}]\n{more}\n{ROUTE}", urls.join(", "))
+    let urls: Vec<_> = endpoints
+        .iter()
+        .map(|upstream| format!("\"{}\"", upstream.url()))
+        .collect();
+    format!(
+        "[upstreams.orders]\nendpoints = [{}]\n{more}\n{ROUTE}",
+        urls.join(", ")
+    )
 }
 
 fn gauge(endpoint: &Upstream) -> String {
@@ -76,11 +95,18 @@ fn gauge(endpoint: &Upstream) -> String {
 
 /// Requests that are no probes.
 fn requests(upstream: &Upstream) -> usize {
-    upstream.arrivals().iter().filter(|arrival| arrival.target == "/x").count()
+    upstream
+        .arrivals()
+        .iter()
+        .filter(|arrival| arrival.target == "/x")
+        .count()
 }
 
 fn answers(status: &str) -> Script {
-    Script::Raw(format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n").into_bytes(), true)
+    Script::Raw(
+        format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n").into_bytes(),
+        true,
+    )
 }
 
 // U05.
@@ -92,10 +118,21 @@ fn an_endpoint_whose_probes_fail_gets_nothing_until_they_succeed() {
     // One that was not asked yet is believed to be well.
     assert_eq!(gateway.metric(&gauge(&ill)), 1.0);
     ill.wait_for(1);
-    let probe = ill.arrivals().into_iter().find(|arrival| arrival.target == "/healthz?full");
-    assert_eq!(probe.expect("a probe").field("host"), Some(&*ill.authority()));
+    let probe = ill
+        .arrivals()
+        .into_iter()
+        .find(|arrival| arrival.target == "/healthz?full");
+    assert_eq!(
+        probe.expect("a probe").field("host"),
+        Some(&*ill.authority())
+    );
     ill.always(answers("500 No"));
-    wait_until("it is unhealthy", || gateway.ask_admin("/metrics").1.contains(&format!("{} 0", gauge(&ill))));
+    wait_until("it is unhealthy", || {
+        gateway
+            .ask_admin("/metrics")
+            .1
+            .contains(&format!("{} 0", gauge(&ill)))
+    });
     gateway.wait_for_metric(&gauge(&well), 1.0);
     let before = requests(&ill);
     for _ in 0..6 {
@@ -114,11 +151,15 @@ fn an_endpoint_whose_probes_fail_gets_nothing_until_they_succeed() {
 #[test]
 fn when_all_are_unhealthy_all_are_tried() {
     let both = [Upstream::start(), Upstream::start()];
-    both.iter().for_each(|upstream| upstream.always(answers("404 Nothing Here")));
+    both.iter()
+        .for_each(|upstream| upstream.always(answers("404 Nothing Here")));
     let gateway = Gateway::start(&toml(&[&both[0], &both[1]], PROBED));
     for upstream in &both {
         wait_until("it is unhealthy", || {
-            gateway.ask_admin("/metrics").1.contains(&format!("{} 0", gauge(upstream)))
+            gateway
+                .ask_admin("/metrics")
+                .1
+                .contains(&format!("{} 0", gauge(upstream)))
         });
     }
     let mut client = gateway.connect();
@@ -137,7 +178,9 @@ fn without_probes_an_endpoint_is_healthy_again_and_nobody_asks() {
     wait_until("it is unhealthy", || shown(&format!("{} 0", gauge(&ill))));
     gateway.rewrite(&toml(&[&ill, &well], "ejection = { failures = 0 }"));
     gateway.reload();
-    wait_until("the gauges are gone", || !shown("scopegate_upstream_endpoint_healthy{"));
+    wait_until("the gauges are gone", || {
+        !shown("scopegate_upstream_endpoint_healthy{")
+    });
     let mut client = gateway.connect();
     wait_until("it is asked", || {
         client.send(&Request::get("/x"));
@@ -162,7 +205,10 @@ fn probes_speak_the_protocol_of_the_upstream() {
     let gateway = Gateway::start(&format!("{}{PROBED}\n{ROUTE}", upstream.toml("orders")));
     upstream.wait_for(1);
     let address = upstream.address();
-    assert_eq!(upstream.opened()[0].head.uri().to_string(), format!("http://{address}/healthz?full"));
+    assert_eq!(
+        upstream.opened()[0].head.uri().to_string(),
+        format!("http://{address}/healthz?full")
+    );
     gateway.wait_for_metric(
         &format!("scopegate_upstream_endpoint_healthy{{endpoint=\"http://{address}/\",upstream=\"orders\"}}"),
         1.0,
@@ -172,8 +218,11 @@ fn probes_speak_the_protocol_of_the_upstream() {
 // X02: a probe trusts whom a request would.
 #[test]
 fn probes_are_by_the_terms_of_the_upstream() {
-    let (named, other, client) =
-        (Identity::new("localhost"), Identity::new("localhost"), Identity::new("gateway"));
+    let (named, other, client) = (
+        Identity::new("localhost"),
+        Identity::new("localhost"),
+        Identity::new("gateway"),
+    );
     let shown = "client_cert_file = \"client.pem\"\nclient_key_file = \"client.key\"\n";
     for (what, server, more, healthy) in [
         ("trusted", &named, shown, true),
@@ -211,19 +260,33 @@ fn an_upstream_on_a_unix_socket_is_probed_there() {
             socket(name).display()
         )
     };
-    let all = [("plain", "http1"), ("multiplexed", "http2"), ("gone", "http1")];
-    let gateway = Gateway::start(&all.map(|(name, protocol)| upstream(name, protocol)).concat());
+    let all = [
+        ("plain", "http1"),
+        ("multiplexed", "http2"),
+        ("gone", "http1"),
+    ];
+    let gateway = Gateway::start(
+        &all.map(|(name, protocol)| upstream(name, protocol))
+            .concat(),
+    );
     plain.wait_for(2);
     multiplexed.wait_for(2);
     assert_eq!(plain.arrivals()[0].field("host"), Some("localhost"));
-    assert_eq!(multiplexed.opened()[0].head.uri().to_string(), "http://localhost/healthz?full");
+    assert_eq!(
+        multiplexed.opened()[0].head.uri().to_string(),
+        "http://localhost/healthz?full"
+    );
     for (name, status, healthy) in [("plain", 200, 1), ("multiplexed", 200, 1), ("gone", 502, 0)] {
         let gauge = format!(
             "scopegate_upstream_endpoint_healthy{{endpoint=\"unix:{}\",upstream=\"{name}\"}} {healthy}",
             socket(name).display()
         );
         wait_until(&gauge, || gateway.ask_admin("/metrics").1.contains(&gauge));
-        assert_eq!(gateway.send(&Request::get(&format!("/{name}"))).status, status, "{name}");
+        assert_eq!(
+            gateway.send(&Request::get(&format!("/{name}"))).status,
+            status,
+            "{name}"
+        );
     }
 }
 
@@ -238,7 +301,11 @@ fn a_reload_hides_no_endpoint() {
     gateway.rewrite(&toml(&[&upstream], &format!("retries = 2\n{probed}")));
     gateway.reload();
     gateway.wait_for_metric("scopegate_reloads_total{result=\"success\"}", 1.0);
-    assert_eq!(gateway.metric(&gauge(&upstream)), 1.0, "its probe has no answer yet");
+    assert_eq!(
+        gateway.metric(&gauge(&upstream)),
+        1.0,
+        "its probe has no answer yet"
+    );
 }
 
 // L08: a connection by name is used again while its address is one of the name's.
@@ -246,8 +313,9 @@ fn a_reload_hides_no_endpoint() {
 fn a_connection_to_an_address_of_the_name_is_kept() {
     let upstream = Upstream::start();
     let url = upstream.url().replace("127.0.0.1", "localhost");
-    let gateway =
-        Gateway::start(&format!("[upstreams.orders]\nurl = \"{url}\"\ndns_refresh = \"1ms\"\n{ROUTE}"));
+    let gateway = Gateway::start(&format!(
+        "[upstreams.orders]\nurl = \"{url}\"\ndns_refresh = \"1ms\"\n{ROUTE}"
+    ));
     let mut client = gateway.connect();
     for _ in 0..20 {
         assert_eq!(client.send(&Request::get("/x")).status, 200);

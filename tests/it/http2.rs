@@ -1,10 +1,11 @@
-//! HTTP/2 by the frame: the walk holds for it, floods are bounded while others are served, and it ends in order.
+//! HTTP/2 by the frame: the walk holds for it, floods are bounded while others are served, and it
+//! ends in order.
 
 use std::time::{Duration, Instant};
 
 use crate::support::frames::{
-    CONTINUATION, DATA, END_HEADERS, END_STREAM, Frame, Frames, GOAWAY, HEADERS, PING, RST_STREAM, SETTINGS,
-    WINDOW_UPDATE, frame, literal, request,
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, Frame, Frames, GOAWAY, HEADERS, PING, RST_STREAM,
+    SETTINGS, WINDOW_UPDATE, frame, literal, request,
 };
 use crate::support::{Gateway, Issuer, Request, Script, Upstream, wait_until};
 
@@ -12,14 +13,22 @@ const ENHANCE_YOUR_CALM: u32 = 11;
 const CANCEL: [u8; 4] = [0, 0, 0, 8];
 
 fn fields(fields: &[(&str, &str)]) -> Vec<u8> {
-    fields.iter().flat_map(|(name, value)| literal(name, value)).collect()
+    fields
+        .iter()
+        .flat_map(|(name, value)| literal(name, value))
+        .collect()
 }
 
 /// The status of a request with these fields besides the usual ones.
 #[track_caller]
 fn status_with(gateway: &Gateway, more: &[(&str, &str)]) -> u16 {
     let mut client = Frames::connect(gateway.address());
-    client.send(HEADERS, END_STREAM | END_HEADERS, 1, &[request("GET", "/a"), fields(more)].concat());
+    client.send(
+        HEADERS,
+        END_STREAM | END_HEADERS,
+        1,
+        &[request("GET", "/a"), fields(more)].concat(),
+    );
     client.status(1)
 }
 
@@ -34,10 +43,22 @@ fn a_request_over_http_2_is_authorized_like_any_other() {
     ));
     let bearer = |scope: &str| format!("Bearer {}", issuer.token(scope));
     assert_eq!(status_with(&gateway, &[]), 401);
-    assert_eq!(status_with(&gateway, &[("authorization", &bearer("other"))]), 403);
+    assert_eq!(
+        status_with(&gateway, &[("authorization", &bearer("other"))]),
+        403
+    );
     assert!(upstream.arrivals().is_empty());
-    assert_eq!(status_with(&gateway, &[("authorization", &bearer("read"))]), 200);
-    assert_eq!(status_with(&gateway, &[("authorization", &bearer("read")), ("authorization", "x")]), 400);
+    assert_eq!(
+        status_with(&gateway, &[("authorization", &bearer("read"))]),
+        200
+    );
+    assert_eq!(
+        status_with(
+            &gateway,
+            &[("authorization", &bearer("read")), ("authorization", "x")]
+        ),
+        400
+    );
 }
 
 // P07, H02: what an upstream of HTTP/1.1 gets.
@@ -47,31 +68,60 @@ fn a_request_over_http_2_is_put_in_the_upstreams_terms() {
     let gateway = Gateway::open(&upstream, "");
     upstream.always(Script::Echo);
     let mut client = Frames::connect(gateway.address());
-    let more = fields(&[("cookie", "a=b"), ("cookie", "c=d"), ("te", "trailers"), ("x-a", "1")]);
-    client.send(HEADERS, END_HEADERS, 1, &[request("POST", "/a?q"), more].concat());
+    let more = fields(&[
+        ("cookie", "a=b"),
+        ("cookie", "c=d"),
+        ("te", "trailers"),
+        ("x-a", "1"),
+    ]);
+    client.send(
+        HEADERS,
+        END_HEADERS,
+        1,
+        &[request("POST", "/a?q"), more].concat(),
+    );
     client.send(DATA, 0, 1, b"some");
     client.send(DATA, END_STREAM, 1, b"thing");
     assert_eq!(client.status(1), 200);
     assert_eq!(client.body(1), b"/a?qsomething");
     let arrival = upstream.last();
-    assert_eq!((arrival.method.as_str(), arrival.body.as_slice()), ("POST", b"something".as_slice()));
+    assert_eq!(
+        (arrival.method.as_str(), arrival.body.as_slice()),
+        ("POST", b"something".as_slice())
+    );
     assert_eq!(arrival.field("x-forwarded-host"), Some("api.test"));
     assert_eq!(arrival.field("cookie"), Some("a=b; c=d"), "RFC 9113 §8.2.3");
     assert_eq!(arrival.field("via"), Some("2.0 scopegate"));
     assert_eq!(arrival.field("te"), Some("trailers"));
     assert_eq!(arrival.field("transfer-encoding"), Some("chunked"));
 
-    client.send(HEADERS, END_HEADERS, 3, &[request("POST", "/a"), literal("content-length", "2")].concat());
+    client.send(
+        HEADERS,
+        END_HEADERS,
+        3,
+        &[request("POST", "/a"), literal("content-length", "2")].concat(),
+    );
     client.send(DATA, END_STREAM, 3, b"hi");
     assert_eq!(client.status(3), 200);
     assert_eq!(upstream.last().field("content-length"), Some("2"));
 
-    client.send(HEADERS, END_HEADERS, 5, &[request("POST", "/a"), literal("trailer", "x-sum")].concat());
+    client.send(
+        HEADERS,
+        END_HEADERS,
+        5,
+        &[request("POST", "/a"), literal("trailer", "x-sum")].concat(),
+    );
     client.send(DATA, 0, 5, b"hi");
     client.send(HEADERS, END_STREAM | END_HEADERS, 5, &literal("x-sum", "7"));
     assert_eq!(client.status(5), 200);
-    assert_eq!(upstream.last().trailers, [("x-sum".to_owned(), "7".to_owned())]);
-    assert_eq!(gateway.metric("scopegate_connections_protocol_total{protocol=\"http2\"}"), 1.0);
+    assert_eq!(
+        upstream.last().trailers,
+        [("x-sum".to_owned(), "7".to_owned())]
+    );
+    assert_eq!(
+        gateway.metric("scopegate_connections_protocol_total{protocol=\"http2\"}"),
+        1.0
+    );
 }
 
 // D72, P04, row 5, row 6.
@@ -82,17 +132,34 @@ fn a_target_of_http_2_has_one_host_and_a_path() {
     let head = |method: &str, path: &str, more: &[(&str, &str)]| {
         let line = fields(&[(":method", method), (":scheme", "http"), (":path", path)]);
         let mut client = Frames::connect(gateway.address());
-        client.send(HEADERS, END_STREAM | END_HEADERS, 1, &[line, fields(more)].concat());
-        let answer = client.wait(|frame| frame.stream == 1 && matches!(frame.kind, HEADERS | RST_STREAM));
+        client.send(
+            HEADERS,
+            END_STREAM | END_HEADERS,
+            1,
+            &[line, fields(more)].concat(),
+        );
+        let answer =
+            client.wait(|frame| frame.stream == 1 && matches!(frame.kind, HEADERS | RST_STREAM));
         let answer = answer.expect("there is an answer");
-        if answer.kind == HEADERS { answer.status() } else { 0 }
+        if answer.kind == HEADERS {
+            answer.status()
+        } else {
+            0
+        }
     };
     let authority = (":authority", "api.test");
     assert_eq!(head("GET", "/a", &[authority]), 200);
     assert_eq!(head("GET", "/a", &[authority, ("host", "API.test")]), 200);
     assert_eq!(head("GET", "/a", &[("host", "api.test")]), 200);
     assert_eq!(head("GET", "/a", &[authority, ("host", "other.test")]), 400);
-    assert_eq!(head("GET", "/a", &[authority, ("host", "api.test"), ("host", "other.test")]), 400);
+    assert_eq!(
+        head(
+            "GET",
+            "/a",
+            &[authority, ("host", "api.test"), ("host", "other.test")]
+        ),
+        400
+    );
     assert_eq!(head("GET", "/a", &[]), 400);
     assert_eq!(head("GET", "/a", &[(":authority", "u@api.test")]), 400);
     assert_eq!(head("OPTIONS", "*", &[authority]), 400);
@@ -101,7 +168,12 @@ fn a_target_of_http_2_has_one_host_and_a_path() {
     }
     assert_eq!(upstream.arrivals().len(), 3);
     let mut client = Frames::connect(gateway.address());
-    client.send(HEADERS, END_HEADERS, 1, &fields(&[(":method", "CONNECT"), (":authority", "api.test:80")]));
+    client.send(
+        HEADERS,
+        END_HEADERS,
+        1,
+        &fields(&[(":method", "CONNECT"), (":authority", "api.test:80")]),
+    );
     assert!(matches!(client.status(1), 400 | 405 | 501));
 }
 
@@ -115,7 +187,12 @@ fn the_limits_hold_for_http_2() {
     assert_eq!(status_with(&gateway, &many(101)), 431);
     let long = "x".repeat(20_000);
     let mut client = Frames::connect(gateway.address());
-    let block = [request("GET", "/"), literal("x-a", &long), literal("x-b", &long)].concat();
+    let block = [
+        request("GET", "/"),
+        literal("x-a", &long),
+        literal("x-b", &long),
+    ]
+    .concat();
     let (first, rest) = block.split_at(16_000);
     client.send(HEADERS, END_STREAM, 1, first);
     client.send(CONTINUATION, 0, 1, &rest[..16_000]);
@@ -135,7 +212,8 @@ fn the_limits_hold_for_http_2() {
 /// Makes a piece of a flood by its number.
 type Piece<'a> = &'a dyn Fn(u32) -> Vec<u8>;
 
-/// Sends until the gateway ends the connection, and says how often it sent and with which error it ended.
+/// Sends until the gateway ends the connection, and says how often it sent and with which error it
+/// ended.
 fn flood(gateway: &Gateway, piece: impl Fn(u32) -> Vec<u8>) -> (u32, Option<u32>) {
     let mut client = Frames::connect(gateway.address());
     client.send(HEADERS, END_HEADERS, 1, &request("POST", "/slow"));
@@ -153,7 +231,11 @@ fn flood(gateway: &Gateway, piece: impl Fn(u32) -> Vec<u8>) -> (u32, Option<u32>
             }
         }
     }
-    let error = client.seen.iter().find(|frame| frame.kind == GOAWAY).map(Frame::error);
+    let error = client
+        .seen
+        .iter()
+        .find(|frame| frame.kind == GOAWAY)
+        .map(Frame::error);
     (count, error.or_else(|| client.ended().0))
 }
 
@@ -170,7 +252,12 @@ fn floods_end_their_connection_and_no_other() {
     let resets = |number: u32| {
         let stream = 2 * number + 3;
         [
-            frame(HEADERS, END_STREAM | END_HEADERS, stream, &request("GET", "/")),
+            frame(
+                HEADERS,
+                END_STREAM | END_HEADERS,
+                stream,
+                &request("GET", "/"),
+            ),
             frame(RST_STREAM, 0, stream, &CANCEL),
         ]
         .concat()
@@ -203,7 +290,9 @@ fn a_head_that_goes_on_is_cut() {
     let mut client = Frames::connect(gateway.address());
     client.send(HEADERS, END_STREAM, 1, &request("GET", "/"));
     let piece = frame(CONTINUATION, 0, 1, &literal("x-a", &"b".repeat(1000)));
-    let sent = (0..100_000).take_while(|_| client.try_write(&piece)).count();
+    let sent = (0..100_000)
+        .take_while(|_| client.try_write(&piece))
+        .count();
     assert!(sent < 50_000, "{sent} pieces were taken");
     assert!(client.is_closed());
     assert!(upstream.arrivals().is_empty());
@@ -247,7 +336,10 @@ fn an_answer_that_its_client_does_not_take_is_given_up() {
     gateway.wait_for_metric("scopegate_http2_streams_stalled_total", 1.0);
     client.get(3, "/");
     assert_eq!(client.status(3), 200, "others go on");
-    gateway.wait_for_metric("scopegate_upstream_connections_open{upstream=\"orders\"}", 1.0);
+    gateway.wait_for_metric(
+        "scopegate_upstream_connections_open{upstream=\"orders\"}",
+        1.0,
+    );
 }
 
 // P06, O05: both GOAWAYs, and what is under way is finished.
@@ -255,15 +347,23 @@ fn an_answer_that_its_client_does_not_take_is_given_up() {
 fn a_drain_lets_streams_end() {
     let upstream = Upstream::start();
     let gateway = Gateway::open(&upstream, "");
-    upstream.play([Script::Pieces(vec![b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok".to_vec()])]);
+    upstream.play([Script::Pieces(vec![
+        b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok".to_vec(),
+    ])]);
     let mut client = Frames::connect(gateway.address());
     client.get(1, "/");
     upstream.wait_for(1);
     let stopping = std::thread::spawn(move || gateway.shutdown());
-    let first = client.wait(|frame| frame.kind == GOAWAY).expect("it is announced");
+    let first = client
+        .wait(|frame| frame.kind == GOAWAY)
+        .expect("it is announced");
     assert_eq!((first.number(0), first.error()), (0x7fff_ffff, 0));
-    client.wait(|frame| frame.kind == PING).expect("it asks whether that was read");
-    let second = client.wait(|frame| frame.kind == GOAWAY).expect("it is final");
+    client
+        .wait(|frame| frame.kind == PING)
+        .expect("it asks whether that was read");
+    let second = client
+        .wait(|frame| frame.kind == GOAWAY)
+        .expect("it is final");
     assert_eq!((second.number(0), second.error()), (1, 0));
     upstream.go_on();
     assert_eq!(client.status(1), 200);
@@ -275,12 +375,18 @@ fn a_drain_lets_streams_end() {
 #[test]
 fn requests_have_bounds_on_a_connection_and_in_all() {
     let upstream = Upstream::start();
-    let gateway = Gateway::open(&upstream, "[server.limits]\nconnection_requests = 2\nrequests = 1\n");
+    let gateway = Gateway::open(
+        &upstream,
+        "[server.limits]\nconnection_requests = 2\nrequests = 1\n",
+    );
     let mut client = gateway.connect();
     let first = client.send(&Request::get("/a"));
     assert_eq!((first.status, first.field("connection")), (200, None));
     let second = client.send(&Request::get("/a"));
-    assert_eq!((second.status, second.field("connection")), (200, Some("close")));
+    assert_eq!(
+        (second.status, second.field("connection")),
+        (200, Some("close"))
+    );
     assert!(client.is_closed());
     let mut client = Frames::connect(gateway.address());
     for stream in [1, 3] {
@@ -290,7 +396,10 @@ fn requests_have_bounds_on_a_connection_and_in_all() {
     }
     assert!(client.is_closed());
     assert!(
-        client.seen.iter().any(|frame| frame.kind == GOAWAY && frame.error() == 0),
+        client
+            .seen
+            .iter()
+            .any(|frame| frame.kind == GOAWAY && frame.error() == 0),
         "it is told in order"
     );
 
@@ -299,8 +408,13 @@ fn requests_have_bounds_on_a_connection_and_in_all() {
     held.write_request(&Request::get("/held"));
     upstream.wait_for(5);
     let refused = gateway.send(&Request::get("/a"));
-    assert_eq!((refused.status, refused.code().as_str()), (503, "overloaded"));
+    assert_eq!(
+        (refused.status, refused.code().as_str()),
+        (503, "overloaded")
+    );
     assert!(refused.field("retry-after").is_some());
     held.abort();
-    wait_until("there is room again", || gateway.send(&Request::get("/a")).status == 200);
+    wait_until("there is room again", || {
+        gateway.send(&Request::get("/a")).status == 200
+    });
 }

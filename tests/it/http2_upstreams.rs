@@ -13,7 +13,8 @@ use crate::support::framed::{Act, Framed, head};
 use crate::support::frames::{DATA, END_STREAM, Frames, WINDOW_UPDATE, frame};
 use crate::support::{Cable, Client, Gateway, Multiplexed, Play, Process, Request, wait_until};
 
-const ROUTE: &str = "[[routes]]\npath = \"/**\"\nupstream = \"orders\"\nmethods = \"ANY\"\npublic = true\n";
+const ROUTE: &str =
+    "[[routes]]\npath = \"/**\"\nupstream = \"orders\"\nmethods = \"ANY\"\npublic = true\n";
 
 fn open(upstream: &Multiplexed, more: &str) -> Gateway {
     Gateway::start(&format!("{}{more}\n{ROUTE}", upstream.toml("orders")))
@@ -22,7 +23,9 @@ fn open(upstream: &Multiplexed, more: &str) -> Gateway {
 /// Client connections, each with a request under way.
 fn send_all(gateway: &Gateway, count: usize) -> Vec<Client> {
     let mut clients: Vec<_> = (0..count).map(|_| gateway.connect()).collect();
-    clients.iter_mut().for_each(|client| client.write_request(&Request::get("/held")));
+    clients
+        .iter_mut()
+        .for_each(|client| client.write_request(&Request::get("/held")));
     clients
 }
 
@@ -39,12 +42,23 @@ fn requests_share_a_connection_with_bodies_and_trailers_both_ways() {
             .field("Transfer-Encoding", "chunked")
             .body("5\r\nhello\r\n0\r\nX-Sum: 5\r\n\r\n");
         let answer = client.send(&request);
-        assert_eq!((answer.status, answer.text().as_str(), answer.complete), (200, "hello", true));
-        assert!(answer.trailers.contains(&("grpc-status".to_owned(), "0".to_owned())), "{answer:?}");
+        assert_eq!(
+            (answer.status, answer.text().as_str(), answer.complete),
+            (200, "hello", true)
+        );
+        assert!(
+            answer
+                .trailers
+                .contains(&("grpc-status".to_owned(), "0".to_owned())),
+            "{answer:?}"
+        );
     }
     let opened = upstream.opened();
     let head = &opened[0].head;
-    assert_eq!(head.uri().to_string(), format!("http://{}/orders?x=1", upstream.address()));
+    assert_eq!(
+        head.uri().to_string(),
+        format!("http://{}/orders?x=1", upstream.address())
+    );
     assert_eq!(head.headers()["te"], "trailers");
     assert_eq!((opened.len(), upstream.connections()), (3, 1));
 }
@@ -59,7 +73,10 @@ fn a_full_connection_gets_another_beside_it() {
     upstream.wait_for(12);
     let opened = upstream.opened();
     for connection in 0..upstream.connections() {
-        let streams = opened.iter().filter(|stream| stream.connection == connection).count();
+        let streams = opened
+            .iter()
+            .filter(|stream| stream.connection == connection)
+            .count();
         assert!(streams <= 2, "{streams} on connection {connection}");
     }
     upstream.let_go();
@@ -72,7 +89,10 @@ fn a_full_connection_gets_another_beside_it() {
 #[test]
 fn a_request_waits_for_a_stream_and_not_too_many_do() {
     let upstream = Multiplexed::start(1);
-    let gateway = open(&upstream, "max_connections = 1\nmax_pending = 1\nconnect_timeout = \"15s\"\n");
+    let gateway = open(
+        &upstream,
+        "max_connections = 1\nmax_pending = 1\nconnect_timeout = \"15s\"\n",
+    );
     upstream.play([Play::Hold]);
     let mut held = send_all(&gateway, 1);
     upstream.wait_for(1);
@@ -80,12 +100,16 @@ fn a_request_waits_for_a_stream_and_not_too_many_do() {
     wait_until("one is refused", || gateway.metric(OVERLOADED) > 0.0);
     upstream.let_go();
     assert_eq!(held[0].read("GET").unwrap().status, 200);
-    let mut statuses: Vec<_> = waiting.iter_mut().map(|client| client.read("GET").unwrap().status).collect();
+    let mut statuses: Vec<_> = waiting
+        .iter_mut()
+        .map(|client| client.read("GET").unwrap().status)
+        .collect();
     statuses.sort_unstable();
     assert_eq!(statuses, [200, 503]);
 }
 
-const OVERLOADED: &str = "scopegate_upstream_faults_total{fault=\"overloaded\",upstream=\"orders\"}";
+const OVERLOADED: &str =
+    "scopegate_upstream_faults_total{fault=\"overloaded\",upstream=\"orders\"}";
 
 // U02: what was refused unprocessed may be sent again; what may have been processed is not.
 #[test]
@@ -99,10 +123,19 @@ fn a_refused_stream_is_told_from_one_that_failed() {
     assert_eq!(upstream.connections(), 2, "it goes over another connection");
     upstream.play([Play::Refuse, Play::Refuse, Play::Refuse]);
     let answer = client.send(&Request::new("POST", "/thrice").body("x"));
-    assert_eq!((answer.status, answer.code().as_str()), (502, "upstream_failed"));
-    assert_eq!(gateway.metric("scopegate_refusals_total{reason=\"upstream_refused\",route=\"/**\"}"), 1.0);
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (502, "upstream_failed")
+    );
+    assert_eq!(
+        gateway.metric("scopegate_refusals_total{reason=\"upstream_refused\",route=\"/**\"}"),
+        1.0
+    );
     // The connections are as good as before.
-    assert_eq!(client.send(&Request::new("POST", "/twin").body("x")).status, 200);
+    assert_eq!(
+        client.send(&Request::new("POST", "/twin").body("x")).status,
+        200
+    );
     assert_eq!(upstream.connections(), 3);
 }
 
@@ -118,17 +151,26 @@ fn an_answer_that_is_reset_is_cut() {
         assert_eq!(client.read_head_only().status, 200);
         assert_eq!(client.read_exact(9), b"4\r\nhalf\r\n");
         upstream.go_on();
-        assert!(client.is_closed(), "{reason:?}: an end, or more, or nothing");
+        assert!(
+            client.is_closed(),
+            "{reason:?}: an end, or more, or nothing"
+        );
     }
     upstream.play([Play::Short]);
     let mut client = gateway.connect();
     client.write_request(&Request::get("/short"));
     let short = client.read("GET");
-    assert!(short.as_ref().is_none_or(|answer| answer.status == 502 || !answer.complete), "{short:?}");
+    assert!(
+        short
+            .as_ref()
+            .is_none_or(|answer| answer.status == 502 || !answer.complete),
+        "{short:?}"
+    );
     assert!(gateway.send(&Request::get("/twin")).complete);
 }
 
-// RFC 9113 section 6.8: what is under way is finished, and what comes next goes over another connection.
+// RFC 9113 section 6.8: what is under way is finished, and what comes next goes over another
+// connection.
 #[test]
 fn a_connection_that_goes_away_is_left() {
     let upstream = Multiplexed::start(100);
@@ -136,7 +178,12 @@ fn a_connection_that_goes_away_is_left() {
     let mut client = gateway.connect();
     for round in 1..=3 {
         upstream.play([Play::Leave]);
-        assert_eq!(client.send(&Request::new("PUT", "/leaves").body("x")).text(), "x");
+        assert_eq!(
+            client
+                .send(&Request::new("PUT", "/leaves").body("x"))
+                .text(),
+            "x"
+        );
         wait_until("the connection has gone", || {
             gateway.metric("scopegate_upstream_connections_open{upstream=\"orders\"}") == 0.0
         });
@@ -144,7 +191,8 @@ fn a_connection_that_goes_away_is_left() {
     }
 }
 
-// The same age for both protocols: what is under way is finished, and what comes next goes over another connection.
+// The same age for both protocols: what is under way is finished, and what comes next goes over
+// another connection.
 #[test]
 fn a_connection_that_is_old_gets_no_more_streams() {
     let upstream = Multiplexed::start(100);
@@ -174,7 +222,8 @@ fn a_connection_that_is_old_gets_no_more_streams() {
     assert_eq!(upstream.connections(), before + 1);
 }
 
-// U01, U02: a peer that is gone without a word, and a response_timeout that is shorter than the silence that shows it.
+// U01, U02: a peer that is gone without a word, and a response_timeout that is shorter than the
+// silence that shows it.
 #[test]
 fn a_dead_connection_is_left() {
     let upstream = Multiplexed::start(100);
@@ -206,14 +255,17 @@ fn a_client_that_leaves_cancels_its_stream_alone() {
     let client = send_all(&gateway, 1);
     upstream.wait_for(1);
     client.into_iter().for_each(Client::abort);
-    wait_until("the stream is reset", || upstream.resets() == [Reason::CANCEL]);
+    wait_until("the stream is reset", || {
+        upstream.resets() == [Reason::CANCEL]
+    });
     for _ in 0..4 {
         assert_eq!(gateway.send(&Request::get("/twin")).status, 200);
     }
     assert!(upstream.connections() <= 2, "one for each worker");
 }
 
-// attacks.md, "Advisories" 14: an upload that nobody reads ends with its answer, and the connection serves others.
+// attacks.md, "Advisories" 14: an upload that nobody reads ends with its answer, and the connection
+// serves others.
 #[test]
 fn an_early_answer_ends_the_upload() {
     let upstream = Multiplexed::start(100);
@@ -242,8 +294,9 @@ fn an_upload_waits_for_the_window() {
     assert!(written < 32_000_000, "{written} bytes are somewhere");
 }
 
-// L04: clients that take nothing of their answers hold back nobody who shares the upstream's connection with them, be the
-// answers large or of tiny messages; and the answers are whole when they are taken.
+// L04: clients that take nothing of their answers hold back nobody who shares the upstream's
+// connection with them, be the answers large or of tiny messages; and the answers are whole when
+// they are taken.
 #[test]
 fn what_is_not_taken_holds_back_nobody_else() {
     const STALLED: u32 = 20;
@@ -256,7 +309,13 @@ fn what_is_not_taken_holds_back_nobody_else() {
             [begun, data, frame(DATA, END_STREAM, stream, b"")].concat()
         }))
     };
-    let sizes = |number: u32| if number.is_multiple_of(2) { (6000, 10) } else { (4, 16_000) };
+    let sizes = |number: u32| {
+        if number.is_multiple_of(2) {
+            (6000, 10)
+        } else {
+            (4, 16_000)
+        }
+    };
     upstream.play((0..STALLED).map(|number| {
         let (pieces, size) = sizes(number);
         answer(pieces, size)
@@ -279,7 +338,9 @@ fn what_is_not_taken_holds_back_nobody_else() {
         let mut taken = 0;
         let mut has_ended = false;
         while !has_ended {
-            let frame = client.wait(|frame| frame.stream == stream(number)).expect("the answer goes on");
+            let frame = client
+                .wait(|frame| frame.stream == stream(number))
+                .expect("the answer goes on");
             assert_eq!(frame.kind, DATA, "answer {number}: {frame:?}");
             taken += frame.payload.len();
             has_ended = frame.flags & END_STREAM != 0;
@@ -304,7 +365,10 @@ fn what_does_not_speak_http2_is_502() {
         }
     });
     let answer = gateway.send(&Request::get("/"));
-    assert_eq!((answer.status, answer.code().as_str()), (502, "upstream_failed"));
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (502, "upstream_failed")
+    );
 }
 
 /// A certificate for a name, and its PEM and that of its key.
@@ -314,7 +378,9 @@ pub(super) struct Identity {
 
 impl Identity {
     pub(super) fn new(name: &str) -> Self {
-        Self { made: rcgen::generate_simple_self_signed(vec![name.to_owned()]).unwrap() }
+        Self {
+            made: rcgen::generate_simple_self_signed(vec![name.to_owned()]).unwrap(),
+        }
     }
 
     pub(super) fn server(&self, alpn: &[&str], clients: Option<&Identity>) -> rustls::ServerConfig {
@@ -327,26 +393,37 @@ impl Identity {
             Some(client) => {
                 let mut roots = RootCertStore::empty();
                 roots.add(client.made.cert.der().clone()).unwrap();
-                let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+                let verifier =
+                    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
                 builder.with_client_cert_verifier(verifier.build().unwrap())
             }
         };
         let key = PrivateKeyDer::try_from(self.made.signing_key.serialize_der()).unwrap();
-        let mut config = builder.with_single_cert(vec![self.made.cert.der().clone()], key).unwrap();
+        let mut config = builder
+            .with_single_cert(vec![self.made.cert.der().clone()], key)
+            .unwrap();
         config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
         config
     }
 }
 
 /// A gateway beside whose configuration `ca.pem`, `client.pem` and `client.key` are.
-pub(super) fn over_tls(upstream: &Multiplexed, server: &Identity, client: &Identity, more: &str) -> Gateway {
+pub(super) fn over_tls(
+    upstream: &Multiplexed,
+    server: &Identity,
+    client: &Identity,
+    more: &str,
+) -> Gateway {
     let directory = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).unwrap();
     write("ca.pem", &server.made.cert.pem());
     write("client.pem", &client.made.cert.pem());
     write("client.key", &client.made.signing_key.serialize_pem());
     let url = format!("https://localhost:{}", upstream.address().port());
-    write("gateway.toml", &format!("[upstreams.orders]\nurl = \"{url}\"\n{more}\n{ROUTE}"));
+    write(
+        "gateway.toml",
+        &format!("[upstreams.orders]\nurl = \"{url}\"\n{more}\n{ROUTE}"),
+    );
     let file = directory.path().join("gateway.toml");
     Gateway::start_in(directory, file)
 }
@@ -354,27 +431,79 @@ pub(super) fn over_tls(upstream: &Multiplexed, server: &Identity, client: &Ident
 // X01, X02.
 #[test]
 fn tls_is_by_the_terms_of_the_upstream() {
-    let (named, other, client) =
-        (Identity::new("localhost"), Identity::new("orders.test"), Identity::new("gateway"));
+    let (named, other, client) = (
+        Identity::new("localhost"),
+        Identity::new("orders.test"),
+        Identity::new("gateway"),
+    );
     let plain = Multiplexed::start_tls(named.server(&["h2"], None));
     let mutual = Multiplexed::start_tls(named.server(&["h2"], Some(&client)));
     let renamed = Multiplexed::start_tls(other.server(&["h2"], None));
     let silent = Multiplexed::start_tls(named.server(&[], None));
     let shown = "client_cert_file = \"client.pem\"\nclient_key_file = \"client.key\"\n";
     for (what, upstream, server, more, status) in [
-        ("ALPN h2", &plain, &named, "protocol = \"http2\"\nca_file = \"ca.pem\"\n".to_owned(), 200),
-        ("auto", &plain, &named, "protocol = \"auto\"\nca_file = \"ca.pem\"\n".to_owned(), 200),
-        ("no ALPN", &silent, &named, "protocol = \"http2\"\nca_file = \"ca.pem\"\n".to_owned(), 502),
-        ("another root", &plain, &other, "protocol = \"http2\"\nca_file = \"ca.pem\"\n".to_owned(), 502),
-        ("no verification", &plain, &other, "protocol = \"http2\"\nverify = false\n".to_owned(), 200),
-        ("no certificate", &mutual, &named, "protocol = \"http2\"\nca_file = \"ca.pem\"\n".to_owned(), 502),
-        ("ours", &mutual, &named, format!("protocol = \"http2\"\nca_file = \"ca.pem\"\n{shown}"), 200),
-        ("another name", &renamed, &other, "protocol = \"http2\"\nca_file = \"ca.pem\"\n".to_owned(), 502),
+        (
+            "ALPN h2",
+            &plain,
+            &named,
+            "protocol = \"http2\"\nca_file = \"ca.pem\"\n".to_owned(),
+            200,
+        ),
+        (
+            "auto",
+            &plain,
+            &named,
+            "protocol = \"auto\"\nca_file = \"ca.pem\"\n".to_owned(),
+            200,
+        ),
+        (
+            "no ALPN",
+            &silent,
+            &named,
+            "protocol = \"http2\"\nca_file = \"ca.pem\"\n".to_owned(),
+            502,
+        ),
+        (
+            "another root",
+            &plain,
+            &other,
+            "protocol = \"http2\"\nca_file = \"ca.pem\"\n".to_owned(),
+            502,
+        ),
+        (
+            "no verification",
+            &plain,
+            &other,
+            "protocol = \"http2\"\nverify = false\n".to_owned(),
+            200,
+        ),
+        (
+            "no certificate",
+            &mutual,
+            &named,
+            "protocol = \"http2\"\nca_file = \"ca.pem\"\n".to_owned(),
+            502,
+        ),
+        (
+            "ours",
+            &mutual,
+            &named,
+            format!("protocol = \"http2\"\nca_file = \"ca.pem\"\n{shown}"),
+            200,
+        ),
+        (
+            "another name",
+            &renamed,
+            &other,
+            "protocol = \"http2\"\nca_file = \"ca.pem\"\n".to_owned(),
+            502,
+        ),
         (
             "the name that is asked for",
             &renamed,
             &other,
-            "protocol = \"http2\"\nca_file = \"ca.pem\"\nserver_name = \"orders.test\"\n".to_owned(),
+            "protocol = \"http2\"\nca_file = \"ca.pem\"\nserver_name = \"orders.test\"\n"
+                .to_owned(),
             200,
         ),
     ] {
@@ -383,7 +512,8 @@ fn tls_is_by_the_terms_of_the_upstream() {
     }
 }
 
-// X02: whom the system trusts, an upstream is trusted by without a word in the configuration; and by nobody else.
+// X02: whom the system trusts, an upstream is trusted by without a word in the configuration; and
+// by nobody else.
 #[test]
 fn without_roots_of_its_own_an_upstream_is_verified_by_the_systems() {
     let (trusted, other) = (Identity::new("localhost"), Identity::new("localhost"));

@@ -1,5 +1,5 @@
-//! Fields that an upstream takes for the gateway's word: none of them reaches it from a client, in whatever spelling an
-//! upstream may read as the name.
+//! Fields that an upstream takes for the gateway's word: none of them reaches it from a client, in
+//! whatever spelling an upstream may read as the name.
 
 use crate::support::{Key, Pair, Request};
 
@@ -72,7 +72,8 @@ fn start() -> Pair {
     Pair::start(&Key::ed25519("key-1"), "", ROUTES)
 }
 
-/// A name with each of the separators in the place of all hyphens, and with another in the place of each.
+/// A name with each of the separators in the place of all hyphens, and with another in the place of
+/// each.
 fn spellings(name: &str) -> Vec<String> {
     let one_by_one = name.match_indices('-').map(|(at, _)| {
         let (before, after) = name.split_at(at);
@@ -91,7 +92,8 @@ fn spellings(name: &str) -> Vec<String> {
 #[test]
 fn no_spelling_of_a_name_of_the_gateways_reaches_an_upstream() {
     let pair = start();
-    // A token without the claims `tenant` and `email`: what is not said by the gateway is said by nobody.
+    // A token without the claims `tenant` and `email`: what is not said by the gateway is said by
+    // nobody.
     let token = pair.token("read");
     for name in NAMES {
         for path in ["/public", "/claims"] {
@@ -100,13 +102,22 @@ fn no_spelling_of_a_name_of_the_gateways_reaches_an_upstream() {
                 request = request.bearer(&token);
             }
             for spelling in spellings(name) {
-                request = request.field(&spelling, SPOOFED).field(&spelling.to_uppercase(), SPOOFED);
+                request = request
+                    .field(&spelling, SPOOFED)
+                    .field(&spelling.to_uppercase(), SPOOFED);
             }
             let arrival = pair.ask(&request).forwarded();
-            let spoofed: Vec<_> = arrival.fields.iter().filter(|(_, value)| value == SPOOFED).collect();
+            let spoofed: Vec<_> = arrival
+                .fields
+                .iter()
+                .filter(|(_, value)| value == SPOOFED)
+                .collect();
             assert!(spoofed.is_empty(), "{path} {name}: {spoofed:?}");
             assert_eq!(arrival.field("x-kept.field"), Some("kept"));
-            assert_eq!(arrival.field("x-auth-subject"), (path == "/claims").then_some("alice"));
+            assert_eq!(
+                arrival.field("x-auth-subject"),
+                (path == "/claims").then_some("alice")
+            );
             assert_eq!(arrival.field("x-auth-tenant"), None);
         }
     }
@@ -123,14 +134,20 @@ fn no_spelling_of_a_name_of_the_gateways_is_a_trailer() {
         "Remote-User",
         "X-Amzn-Oidc-Data",
     ]) {
-        let trailers: String =
-            spellings(name).iter().map(|spelling| format!("{spelling}: {SPOOFED}\r\n")).collect();
+        let trailers: String = spellings(name)
+            .iter()
+            .map(|spelling| format!("{spelling}: {SPOOFED}\r\n"))
+            .collect();
         let request = Request::new("POST", "/public")
             .field("Transfer-Encoding", "chunked")
             .field("Trailer", "x-sum")
             .body(format!("1\r\na\r\n0\r\n{trailers}X-Sum: kept\r\n\r\n"));
         let arrival = pair.ask(&request).forwarded();
-        assert_eq!(arrival.trailers, [("x-sum".to_owned(), "kept".to_owned())], "{name}");
+        assert_eq!(
+            arrival.trailers,
+            [("x-sum".to_owned(), "kept".to_owned())],
+            "{name}"
+        );
     }
 }
 
@@ -138,38 +155,65 @@ fn no_spelling_of_a_name_of_the_gateways_is_a_trailer() {
 #[test]
 fn what_frames_or_describes_a_message_has_one_spelling() {
     let pair = start();
-    for name in ["Content-Length", "Transfer-Encoding", "Content-Type", "Proxy-Authorization", "Keep-Alive"] {
+    for name in [
+        "Content-Length",
+        "Transfer-Encoding",
+        "Content-Type",
+        "Proxy-Authorization",
+        "Keep-Alive",
+    ] {
         let mut request = Request::get("/public");
         for spelling in spellings(name).iter().filter(|spelling| *spelling != name) {
             request = request.field(spelling, SPOOFED);
         }
         let arrival = pair.ask(&request).forwarded();
-        assert!(!format!("{:?}", arrival.fields).contains(SPOOFED), "{name}: {arrival:?}");
+        assert!(
+            !format!("{:?}", arrival.fields).contains(SPOOFED),
+            "{name}: {arrival:?}"
+        );
     }
-    let arrival = pair.ask(&Request::get("/public").field("Content-Type", "text/plain")).forwarded();
+    let arrival = pair
+        .ask(&Request::get("/public").field("Content-Type", "text/plain"))
+        .forwarded();
     assert_eq!(arrival.field("content-type"), Some("text/plain"));
 }
 
 #[test]
 fn a_rule_removes_and_sets_in_every_spelling() {
     let pair = start();
-    for name in ["Remote-User", "X-Amzn-Oidc-Data", "X-Amzn-Oidc-Accesstoken", "X-Amzn-Oidc-", "X-Env"] {
+    for name in [
+        "Remote-User",
+        "X-Amzn-Oidc-Data",
+        "X-Amzn-Oidc-Accesstoken",
+        "X-Amzn-Oidc-",
+        "X-Env",
+    ] {
         let mut request = Request::get("/ruled");
         for spelling in spellings(name) {
             request = request.field(&spelling, SPOOFED);
         }
         let arrival = pair.ask(&request).forwarded();
-        assert!(!format!("{:?}", arrival.fields).contains(SPOOFED), "{name}: {arrival:?}");
+        assert!(
+            !format!("{:?}", arrival.fields).contains(SPOOFED),
+            "{name}: {arrival:?}"
+        );
         assert_eq!(arrival.field("x-env"), Some("prod"));
     }
     // The twins: other names, and the same on a route without the rule.
-    let request = Request::get("/ruled").field("X-Amzn-Oidc", "kept").field("X-Amzn-Oidcdata", "kept");
+    let request = Request::get("/ruled")
+        .field("X-Amzn-Oidc", "kept")
+        .field("X-Amzn-Oidcdata", "kept");
     let arrival = pair.ask(&request).forwarded();
     assert_eq!(
-        (arrival.field("x-amzn-oidc"), arrival.field("x-amzn-oidcdata")),
+        (
+            arrival.field("x-amzn-oidc"),
+            arrival.field("x-amzn-oidcdata")
+        ),
         (Some("kept"), Some("kept"))
     );
-    let arrival = pair.ask(&Request::get("/public").field("X-Amzn-Oidc-Data", "kept")).forwarded();
+    let arrival = pair
+        .ask(&Request::get("/public").field("X-Amzn-Oidc-Data", "kept"))
+        .forwarded();
     assert_eq!(arrival.field("x-amzn-oidc-data"), Some("kept"));
 }
 
@@ -185,7 +229,9 @@ fn a_name_that_is_longer_or_shorter_is_another() {
         "X-Forwarded",
         "X-Originals",
     ] {
-        let arrival = pair.ask(&Request::get("/public").field(name, "kept")).forwarded();
+        let arrival = pair
+            .ask(&Request::get("/public").field(name, "kept"))
+            .forwarded();
         assert_eq!(arrival.field(&name.to_lowercase()), Some("kept"), "{name}");
     }
 }

@@ -1,5 +1,6 @@
-//! The examples that the standards print: each signature is good, each change of it is not, and what is no signature of
-//! a public key is refused though it is exactly right. Runs `tests/vectors/jose`.
+//! The examples that the standards print: each signature is good, each change of it is not, and
+//! what is no signature of a public key is refused though it is exactly right. Runs
+//! `tests/vectors/jose`.
 
 use std::fs;
 use std::sync::Arc;
@@ -33,8 +34,8 @@ struct Refused {
     token: String,
 }
 
-/// A signature by a key that was made for this and is gone, or one of the standards' with other numbers: right, or wrong
-/// in the way that its name says.
+/// A signature by a key that was made for this and is gone, or one of the standards' with other
+/// numbers: right, or wrong in the way that its name says.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Made {
@@ -54,7 +55,9 @@ fn read<T: DeserializeOwned>(name: &str) -> Vec<T> {
 /// The key of a set that holds it alone.
 fn key(name: &str, jwk: &Value) -> Arc<PublicKey> {
     let set = KeySet::parse(json!({ "keys": [jwk] }).to_string().as_bytes(), 1);
-    set.unwrap_or_else(|error| panic!("{name}: {error}")).keys.remove(0)
+    set.unwrap_or_else(|error| panic!("{name}: {error}"))
+        .keys
+        .remove(0)
 }
 
 fn algorithm(name: &str) -> Algorithm {
@@ -73,18 +76,38 @@ fn one_bit_flipped(bytes: &[u8]) -> impl Iterator<Item = Vec<u8>> + '_ {
 impl Good {
     /// Whether the key takes the example, and nothing that is nearly the example.
     fn run(&self) {
-        let (name, key, algorithm) = (&self.name, key(&self.name, &self.jwk), algorithm(&self.algorithm));
+        let (name, key, algorithm) = (
+            &self.name,
+            key(&self.name, &self.jwk),
+            algorithm(&self.algorithm),
+        );
         let (message, signature) = self.token.rsplit_once('.').unwrap();
         let bytes = URL_SAFE_NO_PAD.decode(signature).unwrap();
-        assert!(key.verify(algorithm, message.as_bytes(), signature), "{name}");
-        for other in Algorithm::ALL.into_iter().filter(|other| *other != algorithm) {
-            assert!(!key.verify(other, message.as_bytes(), signature), "{name} as {other}");
+        assert!(
+            key.verify(algorithm, message.as_bytes(), signature),
+            "{name}"
+        );
+        for other in Algorithm::ALL
+            .into_iter()
+            .filter(|other| *other != algorithm)
+        {
+            assert!(
+                !key.verify(other, message.as_bytes(), signature),
+                "{name} as {other}"
+            );
         }
         for changed in one_bit_flipped(&bytes) {
-            assert!(!key.verify(algorithm, message.as_bytes(), &encode(&changed)), "{name}: {changed:x?}");
+            assert!(
+                !key.verify(algorithm, message.as_bytes(), &encode(&changed)),
+                "{name}: {changed:x?}"
+            );
         }
         for changed in one_bit_flipped(message.as_bytes()) {
-            assert!(!key.verify(algorithm, &changed, signature), "{name}: {}", changed.escape_ascii());
+            assert!(
+                !key.verify(algorithm, &changed, signature),
+                "{name}: {}",
+                changed.escape_ascii()
+            );
         }
     }
 }
@@ -99,32 +122,62 @@ fn every_example_of_the_standards_is_good_and_no_change_of_it_is() {
     }
 }
 
-// T02; D19, D20; CVE-2022-21449: PSS with another salt or mask, PKCS #1 with padding that a careless reader skips, numbers
-// beyond their order. One of each kind is right, and was made by the same hand.
+// T02; D19, D20; CVE-2022-21449: PSS with another salt or mask, PKCS #1 with padding that a
+// careless reader skips, numbers beyond their order. One of each kind is right, and was made by the
+// same hand.
 #[test]
 fn a_signature_that_is_nearly_right_is_wrong() {
     let examples: Vec<Made> = read("made");
     for kind in ["RS256", "PS256", "PS384", "PS512"] {
-        assert!(examples.iter().any(|example| example.algorithm == kind && example.good), "no good {kind}");
+        assert!(
+            examples
+                .iter()
+                .any(|example| example.algorithm == kind && example.good),
+            "no good {kind}"
+        );
     }
-    assert!(examples.iter().filter(|example| !example.good).count() >= 25, "examples went missing");
-    for Made { name, jwk, algorithm: named, message, signature, good } in &examples {
+    assert!(
+        examples.iter().filter(|example| !example.good).count() >= 25,
+        "examples went missing"
+    );
+    for Made {
+        name,
+        jwk,
+        algorithm: named,
+        message,
+        signature,
+        good,
+    } in &examples
+    {
         let verdict = key(name, jwk).verify(algorithm(named), message.as_bytes(), signature);
         assert_eq!(verdict, *good, "{name}");
     }
 }
 
-// RFC 7515 A.1 and A.5, RFC 7520 §4.4; T01; D21, D30: a set that publishes the secret makes no such token good.
+// RFC 7515 A.1 and A.5, RFC 7520 §4.4; T01; D21, D30: a set that publishes the secret makes no such
+// token good.
 #[test]
 fn the_standards_examples_without_a_public_key_are_refused() {
     let (examples, ours): (Vec<Refused>, _) = (read("refused"), Key::ed25519("key-1"));
     assert_eq!(examples.len(), 3, "examples went missing");
     let published = examples.iter().filter_map(|example| example.jwk.clone());
     let keys: Vec<Value> = published.chain([ours.jwk()]).collect();
-    let pair = Pair::with_keys(&ours, &json!(keys), "", "[[routes]]\npath = \"/x\"\nscopes = \"read\"\n");
-    for Refused { name, token, refused, .. } in &examples {
+    let pair = Pair::with_keys(
+        &ours,
+        &json!(keys),
+        "",
+        "[[routes]]\npath = \"/x\"\nscopes = \"read\"\n",
+    );
+    for Refused {
+        name,
+        token,
+        refused,
+        ..
+    } in &examples
+    {
         let verdict = pair.ask(&Request::get("/x").bearer(token));
         assert_eq!(verdict.reason, Some(refused.as_str()), "{name}");
     }
-    pair.ask(&Request::get("/x").bearer(&pair.token("read"))).forwarded();
+    pair.ask(&Request::get("/x").bearer(&pair.token("read")))
+        .forwarded();
 }

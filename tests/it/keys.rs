@@ -1,4 +1,5 @@
-//! Keys of an issuer as a client sees them: they come, change, and cannot be had, and what that does to tokens.
+//! Keys of an issuer as a client sees them: they come, change, and cannot be had, and what that
+//! does to tokens.
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, TcpListener, UdpSocket};
@@ -32,7 +33,10 @@ fn configuration(issuer: &Issuer, fetching: &str, upstream: &Upstream) -> String
 
 fn start(issuer: &Issuer, fetching: &str) -> (Gateway, Upstream) {
     let upstream = Upstream::start();
-    (Gateway::start(&configuration(issuer, fetching, &upstream)), upstream)
+    (
+        Gateway::start(&configuration(issuer, fetching, &upstream)),
+        upstream,
+    )
 }
 
 fn ask(gateway: &Gateway, token: &str) -> Answer {
@@ -46,10 +50,18 @@ fn by(issuer: &Issuer, key: &Key) -> String {
 
 #[track_caller]
 fn assert_unavailable(answer: &Answer) {
-    assert_eq!((answer.status, answer.code().as_str()), (503, "keys_unavailable"), "{answer:?}");
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (503, "keys_unavailable"),
+        "{answer:?}"
+    );
     let seconds: u64 = answer.field("retry-after").unwrap().parse().unwrap();
     assert!(seconds >= 1, "{answer:?}");
-    assert_eq!(answer.field("www-authenticate"), None, "it is not the caller's fault");
+    assert_eq!(
+        answer.field("www-authenticate"),
+        None,
+        "it is not the caller's fault"
+    );
 }
 
 /// Every way not to give keys (K03, K04; attacks.md row 17).
@@ -60,17 +72,39 @@ fn failures() -> Vec<(&'static str, Jwks)> {
         ("500", raw(500, &good)),
         ("404", raw(404, &good)),
         ("204", raw(204, "")),
-        ("html", raw(200, "<!DOCTYPE html><title>Maintenance</title>")),
+        (
+            "html",
+            raw(200, "<!DOCTYPE html><title>Maintenance</title>"),
+        ),
         ("an empty body", raw(200, "")),
         ("null for keys", raw(200, r#"{"keys":null}"#)),
-        ("keys that are none", raw(200, r#"{"keys":[null,{},{"kty":"oct","k":"AAAA"}]}"#)),
+        (
+            "keys that are none",
+            raw(200, r#"{"keys":[null,{},{"kty":"oct","k":"AAAA"}]}"#),
+        ),
         ("no set", raw(200, r#"{"error":"try later"}"#)),
         ("a list", raw(200, "[]")),
         ("a set that is cut", raw(200, &good[..good.len() - 2])),
-        ("a set with more behind it", raw(200, &format!("{good}{good}"))),
-        ("two sets in one", raw(200, &format!(r#"{{"keys":[],{}"#, &good[1..]))),
-        ("a set beyond 512 KiB", raw(200, &format!("{}{good}", " ".repeat(513 * 1024)))),
-        ("a body that is cut", Jwks::Raw(200, "content-length: 9999\r\n".into(), good.clone().into_bytes())),
+        (
+            "a set with more behind it",
+            raw(200, &format!("{good}{good}")),
+        ),
+        (
+            "two sets in one",
+            raw(200, &format!(r#"{{"keys":[],{}"#, &good[1..])),
+        ),
+        (
+            "a set beyond 512 KiB",
+            raw(200, &format!("{}{good}", " ".repeat(513 * 1024))),
+        ),
+        (
+            "a body that is cut",
+            Jwks::Raw(
+                200,
+                "content-length: 9999\r\n".into(),
+                good.clone().into_bytes(),
+            ),
+        ),
         ("nothing", Jwks::Hang),
         ("a reset", Jwks::Reset),
     ]
@@ -90,10 +124,16 @@ fn without_keys_a_token_is_answered_503_until_they_come() {
         assert!(upstream.arrivals().is_empty(), "{what}");
         // What needs no keys has a verdict.
         assert_eq!(gateway.send(&Request::get("/public")).status, 200, "{what}");
-        assert_eq!(gateway.send(&Request::get("/x")).code(), "missing_token", "{what}");
+        assert_eq!(
+            gateway.send(&Request::get("/x")).code(),
+            "missing_token",
+            "{what}"
+        );
         assert_eq!(ask(&gateway, "x.y.z").code(), "invalid_token", "{what}");
         issuer.serve(Jwks::Keys(vec![issuer.key.clone()]));
-        wait_until("the gateway heals by itself", || ask(&gateway, &token).status == 200);
+        wait_until("the gateway heals by itself", || {
+            ask(&gateway, &token).status == 200
+        });
     }
 }
 
@@ -117,8 +157,8 @@ fn an_outage_leaves_the_keys_that_are_known_serving() {
     }
 }
 
-// K14: an issuer that withdraws all of its keys, after a theft for example, means it: no cached token lives on, and a
-// token is not called invalid for it.
+// K14: an issuer that withdraws all of its keys, after a theft for example, means it: no cached
+// token lives on, and a token is not called invalid for it.
 #[test]
 fn an_empty_key_set_withdraws_every_key_at_once() {
     let issuer = Issuer::start();
@@ -127,7 +167,9 @@ fn an_empty_key_set_withdraws_every_key_at_once() {
     let ask = |token: &str| process.send(&Request::get("/x").bearer(token));
     let known = issuer.token("read");
     for _ in 0..4 {
-        wait_until("the keys are there, and the token is cached", || ask(&known).status == 200);
+        wait_until("the keys are there, and the token is cached", || {
+            ask(&known).status == 200
+        });
     }
     issuer.serve(Jwks::Raw(200, String::new(), br#"{"keys":[]}"#.to_vec()));
     wait_until("the cached token is refused", || ask(&known).status != 200);
@@ -135,19 +177,40 @@ fn an_empty_key_set_withdraws_every_key_at_once() {
     for token in [&known, &new, &by(&issuer, &issuer.key.named("key-2"))] {
         assert_unavailable(&ask(token));
     }
-    assert!(process.metric("scopegate_issuer_keys{issuer=\"idp\"}").abs() < f64::EPSILON);
+    assert!(
+        process
+            .metric("scopegate_issuer_keys{issuer=\"idp\"}")
+            .abs()
+            < f64::EPSILON
+    );
     process.wait_for_log("the issuer's key set is empty");
-    assert!(process.errors().contains("ERROR"), "it is an alarm: {}", process.errors());
-    assert_eq!(process.send(&Request::get("/public")).status, 200, "what needs no keys has a verdict");
+    assert!(
+        process.errors().contains("ERROR"),
+        "it is an alarm: {}",
+        process.errors()
+    );
+    assert_eq!(
+        process.send(&Request::get("/public")).status,
+        200,
+        "what needs no keys has a verdict"
+    );
     issuer.serve(Jwks::Keys(vec![issuer.key.clone()]));
     wait_until("the keys are back", || ask(&known).status == 200);
-    assert_eq!(process.errors().matches("key set is empty").count(), 1, "the alarm is raised once");
+    assert_eq!(
+        process.errors().matches("key set is empty").count(),
+        1,
+        "the alarm is raised once"
+    );
 }
 
 // T09: what one issuer cannot say takes nothing from another.
 #[test]
 fn an_outage_of_one_issuer_is_nobody_elses() {
-    let (up, down, upstream) = (Issuer::start(), Issuer::with_key(Key::rsa("key-1", 1)), Upstream::start());
+    let (up, down, upstream) = (
+        Issuer::start(),
+        Issuer::with_key(Key::rsa("key-1", 1)),
+        Upstream::start(),
+    );
     down.serve(Jwks::Reset);
     let gateway = Gateway::start(&format!(
         "{}{ONCE}{}{FAST}{}\n[[routes]]\npath = \"/x\"\nupstream = \"up\"\nissuer = [\"up\", \"down\"]\nscopes = \"read\"\n",
@@ -158,13 +221,17 @@ fn an_outage_of_one_issuer_is_nobody_elses() {
     gateway.wait_until_ready();
     assert_eq!(ask(&gateway, &up.token("read")).status, 200);
     assert_unavailable(&ask(&gateway, &down.token("read")));
-    // In the name of the one that is up, by a key that only the other could know: no verdict is needed from there.
+    // In the name of the one that is up, by a key that only the other could know: no verdict is
+    // needed from there.
     assert_eq!(ask(&gateway, &by(&up, &down.key)).code(), "invalid_token");
     down.serve(Jwks::Keys(vec![down.key.clone()]));
-    wait_until("the other one is back", || ask(&gateway, &down.token("read")).status == 200);
+    wait_until("the other one is back", || {
+        ask(&gateway, &down.token("read")).status == 200
+    });
 }
 
-// attacks.md, "Advisories" 19: Envoy crashed on two tokens while the fetch of keys failed (CVE-2025-64527).
+// attacks.md, "Advisories" 19: Envoy crashed on two tokens while the fetch of keys failed
+// (CVE-2025-64527).
 #[test]
 fn two_tokens_during_an_outage_are_still_two_tokens() {
     let issuer = Issuer::start();
@@ -172,7 +239,10 @@ fn two_tokens_during_an_outage_are_still_two_tokens() {
     let (gateway, _upstream) = start(&issuer, FAST);
     let token = issuer.token("read");
     let answer = gateway.send(&Request::get("/x").bearer(&token).bearer(&token));
-    assert_eq!((answer.status, answer.code().as_str()), (400, "invalid_request"));
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (400, "invalid_request")
+    );
     assert_unavailable(&ask(&gateway, &token));
 }
 
@@ -186,9 +256,18 @@ fn a_new_key_is_learnt_from_the_first_token_that_names_it() {
     // Before the rotation it is a key like any other's.
     assert_eq!(ask(&gateway, &by(&issuer, &new)).code(), "invalid_token");
     issuer.serve(Jwks::Keys(vec![issuer.key.clone(), new.clone()]));
-    wait_until("the key is learnt", || ask(&gateway, &by(&issuer, &new)).status == 200);
-    assert_eq!(ask(&gateway, &issuer.token("read")).status, 200, "the old key is still there");
-    assert_eq!(ask(&gateway, &by(&issuer, &Key::p256("key-2"))).code(), "invalid_token");
+    wait_until("the key is learnt", || {
+        ask(&gateway, &by(&issuer, &new)).status == 200
+    });
+    assert_eq!(
+        ask(&gateway, &issuer.token("read")).status,
+        200,
+        "the old key is still there"
+    );
+    assert_eq!(
+        ask(&gateway, &by(&issuer, &Key::p256("key-2"))).code(),
+        "invalid_token"
+    );
 }
 
 // K06, C02: a key that is gone ends its tokens, cached ones as well; its neighbour's live on.
@@ -199,12 +278,16 @@ fn a_withdrawn_key_ends_its_tokens_and_no_others() {
     issuer.serve(Jwks::Keys(vec![old.clone(), kept.clone()]));
     let (gateway, _upstream) = start(&issuer, FAST);
     let (ending, staying) = (by(&issuer, &old), by(&issuer, &kept));
-    wait_until("the keys are there", || ask(&gateway, &ending).status == 200);
+    wait_until("the keys are there", || {
+        ask(&gateway, &ending).status == 200
+    });
     for token in [&staying, &ending, &staying] {
         assert_eq!(ask(&gateway, token).status, 200);
     }
     issuer.serve(Jwks::Keys(vec![kept.clone()]));
-    wait_until("the cached token of the withdrawn key is refused", || ask(&gateway, &ending).status == 401);
+    wait_until("the cached token of the withdrawn key is refused", || {
+        ask(&gateway, &ending).status == 401
+    });
     for _ in 0..8 {
         // On every worker.
         assert_eq!(ask(&gateway, &ending).code(), "invalid_token");
@@ -213,7 +296,9 @@ fn a_withdrawn_key_ends_its_tokens_and_no_others() {
     // Another key under the same name.
     let replaced = Key::p256("key-2");
     issuer.serve(Jwks::Keys(vec![replaced.clone()]));
-    wait_until("the cached token of the replaced key is refused", || ask(&gateway, &staying).status == 401);
+    wait_until("the cached token of the replaced key is refused", || {
+        ask(&gateway, &staying).status == 401
+    });
     assert_eq!(ask(&gateway, &by(&issuer, &replaced)).status, 200);
     assert_eq!(ask(&gateway, &by(&issuer, &kept)).code(), "invalid_token");
 }
@@ -226,7 +311,9 @@ fn keys_that_are_too_old_are_let_go_and_come_back() {
     let token = issuer.token("read");
     wait_until("the keys are there", || ask(&gateway, &token).status == 200);
     issuer.serve(Jwks::Reset);
-    wait_until("the keys are too old", || ask(&gateway, &token).status != 200);
+    wait_until("the keys are too old", || {
+        ask(&gateway, &token).status != 200
+    });
     assert_unavailable(&ask(&gateway, &token));
     issuer.serve(Jwks::Keys(vec![issuer.key.clone()]));
     wait_until("the keys are back", || ask(&gateway, &token).status == 200);
@@ -244,11 +331,18 @@ fn ten_thousand_unknown_key_ids_are_one_fetch() {
     let signature = issuer.token("read").rsplit('.').next().unwrap().to_owned();
     let payload = crate::support::encode(claims.claims.to_string());
     for number in 0..10_000 {
-        let header = crate::support::encode(format!(r#"{{"alg":"RS256","kid":"unknown-{number}"}}"#));
-        let answer = client.send(&Request::get("/x").bearer(&format!("{header}.{payload}.{signature}")));
+        let header =
+            crate::support::encode(format!(r#"{{"alg":"RS256","kid":"unknown-{number}"}}"#));
+        let answer =
+            client.send(&Request::get("/x").bearer(&format!("{header}.{payload}.{signature}")));
         assert_eq!(answer.status, 401);
         if number % 1000 == 0 {
-            assert_eq!(client.send(&Request::get("/x").bearer(&issuer.token("read"))).status, 200);
+            assert_eq!(
+                client
+                    .send(&Request::get("/x").bearer(&issuer.token("read")))
+                    .status,
+                200
+            );
         }
     }
     assert_eq!(issuer.fetches(), 1);
@@ -260,7 +354,10 @@ fn ten_thousand_unknown_key_ids_are_one_fetch() {
 fn requests_that_come_before_the_keys_wait_for_one_fetch() {
     let issuer = Issuer::start();
     issuer.serve(Jwks::Held(vec![issuer.key.clone()]));
-    let (gateway, upstream) = start(&issuer, &format!("{ONCE}wait = \"20s\"\nfetch_timeout = \"20s\"\n"));
+    let (gateway, upstream) = start(
+        &issuer,
+        &format!("{ONCE}wait = \"20s\"\nfetch_timeout = \"20s\"\n"),
+    );
     let request = Request::get("/x").bearer(&issuer.token("read"));
     let mut clients: Vec<Client> = (0..16).map(|_| gateway.connect()).collect();
     for client in &mut clients {
@@ -279,7 +376,10 @@ fn requests_that_come_before_the_keys_wait_for_one_fetch() {
 fn a_request_does_not_wait_longer_than_it_may() {
     let issuer = Issuer::start();
     issuer.serve(Jwks::Hang);
-    let (gateway, _upstream) = start(&issuer, &format!("{ONCE}wait = \"100ms\"\nfetch_timeout = \"1h\"\n"));
+    let (gateway, _upstream) = start(
+        &issuer,
+        &format!("{ONCE}wait = \"100ms\"\nfetch_timeout = \"1h\"\n"),
+    );
     assert_unavailable(&ask(&gateway, &issuer.token("read")));
     // Others are served meanwhile.
     assert_eq!(gateway.send(&Request::get("/public")).status, 200);
@@ -309,12 +409,21 @@ fn keys_that_are_not_usable_leave_the_others_alone_and_verify_nothing() {
         with(algorithm, "alg", json!("ES384")),
         issuer.key.jwk(),
     ]);
-    issuer.serve(Jwks::Raw(200, String::new(), json!({ "keys": keys }).to_string().into_bytes()));
+    issuer.serve(Jwks::Raw(
+        200,
+        String::new(),
+        json!({ "keys": keys }).to_string().into_bytes(),
+    ));
     let (gateway, _upstream) = start(&issuer, ONCE);
     gateway.wait_until_ready();
     assert_eq!(ask(&gateway, &issuer.token("read")).status, 200);
     for key in &others {
-        assert_eq!(ask(&gateway, &by(&issuer, key)).code(), "invalid_token", "{}", key.kid);
+        assert_eq!(
+            ask(&gateway, &by(&issuer, key)).code(),
+            "invalid_token",
+            "{}",
+            key.kid
+        );
     }
 }
 
@@ -322,12 +431,18 @@ fn keys_that_are_not_usable_leave_the_others_alone_and_verify_nothing() {
 #[test]
 fn a_set_has_at_most_64_usable_keys() {
     let issuer = Issuer::start();
-    let keys: Vec<_> = (0..80).map(|number| Key::ed25519(&format!("key-{number}"))).collect();
+    let keys: Vec<_> = (0..80)
+        .map(|number| Key::ed25519(&format!("key-{number}")))
+        .collect();
     issuer.serve(Jwks::Keys(keys.clone()));
     let (gateway, _upstream) = start(&issuer, ONCE);
     gateway.wait_until_ready();
     for (number, status) in [(0, 200), (63, 200), (64, 401), (79, 401)] {
-        assert_eq!(ask(&gateway, &by(&issuer, &keys[number])).status, status, "{number}");
+        assert_eq!(
+            ask(&gateway, &by(&issuer, &keys[number])).status,
+            status,
+            "{number}"
+        );
     }
 }
 
@@ -342,7 +457,9 @@ fn a_redirect_brings_no_keys() {
         gateway.wait_until_ready();
         assert_unavailable(&ask(&gateway, &by(&issuer, &elsewhere.key)));
         issuer.serve(Jwks::Keys(vec![issuer.key.clone()]));
-        wait_until("keys come from their own place", || ask(&gateway, &issuer.token("read")).status == 200);
+        wait_until("keys come from their own place", || {
+            ask(&gateway, &issuer.token("read")).status == 200
+        });
     }
     assert_eq!(elsewhere.fetches(), 0);
 }
@@ -379,13 +496,27 @@ fn metadata_from_elsewhere_does_not_lead_to_this_machine() {
     let issuer = Issuer::start();
     let upstream = Upstream::start();
     let port = issuer.url().rsplit(':').next().unwrap().to_owned();
-    for host in ["127.0.0.1", "127.1", "2130706433", "[::ffff:127.0.0.1]", "localhost", "0.0.0.0"] {
+    for host in [
+        "127.0.0.1",
+        "127.1",
+        "2130706433",
+        "[::ffff:127.0.0.1]",
+        "localhost",
+        "0.0.0.0",
+    ] {
         let listener = TcpListener::bind((outer, 0)).unwrap();
         let iss = format!("http://{}", listener.local_addr().unwrap());
         serve_metadata(listener, iss.clone(), format!("http://{host}:{port}/jwks"));
         let toml = |more: &str| {
-            configuration(&issuer, &format!("allow_http = true\n{more}{FAST}"), &upstream)
-                .replace(&format!("issuer = \"{}\"", issuer.url()), &format!("issuer = \"{iss}\""))
+            configuration(
+                &issuer,
+                &format!("allow_http = true\n{more}{FAST}"),
+                &upstream,
+            )
+            .replace(
+                &format!("issuer = \"{}\"", issuer.url()),
+                &format!("issuer = \"{iss}\""),
+            )
         };
         let token = Token::of(&iss, "read").signed(&issuer.key);
         let process = Process::run(&toml(""));
@@ -396,11 +527,20 @@ fn metadata_from_elsewhere_does_not_lead_to_this_machine() {
     // The twin: the operator may choose the place.
     let listener = TcpListener::bind((outer, 0)).unwrap();
     let iss = format!("http://{}", listener.local_addr().unwrap());
-    let toml = configuration(&issuer, &format!("jwks_uri = \"{}/jwks\"\n{FAST}", issuer.url()), &upstream)
-        .replace(&format!("issuer = \"{}\"", issuer.url()), &format!("issuer = \"{iss}\""));
+    let toml = configuration(
+        &issuer,
+        &format!("jwks_uri = \"{}/jwks\"\n{FAST}", issuer.url()),
+        &upstream,
+    )
+    .replace(
+        &format!("issuer = \"{}\"", issuer.url()),
+        &format!("issuer = \"{iss}\""),
+    );
     let gateway = Gateway::start(&toml);
     let token = Token::of(&iss, "read").signed(&issuer.key);
-    wait_until("the keys of the configured place are there", || ask(&gateway, &token).status == 200);
+    wait_until("the keys of the configured place are there", || {
+        ask(&gateway, &token).status == 200
+    });
 }
 
 // design "Reload": an issuer is carried over by its whole entry.
@@ -412,10 +552,14 @@ fn a_reload_keeps_the_keys_of_an_issuer_that_did_not_change() {
     let gateway = Gateway::start(&text);
     gateway.wait_until_ready();
     issuer.serve(Jwks::Reset);
-    gateway.rewrite(&format!("{text}[[routes]]\npath = \"/new\"\nupstream = \"up\"\nauthenticated = true\n"));
+    gateway.rewrite(&format!(
+        "{text}[[routes]]\npath = \"/new\"\nupstream = \"up\"\nauthenticated = true\n"
+    ));
     gateway.reload();
     let token = issuer.token("read");
-    wait_until("the new route is there", || gateway.send(&Request::get("/new").bearer(&token)).status == 200);
+    wait_until("the new route is there", || {
+        gateway.send(&Request::get("/new").bearer(&token)).status == 200
+    });
     assert_eq!(ask(&gateway, &token).status, 200);
     assert_eq!(issuer.fetches(), 1);
 }

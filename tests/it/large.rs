@@ -8,9 +8,17 @@ const SUCCESS: &str = "scopegate_reloads_total{result=\"success\"}";
 
 /// One route of some name, and so many others.
 fn text(upstream: &Upstream, name: &str, others: usize) -> String {
-    let route = |path: &str| format!("[[routes]]\npath = \"{path}\"\nupstream = \"orders\"\npublic = true\n");
-    let others: String = (0..others).map(|number| route(&format!("/{name}/{number}"))).collect();
-    format!("[reload]\nwatch = false\n{}{}{others}", upstream.toml("orders"), route(&format!("/{name}")))
+    let route = |path: &str| {
+        format!("[[routes]]\npath = \"{path}\"\nupstream = \"orders\"\npublic = true\n")
+    };
+    let others: String = (0..others)
+        .map(|number| route(&format!("/{name}/{number}")))
+        .collect();
+    format!(
+        "[reload]\nwatch = false\n{}{}{others}",
+        upstream.toml("orders"),
+        route(&format!("/{name}"))
+    )
 }
 
 #[test]
@@ -29,10 +37,18 @@ fn health_is_told_while_a_long_configuration_is_read() {
         meanwhile += 1;
     }
     // One may come before the reload has begun.
-    assert!(meanwhile > 2, "it was asked {meanwhile} times before the reload was over");
+    assert!(
+        meanwhile > 2,
+        "it was asked {meanwhile} times before the reload was over"
+    );
     let (_, exposition) = gateway.ask_admin("/metrics");
-    assert!(exposition.contains("route=\"/after/2999\"") && !exposition.contains("route=\"/before\""));
-    assert_eq!(gateway.ask_admin("/policy").1.matches("/after/").count(), 3000);
+    assert!(
+        exposition.contains("route=\"/after/2999\"") && !exposition.contains("route=\"/before\"")
+    );
+    assert_eq!(
+        gateway.ask_admin("/policy").1.matches("/after/").count(),
+        3000
+    );
 }
 
 // What was being read is never in force, and nobody waits for it.
@@ -46,5 +62,9 @@ fn a_gateway_that_reads_a_long_configuration_ends_when_it_is_told_to() {
     process.signal("HUP");
     process.signal("TERM");
     assert_eq!(process.wait().code(), Some(0));
-    assert!(!process.errors().contains("is in force"), "{}", process.errors());
+    assert!(
+        !process.errors().contains("is in force"),
+        "{}",
+        process.errors()
+    );
 }

@@ -38,7 +38,8 @@ fn a_head_has_at_most_as_many_fields_as_configured() {
     let usual = Gateway::open(&upstream, "");
     for (gateway, limit) in [(&small, 8), (&usual, 100)] {
         // `Host` is one of them.
-        let fields = |count| (1..count).fold(Request::get("/a"), |r, i| r.field(&format!("X-{i}"), "a"));
+        let fields =
+            |count| (1..count).fold(Request::get("/a"), |r, i| r.field(&format!("X-{i}"), "a"));
         assert_eq!(gateway.send(&fields(limit)).status, 200, "{limit}");
         let mut client = gateway.connect();
         assert_eq!(client.send(&fields(limit + 1)).status, 431, "{limit}");
@@ -57,16 +58,28 @@ fn a_target_has_at_most_as_many_bytes_as_configured() {
     for (gateway, limit) in [(&small, 64), (&usual, 8 * 1024)] {
         let path = |length: usize| format!("/{}", "a".repeat(length - 1));
         let query = |length: usize| format!("/?{}", "a".repeat(length - 2));
-        for (target, longer) in [(path(limit), path(limit + 1)), (query(limit), query(limit + 1))] {
+        for (target, longer) in [
+            (path(limit), path(limit + 1)),
+            (query(limit), query(limit + 1)),
+        ] {
             assert_eq!(gateway.send(&Request::get(&target)).status, 200, "{limit}");
             assert_eq!(upstream.last().target, target);
             let before = upstream.arrivals().len();
             let answer = gateway.send(&Request::get(&longer));
-            assert_eq!((answer.status, answer.code().as_str()), (414, "target_too_long"), "{limit}");
+            assert_eq!(
+                (answer.status, answer.code().as_str()),
+                (414, "target_too_long"),
+                "{limit}"
+            );
             assert_eq!(upstream.arrivals().len(), before);
         }
     }
-    assert_eq!(usual.send(&Request::get(&format!("/{}", "a".repeat(7999)))).status, 200);
+    assert_eq!(
+        usual
+            .send(&Request::get(&format!("/{}", "a".repeat(7999))))
+            .status,
+        200
+    );
 }
 
 /// A gateway whose routes take bodies of at most 1 KiB, 2 KiB on `/more`, and none on `/none`.
@@ -94,7 +107,11 @@ fn a_body_is_refused_by_its_length_before_it_is_sent() {
             let mut client = gateway.connect();
             client.write_request(&Request::new("POST", path).field("Content-Length", &length));
             let answer = client.read("POST").expect("there is an answer");
-            assert_eq!((answer.status, answer.code().as_str()), (413, "body_too_large"), "{path} {length}");
+            assert_eq!(
+                (answer.status, answer.code().as_str()),
+                (413, "body_too_large"),
+                "{path} {length}"
+            );
             assert_eq!(answer.field("connection"), Some("close"));
             assert!(client.is_closed());
         }
@@ -102,15 +119,20 @@ fn a_body_is_refused_by_its_length_before_it_is_sent() {
     }
 }
 
-// L03: a chunked body is counted as it comes, and what was sent of it is no request to the upstream.
+// L03: a chunked body is counted as it comes, and what was sent of it is no request to the
+// upstream.
 #[test]
 fn a_chunked_body_is_refused_where_it_exceeds_the_limit() {
     let upstream = Upstream::start();
     let gateway = bodies(&upstream);
     let chunked = |path: &str, pieces: &[usize]| {
-        let body: String =
-            pieces.iter().map(|size| format!("{size:x}\r\n{}\r\n", "x".repeat(*size))).collect();
-        Request::new("POST", path).field("Transfer-Encoding", "chunked").body(format!("{body}0\r\n\r\n"))
+        let body: String = pieces
+            .iter()
+            .map(|size| format!("{size:x}\r\n{}\r\n", "x".repeat(*size)))
+            .collect();
+        Request::new("POST", path)
+            .field("Transfer-Encoding", "chunked")
+            .body(format!("{body}0\r\n\r\n"))
     };
     for (path, fits, exceeds) in [
         ("/usual", &[1024][..], &[1025][..]),
@@ -118,11 +140,19 @@ fn a_chunked_body_is_refused_where_it_exceeds_the_limit() {
         ("/more", &[1024, 1024], &[1024, 1024, 1]),
         ("/none", &[], &[1]),
     ] {
-        assert_eq!(gateway.send(&chunked(path, fits)).status, 200, "{path} {fits:?}");
+        assert_eq!(
+            gateway.send(&chunked(path, fits)).status,
+            200,
+            "{path} {fits:?}"
+        );
         let before = upstream.arrivals().len();
         let mut client = gateway.connect();
         let answer = client.send(&chunked(path, exceeds));
-        assert_eq!((answer.status, answer.code().as_str()), (413, "body_too_large"), "{path} {exceeds:?}");
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (413, "body_too_large"),
+            "{path} {exceeds:?}"
+        );
         assert!(client.is_closed());
         assert_eq!(
             upstream.arrivals().len(),
@@ -130,7 +160,10 @@ fn a_chunked_body_is_refused_where_it_exceeds_the_limit() {
             "{path} {exceeds:?}: the upstream took it for complete"
         );
     }
-    assert_eq!(gateway.metric("scopegate_upstream_faults_total{fault=\"closed\",upstream=\"orders\"}"), 0.0);
+    assert_eq!(
+        gateway.metric("scopegate_upstream_faults_total{fault=\"closed\",upstream=\"orders\"}"),
+        0.0
+    );
 }
 
 // L03: an answer that began before the body went too far is cut off from the rest of it.
@@ -138,13 +171,20 @@ fn a_chunked_body_is_refused_where_it_exceeds_the_limit() {
 fn a_body_beyond_the_limit_goes_no_further_after_an_early_answer() {
     let upstream = Upstream::start();
     let gateway = bodies(&upstream);
-    upstream.play([Script::Early(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok".to_vec())]);
+    upstream.play([Script::Early(
+        b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok".to_vec(),
+    )]);
     let mut client = gateway.connect();
-    client.write(b"POST /usual HTTP/1.1\r\nHost: api.test\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nxxx\r\n");
+    client.write(
+        b"POST /usual HTTP/1.1\r\nHost: api.test\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nxxx\r\n",
+    );
     assert_eq!(client.read("POST").expect("there is an answer").status, 200);
     client.write(format!("1000\r\n{}\r\n0\r\n\r\nGET /marker", "x".repeat(0x1000)).as_bytes());
     assert!(client.is_closed());
-    gateway.wait_for_metric("scopegate_upstream_connections_open{upstream=\"orders\"}", 0.0);
+    gateway.wait_for_metric(
+        "scopegate_upstream_connections_open{upstream=\"orders\"}",
+        0.0,
+    );
 }
 
 // T19.
@@ -159,18 +199,40 @@ fn a_token_has_at_most_as_many_bytes_as_configured() {
         ))
     };
     // Base64url grows by a third: three bytes of padding are four of the token.
-    let token = |padding: usize| issuer.claims("read").with("pad", "x".repeat(padding)).signed(&issuer.key);
+    let token = |padding: usize| {
+        issuer
+            .claims("read")
+            .with("pad", "x".repeat(padding))
+            .signed(&issuer.key)
+    };
     let (fits, exceeds) = (token(600), token(603));
     assert!(exceeds.len() > fits.len());
-    let exact = gateway(&format!("[server.limits]\ntoken_bytes = \"{} B\"\n", fits.len()));
+    let exact = gateway(&format!(
+        "[server.limits]\ntoken_bytes = \"{} B\"\n",
+        fits.len()
+    ));
     assert_eq!(exact.send(&Request::get("/a").bearer(&fits)).status, 200);
     let refused = exact.send(&Request::get("/a").bearer(&exceeds));
-    assert_eq!((refused.status, refused.code().as_str()), (401, "invalid_token"));
+    assert_eq!(
+        (refused.status, refused.code().as_str()),
+        (401, "invalid_token")
+    );
 
     let usual = gateway("[server.limits]\nhead_bytes = \"256 KiB\"\n");
-    assert_eq!(usual.send(&Request::get("/a").bearer(&token(11_000))).status, 200, "nearly 16 KiB");
+    assert_eq!(
+        usual
+            .send(&Request::get("/a").bearer(&token(11_000)))
+            .status,
+        200,
+        "nearly 16 KiB"
+    );
     for padding in [12_500, 75_000] {
-        assert_eq!(usual.send(&Request::get("/a").bearer(&token(padding))).status, 401);
+        assert_eq!(
+            usual
+                .send(&Request::get("/a").bearer(&token(padding)))
+                .status,
+            401
+        );
     }
     assert_eq!(upstream.arrivals().len(), 2);
 }
@@ -246,7 +308,13 @@ fn a_download_that_is_not_taken_is_not_read_on() {
         assert_eq!(gateway.send(&Request::get("/other")).status, 200);
         before.replace(upstream.flooded()) == Some(upstream.flooded()) && upstream.flooded() > 0
     });
-    assert!(upstream.flooded() < 64 << 20, "{} bytes are on the way", upstream.flooded());
+    assert!(
+        upstream.flooded() < 64 << 20,
+        "{} bytes are on the way",
+        upstream.flooded()
+    );
     drop(client);
-    wait_until("the upstream is let go", || gateway.metric("scopegate_connections_open") == 0.0);
+    wait_until("the upstream is let go", || {
+        gateway.metric("scopegate_connections_open") == 0.0
+    });
 }

@@ -35,7 +35,8 @@ fn a_balancer_announces_its_clients_and_nobody_else_does() {
     let upstream = Upstream::start();
     let gateway = start(&upstream, "\"127.0.0.0/8\"");
     let line = b"PROXY TCP4 192.0.2.7 192.0.2.8 1000 443\r\n";
-    let binary = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x0c\xc0\x00\x02\x09\xc0\x00\x02\x08\x03\xe8\x01\xbb";
+    let binary =
+        b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x0c\xc0\x00\x02\x09\xc0\x00\x02\x08\x03\xe8\x01\xbb";
     let bytes: Vec<&[u8]> = line.chunks(1).chain([REQUEST]).collect();
     for (pieces, client) in [
         (vec![&line[..], REQUEST], "192.0.2.7"),
@@ -46,13 +47,19 @@ fn a_balancer_announces_its_clients_and_nobody_else_does() {
     ] {
         let answer = exchange(gateway.address(), &pieces);
         assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
-        assert_eq!(upstream.arrivals().last().unwrap().field("x-forwarded-for"), Some(client));
+        assert_eq!(
+            upstream.arrivals().last().unwrap().field("x-forwarded-for"),
+            Some(client)
+        );
     }
     let before = upstream.arrivals().len();
     for pieces in [vec![REQUEST], vec![&b"PROXY TCP4 junk\r\n"[..], REQUEST]] {
         assert_eq!(exchange(gateway.address(), &pieces), "");
     }
-    gateway.wait_for_metric("scopegate_connection_errors_total{kind=\"proxy_protocol\"}", 2.0);
+    gateway.wait_for_metric(
+        "scopegate_connection_errors_total{kind=\"proxy_protocol\"}",
+        2.0,
+    );
     assert_eq!(upstream.arrivals().len(), before);
 }
 
@@ -64,7 +71,10 @@ fn a_header_of_whom_nobody_trusts_is_no_request() {
     assert!(exchange(gateway.address(), &[line, REQUEST]).starts_with("HTTP/1.1 400 "));
     assert!(exchange(gateway.address(), &[REQUEST]).starts_with("HTTP/1.1 200 "));
     assert_eq!(upstream.arrivals().len(), 1);
-    assert_eq!(upstream.arrivals()[0].field("x-forwarded-for"), Some("127.0.0.1"));
+    assert_eq!(
+        upstream.arrivals()[0].field("x-forwarded-for"),
+        Some("127.0.0.1")
+    );
 }
 
 #[cfg(unix)]
@@ -84,14 +94,20 @@ fn a_unix_socket_takes_requests_under_its_mode_and_goes_with_the_gateway() {
         upstream.toml("orders")
     );
     let gateway = Gateway::start_on_its_own_addresses(&toml);
-    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(
+        std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
     let mut socket = UnixStream::connect(&path).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
     socket.write_all(REQUEST).unwrap();
     let mut answer = String::new();
     socket.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
-    assert_eq!(upstream.arrivals()[0].field("x-forwarded-for"), Some("unknown"));
+    assert_eq!(
+        upstream.arrivals()[0].field("x-forwarded-for"),
+        Some("unknown")
+    );
     gateway.shutdown();
     wait_until("the file is gone", || !path.exists());
 }
@@ -113,9 +129,13 @@ fn a_socket_on_which_another_process_listens_is_not_taken() {
     let (upstream, directory) = (Upstream::start(), tempfile::tempdir().unwrap());
     let path = directory.path().join("api.sock");
     let other = UnixListener::bind(&path).unwrap();
-    let mut process = crate::support::Process::start(&["run"], &on_a_socket(&path, "0600", &upstream));
+    let mut process =
+        crate::support::Process::start(&["run"], &on_a_socket(&path, "0600", &upstream));
     assert_ne!(process.wait().code(), Some(0));
-    let told = format!("cannot listen on unix:{}: another process does already", path.display());
+    let told = format!(
+        "cannot listen on unix:{}: another process does already",
+        path.display()
+    );
     assert!(process.errors().contains(&told), "{}", process.errors());
     other.set_nonblocking(true).unwrap();
     while other.accept().is_ok() {}

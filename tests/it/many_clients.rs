@@ -1,17 +1,27 @@
-//! Many clients at once that want nothing, or more than there is: those that do are served all the while.
+//! Many clients at once that want nothing, or more than there is: those that do are served all the
+//! while.
 #![cfg(unix)]
 
 use std::time::{Duration, Instant};
 
 use crate::support::{Client, Issuer, Process, Request, Script, Upstream, encode, raw, wait_until};
 
-const OPEN: &str = "[[routes]]\npath = \"/**\"\nupstream = \"orders\"\nmethods = \"ANY\"\npublic = true\n";
+const OPEN: &str =
+    "[[routes]]\npath = \"/**\"\nupstream = \"orders\"\nmethods = \"ANY\"\npublic = true\n";
 
 /// A sample of the metrics.
 fn metric(process: &Process, series: &str) -> f64 {
-    let text = raw(process.admin(), b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
-    let value = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
-    value.unwrap_or_else(|| panic!("no {series}: {text}")).parse().unwrap()
+    let text = raw(
+        process.admin(),
+        b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+    );
+    let value = text
+        .lines()
+        .find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+    value
+        .unwrap_or_else(|| panic!("no {series}: {text}"))
+        .parse()
+        .unwrap()
 }
 
 // L02, F5: half a head each.
@@ -32,32 +42,55 @@ fn six_hundred_half_heads_are_let_go_and_starve_nobody() {
         assert_eq!(client.send(&Request::get("/old")).status, 200, "{number}");
         assert_eq!(process.send(&Request::get("/new")).status, 200, "{number}");
     }
-    wait_until("all of them are let go", || metric(&process, "scopegate_connections_open") <= 1.0);
+    wait_until("all of them are let go", || {
+        metric(&process, "scopegate_connections_open") <= 1.0
+    });
     assert!(crowd.iter_mut().all(Client::is_closed));
-    let timeouts = metric(&process, "scopegate_connection_errors_total{kind=\"timeout\"}");
-    assert!((timeouts - 600.0).abs() < 0.5, "{timeouts} ran into their time");
+    let timeouts = metric(
+        &process,
+        "scopegate_connection_errors_total{kind=\"timeout\"}",
+    );
+    assert!(
+        (timeouts - 600.0).abs() < 0.5,
+        "{timeouts} ran into their time"
+    );
     assert_eq!(client.send(&Request::get("/old")).status, 200);
     assert_eq!(upstream.arrivals().len(), 201);
 }
 
-// Idle clients that take all there is leave some for upstreams and for the admin listener, and cost no processor.
+// Idle clients that take all there is leave some for upstreams and for the admin listener, and cost
+// no processor.
 #[test]
 fn clients_leave_descriptors_for_upstreams_and_the_admin_listener() {
     let upstream = Upstream::start();
     let process = Process::limited(80, &format!("{}{OPEN}", upstream.toml("orders")));
     process.wait_for_log("the limit of open files (RLIMIT_NOFILE) is below");
-    let mut crowd: Vec<_> = (0..120).map(|_| Client::connect(process.address())).collect();
-    wait_until("some are let in", || metric(&process, "scopegate_connections_open") >= 10.0);
+    let mut crowd: Vec<_> = (0..120)
+        .map(|_| Client::connect(process.address()))
+        .collect();
+    wait_until("some are let in", || {
+        metric(&process, "scopegate_connections_open") >= 10.0
+    });
     // All who are in ask at once: each has an upstream's connection of its own.
     upstream.play((0..10).map(|_| Script::Hang));
     for (number, client) in crowd.iter_mut().take(10).enumerate() {
         client.write_request(&Request::get("/a"));
         upstream.wait_for(number + 1);
     }
-    let live = raw(process.admin(), b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    let live = raw(
+        process.admin(),
+        b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+    );
     assert!(live.starts_with("HTTP/1.1 200 "), "{live}");
-    assert!(metric(&process, "scopegate_connections_open") < 40.0, "the others wait");
-    assert!(!process.errors().contains("accepting a connection failed"), "{}", process.errors());
+    assert!(
+        metric(&process, "scopegate_connections_open") < 40.0,
+        "the others wait"
+    );
+    assert!(
+        !process.errors().contains("accepting a connection failed"),
+        "{}",
+        process.errors()
+    );
     drop(crowd);
     assert_eq!(process.send(&Request::get("/b")).status, 200);
 }
@@ -65,9 +98,19 @@ fn clients_leave_descriptors_for_upstreams_and_the_admin_listener() {
 /// The error of a gateway that does not start with so few descriptors.
 fn too_few(descriptors: u64, toml: &str) -> String {
     let mut process = Process::try_with_ulimit(&format!("-n {descriptors}"), toml);
-    assert_eq!(process.wait().code(), Some(3), "{descriptors}: {}", process.errors());
+    assert_eq!(
+        process.wait().code(),
+        Some(3),
+        "{descriptors}: {}",
+        process.errors()
+    );
     let errors = process.errors();
-    assert!(errors.contains(&format!("error: the limit of open files is {descriptors}, ")), "{errors}");
+    assert!(
+        errors.contains(&format!(
+            "error: the limit of open files is {descriptors}, "
+        )),
+        "{errors}"
+    );
     errors
 }
 
@@ -77,7 +120,8 @@ fn least(error: &str) -> u64 {
     rest.split(' ').next().unwrap().parse().unwrap()
 }
 
-// However few there are: a client that is let in is answered, and a gateway that could answer none does not start.
+// However few there are: a client that is let in is answered, and a gateway that could answer none
+// does not start.
 #[test]
 fn a_client_that_is_let_in_has_a_descriptor_for_its_upstream() {
     const CLIENTS: usize = 24;
@@ -86,9 +130,19 @@ fn a_client_that_is_let_in_has_a_descriptor_for_its_upstream() {
     let least = least(&too_few(20, &toml));
     // The rest of a start fails in other words, or panics.
     for descriptors in [6, 7, 9, 15, 30, least - 1] {
-        assert!(too_few(descriptors, &toml).contains(&format!("needs {least} ")), "{descriptors}");
+        assert!(
+            too_few(descriptors, &toml).contains(&format!("needs {least} ")),
+            "{descriptors}"
+        );
     }
-    for descriptors in [least, least + 1, least + 2, least + 5, least + 9, least + 20] {
+    for descriptors in [
+        least,
+        least + 1,
+        least + 2,
+        least + 5,
+        least + 9,
+        least + 20,
+    ] {
         let process = Process::limited(u32::try_from(descriptors).unwrap(), &toml);
         let ask = || {
             for _ in 0..3 {
@@ -100,10 +154,16 @@ fn a_client_that_is_let_in_has_a_descriptor_for_its_upstream() {
             }
         };
         std::thread::scope(|scope| (0..CLIENTS).for_each(|_| drop(scope.spawn(ask))));
-        let live =
-            raw(process.admin(), b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        let live = raw(
+            process.admin(),
+            b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+        );
         assert!(live.starts_with("HTTP/1.1 200 "), "{descriptors}: {live}");
-        assert!(!process.errors().contains("Too many open files"), "{descriptors}: {}", process.errors());
+        assert!(
+            !process.errors().contains("Too many open files"),
+            "{descriptors}: {}",
+            process.errors()
+        );
     }
 }
 
@@ -117,8 +177,10 @@ fn without_any_descriptor_the_admin_listener_answers() {
     assert_eq!(inside.send(&Request::get("/a")).status, 200);
     process.leave_descriptors(0);
     for _ in 0..20 {
-        let live =
-            raw(process.admin(), b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        let live = raw(
+            process.admin(),
+            b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+        );
         assert!(live.starts_with("HTTP/1.1 200 "), "{live}");
     }
     assert_eq!(inside.send(&Request::get("/a")).status, 200);
@@ -136,27 +198,44 @@ fn without_descriptors_nobody_spins_and_all_heals() {
     let mut inside = Client::connect(process.address());
     assert_eq!(inside.send(&Request::get("/a")).status, 200);
     process.leave_descriptors(20);
-    let crowd: Vec<_> = (0..120).map(|_| Client::connect(process.address())).collect();
-    wait_until("there is no descriptor left", || failures(&process.errors()) > 0);
+    let crowd: Vec<_> = (0..120)
+        .map(|_| Client::connect(process.address()))
+        .collect();
+    wait_until("there is no descriptor left", || {
+        failures(&process.errors()) > 0
+    });
     // Who is in is served, and its connection to the upstream is kept.
     assert_eq!(inside.send(&Request::get("/a")).status, 200);
     drop(crowd);
     assert_eq!(process.send(&Request::get("/b")).status, 200);
     assert_eq!(inside.send(&Request::get("/a")).status, 200);
-    wait_until("the crowd has gone", || metric(&process, "scopegate_connections_open") <= 1.0);
+    wait_until("the crowd has gone", || {
+        metric(&process, "scopegate_connections_open") <= 1.0
+    });
     // The last lines tell of all failures, most of which are folded into one.
     process.signal("TERM");
     assert_eq!(process.wait().code(), Some(0));
     let most = began.elapsed().as_millis() / PAUSE.as_millis() + 1;
     let failures = failures(&process.errors());
-    assert!(failures as u128 <= most, "{failures} failures in {:?}", began.elapsed());
+    assert!(
+        failures as u128 <= most,
+        "{failures} failures in {:?}",
+        began.elapsed()
+    );
 }
 
 /// How often accepting failed, as the log tells it.
 #[cfg(target_os = "linux")]
 fn failures(errors: &str) -> usize {
-    let lines = errors.lines().filter(|line| line.contains("accepting a connection failed"));
-    lines.map(|line| line.rsplit_once(" repeated=").map_or(1, |(_, count)| count.parse().unwrap())).sum()
+    let lines = errors
+        .lines()
+        .filter(|line| line.contains("accepting a connection failed"));
+    lines
+        .map(|line| {
+            line.rsplit_once(" repeated=")
+                .map_or(1, |(_, count)| count.parse().unwrap())
+        })
+        .sum()
 }
 
 /// The time of a processor that a process has used so far, in ticks.
@@ -165,7 +244,12 @@ fn ticks(process: &Process) -> u64 {
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", process.number())).unwrap();
     // The name, which is second, is in parentheses; user and system time are the 14th and 15th.
     let after = stat.rsplit_once(") ").unwrap().1;
-    after.split(' ').skip(11).take(2).map(|ticks| ticks.parse::<u64>().unwrap()).sum()
+    after
+        .split(' ')
+        .skip(11)
+        .take(2)
+        .map(|ticks| ticks.parse::<u64>().unwrap())
+        .sum()
 }
 
 /// What many requests of a kind cost the process: ticks, and bytes that its peak of memory grew by.
@@ -177,8 +261,12 @@ fn cost(process: &Process, (request, status): &(Request, u16)) -> (u64, usize) {
     for _ in 0..TIMES {
         assert_eq!(client.send(request).status, *status, "{request:.200?}");
     }
-    // The kernel counts memory on each processor by itself, so that the sum may go back by a few pages.
-    (ticks(process) - before.0, process.peak_memory().saturating_sub(before.1))
+    // The kernel counts memory on each processor by itself, so that the sum may go back by a few
+    // pages.
+    (
+        ticks(process) - before.0,
+        process.peak_memory().saturating_sub(before.1),
+    )
 }
 
 /// What is too dear about a request, beside another of its size that asks for nothing odd.
@@ -194,7 +282,8 @@ fn complaint(process: &Process, plain: &(Request, u16), one: &(Request, u16)) ->
     })
 }
 
-// L07, F17: no request costs a hundred times its bytes in memory, or ten times what another of its size costs.
+// L07, F17: no request costs a hundred times its bytes in memory, or ten times what another of its
+// size costs.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_dear_request_costs_no_more_than_its_bytes_allow() {
@@ -202,7 +291,8 @@ fn a_dear_request_costs_no_more_than_its_bytes_allow() {
     let scoped = "[[routes]]\npath = \"/scoped\"\nupstream = \"orders\"\nscopes = \"read\"\n";
     let toml = format!("{}{}{OPEN}{scoped}", issuer.toml(), upstream.toml("orders"));
     let token = |header: &str, claims: &str| {
-        let request = Request::get("/scoped").bearer(&format!("{}.{}.AA", encode(header), encode(claims)));
+        let request =
+            Request::get("/scoped").bearer(&format!("{}.{}.AA", encode(header), encode(claims)));
         (request, 401)
     };
     let nested = |open: &str, depth: usize| open.repeat(depth);
@@ -210,18 +300,59 @@ fn a_dear_request_costs_no_more_than_its_bytes_allow() {
     let dear = [
         (Request::get("/scoped").bearer(&".".repeat(14_000)), 401),
         (Request::get("/scoped").bearer(&"a.".repeat(7000)), 401),
-        token(&format!("{{\"alg\":\"RS256\",\"kid\":{}", nested("[", 10_000)), "{}"),
-        token(&format!("{{\"alg\":\"RS256\",\"a\":{}", nested("{\"a\":", 2000)), "{}"),
-        token(&format!("{{\"alg\":\"RS256\",\"kid\":\"{}\"}}", nested("\\u0000", 1700)), "{}"),
-        token("{\"alg\":\"RS256\",\"kid\":\"key-1\"}", &nested("[", 10_000)),
-        token("{\"alg\":\"RS256\",\"kid\":\"key-1\"}", &format!("{{\"exp\":1{}}}", "0".repeat(10_000))),
-        (Request::get("/scoped").field("Authorization", &"Bearer ".repeat(2000)), 401),
-        (Request::get("/scoped").field("Cookie", &"a=b;".repeat(3500)), 401),
-        (Request::get("/a").field("Connection", &"x-a,".repeat(3500)), 200),
-        (Request::get("/a").field("X-A", "a").field("Connection", &"x-a,".repeat(3500)), 200),
-        (Request::get("/a").field("X-Forwarded-For", &"10.0.0.1,".repeat(1500)), 200),
-        (Request::get("/a").field("Cookie", &"a=b;".repeat(3500)), 200),
-        (Request::get("/a").field("TE", &"trailers,".repeat(1500)), 200),
+        token(
+            &format!("{{\"alg\":\"RS256\",\"kid\":{}", nested("[", 10_000)),
+            "{}",
+        ),
+        token(
+            &format!("{{\"alg\":\"RS256\",\"a\":{}", nested("{\"a\":", 2000)),
+            "{}",
+        ),
+        token(
+            &format!(
+                "{{\"alg\":\"RS256\",\"kid\":\"{}\"}}",
+                nested("\\u0000", 1700)
+            ),
+            "{}",
+        ),
+        token(
+            "{\"alg\":\"RS256\",\"kid\":\"key-1\"}",
+            &nested("[", 10_000),
+        ),
+        token(
+            "{\"alg\":\"RS256\",\"kid\":\"key-1\"}",
+            &format!("{{\"exp\":1{}}}", "0".repeat(10_000)),
+        ),
+        (
+            Request::get("/scoped").field("Authorization", &"Bearer ".repeat(2000)),
+            401,
+        ),
+        (
+            Request::get("/scoped").field("Cookie", &"a=b;".repeat(3500)),
+            401,
+        ),
+        (
+            Request::get("/a").field("Connection", &"x-a,".repeat(3500)),
+            200,
+        ),
+        (
+            Request::get("/a")
+                .field("X-A", "a")
+                .field("Connection", &"x-a,".repeat(3500)),
+            200,
+        ),
+        (
+            Request::get("/a").field("X-Forwarded-For", &"10.0.0.1,".repeat(1500)),
+            200,
+        ),
+        (
+            Request::get("/a").field("Cookie", &"a=b;".repeat(3500)),
+            200,
+        ),
+        (
+            Request::get("/a").field("TE", &"trailers,".repeat(1500)),
+            200,
+        ),
         (Request::get(&"/a".repeat(4000)), 200),
         (Request::get(&format!("/a?{}", "a&".repeat(4000))), 200),
         (Request::get(&"/%2e".repeat(2000)), 400),
@@ -231,9 +362,14 @@ fn a_dear_request_costs_no_more_than_its_bytes_allow() {
         (Request::get(&"/a.".repeat(2700)), 404),
         (Request::get(&"/A".repeat(4000)), 200),
         // As many as are made.
-        (Request::get(&format!("{}/{}", "/a.".repeat(25), "b".repeat(7000))), 200),
         (
-            (0..95).fold(Request::get("/a"), |request, n| request.field(&format!("X_{n}"), &"a_".repeat(70))),
+            Request::get(&format!("{}/{}", "/a.".repeat(25), "b".repeat(7000))),
+            200,
+        ),
+        (
+            (0..95).fold(Request::get("/a"), |request, n| {
+                request.field(&format!("X_{n}"), &"a_".repeat(70))
+            }),
             200,
         ),
     ];
@@ -245,9 +381,12 @@ fn a_dear_request_costs_no_more_than_its_bytes_allow() {
     };
     let process = start();
     for one in &dear {
-        // Others use the machine as well, and a peak is reached once: what is dear is so in each new process.
+        // Others use the machine as well, and a peak is reached once: what is dear is so in each
+        // new process.
         let again = |_| complaint(&start(), &plain, one);
-        let complaint = complaint(&process, &plain, one).and_then(again).and_then(again);
+        let complaint = complaint(&process, &plain, one)
+            .and_then(again)
+            .and_then(again);
         assert_eq!(complaint, None);
     }
 }

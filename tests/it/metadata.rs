@@ -29,12 +29,22 @@ fn told(answer: &Answer) -> Value {
 fn a_401_leads_to_the_metadata_and_that_to_the_issuer() {
     let (issuer, upstream) = (Issuer::start(), Upstream::start());
     let gateway = gateway(&issuer, &upstream, "");
-    for (path, resource, scope) in [("/orders", "", "orders.read"), ("/mcp/tools", "/mcp", "mcp")] {
+    for (path, resource, scope) in [
+        ("/orders", "", "orders.read"),
+        ("/mcp/tools", "/mcp", "mcp"),
+    ] {
         let refused = gateway.send(&Request::get(path));
         assert_eq!(refused.status, 401);
-        let url = refused.challenge("resource_metadata").expect("the challenge says where");
-        assert_eq!(url, format!("https://api.example.com{WELL_KNOWN}{resource}"));
-        let answer = gateway.send(&Request::get(url.strip_prefix("https://api.example.com").unwrap()));
+        let url = refused
+            .challenge("resource_metadata")
+            .expect("the challenge says where");
+        assert_eq!(
+            url,
+            format!("https://api.example.com{WELL_KNOWN}{resource}")
+        );
+        let answer = gateway.send(&Request::get(
+            url.strip_prefix("https://api.example.com").unwrap(),
+        ));
         assert_eq!(answer.status, 200);
         let expected = json!({
             "resource": format!("https://api.example.com{resource}"),
@@ -47,7 +57,10 @@ fn a_401_leads_to_the_metadata_and_that_to_the_issuer() {
     let denied = gateway.send(&Request::get("/orders").bearer(&issuer.token("other")));
     assert_eq!(denied.status, 403);
     assert!(denied.challenge("resource_metadata").is_some());
-    assert!(upstream.arrivals().is_empty(), "even though a public route takes every path");
+    assert!(
+        upstream.arrivals().is_empty(),
+        "even though a public route takes every path"
+    );
 }
 
 #[test]
@@ -67,7 +80,8 @@ fn the_host_of_a_request_says_nothing_in_the_metadata() {
 #[test]
 fn what_is_not_metadata_goes_its_ordinary_way() {
     let (issuer, upstream) = (Issuer::start(), Upstream::start());
-    let own = format!("[[routes]]\npath = \"{WELL_KNOWN}/mcp\"\nmethods = [\"GET\"]\npublic = true\n");
+    let own =
+        format!("[[routes]]\npath = \"{WELL_KNOWN}/mcp\"\nmethods = [\"GET\"]\npublic = true\n");
     let gateway = gateway(&issuer, &upstream, &own);
     assert_eq!(gateway.send(&Request::new("HEAD", WELL_KNOWN)).status, 200);
     assert!(upstream.arrivals().is_empty());
@@ -89,6 +103,11 @@ fn without_a_public_url_nothing_is_told() {
         issuer.toml(),
         upstream.toml("u"),
     ));
-    assert_eq!(gateway.send(&Request::get("/orders")).challenge("resource_metadata"), None);
+    assert_eq!(
+        gateway
+            .send(&Request::get("/orders"))
+            .challenge("resource_metadata"),
+        None
+    );
     assert_eq!(gateway.send(&Request::get(WELL_KNOWN)).code(), "no_route");
 }

@@ -1,5 +1,5 @@
-//! A place from which one route takes its token reaches the upstream from no other route unjudged: the application behind
-//! both reads it there.
+//! A place from which one route takes its token reaches the upstream from no other route unjudged:
+//! the application behind both reads it there.
 
 use crate::support::frames::{END_HEADERS, END_STREAM, Frames, HEADERS, literal, request};
 use crate::support::{Arrival, Key, Pair, Request, Script, Upstream};
@@ -68,7 +68,11 @@ scopes   = "read"
 /// The gateway, and the other application.
 fn start() -> (Pair, Upstream) {
     let other = Upstream::start();
-    let pair = Pair::start(&Key::ed25519("key-1"), "", &format!("{ROUTES}\n{}", other.toml("other")));
+    let pair = Pair::start(
+        &Key::ed25519("key-1"),
+        "",
+        &format!("{ROUTES}\n{}", other.toml("other")),
+    );
     (pair, other)
 }
 
@@ -121,25 +125,47 @@ fn a_place_that_another_route_judges_is_removed_in_every_spelling() {
     let token = pair.token("read");
     for path in ["/api", "/kept"] {
         for (cookie, left) in COOKIES {
-            let arrival = pair.ask(&Request::get(path).bearer(&token).field("Cookie", cookie)).forwarded();
+            let arrival = pair
+                .ask(&Request::get(path).bearer(&token).field("Cookie", cookie))
+                .forwarded();
             assert_eq!(arrival.field("cookie"), left, "{path} {cookie}");
-            assert_eq!(arrival.field("authorization"), Some(format!("Bearer {token}").as_str()));
+            assert_eq!(
+                arrival.field("authorization"),
+                Some(format!("Bearer {token}").as_str())
+            );
         }
-        let two = Request::get(path).bearer(&token).field("Cookie", "a=b").field("Cookie", "session=FORGED");
+        let two = Request::get(path)
+            .bearer(&token)
+            .field("Cookie", "a=b")
+            .field("Cookie", "session=FORGED");
         assert_eq!(pair.ask(&two).forwarded().field("cookie"), Some("a=b"));
         for name in FIELDS {
-            let arrival = pair.ask(&Request::get(path).bearer(&token).field(name, "FORGED")).forwarded();
+            let arrival = pair
+                .ask(&Request::get(path).bearer(&token).field(name, "FORGED"))
+                .forwarded();
             assert!(!format!("{arrival:?}").contains("FORGED"), "{path} {name}");
         }
         for (query, left) in QUERIES {
             let verdict = pair.ask(&Request::get(&format!("{path}{query}")).bearer(&token));
-            assert_eq!(verdict.answer.field("cache-control"), Some("private"), "the URI held a credential");
-            assert_eq!(verdict.forwarded().target, format!("{path}{left}"), "{query}");
+            assert_eq!(
+                verdict.answer.field("cache-control"),
+                Some("private"),
+                "the URI held a credential"
+            );
+            assert_eq!(
+                verdict.forwarded().target,
+                format!("{path}{left}"),
+                "{query}"
+            );
         }
     }
     // A good token of somebody else is not judged either.
     let arrival = pair
-        .ask(&Request::get("/api").bearer(&token).field("Cookie", &format!("session={token}")))
+        .ask(
+            &Request::get("/api")
+                .bearer(&token)
+                .field("Cookie", &format!("session={token}")),
+        )
         .forwarded();
     assert_eq!(arrival.field("cookie"), None);
 }
@@ -156,7 +182,12 @@ fn each_route_judges_its_own_place_and_removes_those_of_the_others() {
     };
     has_none_of_it(&pair.ask(&with_cookie("/browser/cart", "GET")).forwarded());
     has_none_of_it(&pair.ask(&with_cookie("/methods", "POST")).forwarded());
-    for (method, path) in [("GET", "/api"), ("GET", "/kept"), ("POST", "/mixed"), ("GET", "/methods")] {
+    for (method, path) in [
+        ("GET", "/api"),
+        ("GET", "/kept"),
+        ("POST", "/mixed"),
+        ("GET", "/methods"),
+    ] {
         has_none_of_it(&pair.ask(&forged(method, path).bearer(&token)).forwarded());
     }
     let header = Request::get("/browser/header?a=1&Access_Token=FORGED")
@@ -176,19 +207,35 @@ fn a_token_that_was_judged_goes_on_beside_what_is_removed() {
     let token = pair.token("read");
     let ask = |request: Request| pair.ask(&request.field("Host", "two.test")).forwarded();
     let target = "/two?access_token=FORGED";
-    let bearer = ask(Request::get(target).bearer(&token).field("Cookie", "session=FORGED; a=b"));
+    let bearer = ask(Request::get(target)
+        .bearer(&token)
+        .field("Cookie", "session=FORGED; a=b"));
     assert_eq!(bearer.field("cookie"), Some("a=b"));
-    assert_eq!(bearer.field("authorization"), Some(format!("Bearer {token}").as_str()));
+    assert_eq!(
+        bearer.field("authorization"),
+        Some(format!("Bearer {token}").as_str())
+    );
     let cookie = ask(Request::get(target).field("Cookie", &format!("session=FORGED; sid={token}")));
-    assert_eq!(cookie.field("cookie"), Some(format!("sid={token}").as_str()));
+    assert_eq!(
+        cookie.field("cookie"),
+        Some(format!("sid={token}").as_str())
+    );
     // `x_token` is judged here, and is the `X-Token` of the other route.
-    let header = ask(Request::get(target).field("X-Token", &token).field("Cookie", "session=FORGED"));
-    assert_eq!((header.field("x-token"), header.field("cookie")), (Some(token.as_str()), None));
+    let header = ask(Request::get(target)
+        .field("X-Token", &token)
+        .field("Cookie", "session=FORGED"));
+    assert_eq!(
+        (header.field("x-token"), header.field("cookie")),
+        (Some(token.as_str()), None)
+    );
     for arrival in [bearer, cookie, header] {
         assert_eq!(arrival.target, "/two");
     }
     // Two of its own places are still two tokens.
-    let two = Request::get("/two").bearer(&token).field("Cookie", "sid=FORGED").field("Host", "two.test");
+    let two = Request::get("/two")
+        .bearer(&token)
+        .field("Cookie", "sid=FORGED")
+        .field("Host", "two.test");
     pair.ask(&two).refused("several_tokens");
 }
 
@@ -197,7 +244,11 @@ fn a_public_route_forwards_them_as_they_came() {
     let (pair, _) = start();
     for path in ["/public", "/mixed"] {
         let arrival = pair.ask(&forged("GET", path)).forwarded();
-        assert_eq!(arrival.field("cookie"), Some("a=b; session=FORGED; login=kept"), "{path}");
+        assert_eq!(
+            arrival.field("cookie"),
+            Some("a=b; session=FORGED; login=kept"),
+            "{path}"
+        );
         assert_eq!(arrival.field("x_token"), Some("FORGED"));
         assert_eq!(arrival.target, format!("{path}?a=1&access_token=FORGED"));
     }
@@ -206,10 +257,15 @@ fn a_public_route_forwards_them_as_they_came() {
 #[test]
 fn a_place_of_routes_to_another_upstream_is_an_ordinary_one() {
     let (pair, other) = start();
-    let answer = pair.gateway.send(&forged("GET", "/other").bearer(&pair.token("read")));
+    let answer = pair
+        .gateway
+        .send(&forged("GET", "/other").bearer(&pair.token("read")));
     assert_eq!(answer.status, 200);
     let arrival = other.last();
-    assert_eq!(arrival.field("cookie"), Some("a=b; session=FORGED; login=kept"));
+    assert_eq!(
+        arrival.field("cookie"),
+        Some("a=b; session=FORGED; login=kept")
+    );
     assert_eq!(arrival.field("x_token"), Some("FORGED"));
     assert_eq!(arrival.target, "/other?a=1&access_token=FORGED");
 }
@@ -227,7 +283,8 @@ fn a_handshake_and_trailers_hold_none_of_them() {
     let arrival = pair.ask(&handshake).forwarded();
     assert_eq!(arrival.field("upgrade"), Some("websocket"));
     has_none_of_it(&arrival);
-    let trailers = "X-Token: FORGED\r\nx_token: FORGED\r\nCookie: session=FORGED\r\nX-Fine: kept\r\n";
+    let trailers =
+        "X-Token: FORGED\r\nx_token: FORGED\r\nCookie: session=FORGED\r\nX-Fine: kept\r\n";
     let request = forged("POST", "/api")
         .bearer(&token)
         .field("Trailer", "X-Token, x_token, Cookie, X-Fine")
@@ -252,13 +309,23 @@ fn nor_do_requests_of_http_2() {
     ]
     .concat();
     let mut client = Frames::connect(pair.gateway.address());
-    let head = [request("GET", "/api?a=1&access_token=FORGED"), fields.clone()].concat();
+    let head = [
+        request("GET", "/api?a=1&access_token=FORGED"),
+        fields.clone(),
+    ]
+    .concat();
     client.send(HEADERS, END_STREAM | END_HEADERS, 1, &head);
     assert_eq!(client.status(1), 200);
     has_none_of_it(&pair.upstream.last());
-    let connect =
-        [request("CONNECT", "/api?a=1&access_token=FORGED"), literal(":protocol", "websocket")].concat();
-    pair.upstream.play([Script::Raw(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n".to_vec(), true)]);
+    let connect = [
+        request("CONNECT", "/api?a=1&access_token=FORGED"),
+        literal(":protocol", "websocket"),
+    ]
+    .concat();
+    pair.upstream.play([Script::Raw(
+        b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n".to_vec(),
+        true,
+    )]);
     client.send(HEADERS, END_HEADERS, 3, &[connect, fields].concat());
     assert_eq!(client.status(3), 404);
     let arrival = pair.upstream.last();

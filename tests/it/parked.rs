@@ -1,4 +1,5 @@
-//! Connections of HTTP/1.1 that rest: nothing is kept of them but their sockets, and no client can tell.
+//! Connections of HTTP/1.1 that rest: nothing is kept of them but their sockets, and no client can
+//! tell.
 
 use std::io::{Read as _, Write as _};
 use std::thread;
@@ -33,7 +34,10 @@ fn a_connection_that_rested_answers_what_comes_next() {
     client.write_request(&Request::get("/b").field("X-A", &"a".repeat(5000)));
     client.write_request(&Request::get("/c"));
     for text in [format!("/a{body}"), "/b".to_owned(), "/c".to_owned()] {
-        assert_eq!(client.read("POST").expect("there is an answer").text(), text);
+        assert_eq!(
+            client.read("POST").expect("there is an answer").text(),
+            text
+        );
     }
     // A byte at a time.
     let mut client = resting(&gateway);
@@ -58,7 +62,10 @@ fn a_connection_whose_requests_have_bodies_rests_as_well() {
     for (bytes, status) in [(&lengthy[..], 200), (chunked, 200), (refused, 400)] {
         let mut client = gateway.connect();
         client.write(bytes);
-        assert_eq!(client.read("POST").expect("there is an answer").status, status);
+        assert_eq!(
+            client.read("POST").expect("there is an answer").status,
+            status
+        );
         gateway.wait_for_metric(RESTING, 1.0);
         assert_eq!(client.send(&Request::get("/next")).text(), "/next");
         drop(client);
@@ -77,7 +84,11 @@ fn half_a_request_that_was_pipelined_keeps_its_place() {
     for number in 0..8 {
         let mut client = gateway.connect();
         client.write(b"GET /a HTTP/1.1\r\nHost: api.test\r\n\r\nGET /b HTTP/1.1\r\nHo");
-        assert_eq!(client.read("GET").expect("there is an answer").text(), "/a", "{number}");
+        assert_eq!(
+            client.read("GET").expect("there is an answer").text(),
+            "/a",
+            "{number}"
+        );
         halves.push(client);
     }
     // Those that came later rest, so that the first have had their time.
@@ -99,7 +110,9 @@ fn a_connection_over_tls_rests_as_well() {
     client.conn.complete_io(&mut client.sock).unwrap();
     gateway.wait_for_metric(RESTING, 1.0);
     for path in ["/a", "/b"] {
-        client.write_all(format!("GET {path} HTTP/1.1\r\nHost: a.test\r\n\r\n").as_bytes()).unwrap();
+        client
+            .write_all(format!("GET {path} HTTP/1.1\r\nHost: a.test\r\n\r\n").as_bytes())
+            .unwrap();
         let mut answer = Vec::new();
         while !answer.ends_with(path.as_bytes()) {
             let mut piece = [0; 1000];
@@ -146,9 +159,14 @@ fn a_connection_that_rests_is_woken_by_a_request_that_comes_with_the_drain() {
     let mut client = resting(&gateway);
     thread::scope(|scope| {
         scope.spawn(|| gateway.shutdown());
-        wait_until("the drain has begun", || Client::try_connect(&address.to_string()).is_none());
+        wait_until("the drain has begun", || {
+            Client::try_connect(&address.to_string()).is_none()
+        });
         let answer = client.send(&Request::get("/late"));
-        assert_eq!((answer.status, answer.field("connection")), (200, Some("close")));
+        assert_eq!(
+            (answer.status, answer.field("connection")),
+            (200, Some("close"))
+        );
         assert!(client.ends());
     });
 }
@@ -161,7 +179,10 @@ fn half_a_head_on_a_connection_that_rested_has_its_time() {
     let mut client = resting(&gateway);
     client.write(b"GET /half HTTP/1.1\r\n");
     assert!(client.is_closed());
-    assert_eq!(gateway.metric("scopegate_connection_errors_total{kind=\"timeout\"}"), 1.0);
+    assert_eq!(
+        gateway.metric("scopegate_connection_errors_total{kind=\"timeout\"}"),
+        1.0
+    );
     assert_eq!(upstream.arrivals().len(), 1);
 }
 
@@ -174,14 +195,20 @@ fn a_connection_that_rests_takes_no_more_than_15_kib() {
     const BATCH: usize = 50;
     const MOST: usize = 15 * 1024;
     let upstream = Upstream::start();
-    let route = "[[routes]]\npath = \"/**\"\nupstream = \"orders\"\nmethods = \"ANY\"\npublic = true\n";
+    let route =
+        "[[routes]]\npath = \"/**\"\nupstream = \"orders\"\nmethods = \"ANY\"\npublic = true\n";
     let process = Process::run(&format!("{}{route}", upstream.toml("orders")));
     let mut clients = Vec::new();
     let mut before = 0;
     for batch in 1..=10 {
         for _ in 0..BATCH {
             let mut client = Client::connect(process.address());
-            assert_eq!(client.send(&Request::get("/a").field("X-A", &"a".repeat(1000))).status, 200);
+            assert_eq!(
+                client
+                    .send(&Request::get("/a").field("X-A", &"a".repeat(1000)))
+                    .status,
+                200
+            );
             clients.push(client);
         }
         let all = f64::from(u32::try_from(batch * BATCH).unwrap());
@@ -192,5 +219,9 @@ fn a_connection_that_rests_takes_no_more_than_15_kib() {
     }
     let each = process.memory().saturating_sub(before) / (8 * BATCH);
     assert!(each <= MOST, "{each} bytes each");
-    assert!(clients.iter_mut().all(|client| client.send(&Request::get("/b")).status == 200));
+    assert!(
+        clients
+            .iter_mut()
+            .all(|client| client.send(&Request::get("/b")).status == 200)
+    );
 }

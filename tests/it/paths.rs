@@ -1,4 +1,5 @@
-//! Paths: what is ambiguous is refused, what is allowed is forwarded as it came. Runs `tests/vectors/paths`.
+//! Paths: what is ambiguous is refused, what is allowed is forwarded as it came. Runs
+//! `tests/vectors/paths`.
 
 use std::fs;
 
@@ -49,19 +50,34 @@ fn what_is_ambiguous_is_refused_unless_the_route_allows_it_by_name() {
     const QUERY: &str = "?../%2f//;%00=%zz";
     let text = fs::read_to_string("tests/vectors/paths/spellings.toml").unwrap();
     let spellings = toml::from_str::<Spellings>(&text).unwrap().spellings;
-    assert!(spellings.iter().filter(|one| !one.is.is_empty()).count() > 50, "vectors went missing");
+    assert!(
+        spellings.iter().filter(|one| !one.is.is_empty()).count() > 50,
+        "vectors went missing"
+    );
     let pair = Pair::start(&Key::ed25519("key-1"), "", &every_allowance());
     let ask = |prefix: &str, path: &str| pair.ask(&Request::get(&format!("{prefix}{path}{QUERY}")));
     let all = allowable();
     for Spelling { path, is } in &spellings {
         let forwarded = |prefix: &str, left: &str| {
             let arrival = ask(prefix, path).forwarded();
-            let rest = if left.is_empty() && path.is_empty() { "/" } else { path };
-            assert_eq!(arrival.target, format!("{left}{rest}{QUERY}"), "below {prefix}: {path}");
+            let rest = if left.is_empty() && path.is_empty() {
+                "/"
+            } else {
+                path
+            };
+            assert_eq!(
+                arrival.target,
+                format!("{left}{rest}{QUERY}"),
+                "below {prefix}: {path}"
+            );
         };
         let refused = |prefix: &str, what: &str| {
-            let detail = ask(prefix, path).refused("ambiguous_path").problem()["detail"].to_string();
-            assert!(detail.contains(&format!("({what})")), "below {prefix}: {path}: {detail}");
+            let detail =
+                ask(prefix, path).refused("ambiguous_path").problem()["detail"].to_string();
+            assert!(
+                detail.contains(&format!("({what})")),
+                "below {prefix}: {path}: {detail}"
+            );
         };
         let never = is.iter().find(|one| !all.contains(&one.as_str()));
         match (is.first(), never) {
@@ -88,8 +104,8 @@ fn what_is_ambiguous_is_refused_unless_the_route_allows_it_by_name() {
     }
 }
 
-// attacks.md rows 1 to 3, the requests of the records: Oathkeeper CVE-2026-33494, Heimdall CVE-2026-42274 and -42272,
-// Envoy CVE-2026-73551 and -73553, Caddy CVE-2026-52844.
+// attacks.md rows 1 to 3, the requests of the records: Oathkeeper CVE-2026-33494, Heimdall
+// CVE-2026-42274 and -42272, Envoy CVE-2026-73551 and -73553, Caddy CVE-2026-52844.
 #[test]
 fn no_spelling_reaches_a_scoped_path_by_a_public_route() {
     let routes = "[[routes]]\npath = \"/**\"\npublic = true\n\
@@ -129,7 +145,12 @@ fn no_spelling_reaches_a_scoped_path_by_a_public_route() {
     }
     let secrets = Request::get("/admin/secrets").bearer(&pair.token("admin"));
     assert_eq!(pair.ask(&secrets).forwarded().target, "/admin/secrets");
-    assert_eq!(pair.ask(&Request::get("/public/secrets")).forwarded().target, "/public/secrets");
+    assert_eq!(
+        pair.ask(&Request::get("/public/secrets"))
+            .forwarded()
+            .target,
+        "/public/secrets"
+    );
 }
 
 #[derive(Deserialize)]
@@ -153,14 +174,25 @@ struct Line {
 impl Line {
     /// What is not as it should be.
     fn run(&self, gateway: &Gateway, upstream: &Upstream) -> Option<String> {
-        let outcomes = [self.forwarded.is_some(), self.refused.is_some(), self.bare.is_some()];
-        assert_eq!(outcomes.iter().filter(|outcome| **outcome).count(), 1, "{self:?}");
+        let outcomes = [
+            self.forwarded.is_some(),
+            self.refused.is_some(),
+            self.bare.is_some(),
+        ];
+        assert_eq!(
+            outcomes.iter().filter(|outcome| **outcome).count(),
+            1,
+            "{self:?}"
+        );
         let before = upstream.arrivals().len();
         let mut client = gateway.connect();
         let host = self.host.as_deref().unwrap_or("api.test");
         client.write(format!("{}\r\nHost: {host}\r\n\r\n", self.line).as_bytes());
         let answer = client.read("GET").expect("there is an answer");
-        let arrival = upstream.arrivals().get(before).map(|arrival| arrival.target.clone());
+        let arrival = upstream
+            .arrivals()
+            .get(before)
+            .map(|arrival| arrival.target.clone());
         let is_problem = answer.field("content-type") == Some("application/problem+json");
         let code = is_problem.then(|| answer.code());
         let bare = (arrival.is_none() && !is_problem).then_some(answer.status);
@@ -184,8 +216,17 @@ fn no_form_of_a_target_leads_to_another_route() {
 // D66.
 #[test]
 fn a_request_has_one_host() {
-    let pair = Pair::start(&Key::ed25519("key-1"), "", "[[routes]]\npath = \"/**\"\npublic = true\n");
-    let ask = |head: &str| raw(pair.gateway.address(), format!("{head}Connection: close\r\n\r\n").as_bytes());
+    let pair = Pair::start(
+        &Key::ed25519("key-1"),
+        "",
+        "[[routes]]\npath = \"/**\"\npublic = true\n",
+    );
+    let ask = |head: &str| {
+        raw(
+            pair.gateway.address(),
+            format!("{head}Connection: close\r\n\r\n").as_bytes(),
+        )
+    };
     assert!(ask("GET /x HTTP/1.1\r\nHost: a\r\n").starts_with("HTTP/1.1 200"));
     assert!(ask("GET /x HTTP/1.0\r\n").starts_with("HTTP/1.0 200"));
     for head in [
@@ -197,7 +238,10 @@ fn a_request_has_one_host() {
         "GET http://a/x HTTP/1.1\r\nHost: a\r\nHost: b\r\n",
     ] {
         let answer = ask(head);
-        assert!(answer.contains(" 400 ") && answer.contains("invalid_host"), "{head}: {answer}");
+        assert!(
+            answer.contains(" 400 ") && answer.contains("invalid_host"),
+            "{head}: {answer}"
+        );
     }
     assert_eq!(pair.upstream.arrivals().len(), 2);
 }
@@ -209,10 +253,20 @@ fn raw_bytes_beyond_ascii_are_text_or_are_refused() {
                   [[routes]]\npath = \"/%C3%A4\"\nscopes = \"umlaut\"\n";
     let pair = Pair::start(&Key::ed25519("key-1"), "", routes);
     let ask = |path: &[u8]| {
-        let bytes = [b"GET ", path, b" HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"].concat();
+        let bytes = [
+            b"GET ",
+            path,
+            b" HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+        ]
+        .concat();
         raw(pair.gateway.address(), &bytes)
     };
-    for path in [&b"/open/\xff"[..], b"/open/\xc0\xaf", b"/open/\xc0\xae\xc0\xae/x", b"/open/\xed\xa0\x80"] {
+    for path in [
+        &b"/open/\xff"[..],
+        b"/open/\xc0\xaf",
+        b"/open/\xc0\xae\xc0\xae/x",
+        b"/open/\xed\xa0\x80",
+    ] {
         let answer = ask(path);
         assert!(answer.starts_with("HTTP/1.1 400"), "{path:?}: {answer}");
     }
@@ -225,19 +279,36 @@ fn raw_bytes_beyond_ascii_are_text_or_are_refused() {
 // D68; standards, "Limits".
 #[test]
 fn a_target_of_8000_bytes_is_forwarded_and_one_beyond_the_limit_is_414() {
-    let pair = Pair::start(&Key::ed25519("key-1"), "", "[[routes]]\npath = \"/**\"\npublic = true\n");
+    let pair = Pair::start(
+        &Key::ed25519("key-1"),
+        "",
+        "[[routes]]\npath = \"/**\"\npublic = true\n",
+    );
     let target = |length: usize| format!("/{}", "a".repeat(length - 1));
-    assert_eq!(pair.ask(&Request::get(&target(8000))).forwarded().target.len(), 8000);
-    assert_eq!(pair.ask(&Request::get(&target(8192))).forwarded().target.len(), 8192);
-    pair.ask(&Request::get(&target(8193))).refused("target_too_long");
-    pair.ask(&Request::get(&format!("/?{}", "/../".repeat(2048)))).refused("target_too_long");
+    assert_eq!(
+        pair.ask(&Request::get(&target(8000)))
+            .forwarded()
+            .target
+            .len(),
+        8000
+    );
+    assert_eq!(
+        pair.ask(&Request::get(&target(8192)))
+            .forwarded()
+            .target
+            .len(),
+        8192
+    );
+    pair.ask(&Request::get(&target(8193)))
+        .refused("target_too_long");
+    pair.ask(&Request::get(&format!("/?{}", "/../".repeat(2048))))
+        .refused("target_too_long");
 }
 
 // attacks.md row 7 (ESPv2 CVE-2023-30845); R05.
 #[test]
 fn no_header_changes_the_method_or_the_path() {
-    let routes =
-        "[[routes]]\npath = \"/orders\"\n[routes.methods]\nGET = { public = true }\nDELETE = \"delete\"\n";
+    let routes = "[[routes]]\npath = \"/orders\"\n[routes.methods]\nGET = { public = true }\nDELETE = \"delete\"\n";
     let pair = Pair::start(&Key::ed25519("key-1"), "", routes);
     for name in [
         "X-HTTP-Method-Override",
@@ -249,13 +320,24 @@ fn no_header_changes_the_method_or_the_path() {
         "X_Original_URL",
         "X-Forwarded-Prefix",
     ] {
-        let arrival = pair.ask(&Request::get("/orders").field(name, "DELETE")).forwarded();
-        assert_eq!((arrival.method.as_str(), arrival.target.as_str()), ("GET", "/orders"));
-        assert_eq!(arrival.field(&name.to_ascii_lowercase()), None, "{name} was forwarded");
+        let arrival = pair
+            .ask(&Request::get("/orders").field(name, "DELETE"))
+            .forwarded();
+        assert_eq!(
+            (arrival.method.as_str(), arrival.target.as_str()),
+            ("GET", "/orders")
+        );
+        assert_eq!(
+            arrival.field(&name.to_ascii_lowercase()),
+            None,
+            "{name} was forwarded"
+        );
         let delete = Request::new("DELETE", "/orders").field(name, "GET");
         pair.ask(&delete).refused("missing_token");
     }
-    let arrival = pair.ask(&Request::get("/orders?_method=DELETE").field("X-Method", "DELETE")).forwarded();
+    let arrival = pair
+        .ask(&Request::get("/orders?_method=DELETE").field("X-Method", "DELETE"))
+        .forwarded();
     assert_eq!(
         (arrival.target.as_str(), arrival.field("x-method")),
         ("/orders?_method=DELETE", Some("DELETE"))

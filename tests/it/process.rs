@@ -6,7 +6,8 @@ use std::fs;
 use serde_json::Value;
 
 use crate::support::{
-    Client, Issuer, Process, Request, Script, Upstream, free_address, raw, scopegate, wait_until_closed,
+    Client, Issuer, Process, Request, Script, Upstream, free_address, raw, scopegate,
+    wait_until_closed,
 };
 
 fn orders(issuer: &Issuer, upstream: &Upstream, more: &str) -> String {
@@ -19,7 +20,10 @@ fn orders(issuer: &Issuer, upstream: &Upstream, more: &str) -> String {
 fn without_a_command_it_serves_and_says_where() {
     let (issuer, upstream) = (Issuer::start(), Upstream::start());
     let any = "127.0.0.1:0";
-    let process = Process::start(&["--listen", any, "--admin", any], &orders(&issuer, &upstream, ""));
+    let process = Process::start(
+        &["--listen", any, "--admin", any],
+        &orders(&issuer, &upstream, ""),
+    );
     let request = Request::get("/orders").bearer(&issuer.token("orders.read"));
     assert_eq!(process.send(&request).status, 200);
     let ready = b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
@@ -43,11 +47,17 @@ fn the_end_waits_for_what_is_under_way() {
     process.signal("TERM");
     process.wait_for_log("draining");
     wait_until_closed(address);
-    assert!(idle.is_closed(), "an idle connection has nothing to wait for");
+    assert!(
+        idle.is_closed(),
+        "an idle connection has nothing to wait for"
+    );
     upstream.go_on();
     upstream.go_on();
     let answer = busy.read("GET").expect("what is under way is answered");
-    assert_eq!((answer.status, answer.text().as_str(), answer.complete), (200, "first", true));
+    assert_eq!(
+        (answer.status, answer.text().as_str(), answer.complete),
+        (200, "first", true)
+    );
     assert_eq!(answer.field("connection"), Some("close"));
     assert!(busy.is_closed());
     assert_eq!(process.wait().code(), Some(0));
@@ -68,7 +78,11 @@ fn the_end_waits_no_longer_than_the_drain() {
         process.signal(signal);
         assert_eq!(process.wait().code(), Some(0), "{signal}");
         assert!(client.is_closed());
-        assert!(process.errors().contains("connections were cut"), "{}", process.errors());
+        assert!(
+            process.errors().contains("connections were cut"),
+            "{}",
+            process.errors()
+        );
     }
 }
 
@@ -88,7 +102,8 @@ fn a_second_signal_ends_the_drain_at_once() {
         process.wait_for_log("no connection is accepted any more");
         // What is drained is alive, and not ready.
         let ask = |path: &str| {
-            let ask = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+            let ask =
+                format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
             raw(process.admin(), ask.as_bytes())
         };
         assert!(ask("/livez").starts_with("HTTP/1.1 200 "), "{first}");
@@ -96,11 +111,16 @@ fn a_second_signal_ends_the_drain_at_once() {
         process.signal(second);
         assert_eq!(process.wait().code(), Some(0), "{first} {second}");
         assert!(client.is_closed());
-        assert!(process.errors().contains("the drain ends at once"), "{}", process.errors());
+        assert!(
+            process.errors().contains("the drain ends at once"),
+            "{}",
+            process.errors()
+        );
     }
 }
 
-// Log rotation sends SIGUSR1, and other servers drain on SIGQUIT: here they mean nothing, and end nothing.
+// Log rotation sends SIGUSR1, and other servers drain on SIGQUIT: here they mean nothing, and end
+// nothing.
 #[test]
 fn a_signal_that_means_nothing_ends_nothing() {
     let (issuer, upstream) = (Issuer::start(), Upstream::start());
@@ -111,7 +131,11 @@ fn a_signal_that_means_nothing_ends_nothing() {
         if signal != "PIPE" {
             process.wait_for_log(&format!("SIG{signal}"));
         }
-        assert_eq!(client.send(&Request::get("/public")).status, 200, "{signal}");
+        assert_eq!(
+            client.send(&Request::get("/public")).status,
+            200,
+            "{signal}"
+        );
     }
     process.signal("TERM");
     assert_eq!(process.wait().code(), Some(0));
@@ -124,13 +148,21 @@ fn the_soft_limit_of_descriptors_is_raised_to_the_hard_one() {
     let (issuer, upstream) = (Issuer::start(), Upstream::start());
     let process = Process::with_ulimit("-Sn 64", &orders(&issuer, &upstream, ""));
     let limits = fs::read_to_string(format!("/proc/{}/limits", process.number())).unwrap();
-    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
+    let line = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max open files"))
+        .unwrap();
     let values: Vec<_> = line.split_whitespace().take(2).collect();
     assert_eq!(values[0], values[1], "{line}");
     assert_ne!(values[0], "64");
-    let crowd: Vec<_> = (0..114).map(|_| Client::connect(process.address())).collect();
+    let crowd: Vec<_> = (0..114)
+        .map(|_| Client::connect(process.address()))
+        .collect();
     assert_eq!(process.send(&Request::get("/public")).status, 200);
-    let live = raw(process.admin(), b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    let live = raw(
+        process.admin(),
+        b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+    );
     assert!(live.starts_with("HTTP/1.1 200 "), "{live}");
     drop(crowd);
 }
@@ -150,7 +182,9 @@ fn under_load_the_end_fails_no_request() {
                     while let Some(mut client) = Client::try_connect(&address) {
                         loop {
                             client.write_request(&request);
-                            let Some(answer) = client.read("GET") else { break };
+                            let Some(answer) = client.read("GET") else {
+                                break;
+                            };
                             assert!(answer.status == 200 && answer.complete, "{answer:?}");
                             answers += 1;
                             if answer.field("connection") == Some("close") {
@@ -164,8 +198,15 @@ fn under_load_the_end_fails_no_request() {
             .collect();
         upstream.wait_for(50);
         process.signal("TERM");
-        let answers: usize = clients.into_iter().map(|client| client.join().unwrap()).sum();
-        assert_eq!(answers, upstream.arrivals().len(), "each request that arrived was answered");
+        let answers: usize = clients
+            .into_iter()
+            .map(|client| client.join().unwrap())
+            .sum();
+        assert_eq!(
+            answers,
+            upstream.arrivals().len(),
+            "each request that arrived was answered"
+        );
     });
     assert_eq!(process.wait().code(), Some(0));
 }
@@ -182,7 +223,11 @@ fn a_hangup_reloads_and_a_broken_file_is_told_with_its_line() {
     process.wait_for_log("the changed configuration is not in force");
     let line = good.lines().count() + 2;
     let place = format!("{}:{line}:", process.file().display());
-    assert!(process.errors().contains(&place), "{place}: {}", process.errors());
+    assert!(
+        process.errors().contains(&place),
+        "{place}: {}",
+        process.errors()
+    );
     assert_eq!(process.send(&Request::get("/public")).status, 200);
     fs::write(process.file(), good.replace("/public", "/other")).unwrap();
     process.signal("HUP");
@@ -200,7 +245,10 @@ fn another_address_for_the_same_port_takes_effect() {
     let (issuer, upstream) = (Issuer::start(), Upstream::start());
     let free = free_address();
     let toml = |listen: &str| {
-        format!("[server]\nlisten = \"{listen}\"\nadmin = \"off\"\n{}", orders(&issuer, &upstream, ""))
+        format!(
+            "[server]\nlisten = \"{listen}\"\nadmin = \"off\"\n{}",
+            orders(&issuer, &upstream, "")
+        )
     };
     let process = Process::start(&["run"], &toml(&free.to_string()));
     assert_eq!(process.send(&Request::get("/public")).status, 200);
@@ -215,11 +263,22 @@ fn another_address_for_the_same_port_takes_effect() {
 #[test]
 fn an_upstream_that_is_not_verified_is_warned_of() {
     let routes = "[[routes]]\npath = \"/a\"\nupstream = \"orders\"\npublic = true\n";
-    for (verify, warned) in [("verify = false\n", true), ("verify = true\n", false), ("", false)] {
+    for (verify, warned) in [
+        ("verify = false\n", true),
+        ("verify = true\n", false),
+        ("", false),
+    ] {
         let toml = format!("[upstreams.orders]\nurl = \"https://127.0.0.1:1\"\n{verify}{routes}");
         let process = Process::run(&toml);
-        assert_eq!(process.errors().contains("(verify = false)"), warned, "{}", process.errors());
-        let check = scopegate(&["check", "--config", process.file().to_str().unwrap()]).output().unwrap();
+        assert_eq!(
+            process.errors().contains("(verify = false)"),
+            warned,
+            "{}",
+            process.errors()
+        );
+        let check = scopegate(&["check", "--config", process.file().to_str().unwrap()])
+            .output()
+            .unwrap();
         assert!(check.status.success());
         let said = String::from_utf8_lossy(&check.stdout).into_owned();
         assert_eq!(said.contains("verify"), warned, "{said}");
@@ -236,7 +295,10 @@ fn no_token_is_ever_written() {
     let mut process = Process::run(&(orders(&issuer, &upstream, log) + sources));
     let good = issuer.token("orders.read");
     let poor = issuer.token("orders.write");
-    let late = issuer.claims("orders.read").with("exp", 1).signed(&issuer.key);
+    let late = issuer
+        .claims("orders.read")
+        .with("exp", 1)
+        .signed(&issuer.key);
     let broken = format!("{good}x");
     for token in [&good, &poor, &late, &broken] {
         let any = |request: Request| {
@@ -250,15 +312,26 @@ fn no_token_is_ever_written() {
         any(Request::get(&format!("/anywhere?token={token}")));
         let twice = Request::get(&format!("/anywhere?token={token}")).bearer(token);
         assert_eq!(process.send(&twice).status, 400);
-        assert_eq!(process.send(&Request::get(&format!("/none?token={token}"))).status, 404);
+        assert_eq!(
+            process
+                .send(&Request::get(&format!("/none?token={token}")))
+                .status,
+            404
+        );
     }
     process.signal("TERM");
     assert_eq!(process.wait().code(), Some(0));
     let written = process.out() + &process.errors();
-    assert!(written.contains("DEBUG") || written.contains("TRACE") || written.contains("INFO"), "{written}");
+    assert!(
+        written.contains("DEBUG") || written.contains("TRACE") || written.contains("INFO"),
+        "{written}"
+    );
     for token in [&good, &poor, &late, &broken] {
         for part in token.split('.').skip(1) {
-            assert!(!written.contains(part), "a part of a token was written: {part}\n{written}");
+            assert!(
+                !written.contains(part),
+                "a part of a token was written: {part}\n{written}"
+            );
         }
     }
 }
@@ -270,17 +343,37 @@ fn each_request_has_one_line_of_json() {
     let mut process = Process::run(&orders(&issuer, &upstream, "[log]\naccess = \"all\"\n"));
     let mut client = Client::connect(process.address());
     let expected = [
-        (Request::get("/orders?secret=1").bearer(&issuer.token("orders.read")), 200, None, Some("/orders")),
+        (
+            Request::get("/orders?secret=1").bearer(&issuer.token("orders.read")),
+            200,
+            None,
+            Some("/orders"),
+        ),
         (
             Request::get("/orders").bearer(&issuer.token("a")),
             403,
             Some("insufficient_scope"),
             Some("/orders"),
         ),
-        (Request::get("/orders"), 401, Some("missing_token"), Some("/orders")),
-        (Request::new("PUT", "/orders"), 405, Some("method_not_allowed"), Some("/orders")),
+        (
+            Request::get("/orders"),
+            401,
+            Some("missing_token"),
+            Some("/orders"),
+        ),
+        (
+            Request::new("PUT", "/orders"),
+            405,
+            Some("method_not_allowed"),
+            Some("/orders"),
+        ),
         (Request::get("/none%22"), 404, Some("no_route"), None),
-        (Request::get("/a/../orders"), 400, Some("ambiguous_path"), None),
+        (
+            Request::get("/a/../orders"),
+            400,
+            Some("ambiguous_path"),
+            None,
+        ),
     ];
     let mut ids = Vec::new();
     for (request, status, ..) in &expected {
@@ -291,8 +384,10 @@ fn each_request_has_one_line_of_json() {
     process.signal("TERM");
     assert_eq!(process.wait().code(), Some(0));
     let out = process.out();
-    let lines: Vec<Value> =
-        out.lines().map(|line| serde_json::from_str(line).expect("a line is JSON")).collect();
+    let lines: Vec<Value> = out
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("a line is JSON"))
+        .collect();
     assert_eq!(lines.len(), expected.len(), "{out}");
     for ((line, id), (request, status, reason, route)) in lines.iter().zip(ids).zip(expected) {
         assert_eq!(line["request_id"], id, "{request:?}");
@@ -300,7 +395,10 @@ fn each_request_has_one_line_of_json() {
         assert_eq!(line["reason"].as_str(), reason, "{line}");
         assert_eq!(line["route"].as_str(), route, "{line}");
         assert_eq!(line["protocol"], "HTTP/1.1", "{line}");
-        assert!(!line.to_string().contains("secret"), "no query is logged: {line}");
+        assert!(
+            !line.to_string().contains("secret"),
+            "no query is logged: {line}"
+        );
     }
 }
 
@@ -324,9 +422,12 @@ fn run_has_no_issuer_and_no_echo() {
     let (issuer, upstream) = (Issuer::start(), Upstream::start());
     let dev = "[dev.clients.reader]\nsecret = \"reader-secret\"\nscopes = [\"orders.read\"]\n";
     let process = Process::run(&(orders(&issuer, &upstream, "") + dev));
-    for path in
-        ["/oauth2/token", "/idp/oauth2/token", "/.well-known/jwks.json", "/.well-known/openid-configuration"]
-    {
+    for path in [
+        "/oauth2/token",
+        "/idp/oauth2/token",
+        "/.well-known/jwks.json",
+        "/.well-known/openid-configuration",
+    ] {
         for method in ["GET", "POST"] {
             let request = Request::new(method, path)
                 .field("Authorization", "Basic ZGV2OmRldi1zZWNyZXQ=")
@@ -334,10 +435,19 @@ fn run_has_no_issuer_and_no_echo() {
             assert_eq!(process.send(&request).status, 404, "{method} {path}");
         }
         let ask = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
-        assert!(raw(process.admin(), ask.as_bytes()).starts_with("HTTP/1.1 404 "), "{path}");
+        assert!(
+            raw(process.admin(), ask.as_bytes()).starts_with("HTTP/1.1 404 "),
+            "{path}"
+        );
     }
     assert!(upstream.arrivals().is_empty());
-    assert_eq!(process.send(&Request::get("/public")).text(), "ok", "the upstream is the file's");
-    let usage = scopegate(&["run", "--issuer-listen", "127.0.0.1:0"]).output().unwrap();
+    assert_eq!(
+        process.send(&Request::get("/public")).text(),
+        "ok",
+        "the upstream is the file's"
+    );
+    let usage = scopegate(&["run", "--issuer-listen", "127.0.0.1:0"])
+        .output()
+        .unwrap();
     assert_eq!(usage.status.code(), Some(2));
 }

@@ -1,5 +1,5 @@
-//! PROXY headers as balancers send them and as others forge them, byte by byte over real sockets; and what is said of a
-//! client that came over TLS or by a Unix-domain socket.
+//! PROXY headers as balancers send them and as others forge them, byte by byte over real sockets;
+//! and what is said of a client that came over TLS or by a Unix-domain socket.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
@@ -10,7 +10,8 @@ use rustls::{ClientConnection, StreamOwned};
 
 use crate::support::{Arrival, Authority, Gateway, PATIENCE, Upstream};
 
-const ROUTE: &str = "[[routes]]\npath = \"/**\"\nupstream = \"orders\"\nmethods = \"ANY\"\npublic = true\n";
+const ROUTE: &str =
+    "[[routes]]\npath = \"/**\"\nupstream = \"orders\"\nmethods = \"ANY\"\npublic = true\n";
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n";
 const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 const BAD: &str = "scopegate_connection_errors_total{kind=\"proxy_protocol\"}";
@@ -33,7 +34,9 @@ fn gateway(upstream: &Upstream, server: &str) -> Gateway {
 
 /// A header of version 2 with these addresses and what comes after them.
 fn binary(command: u8, family: u8, addresses: &[u8], more: &[u8]) -> Vec<u8> {
-    let length = u16::try_from(addresses.len() + more.len()).unwrap().to_be_bytes();
+    let length = u16::try_from(addresses.len() + more.len())
+        .unwrap()
+        .to_be_bytes();
     [SIGNATURE, &[command, family], &length, addresses, more].concat()
 }
 
@@ -43,7 +46,12 @@ const FOUR: [u8; 12] = [192, 0, 2, 7, 192, 0, 2, 8, 0x03, 0xe8, 0x01, 0xbb];
 /// A client at `source`, and a server at 2001:db8::8, with the same ports.
 fn six(source: &str) -> Vec<u8> {
     let bytes = |text: &str| text.parse::<std::net::Ipv6Addr>().unwrap().octets();
-    [&bytes(source)[..], &bytes("2001:db8::8"), &[0x03, 0xe8, 0x01, 0xbb]].concat()
+    [
+        &bytes(source)[..],
+        &bytes("2001:db8::8"),
+        &[0x03, 0xe8, 0x01, 0xbb],
+    ]
+    .concat()
 }
 
 /// A TLV of this type (the specification, §2.2).
@@ -70,7 +78,10 @@ fn exchange(gateway: &Gateway, pieces: &[&[u8]], then: impl FnOnce(&TcpStream)) 
 #[track_caller]
 fn arrival(gateway: &Gateway, upstream: &Upstream, pieces: &[&[u8]]) -> Arrival {
     let answer = exchange(gateway, pieces, |_| {});
-    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer:?} to {pieces:?}");
+    assert!(
+        answer.starts_with("HTTP/1.1 200 "),
+        "{answer:?} to {pieces:?}"
+    );
     upstream.last()
 }
 
@@ -93,34 +104,68 @@ fn every_form_of_the_header_names_its_client() {
     for (header, client, element) in [
         (four.clone(), "192.0.2.7", "192.0.2.7"),
         (binary(PROXY, TCP4, &FOUR, &tlvs), "192.0.2.7", "192.0.2.7"),
-        (binary(PROXY, TCP4, &FOUR, &added(0x04, &long)), "192.0.2.7", "192.0.2.7"),
-        (binary(PROXY, TCP6, &six("2001:db8::7"), &tlvs), "2001:db8::7", "\"[2001:db8::7]\""),
-        (binary(PROXY, TCP6, &six("::ffff:192.0.2.7"), &[]), "192.0.2.7", "192.0.2.7"),
+        (
+            binary(PROXY, TCP4, &FOUR, &added(0x04, &long)),
+            "192.0.2.7",
+            "192.0.2.7",
+        ),
+        (
+            binary(PROXY, TCP6, &six("2001:db8::7"), &tlvs),
+            "2001:db8::7",
+            "\"[2001:db8::7]\"",
+        ),
+        (
+            binary(PROXY, TCP6, &six("::ffff:192.0.2.7"), &[]),
+            "192.0.2.7",
+            "192.0.2.7",
+        ),
         (binary(LOCAL, 0, &[], &[]), own, own),
         // Who speaks for himself may add what he likes, and is not believed.
         (binary(LOCAL, TCP4, &FOUR, &tlvs), own, own),
         // Of a Unix-domain socket behind the balancer, and of no family.
         (binary(PROXY, 0x31, &[0; 216], &[]), own, own),
         (binary(PROXY, 0, &[], &tlvs), own, own),
-        (b"PROXY TCP4 192.0.2.7 192.0.2.8 1000 443\r\n".to_vec(), "192.0.2.7", "192.0.2.7"),
-        (b"PROXY TCP6 2001:db8::7 ::1 1000 443\r\n".to_vec(), "2001:db8::7", "\"[2001:db8::7]\""),
-        (b"PROXY UNKNOWN ffff:f...f:ffff ffff:f...f:ffff 65535 65535\r\n".to_vec(), own, own),
+        (
+            b"PROXY TCP4 192.0.2.7 192.0.2.8 1000 443\r\n".to_vec(),
+            "192.0.2.7",
+            "192.0.2.7",
+        ),
+        (
+            b"PROXY TCP6 2001:db8::7 ::1 1000 443\r\n".to_vec(),
+            "2001:db8::7",
+            "\"[2001:db8::7]\"",
+        ),
+        (
+            b"PROXY UNKNOWN ffff:f...f:ffff ffff:f...f:ffff 65535 65535\r\n".to_vec(),
+            own,
+            own,
+        ),
     ] {
         let said = header.escape_ascii().to_string();
         let arrived = arrival(&gateway, &upstream, &[&header, REQUEST]);
         assert_eq!(arrived.field("x-forwarded-for"), Some(client), "{said}");
         let forwarded = format!("for={element};host=\"a.test\";proto=http");
-        assert_eq!(arrived.field("forwarded"), Some(forwarded.as_str()), "{said}");
+        assert_eq!(
+            arrived.field("forwarded"),
+            Some(forwarded.as_str()),
+            "{said}"
+        );
     }
     assert_eq!(gateway.metric(BAD), 0.0);
     // In segments of a byte each, and all in one with the request.
     let whole = [binary(PROXY, TCP4, &FOUR, &tlvs).as_slice(), REQUEST].concat();
     let bytes: Vec<&[u8]> = whole.chunks(1).collect();
     for pieces in [bytes.as_slice(), &[&whole]] {
-        assert_eq!(arrival(&gateway, &upstream, pieces).field("x-forwarded-for"), Some("192.0.2.7"));
+        assert_eq!(
+            arrival(&gateway, &upstream, pieces).field("x-forwarded-for"),
+            Some("192.0.2.7")
+        );
     }
     // The port that the client connected to is the balancer's.
-    assert_eq!(arrival(&gateway, &upstream, &[&four, REQUEST]).field("x-forwarded-port"), Some("443"));
+    assert_eq!(
+        arrival(&gateway, &upstream, &[&four, REQUEST]).field("x-forwarded-port"),
+        Some("443")
+    );
 }
 
 // Row 9: what is no whole header is no connection.
@@ -138,14 +183,20 @@ fn a_header_that_is_cut_too_long_or_wrong_ends_its_connection() {
         b"PROXY TCP4 192.0.2.256 192.0.2.8 1000 443\r\n".to_vec(),
         b"PROXY TCP4  192.0.2.7 192.0.2.8 1000 443\r\n".to_vec(),
         [b"PROXY UNKNOWN ".as_slice(), &[b'x'; 200], b"\r\n"].concat(),
-        // Of a version, a command, a family that is none, and addresses that are too short for theirs.
+        // Of a version, a command, a family that is none, and addresses that are too short for
+        // theirs.
         binary(0x11, TCP4, &FOUR, &[]),
         binary(0x22, TCP4, &FOUR, &[]),
         binary(PROXY, 0x41, &FOUR, &[]),
         binary(PROXY, TCP4, &FOUR[..11], &[]),
         binary(PROXY, TCP6, &FOUR, &[]),
         // One byte longer than the longest; its length is enough to know.
-        binary(PROXY, TCP4, &FOUR, &added(0x04, &[0; MAX_BINARY - 16 - FOUR.len() - 3 + 1])),
+        binary(
+            PROXY,
+            TCP4,
+            &FOUR,
+            &added(0x04, &[0; MAX_BINARY - 16 - FOUR.len() - 3 + 1]),
+        ),
         binary(PROXY, TCP4, &FOUR, &[0; 60_000])[..16].to_vec(),
     ];
     for header in &cases {
@@ -165,7 +216,10 @@ fn a_header_that_is_cut_too_long_or_wrong_ends_its_connection() {
     let answer = exchange(&gateway, &[&four, &four, REQUEST], |_| {});
     assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
     assert!(upstream.arrivals().is_empty());
-    assert_eq!(arrival(&gateway, &upstream, &[&four, REQUEST]).field("x-forwarded-for"), Some("192.0.2.7"));
+    assert_eq!(
+        arrival(&gateway, &upstream, &[&four, REQUEST]).field("x-forwarded-for"),
+        Some("192.0.2.7")
+    );
 }
 
 // L01: nor is it waited for longer than for a head.
@@ -174,7 +228,12 @@ fn a_header_that_does_not_come_is_not_waited_for() {
     let upstream = Upstream::start();
     let gateway = gateway(&upstream, "[server.timeouts]\nrequest_head = \"200ms\"\n");
     for begun in [&b""[..], b"PROXY ", &binary(PROXY, TCP4, &FOUR, &[])[..20]] {
-        assert_eq!(exchange(&gateway, &[begun], |_| {}), "", "{}", begun.escape_ascii());
+        assert_eq!(
+            exchange(&gateway, &[begun], |_| {}),
+            "",
+            "{}",
+            begun.escape_ascii()
+        );
     }
     gateway.wait_for_metric("scopegate_connection_errors_total{kind=\"timeout\"}", 3.0);
     gateway.wait_for_metric("scopegate_connections_open", 0.0);
@@ -184,7 +243,10 @@ fn a_header_that_does_not_come_is_not_waited_for() {
 #[test]
 fn whom_the_header_names_is_believed_if_he_is_trusted() {
     let upstream = Upstream::start();
-    let gateway = gateway(&upstream, "trusted_proxies = [\"127.0.0.1\", \"2001:db8::/32\"]");
+    let gateway = gateway(
+        &upstream,
+        "trusted_proxies = [\"127.0.0.1\", \"2001:db8::/32\"]",
+    );
     let request =
         b"GET / HTTP/1.1\r\nHost: a.test\r\nX-Forwarded-For: 203.0.113.9\r\nX-Forwarded-Proto: https\r\n\
                     Connection: close\r\n\r\n";
@@ -194,12 +256,18 @@ fn whom_the_header_names_is_believed_if_he_is_trusted() {
         (field("x-forwarded-for"), field("x-forwarded-proto"))
     };
     let own = |client: &str, proto: &str| (client.to_owned(), proto.to_owned());
-    assert_eq!(told(&binary(PROXY, TCP4, &FOUR, &[])), own("192.0.2.7", "http"));
+    assert_eq!(
+        told(&binary(PROXY, TCP4, &FOUR, &[])),
+        own("192.0.2.7", "http")
+    );
     assert_eq!(
         told(&binary(PROXY, TCP6, &six("2001:db8::7"), &[])),
         own("203.0.113.9, 2001:db8::7", "https")
     );
-    assert_eq!(told(&binary(LOCAL, 0, &[], &[])), own("203.0.113.9, 127.0.0.1", "https"));
+    assert_eq!(
+        told(&binary(LOCAL, 0, &[], &[])),
+        own("203.0.113.9, 127.0.0.1", "https")
+    );
 }
 
 // The header comes before TLS, in a segment of its own or with the first message of the handshake.
@@ -228,7 +296,9 @@ fn a_header_comes_before_the_handshake() {
         let mut hello = Vec::new();
         client.write_tls(&mut hello).unwrap();
         if apart {
-            header.chunks(1).for_each(|byte| socket.write_all(byte).unwrap());
+            header
+                .chunks(1)
+                .for_each(|byte| socket.write_all(byte).unwrap());
             socket.write_all(&hello).unwrap();
         } else {
             socket.write_all(&[header, hello].concat()).unwrap();
@@ -241,7 +311,10 @@ fn a_header_comes_before_the_handshake() {
         let arrived = upstream.last();
         assert_eq!(arrived.field("x-forwarded-for"), Some("192.0.2.7"));
         assert_eq!(arrived.field("x-forwarded-proto"), Some("https"));
-        assert_eq!(arrived.field("forwarded"), Some("for=192.0.2.7;host=\"a.test\";proto=https"));
+        assert_eq!(
+            arrived.field("forwarded"),
+            Some("for=192.0.2.7;host=\"a.test\";proto=https")
+        );
     }
     // A handshake without a header is none.
     let mut stream = root.connect(gateway.address(), "a.test", &[]);
@@ -255,14 +328,26 @@ fn what_came_over_tls_is_said_to_have() {
     let (root, upstream) = (Authority::new(), Upstream::start());
     let pair = root.sign(&["a.test"]);
     for (trusted, proto, element) in [
-        ("[\"192.0.2.1\"]", "https", "for=127.0.0.1;host=\"a.test\";proto=https"),
-        ("[\"127.0.0.1\"]", "http", "for=x;proto=http, for=127.0.0.1;host=\"a.test\";proto=https"),
+        (
+            "[\"192.0.2.1\"]",
+            "https",
+            "for=127.0.0.1;host=\"a.test\";proto=https",
+        ),
+        (
+            "[\"127.0.0.1\"]",
+            "http",
+            "for=x;proto=http, for=127.0.0.1;host=\"a.test\";proto=https",
+        ),
     ] {
         let server = format!("[server]\nforwarded = \"both\"\ntrusted_proxies = {trusted}\n");
         let gateway = Gateway::secured(&upstream, &[("a", &pair)], &server, &[]);
         let mut stream = root.connect(gateway.address(), "a.test", &[]);
         let claimed = "X-Forwarded-Proto: http\r\nForwarded: for=x;proto=http\r\n";
-        write!(stream, "GET / HTTP/1.1\r\nHost: a.test\r\n{claimed}Connection: close\r\n\r\n").unwrap();
+        write!(
+            stream,
+            "GET / HTTP/1.1\r\nHost: a.test\r\n{claimed}Connection: close\r\n\r\n"
+        )
+        .unwrap();
         let mut text = String::new();
         stream.read_to_string(&mut text).unwrap();
         assert!(text.starts_with("HTTP/1.1 200 "), "{text}");
@@ -279,7 +364,12 @@ fn a_peer_on_a_unix_socket_is_believed_when_it_is_trusted() {
     use std::os::unix::net::UnixStream;
     let upstream = Upstream::start();
     for (trusted, client, proto, element) in [
-        ("[\"0.0.0.0/0\", \"::/0\"]", "unknown", "http", "for=unknown;host=\"a.test\";proto=http"),
+        (
+            "[\"0.0.0.0/0\", \"::/0\"]",
+            "unknown",
+            "http",
+            "for=unknown;host=\"a.test\";proto=http",
+        ),
         (
             "[\"unix\"]",
             "203.0.113.9, unknown",
@@ -297,7 +387,11 @@ fn a_peer_on_a_unix_socket_is_believed_when_it_is_trusted() {
         let mut socket = UnixStream::connect(&path).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         let claimed = "X-Forwarded-For: 203.0.113.9\r\nX-Forwarded-Proto: https\r\nForwarded: for=203.0.113.9;proto=https\r\n";
-        write!(socket, "GET / HTTP/1.1\r\nHost: a.test\r\n{claimed}Connection: close\r\n\r\n").unwrap();
+        write!(
+            socket,
+            "GET / HTTP/1.1\r\nHost: a.test\r\n{claimed}Connection: close\r\n\r\n"
+        )
+        .unwrap();
         let mut text = String::new();
         socket.read_to_string(&mut text).unwrap();
         assert!(text.starts_with("HTTP/1.1 200 "), "{text}");

@@ -8,7 +8,11 @@ use crate::support::{Gateway, Issuer, Jwks, Request, Upstream, wait_until};
 // K10: the issuer is out while the gateway restarts.
 #[test]
 fn a_restart_survives_the_issuers_outage_with_the_keys_that_were_kept() {
-    let (issuer, upstream, directory) = (Issuer::start(), Upstream::start(), tempfile::tempdir().unwrap());
+    let (issuer, upstream, directory) = (
+        Issuer::start(),
+        Upstream::start(),
+        tempfile::tempdir().unwrap(),
+    );
     let file = directory.path().join("idp.keys");
     let text = |more: &str| {
         format!(
@@ -38,17 +42,24 @@ fn a_restart_survives_the_issuers_outage_with_the_keys_that_were_kept() {
     second.shutdown();
 
     let without = Gateway::start(&text(""));
-    assert_eq!(without.send(&request).status, 503, "nothing else has kept them");
+    assert_eq!(
+        without.send(&request).status,
+        503,
+        "nothing else has kept them"
+    );
     without.shutdown();
 
     fs::write(&file, "broken").unwrap();
     let broken = Gateway::start(&keeping);
     assert_eq!(broken.send(&request).status, 503);
     issuer.serve(Jwks::Keys(vec![issuer.key.clone()]));
-    wait_until("the keys are fetched", || broken.send(&request).status == 200);
+    wait_until("the keys are fetched", || {
+        broken.send(&request).status == 200
+    });
 }
 
-// What a gateway keeps is its own: another user's file would be in its way, and a dev issuer's keys in its place.
+// What a gateway keeps is its own: another user's file would be in its way, and a dev issuer's keys
+// in its place.
 #[test]
 fn explain_leaves_no_file_behind() {
     let (issuer, directory) = (Issuer::start(), tempfile::tempdir().unwrap());
@@ -60,7 +71,11 @@ fn explain_leaves_no_file_behind() {
     fs::write(path("token"), issuer.token("read")).unwrap();
     let explained = Command::new(env!("CARGO_BIN_EXE_scopegate"))
         .args(["explain", "GET", "/x", "--config"])
-        .args([path("gateway.toml").as_os_str(), "--token-file".as_ref(), path("token").as_os_str()])
+        .args([
+            path("gateway.toml").as_os_str(),
+            "--token-file".as_ref(),
+            path("token").as_os_str(),
+        ])
         .stdin(Stdio::null())
         .output()
         .unwrap();

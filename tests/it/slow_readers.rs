@@ -1,4 +1,5 @@
-//! Clients that ask for much and read nothing: what is kept for each of them has a bound (`server.limits.write_buffer`).
+//! Clients that ask for much and read nothing: what is kept for each of them has a bound
+//! (`server.limits.write_buffer`).
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -11,8 +12,8 @@ use crate::support::{PATIENCE, Scene, Script, Secured, TlsClient, wait_within};
 
 const CLIENTS: usize = 100;
 
-/// Memory for each client that reads nothing: what waits to be written, a piece of the upstream's answer that is under way,
-/// and both connections.
+/// Memory for each client that reads nothing: what waits to be written, a piece of the upstream's
+/// answer that is under way, and both connections.
 const EACH: usize = 160 * 1024;
 
 /// The same with a bound of 16 KiB.
@@ -42,15 +43,21 @@ fn narrow(address: SocketAddr) -> TcpStream {
 
 /// Waits until the upstream gets rid of nothing more.
 fn wait_until_stuck(scene: &Scene, requests: usize) {
-    wait_within(3 * PATIENCE, "every request arrives", || scene.victim.arrivals().len() >= requests);
-    let mut last = (0, Instant::now());
-    wait_within(3 * PATIENCE, "nothing more is taken of the upstream", || {
-        let flooded = scene.victim.flooded();
-        if flooded != last.0 {
-            last = (flooded, Instant::now());
-        }
-        flooded > 0 && last.1.elapsed() > Duration::from_millis(500)
+    wait_within(3 * PATIENCE, "every request arrives", || {
+        scene.victim.arrivals().len() >= requests
     });
+    let mut last = (0, Instant::now());
+    wait_within(
+        3 * PATIENCE,
+        "nothing more is taken of the upstream",
+        || {
+            let flooded = scene.victim.flooded();
+            if flooded != last.0 {
+                last = (flooded, Instant::now());
+            }
+            flooded > 0 && last.1.elapsed() > Duration::from_millis(500)
+        },
+    );
 }
 
 /// An answer of a length, or in chunks, that does not end while anybody takes it.
@@ -58,7 +65,10 @@ fn answers() -> [(&'static str, Script); 2] {
     let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {LONG}\r\n\r\n").into_bytes();
     let chunk = [b"4000\r\n".as_slice(), &[b'x'; 0x4000], b"\r\n"].concat();
     let chunked = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n".to_vec();
-    [("a length", Script::Flood(head, vec![b'x'; 0x4000])), ("chunks", Script::Flood(chunked, chunk))]
+    [
+        ("a length", Script::Flood(head, vec![b'x'; 0x4000])),
+        ("chunks", Script::Flood(chunked, chunk)),
+    ]
 }
 
 // L04: 100 clients with small receive buffers that ask for 10 MiB and read nothing.
@@ -67,9 +77,13 @@ fn a_client_that_reads_nothing_holds_little() {
     for (what, script) in answers() {
         let scene = Scene::open("");
         scene.victim.always(script);
-        let mut clients: Vec<_> = (0..CLIENTS).map(|_| narrow(scene.process.address())).collect();
+        let mut clients: Vec<_> = (0..CLIENTS)
+            .map(|_| narrow(scene.process.address()))
+            .collect();
         for client in &mut clients {
-            client.write_all(b"GET /guilty HTTP/1.1\r\nHost: api.test\r\n\r\n").unwrap();
+            client
+                .write_all(b"GET /guilty HTTP/1.1\r\nHost: api.test\r\n\r\n")
+                .unwrap();
         }
         wait_until_stuck(&scene, CLIENTS);
         scene.check_memory_of(what, CLIENTS * EACH);
@@ -90,7 +104,12 @@ fn request_of_much(is_http2: bool) -> Vec<u8> {
         PREFACE.to_vec(),
         frame(SETTINGS, 0, 0, &[&[0, 4], &max[..]].concat()),
         frame(WINDOW_UPDATE, 0, 0, &max),
-        frame(HEADERS, END_STREAM | END_HEADERS, 1, &request("GET", "/guilty")),
+        frame(
+            HEADERS,
+            END_STREAM | END_HEADERS,
+            1,
+            &request("GET", "/guilty"),
+        ),
     ];
     hello.concat()
 }
@@ -118,7 +137,9 @@ fn check_over_tls(is_http2: bool, each: usize) {
             wait_until_stuck(&scene, round * CLIENTS);
             scene.check_memory_of(&format!("{what}, {round}"), CLIENTS * each);
             drop(clients);
-            wait_within(PATIENCE, "nothing is kept for them", || scene.victim.open_connections() == 0);
+            wait_within(PATIENCE, "nothing is kept for them", || {
+                scene.victim.open_connections() == 0
+            });
         }
     }
 }
@@ -153,21 +174,31 @@ fn a_client_over_tls_that_reads_little_at_a_time_gets_all_of_its_answer() {
     let secured = Secured::new();
     let scene = Scene::secured(&secured);
     let body: Vec<u8> = (0..LONG).map(|at| (at / 7) as u8).collect();
-    let chunk = |piece: &[u8]| [format!("{:x}\r\n", piece.len()).as_bytes(), piece, b"\r\n"].concat();
+    let chunk =
+        |piece: &[u8]| [format!("{:x}\r\n", piece.len()).as_bytes(), piece, b"\r\n"].concat();
     let chunks: Vec<u8> = body.chunks(10_000).flat_map(chunk).collect();
     let length = format!("HTTP/1.1 200 OK\r\ncontent-length: {LONG}\r\n\r\n").into_bytes();
     let chunked = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n".to_vec();
-    for (is_chunked, answer) in
-        [(false, [length, body.clone()].concat()), (true, [chunked, chunks, b"0\r\n\r\n".to_vec()].concat())]
-    {
+    for (is_chunked, answer) in [
+        (false, [length, body.clone()].concat()),
+        (true, [chunked, chunks, b"0\r\n\r\n".to_vec()].concat()),
+    ] {
         scene.victim.always(Script::Raw(answer, true));
         let mut client = secured.over(narrow(scene.process.address()), false);
         let asked = b"GET /guilty HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
         client.write_all(asked).unwrap();
         let mut answer = Vec::new();
         client.read_to_end(&mut answer).unwrap();
-        let head = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
-        let got = if is_chunked { unchunked(&answer[head..]) } else { answer[head..].to_vec() };
+        let head = answer
+            .windows(4)
+            .position(|four| four == b"\r\n\r\n")
+            .unwrap()
+            + 4;
+        let got = if is_chunked {
+            unchunked(&answer[head..])
+        } else {
+            answer[head..].to_vec()
+        };
         assert!(got == body, "{} bytes", got.len());
     }
 }
@@ -178,8 +209,12 @@ fn a_client_of_http2_that_reads_nothing_holds_little() {
         let scene = Scene::open("");
         scene.victim.always(script);
         let hello = request_of_much(true);
-        let mut clients: Vec<_> = (0..CLIENTS).map(|_| narrow(scene.process.address())).collect();
-        clients.iter_mut().for_each(|client| client.write_all(&hello).unwrap());
+        let mut clients: Vec<_> = (0..CLIENTS)
+            .map(|_| narrow(scene.process.address()))
+            .collect();
+        clients
+            .iter_mut()
+            .for_each(|client| client.write_all(&hello).unwrap());
         wait_until_stuck(&scene, CLIENTS);
         scene.check_memory_of(what, CLIENTS * EACH_OF_HTTP2);
     }
@@ -191,14 +226,19 @@ fn the_bound_is_configured_and_heads_may_be_as_long_as_ever() {
     let scene = Scene::open("[server.limits]\nwrite_buffer = \"16 KiB\"\nhead_bytes = \"8 KiB\"\n");
     let [(what, script), _] = answers();
     scene.victim.always(script);
-    let mut clients: Vec<_> = (0..CLIENTS).map(|_| narrow(scene.process.address())).collect();
+    let mut clients: Vec<_> = (0..CLIENTS)
+        .map(|_| narrow(scene.process.address()))
+        .collect();
     for client in &mut clients {
-        client.write_all(b"GET /guilty HTTP/1.1\r\nHost: api.test\r\n\r\n").unwrap();
+        client
+            .write_all(b"GET /guilty HTTP/1.1\r\nHost: api.test\r\n\r\n")
+            .unwrap();
     }
     wait_until_stuck(&scene, CLIENTS);
     scene.check_memory_of(what, CLIENTS * EACH_OF_LITTLE);
 
-    let scene = Scene::open("[server.limits]\nwrite_buffer = \"16 KiB\"\nhead_bytes = \"256 KiB\"\n");
+    let scene =
+        Scene::open("[server.limits]\nwrite_buffer = \"16 KiB\"\nhead_bytes = \"256 KiB\"\n");
     let long = "x".repeat(250 * 1024);
     let mut client = TcpStream::connect(scene.process.address()).unwrap();
     client.set_read_timeout(Some(PATIENCE)).unwrap();

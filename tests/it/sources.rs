@@ -68,8 +68,13 @@ fn start() -> Pair {
 fn by_default_a_token_counts_in_authorization_alone() {
     let pair = start();
     let token = pair.token("read");
-    for value in [format!("Bearer {token}"), format!("bearer {token}"), format!("BEARER   {token}")] {
-        pair.ask(&Request::get("/default").field("Authorization", &value)).forwarded();
+    for value in [
+        format!("Bearer {token}"),
+        format!("bearer {token}"),
+        format!("BEARER   {token}"),
+    ] {
+        pair.ask(&Request::get("/default").field("Authorization", &value))
+            .forwarded();
     }
     for value in [
         token.clone(),
@@ -81,12 +86,16 @@ fn by_default_a_token_counts_in_authorization_alone() {
         format!("Bearer,{token}"),
         String::new(),
     ] {
-        pair.ask(&Request::get("/default").field("Authorization", &value)).refused("missing_token");
+        pair.ask(&Request::get("/default").field("Authorization", &value))
+            .refused("missing_token");
     }
-    for value in
-        ["Bearer".to_owned(), format!("Bearer {token} {token}"), format!("Bearer {token},Bearer {token}")]
-    {
-        pair.ask(&Request::get("/default").field("Authorization", &value)).refused("malformed_token");
+    for value in [
+        "Bearer".to_owned(),
+        format!("Bearer {token} {token}"),
+        format!("Bearer {token},Bearer {token}"),
+    ] {
+        pair.ask(&Request::get("/default").field("Authorization", &value))
+            .refused("malformed_token");
     }
     for request in [
         Request::get("/default").field("X-Token", &token),
@@ -113,7 +122,12 @@ fn a_raw_token_counts_only_where_the_route_says_so() {
     raw("/only-raw", &token).forwarded();
     raw("/only-raw", &format!("Bearer {token}")).refused("missing_token");
     raw("/default", &token).refused("missing_token");
-    for value in [format!("Basic {token}"), format!("{token} {token}"), "Basic x".to_owned(), String::new()] {
+    for value in [
+        format!("Basic {token}"),
+        format!("{token} {token}"),
+        "Basic x".to_owned(),
+        String::new(),
+    ] {
         raw("/raw", &value).refused("missing_token");
     }
     raw("/raw", "x").refused("malformed_token");
@@ -124,8 +138,10 @@ fn a_token_counts_in_the_place_that_the_route_names_and_nowhere_else() {
     let pair = start();
     let token = pair.token("read");
     let header = |path: &str| Request::get(path).field("X-Token", &token);
-    let bearer_header = |path: &str| Request::get(path).field("x-token", &format!("Bearer {token}"));
-    let cookie = |path: &str| Request::get(path).field("Cookie", &format!("a=b; session={token}; c"));
+    let bearer_header =
+        |path: &str| Request::get(path).field("x-token", &format!("Bearer {token}"));
+    let cookie =
+        |path: &str| Request::get(path).field("Cookie", &format!("a=b; session={token}; c"));
     let query = |path: &str| Request::get(&format!("{path}?a=b&access_token={token}&c"));
     let bearer = |path: &str| Request::get(path).bearer(&token);
     for (path, right, wrong) in [
@@ -134,11 +150,24 @@ fn a_token_counts_in_the_place_that_the_route_names_and_nowhere_else() {
             vec![header("/header"), bearer_header("/header")],
             vec![cookie("/header"), query("/header"), bearer("/header")],
         ),
-        ("/cookie", vec![cookie("/cookie")], vec![header("/cookie"), query("/cookie"), bearer("/cookie")]),
-        ("/query", vec![query("/query")], vec![header("/query"), cookie("/query"), bearer("/query")]),
+        (
+            "/cookie",
+            vec![cookie("/cookie")],
+            vec![header("/cookie"), query("/cookie"), bearer("/cookie")],
+        ),
+        (
+            "/query",
+            vec![query("/query")],
+            vec![header("/query"), cookie("/query"), bearer("/query")],
+        ),
         (
             "/several",
-            vec![header("/several"), cookie("/several"), query("/several"), bearer("/several")],
+            vec![
+                header("/several"),
+                cookie("/several"),
+                query("/several"),
+                bearer("/several"),
+            ],
             vec![],
         ),
     ] {
@@ -147,9 +176,16 @@ fn a_token_counts_in_the_place_that_the_route_names_and_nowhere_else() {
             let elsewhere = format!(
                 "{} {:?}",
                 arrival.target,
-                arrival.field("cookie").into_iter().chain(arrival.field("x-token")).collect::<Vec<_>>()
+                arrival
+                    .field("cookie")
+                    .into_iter()
+                    .chain(arrival.field("x-token"))
+                    .collect::<Vec<_>>()
             );
-            assert!(!elsewhere.contains(&token), "the token went further than Authorization: {elsewhere}");
+            assert!(
+                !elsewhere.contains(&token),
+                "the token went further than Authorization: {elsewhere}"
+            );
             assert!(arrival.target.starts_with(path));
         }
         for request in wrong {
@@ -158,37 +194,56 @@ fn a_token_counts_in_the_place_that_the_route_names_and_nowhere_else() {
     }
     let arrival = pair.ask(&query("/query")).forwarded();
     assert_eq!(arrival.target, "/query?a=b&c");
-    assert_eq!(pair.ask(&cookie("/cookie")).forwarded().field("cookie"), Some("a=b; c"));
+    assert_eq!(
+        pair.ask(&cookie("/cookie")).forwarded().field("cookie"),
+        Some("a=b; c")
+    );
     // An upstream decodes the names of parameters.
     let spelt = Request::get(&format!("/query?access%5Ftoken={token}&c"));
     assert_eq!(pair.ask(&spelt).forwarded().target, "/query?c");
     for request in [
         Request::get("/cookie").field("Cookie", &format!("__Host-session={token}")),
         Request::get("/cookie").field("Cookie", &format!("session-={token}; a=session={token}")),
-        Request::get(&format!("/query?access-token={token}&a=access_token={token}")),
+        Request::get(&format!(
+            "/query?access-token={token}&a=access_token={token}"
+        )),
         Request::get("/header").field("XToken", &token),
     ] {
         pair.ask(&request).refused("missing_token");
     }
 }
 
-// D7: who knows the URI has the token, so that no cache on the way may keep what it led to for others.
+// D7: who knows the URI has the token, so that no cache on the way may keep what it led to for
+// others.
 #[test]
 fn what_a_token_in_the_query_led_to_is_kept_from_shared_caches() {
     let pair = start();
     let token = pair.token("read");
     let in_query = Request::get(&format!("/several?access_token={token}"));
-    let cacheable = "HTTP/1.1 200 OK\r\ncache-control: public, max-age=60\r\ncontent-length: 0\r\n\r\n";
+    let cacheable =
+        "HTTP/1.1 200 OK\r\ncache-control: public, max-age=60\r\ncontent-length: 0\r\n\r\n";
     let asked = |request: &Request| {
         pair.upstream.play([Script::Raw(cacheable.into(), true)]);
         let answer = pair.gateway.send(request);
         assert_eq!(answer.status, 200);
-        let fields = answer.fields.into_iter().filter(|(name, _)| name == "cache-control");
-        fields.map(|(_, value)| value).collect::<Vec<_>>().join(", ")
+        let fields = answer
+            .fields
+            .into_iter()
+            .filter(|(name, _)| name == "cache-control");
+        fields
+            .map(|(_, value)| value)
+            .collect::<Vec<_>>()
+            .join(", ")
     };
     assert_eq!(asked(&in_query), "public, max-age=60, private");
-    assert_eq!(asked(&Request::get("/several?a=b").bearer(&token)), "public, max-age=60");
-    assert_eq!(pair.ask(&in_query).answer.field("cache-control"), Some("private"));
+    assert_eq!(
+        asked(&Request::get("/several?a=b").bearer(&token)),
+        "public, max-age=60"
+    );
+    assert_eq!(
+        pair.ask(&in_query).answer.field("cache-control"),
+        Some("private")
+    );
 }
 
 // attacks.md row 11 (Kong #9946, Envoy CVE-2025-64527); T15, D6.
@@ -200,21 +255,41 @@ fn two_tokens_are_refused_wherever_they_are() {
     let query = format!("/several?access_token={token}");
     let cookie = format!("session={token}");
     for request in [
-        Request::get("/default").field("Authorization", &bearer).field("Authorization", &bearer),
-        Request::get("/default").field("Authorization", &bearer).field("authorization", "Basic eDp5"),
-        Request::get("/default").field("Authorization", "Basic eDp5").field("Authorization", &bearer),
-        Request::get("/default").field("Authorization", &bearer).field("Authorization", ""),
-        Request::get("/raw").field("Authorization", &token).field("Authorization", &bearer),
-        Request::get("/several").bearer(&token).field("X-Token", &token),
-        Request::get("/several").bearer(&token).field("Cookie", &cookie),
+        Request::get("/default")
+            .field("Authorization", &bearer)
+            .field("Authorization", &bearer),
+        Request::get("/default")
+            .field("Authorization", &bearer)
+            .field("authorization", "Basic eDp5"),
+        Request::get("/default")
+            .field("Authorization", "Basic eDp5")
+            .field("Authorization", &bearer),
+        Request::get("/default")
+            .field("Authorization", &bearer)
+            .field("Authorization", ""),
+        Request::get("/raw")
+            .field("Authorization", &token)
+            .field("Authorization", &bearer),
+        Request::get("/several")
+            .bearer(&token)
+            .field("X-Token", &token),
+        Request::get("/several")
+            .bearer(&token)
+            .field("Cookie", &cookie),
         Request::get(&query).bearer(&token),
         Request::get(&query).field("X-Token", "x"),
         Request::get(&query).field("Cookie", &cookie),
         Request::get(&format!("{query}&access_token={token}")),
         Request::get(&format!("/query?access_token={token}&access_token=x")),
-        Request::get(&format!("/query?access_token={token}&access%5ftoken={token}")),
-        Request::get("/header").field("X-Token", &token).field("X-Token", &token),
-        Request::get("/cookie").field("Cookie", &cookie).field("Cookie", &cookie),
+        Request::get(&format!(
+            "/query?access_token={token}&access%5ftoken={token}"
+        )),
+        Request::get("/header")
+            .field("X-Token", &token)
+            .field("X-Token", &token),
+        Request::get("/cookie")
+            .field("Cookie", &cookie)
+            .field("Cookie", &cookie),
         Request::get("/cookie").field("Cookie", &format!("{cookie}; session=x")),
     ] {
         pair.ask(&request).refused("several_tokens");
@@ -222,26 +297,39 @@ fn two_tokens_are_refused_wherever_they_are() {
     // A second token where the route does not look is none.
     for request in [
         Request::get(&format!("/default?access_token={token}")).bearer(&token),
-        Request::get("/header").field("X-Token", &token).bearer(&token),
+        Request::get("/header")
+            .field("X-Token", &token)
+            .bearer(&token),
         Request::get("/several").bearer(&token),
     ] {
         pair.ask(&request).forwarded();
     }
 }
 
-// attacks.md row 11 (Envoy CVE-2026-73552): bytes beyond ASCII make no match, neither open nor by chance.
+// attacks.md row 11 (Envoy CVE-2026-73552): bytes beyond ASCII make no match, neither open nor by
+// chance.
 #[test]
 fn bytes_beyond_ascii_are_no_token() {
     let pair = start();
     let token = pair.token("read");
-    for value in
-        [format!("Bearer {token}é"), format!("Bearer é{token}"), "Bearer é".to_owned(), "é".to_owned()]
-    {
-        let answer = pair.gateway.send(&Request::get("/default").field("Authorization", &value));
-        assert_eq!((answer.status, answer.code().as_str()), (401, "invalid_token"), "{value}");
+    for value in [
+        format!("Bearer {token}é"),
+        format!("Bearer é{token}"),
+        "Bearer é".to_owned(),
+        "é".to_owned(),
+    ] {
+        let answer = pair
+            .gateway
+            .send(&Request::get("/default").field("Authorization", &value));
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (401, "invalid_token"),
+            "{value}"
+        );
     }
     assert!(pair.upstream.arrivals().is_empty());
-    pair.ask(&Request::get("/default").bearer(&token)).forwarded();
+    pair.ask(&Request::get("/default").bearer(&token))
+        .forwarded();
 }
 
 // H05: the credential that upstreams expect is passed on; a public route looks at none.
@@ -249,32 +337,55 @@ fn bytes_beyond_ascii_are_no_token() {
 fn authorization_is_forwarded_as_it_came() {
     let pair = start();
     let token = pair.token("read");
-    let arrival =
-        pair.ask(&Request::get("/default").field("Authorization", &format!("bearer  {token}"))).forwarded();
-    assert_eq!(arrival.field("authorization"), Some(format!("bearer  {token}").as_str()));
-    let arrival = pair.ask(&Request::get("/public").bearer("not.a.token")).forwarded();
+    let arrival = pair
+        .ask(&Request::get("/default").field("Authorization", &format!("bearer  {token}")))
+        .forwarded();
+    assert_eq!(
+        arrival.field("authorization"),
+        Some(format!("bearer  {token}").as_str())
+    );
+    let arrival = pair
+        .ask(&Request::get("/public").bearer("not.a.token"))
+        .forwarded();
     assert_eq!(arrival.field("authorization"), Some("Bearer not.a.token"));
 }
 
-// H05: the token goes on where the route says so, and from nowhere to the upstream where it says that.
+// H05: the token goes on where the route says so, and from nowhere to the upstream where it says
+// that.
 #[test]
 fn a_route_says_whether_its_upstream_gets_the_token() {
     let pair = start();
     let good = pair.token("read");
-    let all = pair.ask(&Request::get("/kept/all").field("X-Token", &good)).forwarded();
+    let all = pair
+        .ask(&Request::get("/kept/all").field("X-Token", &good))
+        .forwarded();
     assert_eq!(all.field("x-token"), Some(good.as_str()));
-    let cookie =
-        pair.ask(&Request::get("/kept/all").field("Cookie", &format!("a=b; session={good}"))).forwarded();
-    assert_eq!(cookie.field("cookie"), Some(format!("a=b; session={good}").as_str()));
-    let query = pair.ask(&Request::get(&format!("/kept/all?access_token={good}&b=c"))).forwarded();
+    let cookie = pair
+        .ask(&Request::get("/kept/all").field("Cookie", &format!("a=b; session={good}")))
+        .forwarded();
+    assert_eq!(
+        cookie.field("cookie"),
+        Some(format!("a=b; session={good}").as_str())
+    );
+    let query = pair
+        .ask(&Request::get(&format!("/kept/all?access_token={good}&b=c")))
+        .forwarded();
     assert_eq!(query.target, "/all?b=c", "one in a query never goes on");
 
-    let bearer = pair.ask(&Request::get("/dropped/bearer").bearer(&good)).forwarded();
+    let bearer = pair
+        .ask(&Request::get("/dropped/bearer").bearer(&good))
+        .forwarded();
     assert_eq!(bearer.field("authorization"), None);
-    let elsewhere =
-        Request::get("/dropped/header").field("X-Token", &good).field("Authorization", "Basic YTpi");
+    let elsewhere = Request::get("/dropped/header")
+        .field("X-Token", &good)
+        .field("Authorization", "Basic YTpi");
     let elsewhere = pair.ask(&elsewhere).forwarded();
-    assert_eq!((elsewhere.field("authorization"), elsewhere.field("x-token")), (None, None));
-    let public = pair.ask(&Request::get("/dropped/public").bearer(&good)).forwarded();
+    assert_eq!(
+        (elsewhere.field("authorization"), elsewhere.field("x-token")),
+        (None, None)
+    );
+    let public = pair
+        .ask(&Request::get("/dropped/public").bearer(&good))
+        .forwarded();
     assert_eq!(public.field("authorization"), None);
 }

@@ -28,13 +28,18 @@ fn verdicts(gateway: &Gateway, issuer: &str, result: &str) -> f64 {
     gateway.metric(&format!("scopegate_token_verifications_total{{{labels}}}"))
 }
 
-// attacks.md row 15: everybody can have a tenant with the provider, and its keys sign the tokens of all.
+// attacks.md row 15: everybody can have a tenant with the provider, and its keys sign the tokens of
+// all.
 #[test]
 fn tokens_of_the_tenants_that_are_listed_are_taken_and_of_no_other() {
     let (issuer, upstream) = (Issuer::start(), Upstream::start());
     let gateway = start(&issuer, "[\"one\", \"two\"]", &upstream);
     for tenant in ["one", "two"] {
-        assert_eq!(status(&gateway, &token(&issuer, &format!("/{tenant}/v2.0"))), 200, "{tenant}");
+        assert_eq!(
+            status(&gateway, &token(&issuer, &format!("/{tenant}/v2.0"))),
+            200,
+            "{tenant}"
+        );
     }
     for path in [
         "/three/v2.0",
@@ -54,7 +59,10 @@ fn tokens_of_the_tenants_that_are_listed_are_taken_and_of_no_other() {
     }
     for tenant in ["multi/one", "multi/two"] {
         assert_eq!(
-            (verdicts(&gateway, tenant, "valid"), verdicts(&gateway, tenant, "bad_signature")),
+            (
+                verdicts(&gateway, tenant, "valid"),
+                verdicts(&gateway, tenant, "bad_signature")
+            ),
             (1.0, 0.0)
         );
     }
@@ -67,14 +75,24 @@ fn a_tenant_that_leaves_the_list_is_out_with_the_next_reload_and_the_others_stay
     let (one, two) = (token(&issuer, "/one/v2.0"), token(&issuer, "/two/v2.0"));
     assert_eq!((status(&gateway, &one), status(&gateway, &two)), (200, 200));
     // From here on nobody has keys who did not have them: whoever stays has kept them.
-    issuer.serve(Jwks::Raw(200, String::new(), json!({ "keys": [] }).to_string().into_bytes()));
+    issuer.serve(Jwks::Raw(
+        200,
+        String::new(),
+        json!({ "keys": [] }).to_string().into_bytes(),
+    ));
     let text = std::fs::read_to_string(gateway.file()).unwrap();
     gateway.rewrite(&text.replace("\"one\", \"two\"", "\"two\""));
     gateway.reload();
     gateway.wait_for_metric("scopegate_reloads_total{result=\"success\"}", 1.0);
     assert_eq!((status(&gateway, &one), status(&gateway, &two)), (401, 200));
-    assert_eq!(gateway.metric("scopegate_issuer_keys{issuer=\"multi/one\"}"), 0.0);
+    assert_eq!(
+        gateway.metric("scopegate_issuer_keys{issuer=\"multi/one\"}"),
+        0.0
+    );
     let another = Token::of(&format!("{}/two/v2.0", issuer.url()), "read").with("jti", "2");
     assert_eq!(status(&gateway, &another.signed(&issuer.key)), 200);
-    assert_eq!(status(&gateway, &another.signed(&Key::rsa("key-1", 1))), 401);
+    assert_eq!(
+        status(&gateway, &another.signed(&Key::rsa("key-1", 1))),
+        401
+    );
 }

@@ -1,4 +1,5 @@
-//! *Tolerant reading*: a scoped route beside a wider one stays closed to applications that read paths loosely.
+//! *Tolerant reading*: a scoped route beside a wider one stays closed to applications that read
+//! paths loosely.
 
 use crate::support::{Key, Pair, Request, Upstream};
 
@@ -16,7 +17,10 @@ const EVERYTHING: &str = "allow = [\"encoded-slash\", \"encoded-backslash\", \"b
 
 #[test]
 fn no_loose_spelling_reaches_a_scoped_path_by_a_wider_route() {
-    for wide in ["public = true".to_owned(), format!("public = true\n{EVERYTHING}")] {
+    for wide in [
+        "public = true".to_owned(),
+        format!("public = true\n{EVERYTHING}"),
+    ] {
         let pair = pair(&[route("/admin", "scopes = \"admin\""), route("/**", &wide)]);
         let ask = |target: &str| pair.ask(&Request::get(target));
         for target in [
@@ -31,7 +35,10 @@ fn no_loose_spelling_reaches_a_scoped_path_by_a_wider_route() {
             "/admin%23x",
         ] {
             let answer = ask(target).refused("shadowed_path");
-            assert!(!answer.problem()["detail"].to_string().contains("admin"), "{answer:?}");
+            assert!(
+                !answer.problem()["detail"].to_string().contains("admin"),
+                "{answer:?}"
+            );
         }
         for target in [
             "//admin",
@@ -47,7 +54,15 @@ fn no_loose_spelling_reaches_a_scoped_path_by_a_wider_route() {
             ask(target).refused("ambiguous_path");
         }
         ask("/%61dmin").refused("missing_token");
-        for target in ["/administrator", "/admin/x", "/x/admin", "/Other/", "/x.", "/a%20b", "/"] {
+        for target in [
+            "/administrator",
+            "/admin/x",
+            "/x/admin",
+            "/Other/",
+            "/x.",
+            "/a%20b",
+            "/",
+        ] {
             assert_eq!(ask(target).forwarded().target, target);
         }
         let request = Request::get("/admin").bearer(&pair.token("admin"));
@@ -58,9 +73,14 @@ fn no_loose_spelling_reaches_a_scoped_path_by_a_wider_route() {
 
 #[test]
 fn no_loose_spelling_reaches_a_scoped_subtree_by_a_wider_route() {
-    for wide in ["public = true".to_owned(), format!("public = true\n{EVERYTHING}")] {
-        let pair =
-            pair(&[route("/admin/**", "scopes = \"admin\"\nallow = [\"matrix\"]"), route("/**", &wide)]);
+    for wide in [
+        "public = true".to_owned(),
+        format!("public = true\n{EVERYTHING}"),
+    ] {
+        let pair = pair(&[
+            route("/admin/**", "scopes = \"admin\"\nallow = [\"matrix\"]"),
+            route("/**", &wide),
+        ]);
         let ask = |target: &str| pair.ask(&Request::get(target));
         for target in ["/Admin", "/Admin/x", "/admin.", "/admin%20/x", "/admin%3Fx"] {
             ask(target).refused("shadowed_path");
@@ -91,7 +111,8 @@ fn no_loose_spelling_reaches_a_scoped_subtree_by_a_wider_route() {
     for target in ["//x", "/x%2fadmin", "/x;a/admin", "/%2578", "/x\\y"] {
         assert_eq!(pair.ask(&Request::get(target)).forwarded().target, target);
     }
-    pair.ask(&Request::get("/admin/x;a")).refused("ambiguous_path");
+    pair.ask(&Request::get("/admin/x;a"))
+        .refused("ambiguous_path");
 }
 
 #[test]
@@ -104,18 +125,27 @@ fn a_lesser_scope_is_a_wider_route_as_well() {
     ]);
     let token = pair.token("user");
     let ask = |target: &str| pair.ask(&Request::get(target).bearer(&token));
-    for target in ["/users/Admin", "/users/admin.", "/Users/admin", "/users/ADMIN%20"] {
+    for target in [
+        "/users/Admin",
+        "/users/admin.",
+        "/Users/admin",
+        "/users/ADMIN%20",
+    ] {
         ask(target).refused("shadowed_path");
     }
     // Before the token is looked at.
-    pair.ask(&Request::get("/users/Admin")).refused("shadowed_path");
+    pair.ask(&Request::get("/users/Admin"))
+        .refused("shadowed_path");
     ask("/users/admin").refused("insufficient_scope");
     assert_eq!(ask("/users/Bob").forwarded().target, "/users/Bob");
     assert_eq!(ask("/users/AdminX").forwarded().target, "/users/AdminX");
     // Who may not `POST /reports` by any token may not by another spelling.
-    pair.ask(&Request::new("POST", "/reports/").bearer(&token)).refused("shadowed_path");
-    pair.ask(&Request::new("OPTIONS", "/Reports").bearer(&token)).refused("shadowed_path");
-    pair.ask(&Request::new("POST", "/reports").bearer(&token)).refused("method_not_allowed");
+    pair.ask(&Request::new("POST", "/reports/").bearer(&token))
+        .refused("shadowed_path");
+    pair.ask(&Request::new("OPTIONS", "/Reports").bearer(&token))
+        .refused("shadowed_path");
+    pair.ask(&Request::new("POST", "/reports").bearer(&token))
+        .refused("method_not_allowed");
 }
 
 #[test]
@@ -126,13 +156,17 @@ fn a_route_that_lets_everybody_pass_stands_in_no_ones_way() {
         route("/b/x", "public = true"),
         route("/b/**", "scopes = \"b\""),
         route("/c/x", "scopes = [\"c\", \"d\"]"),
-        route("/c/**", "scopes = { any = [\"c\", { all = [\"d\", \"e\"] }] }"),
+        route(
+            "/c/**",
+            "scopes = { any = [\"c\", { all = [\"d\", \"e\"] }] }",
+        ),
     ]);
     for (target, scope) in [("/a/X", "a"), ("/a/x/", "a"), ("/b/X", "b")] {
         let request = Request::get(target).bearer(&pair.token(scope));
         assert_eq!(pair.ask(&request).forwarded().target, target);
     }
-    pair.ask(&Request::get("/c/X").bearer(&pair.token("c d"))).refused("shadowed_path");
+    pair.ask(&Request::get("/c/X").bearer(&pair.token("c d")))
+        .refused("shadowed_path");
 }
 
 #[test]
@@ -196,22 +230,32 @@ fn the_stricter_route_releases_what_its_application_tells_apart() {
         both.ask(&Request::get(target)).refused("shadowed_path");
     }
     let slash = table("distinct = \"slash\"", "");
-    assert_eq!(slash.ask(&Request::get("/admin/")).forwarded().target, "/admin/");
+    assert_eq!(
+        slash.ask(&Request::get("/admin/")).forwarded().target,
+        "/admin/"
+    );
     slash.ask(&Request::get("/Admin")).refused("shadowed_path");
     // The wider one releases nothing, and a default is for both.
-    table("", "").ask(&Request::get("/Admin")).refused("shadowed_path");
+    table("", "")
+        .ask(&Request::get("/Admin"))
+        .refused("shadowed_path");
 }
 
 #[test]
 fn a_group_that_falls_through_is_as_it_was() {
     let group = |lines: &str| format!("[[groups]]\n{lines}\n");
-    let member = |path: &str, lines: &str| format!("[[groups.routes]]\npath = \"{path}\"\n{lines}\n");
+    let member =
+        |path: &str, lines: &str| format!("[[groups.routes]]\npath = \"{path}\"\n{lines}\n");
     let pair = pair(&[
         group("prefix = \"/g\"\nmethod_fallthrough = true"),
         member("/admin", "methods = { GET = \"admin\" }"),
         member("/**", "public = true"),
     ]);
-    for (method, target) in [("GET", "/g/Admin"), ("POST", "/g/admin"), ("POST", "/g/admin/")] {
+    for (method, target) in [
+        ("GET", "/g/Admin"),
+        ("POST", "/g/admin"),
+        ("POST", "/g/admin/"),
+    ] {
         pair.ask(&Request::new(method, target)).forwarded();
     }
     pair.ask(&Request::get("/g/admin")).refused("missing_token");
@@ -222,7 +266,8 @@ fn a_group_goes_on_within_itself_alone() {
     let group = |prefix: &str| {
         format!("[[groups]]\nmethod_fallthrough = true\nstrip = false\nprefix = \"{prefix}\"\n")
     };
-    let member = |path: &str, lines: &str| format!("[[groups.routes]]\npath = \"{path}\"\n{lines}\n");
+    let member =
+        |path: &str, lines: &str| format!("[[groups.routes]]\npath = \"{path}\"\n{lines}\n");
     let pair = pair(&[
         group("/a"),
         member("/x", "methods = { GET = \"x\" }"),
@@ -237,19 +282,26 @@ fn a_group_goes_on_within_itself_alone() {
         member("/**", "methods = { POST = \"c\" }"),
         route("/c/{id}", "public = true"),
     ]);
-    let refused = pair.ask(&Request::new("POST", "/a/x")).refused("method_not_allowed");
+    let refused = pair
+        .ask(&Request::new("POST", "/a/x"))
+        .refused("method_not_allowed");
     assert_eq!(refused.field("allow"), Some("GET, HEAD"));
     pair.ask(&Request::new("POST", "/a/y")).forwarded();
     // Past a stricter route of others it does not go, past one that lets everybody pass it does.
-    pair.ask(&Request::new("POST", "/b/x")).refused("method_not_allowed");
+    pair.ask(&Request::new("POST", "/b/x"))
+        .refused("method_not_allowed");
     pair.ask(&Request::new("POST", "/b/x/y")).forwarded();
-    pair.ask(&Request::new("POST", "/c/x").bearer(&pair.token("c"))).forwarded();
+    pair.ask(&Request::new("POST", "/c/x").bearer(&pair.token("c")))
+        .forwarded();
 }
 
 #[test]
 fn a_path_without_a_route_is_not_said_to_be_forbidden() {
     let pair = pair(&[
-        route("/a/{id}/b", "public = true\nallow = [\"empty-segment\", \"matrix\"]"),
+        route(
+            "/a/{id}/b",
+            "public = true\nallow = [\"empty-segment\", \"matrix\"]",
+        ),
         route("/f/{rest+}", "public = true\nallow = [\"empty-segment\"]"),
         route("/e/{id}", "public = true\nallow = [\"matrix\"]"),
     ]);
@@ -259,17 +311,22 @@ fn a_path_without_a_route_is_not_said_to_be_forbidden() {
     };
     // `{id}` and the first segment of `{rest+}` are not empty, whatever is allowed.
     for target in ["/a//b", "/f//x"] {
-        let expected =
-            "The path can be read in more than one way (empty-segment), and nothing here answers to it.";
+        let expected = "The path can be read in more than one way (empty-segment), and nothing here answers to it.";
         assert_eq!(detail(target), expected, "{target}");
     }
     assert_eq!(
         detail("/a/x%2f/b"),
         "The path can be read in more than one way (encoded-slash), which is not allowed here."
     );
-    assert_eq!(pair.ask(&Request::get("/f/x//y")).forwarded().target, "/f/x//y");
+    assert_eq!(
+        pair.ask(&Request::get("/f/x//y")).forwarded().target,
+        "/f/x//y"
+    );
     // An escaped `;` is a `;`, and what follows one is looked at, too.
-    assert_eq!(pair.ask(&Request::get("/e/x%3Ba")).forwarded().target, "/e/x%3Ba");
+    assert_eq!(
+        pair.ask(&Request::get("/e/x%3Ba")).forwarded().target,
+        "/e/x%3Ba"
+    );
     assert!(detail("/f/x%3Ba").contains("(matrix)"));
     assert!(detail("/e/x;..").contains("(dot-segment)"));
     assert!(detail("/e/x%09").contains("(control-character)"));
@@ -283,21 +340,30 @@ fn any_is_the_common_methods_alone() {
         pair.ask(&Request::new(method, "/x")).forwarded();
     }
     for method in ["PROPFIND", "BREW", "get", "TRACE"] {
-        let refused = pair.ask(&Request::new(method, "/x")).refused("method_not_allowed");
-        assert_eq!(refused.field("allow"), Some("DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"));
+        let refused = pair
+            .ask(&Request::new(method, "/x"))
+            .refused("method_not_allowed");
+        assert_eq!(
+            refused.field("allow"),
+            Some("DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT")
+        );
     }
 }
 
 #[test]
 fn a_parameter_beside_a_public_subtree_keeps_its_last_slash_closed() {
-    let pair = pair(&[route("/{id}", "scopes = \"read\""), route("/**", "public = true")]);
+    let pair = pair(&[
+        route("/{id}", "scopes = \"read\""),
+        route("/**", "public = true"),
+    ]);
     pair.ask(&Request::get("/x/")).refused("shadowed_path");
     pair.ask(&Request::get("/x")).refused("missing_token");
     assert_eq!(pair.ask(&Request::get("/x/y/")).forwarded().target, "/x/y/");
 }
 
-/// One tolerant reading of these paths has another number of segments, and no longer the scoped route's. An application that
-/// folds nothing but case, or the last slash, still takes them for that route.
+/// One tolerant reading of these paths has another number of segments, and no longer the scoped
+/// route's. An application that folds nothing but case, or the last slash, still takes them for
+/// that route.
 #[test]
 fn an_application_that_folds_less_reaches_no_scoped_path() {
     let wide = "public = true".to_owned();
@@ -325,16 +391,31 @@ fn an_application_that_folds_less_reaches_no_scoped_path() {
         ] {
             pair.ask(&Request::get(target)).refused("shadowed_path");
         }
-        pair.ask(&Request::new("POST", "/Orders/5%3F/cancel")).refused("shadowed_path");
-        for target in ["/Users/5%2Fx/roles", "/users/5\\x/Roles", "/Users/%3B/roles;y"] {
+        pair.ask(&Request::new("POST", "/Orders/5%3F/cancel"))
+            .refused("shadowed_path");
+        for target in [
+            "/Users/5%2Fx/roles",
+            "/users/5\\x/Roles",
+            "/Users/%3B/roles;y",
+        ] {
             pair.ask(&Request::get(target)).refused("ambiguous_path");
         }
         // No application takes these for one of the scoped routes.
-        for target in ["/Users", "/Users/5/role", "/Users/5%3Fx", "/X%3F/5/roles", "/Files/", "/"] {
+        for target in [
+            "/Users",
+            "/Users/5/role",
+            "/Users/5%3Fx",
+            "/X%3F/5/roles",
+            "/Files/",
+            "/",
+        ] {
             assert_eq!(pair.ask(&Request::get(target)).forwarded().target, target);
         }
     }
-    let pair = pair(&[route("/{id}/", "scopes = \"admin\""), route("/**", "public = true")]);
+    let pair = pair(&[
+        route("/{id}/", "scopes = \"admin\""),
+        route("/**", "public = true"),
+    ]);
     for target in ["/...", "/%20", "/x"] {
         pair.ask(&Request::get(target)).refused("shadowed_path");
     }
@@ -362,12 +443,18 @@ fn an_application_that_keeps_an_escaped_slash_reaches_no_scoped_path() {
 fn an_application_that_decodes_before_it_cuts_reaches_no_scoped_path() {
     let pair = pair(&[
         route("/admin/x", "scopes = \"admin\""),
-        route("/**", "public = true\nallow = [\"matrix\", \"double-encoding\"]"),
+        route(
+            "/**",
+            "public = true\nallow = [\"matrix\", \"double-encoding\"]",
+        ),
     ]);
     for target in ["/admin;b%252fx", "/admin%253bb%252fx", "/admin%252fx;b"] {
         pair.ask(&Request::get(target)).refused("ambiguous_path");
     }
-    assert_eq!(pair.ask(&Request::get("/admin;b%252fy")).forwarded().target, "/admin;b%252fy");
+    assert_eq!(
+        pair.ask(&Request::get("/admin;b%252fy")).forwarded().target,
+        "/admin;b%252fy"
+    );
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! What a client hears when the upstream fails, and that no failure is left over for the next request.
+//! What a client hears when the upstream fails, and that no failure is left over for the next
+//! request.
 
 use std::net::TcpListener;
 
@@ -12,10 +13,15 @@ fn raw(text: &str, keep: bool) -> Script {
 
 #[track_caller]
 fn assert_failed(answer: &Answer, status: u16, code: &str) {
-    assert_eq!((answer.status, answer.code().as_str()), (status, code), "{answer:?}");
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (status, code),
+        "{answer:?}"
+    );
 }
 
-/// Sends requests until one finds the connection that the worker has kept: a client connection belongs to one worker.
+/// Sends requests until one finds the connection that the worker has kept: a client connection
+/// belongs to one worker.
 fn warm(gateway: &Gateway) -> crate::support::Client {
     let mut client = gateway.connect();
     assert_eq!(client.send(&Request::get("/warm")).status, 200);
@@ -26,22 +32,31 @@ fn warm(gateway: &Gateway) -> crate::support::Client {
 #[test]
 fn an_upstream_that_is_not_there_is_502() {
     let upstream = Upstream::start();
-    let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let gone = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
     let gateway = Gateway::start(&format!(
         "{}[upstreams.gone]\nurl = \"http://{gone}\"\n\
          [[routes]]\npath = \"/gone\"\nupstream = \"gone\"\npublic = true\n\
          [[routes]]\npath = \"/here\"\nupstream = \"orders\"\npublic = true\n",
         upstream.toml("orders")
     ));
-    for request in [Request::get("/gone"), Request::new("POST", "/gone").body("x")] {
+    for request in [
+        Request::get("/gone"),
+        Request::new("POST", "/gone").body("x"),
+    ] {
         assert_failed(&gateway.send(&request), 502, "upstream_failed");
     }
-    assert_eq!(gateway.metric("scopegate_upstream_faults_total{fault=\"connect\",upstream=\"gone\"}"), 2.0);
+    assert_eq!(
+        gateway.metric("scopegate_upstream_faults_total{fault=\"connect\",upstream=\"gone\"}"),
+        2.0
+    );
     assert_eq!(gateway.send(&Request::get("/here")).status, 200);
 }
 
-// U01: it is let in, and then nothing comes. Beside it one is served whose name may have another address first, where nobody
-// is.
+// U01: it is let in, and then nothing comes. Beside it one is served whose name may have another
+// address first, where nobody is.
 #[test]
 fn an_upstream_that_never_shakes_hands_is_504_after_its_time() {
     let upstream = Upstream::start();
@@ -54,7 +69,11 @@ fn an_upstream_that_never_shakes_hands_is_504_after_its_time() {
         silent.local_addr().unwrap(),
         upstream.authority().rsplit_once(':').unwrap().1
     ));
-    assert_failed(&gateway.send(&Request::get("/silent")), 504, "upstream_timeout");
+    assert_failed(
+        &gateway.send(&Request::get("/silent")),
+        504,
+        "upstream_timeout",
+    );
     let series = "scopegate_refusals_total{reason=\"upstream_connect_timeout\",route=\"/silent\"}";
     assert_eq!(gateway.metric(series), 1.0);
     assert_eq!(gateway.send(&Request::get("/named")).status, 200);
@@ -65,37 +84,90 @@ fn an_upstream_that_never_shakes_hands_is_504_after_its_time() {
 fn what_is_no_answer_is_502() {
     let upstream = Upstream::start();
     let gateway = Gateway::open(&upstream, "");
-    let long = format!("HTTP/1.1 200 OK\r\nx-long: {}\r\ncontent-length: 0\r\n\r\n", "x".repeat(1 << 20));
+    let long = format!(
+        "HTTP/1.1 200 OK\r\nx-long: {}\r\ncontent-length: 0\r\n\r\n",
+        "x".repeat(1 << 20)
+    );
     let scripts = [
         ("a close without a word", Script::Close),
         ("a reset", Script::RawThenReset(Vec::new())),
         ("garbage", raw("hello, this is not HTTP\r\n\r\n", true)),
-        ("TLS", raw("\x16\x03\x01\x02\x00\x01\x00\x01\u{7c}\x03\x03", true)),
+        (
+            "TLS",
+            raw("\x16\x03\x01\x02\x00\x01\x00\x01\u{7c}\x03\x03", true),
+        ),
         ("half a head", raw("HTTP/1.1 200 OK\r\ncontent-le", false)),
-        ("a status of two digits", raw("HTTP/1.1 20 OK\r\ncontent-length: 0\r\n\r\n", true)),
-        ("another protocol version", raw("HTTP/3.0 200 OK\r\ncontent-length: 0\r\n\r\n", true)),
-        ("a length with a sign", raw("HTTP/1.1 200 OK\r\ncontent-length: +2\r\n\r\nok", true)),
-        ("a length that is none", raw("HTTP/1.1 200 OK\r\ncontent-length: two\r\n\r\nok", true)),
-        ("two lengths", raw("HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\nokk", true)),
+        (
+            "a status of two digits",
+            raw("HTTP/1.1 20 OK\r\ncontent-length: 0\r\n\r\n", true),
+        ),
+        (
+            "another protocol version",
+            raw("HTTP/3.0 200 OK\r\ncontent-length: 0\r\n\r\n", true),
+        ),
+        (
+            "a length with a sign",
+            raw("HTTP/1.1 200 OK\r\ncontent-length: +2\r\n\r\nok", true),
+        ),
+        (
+            "a length that is none",
+            raw("HTTP/1.1 200 OK\r\ncontent-length: two\r\n\r\nok", true),
+        ),
+        (
+            "two lengths",
+            raw(
+                "HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\nokk",
+                true,
+            ),
+        ),
         (
             "a coding that hides another",
-            raw("HTTP/1.1 200 OK\r\ntransfer-encoding: gzip, chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", true),
+            raw(
+                "HTTP/1.1 200 OK\r\ntransfer-encoding: gzip, chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+                true,
+            ),
         ),
-        ("a coding that is not chunked", raw("HTTP/1.1 200 OK\r\ntransfer-encoding: gzip\r\n\r\nok", false)),
-        ("a name with a space", raw("HTTP/1.1 200 OK\r\nx y: 1\r\ncontent-length: 2\r\n\r\nok", true)),
+        (
+            "a coding that is not chunked",
+            raw(
+                "HTTP/1.1 200 OK\r\ntransfer-encoding: gzip\r\n\r\nok",
+                false,
+            ),
+        ),
+        (
+            "a name with a space",
+            raw(
+                "HTTP/1.1 200 OK\r\nx y: 1\r\ncontent-length: 2\r\n\r\nok",
+                true,
+            ),
+        ),
         ("a head without end", raw(&long, true)),
-        ("an unasked switch", raw("HTTP/1.1 101 Switching Protocols\r\nupgrade: h2c\r\n\r\nmarker", true)),
+        (
+            "an unasked switch",
+            raw(
+                "HTTP/1.1 101 Switching Protocols\r\nupgrade: h2c\r\n\r\nmarker",
+                true,
+            ),
+        ),
     ];
     for (what, script) in scripts {
         let before = upstream.arrivals().len();
         upstream.play([script]);
         let answer = gateway.send(&Request::get("/a"));
-        assert_eq!((answer.status, answer.code().as_str()), (502, "upstream_failed"), "{what}: {answer:?}");
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (502, "upstream_failed"),
+            "{what}: {answer:?}"
+        );
         assert_eq!(upstream.arrivals().len(), before + 1, "{what}: asked once");
         gateway.wait_for_metric(OPEN, 0.0);
         upstream.play([Script::Echo]);
         let next = gateway.send(&Request::get("/next"));
-        assert_eq!((next.status, next.text().as_str()), (200, "/next"), "after {what}");
+        assert_eq!(
+            (next.status, next.text().as_str()),
+            (200, "/next"),
+            "after {what}"
+        );
         upstream.close_connections();
         gateway.wait_for_metric(OPEN, 0.0);
     }
@@ -111,15 +183,24 @@ fn an_upstream_that_says_nothing_is_504() {
          [[routes]]\npath = \"/long\"\nupstream = \"orders\"\npublic = true\nresponse_timeout = \"1h\"\n",
         upstream.toml("orders")
     ));
-    for request in [Request::get("/short"), Request::new("POST", "/short").body("x")] {
+    for request in [
+        Request::get("/short"),
+        Request::new("POST", "/short").body("x"),
+    ] {
         let before = upstream.arrivals().len();
         upstream.play([Script::Hang]);
         assert_failed(&gateway.send(&request), 504, "upstream_timeout");
-        assert_eq!(upstream.arrivals().len(), before + 1, "what may be under way is not sent again");
+        assert_eq!(
+            upstream.arrivals().len(),
+            before + 1,
+            "what may be under way is not sent again"
+        );
     }
     // Its connection is closed with the exchange: a late answer finds nobody.
     gateway.wait_for_metric(OPEN, 0.0);
-    upstream.play([Script::Pieces(vec![b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nlate".to_vec()])]);
+    upstream.play([Script::Pieces(vec![
+        b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nlate".to_vec(),
+    ])]);
     let mut client = gateway.connect();
     client.write_request(&Request::get("/long"));
     upstream.wait_for(3);
@@ -127,7 +208,10 @@ fn an_upstream_that_says_nothing_is_504() {
     // While another one runs into its time, this one has not.
     assert_eq!(gateway.send(&Request::get("/short")).status, 504);
     upstream.go_on();
-    assert_eq!(client.read("GET").expect("there is an answer").text(), "late");
+    assert_eq!(
+        client.read("GET").expect("there is an answer").text(),
+        "late"
+    );
 }
 
 // U04: informational answers extend no deadline and are not relayed.
@@ -147,12 +231,16 @@ fn informational_answers_are_neither_relayed_nor_endless() {
     ]);
     let mut client = gateway.connect();
     let answer = client.send(&Request::get("/a"));
-    assert_eq!((answer.status, answer.text().as_str(), answer.field("link")), (200, "ok", None));
+    assert_eq!(
+        (answer.status, answer.text().as_str(), answer.field("link")),
+        (200, "ok", None)
+    );
     assert_eq!(client.send(&Request::get("/b")).status, 502);
     gateway.wait_for_metric(OPEN, 0.0);
 }
 
-// U04, L05, L03: what does not end is refused by its size, before any time is up, and a worker has time for others meanwhile.
+// U04, L05, L03: what does not end is refused by its size, before any time is up, and a worker has
+// time for others meanwhile.
 #[test]
 fn others_are_served_while_an_upstream_never_stops() {
     let (upstream, other) = (Upstream::start(), Upstream::start());
@@ -168,8 +256,16 @@ fn others_are_served_while_an_upstream_never_stops() {
     let hints = b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n".repeat(100);
     for (what, first, again) in [
         ("informational answers", Vec::new(), hints),
-        ("zeros before a chunk", [&chunked[..], b"2\r\nok\r\n"].concat(), b"0".repeat(4096)),
-        ("a chunk extension", [&chunked[..], b"2\r\nok\r\n2;a="].concat(), b"x".repeat(4096)),
+        (
+            "zeros before a chunk",
+            [&chunked[..], b"2\r\nok\r\n"].concat(),
+            b"0".repeat(4096),
+        ),
+        (
+            "a chunk extension",
+            [&chunked[..], b"2\r\nok\r\n2;a="].concat(),
+            b"x".repeat(4096),
+        ),
         ("trailers", ended, b"x-a: 1\r\n".repeat(400)),
     ] {
         let before = upstream.flooded();
@@ -179,7 +275,11 @@ fn others_are_served_while_an_upstream_never_stops() {
         wait_until("the flood comes", || upstream.flooded() > before);
         // Both workers.
         for _ in 0..4 {
-            assert_eq!(gateway.send(&Request::get("/other")).status, 200, "during {what}");
+            assert_eq!(
+                gateway.send(&Request::get("/other")).status,
+                200,
+                "during {what}"
+            );
         }
         let answer = flooded.read("GET").expect("there is an answer");
         let is_refused = answer.status == 502 || answer.text() == "ok" && !answer.complete;
@@ -206,9 +306,21 @@ fn a_request_that_met_a_closing_connection_is_repeated_only_if_it_may_be() {
         upstream.play([Script::Close]);
         let answer = client.send(&request);
         let (status, arrivals) = if repeated { (200, 3) } else { (502, 2) };
-        assert_eq!((answer.status, upstream.arrivals().len()), (status, arrivals), "{request:?}");
-        let connections: Vec<_> = upstream.arrivals().iter().map(|arrival| arrival.connection).collect();
-        assert_eq!(connections[..2], [0, 0], "it went over the connection that was kept");
+        assert_eq!(
+            (answer.status, upstream.arrivals().len()),
+            (status, arrivals),
+            "{request:?}"
+        );
+        let connections: Vec<_> = upstream
+            .arrivals()
+            .iter()
+            .map(|arrival| arrival.connection)
+            .collect();
+        assert_eq!(
+            connections[..2],
+            [0, 0],
+            "it went over the connection that was kept"
+        );
     }
 }
 
@@ -220,7 +332,10 @@ fn a_connection_that_the_upstream_has_closed_is_not_used() {
     let mut client = warm(&gateway);
     upstream.close_connections();
     gateway.wait_for_metric(OPEN, 0.0);
-    assert_eq!(client.send(&Request::new("POST", "/a").body("x")).status, 200);
+    assert_eq!(
+        client.send(&Request::new("POST", "/a").body("x")).status,
+        200
+    );
     assert_eq!((upstream.arrivals().len(), upstream.connections()), (2, 2));
 }
 
@@ -230,7 +345,10 @@ fn a_request_is_not_repeated_once_its_answer_has_begun() {
     let upstream = Upstream::start();
     let gateway = Gateway::open(&upstream, "");
     let mut client = warm(&gateway);
-    upstream.play([raw("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\ncut", false)]);
+    upstream.play([raw(
+        "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\ncut",
+        false,
+    )]);
     assert!(!client.send(&Request::get("/a")).complete);
     assert_eq!(upstream.arrivals().len(), 2);
 }
@@ -242,11 +360,18 @@ fn connections_are_kept_and_used_again() {
     let gateway = Gateway::open(&upstream, "");
     let mut client = gateway.connect();
     for number in 0..20 {
-        let request = if number % 2 == 0 { Request::get("/a") } else { Request::new("POST", "/a").body("x") };
+        let request = if number % 2 == 0 {
+            Request::get("/a")
+        } else {
+            Request::new("POST", "/a").body("x")
+        };
         assert_eq!(client.send(&request).status, 200);
     }
     assert_eq!(upstream.connections(), 1);
-    assert_eq!(gateway.metric("scopegate_upstream_connections_reused_total{upstream=\"orders\"}"), 19.0);
+    assert_eq!(
+        gateway.metric("scopegate_upstream_connections_reused_total{upstream=\"orders\"}"),
+        19.0
+    );
     // The twin: a pool that keeps none.
     let dialling = Gateway::open(&upstream, "max_idle = 0");
     let mut client = dialling.connect();
@@ -273,11 +398,18 @@ fn bytes_after_an_answer_are_nobodys_answer() {
         let mut client = gateway.connect();
         let answer = client.send(&Request::get("/first"));
         assert!(answer.text().len() <= 2, "{answer:?}");
-        assert_eq!(client.send(&Request::get("/second")).text(), "/second", "after {doubled:?}");
+        assert_eq!(
+            client.send(&Request::get("/second")).text(),
+            "/second",
+            "after {doubled:?}"
+        );
         assert_eq!(gateway.send(&Request::get("/third")).text(), "/third");
     }
     // HEAD: a body that must not be there.
-    upstream.play([raw("HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nmarker", true), Script::Echo]);
+    upstream.play([
+        raw("HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nmarker", true),
+        Script::Echo,
+    ]);
     let mut client = gateway.connect();
     assert_eq!(client.send(&Request::new("HEAD", "/head")).status, 200);
     assert_eq!(client.send(&Request::get("/second")).text(), "/second");
@@ -292,12 +424,22 @@ fn an_answer_that_is_framed_twice_is_framed_once_for_the_client() {
         "content-length: 100\r\ntransfer-encoding: chunked\r\n",
         "transfer-encoding: chunked\r\ncontent-length: 1\r\n",
     ] {
-        upstream.play([raw(&format!("HTTP/1.1 200 OK\r\n{lines}\r\n2\r\nok\r\n0\r\n\r\n"), true)]);
+        upstream.play([raw(
+            &format!("HTTP/1.1 200 OK\r\n{lines}\r\n2\r\nok\r\n0\r\n\r\n"),
+            true,
+        )]);
         let answer = gateway.send(&Request::get("/a"));
         let refused = answer.status == 502;
-        assert!(refused || (answer.text() == "ok" && answer.complete), "{lines}: {answer:?}");
+        assert!(
+            refused || (answer.text() == "ok" && answer.complete),
+            "{lines}: {answer:?}"
+        );
         upstream.play([Script::Echo]);
-        assert_eq!(gateway.send(&Request::get("/next")).text(), "/next", "after {lines}");
+        assert_eq!(
+            gateway.send(&Request::get("/next")).text(),
+            "/next",
+            "after {lines}"
+        );
     }
 }
 
@@ -309,17 +451,26 @@ fn a_body_that_breaks_its_framing_never_looks_complete() {
     let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\ncut\r\n";
     let keeps = |rest: &str| raw(&format!("{head}{rest}"), true);
     let floods = |rest: &str, again: &str| {
-        Script::Flood(format!("{head}{rest}").into_bytes(), again.repeat(64).into_bytes())
+        Script::Flood(
+            format!("{head}{rest}").into_bytes(),
+            again.repeat(64).into_bytes(),
+        )
     };
     for (what, script) in [
         ("a size that is none", keeps("zz\r\nmarker")),
         ("a size with a sign", keeps("-1\r\nmarker")),
         ("a size with a prefix", keeps("0x6\r\nmarker\r\n0\r\n\r\n")),
-        ("a size beyond all numbers", keeps("ffffffffffffffff6\r\nmarker\r\n0\r\n\r\n")),
+        (
+            "a size beyond all numbers",
+            keeps("ffffffffffffffff6\r\nmarker\r\n0\r\n\r\n"),
+        ),
         ("no size", keeps("\r\nmarker\r\n0\r\n\r\n")),
         ("a bare LF after a size", keeps("6\nmarker\r\n0\r\n\r\n")),
         ("a bare CR after a size", keeps("6\rmarker\r\n0\r\n\r\n")),
-        ("a chunk that is longer than its size", keeps("1\r\nmarker\r\n0\r\n\r\n")),
+        (
+            "a chunk that is longer than its size",
+            keeps("1\r\nmarker\r\n0\r\n\r\n"),
+        ),
         ("a trailer that is none", keeps("0\r\nx y\r\n\r\n")),
         ("an extension without end", floods("6;", "x")),
         ("trailers without end", floods("0\r\n", "x-a: 1\r\n")),
@@ -327,11 +478,18 @@ fn a_body_that_breaks_its_framing_never_looks_complete() {
         upstream.play([script]);
         let mut client = gateway.connect();
         let cut = client.send(&Request::new("POST", "/cut").body(""));
-        assert!(cut.status == 502 || !cut.complete, "{what} looks complete: {cut:?}");
+        assert!(
+            cut.status == 502 || !cut.complete,
+            "{what} looks complete: {cut:?}"
+        );
         assert!(!cut.text().contains("marker"), "{what}: {cut:?}");
         gateway.wait_for_metric(OPEN, 0.0);
         upstream.play([Script::Echo]);
-        assert_eq!(gateway.send(&Request::get("/next")).text(), "/next", "after {what}");
+        assert_eq!(
+            gateway.send(&Request::get("/next")).text(),
+            "/next",
+            "after {what}"
+        );
         upstream.close_connections();
         gateway.wait_for_metric(OPEN, 0.0);
     }
@@ -370,9 +528,16 @@ fn an_upstream_that_takes_nothing_of_an_upload_is_504() {
     client.write(b"POST /a HTTP/1.1\r\nHost: api.test\r\nContent-Length: 50000000\r\n\r\n");
     let writer = client.writer();
     let sending = std::thread::spawn(move || writer.write_until_closed(50_000_000));
-    assert_failed(&client.read("POST").expect("there is an answer"), 504, "upstream_timeout");
+    assert_failed(
+        &client.read("POST").expect("there is an answer"),
+        504,
+        "upstream_timeout",
+    );
     drop(client);
-    assert!(sending.join().unwrap() < 50_000_000, "the body was held in memory");
+    assert!(
+        sending.join().unwrap() < 50_000_000,
+        "the body was held in memory"
+    );
     gateway.wait_for_metric(OPEN, 0.0);
     assert_eq!(gateway.send(&Request::get("/next")).status, 200);
 }
@@ -386,7 +551,10 @@ fn a_client_that_leaves_ends_its_exchange() {
     for (script, request) in [
         (Script::Hang, Request::get("/before-the-answer")),
         (Script::Hang, Request::new("POST", "/with-a-body").body("x")),
-        (Script::Pieces(vec![begun, b"un".to_vec()]), Request::get("/during-the-answer")),
+        (
+            Script::Pieces(vec![begun, b"un".to_vec()]),
+            Request::get("/during-the-answer"),
+        ),
     ] {
         let arrivals = upstream.arrivals().len();
         upstream.play([script]);
@@ -403,7 +571,8 @@ fn a_client_that_leaves_ends_its_exchange() {
         gateway.wait_for_metric(OPEN, 0.0);
     }
     wait_until("requests of clients that left are recorded", || {
-        gateway.metric("scopegate_requests_total{method=\"GET\",route=\"/**\",status=\"left\"}") >= 2.0
+        gateway.metric("scopegate_requests_total{method=\"GET\",route=\"/**\",status=\"left\"}")
+            >= 2.0
     });
     assert_eq!(gateway.send(&Request::get("/next")).status, 200);
 }

@@ -2,12 +2,13 @@
 
 use crate::support::framed::{Act, Framed, good, head};
 use crate::support::frames::{
-    CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, PUSH_PROMISE, RST_STREAM, SETTINGS,
-    WINDOW_UPDATE, frame, literal,
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, PUSH_PROMISE, RST_STREAM,
+    SETTINGS, WINDOW_UPDATE, frame, literal,
 };
 use crate::support::{Answer, Gateway, Request, Upstream};
 
-const ROUTE: &str = "[[routes]]\npath = \"/**\"\nupstream = \"orders\"\nmethods = \"ANY\"\npublic = true\n";
+const ROUTE: &str =
+    "[[routes]]\npath = \"/**\"\nupstream = \"orders\"\nmethods = \"ANY\"\npublic = true\n";
 const OK: (&str, &str) = (":status", "200");
 
 fn start(upstream: &Framed, more: &str) -> Gateway {
@@ -34,7 +35,11 @@ fn goes_on(rest: impl Fn(u32) -> Vec<u8> + Send + 'static) -> Act {
 
 #[track_caller]
 fn assert_failed(what: &str, answer: &Answer) {
-    assert_eq!((answer.status, answer.code().as_str()), (502, "upstream_failed"), "{what}: {answer:?}");
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (502, "upstream_failed"),
+        "{what}: {answer:?}"
+    );
 }
 
 /// The gateway serves on, and on nothing of what came before.
@@ -66,17 +71,44 @@ fn a_malformed_head_is_502() {
         ("a name with a space", answers(&[OK, ("x a", "1")])),
         ("a name with a quote", answers(&[OK, ("x\"a", "1")])),
         ("an empty name", answers(&[OK, ("", "1")])),
-        ("a value with a line break", answers(&[OK, ("x-a", "1\r\nset-cookie: a=b")])),
-        ("a field of the connection", answers(&[OK, ("connection", "close")])),
-        ("a transfer coding", answers(&[OK, ("transfer-encoding", "chunked")])),
+        (
+            "a value with a line break",
+            answers(&[OK, ("x-a", "1\r\nset-cookie: a=b")]),
+        ),
+        (
+            "a field of the connection",
+            answers(&[OK, ("connection", "close")]),
+        ),
+        (
+            "a transfer coding",
+            answers(&[OK, ("transfer-encoding", "chunked")]),
+        ),
         ("an upgrade", answers(&[OK, ("upgrade", "h2c")])),
         ("a switch", answers(&[(":status", "101")])),
-        ("a length that is none", answers(&[OK, ("content-length", "two")])),
-        ("a length with a sign", answers(&[OK, ("content-length", "+0")])),
-        ("two lengths", answers(&[OK, ("content-length", "0"), ("content-length", "1")])),
-        ("a length and no body", answers(&[OK, ("content-length", "2")])),
-        ("a body before the head", writes(|stream| frame(DATA, END_STREAM, stream, b"marker"))),
-        ("a final answer that is informational", answers(&[(":status", "103")])),
+        (
+            "a length that is none",
+            answers(&[OK, ("content-length", "two")]),
+        ),
+        (
+            "a length with a sign",
+            answers(&[OK, ("content-length", "+0")]),
+        ),
+        (
+            "two lengths",
+            answers(&[OK, ("content-length", "0"), ("content-length", "1")]),
+        ),
+        (
+            "a length and no body",
+            answers(&[OK, ("content-length", "2")]),
+        ),
+        (
+            "a body before the head",
+            writes(|stream| frame(DATA, END_STREAM, stream, b"marker")),
+        ),
+        (
+            "a final answer that is informational",
+            answers(&[(":status", "103")]),
+        ),
     ] {
         upstream.play([act]);
         assert_failed(what, &gateway.send(&once()));
@@ -93,13 +125,18 @@ fn an_answer_that_breaks_off_never_looks_complete() {
     for (what, act) in [
         (
             "longer than its length",
-            writes(move |stream| [long(stream), frame(DATA, END_STREAM, stream, b"okmarker")].concat()),
+            writes(move |stream| {
+                [long(stream), frame(DATA, END_STREAM, stream, b"okmarker")].concat()
+            }),
         ),
         (
             "shorter than its length",
             writes(move |stream| [long(stream), frame(DATA, END_STREAM, stream, b"o")].concat()),
         ),
-        ("a second head", goes_on(|stream| [head(stream, 0, &[OK]), good(stream)].concat())),
+        (
+            "a second head",
+            goes_on(|stream| [head(stream, 0, &[OK]), good(stream)].concat()),
+        ),
         (
             "trailers with a quote in a name",
             goes_on(|stream| {
@@ -107,25 +144,53 @@ fn an_answer_that_breaks_off_never_looks_complete() {
                 [frame(DATA, 0, stream, b"ok"), trailers].concat()
             }),
         ),
-        ("trailers without an end", goes_on(|stream| head(stream, 0, &[("x-a", "1")]))),
+        (
+            "trailers without an end",
+            goes_on(|stream| head(stream, 0, &[("x-a", "1")])),
+        ),
         (
             "a reset without an error",
-            goes_on(|stream| [frame(DATA, 0, stream, b"ok"), frame(RST_STREAM, 0, stream, &[0; 4])].concat()),
+            goes_on(|stream| {
+                [
+                    frame(DATA, 0, stream, b"ok"),
+                    frame(RST_STREAM, 0, stream, &[0; 4]),
+                ]
+                .concat()
+            }),
         ),
         (
             "more than the window",
             goes_on(|stream| vec![frame(DATA, 0, stream, &[b'x'; 16_384]); 200].concat()),
         ),
-        ("padding that is longer than the frame", goes_on(|stream| frame(DATA, 8, stream, &[9, b'o']))),
-        ("a frame that is too long", goes_on(|stream| frame(DATA, END_STREAM, stream, &[b'x'; 16_385]))),
-        ("a frame of the connection on a stream", goes_on(|stream| frame(SETTINGS, 0, stream, &[]))),
+        (
+            "padding that is longer than the frame",
+            goes_on(|stream| frame(DATA, 8, stream, &[9, b'o'])),
+        ),
+        (
+            "a frame that is too long",
+            goes_on(|stream| frame(DATA, END_STREAM, stream, &[b'x'; 16_385])),
+        ),
+        (
+            "a frame of the connection on a stream",
+            goes_on(|stream| frame(SETTINGS, 0, stream, &[])),
+        ),
         ("data on no stream", goes_on(|_| frame(DATA, 0, 0, b"ok"))),
-        ("data on a stream that nobody opened", goes_on(|_| frame(DATA, 0, 99, b"ok"))),
-        ("a window that overflows", goes_on(|_| frame(WINDOW_UPDATE, 0, 0, &[0x7f, 0xff, 0xff, 0xff]))),
+        (
+            "data on a stream that nobody opened",
+            goes_on(|_| frame(DATA, 0, 99, b"ok")),
+        ),
+        (
+            "a window that overflows",
+            goes_on(|_| frame(WINDOW_UPDATE, 0, 0, &[0x7f, 0xff, 0xff, 0xff])),
+        ),
         (
             "a promise",
             goes_on(|stream| {
-                let block = [vec![0, 0, 0, 2], crate::support::frames::request("GET", "/pushed")].concat();
+                let block = [
+                    vec![0, 0, 0, 2],
+                    crate::support::frames::request("GET", "/pushed"),
+                ]
+                .concat();
                 frame(PUSH_PROMISE, END_HEADERS, stream, &block)
             }),
         ),
@@ -139,7 +204,10 @@ fn an_answer_that_breaks_off_never_looks_complete() {
         client.write_request(&once());
         // The end may overtake the head: then there is none, or a 502.
         if let Some(answer) = client.read("POST") {
-            assert!(answer.status == 502 || !answer.complete, "{what} looks complete: {answer:?}");
+            assert!(
+                answer.status == 502 || !answer.complete,
+                "{what} looks complete: {answer:?}"
+            );
             assert!(!answer.text().contains("marker"), "{what}: {answer:?}");
             assert!(
                 answer.status == 502 || client.is_closed(),
@@ -161,12 +229,22 @@ fn answers_without_a_body_have_none() {
         ("304", "POST", &[(":status", "304")]),
     ] {
         upstream.play([writes(move |stream| {
-            [head(stream, 0, fields), frame(DATA, END_STREAM, stream, b"marker")].concat()
+            [
+                head(stream, 0, fields),
+                frame(DATA, END_STREAM, stream, b"marker"),
+            ]
+            .concat()
         })]);
         let mut client = gateway.connect();
         let answer = client.send(&Request::new(method, "/a").body(""));
-        assert!(answer.status == 502 || fields[0].1 == answer.status.to_string(), "{what}: {answer:?}");
-        assert!(answer.status == 502 || answer.body.is_empty(), "{what}: {answer:?}");
+        assert!(
+            answer.status == 502 || fields[0].1 == answer.status.to_string(),
+            "{what}: {answer:?}"
+        );
+        assert!(
+            answer.status == 502 || answer.body.is_empty(),
+            "{what}: {answer:?}"
+        );
         assert_eq!(client.send(&once()).text(), "ok", "after {what}");
         assert_serves(what, &gateway);
     }
@@ -175,10 +253,14 @@ fn answers_without_a_body_have_none() {
         [hint.clone(), hint, good(stream)].concat()
     })]);
     let answer = gateway.send(&once());
-    assert_eq!((answer.status, answer.text().as_str(), answer.field("link")), (200, "ok", None));
+    assert_eq!(
+        (answer.status, answer.text().as_str(), answer.field("link")),
+        (200, "ok", None)
+    );
 }
 
-// L03, U04, attacks.md row 16: whatever comes without end is bounded in time and memory, and others are served meanwhile.
+// L03, U04, attacks.md row 16: whatever comes without end is bounded in time and memory, and others
+// are served meanwhile.
 #[test]
 fn what_does_not_end_is_ended() {
     let upstream = Framed::start();
@@ -221,15 +303,25 @@ fn what_does_not_end_is_ended() {
                 [first, rest, frame(CONTINUATION, END_HEADERS, stream, &[])].concat()
             }),
         ),
-        ("pings", Act::Flood(nothing(), Box::new(|_| frame(PING, 0, 0, b"scopegat")))),
-        ("settings", Act::Flood(nothing(), Box::new(|_| frame(SETTINGS, 0, 0, &[])))),
+        (
+            "pings",
+            Act::Flood(nothing(), Box::new(|_| frame(PING, 0, 0, b"scopegat"))),
+        ),
+        (
+            "settings",
+            Act::Flood(nothing(), Box::new(|_| frame(SETTINGS, 0, 0, &[]))),
+        ),
     ] {
         let before = upstream.flooded();
         upstream.play([act]);
         let mut client = gateway.connect();
         client.write_request(&once());
         for _ in 0..4 {
-            assert_eq!(gateway.send(&Request::get("/other")).status, 200, "during {what}");
+            assert_eq!(
+                gateway.send(&Request::get("/other")).status,
+                200,
+                "during {what}"
+            );
         }
         let answer = client.read("POST").expect("there is an answer");
         assert_failed(what, &answer);
@@ -254,17 +346,28 @@ fn pseudo_fields_that_are_out_of_place_are_left_out() {
         [begun, frame(DATA, 0, stream, b"ok"), trailers].concat()
     })]);
     let answer = gateway.send(&once().field("TE", "trailers"));
-    assert_eq!((answer.status, answer.text().as_str(), answer.complete), (200, "ok", true), "{answer:?}");
+    assert_eq!(
+        (answer.status, answer.text().as_str(), answer.complete),
+        (200, "ok", true),
+        "{answer:?}"
+    );
     assert_eq!(answer.trailers, [("x-sum".to_owned(), "2".to_owned())]);
-    assert!(answer.fields.iter().all(|(_, value)| value != "/marker"), "{answer:?}");
+    assert!(
+        answer.fields.iter().all(|(_, value)| value != "/marker"),
+        "{answer:?}"
+    );
 }
 
-// U02; RFC 9113 sections 6.8 and 8.7: what the upstream says that it did nothing with goes elsewhere.
+// U02; RFC 9113 sections 6.8 and 8.7: what the upstream says that it did nothing with goes
+// elsewhere.
 #[test]
 fn what_was_not_processed_goes_elsewhere() {
     let leaves = || writes(|_| frame(GOAWAY, 0, 0, &[0; 8]));
     let refuses = || writes(|stream| frame(RST_STREAM, 0, stream, &[0, 0, 0, 7]));
-    for (what, act) in [("GOAWAY", leaves as fn() -> Act), ("REFUSED_STREAM", refuses)] {
+    for (what, act) in [
+        ("GOAWAY", leaves as fn() -> Act),
+        ("REFUSED_STREAM", refuses),
+    ] {
         let (busy, idle) = (Framed::start(), Framed::start());
         let gateway = Gateway::start(&format!(
             "[upstreams.orders]\nendpoints = [\"{}\", \"{}\"]\nprotocol = \"http2\"\n{ROUTE}",
@@ -273,7 +376,11 @@ fn what_was_not_processed_goes_elsewhere() {
         ));
         busy.play([act()]);
         let answer = gateway.send(&Request::get("/a"));
-        assert_eq!((answer.status, answer.text().as_str()), (200, "ok"), "{what}");
+        assert_eq!(
+            (answer.status, answer.text().as_str()),
+            (200, "ok"),
+            "{what}"
+        );
         assert_eq!((busy.streams(), idle.streams()), (1, 1), "{what}");
     }
 }

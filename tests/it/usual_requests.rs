@@ -1,7 +1,7 @@
 //! A usual day: traffic of every kind by turns, each request answered as it should be.
 //!
-//! It is also what `deploy/dist.sh` trains an optimizing build with: `SCOPEGATE_TEST_ROUNDS` says how long the day is, and
-//! `SCOPEGATE_TEST_PROGRAM` whose.
+//! It is also what `deploy/dist.sh` trains an optimizing build with: `SCOPEGATE_TEST_ROUNDS` says
+//! how long the day is, and `SCOPEGATE_TEST_PROGRAM` whose.
 #![cfg(unix)]
 
 use std::net::SocketAddr;
@@ -27,8 +27,12 @@ const BODY: [u8; 120] = [b'o'; 120];
 const LONG: usize = 64 * 1024;
 
 fn asking(method: &str, token: &str) -> Request {
-    let request = Request::new(method, "/orders/17?page=2").bearer(token).field("User-Agent", "example/1.0");
-    request.field("Accept", "application/json").field("Accept-Encoding", "gzip")
+    let request = Request::new(method, "/orders/17?page=2")
+        .bearer(token)
+        .field("User-Agent", "example/1.0");
+    request
+        .field("Accept", "application/json")
+        .field("Accept-Encoding", "gzip")
 }
 
 #[track_caller]
@@ -38,7 +42,8 @@ fn expect(answer: &Answer, status: u16) {
 
 #[test]
 fn traffic_of_every_kind_is_answered_as_it_should() {
-    let rounds = std::env::var("SCOPEGATE_TEST_ROUNDS").map_or(ROUNDS, |text| text.parse().unwrap());
+    let rounds =
+        std::env::var("SCOPEGATE_TEST_ROUNDS").map_or(ROUNDS, |text| text.parse().unwrap());
     let (issuer, upstream, secured) = (Issuer::start(), Upstream::start(), Secured::new());
     upstream.always(Script::Raw([HEAD.as_bytes(), &BODY].concat(), true));
     let routes = "[[routes]]\npath = \"/orders/**\"\nupstream = \"orders\"\nmethods = { GET = \"read\", POST = \"write\" }\n\
@@ -68,7 +73,8 @@ fn traffic_of_every_kind_is_answered_as_it_should() {
 }
 
 fn long() -> Vec<u8> {
-    let head = format!("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {LONG}\r\n\r\n");
+    let head =
+        format!("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {LONG}\r\n\r\n");
     [head.into_bytes(), vec![b'l'; LONG]].concat()
 }
 
@@ -85,14 +91,24 @@ struct Day {
 impl Day {
     fn new(address: SocketAddr, issuer: Issuer) -> Self {
         let token = issuer.token("read write");
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
         let stream = runtime.block_on(async {
             let io = TokioIo::new(TcpStream::connect(address).await.unwrap());
             let (stream, connection) = http2::handshake(TokioExecutor::new(), io).await.unwrap();
             tokio::spawn(connection);
             stream
         });
-        Self { address, issuer, client: Client::connect(address), token, runtime, stream }
+        Self {
+            address,
+            issuer,
+            client: Client::connect(address),
+            token,
+            runtime,
+            stream,
+        }
     }
 
     /// Most of it: the same caller on the same connection.
@@ -104,16 +120,27 @@ impl Day {
 
     /// Connections of one request, some with tokens that were not seen before.
     fn new_callers(&self, round: usize) {
-        let fresh = self.issuer.claims("read").with("jti", round).signed(&self.issuer.key);
+        let fresh = self
+            .issuer
+            .claims("read")
+            .with("jti", round)
+            .signed(&self.issuer.key);
         for token in [&fresh, &fresh, &self.token] {
-            expect(&Client::connect(self.address).send(&asking("GET", token)), 200);
+            expect(
+                &Client::connect(self.address).send(&asking("GET", token)),
+                200,
+            );
         }
     }
 
     fn refused(&mut self) {
         let forged = self.issuer.claims("read").signed(&Key::rsa("key-1", 1));
         let narrow = self.issuer.token("other");
-        let old = self.issuer.claims("read").with("exp", 1).signed(&self.issuer.key);
+        let old = self
+            .issuer
+            .claims("read")
+            .with("exp", 1)
+            .signed(&self.issuer.key);
         for (request, status) in [
             (Request::get("/orders/1"), 401),
             (asking("GET", &forged), 401),
@@ -142,18 +169,27 @@ impl Day {
     fn http2(&mut self) {
         let bearer = format!("Bearer {}", self.token);
         let request = |method: &str, body: &'static str| {
-            let request = http::Request::builder().method(method).uri("http://api.test/orders/17?page=2");
-            request.header("authorization", &bearer).body(Full::new(Bytes::from(body))).unwrap()
+            let request = http::Request::builder()
+                .method(method)
+                .uri("http://api.test/orders/17?page=2");
+            request
+                .header("authorization", &bearer)
+                .body(Full::new(Bytes::from(body)))
+                .unwrap()
         };
         self.runtime.block_on(async {
             for _ in 0..4 {
                 let (first, second) = tokio::join!(
                     self.stream.clone().send_request(request("GET", "")),
-                    self.stream.send_request(request("POST", "{\"item\":\"a pen\"}")),
+                    self.stream
+                        .send_request(request("POST", "{\"item\":\"a pen\"}")),
                 );
                 for response in [first.unwrap(), second.unwrap()] {
                     assert_eq!(response.status(), 200);
-                    assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), BODY[..]);
+                    assert_eq!(
+                        response.into_body().collect().await.unwrap().to_bytes(),
+                        BODY[..]
+                    );
                 }
             }
         });

@@ -39,12 +39,16 @@ impl Echo {
 
     #[track_caller]
     fn end(&self) -> String {
-        self.ends.recv_timeout(PATIENCE).expect("the upstream's side ends")
+        self.ends
+            .recv_timeout(PATIENCE)
+            .expect("the upstream's side ends")
     }
 }
 
 fn echo(stream: TcpStream, tell: &Sender<String>) {
-    let Ok(mut socket) = accept(stream) else { return };
+    let Ok(mut socket) = accept(stream) else {
+        return;
+    };
     let end = loop {
         match socket.read() {
             Ok(Message::Close(Some(frame))) => break format!("close {}", u16::from(frame.code)),
@@ -70,7 +74,9 @@ fn gateway(echo: &Echo, more: &str) -> Gateway {
 fn open(gateway: &Gateway) -> WebSocket<TcpStream> {
     let stream = TcpStream::connect(gateway.address()).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    client(format!("ws://{}/socket", gateway.address()), stream).expect("the gateway switches").0
+    client(format!("ws://{}/socket", gateway.address()), stream)
+        .expect("the gateway switches")
+        .0
 }
 
 fn handshake() -> Request {
@@ -101,7 +107,10 @@ fn messages_of_any_size_pass_both_ways() {
     while socket.read().is_ok() {}
     assert_eq!(echo.end(), "close");
     gateway.wait_for_metric(OPEN, 0.0);
-    gateway.wait_for_metric("scopegate_upstream_connections_open{upstream=\"echo\"}", 0.0);
+    gateway.wait_for_metric(
+        "scopegate_upstream_connections_open{upstream=\"echo\"}",
+        0.0,
+    );
 }
 
 // P04: the handshake is a GET like any other.
@@ -116,11 +125,19 @@ fn nobody_gets_a_websocket_without_the_scope() {
     ));
     assert_eq!(gateway.send(&handshake()).status, 401);
     let mut client = gateway.connect();
-    assert_eq!(client.send(&handshake().bearer(&issuer.token("chats"))).status, 403);
+    assert_eq!(
+        client
+            .send(&handshake().bearer(&issuer.token("chats")))
+            .status,
+        403
+    );
     client.write_request(&handshake().bearer(&issuer.token("chat")));
     let answer = client.read_head_only();
     assert_eq!(answer.status, 101);
-    assert_eq!((answer.field("upgrade"), answer.field("connection")), (Some("websocket"), Some("upgrade")));
+    assert_eq!(
+        (answer.field("upgrade"), answer.field("connection")),
+        (Some("websocket"), Some("upgrade"))
+    );
 }
 
 // P04, attacks.md row 18.
@@ -133,13 +150,23 @@ fn upgrade_reaches_an_upstream_where_the_route_says_so_alone() {
         upstream.toml("orders")
     ));
     assert_eq!(gateway.send(&handshake_at("/plain")).status, 200);
-    assert_eq!((upstream.last().field("upgrade"), upstream.last().field("connection")), (None, None));
+    assert_eq!(
+        (
+            upstream.last().field("upgrade"),
+            upstream.last().field("connection")
+        ),
+        (None, None)
+    );
     // An upstream that does not switch has its say.
     assert_eq!(gateway.send(&handshake()).status, 200);
     assert_eq!(upstream.last().field("upgrade"), Some("websocket"));
     for other in [
-        Request::new("POST", "/socket").field("connection", "upgrade").field("upgrade", "websocket"),
-        Request::get("/socket").field("connection", "upgrade").field("upgrade", "h2c"),
+        Request::new("POST", "/socket")
+            .field("connection", "upgrade")
+            .field("upgrade", "websocket"),
+        Request::get("/socket")
+            .field("connection", "upgrade")
+            .field("upgrade", "h2c"),
         handshake().field("upgrade", "h2c"),
     ] {
         assert_eq!(gateway.send(&other).status, 200);
@@ -183,7 +210,10 @@ fn what_follows_the_request_waits_for_the_switch() {
         head.push(byte[0]);
     }
     upstream.set_nonblocking(true).unwrap();
-    assert!(upstream.read(&mut [0; 1]).is_err(), "something came before the switch");
+    assert!(
+        upstream.read(&mut [0; 1]).is_err(),
+        "something came before the switch"
+    );
     upstream.set_nonblocking(false).unwrap();
     upstream
         .write_all(b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n")
@@ -227,11 +257,16 @@ fn a_websocket_lives_through_the_drain() {
     let mut socket = open(&gateway);
     let address = gateway.address();
     let stop = thread::spawn(move || gateway.shutdown());
-    wait_until("no more is accepted", || TcpStream::connect(address).is_err());
+    wait_until("no more is accepted", || {
+        TcpStream::connect(address).is_err()
+    });
     socket.send(Message::text("still here")).unwrap();
     assert_eq!(socket.read().unwrap(), Message::text("still here"));
     socket.close(None).unwrap();
-    while !matches!(socket.read(), Err(Error::ConnectionClosed | Error::Io(_) | Error::Protocol(_))) {}
+    while !matches!(
+        socket.read(),
+        Err(Error::ConnectionClosed | Error::Io(_) | Error::Protocol(_))
+    ) {}
     stop.join().unwrap();
 }
 
@@ -244,7 +279,10 @@ fn over_http_2_a_stream_becomes_a_websocket() {
         echo.toml()
     ));
     let address = gateway.address();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     let talk = async {
         let tcp = tokio::net::TcpStream::connect(address).await.unwrap();
         let (mut client, mut connection) = h2::client::handshake(tcp).await.unwrap();
@@ -264,7 +302,9 @@ fn over_http_2_a_stream_becomes_a_websocket() {
                 .header("sec-websocket-version", "13")
                 .body(())
                 .unwrap();
-            request.extensions_mut().insert(h2::ext::Protocol::from_static("websocket"));
+            request
+                .extensions_mut()
+                .insert(h2::ext::Protocol::from_static("websocket"));
             request
         };
         let (refused, _) = client.send_request(connect("/plain"), false).unwrap();
@@ -272,25 +312,35 @@ fn over_http_2_a_stream_becomes_a_websocket() {
         let (answer, mut send) = client.send_request(connect("/socket"), false).unwrap();
         let answer = answer.await.unwrap();
         assert_eq!(answer.status(), 200);
-        assert!(!answer.headers().contains_key("sec-websocket-accept"), "{answer:?}");
+        assert!(
+            !answer.headers().contains_key("sec-websocket-accept"),
+            "{answer:?}"
+        );
         let mut receive = answer.into_body();
         // A text frame, masked with zeros, and its echo, unmasked; then a close frame.
-        send.send_data(Bytes::from_static(b"\x81\x82\0\0\0\0hi"), false).unwrap();
+        send.send_data(Bytes::from_static(b"\x81\x82\0\0\0\0hi"), false)
+            .unwrap();
         let mut got = Vec::new();
         while got.len() < 4 {
             let piece = receive.data().await.unwrap().unwrap();
-            receive.flow_control().release_capacity(piece.len()).unwrap();
+            receive
+                .flow_control()
+                .release_capacity(piece.len())
+                .unwrap();
             got.extend(piece);
         }
         assert_eq!(got, b"\x81\x02hi");
-        send.send_data(Bytes::from_static(b"\x88\x82\0\0\0\0\x03\xe8"), true).unwrap();
+        send.send_data(Bytes::from_static(b"\x88\x82\0\0\0\0\x03\xe8"), true)
+            .unwrap();
         let mut end = Vec::new();
         while let Some(Ok(piece)) = receive.data().await {
             end.extend(piece);
         }
         assert_eq!(end, b"\x88\x02\x03\xe8");
     };
-    runtime.block_on(async { tokio::time::timeout(PATIENCE, talk).await }).expect("in time");
+    runtime
+        .block_on(async { tokio::time::timeout(PATIENCE, talk).await })
+        .expect("in time");
     assert_eq!(echo.end(), "close 1000");
     gateway.wait_for_metric(OPEN, 0.0);
 }

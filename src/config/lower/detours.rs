@@ -1,5 +1,5 @@
-//! Notes on routes that can be avoided where the table cannot refuse: by another host, by the path that an upstream gets, or
-//! by a spelling that the rule *Tolerant reading* leaves alone.
+//! Notes on routes that can be avoided where the table cannot refuse: by another host, by the path
+//! that an upstream gets, or by a spelling that the rule *Tolerant reading* leaves alone.
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
@@ -10,11 +10,13 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use super::super::load::Context;
 use super::super::problem::Problem;
 use super::super::{Route, RouteMethod, rules};
-use crate::route::{Access, HostPattern, MethodPattern, Pattern, Rule, Segment, Table, Tail, Target};
+use crate::route::{
+    Access, HostPattern, MethodPattern, Pattern, Rule, Segment, Table, Tail, Target,
+};
 use crate::upstream::Settings;
 
-/// Requests that are tried for the notes of one file. A file needs one for each of its routes and each way to its upstream,
-/// and more than these would hold up a reload.
+/// Requests that are tried for the notes of one file. A file needs one for each of its routes and
+/// each way to its upstream, and more than these would hold up a reload.
 const MOST_TRIALS: usize = 50_000;
 
 /// A segment that no route spells.
@@ -23,7 +25,11 @@ const ANY_SEGMENT: &str = "~";
 /// A host that no route names.
 const ANY_HOST: &str = "none.invalid";
 
-const IN_SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+const IN_SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
 
 /// Notes what leads past each route.
 pub(super) fn note(context: &Context, routes: &[Route], upstreams: &[Settings]) {
@@ -32,14 +38,20 @@ pub(super) fn note(context: &Context, routes: &[Route], upstreams: &[Settings]) 
         return;
     }
     // A conflict was reported already.
-    let Ok(table) = Table::new(rules(routes)) else { return };
+    let Ok(table) = Table::new(rules(routes)) else {
+        return;
+    };
     let mut noted = BTreeSet::new();
     let mut left = MOST_TRIALS;
     for rule in rules(routes) {
         for trial in detours.trials(&rule) {
-            let Some(fewer) = left.checked_sub(1) else { return };
+            let Some(fewer) = left.checked_sub(1) else {
+                return;
+            };
             left = fewer;
-            let Some(wider) = trial.wider(&detours, &table, &rule) else { continue };
+            let Some(wider) = trial.wider(&detours, &table, &rule) else {
+                continue;
+            };
             if noted.insert((rule.host.clone(), wider)) {
                 let message = trial.message(routes, &rule, wider);
                 context.note(Problem::without_span(message));
@@ -79,10 +91,22 @@ struct Trial<'c> {
 impl<'c> Detours<'c> {
     fn new(routes: &'c [Route], upstreams: &'c [Settings]) -> Self {
         let (places, shared) = places(upstreams);
-        let mut detours = Self { routes, places, hosts: HashMap::new(), entrances: HashMap::new(), shared };
+        let mut detours = Self {
+            routes,
+            places,
+            hosts: HashMap::new(),
+            entrances: HashMap::new(),
+            shared,
+        };
         for route in routes {
-            let Some(place) = detours.place(route) else { continue };
-            detours.hosts.entry(place).or_default().insert(route.host.as_ref());
+            let Some(place) = detours.place(route) else {
+                continue;
+            };
+            detours
+                .hosts
+                .entry(place)
+                .or_default()
+                .insert(route.host.as_ref());
             let entrances = detours.entrances.entry(place).or_default();
             let own = Entrance::of(route);
             if !entrances.contains(&own) {
@@ -92,12 +116,19 @@ impl<'c> Detours<'c> {
         detours
     }
 
-    /// Whether anything is to be tried: a file with one host, whose paths go on as they came, has no detour.
+    /// Whether anything is to be tried: a file with one host, whose paths go on as they came, has
+    /// no detour.
     fn may_exist(&self) -> bool {
         self.shared
             || self.hosts.values().any(|hosts| hosts.len() > 1)
-            || self.entrances.values().any(|entrances| *entrances != [Entrance::AsItCame])
-            || self.routes.iter().any(|route| route.method_fallthrough.is_some())
+            || self
+                .entrances
+                .values()
+                .any(|entrances| *entrances != [Entrance::AsItCame])
+            || self
+                .routes
+                .iter()
+                .any(|route| route.method_fallthrough.is_some())
     }
 
     fn place(&self, route: &Route) -> Option<usize> {
@@ -105,22 +136,36 @@ impl<'c> Detours<'c> {
     }
 
     fn trials(&self, rule: &Rule<RouteMethod>) -> Vec<Trial<'c>> {
-        let Some(route) = self.routes.get(rule.value.route) else { return Vec::new() };
-        let Some(place) = self.place(route) else { return Vec::new() };
+        let Some(route) = self.routes.get(rule.value.route) else {
+            return Vec::new();
+        };
+        let Some(place) = self.place(route) else {
+            return Vec::new();
+        };
         let path = sample(&route.pattern);
         let arrives_as = arrival(route, &path);
         let mut trials = Vec::new();
         for host in self.hosts.get(&place).into_iter().flatten() {
             for entrance in self.entrances.get(&place).into_iter().flatten() {
-                let Some(by) = entrance.path_for(&arrives_as) else { continue };
+                let Some(by) = entrance.path_for(&arrives_as) else {
+                    continue;
+                };
                 if *host != route.host.as_ref() || by != path {
-                    trials.push(Trial { host: *host, path: by, arrives_as: Some(arrives_as.clone()) });
+                    trials.push(Trial {
+                        host: *host,
+                        path: by,
+                        arrives_as: Some(arrives_as.clone()),
+                    });
                 }
             }
         }
         if self.shared || route.method_fallthrough.is_some() {
             let spellings = spellings(route, &path);
-            trials.extend(spellings.map(|path| Trial { host: route.host.as_ref(), path, arrives_as: None }));
+            trials.extend(spellings.map(|path| Trial {
+                host: route.host.as_ref(),
+                path,
+                arrives_as: None,
+            }));
         }
         trials
     }
@@ -158,8 +203,12 @@ impl Trial<'_> {
             MethodPattern::Any => &Method::POST,
         };
         let found = find(table, method, self.host, &self.path)?;
-        let (own, other) = (detours.routes.get(rule.value.route)?, detours.routes.get(found.route)?);
-        let is_other = found.route != rule.value.route && detours.place(own) == detours.place(other);
+        let (own, other) = (
+            detours.routes.get(rule.value.route)?,
+            detours.routes.get(found.route)?,
+        );
+        let is_other =
+            found.route != rule.value.route && detours.place(own) == detours.place(other);
         if !is_other || rule.value.admits_all_of(found) {
             return None;
         }
@@ -168,7 +217,8 @@ impl Trial<'_> {
             // The table refuses the rest, but for what the operator has spelled.
             None => {
                 own.upstream != other.upstream
-                    || own.method_fallthrough.is_some() && own.method_fallthrough == other.method_fallthrough
+                    || own.method_fallthrough.is_some()
+                        && own.method_fallthrough == other.method_fallthrough
             }
         };
         leads_there.then_some(found.route)
@@ -181,7 +231,9 @@ impl Trial<'_> {
             Some(_) => format!("\"{path}\" reaches the same path of the same application"),
             None => format!("an application may take \"{path}\" for the same path"),
         };
-        format!("route \"{own}\" does not let everybody pass whom route \"{other}\" does, and by that {what}")
+        format!(
+            "route \"{own}\" does not let everybody pass whom route \"{other}\" does, and by that {what}"
+        )
     }
 }
 
@@ -191,8 +243,14 @@ pub(super) fn places(upstreams: &[Settings]) -> (HashMap<&str, usize>, bool) {
     let mut places = HashMap::new();
     let mut shared = false;
     for (index, upstream) in upstreams.iter().enumerate() {
-        let own: Vec<_> = upstream.endpoints.iter().map(|endpoint| endpoint.url.authority()).collect();
-        let known = own.iter().find_map(|address| addresses.get(address).copied());
+        let own: Vec<_> = upstream
+            .endpoints
+            .iter()
+            .map(|endpoint| endpoint.url.authority())
+            .collect();
+        let known = own
+            .iter()
+            .find_map(|address| addresses.get(address).copied());
         shared |= known.is_some();
         let place = known.unwrap_or(index);
         addresses.extend(own.into_iter().map(|address| (address, place)));
@@ -202,7 +260,11 @@ pub(super) fn places(upstreams: &[Settings]) -> (HashMap<&str, usize>, bool) {
 }
 
 pub(super) fn label(route: &Route) -> String {
-    let host = route.host.as_ref().map(ToString::to_string).unwrap_or_default();
+    let host = route
+        .host
+        .as_ref()
+        .map(ToString::to_string)
+        .unwrap_or_default();
     format!("{host}{}", route.pattern)
 }
 
@@ -217,8 +279,14 @@ fn sample(pattern: &Pattern) -> String {
 }
 
 fn joined<'s>(segments: impl Iterator<Item = Cow<'s, str>>) -> String {
-    let path: String = segments.flat_map(|segment| [Cow::Borrowed("/"), segment]).collect();
-    if path.is_empty() { "/".to_owned() } else { path }
+    let path: String = segments
+        .flat_map(|segment| [Cow::Borrowed("/"), segment])
+        .collect();
+    if path.is_empty() {
+        "/".to_owned()
+    } else {
+        path
+    }
 }
 
 /// The path that a route's upstream gets.
@@ -227,7 +295,11 @@ fn arrival(route: &Route, path: &str) -> String {
         (Some(rewrite), _) => rewrite.apply(path),
         (None, Some(prefix)) => {
             let rest = path.strip_prefix(&**prefix).unwrap_or(path);
-            if rest.is_empty() { "/".to_owned() } else { rest.to_owned() }
+            if rest.is_empty() {
+                "/".to_owned()
+            } else {
+                rest.to_owned()
+            }
         }
         (None, None) => path.to_owned(),
     }
@@ -251,7 +323,9 @@ fn unwritten(pattern: &Pattern, template: &str, path: &str) -> Option<String> {
             }
         }
     }
-    let rest = segments.get(template.segments().len()..).unwrap_or_default();
+    let rest = segments
+        .get(template.segments().len()..)
+        .unwrap_or_default();
     if template.tail().is_none() && !rest.is_empty() {
         return None;
     }
@@ -259,10 +333,13 @@ fn unwritten(pattern: &Pattern, template: &str, path: &str) -> Option<String> {
         Segment::Literal(text) => utf8_percent_encode(text, IN_SEGMENT).into(),
         Segment::Param(name) => Cow::Borrowed(filled.get(&**name).copied().unwrap_or(ANY_SEGMENT)),
     });
-    Some(joined(front.chain(rest.iter().map(|segment| Cow::Borrowed(*segment)))))
+    Some(joined(
+        front.chain(rest.iter().map(|segment| Cow::Borrowed(*segment))),
+    ))
 }
 
-/// Other spellings of a path that an application may take for it, but for those that it tells apart.
+/// Other spellings of a path that an application may take for it, but for those that it tells
+/// apart.
 fn spellings(route: &Route, path: &str) -> impl Iterator<Item = String> {
     let upper = path.to_ascii_uppercase();
     let exact = route.pattern.tail().is_none() && !path.ends_with('/');

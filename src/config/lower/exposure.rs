@@ -1,5 +1,5 @@
-//! Notes of settings that trust, or let in, every machine there is: allowed, since a firewall may stand in front, but
-//! seldom what was meant.
+//! Notes of settings that trust, or let in, every machine there is: allowed, since a firewall may
+//! stand in front, but seldom what was meant.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -57,9 +57,12 @@ fn note(reader: &Reader<'_>, name: &str, message: String) {
     reader.context.note(note);
 }
 
-/// The address families that the networks hold whole, be it in several parts (`0.0.0.0/1` and `128.0.0.0/1`).
+/// The address families that the networks hold whole, be it in several parts (`0.0.0.0/1` and
+/// `128.0.0.0/1`).
 fn whole_families(networks: &[IpNet]) -> impl Iterator<Item = &'static str> {
-    let whole = IpNet::aggregate(&networks.to_vec()).into_iter().filter(|network| network.prefix_len() == 0);
+    let whole = IpNet::aggregate(&networks.to_vec())
+        .into_iter()
+        .filter(|network| network.prefix_len() == 0);
     whole.map(|network| match network.addr() {
         IpAddr::V4(_) => "IPv4",
         IpAddr::V6(_) => "IPv6",
@@ -79,7 +82,13 @@ mod tests {
         assert_eq!(families(&["0.0.0.0/0"]), ["IPv4"]);
         assert_eq!(families(&["10.0.0.0/8", "192.0.2.1/0"]), ["IPv4"]);
         assert_eq!(families(&["::/0", "0.0.0.0/0"]), ["IPv4", "IPv6"]);
-        assert_eq!(families(&["128.0.0.0/1", "::1/128", "0.0.0.0/2", "64.0.0.0/2"]), ["IPv4"]);
-        assert_eq!(families(&["0.0.0.0/1", "10.0.0.0/8", "::/1", "::1/128"]), [""; 0]);
+        assert_eq!(
+            families(&["128.0.0.0/1", "::1/128", "0.0.0.0/2", "64.0.0.0/2"]),
+            ["IPv4"]
+        );
+        assert_eq!(
+            families(&["0.0.0.0/1", "10.0.0.0/8", "::/1", "::1/128"]),
+            [""; 0]
+        );
     }
 }

@@ -32,8 +32,12 @@ pub(super) fn header_rules(
     if !present {
         return None;
     }
-    let mut reader =
-        Reader::new(outer.context, &HEADER_RULES, &table, format!("{}: \"{key}\"", outer.subject));
+    let mut reader = Reader::new(
+        outer.context,
+        &HEADER_RULES,
+        &table,
+        format!("{}: \"{key}\"", outer.subject),
+    );
     let mut located = LocatedRules::default();
     for name in reader.texts("remove").unwrap_or_default() {
         let pattern = direction.pattern(&name.text);
@@ -68,9 +72,18 @@ impl LocatedRules {
     }
 
     fn note(&mut self, reader: &Reader<'_>, field: FieldPattern, text: &str, span: Span) {
-        let FieldPattern::Name(name) = field else { return };
-        if self.places.iter().any(|(other, _)| is_twin(other.as_str(), name.as_str())) {
-            reader.problem(span, format!("\"{text}\" is there twice: one rule for each field"));
+        let FieldPattern::Name(name) = field else {
+            return;
+        };
+        if self
+            .places
+            .iter()
+            .any(|(other, _)| is_twin(other.as_str(), name.as_str()))
+        {
+            reader.problem(
+                span,
+                format!("\"{text}\" is there twice: one rule for each field"),
+            );
         }
         self.places.push((name, span));
     }
@@ -81,20 +94,30 @@ impl LocatedRules {
         direction: Direction,
         key: &'static str,
     ) -> Vec<(HeaderName, HeaderValue)> {
-        let Some(value) = reader.value(key) else { return Vec::new() };
+        let Some(value) = reader.value(key) else {
+            return Vec::new();
+        };
         let Kind::Table(table) = &value.kind else {
             reader.mismatched(key, &value);
             return Vec::new();
         };
         let mut pairs = Vec::new();
         for entry in &table.entries {
-            let name = self.checked(reader, direction.name(&entry.key), &entry.key, entry.key_span);
+            let name = self.checked(
+                reader,
+                direction.name(&entry.key),
+                &entry.key,
+                entry.key_span,
+            );
             let text = rule_text(reader, &entry.key, &entry.value);
             if let (Some(name), Some(text)) = (name, text) {
                 match header_rule_value(text) {
                     Ok(value) => pairs.push((name, value)),
                     Err(error) => {
-                        reader.problem(entry.value.span, format!("the value of \"{}\": {error}", entry.key));
+                        reader.problem(
+                            entry.value.span,
+                            format!("the value of \"{}\": {error}", entry.key),
+                        );
                     }
                 }
             }
@@ -107,19 +130,24 @@ fn rule_text<'v>(reader: &Reader<'_>, name: &str, value: &'v Value) -> Option<&'
     match &value.kind {
         Kind::Text(text) => Some(text),
         _ => {
-            reader.problem(value.span, format!("the value of \"{name}\" is a string, not {}", value.name()));
+            reader.problem(
+                value.span,
+                format!("the value of \"{name}\" is a string, not {}", value.name()),
+            );
             None
         }
     }
 }
 
-/// Reports each rule about a field that some route forwards a claim in: those are the gateway's own, on every route.
+/// Reports each rule about a field that some route forwards a claim in: those are the gateway's
+/// own, on every route.
 pub(super) fn check_claims(
     context: &Context,
     located: &[(String, Arc<LocatedRules>)],
     claims: &[HeaderName],
 ) {
-    // Rules are shared by all routes of a table, and most routes forward the same few claims: each is looked at once.
+    // Rules are shared by all routes of a table, and most routes forward the same few claims: each
+    // is looked at once.
     let claims: BTreeSet<&str> = claims.iter().map(HeaderName::as_str).collect();
     let mut seen: HashSet<Span> = HashSet::new();
     let mut known: HashMap<&str, bool> = HashMap::new();
@@ -127,8 +155,9 @@ pub(super) fn check_claims(
         for (name, span) in located.places.iter().filter(|(_, span)| seen.insert(*span)) {
             let twin = || claims.iter().any(|claim| is_twin(claim, name.as_str()));
             if *known.entry(name.as_str()).or_insert_with(twin) {
-                let message =
-                    format!("{subject}: there is no rule for \"{name}\": a route forwards a claim in it");
+                let message = format!(
+                    "{subject}: there is no rule for \"{name}\": a route forwards a claim in it"
+                );
                 context.problem(super::Problem::at(*span, message));
             }
         }
@@ -141,7 +170,12 @@ pub(super) fn cors(outer: &mut Reader<'_>) -> Option<Arc<Cors>> {
     if !present {
         return None;
     }
-    let mut reader = Reader::new(outer.context, &CORS, &table, format!("{}: \"cors\"", outer.subject));
+    let mut reader = Reader::new(
+        outer.context,
+        &CORS,
+        &table,
+        format!("{}: \"cors\"", outer.subject),
+    );
     let texts = reader.texts("origins");
     let span = reader.key_span("credentials");
     let cors = Cors {
@@ -172,7 +206,10 @@ pub(super) fn origins(reader: &Reader<'_>, key: &str, texts: &[Text]) -> Origins
     let parse = |text: &Text| match Origin::parse(&text.text) {
         Ok(origin) => Some(origin),
         Err(error) => {
-            reader.problem(text.span, format!("\"{key}\" has \"{}\": {error}", text.text));
+            reader.problem(
+                text.span,
+                format!("\"{key}\" has \"{}\": {error}", text.text),
+            );
             None
         }
     };
@@ -184,11 +221,17 @@ fn methods(reader: &mut Reader<'_>) -> Option<Vec<Method>> {
     let parse = |text: &Text| match MethodPattern::parse(&text.text) {
         Ok(MethodPattern::One(method)) => Some(method),
         Ok(MethodPattern::Any) => {
-            reader.problem(text.span, "\"methods\" has \"ANY\": leave the key out for those of the route");
+            reader.problem(
+                text.span,
+                "\"methods\" has \"ANY\": leave the key out for those of the route",
+            );
             None
         }
         Err(error) => {
-            reader.problem(text.span, format!("\"methods\" has \"{}\": {error}", text.text));
+            reader.problem(
+                text.span,
+                format!("\"methods\" has \"{}\": {error}", text.text),
+            );
             None
         }
     };
@@ -198,9 +241,14 @@ fn methods(reader: &mut Reader<'_>) -> Option<Vec<Method>> {
 fn names(reader: &mut Reader<'_>, key: &'static str) -> Vec<HeaderName> {
     let texts = reader.texts(key).unwrap_or_default();
     let parse = |text: &Text| {
-        let name = HeaderName::from_bytes(text.text.as_bytes()).ok().filter(|_| text.text != "*");
+        let name = HeaderName::from_bytes(text.text.as_bytes())
+            .ok()
+            .filter(|_| text.text != "*");
         if name.is_none() {
-            reader.problem(text.span, format!("\"{key}\" has \"{}\", which is no field name", text.text));
+            reader.problem(
+                text.span,
+                format!("\"{key}\" has \"{}\", which is no field name", text.text),
+            );
         }
         name
     };

@@ -25,8 +25,10 @@ struct ClaimedNames {
 
 pub(super) fn issuers(context: &Context, tables: &[(Text, Table)]) -> Vec<Issuer> {
     let mut claimed = ClaimedNames::default();
-    let mut all: Vec<_> =
-        tables.iter().flat_map(|(name, table)| entry(context, name, table, &mut claimed)).collect();
+    let mut all: Vec<_> = tables
+        .iter()
+        .flat_map(|(name, table)| entry(context, name, table, &mut claimed))
+        .collect();
     all.sort_by(|a, b| a.entry.name.cmp(&b.entry.name));
     all
 }
@@ -36,7 +38,12 @@ fn entry(context: &Context, name: &Text, table: &Table, claimed: &mut ClaimedNam
     let mut issuers = Vec::new();
     let mut is_good = true;
     for (full_name, table) in tenants::expand(context, name, table) {
-        let mut reader = Reader::new(context, &ISSUER, &table, format!("issuer \"{}\"", name.text));
+        let mut reader = Reader::new(
+            context,
+            &ISSUER,
+            &table,
+            format!("issuer \"{}\"", name.text),
+        );
         check_name(&reader, name);
         let iss = reader.text("issuer");
         claimed.claim(&reader, &full_name, iss.as_ref());
@@ -70,19 +77,30 @@ impl ClaimedNames {
                 iss.text
             );
             let problem = reader.problem_at(iss.span, message);
-            reader.context.problem(problem.related(*first, "first defined here"));
+            reader
+                .context
+                .problem(problem.related(*first, "first defined here"));
         }
-        self.issuers.entry(iss.text.clone()).or_insert_with(|| (iss.span, name.to_owned()));
+        self.issuers
+            .entry(iss.text.clone())
+            .or_insert_with(|| (iss.span, name.to_owned()));
     }
 
     /// Two issuers with one file would each throw away what the other kept.
     fn claim_file(&mut self, reader: &Reader<'_>, file: PathBuf, span: Span, name: &str) {
         // Of tenants with one place, what is wrong was said where the placeholder was filled in.
         if let Some((first, name)) = self.files.get(&file).filter(|(first, _)| *first != span) {
-            let message = format!("\"keep_file\" is already that of \"{name}\": each issuer needs its own");
-            reader.context.problem(reader.problem_at(span, message).related(*first, "first named here"));
+            let message =
+                format!("\"keep_file\" is already that of \"{name}\": each issuer needs its own");
+            reader.context.problem(
+                reader
+                    .problem_at(span, message)
+                    .related(*first, "first named here"),
+            );
         }
-        self.files.entry(file).or_insert_with(|| (span, name.to_owned()));
+        self.files
+            .entry(file)
+            .or_insert_with(|| (span, name.to_owned()));
     }
 }
 
@@ -104,15 +122,22 @@ fn issuer(reader: &mut Reader<'_>, name: &Text, iss: Option<Text>) -> Option<Iss
         algorithms,
         fetch,
     };
-    Some(Issuer { entry, rules: rules? })
+    Some(Issuer {
+        entry,
+        rules: rules?,
+    })
 }
 
 fn never_algorithm(name: &str) -> Option<&'static str> {
     if name.eq_ignore_ascii_case("none") {
         return Some("anybody can write a token without a signature (RFC 8725 section 3.1)");
     }
-    let hmac = name.get(..2).is_some_and(|head| head.eq_ignore_ascii_case("hs"));
-    hmac.then_some("whoever can check an HMAC can make one: let the issuer sign with RS256, ES256 or EdDSA")
+    let hmac = name
+        .get(..2)
+        .is_some_and(|head| head.eq_ignore_ascii_case("hs"));
+    hmac.then_some(
+        "whoever can check an HMAC can make one: let the issuer sign with RS256, ES256 or EdDSA",
+    )
 }
 
 fn rules(reader: &mut Reader<'_>) -> Option<Rules> {
@@ -126,13 +151,20 @@ fn rules(reader: &mut Reader<'_>) -> Option<Rules> {
         _ => TypPolicy::Access,
     };
     if typ == TypPolicy::AtJwt && token_use.as_deref() == Some("id") {
-        let message =
-            "\"typ\" asks for access tokens of RFC 9068, and \"token_use\" for ID tokens: no token is both";
+        let message = "\"typ\" asks for access tokens of RFC 9068, and \"token_use\" for ID tokens: no token is both";
         reader.problem(reader.value_place("typ"), message);
     }
     let required_claims = required_claims(reader);
     let audience = audience(reader, !client_ids.is_empty())?;
-    Some(Rules { audience, client_ids, token_use, typ, required_claims, leeway, scope_claims })
+    Some(Rules {
+        audience,
+        client_ids,
+        token_use,
+        typ,
+        required_claims,
+        leeway,
+        scope_claims,
+    })
 }
 
 fn audience(reader: &mut Reader<'_>, has_clients: bool) -> Option<Audience> {
@@ -151,7 +183,9 @@ fn audience(reader: &mut Reader<'_>, has_clients: bool) -> Option<Audience> {
         true => {
             "audience is \"any\": tokens of its \"client_ids\" are taken whichever API they were meant for"
         }
-        false => "audience is \"any\": tokens are taken whichever API and client they were meant for",
+        false => {
+            "audience is \"any\": tokens are taken whichever API and client they were meant for"
+        }
     };
     reader.context.note(reader.problem_at(any.span, message));
     Some(Audience::Any)

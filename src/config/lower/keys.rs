@@ -28,13 +28,17 @@ pub(super) fn fetch_policy(reader: &mut Reader<'_>) -> FetchPolicy {
     let mut duration = |name| reader.duration(name).unwrap_or_default();
     let timeout = duration("fetch_timeout");
     let (cooldown, wait) = (duration("cooldown"), duration("wait"));
-    let (refresh, refresh_min, refresh_max) =
-        (duration("refresh"), duration("refresh_min"), duration("refresh_max"));
+    let (refresh, refresh_min, refresh_max) = (
+        duration("refresh"),
+        duration("refresh_min"),
+        duration("refresh_max"),
+    );
     let keep_stale = duration("keep_stale");
     let keep_file = keep_file(reader);
     check_refresh(reader, refresh, refresh_min, refresh_max);
     if keep_file.is_some() && keep_stale.is_zero() {
-        let message = "\"keep_file\" has no effect with keep_stale = 0: no key outlives a fetch that fails";
+        let message =
+            "\"keep_file\" has no effect with keep_stale = 0: no key outlives a fetch that fails";
         reader.problem(reader.key_span("keep_file"), message);
     }
     FetchPolicy {
@@ -57,23 +61,36 @@ fn keep_file(reader: &mut Reader<'_>) -> Option<PathBuf> {
     let text = reader.text("keep_file")?;
     let path = reader.context.path_named(text.span, &text.text);
     if text.text.ends_with('/') || path.file_name().is_none() || path.is_dir() {
-        reader.problem(text.span, format!("\"keep_file\" is \"{}\", which is no file", text.text));
+        reader.problem(
+            text.span,
+            format!("\"keep_file\" is \"{}\", which is no file", text.text),
+        );
     } else if reader.context.has_read(&path) {
-        let message = format!("\"keep_file\" is \"{}\", which the configuration reads itself", text.text);
+        let message = format!(
+            "\"keep_file\" is \"{}\", which the configuration reads itself",
+            text.text
+        );
         let problem = reader.problem_at(text.span, message);
-        reader.context.problem(problem.hint("it is overwritten at each fetch: name a file of its own"));
+        reader
+            .context
+            .problem(problem.hint("it is overwritten at each fetch: name a file of its own"));
     }
     Some(path)
 }
 
 fn check_refresh(reader: &Reader<'_>, refresh: Duration, min: Duration, max: Duration) {
-    let written = ["refresh", "refresh_min", "refresh_max"].into_iter().find(|name| reader.has(name));
+    let written = ["refresh", "refresh_min", "refresh_max"]
+        .into_iter()
+        .find(|name| reader.has(name));
     let Some(written) = written else { return };
     let span = reader.value_place(written);
     if min > max {
         reader.problem(span, "\"refresh_min\" is more than \"refresh_max\"");
     } else if !(min..=max).contains(&refresh) {
-        reader.problem(span, "\"refresh\" is not between \"refresh_min\" and \"refresh_max\"");
+        reader.problem(
+            span,
+            "\"refresh\" is not between \"refresh_min\" and \"refresh_max\"",
+        );
     }
 }
 
@@ -82,17 +99,31 @@ pub(super) fn key_source(
     iss: Option<&Text>,
     fetch: &FetchPolicy,
 ) -> Option<KeySource> {
-    let written: Vec<_> =
-        ["jwks_uri", "jwks_file", "jwks"].into_iter().filter(|name| reader.has(name)).collect();
-    let (uri, file, inline) = (reader.text("jwks_uri"), reader.text("jwks_file"), inline(reader));
+    let written: Vec<_> = ["jwks_uri", "jwks_file", "jwks"]
+        .into_iter()
+        .filter(|name| reader.has(name))
+        .collect();
+    let (uri, file, inline) = (
+        reader.text("jwks_uri"),
+        reader.text("jwks_file"),
+        inline(reader),
+    );
     if let [first, second, ..] = *written.as_slice() {
-        let message = format!("\"{second}\" beside \"{first}\": keys come from one place, keep one of them");
+        let message =
+            format!("\"{second}\" beside \"{first}\": keys come from one place, keep one of them");
         let problem = reader.problem_at(reader.key_span(second), message);
-        reader.context.problem(problem.related(reader.key_span(first), "the other one"));
+        reader
+            .context
+            .problem(problem.related(reader.key_span(first), "the other one"));
         return None;
     }
     match *written.as_slice() {
-        ["jwks_uri"] => Some(KeySource::Uri(fetched_url(reader, "jwks_uri", &uri?, fetch.allow_http)?)),
+        ["jwks_uri"] => Some(KeySource::Uri(fetched_url(
+            reader,
+            "jwks_uri",
+            &uri?,
+            fetch.allow_http,
+        )?)),
         ["jwks_file"] => {
             refuse_fetch_keys(reader, "jwks_file");
             let path = file?;
@@ -100,12 +131,15 @@ pub(super) fn key_source(
                 return Some(KeySource::Static("".into()));
             }
             let text = reader.context.read_named(path.span, &path.text);
-            let text =
-                text.map_err(|error| reader.problem(path.span, format!("\"jwks_file\": {error}"))).ok()?;
-            // A file outlives its configuration: emptied, it withdraws its keys. A reload that failed would keep them.
-            if KeySet::parse(text.as_bytes(), fetch.max_keys).is_err_and(|error| error == JwksError::Empty) {
-                let message =
-                    "\"jwks_file\": the key set is empty: tokens of this issuer are answered with 503";
+            let text = text
+                .map_err(|error| reader.problem(path.span, format!("\"jwks_file\": {error}")))
+                .ok()?;
+            // A file outlives its configuration: emptied, it withdraws its keys. A reload that
+            // failed would keep them.
+            if KeySet::parse(text.as_bytes(), fetch.max_keys)
+                .is_err_and(|error| error == JwksError::Empty)
+            {
+                let message = "\"jwks_file\": the key set is empty: tokens of this issuer are answered with 503";
                 reader.context.note(reader.problem_at(path.span, message));
                 return Some(KeySource::Static(text.into()));
             }
@@ -113,9 +147,19 @@ pub(super) fn key_source(
         }
         ["jwks"] => {
             refuse_fetch_keys(reader, "jwks");
-            key_set(reader, reader.value_place("jwks"), "jwks", inline?, fetch.max_keys)
+            key_set(
+                reader,
+                reader.value_place("jwks"),
+                "jwks",
+                inline?,
+                fetch.max_keys,
+            )
         }
-        _ => Some(KeySource::Discovery(discovery_url(reader, iss?, fetch.allow_http)?)),
+        _ => Some(KeySource::Discovery(discovery_url(
+            reader,
+            iss?,
+            fetch.allow_http,
+        )?)),
     }
 }
 
@@ -141,7 +185,13 @@ fn inline(reader: &mut Reader<'_>) -> Option<String> {
 }
 
 /// A key set with at least one usable key. Keys that are left out are worth a look.
-fn key_set(reader: &Reader<'_>, span: Span, name: &str, text: String, max_keys: usize) -> Option<KeySource> {
+fn key_set(
+    reader: &Reader<'_>,
+    span: Span,
+    name: &str,
+    text: String,
+    max_keys: usize,
+) -> Option<KeySource> {
     match KeySet::parse(text.as_bytes(), max_keys) {
         Ok(set) => {
             if set.skips.total > 0 {
@@ -164,22 +214,30 @@ fn discovery_url(reader: &Reader<'_>, iss: &Text, allow_http: bool) -> Option<Ur
             iss.text
         );
         let problem = reader.problem_at(iss.span, message);
-        reader.context.problem(problem.hint("write \"jwks_uri\", \"jwks_file\" or \"jwks\" as well"));
+        reader
+            .context
+            .problem(problem.hint("write \"jwks_uri\", \"jwks_file\" or \"jwks\" as well"));
         return None;
     }
     fetched_url(reader, "issuer", iss, allow_http)
 }
 
-/// A URL that keys are fetched from: not over `http`, except from this machine or where it was asked for.
+/// A URL that keys are fetched from: not over `http`, except from this machine or where it was
+/// asked for.
 fn fetched_url(reader: &Reader<'_>, name: &str, text: &Text, allow_http: bool) -> Option<Url> {
     let url = match Url::parse(&text.text) {
         Ok(url) => url,
         Err(error) => {
-            let problem =
-                reader.problem_at(text.span, format!("\"{name}\" is {}: {error}", quoted_url(&text.text)));
-            let elsewhere =
-                "keys are discovered there; or write \"jwks_uri\", \"jwks_file\" or \"jwks\" as well";
-            reader.context.problem(if name == "issuer" { problem.hint(elsewhere) } else { problem });
+            let problem = reader.problem_at(
+                text.span,
+                format!("\"{name}\" is {}: {error}", quoted_url(&text.text)),
+            );
+            let elsewhere = "keys are discovered there; or write \"jwks_uri\", \"jwks_file\" or \"jwks\" as well";
+            reader.context.problem(if name == "issuer" {
+                problem.hint(elsewhere)
+            } else {
+                problem
+            });
             return None;
         }
     };
@@ -188,13 +246,17 @@ fn fetched_url(reader: &Reader<'_>, name: &str, text: &Text, allow_http: bool) -
     }
     let why = "whoever can change its answers makes tokens";
     if allow_http {
-        reader.context.note(reader.problem_at(text.span, format!("keys come over http: {why}")));
-    } else {
-        let problem =
-            reader.problem_at(text.span, format!("\"{name}\" is \"{}\", which is http: {why}", text.text));
         reader
             .context
-            .problem(problem.hint("write https, or allow_http = true if the network can be trusted"));
+            .note(reader.problem_at(text.span, format!("keys come over http: {why}")));
+    } else {
+        let problem = reader.problem_at(
+            text.span,
+            format!("\"{name}\" is \"{}\", which is http: {why}", text.text),
+        );
+        reader.context.problem(
+            problem.hint("write https, or allow_http = true if the network can be trusted"),
+        );
     }
     Some(url)
 }

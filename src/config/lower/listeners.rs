@@ -1,4 +1,5 @@
-//! Where requests are taken, and how: `listen` with what stands beside it, and `[[server.listeners]]`.
+//! Where requests are taken, and how: `listen` with what stands beside it, and
+//! `[[server.listeners]]`.
 
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr as _;
@@ -36,9 +37,15 @@ pub(super) fn listeners(reader: &mut Reader<'_>, overrides: &Overrides) -> Vec<(
             .iter()
             .filter_map(|text| Some((common.at(address(reader, "listen", text)?), text.span)))
             .collect(),
-        given => given.iter().map(|address| (common.at(Address::Ip(*address)), span)).collect(),
+        given => given
+            .iter()
+            .map(|address| (common.at(Address::Ip(*address)), span))
+            .collect(),
     };
-    let own: Vec<_> = tables.iter().filter_map(|table| listener(context, table)).collect();
+    let own: Vec<_> = tables
+        .iter()
+        .filter_map(|table| listener(context, table))
+        .collect();
     if overrides.listen.is_empty() {
         all.extend(own);
     }
@@ -49,8 +56,9 @@ pub(super) fn listeners(reader: &mut Reader<'_>, overrides: &Overrides) -> Vec<(
 fn refuse_overlaps(reader: &Reader<'_>, all: &[(Listener, Span)]) {
     for (index, (Listener { address, .. }, span)) in all.iter().enumerate() {
         let before = all.iter().take(index);
-        let Some((Listener { address: first, .. }, at)) =
-            before.into_iter().find(|(first, _)| first.address.overlaps(address))
+        let Some((Listener { address: first, .. }, at)) = before
+            .into_iter()
+            .find(|(first, _)| first.address.overlaps(address))
         else {
             continue;
         };
@@ -59,7 +67,11 @@ fn refuse_overlaps(reader: &Reader<'_>, all: &[(Listener, Span)]) {
             false => format!("\"{address}\" and \"{first}\" in \"listen\" overlap: keep one"),
         };
         let problem = reader.problem_at(*span, message);
-        reader.context.problem(if at == span { problem } else { problem.related(*at, "first here") });
+        reader.context.problem(if at == span {
+            problem
+        } else {
+            problem.related(*at, "first here")
+        });
     }
 }
 
@@ -69,8 +81,15 @@ fn listener(context: &Context, table: &Table) -> Option<(Listener, Span)> {
     if let Some(text) = &text {
         reader.subject = format!("listener \"{}\"", text.text);
     }
-    let common = Common::read(&mut reader, &LISTENER_TLS, &LISTENER_CERTIFICATE, "server.listeners.tls");
-    let address = text.as_ref().and_then(|text| address(&reader, "address", text));
+    let common = Common::read(
+        &mut reader,
+        &LISTENER_TLS,
+        &LISTENER_CERTIFICATE,
+        "server.listeners.tls",
+    );
+    let address = text
+        .as_ref()
+        .and_then(|text| address(&reader, "address", text));
     reader.finish();
     Some((common.at(address?), text?.span))
 }
@@ -91,8 +110,14 @@ impl Common {
     ) -> Self {
         let has_tls = reader.has("tls");
         let table = reader.table("tls");
-        let tls = has_tls.then(|| acceptor(reader.context, &table, tls, certificate, subject)).flatten();
-        Self { tls, proxy_protocol_from: networks(reader), unix_mode: unix_mode(reader) }
+        let tls = has_tls
+            .then(|| acceptor(reader.context, &table, tls, certificate, subject))
+            .flatten();
+        Self {
+            tls,
+            proxy_protocol_from: networks(reader),
+            unix_mode: unix_mode(reader),
+        }
     }
 
     fn at(&self, address: Address) -> Listener {
@@ -108,13 +133,21 @@ impl Common {
 fn networks(reader: &mut Reader<'_>) -> Vec<IpNet> {
     let texts = reader.texts("proxy_protocol_from").unwrap_or_default();
     let network = |text: &Text| {
-        let parsed = text.text.parse::<IpNet>().or_else(|_| text.text.parse::<IpAddr>().map(IpNet::from));
+        let parsed = text
+            .text
+            .parse::<IpNet>()
+            .or_else(|_| text.text.parse::<IpAddr>().map(IpNet::from));
         if parsed.is_err() {
             let problem = reader.problem_at(
                 text.span,
-                format!("\"proxy_protocol_from\" has \"{}\", which is no network", text.text),
+                format!(
+                    "\"proxy_protocol_from\" has \"{}\", which is no network",
+                    text.text
+                ),
             );
-            reader.context.problem(problem.hint("write, for example, \"10.0.0.0/8\" or \"192.0.2.1\""));
+            reader
+                .context
+                .problem(problem.hint("write, for example, \"10.0.0.0/8\" or \"192.0.2.1\""));
         }
         parsed.ok()
     };
@@ -124,12 +157,21 @@ fn networks(reader: &mut Reader<'_>) -> Vec<IpNet> {
 }
 
 fn unix_mode(reader: &mut Reader<'_>) -> u32 {
-    let Some(text) = reader.text("unix_mode") else { return 0 };
-    let mode = u32::from_str_radix(&text.text, 8).ok().filter(|mode| *mode <= 0o777);
+    let Some(text) = reader.text("unix_mode") else {
+        return 0;
+    };
+    let mode = u32::from_str_radix(&text.text, 8)
+        .ok()
+        .filter(|mode| *mode <= 0o777);
     if mode.is_none() {
-        let message = format!("\"unix_mode\" is \"{}\", which is no mode of a file", text.text);
+        let message = format!(
+            "\"unix_mode\" is \"{}\", which is no mode of a file",
+            text.text
+        );
         let problem = reader.problem_at(text.span, message);
-        reader.context.problem(problem.hint("write octal digits, for example unix_mode = \"0660\""));
+        reader
+            .context
+            .problem(problem.hint("write octal digits, for example unix_mode = \"0660\""));
     }
     mode.unwrap_or_default()
 }
@@ -143,21 +185,41 @@ fn acceptor(
 ) -> Option<Acceptor> {
     let mut reader = Reader::new(context, tls, table, subject);
     let tables = reader.tables("certificates");
-    let found: Vec<_> = tables.iter().map(|table| pair(context, table, certificate, subject)).collect();
+    let found: Vec<_> = tables
+        .iter()
+        .map(|table| pair(context, table, certificate, subject))
+        .collect();
     if reader.has("certificates") && tables.is_empty() {
-        reader.problem(reader.value_place("certificates"), "\"certificates\" names none: name at least one");
+        reader.problem(
+            reader.value_place("certificates"),
+            "\"certificates\" names none: name at least one",
+        );
     }
     let only_tls13 = reader.choice("min_version") == Some("1.3");
     let handshake_timeout = reader.duration("handshake_timeout").unwrap_or_default();
     let client_auth = client_auth(&mut reader);
     let span = reader.span();
-    let acceptor = found.into_iter().collect::<Option<Vec<_>>>().filter(|found| !found.is_empty());
-    let settings =
-        client_auth.map(|client_auth| AcceptorSettings { client_auth, only_tls13, handshake_timeout });
-    let acceptor = acceptor.zip(settings).map(|(found, settings)| Acceptor::new(found, settings));
+    let acceptor = found
+        .into_iter()
+        .collect::<Option<Vec<_>>>()
+        .filter(|found| !found.is_empty());
+    let settings = client_auth.map(|client_auth| AcceptorSettings {
+        client_auth,
+        only_tls13,
+        handshake_timeout,
+    });
+    let acceptor = acceptor
+        .zip(settings)
+        .map(|(found, settings)| Acceptor::new(found, settings));
     let acceptor = acceptor.and_then(|acceptor| {
-        let span = if reader.has("client_ca_file") { reader.value_place("client_ca_file") } else { span };
-        acceptor.map_err(|error| reader.problem(span, error.to_string())).ok()
+        let span = if reader.has("client_ca_file") {
+            reader.value_place("client_ca_file")
+        } else {
+            span
+        };
+        acceptor
+            .map_err(|error| reader.problem(span, error.to_string()))
+            .ok()
     });
     reader.finish();
     acceptor
@@ -174,20 +236,31 @@ fn pair(
     let (chain, key) = (reader.text("cert_file"), reader.text("key_file"));
     let read = |name: &str, path: &Text| {
         let text = context.read_named(path.span, &path.text);
-        text.map_err(|error| reader.problem(path.span, format!("\"{name}\": {error}"))).ok()
+        text.map_err(|error| reader.problem(path.span, format!("\"{name}\": {error}")))
+            .ok()
     };
     let found = match (&chain, &key) {
-        (Some(chain), Some(key)) if !context.has_stand_ins() => {
-            read("cert_file", chain).zip(read("key_file", key)).and_then(|texts| {
+        (Some(chain), Some(key)) if !context.has_stand_ins() => read("cert_file", chain)
+            .zip(read("key_file", key))
+            .and_then(|texts| {
                 let parsed = Certificate::parse(&texts.0, &texts.1);
                 let is_key = |error| matches!(error, AcceptorError::Key | AcceptorError::Mismatch);
                 let complain = |error: AcceptorError| {
-                    let (name, path) = if is_key(error) { ("key_file", key) } else { ("cert_file", chain) };
-                    reader.problem(path.span, format!("\"{name}\" is \"{}\": {error}", path.text));
+                    let (name, path) = if is_key(error) {
+                        ("key_file", key)
+                    } else {
+                        ("cert_file", chain)
+                    };
+                    reader.problem(
+                        path.span,
+                        format!("\"{name}\" is \"{}\": {error}", path.text),
+                    );
                 };
-                parsed.map_err(complain).ok().map(|parsed| parsed.in_file(&chain.text))
-            })
-        }
+                parsed
+                    .map_err(complain)
+                    .ok()
+                    .map(|parsed| parsed.in_file(&chain.text))
+            }),
         _ => None,
     };
     reader.finish();
@@ -201,7 +274,8 @@ fn client_auth(reader: &mut Reader<'_>) -> Option<ClientAuth> {
         if choice == "off" {
             return Some(ClientAuth::Off);
         }
-        let message = format!("client_auth = \"{choice}\" without \"client_ca_file\": whose certificates?");
+        let message =
+            format!("client_auth = \"{choice}\" without \"client_ca_file\": whose certificates?");
         reader.problem(reader.value_place("client_auth"), message);
         return None;
     };
@@ -214,9 +288,14 @@ fn client_auth(reader: &mut Reader<'_>) -> Option<ClientAuth> {
         return None;
     }
     let text = reader.context.read_named(path.span, &path.text);
-    let text =
-        text.map_err(|error| reader.problem(path.span, format!("\"client_ca_file\": {error}"))).ok()?;
-    Some(if choice == "required" { ClientAuth::Required(text) } else { ClientAuth::Optional(text) })
+    let text = text
+        .map_err(|error| reader.problem(path.span, format!("\"client_ca_file\": {error}")))
+        .ok()?;
+    Some(if choice == "required" {
+        ClientAuth::Required(text)
+    } else {
+        ClientAuth::Optional(text)
+    })
 }
 
 fn address(reader: &Reader<'_>, name: &str, text: &Text) -> Option<Address> {
@@ -240,15 +319,20 @@ pub(super) fn ip_address(reader: &Reader<'_>, name: &str, text: &Text) -> Option
         let message = format!("\"{}\" is not an IP address with a port", text.text);
         let meant = suggestion(&text.text);
         let problem = reader.problem_at(text.span, message);
-        reader.context.problem(problem.hint(format!("write, for example, {name} = \"{meant}\"")));
+        reader
+            .context
+            .problem(problem.hint(format!("write, for example, {name} = \"{meant}\"")));
     }
     parsed.ok()
 }
 
 /// What was meant by `:8080`, `8080` or `localhost:8080`.
 fn suggestion(text: &str) -> String {
-    let (host, port) =
-        text.rsplit_once(':').unwrap_or(if text.contains('.') { (text, "") } else { ("", text) });
+    let (host, port) = text.rsplit_once(':').unwrap_or(if text.contains('.') {
+        (text, "")
+    } else {
+        ("", text)
+    });
     let port: u16 = port.parse().unwrap_or(8080);
     match host {
         "localhost" => format!("127.0.0.1:{port}"),

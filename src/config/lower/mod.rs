@@ -1,7 +1,7 @@
 //! The document to a [`Config`](super::Config): part by part, with all problems at once.
 //!
-//! A value that is broken is reported once and something takes its place, so that the rest is looked at as well.
-//! Nothing of that leaves here: one problem, and there is no `Config`.
+//! A value that is broken is reported once and something takes its place, so that the rest is
+//! looked at as well. Nothing of that leaves here: one problem, and there is no `Config`.
 
 mod detours;
 mod exposure;
@@ -46,17 +46,19 @@ pub(super) struct Lowered {
     pub(super) dev: Dev,
 }
 
-/// The names that routes can refer to: all that the file has, be they good or not, so that a broken issuer does
-/// not make every route wrong as well.
+/// The names that routes can refer to: all that the file has, be they good or not, so that a broken
+/// issuer does not make every route wrong as well.
 struct Names {
     issuers: Defined,
     upstreams: Defined,
 }
 
-/// Misspelled names for which a suggestion is looked for: each is compared with every name that is defined.
+/// Misspelled names for which a suggestion is looked for: each is compared with every name that is
+/// defined.
 const MAX_SUGGESTIONS: usize = 100;
 
-/// The names of one kind, in the order of the file. Every route refers to some, so that none is looked for one by one.
+/// The names of one kind, in the order of the file. Every route refers to some, so that none is
+/// looked for one by one.
 struct Defined {
     list: Vec<Text>,
     places: HashMap<String, Span>,
@@ -67,7 +69,10 @@ impl Defined {
     fn new(tables: &[(Text, Table)]) -> Self {
         Self {
             list: tables.iter().map(|(name, _)| name.clone()).collect(),
-            places: tables.iter().map(|(name, _)| (name.text.clone(), name.span)).collect(),
+            places: tables
+                .iter()
+                .map(|(name, _)| (name.text.clone(), name.span))
+                .collect(),
             suggestions: RefCell::default(),
         }
     }
@@ -94,17 +99,26 @@ pub(super) fn lower(context: &Context, root: &Table, overrides: &Overrides) -> L
     file.texts("include");
     let server = server::server(context, &file.table("server"), overrides);
     let (issuer_tables, upstream_tables) = (file.named("issuers"), file.named("upstreams"));
-    let names = Names { issuers: Defined::new(&issuer_tables), upstreams: Defined::new(&upstream_tables) };
+    let names = Names {
+        issuers: Defined::new(&issuer_tables),
+        upstreams: Defined::new(&upstream_tables),
+    };
     let issuers = issuer::issuers(context, &issuer_tables);
     let upstreams = upstream::upstreams(context, &upstream_tables);
     let mut routes = route::routes(&mut file, &names, server.public_url.as_ref());
     note_unused(context, &names, &routes);
-    let by_name: HashMap<&str, &Settings> =
-        upstreams.iter().map(|upstream| (&*upstream.name, upstream)).collect();
+    let by_name: HashMap<&str, &Settings> = upstreams
+        .iter()
+        .map(|upstream| (&*upstream.name, upstream))
+        .collect();
     check_websockets(context, &names, &routes, &by_name);
-    routes.iter_mut().for_each(|route| settle(route, &server, &by_name));
+    routes
+        .iter_mut()
+        .for_each(|route| settle(route, &server, &by_name));
     let tenants = tenants_by_entry(&issuers);
-    routes.iter_mut().for_each(|route| name_tenants(route, &tenants));
+    routes
+        .iter_mut()
+        .for_each(|route| name_tenants(route, &tenants));
     if !context.has_problems() {
         detours::note(context, &routes, &upstreams);
         unjudged::note(context, &routes, &upstreams);
@@ -130,23 +144,35 @@ fn settle(route: &mut Route, server: &Server, upstreams: &HashMap<&str, &Setting
     route.body_bytes = route.body_bytes.or(server.limits.body_bytes);
     let heads = &mut route.heads;
     heads.idle_body = heads.idle_body.or(Some(server.timeouts.idle_body));
-    heads.request_timeout =
-        heads.request_timeout.or(server.timeouts.request).filter(|limit| !limit.is_zero());
-    route.response_timeout = route.response_timeout.or(upstream.map(|upstream| upstream.response_timeout));
+    heads.request_timeout = heads
+        .request_timeout
+        .or(server.timeouts.request)
+        .filter(|limit| !limit.is_zero());
+    route.response_timeout = route
+        .response_timeout
+        .or(upstream.map(|upstream| upstream.response_timeout));
 }
 
 /// The issuers of each entry of the file.
 fn tenants_by_entry(issuers: &[Issuer]) -> HashMap<&str, Vec<&Arc<str>>> {
     let mut all: HashMap<&str, Vec<&Arc<str>>> = HashMap::new();
     for issuer in issuers {
-        all.entry(tenants::entry_of(&issuer.entry.name)).or_default().push(&issuer.entry.name);
+        all.entry(tenants::entry_of(&issuer.entry.name))
+            .or_default()
+            .push(&issuer.entry.name);
     }
     all
 }
 
 /// A route names an entry of the file, and takes the tokens of all its tenants.
 fn name_tenants(route: &mut Route, tenants: &HashMap<&str, Vec<&Arc<str>>>) {
-    let of = |name: &Arc<str>| tenants.get(&**name).into_iter().flatten().map(|name| Arc::clone(name));
+    let of = |name: &Arc<str>| {
+        tenants
+            .get(&**name)
+            .into_iter()
+            .flatten()
+            .map(|name| Arc::clone(name))
+    };
     route.issuers = route.issuers.iter().flat_map(of).collect();
 }
 
@@ -154,7 +180,10 @@ fn name_tenants(route: &mut Route, tenants: &HashMap<&str, Vec<&Arc<str>>>) {
 fn check_name(reader: &Reader<'_>, name: &Text) {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if name.text.is_empty() || !name.text.chars().all(plain) {
-        reader.problem(name.span, "a name is made of letters, digits, \"-\", \"_\" and \".\"");
+        reader.problem(
+            name.span,
+            "a name is made of letters, digits, \"-\", \"_\" and \".\"",
+        );
     }
 }
 
@@ -168,14 +197,17 @@ fn check_websockets(
     for route in routes.iter().filter(|route| route.websocket) {
         let upstream = upstreams.get(&*route.upstream);
         let speaks_http2 = upstream.is_some_and(|upstream| upstream.protocol != Protocol::Http1);
-        if let Some(span) = names.upstreams.span(&route.upstream).filter(|_| speaks_http2) {
+        if let Some(span) = names
+            .upstreams
+            .span(&route.upstream)
+            .filter(|_| speaks_http2)
+        {
             let message = format!(
                 "upstream \"{}\" may speak HTTP/2, and route \"{}\" has \"websocket\", which goes to upstreams over \
                  HTTP/1.1",
                 route.upstream, route.pattern
             );
-            let hint =
-                "leave \"protocol\" out, or give WebSockets an upstream of their own with the same \"url\"";
+            let hint = "leave \"protocol\" out, or give WebSockets an upstream of their own with the same \"url\"";
             context.problem(Problem::at(span, message).hint(hint));
         }
     }
@@ -189,8 +221,11 @@ fn note_unused(context: &Context, names: &Names, routes: &[Route]) {
             context.note(Problem::at(name.span, message));
         }
     }
-    let issuers: HashSet<&str> =
-        routes.iter().flat_map(|route| &route.issuers).map(|issuer| &**issuer).collect();
+    let issuers: HashSet<&str> = routes
+        .iter()
+        .flat_map(|route| &route.issuers)
+        .map(|issuer| &**issuer)
+        .collect();
     for name in &names.issuers.list {
         if !issuers.contains(&*name.text) {
             let message = format!("issuer \"{}\" is used by no route", name.text);

@@ -7,7 +7,12 @@ use crate::route::HostPattern;
 /// What a table says of it: an https URL without query, or http on this machine.
 pub(super) fn public_url(reader: &mut Reader<'_>) -> Option<Url> {
     let text = reader.text("public_url")?;
-    let refuse = |why: &str| reader.problem(text.span, format!("\"public_url\" is \"{}\": {why}", text.text));
+    let refuse = |why: &str| {
+        reader.problem(
+            text.span,
+            format!("\"public_url\" is \"{}\": {why}", text.text),
+        )
+    };
     let url = match Url::parse(&text.text) {
         Ok(url) => url,
         Err(error) => {
@@ -32,7 +37,8 @@ pub(super) fn below(url: &Url, prefix: Option<&str>) -> Url {
     url.with_path(&format!("{base}{}", prefix.unwrap_or_default()))
 }
 
-/// Whether a URL is one of the hosts that a pattern is for: the gateway's own is no address of a route for another.
+/// Whether a URL is one of the hosts that a pattern is for: the gateway's own is no address of a
+/// route for another.
 pub(super) fn is_for(url: &Url, host: Option<&HostPattern>) -> bool {
     match host {
         None => true,

@@ -6,14 +6,19 @@ use crate::policy::Claim;
 use crate::token::{Demand, RequiredClaim};
 
 pub(super) fn required_claims(reader: &mut Reader<'_>) -> Vec<RequiredClaim> {
-    let Some(value) = reader.value("required_claims") else { return Vec::new() };
+    let Some(value) = reader.value("required_claims") else {
+        return Vec::new();
+    };
     let Kind::Table(table) = &value.kind else {
         reader.mismatched("required_claims", &value);
         return Vec::new();
     };
     let required = |entry: &KeyValue| {
         let demand = demand(reader, &entry.key, &entry.value)?;
-        Some(RequiredClaim { claim: entry.key.as_str().into(), demand })
+        Some(RequiredClaim {
+            claim: entry.key.as_str().into(),
+            demand,
+        })
     };
     table.entries.iter().filter_map(required).collect()
 }

@@ -19,16 +19,27 @@ fn nobody() -> Requirement {
 
 /// What a table states by `scopes`, `authenticated` or `public`; `None` when it states nothing.
 pub(super) fn stated(reader: &mut Reader<'_>) -> Option<Requirement> {
-    let written: Vec<_> = STATEMENTS.into_iter().filter(|name| reader.has(name)).collect();
+    let written: Vec<_> = STATEMENTS
+        .into_iter()
+        .filter(|name| reader.has(name))
+        .collect();
     let [scopes, authenticated, public] = STATEMENTS.map(|name| reader.value(name));
     if let [first, second, ..] = *written.as_slice() {
-        let message =
-            format!("\"{second}\" beside \"{first}\": an authorization is one of them, remove the other");
+        let message = format!(
+            "\"{second}\" beside \"{first}\": an authorization is one of them, remove the other"
+        );
         let problem = reader.problem_at(reader.key_span(second), message);
-        reader.context.problem(problem.related(reader.key_span(first), "the other one"));
+        reader
+            .context
+            .problem(problem.related(reader.key_span(first), "the other one"));
     }
     if let Some(value) = authenticated {
-        return Some(only_true(reader, "authenticated", &value, Requirement::Authenticated));
+        return Some(only_true(
+            reader,
+            "authenticated",
+            &value,
+            Requirement::Authenticated,
+        ));
     }
     if let Some(value) = public {
         return Some(only_true(reader, "public", &value, Requirement::Public));
@@ -36,17 +47,26 @@ pub(super) fn stated(reader: &mut Reader<'_>) -> Option<Requirement> {
     scopes.map(|value| scopes_requirement(reader, "scopes", &value))
 }
 
-fn only_true(reader: &Reader<'_>, name: &str, value: &Value, requirement: Requirement) -> Requirement {
+fn only_true(
+    reader: &Reader<'_>,
+    name: &str,
+    value: &Value,
+    requirement: Requirement,
+) -> Requirement {
     match &value.kind {
         Kind::Flag(true) => requirement,
         Kind::Flag(false) => {
-            let message =
-                format!("\"{name} = false\" says nothing: leave it out, and state what is asked instead");
+            let message = format!(
+                "\"{name} = false\" says nothing: leave it out, and state what is asked instead"
+            );
             reader.problem(value.span, message);
             nobody()
         }
         _ => {
-            reader.problem(value.span, format!("\"{name}\" is true or not there, not {}", value.name()));
+            reader.problem(
+                value.span,
+                format!("\"{name}\" is true or not there, not {}", value.name()),
+            );
             nobody()
         }
     }
@@ -57,15 +77,26 @@ fn scopes_requirement(reader: &Reader<'_>, name: &str, value: &Value) -> Require
 }
 
 /// The methods of a route with what each asks.
-pub(super) fn methods_of(reader: &mut Reader<'_>, inherited: Option<&Requirement>) -> Vec<MethodRequirement> {
+pub(super) fn methods_of(
+    reader: &mut Reader<'_>,
+    inherited: Option<&Requirement>,
+) -> Vec<MethodRequirement> {
     let stated_here = stated(reader);
     let (methods, method) = (reader.value("methods"), reader.value("method"));
     if methods.is_some() && method.is_some() {
-        let problem =
-            reader.problem_at(reader.key_span("method"), "\"method\" beside \"methods\": keep one of them");
-        reader.context.problem(problem.related(reader.key_span("methods"), "the other one"));
+        let problem = reader.problem_at(
+            reader.key_span("method"),
+            "\"method\" beside \"methods\": keep one of them",
+        );
+        reader
+            .context
+            .problem(problem.related(reader.key_span("methods"), "the other one"));
     }
-    if let Some(Value { kind: Kind::Table(table), .. }) = &methods {
+    if let Some(Value {
+        kind: Kind::Table(table),
+        ..
+    }) = &methods
+    {
         refuse_statements(reader);
         return mapped(reader, table);
     }
@@ -73,8 +104,13 @@ pub(super) fn methods_of(reader: &mut Reader<'_>, inherited: Option<&Requirement
         Some(value) => named(reader, &value),
         None => vec![MethodPattern::Any],
     };
-    let requirement = stated_here.or_else(|| inherited.cloned()).unwrap_or_else(|| silence(reader));
-    methods.into_iter().map(|method| (method, requirement.clone())).collect()
+    let requirement = stated_here
+        .or_else(|| inherited.cloned())
+        .unwrap_or_else(|| silence(reader));
+    methods
+        .into_iter()
+        .map(|method| (method, requirement.clone()))
+        .collect()
 }
 
 /// Every method of a map says itself what it asks.
@@ -84,7 +120,9 @@ fn refuse_statements(reader: &Reader<'_>) {
             "\"{name}\" has no effect beside a map of \"methods\", where each method says what it asks"
         );
         let problem = reader.problem_at(reader.key_span(name), message);
-        reader.context.problem(problem.related(reader.key_span("methods"), "the map"));
+        reader
+            .context
+            .problem(problem.related(reader.key_span("methods"), "the map"));
     }
 }
 
@@ -98,7 +136,10 @@ fn silence(reader: &Reader<'_>) -> Requirement {
 
 fn mapped(reader: &Reader<'_>, table: &Table) -> Vec<MethodRequirement> {
     if table.entries.is_empty() {
-        reader.problem(table.span, "\"methods\" is empty: name at least one, or leave the key out");
+        reader.problem(
+            table.span,
+            "\"methods\" is empty: name at least one, or leave the key out",
+        );
     }
     let answer = |entry: &KeyValue| {
         let method = method(reader, &entry.key, entry.key_span)?;
@@ -110,13 +151,27 @@ fn mapped(reader: &Reader<'_>, table: &Table) -> Vec<MethodRequirement> {
 
 /// What one method of a map asks: scopes, or `{ public = true }`, or `{ authenticated = true }`.
 fn method_requirement(reader: &Reader<'_>, name: &str, value: &Value) -> Requirement {
-    let Kind::Table(table) = &value.kind else { return scopes_requirement(reader, name, value) };
+    let Kind::Table(table) = &value.kind else {
+        return scopes_requirement(reader, name, value);
+    };
     match table.entries.as_slice() {
-        [KeyValue { key, value: stated, .. }] => match key.as_str() {
-            "public" => only_true(reader, &format!("{name}.public"), stated, Requirement::Public),
-            "authenticated" => {
-                only_true(reader, &format!("{name}.authenticated"), stated, Requirement::Authenticated)
-            }
+        [
+            KeyValue {
+                key, value: stated, ..
+            },
+        ] => match key.as_str() {
+            "public" => only_true(
+                reader,
+                &format!("{name}.public"),
+                stated,
+                Requirement::Public,
+            ),
+            "authenticated" => only_true(
+                reader,
+                &format!("{name}.authenticated"),
+                stated,
+                Requirement::Authenticated,
+            ),
             "any" | "all" => scopes_requirement(reader, name, value),
             _ => not_one_of(reader, name, table),
         },
@@ -129,7 +184,9 @@ fn not_one_of(reader: &Reader<'_>, name: &str, table: &Table) -> Requirement {
         "\"{name}\" is a table without exactly one of \"any\", \"all\", \"authenticated\" and \"public\""
     );
     let problem = reader.problem_at(table.span, message);
-    reader.context.problem(problem.hint("write scopes, { authenticated = true } or { public = true }"));
+    reader
+        .context
+        .problem(problem.hint("write scopes, { authenticated = true } or { public = true }"));
     nobody()
 }
 
@@ -139,7 +196,10 @@ fn named(reader: &Reader<'_>, value: &Value) -> Vec<MethodPattern> {
         _ => std::slice::from_ref(value),
     };
     if items.is_empty() {
-        reader.problem(value.span, "\"methods\" is empty: name at least one, or leave the key out");
+        reader.problem(
+            value.span,
+            "\"methods\" is empty: name at least one, or leave the key out",
+        );
     }
     let mut methods = Vec::new();
     for item in items {
@@ -148,7 +208,9 @@ fn named(reader: &Reader<'_>, value: &Value) -> Vec<MethodPattern> {
             reader.problem(item.span, message);
             continue;
         };
-        let Some(method) = method(reader, text, item.span) else { continue };
+        let Some(method) = method(reader, text, item.span) else {
+            continue;
+        };
         if methods.contains(&method) {
             reader.problem(item.span, format!("method \"{text}\" is named twice"));
             continue;
@@ -160,7 +222,9 @@ fn named(reader: &Reader<'_>, value: &Value) -> Vec<MethodPattern> {
 
 fn method(reader: &Reader<'_>, text: &str, span: Span) -> Option<MethodPattern> {
     let parsed = MethodPattern::parse(text);
-    parsed.map_err(|error| reader.problem(span, format!("method \"{text}\": {error}"))).ok()
+    parsed
+        .map_err(|error| reader.problem(span, format!("method \"{text}\": {error}")))
+        .ok()
 }
 
 /// A rule: a scope, a list that means all, or `any`/`all`.
@@ -171,7 +235,11 @@ fn rule(reader: &Reader<'_>, name: &str, value: &Value) -> Option<Rule> {
         Kind::Table(table) => {
             let (all, items, span) = combination(reader, name, table)?;
             let terms = terms(reader, name, items, span)?;
-            Some(if all { Rule::All(terms) } else { Rule::Any(terms) })
+            Some(if all {
+                Rule::All(terms)
+            } else {
+                Rule::Any(terms)
+            })
         }
         _ => {
             let message = format!(
@@ -197,7 +265,9 @@ fn refuse_empty(reader: &Reader<'_>, name: &str, items: &[Value], span: Span) ->
     }
     let message = format!("\"{name}\" has an empty list, which would ask for nothing");
     let problem = reader.problem_at(span, message);
-    reader.context.problem(problem.hint("name a scope, or write authenticated = true for any valid token"));
+    reader
+        .context
+        .problem(problem.hint("name a scope, or write authenticated = true for any valid token"));
     None
 }
 
@@ -207,9 +277,16 @@ fn term(reader: &Reader<'_>, name: &str, value: &Value) -> Option<Term> {
         Kind::Table(table) => {
             let (all, items, span) = combination(reader, name, table)?;
             refuse_empty(reader, name, items, span)?;
-            let scopes: Vec<_> = items.iter().map(|item| innermost(reader, name, item)).collect();
+            let scopes: Vec<_> = items
+                .iter()
+                .map(|item| innermost(reader, name, item))
+                .collect();
             let scopes = scopes.into_iter().collect::<Option<Vec<_>>>()?;
-            Some(if all { Term::All(scopes) } else { Term::Any(scopes) })
+            Some(if all {
+                Term::All(scopes)
+            } else {
+                Term::Any(scopes)
+            })
         }
         _ => {
             let message = format!(
@@ -226,38 +303,56 @@ fn innermost(reader: &Reader<'_>, name: &str, value: &Value) -> Option<Scope> {
     match &value.kind {
         Kind::Text(text) => scope(reader, text, value.span),
         Kind::Table(_) => {
-            let problem =
-                reader.problem_at(value.span, format!("\"{name}\" nests \"any\" and \"all\" more than once"));
-            reader
-                .context
-                .problem(problem.hint("write it as a list of alternatives, each at most one level deep"));
+            let problem = reader.problem_at(
+                value.span,
+                format!("\"{name}\" nests \"any\" and \"all\" more than once"),
+            );
+            reader.context.problem(
+                problem.hint("write it as a list of alternatives, each at most one level deep"),
+            );
             None
         }
         _ => {
-            reader.problem(value.span, format!("a scope is a string, not {}", value.name()));
+            reader.problem(
+                value.span,
+                format!("a scope is a string, not {}", value.name()),
+            );
             None
         }
     }
 }
 
 /// `{ all = [..] }` (true) or `{ any = [..] }` (false).
-fn combination<'v>(reader: &Reader<'_>, name: &str, table: &'v Table) -> Option<(bool, &'v [Value], Span)> {
+fn combination<'v>(
+    reader: &Reader<'_>,
+    name: &str,
+    table: &'v Table,
+) -> Option<(bool, &'v [Value], Span)> {
     if let [KeyValue { key, value, .. }] = table.entries.as_slice()
         && (key == "all" || key == "any")
     {
         let Kind::List(items) = &value.kind else {
-            reader.problem(value.span, format!("\"{name}.{key}\" is a list of scopes, not {}", value.name()));
+            reader.problem(
+                value.span,
+                format!("\"{name}.{key}\" is a list of scopes, not {}", value.name()),
+            );
             return None;
         };
         return Some((key == "all", items, value.span));
     }
-    let problem = reader
-        .problem_at(table.span, format!("\"{name}\" is a table without exactly one of \"any\" and \"all\""));
-    reader.context.problem(problem.hint("write { any = [\"a\", \"b\"] } or { all = [\"a\", \"b\"] }"));
+    let problem = reader.problem_at(
+        table.span,
+        format!("\"{name}\" is a table without exactly one of \"any\" and \"all\""),
+    );
+    reader
+        .context
+        .problem(problem.hint("write { any = [\"a\", \"b\"] } or { all = [\"a\", \"b\"] }"));
     None
 }
 
 fn scope(reader: &Reader<'_>, text: &str, span: Span) -> Option<Scope> {
     let parsed = Scope::parse(text);
-    parsed.map_err(|error| reader.problem(span, format!("scope \"{text}\": {error}"))).ok()
+    parsed
+        .map_err(|error| reader.problem(span, format!("scope \"{text}\": {error}")))
+        .ok()
 }

@@ -49,26 +49,49 @@ pub(super) fn routes(file: &mut Reader<'_>, names: &Names, public_url: Option<&U
     let defaults = defaults(context, &file.table("defaults"), names);
     let (routes, groups) = (file.tables("routes"), file.tables("groups"));
     if routes.is_empty() && groups.is_empty() {
-        let problem = Problem::at(file.span(), "there is no route: every request would be answered 404");
+        let problem = Problem::at(
+            file.span(),
+            "there is no route: every request would be answered 404",
+        );
         context.problem(problem.hint("write [[routes]] with a path, an upstream and what it asks"));
     }
     let resource = public_url.map(|url| (below(url, None), false));
-    let outer = Surroundings { shared: defaults, resource, ..Surroundings::default() };
+    let outer = Surroundings {
+        shared: defaults,
+        resource,
+        ..Surroundings::default()
+    };
     let mut all: Vec<LocatedRoute> = routes
         .iter()
         .filter_map(|table| route(Reader::new(context, &ROUTE, table, ""), &outer, names))
         .collect();
     for (number, table) in groups.iter().enumerate() {
-        group(context, (number, table), (&outer.shared, public_url), names, &mut all);
+        group(
+            context,
+            (number, table),
+            (&outer.shared, public_url),
+            names,
+            &mut all,
+        );
     }
     all.sort_by_key(|placed| placed.header);
     check_conflicts(context, &all);
-    let claims: Vec<_> =
-        all.iter().flat_map(|placed| &placed.route.forward).map(|claim| claim.header.clone()).collect();
+    let claims: Vec<_> = all
+        .iter()
+        .flat_map(|placed| &placed.route.forward)
+        .map(|claim| claim.header.clone())
+        .collect();
     let located = |placed: &LocatedRoute| {
-        Some((format!("route \"{}\"", placed.route.pattern), placed.located.clone()?))
+        Some((
+            format!("route \"{}\"", placed.route.pattern),
+            placed.located.clone()?,
+        ))
     };
-    check_claims(context, &all.iter().filter_map(located).collect::<Vec<_>>(), &claims);
+    check_claims(
+        context,
+        &all.iter().filter_map(located).collect::<Vec<_>>(),
+        &claims,
+    );
     all.into_iter().map(|placed| placed.route).collect()
 }
 
@@ -96,17 +119,25 @@ fn group(
         broken: reader.has("prefix") && prefix.is_none() || reader.has("host") && host.is_none(),
         host,
         requirement: stated(&mut reader),
-        method_fallthrough: reader.flag("method_fallthrough").unwrap_or_default().then_some(number),
+        method_fallthrough: reader
+            .flag("method_fallthrough")
+            .unwrap_or_default()
+            .then_some(number),
         shared: Shared::read(&mut reader, names).within(defaults),
         prefix,
     };
     let routes = reader.tables("routes");
     if routes.is_empty() && reader.has("routes") {
-        reader.problem(reader.value_place("routes"), "\"routes\" is empty: a group has at least one route");
+        reader.problem(
+            reader.value_place("routes"),
+            "\"routes\" is empty: a group has at least one route",
+        );
     }
     let routes = routes.iter();
     all.extend(
-        routes.filter_map(|table| route(Reader::new(context, &GROUP_ROUTE, table, ""), &outer, names)),
+        routes.filter_map(|table| {
+            route(Reader::new(context, &GROUP_ROUTE, table, ""), &outer, names)
+        }),
     );
     reader.finish();
 }
@@ -129,8 +160,10 @@ fn prefix(reader: &mut Reader<'_>) -> Option<String> {
             "\"prefix\" holds a parameter or wildcard: it is made of literal segments alone",
         );
     } else if text.text.ends_with('/') {
-        let problem =
-            reader.problem_at(text.span, "\"prefix\" ends in a slash, with which the paths of routes begin");
+        let problem = reader.problem_at(
+            text.span,
+            "\"prefix\" ends in a slash, with which the paths of routes begin",
+        );
         let shorter = text.text.trim_end_matches('/');
         reader.context.problem(problem.hint(match shorter {
             "" => "leave it out".to_owned(),
@@ -145,7 +178,10 @@ fn prefix(reader: &mut Reader<'_>) -> Option<String> {
 fn strip(reader: &mut Reader<'_>) -> bool {
     let strip = reader.flag("strip");
     if strip.is_some() && !reader.has("prefix") {
-        reader.problem(reader.key_span("strip"), "\"strip\" has no effect without a \"prefix\"");
+        reader.problem(
+            reader.key_span("strip"),
+            "\"strip\" has no effect without a \"prefix\"",
+        );
     }
     strip.unwrap_or(true)
 }
@@ -153,7 +189,11 @@ fn strip(reader: &mut Reader<'_>) -> bool {
 fn host(reader: &mut Reader<'_>) -> Option<HostPattern> {
     let text = reader.text("host")?;
     let parsed = HostPattern::parse(&text.text);
-    parsed.map_err(|error| reader.problem(text.span, format!("\"host\" is \"{}\": {error}", text.text))).ok()
+    parsed
+        .map_err(|error| {
+            reader.problem(text.span, format!("\"host\" is \"{}\": {error}", text.text))
+        })
+        .ok()
 }
 
 fn route(mut reader: Reader<'_>, outer: &Surroundings, names: &Names) -> Option<LocatedRoute> {
@@ -165,15 +205,21 @@ fn route(mut reader: Reader<'_>, outer: &Surroundings, names: &Names) -> Option<
     let shared = Shared::read(&mut reader, names).within(&outer.shared);
     if shared.upstream.is_none() && !reader.has("upstream") {
         let problem = reader.problem_at(reader.span(), "it names no upstream");
-        reader.context.problem(problem.hint("write upstream = \"..\" in the route, its group or [defaults]"));
+        reader
+            .context
+            .problem(problem.hint("write upstream = \"..\" in the route, its group or [defaults]"));
     }
-    let is_public = methods_of.iter().all(|(_, requirement)| *requirement == Requirement::Public);
+    let is_public = methods_of
+        .iter()
+        .all(|(_, requirement)| *requirement == Requirement::Public);
     if !is_public {
         refuse_cookie_keys(&reader, &shared);
         refuse_forward_authorization(&reader, &shared);
     }
     let issuers = issuers(&reader, &methods_of, &shared, names);
-    let rewrite = pattern.as_ref().and_then(|pattern| rewrite(&mut reader, pattern));
+    let rewrite = pattern
+        .as_ref()
+        .and_then(|pattern| rewrite(&mut reader, pattern));
     if let Some(pattern) = &pattern {
         refuse_distinct(&reader, pattern);
     }
@@ -195,7 +241,11 @@ fn route(mut reader: Reader<'_>, outer: &Surroundings, names: &Names) -> Option<
         pattern: pattern?,
         methods: methods_of,
         upstream: shared.upstream?.text.into(),
-        strip: outer.prefix.as_deref().filter(|_| outer.strip).map(Box::from),
+        strip: outer
+            .prefix
+            .as_deref()
+            .filter(|_| outer.strip)
+            .map(Box::from),
         issuers,
         token_from: shared.token_from.unwrap_or_default(),
         forward_token: shared.forward_token,
@@ -217,7 +267,12 @@ fn route(mut reader: Reader<'_>, outer: &Surroundings, names: &Names) -> Option<
             idle_body: shared.idle_body,
         },
     };
-    Some(LocatedRoute { route, header, path, located: shared.request_headers })
+    Some(LocatedRoute {
+        route,
+        header,
+        path,
+        located: shared.request_headers,
+    })
 }
 
 /// The whole pattern, the group's prefix included. The route is named by it from here on.
@@ -226,17 +281,23 @@ fn pattern(reader: &mut Reader<'_>, outer: &Surroundings) -> Option<Pattern> {
     let prefix = outer.prefix.as_deref().unwrap_or_default();
     reader.subject = format!("route \"{prefix}{}\"", text.text);
     let parsed = Pattern::parse(&text.text).and_then(|_| Pattern::join(prefix, &text.text));
-    parsed.map_err(|error| reader.problem(text.span, format!("\"path\": {error}"))).ok()
+    parsed
+        .map_err(|error| reader.problem(text.span, format!("\"path\": {error}")))
+        .ok()
 }
 
 fn rewrite(reader: &mut Reader<'_>, pattern: &Pattern) -> Option<Rewrite> {
     let text = reader.text("rewrite")?;
     let parsed = Rewrite::parse(&text.text, pattern);
-    parsed.map_err(|error| reader.problem(text.span, format!("\"rewrite\": {error}"))).ok()
+    parsed
+        .map_err(|error| reader.problem(text.span, format!("\"rewrite\": {error}")))
+        .ok()
 }
 
 fn rules(located: Option<&Arc<LocatedRules>>) -> HeaderRules {
-    located.map(|located| located.rules.clone()).unwrap_or_default()
+    located
+        .map(|located| located.rules.clone())
+        .unwrap_or_default()
 }
 
 /// The issuers whose tokens a route takes: those it names, or the only one there is.
@@ -260,15 +321,22 @@ fn issuers(
     match names.issuers.list.as_slice() {
         [only] => return vec![only.text.as_str().into()],
         [] => {
-            let problem = reader.problem_at(reader.span(), "it asks for a token, and no issuer is defined");
-            reader.context.problem(problem.hint("write [issuers.<name>] with \"issuer\" and \"audience\""));
+            let problem = reader.problem_at(
+                reader.span(),
+                "it asks for a token, and no issuer is defined",
+            );
+            reader
+                .context
+                .problem(problem.hint("write [issuers.<name>] with \"issuer\" and \"audience\""));
         }
         several => {
             let several: Vec<_> = several.iter().map(|name| name.text.as_str()).collect();
             let known = schema::quoted(&several, "and");
-            let problem = reader.problem_at(reader.span(), "it names no issuer, and there are several");
-            let hint =
-                format!("write issuer = \"..\" in the route, its group or [defaults]; there are {known}");
+            let problem =
+                reader.problem_at(reader.span(), "it names no issuer, and there are several");
+            let hint = format!(
+                "write issuer = \"..\" in the route, its group or [defaults]; there are {known}"
+            );
             reader.context.problem(problem.hint(hint));
         }
     }
@@ -280,28 +348,40 @@ fn refuse_token_keys(reader: &Reader<'_>, methods_of: &[MethodRequirement]) {
     if methods_of.is_empty() {
         return;
     }
-    let names = ["issuer", "token_from", "forward", "forward_authorization", "cookie_origins"];
+    let names = [
+        "issuer",
+        "token_from",
+        "forward",
+        "forward_authorization",
+        "cookie_origins",
+    ];
     for name in names.into_iter().filter(|name| reader.has(name)) {
-        let message = format!("\"{name}\" has no effect: the route is public, and no token is looked at");
+        let message =
+            format!("\"{name}\" has no effect: the route is public, and no token is looked at");
         reader.problem(reader.key_span(name), message);
     }
 }
 
-/// Refuses `distinct` at the root of a host, which takes every path as it stands: it would have no effect.
+/// Refuses `distinct` at the root of a host, which takes every path as it stands: it would have no
+/// effect.
 fn refuse_distinct(reader: &Reader<'_>, pattern: &Pattern) {
-    if !reader.has("distinct") || !pattern.segments().is_empty() || pattern.tail() != Some(&Tail::Subtree) {
+    if !reader.has("distinct")
+        || !pattern.segments().is_empty()
+        || pattern.tail() != Some(&Tail::Subtree)
+    {
         return;
     }
     let problem = reader.problem_at(
         reader.key_span("distinct"),
         format!("\"distinct\" has no effect: \"{pattern}\" takes every path as it stands"),
     );
-    reader
-        .context
-        .problem(problem.hint("write it in the stricter route, whose paths the application tells apart"));
+    reader.context.problem(
+        problem.hint("write it in the stricter route, whose paths the application tells apart"),
+    );
 }
 
-/// Refuses `forward_authorization` where every token comes from `Authorization`: it would have no effect.
+/// Refuses `forward_authorization` where every token comes from `Authorization`: it would have no
+/// effect.
 fn refuse_forward_authorization(reader: &Reader<'_>, shared: &Shared) {
     let sources = shared.token_from.as_deref().unwrap_or(&[Source::Bearer]);
     let is_elsewhere = |source: &Source| !matches!(source, Source::Bearer | Source::Raw);
@@ -316,7 +396,11 @@ fn refuse_forward_authorization(reader: &Reader<'_>, shared: &Shared) {
 /// Refuses `cookie_origins` where no token comes from a cookie: it would have no effect.
 fn refuse_cookie_keys(reader: &Reader<'_>, shared: &Shared) {
     let sources = shared.token_from.as_deref().unwrap_or_default();
-    if reader.has("cookie_origins") && !sources.iter().any(|source| matches!(source, Source::Cookie(_))) {
+    if reader.has("cookie_origins")
+        && !sources
+            .iter()
+            .any(|source| matches!(source, Source::Cookie(_)))
+    {
         let problem = reader.problem_at(
             reader.key_span("cookie_origins"),
             "\"cookie_origins\" has no effect: \"token_from\" names no cookie",
@@ -326,7 +410,11 @@ fn refuse_cookie_keys(reader: &Reader<'_>, shared: &Shared) {
 }
 
 /// What two routes must not have in common: host and pattern, the names of parameters aside.
-type Shape<'r> = (Option<&'r HostPattern>, Vec<Option<&'r str>>, Option<std::mem::Discriminant<Tail>>);
+type Shape<'r> = (
+    Option<&'r HostPattern>,
+    Vec<Option<&'r str>>,
+    Option<std::mem::Discriminant<Tail>>,
+);
 
 fn shape(route: &Route) -> Shape<'_> {
     fn literal(segment: &Segment) -> Option<&str> {
@@ -336,7 +424,11 @@ fn shape(route: &Route) -> Shape<'_> {
         }
     }
     let segments = route.pattern.segments().iter().map(literal).collect();
-    (route.host.as_ref(), segments, route.pattern.tail().map(std::mem::discriminant))
+    (
+        route.host.as_ref(),
+        segments,
+        route.pattern.tail().map(std::mem::discriminant),
+    )
 }
 
 fn check_conflicts(context: &Context, all: &[LocatedRoute]) {
@@ -351,7 +443,13 @@ fn check_conflicts(context: &Context, all: &[LocatedRoute]) {
         if let Some((_, first)) = conflicts.first() {
             report_conflict(context, placed, first, &conflicts);
         }
-        methods.extend(placed.route.methods.iter().map(|(method, _)| (method, placed)));
+        methods.extend(
+            placed
+                .route
+                .methods
+                .iter()
+                .map(|(method, _)| (method, placed)),
+        );
     }
 }
 
@@ -361,7 +459,10 @@ fn report_conflict(
     first: &LocatedRoute,
     conflicts: &[(String, &LocatedRoute)],
 ) {
-    let methods: Vec<_> = conflicts.iter().map(|(method, _)| method.as_str()).collect();
+    let methods: Vec<_> = conflicts
+        .iter()
+        .map(|(method, _)| method.as_str())
+        .collect();
     let message = format!(
         "route \"{}\": route \"{}\" with the same host and pattern already answers {}",
         placed.route.pattern,
@@ -369,6 +470,8 @@ fn report_conflict(
         schema::quoted(&methods, "and"),
     );
     context.problem(
-        Problem::at(placed.path, message).label("and again here").related(first.path, "first defined here"),
+        Problem::at(placed.path, message)
+            .label("and again here")
+            .related(first.path, "first defined here"),
     );
 }

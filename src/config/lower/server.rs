@@ -11,8 +11,8 @@ use super::super::schema::{
 };
 use super::super::source::Span;
 use super::super::{
-    AccessLog, Dev, DevClient, ErrorDetail, ForwardedFields, Http2, Limits, Listener, Log, Overrides, Ready,
-    Reload, Secret, Server, Timeouts, TokenCache,
+    AccessLog, Dev, DevClient, ErrorDetail, ForwardedFields, Http2, Limits, Listener, Log,
+    Overrides, Ready, Reload, Secret, Server, Timeouts, TokenCache,
 };
 use super::exposure;
 use super::listeners::{ip_address, listeners};
@@ -20,7 +20,8 @@ use super::public_url::public_url;
 use crate::net::{Address, TrustedProxies};
 use crate::policy::Scope;
 
-/// Bytes of a path beside which every system can bind another, with the number of a process behind it.
+/// Bytes of a path beside which every system can bind another, with the number of a process behind
+/// it.
 const MAX_HANDOVER_PATH: usize = 90;
 
 pub(super) fn server(context: &Context, table: &Table, overrides: &Overrides) -> Server {
@@ -48,7 +49,10 @@ pub(super) fn server(context: &Context, table: &Table, overrides: &Overrides) ->
     let http2 = http2(context, &reader.table("http2"));
     reader.finish();
     Server {
-        listeners: listeners.into_iter().map(|(listener, _)| listener).collect(),
+        listeners: listeners
+            .into_iter()
+            .map(|(listener, _)| listener)
+            .collect(),
         admin,
         admin_hosts,
         workers: overrides.workers.map_or(workers, usize::from),
@@ -66,7 +70,10 @@ pub(super) fn server(context: &Context, table: &Table, overrides: &Overrides) ->
 
 fn handover(reader: &mut Reader<'_>) -> Option<PathBuf> {
     let text = reader.text("handover")?;
-    if !text.text.starts_with('/') || text.text.ends_with('/') || text.text.len() > MAX_HANDOVER_PATH {
+    if !text.text.starts_with('/')
+        || text.text.ends_with('/')
+        || text.text.len() > MAX_HANDOVER_PATH
+    {
         let problem = reader.problem_at(text.span, format!("\"handover\" is \"{}\"", text.text));
         let hint = format!(
             "write an absolute path of at most {MAX_HANDOVER_PATH} bytes, for example \"/run/scopegate/handover.sock\""
@@ -101,14 +108,25 @@ fn admin(
     let written = written.and_then(|text| ip_address(reader, "admin", &text));
     let admin = overrides.admin.unwrap_or(written)?;
     let shares = |(public, _): &&(Listener, Span)| public.address.overlaps(&Address::Ip(admin));
-    if let Some((Listener { address: public, .. }, at)) = listeners.iter().find(shares) {
+    if let Some((
+        Listener {
+            address: public, ..
+        },
+        at,
+    )) = listeners.iter().find(shares)
+    {
         // The side that the file writes is the one to point at.
-        let span = if reader.has("admin") { reader.value_place("admin") } else { *at };
-        let message = format!("\"admin\" is \"{admin}\", where \"listen\" takes requests (\"{public}\")");
+        let span = if reader.has("admin") {
+            reader.value_place("admin")
+        } else {
+            *at
+        };
+        let message =
+            format!("\"admin\" is \"{admin}\", where \"listen\" takes requests (\"{public}\")");
         let problem = reader.problem_at(span, message);
-        reader
-            .context
-            .problem(problem.hint("give the admin listener a port of its own, or write admin = \"off\""));
+        reader.context.problem(
+            problem.hint("give the admin listener a port of its own, or write admin = \"off\""),
+        );
     }
     exposure::note_admin(reader, admin);
     Some(admin)
@@ -118,16 +136,25 @@ fn admin(
 fn admin_hosts(reader: &mut Reader<'_>) -> Vec<Box<str>> {
     let texts = reader.texts("admin_hosts").unwrap_or_default();
     let is_name = |text: &str| {
-        !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+        !text.is_empty()
+            && text
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
     };
     for text in texts.iter().filter(|text| !is_name(&text.text)) {
-        let message = format!("\"admin_hosts\" has \"{}\", which is no host name", text.text);
+        let message = format!(
+            "\"admin_hosts\" has \"{}\", which is no host name",
+            text.text
+        );
         let problem = reader.problem_at(text.span, message);
-        reader
-            .context
-            .problem(problem.hint("write names alone, without a port, for example \"metrics.internal\""));
+        reader.context.problem(
+            problem.hint("write names alone, without a port, for example \"metrics.internal\""),
+        );
     }
-    texts.iter().map(|text| text.text.trim_end_matches('.').to_ascii_lowercase().into()).collect()
+    texts
+        .iter()
+        .map(|text| text.text.trim_end_matches('.').to_ascii_lowercase().into())
+        .collect()
 }
 
 fn timeouts(context: &Context, table: &Table) -> Timeouts {
@@ -146,8 +173,15 @@ fn timeouts(context: &Context, table: &Table) -> Timeouts {
 
 fn http2(context: &Context, table: &Table) -> Http2 {
     let mut reader = Reader::new(context, &HTTP2, table, "server.http2");
-    let count = |count: Option<usize>| count.and_then(|count| u32::try_from(count).ok()).unwrap_or_default();
-    let window = |size: Option<u64>| size.and_then(|size| u32::try_from(size).ok()).unwrap_or_default();
+    let count = |count: Option<usize>| {
+        count
+            .and_then(|count| u32::try_from(count).ok())
+            .unwrap_or_default()
+    };
+    let window = |size: Option<u64>| {
+        size.and_then(|size| u32::try_from(size).ok())
+            .unwrap_or_default()
+    };
     let http2 = Http2 {
         streams: count(reader.count("streams")),
         stream_window: window(reader.size("stream_window")),
@@ -178,7 +212,8 @@ fn limits(context: &Context, table: &Table) -> Limits {
 
 /// The catalogue's bounds of these sizes are far below what a `usize` holds.
 pub(super) fn to_usize(size: Option<u64>) -> usize {
-    size.and_then(|size| usize::try_from(size).ok()).unwrap_or_default()
+    size.and_then(|size| usize::try_from(size).ok())
+        .unwrap_or_default()
 }
 
 pub(super) fn token_cache(context: &Context, table: &Table) -> TokenCache {
@@ -196,7 +231,10 @@ pub(super) fn reload(context: &Context, table: &Table, overrides: &Overrides) ->
     let watch = reader.flag("watch").unwrap_or_default();
     let settle = reader.duration("settle").unwrap_or_default();
     reader.finish();
-    Reload { watch: overrides.watch.unwrap_or(watch), settle }
+    Reload {
+        watch: overrides.watch.unwrap_or(watch),
+        settle,
+    }
 }
 
 pub(super) fn errors(context: &Context, table: &Table) -> ErrorDetail {
@@ -211,47 +249,79 @@ pub(super) fn errors(context: &Context, table: &Table) -> ErrorDetail {
 
 pub(super) fn log(context: &Context, table: &Table, overrides: &Overrides) -> Log {
     let mut reader = Reader::new(context, &LOG, table, "log");
-    let level = reader.choice("level").and_then(|level| level.parse().ok()).unwrap_or(tracing::Level::INFO);
+    let level = reader
+        .choice("level")
+        .and_then(|level| level.parse().ok())
+        .unwrap_or(tracing::Level::INFO);
     let access = match reader.choice("access") {
         Some("off") => AccessLog::Off,
         Some("all") => AccessLog::All,
         _ => AccessLog::Refusals,
     };
     reader.finish();
-    Log { level: overrides.log_level.unwrap_or(level), access: overrides.access_log.unwrap_or(access) }
+    Log {
+        level: overrides.log_level.unwrap_or(level),
+        access: overrides.access_log.unwrap_or(access),
+    }
 }
 
 pub(super) fn dev(context: &Context, table: &Table) -> Dev {
     let mut reader = Reader::new(context, &DEV, table, "dev");
     let clients = reader.named("clients");
-    let clients = clients.iter().filter_map(|(id, table)| dev_client(context, id, table)).collect();
+    let clients = clients
+        .iter()
+        .filter_map(|(id, table)| dev_client(context, id, table))
+        .collect();
     reader.finish();
     Dev { clients }
 }
 
 fn dev_client(context: &Context, id: &Text, table: &Table) -> Option<DevClient> {
-    let mut reader = Reader::new(context, &DEV_CLIENT, table, format!("dev client \"{}\"", id.text));
-    let secret = reader.value("secret").and_then(|value| secret(&reader, "secret", &value));
+    let mut reader = Reader::new(
+        context,
+        &DEV_CLIENT,
+        table,
+        format!("dev client \"{}\"", id.text),
+    );
+    let secret = reader
+        .value("secret")
+        .and_then(|value| secret(&reader, "secret", &value));
     let texts = reader.texts("scopes");
-    let scopes = texts.map(|texts| texts.iter().filter_map(|text| scope(&reader, text)).collect());
+    let scopes = texts.map(|texts| {
+        texts
+            .iter()
+            .filter_map(|text| scope(&reader, text))
+            .collect()
+    });
     reader.finish();
-    Some(DevClient { id: id.text.as_str().into(), secret: secret?, scopes })
+    Some(DevClient {
+        id: id.text.as_str().into(),
+        secret: secret?,
+        scopes,
+    })
 }
 
 fn scope(reader: &Reader<'_>, text: &Text) -> Option<Scope> {
     let parsed = Scope::parse(&text.text);
-    parsed.map_err(|error| reader.problem(text.span, format!("scope \"{}\": {error}", text.text))).ok()
+    parsed
+        .map_err(|error| reader.problem(text.span, format!("scope \"{}\": {error}", text.text)))
+        .ok()
 }
 
-/// A secret as text, from a file or from the environment. No message quotes it. Only `dev` has secrets, so only `dev`
-/// follows a reference: what is not set in production must not keep it from starting.
+/// A secret as text, from a file or from the environment. No message quotes it. Only `dev` has
+/// secrets, so only `dev` follows a reference: what is not set in production must not keep it from
+/// starting.
 fn secret(reader: &Reader<'_>, name: &str, value: &Value) -> Option<Secret> {
     let found = match (&value.kind, reference(value)) {
         (_, Some(("file" | "env", _))) if !reader.context.has_stand_ins() => return None,
         (Kind::Text(text), _) => Ok(text.clone()),
-        (_, Some(("file", path))) => reader.context.read_named(value.span, path).map(without_newline),
-        (_, Some(("env", variable))) => std::env::var(variable)
-            .map_err(|_| format!("the environment variable \"{variable}\" is not set, or not to UTF-8")),
+        (_, Some(("file", path))) => reader
+            .context
+            .read_named(value.span, path)
+            .map(without_newline),
+        (_, Some(("env", variable))) => std::env::var(variable).map_err(|_| {
+            format!("the environment variable \"{variable}\" is not set, or not to UTF-8")
+        }),
         _ => {
             reader.mismatched(name, value);
             return None;
@@ -267,9 +337,15 @@ fn secret(reader: &Reader<'_>, name: &str, value: &Value) -> Option<Secret> {
 
 /// The one member of a table like `{ file = ".." }`.
 fn reference(value: &Value) -> Option<(&str, &str)> {
-    let Kind::Table(table) = &value.kind else { return None };
-    let [entry] = table.entries.as_slice() else { return None };
-    let Kind::Text(text) = &entry.value.kind else { return None };
+    let Kind::Table(table) = &value.kind else {
+        return None;
+    };
+    let [entry] = table.entries.as_slice() else {
+        return None;
+    };
+    let Kind::Text(text) = &entry.value.kind else {
+        return None;
+    };
     Some((&entry.key, text))
 }
 

@@ -1,4 +1,5 @@
-//! The settings that `[defaults]`, groups and routes have in common. The nearest that says something is taken, whole.
+//! The settings that `[defaults]`, groups and routes have in common. The nearest that says
+//! something is taken, whole.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -72,14 +73,19 @@ impl Shared {
             websocket: self.websocket.or(outer.websocket),
             request_timeout: self.request_timeout.or(outer.request_timeout),
             idle_body: self.idle_body.or(outer.idle_body),
-            request_headers: self.request_headers.or_else(|| outer.request_headers.clone()),
-            response_headers: self.response_headers.or_else(|| outer.response_headers.clone()),
+            request_headers: self
+                .request_headers
+                .or_else(|| outer.request_headers.clone()),
+            response_headers: self
+                .response_headers
+                .or_else(|| outer.response_headers.clone()),
             cors: self.cors.or_else(|| outer.cors.clone()),
         }
     }
 }
 
-/// The name is kept even if nothing has it: the problem is reported here, once, and not for each route below.
+/// The name is kept even if nothing has it: the problem is reported here, once, and not for each
+/// route below.
 fn upstream(reader: &mut Reader<'_>, names: &Names) -> Option<Text> {
     let name = reader.text("upstream")?;
     check_defined(reader, "upstream", &name, &names.upstreams);
@@ -90,8 +96,15 @@ fn issuers(reader: &mut Reader<'_>, names: &Names) -> Option<Vec<Text>> {
     let issuers = reader.texts("issuer")?;
     for (index, name) in issuers.iter().enumerate() {
         check_defined(reader, "issuer", name, &names.issuers);
-        if issuers.iter().take(index).any(|other| other.text == name.text) {
-            reader.problem(name.span, format!("issuer \"{}\" is named twice", name.text));
+        if issuers
+            .iter()
+            .take(index)
+            .any(|other| other.text == name.text)
+        {
+            reader.problem(
+                name.span,
+                format!("issuer \"{}\" is named twice", name.text),
+            );
         }
     }
     Some(issuers)
@@ -105,7 +118,11 @@ fn check_defined(reader: &Reader<'_>, what: &str, name: &Text, defined: &Defined
     let message = format!("{what} \"{}\" is not defined{meant}", name.text);
     let problem = reader.problem_at(name.span, message);
     let hint = format!("define it under [{what}s.{}]", name.text);
-    reader.context.problem(if meant.is_empty() { problem.hint(hint) } else { problem });
+    reader.context.problem(if meant.is_empty() {
+        problem.hint(hint)
+    } else {
+        problem
+    });
 }
 
 fn token_from(reader: &mut Reader<'_>) -> Option<Vec<Source>> {
@@ -114,10 +131,16 @@ fn token_from(reader: &mut Reader<'_>) -> Option<Vec<Source>> {
     for text in &texts {
         match Source::parse(&text.text) {
             Err(error) => {
-                reader.problem(text.span, format!("\"token_from\" has \"{}\": {error}", text.text));
+                reader.problem(
+                    text.span,
+                    format!("\"token_from\" has \"{}\": {error}", text.text),
+                );
             }
             Ok(source) if sources.contains(&source) => {
-                reader.problem(text.span, format!("\"token_from\" has \"{}\" twice", text.text));
+                reader.problem(
+                    text.span,
+                    format!("\"token_from\" has \"{}\" twice", text.text),
+                );
             }
             Ok(source) => {
                 note_query(reader, text, &source);
@@ -155,7 +178,9 @@ fn cookie_origins(reader: &mut Reader<'_>) -> Option<Origins> {
     if origins == Origins::Any {
         let message = "pages of every origin may use tokens in cookies (cookie_origins = \"any\"): the upstream has to \
                        tell forged requests from its own";
-        reader.context.note(reader.problem_at(reader.key_span("cookie_origins"), message));
+        reader
+            .context
+            .note(reader.problem_at(reader.key_span("cookie_origins"), message));
     }
     Some(origins)
 }
@@ -168,15 +193,21 @@ fn forward(reader: &mut Reader<'_>) -> Option<Vec<ForwardedClaim>> {
     };
     let mut claims: Vec<ForwardedClaim> = Vec::new();
     for entry in &table.entries {
-        let Some(claim) = claim_name(reader, &entry.key, &entry.value) else { continue };
+        let Some(claim) = claim_name(reader, &entry.key, &entry.value) else {
+            continue;
+        };
         match ForwardedClaim::parse(&entry.key, claim) {
             Err(error) => {
-                reader.problem(entry.key_span, format!("\"forward\" has \"{}\": {error}", entry.key));
+                reader.problem(
+                    entry.key_span,
+                    format!("\"forward\" has \"{}\": {error}", entry.key),
+                );
             }
             Ok(claim) => {
                 // CGI-style upstreams fold both into one variable (`HTTP_X_USER_ID`).
-                if let Some(twin) =
-                    claims.iter().find(|other| is_twin(other.header.as_str(), claim.header.as_str()))
+                if let Some(twin) = claims
+                    .iter()
+                    .find(|other| is_twin(other.header.as_str(), claim.header.as_str()))
                 {
                     let message = format!(
                         "\"forward\" has \"{}\" and \"{}\", which many upstreams take for one",
@@ -195,7 +226,10 @@ fn claim_name<'v>(reader: &Reader<'_>, header: &str, value: &'v Value) -> Option
     match &value.kind {
         Kind::Text(claim) => Some(claim),
         _ => {
-            let message = format!("\"forward\": the claim of \"{header}\" is a string, not {}", value.name());
+            let message = format!(
+                "\"forward\": the claim of \"{header}\" is a string, not {}",
+                value.name()
+            );
             reader.problem(value.span, message);
             None
         }
@@ -204,7 +238,11 @@ fn claim_name<'v>(reader: &Reader<'_>, header: &str, value: &'v Value) -> Option
 
 fn allow(reader: &mut Reader<'_>) -> Option<Ambiguities> {
     let words = reader.words("allow", never_allowed)?;
-    let named = |word: &str| Ambiguity::ALLOWABLE.into_iter().find(|one| one.name() == word);
+    let named = |word: &str| {
+        Ambiguity::ALLOWABLE
+            .into_iter()
+            .find(|one| one.name() == word)
+    };
     Some(words.into_iter().filter_map(named).collect())
 }
 
@@ -216,7 +254,9 @@ fn distinct(reader: &mut Reader<'_>) -> Option<Distinct> {
 
 fn never_allowed(word: &str) -> Option<&'static str> {
     match word {
-        "dot-segment" => Some("the upstream would serve another path than the one that was authorized"),
+        "dot-segment" => {
+            Some("the upstream would serve another path than the one that was authorized")
+        }
         "control-character" | "invalid-encoding" => Some("no two readers agree on such a path"),
         _ => None,
     }

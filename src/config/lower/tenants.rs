@@ -1,7 +1,8 @@
 //! `tenants`: one entry of the file that stands for several issuers.
 //!
-//! The placeholder of `issuer` is filled in before anything else is read, so that a tenant's issuer is lowered, compared
-//! and run like any other: what tells two tenants apart is what tells two issuers apart.
+//! The placeholder of `issuer` is filled in before anything else is read, so that a tenant's issuer
+//! is lowered, compared and run like any other: what tells two tenants apart is what tells two
+//! issuers apart.
 
 use super::super::document::{Kind, Table};
 use super::super::load::Context;
@@ -9,7 +10,8 @@ use super::super::reader::{Reader, Text};
 use super::super::schema::ISSUER;
 use crate::issuer::{Template, Tenant};
 
-/// Tenants of one entry. Each has keys and metrics of its own, and a token's `iss` is compared with one after another.
+/// Tenants of one entry. Each has keys and metrics of its own, and a token's `iss` is compared with
+/// one after another.
 const MAX_TENANTS: usize = 256;
 
 /// Between the entry's name and the tenant's: no name of an entry holds it.
@@ -18,11 +20,14 @@ const SEPARATOR: char = '/';
 /// What a placeholder stands in.
 const BRACES: [char; 2] = ['{', '}'];
 
-/// The issuers that an entry stands for, by name: itself, or each of its tenants. Of an entry whose template or tenants
-/// are broken there is one with something in their place, so that the rest of it is looked at.
+/// The issuers that an entry stands for, by name: itself, or each of its tenants. Of an entry whose
+/// template or tenants are broken there is one with something in their place, so that the rest of
+/// it is looked at.
 pub(super) fn expand(context: &Context, name: &Text, table: &Table) -> Vec<(Text, Table)> {
     let mut reader = Reader::new(context, &ISSUER, table, format!("issuer \"{}\"", name.text));
-    let template = reader.peek("issuer").map_or(Ok(None), |iss| Template::parse(&iss.text));
+    let template = reader
+        .peek("issuer")
+        .map_or(Ok(None), |iss| Template::parse(&iss.text));
     let template = match template {
         Ok(Some(template)) => template,
         Ok(None) => {
@@ -42,33 +47,50 @@ pub(super) fn expand(context: &Context, name: &Text, table: &Table) -> Vec<(Text
     }
     let of = |tenant: &Tenant| {
         let full_name = format!("{}{SEPARATOR}{}", name.text, tenant.as_str());
-        (Text { text: full_name, span: name.span }, filled(table, &template, tenant))
+        (
+            Text {
+                text: full_name,
+                span: name.span,
+            },
+            filled(table, &template, tenant),
+        )
     };
     tenants.iter().map(of).collect()
 }
 
 /// The name of the entry that an issuer stands for, alone or as one of its tenants.
 pub(super) fn entry_of(issuer: &str) -> &str {
-    issuer.split_once(SEPARATOR).map_or(issuer, |(entry, _)| entry)
+    issuer
+        .split_once(SEPARATOR)
+        .map_or(issuer, |(entry, _)| entry)
 }
 
 /// The allow-list. What is no tenant is reported and left out.
 fn tenants(reader: &mut Reader<'_>, template: &Template) -> Vec<Tenant> {
     if !reader.has("tenants") {
-        let message = format!("\"issuer\" holds {}, and \"tenants\" is missing", template.placeholder());
+        let message = format!(
+            "\"issuer\" holds {}, and \"tenants\" is missing",
+            template.placeholder()
+        );
         let problem = reader.problem_at(reader.value_place("issuer"), message);
-        reader.context.problem(problem.hint("list whose tokens are taken: tenants = [\"..\"]"));
+        reader
+            .context
+            .problem(problem.hint("list whose tokens are taken: tenants = [\"..\"]"));
     }
     let texts = reader.texts("tenants").unwrap_or_default();
     if texts.len() > MAX_TENANTS {
-        let message = format!("\"tenants\" has more than {MAX_TENANTS}: spread them over several issuers");
+        let message =
+            format!("\"tenants\" has more than {MAX_TENANTS}: spread them over several issuers");
         reader.problem(reader.value_place("tenants"), message);
     }
     let mut tenants: Vec<Tenant> = Vec::new();
     for text in texts.iter().take(MAX_TENANTS) {
         match tenant(reader, text) {
             Some(tenant) if tenants.contains(&tenant) => {
-                reader.problem(text.span, format!("\"tenants\" has \"{}\" twice", text.text));
+                reader.problem(
+                    text.span,
+                    format!("\"tenants\" has \"{}\" twice", text.text),
+                );
             }
             tenant => tenants.extend(tenant),
         }
@@ -79,15 +101,24 @@ fn tenants(reader: &mut Reader<'_>, template: &Template) -> Vec<Tenant> {
 fn tenant(reader: &Reader<'_>, text: &Text) -> Option<Tenant> {
     // They would be taken for the name of a tenant, and people mean something else by them.
     if matches!(text.text.as_str(), "any" | "*") {
-        let message =
-            format!("\"tenants\" has \"{}\": anybody can have a tenant with a provider of many", text.text);
+        let message = format!(
+            "\"tenants\" has \"{}\": anybody can have a tenant with a provider of many",
+            text.text
+        );
         let problem = reader.problem_at(text.span, message);
-        reader.context.problem(problem.hint("name each tenant whose tokens are taken"));
+        reader
+            .context
+            .problem(problem.hint("name each tenant whose tokens are taken"));
         return None;
     }
     let parsed = Tenant::parse(&text.text);
     parsed
-        .map_err(|error| reader.problem(text.span, format!("\"tenants\" has \"{}\": {error}", text.text)))
+        .map_err(|error| {
+            reader.problem(
+                text.span,
+                format!("\"tenants\" has \"{}\": {error}", text.text),
+            )
+        })
         .ok()
 }
 
@@ -96,21 +127,32 @@ fn refuse_without_template(reader: &mut Reader<'_>) {
     if reader.has("tenants") {
         let message = "\"tenants\" has no effect: \"issuer\" holds no placeholder for them";
         let problem = reader.problem_at(reader.key_span("tenants"), message);
-        reader.context.problem(problem.hint("write issuer = \"https://login.example.com/{tenant}/v2.0\""));
+        reader
+            .context
+            .problem(problem.hint("write issuer = \"https://login.example.com/{tenant}/v2.0\""));
     }
-    if let Some(uri) = reader.peek("jwks_uri").filter(|uri| uri.text.contains(BRACES)) {
-        reader.problem(uri.span, "\"jwks_uri\" holds a placeholder, and \"issuer\" none");
+    if let Some(uri) = reader
+        .peek("jwks_uri")
+        .filter(|uri| uri.text.contains(BRACES))
+    {
+        reader.problem(
+            uri.span,
+            "\"jwks_uri\" holds a placeholder, and \"issuer\" none",
+        );
     }
 }
 
 /// A `jwks_uri` may hold the placeholder; without it, all tenants have their keys from one place.
 fn check_uri(reader: &Reader<'_>, template: &Template) {
-    let Some(uri) = reader.peek("jwks_uri") else { return };
+    let Some(uri) = reader.peek("jwks_uri") else {
+        return;
+    };
     match Template::parse(&uri.text) {
         Err(error) => reader.problem(uri.span, format!("\"jwks_uri\": {error}")),
         Ok(Some(other)) if other.placeholder() != template.placeholder() => {
             let (holds, wants) = (other.placeholder(), template.placeholder());
-            let message = format!("\"jwks_uri\" holds {holds}, and \"issuer\" {wants}: write the same");
+            let message =
+                format!("\"jwks_uri\" holds {holds}, and \"issuer\" {wants}: write the same");
             reader.problem(uri.span, message);
         }
         Ok(_) => {}
@@ -119,17 +161,23 @@ fn check_uri(reader: &Reader<'_>, template: &Template) {
 
 /// A `keep_file` has to hold the placeholder: one file keeps one issuer's keys.
 fn check_file(reader: &Reader<'_>, template: &Template) {
-    let Some(file) = reader.peek("keep_file") else { return };
+    let Some(file) = reader.peek("keep_file") else {
+        return;
+    };
     if !file.text.contains(template.placeholder()) {
-        let message =
-            format!("\"keep_file\" does not hold {}: each tenant needs its own", template.placeholder());
+        let message = format!(
+            "\"keep_file\" does not hold {}: each tenant needs its own",
+            template.placeholder()
+        );
         reader.problem(file.span, message);
     }
 }
 
 /// The table of one tenant.
 fn filled(table: &Table, template: &Template, tenant: &Tenant) -> Table {
-    changed(table, |text| text.replace(template.placeholder(), tenant.as_str()))
+    changed(table, |text| {
+        text.replace(template.placeholder(), tenant.as_str())
+    })
 }
 
 /// A table whose template is broken, with a URL in its place.

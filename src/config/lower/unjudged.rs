@@ -1,5 +1,6 @@
-//! Notes on credentials from which some routes take their tokens and others do not: where they are removed because they are
-//! not judged, and where they are forwarded because the application has a second name.
+//! Notes on credentials from which some routes take their tokens and others do not: where they are
+//! removed because they are not judged, and where they are forwarded because the application has a
+//! second name.
 
 use std::collections::HashMap;
 
@@ -11,7 +12,8 @@ use super::detours;
 use crate::token::Source;
 use crate::upstream::Settings;
 
-/// Places of one upstream, or of one address, that are looked at for notes. Each is compared with each route.
+/// Places of one upstream, or of one address, that are looked at for notes. Each is compared with
+/// each route.
 const MOST_PLACES: usize = 16;
 
 /// Notes what becomes of credentials that a route does not judge.
@@ -22,7 +24,10 @@ pub(super) fn note(context: &Context, routes: &[Route], upstreams: &[Settings]) 
         protected.entry(&route.upstream).or_default().push(route);
     }
     for upstream in upstreams {
-        let routes = protected.get(&*upstream.name).map(|routes| &**routes).unwrap_or_default();
+        let routes = protected
+            .get(&*upstream.name)
+            .map(|routes| &**routes)
+            .unwrap_or_default();
         note_removed(context, routes, places.at(&upstream.name));
     }
     for group in at_one_address(upstreams) {
@@ -38,8 +43,12 @@ fn note_removed(context: &Context, routes: &[&Route], places: &[Source]) {
             continue;
         }
         noted.push(place);
-        let mut removing = routes.iter().filter(|route| !covers(&route.token_from, place));
-        let Some(first) = removing.next() else { continue };
+        let mut removing = routes
+            .iter()
+            .filter(|route| !covers(&route.token_from, place));
+        let Some(first) = removing.next() else {
+            continue;
+        };
         let message = format!(
             "\"{place}\", from which routes to upstream \"{}\" take tokens, is removed where it is not judged: on route \
              \"{}\"{}",
@@ -59,9 +68,12 @@ fn note_forwarded(
     places: &TokenPlaces<'_>,
 ) {
     let mut noted: Vec<&Source> = Vec::new();
-    for (owner, place) in
-        group.iter().flat_map(|owner| places.at(&owner.name).iter().map(move |place| (owner, place)))
-    {
+    for (owner, place) in group.iter().flat_map(|owner| {
+        places
+            .at(&owner.name)
+            .iter()
+            .map(move |place| (owner, place))
+    }) {
         if noted.len() == MOST_PLACES {
             return;
         }
@@ -72,7 +84,9 @@ fn note_forwarded(
         let mut forwarding = group.iter().filter(|upstream| {
             protected.contains_key(&*upstream.name) && !covers(places.at(&upstream.name), place)
         });
-        let Some(first) = forwarding.next() else { continue };
+        let Some(first) = forwarding.next() else {
+            continue;
+        };
         let message = format!(
             "\"{place}\", from which routes to upstream \"{}\" take tokens, reaches the same address unjudged on routes \
              to \"{}\"{}",
@@ -105,7 +119,10 @@ fn at_one_address(upstreams: &[Settings]) -> Vec<Vec<&Settings>> {
     }
     let mut groups: Vec<Vec<&Settings>> = vec![Vec::new(); upstreams.len()];
     for upstream in upstreams {
-        if let Some(group) = places.get(&*upstream.name).and_then(|place| groups.get_mut(*place)) {
+        if let Some(group) = places
+            .get(&*upstream.name)
+            .and_then(|place| groups.get_mut(*place))
+        {
             group.push(upstream);
         }
     }

@@ -20,13 +20,21 @@ use crate::upstream::{
 };
 
 pub(super) fn upstreams(context: &Context, tables: &[(Text, Table)]) -> Vec<Settings> {
-    let mut all: Vec<_> = tables.iter().filter_map(|(name, table)| upstream(context, name, table)).collect();
+    let mut all: Vec<_> = tables
+        .iter()
+        .filter_map(|(name, table)| upstream(context, name, table))
+        .collect();
     all.sort_by(|a, b| a.name.cmp(&b.name));
     all
 }
 
 fn upstream(context: &Context, name: &Text, table: &Table) -> Option<Settings> {
-    let mut reader = Reader::new(context, &UPSTREAM, table, format!("upstream \"{}\"", name.text));
+    let mut reader = Reader::new(
+        context,
+        &UPSTREAM,
+        table,
+        format!("upstream \"{}\"", name.text),
+    );
     check_name(&reader, name);
     let endpoints = endpoints(&mut reader);
     let url = endpoints.first().map(|endpoint| endpoint.url.clone());
@@ -64,7 +72,9 @@ fn upstream(context: &Context, name: &Text, table: &Table) -> Option<Settings> {
             reader.key_span("resend_bytes"),
             "\"resend_bytes\" has no effect: the upstream speaks HTTP/1.1",
         );
-        reader.context.problem(problem.hint("write protocol = \"http2\" or \"auto\""));
+        reader
+            .context
+            .problem(problem.hint("write protocol = \"http2\" or \"auto\""));
     }
     let resend_bytes = to_usize(reader.size("resend_bytes"));
     let response_head = HeadLimits {
@@ -100,7 +110,9 @@ fn upstream(context: &Context, name: &Text, table: &Table) -> Option<Settings> {
 }
 
 fn host(reader: &mut Reader<'_>) -> HostHeader {
-    let Some(text) = reader.text("host") else { return HostHeader::Upstream };
+    let Some(text) = reader.text("host") else {
+        return HostHeader::Upstream;
+    };
     match text.text.as_str() {
         "upstream" => HostHeader::Upstream,
         "preserve" => HostHeader::Preserve,
@@ -118,7 +130,11 @@ fn host(reader: &mut Reader<'_>) -> HostHeader {
 
 /// A URL that is no good, unless it may hold a password: messages go to logs.
 pub(super) fn quoted_url(text: &str) -> String {
-    if text.contains('@') { "a URL with \"@\"".to_owned() } else { format!("\"{text}\"") }
+    if text.contains('@') {
+        "a URL with \"@\"".to_owned()
+    } else {
+        format!("\"{text}\"")
+    }
 }
 
 /// Endpoints of one upstream, at most: each has connections in every worker.
@@ -131,27 +147,50 @@ fn endpoints(reader: &mut Reader<'_>) -> Vec<Listed> {
         if !reader.has("url") {
             reader.missing("url");
         }
-        return one.and_then(|text| url(reader, "url", &text)).map(Listed::alone).unwrap_or_default();
+        return one
+            .and_then(|text| url(reader, "url", &text))
+            .map(Listed::alone)
+            .unwrap_or_default();
     };
     if reader.has("url") {
-        reader.problem(reader.key_span("url"), "\"url\" and \"endpoints\" exclude each other");
+        reader.problem(
+            reader.key_span("url"),
+            "\"url\" and \"endpoints\" exclude each other",
+        );
     }
     let Kind::List(items) = &list.kind else {
         reader.mismatched("endpoints", &list);
         return Vec::new();
     };
     if items.is_empty() || items.len() > MOST_ENDPOINTS {
-        reader.problem(list.span, format!("\"endpoints\" holds {}, not 1 to {MOST_ENDPOINTS}", items.len()));
+        reader.problem(
+            list.span,
+            format!(
+                "\"endpoints\" holds {}, not 1 to {MOST_ENDPOINTS}",
+                items.len()
+            ),
+        );
         return Vec::new();
     }
-    let found: Vec<_> = items.iter().map(|item| Some((item.span, listed(reader, item)?))).collect();
-    let Some(found) = found.into_iter().collect::<Option<Vec<_>>>() else { return Vec::new() };
+    let found: Vec<_> = items
+        .iter()
+        .map(|item| Some((item.span, listed(reader, item)?)))
+        .collect();
+    let Some(found) = found.into_iter().collect::<Option<Vec<_>>>() else {
+        return Vec::new();
+    };
     for (index, (span, endpoint)) in found.iter().enumerate() {
         let mut before = found.iter().take(index).map(|(_, other)| other);
         if before.clone().any(|other| other.url == endpoint.url) {
-            reader.problem(*span, format!("\"endpoints\" has \"{}\" twice", endpoint.url));
+            reader.problem(
+                *span,
+                format!("\"endpoints\" has \"{}\" twice", endpoint.url),
+            );
         } else if before.any(|other| other.url.is_tls() != endpoint.url.is_tls()) {
-            reader.problem(*span, "\"endpoints\" has both http and https: one upstream has one of them");
+            reader.problem(
+                *span,
+                "\"endpoints\" has both http and https: one upstream has one of them",
+            );
         }
     }
     found.into_iter().map(|(_, endpoint)| endpoint).collect()
@@ -161,8 +200,14 @@ fn endpoints(reader: &mut Reader<'_>) -> Vec<Listed> {
 fn listed(reader: &Reader<'_>, item: &Value) -> Option<Listed> {
     let table = match &item.kind {
         Kind::Text(text) => {
-            let text = Text { text: text.clone(), span: item.span };
-            return Some(Listed { url: url(reader, "endpoints", &text)?, weight: 1 });
+            let text = Text {
+                text: text.clone(),
+                span: item.span,
+            };
+            return Some(Listed {
+                url: url(reader, "endpoints", &text)?,
+                weight: 1,
+            });
         }
         Kind::Table(table) => table,
         _ => {
@@ -170,13 +215,22 @@ fn listed(reader: &Reader<'_>, item: &Value) -> Option<Listed> {
             return None;
         }
     };
-    if let Some(other) = table.entries.iter().find(|entry| !["url", "weight"].contains(&&*entry.key)) {
-        let message =
-            format!("\"endpoints\" knows no \"{}\": write {{ url = \"..\", weight = 1 }}", other.key);
+    if let Some(other) = table
+        .entries
+        .iter()
+        .find(|entry| !["url", "weight"].contains(&&*entry.key))
+    {
+        let message = format!(
+            "\"endpoints\" knows no \"{}\": write {{ url = \"..\", weight = 1 }}",
+            other.key
+        );
         reader.problem(other.key_span, message);
         return None;
     }
-    let Some(Value { kind: Kind::Text(text), span }) = table.get("url").map(|entry| entry.value.clone())
+    let Some(Value {
+        kind: Kind::Text(text),
+        span,
+    }) = table.get("url").map(|entry| entry.value.clone())
     else {
         reader.mismatched("endpoints", item);
         return None;
@@ -184,15 +238,24 @@ fn listed(reader: &Reader<'_>, item: &Value) -> Option<Listed> {
     let url = url(reader, "endpoints", &Text { text, span })?;
     let weight = match table.get("weight").map(|entry| &entry.value) {
         None => Some(1),
-        Some(Value { kind: Kind::Integer(Some(weight)), .. }) => {
-            u32::try_from(*weight).ok().filter(|weight| (1..=1000).contains(weight))
-        }
+        Some(Value {
+            kind: Kind::Integer(Some(weight)),
+            ..
+        }) => u32::try_from(*weight)
+            .ok()
+            .filter(|weight| (1..=1000).contains(weight)),
         Some(_) => None,
     };
     if weight.is_none() {
-        reader.problem(item.span, "\"endpoints\": a \"weight\" is a whole number from 1 to 1000");
+        reader.problem(
+            item.span,
+            "\"endpoints\": a \"weight\" is a whole number from 1 to 1000",
+        );
     }
-    Some(Listed { url, weight: weight? })
+    Some(Listed {
+        url,
+        weight: weight?,
+    })
 }
 
 fn ejection(reader: &mut Reader<'_>) -> OutlierDetection {
@@ -218,9 +281,15 @@ fn health(reader: &mut Reader<'_>) -> Option<Health> {
     let subject = format!("{}, health", reader.subject);
     let mut reader = Reader::new(reader.context, &HEALTH, &table, subject);
     let path = reader.text("path").and_then(|text| {
-        let path = text.text.starts_with('/').then(|| PathAndQuery::try_from(text.text.as_str()).ok());
+        let path = text
+            .text
+            .starts_with('/')
+            .then(|| PathAndQuery::try_from(text.text.as_str()).ok());
         if path.as_ref().is_none_or(Option::is_none) {
-            let message = format!("\"path\" is \"{}\": write a path such as \"/healthz\"", text.text);
+            let message = format!(
+                "\"path\" is \"{}\": write a path such as \"/healthz\"",
+                text.text
+            );
             reader.problem(text.span, message);
         }
         path?
@@ -229,18 +298,30 @@ fn health(reader: &mut Reader<'_>) -> Option<Health> {
     let timeout = reader.duration("timeout").unwrap_or_default();
     let healthy_after = reader.count("healthy_after").unwrap_or_default();
     let unhealthy_after = reader.count("unhealthy_after").unwrap_or_default();
-    let status = reader
-        .count("status")
-        .and_then(|status| u16::try_from(status).ok().and_then(|status| StatusCode::from_u16(status).ok()));
+    let status = reader.count("status").and_then(|status| {
+        u16::try_from(status)
+            .ok()
+            .and_then(|status| StatusCode::from_u16(status).ok())
+    });
     reader.finish();
-    Some(Health { path: path?, interval, timeout, healthy_after, unhealthy_after, status })
+    Some(Health {
+        path: path?,
+        interval,
+        timeout,
+        healthy_after,
+        unhealthy_after,
+        status,
+    })
 }
 
 fn url(reader: &Reader<'_>, key: &str, text: &Text) -> Option<Url> {
     let url = match Url::parse_with_sockets(&text.text) {
         Ok(url) => url,
         Err(error) => {
-            reader.problem(text.span, format!("\"{key}\" is {}: {error}", quoted_url(&text.text)));
+            reader.problem(
+                text.span,
+                format!("\"{key}\" is {}: {error}", quoted_url(&text.text)),
+            );
             return None;
         }
     };
@@ -250,13 +331,21 @@ fn url(reader: &Reader<'_>, key: &str, text: &Text) -> Option<Url> {
             url.path_and_query()
         );
         let problem = reader.problem_at(text.span, message);
-        reader.context.problem(problem.hint(format!("write url = \"{}\"", url.with_path(""))));
+        reader
+            .context
+            .problem(problem.hint(format!("write url = \"{}\"", url.with_path(""))));
     }
     Some(url)
 }
 
 /// The keys that say something of TLS.
-const TLS_KEYS: [&str; 5] = ["ca_file", "client_cert_file", "client_key_file", "server_name", "verify"];
+const TLS_KEYS: [&str; 5] = [
+    "ca_file",
+    "client_cert_file",
+    "client_key_file",
+    "server_name",
+    "verify",
+];
 
 fn terms(reader: &mut Reader<'_>, url: Option<&Url>) -> TlsSettings {
     if url.is_some_and(|url| !url.is_tls()) {
@@ -274,27 +363,49 @@ fn terms(reader: &mut Reader<'_>, url: Option<&Url>) -> TlsSettings {
     let server_name = server_name(reader);
     let trust_anyone = reader.flag("verify") == Some(false);
     if trust_anyone {
-        let message =
-            "\"verify\" is false: whoever is on the way to this upstream can read and change everything";
-        reader.context.note(reader.problem_at(reader.value_place("verify"), message));
+        let message = "\"verify\" is false: whoever is on the way to this upstream can read and change everything";
+        reader
+            .context
+            .note(reader.problem_at(reader.value_place("verify"), message));
         if reader.has("ca_file") {
-            reader.problem(reader.key_span("ca_file"), "\"ca_file\" has no effect beside verify = false");
+            reader.problem(
+                reader.key_span("ca_file"),
+                "\"ca_file\" has no effect beside verify = false",
+            );
         }
     }
-    TlsSettings { roots: roots.map(|(_, _, pem)| pem), identity: identity(reader), server_name, trust_anyone }
+    TlsSettings {
+        roots: roots.map(|(_, _, pem)| pem),
+        identity: identity(reader),
+        server_name,
+        trust_anyone,
+    }
 }
 
 /// Our certificate and its key: both, or neither.
 fn identity(reader: &mut Reader<'_>) -> Option<(Arc<str>, Arc<str>)> {
-    for (key, other) in [("client_cert_file", "client_key_file"), ("client_key_file", "client_cert_file")] {
+    for (key, other) in [
+        ("client_cert_file", "client_key_file"),
+        ("client_key_file", "client_cert_file"),
+    ] {
         if reader.has(key) && !reader.has(other) {
-            reader.problem(reader.key_span(key), format!("\"{key}\" needs \"{other}\" beside it"));
+            reader.problem(
+                reader.key_span(key),
+                format!("\"{key}\" needs \"{other}\" beside it"),
+            );
         }
     }
-    let (certificate, key) = (pem_file(reader, "client_cert_file"), pem_file(reader, "client_key_file"));
+    let (certificate, key) = (
+        pem_file(reader, "client_cert_file"),
+        pem_file(reader, "client_key_file"),
+    );
     let ((span, path, certificate), (_, _, key)) = (certificate?, key?);
     let identity = Some((certificate, key));
-    let alone = TlsSettings { identity: identity.clone(), trust_anyone: true, ..TlsSettings::default() };
+    let alone = TlsSettings {
+        identity: identity.clone(),
+        trust_anyone: true,
+        ..TlsSettings::default()
+    };
     if let Err(error) = Tls::new(&alone, Alpn::Http1) {
         reader.problem(span, format!("\"client_cert_file\" is \"{path}\": {error}"));
     }
@@ -304,10 +415,16 @@ fn identity(reader: &mut Reader<'_>) -> Option<(Arc<str>, Arc<str>)> {
 fn server_name(reader: &mut Reader<'_>) -> Option<Arc<str>> {
     let text = reader.text("server_name")?;
     let server_name = Some(Arc::from(text.text.as_str()));
-    let alone =
-        TlsSettings { server_name: server_name.clone(), trust_anyone: true, ..TlsSettings::default() };
+    let alone = TlsSettings {
+        server_name: server_name.clone(),
+        trust_anyone: true,
+        ..TlsSettings::default()
+    };
     if let Err(error) = Tls::new(&alone, Alpn::Http1) {
-        reader.problem(text.span, format!("\"server_name\" is \"{}\": {error}", text.text));
+        reader.problem(
+            text.span,
+            format!("\"server_name\" is \"{}\": {error}", text.text),
+        );
     }
     server_name
 }

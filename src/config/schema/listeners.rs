@@ -41,8 +41,13 @@ const MIN_VERSION: Key = Key::new(
     "The lowest version of TLS.",
 );
 
-const HANDSHAKE_TIMEOUT: Key =
-    Key::new("handshake_timeout", POSITIVE, Default(r#""10s""#), r#""5s""#, "For a whole handshake.");
+const HANDSHAKE_TIMEOUT: Key = Key::new(
+    "handshake_timeout",
+    POSITIVE,
+    Default(r#""10s""#),
+    r#""5s""#,
+    "For a whole handshake.",
+);
 
 pub(super) const PROXY_PROTOCOL_FROM: Key = Key::new(
     "proxy_protocol_from",

@@ -1,7 +1,8 @@
-//! The configuration language as data: every table, every key, its type, its default and what it means.
+//! The configuration language as data: every table, every key, its type, its default and what it
+//! means.
 //!
-//! The lowering reads through it, and the JSON Schema and the reference are written from it, so that what is
-//! documented, what is accepted and what is assumed cannot drift apart.
+//! The lowering reads through it, and the JSON Schema and the reference are written from it, so
+//! that what is documented, what is accepted and what is assumed cannot drift apart.
 
 mod header_rules;
 mod issuers;
@@ -18,7 +19,9 @@ pub(super) use issuers::ISSUER;
 pub(super) use limits::LIMITS;
 pub(super) use listeners::{LISTENER, LISTENER_CERTIFICATE, LISTENER_TLS, TLS, TLS_CERTIFICATE};
 pub(super) use routes::{DEFAULTS, GROUP, GROUP_ROUTE, ROUTE};
-pub(super) use server::{DEV, DEV_CLIENT, ERRORS, FILE, HTTP2, LOG, RELOAD, SERVER, TIMEOUTS, TOKEN_CACHE};
+pub(super) use server::{
+    DEV, DEV_CLIENT, ERRORS, FILE, HTTP2, LOG, RELOAD, SERVER, TIMEOUTS, TOKEN_CACHE,
+};
 pub(super) use upstreams::{EJECTION, HEALTH, UPSTREAM};
 
 use super::document::{self, Value};
@@ -28,7 +31,8 @@ use super::units::{show_duration, show_size};
 /// One table of the language.
 #[derive(Debug)]
 pub(super) struct Table {
-    /// `server.timeouts`; `issuers.*` for each of a named kind, `routes[]` for each of a list; empty for the file.
+    /// `server.timeouts`; `issuers.*` for each of a named kind, `routes[]` for each of a list;
+    /// empty for the file.
     pub(super) path: &'static str,
     pub(super) doc: &'static str,
     pub(super) keys: &'static [Key],
@@ -45,7 +49,8 @@ pub(super) struct Key {
     pub(super) doc: &'static str,
     /// A value as it would be written.
     pub(super) example: &'static str,
-    /// Former names, and names it has elsewhere: an unknown key of that name is answered with this one.
+    /// Former names, and names it has elsewhere: an unknown key of that name is answered with this
+    /// one.
     pub(super) other_names: &'static [&'static str],
 }
 
@@ -149,7 +154,10 @@ impl Table {
         if self.path.is_empty() {
             return "the file itself".to_owned();
         }
-        let path = self.path.replace("dev.clients.*", "dev.clients.<id>").replace(".*", ".<name>");
+        let path = self
+            .path
+            .replace("dev.clients.*", "dev.clients.<id>")
+            .replace(".*", ".<name>");
         match path.strip_suffix("[]") {
             Some(path) => format!("[[{}]]", path.replace("[]", "")),
             None => format!("[{}]", path.replace("[]", "")),
@@ -165,21 +173,37 @@ impl Key {
         example: &'static str,
         doc: &'static str,
     ) -> Self {
-        Self { name, kind, absent, doc, example, other_names: &[] }
+        Self {
+            name,
+            kind,
+            absent,
+            doc,
+            example,
+            other_names: &[],
+        }
     }
 
     const fn not(self, other_names: &'static [&'static str]) -> Self {
-        Self { other_names, ..self }
+        Self {
+            other_names,
+            ..self
+        }
     }
 
     /// The same key in another table, where its absence means something else.
     const fn absent(self, means: &'static str) -> Self {
-        Self { absent: Absent::Means(means), ..self }
+        Self {
+            absent: Absent::Means(means),
+            ..self
+        }
     }
 
     /// The same key in the outermost table that has it.
     const fn default(self, value: &'static str) -> Self {
-        Self { absent: Absent::Default(value), ..self }
+        Self {
+            absent: Absent::Default(value),
+            ..self
+        }
     }
 
     /// What stands in for the key where it is absent.
@@ -223,7 +247,9 @@ impl Kind {
         match self {
             Self::Count { min, max } => Some(format!("{min} to {max}")),
             Self::Size { min, max } => Some(format!("{} to {}", show_size(min), show_size(max))),
-            Self::Duration { min, max } => Some(format!("{} to {}", show_duration(min), show_duration(max))),
+            Self::Duration { min, max } => {
+                Some(format!("{} to {}", show_duration(min), show_duration(max)))
+            }
             _ => None,
         }
     }
@@ -231,7 +257,10 @@ impl Kind {
 
 /// `"a", "b" or "c"`
 pub(super) fn quoted<T: AsRef<str>>(words: &[T], last: &str) -> String {
-    let words: Vec<_> = words.iter().map(|word| format!("\"{}\"", word.as_ref())).collect();
+    let words: Vec<_> = words
+        .iter()
+        .map(|word| format!("\"{}\"", word.as_ref()))
+        .collect();
     match words.split_last() {
         Some((end, rest)) if !rest.is_empty() => format!("{} {last} {end}", rest.join(", ")),
         _ => words.concat(),
@@ -239,9 +268,15 @@ pub(super) fn quoted<T: AsRef<str>>(words: &[T], last: &str) -> String {
 }
 
 /// From one millisecond: where zero would refuse everything.
-const POSITIVE: Kind = Kind::Duration { min: Duration::from_millis(1), max: YEAR };
+const POSITIVE: Kind = Kind::Duration {
+    min: Duration::from_millis(1),
+    max: YEAR,
+};
 /// From zero.
-const ANY_DURATION: Kind = Kind::Duration { min: Duration::ZERO, max: YEAR };
+const ANY_DURATION: Kind = Kind::Duration {
+    min: Duration::ZERO,
+    max: YEAR,
+};
 /// Longer is a slip of the unit; and clocks overflow on durations without a bound.
 const YEAR: Duration = Duration::from_secs(365 * 86_400);
 const KIB: u64 = 1 << 10;
@@ -265,7 +300,12 @@ mod tests {
     #[test]
     fn no_key_has_two_meanings() {
         for table in TABLES {
-            let mut names: Vec<_> = table.keys.iter().flat_map(|key| key.other_names).copied().collect();
+            let mut names: Vec<_> = table
+                .keys
+                .iter()
+                .flat_map(|key| key.other_names)
+                .copied()
+                .collect();
             names.extend(table.keys.iter().map(|key| key.name));
             names.extend(table.refused.iter().map(|(name, _)| *name));
             let all = names.len();
@@ -277,7 +317,11 @@ mod tests {
 
     #[test]
     fn every_default_and_example_is_toml() {
-        let span = Span { file: 0, start: 0, end: 0 };
+        let span = Span {
+            file: 0,
+            start: 0,
+            end: 0,
+        };
         for key in TABLES.iter().flat_map(|table| table.keys) {
             if let Absent::Default(text) = key.absent {
                 assert!(key.default_value(span).is_some(), "{}: {text}", key.name);
@@ -300,7 +344,11 @@ mod tests {
                 Absent::Default(text) => Some(text),
                 _ => None,
             };
-            for text in default.into_iter().chain([key.example]).map(|text| text.trim_matches('"')) {
+            for text in default
+                .into_iter()
+                .chain([key.example])
+                .map(|text| text.trim_matches('"'))
+            {
                 match key.kind {
                     Kind::Duration { min, max } => {
                         assert!(
@@ -310,7 +358,11 @@ mod tests {
                         );
                     }
                     Kind::Size { min, max } => {
-                        assert!((min..=max).contains(&units::size(text).unwrap()), "{}: {text}", key.name);
+                        assert!(
+                            (min..=max).contains(&units::size(text).unwrap()),
+                            "{}: {text}",
+                            key.name
+                        );
                     }
                     _ => {}
                 }

@@ -181,7 +181,10 @@ pub(in crate::config) static GROUP: Table = Table {
         )
         .not(&["route"]),
     ],
-    refused: &[("methods", "a group has no methods of its own: write them in its routes")],
+    refused: &[(
+        "methods",
+        "a group has no methods of its own: write them in its routes",
+    )],
 };
 
 const HOST: Key = Key::new(
@@ -294,7 +297,10 @@ const DISTINCT: Key = Key::new(
 );
 const BODY_BYTES: Key = Key::new(
     "body_bytes",
-    Kind::Size { min: 0, max: 1024 * GIB },
+    Kind::Size {
+        min: 0,
+        max: 1024 * GIB,
+    },
     Means("the group's, else that of `[defaults]`"),
     r#""1 MiB""#,
     "Bytes of a request body; 413 beyond it.",

@@ -85,8 +85,14 @@ pub(in crate::config) static FILE: Table = Table {
             "[errors]",
             "What refused clients are told.",
         ),
-        Key::new("log", Kind::Table("log"), Means("its defaults"), "[log]", "What is written to the logs.")
-            .not(&["logging"]),
+        Key::new(
+            "log",
+            Kind::Table("log"),
+            Means("its defaults"),
+            "[log]",
+            "What is written to the logs.",
+        )
+        .not(&["logging"]),
         Key::new(
             "dev",
             Kind::Table("dev"),
@@ -271,7 +277,10 @@ pub(in crate::config) static HTTP2: Table = Table {
     keys: &[
         Key::new(
             "streams",
-            Kind::Count { min: 1, max: 10_000 },
+            Kind::Count {
+                min: 1,
+                max: 10_000,
+            },
             Default("100"),
             "100",
             "Requests that a client may have open on a connection.",
@@ -286,21 +295,30 @@ pub(in crate::config) static HTTP2: Table = Table {
         ),
         Key::new(
             "connection_window",
-            Kind::Size { min: 64 * KIB, max: GIB },
+            Kind::Size {
+                min: 64 * KIB,
+                max: GIB,
+            },
             Default(r#""1 MiB""#),
             r#""4 MiB""#,
             "The same for all requests of a connection together.",
         ),
         Key::new(
             "pending_resets",
-            Kind::Count { min: 1, max: 10_000 },
+            Kind::Count {
+                min: 1,
+                max: 10_000,
+            },
             Default("20"),
             "20",
             "Requests that a client may take back before the gateway has looked at them; beyond it the connection ends.",
         ),
         Key::new(
             "error_resets",
-            Kind::Count { min: 1, max: 100_000 },
+            Kind::Count {
+                min: 1,
+                max: 100_000,
+            },
             Default("1024"),
             "1024",
             "Requests that the gateway has to reset for a client's errors; beyond it the connection ends.",
@@ -318,7 +336,10 @@ pub(in crate::config) static TOKEN_CACHE: Table = Table {
     keys: &[
         Key::new(
             "bytes",
-            Kind::Size { min: 0, max: 64 * GIB },
+            Kind::Size {
+                min: 0,
+                max: 64 * GIB,
+            },
             Default(r#""64 MiB""#),
             r#""16 MiB""#,
             "Bytes of the level that workers share; 0 turns the whole cache off.",
@@ -326,7 +347,10 @@ pub(in crate::config) static TOKEN_CACHE: Table = Table {
         .not(&["size"]),
         Key::new(
             "per_worker",
-            Kind::Count { min: 0, max: 1_000_000 },
+            Kind::Count {
+                min: 0,
+                max: 1_000_000,
+            },
             Default("1024"),
             "1024",
             "Tokens that each worker keeps for itself, in front of the shared level.",

@@ -240,7 +240,10 @@ pub(in crate::config) static EJECTION: Table = Table {
     keys: &[
         Key::new(
             "failures",
-            Kind::Count { min: 0, max: 10_000 },
+            Kind::Count {
+                min: 0,
+                max: 10_000,
+            },
             Default("5"),
             "3",
             "Failures in a row after which it is; never with 0.",
@@ -277,7 +280,13 @@ pub(in crate::config) static HEALTH: Table = Table {
             r#""/healthz""#,
             "The path that is asked for, with its query if it has one.",
         ),
-        Key::new("interval", POSITIVE, Default(r#""5s""#), r#""1s""#, "From an answer to the next question."),
+        Key::new(
+            "interval",
+            POSITIVE,
+            Default(r#""5s""#),
+            r#""1s""#,
+            "From an answer to the next question.",
+        ),
         Key::new(
             "timeout",
             POSITIVE,

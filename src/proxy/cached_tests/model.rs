@@ -1,5 +1,5 @@
-//! What the gateway is told and what its issuers publish, and what follows from it for a request: worked out from these
-//! alone, without a cache, a signature, or anything of the gateway's own.
+//! What the gateway is told and what its issuers publish, and what follows from it for a request:
+//! worked out from these alone, without a cache, a signature, or anything of the gateway's own.
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -14,7 +14,8 @@ use crate::net::Fingerprint;
 /// The verdict that forwards.
 pub(super) const ALLOWED: &str = "allowed";
 
-/// The issuers: two whose keys are fetched, one whose keys the configuration holds, and two tenants of one entry.
+/// The issuers: two whose keys are fetched, one whose keys the configuration holds, and two tenants
+/// of one entry.
 pub(super) const ISSUERS: [&str; 5] = ["a", "b", "fixed", "multi/x", "multi/y"];
 const FIXED: &str = "fixed";
 
@@ -28,8 +29,19 @@ const KIDS: [&str; 3] = ["k1", "k2", "k3"];
 
 fn signer(index: usize) -> &'static Signer {
     static SIGNERS: OnceLock<[Signer; 4]> = OnceLock::new();
-    let made = || [Signer::p256(), Signer::p256(), Signer::p256(), Signer::ed25519()];
-    if index == RSA { Signer::rsa() } else { &SIGNERS.get_or_init(made)[index] }
+    let made = || {
+        [
+            Signer::p256(),
+            Signer::p256(),
+            Signer::p256(),
+            Signer::ed25519(),
+        ]
+    };
+    if index == RSA {
+        Signer::rsa()
+    } else {
+        &SIGNERS.get_or_init(made)[index]
+    }
 }
 
 /// The algorithms that tokens of a signer use.
@@ -59,12 +71,15 @@ impl Published {
     }
 
     fn allows(&self, algorithm: Algorithm) -> bool {
-        algorithms(self.signer).contains(&algorithm) && self.only.is_none_or(|only| only == algorithm)
+        algorithms(self.signer).contains(&algorithm)
+            && self.only.is_none_or(|only| only == algorithm)
     }
 
     /// Whether a key set takes only the first of the two.
     fn is_like(&self, other: &Self) -> bool {
-        let meant = algorithms(self.signer).iter().any(|one| self.allows(*one) && other.allows(*one));
+        let meant = algorithms(self.signer)
+            .iter()
+            .any(|one| self.allows(*one) && other.allows(*one));
         self == other || self.kid.is_some() && self.kid == other.kid && meant
     }
 
@@ -85,7 +100,8 @@ pub(super) fn key_set(keys: &[Published]) -> String {
     jwks(&keys.iter().map(Published::jwk).collect::<Vec<_>>())
 }
 
-/// Changes what an issuer publishes: a key more or less, another one under its name, another use of it, another order.
+/// Changes what an issuer publishes: a key more or less, another one under its name, another use of
+/// it, another order.
 pub(super) fn rotate(keys: &mut Vec<Published>, chance: &mut Chance) {
     let mut drawn = Published::draw(chance);
     match (chance.below(6), keys.len()) {
@@ -95,7 +111,10 @@ pub(super) fn rotate(keys: &mut Vec<Published>, chance: &mut Chance) {
             drawn.kid = replaced.kid;
         }
         (3, 1..) => keys.reverse(),
-        (4, 1..) => keys.iter_mut().filter(|key| key.signer == RSA).for_each(|key| key.only = drawn.only),
+        (4, 1..) => keys
+            .iter_mut()
+            .filter(|key| key.signer == RSA)
+            .for_each(|key| key.only = drawn.only),
         _ => {}
     }
     if keys.len() < 4 {
@@ -110,7 +129,8 @@ pub(super) fn rotate(keys: &mut Vec<Published>, chance: &mut Chance) {
     }
 }
 
-/// What the configuration says of an issuer. What is beyond the first two lines makes rules, and no other issuer.
+/// What the configuration says of an issuer. What is beyond the first two lines makes rules, and no
+/// other issuer.
 #[derive(Clone, Debug)]
 struct Entry {
     is_there: bool,
@@ -158,7 +178,9 @@ impl Settings {
         rotate(&mut fixed, chance);
         let read = Ask::Scope("read");
         Self {
-            entries: ["a", "b", FIXED, "multi"].map(|name| (name, entry.clone())).into(),
+            entries: ["a", "b", FIXED, "multi"]
+                .map(|name| (name, entry.clone()))
+                .into(),
             fixed,
             routes: vec![
                 ("/a", vec!["a"], read),
@@ -175,8 +197,16 @@ impl Settings {
     /// A path, more often than not one where tokens of that kind are taken.
     pub(super) fn path_for(&self, token: &Token, chance: &mut Chance) -> &'static str {
         let name = token.issuer.split('/').next().unwrap();
-        let fit: Vec<_> = self.routes.iter().filter(|(_, taken, _)| taken.contains(&name)).collect();
-        if fit.is_empty() || chance.one_in(6) { chance.of(&self.routes).0 } else { chance.of(&fit).0 }
+        let fit: Vec<_> = self
+            .routes
+            .iter()
+            .filter(|(_, taken, _)| taken.contains(&name))
+            .collect();
+        if fit.is_empty() || chance.one_in(6) {
+            chance.of(&self.routes).0
+        } else {
+            chance.of(&fit).0
+        }
     }
 
     /// Changes one thing.
@@ -196,7 +226,11 @@ impl Settings {
             8 => {
                 let scopes = [Ask::Scope("read"), Ask::Scope("read"), Ask::Scope("write")];
                 let others = [Ask::Authenticated, Ask::Public];
-                self.routes[route].2 = if chance.one_in(3) { chance.of(&others) } else { chance.of(&scopes) };
+                self.routes[route].2 = if chance.one_in(3) {
+                    chance.of(&others)
+                } else {
+                    chance.of(&scopes)
+                };
             }
             9 => match self.routes[route].1.iter().position(|taken| *taken == name) {
                 Some(at) if self.routes[route].1.len() > 1 => drop(self.routes[route].1.remove(at)),
@@ -208,13 +242,20 @@ impl Settings {
         }
     }
 
-    /// The issuers that are there, each with what tells it from another: one for which that is the same is the same.
+    /// The issuers that are there, each with what tells it from another: one for which that is the
+    /// same is the same.
     pub(super) fn issuers(&self) -> impl Iterator<Item = (&'static str, String)> {
         let there = ISSUERS.into_iter().map(|name| (name, self.entry(name)));
-        there.filter(|(_, entry)| entry.is_there).map(|(name, entry)| {
-            let keys = if name == FIXED { key_set(&self.fixed) } else { entry.place.to_string() };
-            (name, format!("{name} {} {keys}", entry.only_es256))
-        })
+        there
+            .filter(|(_, entry)| entry.is_there)
+            .map(|(name, entry)| {
+                let keys = if name == FIXED {
+                    key_set(&self.fixed)
+                } else {
+                    entry.place.to_string()
+                };
+                (name, format!("{name} {} {keys}", entry.only_es256))
+            })
     }
 
     fn entry(&self, issuer: &str) -> &Entry {
@@ -244,14 +285,25 @@ impl Settings {
                 let uri = format!("https://keys.example.com/{name}/{}", entry.place);
                 text += &format!("jwks_uri = {uri:?}\ncooldown = \"1h\"\n");
             }
-            text += if entry.only_es256 { "algorithms = \"ES256\"\n" } else { "" };
-            text += &entry.client.map_or(String::new(), |client| format!("client_ids = {client:?}\n"));
-            text += &entry.scope_claim.map_or(String::new(), |claim| format!("scope_claims = {claim:?}\n"));
+            text += if entry.only_es256 {
+                "algorithms = \"ES256\"\n"
+            } else {
+                ""
+            };
+            text += &entry
+                .client
+                .map_or(String::new(), |client| format!("client_ids = {client:?}\n"));
+            text += &entry
+                .scope_claim
+                .map_or(String::new(), |claim| format!("scope_claims = {claim:?}\n"));
             let tenant = |tenant| format!("required_claims = {{ tenant = {tenant:?} }}\n");
             text += &entry.tenant.map_or(String::new(), tenant);
         }
         for (path, issuers, ask) in &self.routes {
-            let issuers: Vec<_> = issuers.iter().filter(|name| self.entries[**name].is_there).collect();
+            let issuers: Vec<_> = issuers
+                .iter()
+                .filter(|name| self.entries[**name].is_there)
+                .collect();
             let stated = match ask {
                 Ask::Public => "public = true\n".to_owned(),
                 _ if issuers.is_empty() => continue,
@@ -273,7 +325,8 @@ fn iss(issuer: &str) -> String {
     format!("https://idp.example.com/{issuer}")
 }
 
-/// The keys of an issuer as the gateway has them, from the time when it came into the configuration.
+/// The keys of an issuer as the gateway has them, from the time when it came into the
+/// configuration.
 #[derive(Debug)]
 pub(super) struct Trust {
     pub(super) identity: String,
@@ -286,8 +339,17 @@ pub(super) struct Trust {
 impl Trust {
     pub(super) fn new(name: &str, identity: String, settings: &Settings) -> Self {
         let is_fetched = name != FIXED;
-        let keys = if is_fetched { Vec::new() } else { settings.fixed.clone() };
-        Self { identity, keys, is_fetched, is_heard: !is_fetched }
+        let keys = if is_fetched {
+            Vec::new()
+        } else {
+            settings.fixed.clone()
+        };
+        Self {
+            identity,
+            keys,
+            is_fetched,
+            is_heard: !is_fetched,
+        }
     }
 
     /// The key that a token means: the one of its name, or without one the only one there is.
@@ -332,10 +394,18 @@ impl Token {
     ) -> Self {
         let issuer = chance.of(&ISSUERS);
         let keys = published[issuer].as_slice();
-        let key = if keys.is_empty() || chance.one_in(5) { Published::draw(chance) } else { chance.of(keys) };
+        let key = if keys.is_empty() || chance.one_in(5) {
+            Published::draw(chance)
+        } else {
+            chance.of(keys)
+        };
         let mut token = Self {
             text: String::new(),
-            issuer: if chance.one_in(15) { "stranger" } else { issuer },
+            issuer: if chance.one_in(15) {
+                "stranger"
+            } else {
+                issuer
+            },
             kid: key.kid.filter(|_| !chance.one_in(4)),
             algorithm: chance.of(algorithms(key.signer)),
             signer: (!chance.one_in(10)).then_some(key.signer),
@@ -347,11 +417,19 @@ impl Token {
             tenant: chance.of(&["acme", "acme", "acme", "another"]),
             scope: chance.of(&["read", "read write", "read write", "write"]),
             permissions: chance.of(&["read", "read", "write"]),
-            owner: if chance.one_in(6) { chance.of(&CLIENTS) } else { None },
+            owner: if chance.one_in(6) {
+                chance.of(&CLIENTS)
+            } else {
+                None
+            },
             is_opaque: chance.one_in(20),
         };
         token.text = if token.is_opaque {
-            format!("{}{}", chance.of(&["opaque", "\u{e9}"]), chance.below(1 << 30))
+            format!(
+                "{}{}",
+                chance.of(&["opaque", "\u{e9}"]),
+                chance.below(1 << 30)
+            )
         } else {
             token.signed(chance)
         };
@@ -360,7 +438,11 @@ impl Token {
 
     /// Who sends it: more often than not its owner.
     pub(super) fn sender(&self, chance: &mut Chance) -> Option<&'static str> {
-        if chance.one_in(4) { chance.of(&CLIENTS) } else { self.owner }
+        if chance.one_in(4) {
+            chance.of(&CLIENTS)
+        } else {
+            self.owner
+        }
     }
 
     /// Whether it is of about this time.
@@ -370,7 +452,13 @@ impl Token {
 
     /// What it says, without its text.
     pub(super) fn told(&self) -> String {
-        format!("{:?}", Self { text: String::new(), ..self.clone() })
+        format!(
+            "{:?}",
+            Self {
+                text: String::new(),
+                ..self.clone()
+            }
+        )
     }
 
     fn signed(&self, chance: &mut Chance) -> String {
@@ -404,7 +492,11 @@ impl Token {
         now: u64,
         client: Option<&'static str>,
     ) -> &'static str {
-        let (_, taken, ask) = settings.routes.iter().find(|(known, ..)| *known == path).unwrap();
+        let (_, taken, ask) = settings
+            .routes
+            .iter()
+            .find(|(known, ..)| *known == path)
+            .unwrap();
         let is_taken = |name: &str| {
             let name = name.split('/').next().unwrap();
             taken.contains(&name) && settings.entries[name].is_there
@@ -430,9 +522,17 @@ impl Token {
         }
         let trust = trust(self.issuer);
         let Some(key) = trust.key(self.kid, self.algorithm) else {
-            return if trust.is_heard { "unknown_key" } else { "keys_unavailable" };
+            return if trust.is_heard {
+                "unknown_key"
+            } else {
+                "keys_unavailable"
+            };
         };
-        let scopes = if entry.scope_claim.is_some() { self.permissions } else { self.scope };
+        let scopes = if entry.scope_claim.is_some() {
+            self.permissions
+        } else {
+            self.scope
+        };
         let lacks = |scope: &str| !scopes.split(' ').any(|one| one == scope);
         match ask {
             _ if self.signer != Some(key.signer) => "bad_signature",

@@ -6,11 +6,12 @@ use http::HeaderValue;
 
 use crate::policy::Claim;
 
-/// A claim as a value: a scalar, or the items of a list joined by commas. Two strings, and two lists of more than one item
-/// or of none, never have one value: what is not visible ASCII is percent-encoded as UTF-8, and so are `%` and `,` and the
-/// blanks at both ends, which a reader strips (RFC 9110 §5.5). With that nothing in a token can end the field. Numbers go
-/// as the token wrote them. `None` for `null`, for objects, for an empty list, and for a list that holds another list, an
-/// object or `null`.
+/// A claim as a value: a scalar, or the items of a list joined by commas. Two strings, and two
+/// lists of more than one item or of none, never have one value: what is not visible ASCII is
+/// percent-encoded as UTF-8, and so are `%` and `,` and the blanks at both ends, which a reader
+/// strips (RFC 9110 §5.5). With that nothing in a token can end the field. Numbers go as the token
+/// wrote them. `None` for `null`, for objects, for an empty list, and for a list that holds another
+/// list, an object or `null`.
 pub(super) fn header_value(claim: &Claim) -> Option<HeaderValue> {
     match claim {
         Claim::Text(text) if is_plain(text) => HeaderValue::from_str(text).ok(),
@@ -101,7 +102,12 @@ mod tests {
 
     #[test]
     fn a_list_is_its_items_and_nothing_if_it_is_empty() {
-        let items = vec![text("a,b"), text(" c"), Claim::Number("1.0".into()), Claim::Bool(true)];
+        let items = vec![
+            text("a,b"),
+            text(" c"),
+            Claim::Number("1.0".into()),
+            Claim::Bool(true),
+        ];
         assert_eq!(value(&Claim::List(items)), "a%2Cb,%20c,1.0,true");
         for none in [
             Claim::Null,
@@ -116,7 +122,8 @@ mod tests {
         assert_eq!(value(&Claim::Number("1".into())), value(&text("1")));
     }
 
-    // Two users must not become one: every string and every list over an alphabet of what is special.
+    // Two users must not become one: every string and every list over an alphabet of what is
+    // special.
     #[test]
     fn two_claims_never_have_one_value() {
         let mut strings = vec![String::new()];
@@ -127,13 +134,18 @@ mod tests {
             strings = std::iter::once(String::new()).chain(longer).collect();
         }
         let some: Vec<&String> = strings.iter().filter(|one| one.len() < 3).collect();
-        let pairs = some.iter().flat_map(|a| some.iter().map(|b| Claim::List(vec![text(a), text(b)])));
+        let pairs = some
+            .iter()
+            .flat_map(|a| some.iter().map(|b| Claim::List(vec![text(a), text(b)])));
         let mut seen: HashMap<String, Claim> = HashMap::new();
         for claim in strings.iter().map(|one| text(one)).chain(pairs) {
             let value = value(&claim);
             // The field's value as any reader takes it.
             let read = value.trim_matches([' ', '\t']).to_owned();
-            let items: Vec<&str> = read.split(',').map(|item| item.trim_matches([' ', '\t'])).collect();
+            let items: Vec<&str> = read
+                .split(',')
+                .map(|item| item.trim_matches([' ', '\t']))
+                .collect();
             assert_eq!(items.join(","), value, "{claim:?} loses something");
             if let Some(other) = seen.insert(read, claim.clone()) {
                 panic!("{claim:?} and {other:?} are alike");

@@ -11,10 +11,11 @@ use crate::token::{Carrier, Source, Withheld};
 pub(super) struct Credentials<'r> {
     /// The places where the route looks for a token.
     sources: &'r [Source],
-    /// The places where the protected routes to the same upstream look, these among them; `None` where there are no others,
-    /// and where no token was looked for.
+    /// The places where the protected routes to the same upstream look, these among them; `None`
+    /// where there are no others, and where no token was looked for.
     all_sources: Option<&'r [Source]>,
-    /// Whether the token goes on: by default in `Authorization`, where upstreams expect it, and nowhere else.
+    /// Whether the token goes on: by default in `Authorization`, where upstreams expect it, and
+    /// nowhere else.
     forward_token: Option<bool>,
     /// Whether an `Authorization` that was not judged goes on.
     forward_authorization: bool,
@@ -33,8 +34,9 @@ impl<'r> Credentials<'r> {
         }
     }
 
-    /// Removes what the upstream is not to get, under every name that it could take for the route's, or for that of another
-    /// route to the same upstream: the application may take a token from there, too, and this one was not judged.
+    /// Removes what the upstream is not to get, under every name that it could take for the
+    /// route's, or for that of another route to the same upstream: the application may take a token
+    /// from there, too, and this one was not judged.
     pub(super) fn remove(self, headers: &mut HeaderMap) {
         if !self.forwards_authorization() {
             headers.remove(AUTHORIZATION);
@@ -48,8 +50,8 @@ impl<'r> Credentials<'r> {
         }
     }
 
-    /// The places in headers that the upstream does not get. What was judged goes on with `forward_token`, and is no spelling
-    /// of another route's.
+    /// The places in headers that the upstream does not get. What was judged goes on with
+    /// `forward_token`, and is no spelling of another route's.
     fn withheld(self) -> Withheld<'r> {
         match (self.forward_token, self.all_sources) {
             (Some(true), None) => Withheld::default(),
@@ -58,22 +60,24 @@ impl<'r> Credentials<'r> {
         }
     }
 
-    /// The query that goes in the place of this one; `None` where it goes on as it is. A token in it never goes on.
+    /// The query that goes in the place of this one; `None` where it goes on as it is. A token in
+    /// it never goes on.
     fn query(self, query: Option<&str>) -> Option<String> {
         Withheld::new(self.all_sources.unwrap_or(self.sources)).without_parameters(query?)
     }
 
-    /// Whether the token that was judged came in this field and goes on in it, though a proxy alone may say such a thing, as
-    /// in `X-Forwarded-Access-Token`.
+    /// Whether the token that was judged came in this field and goes on in it, though a proxy alone
+    /// may say such a thing, as in `X-Forwarded-Access-Token`.
     pub(super) fn forwards_field(self, name: &str) -> bool {
-        let is_source = |source: &Source| matches!(source, Source::Header(field) if field.as_str() == name);
+        let is_source =
+            |source: &Source| matches!(source, Source::Header(field) if field.as_str() == name);
         self.forward_token == Some(true)
             && self.carrier == Some(Carrier::Header)
             && self.sources.iter().any(is_source)
     }
 
-    /// An upstream that finds an `Authorization` takes it for what the gateway has judged. Where the token came from
-    /// elsewhere, nothing was.
+    /// An upstream that finds an `Authorization` takes it for what the gateway has judged. Where
+    /// the token came from elsewhere, nothing was.
     fn forwards_authorization(self) -> bool {
         match self.carrier {
             None | Some(Carrier::Authorization) => self.forward_token != Some(false),
@@ -83,7 +87,11 @@ impl<'r> Credentials<'r> {
 }
 
 fn remove_fields(headers: &mut HeaderMap, withheld: Withheld<'_>) {
-    let removed: Vec<HeaderName> = headers.keys().filter(|name| withheld.is_field(name)).cloned().collect();
+    let removed: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| withheld.is_field(name))
+        .cloned()
+        .collect();
     for name in removed {
         headers.remove(name);
     }
@@ -108,8 +116,8 @@ fn remove_cookies(headers: &mut HeaderMap, withheld: Withheld<'_>) {
     }
 }
 
-/// The query without the parameters that hold tokens, or could hold one for another route to the same upstream; `None` when
-/// there is nothing to remove.
+/// The query without the parameters that hold tokens, or could hold one for another route to the
+/// same upstream; `None` when there is nothing to remove.
 pub(in crate::proxy) fn query_without_tokens(
     query: Option<&str>,
     route: &Route,
@@ -132,16 +140,29 @@ mod tests {
     };
 
     fn parsed(texts: &[&str]) -> Vec<Source> {
-        texts.iter().map(|text| Source::parse(text).unwrap()).collect()
+        texts
+            .iter()
+            .map(|text| Source::parse(text).unwrap())
+            .collect()
     }
 
     fn sources() -> Vec<Source> {
         parsed(&["header:x-token", "cookie:t", "query:q"])
     }
 
-    fn remove(headers: &HeaderMap, forward_token: Option<bool>, carrier: Option<Carrier>) -> HeaderMap {
+    fn remove(
+        headers: &HeaderMap,
+        forward_token: Option<bool>,
+        carrier: Option<Carrier>,
+    ) -> HeaderMap {
         let mut headers = headers.clone();
-        Credentials { sources: &sources(), forward_token, carrier, ..NONE }.remove(&mut headers);
+        Credentials {
+            sources: &sources(),
+            forward_token,
+            carrier,
+            ..NONE
+        }
+        .remove(&mut headers);
         headers
     }
 
@@ -158,9 +179,16 @@ mod tests {
         assert_eq!(names(&remove(&headers, Some(false), None)), ["cookie"]);
         let left = remove(&headers, None, None);
         assert_eq!(names(&left), ["authorization", "cookie"]);
-        assert_eq!(left.get_all("cookie").iter().collect::<Vec<_>>(), ["a=b; c=d"]);
+        assert_eq!(
+            left.get_all("cookie").iter().collect::<Vec<_>>(),
+            ["a=b; c=d"]
+        );
         let others = map(&[("cookie", "a=b;c=d;; e"), ("cookie", "f")]);
-        assert_eq!(remove(&others, None, None), others, "nothing of ours is there");
+        assert_eq!(
+            remove(&others, None, None),
+            others,
+            "nothing of ours is there"
+        );
     }
 
     #[test]
@@ -168,7 +196,13 @@ mod tests {
         let headers = map(&[("authorization", "Bearer FORGED")]);
         let goes_on = |forward_token, forward_authorization, carrier| {
             let mut headers = headers.clone();
-            Credentials { forward_token, forward_authorization, carrier, ..NONE }.remove(&mut headers);
+            Credentials {
+                forward_token,
+                forward_authorization,
+                carrier,
+                ..NONE
+            }
+            .remove(&mut headers);
             !headers.is_empty()
         };
         for carrier in [Carrier::Cookie, Carrier::Header, Carrier::Query].map(Some) {
@@ -191,20 +225,35 @@ mod tests {
     fn a_judged_token_goes_on_in_a_field_of_proxies() {
         let sources = [Source::parse("header:x-forwarded-access-token").unwrap()];
         let forwards = |name, forward_token, carrier| {
-            Credentials { sources: &sources, forward_token, carrier, ..NONE }.forwards_field(name)
+            Credentials {
+                sources: &sources,
+                forward_token,
+                carrier,
+                ..NONE
+            }
+            .forwards_field(name)
         };
         let (own, header) = ("x-forwarded-access-token", Some(Carrier::Header));
         assert!(forwards(own, Some(true), header));
-        assert!(!forwards("x_forwarded_access_token", Some(true), header), "a twin was not judged");
+        assert!(
+            !forwards("x_forwarded_access_token", Some(true), header),
+            "a twin was not judged"
+        );
         assert!(!forwards("x-forwarded-user", Some(true), header));
         assert!(!forwards(own, None, header));
-        assert!(!forwards(own, Some(true), None), "on a public route nothing was judged");
+        assert!(
+            !forwards(own, Some(true), None),
+            "on a public route nothing was judged"
+        );
     }
 
     #[test]
     fn a_token_leaves_the_query() {
         let sources = sources();
-        let own = Credentials { sources: &sources, ..NONE };
+        let own = Credentials {
+            sources: &sources,
+            ..NONE
+        };
         for (query, expected) in [
             ("a=1&q=t&b", Some("a=1&b")),
             ("q=t", Some("")),
@@ -215,7 +264,14 @@ mod tests {
             assert_eq!(own.query(Some(query)).as_deref(), expected, "{query}");
         }
         assert_eq!(own.query(None), None);
-        assert_eq!(Credentials { sources: &[Source::Bearer], ..NONE }.query(Some("q=t")), None);
+        assert_eq!(
+            Credentials {
+                sources: &[Source::Bearer],
+                ..NONE
+            }
+            .query(Some("q=t")),
+            None
+        );
     }
 
     // The application takes a token from there, since on another route it was judged.
@@ -230,12 +286,22 @@ mod tests {
         ]);
         let left = |forward_token, carrier, all_sources| {
             let mut headers = headers.clone();
-            let credentials = Credentials { sources: &sources, all_sources, forward_token, carrier, ..NONE };
+            let credentials = Credentials {
+                sources: &sources,
+                all_sources,
+                forward_token,
+                carrier,
+                ..NONE
+            };
             credentials.remove(&mut headers);
             (headers, credentials.query(Some("a=1&Q=FORGED")))
         };
         for (forward_token, carrier, fields) in [
-            (None, Carrier::Authorization, &[("authorization", "Bearer t"), ("cookie", "a=b; c=d")][..]),
+            (
+                None,
+                Carrier::Authorization,
+                &[("authorization", "Bearer t"), ("cookie", "a=b; c=d")][..],
+            ),
             (
                 Some(true),
                 Carrier::Authorization,
@@ -250,7 +316,13 @@ mod tests {
         }
         // Where there is no other place nothing else is removed.
         let (headers, query) = left(None, Some(Carrier::Cookie), None);
-        assert_eq!(headers, map(&[("cookie", "a=b; Session =FORGED; c=d"), ("x_token", "FORGED")]));
+        assert_eq!(
+            headers,
+            map(&[
+                ("cookie", "a=b; Session =FORGED; c=d"),
+                ("x_token", "FORGED")
+            ])
+        );
         assert_eq!(query, None);
     }
 }

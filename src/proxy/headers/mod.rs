@@ -1,14 +1,17 @@
 //! What crosses the gateway in headers, and what does not.
 //!
-//! Everything that the gateway itself says to an upstream is first removed from what the client said, in every spelling
-//! (`route::is_twin`); what is for one connection only goes no further (RFC 9110 §7.6.1).
+//! Everything that the gateway itself says to an upstream is first removed from what the client
+//! said, in every spelling (`route::is_twin`); what is for one connection only goes no further (RFC
+//! 9110 §7.6.1).
 
 mod claims;
 mod credentials;
 mod forwarded;
 mod trailers;
 
-use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, COOKIE, HOST, TE, TRANSFER_ENCODING, VIA};
+use http::header::{
+    CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, COOKIE, HOST, TE, TRANSFER_ENCODING, VIA,
+};
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 
 pub(super) use credentials::query_without_tokens;
@@ -62,8 +65,8 @@ pub(super) struct Forwarding<'a> {
     pub(super) version: Version,
 }
 
-/// Whether the framing is one that every reader takes the same: `chunked` alone, or a length. Hyper takes any list that
-/// ends in `chunked`; an upstream may not (attacks.md, "Advisories" 8).
+/// Whether the framing is one that every reader takes the same: `chunked` alone, or a length. Hyper
+/// takes any list that ends in `chunked`; an upstream may not (attacks.md, "Advisories" 8).
 pub(super) fn is_plainly_framed(headers: &HeaderMap) -> bool {
     let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
     match (codings.next(), codings.next()) {
@@ -73,8 +76,9 @@ pub(super) fn is_plainly_framed(headers: &HeaderMap) -> bool {
     }
 }
 
-/// Turns the headers of a client's request into those of the upstream's. What the gateway says itself is given back apart
-/// from them: nothing of these names is left among them but `Via`, whose values are a list.
+/// Turns the headers of a client's request into those of the upstream's. What the gateway says
+/// itself is given back apart from them: nothing of these names is left among them but `Via`, whose
+/// values are a list.
 pub(super) fn to_upstream(headers: &mut HeaderMap, forwarding: &Forwarding<'_>) -> OwnFields {
     let mut own = OwnFields::with_capacity(8);
     let facts = ForwardedFacts::of(headers, forwarding.peer, forwarding.server);
@@ -82,7 +86,8 @@ pub(super) fn to_upstream(headers: &mut HeaderMap, forwarding: &Forwarding<'_>) 
     remove_hop_by_hop(headers);
     let credentials = Credentials::of(forwarding.route, forwarding.carrier);
     remove_where(headers, |name| {
-        is_impersonation(name) && !credentials.forwards_field(name) || forwarding.claim_headers.contains(name)
+        is_impersonation(name) && !credentials.forwards_field(name)
+            || forwarding.claim_headers.contains(name)
     });
     credentials.remove(headers);
     if wants_trailers {
@@ -94,12 +99,24 @@ pub(super) fn to_upstream(headers: &mut HeaderMap, forwarding: &Forwarding<'_>) 
         }
         _ => {}
     }
-    facts.tell(&mut own, forwarding.server.forwarded, forwarding.peer, forwarding.host.as_ref());
-    own.push((VIA, HeaderValue::from_static(received_by(forwarding.version))));
+    facts.tell(
+        &mut own,
+        forwarding.server.forwarded,
+        forwarding.peer,
+        forwarding.host.as_ref(),
+    );
+    own.push((
+        VIA,
+        HeaderValue::from_static(received_by(forwarding.version)),
+    ));
     own.push((REQUEST_ID, forwarding.request_id.clone()));
     if let Some(principal) = forwarding.principal {
         for forwarded in &forwarding.route.forward {
-            if let Some(value) = principal.claims.find(&forwarded.claim).and_then(claims::header_value) {
+            if let Some(value) = principal
+                .claims
+                .find(&forwarded.claim)
+                .and_then(claims::header_value)
+            {
                 own.push((forwarded.header.clone(), value));
             }
         }
@@ -107,9 +124,11 @@ pub(super) fn to_upstream(headers: &mut HeaderMap, forwarding: &Forwarding<'_>) 
     own
 }
 
-/// Turns the headers of an upstream's response, which came by this version, into those of the client's.
+/// Turns the headers of an upstream's response, which came by this version, into those of the
+/// client's.
 pub(super) fn to_client(headers: &mut HeaderMap, version: Version, request_id: &HeaderValue) {
-    // Where both are there the coding framed the body, and the length is about something else (D62).
+    // Where both are there the coding framed the body, and the length is about something else
+    // (D62).
     if headers.contains_key(TRANSFER_ENCODING) {
         headers.remove(CONTENT_LENGTH);
     }
@@ -130,11 +149,13 @@ fn received_by(version: Version) -> &'static str {
     }
 }
 
-/// Makes one field of cookies that HTTP/2 lets a client send one by one (RFC 9113 §8.2.3): what reads them after that knows
-/// of one field.
+/// Makes one field of cookies that HTTP/2 lets a client send one by one (RFC 9113 §8.2.3): what
+/// reads them after that knows of one field.
 pub(super) fn join_cookies(headers: &mut HeaderMap) {
     let mut crumbs = headers.get_all(COOKIE).iter();
-    let (Some(first), Some(second)) = (crumbs.next(), crumbs.next()) else { return };
+    let (Some(first), Some(second)) = (crumbs.next(), crumbs.next()) else {
+        return;
+    };
     let mut joined = first.as_bytes().to_vec();
     for crumb in [second].into_iter().chain(crumbs) {
         joined.extend(b"; ");
@@ -146,7 +167,8 @@ pub(super) fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
-/// Removes what has no name in HTTP/1.1: the library takes a quote in a name of HTTP/2, where RFC 9113 §8.2.1 has none.
+/// Removes what has no name in HTTP/1.1: the library takes a quote in a name of HTTP/2, where RFC
+/// 9113 §8.2.1 has none.
 pub(super) fn remove_misnamed(headers: &mut HeaderMap) {
     remove_where(headers, is_misnamed);
 }
@@ -155,14 +177,15 @@ fn is_misnamed(name: &str) -> bool {
     name.contains('"')
 }
 
-/// What was asked for with a token in the URI is for the one who asked (RFC 6750 §2.3). The upstream did not see the token
-/// and cannot know; of two directives that contradict each other caches obey the stricter one.
+/// What was asked for with a token in the URI is for the one who asked (RFC 6750 §2.3). The
+/// upstream did not see the token and cannot know; of two directives that contradict each other
+/// caches obey the stricter one.
 pub(super) fn keep_from_shared_caches(headers: &mut HeaderMap) {
     headers.append(CACHE_CONTROL, HeaderValue::from_static("private"));
 }
 
-/// Turns the trailers of a client's request into those of the upstream's: an upstream that joins them to the head would
-/// read there what only the gateway says.
+/// Turns the trailers of a client's request into those of the upstream's: an upstream that joins
+/// them to the head would read there what only the gateway says.
 pub(super) fn trailers_to_upstream(trailers: &mut HeaderMap, own: &FieldSet) {
     remove_where(trailers, |name| {
         trailers::is_forbidden(name) || is_impersonation_in_trailers(name) || own.contains(name)
@@ -187,20 +210,28 @@ pub(super) fn valid_request_id(headers: &HeaderMap) -> Option<HeaderValue> {
 
 fn accepts_trailers(headers: &HeaderMap) -> bool {
     let listed = |value: &HeaderValue| {
-        value.as_bytes().split(|b| *b == b',').any(|item| item.trim_ascii().eq_ignore_ascii_case(b"trailers"))
+        value
+            .as_bytes()
+            .split(|b| *b == b',')
+            .any(|item| item.trim_ascii().eq_ignore_ascii_case(b"trailers"))
     };
     headers.get_all(TE).iter().any(listed)
 }
 
-/// Removes what is for one connection only, and what `Connection` names (RFC 9110 §7.6.1), before anything of ours is added
-/// (attacks.md row 10).
+/// Removes what is for one connection only, and what `Connection` names (RFC 9110 §7.6.1), before
+/// anything of ours is added (attacks.md row 10).
 fn remove_hop_by_hop(headers: &mut HeaderMap) {
     if !headers.keys().any(|name| is_hop_by_hop(name.as_str())) {
         return;
     }
-    // Thousands of names fit into a head, and no name is made of each: they are looked up as they are written.
-    let lists: Vec<HeaderValue> =
-        headers.get_all(CONNECTION).iter().filter(|list| nominated(list).next().is_some()).cloned().collect();
+    // Thousands of names fit into a head, and no name is made of each: they are looked up as they
+    // are written.
+    let lists: Vec<HeaderValue> = headers
+        .get_all(CONNECTION)
+        .iter()
+        .filter(|list| nominated(list).next().is_some())
+        .cloned()
+        .collect();
     for name in lists.iter().flat_map(nominated) {
         headers.remove(name);
     }
@@ -209,7 +240,11 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
 
 /// The fields that a list of connection options names.
 fn nominated(list: &HeaderValue) -> impl Iterator<Item = &str> {
-    let is_field = |name: &&str| !["keep-alive", "close"].iter().any(|it| name.eq_ignore_ascii_case(it));
+    let is_field = |name: &&str| {
+        !["keep-alive", "close"]
+            .iter()
+            .any(|it| name.eq_ignore_ascii_case(it))
+    };
     // A field's name is ASCII.
     list.as_bytes()
         .split(|b| *b == b',')
@@ -217,10 +252,14 @@ fn nominated(list: &HeaderValue) -> impl Iterator<Item = &str> {
         .filter(is_field)
 }
 
-/// Removes in one pass: most requests have nothing to remove, and looking up each of three dozen names costs more than
-/// all the rest of the headers.
+/// Removes in one pass: most requests have nothing to remove, and looking up each of three dozen
+/// names costs more than all the rest of the headers.
 fn remove_where(headers: &mut HeaderMap, is_removed: impl Fn(&str) -> bool) {
-    let removed: Vec<HeaderName> = headers.keys().filter(|name| is_removed(name.as_str())).cloned().collect();
+    let removed: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| is_removed(name.as_str()))
+        .cloned()
+        .collect();
     for name in removed {
         headers.remove(name);
     }
@@ -249,10 +288,17 @@ mod tests {
     fn only_chunked_alone_is_a_framing() {
         assert!(is_plainly_framed(&map(&[])));
         assert!(is_plainly_framed(&map(&[("transfer-encoding", "Chunked")])));
-        for values in
-            [&["gzip, chunked"][..], &["cow"], &["chunked", "chunked"], &["chunked, chunked"], &["identity"]]
-        {
-            let fields: Vec<_> = values.iter().map(|value| ("transfer-encoding", *value)).collect();
+        for values in [
+            &["gzip, chunked"][..],
+            &["cow"],
+            &["chunked", "chunked"],
+            &["chunked, chunked"],
+            &["identity"],
+        ] {
+            let fields: Vec<_> = values
+                .iter()
+                .map(|value| ("transfer-encoding", *value))
+                .collect();
             assert!(!is_plainly_framed(&map(&fields)), "{values:?}");
         }
     }
@@ -276,7 +322,8 @@ mod tests {
         assert_eq!(names(&headers), ["x-c"]);
     }
 
-    // The table of route::impersonation has what is for one connection as well, for twins and trailers.
+    // The table of route::impersonation has what is for one connection as well, for twins and
+    // trailers.
     #[test]
     fn the_lists_of_hop_by_hop_fields_agree() {
         for name in [
@@ -316,10 +363,18 @@ mod tests {
             ("under_score", "kept"),
             ("x.dots", "kept"),
         ]);
-        let claims = [HeaderName::from_static("x-user-id"), HeaderName::from_static("x_tenant_id")];
+        let claims = [
+            HeaderName::from_static("x-user-id"),
+            HeaderName::from_static("x_tenant_id"),
+        ];
         let claims: FieldSet = claims.map(Into::into).into_iter().collect();
-        remove_where(&mut headers, |name| is_impersonation(name) || claims.contains(name));
-        assert_eq!(names(&headers), ["content-type", "under_score", "x-user", "x.dots"]);
+        remove_where(&mut headers, |name| {
+            is_impersonation(name) || claims.contains(name)
+        });
+        assert_eq!(
+            names(&headers),
+            ["content-type", "under_score", "x-user", "x.dots"]
+        );
         let mut trailers = map(&[
             ("x.user.id", "a"),
             ("content-type", "a"),
@@ -338,7 +393,10 @@ mod tests {
     fn a_request_id_is_taken_only_if_it_is_plain() {
         assert!(valid_request_id(&map(&[("x-request-id", "a-1_2.3~")])).is_some());
         for id in ["", "a b", "a\"", &"a".repeat(129)] {
-            assert!(valid_request_id(&map(&[("x-request-id", id)])).is_none(), "{id}");
+            assert!(
+                valid_request_id(&map(&[("x-request-id", id)])).is_none(),
+                "{id}"
+            );
         }
     }
 }

@@ -5,8 +5,8 @@ use http::{HeaderMap, HeaderValue};
 use super::{is_hop_by_hop, is_misnamed, remove_where};
 use crate::route::{Direction, HeaderRules};
 
-/// Whether a field must not come in trailers, in any spelling that an application may read as the same name: CGI and its kin
-/// take every byte that is no letter and no digit for the same.
+/// Whether a field must not come in trailers, in any spelling that an application may read as the
+/// same name: CGI and its kin take every byte that is no letter and no digit for the same.
 pub(super) fn is_forbidden(name: &str) -> bool {
     if !name.contains(is_odd) {
         return belongs_in_head(name);
@@ -18,8 +18,8 @@ fn is_odd(c: char) -> bool {
     !c.is_ascii_alphanumeric() && c != '-'
 }
 
-/// Whether a field frames, routes, conditions or authenticates a message, or says how to take it (RFC 9110 §6.5.1): an
-/// application that joins trailers to the head would believe it.
+/// Whether a field frames, routes, conditions or authenticates a message, or says how to take it
+/// (RFC 9110 §6.5.1): an application that joins trailers to the head would believe it.
 fn belongs_in_head(name: &str) -> bool {
     is_hop_by_hop(name)
         || matches!(
@@ -35,14 +35,15 @@ fn belongs_in_head(name: &str) -> bool {
             | "age" | "date" | "expires" | "location" | "retry-after" | "vary" | "warning"
             // Content.
             | "content-encoding" | "content-range" | "content-type"
-            // Which of an answer a page may read, and its id: that is the gateway's to say, in the head.
+            // Which of an answer a page may read, and its id: that is the gateway's to say, in the
+            // head.
             | "x-request-id"
         )
         || name.starts_with("access-control-")
 }
 
-/// Turns the trailers of an upstream's response into those of the client's. A field that the route removes from heads, or
-/// sets there, comes in no trailers either.
+/// Turns the trailers of an upstream's response into those of the client's. A field that the route
+/// removes from heads, or sets there, comes in no trailers either.
 pub(in crate::proxy) fn to_client(trailers: &mut HeaderMap, rules: Option<&HeaderRules>) {
     remove_where(trailers, is_forbidden);
     trim(trailers);
@@ -51,18 +52,22 @@ pub(in crate::proxy) fn to_client(trailers: &mut HeaderMap, rules: Option<&Heade
     }
 }
 
-/// Whether a value begins or ends with white space, which over HTTP/2 makes a message malformed (RFC 9113 §8.2.1): after
-/// parsers that trim, as those of HTTP/1.1 do, it would be another one.
+/// Whether a value begins or ends with white space, which over HTTP/2 makes a message malformed
+/// (RFC 9113 §8.2.1): after parsers that trim, as those of HTTP/1.1 do, it would be another one.
 pub(in crate::proxy) fn has_padded(fields: &HeaderMap) -> bool {
     fields.values().any(is_padded)
 }
 
 fn is_padded(value: &HeaderValue) -> bool {
     let bytes = value.as_bytes();
-    [bytes.first(), bytes.last()].into_iter().flatten().any(|b| matches!(b, b' ' | b'\t'))
+    [bytes.first(), bytes.last()]
+        .into_iter()
+        .flatten()
+        .any(|b| matches!(b, b' ' | b'\t'))
 }
 
-/// Takes white space off the ends of values. Of an upstream of HTTP/2 it is tolerated, and goes no further.
+/// Takes white space off the ends of values. Of an upstream of HTTP/2 it is tolerated, and goes no
+/// further.
 pub(super) fn trim(fields: &mut HeaderMap) {
     for value in fields.values_mut().filter(|value| is_padded(value)) {
         let trimmed = HeaderValue::from_bytes(value.as_bytes().trim_ascii());
@@ -82,7 +87,10 @@ mod tests {
         fields
             .iter()
             .map(|(name, value)| {
-                (HeaderName::try_from(*name).unwrap(), HeaderValue::from_bytes(value.as_bytes()).unwrap())
+                (
+                    HeaderName::try_from(*name).unwrap(),
+                    HeaderValue::from_bytes(value.as_bytes()).unwrap(),
+                )
             })
             .collect()
     }
@@ -90,7 +98,14 @@ mod tests {
     // RFC 9110 §6.5.1; what gRPC and checksums say in trailers stays.
     #[test]
     fn trailers_say_nothing_that_belongs_in_the_head() {
-        let kept = ["grpc-status", "grpc-message", "x-sum", "server-timing", "etag", "digest"];
+        let kept = [
+            "grpc-status",
+            "grpc-message",
+            "x-sum",
+            "server-timing",
+            "etag",
+            "digest",
+        ];
         let forbidden = [
             "transfer-encoding",
             "content-length",
@@ -125,7 +140,11 @@ mod tests {
             "if_none_match",
             "content|type",
         ];
-        let all: Vec<_> = kept.iter().chain(&forbidden).map(|name| (*name, "1")).collect();
+        let all: Vec<_> = kept
+            .iter()
+            .chain(&forbidden)
+            .map(|name| (*name, "1"))
+            .collect();
         let mut trailers = fields(&all);
         to_client(&mut trailers, None);
         let mut names: Vec<_> = trailers.keys().map(HeaderName::as_str).collect();
@@ -139,11 +158,21 @@ mod tests {
     fn rules_hold_for_trailers_as_well() {
         let rules = HeaderRules {
             remove: vec![HeaderName::from_static("x-internal").into()],
-            set: vec![(HeaderName::from_static("x-env"), HeaderValue::from_static("prod"))],
-            add: vec![(HeaderName::from_static("x-sum"), HeaderValue::from_static("1"))],
+            set: vec![(
+                HeaderName::from_static("x-env"),
+                HeaderValue::from_static("prod"),
+            )],
+            add: vec![(
+                HeaderName::from_static("x-sum"),
+                HeaderValue::from_static("1"),
+            )],
         };
-        let mut trailers =
-            fields(&[("x-internal", "a"), ("x_internal", "a"), ("x-env", "dev"), ("x-sum", "7")]);
+        let mut trailers = fields(&[
+            ("x-internal", "a"),
+            ("x_internal", "a"),
+            ("x-env", "dev"),
+            ("x-sum", "7"),
+        ]);
         to_client(&mut trailers, Some(&rules));
         assert_eq!(trailers, fields(&[("x-sum", "7")]));
     }
@@ -158,6 +187,10 @@ mod tests {
             assert!(!has_padded(&fields), "{padded:?}");
             assert_eq!(fields["x-b"], padded.trim());
         }
-        assert!(!has_padded(&fields(&[("x-a", "b c"), ("x-b", ""), ("x-c", "\u{e9}")])));
+        assert!(!has_padded(&fields(&[
+            ("x-a", "b c"),
+            ("x-b", ""),
+            ("x-c", "\u{e9}")
+        ])));
     }
 }

@@ -1,5 +1,5 @@
-//! Where the frames of a WebSocket begin and end (RFC 6455 §5.2): as much as is needed to put a frame of our own between
-//! two of theirs, and no more. Payloads are not looked at.
+//! Where the frames of a WebSocket begin and end (RFC 6455 §5.2): as much as is needed to put a
+//! frame of our own between two of theirs, and no more. Payloads are not looked at.
 
 /// The longest head of a frame: two bytes, eight of length, four of mask.
 const LONGEST_HEAD: usize = 14;
@@ -20,13 +20,16 @@ impl Frames {
         self.seen == 0 && self.left == 0
     }
 
-    /// Follows what passes. The number of bytes up to the end of the last frame that ended, if one did.
+    /// Follows what passes. The number of bytes up to the end of the last frame that ended, if one
+    /// did.
     pub(super) fn follow(&mut self, bytes: &[u8]) -> Option<usize> {
         let mut rest = bytes;
         let mut ended = None;
         while let Some((&first, tail)) = rest.split_first() {
             if self.left > 0 {
-                let taken = usize::try_from(self.left).unwrap_or(usize::MAX).min(rest.len());
+                let taken = usize::try_from(self.left)
+                    .unwrap_or(usize::MAX)
+                    .min(rest.len());
                 self.left -= taken as u64;
                 rest = rest.get(taken..).unwrap_or_default();
             } else {
@@ -90,13 +93,18 @@ mod tests {
             for payload in [0, 1, 125, 126, 127, 0xffff, 0x10000] {
                 let bytes = frame(payload, masked);
                 let mut whole = Frames::default();
-                assert_eq!(whole.follow(&bytes), Some(bytes.len()), "{payload} {masked}");
+                assert_eq!(
+                    whole.follow(&bytes),
+                    Some(bytes.len()),
+                    "{payload} {masked}"
+                );
                 let mut bit_by_bit = Frames::default();
                 let (last, before) = bytes.split_last().unwrap();
                 assert!(
                     before
                         .iter()
-                        .all(|byte| bit_by_bit.follow(&[*byte]).is_none() && !bit_by_bit.is_between())
+                        .all(|byte| bit_by_bit.follow(&[*byte]).is_none()
+                            && !bit_by_bit.is_between())
                 );
                 assert_eq!(bit_by_bit.follow(&[*last]), Some(1));
             }

@@ -1,8 +1,9 @@
-//! WebSockets: the handshake over HTTP/1.1 (RFC 6455 §4) and HTTP/2 (RFC 8441), and what comes after it.
+//! WebSockets: the handshake over HTTP/1.1 (RFC 6455 §4) and HTTP/2 (RFC 8441), and what comes
+//! after it.
 //!
-//! A request to switch is a request like any other until its upstream has switched: it is routed and authorized as the
-//! GET that it is. Only a route that says so lets `Upgrade` through, only `websocket`, and nothing is carried before the
-//! upstream's 101 (attacks.md row 18).
+//! A request to switch is a request like any other until its upstream has switched: it is routed
+//! and authorized as the GET that it is. Only a route that says so lets `Upgrade` through, only
+//! `websocket`, and nothing is carried before the upstream's 101 (attacks.md row 18).
 
 mod frames;
 mod tunnel;
@@ -15,7 +16,9 @@ use std::time::Duration;
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE};
+use http::header::{
+    CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
+};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Version};
 use hyper::body::Body;
 use hyper::ext::Protocol;
@@ -29,8 +32,8 @@ const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
 /// What a server joins to the key (RFC 6455 §1.3).
 const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
-/// Where a connection finds the tunnel that its request became. One connection has at most one: after it there is no
-/// more HTTP. Until then it may be waiting for the body of a request.
+/// Where a connection finds the tunnel that its request became. One connection has at most one:
+/// after it there is no more HTTP. Until then it may be waiting for the body of a request.
 #[derive(Default)]
 pub struct Upgrades {
     tunnel: RefCell<Option<Tunnel>>,
@@ -77,7 +80,8 @@ impl Upgrades {
         self.unconfirmed.replace(Some(refusal));
     }
 
-    /// The refusal of the last request, once, if only the end of the connection tells whether its client received it.
+    /// The refusal of the last request, once, if only the end of the connection tells whether its
+    /// client received it.
     #[must_use]
     pub fn take_unconfirmed(&self) -> Option<Unconfirmed> {
         self.unconfirmed.take()
@@ -97,8 +101,8 @@ pub(super) enum Handshake {
 }
 
 impl Handshake {
-    /// The handshake that a request begins, if it is one: a GET of HTTP/1.1 without a body that asks for nothing but
-    /// `websocket`, or what [`from_connect`] made of an extended CONNECT.
+    /// The handshake that a request begins, if it is one: a GET of HTTP/1.1 without a body that
+    /// asks for nothing but `websocket`, or what [`from_connect`] made of an extended CONNECT.
     pub(super) fn of<B: Body>(request: &Request<B>) -> Option<Self> {
         if request.extensions().get::<Protocol>().is_some() {
             return Some(Self::Http2 { key: key() });
@@ -122,7 +126,8 @@ impl Handshake {
         }
     }
 
-    /// Whether an answer with 101 is one to this handshake. Over HTTP/1.1 the client checks the key itself.
+    /// Whether an answer with 101 is one to this handshake. Over HTTP/1.1 the client checks the key
+    /// itself.
     pub(super) fn is_answered_by(&self, headers: &HeaderMap) -> bool {
         let accepted = match self {
             Self::Http1 => true,
@@ -143,8 +148,8 @@ impl Handshake {
     }
 }
 
-/// Makes the GET that an extended CONNECT for a WebSocket stands for (RFC 8441 §5): routes know no other. Other methods
-/// and protocols stay what they are, and are refused for it.
+/// Makes the GET that an extended CONNECT for a WebSocket stands for (RFC 8441 §5): routes know no
+/// other. Other methods and protocols stay what they are, and are refused for it.
 pub(super) fn from_connect<B>(request: &mut Request<B>) {
     let protocol = request.extensions().get::<Protocol>();
     if request.method() == Method::CONNECT
@@ -154,7 +159,8 @@ pub(super) fn from_connect<B>(request: &mut Request<B>) {
     }
 }
 
-/// Whether a GET asks for another protocol, as the handshake of a WebSocket does, be it in order or not.
+/// Whether a GET asks for another protocol, as the handshake of a WebSocket does, be it in order or
+/// not.
 pub(super) fn is_asked_for<B>(request: &Request<B>) -> bool {
     request.headers().contains_key(UPGRADE) || request.extensions().get::<Protocol>().is_some()
 }
@@ -167,7 +173,9 @@ fn switch(headers: &mut HeaderMap) {
 /// Whether a field is there once, with this value alone.
 fn is_only(headers: &HeaderMap, name: &HeaderName, value: &[u8]) -> bool {
     let mut fields = headers.get_all(name).iter();
-    let first = fields.next().is_some_and(|field| field.as_bytes().eq_ignore_ascii_case(value));
+    let first = fields
+        .next()
+        .is_some_and(|field| field.as_bytes().eq_ignore_ascii_case(value));
     first && fields.next().is_none()
 }
 
@@ -182,8 +190,8 @@ fn lists(headers: &HeaderMap, name: &HeaderName, item: &str) -> bool {
     headers.get_all(name).iter().any(items)
 }
 
-/// A key for one handshake (RFC 6455 §4.1). It tells answers apart and keeps no secret: the random keys of the standard
-/// library's hashers are good enough for it.
+/// A key for one handshake (RFC 6455 §4.1). It tells answers apart and keeps no secret: the random
+/// keys of the standard library's hashers are good enough for it.
 fn key() -> HeaderValue {
     let random = || RandomState::new().hash_one(0).to_be_bytes();
     let nonce = [random(), random()].concat();
@@ -204,8 +212,12 @@ mod tests {
 
     use super::*;
 
-    fn request(edit: impl FnOnce(http::request::Builder) -> http::request::Builder) -> Request<Empty<Bytes>> {
-        let builder = Request::get("/").header("upgrade", "WebSocket").header("sec-websocket-key", "k");
+    fn request(
+        edit: impl FnOnce(http::request::Builder) -> http::request::Builder,
+    ) -> Request<Empty<Bytes>> {
+        let builder = Request::get("/")
+            .header("upgrade", "WebSocket")
+            .header("sec-websocket-key", "k");
         edit(builder).body(Empty::new()).unwrap()
     }
 
@@ -221,9 +233,18 @@ mod tests {
         assert_eq!(Handshake::of(&plain), Some(Handshake::Http1));
         for (why, other) in [
             ("Connection does not name it", request(|r| r)),
-            ("another protocol too", request(|r| r.header("connection", "upgrade").header("upgrade", "h2c"))),
-            ("another method", request(|r| r.header("connection", "upgrade").method("POST"))),
-            ("HTTP/1.0", request(|r| r.header("connection", "upgrade").version(Version::HTTP_10))),
+            (
+                "another protocol too",
+                request(|r| r.header("connection", "upgrade").header("upgrade", "h2c")),
+            ),
+            (
+                "another method",
+                request(|r| r.header("connection", "upgrade").method("POST")),
+            ),
+            (
+                "HTTP/1.0",
+                request(|r| r.header("connection", "upgrade").version(Version::HTTP_10)),
+            ),
         ] {
             assert_eq!(Handshake::of(&other), None, "{why}");
         }
@@ -233,12 +254,17 @@ mod tests {
 
     #[test]
     fn over_http_2_the_answer_is_checked_here() {
-        let handshake = Handshake::Http2 { key: HeaderValue::from_static("dGhlIHNhbXBsZSBub25jZQ==") };
+        let handshake = Handshake::Http2 {
+            key: HeaderValue::from_static("dGhlIHNhbXBsZSBub25jZQ=="),
+        };
         let mut headers = HeaderMap::new();
         switch(&mut headers);
         assert!(!handshake.is_answered_by(&headers));
         assert!(Handshake::Http1.is_answered_by(&headers));
-        headers.insert(SEC_WEBSOCKET_ACCEPT, HeaderValue::from_static("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
+        headers.insert(
+            SEC_WEBSOCKET_ACCEPT,
+            HeaderValue::from_static("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="),
+        );
         assert!(handshake.is_answered_by(&headers));
     }
 }

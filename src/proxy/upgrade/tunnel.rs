@@ -18,14 +18,15 @@ use crate::upstream::Switched;
 /// Bytes that are carried at a time; each direction has one buffer of it.
 const PIECE: usize = 16 * 1024;
 
-/// How long one side may go on when the other has ended: a WebSocket has no half that lives alone (RFC 6455 §7.1.1).
+/// How long one side may go on when the other has ended: a WebSocket has no half that lives alone
+/// (RFC 6455 §7.1.1).
 const LINGER: Duration = Duration::from_secs(2);
 
 /// "Going away" (RFC 6455 §7.4.1), as a server says it.
 const AWAY_TO_CLIENT: [u8; 4] = [0x88, 2, 0x03, 0xe9];
 
-/// The same as a client says it: masked, with a key of zeros. The key is to keep scripts from choosing what intermediaries
-/// see (§5.3), and nobody chose these bytes.
+/// The same as a client says it: masked, with a key of zeros. The key is to keep scripts from
+/// choosing what intermediaries see (§5.3), and nobody chose these bytes.
 const AWAY_TO_UPSTREAM: [u8; 8] = [0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe9];
 
 /// A WebSocket whose upstream has switched. Its exchange is over when it is.
@@ -36,18 +37,34 @@ pub struct Tunnel {
 }
 
 impl Tunnel {
-    pub(in crate::proxy) fn new(upstream: Switched, exchange: Box<Exchange>, idle: Duration) -> Self {
-        Self { upstream, exchange, idle }
+    pub(in crate::proxy) fn new(
+        upstream: Switched,
+        exchange: Box<Exchange>,
+        idle: Duration,
+    ) -> Self {
+        Self {
+            upstream,
+            exchange,
+            idle,
+        }
     }
 
-    /// Carries bytes until both sides have ended or one has failed, or neither has said anything for the idle time. When
-    /// `closing` is ready both sides are told that the gateway goes away, between two frames, and that is the end.
+    /// Carries bytes until both sides have ended or one has failed, or neither has said anything
+    /// for the idle time. When `closing` is ready both sides are told that the gateway goes away,
+    /// between two frames, and that is the end.
     pub async fn run(self, client: impl AsyncRead + AsyncWrite, closing: impl Future<Output = ()>) {
-        let Self { upstream, exchange, idle } = self;
+        let Self {
+            upstream,
+            exchange,
+            idle,
+        } = self;
         let open = exchange.tunnel();
         let (from_client, to_client) = tokio::io::split(client);
         let (from_upstream, to_upstream) = tokio::io::split(upstream);
-        let state = State { moved: Cell::new(clock::monotonic()), closing: Cell::new(false) };
+        let state = State {
+            moved: Cell::new(clock::monotonic()),
+            closing: Cell::new(false),
+        };
         let mut up = pin!(carry(&state, from_client, to_upstream, &AWAY_TO_UPSTREAM));
         let mut down = pin!(carry(&state, from_upstream, to_client, &AWAY_TO_CLIENT));
         let mut closing = pin!(closing);
@@ -59,19 +76,23 @@ impl Tunnel {
                 state.closing.set(true);
             }
             let mut failed = false;
-            let mut poll = |ended: &mut bool, side: Pin<&mut dyn Future<Output = io::Result<()>>>| {
-                if !*ended && let Poll::Ready(result) = side.poll(cx) {
-                    *ended = true;
-                    failed |= result.is_err();
-                }
-            };
+            let mut poll =
+                |ended: &mut bool, side: Pin<&mut dyn Future<Output = io::Result<()>>>| {
+                    if !*ended && let Poll::Ready(result) = side.poll(cx) {
+                        *ended = true;
+                        failed |= result.is_err();
+                    }
+                };
             poll(&mut up_ended, up.as_mut());
             poll(&mut down_ended, down.as_mut());
             if failed || (up_ended && down_ended) || silence.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(());
             }
             if up_ended || down_ended {
-                return linger.get_or_insert_with(|| Box::pin(sleep(LINGER))).as_mut().poll(cx);
+                return linger
+                    .get_or_insert_with(|| Box::pin(sleep(LINGER)))
+                    .as_mut()
+                    .poll(cx);
             }
             Poll::Pending
         })
@@ -97,8 +118,8 @@ async fn silent(state: &State, idle: Duration) {
     }
 }
 
-/// Carries one direction to its end, and passes the end on. Once the tunnel is closing it ends after the frame that is
-/// under way, with `away`.
+/// Carries one direction to its end, and passes the end on. Once the tunnel is closing it ends
+/// after the frame that is under way, with `away`.
 async fn carry(
     state: &State,
     mut from: impl AsyncRead + Unpin,
@@ -129,7 +150,10 @@ async fn carry(
         state.moved.set(clock::monotonic());
         let bytes = piece.get(..count).unwrap_or_default();
         let ended = frames.follow(bytes);
-        match ended.filter(|_| state.closing.get()).and_then(|end| bytes.get(..end)) {
+        match ended
+            .filter(|_| state.closing.get())
+            .and_then(|end| bytes.get(..end))
+        {
             Some(last) => {
                 to.write_all(last).await?;
                 to.write_all(away).await?;

@@ -1,7 +1,7 @@
 //! What a client connection is doing, and until when it may.
 //!
-//! Only changes of phase read the clock, and only a phase that lasts sets a timer: a request that is there at once and
-//! answered at once costs neither.
+//! Only changes of phase read the clock, and only a phase that lasts sets a timer: a request that
+//! is there at once and answered at once costs neither.
 
 use std::cell::Cell;
 use std::hash::{BuildHasher as _, RandomState};
@@ -17,16 +17,18 @@ use super::backlog::Backlog;
 use crate::clock;
 use crate::config::{Server, Timeouts};
 
-/// Bytes that a connection takes in before others have their turn. What is there is read and parsed in one go, and of some
-/// of it a parser never has enough: the length of a chunk may begin with zeros without end.
+/// Bytes that a connection takes in before others have their turn. What is there is read and parsed
+/// in one go, and of some of it a parser never has enough: the length of a chunk may begin with
+/// zeros without end.
 const TURN: usize = 64 * 1024;
 
-/// How long a connection of HTTP/1.1 is idle before it rests: what parses and answers, some 35 KiB, is given up, and made anew
-/// for its next byte. Short, for it is what connections cost that come faster than they rest.
+/// How long a connection of HTTP/1.1 is idle before it rests: what parses and answers, some 35 KiB,
+/// is given up, and made anew for its next byte. Short, for it is what connections cost that come
+/// faster than they rest.
 pub(super) const FIRST_PARK: Duration = Duration::from_millis(250);
 
-/// How long when it was woken from a rest before. A client that comes back may do so again, and to wake costs as much as a
-/// tenth of a request.
+/// How long when it was woken from a rest before. A client that comes back may do so again, and to
+/// wake costs as much as a tenth of a request.
 const NEXT_REST: Duration = Duration::from_secs(10);
 
 /// What a connection does, and until when it may.
@@ -44,7 +46,8 @@ pub(super) struct Activity {
     answered: Cell<bool>,
     /// The time that the upstream has to answer the request; `None` before it is asked.
     response_timeout: Rc<Cell<Option<Duration>>>,
-    /// Since when the answer, or more of it, is awaited for a client that has closed its side of the connection.
+    /// Since when the answer, or more of it, is awaited for a client that has closed its side of
+    /// the connection.
     half_closed: Cell<Option<Instant>>,
     /// The part of the answer that waits for the client; only HTTP/1.1 has it.
     backlog: Backlog,
@@ -94,7 +97,8 @@ enum Care {
 #[derive(Clone, Copy)]
 enum Finish {
     Open,
-    /// One more request is accepted if it starts within this time, counted from the end of the current answer.
+    /// One more request is accepted if it starts within this time, counted from the end of the
+    /// current answer.
     Last {
         from: Instant,
         grace: Duration,
@@ -134,7 +138,10 @@ impl Activity {
             asked: Cell::new(false),
             finish: Cell::new(Finish::Open),
             left: Cell::new(server.limits.connection_requests),
-            retires: server.timeouts.connection_age.map(|age| now + jittered(age)),
+            retires: server
+                .timeouts
+                .connection_age
+                .map(|age| now + jittered(age)),
             streams: Cell::new(None),
             block: Cell::new(None),
             turn: Cell::new(0),
@@ -164,7 +171,10 @@ impl Activity {
     /// When the connection is due for something; `None` while others watch.
     pub(super) fn next_due(&self) -> Option<Instant> {
         let idle = self.rests_at().or_else(|| self.idle_until());
-        [self.cut_at(), idle, self.leaves_at()].into_iter().flatten().min()
+        [self.cut_at(), idle, self.leaves_at()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// When it ends of itself. Never within a head: the request that has begun would be lost.
@@ -180,9 +190,9 @@ impl Activity {
         }
     }
 
-    /// Returns when the gateway gives up waiting for the answer, since its client has closed its side and may be gone: a
-    /// reset, which would tell, comes only when something is written. The upstream's own deadline comes first, so that a
-    /// client that is there hears of it.
+    /// Returns when the gateway gives up waiting for the answer, since its client has closed its
+    /// side and may be gone: a reset, which would tell, comes only when something is written. The
+    /// upstream's own deadline comes first, so that a client that is there hears of it.
     fn forsaken_at(&self) -> Option<Instant> {
         let since = self.half_closed.get().filter(|_| self.is_busy())?;
         Some(since + self.response_timeout.get()? + GRACE)
@@ -205,9 +215,16 @@ impl Activity {
 
     /// When it has to have made progress.
     fn cut_at(&self) -> Option<Instant> {
-        let head = (self.phase.get() == Phase::Head).then(|| self.since.get() + self.timeouts.request_head);
-        let block = self.block.get().map(|since| since + self.timeouts.request_head);
-        let write = self.blocked.get().map(|since| since + self.timeouts.idle_body);
+        let head = (self.phase.get() == Phase::Head)
+            .then(|| self.since.get() + self.timeouts.request_head);
+        let block = self
+            .block
+            .get()
+            .map(|since| since + self.timeouts.request_head);
+        let write = self
+            .blocked
+            .get()
+            .map(|since| since + self.timeouts.idle_body);
         // A client that was told to go and has nothing under way that we know of goes, or is cut.
         let told = match (self.finish.get(), self.phase.get(), self.streams.get()) {
             (Finish::Told(since), Phase::Idle, Some(_)) => {
@@ -215,24 +232,32 @@ impl Activity {
             }
             _ => None,
         };
-        [head, block, write, told, self.forsaken_at()].into_iter().flatten().min()
+        [head, block, write, told, self.forsaken_at()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     fn idle_until(&self) -> Option<Instant> {
-        let told = matches!((self.finish.get(), self.streams.get()), (Finish::Told(_), Some(_)));
+        let told = matches!(
+            (self.finish.get(), self.streams.get()),
+            (Finish::Told(_), Some(_))
+        );
         (self.phase.get() == Phase::Idle && !told).then(|| self.since.get() + self.timeouts.idle)
     }
 
-    /// When nothing is left to do on it. What is left of a body must never be taken for a request: who answers may still be
-    /// reading one. Of a body that nobody reads to its end the parser takes what is left, or it ends the connection.
+    /// When nothing is left to do on it. What is left of a body must never be taken for a request:
+    /// who answers may still be reading one. Of a body that nobody reads to its end the parser
+    /// takes what is left, or it ends the connection.
     fn rests_at(&self) -> Option<Instant> {
         let is_idle = self.phase.get() == Phase::Idle && self.streams.get().is_none();
         let is_over = self.reads_no_body() && self.blocked.get().is_none();
-        (is_idle && is_over && self.care.get() == Care::All).then(|| self.since.get() + self.pause.get())
+        (is_idle && is_over && self.care.get() == Care::All)
+            .then(|| self.since.get() + self.pause.get())
     }
 
-    /// Whether it may rest as soon as it has its answer. Whether a body is left over is found out only when the parser is
-    /// asked again.
+    /// Whether it may rest as soon as it has its answer. Whether a body is left over is found out
+    /// only when the parser is asked again.
     pub(super) fn may_rest_at_once(&self) -> bool {
         !self.has_body.get() && self.rests_at().is_some()
     }
@@ -257,10 +282,14 @@ impl Activity {
         self.care.set(Care::Closing);
     }
 
-    /// How long a connection that is busy is left alone before it is looked at again: not so long that a request has to set
-    /// a timer for the rest after it.
+    /// How long a connection that is busy is left alone before it is looked at again: not so long
+    /// that a request has to set a timer for the rest after it.
     pub(super) fn look_interval(&self) -> Duration {
-        if self.streams.get().is_some() { self.timeouts.idle } else { self.pause.get() }
+        if self.streams.get().is_some() {
+            self.timeouts.idle
+        } else {
+            self.pause.get()
+        }
     }
 
     /// The connection is to take nothing more.
@@ -270,16 +299,20 @@ impl Activity {
         }
     }
 
-    /// The connection is to end: the drain has begun, or it is old. A request may be on its way, and to close would fail it:
-    /// one more is waited for, but not where the answer that is being made will say that it is the last, nor where GOAWAY
-    /// tells a client that asked before which of its requests were taken.
+    /// The connection is to end: the drain has begun, or it is old. A request may be on its way,
+    /// and to close would fail it: one more is waited for, but not where the answer that is being
+    /// made will say that it is the last, nor where GOAWAY tells a client that asked before which
+    /// of its requests were taken.
     pub(super) fn part(&self, grace: Duration) {
         let is_multiplexed = self.streams.get().is_some();
         let will_be_told = self.is_busy() && (is_multiplexed || !self.answered.get());
         if will_be_told || (self.asked.get() && is_multiplexed) {
             self.want_finish();
         } else if self.is_open() {
-            self.finish.set(Finish::Last { from: clock::monotonic(), grace });
+            self.finish.set(Finish::Last {
+                from: clock::monotonic(),
+                grace,
+            });
         }
     }
 
@@ -387,8 +420,8 @@ impl Activity {
         if self.turn.get() < TURN {
             return Poll::Ready(());
         }
-        // Unlike a waker's, this is a place behind what has come for the others, too: woken by itself, a task is run some
-        // sixty times before the runtime looks at its sockets again.
+        // Unlike a waker's, this is a place behind what has come for the others, too: woken by
+        // itself, a task is run some sixty times before the runtime looks at its sockets again.
         let _ = pin!(yield_now()).poll(cx);
         Poll::Pending
     }
@@ -413,7 +446,8 @@ impl Activity {
         }
     }
 
-    /// Notes whether the client takes what is written; `sent` is what the socket has taken since the connection began.
+    /// Notes whether the client takes what is written; `sent` is what the socket has taken since
+    /// the connection began.
     pub(super) fn wrote<T>(&self, result: &Poll<T>, sent: u64) {
         self.flushed(result, sent);
         if result.is_ready() && self.is_half_closed() {
@@ -421,8 +455,9 @@ impl Activity {
         }
     }
 
-    /// Notes whether the client takes what was written and is kept by a protocol between HTTP and the socket. TLS may keep
-    /// all that there is of an answer: then only the socket tells that a client takes it slowly.
+    /// Notes whether the client takes what was written and is kept by a protocol between HTTP and
+    /// the socket. TLS may keep all that there is of an answer: then only the socket tells that a
+    /// client takes it slowly.
     pub(super) fn flushed<T>(&self, result: &Poll<T>, sent: u64) {
         match result {
             Poll::Ready(_) if self.blocked.get().is_some() => self.unblock(),
@@ -447,10 +482,15 @@ impl Activity {
         self.backlog.clear();
     }
 
-    /// Ready while another piece of the answer may wait to be written. Over HTTP/2 the library bounds that itself, for each
-    /// stream; over HTTP/1.1 it has one bound for that and for what it reads ahead, which uploads need large.
+    /// Ready while another piece of the answer may wait to be written. Over HTTP/2 the library
+    /// bounds that itself, for each stream; over HTTP/1.1 it has one bound for that and for what it
+    /// reads ahead, which uploads need large.
     pub(super) fn poll_room(&self, cx: &Context<'_>) -> Poll<()> {
-        if self.streams.get().is_some() { Poll::Ready(()) } else { self.backlog.poll_room(cx) }
+        if self.streams.get().is_some() {
+            Poll::Ready(())
+        } else {
+            self.backlog.poll_room(cx)
+        }
     }
 
     /// The part of the answer that waits for the client.

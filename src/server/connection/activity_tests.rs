@@ -29,9 +29,16 @@ fn a_connection_that_has_to_end_waits_for_one_more_request() {
         assert_eq!(due_after(&activity, GRACE / 2), Due::Nothing);
         assert_eq!(due_after(&activity, GRACE), Due::Finish);
         activity.received();
-        assert_eq!(due_after(&activity, 2 * GRACE), Due::Nothing, "a head has begun");
+        assert_eq!(
+            due_after(&activity, 2 * GRACE),
+            Due::Nothing,
+            "a head has begun"
+        );
         let open = activity.begin(false);
-        assert!(open.is_last() && activity.is_spent(), "and it is told with the answer");
+        assert!(
+            open.is_last() && activity.is_spent(),
+            "and it is told with the answer"
+        );
     }
 }
 
@@ -43,10 +50,18 @@ fn a_connection_whose_answer_has_begun_waits_for_one_more_request_from_its_end_o
     activity.answering();
     activity.part(GRACE);
     assert!(!activity.is_spent());
-    assert_eq!(due_after(&activity, 4 * GRACE), Due::Nothing, "the answer takes its time");
+    assert_eq!(
+        due_after(&activity, 4 * GRACE),
+        Due::Nothing,
+        "the answer takes its time"
+    );
     activity.wrote(&Poll::<()>::Pending, 0);
     drop(open);
-    assert_eq!(due_after(&activity, 4 * GRACE), Due::Nothing, "a part of it is still here");
+    assert_eq!(
+        due_after(&activity, 4 * GRACE),
+        Due::Nothing,
+        "a part of it is still here"
+    );
     activity.wrote(&Poll::Ready(()), 0);
     assert_eq!(due_after(&activity, GRACE / 2), Due::Nothing);
     assert_eq!(due_after(&activity, GRACE), Due::Finish);
@@ -69,12 +84,24 @@ fn a_client_that_has_closed_its_side_is_waited_for_as_long_as_its_upstream() {
         "the upstream is not asked yet, and it is old by then"
     );
     activity.response_timeout().set(Some(timeout));
-    assert_eq!(due_after(&activity, timeout), Due::Nothing, "the upstream has its time");
+    assert_eq!(
+        due_after(&activity, timeout),
+        Due::Nothing,
+        "the upstream has its time"
+    );
     assert_eq!(due_after(&activity, timeout + 2 * GRACE), Due::End);
     drop(open);
-    assert_eq!(due_after(&activity, timeout + 2 * GRACE), Due::Nothing, "it was answered");
+    assert_eq!(
+        due_after(&activity, timeout + 2 * GRACE),
+        Due::Nothing,
+        "it was answered"
+    );
     let open = activity.begin(true);
-    assert_eq!(due_after(&activity, timeout + 2 * GRACE), Due::Nothing, "another request, another upstream");
+    assert_eq!(
+        due_after(&activity, timeout + 2 * GRACE),
+        Due::Nothing,
+        "another request, another upstream"
+    );
     drop(open);
 }
 
@@ -97,7 +124,8 @@ fn a_connection_that_has_something_to_finish_is_told_at_once() {
     assert!(open.is_last() && activity.is_spent());
 }
 
-// RFC 9113 section 6.8: GOAWAY says which requests were taken, so nobody has to be waited for who has asked before.
+// RFC 9113 section 6.8: GOAWAY says which requests were taken, so nobody has to be waited for who
+// has asked before.
 #[test]
 fn http2_waits_for_its_first_request_alone() {
     for has_asked in [false, true] {
@@ -112,7 +140,8 @@ fn http2_waits_for_its_first_request_alone() {
     }
 }
 
-// What is unread of a body must never be taken for a request (P06), and no part of an answer be lost.
+// What is unread of a body must never be taken for a request (P06), and no part of an answer be
+// lost.
 #[test]
 fn a_connection_rests_when_nothing_is_left_to_do_on_it() {
     let busy: [fn(&Rc<Activity>); 5] = [
@@ -124,7 +153,11 @@ fn a_connection_rests_when_nothing_is_left_to_do_on_it() {
     ];
     for (index, what) in busy.into_iter().enumerate() {
         let activity = activity();
-        assert_eq!(due_after(&activity, FIRST_PARK), Due::Nothing, "it rests until its first request");
+        assert_eq!(
+            due_after(&activity, FIRST_PARK),
+            Due::Nothing,
+            "it rests until its first request"
+        );
         activity.wake();
         let open = activity.begin(index % 2 == 0);
         assert_eq!(due_after(&activity, FIRST_PARK), Due::Nothing, "it is busy");
@@ -147,7 +180,10 @@ fn a_connection_may_rest_at_once_if_its_request_had_no_body() {
         drop(open);
         assert_eq!(activity.may_rest_at_once(), !has_body);
         activity.wrote(&Poll::<()>::Pending, 0);
-        assert!(!activity.may_rest_at_once(), "a part of its answer is still here");
+        assert!(
+            !activity.may_rest_at_once(),
+            "a part of its answer is still here"
+        );
     }
 }
 

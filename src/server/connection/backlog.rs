@@ -6,7 +6,8 @@ use std::task::{Context, Poll, Waker};
 /// The longest piece of an answer that is read at a time.
 const PIECE: usize = 64 * 1024;
 
-/// Bytes for the head of an answer, which waits together with its first piece, and for what TLS adds to its records.
+/// Bytes for the head of an answer, which waits together with its first piece, and for what TLS
+/// adds to its records.
 const HEAD: usize = 4 * 1024;
 
 /// The bytes of an answer that wait to be written.
@@ -15,13 +16,18 @@ pub(super) struct Backlog {
     queued: Cell<usize>,
     /// So many of them hold back the next piece.
     bound: usize,
-    /// Woken when everything is written, so that more of the answer is taken, and when the client takes no more.
+    /// Woken when everything is written, so that more of the answer is taken, and when the client
+    /// takes no more.
     held: Cell<Option<Waker>>,
 }
 
 impl Backlog {
     pub(super) fn new(bound: usize) -> Self {
-        Self { queued: Cell::new(0), bound, held: Cell::new(None) }
+        Self {
+            queued: Cell::new(0),
+            bound,
+            held: Cell::new(None),
+        }
     }
 
     /// Ready while another piece may wait.
@@ -53,9 +59,10 @@ impl Backlog {
         }
     }
 
-    /// Returns how many bytes TLS may keep: all that may wait. A piece stays in memory until the last byte of it is taken, so
-    /// that a piece of which TLS took a part would take its memory twice. Larger writes cost fewer system calls, too: with
-    /// 16 KiB instead of 64 the kernel's part of sending takes a third more time.
+    /// Returns how many bytes TLS may keep: all that may wait. A piece stays in memory until the
+    /// last byte of it is taken, so that a piece of which TLS took a part would take its memory
+    /// twice. Larger writes cost fewer system calls, too: with 16 KiB instead of 64 the kernel's
+    /// part of sending takes a third more time.
     pub(super) fn tls_buffer(&self) -> usize {
         self.bound + PIECE + HEAD
     }

@@ -1,4 +1,5 @@
-//! The refusals that the parser of HTTP/1.1 writes by itself: heads of 400, 414 and 431 without a body.
+//! The refusals that the parser of HTTP/1.1 writes by itself: heads of 400, 414 and 431 without a
+//! body.
 
 use crate::clock;
 use crate::proxy::http_date;
@@ -6,23 +7,27 @@ use crate::proxy::http_date;
 /// How the date of such a head ends, which is its last field.
 const END: &[u8] = b" GMT\r\n\r\n";
 
-/// Puts the date into the parser's own refusal. The library keeps the last date that it rendered, which is one that is to
-/// come after the clock was set back, and cannot be told another (RFC 9110 §6.6.1).
+/// Puts the date into the parser's own refusal. The library keeps the last date that it rendered,
+/// which is one that is to come after the clock was set back, and cannot be told another (RFC 9110
+/// §6.6.1).
 #[derive(Debug, Default)]
 pub(super) struct Bare {
-    /// The date and what follows it. The head may be written in two pieces, which must not be of two dates.
+    /// The date and what follows it. The head may be written in two pieces, which must not be of
+    /// two dates.
     tail: Option<String>,
 }
 
 impl Bare {
-    /// Returns a piece of the head up to its end, with the date of now; `None` where it does not end in a date. It is as
-    /// long as what it replaces: dates are.
+    /// Returns a piece of the head up to its end, with the date of now; `None` where it does not
+    /// end in a date. It is as long as what it replaces: dates are.
     pub(super) fn redated(&mut self, piece: &[u8]) -> Option<Vec<u8>> {
         let known = END.len().min(piece.len());
         if piece.is_empty() || !piece.ends_with(END.get(END.len() - known..)?) {
             return None;
         }
-        let tail = self.tail.get_or_insert_with(|| http_date(clock::since_epoch()) + "\r\n\r\n");
+        let tail = self
+            .tail
+            .get_or_insert_with(|| http_date(clock::since_epoch()) + "\r\n\r\n");
         let shared = tail.len().min(piece.len());
         let before = piece.get(..piece.len() - shared)?;
         Some([before, tail.as_bytes().get(tail.len() - shared..)?].concat())
@@ -39,22 +44,32 @@ mod tests {
         let whole = Bare::default().redated(old.as_bytes()).unwrap();
         let whole = String::from_utf8(whole).unwrap();
         assert_eq!(whole.len(), old.len());
-        assert!(whole.starts_with("HTTP/1.1 400 Bad Request\r\ndate: ") && whole.ends_with(" GMT\r\n\r\n"));
+        assert!(
+            whole.starts_with("HTTP/1.1 400 Bad Request\r\ndate: ")
+                && whole.ends_with(" GMT\r\n\r\n")
+        );
         assert!(!whole.contains("1994"), "{whole}");
         for at in 0..old.len() {
             // The same date in both pieces.
-            let mut bare = Bare { tail: Some("Mon, 07 Nov 1994 01:02:03 GMT\r\n\r\n".to_owned()) };
+            let mut bare = Bare {
+                tail: Some("Mon, 07 Nov 1994 01:02:03 GMT\r\n\r\n".to_owned()),
+            };
             let first = bare.redated(old.as_bytes()).unwrap();
             let second = bare.redated(&old.as_bytes()[at..]).unwrap();
             let both = [&first[..at], &second].concat();
-            let expected = "HTTP/1.1 400 Bad Request\r\ndate: Mon, 07 Nov 1994 01:02:03 GMT\r\n\r\n";
+            let expected =
+                "HTTP/1.1 400 Bad Request\r\ndate: Mon, 07 Nov 1994 01:02:03 GMT\r\n\r\n";
             assert_eq!(String::from_utf8(both).unwrap(), expected, "{at}");
         }
     }
 
     #[test]
     fn what_ends_in_no_date_stays() {
-        for piece in ["", "ok", "HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n"] {
+        for piece in [
+            "",
+            "ok",
+            "HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n",
+        ] {
             assert_eq!(Bare::default().redated(piece.as_bytes()), None, "{piece}");
         }
     }

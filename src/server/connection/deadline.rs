@@ -7,8 +7,8 @@ use super::Registration;
 use super::activity::{Activity, FIRST_PARK};
 use crate::clock;
 
-/// Rings when a connection's [`Activity`] is due. A deadline that comes nearer moves it; one that moves away is looked at
-/// when it rings, so that a connection that is busy sets no timer.
+/// Rings when a connection's [`Activity`] is due. A deadline that comes nearer moves it; one that
+/// moves away is looked at when it rings, so that a connection that is busy sets no timer.
 pub(super) struct Deadline {
     pub(super) registration: Registration,
     at: Instant,
@@ -27,7 +27,8 @@ impl Deadline {
         self.registration.poll_drain_begun(cx)
     }
 
-    /// Ready when something is due; [`Deadline::poll_drain_begun`] was asked before, and is what sees to being woken.
+    /// Ready when something is due; [`Deadline::poll_drain_begun`] was asked before, and is what
+    /// sees to being woken.
     pub(super) fn poll_due(&mut self, activity: &Activity) -> Poll<()> {
         loop {
             if let Some(due) = activity.next_due().filter(|due| *due < self.at) {

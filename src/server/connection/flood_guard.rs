@@ -1,6 +1,7 @@
-//! What a client of HTTP/2 may make us do for nothing: frames that ask for work and bring no request forward have a rate,
-//! and requests that are taken back at once have a share. The protocol's own library bounds what each of them keeps in
-//! memory; this bounds how long they go on.
+//! What a client of HTTP/2 may make us do for nothing: frames that ask for work and bring no
+//! request forward have a rate, and requests that are taken back at once have a share. The
+//! protocol's own library bounds what each of them keeps in memory; this bounds how long they go
+//! on.
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
@@ -44,7 +45,13 @@ struct FloodGuard {
 impl FloodGuard {
     fn new() -> Self {
         let now = clock::monotonic();
-        Self { rate: RateGuard::new(now), requests: 0, resets: 0, counted_since: now, last_stream: 0 }
+        Self {
+            rate: RateGuard::new(now),
+            requests: 0,
+            resets: 0,
+            counted_since: now,
+            last_stream: 0,
+        }
     }
 
     /// Takes a frame from the client; whether it is one too many.
@@ -113,7 +120,8 @@ impl Leftover {
     }
 }
 
-/// A stream of HTTP/2 that tells the connection's [`Activity`] what it reads and writes, and ends for a flood.
+/// A stream of HTTP/2 that tells the connection's [`Activity`] what it reads and writes, and ends
+/// for a flood.
 pub(super) struct GuardedStream {
     /// There until it is dropped.
     stream: Option<ClientStream>,
@@ -154,7 +162,10 @@ impl GuardedStream {
     }
 
     fn stream(&mut self) -> io::Result<Pin<&mut ClientStream>> {
-        self.stream.as_mut().map(Pin::new).ok_or_else(|| io::ErrorKind::NotConnected.into())
+        self.stream
+            .as_mut()
+            .map(Pin::new)
+            .ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 
     /// Takes what was read; whether it is a flood.
@@ -170,7 +181,8 @@ impl GuardedStream {
         });
         let is_whole = self.incoming.is_between();
         self.is_preface = self.is_preface && !(first && is_whole);
-        self.activity.block(self.is_preface || self.goes_on || (self.is_head && !is_whole));
+        self.activity
+            .block(self.is_preface || self.goes_on || (self.is_head && !is_whole));
         flood
     }
 
@@ -181,7 +193,12 @@ impl GuardedStream {
             && let Some(stream) = &mut self.stream
         {
             let last = self.guard.last_stream.to_be_bytes();
-            let frame = [&[0, 0, 8, 7, 0, 0, 0, 0, 0], &last[..], &ENHANCE_YOUR_CALM[..]].concat();
+            let frame = [
+                &[0, 0, 8, 7, 0, 0, 0, 0, 0],
+                &last[..],
+                &ENHANCE_YOUR_CALM[..],
+            ]
+            .concat();
             let _ = Pin::new(stream).poll_write(cx, &frame);
         }
         io::Error::other("a flood of frames")
@@ -189,14 +206,16 @@ impl GuardedStream {
 
     fn wrote(&mut self, bytes: &[u8]) {
         let (guard, refused) = (&mut self.guard, &self.refused);
-        self.outgoing.feed_with(bytes, |frame, payload| match frame.kind {
-            kind::DATA if frame.length > 0 => {
-                guard.earn();
-            }
-            // The library writes it in one piece, which a socket that is nearly full may cut: then the peer is not told.
-            kind::RST_STREAM if payload.starts_with(&PROTOCOL_ERROR) => refused(),
-            _ => {}
-        });
+        self.outgoing
+            .feed_with(bytes, |frame, payload| match frame.kind {
+                kind::DATA if frame.length > 0 => {
+                    guard.earn();
+                }
+                // The library writes it in one piece, which a socket that is nearly full may cut:
+                // then the peer is not told.
+                kind::RST_STREAM if payload.starts_with(&PROTOCOL_ERROR) => refused(),
+                _ => {}
+            });
     }
 }
 
@@ -218,14 +237,20 @@ impl AsyncRead for GuardedStream {
         let result = this.stream()?.poll_read(cx, buffer);
         this.activity.read(buffer.filled().len() - before);
         match buffer.filled().get(before..) {
-            Some(bytes) if !bytes.is_empty() && this.read(bytes) => Poll::Ready(Err(this.refuse(cx))),
+            Some(bytes) if !bytes.is_empty() && this.read(bytes) => {
+                Poll::Ready(Err(this.refuse(cx)))
+            }
             _ => result,
         }
     }
 }
 
 impl AsyncWrite for GuardedStream {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let mut stream = this.stream()?;
         let result = stream.as_mut().poll_write(cx, bytes);
@@ -254,7 +279,9 @@ impl AsyncWrite for GuardedStream {
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.as_ref().is_some_and(AsyncWrite::is_write_vectored)
+        self.stream
+            .as_ref()
+            .is_some_and(AsyncWrite::is_write_vectored)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -272,21 +299,36 @@ mod tests {
     use crate::net::frames::{FRAMES, SECOND};
 
     fn frame(kind: u8, length: usize, flags: u8, stream: u32) -> Frame {
-        Frame { length, kind, flags, stream }
+        Frame {
+            length,
+            kind,
+            flags,
+            stream,
+        }
     }
 
     // D73, L05.
     #[test]
     fn frames_that_bring_nothing_forward_have_a_rate() {
-        for (kind, length, flags) in
-            [(6, 8, 0), (4, 0, 0), (2, 5, 0), (8, 4, 0), (0, 0, 0), (0, 2, 8), (99, 0, 0)]
-        {
+        for (kind, length, flags) in [
+            (6, 8, 0),
+            (4, 0, 0),
+            (2, 5, 0),
+            (8, 4, 0),
+            (0, 0, 0),
+            (0, 2, 8),
+            (99, 0, 0),
+        ] {
             let mut guard = FloodGuard::new();
-            let count =
-                (0..2 * FRAMES).take_while(|_| !guard.is_flood(frame(kind, length, flags, 1))).count();
+            let count = (0..2 * FRAMES)
+                .take_while(|_| !guard.is_flood(frame(kind, length, flags, 1)))
+                .count();
             assert_eq!(count, FRAMES as usize, "frames of type {kind}");
             guard.rate.filled -= SECOND;
-            assert!(!guard.is_flood(frame(kind, length, flags, 1)), "the next second is a new one");
+            assert!(
+                !guard.is_flood(frame(kind, length, flags, 1)),
+                "the next second is a new one"
+            );
         }
     }
 
@@ -305,13 +347,18 @@ mod tests {
     fn requests_that_are_taken_back_have_a_share() {
         let request = |guard: &mut FloodGuard, number: u32, taken_back: bool| {
             let stream = 2 * number + 1;
-            guard.is_flood(frame(1, 5, 5, stream)) || taken_back && guard.is_flood(frame(3, 4, 0, stream))
+            guard.is_flood(frame(1, 5, 5, stream))
+                || taken_back && guard.is_flood(frame(3, 4, 0, stream))
         };
         let mut guard = FloodGuard::new();
         let all = (0..5000).find(|number| request(&mut guard, *number, true));
         assert_eq!(all, Some(REQUESTS - 1));
         let mut guard = FloodGuard::new();
-        assert_eq!((0..5000).find(|number| request(&mut guard, *number, number % 2 == 1)), None, "half");
+        assert_eq!(
+            (0..5000).find(|number| request(&mut guard, *number, number % 2 == 1)),
+            None,
+            "half"
+        );
         let after_a_good_life = (5000..9000).find(|number| request(&mut guard, *number, true));
         assert!(after_a_good_life.is_some_and(|number| number < 5000 + MOST_REQUESTS + REQUESTS));
     }

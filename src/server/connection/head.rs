@@ -29,7 +29,9 @@ impl Asked {
         let status = response.status();
         if status.canonical_reason().is_none() {
             // The library would invent one (RFC 9112 §4).
-            response.extensions_mut().insert(ReasonPhrase::from_static(b""));
+            response
+                .extensions_mut()
+                .insert(ReasonPhrase::from_static(b""));
         }
         // After that there are no answers, and `Connection` says `upgrade`.
         if status == StatusCode::SWITCHING_PROTOCOLS {
@@ -41,7 +43,9 @@ impl Asked {
         }
         let says_close = says_close(response.headers());
         if !says_close && (is_last || self.is_ended_by_close(response)) {
-            response.headers_mut().append(CONNECTION, HeaderValue::from_static("close"));
+            response
+                .headers_mut()
+                .append(CONNECTION, HeaderValue::from_static("close"));
         } else if !says_close {
             return;
         }
@@ -51,17 +55,25 @@ impl Asked {
         }
     }
 
-    /// Whether the body ends where the connection does (RFC 9112 §6.3), so that nothing can follow it (§9.3).
+    /// Whether the body ends where the connection does (RFC 9112 §6.3), so that nothing can follow
+    /// it (§9.3).
     fn is_ended_by_close<B: Body>(self, response: &Response<B>) -> bool {
         let body = response.body();
-        let is_bare = matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-        let has_end = self.is_head || is_bare || body.is_end_stream() || body.size_hint().exact().is_some();
+        let is_bare = matches!(
+            response.status(),
+            StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
+        );
+        let has_end =
+            self.is_head || is_bare || body.is_end_stream() || body.size_hint().exact().is_some();
         !has_end && !response.headers().contains_key(CONTENT_LENGTH)
     }
 }
 
 fn says_close(headers: &HeaderMap) -> bool {
-    headers.get_all(CONNECTION).iter().any(|value| value.as_bytes().eq_ignore_ascii_case(b"close"))
+    headers
+        .get_all(CONNECTION)
+        .iter()
+        .any(|value| value.as_bytes().eq_ignore_ascii_case(b"close"))
 }
 
 #[cfg(test)]
@@ -104,15 +116,26 @@ mod tests {
         is_last: bool,
         mut response: Response<Content>,
     ) -> (Version, String) {
-        let request = Request::builder().version(version).method(method).body(Content(Some(0))).unwrap();
+        let request = Request::builder()
+            .version(version)
+            .method(method)
+            .body(Content(Some(0)))
+            .unwrap();
         Asked::of(&request).complete(&mut response, is_last);
-        let said: Vec<_> =
-            response.headers().get_all(CONNECTION).iter().map(|value| value.to_str().unwrap()).collect();
+        let said: Vec<_> = response
+            .headers()
+            .get_all(CONNECTION)
+            .iter()
+            .map(|value| value.to_str().unwrap())
+            .collect();
         (response.version(), said.join(", "))
     }
 
     fn answer(status: u16, length: Option<u64>) -> Response<Content> {
-        Response::builder().status(status).body(Content(length)).unwrap()
+        Response::builder()
+            .status(status)
+            .body(Content(length))
+            .unwrap()
     }
 
     const OLD: Version = Version::HTTP_10;
@@ -121,42 +144,79 @@ mod tests {
     // RFC 9112 §9.3, §6.3.
     #[test]
     fn an_answer_of_http_1_0_that_ends_with_the_connection_says_so() {
-        assert_eq!(completed(OLD, "GET", false, answer(200, None)), (OLD, "close".to_owned()));
-        for (method, response) in
-            [("GET", answer(200, Some(2))), ("HEAD", answer(200, None)), ("GET", answer(304, None))]
-        {
-            assert_eq!(completed(OLD, method, false, response), (NEW, String::new()), "{method}");
+        assert_eq!(
+            completed(OLD, "GET", false, answer(200, None)),
+            (OLD, "close".to_owned())
+        );
+        for (method, response) in [
+            ("GET", answer(200, Some(2))),
+            ("HEAD", answer(200, None)),
+            ("GET", answer(304, None)),
+        ] {
+            assert_eq!(
+                completed(OLD, method, false, response),
+                (NEW, String::new()),
+                "{method}"
+            );
         }
-        assert_eq!(completed(NEW, "GET", false, answer(200, None)), (NEW, String::new()));
+        assert_eq!(
+            completed(NEW, "GET", false, answer(200, None)),
+            (NEW, String::new())
+        );
     }
 
     #[test]
     fn the_last_answer_says_so_once_and_beside_what_else_is_said() {
-        for (version, said, expected) in
-            [(NEW, None, "close"), (NEW, Some("upgrade"), "upgrade, close"), (OLD, Some("close"), "close")]
-        {
+        for (version, said, expected) in [
+            (NEW, None, "close"),
+            (NEW, Some("upgrade"), "upgrade, close"),
+            (OLD, Some("close"), "close"),
+        ] {
             let mut response = answer(426, Some(2));
             if let Some(said) = said {
-                response.headers_mut().insert(CONNECTION, HeaderValue::from_static(said));
+                response
+                    .headers_mut()
+                    .insert(CONNECTION, HeaderValue::from_static(said));
             }
-            assert_eq!(completed(version, "GET", true, response), (version, expected.to_owned()));
+            assert_eq!(
+                completed(version, "GET", true, response),
+                (version, expected.to_owned())
+            );
         }
         // A refusal that closes says so itself, and nothing is added to it for HTTP/1.0.
         let mut refusal = answer(400, Some(2));
-        refusal.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-        assert_eq!(completed(OLD, "GET", false, refusal), (OLD, "close".to_owned()));
+        refusal
+            .headers_mut()
+            .insert(CONNECTION, HeaderValue::from_static("close"));
+        assert_eq!(
+            completed(OLD, "GET", false, refusal),
+            (OLD, "close".to_owned())
+        );
         let mut switching = answer(101, Some(0));
-        switching.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
-        assert_eq!(completed(NEW, "GET", true, switching), (NEW, "upgrade".to_owned()));
+        switching
+            .headers_mut()
+            .insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        assert_eq!(
+            completed(NEW, "GET", true, switching),
+            (NEW, "upgrade".to_owned())
+        );
     }
 
     #[test]
     fn a_status_without_a_registered_reason_gets_none() {
-        for (status, expected) in [(999, Some(&b""[..])), (499, Some(b"")), (200, None), (418, None)] {
+        for (status, expected) in [
+            (999, Some(&b""[..])),
+            (499, Some(b"")),
+            (200, None),
+            (418, None),
+        ] {
             let request = Request::new(Content(Some(0)));
             let mut response = answer(status, Some(0));
             Asked::of(&request).complete(&mut response, false);
-            let reason = response.extensions().get::<ReasonPhrase>().map(ReasonPhrase::as_bytes);
+            let reason = response
+                .extensions()
+                .get::<ReasonPhrase>()
+                .map(ReasonPhrase::as_bytes);
             assert_eq!(reason, expected, "{status}");
         }
     }

@@ -25,8 +25,8 @@ use crate::proxy::{self, Upgrades};
 /// Fields that hyper parses without allocating; only another limit is worth the difference.
 const HYPERS_MAX_FIELDS: usize = 100;
 
-/// Hyper reads a head into a buffer of at most so many bytes (8 KiB and 4 KiB for each of 100 fields); a longer head
-/// needs a longer buffer.
+/// Hyper reads a head into a buffer of at most so many bytes (8 KiB and 4 KiB for each of 100
+/// fields); a longer head needs a longer buffer.
 const HYPERS_MAX_BUFFER: usize = 8 * 1024 + 4 * 1024 * 100;
 
 /// The most that TLS keeps of what a tunnel carries to a client that does not take it.
@@ -41,14 +41,19 @@ where
     }
 }
 
-/// The walk of the request that is being answered, which the library polls, and drops when its client has gone.
+/// The walk of the request that is being answered, which the library polls, and drops when its
+/// client has gone.
 struct Walking<'a, 'p, W>(&'a RefCell<Pin<&'p mut Option<W>>>);
 
 impl<W: Future> Future for Walking<'_, '_, W> {
     type Output = W::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<W::Output> {
-        self.0.borrow_mut().as_mut().as_pin_mut().map_or(Poll::Pending, |walk| walk.poll(cx))
+        self.0
+            .borrow_mut()
+            .as_mut()
+            .as_pin_mut()
+            .map_or(Poll::Pending, |walk| walk.poll(cx))
     }
 }
 
@@ -60,7 +65,10 @@ impl<W> Drop for Walking<'_, '_, W> {
 
 fn builder(server: &Server) -> Builder {
     let mut builder = Builder::new();
-    builder.header_read_timeout(None).max_header_size(server.limits.head_bytes).half_close(true);
+    builder
+        .header_read_timeout(None)
+        .max_header_size(server.limits.head_bytes)
+        .half_close(true);
     if server.limits.head_fields != HYPERS_MAX_FIELDS {
         builder.max_headers(server.limits.head_fields);
     }
@@ -70,10 +78,16 @@ fn builder(server: &Server) -> Builder {
     builder
 }
 
-/// Serves a connection of HTTP/1.1 to its end. What serves it is there from the first byte of a request until nothing has
-/// come for a while: a connection that is kept and says nothing costs little more than its stream.
+/// Serves a connection of HTTP/1.1 to its end. What serves it is there from the first byte of a
+/// request until nothing has come for a while: a connection that is kept and says nothing costs
+/// little more than its stream.
 pub(super) async fn serve(connection: &mut Connection) {
-    let Connection { stream, context, deadline, .. } = connection;
+    let Connection {
+        stream,
+        context,
+        deadline,
+        ..
+    } = connection;
     loop {
         if let Err(end) = park(stream, context, deadline).await {
             return context.ended(end);
@@ -91,7 +105,10 @@ async fn serve_awake(
     context: &ConnectionContext,
     deadline: &mut Deadline,
 ) -> bool {
-    let upgrades = Upgrades::counting(context.activity.bodies(), context.activity.response_timeout());
+    let upgrades = Upgrades::counting(
+        context.activity.bodies(),
+        context.activity.response_timeout(),
+    );
     let upgrades = &upgrades;
     // The library would keep it in a place of its own, and carry it there.
     let walk = pin!(None);
@@ -100,10 +117,12 @@ async fn serve_awake(
         let asked = Asked::of(&request);
         let open = context.activity.begin(asked.has_body);
         walk.borrow_mut().set(Some(async move {
-            let mut response = proxy::serve(&context.worker, &context.peer, upgrades, request).await;
+            let mut response =
+                proxy::serve(&context.worker, &context.peer, upgrades, request).await;
             if asked.has_body && context.activity.reads_no_body() {
-                // Of a body that was not wanted the library now takes what is there. If that is not all, the connection
-                // ends with this answer, whose head says so only if the library knows (RFC 9112 §9.6).
+                // Of a body that was not wanted the library now takes what is there. If that is not
+                // all, the connection ends with this answer, whose head says so only if the library
+                // knows (RFC 9112 §9.6).
                 yield_now().await;
             }
             asked.complete(&mut response, open.is_last());
@@ -113,9 +132,14 @@ async fn serve_awake(
         Walking(&walk)
     });
     let activity = &context.activity;
-    let io = TokioIo::new(Watched { stream: &mut *stream, activity, bare: Bare::default() });
+    let io = TokioIo::new(Watched {
+        stream: &mut *stream,
+        activity,
+        bare: Bare::default(),
+    });
     // As they are configured now: a connection that rested may be older than its limits.
-    let mut served = builder(&context.worker.view().snapshot.config.server).serve_connection(io, service);
+    let mut served =
+        builder(&context.worker.view().snapshot.config.server).serve_connection(io, service);
     let end = drive(Pin::new(&mut served), activity, deadline).await;
     let tunnel = upgrades.take();
     let unconfirmed = upgrades.take_unconfirmed();
@@ -132,7 +156,8 @@ async fn serve_awake(
     }
     context.ended(end);
     if let Some(tunnel) = tunnel {
-        // What the client sent behind its request waited for the answer (attacks.md, "Advisories" 15).
+        // What the client sent behind its request waited for the answer (attacks.md, "Advisories"
+        // 15).
         stream.unread(unread);
         stream.bound_tls(TUNNEL_TLS_BUFFER);
         // Boxed: few become one, and all others would be as large.
@@ -140,7 +165,9 @@ async fn serve_awake(
         return false;
     }
     match end {
-        Some(End::Parse | End::TooLarge | End::TargetTooLong) | None => lingering_close::close(stream).await,
+        Some(End::Parse | End::TooLarge | End::TargetTooLong) | None => {
+            lingering_close::close(stream).await
+        }
         // The client left, but not before it had its answers.
         Some(End::Aborted) if !is_cut => lingering_close::close(stream).await,
         Some(End::Aborted | End::Other | End::Tls | End::ProxyProtocol | End::Flood) => {

@@ -23,7 +23,8 @@ use super::{ClientStream, ConnectionContext, End, Registration, Served, drive, l
 use crate::config::Server;
 use crate::proxy::{self, Tunnel, Upgrades};
 
-/// How often a client that says nothing is asked whether it is there, and how long it may take to say so.
+/// How often a client that says nothing is asked whether it is there, and how long it may take to
+/// say so.
 const PING: Duration = Duration::from_secs(20);
 
 type Body = Pieces<TrackedBody>;
@@ -38,7 +39,11 @@ where
     }
 }
 
-pub(super) async fn serve(stream: ClientStream, context: ConnectionContext, mut deadline: Deadline) {
+pub(super) async fn serve(
+    stream: ClientStream,
+    context: ConnectionContext,
+    mut deadline: Deadline,
+) {
     let context = Rc::new(context);
     let view = context.worker.view();
     let server = &view.snapshot.config.server;
@@ -51,8 +56,14 @@ pub(super) async fn serve(stream: ClientStream, context: ConnectionContext, mut 
         let (context, step, seat) = (context.clone(), step.clone(), seat.clone());
         async move {
             let upgrades = Upgrades::default();
-            let upgraded = (request.method() == Method::CONNECT).then(|| hyper::upgrade::on(&mut request));
-            let mut answer = pin!(proxy::serve(&context.worker, &context.peer, &upgrades, request));
+            let upgraded =
+                (request.method() == Method::CONNECT).then(|| hyper::upgrade::on(&mut request));
+            let mut answer = pin!(proxy::serve(
+                &context.worker,
+                &context.peer,
+                &upgrades,
+                request
+            ));
             let mut response = poll_fn(|cx| step.watch(answer.as_mut().poll(cx))).await;
             if let (Some(tunnel), Some(upgraded)) = (upgrades.take(), upgraded) {
                 step.tunnels();
@@ -65,26 +76,39 @@ pub(super) async fn serve(stream: ClientStream, context: ConnectionContext, mut 
         }
     });
     let stalled = context.worker.metrics().stalled_streams.clone();
-    let executor = Executor { step: step.clone(), idle: server.timeouts.idle_body, stalled };
+    let executor = Executor {
+        step: step.clone(),
+        idle: server.timeouts.idle_body,
+        stalled,
+    };
     let leftover = Rc::new(Leftover::default());
     let refused = {
         let context = context.clone();
         move || context.refused_stream()
     };
     let io = GuardedStream::new(stream, activity.clone(), leftover.clone(), refused);
-    let mut connection = Box::pin(builder(server, executor).serve_connection(TokioIo::new(io), service));
+    let mut connection =
+        Box::pin(builder(server, executor).serve_connection(TokioIo::new(io), service));
     drop(view);
     let end = drive(connection.as_mut(), activity, &mut deadline).await;
     drop(connection);
-    let end = if leftover.was_flooded() { Some(End::Flood) } else { end };
+    let end = if leftover.was_flooded() {
+        Some(End::Flood)
+    } else {
+        end
+    };
     context.ended(end);
-    let Some(mut stream) = leftover.take() else { return };
+    let Some(mut stream) = leftover.take() else {
+        return;
+    };
     match end {
         // What is unread would take the last word away from the client.
         Some(End::Parse | End::TooLarge | End::TargetTooLong | End::Flood | End::Other) => {
             lingering_close::close(&mut stream).await;
         }
-        Some(End::Aborted | End::Timeout | End::Tls | End::ProxyProtocol) => lingering_close::reset(&stream),
+        Some(End::Aborted | End::Timeout | End::Tls | End::ProxyProtocol) => {
+            lingering_close::reset(&stream)
+        }
         None => {}
     }
 }
@@ -93,7 +117,9 @@ pub(super) async fn serve(stream: ClientStream, context: ConnectionContext, mut 
 async fn carry(tunnel: Tunnel, upgraded: OnUpgrade, registration: Registration) {
     // A client that has left in between is none to carry for.
     if let Ok(client) = upgraded.await {
-        tunnel.run(TokioIo::new(client), registration.closing()).await;
+        tunnel
+            .run(TokioIo::new(client), registration.closing())
+            .await;
     }
 }
 

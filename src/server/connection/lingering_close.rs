@@ -16,8 +16,9 @@ const MOST: usize = 16 * 1024 * 1024;
 /// What is taken at a time.
 const PIECE: usize = 16 * 1024;
 
-/// Closes a connection on which the client may still be sending a body that nobody reads. To close with unread bytes is
-/// to reset, which can overtake the answer (RFC 9112 §9.6), so what comes is taken for a while.
+/// Closes a connection on which the client may still be sending a body that nobody reads. To close
+/// with unread bytes is to reset, which can overtake the answer (RFC 9112 §9.6), so what comes is
+/// taken for a while.
 pub(super) async fn close(stream: &mut ClientStream) {
     // It may have been shut down already.
     let _ = stream.shutdown().await;
@@ -25,7 +26,9 @@ pub(super) async fn close(stream: &mut ClientStream) {
         let mut scrap = vec![0; PIECE];
         let mut left = MOST;
         while let Ok(count @ 1..) = stream.read(&mut scrap).await {
-            let Some(less) = left.checked_sub(count) else { return };
+            let Some(less) = left.checked_sub(count) else {
+                return;
+            };
             left = less;
         }
     };
@@ -36,14 +39,15 @@ pub(super) async fn close(stream: &mut ClientStream) {
 /// How long a client that has closed its side has to say by a reset that it is gone: a round trip.
 const ROUND_TRIP: Duration = Duration::from_secs(1);
 
-/// Returns whether a client that has closed its side of the connection resets it when the last answer comes, as the system
-/// of one does that has closed all of it: until then the two look alike.
+/// Returns whether a client that has closed its side of the connection resets it when the last
+/// answer comes, as the system of one does that has closed all of it: until then the two look
+/// alike.
 pub(super) async fn is_reset(stream: &ClientStream) -> bool {
     timeout(ROUND_TRIP, stream.failed()).await.is_ok()
 }
 
-/// Closes a connection whose last answer was cut, by a reset: to a client of HTTP/1.0 an orderly end would be that of
-/// the answer (checklist P05).
+/// Closes a connection whose last answer was cut, by a reset: to a client of HTTP/1.0 an orderly
+/// end would be that of the answer (checklist P05).
 pub(super) fn reset(stream: &ClientStream) {
     // A socket that refuses is one that has failed already.
     let _ = stream.socket().set_linger(Some(Duration::ZERO));

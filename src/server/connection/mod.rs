@@ -45,7 +45,8 @@ pub(super) enum Protocol {
     Http2,
 }
 
-/// The error that a connection ended with: an index into `GatewayMetrics::CONNECTION_ERRORS`, but for the last.
+/// The error that a connection ended with: an index into `GatewayMetrics::CONNECTION_ERRORS`, but
+/// for the last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
     Parse = 0,
@@ -64,12 +65,19 @@ pub(super) enum End {
 
 impl End {
     fn of(error: &hyper::Error) -> Self {
-        if let Some(error) = error.source().and_then(|source| source.downcast_ref::<h2::Error>()) {
+        if let Some(error) = error
+            .source()
+            .and_then(|source| source.downcast_ref::<h2::Error>())
+        {
             return Self::of_http2(error);
         }
         if error.is_parse_too_large() {
             // The library tells the one from the other by its words alone.
-            if error.to_string().starts_with("URI") { Self::TargetTooLong } else { Self::TooLarge }
+            if error.to_string().starts_with("URI") {
+                Self::TargetTooLong
+            } else {
+                Self::TooLarge
+            }
         } else if error.is_parse() {
             Self::Parse
         } else if error.is_timeout() {
@@ -108,8 +116,15 @@ impl End {
 /// Whether the connection failed because its client is gone.
 fn has_left(error: &hyper::Error) -> bool {
     use io::ErrorKind as Kind;
-    let source = error.source().and_then(|source| source.downcast_ref::<io::Error>());
-    let gone = [Kind::ConnectionReset, Kind::BrokenPipe, Kind::ConnectionAborted, Kind::TimedOut];
+    let source = error
+        .source()
+        .and_then(|source| source.downcast_ref::<io::Error>());
+    let gone = [
+        Kind::ConnectionReset,
+        Kind::BrokenPipe,
+        Kind::ConnectionAborted,
+        Kind::TimedOut,
+    ];
     source.is_some_and(|error| gone.contains(&error.kind()))
 }
 
@@ -123,8 +138,16 @@ struct ConnectionContext {
 impl ConnectionContext {
     fn ended(&self, end: Option<End>) {
         if let Some(end) = end {
-            self.worker.metrics().connection_errors.increment(end.index());
-            refused::log(&self.worker, self.peer.address, end, self.activity.is_multiplexed());
+            self.worker
+                .metrics()
+                .connection_errors
+                .increment(end.index());
+            refused::log(
+                &self.worker,
+                self.peer.address,
+                end,
+                self.activity.is_multiplexed(),
+            );
         }
     }
 
@@ -135,7 +158,8 @@ impl ConnectionContext {
     }
 }
 
-/// One client connection. It stays where it is while it is served: each hand that it goes through would keep a place for it.
+/// One client connection. It stays where it is while it is served: each hand that it goes through
+/// would keep a place for it.
 pub(super) struct Connection {
     stream: ClientStream,
     protocol: Protocol,
@@ -155,7 +179,11 @@ impl Connection {
         Self {
             stream,
             protocol: Protocol::Sniff,
-            context: ConnectionContext { worker, peer, activity },
+            context: ConnectionContext {
+                worker,
+                peer,
+                activity,
+            },
             deadline,
         }
     }
@@ -171,7 +199,11 @@ impl Connection {
         match greeted {
             Ok(greeted) => (self.stream, self.context.peer, self.protocol) = greeted,
             Err(end) => {
-                self.context.worker.metrics().connection_errors.increment(end.index());
+                self.context
+                    .worker
+                    .metrics()
+                    .connection_errors
+                    .increment(end.index());
                 refused::log(&self.context.worker, address, end, false);
                 return None;
             }
@@ -185,14 +217,16 @@ impl Connection {
         handshake::is_needed(&self.context.peer, listener)
     }
 
-    /// Serves it until it ends, runs out of time, or is drained. What speaks HTTP/2 is given back, for it is served by what
-    /// is much larger.
+    /// Serves it until it ends, runs out of time, or is drained. What speaks HTTP/2 is given back,
+    /// for it is served by what is much larger.
     pub(super) async fn serve(&mut self) -> bool {
         let is_http2 = match self.protocol {
             Protocol::Http1 => false,
             Protocol::Http2 => true,
             Protocol::Sniff => {
-                match sniff::is_http2(&mut self.stream, &self.context.activity, &mut self.deadline).await {
+                match sniff::is_http2(&mut self.stream, &self.context.activity, &mut self.deadline)
+                    .await
+                {
                     Ok(is_http2) => is_http2,
                     Err(end) => {
                         self.context.ended(end);
@@ -201,9 +235,14 @@ impl Connection {
                 }
             }
         };
-        self.context.worker.metrics().protocols.increment(usize::from(is_http2));
+        self.context
+            .worker
+            .metrics()
+            .protocols
+            .increment(usize::from(is_http2));
         if !is_http2 {
-            self.stream.bound_tls(self.context.activity.backlog().tls_buffer());
+            self.stream
+                .bound_tls(self.context.activity.backlog().tls_buffer());
             http1::serve(self).await;
         }
         is_http2

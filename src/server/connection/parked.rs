@@ -1,4 +1,5 @@
-//! A connection that rests: nothing is kept of it but its stream, its deadlines and its place in the drain.
+//! A connection that rests: nothing is kept of it but its stream, its deadlines and its place in
+//! the drain.
 
 use std::future::poll_fn;
 use std::mem::MaybeUninit;
@@ -17,8 +18,8 @@ use crate::clock;
 /// What is read at once when it wakes: most requests, whole.
 const PIECE: usize = 1024;
 
-/// Waits for the client's next bytes and puts them back. Deadlines, age and drain are those of an idle connection that is
-/// served.
+/// Waits for the client's next bytes and puts them back. Deadlines, age and drain are those of an
+/// idle connection that is served.
 ///
 /// # Errors
 /// How the connection ended, if it did before that.

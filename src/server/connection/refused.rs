@@ -1,4 +1,5 @@
-//! A line of the log for what a parser refused. No request came of it, so that the access log has none.
+//! A line of the log for what a parser refused. No request came of it, so that the access log has
+//! none.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -11,7 +12,10 @@ use crate::telemetry::GatewayMetrics;
 impl End {
     /// The label value of `connection_errors`.
     fn kind(self) -> &'static str {
-        GatewayMetrics::CONNECTION_ERRORS.get(self.index()).copied().unwrap_or_default()
+        GatewayMetrics::CONNECTION_ERRORS
+            .get(self.index())
+            .copied()
+            .unwrap_or_default()
     }
 
     /// The status with which the parser of HTTP/1.1 answers by itself.
@@ -34,13 +38,16 @@ impl End {
     }
 }
 
-/// Logs with whom a connection ended, and how, if its bytes were refused. Nothing of these is in the line: they may be those
-/// of a token. A client can cause as many lines as it likes, so that each worker writes one a second at most, after a few.
+/// Logs with whom a connection ended, and how, if its bytes were refused. Nothing of these is in
+/// the line: they may be those of a token. A client can cause as many lines as it likes, so that
+/// each worker writes one a second at most, after a few.
 pub(super) fn log(worker: &Worker, peer: Option<SocketAddr>, end: End, is_http2: bool) {
     if !end.is_refusal() {
         return;
     }
-    let Some(skipped) = worker.refusal_lines.admit(clock::monotonic()) else { return };
+    let Some(skipped) = worker.refusal_lines.admit(clock::monotonic()) else {
+        return;
+    };
     tracing::info!(
         peer = %Client(peer),
         status = end.status().filter(|_| !is_http2),

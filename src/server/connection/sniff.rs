@@ -1,4 +1,5 @@
-//! Which protocol a client speaks whom nobody asked: it begins with the preface of HTTP/2, or it does not.
+//! Which protocol a client speaks whom nobody asked: it begins with the preface of HTTP/2, or it
+//! does not.
 
 use std::future::poll_fn;
 use std::mem::MaybeUninit;
@@ -17,7 +18,8 @@ use crate::net::frames::PREFACE;
 /// What is read at once: most heads, whole. A head that comes in pieces is parsed again with each.
 const PIECE: usize = 4096;
 
-/// Whether the client begins as HTTP/2 does (RFC 9113 §3.4). It reads while it cannot tell, and puts back what it read.
+/// Whether the client begins as HTTP/2 does (RFC 9113 §3.4). It reads while it cannot tell, and
+/// puts back what it read.
 ///
 /// # Errors
 /// How the connection ended, if it did before that.

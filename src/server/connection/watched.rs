@@ -23,8 +23,9 @@ pub(super) struct Watched<'a> {
 }
 
 impl Watched<'_> {
-    /// Looks whether the client has closed its side or left while its answer is on its way. The library does not read then:
-    /// it would take the one for the other (RFC 9112 §9.6). Bytes that the client sent meanwhile are put back, once.
+    /// Looks whether the client has closed its side or left while its answer is on its way. The
+    /// library does not read then: it would take the one for the other (RFC 9112 §9.6). Bytes that
+    /// the client sent meanwhile are put back, once.
     ///
     /// # Errors
     /// Those of a connection that was reset: then no client waits for the answer.
@@ -34,7 +35,9 @@ impl Watched<'_> {
         }
         let mut bytes = [MaybeUninit::uninit(); AHEAD];
         let mut buffer = ReadBuf::uninit(&mut bytes);
-        let Poll::Ready(read) = Pin::new(&mut *self.stream).poll_read(cx, &mut buffer) else { return Ok(()) };
+        let Poll::Ready(read) = Pin::new(&mut *self.stream).poll_read(cx, &mut buffer) else {
+            return Ok(());
+        };
         read?;
         if buffer.filled().is_empty() {
             self.activity.half_close();
@@ -44,10 +47,15 @@ impl Watched<'_> {
         Ok(())
     }
 
-    /// Returns what is written in place of a refusal of the parser's own: all that is written while no answer is owed. One
-    /// that waits behind an answer which the client does not take is left as it is.
+    /// Returns what is written in place of a refusal of the parser's own: all that is written while
+    /// no answer is owed. One that waits behind an answer which the client does not take is left as
+    /// it is.
     fn redated(&mut self, bytes: &[u8]) -> Option<Vec<u8>> {
-        if self.activity.owes_answer() { None } else { self.bare.redated(bytes) }
+        if self.activity.owes_answer() {
+            None
+        } else {
+            self.bare.redated(bytes)
+        }
     }
 }
 
@@ -70,10 +78,15 @@ impl AsyncRead for Watched<'_> {
 }
 
 impl AsyncWrite for Watched<'_> {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let redated = this.redated(bytes);
-        let result = Pin::new(&mut *this.stream).poll_write(cx, redated.as_deref().unwrap_or(bytes));
+        let result =
+            Pin::new(&mut *this.stream).poll_write(cx, redated.as_deref().unwrap_or(bytes));
         this.activity.wrote(&result, this.stream.sent());
         result
     }

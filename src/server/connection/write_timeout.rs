@@ -1,5 +1,5 @@
-//! How long a stream of HTTP/2 waits for its client. The library stops asking for a body whose client takes nothing of it,
-//! so nobody else would notice.
+//! How long a stream of HTTP/2 waits for its client. The library stops asking for a body whose
+//! client takes nothing of it, so nobody else would notice.
 
 use std::cell::Cell;
 use std::pin::Pin;
@@ -15,11 +15,12 @@ use tokio::time::{Sleep, sleep_until};
 
 use crate::clock;
 
-/// The largest piece that is given to the library at a time: it takes a piece whole, however small the window.
+/// The largest piece that is given to the library at a time: it takes a piece whole, however small
+/// the window.
 const PIECE: usize = 16 * 1024;
 
-/// What a stream's task met with when it was polled. A worker has one thread, so one cell serves all streams of a connection:
-/// it is set and read within one poll.
+/// What a stream's task met with when it was polled. A worker has one thread, so one cell serves
+/// all streams of a connection: it is set and read within one poll.
 #[derive(Clone, Default)]
 pub(super) struct StreamStep {
     step: Rc<Cell<Step>>,
@@ -41,7 +42,11 @@ enum Step {
 impl StreamStep {
     /// Polls what makes the answer.
     pub(super) fn watch<T>(&self, poll: Poll<T>) -> Poll<T> {
-        self.step.set(if poll.is_pending() { Step::Answer } else { Step::Piece });
+        self.step.set(if poll.is_pending() {
+            Step::Answer
+        } else {
+            Step::Piece
+        });
         poll
     }
 }
@@ -53,7 +58,8 @@ impl StreamStep {
     }
 }
 
-/// Runs the streams of a connection on its worker, each as long as its client takes what it is sent.
+/// Runs the streams of a connection on its worker, each as long as its client takes what it is
+/// sent.
 #[derive(Clone)]
 pub(super) struct Executor {
     pub(super) step: StreamStep,
@@ -110,7 +116,10 @@ impl<F: Future> Future for WriteTimeout<F> {
                 }
             }
         }
-        let over = this.sleep.as_mut().is_some_and(|sleep| sleep.as_mut().poll(cx).is_ready());
+        let over = this
+            .sleep
+            .as_mut()
+            .is_some_and(|sleep| sleep.as_mut().poll(cx).is_ready());
         if !over {
             return Poll::Pending;
         }
@@ -128,7 +137,11 @@ pub(super) struct Pieces<B> {
 
 impl<B> Pieces<B> {
     pub(super) fn new(body: B, step: StreamStep) -> Self {
-        Self { body, step, rest: Bytes::new() }
+        Self {
+            body,
+            step,
+            rest: Bytes::new(),
+        }
     }
 }
 

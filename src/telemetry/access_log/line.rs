@@ -1,5 +1,5 @@
-//! A line of the access log, and how it is written. Where every request has one, what a serializer and a formatter of dates
-//! take for it would be a tenth of the request.
+//! A line of the access log, and how it is written. Where every request has one, what a serializer
+//! and a formatter of dates take for it would be a tenth of the request.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -9,7 +9,8 @@ use std::time::{Duration, UNIX_EPOCH};
 use http::Version;
 use serde::Serialize;
 
-/// What is logged of a request. There is no token in it, no query, and no claim; JSON escapes what a client chose.
+/// What is logged of a request. There is no token in it, no query, and no claim; JSON escapes what
+/// a client chose.
 #[derive(Debug)]
 pub struct AccessLine<'a> {
     /// When the answer ended, since 1970: `time`, in RFC 3339, UTC.
@@ -95,7 +96,14 @@ impl Second {
         let millis = time.subsec_millis();
         let digit = |value: u32| b'0' + (value % 10) as u8;
         out.extend_from_slice(self.text.as_bytes());
-        out.extend_from_slice(&[b'.', digit(millis / 100), digit(millis / 10), digit(millis), b'Z', b'"']);
+        out.extend_from_slice(&[
+            b'.',
+            digit(millis / 100),
+            digit(millis / 10),
+            digit(millis),
+            b'Z',
+            b'"',
+        ]);
     }
 }
 
@@ -141,7 +149,8 @@ fn push_member(out: &mut Vec<u8>, name: &[u8], text: Option<&str>) {
     }
 }
 
-/// Writes a string as JSON has it (RFC 8259 §7). Nearly all need no escapes and are copied as they are.
+/// Writes a string as JSON has it (RFC 8259 §7). Nearly all need no escapes and are copied as they
+/// are.
 pub fn push_json(out: &mut Vec<u8>, text: &str) {
     let is_plain = |byte: u8| byte >= b' ' && byte != b'"' && byte != b'\\';
     if text.bytes().fold(true, |all, byte| all & is_plain(byte)) {
@@ -265,36 +274,97 @@ mod tests {
         let mut lines = Vec::new();
         for text in texts {
             let some = Some(text);
-            lines.push(AccessLine { request_id: text, method: text, path: text, ..plain() });
-            lines.push(AccessLine { route: some, reason: some, detail: some, issuer: some, ..plain() });
-            lines.push(AccessLine { client_certificate: some, ..plain() });
+            lines.push(AccessLine {
+                request_id: text,
+                method: text,
+                path: text,
+                ..plain()
+            });
+            lines.push(AccessLine {
+                route: some,
+                reason: some,
+                detail: some,
+                issuer: some,
+                ..plain()
+            });
+            lines.push(AccessLine {
+                client_certificate: some,
+                ..plain()
+            });
         }
-        for peer in ["0.0.0.0:0", "255.10.9.100:65535", "[::1]:80", "[fe80::1%7]:9", "[::ffff:1.2.3.4]:5"] {
+        for peer in [
+            "0.0.0.0:0",
+            "255.10.9.100:65535",
+            "[::1]:80",
+            "[fe80::1%7]:9",
+            "[::ffff:1.2.3.4]:5",
+        ] {
             let peer: SocketAddr = peer.parse().unwrap();
-            lines.push(AccessLine { peer: Some(peer), client: Some(peer.ip()), ..plain() });
+            lines.push(AccessLine {
+                peer: Some(peer),
+                client: Some(peer.ip()),
+                ..plain()
+            });
         }
-        lines.push(AccessLine { peer: None, ..plain() });
-        for protocol in
-            [Version::HTTP_09, Version::HTTP_10, Version::HTTP_11, Version::HTTP_2, Version::HTTP_3]
-        {
-            lines.push(AccessLine { protocol, ..plain() });
+        lines.push(AccessLine {
+            peer: None,
+            ..plain()
+        });
+        for protocol in [
+            Version::HTTP_09,
+            Version::HTTP_10,
+            Version::HTTP_11,
+            Version::HTTP_2,
+            Version::HTTP_3,
+        ] {
+            lines.push(AccessLine {
+                protocol,
+                ..plain()
+            });
         }
         for status in [0, 100, 499, u16::MAX] {
             lines.push(AccessLine { status, ..plain() });
         }
-        for nanos in
-            [0, 1, 499, 500, 501, 999, 1_000, 1_500, 999_499, 999_500, 1_000_000, 12_345_678, 1_000_000_001]
-        {
+        for nanos in [
+            0,
+            1,
+            499,
+            500,
+            501,
+            999,
+            1_000,
+            1_500,
+            999_499,
+            999_500,
+            1_000_000,
+            12_345_678,
+            1_000_000_001,
+        ] {
             for seconds in [0, 1, 59, 86_400, 1 << 32] {
-                lines.push(AccessLine { took: Duration::new(seconds, nanos), ..plain() });
+                lines.push(AccessLine {
+                    took: Duration::new(seconds, nanos),
+                    ..plain()
+                });
             }
         }
         // One memory of the second for all: it is not to be the second before.
         let mut second = Second::default();
-        for millis in
-            [0, 1, 999, 1_000, 1_001, 59_999, 60_000, 951_827_696_789, 951_827_697_000, 1_767_225_599_999]
-        {
-            lines.push(AccessLine { ended: Duration::from_millis(millis), ..none });
+        for millis in [
+            0,
+            1,
+            999,
+            1_000,
+            1_001,
+            59_999,
+            60_000,
+            951_827_696_789,
+            951_827_697_000,
+            1_767_225_599_999,
+        ] {
+            lines.push(AccessLine {
+                ended: Duration::from_millis(millis),
+                ..none
+            });
         }
         for line in &lines {
             let mut out = Vec::new();
@@ -306,7 +376,11 @@ mod tests {
     // O08: attacks.md row 19.
     #[test]
     fn what_a_client_chose_cannot_break_a_line() {
-        let line = AccessLine { path: "/a\r\n{\"\u{1b}[31m", protocol: Version::HTTP_2, ..plain() };
+        let line = AccessLine {
+            path: "/a\r\n{\"\u{1b}[31m",
+            protocol: Version::HTTP_2,
+            ..plain()
+        };
         let text = written(&line);
         assert_eq!(text.lines().count(), 1);
         assert!(!text.contains('\u{1b}'));
@@ -317,7 +391,10 @@ mod tests {
 
     #[test]
     fn a_clock_that_is_far_ahead_breaks_no_line() {
-        let line = AccessLine { ended: Duration::from_secs(u64::MAX / 2), ..plain() };
+        let line = AccessLine {
+            ended: Duration::from_secs(u64::MAX / 2),
+            ..plain()
+        };
         let read: serde_json::Value = serde_json::from_str(&written(&line)).unwrap();
         assert_eq!(read["path"], "/");
     }

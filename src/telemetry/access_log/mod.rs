@@ -1,5 +1,6 @@
-//! One line of JSON on standard output for a request. It never holds a request up: a worker appends lines to a buffer of its
-//! own, and a thread of its own writes them, many at a time. A slow reader of the log costs lines, which are counted.
+//! One line of JSON on standard output for a request. It never holds a request up: a worker appends
+//! lines to a buffer of its own, and a thread of its own writes them, many at a time. A slow reader
+//! of the log costs lines, which are counted.
 
 mod line;
 mod writer;
@@ -21,14 +22,15 @@ pub use writer::LogWriter;
 use line::Second;
 use writer::Batch;
 
-/// Bytes of lines that are handed to the writer at once. Each time costs a system call for it, and another to wake it; at
-/// this size that is a hundredth of one for each line.
+/// Bytes of lines that are handed to the writer at once. Each time costs a system call for it, and
+/// another to wake it; at this size that is a hundredth of one for each line.
 const BATCH: usize = 64 << 10;
 
 /// How long a line waits for others: whoever watches the log is to see the last request at once.
 const LATENCY: Duration = Duration::from_millis(100);
 
-/// Bytes of a worker's lines that wait while the writer has others of it; beyond it lines are dropped.
+/// Bytes of a worker's lines that wait while the writer has others of it; beyond it lines are
+/// dropped.
 const BACKLOG: usize = 1 << 20;
 
 /// The log of the process, from which each worker takes its own.
@@ -40,8 +42,8 @@ pub struct AccessLog {
 
 /// The log of one worker.
 ///
-/// It has two buffers. While the writer has one, the worker fills the other: nothing is shared that both could want, and no
-/// more than these two can grow.
+/// It has two buffers. While the writer has one, the worker fills the other: nothing is shared that
+/// both could want, and no more than these two can grow.
 #[derive(Debug)]
 pub struct WorkerLog {
     log: AccessLog,
@@ -68,7 +70,10 @@ impl AccessLog {
         Self::to(output::standard_output()?, metrics)
     }
 
-    fn to(out: impl io::Write + Send + 'static, metrics: Arc<Metrics>) -> io::Result<(Self, LogWriter)> {
+    fn to(
+        out: impl io::Write + Send + 'static,
+        metrics: Arc<Metrics>,
+    ) -> io::Result<(Self, LogWriter)> {
         // At most two batches of each worker are ever in it.
         let (batches, queue) = mpsc::channel();
         let writer = LogWriter::start(queue, out, metrics.clone())?;
@@ -83,7 +88,13 @@ impl WorkerLog {
         let (back, emptied) = mpsc::sync_channel(1);
         // There is room for the one.
         let _ = back.try_send(Vec::new());
-        Self { log, filling: RefCell::default(), emptied, back, first: Notify::new() }
+        Self {
+            log,
+            filling: RefCell::default(),
+            emptied,
+            back,
+            first: Notify::new(),
+        }
     }
 
     /// Appends a line, or counts that there was no room.
@@ -102,7 +113,8 @@ impl WorkerLog {
         }
     }
 
-    /// Hands lines over that have waited long enough. It never ends, and has nothing to do while there are none.
+    /// Hands lines over that have waited long enough. It never ends, and has nothing to do while
+    /// there are none.
     pub async fn deliver(&self) {
         loop {
             self.first.notified().await;
@@ -128,7 +140,10 @@ impl WorkerLog {
     fn send(&self, empty: Vec<u8>) {
         let lines = mem::replace(&mut self.filling.borrow_mut().lines, empty);
         // The writer stays as long as there is a handle, and this is one.
-        let _ = self.log.batches.send(Batch { lines, back: self.back.clone() });
+        let _ = self.log.batches.send(Batch {
+            lines,
+            back: self.back.clone(),
+        });
     }
 }
 

@@ -40,7 +40,8 @@ impl Write for Paper {
     }
 }
 
-/// An output that takes what it is told to: at most so many bytes, or an error. When nobody tells it any more, it takes all.
+/// An output that takes what it is told to: at most so many bytes, or an error. When nobody tells
+/// it any more, it takes all.
 struct Slow(Receiver<io::Result<usize>>, Paper);
 
 impl Write for Slow {
@@ -60,7 +61,9 @@ fn metrics() -> Arc<Metrics> {
 
 fn dropped(metrics: &Metrics) -> usize {
     let exposition = metrics.render().unwrap();
-    let line = exposition.lines().find_map(|line| line.strip_prefix("scopegate_access_log_dropped_total "));
+    let line = exposition
+        .lines()
+        .find_map(|line| line.strip_prefix("scopegate_access_log_dropped_total "));
     line.unwrap().parse().unwrap()
 }
 
@@ -97,12 +100,17 @@ fn lines_of_several_workers_are_whole_and_in_their_order() {
     };
     let workers = ["a", "b", "c"].map(run);
     drop(access_log);
-    workers.into_iter().for_each(|worker| worker.join().unwrap());
+    workers
+        .into_iter()
+        .for_each(|worker| worker.join().unwrap());
     writer.finish();
     let paths = paper.paths();
     assert_eq!((paths.len(), dropped(&metrics)), (3 * EACH, 0));
     for name in ["a", "b", "c"] {
-        let of_one: Vec<_> = paths.iter().filter_map(|path| path.strip_prefix(name)).collect();
+        let of_one: Vec<_> = paths
+            .iter()
+            .filter_map(|path| path.strip_prefix(name))
+            .collect();
         let expected: Vec<_> = (0..EACH).map(|number| number.to_string()).collect();
         assert_eq!(of_one, expected, "of {name}");
     }
@@ -113,7 +121,10 @@ fn a_lone_line_comes_without_another() {
     let paper = Paper::default();
     let (access_log, _writer) = AccessLog::to(paper.clone(), metrics()).unwrap();
     let worker = WorkerLog::new(access_log);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     let seen = async {
         for number in 1..=3 {
             log(&worker, "/lone");
@@ -156,11 +167,16 @@ fn who_reads_slowly_loses_lines_and_holds_nobody_up() {
     drop(worker);
     writer.finish();
     let paths = paper.paths();
-    assert_eq!(paths.len() + 3, written + 1, "what was not dropped is whole");
+    assert_eq!(
+        paths.len() + 3,
+        written + 1,
+        "what was not dropped is whole"
+    );
     assert_eq!(paths.last().map(String::as_str), Some("/after"));
 }
 
-/// What was written of three lines, `/one` to `/three`, each in a batch of its own, and how many were dropped.
+/// What was written of three lines, `/one` to `/three`, each in a batch of its own, and how many
+/// were dropped.
 fn three(told: impl IntoIterator<Item = io::Result<usize>>) -> (String, usize) {
     let (metrics, paper) = (metrics(), Paper::default());
     let (tell, reader) = mpsc::channel();
@@ -181,7 +197,11 @@ fn a_line_that_was_written_in_part_does_not_spoil_the_next() {
     let full = || Err(io::ErrorKind::StorageFull.into());
     let (text, dropped) = three([Ok(10), full(), full(), Ok(usize::MAX)]);
     let lines: Vec<_> = text.lines().collect();
-    assert_eq!((dropped, lines.len(), lines[0]), (2, 2, "{\"time\":\"1"), "{text}");
+    assert_eq!(
+        (dropped, lines.len(), lines[0]),
+        (2, 2, "{\"time\":\"1"),
+        "{text}"
+    );
     assert!(lines[1].contains("/three"), "{text}");
 }
 
@@ -189,18 +209,32 @@ fn a_line_that_was_written_in_part_does_not_spoil_the_next() {
 fn the_end_of_such_a_line_waits_for_a_reader_like_any_other() {
     let full = Err(io::ErrorKind::StorageFull.into());
     let (text, dropped) = three([Ok(10), full, Err(io::ErrorKind::WouldBlock.into())]);
-    let paths: Vec<_> =
-        text.lines().skip(1).map(|line| line.contains("/two") || line.contains("/three")).collect();
+    let paths: Vec<_> = text
+        .lines()
+        .skip(1)
+        .map(|line| line.contains("/two") || line.contains("/three"))
+        .collect();
     assert_eq!((dropped, paths), (1, vec![true, true]), "{text}");
 }
 
 #[test]
 fn an_output_that_was_full_for_a_moment_loses_nothing() {
     let again = |kind: io::ErrorKind| Err(kind.into());
-    let told = [again(io::ErrorKind::WouldBlock), Ok(7), again(io::ErrorKind::Interrupted), Ok(1)];
+    let told = [
+        again(io::ErrorKind::WouldBlock),
+        Ok(7),
+        again(io::ErrorKind::Interrupted),
+        Ok(1),
+    ];
     let (text, dropped) = three(told);
-    let whole = text.lines().all(|line| serde_json::from_str::<Value>(line).is_ok());
-    assert_eq!((dropped, text.lines().count(), whole), (0, 3, true), "{text}");
+    let whole = text
+        .lines()
+        .all(|line| serde_json::from_str::<Value>(line).is_ok());
+    assert_eq!(
+        (dropped, text.lines().count(), whole),
+        (0, 3, true),
+        "{text}"
+    );
 }
 
 #[test]

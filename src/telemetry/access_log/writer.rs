@@ -30,10 +30,12 @@ impl LogWriter {
         metrics: Arc<Metrics>,
     ) -> io::Result<Self> {
         let (running, ended): (mpsc::Sender<()>, _) = mpsc::channel();
-        thread::Builder::new().name("access-log".into()).spawn(move || {
-            write_all(&queue, Output::new(out), &metrics);
-            drop(running);
-        })?;
+        thread::Builder::new()
+            .name("access-log".into())
+            .spawn(move || {
+                write_all(&queue, Output::new(out), &metrics);
+                drop(running);
+            })?;
         Ok(Self(ended))
     }
 

@@ -1,6 +1,7 @@
-//! The log of the gateway's own events, on standard error. No thread that serves waits for its reader: an event is appended to
-//! a buffer in memory, and a thread of its own writes what is there. Events beyond the bound of the buffer are dropped and
-//! counted, and a flood of one event is folded into one line that says how often it was repeated.
+//! The log of the gateway's own events, on standard error. No thread that serves waits for its
+//! reader: an event is appended to a buffer in memory, and a thread of its own writes what is
+//! there. Events beyond the bound of the buffer are dropped and counted, and a flood of one event
+//! is folded into one line that says how often it was repeated.
 
 mod repeats;
 
@@ -70,14 +71,20 @@ impl EventLog {
     }
 
     fn to(out: impl Write + Send + 'static) -> io::Result<Self> {
-        let shared =
-            Arc::new(Shared { state: Mutex::default(), changed: Condvar::new(), dropped: AtomicU64::new(0) });
+        let shared = Arc::new(Shared {
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            dropped: AtomicU64::new(0),
+        });
         let written = shared.clone();
-        thread::Builder::new().name("event-log".into()).spawn(move || written.write_to(Output::new(out)))?;
+        thread::Builder::new()
+            .name("event-log".into())
+            .spawn(move || written.write_to(Output::new(out)))?;
         Ok(Self(shared))
     }
 
-    /// Appends an event, which is a level and a text and ends with a line feed; or counts that there was no room.
+    /// Appends an event, which is a level and a text and ends with a line feed; or counts that
+    /// there was no room.
     pub fn write(&self, event: &str) {
         let now = clock::now();
         let mut state = self.0.lock();
@@ -96,7 +103,8 @@ impl EventLog {
         let now = clock::now();
         let until = now.monotonic + LAST_LINES;
         let mut state = self.0.lock();
-        self.0.count(state.tell_repeats(now, until + repeats::WINDOW));
+        self.0
+            .count(state.tell_repeats(now, until + repeats::WINDOW));
         self.0.changed.notify_all();
         while state.is_writing || !state.lines.is_empty() {
             let left = until.saturating_duration_since(clock::monotonic());
@@ -156,7 +164,10 @@ impl Shared {
                     let waited = self.changed.wait_timeout(state, left);
                     waited.unwrap_or_else(PoisonError::into_inner).0
                 }
-                None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+                None => self
+                    .changed
+                    .wait(state)
+                    .unwrap_or_else(PoisonError::into_inner),
             };
         }
     }
@@ -184,8 +195,8 @@ impl State {
         0
     }
 
-    /// Appends a line for each event whose window ends by `end` and that was repeated within it. Returns how many lines were
-    /// dropped.
+    /// Appends a line for each event whose window ends by `end` and that was repeated within it.
+    /// Returns how many lines were dropped.
     fn tell_repeats(&mut self, now: Now, end: Instant) -> u64 {
         let mut dropped = 0;
         while let Some((event, count)) = self.repeats.take_ended(now.monotonic, end) {
@@ -198,7 +209,11 @@ impl State {
 /// Appends a time, in RFC 3339, UTC, and a blank.
 fn push_time(line: &mut String, since_epoch: Duration) {
     // It cannot be written in the year 10,000.
-    let _ = write!(line, "{} ", humantime::format_rfc3339_micros(UNIX_EPOCH + since_epoch));
+    let _ = write!(
+        line,
+        "{} ",
+        humantime::format_rfc3339_micros(UNIX_EPOCH + since_epoch)
+    );
 }
 
 impl<'a> MakeWriter<'a> for EventLog {

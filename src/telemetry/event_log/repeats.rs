@@ -1,12 +1,13 @@
-//! Events that come again and again, word for word: a process without descriptors fails to accept twenty times a second.
+//! Events that come again and again, word for word: a process without descriptors fails to accept
+//! twenty times a second.
 
 use std::time::{Duration, Instant};
 
 /// For so long the repetitions of an event are counted before a line tells of them.
 pub(super) const WINDOW: Duration = Duration::from_secs(10);
 
-/// The number of times that an event is written within its window before it is only counted: an operator who tries a thing
-/// again sees that it failed again.
+/// The number of times that an event is written within its window before it is only counted: an
+/// operator who tries a thing again sees that it failed again.
 const WRITTEN: u32 = 5;
 
 /// Events that are remembered at a time.
@@ -55,9 +56,15 @@ impl Repeats {
         }
     }
 
-    /// Remembers an event in the place of the oldest of which nothing is left to tell, if there is no other.
+    /// Remembers an event in the place of the oldest of which nothing is left to tell, if there is
+    /// no other.
     fn remember(&mut self, event: &str, now: Instant) {
-        let new = Repeated { event: event.into(), end: now + WINDOW, written: 1, folded: 0 };
+        let new = Repeated {
+            event: event.into(),
+            end: now + WINDOW,
+            written: 1,
+            folded: 0,
+        };
         if self.0.len() < REMEMBERED {
             return self.0.push(new);
         }
@@ -67,10 +74,13 @@ impl Repeats {
         }
     }
 
-    /// An event whose window ends by `end` and that was repeated within it, and how often. In its next window it is counted
-    /// from the first time on.
+    /// An event whose window ends by `end` and that was repeated within it, and how often. In its
+    /// next window it is counted from the first time on.
     pub(super) fn take_ended(&mut self, now: Instant, end: Instant) -> Option<(Box<str>, u64)> {
-        let known = self.0.iter_mut().find(|known| known.folded > 0 && known.end <= end)?;
+        let known = self
+            .0
+            .iter_mut()
+            .find(|known| known.folded > 0 && known.end <= end)?;
         known.end = now + WINDOW;
         known.written = WRITTEN;
         Some((known.event.clone(), std::mem::take(&mut known.folded)))
@@ -78,7 +88,11 @@ impl Repeats {
 
     /// Returns the end of the first window in which an event was repeated.
     pub(super) fn next_end(&self) -> Option<Instant> {
-        self.0.iter().filter(|known| known.folded > 0).map(|known| known.end).min()
+        self.0
+            .iter()
+            .filter(|known| known.folded > 0)
+            .map(|known| known.end)
+            .min()
     }
 }
 
@@ -94,12 +108,25 @@ mod tests {
         let written = (0..200).filter(|_| repeats.admits("full", now)).count();
         assert_eq!(written, WRITTEN as usize);
         assert_eq!(repeats.next_end(), Some(now + WINDOW));
-        assert_eq!(repeats.take_ended(now, now), None, "not before its window ends");
+        assert_eq!(
+            repeats.take_ended(now, now),
+            None,
+            "not before its window ends"
+        );
         let later = now + WINDOW;
-        assert_eq!(repeats.take_ended(later, later), Some(("full".into(), 200 - u64::from(WRITTEN))));
-        assert_eq!((repeats.take_ended(later, later), repeats.next_end()), (None, None));
+        assert_eq!(
+            repeats.take_ended(later, later),
+            Some(("full".into(), 200 - u64::from(WRITTEN)))
+        );
+        assert_eq!(
+            (repeats.take_ended(later, later), repeats.next_end()),
+            (None, None)
+        );
         // It goes on: a line for the window and no other.
-        assert_eq!((0..200).filter(|_| repeats.admits("full", later)).count(), 0);
+        assert_eq!(
+            (0..200).filter(|_| repeats.admits("full", later)).count(),
+            0
+        );
         let end = later + WINDOW;
         assert_eq!(repeats.take_ended(end, end), Some(("full".into(), 200)));
         // And after a window without it, it is new again.
@@ -125,7 +152,10 @@ mod tests {
             assert!(repeats.admits(&format!("event {number}"), now), "{number}");
             assert!(repeats.0.len() <= REMEMBERED);
         }
-        assert!((0..100).all(|_| repeats.admits(&"x".repeat(LONGEST + 1), now)), "long ones are not kept");
+        assert!(
+            (0..100).all(|_| repeats.admits(&"x".repeat(LONGEST + 1), now)),
+            "long ones are not kept"
+        );
     }
 
     #[test]
@@ -134,7 +164,9 @@ mod tests {
         let now = clock::monotonic();
         let mut written = 0;
         for number in 0..10 * REMEMBERED {
-            written += (0..=WRITTEN).filter(|_| repeats.admits("flood", now)).count();
+            written += (0..=WRITTEN)
+                .filter(|_| repeats.admits("flood", now))
+                .count();
             assert!(repeats.admits(&format!("event {number}"), now));
         }
         assert_eq!(written, WRITTEN as usize);

@@ -71,7 +71,9 @@ fn events_of_several_threads_are_whole_and_in_their_order() {
     thread::scope(|scope| {
         for name in ["a", "b", "c"] {
             let log = log.clone();
-            scope.spawn(move || (0..EACH).for_each(|number| log.write(&format!(" INFO {name} {number}\n"))));
+            scope.spawn(move || {
+                (0..EACH).for_each(|number| log.write(&format!(" INFO {name} {number}\n")))
+            });
         }
     });
     log.finish();
@@ -79,7 +81,10 @@ fn events_of_several_threads_are_whole_and_in_their_order() {
     assert_eq!((events.len(), log.dropped()), (3 * EACH, 0));
     for name in ["a", "b", "c"] {
         let start = format!("INFO {name} ");
-        let of_one: Vec<_> = events.iter().filter_map(|event| event.strip_prefix(&start)).collect();
+        let of_one: Vec<_> = events
+            .iter()
+            .filter_map(|event| event.strip_prefix(&start))
+            .collect();
         let expected: Vec<_> = (0..EACH).map(|number| number.to_string()).collect();
         assert_eq!(of_one, expected);
     }
@@ -102,18 +107,30 @@ fn a_reader_that_is_stuck_loses_lines_and_holds_nobody_up() {
     drop(go_on);
     let began = clock::monotonic();
     while paper.events().len() < written - 3 {
-        assert!(clock::monotonic() < began + PATIENCE, "a reader that goes on gets what was kept");
+        assert!(
+            clock::monotonic() < began + PATIENCE,
+            "a reader that goes on gets what was kept"
+        );
         thread::sleep(Duration::from_millis(1));
     }
     log.write(" INFO after\n");
     log.finish();
     let events = paper.events();
     assert!(events.contains(&"INFO after".to_owned()));
-    assert!(events.iter().any(|event| event.starts_with("WARN full repeated=")));
-    let told = events.iter().filter_map(|event| event.split_once("standard error was not read count="));
+    assert!(
+        events
+            .iter()
+            .any(|event| event.starts_with("WARN full repeated="))
+    );
+    let told = events
+        .iter()
+        .filter_map(|event| event.split_once("standard error was not read count="));
     let told: u64 = told.map(|(_, count)| count.parse::<u64>().unwrap()).sum();
     assert_eq!(told, log.dropped(), "it says how many are missing");
-    let whole = events.iter().filter(|event| event.starts_with("INFO event ")).count();
+    let whole = events
+        .iter()
+        .filter(|event| event.starts_with("INFO event "))
+        .count();
     assert_eq!(whole + 3, written, "what was not dropped is whole");
 }
 
@@ -143,7 +160,17 @@ fn the_last_lines_tell_what_was_folded() {
     log.write(" INFO draining\n");
     log.finish();
     let events = paper.events();
-    assert_eq!(events.iter().filter(|event| *event == "WARN full error=a").count(), 5, "{events:?}");
-    assert!(events.contains(&"WARN full error=a repeated=95".to_owned()), "{events:?}");
+    assert_eq!(
+        events
+            .iter()
+            .filter(|event| *event == "WARN full error=a")
+            .count(),
+        5,
+        "{events:?}"
+    );
+    assert!(
+        events.contains(&"WARN full error=a repeated=95".to_owned()),
+        "{events:?}"
+    );
     assert_eq!((events.len(), log.dropped()), (7, 0), "{events:?}");
 }

@@ -20,8 +20,8 @@ use super::{Carrier, Pool};
 use crate::clock;
 use crate::net::Stage;
 
-/// How long an idle connection that has closed may stay. One look at all of them is for all that close meanwhile; no request
-/// gets one, for it is looked at before it is used.
+/// How long an idle connection that has closed may stay. One look at all of them is for all that
+/// close meanwhile; no request gets one, for it is looked at before it is used.
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// What a request that needs a connection gets.
@@ -38,7 +38,10 @@ struct Waiting<'a>(&'a Upstream, &'a Cell<usize>);
 impl<'a> Waiting<'a> {
     /// `None` when too many wait already.
     fn begin(upstream: &'a Upstream, here: &'a Cell<usize>) -> Option<Self> {
-        let others = upstream.connection_limit.pending.fetch_add(1, Ordering::Relaxed);
+        let others = upstream
+            .connection_limit
+            .pending
+            .fetch_add(1, Ordering::Relaxed);
         here.set(here.get() + 1);
         let waiting = Self(upstream, here);
         (others < upstream.settings.max_pending).then_some(waiting)
@@ -47,7 +50,10 @@ impl<'a> Waiting<'a> {
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.0.connection_limit.pending.fetch_sub(1, Ordering::Relaxed);
+        self.0
+            .connection_limit
+            .pending
+            .fetch_sub(1, Ordering::Relaxed);
         self.1.set(self.1.get().saturating_sub(1));
     }
 }
@@ -60,7 +66,13 @@ impl<B> Pool<B> {
 
     /// Whether another worker has requests that wait for a connection, and this one has none.
     pub(super) fn is_wanted_elsewhere(&self) -> bool {
-        self.waiting.get() == 0 && self.upstream.connection_limit.pending.load(Ordering::Relaxed) > 0
+        self.waiting.get() == 0
+            && self
+                .upstream
+                .connection_limit
+                .pending
+                .load(Ordering::Relaxed)
+                > 0
     }
 }
 
@@ -99,28 +111,36 @@ where
         }
     }
 
-    /// Looks after idle connections: closes those that their upstream has closed or whose address is gone, and one whenever
-    /// a request of another worker begins to wait for its place.
+    /// Looks after idle connections: closes those that their upstream has closed or whose address
+    /// is gone, and one whenever a request of another worker begins to wait for its place.
     fn watch(self: &Rc<Self>) {
         if self.watch.borrow().is_some() {
             return;
         }
         let (held, mut released) = oneshot::channel();
         self.watch.replace(Some(held));
-        let (upstream, endpoint, pool) = (self.upstream.clone(), self.endpoint.clone(), Rc::downgrade(self));
+        let (upstream, endpoint, pool) = (
+            self.upstream.clone(),
+            self.endpoint.clone(),
+            Rc::downgrade(self),
+        );
         tokio::task::spawn_local(async move {
             let wanted = || upstream.connection_limit.wanted.notified();
             let mut next_wanted = pin!(wanted());
             let mut is_stirred = false;
             loop {
                 let stirred = async {
-                    // Whoever wakes this task without being one of the others is a connection, and one may have done so
-                    // together with one of the others.
+                    // Whoever wakes this task without being one of the others is a connection, and
+                    // one may have done so together with one of the others.
                     poll_fn(|cx| {
                         if let Some(pool) = pool.upgrade() {
                             pool.watcher.replace(cx.waker().clone());
                         }
-                        if std::mem::replace(&mut is_stirred, true) { Poll::Ready(()) } else { Poll::Pending }
+                        if std::mem::replace(&mut is_stirred, true) {
+                            Poll::Ready(())
+                        } else {
+                            Poll::Pending
+                        }
                     })
                     .await;
                     sleep(PAUSE).await;
@@ -157,7 +177,10 @@ where
         }
         drop(idle);
         let mut multiplexed = self.multiplexed.borrow_mut();
-        if let Some(unused) = multiplexed.iter().position(|connection| connection.idle_since().is_some()) {
+        if let Some(unused) = multiplexed
+            .iter()
+            .position(|connection| connection.idle_since().is_some())
+        {
             multiplexed.remove(unused);
         }
     }

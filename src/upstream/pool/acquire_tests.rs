@@ -35,8 +35,14 @@ async fn idle_connections_leave_with_their_upstream() {
         // One, many, and more than a task may read in its turn.
         for left in [399, 300, 0] {
             ends.truncate(left);
-            wait_until("the closed ones are gone", || pool.idle.borrow().len() == left).await;
-            assert_eq!(pool.upstream.metrics.open.get(), i64::try_from(left).unwrap());
+            wait_until("the closed ones are gone", || {
+                pool.idle.borrow().len() == left
+            })
+            .await;
+            assert_eq!(
+                pool.upstream.metrics.open.get(),
+                i64::try_from(left).unwrap()
+            );
         }
     };
     LocalSet::new().run_until(test).await;
@@ -48,14 +54,20 @@ async fn who_looks_after_a_pool_ends_with_it() {
         let (pool, ends) = idle(2).await;
         let upstream = Arc::downgrade(&pool.upstream);
         drop(pool);
-        wait_until("nobody holds on to the upstream", || upstream.strong_count() == 0).await;
+        wait_until("nobody holds on to the upstream", || {
+            upstream.strong_count() == 0
+        })
+        .await;
         for end in ends {
             let mut byte = [0];
             assert_eq!(
-                timeout(Duration::from_secs(20), tokio::io::AsyncReadExt::read(&mut { end }, &mut byte))
-                    .await
-                    .unwrap()
-                    .unwrap(),
+                timeout(
+                    Duration::from_secs(20),
+                    tokio::io::AsyncReadExt::read(&mut { end }, &mut byte)
+                )
+                .await
+                .unwrap()
+                .unwrap(),
                 0
             );
         }

@@ -13,7 +13,8 @@ use super::super::Upstream;
 use super::super::connection_limit::ConnectionPermit;
 use crate::net::Stream;
 
-/// A connection to an upstream. It counts as one for as long as it is open, whoever has it: a tunnel's as well.
+/// A connection to an upstream. It counts as one for as long as it is open, whoever has it: a
+/// tunnel's as well.
 pub(super) struct CountedStream {
     stream: Stream,
     _open: Open,
@@ -51,10 +52,14 @@ impl Traffic {
 
 impl CountedStream {
     pub(super) fn new(stream: Stream, open: Open) -> Self {
-        Self { stream, _open: open }
+        Self {
+            stream,
+            _open: open,
+        }
     }
 
-    /// Whether a write that fails may have written something: TLS takes what it is given and writes it in several turns.
+    /// Whether a write that fails may have written something: TLS takes what it is given and writes
+    /// it in several turns.
     pub(super) fn may_have_written(&self) -> bool {
         matches!(self.stream, Stream::Tls(_))
     }
@@ -70,7 +75,10 @@ impl Open {
     pub(super) fn new(upstream: Arc<Upstream>, permit: ConnectionPermit) -> Self {
         upstream.metrics.opened.inc();
         upstream.metrics.open.inc();
-        Self { upstream, _place: permit }
+        Self {
+            upstream,
+            _place: permit,
+        }
     }
 }
 
@@ -91,7 +99,11 @@ impl AsyncRead for CountedStream {
 }
 
 impl AsyncWrite for CountedStream {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.get_mut().stream).poll_write(cx, bytes)
     }
 

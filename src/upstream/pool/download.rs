@@ -18,14 +18,18 @@ use super::http1::Http1;
 use super::http2::{Http2Stream, MISNAMED, has_misnamed};
 use super::sending::Sending;
 
-/// A response body as it comes. Dropped before its end it takes its connection or its stream with it.
+/// A response body as it comes. Dropped before its end it takes its connection or its stream with
+/// it.
 pub(in super::super) struct Download<B: Body<Data = Bytes>>(Option<Source<B>>);
 
 enum Source<B> {
     Connection(Box<Http1<B>>, Rc<Pool<B>>),
     /// What is left of the request goes out whether the response is read or not.
     Sending(Sending<B>, Rc<Pool<B>>),
-    Http2Stream(Incoming, #[expect(dead_code, reason = "it is there to be dropped")] Http2Stream<B>),
+    Http2Stream(
+        Incoming,
+        #[expect(dead_code, reason = "it is there to be dropped")] Http2Stream<B>,
+    ),
 }
 
 impl<B: Body<Data = Bytes>> Download<B> {
@@ -77,11 +81,13 @@ where
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
     pub(super) fn connection(connection: Box<Http1<B>>, pool: Rc<Pool<B>>) -> Self {
-        Self(Some(if connection.is_sending() && !connection.has_ended() {
-            Source::Sending(Sending::begin(connection), pool)
-        } else {
-            Source::Connection(connection, pool)
-        }))
+        Self(Some(
+            if connection.is_sending() && !connection.has_ended() {
+                Source::Sending(Sending::begin(connection), pool)
+            } else {
+                Source::Connection(connection, pool)
+            },
+        ))
     }
 }
 
@@ -97,9 +103,13 @@ where
         match &mut self.0 {
             Some(Source::Connection(connection, _)) => connection.poll_frame(cx),
             Some(Source::Sending(sending, _)) => sending.poll_frame(cx),
-            Some(Source::Http2Stream(incoming, _)) => match Pin::new(&mut *incoming).poll_frame(cx) {
-                // A stream that is reset with NO_ERROR looks whole to hyper, be the response complete (RFC 9113 §8.1) or not.
-                Poll::Ready(None) if !incoming.is_end_stream() => Poll::Ready(Some(Err(Broken::Ended))),
+            Some(Source::Http2Stream(incoming, _)) => match Pin::new(&mut *incoming).poll_frame(cx)
+            {
+                // A stream that is reset with NO_ERROR looks whole to hyper, be the response
+                // complete (RFC 9113 §8.1) or not.
+                Poll::Ready(None) if !incoming.is_end_stream() => {
+                    Poll::Ready(Some(Err(Broken::Ended)))
+                }
                 Poll::Ready(Some(Ok(frame))) if frame.trailers_ref().is_some_and(has_misnamed) => {
                     Poll::Ready(Some(Err(Broken::Malformed(MISNAMED))))
                 }
@@ -150,7 +160,11 @@ impl AsyncRead for Switched {
 }
 
 impl AsyncWrite for Switched {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.get_mut().wire).poll_write(cx, bytes)
     }
 

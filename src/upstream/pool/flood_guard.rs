@@ -1,5 +1,6 @@
-//! What an upstream of HTTP/2 may make us do for nothing. An exchange that waits for its response has a deadline, but what
-//! comes on its connection is read and looked at beyond it, by a worker that has better to do.
+//! What an upstream of HTTP/2 may make us do for nothing. An exchange that waits for its response
+//! has a deadline, but what comes on its connection is read and looked at beyond it, by a worker
+//! that has better to do.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -12,7 +13,8 @@ use super::counted_stream::{CountedStream, Traffic};
 use crate::clock;
 use crate::net::frames::{Frames, PREFACE, RateGuard, kind, taken};
 
-/// How little of an upload an upstream may read at a time: some grant two windows for every time that they do.
+/// How little of an upload an upstream may read at a time: some grant two windows for every time
+/// that they do.
 const READ: usize = 256;
 
 /// Counts the frames of a connection.
@@ -32,8 +34,9 @@ impl FloodGuard {
         }
     }
 
-    /// Takes what the upstream said; whether it is a flood. Heads bring nothing forward by themselves: they may be
-    /// informational, or belong to nobody any more. The requests that they answer make up for them.
+    /// Takes what the upstream said; whether it is a flood. Heads bring nothing forward by
+    /// themselves: they may be informational, or belong to nobody any more. The requests that they
+    /// answer make up for them.
     fn read(&mut self, bytes: &[u8]) -> bool {
         let (rate, mut flood) = (&mut self.rate, false);
         self.incoming.feed(bytes, |frame| {
@@ -51,7 +54,9 @@ impl FloodGuard {
         let rate = &mut self.rate;
         self.outgoing.feed(bytes, |frame| match frame.kind {
             kind::HEADERS => rate.earn(),
-            kind::DATA => rate.earn_more(u32::try_from(frame.length / READ * 2 + 1).unwrap_or(u32::MAX)),
+            kind::DATA => {
+                rate.earn_more(u32::try_from(frame.length / READ * 2 + 1).unwrap_or(u32::MAX))
+            }
             _ => {}
         });
     }
@@ -59,8 +64,9 @@ impl FloodGuard {
 
 /// A connection that tells what comes on it, and ends for a flood.
 ///
-/// It ends when it cannot be written any more, but not before what had come by then was read: the peer may have said which
-/// requests it did not process (RFC 9113 §6.8), and closed while others were being written.
+/// It ends when it cannot be written any more, but not before what had come by then was read: the
+/// peer may have said which requests it did not process (RFC 9113 §6.8), and closed while others
+/// were being written.
 pub(super) struct GuardedStream {
     wire: CountedStream,
     traffic: Arc<Traffic>,
@@ -71,10 +77,16 @@ pub(super) struct GuardedStream {
 
 impl GuardedStream {
     pub(super) fn new(wire: CountedStream, traffic: Arc<Traffic>) -> Self {
-        Self { wire, traffic, meter: FloodGuard::new(), broken: None }
+        Self {
+            wire,
+            traffic,
+            meter: FloodGuard::new(),
+            broken: None,
+        }
     }
 
-    /// Takes the result of a write of `length` bytes. After one that failed the connection has an end to be read.
+    /// Takes the result of a write of `length` bytes. After one that failed the connection has an
+    /// end to be read.
     fn wrote(
         &mut self,
         written: Poll<io::Result<usize>>,
@@ -100,7 +112,10 @@ impl GuardedStream {
 /// Whether a write failed because the connection has ended: then it is ready to be read.
 fn is_of_peer(error: &io::Error) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, TimedOut};
-    matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | TimedOut)
+    matches!(
+        error.kind(),
+        BrokenPipe | ConnectionAborted | ConnectionReset | TimedOut
+    )
 }
 
 impl AsyncRead for GuardedStream {
@@ -115,7 +130,10 @@ impl AsyncRead for GuardedStream {
         if read.is_ready() {
             this.traffic.note();
         }
-        if this.meter.read(buffer.filled().get(before..).unwrap_or_default()) {
+        if this
+            .meter
+            .read(buffer.filled().get(before..).unwrap_or_default())
+        {
             return Poll::Ready(Err(io::Error::other("a flood of frames")));
         }
         if read.is_ready()
@@ -129,7 +147,11 @@ impl AsyncRead for GuardedStream {
 }
 
 impl AsyncWrite for GuardedStream {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         if this.broken.is_some() {
             return Poll::Ready(Ok(bytes.len()));
@@ -190,29 +212,50 @@ mod tests {
     use crate::upstream::fixture;
 
     fn frame(kind: u8, length: u8) -> Vec<u8> {
-        [vec![0, 0, length, kind, 4, 0, 0, 0, 1], vec![0; usize::from(length)]].concat()
+        [
+            vec![0, 0, length, kind, 4, 0, 0, 0, 1],
+            vec![0; usize::from(length)],
+        ]
+        .concat()
     }
 
     // L05
     #[test]
     fn frames_that_answer_nothing_have_a_rate() {
-        for (kind, length) in [(kind::DATA, 0), (kind::HEADERS, 1), (kind::CONTINUATION, 1), (4, 0), (6, 8)] {
+        for (kind, length) in [
+            (kind::DATA, 0),
+            (kind::HEADERS, 1),
+            (kind::CONTINUATION, 1),
+            (4, 0),
+            (6, 8),
+        ] {
             let mut meter = FloodGuard::new();
-            let count = (0..2 * FRAMES).take_while(|_| !meter.read(&frame(kind, length))).count();
+            let count = (0..2 * FRAMES)
+                .take_while(|_| !meter.read(&frame(kind, length)))
+                .count();
             assert_eq!(count, FRAMES as usize, "frames of type {kind}");
         }
     }
 
-    // RFC 9113 §6.8: the GOAWAY of a peer that has closed is read, also when that is noticed by a write.
+    // RFC 9113 §6.8: the GOAWAY of a peer that has closed is read, also when that is noticed by a
+    // write.
     #[tokio::test]
     async fn what_came_before_a_write_failed_is_read() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let near = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let near = TcpStream::connect(listener.local_addr().unwrap())
+            .await
+            .unwrap();
         let (mut far, _) = listener.accept().await.unwrap();
         let upstream = fixture::upstream(fixture::settings("http://127.0.0.1:1/"));
-        let open = Open::new(upstream.clone(), upstream.connection_limit.try_acquire().unwrap());
+        let open = Open::new(
+            upstream.clone(),
+            upstream.connection_limit.try_acquire().unwrap(),
+        );
         let traffic = Arc::new(Traffic::default());
-        let mut metered = GuardedStream::new(CountedStream::new(Stream::Plain(near), open), traffic.clone());
+        let mut metered = GuardedStream::new(
+            CountedStream::new(Stream::Plain(near), open),
+            traffic.clone(),
+        );
         metered.write_all(b"a request").await.unwrap();
         assert_eq!(traffic.written(), 9);
         far.write_all(&frame(7, 8)).await.unwrap();
@@ -228,7 +271,11 @@ mod tests {
         let before = traffic.written();
         metered.write_all(b"more").await.unwrap();
         metered.flush().await.unwrap();
-        assert_eq!(traffic.written(), before, "what is not written does not count");
+        assert_eq!(
+            traffic.written(),
+            before,
+            "what is not written does not count"
+        );
         let mut read = [0; 17];
         metered.read_exact(&mut read).await.unwrap();
         assert_eq!(read[..], frame(7, 8));
@@ -243,8 +290,17 @@ mod tests {
         for _ in 0..10 * FRAMES {
             meter.wrote(&frame(kind::HEADERS, 9));
             // A head, an update of a window, trailers and a reset.
-            let answer = [(kind::HEADERS, 9), (8, 4), (kind::HEADERS, 9), (kind::RST_STREAM, 4)];
-            assert!(!answer.iter().any(|(kind, length)| meter.read(&frame(*kind, *length))));
+            let answer = [
+                (kind::HEADERS, 9),
+                (8, 4),
+                (kind::HEADERS, 9),
+                (kind::RST_STREAM, 4),
+            ];
+            assert!(
+                !answer
+                    .iter()
+                    .any(|(kind, length)| meter.read(&frame(*kind, *length)))
+            );
             meter.wrote(&[&[0, 1, 0, kind::DATA, 0, 0, 0, 0, 1][..], &[0; 256]].concat());
             assert!(!(0..2).any(|_| meter.read(&frame(8, 4))));
             assert!(!meter.read(&frame(kind::DATA, 9)));

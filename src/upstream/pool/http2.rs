@@ -31,15 +31,16 @@ use super::flood_guard::GuardedStream;
 use super::upload::{Gate, Tasks, Upload};
 use crate::clock;
 
-/// Streams on one connection, however many the peer would take: they share one window and the losses of one TCP.
+/// Streams on one connection, however many the peer would take: they share one window and the
+/// losses of one TCP.
 const MAX_STREAMS: usize = 256;
 
 /// What the peer may send of one response before it was read here: the bound of what is kept.
 const STREAM_WINDOW: u32 = 64 * 1024;
 
-/// What it may send of all together: more than the streams' windows make up, so that clients that take nothing of theirs do
-/// not hold back the others. Half of it is also what the library lets wait in small frames, each of which is counted as 256
-/// bytes; beyond that it ends the connection.
+/// What it may send of all together: more than the streams' windows make up, so that clients that
+/// take nothing of theirs do not hold back the others. Half of it is also what the library lets
+/// wait in small frames, each of which is counted as 256 bytes; beyond that it ends the connection.
 const CONNECTION_WINDOW: u32 = 64 * 1024 * 1024;
 
 /// What is taken of one upload before the peer has granted a window for it.
@@ -48,8 +49,9 @@ const SEND_BUFFER: usize = 64 * 1024;
 /// How long a connection that nobody uses has to say goodbye.
 const FAREWELL: Duration = Duration::from_secs(5);
 
-/// When exchanges are given up, and for so long nothing at all has come, the peer may be gone without a word. It is not
-/// asked by PING: servers of gRPC take more than a few of them in five minutes for abuse, and close.
+/// When exchanges are given up, and for so long nothing at all has come, the peer may be gone
+/// without a word. It is not asked by PING: servers of gRPC take more than a few of them in five
+/// minutes for abuse, and close.
 const SILENCE: Duration = Duration::from_secs(5);
 
 /// What is wrong with fields of which one [has no name](has_misnamed).
@@ -95,18 +97,23 @@ impl<B> Drop for Http2Stream<B> {
         if connection.traffic.count() == self.traffic {
             connection.note_silence(self.began, self.traffic, now);
         }
-        connection.streams.set(connection.streams.get().saturating_sub(1));
+        connection
+            .streams
+            .set(connection.streams.get().saturating_sub(1));
         connection.last_used.set(now);
         connection.freed.notify_one();
         let upstream = &connection.upstream;
-        if connection.streams.get() == 0 && upstream.connection_limit.pending.load(Ordering::Relaxed) > 0 {
+        if connection.streams.get() == 0
+            && upstream.connection_limit.pending.load(Ordering::Relaxed) > 0
+        {
             upstream.connection_limit.wanted.notify_waiters();
         }
     }
 }
 
 impl<B> Http2<B> {
-    /// Notes that nothing has come since a stream began. Each may have waited for a short time alone.
+    /// Notes that nothing has come since a stream began. Each may have waited for a short time
+    /// alone.
     fn note_silence(&self, began: Instant, traffic: usize, now: Instant) {
         let same = self.silence.get().filter(|(_, before)| *before == traffic);
         let since = same.map_or(began, |(since, _)| since.min(began));
@@ -122,8 +129,8 @@ where
     B: Body<Data = Bytes> + Unpin + 'static,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
-    /// Begins HTTP/2, and waits for the peer's settings: how many streams it takes, and that it speaks HTTP/2 at all. `None`
-    /// when there were none until the deadline, or none will come.
+    /// Begins HTTP/2, and waits for the peer's settings: how many streams it takes, and that it
+    /// speaks HTTP/2 at all. `None` when there were none until the deadline, or none will come.
     pub(super) async fn begin(
         upstream: Arc<Upstream>,
         wire: CountedStream,
@@ -136,7 +143,9 @@ where
         let handshake = http2::Builder::new(tasks.clone())
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
-            .max_header_list_size(u32::try_from(upstream.settings.response_head.bytes).unwrap_or(u32::MAX))
+            .max_header_list_size(
+                u32::try_from(upstream.settings.response_head.bytes).unwrap_or(u32::MAX),
+            )
             .max_send_buf_size(SEND_BUFFER)
             // None before the settings are there.
             .initial_max_send_streams(0)
@@ -145,8 +154,12 @@ where
         let connection = Rc::new(RefCell::new(Some(connection)));
         let (held, released) = oneshot::channel::<()>();
         let settings = connection.clone();
-        let peer_limit =
-            Box::new(move || settings.borrow().as_ref().map_or(0, Connection::current_max_send_streams));
+        let peer_limit = Box::new(move || {
+            settings
+                .borrow()
+                .as_ref()
+                .map_or(0, Connection::current_max_send_streams)
+        });
         tokio::task::spawn_local(drive(connection, tasks.clone(), traffic.clone(), released));
         let this = Rc::new(Self {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
@@ -212,10 +225,14 @@ where
     }
 }
 
-/// Keeps a connection going: first its requests; when there will be none any more, what is under way; and when that has
-/// ended, its last words.
-async fn drive<B>(connection: Driven<B>, tasks: Tasks, traffic: Arc<Traffic>, released: oneshot::Receiver<()>)
-where
+/// Keeps a connection going: first its requests; when there will be none any more, what is under
+/// way; and when that has ended, its last words.
+async fn drive<B>(
+    connection: Driven<B>,
+    tasks: Tasks,
+    traffic: Arc<Traffic>,
+    released: oneshot::Receiver<()>,
+) where
     B: Body<Data = Bytes> + Unpin + 'static,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
@@ -243,17 +260,29 @@ where
         request: &mut Outgoing<B>,
         is_tls: bool,
     ) -> Result<Response<Incoming>, Failed> {
-        let Http2 { sender, tasks, upstream, traffic, .. } = &*self.connection;
+        let Http2 {
+            sender,
+            tasks,
+            upstream,
+            traffic,
+            ..
+        } = &*self.connection;
         let Some(head) = to_http2(&request.head, &request.own, is_tls) else {
-            return Err(Failed::sent(Fault::Protocol("the Host of the request is no authority".into())));
+            return Err(Failed::sent(Fault::Protocol(
+                "the Host of the request is no authority".into(),
+            )));
         };
         let kept = request.body.keep(upstream.settings.resend_bytes);
         let body = Upload::new(kept.clone(), tasks.clone(), self.gate.clone());
         let written = traffic.written();
-        let response = sender.borrow_mut().try_send_request(Request::from_parts(head, body));
+        let response = sender
+            .borrow_mut()
+            .try_send_request(Request::from_parts(head, body));
         let response = match response.await {
             Ok(response) => response,
-            Err(_) if kept.is_some_and(|kept| kept.has_failed()) => return Err(Failed::sent(Fault::Request)),
+            Err(_) if kept.is_some_and(|kept| kept.has_failed()) => {
+                return Err(Failed::sent(Fault::Request));
+            }
             Err(error) => return Err(self.failed(error, traffic.written() == written)),
         };
         if let Some(kept) = kept {
@@ -268,7 +297,8 @@ where
         Ok(response)
     }
 
-    /// A stream without a response. `is_unwritten` tells that nothing was written on the connection since it was opened.
+    /// A stream without a response. `is_unwritten` tells that nothing was written on the connection
+    /// since it was opened.
     fn failed(&self, mut error: TrySendError<Request<Upload<B>>>, is_unwritten: bool) -> Failed {
         let fault = match error.take_message() {
             Some(_) => Fault::Unprocessed(error.into_error()),
@@ -279,25 +309,37 @@ where
         if is_unsent && is_ending {
             self.connection.is_spent.set(true);
         }
-        let refusal = is_unsent.then(|| Refusal { connection: self.connection.id, is_ending });
-        Failed { fault, is_unsent, is_unanswered: true, refusal }
+        let refusal = is_unsent.then(|| Refusal {
+            connection: self.connection.id,
+            is_ending,
+        });
+        Failed {
+            fault,
+            is_unsent,
+            is_unanswered: true,
+            refusal,
+        }
     }
 }
 
-/// Whether a field has a name that HTTP/1.1 cannot write: the library takes a quote in one, where no field has any
-/// (RFC 9110 §5.1, RFC 9113 §8.2.1).
+/// Whether a field has a name that HTTP/1.1 cannot write: the library takes a quote in one, where
+/// no field has any (RFC 9110 §5.1, RFC 9113 §8.2.1).
 pub(super) fn has_misnamed(fields: &HeaderMap) -> bool {
     fields.keys().any(|name| name.as_str().contains('"'))
 }
 
-/// A head as HTTP/2 has it: the host is its authority (RFC 9113 §8.3.1), and nothing is said of the connection (§8.2.2).
+/// A head as HTTP/2 has it: the host is its authority (RFC 9113 §8.3.1), and nothing is said of the
+/// connection (§8.2.2).
 fn to_http2(head: &Parts, own: &OwnFields, is_tls: bool) -> Option<Parts> {
     let mut head = head.clone();
     let host = head.headers.remove(HOST)?;
     for name in [CONNECTION, UPGRADE] {
         head.headers.remove(name);
     }
-    head.headers.extend(own.iter().map(|(name, value)| (name.clone(), value.clone())));
+    head.headers.extend(
+        own.iter()
+            .map(|(name, value)| (name.clone(), value.clone())),
+    );
     let mut uri = uri::Parts::default();
     uri.scheme = Some(if is_tls { Scheme::HTTPS } else { Scheme::HTTP });
     uri.authority = Some(Authority::try_from(host.as_bytes()).ok()?);

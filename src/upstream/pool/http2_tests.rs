@@ -21,7 +21,10 @@ async fn connected() -> (Rc<Http2<Script>>, Server) {
     let term = ReuseLimit::new(&upstream.endpoints[0], &near, long);
     let wire = CountedStream::new(
         near,
-        Open::new(upstream.clone(), upstream.connection_limit.try_acquire().unwrap()),
+        Open::new(
+            upstream.clone(),
+            upstream.connection_limit.try_acquire().unwrap(),
+        ),
     );
     let begun = Http2::begin(upstream, wire, Rc::default(), (term, long));
     let (begun, server) = tokio::join!(begun, h2::server::handshake(far));
@@ -30,13 +33,23 @@ async fn connected() -> (Rc<Http2<Script>>, Server) {
 
 fn get(method: Method) -> Outgoing<Script> {
     let mut request = tests::get(method);
-    request.head.headers.insert(HOST, http::HeaderValue::from_static("orders"));
+    request
+        .head
+        .headers
+        .insert(HOST, http::HeaderValue::from_static("orders"));
     request
 }
 
 fn in_time(test: impl Future<Output = ()>) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let test = async { timeout(Duration::from_secs(20), test).await.expect("it comes to an end") };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let test = async {
+        timeout(Duration::from_secs(20), test)
+            .await
+            .expect("it comes to an end")
+    };
     runtime.block_on(LocalSet::new().run_until(test));
 }
 
@@ -51,8 +64,15 @@ fn a_connection_that_ends_before_anything_was_written_has_processed_nothing() {
             for stream in &mut streams {
                 let mut request = get(method.clone());
                 let failed = stream.send(&mut request, false).await.unwrap_err();
-                let refusal = Refusal { connection: connection.id(), is_ending: true };
-                assert_eq!((failed.is_unsent, failed.refusal), (true, Some(refusal)), "{failed:?}");
+                let refusal = Refusal {
+                    connection: connection.id(),
+                    is_ending: true,
+                };
+                assert_eq!(
+                    (failed.is_unsent, failed.refusal),
+                    (true, Some(refusal)),
+                    "{failed:?}"
+                );
                 assert!(request.is_sent_again(&failed));
             }
             assert!(!connection.is_good(clock::monotonic()));
@@ -74,7 +94,11 @@ fn a_connection_that_ends_after_a_request_was_written_may_have_processed_it() {
         };
         let (result, ()) = tokio::join!(stream.send(&mut request, false), serve);
         let failed = result.unwrap_err();
-        assert_eq!((failed.is_unsent, failed.refusal), (false, None), "{failed:?}");
+        assert_eq!(
+            (failed.is_unsent, failed.refusal),
+            (false, None),
+            "{failed:?}"
+        );
         assert!(!request.is_sent_again(&failed) && !request.may_go_again(&failed));
         // Nor is another request, one that is safe to repeat, sent again for this reason.
         assert!(get(Method::GET).may_go_again(&failed) && !get(Method::GET).is_sent_again(&failed));
@@ -96,8 +120,15 @@ fn a_refused_stream_says_nothing_of_its_connection() {
         };
         let client = async {
             let failed = stream.send(&mut request, false).await.unwrap_err();
-            let refusal = Refusal { connection: connection.id(), is_ending: false };
-            assert_eq!((failed.is_unsent, failed.refusal), (true, Some(refusal)), "{failed:?}");
+            let refusal = Refusal {
+                connection: connection.id(),
+                is_ending: false,
+            };
+            assert_eq!(
+                (failed.is_unsent, failed.refusal),
+                (true, Some(refusal)),
+                "{failed:?}"
+            );
             assert!(connection.is_good(clock::monotonic()));
             let mut next = connection.open().unwrap();
             let response = next.send(&mut get(Method::POST), false).await.unwrap();

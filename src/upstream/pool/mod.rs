@@ -1,5 +1,5 @@
-//! One worker's connections to one endpoint of an upstream. Nothing here is shared with another worker but the count of
-//! connections that there may be.
+//! One worker's connections to one endpoint of an upstream. Nothing here is shared with another
+//! worker but the count of connections that there may be.
 
 mod acquire;
 mod counted_stream;
@@ -44,7 +44,8 @@ pub(super) struct Pool<B> {
     idle: RefCell<Vec<Idle<B>>>,
     /// Those that carry many exchanges at a time.
     multiplexed: RefCell<Vec<Rc<Http2<B>>>>,
-    /// Whether a connection is expected to carry many: then one is dialled at a time, and the others see whether it will do.
+    /// Whether a connection is expected to carry many: then one is dialled at a time, and the
+    /// others see whether it will do.
     multiplexes: Cell<bool>,
     dialling: Mutex<()>,
     /// Connections that were dialled: the addresses of a name take turns.
@@ -81,7 +82,10 @@ impl<B> Pool<B> {
             return;
         }
         connection.shrink();
-        idle.push(Idle { connection, since: now });
+        idle.push(Idle {
+            connection,
+            since: now,
+        });
         if self.waiting.get() > 0 {
             self.freed.notify_one();
         }
@@ -123,8 +127,9 @@ where
 
     /// Sends a request and waits for the head of its response.
     ///
-    /// A connection that was open may have been closed by the upstream at this very moment: what may go again then does,
-    /// over another connection, which is none of those that have refused it where that can be had.
+    /// A connection that was open may have been closed by the upstream at this very moment: what
+    /// may go again then does, over another connection, which is none of those that have refused it
+    /// where that can be had.
     ///
     /// # Errors
     /// [`Failed`]
@@ -132,16 +137,20 @@ where
         self: &Rc<Self>,
         request: &mut Outgoing<B>,
     ) -> Result<Response<Download<B>>, Failed> {
-        if let Some(carrier) = request.avoids().and_then(|avoided| self.take(request.departed, avoided)) {
+        if let Some(carrier) = request
+            .avoids()
+            .and_then(|avoided| self.take(request.departed, avoided))
+        {
             self.upstream.metrics.reused.inc();
             match self.send(carrier, request).await {
-                // One that refused the request says nothing of its age: where it goes next is for the caller to say, which
-                // knows of other endpoints.
+                // One that refused the request says nothing of its age: where it goes next is for
+                // the caller to say, which knows of other endpoints.
                 Err(failed) if failed.refusal.is_none() && request.may_go_again(&failed) => {}
                 result => return result,
             }
         }
-        // Boxed: the state of what is seldom done would make that of every request five times as long.
+        // Boxed: the state of what is seldom done would make that of every request five times as
+        // long.
         match Box::pin(self.connect(request.avoids())).await {
             Ok(carrier) => self.send(carrier, request).await,
             Err(fault) => Err(Failed::unsent(fault)),
@@ -172,8 +181,13 @@ where
         }
         let settings = &self.upstream.settings;
         loop {
-            let Idle { mut connection, since } = self.idle.borrow_mut().pop()?;
-            if now.duration_since(since) <= settings.idle_timeout && connection.is_good(now, Waker::noop()) {
+            let Idle {
+                mut connection,
+                since,
+            } = self.idle.borrow_mut().pop()?;
+            if now.duration_since(since) <= settings.idle_timeout
+                && connection.is_good(now, Waker::noop())
+            {
                 return Some(Carrier::Connection(connection));
             }
         }
@@ -187,7 +201,10 @@ where
         let now = clock::monotonic();
         // Streams that are under way keep their connection.
         multiplexed.retain(|connection| connection.is_good(now));
-        multiplexed.iter().filter(|connection| !avoided.contains(&connection.id())).find_map(Http2::open)
+        multiplexed
+            .iter()
+            .filter(|connection| !avoided.contains(&connection.id()))
+            .find_map(Http2::open)
     }
 
     async fn connect(self: &Rc<Self>, avoided: Option<&[u64]>) -> Result<Carrier<B>, Fault> {
@@ -229,15 +246,26 @@ where
             Protocol::Auto => stream.agreed_on_http2(),
         };
         self.multiplexes.set(multiplexes);
-        let no_http2 = || Fault::Connect(DialError::Http2 { authority: url.authority().into() });
+        let no_http2 = || {
+            Fault::Connect(DialError::Http2 {
+                authority: url.authority().into(),
+            })
+        };
         if multiplexes && url.is_tls() && !stream.agreed_on_http2() {
             return Err(no_http2());
         }
-        let term =
-            ReuseLimit::new(&self.endpoint, &stream, clock::monotonic() + spread(settings.connection_age));
+        let term = ReuseLimit::new(
+            &self.endpoint,
+            &stream,
+            clock::monotonic() + spread(settings.connection_age),
+        );
         let wire = CountedStream::new(stream, Open::new(self.upstream.clone(), permit));
         if !multiplexes {
-            return Ok(Carrier::Connection(Box::new(Http1::new(wire, term, settings.response_head))));
+            return Ok(Carrier::Connection(Box::new(Http1::new(
+                wire,
+                term,
+                settings.response_head,
+            ))));
         }
         let deadline = clock::monotonic() + settings.dial_timeouts.handshake;
         let (upstream, freed) = (self.upstream.clone(), self.freed.clone());
@@ -251,22 +279,26 @@ where
     }
 
     fn timed_out(&self, stage: Stage) -> DialError {
-        DialError::Timeout { authority: self.endpoint.url.authority().into(), stage }
+        DialError::Timeout {
+            authority: self.endpoint.url.authority().into(),
+            stage,
+        }
     }
 
     fn late(&self, stage: Stage) -> Fault {
         Fault::of_dial(self.timed_out(stage))
     }
 
-    /// Closes the connections that nobody uses, and from now on each after its exchange. Requests that began under an
-    /// earlier configuration can hold on to it for hours.
+    /// Closes the connections that nobody uses, and from now on each after its exchange. Requests
+    /// that began under an earlier configuration can hold on to it for hours.
     pub(super) fn retire(&self) {
         self.is_retired.set(true);
         self.idle.borrow_mut().clear();
         self.multiplexed.borrow_mut().clear();
     }
 
-    /// Closes connections that nobody has used for long, or that are too old. The oldest are at the bottom.
+    /// Closes connections that nobody has used for long, or that are too old. The oldest are at the
+    /// bottom.
     pub(super) fn sweep(&self) {
         let now = clock::monotonic();
         let limit = self.upstream.settings.idle_timeout;
@@ -275,9 +307,9 @@ where
         self.idle
             .borrow_mut()
             .retain_mut(|idle| is_fresh(idle.since) && idle.connection.is_good(now, &watcher));
-        self.multiplexed
-            .borrow_mut()
-            .retain(|connection| connection.is_good(now) && connection.idle_since().is_none_or(is_fresh));
+        self.multiplexed.borrow_mut().retain(|connection| {
+            connection.is_good(now) && connection.idle_since().is_none_or(is_fresh)
+        });
     }
 }
 
@@ -296,7 +328,10 @@ mod tests {
     fn connections_do_not_grow_old_together() {
         let age = Duration::from_secs(1000);
         let ages: Vec<_> = (0..50).map(|_| spread(age)).collect();
-        assert!(ages.iter().all(|age| (900..=1100).contains(&age.as_secs())), "{ages:?}");
+        assert!(
+            ages.iter().all(|age| (900..=1100).contains(&age.as_secs())),
+            "{ages:?}"
+        );
         assert!(ages.iter().any(|other| *other != ages[0]), "{ages:?}");
     }
 }

@@ -1,8 +1,8 @@
 //! An exchange whose response has begun before its request was out.
 //!
-//! As a rule whoever reads the response drives the connection. But a client may read nothing before it has sent everything,
-//! and an upstream may answer before it has heard everything: so that they do not wait for one another here, what is left
-//! of the request goes out by a task of its own.
+//! As a rule whoever reads the response drives the connection. But a client may read nothing before
+//! it has sent everything, and an upstream may answer before it has heard everything: so that they
+//! do not wait for one another here, what is left of the request goes out by a task of its own.
 
 use std::cell::RefCell;
 use std::error::Error as StdError;
@@ -37,7 +37,10 @@ where
 {
     pub(super) fn begin(connection: Box<Http1<B>>) -> Self {
         let connection = RefCell::new(Some(connection));
-        let shared = Rc::new(Shared { connection, reader: RefCell::default() });
+        let shared = Rc::new(Shared {
+            connection,
+            reader: RefCell::default(),
+        });
         let its = shared.clone();
         let rest = poll_fn(move |cx| {
             if let Some(connection) = its.connection.borrow_mut().as_mut() {
@@ -47,7 +50,10 @@ where
             its.reader.take().inspect(Waker::wake_by_ref);
             Poll::Ready(())
         });
-        Self { shared, task: spawn_local(rest).abort_handle() }
+        Self {
+            shared,
+            task: spawn_local(rest).abort_handle(),
+        }
     }
 }
 
@@ -56,7 +62,10 @@ where
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
-    pub(super) fn poll_frame(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+    pub(super) fn poll_frame(
+        &self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         self.shared.reader.replace(Some(cx.waker().clone()));
         match self.shared.connection.borrow_mut().as_mut() {
             Some(connection) => connection.poll_response(cx),
@@ -68,13 +77,21 @@ where
 impl<B> Sending<B> {
     /// Whether nothing of the response is still to come.
     pub(super) fn has_ended(&self) -> bool {
-        self.shared.connection.borrow().as_ref().is_none_or(|connection| connection.has_ended())
+        self.shared
+            .connection
+            .borrow()
+            .as_ref()
+            .is_none_or(|connection| connection.has_ended())
     }
 
     /// How much of the response is still to come.
     pub(super) fn size_hint(&self) -> SizeHint {
         let none = || SizeHint::with_exact(0);
-        self.shared.connection.borrow().as_ref().map_or_else(none, |connection| connection.size_hint())
+        self.shared
+            .connection
+            .borrow()
+            .as_ref()
+            .map_or_else(none, |connection| connection.size_hint())
     }
 
     /// Gives back the memory that the next piece would be read into.

@@ -1,8 +1,9 @@
 //! A request body on its way into a stream, and how it is stopped there.
 //!
-//! Hyper lets an upload go on when nobody reads the response any more: the stream would stay open at the upstream, and
-//! with it the client's body, for as long as the upstream grants it no window. So the tasks that hyper makes for a stream
-//! end when the exchange does, and the stream with them, by a reset.
+//! Hyper lets an upload go on when nobody reads the response any more: the stream would stay open
+//! at the upstream, and with it the client's body, for as long as the upstream grants it no window.
+//! So the tasks that hyper makes for a stream end when the exchange does, and the stream with them,
+//! by a reset.
 
 use std::cell::{Cell, RefCell};
 use std::error::Error as StdError;
@@ -73,7 +74,9 @@ impl<F: Future + 'static> Executor<F> for Tasks {
                 _ = task => {}
             }
         });
-        self.connection.borrow_mut().get_or_insert_with(|| handle.abort_handle());
+        self.connection
+            .borrow_mut()
+            .get_or_insert_with(|| handle.abort_handle());
     }
 }
 
@@ -94,8 +97,15 @@ struct Attempt<B> {
 
 impl<B> Upload<B> {
     pub(super) fn new(body: Option<Rc<Kept<B>>>, tasks: Tasks, gate: Rc<Gate>) -> Self {
-        let body = body.map(|kept| Attempt { reading: kept.begin(), kept });
-        Self { body, tasks, gate: RefCell::new(Some(gate)) }
+        let body = body.map(|kept| Attempt {
+            reading: kept.begin(),
+            kept,
+        });
+        Self {
+            body,
+            tasks,
+            gate: RefCell::new(Some(gate)),
+        }
     }
 }
 
@@ -110,19 +120,26 @@ where
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        let Some(Attempt { kept, reading }) = &mut self.get_mut().body else { return Poll::Ready(None) };
+        let Some(Attempt { kept, reading }) = &mut self.get_mut().body else {
+            return Poll::Ready(None);
+        };
         // Why it failed is told where it came from; the upstream hears that the request is over.
-        kept.poll_frame(reading, cx).map_err(|_| h2::Error::from(Reason::CANCEL).into())
+        kept.poll_frame(reading, cx)
+            .map_err(|_| h2::Error::from(Reason::CANCEL).into())
     }
 
     fn is_end_stream(&self) -> bool {
         if let Some(gate) = self.gate.borrow_mut().take() {
             self.tasks.opening.replace(Some(gate));
         }
-        self.body.as_ref().is_none_or(|body| body.kept.is_end_stream(&body.reading))
+        self.body
+            .as_ref()
+            .is_none_or(|body| body.kept.is_end_stream(&body.reading))
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.as_ref().map_or(SizeHint::with_exact(0), |body| body.kept.size_hint())
+        self.body
+            .as_ref()
+            .map_or(SizeHint::with_exact(0), |body| body.kept.size_hint())
     }
 }

@@ -20,16 +20,29 @@ impl Callgrind {
         let counts = directory.join("callgrind.out");
         let log = directory.join("valgrind.log");
         let mut command = Command::new("valgrind");
-        command.arg("--tool=callgrind").arg(format!("--callgrind-out-file={}", counts.display()));
+        command
+            .arg("--tool=callgrind")
+            .arg(format!("--callgrind-out-file={}", counts.display()));
         command.arg(format!("--log-file={}", log.display()));
         // The environment's settings are not to count.
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("SCOPEGATE_")) {
             command.env_remove(name);
         }
-        command.arg(program).args(arguments).stdin(Stdio::null()).stdout(Stdio::null());
-        let mut child = command.stderr(Stdio::piped()).spawn().expect("Valgrind is installed");
+        command
+            .arg(program)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null());
+        let mut child = command
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("Valgrind is installed");
         let errors = BufReader::new(child.stderr.take().unwrap());
-        Self { child, errors, counts }
+        Self {
+            child,
+            errors,
+            counts,
+        }
     }
 
     /// The process id, which is Valgrind's and the program's.
@@ -42,7 +55,10 @@ impl Callgrind {
         let mut log = String::new();
         loop {
             let mut line = String::new();
-            assert!(self.errors.read_line(&mut line).unwrap() > 0, "the gateway did not start:\n{log}");
+            assert!(
+                self.errors.read_line(&mut line).unwrap() > 0,
+                "the gateway did not start:\n{log}"
+            );
             if let Some((_, address)) = line.split_once("listening address=") {
                 return address.trim().parse().unwrap();
             }
@@ -65,14 +81,23 @@ impl Callgrind {
     /// What was counted, of all threads.
     pub(super) fn instructions(&self) -> u64 {
         let text = fs::read_to_string(&self.counts).unwrap();
-        let total = text.lines().find_map(|line| line.strip_prefix("totals: ")).unwrap();
+        let total = text
+            .lines()
+            .find_map(|line| line.strip_prefix("totals: "))
+            .unwrap();
         total.trim().parse().unwrap()
     }
 
     /// Shows the functions that they went to.
     pub(super) fn profile(&self) {
-        let annotate = Command::new("callgrind_annotate").arg("--threshold=97").arg(&self.counts).output();
-        for line in String::from_utf8_lossy(&annotate.unwrap().stdout).lines().take(PROFILE_LINES) {
+        let annotate = Command::new("callgrind_annotate")
+            .arg("--threshold=97")
+            .arg(&self.counts)
+            .output();
+        for line in String::from_utf8_lossy(&annotate.unwrap().stdout)
+            .lines()
+            .take(PROFILE_LINES)
+        {
             println!("{line}");
         }
     }

@@ -1,12 +1,13 @@
-//! How many instructions does a request cost? Times differ from run to run and from machine to machine, instructions
-//! repeat: what a change costs shows in them when it is far too small to be timed.
+//! How many instructions does a request cost? Times differ from run to run and from machine to
+//! machine, instructions repeat: what a change costs shows in them when it is far too small to be
+//! timed.
 //!
 //!     tests/bench/budget.sh              # installs Valgrind where it is missing; CI runs it
 //!
-//! Counts, under callgrind, the instructions of `decide` with a hot token, those of the whole program for one forwarded
-//! request, and those of a reload for each of its routes, compares them with `budget.toml`, and fails when one is exceeded.
-//! Start and end cancel out: each figure is the difference of a long run and a short one. The kernel's instructions are not
-//! among them.
+//! Counts, under callgrind, the instructions of `decide` with a hot token, those of the whole
+//! program for one forwarded request, and those of a reload for each of its routes, compares them
+//! with `budget.toml`, and fails when one is exceeded. Start and end cancel out: each figure is the
+//! difference of a long run and a short one. The kernel's instructions are not among them.
 
 #![allow(
     clippy::unwrap_used,
@@ -43,18 +44,20 @@ use callgrind::Callgrind;
 use keys::{Key, Token};
 use peers::{Client, Upstream};
 
-/// What a figure may be above its budget, in percent. Repetitions differ by a tenth of that at most; another compiler or another
-/// release of a library may move it by one or two.
+/// What a figure may be above its budget, in percent. Repetitions differ by a tenth of that at
+/// most; another compiler or another release of a library may move it by one or two.
 const TOLERANCE: u64 = 3;
 
-/// How often each is measured; the median counts. How the heap is laid out, which is chance, shows by a few thousandths.
+/// How often each is measured; the median counts. How the heap is laid out, which is chance, shows
+/// by a few thousandths.
 const ROUNDS: usize = 3;
 
 /// Requests, or decisions, of the short run and of the long one.
 const FORWARDED: (u64, u64) = (500, 2_500);
 const DECIDED: (u64, u64) = (1_000, 11_000);
 
-/// Routes of the small reload and of the large one. Work that grows with the square of the routes exceeds the budget at once.
+/// Routes of the small reload and of the large one. Work that grows with the square of the routes
+/// exceeds the budget at once.
 const RELOADED: (u64, u64) = (500, 2_000);
 
 fn main() -> ExitCode {
@@ -75,11 +78,27 @@ fn main() -> ExitCode {
         forwarded(directory, 2 * FORWARDED.1).profile();
     }
     let figures = [
-        ("decide", per_one(DECIDED, |count| decided(directory, count).instructions())),
-        ("forwarded", per_one(FORWARDED, |count| forwarded(directory, count).instructions())),
-        ("reloaded", per_one(RELOADED, |routes| again(directory, RELOAD, routes).instructions())),
+        (
+            "decide",
+            per_one(DECIDED, |count| decided(directory, count).instructions()),
+        ),
+        (
+            "forwarded",
+            per_one(FORWARDED, |count| {
+                forwarded(directory, count).instructions()
+            }),
+        ),
+        (
+            "reloaded",
+            per_one(RELOADED, |routes| {
+                again(directory, RELOAD, routes).instructions()
+            }),
+        ),
     ];
-    let budget = fs::read_to_string(budget_file()).unwrap().parse::<toml::Table>().unwrap();
+    let budget = fs::read_to_string(budget_file())
+        .unwrap()
+        .parse::<toml::Table>()
+        .unwrap();
     println!("{:<12} {:>10} {:>10}", "instructions", "measured", "budget");
     let mut within = true;
     for (name, measured) in figures {
@@ -88,7 +107,10 @@ fn main() -> ExitCode {
         println!("{name:<12} {measured:>10} {budget:>10} {percent:>+7.2}%");
         within &= measured * 100 <= budget * (100 + TOLERANCE);
         if measured * (100 + TOLERANCE) < budget * 100 {
-            println!("{name}: it has become cheaper; write the new figure into {}", budget_file().display());
+            println!(
+                "{name}: it has become cheaper; write the new figure into {}",
+                budget_file().display()
+            );
         }
     }
     if within {
@@ -110,13 +132,18 @@ fn per_one((short, long): (u64, u64), count: impl Fn(u64) -> u64) -> u64 {
     figures[ROUNDS / 2]
 }
 
-// The gateway, with one worker, one client and one upstream that take turns on connections that stay open.
+// The gateway, with one worker, one client and one upstream that take turns on connections that
+// stay open.
 
 fn forwarded(directory: &Path, requests: u64) -> Callgrind {
     let upstream = Upstream::start();
     let (config, token) = stage(directory, &upstream.url());
     let gateway = Path::new(env!("CARGO_BIN_EXE_scopegate"));
-    let mut gateway = Callgrind::start(directory, gateway, &["run", "--config", config.to_str().unwrap()]);
+    let mut gateway = Callgrind::start(
+        directory,
+        gateway,
+        &["run", "--config", config.to_str().unwrap()],
+    );
     upstream.gateway.store(gateway.pid(), Ordering::SeqCst);
     let mut client = Client::connect(gateway.address(), gateway.pid());
     for _ in 0..requests {
@@ -127,13 +154,15 @@ fn forwarded(directory: &Path, requests: u64) -> Callgrind {
     gateway
 }
 
-// `decide` alone: this very program under callgrind, with `decide DIRECTORY COUNT` as its arguments.
+// `decide` alone: this very program under callgrind, with `decide DIRECTORY COUNT` as its
+// arguments.
 
 const DECIDE: &str = "decide";
 
 fn decided(directory: &Path, count: u64) -> Callgrind {
     let (_, token) = stage(directory, "http://127.0.0.1:9");
-    // Making a key of random numbers takes as many instructions as chance has it: the other process gets a token.
+    // Making a key of random numbers takes as many instructions as chance has it: the other process
+    // gets a token.
     fs::write(directory.join(TOKEN), token).unwrap();
     again(directory, DECIDE, count)
 }
@@ -151,9 +180,15 @@ fn decide_often(directory: &Path, count: u64) {
     let config = fs::read_to_string(directory.join(CONFIG)).unwrap();
     let snapshot = stage::snapshot(&config);
     let cache = WorkerCache::new(Arc::new(SharedCache::new(1 << 20)), 16);
-    let request = stage::request("/orders", &fs::read_to_string(directory.join(TOKEN)).unwrap());
+    let request = stage::request(
+        "/orders",
+        &fs::read_to_string(directory.join(TOKEN)).unwrap(),
+    );
     let context = RequestContext::at(now().unix);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap();
     runtime.block_on(async {
         for _ in 0..count {
             let verdict = decide(&snapshot, black_box(&request), Some(&cache), context).await;

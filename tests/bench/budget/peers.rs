@@ -1,7 +1,8 @@
-//! The two ends of a forwarded request. They run in the process that counts, so that callgrind sees the gateway alone.
+//! The two ends of a forwarded request. They run in the process that counts, so that callgrind sees
+//! the gateway alone.
 //!
-//! Neither says anything while the gateway is still at work: it would find the next bytes there already, or not, as the
-//! machine's load has it, and go to sleep less often, or more.
+//! Neither says anything while the gateway is still at work: it would find the next bytes there
+//! already, or not, as the machine's load has it, and go to sleep less often, or more.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -11,7 +12,8 @@ use std::time::Duration;
 use std::{fs, thread};
 
 /// An answer like that of a common server.
-const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nserver: upstream\r\ndate: Tue, 25 Nov 2025 10:00:00 GMT\r\n\
+const ANSWER: &[u8] =
+    b"HTTP/1.1 200 OK\r\nserver: upstream\r\ndate: Tue, 25 Nov 2025 10:00:00 GMT\r\n\
     content-type: application/json\r\ncontent-length: 27\r\n\r\n{\"orders\":[{\"id\":\"o-104\"}]}";
 
 /// Answers every request with the same bytes.
@@ -66,14 +68,23 @@ impl Client {
     }
 
     pub(super) fn get(&mut self, path: &str, token: &str) {
-        let head = format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {token}\r\n\r\n");
+        let head = format!(
+            "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {token}\r\n\r\n"
+        );
         wait_until_asleep(self.gateway);
         self.stream.write_all(head.as_bytes()).unwrap();
         let whole = |bytes: &[u8]| {
-            assert!(bytes.starts_with(&b"HTTP/1.1 200"[..bytes.len().min(12)]), "{}", bytes.escape_ascii());
+            assert!(
+                bytes.starts_with(&b"HTTP/1.1 200"[..bytes.len().min(12)]),
+                "{}",
+                bytes.escape_ascii()
+            );
             bytes.ends_with(b"}]}")
         };
-        assert!(read_until(&mut self.stream, whole), "the gateway closed the connection");
+        assert!(
+            read_until(&mut self.stream, whole),
+            "the gateway closed the connection"
+        );
     }
 }
 
@@ -92,11 +103,16 @@ fn read_until(stream: &mut TcpStream, is_whole: impl Fn(&[u8]) -> bool) -> bool 
 
 /// Waits until no thread of a process runs or wants to.
 fn wait_until_asleep(pid: u32) {
-    while fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten().any(|thread| {
-        // The state stands after the name, which is in parentheses.
-        let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
-        stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('R'))
-    }) {
+    while fs::read_dir(format!("/proc/{pid}/task"))
+        .unwrap()
+        .flatten()
+        .any(|thread| {
+            // The state stands after the name, which is in parentheses.
+            let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+            stat.rsplit_once(") ")
+                .is_some_and(|(_, rest)| rest.starts_with('R'))
+        })
+    {
         thread::sleep(Duration::from_micros(50));
     }
 }

@@ -1,5 +1,5 @@
-//! The ground that scopegate stands on: hyper, a runtime and a pool for each thread, and nothing else. It forwards all
-//! it gets, unchecked. What scopegate costs beyond it is scopegate's own.
+//! The ground that scopegate stands on: hyper, a runtime and a pool for each thread, and nothing
+//! else. It forwards all it gets, unchecked. What scopegate costs beyond it is scopegate's own.
 //!
 //!     bare LISTEN UPSTREAM WORKERS
 
@@ -24,23 +24,41 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::{LocalSet, spawn_local};
 
 fn main() {
-    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
-    let [listen, upstream, workers] = &*arguments else { return };
-    let (listen, upstream): (SocketAddr, SocketAddr) = (listen.parse().unwrap(), upstream.parse().unwrap());
+    let arguments: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|argument| argument != "--bench")
+        .collect();
+    let [listen, upstream, workers] = &*arguments else {
+        return;
+    };
+    let (listen, upstream): (SocketAddr, SocketAddr) =
+        (listen.parse().unwrap(), upstream.parse().unwrap());
     let worker = move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
         LocalSet::new().block_on(&runtime, serve(listen, upstream));
     };
-    let threads: Vec<_> = (0..workers.parse().unwrap()).map(|_| std::thread::spawn(worker)).collect();
-    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    let threads: Vec<_> = (0..workers.parse().unwrap())
+        .map(|_| std::thread::spawn(worker))
+        .collect();
+    threads
+        .into_iter()
+        .for_each(|thread| thread.join().unwrap());
 }
 
 async fn serve(listen: SocketAddr, upstream: SocketAddr) {
     let listener = listen_with_others(listen);
-    let pool = Rc::new(Pool { upstream, idle: RefCell::default() });
+    let pool = Rc::new(Pool {
+        upstream,
+        idle: RefCell::default(),
+    });
     let host = HeaderValue::try_from(upstream.to_string()).unwrap();
     loop {
-        let Ok((stream, _)) = listener.accept().await else { continue };
+        let Ok((stream, _)) = listener.accept().await else {
+            continue;
+        };
         let _ = stream.set_nodelay(true);
         let (pool, host) = (pool.clone(), host.clone());
         let service = service_fn(move |request| {
@@ -60,13 +78,21 @@ fn listen_with_others(address: SocketAddr) -> TcpListener {
     socket.listen(1024).unwrap()
 }
 
-async fn forward(pool: Rc<Pool>, host: HeaderValue, mut request: Request<Incoming>) -> Response<Reply> {
+async fn forward(
+    pool: Rc<Pool>,
+    host: HeaderValue,
+    mut request: Request<Incoming>,
+) -> Response<Reply> {
     let headers = request.headers_mut();
     remove_hop_by_hop(headers);
     headers.insert("x-forwarded-for", HeaderValue::from_static("127.0.0.1"));
     headers.insert(HOST, host);
-    let Some(mut connection) = pool.connection().await else { return bad_gateway() };
-    let Ok(mut response) = connection.send_request(request).await else { return bad_gateway() };
+    let Some(mut connection) = pool.connection().await else {
+        return bad_gateway();
+    };
+    let Ok(mut response) = connection.send_request(request).await else {
+        return bad_gateway();
+    };
     remove_hop_by_hop(response.headers_mut());
     response.map(|body| Reply(Some((body, connection, pool))))
 }
@@ -94,7 +120,9 @@ struct Pool {
 impl Pool {
     async fn connection(&self) -> Option<SendRequest<Incoming>> {
         loop {
-            let Some(mut idle) = self.idle.borrow_mut().pop() else { return self.dial().await };
+            let Some(mut idle) = self.idle.borrow_mut().pop() else {
+                return self.dial().await;
+            };
             if idle.is_ready() || (!idle.is_closed() && idle.ready().await.is_ok()) {
                 return Some(idle);
             }
@@ -128,11 +156,15 @@ impl Body for Reply {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.as_ref().is_none_or(|(body, ..)| body.is_end_stream())
+        self.0
+            .as_ref()
+            .is_none_or(|(body, ..)| body.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.0.as_ref().map_or_else(|| SizeHint::with_exact(0), |(body, ..)| body.size_hint())
+        self.0
+            .as_ref()
+            .map_or_else(|| SizeHint::with_exact(0), |(body, ..)| body.size_hint())
     }
 }
 

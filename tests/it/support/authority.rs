@@ -32,7 +32,10 @@ impl Authority {
         params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
         let key = rcgen::KeyPair::generate().unwrap();
         let pem = params.self_signed(&key).unwrap().pem();
-        Self { issuer: rcgen::Issuer::new(params, key), pem }
+        Self {
+            issuer: rcgen::Issuer::new(params, key),
+            pem,
+        }
     }
 
     pub(crate) fn sign(&self, names: &[&str]) -> Identity {
@@ -50,7 +53,10 @@ impl Authority {
         let mut params = rcgen::CertificateParams::new(names).unwrap();
         change(&mut params);
         let made = params.signed_by(&key, &self.issuer).unwrap();
-        Identity { chain: made.pem(), key: key.serialize_pem() }
+        Identity {
+            chain: made.pem(),
+            key: key.serialize_pem(),
+        }
     }
 
     /// What a client has that trusts this root and shows `own`.
@@ -64,19 +70,28 @@ impl Authority {
             None => builder.with_no_client_auth(),
             Some(identity) => {
                 let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).unwrap();
-                builder.with_client_auth_cert(vec![identity.leaf()], key).unwrap()
+                builder
+                    .with_client_auth_cert(vec![identity.leaf()], key)
+                    .unwrap()
             }
         }
     }
 
     pub(crate) fn roots(&self) -> RootCertStore {
         let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_slice(self.pem.as_bytes()).unwrap()).unwrap();
+        roots
+            .add(CertificateDer::from_pem_slice(self.pem.as_bytes()).unwrap())
+            .unwrap();
         roots
     }
 
     /// A connection of a client that trusts this root and offers these protocols (ALPN).
-    pub(crate) fn connect(&self, address: SocketAddr, name: &str, protocols: &[&[u8]]) -> TlsClient {
+    pub(crate) fn connect(
+        &self,
+        address: SocketAddr,
+        name: &str,
+        protocols: &[&[u8]],
+    ) -> TlsClient {
         connect(address, name, offering(self.client(None), protocols))
     }
 }
@@ -102,12 +117,15 @@ pub(crate) fn connect(address: SocketAddr, name: &str, config: ClientConfig) -> 
     let name = ServerName::try_from(name.to_owned()).unwrap();
     let socket = TcpStream::connect(address).unwrap();
     socket.set_read_timeout(Some(super::PATIENCE)).unwrap();
-    StreamOwned::new(ClientConnection::new(Arc::new(config), name).unwrap(), socket)
+    StreamOwned::new(
+        ClientConnection::new(Arc::new(config), name).unwrap(),
+        socket,
+    )
 }
 
 impl Gateway {
-    /// A gateway that lets everybody through, over TLS with these certificates. `tls` is more of the table and whatever
-    /// follows it; `files` are written beside the configuration.
+    /// A gateway that lets everybody through, over TLS with these certificates. `tls` is more of
+    /// the table and whatever follows it; `files` are written beside the configuration.
     #[track_caller]
     pub(crate) fn secured(
         upstream: &Upstream,
@@ -116,8 +134,12 @@ impl Gateway {
         files: &[(&str, &str)],
     ) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        identities.iter().for_each(|(name, identity)| identity.write(directory.path(), name));
-        files.iter().for_each(|(name, text)| fs::write(directory.path().join(name), text).unwrap());
+        identities
+            .iter()
+            .for_each(|(name, identity)| identity.write(directory.path(), name));
+        files
+            .iter()
+            .for_each(|(name, text)| fs::write(directory.path().join(name), text).unwrap());
         let certificates: Vec<_> = identities
             .iter()
             .map(|(name, _)| format!("{{ cert_file = \"{name}.pem\", key_file = \"{name}.key\" }}"))

@@ -26,10 +26,14 @@ impl Cable {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let connections = Arc::<Connections>::default();
-        let cable = Self { connections: connections.clone() };
+        let cable = Self {
+            connections: connections.clone(),
+        };
         thread::spawn(move || {
             for near in listener.incoming().flatten() {
-                let Ok(far) = TcpStream::connect(upstream) else { continue };
+                let Ok(far) = TcpStream::connect(upstream) else {
+                    continue;
+                };
                 let _ = (near.set_nodelay(true), far.set_nodelay(true));
                 let (back, forth) = (near.try_clone().unwrap(), far.try_clone().unwrap());
                 connect(&connections, (near, forth), (far, back));
@@ -42,10 +46,14 @@ impl Cable {
     pub(crate) fn start_unix(path: &Path, upstream: SocketAddr) -> Self {
         let listener = UnixListener::bind(path).unwrap();
         let connections = Arc::<Connections>::default();
-        let cable = Self { connections: connections.clone() };
+        let cable = Self {
+            connections: connections.clone(),
+        };
         thread::spawn(move || {
             for near in listener.incoming().flatten() {
-                let Ok(far) = TcpStream::connect(upstream) else { continue };
+                let Ok(far) = TcpStream::connect(upstream) else {
+                    continue;
+                };
                 let _ = far.set_nodelay(true);
                 let (back, forth) = (near.try_clone().unwrap(), far.try_clone().unwrap());
                 connect(&connections, (near, forth), (far, back));
@@ -54,7 +62,8 @@ impl Cable {
         cable
     }
 
-    /// From now on nothing comes through on the connections that there are, and neither side hears that they are dead.
+    /// From now on nothing comes through on the connections that there are, and neither side hears
+    /// that they are dead.
     pub(crate) fn go_dead(&self) {
         let made = self.connections.made.load(Ordering::SeqCst);
         self.connections.dead.store(made, Ordering::SeqCst);
@@ -83,7 +92,11 @@ impl End for UnixStream {
     }
 }
 
-fn connect(connections: &Arc<Connections>, forth: (impl End, impl End), back: (impl End, impl End)) {
+fn connect(
+    connections: &Arc<Connections>,
+    forth: (impl End, impl End),
+    back: (impl End, impl End),
+) {
     let number = connections.made.fetch_add(1, Ordering::SeqCst);
     let (here, there) = (connections.clone(), connections.clone());
     thread::spawn(move || carry(&here, number, forth));

@@ -1,4 +1,5 @@
-//! A client over a plain socket: it sends exactly what it is told, and holds every answer against the invariants.
+//! A client over a plain socket: it sends exactly what it is told, and holds every answer against
+//! the invariants.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -19,7 +20,12 @@ pub(crate) struct Request {
 
 impl Request {
     pub(crate) fn new(method: &str, target: &str) -> Self {
-        Self { method: method.to_owned(), target: target.to_owned(), fields: Vec::new(), body: None }
+        Self {
+            method: method.to_owned(),
+            target: target.to_owned(),
+            fields: Vec::new(),
+            body: None,
+        }
     }
 
     pub(crate) fn get(target: &str) -> Self {
@@ -43,7 +49,9 @@ impl Request {
 
     /// The head as a server reads it, for asking the walk without a journey.
     pub(crate) fn head(&self) -> http::Request<()> {
-        let mut head = http::Request::builder().method(self.method.as_str()).uri(&self.target);
+        let mut head = http::Request::builder()
+            .method(self.method.as_str())
+            .uri(&self.target);
         if !self.has("host") {
             head = head.header("host", "api.test");
         }
@@ -54,7 +62,9 @@ impl Request {
     }
 
     fn has(&self, name: &str) -> bool {
-        self.fields.iter().any(|(field, _)| field.eq_ignore_ascii_case(name))
+        self.fields
+            .iter()
+            .any(|(field, _)| field.eq_ignore_ascii_case(name))
     }
 
     /// What goes over the wire.
@@ -91,7 +101,11 @@ impl Answer {
     pub(crate) fn field(&self, name: &str) -> Option<&str> {
         let mut found = self.fields.iter().filter(|(field, _)| field == name);
         let first = found.next();
-        assert!(found.next().is_none(), "{name} occurs twice: {:?}", self.fields);
+        assert!(
+            found.next().is_none(),
+            "{name} occurs twice: {:?}",
+            self.fields
+        );
         first.map(|(_, value)| value.as_str())
     }
 
@@ -102,24 +116,42 @@ impl Answer {
     /// The code of a problem body.
     #[track_caller]
     pub(crate) fn code(&self) -> String {
-        self.problem()["code"].as_str().expect("a problem has a code").to_owned()
+        self.problem()["code"]
+            .as_str()
+            .expect("a problem has a code")
+            .to_owned()
     }
 
     #[track_caller]
     pub(crate) fn problem(&self) -> Value {
-        assert_eq!(self.field("content-type"), Some("application/problem+json"), "{self:?}");
+        assert_eq!(
+            self.field("content-type"),
+            Some("application/problem+json"),
+            "{self:?}"
+        );
         serde_json::from_slice(&self.body).expect("a problem is JSON")
     }
 
     /// A parameter of the challenge.
     #[track_caller]
     pub(crate) fn challenge(&self, name: &str) -> Option<String> {
-        let challenge = self.field("www-authenticate").expect("there is a challenge");
-        let (scheme, parameters) = challenge.split_once(' ').expect("a challenge has parameters");
+        let challenge = self
+            .field("www-authenticate")
+            .expect("there is a challenge");
+        let (scheme, parameters) = challenge
+            .split_once(' ')
+            .expect("a challenge has parameters");
         assert_eq!(scheme, "Bearer");
         let start = format!("{name}=\"");
-        let found = parameters.split(", ").find_map(|parameter| parameter.strip_prefix(start.as_str()));
-        found.map(|value| value.strip_suffix('"').expect("a parameter is quoted").to_owned())
+        let found = parameters
+            .split(", ")
+            .find_map(|parameter| parameter.strip_prefix(start.as_str()));
+        found.map(|value| {
+            value
+                .strip_suffix('"')
+                .expect("a parameter is quoted")
+                .to_owned()
+        })
     }
 }
 
@@ -143,7 +175,10 @@ impl Client {
     fn over(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
-        Self { reader: BufReader::new(stream), secrets: Vec::new() }
+        Self {
+            reader: BufReader::new(stream),
+            secrets: Vec::new(),
+        }
     }
 
     /// Sends a request and reads its answer.
@@ -156,7 +191,12 @@ impl Client {
     /// Sends a request without reading.
     #[track_caller]
     pub(crate) fn write_request(&mut self, request: &Request) {
-        for text in request.fields.iter().map(|(_, value)| value).chain([&request.target]) {
+        for text in request
+            .fields
+            .iter()
+            .map(|(_, value)| value)
+            .chain([&request.target])
+        {
             self.secrets.extend(tokens(text));
         }
         self.write(&request.bytes());
@@ -172,10 +212,12 @@ impl Client {
         self.reader.get_ref().shutdown(Shutdown::Write).unwrap();
     }
 
-    /// Leaves by a reset, as a client does that is killed while it waits. To be dropped is to close in order, which looks
-    /// like [`Client::half_close`] until something is written.
+    /// Leaves by a reset, as a client does that is killed while it waits. To be dropped is to close
+    /// in order, which looks like [`Client::half_close`] until something is written.
     pub(crate) fn abort(self) {
-        socket2::SockRef::from(self.reader.get_ref()).set_linger(Some(Duration::ZERO)).unwrap();
+        socket2::SockRef::from(self.reader.get_ref())
+            .set_linger(Some(Duration::ZERO))
+            .unwrap();
     }
 
     /// The sending half, for a thread of its own.
@@ -183,7 +225,8 @@ impl Client {
         Writer(self.reader.get_ref().try_clone().unwrap())
     }
 
-    /// Reads an answer to a request of this method; `None` when the connection was closed before it.
+    /// Reads an answer to a request of this method; `None` when the connection was closed before
+    /// it.
     #[track_caller]
     pub(crate) fn read(&mut self, method: &str) -> Option<Answer> {
         loop {
@@ -209,7 +252,9 @@ impl Client {
     #[track_caller]
     pub(crate) fn read_exact(&mut self, count: usize) -> Vec<u8> {
         let mut bytes = vec![0; count];
-        self.reader.read_exact(&mut bytes).expect("there is more to read");
+        self.reader
+            .read_exact(&mut bytes)
+            .expect("there is more to read");
         bytes
     }
 
@@ -221,7 +266,8 @@ impl Client {
         }
     }
 
-    /// Whether the gateway has closed the connection, or does so before patience ends, in order: not by a reset.
+    /// Whether the gateway has closed the connection, or does so before patience ends, in order:
+    /// not by a reset.
     pub(crate) fn ends(&mut self) -> bool {
         self.reader.read(&mut [0; 1]).is_ok_and(|read| read == 0)
     }
@@ -230,7 +276,10 @@ impl Client {
     pub(crate) fn is_closed_within(&mut self, time: Duration) -> bool {
         self.reader.get_ref().set_read_timeout(Some(time)).unwrap();
         let closed = self.is_closed();
-        self.reader.get_ref().set_read_timeout(Some(PATIENCE)).unwrap();
+        self.reader
+            .get_ref()
+            .set_read_timeout(Some(PATIENCE))
+            .unwrap();
         closed
     }
 
@@ -238,7 +287,10 @@ impl Client {
     pub(crate) fn has_answer_within(&mut self, time: Duration) -> bool {
         self.reader.get_ref().set_read_timeout(Some(time)).unwrap();
         let begun = self.reader.fill_buf().is_ok_and(|bytes| !bytes.is_empty());
-        self.reader.get_ref().set_read_timeout(Some(PATIENCE)).unwrap();
+        self.reader
+            .get_ref()
+            .set_read_timeout(Some(PATIENCE))
+            .unwrap();
         begun
     }
 
@@ -247,7 +299,11 @@ impl Client {
         while !head.ends_with(b"\r\n\r\n") {
             match self.reader.read_until(b'\n', &mut head) {
                 Ok(0) => {
-                    assert!(head.is_empty(), "the head was cut: {:?}", String::from_utf8_lossy(&head));
+                    assert!(
+                        head.is_empty(),
+                        "the head was cut: {:?}",
+                        String::from_utf8_lossy(&head)
+                    );
                     return None;
                 }
                 Ok(_) => {}
@@ -267,7 +323,9 @@ impl Client {
             answer.complete = self.read_chunks(answer).is_some();
         } else if let Some(length) = answer.field("content-length") {
             let length: u64 = length.parse().expect("a length is a number");
-            let read = (&mut self.reader).take(length).read_to_end(&mut answer.body);
+            let read = (&mut self.reader)
+                .take(length)
+                .read_to_end(&mut answer.body);
             answer.complete = read.is_ok() && answer.body.len() as u64 == length;
         } else {
             answer.complete = self.reader.read_to_end(&mut answer.body).is_ok();
@@ -277,22 +335,33 @@ impl Client {
     fn read_chunks(&mut self, answer: &mut Answer) -> Option<()> {
         loop {
             let mut line = String::new();
-            self.reader.read_line(&mut line).ok().filter(|read| *read > 0)?;
+            self.reader
+                .read_line(&mut line)
+                .ok()
+                .filter(|read| *read > 0)?;
             let size = u64::from_str_radix(line.trim(), 16).ok()?;
             if size == 0 {
                 break;
             }
             let before = answer.body.len() as u64;
-            (&mut self.reader).take(size).read_to_end(&mut answer.body).ok()?;
+            (&mut self.reader)
+                .take(size)
+                .read_to_end(&mut answer.body)
+                .ok()?;
             (answer.body.len() as u64 == before + size).then_some(())?;
             self.reader.read_exact(&mut [0; 2]).ok()?;
         }
         loop {
             let mut line = String::new();
-            self.reader.read_line(&mut line).ok().filter(|read| *read > 0)?;
+            self.reader
+                .read_line(&mut line)
+                .ok()
+                .filter(|read| *read > 0)?;
             match line.trim_end().split_once(':') {
                 Some((name, value)) => {
-                    answer.trailers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+                    answer
+                        .trailers
+                        .push((name.to_ascii_lowercase(), value.trim().to_owned()));
                 }
                 None => return Some(()),
             }
@@ -303,28 +372,46 @@ impl Client {
     #[track_caller]
     fn check(&self, method: &str, answer: &Answer) {
         let has = |name: &str| answer.fields.iter().any(|(field, _)| field == name);
-        assert!((200..600).contains(&answer.status), "no final status: {answer:?}");
+        assert!(
+            (200..600).contains(&answer.status),
+            "no final status: {answer:?}"
+        );
         for hop in ["keep-alive", "upgrade", "proxy-authenticate", "te"] {
             // RFC 9110 §15.5.22: that one has to say to what.
             let is_right = hop == "upgrade" && answer.status == 426;
             assert!(is_right || !has(hop), "{hop} came through: {answer:?}");
         }
-        assert!(!(has("content-length") && has("transfer-encoding")), "framed twice: {answer:?}");
+        assert!(
+            !(has("content-length") && has("transfer-encoding")),
+            "framed twice: {answer:?}"
+        );
         let problem = answer.field("content-type") == Some("application/problem+json");
         // The parser's own refusals are bare, and close.
         if !problem && matches!(answer.status, 400 | 414 | 431) && !has("via") {
             assert_eq!(answer.field("connection"), Some("close"), "{answer:?}");
             return;
         }
-        assert!(answer.field("x-request-id").is_some_and(|id| !id.is_empty()), "no request id: {answer:?}");
+        assert!(
+            answer
+                .field("x-request-id")
+                .is_some_and(|id| !id.is_empty()),
+            "no request id: {answer:?}"
+        );
         if problem && method != "HEAD" {
             let body = answer.problem();
-            assert_eq!(body["status"], answer.status, "the problem tells another status");
+            assert_eq!(
+                body["status"], answer.status,
+                "the problem tells another status"
+            );
             assert_eq!(body["request_id"].as_str(), answer.field("x-request-id"));
             assert_eq!(answer.field("cache-control"), Some("no-store"));
         }
         if problem {
-            assert_eq!(answer.status == 405, has("allow"), "405 and Allow go together: {answer:?}");
+            assert_eq!(
+                answer.status == 405,
+                has("allow"),
+                "405 and Allow go together: {answer:?}"
+            );
             if matches!(answer.status, 401 | 403) {
                 // RFC 6750 §3: Bearer, one or more parameters, each quoted.
                 assert!(answer.challenge("realm").is_some(), "{answer:?}");
@@ -335,7 +422,10 @@ impl Client {
         }
         let all = format!("{:?}{}", answer.fields, answer.text());
         for secret in self.secrets.iter().filter(|_| problem) {
-            assert!(!all.contains(secret.as_str()), "the answer reflects the token (T20): {answer:?}");
+            assert!(
+                !all.contains(secret.as_str()),
+                "the answer reflects the token (T20): {answer:?}"
+            );
         }
     }
 }
@@ -344,7 +434,8 @@ impl Client {
 pub(crate) struct Writer(TcpStream);
 
 impl Writer {
-    /// Sends so many bytes, or as many as the gateway takes before it closes; returns how many it took.
+    /// Sends so many bytes, or as many as the gateway takes before it closes; returns how many it
+    /// took.
     pub(crate) fn write_until_closed(mut self, count: usize) -> usize {
         let piece = [b'x'; 65_536];
         let mut sent = 0;
@@ -362,19 +453,29 @@ impl Writer {
 fn tokens(text: &str) -> impl Iterator<Item = String> {
     let is_token = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     let words = text.split(move |c| !is_token(c));
-    words.filter(|word| word.len() > 40 && word.matches('.').count() > 1).map(str::to_owned)
+    words
+        .filter(|word| word.len() > 40 && word.matches('.').count() > 1)
+        .map(str::to_owned)
 }
 
 fn parse_head(head: &[u8]) -> Answer {
     let text = String::from_utf8_lossy(head);
     let mut lines = text.trim_end().split("\r\n");
-    let status =
-        lines.next().and_then(|line| line.split(' ').nth(1)?.parse().ok()).expect("there is a status line");
+    let status = lines
+        .next()
+        .and_then(|line| line.split(' ').nth(1)?.parse().ok())
+        .expect("there is a status line");
     let fields = lines
         .map(|line| line.split_once(':').expect("a field has a colon"))
         .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
         .collect();
-    Answer { status, fields, body: Vec::new(), trailers: Vec::new(), complete: false }
+    Answer {
+        status,
+        fields,
+        body: Vec::new(),
+        trailers: Vec::new(),
+        complete: false,
+    }
 }
 
 /// Sends bytes on a connection of their own and reads all that comes back until it is closed.

@@ -9,8 +9,8 @@ use std::thread;
 
 use super::PATIENCE;
 use super::frames::{
-    ACK, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, PREFACE, RST_STREAM, SETTINGS, WINDOW_UPDATE,
-    frame, literal,
+    ACK, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, PREFACE, RST_STREAM, SETTINGS,
+    WINDOW_UPDATE, frame, literal,
 };
 
 /// What goes over the wire for a stream of this number.
@@ -58,7 +58,10 @@ struct Request {
 
 /// A head with these fields, of which `:status` is the first.
 pub(crate) fn head(stream: u32, flags: u8, fields: &[(&str, &str)]) -> Vec<u8> {
-    let block: Vec<u8> = fields.iter().flat_map(|(name, value)| literal(name, value)).collect();
+    let block: Vec<u8> = fields
+        .iter()
+        .flat_map(|(name, value)| literal(name, value))
+        .collect();
     frame(HEADERS, END_HEADERS | flags, stream, &block)
 }
 
@@ -70,7 +73,12 @@ pub(crate) fn good(stream: u32) -> Vec<u8> {
 
 /// GOAWAY: the last stream that is or will be processed, and an error.
 pub(crate) fn goaway(last: u32, error: u32) -> Vec<u8> {
-    frame(GOAWAY, 0, 0, &[last.to_be_bytes(), error.to_be_bytes()].concat())
+    frame(
+        GOAWAY,
+        0,
+        0,
+        &[last.to_be_bytes(), error.to_be_bytes()].concat(),
+    )
 }
 
 /// RST_STREAM.
@@ -85,12 +93,19 @@ impl Framed {
 
     /// One whose answers hold what it was sent.
     pub(crate) fn start_echoing() -> Self {
-        Self::start_with(State { echoes: true, ..State::default() })
+        Self::start_with(State {
+            echoes: true,
+            ..State::default()
+        })
     }
 
     /// The same, with connections of so many streams, as nginx has it with `keepalive_requests`.
     pub(crate) fn start_short_lived(streams: u32) -> Self {
-        Self::start_with(State { echoes: true, lifetime: Some(streams), ..State::default() })
+        Self::start_with(State {
+            echoes: true,
+            lifetime: Some(streams),
+            ..State::default()
+        })
     }
 
     fn start_with(state: State) -> Self {
@@ -109,7 +124,10 @@ impl Framed {
 
     /// Its entry in a configuration.
     pub(crate) fn toml(&self, name: &str) -> String {
-        format!("[upstreams.{name}]\nurl = \"http://{}\"\nprotocol = \"http2\"\n", self.address)
+        format!(
+            "[upstreams.{name}]\nurl = \"http://{}\"\nprotocol = \"http2\"\n",
+            self.address
+        )
     }
 
     pub(crate) fn url(&self) -> String {
@@ -150,7 +168,8 @@ fn serve(state: &State, mut socket: TcpStream) -> Option<()> {
     loop {
         let mut head = [0; 9];
         socket.read_exact(&mut head).ok()?;
-        let mut payload = vec![0; usize::try_from(number(&[0, head[0], head[1], head[2]])).unwrap()];
+        let mut payload =
+            vec![0; usize::try_from(number(&[0, head[0], head[1], head[2]])).unwrap()];
         socket.read_exact(&mut payload).ok()?;
         let (kind, flags, stream) = (head[3], head[4], number(&head[5..]));
         match kind {
@@ -212,9 +231,14 @@ fn take(socket: &mut TcpStream, stream: u32, request: &mut Request, piece: &[u8]
     request.body.extend(piece);
     if let Ok(count @ 1..) = u32::try_from(piece.len()) {
         let update = |stream| frame(WINDOW_UPDATE, 0, stream, &count.to_be_bytes());
-        socket.write_all(&[update(0), update(stream)].concat()).ok()?;
+        socket
+            .write_all(&[update(0), update(stream)].concat())
+            .ok()?;
     }
-    if let Some((_, bytes)) = request.after.take_if(|(count, _)| *count <= request.body.len()) {
+    if let Some((_, bytes)) = request
+        .after
+        .take_if(|(count, _)| *count <= request.body.len())
+    {
         socket.write_all(&bytes(stream)).ok()?;
     }
     Some(())
@@ -223,7 +247,11 @@ fn take(socket: &mut TcpStream, stream: u32, request: &mut Request, piece: &[u8]
 /// An answer that holds the request's body, or its length where it is long.
 fn echo(stream: u32, body: &[u8]) -> Vec<u8> {
     let length = body.len().to_string();
-    let body = if body.len() > 10_000 { length.as_bytes() } else { body };
+    let body = if body.len() > 10_000 {
+        length.as_bytes()
+    } else {
+        body
+    };
     let head = head(stream, 0, &[(":status", "200")]);
     [head, frame(DATA, END_STREAM, stream, body)].concat()
 }

@@ -49,35 +49,56 @@ impl Frame {
         u32::from_be_bytes(self.payload[at..at + 4].try_into().unwrap())
     }
 
-    /// The status that a head begins with, as the gateway's library encodes it: an entry of the static table, or a literal
-    /// of digits in Huffman's code.
+    /// The status that a head begins with, as the gateway's library encodes it: an entry of the
+    /// static table, or a literal of digits in Huffman's code.
     pub(crate) fn status(&self) -> u16 {
         // A change of the table's size may come before it.
-        let block: Vec<u8> = self.payload.iter().copied().skip_while(|byte| byte & 0xe0 == 0x20).collect();
+        let block: Vec<u8> = self
+            .payload
+            .iter()
+            .copied()
+            .skip_while(|byte| byte & 0xe0 == 0x20)
+            .collect();
         match block[0] {
             index @ 0x88..=0x8e => [200, 204, 206, 304, 400, 404, 500][usize::from(index - 0x88)],
             _ => {
                 let length = usize::from(block[1] & 0x7f);
                 let text = &block[2..2 + length];
-                if block[1] & 0x80 == 0 { digits(text) } else { huffman_digits(text) }
+                if block[1] & 0x80 == 0 {
+                    digits(text)
+                } else {
+                    huffman_digits(text)
+                }
             }
         }
     }
 }
 
 fn digits(text: &[u8]) -> u16 {
-    String::from_utf8_lossy(text).parse().expect("a status is a number")
+    String::from_utf8_lossy(text)
+        .parse()
+        .expect("a status is a number")
 }
 
 /// RFC 7541, appendix B: 0 to 2 have five bits, 3 to 9 have six.
 fn huffman_digits(code: &[u8]) -> u16 {
-    let bits: Vec<u16> =
-        code.iter().flat_map(|byte| (0..8).rev().map(move |at| u16::from(byte >> at & 1))).collect();
+    let bits: Vec<u16> = code
+        .iter()
+        .flat_map(|byte| (0..8).rev().map(move |at| u16::from(byte >> at & 1)))
+        .collect();
     let mut number = 0;
     let mut at = 0;
     for _ in 0..3 {
-        let value = |count: usize| bits[at..at + count].iter().fold(0, |value, bit| value << 1 | bit);
-        let digit = if value(5) <= 2 { value(5) } else { value(6) - 0x19 + 3 };
+        let value = |count: usize| {
+            bits[at..at + count]
+                .iter()
+                .fold(0, |value, bit| value << 1 | bit)
+        };
+        let digit = if value(5) <= 2 {
+            value(5)
+        } else {
+            value(6) - 0x19 + 3
+        };
         at += if digit <= 2 { 5 } else { 6 };
         number = number * 10 + digit;
     }
@@ -114,10 +135,15 @@ pub(crate) fn literal(name: &str, value: &str) -> Vec<u8> {
 
 /// The fields of a request for a path, pseudo-fields first.
 pub(crate) fn request(method: &str, path: &str) -> Vec<u8> {
-    [(":method", method), (":scheme", "http"), (":path", path), (":authority", "api.test")]
-        .iter()
-        .flat_map(|(name, value)| literal(name, value))
-        .collect()
+    [
+        (":method", method),
+        (":scheme", "http"),
+        (":path", path),
+        (":authority", "api.test"),
+    ]
+    .iter()
+    .flat_map(|(name, value)| literal(name, value))
+    .collect()
 }
 
 /// What a flood came to.
@@ -147,7 +173,10 @@ impl Flooded {
     }
 
     pub(crate) fn count(&self, kind: u8) -> usize {
-        self.frames.iter().filter(|frame| frame.kind == kind).count()
+        self.frames
+            .iter()
+            .filter(|frame| frame.kind == kind)
+            .count()
     }
 }
 
@@ -194,17 +223,23 @@ pub(crate) struct Frames {
 impl Frames {
     /// A connection on which nothing was said.
     pub(crate) fn silent(address: SocketAddr) -> Self {
-        Self::on(Wire::Plain(TcpStream::connect(address).expect("the gateway accepts")))
+        Self::on(Wire::Plain(
+            TcpStream::connect(address).expect("the gateway accepts"),
+        ))
     }
 
     fn on(wire: Wire) -> Self {
         wire.socket().set_nodelay(true).unwrap();
         wire.socket().set_write_timeout(Some(PATIENCE)).unwrap();
-        Self { wire, buffer: Vec::new(), seen: Vec::new() }
+        Self {
+            wire,
+            buffer: Vec::new(),
+            seen: Vec::new(),
+        }
     }
 
-    /// A connection over TLS with both sides' settings exchanged. It keeps no table of fields, so that every status is
-    /// spelled out.
+    /// A connection over TLS with both sides' settings exchanged. It keeps no table of fields, so
+    /// that every status is spelled out.
     pub(crate) fn over(stream: TlsClient) -> Self {
         Self::on(Wire::Tls(Box::new(stream))).settled(&[(1, 0)])
     }
@@ -231,7 +266,9 @@ impl Frames {
             .wait(|frame| frame.kind == SETTINGS && frame.flags & ACK == 0)
             .expect("the gateway has settings");
         client.send(SETTINGS, ACK, 0, &[]);
-        client.wait(|frame| frame.kind == SETTINGS && frame.flags & ACK != 0).expect("it takes ours");
+        client
+            .wait(|frame| frame.kind == SETTINGS && frame.flags & ACK != 0)
+            .expect("it takes ours");
         self
     }
 
@@ -251,10 +288,16 @@ impl Frames {
 
     /// Sends a request without a body.
     pub(crate) fn get(&mut self, stream: u32, path: &str) {
-        self.send(HEADERS, END_STREAM | END_HEADERS, stream, &request("GET", path));
+        self.send(
+            HEADERS,
+            END_STREAM | END_HEADERS,
+            stream,
+            &request("GET", path),
+        );
     }
 
-    /// The next frame, a PING answered; `None` when the connection was closed, or nothing came for so long.
+    /// The next frame, a PING answered; `None` when the connection was closed, or nothing came for
+    /// so long.
     pub(crate) fn next_within(&mut self, time: Duration) -> Option<Frame> {
         let until = Instant::now() + time;
         loop {
@@ -264,7 +307,9 @@ impl Frames {
                 }
                 return Some(frame);
             }
-            let left = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())?;
+            let left = until
+                .checked_duration_since(Instant::now())
+                .filter(|left| !left.is_zero())?;
             self.wire.socket().set_read_timeout(Some(left)).unwrap();
             let mut piece = [0; 16_384];
             match self.wire.read(&mut piece) {
@@ -281,7 +326,12 @@ impl Frames {
         let stream = u32::from_be_bytes(head[5..9].try_into().unwrap()) & 0x7fff_ffff;
         let payload = self.buffer.get(9..9 + length)?.to_vec();
         self.buffer.drain(..9 + length);
-        Some(Frame { kind, flags, stream, payload })
+        Some(Frame {
+            kind,
+            flags,
+            stream,
+            payload,
+        })
     }
 
     /// Waits for such a frame, passing over others.
@@ -299,7 +349,8 @@ impl Frames {
     #[track_caller]
     pub(crate) fn status(&mut self, stream: u32) -> u16 {
         let head = self.wait(|frame| frame.kind == HEADERS && frame.stream == stream);
-        head.unwrap_or_else(|| panic!("no answer on stream {stream}: {:?}", self.seen)).status()
+        head.unwrap_or_else(|| panic!("no answer on stream {stream}: {:?}", self.seen))
+            .status()
     }
 
     /// The body of an answer whose head was read, to its end; windows are opened as it comes.
@@ -325,11 +376,14 @@ impl Frames {
     /// Whether the gateway answers a PING, and with it has read all that was sent.
     pub(crate) fn is_alive(&mut self) -> bool {
         self.send(PING, 0, 0, ARE_YOU_THERE);
-        self.wait(|frame| frame.kind == PING && frame.flags & ACK != 0 && frame.payload == ARE_YOU_THERE)
-            .is_some()
+        self.wait(|frame| {
+            frame.kind == PING && frame.flags & ACK != 0 && frame.payload == ARE_YOU_THERE
+        })
+        .is_some()
     }
 
-    /// Sends pieces as fast as they are taken until the gateway says that the connection ends, reading all the while.
+    /// Sends pieces as fast as they are taken until the gateway says that the connection ends,
+    /// reading all the while.
     pub(crate) fn flood(mut self, pieces: impl IntoIterator<Item = Vec<u8>>) -> Flooded {
         let mut socket = self.wire.socket().try_clone().unwrap();
         let is_over = AtomicBool::new(false);
@@ -352,17 +406,26 @@ impl Frames {
                 let next: Vec<_> = pieces.by_ref().take(AT_ONCE).collect();
                 let last = next.len() < AT_ONCE;
                 sent += next.len();
-                let end = if last { frame(PING, 0, 0, ARE_YOU_THERE) } else { Vec::new() };
+                let end = if last {
+                    frame(PING, 0, 0, ARE_YOU_THERE)
+                } else {
+                    Vec::new()
+                };
                 if socket.write_all(&[next.concat(), end].concat()).is_err() || last {
                     break;
                 }
             }
             let (frames, is_alive) = reading.join().unwrap();
-            Flooded { sent, frames, is_alive }
+            Flooded {
+                sent,
+                frames,
+                is_alive,
+            }
         })
     }
 
-    /// The next frame; the other half of the socket is somebody else's, so that nothing is answered.
+    /// The next frame; the other half of the socket is somebody else's, so that nothing is
+    /// answered.
     fn next_of_flood(&mut self) -> Option<Frame> {
         self.wire.socket().set_read_timeout(Some(PATIENCE)).unwrap();
         loop {
@@ -379,7 +442,9 @@ impl Frames {
 
     /// The error with which the gateway ends the connection, and whether it has closed it.
     pub(crate) fn ended(&mut self) -> (Option<u32>, bool) {
-        let error = self.wait(|frame| frame.kind == GOAWAY).map(|frame| frame.error());
+        let error = self
+            .wait(|frame| frame.kind == GOAWAY)
+            .map(|frame| frame.error());
         (error, self.is_closed())
     }
 
@@ -393,10 +458,16 @@ impl Frames {
         while let Some(frame) = self.next_within(until.saturating_duration_since(Instant::now())) {
             self.seen.push(frame);
         }
-        self.wire.socket().set_read_timeout(Some(Duration::from_millis(10))).unwrap();
+        self.wire
+            .socket()
+            .set_read_timeout(Some(Duration::from_millis(10)))
+            .unwrap();
         match self.wire.read(&mut [0; 1]) {
             Ok(count) => count == 0,
-            Err(error) => !matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut),
+            Err(error) => !matches!(
+                error.kind(),
+                io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
+            ),
         }
     }
 }

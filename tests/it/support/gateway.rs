@@ -18,8 +18,8 @@ pub(crate) struct Gateway {
 }
 
 impl Gateway {
-    /// Starts a gateway on free ports with two workers. The text holds everything but `[server]`'s addresses, which come
-    /// as flags do.
+    /// Starts a gateway on free ports with two workers. The text holds everything but `[server]`'s
+    /// addresses, which come as flags do.
     #[track_caller]
     pub(crate) fn start(toml: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
@@ -28,11 +28,12 @@ impl Gateway {
         Self::start_in(directory, file)
     }
 
-    /// Starts a gateway that lets everybody through to one upstream, for what comes after the decision. `more` begins in
-    /// the upstream's table and may go on with others.
+    /// Starts a gateway that lets everybody through to one upstream, for what comes after the
+    /// decision. `more` begins in the upstream's table and may go on with others.
     #[track_caller]
     pub(crate) fn open(upstream: &Upstream, more: &str) -> Self {
-        let route = "[[routes]]\npath = \"/**\"\nupstream = \"orders\"\nmethods = \"ANY\"\npublic = true\n";
+        let route =
+            "[[routes]]\npath = \"/**\"\nupstream = \"orders\"\nmethods = \"ANY\"\npublic = true\n";
         Self::start(&format!("{}{more}\n{route}", upstream.toml("orders")))
     }
 
@@ -45,7 +46,8 @@ impl Gateway {
         Self::start_with(directory, file, Vec::new())
     }
 
-    /// Starts a gateway with a file that is there already, in a directory that goes when the gateway does.
+    /// Starts a gateway with a file that is there already, in a directory that goes when the
+    /// gateway does.
     #[track_caller]
     pub(crate) fn start_in(directory: tempfile::TempDir, file: PathBuf) -> Self {
         Self::start_with(directory, file, vec!["127.0.0.1:0".parse().unwrap()])
@@ -65,7 +67,12 @@ impl Gateway {
             Err(error) => panic!("the gateway does not start: {error}"),
         };
         let (address, admin) = (running.addresses()[0], running.admin_address().unwrap());
-        Self { directory, running: Some(running), address, admin }
+        Self {
+            directory,
+            running: Some(running),
+            address,
+            admin,
+        }
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -116,7 +123,8 @@ impl Gateway {
         ask_admin(self.admin, path)
     }
 
-    /// The value of a metric, its labels written as the exposition has them; 0 when it is not there.
+    /// The value of a metric, its labels written as the exposition has them; 0 when it is not
+    /// there.
     #[track_caller]
     pub(crate) fn metric(&self, series: &str) -> f64 {
         metric(self.admin, series)
@@ -125,13 +133,17 @@ impl Gateway {
     /// Waits until a metric has a value.
     #[track_caller]
     pub(crate) fn wait_for_metric(&self, series: &str, value: f64) {
-        wait_until(&format!("{series} {value}"), || (self.metric(series) - value).abs() < f64::EPSILON);
+        wait_until(&format!("{series} {value}"), || {
+            (self.metric(series) - value).abs() < f64::EPSILON
+        });
     }
 
     /// Waits until every issuer has been asked for its keys once.
     #[track_caller]
     pub(crate) fn wait_until_ready(&self) {
-        wait_until("the gateway is ready", || self.ask_admin("/readyz").0 == 200);
+        wait_until("the gateway is ready", || {
+            self.ask_admin("/readyz").0 == 200
+        });
     }
 }
 
@@ -151,8 +163,13 @@ fn ask_admin(admin: SocketAddr, path: &str) -> (u16, String) {
         admin,
         format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").as_bytes(),
     );
-    let (head, body) = text.split_once("\r\n\r\n").expect("the admin listener answers");
-    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+    let (head, body) = text
+        .split_once("\r\n\r\n")
+        .expect("the admin listener answers");
+    (
+        head.split(' ').nth(1).unwrap().parse().unwrap(),
+        body.to_owned(),
+    )
 }
 
 /// The value of a metric that an admin listener tells; 0 when it is not there.
@@ -160,6 +177,8 @@ fn ask_admin(admin: SocketAddr, path: &str) -> (u16, String) {
 pub(super) fn metric(admin: SocketAddr, series: &str) -> f64 {
     let (status, text) = ask_admin(admin, "/metrics");
     assert_eq!(status, 200);
-    let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
     line.map_or(0.0, |value| value.parse().expect("a metric is a number"))
 }

@@ -77,7 +77,10 @@ impl Issuer {
 
     /// Its entry under another name.
     pub(crate) fn toml_named(&self, name: &str) -> String {
-        format!("[issuers.{name}]\nissuer = \"{}\"\naudience = \"api\"\n", self.url())
+        format!(
+            "[issuers.{name}]\nissuer = \"{}\"\naudience = \"api\"\n",
+            self.url()
+        )
     }
 
     /// A good token with these scopes.
@@ -122,7 +125,12 @@ fn answer(state: &State, stream: TcpStream) {
         let found = path == "/.well-known/openid-configuration";
         let url = format!("http://{}", state.address);
         let body = json!({"issuer": url, "jwks_uri": format!("{url}/jwks")}).to_string();
-        write(&mut stream, if found { 200 } else { 404 }, "", body.as_bytes());
+        write(
+            &mut stream,
+            if found { 200 } else { 404 },
+            "",
+            body.as_bytes(),
+        );
         return;
     }
     state.fetches.fetch_add(1, Ordering::SeqCst);
@@ -130,7 +138,9 @@ fn answer(state: &State, stream: TcpStream) {
     match jwks {
         Jwks::Keys(keys) => write_keys(&mut stream, &keys),
         Jwks::Held(keys) => {
-            wait_until("the keys are released", || state.released.load(Ordering::SeqCst));
+            wait_until("the keys are released", || {
+                state.released.load(Ordering::SeqCst)
+            });
             write_keys(&mut stream, &keys);
         }
         Jwks::Raw(status, fields, body) => write(&mut stream, status, &fields, &body),
@@ -142,12 +152,21 @@ fn answer(state: &State, stream: TcpStream) {
 
 fn write_keys(stream: &mut TcpStream, keys: &[Key]) {
     let keys: Vec<_> = keys.iter().map(Key::jwk).collect();
-    write(stream, 200, "", json!({ "keys": keys }).to_string().as_bytes());
+    write(
+        stream,
+        200,
+        "",
+        json!({ "keys": keys }).to_string().as_bytes(),
+    );
 }
 
 fn write(stream: &mut TcpStream, status: u16, fields: &str, body: &[u8]) {
-    let head =
-        format!("HTTP/1.1 {status} X\r\nconnection: close\r\ncontent-length: {}\r\n{fields}\r\n", body.len());
+    let head = format!(
+        "HTTP/1.1 {status} X\r\nconnection: close\r\ncontent-length: {}\r\n{fields}\r\n",
+        body.len()
+    );
     // The other side may have left.
-    let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body));
+    let _ = stream
+        .write_all(head.as_bytes())
+        .and_then(|()| stream.write_all(body));
 }

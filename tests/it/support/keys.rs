@@ -13,7 +13,10 @@ use serde_json::{Value, json};
 
 /// Seconds since 1970.
 pub(crate) fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap()
+        .as_secs()
 }
 
 /// Base64url without padding, as tokens and keys are written.
@@ -36,35 +39,53 @@ enum Pair {
 }
 
 impl Key {
-    /// RSA with 2048 bits. Making one takes a while, so that they are made once and told apart by `number`.
+    /// RSA with 2048 bits. Making one takes a while, so that they are made once and told apart by
+    /// `number`.
     pub(crate) fn rsa(kid: &str, number: usize) -> Self {
         static KEYS: LazyLock<Mutex<Vec<std::sync::Arc<Pair>>>> = LazyLock::new(Mutex::default);
         let mut keys = KEYS.lock().unwrap();
         while keys.len() <= number {
             let pair = aws_lc_rs::rsa::KeyPair::generate(KeySize::Rsa2048).unwrap();
             let der = pair.as_der().unwrap();
-            keys.push(std::sync::Arc::new(Pair::Rsa(RsaKeyPair::from_pkcs8(der.as_ref()).unwrap())));
+            keys.push(std::sync::Arc::new(Pair::Rsa(
+                RsaKeyPair::from_pkcs8(der.as_ref()).unwrap(),
+            )));
         }
-        Self { kid: kid.to_owned(), pair: keys[number].clone() }
+        Self {
+            kid: kid.to_owned(),
+            pair: keys[number].clone(),
+        }
     }
 
     pub(crate) fn p256(kid: &str) -> Self {
         let pair = EcdsaKeyPair::generate(&signature::ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
-        Self { kid: kid.to_owned(), pair: Pair::P256(pair).into() }
+        Self {
+            kid: kid.to_owned(),
+            pair: Pair::P256(pair).into(),
+        }
     }
 
     pub(crate) fn p384(kid: &str) -> Self {
         let pair = EcdsaKeyPair::generate(&signature::ECDSA_P384_SHA384_FIXED_SIGNING).unwrap();
-        Self { kid: kid.to_owned(), pair: Pair::P384(pair).into() }
+        Self {
+            kid: kid.to_owned(),
+            pair: Pair::P384(pair).into(),
+        }
     }
 
     pub(crate) fn ed25519(kid: &str) -> Self {
-        Self { kid: kid.to_owned(), pair: Pair::Ed25519(Ed25519KeyPair::generate().unwrap()).into() }
+        Self {
+            kid: kid.to_owned(),
+            pair: Pair::Ed25519(Ed25519KeyPair::generate().unwrap()).into(),
+        }
     }
 
     /// The same key under another name.
     pub(crate) fn named(&self, kid: &str) -> Self {
-        Self { kid: kid.to_owned(), pair: self.pair.clone() }
+        Self {
+            kid: kid.to_owned(),
+            pair: self.pair.clone(),
+        }
     }
 
     /// The algorithm that tokens of this key use unless told otherwise.
@@ -88,7 +109,9 @@ impl Key {
             }
             Pair::P256(pair) => point("P-256", pair.public_key().as_ref()),
             Pair::P384(pair) => point("P-384", pair.public_key().as_ref()),
-            Pair::Ed25519(pair) => json!({"kty": "OKP", "crv": "Ed25519", "x": encode(pair.public_key())}),
+            Pair::Ed25519(pair) => {
+                json!({"kty": "OKP", "crv": "Ed25519", "x": encode(pair.public_key())})
+            }
         };
         jwk["kid"] = json!(self.kid);
         jwk["use"] = json!("sig");
@@ -97,11 +120,20 @@ impl Key {
 
     /// The public half of an RSA key as a file of OpenSSL's.
     pub(crate) fn pem(&self) -> String {
-        let Pair::Rsa(pair) = &*self.pair else { panic!("{} is not RSA", self.kid) };
+        let Pair::Rsa(pair) = &*self.pair else {
+            panic!("{} is not RSA", self.kid)
+        };
         let der: PublicKeyX509Der<'_> = pair.public_key().as_der().unwrap();
         let text = STANDARD.encode(der.as_ref());
-        let lines: Vec<_> = text.as_bytes().chunks(64).map(String::from_utf8_lossy).collect();
-        format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", lines.join("\n"))
+        let lines: Vec<_> = text
+            .as_bytes()
+            .chunks(64)
+            .map(String::from_utf8_lossy)
+            .collect();
+        format!(
+            "-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n",
+            lines.join("\n")
+        )
     }
 
     /// The signature over a message, for `algorithm` where the key can do several.
@@ -121,7 +153,9 @@ impl Key {
                 pair.sign(padding, &random, message, &mut bytes).unwrap();
                 bytes
             }
-            Pair::P256(pair) | Pair::P384(pair) => pair.sign(&random, message).unwrap().as_ref().to_vec(),
+            Pair::P256(pair) | Pair::P384(pair) => {
+                pair.sign(&random, message).unwrap().as_ref().to_vec()
+            }
             Pair::Ed25519(pair) => pair.sign(message).as_ref().to_vec(),
         }
     }
@@ -146,10 +180,14 @@ impl Token {
             "iss": issuer, "aud": "api", "sub": "alice", "client_id": "app", "jti": "1",
             "iat": now(), "exp": now() + 3600, "scope": scope,
         });
-        Self { header: json!({}), claims }
+        Self {
+            header: json!({}),
+            claims,
+        }
     }
 
-    /// With a claim set, or removed by `Value::Null`… which is how a `null` is *not* written; see [`Token::claims`].
+    /// With a claim set, or removed by `Value::Null`… which is how a `null` is *not* written; see
+    /// [`Token::claims`].
     pub(crate) fn with(mut self, claim: &str, value: impl Into<Value>) -> Self {
         match value.into() {
             Value::Null => drop(self.claims.as_object_mut().unwrap().remove(claim)),
@@ -180,7 +218,10 @@ impl Token {
     pub(crate) fn signed_text(header: &str, claims: &str, key: &Key) -> String {
         let message = format!("{}.{}", encode(header), encode(claims));
         let named: Option<Value> = serde_json::from_str(header).ok();
-        let algorithm = named.as_ref().and_then(|header| header["alg"].as_str()).unwrap_or_default();
+        let algorithm = named
+            .as_ref()
+            .and_then(|header| header["alg"].as_str())
+            .unwrap_or_default();
         let signature = key.sign(algorithm, message.as_bytes());
         format!("{message}.{}", encode(signature))
     }

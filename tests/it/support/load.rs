@@ -44,7 +44,11 @@ impl Load {
             })
         };
         let clients = clients.into_iter().map(client).collect();
-        let load = Self { stop, answered, clients };
+        let load = Self {
+            stop,
+            answered,
+            clients,
+        };
         load.goes_on();
         load
     }
@@ -54,17 +58,26 @@ impl Load {
     pub(crate) fn goes_on(&self) {
         let before = self.answered.load(Ordering::Relaxed);
         let enough = before + 4 * self.clients.len();
-        wait_until("the load goes on", || self.answered.load(Ordering::Relaxed) >= enough);
+        wait_until("the load goes on", || {
+            self.answered.load(Ordering::Relaxed) >= enough
+        });
     }
 
     /// Ends it. Every request must have been answered with 200.
     #[track_caller]
     pub(crate) fn must_not_have_failed(self) {
         self.stop.store(true, Ordering::Relaxed);
-        let failures: Vec<String> =
-            self.clients.into_iter().flat_map(|client| client.join().expect("a client ends")).collect();
+        let failures: Vec<String> = self
+            .clients
+            .into_iter()
+            .flat_map(|client| client.join().expect("a client ends"))
+            .collect();
         let total = self.answered.load(Ordering::Relaxed);
-        assert!(failures.is_empty(), "{} of {total} failed: {failures:?}", failures.len());
+        assert!(
+            failures.is_empty(),
+            "{} of {total} failed: {failures:?}",
+            failures.len()
+        );
     }
 }
 
@@ -72,5 +85,9 @@ fn ask(address: SocketAddr, request: &Request) -> Result<(), String> {
     let mut client = Client::try_connect(&address.to_string()).ok_or("refused")?;
     client.write_request(request);
     let answer = client.read("GET").ok_or("no answer")?;
-    if answer.status == 200 && answer.complete { Ok(()) } else { Err(format!("{}", answer.status)) }
+    if answer.status == 200 && answer.complete {
+        Ok(())
+    } else {
+        Err(format!("{}", answer.status))
+    }
 }

@@ -1,8 +1,8 @@
-//! The cast of the integration tests: a gateway, issuers, upstreams and clients, over real sockets on ports that the
-//! system chooses.
+//! The cast of the integration tests: a gateway, issuers, upstreams and clients, over real sockets
+//! on ports that the system chooses.
 //!
-//! The client holds every answer against what every answer must be, and the upstream every arrival, so that each test
-//! tests the invariants besides its own promise.
+//! The client holds every answer against what every answer must be, and the upstream every arrival,
+//! so that each test tests the invariants besides its own promise.
 
 mod authority;
 mod cable;
@@ -43,7 +43,8 @@ pub(crate) use shell::Shell;
 pub(crate) use upstream::{Arrival, Script, Upstream};
 pub(crate) use wire::{Expected, Vector};
 
-/// How long a condition may take to come true before a test fails. Long, for a machine that has better to do.
+/// How long a condition may take to come true before a test fails. Long, for a machine that has
+/// better to do.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Waits until `condition` holds. Never waits for a time alone.
@@ -52,12 +53,16 @@ pub(crate) fn wait_until(what: &str, condition: impl FnMut() -> bool) {
     wait_within(PATIENCE, what, condition);
 }
 
-/// The same with another patience than the usual, which is shorter than what a gateway grants by default.
+/// The same with another patience than the usual, which is shorter than what a gateway grants by
+/// default.
 #[track_caller]
 pub(crate) fn wait_within(patience: Duration, what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + patience;
     while !condition() {
-        assert!(Instant::now() < deadline, "still not so after {patience:?}: {what}");
+        assert!(
+            Instant::now() < deadline,
+            "still not so after {patience:?}: {what}"
+        );
         std::thread::sleep(Duration::from_millis(5));
     }
 }
@@ -65,14 +70,19 @@ pub(crate) fn wait_within(patience: Duration, what: &str, mut condition: impl Fn
 /// An address that nobody listens on.
 #[track_caller]
 pub(crate) fn free_address() -> SocketAddr {
-    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let address = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
     wait_until_closed(address);
     address
 }
 
-/// Waits until nobody listens there. A process that another test is about to start holds on to every socket of this one
-/// for a moment, closed or not.
+/// Waits until nobody listens there. A process that another test is about to start holds on to
+/// every socket of this one for a moment, closed or not.
 #[track_caller]
 pub(crate) fn wait_until_closed(address: SocketAddr) {
-    wait_until("an address is closed", || TcpStream::connect(address).is_err());
+    wait_until("an address is closed", || {
+        TcpStream::connect(address).is_err()
+    });
 }

@@ -26,8 +26,8 @@ pub(crate) enum Play {
     Refuse,
     /// The same after its whole body has come.
     RefuseLate,
-    /// Answers at once with this body, whose end does not come, and resets the stream when it is told to by
-    /// [`Multiplexed::go_on`].
+    /// Answers at once with this body, whose end does not come, and resets the stream when it is
+    /// told to by [`Multiplexed::go_on`].
     Reset(&'static str, Reason),
     /// Answers at once, and sends these pieces, each when it is told to by [`Multiplexed::go_on`].
     Pieces(&'static [&'static str]),
@@ -86,7 +86,10 @@ impl Multiplexed {
         *state.held.lock().unwrap() = true;
         let shared = state.clone();
         thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
             runtime.block_on(async move {
                 let listener = TcpListener::from_std(listener).unwrap();
                 while let Ok((tcp, _)) = listener.accept().await {
@@ -100,7 +103,9 @@ impl Multiplexed {
                         match tls {
                             None => serve(state, tcp, number, max_streams).await,
                             Some(tls) => {
-                                let Ok(stream) = tls.accept(tcp).await else { return };
+                                let Ok(stream) = tls.accept(tcp).await else {
+                                    return;
+                                };
                                 serve(state, stream, number, max_streams).await;
                             }
                         }
@@ -117,7 +122,10 @@ impl Multiplexed {
 
     /// Its entry in a configuration, in the clear.
     pub(crate) fn toml(&self, name: &str) -> String {
-        format!("[upstreams.{name}]\nurl = \"http://{}\"\nprotocol = \"http2\"\n", self.address)
+        format!(
+            "[upstreams.{name}]\nurl = \"http://{}\"\nprotocol = \"http2\"\n",
+            self.address
+        )
     }
 
     /// What it does with the next streams; after that it echoes.
@@ -150,7 +158,9 @@ impl Multiplexed {
     /// Waits until so many streams were opened.
     #[track_caller]
     pub(crate) fn wait_for(&self, count: usize) {
-        wait_until("streams are opened at the upstream", || self.opened().len() >= count);
+        wait_until("streams are opened at the upstream", || {
+            self.opened().len() >= count
+        });
     }
 }
 
@@ -174,7 +184,10 @@ impl Drop for Multiplexed {
     fn drop(&mut self) {
         let violations = self.state.violations.lock().unwrap();
         if !thread::panicking() {
-            assert!(violations.is_empty(), "what arrived broke an invariant: {violations:#?}");
+            assert!(
+                violations.is_empty(),
+                "what arrived broke an invariant: {violations:#?}"
+            );
         }
     }
 }
@@ -185,13 +198,18 @@ where
 {
     let mut builder = h2::server::Builder::new();
     builder.max_concurrent_streams(max_streams);
-    let Ok(mut connection) = builder.handshake::<_, Bytes>(io).await else { return };
+    let Ok(mut connection) = builder.handshake::<_, Bytes>(io).await else {
+        return;
+    };
     while let Some(Ok((request, response))) = connection.accept().await {
         let play = state.script.lock().unwrap().pop_front().unwrap_or_default();
         let (head, body) = request.into_parts();
         let head = Arc::new(Request::from_parts(head, ()));
         check(&state, &head);
-        state.opened.lock().unwrap().push(Opened { head: head.clone(), connection: number });
+        state.opened.lock().unwrap().push(Opened {
+            head: head.clone(),
+            connection: number,
+        });
         if matches!(play, Play::Leave) {
             connection.graceful_shutdown();
         }
@@ -202,9 +220,20 @@ where
 /// What holds of everything that arrives (RFC 9113 §8.2.2, §8.3.1).
 fn check(state: &State, head: &Request<()>) {
     let headers = head.headers();
-    for name in ["host", "connection", "transfer-encoding", "upgrade", "keep-alive", "proxy-connection"] {
+    for name in [
+        "host",
+        "connection",
+        "transfer-encoding",
+        "upgrade",
+        "keep-alive",
+        "proxy-connection",
+    ] {
         if headers.contains_key(name) {
-            state.violations.lock().unwrap().push(format!("{name} went further: {head:?}"));
+            state
+                .violations
+                .lock()
+                .unwrap()
+                .push(format!("{name} went further: {head:?}"));
         }
     }
     // A probe is the gateway's own request, forwarded for nobody.
@@ -213,11 +242,20 @@ fn check(state: &State, head: &Request<()>) {
             .get("user-agent")
             .is_some_and(|agent| agent == concat!("scopegate/", env!("CARGO_PKG_VERSION")));
     if head.uri().authority().is_none() || is_probe == headers.contains_key("x-request-id") {
-        state.violations.lock().unwrap().push(format!("no authority or request id: {head:?}"));
+        state
+            .violations
+            .lock()
+            .unwrap()
+            .push(format!("no authority or request id: {head:?}"));
     }
 }
 
-async fn answer(state: Arc<State>, play: Play, body: RecvStream, mut response: SendResponse<Bytes>) {
+async fn answer(
+    state: Arc<State>,
+    play: Play,
+    body: RecvStream,
+    mut response: SendResponse<Bytes>,
+) {
     let ok = || Response::new(());
     match play {
         Play::Refuse => response.send_reset(Reason::REFUSED_STREAM),
@@ -228,16 +266,23 @@ async fn answer(state: Arc<State>, play: Play, body: RecvStream, mut response: S
         Play::Reset(text, reason) => {
             let mut stream = response.send_response(ok(), false).unwrap();
             let _ = stream.send_data(Bytes::from_static(text.as_bytes()), false);
-            // A reset takes the place of what has not left yet: the test says when it has seen that.
+            // A reset takes the place of what has not left yet: the test says when it has seen
+            // that.
             state.step().await;
             stream.send_reset(reason);
         }
         Play::Pieces(pieces) => {
-            let head = Response::builder().header("content-type", "text/event-stream").body(()).unwrap();
+            let head = Response::builder()
+                .header("content-type", "text/event-stream")
+                .body(())
+                .unwrap();
             let mut stream = response.send_response(head, false).unwrap();
             for (number, piece) in pieces.iter().enumerate() {
                 state.step().await;
-                let _ = stream.send_data(Bytes::from_static(piece.as_bytes()), number + 1 == pieces.len());
+                let _ = stream.send_data(
+                    Bytes::from_static(piece.as_bytes()),
+                    number + 1 == pieces.len(),
+                );
             }
         }
         Play::Early => {
@@ -249,7 +294,10 @@ async fn answer(state: Arc<State>, play: Play, body: RecvStream, mut response: S
             drop(body);
         }
         Play::Short => {
-            let head = Response::builder().header("content-length", "10").body(()).unwrap();
+            let head = Response::builder()
+                .header("content-length", "10")
+                .body(())
+                .unwrap();
             let mut stream = response.send_response(head, false).unwrap();
             let _ = stream.send_data(Bytes::from_static(b"short"), true);
         }
@@ -278,16 +326,29 @@ async fn receive(mut body: RecvStream) -> (Vec<u8>, HeaderMap) {
         let _ = body.flow_control().release_capacity(piece.len());
         received.extend_from_slice(&piece);
     }
-    let trailers = body.trailers().await.ok().flatten().unwrap_or_else(HeaderMap::new);
+    let trailers = body
+        .trailers()
+        .await
+        .ok()
+        .flatten()
+        .unwrap_or_else(HeaderMap::new);
     (received, trailers)
 }
 
 async fn echo(body: RecvStream, mut response: SendResponse<Bytes>) {
     let (received, mut trailers) = receive(body).await;
-    trailers.insert(HeaderName::from_static("grpc-status"), HeaderValue::from_static("0"));
+    trailers.insert(
+        HeaderName::from_static("grpc-status"),
+        HeaderValue::from_static("0"),
+    );
     let names: Vec<_> = trailers.keys().map(HeaderName::as_str).collect();
-    let head = Response::builder().header("trailer", names.join(", ")).body(()).unwrap();
-    let Ok(mut stream) = response.send_response(head, false) else { return };
+    let head = Response::builder()
+        .header("trailer", names.join(", "))
+        .body(())
+        .unwrap();
+    let Ok(mut stream) = response.send_response(head, false) else {
+        return;
+    };
     let _ = stream.send_data(received.into(), false);
     let _ = stream.send_trailers(trailers);
 }

@@ -1,4 +1,5 @@
-//! A gateway, and beside it the same configuration that is only asked: both have to come to the same verdict.
+//! A gateway, and beside it the same configuration that is only asked: both have to come to the
+//! same verdict.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -43,7 +44,8 @@ pub(crate) struct Verdict {
 /// The `iss` of the pair's tokens.
 pub(crate) const ISS: &str = "https://idp.test";
 
-/// What the client hears of each reason: status, code, and the error of the challenge if there is one.
+/// What the client hears of each reason: status, code, and the error of the challenge if there is
+/// one.
 const ANSWERS: [(&str, u16, &str, Option<&str>); 24] = [
     ("target_too_long", 414, "target_too_long", None),
     ("malformed_target", 400, "malformed_target", None),
@@ -53,27 +55,82 @@ const ANSWERS: [(&str, u16, &str, Option<&str>); 24] = [
     ("shadowed_path", 404, "shadowed_path", None),
     ("method_not_allowed", 405, "method_not_allowed", None),
     ("missing_token", 401, "missing_token", None),
-    ("several_tokens", 400, "invalid_request", Some("invalid_request")),
-    ("token_too_long", 401, "invalid_token", Some("invalid_token")),
-    ("malformed_token", 401, "invalid_token", Some("invalid_token")),
-    ("algorithm_not_allowed", 401, "invalid_token", Some("invalid_token")),
-    ("unknown_issuer", 401, "invalid_token", Some("invalid_token")),
+    (
+        "several_tokens",
+        400,
+        "invalid_request",
+        Some("invalid_request"),
+    ),
+    (
+        "token_too_long",
+        401,
+        "invalid_token",
+        Some("invalid_token"),
+    ),
+    (
+        "malformed_token",
+        401,
+        "invalid_token",
+        Some("invalid_token"),
+    ),
+    (
+        "algorithm_not_allowed",
+        401,
+        "invalid_token",
+        Some("invalid_token"),
+    ),
+    (
+        "unknown_issuer",
+        401,
+        "invalid_token",
+        Some("invalid_token"),
+    ),
     ("unknown_key", 401, "invalid_token", Some("invalid_token")),
     ("bad_signature", 401, "invalid_token", Some("invalid_token")),
     ("token_expired", 401, "token_expired", Some("invalid_token")),
-    ("token_not_yet_valid", 401, "token_not_yet_valid", Some("invalid_token")),
-    ("wrong_audience", 401, "wrong_audience", Some("invalid_token")),
+    (
+        "token_not_yet_valid",
+        401,
+        "token_not_yet_valid",
+        Some("invalid_token"),
+    ),
+    (
+        "wrong_audience",
+        401,
+        "wrong_audience",
+        Some("invalid_token"),
+    ),
     ("wrong_client", 401, "wrong_client", Some("invalid_token")),
-    ("not_an_access_token", 401, "not_an_access_token", Some("invalid_token")),
-    ("sender_constrained_token", 401, "sender_constrained_token", Some("invalid_token")),
-    ("wrong_client_certificate", 401, "wrong_client_certificate", Some("invalid_token")),
-    ("insufficient_scope", 403, "insufficient_scope", Some("insufficient_scope")),
+    (
+        "not_an_access_token",
+        401,
+        "not_an_access_token",
+        Some("invalid_token"),
+    ),
+    (
+        "sender_constrained_token",
+        401,
+        "sender_constrained_token",
+        Some("invalid_token"),
+    ),
+    (
+        "wrong_client_certificate",
+        401,
+        "wrong_client_certificate",
+        Some("invalid_token"),
+    ),
+    (
+        "insufficient_scope",
+        403,
+        "insufficient_scope",
+        Some("insufficient_scope"),
+    ),
     ("cross_site_request", 403, "cross_site_request", None),
 ];
 
 impl Pair {
-    /// Starts with one issuer `idp` whose tokens are signed by `key`, one upstream `up` that every route has by default,
-    /// and `text`. `issuer` is more of the issuer's entry.
+    /// Starts with one issuer `idp` whose tokens are signed by `key`, one upstream `up` that every
+    /// route has by default, and `text`. `issuer` is more of the issuer's entry.
     #[track_caller]
     pub(crate) fn start(key: &Key, issuer: &str, text: &str) -> Self {
         Self::with_keys(key, &json!([key.jwk()]), issuer, text)
@@ -84,7 +141,11 @@ impl Pair {
     pub(crate) fn with_keys(key: &Key, keys: &Value, issuer: &str, text: &str) -> Self {
         let upstream = Upstream::start();
         let jwks = json!({ "keys": keys });
-        let audience = if issuer.contains("audience") { "" } else { "audience = \"api\"" };
+        let audience = if issuer.contains("audience") {
+            ""
+        } else {
+            "audience = \"api\""
+        };
         let text = format!(
             "[issuers.idp]\nissuer = \"{ISS}\"\njwks = '{jwks}'\n{audience}\n{issuer}\n{}\n\
              [defaults]\nupstream = \"up\"\n{text}",
@@ -96,7 +157,14 @@ impl Pair {
         let snapshot = Snapshot::compile(config, &metrics, None).unwrap();
         let cache = WorkerCache::new(Arc::new(SharedCache::new(1 << 20)), 64);
         let gateway = Gateway::start(&text);
-        Self { gateway, upstream, key: key.clone(), snapshot, cache, refused: RefCell::default() }
+        Self {
+            gateway,
+            upstream,
+            key: key.clone(),
+            snapshot,
+            cache,
+            refused: RefCell::default(),
+        }
     }
 
     /// The makings of a good token with these scopes.
@@ -109,21 +177,33 @@ impl Pair {
         Self::claims(scope).signed(&self.key)
     }
 
-    /// The verdict on a request. It is the same for a token that was never seen and for one that is cached, asked or
-    /// over a socket (C07).
+    /// The verdict on a request. It is the same for a token that was never seen and for one that is
+    /// cached, asked or over a socket (C07).
     #[track_caller]
     pub(crate) fn ask(&self, request: &Request) -> Verdict {
         let head = request.head();
         let (route, refusal, _) = self.decide(&head, None);
         let reason = refusal.as_ref().map(Refusal::reason);
         // Tokens of more than 8 KiB are not cached.
-        let is_small = head.headers().values().map(http::HeaderValue::len).sum::<usize>() < 8192;
+        let is_small = head
+            .headers()
+            .values()
+            .map(http::HeaderValue::len)
+            .sum::<usize>()
+            < 8192;
         for again in [false, true] {
             let (same, refused, cached) = self.decide(&head, Some(&self.cache));
             assert_eq!(same, route, "a cached token has another route");
-            assert_eq!(refused.as_ref().map(Refusal::reason), reason, "a cached token has another verdict");
+            assert_eq!(
+                refused.as_ref().map(Refusal::reason),
+                reason,
+                "a cached token has another verdict"
+            );
             let is_hit = cached != Some(CacheResult::Miss);
-            assert!(is_hit || !again || !is_small, "a verified token is verified again");
+            assert!(
+                is_hit || !again || !is_small,
+                "a verified token is verified again"
+            );
         }
         let before = self.upstream.arrivals().len();
         let answer = self.gateway.send(request);
@@ -132,26 +212,45 @@ impl Pair {
         let arrival = arrivals.get(before).cloned();
         if let Some(reason) = reason {
             let route = route.clone().unwrap_or_else(|| "none".to_owned());
-            *self.refused.borrow_mut().entry((route, reason)).or_default() += 1.0;
+            *self
+                .refused
+                .borrow_mut()
+                .entry((route, reason))
+                .or_default() += 1.0;
         }
         let needs = refusal.as_ref().and_then(needs);
-        let verdict = Verdict { answer, arrival, reason, route, needs };
+        let verdict = Verdict {
+            answer,
+            arrival,
+            reason,
+            route,
+            needs,
+        };
         verdict.check(refusal.as_ref());
         verdict
     }
 
-    /// The gateway has counted each refusal under the route and the reason that asking gave, and no other.
+    /// The gateway has counted each refusal under the route and the reason that asking gave, and no
+    /// other.
     #[track_caller]
     pub(crate) fn check_counts(&self) {
         let refused = self.refused.borrow();
         for ((route, reason), count) in refused.iter() {
-            let series = format!("scopegate_refusals_total{{reason=\"{reason}\",route=\"{route}\"}}");
+            let series =
+                format!("scopegate_refusals_total{{reason=\"{reason}\",route=\"{route}\"}}");
             self.gateway.wait_for_metric(&series, *count);
         }
         let (_, text) = self.gateway.ask_admin("/metrics");
-        let series = text.lines().filter_map(|line| line.strip_prefix("scopegate_refusals_total{"));
-        let counted: f64 = series.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum();
-        assert!((counted - refused.values().sum::<f64>()).abs() < 0.5, "{counted} refusals were counted");
+        let series = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("scopegate_refusals_total{"));
+        let counted: f64 = series
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+            .sum();
+        assert!(
+            (counted - refused.values().sum::<f64>()).abs() < 0.5,
+            "{counted} refusals were counted"
+        );
     }
 
     fn decide(
@@ -159,15 +258,24 @@ impl Pair {
         head: &http::Request<()>,
         cache: Option<&WorkerCache>,
     ) -> (Option<String>, Option<Refusal>, Option<CacheResult>) {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        match runtime.block_on(decide(&self.snapshot, head, cache, RequestContext::at(clock::now().unix))) {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        match runtime.block_on(decide(
+            &self.snapshot,
+            head,
+            cache,
+            RequestContext::at(clock::now().unix),
+        )) {
             Ok(proxy::Verdict::Forward(decision)) => {
                 (Some(decision.route.label.to_string()), None, decision.cache)
             }
             Ok(proxy::Verdict::Preflight { headers, .. }) => panic!("a preflight: {headers:?}"),
             Ok(proxy::Verdict::Metadata(resource)) => panic!("metadata of {}", resource.url()),
             Err(refusal) => {
-                let route = refusal.route.map(|index| self.snapshot.routes[index].label.to_string());
+                let route = refusal
+                    .route
+                    .map(|index| self.snapshot.routes[index].label.to_string());
                 (route, Some(refusal), None)
             }
         }
@@ -188,7 +296,12 @@ impl Verdict {
     /// The request as it was forwarded.
     #[track_caller]
     pub(crate) fn forwarded(self) -> Arrival {
-        assert_eq!((self.reason, self.answer.status), (None, 200), "{:?}", self.answer);
+        assert_eq!(
+            (self.reason, self.answer.status),
+            (None, 200),
+            "{:?}",
+            self.answer
+        );
         self.arrival.expect("it is forwarded")
     }
 
@@ -203,25 +316,40 @@ impl Verdict {
     #[track_caller]
     fn check(&self, refusal: Option<&Refusal>) {
         let (answer, Some(reason)) = (&self.answer, self.reason) else {
-            assert_eq!(self.answer.status, 200, "asked it is allowed: {:?}", self.answer);
+            assert_eq!(
+                self.answer.status, 200,
+                "asked it is allowed: {:?}",
+                self.answer
+            );
             assert!(self.arrival.is_some(), "allowed and not forwarded");
             return;
         };
-        assert!(self.arrival.is_none(), "asked it is refused ({reason}), and it was forwarded");
+        assert!(
+            self.arrival.is_none(),
+            "asked it is refused ({reason}), and it was forwarded"
+        );
         let known = ANSWERS.iter().find(|(known, ..)| *known == reason);
-        let (_, status, code, error) = known.unwrap_or_else(|| panic!("no answer is known for {reason}"));
+        let (_, status, code, error) =
+            known.unwrap_or_else(|| panic!("no answer is known for {reason}"));
         assert_eq!(answer.status, *status, "{reason}: {answer:?}");
         if !answer.body.is_empty() {
             assert_eq!(answer.code(), *code, "{reason}");
         }
         let is_about_tokens = matches!(status, 401 | 403) || *code == "invalid_request";
-        assert_eq!(answer.field("www-authenticate").is_some(), is_about_tokens, "{answer:?}");
+        assert_eq!(
+            answer.field("www-authenticate").is_some(),
+            is_about_tokens,
+            "{answer:?}"
+        );
         if is_about_tokens {
             assert_eq!(answer.challenge("error").as_deref(), *error);
             assert_eq!(answer.challenge("scope"), self.needs);
         }
-        let missing = (reason == "insufficient_scope")
-            .then(|| self.needs.as_ref().map(|needs| json!(needs.split(' ').collect::<Vec<_>>())));
+        let missing = (reason == "insufficient_scope").then(|| {
+            self.needs
+                .as_ref()
+                .map(|needs| json!(needs.split(' ').collect::<Vec<_>>()))
+        });
         if let (Some(missing), false) = (missing, answer.body.is_empty()) {
             assert_eq!(Some(&answer.problem()["missing_scopes"]), missing.as_ref());
         }

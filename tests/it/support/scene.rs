@@ -10,7 +10,8 @@ use super::{PATIENCE, Process, Request, Secured, Upstream};
 /// What a flood may add to the gateway's memory (checklist F6).
 const MEMORY: usize = 16 * 1024 * 1024;
 
-/// A gateway with one worker in a process of its own, and an upstream for the guilty beside that of the others.
+/// A gateway with one worker in a process of its own, and an upstream for the guilty beside that of
+/// the others.
 pub(crate) struct Scene {
     pub(crate) process: Process,
     pub(crate) victim: Upstream,
@@ -58,7 +59,12 @@ impl Scene {
             assert_eq!(client.status(2 * number + 1), 200);
         }
         let before = process.peak_memory();
-        Self { process, victim, upstream, before }
+        Self {
+            process,
+            victim,
+            upstream,
+            before,
+        }
     }
 
     pub(crate) fn guilty(&self) -> Frames {
@@ -91,15 +97,21 @@ impl Scene {
     }
 
     /// The same with a flood of frames.
-    pub(crate) fn flood(&self, client: Frames, pieces: impl IntoIterator<Item = Vec<u8>>) -> Flooded {
+    pub(crate) fn flood(
+        &self,
+        client: Frames,
+        pieces: impl IntoIterator<Item = Vec<u8>>,
+    ) -> Flooded {
         self.beside_others(|| client.flood(pieces))
     }
 
-    /// Requests for which the upstream was disturbed, those that were cut before their end among them.
+    /// Requests for which the upstream was disturbed, those that were cut before their end among
+    /// them.
     pub(crate) fn disturbed(&self) -> u32 {
         let count = |what: &str| {
-            self.process
-                .metric(&format!("scopegate_upstream_connections_{what}_total{{upstream=\"victim\"}}"))
+            self.process.metric(&format!(
+                "scopegate_upstream_connections_{what}_total{{upstream=\"victim\"}}"
+            ))
         };
         (count("opened") + count("reused")) as u32
     }

@@ -32,7 +32,11 @@ impl Secured {
         let made = rcgen::generate_simple_self_signed(names).unwrap();
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(directory.path().join("own.pem"), made.cert.pem()).unwrap();
-        std::fs::write(directory.path().join("own.key"), made.signing_key.serialize_pem()).unwrap();
+        std::fs::write(
+            directory.path().join("own.key"),
+            made.signing_key.serialize_pem(),
+        )
+        .unwrap();
         let mut roots = RootCertStore::empty();
         roots.add(made.cert.der().clone()).unwrap();
         Self { directory, roots }
@@ -53,7 +57,8 @@ impl Secured {
         Path::new(self.directory.path()).join("own.pem")
     }
 
-    /// Clients for a load of GETs of `/x`: of both protocols, and such as keep their connections and such as do not.
+    /// Clients for a load of GETs of `/x`: of both protocols, and such as keep their connections
+    /// and such as do not.
     pub(crate) fn clients(
         &self,
         address: SocketAddr,
@@ -72,15 +77,28 @@ impl Secured {
 
     /// A client of HTTP/2 or HTTP/1.1 that keeps its connection for as long as it may.
     pub(crate) fn client(&self, address: SocketAddr, is_http2: bool) -> Keeper {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        Keeper { runtime, config: self.config(is_http2), address, is_http2, connection: None, made: 0 }
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        Keeper {
+            runtime,
+            config: self.config(is_http2),
+            address,
+            is_http2,
+            connection: None,
+            made: 0,
+        }
     }
 
-    /// A client on a connection that is there, whose handshake comes with its first request. It asks for an address, not for
-    /// a name, so that its requests may name any host.
+    /// A client on a connection that is there, whose handshake comes with its first request. It
+    /// asks for an address, not for a name, so that its requests may name any host.
     pub(crate) fn over(&self, socket: std::net::TcpStream, is_http2: bool) -> TlsClient {
         let name = ServerName::try_from("127.0.0.1").unwrap();
-        StreamOwned::new(ClientConnection::new(self.config(is_http2), name).unwrap(), socket)
+        StreamOwned::new(
+            ClientConnection::new(self.config(is_http2), name).unwrap(),
+            socket,
+        )
     }
 
     fn config(&self, is_http2: bool) -> Arc<ClientConfig> {
@@ -90,13 +108,17 @@ impl Secured {
             .unwrap()
             .with_root_certificates(self.roots.clone())
             .with_no_client_auth();
-        config.alpn_protocols = vec![if is_http2 { b"h2".to_vec() } else { b"http/1.1".to_vec() }];
+        config.alpn_protocols = vec![if is_http2 {
+            b"h2".to_vec()
+        } else {
+            b"http/1.1".to_vec()
+        }];
         Arc::new(config)
     }
 }
 
-/// A client that asks on one connection until it is told to leave it: what was never sent is sent on another one, and
-/// nothing else.
+/// A client that asks on one connection until it is told to leave it: what was never sent is sent
+/// on another one, and nothing else.
 pub(crate) struct Keeper {
     runtime: Runtime,
     config: Arc<ClientConfig>,
@@ -131,7 +153,9 @@ impl Keeper {
                     Some(connection) => connection,
                     None => {
                         *made += 1;
-                        let tcp = TcpStream::connect(address).await.map_err(|error| error.to_string())?;
+                        let tcp = TcpStream::connect(address)
+                            .await
+                            .map_err(|error| error.to_string())?;
                         kept.insert(connect(&connector, tcp, is_http2).await?)
                     }
                 };
@@ -140,13 +164,23 @@ impl Keeper {
                     continue;
                 };
                 let status = response.status();
-                response.into_body().collect().await.map_err(|error| format!("cut: {error}"))?;
-                return if status == 200 { Ok(()) } else { Err(status.to_string()) };
+                response
+                    .into_body()
+                    .collect()
+                    .await
+                    .map_err(|error| format!("cut: {error}"))?;
+                return if status == 200 {
+                    Ok(())
+                } else {
+                    Err(status.to_string())
+                };
             }
             Err("every connection ended before a request".to_owned())
         };
         let within = async { tokio::time::timeout(PATIENCE, asking).await };
-        self.runtime.block_on(within).map_err(|_| "no answer in time".to_owned())?
+        self.runtime
+            .block_on(within)
+            .map_err(|_| "no answer in time".to_owned())?
     }
 
     /// Opens a connection whose server has accepted it; `pause` comes before the handshake goes on.
@@ -155,7 +189,9 @@ impl Keeper {
         let (address, is_http2) = (self.address, self.is_http2);
         self.made += 1;
         self.connection = Some(self.runtime.block_on(async {
-            let tcp = TcpStream::connect(address).await.map_err(|error| error.to_string())?;
+            let tcp = TcpStream::connect(address)
+                .await
+                .map_err(|error| error.to_string())?;
             pause();
             connect(&connector, tcp, is_http2).await
         })?);
@@ -163,14 +199,23 @@ impl Keeper {
     }
 }
 
-async fn connect(connector: &TlsConnector, tcp: TcpStream, is_http2: bool) -> Result<Connection, String> {
+async fn connect(
+    connector: &TlsConnector,
+    tcp: TcpStream,
+    is_http2: bool,
+) -> Result<Connection, String> {
     tcp.set_nodelay(true).unwrap();
     let name = ServerName::try_from("localhost").unwrap();
-    let stream = connector.connect(name, tcp).await.map_err(|error| format!("handshake: {error}"))?;
+    let stream = connector
+        .connect(name, tcp)
+        .await
+        .map_err(|error| format!("handshake: {error}"))?;
     let io = TokioIo::new(stream);
     let text = |error: hyper::Error| format!("connection: {error}");
     Ok(if is_http2 {
-        let (sender, connection) = http2::handshake(TokioExecutor::new(), io).await.map_err(text)?;
+        let (sender, connection) = http2::handshake(TokioExecutor::new(), io)
+            .await
+            .map_err(text)?;
         tokio::spawn(connection);
         Connection::Http2(sender)
     } else {

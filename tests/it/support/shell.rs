@@ -1,5 +1,5 @@
-//! As much of a shell and of curl as the welcome of `scopegate dev` uses, so that its lines can be run where neither is
-//! there. What it does not know is a failure and never skipped.
+//! As much of a shell and of curl as the welcome of `scopegate dev` uses, so that its lines can be
+//! run where neither is there. What it does not know is a failure and never skipped.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -73,20 +73,28 @@ impl Shell {
     fn output(&self, command: &str) -> String {
         let (call, cut) = command.rsplit_once(" | ").expect("a call and a cut");
         let call = Call::of(&self.words(call));
-        let answer =
-            raw(call.authority.parse().unwrap(), &call.request().field("Connection", "close").bytes());
+        let answer = raw(
+            call.authority.parse().unwrap(),
+            &call.request().field("Connection", "close").bytes(),
+        );
         let (_, body) = answer.split_once("\r\n\r\n").expect("there is an answer");
         let cut = self.words(cut);
         let [name, "-d", delimiter, "-f", field] = [0, 1, 2, 3, 4].map(|n| cut[n].as_str()) else {
             panic!("another cut: {cut:?}");
         };
         assert_eq!((name, cut.len()), ("cut", 5));
-        let found = body.trim_end().split(delimiter).nth(field.parse::<usize>().unwrap() - 1);
-        found.unwrap_or_else(|| panic!("no field {field} in {answer}")).to_owned()
+        let found = body
+            .trim_end()
+            .split(delimiter)
+            .nth(field.parse::<usize>().unwrap() - 1);
+        found
+            .unwrap_or_else(|| panic!("no field {field} in {answer}"))
+            .to_owned()
     }
 }
 
-/// Where the parenthesis closes that a substitution opened. There is none in the quotes that are used here.
+/// Where the parenthesis closes that a substitution opened. There is none in the quotes that are
+/// used here.
 fn end_of_substitution(text: &str) -> usize {
     let mut depth = 0_usize;
     for (at, c) in text.char_indices() {
@@ -123,7 +131,10 @@ impl Call {
                 "-I" => call.method = Some("HEAD".to_owned()),
                 "-X" => call.method = Some(value().to_owned()),
                 "-d" => call.form.push(value().to_owned()),
-                "-u" => call.field("Authorization", &format!("Basic {}", STANDARD.encode(value()))),
+                "-u" => call.field(
+                    "Authorization",
+                    &format!("Basic {}", STANDARD.encode(value())),
+                ),
                 "-H" => {
                     let (name, value) = value().split_once(": ").expect("a field has a colon");
                     call.field(name, value);
@@ -132,7 +143,8 @@ impl Call {
                     assert!(call.authority.is_empty(), "one URL a call: {url}");
                     let rest = url.strip_prefix("http://").expect("the rest is a URL");
                     let path = rest.find('/').expect("a URL has a path");
-                    (call.authority, call.target) = (rest[..path].to_owned(), rest[path..].to_owned());
+                    (call.authority, call.target) =
+                        (rest[..path].to_owned(), rest[path..].to_owned());
                 }
             }
         }
@@ -145,7 +157,10 @@ impl Call {
     }
 
     fn request(&self) -> Request {
-        let method = self.method.as_deref().unwrap_or(if self.form.is_empty() { "GET" } else { "POST" });
+        let method =
+            self.method
+                .as_deref()
+                .unwrap_or(if self.form.is_empty() { "GET" } else { "POST" });
         let mut request = Request::new(method, &self.target);
         if !self.fields.iter().any(|(name, _)| name == "Host") {
             request = request.field("Host", &self.authority);
@@ -155,7 +170,9 @@ impl Call {
         }
         if !self.form.is_empty() {
             let kind = "application/x-www-form-urlencoded";
-            request = request.field("Content-Type", kind).body(self.form.join("&"));
+            request = request
+                .field("Content-Type", kind)
+                .body(self.form.join("&"));
         }
         request
     }

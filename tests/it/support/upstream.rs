@@ -29,7 +29,11 @@ impl Arrival {
     pub(crate) fn field(&self, name: &str) -> Option<&str> {
         let mut found = self.fields.iter().filter(|(field, _)| field == name);
         let first = found.next();
-        assert!(found.next().is_none(), "{name} occurs twice: {:?}", self.fields);
+        assert!(
+            found.next().is_none(),
+            "{name} occurs twice: {:?}",
+            self.fields
+        );
         first.map(|(_, value)| value.as_str())
     }
 }
@@ -75,7 +79,8 @@ struct State {
     flooded: AtomicUsize,
     violations: Mutex<Vec<String>>,
     steps: Mutex<usize>,
-    /// `None` when this side is done with one: the last handle closes it, and resets it if it is to.
+    /// `None` when this side is done with one: the last handle closes it, and resets it if it is
+    /// to.
     connections: Mutex<Vec<Option<TcpStream>>>,
 }
 
@@ -89,7 +94,11 @@ impl Upstream {
             move || {
                 for (number, stream) in listener.incoming().flatten().enumerate() {
                     let state = state.clone();
-                    state.connections.lock().unwrap().push(stream.try_clone().ok());
+                    state
+                        .connections
+                        .lock()
+                        .unwrap()
+                        .push(stream.try_clone().ok());
                     thread::spawn(move || {
                         serve(&state, stream, number);
                         state.connections.lock().unwrap()[number] = None;
@@ -156,7 +165,13 @@ impl Upstream {
 
     /// Connections that neither side has closed.
     pub(crate) fn open_connections(&self) -> usize {
-        self.state.connections.lock().unwrap().iter().flatten().count()
+        self.state
+            .connections
+            .lock()
+            .unwrap()
+            .iter()
+            .flatten()
+            .count()
     }
 
     /// Closes every connection from this side, idle ones as well.
@@ -169,7 +184,9 @@ impl Upstream {
     /// Waits until so many requests have arrived.
     #[track_caller]
     pub(crate) fn wait_for(&self, count: usize) {
-        wait_until("requests arrive at the upstream", || self.arrivals().len() >= count);
+        wait_until("requests arrive at the upstream", || {
+            self.arrivals().len() >= count
+        });
     }
 }
 
@@ -177,7 +194,10 @@ impl Drop for Upstream {
     fn drop(&mut self) {
         let violations = self.state.violations.lock().unwrap();
         if !thread::panicking() {
-            assert!(violations.is_empty(), "what arrived broke an invariant: {violations:#?}");
+            assert!(
+                violations.is_empty(),
+                "what arrived broke an invariant: {violations:#?}"
+            );
         }
     }
 }
@@ -276,10 +296,19 @@ fn parse(head: &[u8], connection: usize) -> Arrival {
     let text = String::from_utf8_lossy(head);
     let mut lines = text.trim_end().split("\r\n");
     let mut line = lines.next().unwrap_or_default().split(' ');
-    let (method, target) =
-        (line.next().unwrap_or_default().to_owned(), line.next().unwrap_or_default().to_owned());
+    let (method, target) = (
+        line.next().unwrap_or_default().to_owned(),
+        line.next().unwrap_or_default().to_owned(),
+    );
     let fields = lines.filter_map(field).collect();
-    Arrival { method, target, fields, body: Vec::new(), trailers: Vec::new(), connection }
+    Arrival {
+        method,
+        target,
+        fields,
+        body: Vec::new(),
+        trailers: Vec::new(),
+        connection,
+    }
 }
 
 fn field(line: &str) -> Option<(String, String)> {
@@ -288,10 +317,17 @@ fn field(line: &str) -> Option<(String, String)> {
 }
 
 /// Reads so many bytes of a body, counting each piece as it comes.
-fn read_piece(state: &State, reader: &mut BufReader<TcpStream>, body: &mut Vec<u8>, size: usize) -> bool {
+fn read_piece(
+    state: &State,
+    reader: &mut BufReader<TcpStream>,
+    body: &mut Vec<u8>,
+    size: usize,
+) -> bool {
     let end = body.len() + size;
     while body.len() < end {
-        let Ok(available) = reader.fill_buf() else { return false };
+        let Ok(available) = reader.fill_buf() else {
+            return false;
+        };
         if available.is_empty() {
             return false;
         }
@@ -305,7 +341,10 @@ fn read_piece(state: &State, reader: &mut BufReader<TcpStream>, body: &mut Vec<u
 
 fn read_body(state: &State, reader: &mut BufReader<TcpStream>, arrival: &mut Arrival) -> bool {
     let coding = arrival.field("transfer-encoding").is_some();
-    let length = arrival.field("content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
+    let length = arrival
+        .field("content-length")
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(0);
     if !coding {
         return read_piece(state, reader, &mut arrival.body, length);
     }
@@ -314,11 +353,15 @@ fn read_body(state: &State, reader: &mut BufReader<TcpStream>, arrival: &mut Arr
         if reader.read_line(&mut line).unwrap_or(0) == 0 {
             return false;
         }
-        let Ok(size) = usize::from_str_radix(line.trim(), 16) else { return false };
+        let Ok(size) = usize::from_str_radix(line.trim(), 16) else {
+            return false;
+        };
         if size == 0 {
             break;
         }
-        if !read_piece(state, reader, &mut arrival.body, size) || reader.read_exact(&mut [0; 2]).is_err() {
+        if !read_piece(state, reader, &mut arrival.body, size)
+            || reader.read_exact(&mut [0; 2]).is_err()
+        {
             return false;
         }
     }
@@ -337,7 +380,13 @@ fn read_body(state: &State, reader: &mut BufReader<TcpStream>, arrival: &mut Arr
 /// What holds of everything that arrives at any upstream (checklist P01, H03, D54, D55).
 fn check(state: &State, head: &[u8], arrival: &Arrival) {
     let mut broken = Vec::new();
-    let count = |name: &str| arrival.fields.iter().filter(|(field, _)| field == name).count();
+    let count = |name: &str| {
+        arrival
+            .fields
+            .iter()
+            .filter(|(field, _)| field == name)
+            .count()
+    };
     if count("host") != 1 {
         broken.push("not exactly one Host".to_owned());
     }
@@ -361,7 +410,11 @@ fn check(state: &State, head: &[u8], arrival: &Arrival) {
             broken.push(format!("{hop} went further"));
         }
     }
-    if arrival.fields.iter().any(|(name, value)| name == "transfer-encoding" && value != "chunked") {
+    if arrival
+        .fields
+        .iter()
+        .any(|(name, value)| name == "transfer-encoding" && value != "chunked")
+    {
         broken.push("a transfer coding other than chunked".to_owned());
     }
     // A probe is the gateway's own request, forwarded for nobody.
@@ -379,8 +432,12 @@ fn check(state: &State, head: &[u8], arrival: &Arrival) {
         broken.push("the target is not in origin form".to_owned());
     }
     let path = arrival.target.split('?').next().unwrap_or_default();
-    let dots =
-        |segment: &str| matches!(segment.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | "..");
+    let dots = |segment: &str| {
+        matches!(
+            segment.to_ascii_lowercase().replace("%2e", ".").as_str(),
+            "." | ".."
+        )
+    };
     if path.split('/').any(dots) || path.contains('#') {
         broken.push("a dot segment or a fragment in the path".to_owned());
     }

@@ -15,7 +15,8 @@ pub(crate) struct Vector {
     /// Rows of the reference.
     #[serde(rename = "why")]
     _why: String,
-    /// Each character is a byte. `${repeat 3 ab}` is `ababab`, and `${token read}` a good token with these scopes.
+    /// Each character is a byte. `${repeat 3 ab}` is `ababab`, and `${token read}` a good token
+    /// with these scopes.
     send: String,
     /// The status with which it is refused; 0 where the connection is closed without a word.
     refused: Option<u16>,
@@ -54,15 +55,23 @@ impl Vector {
     #[track_caller]
     pub(crate) fn read(text: &str, least: usize) -> Vec<Self> {
         let vectors: Vec<Self> = serde_json::from_str(text).unwrap();
-        assert!(vectors.len() > least, "vectors went missing: {} are left", vectors.len());
+        assert!(
+            vectors.len() > least,
+            "vectors went missing: {} are left",
+            vectors.len()
+        );
         for vector in &vectors {
-            assert!(vector.refused.is_some() == vector.forwarded.is_empty(), "{}", vector.name);
+            assert!(
+                vector.refused.is_some() == vector.forwarded.is_empty(),
+                "{}",
+                vector.name
+            );
         }
         vectors
     }
 
-    /// What is wrong with how the gateway took it, if anything is. Whatever is forwarded is echoed, and `/next` and
-    /// `/after` are for everybody. `token` makes tokens.
+    /// What is wrong with how the gateway took it, if anything is. Whatever is forwarded is echoed,
+    /// and `/next` and `/after` are for everybody. `token` makes tokens.
     pub(crate) fn run(
         &self,
         gateway: &Gateway,
@@ -76,18 +85,29 @@ impl Vector {
             Then::Open => self.run_and_go_on(&mut gateway.connect(), &bytes)?,
         }
         let arrivals = upstream.arrivals();
-        let arrived: Vec<_> =
-            arrivals[before..].iter().filter(|arrival| arrival.target != "/after").collect();
+        let arrived: Vec<_> = arrivals[before..]
+            .iter()
+            .filter(|arrival| arrival.target != "/after")
+            .collect();
         let is_as_expected = arrived.len() == self.forwarded.len()
-            && self.forwarded.iter().zip(&arrived).all(|(expected, arrival)| expected.is(arrival));
+            && self
+                .forwarded
+                .iter()
+                .zip(&arrived)
+                .all(|(expected, arrival)| expected.is(arrival));
         if !is_as_expected {
             return Err(format!("arrived: {arrived:?}"));
         }
         let next = gateway.send(&Request::get("/next"));
-        if next.text() == "/next" { Ok(()) } else { Err(format!("the next request got {next:?}")) }
+        if next.text() == "/next" {
+            Ok(())
+        } else {
+            Err(format!("the next request got {next:?}"))
+        }
     }
 
-    /// What is wrong with how the gateway took the same request over HTTP/2; `None` where HTTP/2 has no such request.
+    /// What is wrong with how the gateway took the same request over HTTP/2; `None` where HTTP/2
+    /// has no such request.
     pub(crate) fn run_over_http_2(
         &self,
         gateway: &Gateway,
@@ -98,10 +118,12 @@ impl Vector {
         let before = upstream.arrivals().len();
         let mut client = Frames::connect(gateway.address());
         client.send(HEADERS, END_STREAM | END_HEADERS, 1, &block);
-        let answer = client.wait(|frame| frame.stream == 1 && matches!(frame.kind, HEADERS | RST_STREAM))?;
+        let answer =
+            client.wait(|frame| frame.stream == 1 && matches!(frame.kind, HEADERS | RST_STREAM))?;
         let status = (answer.kind == HEADERS).then(|| answer.status());
         let is_as_expected = match (self.refused, status) {
-            // What the parser of HTTP/1.1 refuses is malformed here, too, or refused in other words.
+            // What the parser of HTTP/1.1 refuses is malformed here, too, or refused in other
+            // words.
             (Some(_), None) => self.code.is_none(),
             (Some(expected), Some(status)) if self.code.is_none() => {
                 status == expected || (400..500).contains(&status)
@@ -111,9 +133,17 @@ impl Vector {
         };
         let arrivals = &upstream.arrivals()[before..];
         let all_expected = self.forwarded.len() == arrivals.len()
-            && self.forwarded.iter().zip(arrivals).all(|(expected, arrival)| expected.is(arrival));
+            && self
+                .forwarded
+                .iter()
+                .zip(arrivals)
+                .all(|(expected, arrival)| expected.is(arrival));
         let is_right = is_as_expected && all_expected && client.is_alive();
-        Some(if is_right { Ok(()) } else { Err(format!("answered: {status:?}; arrived: {arrivals:?}")) })
+        Some(if is_right {
+            Ok(())
+        } else {
+            Err(format!("answered: {status:?}; arrived: {arrivals:?}"))
+        })
     }
 
     /// The connection closes after the answers, and there are no more than were asked for.
@@ -124,9 +154,15 @@ impl Vector {
             .skip(1)
             .filter_map(|answer| answer.split(' ').nth(1)?.parse::<u16>().ok())
             .collect();
-        let has_code =
-            self.code.as_ref().is_none_or(|code| answers.contains(&format!("\"code\":\"{code}\"")));
-        if statuses == self.statuses() && has_code { Ok(()) } else { Err(format!("answered: {answers:?}")) }
+        let has_code = self
+            .code
+            .as_ref()
+            .is_none_or(|code| answers.contains(&format!("\"code\":\"{code}\"")));
+        if statuses == self.statuses() && has_code {
+            Ok(())
+        } else {
+            Err(format!("answered: {answers:?}"))
+        }
     }
 
     /// The connection stays, and what is sent next is taken for what it is.
@@ -159,11 +195,19 @@ impl Vector {
 impl Expected {
     pub(crate) fn is(&self, arrival: &Arrival) -> bool {
         let values = |name: &str| -> Vec<_> {
-            arrival.fields.iter().filter(|(field, _)| field == name).map(|(_, value)| value).collect()
+            arrival
+                .fields
+                .iter()
+                .filter(|(field, _)| field == name)
+                .map(|(_, value)| value)
+                .collect()
         };
         arrival.target == self.target
             && arrival.body == self.body.as_bytes()
-            && self.fields.iter().all(|(name, expected)| values(name).into_iter().eq(expected))
+            && self
+                .fields
+                .iter()
+                .all(|(name, expected)| values(name).into_iter().eq(expected))
     }
 }
 
@@ -174,7 +218,10 @@ fn filled(text: &str, token: &dyn Fn(&str) -> String) -> String {
     filled.push_str(parts.next().unwrap_or_default());
     for part in parts {
         let (place, rest) = part.split_once('}').expect("a place ends");
-        match place.split_once(' ').expect("a place has a verb and its object") {
+        match place
+            .split_once(' ')
+            .expect("a place has a verb and its object")
+        {
             ("token", scope) => filled.push_str(&token(scope)),
             ("repeat", times) => {
                 let (count, piece) = times.split_once(' ').expect("a count and a piece");
@@ -188,11 +235,13 @@ fn filled(text: &str, token: &dyn Fn(&str) -> String) -> String {
 }
 
 fn bytes(text: &str) -> Vec<u8> {
-    text.chars().map(|character| u8::try_from(u32::from(character)).expect("a byte")).collect()
+    text.chars()
+        .map(|character| u8::try_from(u32::from(character)).expect("a byte"))
+        .collect()
 }
 
-/// The head of a request as a block of HTTP/2: of one in origin form, without a body, whose names are names and not about
-/// its connection, and that is no longer than a frame.
+/// The head of a request as a block of HTTP/2: of one in origin form, without a body, whose names
+/// are names and not about its connection, and that is no longer than a frame.
 fn block(text: &str) -> Option<Vec<u8>> {
     const ABOUT_THE_CONNECTION: [&str; 7] = [
         "connection",
@@ -204,24 +253,39 @@ fn block(text: &str) -> Option<Vec<u8>> {
         "content-length",
     ];
     const FRAME: usize = 16_000;
-    let head = text.strip_suffix("\r\n\r\n").filter(|head| !head.contains("\r\n\r\n"))?;
+    let head = text
+        .strip_suffix("\r\n\r\n")
+        .filter(|head| !head.contains("\r\n\r\n"))?;
     let mut lines = head.split("\r\n");
-    let [method, target, "HTTP/1.1"] = lines.next()?.split(' ').collect::<Vec<_>>()[..] else { return None };
+    let [method, target, "HTTP/1.1"] = lines.next()?.split(' ').collect::<Vec<_>>()[..] else {
+        return None;
+    };
     if !target.starts_with('/') {
         return None;
     }
-    let fields: Vec<_> = lines.map(|line| line.split_once(':')).collect::<Option<_>>()?;
-    let is_name = |name: &str| name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
-    let is_told =
-        |name: &str| is_name(name) && !ABOUT_THE_CONNECTION.contains(&name.to_ascii_lowercase().as_str());
+    let fields: Vec<_> = lines
+        .map(|line| line.split_once(':'))
+        .collect::<Option<_>>()?;
+    let is_name = |name: &str| {
+        name.bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+    };
+    let is_told = |name: &str| {
+        is_name(name) && !ABOUT_THE_CONNECTION.contains(&name.to_ascii_lowercase().as_str())
+    };
     if !fields.iter().all(|(name, _)| is_told(name)) {
         return None;
     }
     let host = fields.iter().find(|(name, _)| *name == "Host")?.1.trim();
-    let mut block = [(":method", method), (":scheme", "http"), (":path", target), (":authority", host)]
-        .iter()
-        .flat_map(|(name, value)| literal(name, value))
-        .collect::<Vec<_>>();
+    let mut block = [
+        (":method", method),
+        (":scheme", "http"),
+        (":path", target),
+        (":authority", host),
+    ]
+    .iter()
+    .flat_map(|(name, value)| literal(name, value))
+    .collect::<Vec<_>>();
     for (name, value) in fields.iter().filter(|(name, _)| *name != "Host") {
         block.extend(literal(&name.to_ascii_lowercase(), value.trim()));
     }

@@ -6,8 +6,8 @@ use http::HeaderValue;
 
 use super::{UNKNOWN, address};
 
-/// An element: `for`, `by`, `host` and `proto`, each at most once, with a token or a quoted string without escapes. Values
-/// are without their quotes.
+/// An element: `for`, `by`, `host` and `proto`, each at most once, with a token or a quoted string
+/// without escapes. Values are without their quotes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Element<'a> {
     /// The element as it came.
@@ -21,7 +21,10 @@ pub(super) struct Element<'a> {
 impl<'a> Element<'a> {
     pub(super) fn parse(text: &'a [u8]) -> Option<Self> {
         let text = str::from_utf8(text).ok()?;
-        let mut element = Self { text, ..Self::default() };
+        let mut element = Self {
+            text,
+            ..Self::default()
+        };
         let mut rest = text;
         loop {
             let (name, after) = rest.split_once('=')?;
@@ -44,7 +47,10 @@ impl<'a> Element<'a> {
             ("host", &mut self.host),
             ("proto", &mut self.proto),
         ];
-        places.into_iter().find(|(known, _)| name.eq_ignore_ascii_case(known)).map(|(_, place)| place)
+        places
+            .into_iter()
+            .find(|(known, _)| name.eq_ignore_ascii_case(known))
+            .map(|(_, place)| place)
     }
 
     /// The address of the node that it is for, if it names one.
@@ -54,7 +60,10 @@ impl<'a> Element<'a> {
 
     /// The same as `X-Forwarded-For` has it.
     pub(super) fn hop(&self) -> String {
-        self.node.filter(|node| address(node).is_some()).unwrap_or(UNKNOWN).to_owned()
+        self.node
+            .filter(|node| address(node).is_some())
+            .unwrap_or(UNKNOWN)
+            .to_owned()
     }
 }
 
@@ -76,8 +85,8 @@ fn is_token(b: u8) -> bool {
     b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b)
 }
 
-/// The elements of a field, the last first, without the white space around them. Quotes are counted from the end as well: one
-/// that a client left open in front swallows nothing.
+/// The elements of a field, the last first, without the white space around them. Quotes are counted
+/// from the end as well: one that a client left open in front swallows nothing.
 pub(super) fn from_the_end(field: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = Some(field);
     std::iter::from_fn(move || {
@@ -96,7 +105,8 @@ pub(super) fn from_the_end(field: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// An element for a node, which is an address as proxies write it, or unknown. Whatever is no token is quoted (RFC 7239 §6).
+/// An element for a node, which is an address as proxies write it, or unknown. Whatever is no token
+/// is quoted (RFC 7239 §6).
 pub(super) fn written(node: &str, host: Option<&HeaderValue>, proto: Option<&str>) -> String {
     // An IPv6 address without brackets has none here but in `X-Forwarded-For`.
     let is_bare = node.parse::<std::net::Ipv6Addr>().is_ok();
@@ -107,7 +117,10 @@ pub(super) fn written(node: &str, host: Option<&HeaderValue>, proto: Option<&str
     } else {
         format!("for=\"{node}\"")
     };
-    if let Some(host) = host.and_then(|host| host.to_str().ok()).filter(|host| !host.contains(['"', '\\'])) {
+    if let Some(host) = host
+        .and_then(|host| host.to_str().ok())
+        .filter(|host| !host.contains(['"', '\\']))
+    {
         element.push_str(";host=\"");
         element.push_str(host);
         element.push('"');
@@ -157,12 +170,20 @@ mod tests {
     fn an_element_says_which_node_it_is_for() {
         for (text, address, hop) in [
             ("for=192.0.2.1", Some("192.0.2.1"), "192.0.2.1"),
-            ("for=\"[2001:db8::1]:80\";proto=https", Some("2001:db8::1"), "[2001:db8::1]:80"),
+            (
+                "for=\"[2001:db8::1]:80\";proto=https",
+                Some("2001:db8::1"),
+                "[2001:db8::1]:80",
+            ),
             ("for=_hidden", None, "unknown"),
             ("proto=https", None, "unknown"),
         ] {
             let element = Element::parse(text.as_bytes()).unwrap();
-            assert_eq!(element.address(), address.map(|text| text.parse().unwrap()), "{text}");
+            assert_eq!(
+                element.address(),
+                address.map(|text| text.parse().unwrap()),
+                "{text}"
+            );
             assert_eq!(element.hop(), hop, "{text}");
         }
     }
@@ -171,10 +192,19 @@ mod tests {
     fn what_is_written_can_be_read() {
         let host = HeaderValue::from_static("a.example:81");
         for (node, expected) in [
-            ("192.0.2.1", "for=192.0.2.1;host=\"a.example:81\";proto=https"),
-            ("192.0.2.1:80", "for=\"192.0.2.1:80\";host=\"a.example:81\";proto=https"),
+            (
+                "192.0.2.1",
+                "for=192.0.2.1;host=\"a.example:81\";proto=https",
+            ),
+            (
+                "192.0.2.1:80",
+                "for=\"192.0.2.1:80\";host=\"a.example:81\";proto=https",
+            ),
             ("::1", "for=\"[::1]\";host=\"a.example:81\";proto=https"),
-            ("[::1]:80", "for=\"[::1]:80\";host=\"a.example:81\";proto=https"),
+            (
+                "[::1]:80",
+                "for=\"[::1]:80\";host=\"a.example:81\";proto=https",
+            ),
             ("unknown", "for=unknown;host=\"a.example:81\";proto=https"),
         ] {
             let text = written(node, Some(&host), Some("https"));

@@ -1,8 +1,10 @@
-//! The origin of a request, as the upstream is told: by `X-Forwarded-*`, `Forwarded` (RFC 7239), or both.
+//! The origin of a request, as the upstream is told: by `X-Forwarded-*`, `Forwarded` (RFC 7239), or
+//! both.
 //!
-//! A client's own words about it are never passed on. Those of a trusted proxy are, as far as they have the one form that
-//! every reader takes alike. A proxy adds to the end of a list, so lists are read from there: an element that has another
-//! form ends what is read, and hides nothing that stands behind it.
+//! A client's own words about it are never passed on. Those of a trusted proxy are, as far as they
+//! have the one form that every reader takes alike. A proxy adds to the end of a list, so lists are
+//! read from there: an element that has another form ends what is read, and hides nothing that
+//! stands behind it.
 
 mod element;
 
@@ -21,7 +23,8 @@ const HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
-/// Proxies that a request may have passed. Of a longer chain, which is a loop or an attack, the nearest count.
+/// Proxies that a request may have passed. Of a longer chain, which is a loop or an attack, the
+/// nearest count.
 const MAX_HOPS: usize = 32;
 
 /// A node of a chain without an address (RFC 7239 §6).
@@ -47,7 +50,8 @@ impl ForwardedFacts {
             return Self::default();
         }
         match server.forwarded {
-            // A proxy that does not speak `Forwarded` may let a client's through: it is not heard unless it is asked for.
+            // A proxy that does not speak `Forwarded` may let a client's through: it is not heard
+            // unless it is asked for.
             ForwardedFields::Common => Self::by_common(headers),
             // RFC 7239 §7.4: what is said in one dialect alone is carried over.
             ForwardedFields::Standard => Self::by_standard(headers, trusted),
@@ -57,13 +61,20 @@ impl ForwardedFacts {
 
     fn by_standard(headers: &HeaderMap, trusted: &TrustedProxies) -> Self {
         let elements = elements(headers);
-        if elements.is_empty() { Self::by_common(headers) } else { Self::by_elements(&elements, trusted) }
+        if elements.is_empty() {
+            Self::by_common(headers)
+        } else {
+            Self::by_elements(&elements, trusted)
+        }
     }
 
     /// `X-Forwarded-*` come before `Forwarded`, which more proxies let through without a look.
     fn by_both(headers: &HeaderMap, trusted: &TrustedProxies) -> Self {
         let elements = elements(headers);
-        if ![FOR, HOST, PORT, PROTO].iter().any(|name| headers.contains_key(name)) {
+        if ![FOR, HOST, PORT, PROTO]
+            .iter()
+            .any(|name| headers.contains_key(name))
+        {
             return Self::by_elements(&elements, trusted);
         }
         let mut facts = Self::by_common(headers);
@@ -79,8 +90,12 @@ impl ForwardedFacts {
     fn by_common(headers: &HeaderMap) -> Self {
         Self {
             hops: hops(headers),
-            host: last(headers, &HOST).filter(|host| crate::route::is_authority(host)).and_then(value),
-            port: last(headers, &PORT).filter(|port| is_port(port)).and_then(value),
+            host: last(headers, &HOST)
+                .filter(|host| crate::route::is_authority(host))
+                .and_then(value),
+            port: last(headers, &PORT)
+                .filter(|port| is_port(port))
+                .and_then(value),
             proto: last(headers, &PROTO).and_then(scheme),
             forwarded: None,
         }
@@ -88,7 +103,10 @@ impl ForwardedFacts {
 
     /// The client's host and scheme are in the element that the first of the trusted proxies wrote.
     fn by_elements(elements: &[Element<'_>], trusted: &TrustedProxies) -> Self {
-        let mut facts = Self { forwarded: joined(elements), ..Self::default() };
+        let mut facts = Self {
+            forwarded: joined(elements),
+            ..Self::default()
+        };
         for element in elements.iter().rev() {
             if let Some(host) = element.host.filter(|host| crate::route::is_authority(host)) {
                 facts.host = value(host);
@@ -104,9 +122,14 @@ impl ForwardedFacts {
         facts
     }
 
-    /// Whether elements of `Forwarded` name the same chain, and say nothing else of host and scheme.
+    /// Whether elements of `Forwarded` name the same chain, and say nothing else of host and
+    /// scheme.
     fn agrees_with(&self, elements: &[Element<'_>]) -> bool {
-        let same_chain = self.hops.iter().map(|hop| address(hop)).eq(elements.iter().map(Element::address));
+        let same_chain = self
+            .hops
+            .iter()
+            .map(|hop| address(hop))
+            .eq(elements.iter().map(Element::address));
         let mut hosts = elements.iter().filter_map(|element| element.host);
         let mut protos = elements.iter().filter_map(|element| element.proto);
         same_chain
@@ -134,7 +157,10 @@ impl ForwardedFacts {
             own.push((FOR, self.common_for(peer)));
             own.push((PROTO, HeaderValue::from_static(proto)));
             let host = self.host.as_ref().or(host);
-            let port = self.port.or_else(|| peer.announced_port.clone()).or_else(|| host.and_then(port_of));
+            let port = self
+                .port
+                .or_else(|| peer.announced_port.clone())
+                .or_else(|| host.and_then(port_of));
             own.push((PORT, port.unwrap_or_else(|| default_port(proto))));
             if let Some(host) = host {
                 own.push((HOST, host.clone()));
@@ -158,8 +184,13 @@ impl ForwardedFacts {
             return format!("{before}, {}", element::written(node, host, Some(proto)));
         }
         let Some((first, rest)) = self.hops.split_first() else {
-            // The peer said nothing of its client: then what it said is of the request as it came to us.
-            return element::written(node, self.host.as_ref().or(host), Some(self.proto.unwrap_or(proto)));
+            // The peer said nothing of its client: then what it said is of the request as it came
+            // to us.
+            return element::written(
+                node,
+                self.host.as_ref().or(host),
+                Some(self.proto.unwrap_or(proto)),
+            );
         };
         let mut all = element::written(first, self.host.as_ref(), self.proto);
         for hop in rest {
@@ -190,9 +221,13 @@ pub(in crate::proxy) fn asked(headers: &HeaderMap, peer: &Peer, server: &Server)
     }
 }
 
-/// The client address from trusted proxies: the nearest one in the chain that is not a trusted proxy. Addresses before it
-/// may be forged.
-pub(in crate::proxy) fn client(headers: &HeaderMap, peer: &Peer, server: &Server) -> Option<IpAddr> {
+/// The client address from trusted proxies: the nearest one in the chain that is not a trusted
+/// proxy. Addresses before it may be forged.
+pub(in crate::proxy) fn client(
+    headers: &HeaderMap,
+    peer: &Peer,
+    server: &Server,
+) -> Option<IpAddr> {
     let trusted = &server.trusted_proxies;
     if trusted.is_empty() || !trusted.trusts(address_of(peer)) {
         return None;
@@ -214,11 +249,14 @@ fn address_of(peer: &Peer) -> Option<IpAddr> {
     peer.address.map(|address| address.ip())
 }
 
-/// The addresses of `X-Forwarded-For` as far as they are ones, read from the end, the farthest first.
+/// The addresses of `X-Forwarded-For` as far as they are ones, read from the end, the farthest
+/// first.
 fn hops(headers: &HeaderMap) -> Vec<String> {
     let mut hops = Vec::new();
     for item in items_from_the_end(headers, &FOR).take(MAX_HOPS) {
-        let Some(hop) = item.filter(|hop| *hop == UNKNOWN || address(hop).is_some()) else { break };
+        let Some(hop) = item.filter(|hop| *hop == UNKNOWN || address(hop).is_some()) else {
+            break;
+        };
         hops.push(hop.to_owned());
     }
     hops.reverse();
@@ -249,14 +287,17 @@ fn joined(elements: &[Element<'_>]) -> Option<String> {
     (!texts.is_empty()).then(|| texts.join(", "))
 }
 
-/// The items of a list, the last first; `None` for one that is no visible ASCII. Empty ones are none (RFC 9110 §5.6.1.2).
+/// The items of a list, the last first; `None` for one that is no visible ASCII. Empty ones are
+/// none (RFC 9110 §5.6.1.2).
 fn items_from_the_end<'h>(
     headers: &'h HeaderMap,
     name: &HeaderName,
 ) -> impl Iterator<Item = Option<&'h str>> {
     let fields = headers.get_all(name).iter().rev();
     let items = fields.flat_map(|field| field.as_bytes().rsplit(|b| *b == b','));
-    let items = items.map(<[u8]>::trim_ascii).filter(|item| !item.is_empty());
+    let items = items
+        .map(<[u8]>::trim_ascii)
+        .filter(|item| !item.is_empty());
     items.map(|item| str::from_utf8(item).ok().filter(|item| item.is_ascii()))
 }
 
@@ -269,11 +310,18 @@ fn value(text: &str) -> Option<HeaderValue> {
     HeaderValue::try_from(text).ok()
 }
 
-/// The scheme of HTTP that a client used. Proxies call that of a WebSocket's handshake `ws` and `wss`.
+/// The scheme of HTTP that a client used. Proxies call that of a WebSocket's handshake `ws` and
+/// `wss`.
 fn scheme(text: &str) -> Option<&'static str> {
-    const SCHEMES: [(&str, &str); 4] =
-        [("https", "https"), ("http", "http"), ("wss", "https"), ("ws", "http")];
-    let found = SCHEMES.iter().find(|(name, _)| text.eq_ignore_ascii_case(name));
+    const SCHEMES: [(&str, &str); 4] = [
+        ("https", "https"),
+        ("http", "http"),
+        ("wss", "https"),
+        ("ws", "http"),
+    ];
+    let found = SCHEMES
+        .iter()
+        .find(|(name, _)| text.eq_ignore_ascii_case(name));
     found.map(|(_, scheme)| *scheme)
 }
 
@@ -295,8 +343,14 @@ fn default_port(proto: &str) -> HeaderValue {
 
 /// An address as proxies write it: bare, in brackets, or with a port.
 fn address(hop: &str) -> Option<IpAddr> {
-    let bare = hop.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(hop);
-    let address = bare.parse().ok().or_else(|| hop.parse::<SocketAddr>().ok().map(|address| address.ip()));
+    let bare = hop
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+        .unwrap_or(hop);
+    let address = bare
+        .parse()
+        .ok()
+        .or_else(|| hop.parse::<SocketAddr>().ok().map(|address| address.ip()));
     address.map(|address: IpAddr| address.to_canonical())
 }
 
@@ -326,7 +380,11 @@ mod tests {
             ("192.0.2.1 ", None),
             ("", None),
         ] {
-            assert_eq!(address(hop), expected.map(|text| text.parse().unwrap()), "{hop}");
+            assert_eq!(
+                address(hop),
+                expected.map(|text| text.parse().unwrap()),
+                "{hop}"
+            );
         }
     }
 
@@ -349,20 +407,29 @@ mod tests {
         ] {
             assert_eq!(chain(values), expected, "{values:?}");
         }
-        let long = [vec!["10.0.0.1"; MAX_HOPS + 1], vec!["203.0.113.7"]].concat().join(",");
+        let long = [vec!["10.0.0.1"; MAX_HOPS + 1], vec!["203.0.113.7"]]
+            .concat()
+            .join(",");
         let nearest = hops(&headers(&FOR, &[long.as_bytes()]));
-        assert_eq!((nearest.len(), nearest.last().unwrap().as_str()), (MAX_HOPS, "203.0.113.7"));
+        assert_eq!(
+            (nearest.len(), nearest.last().unwrap().as_str()),
+            (MAX_HOPS, "203.0.113.7")
+        );
     }
 
     #[test]
     fn elements_are_read_from_the_end() {
-        let read = |values: &[&[u8]]| joined(&elements(&headers(&FORWARDED, values))).unwrap_or_default();
+        let read =
+            |values: &[&[u8]]| joined(&elements(&headers(&FORWARDED, values))).unwrap_or_default();
         for (values, expected) in [
             (&[&b"for=a,  for=\"[::1]\""[..]][..], "for=a, for=\"[::1]\""),
             (&[b"for=a", b"for=b"], "for=a, for=b"),
             (&[b"for=\"a, for=203.0.113.7"], "for=203.0.113.7"),
             (&[b"secret=1, for=203.0.113.7"], "for=203.0.113.7"),
-            (&[b"for=a, \xff, for=203.0.113.7;proto=https"], "for=203.0.113.7;proto=https"),
+            (
+                &[b"for=a, \xff, for=203.0.113.7;proto=https"],
+                "for=203.0.113.7;proto=https",
+            ),
             (&[b"for=\"", b"for=\"[::1]:80\""], "for=\"[::1]:80\""),
             (&[b"for=\"a, b\", ,for=c"], "for=\"a, b\", for=c"),
             (&[b"for=\"a\\\"b\", for=c"], "for=c"),
@@ -372,7 +439,10 @@ mod tests {
             assert_eq!(read(values), expected, "{values:?}");
         }
         let long = vec!["for=a"; MAX_HOPS + 5].join(",");
-        assert_eq!(elements(&headers(&FORWARDED, &[long.as_bytes()])).len(), MAX_HOPS);
+        assert_eq!(
+            elements(&headers(&FORWARDED, &[long.as_bytes()])).len(),
+            MAX_HOPS
+        );
     }
 
     #[test]

@@ -12,13 +12,19 @@ fn begun(body: Script, frames: usize, limit: usize) -> Content<Script> {
     let kept = content.keep(limit).unwrap();
     let mut reading = kept.begin();
     for _ in 0..frames {
-        assert!(kept.poll_frame(&mut reading, &mut Context::from_waker(Waker::noop())).is_ready());
+        assert!(
+            kept.poll_frame(&mut reading, &mut Context::from_waker(Waker::noop()))
+                .is_ready()
+        );
     }
     content
 }
 
 fn post(body: Content<Script>) -> Outgoing<Script> {
-    let request = http::Request::builder().method(Method::POST).uri("/").header(TRAILER, "x-sum");
+    let request = http::Request::builder()
+        .method(Method::POST)
+        .uri("/")
+        .header(TRAILER, "x-sum");
     let mut request = outgoing(request.body(Script::default()).unwrap());
     request.body = body;
     request
@@ -50,8 +56,16 @@ async fn what_was_taken_elsewhere_goes_before_the_rest() {
             head.starts_with("POST / HTTP/1.1\r\n") && head.contains("transfer-encoding: chunked"),
             "{head}"
         );
-        let expected = ["5\r\nhello\r\n3\r\nabc", "5\r\nhello\r\n3\r\nabc", "8\r\nhelloabc"][frames];
-        assert_eq!(body, format!("{expected}\r\n4\r\nrest\r\n0\r\n\r\n"), "{frames} were taken");
+        let expected = [
+            "5\r\nhello\r\n3\r\nabc",
+            "5\r\nhello\r\n3\r\nabc",
+            "8\r\nhelloabc",
+        ][frames];
+        assert_eq!(
+            body,
+            format!("{expected}\r\n4\r\nrest\r\n0\r\n\r\n"),
+            "{frames} were taken"
+        );
         assert!(http1.is_over(), "the connection is good for another");
     }
 }
@@ -60,7 +74,11 @@ async fn what_was_taken_elsewhere_goes_before_the_rest() {
 async fn what_has_ended_elsewhere_ends_here() {
     let body = Script::default();
     body.say(Ok(b"hello"));
-    body.say_trailers([("x-sum".parse().unwrap(), "5".parse().unwrap())].into_iter().collect());
+    body.say_trailers(
+        [("x-sum".parse().unwrap(), "5".parse().unwrap())]
+            .into_iter()
+            .collect(),
+    );
     body.end();
     let upstream = upstream();
     let (mut http1, mut far) = connection(&upstream);
@@ -73,7 +91,10 @@ async fn what_has_ended_elsewhere_ends_here() {
     let exchange = async { tokio::join!(http1.send(&mut request), other) };
     let (response, text) = in_time("it is answered", exchange).await;
     assert_eq!(response.unwrap().status(), 204);
-    assert!(text.ends_with("\r\n\r\n5\r\nhello\r\n0\r\nx-sum: 5\r\n\r\n"), "{text}");
+    assert!(
+        text.ends_with("\r\n\r\n5\r\nhello\r\n0\r\nx-sum: 5\r\n\r\n"),
+        "{text}"
+    );
     assert!(http1.is_over());
 }
 

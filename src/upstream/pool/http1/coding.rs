@@ -25,15 +25,24 @@ pub(super) enum Coding {
 
 impl Coding {
     pub(super) fn of(hint: SizeHint, head: &HeaderMap) -> Self {
-        hint.exact()
-            .map_or_else(|| Self::Chunked { is_open: false, announced: announced(head) }, Self::Length)
+        hint.exact().map_or_else(
+            || Self::Chunked {
+                is_open: false,
+                announced: announced(head),
+            },
+            Self::Length,
+        )
     }
 
     /// Writes the field that says it.
     pub(super) fn declare(&self, out: &mut Vec<u8>) {
         match self {
-            Self::Length(bytes) => out.extend_from_slice(format!("content-length: {bytes}\r\n").as_bytes()),
-            Self::Chunked { .. } | Self::Finished => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
+            Self::Length(bytes) => {
+                out.extend_from_slice(format!("content-length: {bytes}\r\n").as_bytes())
+            }
+            Self::Chunked { .. } | Self::Finished => {
+                out.extend_from_slice(b"transfer-encoding: chunked\r\n")
+            }
         }
     }
 
@@ -42,11 +51,15 @@ impl Coding {
         let piece = match frame.into_data() {
             Ok(piece) => piece,
             Err(other) => {
-                if let (Self::Chunked { is_open, announced }, Ok(trailers)) = (&*self, other.into_trailers())
+                if let (Self::Chunked { is_open, announced }, Ok(trailers)) =
+                    (&*self, other.into_trailers())
                 {
                     end_chunk(*is_open, out);
                     out.extend_from_slice(b"0\r\n");
-                    write_fields(trailers.iter().filter(|(name, _)| announced.contains(name)), out);
+                    write_fields(
+                        trailers.iter().filter(|(name, _)| announced.contains(name)),
+                        out,
+                    );
                     out.extend_from_slice(b"\r\n");
                     *self = Self::Finished;
                 }
@@ -82,8 +95,13 @@ impl Coding {
 
 /// What `Trailer` names (RFC 9110 §6.6.2).
 fn announced(head: &HeaderMap) -> Vec<HeaderName> {
-    let names = head.get_all(TRAILER).iter().flat_map(|value| value.as_bytes().split(|b| *b == b','));
-    names.filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok()).collect()
+    let names = head
+        .get_all(TRAILER)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|b| *b == b','));
+    names
+        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+        .collect()
 }
 
 fn end_chunk(is_open: bool, out: &mut Vec<u8>) {
@@ -103,7 +121,9 @@ mod tests {
             let piece = coding.encode(frame, &mut out)?;
             out.extend_from_slice(&piece);
         }
-        coding.finish(&mut out).then(|| String::from_utf8(out).unwrap())
+        coding
+            .finish(&mut out)
+            .then(|| String::from_utf8(out).unwrap())
     }
 
     fn data(text: &'static str) -> Frame<Bytes> {
@@ -115,19 +135,31 @@ mod tests {
         let head = [(TRAILER, "X-Sum".parse().unwrap())].into_iter().collect();
         let chunked = || Coding::of(SizeHint::default(), &head);
         let frames = vec![data("ab"), data(""), data("0123456789abcdef")];
-        let expected = "transfer-encoding: chunked\r\n2\r\nab\r\n10\r\n0123456789abcdef\r\n0\r\n\r\n";
+        let expected =
+            "transfer-encoding: chunked\r\n2\r\nab\r\n10\r\n0123456789abcdef\r\n0\r\n\r\n";
         assert_eq!(sent(chunked(), frames).as_deref(), Some(expected));
-        assert_eq!(sent(chunked(), vec![]).as_deref(), Some("transfer-encoding: chunked\r\n0\r\n\r\n"));
+        assert_eq!(
+            sent(chunked(), vec![]).as_deref(),
+            Some("transfer-encoding: chunked\r\n0\r\n\r\n")
+        );
         let trailer = |name: &str| (name.parse().unwrap(), "1".parse().unwrap());
-        let trailers = [trailer("x-sum"), trailer("x-unannounced")].into_iter().collect();
+        let trailers = [trailer("x-sum"), trailer("x-unannounced")]
+            .into_iter()
+            .collect();
         let expected = "transfer-encoding: chunked\r\n1\r\na\r\n0\r\nx-sum: 1\r\n\r\n";
-        assert_eq!(sent(chunked(), vec![data("a"), Frame::trailers(trailers)]).as_deref(), Some(expected));
+        assert_eq!(
+            sent(chunked(), vec![data("a"), Frame::trailers(trailers)]).as_deref(),
+            Some(expected)
+        );
     }
 
     #[test]
     fn a_body_is_as_long_as_was_announced_or_fails() {
         let expected = "content-length: 3\r\nabc";
-        assert_eq!(sent(Coding::Length(3), vec![data("a"), data("bc")]).as_deref(), Some(expected));
+        assert_eq!(
+            sent(Coding::Length(3), vec![data("a"), data("bc")]).as_deref(),
+            Some(expected)
+        );
         assert_eq!(sent(Coding::Length(3), vec![data("ab")]), None);
         assert_eq!(sent(Coding::Length(3), vec![data("abcd")]), None);
     }

@@ -115,7 +115,9 @@ impl Framing {
                     _ => return Err(Malformed("a chunk does not end where it should")),
                 },
                 Chunk::Trailers => {
-                    let Some(trailers) = trailers(read)? else { return Ok(Next::More) };
+                    let Some(trailers) = trailers(read)? else {
+                        return Ok(Next::More);
+                    };
                     *self = Self::Ended;
                     if !trailers.is_empty() {
                         return Ok(Next::Frame(Frame::trailers(trailers)));
@@ -142,7 +144,8 @@ fn piece(read: &mut BytesMut, left: &mut u64) -> Bytes {
     read.split_to(count).freeze()
 }
 
-/// The size of the next chunk, once its line is whole. Extensions say nothing to us (RFC 9112 §7.1.1).
+/// The size of the next chunk, once its line is whole. Extensions say nothing to us (RFC 9112
+/// §7.1.1).
 fn line(read: &mut BytesMut) -> Result<Option<u64>, Malformed> {
     let broken = Malformed("the size of a chunk is no number");
     // The parser takes a line without a digit for a zero.
@@ -152,7 +155,8 @@ fn line(read: &mut BytesMut) -> Result<Option<u64>, Malformed> {
     match httparse::parse_chunk_size(read).map_err(|_| broken)? {
         httparse::Status::Complete((length, _)) if length > MAX_LINE => Err(LINE_TOO_LONG),
         httparse::Status::Complete((length, size)) => {
-            // The parser takes a lone LF for a part of an extension, and others for its end (attacks.md row 18).
+            // The parser takes a lone LF for a part of an extension, and others for its end
+            // (attacks.md row 18).
             if !has_whole_lines(read.get(..length).unwrap_or_default()) {
                 return Err(broken);
             }
@@ -184,7 +188,9 @@ fn trailers(read: &mut BytesMut) -> Result<Option<HeaderMap>, Malformed> {
     }
     let mut trailers = HeaderMap::new();
     let mut fields = [httparse::EMPTY_HEADER; FEW_FIELDS];
-    if let Ok(httparse::Status::Complete((_, fields))) = httparse::parse_headers(&bytes, &mut fields) {
+    if let Ok(httparse::Status::Complete((_, fields))) =
+        httparse::parse_headers(&bytes, &mut fields)
+    {
         head::append(&mut trailers, fields, &bytes)?;
     }
     Ok(Some(trailers))
@@ -192,7 +198,9 @@ fn trailers(read: &mut BytesMut) -> Result<Option<HeaderMap>, Malformed> {
 
 /// Whether a CR stands before each LF: in a chunked body nothing else ends a line (RFC 9112 §7.1).
 fn has_whole_lines(bytes: &[u8]) -> bool {
-    bytes.split_inclusive(|byte| *byte == b'\n').all(|line| line.ends_with(b"\r\n"))
+    bytes
+        .split_inclusive(|byte| *byte == b'\n')
+        .all(|line| line.ends_with(b"\r\n"))
 }
 
 #[cfg(test)]

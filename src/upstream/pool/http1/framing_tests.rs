@@ -1,7 +1,7 @@
 use super::*;
 
-/// What a body is that comes in these pieces: its bytes, its trailers, and whether it has ended; the connection ends
-/// behind them.
+/// What a body is that comes in these pieces: its bytes, its trailers, and whether it has ended;
+/// the connection ends behind them.
 fn come(mut framing: Framing, pieces: &[&[u8]]) -> Result<(Vec<u8>, usize, bool), Malformed> {
     let (mut read, mut body, mut trailers) = (BytesMut::new(), Vec::new(), 0);
     for piece in pieces {
@@ -10,7 +10,9 @@ fn come(mut framing: Framing, pieces: &[&[u8]]) -> Result<(Vec<u8>, usize, bool)
             match framing.next(&mut read)? {
                 Next::Frame(frame) => match frame.into_data() {
                     Ok(data) => body.extend_from_slice(&data),
-                    Err(frame) => trailers += frame.into_trailers().map_or(0, |fields| fields.len()),
+                    Err(frame) => {
+                        trailers += frame.into_trailers().map_or(0, |fields| fields.len())
+                    }
                 },
                 Next::More => break,
                 Next::End => return Ok((body, trailers, true)),
@@ -28,7 +30,11 @@ fn however_cut(framing: Framing, bytes: &[u8]) -> Result<(Vec<u8>, usize, bool),
         let (first, second) = bytes.split_at(at);
         assert_eq!(come(framing, &[first, second]), whole, "cut at {at}");
     }
-    assert_eq!(come(framing, &bytes.chunks(1).collect::<Vec<_>>()), whole, "one by one");
+    assert_eq!(
+        come(framing, &bytes.chunks(1).collect::<Vec<_>>()),
+        whole,
+        "one by one"
+    );
     whole
 }
 
@@ -43,15 +49,38 @@ fn a_body_ends_where_its_framing_says_however_it_comes() {
         (Framing::Length(0), b"", b"", 0, true),
         (Framing::UntilClose, b"hello", b"hello", 0, true),
         (chunked, b"5\r\nhello\r\n0\r\n\r\n", b"hello", 0, true),
-        (chunked, b"2\r\nhe\r\n003\r\nllo\r\n0\r\n\r\n", b"hello", 0, true),
-        (chunked, b"A;a=\"b\"\r\n0123456789\r\n0;x\r\n\r\n", b"0123456789", 0, true),
-        (chunked, b"1\r\na\r\n0\r\nx-a: 1\r\nx-b: 2\r\n\r\n", b"a", 2, true),
+        (
+            chunked,
+            b"2\r\nhe\r\n003\r\nllo\r\n0\r\n\r\n",
+            b"hello",
+            0,
+            true,
+        ),
+        (
+            chunked,
+            b"A;a=\"b\"\r\n0123456789\r\n0;x\r\n\r\n",
+            b"0123456789",
+            0,
+            true,
+        ),
+        (
+            chunked,
+            b"1\r\na\r\n0\r\nx-a: 1\r\nx-b: 2\r\n\r\n",
+            b"a",
+            2,
+            true,
+        ),
         (chunked, b"5\r\nhello\r\n0\r\n", b"hello", 0, false),
         (chunked, b"5\r\nhel", b"hel", 0, false),
         (chunked, b"", b"", 0, false),
     ] {
         let expected = Ok((body.to_vec(), trailers, ended));
-        assert_eq!(however_cut(framing, bytes), expected, "{}", String::from_utf8_lossy(bytes));
+        assert_eq!(
+            however_cut(framing, bytes),
+            expected,
+            "{}",
+            String::from_utf8_lossy(bytes)
+        );
     }
 }
 
@@ -76,7 +105,11 @@ fn a_chunk_that_can_be_read_in_two_ways_is_none() {
         b"0\r\nx y: 1\r\n\r\n",
         b"0\r\nx: 1\n\r\n",
     ] {
-        assert!(however_cut(Framing::chunked(), bytes).is_err(), "{}", String::from_utf8_lossy(bytes));
+        assert!(
+            however_cut(Framing::chunked(), bytes).is_err(),
+            "{}",
+            String::from_utf8_lossy(bytes)
+        );
     }
 }
 

@@ -38,10 +38,16 @@ pub(super) struct Head {
     pub(super) persists: bool,
 }
 
-/// Writes the head of a request in origin form. Its fields say nothing yet of how its body is framed.
+/// Writes the head of a request in origin form. Its fields say nothing yet of how its body is
+/// framed.
 pub(super) fn write(head: &Parts, own: &OwnFields, coding: Option<&Coding>, out: &mut Vec<u8>) {
     let target = origin_form(&head.uri);
-    for part in [head.method.as_str().as_bytes(), b" ", target.as_bytes(), b" HTTP/1.1\r\n"] {
+    for part in [
+        head.method.as_str().as_bytes(),
+        b" ",
+        target.as_bytes(),
+        b" HTTP/1.1\r\n",
+    ] {
         out.extend_from_slice(part);
     }
     write_fields(&head.headers, out);
@@ -49,7 +55,9 @@ pub(super) fn write(head: &Parts, own: &OwnFields, coding: Option<&Coding>, out:
     match coding {
         Some(coding) => coding.declare(out),
         // RFC 9110 §8.6: where a body would have a meaning, say that there is none.
-        None if anticipates_content(&head.method) => out.extend_from_slice(b"content-length: 0\r\n"),
+        None if anticipates_content(&head.method) => {
+            out.extend_from_slice(b"content-length: 0\r\n")
+        }
         None => {}
     }
     out.extend_from_slice(b"\r\n");
@@ -71,11 +79,12 @@ fn anticipates_content(method: &Method) -> bool {
     matches!(*method, Method::POST | Method::PUT | Method::PATCH)
 }
 
-/// Takes a head from the front of what was read; `None` while it is not whole. `scanned` bytes were looked at before and
-/// hold no end. `empty` gives the map for its fields.
+/// Takes a head from the front of what was read; `None` while it is not whole. `scanned` bytes were
+/// looked at before and hold no end. `empty` gives the map for its fields.
 ///
 /// # Errors
-/// What is not a head of HTTP/1, one beyond its limits, or one whose framing can be read in two ways (RFC 9112 §6.3).
+/// What is not a head of HTTP/1, one beyond its limits, or one whose framing can be read in two
+/// ways (RFC 9112 §6.3).
 pub(super) fn take(
     read: &mut BytesMut,
     scanned: &mut usize,
@@ -83,13 +92,18 @@ pub(super) fn take(
     limits: HeadLimits,
     empty: impl FnOnce() -> HeaderMap,
 ) -> Result<Option<Head>, Malformed> {
-    // What speaks something else may never end what is no head, and an empty line before one belongs to nothing.
+    // What speaks something else may never end what is no head, and an empty line before one
+    // belongs to nothing.
     if !read.iter().zip(BEGINNING).all(|(is, should)| is == should) {
         return Err(NOT_HTTP1);
     }
     let Some(end) = end_of(read, *scanned) else {
         *scanned = read.len();
-        return if read.len() < limits.bytes { Ok(None) } else { Err(TOO_LONG) };
+        return if read.len() < limits.bytes {
+            Ok(None)
+        } else {
+            Err(TOO_LONG)
+        };
     };
     if end > limits.bytes {
         return Err(TOO_LONG);
@@ -116,7 +130,9 @@ fn parse(
     empty: impl FnOnce() -> HeaderMap,
 ) -> Result<Head, Malformed> {
     let mut few = [const { MaybeUninit::uninit() }; FEW_FIELDS];
-    let few = few.get_mut(..max_fields.min(FEW_FIELDS)).unwrap_or_default();
+    let few = few
+        .get_mut(..max_fields.min(FEW_FIELDS))
+        .unwrap_or_default();
     let mut many = Vec::new();
     let config = ParserConfig::default();
     let mut parsed = httparse::Response::new(&mut []);
@@ -133,7 +149,11 @@ fn parse(
         Err(httparse::Error::Version) => return Err(NOT_HTTP1),
         Err(_) => return Err(Malformed("its head is broken")),
     }
-    let version = if parsed.version == Some(0) { Version::HTTP_10 } else { Version::HTTP_11 };
+    let version = if parsed.version == Some(0) {
+        Version::HTTP_10
+    } else {
+        Version::HTTP_11
+    };
     let status = parsed.code.and_then(|code| StatusCode::from_u16(code).ok());
     let status = status.ok_or(Malformed("its status is none"))?;
     let mut headers = empty();
@@ -151,10 +171,15 @@ fn parse(
     *response.status_mut() = status;
     *response.version_mut() = version;
     *response.headers_mut() = headers;
-    Ok(Head { response, framing, persists })
+    Ok(Head {
+        response,
+        framing,
+        persists,
+    })
 }
 
-/// Adds fields that were parsed from `bytes` to a map. Their values are parts of `bytes`, not copies.
+/// Adds fields that were parsed from `bytes` to a map. Their values are parts of `bytes`, not
+/// copies.
 pub(super) fn append(
     map: &mut HeaderMap,
     fields: &[httparse::Header<'_>],
@@ -167,14 +192,19 @@ pub(super) fn append(
     Ok(())
 }
 
-fn read(field: &httparse::Header<'_>, bytes: &Bytes) -> Result<(HeaderName, HeaderValue), Malformed> {
+fn read(
+    field: &httparse::Header<'_>,
+    bytes: &Bytes,
+) -> Result<(HeaderName, HeaderValue), Malformed> {
     let name = HeaderName::from_bytes(field.name.as_bytes());
     let value = HeaderValue::from_maybe_shared(bytes.slice_ref(field.value));
-    name.ok().zip(value.ok()).ok_or(Malformed("a field is broken"))
+    name.ok()
+        .zip(value.ok())
+        .ok_or(Malformed("a field is broken"))
 }
 
-/// What the fields of a response say of its framing and of its connection: asked of each as it comes, since to look one up
-/// costs more than to see that it is another.
+/// What the fields of a response say of its framing and of its connection: asked of each as it
+/// comes, since to look one up costs more than to see that it is another.
 #[derive(Default)]
 struct FramingFields {
     /// The length, and of how many digits it is.
@@ -185,12 +215,17 @@ struct FramingFields {
 }
 
 impl FramingFields {
-    /// Hears one field, and whether it is for others as well: `Connection` is for us, unless it names fields that are.
+    /// Hears one field, and whether it is for others as well: `Connection` is for us, unless it
+    /// names fields that are.
     fn note(&mut self, name: &HeaderName, value: &HeaderValue) -> Result<bool, Malformed> {
         if *name == CONTENT_LENGTH {
             let length = length(value)?;
             // Said more than once it has to be the same (RFC 9110 §8.6).
-            if self.length.replace(length).is_some_and(|before| before != length) {
+            if self
+                .length
+                .replace(length)
+                .is_some_and(|before| before != length)
+            {
                 return Err(Malformed("two lengths"));
             }
         } else if *name == TRANSFER_ENCODING {
@@ -218,8 +253,14 @@ impl FramingFields {
         names_fields
     }
 
-    /// What follows the head (RFC 9112 §6.3). HTTP/1.0 knows no coding, and leaves the end of one open.
-    fn framing(&self, status: StatusCode, version: Version, method: &Method) -> Result<Framing, Malformed> {
+    /// What follows the head (RFC 9112 §6.3). HTTP/1.0 knows no coding, and leaves the end of one
+    /// open.
+    fn framing(
+        &self,
+        status: StatusCode,
+        version: Version,
+        method: &Method,
+    ) -> Result<Framing, Malformed> {
         if self.is_chunked && version == Version::HTTP_10 {
             return Err(OTHER_CODING);
         }
@@ -234,8 +275,8 @@ impl FramingFields {
         })
     }
 
-    /// Whether the connection persists (RFC 9112 §9.3). Where coding and length are both there, the coding frames the body,
-    /// and nothing after it is trusted (§6.3).
+    /// Whether the connection persists (RFC 9112 §9.3). Where coding and length are both there, the
+    /// coding frames the body, and nothing after it is trusted (§6.3).
     fn persists(&self, version: Version) -> bool {
         let is_ambiguous = self.is_chunked && self.length.is_some();
         let is_wanted = !self.closes && (version == Version::HTTP_11 || self.keeps_alive);
@@ -246,9 +287,15 @@ impl FramingFields {
 /// A length: digits alone (RFC 9110 §8.6), and how many.
 fn length(value: &HeaderValue) -> Result<(u64, usize), Malformed> {
     let is_digits = value.as_bytes().iter().all(u8::is_ascii_digit);
-    let length = value.to_str().ok().filter(|_| is_digits).and_then(|text| text.parse().ok());
+    let length = value
+        .to_str()
+        .ok()
+        .filter(|_| is_digits)
+        .and_then(|text| text.parse().ok());
     let length = length.filter(|length| *length <= MAX_LENGTH);
-    length.map(|length| (length, value.len())).ok_or(Malformed("a length that is no number"))
+    length
+        .map(|length| (length, value.len()))
+        .ok_or(Malformed("a length that is no number"))
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! Responses by the thousand, read here and by hyper's client: what it refuses is refused here, and what both take is the
-//! same. Where we are stricter the reason has a name.
+//! Responses by the thousand, read here and by hyper's client: what it refuses is refused here, and
+//! what both take is the same. Where we are stricter the reason has a name.
 
 use std::sync::Arc;
 
@@ -29,7 +29,13 @@ enum Read {
 
 fn whole<T>(response: Response<T>, body: Vec<u8>, trailers: HeaderMap) -> Read {
     let (head, _) = response.into_parts();
-    Read::Whole(Box::new((head.status, head.version, head.headers, body, trailers)))
+    Read::Whole(Box::new((
+        head.status,
+        head.version,
+        head.headers,
+        body,
+        trailers,
+    )))
 }
 
 /// Lets an upstream answer so and close.
@@ -60,7 +66,11 @@ async fn read_by_hyper(method: &Method, bytes: &[u8]) -> Read {
     let (near, mut far) = UnixStream::pair().unwrap();
     let (mut sender, driver) = hyper_http1::handshake(TokioIo::new(near)).await.unwrap();
     let driver = spawn_local(driver);
-    let request = Request::builder().method(method).uri("/").body(Empty::<Bytes>::new()).unwrap();
+    let request = Request::builder()
+        .method(method)
+        .uri("/")
+        .body(Empty::<Bytes>::new())
+        .unwrap();
     let read = async {
         let response = match sender.send_request(request).await {
             Ok(response) => response,
@@ -71,7 +81,11 @@ async fn read_by_hyper(method: &Method, bytes: &[u8]) -> Read {
         match incoming.collect().await {
             Ok(all) => {
                 let trailers = all.trailers().cloned().unwrap_or_default();
-                whole(Response::from_parts(head, ()), all.to_bytes().to_vec(), trailers)
+                whole(
+                    Response::from_parts(head, ()),
+                    all.to_bytes().to_vec(),
+                    trailers,
+                )
             }
             Err(error) => Read::Broken(format!("{error:?}")),
         }
@@ -87,7 +101,9 @@ fn leave_out_options(headers: &mut HeaderMap) {
         let option = option.trim_ascii();
         option.eq_ignore_ascii_case(b"close") || option.eq_ignore_ascii_case(b"keep-alive")
     };
-    let Entry::Occupied(connection) = headers.entry(CONNECTION) else { return };
+    let Entry::Occupied(connection) = headers.entry(CONNECTION) else {
+        return;
+    };
     let (_, values) = connection.remove_entry_mult();
     let names_fields = |value: &HeaderValue| !value.as_bytes().split(|b| *b == b',').all(is_option);
     let kept: Vec<_> = values.filter(names_fields).collect();
@@ -106,7 +122,10 @@ impl Sample<'_> {
     fn values(&self, name: &str) -> Vec<String> {
         let text = self.text.to_ascii_lowercase();
         let fields = text.lines().filter_map(|line| line.split_once(':'));
-        fields.filter(|(of, _)| *of == name).map(|(_, value)| value.trim().to_owned()).collect()
+        fields
+            .filter(|(of, _)| *of == name)
+            .map(|(_, value)| value.trim().to_owned())
+            .collect()
     }
 
     fn has_no_body(&self) -> bool {
@@ -128,18 +147,28 @@ const STRICTER: &[Rule] = &[
         |it| !it.values("transfer-encoding").is_empty(),
         "the client would get what was coded and not be told",
     ),
-    ("two lengths", |it| it.values("content-length").len() > 1, "5 and 05 are not the same to everybody"),
     (
-        "a length that is no number",
-        |it| it.values("content-length").iter().any(|value| value.contains(',')),
-        "a list is no number to everybody",
+        "two lengths",
+        |it| it.values("content-length").len() > 1,
+        "5 and 05 are not the same to everybody",
     ),
     (
         "a length that is no number",
         |it| {
             it.values("content-length")
                 .iter()
-                .any(|value| value.parse().is_ok_and(|length: u64| i64::try_from(length).is_err()))
+                .any(|value| value.contains(','))
+        },
+        "a list is no number to everybody",
+    ),
+    (
+        "a length that is no number",
+        |it| {
+            it.values("content-length").iter().any(|value| {
+                value
+                    .parse()
+                    .is_ok_and(|length: u64| i64::try_from(length).is_err())
+            })
         },
         "a length that many cannot count to",
     ),
@@ -153,11 +182,16 @@ const STRICTER: &[Rule] = &[
         |it| it.text.contains("00000000"),
         "zeros without end before a size",
     ),
-    ("its trailers are broken", |it| has_lone_lf(&it.text), "a lone LF ends no line of a chunked body"),
+    (
+        "its trailers are broken",
+        |it| has_lone_lf(&it.text),
+        "a lone LF ends no line of a chunked body",
+    ),
 ];
 
 fn has_lone_lf(text: &str) -> bool {
-    text.split_inclusive('\n').any(|line| line.ends_with('\n') && !line.ends_with("\r\n"))
+    text.split_inclusive('\n')
+        .any(|line| line.ends_with('\n') && !line.ends_with("\r\n"))
 }
 
 /// Numbers that are the same in every run.
@@ -257,8 +291,8 @@ const BODIES: &[&str] = &[
     "5\r\nhello\r\n0\r\n\nx-sum: 1\r\n\r\n",
 ];
 const SPICES: &[&str] = &[
-    "\r", "\n", "\r\n", "\0", " ", "\t", ";", ":", ",", "0", "f", "5", "+", "-", "\x7f", "\u{e9}", "x", "\"",
-    "\n\n",
+    "\r", "\n", "\r\n", "\0", " ", "\t", ";", ":", ",", "0", "f", "5", "+", "-", "\x7f", "\u{e9}",
+    "x", "\"", "\n\n",
 ];
 
 /// A response that may be good, and is changed a little here and there.
@@ -266,7 +300,11 @@ fn response(numbers: &mut Numbers) -> Vec<u8> {
     let mut text = numbers.of(LINES).to_owned() + "\r\n";
     let count = numbers.below(3);
     for part in 0..=count {
-        text += if part == count { numbers.of(FRAMINGS) } else { numbers.of(FIELDS) };
+        text += if part == count {
+            numbers.of(FRAMINGS)
+        } else {
+            numbers.of(FIELDS)
+        };
         text += "\r\n";
     }
     text += "\r\n";
@@ -301,11 +339,18 @@ fn judge(
         (Read::Whole(_), Read::Whole(_)) => return Err("it was read as something else"),
         (Read::Whole(_), _) => return Err("hyper does not take it"),
         (Read::Broken(_), Read::Refused(_)) => return Err("hyper does not take its head"),
-        (Read::Refused(_), Read::Refused(_)) | (Read::Broken(_), Read::Broken(_)) => return Ok(None),
+        (Read::Refused(_), Read::Refused(_)) | (Read::Broken(_), Read::Broken(_)) => {
+            return Ok(None);
+        }
         (Read::Refused(why) | Read::Broken(why), _) => why,
     };
-    let sample = Sample { method, text: bytes.iter().map(|byte| char::from(*byte)).collect() };
-    let rule = STRICTER.iter().find(|(reason, is_like, _)| why.ends_with(reason) && is_like(&sample));
+    let sample = Sample {
+        method,
+        text: bytes.iter().map(|byte| char::from(*byte)).collect(),
+    };
+    let rule = STRICTER
+        .iter()
+        .find(|(reason, is_like, _)| why.ends_with(reason) && is_like(&sample));
     rule.map(|(.., name)| Some(*name)).ok_or("hyper takes it")
 }
 
@@ -317,24 +362,40 @@ async fn a_response_is_read_as_hyper_reads_it_or_refused_for_a_reason() {
     let all = async {
         for _ in 0..RESPONSES {
             let bytes = response(&mut numbers);
-            let method =
-                numbers.of(&[&Method::GET, &Method::GET, &Method::GET, &Method::HEAD, &Method::POST]);
+            let method = numbers.of(&[
+                &Method::GET,
+                &Method::GET,
+                &Method::GET,
+                &Method::HEAD,
+                &Method::POST,
+            ]);
             let here = in_time("read here", read_here(&upstream, method, &bytes)).await;
             let there = in_time("read by hyper", read_by_hyper(method, &bytes)).await;
             taken += usize::from(matches!(here, Read::Whole(_)));
             match judge(method, &bytes, &here, &there) {
                 Ok(rule) => strict.extend(rule),
                 Err(what) => {
-                    wrong.push(format!("{method} {}\n  {what}: {here:?}, {there:?}", bytes.escape_ascii()));
+                    wrong.push(format!(
+                        "{method} {}\n  {what}: {here:?}, {there:?}",
+                        bytes.escape_ascii()
+                    ));
                 }
             }
         }
     };
     LocalSet::new().run_until(all).await;
-    assert!(wrong.is_empty(), "{} of {RESPONSES}:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{} of {RESPONSES}:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
     // Neither is everything refused, nor is a rule there for nothing.
     assert!(taken > 500, "{taken}");
-    let unmet: Vec<_> =
-        STRICTER.iter().map(|(.., name)| name).filter(|name| !strict.contains(name)).collect();
+    let unmet: Vec<_> = STRICTER
+        .iter()
+        .map(|(.., name)| name)
+        .filter(|name| !strict.contains(name))
+        .collect();
     assert!(unmet.is_empty(), "no response met {unmet:?}");
 }

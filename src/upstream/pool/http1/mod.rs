@@ -1,7 +1,8 @@
 //! A connection for one exchange at a time (RFC 9112).
 //!
-//! It has no task and no queue of its own: whoever waits for the response drives it, so that an exchange costs a write,
-//! a read, and no wake-up between. The grammar is the `httparse` crate's; framing and order are here.
+//! It has no task and no queue of its own: whoever waits for the response drives it, so that an
+//! exchange costs a write, a read, and no wake-up between. The grammar is the `httparse` crate's;
+//! framing and order are here.
 
 mod coding;
 mod framing;
@@ -98,15 +99,15 @@ impl<B> Http1<B> {
         }
     }
 
-    /// Whether it may be used again, as far as is known. An upstream that closes says so at any time, and whatever else it
-    /// says between two exchanges belongs to none.
-    /// `watcher` is woken when it does.
+    /// Whether it may be used again, as far as is known. An upstream that closes says so at any
+    /// time, and whatever else it says between two exchanges belongs to none. `watcher` is woken
+    /// when it does.
     pub(super) fn is_good(&mut self, now: Instant, watcher: &Waker) -> bool {
         self.persists && self.read.is_empty() && self.term.holds(now) && self.is_silent(watcher)
     }
 
-    /// Whether nothing has come, not even the end. A task that has done much in its turn is told so of any socket (tokio's
-    /// budget), which is not what is asked here.
+    /// Whether nothing has come, not even the end. A task that has done much in its turn is told so
+    /// of any socket (tokio's budget), which is not what is asked here.
     fn is_silent(&mut self, watcher: &Waker) -> bool {
         let look = pin!(unconstrained(poll_fn(|cx| self.poll_read(cx, 1))));
         look.poll(&mut Context::from_waker(watcher)).is_pending()
@@ -114,7 +115,8 @@ impl<B> Http1<B> {
 
     /// Keeps no more memory than an exchange needs that is like most.
     pub(super) fn shrink(&mut self) {
-        // What is left of the capacity does not tell: what was split off belongs to the same memory.
+        // What is left of the capacity does not tell: what was split off belongs to the same
+        // memory.
         if std::mem::take(&mut self.is_roomy) {
             self.read = BytesMut::new();
         }
@@ -122,8 +124,9 @@ impl<B> Http1<B> {
         self.out.shrink_to(LEAST_READ);
     }
 
-    /// Gives back the memory that the next piece would be read into. A piece that was taken shares it, and it is read into
-    /// again when that piece is gone; while a client takes nothing it would be kept for that alone.
+    /// Gives back the memory that the next piece would be read into. A piece that was taken shares
+    /// it, and it is read into again when that piece is gone; while a client takes nothing it would
+    /// be kept for that alone.
     pub(super) fn release_buffer(&mut self) {
         // What is left to parse is copied if it is little beside the memory it is in.
         if self.is_roomy && self.read.len() <= MOST_READ / 2 {
@@ -177,7 +180,9 @@ impl<B> Http1<B> {
     /// Room for a piece of the body. Who fills what is offered is offered more.
     fn acquire(&self) -> usize {
         match self.framing {
-            Framing::Length(left) => usize::try_from(left).unwrap_or(MOST_READ).clamp(LEAST_READ, MOST_READ),
+            Framing::Length(left) => usize::try_from(left)
+                .unwrap_or(MOST_READ)
+                .clamp(LEAST_READ, MOST_READ),
             _ => self.read_size,
         }
     }
@@ -237,19 +242,32 @@ where
                 Poll::Ready(Err(UploadError::CountedStream(error))) => Some(error),
                 Poll::Ready(Ok(())) | Poll::Pending => None,
             };
-            self.poll_head(cx, method, &mut fields, &mut scanned, &mut interim).map(|head| {
-                match (head, broken) {
-                    // What it said before it closed says more than that it closed.
-                    (Err(Fault::Closed(_)), Some(error)) => Err(Fault::Closed(Broken::Io(error))),
-                    (head, _) => head,
-                }
-            })
+            self.poll_head(cx, method, &mut fields, &mut scanned, &mut interim)
+                .map(|head| {
+                    match (head, broken) {
+                        // What it said before it closed says more than that it closed.
+                        (Err(Fault::Closed(_)), Some(error)) => {
+                            Err(Fault::Closed(Broken::Io(error)))
+                        }
+                        (head, _) => head,
+                    }
+                })
         });
-        let Head { response, framing, persists } = match result.await {
+        let Head {
+            response,
+            framing,
+            persists,
+        } = match result.await {
             Ok(head) => head,
             Err(fault) => {
-                let is_unanswered = interim == 0 && self.read.is_empty() && matches!(fault, Fault::Closed(_));
-                return Err(Failed { fault, is_unsent: !self.has_begun, is_unanswered, refusal: None });
+                let is_unanswered =
+                    interim == 0 && self.read.is_empty() && matches!(fault, Fault::Closed(_));
+                return Err(Failed {
+                    fault,
+                    is_unsent: !self.has_begun,
+                    is_unanswered,
+                    refusal: None,
+                });
             }
         };
         self.framing = framing;
@@ -261,11 +279,16 @@ where
     #[inline]
     fn begin(&mut self, request: &mut Outgoing<B>) {
         let body = request.body.take().untouched();
-        let coding = body.as_ref().map(|body| Coding::of(body.size_hint(), &request.head.headers));
+        let coding = body
+            .as_ref()
+            .map(|body| Coding::of(body.size_hint(), &request.head.headers));
         head::write(&request.head, &request.own, coding.as_ref(), &mut self.out);
         self.has_begun = body.is_some();
-        self.upload =
-            body.zip(coding).map_or(RequestBody::Ended, |(body, coding)| RequestBody::Going(body, coding));
+        self.upload = body
+            .zip(coding)
+            .map_or(RequestBody::Ended, |(body, coding)| {
+                RequestBody::Going(body, coding)
+            });
     }
 
     /// Queues the head of a request and what was sent of its body elsewhere.
@@ -276,13 +299,20 @@ where
         let mut coding = Coding::of(body.hint, &request.head.headers);
         head::write(&request.head, &request.own, Some(&coding), &mut self.out);
         self.has_begun = true;
-        let frames = [Some(Frame::data(body.bytes)), body.trailers.map(Frame::trailers)];
+        let frames = [
+            Some(Frame::data(body.bytes)),
+            body.trailers.map(Frame::trailers),
+        ];
         for frame in frames.into_iter().flatten() {
             let piece = coding.encode(frame, &mut self.out).ok_or_else(cut)?;
             self.out.extend_from_slice(&piece);
         }
         let is_whole = !body.has_ended || coding.finish(&mut self.out);
-        self.upload = if body.has_ended { RequestBody::Ended } else { RequestBody::Going(body.body, coding) };
+        self.upload = if body.has_ended {
+            RequestBody::Ended
+        } else {
+            RequestBody::Going(body.body, coding)
+        };
         if is_whole { Ok(()) } else { Err(cut()) }
     }
 
@@ -297,7 +327,8 @@ where
         let malformed = |Malformed(why)| Fault::Protocol(why.into());
         loop {
             while let Some(head) =
-                head::take(&mut self.read, scanned, method, self.limits, &mut *fields).map_err(malformed)?
+                head::take(&mut self.read, scanned, method, self.limits, &mut *fields)
+                    .map_err(malformed)?
             {
                 let status = head.response.status();
                 if !status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS {
@@ -317,15 +348,18 @@ where
     }
 
     /// The next of the response body, and what is left of the request's.
-    pub(super) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+    pub(super) fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         if self.is_sending() {
             let _ = self.poll_rest(cx);
         }
         self.poll_response(cx)
     }
 
-    /// Sends the rest of the request. Ready when nothing more will go: the response may end well all the same; then its
-    /// connection is not used again.
+    /// Sends the rest of the request. Ready when nothing more will go: the response may end well
+    /// all the same; then its connection is not used again.
     pub(super) fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.poll_upload(cx).map(|_| ())
     }
@@ -344,7 +378,8 @@ where
             }
             let room = self.acquire();
             let Poll::Ready(read) = self.poll_read(cx, room) else {
-                // The upstream may wait for the rest of the request as long as we for the rest of the response.
+                // The upstream may wait for the rest of the request as long as we for the rest of
+                // the response.
                 return if matches!(self.upload, RequestBody::Failed) {
                     self.fail(Broken::Request)
                 } else {
@@ -354,7 +389,13 @@ where
             match read {
                 Ok(0) if self.framing.close() => {}
                 Ok(0) => return self.fail(Broken::Ended),
-                Ok(count) => self.read_size = if count < room { LEAST_READ } else { MOST_READ.min(room * 2) },
+                Ok(count) => {
+                    self.read_size = if count < room {
+                        LEAST_READ
+                    } else {
+                        MOST_READ.min(room * 2)
+                    }
+                }
                 Err(error) => return self.fail(Broken::Io(error)),
             }
         }
@@ -365,7 +406,8 @@ where
         Poll::Ready(Some(Err(broken)))
     }
 
-    /// Sends the request as far as it has come and the upstream takes it. Ready when all of it has gone.
+    /// Sends the request as far as it has come and the upstream takes it. Ready when all of it has
+    /// gone.
     fn poll_upload(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), UploadError>> {
         let mut waits = false;
         loop {
@@ -380,7 +422,9 @@ where
                         Some(piece) => self.piece = piece,
                         None => return self.cut(UploadError::Body),
                     },
-                    Poll::Ready(None) if coding.finish(&mut self.out) => self.upload = RequestBody::Ended,
+                    Poll::Ready(None) if coding.finish(&mut self.out) => {
+                        self.upload = RequestBody::Ended
+                    }
                     Poll::Ready(None | Some(Err(_))) => return self.cut(UploadError::Body),
                 }
             }

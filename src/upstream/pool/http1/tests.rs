@@ -59,7 +59,10 @@ impl Body for Script {
     type Data = Bytes;
     type Error = io::Error;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         let mut lines = self.0.borrow_mut();
         match lines.frames.pop_front() {
             Some(frame) => Poll::Ready(Some(frame)),
@@ -85,8 +88,11 @@ pub(in super::super) fn upstream() -> Arc<Upstream> {
 pub(in super::super) fn connection(upstream: &Arc<Upstream>) -> (Http1<Script>, UnixStream) {
     let (near, far) = UnixStream::pair().unwrap();
     let stream = Stream::Unix(near);
-    let term =
-        ReuseLimit::new(&upstream.endpoints[0], &stream, clock::monotonic() + Duration::from_secs(1000));
+    let term = ReuseLimit::new(
+        &upstream.endpoints[0],
+        &stream,
+        clock::monotonic() + Duration::from_secs(1000),
+    );
     let place = upstream.connection_limit.try_acquire().unwrap();
     let wire = CountedStream::new(stream, Open::new(upstream.clone(), place));
     (Http1::new(wire, term, upstream.settings.response_head), far)
@@ -95,7 +101,13 @@ pub(in super::super) fn connection(upstream: &Arc<Upstream>) -> (Http1<Script>, 
 pub(in super::super) fn get(method: Method) -> Outgoing<Script> {
     let body = Script::default();
     body.end();
-    outgoing(Request::builder().method(method).uri("/").body(body).unwrap())
+    outgoing(
+        Request::builder()
+            .method(method)
+            .uri("/")
+            .body(body)
+            .unwrap(),
+    )
 }
 
 fn post(body: &Script) -> Outgoing<Script> {
@@ -108,7 +120,9 @@ pub(super) fn outgoing(request: Request<Script>) -> Outgoing<Script> {
 }
 
 pub(super) async fn in_time<T>(what: &str, future: impl Future<Output = T>) -> T {
-    timeout(Duration::from_secs(20), future).await.unwrap_or_else(|_| panic!("still not: {what}"))
+    timeout(Duration::from_secs(20), future)
+        .await
+        .unwrap_or_else(|_| panic!("still not: {what}"))
 }
 
 /// The rest of a response.
@@ -153,7 +167,10 @@ async fn exchanges_follow_one_another_on_a_connection() {
         };
         let mut request = get(Method::GET);
         let (response, ()) = tokio::join!(http1.send(&mut request), async {
-            assert_eq!(arrives(&mut far, "\r\n\r\n").await, "GET / HTTP/1.1\r\n\r\n");
+            assert_eq!(
+                arrives(&mut far, "\r\n\r\n").await,
+                "GET / HTTP/1.1\r\n\r\n"
+            );
             far.write_all(answer).await.unwrap();
         });
         assert_eq!(response.unwrap().status(), 200);
@@ -168,7 +185,10 @@ async fn exchanges_follow_one_another_on_a_connection() {
 async fn what_nobody_asked_for_ends_a_connection() {
     let upstream = upstream();
     for (answer, later) in [
-        (&b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\nHTTP/1.1 200 OK\r\n\r\n"[..], &b""[..]),
+        (
+            &b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\nHTTP/1.1 200 OK\r\n\r\n"[..],
+            &b""[..],
+        ),
         (b"HTTP/1.1 204 No Content\r\n\r\n\r\n", b""),
         (OK, OK),
         (OK, b"\r\n"),
@@ -177,7 +197,12 @@ async fn what_nobody_asked_for_ends_a_connection() {
         far.write_all(answer).await.unwrap();
         http1.send(&mut get(Method::GET)).await.unwrap();
         body(&mut http1).await.unwrap();
-        assert_eq!(is_good(&mut http1), !later.is_empty(), "after {}", answer.escape_ascii());
+        assert_eq!(
+            is_good(&mut http1),
+            !later.is_empty(),
+            "after {}",
+            answer.escape_ascii()
+        );
         if !later.is_empty() {
             watched(&mut http1, far.write_all(later)).await.unwrap();
             assert!(!is_good(&mut http1), "{} came", later.escape_ascii());
@@ -199,7 +224,8 @@ async fn a_busy_task_sees_what_nobody_asked_for() {
     assert!(!is_good(&mut http1));
 }
 
-// Over HTTP/2 the end of a body often comes as an empty frame: nothing is to be written for it, and more is to be waited for.
+// Over HTTP/2 the end of a body often comes as an empty frame: nothing is to be written for it, and
+// more is to be waited for.
 #[tokio::test]
 async fn an_empty_piece_of_a_body_stops_nothing() {
     let (mut http1, mut far) = connection(&upstream());
@@ -207,7 +233,8 @@ async fn an_empty_piece_of_a_body_stops_nothing() {
     let mut request = post(&upload);
     let local = tokio::task::LocalSet::new();
     // A task of its own, so that only what it waits for wakes it.
-    let sending = local.spawn_local(async move { http1.send(&mut request).await.map(|head| head.status()) });
+    let sending =
+        local.spawn_local(async move { http1.send(&mut request).await.map(|head| head.status()) });
     let upstream = async {
         upload.say(Ok(b"a"));
         arrives(&mut far, "\r\n1\r\na").await;
@@ -222,7 +249,13 @@ async fn an_empty_piece_of_a_body_stops_nothing() {
         far.write_all(OK).await.unwrap();
     };
     in_time("sent", local.run_until(upstream)).await;
-    assert_eq!(in_time("answered", local.run_until(sending)).await.unwrap().unwrap(), 200);
+    assert_eq!(
+        in_time("answered", local.run_until(sending))
+            .await
+            .unwrap()
+            .unwrap(),
+        200
+    );
 }
 
 // U04: an early answer is an answer, and the rest of the request has its way.
@@ -231,7 +264,9 @@ async fn an_upload_goes_on_behind_an_early_response() {
     let (mut http1, mut far) = connection(&upstream());
     let upload = Script::default();
     let mut request = post(&upload);
-    far.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").await.unwrap();
+    far.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
+        .await
+        .unwrap();
     http1.send(&mut request).await.unwrap();
     let (whole, ()) = tokio::join!(body(&mut http1), async {
         upload.say(Ok(b"ab"));
@@ -274,7 +309,10 @@ async fn an_upload_that_fails_ends_its_exchange() {
     upload.say(Ok(b"ab"));
     upload.say(failed());
     let fault = http1.send(&mut post(&upload)).await.unwrap_err();
-    assert!(matches!(fault.fault, Fault::Request) && !fault.is_unsent, "{fault:?}");
+    assert!(
+        matches!(fault.fault, Fault::Request) && !fault.is_unsent,
+        "{fault:?}"
+    );
     drop(http1);
     let mut sent = String::new();
     far.read_to_string(&mut sent).await.unwrap();
@@ -283,7 +321,9 @@ async fn an_upload_that_fails_ends_its_exchange() {
     for (begun, is_whole) in [(&b""[..], false), (b"o", false), (b"ok", true)] {
         let (mut http1, mut far) = connection(&upstream);
         let upload = Script::default();
-        far.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n").await.unwrap();
+        far.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n")
+            .await
+            .unwrap();
         http1.send(&mut post(&upload)).await.unwrap();
         if !begun.is_empty() {
             watched(&mut http1, far.write_all(begun)).await.unwrap();
@@ -304,7 +344,9 @@ async fn a_response_is_read_although_the_rest_of_the_request_is_not_taken() {
     upload.say(Ok(&vec![0; 8 << 20]));
     let mut request = post(&upload);
     let (response, ()) = tokio::join!(http1.send(&mut request), async {
-        far.write_all(b"HTTP/1.1 413 Too Large\r\ncontent-length: 2\r\n\r\nno").await.unwrap();
+        far.write_all(b"HTTP/1.1 413 Too Large\r\ncontent-length: 2\r\n\r\nno")
+            .await
+            .unwrap();
         drop(far);
     });
     assert_eq!(response.unwrap().status(), 413);
@@ -330,7 +372,10 @@ async fn a_connection_that_ends_tells_whether_anything_was_answered() {
             far.shutdown().await.unwrap();
         });
         let failed = result.unwrap_err();
-        assert!(matches!(failed.fault, Fault::Closed(_)) && !failed.is_unsent, "{failed:?}");
+        assert!(
+            matches!(failed.fault, Fault::Closed(_)) && !failed.is_unsent,
+            "{failed:?}"
+        );
         assert_eq!(failed.is_unanswered, unanswered, "{}", said.escape_ascii());
     }
     // Nothing of it could be written.
@@ -347,7 +392,11 @@ async fn interim_responses_are_skipped_and_have_a_bound() {
         let (mut http1, mut far) = connection(&upstream);
         let interim = b"HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n".repeat(count);
         far.write_all(&[&interim[..], OK].concat()).await.unwrap();
-        assert_eq!(http1.send(&mut get(Method::GET)).await.is_ok(), expected, "{count}");
+        assert_eq!(
+            http1.send(&mut get(Method::GET)).await.is_ok(),
+            expected,
+            "{count}"
+        );
     }
 }
 
@@ -362,14 +411,22 @@ async fn large_bodies_go_both_ways_at_a_time() {
     let mut request = post(&upload);
     let echo = async {
         let (mut incoming, mut outgoing) = far.into_split();
-        outgoing.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+        outgoing
+            .write_all(b"HTTP/1.1 200 OK\r\n\r\n")
+            .await
+            .unwrap();
         tokio::io::copy(&mut incoming, &mut outgoing).await.unwrap();
     };
     let exchange = async {
         http1.send(&mut request).await.unwrap();
         let (mut count, mut largest, mut tail) = (0, 0, Vec::new());
         while !tail.ends_with(b"\r\n0\r\n\r\n") {
-            let frame = poll_fn(|cx| http1.poll_frame(cx)).await.unwrap().unwrap().into_data().unwrap();
+            let frame = poll_fn(|cx| http1.poll_frame(cx))
+                .await
+                .unwrap()
+                .unwrap()
+                .into_data()
+                .unwrap();
             (count, largest) = (count + frame.len(), largest.max(frame.len()));
             tail.extend_from_slice(&frame);
             tail.drain(..tail.len().saturating_sub(7));
@@ -377,7 +434,8 @@ async fn large_bodies_go_both_ways_at_a_time() {
         drop(http1);
         (count, largest)
     };
-    let ((count, largest), ()) = in_time("all is back", async { tokio::join!(exchange, echo) }).await;
+    let ((count, largest), ()) =
+        in_time("all is back", async { tokio::join!(exchange, echo) }).await;
     assert!(count > SIZE, "{count}");
     assert!(largest <= 2 * MOST_READ, "a piece of {largest} bytes");
 }
@@ -393,7 +451,10 @@ async fn an_idle_connection_keeps_little_memory() {
         }
         drop(http1.read.split());
         http1.shrink();
-        assert!(!http1.read.try_reclaim(LEAST_READ + 1), "after {taken} bytes");
+        assert!(
+            !http1.read.try_reclaim(LEAST_READ + 1),
+            "after {taken} bytes"
+        );
     }
     // What most exchanges need stays.
     let (mut http1, mut far) = connection(&upstream());
@@ -401,10 +462,14 @@ async fn an_idle_connection_keeps_little_memory() {
     http1.send(&mut get(Method::GET)).await.unwrap();
     body(&mut http1).await.unwrap();
     http1.shrink();
-    assert!(http1.read.try_reclaim(LEAST_READ), "it would be asked for again");
+    assert!(
+        http1.read.try_reclaim(LEAST_READ),
+        "it would be asked for again"
+    );
 }
 
-// Dropped at any point between two steps, an exchange leaves a connection that is not used again, unless it was over.
+// Dropped at any point between two steps, an exchange leaves a connection that is not used again,
+// unless it was over.
 #[tokio::test]
 async fn an_exchange_that_is_given_up_leaves_no_half_used_connection() {
     let upstream = upstream();
@@ -474,7 +539,13 @@ async fn watched<T>(http1: &mut Http1<Script>, act: impl Future<Output = T>) -> 
     .await;
     let done = act.await;
     let mut is_first = true;
-    let woken = poll_fn(|_| if std::mem::take(&mut is_first) { Poll::Pending } else { Poll::Ready(()) });
+    let woken = poll_fn(|_| {
+        if std::mem::take(&mut is_first) {
+            Poll::Pending
+        } else {
+            Poll::Ready(())
+        }
+    });
     in_time("noticed", woken).await;
     done
 }

@@ -35,7 +35,8 @@ const ORIGIN: &str = "http://api.test";
 
 type Client<F> = HealthClient<InterceptedService<Channel, F>>;
 
-/// A client of the gateway that names this origin, and sends this token, if there is one, with every call.
+/// A client of the gateway that names this origin, and sends this token, if there is one, with
+/// every call.
 async fn client(
     stage: &Stage,
     origin: &'static str,
