@@ -140,7 +140,7 @@ impl Admin {
             }
         }
         // A page in somebody's browser has no business here, under whatever name it reached us
-        // (attacks.md row 20).
+        // (attacks.md#row-20).
         if request.headers().contains_key(ORIGIN) {
             return text(
                 StatusCode::FORBIDDEN,

@@ -30,7 +30,7 @@ fn shown(path: &Path) -> String {
     }
 }
 
-// O10, attacks.md row 8: a route without authorization, a key that is unknown, a file that cannot
+// A route without authorization, a key that is unknown, a file that cannot
 // be read.
 #[test]
 fn every_vector_reads_as_written_beside_it() {

@@ -16,7 +16,7 @@ fn exchange(address: SocketAddr, requests: &str) -> String {
     answers
 }
 
-// O12: answered, counted, and over. The next request on the same connection, and so on the same
+// Answered, counted, and over. The next request on the same connection, and so on the same
 // worker, is its twin.
 #[test]
 fn a_panic_on_the_walk_is_answered_500_and_counted_and_the_connection_lives_on() {

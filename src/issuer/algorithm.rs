@@ -93,7 +93,6 @@ impl fmt::Display for Algorithm {
 mod tests {
     use super::*;
 
-    // T01: attacks.md row 12.
     #[test]
     fn only_asymmetric_algorithms_have_a_name() {
         for algorithm in Algorithm::ALL {

@@ -236,7 +236,6 @@ mod tests {
         assert_eq!((fake.hits(OIDC), fake.hits(OAUTH)), (2, 1));
     }
 
-    // K09, D43
     #[tokio::test]
     async fn metadata_of_another_issuer_is_refused() {
         let fake = Fake::start();

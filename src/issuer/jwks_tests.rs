@@ -21,7 +21,7 @@ fn reasons(skips: &Skips) -> Vec<Skipped> {
     skips.reported.iter().map(|skip| skip.reason).collect()
 }
 
-// K01, K02, D15, D16, D18, D21, D31: each key of the vectors stands beside a good one, which always
+// Each key of the vectors stands beside a good one, which always
 // survives.
 #[test]
 fn a_key_is_usable_or_skipped_for_its_own_reason_and_the_set_lives_on() {
@@ -58,7 +58,6 @@ fn a_key_is_usable_or_skipped_for_its_own_reason_and_the_set_lives_on() {
     }
 }
 
-// K03, K14
 #[test]
 fn a_document_is_a_key_set_or_an_error() {
     for vector in vectors(DOCUMENTS) {
@@ -107,7 +106,6 @@ fn a_key_with_a_member_twice_is_skipped() {
     );
 }
 
-// attacks.md row 17, D17
 #[test]
 fn of_two_keys_that_a_token_could_mean_the_first_stays() {
     let (first, second) = (Signer::p256(), Signer::p256());
@@ -157,7 +155,6 @@ fn of_two_keys_that_a_token_could_mean_the_first_stays() {
     );
 }
 
-// K04
 #[test]
 fn keys_beyond_the_bound_are_skipped_and_counted() {
     let keys: Vec<_> = (0..100)
@@ -179,7 +176,6 @@ fn keys_beyond_the_bound_are_skipped_and_counted() {
     );
 }
 
-// K04
 #[test]
 fn a_set_made_of_rubbish_is_read_in_bounded_memory() {
     let rubbish = format!(r#"{{"keys":[{}{{}}]}}"#, "{},".repeat(170_000));
@@ -189,7 +185,6 @@ fn a_set_made_of_rubbish_is_read_in_bounded_memory() {
     assert_eq!((skips.total, skips.reported.len()), (170_001, MAX_REPORTED));
 }
 
-// attacks.md row 17 (CVE-2026-31837), O08
 #[test]
 fn a_published_private_key_is_refused_counted_and_not_quoted() {
     let mut jwk = Signer::p256().jwk("leaked");
@@ -207,7 +202,6 @@ fn a_published_private_key_is_refused_counted_and_not_quoted() {
     }
 }
 
-// O08
 #[test]
 fn what_a_peer_calls_its_key_is_escaped_and_cut_in_logs() {
     let long = "x".repeat(500);
@@ -222,7 +216,7 @@ fn what_a_peer_calls_its_key_is_escaped_and_cut_in_logs() {
     }
 }
 
-// D22: RFC 7638 §3.1 and RFC 8037 A.3 have these.
+// RFC 7638 §3.1 and RFC 8037 A.3 have these.
 #[test]
 fn a_thumbprint_is_the_standards_own() {
     let vectors = vectors(KEYS);
@@ -253,7 +247,7 @@ fn a_thumbprint_is_the_standards_own() {
     }
 }
 
-// K01: why keys of small order are refused: the crypto library takes a signature that nobody made.
+// Why keys of small order are refused: the crypto library takes a signature that nobody made.
 #[test]
 fn a_key_of_small_order_would_verify_what_nobody_signed() {
     let mut neutral = [0; 32];

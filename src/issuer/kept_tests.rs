@@ -24,7 +24,7 @@ fn as_kept_from(file: &std::path::Path, stage: &Stage, other: &Stage) {
     std::fs::write(file, text.replace(&from, &to)).unwrap();
 }
 
-// K03, K10: a restart in the middle of the issuer's outage.
+// A restart in the middle of the issuer's outage.
 #[tokio::test]
 async fn keys_that_were_kept_serve_until_the_issuer_is_heard() {
     let directory = tempfile::tempdir().unwrap();
@@ -183,7 +183,7 @@ fn a_file_that_cannot_be_replaced_is_removed_when_keys_are_withdrawn() {
     assert!(!long.exists());
 }
 
-// attacks.md row 17 (CVE-2026-31837): what leaked is not spread, nor trusted again after a restart.
+// What leaked is not spread, nor trusted again after a restart.
 #[tokio::test]
 async fn a_set_that_publishes_a_private_key_leaves_no_file() {
     let directory = tempfile::tempdir().unwrap();

@@ -253,7 +253,7 @@ mod tests {
         verifies_its_own(Signer::rsa(), &rsa);
     }
 
-    // D29: one key, one algorithm, where the issuer says so.
+    // One key, one algorithm, where the issuer says so.
     #[test]
     fn a_key_for_one_algorithm_verifies_no_other() {
         let key = key(Signer::rsa(), Some("PS256"));
@@ -269,7 +269,7 @@ mod tests {
         ));
     }
 
-    // T02: CVE-2022-21449, and signatures that are none.
+    // CVE-2022-21449, and signatures that are none.
     #[test]
     fn no_signature_is_no_signature() {
         for (signer, algorithms) in signers() {
@@ -296,7 +296,6 @@ mod tests {
         assert!(!key.is_live());
     }
 
-    // O08
     #[test]
     fn a_key_shows_its_name_and_not_its_numbers() {
         let signer = Signer::p256();

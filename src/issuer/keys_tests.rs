@@ -53,7 +53,7 @@ async fn serve(
     fetches
 }
 
-// T04: the kid is compared whole, and with case.
+// The kid is compared whole, and with case.
 #[test]
 fn a_kid_selects_its_key_and_no_other() {
     let issuer = with_keys(&[
@@ -103,7 +103,6 @@ fn a_token_without_kid_needs_a_set_without_choice() {
     );
 }
 
-// T01
 #[tokio::test]
 async fn an_algorithm_that_the_issuer_may_not_use_finds_nothing_and_fetches_nothing() {
     let issuer = issuer(IssuerSettings {
@@ -157,7 +156,7 @@ async fn a_set_of_the_configuration_without_keys_says_nothing_of_a_token() {
     assert_eq!(issuer.state().keys, 0);
 }
 
-// K14: no keys, no verdict, although the issuer was heard.
+// No keys, no verdict, although the issuer was heard.
 #[tokio::test]
 async fn an_empty_set_retires_every_key_and_makes_no_token_invalid() {
     let issuer = with_keys(&[Signer::p256().jwk("a"), Signer::rsa().jwk("b")]);
@@ -195,7 +194,6 @@ async fn an_empty_set_retires_every_key_and_makes_no_token_invalid() {
     );
 }
 
-// T09, D33: attacks.md row 15.
 #[test]
 fn issuers_with_equal_kids_share_no_key() {
     let (one, other) = (Signer::p256(), Signer::p256());
@@ -220,7 +218,6 @@ fn issuers_with_equal_kids_share_no_key() {
     ));
 }
 
-// K06
 #[test]
 fn a_refresh_keeps_what_is_unchanged_and_retires_the_rest() {
     let (stays, goes, changes) = (Signer::p256(), Signer::p256(), Signer::p256());
@@ -243,7 +240,7 @@ fn a_refresh_keeps_what_is_unchanged_and_retires_the_rest() {
     assert!(find("changes").unwrap().is_live() && find("new").unwrap().is_live());
 }
 
-// K06: the same numbers under another name or for another algorithm are another key.
+// The same numbers under another name or for another algorithm are another key.
 #[test]
 fn a_key_that_is_renamed_or_restricted_is_another_key() {
     let rsa = Signer::rsa();
@@ -258,7 +255,6 @@ fn a_key_that_is_renamed_or_restricted_is_another_key() {
     assert!(!restricted.is_live());
 }
 
-// K03
 #[test]
 fn a_fetch_that_fails_changes_no_key() {
     let issuer = with_keys(&[Signer::p256().jwk("a")]);
@@ -290,7 +286,7 @@ async fn an_issuer_that_is_gone_verifies_nothing() {
     assert!(!key.is_live());
 }
 
-// K05, K07: single flight.
+// Single flight.
 #[tokio::test]
 async fn all_who_miss_a_key_wait_for_one_fetch() {
     let issuer = issuer(fetched_entry());
@@ -309,7 +305,6 @@ async fn all_who_miss_a_key_wait_for_one_fetch() {
     assert_eq!(serve(&issuer, || Some(set(&keys)), requests).await, 1);
 }
 
-// K07
 #[tokio::test]
 async fn in_the_cool_down_nobody_waits() {
     let issuer = issuer(fetched_entry());
@@ -323,7 +318,7 @@ async fn in_the_cool_down_nobody_waits() {
     assert_eq!(serve(&issuer, || Some(set(&keys)), requests).await, 1);
 }
 
-// K10: "No keys, no verdict".
+// "No keys, no verdict".
 #[tokio::test]
 async fn an_issuer_that_cannot_be_heard_makes_no_token_invalid() {
     let issuer = issuer(fetched_entry());
@@ -393,7 +388,7 @@ fn a_wait_works_from_another_runtime() {
     assert_eq!(worker.join().unwrap(), Ok(()));
 }
 
-// K11: a restart does not make keys any younger.
+// A restart does not make keys any younger.
 #[tokio::test]
 async fn restored_keys_are_as_old_as_they_are() {
     let issuer = issuer(fetched_entry());

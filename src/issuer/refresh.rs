@@ -332,7 +332,7 @@ fn report_change(issuer: &Issuer, change: &Change) {
     let issuer = &*issuer.entry().name;
     let (added, removed) = (names(&change.added), names(&change.removed));
     if change.kept == 0 && !change.removed.is_empty() && !change.added.is_empty() {
-        // A rotation overlaps. This is a new key server, or somebody else's (K14).
+        // A rotation overlaps. This is a new key server, or somebody else's (requirements.md#k14).
         tracing::warn!(issuer, %added, %removed, "every key was replaced at once");
     } else if !change.added.is_empty() || !change.removed.is_empty() {
         tracing::info!(issuer, %added, %removed, kept = change.kept, "keys changed");

@@ -158,7 +158,7 @@ async fn metadata_of_this_machine_may_name_this_machine() {
     }
 }
 
-// K03, K04, K14, attacks.md row 17: whatever an issuer does, its last good keys serve, and no
+// Whatever an issuer does, its last good keys serve, and no
 // request waits.
 #[tokio::test]
 async fn last_known_good_keys_serve_through_every_failure() {
@@ -241,7 +241,6 @@ async fn survives(name: &'static str, good: FakeAnswer, bad: FakeAnswer) {
     assert!(key.is_live(), "{name}");
 }
 
-// K05
 #[tokio::test]
 async fn a_new_key_is_learnt_when_a_token_names_it() {
     let (_, old) = set_of("a");
@@ -253,7 +252,6 @@ async fn a_new_key_is_learnt_when_a_token_names_it() {
     assert_eq!(stage.fake.hits(KEYS), 2);
 }
 
-// K06
 #[tokio::test]
 async fn a_key_that_is_withdrawn_or_replaced_dies_with_the_next_refresh() {
     let stage = Stage::set(set_of("a").1, restless);
@@ -270,7 +268,6 @@ async fn a_key_that_is_withdrawn_or_replaced_dies_with_the_next_refresh() {
     assert_ne!(first.thumbprint(), second.thumbprint());
 }
 
-// K07
 #[tokio::test]
 async fn a_flood_of_unknown_kids_is_one_fetch_per_cool_down() {
     let stage = Stage::set(set_of("a").1, |_| {});
@@ -284,7 +281,7 @@ async fn a_flood_of_unknown_kids_is_one_fetch_per_cool_down() {
     assert_eq!(stage.fake.hits(KEYS), 1);
 }
 
-// K07: those who come while a fetch is under way wait for that one.
+// Those who come while a fetch is under way wait for that one.
 #[tokio::test]
 async fn requests_during_a_fetch_start_no_other() {
     let held = FakeAnswer::Held(response(200, "", &jwks(&[Signer::p256().jwk("a")])));
@@ -307,7 +304,7 @@ async fn requests_during_a_fetch_start_no_other() {
     assert_eq!(stage.fake.hits(KEYS), 1);
 }
 
-// K07: a request may signal just when the fetch that answers it has begun or ended.
+// A request may signal just when the fetch that answers it has begun or ended.
 #[tokio::test]
 async fn a_signal_within_the_cool_down_starts_no_fetch() {
     let stage = Stage::set(set_of("a").1, |_| {});
@@ -321,7 +318,6 @@ async fn a_signal_within_the_cool_down_starts_no_fetch() {
     assert!(!status.fetching && status.ended == 1, "{status:?}");
 }
 
-// K10
 #[tokio::test]
 async fn an_issuer_that_is_out_at_the_start_is_found_when_it_comes_back() {
     let stage = Stage::set(FakeAnswer::Reset, restless);
@@ -337,7 +333,6 @@ async fn an_issuer_that_is_out_at_the_start_is_found_when_it_comes_back() {
     assert!(stage.key("a").await.is_ok());
 }
 
-// K11
 #[tokio::test]
 async fn keys_that_are_too_old_are_dropped() {
     let stage = Stage::set(set_of("a").1, |entry| {
@@ -408,7 +403,6 @@ async fn keys_of_the_configuration_need_no_task() {
     tokio::time::timeout(PATIENCE, task).await.unwrap();
 }
 
-// K12
 #[test]
 fn the_refresh_interval_is_the_headers_own_within_bounds() {
     let secs = Duration::from_secs;
@@ -476,7 +470,6 @@ fn jitter_is_early_a_tenth_at_most_and_outside_the_cool_down() {
     assert!((0..100).all(|_| early(delay, cooldown) >= cooldown));
 }
 
-// O08
 #[test]
 fn a_failure_is_told_without_what_was_received() {
     let url = Url::parse("https://idp.example.com/keys").unwrap();

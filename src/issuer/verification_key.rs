@@ -182,7 +182,7 @@ mod tests {
         );
     }
 
-    // T02: what keeps a key parsed is no other judge.
+    // What keeps a key parsed is no other judge.
     #[test]
     fn a_kept_key_judges_as_the_jwt_library_does() {
         for (signer, algorithm) in signers() {
@@ -195,7 +195,7 @@ mod tests {
         }
     }
 
-    // D20; RFC 7518 §3.4: the DER form of X.509 is another signature format.
+    // RFC 7518 §3.4: the DER form of X.509 is another signature format.
     #[test]
     fn an_ecdsa_signature_in_der_is_none() {
         let signer = Signer::p256();

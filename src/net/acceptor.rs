@@ -370,7 +370,6 @@ mod tests {
         Certificate::parse(&made.cert.pem(), &made.signing_key.serialize_pem()).unwrap()
     }
 
-    // attacks.md row 6.
     #[test]
     fn a_connection_speaks_for_the_names_of_the_certificate_it_was_shown() {
         let all = Certificates(vec![
@@ -420,7 +419,6 @@ mod tests {
         }
     }
 
-    // X03.
     #[test]
     fn a_certificate_and_the_key_of_another_are_no_pair() {
         let made = || rcgen::generate_simple_self_signed(vec!["a.test".to_owned()]).unwrap();

@@ -245,7 +245,7 @@ fn location(headers: &HeaderMap) -> Option<Box<str>> {
 
 /// The URL that a redirect leads to, which must be of the same origin: an issuer that sends us
 /// elsewhere could send us into our own network, or to whoever it was asked for in the clear
-/// (attacks.md row 17, checklist K08).
+/// (attacks.md#row-17, requirements.md#k08).
 fn redirect(from: &Url, location: &str) -> Result<Url, FetchError> {
     let refused = || FetchError::Redirect(shown(location));
     let target = location.split('#').next().unwrap_or_default();

@@ -63,7 +63,6 @@ async fn a_chunked_document_and_one_that_ends_with_the_connection_are_whole() {
     }
 }
 
-// K03, attacks.md row 17
 #[tokio::test]
 async fn a_server_that_fails_is_an_error_of_its_own_kind() {
     let fake = Fake::start();
@@ -113,7 +112,6 @@ async fn a_server_that_fails_is_an_error_of_its_own_kind() {
     }
 }
 
-// K04, attacks.md row 17
 #[tokio::test]
 async fn no_more_is_read_than_the_bound() {
     let fake = Fake::start();
@@ -144,7 +142,6 @@ async fn no_more_is_read_than_the_bound() {
     ));
 }
 
-// K08, attacks.md row 17
 #[tokio::test]
 async fn a_redirect_stays_on_its_origin() {
     let (fake, other) = (Fake::start(), Fake::start());
@@ -193,7 +190,6 @@ async fn a_redirect_stays_on_its_origin() {
     ));
 }
 
-// K08
 #[tokio::test]
 async fn http_is_for_this_machine_unless_it_is_allowed() {
     let client = Client::new(Tls::system());
@@ -217,7 +213,7 @@ async fn http_is_for_this_machine_unless_it_is_allowed() {
     );
 }
 
-// K08: what an issuer chose must not lead here, however it is written.
+// What an issuer chose must not lead here, however it is written.
 #[tokio::test]
 async fn a_place_that_may_not_be_this_machine_is_judged_by_its_address() {
     let fake = Fake::start();

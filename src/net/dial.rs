@@ -364,7 +364,6 @@ mod tests {
         dial(&Url::parse(&url).unwrap(), tls, TIMEOUT).await
     }
 
-    // K13
     #[tokio::test]
     async fn tls_is_spoken_with_whom_the_roots_vouch_for() {
         for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
@@ -384,7 +383,6 @@ mod tests {
         }
     }
 
-    // K13
     #[tokio::test]
     async fn another_name_or_another_root_is_no_tls() {
         let (port, root) = tls_server(&[&rustls::version::TLS13]).await;

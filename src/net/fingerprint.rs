@@ -94,7 +94,6 @@ mod tests {
         );
     }
 
-    // D45.
     #[test]
     fn a_thumbprint_is_read_in_its_one_spelling() {
         let right = "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU";

@@ -118,7 +118,6 @@ mod tests {
         lifetime(&map, UnixTime(784_111_777)).map(|lifetime| lifetime.as_secs())
     }
 
-    // K12
     #[test]
     fn a_lifetime_is_the_shortest_that_is_stated() {
         assert_eq!(of(&[]), None);
@@ -153,7 +152,6 @@ mod tests {
         );
     }
 
-    // K12
     #[test]
     fn expires_counts_from_the_servers_own_date() {
         let expires = ("expires", "Sun, 06 Nov 1994 08:59:37 GMT");

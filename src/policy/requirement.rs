@@ -274,7 +274,6 @@ mod tests {
         assert_eq!(verdict(&rule, "c"), Err("a b".into()));
     }
 
-    // D49.
     #[test]
     fn any_names_the_smallest_set_that_would_do() {
         let rule = any(vec![Term::All(scopes("a b")), one("admin")]);

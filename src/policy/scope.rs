@@ -162,7 +162,6 @@ mod tests {
         }
     }
 
-    // attacks.md row 14; D8.
     #[test]
     fn scopes_match_whole_and_case_sensitively() {
         let granted = ScopeSet::of(["orders.readall  Orders.read", "a\tb,c"]);

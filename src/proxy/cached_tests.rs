@@ -61,7 +61,6 @@ const TURNS: [&str; 13] = [
     "token_too_long",
 ];
 
-// attacks.md row 15; T05, T07, K06, C01, C02, C07.
 #[test]
 fn a_cached_verdict_is_the_verdict_without_a_cache() {
     let given = std::env::var(SEED)

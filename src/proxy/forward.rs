@@ -159,7 +159,7 @@ impl<'v> Forward<'v> {
         let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         let answered = |handshake: &Handshake| handshake.is_answered_by(response.headers());
         if switched && !handshake.as_ref().is_some_and(answered) {
-            // What was not asked for is no tunnel (attacks.md row 18).
+            // What was not asked for is no tunnel (attacks.md#row-18).
             return Err(protocol("101 that the request did not ask for"));
         }
         let version = response.version();

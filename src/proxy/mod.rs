@@ -156,7 +156,7 @@ async fn walk(
     forward.complete(exchange).await
 }
 
-/// Whether a request names a host that its TLS connection does not speak for (attacks.md row 6).
+/// Whether a request names a host that its TLS connection does not speak for (attacks.md#row-6).
 /// What cannot be read as a target is refused later, for what it is.
 fn is_misdirected<B>(peer: &Peer, request: &Request<B>) -> bool {
     let Some(session) = &peer.tls else {
@@ -389,7 +389,6 @@ mod cached_tests;
 mod tests {
     use super::*;
 
-    // O12.
     #[test]
     fn a_panic_is_a_refusal() {
         let runtime = tokio::runtime::Builder::new_current_thread()

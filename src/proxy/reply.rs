@@ -2,7 +2,7 @@
 //!
 //! It never reflects the token. Until a signature has verified, everything that is wrong with a
 //! token has one wording; after that the caller has shown that the token is genuine and learns
-//! which check failed (checklist T20).
+//! which check failed (requirements.md#t20).
 
 use std::borrow::Cow;
 
@@ -428,7 +428,6 @@ mod tests {
         )
     }
 
-    // T16, D2, D3, D4, D5, D6.
     #[test]
     fn challenges_are_those_of_rfc_6750() {
         let missing = refused(TokenError::Missing);
@@ -457,7 +456,6 @@ mod tests {
         assert!(denied.challenge.unwrap().ends_with(r#", scope="b""#));
     }
 
-    // T20.
     #[test]
     fn until_the_signature_has_verified_all_faults_have_one_wording() {
         let first = refused(TokenError::Malformed);
@@ -473,7 +471,6 @@ mod tests {
         assert_ne!(refused(TokenError::Audience), first);
     }
 
-    // T20.
     #[test]
     fn who_wants_to_tell_less_tells_the_code_alone() {
         for error in [
@@ -511,7 +508,6 @@ mod tests {
         assert_eq!(reply.challenge, None);
     }
 
-    // D53.
     #[test]
     fn the_body_is_a_problem_with_a_stable_code() {
         let cause = Cause::Denied(Denial::InsufficientScope {

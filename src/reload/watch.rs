@@ -22,8 +22,8 @@ const MAX_SETTLES: u32 = 5;
 
 /// Watches the directories of the configuration's files: an editor that replaces a file, and a
 /// ConfigMap that swaps a symbolic link, change the directory and not the file that was open
-/// (checklist O03). Where the system tells of no change (a file that is mounted by itself, a file
-/// system of the network, no room for a watch), a look every few seconds does.
+/// (requirements.md#o03). Where the system tells of no change (a file that is mounted by itself, a
+/// file system of the network, no room for a watch), a look every few seconds does.
 pub struct Watcher {
     watcher: Option<notify::RecommendedWatcher>,
     looks: Arc<Looks>,

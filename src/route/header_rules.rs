@@ -245,7 +245,7 @@ mod tests {
         )
     }
 
-    // attacks.md row 9: who sets a field means that nobody else does.
+    // Who sets a field means that nobody else does.
     #[test]
     fn what_is_set_or_removed_goes_in_every_spelling() {
         let rules = HeaderRules {

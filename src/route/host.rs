@@ -47,7 +47,7 @@ impl HostPattern {
     }
 }
 
-/// A host name as it is compared: lower case, without the root's dot (attacks.md row 6); `None`
+/// A host name as it is compared: lower case, without the root's dot (attacks.md#row-6); `None`
 /// when it is no host name or IP literal.
 pub(super) fn normalize(host: &str) -> Option<Box<str>> {
     is_valid(host).then(|| {

@@ -14,7 +14,7 @@ pub enum MethodPattern {
 }
 
 /// The methods of `ANY`: those of API Gateway's. An unknown method is never matched by a wildcard
-/// (attacks.md row 7).
+/// (attacks.md#row-7).
 pub const ANY: [Method; 7] = [
     Method::GET,
     Method::HEAD,

@@ -283,7 +283,6 @@ mod tests {
         }
     }
 
-    // attacks.md rows 1 to 4.
     #[test]
     fn every_spelling_of_an_ambiguity_is_noted() {
         for (path, expected) in [

@@ -280,7 +280,7 @@ pub(super) fn rules_again(rules: &[Rule<Line>]) -> Vec<Rule<Line>> {
     rules.iter().map(again).collect()
 }
 
-// R01 to R06: a million requests, by another reading of the same rules.
+// A million requests, by another reading of the same rules.
 #[test]
 fn the_table_and_a_slow_reading_of_its_rules_agree() {
     thread::scope(|scope| {

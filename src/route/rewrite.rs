@@ -2,7 +2,7 @@
 //!
 //! A template is a pattern over the parameters of its route. They go in as the raw bytes that were
 //! matched: what was authorized is what is forwarded, and whatever two readers could disagree about
-//! was refused before (attacks.md row 1).
+//! was refused before (attacks.md#row-1).
 
 use std::fmt;
 
@@ -126,7 +126,7 @@ mod tests {
             .apply(path)
     }
 
-    // attacks.md row 1: the bytes that were matched, and no others.
+    // The bytes that were matched, and no others.
     #[test]
     fn parameters_go_in_as_they_came() {
         for (pattern, template, path, expected) in [

@@ -294,7 +294,7 @@ impl<T: Access> Table<T> {
 impl Node {
     /// Depth first, the most specific child first. Every step goes one segment down both the tree
     /// and the path, so a node is visited at most once: the work is bounded by the table, whatever
-    /// the path (R08).
+    /// the path (requirements.md#r08).
     fn find<'t, T>(&'t self, path: Option<&str>, search: &mut Search<'t, '_, T>) -> Option<usize> {
         let Some(path) = path else {
             // `/admin/**` takes `/admin`, too.

@@ -69,7 +69,7 @@ fn the_most_specific_pattern_wins_whatever_the_order() {
     }
 }
 
-// R02: prefixes match on segment boundaries alone.
+// Prefixes match on segment boundaries alone.
 #[test]
 fn a_subtree_takes_its_root_and_everything_below() {
     let table = table(&["GET /admin/**", "GET /files/{rest+}"], false);
@@ -86,7 +86,6 @@ fn a_subtree_takes_its_root_and_everything_below() {
     }
 }
 
-// R01, R06.
 #[test]
 fn a_path_that_exists_for_other_methods_is_405_and_opens_nothing() {
     let table = table(&["GET /admin", "DELETE /admin", "ANY /**"], false);
@@ -170,7 +169,6 @@ fn a_pattern_that_two_groups_share_does_not_fall_through() {
     }
 }
 
-// attacks.md row 6.
 #[test]
 fn the_first_host_that_has_any_route_is_final() {
     let table = table(&["GET a.x/1", "GET *.x/2", "GET /3"], false);
@@ -218,7 +216,6 @@ fn equal_rules_conflict_and_the_order_of_matching_can_be_listed() {
     );
 }
 
-// R08.
 #[test]
 fn a_long_path_visits_each_node_once() {
     let params: String = (0..20).map(|n| format!("{{p{n}}}/")).collect();
@@ -230,7 +227,7 @@ fn a_long_path_visits_each_node_once() {
     );
 }
 
-// R08: what a look-up costs is up to the path and not to how many routes there are.
+// What a look-up costs is up to the path and not to how many routes there are.
 #[test]
 fn ten_thousand_routes_are_as_quick_as_one() {
     let names: Vec<_> = (0..10_000).map(|n| format!("GET /r{n}/{{id}}/x")).collect();

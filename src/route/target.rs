@@ -202,7 +202,6 @@ mod tests {
         Ok((target.host.map(str::to_owned), target.path.to_owned()))
     }
 
-    // attacks.md rows 5 and 6; R04, D66, D67.
     #[test]
     fn the_target_has_one_host_and_a_path() {
         let ok = |host: &str, path: &str| Ok((Some(host.to_owned()), path.to_owned()));

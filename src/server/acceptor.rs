@@ -19,7 +19,7 @@ use crate::net::Address;
 use crate::snapshot::Live;
 
 /// After an accept that failed for want of descriptors or memory: trying again at once would spin
-/// (checklist L06).
+/// (requirements.md#l06).
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// How often a listener that waits for room looks by itself: a reload may raise the cap, and of
@@ -361,7 +361,6 @@ mod tests {
             .collect()
     }
 
-    // O05.
     #[test]
     fn who_waits_when_accepting_stops_reaches_a_worker_that_is_behind() {
         let runtime = tokio::runtime::Builder::new_current_thread()

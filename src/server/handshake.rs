@@ -1,5 +1,5 @@
 //! What comes before HTTP on a connection: a PROXY header, a TLS handshake. Each has a deadline,
-//! and whoever does not keep it costs a connection and no more (X04).
+//! and whoever does not keep it costs a connection and no more (requirements.md#x04).
 
 use std::io;
 use std::net::SocketAddr;

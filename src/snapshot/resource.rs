@@ -227,7 +227,6 @@ path = "/x"
 scopes = "x"
 "#;
 
-    // D43, D44: RFC 9728 §2 and §3.1.
     #[test]
     fn each_resource_tells_its_issuers_and_scopes() {
         let config = Config::parse(FILE, "gateway.toml").unwrap();

@@ -1,7 +1,8 @@
 //! Metrics, the access log and the log of the gateway's own events. Knows plain labels, none of the
 //! other rooms' types.
 //!
-//! Nothing here ever holds a token, a secret, or a label that a client chose (checklist O08, O09).
+//! Nothing here ever holds a token, a secret, or a label that a client chose (requirements.md#o08,
+//! #o09).
 
 mod access_log;
 mod counters;

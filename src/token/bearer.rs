@@ -72,7 +72,7 @@ impl<'r> BearerToken<'r> {
     }
 
     /// Refuses two `Authorization` fields, wherever a token is looked for: of two readers each
-    /// could obey another one (attacks.md row 11). A public route forwards credentials that it does
+    /// could obey another one (attacks.md#row-11). A public route forwards credentials that it does
     /// not look at, so this holds there, too.
     ///
     /// # Errors
@@ -220,7 +220,6 @@ mod tests {
     const BEARER: &[&str] = &["authorization:bearer"];
     const BOTH: &[&str] = &["authorization:raw", "authorization:bearer"];
 
-    // T15, D1.
     #[test]
     fn by_default_only_bearer_counts_in_any_case() {
         for value in ["Bearer t", "bearer t", "BEARER   t"] {
@@ -251,7 +250,6 @@ mod tests {
         );
     }
 
-    // api-gateway.md A2 to A4, P-01 to P-04.
     #[test]
     fn a_raw_token_counts_where_the_route_says_so() {
         assert_eq!(find(BOTH, &[("authorization", "t")], ""), Ok("t".into()));
@@ -272,7 +270,6 @@ mod tests {
         }
     }
 
-    // attacks.md row 11; D6.
     #[test]
     fn two_tokens_are_refused_wherever_they_are() {
         let all = [

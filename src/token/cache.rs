@@ -53,7 +53,7 @@ impl VerifiedToken {
 /// The level that all workers share, bounded by bytes.
 #[derive(Debug)]
 pub struct SharedCache {
-    /// A 128-bit hash under a random key: nobody outside can aim at a slot (C08).
+    /// A 128-bit hash under a random key: nobody outside can aim at a slot (requirements.md#c08).
     high: RandomState,
     low: RandomState,
     tokens: Option<
@@ -244,7 +244,7 @@ mod tests {
         }))
     }
 
-    // C06: on neither level.
+    // On neither level.
     #[test]
     fn a_token_that_has_expired_is_not_kept() {
         let shared = Arc::new(SharedCache::new(1 << 20));
@@ -315,7 +315,7 @@ mod tests {
         assert!(!is_at(at, &unique(81)), "never kept");
     }
 
-    // C08: who knows one cache's places knows nothing of another's.
+    // Who knows one cache's places knows nothing of another's.
     #[test]
     fn each_cache_has_places_of_its_own() {
         let (one, other) = (SharedCache::new(0), SharedCache::new(0));

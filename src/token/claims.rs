@@ -17,7 +17,8 @@ const MAX_DEPTH: usize = 16;
 const USUAL_MEMBERS: usize = 16;
 
 /// Parses a JSON object. Two members of one name are refused at any depth: two readers could take
-/// either (D10, D27). `None` for everything else, trailing bytes and a byte order mark included.
+/// either (requirements.md#d10, #d27). `None` for everything else, trailing bytes and a byte order
+/// mark included.
 pub(super) fn parse_object(json: &[u8]) -> Option<Claims> {
     let mut deserializer = serde_json::Deserializer::from_slice(json);
     let numerals = Numerals::of(json);
@@ -93,7 +94,7 @@ fn optional<'c, T>(
 }
 
 /// Seconds since 1970, rounded up: for a clock that counts whole seconds, "before 100.5" is "before
-/// 101", and "not before 100.5" is "not before 101" (D25).
+/// 101", and "not before 100.5" is "not before 101" (requirements.md#d25).
 fn numeric_date(claim: &Claim) -> Option<u64> {
     let Claim::Number(text) = claim else {
         return None;
@@ -217,7 +218,6 @@ impl<'de> Visitor<'de> for Strict<'_> {
 mod tests {
     use super::*;
 
-    // attacks.md row 13; T11, T12, D10, D27.
     #[test]
     fn only_one_strict_json_object_is_taken() {
         assert!(parse_object(br#"{"iss":"https:\/\/a","n":{"m":[1,-2,0.5,true,null]}}"#).is_some());
@@ -324,7 +324,7 @@ mod tests {
         }
     }
 
-    // T06, D23, D24, D25, D26: CVE-2026-25537.
+    // CVE-2026-25537.
     #[test]
     fn a_claim_of_the_wrong_type_is_not_an_absent_claim() {
         let of = |json: &str| Registered::of(&parse_object(json.as_bytes()).unwrap());

@@ -58,7 +58,6 @@ mod tests {
     use super::super::claims::parse_object;
     use super::*;
 
-    // T17, D45, D46.
     #[test]
     fn only_a_certificate_and_nothing_besides_can_be_checked() {
         let shown = Fingerprint::of(b"shown");
@@ -88,7 +87,6 @@ mod tests {
         }
     }
 
-    // D45.
     #[test]
     fn a_certificate_is_the_one_that_was_shown_or_none() {
         let (bound, other) = (Fingerprint::of(b"bound"), Fingerprint::of(b"other"));

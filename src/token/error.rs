@@ -104,7 +104,7 @@ impl TokenError {
     }
 
     /// Whether the signature had been verified: only then may the caller learn what was wrong
-    /// (checklist T20).
+    /// (requirements.md#t20).
     #[must_use]
     pub fn is_genuine(self) -> bool {
         matches!(

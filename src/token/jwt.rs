@@ -39,8 +39,8 @@ impl<'t> Jwt<'t> {
     pub(super) fn parse(token: &'t str) -> Result<Self, TokenError> {
         let (message, signature) = token.rsplit_once('.').ok_or(TokenError::Malformed)?;
         let (header, payload) = message.split_once('.').ok_or(TokenError::Malformed)?;
-        // Five parts are a JWE (D32); more are an attempt to keep a parser busy (attacks.md row
-        // 16).
+        // Five parts are a JWE (requirements.md#d32); more are an attempt to keep a parser busy
+        // (attacks.md row 16).
         if payload.contains('.') || signature.is_empty() {
             return Err(TokenError::Malformed);
         }
@@ -109,7 +109,6 @@ mod tests {
 
     const CLAIMS: &str = r#"{"iss":"a","exp":1}"#;
 
-    // api-gateway.md §1, P-34.
     #[test]
     fn cognitos_quirks_are_ordinary_json() {
         let token = token(
@@ -122,7 +121,6 @@ mod tests {
         assert_eq!(jwt.typ, Typ::Untyped);
     }
 
-    // attacks.md rows 12, 13 and 16; T10, T11, T14, D9, D11, D14.
     #[test]
     fn what_is_not_a_plain_jws_is_refused() {
         let bad = |header: &str| Jwt::parse(&token(header, CLAIMS)).unwrap_err();

@@ -108,7 +108,6 @@ async fn survives(fake: &Fake, verifier: &Verifier, flood: impl Future<Output = 
     assert_eq!(verifier.issuer.state().keys, 1);
 }
 
-// K07, attacks.md row 16
 #[test]
 fn a_flood_of_unknown_kids_costs_a_fetch_per_cool_down_and_no_memory() {
     alone(
@@ -130,7 +129,7 @@ async fn unknown_kids() {
     .await;
 }
 
-// K07, C05, C06, attacks.md row 16: the same through the whole of a verification, with a cache that
+// The same through the whole of a verification, with a cache that
 // must keep nothing of it.
 #[test]
 fn a_flood_of_tokens_that_nobody_signed_leaves_nothing_behind() {
@@ -162,7 +161,7 @@ async fn unsigned_tokens() {
     assert!(shared.is_empty());
 }
 
-// K06, C01: what a token without a `kid` means can change while its key stays.
+// What a token without a `kid` means can change while its key stays.
 #[tokio::test]
 async fn a_cached_token_without_a_kid_is_nobodys_while_there_is_a_choice_of_keys() {
     let (own, other) = (Signer::p256(), Signer::p256());

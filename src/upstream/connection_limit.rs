@@ -118,7 +118,6 @@ mod tests {
         std::iter::from_fn(|| connection_limit.try_acquire()).collect()
     }
 
-    // L08
     #[test]
     fn fewer_connections_are_reached_as_connections_close() {
         let connection_limit = ConnectionLimit::new(4);
@@ -139,7 +138,6 @@ mod tests {
         assert_eq!(fill(&connection_limit).len(), 2);
     }
 
-    // L08
     #[test]
     fn more_connections_may_be_at_once() {
         let connection_limit = ConnectionLimit::new(2);

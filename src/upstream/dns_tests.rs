@@ -145,7 +145,6 @@ async fn send(balance: &Balance<Empty<Bytes>>) {
     );
 }
 
-// U05
 #[tokio::test]
 async fn a_connection_to_an_address_that_is_gone_is_closed_and_the_new_one_is_asked() {
     let body = async {

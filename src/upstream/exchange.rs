@@ -248,7 +248,7 @@ fn is_idempotent(method: &Method) -> bool {
 
 /// The body of a response as it comes, and the connection that it comes on. With it the exchange
 /// ends: a connection on which both messages have ended is used again, any other is closed, and a
-/// stream is reset (attacks.md, "Advisories" 14).
+/// stream is reset (attacks.md#advisory-14).
 pub struct Reply<B: Body<Data = Bytes>> {
     pub(super) download: Download<B>,
     pub(super) _under_way: Option<UnderWay>,

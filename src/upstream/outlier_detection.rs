@@ -221,7 +221,6 @@ mod tests {
         }
     }
 
-    // U05
     #[test]
     fn an_endpoint_that_comes_back_is_tried_by_one_request_at_a_time() {
         let all = endpoints(2);

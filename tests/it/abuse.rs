@@ -15,7 +15,7 @@ const CANCEL: [u8; 4] = [0, 0, 0, 8];
 /// for the socket.
 const STREAM: usize = 256 * 1024;
 
-/// Requests that a flood may make before it is ended (checklist F6).
+/// Requests that a flood may make before it is ended (requirements.md#f6).
 const REQUESTS: u32 = 1100;
 
 /// Frames of a flood, unless it is ended.
@@ -154,7 +154,7 @@ fn resets_that_a_client_provokes_are_ended_as_well() {
     }
 }
 
-// L05: a client that keeps more open than it may is refused, and not for ever.
+// A client that keeps more open than it may is refused, and not for ever.
 #[test]
 fn streams_beyond_the_limit_are_refused_and_then_the_connection_ends() {
     let scene = Scene::open("[server.http2]\nstreams = 10\n");
@@ -189,7 +189,7 @@ fn again(count: usize) -> Vec<u8> {
     [request("GET", "/guilty"), vec![0x80 | 62; count]].concat()
 }
 
-// L05: a few bytes that stand for many ("HPACK bomb").
+// A few bytes that stand for many ("HPACK bomb").
 #[test]
 fn a_head_that_unpacks_into_megabytes_is_not_unpacked() {
     for (count, survives) in [(20, true), (16_000, false)] {
@@ -219,7 +219,7 @@ fn a_head_that_unpacks_into_megabytes_is_not_unpacked() {
     assert_eq!(client.status(3), 200);
 }
 
-// L05: changes of the table's size, thousands of them in a head.
+// Changes of the table's size, thousands of them in a head.
 #[test]
 fn changes_of_the_tables_size_cost_nothing() {
     let scene = Scene::open("");
@@ -236,7 +236,7 @@ fn changes_of_the_tables_size_cost_nothing() {
     scene.check_memory("changes of the table's size");
 }
 
-// L05: CVE-2024-27316 and its kin: a head that goes on and on, with fields or with nothing.
+// CVE-2024-27316 and its kin: a head that goes on and on, with fields or with nothing.
 #[test]
 fn a_head_without_an_end_is_ended() {
     for (name, content) in [
@@ -260,7 +260,7 @@ fn a_head_without_an_end_is_ended() {
     }
 }
 
-// L05, D73: frames that are cheap to send and have to be looked at, or answered.
+// Frames that are cheap to send and have to be looked at, or answered.
 #[test]
 fn frames_that_bring_nothing_forward_are_answered_a_bounded_number_of_times() {
     let scene = Scene::open("");
@@ -313,7 +313,7 @@ fn frames_that_bring_nothing_forward_are_answered_a_bounded_number_of_times() {
     scene.check_memory("frames that bring nothing forward");
 }
 
-// L05, L04: a body byte by byte for an upstream that takes none: what is kept of each is more than
+// A body byte by byte for an upstream that takes none: what is kept of each is more than
 // it holds.
 #[test]
 fn a_body_in_crumbs_that_nobody_takes_is_ended() {
@@ -357,7 +357,7 @@ fn large() -> Script {
     )
 }
 
-// L04, L01: answers that are asked for and not taken.
+// Answers that are asked for and not taken.
 #[test]
 fn a_window_that_stays_shut_holds_little_and_not_for_long() {
     // That of each stream, or that of the connection, which is 64 KiB for them all.
@@ -379,7 +379,7 @@ fn a_window_that_stays_shut_holds_little_and_not_for_long() {
     }
 }
 
-// L01: an answer that is taken byte by byte makes no progress that counts.
+// An answer that is taken byte by byte makes no progress that counts.
 #[test]
 fn a_window_that_opens_by_bytes_is_not_waited_for() {
     let scene = Scene::open("[server.timeouts]\nidle_body = \"300ms\"\n");
@@ -407,7 +407,7 @@ fn a_window_that_opens_by_bytes_is_not_waited_for() {
     scene.check_memory("a window that opens by bytes");
 }
 
-// L04, L01: a client that opens its windows and reads nothing is let go with all that it asked for.
+// A client that opens its windows and reads nothing is let go with all that it asked for.
 #[test]
 fn a_client_that_asks_and_never_reads_is_let_go() {
     let scene = Scene::open("[server.timeouts]\nidle_body = \"2s\"\n");

@@ -23,7 +23,7 @@ fn flood(mut socket: &TcpStream, piece: &[u8]) -> usize {
         .count()
 }
 
-// L04, P06: requests upon requests, and nobody reads an answer.
+// Requests upon requests, and nobody reads an answer.
 #[test]
 fn a_client_that_pipelines_and_never_reads_is_let_go() {
     let scene = Scene::open("[server.timeouts]\nidle_body = \"2s\"\n");
@@ -43,7 +43,7 @@ fn a_client_that_pipelines_and_never_reads_is_let_go() {
     scene.check_memory("pipelined requests");
 }
 
-// L03: what may stand beside the body has a bound: the extensions of a chunk (RFC 9112 §7.1.1), its
+// What may stand beside the body has a bound: the extensions of a chunk (RFC 9112 §7.1.1), its
 // trailers, and the digits of its length.
 #[test]
 fn what_stands_beside_a_body_has_a_bound() {
@@ -76,7 +76,7 @@ fn what_stands_beside_a_body_has_a_bound() {
     assert_eq!(scene.victim.last().body, b"x");
 }
 
-// L03: lines, fields and empty lines without an end.
+// Lines, fields and empty lines without an end.
 #[test]
 fn a_head_without_an_end_is_ended() {
     let scene = Scene::open("[server.timeouts]\nrequest_head = \"2s\"\n");
@@ -95,7 +95,7 @@ fn a_head_without_an_end_is_ended() {
     scene.check_memory("a head without an end");
 }
 
-// X04: a first message of a handshake that is longer than any, in records of a byte, and records
+// A first message of a handshake that is longer than any, in records of a byte, and records
 // with nothing in them.
 #[test]
 fn a_handshake_without_an_end_is_ended() {
@@ -132,7 +132,7 @@ fn a_handshake_without_an_end_is_ended() {
     assert_eq!(gateway.metric("scopegate_connections_open"), 0.0);
 }
 
-// X01: keys may be renewed, but not for ever and for nothing.
+// Keys may be renewed, but not for ever and for nothing.
 #[test]
 fn keys_that_are_renewed_again_and_again_end_the_connection() {
     let (root, upstream) = (Authority::new(), Upstream::start());

@@ -49,7 +49,7 @@ fn each_line_has_the_protocol_of_its_client() {
     }
 }
 
-// X05: whoever was let in by a certificate is told from the others.
+// Whoever was let in by a certificate is told from the others.
 #[test]
 fn a_certificate_that_was_shown_is_named_by_its_fingerprint() {
     let upstream = Upstream::start();
@@ -116,7 +116,7 @@ fn a_line_comes_without_another() {
     }
 }
 
-// O08: of every worker, none inside another, and the last moment's.
+// Of every worker, none inside another, and the last moment's.
 #[test]
 fn each_request_of_a_rush_has_a_whole_line() {
     const CLIENTS: usize = 8;

@@ -98,7 +98,7 @@ fn who_offers_nothing_that_is_spoken_is_turned_away() {
     assert_eq!(status(&mut client, 1, "a.test"), 200);
 }
 
-// attacks.md row 6: streams of one connection are for the hosts of its certificate.
+// Streams of one connection are for the hosts of its certificate.
 #[test]
 fn a_stream_for_another_host_is_refused_and_those_beside_it_go_on() {
     let (root, upstream) = (Authority::new(), Upstream::start());
@@ -125,7 +125,7 @@ fn a_stream_for_another_host_is_refused_and_those_beside_it_go_on() {
     assert_eq!(status(&mut client, 1, "one.b.test"), 200);
 }
 
-// X05: whoever is turned away in the handshake has no stream.
+// Whoever is turned away in the handshake has no stream.
 #[test]
 fn client_certificates_are_asked_for_over_http_2_too() {
     let (root, other, upstream) = (Authority::new(), Authority::new(), Upstream::start());
@@ -160,7 +160,7 @@ fn client_certificates_are_asked_for_over_http_2_too() {
     }
 }
 
-// attacks.md row 20, RFC 8446 §8: what can be replayed is not taken. Sessions are resumed all the
+// RFC 8446 §8: what can be replayed is not taken. Sessions are resumed all the
 // same.
 #[test]
 fn no_early_data_is_taken() {
@@ -223,7 +223,7 @@ fn hello(version: u8) -> Vec<u8> {
     [&[22, 3, 1][..], &length(message.len()), &message].concat()
 }
 
-// X01: TLS 1.2 and 1.3 alone.
+// TLS 1.2 and 1.3 alone.
 #[test]
 fn older_versions_of_tls_are_refused_by_their_name() {
     const ALERT: u8 = 21;

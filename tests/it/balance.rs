@@ -38,7 +38,7 @@ fn start(urls: &[&str], more: &str) -> Gateway {
     ))
 }
 
-// U05: each worker goes by the weights for itself, and a client connection has one worker.
+// Each worker goes by the weights for itself, and a client connection has one worker.
 #[test]
 fn weights_are_shares_of_the_requests() {
     let (many, few) = (Upstream::start(), Upstream::start());
@@ -74,7 +74,7 @@ fn the_less_busy_endpoint_gets_the_request() {
     assert!(slow.arrivals().len().abs_diff(quick.arrivals().len()) <= 2);
 }
 
-// U01: nobody sees that an endpoint is gone, whatever the method: nothing was sent to it.
+// Nobody sees that an endpoint is gone, whatever the method: nothing was sent to it.
 #[test]
 fn what_could_not_be_sent_goes_to_another_endpoint() {
     let here = Upstream::start();
@@ -103,7 +103,7 @@ fn without_retries_the_first_failure_is_the_answer() {
     assert_eq!(gateway.metric(RETRIES), 0.0);
 }
 
-// U02, U03: a GET that may have been seen is repeated elsewhere, a POST never.
+// A GET that may have been seen is repeated elsewhere, a POST never.
 #[test]
 fn what_may_have_arrived_is_repeated_only_if_it_may_be() {
     let (broken, here) = (Upstream::start(), Upstream::start());
@@ -125,7 +125,7 @@ fn what_may_have_arrived_is_repeated_only_if_it_may_be() {
     assert_eq!((broken.arrivals().len(), here.arrivals().len()), (1, 0));
 }
 
-// U05: an upstream that fails altogether does not get a multiple of the requests.
+// An upstream that fails altogether does not get a multiple of the requests.
 #[test]
 fn retries_are_within_a_budget() {
     let both = [Upstream::start(), Upstream::start()];
@@ -146,7 +146,7 @@ fn retries_are_within_a_budget() {
     );
 }
 
-// U05: and comes back when it answers; no answer of 503 is retried.
+// And comes back when it answers; no answer of 503 is retried.
 #[test]
 fn an_endpoint_that_fails_in_a_row_is_left_alone_and_comes_back() {
     let (ill, well) = (Upstream::start(), Upstream::start());
@@ -171,7 +171,7 @@ fn an_endpoint_that_fails_in_a_row_is_left_alone_and_comes_back() {
     });
 }
 
-// U05: what has not recovered costs one request, not all that come while it is asked.
+// What has not recovered costs one request, not all that come while it is asked.
 #[test]
 fn an_endpoint_that_comes_back_gets_one_request_until_it_has_answered() {
     let (ill, well) = (Upstream::start(), Upstream::start());
@@ -227,7 +227,7 @@ fn an_endpoint_that_comes_back_gets_one_request_until_it_has_answered() {
     assert_eq!(ill.arrivals().len(), before + 4, "it has its share again");
 }
 
-// U01: when there is nobody else left, what was left alone is asked.
+// When there is nobody else left, what was left alone is asked.
 #[test]
 fn the_last_endpoint_is_never_left_alone() {
     let both = [Upstream::start(), Upstream::start()];
@@ -243,7 +243,7 @@ fn the_last_endpoint_is_never_left_alone() {
     assert_eq!(gateway.send(&Request::get("/x")).status, 200);
 }
 
-// L08: what a reload leaves as it is keeps its connections.
+// What a reload leaves as it is keeps its connections.
 #[test]
 fn a_reload_that_adds_an_endpoint_keeps_the_connections_of_the_other() {
     let (old, new) = (Upstream::start(), Upstream::start());

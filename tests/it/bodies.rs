@@ -41,7 +41,7 @@ fn answer(head: &str, body: &[u8]) -> Vec<u8> {
     [b"HTTP/1.1 200 OK\r\n", head.as_bytes(), b"\r\n", body].concat()
 }
 
-// design.md: bodies are never buffered whole.
+// Bodies are never buffered whole.
 #[test]
 fn an_upload_reaches_the_upstream_before_it_has_ended() {
     let upstream = Upstream::start();
@@ -68,7 +68,7 @@ fn an_upload_reaches_the_upstream_before_it_has_ended() {
     }
 }
 
-// design.md: bodies are never buffered whole.
+// Bodies are never buffered whole.
 #[test]
 fn a_download_reaches_the_client_piece_by_piece() {
     let upstream = Upstream::start();
@@ -94,7 +94,6 @@ fn a_download_reaches_the_client_piece_by_piece() {
     assert_eq!(client.read_exact(3), b"two");
 }
 
-// U06.
 #[test]
 fn eight_mebibytes_arrive_intact_in_both_directions() {
     let upstream = Upstream::start();
@@ -135,7 +134,7 @@ fn eight_mebibytes_arrive_intact_in_both_directions() {
     assert_eq!(upstream.arrivals()[2].field("transfer-encoding"), None);
 }
 
-// P08; design.md: trailers are relayed where the protocols allow, which is where they were
+// Trailers are relayed where the protocols allow, which is where they were
 // announced.
 #[test]
 fn announced_trailers_are_relayed_in_both_directions() {
@@ -176,7 +175,7 @@ fn announced_trailers_are_relayed_in_both_directions() {
     );
 }
 
-// D57: what frames, routes or authenticates a message is no matter of its trailers.
+// What frames, routes or authenticates a message is no matter of its trailers.
 #[test]
 fn trailers_cannot_say_what_belongs_in_the_head() {
     let upstream = Upstream::start();
@@ -198,7 +197,6 @@ fn trailers_cannot_say_what_belongs_in_the_head() {
     );
 }
 
-// U04.
 #[test]
 fn answers_without_a_body_have_none_whatever_their_head_says() {
     let upstream = Upstream::start();
@@ -237,7 +235,6 @@ fn answers_without_a_body_have_none_whatever_their_head_says() {
     );
 }
 
-// D56, U04, P08.
 #[test]
 fn who_expects_100_continue_gets_it_when_the_body_is_wanted() {
     let (issuer, upstream) = (Issuer::start(), Upstream::start());
@@ -268,7 +265,7 @@ fn who_expects_100_continue_gets_it_when_the_body_is_wanted() {
     assert_eq!(upstream.arrivals().len(), 1);
 }
 
-// U04: the answer does not wait for a body that the upstream does not want.
+// The answer does not wait for a body that the upstream does not want.
 #[test]
 fn an_early_answer_reaches_a_client_that_is_still_sending() {
     let upstream = Upstream::start();
@@ -290,7 +287,7 @@ fn an_early_answer_reaches_a_client_that_is_still_sending() {
     assert_eq!(upstream.last().connection, 1);
 }
 
-// U04, U06: nobody waits for who waits for him, though the upstream answers before it has heard
+// Nobody waits for who waits for him, though the upstream answers before it has heard
 // everything, and the client listens when it has said everything. Both bodies are more than the
 // sockets on the way hold.
 #[test]
@@ -330,7 +327,6 @@ fn an_upload_goes_on_while_the_client_reads_nothing_of_the_answer() {
     upstream.join().unwrap();
 }
 
-// P03, attacks.md "Advisories" 14.
 #[test]
 fn the_body_of_a_refused_request_is_never_taken_for_a_request() {
     let (issuer, upstream) = (Issuer::start(), Upstream::start());
@@ -376,7 +372,6 @@ fn the_body_of_a_refused_request_is_never_taken_for_a_request() {
     assert_eq!(upstream.last().body, inner.as_bytes());
 }
 
-// P05, D70.
 #[test]
 fn an_answer_that_was_cut_never_looks_complete() {
     let upstream = Upstream::start();
@@ -404,7 +399,7 @@ fn an_answer_that_was_cut_never_looks_complete() {
                 cut.status == 502 || client.is_closed(),
                 "the connection goes with the answer"
             );
-            // P06: nothing of it is left for anybody else.
+            // Nothing of it is left for anybody else.
             upstream.play([Script::Echo]);
             assert_eq!(gateway.send(&Request::get("/next")).text(), "/next");
         }
@@ -421,7 +416,7 @@ fn an_answer_that_was_cut_never_looks_complete() {
     }
 }
 
-// P05: to a client of HTTP/1.0 the close is the end, so that a cut answer has to end in something
+// To a client of HTTP/1.0 the close is the end, so that a cut answer has to end in something
 // else.
 #[test]
 fn a_cut_answer_does_not_look_complete_to_a_client_of_http_1_0() {
@@ -444,7 +439,7 @@ fn a_cut_answer_does_not_look_complete_to_a_client_of_http_1_0() {
     assert_eq!((whole.text().as_str(), whole.complete), ("cut", true));
 }
 
-// D70, P01: an upload that was cut is not a request to the upstream.
+// An upload that was cut is not a request to the upstream.
 #[test]
 fn an_upload_that_was_cut_never_looks_complete() {
     let upstream = Upstream::start();
@@ -480,7 +475,7 @@ fn an_upload_that_was_cut_never_looks_complete() {
     assert_eq!(upstream.last().body, b"cut");
 }
 
-// P05, D70, RFC 9113 §8.1: over HTTP/2 an answer that was cut ends in a reset of its stream, and of
+// RFC 9113 §8.1: over HTTP/2 an answer that was cut ends in a reset of its stream, and of
 // no other.
 #[test]
 fn an_answer_that_was_cut_is_reset_over_http_2() {
@@ -510,7 +505,7 @@ fn an_answer_that_was_cut_is_reset_over_http_2() {
     }
 }
 
-// P01, P07, D70, D71: nor does an upload of HTTP/2 that was cut, or is not of its length.
+// Nor does an upload of HTTP/2 that was cut, or is not of its length.
 #[test]
 fn an_upload_over_http_2_that_is_not_whole_never_looks_complete() {
     let upstream = Upstream::start();
@@ -570,7 +565,7 @@ fn an_upload_over_http_2_that_is_not_whole_never_looks_complete() {
     assert_eq!(upstream.last().body, b"all");
 }
 
-// P06: streams share a connection, and no answer.
+// Streams share a connection, and no answer.
 #[test]
 fn every_answer_belongs_to_its_stream() {
     const STREAMS: usize = 80;

@@ -127,7 +127,6 @@ fn one_route(issuer: &Issuer, more: &str, upstream: &Upstream) -> String {
     )
 }
 
-// T05, C02.
 #[test]
 fn a_token_expires_while_it_is_cached() {
     let (issuer, upstream) = (Issuer::start(), Upstream::start());
@@ -151,7 +150,7 @@ fn a_token_expires_while_it_is_cached() {
     assert_eq!(ask(&gateway, "/x", &long), allowed());
 }
 
-// T07, C05: a refusal is not remembered.
+// A refusal is not remembered.
 #[test]
 fn a_token_that_came_too_early_is_taken_when_its_time_comes() {
     let (issuer, upstream) = (Issuer::start(), Upstream::start());
@@ -169,7 +168,7 @@ fn a_token_that_came_too_early_is_taken_when_its_time_comes() {
     assert!(now() >= start);
 }
 
-// C07: what the configuration says of a token holds for cached ones at once, and only while it says
+// What the configuration says of a token holds for cached ones at once, and only while it says
 // so.
 #[test]
 fn a_reload_judges_cached_tokens_by_the_new_configuration() {
@@ -280,7 +279,7 @@ fn without_a_cache_the_verdicts_are_the_same() {
     assert!(hits(&gateways[1]) == 0.0);
 }
 
-// C04, C05; attacks.md row 16: bad tokens leave nothing behind, and good ones no more than the
+// Bad tokens leave nothing behind, and good ones no more than the
 // bound.
 #[test]
 fn ten_thousand_bad_tokens_do_not_push_a_good_one_out() {

@@ -109,7 +109,7 @@ impl Scene {
     }
 }
 
-// X05, T17, D45: whether the token was seen before or not, and by whomever it is sent first.
+// Whether the token was seen before or not, and by whomever it is sent first.
 #[test]
 fn a_token_that_is_bound_to_a_certificate_is_good_on_its_owners_connections_alone() {
     let scene = Scene::set();

@@ -64,7 +64,7 @@ fn claims_reach_the_upstream_as_headers() {
     }
 }
 
-// T18: no claim ends its field or becomes another.
+// No claim ends its field or becomes another.
 #[test]
 fn a_claim_cannot_write_headers_of_its_own() {
     let pair = start();
@@ -154,7 +154,6 @@ fn two_claims_that_differ_are_two_values() {
 }
 
 // attacks.md row 9 (Caddy CVE-2026-30851, Traefik CVE-2026-33433, oauth2-proxy CVE-2025-64484);
-// H01, D50.
 #[test]
 fn a_clients_own_copy_of_a_claim_is_removed_on_every_route() {
     let pair = start();
@@ -198,7 +197,7 @@ fn a_clients_own_copy_of_a_claim_is_removed_on_every_route() {
     assert_eq!(answer.status, 400);
 }
 
-// attacks.md row 10 (Traefik CVE-2024-45410, CVE-2026-29054); H02: what the client names in
+// What the client names in
 // Connection goes before anything of ours comes.
 #[test]
 fn connection_cannot_take_away_what_the_gateway_says() {
@@ -230,7 +229,7 @@ fn connection_cannot_take_away_what_the_gateway_says() {
     }
 }
 
-// C03: whoever shares a connection, each request carries its own subject.
+// Whoever shares a connection, each request carries its own subject.
 #[test]
 fn each_request_carries_its_own_subject() {
     let pair = start();
@@ -271,7 +270,7 @@ fn each_request_carries_its_own_subject() {
     }
 }
 
-// H01, D57: an upstream may add trailers to its headers, so that none of them may say who the
+// An upstream may add trailers to its headers, so that none of them may say who the
 // caller is.
 #[test]
 fn no_trailer_says_who_the_caller_is() {

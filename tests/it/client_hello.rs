@@ -153,7 +153,7 @@ fn start(upstream: &Upstream, names: &[&str]) -> (Gateway, Vec<Vec<u8>>) {
     (Gateway::start_in(directory, file), certificates)
 }
 
-// attacks.md row 6 (Traefik CVE-2026-48491, -53622, -32305): however a name is spelt and a hello is
+// However a name is spelt and a hello is
 // cut, it is the same name, and a certificate is asked for.
 #[test]
 fn no_spelling_of_a_name_and_no_piecemeal_hello_passes_the_request_for_a_certificate() {
@@ -187,7 +187,7 @@ fn no_spelling_of_a_name_and_no_piecemeal_hello_passes_the_request_for_a_certifi
     assert!(upstream.arrivals().is_empty());
 }
 
-// X01: nothing below TLS 1.2, no CBC, no static RSA, no export ciphers.
+// Nothing below TLS 1.2, no CBC, no static RSA, no export ciphers.
 #[test]
 fn what_is_old_gets_an_alert() {
     const HANDSHAKE_FAILURE: u8 = 40;

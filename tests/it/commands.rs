@@ -126,7 +126,7 @@ fn wrong_environment_is_wrong_usage() {
     );
 }
 
-// O10: each problem with its place, all at once, and nothing on standard output.
+// Each problem with its place, all at once, and nothing on standard output.
 #[test]
 fn a_bad_file_is_told_of_whole() {
     let folder = Folder::new();
@@ -327,7 +327,6 @@ fn explain_names_the_places_of_other_routes_that_are_not_forwarded() {
     }
 }
 
-// D45.
 #[test]
 fn explain_takes_the_certificate_that_the_client_would_show() {
     let (folder, root) = (Folder::new(), Authority::new());

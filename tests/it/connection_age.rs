@@ -133,7 +133,7 @@ fn a_connection_of_http_2_that_is_old_ends_after_its_answers() {
     assert_eq!(gateway.send(&Request::get("/again")).status, 200);
 }
 
-// L01: an idle connection of either protocol is closed in order, and the gateway holds nothing of
+// An idle connection of either protocol is closed in order, and the gateway holds nothing of
 // it.
 #[test]
 fn connections_that_nobody_uses_are_closed_in_order() {
@@ -151,7 +151,7 @@ fn connections_that_nobody_uses_are_closed_in_order() {
     gateway.wait_for_metric(CLIENTS, 0.0);
 }
 
-// L01, L04, F5: over TLS as in the clear, a client that reads nothing is let go, and its upstream
+// Over TLS as in the clear, a client that reads nothing is let go, and its upstream
 // connection with it.
 #[test]
 fn a_client_over_tls_that_takes_nothing_is_let_go() {

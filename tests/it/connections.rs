@@ -9,7 +9,7 @@ use crate::support::{Client, Gateway, Issuer, Request, Script, Upstream, raw, wa
 
 const MIB: usize = 1024 * 1024;
 
-// P06, P08: pipelined requests are answered in their order, refusals among them.
+// Pipelined requests are answered in their order, refusals among them.
 #[test]
 fn pipelined_requests_are_answered_in_order() {
     let upstream = Upstream::start();
@@ -49,7 +49,7 @@ fn pipelined_requests_are_answered_in_order() {
     assert_eq!(gateway.metric("scopegate_connections_accepted_total"), 1.0);
 }
 
-// P06: what is pipelined behind a request that is not answered waits for it.
+// What is pipelined behind a request that is not answered waits for it.
 #[test]
 fn a_pipelined_request_waits_for_the_one_before_it() {
     let upstream = Upstream::start();
@@ -71,7 +71,6 @@ fn a_pipelined_request_waits_for_the_one_before_it() {
     );
 }
 
-// P08.
 #[test]
 fn a_client_of_http_1_0_is_served_in_its_own_terms() {
     let upstream = Upstream::start();
@@ -286,7 +285,7 @@ fn an_upgrade_that_is_required_is_named() {
     assert!(client.is_alive());
 }
 
-// P03, RFC 9112 §9.6: a close with a reset can take the answer away from a client that is still
+// RFC 9112 §9.6: a close with a reset can take the answer away from a client that is still
 // sending.
 #[test]
 fn a_refusal_does_not_reset_a_client_that_is_still_sending() {
@@ -326,7 +325,7 @@ fn a_refusal_does_not_reset_a_client_that_is_still_sending() {
     assert!(upstream.arrivals().is_empty());
 }
 
-// P03: but what is drained for the answer's sake has a bound.
+// But what is drained for the answer's sake has a bound.
 #[test]
 fn a_client_that_never_stops_sending_is_let_go() {
     let upstream = Upstream::start();
@@ -355,7 +354,6 @@ fn send_until_closed(mut client: Client, request: &Request, count: &AtomicUsize)
     }
 }
 
-// O05.
 #[test]
 fn a_shutdown_under_load_fails_no_request() {
     let upstream = Upstream::start();
@@ -381,7 +379,7 @@ fn a_shutdown_under_load_fails_no_request() {
     );
 }
 
-// O05: requests that are under way end normally, and the listener is closed meanwhile.
+// Requests that are under way end normally, and the listener is closed meanwhile.
 #[test]
 fn a_shutdown_waits_for_what_is_under_way() {
     let upstream = Upstream::start();
@@ -426,7 +424,7 @@ fn a_shutdown_waits_for_what_is_under_way() {
     stopping.join().unwrap();
 }
 
-// O05: bounded.
+// Bounded.
 #[test]
 fn a_shutdown_does_not_wait_for_ever() {
     let upstream = Upstream::start();

@@ -9,7 +9,6 @@ const ROUTE: &str =
     "[[routes]]\npath = \"/**\"\nupstream = \"orders\"\nmethods = \"ANY\"\npublic = true\n";
 const OPEN: &str = "scopegate_upstream_connections_open{upstream=\"orders\"}";
 
-// L08.
 #[test]
 fn requests_wait_for_a_connection_and_not_too_many_do() {
     let upstream = Upstream::start();
@@ -44,7 +43,7 @@ fn requests_wait_for_a_connection_and_not_too_many_do() {
     assert!(gateway.metric(OPEN) <= 1.0);
 }
 
-// L08: nobody waits for ever.
+// Nobody waits for ever.
 #[test]
 fn a_request_that_waits_too_long_for_a_connection_is_504() {
     let upstream = Upstream::start();
@@ -76,7 +75,7 @@ fn an_idle_connection_makes_room_for_another_worker() {
     }
 }
 
-// L08: what an earlier configuration has opened counts, and the bound is that of the configuration
+// What an earlier configuration has opened counts, and the bound is that of the configuration
 // in force.
 #[test]
 fn a_reload_bounds_the_connections_of_before() {
@@ -192,7 +191,7 @@ fn a_connection_that_is_old_is_not_used_again() {
     assert_eq!(upstream.connections(), before + 1);
 }
 
-// P05, P06: what comes while nothing was asked for answers no request.
+// What comes while nothing was asked for answers no request.
 #[test]
 fn junk_on_an_idle_connection_answers_nobody() {
     let upstream = Upstream::start();

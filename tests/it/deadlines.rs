@@ -29,7 +29,7 @@ fn gateway(upstream: &Upstream, short: &str) -> Gateway {
     )
 }
 
-// L01: the deadline runs from the first byte; further ones do not move it.
+// The deadline runs from the first byte; further ones do not move it.
 #[test]
 fn a_head_that_comes_byte_by_byte_is_let_go() {
     let upstream = Upstream::start();
@@ -54,7 +54,7 @@ fn a_head_that_comes_byte_by_byte_is_let_go() {
     );
 }
 
-// L01: and neither does an idle connection stay, whether it was ever used or not.
+// And neither does an idle connection stay, whether it was ever used or not.
 #[test]
 fn a_connection_without_a_request_is_let_go() {
     let upstream = Upstream::start();
@@ -95,7 +95,7 @@ fn a_connection_with_a_request_is_not_idle() {
     );
 }
 
-// L01: 408, for the client is at fault and not the upstream.
+// 408, for the client is at fault and not the upstream.
 #[test]
 fn a_body_that_stops_coming_is_408() {
     let upstream = Upstream::start();
@@ -158,7 +158,7 @@ fn a_body_that_keeps_coming_is_not_stalled() {
     assert_eq!(upstream.last().body.len(), sent);
 }
 
-// U01, D70: an answer that stops coming is cut, and the client sees that it was.
+// An answer that stops coming is cut, and the client sees that it was.
 #[test]
 fn an_answer_that_stops_coming_is_cut() {
     let upstream = Upstream::start();
@@ -184,7 +184,7 @@ fn an_answer_that_stops_coming_is_cut() {
     }
 }
 
-// L01, L04: a client that takes nothing of its answer holds nothing of the gateway.
+// A client that takes nothing of its answer holds nothing of the gateway.
 #[test]
 fn a_client_that_takes_nothing_is_let_go() {
     let upstream = Upstream::start();
@@ -203,7 +203,7 @@ fn a_client_that_takes_nothing_is_let_go() {
     assert!(!client.read("GET").expect("there is an answer").complete);
 }
 
-// design.md: no limit on the whole request unless configured; with one, nothing extends it.
+// No limit on the whole request unless configured; with one, nothing extends it.
 #[test]
 fn a_request_that_takes_too_long_as_a_whole_is_ended() {
     let upstream = Upstream::start();

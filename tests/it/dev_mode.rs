@@ -179,7 +179,7 @@ fn each_line_of_a_production_configurations_welcome_does_what_its_heading_says()
     assert_eq!(paste(&process), ["a", "200", "403", "401"]);
 }
 
-// T09: each issuer's token passes its own route, whatever its entry asks for, and no other's.
+// Each issuer's token passes its own route, whatever its entry asks for, and no other's.
 #[test]
 fn each_issuers_token_passes_its_own_routes_alone() {
     let process = Process::dev(PRODUCTION);

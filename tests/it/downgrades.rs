@@ -13,9 +13,9 @@ use crate::support::{Expected, Gateway, Request, Script, Upstream};
 #[serde(deny_unknown_fields)]
 struct Vector {
     name: String,
-    /// Rows of the reference.
-    #[serde(rename = "why")]
-    _why: String,
+    /// Places in `docs/design` that it is for.
+    #[serde(rename = "source")]
+    _source: Vec<String>,
     fields: Vec<(String, String)>,
     #[serde(default)]
     data: String,
@@ -94,7 +94,6 @@ impl Vector {
     }
 }
 
-// attacks.md rows 1 to 7 and 18; P01, P07, D57, D58, D60, D65, D71, D72.
 #[test]
 fn every_request_of_http_2_is_refused_or_put_into_one_text() {
     let vectors: Vec<Vector> =

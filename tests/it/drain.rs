@@ -88,7 +88,7 @@ fn within_100_ms_of_the_signal_readiness_is_off_and_connections_are_refused() {
     );
 }
 
-// O05: to close the socket would reset them.
+// To close the socket would reset them.
 #[test]
 fn connections_that_wait_to_be_accepted_are_served() {
     let upstream = Upstream::start();
@@ -186,7 +186,7 @@ fn ask_until_told(address: SocketAddr) -> usize {
     unreachable!("a connection ends")
 }
 
-// F11: a client that asks again and again is told with an answer, and never by a closed connection
+// A client that asks again and again is told with an answer, and never by a closed connection
 // alone.
 #[test]
 fn a_kept_connection_ends_with_an_answer_that_says_so() {
@@ -233,7 +233,7 @@ fn an_old_connection_ends_with_an_answer_that_says_so() {
     assert_eq!(answers, upstream.arrivals().len());
 }
 
-// O05: a head of which a part is there is a request.
+// A head of which a part is there is a request.
 #[test]
 fn a_head_that_has_begun_is_waited_for() {
     let upstream = Upstream::start();
@@ -262,7 +262,7 @@ fn a_head_that_has_begun_is_waited_for() {
     end(process, held, &upstream);
 }
 
-// F11: whoever had the head of its answer before the signal was not told, and gets one more answer,
+// Whoever had the head of its answer before the signal was not told, and gets one more answer,
 // which tells it.
 #[test]
 fn a_client_whose_answer_had_begun_gets_one_more() {

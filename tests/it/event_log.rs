@@ -35,7 +35,7 @@ fn end(process: &mut Process) {
     assert_eq!(process.wait().code(), Some(0));
 }
 
-// L04: the control thread logs reloads, and workers log ejections.
+// The control thread logs reloads, and workers log ejections.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_reader_that_is_stuck_from_the_start_holds_nothing_up() {

@@ -35,7 +35,7 @@ const CLAIMED: [(&str, &str); 6] = [
     ("X-Real-IP", "203.0.113.7"),
 ];
 
-// attacks.md row 9; H04: a proxy is believed and nobody else.
+// A proxy is believed and nobody else.
 #[test]
 fn a_trusted_proxy_is_believed_and_extended() {
     let upstream = Upstream::start();
@@ -70,7 +70,7 @@ fn a_trusted_proxy_is_believed_and_extended() {
     );
 }
 
-// H04: what is not of the one form is replaced, as if nothing had been said; of a list that is what
+// What is not of the one form is replaced, as if nothing had been said; of a list that is what
 // stands in front of it, too, and nothing behind it.
 #[test]
 fn what_a_trusted_proxy_garbles_is_replaced() {
@@ -188,7 +188,7 @@ fn the_upstream_is_told_in_the_fields_that_it_reads() {
     assert_eq!(told(&common, &upstream, &CLAIMED).field("forwarded"), None);
 }
 
-// H06, D67: whatever form the target has.
+// Whatever form the target has.
 #[test]
 fn the_upstream_may_be_given_a_name() {
     let upstream = Upstream::start();
@@ -208,7 +208,7 @@ fn the_upstream_may_be_given_a_name() {
     }
 }
 
-// H04: the client is the nearest address that is none of the proxies', whatever it wrote itself.
+// The client is the nearest address that is none of the proxies', whatever it wrote itself.
 #[test]
 fn the_access_log_has_the_client_behind_the_proxies() {
     let upstream = Upstream::start();

@@ -1,10 +1,10 @@
 //! Requests as raw bytes: each is refused, or reaches the upstream in the one canonical framing
 //! that everybody reads the same. The vectors say which; the upstream of the cast checks every
-//! arrival besides (P01).
+//! arrival besides (requirements.md#p01).
 
 use crate::support::{Gateway, Key, Pair, Request, Script, Upstream, Vector};
 
-// D69: what a chunk says besides its size is nobody's, and may not go on and on, in one chunk or in
+// What a chunk says besides its size is nobody's, and may not go on and on, in one chunk or in
 // many.
 #[test]
 fn chunk_extensions_are_ignored_and_have_a_bound() {
@@ -32,7 +32,6 @@ fn chunk_extensions_are_ignored_and_have_a_bound() {
     assert_eq!(upstream.arrivals().len(), 2);
 }
 
-// attacks.md row 18; P01, P02, P04, P08.
 #[test]
 fn every_request_is_refused_or_framed_in_one_way() {
     let vectors = Vector::read(include_str!("../vectors/wire/requests.json"), 230);
@@ -99,7 +98,6 @@ fn attacks() -> (Vec<Vector>, Pair) {
     (vectors, pair)
 }
 
-// attacks.md rows 1 to 6, 9 to 11, 16; R03, R04, H01 to H04.
 #[test]
 fn every_attack_is_refused_or_comes_to_nothing() {
     let (vectors, pair) = attacks();

@@ -46,7 +46,6 @@ fn of(client: &Frames, stream: u32) -> Vec<&Frame> {
         .collect()
 }
 
-// P09, P08.
 #[test]
 fn a_call_has_its_messages_and_its_status_in_trailers() {
     let (issuer, upstream) = (Issuer::start(), Multiplexed::start(100));
@@ -91,7 +90,7 @@ fn a_call_has_its_messages_and_its_status_in_trailers() {
     assert_eq!(upstream.opened().len(), 1);
 }
 
-// P09: a stream is messages for as long as both sides like, and who has enough says so.
+// A stream is messages for as long as both sides like, and who has enough says so.
 #[test]
 fn a_call_that_its_client_cancels_is_cancelled_at_the_server() {
     let (issuer, upstream) = (Issuer::start(), Multiplexed::start(100));

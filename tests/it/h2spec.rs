@@ -185,7 +185,6 @@ fn cases() -> Vec<Case> {
         .collect()
 }
 
-// P07, D71, D72, D73, row 16.
 #[test]
 fn every_case_of_h2spec_is_met() {
     let upstream = Upstream::start();

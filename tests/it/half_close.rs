@@ -181,7 +181,7 @@ fn over_tls_the_same_holds() {
     }
 }
 
-// U04: after a 101 there is no half that lives alone, and before it the handshake is a request like
+// After a 101 there is no half that lives alone, and before it the handshake is a request like
 // any other.
 #[test]
 fn a_websocket_whose_client_has_closed_ends() {
@@ -212,7 +212,7 @@ fn a_websocket_whose_client_has_closed_ends() {
     gateway.wait_for_metric(UPSTREAMS, 0.0);
 }
 
-// F9: a client that is killed leaves a reset behind, and its exchange ends at once, before the
+// A client that is killed leaves a reset behind, and its exchange ends at once, before the
 // answer and within it.
 #[test]
 fn a_client_that_was_reset_cancels_its_exchange() {

@@ -25,7 +25,7 @@ fn run(toml: &str) -> Process {
     process
 }
 
-// O05: a new program takes the place of the old one.
+// A new program takes the place of the old one.
 #[test]
 fn a_gateway_follows_another_without_a_failed_request() {
     let (upstream, directory) = (Upstream::start(), tempfile::tempdir().unwrap());
@@ -125,7 +125,7 @@ fn a_stranger_on_the_path_is_no_predecessor() {
     assert!(path.exists(), "the path is the stranger's");
 }
 
-// O05: for clients of both protocols, such as keep their connections and such as do not.
+// For clients of both protocols, such as keep their connections and such as do not.
 #[test]
 fn a_gateway_follows_another_over_tls_without_a_failed_request() {
     let (secured, upstream, directory) = (
@@ -151,7 +151,7 @@ fn a_gateway_follows_another_over_tls_without_a_failed_request() {
     load.must_not_have_failed();
 }
 
-// O05: what the kernel keeps for the socket is kept for whoever has it.
+// What the kernel keeps for the socket is kept for whoever has it.
 #[test]
 fn connections_that_wait_to_be_accepted_are_the_successors() {
     let (upstream, directory) = (Upstream::start(), tempfile::tempdir().unwrap());

@@ -19,7 +19,6 @@ fn answer_with(lines: &str) -> Script {
     )
 }
 
-// attacks.md row 10; H02, H03, D54.
 #[test]
 fn fields_of_one_connection_go_no_further() {
     let upstream = Upstream::start();
@@ -44,7 +43,7 @@ fn fields_of_one_connection_go_no_further() {
     assert_eq!(arrival.field("x-three"), Some("3"));
 }
 
-// attacks.md row 10; H02: what a client nominates is what the client sent, never what the gateway
+// What a client nominates is what the client sent, never what the gateway
 // says.
 #[test]
 fn connection_cannot_take_away_what_the_gateway_says() {
@@ -74,7 +73,7 @@ fn connection_cannot_take_away_what_the_gateway_says() {
     assert_eq!(arrival.body, b"body");
 }
 
-// attacks.md row 10: the token is judged where it stands, and a nomination does not hide it from
+// The token is judged where it stands, and a nomination does not hide it from
 // that.
 #[test]
 fn connection_cannot_hide_the_token_from_the_decision() {
@@ -95,7 +94,7 @@ fn connection_cannot_hide_the_token_from_the_decision() {
     assert_eq!(upstream.last().field("authorization"), None);
 }
 
-// attacks.md row 10; H03: the other way.
+// The other way.
 #[test]
 fn the_upstreams_hop_by_hop_fields_do_not_reach_the_client() {
     let upstream = Upstream::start();
@@ -121,7 +120,7 @@ fn the_upstreams_hop_by_hop_fields_do_not_reach_the_client() {
     assert_eq!(client.send(&Request::get("/b")).status, 200);
 }
 
-// H03: `Connection: close` of either side is about that side alone.
+// `Connection: close` of either side is about that side alone.
 #[test]
 fn a_close_of_one_side_is_not_passed_to_the_other() {
     let upstream = Upstream::start();
@@ -146,7 +145,7 @@ fn a_close_of_one_side_is_not_passed_to_the_other() {
     );
 }
 
-// attacks.md row 9; H04: nobody is trusted to say where a request came from.
+// Nobody is trusted to say where a request came from.
 #[test]
 fn forwarding_fields_of_the_client_are_replaced() {
     let upstream = Upstream::start();
@@ -180,7 +179,7 @@ fn forwarding_fields_of_the_client_are_replaced() {
     assert_eq!(arrival.field("x-kept"), Some("1"));
 }
 
-// D55, H07: Via tells the way in both directions, after what was there.
+// Via tells the way in both directions, after what was there.
 #[test]
 fn via_is_added_in_both_directions() {
     let upstream = Upstream::start();
@@ -204,7 +203,6 @@ fn via_is_added_in_both_directions() {
     );
 }
 
-// H06, D67.
 #[test]
 fn the_upstream_sees_its_own_host_unless_the_clients_is_preserved() {
     let upstream = Upstream::start();
@@ -232,7 +230,6 @@ fn the_upstream_sees_its_own_host_unless_the_clients_is_preserved() {
     }
 }
 
-// H07.
 #[test]
 fn a_request_id_is_made_or_taken_and_told_to_both_sides() {
     let upstream = Upstream::start();
@@ -254,7 +251,7 @@ fn a_request_id_is_made_or_taken_and_told_to_both_sides() {
     assert_eq!(made.len(), 5, "an id was made twice: {made:?}");
 }
 
-// H07: an id that the upstream makes up is not the request's, and two ids of a client are none.
+// An id that the upstream makes up is not the request's, and two ids of a client are none.
 #[test]
 fn there_is_one_request_id() {
     let upstream = Upstream::start();
@@ -271,7 +268,7 @@ fn there_is_one_request_id() {
     assert_eq!(values(&upstream.last(), "x_request_id"), Vec::<&str>::new());
 }
 
-// H05: upstreams expect the bearer token in Authorization; elsewhere it is the gateway's alone.
+// Upstreams expect the bearer token in Authorization; elsewhere it is the gateway's alone.
 #[test]
 fn a_token_is_forwarded_in_authorization_alone() {
     let (issuer, upstream) = (Issuer::start(), Upstream::start());
@@ -318,7 +315,7 @@ fn a_token_is_forwarded_in_authorization_alone() {
     assert_eq!(upstream.last().field("cookie"), Some("a=b; c=d"));
 }
 
-// D57: an upstream may send trailers only to those who say that they take them.
+// An upstream may send trailers only to those who say that they take them.
 #[test]
 fn te_is_forwarded_for_trailers_alone() {
     let upstream = Upstream::start();
@@ -339,7 +336,6 @@ fn te_is_forwarded_for_trailers_alone() {
     }
 }
 
-// attacks.md row 7; R05.
 #[test]
 fn fields_that_name_another_method_or_path_are_removed() {
     let upstream = Upstream::start();
@@ -371,7 +367,7 @@ fn fields_that_name_another_method_or_path_are_removed() {
     );
 }
 
-// P08, H07: what is nobody's business crosses as it is, repeated fields in their order; traces are
+// What is nobody's business crosses as it is, repeated fields in their order; traces are
 // others' business.
 #[test]
 fn all_other_fields_cross_unchanged_in_both_directions() {

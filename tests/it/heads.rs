@@ -39,7 +39,7 @@ upstream = "orders"
 scopes   = "read"
 "#;
 
-// attacks.md row 9, D57: what is set is said by nobody else, in no spelling and not in trailers.
+// What is set is said by nobody else, in no spelling and not in trailers.
 #[test]
 fn rules_change_what_the_upstream_gets() {
     let (issuer, upstream) = (Issuer::start(), Upstream::start());
@@ -138,7 +138,7 @@ public   = true
 routes   = [{ path = "/{rest+}", rewrite = "/stage/{rest+}" }, { path = "/plain" }]
 "#;
 
-// attacks.md rows 1 to 3; R03: what was matched is what is forwarded, byte for byte.
+// What was matched is what is forwarded, byte for byte.
 #[test]
 fn a_rewrite_takes_the_bytes_that_were_matched() {
     let upstream = Upstream::start();
@@ -276,7 +276,7 @@ fn a_preflight_is_answered_before_authorization() {
     );
 }
 
-// R06: no other OPTIONS slips through.
+// No other OPTIONS slips through.
 #[test]
 fn only_a_preflight_of_a_route_with_cors_is_ours() {
     let (issuer, upstream) = (Issuer::start(), Upstream::start());
@@ -299,7 +299,7 @@ fn only_a_preflight_of_a_route_with_cors_is_ours() {
     );
 }
 
-// D2, D50: a browser client reads the challenge.
+// A browser client reads the challenge.
 #[test]
 fn every_answer_of_a_route_with_cors_says_who_may_read_it() {
     let (issuer, upstream) = (Issuer::start(), Upstream::start());
@@ -450,7 +450,7 @@ fn a_refusal_of_grpc_web_can_be_read_by_a_page() {
     assert_eq!(exposed("https://evil.test"), "");
 }
 
-// P09, U01: events reach the client one by one, and a stream may be silent and last for longer than
+// Events reach the client one by one, and a stream may be silent and last for longer than
 // other answers.
 #[test]
 fn deadlines_may_differ_by_route() {

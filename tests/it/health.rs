@@ -12,7 +12,7 @@ fn pieces(pieces: &[&[u8]]) -> Script {
     Script::Pieces(pieces.iter().map(|piece| piece.to_vec()).collect())
 }
 
-// L08: a request is under way until the last byte of its response, and then makes room for another.
+// A request is under way until the last byte of its response, and then makes room for another.
 #[test]
 fn beyond_max_requests_the_answer_is_503_at_once() {
     let upstream = Upstream::start();
@@ -109,7 +109,6 @@ fn answers(status: &str) -> Script {
     )
 }
 
-// U05.
 #[test]
 fn an_endpoint_whose_probes_fail_gets_nothing_until_they_succeed() {
     let (ill, well) = (Upstream::start(), Upstream::start());
@@ -147,7 +146,6 @@ fn an_endpoint_whose_probes_fail_gets_nothing_until_they_succeed() {
     assert_eq!(requests(&ill), before + 1, "it has its turn again");
 }
 
-// U01.
 #[test]
 fn when_all_are_unhealthy_all_are_tried() {
     let both = [Upstream::start(), Upstream::start()];
@@ -215,7 +213,7 @@ fn probes_speak_the_protocol_of_the_upstream() {
     );
 }
 
-// X02: a probe trusts whom a request would.
+// A probe trusts whom a request would.
 #[test]
 fn probes_are_by_the_terms_of_the_upstream() {
     let (named, other, client) = (
@@ -308,7 +306,7 @@ fn a_reload_hides_no_endpoint() {
     );
 }
 
-// L08: a connection by name is used again while its address is one of the name's.
+// A connection by name is used again while its address is one of the name's.
 #[test]
 fn a_connection_to_an_address_of_the_name_is_kept() {
     let upstream = Upstream::start();

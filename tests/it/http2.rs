@@ -32,7 +32,7 @@ fn status_with(gateway: &Gateway, more: &[(&str, &str)]) -> u16 {
     client.status(1)
 }
 
-// P07: authorization is the same for both protocols.
+// Authorization is the same for both protocols.
 #[test]
 fn a_request_over_http_2_is_authorized_like_any_other() {
     let (issuer, upstream) = (Issuer::start(), Upstream::start());
@@ -61,7 +61,7 @@ fn a_request_over_http_2_is_authorized_like_any_other() {
     );
 }
 
-// P07, H02: what an upstream of HTTP/1.1 gets.
+// What an upstream of HTTP/1.1 gets.
 #[test]
 fn a_request_over_http_2_is_put_in_the_upstreams_terms() {
     let upstream = Upstream::start();
@@ -124,7 +124,6 @@ fn a_request_over_http_2_is_put_in_the_upstreams_terms() {
     );
 }
 
-// D72, P04, row 5, row 6.
 #[test]
 fn a_target_of_http_2_has_one_host_and_a_path() {
     let upstream = Upstream::start();
@@ -177,7 +176,6 @@ fn a_target_of_http_2_has_one_host_and_a_path() {
     assert!(matches!(client.status(1), 400 | 405 | 501));
 }
 
-// L03, D71.
 #[test]
 fn the_limits_hold_for_http_2() {
     let upstream = Upstream::start();
@@ -239,7 +237,7 @@ fn flood(gateway: &Gateway, piece: impl Fn(u32) -> Vec<u8>) -> (u32, Option<u32>
     (count, error.or_else(|| client.ended().0))
 }
 
-// L05, D73, row 16, "Advisories" 18: each ends, and others are served meanwhile.
+// Each ends, and others are served meanwhile.
 #[test]
 fn floods_end_their_connection_and_no_other() {
     let upstream = Upstream::start();
@@ -282,7 +280,7 @@ fn floods_end_their_connection_and_no_other() {
     gateway.wait_for_metric("scopegate_connection_errors_total{kind=\"flood\"}", 5.0);
 }
 
-// L05: CONTINUATION without end.
+// CONTINUATION without end.
 #[test]
 fn a_head_that_goes_on_is_cut() {
     let upstream = Upstream::start();
@@ -298,7 +296,7 @@ fn a_head_that_goes_on_is_cut() {
     assert!(upstream.arrivals().is_empty());
 }
 
-// L01: the deadlines of HTTP/2, each from its first byte.
+// The deadlines of HTTP/2, each from its first byte.
 #[test]
 fn what_does_not_come_in_time_is_not_waited_for() {
     let upstream = Upstream::start();
@@ -321,7 +319,7 @@ fn what_does_not_come_in_time_is_not_waited_for() {
     assert_eq!(idle.ended().0, Some(0), "an idle client is told in order");
 }
 
-// L04: a client that takes nothing holds nothing for long.
+// A client that takes nothing holds nothing for long.
 #[test]
 fn an_answer_that_its_client_does_not_take_is_given_up() {
     let upstream = Upstream::start();
@@ -342,7 +340,7 @@ fn an_answer_that_its_client_does_not_take_is_given_up() {
     );
 }
 
-// P06, O05: both GOAWAYs, and what is under way is finished.
+// Both GOAWAYs, and what is under way is finished.
 #[test]
 fn a_drain_lets_streams_end() {
     let upstream = Upstream::start();
@@ -371,7 +369,7 @@ fn a_drain_lets_streams_end() {
     stopping.join().unwrap();
 }
 
-// L06: requests have bounds, on a connection and in all.
+// Requests have bounds, on a connection and in all.
 #[test]
 fn requests_have_bounds_on_a_connection_and_in_all() {
     let upstream = Upstream::start();

@@ -85,7 +85,7 @@ fn a_full_connection_gets_another_beside_it() {
     }
 }
 
-// L08: requests wait for a stream where there may be no other connection, and not without end.
+// Requests wait for a stream where there may be no other connection, and not without end.
 #[test]
 fn a_request_waits_for_a_stream_and_not_too_many_do() {
     let upstream = Multiplexed::start(1);
@@ -111,7 +111,7 @@ fn a_request_waits_for_a_stream_and_not_too_many_do() {
 const OVERLOADED: &str =
     "scopegate_upstream_faults_total{fault=\"overloaded\",upstream=\"orders\"}";
 
-// U02: what was refused unprocessed may be sent again; what may have been processed is not.
+// What was refused unprocessed may be sent again; what may have been processed is not.
 #[test]
 fn a_refused_stream_is_told_from_one_that_failed() {
     let upstream = Multiplexed::start(100);
@@ -139,7 +139,7 @@ fn a_refused_stream_is_told_from_one_that_failed() {
     assert_eq!(upstream.connections(), 3);
 }
 
-// U04: an answer that was cut is never a complete one, whatever reason the upstream gives.
+// An answer that was cut is never a complete one, whatever reason the upstream gives.
 #[test]
 fn an_answer_that_is_reset_is_cut() {
     let upstream = Multiplexed::start(100);
@@ -222,7 +222,7 @@ fn a_connection_that_is_old_gets_no_more_streams() {
     assert_eq!(upstream.connections(), before + 1);
 }
 
-// U01, U02: a peer that is gone without a word, and a response_timeout that is shorter than the
+// A peer that is gone without a word, and a response_timeout that is shorter than the
 // silence that shows it.
 #[test]
 fn a_dead_connection_is_left() {
@@ -264,7 +264,7 @@ fn a_client_that_leaves_cancels_its_stream_alone() {
     assert!(upstream.connections() <= 2, "one for each worker");
 }
 
-// attacks.md, "Advisories" 14: an upload that nobody reads ends with its answer, and the connection
+// An upload that nobody reads ends with its answer, and the connection
 // serves others.
 #[test]
 fn an_early_answer_ends_the_upload() {
@@ -282,7 +282,7 @@ fn an_early_answer_ends_the_upload() {
     assert!(upstream.connections() <= 2, "one for each worker");
 }
 
-// P09: an upstream that grants no window bounds what is taken from the client.
+// An upstream that grants no window bounds what is taken from the client.
 #[test]
 fn an_upload_waits_for_the_window() {
     let upstream = Multiplexed::start(100);
@@ -294,7 +294,7 @@ fn an_upload_waits_for_the_window() {
     assert!(written < 32_000_000, "{written} bytes are somewhere");
 }
 
-// L04: clients that take nothing of their answers hold back nobody who shares the upstream's
+// Clients that take nothing of their answers hold back nobody who shares the upstream's
 // connection with them, be the answers large or of tiny messages; and the answers are whole when
 // they are taken.
 #[test]
@@ -349,7 +349,7 @@ fn what_is_not_taken_holds_back_nobody_else() {
     }
 }
 
-// U01: a server of HTTP/1.1 is no upstream for HTTP/2.
+// A server of HTTP/1.1 is no upstream for HTTP/2.
 #[test]
 fn what_does_not_speak_http2_is_502() {
     let other = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -428,7 +428,6 @@ pub(super) fn over_tls(
     Gateway::start_in(directory, file)
 }
 
-// X01, X02.
 #[test]
 fn tls_is_by_the_terms_of_the_upstream() {
     let (named, other, client) = (
@@ -512,7 +511,7 @@ fn tls_is_by_the_terms_of_the_upstream() {
     }
 }
 
-// X02: whom the system trusts, an upstream is trusted by without a word in the configuration; and
+// Whom the system trusts, an upstream is trusted by without a word in the configuration; and
 // by nobody else.
 #[test]
 fn without_roots_of_its_own_an_upstream_is_verified_by_the_systems() {

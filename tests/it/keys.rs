@@ -110,7 +110,6 @@ fn failures() -> Vec<(&'static str, Jwks)> {
     ]
 }
 
-// K10, attacks.md row 17; design "No keys, no verdict".
 #[test]
 fn without_keys_a_token_is_answered_503_until_they_come() {
     let issuer = Issuer::start();
@@ -137,7 +136,6 @@ fn without_keys_a_token_is_answered_503_until_they_come() {
     }
 }
 
-// K03, P-23.
 #[test]
 fn an_outage_leaves_the_keys_that_are_known_serving() {
     let issuer = Issuer::start();
@@ -157,7 +155,7 @@ fn an_outage_leaves_the_keys_that_are_known_serving() {
     }
 }
 
-// K14: an issuer that withdraws all of its keys, after a theft for example, means it: no cached
+// An issuer that withdraws all of its keys, after a theft for example, means it: no cached
 // token lives on, and a token is not called invalid for it.
 #[test]
 fn an_empty_key_set_withdraws_every_key_at_once() {
@@ -203,7 +201,7 @@ fn an_empty_key_set_withdraws_every_key_at_once() {
     );
 }
 
-// T09: what one issuer cannot say takes nothing from another.
+// What one issuer cannot say takes nothing from another.
 #[test]
 fn an_outage_of_one_issuer_is_nobody_elses() {
     let (up, down, upstream) = (
@@ -230,7 +228,7 @@ fn an_outage_of_one_issuer_is_nobody_elses() {
     });
 }
 
-// attacks.md, "Advisories" 19: Envoy crashed on two tokens while the fetch of keys failed
+// Envoy crashed on two tokens while the fetch of keys failed
 // (CVE-2025-64527).
 #[test]
 fn two_tokens_during_an_outage_are_still_two_tokens() {
@@ -246,7 +244,6 @@ fn two_tokens_during_an_outage_are_still_two_tokens() {
     assert_unavailable(&ask(&gateway, &token));
 }
 
-// K05, P-22.
 #[test]
 fn a_new_key_is_learnt_from_the_first_token_that_names_it() {
     let issuer = Issuer::start();
@@ -270,7 +267,7 @@ fn a_new_key_is_learnt_from_the_first_token_that_names_it() {
     );
 }
 
-// K06, C02: a key that is gone ends its tokens, cached ones as well; its neighbour's live on.
+// A key that is gone ends its tokens, cached ones as well; its neighbour's live on.
 #[test]
 fn a_withdrawn_key_ends_its_tokens_and_no_others() {
     let issuer = Issuer::start();
@@ -303,7 +300,7 @@ fn a_withdrawn_key_ends_its_tokens_and_no_others() {
     assert_eq!(ask(&gateway, &by(&issuer, &kept)).code(), "invalid_token");
 }
 
-// K11: stale keys serve for a while, not for good.
+// Stale keys serve for a while, not for good.
 #[test]
 fn keys_that_are_too_old_are_let_go_and_come_back() {
     let issuer = Issuer::start();
@@ -319,7 +316,7 @@ fn keys_that_are_too_old_are_let_go_and_come_back() {
     wait_until("the keys are back", || ask(&gateway, &token).status == 200);
 }
 
-// K07, P-21; attacks.md row 16: key ids that nobody has cannot flood the issuer.
+// Key ids that nobody has cannot flood the issuer.
 #[test]
 fn ten_thousand_unknown_key_ids_are_one_fetch() {
     let issuer = Issuer::start();
@@ -349,7 +346,7 @@ fn ten_thousand_unknown_key_ids_are_one_fetch() {
     assert_eq!(ask(&gateway, &issuer.token("read")).status, 200);
 }
 
-// K07; design "Keys": requests wait for the one fetch in flight.
+// Requests wait for the one fetch in flight.
 #[test]
 fn requests_that_come_before_the_keys_wait_for_one_fetch() {
     let issuer = Issuer::start();
@@ -385,7 +382,6 @@ fn a_request_does_not_wait_longer_than_it_may() {
     assert_eq!(gateway.send(&Request::get("/public")).status, 200);
 }
 
-// K01, K02; attacks.md row 17 (CVE-2026-31837: a key whose private half is known).
 #[test]
 fn keys_that_are_not_usable_leave_the_others_alone_and_verify_nothing() {
     let issuer = Issuer::start();
@@ -427,7 +423,7 @@ fn keys_that_are_not_usable_leave_the_others_alone_and_verify_nothing() {
     }
 }
 
-// K04: so many usable keys and no more.
+// So many usable keys and no more.
 #[test]
 fn a_set_has_at_most_64_usable_keys() {
     let issuer = Issuer::start();
@@ -446,7 +442,7 @@ fn a_set_has_at_most_64_usable_keys() {
     }
 }
 
-// K08; attacks.md row 17: a redirect is not followed, wherever it leads.
+// A redirect is not followed, wherever it leads.
 #[test]
 fn a_redirect_brings_no_keys() {
     let (issuer, elsewhere) = (Issuer::start(), Issuer::with_key(Key::rsa("key-1", 1)));
@@ -488,7 +484,7 @@ fn serve_metadata(listener: TcpListener, issuer: String, jwks_uri: String) {
     });
 }
 
-// K08: an issuer elsewhere leads the gateway to its own machine in no spelling.
+// An issuer elsewhere leads the gateway to its own machine in no spelling.
 #[test]
 fn metadata_from_elsewhere_does_not_lead_to_this_machine() {
     // A machine without another address has the unit tests of `net::client` alone.
@@ -543,7 +539,7 @@ fn metadata_from_elsewhere_does_not_lead_to_this_machine() {
     });
 }
 
-// design "Reload": an issuer is carried over by its whole entry.
+// An issuer is carried over by its whole entry.
 #[test]
 fn a_reload_keeps_the_keys_of_an_issuer_that_did_not_change() {
     let issuer = Issuer::start();

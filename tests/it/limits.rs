@@ -10,7 +10,6 @@ fn head_of(length: usize) -> Request {
     Request::get("/a").field("X-A", &"a".repeat(length - bare))
 }
 
-// L03, D68.
 #[test]
 fn a_head_has_at_most_as_many_bytes_as_configured() {
     let upstream = Upstream::start();
@@ -30,7 +29,6 @@ fn a_head_has_at_most_as_many_bytes_as_configured() {
     assert!(small.metric("scopegate_connection_errors_total{kind=\"too_large\"}") >= 3.0);
 }
 
-// L03.
 #[test]
 fn a_head_has_at_most_as_many_fields_as_configured() {
     let upstream = Upstream::start();
@@ -49,7 +47,7 @@ fn a_head_has_at_most_as_many_fields_as_configured() {
     assert_eq!(upstream.arrivals().len(), 4);
 }
 
-// L03, D68: a request line of 8000 bytes is legal traffic.
+// A request line of 8000 bytes is legal traffic.
 #[test]
 fn a_target_has_at_most_as_many_bytes_as_configured() {
     let upstream = Upstream::start();
@@ -93,7 +91,7 @@ fn bodies(upstream: &Upstream) -> Gateway {
     ))
 }
 
-// L03: by its length a body is refused before any of it is read.
+// By its length a body is refused before any of it is read.
 #[test]
 fn a_body_is_refused_by_its_length_before_it_is_sent() {
     let upstream = Upstream::start();
@@ -119,7 +117,7 @@ fn a_body_is_refused_by_its_length_before_it_is_sent() {
     }
 }
 
-// L03: a chunked body is counted as it comes, and what was sent of it is no request to the
+// A chunked body is counted as it comes, and what was sent of it is no request to the
 // upstream.
 #[test]
 fn a_chunked_body_is_refused_where_it_exceeds_the_limit() {
@@ -166,7 +164,7 @@ fn a_chunked_body_is_refused_where_it_exceeds_the_limit() {
     );
 }
 
-// L03: an answer that began before the body went too far is cut off from the rest of it.
+// An answer that began before the body went too far is cut off from the rest of it.
 #[test]
 fn a_body_beyond_the_limit_goes_no_further_after_an_early_answer() {
     let upstream = Upstream::start();
@@ -187,7 +185,6 @@ fn a_body_beyond_the_limit_goes_no_further_after_an_early_answer() {
     );
 }
 
-// T19.
 #[test]
 fn a_token_has_at_most_as_many_bytes_as_configured() {
     let (issuer, upstream) = (Issuer::start(), Upstream::start());
@@ -237,7 +234,7 @@ fn a_token_has_at_most_as_many_bytes_as_configured() {
     assert_eq!(upstream.arrivals().len(), 2);
 }
 
-// L06: beyond the cap connections wait in the kernel, and are served when others close.
+// Beyond the cap connections wait in the kernel, and are served when others close.
 #[test]
 fn connections_beyond_the_cap_wait_for_room() {
     let upstream = Upstream::start();
@@ -265,7 +262,7 @@ fn connections_beyond_the_cap_wait_for_room() {
     }
 }
 
-// L06, design.md "Reload": a cap that was raised makes room, though nobody leaves.
+// A cap that was raised makes room, though nobody leaves.
 #[test]
 fn a_raised_cap_lets_those_in_who_wait() {
     let upstream = Upstream::start();
@@ -289,7 +286,7 @@ fn a_raised_cap_lets_those_in_who_wait() {
     assert_eq!(inside.send(&Request::get("/a")).status, 200);
 }
 
-// L04: a slow upstream or client costs no more memory than the buffers on the way.
+// A slow upstream or client costs no more memory than the buffers on the way.
 #[test]
 fn a_download_that_is_not_taken_is_not_read_on() {
     let upstream = Upstream::start();

@@ -24,7 +24,7 @@ fn metric(process: &Process, series: &str) -> f64 {
         .unwrap()
 }
 
-// L02, F5: half a head each.
+// Half a head each.
 #[test]
 fn six_hundred_half_heads_are_let_go_and_starve_nobody() {
     const CROWD: usize = 600;
@@ -186,7 +186,7 @@ fn without_any_descriptor_the_admin_listener_answers() {
     assert_eq!(inside.send(&Request::get("/a")).status, 200);
 }
 
-// L06, F18: more connections than the process may have descriptors.
+// More connections than the process may have descriptors.
 #[cfg(target_os = "linux")]
 #[test]
 fn without_descriptors_nobody_spins_and_all_heals() {
@@ -282,7 +282,7 @@ fn complaint(process: &Process, plain: &(Request, u16), one: &(Request, u16)) ->
     })
 }
 
-// L07, F17: no request costs a hundred times its bytes in memory, or ten times what another of its
+// No request costs a hundred times its bytes in memory, or ten times what another of its
 // size costs.
 #[cfg(target_os = "linux")]
 #[test]

@@ -24,7 +24,6 @@ fn told(answer: &Answer) -> Value {
     serde_json::from_slice(&answer.body).unwrap()
 }
 
-// D44.
 #[test]
 fn a_401_leads_to_the_metadata_and_that_to_the_issuer() {
     let (issuer, upstream) = (Issuer::start(), Upstream::start());

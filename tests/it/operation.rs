@@ -141,7 +141,6 @@ fn every_answer_is_counted_where_it_belongs() {
     assert!(age >= 0.0, "keys that were fetched have an age: {age}");
 }
 
-// O08, O09, attacks.md row 19
 #[test]
 fn nothing_that_a_client_sent_is_a_label() {
     let (issuer, upstream) = (Issuer::start(), Upstream::start());
@@ -227,7 +226,7 @@ fn the_exposition_is_well_formed() {
     assert_eq!(series.len(), count, "a series occurs twice");
 }
 
-// O11: an issuer that hangs is "tried" when its fetch has timed out.
+// An issuer that hangs is "tried" when its fetch has timed out.
 #[test]
 fn it_is_ready_when_each_issuer_was_tried_and_live_from_the_start() {
     let (issuer, upstream) = (Issuer::start(), Upstream::start());
@@ -247,7 +246,6 @@ fn it_is_ready_when_each_issuer_was_tried_and_live_from_the_start() {
     );
 }
 
-// O11, K10
 #[test]
 fn where_keys_are_asked_for_it_is_ready_when_they_are_there() {
     let (issuer, upstream) = (Issuer::start(), Upstream::start());
@@ -270,7 +268,7 @@ fn where_keys_are_asked_for_it_is_ready_when_they_are_there() {
     assert_eq!(gateway.send(&request).status, 200);
 }
 
-// O07, attacks.md row 20: a page in a browser sends an Origin, or a request that is no GET.
+// A page in a browser sends an Origin, or a request that is no GET.
 #[test]
 fn the_admin_listener_answers_get_and_no_browser() {
     let (issuer, upstream) = (Issuer::start(), Upstream::start());
@@ -300,7 +298,7 @@ fn the_admin_listener_answers_get_and_no_browser() {
     }
 }
 
-// O07: DNS rebinding. A name of the page's own leads here, and the browser takes the answer for the
+// DNS rebinding. A name of the page's own leads here, and the browser takes the answer for the
 // page's own.
 #[test]
 fn the_admin_listener_answers_for_addresses_localhost_and_listed_names_alone() {
@@ -377,7 +375,6 @@ fn the_admin_listener_answers_for_addresses_localhost_and_listed_names_alone() {
     );
 }
 
-// O07
 #[test]
 fn the_admin_and_the_public_listener_share_no_path() {
     let (issuer, upstream) = (Issuer::start(), Upstream::start());
@@ -395,7 +392,7 @@ fn the_admin_and_the_public_listener_share_no_path() {
     assert_eq!(gateway.send(&Request::get("/health")).status, 200);
 }
 
-// U02: an end leaves nothing behind that another gateway, or an upstream, would wait for.
+// An end leaves nothing behind that another gateway, or an upstream, would wait for.
 #[test]
 fn a_gateway_that_was_shut_down_has_left_its_ports() {
     let (issuer, upstream) = (Issuer::start(), Upstream::start());

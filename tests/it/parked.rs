@@ -18,7 +18,6 @@ fn resting(gateway: &Gateway) -> Client {
     client
 }
 
-// P06, P08.
 #[test]
 fn a_connection_that_rested_answers_what_comes_next() {
     let upstream = Upstream::start();
@@ -48,7 +47,7 @@ fn a_connection_that_rested_answers_what_comes_next() {
     assert_eq!(gateway.metric("scopegate_connections_accepted_total"), 3.0);
 }
 
-// P06: what a client only ever sends to, as one that posts measurements, rests between two of them.
+// What a client only ever sends to, as one that posts measurements, rests between two of them.
 #[test]
 fn a_connection_whose_requests_have_bodies_rests_as_well() {
     let upstream = Upstream::start();
@@ -73,7 +72,7 @@ fn a_connection_whose_requests_have_bodies_rests_as_well() {
     }
 }
 
-// P06: bytes that came before the connection rested are not lost.
+// Bytes that came before the connection rested are not lost.
 #[test]
 fn half_a_request_that_was_pipelined_keeps_its_place() {
     let upstream = Upstream::start();
@@ -129,7 +128,7 @@ fn a_connection_over_tls_rests_as_well() {
     assert_eq!(gateway.metric(RESTING), 0.0);
 }
 
-// L01, O05: it ends in order, by its deadline, its age and the drain.
+// It ends in order, by its deadline, its age and the drain.
 #[test]
 fn a_connection_that_rests_ends_as_others_do() {
     let upstream = Upstream::start();
@@ -150,7 +149,7 @@ fn a_connection_that_rests_ends_as_others_do() {
     });
 }
 
-// O05: a request that comes with the end of the connection is answered.
+// A request that comes with the end of the connection is answered.
 #[test]
 fn a_connection_that_rests_is_woken_by_a_request_that_comes_with_the_drain() {
     let upstream = Upstream::start();
@@ -171,7 +170,7 @@ fn a_connection_that_rests_is_woken_by_a_request_that_comes_with_the_drain() {
     });
 }
 
-// L01, L02: the head of a request has its time from its first byte.
+// The head of a request has its time from its first byte.
 #[test]
 fn half_a_head_on_a_connection_that_rested_has_its_time() {
     let upstream = Upstream::start();

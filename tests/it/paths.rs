@@ -201,7 +201,6 @@ impl Line {
     }
 }
 
-// attacks.md rows 4 and 5; R04.
 #[test]
 fn no_form_of_a_target_leads_to_another_route() {
     let text = fs::read_to_string("tests/vectors/paths/targets.toml").unwrap();
@@ -213,7 +212,6 @@ fn no_form_of_a_target_leads_to_another_route() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-// D66.
 #[test]
 fn a_request_has_one_host() {
     let pair = Pair::start(
@@ -246,7 +244,7 @@ fn a_request_has_one_host() {
     assert_eq!(pair.upstream.arrivals().len(), 2);
 }
 
-// attacks.md row 4: bytes that are no UTF-8 are no path, and what is UTF-8 is forwarded as it came.
+// Bytes that are no UTF-8 are no path, and what is UTF-8 is forwarded as it came.
 #[test]
 fn raw_bytes_beyond_ascii_are_text_or_are_refused() {
     let routes = "[[routes]]\npath = \"/open/**\"\npublic = true\n\
@@ -305,7 +303,6 @@ fn a_target_of_8000_bytes_is_forwarded_and_one_beyond_the_limit_is_414() {
         .refused("target_too_long");
 }
 
-// attacks.md row 7 (ESPv2 CVE-2023-30845); R05.
 #[test]
 fn no_header_changes_the_method_or_the_path() {
     let routes = "[[routes]]\npath = \"/orders\"\n[routes.methods]\nGET = { public = true }\nDELETE = \"delete\"\n";

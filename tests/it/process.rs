@@ -30,7 +30,7 @@ fn without_a_command_it_serves_and_says_where() {
     assert!(raw(process.admin(), ready).starts_with("HTTP/1.1 200 "));
 }
 
-// O05: idle connections are closed, what is under way ends, nothing new comes in.
+// Idle connections are closed, what is under way ends, nothing new comes in.
 #[test]
 fn the_end_waits_for_what_is_under_way() {
     let (issuer, upstream) = (Issuer::start(), Upstream::start());
@@ -63,7 +63,7 @@ fn the_end_waits_for_what_is_under_way() {
     assert_eq!(process.wait().code(), Some(0));
 }
 
-// O05: bounded, whatever an upstream does.
+// Bounded, whatever an upstream does.
 #[test]
 fn the_end_waits_no_longer_than_the_drain() {
     let (issuer, upstream) = (Issuer::start(), Upstream::start());
@@ -167,7 +167,7 @@ fn the_soft_limit_of_descriptors_is_raised_to_the_hard_one() {
     drop(crowd);
 }
 
-// F11 in small: clients that go on asking see no failure but a closed connection.
+// Clients that go on asking see no failure but a closed connection.
 #[test]
 fn under_load_the_end_fails_no_request() {
     let (issuer, upstream) = (Issuer::start(), Upstream::start());
@@ -211,7 +211,7 @@ fn under_load_the_end_fails_no_request() {
     assert_eq!(process.wait().code(), Some(0));
 }
 
-// O02: the log says in which line.
+// The log says in which line.
 #[test]
 fn a_hangup_reloads_and_a_broken_file_is_told_with_its_line() {
     let (issuer, upstream) = (Issuer::start(), Upstream::start());
@@ -259,7 +259,7 @@ fn another_address_for_the_same_port_takes_effect() {
     assert_eq!(process.send(&Request::get("/public")).status, 200);
 }
 
-// X02: whoever turns verification off is told so at each start, in the log and by `check`.
+// Whoever turns verification off is told so at each start, in the log and by `check`.
 #[test]
 fn an_upstream_that_is_not_verified_is_warned_of() {
     let routes = "[[routes]]\npath = \"/a\"\nupstream = \"orders\"\npublic = true\n";
@@ -285,7 +285,7 @@ fn an_upstream_that_is_not_verified_is_warned_of() {
     }
 }
 
-// O08, D52, attacks.md row 19: at the level that says most, and with every request logged.
+// At the level that says most, and with every request logged.
 #[test]
 fn no_token_is_ever_written() {
     let (issuer, upstream) = (Issuer::start(), Upstream::start());
@@ -336,7 +336,7 @@ fn no_token_is_ever_written() {
     }
 }
 
-// O08: the access log has a line for every request, those of the last moment included.
+// The access log has a line for every request, those of the last moment included.
 #[test]
 fn each_request_has_one_line_of_json() {
     let (issuer, upstream) = (Issuer::start(), Upstream::start());

@@ -222,7 +222,7 @@ fn a_header_that_is_cut_too_long_or_wrong_ends_its_connection() {
     );
 }
 
-// L01: nor is it waited for longer than for a head.
+// Nor is it waited for longer than for a head.
 #[test]
 fn a_header_that_does_not_come_is_not_waited_for() {
     let upstream = Upstream::start();
@@ -239,7 +239,7 @@ fn a_header_that_does_not_come_is_not_waited_for() {
     gateway.wait_for_metric("scopegate_connections_open", 0.0);
 }
 
-// H04, row 9: trust is in the party that the header names, not in the balancer that sent it.
+// Trust is in the party that the header names, not in the balancer that sent it.
 #[test]
 fn whom_the_header_names_is_believed_if_he_is_trusted() {
     let upstream = Upstream::start();
@@ -322,7 +322,7 @@ fn a_header_comes_before_the_handshake() {
     gateway.wait_for_metric(BAD, 1.0);
 }
 
-// H04: over TLS the upstream is told `https`, unless a proxy that is trusted knows better.
+// Over TLS the upstream is told `https`, unless a proxy that is trusted knows better.
 #[test]
 fn what_came_over_tls_is_said_to_have() {
     let (root, upstream) = (Authority::new(), Upstream::start());
@@ -357,7 +357,7 @@ fn what_came_over_tls_is_said_to_have() {
     }
 }
 
-// H04: who can open a Unix-domain socket of ours is trusted by the word `unix` and by no address.
+// Who can open a Unix-domain socket of ours is trusted by the word `unix` and by no address.
 #[cfg(unix)]
 #[test]
 fn a_peer_on_a_unix_socket_is_believed_when_it_is_trusted() {

@@ -94,7 +94,6 @@ fn replace(file: &Path, text: &str) {
     fs::rename(new, file).unwrap();
 }
 
-// O03
 #[test]
 fn a_file_edited_in_place_takes_effect() {
     let stage = Stage::new();
@@ -153,7 +152,7 @@ fn a_change_is_served_within_2_s() {
     }
 }
 
-// O03: `gateway.toml -> ..data/gateway.toml`, `..data -> ..2026_1`, and `..data` is what is
+// `gateway.toml -> ..data/gateway.toml`, `..data -> ..2026_1`, and `..data` is what is
 // replaced.
 #[cfg(unix)]
 #[test]
@@ -185,7 +184,7 @@ fn a_symlink_swapped_as_in_a_config_map_takes_effect_time_and_again() {
     });
 }
 
-// O03: a release is a directory, and `current` leads to the one that is out.
+// A release is a directory, and `current` leads to the one that is out.
 #[cfg(unix)]
 #[test]
 fn a_directory_swapped_by_its_link_takes_effect_time_and_again() {
@@ -317,7 +316,7 @@ fn an_included_file_that_comes_changes_and_goes_takes_effect() {
     assert_eq!(status("/old"), 200);
 }
 
-// K06, C02: a withdrawn key takes its tokens along, cached or not.
+// A withdrawn key takes its tokens along, cached or not.
 #[test]
 fn a_changed_key_set_file_brings_its_keys_and_takes_the_others() {
     let upstream = Upstream::start();
@@ -445,7 +444,6 @@ fn an_open_connection_stays_and_its_next_request_meets_the_new_configuration() {
     assert_eq!(client.send(&Request::get("/new")).status, 200);
 }
 
-// O06
 #[test]
 fn a_request_in_flight_ends_normally_though_its_route_is_gone() {
     let stage = Stage::new();
@@ -519,7 +517,6 @@ fn broken(gateway: &Gateway, good: &str) -> Vec<(&'static str, Deed)> {
     ]
 }
 
-// O02, O10
 #[test]
 fn a_broken_file_changes_nothing_and_a_good_one_heals() {
     let stage = Stage::new();
@@ -558,7 +555,7 @@ fn a_broken_file_changes_nothing_and_a_good_one_heals() {
     assert_ne!(hash(&gateway), before);
 }
 
-// O02: permissions stop everybody but the superuser.
+// Permissions stop everybody but the superuser.
 #[cfg(unix)]
 #[test]
 fn a_file_without_permission_changes_nothing() {
@@ -582,7 +579,6 @@ fn a_file_without_permission_changes_nothing() {
     wait_until("the readable file is in force", || stage.is_after(&gateway));
 }
 
-// O04
 #[test]
 fn of_a_hundred_rapid_changes_the_last_wins() {
     let stage = Stage::new();
@@ -610,7 +606,6 @@ fn of_a_hundred_rapid_changes_the_last_wins() {
     assert_eq!(labels, ["/99", "none"]);
 }
 
-// O04
 #[test]
 fn a_file_that_never_rests_takes_effect_all_the_same() {
     let stage = Stage::new();
@@ -651,7 +646,7 @@ impl Drop for AtEnd<'_> {
     }
 }
 
-// O01, F10 in small: each request meets one configuration whole, and none fails.
+// Each request meets one configuration whole, and none fails.
 #[test]
 fn under_load_no_request_fails_and_each_meets_one_configuration_whole() {
     const RELOADS: usize = 50;
@@ -844,7 +839,7 @@ fn connections_to_an_unchanged_upstream_survive_a_reload_and_others_do_not() {
     );
 }
 
-// C07, C02: the cache holds authentication alone.
+// The cache holds authentication alone.
 #[test]
 fn what_is_asked_of_a_cached_token_changes_with_the_configuration() {
     let stage = Stage::new();
@@ -917,7 +912,7 @@ fn what_is_asked_of_a_cached_token_changes_with_the_configuration() {
     }
 }
 
-// O04: a thousand reloads do not grow the exposition.
+// A thousand reloads do not grow the exposition.
 #[test]
 fn the_metrics_of_what_is_removed_leave_the_exposition() {
     let (stage, other) = (Stage::new(), Upstream::start());
@@ -959,7 +954,7 @@ fn the_metrics_of_what_is_removed_leave_the_exposition() {
     );
 }
 
-// K03, K05: keys outlive a reload that does not change their issuer, and one that does fetches
+// Keys outlive a reload that does not change their issuer, and one that does fetches
 // anew.
 #[test]
 fn keys_are_fetched_again_for_a_changed_issuer_alone() {

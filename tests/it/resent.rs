@@ -142,7 +142,7 @@ fn a_connection_that_is_new_may_refuse_as_well() {
     }
 }
 
-// U03: never once it may have been processed.
+// Never once it may have been processed.
 #[test]
 fn what_may_have_been_processed_is_not_sent_again() {
     let cases: [(&str, Bytes); 6] = [

@@ -51,7 +51,7 @@ impl Head {
     }
 }
 
-// L03: those that are configured, and without a word 100 fields and 64 KiB.
+// Those that are configured, and without a word 100 fields and 64 KiB.
 #[test]
 fn a_head_beyond_its_bounds_is_502() {
     for (keys, head, is_good) in [

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use crate::support::{Gateway, Issuer, Jwks, Request, Upstream, wait_until};
 
-// K10: the issuer is out while the gateway restarts.
+// The issuer is out while the gateway restarts.
 #[test]
 fn a_restart_survives_the_issuers_outage_with_the_keys_that_were_kept() {
     let (issuer, upstream, directory) = (

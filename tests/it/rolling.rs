@@ -40,7 +40,7 @@ fn reload_fifty_times(
     load.must_not_have_failed();
 }
 
-// O04: a reload is a swap that no request sees.
+// A reload is a swap that no request sees.
 #[test]
 fn fifty_reloads_under_load_fail_no_request() {
     let is_there = |gateway: &Gateway, path: &str| gateway.send(&Request::get(path)).status == 200;
@@ -49,7 +49,7 @@ fn fifty_reloads_under_load_fail_no_request() {
     });
 }
 
-// O04: nor do those see it that keep their connections, whatever they speak.
+// Nor do those see it that keep their connections, whatever they speak.
 #[test]
 fn fifty_reloads_under_load_over_tls_fail_no_request() {
     let secured = Secured::new();
@@ -107,7 +107,7 @@ fn restart_in_turn(
     load.must_not_have_failed();
 }
 
-// O05: each restart is seen by the balancer alone.
+// Each restart is seen by the balancer alone.
 #[test]
 fn gateways_behind_a_gateway_restart_in_turn_without_a_failed_request() {
     restart_in_turn("", "", "", |address| {
@@ -115,7 +115,7 @@ fn gateways_behind_a_gateway_restart_in_turn_without_a_failed_request() {
     });
 }
 
-// O05: the same over TLS on both sides, for clients that keep their connections and for those that
+// The same over TLS on both sides, for clients that keep their connections and for those that
 // do not.
 #[test]
 fn gateways_restart_in_turn_over_tls_without_a_failed_request() {

@@ -69,7 +69,6 @@ fn a_client_is_shown_the_certificate_of_the_name_it_asks_for() {
     );
 }
 
-// attacks.md row 6.
 #[test]
 fn a_connection_for_one_host_is_refused_to_another() {
     let (root, upstream) = (Authority::new(), Upstream::start());
@@ -93,7 +92,6 @@ fn a_connection_for_one_host_is_refused_to_another() {
     assert_eq!(upstream.arrivals().len(), 5);
 }
 
-// X03, O02.
 #[test]
 fn a_renewed_certificate_is_shown_to_new_connections_and_open_ones_go_on() {
     let (root, upstream) = (Authority::new(), Upstream::start());
@@ -121,7 +119,6 @@ fn a_renewed_certificate_is_shown_to_new_connections_and_open_ones_go_on() {
     );
 }
 
-// X05.
 #[test]
 fn a_client_without_a_certificate_gets_in_only_where_none_is_required() {
     let (root, other, upstream) = (Authority::new(), Authority::new(), Upstream::start());
@@ -148,7 +145,6 @@ fn a_client_without_a_certificate_gets_in_only_where_none_is_required() {
     }
 }
 
-// X04.
 #[test]
 fn junk_plain_http_and_silence_cost_one_connection_each() {
     let (root, upstream) = (Authority::new(), Upstream::start());
@@ -178,7 +174,6 @@ fn junk_plain_http_and_silence_cost_one_connection_each() {
     assert_eq!(upstream.arrivals().len(), 1);
 }
 
-// X01.
 #[test]
 fn a_listener_of_tls_1_3_refuses_1_2() {
     let (root, upstream) = (Authority::new(), Upstream::start());

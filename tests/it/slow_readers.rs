@@ -71,7 +71,7 @@ fn answers() -> [(&'static str, Script); 2] {
     ]
 }
 
-// L04: 100 clients with small receive buffers that ask for 10 MiB and read nothing.
+// 100 clients with small receive buffers that ask for 10 MiB and read nothing.
 #[test]
 fn a_client_that_reads_nothing_holds_little() {
     for (what, script) in answers() {

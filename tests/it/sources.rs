@@ -63,7 +63,7 @@ fn start() -> Pair {
     Pair::start(&Key::ed25519("key-1"), "", ROUTES)
 }
 
-// T15, D1, D3, D51: `Authorization: Bearer` alone, the scheme in any case.
+// `Authorization: Bearer` alone, the scheme in any case.
 #[test]
 fn by_default_a_token_counts_in_authorization_alone() {
     let pair = start();
@@ -111,7 +111,7 @@ fn by_default_a_token_counts_in_authorization_alone() {
     }
 }
 
-// api-gateway.md A2 to A4, P-01 to P-04: raw tokens, where the route says so.
+// Raw tokens, where the route says so.
 #[test]
 fn a_raw_token_counts_only_where_the_route_says_so() {
     let pair = start();
@@ -213,7 +213,7 @@ fn a_token_counts_in_the_place_that_the_route_names_and_nowhere_else() {
     }
 }
 
-// D7: who knows the URI has the token, so that no cache on the way may keep what it led to for
+// Who knows the URI has the token, so that no cache on the way may keep what it led to for
 // others.
 #[test]
 fn what_a_token_in_the_query_led_to_is_kept_from_shared_caches() {
@@ -246,7 +246,6 @@ fn what_a_token_in_the_query_led_to_is_kept_from_shared_caches() {
     );
 }
 
-// attacks.md row 11 (Kong #9946, Envoy CVE-2025-64527); T15, D6.
 #[test]
 fn two_tokens_are_refused_wherever_they_are() {
     let pair = start();
@@ -306,7 +305,7 @@ fn two_tokens_are_refused_wherever_they_are() {
     }
 }
 
-// attacks.md row 11 (Envoy CVE-2026-73552): bytes beyond ASCII make no match, neither open nor by
+// Bytes beyond ASCII make no match, neither open nor by
 // chance.
 #[test]
 fn bytes_beyond_ascii_are_no_token() {
@@ -332,7 +331,7 @@ fn bytes_beyond_ascii_are_no_token() {
         .forwarded();
 }
 
-// H05: the credential that upstreams expect is passed on; a public route looks at none.
+// The credential that upstreams expect is passed on; a public route looks at none.
 #[test]
 fn authorization_is_forwarded_as_it_came() {
     let pair = start();
@@ -350,7 +349,7 @@ fn authorization_is_forwarded_as_it_came() {
     assert_eq!(arrival.field("authorization"), Some("Bearer not.a.token"));
 }
 
-// H05: the token goes on where the route says so, and from nowhere to the upstream where it says
+// The token goes on where the route says so, and from nowhere to the upstream where it says
 // that.
 #[test]
 fn a_route_says_whether_its_upstream_gets_the_token() {

@@ -81,7 +81,7 @@ fn hear_over_http2(gateway: &Gateway, go_on: &dyn Fn()) {
     });
 }
 
-// P09: an event that has been heard was sent alone, since the upstream sends the next when it is
+// An event that has been heard was sent alone, since the upstream sends the next when it is
 // told to.
 #[test]
 fn an_event_is_heard_before_the_next_is_sent() {
@@ -126,7 +126,7 @@ fn call_over_http2(gateway: &Gateway) -> (Vec<u8>, HeaderMap) {
     })
 }
 
-// P08, P09: to an upstream of HTTP/1.1; what clients of HTTP/1.1 have of it is `bodies`' and
+// To an upstream of HTTP/1.1; what clients of HTTP/1.1 have of it is `bodies`' and
 // `http2_upstreams`' matter.
 #[test]
 fn trailers_of_http_2_cross_to_an_upstream_of_http_1_and_back() {
@@ -148,7 +148,7 @@ fn trailers_of_http_2_cross_to_an_upstream_of_http_1_and_back() {
     assert_eq!(arrival.field("te"), Some("trailers"));
 }
 
-// P08, P09: to an upstream of HTTP/2, which sends the request's trailers back beside its own.
+// To an upstream of HTTP/2, which sends the request's trailers back beside its own.
 #[test]
 fn trailers_of_http_2_cross_to_an_upstream_of_http_2_and_back() {
     let upstream = Multiplexed::start(100);

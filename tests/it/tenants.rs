@@ -28,7 +28,7 @@ fn verdicts(gateway: &Gateway, issuer: &str, result: &str) -> f64 {
     gateway.metric(&format!("scopegate_token_verifications_total{{{labels}}}"))
 }
 
-// attacks.md row 15: everybody can have a tenant with the provider, and its keys sign the tokens of
+// Everybody can have a tenant with the provider, and its keys sign the tokens of
 // all.
 #[test]
 fn tokens_of_the_tenants_that_are_listed_are_taken_and_of_no_other() {

@@ -112,7 +112,6 @@ fn every_change_of_a_token_has_its_verdict() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-// attacks.md row 12; T01, D29; api-gateway.md P-20.
 #[test]
 fn every_algorithm_is_taken_from_the_right_key_and_from_no_other() {
     const RSA: [&str; 6] = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"];
@@ -144,7 +143,7 @@ fn every_algorithm_is_taken_from_the_right_key_and_from_no_other() {
     }
 }
 
-// attacks.md row 12; D13, D29: a key's own `alg`, and the issuer's `algorithms`, each narrow what
+// A key's own `alg`, and the issuer's `algorithms`, each narrow what
 // is taken.
 #[test]
 fn an_algorithm_has_to_be_the_issuers_and_the_keys() {
@@ -166,7 +165,7 @@ fn an_algorithm_has_to_be_the_issuers_and_the_keys() {
     }
 }
 
-// attacks.md row 12; T01: CVE-2016-10555, and the signature of one algorithm under the name of
+// CVE-2016-10555, and the signature of one algorithm under the name of
 // another.
 #[test]
 fn a_signature_is_verified_by_the_algorithm_that_the_header_names() {
@@ -235,7 +234,7 @@ fn a_signature_is_verified_by_the_algorithm_that_the_header_names() {
     }
 }
 
-// T02, D20: CVE-2022-21449 and malleable spellings of a signature.
+// CVE-2022-21449 and malleable spellings of a signature.
 #[test]
 fn a_signature_has_one_spelling() {
     for key in [
@@ -280,7 +279,8 @@ fn a_signature_has_one_spelling() {
     }
 }
 
-/// The two halves of an ECDSA signature as ASN.1, as X.509 has them and JWS has not (D20).
+/// The two halves of an ECDSA signature as ASN.1, as X.509 has them and JWS has not
+/// (requirements.md#d20).
 fn der(signature: &[u8]) -> Vec<u8> {
     let (r, s) = signature.split_at(signature.len() / 2);
     let integer = |bytes: &[u8]| [&[2, bytes.len() as u8 + 1, 0], bytes].concat();
@@ -288,7 +288,7 @@ fn der(signature: &[u8]) -> Vec<u8> {
     [&[0x30, body.len() as u8], &body[..]].concat()
 }
 
-// attacks.md row 15, C01: a cached token and one that differs from it in one character.
+// A cached token and one that differs from it in one character.
 #[test]
 fn a_token_that_differs_in_one_character_is_another_token() {
     let pair = Pair::start(&rsa(), "", ROUTES);
@@ -312,7 +312,6 @@ fn a_token_that_differs_in_one_character_is_another_token() {
     pair.ask(&with(&token)).forwarded();
 }
 
-// attacks.md rows 12 and 16; T10, T11, D9, D32, D39.
 #[test]
 fn what_is_not_three_parts_of_base64url_is_no_token() {
     let pair = Pair::start(&rsa(), "", ROUTES);
@@ -408,7 +407,7 @@ fn no_key_that_a_token_brings_along_is_used_or_fetched() {
     assert_eq!(upstream.arrivals().len(), 5);
 }
 
-// RFC 9068 §2 and §4; T14, D37, D38, D40: an issuer that keeps to the profile of access tokens is
+// RFC 9068 §2 and §4: an issuer that keeps to the profile of access tokens is
 // held to all of it.
 #[test]
 fn where_the_profile_is_asked_for_a_token_keeps_all_of_it() {
@@ -470,7 +469,6 @@ fn where_the_profile_is_asked_for_a_token_keeps_all_of_it() {
         .forwarded();
 }
 
-// T05, T07, D23, D24; api-gateway.md P-19.
 #[test]
 fn a_difference_of_clocks_is_forgiven_up_to_the_leeway() {
     let pair = Pair::start(&rsa(), "leeway = \"60s\"", ROUTES);
@@ -485,7 +483,7 @@ fn a_difference_of_clocks_is_forgiven_up_to_the_leeway() {
     pair.ask(&with_claim("iat", now() + 120)).forwarded();
 }
 
-// T04, D17: a token without `kid` is taken only when there is nothing to choose, and one name may
+// A token without `kid` is taken only when there is nothing to choose, and one name may
 // have a key of each kind.
 #[test]
 fn a_token_without_a_key_id_means_the_only_key_there_is() {
@@ -514,7 +512,6 @@ fn a_token_without_a_key_id_means_the_only_key_there_is() {
         .refused("bad_signature");
 }
 
-// T20, D4.
 #[test]
 fn until_the_signature_has_verified_everything_wrong_has_one_wording() {
     let pair = Pair::start(&rsa(), "", ROUTES);
@@ -580,7 +577,6 @@ fn until_the_signature_has_verified_everything_wrong_has_one_wording() {
     }
 }
 
-// T19; attacks.md row 16.
 #[test]
 fn a_long_token_is_taken_up_to_the_limit() {
     let sized = |length: usize| {
@@ -612,7 +608,7 @@ fn a_long_token_is_taken_up_to_the_limit() {
     pair.ask(&with(&sized(600_000))).refused("token_too_long");
 }
 
-// attacks.md row 16: CVE-2025-30204, CVE-2025-27144.
+// CVE-2025-30204, CVE-2025-27144.
 #[test]
 fn a_token_made_to_keep_a_parser_busy_is_refused() {
     let server = "[server.limits]\nhead_bytes = \"1 MiB\"\ntoken_bytes = \"1 MiB\"\n";
@@ -656,7 +652,7 @@ fn a_token_made_to_keep_a_parser_busy_is_refused() {
         .refused("malformed_token");
 }
 
-// api-gateway.md §1, P-01, P-02, P-34: the walk-through of a Cognito user pool, token as Cognito
+// The walk-through of a Cognito user pool, token as Cognito
 // writes it.
 #[test]
 fn a_token_as_cognito_writes_it_is_taken() {

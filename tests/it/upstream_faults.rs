@@ -28,7 +28,6 @@ fn warm(gateway: &Gateway) -> crate::support::Client {
     client
 }
 
-// U01.
 #[test]
 fn an_upstream_that_is_not_there_is_502() {
     let upstream = Upstream::start();
@@ -55,7 +54,7 @@ fn an_upstream_that_is_not_there_is_502() {
     assert_eq!(gateway.send(&Request::get("/here")).status, 200);
 }
 
-// U01: it is let in, and then nothing comes. Beside it one is served whose name may have another
+// It is let in, and then nothing comes. Beside it one is served whose name may have another
 // address first, where nobody is.
 #[test]
 fn an_upstream_that_never_shakes_hands_is_504_after_its_time() {
@@ -79,7 +78,7 @@ fn an_upstream_that_never_shakes_hands_is_504_after_its_time() {
     assert_eq!(gateway.send(&Request::get("/named")).status, 200);
 }
 
-// U01, P05: whatever is no answer is 502, once, and the connection it came on is not used again.
+// Whatever is no answer is 502, once, and the connection it came on is not used again.
 #[test]
 fn what_is_no_answer_is_502() {
     let upstream = Upstream::start();
@@ -173,7 +172,7 @@ fn what_is_no_answer_is_502() {
     }
 }
 
-// U01: at the set time, which the route's own setting replaces.
+// At the set time, which the route's own setting replaces.
 #[test]
 fn an_upstream_that_says_nothing_is_504() {
     let upstream = Upstream::start();
@@ -214,7 +213,7 @@ fn an_upstream_that_says_nothing_is_504() {
     );
 }
 
-// U04: informational answers extend no deadline and are not relayed.
+// Informational answers extend no deadline and are not relayed.
 #[test]
 fn informational_answers_are_neither_relayed_nor_endless() {
     let upstream = Upstream::start();
@@ -239,7 +238,7 @@ fn informational_answers_are_neither_relayed_nor_endless() {
     gateway.wait_for_metric(OPEN, 0.0);
 }
 
-// U04, L05, L03: what does not end is refused by its size, before any time is up, and a worker has
+// What does not end is refused by its size, before any time is up, and a worker has
 // time for others meanwhile.
 #[test]
 fn others_are_served_while_an_upstream_never_stops() {
@@ -288,7 +287,7 @@ fn others_are_served_while_an_upstream_never_stops() {
     }
 }
 
-// U02, U03, D59: a connection that was kept may be closed at this very moment.
+// A connection that was kept may be closed at this very moment.
 #[test]
 fn a_request_that_met_a_closing_connection_is_repeated_only_if_it_may_be() {
     for (request, repeated) in [
@@ -324,7 +323,7 @@ fn a_request_that_met_a_closing_connection_is_repeated_only_if_it_may_be() {
     }
 }
 
-// U02: once closed, a connection is not offered to anybody, so that nothing need be repeated.
+// Once closed, a connection is not offered to anybody, so that nothing need be repeated.
 #[test]
 fn a_connection_that_the_upstream_has_closed_is_not_used() {
     let upstream = Upstream::start();
@@ -339,7 +338,7 @@ fn a_connection_that_the_upstream_has_closed_is_not_used() {
     assert_eq!((upstream.arrivals().len(), upstream.connections()), (2, 2));
 }
 
-// U03: an answer that began and was cut is not asked for again.
+// An answer that began and was cut is not asked for again.
 #[test]
 fn a_request_is_not_repeated_once_its_answer_has_begun() {
     let upstream = Upstream::start();
@@ -353,7 +352,7 @@ fn a_request_is_not_repeated_once_its_answer_has_begun() {
     assert_eq!(upstream.arrivals().len(), 2);
 }
 
-// design.md: upstream connections are pooled per worker.
+// Upstream connections are pooled per worker.
 #[test]
 fn connections_are_kept_and_used_again() {
     let upstream = Upstream::start();
@@ -381,7 +380,7 @@ fn connections_are_kept_and_used_again() {
     assert_eq!(upstream.connections(), 4);
 }
 
-// P05, P06: what an upstream says beyond its answer is nobody's answer.
+// What an upstream says beyond its answer is nobody's answer.
 #[test]
 fn bytes_after_an_answer_are_nobodys_answer() {
     let upstream = Upstream::start();
@@ -415,7 +414,7 @@ fn bytes_after_an_answer_are_nobodys_answer() {
     assert_eq!(client.send(&Request::get("/second")).text(), "/second");
 }
 
-// P05: framed twice by the upstream, the answer reaches the client framed once, and by the coding.
+// Framed twice by the upstream, the answer reaches the client framed once, and by the coding.
 #[test]
 fn an_answer_that_is_framed_twice_is_framed_once_for_the_client() {
     let upstream = Upstream::start();
@@ -443,7 +442,7 @@ fn an_answer_that_is_framed_twice_is_framed_once_for_the_client() {
     }
 }
 
-// P05: a body that breaks its framing is cut there, and what goes on without end is let go.
+// A body that breaks its framing is cut there, and what goes on without end is let go.
 #[test]
 fn a_body_that_breaks_its_framing_never_looks_complete() {
     let upstream = Upstream::start();
@@ -495,7 +494,7 @@ fn a_body_that_breaks_its_framing_never_looks_complete() {
     }
 }
 
-// P06: many clients at once, each hears the answer to its own question.
+// Many clients at once, each hears the answer to its own question.
 #[test]
 fn every_answer_belongs_to_its_request() {
     let upstream = Upstream::start();
@@ -517,7 +516,7 @@ fn every_answer_belongs_to_its_request() {
     assert_eq!(upstream.arrivals().len(), 200);
 }
 
-// L04, U01: an upstream that stops reading does not hold an upload for ever.
+// An upstream that stops reading does not hold an upload for ever.
 #[test]
 fn an_upstream_that_takes_nothing_of_an_upload_is_504() {
     let upstream = Upstream::start();
@@ -542,7 +541,7 @@ fn an_upstream_that_takes_nothing_of_an_upload_is_504() {
     assert_eq!(gateway.send(&Request::get("/next")).status, 200);
 }
 
-// F9: a client that has left takes its exchange along, and the upstream hears of it.
+// A client that has left takes its exchange along, and the upstream hears of it.
 #[test]
 fn a_client_that_leaves_ends_its_exchange() {
     let upstream = Upstream::start();

@@ -116,7 +116,7 @@ fn a_malformed_head_is_502() {
     }
 }
 
-// P05, U04: what begins well and ends badly is cut, and never whole.
+// What begins well and ends badly is cut, and never whole.
 #[test]
 fn an_answer_that_breaks_off_never_looks_complete() {
     let upstream = Framed::start();
@@ -218,7 +218,7 @@ fn an_answer_that_breaks_off_never_looks_complete() {
     }
 }
 
-// U04: what has no body has none, and what was informational is not relayed.
+// What has no body has none, and what was informational is not relayed.
 #[test]
 fn answers_without_a_body_have_none() {
     let upstream = Framed::start();
@@ -259,7 +259,7 @@ fn answers_without_a_body_have_none() {
     );
 }
 
-// L03, U04, attacks.md row 16: whatever comes without end is bounded in time and memory, and others
+// Whatever comes without end is bounded in time and memory, and others
 // are served meanwhile.
 #[test]
 fn what_does_not_end_is_ended() {
@@ -335,7 +335,7 @@ fn what_does_not_end_is_ended() {
     }
 }
 
-// P05: what the library passes over goes no further.
+// What the library passes over goes no further.
 #[test]
 fn pseudo_fields_that_are_out_of_place_are_left_out() {
     let upstream = Framed::start();

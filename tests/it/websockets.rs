@@ -91,7 +91,6 @@ fn handshake_at(path: &str) -> Request {
         .field("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")
 }
 
-// P09.
 #[test]
 fn messages_of_any_size_pass_both_ways() {
     let echo = Echo::start();
@@ -113,7 +112,7 @@ fn messages_of_any_size_pass_both_ways() {
     );
 }
 
-// P04: the handshake is a GET like any other.
+// The handshake is a GET like any other.
 #[test]
 fn nobody_gets_a_websocket_without_the_scope() {
     let issuer = Issuer::start();
@@ -140,7 +139,6 @@ fn nobody_gets_a_websocket_without_the_scope() {
     );
 }
 
-// P04, attacks.md row 18.
 #[test]
 fn upgrade_reaches_an_upstream_where_the_route_says_so_alone() {
     let upstream = Upstream::start();
@@ -174,7 +172,7 @@ fn upgrade_reaches_an_upstream_where_the_route_says_so_alone() {
     }
 }
 
-// attacks.md row 18: a switch to something else, or one that nobody asked for, is no answer.
+// A switch to something else, or one that nobody asked for, is no answer.
 #[test]
 fn another_protocol_than_was_asked_for_is_502() {
     let upstream = Upstream::start();
@@ -190,7 +188,6 @@ fn another_protocol_than_was_asked_for_is_502() {
     assert_eq!(gateway.send(&Request::get("/socket")).status, 502);
 }
 
-// attacks.md, "Advisories" 15.
 #[test]
 fn what_follows_the_request_waits_for_the_switch() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -233,7 +230,7 @@ fn a_websocket_on_which_nobody_speaks_is_ended() {
     gateway.wait_for_metric(OPEN, 0.0);
 }
 
-// O05: RFC 6455 §7.4.1, "going away".
+// RFC 6455 §7.4.1, "going away".
 #[test]
 fn at_the_end_of_the_drain_both_sides_are_told() {
     let echo = Echo::start();
@@ -249,7 +246,6 @@ fn at_the_end_of_the_drain_both_sides_are_told() {
     assert_eq!(echo.end(), "close 1001");
 }
 
-// O05.
 #[test]
 fn a_websocket_lives_through_the_drain() {
     let echo = Echo::start();
@@ -270,7 +266,7 @@ fn a_websocket_lives_through_the_drain() {
     stop.join().unwrap();
 }
 
-// P09, RFC 8441: on a stream of HTTP/2, asked for by an extended CONNECT.
+// RFC 8441: on a stream of HTTP/2, asked for by an extended CONNECT.
 #[test]
 fn over_http_2_a_stream_becomes_a_websocket() {
     let echo = Echo::start();

@@ -66,7 +66,7 @@ pub(super) struct Forwarding<'a> {
 }
 
 /// Whether the framing is one that every reader takes the same: `chunked` alone, or a length. Hyper
-/// takes any list that ends in `chunked`; an upstream may not (attacks.md, "Advisories" 8).
+/// takes any list that ends in `chunked`; an upstream may not (attacks.md#advisory-8).
 pub(super) fn is_plainly_framed(headers: &HeaderMap) -> bool {
     let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
     match (codings.next(), codings.next()) {
@@ -128,7 +128,7 @@ pub(super) fn to_upstream(headers: &mut HeaderMap, forwarding: &Forwarding<'_>) 
 /// client's.
 pub(super) fn to_client(headers: &mut HeaderMap, version: Version, request_id: &HeaderValue) {
     // Where both are there the coding framed the body, and the length is about something else
-    // (D62).
+    // (requirements.md#d62).
     if headers.contains_key(TRANSFER_ENCODING) {
         headers.remove(CONTENT_LENGTH);
     }
@@ -200,7 +200,8 @@ pub(super) fn requested_host(uri: &http::Uri, headers: &HeaderMap) -> Option<Hea
     }
 }
 
-/// A client's request id, if it is one that can be logged and passed on as it is (H07).
+/// A client's request id, if it is one that can be logged and passed on as it is
+/// (requirements.md#h07).
 pub(super) fn valid_request_id(headers: &HeaderMap) -> Option<HeaderValue> {
     let id = headers.get(REQUEST_ID)?;
     let plain = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'~');
@@ -219,7 +220,7 @@ fn accepts_trailers(headers: &HeaderMap) -> bool {
 }
 
 /// Removes what is for one connection only, and what `Connection` names (RFC 9110 §7.6.1), before
-/// anything of ours is added (attacks.md row 10).
+/// anything of ours is added (attacks.md#row-10).
 fn remove_hop_by_hop(headers: &mut HeaderMap) {
     if !headers.keys().any(|name| is_hop_by_hop(name.as_str())) {
         return;
@@ -283,7 +284,6 @@ mod tests {
         names
     }
 
-    // attacks.md, "Advisories" 8; P01.
     #[test]
     fn only_chunked_alone_is_a_framing() {
         assert!(is_plainly_framed(&map(&[])));
@@ -303,7 +303,6 @@ mod tests {
         }
     }
 
-    // attacks.md row 10; H02, H03.
     #[test]
     fn what_is_for_one_connection_goes_no_further() {
         let mut headers = map(&[
@@ -388,7 +387,6 @@ mod tests {
         assert_eq!(names(&trailers), ["x-checksum"]);
     }
 
-    // H07.
     #[test]
     fn a_request_id_is_taken_only_if_it_is_plain() {
         assert!(valid_request_id(&map(&[("x-request-id", "a-1_2.3~")])).is_some());

@@ -3,7 +3,7 @@
 //!
 //! A request to switch is a request like any other until its upstream has switched: it is routed
 //! and authorized as the GET that it is. Only a route that says so lets `Upgrade` through, only
-//! `websocket`, and nothing is carried before the upstream's 101 (attacks.md row 18).
+//! `websocket`, and nothing is carried before the upstream's 101 (attacks.md#row-18).
 
 mod frames;
 mod tunnel;

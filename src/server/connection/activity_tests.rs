@@ -16,7 +16,7 @@ fn due_after(activity: &Activity, time: Duration) -> Due {
     activity.due(clock::monotonic() + time)
 }
 
-// O05: a request that comes with the end of the connection is answered.
+// A request that comes with the end of the connection is answered.
 #[test]
 fn a_connection_that_has_to_end_waits_for_one_more_request() {
     for has_asked in [false, true] {
@@ -42,7 +42,7 @@ fn a_connection_that_has_to_end_waits_for_one_more_request() {
     }
 }
 
-// F11: its client was not told, and may have sent another request by now.
+// Its client was not told, and may have sent another request by now.
 #[test]
 fn a_connection_whose_answer_has_begun_waits_for_one_more_request_from_its_end_on() {
     let activity = activity();
@@ -140,8 +140,8 @@ fn http2_waits_for_its_first_request_alone() {
     }
 }
 
-// What is unread of a body must never be taken for a request (P06), and no part of an answer be
-// lost.
+// What is unread of a body must never be taken for a request (requirements.md#p06), and no part of
+// an answer be lost.
 #[test]
 fn a_connection_rests_when_nothing_is_left_to_do_on_it() {
     let busy: [fn(&Rc<Activity>); 5] = [
@@ -169,7 +169,6 @@ fn a_connection_rests_when_nothing_is_left_to_do_on_it() {
     }
 }
 
-// P06, as above.
 #[test]
 fn a_connection_may_rest_at_once_if_its_request_had_no_body() {
     for has_body in [false, true] {

@@ -307,7 +307,6 @@ mod tests {
         }
     }
 
-    // D73, L05.
     #[test]
     fn frames_that_bring_nothing_forward_have_a_rate() {
         for (kind, length, flags) in [
@@ -342,7 +341,7 @@ mod tests {
         }
     }
 
-    // L05: CVE-2023-44487.
+    // CVE-2023-44487.
     #[test]
     fn requests_that_are_taken_back_have_a_share() {
         let request = |guard: &mut FloodGuard, number: u32, taken_back: bool| {

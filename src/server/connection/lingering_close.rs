@@ -47,7 +47,7 @@ pub(super) async fn is_reset(stream: &ClientStream) -> bool {
 }
 
 /// Closes a connection whose last answer was cut, by a reset: to a client of HTTP/1.0 an orderly
-/// end would be that of the answer (checklist P05).
+/// end would be that of the answer (requirements.md#p05).
 pub(super) fn reset(stream: &ClientStream) {
     // A socket that refuses is one that has failed already.
     let _ = stream.socket().set_linger(Some(Duration::ZERO));

@@ -373,7 +373,6 @@ mod tests {
         }
     }
 
-    // O08: attacks.md row 19.
     #[test]
     fn what_a_client_chose_cannot_break_a_line() {
         let line = AccessLine {

@@ -1,4 +1,4 @@
-//! How many connections there may be, and how a request waits for one (checklist L08).
+//! How many connections there may be, and how a request waits for one (requirements.md#l08).
 
 use std::cell::Cell;
 use std::error::Error as StdError;

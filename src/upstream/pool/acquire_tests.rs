@@ -27,7 +27,6 @@ async fn idle(count: usize) -> Idle {
     (pool, ends)
 }
 
-// U02, P08
 #[tokio::test]
 async fn idle_connections_leave_with_their_upstream() {
     let test = async {

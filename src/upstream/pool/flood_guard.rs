@@ -219,7 +219,6 @@ mod tests {
         .concat()
     }
 
-    // L05
     #[test]
     fn frames_that_answer_nothing_have_a_rate() {
         for (kind, length) in [
@@ -282,7 +281,6 @@ mod tests {
         metered.read_exact(&mut read).await.unwrap_err();
     }
 
-    // P08
     #[test]
     fn answers_and_their_bodies_are_no_flood() {
         let mut meter = FloodGuard::new();

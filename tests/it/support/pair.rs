@@ -178,7 +178,7 @@ impl Pair {
     }
 
     /// The verdict on a request. It is the same for a token that was never seen and for one that is
-    /// cached, asked or over a socket (C07).
+    /// cached, asked or over a socket (requirements.md#c07).
     #[track_caller]
     pub(crate) fn ask(&self, request: &Request) -> Verdict {
         let head = request.head();

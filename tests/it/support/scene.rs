@@ -7,7 +7,7 @@ use std::thread;
 use super::frames::{Flooded, Frames};
 use super::{PATIENCE, Process, Request, Secured, Upstream};
 
-/// What a flood may add to the gateway's memory (checklist F6).
+/// What a flood may add to the gateway's memory (requirements.md#f6).
 const MEMORY: usize = 16 * 1024 * 1024;
 
 /// A gateway with one worker in a process of its own, and an upstream for the guilty beside that of

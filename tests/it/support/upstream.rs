@@ -377,7 +377,7 @@ fn read_body(state: &State, reader: &mut BufReader<TcpStream>, arrival: &mut Arr
     }
 }
 
-/// What holds of everything that arrives at any upstream (checklist P01, H03, D54, D55).
+/// What holds of everything that arrives at any upstream (requirements.md#p01, #h03, #d54, #d55).
 fn check(state: &State, head: &[u8], arrival: &Arrival) {
     let mut broken = Vec::new();
     let count = |name: &str| {

@@ -12,9 +12,9 @@ use super::{Arrival, Client, Gateway, Request, Upstream, raw};
 #[serde(deny_unknown_fields)]
 pub(crate) struct Vector {
     pub(crate) name: String,
-    /// Rows of the reference.
-    #[serde(rename = "why")]
-    _why: String,
+    /// Places in `docs/design` that it is for.
+    #[serde(rename = "source")]
+    _source: Vec<String>,
     /// Each character is a byte. `${repeat 3 ab}` is `ababab`, and `${token read}` a good token
     /// with these scopes.
     send: String,

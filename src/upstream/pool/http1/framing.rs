@@ -156,7 +156,7 @@ fn line(read: &mut BytesMut) -> Result<Option<u64>, Malformed> {
         httparse::Status::Complete((length, _)) if length > MAX_LINE => Err(LINE_TOO_LONG),
         httparse::Status::Complete((length, size)) => {
             // The parser takes a lone LF for a part of an extension, and others for its end
-            // (attacks.md row 18).
+            // (attacks.md#row-18).
             if !has_whole_lines(read.get(..length).unwrap_or_default()) {
                 return Err(broken);
             }

@@ -38,7 +38,7 @@ fn however_cut(framing: Framing, bytes: &[u8]) -> Result<(Vec<u8>, usize, bool),
     whole
 }
 
-// P01, P05; RFC 9112 §6, §7.
+// RFC 9112 §6, §7.
 #[test]
 fn a_body_ends_where_its_framing_says_however_it_comes() {
     let chunked = Framing::chunked();
@@ -84,7 +84,6 @@ fn a_body_ends_where_its_framing_says_however_it_comes() {
     }
 }
 
-// P01; attacks.md row 18.
 #[test]
 fn a_chunk_that_can_be_read_in_two_ways_is_none() {
     for bytes in [
@@ -113,7 +112,6 @@ fn a_chunk_that_can_be_read_in_two_ways_is_none() {
     }
 }
 
-// L03.
 #[test]
 fn what_stands_beside_the_body_has_a_bound() {
     let line = |length: usize| [b"5;".to_vec(), vec![b'a'; length]].concat();

@@ -104,7 +104,6 @@ fn a_head_says_what_follows_it_and_whether_the_connection_goes_on() {
     );
 }
 
-// P01, P05, L03.
 #[test]
 fn what_can_be_read_in_two_ways_is_no_head() {
     for fields in [
@@ -142,7 +141,7 @@ fn what_can_be_read_in_two_ways_is_no_head() {
     }
 }
 
-// L03: exactly as many bytes and fields as are configured.
+// Exactly as many bytes and fields as are configured.
 #[test]
 fn a_head_has_the_limits_that_are_configured() {
     let taken = |head: &str, limits: HeadLimits| {

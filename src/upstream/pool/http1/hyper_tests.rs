@@ -354,7 +354,6 @@ fn judge(
     rule.map(|(.., name)| Some(*name)).ok_or("hyper takes it")
 }
 
-// P01, P05, attacks 18
 #[tokio::test]
 async fn a_response_is_read_as_hyper_reads_it_or_refused_for_a_reason() {
     let (mut numbers, mut taken, mut strict) = (Numbers(0x5c09_e6a7), 0, Vec::new());

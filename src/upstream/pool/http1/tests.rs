@@ -155,7 +155,6 @@ fn is_good(http1: &mut Http1<Script>) -> bool {
 
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
-// P08
 #[tokio::test]
 async fn exchanges_follow_one_another_on_a_connection() {
     let (mut http1, mut far) = connection(&upstream());
@@ -180,7 +179,7 @@ async fn exchanges_follow_one_another_on_a_connection() {
     }
 }
 
-// U04, attacks 18: what comes between two exchanges, or behind a response, belongs to none.
+// What comes between two exchanges, or behind a response, belongs to none.
 #[tokio::test]
 async fn what_nobody_asked_for_ends_a_connection() {
     let upstream = upstream();
@@ -258,7 +257,7 @@ async fn an_empty_piece_of_a_body_stops_nothing() {
     );
 }
 
-// U04: an early answer is an answer, and the rest of the request has its way.
+// An early answer is an answer, and the rest of the request has its way.
 #[tokio::test]
 async fn an_upload_goes_on_behind_an_early_response() {
     let (mut http1, mut far) = connection(&upstream());
@@ -354,7 +353,6 @@ async fn a_response_is_read_although_the_rest_of_the_request_is_not_taken() {
     assert!(!http1.is_over());
 }
 
-// U02, U03
 #[tokio::test]
 async fn a_connection_that_ends_tells_whether_anything_was_answered() {
     let upstream = upstream();
@@ -400,7 +398,7 @@ async fn interim_responses_are_skipped_and_have_a_bound() {
     }
 }
 
-// U06: bodies in both directions at a time, larger than any buffer, in pieces of a few.
+// Bodies in both directions at a time, larger than any buffer, in pieces of a few.
 #[tokio::test]
 async fn large_bodies_go_both_ways_at_a_time() {
     const SIZE: usize = 16 << 20;
@@ -440,7 +438,7 @@ async fn large_bodies_go_both_ways_at_a_time() {
     assert!(largest <= 2 * MOST_READ, "a piece of {largest} bytes");
 }
 
-// P08: an idle connection keeps no more than a usual exchange needs, whatever came on it.
+// An idle connection keeps no more than a usual exchange needs, whatever came on it.
 #[tokio::test]
 async fn an_idle_connection_keeps_little_memory() {
     for taken in [MOST_READ, MOST_READ - 1, LEAST_READ + 1] {
