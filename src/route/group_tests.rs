@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use http::Method;
 
 use super::reference_tests::{Reference, Verdict, rules_again};
-use super::tolerance_tests::{Reading, is_told, paths, readings, spelled};
+use super::tolerance_tests::{Reading, decode, is_told, paths, readings, spelled};
 use super::trial::{Line, Numbers, rule, target};
 use super::{Rule, Table};
 
@@ -62,6 +62,7 @@ impl Trial<'_> {
         {
             return false;
         }
+        let raw: Vec<String> = path[1..].split('/').map(decode).collect();
         let is_stricter = match verdict {
             Verdict::Speaks(_) => {
                 rule.value.upstream == found.value.upstream
@@ -69,7 +70,9 @@ impl Trial<'_> {
             }
             _ => self.is_of_upstream(other),
         };
-        is_stricter && !is_told(path, &found.pattern, rule.pattern.as_str())
+        is_stricter
+            && !rule.pattern.matches(&raw)
+            && !is_told(path, &found.pattern, rule.pattern.as_str())
     }
 
     /// Whether a rule of the pattern leads to the upstream of the rule that was found.

@@ -12,7 +12,7 @@ use http::Method;
 use super::shadow::{has_odd_literal, is_plain};
 use super::stricter::{pattern_of, refuses};
 use super::table::{Leaf, Node};
-use super::tolerant::whole_name;
+use super::tolerant::{is_own_name, whole_name};
 use super::{ANY, Access, MethodPattern, Rule, Segment};
 
 /// On which paths a rule is compared with others.
@@ -83,28 +83,19 @@ impl<'t, T: Access> Marking<'t, T> {
     /// Marks what is below a node, as far as its rivals are, too.
     ///
     /// A segment that a pattern spells, and that is none but itself when it is folded, stands in
-    /// every reading. So the rivals of what is below a literal share the literal but for its case,
-    /// have a parameter there, or an open end above. Behind a parameter a reading may be any path.
+    /// every reading. So the rivals of what is below a literal share the literal but for its case, or
+    /// have a parameter there. Behind a parameter a reading may be any path. A rival with an open end
+    /// above them matches the path itself.
     fn visit(&mut self, node: &'t Node) -> Summary {
         let mut all = Summary::default();
-        let mut by_name: HashMap<Option<String>, Vec<(&'t Node, Summary)>> = HashMap::new();
+        let mut literals = Vec::with_capacity(node.literals.len());
         for (text, child) in &node.literals {
             let below = self.visit(child);
             all.merge(&below);
-            by_name
-                .entry(whole_name(text).0)
-                .or_default()
-                .push((child, below));
+            literals.push((&**text, child, below));
         }
-        for alike in by_name.values().filter(|alike| alike.len() > 1) {
-            let mut rivals = Summary::default();
-            alike.iter().for_each(|(_, below)| rivals.merge(below));
-            alike
-                .iter()
-                .for_each(|(child, _)| self.mark_below(child, &rivals));
-        }
-        let param = node.param.as_deref();
-        if let Some(param) = param {
+        self.mark_alike(&literals);
+        if let Some(param) = &node.param {
             let below = self.visit(param);
             for child in node.literals.values() {
                 self.mark_below(child, &below);
@@ -112,19 +103,33 @@ impl<'t, T: Access> Marking<'t, T> {
             all.merge(&below);
         }
         all.add(self.summary(node.here.as_ref()));
-        let mut open_ends = Summary::default();
-        open_ends.add(self.summary(node.rest.as_ref()));
-        open_ends.add(self.summary(node.subtree.as_ref()));
-        for child in node.literals.values().chain(param) {
-            self.mark_below(child, &open_ends);
-        }
-        all.merge(&open_ends);
-        if let Some(param) = param {
+        if let Some(param) = &node.param {
             self.mark_below(param, &all);
         }
         self.mark(node.rest.as_ref(), &all);
+        all.add(self.summary(node.rest.as_ref()));
         self.mark(node.subtree.as_ref(), &all);
+        all.add(self.summary(node.subtree.as_ref()));
         all
+    }
+
+    /// Marks what is below literals that have one name, such as `Admin` and `admin`.
+    fn mark_alike(&mut self, literals: &[(&str, &'t Node, Summary)]) {
+        if literals.iter().all(|(text, ..)| is_own_name(text)) {
+            return;
+        }
+        let mut by_name: HashMap<Option<String>, Vec<usize>> = HashMap::new();
+        for (index, (text, ..)) in literals.iter().enumerate() {
+            by_name.entry(whole_name(text).0).or_default().push(index);
+        }
+        for alike in by_name.into_values().filter(|alike| alike.len() > 1) {
+            let members = || alike.iter().filter_map(|index| literals.get(*index));
+            let mut rivals = Summary::default();
+            members().for_each(|(_, _, below)| rivals.merge(below));
+            for (_, child, _) in members() {
+                self.mark_below(child, &rivals);
+            }
+        }
     }
 
     fn mark_below(&mut self, node: &'t Node, rivals: &Summary) {

@@ -1,12 +1,14 @@
 //! Which of two routes lets fewer callers pass, for the rule *Tolerant reading*.
 
+use std::sync::OnceLock;
+
 use http::Method;
 
 use super::marks::Mark;
 use super::path::decode;
 use super::shadow::{Folded, Index};
 use super::table::{Leaf, Node};
-use super::tolerant::{Readings, tolerant_name};
+use super::tolerant::{Readings, tolerant_name, whole_name};
 use super::{ANY, Access, Distinct, MethodPattern, Pattern, Rule, Segment, Target};
 
 /// The patterns of one host that a rule is compared with.
@@ -21,7 +23,9 @@ pub(super) struct Rivals {
 struct Rival {
     rules: Box<[usize]>,
     group: Option<usize>,
-    folded: Folded,
+    distinct: Distinct,
+    /// Made when the pattern is compared for the first time.
+    folded: OnceLock<Folded>,
 }
 
 /// The rule of a pattern that speaks for a method. `GET` also answers `HEAD`, and `ANY` comes last.
@@ -78,6 +82,8 @@ impl Rivals {
         if !leaves.iter().flat_map(|leaf| &leaf.rules).any(compared) {
             return None;
         }
+        // In the order of the file, so that logs name the same rule each time.
+        leaves.sort_by_key(|leaf| leaf.rules.iter().min().copied());
         let mut rivals = Self {
             index: Index::default(),
             patterns: Vec::with_capacity(leaves.len()),
@@ -85,16 +91,17 @@ impl Rivals {
         for leaf in leaves {
             if let Some(pattern) = pattern_of(&leaf.rules, rules) {
                 rivals.index.insert(pattern, rivals.patterns.len());
-                rivals.patterns.push(Rival::of(leaf, pattern, rules));
+                rivals.patterns.push(Rival::of(leaf, rules));
             }
         }
         Some(rivals)
     }
 
-    /// A rule that goes before `found` for some tolerant reading of the path, and does not admit
-    /// every caller that `found` admits. It is passed over where it goes before `found` already in
-    /// a reading that differs from the path in segments that `found` spells, and in no others: the
-    /// operator has told these two apart.
+    /// Returns a rule that does not match the path as it stands, goes before `found` in some tolerant
+    /// reading of it, and does not admit every caller that `found` admits.
+    ///
+    /// A rule is passed over where it goes before `found` already in a reading that differs from the
+    /// path only in segments that `found` spells: the operator has told these two apart.
     pub(super) fn stricter<T: Access>(
         &self,
         rules: &[Rule<T>],
@@ -102,41 +109,30 @@ impl Rivals {
         target: &Target<'_>,
     ) -> Option<usize> {
         let readings = Readings::of(target.path);
-        // A path with more readings than are made is refused for any stricter rule: no client has a
-        // use for it.
+        let told = Readings::within(target.path, |index| is_spelled(&found.pattern, index));
+        let path = target.path.strip_prefix('/').unwrap_or(target.path);
+        let path: Vec<_> = path.split('/').map(decode).collect();
+        // A path that is not read to its end is refused for any stricter rule: no client has a use
+        // for it.
         let numbers = match readings.is_complete {
             true => self.index.candidates(&readings),
             false => self.index.all(),
         };
-        let is_spelled = |index| {
-            matches!(
-                found.pattern.segments().get(index),
-                Some(Segment::Literal(_))
-            )
-        };
-        let told = Readings::within(target.path, is_spelled);
-        let goes_before = |rival: &&Rival| {
-            !readings.is_complete
-                || rival.folded.goes_before(&found.pattern, &readings)
-                    && !rival.folded.goes_before_as_written(&found.pattern, &told)
-        };
-        let refuses =
-            |rival: &&Rival| rival.refuses(rules, found, target.method) && goes_before(rival);
-        let rivals = numbers
-            .into_iter()
-            .filter_map(|number| self.patterns.get(number));
-        let same_upstream = |index: &usize| {
-            rules
-                .get(*index)
-                .is_some_and(|rule| rule.value.same_upstream(&found.value))
-        };
-        // The first of the file, so that logs name the same one each time.
-        rivals
-            .filter(refuses)
-            .flat_map(|rival| &rival.rules)
-            .copied()
-            .filter(same_upstream)
-            .min()
+        for number in numbers {
+            let rival = self.patterns.get(number)?;
+            let pattern = pattern_of(&rival.rules, rules)?;
+            if !rival.refuses(rules, found, target.method) || pattern.matches(&path) {
+                continue;
+            }
+            let folded = rival.folded(pattern);
+            let is_before = !readings.is_complete
+                || folded.goes_before(&found.pattern, &readings)
+                    && !folded.goes_before_as_written(&found.pattern, &told);
+            if is_before {
+                return rival.rule_of_same_upstream(rules, found);
+            }
+        }
+        None
     }
 
     /// Whether a path that is its own only reading may be one of a pattern that does not match it
@@ -169,17 +165,33 @@ impl Rivals {
 }
 
 impl Rival {
-    fn of<T>(leaf: &Leaf, pattern: &Pattern, rules: &[Rule<T>]) -> Self {
+    fn of<T>(leaf: &Leaf, rules: &[Rule<T>]) -> Self {
         let own = leaf.rules.iter().filter_map(|index| rules.get(*index));
-        let distinct = own
-            .map(|rule| rule.distinct)
-            .reduce(Distinct::and)
-            .unwrap_or_default();
+        let distinct = own.map(|rule| rule.distinct).reduce(Distinct::and);
         Self {
             rules: leaf.rules.as_slice().into(),
             group: leaf.group,
-            folded: Folded::new(pattern, distinct),
+            distinct: distinct.unwrap_or_default(),
+            folded: OnceLock::new(),
         }
+    }
+
+    fn folded(&self, pattern: &Pattern) -> &Folded {
+        self.folded
+            .get_or_init(|| Folded::new(pattern, self.distinct))
+    }
+
+    fn rule_of_same_upstream<T: Access>(
+        &self,
+        rules: &[Rule<T>],
+        found: &Rule<T>,
+    ) -> Option<usize> {
+        let is_same = |index: &usize| {
+            rules
+                .get(*index)
+                .is_some_and(|rule| rule.value.same_upstream(&found.value))
+        };
+        self.rules.iter().copied().filter(is_same).min()
     }
 
     /// Whether the pattern refuses a caller that `found` admits. The routes of one group that falls
@@ -190,6 +202,14 @@ impl Rival {
         let is_same_group = self.group.is_some() && self.group == found.method_fallthrough;
         !is_same_group && refuses(&self.rules, rules, method, found)
     }
+}
+
+/// Returns whether a pattern spells a segment with a literal that stands in each of its forms.
+fn is_spelled(pattern: &Pattern, index: usize) -> bool {
+    let Some(Segment::Literal(text)) = pattern.segments().get(index) else {
+        return false;
+    };
+    text.is_empty() || matches!(whole_name(text), (Some(_), false))
 }
 
 /// The pattern of rules that share one.

@@ -16,7 +16,7 @@ use percent_encoding::percent_decode_str;
 /// not read any further, and may be taken for any other.
 const MOST_PIECES: usize = 128;
 
-/// Segments of a path that is read, for the same reason.
+/// Segments of a path that is read, for the same reason, unless it is its own only reading.
 const MOST_SEGMENTS: usize = 256;
 
 /// Rounds after which a segment is folded wholly. An escape that is nested deeper than the limit of
@@ -69,11 +69,16 @@ impl Readings {
     /// Reads the segments for which `is_read` holds, and leaves the others as they came.
     pub(super) fn within(path: &str, is_read: impl Fn(usize) -> bool) -> Self {
         let mut budget = MOST_PIECES;
+        let most_segments = if is_plain(path) {
+            usize::MAX
+        } else {
+            MOST_SEGMENTS
+        };
         let segments = || path.strip_prefix('/').unwrap_or(path).split('/');
         let mut states = Vec::new();
         for (index, segment) in segments().enumerate() {
             states.push(is_read(index).then(|| State::all(segment, false, &mut budget)));
-            if budget == 0 || index == MOST_SEGMENTS {
+            if budget == 0 || index == most_segments {
                 return Self {
                     segments: Vec::new(),
                     is_complete: false,
@@ -254,6 +259,14 @@ const FOLDS: [fn(State) -> State; 9] = [
 /// Whether a text has no other form.
 fn is_ordinary(text: &str) -> bool {
     !text.contains(['%', '?', '#', '\0', ';', '/', '\\']) && !text.ends_with(is_trimmed)
+}
+
+/// Returns whether a decoded text is its own name.
+pub(super) fn is_own_name(text: &str) -> bool {
+    is_ordinary(text)
+        && !text
+            .bytes()
+            .any(|byte| byte.is_ascii_uppercase() || byte >= 0x80)
 }
 
 /// A decoded text with everything folded, as the first segment of a path; whether what follows is
