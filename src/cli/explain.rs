@@ -251,7 +251,7 @@ fn with_token(mut request: Request<()>, source: Option<&Source>, token: &str) ->
         Some(Source::Raw) => set(headers, AUTHORIZATION, token),
         Some(Source::Header(name)) => set(headers, name.clone(), token),
         Some(Source::Cookie(name)) => {
-            set(headers, COOKIE, &Zeroizing::new(format!("{name}={token}")))
+            set(headers, COOKIE, &Zeroizing::new(format!("{name}={token}")));
         }
         Some(Source::Query(name)) => {
             let separator = if request.uri().query().is_some() {

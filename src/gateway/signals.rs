@@ -73,7 +73,7 @@ impl Signals {
                     (Command::Reload, _) => {}
                     (Command::Drain, false) => tracing::info!("draining"),
                     (Command::Drain, true) => {
-                        tracing::info!("asked to end again: the drain ends at once")
+                        tracing::info!("asked to end again: the drain ends at once");
                     }
                 }
                 is_draining |= matches!(command, Command::Drain);

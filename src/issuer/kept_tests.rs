@@ -76,7 +76,7 @@ async fn a_request_that_waits_for_the_first_fetch_is_served_with_kept_keys() {
     before.keep(&file).await;
     // The first fetch never ends within the test's patience: only the file can answer.
     let after = keeping(FakeAnswer::Hang, &file, |entry| {
-        entry.fetch.timeout = PATIENCE * 10
+        entry.fetch.timeout = PATIENCE * 10;
     });
     as_kept_from(&file, &before, &after);
     let asked = tokio::time::timeout(PATIENCE, after.key("a"));
@@ -145,7 +145,7 @@ async fn an_empty_set_is_asked_for_again_after_the_cool_down() {
         r#"{"keys":[]}"#,
     ));
     let stage = Stage::set(empty, |entry| {
-        entry.fetch.cooldown = Duration::from_millis(1)
+        entry.fetch.cooldown = Duration::from_millis(1);
     });
     stage.fetches(1).await;
     stage.fake.answer(KEYS, set_of("a").1);

@@ -175,7 +175,7 @@ fn restore(issuer: &Issuer, file: &LastGood) {
             tracing::info!(issuer = &*entry.name, %path, keys = %added, age = ?kept.age, "keys were kept");
         }
         Err(error) => {
-            tracing::warn!(issuer = &*entry.name, %path, %error, "kept keys are not used")
+            tracing::warn!(issuer = &*entry.name, %path, %error, "kept keys are not used");
         }
     }
 }

@@ -220,7 +220,7 @@ async fn connect(
         match timeout_at(until, attempts.join_next()).await {
             Ok(Some(Ok((_, Ok(stream))))) => return Some(Ok(stream)),
             Ok(Some(Ok((address, Err(error))))) => {
-                last = Some(Err(DialError::Connect { address, error }))
+                last = Some(Err(DialError::Connect { address, error }));
             }
             // An attempt neither panics nor is cancelled.
             Ok(Some(Err(_))) => {}

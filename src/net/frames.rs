@@ -193,7 +193,7 @@ mod tests {
             let mut found = Vec::new();
             for piece in bytes.chunks(size) {
                 frames.feed(piece, |frame| {
-                    found.push((frame.kind, frame.length, frame.flags, frame.stream))
+                    found.push((frame.kind, frame.length, frame.flags, frame.stream));
                 });
             }
             assert_eq!(

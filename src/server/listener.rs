@@ -235,7 +235,7 @@ fn bind_unix(path: &std::path::Path, mode: u32) -> io::Result<std::os::unix::net
     if std::fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket()) {
         match std::os::unix::net::UnixStream::connect(path) {
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                std::fs::remove_file(path)?
+                std::fs::remove_file(path)?;
             }
             _ => return Err(io::ErrorKind::AddrInUse.into()),
         }

@@ -146,7 +146,7 @@ async fn run(worker: Rc<Worker>, mut inbox: mpsc::Receiver<Message>) {
     while let Some(message) = inbox.recv().await {
         match message {
             Message::Connection(detached, listener, open) => {
-                context.attach(detached, listener, open)
+                context.attach(detached, listener, open);
             }
             Message::Accept(orders, live, pool) => {
                 spawn_local(acceptor::run(
@@ -171,7 +171,7 @@ async fn run(worker: Rc<Worker>, mut inbox: mpsc::Receiver<Message>) {
     while let Ok(message) = inbox.try_recv() {
         match message {
             Message::Connection(detached, listener, open) => {
-                context.attach(detached, listener, open)
+                context.attach(detached, listener, open);
             }
             Message::Hasten => hastened = true,
             _ => {}

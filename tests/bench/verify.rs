@@ -23,7 +23,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use scopegate::clock::{UnixTime, now};
-use scopegate::issuer::{Algorithm, Entry, FetchPolicy, Issuer, KeySource};
+use scopegate::issuer::{Algorithm, FetchPolicy, Issuer, IssuerSettings, KeySource};
 use scopegate::telemetry::Metrics;
 use scopegate::token::{
     Audience, BearerToken, RequestContext, Rules, SharedCache, Source, TokenError, TypPolicy,
@@ -125,7 +125,7 @@ fn verifier(key: &RsaPublicKeyComponents<Vec<u8>>) -> Arc<Verifier> {
         "kty": "RSA", "use": "sig", "alg": "RS256", "kid": KID, "n": encode(&key.n), "e": encode(&key.e)
     });
     let hour = Duration::from_secs(3600);
-    let entry = Entry {
+    let entry = IssuerSettings {
         name: "idp".into(),
         issuer: ISSUER.into(),
         keys: KeySource::Static(json!({ "keys": [jwk] }).to_string().into()),

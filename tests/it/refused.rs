@@ -179,7 +179,7 @@ fn clients_can_cause_no_flood_of_lines() {
             send(process.address(), b"no http\r\n\r\n")
                 .0
                 .starts_with("HTTP/1.1 400 ")
-        )
+        );
     };
     (0..CLIENTS).for_each(|_| refuse());
     process.wait_for_metric(

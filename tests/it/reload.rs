@@ -587,9 +587,9 @@ fn of_a_hundred_rapid_changes_the_last_wins() {
     for n in 0..100 {
         // In place and by rename in turn.
         if n % 2 == 0 {
-            gateway.rewrite(&number(n))
+            gateway.rewrite(&number(n));
         } else {
-            replace(&gateway.file(), &number(n))
+            replace(&gateway.file(), &number(n));
         }
     }
     wait_until("the last is in force", || {

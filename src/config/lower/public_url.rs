@@ -11,7 +11,7 @@ pub(super) fn public_url(reader: &mut Reader<'_>) -> Option<Url> {
         reader.problem(
             text.span,
             format!("\"public_url\" is \"{}\": {why}", text.text),
-        )
+        );
     };
     let url = match Url::parse(&text.text) {
         Ok(url) => url,

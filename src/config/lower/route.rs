@@ -191,7 +191,7 @@ fn host(reader: &mut Reader<'_>) -> Option<HostPattern> {
     let parsed = HostPattern::parse(&text.text);
     parsed
         .map_err(|error| {
-            reader.problem(text.span, format!("\"host\" is \"{}\": {error}", text.text))
+            reader.problem(text.span, format!("\"host\" is \"{}\": {error}", text.text));
         })
         .ok()
 }

@@ -117,7 +117,7 @@ fn tenant(reader: &Reader<'_>, text: &Text) -> Option<Tenant> {
             reader.problem(
                 text.span,
                 format!("\"tenants\" has \"{}\": {error}", text.text),
-            )
+            );
         })
         .ok()
 }

@@ -166,7 +166,7 @@ async fn serve_awake(
     }
     match end {
         Some(End::Parse | End::TooLarge | End::TargetTooLong) | None => {
-            lingering_close::close(stream).await
+            lingering_close::close(stream).await;
         }
         // The client left, but not before it had its answers.
         Some(End::Aborted) if !is_cut => lingering_close::close(stream).await,

@@ -107,7 +107,7 @@ pub(super) async fn serve(
             lingering_close::close(&mut stream).await;
         }
         Some(End::Aborted | End::Timeout | End::Tls | End::ProxyProtocol) => {
-            lingering_close::reset(&stream)
+            lingering_close::reset(&stream);
         }
         None => {}
     }

@@ -72,7 +72,7 @@ fn events_of_several_threads_are_whole_and_in_their_order() {
         for name in ["a", "b", "c"] {
             let log = log.clone();
             scope.spawn(move || {
-                (0..EACH).for_each(|number| log.write(&format!(" INFO {name} {number}\n")))
+                (0..EACH).for_each(|number| log.write(&format!(" INFO {name} {number}\n")));
             });
         }
     });

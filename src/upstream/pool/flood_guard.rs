@@ -55,7 +55,7 @@ impl FloodGuard {
         self.outgoing.feed(bytes, |frame| match frame.kind {
             kind::HEADERS => rate.earn(),
             kind::DATA => {
-                rate.earn_more(u32::try_from(frame.length / READ * 2 + 1).unwrap_or(u32::MAX))
+                rate.earn_more(u32::try_from(frame.length / READ * 2 + 1).unwrap_or(u32::MAX));
             }
             _ => {}
         });

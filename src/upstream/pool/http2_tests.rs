@@ -48,7 +48,7 @@ fn in_time(test: impl Future<Output = ()>) {
     let test = async {
         timeout(Duration::from_secs(20), test)
             .await
-            .expect("it comes to an end")
+            .expect("it comes to an end");
     };
     runtime.block_on(LocalSet::new().run_until(test));
 }

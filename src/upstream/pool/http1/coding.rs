@@ -38,10 +38,10 @@ impl Coding {
     pub(super) fn declare(&self, out: &mut Vec<u8>) {
         match self {
             Self::Length(bytes) => {
-                out.extend_from_slice(format!("content-length: {bytes}\r\n").as_bytes())
+                out.extend_from_slice(format!("content-length: {bytes}\r\n").as_bytes());
             }
             Self::Chunked { .. } | Self::Finished => {
-                out.extend_from_slice(b"transfer-encoding: chunked\r\n")
+                out.extend_from_slice(b"transfer-encoding: chunked\r\n");
             }
         }
     }

@@ -11,7 +11,7 @@ fn come(mut framing: Framing, pieces: &[&[u8]]) -> Result<(Vec<u8>, usize, bool)
                 Next::Frame(frame) => match frame.into_data() {
                     Ok(data) => body.extend_from_slice(&data),
                     Err(frame) => {
-                        trailers += frame.into_trailers().map_or(0, |fields| fields.len())
+                        trailers += frame.into_trailers().map_or(0, |fields| fields.len());
                     }
                 },
                 Next::More => break,

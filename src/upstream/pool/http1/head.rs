@@ -56,7 +56,7 @@ pub(super) fn write(head: &Parts, own: &OwnFields, coding: Option<&Coding>, out:
         Some(coding) => coding.declare(out),
         // RFC 9110 §8.6: where a body would have a meaning, say that there is none.
         None if anticipates_content(&head.method) => {
-            out.extend_from_slice(b"content-length: 0\r\n")
+            out.extend_from_slice(b"content-length: 0\r\n");
         }
         None => {}
     }

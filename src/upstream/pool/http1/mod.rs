@@ -423,7 +423,7 @@ where
                         None => return self.cut(UploadError::Body),
                     },
                     Poll::Ready(None) if coding.finish(&mut self.out) => {
-                        self.upload = RequestBody::Ended
+                        self.upload = RequestBody::Ended;
                     }
                     Poll::Ready(None | Some(Err(_))) => return self.cut(UploadError::Body),
                 }
