@@ -272,6 +272,10 @@ pub(super) fn is_own_name(text: &str) -> bool {
 /// A decoded text with everything folded, as the first segment of a path; whether what follows is
 /// cut. `None` where nothing is left.
 pub(super) fn whole_name(text: &str) -> (Option<String>, bool) {
+    // A reload asks for the name of every literal.
+    if is_ordinary(text) && !text.is_empty() {
+        return (Some(fold_case(text)), false);
+    }
     let state = State::new(text, true).whole();
     (
         state
