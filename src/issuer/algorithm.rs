@@ -1,5 +1,5 @@
-//! The signature algorithms a token may use (RFC 7518 §3.1, RFC 8037). There is no `none` and no
-//! HMAC to name.
+//! The signature algorithms that a token may use (RFC 7518 §3.1, RFC 8037). `none` and the HMAC
+//! algorithms have no variant here, so no token can select them.
 
 use std::fmt;
 
@@ -20,7 +20,7 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    /// All of them: what an issuer may use where its `algorithms` says nothing.
+    /// Every algorithm; the default of an issuer without `algorithms`.
     pub const ALL: [Self; 10] = [
         Self::RS256,
         Self::RS384,
@@ -34,11 +34,11 @@ impl Algorithm {
         Self::EdDSA,
     ];
 
-    /// The algorithm of that exact, case-sensitive name, in a JWS header or a JWK.
+    /// Returns the algorithm with exactly this case-sensitive name, as a JWS header or a JWK spells
+    /// it.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
-        // RFC 9864 §2.2 names EdDSA by its curve. There is no other here: a key of Ed448 is not
-        // usable.
+        // RFC 9864 §2.2 names EdDSA by its curve. Ed448 has no variant: no key of it is usable.
         if name == "Ed25519" {
             return Some(Self::EdDSA);
         }
@@ -47,7 +47,7 @@ impl Algorithm {
             .find(|algorithm| algorithm.name() == name)
     }
 
-    /// The name in a JWS header, and in the configuration.
+    /// Returns the name, as a JWS header and the configuration spell it.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -64,7 +64,7 @@ impl Algorithm {
         }
     }
 
-    /// The same, as the JWT library calls it, which has no ES512.
+    /// Converts to the type of the JWT library, which has no ES512.
     #[must_use]
     pub fn jsonwebtoken(self) -> Option<jsonwebtoken::Algorithm> {
         use jsonwebtoken::Algorithm as Library;

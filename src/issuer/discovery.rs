@@ -1,10 +1,10 @@
-//! From an issuer to its `jwks_uri`: OpenID Connect Discovery §4, then RFC 8414 §3.
+//! Finds the `jwks_uri` of an issuer: OpenID Connect Discovery §4, then RFC 8414 §3.
 //!
-//! The `jwks_uri` is another's choice of where this gateway connects to. So it is https unless the
-//! configuration says otherwise, and its address is no nearer to this machine than the one that the
-//! metadata came from ([`Nearness`]): an issuer in the Internet leads neither into a private
-//! network nor to this machine, while one in a private network, or on this machine, names places of
-//! its own kind.
+//! The issuer chooses the `jwks_uri`, and so an address that this gateway connects to. It must
+//! therefore be https unless the configuration allows http, and its address may be no nearer to
+//! this machine than the address of the metadata ([`Nearness`]): an issuer on the Internet cannot
+//! point the gateway into a private network or at this machine, while an issuer in a private
+//! network, or on this machine, may name addresses of its own kind.
 
 use std::fmt;
 
@@ -13,62 +13,63 @@ use serde::Deserialize;
 use super::IssuerSettings;
 use crate::net::{Bounds, Client, FetchError, Nearness, Url, UrlError};
 
-/// Longest part of a peer's text that an error quotes.
+/// The longest part of a peer's text that an error quotes, in characters.
 const SHOWN: usize = 120;
 
-/// What is read of the metadata; all else is for others.
+/// The members of the metadata that are used; all others are ignored.
 #[derive(Deserialize)]
 struct Metadata {
     issuer: String,
     jwks_uri: String,
 }
 
-/// Why an issuer's metadata names no place for its keys.
+/// An error that leaves an issuer's key set without an address.
 #[derive(Debug)]
 pub(super) enum DiscoveryError {
-    /// Neither document can be had; why not for the last that was asked.
+    /// Neither document can be fetched.
     Fetch {
-        /// The document.
+        /// The document that was asked for last.
         url: Box<str>,
-        /// Why.
+        /// The cause of its failure.
         error: FetchError,
     },
-    /// Not a JSON object with the strings `issuer` and `jwks_uri`.
+    /// The document is not a JSON object with the strings `issuer` and `jwks_uri`.
     Shape {
-        /// The document.
+        /// The document's URL.
         url: Box<str>,
     },
-    /// The document speaks for another issuer (RFC 8414 §3.3, the mix-up attack).
+    /// The document is the metadata of another issuer (RFC 8414 §3.3, the mix-up attack).
     Issuer {
         /// The issuer in the configuration.
         configured: Box<str>,
         /// The issuer in the document.
         stated: Box<str>,
     },
-    /// The `jwks_uri` is no URL.
+    /// The `jwks_uri` is not a URL.
     JwksUri {
-        /// What it is.
+        /// The `jwks_uri`.
         stated: Box<str>,
-        /// Why.
+        /// The error of parsing it.
         error: UrlError,
     },
-    /// The `jwks_uri` is plain http, which is for this machine, and the issuer is elsewhere.
+    /// The `jwks_uri` is plain http, which is allowed on this machine only, and the issuer is
+    /// elsewhere.
     Place {
         /// The `jwks_uri`.
         stated: Box<str>,
     },
 }
 
-/// The place of an issuer's keys, as its metadata says.
+/// The address of an issuer's keys, as its metadata states it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Discovered {
     pub(super) jwks_uri: Url,
-    /// The nearness of the address that the metadata came from: no nearer one is dialled for the
-    /// keys.
+    /// The nearness of the address that the metadata came from: no nearer address is dialled for
+    /// the keys.
     pub(super) nearness: Nearness,
 }
 
-/// The place of the keys of the issuer whose metadata is below `base`.
+/// Returns the address of the keys of the issuer whose metadata is below `base`.
 ///
 /// # Errors
 /// [`DiscoveryError`]
@@ -80,7 +81,8 @@ pub(super) async fn discover(
 ) -> Result<Discovered, DiscoveryError> {
     let oidc = openid_configuration(base);
     let (url, fetched) = match client.get(&oidc, bounds).await {
-        // It answers, and has no such document. A server that cannot be reached is not asked twice.
+        // The server answers, but has no such document, so the other one is worth a request. A
+        // server that cannot be reached is not asked twice.
         Err(FetchError::Status(_)) => {
             let oauth = authorization_server(base);
             let fetched = client.get(&oauth, bounds).await;
@@ -117,7 +119,7 @@ fn jwks_uri(
         Ok(url) => url,
         Err(error) => return Err(DiscoveryError::JwksUri { stated, error }),
     };
-    // The nearness of its addresses is checked when they are dialled.
+    // `net::Client` checks the nearness of the addresses when it dials them.
     let place_ok = url.is_tls() || entry.fetch.allow_http || nearness == Nearness::Machine;
     if place_ok {
         Ok(url)
@@ -126,12 +128,13 @@ fn jwks_uri(
     }
 }
 
-/// OpenID Connect Discovery §4: after the path, with its last slash gone.
+/// The well-known suffix comes after the path, without the path's last slash (OpenID Connect
+/// Discovery §4).
 fn openid_configuration(base: &Url) -> Url {
     base.with_path(&format!("{}/.well-known/openid-configuration", path(base)))
 }
 
-/// RFC 8414 §3.1: between host and path.
+/// The well-known path stands between the host and the path (RFC 8414 §3.1).
 fn authorization_server(base: &Url) -> Url {
     base.with_path(&format!(
         "/.well-known/oauth-authorization-server{}",
@@ -284,7 +287,8 @@ mod tests {
         );
     }
 
-    // K08. Where the addresses lead is for `net::Client`, and its tests.
+    // docs/design: requirements.md#k08. The addresses themselves are checked in `net::Client` and
+    // its tests.
     #[test]
     fn keys_are_fetched_over_https_unless_the_issuer_is_on_this_machine() {
         let entry = entry(KeySource::Discovery(

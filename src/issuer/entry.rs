@@ -1,5 +1,4 @@
-//! What the configuration says of an issuer's keys. Two equal entries are one issuer across a
-//! reload.
+//! The configuration of an issuer's keys. Two equal settings are the same issuer across a reload.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,56 +7,57 @@ use std::time::Duration;
 use super::Algorithm;
 use crate::net::Url;
 
-/// An issuer, as far as its keys are concerned.
+/// The settings of an issuer that concern its keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IssuerSettings {
-    /// The name in the configuration, in logs and in metrics; of a tenant, `<name>/<tenant>`.
+    /// The name in the configuration, logs and metrics; for a tenant `<name>/<tenant>`.
     pub name: Arc<str>,
-    /// The exact `iss` of its tokens (RFC 7519 §4.1.1), and the `issuer` its metadata must state
-    /// (RFC 8414 §3.3).
+    /// The exact `iss` of its tokens (RFC 7519 §4.1.1) and the `issuer` that its metadata must
+    /// state (RFC 8414 §3.3).
     pub issuer: Arc<str>,
-    /// Where its keys come from.
+    /// The source of its keys.
     pub keys: KeySource,
     /// The algorithms its tokens may use; never empty.
     pub algorithms: Vec<Algorithm>,
-    /// How its keys are fetched and how long they are kept.
+    /// The limits for fetching and keeping its keys.
     pub fetch: FetchPolicy,
 }
 
-/// Where the keys of an issuer come from.
+/// The source of an issuer's keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeySource {
-    /// Metadata below this URL: OpenID Connect Discovery, then RFC 8414; it names the `jwks_uri`.
+    /// Metadata below this URL, which names the `jwks_uri`: OpenID Connect Discovery, then RFC
+    /// 8414.
     Discovery(Url),
     /// A JWK Set at this URL.
     Uri(Url),
-    /// A JWK Set that the configuration holds or names a file for; read when the configuration is.
+    /// A JWK Set from the configuration, or from a file that it names; read with the configuration.
     Static(Arc<str>),
 }
 
-/// The bounds of "Keys" in the design, each a key of the configuration.
+/// The limits of key fetching; each field is a key of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FetchPolicy {
-    /// For one fetch, metadata or keys, from dialling to the last byte.
+    /// The longest duration of one fetch, of metadata or keys, from dialling to the last byte.
     pub timeout: Duration,
-    /// After a fetch, for this long an unknown key starts no other.
+    /// The time after a fetch during which an unknown key starts no other fetch.
     pub cooldown: Duration,
-    /// How long a request waits for the fetch in flight.
+    /// The longest time that a request waits for the fetch in progress.
     pub wait: Duration,
-    /// The refresh interval where the answer's cache headers are silent.
+    /// The refresh interval when the response has no cache headers.
     pub refresh: Duration,
-    /// The shortest interval cache headers can ask for.
+    /// The shortest interval that cache headers can ask for.
     pub refresh_min: Duration,
-    /// The longest interval cache headers can ask for.
+    /// The longest interval that cache headers can ask for.
     pub refresh_max: Duration,
-    /// How long the last good keys serve while fetches fail.
+    /// The age up to which the last good keys stay in use while fetches fail.
     pub keep_stale: Duration,
-    /// A file that keeps the last good keys over a restart, if any.
+    /// A file that keeps the last good keys across restarts, if there is one.
     pub keep_file: Option<PathBuf>,
-    /// Bytes of one metadata document or key set.
+    /// The largest size of one metadata document or key set, in bytes.
     pub max_bytes: u64,
-    /// Usable keys of one set; the rest is skipped and reported.
+    /// The largest number of usable keys in one set; the rest is skipped and reported.
     pub max_keys: usize,
-    /// Whether `http` is fetched from hosts other than this machine.
+    /// Allows `http` to hosts other than this machine.
     pub allow_http: bool,
 }

@@ -1,4 +1,4 @@
-//! Keys and entries for tests.
+//! Keys and issuer settings for tests.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -27,13 +27,13 @@ pub(crate) enum Signer {
 }
 
 impl Signer {
-    /// The RSA key of this process; making one takes a while.
+    /// Returns the RSA key of this process, which is generated once because that is slow.
     pub(crate) fn rsa() -> &'static Self {
         static RSA: OnceLock<Signer> = OnceLock::new();
         RSA.get_or_init(|| Self::Rsa(RsaKeyPair::generate(KeySize::Rsa2048).unwrap()))
     }
 
-    /// A new P-256 key.
+    /// Generates a P-256 key.
     pub(crate) fn p256() -> Self {
         Self::Ec(
             EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap(),
@@ -41,7 +41,7 @@ impl Signer {
         )
     }
 
-    /// A new P-384 key.
+    /// Generates a P-384 key.
     pub(crate) fn p384() -> Self {
         Self::Ec(
             EcdsaKeyPair::generate(&ECDSA_P384_SHA384_FIXED_SIGNING).unwrap(),
@@ -49,7 +49,7 @@ impl Signer {
         )
     }
 
-    /// A new P-521 key.
+    /// Generates a P-521 key.
     pub(crate) fn p521() -> Self {
         Self::Ec(
             EcdsaKeyPair::generate(&ECDSA_P521_SHA512_FIXED_SIGNING).unwrap(),
@@ -57,12 +57,12 @@ impl Signer {
         )
     }
 
-    /// A new Ed25519 key.
+    /// Generates an Ed25519 key.
     pub(crate) fn ed25519() -> Self {
         Self::Ed(Ed25519KeyPair::generate().unwrap())
     }
 
-    /// The public key as a JWK of that `kid` and nothing that is not required.
+    /// Returns the public key as a JWK with this `kid` and otherwise only the required members.
     pub(crate) fn jwk(&self, kid: &str) -> Value {
         match self {
             Self::Rsa(pair) => {
@@ -85,7 +85,7 @@ impl Signer {
         }
     }
 
-    /// The public key as the JWT library holds it.
+    /// Returns the public key in the type of the JWT library.
     pub(crate) fn decoding_key(&self) -> DecodingKey {
         match self {
             Self::Rsa(pair) => {
@@ -100,7 +100,7 @@ impl Signer {
         }
     }
 
-    /// The third part of a token.
+    /// Signs a message and returns the third part of a token.
     pub(crate) fn sign(&self, algorithm: Algorithm, message: &[u8]) -> String {
         let random = SystemRandom::new();
         match self {
@@ -125,17 +125,17 @@ impl Signer {
     }
 }
 
-/// base64url without padding.
+/// Encodes as base64url without padding.
 pub(crate) fn b64(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// A JWK Set of these keys.
+/// Returns a JWK Set of these keys.
 pub(crate) fn jwks(keys: &[Value]) -> String {
     json!({ "keys": keys }).to_string()
 }
 
-/// An entry whose cool-down no test outlives.
+/// Issuer settings with a cool-down that is longer than any test.
 pub(crate) fn entry(keys: KeySource) -> IssuerSettings {
     IssuerSettings {
         name: "idp".into(),
@@ -158,12 +158,12 @@ pub(crate) fn entry(keys: KeySource) -> IssuerSettings {
     }
 }
 
-/// Metrics that nobody reads.
+/// Metrics that are not read.
 pub(crate) fn metrics() -> Arc<IssuerMetrics> {
     Metrics::new(&[], &[]).unwrap().issuer("idp")
 }
 
-/// Ends a fetch as the control thread does: with a key set, or with none.
+/// Ends a fetch as the control thread does, with a key set or, for `None`, with a failure.
 pub(crate) fn end_fetch(issuer: &Issuer, jwks: Option<&str>) {
     issuer.end_fetch(jwks.map(|text| match KeySet::parse(text.as_bytes(), 64) {
         Err(JwksError::Empty) => KeySet::default(),
@@ -171,7 +171,7 @@ pub(crate) fn end_fetch(issuer: &Issuer, jwks: Option<&str>) {
     }));
 }
 
-/// Lets go of keys that are too old to trust, as the control thread does.
+/// Drops keys that are too old to trust, as the control thread does.
 pub(crate) fn drop_keys(issuer: &Issuer) {
     issuer.drop_keys();
 }

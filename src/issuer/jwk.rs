@@ -1,4 +1,5 @@
-//! One JSON Web Key (RFC 7517 §4): to a usable public key, or to the reason why it is none.
+//! Parses one JSON Web Key (RFC 7517 §4) into a usable public key, or into the reason why it is
+//! skipped.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
@@ -10,16 +11,17 @@ use serde_json::Value;
 use super::key::Numbers;
 use super::{Algorithm, Key};
 
-/// Why a JWK is not used.
+/// The reason why a JWK is not used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Skipped {
     /// Not a JSON object.
     NotAnObject,
-    /// A member stands twice.
+    /// A member occurs twice.
     RepeatedMember,
-    /// It holds private numbers: whoever read the set can sign with it (CVE-2026-31837).
+    /// The key includes its private numbers, so that any reader of the set can sign with it
+    /// (CVE-2026-31837).
     Private,
-    /// `kty` is `oct`: a shared secret is no public key.
+    /// `kty` is `oct`: a shared secret is not a public key.
     Symmetric,
     /// `kty` is none of RSA, EC, OKP.
     UnknownKty,
@@ -27,11 +29,11 @@ pub enum Skipped {
     UnknownCurve,
     /// `use` is not `sig`.
     Use,
-    /// `key_ops` is there without `verify`.
+    /// `key_ops` is present without `verify`.
     KeyOps,
-    /// `alg` names nothing that a token may use.
+    /// `alg` is not an algorithm that a token may use.
     UnknownAlgorithm,
-    /// `alg` is not for this `kty` and `crv`.
+    /// `alg` does not belong to this `kty` and `crv`.
     UnfitAlgorithm,
     /// `kid` is not a string.
     Kid,
@@ -43,15 +45,16 @@ pub enum Skipped {
     RsaNumbers,
     /// A coordinate of the wrong length.
     CoordinateLength,
-    /// Not a point on its curve, or an Ed25519 point with which signatures need no private key.
+    /// Not a point on its curve, or an Ed25519 point that verifies signatures made without a
+    /// private key.
     Point,
     /// An earlier key has the same `kid` for the same algorithm.
     Duplicate,
-    /// The set has as many usable keys as it may.
+    /// The set already has the largest number of usable keys.
     TooMany,
 }
 
-/// RFC 7518 §6.2.2, §6.3.2, §6.4.1 and RFC 8037 §2: what makes a key a private or a secret one.
+/// The members of a private or secret key (RFC 7518 §6.2.2, §6.3.2, §6.4.1 and RFC 8037 §2).
 const PRIVATE: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 
 const RSA: [Algorithm; 6] = [
@@ -63,15 +66,15 @@ const RSA: [Algorithm; 6] = [
     Algorithm::PS512,
 ];
 
-/// Bits of an RSA modulus. Above 8192 a verification is slow enough to be an attack.
+/// The sizes of an RSA modulus, in bits. Above 8192 a verification is slow enough to be an attack.
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 
-/// Bits of an RSA exponent that the crypto library takes.
+/// The largest RSA exponent that the crypto library takes, in bits.
 const MAX_EXPONENT_BITS: usize = 33;
 
 /// The y coordinates of the Ed25519 points of small order, and their encodings beyond the field's
-/// prime; the sign bit is not part of them. With such a key a signature can be made without a
-/// private key (RFC 8032 does not forbid them).
+/// prime, without the sign bit. For such a key a signature can be made without a private key, and
+/// RFC 8032 does not forbid them.
 const SMALL_ORDER: [[u8; 32]; 7] = [
     small(0x00, 0x00, 0x00),
     small(0x01, 0x00, 0x00),
@@ -90,10 +93,10 @@ const SMALL_ORDER: [[u8; 32]; 7] = [
     ],
 ];
 
-/// A JWK's members.
+/// The members of a JWK.
 type Members = BTreeMap<String, Value>;
 
-/// The key that the members describe.
+/// Parses the key that the members describe.
 ///
 /// # Errors
 /// [`Skipped`]
@@ -102,7 +105,8 @@ pub(super) fn read(members: &Members) -> Result<Key, Skipped> {
     if kty == Some("oct") {
         return Err(Skipped::Symmetric);
     }
-    // Before all else: what leaked must be said, whatever else is wrong with the key.
+    // A leaked private key is reported whatever else is wrong with the key, so this check comes
+    // first.
     if PRIVATE.iter().any(|name| members.contains_key(*name)) {
         return Err(Skipped::Private);
     }
@@ -120,7 +124,7 @@ pub(super) fn read(members: &Members) -> Result<Key, Skipped> {
     }
 }
 
-/// RFC 7517 §4.2 and §4.3: whether the key is for verifying signatures.
+/// Checks that the key is for verifying signatures (RFC 7517 §4.2 and §4.3).
 fn check_purpose(members: &Members) -> Result<(), Skipped> {
     if members.get("use").is_some_and(|purpose| purpose != "sig") {
         return Err(Skipped::Use);
@@ -132,7 +136,8 @@ fn check_purpose(members: &Members) -> Result<(), Skipped> {
     }
 }
 
-/// RFC 7517 §4.4: what the key may be used for: its `alg`, or else all that its kind can do.
+/// Returns the algorithms that the key may be used for: its `alg`, or else all that fit its type
+/// (RFC 7517 §4.4).
 fn algorithms(members: &Members, fit: &[Algorithm]) -> Result<Vec<Algorithm>, Skipped> {
     let Some(alg) = members.get("alg") else {
         return Ok(fit.to_vec());
@@ -204,14 +209,14 @@ fn number(members: &Members, name: &str) -> Result<Vec<u8>, Skipped> {
     URL_SAFE_NO_PAD.decode(text).map_err(|_| Skipped::Encoding)
 }
 
-/// RFC 7518 §6.3.1.1: some libraries write a zero octet before the modulus. The number is the same
-/// without it.
+/// Removes leading zero octets. Some libraries write one before the modulus (RFC 7518 §6.3.1.1);
+/// the number is the same without it.
 fn without_zeros(bytes: &[u8]) -> &[u8] {
     let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
     bytes.get(zeros..).unwrap_or_default()
 }
 
-/// Bits of a number without leading zeros.
+/// Returns the length in bits of a number without leading zeros.
 fn bits(bytes: &[u8]) -> usize {
     bytes
         .first()
@@ -252,12 +257,12 @@ impl fmt::Display for Skipped {
     }
 }
 
-/// A key id for a log line: quoted, escaped, and cut, since a peer chose it.
+/// A key id for a log line: quoted, escaped and shortened, because a peer chose it.
 pub(super) struct Name<'a>(pub(super) &'a str);
 
 impl fmt::Display for Name<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        /// Characters that are shown.
+        /// The number of characters that are shown.
         const SHOWN: usize = 64;
         f.write_char('"')?;
         for character in self.0.chars().take(SHOWN) {

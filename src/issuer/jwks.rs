@@ -1,8 +1,8 @@
-//! A JWK Set (RFC 7517 §5): what of it is usable, and why the rest is not.
+//! Parses a JWK Set (RFC 7517 §5) into its usable keys and the reasons why the others are skipped.
 //!
-//! One key that is broken, unknown or dangerous is skipped and reported; it never voids the set,
-//! and it is never repaired. Keys are read one at a time, so that a set made of rubbish costs no
-//! memory.
+//! A key that is broken, unknown or dangerous is skipped and reported; it never makes the set
+//! unusable and is never repaired. Keys are read one at a time, so that a large set of unusable
+//! keys needs no memory.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,7 +17,7 @@ use serde_json::error::Category;
 use super::Key;
 use super::jwk::{self, Skipped};
 
-/// Skipped keys that are reported one by one; of the rest there is a count.
+/// The number of skipped keys that are reported one by one; the rest is only counted.
 const MAX_REPORTED: usize = 16;
 
 /// The usable keys of an issuer.
@@ -25,52 +25,52 @@ const MAX_REPORTED: usize = 16;
 pub struct KeySet {
     /// The keys, in the order of the document.
     pub keys: Vec<Arc<Key>>,
-    /// What was left out.
+    /// The keys that were skipped.
     pub skips: Skips,
 }
 
-/// The keys of a document that were left out.
+/// The skipped keys of a document.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Skips {
-    /// The first of them.
+    /// The first of them, up to a limit.
     pub reported: Vec<Skip>,
-    /// All of them.
+    /// The number of all of them.
     pub total: usize,
-    /// How many held a private key.
+    /// The number of keys that contained a private key.
     pub private: usize,
 }
 
-/// One key that was left out.
+/// One key that was skipped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Skip {
-    /// Its place in the document, from 0.
+    /// Its position in the document, from 0.
     pub index: usize,
-    /// Its key id, if it has a readable one.
+    /// Its key id, if it is a string.
     pub kid: Option<Box<str>>,
-    /// Why.
+    /// The reason.
     pub reason: Skipped,
 }
 
-/// Why a document is no key set. Holds nothing of the document itself.
+/// An error in a document that should be a key set. It quotes nothing of the document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JwksError {
-    /// Not JSON.
+    /// The document is not JSON.
     Json {
-        /// Where, from 1.
+        /// The line of the error, from 1.
         line: usize,
-        /// Where, from 1.
+        /// The column of the error, from 1.
         column: usize,
     },
-    /// JSON, but not an object with one array `keys`.
+    /// The document is not an object with one array `keys`.
     Shape,
-    /// No key at all. Of an issuer that is a statement: it has withdrawn its keys.
+    /// The array is empty: the issuer has withdrawn all of its keys.
     Empty,
-    /// Keys, and not one that can be used.
+    /// The array has keys, but none of them is usable.
     NoUsableKey(Skips),
 }
 
 impl KeySet {
-    /// Reads a document and keeps at most `max_keys`.
+    /// Parses a document and keeps at most `max_keys` keys.
     ///
     /// # Errors
     /// [`JwksError`]
@@ -106,8 +106,8 @@ impl KeySet {
         }
     }
 
-    /// Two keys of one name that a token could mean alike are ambiguous: the first stays, so that
-    /// an entry that was appended never displaces one that was there.
+    /// Returns the key if it may join the set. Two keys with the same `kid` and a common algorithm
+    /// are ambiguous: the first one stays, so that an appended key never replaces an earlier one.
     fn admit(&self, key: Key, max_keys: usize) -> Result<Key, Skipped> {
         if self
             .keys
@@ -135,7 +135,7 @@ impl Skips {
 }
 
 impl JwksError {
-    /// The library's own message may quote the document, so only the place is taken from it.
+    /// The library's own message may quote the document, so only the position is taken from it.
     fn of(error: &serde_json::Error) -> Self {
         match error.classify() {
             Category::Data => Self::Shape,
@@ -147,7 +147,7 @@ impl JwksError {
     }
 }
 
-/// The whole document: an object with one array `keys`; other members say nothing.
+/// The whole document: an object with one array `keys`. Other members are ignored.
 struct Document<'a> {
     set: &'a mut KeySet,
     max_keys: usize,
@@ -223,7 +223,8 @@ impl<'de> Visitor<'de> for Keys<'_> {
     }
 }
 
-/// One element of the array: the members of a JWK, each once, or why it is none.
+/// One element of the array: the members of a JWK, each of them once, or the reason why it is
+/// skipped.
 struct Entry(Result<BTreeMap<String, Value>, Skipped>);
 
 impl<'de> Deserialize<'de> for Entry {
@@ -241,8 +242,7 @@ impl<'de> Visitor<'de> for EntryVisitor {
         f.write_str("a JWK")
     }
 
-    /// Two members of one name would be a key of two meanings (RFC 7517 §4): which one counts is
-    /// not ours to guess.
+    /// A member that occurs twice gives the key two meanings (RFC 7517 §4), so the key is skipped.
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entry, A::Error> {
         let mut members = BTreeMap::new();
         let mut repeated = false;

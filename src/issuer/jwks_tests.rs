@@ -1,4 +1,4 @@
-//! Key sets, most of them from `tests/vectors/jwks`.
+//! Tests of key sets, most of them from `tests/vectors/jwks`.
 
 use serde_json::json;
 
@@ -21,8 +21,7 @@ fn reasons(skips: &Skips) -> Vec<Skipped> {
     skips.reported.iter().map(|skip| skip.reason).collect()
 }
 
-// Each key of the vectors stands beside a good one, which always
-// survives.
+// Each key of the vectors stands beside a good key, which must always stay usable.
 #[test]
 fn a_key_is_usable_or_skipped_for_its_own_reason_and_the_set_lives_on() {
     let good = Signer::p384().jwk("good");
@@ -126,7 +125,7 @@ fn of_two_keys_that_a_token_could_mean_the_first_stays() {
         message,
         &second.sign(Algorithm::ES256, message)
     ));
-    // No token can mean both of these.
+    // No token can select both of these.
     let distinct = [
         first.jwk("k"),
         Signer::rsa().jwk("k"),
@@ -216,7 +215,7 @@ fn what_a_peer_calls_its_key_is_escaped_and_cut_in_logs() {
     }
 }
 
-// RFC 7638 §3.1 and RFC 8037 A.3 have these.
+// The examples of RFC 7638 §3.1 and RFC 8037 A.3.
 #[test]
 fn a_thumbprint_is_the_standards_own() {
     let vectors = vectors(KEYS);
@@ -247,7 +246,8 @@ fn a_thumbprint_is_the_standards_own() {
     }
 }
 
-// Why keys of small order are refused: the crypto library takes a signature that nobody made.
+// The reason why keys of small order are refused: the crypto library accepts a signature that was
+// made without a private key.
 #[test]
 fn a_key_of_small_order_would_verify_what_nobody_signed() {
     let mut neutral = [0; 32];

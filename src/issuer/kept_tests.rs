@@ -1,8 +1,8 @@
-//! The file that keeps keys over a restart, as the control thread's task uses it.
+//! Tests of the file that keeps keys across restarts, as the control thread's task uses it.
 
 use super::*;
 
-/// A stage whose issuer keeps its keys in a file.
+/// Returns a stage whose issuer keeps its keys in a file.
 fn keeping(
     answer: FakeAnswer,
     file: &std::path::Path,
@@ -14,7 +14,8 @@ fn keeping(
     })
 }
 
-/// The file says from which place its keys are: as if the next process asked the same one.
+/// Changes the URL in the file to the other stage's, as if the next process fetched from the same
+/// address.
 fn as_kept_from(file: &std::path::Path, stage: &Stage, other: &Stage) {
     let text = std::fs::read_to_string(file).unwrap();
     let (from, to) = (
@@ -24,7 +25,7 @@ fn as_kept_from(file: &std::path::Path, stage: &Stage, other: &Stage) {
     std::fs::write(file, text.replace(&from, &to)).unwrap();
 }
 
-// A restart in the middle of the issuer's outage.
+// A restart during the issuer's outage.
 #[tokio::test]
 async fn keys_that_were_kept_serve_until_the_issuer_is_heard() {
     let directory = tempfile::tempdir().unwrap();
@@ -41,7 +42,7 @@ async fn keys_that_were_kept_serve_until_the_issuer_is_heard() {
     after.fetches(2).await;
     let state = after.issuer.state();
     assert!(!state.last_ok && state.keys == 1 && state.age.is_some() && key.is_live());
-    // No fetch has succeeded: another key may be new.
+    // No fetch has succeeded yet, so an unknown key may be a new one.
     assert!(matches!(
         after.key("b").await,
         Err(KeyError::Unavailable { .. })
@@ -74,7 +75,7 @@ async fn a_request_that_waits_for_the_first_fetch_is_served_with_kept_keys() {
     let file = directory.path().join("idp.keys");
     let before = keeping(set_of("a").1, &file, |_| {});
     before.keep(&file).await;
-    // The first fetch never ends within the test's patience: only the file can answer.
+    // The first fetch does not end during the test, so the keys can only come from the file.
     let after = keeping(FakeAnswer::Hang, &file, |entry| {
         entry.fetch.timeout = PATIENCE * 10;
     });
@@ -99,8 +100,7 @@ async fn a_file_that_is_broken_or_cannot_be_written_holds_nobody_up() {
     }
 }
 
-// An issuer that withdraws all of its keys means it: neither the process nor the next one trusts
-// them again.
+// An empty key set withdraws all keys: neither this process nor the next one may trust them again.
 #[tokio::test]
 async fn an_empty_set_withdraws_the_keys_of_the_process_and_of_the_file() {
     let directory = tempfile::tempdir().unwrap();
@@ -123,7 +123,7 @@ async fn an_empty_set_withdraws_the_keys_of_the_process_and_of_the_file() {
     let restarted = keeping(FakeAnswer::Reset, &file, restless);
     restarted.fetches(1).await;
     assert!(restarted.issuer.find(Some("a"), ES256).is_none());
-    // It is asked again soon, and keys that come back are good again.
+    // The next fetch comes soon, and keys that come back are good again.
     stage.fake.answer(KEYS, json(&jwks(&[signer.jwk("a")])));
     while stage.issuer.find(Some("a"), ES256).is_none() {
         let ended = stage.issuer.follow().borrow().ended;
@@ -136,7 +136,7 @@ async fn an_empty_set_withdraws_the_keys_of_the_process_and_of_the_file() {
     );
 }
 
-// The cache headers of an empty set would refuse every token for a day.
+// If the cache headers of an empty set were obeyed, every token would be refused for a day.
 #[tokio::test]
 async fn an_empty_set_is_asked_for_again_after_the_cool_down() {
     let empty = FakeAnswer::Bytes(response(
@@ -153,7 +153,7 @@ async fn an_empty_set_is_asked_for_again_after_the_cool_down() {
     assert!(stage.issuer.find(Some("a"), ES256).is_some());
 }
 
-// A key that is withdrawn while its file cannot be replaced would come back with the next process.
+// A withdrawn key would come back with the next process if its file could not be replaced.
 #[test]
 fn a_file_that_cannot_be_replaced_is_removed_when_keys_are_withdrawn() {
     let directory = tempfile::tempdir().unwrap();
@@ -167,8 +167,7 @@ fn a_file_that_cannot_be_replaced_is_removed_when_keys_are_withdrawn() {
     let issuer = Issuer::new(entry, crate::issuer::fixture::metrics()).unwrap();
     keep(&issuer, &mut file, &document("a"), true, false);
     assert!(path.exists());
-    // Longer than a file's name may be with the end of a temporary one, so that no other can take
-    // its place.
+    // A temporary name would be longer than a file name may be, so the file cannot be replaced.
     let long = directory.path().join("k".repeat(250));
     std::fs::rename(&path, &long).unwrap();
     let mut entry = issuer.entry().clone();
@@ -183,7 +182,7 @@ fn a_file_that_cannot_be_replaced_is_removed_when_keys_are_withdrawn() {
     assert!(!long.exists());
 }
 
-// What leaked is not spread, nor trusted again after a restart.
+// A leaked private key is not copied to disk, nor trusted again after a restart.
 #[tokio::test]
 async fn a_set_that_publishes_a_private_key_leaves_no_file() {
     let directory = tempfile::tempdir().unwrap();

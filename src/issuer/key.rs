@@ -11,36 +11,36 @@ use jsonwebtoken::DecodingKey;
 use super::Algorithm;
 use super::verification_key::{UnfitKey, VerificationKey};
 
-/// A public key and what it may be used for. It lives as long as its issuer publishes it: who keeps
-/// a verified token keeps the key with it and asks [`Key::is_live`].
+/// A public key and the algorithms that it may be used for. It is live as long as its issuer
+/// publishes it: the token cache keeps the key with a verified token and asks [`Key::is_live`].
 pub struct Key {
     kid: Option<Box<str>>,
-    /// One for each algorithm it may be used for.
+    /// One parsed key for each algorithm.
     uses: Box<[VerificationKey]>,
     thumbprint: Thumbprint,
     live: AtomicBool,
 }
 
-/// SHA-256 over the required members of a JWK (RFC 7638 §3): two keys with the same one are the
-/// same key.
+/// The SHA-256 hash of the required members of a JWK (RFC 7638 §3). Keys with equal thumbprints are
+/// the same key.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Thumbprint([u8; 32]);
 
-/// The numbers of a public key, checked by who reads them.
+/// The numbers of a public key, which the JWK parser has checked.
 pub(super) enum Numbers<'a> {
-    /// RFC 7518 §6.3.1: modulus and exponent, without leading zeros.
+    /// The modulus and the exponent, without leading zeros (RFC 7518 §6.3.1).
     Rsa { n: &'a [u8], e: &'a [u8] },
-    /// RFC 7518 §6.2.1: the curve's name and a point on it, `04 || x || y`.
+    /// The name of the curve and a point on it, `04 || x || y` (RFC 7518 §6.2.1).
     Ec { crv: &'static str, point: &'a [u8] },
-    /// RFC 8037 §2: an Ed25519 public key.
+    /// An Ed25519 public key (RFC 8037 §2).
     Ed25519 { x: &'a [u8] },
 }
 
 impl Key {
-    /// A key for these algorithms.
+    /// Creates a key for these algorithms.
     ///
     /// # Errors
-    /// [`UnfitKey`], when the numbers are none for one of them.
+    /// [`UnfitKey`], if the numbers are not a key for one of the algorithms.
     pub(super) fn new(
         kid: Option<Box<str>>,
         algorithms: &[Algorithm],
@@ -59,21 +59,21 @@ impl Key {
         })
     }
 
-    /// The key id, as the issuer spells it (RFC 7517 §4.5).
+    /// Returns the key id, as the issuer spells it (RFC 7517 §4.5).
     #[must_use]
     pub fn kid(&self) -> Option<&str> {
         self.kid.as_deref()
     }
 
-    /// Whether a signature with this algorithm may be verified: the key's own `alg`, or else what
-    /// its kind can do.
+    /// Returns whether a signature with this algorithm may be verified. The key's own `alg`
+    /// decides, or else its type.
     #[must_use]
     pub fn allows(&self, algorithm: Algorithm) -> bool {
         self.algorithms().any(|allowed| allowed == algorithm)
     }
 
-    /// Whether `signature`, the third part of a token in its base64url, is this key's over
-    /// `message`. An algorithm that the key does not allow, and whatever else is wrong, is `false`.
+    /// Returns whether `signature`, the third part of a token in base64url, is a signature of
+    /// `message` with this key. It is not if the key does not allow the algorithm.
     #[must_use]
     pub fn verify(&self, algorithm: Algorithm, message: &[u8], signature: &str) -> bool {
         let allowed = self.uses.iter().find(|key| key.algorithm == algorithm);
@@ -84,32 +84,31 @@ impl Key {
         self.uses.iter().map(|key| key.algorithm)
     }
 
-    /// Whether the issuer still publishes the key. Once `false`, it stays so.
+    /// Returns whether the issuer still publishes the key. Once `false`, it stays `false`.
     #[must_use]
     pub fn is_live(&self) -> bool {
         self.live.load(Ordering::Acquire)
     }
 
-    /// Ends every cached token that this key verified.
+    /// Invalidates every cached token that this key verified.
     pub(super) fn retire(&self) {
         self.live.store(false, Ordering::Release);
     }
 
-    /// What identifies the key's material.
+    /// Returns the identity of the key's numbers.
     #[must_use]
     pub fn thumbprint(&self) -> Thumbprint {
         self.thumbprint
     }
 
-    /// Whether `other` is the same key under the same name for the same use.
+    /// Returns whether `other` has the same numbers, the same `kid` and the same algorithms.
     pub(super) fn is_same(&self, other: &Self) -> bool {
         self.kid == other.kid
             && self.thumbprint == other.thumbprint
             && self.algorithms().eq(other.algorithms())
     }
 
-    /// Whether some token could mean either of them: the same name, and an algorithm that both
-    /// allow.
+    /// Returns whether one token could select both keys: they share a `kid` and an algorithm.
     pub(super) fn is_confusable(&self, other: &Self) -> bool {
         self.kid.is_some()
             && self.kid == other.kid
@@ -118,7 +117,7 @@ impl Key {
 }
 
 impl Numbers<'_> {
-    /// The same, as the JWT library holds it.
+    /// Converts to the type of the JWT library.
     fn material(&self) -> DecodingKey {
         match *self {
             Numbers::Rsa { n, e } => DecodingKey::from_rsa_raw_components(n, e),
@@ -129,7 +128,8 @@ impl Numbers<'_> {
 }
 
 impl Thumbprint {
-    /// RFC 7638 §3: the required members, in the order of their names, without white space.
+    /// Hashes the required members, in the order of their names and without white space (RFC 7638
+    /// §3).
     fn of(numbers: &Numbers<'_>) -> Self {
         let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
         let text = match *numbers {
@@ -167,7 +167,7 @@ impl fmt::Debug for Thumbprint {
     }
 }
 
-/// Names the key; its numbers are nobody's reading.
+/// Shows what identifies the key, without its numbers.
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Key")
@@ -253,7 +253,7 @@ mod tests {
         verifies_its_own(Signer::rsa(), &rsa);
     }
 
-    // One key, one algorithm, where the issuer says so.
+    // A key with an `alg` is for that algorithm only.
     #[test]
     fn a_key_for_one_algorithm_verifies_no_other() {
         let key = key(Signer::rsa(), Some("PS256"));
@@ -269,7 +269,7 @@ mod tests {
         ));
     }
 
-    // CVE-2022-21449, and signatures that are none.
+    // CVE-2022-21449, and texts that are not signatures.
     #[test]
     fn no_signature_is_no_signature() {
         for (signer, algorithms) in signers() {

@@ -1,8 +1,9 @@
-//! An issuer as the workers see it: find a key, or wait for the fetch that may bring it.
+//! An issuer as the workers see it: a worker looks up a key, or waits for the fetch that may bring
+//! it.
 //!
-//! Workers never fetch. A request whose key is not there signals, and waits on a status that the
-//! control thread writes; both work across runtimes. However many requests ask, one fetch per
-//! cool-down answers them all.
+//! Workers never fetch. A request whose key is missing notifies the control thread and waits on a
+//! status that this thread writes; both work across runtimes. One fetch per cool-down answers all
+//! waiting requests, however many there are.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,8 +18,8 @@ use super::{Algorithm, IssuerSettings, Key, KeySource};
 use crate::clock;
 use crate::telemetry::IssuerMetrics;
 
-/// An issuer and its keys, shared by all workers and carried over a reload that does not change its
-/// entry.
+/// An issuer and its keys, shared by all workers. A reload that does not change the issuer's
+/// settings keeps it.
 pub struct Issuer {
     entry: IssuerSettings,
     metrics: Arc<IssuerMetrics>,
@@ -27,46 +28,46 @@ pub struct Issuer {
     demand: Arc<Notify>,
 }
 
-/// How the fetching goes.
+/// The progress of the fetches.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Status {
-    /// A fetch is under way.
+    /// A fetch is in progress.
     pub(super) fetching: bool,
-    /// Fetches that ended.
+    /// The number of fetches that have ended.
     pub(super) ended: u64,
-    /// When the last one ended.
+    /// The end of the last fetch.
     pub(super) last: Option<Instant>,
-    /// When the last good one ended.
+    /// The end of the last successful fetch.
     pub(super) last_good: Option<Instant>,
-    /// The last key set that was there had no key: the issuer has withdrawn them all.
+    /// The last key set that was fetched is empty: the issuer has withdrawn all of its keys.
     pub(super) withdrawn: bool,
-    /// The issuer left the configuration; it has no keys any more.
+    /// The issuer has left the configuration and has no keys any more.
     pub(super) retired: bool,
 }
 
-/// Why there is no key.
+/// The reason why a key is missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyError {
-    /// The issuer was heard, and has no such key: the token is not valid.
+    /// The issuer's current key set has no such key: the token is not valid.
     Unknown,
-    /// The issuer could not be heard, or has no keys: nothing can be said of the token.
+    /// The key set could not be fetched or is empty: the token cannot be judged.
     Unavailable {
-        /// When it is worth asking again.
+        /// The delay before another attempt is useful.
         retry_after: Duration,
     },
 }
 
-/// What readiness and metrics ask.
+/// The state of an issuer's keys, for readiness and metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IssuerState {
-    /// Usable keys.
+    /// The number of usable keys.
     pub keys: usize,
-    /// Since the keys were last fetched, be it by an earlier process; `None` before the first time,
-    /// and always for keys that are not fetched.
+    /// The time since the keys were last fetched, by this process or an earlier one; `None` before
+    /// the first fetch, and always for keys that are not fetched.
     pub age: Option<Duration>,
-    /// Whether a fetch has ended, well or not; always for keys that are not fetched.
+    /// Set when a fetch has ended, successfully or not; always for keys that are not fetched.
     pub tried: bool,
-    /// Whether the last fetch went well; always for keys that are not fetched.
+    /// Set when the last fetch succeeded; always for keys that are not fetched.
     pub last_ok: bool,
 }
 
@@ -75,19 +76,19 @@ pub struct IssuerState {
 pub(super) struct Change {
     pub(super) added: Vec<Arc<Key>>,
     pub(super) removed: Vec<Arc<Key>>,
-    /// How many stayed.
+    /// The number of keys that stayed.
     pub(super) kept: usize,
-    /// What is left out of the new set, if that is news.
+    /// The skipped keys of the new set, if they differ from those of the old one.
     pub(super) skips: Option<Skips>,
-    /// Whether the new set is empty, if that is news.
+    /// Set when the new set is empty and the old one was not.
     pub(super) withdrawn: bool,
 }
 
 impl Issuer {
-    /// An issuer that has no keys yet, unless the configuration holds them.
+    /// Creates an issuer without keys, or with the keys that the configuration contains.
     ///
     /// # Errors
-    /// [`JwksError`], for keys that the configuration holds.
+    /// [`JwksError`], for keys in the configuration.
     pub fn new(entry: IssuerSettings, metrics: Arc<IssuerMetrics>) -> Result<Arc<Self>, JwksError> {
         let keys = match &entry.keys {
             KeySource::Static(text) => match KeySet::parse(text.as_bytes(), entry.fetch.max_keys) {
@@ -116,14 +117,14 @@ impl Issuer {
         Ok(Arc::new(issuer))
     }
 
-    /// What the configuration says of it.
+    /// Returns the settings of the issuer.
     #[must_use]
     pub fn entry(&self) -> &IssuerSettings {
         &self.entry
     }
 
-    /// The key for a token with this header, if it is there: without waiting, and without asking
-    /// for a fetch.
+    /// Returns the key for a token with this header, if it is present. Neither waits nor asks for a
+    /// fetch.
     #[must_use]
     pub fn find(&self, kid: Option<&str>, algorithm: Algorithm) -> Option<Arc<Key>> {
         if !self.entry.algorithms.contains(&algorithm) {
@@ -132,8 +133,8 @@ impl Issuer {
         self.keys.load().find(kid, algorithm)
     }
 
-    /// The key for a token with this header. One that is not there is waited for, at most `wait`,
-    /// outside the cool-down.
+    /// Returns the key for a token with this header. Outside the cool-down, waits up to `wait` for
+    /// a key that is missing.
     ///
     /// # Errors
     /// [`KeyError`]
@@ -170,8 +171,8 @@ impl Issuer {
     ) -> Result<Arc<Key>, KeyError> {
         let mut updates = self.status.subscribe();
         let before = *updates.borrow();
-        // The status is read before the keys, and written after them: it never tells of a fetch not
-        // seen here.
+        // The status is read before the keys and written after them, so a fetch that it counts is
+        // visible in the keys that are read next.
         if let Some(key) = self.find(kid, algorithm) {
             return Ok(key);
         }
@@ -181,7 +182,7 @@ impl Issuer {
         if !before.fetching {
             self.demand.notify_one();
         }
-        // Keys may come from a file before the first fetch ends.
+        // Keys may also come from a file before the first fetch ends.
         let done = |status: &Status| {
             status.retired || status.ended > before.ended || self.find(kid, algorithm).is_some()
         };
@@ -194,7 +195,7 @@ impl Issuer {
             .ok_or_else(|| after.verdict(self.entry.fetch.cooldown))
     }
 
-    /// The state of its keys now.
+    /// Returns the current state of the keys.
     #[must_use]
     pub fn state(&self) -> IssuerState {
         let status = *self.status.borrow();
@@ -210,10 +211,10 @@ impl Issuer {
         }
     }
 
-    /// Brings the metrics up to date. The age grows by itself, so whoever renders the metrics calls
-    /// this first.
+    /// Updates the metrics. The age of the keys grows without an event, so the code that renders
+    /// the metrics calls this first.
     pub fn publish(&self) {
-        // The metrics go by name: they may be those of a successor by now.
+        // Metrics are found by the issuer's name and may already belong to a successor.
         if self.status.borrow().retired {
             return;
         }
@@ -221,7 +222,7 @@ impl Issuer {
         self.metrics.set_keys(state.keys, state.age);
     }
 
-    /// Ends every key at once, and every fetch: the issuer has left the configuration.
+    /// Retires every key and stops fetching, because the issuer has left the configuration.
     pub fn retire_all(&self) {
         self.status.send_modify(|status| {
             status.retired = true;
@@ -234,26 +235,26 @@ impl Issuer {
         matches!(self.entry.keys, KeySource::Static(_))
     }
 
-    /// What is counted of it.
+    /// Returns the counters of the issuer.
     #[must_use]
     pub fn metrics(&self) -> &IssuerMetrics {
         &self.metrics
     }
 
-    /// The signal of requests whose key is not there.
+    /// Returns the signal that requests give when their key is missing.
     pub(super) fn demand(&self) -> Arc<Notify> {
         Arc::clone(&self.demand)
     }
 
-    /// How much longer no fetch may begin.
+    /// Returns the remaining time during which no fetch may start.
     pub(super) fn cooldown_left(&self, now: Instant) -> Duration {
         self.status
             .borrow()
             .cooldown_left(self.entry.fetch.cooldown, now)
     }
 
-    /// When its keys become too old to trust; `None` while the last fetch is good, and when there
-    /// are none.
+    /// Returns the time at which the keys become too old to trust; `None` if the last fetch
+    /// succeeded or there are no keys.
     pub(super) fn stale_at(&self) -> Option<Instant> {
         let status = *self.status.borrow();
         if status.is_good() || self.keys.load().keys.is_empty() {
@@ -262,7 +263,7 @@ impl Issuer {
         status.last_good?.checked_add(self.entry.fetch.keep_stale)
     }
 
-    /// Follows the status without keeping the issuer.
+    /// Subscribes to the status without keeping the issuer alive.
     pub(super) fn follow(&self) -> watch::Receiver<Status> {
         self.status.subscribe()
     }
@@ -271,7 +272,7 @@ impl Issuer {
         self.status.send_modify(|status| status.fetching = true);
     }
 
-    /// Ends a fetch: with a new key set, or with none.
+    /// Ends a fetch, with a new key set or, for `None`, with a failure.
     pub(super) fn end_fetch(&self, fetched: Option<KeySet>) -> Change {
         let mut change = Change::default();
         self.status.send_modify(|status| {
@@ -290,9 +291,8 @@ impl Issuer {
         change
     }
 
-    /// Takes keys that were fetched before this process began, so long ago. Until the issuer was
-    /// heard, they are what stale keys are: they serve, and a key that is not among them is not
-    /// invalid for it.
+    /// Takes keys that an earlier process fetched `age` ago. Until a fetch succeeds they count as
+    /// stale keys: they verify tokens, but a key that is not among them is not therefore invalid.
     pub(super) fn restore(&self, keys: KeySet, age: Duration) -> Change {
         let mut change = Change::default();
         self.status.send_modify(|status| {
@@ -315,9 +315,8 @@ impl Issuer {
         change
     }
 
-    /// Puts a new set in place of the old, under the lock of the status. A key that is still there
-    /// keeps its `Arc`, and so the tokens that were verified with it; one that is gone or changed
-    /// is retired.
+    /// Replaces the key set, under the lock of the status. A key that stays keeps its `Arc`, and so
+    /// the cached tokens that it verified stay valid; a key that is gone or changed is retired.
     fn replace(&self, mut new: KeySet) -> Change {
         let old = self.keys.load_full();
         let mut change = Change::default();
@@ -336,7 +335,7 @@ impl Issuer {
         change
     }
 
-    /// Raises the alarm for a key set without keys.
+    /// Logs that the key set is empty.
     pub(super) fn report_withdrawal(&self) {
         tracing::error!(
             issuer = &*self.entry.name,
@@ -344,7 +343,7 @@ impl Issuer {
         );
     }
 
-    /// Says which keys of a set are not used, and why.
+    /// Logs which keys of a set are not used, and why.
     pub(super) fn report_skips(&self, skips: &Skips) {
         let issuer = &*self.entry.name;
         if skips.private > 0 {
@@ -355,7 +354,7 @@ impl Issuer {
     }
 }
 
-/// What a reload took away verifies nothing any more, not even a cached token.
+/// An issuer that a reload removed verifies nothing any more, not even a cached token.
 impl Drop for Issuer {
     fn drop(&mut self) {
         self.retire_all();
@@ -363,8 +362,8 @@ impl Drop for Issuer {
 }
 
 impl KeySet {
-    /// A `kid` names its key exactly. A token without one is taken only when there is nothing to
-    /// choose.
+    /// Returns the key for a token. A `kid` selects exactly its key; a token without a `kid` is
+    /// accepted only if a single key fits.
     fn find(&self, kid: Option<&str>, algorithm: Algorithm) -> Option<Arc<Key>> {
         let mut candidates = self.keys.iter().filter(|key| key.allows(algorithm));
         if kid.is_some() {
@@ -376,7 +375,7 @@ impl KeySet {
 }
 
 impl Status {
-    /// The answer to a request whose key is not there, when there is nothing to wait for.
+    /// Returns the error for a request whose key is missing, if waiting is of no use.
     fn refuse(&self, entry: &IssuerSettings, now: Instant) -> Option<KeyError> {
         let cooldown = entry.fetch.cooldown;
         if self.retired {
@@ -391,7 +390,7 @@ impl Status {
         (!left.is_zero()).then(|| self.verdict(left))
     }
 
-    /// What the last fetch lets us say of a key that is not there.
+    /// Returns the error for a missing key, according to the last fetch.
     fn verdict(&self, retry_after: Duration) -> KeyError {
         if self.is_good() && !self.retired && !self.withdrawn {
             KeyError::Unknown
@@ -400,7 +399,7 @@ impl Status {
         }
     }
 
-    /// Whether the last fetch went well.
+    /// Returns whether the last fetch succeeded.
     fn is_good(&self) -> bool {
         self.last.is_some() && self.last == self.last_good
     }

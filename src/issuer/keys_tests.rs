@@ -1,4 +1,5 @@
-//! Finding keys and waiting for them, without a network: the tests play the control thread.
+//! Tests of finding keys and waiting for them. There is no network: the tests act as the control
+//! thread.
 
 use std::future::Future;
 
@@ -28,8 +29,8 @@ fn with_keys(keys: &[serde_json::Value]) -> Arc<Issuer> {
     issuer
 }
 
-/// Answers demands outside the cool-down with `keys`, as the control thread does, and says how many
-/// there were.
+/// Answers requests for a fetch outside the cool-down with `keys`, as the control thread does, and
+/// returns how many there were.
 async fn serve(
     issuer: &Issuer,
     keys: impl Fn() -> Option<KeySet>,
@@ -53,7 +54,7 @@ async fn serve(
     fetches
 }
 
-// The kid is compared whole, and with case.
+// The kid is compared in full and with case.
 #[test]
 fn a_kid_selects_its_key_and_no_other() {
     let issuer = with_keys(&[
@@ -156,7 +157,7 @@ async fn a_set_of_the_configuration_without_keys_says_nothing_of_a_token() {
     assert_eq!(issuer.state().keys, 0);
 }
 
-// No keys, no verdict, although the issuer was heard.
+// Without keys no token is judged, although the fetch succeeded.
 #[tokio::test]
 async fn an_empty_set_retires_every_key_and_makes_no_token_invalid() {
     let issuer = with_keys(&[Signer::p256().jwk("a"), Signer::rsa().jwk("b")]);
@@ -210,7 +211,8 @@ fn issuers_with_equal_kids_share_no_key() {
             .unwrap()
             .verify(ES256, message, &signature)
     );
-    // Not even the same key at two issuers: one may retire it alone.
+    // Two issuers never share a key object, not even for the same numbers: one of them may retire
+    // it.
     let c = with_keys(&[one.jwk("k")]);
     assert!(!Arc::ptr_eq(
         &a.find(Some("k"), ES256).unwrap(),
@@ -240,7 +242,7 @@ fn a_refresh_keeps_what_is_unchanged_and_retires_the_rest() {
     assert!(find("changes").unwrap().is_live() && find("new").unwrap().is_live());
 }
 
-// The same numbers under another name or for another algorithm are another key.
+// The same numbers with another `kid` or for another algorithm are another key.
 #[test]
 fn a_key_that_is_renamed_or_restricted_is_another_key() {
     let rsa = Signer::rsa();
@@ -276,7 +278,7 @@ async fn an_issuer_that_is_gone_verifies_nothing() {
         issuer.key(Some("a"), ES256).await,
         Err(KeyError::Unavailable { .. })
     ));
-    // A fetch that was under way brings nothing back.
+    // A fetch that was in progress does not bring keys back.
     issuer.end_fetch(Some(set(&[Signer::p256().jwk("a")])));
     assert!(issuer.find(Some("a"), ES256).is_none());
 
@@ -286,7 +288,7 @@ async fn an_issuer_that_is_gone_verifies_nothing() {
     assert!(!key.is_live());
 }
 
-// Single flight.
+// All requests share a single fetch.
 #[tokio::test]
 async fn all_who_miss_a_key_wait_for_one_fetch() {
     let issuer = issuer(fetched_entry());
@@ -318,7 +320,7 @@ async fn in_the_cool_down_nobody_waits() {
     assert_eq!(serve(&issuer, || Some(set(&keys)), requests).await, 1);
 }
 
-// "No keys, no verdict".
+// The gateway answers 503, not 401, when it has no keys.
 #[tokio::test]
 async fn an_issuer_that_cannot_be_heard_makes_no_token_invalid() {
     let issuer = issuer(fetched_entry());
@@ -388,7 +390,7 @@ fn a_wait_works_from_another_runtime() {
     assert_eq!(worker.join().unwrap(), Ok(()));
 }
 
-// A restart does not make keys any younger.
+// A restart does not make keys younger.
 #[tokio::test]
 async fn restored_keys_are_as_old_as_they_are() {
     let issuer = issuer(fetched_entry());

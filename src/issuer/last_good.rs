@@ -1,9 +1,11 @@
-//! The last good key set of an issuer on disk, so that a restart survives the issuer's outage.
+//! The last good key set of an issuer on disk, so that a restart during the issuer's outage has
+//! keys.
 //!
-//! The file is a head, one line of JSON that says whose keys these are, where they came from and
-//! when, and then the document as it came. It only ever stands in for a fetch that has not
-//! succeeded yet, and whatever is wrong with it is a warning: a gateway that lost it is a gateway
-//! that never had it. Whoever can write it makes tokens, as with `jwks_file`.
+//! The file has a head, which is one line of JSON with the issuer, the source of the keys and the
+//! time of the fetch, followed by the document as it was received. The file is only used until a
+//! fetch succeeds. Every problem with it is a warning: a gateway without the file is in the same
+//! state as one that never had it. A process that can write the file can make valid tokens, as with
+//! `jwks_file`.
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
@@ -19,11 +21,12 @@ use super::jwks::{JwksError, KeySet};
 use super::{IssuerSettings, KeySource};
 use crate::clock::{Now, UnixTime};
 
-/// Bytes of the head: an issuer, a URL and a number.
+/// The largest size of the head in bytes: an issuer, a URL and a number.
 const MAX_HEAD_BYTES: u64 = 16 * 1024;
 
-/// Unchanged keys are written again after so long, since the file must say when they were last
-/// heard. A flood of unknown key ids causes a fetch per cool-down, and not a write for each.
+/// The age at which unchanged keys are written again, so that the file has the time of a recent
+/// fetch. A flood of unknown key ids causes a fetch per cool-down, and must not cause a write for
+/// each.
 const REWRITE: Duration = Duration::from_secs(60);
 
 /// The file of one issuer.
@@ -31,11 +34,11 @@ pub(super) struct LastGood {
     path: PathBuf,
     issuer: Box<str>,
     source: String,
-    /// What the file holds, as far as this process wrote it, and since when.
+    /// The document that this process wrote last, and the time at which it did.
     written: Option<(Bytes, Instant)>,
 }
 
-/// The keys of a file, and how long ago they were fetched.
+/// The keys of a file and the time since they were fetched.
 #[derive(Debug)]
 pub(super) struct Kept {
     pub(super) keys: KeySet,
@@ -44,35 +47,36 @@ pub(super) struct Kept {
 
 #[derive(Deserialize, Serialize)]
 struct Head {
-    /// The issuer's `iss`: the file of another issuer says nothing of this one's keys.
+    /// The issuer's `iss`; the file of another issuer is not used.
     issuer: String,
-    /// An operator who has moved the keys elsewhere does not trust the old place any more.
+    /// The source of the keys. An operator who configures another source does not trust the old one
+    /// any more.
     source: String,
-    /// Seconds since 1970.
+    /// The time of the fetch, in seconds since 1970.
     fetched_at: u64,
 }
 
-/// Why a file is of no use.
+/// A reason why a file is not used.
 #[derive(Debug)]
 pub(super) enum LastGoodError {
     /// It cannot be read.
     Read(io::Error),
-    /// Not a plain file, or more bytes than a key set may have.
+    /// Not a regular file, or larger than a key set may be.
     Size,
-    /// It does not begin with the line that tells whose keys it holds.
+    /// It does not begin with a head.
     Head,
-    /// It holds the keys of another issuer, or of another place.
+    /// It holds the keys of another issuer, or from another source.
     Foreign,
-    /// It is older than stale keys are kept.
+    /// It is older than `keep_stale`.
     TooOld(Duration),
-    /// It was written later than now: one of two clocks is wrong, and nobody knows how old it is.
+    /// It was written later than now: one of two clocks is wrong, and its age is unknown.
     Future,
-    /// What follows the head is no key set.
+    /// The part after the head is not a key set.
     Keys(JwksError),
 }
 
 impl LastGood {
-    /// The file of an issuer that has one.
+    /// Returns the file of an issuer, if one is configured.
     pub(super) fn of(entry: &IssuerSettings) -> Option<Self> {
         let path = entry.fetch.keep_file.clone()?;
         let source = match &entry.keys {
@@ -88,12 +92,12 @@ impl LastGood {
         })
     }
 
-    /// Where it is.
+    /// Returns the path of the file.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The keys that an earlier process left; `None` when there is no file yet.
+    /// Reads the keys that an earlier process wrote; `None` if there is no file yet.
     ///
     /// # Errors
     /// [`LastGoodError`]
@@ -129,10 +133,11 @@ impl LastGood {
         Ok(Some(Kept { keys, age }))
     }
 
-    /// Writes a document that was fetched just now, unless the file says as much already.
+    /// Writes a document that was fetched just now, unless the file already has it with a recent
+    /// time.
     ///
     /// # Errors
-    /// The system's own. The file is then what it was.
+    /// The error of the system. The old file is then unchanged.
     pub(super) fn write(&mut self, document: &Bytes, now: Now) -> io::Result<()> {
         let is_current = |(known, since): &(Bytes, Instant)| {
             known == document && now.monotonic.saturating_duration_since(*since) < REWRITE
@@ -155,7 +160,7 @@ impl LastGood {
     /// Removes the file.
     ///
     /// # Errors
-    /// The system's own.
+    /// The error of the system.
     pub(super) fn discard(&mut self) -> io::Result<()> {
         self.written = None;
         match fs::remove_file(&self.path) {
@@ -165,8 +170,8 @@ impl LastGood {
     }
 }
 
-/// A plain file within its bound. Anything else that a path may name, such as a pipe, could hold up
-/// the control thread.
+/// Reads a regular file up to its size limit. Anything else that a path may name, such as a pipe,
+/// could block the control thread.
 fn read_bounded(path: &Path, max_bytes: u64) -> Result<Vec<u8>, LastGoodError> {
     let metadata = fs::metadata(path).map_err(LastGoodError::Read)?;
     if !metadata.is_file() || metadata.len() > max_bytes {
@@ -180,15 +185,16 @@ fn read_bounded(path: &Path, max_bytes: u64) -> Result<Vec<u8>, LastGoodError> {
     Ok(bytes)
 }
 
-/// Puts a file in the place of another as one step: whoever reads, and whatever breaks off, finds
-/// the old one whole or the new one whole.
+/// Replaces a file atomically: a reader, or a crash, sees either the whole old file or the whole
+/// new one.
 fn replace(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
     let name = path
         .file_name()
         .ok_or(io::ErrorKind::InvalidInput)?
         .to_string_lossy();
-    // In the same directory, since a rename does not leave its file system. Two gateways may share
-    // the file, and in containers a process id: the name is random.
+    // The temporary file is in the same directory because a rename cannot cross file systems. Its
+    // name is random because two gateways may share the directory, and in containers even the
+    // process id.
     let random = RandomState::new().hash_one(path);
     let temporary = path.with_file_name(format!(".{name}.{random:016x}.tmp"));
     let written = write_new(&temporary, parts).and_then(|()| fs::rename(&temporary, path));
@@ -200,13 +206,13 @@ fn replace(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
 
 fn write_new(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
     let mut options = OpenOptions::new();
-    // Never what is there already, nor where a link leads that somebody put there.
+    // Never overwrites an existing file and never follows a symbolic link that was placed there.
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut file = options.open(path)?;
     parts.iter().try_for_each(|part| file.write_all(part))?;
-    // Before the rename: else a crash may leave the new name with nothing in it.
+    // Without a sync before the rename, a crash may leave an empty file with the new name.
     file.sync_all()
 }
 

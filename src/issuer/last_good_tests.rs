@@ -1,4 +1,4 @@
-//! The file that outlives the process.
+//! Tests of the file that keeps keys across restarts.
 
 use super::super::Algorithm;
 use super::super::fixture::{Signer, entry, jwks};
@@ -123,13 +123,13 @@ fn keys_older_than_stale_ones_are_kept_are_not_taken() {
         read(now.unix.0 + 100),
         Err(LastGoodError::TooOld(_))
     ));
-    // A clock that is wrong, or that was: how old they are is anybody's guess.
+    // The clock is wrong now or was wrong at the write, so the age of the keys is unknown.
     assert!(matches!(read(now.unix.0 - 1), Err(LastGoodError::Future)));
     assert!(matches!(read(0), Err(LastGoodError::Future)));
     assert!(matches!(read(u64::MAX), Err(LastGoodError::TooOld(_))));
 }
 
-// Keys belong to an issuer, and an operator who names another place for them means it.
+// Keys belong to an issuer, and a new source in the configuration replaces the old one.
 #[test]
 fn keys_of_another_issuer_or_place_are_not_taken() {
     let directory = tempfile::tempdir().unwrap();
@@ -209,7 +209,7 @@ fn a_write_that_fails_leaves_what_was_there() {
     let entry = kept_entry(&path);
     let mut file = LastGood::of(&entry).unwrap();
     assert!(file.write(&document("a"), clock::now()).is_err());
-    // What was not written is not taken for written.
+    // A write that failed is not remembered as written.
     fs::create_dir(directory.path().join("nowhere")).unwrap();
     let same = document("a");
     file.write(&same, clock::now()).unwrap();

@@ -1,7 +1,8 @@
-//! Whom we trust, and with which keys.
+//! The trusted issuers and their keys.
 //!
-//! Keys belong to an issuer and an algorithm: a key of one issuer never verifies a token of
-//! another, whatever its `kid`. Workers look keys up and wait; only the control thread fetches.
+//! A key belongs to one issuer and its algorithms: a key of one issuer never verifies a token of
+//! another, whatever its `kid`. Workers look up keys and wait for them; only the control thread
+//! fetches.
 
 mod algorithm;
 mod discovery;

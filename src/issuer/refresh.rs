@@ -1,9 +1,9 @@
-//! The control thread's care for one issuer: fetch, fetch again in time, and let go of keys that
-//! are too old.
+//! The control thread's task for one issuer: it fetches keys, refreshes them in time, and drops
+//! those that are too old.
 //!
-//! One fetch at a time, and none within the cool-down of the last, whoever asks. A fetch that
-//! fails, in whatever way, changes nothing: the last good keys serve until they are too old to
-//! trust.
+//! Fetches never overlap, and none starts within the cool-down of the last one, however many
+//! requests ask. A failed fetch changes nothing: the last good keys stay in use until they are too
+//! old to trust.
 
 use std::fmt;
 use std::hash::{BuildHasher as _, RandomState};
@@ -23,17 +23,17 @@ use super::{FetchPolicy, Issuer, Key, KeySource};
 use crate::clock;
 use crate::net::{Bounds, Client, FetchError, Nearness, Url};
 
-/// A cool-down of zero must not become a busy loop.
+/// The shortest delay between fetches, so that a cool-down of zero is not a busy loop.
 const MIN_DELAY: Duration = Duration::from_millis(100);
 
-/// Retries are at most this many doublings apart; `refresh` ends them sooner.
+/// The largest number of times that the retry delay is doubled; `refresh` usually limits it first.
 const MAX_DOUBLINGS: u32 = 16;
 
-/// The indices of `IssuerMetrics::REFRESH_RESULTS`.
+/// Indices into `IssuerMetrics::REFRESH_RESULTS`.
 const SUCCESS: usize = 0;
 const FAILURE: usize = 1;
 
-/// Why a refresh brought no keys.
+/// A reason why a refresh brought no keys.
 #[derive(Debug)]
 enum RefreshError {
     Discovery(DiscoveryError),
@@ -41,30 +41,31 @@ enum RefreshError {
     Jwks(Url, JwksError),
 }
 
-/// A key set, the document it was read from, and how long it is fresh if its headers say so.
+/// A key set, the document that it was parsed from, and its lifetime if the response headers state
+/// one.
 struct Fresh {
     keys: KeySet,
     document: Bytes,
     lifetime: Option<Duration>,
 }
 
-/// What ended a wait.
+/// The reason why a wait ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Wake {
     Time,
     Demand,
 }
 
-/// Where keys are fetched.
+/// The address that keys are fetched from.
 enum KeyLocation {
-    /// At the `jwks_uri` of the metadata below this URL.
+    /// The `jwks_uri` of the metadata below this URL.
     Metadata(Url),
-    /// At this URL.
+    /// This URL.
     Keys(Url),
 }
 
-/// Keeps the keys of an issuer fresh until it is dropped or retired. To be run once per issuer, on
-/// a runtime that serves no requests. Ends at once for keys that the configuration holds.
+/// Keeps the keys of an issuer fresh until the issuer is dropped or retired. Runs once per issuer,
+/// on a runtime that serves no requests. Returns at once for keys that the configuration contains.
 pub async fn maintain(issuer: Weak<Issuer>, client: Client) {
     let Some((location, mut updates)) = issuer
         .upgrade()
@@ -74,7 +75,7 @@ pub async fn maintain(issuer: Weak<Issuer>, client: Client) {
     };
     tokio::select! {
         () = run(issuer, &location, &client) => {}
-        // An error is an issuer that was dropped, which is as good a reason.
+        // An error means that the issuer was dropped, which ends the task as well.
         _ = updates.wait_for(|status| status.retired) => {}
     }
 }
@@ -89,12 +90,12 @@ async fn run(weak: Weak<Issuer>, location: &KeyLocation, client: &Client) {
         restore(&issuer, file);
     }
     let mut wake = Wake::Time;
-    // Held while there is something to do: in between, the snapshots decide how long the issuer
-    // lives.
+    // The task holds the issuer only while it works, so that between fetches the snapshots alone
+    // keep it alive.
     while let Some(issuer) = weak.upgrade() {
         let now = clock::monotonic();
-        // Requests ask outside the cool-down alone: one that is heard within it was answered by the
-        // last fetch.
+        // Requests ask outside the cool-down only. A notification that is seen within the cool-down
+        // was already answered by the last fetch.
         let asked = wake == Wake::Demand && issuer.cooldown_left(now).is_zero();
         if asked || due <= now {
             let delay = refresh(&issuer, location, client, &mut failures, last_good.as_mut()).await;
@@ -114,7 +115,7 @@ async fn wait(until: Instant, demand: &Notify) -> Wake {
     }
 }
 
-/// One fetch, and what follows from it: the delay until the next.
+/// Fetches once and applies the result. Returns the delay before the next fetch.
 async fn refresh(
     issuer: &Issuer,
     location: &KeyLocation,
@@ -145,8 +146,8 @@ async fn refresh(
                     !change.removed.is_empty(),
                 );
             }
-            // Without keys no token is served, and every cool-down counts, whatever the headers
-            // say.
+            // Without keys every token is refused, so the next fetch comes after the cool-down,
+            // whatever the headers say.
             if is_empty {
                 after_failure(policy, 1, false)
             } else {
@@ -165,7 +166,7 @@ async fn refresh(
     early(delay, policy.cooldown)
 }
 
-/// Begins with what an earlier process has left.
+/// Loads the keys that an earlier process wrote.
 fn restore(issuer: &Issuer, file: &LastGood) {
     let (entry, path) = (issuer.entry(), file.path().display());
     match file.read(entry, clock::now().unix) {
@@ -180,10 +181,10 @@ fn restore(issuer: &Issuer, file: &LastGood) {
     }
 }
 
-/// Leaves a good key set to the next process, if it may be kept: one that publishes private keys is
-/// not spread any further, and an empty one is no key set to restart with. In both cases the file
-/// of before may hold the very keys that are not to be trusted any more; so it may where keys were
-/// `removed` and the new set cannot be written.
+/// Writes a good key set to the file for the next process if `may_keep` is set. A set that contains
+/// private keys is not copied, and an empty one is of no use after a restart; in both cases the
+/// existing file may hold the very keys that must not be trusted any more, so it is removed. It is
+/// also removed if keys were `removed` from the set and the new set cannot be written.
 fn keep(issuer: &Issuer, file: &mut LastGood, document: &Bytes, may_keep: bool, removed: bool) {
     let name = &*issuer.entry().name;
     let written = if may_keep {
@@ -223,7 +224,7 @@ impl KeyLocation {
             max_keys,
             ..
         } = entry.fetch;
-        // The operator chose the place, wherever it is.
+        // The operator chose this address, so it may be on any network.
         let bounds = Bounds {
             timeout,
             max_bytes,
@@ -231,8 +232,8 @@ impl KeyLocation {
             nearest: Nearness::Machine,
         };
         let (url, bounds) = match self {
-            // Asked again every time: where the keys are may change, and the old place is then
-            // anybody's.
+            // The metadata is fetched again each time: the keys may move, and another party may
+            // then own the old address.
             Self::Metadata(base) => {
                 let found = discover(client, entry, base, bounds)
                     .await
@@ -257,9 +258,8 @@ impl KeyLocation {
                 document: fetched.body,
                 lifetime: fetched.lifetime,
             }),
-            // The issuer was heard, and says that it has no key: what it had is not to be trusted
-            // any more. A document without `keys`, or with keys that cannot be used, says no such
-            // thing.
+            // The issuer answered that it has no keys, so its earlier keys are not trusted any
+            // more. A document without `keys`, or with unusable keys, is an error instead.
             Err(JwksError::Empty) => {
                 let keys = KeySet::default();
                 Ok(Fresh {
@@ -273,7 +273,8 @@ impl KeyLocation {
     }
 }
 
-/// Lets go of keys that are too old; else says when they will be, if the last fetch failed.
+/// Drops keys that are too old. Otherwise returns the time at which they will be, if the last fetch
+/// failed.
 fn drop_stale(issuer: &Issuer) -> Option<Instant> {
     let stale = issuer.stale_at()?;
     if clock::monotonic() < stale {
@@ -289,8 +290,9 @@ fn drop_stale(issuer: &Issuer) -> Option<Instant> {
     None
 }
 
-/// What the headers say, within the bounds. Half of the time that stale keys are kept is left for
-/// retries: else an issuer with long lifetimes would be lost with the first fetch that fails.
+/// Returns the delay after a successful fetch: the lifetime in the headers, within the limits. At
+/// most half of `keep_stale` is used, which leaves time for retries: the keys of an issuer with
+/// long lifetimes would otherwise expire with the first fetch that fails.
 fn after_success(policy: &FetchPolicy, lifetime: Option<Duration>) -> Duration {
     let wanted = lifetime.unwrap_or(policy.refresh);
     wanted
@@ -300,8 +302,8 @@ fn after_success(policy: &FetchPolicy, lifetime: Option<Duration>) -> Duration {
         .max(MIN_DELAY)
 }
 
-/// Doubled with each failure up to `refresh`, while there are keys to serve with; without, nobody
-/// is served and every cool-down counts.
+/// Returns the delay after a failed fetch, which doubles with each failure up to `refresh` while
+/// there are keys. Without keys every token is refused, so the delay stays at the cool-down.
 fn after_failure(policy: &FetchPolicy, failures: u32, has_keys: bool) -> Duration {
     let first = policy.cooldown.max(MIN_DELAY);
     let doublings = if has_keys {
@@ -314,9 +316,10 @@ fn after_failure(policy: &FetchPolicy, failures: u32, has_keys: bool) -> Duratio
         .min(policy.refresh.max(first))
 }
 
-/// Up to a tenth early, so that many gateways do not ask in step; never within the cool-down.
+/// Shortens the delay by up to a tenth, so that many gateways do not fetch in step; never below the
+/// cool-down.
 fn early(delay: Duration, cooldown: Duration) -> Duration {
-    // Uneven is all it has to be: the random keys of the standard library's hashers will do.
+    // The value only has to be uneven, so the random keys of the standard library's hasher suffice.
     let part = RandomState::new().hash_one(delay) % 256;
     let part = u32::try_from(part).unwrap_or_default();
     (delay - delay / 10 * part / 255).max(cooldown)
@@ -332,7 +335,8 @@ fn report_change(issuer: &Issuer, change: &Change) {
     let issuer = &*issuer.entry().name;
     let (added, removed) = (names(&change.added), names(&change.removed));
     if change.kept == 0 && !change.removed.is_empty() && !change.added.is_empty() {
-        // A rotation overlaps. This is a new key server, or somebody else's (requirements.md#k14).
+        // A normal rotation overlaps. A complete replacement means a new key server, or an
+        // attacker's (docs/design/requirements.md#k14).
         tracing::warn!(issuer, %added, %removed, "every key was replaced at once");
     } else if !change.added.is_empty() || !change.removed.is_empty() {
         tracing::info!(issuer, %added, %removed, kept = change.kept, "keys changed");
@@ -361,7 +365,7 @@ fn report_failure(issuer: &Issuer, error: &RefreshError, failures: u32, retry: D
     );
 }
 
-/// The key ids, for a log line.
+/// Joins the key ids for a log line.
 fn names(keys: &[Arc<Key>]) -> String {
     let name = |key: &Arc<Key>| match key.kid() {
         Some(kid) => Name(kid).to_string(),

@@ -1,4 +1,4 @@
-//! The control thread's task against issuers that misbehave, over real sockets.
+//! Tests of the control thread's task against issuers that misbehave, over real sockets.
 
 use super::super::fixture::{Signer, entry, jwks};
 use super::super::{Algorithm, IssuerSettings, KeyError};
@@ -10,10 +10,10 @@ use crate::telemetry::Metrics;
 const ES256: Algorithm = Algorithm::ES256;
 const KEYS: &str = "/keys";
 
-/// For conditions that must come.
+/// The longest wait for a condition that must become true.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// An issuer whose keys are maintained from a fake server.
+/// An issuer whose keys are fetched from a fake server.
 struct Stage {
     fake: Fake,
     issuer: Arc<Issuer>,
@@ -41,7 +41,7 @@ impl Stage {
         }
     }
 
-    /// Waits until so many fetches have ended.
+    /// Waits until `count` fetches have ended.
     async fn fetches(&self, count: u64) {
         let mut updates = self.issuer.follow();
         let done = updates.wait_for(|status| status.ended >= count);
@@ -51,8 +51,8 @@ impl Stage {
             .unwrap();
     }
 
-    /// Waits until there are keys. With short timeouts on a busy machine, not every good fetch is
-    /// in time.
+    /// Waits until there are keys. On a busy machine a successful fetch may still miss a short
+    /// timeout.
     async fn keys(&self) {
         let mut ended = 0;
         while self.issuer.state().keys == 0 {
@@ -62,7 +62,8 @@ impl Stage {
         }
     }
 
-    /// Waits until the keys of the first fetch are in the file, which comes right after its end.
+    /// Waits until the keys of the first fetch are in the file, which is written just after the
+    /// fetch ends.
     async fn keep(&self, file: &std::path::Path) {
         self.keys().await;
         let written = async {
@@ -88,7 +89,7 @@ impl Stage {
     }
 }
 
-/// Fetches that follow on each other at once.
+/// Removes the delays between fetches.
 fn restless(entry: &mut IssuerSettings) {
     entry.fetch.cooldown = Duration::from_millis(1);
     entry.fetch.refresh = MIN_DELAY;
@@ -129,14 +130,14 @@ async fn keys_are_found_through_metadata() {
         stage.fake.url(KEYS).to_string(),
     );
     let metadata = serde_json::json!({ "issuer": issuer, "jwks_uri": jwks_uri }).to_string();
-    // Nothing is spawned until the test first waits: the answer is there in time.
+    // The task only starts when the test first waits, so the answer is set before the first fetch.
     stage
         .fake
         .answer("/.well-known/openid-configuration", json(&metadata));
     assert!(stage.key("a").await.is_ok());
 }
 
-// An issuer on this machine, as on a laptop or in a pod, names places on it in its own way.
+// An issuer on this machine, as on a laptop or in a pod, may name addresses of this machine.
 #[tokio::test]
 async fn metadata_of_this_machine_may_name_this_machine() {
     for host in ["127.0.0.1", "127.1", "[::ffff:127.0.0.1]", "localhost"] {
@@ -158,8 +159,7 @@ async fn metadata_of_this_machine_may_name_this_machine() {
     }
 }
 
-// Whatever an issuer does, its last good keys serve, and no
-// request waits.
+// The last good keys stay in use through every failure of the issuer, and no request waits.
 #[tokio::test]
 async fn last_known_good_keys_serve_through_every_failure() {
     let (_, good) = set_of("a");
@@ -220,7 +220,7 @@ async fn survives(name: &'static str, good: FakeAnswer, bad: FakeAnswer) {
     while stage.issuer.state().last_ok {
         let ended = stage.issuer.follow().borrow().ended;
         stage.fetches(ended + 1).await;
-        // Synchronous: with its key there, a request does not wait for anything.
+        // `find` is synchronous: a request whose key is present does not wait.
         assert!(stage.issuer.find(Some("a"), ES256).is_some(), "{name}");
     }
     assert!(
@@ -244,7 +244,7 @@ async fn survives(name: &'static str, good: FakeAnswer, bad: FakeAnswer) {
 #[tokio::test]
 async fn a_new_key_is_learnt_when_a_token_names_it() {
     let (_, old) = set_of("a");
-    // Nothing but the token causes the second fetch: the next by itself is an hour away.
+    // Only the token can cause the second fetch: the next scheduled one is an hour away.
     let stage = Stage::set(old, |entry| entry.fetch.cooldown = Duration::ZERO);
     stage.fetches(1).await;
     stage.fake.answer(KEYS, set_of("b").1);
@@ -281,7 +281,7 @@ async fn a_flood_of_unknown_kids_is_one_fetch_per_cool_down() {
     assert_eq!(stage.fake.hits(KEYS), 1);
 }
 
-// Those who come while a fetch is under way wait for that one.
+// Requests that arrive during a fetch wait for that fetch.
 #[tokio::test]
 async fn requests_during_a_fetch_start_no_other() {
     let held = FakeAnswer::Held(response(200, "", &jwks(&[Signer::p256().jwk("a")])));
@@ -304,13 +304,13 @@ async fn requests_during_a_fetch_start_no_other() {
     assert_eq!(stage.fake.hits(KEYS), 1);
 }
 
-// A request may signal just when the fetch that answers it has begun or ended.
+// A request may signal just when the fetch that answers it has started or ended.
 #[tokio::test]
 async fn a_signal_within_the_cool_down_starts_no_fetch() {
     let stage = Stage::set(set_of("a").1, |_| {});
     stage.fetches(1).await;
     stage.issuer.demand().notify_one();
-    // The task has its turn: on this one thread, a fetch would have begun by then.
+    // Lets the task run: on this single thread, a fetch would have started by then.
     for _ in 0..10 {
         tokio::task::yield_now().await;
     }
@@ -358,7 +358,7 @@ async fn keys_that_are_too_old_are_dropped() {
 #[tokio::test]
 async fn the_task_ends_with_its_issuer() {
     for drops in [true, false] {
-        // Retired in the middle of a fetch, too.
+        // An issuer can also be retired during a fetch.
         let Stage { issuer, task, .. } = Stage::set(
             if drops {
                 set_of("a").1

@@ -1,39 +1,39 @@
-//! An issuer with a placeholder, as multi-tenant providers write theirs:
+//! An issuer with a placeholder, as multi-tenant providers document it:
 //! `https://login.example.com/{tenant}/v2.0`.
 //!
-//! It only ever stands for the tenants that the operator lists: each becomes an issuer of its own,
-//! with an exact `iss`. No token is compared with a pattern: whoever can sign up with a provider
-//! has a tenant there.
+//! The placeholder only stands for the tenants that the operator lists: each of them becomes an
+//! issuer with an exact `iss`. No token is compared with a pattern, because any customer of a
+//! provider has a tenant there.
 
 use std::fmt;
 
-/// A text with one placeholder, which is a whole segment of its path.
+/// A URL with one placeholder, which is a whole segment of its path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template {
     before: Box<str>,
-    /// With its braces.
+    /// The placeholder, with its braces.
     placeholder: Box<str>,
     after: Box<str>,
 }
 
-/// Why a text is no template.
+/// An error in a template.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TemplateError {
     /// More than one placeholder, or braces that do not pair.
     Braces,
     /// The placeholder's name is empty, or holds more than letters, digits, `-` and `_`.
     Name,
-    /// The placeholder is in the host or the query, or a part of a segment.
+    /// The placeholder is in the host or the query, or is only a part of a segment.
     Place,
 }
 
-/// Why a text is no tenant.
+/// An error in the name of a tenant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TenantError;
 
 impl Template {
-    /// The template that a text is; `None` for a text without braces, which no URL holds (RFC 3986
-    /// §2).
+    /// Parses a template; `None` for a text without braces, which are not allowed in a URL (RFC
+    /// 3986 §2).
     ///
     /// # Errors
     /// [`TemplateError`]
@@ -65,20 +65,21 @@ impl Template {
         }))
     }
 
-    /// The placeholder, with its braces.
+    /// Returns the placeholder, with its braces.
     #[must_use]
     pub fn placeholder(&self) -> &str {
         &self.placeholder
     }
 
-    /// The text for one tenant.
+    /// Returns the URL of one tenant.
     #[must_use]
     pub fn of(&self, tenant: &Tenant) -> String {
         format!("{}{}{}", self.before, tenant.0, self.after)
     }
 }
 
-/// Whether what follows is in the path of a URL: not in its scheme, host or query.
+/// Returns whether a text that follows `before` would be in the path of a URL, not in its scheme,
+/// host or query.
 fn ends_in_path(before: &str) -> bool {
     let path = before
         .split_once("://")
@@ -88,13 +89,13 @@ fn ends_in_path(before: &str) -> bool {
     })
 }
 
-/// One tenant of a provider, as its tokens' `iss` spells it.
+/// One tenant of a provider, as the `iss` of its tokens spells it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tenant(Box<str>);
 
 impl Tenant {
-    /// Reads a segment of a path that needs no escape (RFC 3986 §2.3), so that it cannot lead
-    /// elsewhere.
+    /// Parses a path segment that needs no escape (RFC 3986 §2.3), so that it cannot lead to
+    /// another path.
     ///
     /// # Errors
     /// [`TenantError`]
@@ -108,7 +109,7 @@ impl Tenant {
         }
     }
 
-    /// The text.
+    /// Returns the text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

@@ -1,8 +1,8 @@
-//! A public key, parsed for one algorithm and kept so: parsing one costs a third of what verifying
-//! with it does.
+//! A public key that is parsed for one algorithm and kept in that form: parsing costs a third of
+//! what a verification does.
 //!
-//! The JWT library's own check parses the key of each token anew. Its `DecodingKey` says what a key
-//! is made of; what it leads to is the same primitive with the same parameters.
+//! The JWT library's own check parses the key again for each token. Its `DecodingKey` supplies the
+//! numbers of the key; the verification uses the same primitive with the same parameters.
 
 use std::fmt;
 
@@ -25,19 +25,19 @@ pub(super) struct VerificationKey {
     key: ParsedPublicKey,
 }
 
-/// The numbers are no key for the algorithm.
+/// The error for numbers that are not a key for the algorithm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct UnfitKey;
 
-/// The parameters of an algorithm.
+/// The parameters of an algorithm for the crypto library.
 enum Scheme {
     Rsa(&'static RsaParameters),
-    /// The key is a point, as its curve encodes it.
+    /// A key that is a point in the encoding of its curve.
     Curve(&'static dyn VerificationAlgorithm),
 }
 
 impl VerificationKey {
-    /// Parses what a key is made of.
+    /// Parses the numbers of a key.
     ///
     /// # Errors
     /// [`UnfitKey`]
@@ -60,18 +60,18 @@ impl VerificationKey {
         })
     }
 
-    /// Whether `signature`, in base64url without padding (RFC 7515 §2), is this key's over
-    /// `message`.
+    /// Returns whether `signature`, in base64url without padding (RFC 7515 §2), is a signature of
+    /// `message` with this key.
     pub(super) fn verifies(&self, message: &[u8], signature: &str) -> bool {
-        // Strict: a signature has one spelling, so that a token has one, too.
+        // The decoder is strict, so that a signature, and so a token, has only one spelling.
         let signature = URL_SAFE_NO_PAD.decode(signature).map(Zeroizing::new);
         signature.is_ok_and(|signature| self.key.verify_sig(message, &signature).is_ok())
     }
 }
 
 impl Scheme {
-    /// RFC 7518 §3.3 to §3.5: PSS with a salt as long as the hash, which is how these parameters
-    /// verify; ECDSA as `r || s` of fixed length and never in DER.
+    /// Returns the parameters of RFC 7518 §3.3 to §3.5: PSS with a salt as long as the hash, which
+    /// these constants imply; ECDSA as `r || s` of fixed length, never in DER.
     fn of(algorithm: Algorithm) -> Self {
         match algorithm {
             Algorithm::RS256 => Self::Rsa(&RSA_PKCS1_2048_8192_SHA256),
@@ -88,7 +88,7 @@ impl Scheme {
     }
 }
 
-/// The numbers are nobody's reading.
+/// Leaves out the numbers of the key.
 impl fmt::Debug for VerificationKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("VerificationKey")
@@ -124,7 +124,7 @@ mod tests {
         Algorithm::PS512,
     ];
 
-    /// Good signatures, and what attackers and careless encoders make of them.
+    /// A good signature, and its variants from attackers and careless encoders.
     fn spellings(signature: &str) -> Vec<String> {
         let bytes = URL_SAFE_NO_PAD.decode(signature).unwrap();
         let changed = |change: &dyn Fn(&mut Vec<u8>)| {
@@ -132,8 +132,8 @@ mod tests {
             change(&mut bytes);
             b64(&bytes)
         };
-        // The last character of most lengths has bits that say nothing: a decoder that ignores them
-        // takes two.
+        // In most lengths the last character has unused bits: a decoder that ignores them accepts
+        // two spellings.
         let sibling = signature.chars().next_back().map(|last| match last {
             'A' => 'B',
             _ => char::from(last as u8 + 1),
@@ -157,14 +157,14 @@ mod tests {
         ]
     }
 
-    /// The kept key and the JWT library say the same of every spelling.
+    /// Asserts that this module and the JWT library agree on every spelling.
     fn agrees(signer: &Signer, algorithm: Algorithm, made_with: Algorithm) {
         let material = signer.decoding_key();
         let key = VerificationKey::parse(algorithm, &material).unwrap();
         let mut good = 0;
         for signature in spellings(&signer.sign(made_with, MESSAGE)) {
             let verdict = key.verifies(MESSAGE, &signature);
-            // Which knows no ES512.
+            // The library has no ES512.
             if let Some(library) = algorithm.jsonwebtoken() {
                 let library = jsonwebtoken::crypto::verify(&signature, MESSAGE, &material, library);
                 assert_eq!(
@@ -182,7 +182,7 @@ mod tests {
         );
     }
 
-    // What keeps a key parsed is no other judge.
+    // Keeping a key parsed must not change a verdict.
     #[test]
     fn a_kept_key_judges_as_the_jwt_library_does() {
         for (signer, algorithm) in signers() {
