@@ -1,4 +1,4 @@
-//! `scopegate check`: every problem of a configuration, or what it amounts to.
+//! `scopegate check`: prints every problem of a configuration, or its effective policy.
 
 use std::fmt::Write;
 

@@ -1,4 +1,4 @@
-//! `scopegate completions`: a script that completes this command line.
+//! `scopegate completions`: prints a completion script for a shell.
 
 use clap::{Args, CommandFactory};
 use clap_complete::{Shell, generate};

@@ -1,4 +1,5 @@
-//! `scopegate dev`: any configuration on one machine. The only way into [`crate::dev`].
+//! `scopegate dev`: runs any configuration on one machine. This command is the only user of
+//! [`crate::dev`].
 
 use std::fmt::Write;
 use std::net::SocketAddr;
@@ -32,7 +33,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn dev(settings: &Settings, arguments: &Arguments) -> Result<(), Failure> {
-    // Before anything starts: most of what goes wrong is in the file.
+    // The file is checked before anything starts, because most errors are in it.
     let level = settings.load_in_place()?.log.level;
     let log = logging::start(level).map_err(Failure::Runtime)?;
     log.note_panics();
@@ -55,13 +56,13 @@ pub(super) fn dev(settings: &Settings, arguments: &Arguments) -> Result<(), Fail
     gateway.run_until_signal(signals).map_err(Failure::Runtime)
 }
 
-/// At the start and at each reload, so that the embedded issuer knows the scopes of the routes as
-/// they are.
+/// Loads the configuration, at the start and at each reload, and passes the scopes of its routes to
+/// the embedded issuer.
 fn load(settings: &Settings, sandbox: &Sandbox) -> Result<Config, Problems> {
     Ok(settings.readdress(sandbox.rewire(settings.load_in_place()?)))
 }
 
-/// What a person sees first.
+/// The text that the command prints first.
 struct Welcome<'a> {
     file: String,
     gateway: &'a [SocketAddr],
@@ -168,7 +169,7 @@ mod tests {
         );
     }
 
-    // The file that the first command of a newcomer reads.
+    // The configuration that a new user tries first.
     #[test]
     fn the_example_at_the_root_shows_everything_there_is_to_see() {
         let config = Config::parse(include_str!("../../gateway.toml"), "gateway.toml");

@@ -1,7 +1,7 @@
-//! `scopegate explain`: what would become of a request, step by step, by the same [`decide`] that
-//! serves traffic.
+//! `scopegate explain`: shows the decision for a request, step by step, with the same [`decide`]
+//! that serves traffic.
 //!
-//! Nothing is forwarded. Keys are fetched where the issuer's are not in the configuration.
+//! Nothing is forwarded. Keys are fetched unless the configuration contains them.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -29,15 +29,15 @@ use crate::snapshot::{RouteMethod, Snapshot};
 use crate::telemetry::Metrics;
 use crate::token::{RequestContext, Source, TokenError};
 
-/// Bytes of a file with a token. The gateway refuses far shorter ones; more than this is some other
-/// file.
+/// The largest size of a token file in bytes. The gateway refuses tokens that are far shorter, so a
+/// larger file is not a token.
 const TOKEN_FILE_BYTES: u64 = 1 << 20;
 
-/// Who tries the gateway has a token that nobody but `dev` has the keys of.
+/// A hint for a user whose token is from `dev`: only `dev` has the keys for it.
 const DEV_KEYS: &str =
     "if the token is of a running \"scopegate dev\", add --dev: its keys are there";
 
-/// Here there is no connection that could show one.
+/// A hint for a token that is bound to a certificate, which cannot come from a connection here.
 const CERTIFICATE: &str = "if the client shows a certificate, add --client-cert-file";
 
 const EXAMPLES: &str = "\
@@ -81,8 +81,8 @@ pub(super) fn explain(settings: &Settings, arguments: &Arguments) -> Result<Stri
     if let Some(dev) = &arguments.dev {
         take_keys_of(dev, &mut config);
     }
-    // The keys that a gateway keeps are its own: here nothing is written, and a fetch that fails is
-    // worth seeing.
+    // The file with kept keys belongs to a gateway: this command does not write it, and an error of
+    // a fetch should be visible.
     config
         .issuers
         .iter_mut()
@@ -113,8 +113,8 @@ pub(super) fn explain(settings: &Settings, arguments: &Arguments) -> Result<Stri
     Ok(explanation.text())
 }
 
-/// The keys of a running dev issuer. What else an issuer's entry says stays: its tokens satisfy
-/// that.
+/// Replaces the key source of each issuer by the running dev issuer. The other settings stay,
+/// because its tokens satisfy them.
 fn take_keys_of(dev: &Url, config: &mut Config) {
     for issuer in &mut config.issuers {
         let name = percent_encoding::utf8_percent_encode(
@@ -201,8 +201,8 @@ fn token_error(refusal: &Refusal) -> Option<TokenError> {
     }
 }
 
-/// The rule that speaks for the request, to know where its token goes. What keeps any from
-/// speaking, [`decide`] says.
+/// Finds the rule for the request, whose sources decide where the token is put. If there is none,
+/// [`decide`] reports the reason.
 fn entry<'s>(snapshot: &'s Snapshot, request: &Request<()>) -> Option<&'s RouteMethod> {
     let line = (request.method(), request.uri(), request.version());
     let target = Target::parse(
@@ -230,7 +230,8 @@ impl Arguments {
     }
 }
 
-/// Where the route looks first.
+/// Returns the source that the token is put in: the first of the route, or its cookie if the
+/// request comes from a page.
 fn source_of<'s>(
     snapshot: &'s Snapshot,
     entry: &RouteMethod,
@@ -243,8 +244,8 @@ fn source_of<'s>(
     cookie.or_else(|| sources.first())
 }
 
-/// Puts the token where it is looked for. What no header can hold stays out: no client could send
-/// it either.
+/// Puts the token in the source that the route reads. A token that no header can carry is left out,
+/// since no client could send it.
 fn with_token(mut request: Request<()>, source: Option<&Source>, token: &str) -> Request<()> {
     let headers = request.headers_mut();
     match source {
@@ -282,8 +283,8 @@ fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     }
 }
 
-/// The token in a file. What is read of it is overwritten when it is not needed any more; it has
-/// room from the start, for what grows leaves copies behind.
+/// Reads the token in a file. The buffer is overwritten after use, and has its full capacity from
+/// the start because growing would leave copies behind.
 fn read_token(file: &Path) -> Result<Zeroizing<String>, Failure> {
     let mut text = Zeroizing::new(String::with_capacity(TOKEN_FILE_BYTES as usize));
     let read = if file == Path::new("-") {
@@ -302,7 +303,7 @@ fn read_certificate(file: &Path) -> Result<Fingerprint, Failure> {
     found.map_err(|error| Failure::CertificateFile(file.to_owned(), error))
 }
 
-/// A request target in origin form (RFC 9112 §3.2.1).
+/// Parses a request target in origin form (RFC 9112 §3.2.1).
 fn target(text: &str) -> Result<Uri, &'static str> {
     let refused = "not a path that a request can have: it begins with \"/\", without spaces; the gateway answers 400";
     let uri: Uri = text.parse().map_err(|_| refused)?;
@@ -443,7 +444,7 @@ mod tests {
         let token = format!("{header}.{claims}.AA");
         let last = explained("GET /orders/1", Some(&token)).await.pop();
         assert_eq!(last, Some(("", DEV_KEYS.to_owned())));
-        // The twins: one that says where they are, and a token that no key would help.
+        // The counterparts: a command line with `--dev`, and a token that is malformed.
         let last = explained("GET /orders/1 --dev http://127.0.0.1:1", Some(&token))
             .await
             .pop();

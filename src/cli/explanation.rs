@@ -13,7 +13,7 @@ use crate::proxy::{Cause, Decision, Refusal, reply_to};
 use crate::snapshot::{Resource, RouteMethod, Snapshot};
 use crate::token::{BearerToken, Outline, RequestContext, TokenError};
 
-/// What became of a request, in the order in which it was decided.
+/// The steps of a decision, in order.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Explanation {
     pub(super) steps: Vec<Step>,
@@ -30,16 +30,16 @@ pub(super) struct Step {
 /// The result of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
-    /// It was passed.
+    /// The check succeeded.
     Passed,
-    /// Here the decision ended.
+    /// The check failed and ended the decision.
     Failed,
-    /// Something to know, which decides nothing.
+    /// A fact that does not affect the decision.
     Asked,
 }
 
-/// The checks of a token in the order in which they are made, each with what is so when it is
-/// passed. A check that depends on the route's issuer comes after the issuer.
+/// The checks of a token in the order in which they are made, each with the text for success. A
+/// check that depends on the route's issuer comes after the issuer.
 const TOKEN_CHECKS: [(&str, &str); 11] = [
     ("token", "there is one, where the route looks for it"),
     ("form", "a signed JWT with an object of claims"),
@@ -54,7 +54,7 @@ const TOKEN_CHECKS: [(&str, &str); 11] = [
     ("binding", "to nobody, or to the certificate shown"),
 ];
 
-/// The check that an error is about: an index into [`TOKEN_CHECKS`].
+/// Returns the check that produces an error, as an index into [`TOKEN_CHECKS`].
 fn check_of(error: TokenError) -> usize {
     match error {
         TokenError::Missing | TokenError::Several | TokenError::TooLong => 0,
@@ -80,7 +80,7 @@ impl Explanation {
         });
     }
 
-    /// Which rule speaks, what it asks, and where it looks for a token.
+    /// Adds the rule for the request, its requirement and its token sources.
     pub(super) fn routed(&mut self, snapshot: &Snapshot, entry: &RouteMethod) {
         let Some(route) = snapshot.routes.get(entry.route) else {
             return;
@@ -106,7 +106,7 @@ impl Explanation {
         self.step("route", Outcome::Passed, format!("{} {asks}", route.label));
     }
 
-    /// What the token says of itself, whether it is true or not.
+    /// Adds the contents of the token, before any of it is verified.
     pub(super) fn outline(&mut self, token: Option<&str>, context: RequestContext<'_>) {
         let RequestContext {
             now, certificate, ..
@@ -195,7 +195,7 @@ impl Explanation {
         }
     }
 
-    /// The gateway tells of the resource itself.
+    /// Adds that the gateway answers with the metadata of the protected resource.
     pub(super) fn told(&mut self, resource: &Resource) {
         let says = format!(
             "200 OK, the metadata of the protected resource {}",
@@ -204,7 +204,7 @@ impl Explanation {
         self.step("verdict", Outcome::Passed, says);
     }
 
-    /// The gateway answers a browser's preflight itself.
+    /// Adds that the gateway answers a browser's preflight itself.
     pub(super) fn preflight(&mut self, headers: &HeaderMap) {
         let says = match headers.get(ACCESS_CONTROL_ALLOW_ORIGIN) {
             Some(_) => "204 No Content: the page may ask",
@@ -248,14 +248,14 @@ impl Explanation {
         }
     }
 
-    /// The first `count` checks, which were passed.
+    /// Adds the first `count` checks as passed.
     fn token_checks(&mut self, count: usize) {
         for (name, says) in TOKEN_CHECKS.iter().take(count) {
             self.step(name, Outcome::Passed, *says);
         }
     }
 
-    /// One line for each step: its result, its name, and what there is to say.
+    /// Formats one line for each step: its mark, its name and its text.
     pub(super) fn text(&self) -> String {
         let line = |step: &Step| {
             let mark = match step.outcome {
@@ -269,9 +269,9 @@ impl Explanation {
     }
 }
 
-/// A moment, and how far it is from now.
+/// Formats a time together with its distance from now.
 fn moment(seconds: u64, now: UnixTime) -> String {
-    // The end of the year 9999, beyond which there is no date to write.
+    // The end of the year 9999. Later times cannot be formatted as a date.
     const LAST: u64 = 253_402_300_799;
     if seconds > LAST {
         return format!("{seconds}, beyond every calendar");

@@ -1,4 +1,4 @@
-//! Why a command fails, in words and as an exit code.
+//! The errors of commands, their messages and their exit codes.
 
 use std::io;
 use std::path::PathBuf;
@@ -9,14 +9,14 @@ use crate::config::Problems;
 use crate::gateway::StartError;
 use crate::snapshot::CompileError;
 
-/// The configuration has problems, or there is no token to be had.
+/// The configuration has problems, or a token was refused.
 const PROBLEMS: u8 = 1;
 /// The command line is wrong.
 pub(super) const USAGE: u8 = 2;
-/// Something that was to start does not.
+/// The gateway or a part of it cannot start.
 const START: u8 = 3;
 
-/// Why a command fails.
+/// The error that ends a command.
 #[derive(Debug)]
 pub(super) enum Failure {
     Problems(Problems),
@@ -40,7 +40,7 @@ impl Failure {
         }
     }
 
-    /// What standard error gets.
+    /// Formats the message for standard error.
     pub(super) fn render(&self, colour: bool) -> String {
         match self {
             Self::Problems(problems) | Self::Start(StartError::Config(problems)) => {

@@ -15,11 +15,11 @@ use tracing_subscriber::{fmt, registry};
 
 use crate::telemetry::EventLog;
 
-/// The target of our own events. Events of libraries are not logged, whatever the level: at "debug"
-/// the one for HTTP/2 quotes requests, and with them tokens.
+/// The target of the gateway's own events. Events of libraries are not logged at any level: at
+/// "debug" the HTTP/2 library quotes requests, and with them tokens.
 const OWN: &str = "scopegate";
 
-/// Beginnings of the standard library's messages that go on with numbers alone.
+/// Beginnings of messages of the standard library that continue with numbers only.
 const PLAIN: [&str; 4] = [
     "index out of bounds: the len is ",
     "range start index ",
@@ -27,13 +27,13 @@ const PLAIN: [&str; 4] = [
     "slice index starts at ",
 ];
 
-/// The log, which is written to its end when this is dropped.
+/// The event log, which is flushed when this is dropped.
 #[must_use]
 pub(super) struct Logging(EventLog);
 
 impl Logging {
-    /// Has panics of every thread logged from here on. The standard library would write them by
-    /// itself, and wait for the reader of standard error.
+    /// Logs the panics of all threads from now on. The standard library would write them itself and
+    /// block on the reader of standard error.
     pub(super) fn note_panics(&self) {
         let log = self.0.clone();
         panic::set_hook(Box::new(move |panic| log.write(&described(panic))));
@@ -46,13 +46,13 @@ impl Drop for Logging {
     }
 }
 
-/// Starts logging from this level on. A second call changes nothing: the first subscriber stays.
+/// Starts logging at this level. A second call changes nothing: the first subscriber stays.
 ///
 /// # Errors
 /// If a thread or a descriptor cannot be created.
 pub(super) fn start(level: tracing::Level) -> io::Result<Logging> {
     let log = EventLog::of_process()?;
-    // The log adds the time itself, so that it can tell an event that is repeated.
+    // The log adds the time itself, so that it can compare an event with the one before.
     let lines = fmt::layer()
         .without_time()
         .with_ansi(false)
@@ -68,8 +68,8 @@ pub(super) fn start(level: tracing::Level) -> io::Result<Logging> {
     Ok(Logging(log))
 }
 
-/// An event about a panic: its thread, its place, and its message where that cannot quote what a
-/// client sent. With `RUST_BACKTRACE` set it has the way that led there.
+/// Describes a panic: its thread, its source location, and its message if that cannot quote a
+/// client's data. The backtrace is included if `RUST_BACKTRACE` is set.
 fn described(panic: &PanicHookInfo<'_>) -> String {
     let thread = thread::current();
     let name = thread.name().unwrap_or("unnamed");
@@ -89,7 +89,7 @@ fn described(panic: &PanicHookInfo<'_>) -> String {
     event
 }
 
-/// The message of a panic, if it is a literal of the program's or has numbers alone in it.
+/// Returns the message of a panic if it is a literal, or continues with numbers only.
 fn plain_message(payload: &dyn Any) -> Option<&str> {
     if let Some(literal) = payload.downcast_ref::<&'static str>() {
         return Some(literal);
@@ -101,8 +101,8 @@ fn plain_message(payload: &dyn Any) -> Option<&str> {
         .then_some(formatted)
 }
 
-/// Whether standard error takes colours: a terminal does, unless <https://no-color.org> is
-/// followed.
+/// Returns whether standard error is a terminal, unless the user opts out of colours
+/// (<https://no-color.org>).
 pub(super) fn colour() -> bool {
     let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     !unwanted && io::stderr().is_terminal()
@@ -114,17 +114,17 @@ mod tests {
 
     use super::*;
 
-    /// A text that must not appear in a log.
+    /// A text that must not appear in the log.
     const SECRET: &str = "eyJhbGciOi";
 
-    /// Set in the process that a test starts, so that the same test panics there.
+    /// Set in the process that a test starts, so that the test panics there.
     const PANICS: &str = "SCOPEGATE_TEST_PANICS";
 
     fn is_to_panic() -> bool {
         std::env::var_os(PANICS).is_some()
     }
 
-    /// Runs a test of this module in a process of its own, with this standard error.
+    /// Runs a test of this module in its own process, with this standard error.
     fn panicking(test: &str, errors: Stdio) -> Output {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args([
@@ -188,7 +188,7 @@ mod tests {
         assert!(!text.contains(SECRET), "{text}");
     }
 
-    // The standard library would wait for a reader.
+    // The standard library would block on the reader.
     #[cfg(target_os = "linux")]
     #[test]
     fn a_panic_waits_for_no_reader() {
@@ -196,7 +196,7 @@ mod tests {
             return panic_in_threads();
         }
         let (_reader, mut errors) = io::pipe().unwrap();
-        // This fills a pipe.
+        // Fills the pipe.
         io::Write::write_all(&mut errors, &[b'x'; 64 << 10]).unwrap();
         let output = panicking("a_panic_waits_for_no_reader", errors.into());
         assert!(output.status.success());

@@ -1,7 +1,7 @@
-//! The command line: arguments, results on standard output, everything else on standard error.
+//! The command line. Results go to standard output, everything else to standard error.
 //!
-//! Exit codes: 0 when all is well, 1 when the configuration has problems or there is no token to be
-//! had, 2 when the command line is wrong, 3 when the gateway cannot start.
+//! Exit codes: 0 for success, 1 for problems of the configuration or a refused token, 2 for errors
+//! of the command line, 3 if the gateway cannot start.
 
 mod check;
 mod completions;
@@ -78,7 +78,7 @@ Exit codes:
   2  wrong usage
   3  it cannot start";
 
-/// Runs the command that the arguments of this process name.
+/// Runs the command that the process's arguments name.
 #[must_use]
 pub fn main() -> ExitCode {
     ExitCode::from(run_with(std::env::args_os()))
@@ -88,8 +88,8 @@ fn run_with(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
         Err(usage) => {
-            // Also `--help` and `--version`, which go to standard output. Nobody is left to tell
-            // when that fails.
+            // This also prints `--help` and `--version`, to standard output. A failed write cannot
+            // be reported.
             let _ = usage.print();
             return u8::try_from(usage.exit_code()).unwrap_or(failure::USAGE);
         }
@@ -118,7 +118,7 @@ fn execute(arguments: &Arguments) -> Result<(), Failure> {
     print(&text)
 }
 
-/// Writes a result. That a pager or `head` has seen enough is no failure.
+/// Writes a result. A closed pipe, as with `head` or a pager, is not an error.
 fn print(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {

@@ -1,12 +1,12 @@
-//! `scopegate routes`: the route table in match order.
+//! `scopegate routes`: prints the route table in match order.
 
 use crate::config::{self, Config};
 use crate::route::Table;
 
-/// Columns are this far apart.
+/// The space between columns.
 const GAP: &str = "  ";
 
-/// One line for each method of each route, the one that wins over another before it.
+/// Formats one line for each method of each route, in the order in which they match.
 pub(super) fn table(config: &Config) -> String {
     let table = Table::new(config::rules(&config.routes));
     let table = table.expect("the configuration has no two routes that conflict");
@@ -37,7 +37,7 @@ pub(super) fn table(config: &Config) -> String {
     align(&lines)
 }
 
-/// Where no route names a host, nobody wants a column of "any".
+/// Leaves out the column of hosts if no route names one, since every row would say "any".
 fn line(hosts: bool, columns: [String; 5]) -> Vec<String> {
     columns
         .into_iter()

@@ -7,11 +7,11 @@ use crate::gateway::{Gateway, Signals, StartError};
 use crate::server::{check_descriptor_limit, raise_descriptor_limit};
 
 pub(super) fn run(settings: &Settings) -> Result<(), Failure> {
-    // Read once for the level of the log and the limit of open files. The gateway reads again, now
-    // and at each reload, by the same way.
+    // The configuration is read here for the log level and the limit of open files. The gateway
+    // reads it again, now and at each reload, with the same options.
     let config = settings.load()?;
     let raised = raise_descriptor_limit();
-    // Below that the rest would fail somewhere, in words of its own.
+    // With a lower limit, a later step would fail with a message that does not name the cause.
     check_descriptor_limit(&config.server)
         .map_err(StartError::Descriptors)
         .map_err(Failure::Start)?;

@@ -1,4 +1,5 @@
-//! `scopegate schema`: the configuration language, for editors and for people.
+//! `scopegate schema`: prints the configuration language, as a JSON Schema for editors or as a
+//! reference for readers.
 
 use clap::Args;
 

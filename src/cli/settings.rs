@@ -1,4 +1,4 @@
-//! The options that every command knows: which file, and what goes before it.
+//! The options of every command: the file, and the values that override it.
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -42,12 +42,12 @@ pub(super) struct Settings {
     pub(super) log_level: Option<tracing::Level>,
 }
 
-/// An admin listener, or none.
+/// The address of the admin listener; `None` turns it off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Admin(pub(super) Option<SocketAddr>);
 
 impl Settings {
-    /// The configuration as these options have it.
+    /// Loads the configuration with these options applied.
     pub(super) fn load(&self) -> Result<Config, Problems> {
         let listen = self.listen.clone();
         Config::load(
@@ -60,8 +60,8 @@ impl Settings {
         )
     }
 
-    /// The configuration with the file's own addresses, for [`super::dev`], which replaces issuers
-    /// and upstreams.
+    /// Loads the configuration with the addresses of the file, for [`super::dev`], which replaces
+    /// issuers and upstreams.
     pub(super) fn load_in_place(&self) -> Result<Config, Problems> {
         Config::load(
             &self.config,
@@ -72,7 +72,7 @@ impl Settings {
         )
     }
 
-    /// Puts the addresses of these options in the place of those that a configuration has.
+    /// Replaces the addresses of a configuration by those of these options.
     pub(super) fn readdress(&self, mut config: Config) -> Config {
         if !self.listen.is_empty() {
             config.server.readdress(&self.listen);
@@ -83,7 +83,7 @@ impl Settings {
         config
     }
 
-    /// What goes before the file, addresses aside.
+    /// Returns the overrides other than addresses.
     fn inner(&self) -> Overrides {
         Overrides {
             workers: self.workers,

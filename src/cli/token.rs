@@ -1,5 +1,5 @@
-//! `scopegate token`: an access token of a running `scopegate dev`, and nothing else on standard
-//! output.
+//! `scopegate token`: prints an access token of a running `scopegate dev`, and nothing else, on
+//! standard output.
 
 use std::fmt;
 use std::io;
@@ -19,9 +19,10 @@ use serde_json::Value;
 use super::dev::{CLIENT_ID, CLIENT_SECRET, SERVER_NAME};
 use crate::net::{DialError, Tls, Url, UrlError, dial};
 
-/// For all of it: the issuer is on this machine, and signing takes a millisecond.
+/// The time limit for the whole exchange. The issuer is on this machine, and signing takes a
+/// millisecond.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// Bytes of an answer.
+/// The largest size of an answer in bytes.
 const ANSWER_BYTES: usize = 1 << 20;
 
 const EXAMPLE: &str = "\
@@ -52,22 +53,22 @@ pub(super) struct Arguments {
     url: Url,
 }
 
-/// Why there is no token.
+/// The reason why no token was issued.
 #[derive(Debug)]
 pub(super) enum TokenFailure {
-    /// Nobody listens there, or nobody who speaks HTTP.
+    /// The connection failed.
     Unreachable(Box<str>, DialError),
     Broken(Box<str>, hyper::Error),
     Late(Box<str>),
-    /// Somebody answers who is no dev issuer.
+    /// The server that answered is not a dev issuer.
     Stranger(Box<str>),
-    /// The issuer says no: its description, or where its token endpoints are.
+    /// The issuer refused, with this description.
     Refused(Box<str>),
     NoSuchIssuer(Vec<Box<str>>),
     Runtime(io::Error),
 }
 
-/// The token and a line end.
+/// Requests a token and returns it with a line end.
 pub(super) fn token(arguments: &Arguments) -> Result<String, TokenFailure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -226,7 +227,8 @@ mod tests {
             .arguments
     }
 
-    /// Answers one request with these fields and this body; gives out the request.
+    /// Starts a server that answers one request with these fields and this body, and returns the
+    /// request.
     fn answering(fields: &str, body: &str) -> (String, JoinHandle<String>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -322,7 +324,8 @@ mod tests {
 
     #[test]
     fn without_a_dev_issuer_it_says_how_to_start_one() {
-        // Port 1 is given to nobody, and never to a test that asks for any port.
+        // No process listens on port 1, and the system never gives it to a test that asks for any
+        // port.
         let error = token(&parse("--scope a --url http://127.0.0.1:1")).unwrap_err();
         assert!(matches!(error, TokenFailure::Unreachable(..)), "{error:?}");
         assert!(

@@ -1,4 +1,4 @@
-//! The clients of the embedded issuer, and how they say who they are (RFC 6749 §2.3.1).
+//! The clients of the embedded issuer and their authentication (RFC 6749 §2.3.1).
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
@@ -10,12 +10,12 @@ use super::grant::GrantError;
 use crate::config::{DevClient, Secret};
 use crate::policy::Scope;
 
-/// The `client_id` of the client that is always there.
+/// The `client_id` of the built-in client.
 pub const CLIENT_ID: &str = "dev";
-/// Its secret, which is none: whatever it opens leads to the echo.
+/// The secret of the built-in client. It is public: its tokens lead to the echo only.
 pub const CLIENT_SECRET: &str = "dev-secret";
 
-/// A client and what it may have.
+/// A client and the scopes that it may have.
 #[derive(Clone)]
 pub(super) struct Client {
     pub(super) id: Box<str>,
@@ -24,7 +24,8 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// `dev`, which is always there and may have everything, and those of `[dev.clients]`.
+    /// Returns the built-in client `dev`, which may have every scope, and the clients of
+    /// `[dev.clients]`.
     pub(super) fn all(configured: &[DevClient], every_scope: &[Scope]) -> Vec<Self> {
         let secret = Secret::new(CLIENT_SECRET);
         let dev = Self {
@@ -43,10 +44,10 @@ impl Client {
         std::iter::once(dev).chain(others).collect()
     }
 
-    /// Whether these are the client's own credentials.
+    /// Returns whether the credentials are those of this client.
     pub(super) fn owns(&self, credentials: &Credentials) -> bool {
-        // Digests are of equal length, so that not even the length of the secret shows in the time
-        // it takes.
+        // Digests have the same length, so that the time of the comparison does not depend on the
+        // length of the secret.
         let sha256 = |text: &str| digest(&SHA256, text.as_bytes());
         let (ours, theirs) = (sha256(self.secret.expose()), sha256(&credentials.secret));
         *self.id == *credentials.id
@@ -54,14 +55,14 @@ impl Client {
     }
 }
 
-/// What a client presents.
+/// The credentials that a client presents.
 pub(super) struct Credentials {
     pub(super) id: String,
     secret: String,
 }
 
 impl Credentials {
-    /// Those of the header or of the body; a client uses one way only.
+    /// Reads the credentials from the header or from the body; a client may use only one of them.
     pub(super) fn of(authorization: Option<&[u8]>, body: &form::Form) -> Result<Self, GrantError> {
         match (
             authorization,
@@ -71,7 +72,7 @@ impl Credentials {
             (Some(_), _, Some(_)) => Err(GrantError::TwoAuthentications),
             (Some(header), id, None) => {
                 let basic = Self::basic(header)?;
-                // A `client_id` beside the header is superfluous, and wrong when it is another one.
+                // A `client_id` beside the header is redundant; it is an error if it differs.
                 if id.is_some_and(|id| id != basic.id) {
                     return Err(GrantError::TwoAuthentications);
                 }
@@ -85,7 +86,8 @@ impl Credentials {
         }
     }
 
-    /// `Basic` with both halves form-encoded before they are joined (RFC 6749 §2.3.1).
+    /// Decodes a `Basic` header, whose two parts are form-encoded before they are joined (RFC 6749
+    /// §2.3.1).
     fn basic(header: &[u8]) -> Result<Self, GrantError> {
         let text = std::str::from_utf8(header).map_err(|_| GrantError::Authentication)?;
         let (scheme, encoded) = text.split_once(' ').ok_or(GrantError::Authentication)?;

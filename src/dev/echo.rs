@@ -1,4 +1,4 @@
-//! The echo upstream: answers every request with what it got, so that a person sees what the
+//! The echo upstream, which answers every request with its contents, so that a user sees what the
 //! gateway forwards.
 
 use std::borrow::Cow;
@@ -10,9 +10,10 @@ use http_body::Body;
 use http_body_util::{BodyExt, Full};
 use serde_json::{Map, Value, json};
 
-/// Bytes of a body that are shown; the rest is read and counted.
+/// The number of bytes of a body that are shown; the rest is read and counted.
 const SHOWN_BYTES: usize = 64 << 10;
-/// Characters of a token that are shown: enough to see that it is a JWT, and of no use to anybody.
+/// The number of characters of a token that are shown: enough to recognise a JWT, and useless as a
+/// credential.
 const TOKEN_SHOWN: usize = 3;
 
 /// Answers one request.
@@ -35,7 +36,7 @@ pub(super) async fn answer<B: Body + Unpin>(request: Request<B>) -> Response<Ful
     reply(StatusCode::OK, &seen)
 }
 
-/// The beginning of a body and its whole length; `None` when it breaks off.
+/// Reads a body. Returns its beginning and its length; `None` if it is incomplete.
 async fn read<B: Body + Unpin>(mut body: B) -> Option<(Vec<u8>, u64)> {
     let (mut shown, mut length) = (Vec::new(), 0_u64);
     while let Some(frame) = body.frame().await {
@@ -54,7 +55,7 @@ async fn read<B: Body + Unpin>(mut body: B) -> Option<(Vec<u8>, u64)> {
     Some((shown, length))
 }
 
-/// The fields by name: a string, or a list where a field is there several times.
+/// Returns the fields by name, each as a string, or as a list if the field is repeated.
 fn headers(fields: &HeaderMap) -> Map<String, Value> {
     let shown = |name: &HeaderName| {
         let mut values: Vec<Value> = fields
@@ -85,8 +86,8 @@ fn show(name: &HeaderName, value: &HeaderValue) -> String {
     }
 }
 
-/// Whatever looks like a JWT, shortened: a token may also come in a cookie, in a query or in
-/// another header.
+/// Shortens everything that looks like a JWT: a token may also be in a cookie, a query or another
+/// header.
 fn shorten_tokens(text: &str) -> String {
     let in_token = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     let (mut out, mut rest) = (String::new(), text);

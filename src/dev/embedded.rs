@@ -16,25 +16,25 @@ use crate::issuer::Algorithm;
 use crate::policy::Scope;
 use crate::token::{Audience, Rules};
 
-/// Seconds that a token lives: Cognito's default.
+/// The lifetime of a token in seconds, Cognito's default.
 const LIFETIME: u64 = 3600;
 
-/// An issuer whose tokens satisfy the entry it stands in for.
+/// An issuer whose tokens satisfy the settings of the configured issuer.
 pub(super) struct EmbeddedIssuer {
     pub(super) name: Arc<str>,
     issuer: Arc<str>,
     rules: Rules,
-    /// One for each algorithm of the entry; the first signs where nobody asks for another.
+    /// One key for each configured algorithm; the first is the default.
     keys: Vec<Arc<SigningKey>>,
     clients: Vec<Client>,
     scopes: Vec<Scope>,
 }
 
-/// A token that was granted.
+/// A token that was issued.
 pub(super) struct Grant {
     pub(super) access_token: String,
     pub(super) expires_in: u64,
-    /// What was granted, when it is not what was asked for (RFC 6749 §5.1).
+    /// The granted scopes, if they differ from the requested ones (RFC 6749 §5.1).
     pub(super) scope: Option<String>,
 }
 
@@ -46,8 +46,8 @@ impl EmbeddedIssuer {
         scopes: Vec<Scope>,
     ) -> Self {
         let mut algorithms = entry.entry.algorithms.clone();
-        // A stable sort: RS256, which Cognito and most others use, goes first where the entry
-        // allows it.
+        // The sort is stable: RS256, which Cognito and most providers use, becomes the default if
+        // it is configured.
         algorithms.sort_by_key(|algorithm| *algorithm != Algorithm::RS256);
         Self {
             name: Arc::clone(&entry.entry.name),
@@ -62,13 +62,13 @@ impl EmbeddedIssuer {
         }
     }
 
-    /// The JWK Set (RFC 7517 §5).
+    /// Returns the JWK Set (RFC 7517 §5).
     pub(super) fn jwks(&self) -> Value {
         json!({ "keys": self.keys.iter().map(|key| key.jwk()).collect::<Vec<_>>() })
     }
 
-    /// The metadata (OpenID Connect Discovery §3). `issuer` is the entry's own: tokens carry that
-    /// one.
+    /// Returns the metadata (OpenID Connect Discovery §3). Its `issuer` is the configured one,
+    /// which is also the `iss` of the tokens.
     pub(super) fn metadata(&self, base: &str) -> Value {
         let algorithms: Vec<_> = self.keys.iter().map(|key| key.algorithm.name()).collect();
         json!({
@@ -78,14 +78,15 @@ impl EmbeddedIssuer {
             "grant_types_supported": ["client_credentials"],
             "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
             "scopes_supported": self.scopes.iter().map(Scope::as_str).collect::<Vec<_>>(),
-            // Discovery demands these three of whoever signs people in, which nobody does here.
+            // Discovery requires these three members, which concern the sign-in of users; this
+            // issuer has none.
             "response_types_supported": [],
             "subject_types_supported": ["public"],
             "id_token_signing_alg_values_supported": algorithms,
         })
     }
 
-    /// Authenticates the client and grants what it may have.
+    /// Authenticates the client and issues a token with the scopes that it may have.
     pub(super) fn grant(&self, request: &TokenRequest, now: UnixTime) -> Result<Grant, GrantError> {
         let client = self
             .clients
@@ -111,10 +112,11 @@ impl EmbeddedIssuer {
         })
     }
 
-    /// The claims of a Cognito client-credentials token, changed only where the entry asks for
-    /// something else.
+    /// Returns the claims of a Cognito client-credentials token, adapted to the settings of the
+    /// issuer.
     fn claims(&self, client: &str, scope: &str, now: UnixTime) -> Map<String, Value> {
-        // An entry that names its clients takes tokens of those only, and `dev` is none of them.
+        // If the settings list clients, only their tokens are accepted, and `dev` is not among
+        // them.
         let client = self.rules.client_ids.first().map_or(client, |id| id);
         let mut claims = Map::new();
         let mut set = |name: &str, value: Value| claims.insert(name.into(), value);
@@ -141,8 +143,8 @@ impl EmbeddedIssuer {
         claims
     }
 
-    /// Where the entry looks for scopes. A dotted path is a member of that whole name too, see
-    /// [`crate::policy::Claims`].
+    /// Returns the claim that the settings read scopes from. A dotted path is also tried as the
+    /// name of a single member, see [`crate::policy::Claims`].
     fn scope_claim(&self) -> &str {
         let names = &self.rules.scope_claims;
         let usual = names.iter().find(|name| &***name == "scope");
@@ -158,7 +160,7 @@ fn join(scopes: &[Scope]) -> String {
         .join(" ")
 }
 
-/// A compact JWS (RFC 7515 §7.1). The header has no `typ`, as Cognito's has none.
+/// Signs a compact JWS (RFC 7515 §7.1). The header has no `typ`, like Cognito's.
 fn sign(key: &SigningKey, claims: &Map<String, Value>) -> Result<String, GrantError> {
     let header = json!({ "kid": key.kid, "alg": key.algorithm.name() });
     let encode = |json: String| URL_SAFE_NO_PAD.encode(escape_slashes(&json));
@@ -173,13 +175,13 @@ fn sign(key: &SigningKey, claims: &Map<String, Value>) -> Result<String, GrantEr
     Ok(format!("{input}.{}", URL_SAFE_NO_PAD.encode(signature)))
 }
 
-/// `\/` for `/`, as Cognito writes JSON: the same text to whoever parses it, another to whoever
-/// only searches it.
+/// Writes `/` as `\/`, like Cognito. A JSON parser reads the same text, but code that only searches
+/// the JSON does not find it.
 fn escape_slashes(json: &str) -> String {
     json.replace('/', "\\/")
 }
 
-/// A random UUID (RFC 9562 §5.4).
+/// Returns a random UUID (RFC 9562 §5.4).
 fn new_jti() -> String {
     let mut bytes = [0; 16];
     rand::fill(&mut bytes).expect("the system has random numbers");

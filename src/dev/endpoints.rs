@@ -1,4 +1,4 @@
-//! The embedded issuer on the network: the token endpoint, the metadata, the keys.
+//! The HTTP endpoints of the embedded issuer: tokens, metadata and keys.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,19 +19,18 @@ use super::embedded::{EmbeddedIssuer, Grant};
 use super::grant::{GrantError, Parts, TokenRequest};
 use crate::clock;
 
-/// The `Server` field, by which `scopegate token` tells a dev issuer from anything else on the
-/// port.
+/// The `Server` field, by which `scopegate token` recognises a dev issuer.
 pub const SERVER_NAME: &str = "scopegate-dev";
-/// Bytes of a token request's body.
+/// The largest body of a token request in bytes.
 const BODY_BYTES: usize = 64 << 10;
-/// For the whole of that body.
+/// The time limit for receiving that body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 const TOKEN: &str = "/oauth2/token";
 const METADATA: &str = "/.well-known/openid-configuration";
 const JWKS: &str = "/.well-known/jwks.json";
 
-/// The issuers of the configuration as it last was.
+/// The issuers of the current configuration.
 #[derive(Default)]
 pub(super) struct Issuers(ArcSwap<Vec<Arc<EmbeddedIssuer>>>);
 
@@ -40,7 +39,7 @@ impl Issuers {
         self.0.store(Arc::new(issuers));
     }
 
-    /// The issuer of `/<name>`; the empty path is that of the only one.
+    /// Returns the issuer of `/<name>`; the empty path is valid if there is only one.
     fn at(&self, prefix: &str) -> Option<Arc<EmbeddedIssuer>> {
         let issuers = self.0.load();
         if let ([only], "") = (issuers.as_slice(), prefix) {
@@ -61,7 +60,7 @@ impl Issuers {
     }
 }
 
-/// Answers one request; `base` is the URL under which the issuers are.
+/// Answers one request. `base` is the URL that the issuers' paths start from.
 pub(super) async fn answer<B>(
     issuers: Arc<Issuers>,
     base: Arc<str>,
@@ -131,7 +130,8 @@ where
     issuer.grant(&request, clock::now().unix)
 }
 
-/// RFC 6749 §5.1, with the token first: so that `cut -d '"' -f 4` takes it out.
+/// Formats a token response (RFC 6749 §5.1). The token comes first, so that `cut -d '"' -f 4`
+/// extracts it.
 fn granted(grant: &Grant) -> Response<Full<Bytes>> {
     #[derive(Serialize)]
     struct TokenResponse<'a> {
@@ -150,7 +150,7 @@ fn granted(grant: &Grant) -> Response<Full<Bytes>> {
     uncached(reply(StatusCode::OK, &answer))
 }
 
-/// RFC 6749 §5.2.
+/// Formats an error response (RFC 6749 §5.2).
 fn refused(error: &GrantError) -> Response<Full<Bytes>> {
     let answer = json!({ "error": error.code(), "error_description": error.to_string() });
     let mut response = uncached(reply(error.status(), &answer));
@@ -200,7 +200,7 @@ fn method_not_allowed(allowed: &[Method]) -> Response<Full<Bytes>> {
     response
 }
 
-/// JSON with a line end, which a terminal wants.
+/// Returns a JSON response that ends in a line end, for terminals.
 fn reply(status: StatusCode, answer: &impl Serialize) -> Response<Full<Bytes>> {
     let value = serde_json::to_string(answer).unwrap_or_else(|_| Value::Null.to_string());
     let mut response = Response::new(Full::from(value + "\n"));

@@ -1,6 +1,6 @@
-//! Lines for a shell, made from the routes of the configuration: what a person tries first.
+//! Example command lines for the routes of the configuration, which a user can try first.
 //!
-//! They need `curl` and `cut` and nothing else, and can be pasted as they are.
+//! They need only `curl` and `cut`, and can be pasted without changes.
 
 use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -13,16 +13,16 @@ use crate::policy::{Requirement, Rule, Scope, ScopeSet};
 use crate::route::{HostPattern, MethodPattern};
 use crate::token::Source;
 
-/// A line, and what comes of it.
+/// A command line and its result.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Example {
-    /// One clause, without a full stop.
+    /// The result as one clause, without a full stop.
     pub about: String,
-    /// What to paste.
+    /// The command line.
     pub line: String,
 }
 
-/// What curl or a shell would read as more than itself, besides what no URL holds.
+/// The characters of a path that curl or a shell would interpret, or that a URL cannot contain.
 const IN_PATH: &AsciiSet = &CONTROLS
     .add(b'[')
     .add(b']')
@@ -41,7 +41,7 @@ const IN_FORM: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'/')
     .remove(b':');
 
-/// Takes the token out of the answer of the embedded issuer, which has it first.
+/// Extracts the token from the answer of the embedded issuer, which has it first.
 const CUT: &str = "cut -d '\"' -f 4";
 
 /// One method of one route.
@@ -52,16 +52,16 @@ struct Call<'a> {
     requirement: &'a Requirement,
 }
 
-/// Where the lines point.
+/// The addresses in the command lines.
 struct Places {
     gateway: String,
     issuer: String,
-    /// With several issuers each has a path of its own.
+    /// Set if there are several issuers, each of which has its own path.
     several: bool,
 }
 
-/// A token, a call that passes, one without the scope, one without a token; then what else the
-/// routes have to show.
+/// Returns example lines: a token, a call that is allowed, one without the scope, one without a
+/// token; then the other kinds of routes that the configuration has.
 #[must_use]
 pub fn examples(config: &Config, gateway: SocketAddr, issuer: SocketAddr) -> Vec<Example> {
     let places = Places {
@@ -108,7 +108,8 @@ impl Call<'_> {
         }
     }
 
-    /// How far the call is from the simplest one: a GET by bearer token to a plain path.
+    /// Returns how much the call differs from the simplest one: a GET with a bearer token to a
+    /// fixed path.
     fn effort(&self) -> usize {
         let bearer = self.route.token_from.contains(&Source::Bearer);
         let plain = !self.route.pattern.as_str().contains(['{', '*']) && self.route.host.is_none();
@@ -118,7 +119,7 @@ impl Call<'_> {
             .count()
     }
 
-    /// The smallest set of scopes that passes; `None` where no scope is asked for.
+    /// Returns the smallest set of scopes that is allowed; `None` if no scope is required.
     fn scopes(&self) -> Option<Vec<Scope>> {
         self.rule().map(|rule| rule.missing(&ScopeSet::default()))
     }
@@ -134,7 +135,7 @@ impl Call<'_> {
 }
 
 impl Places {
-    /// Token, 200, 403, 401 for one call.
+    /// Returns the lines for one call: the token, 200, 403 and 401.
     fn protected(&self, call: &Call<'_>, calls: &[Call<'_>]) -> Vec<Example> {
         let scopes = call.scopes();
         let about = match &scopes {
@@ -159,8 +160,8 @@ impl Places {
         lines
     }
 
-    /// The same token where it does not suffice, on the same route if there is a place; else
-    /// another token.
+    /// Returns a call that is refused with the same token, preferably on the same route; otherwise
+    /// a call with another token.
     fn forbidden(&self, call: &Call<'_>, scopes: &[Scope], calls: &[Call<'_>]) -> Option<Example> {
         let granted = ScopeSet::of(scopes.iter().map(Scope::as_str));
         let refuses = |other: &&Call<'_>| {
@@ -199,7 +200,8 @@ impl Places {
         })
     }
 
-    /// As API Gateway's users know it: parameters in the query, the token bare.
+    /// Returns the lines in the style of API Gateway: the parameters in the query, the token
+    /// without a scheme.
     fn raw(&self, call: &Call<'_>) -> [Example; 2] {
         let scope = call
             .scopes()
@@ -229,7 +231,7 @@ impl Places {
         }
     }
 
-    /// The command that prints a token.
+    /// Returns the command that prints a token.
     fn token(&self, call: &Call<'_>, scopes: Option<&[Scope]>) -> String {
         let scope = scopes
             .map(|scopes| format!(" -d scope={}", encode(scopes)))
@@ -240,7 +242,7 @@ impl Places {
         )
     }
 
-    /// The call, with `$TOKEN` at the source if there is one.
+    /// Returns the call, with `$TOKEN` in the source if there is one.
     fn request(&self, call: &Call<'_>, source: Option<&Source>) -> String {
         let mut line = String::from("curl -i");
         match call.method {
@@ -298,7 +300,7 @@ fn calls(config: &Config) -> Vec<Call<'_>> {
     calls
 }
 
-/// A path that the pattern matches.
+/// Returns a path that the pattern matches.
 fn sample(pattern: &str) -> String {
     let segments = pattern.split('/').map(|segment| match segment {
         "**" => "x",
@@ -309,7 +311,7 @@ fn sample(pattern: &str) -> String {
     utf8_percent_encode(&segments.collect::<Vec<_>>().join("/"), IN_PATH).to_string()
 }
 
-/// An address to dial: what listens everywhere listens here, too.
+/// Returns an address to connect to: a listener on all addresses is also reachable on this machine.
 fn reachable(address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() {
         return SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), address.port());
@@ -321,7 +323,8 @@ fn only(scope: &Scope) -> ScopeSet {
     ScopeSet::of([scope.as_str()])
 }
 
-/// A `scope` parameter, form-encoded: fit for a body, for a query and for a shell.
+/// Returns the value of a `scope` parameter, form-encoded, so that it fits a body, a query and a
+/// shell.
 fn encode(scopes: &[Scope]) -> String {
     let encoded = scopes
         .iter()
@@ -337,7 +340,7 @@ fn list(scopes: &[Scope]) -> String {
         .join(" and ")
 }
 
-/// One word of a POSIX shell.
+/// Quotes one word for a POSIX shell.
 fn word(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:%@+,=".contains(c);
     if text.chars().all(plain) {

@@ -1,4 +1,4 @@
-//! Configurations for the tests of this room.
+//! Configurations for the tests of this module.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,8 @@ use crate::upstream::{
     HeadLimits, HostHeader, Listed, OutlierDetection, Protocol, Retry, Settings, Strategy,
 };
 
-/// A configuration with these issuers and routes and one upstream, `orders`, elsewhere.
+/// Returns a configuration with these issuers and routes and one upstream, `orders`, on another
+/// host.
 pub(super) fn config(issuers: Vec<Issuer>, routes: Vec<Route>) -> Config {
     let second = Duration::from_secs(1);
     Config {
@@ -127,8 +128,8 @@ pub(super) fn config(issuers: Vec<Issuer>, routes: Vec<Route>) -> Config {
     }
 }
 
-/// An issuer in Cognito's style: no audience is asked for. Its algorithm is one whose keys are made
-/// at once.
+/// Returns an issuer in Cognito's style, without an audience. Keys for its algorithm are fast to
+/// generate.
 pub(super) fn cognito(name: &str) -> Issuer {
     let second = Duration::from_secs(1);
     Issuer {
@@ -164,8 +165,8 @@ pub(super) fn cognito(name: &str) -> Issuer {
     }
 }
 
-/// A route of the issuer `idp`, by bearer token, for methods that each need one scope; `""` makes
-/// one public.
+/// Returns a route of the issuer `idp`, by bearer token, with one scope for each method; `""` makes
+/// a method public.
 pub(super) fn route(path: &str, methods: &[(&str, &str)]) -> Route {
     let requirement = |scope: &str| match scope {
         "" => Requirement::Public,

@@ -1,26 +1,26 @@
-//! `application/x-www-form-urlencoded` parameters, as OAuth 2.0 reads them (RFC 6749 §3.2, appendix
-//! B).
+//! Parameters in `application/x-www-form-urlencoded`, as OAuth 2.0 reads them (RFC 6749 §3.2,
+//! appendix B).
 
 use std::collections::BTreeMap;
 
 use percent_encoding::percent_decode;
 
-/// Parameters by name. Each occurs once, and none is empty.
+/// Parameters by name. Each occurs once and is not empty.
 #[derive(Debug, Default)]
 pub(super) struct Form(BTreeMap<String, String>);
 
-/// Why parameters are none that OAuth 2.0 takes.
+/// An error in the parameters.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum FormError {
     /// An escape that is not UTF-8.
     Encoding,
-    /// A parameter that is there more than once.
+    /// A parameter that occurs more than once.
     Repeated,
 }
 
 impl Form {
-    /// Adds the parameters of a query or a body. One without a value counts as absent (RFC 6749
-    /// §3.2).
+    /// Adds the parameters of a query or a body. A parameter without a value counts as absent (RFC
+    /// 6749 §3.2).
     pub(super) fn add(&mut self, text: &[u8]) -> Result<(), FormError> {
         for pair in text.split(|b| *b == b'&') {
             let mut halves = pair.splitn(2, |b| *b == b'=');
@@ -33,13 +33,13 @@ impl Form {
         Ok(())
     }
 
-    /// The parameter of that name.
+    /// Returns the parameter of this name.
     pub(super) fn value(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
     }
 }
 
-/// One name or value, decoded.
+/// Decodes one name or value.
 pub(super) fn decode(text: &[u8]) -> Result<String, FormError> {
     let spaced: Vec<u8> = text
         .iter()

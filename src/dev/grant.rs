@@ -1,4 +1,4 @@
-//! A token request (RFC 6749 §4.4.2) and every way in which it is refused (§5.2).
+//! A token request (RFC 6749 §4.4.2) and the reasons for refusing it (§5.2).
 
 use std::fmt;
 
@@ -9,16 +9,17 @@ use super::form::{Form, FormError};
 use crate::issuer::Algorithm;
 use crate::policy::Scope;
 
-/// A well-formed client-credentials request; its client is not authenticated yet.
+/// A well-formed client-credentials request whose client is not authenticated yet.
 pub(super) struct TokenRequest {
     pub(super) credentials: Credentials,
-    /// What is asked for, without repetition; `None` for everything that the client may have.
+    /// The requested scopes without repetition; `None` asks for every scope that the client may
+    /// have.
     pub(super) scopes: Option<Vec<Scope>>,
-    /// The parameter `alg`, which no standard knows: how the token is to be signed.
+    /// The algorithm to sign with, from the non-standard parameter `alg`.
     pub(super) algorithm: Option<Algorithm>,
 }
 
-/// What the parts of an HTTP request say of a token request.
+/// The parts of an HTTP request that a token request consists of.
 pub(super) struct Parts<'a> {
     /// Every `Authorization` field.
     pub(super) authorization: Vec<&'a [u8]>,
@@ -27,7 +28,7 @@ pub(super) struct Parts<'a> {
     pub(super) body: &'a [u8],
 }
 
-/// Why there is no token.
+/// The reason why no token is issued.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum GrantError {
     BodyTooLarge,
@@ -47,7 +48,7 @@ pub(super) enum GrantError {
 }
 
 impl TokenRequest {
-    /// Reads a request.
+    /// Parses a request.
     pub(super) fn parse(parts: &Parts<'_>) -> Result<Self, GrantError> {
         let form = parts.form()?;
         let authorization = match parts.authorization.as_slice() {
@@ -72,9 +73,9 @@ impl TokenRequest {
 }
 
 impl Parts<'_> {
-    /// The parameters of query and body. The query is beyond RFC 6749 §3.2, which has them in the
-    /// body; Cognito reads both, and so do the instructions that people follow. A secret in a URL
-    /// ends up in logs, though, so that RFC 6749 §2.3.1 is kept to.
+    /// Returns the parameters of the query and the body. RFC 6749 §3.2 allows them in the body
+    /// only, but Cognito and many instructions use the query. A secret in the query is refused (RFC
+    /// 6749 §2.3.1), because URLs end up in logs.
     fn form(&self) -> Result<Form, GrantError> {
         let mut form = Form::default();
         form.add(self.query.as_bytes())
@@ -111,7 +112,7 @@ fn parse_scopes(text: &str) -> Result<Vec<Scope>, GrantError> {
 }
 
 impl GrantError {
-    /// The `error` of RFC 6749 §5.2.
+    /// Returns the `error` code of RFC 6749 §5.2.
     pub(super) fn code(&self) -> &'static str {
         match self {
             Self::BodyTooLarge
@@ -125,12 +126,12 @@ impl GrantError {
             Self::NoAuthentication | Self::Authentication => "invalid_client",
             Self::GrantType => "unsupported_grant_type",
             Self::ScopeSyntax | Self::Scope(_) => "invalid_scope",
-            // Not of §5.2, which knows no failure of the server; RFC 6749 §4.1.2.1 has the word.
+            // §5.2 has no code for a failure of the server; RFC 6749 §4.1.2.1 defines this one.
             Self::Signing => "server_error",
         }
     }
 
-    /// The status that goes with it.
+    /// Returns the status of the response.
     pub(super) fn status(&self) -> StatusCode {
         match self {
             Self::NoAuthentication | Self::Authentication => StatusCode::UNAUTHORIZED,
@@ -142,7 +143,8 @@ impl GrantError {
     }
 }
 
-/// The `error_description`, in the characters that RFC 6749 §5.2 allows: no quotes, no backslash.
+/// Writes the `error_description` in the characters that RFC 6749 §5.2 allows: no quotes, no
+/// backslash.
 impl fmt::Display for GrantError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

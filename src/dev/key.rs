@@ -1,4 +1,4 @@
-//! Signing keys of the embedded issuer: made when first asked for, gone with the process.
+//! Signing keys of the embedded issuer. They are generated on first use and never stored.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,20 +18,19 @@ use serde_json::{Value, json};
 
 use crate::issuer::Algorithm;
 
-/// The keys of one issuer, one for each algorithm that was ever asked for. Issuers share none, so
-/// that what the gateway says of a token of the wrong issuer in `dev` is what it says in
-/// production.
+/// The keys of one issuer, one for each algorithm that was used. Issuers share no keys, so that a
+/// token of the wrong issuer is refused for the same reason in `dev` as in production.
 #[derive(Default)]
 pub(super) struct KeyRing(Mutex<Ring>);
 
 #[derive(Default)]
 struct Ring {
     keys: BTreeMap<Algorithm, Arc<SigningKey>>,
-    /// RSA keys are slow to make, so that the six RSA algorithms use one.
+    /// The RSA key. Generating one is slow, so the six RSA algorithms share it.
     rsa: Option<Arc<RsaKeyPair>>,
 }
 
-/// A private key with the one algorithm it signs by.
+/// A private key for one algorithm.
 pub(super) struct SigningKey {
     pub(super) algorithm: Algorithm,
     pub(super) kid: Box<str>,
@@ -45,7 +44,7 @@ enum Pair {
 }
 
 impl KeyRing {
-    /// The key for an algorithm, the same one at each call.
+    /// Returns the key for an algorithm, the same one for each call.
     pub(super) fn key(&self, algorithm: Algorithm) -> Arc<SigningKey> {
         let mut ring = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(key) = ring.keys.get(&algorithm) {
@@ -105,7 +104,7 @@ impl Ring {
 }
 
 impl SigningKey {
-    /// The signature over a JWS signing input (RFC 7515 §5.1).
+    /// Signs a JWS signing input (RFC 7515 §5.1).
     pub(super) fn sign(&self, input: &[u8]) -> Result<Vec<u8>, Unspecified> {
         let random = SystemRandom::new();
         match &self.pair {
@@ -119,7 +118,7 @@ impl SigningKey {
         }
     }
 
-    /// The public half as a JWK (RFC 7517 §4, RFC 7518 §6, RFC 8037 §2).
+    /// Returns the public key as a JWK (RFC 7517 §4, RFC 7518 §6, RFC 8037 §2).
     pub(super) fn jwk(&self) -> Value {
         let mut jwk = match &self.pair {
             Pair::Rsa(pair, _) => {
@@ -129,7 +128,7 @@ impl SigningKey {
                 json!({ "kty": "RSA", "n": URL_SAFE_NO_PAD.encode(n), "e": URL_SAFE_NO_PAD.encode(e) })
             }
             Pair::Ecdsa(pair, curve) => {
-                // The uncompressed point of SEC 1 §2.3.3: 4, x, y.
+                // The uncompressed point of SEC 1 §2.3.3: the octet 4, x, y.
                 let point = pair.public_key().as_ref().get(1..).unwrap_or_default();
                 let (x, y) = point.split_at(point.len() / 2);
                 let (x, y) = (URL_SAFE_NO_PAD.encode(x), URL_SAFE_NO_PAD.encode(y));
@@ -148,9 +147,8 @@ impl SigningKey {
     }
 }
 
-/// A key id as Cognito makes them: base64, not base64url. One with a `/` is drawn until it comes,
-/// so that every run meets what trips parsers that do not unescape JSON or that take a key id for a
-/// file name.
+/// Generates a key id in Cognito's format: base64, not base64url. It always contains a `/`, so that
+/// every run tests parsers that do not unescape JSON or that use a key id as a file name.
 fn new_kid() -> Box<str> {
     loop {
         let mut bytes = [0; 32];
@@ -162,8 +160,8 @@ fn new_kid() -> Box<str> {
     }
 }
 
-/// Modulus and exponent, without leading zeros, of `SEQUENCE { INTEGER, INTEGER }` (RFC 8017
-/// appendix A.1.1).
+/// Returns modulus and exponent, without leading zeros, of `SEQUENCE { INTEGER, INTEGER }` (RFC
+/// 8017 appendix A.1.1).
 fn rsa_integers(der: &[u8]) -> Option<(&[u8], &[u8])> {
     const SEQUENCE: u8 = 0x30;
     const INTEGER: u8 = 0x02;
@@ -174,7 +172,8 @@ fn rsa_integers(der: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((unsigned(modulus), unsigned(exponent)))
 }
 
-/// The content of the first DER element, which must have this tag, and what follows it.
+/// Returns the content of the first DER element, which must have this tag, and the bytes that
+/// follow it.
 fn der_element(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
     let rest = der.strip_prefix(&[tag])?;
     let (&first, rest) = rest.split_first()?;

@@ -1,10 +1,8 @@
-//! What `scopegate dev` has and nothing else reaches: an issuer and an upstream within this
-//! process, which stand in for those of a configuration, so that a route table can be tried on a
-//! laptop without a network.
+//! The issuer and the upstream inside the process of `scopegate dev`. They replace those of a
+//! configuration, so that its routes can be tried on a laptop without a network.
 //!
-//! The issuer's secret is printed in the documentation and whoever asks gets a token. Therefore
-//! `scopegate run` never comes here: only the command `dev` uses this room, and a test of the
-//! architecture holds that.
+//! The issuer's secret is public, so any client can get a token. Therefore `scopegate run` must
+//! never use this module: only the command `dev` does, and a test of the architecture enforces it.
 
 mod client;
 mod echo;

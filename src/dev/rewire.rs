@@ -1,4 +1,4 @@
-//! A configuration, turned towards the issuer and the echo of this process.
+//! Points a configuration at the issuer and the echo of this process.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,31 +18,31 @@ use crate::net::{TlsSettings, Url};
 use crate::policy::Scope;
 use crate::upstream::{Listed, Protocol};
 
-/// The embedded issuer and the echo, running until this is dropped.
+/// The embedded issuer and the echo, which run until this is dropped.
 pub struct Sandbox {
     pub(super) issuers: Arc<Issuers>,
-    /// By the issuer's name. They outlive a reload, so that tokens do.
+    /// The keys by the issuer's name. They are kept across reloads, so that tokens stay valid.
     keys: Mutex<BTreeMap<Arc<str>, KeyRing>>,
     issuer: Server,
     echo: Server,
     echo_url: Url,
 }
 
-/// Why a sandbox does not start.
+/// An error that prevents the start of a sandbox.
 #[derive(Debug)]
 pub enum SandboxError {
-    /// The issuer's address cannot be had.
+    /// The issuer cannot listen on its address.
     Issuer(SocketAddr, io::Error),
-    /// No port of this machine can be had for the echo.
+    /// The echo cannot listen on any port.
     Echo(io::Error),
 }
 
 impl Sandbox {
-    /// Starts the issuer at this address and the echo at one that the system chooses. Before the
-    /// first [`Sandbox::rewire`] there is no issuer to speak for.
+    /// Starts the issuer at this address, and the echo at an address that the system chooses. The
+    /// issuer has no names before the first [`Sandbox::rewire`].
     ///
     /// # Errors
-    /// [`SandboxError`], mostly because the port is in use.
+    /// [`SandboxError`], usually because the port is in use.
     pub fn start(issuer: SocketAddr) -> Result<Self, SandboxError> {
         let issuers = Arc::new(Issuers::default());
         let issuer = start_issuer(issuer, Arc::clone(&issuers))
@@ -57,21 +57,21 @@ impl Sandbox {
         })
     }
 
-    /// Where the issuer listens.
+    /// Returns the address of the issuer.
     #[must_use]
     pub fn issuer_address(&self) -> SocketAddr {
         self.issuer.address()
     }
 
-    /// Where the echo listens.
+    /// Returns the address of the echo.
     #[must_use]
     pub fn echo_address(&self) -> SocketAddr {
         self.echo.address()
     }
 
-    /// The same configuration with listeners on this machine only, every issuer's keys replaced by
-    /// embedded ones and every upstream by the echo; from now on the embedded issuer speaks for its
-    /// issuers and routes, whether or not the gateway then takes the configuration.
+    /// Returns the configuration with listeners on this machine only, every issuer's keys replaced
+    /// by embedded ones and every upstream by the echo. The embedded issuer issues tokens for its
+    /// issuers and routes from now on, even if the gateway then rejects the configuration.
     #[must_use]
     pub fn rewire(&self, mut config: Config) -> Config {
         let scopes = named_scopes(&config);
@@ -96,15 +96,15 @@ impl Sandbox {
     }
 }
 
-/// The port of a gateway that listens on none.
+/// The port of a gateway without TCP listeners.
 const FALLBACK_PORT: u16 = 8080;
 
-/// The port stays; another machine never gets in. Nor does TLS, for which a laptop has no
-/// certificate.
+/// Moves the listeners to the loopback address, with the same ports, so that other machines cannot
+/// connect. TLS is turned off, because a laptop has no certificate.
 fn keep_to_loopback(config: &mut Config) {
     let inward = |address: SocketAddr| match address.ip() {
         ip if ip.is_loopback() => address,
-        // Also for IPv6, which not every laptop has on its loopback.
+        // IPv6 addresses become IPv4, because not every laptop has `::1`.
         _ => SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), address.port()),
     };
     let mut listen: Vec<SocketAddr> = Vec::new();
@@ -114,19 +114,19 @@ fn keep_to_loopback(config: &mut Config) {
         .iter()
         .filter_map(|listener| listener.address.ip());
     for address in addresses.map(inward) {
-        // Two addresses of one port may have become one.
+        // Two addresses with the same port may have become equal.
         if address.port() == 0 || !listen.contains(&address) {
             listen.push(address);
         }
     }
-    // Where all are Unix-domain sockets, whose directories a laptop may not have.
+    // All listeners are Unix-domain sockets, whose directories may not exist on a laptop.
     if listen.is_empty() {
         listen.push(SocketAddr::new(
             IpAddr::V4(Ipv4Addr::LOCALHOST),
             FALLBACK_PORT,
         ));
     }
-    // A laptop takes nobody's place.
+    // A sandbox never takes over the sockets of another gateway.
     config.server.handover = None;
     config.server.readdress(&listen);
     for listener in &mut config.server.listeners {
@@ -136,7 +136,7 @@ fn keep_to_loopback(config: &mut Config) {
     config.server.admin = config.server.admin.map(inward);
 }
 
-/// Every scope that the routes name, in the order of the file.
+/// Returns every scope that the routes name, in the order of the file.
 fn named_scopes(config: &Config) -> Vec<Scope> {
     let mut scopes = Vec::new();
     let requirements = config.routes.iter().flat_map(|route| &route.methods);

@@ -1,4 +1,4 @@
-//! A small HTTP/1 server on a thread of its own: what carries the embedded issuer and the echo.
+//! A small HTTP/1 server on its own thread, used by the embedded issuer and the echo.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -17,15 +17,16 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::{Semaphore, oneshot};
 
-/// Connections at a time; more wait to be accepted. The gateway and a few `curl`s need far fewer.
+/// The largest number of connections at the same time; more wait to be accepted. The gateway and a
+/// few `curl`s need far fewer.
 const CONNECTIONS: usize = 512;
-/// For a request head.
+/// The time limit for a request head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// After an error of `accept`, such as too many open files: trying again at once would only burn
-/// time.
+/// The pause after an error of `accept`, such as too many open files, so that the server does not
+/// loop without rest.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// A running server; it stops when this is dropped.
+/// A running server, which stops when this is dropped.
 pub(super) struct Server {
     address: SocketAddr,
     stop: Option<oneshot::Sender<Infallible>>,
@@ -33,7 +34,7 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// Serves a bound listener: `answer` answers every request.
+    /// Serves a bound listener; `answer` answers every request.
     pub(super) fn start<A, F>(
         thread_name: &str,
         listener: TcpListener,
@@ -67,7 +68,7 @@ impl Server {
         })
     }
 
-    /// Where it listens.
+    /// Returns the address of the listener.
     pub(super) fn address(&self) -> SocketAddr {
         self.address
     }
@@ -77,7 +78,7 @@ impl Drop for Server {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
-            // A panic over there was reported there.
+            // A panic of the thread was already reported there.
             let _ = thread.join();
         }
     }

@@ -1,4 +1,4 @@
-//! The sandbox over real sockets.
+//! Tests of the sandbox over real sockets.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -77,7 +77,7 @@ fn post(sandbox: &Sandbox, path: &str, headers: &str, body: &str) -> Reply {
     );
     assert_eq!(reply.header("server"), Some(SERVER_NAME));
     if path.contains("/token") {
-        // RFC 6749 §5.1 and §5.2: whatever the answer, nobody keeps it.
+        // No response of the token endpoint may be cached (RFC 6749 §5.1 and §5.2).
         assert_eq!(
             reply.header("cache-control"),
             Some("no-store"),
@@ -140,7 +140,7 @@ fn wired() -> Sandbox {
     sandbox
 }
 
-/// The same with two algorithms, RS256 the second.
+/// A sandbox with two algorithms, of which RS256 is the second.
 fn wired_with_rsa() -> Sandbox {
     let sandbox = sandbox();
     let mut issuer = cognito("idp");
@@ -298,7 +298,7 @@ fn parameters_and_credentials_come_either_way() {
             (&answer["token_type"], &answer["expires_in"]),
             (&json!("Bearer"), &json!(3600))
         );
-        // Nothing was asked for, so that the answer says what was granted (RFC 6749 §3.3).
+        // The request named no scope, so the answer states the granted ones (RFC 6749 §3.3).
         assert_eq!(
             answer["scope"],
             "orders.read orders.write com.test.test/test.read"
@@ -324,8 +324,8 @@ fn each_error_of_rfc_6749_has_its_code_and_status() {
         STANDARD.encode("dev:wrong")
     );
     let bearer = format!("Authorization: Bearer eyJ\r\n{FORM}");
-    // One byte too many, so that nothing is left unread that would reset the connection under the
-    // answer.
+    // One byte too many. If more were left unread, the connection would be reset before the answer
+    // arrives.
     let padding = (64 << 10) + 1 - grant.len() - "&scope=".len();
     let long = format!("{grant}&scope={}", "a".repeat(padding));
     for (query, headers, body, status, code) in [
