@@ -17,12 +17,13 @@ use crate::gateway::{Gateway, Signals};
 
 #[derive(Args, Debug)]
 #[command(after_help = "\
-Every issuer of the configuration is replaced by the embedded one, which signs tokens that satisfy its entry, and \
-every upstream by an echo that shows what was forwarded. The client dev with the secret dev-secret may have every \
-scope that the routes name; [dev.clients] has more. All of it listens on this machine alone, whatever the file says; \
---listen, --admin and --issuer-listen are taken as they are.")]
+Every issuer of the configuration is replaced by the embedded one, whose tokens satisfy its \
+settings, and every upstream by an echo that shows what was forwarded. The client dev with the \
+secret dev-secret may have every scope that the routes name; [dev.clients] adds other clients. \
+Everything listens on this machine only, whatever the file says; --listen, --admin and \
+--issuer-listen are used as given.")]
 pub(super) struct Arguments {
-    /// Where the embedded issuer listens
+    /// Address of the embedded issuer
     #[arg(
         long,
         value_name = "ADDRESS:PORT",
@@ -96,7 +97,7 @@ impl Welcome<'_> {
         place("echo", format!("http://{}", self.echo));
         let _ = write!(text, "\n{}", routes::table(config));
         if let Some(gateway) = self.gateway.first() {
-            text.push_str("\nTo paste into another terminal, one after the other:\n");
+            text.push_str("\nTo paste into another terminal, one line after the other:\n");
             for example in examples(config, *gateway, self.issuer) {
                 let _ = write!(text, "\n{}:\n\n  {}\n", example.about, example.line);
             }
@@ -104,7 +105,7 @@ impl Welcome<'_> {
         for exposed in self.exposed() {
             let _ = write!(
                 text,
-                "\nwarning: {exposed} can be reached from other machines, and anybody there gets a token\n"
+                "\nwarning: {exposed} can be reached from other machines, and any client there can get a token\n"
             );
         }
         text.push_str("\nCtrl-C ends it; a change of the file takes effect at once.\n\n");
@@ -185,10 +186,10 @@ mod tests {
             [
                 "a token with orders.read",
                 "200",
-                "403, since the token lacks orders.write",
-                "401, for want of a token",
-                "200, since it is public",
-                "a token for /dev/tests, asked for as with Cognito",
+                "403, because the token lacks orders.write",
+                "401, without a token",
+                "200, because the route is public",
+                "a token for /dev/tests, requested as from Cognito",
                 "200, with the bare token",
             ]
         );

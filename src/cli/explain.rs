@@ -34,11 +34,10 @@ use crate::token::{RequestContext, Source, TokenError};
 const TOKEN_FILE_BYTES: u64 = 1 << 20;
 
 /// A hint for a user whose token is from `dev`: only `dev` has the keys for it.
-const DEV_KEYS: &str =
-    "if the token is of a running \"scopegate dev\", add --dev: its keys are there";
+const DEV_KEYS: &str = "for a token of a running \"scopegate dev\", add --dev, which uses its keys";
 
 /// A hint for a token that is bound to a certificate, which cannot come from a connection here.
-const CERTIFICATE: &str = "if the client shows a certificate, add --client-cert-file";
+const CERTIFICATE: &str = "if the client presents a certificate, add --client-cert-file";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -51,24 +50,23 @@ Examples:
 pub(super) struct Arguments {
     /// The method, in capitals
     method: Method,
-    /// The path as it would be sent, with a query if there is one
+    /// The path as it is sent, with its query
     #[arg(value_parser = target)]
     path: Uri,
     /// The host that the request is for
     #[arg(long, value_name = "NAME", default_value = "localhost")]
     host: HeaderValue,
-    /// The origin of the page that makes the request, as a browser would send it: for tokens in
-    /// cookies
+    /// The origin of the page that makes the request, as a browser sends it; for tokens in cookies
     #[arg(long, value_name = "ORIGIN")]
     origin: Option<HeaderValue>,
-    /// A file that holds a token; "-" for standard input. Never an argument, which other users
-    /// could see
+    /// A file with a token; "-" for standard input. A token is never an argument, because other
+    /// users could read it
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
-    /// A client certificate in PEM that the connection would show: the token may be bound to it
+    /// The client certificate of the connection, in PEM; the token may be bound to it
     #[arg(long, value_name = "FILE")]
     client_cert_file: Option<PathBuf>,
-    /// The token is of a running `scopegate dev`, whose keys are at this URL
+    /// Use the keys of a running `scopegate dev` at this URL
     #[arg(long, value_name = "URL", num_args = 0..=1, default_missing_value = "http://127.0.0.1:9400")]
     #[arg(value_parser = url)]
     dev: Option<Url>,
@@ -305,7 +303,7 @@ fn read_certificate(file: &Path) -> Result<Fingerprint, Failure> {
 
 /// Parses a request target in origin form (RFC 9112 §3.2.1).
 fn target(text: &str) -> Result<Uri, &'static str> {
-    let refused = "not a path that a request can have: it begins with \"/\", without spaces; the gateway answers 400";
+    let refused = "not a valid path of a request, which the gateway would answer with 400: a path begins with \"/\" and has no spaces";
     let uri: Uri = text.parse().map_err(|_| refused)?;
     if text.starts_with('/') {
         Ok(uri)
@@ -369,7 +367,7 @@ mod tests {
         let expected = steps(&[
             ("request", "GET /dev/tests"),
             ("route", "/dev/tests is public"),
-            ("token", "not looked at"),
+            ("token", "not checked"),
             (
                 "verdict",
                 "forwarded to orders (http://orders:8080/), without /dev",
@@ -428,7 +426,7 @@ mod tests {
         assert_eq!(
             explained[3..],
             steps(&[
-                ("token", "there is one, where the route looks for it"),
+                ("token", "present in a source of the route"),
                 ("origin", says),
                 ("verdict", "403 Forbidden"),
                 ("", "www-authenticate: Bearer realm=\"scopegate\""),

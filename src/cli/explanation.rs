@@ -41,17 +41,17 @@ pub(super) enum Outcome {
 /// The checks of a token in the order in which they are made, each with the text for success. A
 /// check that depends on the route's issuer comes after the issuer.
 const TOKEN_CHECKS: [(&str, &str); 11] = [
-    ("token", "there is one, where the route looks for it"),
+    ("token", "present in a source of the route"),
     ("form", "a signed JWT with an object of claims"),
-    ("algorithm", "one that may be used"),
-    ("issuer", "one of the route's"),
-    ("key", "the issuer has one with this kid and alg"),
-    ("signature", "the key's"),
-    ("time", "not expired, and valid already"),
+    ("algorithm", "allowed for the issuer"),
+    ("issuer", "one of the route's issuers"),
+    ("key", "the issuer has a key with this kid and alg"),
+    ("signature", "made with this key"),
+    ("time", "not expired, and already valid"),
     ("kind", "an access token"),
-    ("audience", "this API, for a client that is taken"),
-    ("claims", "those that are required"),
-    ("binding", "to nobody, or to the certificate shown"),
+    ("audience", "this API, and an allowed client"),
+    ("claims", "the required ones are present"),
+    ("binding", "none, or to the certificate of the client"),
 ];
 
 /// Returns the check that produces an error, as an index into [`TOKEN_CHECKS`].
@@ -163,7 +163,7 @@ impl Explanation {
                 };
                 self.step("scopes", Outcome::Passed, format!("granted: {scopes}"));
             }
-            None => self.step("token", Outcome::Asked, "not looked at"),
+            None => self.step("token", Outcome::Asked, "not checked"),
         }
         let route = snapshot.config.routes.get(decision.entry.route);
         let upstream = snapshot
@@ -207,7 +207,7 @@ impl Explanation {
     /// Adds that the gateway answers a browser's preflight itself.
     pub(super) fn preflight(&mut self, headers: &HeaderMap) {
         let says = match headers.get(ACCESS_CONTROL_ALLOW_ORIGIN) {
-            Some(_) => "204 No Content: the page may ask",
+            Some(_) => "204 No Content: the page may make the request",
             None => "204 No Content: a preflight that permits nothing",
         };
         self.step("verdict", Outcome::Passed, says);
@@ -274,7 +274,7 @@ fn moment(seconds: u64, now: UnixTime) -> String {
     // The end of the year 9999. Later times cannot be formatted as a date.
     const LAST: u64 = 253_402_300_799;
     if seconds > LAST {
-        return format!("{seconds}, beyond every calendar");
+        return format!("{seconds}, after the year 9999");
     }
     let date = humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(seconds));
     let apart = humantime::format_duration(Duration::from_secs(seconds.abs_diff(now.0)));
@@ -293,7 +293,7 @@ mod tests {
     fn a_moment_is_told_from_now() {
         assert_eq!(moment(3600, UnixTime(0)), "1970-01-01T01:00:00Z, in 1h");
         assert_eq!(moment(0, UnixTime(90)), "1970-01-01T00:00:00Z, 1m 30s ago");
-        assert!(moment(u64::MAX, UnixTime(0)).ends_with("beyond every calendar"));
+        assert!(moment(u64::MAX, UnixTime(0)).ends_with("after the year 9999"));
     }
 
     #[test]
@@ -303,7 +303,7 @@ mod tests {
         explanation.step("form", Outcome::Failed, "no");
         assert_eq!(
             explanation.text(),
-            "ok  token     there is one, where the route looks for it\nNO  form      no\n"
+            "ok  token     present in a source of the route\nNO  form      no\n"
         );
     }
 }

@@ -56,7 +56,7 @@ impl Failure {
             Self::CertificateFile(file, error) => {
                 format!("error: the certificate in {file:?} cannot be read: {error}")
             }
-            Self::Runtime(error) => format!("error: the system does not let it run: {error}"),
+            Self::Runtime(error) => format!("error: the system refused a resource: {error}"),
             Self::Output(error) => format!("error: the result cannot be written: {error}"),
         }
     }

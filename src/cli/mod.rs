@@ -27,9 +27,9 @@ use settings::Settings;
 
 /// A reverse proxy that enforces OAuth 2.0 scopes.
 ///
-/// gateway.toml says which path and method needs which scopes, and where the request goes. A
-/// request with a valid access token that carries them is forwarded; every other gets a 401 or 403
-/// that says what is wrong.
+/// gateway.toml defines the scopes that each path and method needs, and the upstream of the
+/// request. A request with a valid access token that has the scopes is forwarded; any other gets a
+/// 401 or 403 that names the reason.
 #[derive(Debug, Parser)]
 #[command(name = "scopegate", version, max_term_width = 100, after_long_help = EXAMPLES, after_help = MORE)]
 struct Arguments {
@@ -41,15 +41,15 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve the configuration; the same as no command at all
+    /// Serve the configuration; the default command
     Run,
     /// Try the configuration on this machine: embedded issuer, echo upstream, loopback only
     Dev(dev::Arguments),
-    /// Report every problem of the configuration; print the effective policy when there is none
+    /// Report every problem of the configuration, or print its effective policy
     Check,
     /// Print the route table in the order in which it matches
     Routes,
-    /// Say what would become of a request, step by step
+    /// Explain the decision for a request, step by step
     Explain(explain::Arguments),
     /// Print an access token of a running `scopegate dev`
     Token(token::Arguments),
@@ -69,14 +69,14 @@ Examples:
   scopegate check -c gateway.toml        every problem with line and arrow, or the effective policy
   scopegate run -c /etc/scopegate/gateway.toml
 
-A flag goes before its environment variable, and that before the file. SIGHUP or a change of the \
+A flag overrides its environment variable, which overrides the file. SIGHUP or a change of the \
 file reloads the configuration; SIGTERM and SIGINT let open requests finish.
 
 Exit codes:
-  0  all is well
-  1  the configuration has problems, or there is no token
-  2  wrong usage
-  3  it cannot start";
+  0  success
+  1  the configuration has problems, or no token was issued
+  2  the command line is wrong
+  3  the gateway cannot start";
 
 /// Runs the command that the process's arguments name.
 #[must_use]

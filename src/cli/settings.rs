@@ -12,7 +12,7 @@ use crate::config::{Config, Overrides, Problems};
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Options of every command")]
 pub(super) struct Settings {
-    /// The configuration
+    /// The configuration file
     #[arg(
         long,
         short,
@@ -22,7 +22,7 @@ pub(super) struct Settings {
     )]
     #[arg(default_value = "gateway.toml")]
     pub(super) config: PathBuf,
-    /// Take requests here, in place of `server.listen`; may be repeated
+    /// Address for requests, in place of `server.listen`; may be repeated
     #[arg(
         long,
         global = true,
@@ -31,10 +31,10 @@ pub(super) struct Settings {
         value_delimiter = ','
     )]
     pub(super) listen: Vec<SocketAddr>,
-    /// Serve metrics and health here, in place of `server.admin`; "off" for not at all
+    /// Address for metrics and health, in place of `server.admin`; "off" turns them off
     #[arg(long, global = true, value_name = "ADDRESS:PORT", env = "SCOPEGATE_ADMIN", value_parser = admin)]
     pub(super) admin: Option<Admin>,
-    /// Worker threads, in place of `server.workers`
+    /// Number of worker threads, in place of `server.workers`
     #[arg(long, global = true, value_name = "NUMBER", env = "SCOPEGATE_WORKERS")]
     pub(super) workers: Option<NonZeroUsize>,
     /// error, warn, info, debug or trace, in place of `log.level`

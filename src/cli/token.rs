@@ -33,22 +33,22 @@ Example:
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLE)]
 pub(super) struct Arguments {
-    /// A scope that the token is to have; may be repeated
+    /// A scope for the token; may be repeated
     #[arg(long, required = true, value_name = "SCOPE")]
     scope: Vec<String>,
-    /// The issuer by its name in the configuration; needed where there are several
+    /// The name of the issuer in the configuration; needed if there are several
     #[arg(long, value_name = "NAME")]
     issuer: Option<String>,
-    /// The client
+    /// The id of the client
     #[arg(long, value_name = "ID", default_value = CLIENT_ID)]
     client_id: String,
-    /// Its secret
+    /// The secret of the client
     #[arg(long, value_name = "SECRET", default_value = CLIENT_SECRET)]
     client_secret: String,
-    /// Sign by another algorithm of the issuer's entry, such as ES256
+    /// Sign with another algorithm of the issuer, such as ES256
     #[arg(long, value_name = "ALGORITHM")]
     alg: Option<String>,
-    /// Where the dev issuer listens
+    /// The URL of the dev issuer
     #[arg(long, default_value = "http://127.0.0.1:9400", value_parser = url)]
     url: Url,
 }
@@ -186,10 +186,10 @@ impl fmt::Display for TokenFailure {
             Self::Unreachable(place, error) => {
                 write!(f, "no dev issuer runs at {place}: {error}; start one with \"scopegate dev\"")
             }
-            Self::Broken(place, error) => write!(f, "what runs at {place} is no dev issuer: {error}"),
+            Self::Broken(place, error) => write!(f, "the server at {place} is not a dev issuer: {error}"),
             Self::Late(place) => write!(f, "the dev issuer at {place} does not answer"),
             Self::Stranger(place) => {
-                write!(f, "what runs at {place} is no dev issuer; name the right one with --url")
+                write!(f, "the server at {place} is not a dev issuer; name the right one with --url")
             }
             Self::Refused(description) => write!(f, "the dev issuer refuses: {description}"),
             Self::NoSuchIssuer(names) if names.is_empty() => f.write_str(
@@ -198,7 +198,7 @@ impl fmt::Display for TokenFailure {
             Self::NoSuchIssuer(names) => {
                 write!(f, "name one of the issuers with --issuer: {}", names.join(", "))
             }
-            Self::Runtime(error) => write!(f, "nothing can be sent from here: {error}"),
+            Self::Runtime(error) => write!(f, "the request cannot be sent: {error}"),
         }
     }
 }

@@ -22,7 +22,7 @@ pub(super) async fn answer<B: Body + Unpin>(request: Request<B>) -> Response<Ful
     let Some((shown, length)) = read(body).await else {
         return reply(
             StatusCode::BAD_REQUEST,
-            &json!({ "error": "the body did not arrive whole" }),
+            &json!({ "error": "the body is incomplete" }),
         );
     };
     let seen = json!({

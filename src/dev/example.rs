@@ -88,7 +88,7 @@ pub fn examples(config: &Config, gateway: SocketAddr, issuer: SocketAddr) -> Vec
         .find(|call| *call.requirement == Requirement::Public)
     {
         lines.push(Example {
-            about: "200, since it is public".into(),
+            about: "200, because the route is public".into(),
             line: places.request(call, None),
         });
     }
@@ -154,7 +154,7 @@ impl Places {
         ];
         lines.extend(self.forbidden(call, scopes.as_deref().unwrap_or_default(), calls));
         lines.push(Example {
-            about: "401, for want of a token".into(),
+            about: "401, without a token".into(),
             line: self.request(call, None),
         });
         lines
@@ -177,7 +177,7 @@ impl Places {
                 .rule()
                 .map(|rule| rule.missing(&granted))
                 .unwrap_or_default();
-            let about = format!("403, since the token lacks {}", list(&missing));
+            let about = format!("403, because the token lacks {}", list(&missing));
             return Some(Example {
                 about,
                 line: self.request(other, other.source()),
@@ -195,7 +195,7 @@ impl Places {
             .request(call, call.source())
             .replace("$TOKEN", &format!("$({token})"));
         Some(Example {
-            about: format!("403, since a token with {other} alone does not suffice"),
+            about: format!("403, because a token with only {other} does not suffice"),
             line,
         })
     }
@@ -214,7 +214,7 @@ impl Places {
         let line =
             format!("TOKEN=$(curl -s -X POST -u {CLIENT_ID}:{CLIENT_SECRET} '{url}' | {CUT})");
         let about = format!(
-            "a token for {}, asked for as with Cognito",
+            "a token for {}, requested as from Cognito",
             call.route.pattern
         );
         let bare = Example {

@@ -149,15 +149,15 @@ impl fmt::Display for GrantError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::BodyTooLarge => "the body is larger than 64 KiB",
-            Self::BodyUnfinished => "the body did not arrive whole",
-            Self::MediaType => "the body is application/x-www-form-urlencoded",
+            Self::BodyUnfinished => "the body is incomplete",
+            Self::MediaType => "the body must be application/x-www-form-urlencoded",
             Self::Parameters(FormError::Repeated) => "a parameter occurs more than once",
             Self::Parameters(FormError::Encoding) => "a parameter is not UTF-8",
             Self::CredentialsInQuery => {
-                "client credentials belong into Authorization or the body, never into the URL"
+                "client credentials belong in Authorization or the body, never in the URL"
             }
             Self::TwoAuthentications => {
-                "a client authenticates in one way only: by Authorization or in the body"
+                "a client must authenticate in one way only: by Authorization or in the body"
             }
             Self::NoAuthentication => {
                 "the client does not authenticate; the client of dev is dev:dev-secret"
@@ -168,11 +168,11 @@ impl fmt::Display for GrantError {
             Self::NoGrantType => "grant_type is missing; write grant_type=client_credentials",
             Self::GrantType => "the only grant_type here is client_credentials",
             Self::ScopeSyntax => {
-                "scope is a list of scopes, separated by spaces (RFC 6749 section 3.3)"
+                "scope must be a list of scopes, separated by spaces (RFC 6749 section 3.3)"
             }
             Self::Scope(scope) => return write!(f, "the client may not have the scope {scope}"),
             Self::Algorithm => {
-                "alg is none of the algorithms that the configuration allows this issuer"
+                "alg is not one of the algorithms that the configuration allows for this issuer"
             }
             Self::Signing => "the token could not be signed",
         })

@@ -234,25 +234,25 @@ impl fmt::Display for Skipped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NotAnObject => "not a JSON object",
-            Self::RepeatedMember => "a member stands twice",
+            Self::RepeatedMember => "a member occurs twice",
             Self::Private => {
-                "it holds a private key, which everybody can read now: have it replaced"
+                "it contains a private key, which is now public: have the key replaced"
             }
             Self::Symmetric => "a shared secret is no public key",
-            Self::UnknownKty => "\"kty\" is none of RSA, EC, OKP",
-            Self::UnknownCurve => "\"crv\" is none of P-256, P-384, P-521, Ed25519",
+            Self::UnknownKty => "\"kty\" is not one of RSA, EC, OKP",
+            Self::UnknownCurve => "\"crv\" is not one of P-256, P-384, P-521, Ed25519",
             Self::Use => "\"use\" is not \"sig\"",
             Self::KeyOps => "\"key_ops\" has no \"verify\"",
-            Self::UnknownAlgorithm => "\"alg\" is no algorithm that a token may use",
+            Self::UnknownAlgorithm => "\"alg\" is not an algorithm that a token may use",
             Self::UnfitAlgorithm => "\"alg\" does not fit the kind of key",
             Self::Kid => "\"kid\" is not a string",
             Self::Encoding => "a number is missing or not base64url without padding",
             Self::RsaSize => "the modulus has fewer than 2048 or more than 8192 bits",
-            Self::RsaNumbers => "the exponent or the modulus is no RSA number",
+            Self::RsaNumbers => "the exponent or the modulus is not valid for RSA",
             Self::CoordinateLength => "a coordinate has the wrong length",
             Self::Point => "not a usable point of its curve",
             Self::Duplicate => "an earlier key has the same \"kid\" and algorithm",
-            Self::TooMany => "the set has its number of usable keys",
+            Self::TooMany => "the set already has \"max_keys\" usable keys",
         })
     }
 }

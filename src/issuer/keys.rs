@@ -423,7 +423,7 @@ impl fmt::Display for KeyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unknown => f.write_str("the issuer has no such key"),
-            Self::Unavailable { .. } => f.write_str("the issuer's keys cannot be had"),
+            Self::Unavailable { .. } => f.write_str("the issuer's keys are not available"),
         }
     }
 }

@@ -220,15 +220,13 @@ impl fmt::Display for LastGoodError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Read(error) => write!(f, "it cannot be read: {error}"),
-            Self::Size => f.write_str("it is no plain file, or larger than a key set may be"),
-            Self::Head => {
-                f.write_str("it does not begin with the line that says whose keys it holds")
-            }
-            Self::Foreign => f.write_str("it holds the keys of another issuer or of another place"),
+            Self::Size => f.write_str("it is not a regular file, or larger than a key set may be"),
+            Self::Head => f.write_str("its first line does not state the issuer of its keys"),
+            Self::Foreign => f.write_str("it holds keys of another issuer or from another URL"),
             Self::TooOld(age) => {
                 write!(
                     f,
-                    "its keys were fetched {} s ago, which is too long",
+                    "its keys were fetched {} s ago, which exceeds \"keep_stale\"",
                     age.as_secs()
                 )
             }

@@ -173,10 +173,10 @@ fn restore(issuer: &Issuer, file: &LastGood) {
         Ok(None) => {}
         Ok(Some(kept)) => {
             let added = names(&issuer.restore(kept.keys, kept.age).added);
-            tracing::info!(issuer = &*entry.name, %path, keys = %added, age = ?kept.age, "keys were kept");
+            tracing::info!(issuer = &*entry.name, %path, keys = %added, age = ?kept.age, "keys were restored from the file of an earlier process");
         }
         Err(error) => {
-            tracing::warn!(issuer = &*entry.name, %path, %error, "kept keys are not used");
+            tracing::warn!(issuer = &*entry.name, %path, %error, "the file with the keys of an earlier process is not used")
         }
     }
 }
@@ -194,14 +194,14 @@ fn keep(issuer: &Issuer, file: &mut LastGood, document: &Bytes, may_keep: bool, 
     };
     if let Err(error) = &written {
         let path = file.path().display();
-        tracing::warn!(issuer = name, %path, %error, "the keys of this fetch are not kept for a restart");
+        tracing::warn!(issuer = name, %path, %error, "the fetched keys could not be saved for a restart");
     }
     let is_outdated = !may_keep || (removed && written.is_err());
     if is_outdated && let Err(error) = file.discard() {
         let path = file.path().display();
         tracing::error!(
             issuer = name, %path, %error,
-            "the file keeps keys that are withdrawn, which would serve after a restart: remove it"
+            "the file contains withdrawn keys, which would be used after a restart: remove it"
         );
     }
 }
@@ -351,7 +351,7 @@ fn report_failure(issuer: &Issuer, error: &RefreshError, failures: u32, retry: D
     }
     let keys = issuer.state().keys;
     let consequence = if keys > 0 {
-        "those that are there serve on"
+        "the current keys stay in use"
     } else {
         "tokens are answered with 503"
     };
