@@ -287,7 +287,7 @@ mod tests {
         );
     }
 
-    // docs/design: requirements.md#k08. The addresses themselves are checked in `net::Client` and
+    // docs/design/requirements.md#k08. The addresses themselves are checked in `net::Client` and
     // its tests.
     #[test]
     fn keys_are_fetched_over_https_unless_the_issuer_is_on_this_machine() {

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The cases of AWS's HTTP desync guardian, each as the bytes of a request, through a gateway to an upstream that records what
-# arrives: each is refused, or arrives in the one framing that everybody reads the same (checklist P02).
+# arrives: each is refused, or arrives in the one framing that everybody reads the same (docs/design/requirements.md#p02).
 #
 #   tests/interop/desync.sh [SCOPEGATE]         the binary; target/debug/scopegate by default
 #
