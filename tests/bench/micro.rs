@@ -1,6 +1,6 @@
-//! What do the single steps of the walk cost? Times, for a look at one step while it is being
-//! changed: compare only what ran at the same time on the same machine. What a whole request costs,
-//! `budget.sh` counts and `side_by_side` measures.
+//! Measures the single steps of the walk, for work on one of them. Times are comparable only within
+//! one run on one machine. `budget.sh` counts the cost of a whole request, and `side_by_side`
+//! measures it.
 //!
 //!     cargo bench --bench micro [-- ROOM]         # route, tokens, verification, decide, headers
 
@@ -25,7 +25,7 @@ fn main() {
     divan::main();
 }
 
-/// The output of a future that has nothing to wait for.
+/// Returns the output of a future that never waits.
 fn at_once<T>(future: impl Future<Output = T>) -> T {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(output) => output,
@@ -44,7 +44,7 @@ mod route {
         Access, Ambiguities, Distinct, MethodPattern, Pattern, Rule, Table, Target,
     };
 
-    /// A route that every caller may use.
+    /// A public route, with a number as its value.
     struct Number(usize);
 
     impl Access for Number {
@@ -66,7 +66,7 @@ mod route {
     }
 
     const ROUTES: [usize; 3] = [10, 1_000, 100_000];
-    /// Requests in turn, so that not one path alone is in the CPU's caches.
+    /// Requests in turn, so that the CPU's caches do not hold a single path only.
     const PATHS: usize = 1_000;
 
     fn table(routes: usize) -> Table<Number> {
@@ -154,8 +154,7 @@ mod tokens {
         hit(bencher, 1, 16, CacheResult::Worker);
     }
 
-    /// One token is all that the worker keeps, so that two in turn are always found on the level
-    /// that all share.
+    /// The worker keeps one token only, so that two in turn are always found on the shared level.
     #[divan::bench]
     fn hit_on_the_shared_level(bencher: Bencher<'_, '_>) {
         hit(bencher, 2, 1, CacheResult::Shared);
@@ -191,7 +190,7 @@ mod tokens {
         bencher.bench_local(|| assert_eq!(authenticate(turn.next().unwrap()), expected));
     }
 
-    /// Looked for on both levels, verified, and kept.
+    /// A token is looked up on both levels, verified, and stored.
     #[divan::bench]
     fn miss(bencher: Bencher<'_, '_>) {
         let key = Key::rsa("key", 0);
@@ -219,7 +218,7 @@ mod verification {
 
     use super::{Key, Token, at_once, stage};
 
-    /// From the token's text to an identity, without a cache.
+    /// From the text of a token to an identity, without a cache.
     #[divan::bench(args = ["RS256", "RS512", "PS256", "ES256", "ES384", "EdDSA"])]
     fn verify(bencher: Bencher<'_, '_>, algorithm: &str) {
         let key = match algorithm {
@@ -317,7 +316,7 @@ mod headers {
 
     const FORWARD: &str = "forward = { \"x-user\" = \"sub\", \"x-scopes\" = \"scope\" }\n";
 
-    /// What a browser sends beside its token.
+    /// The fields that a browser sends beside its token.
     const BROWSER: [(&str, &str); 11] = [
         ("accept", "application/json"),
         ("accept-encoding", "gzip, deflate, br, zstd"),
@@ -401,7 +400,7 @@ mod headers {
     const RULES: &str =
         "[routes.request_headers]\nset = { \"x-env\" = \"prod\" }\nremove = [\"x-debug\"]\n";
 
-    /// What a route's rules do to a request of six fields.
+    /// Applies the rules of a route to a request of six fields.
     #[divan::bench]
     fn apply_the_rules_of_a_route(bencher: Bencher<'_, '_>) {
         let key = Key::rsa("key", 0);

@@ -1,4 +1,4 @@
-//! What the benchmarks play with: one issuer, one route, a request with a good token.
+//! The actors of the benchmarks: one issuer, one route, and a request with a good token.
 
 use http::{Request, header};
 use scopegate::config::Config;
@@ -15,7 +15,7 @@ pub(crate) const ISSUER: &str =
     "https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_AbCdEfGhI";
 pub(crate) const SCOPES: &str = "orders.read orders.write";
 
-/// A configuration with the issuer of `key` and the route `/orders`.
+/// Returns a configuration with the issuer of `key` and the route `/orders`.
 pub(crate) fn toml(key: &Key, upstream: &str) -> String {
     let jwks = json!({ "keys": [key.jwk()] });
     format!(
@@ -28,8 +28,8 @@ pub(crate) fn toml(key: &Key, upstream: &str) -> String {
     )
 }
 
-/// A configuration of so many routes with `name` in their paths. Each has an upstream and a
-/// resource of its own.
+/// Returns a configuration of `routes` routes with `name` in their paths. Each has its own upstream
+/// and resource.
 #[allow(dead_code, reason = "one of the benchmarks has no use for it")]
 pub(crate) fn many_routes(routes: u64, name: &str) -> String {
     let mut text = format!("[issuers.idp]\nissuer = \"{ISSUER}\"\naudience = \"api\"\n");
@@ -43,7 +43,7 @@ pub(crate) fn many_routes(routes: u64, name: &str) -> String {
     text
 }
 
-/// A configuration, compiled.
+/// Compiles a configuration.
 pub(crate) fn snapshot(toml: &str) -> Snapshot {
     let config = Config::parse(toml, "gateway.toml");
     let metrics = Metrics::new(&REASONS, &TokenError::RESULTS).unwrap();
@@ -54,7 +54,7 @@ pub(crate) fn snapshot(toml: &str) -> Snapshot {
     .unwrap()
 }
 
-/// A request as clients of `wrk`'s kind make it.
+/// Returns a request like those of `wrk`.
 pub(crate) fn request(path: &str, token: &str) -> Request<()> {
     let request = Request::get(path).header(header::HOST, "api.example.com");
     request

@@ -1,10 +1,10 @@
-//! What does it cost to verify a token that nobody has seen, and to find one that was seen? The
-//! whole way from header to principal for RS256 with 2048 bits, without a cache and with, against
-//! the bare signature check with a key that is parsed already, in turn in one process.
+//! Measures the verification of a new token and the lookup of a cached one: the whole way from
+//! header to principal for RS256 with 2048 bits, without a cache and with one, and the bare
+//! signature check with a parsed key, in turn in one process.
 //!
 //!     cargo bench --bench verify
 //!
-//! Prints medians and their ratio. Needs a core that nobody else uses.
+//! Prints medians and their ratio. Needs an otherwise idle core.
 #![expect(clippy::print_stdout, reason = "this is its output")]
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 
@@ -31,17 +31,17 @@ use scopegate::token::{
 };
 use serde_json::json;
 
-/// Pairs of measurements; odd, so that there is one in the middle.
+/// The number of pairs of measurements; odd, so that there is a median.
 const ROUNDS: usize = 401;
-/// Verifications of one measurement.
+/// The number of verifications in one measurement.
 const CALLS: u32 = 100;
-/// Measurements before the first that counts.
+/// The number of measurements before the first that counts.
 const WARM_UP: usize = 20;
 
 const ISSUER: &str = "https://cognito-idp.ap-northeast-2.amazonaws.com/ap-northeast-2_OIAKD3uUi";
 const KID: &str = "2wXv/B1kqkWZ7V0c8fYpT1yqE0l2m3b4n5o6p7q8r9s=";
 
-/// A token, what is needed to take it, and the parts of its signature check.
+/// A token, the state to verify it, and the parts of its signature check.
 struct Stage {
     headers: HeaderMap,
     verifiers: [Arc<Verifier>; 1],
@@ -93,8 +93,8 @@ impl Stage {
         }
     }
 
-    /// From header to principal: without a cache, as for a token that nobody has seen, or with one
-    /// that has it.
+    /// Runs from header to principal, without a cache, as for a new token, or with a cache that
+    /// holds it.
     async fn authenticate(&self, cache: Option<&WorkerCache>) -> Duration {
         let context = RequestContext::at(self.now);
         let begin = Instant::now();
@@ -107,7 +107,7 @@ impl Stage {
         begin.elapsed() / CALLS
     }
 
-    /// The signature alone.
+    /// Checks the signature only.
     fn verify(&self) -> Duration {
         let begin = Instant::now();
         for _ in 0..CALLS {
@@ -158,7 +158,7 @@ fn verifier(key: &RsaPublicKeyComponents<Vec<u8>>) -> Arc<Verifier> {
     Arc::new(Verifier::new(issuer, rules))
 }
 
-/// Header and claims of a token as Amazon Cognito issues them to a client.
+/// Returns header and claims of a token as Amazon Cognito issues it to a client.
 fn message() -> String {
     let issued = now().unix.0;
     let header = json!({ "kid": KID, "alg": "RS256" });

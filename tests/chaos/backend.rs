@@ -1,4 +1,4 @@
-//! An upstream that can be killed, paused, and made to reset what it has read.
+//! An upstream that can be killed, paused, and made to reset its connections.
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -9,20 +9,20 @@ use std::time::Duration;
 
 use socket2::SockRef;
 
-/// What a backend does with the requests that reach it.
+/// The behaviour of a backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
-    /// Answers each.
+    /// Answers each request.
     Serve,
-    /// Reads each and answers when the pause is over.
+    /// Reads each request and answers after the pause.
     Pause,
-    /// Reads each and resets its connection.
+    /// Reads each request and resets its connection.
     Reset,
-    /// Is not there: nothing is listening, and connections are gone.
+    /// Is down: nothing is listening, and all connections are closed.
     Dead,
 }
 
-/// An upstream on a port of its own, which it keeps through its deaths.
+/// An upstream that keeps its port when it is killed.
 pub(crate) struct Backend {
     pub(crate) address: SocketAddr,
     state: Arc<Mutex<State>>,
@@ -31,7 +31,7 @@ pub(crate) struct Backend {
 struct State {
     mode: Mode,
     connections: Vec<TcpStream>,
-    /// How often each POST has arrived.
+    /// The number of arrivals of each POST.
     posts: HashMap<String, usize>,
 }
 
@@ -63,7 +63,7 @@ impl Backend {
         }
     }
 
-    /// POSTs that arrived, and those that arrived more than once.
+    /// Returns the number of POSTs that arrived, and of those that arrived more than once.
     pub(crate) fn posts(&self) -> (usize, usize) {
         let state = self.state.lock().unwrap();
         (
@@ -72,7 +72,7 @@ impl Backend {
         )
     }
 
-    /// The ids of the POSTs that arrived.
+    /// Returns the ids of the POSTs that arrived.
     pub(crate) fn post_ids(&self) -> Vec<String> {
         self.state.lock().unwrap().posts.keys().cloned().collect()
     }
@@ -84,7 +84,7 @@ fn live(state: &Arc<Mutex<State>>, listener: TcpListener, address: SocketAddr) {
         let dead = state.lock().unwrap().mode == Mode::Dead;
         match &listening {
             _ if dead => listening = None,
-            // Another process may hold the port for a moment: its own sockets are given out at
+            // Another process may hold the port for a moment, since the system assigns ports at
             // random.
             None => listening = TcpListener::bind(address).ok(),
             Some(listener) => {
@@ -122,7 +122,7 @@ fn serve(state: &Mutex<State>, stream: TcpStream) {
                 Mode::Pause => thread::sleep(Duration::from_millis(2)),
                 Mode::Reset => {
                     let _ = SockRef::from(&writer).set_linger(Some(Duration::ZERO));
-                    // The list's handle would keep the socket open.
+                    // The handle in the list would keep the socket open.
                     let own = writer.peer_addr().ok();
                     state
                         .lock()
@@ -144,7 +144,7 @@ fn serve(state: &Mutex<State>, stream: TcpStream) {
     }
 }
 
-/// Method and id of the next request.
+/// Reads the method and the id of the next request.
 fn read(reader: &mut BufReader<TcpStream>) -> Option<(String, String)> {
     let mut line = String::new();
     reader

@@ -1,5 +1,4 @@
-//! Clients under constant load: each asks one request after the other and holds every answer
-//! against what it must be.
+//! Clients under constant load: each sends one request after the other and checks every answer.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -21,21 +20,21 @@ use tokio::task::LocalSet;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-/// An answer that takes longer is lost.
+/// The time after which an answer counts as lost.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// What a request is, and what becomes of it.
+/// A kind of request, and its expected result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
-    /// With the scope: 200, whatever happens.
+    /// With the scope: always 200.
     Get,
-    /// With the scope: 200, or a fault of the upstream's.
+    /// With the scope: 200, or a fault of the upstream.
     Post,
     /// Without a token: 401.
     Anonymous,
     /// With another scope: 403.
     Denied,
-    /// With a token whose signature is another's: 401.
+    /// With a token that another key has signed: 401.
     Forged,
 }
 
@@ -48,24 +47,24 @@ const KINDS: [Kind; 6] = [
     Kind::Forged,
 ];
 
-/// The tokens that clients have.
+/// The tokens of the clients.
 pub(crate) struct Tokens {
     pub(crate) good: String,
     pub(crate) denied: String,
     pub(crate) forged: String,
 }
 
-/// What all clients have seen.
+/// The results of all clients.
 #[derive(Default)]
 pub(crate) struct Seen {
-    /// What the ids of this run begin with.
+    /// The prefix of the ids of this run.
     pub(crate) run: &'static str,
     pub(crate) answers: Mutex<BTreeMap<(Kind, String), usize>>,
-    /// GETs that got anything but their own answer.
+    /// The number of GETs without their own answer.
     pub(crate) lost: AtomicUsize,
-    /// Verdicts that are not the request's.
+    /// The number of wrong verdicts.
     pub(crate) wrong: AtomicUsize,
-    /// Answers to another request.
+    /// The number of answers to another request.
     pub(crate) mixed: AtomicUsize,
     pub(crate) examples: Mutex<Vec<String>>,
     pub(crate) stop: AtomicBool,
@@ -136,7 +135,7 @@ impl<F: Future + 'static> hyper::rt::Executor<F> for OnThisThread {
     }
 }
 
-/// Starts a client. `version` is the HTTP that it speaks.
+/// Starts a client. `version` is the HTTP version that it speaks.
 pub(crate) fn client(
     number: usize,
     version: Version,
@@ -159,8 +158,7 @@ pub(crate) fn client(
                 let kind = KINDS[count % KINDS.len()];
                 let id = format!("{}-{number}-{count}", seen.run);
                 let mut outcome = Err("not sent".to_owned());
-                // A connection that the gateway has ended between two requests took nothing with
-                // it.
+                // If the gateway ended the connection between two requests, nothing was lost.
                 for _ in 0..2 {
                     if sender.is_none() {
                         sender = connect(version, address, &tls)

@@ -1,9 +1,9 @@
 //! Constant load while everything around the gateway fails: upstreams are killed, paused and reset,
-//! the issuer goes away, the configuration is rewritten each second, with mistakes in between, and
+//! the issuer goes away, the configuration is rewritten each second, with errors in between, and
 //! certificates are rotated.
 //!
 //! At the end no request is lost that was safe to send again, no verdict was wrong, no POST arrived
-//! twice, and the memory is back.
+//! twice, and the memory is back to its first size.
 //!
 //!     cargo test --test chaos              # 60 seconds; CHAOS_SECONDS says otherwise
 
@@ -40,7 +40,8 @@ use backend::{Backend, Mode};
 use keys::{Key, Token};
 use load::{Seen, Tokens, client};
 
-/// How long a pause lasts: shorter than the response timeout, so that whoever waits gets an answer.
+/// The length of a pause. It is shorter than the response timeout, so that waiting requests are
+/// answered.
 const PAUSE: Duration = Duration::from_millis(700);
 const ISSUER: &str = "https://idp.test/";
 
@@ -118,7 +119,7 @@ impl Scene {
         }
     }
 
-    /// A certificate that was not there before.
+    /// Writes a new certificate.
     fn write_certificate(&self) {
         let key = KeyPair::generate().unwrap();
         let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
@@ -127,7 +128,7 @@ impl Scene {
         replace(&self.directory.join("tls.pem"), &certificate.pem());
     }
 
-    /// A configuration with the same verdicts as all others; every third is broken.
+    /// Writes a configuration with the same verdicts as all others; every third one is invalid.
     fn write_config(&self, number: usize) {
         let endpoints: Vec<_> = self
             .backends
@@ -173,7 +174,7 @@ impl Scene {
         })
     }
 
-    /// POSTs that arrived at more than one backend.
+    /// Returns the number of POSTs that arrived at more than one backend.
     fn replayed_elsewhere(&self) -> usize {
         let mut ids: Vec<_> = self.backends.iter().flat_map(Backend::post_ids).collect();
         let all = ids.len();
@@ -182,7 +183,7 @@ impl Scene {
         all - ids.len()
     }
 
-    /// One backend after the other fails in one way after the other; one second, one change.
+    /// Makes one backend after the other fail in each way in turn, with one change a second.
     fn trouble(&self, second: usize) {
         let modes = [Mode::Dead, Mode::Serve, Mode::Reset, Mode::Serve];
         let backend = &self.backends[second / modes.len() % self.backends.len()];
@@ -201,7 +202,7 @@ impl Scene {
     }
 }
 
-/// Load for so long, with trouble or without.
+/// Runs the load for this time, with failures or without.
 fn run(scene: &Scene, tokens: &Arc<Tokens>, time: Duration, trouble: bool) -> Arc<Seen> {
     let name = if trouble { "trouble" } else { "calm" };
     let seen = Arc::new(Seen {
@@ -253,7 +254,7 @@ fn run(scene: &Scene, tokens: &Arc<Tokens>, time: Duration, trouble: bool) -> Ar
     seen
 }
 
-/// An issuer that serves one key set while it is up, and hangs up while it is not.
+/// Starts an issuer that serves one key set while it is up, and closes connections while it is not.
 fn issuer(key: &Key, is_up: &Arc<AtomicBool>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -293,7 +294,7 @@ fn wait_for(address: SocketAddr) {
     }
 }
 
-/// Resident memory in KiB, when it has stopped changing.
+/// Returns the resident memory in KiB when it has stopped changing.
 fn settled_memory(pid: u32) -> usize {
     let read = || {
         let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
@@ -331,7 +332,7 @@ fn free_address() -> SocketAddr {
         .unwrap()
 }
 
-/// Never half a file.
+/// Replaces a file atomically.
 fn replace(path: &Path, text: &str) {
     let new = path.with_extension("new");
     fs::write(&new, text).unwrap();

@@ -1,5 +1,5 @@
-//! What a hostile client of HTTP/2 gets for its trouble: its own connection ended, at a cost that
-//! has a bound, while others on the same worker are answered.
+//! Hostile clients of HTTP/2: each loses its own connection at a bounded cost, while other clients
+//! of the same worker are answered.
 
 use crate::support::frames::{
     CONTINUATION, DATA, END_HEADERS, END_STREAM, Frames, HEADERS, PING, PRIORITY, RST_STREAM,
@@ -30,7 +30,8 @@ fn streams() -> impl Iterator<Item = u32> {
     (0..FLOOD).map(|number| 2 * number + 3)
 }
 
-// L05, F6, CVE-2023-44487: 100 000 requests, each taken back at once.
+// docs/design/requirements.md#l05, #f6, CVE-2023-44487: 100 000 requests, each of which is
+// cancelled at once.
 #[test]
 fn rapid_resets_are_ended_before_the_upstream_suffers() {
     let scene = Scene::open("");
@@ -75,7 +76,8 @@ fn a_client_that_changes_its_mind_now_and_then_is_served() {
 /// Makes a request by the number of its stream, and what comes after it.
 type Provocation<'a> = &'a dyn Fn(u32) -> Vec<u8>;
 
-// L05, F6, CVE-2025-8671 ("MadeYouReset"): the gateway is made to reset what it has begun.
+// docs/design/requirements.md#l05, #f6, CVE-2025-8671 ("MadeYouReset"): the client makes the
+// gateway reset streams.
 #[test]
 fn resets_that_a_client_provokes_are_ended_as_well() {
     let post = request("POST", "/guilty");

@@ -1,5 +1,4 @@
-//! What a hostile client of HTTP/1.1 or of TLS gets for its trouble: the same as one of HTTP/2 (see
-//! `abuse`).
+//! Hostile clients of HTTP/1.1 and of TLS, with the same promise as for HTTP/2 (see `abuse`).
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;

@@ -1,5 +1,4 @@
-//! What the access log says of a client: which protocol it speaks, and which certificate it has
-//! shown.
+//! The fields of the access log that describe a client: its protocol and its certificate.
 
 use std::collections::HashSet;
 use std::fs;
@@ -152,7 +151,8 @@ fn each_request_of_a_rush_has_a_whole_line() {
 
 const DROPPED: &str = "scopegate_access_log_dropped_total";
 
-// L04, of whoever reads the log: what waits for it has a bound, and is no request.
+// docs/design/requirements.md#l04, for a slow reader of the log: the waiting lines are bounded, and
+// no request waits for the reader.
 #[test]
 fn a_reader_that_stops_costs_lines_and_no_request() {
     let upstream = Upstream::start();

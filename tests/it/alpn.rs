@@ -1,5 +1,5 @@
-//! HTTP/2 over TLS, as clients agree on it (RFC 7301): the same certificates, hosts and client
-//! certificates hold; and what is not spoken at all.
+//! HTTP/2 over TLS, as negotiated by ALPN (RFC 7301): certificates, hosts and client certificates
+//! work as over HTTP/1.1, and unknown protocols are refused.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;

@@ -1,6 +1,6 @@
-//! The rooms of `src/` and which of them may use which: no arrow runs back up.
+//! The rooms of `src/` and the rooms that each of them may use: no arrow runs back up.
 //!
-//! The sources are read as text. Comments, strings and what is compiled for tests alone do not
+//! The sources are read as text. Comments, strings and code that is only compiled for tests do not
 //! count.
 
 use std::collections::BTreeSet;

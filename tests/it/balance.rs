@@ -1,4 +1,5 @@
-//! Several endpoints of one upstream: who gets a request, and what a client sees of one that fails.
+//! Upstreams with several endpoints: the endpoint that gets a request, and the answer to the client
+//! when one fails.
 
 use std::net::TcpListener;
 

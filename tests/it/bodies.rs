@@ -1,5 +1,5 @@
-//! Bodies stream through, whole and unbuffered, in both directions; what was cut never looks
-//! complete.
+//! Bodies are streamed in both directions, complete and without buffering; a body that was cut
+//! never looks complete.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;

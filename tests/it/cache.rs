@@ -1,4 +1,4 @@
-//! The token cache: it makes verdicts faster and changes none. attacks.md row 15.
+//! The token cache makes verdicts faster and changes none (docs/design/attacks.md#row-15).
 
 use crate::support::{Gateway, Issuer, Key, Request, Upstream, now, wait_until};
 
@@ -30,8 +30,8 @@ fn hits(gateway: &Gateway) -> f64 {
     on("worker") + on("shared")
 }
 
-// attacks.md row 15; T09, D33; Oathkeeper CVE-2026-33496, Traefik CVE-2026-71326: a route takes its
-// own issuers' tokens, whatever is cached.
+// docs/design/attacks.md#row-15, docs/design/requirements.md#t09, #d33; Oathkeeper CVE-2026-33496,
+// Traefik CVE-2026-71326: a route accepts the tokens of its own issuers only, whatever is cached.
 #[test]
 fn a_token_that_one_issuer_vouched_for_is_nobodys_at_another() {
     let (a, b, upstream) = (
@@ -95,8 +95,8 @@ fn a_token_that_one_issuer_vouched_for_is_nobodys_at_another() {
     );
 }
 
-// attacks.md row 15; Oathkeeper GHSA-qvp4-rpmr-xwrr, CVE-2021-32701: scopes are decided for each
-// route, cached or not.
+// docs/design/attacks.md#row-15; Oathkeeper GHSA-qvp4-rpmr-xwrr, CVE-2021-32701: scopes are checked
+// for each route, cached or not.
 #[test]
 fn a_cached_token_is_asked_for_the_scopes_of_each_route() {
     let (issuer, upstream) = (Issuer::start(), Upstream::start());

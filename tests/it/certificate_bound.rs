@@ -1,5 +1,5 @@
-//! Tokens that are bound to a client certificate (RFC 8705 §3): good on connections that show it,
-//! and on no others.
+//! Tokens that are bound to a client certificate (RFC 8705 §3): valid only on connections that
+//! present it.
 
 use std::io::{Read as _, Write as _};
 

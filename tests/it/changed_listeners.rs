@@ -1,5 +1,5 @@
-//! Reloads that add and remove listeners: each connection that the gateway accepts is answered,
-//! under a configuration that has its listener.
+//! Reloads that add and remove listeners: every accepted connection is answered, under a
+//! configuration that has its listener.
 
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,5 +1,5 @@
-//! What the upstream learns of the caller: the claims that the route names, from the token and from
-//! nobody else.
+//! Claims that the upstream receives about the caller: those that the route names, from the token
+//! only.
 
 use serde_json::json;
 
@@ -34,7 +34,7 @@ fn with(pair: &Pair, token: &Token) -> Request {
     Request::get("/claims").bearer(&token.signed(&pair.key))
 }
 
-// api-gateway.md P-29 and §6, 8.
+// docs/design/requirements.md#g12.
 #[test]
 fn claims_reach_the_upstream_as_headers() {
     let pair = start();
@@ -153,7 +153,8 @@ fn two_claims_that_differ_are_two_values() {
     }
 }
 
-// attacks.md row 9 (Caddy CVE-2026-30851, Traefik CVE-2026-33433, oauth2-proxy CVE-2025-64484);
+// docs/design/attacks.md#row-9 (Caddy CVE-2026-30851, Traefik CVE-2026-33433, oauth2-proxy
+// CVE-2025-64484).
 #[test]
 fn a_clients_own_copy_of_a_claim_is_removed_on_every_route() {
     let pair = start();
@@ -190,7 +191,7 @@ fn a_clients_own_copy_of_a_claim_is_removed_on_every_route() {
             assert_eq!(arrival.field("x-user-id"), subject, "{path}");
         }
     }
-    // A name with blanks in it is no name: D60.
+    // A name with blanks is not a field name (docs/design/requirements.md#d60).
     let answer = pair
         .gateway
         .send(&Request::get("/public").field("X-User-Id ", "admin"));

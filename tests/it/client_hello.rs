@@ -1,5 +1,5 @@
-//! Hellos of TLS byte by byte: names in mixed case, hellos in pieces, and what nobody should speak
-//! any more.
+//! TLS ClientHello messages byte by byte: names in mixed case, messages in pieces, and obsolete
+//! versions and ciphers.
 
 use std::fs;
 use std::io::{Read, Write};

@@ -1,4 +1,4 @@
-//! The program as a person runs it: what it prints, what it answers, how it ends.
+//! The program as a user runs it: its output, its answers and its exit.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener};

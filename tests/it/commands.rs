@@ -1,4 +1,4 @@
-//! The commands that start nothing: what they print is what the gateway would do.
+//! The commands that start no gateway: their output is what the gateway would do.
 
 use std::io::Write;
 use std::path::PathBuf;

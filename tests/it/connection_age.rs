@@ -1,5 +1,5 @@
-//! Connections that come of age, by their years or by their requests, and those that nobody uses or
-//! reads: over both protocols they end so that nothing is lost that was under way.
+//! Connections that end by age, by their number of requests, or because they are idle or not read:
+//! no request in progress is lost, over either protocol.
 
 use std::io::{Read as _, Write as _};
 use std::thread;

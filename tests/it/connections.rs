@@ -1,5 +1,5 @@
-//! Client connections: kept, pipelined, of the old protocol version, drained, and closed so that
-//! the answer arrives.
+//! Client connections: keep-alive, pipelining, HTTP/1.0, the drain, and a close after which the
+//! answer still arrives.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;

@@ -1,4 +1,4 @@
-//! Connections to upstreams: how many, how old, and to where.
+//! Connections to upstreams: their number, their age and their addresses.
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixListener;

@@ -1,5 +1,5 @@
-//! One credential is judged, and no other one reaches the upstream: not under another spelling, and
-//! not in another place.
+//! One credential is judged, and no other one reaches the upstream: not in another spelling, and
+//! not in another field.
 
 use crate::support::frames::{END_HEADERS, END_STREAM, Frames, HEADERS, literal, request};
 use crate::support::{Key, Pair, Request};

@@ -1,5 +1,5 @@
-//! What crosses between the protocols and must not cross as it is: trailers, content where there is
-//! none, malformed fields, and the version in `Via`.
+//! Translation between HTTP/1.1 and HTTP/2: trailers, content of messages that have none, malformed
+//! fields, and the version in `Via`.
 
 use crate::support::framed::{Act, Framed, head};
 use crate::support::frames::{

@@ -1,5 +1,5 @@
-//! `Date` follows the clock, also back (RFC 9110 §6.6.1): the HTTP library alone would say the
-//! later time on until the clock has caught up.
+//! `Date` follows the clock, also when the clock is set back (RFC 9110 §6.6.1): the HTTP library
+//! alone would repeat the later time until the clock has caught up.
 #![cfg(all(target_os = "linux", target_env = "gnu"))]
 
 use std::fs::{self, File};

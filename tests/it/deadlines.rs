@@ -1,5 +1,5 @@
-//! Every wait has an end. The deadlines here are short, and what is promised is that they come, not
-//! how soon.
+//! Every wait has a deadline. The deadlines here are short; the tests check that they take effect,
+//! not how soon.
 
 use std::time::Duration;
 

@@ -1,5 +1,6 @@
-//! Runs `tests/vectors/decisions`: each file is a configuration and requests, with what becomes of
-//! each. Every case is asked and sent over a socket, and both must agree (see `support::Pair`).
+//! Runs `tests/vectors/decisions`: each file is a configuration and requests with their verdicts.
+//! Every case is decided in this process and also sent over a socket, and both must agree (see
+//! `support::Pair`).
 
 use std::fs;
 use std::path::{Path, PathBuf};

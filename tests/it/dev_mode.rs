@@ -1,5 +1,5 @@
-//! `scopegate dev` as a process: any configuration on one machine, by the lines that it prints
-//! itself.
+//! `scopegate dev` as a process: any configuration on one machine, tried with the command lines
+//! that it prints.
 
 use std::fs;
 use std::path::Path;
@@ -250,7 +250,7 @@ fn it_listens_on_this_machine_alone_whatever_the_file_says() {
     );
 }
 
-// api-gateway.md §1: a token as Cognito makes one for client credentials.
+// docs/design/requirements.md#g02.
 #[test]
 fn a_token_is_shaped_like_cognitos() {
     let process = Process::dev(&example());

@@ -1,5 +1,5 @@
-//! Requests of HTTP/2, field by field, for an upstream of HTTP/1.1: each is refused, or put into
-//! text that says the same.
+//! Requests of HTTP/2, field by field, for an upstream of HTTP/1.1: each is refused, or translated
+//! into a text with the same meaning.
 
 use serde::Deserialize;
 

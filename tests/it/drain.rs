@@ -1,5 +1,5 @@
-//! The drain, from the signal on: nobody is refused who was let in before it, and nobody is let in
-//! after it.
+//! The drain after a signal: clients that connected before it are answered, and later ones are not
+//! accepted.
 #![cfg(unix)]
 
 use std::net::{SocketAddr, TcpStream};
@@ -51,8 +51,8 @@ fn readiness(process: &Process) -> String {
     answer.split(' ').nth(1).unwrap_or_default().to_owned()
 }
 
-// O05. The time itself is the promise: the best of a few, since the machine may be busy with
-// something else.
+// docs/design/requirements.md#o05. The time itself is promised, so the best of several measurements
+// counts: the machine may be busy.
 #[test]
 fn within_100_ms_of_the_signal_readiness_is_off_and_connections_are_refused() {
     let mut best = Duration::MAX;
@@ -117,7 +117,8 @@ fn connections_that_wait_to_be_accepted_are_served() {
     end(process, held, &upstream);
 }
 
-// O05, over TLS: whoever is still shaking hands is asked in.
+// docs/design/requirements.md#o05, over TLS: a handshake in progress is completed and its request
+// is answered.
 #[test]
 fn a_handshake_that_is_under_way_ends_in_an_answer() {
     let secured = Secured::new();

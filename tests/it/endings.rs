@@ -1,5 +1,5 @@
-//! How requests end that have no whole answer, as they are counted and logged: an answer that was
-//! cut, and a client that left.
+//! The metrics and log lines of requests without a complete answer: an answer that was cut, and a
+//! client that left.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, TcpListener};

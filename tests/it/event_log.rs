@@ -1,4 +1,4 @@
-//! The gateway's own log, on standard error: whoever reads it, or does not, holds nothing up.
+//! The gateway's own log, on standard error: a slow or absent reader blocks nothing.
 #![cfg(unix)]
 
 use std::fs::{self, File};

@@ -1,5 +1,5 @@
-//! The examples of the documentation: each is a configuration without mistakes, or a part of one,
-//! and a gateway starts with it and answers on every address that it names.
+//! The examples of the documentation: each is a valid configuration, or a part of one, with which a
+//! gateway starts and answers on every address that it names.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -1,5 +1,5 @@
-//! Listeners of both families of addresses on one port: each takes what the file says, in whatever
-//! order it says it.
+//! Listeners for IPv4 and IPv6 on one port: each takes the addresses that the file states, in any
+//! order.
 
 use std::fmt::Debug;
 use std::net::{SocketAddr, TcpStream};

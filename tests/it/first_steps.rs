@@ -1,4 +1,5 @@
-//! The main job: a request with the scopes is forwarded, every other is told what is wrong.
+//! The main purpose: a request with the scopes is forwarded, and any other is answered with the
+//! reason.
 
 use crate::support::{Gateway, Issuer, Request, Upstream};
 

@@ -1,4 +1,5 @@
-//! Who is believed about where a request came from, and what the upstream is told of it.
+//! The origin of a request: the senders whose forwarding fields are trusted, and the fields that
+//! the upstream receives.
 
 use crate::support::{Arrival, Gateway, Process, Request, Upstream, wait_until};
 

@@ -1,6 +1,6 @@
-//! Requests as raw bytes: each is refused, or reaches the upstream in the one canonical framing
-//! that everybody reads the same. The vectors say which; the upstream of the cast checks every
-//! arrival besides (requirements.md#p01).
+//! Requests as raw bytes: each is refused, or reaches the upstream in the one framing that all
+//! readers agree on. The vectors state which; the upstream of the tests also checks every arrival
+//! (requirements.md#p01).
 
 use crate::support::{Gateway, Key, Pair, Request, Script, Upstream, Vector};
 
@@ -117,7 +117,8 @@ fn every_attack_is_refused_or_comes_to_nothing() {
     );
 }
 
-// The same rows; P07: the other protocol opens no other way.
+// The same attacks over HTTP/2 (docs/design/requirements.md#p07): the other protocol opens no way
+// around.
 #[test]
 fn no_attack_comes_to_more_over_http_2() {
     let (vectors, pair) = attacks();

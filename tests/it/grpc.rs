@@ -1,5 +1,5 @@
-//! gRPC, from a client of HTTP/2 to a server of HTTP/2: messages, trailers, and an end that is the
-//! server's.
+//! gRPC between a client and a server of HTTP/2: messages, trailers, and an end that the server
+//! decides.
 
 use crate::support::frames::{
     DATA, END_HEADERS, END_STREAM, Frame, Frames, HEADERS, RST_STREAM, literal, request,

@@ -1,10 +1,12 @@
-//! The cases of h2spec, as data: what a client of HTTP/2 may send and must not, and what it hears.
+//! The cases of h2spec, as data: the frames that a client of HTTP/2 may and may not send, and the
+//! gateway's reactions.
 //!
 //! A step is a frame, `TYPE flags stream : payload`. The payload is made of `get` and `post` (the
-//! fields of a request), `name=value` (one more), `h:` and hexadecimal bytes, and `zeros` with a
-//! number. Besides, `await n` waits for the head of an answer, `end n` for its end, `data n m` for
-//! DATA of m bytes, `streams n` opens so many, `hold` makes the upstream say nothing, `fresh` takes
-//! a connection without a preface, and `raw` sends bytes that are no frame.
+//! fields of a request), `name=value` (one more field), `h:` and hexadecimal bytes, and `zeros`
+//! with a number. Besides, `await n` waits for the head of an answer, `end n` for its end, `data n
+//! m` for DATA of m bytes, `streams n` opens that many streams, `hold` makes the upstream withhold
+//! its answer, `fresh` takes a connection without a preface, and `raw` sends bytes that are not a
+//! frame.
 
 use std::path::Path;
 

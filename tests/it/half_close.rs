@@ -1,5 +1,5 @@
-//! A client that closes its side of the connection when it has said all gets its answers, and one
-//! that is gone is no work for long.
+//! A client that closes its side of the connection after its last request gets its answers, and one
+//! that is gone is given up soon.
 
 use std::io::{Read as _, Write as _};
 use std::net::Shutdown;

@@ -1,4 +1,4 @@
-//! The hand-over: a gateway takes the listening sockets of the one before.
+//! The hand-over: a new gateway takes the listening sockets of the running one.
 #![cfg(unix)]
 
 use std::io::{ErrorKind, Read as _, Write as _};

@@ -1,4 +1,4 @@
-//! What crosses the gateway in headers, in both directions, and what does not.
+//! The fields that pass through the gateway, in both directions, and those that do not.
 
 use crate::support::{Arrival, Gateway, Issuer, Request, Script, Upstream};
 

@@ -1,4 +1,4 @@
-//! What a route says of heads: rules for fields, rewritten paths, CORS, answers to gRPC.
+//! The keys of a route that change heads: rules for fields, rewritten paths, CORS, answers to gRPC.
 
 use crate::support::{Gateway, Issuer, Request, Script, Upstream};
 

@@ -1,4 +1,4 @@
-//! How an upstream does: how much it has to do at a time, and what its probes say.
+//! The state of an upstream: its limit on concurrent requests, and the results of its probes.
 
 use super::http2_upstreams::{Identity, over_tls};
 use crate::support::{Cable, Gateway, Multiplexed, Request, Script, Upstream, wait_until};

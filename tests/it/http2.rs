@@ -1,5 +1,5 @@
-//! HTTP/2 by the frame: the walk holds for it, floods are bounded while others are served, and it
-//! ends in order.
+//! HTTP/2 frame by frame: the decision is the same as over HTTP/1.1, floods are bounded while other
+//! clients are served, and connections end in order.
 
 use std::time::{Duration, Instant};
 

@@ -29,7 +29,8 @@ fn send_all(gateway: &Gateway, count: usize) -> Vec<Client> {
     clients
 }
 
-// P08, and what gRPC needs of a proxy: bodies and trailers both ways, one connection for all.
+// docs/design/requirements.md#p08, and what gRPC needs of a proxy: bodies and trailers in both
+// directions on one connection.
 #[test]
 fn requests_share_a_connection_with_bodies_and_trailers_both_ways() {
     let upstream = Multiplexed::start(100);

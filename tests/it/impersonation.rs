@@ -1,5 +1,5 @@
-//! Fields that an upstream takes for the gateway's word: none of them reaches it from a client, in
-//! whatever spelling an upstream may read as the name.
+//! Fields that an upstream trusts as the gateway's: none of them reaches it from a client, in any
+//! spelling that an upstream may read as the name.
 
 use crate::support::{Key, Pair, Request};
 

@@ -1,6 +1,5 @@
-//! The examples that the standards print: each signature is good, each change of it is not, and
-//! what is no signature of a public key is refused though it is exactly right. Runs
-//! `tests/vectors/jose`.
+//! The examples of the standards: each signature is good, each change of it is not, and a correct
+//! text that is not a signature by a public key is refused. Runs `tests/vectors/jose`.
 
 use std::fs;
 use std::sync::Arc;
@@ -112,7 +111,8 @@ impl Good {
     }
 }
 
-// RFC 7515 A.2 to A.4, RFC 7520 §4.1 to §4.3, RFC 8037 A.4; T01, T02; D19, D20.
+// RFC 7515 A.2 to A.4, RFC 7520 §4.1 to §4.3, RFC 8037 A.4 (docs/design/requirements.md#t01, #t02,
+// #d19, #d20).
 #[test]
 fn every_example_of_the_standards_is_good_and_no_change_of_it_is() {
     let examples: Vec<Good> = read("good");
@@ -122,9 +122,9 @@ fn every_example_of_the_standards_is_good_and_no_change_of_it_is() {
     }
 }
 
-// T02; D19, D20; CVE-2022-21449: PSS with another salt or mask, PKCS #1 with padding that a
-// careless reader skips, numbers beyond their order. One of each kind is right, and was made by the
-// same hand.
+// docs/design/requirements.md#t02, #d19, #d20; CVE-2022-21449: PSS with another salt or mask, PKCS
+// #1 with padding that a careless reader skips, numbers beyond their order. One of each kind is
+// right, and was made by the same code.
 #[test]
 fn a_signature_that_is_nearly_right_is_wrong() {
     let examples: Vec<Made> = read("made");
@@ -154,8 +154,8 @@ fn a_signature_that_is_nearly_right_is_wrong() {
     }
 }
 
-// RFC 7515 A.1 and A.5, RFC 7520 §4.4; T01; D21, D30: a set that publishes the secret makes no such
-// token good.
+// RFC 7515 A.1 and A.5, RFC 7520 §4.4 (docs/design/requirements.md#t01, #d21, #d30): a key set that
+// publishes the secret does not make such a token valid.
 #[test]
 fn the_standards_examples_without_a_public_key_are_refused() {
     let (examples, ours): (Vec<Refused>, _) = (read("refused"), Key::ed25519("key-1"));

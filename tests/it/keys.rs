@@ -1,5 +1,5 @@
-//! Keys of an issuer as a client sees them: they come, change, and cannot be had, and what that
-//! does to tokens.
+//! An issuer's keys as a client sees them: they appear, change and become unavailable, with the
+//! effect on tokens.
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, TcpListener, UdpSocket};
@@ -64,7 +64,8 @@ fn assert_unavailable(answer: &Answer) {
     );
 }
 
-/// Every way not to give keys (K03, K04; attacks.md row 17).
+/// Every failure of a key server (docs/design/requirements.md#k03, #k04,
+/// docs/design/attacks.md#row-17).
 fn failures() -> Vec<(&'static str, Jwks)> {
     let raw = |status, body: &str| Jwks::Raw(status, String::new(), body.as_bytes().to_vec());
     let good = json!({"keys": [Key::rsa("key-1", 0).jwk()]}).to_string();

@@ -1,4 +1,4 @@
-//! Configurations of thousands of routes: what is long about them holds up nothing else.
+//! Configurations of thousands of routes: their long operations block nothing else.
 
 use crate::support::{Gateway, Upstream};
 #[cfg(unix)]

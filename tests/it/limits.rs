@@ -1,4 +1,4 @@
-//! Bounds on what a client may send: exactly at the limit passes, one beyond is refused.
+//! Limits on a client's requests: a request exactly at the limit passes, one beyond it is refused.
 
 use std::collections::VecDeque;
 

@@ -1,4 +1,4 @@
-//! Listeners that are not plain TCP: PROXY headers and Unix-domain sockets.
+//! Listeners other than plain TCP: PROXY headers and Unix-domain sockets.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};

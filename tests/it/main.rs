@@ -1,5 +1,5 @@
-//! One integration binary over real sockets. `cast` has the actors; each file tests one promise of
-//! the gateway.
+//! One integration binary over real sockets. `support` has the actors; each file tests one promise
+//! of the gateway.
 
 // The lints guard the library against its peers' bytes. Here a panic is how a test says what it
 // found, and the actors are outside of `#[test]` functions, where Clippy would allow it by itself.

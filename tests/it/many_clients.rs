@@ -1,4 +1,4 @@
-//! Many clients at once that want nothing, or more than there is: those that do are served all the
+//! Many clients at once that send nothing or demand too much: the other clients are served all the
 //! while.
 #![cfg(unix)]
 

@@ -1,4 +1,4 @@
-//! Protected-resource metadata: from a 401 a client finds its way to a token by itself (RFC 9728).
+//! Protected-resource metadata: a client finds the issuer of its token from a 401 (RFC 9728).
 
 use serde_json::{Value, json};
 

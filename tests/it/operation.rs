@@ -1,4 +1,4 @@
-//! What an operator sees: metrics, health and policy on a listener of their own.
+//! The operator's view: metrics, health and policy on the admin listener.
 
 use aws_lc_rs::digest;
 

@@ -1,5 +1,5 @@
-//! A place from which one route takes its token reaches the upstream from no other route unjudged:
-//! the application behind both reads it there.
+//! A field that one route takes its token from does not reach the upstream unjudged by another
+//! route: the application behind both routes reads it.
 
 use crate::support::frames::{END_HEADERS, END_STREAM, Frames, HEADERS, literal, request};
 use crate::support::{Arrival, Key, Pair, Request, Script, Upstream};

@@ -1,5 +1,4 @@
-//! Connections of HTTP/1.1 that rest: nothing is kept of them but their sockets, and no client can
-//! tell.
+//! Parked connections of HTTP/1.1: only their sockets are kept, and no client can tell.
 
 use std::io::{Read as _, Write as _};
 use std::thread;

@@ -1,4 +1,4 @@
-//! Paths: what is ambiguous is refused, what is allowed is forwarded as it came. Runs
+//! Paths: an ambiguous one is refused, an allowed one is forwarded unchanged. Runs
 //! `tests/vectors/paths`.
 
 use std::fs;
@@ -44,7 +44,8 @@ fn every_allowance() -> String {
     )
 }
 
-// attacks.md rows 1 to 5; R03. The query is never looked at, so a bad one goes with each.
+// docs/design/attacks.md#row-1 to #row-5, docs/design/requirements.md#r03. The query is never
+// judged, so each case has a malformed one.
 #[test]
 fn what_is_ambiguous_is_refused_unless_the_route_allows_it_by_name() {
     const QUERY: &str = "?../%2f//;%00=%zz";
@@ -104,8 +105,9 @@ fn what_is_ambiguous_is_refused_unless_the_route_allows_it_by_name() {
     }
 }
 
-// attacks.md rows 1 to 3, the requests of the records: Oathkeeper CVE-2026-33494, Heimdall
-// CVE-2026-42274 and -42272, Envoy CVE-2026-73551 and -73553, Caddy CVE-2026-52844.
+// docs/design/attacks.md#row-1 to #row-3, with the requests of the advisories: Oathkeeper
+// CVE-2026-33494, Heimdall CVE-2026-42274 and -42272, Envoy CVE-2026-73551 and -73553, Caddy
+// CVE-2026-52844.
 #[test]
 fn no_spelling_reaches_a_scoped_path_by_a_public_route() {
     let routes = "[[routes]]\npath = \"/**\"\npublic = true\n\
@@ -274,7 +276,7 @@ fn raw_bytes_beyond_ascii_are_text_or_are_refused() {
     assert_eq!(pair.upstream.last().target, "/open/ä");
 }
 
-// D68; standards, "Limits".
+// docs/design/requirements.md#d68.
 #[test]
 fn a_target_of_8000_bytes_is_forwarded_and_one_beyond_the_limit_is_414() {
     let pair = Pair::start(

@@ -1,4 +1,4 @@
-//! `scopegate run` as a process: what it says, which signals it takes, how it ends.
+//! `scopegate run` as a process: its messages, its signals and its exit.
 #![cfg(unix)]
 
 use std::fs;

@@ -1,5 +1,5 @@
-//! PROXY headers as balancers send them and as others forge them, byte by byte over real sockets;
-//! and what is said of a client that came over TLS or by a Unix-domain socket.
+//! PROXY headers from balancers and from forgers, byte by byte over real sockets; and the fields
+//! about a client that came over TLS or a Unix-domain socket.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
@@ -85,7 +85,7 @@ fn arrival(gateway: &Gateway, upstream: &Upstream, pieces: &[&[u8]]) -> Arrival 
     upstream.last()
 }
 
-// Row 9: whom a header names, in each of its forms.
+// docs/design/attacks.md#row-9: the client that a header names, in each form of the header.
 #[test]
 fn every_form_of_the_header_names_its_client() {
     let upstream = Upstream::start();
@@ -168,7 +168,7 @@ fn every_form_of_the_header_names_its_client() {
     );
 }
 
-// Row 9: what is no whole header is no connection.
+// docs/design/attacks.md#row-9: a connection without a complete header is closed.
 #[test]
 fn a_header_that_is_cut_too_long_or_wrong_ends_its_connection() {
     let upstream = Upstream::start();

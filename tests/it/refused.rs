@@ -1,4 +1,4 @@
-//! What the parsers refuse: no request comes of it, so that it has a line in the gateway's own log,
+//! Input that the parsers refuse never becomes a request. It has a line in the gateway's own log,
 //! which quotes none of it.
 
 use std::io::{Read, Write};

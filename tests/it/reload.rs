@@ -1,5 +1,5 @@
-//! Hot reload: what changes is in force at once and whole, what is broken changes nothing, and
-//! nobody notices else.
+//! Hot reload: a change takes effect at once and as a whole, a broken one changes nothing, and
+//! clients notice nothing else.
 
 use std::fs;
 use std::net::TcpListener;
@@ -105,7 +105,7 @@ fn a_file_edited_in_place_takes_effect() {
     assert!((gateway.metric(IN_FORCE) - 1.0).abs() < f64::EPSILON);
 }
 
-// O03, with the default of `reload.settle`
+// docs/design/requirements.md#o03, with the default of `reload.settle`.
 #[test]
 fn a_file_replaced_by_rename_takes_effect_time_and_again() {
     let stage = Stage::new();
@@ -117,8 +117,8 @@ fn a_file_replaced_by_rename_takes_effect_time_and_again() {
     gateway.wait_for_metric(SUCCESS, 2.0);
 }
 
-// O03, with the default of `reload.settle`. The time itself is the promise: the best of a few,
-// since the machine may be busy with something else.
+// docs/design/requirements.md#o03, with the default of `reload.settle`. The time itself is promised,
+// so the best of several measurements counts: the machine may be busy.
 #[test]
 fn a_change_is_served_within_2_s() {
     const PROMISE: Duration = Duration::from_secs(2);

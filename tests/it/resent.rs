@@ -1,5 +1,5 @@
 //! Requests that an upstream of HTTP/2 certainly did not process are sent again, whatever their
-//! method (RFC 9113 §6.8, §8.7), and no request is that may have been processed.
+//! method (RFC 9113 §6.8, §8.7); a request that may have been processed is not.
 
 use std::thread;
 

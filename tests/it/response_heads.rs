@@ -1,5 +1,4 @@
-//! Heads of responses have bounds, which are configured (`response_head_bytes`,
-//! `response_head_fields`).
+//! The configured limits of response heads (`response_head_bytes`, `response_head_fields`).
 
 use crate::support::framed::{Act, Framed};
 use crate::support::frames::{CONTINUATION, END_HEADERS, END_STREAM, HEADERS, frame, literal};

@@ -1,4 +1,4 @@
-//! What a restart keeps.
+//! The state that a restart keeps.
 
 use std::fs;
 use std::process::{Command, Stdio};

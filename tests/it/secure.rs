@@ -1,4 +1,4 @@
-//! TLS listeners: which certificate, whose client, which host.
+//! TLS listeners: the certificate that is presented, client certificates, and hosts.
 
 use std::fs;
 use std::io::{Read, Write};

@@ -1,4 +1,4 @@
-//! Clients that ask for much and read nothing: what is kept for each of them has a bound
+//! Clients that ask for much and read nothing: the memory for each of them is bounded
 //! (`server.limits.write_buffer`).
 
 use std::io::{Read as _, Write as _};

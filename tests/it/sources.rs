@@ -1,4 +1,4 @@
-//! Where a token is looked for: in the places that the route names, and in no other.
+//! The sources of tokens: a token is read from those that the route names, and from no other.
 
 use crate::support::{Key, Pair, Request, Script};
 

@@ -1,5 +1,5 @@
 //! The pages of `docs/design`: every entry of the requirements and the attacks names tests that
-//! exist or says that there is none, and every reference in the sources leads to an entry.
+//! exist or states that there is none, and every reference in the sources leads to an entry.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,5 +1,5 @@
-//! Streams and their ends, whatever protocol each side speaks: an event is there before the next is
-//! sent, and trailers cross.
+//! Streams of events, with either protocol on each side: an event arrives before the next one is
+//! sent, and trailers are forwarded.
 
 use bytes::Bytes;
 use h2::client::SendRequest;

@@ -1,4 +1,5 @@
-//! A provider of many tenants: one entry, and the tokens of those tenants that it lists.
+//! A multi-tenant provider: one entry of the configuration, and the tokens of the tenants that it
+//! lists.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! Tokens: what a signature, a header and claims must be. Runs `tests/vectors/tokens`.
+//! Tokens: the rules for signatures, headers and claims. Runs `tests/vectors/tokens`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -358,8 +358,8 @@ fn what_is_not_three_parts_of_base64url_is_no_token() {
     pair.ask(&with(&token)).forwarded();
 }
 
-// T03, T04, D35; CVE-2018-0114: a token's own key is never used, and nothing that it names is
-// fetched.
+// docs/design/requirements.md#t03, #t04, #d35; CVE-2018-0114: a key inside a token is never used,
+// and no URL that it names is fetched.
 #[test]
 fn no_key_that_a_token_brings_along_is_used_or_fetched() {
     let (issuer, upstream) = (Issuer::start(), Upstream::start());

@@ -1,4 +1,4 @@
-//! *Tolerant reading*: a scoped route beside a wider one stays closed to applications that read
+//! *Tolerant reading*: a scoped route beside a wider one stays closed even if the application reads
 //! paths loosely.
 
 use crate::support::{Key, Pair, Request, Upstream};

@@ -1,5 +1,4 @@
-//! What a client hears when the upstream fails, and that no failure is left over for the next
-//! request.
+//! Answers to clients when the upstream fails; no failure affects the next request.
 
 use std::net::TcpListener;
 

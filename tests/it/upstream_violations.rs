@@ -1,4 +1,5 @@
-//! Upstreams of HTTP/2 that break its rules: the client hears of it, the next request does not.
+//! Upstreams of HTTP/2 that break its rules: the client gets an error, and the next request is not
+//! affected.
 
 use crate::support::framed::{Act, Framed, good, head};
 use crate::support::frames::{
@@ -55,7 +56,8 @@ fn assert_serves(what: &str, gateway: &Gateway) {
     }
 }
 
-// P05, U01; RFC 9113 sections 8.1.1, 8.2 and 8.3.2: a head that is malformed is none.
+// docs/design/requirements.md#p05, #u01, RFC 9113 sections 8.1.1, 8.2 and 8.3.2: a malformed head
+// is not a response.
 #[test]
 fn a_malformed_head_is_502() {
     let upstream = Framed::start();
@@ -358,8 +360,8 @@ fn pseudo_fields_that_are_out_of_place_are_left_out() {
     );
 }
 
-// U02; RFC 9113 sections 6.8 and 8.7: what the upstream says that it did nothing with goes
-// elsewhere.
+// docs/design/requirements.md#u02, RFC 9113 sections 6.8 and 8.7: a request that the upstream did
+// not process is sent to another connection.
 #[test]
 fn what_was_not_processed_goes_elsewhere() {
     let leaves = || writes(|_| frame(GOAWAY, 0, 0, &[0; 8]));

@@ -1,7 +1,7 @@
-//! A usual day: traffic of every kind by turns, each request answered as it should be.
+//! A typical day: traffic of every kind in turn, with the right answer to each request.
 //!
-//! It is also what `deploy/dist.sh` trains an optimizing build with: `SCOPEGATE_TEST_ROUNDS` says
-//! how long the day is, and `SCOPEGATE_TEST_PROGRAM` whose.
+//! `deploy/dist.sh` also uses it as the training run of an optimizing build:
+//! `SCOPEGATE_TEST_ROUNDS` sets its length and `SCOPEGATE_TEST_PROGRAM` the program.
 #![cfg(unix)]
 
 use std::net::SocketAddr;

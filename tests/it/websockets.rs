@@ -1,4 +1,4 @@
-//! WebSockets: authorized like any other request, then carried.
+//! WebSockets: authorized like any other request, then tunnelled.
 
 use std::future::Future as _;
 use std::io::{Read, Write};

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
 
-/// Lines that are shown of a profile.
+/// The number of lines of a profile that are shown.
 const PROFILE_LINES: usize = 90;
 
 pub(super) struct Callgrind {
@@ -24,7 +24,7 @@ impl Callgrind {
             .arg("--tool=callgrind")
             .arg(format!("--callgrind-out-file={}", counts.display()));
         command.arg(format!("--log-file={}", log.display()));
-        // The environment's settings are not to count.
+        // Settings from the environment must not affect the count.
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("SCOPEGATE_")) {
             command.env_remove(name);
         }
@@ -45,12 +45,12 @@ impl Callgrind {
         }
     }
 
-    /// The process id, which is Valgrind's and the program's.
+    /// Returns the process id, which is both Valgrind's and the program's.
     pub(super) fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// Where the gateway listens, as it says in its log.
+    /// Returns the address of the gateway, from its log.
     pub(super) fn address(&mut self) -> SocketAddr {
         let mut log = String::new();
         loop {
@@ -78,7 +78,7 @@ impl Callgrind {
         assert!(status.success(), "{status}");
     }
 
-    /// What was counted, of all threads.
+    /// Returns the number of instructions of all threads.
     pub(super) fn instructions(&self) -> u64 {
         let text = fs::read_to_string(&self.counts).unwrap();
         let total = text
@@ -88,7 +88,7 @@ impl Callgrind {
         total.trim().parse().unwrap()
     }
 
-    /// Shows the functions that they went to.
+    /// Prints the functions with the most instructions.
     pub(super) fn profile(&self) {
         let annotate = Command::new("callgrind_annotate")
             .arg("--threshold=97")

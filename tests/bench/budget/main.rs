@@ -1,13 +1,12 @@
-//! How many instructions does a request cost? Times differ from run to run and from machine to
-//! machine, instructions repeat: what a change costs shows in them when it is far too small to be
-//! timed.
+//! Counts the instructions of a request. Times vary between runs and machines, instruction counts
+//! repeat: they show the cost of a change that is far too small to be timed.
 //!
 //!     tests/bench/budget.sh              # installs Valgrind where it is missing; CI runs it
 //!
-//! Counts, under callgrind, the instructions of `decide` with a hot token, those of the whole
+//! Counts, under callgrind, the instructions of `decide` with a cached token, those of the whole
 //! program for one forwarded request, and those of a reload for each of its routes, compares them
-//! with `budget.toml`, and fails when one is exceeded. Start and end cancel out: each figure is the
-//! difference of a long run and a short one. The kernel's instructions are not among them.
+//! with `budget.toml`, and fails if one is exceeded. Start and end cancel out: each figure is the
+//! difference of a long run and a short one. The kernel's instructions are not counted.
 
 #![allow(
     clippy::unwrap_used,
@@ -44,20 +43,20 @@ use callgrind::Callgrind;
 use keys::{Key, Token};
 use peers::{Client, Upstream};
 
-/// What a figure may be above its budget, in percent. Repetitions differ by a tenth of that at
+/// The percentage by which a figure may exceed its budget. Repetitions differ by a tenth of that at
 /// most; another compiler or another release of a library may move it by one or two.
 const TOLERANCE: u64 = 3;
 
-/// How often each is measured; the median counts. How the heap is laid out, which is chance, shows
-/// by a few thousandths.
+/// The number of measurements, of which the median counts. The layout of the heap, which is random,
+/// changes the count by a few thousandths.
 const ROUNDS: usize = 3;
 
-/// Requests, or decisions, of the short run and of the long one.
+/// The number of requests, or decisions, of the short run and of the long one.
 const FORWARDED: (u64, u64) = (500, 2_500);
 const DECIDED: (u64, u64) = (1_000, 11_000);
 
-/// Routes of the small reload and of the large one. Work that grows with the square of the routes
-/// exceeds the budget at once.
+/// The number of routes of the small reload and of the large one. Work that grows with the square
+/// of the routes exceeds the budget at once.
 const RELOADED: (u64, u64) = (500, 2_000);
 
 fn main() -> ExitCode {
@@ -132,8 +131,7 @@ fn per_one((short, long): (u64, u64), count: impl Fn(u64) -> u64) -> u64 {
     figures[ROUNDS / 2]
 }
 
-// The gateway, with one worker, one client and one upstream that take turns on connections that
-// stay open.
+// The gateway has one worker; one client and one upstream take turns on connections that stay open.
 
 fn forwarded(directory: &Path, requests: u64) -> Callgrind {
     let upstream = Upstream::start();
@@ -154,20 +152,19 @@ fn forwarded(directory: &Path, requests: u64) -> Callgrind {
     gateway
 }
 
-// `decide` alone: this very program under callgrind, with `decide DIRECTORY COUNT` as its
+// `decide` alone: this program runs itself under callgrind, with `decide DIRECTORY COUNT` as its
 // arguments.
 
 const DECIDE: &str = "decide";
 
 fn decided(directory: &Path, count: u64) -> Callgrind {
     let (_, token) = stage(directory, "http://127.0.0.1:9");
-    // Making a key of random numbers takes as many instructions as chance has it: the other process
-    // gets a token.
+    // The number of instructions for generating a key is random, so the other process gets a token.
     fs::write(directory.join(TOKEN), token).unwrap();
     again(directory, DECIDE, count)
 }
 
-/// Runs this very program under callgrind.
+/// Runs this program again under callgrind.
 fn again(directory: &Path, command: &str, count: u64) -> Callgrind {
     let program = std::env::current_exe().unwrap();
     let arguments = [command, directory.to_str().unwrap(), &count.to_string()];
@@ -197,7 +194,7 @@ fn decide_often(directory: &Path, count: u64) {
     });
 }
 
-// A reload to as many routes, upstreams and resources as before, all with other names.
+// Reloads to as many routes, upstreams and resources as before, all with other names.
 
 const RELOAD: &str = "reload";
 
@@ -213,7 +210,7 @@ fn reload_once(routes: u64) {
 const CONFIG: &str = "gateway.toml";
 const TOKEN: &str = "token";
 
-/// Writes a configuration, and makes a token that it takes.
+/// Writes a configuration, and makes a token that it accepts.
 fn stage(directory: &Path, upstream: &str) -> (PathBuf, String) {
     let key = Key::rsa("bench", 0);
     let config = directory.join(CONFIG);

@@ -1,8 +1,8 @@
-//! The two ends of a forwarded request. They run in the process that counts, so that callgrind sees
-//! the gateway alone.
+//! The client and the upstream of a forwarded request. They run in the process that counts, so that
+//! callgrind counts the gateway alone.
 //!
-//! Neither says anything while the gateway is still at work: it would find the next bytes there
-//! already, or not, as the machine's load has it, and go to sleep less often, or more.
+//! Both wait until the gateway is asleep before they send. Otherwise it would find the next bytes
+//! there or not, depending on the machine's load, and sleep less often or more.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -19,7 +19,7 @@ const ANSWER: &[u8] =
 /// Answers every request with the same bytes.
 pub(super) struct Upstream {
     address: SocketAddr,
-    /// Process id of the gateway, once there is one.
+    /// The process id of the gateway, once it runs.
     pub(super) gateway: Arc<AtomicU32>,
 }
 
@@ -53,14 +53,14 @@ fn answer(mut stream: TcpStream, gateway: u32) {
     }
 }
 
-/// Sends one request after the other over one connection.
+/// Sends one request after the other on one connection.
 pub(super) struct Client {
     stream: TcpStream,
     gateway: u32,
 }
 
 impl Client {
-    /// A client of the gateway with this address and process id.
+    /// Connects to the gateway with this address and process id.
     pub(super) fn connect(address: SocketAddr, gateway: u32) -> Self {
         let stream = TcpStream::connect(address).unwrap();
         stream.set_nodelay(true).unwrap();
@@ -88,7 +88,7 @@ impl Client {
     }
 }
 
-/// Reads until what was read is whole; false if the other side ended before.
+/// Reads until the data is complete; false if the other side ended before.
 fn read_until(stream: &mut TcpStream, is_whole: impl Fn(&[u8]) -> bool) -> bool {
     let mut buffer = [0; 8192];
     let mut filled = 0;
@@ -101,13 +101,13 @@ fn read_until(stream: &mut TcpStream, is_whole: impl Fn(&[u8]) -> bool) -> bool 
     true
 }
 
-/// Waits until no thread of a process runs or wants to.
+/// Waits until no thread of a process is running or runnable.
 fn wait_until_asleep(pid: u32) {
     while fs::read_dir(format!("/proc/{pid}/task"))
         .unwrap()
         .flatten()
         .any(|thread| {
-            // The state stands after the name, which is in parentheses.
+            // The state follows the name, which is in parentheses.
             let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
             stat.rsplit_once(") ")
                 .is_some_and(|(_, rest)| rest.starts_with('R'))

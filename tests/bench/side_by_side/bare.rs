@@ -1,5 +1,5 @@
-//! The ground that scopegate stands on: hyper, a runtime and a pool for each thread, and nothing
-//! else. It forwards all it gets, unchecked. What scopegate costs beyond it is scopegate's own.
+//! The baseline of scopegate: hyper, a runtime and a pool for each thread, and nothing else. It
+//! forwards everything without a check. The difference is the cost of scopegate itself.
 //!
 //!     bare LISTEN UPSTREAM WORKERS
 
@@ -69,7 +69,7 @@ async fn serve(listen: SocketAddr, upstream: SocketAddr) {
     }
 }
 
-/// Each worker has a socket of its own, between which the kernel distributes.
+/// Each worker has its own socket, between which the kernel distributes.
 fn listen_with_others(address: SocketAddr) -> TcpListener {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_reuseaddr(true).unwrap();
@@ -111,7 +111,7 @@ fn bad_gateway() -> Response<Reply> {
     response
 }
 
-/// Connections of this worker that nobody uses.
+/// The idle connections of this worker.
 struct Pool {
     upstream: SocketAddr,
     idle: RefCell<Vec<SendRequest<Incoming>>>,
@@ -138,7 +138,7 @@ impl Pool {
     }
 }
 
-/// A body that gives its connection back when it is over.
+/// A body that returns its connection to the pool when it ends.
 struct Reply(Option<(Incoming, SendRequest<Incoming>, Rc<Pool>)>);
 
 impl Body for Reply {

@@ -1,4 +1,4 @@
-//! Certificates, and clients and gateways that show them.
+//! Certificates, and clients and gateways that present them.
 
 use std::fs;
 use std::net::{SocketAddr, TcpStream};
@@ -11,7 +11,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use super::{Gateway, Upstream};
 
-/// A root, and what it has signed.
+/// A root certificate and its key, which signs the others.
 pub(crate) struct Authority {
     issuer: rcgen::Issuer<'static, rcgen::KeyPair>,
     pub(crate) pem: String,
@@ -42,7 +42,7 @@ impl Authority {
         self.sign_with(names, |_| {})
     }
 
-    /// The same with something changed before it is signed.
+    /// Signs a certificate whose parameters were changed first.
     pub(crate) fn sign_with(
         &self,
         names: &[&str],
@@ -59,7 +59,7 @@ impl Authority {
         }
     }
 
-    /// What a client has that trusts this root and shows `own`.
+    /// Returns the configuration of a client that trusts this root and presents `own`.
     pub(crate) fn client(&self, own: Option<&Identity>) -> ClientConfig {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let builder = ClientConfig::builder_with_provider(provider)
@@ -85,7 +85,7 @@ impl Authority {
         roots
     }
 
-    /// A connection of a client that trusts this root and offers these protocols (ALPN).
+    /// Connects as a client that trusts this root and offers these protocols (ALPN).
     pub(crate) fn connect(
         &self,
         address: SocketAddr,
@@ -107,7 +107,7 @@ impl Identity {
     }
 }
 
-/// A client that offers these protocols besides.
+/// Adds protocols that the client offers.
 pub(crate) fn offering(mut config: ClientConfig, protocols: &[&[u8]]) -> ClientConfig {
     config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
     config
@@ -124,8 +124,8 @@ pub(crate) fn connect(address: SocketAddr, name: &str, config: ClientConfig) -> 
 }
 
 impl Gateway {
-    /// A gateway that lets everybody through, over TLS with these certificates. `tls` is more of
-    /// the table and whatever follows it; `files` are written beside the configuration.
+    /// Starts a gateway with public routes, over TLS with these certificates. `tls` continues the
+    /// table and may add others; `files` are written beside the configuration.
     #[track_caller]
     pub(crate) fn secured(
         upstream: &Upstream,

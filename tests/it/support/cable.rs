@@ -1,4 +1,5 @@
-//! A way to an upstream, through which it is reached at another address, and which can go dead.
+//! A relay to an upstream: the upstream is reached at the relay's address, and connections can go
+//! dead.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -8,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-/// A way to an upstream.
+/// A relay to an upstream.
 pub(crate) struct Cable {
     connections: Arc<Connections>,
 }
@@ -16,12 +17,12 @@ pub(crate) struct Cable {
 #[derive(Default)]
 struct Connections {
     made: AtomicUsize,
-    /// The first so many of them are dead.
+    /// The number of connections, from the first, that are dead.
     dead: AtomicUsize,
 }
 
 impl Cable {
-    /// From an address of its own.
+    /// Starts a relay at an address of its own.
     pub(crate) fn start(upstream: SocketAddr) -> (Self, SocketAddr) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -42,7 +43,7 @@ impl Cable {
         (cable, address)
     }
 
-    /// From a Unix socket.
+    /// Starts a relay at a Unix socket.
     pub(crate) fn start_unix(path: &Path, upstream: SocketAddr) -> Self {
         let listener = UnixListener::bind(path).unwrap();
         let connections = Arc::<Connections>::default();
@@ -62,20 +63,19 @@ impl Cable {
         cable
     }
 
-    /// From now on nothing comes through on the connections that there are, and neither side hears
-    /// that they are dead.
+    /// Stops relaying on all present connections. Neither side is told that they are dead.
     pub(crate) fn go_dead(&self) {
         let made = self.connections.made.load(Ordering::SeqCst);
         self.connections.dead.store(made, Ordering::SeqCst);
     }
 
-    /// Connections that were ever made.
+    /// Returns the number of connections ever made.
     pub(crate) fn connections(&self) -> usize {
         self.connections.made.load(Ordering::SeqCst)
     }
 }
 
-/// The end of a connection that can say that it has ended.
+/// A connection that can report its end.
 trait End: Read + Write + Send + 'static {
     fn end(&self);
 }

@@ -1,4 +1,4 @@
-//! A client over a plain socket: it sends exactly what it is told, and holds every answer against
+//! A client over a plain socket: it sends exactly the given bytes, and checks every answer against
 //! the invariants.
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::PATIENCE;
 
-/// A request in the making.
+/// A request under construction.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
     method: String,
@@ -32,7 +32,7 @@ impl Request {
         Self::new("GET", target)
     }
 
-    /// With a field. `Host` and the framing are the client's own unless they are named here.
+    /// Adds a field. `Host` and the framing are added by the client unless they are given here.
     pub(crate) fn field(mut self, name: &str, value: &str) -> Self {
         self.fields.push((name.to_owned(), value.to_owned()));
         self
@@ -47,7 +47,7 @@ impl Request {
         self
     }
 
-    /// The head as a server reads it, for asking the walk without a journey.
+    /// Returns the head as a server reads it, to ask `decide` without sending it.
     pub(crate) fn head(&self) -> http::Request<()> {
         let mut head = http::Request::builder()
             .method(self.method.as_str())
@@ -67,7 +67,7 @@ impl Request {
             .any(|(field, _)| field.eq_ignore_ascii_case(name))
     }
 
-    /// What goes over the wire.
+    /// Returns the bytes to send.
     pub(crate) fn bytes(&self) -> Vec<u8> {
         let mut text = format!("{} {} HTTP/1.1\r\n", self.method, self.target);
         if !self.has("host") {
@@ -88,11 +88,11 @@ impl Request {
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
-    /// Names in lower case, in the order of arrival.
+    /// The fields in the order of arrival, with their names in lower case.
     pub(crate) fields: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
     pub(crate) trailers: Vec<(String, String)>,
-    /// Whether the body ended as its framing says; `false` when the connection was cut.
+    /// Set when the body ended as its framing says, not by a cut connection.
     pub(crate) complete: bool,
 }
 
@@ -113,7 +113,7 @@ impl Answer {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    /// The code of a problem body.
+    /// Returns the code of a problem body.
     #[track_caller]
     pub(crate) fn code(&self) -> String {
         self.problem()["code"]
@@ -132,7 +132,7 @@ impl Answer {
         serde_json::from_slice(&self.body).expect("a problem is JSON")
     }
 
-    /// A parameter of the challenge.
+    /// Returns a parameter of the challenge.
     #[track_caller]
     pub(crate) fn challenge(&self, name: &str) -> Option<String> {
         let challenge = self
@@ -158,7 +158,7 @@ impl Answer {
 /// A connection to the gateway.
 pub(crate) struct Client {
     reader: BufReader<TcpStream>,
-    /// Texts that no answer may hold: the tokens that were sent.
+    /// Texts that no answer may contain: the tokens that were sent.
     secrets: Vec<String>,
 }
 
@@ -167,7 +167,7 @@ impl Client {
         Self::over(TcpStream::connect(address).expect("the gateway accepts"))
     }
 
-    /// A connection, if anybody accepts it.
+    /// Connects, if the address accepts the connection.
     pub(crate) fn try_connect(address: &str) -> Option<Self> {
         TcpStream::connect(address).ok().map(Self::over)
     }
@@ -188,7 +188,7 @@ impl Client {
         self.read(&request.method).expect("there is an answer")
     }
 
-    /// Sends a request without reading.
+    /// Sends a request without reading an answer.
     #[track_caller]
     pub(crate) fn write_request(&mut self, request: &Request) {
         for text in request
@@ -202,37 +202,36 @@ impl Client {
         self.write(&request.bytes());
     }
 
-    /// Sends bytes as they are. The gateway may have closed: that shows when reading.
+    /// Sends these bytes. If the gateway has closed the connection, the next read shows it.
     pub(crate) fn write(&mut self, bytes: &[u8]) {
         let _ = self.reader.get_mut().write_all(bytes);
     }
 
-    /// Says that nothing more will be sent, and goes on reading.
+    /// Closes the sending side, and keeps reading.
     pub(crate) fn half_close(&self) {
         self.reader.get_ref().shutdown(Shutdown::Write).unwrap();
     }
 
-    /// Leaves by a reset, as a client does that is killed while it waits. To be dropped is to close
-    /// in order, which looks like [`Client::half_close`] until something is written.
+    /// Resets the connection, like a client that is killed while it waits. A drop closes it in
+    /// order instead, which looks like [`Client::half_close`] until the gateway writes.
     pub(crate) fn abort(self) {
         socket2::SockRef::from(self.reader.get_ref())
             .set_linger(Some(Duration::ZERO))
             .unwrap();
     }
 
-    /// The sending half, for a thread of its own.
+    /// Returns the sending half, for another thread.
     pub(crate) fn writer(&self) -> Writer {
         Writer(self.reader.get_ref().try_clone().unwrap())
     }
 
-    /// Reads an answer to a request of this method; `None` when the connection was closed before
-    /// it.
+    /// Reads the answer to a request of this method; `None` if the connection was closed before it.
     #[track_caller]
     pub(crate) fn read(&mut self, method: &str) -> Option<Answer> {
         loop {
             let head = self.read_head()?;
             let mut answer = parse_head(&head);
-            // 100 (Continue) announces the answer and is none.
+            // 100 (Continue) precedes the answer.
             if answer.status == 100 {
                 continue;
             }
@@ -242,13 +241,13 @@ impl Client {
         }
     }
 
-    /// Reads the head of an answer alone, whatever comes after it.
+    /// Reads the head of an answer only, whatever follows it.
     #[track_caller]
     pub(crate) fn read_head_only(&mut self) -> Answer {
         parse_head(&self.read_head().expect("there is an answer"))
     }
 
-    /// Reads exactly so many bytes.
+    /// Reads exactly `count` bytes.
     #[track_caller]
     pub(crate) fn read_exact(&mut self, count: usize) -> Vec<u8> {
         let mut bytes = vec![0; count];
@@ -258,7 +257,8 @@ impl Client {
         bytes
     }
 
-    /// Whether the gateway has closed the connection, or does so before patience ends.
+    /// Returns whether the gateway closes the connection, or has closed it, within the usual
+    /// patience.
     pub(crate) fn is_closed(&mut self) -> bool {
         match self.reader.read(&mut [0; 1]) {
             Ok(read) => read == 0,
@@ -266,13 +266,13 @@ impl Client {
         }
     }
 
-    /// Whether the gateway has closed the connection, or does so before patience ends, in order:
-    /// not by a reset.
+    /// Returns whether the gateway closes the connection in order, not by a reset, within the usual
+    /// patience.
     pub(crate) fn ends(&mut self) -> bool {
         self.reader.read(&mut [0; 1]).is_ok_and(|read| read == 0)
     }
 
-    /// Whether the gateway has closed the connection, or does so within this time, without a word.
+    /// Returns whether the gateway closes the connection within this time without sending anything.
     pub(crate) fn is_closed_within(&mut self, time: Duration) -> bool {
         self.reader.get_ref().set_read_timeout(Some(time)).unwrap();
         let closed = self.is_closed();
@@ -283,7 +283,7 @@ impl Client {
         closed
     }
 
-    /// Whether an answer has begun to come, or does so within this time.
+    /// Returns whether an answer starts to arrive within this time.
     pub(crate) fn has_answer_within(&mut self, time: Duration) -> bool {
         self.reader.get_ref().set_read_timeout(Some(time)).unwrap();
         let begun = self.reader.fill_buf().is_ok_and(|bytes| !bytes.is_empty());
@@ -368,7 +368,7 @@ impl Client {
         }
     }
 
-    /// What holds of every answer.
+    /// Checks the invariants of every answer.
     #[track_caller]
     fn check(&self, method: &str, answer: &Answer) {
         let has = |name: &str| answer.fields.iter().any(|(field, _)| field == name);
@@ -377,7 +377,7 @@ impl Client {
             "no final status: {answer:?}"
         );
         for hop in ["keep-alive", "upgrade", "proxy-authenticate", "te"] {
-            // RFC 9110 §15.5.22: that one has to say to what.
+            // RFC 9110 §15.5.22: a 426 must name the protocol.
             let is_right = hop == "upgrade" && answer.status == 426;
             assert!(is_right || !has(hop), "{hop} came through: {answer:?}");
         }
@@ -386,7 +386,7 @@ impl Client {
             "framed twice: {answer:?}"
         );
         let problem = answer.field("content-type") == Some("application/problem+json");
-        // The parser's own refusals are bare, and close.
+        // The parser's own refusals have no body, and close the connection.
         if !problem && matches!(answer.status, 400 | 414 | 431) && !has("via") {
             assert_eq!(answer.field("connection"), Some("close"), "{answer:?}");
             return;
@@ -413,7 +413,7 @@ impl Client {
                 "405 and Allow go together: {answer:?}"
             );
             if matches!(answer.status, 401 | 403) {
-                // RFC 6750 §3: Bearer, one or more parameters, each quoted.
+                // RFC 6750 §3: Bearer with one or more parameters, each quoted.
                 assert!(answer.challenge("realm").is_some(), "{answer:?}");
             }
             if answer.status == 503 {
@@ -434,8 +434,8 @@ impl Client {
 pub(crate) struct Writer(TcpStream);
 
 impl Writer {
-    /// Sends so many bytes, or as many as the gateway takes before it closes; returns how many it
-    /// took.
+    /// Sends `count` bytes, or fewer if the gateway closes the connection; returns how many were
+    /// sent.
     pub(crate) fn write_until_closed(mut self, count: usize) -> usize {
         let piece = [b'x'; 65_536];
         let mut sent = 0;
@@ -449,7 +449,7 @@ impl Writer {
     }
 }
 
-/// What looks like a token in a text.
+/// Returns the parts of a text that look like tokens.
 fn tokens(text: &str) -> impl Iterator<Item = String> {
     let is_token = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     let words = text.split(move |c| !is_token(c));
@@ -478,11 +478,11 @@ fn parse_head(head: &[u8]) -> Answer {
     }
 }
 
-/// Sends bytes on a connection of their own and reads all that comes back until it is closed.
+/// Sends bytes on a new connection and reads everything until it is closed.
 pub(crate) fn raw(address: SocketAddr, bytes: &[u8]) -> String {
     let mut stream = TcpStream::connect(address).expect("the gateway accepts");
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    // A gateway that refuses early may have closed by now.
+    // A gateway that refuses early may have closed the connection by now.
     let _ = stream.write_all(bytes);
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer);

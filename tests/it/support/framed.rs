@@ -13,18 +13,18 @@ use super::frames::{
     WINDOW_UPDATE, frame, literal,
 };
 
-/// What goes over the wire for a stream of this number.
+/// Builds the bytes to write for a stream of this number.
 type Bytes = Box<dyn Fn(u32) -> Vec<u8> + Send>;
 
-/// What the upstream does with a stream.
+/// The upstream's action for a stream.
 pub(crate) enum Act {
-    /// Writes this.
+    /// Writes these bytes.
     Write(Bytes),
-    /// Writes this when so many bytes of the request's body have come.
+    /// Writes these bytes when this much of the request's body has arrived.
     WriteAfter(usize, Bytes),
-    /// Writes this and closes the connection.
+    /// Writes these bytes and closes the connection.
     WriteAndClose(Bytes),
-    /// Writes the first, and then the second again and again until the other side gives up.
+    /// Writes the first bytes, and then the second again and again until the other side gives up.
     Flood(Bytes, Bytes),
 }
 
@@ -40,9 +40,10 @@ struct State {
     streams: AtomicUsize,
     connections: AtomicUsize,
     flooded: AtomicUsize,
-    /// Whether an answer waits for the end of its request, and holds the body of it.
+    /// Set if an answer is sent when its request ends, and contains the request's body.
     echoes: bool,
-    /// Streams that a connection takes. It says so when they are open, and passes over every other.
+    /// The number of streams that a connection takes. After that it sends GOAWAY and ignores
+    /// others.
     lifetime: Option<u32>,
 }
 
@@ -50,13 +51,13 @@ struct State {
 #[derive(Default)]
 struct Request {
     body: Vec<u8>,
-    /// What is written when so much of the body is there.
+    /// The bytes to write, and the length of the body at which they are written.
     after: Option<(usize, Bytes)>,
-    /// Whether it is answered when it has ended.
+    /// Set if the request is answered when it has ended.
     is_echoed: bool,
 }
 
-/// A head with these fields, of which `:status` is the first.
+/// Returns a HEADERS frame with these fields, of which `:status` is the first.
 pub(crate) fn head(stream: u32, flags: u8, fields: &[(&str, &str)]) -> Vec<u8> {
     let block: Vec<u8> = fields
         .iter()
@@ -65,13 +66,13 @@ pub(crate) fn head(stream: u32, flags: u8, fields: &[(&str, &str)]) -> Vec<u8> {
     frame(HEADERS, END_HEADERS | flags, stream, &block)
 }
 
-/// The answer to everything that the script says nothing of.
+/// Returns the default answer, for streams without an entry in the script.
 pub(crate) fn good(stream: u32) -> Vec<u8> {
     let head = head(stream, 0, &[(":status", "200"), ("content-length", "2")]);
     [head, frame(DATA, END_STREAM, stream, b"ok")].concat()
 }
 
-/// GOAWAY: the last stream that is or will be processed, and an error.
+/// Returns a GOAWAY frame with the last stream that is or will be processed, and an error.
 pub(crate) fn goaway(last: u32, error: u32) -> Vec<u8> {
     frame(
         GOAWAY,
@@ -81,7 +82,7 @@ pub(crate) fn goaway(last: u32, error: u32) -> Vec<u8> {
     )
 }
 
-/// RST_STREAM.
+/// Returns a RST_STREAM frame.
 pub(crate) fn reset(stream: u32, error: u32) -> Vec<u8> {
     frame(RST_STREAM, 0, stream, &error.to_be_bytes())
 }
@@ -91,7 +92,7 @@ impl Framed {
         Self::start_with(State::default())
     }
 
-    /// One whose answers hold what it was sent.
+    /// Starts an upstream whose answers contain the request's body.
     pub(crate) fn start_echoing() -> Self {
         Self::start_with(State {
             echoes: true,
@@ -99,7 +100,8 @@ impl Framed {
         })
     }
 
-    /// The same, with connections of so many streams, as nginx has it with `keepalive_requests`.
+    /// Starts an echoing upstream whose connections take this many streams, like nginx with
+    /// `keepalive_requests`.
     pub(crate) fn start_short_lived(streams: u32) -> Self {
         Self::start_with(State {
             echoes: true,
@@ -122,7 +124,7 @@ impl Framed {
         Self { address, state }
     }
 
-    /// Its entry in a configuration.
+    /// Returns its entry in a configuration.
     pub(crate) fn toml(&self, name: &str) -> String {
         format!(
             "[upstreams.{name}]\nurl = \"http://{}\"\nprotocol = \"http2\"\n",
@@ -134,12 +136,12 @@ impl Framed {
         format!("http://{}", self.address)
     }
 
-    /// What it does with the next streams; after that its answers are good.
+    /// Sets the actions for the next streams, after which the default answer is used.
     pub(crate) fn play(&self, script: impl IntoIterator<Item = Act>) {
         self.state.script.lock().unwrap().extend(script);
     }
 
-    /// Streams that were ever opened.
+    /// Returns the number of streams ever opened.
     pub(crate) fn streams(&self) -> usize {
         self.state.streams.load(Ordering::SeqCst)
     }
@@ -148,13 +150,13 @@ impl Framed {
         self.state.connections.load(Ordering::SeqCst)
     }
 
-    /// Bytes that [`Act::Flood`] has got rid of.
+    /// Returns the number of bytes that [`Act::Flood`] has written.
     pub(crate) fn flooded(&self) -> usize {
         self.state.flooded.load(Ordering::SeqCst)
     }
 }
 
-/// Until either side has enough.
+/// Serves a connection until either side ends it.
 fn serve(state: &State, mut socket: TcpStream) -> Option<()> {
     socket.set_nodelay(true).unwrap();
     socket.set_write_timeout(Some(PATIENCE)).unwrap();
@@ -206,7 +208,7 @@ fn act(state: &State, socket: &mut TcpStream, stream: u32) -> Option<Request> {
     match act {
         None if state.echoes => request.is_echoed = true,
         None => socket.write_all(&good(stream)).ok()?,
-        // One that breaks a rule may be heard to the end, or not.
+        // The peer of a broken connection may or may not read to the end.
         Some(Act::Write(bytes)) => drop(socket.write_all(&bytes(stream))),
         Some(Act::WriteAfter(count, bytes)) => request.after = Some((count, bytes)),
         Some(Act::WriteAndClose(bytes)) => {
@@ -226,7 +228,7 @@ fn act(state: &State, socket: &mut TcpStream, stream: u32) -> Option<Request> {
     Some(request)
 }
 
-/// Takes a piece of a body, and grants a window for as much.
+/// Takes a part of a body, and grants a window of the same size.
 fn take(socket: &mut TcpStream, stream: u32, request: &mut Request, piece: &[u8]) -> Option<()> {
     request.body.extend(piece);
     if let Ok(count @ 1..) = u32::try_from(piece.len()) {
@@ -244,7 +246,7 @@ fn take(socket: &mut TcpStream, stream: u32, request: &mut Request, piece: &[u8]
     Some(())
 }
 
-/// An answer that holds the request's body, or its length where it is long.
+/// Returns an answer with the request's body, or with its length if it is long.
 fn echo(stream: u32, body: &[u8]) -> Vec<u8> {
     let length = body.len().to_string();
     let body = if body.len() > 10_000 {

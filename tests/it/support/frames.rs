@@ -25,10 +25,10 @@ pub(crate) const ACK: u8 = 1;
 pub(crate) const END_STREAM: u8 = 1;
 pub(crate) const END_HEADERS: u8 = 4;
 
-/// What a PING of the client's own holds.
+/// The payload of the client's own PING.
 const ARE_YOU_THERE: &[u8; 8] = b"scopegat";
 
-/// A frame that came.
+/// A frame that was received.
 #[derive(Clone, Debug)]
 pub(crate) struct Frame {
     pub(crate) kind: u8,
@@ -38,21 +38,21 @@ pub(crate) struct Frame {
 }
 
 impl Frame {
-    /// The error of RST_STREAM or GOAWAY.
+    /// Returns the error code of RST_STREAM or GOAWAY.
     pub(crate) fn error(&self) -> u32 {
         let at = if self.kind == GOAWAY { 4 } else { 0 };
         self.number(at)
     }
 
-    /// Four bytes as a number.
+    /// Returns four bytes as a number.
     pub(crate) fn number(&self, at: usize) -> u32 {
         u32::from_be_bytes(self.payload[at..at + 4].try_into().unwrap())
     }
 
-    /// The status that a head begins with, as the gateway's library encodes it: an entry of the
-    /// static table, or a literal of digits in Huffman's code.
+    /// Returns the status at the start of a head, in the encodings that the gateway's library uses:
+    /// an entry of the static table, or a literal of digits in Huffman code.
     pub(crate) fn status(&self) -> u16 {
-        // A change of the table's size may come before it.
+        // A change of the table's size may precede it.
         let block: Vec<u8> = self
             .payload
             .iter()
@@ -105,17 +105,17 @@ fn huffman_digits(code: &[u8]) -> u16 {
     number
 }
 
-/// A frame as it goes over the wire.
+/// Returns the bytes of a frame.
 pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
-/// A field as a literal that is not indexed, its name new (RFC 7541 §6.2.2).
+/// Encodes a field as a literal that is not indexed, with a new name (RFC 7541 §6.2.2).
 pub(crate) fn literal(name: &str, value: &str) -> Vec<u8> {
     let mut block = vec![0];
     for text in [name, value] {
-        // An integer of a prefix of seven bits (§5.1).
+        // An integer with a prefix of seven bits (RFC 7541 §5.1).
         let mut rest = text.len();
         if rest < 0x7f {
             block.push(u8::try_from(rest).unwrap());
@@ -133,7 +133,7 @@ pub(crate) fn literal(name: &str, value: &str) -> Vec<u8> {
     block
 }
 
-/// The fields of a request for a path, pseudo-fields first.
+/// Encodes the fields of a request for a path, pseudo-fields first.
 pub(crate) fn request(method: &str, path: &str) -> Vec<u8> {
     [
         (":method", method),
@@ -146,24 +146,25 @@ pub(crate) fn request(method: &str, path: &str) -> Vec<u8> {
     .collect()
 }
 
-/// What a flood came to.
+/// The result of a flood.
 #[derive(Debug)]
 pub(crate) struct Flooded {
-    /// Pieces that were written before the end was known; the sockets between hold many.
+    /// The number of pieces that were written before the end was known; the socket buffers hold
+    /// many.
     pub(crate) sent: usize,
-    /// What came.
+    /// The frames that were received.
     pub(crate) frames: Vec<Frame>,
-    /// Whether the gateway has read it all and goes on.
+    /// Set if the gateway has read everything and continues.
     pub(crate) is_alive: bool,
 }
 
 impl Flooded {
-    /// The error of GOAWAY.
+    /// Returns the error code of GOAWAY.
     pub(crate) fn error(&self) -> Option<u32> {
         self.goaway().map(Frame::error)
     }
 
-    /// How many requests the gateway has taken by its own word.
+    /// Returns the number of requests that the gateway has taken, according to its GOAWAY.
     pub(crate) fn requests(&self) -> Option<u32> {
         self.goaway().map(|frame| frame.number(0).div_ceil(2))
     }
@@ -180,10 +181,10 @@ impl Flooded {
     }
 }
 
-/// Pieces of a flood that are written at once.
+/// The number of pieces of a flood that are written at once.
 const AT_ONCE: usize = 32;
 
-/// What carries the frames.
+/// The transport of the frames.
 enum Wire {
     Plain(TcpStream),
     Tls(Box<TlsClient>),
@@ -216,12 +217,12 @@ impl Wire {
 pub(crate) struct Frames {
     wire: Wire,
     buffer: Vec<u8>,
-    /// What came and was passed over.
+    /// Frames that were received and skipped.
     pub(crate) seen: Vec<Frame>,
 }
 
 impl Frames {
-    /// A connection on which nothing was said.
+    /// Opens a connection without sending anything.
     pub(crate) fn silent(address: SocketAddr) -> Self {
         Self::on(Wire::Plain(
             TcpStream::connect(address).expect("the gateway accepts"),
@@ -238,18 +239,18 @@ impl Frames {
         }
     }
 
-    /// A connection over TLS with both sides' settings exchanged. It keeps no table of fields, so
-    /// that every status is spelled out.
+    /// Exchanges settings on a TLS connection. The client keeps no table of fields, so that every
+    /// status is written out.
     pub(crate) fn over(stream: TlsClient) -> Self {
         Self::on(Wire::Tls(Box::new(stream))).settled(&[(1, 0)])
     }
 
-    /// A connection with both sides' settings exchanged.
+    /// Opens a connection and exchanges settings.
     pub(crate) fn connect(address: SocketAddr) -> Self {
         Self::connect_with(address, &[])
     }
 
-    /// The same with settings of the client's, each an identifier and its value.
+    /// Opens a connection with these settings of the client, each an identifier and its value.
     pub(crate) fn connect_with(address: SocketAddr, settings: &[(u16, u32)]) -> Self {
         Self::silent(address).settled(settings)
     }
@@ -272,12 +273,12 @@ impl Frames {
         self
     }
 
-    /// Sends bytes as they are. The gateway may have closed: that shows when reading.
+    /// Sends these bytes. If the gateway has closed the connection, the next read shows it.
     pub(crate) fn write(&mut self, bytes: &[u8]) {
         let _ = self.wire.write_all(bytes);
     }
 
-    /// The same; whether the gateway took them all.
+    /// Sends these bytes; returns whether the gateway took them all.
     pub(crate) fn try_write(&mut self, bytes: &[u8]) -> bool {
         self.wire.write_all(bytes).is_ok()
     }
@@ -296,8 +297,8 @@ impl Frames {
         );
     }
 
-    /// The next frame, a PING answered; `None` when the connection was closed, or nothing came for
-    /// so long.
+    /// Returns the next frame and answers PINGs; `None` if the connection was closed, or nothing
+    /// arrived within this time.
     pub(crate) fn next_within(&mut self, time: Duration) -> Option<Frame> {
         let until = Instant::now() + time;
         loop {
@@ -334,7 +335,7 @@ impl Frames {
         })
     }
 
-    /// Waits for such a frame, passing over others.
+    /// Waits for a frame that matches, and skips others.
     pub(crate) fn wait(&mut self, wanted: impl Fn(&Frame) -> bool) -> Option<Frame> {
         loop {
             let frame = self.next_within(PATIENCE)?;
@@ -345,7 +346,7 @@ impl Frames {
         }
     }
 
-    /// The status of the answer on a stream.
+    /// Returns the status of the answer on a stream.
     #[track_caller]
     pub(crate) fn status(&mut self, stream: u32) -> u16 {
         let head = self.wait(|frame| frame.kind == HEADERS && frame.stream == stream);
@@ -353,7 +354,7 @@ impl Frames {
             .status()
     }
 
-    /// The body of an answer whose head was read, to its end; windows are opened as it comes.
+    /// Reads the body of an answer to its end, and grants windows as it arrives.
     #[track_caller]
     pub(crate) fn body(&mut self, stream: u32) -> Vec<u8> {
         let mut body = Vec::new();
@@ -373,7 +374,7 @@ impl Frames {
         }
     }
 
-    /// Whether the gateway answers a PING, and with it has read all that was sent.
+    /// Returns whether the gateway answers a PING, and so has read everything that was sent.
     pub(crate) fn is_alive(&mut self) -> bool {
         self.send(PING, 0, 0, ARE_YOU_THERE);
         self.wait(|frame| {
@@ -382,8 +383,8 @@ impl Frames {
         .is_some()
     }
 
-    /// Sends pieces as fast as they are taken until the gateway says that the connection ends,
-    /// reading all the while.
+    /// Sends pieces as fast as they are taken until the gateway ends the connection, and reads all
+    /// the while.
     pub(crate) fn flood(mut self, pieces: impl IntoIterator<Item = Vec<u8>>) -> Flooded {
         let mut socket = self.wire.socket().try_clone().unwrap();
         let is_over = AtomicBool::new(false);
@@ -424,8 +425,7 @@ impl Frames {
         })
     }
 
-    /// The next frame; the other half of the socket is somebody else's, so that nothing is
-    /// answered.
+    /// Returns the next frame. Another thread owns the writing half, so that nothing is answered.
     fn next_of_flood(&mut self) -> Option<Frame> {
         self.wire.socket().set_read_timeout(Some(PATIENCE)).unwrap();
         loop {
@@ -440,7 +440,7 @@ impl Frames {
         }
     }
 
-    /// The error with which the gateway ends the connection, and whether it has closed it.
+    /// Returns the error with which the gateway ends the connection, and whether it has closed it.
     pub(crate) fn ended(&mut self) -> (Option<u32>, bool) {
         let error = self
             .wait(|frame| frame.kind == GOAWAY)
@@ -448,7 +448,8 @@ impl Frames {
         (error, self.is_closed())
     }
 
-    /// Whether the gateway has closed the connection, or does so before patience ends.
+    /// Returns whether the gateway closes the connection, or has closed it, within the usual
+    /// patience.
     pub(crate) fn is_closed(&mut self) -> bool {
         self.is_closed_within(PATIENCE)
     }

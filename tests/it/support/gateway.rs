@@ -1,4 +1,4 @@
-//! A gateway in this process, with a configuration file of its own.
+//! A gateway in this process, with its own configuration file.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -18,8 +18,8 @@ pub(crate) struct Gateway {
 }
 
 impl Gateway {
-    /// Starts a gateway on free ports with two workers. The text holds everything but `[server]`'s
-    /// addresses, which come as flags do.
+    /// Starts a gateway on free ports with two workers. The text contains everything but the
+    /// addresses of `[server]`, which are passed like flags.
     #[track_caller]
     pub(crate) fn start(toml: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
@@ -28,8 +28,8 @@ impl Gateway {
         Self::start_in(directory, file)
     }
 
-    /// Starts a gateway that lets everybody through to one upstream, for what comes after the
-    /// decision. `more` begins in the upstream's table and may go on with others.
+    /// Starts a gateway with a public route to one upstream, for tests of the part after the
+    /// decision. `more` continues the upstream's table and may add others.
     #[track_caller]
     pub(crate) fn open(upstream: &Upstream, more: &str) -> Self {
         let route =
@@ -37,7 +37,7 @@ impl Gateway {
         Self::start(&format!("{}{more}\n{route}", upstream.toml("orders")))
     }
 
-    /// The same, but requests are taken where the text says.
+    /// Starts a gateway that listens on the addresses in the text.
     #[track_caller]
     pub(crate) fn start_on_its_own_addresses(toml: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
@@ -46,8 +46,7 @@ impl Gateway {
         Self::start_with(directory, file, Vec::new())
     }
 
-    /// Starts a gateway with a file that is there already, in a directory that goes when the
-    /// gateway does.
+    /// Starts a gateway with an existing file, in a directory that is removed with the gateway.
     #[track_caller]
     pub(crate) fn start_in(directory: tempfile::TempDir, file: PathBuf) -> Self {
         Self::start_with(directory, file, vec!["127.0.0.1:0".parse().unwrap()])
@@ -91,40 +90,40 @@ impl Gateway {
         self.directory.path().join("gateway.toml")
     }
 
-    /// A connection of its own.
+    /// Opens a new connection.
     pub(crate) fn connect(&self) -> Client {
         Client::connect(self.address)
     }
 
-    /// One request on a connection of its own.
+    /// Sends one request on a new connection.
     #[track_caller]
     pub(crate) fn send(&self, request: &Request) -> Answer {
         self.connect().send(request)
     }
 
-    /// Asks as SIGHUP does.
+    /// Reloads, like SIGHUP.
     pub(crate) fn reload(&self) {
         self.running.as_ref().unwrap().reload();
     }
 
-    /// Writes the configuration in place.
+    /// Overwrites the configuration in place.
     pub(crate) fn rewrite(&self, toml: &str) {
         fs::write(self.file(), toml).unwrap();
     }
 
-    /// Stops it and waits until it has.
+    /// Shuts the gateway down and waits for its end.
     pub(crate) fn shutdown(mut self) {
         self.running.take().unwrap().shutdown();
     }
 
-    /// The status and text of a path of the admin listener.
+    /// Returns the status and the body of a path of the admin listener.
     #[track_caller]
     pub(crate) fn ask_admin(&self, path: &str) -> (u16, String) {
         ask_admin(self.admin, path)
     }
 
-    /// The value of a metric, its labels written as the exposition has them; 0 when it is not
-    /// there.
+    /// Returns the value of a metric, with its labels written as in the exposition; 0 if it is
+    /// absent.
     #[track_caller]
     pub(crate) fn metric(&self, series: &str) -> f64 {
         metric(self.admin, series)
@@ -138,7 +137,7 @@ impl Gateway {
         });
     }
 
-    /// Waits until every issuer has been asked for its keys once.
+    /// Waits until the keys of every issuer have been requested once.
     #[track_caller]
     pub(crate) fn wait_until_ready(&self) {
         wait_until("the gateway is ready", || {
@@ -150,13 +149,14 @@ impl Gateway {
 impl Drop for Gateway {
     fn drop(&mut self) {
         if let Some(running) = self.running.take() {
-            // In the background: the drain waits for connections that the test may still hold.
+            // In the background, because the drain waits for connections that the test may still
+            // hold.
             std::thread::spawn(move || running.shutdown());
         }
     }
 }
 
-/// The status and text of a path of an admin listener.
+/// Returns the status and the body of a path of an admin listener.
 #[track_caller]
 fn ask_admin(admin: SocketAddr, path: &str) -> (u16, String) {
     let text = super::raw(
@@ -172,7 +172,7 @@ fn ask_admin(admin: SocketAddr, path: &str) -> (u16, String) {
     )
 }
 
-/// The value of a metric that an admin listener tells; 0 when it is not there.
+/// Returns the value of a metric from an admin listener; 0 if it is absent.
 #[track_caller]
 pub(super) fn metric(admin: SocketAddr, series: &str) -> f64 {
     let (status, text) = ask_admin(admin, "/metrics");

@@ -1,4 +1,4 @@
-//! An issuer whose endpoints do as they are told.
+//! An issuer whose endpoints follow a script.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::{Key, Token, wait_until};
 
-/// An issuer with a key set, discovery, and a count of how often it was asked.
+/// An issuer with a key set, discovery, and a count of its requests.
 pub(crate) struct Issuer {
     pub(crate) key: Key,
     state: Arc<State>,
@@ -23,28 +23,28 @@ struct State {
     released: AtomicBool,
 }
 
-/// What the key set endpoint does.
+/// The behaviour of the key set endpoint.
 #[derive(Clone)]
 pub(crate) enum Jwks {
     /// Serves these keys.
     Keys(Vec<Key>),
     /// Answers with this status, these header lines and this body.
     Raw(u16, String, Vec<u8>),
-    /// Serves these keys once it is told to by [`Issuer::release`].
+    /// Serves these keys after [`Issuer::release`].
     Held(Vec<Key>),
-    /// Takes the request and says nothing.
+    /// Takes the request and sends no answer.
     Hang,
-    /// Closes the connection without a word.
+    /// Closes the connection without an answer.
     Reset,
 }
 
 impl Issuer {
-    /// An issuer with one RSA key.
+    /// Starts an issuer with one RSA key.
     pub(crate) fn start() -> Self {
         Self::with_key(Key::rsa("key-1", 0))
     }
 
-    /// An issuer with one key of your choice.
+    /// Starts an issuer with this key.
     pub(crate) fn with_key(key: Key) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let state = Arc::new(State {
@@ -65,17 +65,17 @@ impl Issuer {
         Self { key, state }
     }
 
-    /// The `iss` of its tokens: it serves discovery below it.
+    /// Returns the `iss` of its tokens; discovery is below this URL.
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.state.address)
     }
 
-    /// Its entry in a configuration, under the name `idp`, with discovery.
+    /// Returns its entry in a configuration, under the name `idp`, with discovery.
     pub(crate) fn toml(&self) -> String {
         self.toml_named("idp")
     }
 
-    /// Its entry under another name.
+    /// Returns its entry under another name.
     pub(crate) fn toml_named(&self, name: &str) -> String {
         format!(
             "[issuers.{name}]\nissuer = \"{}\"\naudience = \"api\"\n",
@@ -83,27 +83,27 @@ impl Issuer {
         )
     }
 
-    /// A good token with these scopes.
+    /// Returns a good token with these scopes.
     pub(crate) fn token(&self, scope: &str) -> String {
         self.claims(scope).signed(&self.key)
     }
 
-    /// The makings of a good token.
+    /// Returns the claims of a good token, unsigned.
     pub(crate) fn claims(&self, scope: &str) -> Token {
         Token::of(&self.url(), scope)
     }
 
-    /// Changes what the key set endpoint does.
+    /// Changes the behaviour of the key set endpoint.
     pub(crate) fn serve(&self, jwks: Jwks) {
         *self.state.jwks.lock().unwrap() = jwks;
     }
 
-    /// Lets the answers of [`Jwks::Held`] go, those to come included.
+    /// Releases the answers of [`Jwks::Held`], present and future.
     pub(crate) fn release(&self) {
         self.state.released.store(true, Ordering::SeqCst);
     }
 
-    /// How often the key set was asked for.
+    /// Returns the number of requests for the key set.
     pub(crate) fn fetches(&self) -> usize {
         self.state.fetches.load(Ordering::SeqCst)
     }
@@ -144,7 +144,7 @@ fn answer(state: &State, stream: TcpStream) {
             write_keys(&mut stream, &keys);
         }
         Jwks::Raw(status, fields, body) => write(&mut stream, status, &fields, &body),
-        // Until the other side gives up.
+        // Blocks until the other side gives up.
         Jwks::Hang => drop(reader.read_line(&mut field)),
         Jwks::Reset => {}
     }
@@ -165,7 +165,7 @@ fn write(stream: &mut TcpStream, status: u16, fields: &str, body: &[u8]) {
         "HTTP/1.1 {status} X\r\nconnection: close\r\ncontent-length: {}\r\n{fields}\r\n",
         body.len()
     );
-    // The other side may have left.
+    // The other side may have closed the connection.
     let _ = stream
         .write_all(head.as_bytes())
         .and_then(|()| stream.write_all(body));

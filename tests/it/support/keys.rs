@@ -11,7 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
-/// Seconds since 1970.
+/// Returns the time in seconds since 1970.
 pub(crate) fn now() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
@@ -19,7 +19,7 @@ pub(crate) fn now() -> u64 {
         .as_secs()
 }
 
-/// Base64url without padding, as tokens and keys are written.
+/// Encodes as base64url without padding, the form of tokens and keys.
 pub(crate) fn encode(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
@@ -39,8 +39,7 @@ enum Pair {
 }
 
 impl Key {
-    /// RSA with 2048 bits. Making one takes a while, so that they are made once and told apart by
-    /// `number`.
+    /// Returns an RSA key of 2048 bits. Generating one is slow, so each `number` is generated once.
     pub(crate) fn rsa(kid: &str, number: usize) -> Self {
         static KEYS: LazyLock<Mutex<Vec<std::sync::Arc<Pair>>>> = LazyLock::new(Mutex::default);
         let mut keys = KEYS.lock().unwrap();
@@ -80,7 +79,7 @@ impl Key {
         }
     }
 
-    /// The same key under another name.
+    /// Returns the same key with another `kid`.
     pub(crate) fn named(&self, kid: &str) -> Self {
         Self {
             kid: kid.to_owned(),
@@ -88,7 +87,7 @@ impl Key {
         }
     }
 
-    /// The algorithm that tokens of this key use unless told otherwise.
+    /// Returns the default algorithm of the key's tokens.
     pub(crate) fn algorithm(&self) -> &'static str {
         match &*self.pair {
             Pair::Rsa(_) => "RS256",
@@ -98,7 +97,7 @@ impl Key {
         }
     }
 
-    /// The public half as a JWK with `kid` and `use`, without `alg`.
+    /// Returns the public key as a JWK with `kid` and `use`, without `alg`.
     pub(crate) fn jwk(&self) -> Value {
         let mut jwk = match &*self.pair {
             Pair::Rsa(pair) => {
@@ -118,7 +117,7 @@ impl Key {
         jwk
     }
 
-    /// The public half of an RSA key as a file of OpenSSL's.
+    /// Returns an RSA public key in OpenSSL's file format.
     pub(crate) fn pem(&self) -> String {
         let Pair::Rsa(pair) = &*self.pair else {
             panic!("{} is not RSA", self.kid)
@@ -136,7 +135,7 @@ impl Key {
         )
     }
 
-    /// The signature over a message, for `algorithm` where the key can do several.
+    /// Signs a message, with `algorithm` if the key supports several.
     pub(crate) fn sign(&self, algorithm: &str, message: &[u8]) -> Vec<u8> {
         let random = SystemRandom::new();
         match &*self.pair {
@@ -166,7 +165,7 @@ fn point(curve: &str, bytes: &[u8]) -> Value {
     json!({"kty": "EC", "crv": curve, "x": encode(x), "y": encode(y)})
 }
 
-/// A token in the making: header and claims are JSON, so that a test can say anything.
+/// A token under construction. Header and claims are JSON, so that a test can set anything.
 #[derive(Clone)]
 pub(crate) struct Token {
     pub(crate) header: Value,
@@ -174,7 +173,8 @@ pub(crate) struct Token {
 }
 
 impl Token {
-    /// A good token of an issuer, like an RFC 9068 access token: valid now, for an hour.
+    /// Returns a good token of an issuer, like an RFC 9068 access token, valid for an hour from
+    /// now.
     pub(crate) fn of(issuer: &str, scope: &str) -> Self {
         let claims = json!({
             "iss": issuer, "aud": "api", "sub": "alice", "client_id": "app", "jti": "1",
@@ -186,8 +186,7 @@ impl Token {
         }
     }
 
-    /// With a claim set, or removed by `Value::Null`… which is how a `null` is *not* written; see
-    /// [`Token::claims`].
+    /// Sets a claim. `Value::Null` removes it; for a claim that is `null` see [`Token::claims`].
     pub(crate) fn with(mut self, claim: &str, value: impl Into<Value>) -> Self {
         match value.into() {
             Value::Null => drop(self.claims.as_object_mut().unwrap().remove(claim)),
@@ -196,13 +195,13 @@ impl Token {
         self
     }
 
-    /// With a header member set.
+    /// Sets a member of the header.
     pub(crate) fn header(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.header[name] = value.into();
         self
     }
 
-    /// Signed; `alg` and `kid` are the key's unless the header names its own.
+    /// Signs the token; `alg` and `kid` are the key's unless the header has its own.
     pub(crate) fn signed(&self, key: &Key) -> String {
         let mut header = self.header.clone();
         if header.get("alg").is_none() {
@@ -214,7 +213,7 @@ impl Token {
         Self::signed_text(&header.to_string(), &self.claims.to_string(), key)
     }
 
-    /// Any two texts, signed with the algorithm that the header names, if it is one the key can do.
+    /// Signs any two texts, with the algorithm that the header names if the key supports it.
     pub(crate) fn signed_text(header: &str, claims: &str, key: &Key) -> String {
         let message = format!("{}.{}", encode(header), encode(claims));
         let named: Option<Value> = serde_json::from_str(header).ok();

@@ -1,4 +1,4 @@
-//! Clients that never stop asking.
+//! Clients that send requests without pause.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle};
 
 use super::{Client, Request, wait_until};
 
-/// Some clients, each of which asks again as soon as it is answered.
+/// Clients that each send a request as soon as the last one is answered.
 pub(crate) struct Load {
     stop: Arc<AtomicBool>,
     answered: Arc<AtomicUsize>,
@@ -15,7 +15,7 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// Each asks on a new connection each time. The request is a GET.
+    /// Starts clients that use a new connection for each request, which is a GET.
     #[track_caller]
     pub(crate) fn start(address: SocketAddr, request: &Request, clients: usize) -> Self {
         let client = |_| {
@@ -25,7 +25,7 @@ impl Load {
         Self::of((0..clients).map(client))
     }
 
-    /// Each asks in a way of its own.
+    /// Starts clients with these functions.
     #[track_caller]
     pub(crate) fn of<A>(clients: impl IntoIterator<Item = A>) -> Self
     where
@@ -63,7 +63,7 @@ impl Load {
         });
     }
 
-    /// Ends it. Every request must have been answered with 200.
+    /// Ends the load and asserts that every request was answered with 200.
     #[track_caller]
     pub(crate) fn must_not_have_failed(self) {
         self.stop.store(true, Ordering::Relaxed);

@@ -1,8 +1,8 @@
-//! The cast of the integration tests: a gateway, issuers, upstreams and clients, over real sockets
-//! on ports that the system chooses.
+//! The actors of the integration tests: a gateway, issuers, upstreams and clients, over real
+//! sockets on ports that the system chooses.
 //!
-//! The client holds every answer against what every answer must be, and the upstream every arrival,
-//! so that each test tests the invariants besides its own promise.
+//! The client checks every answer, and the upstream every arrival, against the invariants, so that
+//! each test checks these besides its own promise.
 
 mod authority;
 mod cable;
@@ -43,18 +43,18 @@ pub(crate) use shell::Shell;
 pub(crate) use upstream::{Arrival, Script, Upstream};
 pub(crate) use wire::{Expected, Vector};
 
-/// How long a condition may take to come true before a test fails. Long, for a machine that has
-/// better to do.
+/// The time in which a condition must become true before a test fails. It is long, because the
+/// machine may be busy.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Waits until `condition` holds. Never waits for a time alone.
+/// Waits until `condition` is true. Tests never wait for a time alone.
 #[track_caller]
 pub(crate) fn wait_until(what: &str, condition: impl FnMut() -> bool) {
     wait_within(PATIENCE, what, condition);
 }
 
-/// The same with another patience than the usual, which is shorter than what a gateway grants by
-/// default.
+/// Waits with another limit, for a test that must fail before a default timeout of the gateway
+/// ends.
 #[track_caller]
 pub(crate) fn wait_within(patience: Duration, what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + patience;
@@ -67,7 +67,7 @@ pub(crate) fn wait_within(patience: Duration, what: &str, mut condition: impl Fn
     }
 }
 
-/// An address that nobody listens on.
+/// Returns an address that no socket listens on.
 #[track_caller]
 pub(crate) fn free_address() -> SocketAddr {
     let address = TcpListener::bind("127.0.0.1:0")
@@ -78,8 +78,8 @@ pub(crate) fn free_address() -> SocketAddr {
     address
 }
 
-/// Waits until nobody listens there. A process that another test is about to start holds on to
-/// every socket of this one for a moment, closed or not.
+/// Waits until no socket listens on an address. A process that another test starts holds copies of
+/// this one's sockets for a moment, even of closed ones.
 #[track_caller]
 pub(crate) fn wait_until_closed(address: SocketAddr) {
     wait_until("an address is closed", || {

@@ -16,36 +16,36 @@ use tokio_rustls::TlsAcceptor;
 
 use super::wait_until;
 
-/// What the upstream does with a stream.
+/// The upstream's action for a stream.
 #[derive(Clone, Debug, Default)]
 pub(crate) enum Play {
-    /// Reads the request and answers 200 with its body and its trailers, one of its own added.
+    /// Reads the request and answers 200 with its body and its trailers, and one trailer more.
     #[default]
     Echo,
-    /// Refuses it, as one that it did nothing with.
+    /// Refuses the stream as not processed.
     Refuse,
-    /// The same after its whole body has come.
+    /// Refuses the stream as not processed, after its whole body has arrived.
     RefuseLate,
-    /// Answers at once with this body, whose end does not come, and resets the stream when it is
-    /// told to by [`Multiplexed::go_on`].
+    /// Answers at once with the start of a body, and resets the stream after
+    /// [`Multiplexed::go_on`].
     Reset(&'static str, Reason),
-    /// Answers at once, and sends these pieces, each when it is told to by [`Multiplexed::go_on`].
+    /// Answers at once, and sends each of these pieces after a [`Multiplexed::go_on`].
     Pieces(&'static [&'static str]),
-    /// Answers 413 with an end at once, reading nothing.
+    /// Answers 413 at once, without reading the body.
     Early,
-    /// Says nothing until the test lets go of every such stream, then as `Echo`.
+    /// Sends nothing until the test releases all such streams, then acts like `Echo`.
     Hold,
-    /// Answers, announces that the connection ends, and finishes what is under way.
+    /// Answers, announces the end of the connection, and finishes the requests in progress.
     Leave,
-    /// Says that the answer is longer than it is.
+    /// Sends fewer bytes than the answer's length states.
     Short,
 }
 
-/// A stream's request, as it arrived.
+/// The request of a stream, as it arrived.
 #[derive(Clone, Debug)]
 pub(crate) struct Opened {
     pub(crate) head: Arc<Request<()>>,
-    /// Which connection it came on, counted from 0.
+    /// The connection of the stream, counted from 0.
     pub(crate) connection: usize,
 }
 
@@ -59,7 +59,7 @@ pub(crate) struct Multiplexed {
 struct State {
     script: Mutex<VecDeque<Play>>,
     opened: Mutex<Vec<Opened>>,
-    /// Why streams were reset by the gateway.
+    /// The reasons of the gateway's resets.
     resets: Mutex<Vec<Reason>>,
     connections: Mutex<usize>,
     held: Mutex<bool>,
@@ -68,12 +68,12 @@ struct State {
 }
 
 impl Multiplexed {
-    /// One that takes so many streams on a connection.
+    /// Starts an upstream that allows this many streams on a connection.
     pub(crate) fn start(max_streams: u32) -> Self {
         Self::start_with(max_streams, None)
     }
 
-    /// One over TLS.
+    /// Starts an upstream over TLS.
     pub(crate) fn start_tls(config: rustls::ServerConfig) -> Self {
         Self::start_with(100, Some(TlsAcceptor::from(Arc::new(config))))
     }
@@ -120,7 +120,7 @@ impl Multiplexed {
         self.address
     }
 
-    /// Its entry in a configuration, in the clear.
+    /// Returns its entry in a configuration, without TLS.
     pub(crate) fn toml(&self, name: &str) -> String {
         format!(
             "[upstreams.{name}]\nurl = \"http://{}\"\nprotocol = \"http2\"\n",
@@ -128,7 +128,7 @@ impl Multiplexed {
         )
     }
 
-    /// What it does with the next streams; after that it echoes.
+    /// Sets the actions for the next streams; after that it echoes.
     pub(crate) fn play(&self, script: impl IntoIterator<Item = Play>) {
         self.state.script.lock().unwrap().extend(script);
     }
@@ -145,17 +145,18 @@ impl Multiplexed {
         *self.state.connections.lock().unwrap()
     }
 
-    /// Lets the next of [`Play::Reset`] reset its stream, or the next of [`Play::Pieces`] go.
+    /// Lets the next [`Play::Reset`] reset its stream, or the next piece of [`Play::Pieces`] be
+    /// sent.
     pub(crate) fn go_on(&self) {
         *self.state.steps.lock().unwrap() += 1;
     }
 
-    /// Lets go of what [`Play::Hold`] holds.
+    /// Releases the streams of [`Play::Hold`].
     pub(crate) fn let_go(&self) {
         *self.state.held.lock().unwrap() = false;
     }
 
-    /// Waits until so many streams were opened.
+    /// Waits until `count` streams were opened.
     #[track_caller]
     pub(crate) fn wait_for(&self, count: usize) {
         wait_until("streams are opened at the upstream", || {
@@ -165,7 +166,7 @@ impl Multiplexed {
 }
 
 impl State {
-    /// Waits until the test lets the next step go.
+    /// Waits until the test allows the next step.
     async fn step(&self) {
         while !self.may_go_on() {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -217,7 +218,7 @@ where
     }
 }
 
-/// What holds of everything that arrives (RFC 9113 §8.2.2, §8.3.1).
+/// Checks the invariants of every arrival (RFC 9113 §8.2.2, §8.3.1).
 fn check(state: &State, head: &Request<()>) {
     let headers = head.headers();
     for name in [
@@ -236,7 +237,7 @@ fn check(state: &State, head: &Request<()>) {
                 .push(format!("{name} went further: {head:?}"));
         }
     }
-    // A probe is the gateway's own request, forwarded for nobody.
+    // A probe is the gateway's own request and has no forwarding fields.
     let is_probe = head.uri().path().starts_with("/healthz")
         && headers
             .get("user-agent")
@@ -266,8 +267,8 @@ async fn answer(
         Play::Reset(text, reason) => {
             let mut stream = response.send_response(ok(), false).unwrap();
             let _ = stream.send_data(Bytes::from_static(text.as_bytes()), false);
-            // A reset takes the place of what has not left yet: the test says when it has seen
-            // that.
+            // A reset discards data that was not sent yet, so the test says when it has seen the
+            // data.
             state.step().await;
             stream.send_reset(reason);
         }
@@ -319,7 +320,7 @@ async fn answer(
     }
 }
 
-/// The whole of a body, and its trailers.
+/// Returns a whole body and its trailers.
 async fn receive(mut body: RecvStream) -> (Vec<u8>, HeaderMap) {
     let mut received = Vec::new();
     while let Some(Ok(piece)) = body.data().await {

@@ -1,5 +1,5 @@
-//! A gateway, and beside it the same configuration that is only asked: both have to come to the
-//! same verdict.
+//! A gateway, and beside it a snapshot of the same configuration: both have to give the same
+//! verdict.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -16,26 +16,26 @@ use serde_json::{Value, json};
 
 use super::{Answer, Arrival, Gateway, Key, Request, Token, Upstream};
 
-/// A running gateway and a compiled snapshot of one text.
+/// A running gateway and a compiled snapshot of the same text.
 pub(crate) struct Pair {
     pub(crate) gateway: Gateway,
     pub(crate) upstream: Upstream,
     pub(crate) key: Key,
     snapshot: Snapshot,
     cache: WorkerCache,
-    /// How often each route and reason was refused.
+    /// The number of refusals by route and reason.
     refused: RefCell<BTreeMap<(String, &'static str), f64>>,
 }
 
-/// What a request came to.
+/// The verdict on a request.
 #[derive(Debug)]
 pub(crate) struct Verdict {
     pub(crate) answer: Answer,
-    /// The request as the upstream got it.
+    /// The request as it arrived at the upstream.
     pub(crate) arrival: Option<Arrival>,
-    /// Why it was refused.
+    /// The reason of the refusal.
     pub(crate) reason: Option<&'static str>,
-    /// The label of the route that speaks for it.
+    /// The label of the route for the request.
     pub(crate) route: Option<String>,
     /// The scopes that the refusal names.
     pub(crate) needs: Option<String>,
@@ -44,8 +44,8 @@ pub(crate) struct Verdict {
 /// The `iss` of the pair's tokens.
 pub(crate) const ISS: &str = "https://idp.test";
 
-/// What the client hears of each reason: status, code, and the error of the challenge if there is
-/// one.
+/// The answer to the client for each reason: status, code, and the error of the challenge if there
+/// is one.
 const ANSWERS: [(&str, u16, &str, Option<&str>); 24] = [
     ("target_too_long", 414, "target_too_long", None),
     ("malformed_target", 400, "malformed_target", None),
@@ -129,14 +129,14 @@ const ANSWERS: [(&str, u16, &str, Option<&str>); 24] = [
 ];
 
 impl Pair {
-    /// Starts with one issuer `idp` whose tokens are signed by `key`, one upstream `up` that every
-    /// route has by default, and `text`. `issuer` is more of the issuer's entry.
+    /// Starts with one issuer `idp` whose tokens are signed by `key`, one upstream `up` that is the
+    /// default of every route, and `text`. `issuer` continues the issuer's table.
     #[track_caller]
     pub(crate) fn start(key: &Key, issuer: &str, text: &str) -> Self {
         Self::with_keys(key, &json!([key.jwk()]), issuer, text)
     }
 
-    /// The same with a key set of your choice.
+    /// Starts with this key set instead.
     #[track_caller]
     pub(crate) fn with_keys(key: &Key, keys: &Value, issuer: &str, text: &str) -> Self {
         let upstream = Upstream::start();
@@ -167,18 +167,18 @@ impl Pair {
         }
     }
 
-    /// The makings of a good token with these scopes.
+    /// Returns the claims of a good token with these scopes, unsigned.
     pub(crate) fn claims(scope: &str) -> Token {
         Token::of(ISS, scope)
     }
 
-    /// A good token with these scopes.
+    /// Returns a good token with these scopes.
     pub(crate) fn token(&self, scope: &str) -> String {
         Self::claims(scope).signed(&self.key)
     }
 
-    /// The verdict on a request. It is the same for a token that was never seen and for one that is
-    /// cached, asked or over a socket (requirements.md#c07).
+    /// Returns the verdict on a request. It must be the same for a new token and a cached one, by
+    /// `decide` and over a socket (requirements.md#c07).
     #[track_caller]
     pub(crate) fn ask(&self, request: &Request) -> Verdict {
         let head = request.head();
@@ -230,8 +230,7 @@ impl Pair {
         verdict
     }
 
-    /// The gateway has counted each refusal under the route and the reason that asking gave, and no
-    /// other.
+    /// Asserts that the gateway has counted exactly the expected refusals, by route and reason.
     #[track_caller]
     pub(crate) fn check_counts(&self) {
         let refused = self.refused.borrow();
@@ -293,7 +292,7 @@ fn needs(refusal: &Refusal) -> Option<String> {
 }
 
 impl Verdict {
-    /// The request as it was forwarded.
+    /// Returns the request as it was forwarded.
     #[track_caller]
     pub(crate) fn forwarded(self) -> Arrival {
         assert_eq!(
@@ -305,14 +304,14 @@ impl Verdict {
         self.arrival.expect("it is forwarded")
     }
 
-    /// The answer to a request that is refused for this reason.
+    /// Returns the answer to a request that is refused for this reason.
     #[track_caller]
     pub(crate) fn refused(self, reason: &str) -> Answer {
         assert_eq!(self.reason, Some(reason), "{:?}", self.answer);
         self.answer
     }
 
-    /// Both ways agree, and the client hears what the reason asks for.
+    /// Asserts that both verdicts agree, and that the answer is the one for the reason.
     #[track_caller]
     fn check(&self, refusal: Option<&Refusal>) {
         let (answer, Some(reason)) = (&self.answer, self.reason) else {

@@ -4,8 +4,8 @@ use std::net::{SocketAddr, TcpListener};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-/// A port that is kept for one test, for both families: no other test is given it by the system as
-/// long as this is there. Nothing listens on it, so that a gateway can.
+/// A port that is reserved for one test, for both address families: the system gives it to no other
+/// test while this exists. No socket listens on it, so that a gateway can.
 pub(crate) struct KeptPort {
     _socket: Socket,
     number: u16,
@@ -19,7 +19,7 @@ impl KeptPort {
             .unwrap();
         let socket =
             Socket::new(Domain::for_address(any), Type::STREAM, Some(Protocol::TCP)).unwrap();
-        // Both sides say it; then one may listen where the other is bound.
+        // Both sockets set this option, so that one may listen where the other is bound.
         socket.set_reuse_address(true).unwrap();
         socket.bind(&any.into()).unwrap();
         let number = socket.local_addr().unwrap().as_socket().unwrap().port();
@@ -33,14 +33,14 @@ impl KeptPort {
         self.number
     }
 
-    /// An address on it, such as `[::1]`.
+    /// Returns an address with this port, such as `[::1]`.
     #[track_caller]
     pub(crate) fn at(&self, ip: &str) -> SocketAddr {
         format!("{ip}:{}", self.number).parse().unwrap()
     }
 }
 
-/// Whether this machine has IPv6, of which containers are often without.
+/// Returns whether this machine has IPv6, which containers often lack.
 pub(crate) fn has_ipv6() -> bool {
     TcpListener::bind("[::1]:0").is_ok()
 }

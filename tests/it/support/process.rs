@@ -1,4 +1,4 @@
-//! The program as a process of its own, on ports of the system's choice.
+//! The program as a separate process, on ports that the system chooses.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -12,8 +12,8 @@ use super::{Answer, Client, PATIENCE, Request, free_address, wait_until, wait_wi
 
 const ANY: &str = "127.0.0.1:0";
 
-/// The program with these arguments and none of the environment's settings: the one that was built
-/// with the tests, or, to hold another build to them, the one that `SCOPEGATE_TEST_PROGRAM` names.
+/// Returns the program with these arguments and without settings from the environment: the one that
+/// was built with the tests or, to test another build, the one that `SCOPEGATE_TEST_PROGRAM` names.
 pub(crate) fn scopegate(arguments: &[&str]) -> Command {
     let built = || env!("CARGO_BIN_EXE_scopegate").into();
     let mut command =
@@ -32,17 +32,17 @@ pub(crate) fn scopegate(arguments: &[&str]) -> Command {
     command
 }
 
-/// A running program. Dropping it kills it.
+/// A running program, which is killed when this is dropped.
 pub(crate) struct Process {
     child: Child,
     directory: tempfile::TempDir,
     out: Stream,
     errors: Stream,
-    /// Its address and the admin's, where no log tells them.
+    /// The addresses of the gateway and the admin listener, if no log states them.
     places: Option<[SocketAddr; 2]>,
 }
 
-/// What the program has written so far.
+/// The output of the program so far.
 struct Stream {
     text: Arc<Mutex<String>>,
     reader: Option<JoinHandle<()>>,
@@ -59,8 +59,8 @@ impl Process {
         Self::spawn(directory, scopegate(&[command, &config].concat()))
     }
 
-    /// Starts `scopegate run` with a listening socket as a supervisor passes it (`sd_listen_fds`),
-    /// on which it serves if the text says so.
+    /// Starts `scopegate run` with a listening socket that is passed as by a supervisor
+    /// (`sd_listen_fds`). The text decides whether it is used.
     #[cfg(unix)]
     #[track_caller]
     pub(crate) fn activated(socket: impl Into<std::os::fd::OwnedFd>, toml: &str) -> Self {
@@ -69,7 +69,7 @@ impl Process {
         fs::write(&file, toml).unwrap();
         let program = scopegate(&["run", "--config", file.to_str().unwrap()]);
         let mut command = Command::new("sh");
-        // The shell's own process becomes the program's.
+        // The shell's process becomes the program's.
         command.args([
             "-c",
             "exec 3<&0 </dev/null; LISTEN_PID=$$ LISTEN_FDS=1 exec \"$0\" \"$@\"",
@@ -84,7 +84,8 @@ impl Process {
         Self::spawn(directory, command)
     }
 
-    /// `scopegate run` with a variable in its environment, once it has said where it listens.
+    /// Starts `scopegate run` with a variable in its environment, and waits until it has logged its
+    /// addresses.
     #[track_caller]
     pub(crate) fn run_with(name: &str, value: &Path, toml: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
@@ -99,14 +100,14 @@ impl Process {
         process
     }
 
-    /// `scopegate run` with at most so many descriptors.
+    /// Starts `scopegate run` with a limit of open descriptors.
     #[cfg(unix)]
     #[track_caller]
     pub(crate) fn limited(descriptors: u32, toml: &str) -> Self {
         Self::with_ulimit(&format!("-n {descriptors}"), toml)
     }
 
-    /// `scopegate run` after a `ulimit` with these arguments.
+    /// Starts `scopegate run` after a `ulimit` with these arguments.
     #[cfg(unix)]
     #[track_caller]
     pub(crate) fn with_ulimit(arguments: &str, toml: &str) -> Self {
@@ -115,7 +116,7 @@ impl Process {
         process
     }
 
-    /// The same, whether it starts or not.
+    /// Starts `scopegate run` after a `ulimit`, and does not require that it serves.
     #[cfg(unix)]
     #[track_caller]
     pub(crate) fn try_with_ulimit(arguments: &str, toml: &str) -> Self {
@@ -145,7 +146,7 @@ impl Process {
         Self::spawn(directory, command)
     }
 
-    /// `scopegate run`, whose standard output nobody reads but whoever has the other end of it.
+    /// Starts `scopegate run` with this standard output, which the test may leave unread.
     #[track_caller]
     pub(crate) fn run_into(out: impl Into<Stdio>, toml: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
@@ -168,7 +169,7 @@ impl Process {
         process
     }
 
-    /// `scopegate run`, whose standard error nobody reads but whoever has the other end of it.
+    /// Starts `scopegate run` with this standard error, which the test may leave unread.
     #[track_caller]
     pub(crate) fn run_telling(errors: impl Into<Stdio>, toml: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
@@ -228,7 +229,7 @@ impl Process {
         }
     }
 
-    /// `scopegate run`, which has said where it listens.
+    /// Starts `scopegate run`, and waits until it has logged its addresses.
     #[track_caller]
     pub(crate) fn run(toml: &str) -> Self {
         let process = Self::start(
@@ -239,7 +240,7 @@ impl Process {
         process
     }
 
-    /// The same with one worker, so that every connection shares it with every other.
+    /// Starts `scopegate run` with one worker, which all connections share.
     #[track_caller]
     pub(crate) fn run_alone(toml: &str) -> Self {
         let process = Self::start(
@@ -250,13 +251,12 @@ impl Process {
         process
     }
 
-    /// The most memory that it ever had resident, in bytes. Linux tells; elsewhere it is 0 and
-    /// nothing is known.
+    /// Returns the largest resident memory so far, in bytes, on Linux; 0 elsewhere.
     pub(crate) fn peak_memory(&self) -> usize {
         self.resident("VmHWM:")
     }
 
-    /// The memory that it has resident, in bytes, likewise.
+    /// Returns the resident memory, in bytes, on Linux; 0 elsewhere.
     #[cfg(target_os = "linux")]
     pub(crate) fn memory(&self) -> usize {
         self.resident("VmRSS:")
@@ -275,8 +275,8 @@ impl Process {
         kib.unwrap_or_default() * 1024
     }
 
-    /// The value of a metric, its labels written as the exposition has them; 0 when it is not
-    /// there.
+    /// Returns the value of a metric, with its labels written as in the exposition; 0 if it is
+    /// absent.
     #[track_caller]
     pub(crate) fn metric(&self, series: &str) -> f64 {
         super::gateway::metric(self.admin(), series)
@@ -290,7 +290,7 @@ impl Process {
         });
     }
 
-    /// `scopegate dev`, which has said all that it says at the start.
+    /// Starts `scopegate dev`, and waits until it has printed its first text.
     #[track_caller]
     pub(crate) fn dev(toml: &str) -> Self {
         let process = Self::start(
@@ -305,14 +305,14 @@ impl Process {
             ],
             toml,
         );
-        // It makes keys of every kind that the configuration names first, which is work.
+        // It first generates every kind of key that the configuration names, which takes a while.
         wait_within(3 * PATIENCE, "dev has said its welcome", || {
             process.out().contains("Ctrl-C")
         });
         process
     }
 
-    /// Where requests are taken: what the log says first.
+    /// Returns the gateway's address, which the log states first.
     #[track_caller]
     pub(crate) fn address(&self) -> SocketAddr {
         self.places.map_or_else(
@@ -342,7 +342,7 @@ impl Process {
             .expect("an address is logged")
     }
 
-    /// The place of that name in the welcome of `dev`.
+    /// Returns the address with this name in the first text of `dev`.
     #[track_caller]
     pub(crate) fn place(&self, name: &str) -> SocketAddr {
         let out = self.out();
@@ -357,7 +357,7 @@ impl Process {
         url.split([' ', ',', '/']).next().unwrap().parse().unwrap()
     }
 
-    /// Its number among the processes.
+    /// Returns the process id.
     #[cfg(target_os = "linux")]
     pub(crate) fn number(&self) -> u32 {
         self.child.id()
@@ -372,12 +372,12 @@ impl Process {
         Client::connect(self.address()).send(request)
     }
 
-    /// Standard output so far.
+    /// Returns the standard output so far.
     pub(crate) fn out(&self) -> String {
         self.out.text.lock().unwrap().clone()
     }
 
-    /// Standard error so far.
+    /// Returns the standard error so far.
     pub(crate) fn errors(&self) -> String {
         self.errors.text.lock().unwrap().clone()
     }
@@ -389,13 +389,13 @@ impl Process {
         });
     }
 
-    /// Its id, for whoever has no time for a shell.
+    /// Returns the process id, for signals that are sent without a shell.
     #[cfg(unix)]
     pub(crate) fn id(&self) -> rustix::process::Pid {
         rustix::process::Pid::from_child(&self.child)
     }
 
-    /// Leaves it so many descriptors beside those that are open.
+    /// Limits the number of descriptors to the open ones plus `free`.
     #[cfg(target_os = "linux")]
     pub(crate) fn leave_descriptors(&self, free: u64) {
         use rustix::process::{Resource, Rlimit, prlimit};
@@ -412,7 +412,7 @@ impl Process {
     /// Sends a signal, such as `TERM`.
     #[cfg(unix)]
     pub(crate) fn signal(&self, name: &str) {
-        // Every POSIX shell has `kill`, and the standard library has no way to do it.
+        // Every POSIX shell has `kill`; the standard library cannot send signals.
         let process = self.child.id().to_string();
         let sent = Command::new("sh")
             .args(["-c", "kill -s \"$0\" \"$1\"", name, &process])
@@ -420,7 +420,7 @@ impl Process {
         assert!(sent.unwrap().success());
     }
 
-    /// Waits until it has ended by itself, and all that it wrote was read.
+    /// Waits until the process has ended by itself and its output was read completely.
     #[track_caller]
     pub(crate) fn wait(&mut self) -> ExitStatus {
         let mut status = None;

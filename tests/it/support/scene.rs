@@ -1,4 +1,4 @@
-//! A gateway with the hostile and the innocent on one worker, and what both of them cost.
+//! A gateway with hostile and other clients on one worker, and the cost of both.
 
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,17 +7,17 @@ use std::thread;
 use super::frames::{Flooded, Frames};
 use super::{PATIENCE, Process, Request, Secured, Upstream};
 
-/// What a flood may add to the gateway's memory (requirements.md#f6).
+/// The memory that a flood may add to the gateway (requirements.md#f6).
 const MEMORY: usize = 16 * 1024 * 1024;
 
-/// A gateway with one worker in a process of its own, and an upstream for the guilty beside that of
+/// A gateway with one worker in its own process, with one upstream for hostile clients and one for
 /// the others.
 pub(crate) struct Scene {
     pub(crate) process: Process,
     pub(crate) victim: Upstream,
     #[expect(dead_code, reason = "it is there to answer the innocent")]
     upstream: Upstream,
-    /// Its memory before anything happened.
+    /// The gateway's memory before the attack.
     before: usize,
 }
 
@@ -26,7 +26,7 @@ impl Scene {
         Self::open_with(more, Frames::connect)
     }
 
-    /// The same over TLS.
+    /// Starts the same scene over TLS.
     pub(crate) fn secured(secured: &Secured) -> Self {
         Self::open_with(&secured.server_toml(), |address| {
             let socket = TcpStream::connect(address).unwrap();
@@ -52,7 +52,7 @@ impl Scene {
             ]
             .concat(),
         );
-        // What is made at the first requests is nobody's fault.
+        // Memory that the first requests allocate does not count.
         let mut client = connect(process.address());
         for number in 0..50 {
             client.get(2 * number + 1, "/innocent");
@@ -71,7 +71,7 @@ impl Scene {
         Frames::connect(self.process.address())
     }
 
-    /// Does something bad while others ask all the time, each of whom is answered.
+    /// Runs an attack while other clients send requests, all of which must be answered.
     pub(crate) fn beside_others<T>(&self, bad: impl FnOnce() -> T) -> T {
         let is_over = AtomicBool::new(false);
         let result = thread::scope(|scope| {
@@ -96,7 +96,7 @@ impl Scene {
         result
     }
 
-    /// The same with a flood of frames.
+    /// Runs a flood of frames as the attack.
     pub(crate) fn flood(
         &self,
         client: Frames,
@@ -105,8 +105,7 @@ impl Scene {
         self.beside_others(|| client.flood(pieces))
     }
 
-    /// Requests for which the upstream was disturbed, those that were cut before their end among
-    /// them.
+    /// Returns the number of requests that reached the upstream, including those that were cut.
     pub(crate) fn disturbed(&self) -> u32 {
         let count = |what: &str| {
             self.process.metric(&format!(
@@ -128,7 +127,7 @@ impl Scene {
     }
 }
 
-/// Sets a flag when it is dropped, by a panic as well.
+/// Sets a flag when it is dropped, also by a panic.
 struct Over<'a>(&'a AtomicBool);
 
 impl Drop for Over<'_> {

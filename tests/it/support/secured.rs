@@ -1,4 +1,4 @@
-//! TLS for the cast: a root of its own, and clients that trust it.
+//! TLS for the actors: a root certificate, and clients that trust it.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -17,10 +17,10 @@ use tokio_rustls::TlsConnector;
 
 use super::{PATIENCE, TlsClient};
 
-/// How often a client may find that its connection has ended before it could ask.
+/// The number of times that a client may find its connection ended before it could send.
 const MOVES: usize = 10;
 
-/// A certificate for this machine that signed itself, on disk.
+/// A self-signed certificate for this machine, on disk.
 pub(crate) struct Secured {
     directory: tempfile::TempDir,
     roots: RootCertStore,
@@ -42,7 +42,7 @@ impl Secured {
         Self { directory, roots }
     }
 
-    /// What makes a gateway show it: a table of the configuration.
+    /// Returns the table of the configuration that makes a gateway present it.
     pub(crate) fn server_toml(&self) -> String {
         let file = |name: &str| self.directory.path().join(name).display().to_string();
         format!(
@@ -52,13 +52,13 @@ impl Secured {
         )
     }
 
-    /// What an upstream's `ca_file` is.
+    /// Returns the file for an upstream's `ca_file`.
     pub(crate) fn root(&self) -> PathBuf {
         Path::new(self.directory.path()).join("own.pem")
     }
 
-    /// Clients for a load of GETs of `/x`: of both protocols, and such as keep their connections
-    /// and such as do not.
+    /// Returns clients for a load of GETs of `/x`: over both protocols, with and without
+    /// keep-alive.
     pub(crate) fn clients(
         &self,
         address: SocketAddr,
@@ -75,7 +75,7 @@ impl Secured {
         })
     }
 
-    /// A client of HTTP/2 or HTTP/1.1 that keeps its connection for as long as it may.
+    /// Returns a client of HTTP/2 or HTTP/1.1 that keeps its connection as long as possible.
     pub(crate) fn client(&self, address: SocketAddr, is_http2: bool) -> Keeper {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -91,8 +91,8 @@ impl Secured {
         }
     }
 
-    /// A client on a connection that is there, whose handshake comes with its first request. It
-    /// asks for an address, not for a name, so that its requests may name any host.
+    /// Returns a TLS client on a connected socket, whose handshake comes with its first request. It
+    /// names an address, not a host, so that its requests may name any host.
     pub(crate) fn over(&self, socket: std::net::TcpStream, is_http2: bool) -> TlsClient {
         let name = ServerName::try_from("127.0.0.1").unwrap();
         StreamOwned::new(
@@ -117,15 +117,15 @@ impl Secured {
     }
 }
 
-/// A client that asks on one connection until it is told to leave it: what was never sent is sent
-/// on another one, and nothing else.
+/// A client that uses one connection until it ends. A request that was never sent is sent on
+/// another connection; no other request is.
 pub(crate) struct Keeper {
     runtime: Runtime,
     config: Arc<ClientConfig>,
     address: SocketAddr,
     is_http2: bool,
     connection: Option<Connection>,
-    /// Connections so far.
+    /// The number of connections so far.
     pub(crate) made: usize,
 }
 
@@ -134,15 +134,15 @@ enum Connection {
     Http2(http2::SendRequest<Empty<Bytes>>),
 }
 
-/// What became of a request.
+/// The result of sending a request.
 enum Sent {
     Answered(Box<Response<hyper::body::Incoming>>),
-    /// The connection was at its end before anything was sent.
+    /// The connection ended before anything was sent.
     Not,
 }
 
 impl Keeper {
-    /// A GET: an error unless it is answered with 200, to its end.
+    /// Sends a GET. Returns an error unless the answer is a complete 200.
     pub(crate) fn ask(&mut self, path: &str) -> Result<(), String> {
         let connector = TlsConnector::from(self.config.clone());
         let (address, is_http2) = (self.address, self.is_http2);
@@ -183,7 +183,8 @@ impl Keeper {
             .map_err(|_| "no answer in time".to_owned())?
     }
 
-    /// Opens a connection whose server has accepted it; `pause` comes before the handshake goes on.
+    /// Opens a connection that the server has accepted, and calls `pause` before the handshake
+    /// continues.
     pub(crate) fn connect_slowly(&mut self, pause: impl FnOnce()) -> Result<(), String> {
         let connector = TlsConnector::from(self.config.clone());
         let (address, is_http2) = (self.address, self.is_http2);

@@ -1,5 +1,5 @@
-//! As much of a shell and of curl as the welcome of `scopegate dev` uses, so that its lines can be
-//! run where neither is there. What it does not know is a failure and never skipped.
+//! The parts of a shell and of curl that the first text of `scopegate dev` uses, so that its lines
+//! run on machines without them. An unknown part is an error and never skipped.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -13,7 +13,7 @@ pub(crate) struct Shell {
 }
 
 impl Shell {
-    /// Runs a line: the answer of a call, or nothing where the line sets the variable.
+    /// Runs a line. Returns the answer to a call, or nothing if the line sets the variable.
     #[track_caller]
     pub(crate) fn run(&mut self, line: &str) -> Option<Answer> {
         if let Some(value) = line.strip_prefix("TOKEN=") {
@@ -24,7 +24,7 @@ impl Shell {
         Some(Client::connect(call.authority.parse().unwrap()).send(&call.request()))
     }
 
-    /// Words with everything that stands for something else put in its place.
+    /// Splits a line into words, with all substitutions replaced.
     #[track_caller]
     fn words(&self, line: &str) -> Vec<String> {
         let mut words = vec![None::<String>];
@@ -68,7 +68,7 @@ impl Shell {
         words.into_iter().flatten().collect()
     }
 
-    /// What a command prints, its last line end aside: a call, piped to `cut`.
+    /// Returns the output of a command, a call that is piped to `cut`, without its last line end.
     #[track_caller]
     fn output(&self, command: &str) -> String {
         let (call, cut) = command.rsplit_once(" | ").expect("a call and a cut");
@@ -93,8 +93,8 @@ impl Shell {
     }
 }
 
-/// Where the parenthesis closes that a substitution opened. There is none in the quotes that are
-/// used here.
+/// Returns the position of the parenthesis that closes a substitution. The quotes here contain
+/// none.
 fn end_of_substitution(text: &str) -> usize {
     let mut depth = 0_usize;
     for (at, c) in text.char_indices() {
@@ -108,7 +108,7 @@ fn end_of_substitution(text: &str) -> usize {
     panic!("a substitution ends: {text}");
 }
 
-/// What a curl line asks for.
+/// The request of a curl line.
 #[derive(Default)]
 struct Call {
     method: Option<String>,

@@ -1,4 +1,4 @@
-//! An upstream that plays a script and holds every arrival against the invariants.
+//! An upstream that follows a script and checks every arrival against the invariants.
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -15,16 +15,16 @@ use super::wait_until;
 pub(crate) struct Arrival {
     pub(crate) method: String,
     pub(crate) target: String,
-    /// Names in lower case, in the order of arrival.
+    /// The fields in the order of arrival, with their names in lower case.
     pub(crate) fields: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
     pub(crate) trailers: Vec<(String, String)>,
-    /// Which connection it came on, counted from 0.
+    /// The connection of the request, counted from 0.
     pub(crate) connection: usize,
 }
 
 impl Arrival {
-    /// The value of a field that is there once.
+    /// Returns the value of a field that occurs once.
     #[track_caller]
     pub(crate) fn field(&self, name: &str) -> Option<&str> {
         let mut found = self.fields.iter().filter(|(field, _)| field == name);
@@ -38,29 +38,29 @@ impl Arrival {
     }
 }
 
-/// What the upstream does with a request.
+/// The upstream's action for a request.
 #[derive(Clone, Debug, Default)]
 pub(crate) enum Script {
-    /// Answers 200 with the body `ok`, keeping the connection.
+    /// Answers 200 with the body `ok`, and keeps the connection.
     #[default]
     Ok,
-    /// Answers 200 with the target and then the body of the request, keeping the connection.
+    /// Answers 200 with the target and the body of the request, and keeps the connection.
     Echo,
     /// Writes the first bytes and then the second again and again, until the other side gives up.
     Flood(Vec<u8>, Vec<u8>),
-    /// Writes these bytes as they are after the request was read, keeping the connection if `true`.
+    /// Writes these bytes after the request was read, and keeps the connection if `true`.
     Raw(Vec<u8>, bool),
     /// Writes these bytes, then resets the connection.
     RawThenReset(Vec<u8>),
-    /// Writes the bytes one piece after the other, each when it is told to by [`Upstream::go_on`].
+    /// Writes the bytes piece by piece, each after a call of [`Upstream::go_on`].
     Pieces(Vec<Vec<u8>>),
-    /// Reads the request and says nothing, until the client gives up.
+    /// Reads the request and sends nothing until the client gives up.
     Hang,
-    /// Closes the connection without a word after the request was read.
+    /// Closes the connection without an answer after the request was read.
     Close,
     /// Writes these bytes after the request's head, without reading its body.
     Early(Vec<u8>),
-    /// Reads nothing of the body and says nothing.
+    /// Reads nothing of the body and sends nothing.
     Stall,
 }
 
@@ -79,8 +79,8 @@ struct State {
     flooded: AtomicUsize,
     violations: Mutex<Vec<String>>,
     steps: Mutex<usize>,
-    /// `None` when this side is done with one: the last handle closes it, and resets it if it is
-    /// to.
+    /// The connections; `None` for one that this side has finished. The last handle closes the
+    /// connection, or resets it if the script says so.
     connections: Mutex<Vec<Option<TcpStream>>>,
 }
 
@@ -109,7 +109,7 @@ impl Upstream {
         Self { address, state }
     }
 
-    /// Its entry in a configuration.
+    /// Returns its entry in a configuration.
     pub(crate) fn toml(&self, name: &str) -> String {
         format!("[upstreams.{name}]\nurl = \"{}\"\n", self.url())
     }
@@ -122,48 +122,48 @@ impl Upstream {
         self.address.to_string()
     }
 
-    /// What it does when nothing else is to be played, instead of [`Script::Ok`].
+    /// Sets the default action, instead of [`Script::Ok`].
     pub(crate) fn always(&self, script: Script) {
         *self.state.rest.lock().unwrap() = script;
     }
 
-    /// Bytes of bodies that have arrived so far, those of requests that have not ended among them.
+    /// Returns the number of bytes of bodies so far, including incomplete ones.
     pub(crate) fn body_bytes(&self) -> usize {
         self.state.body_bytes.load(Ordering::SeqCst)
     }
 
-    /// Bytes that [`Script::Flood`] has got rid of.
+    /// Returns the number of bytes that [`Script::Flood`] has written.
     pub(crate) fn flooded(&self) -> usize {
         self.state.flooded.load(Ordering::SeqCst)
     }
 
-    /// What it does with the next requests; after that it answers 200.
+    /// Sets the actions for the next requests; after that it answers 200.
     pub(crate) fn play(&self, script: impl IntoIterator<Item = Script>) {
         self.state.script.lock().unwrap().extend(script);
     }
 
-    /// Lets the next of [`Script::Pieces`] go.
+    /// Lets the next piece of [`Script::Pieces`] be sent.
     pub(crate) fn go_on(&self) {
         *self.state.steps.lock().unwrap() += 1;
     }
 
-    /// Everything that has arrived.
+    /// Returns all arrivals.
     pub(crate) fn arrivals(&self) -> Vec<Arrival> {
         self.state.arrivals.lock().unwrap().clone()
     }
 
-    /// The last that has arrived.
+    /// Returns the last arrival.
     #[track_caller]
     pub(crate) fn last(&self) -> Arrival {
         self.arrivals().pop().expect("nothing has arrived")
     }
 
-    /// Connections that were ever made to it.
+    /// Returns the number of connections ever made.
     pub(crate) fn connections(&self) -> usize {
         self.state.connections.lock().unwrap().len()
     }
 
-    /// Connections that neither side has closed.
+    /// Returns the number of connections that neither side has closed.
     pub(crate) fn open_connections(&self) -> usize {
         self.state
             .connections
@@ -174,14 +174,14 @@ impl Upstream {
             .count()
     }
 
-    /// Closes every connection from this side, idle ones as well.
+    /// Closes every connection from this side, also idle ones.
     pub(crate) fn close_connections(&self) {
         for stream in self.state.connections.lock().unwrap().iter().flatten() {
             let _ = stream.shutdown(Shutdown::Both);
         }
     }
 
-    /// Waits until so many requests have arrived.
+    /// Waits until `count` requests have arrived.
     #[track_caller]
     pub(crate) fn wait_for(&self, count: usize) {
         wait_until("requests arrive at the upstream", || {
@@ -262,7 +262,7 @@ fn serve(state: &State, stream: TcpStream, number: usize) {
                 return;
             }
             Script::Hang | Script::Stall => {
-                // Until the other side gives up.
+                // Blocks until the other side gives up.
                 let _ = stream.set_read_timeout(Some(Duration::from_secs(60)));
                 if matches!(script, Script::Hang) {
                     let _ = reader.read(&mut [0]);
@@ -277,7 +277,7 @@ fn serve(state: &State, stream: TcpStream, number: usize) {
     }
 }
 
-/// A close that the other side sees as a reset.
+/// Makes the close of a connection a reset.
 fn reset(stream: &TcpStream) {
     let _ = socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO));
 }
@@ -316,7 +316,7 @@ fn field(line: &str) -> Option<(String, String)> {
     Some((name.to_ascii_lowercase(), value.trim().to_owned()))
 }
 
-/// Reads so many bytes of a body, counting each piece as it comes.
+/// Reads `count` bytes of a body, and counts each piece as it arrives.
 fn read_piece(
     state: &State,
     reader: &mut BufReader<TcpStream>,
@@ -377,7 +377,7 @@ fn read_body(state: &State, reader: &mut BufReader<TcpStream>, arrival: &mut Arr
     }
 }
 
-/// What holds of everything that arrives at any upstream (requirements.md#p01, #h03, #d54, #d55).
+/// Checks the invariants of every arrival at any upstream (requirements.md#p01, #h03, #d54, #d55).
 fn check(state: &State, head: &[u8], arrival: &Arrival) {
     let mut broken = Vec::new();
     let count = |name: &str| {
@@ -402,7 +402,7 @@ fn check(state: &State, head: &[u8], arrival: &Arrival) {
         "proxy-authorization",
         "expect",
     ] {
-        // The one upgrade that a route can allow, whole.
+        // The only upgrade that a route can allow.
         let switches = arrival.field("connection") == Some("upgrade")
             && arrival.field("upgrade") == Some("websocket")
             && arrival.method == "GET";
@@ -417,7 +417,7 @@ fn check(state: &State, head: &[u8], arrival: &Arrival) {
     {
         broken.push("a transfer coding other than chunked".to_owned());
     }
-    // A probe is the gateway's own request, forwarded for nobody.
+    // A probe is the gateway's own request and has no forwarding fields.
     let is_probe = arrival.target.starts_with("/healthz")
         && arrival.field("user-agent") == Some(concat!("scopegate/", env!("CARGO_PKG_VERSION")));
     let forwarded = ["x-request-id", "via", "x-forwarded-for"];

@@ -1,4 +1,4 @@
-//! What a client sends byte by byte, and what has to become of it.
+//! Byte-exact requests and their expected results.
 
 use std::collections::BTreeMap;
 
@@ -7,37 +7,37 @@ use serde::Deserialize;
 use super::frames::{END_HEADERS, END_STREAM, Frames, HEADERS, RST_STREAM, literal};
 use super::{Arrival, Client, Gateway, Request, Upstream, raw};
 
-/// One text that a client sends.
+/// The text that a client sends, and its expected result.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Vector {
     pub(crate) name: String,
-    /// Places in `docs/design` that it is for.
+    /// The entries of `docs/design` that the case belongs to.
     #[serde(rename = "source")]
     _source: Vec<String>,
-    /// Each character is a byte. `${repeat 3 ab}` is `ababab`, and `${token read}` a good token
-    /// with these scopes.
+    /// The text to send, in which each character is a byte. `${repeat 3 ab}` is `ababab`, and
+    /// `${token read}` a good token with these scopes.
     send: String,
-    /// The status with which it is refused; 0 where the connection is closed without a word.
+    /// The status of the refusal; 0 if the connection is closed without an answer.
     refused: Option<u16>,
-    /// The code of the refusal, where it is not the parser's own.
+    /// The code of the refusal, if the gateway and not the parser refuses.
     code: Option<String>,
-    /// What arrives instead, in order.
+    /// The requests that arrive instead, in order.
     #[serde(default)]
     forwarded: Vec<Expected>,
-    /// Whether the connection goes on; what was refused closes it unless it says otherwise.
+    /// Set if the connection continues; by default a refusal closes it.
     #[serde(default)]
     then: Then,
 }
 
-/// A request as it has to arrive.
+/// A request as it must arrive.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Expected {
     target: String,
     #[serde(default)]
     body: String,
-    /// What a field of this name holds, line by line; none where it must not be there.
+    /// The lines of each of these fields; empty for a field that must be absent.
     #[serde(default)]
     fields: BTreeMap<String, Vec<String>>,
 }
@@ -51,7 +51,7 @@ enum Then {
 }
 
 impl Vector {
-    /// The vectors of a file, which has more than `least`.
+    /// Reads the vectors of a file, which must have more than `least`.
     #[track_caller]
     pub(crate) fn read(text: &str, least: usize) -> Vec<Self> {
         let vectors: Vec<Self> = serde_json::from_str(text).unwrap();
@@ -70,8 +70,8 @@ impl Vector {
         vectors
     }
 
-    /// What is wrong with how the gateway took it, if anything is. Whatever is forwarded is echoed,
-    /// and `/next` and `/after` are for everybody. `token` makes tokens.
+    /// Sends the vector and returns an error if the gateway's reaction is wrong. Every forwarded
+    /// request is echoed, and `/next` and `/after` are public. `token` makes tokens.
     pub(crate) fn run(
         &self,
         gateway: &Gateway,
@@ -106,8 +106,8 @@ impl Vector {
         }
     }
 
-    /// What is wrong with how the gateway took the same request over HTTP/2; `None` where HTTP/2
-    /// has no such request.
+    /// Sends the same request over HTTP/2 and returns an error if the gateway's reaction is wrong;
+    /// `None` if HTTP/2 has no such request.
     pub(crate) fn run_over_http_2(
         &self,
         gateway: &Gateway,
@@ -122,8 +122,8 @@ impl Vector {
             client.wait(|frame| frame.stream == 1 && matches!(frame.kind, HEADERS | RST_STREAM))?;
         let status = (answer.kind == HEADERS).then(|| answer.status());
         let is_as_expected = match (self.refused, status) {
-            // What the parser of HTTP/1.1 refuses is malformed here, too, or refused in other
-            // words.
+            // A request that the parser of HTTP/1.1 refuses is also malformed here, or refused with
+            // another code.
             (Some(_), None) => self.code.is_none(),
             (Some(expected), Some(status)) if self.code.is_none() => {
                 status == expected || (400..500).contains(&status)
@@ -146,7 +146,7 @@ impl Vector {
         })
     }
 
-    /// The connection closes after the answers, and there are no more than were asked for.
+    /// Checks that the connection closes after the expected answers and no others.
     fn run_to_the_end(&self, gateway: &Gateway, bytes: &[u8]) -> Result<(), String> {
         let answers = raw(gateway.address(), bytes);
         let statuses: Vec<_> = answers
@@ -165,7 +165,7 @@ impl Vector {
         }
     }
 
-    /// The connection stays, and what is sent next is taken for what it is.
+    /// Checks that the connection continues, and that the next request is read as such.
     fn run_and_go_on(&self, client: &mut Client, bytes: &[u8]) -> Result<(), String> {
         client.write(bytes);
         for status in self.statuses() {
@@ -211,7 +211,7 @@ impl Expected {
     }
 }
 
-/// A text with what stands in `${…}` filled in.
+/// Replaces the `${…}` parts of a text.
 fn filled(text: &str, token: &dyn Fn(&str) -> String) -> String {
     let mut filled = String::new();
     let mut parts = text.split("${");
@@ -240,8 +240,8 @@ fn bytes(text: &str) -> Vec<u8> {
         .collect()
 }
 
-/// The head of a request as a block of HTTP/2: of one in origin form, without a body, whose names
-/// are names and not about its connection, and that is no longer than a frame.
+/// Encodes the head of a request as a block of HTTP/2. The request must be in origin form, without
+/// a body and without connection-specific fields, with valid names, and fit into one frame.
 fn block(text: &str) -> Option<Vec<u8>> {
     const ABOUT_THE_CONNECTION: [&str; 7] = [
         "connection",
