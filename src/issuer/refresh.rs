@@ -176,7 +176,7 @@ fn restore(issuer: &Issuer, file: &LastGood) {
             tracing::info!(issuer = &*entry.name, %path, keys = %added, age = ?kept.age, "keys were restored from the file of an earlier process");
         }
         Err(error) => {
-            tracing::warn!(issuer = &*entry.name, %path, %error, "the file with the keys of an earlier process is not used")
+            tracing::warn!(issuer = &*entry.name, %path, %error, "the file with the keys of an earlier process is not used");
         }
     }
 }
