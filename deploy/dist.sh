@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Builds scopegate as it is shipped: optimized by what a usual day's traffic does (profile-guided optimization).
+# Builds scopegate as it is shipped: optimized for typical traffic (profile-guided optimization).
 #
-#   deploy/dist.sh              # prints where the program is; some ten minutes on two cores
+#   deploy/dist.sh              # prints the path of the program; some ten minutes on two cores
 #   deploy/dist.sh FILE         # and copies it there
 #
-# Three steps: a build that counts, the traffic of tests/it/usual_requests.rs through it, and a build that knows the counts. Needs
-# `llvm-profdata` in a version that reads what this compiler writes:
+# Three steps: an instrumented build, the traffic of tests/it/usual_requests.rs through it, and a build that uses the
+# counts. Needs `llvm-profdata` in a version that reads this compiler's profiles:
 #
 #   rustup component add llvm-tools
 #
@@ -23,7 +23,7 @@ target=$PWD/${CARGO_TARGET_DIR:-target}/dist
 counts=$target/counts
 rm -rf "$counts"
 
-# With --target the flags are for the program alone, not for what runs while it is built.
+# With --target the flags apply to the program only, not to build scripts and procedural macros.
 build() {
     RUSTFLAGS="${RUSTFLAGS:-} $1" cargo build --locked --profile dist --target "$host" --target-dir "$target/$2"
 }

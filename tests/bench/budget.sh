@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Instructions of `decide` and of one forwarded request against tests/bench/budget.toml; fails when they are exceeded.
 #
-#   tests/bench/budget.sh              # the build that is shipped, but for its training
-#   tests/bench/budget.sh --profile    # the same with line tables, and where the instructions go
+#   tests/bench/budget.sh              # the build that is shipped, without its training
+#   tests/bench/budget.sh --profile    # the same with line tables, and the functions with the most instructions
 #
 # Needs Valgrind; where it is missing and there is apt, installs it.
 set -euo pipefail
