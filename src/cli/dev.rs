@@ -75,26 +75,11 @@ struct Welcome<'a> {
 impl Welcome<'_> {
     fn text(&self, config: &Config) -> String {
         let mut text = format!(
-            "scopegate dev: {}, with an embedded issuer and an echo for its issuers and upstreams\n\n",
+            "scopegate dev: {}, with an embedded issuer and an echo for its issuers and \
+             upstreams\n\n",
             self.file
         );
-        let mut place = |name: &str, at: String| {
-            let _ = writeln!(text, "  {name:<8}  {at}");
-        };
-        self.gateway
-            .iter()
-            .for_each(|at| place("gateway", format!("http://{at}")));
-        if let Some(admin) = self.admin {
-            place("admin", format!("http://{admin}/metrics"));
-        }
-        place(
-            "issuer",
-            format!(
-                "http://{}, client {CLIENT_ID}, secret {CLIENT_SECRET}",
-                self.issuer
-            ),
-        );
-        place("echo", format!("http://{}", self.echo));
+        self.write_addresses(&mut text);
         let _ = write!(text, "\n{}", routes::table(config));
         if let Some(gateway) = self.gateway.first() {
             text.push_str("\nTo paste into another terminal, one line after the other:\n");
@@ -105,11 +90,24 @@ impl Welcome<'_> {
         for exposed in self.exposed() {
             let _ = write!(
                 text,
-                "\nwarning: {exposed} can be reached from other machines, and any client there can get a token\n"
+                "\nwarning: {exposed} can be reached from other machines, and any client there \
+                 can get a token\n"
             );
         }
         text.push_str("\nCtrl-C ends it; a change of the file takes effect at once.\n\n");
         text
+    }
+
+    fn write_addresses(&self, text: &mut String) {
+        for address in self.gateway {
+            let _ = writeln!(text, "  gateway   http://{address}");
+        }
+        if let Some(admin) = self.admin {
+            let _ = writeln!(text, "  admin     http://{admin}/metrics");
+        }
+        let credentials = format!("client {CLIENT_ID}, secret {CLIENT_SECRET}");
+        let _ = writeln!(text, "  issuer    http://{}, {credentials}", self.issuer);
+        let _ = writeln!(text, "  echo      http://{}", self.echo);
     }
 
     fn exposed(&self) -> impl Iterator<Item = SocketAddr> {

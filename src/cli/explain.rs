@@ -81,10 +81,9 @@ pub(super) fn explain(settings: &Settings, arguments: &Arguments) -> Result<Stri
     }
     // The file with kept keys belongs to a gateway: this command does not write it, and an error of
     // a fetch should be visible.
-    config
-        .issuers
-        .iter_mut()
-        .for_each(|issuer| issuer.entry.fetch.keep_file = None);
+    for issuer in &mut config.issuers {
+        issuer.entry.fetch.keep_file = None;
+    }
     let token = arguments
         .token_file
         .as_deref()
@@ -101,12 +100,8 @@ pub(super) fn explain(settings: &Settings, arguments: &Arguments) -> Result<Stri
         .as_deref()
         .map(read_certificate)
         .transpose()?;
-    let examination = examine(
-        &snapshot,
-        arguments,
-        token.as_ref().map(|token| token.as_str()),
-        certificate.as_ref(),
-    );
+    let token = token.as_ref().map(|token| token.as_str());
+    let examination = examine(&snapshot, arguments, token, certificate.as_ref());
     let explanation = LocalSet::new().block_on(&runtime, examination);
     Ok(explanation.text())
 }
@@ -131,32 +126,21 @@ async fn examine(
     certificate: Option<&Fingerprint>,
 ) -> Explanation {
     let mut explanation = Explanation::default();
-    let request = arguments.request();
-    explanation.step(
-        "request",
-        Outcome::Asked,
-        format!("{} {}", request.method(), request.uri()),
-    );
+    let mut request = arguments.request();
+    let line = format!("{} {}", request.method(), request.uri());
+    explanation.step("request", Outcome::Asked, line);
     let entry = entry(snapshot, &request);
-    let request = match (entry, token) {
-        (Some(entry), Some(token)) => {
-            let source = source_of(snapshot, entry, arguments.origin.is_some());
-            if let Some(Source::Cookie(name)) = source {
-                explanation.step(
-                    "",
-                    Outcome::Asked,
-                    format!("the token is in the cookie \"{name}\""),
-                );
-            }
-            with_token(request, source, token)
+    if let (Some(entry), Some(token)) = (entry, token) {
+        let source = source_of(snapshot, entry, arguments.origin.is_some());
+        if let Some(Source::Cookie(name)) = source {
+            let says = format!("the token is in the cookie \"{name}\"");
+            explanation.step("", Outcome::Asked, says);
         }
-        _ => request,
-    };
-    if entry.is_some_and(|entry| entry.requirement != Requirement::Public) {
-        for issuer in snapshot.issuers() {
-            let client = Client::new(Tls::system());
-            tokio::task::spawn_local(maintain(Arc::downgrade(issuer), client));
-        }
+        request = with_token(request, source, token);
+    }
+    let needs_token = entry.is_some_and(|entry| entry.requirement != Requirement::Public);
+    if needs_token {
+        fetch_keys(snapshot);
     }
     let context = RequestContext {
         now: clock::now().unix,
@@ -166,9 +150,9 @@ async fn examine(
     let verdict = decide(snapshot, &request, None, context).await;
     if let Some(entry) = entry {
         explanation.routed(snapshot, entry);
-        if entry.requirement != Requirement::Public {
-            explanation.outline(token, context);
-        }
+    }
+    if needs_token {
+        explanation.outline(token, context);
     }
     match verdict {
         Ok(Verdict::Forward(decision)) => explanation.permitted(snapshot, &decision),
@@ -176,25 +160,32 @@ async fn examine(
         Ok(Verdict::Preflight { headers, .. }) => explanation.preflight(&headers),
         Err(refusal) => {
             explanation.refused(snapshot, &refusal);
-            match token_error(&refusal) {
-                Some(TokenError::UnknownKey | TokenError::KeysUnavailable { .. })
-                    if arguments.dev.is_none() =>
-                {
-                    explanation.step("", Outcome::Asked, DEV_KEYS);
-                }
-                Some(TokenError::ClientCertificate) if certificate.is_none() => {
-                    explanation.step("", Outcome::Asked, CERTIFICATE);
-                }
-                _ => {}
+            if let Some(hint) = hint(&refusal, arguments) {
+                explanation.step("", Outcome::Asked, hint);
             }
         }
     }
     explanation
 }
 
-fn token_error(refusal: &Refusal) -> Option<TokenError> {
-    match &refusal.cause {
-        Cause::Token { rejection, .. } => Some(rejection.error),
+/// Starts the tasks that fetch the issuers' keys.
+fn fetch_keys(snapshot: &Snapshot) {
+    for issuer in snapshot.issuers() {
+        let client = Client::new(Tls::system());
+        tokio::task::spawn_local(maintain(Arc::downgrade(issuer), client));
+    }
+}
+
+/// Returns the option that may lead to another verdict.
+fn hint(refusal: &Refusal, arguments: &Arguments) -> Option<&'static str> {
+    let Cause::Token { rejection, .. } = &refusal.cause else {
+        return None;
+    };
+    match rejection.error {
+        TokenError::UnknownKey | TokenError::KeysUnavailable { .. } if arguments.dev.is_none() => {
+            Some(DEV_KEYS)
+        }
+        TokenError::ClientCertificate if arguments.client_cert_file.is_none() => Some(CERTIFICATE),
         _ => None,
     }
 }
@@ -236,10 +227,12 @@ fn source_of<'s>(
     from_page: bool,
 ) -> Option<&'s Source> {
     let sources = &snapshot.routes.get(entry.route)?.token_from;
-    let cookie = sources
-        .iter()
-        .find(|source| from_page && matches!(source, Source::Cookie(_)));
-    cookie.or_else(|| sources.first())
+    for source in sources {
+        if from_page && matches!(source, Source::Cookie(_)) {
+            return Some(source);
+        }
+    }
+    sources.first()
 }
 
 /// Puts the token in the source that the route reads. A token that no header can carry is left out,
@@ -253,22 +246,15 @@ fn with_token(mut request: Request<()>, source: Option<&Source>, token: &str) ->
             set(headers, COOKIE, &Zeroizing::new(format!("{name}={token}")));
         }
         Some(Source::Query(name)) => {
-            let separator = if request.uri().query().is_some() {
-                '&'
-            } else {
-                '?'
-            };
-            let with_query = format!("{}{separator}{name}={token}", request.uri());
-            if let Ok(uri) = with_query.parse() {
+            let uri = request.uri();
+            let separator = if uri.query().is_some() { '&' } else { '?' };
+            if let Ok(uri) = format!("{uri}{separator}{name}={token}").parse() {
                 *request.uri_mut() = uri;
             }
         }
         Some(Source::Bearer) | None => {
-            set(
-                headers,
-                AUTHORIZATION,
-                &Zeroizing::new(format!("Bearer {token}")),
-            );
+            let value = Zeroizing::new(format!("Bearer {token}"));
+            set(headers, AUTHORIZATION, &value);
         }
     }
     request
@@ -295,15 +281,20 @@ fn read_token(file: &Path) -> Result<Zeroizing<String>, Failure> {
 }
 
 fn read_certificate(file: &Path) -> Result<Fingerprint, Failure> {
-    let none = || io::Error::new(io::ErrorKind::InvalidData, "there is no certificate in PEM");
-    let read = std::fs::read_to_string(file);
-    let found = read.and_then(|text| Fingerprint::of_pem(&text).ok_or_else(none));
-    found.map_err(|error| Failure::CertificateFile(file.to_owned(), error))
+    let error = match std::fs::read_to_string(file) {
+        Ok(text) => match Fingerprint::of_pem(&text) {
+            Some(fingerprint) => return Ok(fingerprint),
+            None => io::Error::new(io::ErrorKind::InvalidData, "there is no certificate in PEM"),
+        },
+        Err(error) => error,
+    };
+    Err(Failure::CertificateFile(file.to_owned(), error))
 }
 
 /// Parses a request target in origin form (RFC 9112 §3.2.1).
 fn target(text: &str) -> Result<Uri, &'static str> {
-    let refused = "not a valid path of a request, which the gateway would answer with 400: a path begins with \"/\" and has no spaces";
+    let refused = "not a valid path of a request, which the gateway would answer with 400: a path \
+                   begins with \"/\" and has no spaces";
     let uri: Uri = text.parse().map_err(|_| refused)?;
     if text.starts_with('/') {
         Ok(uri)

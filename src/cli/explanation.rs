@@ -1,5 +1,6 @@
 //! The steps of a decision, as `scopegate explain` shows them.
 
+use std::fmt::Write;
 use std::time::{Duration, UNIX_EPOCH};
 
 use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -88,19 +89,9 @@ impl Explanation {
         let asks = match &entry.requirement {
             Requirement::Public => "is public".to_owned(),
             asked => {
-                let places = route
-                    .token_from
-                    .iter()
-                    .map(ToString::to_string)
-                    .collect::<Vec<_>>()
-                    .join(", ");
-                let names = route
-                    .verifiers
-                    .iter()
-                    .map(|one| &**one.name())
-                    .collect::<Vec<_>>()
-                    .join(", ");
-                format!("asks for {asked}, in a token of {names} from {places}")
+                let sources = list(route.token_from.iter());
+                let names = list(route.verifiers.iter().map(|verifier| verifier.name()));
+                format!("asks for {asked}, in a token of {names} from {sources}")
             }
         };
         self.step("route", Outcome::Passed, format!("{} {asks}", route.label));
@@ -108,47 +99,34 @@ impl Explanation {
 
     /// Adds the contents of the token, before any of it is verified.
     pub(super) fn outline(&mut self, token: Option<&str>, context: RequestContext<'_>) {
-        let RequestContext {
-            now, certificate, ..
-        } = context;
         let Some(Ok(outline)) = token.map(|text| Outline::of(BearerToken::new(text))) else {
             return;
         };
-        let mut says =
-            |name, value: String| self.step("", Outcome::Asked, format!("{name:<9} {value}"));
-        let or_none = |value: Option<&str>| value.unwrap_or("none").to_owned();
-        says("alg", outline.algorithm.to_owned());
-        says("kid", or_none(outline.key_id.as_deref()));
-        says("iss", outline.issuer.to_string());
-        says(
-            "aud",
-            if outline.audience.is_empty() {
-                "none".to_owned()
-            } else {
-                outline.audience.join(", ")
-            },
-        );
-        says("client", or_none(outline.client.as_deref()));
-        says("token_use", or_none(outline.token_use.as_deref()));
-        says("exp", moment(outline.expires, now));
+        self.claim("alg", outline.algorithm);
+        self.claim("kid", outline.key_id.as_deref().unwrap_or("none"));
+        self.claim("iss", &outline.issuer);
+        match outline.audience.as_slice() {
+            [] => self.claim("aud", "none"),
+            audience => self.claim("aud", &audience.join(", ")),
+        }
+        self.claim("client", outline.client.as_deref().unwrap_or("none"));
+        self.claim("token_use", outline.token_use.as_deref().unwrap_or("none"));
+        self.claim("exp", &moment(outline.expires, context.now));
         if let Some(start) = outline.not_before {
-            says("nbf", moment(start, now));
+            self.claim("nbf", &moment(start, context.now));
         }
-        says(
-            "scope",
-            if outline.scopes.is_empty() {
-                "none".to_owned()
-            } else {
-                outline.scopes
-            },
-        );
+        self.claim("scope", or_none(&outline.scopes));
         if let Some(confirmation) = outline.confirmation {
-            says("cnf", confirmation);
-            says(
-                "shown",
-                certificate.map_or("no certificate".to_owned(), Fingerprint::thumbprint),
-            );
+            self.claim("cnf", &confirmation);
+            match context.certificate.map(Fingerprint::thumbprint) {
+                Some(thumbprint) => self.claim("shown", &thumbprint),
+                None => self.claim("shown", "no certificate"),
+            }
         }
+    }
+
+    fn claim(&mut self, name: &str, value: &str) {
+        self.step("", Outcome::Asked, format!("{name:<9} {value}"));
     }
 
     pub(super) fn permitted(&mut self, snapshot: &Snapshot, decision: &Decision<'_>) {
@@ -156,43 +134,38 @@ impl Explanation {
             Some(principal) => {
                 self.token_checks(TOKEN_CHECKS.len());
                 let scopes = principal.scopes.to_string();
-                let scopes = if scopes.is_empty() {
-                    "none".to_owned()
-                } else {
-                    scopes
-                };
-                self.step("scopes", Outcome::Passed, format!("granted: {scopes}"));
+                let says = format!("granted: {}", or_none(&scopes));
+                self.step("scopes", Outcome::Passed, says);
             }
             None => self.step("token", Outcome::Asked, "not checked"),
         }
-        let route = snapshot.config.routes.get(decision.entry.route);
-        let upstream = snapshot
-            .upstreams
-            .get(decision.route.upstream)
-            .map(|upstream| &upstream.settings);
-        let to = upstream.map_or(String::new(), |it| format!(" to {} ({})", it.name, it.url));
-        let strip = route.and_then(|route| route.strip.as_deref());
-        let without = strip.map_or(String::new(), |prefix| format!(", without {prefix}"));
-        self.step(
-            "verdict",
-            Outcome::Passed,
-            format!("forwarded{to}{without}"),
-        );
-        let all = decision
-            .route
-            .upstream_token_from
-            .as_deref()
-            .filter(|_| decision.carrier.is_some());
-        let removed: Vec<_> = unjudged(all.unwrap_or_default(), &decision.route.token_from)
-            .map(ToString::to_string)
-            .collect();
+        self.forwarded(snapshot, decision);
+        let removed = match &decision.route.upstream_token_from {
+            Some(all) if decision.carrier.is_some() => {
+                list(unjudged(all, &decision.route.token_from))
+            }
+            _ => return,
+        };
         if !removed.is_empty() {
-            let places = removed.join(", ");
             let says = format!(
-                "without {places}: other routes to this upstream take their tokens from there"
+                "without {removed}: other routes to this upstream take their tokens from there"
             );
             self.step("", Outcome::Asked, says);
         }
+    }
+
+    fn forwarded(&mut self, snapshot: &Snapshot, decision: &Decision<'_>) {
+        let mut says = "forwarded".to_owned();
+        if let Some(upstream) = snapshot.upstreams.get(decision.route.upstream) {
+            let settings = &upstream.settings;
+            says = format!("{says} to {} ({})", settings.name, settings.url);
+        }
+        if let Some(route) = snapshot.config.routes.get(decision.entry.route)
+            && let Some(prefix) = &route.strip
+        {
+            says = format!("{says}, without {prefix}");
+        }
+        self.step("verdict", Outcome::Passed, says);
     }
 
     /// Adds that the gateway answers with the metadata of the protected resource.
@@ -214,7 +187,22 @@ impl Explanation {
     }
 
     pub(super) fn refused(&mut self, snapshot: &Snapshot, refusal: &Refusal) {
-        let name = match &refusal.cause {
+        let name = self.failed_step(&refusal.cause);
+        let says = format!("{} ({})", refusal.explanation(), refusal.reason());
+        self.step(name, Outcome::Failed, says);
+        let answer = reply_to(snapshot, refusal, &HeaderValue::from_static("-"));
+        self.step("verdict", Outcome::Failed, answer.status().to_string());
+        for name in [WWW_AUTHENTICATE, ALLOW, RETRY_AFTER] {
+            if let Some(value) = answer.headers().get(&name) {
+                let value = String::from_utf8_lossy(value.as_bytes());
+                self.step("", Outcome::Asked, format!("{name}: {value}"));
+            }
+        }
+    }
+
+    /// Adds the checks of the token before the one that failed, and returns the name of that one.
+    fn failed_step(&mut self, cause: &Cause) -> &'static str {
+        match cause {
             Cause::Target(_) | Cause::Ambiguous { .. } => "target",
             Cause::NotFound | Cause::Method { .. } => "route",
             Cause::Shadowed { .. } => "tolerant",
@@ -232,19 +220,6 @@ impl Explanation {
                 "scopes"
             }
             _ => "request",
-        };
-        self.step(
-            name,
-            Outcome::Failed,
-            format!("{} ({})", refusal.explanation(), refusal.reason()),
-        );
-        let answer = reply_to(snapshot, refusal, &HeaderValue::from_static("-"));
-        self.step("verdict", Outcome::Failed, answer.status().to_string());
-        for name in [WWW_AUTHENTICATE, ALLOW, RETRY_AFTER] {
-            if let Some(value) = answer.headers().get(&name) {
-                let value = String::from_utf8_lossy(value.as_bytes());
-                self.step("", Outcome::Asked, format!("{name}: {value}"));
-            }
         }
     }
 
@@ -257,16 +232,26 @@ impl Explanation {
 
     /// Formats one line for each step: its mark, its name and its text.
     pub(super) fn text(&self) -> String {
-        let line = |step: &Step| {
+        let mut text = String::new();
+        for step in &self.steps {
             let mark = match step.outcome {
                 Outcome::Passed => "ok",
                 Outcome::Failed => "NO",
                 Outcome::Asked => "",
             };
-            format!("{mark:<3} {:<9} {}\n", step.name, step.says)
-        };
-        self.steps.iter().map(line).collect()
+            let _ = writeln!(text, "{mark:<3} {:<9} {}", step.name, step.says);
+        }
+        text
     }
+}
+
+fn or_none(text: &str) -> &str {
+    if text.is_empty() { "none" } else { text }
+}
+
+fn list(items: impl Iterator<Item = impl ToString>) -> String {
+    let items: Vec<String> = items.map(|item| item.to_string()).collect();
+    items.join(", ")
 }
 
 /// Formats a time together with its distance from now.

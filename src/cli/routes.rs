@@ -1,5 +1,7 @@
 //! `scopegate routes`: prints the route table in match order.
 
+use std::fmt::Write;
+
 use crate::config::{self, Config};
 use crate::route::Table;
 
@@ -11,25 +13,22 @@ pub(super) fn table(config: &Config) -> String {
     let table = Table::new(config::rules(&config.routes));
     let table = table.expect("the configuration has no two routes that conflict");
     let hosts = config.routes.iter().any(|route| route.host.is_some());
-    let mut lines = vec![line(
-        hosts,
-        ["METHOD", "HOST", "PATH", "REQUIRES", "UPSTREAM"].map(String::from),
-    )];
+    let titles = ["METHOD", "HOST", "PATH", "REQUIRES", "UPSTREAM"];
+    let mut lines = vec![line(hosts, titles.map(String::from))];
     for rule in table.in_match_order() {
-        let host = rule
-            .host
-            .as_ref()
-            .map_or("any".to_owned(), ToString::to_string);
-        let requirement = rule.value.requirement.to_string();
-        let upstream = config
-            .routes
-            .get(rule.value.route)
-            .map_or_else(String::new, |route| route.upstream.to_string());
+        let host = match &rule.host {
+            Some(host) => host.to_string(),
+            None => "any".to_owned(),
+        };
+        let upstream = match config.routes.get(rule.value.route) {
+            Some(route) => route.upstream.to_string(),
+            None => String::new(),
+        };
         let columns = [
             rule.method.to_string(),
             host,
             rule.pattern.to_string(),
-            requirement,
+            rule.value.requirement.to_string(),
             upstream,
         ];
         lines.push(line(hosts, columns));
@@ -39,36 +38,37 @@ pub(super) fn table(config: &Config) -> String {
 
 /// Leaves out the column of hosts if no route names one, since every row would say "any".
 fn line(hosts: bool, columns: [String; 5]) -> Vec<String> {
-    columns
-        .into_iter()
-        .enumerate()
-        .filter(|(index, _)| hosts || *index != 1)
-        .map(|(_, text)| text)
-        .collect()
+    let [method, host, path, requirement, upstream] = columns;
+    if hosts {
+        vec![method, host, path, requirement, upstream]
+    } else {
+        vec![method, path, requirement, upstream]
+    }
 }
 
 fn align(lines: &[Vec<String>]) -> String {
-    let columns = lines.iter().map(Vec::len).max().unwrap_or_default();
-    let width = |column| {
-        lines
-            .iter()
-            .filter_map(|line| line.get(column))
-            .map(|text: &String| text.chars().count())
-            .max()
-    };
-    let widths: Vec<usize> = (0..columns)
-        .map(|column| width(column).unwrap_or_default())
-        .collect();
+    let widths = widths(lines);
     let mut out = String::new();
     for line in lines {
-        let padded = line
-            .iter()
-            .zip(&widths)
-            .map(|(text, width)| format!("{text:<width$}"));
-        out.push_str(padded.collect::<Vec<_>>().join(GAP).trim_end());
+        let mut padded = String::new();
+        for (text, width) in line.iter().zip(&widths) {
+            let _ = write!(padded, "{text:<width$}{GAP}");
+        }
+        out.push_str(padded.trim_end());
         out.push('\n');
     }
     out
+}
+
+fn widths(lines: &[Vec<String>]) -> Vec<usize> {
+    let mut widths = Vec::new();
+    for line in lines {
+        widths.resize(line.len().max(widths.len()), 0);
+        for (width, text) in widths.iter_mut().zip(line) {
+            *width = text.chars().count().max(*width);
+        }
+    }
+    widths
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use clap::Args;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, SERVER};
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::rt::TokioIo;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -24,6 +24,8 @@ use crate::net::{DialError, Tls, Url, UrlError, dial};
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// The largest size of an answer in bytes.
 const ANSWER_BYTES: usize = 1 << 20;
+/// The path of a token endpoint, after the name of its issuer.
+const ENDPOINT: &str = "/oauth2/token";
 
 const EXAMPLE: &str = "\
 Example:
@@ -93,11 +95,8 @@ async fn ask(arguments: &Arguments) -> Result<String, TokenFailure> {
         .send_request(request(arguments))
         .await
         .map_err(broken)?;
-    if response
-        .headers()
-        .get(SERVER)
-        .is_none_or(|server| server != SERVER_NAME)
-    {
+    let is_dev = response.headers().get(SERVER) == Some(&HeaderValue::from_static(SERVER_NAME));
+    if !is_dev {
         return Err(TokenFailure::Stranger(place.into()));
     }
     let token = read(response, &place).await;
@@ -106,36 +105,15 @@ async fn ask(arguments: &Arguments) -> Result<String, TokenFailure> {
 }
 
 fn request(arguments: &Arguments) -> Request<Full<Bytes>> {
-    let encode = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
-    let credentials = format!(
-        "{}:{}",
-        encode(&arguments.client_id),
-        encode(&arguments.client_secret)
-    );
-    let alg = arguments
-        .alg
-        .iter()
-        .map(|alg| format!("&alg={}", encode(alg)))
-        .collect::<String>();
-    let scope = encode(&arguments.scope.join(" "));
-    let issuer = arguments
-        .issuer
-        .iter()
-        .map(|name| format!("/{}", encode(name)))
-        .collect::<String>();
-    let base = arguments.url.path_and_query().trim_end_matches('/');
-    let mut request = Request::new(Full::from(format!(
-        "grant_type=client_credentials&scope={scope}{alg}"
-    )));
+    let mut request = Request::new(Full::from(form(arguments)));
     *request.method_mut() = http::Method::POST;
-    *request.uri_mut() = http::Uri::try_from(format!("{base}{issuer}/oauth2/token"))
+    *request.uri_mut() = http::Uri::try_from(path(arguments))
         .expect("an encoded name below the path of a URL is a path");
+    let (id, secret) = (&arguments.client_id, &arguments.client_secret);
+    let credentials = STANDARD.encode(format!("{}:{}", encode(id), encode(secret)));
     let fields = [
         (HOST, arguments.url.authority()),
-        (
-            AUTHORIZATION,
-            format!("Basic {}", STANDARD.encode(credentials)),
-        ),
+        (AUTHORIZATION, format!("Basic {credentials}")),
         (CONTENT_TYPE, "application/x-www-form-urlencoded".into()),
     ];
     for (name, value) in fields {
@@ -147,33 +125,66 @@ fn request(arguments: &Arguments) -> Request<Full<Bytes>> {
     request
 }
 
+fn form(arguments: &Arguments) -> String {
+    let scope = encode(&arguments.scope.join(" "));
+    let form = format!("grant_type=client_credentials&scope={scope}");
+    match &arguments.alg {
+        Some(alg) => format!("{form}&alg={}", encode(alg)),
+        None => form,
+    }
+}
+
+fn path(arguments: &Arguments) -> String {
+    let base = arguments.url.path_and_query().trim_end_matches('/');
+    match &arguments.issuer {
+        Some(name) => format!("{base}/{}{ENDPOINT}", encode(name)),
+        None => format!("{base}{ENDPOINT}"),
+    }
+}
+
+fn encode(text: &str) -> String {
+    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
+}
+
 async fn read(
     response: Response<hyper::body::Incoming>,
     place: &str,
 ) -> Result<String, TokenFailure> {
-    let stranger = || TokenFailure::Stranger(place.into());
-    let body = Limited::new(response.into_body(), ANSWER_BYTES)
-        .collect()
-        .await
-        .map_err(|_| stranger())?;
-    let answer: Value = serde_json::from_slice(&body.to_bytes()).map_err(|_| stranger())?;
-    let text = |name: &str| answer.get(name).and_then(Value::as_str);
-    if let Some(token) = text("access_token") {
+    let Some(answer) = read_json(response).await else {
+        return Err(TokenFailure::Stranger(place.into()));
+    };
+    if let Some(token) = text(&answer, "access_token") {
         return Ok(format!("{token}\n"));
     }
     if let Some(endpoints) = answer.get("token_endpoints").and_then(Value::as_array) {
-        let names = endpoints
-            .iter()
-            .filter_map(Value::as_str)
-            .filter_map(|path| {
-                path.strip_prefix('/')?
-                    .strip_suffix("/oauth2/token")
-                    .map(Box::from)
-            });
-        return Err(TokenFailure::NoSuchIssuer(names.collect()));
+        return Err(TokenFailure::NoSuchIssuer(issuer_names(endpoints)));
     }
-    let refusal = text("error_description").or(text("error"));
-    Err(refusal.map_or_else(stranger, |refusal| TokenFailure::Refused(refusal.into())))
+    match text(&answer, "error_description").or(text(&answer, "error")) {
+        Some(refusal) => Err(TokenFailure::Refused(refusal.into())),
+        None => Err(TokenFailure::Stranger(place.into())),
+    }
+}
+
+async fn read_json(response: Response<hyper::body::Incoming>) -> Option<Value> {
+    let body = Limited::new(response.into_body(), ANSWER_BYTES);
+    let body = body.collect().await.ok()?;
+    serde_json::from_slice(&body.to_bytes()).ok()
+}
+
+fn text<'a>(answer: &'a Value, name: &str) -> Option<&'a str> {
+    answer.get(name)?.as_str()
+}
+
+/// Returns the issuers of a list of token endpoints.
+fn issuer_names(endpoints: &[Value]) -> Vec<Box<str>> {
+    let mut names = Vec::new();
+    for path in endpoints.iter().filter_map(Value::as_str) {
+        let path = path.strip_suffix(ENDPOINT);
+        if let Some(name) = path.and_then(|path| path.strip_prefix('/')) {
+            names.push(name.into());
+        }
+    }
+    names
 }
 
 fn url(text: &str) -> Result<Url, UrlError> {

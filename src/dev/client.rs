@@ -27,31 +27,30 @@ impl Client {
     /// Returns the built-in client `dev`, which may have every scope, and the clients of
     /// `[dev.clients]`.
     pub(super) fn all(configured: &[DevClient], every_scope: &[Scope]) -> Vec<Self> {
-        let secret = Secret::new(CLIENT_SECRET);
-        let dev = Self {
+        let mut clients = vec![Self {
             id: CLIENT_ID.into(),
-            secret,
+            secret: Secret::new(CLIENT_SECRET),
             scopes: every_scope.to_vec(),
-        };
-        let others = configured.iter().map(|client| Self {
-            id: client.id.clone(),
-            secret: client.secret.clone(),
-            scopes: client
-                .scopes
-                .clone()
-                .unwrap_or_else(|| every_scope.to_vec()),
-        });
-        std::iter::once(dev).chain(others).collect()
+        }];
+        for client in configured {
+            let scopes = client.scopes.as_deref().unwrap_or(every_scope);
+            clients.push(Self {
+                id: client.id.clone(),
+                secret: client.secret.clone(),
+                scopes: scopes.to_vec(),
+            });
+        }
+        clients
     }
 
     /// Returns whether the credentials are those of this client.
     pub(super) fn owns(&self, credentials: &Credentials) -> bool {
         // Digests have the same length, so that the time of the comparison does not depend on the
         // length of the secret.
-        let sha256 = |text: &str| digest(&SHA256, text.as_bytes());
-        let (ours, theirs) = (sha256(self.secret.expose()), sha256(&credentials.secret));
-        *self.id == *credentials.id
-            && verify_slices_are_equal(ours.as_ref(), theirs.as_ref()).is_ok()
+        let ours = digest(&SHA256, self.secret.expose().as_bytes());
+        let theirs = digest(&SHA256, credentials.secret.as_bytes());
+        let is_secret = verify_slices_are_equal(ours.as_ref(), theirs.as_ref()).is_ok();
+        *self.id == *credentials.id && is_secret
     }
 }
 

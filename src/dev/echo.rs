@@ -57,22 +57,19 @@ async fn read<B: Body + Unpin>(mut body: B) -> Option<(Vec<u8>, u64)> {
 
 /// Returns the fields by name, each as a string, or as a list if the field is repeated.
 fn headers(fields: &HeaderMap) -> Map<String, Value> {
-    let shown = |name: &HeaderName| {
-        let mut values: Vec<Value> = fields
-            .get_all(name)
-            .iter()
-            .map(|value| show(name, value).into())
-            .collect();
-        if values.len() == 1 {
-            values.remove(0)
-        } else {
-            Value::Array(values)
+    let mut shown = Map::new();
+    for name in fields.keys() {
+        let mut values = Vec::new();
+        for value in fields.get_all(name) {
+            values.push(Value::from(show(name, value)));
         }
-    };
-    fields
-        .keys()
-        .map(|name| (name.as_str().to_owned(), shown(name)))
-        .collect()
+        let value = match values.len() {
+            1 => values.remove(0),
+            _ => Value::Array(values),
+        };
+        shown.insert(name.as_str().to_owned(), value);
+    }
+    shown
 }
 
 fn show(name: &HeaderName, value: &HeaderValue) -> String {
@@ -89,11 +86,10 @@ fn show(name: &HeaderName, value: &HeaderValue) -> String {
 /// Shortens everything that looks like a JWT: a token may also be in a cookie, a query or another
 /// header.
 fn shorten_tokens(text: &str) -> String {
-    let in_token = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     let (mut out, mut rest) = (String::new(), text);
     while let Some(at) = rest.find("eyJ") {
         let (before, from) = rest.split_at(at);
-        let end = from.find(|c| !in_token(c)).unwrap_or(from.len());
+        let end = from.find(is_outside_token).unwrap_or(from.len());
         let (word, after) = from.split_at(end);
         out.push_str(before);
         out.push_str(&if word.contains('.') {
@@ -104,6 +100,10 @@ fn shorten_tokens(text: &str) -> String {
         rest = after;
     }
     out + rest
+}
+
+fn is_outside_token(c: char) -> bool {
+    !c.is_ascii_alphanumeric() && !matches!(c, '-' | '_' | '.')
 }
 
 fn shorten(token: &str) -> Cow<'_, str> {

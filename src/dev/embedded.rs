@@ -64,20 +64,22 @@ impl EmbeddedIssuer {
 
     /// Returns the JWK Set (RFC 7517 §5).
     pub(super) fn jwks(&self) -> Value {
-        json!({ "keys": self.keys.iter().map(|key| key.jwk()).collect::<Vec<_>>() })
+        let keys: Vec<_> = self.keys.iter().map(|key| key.jwk()).collect();
+        json!({ "keys": keys })
     }
 
     /// Returns the metadata (OpenID Connect Discovery §3). Its `issuer` is the configured one,
     /// which is also the `iss` of the tokens.
     pub(super) fn metadata(&self, base: &str) -> Value {
         let algorithms: Vec<_> = self.keys.iter().map(|key| key.algorithm.name()).collect();
+        let scopes: Vec<_> = self.scopes.iter().map(Scope::as_str).collect();
         json!({
             "issuer": *self.issuer,
             "token_endpoint": format!("{base}/oauth2/token"),
             "jwks_uri": format!("{base}/.well-known/jwks.json"),
             "grant_types_supported": ["client_credentials"],
             "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
-            "scopes_supported": self.scopes.iter().map(Scope::as_str).collect::<Vec<_>>(),
+            "scopes_supported": scopes,
             // Discovery requires these three members, which concern the sign-in of users; this
             // issuer has none.
             "response_types_supported": [],
@@ -153,26 +155,22 @@ impl EmbeddedIssuer {
 }
 
 fn join(scopes: &[Scope]) -> String {
-    scopes
-        .iter()
-        .map(Scope::as_str)
-        .collect::<Vec<_>>()
-        .join(" ")
+    let names: Vec<_> = scopes.iter().map(Scope::as_str).collect();
+    names.join(" ")
 }
 
 /// Signs a compact JWS (RFC 7515 §7.1). The header has no `typ`, like Cognito's.
 fn sign(key: &SigningKey, claims: &Map<String, Value>) -> Result<String, GrantError> {
-    let header = json!({ "kid": key.kid, "alg": key.algorithm.name() });
-    let encode = |json: String| URL_SAFE_NO_PAD.encode(escape_slashes(&json));
-    let input = format!(
-        "{}.{}",
-        encode(header.to_string()),
-        encode(Value::from(claims.clone()).to_string())
-    );
-    let signature = key
-        .sign(input.as_bytes())
-        .map_err(|_| GrantError::Signing)?;
-    Ok(format!("{input}.{}", URL_SAFE_NO_PAD.encode(signature)))
+    let header = encode(&json!({ "kid": key.kid, "alg": key.algorithm.name() }));
+    let input = format!("{header}.{}", encode(&Value::from(claims.clone())));
+    match key.sign(input.as_bytes()) {
+        Ok(signature) => Ok(format!("{input}.{}", URL_SAFE_NO_PAD.encode(signature))),
+        Err(_) => Err(GrantError::Signing),
+    }
+}
+
+fn encode(json: &Value) -> String {
+    URL_SAFE_NO_PAD.encode(escape_slashes(&json.to_string()))
 }
 
 /// Writes `/` as `\/`, like Cognito. A JSON parser reads the same text, but code that only searches
@@ -187,14 +185,12 @@ fn new_jti() -> String {
     rand::fill(&mut bytes).expect("the system has random numbers");
     let random = u128::from_be_bytes(bytes);
     let bits = random & !(0xf000 << 64) & !(0xc000 << 48) | (0x4000 << 64) | (0x8000 << 48);
-    let hex = format!("{bits:032x}");
-    let part = |from: usize, to: usize| hex.get(from..to).unwrap_or_default();
-    [
-        part(0, 8),
-        part(8, 12),
-        part(12, 16),
-        part(16, 20),
-        part(20, 32),
-    ]
-    .join("-")
+    format!(
+        "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
+        bits >> 96,
+        bits >> 80 & 0xffff,
+        bits >> 64 & 0xffff,
+        bits >> 48 & 0xffff,
+        bits & 0xffff_ffff_ffff
+    )
 }

@@ -105,29 +105,29 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let (head, body) = request.into_parts();
-    let body = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, BODY_BYTES).collect())
-        .await
-        .map_err(|_| GrantError::BodyUnfinished)?
-        .map_err(|error| match error.downcast_ref::<LengthLimitError>() {
-            Some(_) => GrantError::BodyTooLarge,
-            None => GrantError::BodyUnfinished,
-        })?
-        .to_bytes();
+    let body = read(body).await?;
+    let authorization = head.headers.get_all(AUTHORIZATION).iter();
+    let content_type = head.headers.get(CONTENT_TYPE);
     let request = TokenRequest::parse(&Parts {
-        authorization: head
-            .headers
-            .get_all(AUTHORIZATION)
-            .iter()
-            .map(HeaderValue::as_bytes)
-            .collect(),
-        content_type: head
-            .headers
-            .get(CONTENT_TYPE)
-            .and_then(|value| value.to_str().ok()),
+        authorization: authorization.map(HeaderValue::as_bytes).collect(),
+        content_type: content_type.and_then(|value| value.to_str().ok()),
         query: head.uri.query().unwrap_or_default(),
         body: &body,
     })?;
     issuer.grant(&request, clock::now().unix)
+}
+
+async fn read<B>(body: B) -> Result<Bytes, GrantError>
+where
+    B: Body,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let body = Limited::new(body, BODY_BYTES).collect();
+    match tokio::time::timeout(BODY_TIMEOUT, body).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(GrantError::BodyTooLarge),
+        Ok(Err(_)) | Err(_) => Err(GrantError::BodyUnfinished),
+    }
 }
 
 /// Formats a token response (RFC 6749 §5.1). The token comes first, so that `cut -d '"' -f 4`
@@ -163,38 +163,30 @@ fn refused(error: &GrantError) -> Response<Full<Bytes>> {
 }
 
 fn uncached(mut response: Response<Full<Bytes>>) -> Response<Full<Bytes>> {
-    response
-        .headers_mut()
-        .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
-        .headers_mut()
-        .insert(PRAGMA, HeaderValue::from_static("no-cache"));
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(PRAGMA, HeaderValue::from_static("no-cache"));
     response
 }
 
 fn not_found(issuers: &Issuers) -> Response<Full<Bytes>> {
     let names = issuers.names();
-    let mut places: Vec<String> = names.iter().map(|name| format!("/{name}{TOKEN}")).collect();
+    let mut endpoints = Vec::new();
     if names.len() == 1 {
-        places.insert(0, TOKEN.into());
+        endpoints.push(TOKEN.to_owned());
     }
-    reply(
-        StatusCode::NOT_FOUND,
-        &json!({ "error": "not_found", "token_endpoints": places }),
-    )
+    for name in names {
+        endpoints.push(format!("/{name}{TOKEN}"));
+    }
+    let answer = json!({ "error": "not_found", "token_endpoints": endpoints });
+    reply(StatusCode::NOT_FOUND, &answer)
 }
 
 fn method_not_allowed(allowed: &[Method]) -> Response<Full<Bytes>> {
-    let names = allowed
-        .iter()
-        .map(Method::as_str)
-        .collect::<Vec<_>>()
-        .join(", ");
-    let mut response = reply(
-        StatusCode::METHOD_NOT_ALLOWED,
-        &json!({ "error": "method_not_allowed" }),
-    );
-    if let Ok(value) = HeaderValue::from_str(&names) {
+    let names: Vec<_> = allowed.iter().map(Method::as_str).collect();
+    let answer = json!({ "error": "method_not_allowed" });
+    let mut response = reply(StatusCode::METHOD_NOT_ALLOWED, &answer);
+    if let Ok(value) = HeaderValue::from_str(&names.join(", ")) {
         response.headers_mut().insert(ALLOW, value);
     }
     response

@@ -71,33 +71,25 @@ pub fn examples(config: &Config, gateway: SocketAddr, issuer: SocketAddr) -> Vec
     };
     let calls = calls(config);
     let mut lines = Vec::new();
-    let first = calls
-        .iter()
-        .filter(|call| call.rule().is_some())
-        .min_by_key(|call| call.effort());
-    let first = first.or_else(|| {
-        calls
-            .iter()
-            .find(|call| *call.requirement == Requirement::Authenticated)
-    });
-    if let Some(call) = first {
+    let scoped = calls.iter().filter(|call| call.rule().is_some());
+    let simplest = scoped.min_by_key(|call| call.effort());
+    if let Some(call) = simplest.or(find(&calls, &Requirement::Authenticated)) {
         lines.extend(places.protected(call, &calls));
     }
-    if let Some(call) = calls
-        .iter()
-        .find(|call| *call.requirement == Requirement::Public)
-    {
+    if let Some(call) = find(&calls, &Requirement::Public) {
         lines.push(Example {
             about: "200, because the route is public".into(),
             line: places.request(call, None),
         });
     }
-    let is_raw =
-        |call: &&Call<'_>| call.route.token_from.contains(&Source::Raw) && call.rule().is_some();
-    if let Some(call) = calls.iter().find(is_raw) {
+    if let Some(call) = calls.iter().find(|call| call.takes_raw_tokens()) {
         lines.extend(places.raw(call));
     }
     lines
+}
+
+fn find<'c, 'a>(calls: &'c [Call<'a>], requirement: &Requirement) -> Option<&'c Call<'a>> {
+    calls.iter().find(|call| call.requirement == requirement)
 }
 
 impl Call<'_> {
@@ -111,12 +103,14 @@ impl Call<'_> {
     /// Returns how much the call differs from the simplest one: a GET with a bearer token to a
     /// fixed path.
     fn effort(&self) -> usize {
-        let bearer = self.route.token_from.contains(&Source::Bearer);
-        let plain = !self.route.pattern.as_str().contains(['{', '*']) && self.route.host.is_none();
-        [bearer, self.method == "GET", plain]
-            .iter()
-            .filter(|simple| !**simple)
-            .count()
+        let is_bearer = self.route.token_from.contains(&Source::Bearer);
+        let is_fixed = !self.route.pattern.as_str().contains(['{', '*']);
+        let is_plain = is_fixed && self.route.host.is_none();
+        usize::from(!is_bearer) + usize::from(self.method != "GET") + usize::from(!is_plain)
+    }
+
+    fn takes_raw_tokens(&self) -> bool {
+        self.rule().is_some() && self.route.token_from.contains(&Source::Raw)
     }
 
     /// Returns the smallest set of scopes that is allowed; `None` if no scope is required.
@@ -125,12 +119,31 @@ impl Call<'_> {
     }
 
     fn source(&self) -> Option<&Source> {
-        let bearer = self
-            .route
-            .token_from
-            .iter()
-            .find(|source| **source == Source::Bearer);
-        bearer.or(self.route.token_from.first())
+        let sources = &self.route.token_from;
+        let bearer = sources.iter().find(|source| **source == Source::Bearer);
+        bearer.or(sources.first())
+    }
+
+    /// Returns a call that a token of the same issuer with these scopes is refused for, preferably
+    /// one of the same route.
+    fn refused_with<'c, 'a>(
+        &self,
+        granted: &ScopeSet,
+        calls: &'c [Call<'a>],
+    ) -> Option<&'c Call<'a>> {
+        let mut found = None;
+        for other in calls {
+            let is_refused = other.rule().is_some_and(|rule| !rule.holds(granted));
+            let has_same_issuer = other.route.issuers.first() == self.route.issuers.first();
+            if !is_refused || !has_same_issuer {
+                continue;
+            }
+            if std::ptr::eq(other.route, self.route) {
+                return Some(other);
+            }
+            found = found.or(Some(other));
+        }
+        found
     }
 }
 
@@ -164,64 +177,50 @@ impl Places {
     /// a call with another token.
     fn forbidden(&self, call: &Call<'_>, scopes: &[Scope], calls: &[Call<'_>]) -> Option<Example> {
         let granted = ScopeSet::of(scopes.iter().map(Scope::as_str));
-        let refuses = |other: &&Call<'_>| {
-            other.rule().is_some_and(|rule| !rule.holds(&granted))
-                && other.route.issuers.first() == call.route.issuers.first()
+        let Some(other) = call.refused_with(&granted, calls) else {
+            return self.forbidden_with_less(call, calls);
         };
-        let elsewhere = calls
-            .iter()
-            .filter(refuses)
-            .min_by_key(|other| !std::ptr::eq(other.route, call.route));
-        if let Some(other) = elsewhere {
-            let missing = other
-                .rule()
-                .map(|rule| rule.missing(&granted))
-                .unwrap_or_default();
-            let about = format!("403, because the token lacks {}", list(&missing));
-            return Some(Example {
-                about,
-                line: self.request(other, other.source()),
-            });
-        }
-        let too_little =
-            |scope: &&&Scope| call.rule().is_some_and(|rule| !rule.holds(&only(scope)));
-        let named = calls
-            .iter()
-            .flat_map(|call| call.requirement.scopes())
-            .collect::<Vec<_>>();
-        let other = (*named.iter().find(too_little)?).clone();
-        let token = self.token(call, Some(std::slice::from_ref(&other)));
-        let line = self
-            .request(call, call.source())
-            .replace("$TOKEN", &format!("$({token})"));
+        let missing = other.rule()?.missing(&granted);
         Some(Example {
-            about: format!("403, because a token with only {other} does not suffice"),
-            line,
+            about: format!("403, because the token lacks {}", list(&missing)),
+            line: self.request(other, other.source()),
+        })
+    }
+
+    /// Returns the same call with a token that has a single scope, which does not suffice.
+    fn forbidden_with_less(&self, call: &Call<'_>, calls: &[Call<'_>]) -> Option<Example> {
+        let rule = call.rule()?;
+        let mut named = calls.iter().flat_map(|call| call.requirement.scopes());
+        let scope = named.find(|scope| !rule.holds(&only(scope)))?;
+        let token = self.token(call, Some(std::slice::from_ref(scope)));
+        let request = self.request(call, call.source());
+        Some(Example {
+            about: format!("403, because a token with only {scope} does not suffice"),
+            line: request.replace("$TOKEN", &format!("$({token})")),
         })
     }
 
     /// Returns the lines in the style of API Gateway: the parameters in the query, the token
     /// without a scheme.
     fn raw(&self, call: &Call<'_>) -> [Example; 2] {
-        let scope = call
-            .scopes()
-            .map(|scopes| format!("&scope={}", encode(&scopes)))
-            .unwrap_or_default();
-        let url = format!(
-            "{}?grant_type=client_credentials{scope}",
-            self.token_endpoint(call)
-        );
-        let line =
-            format!("TOKEN=$(curl -s -X POST -u {CLIENT_ID}:{CLIENT_SECRET} '{url}' | {CUT})");
-        let about = format!(
-            "a token for {}, requested as from Cognito",
-            call.route.pattern
-        );
+        let endpoint = self.token_endpoint(call);
+        let mut url = format!("{endpoint}?grant_type=client_credentials");
+        if let Some(scopes) = call.scopes() {
+            let _ = write!(url, "&scope={}", encode(&scopes));
+        }
+        let post = format!("curl -s -X POST -u {CLIENT_ID}:{CLIENT_SECRET} '{url}' | {CUT}");
+        let token = Example {
+            about: format!(
+                "a token for {}, requested as from Cognito",
+                call.route.pattern
+            ),
+            line: format!("TOKEN=$({post})"),
+        };
         let bare = Example {
             about: "200, with the bare token".into(),
             line: self.request(call, Some(&Source::Raw)),
         };
-        [Example { about, line }, bare]
+        [token, bare]
     }
 
     fn token_endpoint(&self, call: &Call<'_>) -> String {
@@ -233,13 +232,14 @@ impl Places {
 
     /// Returns the command that prints a token.
     fn token(&self, call: &Call<'_>, scopes: Option<&[Scope]>) -> String {
-        let scope = scopes
-            .map(|scopes| format!(" -d scope={}", encode(scopes)))
-            .unwrap_or_default();
-        let endpoint = self.token_endpoint(call);
-        format!(
-            "curl -s -u {CLIENT_ID}:{CLIENT_SECRET} -d grant_type=client_credentials{scope} {endpoint} | {CUT}"
-        )
+        let mut line = format!("curl -s -u {CLIENT_ID}:{CLIENT_SECRET}");
+        push(&mut line, "-d grant_type=client_credentials");
+        if let Some(scopes) = scopes {
+            push(&mut line, &format!("-d scope={}", encode(scopes)));
+        }
+        push(&mut line, &self.token_endpoint(call));
+        push(&mut line, &format!("| {CUT}"));
+        line
     }
 
     /// Returns the call, with `$TOKEN` in the source if there is one.
@@ -255,25 +255,26 @@ impl Places {
             Some(HostPattern::Wildcard(name)) => push(&mut line, &format!("-H 'Host: www.{name}'")),
             None => {}
         }
-        match source {
-            Some(Source::Bearer) => push(&mut line, "-H \"Authorization: Bearer $TOKEN\""),
-            Some(Source::Raw) => push(&mut line, "-H \"Authorization: $TOKEN\""),
-            Some(Source::Header(name)) => push(&mut line, &format!("-H \"{name}: $TOKEN\"")),
-            Some(Source::Cookie(name)) => push(&mut line, &format!("-H \"Cookie: {name}=$TOKEN\"")),
-            Some(Source::Query(_)) | None => {}
+        if let Some(field) = source.and_then(token_field) {
+            push(&mut line, &format!("-H \"{field}\""));
         }
-        push(
-            &mut line,
-            &word(&format!(
-                "{}{}",
-                self.gateway,
-                sample(call.route.pattern.as_str())
-            )),
-        );
+        let path = sample(call.route.pattern.as_str());
+        push(&mut line, &word(&format!("{}{path}", self.gateway)));
         if let Some(Source::Query(name)) = source {
             let _ = write!(line, "\"?{name}=$TOKEN\"");
         }
         line
+    }
+}
+
+/// Returns the field with the token; `None` if it is in the query.
+fn token_field(source: &Source) -> Option<String> {
+    match source {
+        Source::Bearer => Some("Authorization: Bearer $TOKEN".into()),
+        Source::Raw => Some("Authorization: $TOKEN".into()),
+        Source::Header(name) => Some(format!("{name}: $TOKEN")),
+        Source::Cookie(name) => Some(format!("Cookie: {name}=$TOKEN")),
+        Source::Query(_) => None,
     }
 }
 

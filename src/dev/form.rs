@@ -41,14 +41,16 @@ impl Form {
 
 /// Decodes one name or value.
 pub(super) fn decode(text: &[u8]) -> Result<String, FormError> {
-    let spaced: Vec<u8> = text
-        .iter()
-        .map(|b| if *b == b'+' { b' ' } else { *b })
-        .collect();
-    let decoded = percent_decode(&spaced)
-        .decode_utf8()
-        .map_err(|_| FormError::Encoding)?;
-    Ok(decoded.into_owned())
+    let mut spaced = text.to_vec();
+    for byte in &mut spaced {
+        if *byte == b'+' {
+            *byte = b' ';
+        }
+    }
+    match percent_decode(&spaced).decode_utf8() {
+        Ok(decoded) => Ok(decoded.into_owned()),
+        Err(_) => Err(FormError::Encoding),
+    }
 }
 
 #[cfg(test)]

@@ -102,18 +102,11 @@ const FALLBACK_PORT: u16 = 8080;
 /// Moves the listeners to the loopback address, with the same ports, so that other machines cannot
 /// connect. TLS is turned off, because a laptop has no certificate.
 fn keep_to_loopback(config: &mut Config) {
-    let inward = |address: SocketAddr| match address.ip() {
-        ip if ip.is_loopback() => address,
-        // IPv6 addresses become IPv4, because not every laptop has `::1`.
-        _ => SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), address.port()),
-    };
     let mut listen: Vec<SocketAddr> = Vec::new();
-    let addresses = config
-        .server
-        .listeners
-        .iter()
-        .filter_map(|listener| listener.address.ip());
-    for address in addresses.map(inward) {
+    for listener in &config.server.listeners {
+        let Some(address) = listener.address.ip().map(inward) else {
+            continue;
+        };
         // Two addresses with the same port may have become equal.
         if address.port() == 0 || !listen.contains(&address) {
             listen.push(address);
@@ -121,10 +114,7 @@ fn keep_to_loopback(config: &mut Config) {
     }
     // All listeners are Unix-domain sockets, whose directories may not exist on a laptop.
     if listen.is_empty() {
-        listen.push(SocketAddr::new(
-            IpAddr::V4(Ipv4Addr::LOCALHOST),
-            FALLBACK_PORT,
-        ));
+        listen.push(loopback(FALLBACK_PORT));
     }
     // A sandbox never takes over the sockets of another gateway.
     config.server.handover = None;
@@ -134,6 +124,19 @@ fn keep_to_loopback(config: &mut Config) {
         listener.proxy_protocol_from = Vec::new();
     }
     config.server.admin = config.server.admin.map(inward);
+}
+
+fn inward(address: SocketAddr) -> SocketAddr {
+    if address.ip().is_loopback() {
+        address
+    } else {
+        // IPv6 addresses become IPv4, because not every laptop has `::1`.
+        loopback(address.port())
+    }
+}
+
+fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)
 }
 
 /// Returns every scope that the routes name, in the order of the file.
@@ -168,7 +171,8 @@ impl fmt::Display for SandboxError {
         match self {
             Self::Issuer(address, error) => write!(
                 f,
-                "the embedded issuer cannot listen on {address}: {error}; choose another address with --issuer-listen"
+                "the embedded issuer cannot listen on {address}: {error}; choose another address \
+                 with --issuer-listen"
             ),
             Self::Echo(error) => write!(
                 f,

@@ -94,7 +94,7 @@ const SMALL_ORDER: [[u8; 32]; 7] = [
 ];
 
 /// The members of a JWK.
-type Members = BTreeMap<String, Value>;
+pub(super) type Members = BTreeMap<String, Value>;
 
 /// Parses the key that the members describe.
 ///
@@ -160,8 +160,7 @@ fn read_rsa(members: &Members, kid: Option<Box<str>>) -> Result<Key, Skipped> {
     if !RSA_BITS.contains(&bits(n)) {
         return Err(Skipped::RsaSize);
     }
-    let odd = |bytes: &[u8]| bytes.last().is_some_and(|last| last % 2 == 1);
-    if !odd(n) || !odd(e) || !(2..=MAX_EXPONENT_BITS).contains(&bits(e)) {
+    if !is_odd(n) || !is_odd(e) || !(2..=MAX_EXPONENT_BITS).contains(&bits(e)) {
         return Err(Skipped::RsaNumbers);
     }
     Key::new(kid, &algorithms, &Numbers::Rsa { n, e }).map_err(|_| Skipped::RsaNumbers)
@@ -218,9 +217,14 @@ fn without_zeros(bytes: &[u8]) -> &[u8] {
 
 /// Returns the length in bits of a number without leading zeros.
 fn bits(bytes: &[u8]) -> usize {
-    bytes
-        .first()
-        .map_or(0, |first| bytes.len() * 8 - first.leading_zeros() as usize)
+    match bytes.first() {
+        Some(first) => bytes.len() * 8 - first.leading_zeros() as usize,
+        None => 0,
+    }
+}
+
+fn is_odd(bytes: &[u8]) -> bool {
+    bytes.last().is_some_and(|last| last % 2 == 1)
 }
 
 const fn small(first: u8, middle: u8, last: u8) -> [u8; 32] {
@@ -268,10 +272,7 @@ impl fmt::Display for Name<'_> {
         for character in self.0.chars().take(SHOWN) {
             write!(f, "{}", character.escape_debug())?;
         }
-        f.write_str(if self.0.chars().nth(SHOWN).is_some() {
-            "…\""
-        } else {
-            "\""
-        })
+        let is_cut = self.0.chars().nth(SHOWN).is_some();
+        f.write_str(if is_cut { "…\"" } else { "\"" })
     }
 }

@@ -15,7 +15,7 @@ use serde_json::Value;
 use serde_json::error::Category;
 
 use super::Key;
-use super::jwk::{self, Skipped};
+use super::jwk::{self, Members, Skipped};
 
 /// The number of skipped keys that are reported one by one; the rest is only counted.
 const MAX_REPORTED: usize = 16;
@@ -92,29 +92,28 @@ impl KeySet {
     }
 
     fn add(&mut self, index: usize, Entry(members): Entry, max_keys: usize) {
-        let kid = members
-            .as_ref()
-            .ok()
-            .and_then(|members| members.get("kid")?.as_str())
-            .map(Box::from);
-        let read = members
-            .and_then(|members| jwk::read(&members))
-            .and_then(|key| self.admit(key, max_keys));
-        match read {
+        let kid = match &members {
+            Ok(members) => members.get("kid").and_then(Value::as_str).map(Box::from),
+            Err(_) => None,
+        };
+        match self.read(members, max_keys) {
             Ok(key) => self.keys.push(Arc::new(key)),
             Err(reason) => self.skips.add(Skip { index, kid, reason }),
         }
     }
 
+    fn read(&self, members: Result<Members, Skipped>, max_keys: usize) -> Result<Key, Skipped> {
+        let key = jwk::read(&members?)?;
+        self.admit(key, max_keys)
+    }
+
     /// Returns the key if it may join the set. Two keys with the same `kid` and a common algorithm
     /// are ambiguous: the first one stays, so that an appended key never replaces an earlier one.
     fn admit(&self, key: Key, max_keys: usize) -> Result<Key, Skipped> {
-        if self
-            .keys
-            .iter()
-            .any(|known| known.is_same(&key) || known.is_confusable(&key))
-        {
-            return Err(Skipped::Duplicate);
+        for known in &self.keys {
+            if known.is_same(&key) || known.is_confusable(&key) {
+                return Err(Skipped::Duplicate);
+            }
         }
         if self.keys.len() >= max_keys {
             Err(Skipped::TooMany)
@@ -225,7 +224,7 @@ impl<'de> Visitor<'de> for Keys<'_> {
 
 /// One element of the array: the members of a JWK, each of them once, or the reason why it is
 /// skipped.
-struct Entry(Result<BTreeMap<String, Value>, Skipped>);
+struct Entry(Result<Members, Skipped>);
 
 impl<'de> Deserialize<'de> for Entry {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

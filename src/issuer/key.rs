@@ -47,13 +47,13 @@ impl Key {
         numbers: &Numbers<'_>,
     ) -> Result<Self, UnfitKey> {
         let material = numbers.material();
-        let uses = algorithms
-            .iter()
-            .map(|algorithm| VerificationKey::parse(*algorithm, &material));
-        let uses = uses.collect::<Result<_, _>>()?;
+        let mut uses = Vec::with_capacity(algorithms.len());
+        for algorithm in algorithms {
+            uses.push(VerificationKey::parse(*algorithm, &material)?);
+        }
         Ok(Self {
             kid,
-            uses,
+            uses: uses.into(),
             thumbprint: Thumbprint::of(numbers),
             live: AtomicBool::new(true),
         })
@@ -76,8 +76,10 @@ impl Key {
     /// `message` with this key. It is not if the key does not allow the algorithm.
     #[must_use]
     pub fn verify(&self, algorithm: Algorithm, message: &[u8], signature: &str) -> bool {
-        let allowed = self.uses.iter().find(|key| key.algorithm == algorithm);
-        allowed.is_some_and(|key| key.verifies(message, signature))
+        match self.uses.iter().find(|key| key.algorithm == algorithm) {
+            Some(key) => key.verifies(message, signature),
+            None => false,
+        }
     }
 
     fn algorithms(&self) -> impl Iterator<Item = Algorithm> {
@@ -131,19 +133,16 @@ impl Thumbprint {
     /// Hashes the required members, in the order of their names and without white space (RFC 7638
     /// §3).
     fn of(numbers: &Numbers<'_>) -> Self {
-        let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
         let text = match *numbers {
             Numbers::Rsa { n, e } => {
-                format!(r#"{{"e":"{}","kty":"RSA","n":"{}"}}"#, encode(e), encode(n))
+                let (e, n) = (encode(e), encode(n));
+                format!(r#"{{"e":"{e}","kty":"RSA","n":"{n}"}}"#)
             }
             Numbers::Ec { crv, point } => {
                 let coordinates = point.get(1..).unwrap_or_default();
                 let (x, y) = coordinates.split_at(coordinates.len() / 2);
-                format!(
-                    r#"{{"crv":"{crv}","kty":"EC","x":"{}","y":"{}"}}"#,
-                    encode(x),
-                    encode(y)
-                )
+                let (x, y) = (encode(x), encode(y));
+                format!(r#"{{"crv":"{crv}","kty":"EC","x":"{x}","y":"{y}"}}"#)
             }
             Numbers::Ed25519 { x } => {
                 format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{}"}}"#, encode(x))
@@ -153,6 +152,10 @@ impl Thumbprint {
         bytes.copy_from_slice(digest(&SHA256, text.as_bytes()).as_ref());
         Self(bytes)
     }
+}
+
+fn encode(bytes: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
 }
 
 impl fmt::Display for Thumbprint {

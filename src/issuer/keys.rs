@@ -158,10 +158,10 @@ impl Issuer {
                 KeyError::Unknown
             });
         }
-        let late = |_| Err(KeyError::Unavailable { retry_after });
-        timeout(self.entry.fetch.wait, self.await_key(kid, algorithm))
-            .await
-            .unwrap_or_else(late)
+        match timeout(self.entry.fetch.wait, self.await_key(kid, algorithm)).await {
+            Ok(found) => found,
+            Err(_) => Err(KeyError::Unavailable { retry_after }),
+        }
     }
 
     async fn await_key(
@@ -186,13 +186,15 @@ impl Issuer {
         let done = |status: &Status| {
             status.retired || status.ended > before.ended || self.find(kid, algorithm).is_some()
         };
-        let Ok(after) = updates.wait_for(done).await.map(|status| *status) else {
-            return Err(KeyError::Unavailable {
-                retry_after: self.entry.fetch.cooldown,
-            });
+        let retry_after = self.entry.fetch.cooldown;
+        let after = match updates.wait_for(done).await {
+            Ok(status) => *status,
+            Err(_) => return Err(KeyError::Unavailable { retry_after }),
         };
-        self.find(kid, algorithm)
-            .ok_or_else(|| after.verdict(self.entry.fetch.cooldown))
+        match self.find(kid, algorithm) {
+            Some(key) => Ok(key),
+            None => Err(after.verdict(retry_after)),
+        }
     }
 
     /// Returns the current state of the keys.
@@ -280,7 +282,9 @@ impl Issuer {
             status.fetching = false;
             status.ended += 1;
             status.last = Some(now);
-            if let (Some(keys), false) = (fetched, status.retired) {
+            if let Some(keys) = fetched
+                && !status.retired
+            {
                 let was_withdrawn = std::mem::replace(&mut status.withdrawn, keys.keys.is_empty());
                 status.last_good = Some(now);
                 change = self.replace(keys);
@@ -297,7 +301,10 @@ impl Issuer {
         let mut change = Change::default();
         self.status.send_modify(|status| {
             let fetched = clock::monotonic().checked_sub(age);
-            if let (Some(fetched), None, false) = (fetched, status.last_good, status.retired) {
+            if let Some(fetched) = fetched
+                && status.last_good.is_none()
+                && !status.retired
+            {
                 status.last_good = Some(fetched);
                 change = self.replace(keys);
             }
@@ -326,12 +333,20 @@ impl Issuer {
                 None => change.added.push(Arc::clone(key)),
             }
         }
-        let kept = |key: &Arc<Key>| new.keys.iter().any(|new| Arc::ptr_eq(new, key));
-        change.removed = old.keys.iter().filter(|key| !kept(key)).cloned().collect();
-        change.kept = old.keys.len() - change.removed.len();
-        change.skips = (old.skips != new.skips).then(|| new.skips.clone());
+        for key in &old.keys {
+            if new.keys.iter().any(|kept| Arc::ptr_eq(kept, key)) {
+                change.kept += 1;
+            } else {
+                change.removed.push(Arc::clone(key));
+            }
+        }
+        if old.skips != new.skips {
+            change.skips = Some(new.skips.clone());
+        }
         self.keys.store(Arc::new(new));
-        change.removed.iter().for_each(|key| key.retire());
+        for key in &change.removed {
+            key.retire();
+        }
         change
     }
 
@@ -339,7 +354,8 @@ impl Issuer {
     pub(super) fn report_withdrawal(&self) {
         tracing::error!(
             issuer = &*self.entry.name,
-            "the issuer's key set is empty: it has withdrawn every key, and tokens are answered with 503"
+            "the issuer's key set is empty: it has withdrawn every key, and tokens are answered \
+             with 503"
         );
     }
 
@@ -347,9 +363,11 @@ impl Issuer {
     pub(super) fn report_skips(&self, skips: &Skips) {
         let issuer = &*self.entry.name;
         if skips.private > 0 {
-            tracing::error!(issuer, private = skips.private, %skips, "the key set publishes private keys");
+            let private = skips.private;
+            tracing::error!(issuer, private, %skips, "the key set publishes private keys");
         } else if skips.total > 0 {
-            tracing::warn!(issuer, skipped = skips.total, %skips, "keys of the set are not usable");
+            let skipped = skips.total;
+            tracing::warn!(issuer, skipped, %skips, "keys of the set are not usable");
         }
     }
 }
@@ -383,11 +401,12 @@ impl Status {
                 retry_after: cooldown,
             });
         }
-        if self.fetching {
-            return None;
-        }
         let left = self.cooldown_left(cooldown, now);
-        (!left.is_zero()).then(|| self.verdict(left))
+        if self.fetching || left.is_zero() {
+            None
+        } else {
+            Some(self.verdict(left))
+        }
     }
 
     /// Returns the error for a missing key, according to the last fetch.
@@ -405,8 +424,10 @@ impl Status {
     }
 
     fn cooldown_left(&self, cooldown: Duration, now: Instant) -> Duration {
-        let left = |last| cooldown.saturating_sub(now.saturating_duration_since(last));
-        self.last.map_or(Duration::ZERO, left)
+        match self.last {
+            Some(last) => cooldown.saturating_sub(now.saturating_duration_since(last)),
+            None => Duration::ZERO,
+        }
     }
 }
 

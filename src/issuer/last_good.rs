@@ -49,8 +49,8 @@ pub(super) struct Kept {
 struct Head {
     /// The issuer's `iss`; the file of another issuer is not used.
     issuer: String,
-    /// The source of the keys. An operator who configures another source does not trust the old one
-    /// any more.
+    /// The source of the keys. If the configuration names another one, the old one is not trusted any
+    /// more.
     source: String,
     /// The time of the fetch, in seconds since 1970.
     fetched_at: u64,
@@ -106,10 +106,8 @@ impl LastGood {
         entry: &IssuerSettings,
         now: UnixTime,
     ) -> Result<Option<Kept>, LastGoodError> {
-        let bytes = match read_bounded(
-            &self.path,
-            entry.fetch.max_bytes.saturating_add(MAX_HEAD_BYTES),
-        ) {
+        let max_bytes = entry.fetch.max_bytes.saturating_add(MAX_HEAD_BYTES);
+        let bytes = match read_bounded(&self.path, max_bytes) {
             Err(LastGoodError::Read(error)) if error.kind() == io::ErrorKind::NotFound => {
                 return Ok(None);
             }
@@ -118,19 +116,23 @@ impl LastGood {
         let mut parts = bytes.splitn(2, |byte| *byte == b'\n');
         let (head, document) = parts.next().zip(parts.next()).ok_or(LastGoodError::Head)?;
         let head: Head = serde_json::from_slice(head).map_err(|_| LastGoodError::Head)?;
-        if *head.issuer != *self.issuer || head.source != self.source {
-            return Err(LastGoodError::Foreign);
-        }
-        let age = now
-            .0
-            .checked_sub(head.fetched_at)
-            .ok_or(LastGoodError::Future)?;
-        let age = Duration::from_secs(age);
+        let age = self.check_head(&head, now)?;
         if age >= entry.fetch.keep_stale {
             return Err(LastGoodError::TooOld(age));
         }
         let keys = KeySet::parse(document, entry.fetch.max_keys).map_err(LastGoodError::Keys)?;
         Ok(Some(Kept { keys, age }))
+    }
+
+    /// Checks whose keys a file holds, and returns their age.
+    fn check_head(&self, head: &Head, now: UnixTime) -> Result<Duration, LastGoodError> {
+        if *head.issuer != *self.issuer || head.source != self.source {
+            return Err(LastGoodError::Foreign);
+        }
+        match now.0.checked_sub(head.fetched_at) {
+            Some(age) => Ok(Duration::from_secs(age)),
+            None => Err(LastGoodError::Future),
+        }
     }
 
     /// Writes a document that was fetched just now, unless the file already has it with a recent
@@ -139,10 +141,7 @@ impl LastGood {
     /// # Errors
     /// The error of the system. The old file is then unchanged.
     pub(super) fn write(&mut self, document: &Bytes, now: Now) -> io::Result<()> {
-        let is_current = |(known, since): &(Bytes, Instant)| {
-            known == document && now.monotonic.saturating_duration_since(*since) < REWRITE
-        };
-        if self.written.as_ref().is_some_and(is_current) {
+        if self.is_current(document, now) {
             return Ok(());
         }
         let head = Head {
@@ -155,6 +154,14 @@ impl LastGood {
         replace(&self.path, &[&head, document])?;
         self.written = Some((document.clone(), now.monotonic));
         Ok(())
+    }
+
+    /// Returns whether this process wrote the same document a short while ago.
+    fn is_current(&self, document: &Bytes, now: Now) -> bool {
+        let Some((known, since)) = &self.written else {
+            return false;
+        };
+        known == document && now.monotonic.saturating_duration_since(*since) < REWRITE
     }
 
     /// Removes the file.
@@ -211,7 +218,9 @@ fn write_new(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut file = options.open(path)?;
-    parts.iter().try_for_each(|part| file.write_all(part))?;
+    for part in parts {
+        file.write_all(part)?;
+    }
     // Without a sync before the rename, a crash may leave an empty file with the new name.
     file.sync_all()
 }

@@ -67,12 +67,14 @@ enum KeyLocation {
 /// Keeps the keys of an issuer fresh until the issuer is dropped or retired. Runs once per issuer,
 /// on a runtime that serves no requests. Returns at once for keys that the configuration contains.
 pub async fn maintain(issuer: Weak<Issuer>, client: Client) {
-    let Some((location, mut updates)) = issuer
-        .upgrade()
-        .and_then(|issuer| Some((KeyLocation::of(&issuer.entry().keys)?, issuer.follow())))
-    else {
+    let Some(held) = issuer.upgrade() else {
         return;
     };
+    let Some(location) = KeyLocation::of(&held.entry().keys) else {
+        return;
+    };
+    let mut updates = held.follow();
+    drop(held);
     tokio::select! {
         () = run(issuer, &location, &client) => {}
         // An error means that the issuer was dropped, which ends the task as well.
@@ -83,11 +85,12 @@ pub async fn maintain(issuer: Weak<Issuer>, client: Client) {
 async fn run(weak: Weak<Issuer>, location: &KeyLocation, client: &Client) {
     let mut due = clock::monotonic();
     let mut failures = 0;
-    let mut last_good = weak
-        .upgrade()
-        .and_then(|issuer| LastGood::of(issuer.entry()));
-    if let (Some(file), Some(issuer)) = (&last_good, weak.upgrade()) {
-        restore(&issuer, file);
+    let mut last_good = None;
+    if let Some(issuer) = weak.upgrade() {
+        last_good = LastGood::of(issuer.entry());
+        if let Some(file) = &last_good {
+            restore(&issuer, file);
+        }
     }
     let mut wake = Wake::Time;
     // The task holds the issuer only while it works, so that between fetches the snapshots alone
@@ -126,33 +129,9 @@ async fn refresh(
     let policy = &issuer.entry().fetch;
     issuer.begin_fetch();
     let delay = match location.fetch(issuer, client).await {
-        Ok(Fresh {
-            keys,
-            document,
-            lifetime,
-        }) => {
+        Ok(fresh) => {
             *failures = 0;
-            issuer.metrics().refreshes.increment(SUCCESS);
-            let (leaks, is_empty) = (keys.skips.private > 0, keys.keys.is_empty());
-            let change = issuer.end_fetch(Some(keys));
-            report_change(issuer, &change);
-            if let Some(file) = last_good {
-                let may_keep = !leaks && !is_empty;
-                keep(
-                    issuer,
-                    file,
-                    &document,
-                    may_keep,
-                    !change.removed.is_empty(),
-                );
-            }
-            // Without keys every token is refused, so the next fetch comes after the cool-down,
-            // whatever the headers say.
-            if is_empty {
-                after_failure(policy, 1, false)
-            } else {
-                after_success(policy, lifetime)
-            }
+            apply(issuer, fresh, last_good)
         }
         Err(error) => {
             *failures = failures.saturating_add(1);
@@ -164,6 +143,27 @@ async fn refresh(
         }
     };
     early(delay, policy.cooldown)
+}
+
+/// Applies a key set that was fetched. Returns the delay before the next fetch.
+fn apply(issuer: &Issuer, fresh: Fresh, last_good: Option<&mut LastGood>) -> Duration {
+    let policy = &issuer.entry().fetch;
+    let is_empty = fresh.keys.keys.is_empty();
+    let may_keep = !is_empty && fresh.keys.skips.private == 0;
+    issuer.metrics().refreshes.increment(SUCCESS);
+    let change = issuer.end_fetch(Some(fresh.keys));
+    report_change(issuer, &change);
+    if let Some(file) = last_good {
+        let removed = !change.removed.is_empty();
+        keep(issuer, file, &fresh.document, may_keep, removed);
+    }
+    // Without keys every token is refused, so the next fetch comes after the cool-down, whatever
+    // the headers say.
+    if is_empty {
+        after_failure(policy, 1, false)
+    } else {
+        after_success(policy, fresh.lifetime)
+    }
 }
 
 /// Loads the keys that an earlier process wrote.
@@ -217,59 +217,41 @@ impl KeyLocation {
 
     async fn fetch(&self, issuer: &Issuer, client: &Client) -> Result<Fresh, RefreshError> {
         let entry = issuer.entry();
-        let FetchPolicy {
-            timeout,
-            max_bytes,
-            allow_http,
-            max_keys,
-            ..
-        } = entry.fetch;
         // The operator chose this address, so it may be on any network.
-        let bounds = Bounds {
-            timeout,
-            max_bytes,
-            allow_http,
+        let mut bounds = Bounds {
+            timeout: entry.fetch.timeout,
+            max_bytes: entry.fetch.max_bytes,
+            allow_http: entry.fetch.allow_http,
             nearest: Nearness::Machine,
         };
-        let (url, bounds) = match self {
+        let url = match self {
             // The metadata is fetched again each time: the keys may move, and another party may
             // then own the old address.
             Self::Metadata(base) => {
                 let found = discover(client, entry, base, bounds)
                     .await
                     .map_err(RefreshError::Discovery)?;
-                (
-                    found.jwks_uri,
-                    Bounds {
-                        nearest: found.nearness,
-                        ..bounds
-                    },
-                )
+                bounds.nearest = found.nearness;
+                found.jwks_uri
             }
-            Self::Keys(url) => (url.clone(), bounds),
+            Self::Keys(url) => url.clone(),
         };
         let fetched = match client.get(&url, bounds).await {
             Ok(fetched) => fetched,
             Err(error) => return Err(RefreshError::Fetch(url, error)),
         };
-        match KeySet::parse(&fetched.body, max_keys) {
-            Ok(keys) => Ok(Fresh {
-                keys,
-                document: fetched.body,
-                lifetime: fetched.lifetime,
-            }),
+        let keys = match KeySet::parse(&fetched.body, entry.fetch.max_keys) {
+            Ok(keys) => keys,
             // The issuer answered that it has no keys, so its earlier keys are not trusted any
             // more. A document without `keys`, or with unusable keys, is an error instead.
-            Err(JwksError::Empty) => {
-                let keys = KeySet::default();
-                Ok(Fresh {
-                    keys,
-                    document: fetched.body,
-                    lifetime: fetched.lifetime,
-                })
-            }
-            Err(error) => Err(RefreshError::Jwks(url, error)),
-        }
+            Err(JwksError::Empty) => KeySet::default(),
+            Err(error) => return Err(RefreshError::Jwks(url, error)),
+        };
+        Ok(Fresh {
+            keys,
+            document: fetched.body,
+            lifetime: fetched.lifetime,
+        })
     }
 }
 
@@ -367,11 +349,14 @@ fn report_failure(issuer: &Issuer, error: &RefreshError, failures: u32, retry: D
 
 /// Joins the key ids for a log line.
 fn names(keys: &[Arc<Key>]) -> String {
-    let name = |key: &Arc<Key>| match key.kid() {
-        Some(kid) => Name(kid).to_string(),
-        None => format!("(no kid) {}", key.thumbprint()),
-    };
-    keys.iter().map(name).collect::<Vec<_>>().join(", ")
+    let mut names = Vec::with_capacity(keys.len());
+    for key in keys {
+        names.push(match key.kid() {
+            Some(kid) => Name(kid).to_string(),
+            None => format!("(no kid) {}", key.thumbprint()),
+        });
+    }
+    names.join(", ")
 }
 
 impl fmt::Display for RefreshError {

@@ -43,14 +43,12 @@ impl Template {
         }
         let (before, rest) = text.split_once('{').ok_or(TemplateError::Braces)?;
         let (name, after) = rest.split_once('}').ok_or(TemplateError::Braces)?;
-        if [before, name, after]
-            .iter()
-            .any(|part| part.contains(['{', '}']))
-        {
-            return Err(TemplateError::Braces);
+        for part in [before, name, after] {
+            if part.contains(['{', '}']) {
+                return Err(TemplateError::Braces);
+            }
         }
-        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-        if name.is_empty() || !name.chars().all(plain) {
+        if name.is_empty() || !name.chars().all(is_name_char) {
             return Err(TemplateError::Name);
         }
         let is_segment = before.ends_with('/') && (after.is_empty() || after.starts_with('/'));
@@ -81,12 +79,21 @@ impl Template {
 /// Returns whether a text that follows `before` would be in the path of a URL, not in its scheme,
 /// host or query.
 fn ends_in_path(before: &str) -> bool {
-    let path = before
-        .split_once("://")
-        .and_then(|(_, rest)| rest.split_once('/'));
-    path.is_some_and(|(host, path)| {
-        !host.is_empty() && !host.contains(['?', '#']) && !path.contains(['?', '#'])
-    })
+    let Some((_, rest)) = before.split_once("://") else {
+        return false;
+    };
+    let Some((host, path)) = rest.split_once('/') else {
+        return false;
+    };
+    !host.is_empty() && !host.contains(['?', '#']) && !path.contains(['?', '#'])
+}
+
+fn is_name_char(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '-' | '_')
+}
+
+fn is_tenant_char(c: char) -> bool {
+    is_name_char(c) || c == '.'
 }
 
 /// One tenant of a provider, as the `iss` of its tokens spells it.
@@ -100,9 +107,8 @@ impl Tenant {
     /// # Errors
     /// [`TenantError`]
     pub fn parse(text: &str) -> Result<Self, TenantError> {
-        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-        let is_dots = text.chars().all(|c| c == '.');
-        if is_dots || !text.chars().all(plain) {
+        let is_dots = text.trim_matches('.').is_empty();
+        if is_dots || !text.chars().all(is_tenant_char) {
             Err(TenantError)
         } else {
             Ok(Self(text.into()))
