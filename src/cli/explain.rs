@@ -84,22 +84,20 @@ pub(super) fn explain(settings: &Settings, arguments: &Arguments) -> Result<Stri
     for issuer in &mut config.issuers {
         issuer.entry.fetch.keep_file = None;
     }
-    let token = arguments
-        .token_file
-        .as_deref()
-        .map(read_token)
-        .transpose()?;
+    let token = match &arguments.token_file {
+        Some(file) => Some(read_token(file)?),
+        None => None,
+    };
+    let certificate = match &arguments.client_cert_file {
+        Some(file) => Some(read_certificate(file)?),
+        None => None,
+    };
     let metrics = Metrics::new(&REASONS, &TokenError::RESULTS).expect("no metric is defined twice");
     let snapshot = Snapshot::compile(config, &metrics, None).map_err(Failure::Compile)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(Failure::Runtime)?;
-    let certificate = arguments
-        .client_cert_file
-        .as_deref()
-        .map(read_certificate)
-        .transpose()?;
     let token = token.as_ref().map(|token| token.as_str());
     let examination = examine(&snapshot, arguments, token, certificate.as_ref());
     let explanation = LocalSet::new().block_on(&runtime, examination);
@@ -271,13 +269,21 @@ fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
 /// the start because growing would leave copies behind.
 fn read_token(file: &Path) -> Result<Zeroizing<String>, Failure> {
     let mut text = Zeroizing::new(String::with_capacity(TOKEN_FILE_BYTES as usize));
-    let read = if file == Path::new("-") {
-        io::stdin().take(TOKEN_FILE_BYTES).read_to_string(&mut text)
+    match read_text(file, &mut text) {
+        Ok(()) => Ok(Zeroizing::new(text.trim().to_owned())),
+        Err(error) => Err(Failure::TokenFile(file.to_owned(), error)),
+    }
+}
+
+fn read_text(file: &Path, text: &mut String) -> io::Result<()> {
+    if file == Path::new("-") {
+        io::stdin().take(TOKEN_FILE_BYTES).read_to_string(text)?;
     } else {
-        File::open(file).and_then(|file| file.take(TOKEN_FILE_BYTES).read_to_string(&mut text))
-    };
-    read.map_err(|error| Failure::TokenFile(file.to_owned(), error))?;
-    Ok(Zeroizing::new(text.trim().to_owned()))
+        File::open(file)?
+            .take(TOKEN_FILE_BYTES)
+            .read_to_string(text)?;
+    }
+    Ok(())
 }
 
 fn read_certificate(file: &Path) -> Result<Fingerprint, Failure> {

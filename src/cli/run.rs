@@ -12,9 +12,9 @@ pub(super) fn run(settings: &Settings) -> Result<(), Failure> {
     let config = settings.load()?;
     let raised = raise_descriptor_limit();
     // With a lower limit, a later step would fail with a message that does not name the cause.
-    check_descriptor_limit(&config.server)
-        .map_err(StartError::Descriptors)
-        .map_err(Failure::Start)?;
+    if let Err(error) = check_descriptor_limit(&config.server) {
+        return Err(Failure::Start(StartError::Descriptors(error)));
+    }
     let log = logging::start(config.log.level).map_err(Failure::Runtime)?;
     log.note_panics();
     let signals = Signals::take().map_err(Failure::Runtime)?;

@@ -90,28 +90,38 @@ impl EmbeddedIssuer {
 
     /// Authenticates the client and issues a token with the scopes that it may have.
     pub(super) fn grant(&self, request: &TokenRequest, now: UnixTime) -> Result<Grant, GrantError> {
-        let client = self
-            .clients
-            .iter()
-            .find(|client| client.owns(&request.credentials))
-            .ok_or(GrantError::Authentication)?;
+        let client = self.authenticate(request)?;
         let scopes = request.scopes.as_ref().unwrap_or(&client.scopes);
-        if let Some(beyond) = scopes.iter().find(|scope| !client.scopes.contains(scope)) {
-            return Err(GrantError::Scope(beyond.clone()));
+        for scope in scopes {
+            if !client.scopes.contains(scope) {
+                return Err(GrantError::Scope(scope.clone()));
+            }
         }
-        let key = match request.algorithm {
-            Some(wanted) => self.keys.iter().find(|key| key.algorithm == wanted),
-            None => self.keys.first(),
-        };
+        let key = self.key(request.algorithm).ok_or(GrantError::Algorithm)?;
         let scope = join(scopes);
         let claims = self.claims(&client.id, &scope, now);
-        let access_token = sign(key.ok_or(GrantError::Algorithm)?, &claims)?;
-        let scope = request.scopes.is_none().then_some(scope);
+        let is_told = request.scopes.is_none() && !scope.is_empty();
         Ok(Grant {
-            access_token,
+            access_token: sign(key, &claims)?,
             expires_in: LIFETIME,
-            scope: scope.filter(|scope| !scope.is_empty()),
+            scope: is_told.then_some(scope),
         })
+    }
+
+    fn authenticate(&self, request: &TokenRequest) -> Result<&Client, GrantError> {
+        for client in &self.clients {
+            if client.owns(&request.credentials) {
+                return Ok(client);
+            }
+        }
+        Err(GrantError::Authentication)
+    }
+
+    fn key(&self, algorithm: Option<Algorithm>) -> Option<&Arc<SigningKey>> {
+        match algorithm {
+            Some(wanted) => self.keys.iter().find(|key| key.algorithm == wanted),
+            None => self.keys.first(),
+        }
     }
 
     /// Returns the claims of a Cognito client-credentials token, adapted to the settings of the
@@ -119,15 +129,16 @@ impl EmbeddedIssuer {
     fn claims(&self, client: &str, scope: &str, now: UnixTime) -> Map<String, Value> {
         // If the settings list clients, only their tokens are accepted, and `dev` is not among
         // them.
-        let client = self.rules.client_ids.first().map_or(client, |id| id);
+        let client = match self.rules.client_ids.first() {
+            Some(id) => id,
+            None => client,
+        };
+        let token_use = self.rules.token_use.as_deref().unwrap_or("access");
         let mut claims = Map::new();
         let mut set = |name: &str, value: Value| claims.insert(name.into(), value);
         set("sub", client.into());
         set("client_id", client.into());
-        set(
-            "token_use",
-            self.rules.token_use.as_deref().unwrap_or("access").into(),
-        );
+        set("token_use", token_use.into());
         set("auth_time", now.0.into());
         set("iat", now.0.into());
         set("exp", now.0.saturating_add(LIFETIME).into());

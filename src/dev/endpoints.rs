@@ -39,6 +39,11 @@ impl Issuers {
         self.0.store(Arc::new(issuers));
     }
 
+    /// Returns the issuer of a path that ends in this endpoint.
+    fn of(&self, path: &str, endpoint: &str) -> Option<Arc<EmbeddedIssuer>> {
+        self.at(path.strip_suffix(endpoint)?)
+    }
+
     /// Returns the issuer of `/<name>`; the empty path is valid if there is only one.
     fn at(&self, prefix: &str) -> Option<Arc<EmbeddedIssuer>> {
         let issuers = self.0.load();
@@ -70,32 +75,28 @@ where
     B: Body,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let path = request.uri().path().to_owned();
-    let found = [TOKEN, METADATA, JWKS].into_iter().find_map(|endpoint| {
-        let prefix = path.strip_suffix(endpoint)?;
-        Some((endpoint, issuers.at(prefix)?))
-    });
-    let Some((endpoint, issuer)) = found else {
-        return not_found(&issuers);
-    };
-    let allowed: &[Method] = if endpoint == TOKEN {
-        &[Method::POST]
-    } else {
-        &[Method::GET, Method::HEAD]
-    };
-    if !allowed.contains(request.method()) {
-        return method_not_allowed(allowed);
-    }
-    match endpoint {
-        TOKEN => match token(&issuer, request).await {
+    let path = request.uri().path();
+    if let Some(issuer) = issuers.of(path, TOKEN) {
+        if request.method() != Method::POST {
+            return method_not_allowed(&[Method::POST]);
+        }
+        return match token(&issuer, request).await {
             Ok(grant) => granted(&grant),
             Err(error) => refused(&error),
-        },
-        METADATA => reply(
-            StatusCode::OK,
-            &issuer.metadata(&format!("{base}/{}", issuer.name)),
-        ),
-        _ => reply(StatusCode::OK, &issuer.jwks()),
+        };
+    }
+    let document = if let Some(issuer) = issuers.of(path, METADATA) {
+        issuer.metadata(&format!("{base}/{}", issuer.name))
+    } else if let Some(issuer) = issuers.of(path, JWKS) {
+        issuer.jwks()
+    } else {
+        return not_found(&issuers);
+    };
+    let allowed = [Method::GET, Method::HEAD];
+    if allowed.contains(request.method()) {
+        reply(StatusCode::OK, &document)
+    } else {
+        method_not_allowed(&allowed)
     }
 }
 

@@ -8,9 +8,9 @@ use aws_lc_rs::rand::{self, SystemRandom};
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING,
-    ECDSA_P521_SHA512_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256,
-    RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RSA_PSS_SHA256, RSA_PSS_SHA384, RSA_PSS_SHA512,
-    RsaEncoding, RsaKeyPair,
+    ECDSA_P521_SHA512_FIXED_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair,
+    RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RSA_PSS_SHA256, RSA_PSS_SHA384,
+    RSA_PSS_SHA512, RsaEncoding, RsaKeyPair,
 };
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -65,42 +65,35 @@ impl KeyRing {
 
 impl Ring {
     fn make(&mut self, algorithm: Algorithm) -> Result<Pair, Unspecified> {
-        let encoding: &'static dyn RsaEncoding = match algorithm {
-            Algorithm::RS256 => &RSA_PKCS1_SHA256,
-            Algorithm::RS384 => &RSA_PKCS1_SHA384,
-            Algorithm::RS512 => &RSA_PKCS1_SHA512,
-            Algorithm::PS256 => &RSA_PSS_SHA256,
-            Algorithm::PS384 => &RSA_PSS_SHA384,
-            Algorithm::PS512 => &RSA_PSS_SHA512,
-            Algorithm::ES256 => {
-                return Ok(Pair::Ecdsa(
-                    EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING)?,
-                    "P-256",
-                ));
-            }
-            Algorithm::ES384 => {
-                return Ok(Pair::Ecdsa(
-                    EcdsaKeyPair::generate(&ECDSA_P384_SHA384_FIXED_SIGNING)?,
-                    "P-384",
-                ));
-            }
-            Algorithm::ES512 => {
-                return Ok(Pair::Ecdsa(
-                    EcdsaKeyPair::generate(&ECDSA_P521_SHA512_FIXED_SIGNING)?,
-                    "P-521",
-                ));
-            }
-            Algorithm::EdDSA => return Ok(Pair::Ed25519(Ed25519KeyPair::generate()?)),
-        };
-        let rsa = match &self.rsa {
-            Some(rsa) => Arc::clone(rsa),
-            None => Arc::clone(
-                self.rsa
-                    .insert(Arc::new(RsaKeyPair::generate(KeySize::Rsa2048)?)),
-            ),
-        };
-        Ok(Pair::Rsa(rsa, encoding))
+        match algorithm {
+            Algorithm::RS256 => self.rsa(&RSA_PKCS1_SHA256),
+            Algorithm::RS384 => self.rsa(&RSA_PKCS1_SHA384),
+            Algorithm::RS512 => self.rsa(&RSA_PKCS1_SHA512),
+            Algorithm::PS256 => self.rsa(&RSA_PSS_SHA256),
+            Algorithm::PS384 => self.rsa(&RSA_PSS_SHA384),
+            Algorithm::PS512 => self.rsa(&RSA_PSS_SHA512),
+            Algorithm::ES256 => ecdsa(&ECDSA_P256_SHA256_FIXED_SIGNING, "P-256"),
+            Algorithm::ES384 => ecdsa(&ECDSA_P384_SHA384_FIXED_SIGNING, "P-384"),
+            Algorithm::ES512 => ecdsa(&ECDSA_P521_SHA512_FIXED_SIGNING, "P-521"),
+            Algorithm::EdDSA => Ok(Pair::Ed25519(Ed25519KeyPair::generate()?)),
+        }
     }
+
+    fn rsa(&mut self, encoding: &'static dyn RsaEncoding) -> Result<Pair, Unspecified> {
+        let key = match &self.rsa {
+            Some(key) => Arc::clone(key),
+            None => Arc::new(RsaKeyPair::generate(KeySize::Rsa2048)?),
+        };
+        self.rsa = Some(Arc::clone(&key));
+        Ok(Pair::Rsa(key, encoding))
+    }
+}
+
+fn ecdsa(
+    algorithm: &'static EcdsaSigningAlgorithm,
+    curve: &'static str,
+) -> Result<Pair, Unspecified> {
+    Ok(Pair::Ecdsa(EcdsaKeyPair::generate(algorithm)?, curve))
 }
 
 impl SigningKey {
@@ -168,8 +161,11 @@ fn rsa_integers(der: &[u8]) -> Option<(&[u8], &[u8])> {
     let (body, _) = der_element(der, SEQUENCE)?;
     let (modulus, rest) = der_element(body, INTEGER)?;
     let (exponent, _) = der_element(rest, INTEGER)?;
-    let unsigned = |bytes| <[u8]>::strip_prefix(bytes, &[0]).unwrap_or(bytes);
     Some((unsigned(modulus), unsigned(exponent)))
+}
+
+fn unsigned(integer: &[u8]) -> &[u8] {
+    integer.strip_prefix(&[0]).unwrap_or(integer)
 }
 
 /// Returns the content of the first DER element, which must have this tag, and the bytes that
@@ -177,17 +173,14 @@ fn rsa_integers(der: &[u8]) -> Option<(&[u8], &[u8])> {
 fn der_element(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
     let rest = der.strip_prefix(&[tag])?;
     let (&first, rest) = rest.split_first()?;
-    let (length, rest) = if first < 0x80 {
-        (usize::from(first), rest)
-    } else {
-        let (length, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
-        (
-            length.iter().try_fold(0_usize, |sum, byte| {
-                sum.checked_mul(256)?.checked_add((*byte).into())
-            })?,
-            rest,
-        )
-    };
+    if first < 0x80 {
+        return rest.split_at_checked(usize::from(first));
+    }
+    let (digits, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
+    let mut length = 0_usize;
+    for digit in digits {
+        length = length.checked_mul(256)?.checked_add(usize::from(*digit))?;
+    }
     rest.split_at_checked(length)
 }
 
