@@ -126,13 +126,13 @@ async fn examine(
     let mut explanation = Explanation::default();
     let mut request = arguments.request();
     let line = format!("{} {}", request.method(), request.uri());
-    explanation.step("request", Outcome::Asked, line);
+    explanation.step("request", Outcome::Note, line);
     let entry = entry(snapshot, &request);
     if let (Some(entry), Some(token)) = (entry, token) {
         let source = source_of(snapshot, entry, arguments.origin.is_some());
         if let Some(Source::Cookie(name)) = source {
             let says = format!("the token is in the cookie \"{name}\"");
-            explanation.step("", Outcome::Asked, says);
+            explanation.step("", Outcome::Note, says);
         }
         request = with_token(request, source, token);
     }
@@ -154,12 +154,12 @@ async fn examine(
     }
     match verdict {
         Ok(Verdict::Forward(decision)) => explanation.permitted(snapshot, &decision),
-        Ok(Verdict::Metadata(resource)) => explanation.told(resource),
+        Ok(Verdict::Metadata(resource)) => explanation.metadata(resource),
         Ok(Verdict::Preflight { headers, .. }) => explanation.preflight(&headers),
         Err(refusal) => {
             explanation.refused(snapshot, &refusal);
             if let Some(hint) = hint(&refusal, arguments) {
-                explanation.step("", Outcome::Asked, hint);
+                explanation.step("", Outcome::Note, hint);
             }
         }
     }
@@ -415,7 +415,8 @@ mod tests {
     async fn a_request_of_a_foreign_page_says_that_it_is_one() {
         let line = "POST /cookie --origin https://evil.test";
         let explained = explained(line, Some("eyJ")).await;
-        let says = "the token is in a cookie, and a page of another origin may have made the request (cross_site_request)";
+        let says = "the token is in a cookie, and a page of another origin may have made the \
+                    request (cross_site_request)";
         assert_eq!(
             explained[1..2],
             steps(&[("", "the token is in the cookie \"session\"")])

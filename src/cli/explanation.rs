@@ -36,7 +36,7 @@ pub(super) enum Outcome {
     /// The check failed and ended the decision.
     Failed,
     /// A fact that does not affect the decision.
-    Asked,
+    Note,
 }
 
 /// The checks of a token in the order in which they are made, each with the text for success. A
@@ -126,7 +126,7 @@ impl Explanation {
     }
 
     fn claim(&mut self, name: &str, value: &str) {
-        self.step("", Outcome::Asked, format!("{name:<9} {value}"));
+        self.step("", Outcome::Note, format!("{name:<9} {value}"));
     }
 
     pub(super) fn permitted(&mut self, snapshot: &Snapshot, decision: &Decision<'_>) {
@@ -137,7 +137,7 @@ impl Explanation {
                 let says = format!("granted: {}", or_none(&scopes));
                 self.step("scopes", Outcome::Passed, says);
             }
-            None => self.step("token", Outcome::Asked, "not checked"),
+            None => self.step("token", Outcome::Note, "not checked"),
         }
         self.forwarded(snapshot, decision);
         let removed = match &decision.route.upstream_token_from {
@@ -150,7 +150,7 @@ impl Explanation {
             let says = format!(
                 "without {removed}: other routes to this upstream take their tokens from there"
             );
-            self.step("", Outcome::Asked, says);
+            self.step("", Outcome::Note, says);
         }
     }
 
@@ -169,7 +169,7 @@ impl Explanation {
     }
 
     /// Adds that the gateway answers with the metadata of the protected resource.
-    pub(super) fn told(&mut self, resource: &Resource) {
+    pub(super) fn metadata(&mut self, resource: &Resource) {
         let says = format!(
             "200 OK, the metadata of the protected resource {}",
             resource.url()
@@ -195,7 +195,7 @@ impl Explanation {
         for name in [WWW_AUTHENTICATE, ALLOW, RETRY_AFTER] {
             if let Some(value) = answer.headers().get(&name) {
                 let value = String::from_utf8_lossy(value.as_bytes());
-                self.step("", Outcome::Asked, format!("{name}: {value}"));
+                self.step("", Outcome::Note, format!("{name}: {value}"));
             }
         }
     }
@@ -237,7 +237,7 @@ impl Explanation {
             let mark = match step.outcome {
                 Outcome::Passed => "ok",
                 Outcome::Failed => "NO",
-                Outcome::Asked => "",
+                Outcome::Note => "",
             };
             let _ = writeln!(text, "{mark:<3} {:<9} {}", step.name, step.says);
         }

@@ -61,9 +61,9 @@ pub(super) enum TokenFailure {
     /// The connection failed.
     Unreachable(Box<str>, DialError),
     Broken(Box<str>, hyper::Error),
-    Late(Box<str>),
+    TimedOut(Box<str>),
     /// The server that answered is not a dev issuer.
-    Stranger(Box<str>),
+    NotDevIssuer(Box<str>),
     /// The issuer refused, with this description.
     Refused(Box<str>),
     NoSuchIssuer(Vec<Box<str>>),
@@ -76,17 +76,17 @@ pub(super) fn token(arguments: &Arguments) -> Result<String, TokenFailure> {
         .enable_all()
         .build()
         .map_err(TokenFailure::Runtime)?;
-    let place = arguments.url.authority();
+    let address = arguments.url.authority();
     let asked = runtime.block_on(async { tokio::time::timeout(TIMEOUT, ask(arguments)).await });
-    asked.unwrap_or_else(|_| Err(TokenFailure::Late(place.into())))
+    asked.unwrap_or_else(|_| Err(TokenFailure::TimedOut(address.into())))
 }
 
 async fn ask(arguments: &Arguments) -> Result<String, TokenFailure> {
-    let place = arguments.url.authority();
+    let address = arguments.url.authority();
     let stream = dial(&arguments.url, &Tls::system(), TIMEOUT)
         .await
-        .map_err(|error| TokenFailure::Unreachable(place.as_str().into(), error))?;
-    let broken = |error| TokenFailure::Broken(place.as_str().into(), error);
+        .map_err(|error| TokenFailure::Unreachable(address.as_str().into(), error))?;
+    let broken = |error| TokenFailure::Broken(address.as_str().into(), error);
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await
         .map_err(broken)?;
@@ -97,9 +97,9 @@ async fn ask(arguments: &Arguments) -> Result<String, TokenFailure> {
         .map_err(broken)?;
     let is_dev = response.headers().get(SERVER) == Some(&HeaderValue::from_static(SERVER_NAME));
     if !is_dev {
-        return Err(TokenFailure::Stranger(place.into()));
+        return Err(TokenFailure::NotDevIssuer(address.into()));
     }
-    let token = read(response, &place).await;
+    let token = read(response, &address).await;
     driver.abort();
     token
 }
@@ -148,10 +148,10 @@ fn encode(text: &str) -> String {
 
 async fn read(
     response: Response<hyper::body::Incoming>,
-    place: &str,
+    address: &str,
 ) -> Result<String, TokenFailure> {
     let Some(answer) = read_json(response).await else {
-        return Err(TokenFailure::Stranger(place.into()));
+        return Err(TokenFailure::NotDevIssuer(address.into()));
     };
     if let Some(token) = text(&answer, "access_token") {
         return Ok(format!("{token}\n"));
@@ -161,7 +161,7 @@ async fn read(
     }
     match text(&answer, "error_description").or(text(&answer, "error")) {
         Some(refusal) => Err(TokenFailure::Refused(refusal.into())),
-        None => Err(TokenFailure::Stranger(place.into())),
+        None => Err(TokenFailure::NotDevIssuer(address.into())),
     }
 }
 
@@ -194,20 +194,33 @@ fn url(text: &str) -> Result<Url, UrlError> {
 impl fmt::Display for TokenFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unreachable(place, error) => {
-                write!(f, "no dev issuer runs at {place}: {error}; start one with \"scopegate dev\"")
+            Self::Unreachable(address, error) => {
+                write!(
+                    f,
+                    "no dev issuer runs at {address}: {error}; start one with \"scopegate dev\""
+                )
             }
-            Self::Broken(place, error) => write!(f, "the server at {place} is not a dev issuer: {error}"),
-            Self::Late(place) => write!(f, "the dev issuer at {place} does not answer"),
-            Self::Stranger(place) => {
-                write!(f, "the server at {place} is not a dev issuer; name the right one with --url")
+            Self::Broken(address, error) => {
+                write!(f, "the server at {address} is not a dev issuer: {error}")
+            }
+            Self::TimedOut(address) => write!(f, "the dev issuer at {address} does not answer"),
+            Self::NotDevIssuer(address) => {
+                write!(
+                    f,
+                    "the server at {address} is not a dev issuer; name the right one with --url"
+                )
             }
             Self::Refused(description) => write!(f, "the dev issuer refuses: {description}"),
             Self::NoSuchIssuer(names) if names.is_empty() => f.write_str(
-                "the dev issuer has no issuer: it is still starting, or the configuration names none",
+                "the dev issuer has no issuer: it is still starting, or the configuration names \
+                 none",
             ),
             Self::NoSuchIssuer(names) => {
-                write!(f, "name one of the issuers with --issuer: {}", names.join(", "))
+                write!(
+                    f,
+                    "name one of the issuers with --issuer: {}",
+                    names.join(", ")
+                )
             }
             Self::Runtime(error) => write!(f, "the request cannot be sent: {error}"),
         }
@@ -327,7 +340,7 @@ mod tests {
         ] {
             let (_, answer) = ask(fields, body);
             assert!(
-                matches!(answer, Err(TokenFailure::Stranger(_))),
+                matches!(answer, Err(TokenFailure::NotDevIssuer(_))),
                 "{answer:?}"
             );
         }

@@ -53,7 +53,7 @@ struct Call<'a> {
 }
 
 /// The addresses in the command lines.
-struct Places {
+struct Addresses {
     gateway: String,
     issuer: String,
     /// Set if there are several issuers, each of which has its own path.
@@ -64,7 +64,7 @@ struct Places {
 /// token; then the other kinds of routes that the configuration has.
 #[must_use]
 pub fn examples(config: &Config, gateway: SocketAddr, issuer: SocketAddr) -> Vec<Example> {
-    let places = Places {
+    let addresses = Addresses {
         gateway: format!("http://{}", reachable(gateway)),
         issuer: format!("http://{}", reachable(issuer)),
         several: config.issuers.len() > 1,
@@ -74,16 +74,16 @@ pub fn examples(config: &Config, gateway: SocketAddr, issuer: SocketAddr) -> Vec
     let scoped = calls.iter().filter(|call| call.rule().is_some());
     let simplest = scoped.min_by_key(|call| call.effort());
     if let Some(call) = simplest.or(find(&calls, &Requirement::Authenticated)) {
-        lines.extend(places.protected(call, &calls));
+        lines.extend(addresses.protected(call, &calls));
     }
     if let Some(call) = find(&calls, &Requirement::Public) {
         lines.push(Example {
             about: "200, because the route is public".into(),
-            line: places.request(call, None),
+            line: addresses.request(call, None),
         });
     }
     if let Some(call) = calls.iter().find(|call| call.takes_raw_tokens()) {
-        lines.extend(places.raw(call));
+        lines.extend(addresses.raw(call));
     }
     lines
 }
@@ -147,7 +147,7 @@ impl Call<'_> {
     }
 }
 
-impl Places {
+impl Addresses {
     /// Returns the lines for one call: the token, 200, 403 and 401.
     fn protected(&self, call: &Call<'_>, calls: &[Call<'_>]) -> Vec<Example> {
         let scopes = call.scopes();

@@ -118,7 +118,8 @@ impl SigningKey {
                 let (n, e) = rsa_integers(pair.public_key().as_ref()).expect(
                     "the library encodes an RSA public key as RFC 8017 appendix A.1.1 says",
                 );
-                json!({ "kty": "RSA", "n": URL_SAFE_NO_PAD.encode(n), "e": URL_SAFE_NO_PAD.encode(e) })
+                let (n, e) = (URL_SAFE_NO_PAD.encode(n), URL_SAFE_NO_PAD.encode(e));
+                json!({ "kty": "RSA", "n": n, "e": e })
             }
             Pair::Ecdsa(pair, curve) => {
                 // The uncompressed point of SEC 1 §2.3.3: the octet 4, x, y.
@@ -128,7 +129,8 @@ impl SigningKey {
                 json!({ "kty": "EC", "crv": curve, "x": x, "y": y })
             }
             Pair::Ed25519(pair) => {
-                json!({ "kty": "OKP", "crv": "Ed25519", "x": URL_SAFE_NO_PAD.encode(pair.public_key()) })
+                let x = URL_SAFE_NO_PAD.encode(pair.public_key());
+                json!({ "kty": "OKP", "crv": "Ed25519", "x": x })
             }
         };
         if let Some(members) = jwk.as_object_mut() {

@@ -94,9 +94,9 @@ where
         Ok(listener) => listener,
         Err(error) => return tracing::error!(%error, "the listener of dev cannot be used"),
     };
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let slots = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
             return;
         };
         let stream = match listener.accept().await {
@@ -110,7 +110,7 @@ where
         let answer = answer.clone();
         tokio::task::spawn_local(async move {
             serve(stream, answer).await;
-            drop(place);
+            drop(slot);
         });
     }
 }

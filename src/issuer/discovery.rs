@@ -54,7 +54,7 @@ pub(super) enum DiscoveryError {
     },
     /// The `jwks_uri` is plain http, which is allowed on this machine only, and the issuer is
     /// elsewhere.
-    Place {
+    PlainHttp {
         /// The `jwks_uri`.
         stated: Box<str>,
     },
@@ -120,11 +120,11 @@ fn jwks_uri(
         Err(error) => return Err(DiscoveryError::JwksUri { stated, error }),
     };
     // `net::Client` checks the nearness of the addresses when it dials them.
-    let place_ok = url.is_tls() || entry.fetch.allow_http || nearness == Nearness::Machine;
-    if place_ok {
+    let is_allowed = url.is_tls() || entry.fetch.allow_http || nearness == Nearness::Machine;
+    if is_allowed {
         Ok(url)
     } else {
-        Err(DiscoveryError::Place { stated })
+        Err(DiscoveryError::PlainHttp { stated })
     }
 }
 
@@ -161,20 +161,22 @@ impl fmt::Display for DiscoveryError {
             Self::Shape { url } => {
                 write!(
                     f,
-                    "metadata at {url}: not a JSON object with the strings \"issuer\" and \"jwks_uri\""
+                    "metadata at {url}: not a JSON object with the strings \"issuer\" and \
+                     \"jwks_uri\""
                 )
             }
             Self::Issuer { configured, stated } => write!(
                 f,
-                "the metadata is refused: it is for issuer {stated:?}, and the configuration says {configured:?}"
+                "the metadata is refused: it is for issuer {stated:?}, and the configuration says \
+                 {configured:?}"
             ),
             Self::JwksUri { stated, error } => {
                 write!(f, "the metadata's \"jwks_uri\" {stated:?}: {error}")
             }
-            Self::Place { stated } => write!(
+            Self::PlainHttp { stated } => write!(
                 f,
-                "the metadata's \"jwks_uri\" {stated:?} is plain http; if that is meant, set \"jwks_uri\" and \
-                 \"allow_http\" in the configuration"
+                "the metadata's \"jwks_uri\" {stated:?} is plain http; if that is meant, set \
+                 \"jwks_uri\" and \"allow_http\" in the configuration"
             ),
         }
     }
@@ -185,7 +187,7 @@ impl std::error::Error for DiscoveryError {
         match self {
             Self::Fetch { error, .. } => Some(error),
             Self::JwksUri { error, .. } => Some(error),
-            Self::Shape { .. } | Self::Issuer { .. } | Self::Place { .. } => None,
+            Self::Shape { .. } | Self::Issuer { .. } | Self::PlainHttp { .. } => None,
         }
     }
 }
@@ -303,7 +305,7 @@ mod tests {
             };
             match jwks_uri(&metadata, entry, nearness) {
                 Ok(_) => Ok(()),
-                Err(DiscoveryError::Place { .. }) => Err("place"),
+                Err(DiscoveryError::PlainHttp { .. }) => Err("place"),
                 Err(DiscoveryError::JwksUri { .. }) => Err("url"),
                 Err(error) => panic!("{error}"),
             }

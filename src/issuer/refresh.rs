@@ -173,10 +173,21 @@ fn restore(issuer: &Issuer, file: &LastGood) {
         Ok(None) => {}
         Ok(Some(kept)) => {
             let added = names(&issuer.restore(kept.keys, kept.age).added);
-            tracing::info!(issuer = &*entry.name, %path, keys = %added, age = ?kept.age, "keys were restored from the file of an earlier process");
+            tracing::info!(
+                issuer = &*entry.name,
+                %path,
+                keys = %added,
+                age = ?kept.age,
+                "keys were restored from the file of an earlier process"
+            );
         }
         Err(error) => {
-            tracing::warn!(issuer = &*entry.name, %path, %error, "the file with the keys of an earlier process is not used");
+            tracing::warn!(
+                issuer = &*entry.name,
+                %path,
+                %error,
+                "the file with the keys of an earlier process is not used"
+            );
         }
     }
 }
@@ -194,7 +205,12 @@ fn keep(issuer: &Issuer, file: &mut LastGood, document: &Bytes, may_keep: bool, 
     };
     if let Err(error) = &written {
         let path = file.path().display();
-        tracing::warn!(issuer = name, %path, %error, "the fetched keys could not be saved for a restart");
+        tracing::warn!(
+            issuer = name,
+            %path,
+            %error,
+            "the fetched keys could not be saved for a restart"
+        );
     }
     let is_outdated = !may_keep || (removed && written.is_err());
     if is_outdated && let Err(error) = file.discard() {
@@ -267,7 +283,8 @@ fn drop_stale(issuer: &Issuer) -> Option<Instant> {
         issuer = &*issuer.entry().name,
         keys = %names(&removed),
         kept = ?issuer.entry().fetch.keep_stale,
-        "no key set could be fetched for too long: the old keys are dropped, and tokens are answered with 503"
+        "no key set could be fetched for too long: the old keys are dropped, and tokens are \
+         answered with 503"
     );
     None
 }

@@ -24,7 +24,7 @@ pub enum TemplateError {
     /// The placeholder's name is empty, or holds more than letters, digits, `-` and `_`.
     Name,
     /// The placeholder is in the host or the query, or is only a part of a segment.
-    Place,
+    Position,
 }
 
 /// An error in the name of a tenant.
@@ -53,7 +53,7 @@ impl Template {
         }
         let is_segment = before.ends_with('/') && (after.is_empty() || after.starts_with('/'));
         if !is_segment || !ends_in_path(before) {
-            return Err(TemplateError::Place);
+            return Err(TemplateError::Position);
         }
         let placeholder = format!("{{{name}}}").into();
         Ok(Some(Self {
@@ -127,7 +127,7 @@ impl fmt::Display for TemplateError {
         f.write_str(match self {
             Self::Braces => "it has more than one placeholder, or braces that do not pair",
             Self::Name => "a placeholder's name is made of letters, digits, \"-\" and \"_\"",
-            Self::Place => "a placeholder is one whole segment of a URL's path",
+            Self::Position => "a placeholder is one whole segment of a URL's path",
         })
     }
 }
@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn a_placeholder_elsewhere_or_several_are_refused() {
-        use TemplateError::{Braces, Name, Place};
+        use TemplateError::{Braces, Name, Position};
         for (text, error) in [
             ("https://idp.example.com/{a}/{b}", Braces),
             ("https://idp.example.com/{a", Braces),
@@ -183,17 +183,17 @@ mod tests {
             ("https://idp.example.com/{a b}", Name),
             ("https://idp.example.com/{a/b}", Name),
             ("https://idp.example.com/{*}", Name),
-            ("https://{tenant}.example.com/", Place),
-            ("https://{tenant}/", Place),
-            ("{scheme}://idp.example.com/", Place),
-            ("https://idp.example.com/x{tenant}", Place),
-            ("https://idp.example.com/{tenant}x", Place),
-            ("https://idp.example.com/{tenant}?x", Place),
-            ("https://idp.example.com/?a=/{tenant}", Place),
-            ("https://idp.example.com?a/{tenant}", Place),
-            ("https:///{tenant}", Place),
-            ("urn:example:{tenant}", Place),
-            ("/{tenant}", Place),
+            ("https://{tenant}.example.com/", Position),
+            ("https://{tenant}/", Position),
+            ("{scheme}://idp.example.com/", Position),
+            ("https://idp.example.com/x{tenant}", Position),
+            ("https://idp.example.com/{tenant}x", Position),
+            ("https://idp.example.com/{tenant}?x", Position),
+            ("https://idp.example.com/?a=/{tenant}", Position),
+            ("https://idp.example.com?a/{tenant}", Position),
+            ("https:///{tenant}", Position),
+            ("urn:example:{tenant}", Position),
+            ("/{tenant}", Position),
         ] {
             assert_eq!(Template::parse(text), Err(error), "{text}");
         }
