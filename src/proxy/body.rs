@@ -1,5 +1,5 @@
-//! Bodies on their way through: never buffered, watched for stalls, and counted where there is a
-//! limit.
+//! The bodies of forwarded messages: never buffered as a whole, guarded by timeouts, and counted
+//! where a limit applies.
 
 use std::cell::Cell;
 use std::error::Error as _;
@@ -23,20 +23,20 @@ use super::worker::View;
 use crate::clock;
 use crate::upstream::{Broken, Reply, Switched, UploadProgress};
 
-/// Why a body ended before its end.
+/// An error that ended a body early.
 #[derive(Debug)]
 pub enum BodyError {
-    /// Nothing came for too long.
+    /// No piece arrived for the idle time.
     Stalled,
-    /// More came than the limit allows.
+    /// The body is longer than the limit.
     TooLarge,
-    /// The whole request took too long.
+    /// The request as a whole took longer than its limit.
     Deadline,
-    /// A field of its trailers is malformed (RFC 9113 §8.1.1).
+    /// A trailer field is malformed (RFC 9113 §8.1.1).
     Malformed,
-    /// The connection of the client failed, or it broke the framing.
+    /// The client's connection failed, or the client broke the framing.
     Client(hyper::Error),
-    /// The upstream's did.
+    /// The upstream's connection failed, or the upstream broke the framing.
     Upstream(Broken),
 }
 
@@ -55,12 +55,12 @@ impl fmt::Display for BodyError {
 
 impl std::error::Error for BodyError {}
 
-/// Deadlines of a body: between two pieces, and for the request as a whole.
+/// The deadlines of a body: one for the next piece, and one for the request as a whole.
 #[derive(Debug)]
 pub(super) struct Watch {
     idle: Duration,
     until: Option<Instant>,
-    /// Made at the first wait: a body that is there at once needs no timer.
+    /// The timer, made at the first wait: a body that arrives at once needs none.
     sleep: Option<Pin<Box<Sleep>>>,
     waiting: bool,
 }
@@ -75,8 +75,9 @@ impl Watch {
         }
     }
 
-    /// To be called when the next piece is there: whether it comes too late all the same. A peer
-    /// that never lets us wait would not be noticed otherwise.
+    /// Checks the deadline of the request when the next piece has arrived. Without this check a
+    /// peer that always sends in time could exceed the deadline, since the timer is polled only
+    /// while the body waits.
     fn progress(&mut self) -> Option<BodyError> {
         self.waiting = false;
         self.is_over().then_some(BodyError::Deadline)
@@ -86,7 +87,8 @@ impl Watch {
         self.until.is_some_and(|until| clock::monotonic() >= until)
     }
 
-    /// To be called when the next piece is not there: whether it is overdue.
+    /// Polls the timer while the next piece is missing, and returns an error once a deadline has
+    /// passed.
     fn poll_overdue(&mut self, cx: &mut Context<'_>) -> Option<BodyError> {
         if !self.waiting {
             self.waiting = true;
@@ -109,23 +111,23 @@ impl Watch {
     }
 }
 
-/// How an upload failed.
+/// The way in which an upload failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum UploadFailure {
-    /// Nothing came for too long.
+    /// No piece arrived for the idle time.
     Stalled,
-    /// More came than the limit allows.
+    /// The body is longer than the limit.
     TooLarge,
-    /// The whole request took too long.
+    /// The request as a whole took longer than its limit.
     Deadline,
-    /// It broke its framing.
+    /// The client broke the framing of its body.
     Malformed,
-    /// The client left in the middle of it.
+    /// The client disconnected in the middle of the body.
     Left,
 }
 
-/// How an upload goes, for who waits for the response: the connection to the upstream only knows
-/// that the body failed.
+/// The state of an upload, shared with the task that waits for the response: the connection to the
+/// upstream reports only that the body failed.
 #[derive(Clone, Default)]
 pub(super) struct UploadStatus {
     pub(super) progress: UploadProgress,
@@ -138,28 +140,30 @@ impl UploadStatus {
     }
 }
 
-/// The body of a request on its way to the upstream.
+/// The body of a request that is forwarded to the upstream.
 pub enum RequestBody {
     /// There is none.
     Empty,
-    /// As it comes from the client.
+    /// A body that is read from the client as the upstream takes it.
     Streaming(Box<Streaming>),
 }
 
-/// A request body as it comes.
+/// A request body that is read from the client while it is forwarded.
 pub struct Streaming {
     incoming: Incoming,
     left: Option<u64>,
     watch: Watch,
     upload: UploadStatus,
     view: Rc<View>,
-    /// While there may be more of it.
+    /// Tells the connection that the body is not read to its end yet; dropped at the end of the
+    /// body.
     counted: Option<Rc<()>>,
 }
 
 impl RequestBody {
-    /// A body of at most `limit` bytes, counted among those of its connection. The second value is
-    /// there for a body that is.
+    /// Makes the body of a forwarded request, of at most `limit` bytes, which the connection counts
+    /// as unread until its end. The second value is the state of the upload; `None` for an empty
+    /// body.
     pub(super) fn new(
         incoming: Incoming,
         limit: Option<u64>,
@@ -203,8 +207,8 @@ impl Streaming {
     }
 }
 
-/// Whether a body ended early because its connection or its stream did. Anything else is about its
-/// framing.
+/// Returns whether a body ended early because its connection or its stream did. Any other error is
+/// about the framing.
 fn has_left(error: &hyper::Error) -> bool {
     let Some(source) = error.source() else {
         return error.is_incomplete_message();
@@ -239,7 +243,7 @@ impl Body for RequestBody {
                 .poll_overdue(cx)
                 .map_or(Poll::Pending, |error| body.fail(error));
         };
-        // What has ended has ended in time.
+        // A body that has ended did so in time.
         if next.is_some()
             && let Some(error) = body.watch.progress()
         {
@@ -290,33 +294,33 @@ impl Body for RequestBody {
     }
 }
 
-/// The body of an answer. With it ends the exchange, however it ends; but for that of a WebSocket,
-/// which ends with its tunnel.
+/// The body of a response. The exchange ends with it in any case, but for a WebSocket, whose
+/// exchange ends with its tunnel.
 pub struct ReplyBody {
     source: ReplySource,
-    /// Why it ends before its end, once that is known and until it is told.
+    /// The error that ends the body early, kept until the next poll returns it.
     failure: Option<BodyError>,
-    /// Whether its end was told.
+    /// Set when the end of the body was returned.
     has_ended: bool,
     exchange: Option<Box<Exchange>>,
 }
 
-/// What a reply is made of.
+/// The source of a response's body.
 pub(super) enum ReplySource {
-    /// Our own.
+    /// A body that the gateway made.
     Own(Option<Bytes>),
-    /// The upstream's, as it comes.
+    /// The body of the upstream's response, relayed as it arrives.
     Upstream(Relay),
-    /// None: the upstream has switched, and the connection to it goes on for so long without a
-    /// word.
+    /// No body: the upstream has switched protocols. The tunnel ends after this time without
+    /// traffic.
     Switched(Switched, Duration),
 }
 
-/// A response body as it comes.
+/// A response body that is relayed from the upstream as it arrives.
 pub(super) struct Relay {
     pub(super) reply: Reply<RequestBody>,
     pub(super) watch: Watch,
-    /// The request's body, which may still be on its way.
+    /// The state of the request's body, which may still be arriving.
     pub(super) upload: Option<UploadStatus>,
 }
 
@@ -330,7 +334,8 @@ impl ReplyBody {
         }
     }
 
-    /// A frame of the upstream's as the client gets it.
+    /// Turns a frame of the upstream into the frame for the client; `None` for trailers of which no
+    /// field is left.
     fn relayed(&self, mut frame: Frame<Bytes>) -> Option<Frame<Bytes>> {
         let Some(trailers) = frame.trailers_mut() else {
             return Some(frame);
@@ -340,19 +345,18 @@ impl ReplyBody {
             .as_ref()
             .and_then(|exchange| exchange.response_rules());
         headers::trailers_to_client(trailers, rules);
-        // Without a field they are the end alone.
+        // Trailers without a field would only mark the end of the body.
         (!trailers.is_empty()).then_some(frame)
     }
 
-    /// Gives back the memory that the next piece would be read into: the client does not take the
-    /// one before it.
+    /// Frees the buffer for the next piece while the client does not read the piece before it.
     pub fn release_buffer(&mut self) {
         if let ReplySource::Upstream(relay) = &mut self.source {
             relay.reply.release_buffer();
         }
     }
 
-    /// The body of an answer that switches: there is none, and what comes after it belongs to the
+    /// Makes the empty body of a response that switches protocols; the bytes after it belong to the
     /// tunnel.
     pub(super) fn switching() -> Self {
         Self {
@@ -363,7 +367,7 @@ impl ReplyBody {
         }
     }
 
-    /// The body of a refusal whose exchange is recorded elsewhere.
+    /// Makes the body of a refusal whose exchange is recorded elsewhere.
     pub(super) fn unrecorded(bytes: Bytes) -> Self {
         Self {
             source: ReplySource::Own(Some(bytes)),
@@ -375,20 +379,20 @@ impl ReplyBody {
 }
 
 impl Relay {
-    /// Whether nothing of the body is left to come. A reader that was told its length does not ask
-    /// for its end.
+    /// Returns whether the body has no more bytes. A reader that knows the body's length does not
+    /// poll for its end.
     fn has_ended(&self) -> bool {
         self.reply.is_end_stream() || self.reply.size_hint().exact() == Some(0)
     }
 
-    /// Whether the client has ended the exchange, in the middle of its own body.
+    /// Returns whether the client disconnected in the middle of its own body.
     fn is_left(&self) -> bool {
         self.upload.as_ref().and_then(UploadStatus::failure) == Some(UploadFailure::Left)
     }
 }
 
 impl Drop for ReplyBody {
-    /// An answer that is dropped before its end has no client any more.
+    /// Notes that the client disconnected if the response is dropped before its end.
     fn drop(&mut self) {
         if let (ReplySource::Upstream(relay), Some(exchange)) = (&self.source, &mut self.exchange)
             && !self.has_ended
@@ -419,7 +423,7 @@ impl Body for ReplyBody {
             ReplySource::Switched(..) => return Poll::Ready(None),
         };
         let next = match Pin::new(&mut relay.reply).poll_frame(cx) {
-            // What has ended has ended in time.
+            // A body that has ended did so in time.
             Poll::Ready(None) => {
                 this.has_ended = true;
                 None
@@ -447,8 +451,8 @@ impl Body for ReplyBody {
             Some(exchange) => exchange.cut(&error),
             None => {}
         }
-        // What came before it goes out first: hyper drops what it has not written yet when a body
-        // fails.
+        // The error is returned at the next poll, so that hyper first writes the bytes before it:
+        // when a body fails, hyper drops what it has not written yet.
         this.failure = Some(error);
         cx.waker().wake_by_ref();
         Poll::Pending

@@ -1,9 +1,9 @@
-//! A cached verdict is the verdict without a cache, whatever came in between.
+//! A test that a cached verdict equals the verdict without a cache, whatever happened in between.
 //!
-//! Requests by good and bad tokens are interleaved with all that can change a verdict: time, keys,
-//! reloads, restarts. Each is asked through a worker's caches, of a snapshot that was compiled
-//! afresh and has no cache, and of a model that knows neither. A failure names its seed:
-//! `SCOPEGATE_TEST_SEED=… cargo test --lib cached_tests`.
+//! Requests with good and bad tokens are interleaved with everything that can change a verdict:
+//! time, keys, reloads, restarts. Each request is decided three times: through the caches of a
+//! worker, by a freshly compiled snapshot without a cache, and by a model that has neither a cache
+//! nor a gateway. A failure names its seed: `SCOPEGATE_TEST_SEED=… cargo test --lib cached_tests`.
 
 #[cfg(test)]
 mod chance;
@@ -32,19 +32,19 @@ use model::{ALLOWED, ISSUERS, Published, Settings, Token, Trust, certificate, ke
 
 const SEED: &str = "SCOPEGATE_TEST_SEED";
 
-/// Seeds that are always tried; one more is drawn.
+/// The number of seeds that are always tried; one more is drawn at random.
 const SEEDS: u64 = 8;
 
-/// Changes of the world for each seed, and requests after each.
+/// The number of changes for each seed, and of requests after each change.
 const ROUNDS: usize = 120;
 const REQUESTS: usize = 10;
 
-/// Tokens in use, and lines that are told of what came before a failure.
+/// The number of tokens in use, and of changes that a failure prints.
 const TOKENS: usize = 24;
 const STORY: usize = 16;
 
-/// The reasons that must have been seen after the same token had been let through at the same path,
-/// by the same caches.
+/// The reasons that must each have refused a token that the same caches had let through before at
+/// the same path.
 const TURNS: [&str; 13] = [
     "token_expired",
     "token_not_yet_valid",
@@ -86,10 +86,10 @@ fn a_cached_verdict_is_the_verdict_without_a_cache() {
     }
 }
 
-/// What has been seen, so that a test that shows nothing does not pass.
+/// Counts what the test has exercised, so that it fails if it has shown nothing.
 #[derive(Default)]
 struct Tally {
-    /// Where the tokens that were let through had been found.
+    /// The number of permitted requests by the cache level that held the token.
     found: [usize; 3],
     turns: BTreeMap<&'static str, usize>,
 }
@@ -114,7 +114,7 @@ impl Tally {
     }
 }
 
-/// Everything of a verdict that anybody sees.
+/// All parts of a verdict that can be observed.
 #[derive(Debug, PartialEq)]
 struct Seen {
     reason: &'static str,
@@ -166,25 +166,25 @@ impl Seen {
     }
 }
 
-/// A snapshot as the model knows it: what it was made of, and which keys its issuers have.
+/// A snapshot as the model knows it: its settings, and the keys of its issuers.
 #[derive(Clone)]
 struct Announced {
     settings: Settings,
-    /// Places in [`World::trusts`].
+    /// Indices into [`World::trusts`].
     trusts: BTreeMap<&'static str, usize>,
     config: Rc<Config>,
-    /// The same, compiled afresh since the last change. It has no cache.
+    /// The same configuration, compiled again after the last change. It has no cache.
     fresh: Rc<OnceCell<Snapshot>>,
 }
 
-/// A request that began on a worker before the last reloads, and has not been decided yet.
+/// A request that began on a worker before the last reloads, and is still to be decided.
 struct Early {
     worker: usize,
     view: Rc<View>,
     told: Announced,
 }
 
-/// The gateway, and what it lives in.
+/// The gateway and its environment.
 struct World {
     chance: Chance,
     seed: u64,
@@ -198,13 +198,13 @@ struct World {
     text: Arc<Mutex<String>>,
     live: Arc<Live>,
     metrics: Arc<Metrics>,
-    /// Those of snapshots that are compiled afresh.
+    /// The metrics of snapshots that are compiled again.
     other_metrics: Arc<Metrics>,
     reloader: Reloader,
     shared: Arc<SharedCache>,
     workers: Vec<Rc<Worker>>,
     early: Vec<Early>,
-    /// What the caches have let through lately: token and path.
+    /// The tokens and paths that the caches have recently let through.
     allowed: VecDeque<(Token, &'static str)>,
 }
 
@@ -282,7 +282,7 @@ impl World {
         }
     }
 
-    // What changes.
+    // Changes.
 
     fn change(&mut self) -> String {
         match self.chance.below(20) {
@@ -323,7 +323,8 @@ impl World {
         }
     }
 
-    /// Some seconds, forth or back, or to the second at which a token changes.
+    /// Moves the time some seconds forth or back, or to the second at which a token's validity
+    /// changes.
     fn pass_time(&mut self) -> String {
         let token = self.chance.below(TOKENS);
         let token = &self.tokens[token];
@@ -348,8 +349,8 @@ impl World {
         format!("it is {}", self.now)
     }
 
-    /// An issuer publishes other keys, cannot be heard, or has not been for too long; and mostly it
-    /// is asked.
+    /// Lets an issuer publish other keys, become unreachable, or withdraw its keys; then the
+    /// gateway mostly fetches them.
     fn rotate(&mut self) -> String {
         let name = self.chance.of(&ISSUERS);
         match self.chance.below(8) {
@@ -381,7 +382,7 @@ impl World {
         named.unwrap().issuer().clone()
     }
 
-    /// What the control thread does for an issuer of the snapshot in force.
+    /// Fetches the keys of an issuer of the snapshot in force, as the control thread does.
     fn fetch(&mut self, name: &'static str) {
         let Some(place) = self
             .told
@@ -398,7 +399,7 @@ impl World {
             &self.published[name],
         );
         let is_up = !self.is_down.contains(name);
-        // An empty set withdraws the keys, and nothing can be said of a token.
+        // An empty set withdraws the keys, and no token can be verified.
         trust.is_heard = is_up && !keys.is_empty();
         if is_up {
             trust.keys.clone_from(keys);
@@ -436,8 +437,8 @@ impl World {
         format!("{outcome:?}: {:?}", self.told.settings)
     }
 
-    /// Finds out which issuers the snapshot in force keeps of the one before, and asks the others
-    /// for their keys.
+    /// Finds the issuers that the snapshot in force has taken over from the one before, and fetches
+    /// the keys of the others.
     fn trust(&mut self) {
         let before = std::mem::take(&mut self.told.trusts);
         let mut new = Vec::new();
@@ -455,7 +456,7 @@ impl World {
         new.into_iter().for_each(|name| self.fetch(name));
     }
 
-    /// Another process with the same configuration, whose caches are empty.
+    /// Starts another process with the same configuration, whose caches are empty.
     fn restart(&mut self, bytes: u64) {
         self.early.clear();
         self.allowed.clear();
@@ -472,7 +473,7 @@ impl World {
         self.workers = (0..3).map(|_| worker()).collect();
     }
 
-    // What is asked.
+    // Requests.
 
     async fn ask(&mut self, tally: &mut Tally) {
         let (worker, view, told) = match self.early.len() {
@@ -563,7 +564,7 @@ impl World {
         }
     }
 
-    /// A snapshot that nothing was carried over to, and its issuers' keys.
+    /// Compiles a snapshot that takes over no state, and gives its issuers their keys.
     fn compile(&self, told: &Announced) -> Snapshot {
         let snapshot =
             Snapshot::compile(Config::clone(&told.config), &self.other_metrics, None).unwrap();

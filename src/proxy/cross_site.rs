@@ -1,9 +1,9 @@
-//! Requests that a page of another site makes with its visitor's cookies: forged requests (CSRF),
-//! and WebSockets that are opened in the visitor's name.
+//! Protection against requests that a page of another site makes with its visitor's cookies: forged
+//! requests (CSRF), and WebSockets that are opened in the visitor's name.
 //!
-//! A browser sends a cookie along whichever page asks, so that a token in a cookie says who the
-//! visitor is and not that the visitor's own application asks. A token in another place is put
-//! there by a page that has it.
+//! A browser adds a cookie to the requests of any page. A token in a cookie therefore identifies
+//! the visitor, but does not show that the visitor's own application made the request. A token in
+//! any other place was put there by a page that has the token.
 
 use http::header::ORIGIN;
 use http::uri::Authority;
@@ -15,14 +15,16 @@ use crate::net::Peer;
 use crate::route::{Origins, origin_of};
 use crate::snapshot::Route;
 
-/// The relation of the page to the server, as the browser states it (the Fetch Metadata standard).
+/// The field in which the browser states how the page relates to the server (the Fetch Metadata
+/// standard).
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// Whether a request whose token is in a cookie is refused for the page it comes from.
+/// Returns whether a request whose token is in a cookie must be refused because of the page that
+/// made it.
 ///
-/// Only requests that change something, and handshakes of WebSockets, are looked at: the
-/// same-origin policy keeps a page from reading the answer to any other. Programs that are no
-/// browsers send neither of the two fields and are let pass.
+/// Only requests that change something, and handshakes of WebSockets, are checked: the same-origin
+/// policy keeps a page from reading the response to any other request. A client that is not a
+/// browser sends neither `Origin` nor `Sec-Fetch-Site`, and is not refused.
 pub(super) fn is_refused<B>(
     request: &Request<B>,
     route: &Route,
@@ -45,8 +47,8 @@ pub(super) fn is_refused<B>(
     !is_listed(route, origin) && !is_own(origin, request, server, peer)
 }
 
-/// Whether a page could gain by a request though it cannot read the answer. Which methods are safe:
-/// RFC 9110 §9.2.1; no page can send TRACE.
+/// Returns whether a page could do harm with a request even though it cannot read the response. RFC
+/// 9110 §9.2.1 defines the safe methods; no page can send TRACE.
 fn is_forgeable<B>(request: &Request<B>, route: &Route) -> bool {
     match *request.method() {
         Method::GET => route.websocket && upgrade::is_asked_for(request),
@@ -55,8 +57,8 @@ fn is_forgeable<B>(request: &Request<B>, route: &Route) -> bool {
     }
 }
 
-/// Whether `cookie_origins` lists an origin, or `cors` names it: a pattern of `cors` is about who
-/// may read answers.
+/// Returns whether `cookie_origins` lists an origin, or `cors` names it exactly. The patterns of
+/// `cors` do not count, since they only state which pages may read responses.
 fn is_listed(route: &Route, origin: &str) -> bool {
     route
         .cookie_origins
@@ -69,7 +71,7 @@ fn is_listed(route: &Route, origin: &str) -> bool {
             .is_some_and(|cors| cors.origins.names(origin))
 }
 
-/// Whether an origin is the one that the request is for.
+/// Returns whether an origin is the one that the request was sent to.
 fn is_own<B>(origin: &str, request: &Request<B>, server: &Server, peer: Option<&Peer>) -> bool {
     let facts = peer
         .map(|peer| headers::asked(request.headers(), peer, server))
@@ -84,12 +86,13 @@ fn is_own<B>(origin: &str, request: &Request<B>, server: &Server, peer: Option<&
     host.is_some_and(|host| is_same(origin, host, facts.port, is_secure))
 }
 
-/// Whether an origin is that of a host, and of the port that goes with it or that a trusted proxy
-/// tells of.
+/// Returns whether an origin names this host and the same port, which is in the host, or else
+/// stated by a trusted proxy.
 ///
-/// The ports of http and https are equal, since a proxy that ends TLS may pass on `Host` and
-/// nothing else. But a page that came without TLS, which any machine on the way may have written,
-/// is not one of a host that is asked over TLS.
+/// The default ports of http and https count as equal, since a proxy that ends TLS may pass on
+/// `Host` and no other field. But a page that was loaded without TLS could have been written by any
+/// machine on the network path, so its origin never equals that of a host that is requested over
+/// TLS.
 fn is_same(origin: &str, host: &str, told_port: Option<u16>, is_secure: bool) -> bool {
     let Some((scheme, origin)) = origin.split_once("://") else {
         return false;
@@ -124,12 +127,12 @@ impl Site {
     }
 }
 
-/// A port that is not the one of http or https.
+/// Returns the port, unless it is the default port of http or https.
 fn beside_default(port: Option<u16>) -> Option<u16> {
     port.filter(|port| !matches!(port, 80 | 443))
 }
 
-/// The value of a field that is there once.
+/// Returns the value of a field that occurs exactly once.
 fn only<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
     let mut fields = headers.get_all(name).iter();
     let field = fields.next().filter(|_| fields.next().is_none())?;
@@ -149,7 +152,7 @@ mod tests {
             ("https://api.test", "API.test:443", None, true),
             ("http://api.test", "api.test:80", None, false),
             ("https://api.test", "api.test", Some(443), true),
-            // A proxy that tells of the port on which itself was asked.
+            // A proxy that states the port on which it was itself reached.
             ("https://api.test", "api.test", Some(80), true),
             ("https://api.test:8443", "api.test:8443", None, true),
             ("https://api.test:8443", "api.test", Some(8443), true),

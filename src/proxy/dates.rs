@@ -1,4 +1,4 @@
-//! The `Date` of answers.
+//! The `Date` field of responses.
 
 use std::cell::RefCell;
 use std::time::{Duration, SystemTime};
@@ -14,8 +14,9 @@ pub fn http_date(since_epoch: Duration) -> String {
     httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + since_epoch)
 }
 
-/// The date of a worker's answers, rendered once for each second. The HTTP library would add one of
-/// its own, which stays where it is when the clock is set back, until the clock has caught up.
+/// The date of a worker's responses, rendered once per second. Without it the HTTP library would
+/// add a date of its own, which stays the same after the clock is set back, until the clock has
+/// caught up.
 #[derive(Debug)]
 pub(super) struct Dates {
     rendered: RefCell<Rendered>,
@@ -24,7 +25,7 @@ pub(super) struct Dates {
 #[derive(Debug)]
 struct Rendered {
     second: u64,
-    /// There for every time that has one.
+    /// The field's value; `None` for a time that has none.
     date: Option<HeaderValue>,
 }
 
@@ -44,7 +45,7 @@ impl Dates {
         }
     }
 
-    /// Adds the date of now to an answer that has none.
+    /// Adds the current date to a response that has none.
     pub(super) fn complete(&self, headers: &mut HeaderMap) {
         if !headers.contains_key(DATE)
             && let Some(date) = self.at(clock::since_epoch())

@@ -1,4 +1,5 @@
-//! The bookkeeping of one request: begun once, recorded once, however it ends.
+//! The bookkeeping of one request: it begins with the request and is recorded exactly once,
+//! whatever the outcome.
 
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
@@ -19,8 +20,8 @@ use crate::policy::Denial;
 use crate::route::{HeaderRules, origin_of};
 use crate::telemetry::{AccessLine, Ending};
 
-/// One request and its answer; boxed, since it goes from hand to hand. It is recorded when it is
-/// dropped: with the last byte of the answer, or when the client has left.
+/// One request and its response. It is boxed, since it moves through several owners. It is recorded
+/// when it is dropped: after the last byte of the response, or when the client has disconnected.
 pub(super) struct Exchange {
     worker: Rc<Worker>,
     view: Rc<View>,
@@ -29,36 +30,38 @@ pub(super) struct Exchange {
     method: Method,
     path: Box<str>,
     peer: Option<SocketAddr>,
-    /// The client, where a trusted proxy says that it is another than the peer.
+    /// The client's address, if a trusted proxy names one that differs from the peer's.
     client: Option<IpAddr>,
-    /// The fingerprint of the certificate that the client has shown.
+    /// The fingerprint of the client's certificate, for the access log.
     client_certificate: Option<Box<str>>,
     protocol: Version,
-    /// What a page of another origin says of itself, where some route asks.
+    /// The `Origin` of the request, if any route of the snapshot has CORS rules.
     origin: Option<HeaderValue>,
-    /// The content type of a gRPC request.
+    /// The content type of the request, if it is a gRPC call.
     grpc: Option<HeaderValue>,
     outcome: Outcome,
 }
 
-/// What is known of the end.
+/// The facts for the record that are collected until the exchange ends.
 #[derive(Debug, Default)]
 struct Outcome {
     route: Option<usize>,
     status: Option<u16>,
     /// The issuer of the token, an index into the snapshot's verifiers.
     issuer: Option<usize>,
-    /// The reason and the explanation of a refusal, or why the answer was cut.
+    /// The reason and the explanation of a refusal, or of a response that was cut off.
     failure: Option<(&'static str, Cow<'static, str>)>,
-    /// The reason for which the answer ended early.
+    /// The way in which the response ended early, if it did.
     early: Option<Ending>,
-    /// When the answer was made, if the exchange outlives it.
+    /// The time at which the response was made; set only if the exchange outlives its response.
     answered: Option<Instant>,
 }
 
-/// The refusal of a request whose client has closed its side of the connection in the middle of the
-/// body. It may have closed that side alone and read the answer, or be gone: until
-/// [`Unconfirmed::received`] says otherwise, it is gone.
+/// The refusal of a request whose client closed its sending side of the connection in the middle of
+/// the body.
+///
+/// The client may have closed that side alone and still read the response, or it may have
+/// disconnected. It counts as disconnected until [`Unconfirmed::received`] is called.
 pub struct Unconfirmed {
     exchange: Box<Exchange>,
     refusal: Refusal,
@@ -71,27 +74,28 @@ impl Unconfirmed {
         Self { exchange, refusal }
     }
 
-    /// Records it as a refusal like any other: the client has its answer.
+    /// Records the refusal as any other one, since the client has received its response.
     pub fn received(mut self) {
         self.exchange.outcome.early = None;
         self.exchange.refused(&self.refusal);
     }
 }
 
-/// The index of a token that verified in `TokenError::RESULTS`.
+/// The index of a verified token in `TokenError::RESULTS`.
 const VALID: usize = 0;
 
-/// The status, in the log alone, of a request that ended before its answer began, as nginx has it.
+/// The status that the log shows for a request that ended before its response began; nginx uses the
+/// same number. No client receives it.
 const UNANSWERED: u16 = 499;
 
-/// The reason of an answer that ended before its end.
+/// The reason in the log of a response that was cut off.
 const CUT: &str = "answer_cut";
 
-/// The reason of a request whose client did not wait for the end of its answer.
+/// The reason in the log of a request whose client disconnected before the end of the response.
 const LEFT: &str = "client_left";
 
 impl Exchange {
-    /// Begins an exchange: reads the clock, and gives the request an id.
+    /// Begins an exchange: reads the clock, and takes the client's request id or makes a new one.
     pub(super) fn begin<B>(
         worker: &Rc<Worker>,
         view: Rc<View>,
@@ -103,7 +107,8 @@ impl Exchange {
         worker.metrics().requests.inc();
         let mut request_id = headers::valid_request_id(request.headers())
             .unwrap_or_else(|| worker.ids.next(began.since_epoch));
-        // It does not come again: the tables of HTTP/2 (RFC 7541 §7.1.3) are for fields that do.
+        // No other request has this id, so it would only fill HPACK's dynamic table (RFC 7541
+        // §7.1.3).
         request_id.set_sensitive(true);
         Box::new(Self {
             began,
@@ -150,7 +155,7 @@ impl Exchange {
         &self.method
     }
 
-    /// The route's rules for the fields of its answers.
+    /// Returns the route's rules for the header fields of its responses.
     pub(super) fn response_rules(&self) -> Option<&HeaderRules> {
         let route = self
             .outcome
@@ -163,13 +168,13 @@ impl Exchange {
         self.origin.as_ref()
     }
 
-    /// Notes the route that speaks for the request, and the issuer of its caller.
+    /// Notes the route that the request matched, and the issuer of the caller's token.
     pub(super) fn decided(&mut self, route: usize, issuer: Option<&Arc<str>>) {
         self.outcome.route = Some(route);
         self.verified(issuer, VALID);
     }
 
-    /// Makes the answer.
+    /// Completes the exchange: makes the client's response of the walk's outcome.
     pub(super) fn finish(
         mut self: Box<Self>,
         outcome: Result<Response<ReplySource>, Refusal>,
@@ -218,21 +223,22 @@ impl Exchange {
         response.map(|bytes| ReplyBody::new(ReplySource::Own(Some(bytes)), self))
     }
 
-    /// Counts a tunnel as open while the value lives.
+    /// Counts a tunnel as open until the returned guard is dropped.
     pub(super) fn tunnel(&self) -> OpenTunnel {
         self.worker.metrics().tunnels.inc();
         OpenTunnel(self.worker.clone())
     }
 
-    /// Notes that the answer ended before its end, which was not the client's doing.
+    /// Notes that the response was cut off by the gateway or the upstream.
     pub(super) fn cut(&mut self, error: &BodyError) {
         self.outcome.early = Some(Ending::Cut);
         self.outcome.failure = Some((CUT, error.to_string().into()));
     }
 
-    /// Notes that what was left of the answer is not asked for any more.
+    /// Notes that the connection has dropped the response before its end.
     pub(super) fn abandoned(&mut self) {
-        // Answers to HEAD, and these two, have no content: their body is not asked for at all.
+        // Responses to HEAD and with these statuses have no content, so the connection never reads
+        // their bodies.
         let is_empty =
             self.method == Method::HEAD || matches!(self.outcome.status, Some(204 | 304));
         if !is_empty && self.outcome.early.is_none() {
@@ -240,8 +246,8 @@ impl Exchange {
         }
     }
 
-    /// Notes that the request ends before its answer has. At the end of the drain that is the
-    /// gateway's doing, and any other time the client's: it left, took nothing more, or broke the
+    /// Notes that the exchange ended before its response did. At the end of the drain the gateway
+    /// has cut it off; at any other time the client disconnected, stopped reading, or broke the
     /// protocol.
     fn leave(&mut self) {
         if self.worker.is_cutting() {
@@ -259,19 +265,19 @@ impl Exchange {
             Cause::Token { rejection, .. } => {
                 self.verified(rejection.issuer.as_ref(), rejection.error.index());
             }
-            // The token was fine; what it grants was not enough.
+            // The token is valid, but its scopes are not enough.
             Cause::Denied(Denial::InsufficientScope { issuer, .. }) => {
                 self.verified(Some(issuer), VALID);
             }
             Cause::Defect => self.worker.metrics().panics.inc(),
-            // Whether the client is there to hear it is known later.
+            // The refusal is counted once it is known whether the client received the response.
             Cause::BodyCut => return,
             _ => {}
         }
         self.refused(refusal);
     }
 
-    /// Counts a refusal, and keeps its reason for the log.
+    /// Counts a refusal, and keeps its reason for the access log.
     fn refused(&mut self, refusal: &Refusal) {
         self.view
             .snapshot
@@ -282,10 +288,11 @@ impl Exchange {
         }
     }
 
-    /// Notes and counts what became of a token of this issuer.
+    /// Notes the issuer of the request's token, and counts the result of the token's verification.
     fn verified(&mut self, issuer: Option<&Arc<str>>, result: usize) {
         let snapshot = &self.view.snapshot;
-        // Its place and not its name, whose reference count all workers share.
+        // The index is kept instead of the name, because all workers share the name's reference
+        // count.
         self.outcome.issuer = issuer.and_then(|name| snapshot.issuer(name));
         if let Some(verifier) = self
             .outcome
@@ -338,7 +345,7 @@ impl Exchange {
     }
 }
 
-/// An open tunnel, counted.
+/// Counts one open tunnel until it is dropped.
 pub(super) struct OpenTunnel(Rc<Worker>);
 
 impl Drop for OpenTunnel {

@@ -1,4 +1,5 @@
-//! The journey: a permitted request to its upstream, and the answer back.
+//! Forwards a permitted request to its upstream, and turns the upstream's response into the
+//! client's.
 
 use std::borrow::Cow;
 use std::time::{Duration, Instant};
@@ -21,7 +22,7 @@ use crate::snapshot::Route;
 use crate::token::Carrier;
 use crate::upstream::{Balance, Fault, Outgoing, Reply};
 
-/// A permitted request on its way, and what its answer depends on.
+/// A permitted request that is being forwarded, and the facts that its response depends on.
 pub(super) struct Forward<'v> {
     index: usize,
     route: &'v Route,
@@ -31,13 +32,13 @@ pub(super) struct Forward<'v> {
     handshake: Option<Handshake>,
     idle_body: Duration,
     until: Option<Instant>,
-    /// Whether a token was taken out of the query.
+    /// Set when a token was removed from the query.
     hid_token: bool,
 }
 
 impl<'v> Forward<'v> {
-    /// Makes the upstream's request of the client's. It takes the permit: without one there is no
-    /// forwarding. `carrier` is what carried the token.
+    /// Makes the upstream's request of the client's. It consumes the permit: without a permit
+    /// nothing is forwarded. `carrier` is the part of the request that carried the token.
     ///
     /// # Errors
     /// A [`Refusal`]: 400 or 413.
@@ -53,7 +54,7 @@ impl<'v> Forward<'v> {
         let view = exchange.view();
         let refuse = |cause| Refusal::at(index, cause);
         let server = &view.snapshot.config.server;
-        // The snapshot that gave the index has the route, and its view a way to each upstream.
+        // Both exist: the index is of this snapshot, and its view has one entry for each upstream.
         let route = view
             .snapshot
             .routes
@@ -66,7 +67,7 @@ impl<'v> Forward<'v> {
         upgrades.awaits(route.response_timeout);
         let handshake = match Handshake::of(&request) {
             Some(handshake) if route.websocket => Some(handshake),
-            // An `Upgrade` may be ignored (RFC 9110 §7.8); a CONNECT is nothing else.
+            // A server may ignore `Upgrade` (RFC 9110 §7.8), but a CONNECT has no other meaning.
             Some(Handshake::Http2 { .. }) => return Err(refuse(Cause::Upgrade)),
             Some(Handshake::Http1) | None => None,
         };
@@ -126,7 +127,7 @@ impl<'v> Forward<'v> {
         })
     }
 
-    /// Forwards it, and makes the client's answer of the upstream's.
+    /// Sends the request, and makes the client's response of the upstream's.
     ///
     /// # Errors
     /// A [`Refusal`]: 400, 408, 413, 502 or 504.
@@ -159,11 +160,13 @@ impl<'v> Forward<'v> {
         let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         let answered = |handshake: &Handshake| handshake.is_answered_by(response.headers());
         if switched && !handshake.as_ref().is_some_and(answered) {
-            // What was not asked for is no tunnel (attacks.md#row-18).
+            // An upstream must not open a tunnel that the client did not ask for
+            // (attacks.md#row-18).
             return Err(protocol("101 that the request did not ask for"));
         }
         let version = response.version();
-        // It belongs to this status (RFC 9110 §15.5.22), and over HTTP/2 to none.
+        // The status requires the field (RFC 9110 §15.5.22), though it is hop-by-hop. HTTP/2 has no
+        // such field: the server removes it there.
         let upgrade = (response.status() == StatusCode::UPGRADE_REQUIRED)
             .then(|| response.headers().get(UPGRADE).cloned())
             .flatten();
@@ -195,8 +198,8 @@ impl<'v> Forward<'v> {
         }
         if has_no_content(exchange.method(), response.status()) && !response.body().is_end_stream()
         {
-            // An upstream of HTTP/2 can send what must not be (RFC 9110 §6.4.1); clients take it
-            // for a broken stream.
+            // An HTTP/2 upstream can send content where none is allowed (RFC 9110 §6.4.1); clients
+            // would take it for a broken stream.
             return Ok(response.map(|_| ReplySource::Own(None)));
         }
         let watch = Watch::new(self.idle_body, *until);
@@ -210,7 +213,8 @@ impl<'v> Forward<'v> {
         }))
     }
 
-    /// What the client hears when there is no answer: its own doing before the upstream's.
+    /// Returns the refusal for a request without a response. A failure of the client's own upload
+    /// goes before the upstream's fault.
     fn refused(&self, fault: Fault) -> Refusal {
         let over = self.until.is_some_and(|until| clock::monotonic() >= until);
         let failure = self.upload.as_ref().and_then(UploadStatus::failure);
@@ -220,7 +224,7 @@ impl<'v> Forward<'v> {
             (Some(UploadFailure::Malformed), _) => Cause::BodyMalformed,
             (Some(UploadFailure::Left), _) => Cause::BodyCut,
             (_, Some(limit)) if over => Cause::Deadline(limit),
-            // It ended early without a word.
+            // The client's body ended early without an error of its own.
             (None, _) if matches!(fault, Fault::Request) => Cause::BodyMalformed,
             _ => Cause::Upstream(fault),
         };
@@ -228,12 +232,12 @@ impl<'v> Forward<'v> {
     }
 }
 
-/// Whether an answer ends with its head, whatever it says.
+/// Returns whether a response has no content, whatever its header fields state.
 fn has_no_content(method: &Method, status: StatusCode) -> bool {
     *method == Method::HEAD || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }
 
-/// The answer that begins a tunnel.
+/// Makes the response that begins a tunnel; `None` if the upstream's connection cannot switch.
 fn switch(
     response: Response<Reply<RequestBody>>,
     handshake: &Handshake,
@@ -248,8 +252,8 @@ fn switch(
     ))
 }
 
-/// The path that the route makes of the one that was matched, and the query, or the one that goes
-/// in its place.
+/// Returns the URI for the upstream: the path as the route rewrites it, with `query`, or else with
+/// the query of `uri`.
 fn rewritten(uri: &Uri, query: Option<&str>, route: &Route) -> Option<Uri> {
     let path: Cow<'_, str> = match &route.heads.rewrite {
         Some(rewrite) => rewrite.apply(uri.path()).into(),
@@ -260,13 +264,14 @@ fn rewritten(uri: &Uri, query: Option<&str>, route: &Route) -> Option<Uri> {
         Some(query) => format!("{path}?{query}"),
     };
     let mut parts = Parts::default();
-    // A part of what was a path and query is one. Were it not, the whole must not go instead.
+    // A part of a valid path and query is itself valid. If it were not, the whole path must not be
+    // sent instead.
     parts.path_and_query = Some(PathAndQuery::try_from(text).ok()?);
     Uri::from_parts(parts).ok()
 }
 
-/// The path from its segment number `count` on; `/` when nothing is left, as for the root of a
-/// subtree.
+/// Returns the path without its first `count` segments; `/` if no segment is left, as for the root
+/// of a subtree.
 fn strip_segments(path: &str, count: usize) -> &str {
     match path.match_indices('/').nth(count) {
         Some((at, _)) => path.get(at..).unwrap_or("/"),

@@ -1,5 +1,5 @@
-//! Our own answers to gRPC: a client of it reads `grpc-status`, and takes any HTTP status but 200
-//! for a broken server.
+//! Refusals in the form of gRPC: a gRPC client reads `grpc-status`, and takes any HTTP status but
+//! 200 for a broken server.
 
 use bytes::Bytes;
 use http::header::{
@@ -11,12 +11,12 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 const STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 
-/// What `grpc-message` escapes: `%`, and what is not printable ASCII.
+/// The characters that `grpc-message` percent-encodes: `%`, and all that are not printable ASCII.
 const ESCAPED: &AsciiSet = &CONTROLS.add(b'%');
 
-/// The content type of a request, if it is a call of gRPC, which is a POST over HTTP/2, or of
-/// gRPC-Web, which is a POST over any version. To any other client that says so, a script or a
-/// cache, a refusal is what its HTTP status says.
+/// Returns the content type of a request that is a call of gRPC, which is a POST over HTTP/2, or of
+/// gRPC-Web, which is a POST over any version. To any other client that states such a type, for
+/// example a script or a cache, the HTTP status of a refusal has to tell what happened.
 pub(super) fn content_type<B>(request: &Request<B>) -> Option<&HeaderValue> {
     let value = request.headers().get(CONTENT_TYPE)?;
     let rest = value.as_bytes().strip_prefix(b"application/grpc")?;
@@ -27,8 +27,9 @@ pub(super) fn content_type<B>(request: &Request<B>) -> Option<&HeaderValue> {
     (is_call && (web.is_some() || request.version() == Version::HTTP_2)).then_some(value)
 }
 
-/// Lets a page of another origin that may read the answer read how its call ended: browsers hide
-/// the fields of a head, and gRPC-Web knows no other place without a body.
+/// Lets a page of another origin read the status of its call, if the page may read the response.
+/// Browsers hide header fields from such pages, and a response of gRPC-Web without a body has its
+/// status nowhere else.
 pub(super) fn expose(headers: &mut HeaderMap) {
     if headers.contains_key(ACCESS_CONTROL_ALLOW_ORIGIN) {
         let names = HeaderValue::from_static("grpc-status, grpc-message");
@@ -36,7 +37,8 @@ pub(super) fn expose(headers: &mut HeaderMap) {
     }
 }
 
-/// A refusal without a body, as the head that is trailers at once ("Trailers-Only").
+/// Turns a refusal into a response without a body, whose head holds the status at once
+/// ("Trailers-Only").
 pub(super) fn refused(
     response: Response<Bytes>,
     content_type: &HeaderValue,
@@ -54,8 +56,8 @@ pub(super) fn refused(
     Response::from_parts(head, Bytes::new())
 }
 
-/// The status of gRPC for one of HTTP: that of its own mapping ("HTTP to gRPC Status Code Mapping")
-/// where it has one. A 400 with a challenge is about the token.
+/// Returns the gRPC status for an HTTP status: the one of gRPC's own mapping ("HTTP to gRPC Status
+/// Code Mapping") where that has one. A 400 with a challenge is about the token.
 fn status(status: StatusCode, has_challenge: bool) -> u16 {
     const DEADLINE_EXCEEDED: u16 = 4;
     const PERMISSION_DENIED: u16 = 7;

@@ -1,4 +1,5 @@
-//! What forwarding does to heads, without the journey: for `tests/bench/micro.rs`, which times it.
+//! The changes that forwarding makes to the heads of messages, apart from the rest of forwarding:
+//! `tests/bench/micro.rs` times them.
 
 use http::{HeaderMap, HeaderValue, Request, Version};
 
@@ -8,8 +9,8 @@ use crate::net::Peer;
 use crate::snapshot::Snapshot;
 use crate::upstream::OwnFields;
 
-/// Turns the fields of a request that is let through into those of the upstream's, and gives the
-/// gateway's own.
+/// Turns the header fields of a permitted request into those of the upstream's request, and returns
+/// the fields that the gateway adds.
 #[doc(hidden)]
 #[must_use]
 pub fn head_to_upstream(
@@ -33,7 +34,7 @@ pub fn head_to_upstream(
     headers::to_upstream(request.headers_mut(), &forwarding)
 }
 
-/// Turns the fields of an upstream's answer into those of the client's.
+/// Turns the header fields of an upstream's response into those of the client's response.
 #[doc(hidden)]
 pub fn head_to_client(fields: &mut HeaderMap, request_id: &HeaderValue) {
     headers::to_client(fields, Version::HTTP_11, request_id);

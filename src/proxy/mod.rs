@@ -1,6 +1,6 @@
-//! The walk: one request, one straight line. Its order is forced by types: `forward` takes a
-//! permit, which only the policy makes, from an identity, which only a verified token or a public
-//! route gives.
+//! The walk of one request, from its head to its response, in one straight line. Types force its
+//! order: `forward` takes a permit, which only the policy makes, from an identity, which comes only
+//! from a verified token or a public route.
 
 mod body;
 mod cross_site;
@@ -47,12 +47,12 @@ use crate::token::{
     authenticate,
 };
 
-/// A path on which tests of this library, and nothing that is built otherwise, find a defect.
+/// A path whose requests panic, in tests of this library only.
 #[cfg(test)]
 pub const DEFECT: &str = "/defect";
 
-/// Answers one request and records it once, however it ends. If it became a WebSocket, the tunnel
-/// is in `upgrades` when the answer is there.
+/// Answers one request and records it exactly once, whatever the outcome. If the request became a
+/// WebSocket, its tunnel is in `upgrades` when this returns.
 pub async fn serve(
     worker: &Rc<Worker>,
     peer: &Peer,
@@ -76,9 +76,11 @@ pub async fn serve(
     exchange.finish(outcome, upgrades)
 }
 
-/// A defect costs one request: a panic is a refusal like any other, and the connection and the
-/// worker live on. The walk is pinned already: it is large, and each hand that it goes through
-/// would copy it and keep the place of the copy.
+/// Turns a panic of the walk into a refusal, so that a defect costs one request only: the
+/// connection and the worker live on.
+///
+/// The walk is already pinned: it is large, and each function that it is moved through would copy
+/// it and keep space for the copy.
 fn caught<T>(
     mut walk: Pin<&mut impl Future<Output = Result<T, Refusal>>>,
 ) -> impl Future<Output = Result<T, Refusal>> {
@@ -156,8 +158,8 @@ async fn walk(
     forward.complete(exchange).await
 }
 
-/// Whether a request names a host that its TLS connection does not speak for (attacks.md#row-6).
-/// What cannot be read as a target is refused later, for what it is.
+/// Returns whether a request names a host that its TLS connection was not opened for
+/// (attacks.md#row-6). A target that cannot be parsed is refused later, with its own reason.
 fn is_misdirected<B>(peer: &Peer, request: &Request<B>) -> bool {
     let Some(session) = &peer.tls else {
         return false;
@@ -170,39 +172,41 @@ fn is_misdirected<B>(peer: &Peer, request: &Request<B>) -> bool {
         .is_some_and(|host| !session.may_ask(host))
 }
 
-/// What is to become of a request that is not refused.
+/// The verdict about a request that is not refused.
 #[derive(Debug)]
 pub enum Verdict<'s> {
-    /// It may be forwarded.
+    /// The request may be forwarded.
     Forward(Decision<'s>),
-    /// It asks for what the gateway itself tells of a protected resource (RFC 9728 §3).
+    /// The request is for the metadata of a protected resource, which the gateway itself answers
+    /// (RFC 9728 §3).
     Metadata(&'s Resource),
-    /// It is a browser's preflight about another request (the Fetch standard, "CORS-preflight
-    /// request").
+    /// The request is a browser's preflight for another request (the Fetch standard,
+    /// "CORS-preflight request").
     Preflight {
-        /// The route that would speak for that request, an index into the snapshot's.
+        /// The route that the other request would match, an index into the snapshot's routes.
         route: usize,
-        /// The fields of the answer.
+        /// The header fields of the response.
         headers: HeaderMap,
     },
 }
 
-/// A yes, and the rule that gave it.
+/// The permission to forward a request, with the rule that gave it.
 #[derive(Debug)]
 pub struct Decision<'s> {
-    /// The rule that speaks for the request.
+    /// The rule that the request matched.
     pub entry: &'s RouteMethod,
-    /// Its route.
+    /// The route of that rule.
     pub route: &'s Route,
-    /// What forwarding takes.
+    /// The permit that forwarding consumes.
     pub permit: Permit,
-    /// Where the token's verification was found; `None` on a public route.
+    /// The level of the cache that held the verified token; `None` on a public route.
     pub cache: Option<CacheResult>,
-    /// The carrier of the token; `None` on a public route.
+    /// The part of the request that carried the token; `None` on a public route.
     pub carrier: Option<Carrier>,
 }
 
-/// The verdict, without the journey and without side effects but the memory of `cache`.
+/// Decides about a request without forwarding it. The only side effect is that `cache` keeps
+/// verified tokens.
 ///
 /// # Errors
 /// A [`Refusal`]: 400, 401, 403, 404, 405, 414 or 503.
@@ -254,9 +258,9 @@ pub async fn decide<'s, B>(
     }))
 }
 
-/// The answer to a preflight for a path whose routes have CORS, unless one of them answers
-/// `OPTIONS` by name. It comes before authorization, since browsers send no credentials with it,
-/// and tells nothing but what pages may ask for.
+/// Returns the answer to a preflight for a path whose routes have CORS rules, unless one of them
+/// lists `OPTIONS` itself. It comes before authorization, since browsers send no credentials with a
+/// preflight, and tells only which requests a page may send.
 fn preflight<'s>(
     snapshot: &'s Snapshot,
     target: &Target<'_>,
@@ -293,7 +297,7 @@ fn preflight<'s>(
     })
 }
 
-/// The token that a request shows; `None` on a public route, where none is looked for.
+/// Returns the token of a request; `None` on a public route, where no token is looked for.
 fn credential<'r, B>(
     entry: &RouteMethod,
     route: &Route,
@@ -306,8 +310,8 @@ fn credential<'r, B>(
     BearerToken::find(&route.token_from, request.headers(), request.uri().query()).map(Some)
 }
 
-/// The caller's identity: the token's, or anonymous on a public route. The one caller of
-/// [`Identity::anonymous`].
+/// Returns the caller's identity: that of the token, or anonymous on a public route. No other
+/// function calls [`Identity::anonymous`].
 async fn identify(
     route: &Route,
     token: Option<BearerToken<'_>>,
@@ -323,9 +327,9 @@ async fn identify(
     Ok((identity, Some(found)))
 }
 
-/// The rule for a target. What is ambiguous is refused unless the route that matched allows it, and
-/// refused first: for a path that can be read in two ways "not found" would be an answer about one
-/// of them.
+/// Finds the rule for a target. An ambiguous path is refused unless the matched route allows it,
+/// and before "not found" is answered: for a path with two readings, "not found" would be true of
+/// one of them only.
 fn find<'s>(
     snapshot: &'s Snapshot,
     target: &Target<'_>,
@@ -364,9 +368,9 @@ fn find<'s>(
     }
 }
 
-/// Why a path is refused that a tolerant application may take for one of a stricter route. Where
-/// the path is ambiguous, the route that matched allows that: a spelling that needs leave is
-/// answered as one that has none.
+/// Returns the cause for a path that a tolerant application may read as one of a stricter route. If
+/// the path is ambiguous, the matched route allows that, and the cause is the ambiguity: the
+/// spelling is answered as if it were not allowed.
 fn shadowed(snapshot: &Snapshot, target: &Target<'_>, by: &RouteMethod) -> Cause {
     let by = snapshot
         .routes

@@ -1,4 +1,4 @@
-//! Every way in which a request is not forwarded, joined from the rooms' own errors.
+//! The causes for which a request is not forwarded, joined from the errors of the other modules.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -11,85 +11,86 @@ use crate::upstream::Fault;
 /// A request that the gateway answers itself.
 #[derive(Debug)]
 pub struct Refusal {
-    /// Why.
+    /// The cause of the refusal.
     pub cause: Cause,
-    /// The route that would have spoken for it, an index into the snapshot's.
+    /// The route that the request matched, an index into the snapshot's routes.
     pub route: Option<usize>,
 }
 
-/// Why a request is refused.
+/// The cause of a refusal.
 #[derive(Debug)]
 pub enum Cause {
-    /// No target that could be looked up.
+    /// The request target is too long or malformed, or its host is invalid.
     Target(TargetError),
-    /// Two readers could disagree about the path.
+    /// The path is ambiguous: two parsers could read it differently.
     Ambiguous {
-        /// The ambiguity that they could disagree about.
+        /// The first ambiguity that is not allowed.
         what: Ambiguity,
-        /// Why that is not let through.
+        /// The reason for which the ambiguity is not allowed.
         barred: Barred,
     },
-    /// A tolerant application could take the path for one of a stricter route.
+    /// A tolerant application could read the path as one of a stricter route.
     Shadowed {
         /// The label of that route.
         by: Box<str>,
     },
-    /// No route has the path.
+    /// No route matches the path.
     NotFound,
-    /// The path is there for other methods.
+    /// The path has routes, but none for the method.
     Method {
         /// The value of `Allow`.
         allow: Box<str>,
     },
-    /// The token authenticates nobody.
+    /// The token is missing or not valid.
     Token {
-        /// What is wrong with it.
+        /// The error of the token.
         rejection: Rejection,
         /// The scopes that a token for this route needs at least.
         needed: Vec<Scope>,
     },
     /// The token is in a cookie, and a page of another site may have made the request.
     CrossSite,
-    /// The caller may not.
+    /// The policy denies the request.
     Denied(Denial),
-    /// Framing that two readers could take differently.
+    /// The framing is one that two parsers could read differently.
     Framing,
-    /// A field of HTTP/2 with white space at an end (RFC 9113 §8.2.1).
+    /// A field of an HTTP/2 request begins or ends with white space (RFC 9113 §8.2.1).
     Padded,
     /// The request's body broke its framing.
     BodyMalformed,
-    /// The client closed the connection in the middle of the request's body, or its own side of it
-    /// alone.
+    /// The client closed the connection, or its sending side alone, in the middle of the request's
+    /// body.
     BodyCut,
     /// The request's body is longer than the limit.
     BodyTooLarge,
-    /// The request's body stopped coming.
+    /// The next piece of the request's body did not arrive in time.
     BodyStalled,
     /// The whole request took longer than the limit.
     Deadline(Duration),
-    /// A CONNECT for a WebSocket (RFC 8441) where the route has none.
+    /// The request is a CONNECT for a WebSocket (RFC 8441), and its route allows none.
     Upgrade,
-    /// The connection is another host's.
+    /// The TLS connection was opened for another host.
     Misdirected,
-    /// The upstream can't.
+    /// The upstream failed to answer.
     Upstream(Fault),
-    /// More fields than the limit; of HTTP/1.1 the parser says so.
+    /// An HTTP/2 request has more fields than the limit. For HTTP/1.1 the parser refuses such a
+    /// request.
     Fields,
-    /// As many requests as may be are being answered.
+    /// The gateway already handles as many requests as the limit allows.
     Overloaded,
-    /// The gateway can't: a panic, which is a defect of ours.
+    /// The gateway panicked, which is a defect of the gateway.
     Defect,
 }
 
-/// Why an ambiguous path is refused.
+/// The reason for which an ambiguous path is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Barred {
-    /// The route does not allow it.
+    /// The matched route does not allow the ambiguity.
     NotAllowed,
-    /// No route matches such a path, whatever it allows.
+    /// No route matches the path, so there is none that could allow the ambiguity.
     NoRoute,
-    /// The route would allow it, and a tolerant application could take the path for one of this
-    /// stricter route.
+    /// The matched route allows the ambiguity, but a tolerant application could read the path as
+    /// one of this stricter route.
     Shadowed(Box<str>),
 }
 
@@ -105,18 +106,18 @@ impl Refusal {
         Self { cause, route: None }
     }
 
-    /// The index of the reason in [`REASONS`].
+    /// Returns the index of the reason in [`REASONS`].
     #[must_use]
     pub fn reason_index(&self) -> usize {
         let reason = self.reason();
-        // A test of this file finds each: what is not there would be counted as the first.
+        // A reason that is missing in the list would be counted as the first one.
         REASONS
             .iter()
             .position(|known| *known == reason)
             .unwrap_or_default()
     }
 
-    /// The reason as logs and metrics name it: more than the client is told.
+    /// Returns the reason as logs and metrics name it, which is more exact than the client's code.
     #[must_use]
     pub fn reason(&self) -> &'static str {
         match &self.cause {
@@ -152,8 +153,8 @@ impl Refusal {
         }
     }
 
-    /// Whether nothing may follow on the client's connection: where the request ends is in doubt,
-    /// or it does not end.
+    /// Returns whether the client's connection must close: the end of the request is in doubt, or
+    /// the client does not send it.
     #[must_use]
     pub(super) fn closes(&self) -> bool {
         matches!(
@@ -168,7 +169,7 @@ impl Refusal {
         )
     }
 
-    /// One sentence for the log.
+    /// Returns the explanation for the log, in one sentence.
     #[must_use]
     pub fn explanation(&self) -> Cow<'static, str> {
         match &self.cause {
@@ -210,7 +211,7 @@ impl Refusal {
     }
 }
 
-/// Scopes as a `scope` parameter lists them.
+/// Joins scopes with spaces, as the `scope` parameter of a challenge does.
 pub(super) fn join(scopes: &[Scope]) -> String {
     let mut text = String::new();
     for scope in scopes {
@@ -220,7 +221,7 @@ pub(super) fn join(scopes: &[Scope]) -> String {
     text
 }
 
-/// Reasons that are not about a token.
+/// The reasons that are not about a token.
 const OWN: &[&str] = &[
     "target_too_long",
     "malformed_target",
@@ -251,7 +252,7 @@ const OWN: &[&str] = &[
     "misdirected",
 ];
 
-/// Every reason: the closed list of label values.
+/// All reasons: the closed list of label values for metrics.
 pub const REASONS: [&str; OWN.len() + TokenError::RESULTS.len()] = {
     let mut all = [""; OWN.len() + TokenError::RESULTS.len()];
     let mut index = 0;
@@ -307,7 +308,7 @@ mod tests {
     #[test]
     fn each_reason_is_explained_to_operators() {
         let page = include_str!("../../docs/answers.md");
-        // "valid" is the one result of a verification that refuses nobody.
+        // "valid" is the one result of a verification that is no refusal.
         for reason in REASONS
             .iter()
             .filter(|reason| **reason != TokenError::RESULTS[0])

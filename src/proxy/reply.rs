@@ -1,8 +1,8 @@
-//! What the client hears of a refusal: the one map from causes to the wire.
+//! The responses to refused requests: the one map from causes to HTTP.
 //!
-//! It never reflects the token. Until a signature has verified, everything that is wrong with a
-//! token has one wording; after that the caller has shown that the token is genuine and learns
-//! which check failed (requirements.md#t20).
+//! A response never repeats the token. Until the signature has verified, every error of a token has
+//! the same wording. After that the caller has shown that the token is genuine, and learns which
+//! check failed (requirements.md#t20).
 
 use std::borrow::Cow;
 
@@ -23,10 +23,11 @@ use crate::telemetry::push_json;
 use crate::token::{Rejection, TokenError};
 use crate::upstream::Fault;
 
-/// Seconds until a client that met with an overload may come back.
+/// The value of `Retry-After`, in seconds, when the gateway is overloaded.
 const OVERLOADED_RETRY_AFTER: u64 = 1;
 
-/// What is answered: a status, a stable code, a sentence, and what the status demands besides.
+/// The content of a refusal's response: a status, a stable code, a sentence, and what the status
+/// requires besides.
 #[derive(Debug, PartialEq)]
 struct Reply {
     status: StatusCode,
@@ -53,7 +54,7 @@ impl Reply {
     }
 }
 
-/// The answer to a refused request.
+/// Returns the response to a refused request.
 #[must_use]
 pub fn to(snapshot: &Snapshot, refusal: &Refusal, request_id: &HeaderValue) -> Response<Bytes> {
     let reply = reply(&refusal.cause, snapshot.config.errors);
@@ -66,14 +67,14 @@ pub fn to(snapshot: &Snapshot, refusal: &Refusal, request_id: &HeaderValue) -> R
     response
 }
 
-/// What a refused client is told in a sentence.
+/// Returns the sentence that a refused client gets.
 pub(super) fn detail(snapshot: &Snapshot, refusal: &Refusal) -> String {
     reply(&refusal.cause, snapshot.config.errors)
         .detail
         .into_owned()
 }
 
-/// The answer to a preflight: nothing but its fields.
+/// Returns the response to a preflight, which has header fields alone.
 pub(super) fn preflight(headers: HeaderMap, request_id: &HeaderValue) -> Response<ReplySource> {
     let mut response = Response::new(ReplySource::Own(None));
     *response.status_mut() = StatusCode::NO_CONTENT;
@@ -94,7 +95,7 @@ fn respond(reply: Reply, metadata_url: Option<&str>, request_id: &HeaderValue) -
     );
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     let told = |challenge: String| match metadata_url {
-        // From there a client finds its authorization server by itself (RFC 9728 §5.1).
+        // The metadata lets a client find its authorization server (RFC 9728 §5.1).
         Some(url) => [&challenge, r#", resource_metadata=""#, url, "\""].concat(),
         None => challenge,
     };
@@ -108,12 +109,14 @@ fn respond(reply: Reply, metadata_url: Option<&str>, request_id: &HeaderValue) -
     response
 }
 
-/// Room for most problems.
+/// The initial capacity of a problem's body, in bytes: enough for most.
 const PROBLEM: usize = 384;
 
-/// A problem of RFC 9457 §3, with the members of ours that it allows: `code` is stable, `detail` is
-/// for people. Whoever is shut out may ask again and again, so it is written in one go: a
-/// serializer takes twice as long.
+/// Writes a problem of RFC 9457 §3 as JSON, with extension members: `code` is stable, `detail` is
+/// for people.
+///
+/// A refused client may send requests at a high rate, so the body is written by hand: a serializer
+/// takes twice as long.
 fn problem(reply: &Reply, request_id: &HeaderValue) -> Vec<u8> {
     let mut body = Vec::with_capacity(PROBLEM);
     body.extend_from_slice(br#"{"type":"about:blank","title":"#);
@@ -142,7 +145,8 @@ fn problem(reply: &Reply, request_id: &HeaderValue) -> Vec<u8> {
     body
 }
 
-/// The metadata of a protected resource. It is public, and browsers may read it from any origin.
+/// Returns the metadata of a protected resource. The metadata is public, so browsers may read it
+/// from any origin.
 pub(super) fn metadata(resource: &Resource, request_id: &HeaderValue) -> Response<ReplySource> {
     let mut response = Response::new(ReplySource::Own(Some(resource.metadata.clone())));
     let headers = response.headers_mut();
@@ -213,8 +217,8 @@ fn reply(cause: &Cause, told: ErrorDetail) -> Reply {
             )
         },
         Cause::Token { rejection, needed } => token(rejection, needed, told),
-        // Other credentials would do: a page that may use a token itself shows it in another place
-        // (RFC 9110 §11.6.1).
+        // A 403 may have a challenge if other credentials would be enough (RFC 9110 §11.6.1): a
+        // page that may use a token itself sends it in another place.
         Cause::CrossSite => Reply {
             challenge: Some(challenge(None, "", "")),
             ..Reply::new(
@@ -297,12 +301,14 @@ fn reply(cause: &Cause, told: ErrorDetail) -> Reply {
     }
 }
 
-/// RFC 6750 §3.1: which error a token's fault is, and with which status.
+/// Returns the response to an error of a token, with the error code and the status of RFC 6750
+/// §3.1.
 fn token(rejection: &Rejection, needed: &[Scope], told: ErrorDetail) -> Reply {
     let error = rejection.error;
     let scope = join(needed);
     match error {
-        // A client that sent no credentials gets no error code, only what it needs.
+        // A client without credentials gets no error code, only the scopes that it needs (RFC 6750
+        // §3.1).
         TokenError::Missing => Reply {
             challenge: Some(challenge(None, "", &scope)),
             ..Reply::new(
@@ -318,9 +324,9 @@ fn token(rejection: &Rejection, needed: &[Scope], told: ErrorDetail) -> Reply {
                 ..Reply::new(StatusCode::BAD_REQUEST, "invalid_request", detail)
             }
         }
-        // No keys, no verdict: the caller's token may be perfectly good.
+        // Without keys there is no verdict: the caller's token may be valid.
         TokenError::KeysUnavailable { retry_after } => Reply {
-            // Whole seconds, rounded up: coming back early would only find the same (RFC 9110
+            // Whole seconds, rounded up: an earlier retry would meet the same state (RFC 9110
             // §10.2.3).
             retry_after: Some(retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0)),
             ..Reply::new(
@@ -385,8 +391,8 @@ fn insufficient_scope(missing: &[Scope], told: ErrorDetail) -> Reply {
     }
 }
 
-/// A challenge of RFC 6750 §3. Descriptions are our own constants and scopes are of an alphabet
-/// without quotes and backslashes, so nothing needs escaping.
+/// Returns a challenge of RFC 6750 §3. Nothing needs escaping: the descriptions are constants of
+/// the gateway, and scopes hold no quotes and backslashes.
 fn challenge(error: Option<&str>, description: &str, scope: &str) -> String {
     let parts = [
         [r#"Bearer realm="scopegate""#, "", ""],
@@ -397,7 +403,7 @@ fn challenge(error: Option<&str>, description: &str, scope: &str) -> String {
     parts.as_flattened().concat()
 }
 
-/// A parameter of a challenge, if it has a value.
+/// Returns the three parts of a challenge's parameter; all are empty if it has no value.
 fn parameter<'a>(start: &'a str, value: &'a str) -> [&'a str; 3] {
     if value.is_empty() {
         [""; 3]
@@ -526,7 +532,7 @@ mod tests {
             "{challenge}"
         );
         let body: serde_json::Value = serde_json::from_slice(response.body()).unwrap();
-        // RFC 9457 §4.2.1: with no type of its own a problem has the title of its status.
+        // RFC 9457 §4.2.1: a problem without a type of its own has the title of its status.
         assert_eq!(
             (&body["type"], &body["title"]),
             (&"about:blank".into(), &"Forbidden".into())

@@ -1,4 +1,4 @@
-//! What one worker thread has for itself.
+//! The state of one worker thread.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
@@ -17,7 +17,7 @@ use crate::telemetry::{AccessLog, GatewayMetrics, Metrics, ShardSlot, Throttle, 
 use crate::token::{SharedCache, WorkerCache};
 use crate::upstream::{Balance, Upstream};
 
-/// A worker: its view of the configuration, its cache of tokens, its connections.
+/// A worker: its view of the configuration, its token cache, and its connections to upstreams.
 pub struct Worker {
     live: Arc<Live>,
     view: RefCell<(u64, Rc<View>)>,
@@ -27,22 +27,22 @@ pub struct Worker {
     metrics: Arc<Metrics>,
     headroom: Headroom,
     cutting: Cell<bool>,
-    /// The limit on log lines about refused bytes.
+    /// The rate limit for log lines about clients whose bytes were refused.
     pub refusal_lines: Throttle,
     pub(super) dates: Dates,
 }
 
 /// A snapshot, and this worker's connections to its upstreams. Requests clone the `Rc` around it,
-/// so that workers do not fight over the reference count of the snapshot itself.
+/// so that workers do not contend for the reference count of the snapshot itself.
 pub struct View {
     /// The snapshot.
     pub snapshot: Arc<Snapshot>,
-    /// The way to each of the snapshot's upstreams, in its order.
+    /// The connections to each upstream, in the order of the snapshot's upstreams.
     pub(super) upstreams: Vec<Rc<Balance<RequestBody>>>,
 }
 
 impl Worker {
-    /// A worker that begins with the snapshot in force.
+    /// Makes a worker that begins with the snapshot in force.
     #[must_use]
     pub fn new(
         live: Arc<Live>,
@@ -68,8 +68,7 @@ impl Worker {
         })
     }
 
-    /// The view in force. What changed since the last look is rebuilt here, once per worker and
-    /// reload.
+    /// Returns the view in force. The worker rebuilds its view here once for each reload.
     pub fn view(&self) -> Rc<View> {
         let generation = self.live.generation();
         let mut current = self.view.borrow_mut();
@@ -80,14 +79,15 @@ impl Worker {
         current.1.clone()
     }
 
-    /// Lets go of what has expired: tokens and idle connections.
+    /// Drops expired tokens and idle connections.
     pub fn sweep(&self) {
         self.cache.sweep(clock::now().unix);
         let view = self.view();
         view.upstreams.iter().for_each(|upstream| upstream.sweep());
     }
 
-    /// From here on what is under way is cut: the drain is over.
+    /// Notes that the drain is over: from now on, exchanges that end early were cut off by the
+    /// gateway.
     pub fn cut(&self) {
         self.cutting.set(true);
     }
@@ -96,19 +96,19 @@ impl Worker {
         self.cutting.get()
     }
 
-    /// Sees to it that the lines of the access log come in time. It never ends.
+    /// Delivers the lines of the access log in time. It never returns.
     pub async fn deliver_log(&self) {
         self.access_log.deliver().await;
     }
 
-    /// What is counted of the process as a whole.
+    /// Returns the metrics of the process as a whole.
     #[must_use]
     pub fn metrics(&self) -> &GatewayMetrics {
         &self.metrics.gateway
     }
 
-    /// Whether more than `limit` requests are being answered, with the one that asks, which has
-    /// counted itself.
+    /// Returns whether more than `limit` requests are being answered, including the current one,
+    /// which has already counted itself.
     pub(super) fn is_overloaded(&self, limit: usize) -> bool {
         let open = || usize::try_from(self.metrics().requests.total()).unwrap_or_default();
         self.headroom.is_exceeded(limit, ShardSlot::count(), open)
@@ -149,20 +149,21 @@ impl View {
     }
 }
 
-/// One in so many requests of `limits.requests` may be admitted beyond it.
+/// The fraction of `limits.requests` by which a burst may exceed the limit: one sixteenth.
 const TOLERANCE: usize = 16;
 
-/// The requests that a worker admits before it looks again at how many all workers answer: to add
-/// these up is to read what every worker writes.
+/// The requests that a worker admits before it adds up the open requests of all workers again: the
+/// sum reads counters that every worker writes.
 ///
-/// It is the worker's share of a part of what was free at the last look. So it looks each time when
-/// the limit is near, or small; and while the limit is exceeded the others admit what is left of
-/// their shares and no more, which is a sixteenth of the limit for all of them together.
+/// The number is the worker's share of a sixteenth of what was free at the last sum. So a worker
+/// adds up for each request while the limit is near, or small. When the limit is exceeded, the
+/// other workers admit only the rest of their shares, which is a sixteenth of the limit for all of
+/// them together.
 #[derive(Debug, Default)]
 struct Headroom(Cell<usize>);
 
 impl Headroom {
-    /// Whether one of `open` requests is too many.
+    /// Returns whether the current request, which is one of `open`, exceeds the limit.
     fn is_exceeded(&self, limit: usize, workers: usize, open: impl FnOnce() -> usize) -> bool {
         if let Some(left) = self.0.get().checked_sub(1) {
             self.0.set(left);
@@ -175,28 +176,30 @@ impl Headroom {
     }
 }
 
-/// Makes request ids: UUIDs of version 7 (RFC 9562 §5.7), unique and sortable, not secret.
+/// A generator of request ids: UUIDs of version 7 (RFC 9562 §5.7), which are unique and sortable,
+/// but not secret.
 #[derive(Debug)]
 pub(super) struct RequestIds(Cell<u64>);
 
 impl RequestIds {
     fn new() -> Self {
-        // The standard library's hashers have random keys. The crypto library's generator gathers
-        // entropy for a tenth of a second when it is first used, and ids are no secret.
+        // The standard library's hashers have random keys, which are good enough, since ids are not
+        // secret. The generator of the crypto library gathers entropy for a tenth of a second at
+        // its first use.
         Self(Cell::new(RandomState::new().hash_one(0)))
     }
 
-    /// An id of the time that it is.
+    /// Returns a new id for the given time.
     pub(super) fn next(&self, since_epoch: Duration) -> HeaderValue {
         let time = u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX);
         let high = (time << 16) | 0x7000 | (self.random() & 0xfff);
         let low = (self.random() & (u64::MAX >> 2)) | (1 << 63);
-        // Hexadecimal digits and hyphens are a header value.
+        // Hexadecimal digits and hyphens always make a valid header value.
         HeaderValue::from_bytes(&hyphenated(high, low))
             .unwrap_or_else(|_| HeaderValue::from_static("none"))
     }
 
-    /// SplitMix64: every state once, well mixed.
+    /// Returns the next number of SplitMix64, which visits every state once.
     fn random(&self) -> u64 {
         let state = self.0.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
         self.0.set(state);
@@ -206,8 +209,8 @@ impl RequestIds {
     }
 }
 
-/// The text of a UUID (RFC 9562 §4). Every request without an id of its own gets one: `format!`
-/// takes ten times as long.
+/// Returns the text of a UUID (RFC 9562 §4). Every request without an id of its own gets one, and
+/// `format!` takes ten times as long.
 fn hyphenated(high: u64, low: u64) -> [u8; 36] {
     let mut text = [b'-'; 36];
     let groups = [
@@ -235,8 +238,8 @@ fn hyphenated(high: u64, low: u64) -> [u8; 36] {
 mod tests {
     use super::*;
 
-    /// How many requests `workers` admit that never end, when those that `order` names by turns are
-    /// asked again and again.
+    /// Returns the number of requests that `workers` admit if no request ends; `order` gives the
+    /// worker of each request.
     fn admitted(limit: usize, workers: usize, order: impl Fn(usize) -> usize) -> usize {
         let rooms: Vec<_> = (0..workers).map(|_| Headroom::default()).collect();
         let (mut open, mut refused) = (0, 0);

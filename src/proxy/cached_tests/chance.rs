@@ -1,6 +1,6 @@
-//! Numbers that look like chance and repeat with their seed.
+//! Pseudorandom numbers that a seed determines.
 
-/// SplitMix64.
+/// The generator: SplitMix64.
 pub(super) struct Chance(u64);
 
 impl Chance {

@@ -1,5 +1,5 @@
-//! What the gateway is told and what its issuers publish, and what follows from it for a request:
-//! worked out from these alone, without a cache, a signature, or anything of the gateway's own.
+//! The configuration, the keys that issuers publish, and the verdicts that follow from them: worked
+//! out without a cache, a signature, or any code of the gateway.
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -19,10 +19,10 @@ pub(super) const ALLOWED: &str = "allowed";
 pub(super) const ISSUERS: [&str; 5] = ["a", "b", "fixed", "multi/x", "multi/y"];
 const FIXED: &str = "fixed";
 
-/// Who has a client certificate, and nobody.
+/// The clients with a certificate, and `None` for one without.
 const CLIENTS: [Option<&str>; 3] = [Some("mallory"), Some("alice"), None];
 
-/// The private keys of everybody, so that two issuers may publish the same one.
+/// The number of private keys. All issuers share them, so that two may publish the same one.
 const SIGNERS: usize = 5;
 const RSA: usize = 4;
 const KIDS: [&str; 3] = ["k1", "k2", "k3"];
@@ -75,7 +75,7 @@ impl Published {
             && self.only.is_none_or(|only| only == algorithm)
     }
 
-    /// Whether a key set takes only the first of the two.
+    /// Returns whether a key set keeps only the first of the two.
     fn is_like(&self, other: &Self) -> bool {
         let meant = algorithms(self.signer)
             .iter()
@@ -100,8 +100,8 @@ pub(super) fn key_set(keys: &[Published]) -> String {
     jwks(&keys.iter().map(Published::jwk).collect::<Vec<_>>())
 }
 
-/// Changes what an issuer publishes: a key more or less, another one under its name, another use of
-/// it, another order.
+/// Changes the keys that an issuer publishes: a key more or less, another one with the same id,
+/// another use of it, another order.
 pub(super) fn rotate(keys: &mut Vec<Published>, chance: &mut Chance) {
     let mut drawn = Published::draw(chance);
     match (chance.below(6), keys.len()) {
@@ -120,7 +120,7 @@ pub(super) fn rotate(keys: &mut Vec<Published>, chance: &mut Chance) {
     if keys.len() < 4 {
         keys.insert(chance.below(keys.len() + 1), drawn);
     }
-    // A key set keeps the first of two that a token could mean alike.
+    // A key set keeps the first of two keys that the same token could name.
     for place in (1..keys.len()).rev() {
         let (before, rest) = keys.split_at(place);
         if before.iter().any(|key| key.is_like(&rest[0])) {
@@ -129,8 +129,8 @@ pub(super) fn rotate(keys: &mut Vec<Published>, chance: &mut Chance) {
     }
 }
 
-/// What the configuration says of an issuer. What is beyond the first two lines makes rules, and no
-/// other issuer.
+/// The settings of an issuer. The first three fields identify it; the others are its rules, and a
+/// change of them makes no other issuer.
 #[derive(Clone, Debug)]
 struct Entry {
     is_there: bool,
@@ -154,9 +154,9 @@ enum Ask {
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
     entries: BTreeMap<&'static str, Entry>,
-    /// The keys of the one issuer whose keys stand here.
+    /// The keys of the issuer whose keys are in the configuration.
     pub(super) fixed: Vec<Published>,
-    /// Path, issuers that it takes where they are there, and what it asks.
+    /// Each path, with the issuers that it accepts if they are configured, and its requirement.
     routes: Vec<(&'static str, Vec<&'static str>, Ask)>,
     token_bytes: usize,
     per_worker: usize,
@@ -194,7 +194,7 @@ impl Settings {
         }
     }
 
-    /// A path, more often than not one where tokens of that kind are taken.
+    /// Returns a path, mostly one that accepts tokens of this issuer.
     pub(super) fn path_for(&self, token: &Token, chance: &mut Chance) -> &'static str {
         let name = token.issuer.split('/').next().unwrap();
         let fit: Vec<_> = self
@@ -209,7 +209,7 @@ impl Settings {
         }
     }
 
-    /// Changes one thing.
+    /// Changes one setting.
     pub(super) fn change(&mut self, chance: &mut Chance) {
         let name = chance.of(&["a", "b", FIXED, "multi"]);
         let entry = self.entries.get_mut(name).unwrap();
@@ -242,8 +242,8 @@ impl Settings {
         }
     }
 
-    /// The issuers that are there, each with what tells it from another: one for which that is the
-    /// same is the same.
+    /// Returns the configured issuers, each with its identity: an issuer with the same identity is
+    /// the same issuer.
     pub(super) fn issuers(&self) -> impl Iterator<Item = (&'static str, String)> {
         let there = ISSUERS.into_iter().map(|name| (name, self.entry(name)));
         there
@@ -281,7 +281,7 @@ impl Settings {
                 _ => format!("issuer = {:?}\n", iss(name)),
             };
             if *name != FIXED {
-                // Nothing is fetched but when the test says so, and no request waits for it.
+                // Keys are fetched only when the test does so, and no request waits for them.
                 let uri = format!("https://keys.example.com/{name}/{}", entry.place);
                 text += &format!("jwks_uri = {uri:?}\ncooldown = \"1h\"\n");
             }
@@ -316,7 +316,7 @@ impl Settings {
     }
 }
 
-/// The certificate of a client.
+/// Returns the certificate of a client.
 pub(super) fn certificate(client: &str) -> Fingerprint {
     Fingerprint::of(client.as_bytes())
 }
@@ -325,14 +325,13 @@ fn iss(issuer: &str) -> String {
     format!("https://idp.example.com/{issuer}")
 }
 
-/// The keys of an issuer as the gateway has them, from the time when it came into the
-/// configuration.
+/// The keys of an issuer as the gateway has them, since the issuer was configured.
 #[derive(Debug)]
 pub(super) struct Trust {
     pub(super) identity: String,
     pub(super) keys: Vec<Published>,
     pub(super) is_fetched: bool,
-    /// Whether the last fetch went well.
+    /// Set if the last fetch succeeded.
     pub(super) is_heard: bool,
 }
 
@@ -352,7 +351,8 @@ impl Trust {
         }
     }
 
-    /// The key that a token means: the one of its name, or without one the only one there is.
+    /// Returns the key that a token names: the one with its key id, or without an id the only key
+    /// there is.
     fn key(&self, kid: Option<&str>, algorithm: Algorithm) -> Option<&Published> {
         let mut fit = self.keys.iter().filter(|key| key.allows(algorithm));
         if kid.is_some() {
@@ -363,14 +363,14 @@ impl Trust {
     }
 }
 
-/// A token, and what it says.
+/// A token and its claims.
 #[derive(Clone, Debug)]
 pub(super) struct Token {
     pub(super) text: String,
     issuer: &'static str,
     kid: Option<&'static str>,
     algorithm: Algorithm,
-    /// Whose signature it has; nobody's when it is forged.
+    /// The key that signed it; `None` if it is forged.
     signer: Option<usize>,
     pub(super) expires: u64,
     pub(super) not_before: u64,
@@ -381,12 +381,12 @@ pub(super) struct Token {
     permissions: &'static str,
     /// The client to whose certificate it is bound.
     owner: Option<&'static str>,
-    /// No token at all, just text.
+    /// Set if it is not a JWT.
     is_opaque: bool,
 }
 
 impl Token {
-    /// A token, good more often than not, by one of the keys that its issuer publishes.
+    /// Draws a token, mostly a valid one, signed with one of the keys that its issuer publishes.
     pub(super) fn draw(
         published: &BTreeMap<&'static str, Vec<Published>>,
         now: u64,
@@ -436,7 +436,7 @@ impl Token {
         token
     }
 
-    /// Who sends it: more often than not its owner.
+    /// Returns the client that sends it: mostly its owner.
     pub(super) fn sender(&self, chance: &mut Chance) -> Option<&'static str> {
         if chance.one_in(4) {
             chance.of(&CLIENTS)
@@ -445,12 +445,12 @@ impl Token {
         }
     }
 
-    /// Whether it is of about this time.
+    /// Returns whether it is valid at about this time.
     pub(super) fn is_of(&self, now: u64) -> bool {
         self.not_before < now + 60 && now < self.expires + 60
     }
 
-    /// What it says, without its text.
+    /// Describes it without its text.
     pub(super) fn told(&self) -> String {
         format!(
             "{:?}",
@@ -468,7 +468,7 @@ impl Token {
             "iss": iss(self.issuer), "exp": self.expires, "nbf": self.not_before, "aud": self.audience,
             "client_id": self.client, "tenant": self.tenant, "scope": self.scope,
             "permissions": self.permissions, "jti": chance.below(1 << 30),
-            // Some are longer than the shorter limit.
+            // Some tokens are longer than the shorter limit.
             "filling": "x".repeat(100 * chance.below(3)),
         });
         if let Some(owner) = self.owner {
@@ -483,7 +483,7 @@ impl Token {
         format!("{message}.{signature}")
     }
 
-    /// The verdict about it at a path: the gateway's reason, or [`ALLOWED`].
+    /// Returns the verdict about it at a path: the gateway's reason, or [`ALLOWED`].
     pub(super) fn verdict<'t>(
         &self,
         path: &str,

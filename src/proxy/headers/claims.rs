@@ -1,4 +1,4 @@
-//! Claims as values of fields.
+//! Claims as values of header fields.
 
 use std::fmt::Write as _;
 
@@ -6,11 +6,14 @@ use http::HeaderValue;
 
 use crate::policy::Claim;
 
-/// A claim as a value: a scalar, or the items of a list joined by commas. Two strings, and two
-/// lists of more than one item or of none, never have one value: what is not visible ASCII is
-/// percent-encoded as UTF-8, and so are `%` and `,` and the blanks at both ends, which a reader
-/// strips (RFC 9110 §5.5). With that nothing in a token can end the field. Numbers go as the token
-/// wrote them. `None` for `null`, for objects, for an empty list, and for a list that holds another
+/// Returns a claim as a field value: a scalar, or the items of a list joined by commas.
+///
+/// Different strings have different values, and so have different lists of more than one item or of
+/// none. For that, the characters that are not visible ASCII are percent-encoded as UTF-8, and so
+/// are `%`, `,`, and the blanks at both ends, which a reader would strip (RFC 9110 §5.5). No
+/// character of a token can therefore end the field. Numbers are written as in the token.
+///
+/// Returns `None` for `null`, for objects, for an empty list, and for a list that holds another
 /// list, an object or `null`.
 pub(super) fn header_value(claim: &Claim) -> Option<HeaderValue> {
     match claim {
@@ -36,7 +39,7 @@ fn list(items: &[Claim]) -> Option<String> {
     (!items.is_empty()).then_some(value)
 }
 
-/// Whether a string is its own value.
+/// Returns whether a string needs no encoding.
 fn is_plain(text: &str) -> bool {
     text.bytes().all(is_unescaped) && !text.starts_with(' ') && !text.ends_with(' ')
 }
@@ -45,7 +48,7 @@ fn is_unescaped(byte: u8) -> bool {
     matches!(byte, b' '..=b'~') && byte != b'%' && byte != b','
 }
 
-/// Appends a scalar; `None` for what is none.
+/// Appends a scalar; `None` for a claim that is not a scalar.
 fn write_scalar(value: &mut String, claim: &Claim) -> Option<()> {
     match claim {
         Claim::Text(text) => write_text(value, text),
@@ -64,7 +67,7 @@ fn write_text(value: &mut String, text: &str) {
         if is_unescaped(byte) && !(byte == b' ' && is_at_an_end) {
             value.push(char::from(byte));
         } else {
-            // Writing into a string does not fail.
+            // Writing into a string cannot fail.
             let _ = write!(value, "%{byte:02X}");
         }
     }
@@ -117,13 +120,13 @@ mod tests {
         ] {
             assert_eq!(header_value(&none), None, "{none:?}");
         }
-        // These an upstream cannot tell apart, as the documents say.
+        // An upstream cannot distinguish these; the documentation says so.
         assert_eq!(value(&Claim::List(vec![text("x")])), value(&text("x")));
         assert_eq!(value(&Claim::Number("1".into())), value(&text("1")));
     }
 
-    // Two users must not become one: every string and every list over an alphabet of what is
-    // special.
+    // Two users must not become one: all strings, and all lists of two, over an alphabet of special
+    // characters.
     #[test]
     fn two_claims_never_have_one_value() {
         let mut strings = vec![String::new()];
@@ -140,7 +143,7 @@ mod tests {
         let mut seen: HashMap<String, Claim> = HashMap::new();
         for claim in strings.iter().map(|one| text(one)).chain(pairs) {
             let value = value(&claim);
-            // The field's value as any reader takes it.
+            // The field's value as every reader sees it.
             let read = value.trim_matches([' ', '\t']).to_owned();
             let items: Vec<&str> = read
                 .split(',')

@@ -1,4 +1,5 @@
-//! Credentials on their way to the upstream: which of them go on, and which are removed.
+//! The credentials of a request: which of them are forwarded to the upstream, and which are
+//! removed.
 
 use http::header::{AUTHORIZATION, COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -9,17 +10,17 @@ use crate::token::{Carrier, Source, Withheld};
 /// The credentials of a request that a route forwards.
 #[derive(Clone, Copy)]
 pub(super) struct Credentials<'r> {
-    /// The places where the route looks for a token.
+    /// The sources of the route's tokens.
     sources: &'r [Source],
-    /// The places where the protected routes to the same upstream look, these among them; `None`
-    /// where there are no others, and where no token was looked for.
+    /// The token sources of all protected routes to the same upstream, including this route's;
+    /// `None` if there are no others, or if no token was looked for.
     all_sources: Option<&'r [Source]>,
-    /// Whether the token goes on: by default in `Authorization`, where upstreams expect it, and
-    /// nowhere else.
+    /// The route's `forward_token`. By default a token is forwarded in `Authorization`, where
+    /// upstreams expect it, and in no other place.
     forward_token: Option<bool>,
-    /// Whether an `Authorization` that was not judged goes on.
+    /// Set if an `Authorization` that was not checked is forwarded.
     forward_authorization: bool,
-    /// The carrier of the token that was checked; `None` where none was looked for.
+    /// The part of the request that carried the checked token; `None` if no token was looked for.
     carrier: Option<Carrier>,
 }
 
@@ -34,9 +35,9 @@ impl<'r> Credentials<'r> {
         }
     }
 
-    /// Removes what the upstream is not to get, under every name that it could take for the
-    /// route's, or for that of another route to the same upstream: the application may take a token
-    /// from there, too, and this one was not judged.
+    /// Removes the credentials that the upstream must not get, under every name that it could take
+    /// for the route's, or for that of another route to the same upstream: the application may read
+    /// a token there, too, and that one was not checked.
     pub(super) fn remove(self, headers: &mut HeaderMap) {
         if !self.forwards_authorization() {
             headers.remove(AUTHORIZATION);
@@ -50,8 +51,9 @@ impl<'r> Credentials<'r> {
         }
     }
 
-    /// The places in headers that the upstream does not get. What was judged goes on with
-    /// `forward_token`, and is no spelling of another route's.
+    /// Returns the sources in header fields that are withheld from the upstream. With
+    /// `forward_token` the checked token is forwarded, even if its place is a spelling of another
+    /// route's source.
     fn withheld(self) -> Withheld<'r> {
         match (self.forward_token, self.all_sources) {
             (Some(true), None) => Withheld::default(),
@@ -60,14 +62,14 @@ impl<'r> Credentials<'r> {
         }
     }
 
-    /// The query that goes in the place of this one; `None` where it goes on as it is. A token in
-    /// it never goes on.
+    /// Returns the query to forward in place of this one; `None` if it needs no change. A token in
+    /// the query is never forwarded.
     fn query(self, query: Option<&str>) -> Option<String> {
         Withheld::new(self.all_sources.unwrap_or(self.sources)).without_parameters(query?)
     }
 
-    /// Whether the token that was judged came in this field and goes on in it, though a proxy alone
-    /// may say such a thing, as in `X-Forwarded-Access-Token`.
+    /// Returns whether the checked token came in this field and is forwarded in it, even if the
+    /// field is one that only proxies may set, such as `X-Forwarded-Access-Token`.
     pub(super) fn forwards_field(self, name: &str) -> bool {
         let is_source =
             |source: &Source| matches!(source, Source::Header(field) if field.as_str() == name);
@@ -76,8 +78,8 @@ impl<'r> Credentials<'r> {
             && self.sources.iter().any(is_source)
     }
 
-    /// An upstream that finds an `Authorization` takes it for what the gateway has judged. Where
-    /// the token came from elsewhere, nothing was.
+    /// Returns whether `Authorization` is forwarded. An upstream takes it for one that the gateway
+    /// has checked; if the token came from another place, it was not checked.
     fn forwards_authorization(self) -> bool {
         match self.carrier {
             None | Some(Carrier::Authorization) => self.forward_token != Some(false),
@@ -107,7 +109,7 @@ fn remove_cookies(headers: &mut HeaderMap, withheld: Withheld<'_>) {
         .iter()
         .map(|field| without(field).unwrap_or_else(|| field.as_bytes().to_vec()))
         .filter(|field| !field.is_empty())
-        // Parts of a value, joined by what a value may hold, are one.
+        // Parts of a field value, joined with allowed characters, are a field value.
         .filter_map(|field| HeaderValue::try_from(field).ok())
         .collect();
     headers.remove(COOKIE);
@@ -116,8 +118,8 @@ fn remove_cookies(headers: &mut HeaderMap, withheld: Withheld<'_>) {
     }
 }
 
-/// The query without the parameters that hold tokens, or could hold one for another route to the
-/// same upstream; `None` when there is nothing to remove.
+/// Returns the query without the parameters that hold tokens of this route, or could hold one for
+/// another route to the same upstream; `None` if there is nothing to remove.
 pub(in crate::proxy) fn query_without_tokens(
     query: Option<&str>,
     route: &Route,
@@ -220,7 +222,8 @@ mod tests {
         }
     }
 
-    // Else the upstream would not get it: the gateway removes what only proxies may say.
+    // Without this rule the upstream would not get the token: the gateway removes fields that only
+    // proxies may set.
     #[test]
     fn a_judged_token_goes_on_in_a_field_of_proxies() {
         let sources = [Source::parse("header:x-forwarded-access-token").unwrap()];
@@ -274,7 +277,7 @@ mod tests {
         );
     }
 
-    // The application takes a token from there, since on another route it was judged.
+    // The application reads tokens there, since on another route they are checked.
     #[test]
     fn what_other_routes_take_for_their_token_is_removed() {
         let sources = parsed(&["authorization:bearer", "cookie:t"]);
@@ -314,7 +317,7 @@ mod tests {
             assert_eq!(headers, map(fields), "{forward_token:?} {carrier:?}");
             assert_eq!(query.as_deref(), Some("a=1"));
         }
-        // Where there is no other place nothing else is removed.
+        // Without sources of other routes nothing else is removed.
         let (headers, query) = left(None, Some(Carrier::Cookie), None);
         assert_eq!(
             headers,

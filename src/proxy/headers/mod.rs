@@ -1,8 +1,8 @@
-//! What crosses the gateway in headers, and what does not.
+//! The header fields that cross the gateway, and those that are removed.
 //!
-//! Everything that the gateway itself says to an upstream is first removed from what the client
-//! said, in every spelling (`route::is_twin`); what is for one connection only goes no further (RFC
-//! 9110 §7.6.1).
+//! Every field that the gateway itself sends to an upstream is first removed from the client's
+//! request, in every spelling (`route::is_twin`). Hop-by-hop fields are never forwarded (RFC 9110
+//! §7.6.1).
 
 mod claims;
 mod credentials;
@@ -31,7 +31,7 @@ use crate::upstream::OwnFields;
 
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// For one connection only, besides what `Connection` names.
+/// Returns whether a field is hop-by-hop, apart from the fields that `Connection` names.
 fn is_hop_by_hop(name: &str) -> bool {
     matches!(
         name,
@@ -47,26 +47,26 @@ fn is_hop_by_hop(name: &str) -> bool {
     )
 }
 
-/// What the headers of a forwarded request are made from.
+/// The facts that the header fields of a forwarded request are made from.
 pub(super) struct Forwarding<'a> {
     pub(super) peer: &'a Peer,
-    /// Whom it trusts.
+    /// The server's settings, with the proxies that it trusts.
     pub(super) server: &'a Server,
     pub(super) route: &'a Route,
-    /// Headers that some route of the snapshot sets from claims.
+    /// The header fields that some route of the snapshot sets from claims.
     pub(super) claim_headers: &'a FieldSet,
     pub(super) principal: Option<&'a Principal>,
-    /// The carrier of the token; `None` on a public route.
+    /// The part of the request that carried the token; `None` on a public route.
     pub(super) carrier: Option<Carrier>,
     pub(super) request_id: &'a HeaderValue,
-    /// The host the client asked for.
+    /// The host that the client asked for.
     pub(super) host: Option<HeaderValue>,
-    /// What the request came by.
+    /// The HTTP version of the client's request.
     pub(super) version: Version,
 }
 
-/// Whether the framing is one that every reader takes the same: `chunked` alone, or a length. Hyper
-/// takes any list that ends in `chunked`; an upstream may not (attacks.md#advisory-8).
+/// Returns whether all parsers read the framing in the same way: `chunked` alone, or a length.
+/// Hyper accepts any list that ends in `chunked`; an upstream may not (attacks.md#advisory-8).
 pub(super) fn is_plainly_framed(headers: &HeaderMap) -> bool {
     let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
     match (codings.next(), codings.next()) {
@@ -76,9 +76,9 @@ pub(super) fn is_plainly_framed(headers: &HeaderMap) -> bool {
     }
 }
 
-/// Turns the headers of a client's request into those of the upstream's. What the gateway says
-/// itself is given back apart from them: nothing of these names is left among them but `Via`, whose
-/// values are a list.
+/// Turns the header fields of a client's request into those of the upstream's request. The
+/// gateway's own fields are returned apart: no field of their names is left in `headers` but `Via`,
+/// whose values are a list.
 pub(super) fn to_upstream(headers: &mut HeaderMap, forwarding: &Forwarding<'_>) -> OwnFields {
     let mut own = OwnFields::with_capacity(8);
     let facts = ForwardedFacts::of(headers, forwarding.peer, forwarding.server);
@@ -124,11 +124,11 @@ pub(super) fn to_upstream(headers: &mut HeaderMap, forwarding: &Forwarding<'_>) 
     own
 }
 
-/// Turns the headers of an upstream's response, which came by this version, into those of the
-/// client's.
+/// Turns the header fields of an upstream's response, which has this HTTP version, into those of
+/// the client's response.
 pub(super) fn to_client(headers: &mut HeaderMap, version: Version, request_id: &HeaderValue) {
-    // Where both are there the coding framed the body, and the length is about something else
-    // (requirements.md#d62).
+    // If both fields occur, the transfer coding has framed the body, and the length means something
+    // else (requirements.md#d62).
     if headers.contains_key(TRANSFER_ENCODING) {
         headers.remove(CONTENT_LENGTH);
     }
@@ -140,7 +140,8 @@ pub(super) fn to_client(headers: &mut HeaderMap, version: Version, request_id: &
     headers.insert(REQUEST_ID, request_id.clone());
 }
 
-/// The version a message came by, and who took it (RFC 9110 §7.6.3).
+/// Returns the entry of `Via`: the version of the received message, and the name of the gateway
+/// (RFC 9110 §7.6.3).
 fn received_by(version: Version) -> &'static str {
     match version {
         Version::HTTP_10 => "1.0 scopegate",
@@ -149,8 +150,8 @@ fn received_by(version: Version) -> &'static str {
     }
 }
 
-/// Makes one field of cookies that HTTP/2 lets a client send one by one (RFC 9113 §8.2.3): what
-/// reads them after that knows of one field.
+/// Joins the `Cookie` fields of an HTTP/2 request, which may be several (RFC 9113 §8.2.3), into
+/// one: the code that reads cookies expects one field.
 pub(super) fn join_cookies(headers: &mut HeaderMap) {
     let mut crumbs = headers.get_all(COOKIE).iter();
     let (Some(first), Some(second)) = (crumbs.next(), crumbs.next()) else {
@@ -161,14 +162,14 @@ pub(super) fn join_cookies(headers: &mut HeaderMap) {
         joined.extend(b"; ");
         joined.extend(crumb.as_bytes());
     }
-    // Joined by what every value may hold, values are a value.
+    // Values that are joined with allowed characters are a value.
     if let Ok(joined) = HeaderValue::from_bytes(&joined) {
         headers.insert(COOKIE, joined);
     }
 }
 
-/// Removes what has no name in HTTP/1.1: the library takes a quote in a name of HTTP/2, where RFC
-/// 9113 §8.2.1 has none.
+/// Removes fields whose names HTTP/1.1 does not allow: the HTTP/2 library accepts a quote in a
+/// name, although RFC 9113 §8.2.1 forbids it.
 pub(super) fn remove_misnamed(headers: &mut HeaderMap) {
     remove_where(headers, is_misnamed);
 }
@@ -177,22 +178,23 @@ fn is_misnamed(name: &str) -> bool {
     name.contains('"')
 }
 
-/// What was asked for with a token in the URI is for the one who asked (RFC 6750 §2.3). The
-/// upstream did not see the token and cannot know; of two directives that contradict each other
-/// caches obey the stricter one.
+/// Marks a response as private, because the token was in the URI of its request (RFC 6750 §2.3).
+/// The upstream did not see the token and cannot know; of two contradicting directives, caches obey
+/// the stricter one.
 pub(super) fn keep_from_shared_caches(headers: &mut HeaderMap) {
     headers.append(CACHE_CONTROL, HeaderValue::from_static("private"));
 }
 
-/// Turns the trailers of a client's request into those of the upstream's: an upstream that joins
-/// them to the head would read there what only the gateway says.
+/// Turns the trailers of a client's request into those of the upstream's request. An upstream that
+/// joins them to the head must not find a field there that only the gateway may set.
 pub(super) fn trailers_to_upstream(trailers: &mut HeaderMap, own: &FieldSet) {
     remove_where(trailers, |name| {
         trailers::is_forbidden(name) || is_impersonation_in_trailers(name) || own.contains(name)
     });
 }
 
-/// The host a request asks for: of an absolute target before the field (RFC 9112 §3.2.2).
+/// Returns the host that a request asks for. The authority of an absolute target takes precedence
+/// over the field (RFC 9112 §3.2.2).
 pub(super) fn requested_host(uri: &http::Uri, headers: &HeaderMap) -> Option<HeaderValue> {
     match uri.authority() {
         Some(authority) => HeaderValue::try_from(authority.as_str()).ok(),
@@ -200,7 +202,7 @@ pub(super) fn requested_host(uri: &http::Uri, headers: &HeaderMap) -> Option<Hea
     }
 }
 
-/// A client's request id, if it is one that can be logged and passed on as it is
+/// Returns the client's request id, if it can be logged and forwarded unchanged
 /// (requirements.md#h07).
 pub(super) fn valid_request_id(headers: &HeaderMap) -> Option<HeaderValue> {
     let id = headers.get(REQUEST_ID)?;
@@ -219,14 +221,14 @@ fn accepts_trailers(headers: &HeaderMap) -> bool {
     headers.get_all(TE).iter().any(listed)
 }
 
-/// Removes what is for one connection only, and what `Connection` names (RFC 9110 §7.6.1), before
-/// anything of ours is added (attacks.md#row-10).
+/// Removes hop-by-hop fields, and the fields that `Connection` names (RFC 9110 §7.6.1), before the
+/// gateway adds its own (attacks.md#row-10).
 fn remove_hop_by_hop(headers: &mut HeaderMap) {
     if !headers.keys().any(|name| is_hop_by_hop(name.as_str())) {
         return;
     }
-    // Thousands of names fit into a head, and no name is made of each: they are looked up as they
-    // are written.
+    // A head can hold thousands of names, so no `HeaderName` is made of each: they are looked up as
+    // they are written.
     let lists: Vec<HeaderValue> = headers
         .get_all(CONNECTION)
         .iter()
@@ -239,22 +241,22 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
     remove_where(headers, is_hop_by_hop);
 }
 
-/// The fields that a list of connection options names.
+/// Returns the fields that a list of connection options names.
 fn nominated(list: &HeaderValue) -> impl Iterator<Item = &str> {
     let is_field = |name: &&str| {
         !["keep-alive", "close"]
             .iter()
             .any(|it| name.eq_ignore_ascii_case(it))
     };
-    // A field's name is ASCII.
+    // Field names are ASCII, so other items name no field.
     list.as_bytes()
         .split(|b| *b == b',')
         .filter_map(|name| str::from_utf8(name.trim_ascii()).ok())
         .filter(is_field)
 }
 
-/// Removes in one pass: most requests have nothing to remove, and looking up each of three dozen
-/// names costs more than all the rest of the headers.
+/// Removes fields in one pass: most requests have none to remove, and a lookup of each of three
+/// dozen names costs more than all other work on the headers.
 fn remove_where(headers: &mut HeaderMap, is_removed: impl Fn(&str) -> bool) {
     let removed: Vec<HeaderName> = headers
         .keys()
@@ -321,7 +323,7 @@ mod tests {
         assert_eq!(names(&headers), ["x-c"]);
     }
 
-    // The table of route::impersonation has what is for one connection as well, for twins and
+    // The table in `route::impersonation` lists the hop-by-hop fields as well, for twins and
     // trailers.
     #[test]
     fn the_lists_of_hop_by_hop_fields_agree() {

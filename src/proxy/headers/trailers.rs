@@ -1,12 +1,13 @@
-//! Trailers, and what HTTP/2 lets fields be that no other protocol does.
+//! Rules for trailers, and for fields that HTTP/2 allows and HTTP/1.1 does not.
 
 use http::{HeaderMap, HeaderValue};
 
 use super::{is_hop_by_hop, is_misnamed, remove_where};
 use crate::route::{Direction, HeaderRules};
 
-/// Whether a field must not come in trailers, in any spelling that an application may read as the
-/// same name: CGI and its kin take every byte that is no letter and no digit for the same.
+/// Returns whether a field must not occur in trailers, in any spelling that an application may read
+/// as the same name: CGI and similar interfaces treat all bytes that are neither letters nor digits
+/// as equal.
 pub(super) fn is_forbidden(name: &str) -> bool {
     if !name.contains(is_odd) {
         return belongs_in_head(name);
@@ -18,8 +19,9 @@ fn is_odd(c: char) -> bool {
     !c.is_ascii_alphanumeric() && c != '-'
 }
 
-/// Whether a field frames, routes, conditions or authenticates a message, or says how to take it
-/// (RFC 9110 §6.5.1): an application that joins trailers to the head would believe it.
+/// Returns whether a field frames, routes, conditions or authenticates a message, or describes its
+/// content (RFC 9110 §6.5.1). An application that joins trailers to the head would trust such a
+/// field.
 fn belongs_in_head(name: &str) -> bool {
     is_hop_by_hop(name)
         || matches!(
@@ -35,15 +37,15 @@ fn belongs_in_head(name: &str) -> bool {
             | "age" | "date" | "expires" | "location" | "retry-after" | "vary" | "warning"
             // Content.
             | "content-encoding" | "content-range" | "content-type"
-            // Which of an answer a page may read, and its id: that is the gateway's to say, in the
-            // head.
+            // The gateway itself sets these in the head: which responses a page may read, and the
+            // request id.
             | "x-request-id"
         )
         || name.starts_with("access-control-")
 }
 
-/// Turns the trailers of an upstream's response into those of the client's. A field that the route
-/// removes from heads, or sets there, comes in no trailers either.
+/// Turns the trailers of an upstream's response into those of the client's response. A field that
+/// the route's rules remove from heads, or set there, is removed from trailers, too.
 pub(in crate::proxy) fn to_client(trailers: &mut HeaderMap, rules: Option<&HeaderRules>) {
     remove_where(trailers, is_forbidden);
     trim(trailers);
@@ -52,8 +54,8 @@ pub(in crate::proxy) fn to_client(trailers: &mut HeaderMap, rules: Option<&Heade
     }
 }
 
-/// Whether a value begins or ends with white space, which over HTTP/2 makes a message malformed
-/// (RFC 9113 §8.2.1): after parsers that trim, as those of HTTP/1.1 do, it would be another one.
+/// Returns whether a value begins or ends with white space, which makes an HTTP/2 message malformed
+/// (RFC 9113 §8.2.1): parsers that trim values, as those of HTTP/1.1 do, would read another value.
 pub(in crate::proxy) fn has_padded(fields: &HeaderMap) -> bool {
     fields.values().any(is_padded)
 }
@@ -66,8 +68,8 @@ fn is_padded(value: &HeaderValue) -> bool {
         .any(|b| matches!(b, b' ' | b'\t'))
 }
 
-/// Takes white space off the ends of values. Of an upstream of HTTP/2 it is tolerated, and goes no
-/// further.
+/// Trims white space from values. It is tolerated in the messages of an HTTP/2 upstream, but not
+/// passed on.
 pub(super) fn trim(fields: &mut HeaderMap) {
     for value in fields.values_mut().filter(|value| is_padded(value)) {
         let trimmed = HeaderValue::from_bytes(value.as_bytes().trim_ascii());
@@ -95,7 +97,7 @@ mod tests {
             .collect()
     }
 
-    // RFC 9110 §6.5.1; what gRPC and checksums say in trailers stays.
+    // RFC 9110 §6.5.1. The trailers of gRPC and checksums are kept.
     #[test]
     fn trailers_say_nothing_that_belongs_in_the_head() {
         let kept = [

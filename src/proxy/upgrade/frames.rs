@@ -1,27 +1,27 @@
-//! Where the frames of a WebSocket begin and end (RFC 6455 §5.2): as much as is needed to put a
-//! frame of our own between two of theirs, and no more. Payloads are not looked at.
+//! The boundaries of WebSocket frames (RFC 6455 §5.2), so that the gateway can send a frame of its
+//! own between two others. Payloads are not inspected.
 
-/// The longest head of a frame: two bytes, eight of length, four of mask.
+/// The length of the longest frame header: two bytes, eight for the length, and four for the mask.
 const LONGEST_HEAD: usize = 14;
 
-/// One direction of a WebSocket, as far as it was seen.
+/// The parser's state for one direction of a WebSocket.
 #[derive(Debug, Default)]
 pub(super) struct Frames {
     head: [u8; LONGEST_HEAD],
-    /// Bytes of `head` that were seen.
+    /// The number of bytes in `head`.
     seen: usize,
-    /// Bytes of the payload that are still to come.
+    /// The number of payload bytes that have not arrived yet.
     left: u64,
 }
 
 impl Frames {
-    /// Whether the last byte was the last of a frame.
+    /// Returns whether the last byte ended a frame.
     pub(super) fn is_between(&self) -> bool {
         self.seen == 0 && self.left == 0
     }
 
-    /// Follows what passes. The number of bytes up to the end of the last frame that ended, if one
-    /// did.
+    /// Follows bytes that are relayed. Returns the number of bytes up to the end of the last frame
+    /// that ended in them, if any did.
     pub(super) fn follow(&mut self, bytes: &[u8]) -> Option<usize> {
         let mut rest = bytes;
         let mut ended = None;

@@ -1,9 +1,9 @@
-//! WebSockets: the handshake over HTTP/1.1 (RFC 6455 §4) and HTTP/2 (RFC 8441), and what comes
+//! WebSockets: the handshake over HTTP/1.1 (RFC 6455 §4) and HTTP/2 (RFC 8441), and the tunnel
 //! after it.
 //!
-//! A request to switch is a request like any other until its upstream has switched: it is routed
-//! and authorized as the GET that it is. Only a route that says so lets `Upgrade` through, only
-//! `websocket`, and nothing is carried before the upstream's 101 (attacks.md#row-18).
+//! A handshake is routed and authorized like any other GET until its upstream has switched
+//! protocols. `Upgrade` is forwarded only on a route with `websocket`, and only with the value
+//! `websocket`; no bytes are relayed before the upstream's 101 (attacks.md#row-18).
 
 mod frames;
 mod tunnel;
@@ -29,11 +29,11 @@ use super::exchange::Unconfirmed;
 
 const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
 
-/// What a server joins to the key (RFC 6455 §1.3).
+/// The text that a server appends to the key before it hashes it (RFC 6455 §1.3).
 const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
-/// Where a connection finds the tunnel that its request became. One connection has at most one:
-/// after it there is no more HTTP. Until then it may be waiting for the body of a request.
+/// The channel from a request to its connection, in which the connection finds the tunnel that the
+/// request became. A connection has one tunnel at most: after it there is no more HTTP.
 #[derive(Default)]
 pub struct Upgrades {
     tunnel: RefCell<Option<Tunnel>>,
@@ -43,7 +43,8 @@ pub struct Upgrades {
 }
 
 impl Upgrades {
-    /// Hooks of a connection that tracks unread bodies and the upstream's response timeout.
+    /// Makes the channel of a connection that tracks unread request bodies and the upstream's
+    /// response timeout.
     #[must_use]
     pub fn counting(bodies: &Rc<()>, response_timeout: &Rc<Cell<Option<Duration>>>) -> Self {
         Self {
@@ -54,14 +55,15 @@ impl Upgrades {
         }
     }
 
-    /// Tells the connection how long the upstream may take to answer.
+    /// Tells the connection the time that the upstream has to answer.
     pub(super) fn awaits(&self, response_timeout: Duration) {
         if let Some(cell) = &self.response_timeout {
             cell.set(Some(response_timeout));
         }
     }
 
-    /// To be held by the body of a request.
+    /// Returns a guard for the body of a request to hold until its end; the connection counts these
+    /// guards.
     pub(super) fn body(&self) -> Option<Rc<()>> {
         self.bodies.upgrade()
     }
@@ -70,7 +72,7 @@ impl Upgrades {
         self.tunnel.replace(Some(tunnel));
     }
 
-    /// The tunnel, once.
+    /// Takes the tunnel out.
     #[must_use]
     pub fn take(&self) -> Option<Tunnel> {
         self.tunnel.take()
@@ -80,29 +82,31 @@ impl Upgrades {
         self.unconfirmed.replace(Some(refusal));
     }
 
-    /// The refusal of the last request, once, if only the end of the connection tells whether its
-    /// client received it.
+    /// Takes out the refusal of the last request, if only the end of the connection shows whether
+    /// the client received it.
     #[must_use]
     pub fn take_unconfirmed(&self) -> Option<Unconfirmed> {
         self.unconfirmed.take()
     }
 }
 
-/// How a client asks for a WebSocket.
+/// The form of the handshake by which a client asks for a WebSocket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Handshake {
-    /// By `Upgrade`, with a key that it checks the answer against.
+    /// `Upgrade` of HTTP/1.1. The client checks the upstream's answer against its own key.
     Http1,
-    /// By an extended CONNECT. The key for the upstream is ours, and so is the check of its answer.
+    /// An extended CONNECT of HTTP/2. The gateway makes the key for the upstream, and checks the
+    /// upstream's answer.
     Http2 {
-        /// `Sec-WebSocket-Key`.
+        /// The value of `Sec-WebSocket-Key`.
         key: HeaderValue,
     },
 }
 
 impl Handshake {
-    /// The handshake that a request begins, if it is one: a GET of HTTP/1.1 without a body that
-    /// asks for nothing but `websocket`, or what [`from_connect`] made of an extended CONNECT.
+    /// Returns the handshake that a request begins, if it does: a GET of HTTP/1.1 without a body
+    /// that asks for `websocket` alone, or the GET that [`from_connect`] made of an extended
+    /// CONNECT.
     pub(super) fn of<B: Body>(request: &Request<B>) -> Option<Self> {
         if request.extensions().get::<Protocol>().is_some() {
             return Some(Self::Http2 { key: key() });
@@ -117,7 +121,7 @@ impl Handshake {
         asked.then_some(Self::Http1)
     }
 
-    /// Says to the upstream what the client said to us.
+    /// Adds the fields of the handshake to the upstream's request.
     pub(super) fn to_upstream(&self, headers: &mut HeaderMap) {
         switch(headers);
         if let Self::Http2 { key } = self {
@@ -126,8 +130,8 @@ impl Handshake {
         }
     }
 
-    /// Whether an answer with 101 is one to this handshake. Over HTTP/1.1 the client checks the key
-    /// itself.
+    /// Returns whether a response with 101 answers this handshake. Over HTTP/1.1 the client itself
+    /// checks the key.
     pub(super) fn is_answered_by(&self, headers: &HeaderMap) -> bool {
         let accepted = match self {
             Self::Http1 => true,
@@ -136,7 +140,8 @@ impl Handshake {
         accepted && is_only(headers, &UPGRADE, WEBSOCKET.as_bytes())
     }
 
-    /// Says to the client what the upstream said: 101, or 200 to a CONNECT (RFC 8441 §5.1).
+    /// Adds the fields and the status of the handshake to the client's response: 101, or 200 for a
+    /// CONNECT (RFC 8441 §5.1).
     pub(super) fn to_client(&self, status: &mut StatusCode, headers: &mut HeaderMap) {
         match self {
             Self::Http1 => switch(headers),
@@ -148,8 +153,8 @@ impl Handshake {
     }
 }
 
-/// Makes the GET that an extended CONNECT for a WebSocket stands for (RFC 8441 §5): routes know no
-/// other. Other methods and protocols stay what they are, and are refused for it.
+/// Turns an extended CONNECT for a WebSocket into the GET that it stands for (RFC 8441 §5): routes
+/// match it as a GET. Other methods and protocols stay unchanged, and are refused later.
 pub(super) fn from_connect<B>(request: &mut Request<B>) {
     let protocol = request.extensions().get::<Protocol>();
     if request.method() == Method::CONNECT
@@ -159,8 +164,8 @@ pub(super) fn from_connect<B>(request: &mut Request<B>) {
     }
 }
 
-/// Whether a GET asks for another protocol, as the handshake of a WebSocket does, be it in order or
-/// not.
+/// Returns whether a GET asks for another protocol, as the handshake of a WebSocket does, even if
+/// the handshake is malformed.
 pub(super) fn is_asked_for<B>(request: &Request<B>) -> bool {
     request.headers().contains_key(UPGRADE) || request.extensions().get::<Protocol>().is_some()
 }
@@ -170,7 +175,7 @@ fn switch(headers: &mut HeaderMap) {
     headers.insert(UPGRADE, WEBSOCKET);
 }
 
-/// Whether a field is there once, with this value alone.
+/// Returns whether a field occurs exactly once, with this value in any case.
 fn is_only(headers: &HeaderMap, name: &HeaderName, value: &[u8]) -> bool {
     let mut fields = headers.get_all(name).iter();
     let first = fields
@@ -179,7 +184,7 @@ fn is_only(headers: &HeaderMap, name: &HeaderName, value: &[u8]) -> bool {
     first && fields.next().is_none()
 }
 
-/// Whether a list has an item.
+/// Returns whether a comma-separated list holds an item, in any case.
 fn lists(headers: &HeaderMap, name: &HeaderName, item: &str) -> bool {
     let items = |field: &HeaderValue| {
         field
@@ -190,12 +195,12 @@ fn lists(headers: &HeaderMap, name: &HeaderName, item: &str) -> bool {
     headers.get_all(name).iter().any(items)
 }
 
-/// A key for one handshake (RFC 6455 §4.1). It tells answers apart and keeps no secret: the random
-/// keys of the standard library's hashers are good enough for it.
+/// Returns a key for one handshake (RFC 6455 §4.1). It distinguishes responses and protects no
+/// secret, so the random keys of the standard library's hashers are good enough.
 fn key() -> HeaderValue {
     let random = || RandomState::new().hash_one(0).to_be_bytes();
     let nonce = [random(), random()].concat();
-    // Base64 is visible ASCII.
+    // Base64 is visible ASCII, so it always makes a header value.
     HeaderValue::try_from(STANDARD.encode(nonce)).unwrap_or(WEBSOCKET)
 }
 

@@ -1,4 +1,5 @@
-//! A WebSocket after its handshake: bytes both ways, a deadline for silence, and an orderly end.
+//! The tunnel of a WebSocket after its handshake: relays bytes in both directions, with an idle
+//! timeout and an orderly end.
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
@@ -15,21 +16,21 @@ use super::frames::Frames;
 use crate::clock;
 use crate::upstream::Switched;
 
-/// Bytes that are carried at a time; each direction has one buffer of it.
+/// The size of the buffer of each direction, in bytes.
 const PIECE: usize = 16 * 1024;
 
-/// How long one side may go on when the other has ended: a WebSocket has no half that lives alone
-/// (RFC 6455 §7.1.1).
+/// The time that one direction may continue after the other has ended: neither direction of a
+/// WebSocket lives on alone (RFC 6455 §7.1.1).
 const LINGER: Duration = Duration::from_secs(2);
 
-/// "Going away" (RFC 6455 §7.4.1), as a server says it.
+/// A close frame with the status "going away" (RFC 6455 §7.4.1), as a server sends it.
 const AWAY_TO_CLIENT: [u8; 4] = [0x88, 2, 0x03, 0xe9];
 
-/// The same as a client says it: masked, with a key of zeros. The key is to keep scripts from
-/// choosing what intermediaries see (§5.3), and nobody chose these bytes.
+/// The same frame as a client sends it: masked, with a key of zeros. The mask is to keep scripts
+/// from choosing bytes that intermediaries see (§5.3), and these bytes are constant.
 const AWAY_TO_UPSTREAM: [u8; 8] = [0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe9];
 
-/// A WebSocket whose upstream has switched. Its exchange is over when it is.
+/// A WebSocket whose upstream has switched protocols. Its exchange ends with it.
 pub struct Tunnel {
     upstream: Switched,
     exchange: Box<Exchange>,
@@ -49,9 +50,9 @@ impl Tunnel {
         }
     }
 
-    /// Carries bytes until both sides have ended or one has failed, or neither has said anything
-    /// for the idle time. When `closing` is ready both sides are told that the gateway goes away,
-    /// between two frames, and that is the end.
+    /// Relays bytes until both directions have ended, one has failed, or no byte has arrived from
+    /// either side for the idle time. When `closing` is ready, the gateway sends "going away" to
+    /// both sides, between two frames, and ends the tunnel.
     pub async fn run(self, client: impl AsyncRead + AsyncWrite, closing: impl Future<Output = ()>) {
         let Self {
             upstream,
@@ -102,12 +103,12 @@ impl Tunnel {
 }
 
 struct State {
-    /// When something last came, from either side.
+    /// The time at which the last byte arrived, from either side.
     moved: Cell<Instant>,
     closing: Cell<bool>,
 }
 
-/// Ready when nothing has moved for `idle`.
+/// Returns when no byte has arrived from either side for `idle`.
 async fn silent(state: &State, idle: Duration) {
     loop {
         let deadline = state.moved.get() + idle;
@@ -118,8 +119,8 @@ async fn silent(state: &State, idle: Duration) {
     }
 }
 
-/// Carries one direction to its end, and passes the end on. Once the tunnel is closing it ends
-/// after the frame that is under way, with `away`.
+/// Relays one direction to its end, and passes the end on. Once the tunnel is closing, this ends
+/// after the current frame, and sends `away`.
 async fn carry(
     state: &State,
     mut from: impl AsyncRead + Unpin,

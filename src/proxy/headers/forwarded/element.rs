@@ -1,4 +1,4 @@
-//! One element of `Forwarded` (RFC 7239 §4): what one proxy says.
+//! One element of `Forwarded` (RFC 7239 §4), which one proxy wrote.
 
 use std::net::IpAddr;
 
@@ -6,11 +6,11 @@ use http::HeaderValue;
 
 use super::{UNKNOWN, address};
 
-/// An element: `for`, `by`, `host` and `proto`, each at most once, with a token or a quoted string
-/// without escapes. Values are without their quotes.
+/// An element: `for`, `by`, `host` and `proto`, each at most once, as a token or a quoted string
+/// without escapes. The values are kept without their quotes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Element<'a> {
-    /// The element as it came.
+    /// The text of the element, unchanged.
     pub(super) text: &'a str,
     node: Option<&'a str>,
     by: Option<&'a str>,
@@ -53,12 +53,12 @@ impl<'a> Element<'a> {
             .map(|(_, place)| place)
     }
 
-    /// The address of the node that it is for, if it names one.
+    /// Returns the address of the node in `for`, if it is one.
     pub(super) fn address(&self) -> Option<IpAddr> {
         self.node.and_then(address)
     }
 
-    /// The same as `X-Forwarded-For` has it.
+    /// Returns the node in `for` as `X-Forwarded-For` would list it.
     pub(super) fn hop(&self) -> String {
         self.node
             .filter(|node| address(node).is_some())
@@ -67,7 +67,7 @@ impl<'a> Element<'a> {
     }
 }
 
-/// The value that a text begins with, and what comes behind it.
+/// Splits a text into the value that it begins with and the text after it.
 fn value(text: &str) -> Option<(&str, &str)> {
     if let Some(quoted) = text.strip_prefix('"') {
         let (inside, after) = quoted.split_once('"')?;
@@ -85,8 +85,9 @@ fn is_token(b: u8) -> bool {
     b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b)
 }
 
-/// The elements of a field, the last first, without the white space around them. Quotes are counted
-/// from the end as well: one that a client left open in front swallows nothing.
+/// Returns the elements of a field without the white space around them, the last one first. Quotes
+/// are matched from the end as well, so that a quote that a client left open in front hides
+/// nothing.
 pub(super) fn from_the_end(field: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = Some(field);
     std::iter::from_fn(move || {
@@ -105,10 +106,10 @@ pub(super) fn from_the_end(field: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// An element for a node, which is an address as proxies write it, or unknown. Whatever is no token
-/// is quoted (RFC 7239 §6).
+/// Returns an element for a node, which is an address as proxies write it, or `unknown`. A value
+/// that is not a token is quoted (RFC 7239 §6).
 pub(super) fn written(node: &str, host: Option<&HeaderValue>, proto: Option<&str>) -> String {
-    // An IPv6 address without brackets has none here but in `X-Forwarded-For`.
+    // `X-Forwarded-For` may list an IPv6 address without brackets; `Forwarded` requires them.
     let is_bare = node.parse::<std::net::Ipv6Addr>().is_ok();
     let mut element = if is_bare {
         format!("for=\"[{node}]\"")

@@ -1,10 +1,10 @@
-//! The origin of a request, as the upstream is told: by `X-Forwarded-*`, `Forwarded` (RFC 7239), or
-//! both.
+//! The origin of a request, as the upstream gets it: in `X-Forwarded-*`, in `Forwarded` (RFC 7239),
+//! or in both.
 //!
-//! A client's own words about it are never passed on. Those of a trusted proxy are, as far as they
-//! have the one form that every reader takes alike. A proxy adds to the end of a list, so lists are
-//! read from there: an element that has another form ends what is read, and hides nothing that
-//! stands behind it.
+//! Statements of a client about its own origin are never forwarded. Those of a trusted proxy are,
+//! as far as they have the one form that all parsers read alike. A proxy appends to a list, so
+//! lists are read from the end: an element of another form ends the reading, and hides none of the
+//! elements after it.
 
 mod element;
 
@@ -23,22 +23,22 @@ const HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
-/// Proxies that a request may have passed. Of a longer chain, which is a loop or an attack, the
-/// nearest count.
+/// The maximum number of proxies in a chain. A longer chain is a loop or an attack; the nearest
+/// proxies count.
 const MAX_HOPS: usize = 32;
 
-/// A node of a chain without an address (RFC 7239 §6).
+/// The name of a node whose address is not known (RFC 7239 §6).
 const UNKNOWN: &str = "unknown";
 
-/// The statements of trusted proxies about a request; empty where there is none.
+/// The statements of trusted proxies about a request; empty if there are none.
 #[derive(Debug, Default)]
 pub(super) struct ForwardedFacts {
-    /// The addresses that the request came by, the farthest first.
+    /// The addresses that the request passed, the farthest one first.
     hops: Vec<String>,
     host: Option<HeaderValue>,
     port: Option<HeaderValue>,
     proto: Option<&'static str>,
-    /// The elements of `Forwarded` that say the same, as they came.
+    /// The text of the elements of `Forwarded` with the same statements.
     forwarded: Option<String>,
 }
 
@@ -50,10 +50,10 @@ impl ForwardedFacts {
             return Self::default();
         }
         match server.forwarded {
-            // A proxy that does not speak `Forwarded` may let a client's through: it is not heard
-            // unless it is asked for.
+            // A proxy that does not write `Forwarded` may pass on a client's, so it is ignored
+            // unless the configuration asks for it.
             ForwardedFields::Common => Self::by_common(headers),
-            // RFC 7239 §7.4: what is said in one dialect alone is carried over.
+            // RFC 7239 §7.4: a statement in one of the two forms alone is converted.
             ForwardedFields::Standard => Self::by_standard(headers, trusted),
             ForwardedFields::Both => Self::by_both(headers, trusted),
         }
@@ -68,7 +68,7 @@ impl ForwardedFacts {
         }
     }
 
-    /// `X-Forwarded-*` come before `Forwarded`, which more proxies let through without a look.
+    /// Prefers `X-Forwarded-*`, since more proxies pass on a client's `Forwarded` unchecked.
     fn by_both(headers: &HeaderMap, trusted: &TrustedProxies) -> Self {
         let elements = elements(headers);
         if ![FOR, HOST, PORT, PROTO]
@@ -101,7 +101,8 @@ impl ForwardedFacts {
         }
     }
 
-    /// The client's host and scheme are in the element that the first of the trusted proxies wrote.
+    /// Reads the elements of `Forwarded`. The client's host and scheme are in the element that the
+    /// first of the trusted proxies wrote.
     fn by_elements(elements: &[Element<'_>], trusted: &TrustedProxies) -> Self {
         let mut facts = Self {
             forwarded: joined(elements),
@@ -122,8 +123,7 @@ impl ForwardedFacts {
         facts
     }
 
-    /// Whether elements of `Forwarded` name the same chain, and say nothing else of host and
-    /// scheme.
+    /// Returns whether elements of `Forwarded` name the same chain, and no other host or scheme.
     fn agrees_with(&self, elements: &[Element<'_>]) -> bool {
         let same_chain = self
             .hops
@@ -137,7 +137,7 @@ impl ForwardedFacts {
             && protos.all(|proto| self.proto.is_some() && scheme(proto) == self.proto)
     }
 
-    /// Tells the upstream: what was told, and the peer.
+    /// Adds the fields for the upstream: the statements of the trusted proxies, and the peer.
     pub(super) fn tell(
         self,
         own: &mut OwnFields,
@@ -177,15 +177,16 @@ impl ForwardedFacts {
         HeaderValue::try_from(all).unwrap_or_else(|_| peer.forwarded_for.clone())
     }
 
-    /// The value of `Forwarded`. The first element of the chain has the client's host and scheme.
+    /// Returns the value of `Forwarded`. The first element of the chain has the client's host and
+    /// scheme.
     fn standard(&self, peer: &Peer, host: Option<&HeaderValue>, proto: &str) -> String {
         let node = peer.forwarded_for.to_str().unwrap_or(UNKNOWN);
         if let Some(before) = &self.forwarded {
             return format!("{before}, {}", element::written(node, host, Some(proto)));
         }
         let Some((first, rest)) = self.hops.split_first() else {
-            // The peer said nothing of its client: then what it said is of the request as it came
-            // to us.
+            // The peer named no client, so its host and scheme describe the request that it sent to
+            // the gateway.
             return element::written(
                 node,
                 self.host.as_ref().or(host),
@@ -203,7 +204,7 @@ impl ForwardedFacts {
     }
 }
 
-/// The host, port and scheme that a client asked a trusted proxy for; empty where there is none.
+/// The host, port and scheme that a client asked its trusted proxy for; empty if there is none.
 #[derive(Debug, Default)]
 pub(in crate::proxy) struct Asked {
     pub(in crate::proxy) host: Option<HeaderValue>,
@@ -221,8 +222,8 @@ pub(in crate::proxy) fn asked(headers: &HeaderMap, peer: &Peer, server: &Server)
     }
 }
 
-/// The client address from trusted proxies: the nearest one in the chain that is not a trusted
-/// proxy. Addresses before it may be forged.
+/// Returns the client's address as trusted proxies state it: the nearest one in the chain that is
+/// not a trusted proxy. The addresses before it may be forged.
 pub(in crate::proxy) fn client(
     headers: &HeaderMap,
     peer: &Peer,
@@ -244,13 +245,12 @@ pub(in crate::proxy) fn client(
     client
 }
 
-/// `None` for a peer on a Unix socket.
+/// Returns the address of a peer; `None` on a Unix socket.
 fn address_of(peer: &Peer) -> Option<IpAddr> {
     peer.address.map(|address| address.ip())
 }
 
-/// The addresses of `X-Forwarded-For` as far as they are ones, read from the end, the farthest
-/// first.
+/// Returns the valid addresses of `X-Forwarded-For`, read from the end, the farthest one first.
 fn hops(headers: &HeaderMap) -> Vec<String> {
     let mut hops = Vec::new();
     for item in items_from_the_end(headers, &FOR).take(MAX_HOPS) {
@@ -263,10 +263,10 @@ fn hops(headers: &HeaderMap) -> Vec<String> {
     hops
 }
 
-/// The elements of `Forwarded` as far as they are ones, read from the end, the farthest first.
+/// Returns the valid elements of `Forwarded`, read from the end, the farthest one first.
 fn elements(headers: &HeaderMap) -> Vec<Element<'_>> {
     let mut elements = Vec::new();
-    // A quoted string does not go on in another field.
+    // A quoted string does not continue in another field, so fields are read one by one.
     'fields: for field in headers.get_all(FORWARDED).iter().rev() {
         for text in element::from_the_end(field.as_bytes()) {
             if text.is_empty() {
@@ -287,8 +287,8 @@ fn joined(elements: &[Element<'_>]) -> Option<String> {
     (!texts.is_empty()).then(|| texts.join(", "))
 }
 
-/// The items of a list, the last first; `None` for one that is no visible ASCII. Empty ones are
-/// none (RFC 9110 §5.6.1.2).
+/// Returns the items of a list, the last one first; `None` for an item that is not ASCII. Empty
+/// items do not count (RFC 9110 §5.6.1.2).
 fn items_from_the_end<'h>(
     headers: &'h HeaderMap,
     name: &HeaderName,
@@ -301,7 +301,7 @@ fn items_from_the_end<'h>(
     items.map(|item| str::from_utf8(item).ok().filter(|item| item.is_ascii()))
 }
 
-/// The last item of a list: the one that the proxy wrote which is trusted.
+/// Returns the last item of a list, which the trusted proxy wrote.
 fn last<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
     items_from_the_end(headers, name).next()?
 }
@@ -310,8 +310,8 @@ fn value(text: &str) -> Option<HeaderValue> {
     HeaderValue::try_from(text).ok()
 }
 
-/// The scheme of HTTP that a client used. Proxies call that of a WebSocket's handshake `ws` and
-/// `wss`.
+/// Returns the HTTP scheme that a client used. Some proxies state that of a WebSocket handshake as
+/// `ws` or `wss`.
 fn scheme(text: &str) -> Option<&'static str> {
     const SCHEMES: [(&str, &str); 4] = [
         ("https", "https"),
@@ -329,11 +329,11 @@ fn is_port(text: &str) -> bool {
     text.bytes().all(|b| b.is_ascii_digit()) && text.parse::<u16>().is_ok_and(|port| port > 0)
 }
 
-/// The port in a host, if it names one.
+/// Returns the port of a host, if it names one.
 fn port_of(host: &HeaderValue) -> Option<HeaderValue> {
     let colon = host.as_bytes().iter().rposition(|b| *b == b':')?;
     let port = str::from_utf8(host.as_bytes().get(colon + 1..)?).ok()?;
-    // The last colon of an address in brackets has a bracket behind it.
+    // In a bracketed address without a port, a bracket follows the last colon, and fails this test.
     is_port(port).then(|| value(port)).flatten()
 }
 
@@ -341,7 +341,7 @@ fn default_port(proto: &str) -> HeaderValue {
     HeaderValue::from_static(if proto == "https" { "443" } else { "80" })
 }
 
-/// An address as proxies write it: bare, in brackets, or with a port.
+/// Parses an address as proxies write it: bare, in brackets, or with a port.
 fn address(hop: &str) -> Option<IpAddr> {
     let bare = hop
         .strip_prefix('[')
