@@ -1,4 +1,4 @@
-//! Finding the one token of a request.
+//! The search for the one token of a request.
 
 use std::fmt;
 
@@ -8,8 +8,8 @@ use http::{HeaderMap, HeaderValue};
 use super::source::{tokens_in_cookies, tokens_in_query};
 use super::{Source, TokenError};
 
-/// A token as it came: nothing about it is known yet. It has no `Display`, and `Debug` shows its
-/// length alone.
+/// A token as the request holds it, which is not verified yet. It has no `Display`, and `Debug`
+/// shows only its length.
 #[derive(Clone, Copy)]
 pub struct BearerToken<'r> {
     text: &'r [u8],
@@ -19,23 +19,24 @@ pub struct BearerToken<'r> {
 /// The part of a request that carried its token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Carrier {
-    /// The `Authorization` field.
+    /// The `Authorization` header field.
     Authorization,
-    /// Another field.
+    /// Another header field.
     Header,
-    /// A cookie: a browser sends it by itself, whichever page asks.
+    /// A cookie, which a browser adds to the requests of any page.
     Cookie,
     /// A parameter of the query.
     Query,
 }
 
 impl<'r> BearerToken<'r> {
-    /// Returns the one token in the places that `sources` lists. Whatever an upstream could take
-    /// for a token counts as one: cookies and parameters in all spellings, fields with their twins.
+    /// Returns the one token in the places that `sources` lists. Everything that an upstream could
+    /// take for a token counts as one: cookies and parameters in all spellings, and fields with
+    /// similar names.
     ///
     /// # Errors
-    /// [`TokenError::Missing`], [`TokenError::Several`], or [`TokenError::Malformed`] for what no
-    /// token can be.
+    /// [`TokenError::Missing`], [`TokenError::Several`], or [`TokenError::Malformed`] for text that
+    /// cannot be a token.
     pub fn find(
         sources: &[Source],
         headers: &'r HeaderMap,
@@ -71,9 +72,9 @@ impl<'r> BearerToken<'r> {
         found.0.ok_or(TokenError::Missing)
     }
 
-    /// Refuses two `Authorization` fields, wherever a token is looked for: of two readers each
-    /// could obey another one (attacks.md#row-11). A public route forwards credentials that it does
-    /// not look at, so this holds there, too.
+    /// Refuses two `Authorization` fields, wherever a token is looked for: two parsers could each
+    /// read another one (attacks.md#row-11). This holds on a public route as well, which forwards
+    /// credentials that it does not check.
     ///
     /// # Errors
     /// [`TokenError::Several`]
@@ -81,7 +82,7 @@ impl<'r> BearerToken<'r> {
         only_authorization(headers).map(|_| ())
     }
 
-    /// A token that came by another way than a request, such as a file.
+    /// Makes a token that did not come in a request, but for example from a file.
     #[must_use]
     pub fn new(text: &'r str) -> Self {
         Self {
@@ -90,13 +91,13 @@ impl<'r> BearerToken<'r> {
         }
     }
 
-    /// The part of the request that carried it; `None` for one that came by another way.
+    /// Returns the part of the request that carried it; `None` if it did not come in a request.
     #[must_use]
     pub fn carrier(&self) -> Option<Carrier> {
         self.carrier
     }
 
-    /// A token that was seen before is compared as it is; as text it is only read.
+    /// Returns its bytes, which are enough to find it in the cache.
     pub(super) fn as_bytes(&self) -> &'r [u8] {
         self.text
     }
@@ -114,7 +115,7 @@ impl fmt::Debug for BearerToken<'_> {
     }
 }
 
-/// The kinds of places where a token is looked for.
+/// The kinds of places that a list of sources names.
 #[derive(Default)]
 struct Places {
     bearer: bool,
@@ -136,11 +137,12 @@ impl Places {
     }
 }
 
-/// The token that was found so far.
+/// The token that the search has found so far.
 struct Found<'r>(Option<BearerToken<'r>>);
 
 impl<'r> Found<'r> {
-    /// Keeps the one token. Of two the gateway would judge one and the upstream obey the other.
+    /// Keeps the token; fails if it is the second one. Of two tokens, the gateway could check one
+    /// and the upstream use the other.
     fn keep(&mut self, text: &'r [u8], carrier: Carrier) -> Result<(), TokenError> {
         if self.0.is_some() {
             return Err(TokenError::Several);
@@ -153,7 +155,7 @@ impl<'r> Found<'r> {
     }
 }
 
-/// The token in a field of its own: the whole value, or what follows `Bearer`.
+/// Returns the token in a field of its own: the whole value, or the text after `Bearer`.
 fn in_field(value: &HeaderValue) -> Result<&[u8], TokenError> {
     let text = value
         .to_str()
@@ -171,8 +173,8 @@ fn only_authorization(headers: &HeaderMap) -> Result<Option<&HeaderValue>, Token
     }
 }
 
-/// The token of the one `Authorization` field, where it is looked for there. Another scheme is no
-/// token.
+/// Returns the token of the one `Authorization` field, if it is looked for there. A credential of
+/// another scheme is not a token.
 fn authorization(
     headers: &HeaderMap,
     bearer: bool,
@@ -181,7 +183,7 @@ fn authorization(
     let Some(field) = only_authorization(headers)?.filter(|_| bearer || raw) else {
         return Ok(None);
     };
-    // Values hold no control characters.
+    // Field values hold no control characters, so an ASCII value is text.
     let value = Some(field.as_bytes())
         .filter(|value| value.is_ascii())
         .ok_or(TokenError::Malformed)?;
@@ -192,7 +194,7 @@ fn authorization(
     }
 }
 
-/// Whether a value is of the scheme `Bearer`, in any case, and what follows it.
+/// Returns whether a value has the scheme `Bearer`, in any case, and the text after the scheme.
 fn scheme(value: &[u8]) -> (bool, &[u8]) {
     let at = value.iter().position(|b| *b == b' ').unwrap_or(value.len());
     let (scheme, token) = value.split_at(at);
@@ -329,7 +331,7 @@ mod tests {
                 "{headers:?} {query}"
             );
         }
-        // One alone is judged.
+        // One alone is accepted.
         for (headers, query) in [
             (&[("cookie", "\"Session\" = t")][..], ""),
             (&[("x_token", "Bearer t")], ""),

@@ -1,9 +1,9 @@
-//! Tokens that were verified before, in two levels: what is hot on this worker, in front of what
-//! any worker verified.
+//! The cache of verified tokens, in two levels: the hot tokens of each worker, in front of a level
+//! that all workers share.
 //!
-//! An entry is *authentication* only: that this text was signed by this key. Time, audience, scopes
-//! and everything a route asks are decided per request. It dies with its key, with its issuer's
-//! configuration, and with its token; the text of a token is overwritten then.
+//! An entry holds *authentication* only: this key has signed this text. Time, audience, scopes and
+//! all else that a route requires are decided for each request. An entry ends with its key, with
+//! the configuration of its issuer, and with its token; then the text of the token is overwritten.
 
 use std::cell::RefCell;
 use std::hash::BuildHasher as _;
@@ -19,41 +19,44 @@ use crate::clock::UnixTime;
 use crate::issuer::{Algorithm, Key};
 use crate::policy::Principal;
 
-/// Longer tokens are verified each time: a few of them would push everybody else out.
+/// The length of the longest token that is cached. Longer tokens are verified each time, since a
+/// few of them would push out many others.
 const MAX_CACHED_BYTES: usize = 8 * 1024;
 
-/// Bytes of a token's end that are hashed apart: more than any two signatures share.
+/// The number of bytes at a token's end that are hashed a second time: more than two signatures
+/// have in common.
 const HASHED_END: usize = 64;
 
 /// A token whose signature verified.
 #[derive(Debug)]
 pub(super) struct VerifiedToken {
     pub(super) text: Secret,
-    /// The verifier that said so. Another one, or the same issuer configured anew, does not take
-    /// its word.
+    /// The verifier that verified the token. Another verifier, including one for the same issuer
+    /// after a change of its configuration, must not use the entry.
     pub(super) verifier: u64,
     pub(super) key: Arc<Key>,
-    /// The algorithm of a token without a `kid`, which stands for a key only while there is no
-    /// other.
+    /// The algorithm of a token without a `kid`. Such a token names a key only while the issuer has
+    /// no other key for the algorithm.
     pub(super) without_kid: Option<Algorithm>,
     pub(super) registered: Registered,
-    /// Whether the verifier takes this kind of token.
+    /// Set if the verifier accepts this kind of token.
     pub(super) is_right_kind: bool,
     pub(super) principal: Arc<Principal>,
 }
 
 impl VerifiedToken {
-    /// Whether the entry may still come to use: expired tokens are not kept at rest (checklist
-    /// C06).
+    /// Returns whether the entry can still be used: expired tokens are not kept
+    /// (requirements.md#c06).
     fn is_alive(&self, now: UnixTime) -> bool {
         self.key.is_live() && now.0 < self.registered.expires
     }
 }
 
-/// The level that all workers share, bounded by bytes.
+/// The level of the cache that all workers share, bounded by bytes.
 #[derive(Debug)]
 pub struct SharedCache {
-    /// A 128-bit hash under a random key: nobody outside can aim at a slot (requirements.md#c08).
+    /// The first half of a 128-bit hash with random keys, so that no client can aim at a slot
+    /// (requirements.md#c08).
     high: RandomState,
     low: RandomState,
     tokens: Option<
@@ -65,14 +68,14 @@ pub struct SharedCache {
 struct ByBytes;
 
 impl Weighter<u128, Arc<VerifiedToken>> for ByBytes {
-    /// Text, claims tree (about twice the payload) and bookkeeping.
+    /// Counts the text, the tree of claims (about twice the payload), and the bookkeeping.
     fn weight(&self, _: &u128, token: &Arc<VerifiedToken>) -> u64 {
         token.text.len() as u64 * 3 + 512
     }
 }
 
 impl SharedCache {
-    /// A cache of at most `bytes`; 0 for none.
+    /// Makes a cache of at most `bytes`; 0 turns it off.
     #[must_use]
     pub fn new(bytes: u64) -> Self {
         let entries = usize::try_from(bytes / 4096)
@@ -89,14 +92,14 @@ impl SharedCache {
         }
     }
 
-    /// Lets go of tokens that have expired or whose key was withdrawn.
+    /// Drops tokens that have expired or whose key was withdrawn.
     pub fn sweep(&self, now: UnixTime) {
         if let Some(tokens) = &self.tokens {
             tokens.retain(|_, token| token.is_alive(now));
         }
     }
 
-    /// Tokens kept now.
+    /// Returns the number of tokens in the cache.
     #[must_use]
     pub fn len(&self) -> usize {
         self.tokens
@@ -104,14 +107,14 @@ impl SharedCache {
             .map_or(0, quick_cache::sync::Cache::len)
     }
 
-    /// Whether no token is kept.
+    /// Returns whether the cache holds no token.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Half of it is of the whole text, and half of its end, which is that of the signature: one
-    /// pass over a token is enough.
+    /// Hashes a token. One half hashes the whole text; the other half hashes the end alone, which
+    /// is the signature, so that one pass over the token is enough.
     fn hash(&self, text: &[u8]) -> u128 {
         let end = text
             .get(text.len().saturating_sub(HASHED_END)..)
@@ -120,7 +123,7 @@ impl SharedCache {
     }
 }
 
-/// An entry in a worker's hands; the `Rc`s are its own.
+/// A cached token with reference counts of the worker's own, in the `Rc`s.
 #[derive(Clone, Debug)]
 #[expect(
     clippy::redundant_allocation,
@@ -140,26 +143,26 @@ impl Hot {
     }
 }
 
-/// One worker's view: its own hot tokens, then the shared ones.
+/// The token cache of one worker: its own hot tokens, in front of the shared level.
 #[derive(Debug)]
 pub struct WorkerCache {
     shared: Arc<SharedCache>,
     hot: RefCell<quick_cache::unsync::Cache<u128, Hot>>,
 }
 
-/// Where a token was found: an index into `GatewayMetrics::CACHE_RESULTS`.
+/// The level at which a token was found: an index into `GatewayMetrics::CACHE_RESULTS`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CacheResult {
-    /// On this worker.
+    /// The worker's own level.
     Worker = 0,
-    /// On the shared level.
+    /// The shared level.
     Shared = 1,
-    /// Nowhere.
+    /// Neither level.
     Miss = 2,
 }
 
 impl WorkerCache {
-    /// A worker's cache of at most `tokens` hot tokens.
+    /// Makes a worker's cache of at most `tokens` hot tokens.
     #[must_use]
     pub fn new(shared: Arc<SharedCache>, tokens: usize) -> Self {
         Self {
@@ -168,14 +171,14 @@ impl WorkerCache {
         }
     }
 
-    /// Lets go of tokens that have expired or whose key was withdrawn.
+    /// Drops tokens that have expired or whose key was withdrawn.
     pub fn sweep(&self, now: UnixTime) {
         self.hot
             .borrow_mut()
             .retain(|_, hot| hot.token.is_alive(now));
     }
 
-    /// The entry of exactly this text, if its key is still its issuer's.
+    /// Returns the entry with exactly this text, if its key has not been withdrawn.
     pub(super) fn find(&self, text: &[u8]) -> (Option<Hot>, CacheResult) {
         let Some(shared) = &self.shared.tokens else {
             return (None, CacheResult::Miss);
@@ -197,7 +200,7 @@ impl WorkerCache {
         }
     }
 
-    /// Keeps a token that was verified.
+    /// Keeps a verified token on both levels.
     pub(super) fn keep(&self, hot: &Hot) {
         let Some(shared) = &self.shared.tokens else {
             return;
@@ -263,7 +266,7 @@ mod tests {
         }
     }
 
-    /// A token that is kept on both levels, and where its text is.
+    /// Keeps a token on both levels, and returns its text and the address of the kept text.
     #[cfg(target_os = "linux")]
     fn kept(worker: &WorkerCache, seed: u64, expires: u64) -> (String, usize) {
         let text = unique(seed);
@@ -274,7 +277,7 @@ mod tests {
         (text, at)
     }
 
-    // However an entry ends, nothing of its token is left where it was.
+    // Whatever ends an entry, its token is overwritten in memory.
     #[cfg(target_os = "linux")]
     #[test]
     fn what_the_cache_lets_go_is_not_in_memory_any_more() {
@@ -315,7 +318,7 @@ mod tests {
         assert!(!is_at(at, &unique(81)), "never kept");
     }
 
-    // Who knows one cache's places knows nothing of another's.
+    // A client that learns the slots of one cache knows none of another's.
     #[test]
     fn each_cache_has_places_of_its_own() {
         let (one, other) = (SharedCache::new(0), SharedCache::new(0));

@@ -1,5 +1,5 @@
-//! Strict JSON to claims: an object without duplicate members, bounded in depth, with numbers as
-//! they are written, and the registered claims by type.
+//! A strict parser from JSON to claims: an object without duplicate members, bounded in depth, with
+//! numbers as they are written, and the registered claims by type.
 
 use std::fmt;
 
@@ -9,16 +9,17 @@ use super::confirmation::Confirmation;
 use super::numerals::Numerals;
 use crate::policy::{Claim, Claims};
 
-/// Objects and lists inside each other. Real tokens need four; a parser needs a bound (attacks.md
-/// row 13).
+/// The maximum depth of nested objects and lists. Real tokens need four levels; a parser needs a
+/// bound (attacks.md#row-16).
 const MAX_DEPTH: usize = 16;
 
-/// Room for the members of an ordinary token, so that its list is made once.
+/// The capacity for the members of an object: enough for an ordinary token, so that the list does
+/// not grow.
 const USUAL_MEMBERS: usize = 16;
 
-/// Parses a JSON object. Two members of one name are refused at any depth: two readers could take
-/// either (requirements.md#d10, #d27). `None` for everything else, trailing bytes and a byte order
-/// mark included.
+/// Parses a JSON object. Two members with one name are refused at any depth, since two parsers
+/// could take different ones (requirements.md#d10, #d27). Returns `None` for everything else,
+/// including trailing bytes and a byte order mark.
 pub(super) fn parse_object(json: &[u8]) -> Option<Claims> {
     let mut deserializer = serde_json::Deserializer::from_slice(json);
     let numerals = Numerals::of(json);
@@ -34,12 +35,13 @@ pub(super) fn parse_object(json: &[u8]) -> Option<Claims> {
     }
 }
 
-/// The claims that name the client, the first that is there counts: RFC 9068's, OpenID Connect's,
-/// Entra's, Okta's.
+/// The claims that name the client, of which the first one present counts: those of RFC 9068,
+/// OpenID Connect, Entra and Okta.
 const CLIENT_CLAIMS: [&str; 4] = ["client_id", "azp", "appid", "cid"];
 
-/// The registered claims the gateway decides by, each of its one right type. What is absent is
-/// `None`; what has another type makes the token malformed, never "absent" (CVE-2026-25537).
+/// The registered claims that decisions depend on, each with its one right type. An absent claim is
+/// `None`; a claim of another type makes the token malformed, and never counts as absent
+/// (CVE-2026-25537).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Registered {
     pub(super) expires: u64,
@@ -51,14 +53,14 @@ pub(super) struct Registered {
 }
 
 impl Registered {
-    /// `None` when a claim has the wrong type, or `exp` is missing.
+    /// Reads the registered claims; `None` if a claim has the wrong type, or `exp` is missing.
     pub(super) fn of(claims: &Claims) -> Option<Self> {
         let issued_at = optional(claims, "iat", numeric_date);
         let subject = optional(claims, "sub", Claim::as_text);
         (issued_at.is_ok() && subject.is_ok()).then_some(())?;
         let mut client = None;
         for name in CLIENT_CLAIMS {
-            // Each has to be a string, also one that another goes before.
+            // Each of them has to be a string, even if another one takes precedence.
             client = client.or(optional(claims, name, Claim::as_text).ok()?);
         }
         Some(Self {
@@ -79,7 +81,7 @@ impl Registered {
     }
 }
 
-/// A claim of the wrong type.
+/// The error of a claim with the wrong type.
 struct WrongType;
 
 fn optional<'c, T>(
@@ -93,8 +95,8 @@ fn optional<'c, T>(
     }
 }
 
-/// Seconds since 1970, rounded up: for a clock that counts whole seconds, "before 100.5" is "before
-/// 101", and "not before 100.5" is "not before 101" (requirements.md#d25).
+/// Reads a date in seconds since 1970, rounded up: for a clock that counts whole seconds, "before
+/// 100.5" is "before 101", and "not before 100.5" is "not before 101" (requirements.md#d25).
 fn numeric_date(claim: &Claim) -> Option<u64> {
     let Claim::Number(text) = claim else {
         return None;
@@ -111,16 +113,16 @@ fn numeric_date(claim: &Claim) -> Option<u64> {
     number.is_finite().then(|| number.ceil() as u64)
 }
 
-/// One JSON value.
+/// The strict parser of one JSON value.
 pub(super) struct Strict<'n> {
-    /// The number of levels that are left.
+    /// The number of levels that may still be nested.
     depth: usize,
-    /// The numbers of the text; `None` where what is read is not kept.
+    /// The numbers of the text as they are written; `None` if the parsed value is not kept.
     numerals: Option<&'n Numerals<'n>>,
 }
 
 impl Strict<'_> {
-    /// A member of an object that is read to be skipped.
+    /// Returns the parser for the value of an object's member that is not kept.
     pub(super) fn skipped() -> Self {
         Self {
             depth: MAX_DEPTH - 1,
@@ -149,7 +151,7 @@ impl Strict<'_> {
         })
     }
 
-    /// A number that is its own text: an integer that fits into 64 bits.
+    /// Makes the claim of an integer that fits into 64 bits, whose text is as it was written.
     fn integer(&self, value: impl ToString) -> Claim {
         if let Some(numerals) = self.numerals {
             numerals.pass();
@@ -256,7 +258,7 @@ mod tests {
         );
     }
 
-    // A float has 53 bits: two users whose numbers are longer would be one.
+    // A float has 53 bits: two users with longer numbers would become one.
     #[test]
     fn numbers_are_as_the_token_writes_them() {
         let number = |text: &str| {
@@ -293,7 +295,7 @@ mod tests {
         ] {
             assert_eq!(number(text), Some(Claim::Number(text.into())), "{text}");
         }
-        // Beyond what a float can be: refused, as is what is no JSON.
+        // Numbers beyond the range of a float are refused, and so is text that is not JSON.
         for text in [
             "1e400",
             "-1e400",
@@ -310,8 +312,8 @@ mod tests {
         }
     }
 
-    // Libraries hand numbers of any length through objects with a member of this name: an object
-    // that a token has itself stays an object.
+    // Some libraries represent long numbers as objects with a member of this name. An object with
+    // such a member in a token must stay an object.
     #[test]
     fn no_object_is_taken_for_a_number() {
         for name in [

@@ -1,4 +1,4 @@
-//! Whom a token is for, if not whoever bears it.
+//! Proof of possession: tokens that are bound to their owner's key.
 
 use super::TokenError;
 use crate::net::Fingerprint;
@@ -7,21 +7,21 @@ use crate::policy::Claim;
 /// The member of `cnf` by which a token is bound to a client certificate (RFC 8705 §3.1).
 const CERTIFICATE: &str = "x5t#S256";
 
-/// How whoever shows a token has to prove that it is theirs (`cnf`, RFC 7800 §3.1).
+/// The proof that a client has to give that a token is its own (`cnf`, RFC 7800 §3.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Confirmation {
-    /// Not at all: it is a bearer token.
+    /// No proof: it is a bearer token.
     None,
-    /// By the client certificate of their connection (RFC 8705 §3).
+    /// The client certificate of the connection (RFC 8705 §3).
     Certificate(Fingerprint),
-    /// In a way that is not checked here: DPoP (`jkt`), a key by value, or nothing that can be
-    /// read.
+    /// A proof that the gateway cannot check: DPoP (`jkt`), a key by value, or a form that it
+    /// cannot read.
     Unchecked,
 }
 
 impl Confirmation {
     /// Reads `cnf`, if there is one. A token that is bound to a certificate and to something else
-    /// besides is only its owner's who proves both.
+    /// needs both proofs, and only one can be checked here.
     pub(super) fn of(claim: Option<&Claim>) -> Self {
         let Some(claim) = claim else {
             return Self::None;
@@ -39,7 +39,7 @@ impl Confirmation {
         }
     }
 
-    /// Whether who comes with this certificate, or without one, has proved it.
+    /// Checks the proof of a client that has this certificate, or none.
     ///
     /// # Errors
     /// [`TokenError::ClientCertificate`] or [`TokenError::SenderConstrained`]

@@ -1,12 +1,14 @@
-//! Cookies as parsers of applications find them in a `Cookie` field, each in its own way.
+//! Cookies in a `Cookie` field, as the parsers of applications read them, each in its own way.
 
 use super::segment::{Segment, segments};
 
-/// The values in a `Cookie` field that some parser reads under a name of ours.
+/// Returns the values in a `Cookie` field that some parser reads under a name for which `is_ours`
+/// returns true.
 ///
-/// Pairs end at `;`, and for nginx and for parsers of RFC 2965 at `,`. A pair without a name is its
-/// value (`=name=value`), and `http.cookies` of Python ends a value at a blank. A value goes on to
-/// the next `;`: where parsers disagree about its end it is no token.
+/// Pairs end at `;`, and for nginx and for parsers of RFC 2965 also at `,`. Some parsers take a
+/// pair without a name for its value (`=name=value`), and Python's `http.cookies` ends a value at a
+/// blank. A value is returned up to the next `;`, so that one about whose end parsers disagree is
+/// not a valid token.
 pub(super) fn values<N>(field: &[u8], is_ours: N) -> impl Iterator<Item = &[u8]>
 where
     N: Fn(&[u8]) -> bool + Copy,
@@ -17,8 +19,7 @@ where
         .flat_map(move |cookie| cookie_values(&cookie, is_ours))
 }
 
-/// The field without the cookies that some parser reads under a name of ours; `None` where there
-/// are none.
+/// Returns the field without the cookies that [`values`] finds; `None` if there are none.
 pub(super) fn without<N>(field: &[u8], is_ours: N) -> Option<Vec<u8>>
 where
     N: Fn(&[u8]) -> bool + Copy,
@@ -41,7 +42,8 @@ where
     Some(kept)
 }
 
-/// The values under a name of ours in `text`, which begins `rest`, the rest of its pair.
+/// Returns the values of a cookie that some parser reads under a name for which `is_ours` returns
+/// true.
 fn cookie_values<'f, N>(
     cookie: &Segment<'f>,
     is_ours: N,
@@ -66,8 +68,8 @@ where
         .filter_map(move |(index, name)| {
             end += name.len() + 1;
             let has_value = end <= text.len();
-            // PHP takes a name without a value for an empty one, but ends cookies at `;` alone:
-            // behind a comma it is text.
+            // PHP takes a name without a value for a cookie with an empty one, but ends cookies at
+            // `;` alone: after a comma such a name is part of the value.
             let may_be_bare = index == 0 && is_first;
             let is_word = (may_be_bare || has_value) && last_word(name).is_some_and(&is_ours);
             let is_whole = index == 0 && (is_first || has_value) && is_ours(name);
@@ -80,7 +82,8 @@ where
         })
 }
 
-/// The last word of several, in which a parser that ends values at blanks sees the next name.
+/// Returns the last word of several, which a parser that ends values at blanks takes for the next
+/// name; `None` if there is one word only.
 fn last_word(text: &[u8]) -> Option<&[u8]> {
     let end = text.iter().rposition(|b| !is_boundary(*b))? + 1;
     let words = text.get(..end)?;

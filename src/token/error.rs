@@ -1,21 +1,21 @@
-//! Why a request's token does not authenticate it.
+//! The errors of a request's token.
 
 use std::fmt;
 use std::time::Duration;
 
-/// Everything that can be wrong with a token.
+/// The reason for which a token does not authenticate its request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenError {
-    /// No token where the route looks for one.
+    /// There is no token in the places where the route looks for one.
     Missing,
-    /// More than one token (RFC 6750 §3.1 `invalid_request`).
+    /// The request has more than one token (RFC 6750 §3.1 `invalid_request`).
     Several,
-    /// Longer than the limit.
+    /// The token is longer than the limit.
     TooLong,
-    /// Not a JWS in compact serialization with a JSON object of claims (RFC 7515 §3.1), or critical
-    /// extensions.
+    /// The token is not a JWS in compact serialization with a JSON object of claims (RFC 7515
+    /// §3.1), or has critical extensions.
     Malformed,
-    /// `alg` is none of the issuer's.
+    /// The issuer may not use the algorithm in `alg`.
     Algorithm,
     /// `iss` is none of the route's issuers.
     UnknownIssuer,
@@ -23,32 +23,33 @@ pub enum TokenError {
     UnknownKey,
     /// The signature is not the key's.
     Signature,
-    /// There are no keys to tell by: not the caller's fault.
+    /// The issuer's keys are not available, which is not the caller's fault.
     KeysUnavailable {
-        /// When it is worth trying again.
+        /// The time after which a retry is worthwhile.
         retry_after: Duration,
     },
     /// `exp` has passed.
     Expired,
-    /// `nbf` has not come.
+    /// `nbf` is in the future.
     NotYetValid,
     /// `aud` does not name this API.
     Audience,
-    /// The client is none of those whose tokens are taken.
+    /// The client is none of those whose tokens are accepted.
     Client,
-    /// `token_use`, `typ`, or its claims say that it is no access token.
+    /// `token_use`, `typ`, or the other claims show that it is not an access token.
     NotAccessToken,
-    /// A claim that the issuer's entry requires is absent or another.
+    /// A claim that the issuer's entry requires is absent or has another value.
     RequiredClaim,
-    /// `cnf`: bound to a key whose possession is not checked here (RFC 7800 §3.1).
+    /// `cnf`: the token is bound to a key whose possession is not checked here (RFC 7800 §3.1).
     SenderConstrained,
-    /// `cnf`: bound to a client certificate that the connection does not have (RFC 8705 §3).
+    /// `cnf`: the token is bound to a client certificate that the connection does not have (RFC
+    /// 8705 §3).
     ClientCertificate,
 }
 
 impl TokenError {
-    /// The names of all results of a verification, the good one first: label values of metrics, and
-    /// reasons in logs.
+    /// The names of all results of a verification, "valid" first: the label values of metrics, and
+    /// the reasons in logs.
     pub const RESULTS: [&'static str; 18] = [
         "valid",
         "missing_token",
@@ -70,7 +71,7 @@ impl TokenError {
         "wrong_client_certificate",
     ];
 
-    /// The index of this error in [`TokenError::RESULTS`].
+    /// Returns the index of this error in [`TokenError::RESULTS`].
     #[must_use]
     pub fn index(self) -> usize {
         match self {
@@ -94,7 +95,7 @@ impl TokenError {
         }
     }
 
-    /// The name of this error in logs and metrics.
+    /// Returns the name of this error in logs and metrics.
     #[must_use]
     pub fn name(self) -> &'static str {
         Self::RESULTS
@@ -103,8 +104,8 @@ impl TokenError {
             .unwrap_or("token_error")
     }
 
-    /// Whether the signature had been verified: only then may the caller learn what was wrong
-    /// (requirements.md#t20).
+    /// Returns whether the signature had been verified: only then may the caller learn which check
+    /// failed (requirements.md#t20).
     #[must_use]
     pub fn is_genuine(self) -> bool {
         matches!(

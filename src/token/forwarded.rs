@@ -1,4 +1,4 @@
-//! `forward`: the claims that an upstream gets as headers.
+//! `forward`: the claims that an upstream gets as header fields.
 
 use std::fmt;
 
@@ -6,27 +6,27 @@ use http::HeaderName;
 
 use crate::route::{is_twin, meaning};
 
-/// One claim that is forwarded as a header.
+/// A claim that is forwarded as a header field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ForwardedClaim {
-    /// The header. Inbound copies of it are removed in all spellings, on all routes.
+    /// The header field. Copies of it in requests are removed in all spellings, on all routes.
     pub header: HeaderName,
     /// The claim: a name or a dotted path.
     pub claim: Box<str>,
 }
 
-/// Why a name cannot be that of a claim header.
+/// An error in an entry of `forward`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ForwardedClaimError {
-    /// Not a header name.
+    /// The name is not a header name.
     Name,
-    /// A header that says something else: its name, and why no claim may be there.
+    /// The header has another meaning: its name, and the reason why it may not hold a claim.
     Reserved(Box<str>, &'static str),
-    /// An empty claim.
+    /// The claim is empty.
     Claim,
 }
 
-/// Headers that describe the message, besides those that the gateway itself writes or judges.
+/// The headers that describe the message, besides those that the gateway itself writes or checks.
 const DESCRIPTIONS: [&str; 3] = ["content-encoding", "date", "trailer"];
 
 impl ForwardedClaim {
@@ -49,8 +49,8 @@ impl ForwardedClaim {
     }
 }
 
-/// Why a header is not for claims: a claim in its place would change what the request is, or
-/// contradict the gateway.
+/// Returns the reason why a header may not hold a claim, if there is one: a claim in its place
+/// would change the meaning of the request, or contradict the gateway.
 fn objection(header: &str) -> Option<&'static str> {
     if DESCRIPTIONS.iter().any(|name| is_twin(header, name)) {
         return Some("the message itself needs it");

@@ -1,5 +1,5 @@
-//! The protected header of a JWS (RFC 7515 §4): what is used of it, and that nothing else is asked
-//! for.
+//! The protected header of a JWS (RFC 7515 §4): the members that are used, and a refusal of those
+//! that would need more.
 
 use std::fmt;
 
@@ -8,8 +8,8 @@ use serde::de::{Deserializer, Error, MapAccess, Visitor};
 
 use super::claims::Strict;
 
-/// The members of a header that the gateway reads. Where else a key could come from (`jwk`, `jku`,
-/// `x5u`, `x5c`) is skipped: keys are the issuer's.
+/// The members of a header that the gateway reads. Members that bring a key of their own (`jwk`,
+/// `jku`, `x5u`, `x5c`) are skipped: only the issuer's published keys count.
 #[derive(Debug, Default)]
 pub(super) struct Header {
     pub(super) algorithm: Option<Box<str>>,
@@ -18,19 +18,20 @@ pub(super) struct Header {
 }
 
 impl Header {
-    /// Reads a header; `None` for one that no access token has: not an object of unique members
-    /// (RFC 7515 §4), a member of the wrong type, or one that changes what the token is.
+    /// Parses a header. Returns `None` for one that no access token has: not an object of unique
+    /// members (RFC 7515 §4), a member of the wrong type, or a member that changes the meaning of
+    /// the token.
     pub(super) fn parse(json: &[u8]) -> Option<Self> {
         serde_json::from_slice(json).ok()
     }
 }
 
-/// Header members that change what the token is: extensions that must be understood (RFC 7515
-/// §4.1.11), unencoded payloads (RFC 7797 §7), encryption and compression (RFC 7516 §4.1).
+/// The header members that change the meaning of the token: extensions that must be understood (RFC
+/// 7515 §4.1.11), unencoded payloads (RFC 7797 §7), encryption and compression (RFC 7516 §4.1).
 const REFUSED: [&str; 4] = ["crit", "b64", "enc", "zip"];
 
-/// Other members that are skipped. Real headers have one or two; each is compared with all before
-/// it.
+/// The maximum number of other members, which are skipped. Real headers have one or two; each name
+/// is compared with all names before it.
 const MAX_SKIPPED: usize = 16;
 
 impl<'de> Deserialize<'de> for Header {
@@ -66,7 +67,8 @@ impl<'de> Visitor<'de> for HeaderVisitor {
                     ));
                 }
                 _ => {
-                    // As strictly as claims: another reader may see the other of two members.
+                    // Skipped members are parsed as strictly as claims: another parser may take the
+                    // other one of two equal names inside.
                     members.next_value_seed(Strict::skipped())?;
                     skipped.push(name);
                     continue;

@@ -1,8 +1,8 @@
-//! A JWT as a compact JWS (RFC 7515 §3.1), taken apart strictly.
+//! A strict parser of JWTs as compact JWS (RFC 7515 §3.1).
 //!
-//! The JWT library's `decode` is not asked: it skips claims that are absent or of the wrong type,
-//! does not know `crit`, and takes the last of duplicate members. What it would check is checked in
-//! this room instead, by types that cannot hold the bad case, and the signature by `Key::verify`.
+//! The JWT library's `decode` is not used: it skips claims that are absent or of the wrong type,
+//! ignores `crit`, and takes the last of duplicate members. This module makes the same checks with
+//! types that cannot hold an invalid value; `Key::verify` checks the signature.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -19,28 +19,28 @@ use crate::policy::{Claim, Claims};
 pub(super) struct Jwt<'t> {
     pub(super) algorithm: Algorithm,
     pub(super) key_id: Option<Box<str>>,
-    /// What `typ` says.
+    /// The meaning of `typ`.
     pub(super) typ: Typ,
     pub(super) issuer: Box<str>,
     pub(super) claims: Claims,
     pub(super) registered: Registered,
-    /// What is signed: header and payload as they came.
+    /// The signed bytes: header and payload as they are in the token.
     pub(super) message: &'t [u8],
-    /// The third part, in base64url.
+    /// The third part of the token, in base64url.
     pub(super) signature: &'t str,
 }
 
 impl<'t> Jwt<'t> {
-    /// Takes a token apart.
+    /// Parses a token.
     ///
     /// # Errors
-    /// [`TokenError::Malformed`], or [`TokenError::Algorithm`] when `alg` is none that anybody may
+    /// [`TokenError::Malformed`], or [`TokenError::Algorithm`] if `alg` is none that any issuer may
     /// use.
     pub(super) fn parse(token: &'t str) -> Result<Self, TokenError> {
         let (message, signature) = token.rsplit_once('.').ok_or(TokenError::Malformed)?;
         let (header, payload) = message.split_once('.').ok_or(TokenError::Malformed)?;
         // Five parts are a JWE (requirements.md#d32); more are an attempt to keep a parser busy
-        // (attacks.md row 16).
+        // (attacks.md#row-16).
         if payload.contains('.') || signature.is_empty() {
             return Err(TokenError::Malformed);
         }
@@ -68,17 +68,17 @@ impl<'t> Jwt<'t> {
     }
 }
 
-/// A part of a token, decoded, which is overwritten when it is dropped.
+/// Decodes a part of a token. The decoded bytes are overwritten when they are dropped.
 fn decoded(part: &str) -> Option<Zeroizing<Vec<u8>>> {
     URL_SAFE_NO_PAD.decode(part).ok().map(Zeroizing::new)
 }
 
-/// What the type of a token says of its use.
+/// The use of a token as its `typ` states it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Typ {
     /// RFC 9068 §2.1: an access token.
     AtJwt,
-    /// Nothing, or `JWT`: an issuer that does not type its tokens.
+    /// No type, or `JWT`: the issuer does not type its tokens.
     Untyped,
     /// Another kind of token: a logout token, a DPoP proof, a security event (RFC 8725 §3.11).
     Other,

@@ -1,4 +1,5 @@
-//! From a header to a principal: where a token is, whether it is genuine, and what it must say.
+//! From a header field to a principal: finds the token, verifies its signature, and checks its
+//! claims.
 
 mod bearer;
 mod cache;

@@ -1,18 +1,18 @@
-//! Numbers of a JSON text as they are written.
+//! The numbers of a JSON text as they are written.
 //!
-//! The parser reads a number with a fraction, an exponent or more than 64 bits into a float, and
-//! forgets its digits. Its own remedy (`arbitrary_precision`) hands such a number on as an object
-//! with a member of a certain name, which a token could write as well. So these numbers are looked
-//! up in the text: outside of strings nothing else begins with a digit or a minus sign, and the
-//! parser meets them in their order.
+//! The JSON parser reads a number with a fraction, an exponent or more than 64 bits into a float,
+//! and drops its digits. Its own remedy (`arbitrary_precision`) represents such a number as an
+//! object with a certain member, which a token could contain as well. So these numbers are looked
+//! up in the text. Outside of strings, only numbers begin with a digit or a minus sign, and the
+//! parser reads them in order.
 
 use std::cell::Cell;
 
-/// The numbers of a text from the first to the last. Only what the parser has read already is
-/// looked at, so that it need not be checked again, and each byte once.
+/// An iterator over the numbers of a text. It inspects only bytes that the parser has already
+/// accepted, so they need no second check, and each byte once.
 pub(super) struct Numerals<'j> {
     rest: Cell<&'j [u8]>,
-    /// Numbers that were read and not looked up since the last one that was.
+    /// The number of integers that the parser has read since the last look-up.
     passed: Cell<usize>,
 }
 
@@ -24,12 +24,12 @@ impl<'j> Numerals<'j> {
         }
     }
 
-    /// Goes past the next number.
+    /// Notes that the parser has read an integer, whose digits are not needed.
     pub(super) fn pass(&self) {
         self.passed.set(self.passed.get().saturating_add(1));
     }
 
-    /// The next number; `None` where the text has none any more.
+    /// Returns the number that the parser has just read; `None` if the text has no more numbers.
     pub(super) fn take(&self) -> Option<&'j str> {
         for _ in 0..self.passed.replace(0) {
             self.next()?;

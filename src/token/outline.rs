@@ -1,11 +1,10 @@
-//! What a token says of itself, for people who look for what is wrong with it. Nothing here is
-//! verified.
+//! The unverified content of a token, for operators that look for an error in it.
 
 use super::jwt::Jwt;
 use super::{BearerToken, TokenError};
 use crate::policy::{Claim, ScopeSet};
 
-/// The parts of a token that a decision looks at, as the token has them.
+/// The parts of a token that a decision depends on, as the token states them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outline {
     /// `alg`
@@ -26,12 +25,12 @@ pub struct Outline {
     pub not_before: Option<u64>,
     /// `scope` and `scp`, as one string.
     pub scopes: String,
-    /// `cnf`: its members, with what is a string.
+    /// `cnf`: the names of its members, with the values that are strings.
     pub confirmation: Option<String>,
 }
 
 impl Outline {
-    /// Reads a token that no key has to know.
+    /// Reads a token without a check of its signature.
     ///
     /// # Errors
     /// [`TokenError::Malformed`] or [`TokenError::Algorithm`]

@@ -1,10 +1,12 @@
-//! Parameters as parsers of applications find them in a query.
+//! Query parameters, as the parsers of applications read them.
 
 use super::segment::{Segment, segments};
 
-/// The values in a query that some parser reads under a name of ours. Parameters end at `&`, and
-/// for many a parser at `;`. A value goes on to the next `&`: where parsers disagree about its end
-/// it is no token.
+/// Returns the values in a query that some parser reads under a name for which `is_ours` returns
+/// true.
+///
+/// Parameters end at `&`, and for many parsers also at `;`. A value is returned up to the next `&`,
+/// so that one with a `;`, about whose end parsers disagree, is not a valid token.
 pub(super) fn values<N>(query: &str, is_ours: N) -> impl Iterator<Item = &[u8]>
 where
     N: Fn(&[u8]) -> bool + Copy,
@@ -14,7 +16,7 @@ where
         .flat_map(|pair| segments(pair, b';'))
         .filter_map(move |parameter| {
             let name = name_of(&parameter);
-            // The value follows the name and `=`; a name alone has an empty value for most.
+            // The value follows the name and `=`; for most parsers a name alone has an empty value.
             let value = if name.len() < parameter.text.len() {
                 parameter.rest.get(name.len() + 1..)?
             } else {
@@ -24,8 +26,7 @@ where
         })
 }
 
-/// The query without the parameters that some parser reads under a name of ours; `None` where there
-/// are none.
+/// Returns the query without the parameters that [`values`] finds; `None` if there are none.
 pub(super) fn without<N>(query: &str, is_ours: N) -> Option<String>
 where
     N: Fn(&[u8]) -> bool + Copy,
@@ -39,7 +40,7 @@ where
             pairs.push(others.join(&b';'));
         }
     }
-    // Cut at ASCII, a text is texts.
+    // A text that is split at ASCII characters stays valid UTF-8.
     String::from_utf8(pairs.join(&b'&')).ok()
 }
 

@@ -1,59 +1,59 @@
-//! What a token of an issuer must say, beyond its signature.
+//! The rules for the tokens of an issuer, beyond their signature.
 
 use std::time::Duration;
 
 use crate::policy::{Claim, Claims};
 
-/// The rules of one issuer. Each is decided per request, from the current snapshot, for cached
-/// tokens as well.
+/// The rules of one issuer. Each of them is checked for each request, from the current snapshot,
+/// for cached tokens as well.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rules {
-    /// Which `aud` is ours.
+    /// The accepted values of `aud`.
     pub audience: Audience,
-    /// The clients whose tokens are taken (`client_id`, or else `azp`, `appid` or `cid`); empty for
-    /// every client.
+    /// The clients whose tokens are accepted (`client_id`, or else `azp`, `appid` or `cid`); empty
+    /// for every client.
     pub client_ids: Vec<Box<str>>,
-    /// The exact `token_use` that is asked for (Cognito's `access`), if any.
+    /// The exact value that `token_use` must have (`access` for Cognito), if any.
     pub token_use: Option<Box<str>>,
-    /// How a token has to show that it is an access token.
+    /// The marks by which a token is recognised as an access token.
     pub typ: TypPolicy,
-    /// Claims that have to be there, all of them.
+    /// The claims that a token must have, all of them.
     pub required_claims: Vec<RequiredClaim>,
-    /// Difference of clocks that `exp` and `nbf` are forgiven; at most [`Rules::MAX_LEEWAY`].
+    /// The tolerated difference of clocks for `exp` and `nbf`; at most [`Rules::MAX_LEEWAY`].
     pub leeway: Duration,
-    /// The claims that hold scopes, each a name or a dotted path, string or list of strings. Never
-    /// empty.
+    /// The claims that hold scopes, each a name or a dotted path to a string or a list of strings.
+    /// Never empty.
     pub scope_claims: Vec<Box<str>>,
 }
 
 impl Rules {
-    /// More than five minutes of forgiveness is a broken clock, not a difference.
+    /// The largest leeway. A clock that differs by more than five minutes is broken.
     pub const MAX_LEEWAY: Duration = Duration::from_secs(300);
 }
 
-/// How a token has to show that it is an access token and no other token of the same issuer (RFC
-/// 8725 §3.11).
+/// The marks by which a token is recognised as an access token, and not as another token of the
+/// same issuer (RFC 8725 §3.11).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TypPolicy {
-    /// RFC 9068: `typ` is `at+jwt`, and the claims of its §2.2 are there.
+    /// RFC 9068: `typ` is `at+jwt`, and the claims of its §2.2 are present.
     AtJwt,
-    /// `at+jwt`, or a token without a type (or `JWT`) that has what access tokens have, a scope or
-    /// a client, and nothing that only ID tokens have.
+    /// `at+jwt`; or a token without a type (or `JWT`) that has a claim of access tokens, such as a
+    /// scope or a client, and none that only ID tokens have.
     Access,
-    /// `at+jwt`, or any token without a type that has nothing that only ID tokens have.
+    /// `at+jwt`; or any token without a type that has no claim that only ID tokens have.
     Untyped,
 }
 
-/// A claim that has to be there.
+/// A claim that a token must have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequiredClaim {
     /// A name or a dotted path.
     pub claim: Box<str>,
-    /// What it has to be.
+    /// The value that it must have.
     pub demand: Demand,
 }
 
-/// What a required claim has to be.
+/// The value that a required claim must have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Demand {
     /// Anything but `null`.
@@ -63,7 +63,7 @@ pub enum Demand {
 }
 
 impl RequiredClaim {
-    /// Whether the claims have it.
+    /// Returns whether the claims have it.
     #[must_use]
     pub fn is_met(&self, claims: &Claims) -> bool {
         let Some(found) = claims.find(&self.claim) else {
@@ -83,12 +83,12 @@ fn is_among(found: &Claim, wanted: &[Claim]) -> bool {
     wanted.iter().any(|one| one.is_worth(found))
 }
 
-/// Which `aud` is ours (RFC 7519 §4.1.3).
+/// The accepted values of `aud` (RFC 7519 §4.1.3).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Audience {
-    /// `"any"`, written out: `aud` is not looked at.
+    /// All values: `aud` is not checked. The configuration has to state `"any"`.
     Any,
-    /// One of these must be in `aud`; never empty.
+    /// One of these must be in `aud`. Never empty.
     OneOf(Vec<Box<str>>),
 }
 

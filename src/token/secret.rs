@@ -1,13 +1,12 @@
-//! The text of a token that is kept.
+//! The text of a token in the cache.
 
 use std::fmt;
 use std::ops::Deref;
 
 use zeroize::Zeroize as _;
 
-/// The text of a token. It is overwritten when it is dropped: freed memory is read by what has a
-/// hole, and by what looks into a core dump. It has no `Display`, and `Debug` shows its length
-/// alone.
+/// The text of a token, which is overwritten when it is dropped: freed memory can be read through a
+/// memory error, or from a core dump. It has no `Display`, and `Debug` shows only its length.
 pub(super) struct Secret(Box<str>);
 
 impl From<&str> for Secret {
@@ -40,8 +39,8 @@ impl fmt::Debug for Secret {
 pub(super) mod tests {
     use super::*;
 
-    /// Whether a part of `text` is at this place of this process's memory. Other users of that
-    /// memory meanwhile have no such text; this function uses none.
+    /// Returns whether a part of `text` is at this address of the process's memory. Other users of
+    /// freed memory never write such a text, and this function does not allocate.
     #[cfg(target_os = "linux")]
     pub(in super::super) fn is_at(at: usize, text: &str) -> bool {
         use std::os::unix::fs::FileExt as _;
@@ -57,7 +56,7 @@ pub(super) mod tests {
             })
     }
 
-    /// A text that is nowhere else: without blanks, and as long as a token.
+    /// Returns a text that occurs nowhere else: without blanks, and as long as a token.
     #[cfg(target_os = "linux")]
     pub(in super::super) fn unique(seed: u64) -> String {
         (0..64)
@@ -79,7 +78,7 @@ pub(super) mod tests {
         assert!(is_at(at, &text), "it is found while it is there");
         drop(secret);
         assert!(!is_at(at, &text));
-        // The twin: this is how a text is found that is merely freed.
+        // The counterpart: a text that is freed without being overwritten is found.
         let freed: Box<str> = (*text).into();
         let at = freed.as_ptr() as usize;
         drop(freed);

@@ -1,16 +1,16 @@
-//! Parts of a text that end at a separator for one parser, and go on beyond it for another.
+//! Segments of a text that some parsers end at a separator, and others continue after it.
 
-/// A part, up to the next separator.
+/// A segment, up to the next separator.
 pub(super) struct Segment<'t> {
-    /// Without the separator.
+    /// The segment without the separator.
     pub(super) text: &'t [u8],
-    /// From the part's first byte to the end of the whole text.
+    /// The text from the segment's first byte to the end of the whole.
     pub(super) rest: &'t [u8],
-    /// Whether no part comes before it.
+    /// Set for the first segment.
     pub(super) is_first: bool,
 }
 
-/// The parts of `whole`.
+/// Returns the segments of `whole`.
 pub(super) fn segments(whole: &[u8], separator: u8) -> impl Iterator<Item = Segment<'_>> {
     let mut begin = 0;
     whole.split(move |b| *b == separator).map(move |text| {

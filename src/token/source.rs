@@ -1,4 +1,4 @@
-//! `token_from`: the only places of a request where a token is looked for.
+//! `token_from`: the places of a request where a token is looked for, and the only ones.
 
 use std::fmt;
 
@@ -24,12 +24,13 @@ pub enum Source {
     Query(Box<str>),
 }
 
-/// Why a text is not a [`Source`].
+/// An error in the text of a [`Source`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SourceError {
-    /// None of the five forms.
+    /// The text has none of the five forms.
     Form,
-    /// A name that no header, cookie or query parameter can have, or that another source reads.
+    /// The name cannot be that of a header field, cookie or query parameter, or another source
+    /// reads it.
     Name(Box<str>),
 }
 
@@ -68,13 +69,13 @@ impl Source {
 }
 
 impl Source {
-    /// Whether it is in `Authorization`, for which forwarding has a rule of its own.
+    /// Returns whether the token is in `Authorization`, which has a forwarding rule of its own.
     #[must_use]
     pub fn is_authorization(&self) -> bool {
         matches!(self, Self::Bearer | Self::Raw)
     }
 
-    /// Whether a token in the place that another source names is a token of this one, too.
+    /// Returns whether a token in the place of another source is a token of this source, too.
     #[must_use]
     pub fn covers(&self, other: &Self) -> bool {
         match other {
@@ -85,24 +86,24 @@ impl Source {
         }
     }
 
-    /// Whether an upstream could take a field for the one that holds a token.
+    /// Returns whether an upstream could take a field for the one that holds a token.
     #[must_use]
     pub fn is_field(&self, other: &HeaderName) -> bool {
         matches!(self, Self::Header(name) if is_twin(other.as_str(), name.as_str()))
     }
 
-    /// Whether an upstream could take a cookie for the one that holds a token.
+    /// Returns whether an upstream could take a cookie for the one that holds a token.
     pub(super) fn is_cookie(&self, spelling: &[u8]) -> bool {
         matches!(self, Self::Cookie(name) if could_be(spelling, name))
     }
 
-    /// Whether an upstream could take a parameter of the query for the one that holds a token.
+    /// Returns whether an upstream could take a query parameter for the one that holds a token.
     pub(super) fn is_parameter(&self, spelling: &[u8]) -> bool {
         matches!(self, Self::Query(name) if could_be(spelling, name))
     }
 }
 
-/// The values in a `Cookie` field that an upstream could take for tokens of `sources`.
+/// Returns the values in a `Cookie` field that an upstream could take for tokens of `sources`.
 pub(super) fn tokens_in_cookies<'f>(
     field: &'f [u8],
     sources: &[Source],
@@ -112,7 +113,7 @@ pub(super) fn tokens_in_cookies<'f>(
     })
 }
 
-/// The values in a query that an upstream could take for tokens of `sources`.
+/// Returns the values in a query that an upstream could take for tokens of `sources`.
 pub(super) fn tokens_in_query<'q>(
     query: &'q str,
     sources: &[Source],
@@ -122,7 +123,7 @@ pub(super) fn tokens_in_query<'q>(
     })
 }
 
-/// A name that needs no decoding in a cookie or a query.
+/// Returns whether a name needs no decoding in a cookie or a query.
 fn is_plain(name: &str) -> bool {
     !name.is_empty()
         && name

@@ -1,15 +1,16 @@
-//! The names under which applications find a cookie or a query parameter.
+//! The spellings of a name by which applications find a cookie or a query parameter.
 //!
 //! Parsers disagree about names: some trim them, some decode them, PHP writes `.` as `_`, and
-//! ASP.NET ignores case. A credential that is judged under one spelling while the application obeys
-//! another one lets a client show a good token to the gateway and a forged one to the application.
-//! So every spelling that a common parser takes for the name is the name.
+//! ASP.NET ignores case. If the gateway checks a credential with one spelling and the application
+//! reads another, a client can send a valid token to the gateway and a forged one to the
+//! application. So every spelling that a common parser takes for the name counts as the name.
 
-/// Whether a common parser could read `spelling`, as it stands in the request, as `name`.
+/// Returns whether a common parser could read `spelling`, as it is in the request, as `name`.
 ///
-/// Names are compared after: percent-decoding; blanks, quotes, brackets and bytes beyond ASCII off
-/// at the ends; ASCII case folded; `.`, `[`, `+` and blanks as `_`. A bracket or a NUL ends a name,
-/// since PHP and Rack read `name[0]` as an item of `name`, and PHP reads `name%00x` as `name`.
+/// Names are compared after these changes: percent-decoding; removal of blanks, quotes, brackets
+/// and non-ASCII bytes at the ends; folding of ASCII case; `.`, `[`, `+` and blanks as `_`. A
+/// bracket or a NUL ends a name, since PHP and Rack read `name[0]` as an item of `name`, and PHP
+/// reads `name%00x` as `name`.
 pub(super) fn could_be(spelling: &[u8], name: &str) -> bool {
     // No parser makes a name longer.
     if spelling.len() < name.len() {
@@ -21,8 +22,9 @@ pub(super) fn could_be(spelling: &[u8], name: &str) -> bool {
     matches(spelling, name.as_bytes())
 }
 
-/// A byte at an end may be dropped by one parser and be a part of the name for another, so each
-/// place that the name could have is tried: as many as the name is long at most.
+/// Returns whether a decoded spelling matches a name. One parser may drop a byte at an end that is
+/// part of the name for another, so each position of the name in the spelling is tried, at most as
+/// many as the name has bytes.
 fn matches(spelling: &[u8], name: &[u8]) -> bool {
     let first = spelling
         .iter()
@@ -50,7 +52,8 @@ fn is_folded(part: &[u8], name: &[u8]) -> bool {
     part.iter().zip(name).all(|(a, b)| folded(*a) == folded(*b))
 }
 
-/// Whether nothing of a name follows: what is dropped, up to the end or to what ends a name.
+/// Returns whether the name ends here: only dropped bytes follow, up to the end of the spelling or
+/// to a byte that ends a name.
 fn ends(rest: &[u8]) -> bool {
     let solid = rest
         .iter()
@@ -63,8 +66,9 @@ fn is_cut(byte: u8) -> bool {
     matches!(byte, b'[' | b']' | 0)
 }
 
-/// Bytes that parsers take off at the ends of a name. `str.strip()` of Python and `trim()` of
-/// JavaScript know blanks beyond ASCII; Rack and the `qs` of Express read `[name]` as `name`.
+/// Returns whether some parser removes a byte at the ends of a name. Python's `str.strip()` and
+/// JavaScript's `trim()` know blanks beyond ASCII; Rack and the `qs` of Express read `[name]` as
+/// `name`.
 fn is_dropped(byte: u8) -> bool {
     byte <= b' ' || byte >= 0x7f || matches!(byte, b'"' | b'\'' | b'+' | b'=' | b'?' | b'[' | b']')
 }
@@ -76,7 +80,7 @@ fn folded(byte: u8) -> u8 {
     }
 }
 
-/// Decodes `%41`, and `%u0041` as ASP.NET does. An escape that is none stays as it is.
+/// Decodes `%41`, and `%u0041` as ASP.NET does. An invalid escape stays as it is.
 fn decoded(text: &[u8]) -> Vec<u8> {
     let mut decoded = Vec::with_capacity(text.len());
     let mut rest = text;
@@ -89,7 +93,7 @@ fn decoded(text: &[u8]) -> Vec<u8> {
     decoded
 }
 
-/// The byte of an escape, from what follows its `%`, and what follows the escape.
+/// Decodes the escape whose text follows a `%`; returns its byte, and the text after the escape.
 fn escaped(text: &[u8]) -> Option<(u8, &[u8])> {
     match text {
         [b'u' | b'U', b'0', b'0', high, low, rest @ ..] | [high, low, rest @ ..] => {
@@ -178,7 +182,7 @@ mod tests {
         }
     }
 
-    // A name that begins or ends with what others drop.
+    // A name that begins or ends with bytes that some parsers drop.
     #[test]
     fn a_byte_at_an_end_is_dropped_or_part_of_the_name() {
         for (spelling, name) in [

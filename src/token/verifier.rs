@@ -1,4 +1,4 @@
-//! From a bearer token to an identity.
+//! The verification of bearer tokens: from a token to an identity.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,13 +15,13 @@ use crate::policy::{Claim, Claims, Identity, Principal, ScopeSet};
 /// The claims that an access token of RFC 9068 §2.2 has.
 const RFC_9068_CLAIMS: [&str; 7] = ["iss", "exp", "aud", "sub", "client_id", "iat", "jti"];
 
-/// The claims that only ID tokens have (OpenID Connect Core §2, §3.3.2.11): what binds them to a
+/// The claims that only ID tokens have (OpenID Connect Core §2, §3.3.2.11), which bind them to a
 /// login.
 const ID_TOKEN_CLAIMS: [&str; 4] = ["nonce", "at_hash", "c_hash", "s_hash"];
 
-/// The claims by which issuers that do not type their tokens say for what or for whom access is:
-/// one is enough. An ID token has none of them but `azp`, which is therefore not here. `cid` is
-/// Okta's, `appid` and `roles` are Entra's.
+/// The claims that mark an access token of an issuer that does not type its tokens: they state the
+/// scope of the access, or the client that has it. One of them is enough. An ID token has none of
+/// them but `azp`, which is therefore not listed. `cid` is Okta's, `appid` and `roles` are Entra's.
 const ACCESS_TOKEN_CLAIMS: [&str; 7] = [
     "scope",
     "scp",
@@ -32,8 +32,8 @@ const ACCESS_TOKEN_CLAIMS: [&str; 7] = [
     "permissions",
 ];
 
-/// An issuer and what its tokens must say. A reload that changes either makes a new verifier, and
-/// what the old one verified is verified anew.
+/// An issuer and the rules for its tokens. A reload that changes either makes a new verifier, and
+/// tokens that the old one verified are verified again.
 #[derive(Debug)]
 pub struct Verifier {
     id: u64,
@@ -41,20 +41,22 @@ pub struct Verifier {
     rules: Rules,
 }
 
-/// What the claims of a token are held against besides the rules of its issuer.
+/// The facts of a request that the claims of its token are checked against, besides the rules of
+/// its issuer.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestContext<'a> {
-    /// When the token is shown.
+    /// The time of the request.
     pub now: UnixTime,
-    /// The client certificate of the connection on which it is, which was verified.
+    /// The verified client certificate of the request's connection.
     pub certificate: Option<&'a Fingerprint>,
-    /// The other end of the connection; `None` where there is none. No token is held against it,
-    /// but what a trusted proxy says of the request is the proxy's to say.
+    /// The other end of the connection; `None` if there is no connection. No claim is checked
+    /// against it; it tells whether the request came from a trusted proxy.
     pub peer: Option<&'a Peer>,
 }
 
 impl RequestContext<'_> {
-    /// On no connection, and without a certificate.
+    /// Returns the context of a token that is checked at this time, without a connection or a
+    /// certificate.
     #[must_use]
     pub const fn at(now: UnixTime) -> Self {
         Self {
@@ -65,12 +67,13 @@ impl RequestContext<'_> {
     }
 }
 
-/// A token that authenticates nobody.
+/// The refusal of a token.
 #[derive(Clone, Debug)]
 pub struct Rejection {
-    /// What is wrong with it.
+    /// The error of the token.
     pub error: TokenError,
-    /// The name of the issuer it is of, or claims to be of, where that is one of the route's.
+    /// The name of the issuer that the token is of, or claims to be of, if it is one of the route's
+    /// issuers.
     pub issuer: Option<Arc<str>>,
 }
 
@@ -84,7 +87,7 @@ impl From<TokenError> for Rejection {
 }
 
 impl Verifier {
-    /// A verifier with an identity of its own.
+    /// Makes a verifier with an identity of its own.
     #[must_use]
     pub fn new(issuer: Arc<Issuer>, rules: Rules) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
@@ -95,26 +98,26 @@ impl Verifier {
         }
     }
 
-    /// The issuer's name in the configuration.
+    /// Returns the issuer's name in the configuration.
     #[must_use]
     pub fn name(&self) -> &Arc<str> {
         &self.issuer.entry().name
     }
 
-    /// The issuer.
+    /// Returns the issuer.
     #[must_use]
     pub fn issuer(&self) -> &Arc<Issuer> {
         &self.issuer
     }
 
-    /// What its tokens must say.
+    /// Returns the rules for the issuer's tokens.
     #[must_use]
     pub fn rules(&self) -> &Rules {
         &self.rules
     }
 
-    /// Everything but the signature; the same for a token that was verified now and one that was
-    /// before.
+    /// Makes all checks but that of the signature, which are the same for a token that was verified
+    /// now and one from the cache.
     fn check_claims(
         &self,
         token: &VerifiedToken,
@@ -167,9 +170,9 @@ impl Verifier {
         confirmation.check(certificate)
     }
 
-    /// Whether the token is what the issuer's entry takes: an access token, unless it asks for ID
-    /// tokens by name. Asked once: what a token is does not change while its entry in the cache
-    /// lives.
+    /// Returns whether the token is of the kind that the issuer's entry accepts: an access token,
+    /// unless the entry asks for ID tokens by name. The cache keeps the result, since it cannot
+    /// change while the entry lives.
     fn is_right_kind(&self, typ: Typ, claims: &Claims) -> bool {
         let has = |name: &&str| claims.get(name).is_some();
         let says_something =
@@ -182,7 +185,7 @@ impl Verifier {
             (Typ::AtJwt, TypPolicy::AtJwt) => RFC_9068_CLAIMS.iter().all(says_something),
             (Typ::AtJwt, _) => true,
             (Typ::Untyped, TypPolicy::AtJwt) => false,
-            // Keycloak types its tokens in the claims, and has put a nonce into access tokens, too.
+            // Keycloak states the type in the claims, and some of its access tokens have a nonce.
             (Typ::Untyped, _) if says("Bearer") => true,
             (Typ::Untyped, _) if says("ID") || ID_TOKEN_CLAIMS.iter().any(has) => false,
             (Typ::Untyped, TypPolicy::Access) => {
@@ -232,8 +235,9 @@ impl Verifier {
         })
     }
 
-    /// Whether the token would be verified with the same key today. The one of its `kid` stays so
-    /// while it lives; to a token without one, a second key that could be meant is the end.
+    /// Returns whether a new verification of the token would find the same key. The key of a `kid`
+    /// stays the same while it lives; a token without a `kid` is refused once the issuer has a
+    /// second key that it could name.
     fn finds_its_key(&self, token: &VerifiedToken) -> bool {
         token.without_kid.is_none_or(|algorithm| {
             self.issuer
@@ -242,8 +246,8 @@ impl Verifier {
         })
     }
 
-    /// The scopes of all scope claims. A claim that is neither a string nor a list of strings
-    /// grants nothing.
+    /// Returns the scopes of all scope claims. A claim that is neither a string nor a list of
+    /// strings grants nothing.
     fn scopes(&self, claims: &Claims) -> ScopeSet {
         ScopeSet::granted_by(
             self.rules
@@ -254,7 +258,7 @@ impl Verifier {
     }
 }
 
-/// Establishes who is calling by a token of one of `verifiers`. The one caller of
+/// Establishes the caller's identity from a token of one of `verifiers`. No other function calls
 /// [`Identity::verified`].
 ///
 /// # Errors
@@ -283,7 +287,8 @@ pub async fn authenticate(
     let (verifier, hot, result) = match known {
         Some(known) => known,
         None => {
-            // Boxed: the state of what is seldom done would make that of every request longer.
+            // Boxed, because the rarely used state of a verification would enlarge the future of
+            // every request.
             let (verifier, hot) = Box::pin(verified(verifiers, token)).await?;
             if let Some(cache) = cache {
                 cache.keep(&hot);
@@ -297,7 +302,8 @@ pub async fn authenticate(
     Ok((Identity::verified(hot.principal), result))
 }
 
-/// A token's signature verified by the one of `verifiers` that it names, and that one.
+/// Verifies a token's signature with the one of `verifiers` that its `iss` names, and returns that
+/// verifier with the token.
 async fn verified<'v>(
     verifiers: &'v [Arc<Verifier>],
     token: BearerToken<'_>,

@@ -1,4 +1,4 @@
-//! What strangers can make of tokens that nobody signed.
+//! Floods of unsigned tokens, and tokens without a key id.
 
 use std::time::Duration;
 
@@ -15,21 +15,21 @@ const KEYS: &str = "/keys";
 const EARLY: RequestContext<'_> = RequestContext::at(UnixTime(1));
 const ES256: Algorithm = Algorithm::ES256;
 
-/// Requests of a flood.
+/// The number of requests in a flood.
 const FLOOD: usize = 100_000;
 
-/// Bytes of each key id: if only these were kept somewhere, the flood would be 100 MB.
+/// The length of each key id, in bytes: if the gateway kept these alone, a flood would take 100 MB.
 const KID_BYTES: usize = 1024;
 
-/// What caches of their bounded size, the allocator and the runtime may take meanwhile; it was 2
-/// MB.
+/// The memory that bounded caches, the allocator and the runtime may take during a flood, in bytes.
+/// The measured value was 2 MB.
 const MEMORY: usize = 16 << 20;
 
-/// Set in the process that a flood has for itself.
+/// Set in the process that runs a flood alone.
 const ALONE: &str = "SCOPEGATE_TEST_ALONE";
 
-/// Runs the body of a test in a process of its own: the memory of all other tests would be counted
-/// else.
+/// Runs the body of a test in a process of its own, so that the memory of other tests is not
+/// counted.
 fn alone(test: &str, body: impl Future<Output = ()>) {
     if std::env::var_os(ALONE).is_some() {
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -53,7 +53,7 @@ fn alone(test: &str, body: impl Future<Output = ()>) {
     );
 }
 
-/// An issuer that counts who asks for its keys, and a verifier that asks it.
+/// Starts an issuer that counts the fetches of its keys, and makes a verifier for it.
 fn stage() -> (Fake, Arc<Verifier>) {
     let fake = Fake::start();
     fake.answer(KEYS, json(&jwks(&[Signer::p256().jwk("a")])));
@@ -84,7 +84,7 @@ fn kid(number: usize) -> String {
     format!("{number:0KID_BYTES$}")
 }
 
-/// Bytes that the process holds; 0 where the system does not say so.
+/// Returns the resident memory of the process in bytes; 0 if the system does not report it.
 fn memory() -> usize {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
     let pages = statm
@@ -94,7 +94,7 @@ fn memory() -> usize {
     pages.unwrap_or_default() * 4096
 }
 
-/// Runs a flood, and holds it to a fetch per cool-down and to no memory.
+/// Runs a flood, and asserts that it causes one fetch per cool-down and takes no memory.
 async fn survives(fake: &Fake, verifier: &Verifier, flood: impl Future<Output = ()>) {
     let (begin, before) = (clock::monotonic(), memory());
     flood.await;
@@ -129,8 +129,7 @@ async fn unknown_kids() {
     .await;
 }
 
-// The same through the whole of a verification, with a cache that
-// must keep nothing of it.
+// The same through a whole verification, with a cache that must keep none of it.
 #[test]
 fn a_flood_of_tokens_that_nobody_signed_leaves_nothing_behind() {
     alone(
@@ -161,7 +160,7 @@ async fn unsigned_tokens() {
     assert!(shared.is_empty());
 }
 
-// What a token without a `kid` means can change while its key stays.
+// The key that a token without a `kid` names can change while its own key stays.
 #[tokio::test]
 async fn a_cached_token_without_a_kid_is_nobodys_while_there_is_a_choice_of_keys() {
     let (own, other) = (Signer::p256(), Signer::p256());

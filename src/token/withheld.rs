@@ -1,11 +1,11 @@
-//! The places of a request whose credentials do not reach the upstream.
+//! The places of a request whose credentials are not forwarded to the upstream.
 
 use http::HeaderName;
 
 use super::{Source, cookie, parameter};
 
-/// Places whose credentials are removed from a request, in every spelling that an upstream could
-/// take for theirs.
+/// The places whose credentials are removed from a request, in every spelling that an upstream
+/// could take for them.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Withheld<'s> {
     places: &'s [Source],
@@ -13,13 +13,13 @@ pub struct Withheld<'s> {
 }
 
 impl<'s> Withheld<'s> {
-    /// Withholds what is in these places.
+    /// Withholds the credentials in these places.
     #[must_use]
     pub fn new(places: &'s [Source]) -> Self {
         Self { places, kept: &[] }
     }
 
-    /// Lets through what is in other places, even where it could be read as in one of these.
+    /// Lets through the credentials in other places, even if those are spellings of a withheld one.
     #[must_use]
     pub fn except(self, kept: &'s [Source]) -> Self {
         Self { kept, ..self }
@@ -105,7 +105,7 @@ mod tests {
         );
         assert_eq!(cookies("SESSION=t; Sid =x").as_deref(), Some("SESSION=t"));
         assert_eq!(cookies("session=t; a=b"), None);
-        // A parser of Python reads both in one pair.
+        // Python's parser reads both in one pair.
         assert_eq!(cookies("sid=x session=t; a=b").as_deref(), Some("a=b"));
         for (name, expected) in [
             ("x-token", false),
