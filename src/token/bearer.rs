@@ -5,7 +5,7 @@ use std::fmt;
 use http::header::{AUTHORIZATION, COOKIE};
 use http::{HeaderMap, HeaderValue};
 
-use super::source::{tokens_in_cookies, tokens_in_query};
+use super::source::{is_any_field, tokens_in_cookies, tokens_in_query};
 use super::{Source, TokenError};
 
 /// A token as the request holds it, which is not verified yet. It has no `Display`, and `Debug`
@@ -42,29 +42,16 @@ impl<'r> BearerToken<'r> {
         headers: &'r HeaderMap,
         query: Option<&'r str>,
     ) -> Result<Self, TokenError> {
-        let mut places = Places::default();
-        for source in sources {
-            places.add(source);
-        }
+        let kinds = SourceKinds::of(sources);
         let mut found = Found(None);
-        if let Some(token) = authorization(headers, places.bearer, places.raw)? {
-            found.keep(token, Carrier::Authorization)?;
+        found.keep_authorization(headers, &kinds)?;
+        if kinds.header {
+            found.keep_fields(headers, sources)?;
         }
-        if places.header {
-            for (name, value) in headers {
-                if sources.iter().any(|source| source.is_field(name)) {
-                    found.keep(in_field(value)?, Carrier::Header)?;
-                }
-            }
+        if kinds.cookie {
+            found.keep_cookies(headers, sources)?;
         }
-        if places.cookie {
-            for field in headers.get_all(COOKIE) {
-                for token in tokens_in_cookies(field.as_bytes(), sources) {
-                    found.keep(token, Carrier::Cookie)?;
-                }
-            }
-        }
-        if places.query {
+        if kinds.query {
             for token in tokens_in_query(query.unwrap_or_default(), sources) {
                 found.keep(token, Carrier::Query)?;
             }
@@ -79,7 +66,8 @@ impl<'r> BearerToken<'r> {
     /// # Errors
     /// [`TokenError::Several`]
     pub fn refuse_two(headers: &HeaderMap) -> Result<(), TokenError> {
-        only_authorization(headers).map(|_| ())
+        only_authorization(headers)?;
+        Ok(())
     }
 
     /// Makes a token that did not come in a request, but for example from a file.
@@ -117,7 +105,7 @@ impl fmt::Debug for BearerToken<'_> {
 
 /// The kinds of places that a list of sources names.
 #[derive(Default)]
-struct Places {
+struct SourceKinds {
     bearer: bool,
     raw: bool,
     header: bool,
@@ -125,15 +113,19 @@ struct Places {
     query: bool,
 }
 
-impl Places {
-    fn add(&mut self, source: &Source) {
-        match source {
-            Source::Bearer => self.bearer = true,
-            Source::Raw => self.raw = true,
-            Source::Header(_) => self.header = true,
-            Source::Cookie(_) => self.cookie = true,
-            Source::Query(_) => self.query = true,
+impl SourceKinds {
+    fn of(sources: &[Source]) -> Self {
+        let mut kinds = Self::default();
+        for source in sources {
+            match source {
+                Source::Bearer => kinds.bearer = true,
+                Source::Raw => kinds.raw = true,
+                Source::Header(_) => kinds.header = true,
+                Source::Cookie(_) => kinds.cookie = true,
+                Source::Query(_) => kinds.query = true,
+            }
         }
+        kinds
     }
 }
 
@@ -153,16 +145,57 @@ impl<'r> Found<'r> {
         });
         Ok(())
     }
+
+    fn keep_authorization(
+        &mut self,
+        headers: &'r HeaderMap,
+        kinds: &SourceKinds,
+    ) -> Result<(), TokenError> {
+        // Two fields are refused even where neither can hold the token.
+        let field = only_authorization(headers)?;
+        if let Some(field) = field
+            && (kinds.bearer || kinds.raw)
+            && let Some(token) = in_authorization(field, kinds)?
+        {
+            self.keep(token, Carrier::Authorization)?;
+        }
+        Ok(())
+    }
+
+    fn keep_fields(
+        &mut self,
+        headers: &'r HeaderMap,
+        sources: &[Source],
+    ) -> Result<(), TokenError> {
+        for (name, value) in headers {
+            if is_any_field(sources, name) {
+                self.keep(in_field(value)?, Carrier::Header)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn keep_cookies(
+        &mut self,
+        headers: &'r HeaderMap,
+        sources: &[Source],
+    ) -> Result<(), TokenError> {
+        for field in headers.get_all(COOKIE) {
+            for token in tokens_in_cookies(field.as_bytes(), sources) {
+                self.keep(token, Carrier::Cookie)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Returns the token in a field of its own: the whole value, or the text after `Bearer`.
 fn in_field(value: &HeaderValue) -> Result<&[u8], TokenError> {
-    let text = value
-        .to_str()
-        .map_err(|_| TokenError::Malformed)?
-        .as_bytes();
-    let (is_bearer, token) = scheme(text);
-    Ok(if is_bearer { token } else { text })
+    let Ok(text) = value.to_str() else {
+        return Err(TokenError::Malformed);
+    };
+    let text = text.as_bytes();
+    Ok(after_bearer(text).unwrap_or(text))
 }
 
 fn only_authorization(headers: &HeaderMap) -> Result<Option<&HeaderValue>, TokenError> {
@@ -173,32 +206,35 @@ fn only_authorization(headers: &HeaderMap) -> Result<Option<&HeaderValue>, Token
     }
 }
 
-/// Returns the token of the one `Authorization` field, if it is looked for there. A credential of
-/// another scheme is not a token.
-fn authorization(
-    headers: &HeaderMap,
-    bearer: bool,
-    raw: bool,
-) -> Result<Option<&[u8]>, TokenError> {
-    let Some(field) = only_authorization(headers)?.filter(|_| bearer || raw) else {
-        return Ok(None);
-    };
+/// Returns the token of an `Authorization` field. A credential of another scheme is not a token.
+fn in_authorization<'r>(
+    field: &'r HeaderValue,
+    kinds: &SourceKinds,
+) -> Result<Option<&'r [u8]>, TokenError> {
+    let value = field.as_bytes();
     // Field values hold no control characters, so an ASCII value is text.
-    let value = Some(field.as_bytes())
-        .filter(|value| value.is_ascii())
-        .ok_or(TokenError::Malformed)?;
-    match scheme(value) {
-        (true, b"") if bearer => Err(TokenError::Malformed),
-        (true, token) => Ok(bearer.then_some(token)),
-        (false, _) => Ok((raw && !value.is_empty() && !value.contains(&b' ')).then_some(value)),
+    if !value.is_ascii() {
+        return Err(TokenError::Malformed);
     }
+    if let Some(token) = after_bearer(value) {
+        return match token {
+            _ if !kinds.bearer => Ok(None),
+            b"" => Err(TokenError::Malformed),
+            token => Ok(Some(token)),
+        };
+    }
+    let is_raw_token = kinds.raw && !value.is_empty() && !value.contains(&b' ');
+    Ok(is_raw_token.then_some(value))
 }
 
-/// Returns whether a value has the scheme `Bearer`, in any case, and the text after the scheme.
-fn scheme(value: &[u8]) -> (bool, &[u8]) {
-    let at = value.iter().position(|b| *b == b' ').unwrap_or(value.len());
-    let (scheme, token) = value.split_at(at);
-    (scheme.eq_ignore_ascii_case(b"bearer"), token.trim_ascii())
+/// Returns the text after the scheme `Bearer`, in any case; `None` for another scheme.
+fn after_bearer(value: &[u8]) -> Option<&[u8]> {
+    let end = value.iter().position(|b| *b == b' ').unwrap_or(value.len());
+    let (scheme, token) = value.split_at(end);
+    if !scheme.eq_ignore_ascii_case(b"bearer") {
+        return None;
+    }
+    Some(token.trim_ascii())
 }
 
 #[cfg(test)]

@@ -50,6 +50,11 @@ impl VerifiedToken {
     fn is_alive(&self, now: UnixTime) -> bool {
         self.key.is_live() && now.0 < self.registered.expires
     }
+
+    /// Returns whether the entry is for exactly this text, and its key has not been withdrawn.
+    fn is_live_and_has(&self, text: &[u8]) -> bool {
+        self.text.as_bytes() == text && self.key.is_live()
+    }
 }
 
 /// The level of the cache that all workers share, bounded by bytes.
@@ -78,9 +83,8 @@ impl SharedCache {
     /// Makes a cache of at most `bytes`; 0 turns it off.
     #[must_use]
     pub fn new(bytes: u64) -> Self {
-        let entries = usize::try_from(bytes / 4096)
-            .unwrap_or(usize::MAX)
-            .clamp(16, 1 << 20);
+        let entries = usize::try_from(bytes / 4096).unwrap_or(usize::MAX);
+        let entries = entries.clamp(16, 1 << 20);
         let tokens = (bytes > 0).then(|| {
             let hasher = foldhash::fast::RandomState::default();
             quick_cache::sync::Cache::with(entries, bytes, ByBytes, hasher, Default::default())
@@ -102,9 +106,10 @@ impl SharedCache {
     /// Returns the number of tokens in the cache.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.tokens
-            .as_ref()
-            .map_or(0, quick_cache::sync::Cache::len)
+        match &self.tokens {
+            Some(tokens) => tokens.len(),
+            None => 0,
+        }
     }
 
     /// Returns whether the cache holds no token.
@@ -116,9 +121,8 @@ impl SharedCache {
     /// Hashes a token. One half hashes the whole text; the other half hashes the end alone, which
     /// is the signature, so that one pass over the token is enough.
     fn hash(&self, text: &[u8]) -> u128 {
-        let end = text
-            .get(text.len().saturating_sub(HASHED_END)..)
-            .unwrap_or_default();
+        let start = text.len().saturating_sub(HASHED_END);
+        let end = text.get(start..).unwrap_or_default();
         u128::from(self.high.hash_one(text)) << 64 | u128::from(self.low.hash_one(end))
     }
 }
@@ -129,12 +133,12 @@ impl SharedCache {
     clippy::redundant_allocation,
     reason = "the Rc is the worker's own count"
 )]
-pub(super) struct Hot {
+pub(super) struct HotToken {
     pub(super) token: Rc<Arc<VerifiedToken>>,
     pub(super) principal: Rc<Arc<Principal>>,
 }
 
-impl Hot {
+impl HotToken {
     pub(super) fn new(token: Arc<VerifiedToken>) -> Self {
         Self {
             principal: Rc::new(token.principal.clone()),
@@ -147,7 +151,7 @@ impl Hot {
 #[derive(Debug)]
 pub struct WorkerCache {
     shared: Arc<SharedCache>,
-    hot: RefCell<quick_cache::unsync::Cache<u128, Hot>>,
+    hot: RefCell<quick_cache::unsync::Cache<u128, HotToken>>,
 }
 
 /// The level at which a token was found: an index into `GatewayMetrics::CACHE_RESULTS`.
@@ -179,29 +183,25 @@ impl WorkerCache {
     }
 
     /// Returns the entry with exactly this text, if its key has not been withdrawn.
-    pub(super) fn find(&self, text: &[u8]) -> (Option<Hot>, CacheResult) {
-        let Some(shared) = &self.shared.tokens else {
-            return (None, CacheResult::Miss);
-        };
+    pub(super) fn find(&self, text: &[u8]) -> Option<(HotToken, CacheResult)> {
+        let shared = self.shared.tokens.as_ref()?;
         let hash = self.shared.hash(text);
-        let good = |token: &VerifiedToken| token.text.as_bytes() == text && token.key.is_live();
         if let Some(hot) = self.hot.borrow().get(&hash)
-            && good(&hot.token)
+            && hot.token.is_live_and_has(text)
         {
-            return (Some(hot.clone()), CacheResult::Worker);
+            return Some((hot.clone(), CacheResult::Worker));
         }
-        match shared.get(&hash) {
-            Some(token) if good(&token) => {
-                let hot = Hot::new(token);
-                self.hot.borrow_mut().insert(hash, hot.clone());
-                (Some(hot), CacheResult::Shared)
-            }
-            _ => (None, CacheResult::Miss),
+        let token = shared.get(&hash)?;
+        if !token.is_live_and_has(text) {
+            return None;
         }
+        let hot = HotToken::new(token);
+        self.hot.borrow_mut().insert(hash, hot.clone());
+        Some((hot, CacheResult::Shared))
     }
 
     /// Keeps a verified token on both levels.
-    pub(super) fn keep(&self, hot: &Hot) {
+    pub(super) fn keep(&self, hot: &HotToken) {
         let Some(shared) = &self.shared.tokens else {
             return;
         };
@@ -223,7 +223,7 @@ mod tests {
     use crate::issuer::fixture::{Signer, jwks};
     use crate::policy::{Claim, Claims, ScopeSet};
 
-    fn verified(text: &str, expires: u64) -> Hot {
+    fn verified(text: &str, expires: u64) -> HotToken {
         let set = KeySet::parse(jwks(&[Signer::p256().jwk("a")]).as_bytes(), 1).unwrap();
         let claims = Claims::of(vec![(
             "exp".into(),
@@ -236,7 +236,7 @@ mod tests {
             scopes: ScopeSet::default(),
             claims,
         };
-        Hot::new(Arc::new(VerifiedToken {
+        HotToken::new(Arc::new(VerifiedToken {
             text: text.into(),
             verifier: 0,
             key: Arc::clone(&set.keys[0]),
@@ -262,7 +262,7 @@ mod tests {
                 (left, left),
                 "at {now}"
             );
-            assert_eq!(worker.find(b"long").0.is_some(), now < 200, "at {now}");
+            assert_eq!(worker.find(b"long").is_some(), now < 200, "at {now}");
         }
     }
 
@@ -271,8 +271,8 @@ mod tests {
     fn kept(worker: &WorkerCache, seed: u64, expires: u64) -> (String, usize) {
         let text = unique(seed);
         worker.keep(&verified(&text, expires));
-        let (hot, _) = worker.find(text.as_bytes());
-        let at = hot.unwrap().token.text.as_ptr() as usize;
+        let (hot, _) = worker.find(text.as_bytes()).unwrap();
+        let at = hot.token.text.as_ptr() as usize;
         assert!(is_at(at, &text));
         (text, at)
     }

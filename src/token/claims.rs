@@ -55,30 +55,35 @@ pub(super) struct Registered {
 impl Registered {
     /// Reads the registered claims; `None` if a claim has the wrong type, or `exp` is missing.
     pub(super) fn of(claims: &Claims) -> Option<Self> {
-        let issued_at = optional(claims, "iat", numeric_date);
-        let subject = optional(claims, "sub", Claim::as_text);
-        (issued_at.is_ok() && subject.is_ok()).then_some(())?;
-        let mut client = None;
-        for name in CLIENT_CLAIMS {
-            // Each of them has to be a string, even if another one takes precedence.
-            client = client.or(optional(claims, name, Claim::as_text).ok()?);
-        }
+        optional(claims, "iat", numeric_date).ok()?;
+        optional(claims, "sub", Claim::as_text).ok()?;
+        let audience = optional(claims, "aud", Claim::as_texts).ok()?;
+        let token_use = optional(claims, "token_use", Claim::as_text).ok()?;
         Some(Self {
             expires: numeric_date(claims.get("exp")?)?,
             not_before: optional(claims, "nbf", numeric_date).ok()?,
-            audience: optional(claims, "aud", Claim::as_texts)
-                .ok()?
+            audience: audience
                 .unwrap_or_default()
                 .into_iter()
                 .map(Box::from)
                 .collect(),
-            client: client.map(Box::from),
-            token_use: optional(claims, "token_use", Claim::as_text)
-                .ok()?
-                .map(Box::from),
+            client: client(claims)?.map(Box::from),
+            token_use: token_use.map(Box::from),
             confirmation: Confirmation::of(claims.get("cnf")),
         })
     }
+}
+
+/// Returns the client's name, if the claims have one; the outer `None` if one of its claims has the
+/// wrong type.
+fn client(claims: &Claims) -> Option<Option<&str>> {
+    let mut client = None;
+    for name in CLIENT_CLAIMS {
+        // Each of them has to be a string, even if another one takes precedence.
+        let named = optional(claims, name, Claim::as_text).ok()?;
+        client = client.or(named);
+    }
+    Some(client)
 }
 
 /// The error of a claim with the wrong type.
@@ -141,14 +146,10 @@ impl<'de> DeserializeSeed<'de> for Strict<'_> {
 
 impl Strict<'_> {
     fn inner<E: Error>(&self) -> Result<Self, E> {
-        let depth = self
-            .depth
-            .checked_sub(1)
-            .ok_or_else(|| E::custom("nested too deeply"))?;
-        Ok(Self {
-            depth,
-            numerals: self.numerals,
-        })
+        match self.depth.checked_sub(1) {
+            Some(depth) => Ok(Self { depth, ..*self }),
+            None => Err(E::custom("nested too deeply")),
+        }
     }
 
     /// Makes the claim of an integer that fits into 64 bits, whose text is as it was written.
@@ -187,10 +188,10 @@ impl<'de> Visitor<'de> for Strict<'_> {
         let Some(numerals) = self.numerals else {
             return Ok(Claim::Number(value.to_string().into()));
         };
-        let text = numerals
-            .take()
-            .ok_or_else(|| E::custom("a number is not where it was read"))?;
-        Ok(Claim::Number(text.into()))
+        match numerals.take() {
+            Some(text) => Ok(Claim::Number(text.into())),
+            None => Err(E::custom("a number is not where it was read")),
+        }
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Claim, E> {
@@ -210,9 +211,10 @@ impl<'de> Visitor<'de> for Strict<'_> {
         while let Some(name) = members.next_key::<Box<str>>()? {
             list.push((name, members.next_value_seed(self.inner()?)?));
         }
-        Claims::of(list)
-            .map(Claim::Map)
-            .ok_or_else(|| A::Error::custom("a member occurs twice"))
+        match Claims::of(list) {
+            Some(claims) => Ok(Claim::Map(claims)),
+            None => Err(A::Error::custom("a member occurs twice")),
+        }
     }
 }
 

@@ -13,10 +13,9 @@ pub(super) fn values<N>(field: &[u8], is_ours: N) -> impl Iterator<Item = &[u8]>
 where
     N: Fn(&[u8]) -> bool + Copy,
 {
-    let pairs = field.split(|b| *b == b';');
-    pairs
-        .flat_map(|pair| segments(pair, b','))
-        .flat_map(move |cookie| cookie_values(&cookie, is_ours))
+    let pairs = field.split(is_semicolon);
+    let cookies = pairs.flat_map(|pair| segments(pair, b','));
+    cookies.flat_map(move |cookie| Values::of(&cookie, is_ours))
 }
 
 /// Returns the field without the cookies that [`values`] finds; `None` if there are none.
@@ -26,13 +25,14 @@ where
 {
     values(field, is_ours).next()?;
     let mut kept = Vec::with_capacity(field.len());
-    for pair in field.split(|b| *b == b';') {
-        let others =
-            segments(pair, b',').filter(|cookie| cookie_values(cookie, is_ours).next().is_none());
-        let pair = others
-            .map(|cookie| cookie.text)
-            .collect::<Vec<_>>()
-            .join(&b',');
+    for pair in field.split(is_semicolon) {
+        let mut others = Vec::new();
+        for cookie in segments(pair, b',') {
+            if Values::of(&cookie, is_ours).next().is_none() {
+                others.push(cookie.text);
+            }
+        }
+        let pair = others.join(&b',');
         let pair = pair.trim_ascii();
         if !pair.is_empty() {
             kept.extend_from_slice(if kept.is_empty() { b"" } else { b"; " });
@@ -42,44 +42,75 @@ where
     Some(kept)
 }
 
-/// Returns the values of a cookie that some parser reads under a name for which `is_ours` returns
-/// true.
-fn cookie_values<'f, N>(
-    cookie: &Segment<'f>,
+fn is_semicolon(byte: &u8) -> bool {
+    *byte == b';'
+}
+
+/// An iterator over the values of a cookie that some parser reads under a name for which `is_ours`
+/// returns true. Each part of the cookie before a `=` is tried as a name.
+struct Values<'f, N> {
+    /// The rest of the cookie, from the name that is tried next; `None` at the end.
+    text: Option<&'f [u8]>,
+    /// The same up to the end of its pair.
+    rest: &'f [u8],
     is_ours: N,
-) -> impl Iterator<Item = &'f [u8]> + use<'f, N>
-where
-    N: Fn(&[u8]) -> bool,
-{
-    let Segment {
-        text,
-        rest,
-        is_first,
-    } = *cookie;
-    let begin = text
-        .iter()
-        .take_while(|b| is_boundary(**b) || **b == b'=')
-        .count();
-    let text = text.get(begin..).unwrap_or_default();
-    let rest = rest.get(begin..).unwrap_or_default();
-    let mut end = 0;
-    text.split(|b| *b == b'=')
-        .enumerate()
-        .filter_map(move |(index, name)| {
-            end += name.len() + 1;
-            let has_value = end <= text.len();
-            // PHP takes a name without a value for a cookie with an empty one, but ends cookies at
-            // `;` alone: after a comma such a name is part of the value.
-            let may_be_bare = index == 0 && is_first;
-            let is_word = (may_be_bare || has_value) && last_word(name).is_some_and(&is_ours);
-            let is_whole = index == 0 && (is_first || has_value) && is_ours(name);
-            let value = if has_value {
-                rest.get(end..).unwrap_or_default()
-            } else {
-                b""
-            };
-            (is_whole || is_word).then(|| value.trim_ascii())
-        })
+    is_first_cookie: bool,
+    is_first_name: bool,
+}
+
+impl<'f, N: Fn(&[u8]) -> bool> Values<'f, N> {
+    fn of(cookie: &Segment<'f>, is_ours: N) -> Self {
+        let begin = cookie.text.iter().position(|b| !is_in_front(*b));
+        let begin = begin.unwrap_or(cookie.text.len());
+        Self {
+            text: Some(cookie.text.get(begin..).unwrap_or_default()),
+            rest: cookie.rest.get(begin..).unwrap_or_default(),
+            is_ours,
+            is_first_cookie: cookie.is_first,
+            is_first_name: true,
+        }
+    }
+
+    /// Returns whether some parser reads this name as ours.
+    fn is_read(&self, name: &[u8], has_value: bool) -> bool {
+        // PHP takes a name without a value for a cookie with an empty one, but ends cookies at `;`
+        // alone: after a comma such a name is part of the value.
+        let may_be_alone = self.is_first_name && self.is_first_cookie;
+        if !has_value && !may_be_alone {
+            return false;
+        }
+        if self.is_first_name && (self.is_ours)(name) {
+            return true;
+        }
+        match last_word(name) {
+            Some(word) => (self.is_ours)(word),
+            None => false,
+        }
+    }
+}
+
+impl<'f, N: Fn(&[u8]) -> bool> Iterator for Values<'f, N> {
+    type Item = &'f [u8];
+
+    fn next(&mut self) -> Option<&'f [u8]> {
+        while let Some(text) = self.text.take() {
+            let mut name = text;
+            let mut value: &[u8] = b"";
+            let end = text.iter().position(|b| *b == b'=');
+            if let Some(end) = end {
+                name = text.get(..end)?;
+                self.text = text.get(end + 1..);
+                self.rest = self.rest.get(end + 1..)?;
+                value = self.rest;
+            }
+            let is_read = self.is_read(name, end.is_some());
+            self.is_first_name = false;
+            if is_read {
+                return Some(value.trim_ascii());
+            }
+        }
+        None
+    }
 }
 
 /// Returns the last word of several, which a parser that ends values at blanks takes for the next
@@ -88,6 +119,11 @@ fn last_word(text: &[u8]) -> Option<&[u8]> {
     let end = text.iter().rposition(|b| !is_boundary(*b))? + 1;
     let words = text.get(..end)?;
     words.get(words.iter().rposition(|b| is_boundary(*b))? + 1..)
+}
+
+/// Returns whether parsers skip a byte in front of a name.
+fn is_in_front(byte: u8) -> bool {
+    is_boundary(byte) || byte == b'='
 }
 
 fn is_boundary(byte: u8) -> bool {

@@ -44,12 +44,12 @@ impl<'t> Jwt<'t> {
         if payload.contains('.') || signature.is_empty() {
             return Err(TokenError::Malformed);
         }
-        let header = decoded(header).and_then(|json| Header::parse(&json));
-        let header = header.ok_or(TokenError::Malformed)?;
+        let header = decoded(header)?;
+        let header = Header::parse(&header).ok_or(TokenError::Malformed)?;
         let algorithm = header.algorithm.ok_or(TokenError::Malformed)?;
         let algorithm = Algorithm::parse(&algorithm).ok_or(TokenError::Algorithm)?;
-        let claims = decoded(payload).and_then(|json| parse_object(&json));
-        let claims = claims.ok_or(TokenError::Malformed)?;
+        let claims = decoded(payload)?;
+        let claims = parse_object(&claims).ok_or(TokenError::Malformed)?;
         let issuer = claims
             .get("iss")
             .and_then(Claim::as_text)
@@ -58,7 +58,7 @@ impl<'t> Jwt<'t> {
         Ok(Self {
             algorithm,
             key_id: header.key_id,
-            typ: header.typ.map_or(Typ::Untyped, |typ| Typ::of(&typ)),
+            typ: Typ::of(header.typ.as_deref()),
             issuer,
             registered: Registered::of(&claims).ok_or(TokenError::Malformed)?,
             claims,
@@ -69,8 +69,14 @@ impl<'t> Jwt<'t> {
 }
 
 /// Decodes a part of a token. The decoded bytes are overwritten when they are dropped.
-fn decoded(part: &str) -> Option<Zeroizing<Vec<u8>>> {
-    URL_SAFE_NO_PAD.decode(part).ok().map(Zeroizing::new)
+///
+/// # Errors
+/// [`TokenError::Malformed`]
+fn decoded(part: &str) -> Result<Zeroizing<Vec<u8>>, TokenError> {
+    match URL_SAFE_NO_PAD.decode(part) {
+        Ok(bytes) => Ok(Zeroizing::new(bytes)),
+        Err(_) => Err(TokenError::Malformed),
+    }
 }
 
 /// The use of a token as its `typ` states it.
@@ -85,12 +91,16 @@ pub(super) enum Typ {
 }
 
 impl Typ {
-    fn of(typ: &str) -> Self {
-        let is = |known: &str| typ.eq_ignore_ascii_case(known);
-        match typ {
-            _ if is("at+jwt") || is("application/at+jwt") => Self::AtJwt,
-            _ if is("jwt") => Self::Untyped,
-            _ => Self::Other,
+    fn of(typ: Option<&str>) -> Self {
+        let Some(typ) = typ else {
+            return Self::Untyped;
+        };
+        if typ.eq_ignore_ascii_case("at+jwt") || typ.eq_ignore_ascii_case("application/at+jwt") {
+            Self::AtJwt
+        } else if typ.eq_ignore_ascii_case("jwt") {
+            Self::Untyped
+        } else {
+            Self::Other
         }
     }
 }

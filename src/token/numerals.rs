@@ -34,7 +34,7 @@ impl<'j> Numerals<'j> {
         for _ in 0..self.passed.replace(0) {
             self.next()?;
         }
-        self.next().and_then(|numeral| str::from_utf8(numeral).ok())
+        str::from_utf8(self.next()?).ok()
     }
 
     fn next(&self) -> Option<&'j [u8]> {
@@ -47,29 +47,27 @@ impl<'j> Numerals<'j> {
                 _ => rest = after,
             }
         }
-        let end = rest
-            .iter()
-            .position(|byte| !is_of_a_number(*byte))
-            .unwrap_or(rest.len());
-        let (numeral, after) = rest.split_at(end);
+        let end = rest.iter().position(is_outside_a_number);
+        let (number, after) = rest.split_at(end.unwrap_or(rest.len()));
         self.rest.set(after);
-        Some(numeral)
+        Some(number)
     }
 }
 
 /// Returns the text after a string whose opening quote was read.
 fn after_string(text: &[u8]) -> Option<&[u8]> {
-    let mut is_escaped = false;
-    let end = text.iter().position(|byte| {
-        let ends = *byte == b'"' && !is_escaped;
-        is_escaped = *byte == b'\\' && !is_escaped;
-        ends
-    });
-    text.get(end?.checked_add(1)?..)
+    let mut rest = text;
+    loop {
+        match rest {
+            [b'"', after @ ..] => return Some(after),
+            [b'\\', _, after @ ..] | [_, after @ ..] => rest = after,
+            [] => return None,
+        }
+    }
 }
 
-fn is_of_a_number(byte: u8) -> bool {
-    matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E')
+fn is_outside_a_number(byte: &u8) -> bool {
+    !matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E')
 }
 
 #[cfg(test)]

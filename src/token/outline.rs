@@ -54,13 +54,19 @@ impl Outline {
     }
 }
 
+/// Lists the members of `cnf`.
 fn members(claim: &Claim) -> String {
     let Claim::Map(members) = claim else {
         return "not an object".to_owned();
     };
-    let member = |(name, value): (&str, &Claim)| match value.as_text() {
-        Some(text) => format!("{name} {text}"),
-        None => name.to_owned(),
-    };
-    members.iter().map(member).collect::<Vec<_>>().join(", ")
+    let mut text = String::new();
+    for (name, value) in members.iter() {
+        text.push_str(if text.is_empty() { "" } else { ", " });
+        text.push_str(name);
+        if let Some(value) = value.as_text() {
+            text.push(' ');
+            text.push_str(value);
+        }
+    }
+    text
 }

@@ -11,19 +11,16 @@ pub(super) fn values<N>(query: &str, is_ours: N) -> impl Iterator<Item = &[u8]>
 where
     N: Fn(&[u8]) -> bool + Copy,
 {
-    let pairs = query.as_bytes().split(|b| *b == b'&');
-    pairs
-        .flat_map(|pair| segments(pair, b';'))
-        .filter_map(move |parameter| {
-            let name = name_of(&parameter);
-            // The value follows the name and `=`; for most parsers a name alone has an empty value.
-            let value = if name.len() < parameter.text.len() {
-                parameter.rest.get(name.len() + 1..)?
-            } else {
-                b""
-            };
-            is_ours(name).then_some(value)
-        })
+    let pairs = query.as_bytes().split(is_ampersand);
+    let parameters = pairs.flat_map(|pair| segments(pair, b';'));
+    parameters.filter_map(move |parameter| {
+        let name = name_of(&parameter);
+        if is_ours(name) {
+            value_of(&parameter, name)
+        } else {
+            None
+        }
+    })
 }
 
 /// Returns the query without the parameters that [`values`] finds; `None` if there are none.
@@ -33,9 +30,13 @@ where
 {
     values(query, is_ours).next()?;
     let mut pairs = Vec::new();
-    for pair in query.as_bytes().split(|b| *b == b'&') {
-        let others = segments(pair, b';').filter(|parameter| !is_ours(name_of(parameter)));
-        let others: Vec<&[u8]> = others.map(|parameter| parameter.text).collect();
+    for pair in query.as_bytes().split(is_ampersand) {
+        let mut others = Vec::new();
+        for parameter in segments(pair, b';') {
+            if !is_ours(name_of(&parameter)) {
+                others.push(parameter.text);
+            }
+        }
         if !others.is_empty() {
             pairs.push(others.join(&b';'));
         }
@@ -44,13 +45,25 @@ where
     String::from_utf8(pairs.join(&b'&')).ok()
 }
 
+fn is_ampersand(byte: &u8) -> bool {
+    *byte == b'&'
+}
+
 fn name_of<'q>(parameter: &Segment<'q>) -> &'q [u8] {
-    let end = parameter
-        .text
-        .iter()
-        .position(|b| *b == b'=')
-        .unwrap_or(parameter.text.len());
-    parameter.text.get(..end).unwrap_or_default()
+    let text = parameter.text;
+    match text.iter().position(|b| *b == b'=') {
+        Some(end) => text.get(..end).unwrap_or_default(),
+        None => text,
+    }
+}
+
+/// Returns the value of a parameter up to the end of its pair.
+fn value_of<'q>(parameter: &Segment<'q>, name: &[u8]) -> Option<&'q [u8]> {
+    // The value follows the name and `=`; for most parsers a name alone has an empty value.
+    if name.len() == parameter.text.len() {
+        return Some(b"");
+    }
+    parameter.rest.get(name.len() + 1..)
 }
 
 #[cfg(test)]

@@ -29,6 +29,17 @@ pub struct Rules {
 impl Rules {
     /// The largest leeway. A clock that differs by more than five minutes is broken.
     pub const MAX_LEEWAY: Duration = Duration::from_secs(300);
+
+    /// Returns whether tokens of a client are accepted.
+    pub(super) fn accepts_client(&self, client: Option<&str>) -> bool {
+        if self.client_ids.is_empty() {
+            return true;
+        }
+        match client {
+            Some(client) => self.client_ids.iter().any(|one| **one == *client),
+            None => false,
+        }
+    }
 }
 
 /// The marks by which a token is recognised as an access token, and not as another token of the
@@ -92,12 +103,22 @@ pub enum Audience {
     OneOf(Vec<Box<str>>),
 }
 
+impl Audience {
+    /// Returns whether the values of `aud` name an accepted audience.
+    pub(super) fn is_named_by(&self, audience: &[Box<str>]) -> bool {
+        match self {
+            Self::Any => true,
+            Self::OneOf(accepted) => accepted.iter().any(|one| audience.contains(one)),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_required_claim_is_a_value_one_of_several_or_there() {
+    fn a_required_claim_has_one_of_the_values_or_is_present() {
         let text = |text: &str| Claim::Text(text.into());
         let claims = Claims::of(vec![
             ("tenant".into(), text("a")),

@@ -11,16 +11,36 @@ pub(super) struct Segment<'t> {
 }
 
 /// Returns the segments of `whole`.
-pub(super) fn segments(whole: &[u8], separator: u8) -> impl Iterator<Item = Segment<'_>> {
-    let mut begin = 0;
-    whole.split(move |b| *b == separator).map(move |text| {
-        let rest = whole.get(begin..).unwrap_or_default();
-        let is_first = begin == 0;
-        begin += text.len() + 1;
-        Segment {
+pub(super) fn segments(whole: &[u8], separator: u8) -> Segments<'_> {
+    Segments {
+        rest: Some(whole),
+        separator,
+        is_first: true,
+    }
+}
+
+/// The iterator of [`segments`].
+pub(super) struct Segments<'t> {
+    rest: Option<&'t [u8]>,
+    separator: u8,
+    is_first: bool,
+}
+
+impl<'t> Iterator for Segments<'t> {
+    type Item = Segment<'t>;
+
+    fn next(&mut self) -> Option<Segment<'t>> {
+        let rest = self.rest.take()?;
+        let mut text = rest;
+        if let Some(end) = rest.iter().position(|b| *b == self.separator) {
+            text = rest.get(..end)?;
+            self.rest = rest.get(end + 1..);
+        }
+        let is_first = std::mem::replace(&mut self.is_first, false);
+        Some(Segment {
             text,
             rest,
             is_first,
-        }
-    })
+        })
+    }
 }

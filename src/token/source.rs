@@ -40,33 +40,31 @@ impl Source {
     /// # Errors
     /// [`SourceError`]
     pub fn parse(text: &str) -> Result<Self, SourceError> {
-        let bad = |name: &str| SourceError::Name(name.into());
         match text.split_once(':') {
             Some(("authorization", "bearer")) => Ok(Self::Bearer),
             Some(("authorization", "raw")) => Ok(Self::Raw),
-            Some(("header", name)) => {
-                let header: HeaderName = name.parse().map_err(|_| bad(name))?;
-                if [
-                    AUTHORIZATION,
-                    CONNECTION,
-                    CONTENT_LENGTH,
-                    COOKIE,
-                    HOST,
-                    TRANSFER_ENCODING,
-                ]
-                .contains(&header)
-                {
-                    return Err(bad(name));
-                }
-                Ok(Self::Header(header))
-            }
+            Some(("header", name)) => match name.parse() {
+                Ok(header) if !NOT_SOURCES.contains(&header) => Ok(Self::Header(header)),
+                _ => Err(SourceError::Name(name.into())),
+            },
             Some(("cookie", name)) if is_plain(name) => Ok(Self::Cookie(name.into())),
             Some(("query", name)) if is_plain(name) => Ok(Self::Query(name.into())),
-            Some(("cookie" | "query", name)) => Err(bad(name)),
+            Some(("cookie" | "query", name)) => Err(SourceError::Name(name.into())),
             _ => Err(SourceError::Form),
         }
     }
 }
+
+/// The header fields that cannot be a source: those with a source of their own, and those that
+/// frame or route the message.
+const NOT_SOURCES: [HeaderName; 6] = [
+    AUTHORIZATION,
+    CONNECTION,
+    CONTENT_LENGTH,
+    COOKIE,
+    HOST,
+    TRANSFER_ENCODING,
+];
 
 impl Source {
     /// Returns whether the token is in `Authorization`, which has a forwarding rule of its own.
@@ -103,14 +101,28 @@ impl Source {
     }
 }
 
+/// Returns whether an upstream could take a field for one that holds a token of `sources`.
+pub(super) fn is_any_field(sources: &[Source], name: &HeaderName) -> bool {
+    sources.iter().any(|source| source.is_field(name))
+}
+
+/// Returns whether an upstream could take a cookie for one that holds a token of `sources`.
+pub(super) fn is_any_cookie(sources: &[Source], spelling: &[u8]) -> bool {
+    sources.iter().any(|source| source.is_cookie(spelling))
+}
+
+/// Returns whether an upstream could take a query parameter for one that holds a token of
+/// `sources`.
+pub(super) fn is_any_parameter(sources: &[Source], spelling: &[u8]) -> bool {
+    sources.iter().any(|source| source.is_parameter(spelling))
+}
+
 /// Returns the values in a `Cookie` field that an upstream could take for tokens of `sources`.
 pub(super) fn tokens_in_cookies<'f>(
     field: &'f [u8],
     sources: &[Source],
 ) -> impl Iterator<Item = &'f [u8]> {
-    cookie::values(field, |name| {
-        sources.iter().any(|source| source.is_cookie(name))
-    })
+    cookie::values(field, |name| is_any_cookie(sources, name))
 }
 
 /// Returns the values in a query that an upstream could take for tokens of `sources`.
@@ -118,17 +130,16 @@ pub(super) fn tokens_in_query<'q>(
     query: &'q str,
     sources: &[Source],
 ) -> impl Iterator<Item = &'q [u8]> {
-    parameter::values(query, |name| {
-        sources.iter().any(|source| source.is_parameter(name))
-    })
+    parameter::values(query, |name| is_any_parameter(sources, name))
 }
 
 /// Returns whether a name needs no decoding in a cookie or a query.
 fn is_plain(name: &str) -> bool {
-    !name.is_empty()
-        && name
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'~'))
+    !name.is_empty() && name.bytes().all(is_plain_byte)
+}
+
+fn is_plain_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~')
 }
 
 impl fmt::Display for Source {
@@ -147,8 +158,8 @@ impl fmt::Display for SourceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Form => f.write_str(
-                "a token source is \"authorization:bearer\", \"authorization:raw\", \"header:<name>\", \
-                 \"cookie:<name>\" or \"query:<name>\"",
+                "a token source is \"authorization:bearer\", \"authorization:raw\", \
+                 \"header:<name>\", \"cookie:<name>\" or \"query:<name>\"",
             ),
             Self::Name(name) => write!(f, "\"{name}\" cannot be the name here"),
         }

@@ -26,44 +26,57 @@ pub(super) fn could_be(spelling: &[u8], name: &str) -> bool {
 /// part of the name for another, so each position of the name in the spelling is tried, at most as
 /// many as the name has bytes.
 fn matches(spelling: &[u8], name: &[u8]) -> bool {
-    let first = spelling
-        .iter()
-        .position(|b| !is_dropped(*b))
-        .unwrap_or(spelling.len());
-    let after = |at: usize| spelling.iter().enumerate().skip(at);
-    let end = after(first)
-        .find(|(_, b)| is_cut(**b))
-        .map_or(spelling.len(), |(at, _)| at);
+    let first = first_kept(spelling);
+    let from_first = spelling.get(first..).unwrap_or_default();
+    let end = match from_first.iter().position(is_cut) {
+        Some(length) => first + length,
+        None => spelling.len(),
+    };
     let whole = spelling.get(..end).unwrap_or_default();
-    let last = whole
-        .iter()
-        .rposition(|b| !is_dropped(*b))
-        .map_or(0, |at| at + 1);
+    let last = match whole.iter().rposition(is_kept) {
+        Some(at) => at + 1,
+        None => 0,
+    };
     let earliest = last.saturating_sub(name.len());
-    (earliest..=first).any(|at| {
-        let parts = spelling
-            .get(at..)
-            .and_then(|from| from.split_at_checked(name.len()));
-        parts.is_some_and(|(part, rest)| is_folded(part, name) && ends(rest))
-    })
+    (earliest..=first).any(|at| has_name_at(spelling, at, name))
+}
+
+/// Returns the index of the first byte that no parser drops; the length if there is none.
+fn first_kept(text: &[u8]) -> usize {
+    text.iter().position(is_kept).unwrap_or(text.len())
+}
+
+fn has_name_at(spelling: &[u8], at: usize, name: &[u8]) -> bool {
+    let from = spelling.get(at..).unwrap_or_default();
+    match from.split_at_checked(name.len()) {
+        Some((part, rest)) => is_folded(part, name) && ends(rest),
+        None => false,
+    }
 }
 
 fn is_folded(part: &[u8], name: &[u8]) -> bool {
-    part.iter().zip(name).all(|(a, b)| folded(*a) == folded(*b))
+    for (byte, expected) in part.iter().zip(name) {
+        if folded(*byte) != folded(*expected) {
+            return false;
+        }
+    }
+    true
 }
 
 /// Returns whether the name ends here: only dropped bytes follow, up to the end of the spelling or
 /// to a byte that ends a name.
 fn ends(rest: &[u8]) -> bool {
-    let solid = rest
-        .iter()
-        .position(|b| !is_dropped(*b))
-        .unwrap_or(rest.len());
-    solid == rest.len() || rest.iter().take(solid).any(|b| is_cut(*b))
+    let kept = first_kept(rest);
+    kept == rest.len() || rest.iter().take(kept).any(is_cut)
 }
 
-fn is_cut(byte: u8) -> bool {
+/// Returns whether a byte ends a name.
+fn is_cut(byte: &u8) -> bool {
     matches!(byte, b'[' | b']' | 0)
+}
+
+fn is_kept(byte: &u8) -> bool {
+    !is_dropped(*byte)
 }
 
 /// Returns whether some parser removes a byte at the ends of a name. Python's `str.strip()` and
@@ -85,10 +98,15 @@ fn decoded(text: &[u8]) -> Vec<u8> {
     let mut decoded = Vec::with_capacity(text.len());
     let mut rest = text;
     while let [byte, after @ ..] = rest {
-        let escape = if *byte == b'%' { escaped(after) } else { None };
-        let (byte, after) = escape.unwrap_or((*byte, after));
-        decoded.push(byte);
-        rest = after;
+        if *byte == b'%'
+            && let Some((octet, after)) = escaped(after)
+        {
+            decoded.push(octet);
+            rest = after;
+        } else {
+            decoded.push(*byte);
+            rest = after;
+        }
     }
     decoded
 }
@@ -104,8 +122,8 @@ fn escaped(text: &[u8]) -> Option<(u8, &[u8])> {
 }
 
 fn octet(high: u8, low: u8) -> Option<u8> {
-    let digit = |byte: u8| char::from(byte).to_digit(16);
-    u8::try_from(digit(high)? * 16 + digit(low)?).ok()
+    let (high, low) = (char::from(high), char::from(low));
+    u8::try_from(high.to_digit(16)? * 16 + low.to_digit(16)?).ok()
 }
 
 #[cfg(test)]

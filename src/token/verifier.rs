@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::cache::{CacheResult, Hot, VerifiedToken, WorkerCache};
+use super::cache::{CacheResult, HotToken, VerifiedToken, WorkerCache};
 use super::claims::Registered;
 use super::jwt::{Jwt, Typ};
-use super::{Audience, BearerToken, Rules, TokenError, TypPolicy};
+use super::{BearerToken, Rules, TokenError, TypPolicy};
 use crate::clock::UnixTime;
 use crate::issuer::{Issuer, KeyError};
 use crate::net::{Fingerprint, Peer};
@@ -123,81 +123,78 @@ impl Verifier {
         token: &VerifiedToken,
         context: RequestContext<'_>,
     ) -> Result<(), TokenError> {
-        let leeway = self.rules.leeway.as_secs();
-        let RequestContext {
-            now, certificate, ..
-        } = context;
-        let Registered {
-            expires,
-            not_before,
-            audience,
-            client,
-            token_use,
-            confirmation,
-        } = &token.registered;
-        if now.0 >= expires.saturating_add(leeway) {
-            return Err(TokenError::Expired);
-        }
-        if not_before.is_some_and(|start| now.0.saturating_add(leeway) < start) {
-            return Err(TokenError::NotYetValid);
-        }
-        let wrong_use = self.rules.token_use.is_some() && self.rules.token_use != *token_use;
-        if wrong_use || !token.is_right_kind {
+        let rules = &self.rules;
+        let registered = &token.registered;
+        self.check_time(registered, context.now)?;
+        let is_wrong_use = rules.token_use.is_some() && rules.token_use != registered.token_use;
+        if is_wrong_use || !token.is_right_kind {
             return Err(TokenError::NotAccessToken);
         }
-        if let Audience::OneOf(ours) = &self.rules.audience
-            && !ours.iter().any(|one| audience.contains(one))
-        {
+        if !rules.audience.is_named_by(&registered.audience) {
             return Err(TokenError::Audience);
         }
-        let clients = &self.rules.client_ids;
-        if !clients.is_empty()
-            && client
-                .as_ref()
-                .is_none_or(|client| !clients.contains(client))
-        {
+        if !rules.accepts_client(registered.client.as_deref()) {
             return Err(TokenError::Client);
         }
-        let claims = &token.principal.claims;
-        if !self
-            .rules
-            .required_claims
-            .iter()
-            .all(|required| required.is_met(claims))
-        {
-            return Err(TokenError::RequiredClaim);
+        for required in &rules.required_claims {
+            if !required.is_met(&token.principal.claims) {
+                return Err(TokenError::RequiredClaim);
+            }
         }
-        confirmation.check(certificate)
+        registered.confirmation.check(context.certificate)
+    }
+
+    fn check_time(&self, registered: &Registered, now: UnixTime) -> Result<(), TokenError> {
+        let leeway = self.rules.leeway.as_secs();
+        if now.0 >= registered.expires.saturating_add(leeway) {
+            return Err(TokenError::Expired);
+        }
+        match registered.not_before {
+            Some(start) if now.0.saturating_add(leeway) < start => Err(TokenError::NotYetValid),
+            _ => Ok(()),
+        }
     }
 
     /// Returns whether the token is of the kind that the issuer's entry accepts: an access token,
     /// unless the entry asks for ID tokens by name. The cache keeps the result, since it cannot
     /// change while the entry lives.
     fn is_right_kind(&self, typ: Typ, claims: &Claims) -> bool {
-        let has = |name: &&str| claims.get(name).is_some();
-        let says_something =
-            |name: &&str| claims.get(name).is_some_and(|claim| *claim != Claim::Null);
-        let says = |typ: &str| claims.get("typ").and_then(Claim::as_text) == Some(typ);
-        let wants_id_tokens = self.rules.token_use.as_deref() == Some("id");
-        match (typ, self.rules.typ) {
-            (Typ::Other, _) => false,
-            (Typ::Untyped, _) if wants_id_tokens => true,
-            (Typ::AtJwt, TypPolicy::AtJwt) => RFC_9068_CLAIMS.iter().all(says_something),
-            (Typ::AtJwt, _) => true,
-            (Typ::Untyped, TypPolicy::AtJwt) => false,
-            // Keycloak states the type in the claims, and some of its access tokens have a nonce.
-            (Typ::Untyped, _) if says("Bearer") => true,
-            (Typ::Untyped, _) if says("ID") || ID_TOKEN_CLAIMS.iter().any(has) => false,
-            (Typ::Untyped, TypPolicy::Access) => {
-                let scoped = self
-                    .rules
-                    .scope_claims
-                    .iter()
-                    .any(|path| claims.find(path).is_some());
-                scoped || ACCESS_TOKEN_CLAIMS.iter().any(has)
-            }
-            (Typ::Untyped, TypPolicy::Untyped) => true,
+        match typ {
+            Typ::Other => false,
+            Typ::Untyped => self.accepts_untyped(claims),
+            Typ::AtJwt if self.rules.typ == TypPolicy::AtJwt => has_rfc_9068_claims(claims),
+            Typ::AtJwt => true,
         }
+    }
+
+    /// Returns whether a token without a type is of the kind that the issuer's entry accepts.
+    fn accepts_untyped(&self, claims: &Claims) -> bool {
+        if self.rules.token_use.as_deref() == Some("id") {
+            return true;
+        }
+        if self.rules.typ == TypPolicy::AtJwt {
+            return false;
+        }
+        match claims.get("typ").and_then(Claim::as_text) {
+            // Keycloak states the type in the claims, and some of its access tokens have a nonce.
+            Some("Bearer") => return true,
+            Some("ID") => return false,
+            _ => {}
+        }
+        if has_any(claims, &ID_TOKEN_CLAIMS) {
+            return false;
+        }
+        match self.rules.typ {
+            TypPolicy::Untyped => true,
+            TypPolicy::AtJwt | TypPolicy::Access => {
+                self.has_scope_claim(claims) || has_any(claims, &ACCESS_TOKEN_CLAIMS)
+            }
+        }
+    }
+
+    fn has_scope_claim(&self, claims: &Claims) -> bool {
+        let paths = &self.rules.scope_claims;
+        paths.iter().any(|path| claims.find(path).is_some())
     }
 
     async fn verify(&self, text: &str, jwt: Jwt<'_>) -> Result<VerifiedToken, TokenError> {
@@ -207,13 +204,7 @@ impl Verifier {
         let key = self
             .issuer
             .key(jwt.key_id.as_deref(), jwt.algorithm)
-            .await
-            .map_err(|error| match error {
-                KeyError::Unknown => TokenError::UnknownKey,
-                KeyError::Unavailable { retry_after } => {
-                    TokenError::KeysUnavailable { retry_after }
-                }
-            })?;
+            .await?;
         if !key.verify(jwt.algorithm, jwt.message, jwt.signature) {
             return Err(TokenError::Signature);
         }
@@ -238,24 +229,52 @@ impl Verifier {
     /// Returns whether a new verification of the token would find the same key. The key of a `kid`
     /// stays the same while it lives; a token without a `kid` is refused once the issuer has a
     /// second key that it could name.
-    fn finds_its_key(&self, token: &VerifiedToken) -> bool {
-        token.without_kid.is_none_or(|algorithm| {
-            self.issuer
-                .find(None, algorithm)
-                .is_some_and(|key| Arc::ptr_eq(&key, &token.key))
-        })
+    fn still_finds_key(&self, token: &VerifiedToken) -> bool {
+        let Some(algorithm) = token.without_kid else {
+            return true;
+        };
+        match self.issuer.find(None, algorithm) {
+            Some(key) => Arc::ptr_eq(&key, &token.key),
+            None => false,
+        }
     }
 
     /// Returns the scopes of all scope claims. A claim that is neither a string nor a list of
     /// strings grants nothing.
     fn scopes(&self, claims: &Claims) -> ScopeSet {
-        ScopeSet::granted_by(
-            self.rules
-                .scope_claims
-                .iter()
-                .filter_map(|path| claims.find(path)),
-        )
+        let paths = self.rules.scope_claims.iter();
+        ScopeSet::granted_by(paths.filter_map(|path| claims.find(path)))
     }
+
+    fn rejection(&self, error: TokenError) -> Rejection {
+        Rejection {
+            error,
+            issuer: Some(self.name().clone()),
+        }
+    }
+}
+
+impl From<KeyError> for TokenError {
+    fn from(error: KeyError) -> Self {
+        match error {
+            KeyError::Unknown => Self::UnknownKey,
+            KeyError::Unavailable { retry_after } => Self::KeysUnavailable { retry_after },
+        }
+    }
+}
+
+/// Returns whether the claims have all that RFC 9068 §2.2 requires, none of them `null`.
+fn has_rfc_9068_claims(claims: &Claims) -> bool {
+    for name in RFC_9068_CLAIMS {
+        if matches!(claims.get(name), None | Some(Claim::Null)) {
+            return false;
+        }
+    }
+    true
+}
+
+fn has_any(claims: &Claims, names: &[&str]) -> bool {
+    names.iter().any(|name| claims.get(name).is_some())
 }
 
 /// Establishes the caller's identity from a token of one of `verifiers`. No other function calls
@@ -273,19 +292,8 @@ pub async fn authenticate(
     if token.as_bytes().len() > max_bytes {
         return Err(TokenError::TooLong.into());
     }
-    let (cached, found) = cache.map_or((None, CacheResult::Miss), |cache| {
-        cache.find(token.as_bytes())
-    });
-    let known = cached.and_then(|hot| {
-        let verifier = verifiers
-            .iter()
-            .find(|verifier| verifier.id == hot.token.verifier)?;
-        verifier
-            .finds_its_key(&hot.token)
-            .then_some((verifier, hot, found))
-    });
-    let (verifier, hot, result) = match known {
-        Some(known) => known,
+    let (verifier, hot, result) = match find_cached(verifiers, token, cache) {
+        Some(cached) => cached,
         None => {
             // Boxed, because the rarely used state of a verification would enlarge the future of
             // every request.
@@ -296,10 +304,27 @@ pub async fn authenticate(
             (verifier, hot, CacheResult::Miss)
         }
     };
-    verifier
-        .check_claims(&hot.token, context)
-        .map_err(|error| verifier.rejection(error))?;
-    Ok((Identity::verified(hot.principal), result))
+    match verifier.check_claims(&hot.token, context) {
+        Ok(()) => Ok((Identity::verified(hot.principal), result)),
+        Err(error) => Err(verifier.rejection(error)),
+    }
+}
+
+/// Returns the cached token with the same text, its verifier and its cache level, if a new
+/// verification would have the same result.
+fn find_cached<'v>(
+    verifiers: &'v [Arc<Verifier>],
+    token: BearerToken<'_>,
+    cache: Option<&WorkerCache>,
+) -> Option<(&'v Verifier, HotToken, CacheResult)> {
+    let (hot, result) = cache?.find(token.as_bytes())?;
+    for verifier in verifiers {
+        if verifier.id == hot.token.verifier {
+            let is_valid = verifier.still_finds_key(&hot.token);
+            return is_valid.then_some((verifier, hot, result));
+        }
+    }
+    None
 }
 
 /// Verifies a token's signature with the one of `verifiers` that its `iss` names, and returns that
@@ -307,28 +332,18 @@ pub async fn authenticate(
 async fn verified<'v>(
     verifiers: &'v [Arc<Verifier>],
     token: BearerToken<'_>,
-) -> Result<(&'v Arc<Verifier>, Hot), Rejection> {
+) -> Result<(&'v Verifier, HotToken), Rejection> {
     let text = token.as_str()?;
     let jwt = Jwt::parse(text)?;
-    let named = |verifier: &&Arc<Verifier>| *verifier.issuer.entry().issuer == *jwt.issuer;
-    let verifier = verifiers
-        .iter()
-        .find(named)
-        .ok_or(TokenError::UnknownIssuer)?;
-    let verified = verifier
-        .verify(text, jwt)
-        .await
-        .map_err(|error| verifier.rejection(error))?;
-    Ok((verifier, Hot::new(Arc::new(verified))))
-}
-
-impl Verifier {
-    fn rejection(&self, error: TokenError) -> Rejection {
-        Rejection {
-            error,
-            issuer: Some(self.name().clone()),
+    for verifier in verifiers {
+        if *verifier.issuer.entry().issuer == *jwt.issuer {
+            return match verifier.verify(text, jwt).await {
+                Ok(verified) => Ok((verifier, HotToken::new(Arc::new(verified)))),
+                Err(error) => Err(verifier.rejection(error)),
+            };
         }
     }
+    Err(TokenError::UnknownIssuer.into())
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use crate::issuer::{Algorithm, KeySource, maintain};
 use crate::net::fake::{Fake, json};
 use crate::net::{Client, Tls, Url};
 use crate::telemetry::Metrics;
-use crate::token::SharedCache;
+use crate::token::{Audience, SharedCache};
 
 const KEYS: &str = "/keys";
 const EARLY: RequestContext<'_> = RequestContext::at(UnixTime(1));
