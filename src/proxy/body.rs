@@ -57,43 +57,54 @@ impl std::error::Error for BodyError {}
 
 /// The deadlines of a body: one for the next piece, and one for the request as a whole.
 #[derive(Debug)]
-pub(super) struct Watch {
+pub(super) struct BodyTimer {
     idle: Duration,
     until: Option<Instant>,
     /// The timer, made at the first wait: a body that arrives at once needs none.
     sleep: Option<Pin<Box<Sleep>>>,
-    waiting: bool,
+    is_waiting: bool,
 }
 
-impl Watch {
+impl BodyTimer {
     pub(super) fn new(idle: Duration, until: Option<Instant>) -> Self {
         Self {
             idle,
             until,
             sleep: None,
-            waiting: false,
+            is_waiting: false,
         }
     }
 
     /// Checks the deadline of the request when the next piece has arrived. Without this check a
     /// peer that always sends in time could exceed the deadline, since the timer is polled only
     /// while the body waits.
-    fn progress(&mut self) -> Option<BodyError> {
-        self.waiting = false;
+    fn check(&mut self) -> Option<BodyError> {
+        self.is_waiting = false;
         self.is_over().then_some(BodyError::Deadline)
     }
 
     fn is_over(&self) -> bool {
-        self.until.is_some_and(|until| clock::monotonic() >= until)
+        match self.until {
+            Some(until) => clock::monotonic() >= until,
+            None => false,
+        }
+    }
+
+    /// Returns the deadline of a wait that begins now.
+    fn next_deadline(&self) -> Instant {
+        let idle = clock::monotonic() + self.idle;
+        match self.until {
+            Some(until) => until.min(idle),
+            None => idle,
+        }
     }
 
     /// Polls the timer while the next piece is missing, and returns an error once a deadline has
     /// passed.
     fn poll_overdue(&mut self, cx: &mut Context<'_>) -> Option<BodyError> {
-        if !self.waiting {
-            self.waiting = true;
-            let idle = clock::monotonic() + self.idle;
-            let deadline = self.until.map_or(idle, |until| until.min(idle)).into();
+        if !self.is_waiting {
+            self.is_waiting = true;
+            let deadline = self.next_deadline().into();
             match &mut self.sleep {
                 Some(sleep) => sleep.as_mut().reset(deadline),
                 None => self.sleep = Some(Box::pin(tokio::time::sleep_until(deadline))),
@@ -123,7 +134,7 @@ pub(super) enum UploadFailure {
     /// The client broke the framing of its body.
     Malformed,
     /// The client disconnected in the middle of the body.
-    Left,
+    Disconnected,
 }
 
 /// The state of an upload, shared with the task that waits for the response: the connection to the
@@ -151,13 +162,14 @@ pub enum RequestBody {
 /// A request body that is read from the client while it is forwarded.
 pub struct Streaming {
     incoming: Incoming,
-    left: Option<u64>,
-    watch: Watch,
+    /// The number of bytes that may still arrive, if there is a limit.
+    remaining: Option<u64>,
+    timer: BodyTimer,
     upload: UploadStatus,
     view: Rc<View>,
     /// Tells the connection that the body is not read to its end yet; dropped at the end of the
     /// body.
-    counted: Option<Rc<()>>,
+    unread: Option<Rc<()>>,
 }
 
 impl RequestBody {
@@ -167,7 +179,7 @@ impl RequestBody {
     pub(super) fn new(
         incoming: Incoming,
         limit: Option<u64>,
-        watch: Watch,
+        timer: BodyTimer,
         view: &Rc<View>,
         upgrades: &Upgrades,
     ) -> (Self, Option<UploadStatus>) {
@@ -177,11 +189,11 @@ impl RequestBody {
         let upload = UploadStatus::default();
         let streaming = Streaming {
             incoming,
-            left: limit,
-            watch,
+            remaining: limit,
+            timer,
             upload: upload.clone(),
             view: view.clone(),
-            counted: upgrades.body(),
+            unread: upgrades.unread_body(),
         };
         (Self::Streaming(Box::new(streaming)), Some(upload))
     }
@@ -190,39 +202,79 @@ impl RequestBody {
 impl Streaming {
     fn end(&mut self) {
         self.upload.progress.ended();
-        drop(self.counted.take());
+        drop(self.unread.take());
     }
 
-    fn fail(&self, error: BodyError) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        self.upload.failure.set(Some(match &error {
+    fn note_failure(&self, error: &BodyError) {
+        self.upload.failure.set(Some(match error {
             BodyError::Stalled => UploadFailure::Stalled,
             BodyError::TooLarge => UploadFailure::TooLarge,
             BodyError::Deadline => UploadFailure::Deadline,
-            BodyError::Client(error) if has_left(error) => UploadFailure::Left,
+            BodyError::Client(error) if is_disconnect(error) => UploadFailure::Disconnected,
             BodyError::Client(_) | BodyError::Upstream(_) | BodyError::Malformed => {
                 UploadFailure::Malformed
             }
         }));
-        Poll::Ready(Some(Err(error)))
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let Poll::Ready(next) = Pin::new(&mut self.incoming).poll_frame(cx) else {
+            self.upload.progress.awaited();
+            return match self.timer.poll_overdue(cx) {
+                Some(error) => Poll::Ready(Some(Err(error))),
+                None => Poll::Pending,
+            };
+        };
+        // A body that has ended did so in time.
+        let Some(frame) = next else {
+            self.end();
+            return Poll::Ready(None);
+        };
+        if let Some(error) = self.timer.check() {
+            return Poll::Ready(Some(Err(error)));
+        }
+        Poll::Ready(Some(match frame {
+            Ok(frame) => self.accept(frame),
+            Err(error) => Err(BodyError::Client(error)),
+        }))
+    }
+
+    /// Checks a frame of the client, and turns it into the upstream's.
+    fn accept(&mut self, mut frame: Frame<Bytes>) -> Result<Frame<Bytes>, BodyError> {
+        if let Some(trailers) = frame.trailers_mut() {
+            if headers::has_padded(trailers) {
+                return Err(BodyError::Malformed);
+            }
+            headers::trailers_to_upstream(trailers, &self.view.snapshot.own_headers);
+        }
+        if let (Some(remaining), Some(data)) = (self.remaining, frame.data_ref()) {
+            let Some(remaining) = remaining.checked_sub(data.len() as u64) else {
+                return Err(BodyError::TooLarge);
+            };
+            self.remaining = Some(remaining);
+        }
+        if self.incoming.is_end_stream() {
+            self.end();
+        } else {
+            self.upload.progress.taken();
+        }
+        Ok(frame)
     }
 }
 
 /// Returns whether a body ended early because its connection or its stream did. Any other error is
 /// about the framing.
-fn has_left(error: &hyper::Error) -> bool {
+fn is_disconnect(error: &hyper::Error) -> bool {
     let Some(source) = error.source() else {
         return error.is_incomplete_message();
     };
     if let Some(error) = source.downcast_ref::<h2::Error>() {
         return error.is_io() || error.is_remote();
     }
-    let error = source.downcast_ref::<io::Error>();
-    error.is_some_and(|error| {
-        !matches!(
-            error.kind(),
-            ErrorKind::InvalidInput | ErrorKind::InvalidData
-        )
-    })
+    match source.downcast_ref::<io::Error>().map(io::Error::kind) {
+        Some(ErrorKind::InvalidInput | ErrorKind::InvalidData) | None => false,
+        Some(_) => true,
+    }
 }
 
 impl Body for RequestBody {
@@ -236,46 +288,12 @@ impl Body for RequestBody {
         let Self::Streaming(body) = self.get_mut() else {
             return Poll::Ready(None);
         };
-        let Poll::Ready(next) = Pin::new(&mut body.incoming).poll_frame(cx) else {
-            body.upload.progress.awaited();
-            return body
-                .watch
-                .poll_overdue(cx)
-                .map_or(Poll::Pending, |error| body.fail(error));
-        };
-        // A body that has ended did so in time.
-        if next.is_some()
-            && let Some(error) = body.watch.progress()
-        {
-            return body.fail(error);
-        }
-        match next {
-            Some(Ok(mut frame)) => {
-                if let Some(trailers) = frame.trailers_mut() {
-                    if headers::has_padded(trailers) {
-                        return body.fail(BodyError::Malformed);
-                    }
-                    headers::trailers_to_upstream(trailers, &body.view.snapshot.own_headers);
-                }
-                let length = frame.data_ref().map_or(0, |data| data.len() as u64);
-                if let Some(left) = body.left {
-                    let Some(left) = left.checked_sub(length) else {
-                        return body.fail(BodyError::TooLarge);
-                    };
-                    body.left = Some(left);
-                }
-                if body.incoming.is_end_stream() {
-                    body.end();
-                } else {
-                    body.upload.progress.taken();
-                }
-                Poll::Ready(Some(Ok(frame)))
+        match body.poll_next(cx) {
+            Poll::Ready(Some(Err(error))) => {
+                body.note_failure(&error);
+                Poll::Ready(Some(Err(error)))
             }
-            Some(Err(error)) => body.fail(BodyError::Client(error)),
-            None => {
-                body.end();
-                Poll::Ready(None)
-            }
+            next => next,
         }
     }
 
@@ -319,7 +337,7 @@ pub(super) enum ReplySource {
 /// A response body that is relayed from the upstream as it arrives.
 pub(super) struct Relay {
     pub(super) reply: Reply<RequestBody>,
-    pub(super) watch: Watch,
+    pub(super) timer: BodyTimer,
     /// The state of the request's body, which may still be arriving.
     pub(super) upload: Option<UploadStatus>,
 }
@@ -340,10 +358,10 @@ impl ReplyBody {
         let Some(trailers) = frame.trailers_mut() else {
             return Some(frame);
         };
-        let rules = self
-            .exchange
-            .as_ref()
-            .and_then(|exchange| exchange.response_rules());
+        let rules = match &self.exchange {
+            Some(exchange) => exchange.response_rules(),
+            None => None,
+        };
         headers::trailers_to_client(trailers, rules);
         // Trailers without a field would only mark the end of the body.
         (!trailers.is_empty()).then_some(frame)
@@ -379,6 +397,22 @@ impl ReplyBody {
 }
 
 impl Relay {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let error = match Pin::new(&mut self.reply).poll_frame(cx) {
+            // A body that has ended did so in time.
+            Poll::Ready(None) => return Poll::Ready(None),
+            Poll::Ready(Some(frame)) => match self.timer.check() {
+                Some(error) => error,
+                None => return Poll::Ready(Some(frame.map_err(BodyError::Upstream))),
+            },
+            Poll::Pending => match self.timer.poll_overdue(cx) {
+                Some(error) => error,
+                None => return Poll::Pending,
+            },
+        };
+        Poll::Ready(Some(Err(error)))
+    }
+
     /// Returns whether the body has no more bytes. A reader that knows the body's length does not
     /// poll for its end.
     fn has_ended(&self) -> bool {
@@ -386,8 +420,8 @@ impl Relay {
     }
 
     /// Returns whether the client disconnected in the middle of its own body.
-    fn is_left(&self) -> bool {
-        self.upload.as_ref().and_then(UploadStatus::failure) == Some(UploadFailure::Left)
+    fn has_client_disconnected(&self) -> bool {
+        self.upload.as_ref().and_then(UploadStatus::failure) == Some(UploadFailure::Disconnected)
     }
 }
 
@@ -422,32 +456,21 @@ impl Body for ReplyBody {
             ReplySource::Upstream(relay) => relay,
             ReplySource::Switched(..) => return Poll::Ready(None),
         };
-        let next = match Pin::new(&mut relay.reply).poll_frame(cx) {
-            // A body that has ended did so in time.
-            Poll::Ready(None) => {
-                this.has_ended = true;
-                None
-            }
-            Poll::Ready(Some(frame)) => match relay.watch.progress() {
-                Some(error) => Some(Err(error)),
-                None => Some(frame.map_err(BodyError::Upstream)),
-            },
-            Poll::Pending => match relay.watch.poll_overdue(cx) {
-                Some(error) => Some(Err(error)),
-                None => return Poll::Pending,
-            },
-        };
-        let error = match next {
-            Some(Err(error)) => error,
-            Some(Ok(frame)) => {
+        let error = match relay.poll_next(cx) {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(Some(Err(error))) => error,
+            Poll::Ready(Some(Ok(frame))) => {
                 let frame = this.relayed(frame);
                 this.has_ended |= frame.is_none();
                 return Poll::Ready(frame.map(Ok));
             }
-            None => return Poll::Ready(None),
+            Poll::Ready(None) => {
+                this.has_ended = true;
+                return Poll::Ready(None);
+            }
         };
         match &mut this.exchange {
-            Some(exchange) if relay.is_left() => exchange.abandoned(),
+            Some(exchange) if relay.has_client_disconnected() => exchange.abandoned(),
             Some(exchange) => exchange.cut(&error),
             None => {}
         }
@@ -482,17 +505,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_piece_that_is_there_can_be_too_late() {
+    fn a_piece_that_has_arrived_can_be_too_late() {
         let hour = Duration::from_secs(3600);
         assert!(matches!(
-            Watch::new(hour, Some(clock::monotonic())).progress(),
+            BodyTimer::new(hour, Some(clock::monotonic())).check(),
             Some(BodyError::Deadline)
         ));
         assert!(
-            Watch::new(hour, Some(clock::monotonic() + hour))
-                .progress()
+            BodyTimer::new(hour, Some(clock::monotonic() + hour))
+                .check()
                 .is_none()
         );
-        assert!(Watch::new(Duration::ZERO, None).progress().is_none());
+        assert!(BodyTimer::new(Duration::ZERO, None).check().is_none());
     }
 }

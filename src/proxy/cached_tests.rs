@@ -28,7 +28,9 @@ use crate::snapshot::Live;
 use crate::telemetry::{AccessLog, Metrics};
 use crate::token::{SharedCache, TokenError};
 use chance::Chance;
-use model::{ALLOWED, ISSUERS, Published, Settings, Token, Trust, certificate, key_set, rotate};
+use model::{
+    ALLOWED, ISSUERS, IssuerKeys, Published, Settings, Token, certificate, key_set, rotate,
+};
 
 const SEED: &str = "SCOPEGATE_TEST_SEED";
 
@@ -41,11 +43,11 @@ const REQUESTS: usize = 10;
 
 /// The number of tokens in use, and of changes that a failure prints.
 const TOKENS: usize = 24;
-const STORY: usize = 16;
+const HISTORY: usize = 16;
 
 /// The reasons that must each have refused a token that the same caches had let through before at
 /// the same path.
-const TURNS: [&str; 13] = [
+const LATER_REFUSALS: [&str; 13] = [
     "token_expired",
     "token_not_yet_valid",
     "unknown_key",
@@ -79,7 +81,7 @@ fn a_cached_verdict_is_the_verdict_without_a_cache() {
     let mut tally = Tally::default();
     for seed in seeds {
         println!("{SEED}={seed}");
-        runtime.block_on(World::new(seed).play(&mut tally));
+        runtime.block_on(World::new(seed).run(&mut tally));
     }
     if given.is_none() {
         tally.check();
@@ -91,24 +93,24 @@ fn a_cached_verdict_is_the_verdict_without_a_cache() {
 struct Tally {
     /// The number of permitted requests by the cache level that held the token.
     found: [usize; 3],
-    turns: BTreeMap<&'static str, usize>,
+    later_refusals: BTreeMap<&'static str, usize>,
 }
 
 impl Tally {
     fn check(&self) {
         println!(
             "found on a worker, shared, nowhere: {:?}; {:?}",
-            self.found, self.turns
+            self.found, self.later_refusals
         );
         assert!(
             self.found.iter().all(|count| *count > 100),
             "found on a worker, shared, nowhere: {:?}",
             self.found
         );
-        for turn in TURNS {
+        for reason in LATER_REFUSALS {
             assert!(
-                self.turns.contains_key(turn),
-                "no token that was cached was refused for {turn}"
+                self.later_refusals.contains_key(reason),
+                "no token that was cached was refused for {reason}"
             );
         }
     }
@@ -116,7 +118,7 @@ impl Tally {
 
 /// All parts of a verdict that can be observed.
 #[derive(Debug, PartialEq)]
-struct Seen {
+struct Observed {
     reason: &'static str,
     status: u16,
     challenge: Option<HeaderValue>,
@@ -126,7 +128,7 @@ struct Seen {
     principal: Option<Principal>,
 }
 
-impl Seen {
+impl Observed {
     fn of(snapshot: &Snapshot, verdict: Result<Verdict<'_>, Refusal>) -> Self {
         let refusal = match verdict {
             Ok(Verdict::Forward(Decision { entry, permit, .. })) => {
@@ -168,7 +170,7 @@ impl Seen {
 
 /// A snapshot as the model knows it: its settings, and the keys of its issuers.
 #[derive(Clone)]
-struct Announced {
+struct KnownState {
     settings: Settings,
     /// Indices into [`World::trusts`].
     trusts: BTreeMap<&'static str, usize>,
@@ -178,23 +180,23 @@ struct Announced {
 }
 
 /// A request that began on a worker before the last reloads, and is still to be decided.
-struct Early {
+struct PendingRequest {
     worker: usize,
     view: Rc<View>,
-    told: Announced,
+    known_state: KnownState,
 }
 
 /// The gateway and its environment.
 struct World {
     chance: Chance,
     seed: u64,
-    story: VecDeque<String>,
+    history: VecDeque<String>,
     now: u64,
     published: BTreeMap<&'static str, Vec<Published>>,
     is_down: BTreeSet<&'static str>,
     tokens: Vec<Token>,
-    trusts: Vec<Trust>,
-    told: Announced,
+    trusts: Vec<IssuerKeys>,
+    known_state: KnownState,
     text: Arc<Mutex<String>>,
     live: Arc<Live>,
     metrics: Arc<Metrics>,
@@ -203,7 +205,7 @@ struct World {
     reloader: Reloader,
     shared: Arc<SharedCache>,
     workers: Vec<Rc<Worker>>,
-    early: Vec<Early>,
+    pending: Vec<PendingRequest>,
     /// The tokens and paths that the caches have recently let through.
     allowed: VecDeque<(Token, &'static str)>,
 }
@@ -239,13 +241,13 @@ impl World {
         let mut world = Self {
             chance,
             seed,
-            story: VecDeque::new(),
+            history: VecDeque::new(),
             now: 1_700_000_000,
             published,
             is_down: BTreeSet::new(),
             tokens: Vec::new(),
             trusts: Vec::new(),
-            told: Announced {
+            known_state: KnownState {
                 settings,
                 trusts: BTreeMap::new(),
                 config,
@@ -258,7 +260,7 @@ impl World {
             other_metrics: metrics_of_its_own(),
             shared: Arc::new(SharedCache::new(0)),
             workers: Vec::new(),
-            early: Vec::new(),
+            pending: Vec::new(),
             allowed: VecDeque::new(),
         };
         world.trust();
@@ -269,12 +271,12 @@ impl World {
         world
     }
 
-    async fn play(mut self, tally: &mut Tally) {
+    async fn run(mut self, tally: &mut Tally) {
         for round in 0..ROUNDS {
             let change = self.change();
-            self.story.push_back(format!("{round}: {change}"));
-            if self.story.len() > STORY {
-                self.story.pop_front();
+            self.history.push_back(format!("{round}: {change}"));
+            if self.history.len() > HISTORY {
+                self.history.pop_front();
             }
             for _ in 0..REQUESTS {
                 self.ask(tally).await;
@@ -304,13 +306,13 @@ impl World {
             17 => {
                 let worker = self.chance.below(self.workers.len());
                 let view = self.workers[worker].view();
-                self.early.truncate(2);
-                self.early.insert(
+                self.pending.truncate(2);
+                self.pending.insert(
                     0,
-                    Early {
+                    PendingRequest {
                         worker,
                         view,
-                        told: self.told.clone(),
+                        known_state: self.known_state.clone(),
                     },
                 );
                 "a request that takes its time".into()
@@ -318,7 +320,7 @@ impl World {
             _ => {
                 let place = self.chance.below(TOKENS);
                 self.tokens[place] = Token::draw(&self.published, self.now, &mut self.chance);
-                format!("a new token: {}", self.tokens[place].told())
+                format!("a new token: {}", self.tokens[place].description())
             }
         }
     }
@@ -385,7 +387,7 @@ impl World {
     /// Fetches the keys of an issuer of the snapshot in force, as the control thread does.
     fn fetch(&mut self, name: &'static str) {
         let Some(place) = self
-            .told
+            .known_state
             .trusts
             .get(name)
             .copied()
@@ -400,7 +402,7 @@ impl World {
         );
         let is_up = !self.is_down.contains(name);
         // An empty set withdraws the keys, and no token can be verified.
-        trust.is_heard = is_up && !keys.is_empty();
+        trust.last_fetch_succeeded = is_up && !keys.is_empty();
         if is_up {
             trust.keys.clone_from(keys);
             fixture::end_fetch(&issuer, Some(&key_set(keys)));
@@ -415,50 +417,55 @@ impl World {
     }
 
     fn forget_fresh(&mut self) {
-        self.told.fresh = Rc::default();
-        self.early
+        self.known_state.fresh = Rc::default();
+        self.pending
             .iter_mut()
-            .for_each(|early| early.told.fresh = Rc::default());
+            .for_each(|pending| pending.known_state.fresh = Rc::default());
     }
 
     fn reload(&mut self) -> String {
         for _ in 0..=self.chance.below(2) {
-            self.told.settings.change(&mut self.chance);
+            self.known_state.settings.change(&mut self.chance);
         }
         self.published
-            .insert("fixed", self.told.settings.fixed.clone());
-        *self.text.lock().unwrap() = self.told.settings.toml();
+            .insert("fixed", self.known_state.settings.fixed.clone());
+        *self.text.lock().unwrap() = self.known_state.settings.toml();
         let outcome = self.reloader.reload();
-        assert_ne!(outcome, Reloaded::Failed, "{}", self.told.settings.toml());
+        assert_ne!(
+            outcome,
+            Reloaded::Failed,
+            "{}",
+            self.known_state.settings.toml()
+        );
         if outcome == Reloaded::Swapped {
-            self.told.config = Rc::new(parse(&self.told.settings.toml()));
+            self.known_state.config = Rc::new(parse(&self.known_state.settings.toml()));
             self.trust();
         }
-        format!("{outcome:?}: {:?}", self.told.settings)
+        format!("{outcome:?}: {:?}", self.known_state.settings)
     }
 
     /// Finds the issuers that the snapshot in force has taken over from the one before, and fetches
     /// the keys of the others.
     fn trust(&mut self) {
-        let before = std::mem::take(&mut self.told.trusts);
+        let before = std::mem::take(&mut self.known_state.trusts);
         let mut new = Vec::new();
-        for (name, identity) in self.told.settings.issuers() {
+        for (name, identity) in self.known_state.settings.issuers() {
             let same = |place: &&usize| self.trusts[**place].identity == identity;
             let place = before.get(name).filter(same).copied().unwrap_or_else(|| {
                 new.push(name);
                 self.trusts
-                    .push(Trust::new(name, identity, &self.told.settings));
+                    .push(IssuerKeys::new(name, identity, &self.known_state.settings));
                 self.trusts.len() - 1
             });
-            self.told.trusts.insert(name, place);
+            self.known_state.trusts.insert(name, place);
         }
-        self.told.fresh = Rc::default();
+        self.known_state.fresh = Rc::default();
         new.into_iter().for_each(|name| self.fetch(name));
     }
 
     /// Starts another process with the same configuration, whose caches are empty.
     fn restart(&mut self, bytes: u64) {
-        self.early.clear();
+        self.pending.clear();
         self.allowed.clear();
         self.shared = Arc::new(SharedCache::new(bytes));
         let (log, _) = AccessLog::start(self.metrics.clone()).unwrap();
@@ -476,19 +483,27 @@ impl World {
     // Requests.
 
     async fn ask(&mut self, tally: &mut Tally) {
-        let (worker, view, told) = match self.early.len() {
-            early @ 1.. if self.chance.one_in(4) => {
-                let Early { worker, view, told } = &self.early[self.chance.below(early)];
-                (*worker, view.clone(), told.clone())
+        let (worker, view, known_state) = match self.pending.len() {
+            pending @ 1.. if self.chance.one_in(4) => {
+                let PendingRequest {
+                    worker,
+                    view,
+                    known_state,
+                } = &self.pending[self.chance.below(pending)];
+                (*worker, view.clone(), known_state.clone())
             }
             _ => {
                 let worker = self.chance.below(self.workers.len());
-                (worker, self.workers[worker].view(), self.told.clone())
+                (
+                    worker,
+                    self.workers[worker].view(),
+                    self.known_state.clone(),
+                )
             }
         };
         let (token, path) = if self.allowed.is_empty() || self.chance.one_in(2) {
             let token = self.chance.of(&self.tokens);
-            let path = told.settings.path_for(&token, &mut self.chance);
+            let path = known_state.settings.path_for(&token, &mut self.chance);
             (token, path)
         } else {
             self.allowed[self.chance.below(self.allowed.len())].clone()
@@ -500,8 +515,8 @@ impl World {
         let text = HeaderValue::from_bytes(format!("Bearer {}", token.text).as_bytes()).unwrap();
         request.headers_mut().insert(AUTHORIZATION, text);
         let client = token.sender(&mut self.chance);
-        let trust = |name: &str| &self.trusts[told.trusts[name]];
-        let expected = token.verdict(path, &told.settings, trust, self.now, client);
+        let trust = |name: &str| &self.trusts[known_state.trusts[name]];
+        let expected = token.verdict(path, &known_state.settings, trust, self.now, client);
         let certificate = client.map(certificate);
         let context = RequestContext {
             now: UnixTime(self.now),
@@ -509,8 +524,8 @@ impl World {
             peer: None,
         };
 
-        let fresh = told.fresh.get_or_init(|| self.compile(&told));
-        let without = Seen::of(fresh, decide(fresh, &request, None, context).await);
+        let fresh = known_state.fresh.get_or_init(|| self.compile(&known_state));
+        let without = Observed::of(fresh, decide(fresh, &request, None, context).await);
         let verdict = decide(
             &view.snapshot,
             &request,
@@ -524,40 +539,40 @@ impl World {
         {
             tally.found[*found as usize] += 1;
         }
-        let cached = Seen::of(&view.snapshot, verdict);
+        let cached = Observed::of(&view.snapshot, verdict);
 
-        let story = || {
-            let story = self
-                .story
+        let history = || {
+            let history = self
+                .history
                 .iter()
                 .map(String::as_str)
                 .collect::<Vec<_>>()
                 .join("\n");
             format!(
-                "{SEED}={}\n{story}\n{path} on worker {worker} at {} by {client:?}: {}\n",
+                "{SEED}={}\n{history}\n{path} on worker {worker} at {} by {client:?}: {}\n",
                 self.seed,
                 self.now,
-                token.told()
+                token.description()
             )
         };
         assert_eq!(
             without.reason,
             expected,
             "the verdict without a cache is not what follows\n{}",
-            story()
+            history()
         );
         assert_eq!(
             cached,
             without,
             "the verdict with a cache is another\n{}",
-            story()
+            history()
         );
         if self
             .allowed
             .iter()
             .any(|(known, at)| known.text == token.text && *at == path)
         {
-            *tally.turns.entry(expected).or_default() += 1;
+            *tally.later_refusals.entry(expected).or_default() += 1;
         } else if cached.principal.is_some() {
             self.allowed.push_front((token, path));
             self.allowed.truncate(TOKENS);
@@ -565,15 +580,19 @@ impl World {
     }
 
     /// Compiles a snapshot that takes over no state, and gives its issuers their keys.
-    fn compile(&self, told: &Announced) -> Snapshot {
-        let snapshot =
-            Snapshot::compile(Config::clone(&told.config), &self.other_metrics, None).unwrap();
+    fn compile(&self, known_state: &KnownState) -> Snapshot {
+        let snapshot = Snapshot::compile(
+            Config::clone(&known_state.config),
+            &self.other_metrics,
+            None,
+        )
+        .unwrap();
         for verifier in &snapshot.verifiers {
-            let trust = &self.trusts[told.trusts[&**verifier.name()]];
+            let trust = &self.trusts[known_state.trusts[&**verifier.name()]];
             if trust.is_fetched && !trust.keys.is_empty() {
                 fixture::end_fetch(verifier.issuer(), Some(&key_set(&trust.keys)));
             }
-            if !trust.is_heard {
+            if !trust.last_fetch_succeeded {
                 fixture::end_fetch(verifier.issuer(), None);
             }
         }

@@ -9,6 +9,7 @@ use http::header::ORIGIN;
 use http::uri::Authority;
 use http::{HeaderMap, HeaderName, Method, Request};
 
+use super::headers::RequestedOrigin;
 use super::{headers, upgrade};
 use crate::config::Server;
 use crate::net::Peer;
@@ -60,30 +61,32 @@ fn is_forgeable<B>(request: &Request<B>, route: &Route) -> bool {
 /// Returns whether `cookie_origins` lists an origin, or `cors` names it exactly. The patterns of
 /// `cors` do not count, since they only state which pages may read responses.
 fn is_listed(route: &Route, origin: &str) -> bool {
-    route
-        .cookie_origins
-        .as_ref()
-        .is_some_and(|origins| origins.lists(origin))
-        || route
-            .heads
-            .cors
-            .as_ref()
-            .is_some_and(|cors| cors.origins.names(origin))
+    if let Some(origins) = &route.cookie_origins
+        && origins.lists(origin)
+    {
+        return true;
+    }
+    match &route.heads.cors {
+        Some(cors) => cors.origins.names(origin),
+        None => false,
+    }
 }
 
 /// Returns whether an origin is the one that the request was sent to.
 fn is_own<B>(origin: &str, request: &Request<B>, server: &Server, peer: Option<&Peer>) -> bool {
-    let facts = peer
-        .map(|peer| headers::asked(request.headers(), peer, server))
-        .unwrap_or_default();
-    let asked = headers::requested_host(request.uri(), request.headers());
-    let host = facts
-        .host
-        .as_ref()
-        .or(asked.as_ref())
-        .and_then(|host| host.to_str().ok());
-    let is_secure = facts.is_https || peer.is_some_and(|peer| peer.tls.is_some());
-    host.is_some_and(|host| is_same(origin, host, facts.port, is_secure))
+    let stated = match peer {
+        Some(peer) => headers::requested_origin(request.headers(), peer, server),
+        None => RequestedOrigin::default(),
+    };
+    let requested = match stated.host {
+        Some(host) => Some(host),
+        None => headers::requested_host(request.uri(), request.headers()),
+    };
+    let Some(host) = requested.as_ref().and_then(|host| host.to_str().ok()) else {
+        return false;
+    };
+    let is_over_tls = matches!(peer, Some(Peer { tls: Some(_), .. }));
+    is_same(origin, host, stated.port, stated.is_https || is_over_tls)
 }
 
 /// Returns whether an origin names this host and the same port, which is in the host, or else
@@ -93,7 +96,7 @@ fn is_own<B>(origin: &str, request: &Request<B>, server: &Server, peer: Option<&
 /// `Host` and no other field. But a page that was loaded without TLS could have been written by any
 /// machine on the network path, so its origin never equals that of a host that is requested over
 /// TLS.
-fn is_same(origin: &str, host: &str, told_port: Option<u16>, is_secure: bool) -> bool {
+fn is_same(origin: &str, host: &str, stated_port: Option<u16>, is_secure: bool) -> bool {
     let Some((scheme, origin)) = origin.split_once("://") else {
         return false;
     };
@@ -103,11 +106,9 @@ fn is_same(origin: &str, host: &str, told_port: Option<u16>, is_secure: bool) ->
     let (Some(origin), Some(host)) = (Site::parse(origin), Site::parse(host)) else {
         return false;
     };
-    origin
-        .authority
-        .host()
-        .eq_ignore_ascii_case(host.authority.host())
-        && beside_default(origin.port) == beside_default(host.port.or(told_port))
+    let (name, other) = (origin.authority.host(), host.authority.host());
+    name.eq_ignore_ascii_case(other)
+        && non_default(origin.port) == non_default(host.port.or(stated_port))
 }
 
 /// A host and its port.
@@ -128,14 +129,20 @@ impl Site {
 }
 
 /// Returns the port, unless it is the default port of http or https.
-fn beside_default(port: Option<u16>) -> Option<u16> {
-    port.filter(|port| !matches!(port, 80 | 443))
+fn non_default(port: Option<u16>) -> Option<u16> {
+    match port {
+        Some(80 | 443) => None,
+        other => other,
+    }
 }
 
 /// Returns the value of a field that occurs exactly once.
 fn only<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
     let mut fields = headers.get_all(name).iter();
-    let field = fields.next().filter(|_| fields.next().is_none())?;
+    let field = fields.next()?;
+    if fields.next().is_some() {
+        return None;
+    }
     field.to_str().ok()
 }
 

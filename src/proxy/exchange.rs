@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::{HeaderValue, Method, Request, Response, Version};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Version};
 
 use super::body::{BodyError, ReplyBody, ReplySource};
 use super::upgrade::{Tunnel, Upgrades};
@@ -18,7 +18,9 @@ use crate::config::AccessLog;
 use crate::net::Peer;
 use crate::policy::Denial;
 use crate::route::{HeaderRules, origin_of};
+use crate::snapshot::Route;
 use crate::telemetry::{AccessLine, Ending};
+use crate::token::Verifier;
 
 /// One request and its response. It is boxed, since it moves through several owners. It is recorded
 /// when it is dropped: after the last byte of the response, or when the client has disconnected.
@@ -70,14 +72,14 @@ pub struct Unconfirmed {
 impl Unconfirmed {
     fn new(mut exchange: Box<Exchange>, refusal: Refusal) -> Self {
         exchange.outcome.answered = Some(clock::monotonic());
-        exchange.leave();
+        exchange.note_early_end();
         Self { exchange, refusal }
     }
 
     /// Records the refusal as any other one, since the client has received its response.
     pub fn received(mut self) {
         self.exchange.outcome.early = None;
-        self.exchange.refused(&self.refusal);
+        self.exchange.count_refusal(&self.refusal);
     }
 }
 
@@ -103,35 +105,40 @@ impl Exchange {
         request: &Request<B>,
     ) -> Box<Self> {
         let began = clock::now();
-        let is_logged = view.snapshot.config.log.access != AccessLog::Off;
         worker.metrics().requests.inc();
-        let mut request_id = headers::valid_request_id(request.headers())
-            .unwrap_or_else(|| worker.ids.next(began.since_epoch));
+        let mut request_id = match headers::valid_request_id(request.headers()) {
+            Some(id) => id,
+            None => worker.ids.next(began.since_epoch),
+        };
         // No other request has this id, so it would only fill HPACK's dynamic table (RFC 7541
         // §7.1.3).
         request_id.set_sensitive(true);
+        let snapshot = &view.snapshot;
+        let is_logged = snapshot.config.log.access != AccessLog::Off;
+        let path = if is_logged {
+            request.uri().path().into()
+        } else {
+            Box::default()
+        };
+        let client_certificate = match peer.certificate() {
+            Some(certificate) if is_logged => Some(certificate.to_string().into()),
+            _ => None,
+        };
+        let origin = if snapshot.has_cors {
+            origin_of(request.headers()).cloned()
+        } else {
+            None
+        };
         Box::new(Self {
             began,
             request_id,
             method: request.method().clone(),
-            path: if is_logged {
-                request.uri().path().into()
-            } else {
-                Box::default()
-            },
+            path,
             peer: peer.address,
-            client: headers::client(request.headers(), peer, &view.snapshot.config.server),
-            client_certificate: peer
-                .certificate()
-                .filter(|_| is_logged)
-                .map(|certificate| certificate.to_string().into()),
+            client: headers::client(request.headers(), peer, &snapshot.config.server),
+            client_certificate,
             protocol: request.version(),
-            origin: view
-                .snapshot
-                .has_cors
-                .then(|| origin_of(request.headers()))
-                .flatten()
-                .cloned(),
+            origin,
             grpc: grpc::content_type(request).cloned(),
             outcome: Outcome::default(),
             worker: worker.clone(),
@@ -155,13 +162,19 @@ impl Exchange {
         &self.method
     }
 
+    /// Returns the route that the request matched.
+    fn route(&self) -> Option<&Route> {
+        self.view.snapshot.routes.get(self.outcome.route?)
+    }
+
+    /// Returns the verifier of the request's token.
+    fn verifier(&self) -> Option<&Arc<Verifier>> {
+        self.view.snapshot.verifiers.get(self.outcome.issuer?)
+    }
+
     /// Returns the route's rules for the header fields of its responses.
     pub(super) fn response_rules(&self) -> Option<&HeaderRules> {
-        let route = self
-            .outcome
-            .route
-            .and_then(|index| self.view.snapshot.routes.get(index))?;
-        Some(&route.heads.response)
+        Some(&self.route()?.heads.response)
     }
 
     pub(super) fn origin(&self) -> Option<&HeaderValue> {
@@ -171,56 +184,66 @@ impl Exchange {
     /// Notes the route that the request matched, and the issuer of the caller's token.
     pub(super) fn decided(&mut self, route: usize, issuer: Option<&Arc<str>>) {
         self.outcome.route = Some(route);
-        self.verified(issuer, VALID);
+        self.count_verification(issuer, VALID);
     }
 
     /// Completes the exchange: makes the client's response of the walk's outcome.
     pub(super) fn finish(
-        mut self: Box<Self>,
+        self: Box<Self>,
         outcome: Result<Response<ReplySource>, Refusal>,
         upgrades: &Upgrades,
     ) -> Response<ReplyBody> {
-        let refusal = match outcome {
-            Ok(mut response) => {
-                self.worker.dates.complete(response.headers_mut());
-                self.outcome.status = Some(response.status().as_u16());
-                return response.map(|answer| match answer {
-                    ReplySource::Switched(upstream, idle) => {
-                        upgrades.open(Tunnel::new(upstream, self, idle));
-                        ReplyBody::switching()
-                    }
-                    answer => ReplyBody::new(answer, self),
-                });
-            }
-            Err(refusal) => refusal,
-        };
-        let mut response = reply::to(&self.view.snapshot, &refusal, &self.request_id);
-        response
-            .headers_mut()
-            .insert(headers::REQUEST_ID, self.request_id.clone());
+        match outcome {
+            Ok(response) => self.respond(response, upgrades),
+            Err(refusal) => self.refuse(refusal, upgrades),
+        }
+    }
+
+    fn respond(
+        mut self: Box<Self>,
+        mut response: Response<ReplySource>,
+        upgrades: &Upgrades,
+    ) -> Response<ReplyBody> {
         self.worker.dates.complete(response.headers_mut());
-        self.note(&refusal, response.status().as_u16());
+        self.outcome.status = Some(response.status().as_u16());
+        response.map(|source| match source {
+            ReplySource::Switched(upstream, idle) => {
+                upgrades.open(Tunnel::new(upstream, self, idle));
+                ReplyBody::switching()
+            }
+            source => ReplyBody::new(source, self),
+        })
+    }
+
+    fn refuse(mut self: Box<Self>, refusal: Refusal, upgrades: &Upgrades) -> Response<ReplyBody> {
+        let mut response = reply::to(&self.view.snapshot, &refusal, &self.request_id);
+        let fields = response.headers_mut();
+        fields.insert(headers::REQUEST_ID, self.request_id.clone());
+        self.worker.dates.complete(fields);
+        self.note_refusal(&refusal, response.status().as_u16());
         if let Some(content_type) = &self.grpc {
             let detail = reply::detail(&self.view.snapshot, &refusal);
             response = grpc::refused(response, content_type, &detail);
         }
-        if let Some(route) = refusal
-            .route
-            .and_then(|index| self.view.snapshot.routes.get(index))
-        {
-            route.heads.response.complete(response.headers_mut());
-            if let Some(cors) = &route.heads.cors {
-                cors.permit(self.origin.as_ref(), response.headers_mut());
-                if self.grpc.is_some() {
-                    grpc::expose(response.headers_mut());
-                }
-            }
+        if let Some(route) = self.route() {
+            self.apply_rules(route, response.headers_mut());
         }
         if matches!(refusal.cause, Cause::BodyCut) {
             upgrades.confirm_later(Unconfirmed::new(self, refusal));
             return response.map(ReplyBody::unrecorded);
         }
         response.map(|bytes| ReplyBody::new(ReplySource::Own(Some(bytes)), self))
+    }
+
+    /// Applies the route's rules to the header fields of a refusal.
+    fn apply_rules(&self, route: &Route, fields: &mut HeaderMap) {
+        route.heads.response.complete(fields);
+        if let Some(cors) = &route.heads.cors {
+            cors.permit(self.origin.as_ref(), fields);
+            if self.grpc.is_some() {
+                grpc::expose(fields);
+            }
+        }
     }
 
     /// Counts a tunnel as open until the returned guard is dropped.
@@ -242,14 +265,14 @@ impl Exchange {
         let is_empty =
             self.method == Method::HEAD || matches!(self.outcome.status, Some(204 | 304));
         if !is_empty && self.outcome.early.is_none() {
-            self.leave();
+            self.note_early_end();
         }
     }
 
     /// Notes that the exchange ended before its response did. At the end of the drain the gateway
     /// has cut it off; at any other time the client disconnected, stopped reading, or broke the
     /// protocol.
-    fn leave(&mut self) {
+    fn note_early_end(&mut self) {
         if self.worker.is_cutting() {
             self.outcome.early = Some(Ending::Cut);
             self.outcome.failure = Some((CUT, "the drain was over".into()));
@@ -258,27 +281,27 @@ impl Exchange {
         }
     }
 
-    fn note(&mut self, refusal: &Refusal, status: u16) {
+    fn note_refusal(&mut self, refusal: &Refusal, status: u16) {
         self.outcome.status = Some(status);
         self.outcome.route = refusal.route;
         match &refusal.cause {
             Cause::Token { rejection, .. } => {
-                self.verified(rejection.issuer.as_ref(), rejection.error.index());
+                self.count_verification(rejection.issuer.as_ref(), rejection.error.index());
             }
             // The token is valid, but its scopes are not enough.
             Cause::Denied(Denial::InsufficientScope { issuer, .. }) => {
-                self.verified(Some(issuer), VALID);
+                self.count_verification(Some(issuer), VALID);
             }
             Cause::Defect => self.worker.metrics().panics.inc(),
             // The refusal is counted once it is known whether the client received the response.
             Cause::BodyCut => return,
             _ => {}
         }
-        self.refused(refusal);
+        self.count_refusal(refusal);
     }
 
     /// Counts a refusal, and keeps its reason for the access log.
-    fn refused(&mut self, refusal: &Refusal) {
+    fn count_refusal(&mut self, refusal: &Refusal) {
         self.view
             .snapshot
             .route_metrics(refusal.route)
@@ -289,38 +312,31 @@ impl Exchange {
     }
 
     /// Notes the issuer of the request's token, and counts the result of the token's verification.
-    fn verified(&mut self, issuer: Option<&Arc<str>>, result: usize) {
-        let snapshot = &self.view.snapshot;
+    fn count_verification(&mut self, issuer: Option<&Arc<str>>, result: usize) {
         // The index is kept instead of the name, because all workers share the name's reference
         // count.
-        self.outcome.issuer = issuer.and_then(|name| snapshot.issuer(name));
-        if let Some(verifier) = self
-            .outcome
-            .issuer
-            .and_then(|index| snapshot.verifiers.get(index))
-        {
+        self.outcome.issuer = match issuer {
+            Some(name) => self.view.snapshot.issuer(name),
+            None => None,
+        };
+        if let Some(verifier) = self.verifier() {
             verifier.issuer().metrics().verifications.increment(result);
         }
     }
 
-    fn log(&self, status: u16, took: Duration) {
-        let wanted = match self.view.snapshot.config.log.access {
+    /// Returns whether the access log has a line for the exchange.
+    fn is_logged(&self) -> bool {
+        match self.view.snapshot.config.log.access {
             AccessLog::Off => false,
             AccessLog::Refusals => self.outcome.failure.is_some(),
             AccessLog::All => true,
-        };
-        if !wanted {
+        }
+    }
+
+    fn log(&self, status: u16, took: Duration) {
+        if !self.is_logged() {
             return;
         }
-        let snapshot = &self.view.snapshot;
-        let route = self
-            .outcome
-            .route
-            .and_then(|index| snapshot.routes.get(index));
-        let issuer = self
-            .outcome
-            .issuer
-            .and_then(|index| snapshot.verifiers.get(index));
         let (reason, detail) = match (&self.outcome.failure, self.outcome.early) {
             (Some((reason, detail)), _) => (Some(*reason), Some(&**detail)),
             (None, Some(Ending::Left)) => (Some(LEFT), None),
@@ -335,11 +351,11 @@ impl Exchange {
             protocol: self.protocol,
             method: self.method.as_str(),
             path: &self.path,
-            route: route.map(|route| &*route.label),
+            route: self.route().map(|route| &*route.label),
             status,
             reason,
             detail,
-            issuer: issuer.map(|verifier| &**verifier.name()),
+            issuer: self.verifier().map(|verifier| &**verifier.name()),
             took,
         });
     }
@@ -359,7 +375,7 @@ impl Drop for Exchange {
         let ended = self.outcome.answered.unwrap_or_else(clock::monotonic);
         let took = ended.saturating_duration_since(self.began.monotonic);
         if self.outcome.status.is_none() {
-            self.leave();
+            self.note_early_end();
         }
         let status = self.outcome.status.unwrap_or(UNANSWERED);
         let ending = self.outcome.early.unwrap_or(Ending::Answered(status));

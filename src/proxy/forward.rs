@@ -9,10 +9,11 @@ use http::uri::{Parts, PathAndQuery};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use hyper::body::{Body as _, Incoming};
 
-use super::body::{Relay, ReplySource, RequestBody, UploadFailure, UploadStatus, Watch};
+use super::body::{BodyTimer, Relay, ReplySource, RequestBody, UploadFailure, UploadStatus};
 use super::exchange::Exchange;
 use super::headers::{self, Forwarding};
 use super::upgrade::{Handshake, Upgrades};
+use super::worker::View;
 use super::{Cause, Refusal};
 use crate::clock;
 use crate::net::Peer;
@@ -33,7 +34,7 @@ pub(super) struct Forward<'v> {
     idle_body: Duration,
     until: Option<Instant>,
     /// Set when a token was removed from the query.
-    hid_token: bool,
+    removed_token: bool,
 }
 
 impl<'v> Forward<'v> {
@@ -52,45 +53,29 @@ impl<'v> Forward<'v> {
         request: Request<Incoming>,
     ) -> Result<Self, Refusal> {
         let view = exchange.view();
-        let refuse = |cause| Refusal::at(index, cause);
+        let (route, upstream) = destination(view, index)?;
         let server = &view.snapshot.config.server;
-        // Both exist: the index is of this snapshot, and its view has one entry for each upstream.
-        let route = view
-            .snapshot
-            .routes
-            .get(index)
-            .ok_or_else(|| refuse(Cause::Defect))?;
-        let upstream = view
-            .upstreams
-            .get(route.upstream)
-            .ok_or_else(|| refuse(Cause::Defect))?;
-        upgrades.awaits(route.response_timeout);
-        let handshake = match Handshake::of(&request) {
-            Some(handshake) if route.websocket => Some(handshake),
-            // A server may ignore `Upgrade` (RFC 9110 §7.8), but a CONNECT has no other meaning.
-            Some(Handshake::Http2 { .. }) => return Err(refuse(Cause::Upgrade)),
-            Some(Handshake::Http1) | None => None,
-        };
+        upgrades.set_response_timeout(route.response_timeout);
+        let handshake = handshake_of(&request, route).map_err(|cause| Refusal::at(index, cause))?;
         let (mut head, body) = request.into_parts();
-        if route
-            .body_bytes
-            .is_some_and(|limit| body.size_hint().lower() > limit)
+        if let Some(limit) = route.body_bytes
+            && body.size_hint().lower() > limit
         {
-            return Err(refuse(Cause::BodyTooLarge));
+            return Err(Refusal::at(index, Cause::BodyTooLarge));
         }
         let idle_body = route.heads.idle_body.unwrap_or(server.timeouts.idle_body);
-        let until = route
-            .heads
-            .request_timeout
-            .map(|limit| exchange.began().monotonic + limit);
-        let watch = Watch::new(idle_body, until);
-        let (body, upload) = RequestBody::new(body, route.body_bytes, watch, view, upgrades);
+        let began = exchange.began().monotonic;
+        let until = route.heads.request_timeout.map(|limit| began + limit);
+        let timer = BodyTimer::new(idle_body, until);
+        let (body, upload) = RequestBody::new(body, route.body_bytes, timer, view, upgrades);
 
         let host = headers::requested_host(&head.uri, &head.headers);
         let query = headers::query_without_tokens(head.uri.query(), route, carrier);
         if route.strip > 0 || route.heads.rewrite.is_some() || query.is_some() {
-            head.uri = rewritten(&head.uri, query.as_deref(), route)
-                .ok_or_else(|| refuse(Cause::Defect))?;
+            let Some(uri) = rewritten(&head.uri, query.as_deref(), route) else {
+                return Err(Refusal::at(index, Cause::Defect));
+            };
+            head.uri = uri;
         }
         let version = std::mem::replace(&mut head.version, Version::HTTP_11);
         let forwarding = Forwarding {
@@ -105,25 +90,21 @@ impl<'v> Forward<'v> {
             version,
         };
         let own = headers::to_upstream(&mut head.headers, &forwarding);
-        route
-            .heads
-            .request
-            .apply(Direction::Request, &mut head.headers);
+        let rules = &route.heads.request;
+        rules.apply(Direction::Request, &mut head.headers);
         if let Some(handshake) = &handshake {
             handshake.to_upstream(&mut head.headers);
         }
-        let outgoing = Outgoing::new(head, own, body);
-        let hid_token = query.is_some();
         Ok(Self {
             index,
             route,
             upstream,
-            outgoing,
+            outgoing: Outgoing::new(head, own, body),
             upload,
             handshake,
             idle_body,
             until,
-            hid_token,
+            removed_token: query.is_some(),
         })
     }
 
@@ -136,9 +117,15 @@ impl<'v> Forward<'v> {
         exchange: &Exchange,
     ) -> Result<Response<ReplySource>, Refusal> {
         let limits = (self.route.response_timeout, self.until);
-        let sent = self.upload.as_ref().map(|upload| &upload.progress);
-        let response = self.upstream.send(&mut self.outgoing, limits, sent).await;
-        let response = response.map_err(|fault| self.refused(fault))?;
+        let progress = self.upload.as_ref().map(|upload| &upload.progress);
+        let sent = self
+            .upstream
+            .send(&mut self.outgoing, limits, progress)
+            .await;
+        let response = match sent {
+            Ok(response) => response,
+            Err(fault) => return Err(self.refused(fault)),
+        };
         let took = clock::monotonic() - self.outgoing.departed();
         self.upstream.upstream().metrics.duration.observe(took);
         self.answer(response, exchange)
@@ -149,52 +136,23 @@ impl<'v> Forward<'v> {
         mut response: Response<Reply<RequestBody>>,
         exchange: &Exchange,
     ) -> Result<Response<ReplySource>, Refusal> {
-        let Self {
-            route,
-            handshake,
-            until,
-            ..
-        } = self;
-        let protocol =
-            |why: &str| Refusal::at(self.index, Cause::Upstream(Fault::Protocol(why.into())));
-        let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-        let answered = |handshake: &Handshake| handshake.is_answered_by(response.headers());
-        if switched && !handshake.as_ref().is_some_and(answered) {
+        let has_switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        let handshake = match &self.handshake {
+            Some(handshake) if has_switched && handshake.is_answered_by(response.headers()) => {
+                Some(handshake)
+            }
             // An upstream must not open a tunnel that the client did not ask for
             // (attacks.md#row-18).
-            return Err(protocol("101 that the request did not ask for"));
-        }
-        let version = response.version();
-        // The status requires the field (RFC 9110 §15.5.22), though it is hop-by-hop. HTTP/2 has no
-        // such field: the server removes it there.
-        let upgrade = (response.status() == StatusCode::UPGRADE_REQUIRED)
-            .then(|| response.headers().get(UPGRADE).cloned())
-            .flatten();
-        headers::to_client(response.headers_mut(), version, exchange.request_id());
-        if let Some(upgrade) = upgrade {
-            response
-                .headers_mut()
-                .insert(CONNECTION, HeaderValue::from_static("upgrade"));
-            response.headers_mut().insert(UPGRADE, upgrade);
-        }
-        if response.status() == StatusCode::NO_CONTENT {
-            // RFC 9110 §8.6.
-            response.headers_mut().remove(CONTENT_LENGTH);
-        }
-        route
-            .heads
-            .response
-            .apply(Direction::Response, response.headers_mut());
-        if self.hid_token {
-            headers::keep_from_shared_caches(response.headers_mut());
-        }
-        if let Some(cors) = &route.heads.cors {
-            cors.permit(exchange.origin(), response.headers_mut());
-        }
-        *response.version_mut() = Version::HTTP_11;
-        if let Some(handshake) = handshake.as_ref().filter(|_| switched) {
-            let tunnel = exchange.view().snapshot.config.server.timeouts.tunnel;
-            return switch(response, handshake, tunnel).ok_or_else(|| protocol("101 on a stream"));
+            _ if has_switched => {
+                return Err(self.protocol_error("101 that the request did not ask for"));
+            }
+            _ => None,
+        };
+        self.make_head(&mut response, exchange);
+        if let Some(handshake) = handshake {
+            let idle = exchange.view().snapshot.config.server.timeouts.tunnel;
+            return switch(response, handshake, idle)
+                .ok_or_else(|| self.protocol_error("101 on a stream"));
         }
         if has_no_content(exchange.method(), response.status()) && !response.body().is_end_stream()
         {
@@ -202,33 +160,96 @@ impl<'v> Forward<'v> {
             // would take it for a broken stream.
             return Ok(response.map(|_| ReplySource::Own(None)));
         }
-        let watch = Watch::new(self.idle_body, *until);
-        let upload = self.upload.clone();
-        Ok(response.map(|reply| {
-            ReplySource::Upstream(Relay {
-                reply,
-                watch,
-                upload,
-            })
-        }))
+        let (head, reply) = response.into_parts();
+        let relay = Relay {
+            reply,
+            timer: BodyTimer::new(self.idle_body, self.until),
+            upload: self.upload.clone(),
+        };
+        Ok(Response::from_parts(head, ReplySource::Upstream(relay)))
+    }
+
+    /// Turns the head of the upstream's response into that of the client's.
+    fn make_head(&self, response: &mut Response<Reply<RequestBody>>, exchange: &Exchange) {
+        let (status, version) = (response.status(), response.version());
+        let fields = response.headers_mut();
+        // The status requires the field (RFC 9110 §15.5.22), though it is hop-by-hop. HTTP/2 has no
+        // such field: hyper removes it there.
+        let upgrade = match status {
+            StatusCode::UPGRADE_REQUIRED => fields.get(UPGRADE).cloned(),
+            _ => None,
+        };
+        headers::to_client(fields, version, exchange.request_id());
+        if let Some(upgrade) = upgrade {
+            fields.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+            fields.insert(UPGRADE, upgrade);
+        }
+        if status == StatusCode::NO_CONTENT {
+            // RFC 9110 §8.6.
+            fields.remove(CONTENT_LENGTH);
+        }
+        let rules = &self.route.heads.response;
+        rules.apply(Direction::Response, fields);
+        if self.removed_token {
+            headers::keep_from_shared_caches(fields);
+        }
+        if let Some(cors) = &self.route.heads.cors {
+            cors.permit(exchange.origin(), fields);
+        }
+        *response.version_mut() = Version::HTTP_11;
+    }
+
+    fn protocol_error(&self, what: &str) -> Refusal {
+        let fault = Fault::Protocol(what.into());
+        Refusal::at(self.index, Cause::Upstream(fault))
     }
 
     /// Returns the refusal for a request without a response. A failure of the client's own upload
     /// goes before the upstream's fault.
     fn refused(&self, fault: Fault) -> Refusal {
-        let over = self.until.is_some_and(|until| clock::monotonic() >= until);
+        let is_over = match self.until {
+            Some(until) => clock::monotonic() >= until,
+            None => false,
+        };
         let failure = self.upload.as_ref().and_then(UploadStatus::failure);
         let cause = match (failure, self.route.heads.request_timeout) {
             (Some(UploadFailure::TooLarge), _) => Cause::BodyTooLarge,
             (Some(UploadFailure::Stalled), _) => Cause::BodyStalled,
             (Some(UploadFailure::Malformed), _) => Cause::BodyMalformed,
-            (Some(UploadFailure::Left), _) => Cause::BodyCut,
-            (_, Some(limit)) if over => Cause::Deadline(limit),
+            (Some(UploadFailure::Disconnected), _) => Cause::BodyCut,
+            (_, Some(limit)) if is_over => Cause::Deadline(limit),
             // The client's body ended early without an error of its own.
             (None, _) if matches!(fault, Fault::Request) => Cause::BodyMalformed,
             _ => Cause::Upstream(fault),
         };
         Refusal::at(self.index, cause)
+    }
+}
+
+/// Returns the route, and the connections to its upstream.
+///
+/// # Errors
+/// A defect; there is none: the index is of this snapshot, and its view has one entry for each
+/// upstream.
+fn destination(view: &View, index: usize) -> Result<(&Route, &Balance<RequestBody>), Refusal> {
+    if let Some(route) = view.snapshot.routes.get(index)
+        && let Some(upstream) = view.upstreams.get(route.upstream)
+    {
+        return Ok((route, upstream));
+    }
+    Err(Refusal::at(index, Cause::Defect))
+}
+
+/// Returns the handshake to forward, if there is one.
+///
+/// # Errors
+/// A CONNECT for a WebSocket where the route allows none.
+fn handshake_of(request: &Request<Incoming>, route: &Route) -> Result<Option<Handshake>, Cause> {
+    match Handshake::of(request) {
+        Some(handshake) if route.websocket => Ok(Some(handshake)),
+        // A server may ignore `Upgrade` (RFC 9110 §7.8), but a CONNECT has no other meaning.
+        Some(Handshake::Http2 { .. }) => Err(Cause::Upgrade),
+        Some(Handshake::Http1) | None => Ok(None),
     }
 }
 

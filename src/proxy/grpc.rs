@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_of_grpc_is_a_head_alone() {
+    fn a_refusal_of_grpc_has_no_body() {
         let mut response = Response::new(Bytes::from_static(b"{}"));
         *response.status_mut() = StatusCode::UNAUTHORIZED;
         response

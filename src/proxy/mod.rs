@@ -38,6 +38,7 @@ use body::ReplySource;
 use exchange::Exchange;
 use forward::Forward;
 
+use crate::config::Limits;
 use crate::net::Peer;
 use crate::policy::{Identity, Permit, Requirement};
 use crate::route::{Miss, Target, origin_of};
@@ -71,7 +72,7 @@ pub async fn serve(
             upgrades,
             request
         ));
-        caught(walk).await
+        catch_panic(walk).await
     };
     exchange.finish(outcome, upgrades)
 }
@@ -81,7 +82,7 @@ pub async fn serve(
 ///
 /// The walk is already pinned: it is large, and each function that it is moved through would copy
 /// it and keep space for the copy.
-fn caught<T>(
+fn catch_panic<T>(
     mut walk: Pin<&mut impl Future<Output = Result<T, Refusal>>>,
 ) -> impl Future<Output = Result<T, Refusal>> {
     poll_fn(move |cx| {
@@ -104,22 +105,7 @@ async fn walk(
     if worker.is_overloaded(limits.requests) {
         return Err(Refusal::unrouted(Cause::Overloaded));
     }
-    if request.version() == Version::HTTP_2 {
-        if headers::has_padded(request.headers()) {
-            return Err(Refusal::unrouted(Cause::Padded));
-        }
-        headers::join_cookies(request.headers_mut());
-        headers::remove_misnamed(request.headers_mut());
-        if request.headers().len() > limits.head_fields {
-            return Err(Refusal::unrouted(Cause::Fields));
-        }
-    }
-    if !headers::is_plainly_framed(request.headers()) {
-        return Err(Refusal::unrouted(Cause::Framing));
-    }
-    if is_misdirected(peer, &request) {
-        return Err(Refusal::unrouted(Cause::Misdirected));
-    }
+    admit(&mut request, peer, limits).map_err(Refusal::unrouted)?;
     let context = RequestContext {
         now: exchange.began().unix,
         certificate: peer.certificate(),
@@ -139,10 +125,8 @@ async fn walk(
             return Ok(reply::preflight(headers, exchange.request_id()));
         }
     };
-    exchange.decided(
-        entry.route,
-        permit.principal().map(|principal| &principal.issuer),
-    );
+    let issuer = permit.principal().map(|principal| &principal.issuer);
+    exchange.decided(entry.route, issuer);
     if let Some(result) = cache {
         worker.metrics().cache.increment(result as usize);
     }
@@ -158,6 +142,31 @@ async fn walk(
     forward.complete(exchange).await
 }
 
+/// Checks the head of a request before its route is looked for, and gives an HTTP/2 request the
+/// form of an HTTP/1.1 request.
+///
+/// # Errors
+/// The cause of a refusal: 400, 421 or 431.
+fn admit<B>(request: &mut Request<B>, peer: &Peer, limits: &Limits) -> Result<(), Cause> {
+    if request.version() == Version::HTTP_2 {
+        if headers::has_padded(request.headers()) {
+            return Err(Cause::Padded);
+        }
+        headers::join_cookies(request.headers_mut());
+        headers::remove_misnamed(request.headers_mut());
+        if request.headers().len() > limits.head_fields {
+            return Err(Cause::Fields);
+        }
+    }
+    if !headers::is_plainly_framed(request.headers()) {
+        return Err(Cause::Framing);
+    }
+    if is_misdirected(peer, request) {
+        return Err(Cause::Misdirected);
+    }
+    Ok(())
+}
+
 /// Returns whether a request names a host that its TLS connection was not opened for
 /// (attacks.md#row-6). A target that cannot be parsed is refused later, with its own reason.
 fn is_misdirected<B>(peer: &Peer, request: &Request<B>) -> bool {
@@ -165,11 +174,10 @@ fn is_misdirected<B>(peer: &Peer, request: &Request<B>) -> bool {
         return false;
     };
     let line = (request.method(), request.uri(), request.version());
-    let target = Target::parse(line, request.headers(), usize::MAX);
-    target
-        .ok()
-        .and_then(|target| target.host())
-        .is_some_and(|host| !session.may_ask(host))
+    match Target::parse(line, request.headers(), usize::MAX) {
+        Ok(target) => target.host().is_some_and(|host| !session.may_ask(host)),
+        Err(_) => false,
+    }
 }
 
 /// The verdict about a request that is not refused.
@@ -227,28 +235,21 @@ pub async fn decide<'s, B>(
         return Ok(preflight);
     }
     let (entry, route) = find(snapshot, &target)?;
-    let refuse = |cause| Refusal::at(entry.route, cause);
-
-    let unauthenticated = |rejection| {
-        refuse(Cause::Token {
-            rejection,
-            needed: entry.requirement.least(),
-        })
-    };
-    let token = credential(entry, route, request).map_err(|error| unauthenticated(error.into()))?;
+    let token =
+        credential(entry, route, request).map_err(|error| unauthenticated(entry, error.into()))?;
     let carrier = token.and_then(|token| token.carrier());
     if carrier == Some(Carrier::Cookie)
         && cross_site::is_refused(request, route, &snapshot.config.server, context.peer)
     {
-        return Err(refuse(Cause::CrossSite));
+        return Err(Refusal::at(entry.route, Cause::CrossSite));
     }
     let (identity, cache) = identify(route, token, limits.token_bytes, cache, context)
         .await
-        .map_err(unauthenticated)?;
-    let permit = entry
-        .requirement
-        .authorize(identity)
-        .map_err(|denial| refuse(Cause::Denied(denial)))?;
+        .map_err(|rejection| unauthenticated(entry, rejection))?;
+    let permit = match entry.requirement.authorize(identity) {
+        Ok(permit) => permit,
+        Err(denial) => return Err(Refusal::at(entry.route, Cause::Denied(denial))),
+    };
     Ok(Verdict::Forward(Decision {
         entry,
         route,
@@ -256,6 +257,11 @@ pub async fn decide<'s, B>(
         cache,
         carrier,
     }))
+}
+
+fn unauthenticated(entry: &RouteMethod, rejection: Rejection) -> Refusal {
+    let needed = entry.requirement.least();
+    Refusal::at(entry.route, Cause::Token { rejection, needed })
 }
 
 /// Returns the answer to a preflight for a path whose routes have CORS rules, unless one of them
@@ -272,12 +278,10 @@ fn preflight<'s>(
     let origin = origin_of(headers)?;
     let method = headers.get(ACCESS_CONTROL_REQUEST_METHOD)?;
     let method = Method::from_bytes(method.as_bytes()).ok()?;
-    let own = snapshot
-        .table
-        .find(target)
-        .ok()
-        .and_then(|entry| snapshot.routes.get(entry.route));
-    if own.is_some_and(|route| route.answers_options) {
+    if let Ok(own) = snapshot.table.find(target)
+        && let Some(route) = snapshot.routes.get(own.route)
+        && route.answers_options
+    {
         return None;
     }
     let (index, is_routed) = match find(snapshot, &target.with_method(&method)) {
@@ -335,32 +339,21 @@ fn find<'s>(
     target: &Target<'_>,
 ) -> Result<(&'s RouteMethod, &'s Route), Refusal> {
     let found = snapshot.table.find(target);
-    let entry = match &found {
+    let matched = match &found {
         Ok(entry) | Err(Miss::Shadowed { found: entry, .. }) => Some(*entry),
         Err(_) => None,
     };
-    let route = entry.and_then(|entry| snapshot.routes.get(entry.route));
-    let allowed = route.map(|route| route.allow).unwrap_or_default();
-    if let Some(what) = target.ambiguities().first_beyond(allowed) {
-        let barred = if route.is_some() {
-            Barred::NotAllowed
-        } else {
-            Barred::NoRoute
-        };
-        let index = entry.map(|entry| entry.route);
-        return Err(Refusal {
-            cause: Cause::Ambiguous { what, barred },
-            route: index,
-        });
+    let route = matched.and_then(|entry| snapshot.routes.get(entry.route));
+    if let Some(cause) = ambiguity(target, route) {
+        let route = matched.map(|entry| entry.route);
+        return Err(Refusal { cause, route });
     }
     match (found, route) {
         (Ok(entry), Some(route)) => Ok((entry, route)),
-        (Err(Miss::Method { allow, nearest }), _) => Err(Refusal::at(
-            nearest.route,
-            Cause::Method {
-                allow: allow.into(),
-            },
-        )),
+        (Err(Miss::Method { allow, nearest }), _) => {
+            let allow = allow.into();
+            Err(Refusal::at(nearest.route, Cause::Method { allow }))
+        }
         (Err(Miss::Shadowed { found, by }), _) => {
             Err(Refusal::at(found.route, shadowed(snapshot, target, by)))
         }
@@ -368,15 +361,24 @@ fn find<'s>(
     }
 }
 
+/// Returns the cause for a path with an ambiguity that its route does not allow.
+fn ambiguity(target: &Target<'_>, route: Option<&Route>) -> Option<Cause> {
+    let (allowed, barred) = match route {
+        Some(route) => (route.allow, Barred::NotAllowed),
+        None => (Default::default(), Barred::NoRoute),
+    };
+    let what = target.ambiguities().first_beyond(allowed)?;
+    Some(Cause::Ambiguous { what, barred })
+}
+
 /// Returns the cause for a path that a tolerant application may read as one of a stricter route. If
 /// the path is ambiguous, the matched route allows that, and the cause is the ambiguity: the
 /// spelling is answered as if it were not allowed.
 fn shadowed(snapshot: &Snapshot, target: &Target<'_>, by: &RouteMethod) -> Cause {
-    let by = snapshot
-        .routes
-        .get(by.route)
-        .map(|route| route.label.clone())
-        .unwrap_or_default();
+    let by = match snapshot.routes.get(by.route) {
+        Some(route) => route.label.clone(),
+        None => Box::default(),
+    };
     match target.ambiguities().iter().next() {
         Some(what) => Cause::Ambiguous {
             what,
@@ -402,7 +404,7 @@ mod tests {
             tokio::task::yield_now().await;
             panic!("a defect")
         };
-        let outcome: Result<(), Refusal> = runtime.block_on(caught(pin!(walk)));
+        let outcome: Result<(), Refusal> = runtime.block_on(catch_panic(pin!(walk)));
         assert_eq!(outcome.unwrap_err().reason(), "internal_error");
     }
 }

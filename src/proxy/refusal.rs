@@ -122,9 +122,7 @@ impl Refusal {
     pub fn reason(&self) -> &'static str {
         match &self.cause {
             Cause::Token { rejection, .. } => rejection.error.name(),
-            Cause::Target(TargetError::TooLong) => "target_too_long",
-            Cause::Target(TargetError::Form) => "malformed_target",
-            Cause::Target(TargetError::Host) => "invalid_host",
+            Cause::Target(error) => target_reason(error),
             Cause::Ambiguous { .. } => "ambiguous_path",
             Cause::Shadowed { .. } => "shadowed_path",
             Cause::NotFound => "no_route",
@@ -138,13 +136,7 @@ impl Refusal {
             Cause::BodyStalled => "body_timeout",
             Cause::BodyMalformed | Cause::BodyCut => "malformed_body",
             Cause::Deadline(_) => "request_timeout",
-            Cause::Upstream(Fault::Connect(_)) => "upstream_unreachable",
-            Cause::Upstream(Fault::ConnectTimeout(_)) => "upstream_connect_timeout",
-            Cause::Upstream(Fault::ResponseTimeout(_)) => "upstream_timeout",
-            Cause::Upstream(Fault::Closed(_) | Fault::Request) => "upstream_closed",
-            Cause::Upstream(Fault::Protocol(_)) => "upstream_protocol_error",
-            Cause::Upstream(Fault::Unprocessed(_)) => "upstream_refused",
-            Cause::Upstream(Fault::Overloaded | Fault::Full) => "upstream_overloaded",
+            Cause::Upstream(fault) => fault_reason(fault),
             Cause::Defect => "internal_error",
             Cause::Upgrade => "upgrade_not_allowed",
             Cause::Fields => "too_many_fields",
@@ -174,20 +166,18 @@ impl Refusal {
     pub fn explanation(&self) -> Cow<'static, str> {
         match &self.cause {
             Cause::Target(error) => error.to_string().into(),
-            Cause::Ambiguous { what, barred: Barred::Shadowed(by) } => {
-                format!("the path is ambiguous: {what}; an application may take it for the stricter \"{by}\"")
-                    .into()
-            }
-            Cause::Ambiguous { what, .. } => format!("the path is ambiguous: {what}").into(),
+            Cause::Ambiguous { what, barred } => ambiguous(*what, barred).into(),
             Cause::Shadowed { by } => {
                 format!("an application may take the path for one of the stricter \"{by}\"").into()
             }
             Cause::NotFound => "no route has this path".into(),
-            Cause::Method { allow } => format!("the route is there for other methods: {allow}").into(),
-            Cause::Token { rejection, .. } => rejection.error.to_string().into(),
-            Cause::CrossSite => {
-                "the token is in a cookie, and a page of another origin may have made the request".into()
+            Cause::Method { allow } => {
+                format!("the route is there for other methods: {allow}").into()
             }
+            Cause::Token { rejection, .. } => rejection.error.to_string().into(),
+            Cause::CrossSite => "the token is in a cookie, \
+                                 and a page of another origin may have made the request"
+                .into(),
             Cause::Denied(Denial::Anonymous) => "the caller is anonymous".into(),
             Cause::Denied(Denial::InsufficientScope { missing, .. }) => {
                 format!("the token lacks: {}", join(missing)).into()
@@ -195,9 +185,9 @@ impl Refusal {
             Cause::Framing => "the transfer coding is none but \"chunked\"".into(),
             Cause::Padded => "a field begins or ends with white space".into(),
             Cause::BodyMalformed => "the request body broke its framing".into(),
-            Cause::BodyCut => {
-                "the client closed its side of the connection in the middle of the request body".into()
-            }
+            Cause::BodyCut => "the client closed its side of the connection \
+                               in the middle of the request body"
+                .into(),
             Cause::BodyTooLarge => "the request body is longer than the limit".into(),
             Cause::BodyStalled => "the request body stopped coming".into(),
             Cause::Deadline(limit) => format!("the request was not done within {limit:?}").into(),
@@ -208,6 +198,35 @@ impl Refusal {
             Cause::Upstream(fault) => fault.to_string().into(),
             Cause::Defect => "the gateway panicked; standard error has the place".into(),
         }
+    }
+}
+
+fn ambiguous(what: Ambiguity, barred: &Barred) -> String {
+    match barred {
+        Barred::Shadowed(by) => format!(
+            "the path is ambiguous: {what}; an application may take it for the stricter \"{by}\""
+        ),
+        Barred::NotAllowed | Barred::NoRoute => format!("the path is ambiguous: {what}"),
+    }
+}
+
+fn target_reason(error: &TargetError) -> &'static str {
+    match error {
+        TargetError::TooLong => "target_too_long",
+        TargetError::Form => "malformed_target",
+        TargetError::Host => "invalid_host",
+    }
+}
+
+fn fault_reason(fault: &Fault) -> &'static str {
+    match fault {
+        Fault::Connect(_) => "upstream_unreachable",
+        Fault::ConnectTimeout(_) => "upstream_connect_timeout",
+        Fault::ResponseTimeout(_) => "upstream_timeout",
+        Fault::Closed(_) | Fault::Request => "upstream_closed",
+        Fault::Protocol(_) => "upstream_protocol_error",
+        Fault::Unprocessed(_) => "upstream_refused",
+        Fault::Overloaded | Fault::Full => "upstream_overloaded",
     }
 }
 

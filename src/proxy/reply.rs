@@ -5,19 +5,21 @@
 //! check failed (requirements.md#t20).
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{
     ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER,
     WWW_AUTHENTICATE,
 };
-use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
 use super::body::ReplySource;
 use super::refusal::join;
 use super::{Barred, Cause, Refusal};
 use crate::config::ErrorDetail;
 use crate::policy::{Denial, Scope};
+use crate::route::{Ambiguity, TargetError};
 use crate::snapshot::{Resource, Snapshot};
 use crate::telemetry::push_json;
 use crate::token::{Rejection, TokenError};
@@ -29,27 +31,41 @@ const OVERLOADED_RETRY_AFTER: u64 = 1;
 /// The content of a refusal's response: a status, a stable code, a sentence, and what the status
 /// requires besides.
 #[derive(Debug, PartialEq)]
-struct Reply {
+struct Problem {
     status: StatusCode,
     code: &'static str,
     detail: Cow<'static, str>,
     challenge: Option<String>,
     allow: Option<String>,
+    /// The value of `Retry-After`, in seconds.
     retry_after: Option<u64>,
     missing: Vec<Scope>,
 }
 
-impl Reply {
+impl Problem {
     fn new(status: StatusCode, code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
-        let (challenge, allow, retry_after, missing) = (None, None, None, Vec::new());
         Self {
             status,
             code,
             detail: detail.into(),
-            challenge,
-            allow,
-            retry_after,
-            missing,
+            challenge: None,
+            allow: None,
+            retry_after: None,
+            missing: Vec::new(),
+        }
+    }
+
+    fn with_challenge(self, challenge: String) -> Self {
+        Self {
+            challenge: Some(challenge),
+            ..self
+        }
+    }
+
+    fn with_retry_after(self, seconds: u64) -> Self {
+        Self {
+            retry_after: Some(seconds),
+            ..self
         }
     }
 }
@@ -57,21 +73,19 @@ impl Reply {
 /// Returns the response to a refused request.
 #[must_use]
 pub fn to(snapshot: &Snapshot, refusal: &Refusal, request_id: &HeaderValue) -> Response<Bytes> {
-    let reply = reply(&refusal.cause, snapshot.config.errors);
-    let mut response = respond(reply, snapshot.metadata_url(refusal.route), request_id);
+    let problem = problem(&refusal.cause, snapshot.config.errors);
+    let mut response = respond(problem, snapshot.metadata_url(refusal.route), request_id);
     if refusal.closes() {
-        response
-            .headers_mut()
-            .insert(CONNECTION, HeaderValue::from_static("close"));
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
     }
     response
 }
 
 /// Returns the sentence that a refused client gets.
 pub(super) fn detail(snapshot: &Snapshot, refusal: &Refusal) -> String {
-    reply(&refusal.cause, snapshot.config.errors)
-        .detail
-        .into_owned()
+    let problem = problem(&refusal.cause, snapshot.config.errors);
+    problem.detail.into_owned()
 }
 
 /// Returns the response to a preflight, which has header fields alone.
@@ -85,64 +99,78 @@ pub(super) fn preflight(headers: HeaderMap, request_id: &HeaderValue) -> Respons
     response
 }
 
-fn respond(reply: Reply, metadata_url: Option<&str>, request_id: &HeaderValue) -> Response<Bytes> {
-    let mut response = Response::new(Bytes::from(problem(&reply, request_id)));
-    *response.status_mut() = reply.status;
+fn respond(
+    problem: Problem,
+    metadata_url: Option<&str>,
+    request_id: &HeaderValue,
+) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::from(body(&problem, request_id)));
+    *response.status_mut() = problem.status;
     let headers = response.headers_mut();
     headers.insert(
         CONTENT_TYPE,
         HeaderValue::from_static("application/problem+json"),
     );
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    let told = |challenge: String| match metadata_url {
-        // The metadata lets a client find its authorization server (RFC 9728 §5.1).
-        Some(url) => [&challenge, r#", resource_metadata=""#, url, "\""].concat(),
-        None => challenge,
-    };
-    set(headers, WWW_AUTHENTICATE, reply.challenge.map(told));
-    set(headers, ALLOW, reply.allow);
-    set(
-        headers,
-        RETRY_AFTER,
-        reply.retry_after.map(|seconds| seconds.to_string()),
-    );
+    if let Some(challenge) = problem.challenge {
+        let challenge = match metadata_url {
+            // The metadata lets a client find its authorization server (RFC 9728 §5.1).
+            Some(url) => [&challenge, r#", resource_metadata=""#, url, "\""].concat(),
+            None => challenge,
+        };
+        set(headers, WWW_AUTHENTICATE, challenge);
+    }
+    if let Some(allow) = problem.allow {
+        set(headers, ALLOW, allow);
+    }
+    if let Some(seconds) = problem.retry_after {
+        headers.insert(RETRY_AFTER, seconds.into());
+    }
     response
 }
 
+fn set(headers: &mut HeaderMap, name: HeaderName, value: String) {
+    if let Ok(value) = HeaderValue::try_from(value) {
+        headers.insert(name, value);
+    }
+}
+
 /// The initial capacity of a problem's body, in bytes: enough for most.
-const PROBLEM: usize = 384;
+const BODY_CAPACITY: usize = 384;
 
 /// Writes a problem of RFC 9457 §3 as JSON, with extension members: `code` is stable, `detail` is
 /// for people.
 ///
 /// A refused client may send requests at a high rate, so the body is written by hand: a serializer
 /// takes twice as long.
-fn problem(reply: &Reply, request_id: &HeaderValue) -> Vec<u8> {
-    let mut body = Vec::with_capacity(PROBLEM);
+fn body(problem: &Problem, request_id: &HeaderValue) -> Vec<u8> {
+    let mut body = Vec::with_capacity(BODY_CAPACITY);
+    let title = problem.status.canonical_reason().unwrap_or("Error");
     body.extend_from_slice(br#"{"type":"about:blank","title":"#);
-    push_json(
-        &mut body,
-        reply.status.canonical_reason().unwrap_or("Error"),
-    );
+    push_json(&mut body, title);
     body.extend_from_slice(br#","status":"#);
-    body.extend_from_slice(reply.status.as_str().as_bytes());
+    body.extend_from_slice(problem.status.as_str().as_bytes());
     body.extend_from_slice(br#","detail":"#);
-    push_json(&mut body, &reply.detail);
+    push_json(&mut body, &problem.detail);
     body.extend_from_slice(br#","code":"#);
-    push_json(&mut body, reply.code);
-    for (index, scope) in reply.missing.iter().enumerate() {
-        body.extend_from_slice(if index == 0 {
-            br#","missing_scopes":["#
-        } else {
-            b","
-        });
-        push_json(&mut body, scope.as_str());
+    push_json(&mut body, problem.code);
+    if !problem.missing.is_empty() {
+        body.extend_from_slice(br#","missing_scopes":"#);
+        push_scopes(&mut body, &problem.missing);
     }
-    body.extend_from_slice(if reply.missing.is_empty() { b"" } else { b"]" });
     body.extend_from_slice(br#","request_id":"#);
     push_json(&mut body, request_id.to_str().unwrap_or_default());
     body.extend_from_slice(b"}\n");
     body
+}
+
+/// Writes a list of scopes as JSON.
+fn push_scopes(body: &mut Vec<u8>, scopes: &[Scope]) {
+    for (index, scope) in scopes.iter().enumerate() {
+        body.push(if index == 0 { b'[' } else { b',' });
+        push_json(body, scope.as_str());
+    }
+    body.push(b']');
 }
 
 /// Returns the metadata of a protected resource. The metadata is public, so browsers may read it
@@ -160,198 +188,209 @@ pub(super) fn metadata(resource: &Resource, request_id: &HeaderValue) -> Respons
     response
 }
 
-fn set(headers: &mut HeaderMap, name: http::HeaderName, value: Option<String>) {
-    if let Some(value) = value.and_then(|value| HeaderValue::try_from(value).ok()) {
-        headers.insert(name, value);
-    }
-}
-
-fn reply(cause: &Cause, told: ErrorDetail) -> Reply {
-    use crate::route::TargetError as T;
-    use StatusCode as S;
+fn problem(cause: &Cause, level: ErrorDetail) -> Problem {
     match cause {
-        Cause::Target(T::TooLong) => Reply::new(
-            S::URI_TOO_LONG,
-            "target_too_long",
-            "The request target is too long.",
-        ),
-        Cause::Target(T::Form) => Reply::new(
-            S::BAD_REQUEST,
-            "malformed_target",
-            "The request target is not a path of this server.",
-        ),
-        Cause::Target(T::Host) => Reply::new(
-            S::BAD_REQUEST,
-            "invalid_host",
-            "The Host field is missing, repeated or invalid.",
-        ),
-        Cause::Ambiguous { what, barred } => {
-            let why = match barred {
-                Barred::NotAllowed => "which is not allowed here",
-                Barred::NoRoute => "and nothing here answers to it",
-                Barred::Shadowed(_) => "and one of them is not allowed here",
-            };
-            Reply::new(
-                S::BAD_REQUEST,
-                "ambiguous_path",
-                format!("The path can be read in more than one way ({what}), {why}."),
-            )
-        }
-        Cause::Shadowed { .. } => Reply::new(
-            S::NOT_FOUND,
+        Cause::Target(error) => target(error),
+        Cause::Ambiguous { what, barred } => ambiguous(*what, barred),
+        Cause::Shadowed { .. } => Problem::new(
+            StatusCode::NOT_FOUND,
             "shadowed_path",
             "No route serves this spelling of the path.",
         ),
-        Cause::Misdirected => Reply::new(
-            S::MISDIRECTED_REQUEST,
+        Cause::Misdirected => Problem::new(
+            StatusCode::MISDIRECTED_REQUEST,
             "misdirected",
             "This connection is for another host; open one for this host.",
         ),
-        Cause::NotFound => Reply::new(S::NOT_FOUND, "no_route", "There is nothing at this path."),
-        Cause::Method { allow } => Reply {
-            allow: Some(allow.to_string()),
-            ..Reply::new(
-                S::METHOD_NOT_ALLOWED,
-                "method_not_allowed",
-                format!("This path answers to {allow}."),
-            )
-        },
-        Cause::Token { rejection, needed } => token(rejection, needed, told),
+        Cause::NotFound => Problem::new(
+            StatusCode::NOT_FOUND,
+            "no_route",
+            "There is nothing at this path.",
+        ),
+        Cause::Method { allow } => method_not_allowed(allow),
+        Cause::Token { rejection, needed } => token(rejection, needed, level),
         // A 403 may have a challenge if other credentials would be enough (RFC 9110 §11.6.1): a
         // page that may use a token itself sends it in another place.
-        Cause::CrossSite => Reply {
-            challenge: Some(challenge(None, "", "")),
-            ..Reply::new(
-                S::FORBIDDEN,
-                "cross_site_request",
-                "The access token is in a cookie, and pages of this origin may not use it here.",
-            )
-        },
-        Cause::Denied(Denial::Anonymous) => token(&TokenError::Missing.into(), &[], told),
+        Cause::CrossSite => Problem::new(
+            StatusCode::FORBIDDEN,
+            "cross_site_request",
+            "The access token is in a cookie, and pages of this origin may not use it here.",
+        )
+        .with_challenge(challenge(None, "", "")),
+        Cause::Denied(Denial::Anonymous) => token(&TokenError::Missing.into(), &[], level),
         Cause::Denied(Denial::InsufficientScope { missing, .. }) => {
-            insufficient_scope(missing, told)
+            insufficient_scope(missing, level)
         }
-        Cause::Framing => Reply::new(
-            S::BAD_REQUEST,
+        Cause::Framing => Problem::new(
+            StatusCode::BAD_REQUEST,
             "invalid_framing",
             "The request uses a transfer coding other than chunked.",
         ),
-        Cause::Padded => Reply::new(
-            S::BAD_REQUEST,
+        Cause::Padded => Problem::new(
+            StatusCode::BAD_REQUEST,
             "malformed_field",
             "A field of the request begins or ends with white space.",
         ),
-        Cause::BodyMalformed | Cause::BodyCut => Reply::new(
-            S::BAD_REQUEST,
+        Cause::BodyMalformed | Cause::BodyCut => Problem::new(
+            StatusCode::BAD_REQUEST,
             "malformed_body",
             "The request body broke its framing, or ended before its end.",
         ),
-        Cause::BodyTooLarge => Reply::new(
-            S::PAYLOAD_TOO_LARGE,
+        Cause::BodyTooLarge => Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
             "body_too_large",
             "The request body is longer than is allowed here.",
         ),
-        Cause::BodyStalled => Reply::new(
-            S::REQUEST_TIMEOUT,
+        Cause::BodyStalled => Problem::new(
+            StatusCode::REQUEST_TIMEOUT,
             "body_timeout",
             "The request body stopped coming.",
         ),
-        Cause::Fields => Reply::new(
-            S::REQUEST_HEADER_FIELDS_TOO_LARGE,
+        Cause::Fields => Problem::new(
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             "too_many_fields",
             "The request has more fields than are allowed here.",
         ),
-        Cause::Overloaded => Reply {
-            retry_after: Some(OVERLOADED_RETRY_AFTER),
-            ..Reply::new(S::SERVICE_UNAVAILABLE, "overloaded", "The gateway is busy.")
-        },
-        Cause::Deadline(_) => Reply::new(
-            S::GATEWAY_TIMEOUT,
+        Cause::Overloaded => Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "overloaded",
+            "The gateway is busy.",
+        )
+        .with_retry_after(OVERLOADED_RETRY_AFTER),
+        Cause::Deadline(_) => Problem::new(
+            StatusCode::GATEWAY_TIMEOUT,
             "request_timeout",
             "The request took too long.",
         ),
-        Cause::Upgrade => Reply::new(
-            S::NOT_IMPLEMENTED,
+        Cause::Upgrade => Problem::new(
+            StatusCode::NOT_IMPLEMENTED,
             "upgrade_not_allowed",
             "There is no WebSocket at this path.",
         ),
-        Cause::Upstream(fault) if fault.is_timeout() => Reply::new(
-            S::GATEWAY_TIMEOUT,
-            "upstream_timeout",
-            "The upstream did not answer in time.",
-        ),
-        Cause::Upstream(Fault::Overloaded | Fault::Full) => Reply {
-            retry_after: Some(1),
-            ..Reply::new(
-                S::SERVICE_UNAVAILABLE,
-                "upstream_overloaded",
-                "Too many requests wait for the upstream; try again later.",
-            )
-        },
-        Cause::Defect => Reply::new(
-            S::INTERNAL_SERVER_ERROR,
+        Cause::Upstream(fault) => upstream(fault),
+        Cause::Defect => Problem::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
             "internal_error",
             "The gateway failed.",
         ),
-        Cause::Upstream(_) => Reply::new(
-            S::BAD_GATEWAY,
+    }
+}
+
+fn target(error: &TargetError) -> Problem {
+    match error {
+        TargetError::TooLong => Problem::new(
+            StatusCode::URI_TOO_LONG,
+            "target_too_long",
+            "The request target is too long.",
+        ),
+        TargetError::Form => Problem::new(
+            StatusCode::BAD_REQUEST,
+            "malformed_target",
+            "The request target is not a path of this server.",
+        ),
+        TargetError::Host => Problem::new(
+            StatusCode::BAD_REQUEST,
+            "invalid_host",
+            "The Host field is missing, repeated or invalid.",
+        ),
+    }
+}
+
+fn ambiguous(what: Ambiguity, barred: &Barred) -> Problem {
+    let why = match barred {
+        Barred::NotAllowed => "which is not allowed here",
+        Barred::NoRoute => "and nothing here answers to it",
+        Barred::Shadowed(_) => "and one of them is not allowed here",
+    };
+    Problem::new(
+        StatusCode::BAD_REQUEST,
+        "ambiguous_path",
+        format!("The path can be read in more than one way ({what}), {why}."),
+    )
+}
+
+fn method_not_allowed(allow: &str) -> Problem {
+    let problem = Problem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method_not_allowed",
+        format!("This path answers to {allow}."),
+    );
+    Problem {
+        allow: Some(allow.to_owned()),
+        ..problem
+    }
+}
+
+fn upstream(fault: &Fault) -> Problem {
+    match fault {
+        fault if fault.is_timeout() => Problem::new(
+            StatusCode::GATEWAY_TIMEOUT,
+            "upstream_timeout",
+            "The upstream did not answer in time.",
+        ),
+        Fault::Overloaded | Fault::Full => Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "upstream_overloaded",
+            "Too many requests wait for the upstream; try again later.",
+        )
+        .with_retry_after(OVERLOADED_RETRY_AFTER),
+        _ => Problem::new(
+            StatusCode::BAD_GATEWAY,
             "upstream_failed",
             "The upstream did not answer.",
         ),
     }
 }
 
-/// Returns the response to an error of a token, with the error code and the status of RFC 6750
+/// Returns the problem for an error of a token, with the error code and the status of RFC 6750
 /// §3.1.
-fn token(rejection: &Rejection, needed: &[Scope], told: ErrorDetail) -> Reply {
+fn token(rejection: &Rejection, needed: &[Scope], level: ErrorDetail) -> Problem {
     let error = rejection.error;
     let scope = join(needed);
     match error {
         // A client without credentials gets no error code, only the scopes that it needs (RFC 6750
         // §3.1).
-        TokenError::Missing => Reply {
-            challenge: Some(challenge(None, "", &scope)),
-            ..Reply::new(
-                StatusCode::UNAUTHORIZED,
-                "missing_token",
-                "This needs an access token, and the request has none.",
-            )
-        },
+        TokenError::Missing => Problem::new(
+            StatusCode::UNAUTHORIZED,
+            "missing_token",
+            "This needs an access token, and the request has none.",
+        )
+        .with_challenge(challenge(None, "", &scope)),
         TokenError::Several => {
             let detail = "The request holds more than one access token.";
-            Reply {
-                challenge: Some(challenge(Some("invalid_request"), detail, &scope)),
-                ..Reply::new(StatusCode::BAD_REQUEST, "invalid_request", detail)
-            }
+            Problem::new(StatusCode::BAD_REQUEST, "invalid_request", detail)
+                .with_challenge(challenge(Some("invalid_request"), detail, &scope))
         }
         // Without keys there is no verdict: the caller's token may be valid.
-        TokenError::KeysUnavailable { retry_after } => Reply {
-            // Whole seconds, rounded up: an earlier retry would meet the same state (RFC 9110
-            // §10.2.3).
-            retry_after: Some(retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0)),
-            ..Reply::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "keys_unavailable",
-                "The token cannot be verified now: its issuer's keys cannot be had.",
-            )
-        },
-        _ => {
-            let (code, detail) = if error.is_genuine() && told == ErrorDetail::Full {
-                (error.name(), sentence(error))
-            } else {
-                ("invalid_token", "The access token is not valid.")
-            };
-            let description = if told == ErrorDetail::Full {
-                detail
-            } else {
-                ""
-            };
-            Reply {
-                challenge: Some(challenge(Some("invalid_token"), description, &scope)),
-                ..Reply::new(StatusCode::UNAUTHORIZED, code, detail)
-            }
-        }
+        TokenError::KeysUnavailable { retry_after } => Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "keys_unavailable",
+            "The token cannot be verified now: its issuer's keys cannot be had.",
+        )
+        .with_retry_after(rounded_up(retry_after)),
+        _ => invalid_token(error, &scope, level),
     }
+}
+
+/// Returns whole seconds, rounded up: an earlier retry would meet the same state (RFC 9110
+/// §10.2.3).
+fn rounded_up(time: Duration) -> u64 {
+    time.as_secs() + u64::from(time.subsec_nanos() > 0)
+}
+
+fn invalid_token(error: TokenError, scope: &str, level: ErrorDetail) -> Problem {
+    let is_detailed = level == ErrorDetail::Full;
+    let (code, detail) = if error.is_genuine() && is_detailed {
+        (error.name(), sentence(error))
+    } else {
+        ("invalid_token", "The access token is not valid.")
+    };
+    let description = if is_detailed { detail } else { "" };
+    Problem::new(StatusCode::UNAUTHORIZED, code, detail).with_challenge(challenge(
+        Some("invalid_token"),
+        description,
+        scope,
+    ))
 }
 
 fn sentence(error: TokenError) -> &'static str {
@@ -374,21 +413,19 @@ fn sentence(error: TokenError) -> &'static str {
     }
 }
 
-fn insufficient_scope(missing: &[Scope], told: ErrorDetail) -> Reply {
+fn insufficient_scope(missing: &[Scope], level: ErrorDetail) -> Problem {
     let scope = join(missing);
-    let description = match told {
+    let description = match level {
         ErrorDetail::Full => "The access token does not carry the scopes that this needs.",
         ErrorDetail::Minimal => "",
     };
-    Reply {
-        challenge: Some(challenge(Some("insufficient_scope"), description, &scope)),
+    let detail = format!("The access token lacks: {scope}.");
+    let problem = Problem::new(StatusCode::FORBIDDEN, "insufficient_scope", detail);
+    Problem {
         missing: missing.to_vec(),
-        ..Reply::new(
-            StatusCode::FORBIDDEN,
-            "insufficient_scope",
-            format!("The access token lacks: {scope}."),
-        )
+        ..problem
     }
+    .with_challenge(challenge(Some("insufficient_scope"), description, &scope))
 }
 
 /// Returns a challenge of RFC 6750 §3. Nothing needs escaping: the descriptions are constants of
@@ -414,8 +451,6 @@ fn parameter<'a>(start: &'a str, value: &'a str) -> [&'a str; 3] {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn scopes(text: &str) -> Vec<Scope> {
@@ -424,8 +459,8 @@ mod tests {
             .collect()
     }
 
-    fn refused(error: TokenError) -> Reply {
-        reply(
+    fn refused(error: TokenError) -> Problem {
+        problem(
             &Cause::Token {
                 rejection: error.into(),
                 needed: scopes("a b"),
@@ -451,7 +486,7 @@ mod tests {
             )
         );
         assert_eq!(refused(TokenError::Several).status, 400);
-        let denied = reply(
+        let denied = problem(
             &Cause::Denied(Denial::InsufficientScope {
                 missing: scopes("b"),
                 issuer: "idp".into(),
@@ -463,7 +498,7 @@ mod tests {
     }
 
     #[test]
-    fn until_the_signature_has_verified_all_faults_have_one_wording() {
+    fn until_the_signature_has_verified_all_errors_have_one_wording() {
         let first = refused(TokenError::Malformed);
         for error in [
             TokenError::TooLong,
@@ -488,10 +523,10 @@ mod tests {
                 rejection: error.into(),
                 needed: scopes("a"),
             };
-            let reply = reply(&cause, ErrorDetail::Minimal);
-            assert_eq!(reply.code, "invalid_token");
+            let refused = problem(&cause, ErrorDetail::Minimal);
+            assert_eq!(refused.code, "invalid_token");
             let expected = r#"Bearer realm="scopegate", error="invalid_token", scope="a""#;
-            assert_eq!(reply.challenge.as_deref(), Some(expected), "{error:?}");
+            assert_eq!(refused.challenge.as_deref(), Some(expected), "{error:?}");
         }
         let missing = scopes("b");
         let denied = Cause::Denied(Denial::InsufficientScope {
@@ -500,18 +535,21 @@ mod tests {
         });
         let expected = r#"Bearer realm="scopegate", error="insufficient_scope", scope="b""#;
         assert_eq!(
-            reply(&denied, ErrorDetail::Minimal).challenge.as_deref(),
+            problem(&denied, ErrorDetail::Minimal).challenge.as_deref(),
             Some(expected)
         );
     }
 
     #[test]
-    fn keys_that_cannot_be_had_are_not_the_callers_fault() {
-        let reply = refused(TokenError::KeysUnavailable {
+    fn missing_keys_are_not_the_callers_fault() {
+        let unavailable = refused(TokenError::KeysUnavailable {
             retry_after: Duration::from_millis(2500),
         });
-        assert_eq!((reply.status.as_u16(), reply.retry_after), (503, Some(3)));
-        assert_eq!(reply.challenge, None);
+        assert_eq!(
+            (unavailable.status.as_u16(), unavailable.retry_after),
+            (503, Some(3))
+        );
+        assert_eq!(unavailable.challenge, None);
     }
 
     #[test]
@@ -522,7 +560,7 @@ mod tests {
         });
         let url = "https://api.example.com/.well-known/oauth-protected-resource";
         let response = respond(
-            reply(&cause, ErrorDetail::Full),
+            problem(&cause, ErrorDetail::Full),
             Some(url),
             &HeaderValue::from_static("id-1"),
         );
@@ -559,8 +597,8 @@ mod tests {
             "a\nline",
             "\u{7f} \u{e9} \u{2028}",
         ] {
-            let reply = Reply::new(StatusCode::NOT_FOUND, "no_route", detail);
-            let body = problem(&reply, &HeaderValue::from_static("id-1"));
+            let problem = Problem::new(StatusCode::NOT_FOUND, "no_route", detail);
+            let body = body(&problem, &HeaderValue::from_static("id-1"));
             let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
             assert_eq!(
                 (&body["detail"], body.get("missing_scopes")),

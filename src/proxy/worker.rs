@@ -1,7 +1,7 @@
 //! The state of one worker thread.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -15,12 +15,12 @@ use crate::clock;
 use crate::snapshot::{Live, Snapshot};
 use crate::telemetry::{AccessLog, GatewayMetrics, Metrics, ShardSlot, Throttle, WorkerLog};
 use crate::token::{SharedCache, WorkerCache};
-use crate::upstream::{Balance, Upstream};
+use crate::upstream::Balance;
 
 /// A worker: its view of the configuration, its token cache, and its connections to upstreams.
 pub struct Worker {
     live: Arc<Live>,
-    view: RefCell<(u64, Rc<View>)>,
+    current: RefCell<CurrentView>,
     pub(super) cache: WorkerCache,
     pub(super) ids: RequestIds,
     pub(super) access_log: WorkerLog,
@@ -30,6 +30,12 @@ pub struct Worker {
     /// The rate limit for log lines about clients whose bytes were refused.
     pub refusal_lines: Throttle,
     pub(super) dates: Dates,
+}
+
+/// The view in force at the last look, and its generation.
+struct CurrentView {
+    generation: u64,
+    view: Rc<View>,
 }
 
 /// A snapshot, and this worker's connections to its upstreams. Requests clone the `Rc` around it,
@@ -53,10 +59,9 @@ impl Worker {
         let generation = live.generation();
         let view = Rc::new(View::new(live.load(), None));
         let cache = WorkerCache::new(tokens, view.snapshot.config.token_cache.per_worker);
-        let view = RefCell::new((generation, view));
         Rc::new(Self {
             live,
-            view,
+            current: RefCell::new(CurrentView { generation, view }),
             cache,
             ids: RequestIds::new(),
             access_log: WorkerLog::new(access_log),
@@ -71,19 +76,23 @@ impl Worker {
     /// Returns the view in force. The worker rebuilds its view here once for each reload.
     pub fn view(&self) -> Rc<View> {
         let generation = self.live.generation();
-        let mut current = self.view.borrow_mut();
-        if current.0 != generation {
-            let view = View::new(self.live.load(), Some(&current.1));
-            *current = (generation, Rc::new(view));
+        let mut current = self.current.borrow_mut();
+        if current.generation != generation {
+            let view = View::new(self.live.load(), Some(&current.view));
+            *current = CurrentView {
+                generation,
+                view: Rc::new(view),
+            };
         }
-        current.1.clone()
+        current.view.clone()
     }
 
     /// Drops expired tokens and idle connections.
     pub fn sweep(&self) {
         self.cache.sweep(clock::now().unix);
-        let view = self.view();
-        view.upstreams.iter().for_each(|upstream| upstream.sweep());
+        for upstream in &self.view().upstreams {
+            upstream.sweep();
+        }
     }
 
     /// Notes that the drain is over: from now on, exchanges that end early were cut off by the
@@ -110,38 +119,43 @@ impl Worker {
     /// Returns whether more than `limit` requests are being answered, including the current one,
     /// which has already counted itself.
     pub(super) fn is_overloaded(&self, limit: usize) -> bool {
-        let open = || usize::try_from(self.metrics().requests.total()).unwrap_or_default();
-        self.headroom.is_exceeded(limit, ShardSlot::count(), open)
+        let workers = ShardSlot::count();
+        self.headroom
+            .is_exceeded(limit, workers, || self.open_requests())
+    }
+
+    /// Returns the number of requests that all workers are answering.
+    fn open_requests(&self) -> usize {
+        usize::try_from(self.metrics().requests.total()).unwrap_or_default()
     }
 }
 
 impl View {
     fn new(snapshot: Arc<Snapshot>, before: Option<&Self>) -> Self {
-        let former = || before.iter().flat_map(|view| &view.upstreams);
-        let by_id: HashMap<u64, _> = former()
-            .map(|balance| (balance.upstream().id(), balance))
-            .collect();
-        let by_name: HashMap<&str, _> = former()
-            .map(|balance| (&*balance.upstream().settings.name, balance))
-            .collect();
-        let balance = |upstream: &Arc<Upstream>| match by_id.get(&upstream.id()) {
-            Some(same) => Rc::clone(same),
-            None => {
-                let former = by_name.get(&*upstream.settings.name);
-                Balance::new(upstream.clone(), former.map(|former| &***former))
-            }
+        let former: &[_] = match before {
+            Some(view) => &view.upstreams,
+            None => &[],
         };
-        let upstreams: Vec<_> = snapshot.upstreams.iter().map(balance).collect();
-        let kept: HashSet<&str> = snapshot
-            .upstreams
-            .iter()
-            .map(|upstream| &*upstream.settings.name)
-            .collect();
-        let is_kept = |former: &Balance<_>| kept.contains(&*former.upstream().settings.name);
-        former()
-            .filter(|former| !is_kept(former))
-            .for_each(|former| former.retire());
-        drop(kept);
+        let mut by_id: HashMap<u64, &Rc<Balance<RequestBody>>> = HashMap::new();
+        let mut by_name: HashMap<&str, &Balance<RequestBody>> = HashMap::new();
+        for balance in former {
+            let upstream = balance.upstream();
+            by_id.insert(upstream.id(), balance);
+            by_name.insert(&upstream.settings.name, balance);
+        }
+        let mut upstreams = Vec::with_capacity(snapshot.upstreams.len());
+        for upstream in &snapshot.upstreams {
+            let replaced = by_name.remove(&*upstream.settings.name);
+            let balance = match by_id.get(&upstream.id()) {
+                Some(same) => Rc::clone(same),
+                None => Balance::new(upstream.clone(), replaced),
+            };
+            upstreams.push(balance);
+        }
+        // The upstreams that are left are not configured any more.
+        for removed in by_name.into_values() {
+            removed.retire();
+        }
         Self {
             snapshot,
             upstreams,
@@ -169,10 +183,12 @@ impl Headroom {
             self.0.set(left);
             return false;
         }
-        let free = limit.checked_sub(open());
-        self.0
-            .set(free.unwrap_or_default() / TOLERANCE / workers.max(1));
-        free.is_none()
+        let Some(free) = limit.checked_sub(open()) else {
+            self.0.set(0);
+            return true;
+        };
+        self.0.set(free / TOLERANCE / workers.max(1));
+        false
     }
 }
 
@@ -221,9 +237,9 @@ fn hyphenated(high: u64, low: u64) -> [u8; 36] {
         (24, low, 12),
     ];
     for (start, mut value, digits) in groups {
-        for place in text.iter_mut().skip(start).take(digits).rev() {
+        for byte in text.iter_mut().skip(start).take(digits).rev() {
             let digit = (value & 0xf) as u8;
-            *place = if digit < 10 {
+            *byte = if digit < 10 {
                 b'0' + digit
             } else {
                 b'a' + digit - 10

@@ -132,8 +132,8 @@ pub(super) fn rotate(keys: &mut Vec<Published>, chance: &mut Chance) {
 /// The settings of an issuer. The first three fields identify it; the others are its rules, and a
 /// change of them makes no other issuer.
 #[derive(Clone, Debug)]
-struct Entry {
-    is_there: bool,
+struct IssuerSettings {
+    is_configured: bool,
     place: usize,
     only_es256: bool,
     audience: &'static str,
@@ -144,7 +144,7 @@ struct Entry {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Ask {
+enum Demand {
     Public,
     Authenticated,
     Scope(&'static str),
@@ -153,19 +153,19 @@ enum Ask {
 /// The configuration.
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
-    entries: BTreeMap<&'static str, Entry>,
+    entries: BTreeMap<&'static str, IssuerSettings>,
     /// The keys of the issuer whose keys are in the configuration.
     pub(super) fixed: Vec<Published>,
     /// Each path, with the issuers that it accepts if they are configured, and its requirement.
-    routes: Vec<(&'static str, Vec<&'static str>, Ask)>,
+    routes: Vec<(&'static str, Vec<&'static str>, Demand)>,
     token_bytes: usize,
     per_worker: usize,
 }
 
 impl Settings {
     pub(super) fn draw(chance: &mut Chance) -> Self {
-        let entry = Entry {
-            is_there: true,
+        let entry = IssuerSettings {
+            is_configured: true,
             place: 0,
             only_es256: false,
             audience: "api",
@@ -176,7 +176,7 @@ impl Settings {
         };
         let mut fixed = Vec::new();
         rotate(&mut fixed, chance);
-        let read = Ask::Scope("read");
+        let read = Demand::Scope("read");
         Self {
             entries: ["a", "b", FIXED, "multi"]
                 .map(|name| (name, entry.clone()))
@@ -184,10 +184,10 @@ impl Settings {
             fixed,
             routes: vec![
                 ("/a", vec!["a"], read),
-                ("/b", vec!["b"], Ask::Authenticated),
+                ("/b", vec!["b"], Demand::Authenticated),
                 ("/multi", vec!["multi"], read),
                 ("/all", vec!["a", "b", FIXED, "multi"], read),
-                ("/open", vec![], Ask::Public),
+                ("/open", vec![], Demand::Public),
             ],
             token_bytes: 4096,
             per_worker: chance.of(&[1, 4, 64]),
@@ -215,7 +215,7 @@ impl Settings {
         let entry = self.entries.get_mut(name).unwrap();
         let route = chance.below(4);
         match chance.below(12) {
-            0 => entry.is_there = !chance.one_in(4),
+            0 => entry.is_configured = !chance.one_in(4),
             1 => entry.place = chance.below(2),
             2 => entry.only_es256 = chance.one_in(4),
             3 => entry.audience = chance.of(&["api", "api", "any", "other"]),
@@ -224,8 +224,12 @@ impl Settings {
             6 => entry.scope_claim = chance.of(&[None, None, Some("permissions")]),
             7 => entry.tenant = chance.of(&[None, None, None, Some("acme"), Some("another")]),
             8 => {
-                let scopes = [Ask::Scope("read"), Ask::Scope("read"), Ask::Scope("write")];
-                let others = [Ask::Authenticated, Ask::Public];
+                let scopes = [
+                    Demand::Scope("read"),
+                    Demand::Scope("read"),
+                    Demand::Scope("write"),
+                ];
+                let others = [Demand::Authenticated, Demand::Public];
                 self.routes[route].2 = if chance.one_in(3) {
                     chance.of(&others)
                 } else {
@@ -247,7 +251,7 @@ impl Settings {
     pub(super) fn issuers(&self) -> impl Iterator<Item = (&'static str, String)> {
         let there = ISSUERS.into_iter().map(|name| (name, self.entry(name)));
         there
-            .filter(|(_, entry)| entry.is_there)
+            .filter(|(_, entry)| entry.is_configured)
             .map(|(name, entry)| {
                 let keys = if name == FIXED {
                     key_set(&self.fixed)
@@ -258,7 +262,7 @@ impl Settings {
             })
     }
 
-    fn entry(&self, issuer: &str) -> &Entry {
+    fn entry(&self, issuer: &str) -> &IssuerSettings {
         &self.entries[issuer.split('/').next().unwrap()]
     }
 
@@ -268,7 +272,7 @@ impl Settings {
              [token_cache]\nper_worker = {}\n[upstreams.up]\nurl = \"http://127.0.0.1:9\"\n",
             self.token_bytes, self.per_worker
         );
-        for (name, entry) in self.entries.iter().filter(|(_, entry)| entry.is_there) {
+        for (name, entry) in self.entries.iter().filter(|(_, entry)| entry.is_configured) {
             text += &format!(
                 "[issuers.{name}]\naudience = {:?}\nleeway = \"{}s\"\n",
                 entry.audience, entry.leeway
@@ -302,13 +306,13 @@ impl Settings {
         for (path, issuers, ask) in &self.routes {
             let issuers: Vec<_> = issuers
                 .iter()
-                .filter(|name| self.entries[**name].is_there)
+                .filter(|name| self.entries[**name].is_configured)
                 .collect();
             let stated = match ask {
-                Ask::Public => "public = true\n".to_owned(),
+                Demand::Public => "public = true\n".to_owned(),
                 _ if issuers.is_empty() => continue,
-                Ask::Authenticated => format!("issuer = {issuers:?}\nauthenticated = true\n"),
-                Ask::Scope(scope) => format!("issuer = {issuers:?}\nscopes = {scope:?}\n"),
+                Demand::Authenticated => format!("issuer = {issuers:?}\nauthenticated = true\n"),
+                Demand::Scope(scope) => format!("issuer = {issuers:?}\nscopes = {scope:?}\n"),
             };
             text += &format!("[[routes]]\npath = {path:?}\nupstream = \"up\"\n{stated}");
         }
@@ -327,15 +331,15 @@ fn iss(issuer: &str) -> String {
 
 /// The keys of an issuer as the gateway has them, since the issuer was configured.
 #[derive(Debug)]
-pub(super) struct Trust {
+pub(super) struct IssuerKeys {
     pub(super) identity: String,
     pub(super) keys: Vec<Published>,
     pub(super) is_fetched: bool,
     /// Set if the last fetch succeeded.
-    pub(super) is_heard: bool,
+    pub(super) last_fetch_succeeded: bool,
 }
 
-impl Trust {
+impl IssuerKeys {
     pub(super) fn new(name: &str, identity: String, settings: &Settings) -> Self {
         let is_fetched = name != FIXED;
         let keys = if is_fetched {
@@ -347,7 +351,7 @@ impl Trust {
             identity,
             keys,
             is_fetched,
-            is_heard: !is_fetched,
+            last_fetch_succeeded: !is_fetched,
         }
     }
 
@@ -451,7 +455,7 @@ impl Token {
     }
 
     /// Describes it without its text.
-    pub(super) fn told(&self) -> String {
+    pub(super) fn description(&self) -> String {
         format!(
             "{:?}",
             Self {
@@ -488,7 +492,7 @@ impl Token {
         &self,
         path: &str,
         settings: &Settings,
-        trust: impl Fn(&str) -> &'t Trust,
+        trust: impl Fn(&str) -> &'t IssuerKeys,
         now: u64,
         client: Option<&'static str>,
     ) -> &'static str {
@@ -499,9 +503,9 @@ impl Token {
             .unwrap();
         let is_taken = |name: &str| {
             let name = name.split('/').next().unwrap();
-            taken.contains(&name) && settings.entries[name].is_there
+            taken.contains(&name) && settings.entries[name].is_configured
         };
-        if *ask == Ask::Public {
+        if *ask == Demand::Public {
             return ALLOWED;
         }
         if !ISSUERS.into_iter().any(is_taken) {
@@ -522,7 +526,7 @@ impl Token {
         }
         let trust = trust(self.issuer);
         let Some(key) = trust.key(self.kid, self.algorithm) else {
-            return if trust.is_heard {
+            return if trust.last_fetch_succeeded {
                 "unknown_key"
             } else {
                 "keys_unavailable"
@@ -542,7 +546,7 @@ impl Token {
             _ if entry.client.is_some_and(|client| client != self.client) => "wrong_client",
             _ if entry.tenant.is_some_and(|tenant| tenant != self.tenant) => "required_claim",
             _ if self.owner.is_some() && self.owner != client => "wrong_client_certificate",
-            Ask::Scope(scope) if lacks(scope) => "insufficient_scope",
+            Demand::Scope(scope) if lacks(scope) => "insufficient_scope",
             _ => ALLOWED,
         }
     }

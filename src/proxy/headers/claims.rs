@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_is_its_items_and_nothing_if_it_is_empty() {
+    fn a_list_is_its_items_and_an_empty_list_has_no_value() {
         let items = vec![
             text("a,b"),
             text(" c"),

@@ -1,7 +1,7 @@
 //! The credentials of a request: which of them are forwarded to the upstream, and which are
 //! removed.
 
-use http::header::{AUTHORIZATION, COOKIE};
+use http::header::{AUTHORIZATION, COOKIE, GetAll};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::snapshot::Route;
@@ -71,11 +71,13 @@ impl<'r> Credentials<'r> {
     /// Returns whether the checked token came in this field and is forwarded in it, even if the
     /// field is one that only proxies may set, such as `X-Forwarded-Access-Token`.
     pub(super) fn forwards_field(self, name: &str) -> bool {
-        let is_source =
-            |source: &Source| matches!(source, Source::Header(field) if field.as_str() == name);
-        self.forward_token == Some(true)
-            && self.carrier == Some(Carrier::Header)
-            && self.sources.iter().any(is_source)
+        if self.forward_token != Some(true) || self.carrier != Some(Carrier::Header) {
+            return false;
+        }
+        self.sources.iter().any(|source| match source {
+            Source::Header(field) => field.as_str() == name,
+            _ => false,
+        })
     }
 
     /// Returns whether `Authorization` is forwarded. An upstream takes it for one that the gateway
@@ -89,11 +91,12 @@ impl<'r> Credentials<'r> {
 }
 
 fn remove_fields(headers: &mut HeaderMap, withheld: Withheld<'_>) {
-    let removed: Vec<HeaderName> = headers
-        .keys()
-        .filter(|name| withheld.is_field(name))
-        .cloned()
-        .collect();
+    let mut removed: Vec<HeaderName> = Vec::new();
+    for name in headers.keys() {
+        if withheld.is_field(name) {
+            removed.push(name.clone());
+        }
+    }
     for name in removed {
         headers.remove(name);
     }
@@ -101,21 +104,35 @@ fn remove_fields(headers: &mut HeaderMap, withheld: Withheld<'_>) {
 
 fn remove_cookies(headers: &mut HeaderMap, withheld: Withheld<'_>) {
     let fields = headers.get_all(COOKIE);
-    let without = |field: &HeaderValue| withheld.without_cookies(field.as_bytes());
-    if fields.iter().all(|field| without(field).is_none()) {
+    if !has_withheld_cookie(&fields, withheld) {
         return;
     }
-    let kept: Vec<HeaderValue> = fields
-        .iter()
-        .map(|field| without(field).unwrap_or_else(|| field.as_bytes().to_vec()))
-        .filter(|field| !field.is_empty())
+    let mut kept: Vec<HeaderValue> = Vec::new();
+    for field in fields {
+        let Some(rest) = withheld.without_cookies(field.as_bytes()) else {
+            kept.push(field.clone());
+            continue;
+        };
         // Parts of a field value, joined with allowed characters, are a field value.
-        .filter_map(|field| HeaderValue::try_from(field).ok())
-        .collect();
+        if let Ok(rest) = HeaderValue::try_from(rest) {
+            kept.push(rest);
+        }
+    }
     headers.remove(COOKIE);
     for field in kept {
-        headers.append(COOKIE, field);
+        if !field.is_empty() {
+            headers.append(COOKIE, field);
+        }
     }
+}
+
+fn has_withheld_cookie(fields: &GetAll<'_, HeaderValue>, withheld: Withheld<'_>) -> bool {
+    for field in fields {
+        if withheld.without_cookies(field.as_bytes()).is_some() {
+            return true;
+        }
+    }
+    false
 }
 
 /// Returns the query without the parameters that hold tokens of this route, or could hold one for
@@ -194,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn an_authorization_that_was_not_judged_is_removed() {
+    fn an_authorization_that_was_not_checked_is_removed() {
         let headers = map(&[("authorization", "Bearer FORGED")]);
         let goes_on = |forward_token, forward_authorization, carrier| {
             let mut headers = headers.clone();
@@ -225,7 +242,7 @@ mod tests {
     // Without this rule the upstream would not get the token: the gateway removes fields that only
     // proxies may set.
     #[test]
-    fn a_judged_token_goes_on_in_a_field_of_proxies() {
+    fn a_checked_token_is_forwarded_in_a_field_of_proxies() {
         let sources = [Source::parse("header:x-forwarded-access-token").unwrap()];
         let forwards = |name, forward_token, carrier| {
             Credentials {
@@ -279,7 +296,7 @@ mod tests {
 
     // The application reads tokens there, since on another route they are checked.
     #[test]
-    fn what_other_routes_take_for_their_token_is_removed() {
+    fn tokens_of_other_routes_are_removed() {
         let sources = parsed(&["authorization:bearer", "cookie:t"]);
         let all = parsed(&["cookie:t", "cookie:session", "header:x-token", "query:q"]);
         let headers = map(&[

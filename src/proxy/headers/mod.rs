@@ -15,7 +15,7 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 
 pub(super) use credentials::query_without_tokens;
-pub(super) use forwarded::{asked, client};
+pub(super) use forwarded::{RequestedOrigin, client, requested_origin};
 pub(super) use trailers::{has_padded, to_client as trailers_to_client};
 
 use credentials::Credentials;
@@ -23,10 +23,10 @@ use forwarded::ForwardedFacts;
 
 use crate::config::Server;
 use crate::net::Peer;
-use crate::policy::Principal;
+use crate::policy::{Claims, Principal};
 use crate::route::{FieldSet, is_impersonation, is_impersonation_in_trailers};
 use crate::snapshot::Route;
-use crate::token::Carrier;
+use crate::token::{Carrier, ForwardedClaim};
 use crate::upstream::OwnFields;
 
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -82,7 +82,7 @@ pub(super) fn is_plainly_framed(headers: &HeaderMap) -> bool {
 pub(super) fn to_upstream(headers: &mut HeaderMap, forwarding: &Forwarding<'_>) -> OwnFields {
     let mut own = OwnFields::with_capacity(8);
     let facts = ForwardedFacts::of(headers, forwarding.peer, forwarding.server);
-    let wants_trailers = accepts_trailers(headers);
+    let wants_trailers = lists(headers, &TE, "trailers");
     remove_hop_by_hop(headers);
     let credentials = Credentials::of(forwarding.route, forwarding.carrier);
     remove_where(headers, |name| {
@@ -99,29 +99,29 @@ pub(super) fn to_upstream(headers: &mut HeaderMap, forwarding: &Forwarding<'_>) 
         }
         _ => {}
     }
-    facts.tell(
+    facts.add_to(
         &mut own,
         forwarding.server.forwarded,
         forwarding.peer,
         forwarding.host.as_ref(),
     );
-    own.push((
-        VIA,
-        HeaderValue::from_static(received_by(forwarding.version)),
-    ));
+    let via = received_by(forwarding.version);
+    own.push((VIA, HeaderValue::from_static(via)));
     own.push((REQUEST_ID, forwarding.request_id.clone()));
     if let Some(principal) = forwarding.principal {
-        for forwarded in &forwarding.route.forward {
-            if let Some(value) = principal
-                .claims
-                .find(&forwarded.claim)
-                .and_then(claims::header_value)
-            {
-                own.push((forwarded.header.clone(), value));
-            }
-        }
+        add_claims(&mut own, &principal.claims, &forwarding.route.forward);
     }
     own
+}
+
+/// Adds the claims that the route forwards.
+fn add_claims(own: &mut OwnFields, claims: &Claims, forward: &[ForwardedClaim]) {
+    for forwarded in forward {
+        let claim = claims.find(&forwarded.claim);
+        if let Some(value) = claim.and_then(claims::header_value) {
+            own.push((forwarded.header.clone(), value));
+        }
+    }
 }
 
 /// Turns the header fields of an upstream's response, which has this HTTP version, into those of
@@ -206,19 +206,31 @@ pub(super) fn requested_host(uri: &http::Uri, headers: &HeaderMap) -> Option<Hea
 /// (requirements.md#h07).
 pub(super) fn valid_request_id(headers: &HeaderMap) -> Option<HeaderValue> {
     let id = headers.get(REQUEST_ID)?;
-    let plain = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'~');
-    let valid = (1..=128).contains(&id.len()) && id.as_bytes().iter().all(plain);
-    valid.then(|| id.clone())
+    let has_valid_length = (1..=128).contains(&id.len());
+    if !has_valid_length || !id.as_bytes().iter().all(is_plain) {
+        return None;
+    }
+    Some(id.clone())
 }
 
-fn accepts_trailers(headers: &HeaderMap) -> bool {
-    let listed = |value: &HeaderValue| {
-        value
-            .as_bytes()
-            .split(|b| *b == b',')
-            .any(|item| item.trim_ascii().eq_ignore_ascii_case(b"trailers"))
-    };
-    headers.get_all(TE).iter().any(listed)
+fn is_plain(byte: &u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~')
+}
+
+/// Returns whether a comma-separated list holds an item, in any case.
+pub(super) fn lists(headers: &HeaderMap, name: &HeaderName, item: &str) -> bool {
+    for field in headers.get_all(name) {
+        for listed in field.as_bytes().split(is_comma) {
+            if listed.trim_ascii().eq_ignore_ascii_case(item.as_bytes()) {
+                return true;
+            }
+        }
+    }
+    false
+}
+
+fn is_comma(byte: &u8) -> bool {
+    *byte == b','
 }
 
 /// Removes hop-by-hop fields, and the fields that `Connection` names (RFC 9110 §7.6.1), before the
@@ -227,14 +239,14 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
     if !headers.keys().any(|name| is_hop_by_hop(name.as_str())) {
         return;
     }
+    let mut lists: Vec<HeaderValue> = Vec::new();
+    for list in headers.get_all(CONNECTION) {
+        if nominated(list).next().is_some() {
+            lists.push(list.clone());
+        }
+    }
     // A head can hold thousands of names, so no `HeaderName` is made of each: they are looked up as
     // they are written.
-    let lists: Vec<HeaderValue> = headers
-        .get_all(CONNECTION)
-        .iter()
-        .filter(|list| nominated(list).next().is_some())
-        .cloned()
-        .collect();
     for name in lists.iter().flat_map(nominated) {
         headers.remove(name);
     }
@@ -243,26 +255,26 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
 
 /// Returns the fields that a list of connection options names.
 fn nominated(list: &HeaderValue) -> impl Iterator<Item = &str> {
-    let is_field = |name: &&str| {
-        !["keep-alive", "close"]
-            .iter()
-            .any(|it| name.eq_ignore_ascii_case(it))
-    };
-    // Field names are ASCII, so other items name no field.
-    list.as_bytes()
-        .split(|b| *b == b',')
-        .filter_map(|name| str::from_utf8(name.trim_ascii()).ok())
-        .filter(is_field)
+    list.as_bytes().split(is_comma).filter_map(nominated_field)
+}
+
+/// Returns the field that a connection option names, if it is not an option of its own.
+fn nominated_field(option: &[u8]) -> Option<&str> {
+    // Field names are ASCII, so an option of other bytes names no field.
+    let name = str::from_utf8(option.trim_ascii()).ok()?;
+    let is_option = name.eq_ignore_ascii_case("keep-alive") || name.eq_ignore_ascii_case("close");
+    (!is_option).then_some(name)
 }
 
 /// Removes fields in one pass: most requests have none to remove, and a lookup of each of three
 /// dozen names costs more than all other work on the headers.
 fn remove_where(headers: &mut HeaderMap, is_removed: impl Fn(&str) -> bool) {
-    let removed: Vec<HeaderName> = headers
-        .keys()
-        .filter(|name| is_removed(name.as_str()))
-        .cloned()
-        .collect();
+    let mut removed: Vec<HeaderName> = Vec::new();
+    for name in headers.keys() {
+        if is_removed(name.as_str()) {
+            removed.push(name.clone());
+        }
+    }
     for name in removed {
         headers.remove(name);
     }
@@ -306,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_for_one_connection_goes_no_further() {
+    fn hop_by_hop_fields_are_removed() {
         let mut headers = map(&[
             ("connection", "x-a, Keep-Alive"),
             ("connection", "x-b"),
@@ -343,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_the_gateways_own_are_removed_in_every_spelling() {
+    fn the_gateways_own_fields_are_removed_in_every_spelling() {
         let mut headers = map(&[
             ("X-User-Id", "a"),
             ("x_user_id", "a"),

@@ -9,13 +9,14 @@ use crate::route::{Direction, HeaderRules};
 /// as the same name: CGI and similar interfaces treat all bytes that are neither letters nor digits
 /// as equal.
 pub(super) fn is_forbidden(name: &str) -> bool {
-    if !name.contains(is_odd) {
+    if !name.contains(is_separator) {
         return belongs_in_head(name);
     }
-    is_misnamed(name) || belongs_in_head(&name.replace(is_odd, "-"))
+    is_misnamed(name) || belongs_in_head(&name.replace(is_separator, "-"))
 }
 
-fn is_odd(c: char) -> bool {
+/// Returns whether CGI and similar interfaces take a character for a hyphen.
+fn is_separator(c: char) -> bool {
     !c.is_ascii_alphanumeric() && c != '-'
 }
 
@@ -62,18 +63,20 @@ pub(in crate::proxy) fn has_padded(fields: &HeaderMap) -> bool {
 
 fn is_padded(value: &HeaderValue) -> bool {
     let bytes = value.as_bytes();
-    [bytes.first(), bytes.last()]
-        .into_iter()
-        .flatten()
-        .any(|b| matches!(b, b' ' | b'\t'))
+    is_white_space(bytes.first()) || is_white_space(bytes.last())
+}
+
+fn is_white_space(byte: Option<&u8>) -> bool {
+    matches!(byte, Some(b' ' | b'\t'))
 }
 
 /// Trims white space from values. It is tolerated in the messages of an HTTP/2 upstream, but not
 /// passed on.
 pub(super) fn trim(fields: &mut HeaderMap) {
-    for value in fields.values_mut().filter(|value| is_padded(value)) {
-        let trimmed = HeaderValue::from_bytes(value.as_bytes().trim_ascii());
-        if let Ok(trimmed) = trimmed {
+    for value in fields.values_mut() {
+        if is_padded(value)
+            && let Ok(trimmed) = HeaderValue::from_bytes(value.as_bytes().trim_ascii())
+        {
             *value = trimmed;
         }
     }

@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_the_last_whole_frame_is_told() {
+    fn the_end_of_the_last_whole_frame_is_returned() {
         let (one, two) = (frame(3, true), frame(300, false));
         let cut = [&*one, &two[..100]].concat();
         let mut frames = Frames::default();

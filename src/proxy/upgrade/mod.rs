@@ -26,6 +26,7 @@ use hyper::ext::Protocol;
 pub use tunnel::Tunnel;
 
 use super::exchange::Unconfirmed;
+use super::headers;
 
 const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
 
@@ -56,7 +57,7 @@ impl Upgrades {
     }
 
     /// Tells the connection the time that the upstream has to answer.
-    pub(super) fn awaits(&self, response_timeout: Duration) {
+    pub(super) fn set_response_timeout(&self, response_timeout: Duration) {
         if let Some(cell) = &self.response_timeout {
             cell.set(Some(response_timeout));
         }
@@ -64,7 +65,7 @@ impl Upgrades {
 
     /// Returns a guard for the body of a request to hold until its end; the connection counts these
     /// guards.
-    pub(super) fn body(&self) -> Option<Rc<()>> {
+    pub(super) fn unread_body(&self) -> Option<Rc<()>> {
         self.bodies.upgrade()
     }
 
@@ -111,19 +112,19 @@ impl Handshake {
         if request.extensions().get::<Protocol>().is_some() {
             return Some(Self::Http2 { key: key() });
         }
-        let headers = request.headers();
-        let asked = request.method() == Method::GET
+        let fields = request.headers();
+        let is_handshake = request.method() == Method::GET
             && request.version() == Version::HTTP_11
             && request.body().is_end_stream()
-            && is_only(headers, &UPGRADE, WEBSOCKET.as_bytes())
-            && lists(headers, &CONNECTION, UPGRADE.as_str())
-            && headers.contains_key(SEC_WEBSOCKET_KEY);
-        asked.then_some(Self::Http1)
+            && is_only(fields, &UPGRADE, WEBSOCKET.as_bytes())
+            && headers::lists(fields, &CONNECTION, UPGRADE.as_str())
+            && fields.contains_key(SEC_WEBSOCKET_KEY);
+        is_handshake.then_some(Self::Http1)
     }
 
     /// Adds the fields of the handshake to the upstream's request.
     pub(super) fn to_upstream(&self, headers: &mut HeaderMap) {
-        switch(headers);
+        add_upgrade(headers);
         if let Self::Http2 { key } = self {
             headers.insert(SEC_WEBSOCKET_KEY, key.clone());
             headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
@@ -144,7 +145,7 @@ impl Handshake {
     /// CONNECT (RFC 8441 §5.1).
     pub(super) fn to_client(&self, status: &mut StatusCode, headers: &mut HeaderMap) {
         match self {
-            Self::Http1 => switch(headers),
+            Self::Http1 => add_upgrade(headers),
             Self::Http2 { .. } => {
                 *status = StatusCode::OK;
                 headers.remove(SEC_WEBSOCKET_ACCEPT);
@@ -156,9 +157,9 @@ impl Handshake {
 /// Turns an extended CONNECT for a WebSocket into the GET that it stands for (RFC 8441 §5): routes
 /// match it as a GET. Other methods and protocols stay unchanged, and are refused later.
 pub(super) fn from_connect<B>(request: &mut Request<B>) {
-    let protocol = request.extensions().get::<Protocol>();
     if request.method() == Method::CONNECT
-        && protocol.is_some_and(|protocol| protocol.as_str() == "websocket")
+        && let Some(protocol) = request.extensions().get::<Protocol>()
+        && protocol.as_str() == "websocket"
     {
         *request.method_mut() = Method::GET;
     }
@@ -170,7 +171,7 @@ pub(super) fn is_asked_for<B>(request: &Request<B>) -> bool {
     request.headers().contains_key(UPGRADE) || request.extensions().get::<Protocol>().is_some()
 }
 
-fn switch(headers: &mut HeaderMap) {
+fn add_upgrade(headers: &mut HeaderMap) {
     headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     headers.insert(UPGRADE, WEBSOCKET);
 }
@@ -178,32 +179,25 @@ fn switch(headers: &mut HeaderMap) {
 /// Returns whether a field occurs exactly once, with this value in any case.
 fn is_only(headers: &HeaderMap, name: &HeaderName, value: &[u8]) -> bool {
     let mut fields = headers.get_all(name).iter();
-    let first = fields
-        .next()
-        .is_some_and(|field| field.as_bytes().eq_ignore_ascii_case(value));
-    first && fields.next().is_none()
-}
-
-/// Returns whether a comma-separated list holds an item, in any case.
-fn lists(headers: &HeaderMap, name: &HeaderName, item: &str) -> bool {
-    let items = |field: &HeaderValue| {
-        field
-            .as_bytes()
-            .split(|b| *b == b',')
-            .any(|one| one.trim_ascii().eq_ignore_ascii_case(item.as_bytes()))
+    let (Some(field), None) = (fields.next(), fields.next()) else {
+        return false;
     };
-    headers.get_all(name).iter().any(items)
+    field.as_bytes().eq_ignore_ascii_case(value)
 }
 
 /// Returns a key for one handshake (RFC 6455 §4.1). It distinguishes responses and protects no
 /// secret, so the random keys of the standard library's hashers are good enough.
 fn key() -> HeaderValue {
-    let random = || RandomState::new().hash_one(0).to_be_bytes();
     let nonce = [random(), random()].concat();
     // Base64 is visible ASCII, so it always makes a header value.
     HeaderValue::try_from(STANDARD.encode(nonce)).unwrap_or(WEBSOCKET)
 }
 
+fn random() -> [u8; 8] {
+    RandomState::new().hash_one(0).to_be_bytes()
+}
+
+/// Returns the value of `Sec-WebSocket-Accept` for a key (RFC 6455 §4.2.2).
 fn accept(key: &HeaderValue) -> HeaderValue {
     let text = [key.as_bytes(), GUID.as_bytes()].concat();
     let hash = digest(&SHA1_FOR_LEGACY_USE_ONLY, &text);
@@ -263,7 +257,7 @@ mod tests {
             key: HeaderValue::from_static("dGhlIHNhbXBsZSBub25jZQ=="),
         };
         let mut headers = HeaderMap::new();
-        switch(&mut headers);
+        add_upgrade(&mut headers);
         assert!(!handshake.is_answered_by(&headers));
         assert!(Handshake::Http1.is_answered_by(&headers));
         headers.insert(

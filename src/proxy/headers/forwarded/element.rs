@@ -1,6 +1,6 @@
 //! One element of `Forwarded` (RFC 7239 §4), which one proxy wrote.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use http::HeaderValue;
 
@@ -28,9 +28,9 @@ impl<'a> Element<'a> {
         let mut rest = text;
         loop {
             let (name, after) = rest.split_once('=')?;
-            let (value, after) = value(after)?;
-            let place = element.place(name)?;
-            if place.replace(value).is_some() {
+            let (value, after) = split_value(after)?;
+            let parameter = element.parameter(name)?;
+            if parameter.replace(value).is_some() {
                 return None;
             }
             if after.is_empty() {
@@ -40,17 +40,19 @@ impl<'a> Element<'a> {
         }
     }
 
-    fn place(&mut self, name: &str) -> Option<&mut Option<&'a str>> {
-        let places = [
-            ("for", &mut self.node),
-            ("by", &mut self.by),
-            ("host", &mut self.host),
-            ("proto", &mut self.proto),
-        ];
-        places
-            .into_iter()
-            .find(|(known, _)| name.eq_ignore_ascii_case(known))
-            .map(|(_, place)| place)
+    /// Returns the field that holds the parameter of this name.
+    fn parameter(&mut self, name: &str) -> Option<&mut Option<&'a str>> {
+        if name.eq_ignore_ascii_case("for") {
+            Some(&mut self.node)
+        } else if name.eq_ignore_ascii_case("by") {
+            Some(&mut self.by)
+        } else if name.eq_ignore_ascii_case("host") {
+            Some(&mut self.host)
+        } else if name.eq_ignore_ascii_case("proto") {
+            Some(&mut self.proto)
+        } else {
+            None
+        }
     }
 
     /// Returns the address of the node in `for`, if it is one.
@@ -60,15 +62,15 @@ impl<'a> Element<'a> {
 
     /// Returns the node in `for` as `X-Forwarded-For` would list it.
     pub(super) fn hop(&self) -> String {
-        self.node
-            .filter(|node| address(node).is_some())
-            .unwrap_or(UNKNOWN)
-            .to_owned()
+        match self.node {
+            Some(node) if address(node).is_some() => node.to_owned(),
+            _ => UNKNOWN.to_owned(),
+        }
     }
 }
 
 /// Splits a text into the value that it begins with and the text after it.
-fn value(text: &str) -> Option<(&str, &str)> {
+fn split_value(text: &str) -> Option<(&str, &str)> {
     if let Some(quoted) = text.strip_prefix('"') {
         let (inside, after) = quoted.split_once('"')?;
         return inside.bytes().all(is_quotable).then_some((inside, after));
@@ -88,29 +90,51 @@ fn is_token(b: u8) -> bool {
 /// Returns the elements of a field without the white space around them, the last one first. Quotes
 /// are matched from the end as well, so that a quote that a client left open in front hides
 /// nothing.
-pub(super) fn from_the_end(field: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut rest = Some(field);
-    std::iter::from_fn(move || {
-        let text = rest?;
-        let mut in_quotes = false;
-        let comma = text.iter().rposition(|b| {
-            in_quotes ^= *b == b'"';
-            *b == b',' && !in_quotes
-        });
-        let (before, element) = match comma {
-            Some(at) => (text.get(..at), text.get(at + 1..)?),
-            None => (None, text),
-        };
-        rest = before;
-        Some(element.trim_ascii())
-    })
+pub(super) fn from_the_end(field: &[u8]) -> FromTheEnd<'_> {
+    FromTheEnd { rest: Some(field) }
 }
 
-/// Returns an element for a node, which is an address as proxies write it, or `unknown`. A value
+/// The iterator of [`from_the_end`].
+pub(super) struct FromTheEnd<'f> {
+    rest: Option<&'f [u8]>,
+}
+
+impl<'f> Iterator for FromTheEnd<'f> {
+    type Item = &'f [u8];
+
+    fn next(&mut self) -> Option<&'f [u8]> {
+        let text = self.rest?;
+        let element = match last_unquoted_comma(text) {
+            Some(at) => {
+                self.rest = text.get(..at);
+                text.get(at + 1..)?
+            }
+            None => {
+                self.rest = None;
+                text
+            }
+        };
+        Some(element.trim_ascii())
+    }
+}
+
+fn last_unquoted_comma(text: &[u8]) -> Option<usize> {
+    let mut in_quotes = false;
+    for (index, byte) in text.iter().enumerate().rev() {
+        match byte {
+            b'"' => in_quotes = !in_quotes,
+            b',' if !in_quotes => return Some(index),
+            _ => {}
+        }
+    }
+    None
+}
+
+/// Formats an element for a node, which is an address as proxies write it, or `unknown`. A value
 /// that is not a token is quoted (RFC 7239 §6).
-pub(super) fn written(node: &str, host: Option<&HeaderValue>, proto: Option<&str>) -> String {
+pub(super) fn format(node: &str, host: Option<&HeaderValue>, proto: Option<&str>) -> String {
     // `X-Forwarded-For` may list an IPv6 address without brackets; `Forwarded` requires them.
-    let is_bare = node.parse::<std::net::Ipv6Addr>().is_ok();
+    let is_bare = node.parse::<Ipv6Addr>().is_ok();
     let mut element = if is_bare {
         format!("for=\"[{node}]\"")
     } else if node.bytes().all(is_token) {
@@ -119,8 +143,8 @@ pub(super) fn written(node: &str, host: Option<&HeaderValue>, proto: Option<&str
         format!("for=\"{node}\"")
     };
     if let Some(host) = host
-        .and_then(|host| host.to_str().ok())
-        .filter(|host| !host.contains(['"', '\\']))
+        && let Ok(host) = host.to_str()
+        && !host.contains(['"', '\\'])
     {
         element.push_str(";host=\"");
         element.push_str(host);
@@ -190,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_can_be_read() {
+    fn a_formatted_element_can_be_parsed() {
         let host = HeaderValue::from_static("a.example:81");
         for (node, expected) in [
             (
@@ -208,10 +232,10 @@ mod tests {
             ),
             ("unknown", "for=unknown;host=\"a.example:81\";proto=https"),
         ] {
-            let text = written(node, Some(&host), Some("https"));
+            let text = format(node, Some(&host), Some("https"));
             assert_eq!(text, expected);
             assert!(Element::parse(text.as_bytes()).is_some(), "{text}");
         }
-        assert_eq!(written("unknown", None, None), "for=unknown");
+        assert_eq!(format("unknown", None, None), "for=unknown");
     }
 }

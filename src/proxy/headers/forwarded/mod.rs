@@ -14,8 +14,10 @@ use http::header::FORWARDED;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use self::element::Element;
+use super::is_comma;
 use crate::config::{ForwardedFields, Server};
 use crate::net::{Peer, TrustedProxies};
+use crate::route::is_authority;
 use crate::upstream::OwnFields;
 
 const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -46,38 +48,36 @@ impl ForwardedFacts {
     /// Parses the forwarding headers if the peer is a trusted proxy.
     pub(super) fn of(headers: &HeaderMap, peer: &Peer, server: &Server) -> Self {
         let trusted = &server.trusted_proxies;
-        if trusted.is_empty() || !trusted.trusts(address_of(peer)) {
+        if !is_trusted(peer, trusted) {
             return Self::default();
         }
         match server.forwarded {
             // A proxy that does not write `Forwarded` may pass on a client's, so it is ignored
             // unless the configuration asks for it.
-            ForwardedFields::Common => Self::by_common(headers),
+            ForwardedFields::Common => Self::from_x_forwarded(headers),
             // RFC 7239 §7.4: a statement in one of the two forms alone is converted.
-            ForwardedFields::Standard => Self::by_standard(headers, trusted),
-            ForwardedFields::Both => Self::by_both(headers, trusted),
+            ForwardedFields::Standard => Self::from_either(headers, trusted),
+            ForwardedFields::Both => Self::from_both(headers, trusted),
         }
     }
 
-    fn by_standard(headers: &HeaderMap, trusted: &TrustedProxies) -> Self {
+    /// Prefers `Forwarded`.
+    fn from_either(headers: &HeaderMap, trusted: &TrustedProxies) -> Self {
         let elements = elements(headers);
         if elements.is_empty() {
-            Self::by_common(headers)
+            Self::from_x_forwarded(headers)
         } else {
-            Self::by_elements(&elements, trusted)
+            Self::from_elements(&elements, trusted)
         }
     }
 
     /// Prefers `X-Forwarded-*`, since more proxies pass on a client's `Forwarded` unchecked.
-    fn by_both(headers: &HeaderMap, trusted: &TrustedProxies) -> Self {
+    fn from_both(headers: &HeaderMap, trusted: &TrustedProxies) -> Self {
         let elements = elements(headers);
-        if ![FOR, HOST, PORT, PROTO]
-            .iter()
-            .any(|name| headers.contains_key(name))
-        {
-            return Self::by_elements(&elements, trusted);
+        if !has_x_forwarded(headers) {
+            return Self::from_elements(&elements, trusted);
         }
-        let mut facts = Self::by_common(headers);
+        let mut facts = Self::from_x_forwarded(headers);
         if !headers.contains_key(FOR) {
             facts.hops = elements.iter().map(Element::hop).collect();
         }
@@ -87,29 +87,36 @@ impl ForwardedFacts {
         facts
     }
 
-    fn by_common(headers: &HeaderMap) -> Self {
-        Self {
+    fn from_x_forwarded(headers: &HeaderMap) -> Self {
+        let mut facts = Self {
             hops: hops(headers),
-            host: last(headers, &HOST)
-                .filter(|host| crate::route::is_authority(host))
-                .and_then(value),
-            port: last(headers, &PORT)
-                .filter(|port| is_port(port))
-                .and_then(value),
-            proto: last(headers, &PROTO).and_then(scheme),
-            forwarded: None,
+            ..Self::default()
+        };
+        if let Some(host) = last(headers, &HOST)
+            && is_authority(host)
+        {
+            facts.host = value(host);
         }
+        if let Some(port) = last(headers, &PORT)
+            && is_port(port)
+        {
+            facts.port = value(port);
+        }
+        facts.proto = last(headers, &PROTO).and_then(scheme);
+        facts
     }
 
     /// Reads the elements of `Forwarded`. The client's host and scheme are in the element that the
     /// first of the trusted proxies wrote.
-    fn by_elements(elements: &[Element<'_>], trusted: &TrustedProxies) -> Self {
+    fn from_elements(elements: &[Element<'_>], trusted: &TrustedProxies) -> Self {
         let mut facts = Self {
             forwarded: joined(elements),
             ..Self::default()
         };
         for element in elements.iter().rev() {
-            if let Some(host) = element.host.filter(|host| crate::route::is_authority(host)) {
+            if let Some(host) = element.host
+                && is_authority(host)
+            {
                 facts.host = value(host);
             }
             if let Some(proto) = element.proto.and_then(scheme) {
@@ -125,20 +132,33 @@ impl ForwardedFacts {
 
     /// Returns whether elements of `Forwarded` name the same chain, and no other host or scheme.
     fn agrees_with(&self, elements: &[Element<'_>]) -> bool {
-        let same_chain = self
-            .hops
-            .iter()
-            .map(|hop| address(hop))
-            .eq(elements.iter().map(Element::address));
-        let mut hosts = elements.iter().filter_map(|element| element.host);
-        let mut protos = elements.iter().filter_map(|element| element.proto);
-        same_chain
-            && hosts.all(|host| self.host.as_ref().is_some_and(|told| told == host))
-            && protos.all(|proto| self.proto.is_some() && scheme(proto) == self.proto)
+        if self.hops.len() != elements.len() {
+            return false;
+        }
+        for (hop, element) in self.hops.iter().zip(elements) {
+            if address(hop) != element.address() || !self.has_host_and_scheme_of(element) {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Returns whether an element names no other host or scheme.
+    fn has_host_and_scheme_of(&self, element: &Element<'_>) -> bool {
+        let has_host = match (element.host, &self.host) {
+            (None, _) => true,
+            (Some(host), Some(stated)) => stated == host,
+            (Some(_), None) => false,
+        };
+        let has_scheme = match element.proto {
+            None => true,
+            Some(proto) => self.proto.is_some() && scheme(proto) == self.proto,
+        };
+        has_host && has_scheme
     }
 
     /// Adds the fields for the upstream: the statements of the trusted proxies, and the peer.
-    pub(super) fn tell(
+    pub(super) fn add_to(
         self,
         own: &mut OwnFields,
         fields: ForwardedFields,
@@ -147,75 +167,92 @@ impl ForwardedFacts {
     ) {
         let peer_proto = if peer.tls.is_some() { "https" } else { "http" };
         if fields != ForwardedFields::Common {
-            let all = self.standard(peer, host, peer_proto);
-            if let Ok(all) = HeaderValue::try_from(all) {
-                own.push((FORWARDED, all));
+            let chain = self.forwarded_value(peer, host, peer_proto);
+            if let Ok(chain) = HeaderValue::try_from(chain) {
+                own.push((FORWARDED, chain));
             }
         }
         if fields != ForwardedFields::Standard {
-            let proto = self.proto.unwrap_or(peer_proto);
-            own.push((FOR, self.common_for(peer)));
-            own.push((PROTO, HeaderValue::from_static(proto)));
-            let host = self.host.as_ref().or(host);
-            let port = self
-                .port
-                .or_else(|| peer.announced_port.clone())
-                .or_else(|| host.and_then(port_of));
-            own.push((PORT, port.unwrap_or_else(|| default_port(proto))));
-            if let Some(host) = host {
-                own.push((HOST, host.clone()));
-            }
+            self.add_x_forwarded(own, peer, host, peer_proto);
         }
     }
 
-    fn common_for(&self, peer: &Peer) -> HeaderValue {
+    fn add_x_forwarded(
+        self,
+        own: &mut OwnFields,
+        peer: &Peer,
+        host: Option<&HeaderValue>,
+        peer_proto: &'static str,
+    ) {
+        let proto = self.proto.unwrap_or(peer_proto);
+        own.push((FOR, self.x_forwarded_for(peer)));
+        own.push((PROTO, HeaderValue::from_static(proto)));
+        let host = self.host.as_ref().or(host);
+        let port = match (self.port, &peer.announced_port) {
+            (Some(port), _) => Some(port),
+            (None, Some(port)) => Some(port.clone()),
+            (None, None) => host.and_then(port_of),
+        };
+        own.push((PORT, port.unwrap_or(default_port(proto))));
+        if let Some(host) = host {
+            own.push((HOST, host.clone()));
+        }
+    }
+
+    fn x_forwarded_for(&self, peer: &Peer) -> HeaderValue {
         if self.hops.is_empty() {
             return peer.forwarded_for.clone();
         }
         let peer_hop = peer.forwarded_for.to_str().unwrap_or(UNKNOWN);
-        let all = format!("{}, {peer_hop}", self.hops.join(", "));
-        HeaderValue::try_from(all).unwrap_or_else(|_| peer.forwarded_for.clone())
+        match HeaderValue::try_from(format!("{}, {peer_hop}", self.hops.join(", "))) {
+            Ok(chain) => chain,
+            Err(_) => peer.forwarded_for.clone(),
+        }
     }
 
     /// Returns the value of `Forwarded`. The first element of the chain has the client's host and
     /// scheme.
-    fn standard(&self, peer: &Peer, host: Option<&HeaderValue>, proto: &str) -> String {
+    fn forwarded_value(&self, peer: &Peer, host: Option<&HeaderValue>, proto: &str) -> String {
         let node = peer.forwarded_for.to_str().unwrap_or(UNKNOWN);
         if let Some(before) = &self.forwarded {
-            return format!("{before}, {}", element::written(node, host, Some(proto)));
+            return format!("{before}, {}", element::format(node, host, Some(proto)));
         }
         let Some((first, rest)) = self.hops.split_first() else {
             // The peer named no client, so its host and scheme describe the request that it sent to
             // the gateway.
-            return element::written(
+            return element::format(
                 node,
                 self.host.as_ref().or(host),
                 Some(self.proto.unwrap_or(proto)),
             );
         };
-        let mut all = element::written(first, self.host.as_ref(), self.proto);
+        let mut chain = element::format(first, self.host.as_ref(), self.proto);
         for hop in rest {
-            all.push_str(", ");
-            all.push_str(&element::written(hop, None, None));
+            chain.push_str(", ");
+            chain.push_str(&element::format(hop, None, None));
         }
-        all.push_str(", ");
-        all.push_str(&element::written(node, host, Some(proto)));
-        all
+        chain.push_str(", ");
+        chain.push_str(&element::format(node, host, Some(proto)));
+        chain
     }
 }
 
 /// The host, port and scheme that a client asked its trusted proxy for; empty if there is none.
 #[derive(Debug, Default)]
-pub(in crate::proxy) struct Asked {
+pub(in crate::proxy) struct RequestedOrigin {
     pub(in crate::proxy) host: Option<HeaderValue>,
     pub(in crate::proxy) port: Option<u16>,
     pub(in crate::proxy) is_https: bool,
 }
 
 /// Returns the host, port and scheme that the client asked its trusted proxy for.
-pub(in crate::proxy) fn asked(headers: &HeaderMap, peer: &Peer, server: &Server) -> Asked {
+pub(in crate::proxy) fn requested_origin(
+    headers: &HeaderMap,
+    peer: &Peer,
+    server: &Server,
+) -> RequestedOrigin {
     let facts = ForwardedFacts::of(headers, peer, server);
-    Asked {
+    RequestedOrigin {
         host: facts.host,
         port: facts.port.and_then(|port| port.to_str().ok()?.parse().ok()),
         is_https: facts.proto == Some("https"),
@@ -230,7 +267,7 @@ pub(in crate::proxy) fn client(
     server: &Server,
 ) -> Option<IpAddr> {
     let trusted = &server.trusted_proxies;
-    if trusted.is_empty() || !trusted.trusts(address_of(peer)) {
+    if !is_trusted(peer, trusted) {
         return None;
     }
     let hops = ForwardedFacts::of(headers, peer, server).hops;
@@ -245,18 +282,30 @@ pub(in crate::proxy) fn client(
     client
 }
 
+fn is_trusted(peer: &Peer, trusted: &TrustedProxies) -> bool {
+    !trusted.is_empty() && trusted.trusts(address_of(peer))
+}
+
 /// Returns the address of a peer; `None` on a Unix socket.
 fn address_of(peer: &Peer) -> Option<IpAddr> {
-    peer.address.map(|address| address.ip())
+    Some(peer.address?.ip())
+}
+
+fn has_x_forwarded(headers: &HeaderMap) -> bool {
+    headers.contains_key(FOR)
+        || headers.contains_key(HOST)
+        || headers.contains_key(PORT)
+        || headers.contains_key(PROTO)
 }
 
 /// Returns the valid addresses of `X-Forwarded-For`, read from the end, the farthest one first.
 fn hops(headers: &HeaderMap) -> Vec<String> {
     let mut hops = Vec::new();
     for item in items_from_the_end(headers, &FOR).take(MAX_HOPS) {
-        let Some(hop) = item.filter(|hop| *hop == UNKNOWN || address(hop).is_some()) else {
+        let Some(hop) = item else { break };
+        if hop != UNKNOWN && address(hop).is_none() {
             break;
-        };
+        }
         hops.push(hop.to_owned());
     }
     hops.reverse();
@@ -272,7 +321,10 @@ fn elements(headers: &HeaderMap) -> Vec<Element<'_>> {
             if text.is_empty() {
                 continue;
             }
-            let Some(element) = Element::parse(text).filter(|_| elements.len() < MAX_HOPS) else {
+            if elements.len() == MAX_HOPS {
+                break 'fields;
+            }
+            let Some(element) = Element::parse(text) else {
                 break 'fields;
             };
             elements.push(element);
@@ -282,9 +334,15 @@ fn elements(headers: &HeaderMap) -> Vec<Element<'_>> {
     elements
 }
 
+/// Joins the texts of elements; `None` if there are none.
 fn joined(elements: &[Element<'_>]) -> Option<String> {
-    let texts: Vec<_> = elements.iter().map(|element| element.text).collect();
-    (!texts.is_empty()).then(|| texts.join(", "))
+    let (first, rest) = elements.split_first()?;
+    let mut text = first.text.to_owned();
+    for element in rest {
+        text.push_str(", ");
+        text.push_str(element.text);
+    }
+    Some(text)
 }
 
 /// Returns the items of a list, the last one first; `None` for an item that is not ASCII. Empty
@@ -294,11 +352,19 @@ fn items_from_the_end<'h>(
     name: &HeaderName,
 ) -> impl Iterator<Item = Option<&'h str>> {
     let fields = headers.get_all(name).iter().rev();
-    let items = fields.flat_map(|field| field.as_bytes().rsplit(|b| *b == b','));
-    let items = items
-        .map(<[u8]>::trim_ascii)
-        .filter(|item| !item.is_empty());
-    items.map(|item| str::from_utf8(item).ok().filter(|item| item.is_ascii()))
+    fields.flat_map(field_items_from_the_end)
+}
+
+fn field_items_from_the_end(field: &HeaderValue) -> impl Iterator<Item = Option<&str>> {
+    let items = field.as_bytes().rsplit(is_comma).map(<[u8]>::trim_ascii);
+    items.filter(|item| !item.is_empty()).map(as_ascii)
+}
+
+fn as_ascii(item: &[u8]) -> Option<&str> {
+    if !item.is_ascii() {
+        return None;
+    }
+    str::from_utf8(item).ok()
 }
 
 /// Returns the last item of a list, which the trusted proxy wrote.
@@ -313,20 +379,15 @@ fn value(text: &str) -> Option<HeaderValue> {
 /// Returns the HTTP scheme that a client used. Some proxies state that of a WebSocket handshake as
 /// `ws` or `wss`.
 fn scheme(text: &str) -> Option<&'static str> {
-    const SCHEMES: [(&str, &str); 4] = [
-        ("https", "https"),
-        ("http", "http"),
-        ("wss", "https"),
-        ("ws", "http"),
-    ];
-    let found = SCHEMES
-        .iter()
-        .find(|(name, _)| text.eq_ignore_ascii_case(name));
-    found.map(|(_, scheme)| *scheme)
+    if text.eq_ignore_ascii_case("https") || text.eq_ignore_ascii_case("wss") {
+        return Some("https");
+    }
+    let is_http = text.eq_ignore_ascii_case("http") || text.eq_ignore_ascii_case("ws");
+    is_http.then_some("http")
 }
 
 fn is_port(text: &str) -> bool {
-    text.bytes().all(|b| b.is_ascii_digit()) && text.parse::<u16>().is_ok_and(|port| port > 0)
+    text.bytes().all(|b| b.is_ascii_digit()) && matches!(text.parse::<u16>(), Ok(1..))
 }
 
 /// Returns the port of a host, if it names one.
@@ -334,7 +395,7 @@ fn port_of(host: &HeaderValue) -> Option<HeaderValue> {
     let colon = host.as_bytes().iter().rposition(|b| *b == b':')?;
     let port = str::from_utf8(host.as_bytes().get(colon + 1..)?).ok()?;
     // In a bracketed address without a port, a bracket follows the last colon, and fails this test.
-    is_port(port).then(|| value(port)).flatten()
+    if is_port(port) { value(port) } else { None }
 }
 
 fn default_port(proto: &str) -> HeaderValue {
@@ -343,15 +404,18 @@ fn default_port(proto: &str) -> HeaderValue {
 
 /// Parses an address as proxies write it: bare, in brackets, or with a port.
 fn address(hop: &str) -> Option<IpAddr> {
-    let bare = hop
-        .strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'))
-        .unwrap_or(hop);
-    let address = bare
-        .parse()
-        .ok()
-        .or_else(|| hop.parse::<SocketAddr>().ok().map(|address| address.ip()));
-    address.map(|address: IpAddr| address.to_canonical())
+    let address = match without_brackets(hop).parse::<IpAddr>() {
+        Ok(address) => address,
+        Err(_) => hop.parse::<SocketAddr>().ok()?.ip(),
+    };
+    Some(address.to_canonical())
+}
+
+fn without_brackets(hop: &str) -> &str {
+    match hop.strip_prefix('[') {
+        Some(rest) => rest.strip_suffix(']').unwrap_or(hop),
+        None => hop,
+    }
 }
 
 #[cfg(test)]
@@ -446,7 +510,7 @@ mod tests {
     }
 
     #[test]
-    fn schemes_have_no_case_and_ports_are_ports() {
+    fn schemes_ignore_case_and_ports_are_numbers() {
         for (text, expected) in [
             ("https", Some("https")),
             ("HTTPS", Some("https")),
