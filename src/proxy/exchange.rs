@@ -275,7 +275,7 @@ impl Exchange {
     fn note_early_end(&mut self) {
         if self.worker.is_cutting() {
             self.outcome.early = Some(Ending::Cut);
-            self.outcome.failure = Some((CUT, "the drain was over".into()));
+            self.outcome.failure = Some((CUT, "the drain ended before the response did".into()));
         } else {
             self.outcome.early = Some(Ending::Left);
         }

@@ -182,7 +182,7 @@ impl Refusal {
             Cause::Denied(Denial::InsufficientScope { missing, .. }) => {
                 format!("the token lacks: {}", join(missing)).into()
             }
-            Cause::Framing => "the transfer coding is none but \"chunked\"".into(),
+            Cause::Framing => "the transfer coding is not \"chunked\" alone".into(),
             Cause::Padded => "a field begins or ends with white space".into(),
             Cause::BodyMalformed => "the request body broke its framing".into(),
             Cause::BodyCut => "the client closed its side of the connection \
@@ -193,10 +193,12 @@ impl Refusal {
             Cause::Deadline(limit) => format!("the request was not done within {limit:?}").into(),
             Cause::Upgrade => "the route has no \"websocket\"".into(),
             Cause::Fields => "the request has more fields than the limit".into(),
-            Cause::Overloaded => "as many requests as may be are being answered".into(),
+            Cause::Overloaded => {
+                "as many requests as \"limits.requests\" allows are being answered".into()
+            }
             Cause::Misdirected => "the TLS connection was opened for another host".into(),
             Cause::Upstream(fault) => fault.to_string().into(),
-            Cause::Defect => "the gateway panicked; standard error has the place".into(),
+            Cause::Defect => "the gateway panicked; standard error names the place".into(),
         }
     }
 }

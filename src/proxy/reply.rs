@@ -365,7 +365,7 @@ fn token(rejection: &Rejection, needed: &[Scope], level: ErrorDetail) -> Problem
         TokenError::KeysUnavailable { retry_after } => Problem::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "keys_unavailable",
-            "The token cannot be verified now: its issuer's keys cannot be had.",
+            "The token cannot be verified now: its issuer's keys are not available.",
         )
         .with_retry_after(rounded_up(retry_after)),
         _ => invalid_token(error, &scope, level),

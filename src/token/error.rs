@@ -129,17 +129,19 @@ impl fmt::Display for TokenError {
             Self::Several => "the request holds more than one token",
             Self::TooLong => "the token is longer than the limit",
             Self::Malformed => "the token is not a JWT with an object of claims",
-            Self::Algorithm => "the token's alg is none that its issuer may use",
-            Self::UnknownIssuer => "the token's iss is none of the route's issuers",
+            Self::Algorithm => "the token's alg is not one that its issuer may use",
+            Self::UnknownIssuer => "the token's iss is not one of the route's issuers",
             Self::UnknownKey => "no key of the issuer has the token's kid and alg",
             Self::Signature => "the token's signature is not that of the issuer's key",
             Self::KeysUnavailable { .. } => "the issuer's keys could not be fetched",
             Self::Expired => "the token has expired",
             Self::NotYetValid => "the token is not yet valid",
             Self::Audience => "the token is for another audience",
-            Self::Client => "the token's client is none that this API takes",
+            Self::Client => "the token's client is not one that this API accepts",
             Self::NotAccessToken => "the token is not an access token",
-            Self::RequiredClaim => "a claim that the issuer's entry requires is absent or another",
+            Self::RequiredClaim => {
+                "a claim that the issuer's entry requires is absent or has another value"
+            }
             Self::SenderConstrained => {
                 "the token is bound to a key whose possession is not checked here"
             }
