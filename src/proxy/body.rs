@@ -153,7 +153,7 @@ impl UploadStatus {
 
 /// The body of a request that is forwarded to the upstream.
 pub enum RequestBody {
-    /// There is none.
+    /// The request has no body.
     Empty,
     /// A body that is read from the client as the upstream takes it.
     Streaming(Box<Streaming>),
@@ -367,6 +367,19 @@ impl ReplyBody {
         (!trailers.is_empty()).then_some(frame)
     }
 
+    /// Notes in the exchange that an error ends the body early.
+    fn note_failure(&mut self, error: &BodyError) {
+        let Some(exchange) = &mut self.exchange else {
+            return;
+        };
+        match &self.source {
+            ReplySource::Upstream(relay) if relay.has_client_disconnected() => {
+                exchange.abandoned();
+            }
+            _ => exchange.cut(error),
+        }
+    }
+
     /// Frees the buffer for the next piece while the client does not read the piece before it.
     pub fn release_buffer(&mut self) {
         if let ReplySource::Upstream(relay) = &mut self.source {
@@ -456,29 +469,26 @@ impl Body for ReplyBody {
             ReplySource::Upstream(relay) => relay,
             ReplySource::Switched(..) => return Poll::Ready(None),
         };
-        let error = match relay.poll_next(cx) {
-            Poll::Pending => return Poll::Pending,
-            Poll::Ready(Some(Err(error))) => error,
+        match relay.poll_next(cx) {
+            Poll::Pending => Poll::Pending,
             Poll::Ready(Some(Ok(frame))) => {
                 let frame = this.relayed(frame);
                 this.has_ended |= frame.is_none();
-                return Poll::Ready(frame.map(Ok));
+                Poll::Ready(frame.map(Ok))
             }
             Poll::Ready(None) => {
                 this.has_ended = true;
-                return Poll::Ready(None);
+                Poll::Ready(None)
             }
-        };
-        match &mut this.exchange {
-            Some(exchange) if relay.has_client_disconnected() => exchange.abandoned(),
-            Some(exchange) => exchange.cut(&error),
-            None => {}
+            Poll::Ready(Some(Err(error))) => {
+                this.note_failure(&error);
+                // The error is returned at the next poll, so that hyper first writes the bytes
+                // before it: when a body fails, hyper drops what it has not written yet.
+                this.failure = Some(error);
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
         }
-        // The error is returned at the next poll, so that hyper first writes the bytes before it:
-        // when a body fails, hyper drops what it has not written yet.
-        this.failure = Some(error);
-        cx.waker().wake_by_ref();
-        Poll::Pending
     }
 
     fn is_end_stream(&self) -> bool {

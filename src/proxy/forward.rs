@@ -185,7 +185,7 @@ impl<'v> Forward<'v> {
             fields.insert(UPGRADE, upgrade);
         }
         if status == StatusCode::NO_CONTENT {
-            // RFC 9110 §8.6.
+            // A response without content has no length (RFC 9110 §8.6).
             fields.remove(CONTENT_LENGTH);
         }
         let rules = &self.route.heads.response;

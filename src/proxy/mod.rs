@@ -284,21 +284,43 @@ fn preflight<'s>(
     {
         return None;
     }
-    let (index, is_routed) = match find(snapshot, &target.with_method(&method)) {
-        Ok((entry, _)) => (entry.route, true),
-        Err(Refusal {
-            cause: Cause::Method { .. },
-            route,
-        }) => (route?, false),
-        Err(_) => return None,
-    };
+    let PreflightRoute { index, has_method } = preflight_route(snapshot, target, &method)?;
     let heads = &snapshot.routes.get(index)?.heads;
-    let mut headers = heads.cors.as_ref()?.preflight(origin, &method, is_routed);
+    let mut headers = heads.cors.as_ref()?.preflight(origin, &method, has_method);
     heads.response.complete(&mut headers);
     Some(Verdict::Preflight {
         route: index,
         headers,
     })
+}
+
+/// The route that a preflight asks about.
+struct PreflightRoute {
+    /// An index into the snapshot's routes.
+    index: usize,
+    /// Set if the route has the method.
+    has_method: bool,
+}
+
+fn preflight_route(
+    snapshot: &Snapshot,
+    target: &Target<'_>,
+    method: &Method,
+) -> Option<PreflightRoute> {
+    match find(snapshot, &target.with_method(method)) {
+        Ok((entry, _)) => Some(PreflightRoute {
+            index: entry.route,
+            has_method: true,
+        }),
+        Err(Refusal {
+            cause: Cause::Method { .. },
+            route,
+        }) => Some(PreflightRoute {
+            index: route?,
+            has_method: false,
+        }),
+        Err(_) => None,
+    }
 }
 
 /// Returns the token of a request; `None` on a public route, where no token is looked for.

@@ -379,7 +379,7 @@ mod tests {
                 "{headers:?} {query}"
             );
         }
-        // Two sources that are spellings of each other are one place.
+        // Two sources that are spellings of each other count as one place.
         let twins = [
             "cookie:session",
             "cookie:Session",

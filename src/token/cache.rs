@@ -247,7 +247,7 @@ mod tests {
         }))
     }
 
-    // On neither level.
+    // Both levels drop it.
     #[test]
     fn a_token_that_has_expired_is_not_kept() {
         let shared = Arc::new(SharedCache::new(1 << 20));

@@ -17,11 +17,11 @@ pub enum TokenError {
     Malformed,
     /// The issuer may not use the algorithm in `alg`.
     Algorithm,
-    /// `iss` is none of the route's issuers.
+    /// `iss` is not one of the route's issuers.
     UnknownIssuer,
     /// No key of the issuer has this `kid` and algorithm.
     UnknownKey,
-    /// The signature is not the key's.
+    /// The signature does not verify with the key.
     Signature,
     /// The issuer's keys are not available, which is not the caller's fault.
     KeysUnavailable {

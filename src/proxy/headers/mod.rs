@@ -84,20 +84,14 @@ pub(super) fn to_upstream(headers: &mut HeaderMap, forwarding: &Forwarding<'_>) 
     let facts = ForwardedFacts::of(headers, forwarding.peer, forwarding.server);
     let wants_trailers = lists(headers, &TE, "trailers");
     remove_hop_by_hop(headers);
-    let credentials = Credentials::of(forwarding.route, forwarding.carrier);
-    remove_where(headers, |name| {
-        is_impersonation(name) && !credentials.forwards_field(name)
-            || forwarding.claim_headers.contains(name)
-    });
-    credentials.remove(headers);
+    remove_untrusted(headers, forwarding);
     if wants_trailers {
         own.push((TE, HeaderValue::from_static("trailers")));
     }
-    match forwarding.route.host.as_ref().or(forwarding.host.as_ref()) {
-        Some(host) if headers.get(HOST) != Some(host) => {
-            headers.insert(HOST, host.clone());
-        }
-        _ => {}
+    if let Some(host) = forwarding.route.host.as_ref().or(forwarding.host.as_ref())
+        && headers.get(HOST) != Some(host)
+    {
+        headers.insert(HOST, host.clone());
     }
     facts.add_to(
         &mut own,
@@ -112,6 +106,17 @@ pub(super) fn to_upstream(headers: &mut HeaderMap, forwarding: &Forwarding<'_>) 
         add_claims(&mut own, &principal.claims, &forwarding.route.forward);
     }
     own
+}
+
+/// Removes the fields that only the gateway or a proxy may set, and the credentials that the
+/// upstream must not get.
+fn remove_untrusted(headers: &mut HeaderMap, forwarding: &Forwarding<'_>) {
+    let credentials = Credentials::of(forwarding.route, forwarding.carrier);
+    remove_where(headers, |name| {
+        is_impersonation(name) && !credentials.forwards_field(name)
+            || forwarding.claim_headers.contains(name)
+    });
+    credentials.remove(headers);
 }
 
 /// Adds the claims that the route forwards.
