@@ -268,7 +268,8 @@ impl Settings {
 
     pub(super) fn toml(&self) -> String {
         let mut text = format!(
-            "[server]\nlisten = \"127.0.0.1:0\"\nadmin = \"off\"\nlimits = {{ token_bytes = \"{} B\" }}\n\
+            "[server]\nlisten = \"127.0.0.1:0\"\nadmin = \"off\"\n\
+             limits = {{ token_bytes = \"{} B\" }}\n\
              [token_cache]\nper_worker = {}\n[upstreams.up]\nurl = \"http://127.0.0.1:9\"\n",
             self.token_bytes, self.per_worker
         );
@@ -278,9 +279,14 @@ impl Settings {
                 entry.audience, entry.leeway
             );
             text += &match *name {
-                FIXED => format!("issuer = {:?}\njwks = '{}'\n", iss(FIXED), key_set(&self.fixed)),
+                FIXED => format!(
+                    "issuer = {:?}\njwks = '{}'\n",
+                    iss(FIXED),
+                    key_set(&self.fixed)
+                ),
                 "multi" => {
-                    "issuer = \"https://idp.example.com/multi/{tenant}\"\ntenants = [\"x\", \"y\"]\n".into()
+                    let issuer = "issuer = \"https://idp.example.com/multi/{tenant}\"\n";
+                    format!("{issuer}tenants = [\"x\", \"y\"]\n")
                 }
                 _ => format!("issuer = {:?}\n", iss(name)),
             };
@@ -469,9 +475,9 @@ impl Token {
         let mut header = Map::from_iter([("alg".to_owned(), self.algorithm.name().into())]);
         header.extend(self.kid.map(|kid| ("kid".to_owned(), kid.into())));
         let mut claims = json!({
-            "iss": iss(self.issuer), "exp": self.expires, "nbf": self.not_before, "aud": self.audience,
-            "client_id": self.client, "tenant": self.tenant, "scope": self.scope,
-            "permissions": self.permissions, "jti": chance.below(1 << 30),
+            "iss": iss(self.issuer), "exp": self.expires, "nbf": self.not_before,
+            "aud": self.audience, "client_id": self.client, "tenant": self.tenant,
+            "scope": self.scope, "permissions": self.permissions, "jti": chance.below(1 << 30),
             // Some tokens are longer than the shorter limit.
             "filling": "x".repeat(100 * chance.below(3)),
         });

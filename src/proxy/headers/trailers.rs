@@ -31,7 +31,8 @@ fn belongs_in_head(name: &str) -> bool {
             "content-length" | "trailer" | "host" | "via" | "max-forwards"
             // Requests: controls and conditions.
             | "cache-control" | "expect" | "pragma" | "range"
-            | "if-match" | "if-none-match" | "if-modified-since" | "if-unmodified-since" | "if-range"
+            | "if-match" | "if-none-match" | "if-range"
+            | "if-modified-since" | "if-unmodified-since"
             // Authentication.
             | "authorization" | "www-authenticate" | "cookie" | "set-cookie"
             // Responses: control data.
