@@ -1,5 +1,5 @@
-//! Which pages of other origins may read what a route answers (the Fetch standard, "CORS
-//! protocol").
+//! Cross-origin resource sharing: the rules of a route about the pages of other origins that may
+//! read its answers (the Fetch standard, "CORS protocol").
 
 use std::fmt;
 use std::time::Duration;
@@ -11,61 +11,63 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
-/// What a page may always read of an answer, besides what the standard lets it: a browser client
-/// has to see the challenge.
+/// The response fields that a page may always read, besides those that the standard exposes: a
+/// client in a browser needs the challenge of a refusal, its request id and the delay of a retry.
 const EXPOSED: [&str; 3] = ["www-authenticate", "x-request-id", "retry-after"];
 
-/// What makes a preflight's answer another one.
+/// The value of `Vary` in the answer to a preflight: the request fields on which it depends.
 const PREFLIGHT_VARIES: &str =
     "Origin, Access-Control-Request-Method, Access-Control-Request-Headers";
 
-/// The rules of a route.
+/// The CORS rules of a route.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cors {
-    /// Whose pages may read.
+    /// The origins whose pages may read the answers.
     pub origins: Origins,
-    /// With which methods; `None` for those of the route.
+    /// The methods that those pages may use; `None` for the methods of the route.
     pub methods: Option<Vec<Method>>,
-    /// The request's fields beyond those that need no permission.
+    /// The request fields that those pages may send, besides the ones that need no permission.
     pub headers: Vec<HeaderName>,
-    /// The answer's fields beyond those that a page may always read.
+    /// The response fields that those pages may read, besides the ones that any page may read.
     pub expose: Vec<HeaderName>,
-    /// Whether cookies go along. Never with [`Origins::Any`].
+    /// Set when browsers may send cookies. Never set together with [`Origins::Any`].
     pub credentials: bool,
-    /// How long browsers may remember a preflight.
+    /// The time for which a browser may cache the answer to a preflight.
     pub max_age: Duration,
 }
 
-/// Whose pages may read.
+/// The origins whose pages may read an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origins {
-    /// Everybody's.
+    /// Every origin.
     Any,
-    /// Those of these origins.
+    /// The listed origins.
     These(Vec<Origin>),
 }
 
-/// `https://app.example.com`, or `https://*.example.com` for exactly one label more; with a port
-/// where it is not the scheme's own.
+/// An origin of the configuration: `https://app.example.com`, or `https://*.example.com` for hosts
+/// with exactly one more label. A port is given where it is not the default of the scheme.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Origin {
-    /// What an origin begins with, and whether one label follows before `rest`.
     scheme: Box<str>,
+    /// Set when the host has one more label before `rest`.
     wildcard: bool,
+    /// The host, without the `*.` of a wildcard, and the port.
     rest: Box<str>,
 }
 
-/// Why a text is not an [`Origin`].
+/// A text that is not an [`Origin`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OriginError {
-    /// Not as browsers write one.
+    /// Not an origin as browsers write it.
     Syntax,
-    /// `null`, which any page can make its own.
+    /// `null`, an origin that any page can give itself.
     Null,
 }
 
 impl Origin {
-    /// Parses an origin as browsers send it (RFC 6454 §6.2), which is how it is compared.
+    /// Parses an origin in the form in which browsers send it (RFC 6454 §6.2) and in which it is
+    /// compared.
     ///
     /// # Errors
     /// [`OriginError`]
@@ -74,26 +76,22 @@ impl Origin {
             return Err(OriginError::Null);
         }
         let (scheme, host) = text.split_once("://").ok_or(OriginError::Syntax)?;
-        let (wildcard, rest) = host
-            .strip_prefix("*.")
-            .map_or((false, host), |rest| (true, rest));
-        let (name, port) = match rest.rsplit_once(':') {
-            Some((name, port)) if !port.ends_with(']') => (name, Some(port)),
-            _ => (rest, None),
-        };
-        let own = match scheme {
+        let default_port = match scheme {
             "https" => "443",
             "http" => "80",
             _ => return Err(OriginError::Syntax),
         };
-        let written = |port: &str| {
-            port.parse::<u16>()
-                .is_ok_and(|number| number > 0 && number.to_string() == port)
-                && port != own
+        let (wildcard, rest) = match host.strip_prefix("*.") {
+            Some(rest) => (true, rest),
+            None => (false, host),
         };
-        let lower = !name.bytes().any(|b| b.is_ascii_uppercase());
-        let plain = super::host::is_valid(name) && !name.ends_with('.') && lower;
-        if !plain || !port.is_none_or(written) || wildcard && name.starts_with('[') {
+        let (name, port) = match rest.rsplit_once(':') {
+            Some((name, port)) if !port.ends_with(']') => (name, Some(port)),
+            _ => (rest, None),
+        };
+        let is_valid = is_canonical_host(name)
+            && port.is_none_or(|port| port != default_port && is_canonical_port(port));
+        if !is_valid || wildcard && name.starts_with('[') {
             return Err(OriginError::Syntax);
         }
         Ok(Self {
@@ -103,13 +101,13 @@ impl Origin {
         })
     }
 
-    /// Whether it stands for every host of one label more.
+    /// Returns whether the origin has a wildcard, and so stands for hosts with one more label.
     #[must_use]
     pub fn is_pattern(&self) -> bool {
         self.wildcard
     }
 
-    fn is(&self, origin: &str) -> bool {
+    fn matches(&self, origin: &str) -> bool {
         let Some((scheme, host)) = origin.split_once("://") else {
             return false;
         };
@@ -119,39 +117,65 @@ impl Origin {
         if !self.wildcard {
             return host == &*self.rest;
         }
-        let label = |label: &str| {
-            !label.is_empty()
-                && label
-                    .bytes()
-                    .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
-        };
-        host.split_once('.')
-            .is_some_and(|(first, rest)| rest == &*self.rest && label(first))
+        match host.split_once('.') {
+            Some((first, rest)) => rest == &*self.rest && is_label(first),
+            None => false,
+        }
     }
 }
 
+/// Returns whether a host is valid and written as browsers write it: in lower case and without the
+/// dot of the root.
+fn is_canonical_host(name: &str) -> bool {
+    super::host::is_valid(name)
+        && !name.ends_with('.')
+        && !name.bytes().any(|b| b.is_ascii_uppercase())
+}
+
+/// Returns whether a port is a number from 1 to 65535 without a sign or leading zeros.
+fn is_canonical_port(port: &str) -> bool {
+    port.parse::<u16>()
+        .is_ok_and(|number| number > 0 && number.to_string() == port)
+}
+
+fn is_label(text: &str) -> bool {
+    !text.is_empty()
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+}
+
 impl Origins {
-    /// Whether an origin is among those that are listed. [`Origins::Any`] lists none.
+    /// Returns whether an origin is listed, by its name or by a pattern. [`Origins::Any`] lists
+    /// none.
     #[must_use]
     pub fn lists(&self, origin: &str) -> bool {
-        matches!(self, Self::These(list) if list.iter().any(|one| one.is(origin)))
+        match self {
+            Self::Any => false,
+            Self::These(list) => list.iter().any(|listed| listed.matches(origin)),
+        }
     }
 
-    /// Whether an origin is listed by its whole name, not by a pattern.
+    /// Returns whether an origin is listed by its full name, not by a pattern.
     #[must_use]
     pub fn names(&self, origin: &str) -> bool {
-        matches!(self, Self::These(list) if list.iter().any(|one| !one.is_pattern() && one.is(origin)))
+        match self {
+            Self::Any => false,
+            Self::These(list) => list
+                .iter()
+                .any(|listed| !listed.is_pattern() && listed.matches(origin)),
+        }
     }
 }
 
 impl Cors {
-    /// Permits a page to read an answer, if its origin may. What the upstream says of it is not
-    /// asked.
+    /// Permits a page of this origin to read an answer, if the rules do. The CORS fields of the
+    /// upstream are removed: the gateway alone decides.
     pub fn permit(&self, origin: Option<&HeaderValue>, headers: &mut HeaderMap) {
-        let theirs = headers
+        let of_upstream = headers
             .keys()
             .filter(|name| name.as_str().starts_with("access-control-"));
-        for name in theirs.cloned().collect::<Vec<_>>() {
+        for name in of_upstream.cloned().collect::<Vec<_>>() {
             headers.remove(name);
         }
         if self.origins != Origins::Any {
@@ -161,41 +185,37 @@ impl Cors {
             let exposed = EXPOSED
                 .into_iter()
                 .chain(self.expose.iter().map(HeaderName::as_str));
-            insert(headers, ACCESS_CONTROL_EXPOSE_HEADERS, &joined(exposed));
+            let names = comma_separated(exposed);
+            insert_unless_empty(headers, ACCESS_CONTROL_EXPOSE_HEADERS, &names);
         }
     }
 
-    /// The fields of the answer to a preflight. Without [`ACCESS_CONTROL_ALLOW_ORIGIN`] the browser
-    /// asks no further.
+    /// Returns the fields of the answer to a preflight. Without [`ACCESS_CONTROL_ALLOW_ORIGIN`] the
+    /// browser does not send the request itself.
     #[must_use]
     pub fn preflight(&self, origin: &HeaderValue, method: &Method, is_routed: bool) -> HeaderMap {
         let mut headers = HeaderMap::new();
         headers.insert(VARY, HeaderValue::from_static(PREFLIGHT_VARIES));
-        let may = is_routed
-            && self
-                .methods
-                .as_ref()
-                .is_none_or(|methods| methods.contains(method));
-        if may && self.allow_origin(Some(origin), &mut headers) {
-            insert(&mut headers, ACCESS_CONTROL_ALLOW_METHODS, method.as_str());
-            let names = joined(self.headers.iter().map(HeaderName::as_str));
-            insert(&mut headers, ACCESS_CONTROL_ALLOW_HEADERS, &names);
+        let is_method_allowed = match &self.methods {
+            None => true,
+            Some(methods) => methods.contains(method),
+        };
+        if is_routed && is_method_allowed && self.allow_origin(Some(origin), &mut headers) {
+            insert_unless_empty(&mut headers, ACCESS_CONTROL_ALLOW_METHODS, method.as_str());
+            let names = comma_separated(self.headers.iter().map(HeaderName::as_str));
+            insert_unless_empty(&mut headers, ACCESS_CONTROL_ALLOW_HEADERS, &names);
             headers.insert(ACCESS_CONTROL_MAX_AGE, self.max_age.as_secs().into());
         }
         headers
     }
 
+    /// Writes the fields that name the origin, if the rules permit it. Returns whether they do.
     fn allow_origin(&self, origin: Option<&HeaderValue>, headers: &mut HeaderMap) -> bool {
         let Some(origin) = origin else { return false };
         let value = match &self.origins {
             Origins::Any => HeaderValue::from_static("*"),
-            Origins::These(list) => {
-                let text = origin.to_str().unwrap_or_default();
-                if !list.iter().any(|one| one.is(text)) {
-                    return false;
-                }
-                origin.clone()
-            }
+            listed if listed.lists(origin.to_str().unwrap_or_default()) => origin.clone(),
+            _ => return false,
         };
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, value);
         if self.credentials {
@@ -208,18 +228,18 @@ impl Cors {
     }
 }
 
-/// The one `Origin` of a request.
+/// Returns the `Origin` of a request; `None` if the field is missing or repeated.
 #[must_use]
 pub fn origin_of(headers: &HeaderMap) -> Option<&HeaderValue> {
     let mut fields = headers.get_all(ORIGIN).iter();
     fields.next().filter(|_| fields.next().is_none())
 }
 
-fn joined<'n>(names: impl Iterator<Item = &'n str>) -> String {
+fn comma_separated<'n>(names: impl Iterator<Item = &'n str>) -> String {
     names.collect::<Vec<_>>().join(", ")
 }
 
-fn insert(headers: &mut HeaderMap, name: HeaderName, text: &str) {
+fn insert_unless_empty(headers: &mut HeaderMap, name: HeaderName, text: &str) {
     if let Ok(value) = HeaderValue::from_str(text)
         && !text.is_empty()
     {
@@ -231,8 +251,8 @@ impl fmt::Display for OriginError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Syntax => {
-                "an origin is a scheme, a host in lower case and a port if it is not the scheme's own: \
-                 \"https://app.example.com\""
+                "an origin is a scheme, a host in lower case and a port if it is not the scheme's \
+                 own: \"https://app.example.com\""
             }
             Self::Null => "any page can make itself \"null\"",
         })
@@ -247,7 +267,7 @@ mod tests {
 
     #[test]
     fn origins_are_compared_whole() {
-        let is = |pattern: &str, origin: &str| Origin::parse(pattern).unwrap().is(origin);
+        let is = |pattern: &str, origin: &str| Origin::parse(pattern).unwrap().matches(origin);
         assert!(is("https://app.example.com", "https://app.example.com"));
         assert!(is("http://localhost:3000", "http://localhost:3000"));
         assert!(is("https://*.example.com", "https://a.example.com"));

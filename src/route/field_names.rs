@@ -5,17 +5,19 @@ use std::fmt;
 
 use http::HeaderName;
 
-/// Whether an upstream may take two field names for one: every byte that is no letter and no digit
-/// equals every other such byte. CGI, FastCGI and WSGI servers make a variable of a name and write
-/// `_` for `-`; lighttpd does so for each of these bytes, PHP for `.`. None of them drops or adds a
-/// byte, so twins have one length. Field names are in lower case already.
+/// Returns whether an upstream may take two field names for the same: two names are *twins* if they
+/// differ only in bytes that are neither letters nor digits. CGI, FastCGI and WSGI servers turn a
+/// name into a variable and write `_` for `-`; lighttpd does so for each of these bytes, PHP for
+/// `.`. None of them drops or adds a byte, so twins have the same length. Field names are in lower
+/// case already.
 #[must_use]
 pub fn is_twin(a: &str, b: &str) -> bool {
     a.len() == b.len() && starts_with_twin(a, b)
 }
 
-/// Whether a name begins with a prefix or with a twin of it. The last byte tells most of them
-/// apart, and the spelling of most clients is compared at once: both are for speed.
+/// Returns whether a name begins with a prefix or with a twin of it. For speed, the last byte is
+/// compared first, since it tells most names apart, and then the whole prefix as most clients
+/// spell it.
 pub(super) fn starts_with_twin(name: &str, prefix: &str) -> bool {
     let Some(head) = name.as_bytes().get(..prefix.len()) else {
         return false;
@@ -35,17 +37,18 @@ fn is_same_to_upstreams(a: u8, b: u8) -> bool {
     a == b || !a.is_ascii_alphanumeric() && !b.is_ascii_alphanumeric()
 }
 
-/// The name of a field, or of every field that begins alike.
+/// The name of a field, or the prefix of the names of several.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum FieldPattern {
     /// One name.
     Name(HeaderName),
-    /// All names that begin with this, which ends in a hyphen: `x-amzn-oidc-` for `x-amzn-oidc-*`.
+    /// All names that begin with this prefix, which ends in a hyphen: `x-amzn-oidc-` for
+    /// `x-amzn-oidc-*`.
     Prefix(HeaderName),
 }
 
 impl FieldPattern {
-    /// Whether a field with this name, or with a twin of it, is meant.
+    /// Returns whether the pattern matches a field name or a twin of it.
     #[must_use]
     pub fn matches(&self, name: &str) -> bool {
         match self {
@@ -53,10 +56,9 @@ impl FieldPattern {
             Self::Prefix(prefix) => starts_with_twin(name, prefix.as_str()),
         }
     }
-}
 
-impl FieldPattern {
-    /// A bit for each length that its names have.
+    /// Returns the lengths of the names that the pattern matches, as the bits of
+    /// [`FieldSet::lengths`].
     fn lengths(&self) -> u64 {
         match self {
             Self::Name(name) => length_bit(name.as_str().len()),
@@ -80,36 +82,34 @@ impl From<HeaderName> for FieldPattern {
     }
 }
 
-/// Fields that a client may not send, in any spelling. A name is judged by its length first: the
-/// fields of most requests differ in it from all that a configuration names.
+/// A set of fields that a client may not send, in any spelling. The length of a name is compared
+/// first: most fields of most requests have a length that no name in the configuration has.
 #[derive(Debug, Default)]
 pub struct FieldSet {
     patterns: Vec<FieldPattern>,
-    /// A bit for each length that a member has; the last one for that length and all beyond.
+    /// A bit for each length that a member may have; the last bit stands for 63 bytes and more.
     lengths: u64,
 }
 
 impl FieldSet {
-    /// Whether a field of this name is a member.
+    /// Returns whether a field of this name, or of a twin of it, is in the set.
     #[must_use]
     pub fn contains(&self, name: &str) -> bool {
         self.lengths & length_bit(name.len()) != 0
-            && self.patterns.iter().any(|one| one.matches(name))
+            && self.patterns.iter().any(|pattern| pattern.matches(name))
     }
 }
 
 impl FromIterator<FieldPattern> for FieldSet {
     fn from_iter<I: IntoIterator<Item = FieldPattern>>(patterns: I) -> Self {
-        // Thousands of routes name the same few.
+        // Thousands of routes may name the same few fields.
         let unique: HashSet<FieldPattern> = patterns.into_iter().collect();
-        let lengths = unique
-            .iter()
-            .map(FieldPattern::lengths)
-            .fold(0, |all, own| all | own);
-        Self {
-            patterns: unique.into_iter().collect(),
-            lengths,
+        let mut set = Self::default();
+        for pattern in unique {
+            set.lengths |= pattern.lengths();
+            set.patterns.push(pattern);
         }
+        set
     }
 }
 

@@ -1,5 +1,5 @@
-//! What a route changes about the fields of a request or a response, beyond what the gateway itself
-//! owns.
+//! The rules by which a route changes the fields of a request or a response. The fields that the
+//! gateway writes itself have no rules.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use super::field_names::{FieldPattern, is_twin, starts_with_twin};
 use super::impersonation::{Meaning, meaning};
 
-/// Which way a message goes.
+/// The direction of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
     /// To the upstream.
@@ -17,39 +17,40 @@ pub enum Direction {
     Response,
 }
 
-/// Changes of a message's fields. No name is in two of the lists, but `remove` may have a prefix of
-/// it.
+/// Changes to the fields of a message. No name is in two of the lists, but `remove` may have a
+/// prefix of a name in another list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HeaderRules {
-    /// Taken away.
+    /// The fields to remove.
     pub remove: Vec<FieldPattern>,
-    /// Put in place of whatever is there.
+    /// The fields to write in place of all fields of the same name.
     pub set: Vec<(HeaderName, HeaderValue)>,
-    /// Put beside whatever is there.
+    /// The fields to write beside other fields of the same name.
     pub add: Vec<(HeaderName, HeaderValue)>,
 }
 
-/// Why there is no rule for a field.
+/// An error in a header rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HeaderRuleError {
     /// Not a field name.
     Name,
-    /// Not a field value: a control character, or white space around it.
+    /// Not a field value: it has a control character, or white space around it.
     Value,
-    /// A `*` where none may be.
+    /// A `*` in a place where no wildcard is allowed.
     Wildcard,
-    /// The gateway's own; this is why, or what does it instead.
+    /// A field that the gateway writes itself; the text gives the reason, or the key that
+    /// controls the field.
     Owned(&'static str),
 }
 
 impl HeaderRules {
-    /// Whether there is nothing to do.
+    /// Returns whether the rules change no message.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.remove.is_empty() && self.set.is_empty() && self.add.is_empty()
     }
 
-    /// Fields of which a message says nothing but what the rules say.
+    /// Returns the fields that are removed from every message before the rules write their own.
     pub fn claimed(&self) -> impl Iterator<Item = FieldPattern> {
         self.remove
             .iter()
@@ -57,14 +58,14 @@ impl HeaderRules {
             .chain(self.set.iter().map(|(name, _)| name.clone().into()))
     }
 
-    /// Every field that a rule is about.
+    /// Returns every field that a rule names.
     pub fn names(&self) -> impl Iterator<Item = FieldPattern> {
         self.claimed()
             .chain(self.add.iter().map(|(name, _)| name.clone().into()))
     }
 
-    /// Changes a message that goes in a direction. What is removed or set goes in every spelling:
-    /// an upstream may read `x_env` as `x-env`.
+    /// Changes a message. A field that is removed or set is removed in every spelling: an upstream
+    /// may read `x_env` as `x-env`.
     pub fn apply(&self, direction: Direction, headers: &mut HeaderMap) {
         if !self.is_empty() {
             self.change(direction, headers);
@@ -78,17 +79,17 @@ impl HeaderRules {
         }
     }
 
-    /// Removes what a message says only by the rules, in every spelling.
+    /// Removes the fields of `set` and `remove` from a message, in every spelling.
     pub fn remove_claimed(&self, direction: Direction, headers: &mut HeaderMap) {
         let names = headers
             .keys()
-            .filter(|name| self.takes_away(direction, name.as_str()));
+            .filter(|name| self.removes(direction, name.as_str()));
         for name in names.cloned().collect::<Vec<_>>() {
             headers.remove(name);
         }
     }
 
-    fn takes_away(&self, direction: Direction, name: &str) -> bool {
+    fn removes(&self, direction: Direction, name: &str) -> bool {
         self.set.iter().any(|(set, _)| is_twin(name, set.as_str()))
             || self
                 .remove
@@ -96,7 +97,8 @@ impl HeaderRules {
                 .any(|pattern| pattern.matches(name) && direction.may_remove(pattern, name))
     }
 
-    /// Completes an answer of the gateway's own: what the answer says itself stays.
+    /// Adds the fields of `set` and `add` to an answer of the gateway itself. A field that the
+    /// answer has already stays as it is.
     pub fn complete(&self, headers: &mut HeaderMap) {
         for (name, value) in self.set.iter().chain(&self.add) {
             if !headers.contains_key(name) {
@@ -107,7 +109,7 @@ impl HeaderRules {
 }
 
 impl Direction {
-    /// The name of a field that rules may set or add to.
+    /// Parses the name of a field that rules may set or add.
     ///
     /// # Errors
     /// [`HeaderRuleError`]
@@ -125,7 +127,7 @@ impl Direction {
         }
     }
 
-    /// A field that rules may remove, or all whose names begin alike: `x-amzn-oidc-*`.
+    /// Parses the name of a field that rules may remove, or a prefix such as `x-amzn-oidc-*`.
     ///
     /// # Errors
     /// [`HeaderRuleError`]
@@ -145,13 +147,13 @@ impl Direction {
         }
     }
 
-    /// Whether a pattern that fits a field takes it away. A prefix is wide: `x-*` stands for what
-    /// others say, and not for the id of the request.
+    /// Returns whether a pattern that matches a field may remove it. A prefix such as `x-*` does
+    /// not remove the fields that the gateway writes itself, such as the request id.
     fn may_remove(self, pattern: &FieldPattern, name: &str) -> bool {
         matches!(pattern, FieldPattern::Name(_)) || self.owned(name).is_none()
     }
 
-    /// Why a field is the gateway's own.
+    /// Returns the reason why a field has no rules, if the gateway writes it itself.
     fn owned(self, name: &str) -> Option<&'static str> {
         match meaning(name) {
             Some(meaning @ (Meaning::Connection | Meaning::Framing | Meaning::RequestId)) => {
@@ -167,7 +169,8 @@ impl Direction {
         }
     }
 
-    /// Why a field of requests that is removed from them is not set, either.
+    /// Returns the reason why rules may not set a field of requests that they may remove: the
+    /// upstream would take another method, path or proxy from it.
     fn misleading(self, name: &str) -> Option<&'static str> {
         match (self, meaning(name)?) {
             (Self::Request, meaning @ (Meaning::Override | Meaning::ProxyVariable)) => {
@@ -179,18 +182,18 @@ impl Direction {
 }
 
 fn owned_in_requests(name: &str, meaning: Option<Meaning>) -> Option<&'static str> {
-    let is_told_of_clients =
+    let describes_client =
         matches!(meaning, Some(Meaning::Origin)) || starts_with_twin(name, "x-forwarded-");
     match name {
         "host" => Some("the upstream's \"host\" says what it is"),
         "authorization" => Some("\"forward_token\" says whether the upstream gets the token"),
-        _ if !is_told_of_clients => None,
+        _ if !describes_client => None,
         _ if is_kept_from_proxies(name) => Some("\"server.trusted_proxies\" says whose is kept"),
         _ => Some("the gateway removes it from every request"),
     }
 }
 
-/// Whether a trusted proxy may say this of a request.
+/// Returns whether the gateway keeps this field of a request when a trusted proxy sent it.
 fn is_kept_from_proxies(name: &str) -> bool {
     [
         "forwarded",
@@ -211,14 +214,16 @@ fn owned_in_responses(name: &str) -> Option<&'static str> {
     starts_with_twin(name, "access-control-").then_some("\"cors\" writes it")
 }
 
-/// A value of a rule: visible ASCII, with spaces inside.
+/// Parses the value of a rule: printable ASCII, without spaces at its start and end.
 ///
 /// # Errors
 /// [`HeaderRuleError::Value`]
 pub fn header_rule_value(text: &str) -> Result<HeaderValue, HeaderRuleError> {
-    let plain = text.bytes().all(|b| matches!(b, b' '..=b'~')) && text.trim() == text;
-    let value = plain.then(|| HeaderValue::from_str(text).ok()).flatten();
-    value.ok_or(HeaderRuleError::Value)
+    let is_printable = text.bytes().all(|b| matches!(b, b' '..=b'~'));
+    if !is_printable || text.trim() != text {
+        return Err(HeaderRuleError::Value);
+    }
+    HeaderValue::from_str(text).map_err(|_| HeaderRuleError::Value)
 }
 
 impl fmt::Display for HeaderRuleError {
@@ -245,7 +250,7 @@ mod tests {
         )
     }
 
-    // Who sets a field means that nobody else does.
+    // A rule that sets a field replaces every other spelling of it.
     #[test]
     fn what_is_set_or_removed_goes_in_every_spelling() {
         let rules = HeaderRules {

@@ -1,30 +1,30 @@
-//! The host a route is for.
+//! The host pattern of a route, and the names that hosts may have.
 
 use std::fmt;
 
-/// `api.example.com`, or `*.example.com` for exactly one label more. Lower case, without port or
-/// trailing dot.
+/// A host of the route table: `api.example.com`, or `*.example.com` for names with exactly one more
+/// label. In lower case, without port and trailing dot.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum HostPattern {
-    /// This name alone.
+    /// This name only.
     Exact(Box<str>),
-    /// Any one label before this name (kept without the `*.`).
+    /// Any one label before this name, which is kept without the `*.`.
     Wildcard(Box<str>),
 }
 
-/// Why a text is not a host pattern.
+/// An error in a host pattern.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HostError {
     /// Empty, or with characters that no host name has.
     Syntax,
-    /// A port: routes are told apart by host name, listeners by port.
+    /// With a port: routes differ in their host name, listeners in their port.
     Port,
-    /// A star elsewhere than as the whole first label.
+    /// With a star that is not the whole first label.
     Wildcard,
 }
 
 impl HostPattern {
-    /// Parses a host pattern; case does not matter.
+    /// Parses a host pattern and lowers its case.
     ///
     /// # Errors
     /// [`HostError`]
@@ -32,9 +32,10 @@ impl HostPattern {
         if text.contains(':') && !text.starts_with('[') {
             return Err(HostError::Port);
         }
-        let (wildcard, name) = text
-            .strip_prefix("*.")
-            .map_or((false, text), |name| (true, name));
+        let (wildcard, name) = match text.strip_prefix("*.") {
+            Some(name) => (true, name),
+            None => (false, text),
+        };
         if name.contains('*') {
             return Err(HostError::Wildcard);
         }
@@ -47,32 +48,34 @@ impl HostPattern {
     }
 }
 
-/// A host name as it is compared: lower case, without the root's dot (attacks.md#row-6); `None`
-/// when it is no host name or IP literal.
+/// Returns a host name in the form in which it is compared: in lower case, without the dot of the
+/// root (attacks.md#row-6). `None` if the text is neither a host name nor an IP literal.
 pub(super) fn normalize(host: &str) -> Option<Box<str>> {
-    is_valid(host).then(|| {
-        host.strip_suffix('.')
-            .unwrap_or(host)
-            .to_ascii_lowercase()
-            .into()
-    })
+    if !is_valid(host) {
+        return None;
+    }
+    let name = host.strip_suffix('.').unwrap_or(host);
+    Some(name.to_ascii_lowercase().into())
 }
 
-/// Whether a text is a host name or an IP literal.
+/// Returns whether a text is a host name or an IP literal.
 pub(super) fn is_valid(host: &str) -> bool {
     let host = host.strip_suffix('.').unwrap_or(host);
-    let literal = |b: u8| b.is_ascii_hexdigit() || matches!(b, b':' | b'.');
     match host
         .strip_prefix('[')
         .and_then(|rest| rest.strip_suffix(']'))
     {
-        Some(inside) => !inside.is_empty() && inside.bytes().all(literal),
+        Some(inside) => !inside.is_empty() && inside.bytes().all(is_literal_byte),
         None => host.len() <= 253 && is_name(host.as_bytes()),
     }
 }
 
-/// Labels of letters, digits, hyphens and underscores, none of them empty. One pass: each request's
-/// host is looked at.
+fn is_literal_byte(b: u8) -> bool {
+    b.is_ascii_hexdigit() || matches!(b, b':' | b'.')
+}
+
+/// Returns whether a text consists of labels of letters, digits, hyphens and underscores, none of
+/// them empty. It looks at each byte once: this runs for every request.
 fn is_name(host: &[u8]) -> bool {
     let mut previous = b'.';
     for &b in host {

@@ -1,18 +1,18 @@
-//! Fields that upstreams take for the word of the proxy in front of them, by families.
+//! The fields that upstreams believe because a proxy in front of them writes them, by families.
 //!
-//! A client that sends such a field speaks as the gateway: it names another user, another address,
-//! another path. None of them reaches an upstream from a client, on no route, in no spelling
-//! (`is_twin`) and not in trailers. The table of `docs/traffic.md` is written from the one here,
-//! and a test compares them.
+//! A client that sends such a field impersonates the gateway: it names another user, another
+//! address or another path. No such field of a client reaches an upstream: on no route, in no
+//! spelling (`is_twin`), and not in trailers. The table in `docs/traffic.md` is generated from the
+//! table here, and a test compares them.
 
 use super::field_names::{is_twin, starts_with_twin};
 
-/// A field, or all fields whose names begin alike.
+/// A field, or all fields whose names have the same prefix.
 #[derive(Clone, Copy, Debug)]
 struct Family {
-    /// The name, or what the names begin with.
+    /// The name, or the prefix of the names.
     stem: &'static str,
-    /// Whether a name may go on after the stem.
+    /// Set when `stem` is a prefix.
     is_prefix: bool,
     meaning: Meaning,
 }
@@ -22,11 +22,11 @@ struct Family {
 pub enum Meaning {
     /// The origin of the request.
     Origin,
-    /// Something else that a proxy vouches for.
+    /// Another statement that a proxy vouches for.
     Vouched,
     /// Another method, path or host than the request's own.
     Override,
-    /// The certificate of a client, told by a proxy that ends TLS.
+    /// The certificate of a client, as sent by a proxy that terminates TLS.
     Certificate,
     /// The proxy of programs that run as CGI: `Proxy` becomes `HTTP_PROXY` ("httpoxy",
     /// CVE-2016-5385).
@@ -42,8 +42,8 @@ pub enum Meaning {
     Message,
 }
 
-/// All families. A wide one stands before those that it covers: what is removed is found by the
-/// first.
+/// All families. A family stands before the narrower ones that it covers, so that
+/// [`is_impersonation`] finds a match early.
 const FAMILIES: [Family; 55] = {
     use Meaning::{
         Certificate, Connection, Framing, Message, Origin, Override, ProxyVariable, RequestId,
@@ -76,11 +76,11 @@ const FAMILIES: [Family; 55] = {
         family("x-method-override", Override),
         family("x-host-override", Override),
         family("x-http-host-override", Override),
-        // Flask's and gunicorn's: what is cut from the front of the path.
+        // Flask and gunicorn cut this prefix from the path.
         family("x-script-name", Override),
         family("script-name", Override),
         family("path-info", Override),
-        // Which files a Rack application names to the proxy (CVE-2025-61780).
+        // The files that a Rack application asks the proxy to send (CVE-2025-61780).
         family("x-accel-*", Override),
         family("x-sendfile-type", Override),
         family("client-cert*", Certificate),
@@ -110,7 +110,7 @@ const FAMILIES: [Family; 55] = {
     ]
 };
 
-/// A family of the fields that a pattern names: `*` at its end stands for any end.
+/// Makes the family of a pattern. A `*` at its end makes it a prefix.
 const fn family(pattern: &'static str, meaning: Meaning) -> Family {
     match pattern.as_bytes() {
         [stem @ .., b'*'] => Family {
@@ -137,8 +137,8 @@ impl Family {
 }
 
 impl Meaning {
-    /// Why no claim and no constant may be written into such a field; `None` for what an upstream
-    /// may well take for the gateway's word.
+    /// Returns the reason why no claim and no constant may be written into such a field; `None` for
+    /// the fields by which the gateway may inform an upstream.
     #[must_use]
     pub fn objection(self) -> Option<&'static str> {
         match self {
@@ -158,12 +158,12 @@ impl Meaning {
     }
 }
 
-/// The number of groups that names are put into by their first bytes.
+/// The number of groups into which names are sorted by their first bytes.
 const SLOTS: usize = 128;
 
-/// The group of a name: of its first and third letter, or of the third and fifth where it begins
-/// with `x-`, as most of the table does. Those are letters in every stem, so that twins are in one
-/// group.
+/// Returns the group of a name, by its first and third byte, or by the third and fifth where it
+/// begins with `x-`, as most stems do. These bytes are letters in every stem, so twins are in the
+/// same group.
 const fn slot(name: &[u8]) -> usize {
     match name {
         [b'x', separator, one, _, other, ..] if !separator.is_ascii_alphanumeric() => {
@@ -175,24 +175,24 @@ const fn slot(name: &[u8]) -> usize {
     }
 }
 
-/// Mixes two letters so that few of the usual fields share a group with a family.
+/// Combines two letters so that few of the usual fields share a group with a family.
 const fn mixed(one: u8, other: u8) -> usize {
     (((one & 31) + ((other & 7) << 3)) & 63) as usize
 }
 
-/// The families that a name may be of, a bit for each: for most names there is none.
+/// The families that a name may belong to, by group: a bit for each family. Most groups have none.
 struct Candidates([u64; SLOTS]);
 
-/// Those of all fields.
+/// The candidates of all fields.
 static CANDIDATES: Candidates = Candidates::of(&FAMILIES, true);
 
-/// Those of fields in a head: what a client may say there, in a name that is one word and so has no
-/// twin, is left out.
+/// The candidates of fields in a head. It leaves out the fields that a client may send there and
+/// that have no twin because their name is one word.
 static CANDIDATES_IN_HEADS: Candidates = Candidates::of(&FAMILIES, false);
 
 static TABLE: [Family; FAMILIES.len()] = FAMILIES;
 
-// A bit for each, and one beyond the last.
+// Each family has one bit, and a search starts at most one bit beyond the last.
 const _: () = assert!(FAMILIES.len() < 64);
 
 impl Candidates {
@@ -216,7 +216,7 @@ impl Candidates {
         Self(slots)
     }
 
-    /// The first family that a name is of, of those from `from` on, and its place.
+    /// Returns the first family that a name belongs to and its index, beginning at index `from`.
     fn first(&self, name: &str, from: usize) -> Option<(usize, &'static Family)> {
         let mut left = self.0.get(slot(name.as_bytes()))? >> from << from;
         while left != 0 {
@@ -246,22 +246,22 @@ const fn has_separator(name: &str) -> bool {
     false
 }
 
-/// Whether the gateway keeps a field of a request's head from upstreams when a client sends it.
+/// Returns whether the gateway removes a field of this name from the head of a request of a client.
 #[must_use]
 pub fn is_impersonation(name: &str) -> bool {
     let family = CANDIDATES_IN_HEADS.first(name, 0);
     family.is_some_and(|(_, family)| family.meaning != Meaning::Message || family.stem != name)
 }
 
-/// Whether the gateway keeps a trailer of this name from upstreams, which may add trailers to the
+/// Returns whether the gateway removes a trailer of this name: upstreams may add trailers to the
 /// head.
 #[must_use]
 pub fn is_impersonation_in_trailers(name: &str) -> bool {
     CANDIDATES.first(name, 0).is_some()
 }
 
-/// Returns the meaning of a field of this name, or of a twin, if it is of a family: of several the
-/// narrowest, which stands last.
+/// Returns the meaning of a field of this name or of a twin, if it belongs to a family. Of several
+/// families the narrowest counts, which stands last in the table.
 #[must_use]
 pub fn meaning(name: &str) -> Option<Meaning> {
     let mut narrowest = None;
@@ -277,12 +277,12 @@ pub fn meaning(name: &str) -> Option<Meaning> {
 mod tests {
     use super::*;
 
-    /// The text of the page for each meaning.
+    /// The text of `docs/traffic.md` for each meaning.
     const ROWS: [(Meaning, &str); 9] = [
         (
             Meaning::Origin,
-            "where the request came from; the gateway writes what it saw, and keeps what a trusted proxy says as \
-             [above](#who-is-believed-about-where-a-request-came-from)",
+            "where the request came from; the gateway writes what it saw, and keeps what a trusted \
+             proxy says as [above](#who-is-believed-about-where-a-request-came-from)",
         ),
         (
             Meaning::Vouched,
@@ -307,12 +307,13 @@ mod tests {
         ),
         (
             Meaning::Connection,
-            "one connection (RFC 9110, section 7.6.1); the gateway writes its own, such as `TE: trailers`",
+            "one connection (RFC 9110, section 7.6.1); the gateway writes its own, such as \
+             `TE: trailers`",
         ),
         (
             Meaning::Message,
-            "the message itself: these names pass in the head by the rules for each; other spellings, and trailers, \
-             are removed",
+            "the message itself: these names pass in the head by the rules for each; other \
+             spellings, and trailers, are removed",
         ),
     ];
 

@@ -1,20 +1,20 @@
-//! The methods a route answers.
+//! The methods of a route.
 
 use std::fmt;
 
 use http::Method;
 
-/// What a route table can say of methods.
+/// A method of the route table, or all usual ones.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum MethodPattern {
-    /// This method alone. `GET` also answers `HEAD` where no route names `HEAD`.
+    /// This method only. `GET` also answers `HEAD` where no route of the same path names `HEAD`.
     One(Method),
-    /// `ANY`: [`ANY`], where no route of the same path names the method itself.
+    /// Each of [`ANY`] that no route of the same path names.
     Any,
 }
 
-/// The methods of `ANY`: those of API Gateway's. An unknown method is never matched by a wildcard
-/// (attacks.md#row-7).
+/// The methods that `ANY` stands for, the same as in API Gateway. A wildcard never matches an
+/// unknown method (attacks.md#row-7).
 pub const ANY: [Method; 7] = [
     Method::GET,
     Method::HEAD,
@@ -25,16 +25,16 @@ pub const ANY: [Method; 7] = [
     Method::OPTIONS,
 ];
 
-/// Why a text is not a method of a route.
+/// An error in a method of a route.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MethodError {
     /// Not a method token.
     Syntax,
-    /// Methods are case-sensitive (RFC 9110 §9.1): `get` is another method than this one, which was
-    /// meant.
+    /// Not in upper case; this method was probably meant. Methods are case-sensitive (RFC 9110
+    /// §9.1).
     Case(Box<str>),
-    /// `CONNECT` and `TRACE` are never forwarded: the one opens a tunnel, the other echoes
-    /// credentials.
+    /// `CONNECT` or `TRACE`, which are never forwarded: `CONNECT` opens a tunnel, and `TRACE`
+    /// echoes credentials.
     Never(Box<str>),
 }
 

@@ -1,5 +1,5 @@
-//! Which rule speaks for this request. Knows hosts, paths and methods, and nothing of what is
-//! decided there.
+//! Finds the rule that applies to a request, by host, path and method. It does not know what the
+//! rules decide.
 
 mod cors;
 mod field_names;

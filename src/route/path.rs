@@ -1,8 +1,9 @@
-//! The path of a request: split, decoded once, and every way in which two readers could disagree
-//! about it noted.
+//! The path of a request: the ways in which two readers could understand it differently, and the
+//! text of a segment, decoded once.
 //!
-//! Nothing here rewrites a path. What is ambiguous is named, so that it can be refused (attacks.md
-//! rows 1 to 5).
+//! Nothing here rewrites a path. Each ambiguity is named, so that the request can be refused
+//! (attacks.md rows 1 to 5). A *reader* is a program that interprets the path: the gateway, an
+//! application, or a proxy between them.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -13,9 +14,9 @@ use percent_encoding::percent_decode_str;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u16)]
 pub enum Ambiguity {
-    /// `%2F`: one segment here, two for a reader that decodes first.
+    /// `%2F`: one segment to the gateway, two to a reader that decodes before it splits.
     EncodedSlash = 1,
-    /// `%5C`, the same for a reader that takes `\` for `/`.
+    /// `%5C`: two segments to a reader that decodes first and takes `\` for `/`.
     EncodedBackslash = 1 << 1,
     /// `\` itself.
     Backslash = 1 << 2,
@@ -23,20 +24,20 @@ pub enum Ambiguity {
     DoubleEncoding = 1 << 3,
     /// `//`, which some readers merge.
     EmptySegment = 1 << 4,
-    /// `;`, which some readers cut.
+    /// `;`, at which some readers cut a segment.
     Matrix = 1 << 5,
-    /// `.` or `..`, in any spelling, with blanks around or between the dots, and before or after a
-    /// `;`.
+    /// `.` or `..` in any spelling, with blanks around or between the dots, before or after a `;`.
     DotSegment = 1 << 6,
     /// `%00` and other escaped control characters, which end a string for some readers.
     Control = 1 << 7,
-    /// Escapes that are not UTF-8, or that are broken.
+    /// Escapes that are broken or do not decode to UTF-8.
     InvalidEncoding = 1 << 8,
 }
 
 impl Ambiguity {
-    /// Those that a route may allow by name. The others never pass: a dot segment or a NUL that the
-    /// upstream resolves would make the authorized path another one than the served.
+    /// The ambiguities that a route may allow by name. The others are always refused: if the
+    /// upstream resolved a dot segment or a NUL, it would serve another path than the one that was
+    /// authorized.
     pub const ALLOWABLE: [Self; 6] = [
         Self::EncodedSlash,
         Self::EncodedBackslash,
@@ -46,6 +47,7 @@ impl Ambiguity {
         Self::Matrix,
     ];
 
+    /// All ambiguities, the most dangerous first.
     pub(super) const ALL: [Self; 9] = [
         Self::DotSegment,
         Self::Control,
@@ -58,7 +60,7 @@ impl Ambiguity {
         Self::Matrix,
     ];
 
-    /// The name in `allow` and in answers.
+    /// Returns the name that the key `allow` and the answers use.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -86,51 +88,52 @@ impl fmt::Display for Ambiguity {
 pub struct Ambiguities(u16);
 
 impl Ambiguities {
-    /// Adds one.
-    pub fn insert(&mut self, one: Ambiguity) {
-        self.0 |= one as u16;
+    /// Adds an ambiguity.
+    pub fn insert(&mut self, ambiguity: Ambiguity) {
+        self.0 |= ambiguity as u16;
     }
 
-    /// What is here and not in `allowed`; the gravest first.
+    /// Returns the most dangerous ambiguity of this set that is not in `allowed`.
     #[must_use]
     pub fn first_beyond(self, allowed: Self) -> Option<Ambiguity> {
         let left = self.0 & !allowed.0;
         Ambiguity::ALL
             .into_iter()
-            .find(|one| left & *one as u16 != 0)
+            .find(|ambiguity| left & *ambiguity as u16 != 0)
     }
 
-    /// Whether there is none.
+    /// Returns whether the set is empty.
     #[must_use]
     pub fn is_empty(self) -> bool {
         self.0 == 0
     }
 
-    /// Those of the set, the gravest first.
+    /// Returns the ambiguities of the set, the most dangerous first.
     pub fn iter(self) -> impl Iterator<Item = Ambiguity> {
         Ambiguity::ALL
             .into_iter()
-            .filter(move |one| self.0 & *one as u16 != 0)
+            .filter(move |ambiguity| self.0 & *ambiguity as u16 != 0)
     }
 }
 
 impl FromIterator<Ambiguity> for Ambiguities {
     fn from_iter<I: IntoIterator<Item = Ambiguity>>(items: I) -> Self {
         let mut set = Self::default();
-        items.into_iter().for_each(|one| set.insert(one));
+        for ambiguity in items {
+            set.insert(ambiguity);
+        }
         set
     }
 }
 
-/// Everything that is ambiguous in a raw path, which begins with `/` and has no query.
+/// Returns the ambiguities of a raw path, which begins with `/` and has no query.
 pub(super) fn inspect(path: &str) -> Ambiguities {
     let mut found = Ambiguities::default();
-    // Most paths hold none of these bytes and are done after one look at each byte.
-    let suspicious = |b: u8| matches!(b, b'%' | b'.' | b';' | b'\\') || !(0x21..=0x7e).contains(&b);
+    // Most paths hold no suspicious byte, and one pass over their bytes is enough.
     let mut before = 0;
     let mut plain = true;
     for byte in path.bytes() {
-        plain &= !(suspicious(byte) || byte == b'/' && before == b'/');
+        plain &= !(is_suspicious(byte) || byte == b'/' && before == b'/');
         before = byte;
     }
     if plain {
@@ -144,9 +147,15 @@ pub(super) fn inspect(path: &str) -> Ambiguities {
     found
 }
 
-fn inspect_segment(segment: &str, last: bool, found: &mut Ambiguities) {
+/// Returns whether a byte may be part of an ambiguity.
+#[inline]
+fn is_suspicious(byte: u8) -> bool {
+    matches!(byte, b'%' | b'.' | b';' | b'\\') || !(0x21..=0x7e).contains(&byte)
+}
+
+fn inspect_segment(segment: &str, is_last: bool, found: &mut Ambiguities) {
     if segment.is_empty() {
-        if !last {
+        if !is_last {
             found.insert(Ambiguity::EmptySegment);
         }
         return;
@@ -159,9 +168,8 @@ fn inspect_segment(segment: &str, last: bool, found: &mut Ambiguities) {
     }
     let decoded: Vec<u8> = percent_decode_str(segment).collect();
     inspect_escapes(segment.as_bytes(), &decoded, found);
-    // `%3B` is inspected with `;`: a reader that decodes before it cuts takes them for the same.
-    let name = decoded.split(|b| *b == b';').next().unwrap_or_default();
-    if name.len() != decoded.len() {
+    // `%3B` counts as `;`: a reader that decodes before it cuts takes them for the same.
+    if decoded.contains(&b';') {
         found.insert(Ambiguity::Matrix);
     }
     if has_dot_segment(decoded) {
@@ -169,12 +177,13 @@ fn inspect_segment(segment: &str, last: bool, found: &mut Ambiguities) {
     }
 }
 
-/// Escapes within escapes that are looked into. A deeper one is nothing that anybody means.
+/// The number of times that a segment is decoded in search of dot segments. No client has a use for
+/// escapes that are nested deeper, so such a segment counts as one.
 const MAX_NESTING: usize = 4;
 
-/// Whether a reader finds `.` or `..` here, however often it decodes: `%252e` may be allowed as a
-/// double encoding, but not as a way up. `..\x`, `..%2Fx` and `..;x` are dot segments for a reader
-/// that splits there.
+/// Returns whether a reader finds `.` or `..` in a segment, however often it decodes: a route may
+/// allow `%252e` as a double encoding, but not as a step to the parent directory. `..\x`, `..%2Fx`
+/// and `..;x` hold a dot segment for a reader that splits there.
 fn has_dot_segment(decoded: Vec<u8>) -> bool {
     let mut text = decoded;
     for round in 0..MAX_NESTING {
@@ -193,21 +202,33 @@ fn has_dot_segment(decoded: Vec<u8>) -> bool {
     true
 }
 
-/// Whether a segment is `.` or `..`, or dots and blanks alone: Windows trims `.. ` to `..`. Three
-/// dots without a blank are a name. A control character is an ambiguity of its own at the first
-/// decoding, and a blank for a reader that decodes again.
-fn is_dots(part: &[u8], controls: bool) -> bool {
+/// Returns whether a text is `.` or `..`, or consists of dots and blanks: Windows trims `.. ` to
+/// `..`. Three dots without a blank are a name. Control characters are blanks only after a second
+/// decoding: after the first one they are an ambiguity of their own.
+fn is_dots(part: &[u8], controls_are_blanks: bool) -> bool {
     if !part.contains(&b'.') {
         return false;
     }
-    let blank = |c: char| c.is_whitespace() && !c.is_control() || controls && c.is_control();
-    let text = String::from_utf8_lossy(part);
-    let dots = text.matches('.').count();
-    let blanks = text.matches(blank).count();
-    dots + blanks == text.chars().count() && (dots <= 2 || blanks > 0)
+    let mut dots = 0;
+    let mut blanks = 0;
+    for c in String::from_utf8_lossy(part).chars() {
+        let is_blank = if c.is_control() {
+            controls_are_blanks
+        } else {
+            c.is_whitespace()
+        };
+        if c == '.' {
+            dots += 1;
+        } else if is_blank {
+            blanks += 1;
+        } else {
+            return false;
+        }
+    }
+    dots <= 2 || blanks > 0
 }
 
-/// Whether a literal is a dot segment for some reader.
+/// Returns whether a literal is a dot segment for some reader.
 pub(super) fn is_dot_segment(literal: &str) -> bool {
     has_dot_segment(literal.into())
 }
@@ -216,20 +237,15 @@ fn inspect_escapes(raw: &[u8], decoded: &[u8], found: &mut Ambiguities) {
     let mut rest = raw;
     while let Some(at) = rest.iter().position(|b| *b == b'%') {
         rest = rest.get(at + 1..).unwrap_or_default();
-        let hex = |index: usize| rest.get(index).and_then(|b| char::from(*b).to_digit(16));
-        let Some(value) = hex(0).zip(hex(1)).map(|(high, low)| high * 16 + low) else {
-            found.insert(Ambiguity::InvalidEncoding);
-            continue;
-        };
-        match value {
-            0x2f => found.insert(Ambiguity::EncodedSlash),
-            0x5c => found.insert(Ambiguity::EncodedBackslash),
-            0x00..=0x1f | 0x7f => found.insert(Ambiguity::Control),
-            _ => {}
+        match hex_byte(rest) {
+            None => found.insert(Ambiguity::InvalidEncoding),
+            Some(b'/') => found.insert(Ambiguity::EncodedSlash),
+            Some(b'\\') => found.insert(Ambiguity::EncodedBackslash),
+            Some(0x00..=0x1f | 0x7f) => found.insert(Ambiguity::Control),
+            Some(_) => {}
         }
     }
-    // Looked for in what was decoded: the digits may be escaped themselves (`%25%32%66`).
-    let is_escape = |three: &[u8]| matches!(three, [b'%', high, low] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit());
+    // The decoded text is searched, because the digits may be escaped themselves (`%25%32%66`).
     if decoded.windows(3).any(is_escape) {
         found.insert(Ambiguity::DoubleEncoding);
     }
@@ -238,8 +254,23 @@ fn inspect_escapes(raw: &[u8], decoded: &[u8], found: &mut Ambiguities) {
     }
 }
 
-/// A segment as it is compared: decoded once. Invalid UTF-8 decodes to nothing that a pattern can
-/// equal, and such a path never passes anyway.
+/// Returns the byte that two hexadecimal digits at the start of a text stand for.
+fn hex_byte(text: &[u8]) -> Option<u8> {
+    let [high, low, ..] = text else { return None };
+    let high = char::from(*high).to_digit(16)?;
+    let low = char::from(*low).to_digit(16)?;
+    u8::try_from(high * 16 + low).ok()
+}
+
+fn is_escape(three: &[u8]) -> bool {
+    match three {
+        [b'%', high, low] => high.is_ascii_hexdigit() && low.is_ascii_hexdigit(),
+        _ => false,
+    }
+}
+
+/// Returns a segment in the form in which it is compared: decoded once. Bytes that are not UTF-8
+/// decode to a text that no pattern equals, and such a path is always refused.
 pub(super) fn decode(segment: &str) -> Cow<'_, str> {
     if !segment.contains('%') {
         return Cow::Borrowed(segment);
@@ -247,7 +278,8 @@ pub(super) fn decode(segment: &str) -> Cow<'_, str> {
     percent_decode_str(segment).decode_utf8_lossy()
 }
 
-/// The decoded text of a pattern's literal; `None` when a request for it would be ambiguous.
+/// Returns the decoded text of a literal of a pattern; `None` if a request for it would be
+/// ambiguous.
 pub(super) fn decode_literal(segment: &str) -> Option<String> {
     let mut found = Ambiguities::default();
     if segment.contains('%') {

@@ -1,8 +1,11 @@
-//! A path pattern of the route table: `/orders`, `/orders/{id}`, `/files/{rest+}`, `/admin/**`.
+//! The path patterns of the route table: `/orders`, `/orders/{id}`, `/files/{rest+}`, `/admin/**`.
 
+use std::collections::HashSet;
 use std::fmt;
 
-/// A parsed pattern. Segments are kept percent-decoded, as they are compared.
+use super::path::{decode_literal, is_dot_segment};
+
+/// A parsed pattern. Its segments are percent-decoded, as they are compared.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern {
     text: Box<str>,
@@ -13,13 +16,13 @@ pub struct Pattern {
 /// One segment of a pattern, before its [`Tail`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Segment {
-    /// Compared whole with the decoded segment. The empty literal is a trailing slash.
+    /// A text that equals the whole decoded segment. The empty literal is a trailing slash.
     Literal(Box<str>),
-    /// Any one non-empty segment, under this name.
+    /// A parameter of this name, which matches any one segment that is not empty.
     Param(Box<str>),
 }
 
-/// What an open-ended pattern ends in.
+/// The end of a pattern that matches paths of any length.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Tail {
     /// `{rest+}`: one or more segments, the first of them not empty (API Gateway's `{proxy+}`).
@@ -28,25 +31,25 @@ pub enum Tail {
     Subtree,
 }
 
-/// Why a text is not a pattern. The message names the segment.
+/// An error in a pattern, with the segment that is at fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PatternError {
-    /// Does not begin with `/`.
+    /// The pattern does not begin with `/`.
     NotRooted,
-    /// Two slashes in a row: no request that is not ambiguous could match.
+    /// It has two slashes in a row, which only ambiguous requests could match.
     EmptySegment,
-    /// `.` or `..` in any spelling: no request could match.
+    /// It has `.` or `..` in some spelling, which no request could match.
     DotSegment(Box<str>),
-    /// A brace or star that is not a whole segment.
+    /// It has a brace or a star that is not a whole segment.
     Partial(Box<str>),
-    /// `{}` or a name with other characters than letters, digits, `_` and `-`.
+    /// It has `{}`, or a name with other characters than letters, digits, `_` and `-`.
     ParamName(Box<str>),
-    /// The same parameter name twice.
+    /// It has the same parameter name twice.
     ParamTwice(Box<str>),
-    /// `{rest+}` or `**` before the last segment.
+    /// It has `{rest+}` or `**` before the last segment.
     TailNotLast(Box<str>),
-    /// A query, a fragment, a control character, a backslash, or an escape that is broken, not
-    /// UTF-8 or ambiguous.
+    /// It has a query, a fragment, a control character, a backslash, or an escape that is broken,
+    /// not UTF-8 or ambiguous.
     Character(Box<str>),
 }
 
@@ -61,7 +64,8 @@ impl Pattern {
         };
         let parts: Vec<&str> = rest.split('/').collect();
         let last = parts.len() - 1;
-        let (mut segments, mut tail) = (Vec::new(), None);
+        let mut segments = Vec::new();
+        let mut tail = None;
         for (index, part) in parts.into_iter().enumerate() {
             if part.is_empty() && index != last {
                 return Err(PatternError::EmptySegment);
@@ -79,93 +83,103 @@ impl Pattern {
             segments,
             tail,
         };
-        pattern.unique_names()?;
+        pattern.check_names()?;
         Ok(pattern)
     }
 
-    /// The pattern of a group's `prefix` and a route's `path`. Both are rooted; a prefix ends in no
-    /// slash.
+    /// Parses the pattern of a route with the `path` in a group with the `prefix`. Both begin with
+    /// a slash; the prefix does not end in one.
     ///
     /// # Errors
-    /// [`PatternError`] when the whole is not a pattern, such as a parameter named in both halves.
+    /// [`PatternError`] if the whole is not a pattern, for example if both halves have a parameter
+    /// of the same name.
     pub fn join(prefix: &str, path: &str) -> Result<Self, PatternError> {
         Self::parse(&format!("{prefix}{path}"))
     }
 
-    /// The pattern as it was written.
+    /// Returns the pattern as the configuration has it.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// The segments before the tail.
+    /// Returns the segments before the tail.
     #[must_use]
     pub fn segments(&self) -> &[Segment] {
         &self.segments
     }
 
-    /// The open end, if the pattern has one.
+    /// Returns the open end, if the pattern has one.
     #[must_use]
     pub fn tail(&self) -> Option<&Tail> {
         self.tail.as_ref()
     }
 
-    /// Whether both match the same paths at the same rank: equal but for the names of parameters.
+    /// Returns whether both patterns match the same paths with the same precedence: they are equal
+    /// except for the names of parameters.
     #[must_use]
     pub fn same_shape(&self, other: &Self) -> bool {
-        let alike = |a: &Segment, b: &Segment| match (a, b) {
-            (Segment::Literal(a), Segment::Literal(b)) => a == b,
-            (Segment::Param(_), Segment::Param(_)) => true,
-            _ => false,
-        };
-        let tails = match (&self.tail, &other.tail) {
+        let has_same_tail = match (&self.tail, &other.tail) {
             (Some(a), Some(b)) => std::mem::discriminant(a) == std::mem::discriminant(b),
             (None, None) => true,
             _ => false,
         };
-        tails
-            && self.segments.len() == other.segments.len()
-            && self
-                .segments
-                .iter()
-                .zip(&other.segments)
-                .all(|(a, b)| alike(a, b))
+        if !has_same_tail || self.segments.len() != other.segments.len() {
+            return false;
+        }
+        let mut pairs = self.segments.iter().zip(&other.segments);
+        pairs.all(|(a, b)| a.same_shape(b))
     }
 
-    /// Whether a path of these segments, each decoded once, is one of the pattern's.
+    /// Returns whether the pattern matches a path with these segments, each decoded once.
     pub(super) fn matches<S: AsRef<str>>(&self, path: &[S]) -> bool {
-        let fits = |(segment, text): (&Segment, &S)| match segment {
-            Segment::Literal(literal) => **literal == *text.as_ref(),
-            Segment::Param(_) => !text.as_ref().is_empty(),
-        };
         let count = self.segments.len();
-        let open = match self.tail {
+        let has_length = match self.tail {
             None => path.len() == count,
             Some(Tail::Rest(_)) => path
                 .get(count)
                 .is_some_and(|first| !first.as_ref().is_empty()),
             Some(Tail::Subtree) => path.len() >= count,
         };
-        open && self.segments.iter().zip(path).all(fits)
+        let mut pairs = self.segments.iter().zip(path);
+        has_length && pairs.all(|(segment, text)| segment.matches(text.as_ref()))
     }
 
-    fn unique_names(&self) -> Result<(), PatternError> {
-        let mut seen: Vec<&str> = Vec::new();
-        let params = self.segments.iter().filter_map(|segment| match segment {
-            Segment::Param(name) => Some(&**name),
-            Segment::Literal(_) => None,
-        });
-        let rest = self.tail.iter().filter_map(|tail| match tail {
-            Tail::Rest(name) => Some(&**name),
-            Tail::Subtree => None,
-        });
-        for name in params.chain(rest) {
-            if seen.contains(&name) {
-                return Err(PatternError::ParamTwice(name.into()));
+    fn check_names(&self) -> Result<(), PatternError> {
+        let mut names = Vec::new();
+        for segment in &self.segments {
+            if let Segment::Param(name) = segment {
+                names.push(name);
             }
-            seen.push(name);
+        }
+        if let Some(Tail::Rest(name)) = &self.tail {
+            names.push(name);
+        }
+        let mut seen = HashSet::new();
+        for name in names {
+            if !seen.insert(name) {
+                return Err(PatternError::ParamTwice(name.clone()));
+            }
         }
         Ok(())
+    }
+}
+
+impl Segment {
+    fn same_shape(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Literal(a), Self::Literal(b)) => a == b,
+            (Self::Param(_), Self::Param(_)) => true,
+            _ => false,
+        }
+    }
+
+    /// Returns whether the segment matches a decoded segment of a path.
+    fn matches(&self, text: &str) -> bool {
+        match self {
+            Self::Literal(literal) => **literal == *text,
+            Self::Param(_) => !text.is_empty(),
+        }
     }
 }
 
@@ -182,28 +196,37 @@ fn parse_segment(part: &str) -> Result<Parsed, PatternError> {
         .strip_prefix('{')
         .and_then(|rest| rest.strip_suffix('}'))
     {
-        let (name, greedy) = name
-            .strip_suffix('+')
-            .map_or((name, false), |name| (name, true));
-        let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-        if name.is_empty() || !name.chars().all(plain) {
-            return Err(PatternError::ParamName(part.into()));
-        }
-        return Ok(if greedy {
-            Parsed::Tail(Tail::Rest(name.into()))
-        } else {
-            Parsed::Segment(Segment::Param(name.into()))
-        });
+        return parse_param(name).ok_or_else(|| PatternError::ParamName(part.into()));
     }
+    parse_literal(part)
+}
+
+/// Parses the text between the braces of a parameter: a name, and `+` for an open end.
+fn parse_param(text: &str) -> Option<Parsed> {
+    let name = text.strip_suffix('+').unwrap_or(text);
+    if name.is_empty() || !name.bytes().all(is_name_byte) {
+        return None;
+    }
+    Some(if name.len() < text.len() {
+        Parsed::Tail(Tail::Rest(name.into()))
+    } else {
+        Parsed::Segment(Segment::Param(name.into()))
+    })
+}
+
+fn is_name_byte(b: u8) -> bool {
+    b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-')
+}
+
+fn parse_literal(part: &str) -> Result<Parsed, PatternError> {
     if part.contains(['{', '}', '*']) {
         return Err(PatternError::Partial(part.into()));
     }
     if part.contains(['?', '#', '\\', ';']) || part.chars().any(|c| c.is_control() || c == ' ') {
         return Err(PatternError::Character(part.into()));
     }
-    let decoded =
-        super::path::decode_literal(part).ok_or_else(|| PatternError::Character(part.into()))?;
-    if super::path::is_dot_segment(&decoded) {
+    let decoded = decode_literal(part).ok_or_else(|| PatternError::Character(part.into()))?;
+    if is_dot_segment(&decoded) {
         return Err(PatternError::DotSegment(part.into()));
     }
     Ok(Parsed::Segment(Segment::Literal(decoded.into())))
@@ -222,32 +245,25 @@ impl fmt::Display for PatternError {
             Self::EmptySegment => {
                 f.write_str("\"//\" matches nothing: such requests are refused as ambiguous")
             }
-            Self::DotSegment(part) => {
-                write!(
-                    f,
-                    "\"{part}\" matches nothing: such requests are refused as ambiguous"
-                )
-            }
-            Self::Partial(part) => {
-                write!(
-                    f,
-                    "\"{part}\": a parameter or wildcard is a whole segment: \"{{name}}\", \"{{name+}}\", \"**\""
-                )
-            }
-            Self::ParamName(part) => {
-                write!(
-                    f,
-                    "\"{part}\": a parameter is named with letters, digits, \"_\" and \"-\""
-                )
-            }
+            Self::DotSegment(part) => write!(
+                f,
+                "\"{part}\" matches nothing: such requests are refused as ambiguous"
+            ),
+            Self::Partial(part) => write!(
+                f,
+                "\"{part}\": a parameter or wildcard is a whole segment: \"{{name}}\", \
+                 \"{{name+}}\", \"**\""
+            ),
+            Self::ParamName(part) => write!(
+                f,
+                "\"{part}\": a parameter is named with letters, digits, \"_\" and \"-\""
+            ),
             Self::ParamTwice(name) => write!(f, "the parameter \"{name}\" occurs twice"),
             Self::TailNotLast(part) => write!(f, "\"{part}\" can only be the last segment"),
-            Self::Character(part) => {
-                write!(
-                    f,
-                    "\"{part}\" holds a character or escape that no matching request can have"
-                )
-            }
+            Self::Character(part) => write!(
+                f,
+                "\"{part}\" holds a character or escape that no matching request can have"
+            ),
         }
     }
 }

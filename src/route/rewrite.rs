@@ -1,8 +1,8 @@
-//! The path that an upstream gets in place of the one that was matched.
+//! The path that an upstream receives in place of the path that was matched.
 //!
-//! A template is a pattern over the parameters of its route. They go in as the raw bytes that were
-//! matched: what was authorized is what is forwarded, and whatever two readers could disagree about
-//! was refused before (attacks.md#row-1).
+//! A template is a pattern over the parameters of its route. The values of the parameters are the
+//! raw bytes that were matched, so that the forwarded path is the authorized one. A path with an
+//! ambiguity that the route does not allow was refused before (attacks.md#row-1).
 
 use std::fmt;
 
@@ -13,23 +13,24 @@ use super::{Pattern, PatternError, Segment, Tail};
 pub struct Rewrite {
     text: Box<str>,
     parts: Vec<Part>,
-    /// Segments of the route's pattern before its open end, if the template takes what is there.
+    /// The number of segments before the open end of the route's pattern; `None` if the template
+    /// has no open end.
     tail: Option<usize>,
 }
 
 /// One segment of a template.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Part {
-    /// As it is written, percent-encoded.
+    /// A percent-encoded text, as the configuration has it.
     Literal(Box<str>),
-    /// The matched path's segment of this number.
+    /// The segment of the matched path with this index.
     Segment(usize),
 }
 
-/// Why a text is not a template for a route.
+/// An error in a template.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RewriteError {
-    /// It is no path.
+    /// The template is not a path.
     Pattern(PatternError),
     /// The route's pattern has no such parameter or open end.
     Unknown(Box<str>),
@@ -50,33 +51,29 @@ impl Rewrite {
             }
             Some(Tail::Subtree) => return Err(RewriteError::Unknown("**".into())),
         };
-        let raw = text.split('/').skip(1);
-        let parts = template
-            .segments()
-            .iter()
-            .zip(raw)
-            .map(|(segment, raw)| part(segment, raw, pattern));
+        let mut parts = Vec::with_capacity(template.segments().len());
+        for (segment, raw) in template.segments().iter().zip(text.split('/').skip(1)) {
+            parts.push(parse_part(segment, raw, pattern)?);
+        }
         Ok(Self {
             text: text.into(),
-            parts: parts.collect::<Result<_, _>>()?,
+            parts,
             tail,
         })
     }
 
-    /// The path for a path that the pattern matched.
+    /// Returns the new path for a path that the pattern matched.
     #[must_use]
     pub fn apply(&self, path: &str) -> String {
-        let matched = |index: usize| path.split('/').nth(index + 1).unwrap_or_default();
         let mut out = String::with_capacity(path.len() + self.text.len());
         for part in &self.parts {
             out.push('/');
             out.push_str(match part {
                 Part::Literal(text) => text,
-                Part::Segment(index) => matched(*index),
+                Part::Segment(index) => path.split('/').nth(index + 1).unwrap_or_default(),
             });
         }
-        // Nothing after the root of a subtree is nothing here, too: no slash goes in that was not
-        // there.
+        // A path that ends at the root of a subtree gets no slash that it did not have.
         if let Some((at, _)) = self
             .tail
             .and_then(|before| path.match_indices('/').nth(before))
@@ -86,14 +83,14 @@ impl Rewrite {
         if out.is_empty() { "/".to_owned() } else { out }
     }
 
-    /// The template as it was written.
+    /// Returns the template as the configuration has it.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
     }
 }
 
-fn part(segment: &Segment, raw: &str, pattern: &Pattern) -> Result<Part, RewriteError> {
+fn parse_part(segment: &Segment, raw: &str, pattern: &Pattern) -> Result<Part, RewriteError> {
     match segment {
         Segment::Literal(_) => Ok(Part::Literal(raw.into())),
         Segment::Param(_) => {
@@ -126,7 +123,7 @@ mod tests {
             .apply(path)
     }
 
-    // The bytes that were matched, and no others.
+    // The new path has the bytes that were matched, neither decoded nor encoded again.
     #[test]
     fn parameters_go_in_as_they_came() {
         for (pattern, template, path, expected) in [

@@ -1,14 +1,14 @@
-//! What a request asks for: method, host and path, as they came.
+//! The target of a request: its method, host and path, as the client sent them.
 
 use std::fmt;
 
 use http::header::HOST;
-use http::{HeaderMap, HeaderValue, Method, Uri, Version};
+use http::{HeaderMap, Method, Uri, Version};
 
 use super::path::inspect;
 use super::{Ambiguities, host};
 
-/// The target of a request: borrowed, unchanged, with what is ambiguous about its path noted.
+/// The target of a request, borrowed and unchanged, with the ambiguities of its path.
 #[derive(Clone, Copy, Debug)]
 pub struct Target<'r> {
     pub(super) method: &'r Method,
@@ -17,21 +17,21 @@ pub struct Target<'r> {
     pub(super) ambiguities: Ambiguities,
 }
 
-/// Why a request has no target that the route table could be asked for.
+/// A request without a target that the route table can look up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TargetError {
-    /// Longer than the limit: 414.
+    /// The target is longer than the limit: 414.
     TooLong,
-    /// `CONNECT`, `*`, another scheme than http(s), a user before the host, or a path that does not
-    /// begin with `/`.
+    /// `CONNECT`, `*`, another scheme than http or https, a user before the host, or a path that
+    /// does not begin with `/`.
     Form,
-    /// `Host` is missing, repeated, no host name (RFC 9112 §3.2), or another than `:authority`.
+    /// `Host` is missing, repeated, not a host name (RFC 9112 §3.2), or differs from `:authority`.
     Host,
 }
 
 impl<'r> Target<'r> {
-    /// Reads the target of a request. In absolute form its authority binds and `Host` does not (RFC
-    /// 9112 §3.2.2); in HTTP/2 they have to be the same (RFC 9113 §8.3.1).
+    /// Parses the target of a request. In absolute form the authority of the target replaces `Host`
+    /// (RFC 9112 §3.2.2); in HTTP/2 both have to be the same (RFC 9113 §8.3.1).
     ///
     /// # Errors
     /// [`TargetError`]
@@ -44,34 +44,19 @@ impl<'r> Target<'r> {
         if text.len() > max_bytes {
             return Err(TargetError::TooLong);
         }
-        // `:path` is never less than a slash (RFC 9113 §8.3.1); an absolute form may leave it out.
+        // `:path` is never empty (RFC 9113 §8.3.1); an absolute form of HTTP/1.1 may have no path.
         if version >= Version::HTTP_2 && !text.starts_with('/') {
             return Err(TargetError::Form);
         }
         let path = uri.path();
-        let scheme = uri
+        let is_http = uri
             .scheme_str()
             .is_none_or(|scheme| scheme == "http" || scheme == "https");
-        if *method == Method::CONNECT || !scheme || !path.starts_with('/') {
+        if *method == Method::CONNECT || !is_http || !path.starts_with('/') {
             return Err(TargetError::Form);
         }
         let host = match uri.authority() {
-            Some(authority) if authority.as_str().contains('@') => return Err(TargetError::Form),
-            Some(authority) => {
-                let same = |host: &HeaderValue| {
-                    host.as_bytes()
-                        .eq_ignore_ascii_case(authority.as_str().as_bytes())
-                };
-                if version < Version::HTTP_2 {
-                    host_field(headers, version)?;
-                } else {
-                    let mut fields = headers.get_all(HOST).iter();
-                    if !fields.next().is_none_or(same) || fields.next().is_some() {
-                        return Err(TargetError::Host);
-                    }
-                }
-                Some(split_port(authority.as_str()).ok_or(TargetError::Host)?)
-            }
+            Some(authority) => Some(authority_host(authority.as_str(), headers, version)?),
             None => host_field(headers, version)?,
         };
         Ok(Self {
@@ -82,43 +67,68 @@ impl<'r> Target<'r> {
         })
     }
 
-    /// The method.
+    /// Returns the method.
     #[must_use]
     pub fn method(&self) -> &'r Method {
         self.method
     }
 
-    /// The same target, asked for by another method.
+    /// Returns the same target with another method.
     #[must_use]
     pub fn with_method(self, method: &'r Method) -> Self {
         Self { method, ..self }
     }
 
-    /// The host as it came, without its port.
+    /// Returns the host as the client sent it, without its port.
     #[must_use]
     pub fn host(&self) -> Option<&'r str> {
         self.host
     }
 
-    /// The path as it came: percent-encoded, without query.
+    /// Returns the path as the client sent it: percent-encoded, without the query.
     #[must_use]
     pub fn path(&self) -> &'r str {
         self.path
     }
 
-    /// Whether the path is its own tolerant reading.
+    /// Returns whether the path is its own only tolerant reading.
     pub(super) fn is_plain(&self) -> bool {
         self.ambiguities.is_empty() && super::tolerant::is_plain(self.path)
     }
 
-    /// What two readers could disagree about.
+    /// Returns the ways in which two readers could understand the path differently.
     #[must_use]
     pub fn ambiguities(&self) -> Ambiguities {
         self.ambiguities
     }
 }
 
-/// The one `Host` field, without its port. Only HTTP/1.0 may leave it out.
+/// Returns the host of the authority in a target, and checks `Host` beside it.
+#[inline]
+fn authority_host<'r>(
+    authority: &'r str,
+    headers: &HeaderMap,
+    version: Version,
+) -> Result<&'r str, TargetError> {
+    if authority.contains('@') {
+        return Err(TargetError::Form);
+    }
+    if version < Version::HTTP_2 {
+        host_field(headers, version)?;
+    } else {
+        let mut fields = headers.get_all(HOST).iter();
+        let is_same = fields
+            .next()
+            .is_none_or(|host| host.as_bytes().eq_ignore_ascii_case(authority.as_bytes()));
+        if !is_same || fields.next().is_some() {
+            return Err(TargetError::Host);
+        }
+    }
+    split_port(authority).ok_or(TargetError::Host)
+}
+
+/// Returns the value of the only `Host` field, without its port. A request of HTTP/1.0 may have no
+/// such field.
 fn host_field(headers: &HeaderMap, version: Version) -> Result<Option<&str>, TargetError> {
     let mut fields = headers.get_all(HOST).iter();
     let Some(field) = fields.next() else {
@@ -135,15 +145,15 @@ fn host_field(headers: &HeaderMap, version: Version) -> Result<Option<&str>, Tar
     split_port(text).map(Some).ok_or(TargetError::Host)
 }
 
-/// Whether a text is `host` or `host:port`, as `Host` has it.
+/// Returns whether a text is `host` or `host:port`, as in the field `Host`.
 #[must_use]
 pub fn is_authority(text: &str) -> bool {
     split_port(text).is_some() && !text.ends_with(':')
 }
 
-/// The host of `host[:port]`; `None` when either is invalid.
+/// Returns the host of `host[:port]`; `None` if the host or the port is invalid.
 fn split_port(authority: &str) -> Option<&str> {
-    // No colon is part of a name, and every one of an address is in its brackets.
+    // A name has no colon, and an IPv6 address has its colons in brackets.
     let after = if authority.starts_with('[') {
         authority.find(']')?
     } else {
@@ -161,13 +171,17 @@ fn split_port(authority: &str) -> Option<&str> {
     (is_port(port) && host::is_valid(host)).then_some(host)
 }
 
-/// Whether digits are a port, or there are none.
+/// Returns whether a text is empty or a number of at most 65535.
 fn is_port(digits: &str) -> bool {
-    let value = digits.bytes().try_fold(0_u32, |value, digit| match digit {
-        b'0'..=b'9' => Some((value * 10 + u32::from(digit - b'0')).min(u32::from(u16::MAX) + 1)),
-        _ => None,
-    });
-    value.is_some_and(|value| value <= u32::from(u16::MAX))
+    const MAX: u32 = 65_535;
+    let mut value = 0;
+    for digit in digits.bytes() {
+        if !digit.is_ascii_digit() {
+            return false;
+        }
+        value = (value * 10 + u32::from(digit - b'0')).min(MAX + 1);
+    }
+    value <= MAX
 }
 
 impl fmt::Display for TargetError {
@@ -184,6 +198,7 @@ impl std::error::Error for TargetError {}
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
 
     use super::*;
 

@@ -1,4 +1,4 @@
-//! Tables for tests: values that say whom they let pass, by bits.
+//! Route tables for tests, with values that hold the callers that each rule admits.
 
 use http::Method;
 
@@ -6,16 +6,17 @@ use super::{
     Access, Ambiguities, Ambiguity, Distinct, HostPattern, MethodPattern, Pattern, Rule, Target,
 };
 
-/// A rule's value: its text, its upstream, and a bit for each kind of caller whom it lets pass.
+/// The value of a rule in a test.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Line {
     pub(super) text: String,
     pub(super) upstream: usize,
+    /// The callers that the rule admits, a bit for each kind.
     pub(super) passes: u8,
 }
 
 impl Access for Line {
-    /// All: a table is tried with whatever an operator could allow.
+    /// Allows every ambiguity, so that the tests reach paths that an operator could allow.
     fn allows(&self) -> Ambiguities {
         Ambiguity::ALL.into_iter().collect()
     }
@@ -33,7 +34,7 @@ impl Access for Line {
     }
 }
 
-/// The rule of a text such as `GET host/path`, for every caller and an upstream of its own.
+/// Makes the rule of a text such as `GET host/path`, which admits every caller.
 pub(super) fn rule(upstream: usize, text: &str) -> Rule<Line> {
     let (method, rest) = text.split_once(' ').unwrap();
     let (host, path) = rest.split_at(rest.find('/').unwrap());
@@ -51,21 +52,17 @@ pub(super) fn rule(upstream: usize, text: &str) -> Rule<Line> {
     }
 }
 
-/// The target of a path, as a request has it.
+/// Makes the target of a request for a path.
 pub(super) fn target<'r>(method: &'r Method, host: Option<&'r str>, path: &'r str) -> Target<'r> {
     Target {
         method,
         host,
         path,
-        ambiguities: ambiguities(path),
+        ambiguities: super::path::inspect(path),
     }
 }
 
-fn ambiguities(path: &str) -> Ambiguities {
-    super::path::inspect(path)
-}
-
-/// Numbers of a fixed sequence (xorshift): a run that fails can be run again.
+/// A pseudo-random sequence (xorshift) with a fixed seed, so that a failure can be reproduced.
 pub(super) struct Numbers(pub(super) u64);
 
 impl Numbers {
