@@ -1,155 +1,160 @@
-//! Which rules can ever be in a stricter rule's way, worked out when the table is compiled, so that
-//! no request by another rule costs anything.
+//! Marks for the rules that may have a stricter rival, computed when the table is compiled, so that
+//! requests by any other rule cost nothing.
 //!
-//! A mark may be wider than need be, never narrower: a test compares tables with and without. The
-//! work is near-linear in rules, since patterns are compared by what their rules ask, and many ask
-//! the same.
+//! A mark may be wider than necessary, but never narrower: a test compares tables with and without
+//! marks. Patterns are compared by what their rules require, and many rules require the same, so the
+//! work is almost linear in the number of rules.
 
 use std::collections::HashMap;
 
 use http::Method;
 
-use super::shadow::{has_odd_literal, is_plain};
-use super::stricter::{pattern_of, refuses};
-use super::table::{Leaf, Node};
-use super::tolerant::{is_own_name, whole_name};
-use super::{ANY, Access, MethodPattern, Rule, Segment};
+use super::index::has_irregular_literal;
+use super::rule::{pattern_of, refuses};
+use super::tolerant::{FoldedName, is_folded_name};
+use super::tree::{Leaf, Node};
+use super::{ANY, Access, MethodPattern, Pattern, Rule, Segment};
 
-/// On which paths a rule is compared with others.
+/// The paths on which a rule is compared with its rivals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Mark {
-    /// On none.
-    Clear,
-    /// On those that are not their own tolerant reading.
-    Unusual,
-    /// On all.
+    /// No path.
+    Never,
+    /// The paths that are not plain, which means that they have other tolerant readings.
+    UnlessPlain,
+    /// All paths.
     Always,
 }
 
-/// Different profiles that are kept of the patterns below a node. With more of them, one is
-/// stricter than most rules.
+/// The number of different profiles that are kept of the patterns below a node. Of more profiles,
+/// one is stricter than most rules.
 const MOST_PROFILES: usize = 32;
 
-/// The requirements of a pattern's rules: those of one profile are compared once.
-type Profile = (Option<usize>, Vec<(MethodPattern, usize)>);
-
-/// The patterns below a node, as far as others are compared with them.
-#[derive(Clone, Debug, Default)]
-struct Summary {
-    profiles: Vec<usize>,
-    /// Whether there are more.
-    many: bool,
-    /// Whether a pattern is not its own tolerant reading, so that a plain path may be read as one
-    /// of its.
-    odd: bool,
-}
-
-/// Marks the rules of one host. Rules that are marked already stay so.
+/// Marks the rules of one host. A mark that a rule has already is never narrowed.
 pub(super) fn marks<T: Access>(root: &Node, rules: &[Rule<T>], marks: &mut [Mark]) {
-    let mut marking = Marking {
+    let mut marker = Marker {
         rules,
         marks,
         numbers: HashMap::new(),
         representatives: Vec::new(),
         compared: HashMap::new(),
     };
-    // A part that a reading leaves out, or cuts, may put a pattern anywhere.
-    let mut leaves = Vec::new();
-    root.leaves(&mut leaves);
-    let is_odd = |leaf: &&&Leaf| pattern_of(&leaf.rules, rules).is_some_and(has_odd_literal);
-    if leaves.iter().find(is_odd).is_some() {
-        let anything = Summary {
-            many: true,
-            odd: true,
-            ..Summary::default()
-        };
-        leaves
-            .iter()
-            .for_each(|leaf| marking.mark(Some(leaf), &anything));
+    // A reading may leave out an irregular literal, or cut the path there, so its pattern may match
+    // any path.
+    if root.leaves().iter().any(|leaf| is_irregular(leaf, rules)) {
+        marker.mark_below(root, &Summary::of_anything());
     }
-    marking.visit(root);
+    marker.visit(root);
 }
 
-struct Marking<'t, T> {
+fn is_irregular<T>(leaf: &Leaf, rules: &[Rule<T>]) -> bool {
+    pattern_of(&leaf.rules, rules).is_some_and(has_irregular_literal)
+}
+
+struct Marker<'t, T> {
     rules: &'t [Rule<T>],
     marks: &'t mut [Mark],
+    /// The number of each profile.
     numbers: HashMap<Profile, usize>,
     /// For each profile the rules of a pattern that has it.
     representatives: Vec<&'t [usize]>,
+    /// The comparisons that are done: whether the first profile is stricter than the second.
     compared: HashMap<(usize, usize), bool>,
 }
 
-impl<'t, T: Access> Marking<'t, T> {
-    /// Marks what is below a node, as far as its rivals are, too.
+/// The requirements of the rules of a pattern. Patterns with the same profile are compared once.
+#[derive(PartialEq, Eq, Hash)]
+struct Profile {
+    group: Option<usize>,
+    /// The method of each rule, and the class of its value.
+    rules: Vec<(MethodPattern, usize)>,
+}
+
+/// A literal below a node.
+struct Child<'t> {
+    text: &'t str,
+    node: &'t Node,
+    below: Summary,
+}
+
+impl<'t, T: Access> Marker<'t, T> {
+    /// Marks the rules below a node that have rivals below the same node. Returns the summary of
+    /// all of its patterns.
     ///
-    /// A segment that a pattern spells, and that is none but itself when it is folded, stands in
-    /// every reading. So the rivals of what is below a literal share the literal but for its case, or
-    /// have a parameter there. Behind a parameter a reading may be any path. A rival with an open end
-    /// above them matches the path itself.
+    /// A segment that a pattern spells, with a literal that folding leaves as it is, stands in every
+    /// reading. So the rivals of a pattern below a literal have the same literal but for its case,
+    /// or a parameter in its place. A reading may put any path in the place of a parameter. A rival
+    /// with an open end above these nodes matches the path as it stands, and is not compared.
     fn visit(&mut self, node: &'t Node) -> Summary {
         let mut all = Summary::default();
-        let mut literals = Vec::with_capacity(node.literals.len());
+        let mut children = Vec::with_capacity(node.literals.len());
         for (text, child) in &node.literals {
             let below = self.visit(child);
             all.merge(&below);
-            literals.push((&**text, child, below));
+            children.push(Child {
+                text,
+                node: child,
+                below,
+            });
         }
-        self.mark_alike(&literals);
+        self.mark_alike(&children);
         if let Some(param) = &node.param {
             let below = self.visit(param);
-            for child in node.literals.values() {
-                self.mark_below(child, &below);
+            for child in &children {
+                self.mark_below(child.node, &below);
             }
             all.merge(&below);
         }
-        all.add(self.summary(node.here.as_ref()));
+        self.summarize(node.here.as_ref(), &mut all);
         if let Some(param) = &node.param {
             self.mark_below(param, &all);
         }
-        self.mark(node.rest.as_ref(), &all);
-        all.add(self.summary(node.rest.as_ref()));
-        self.mark(node.subtree.as_ref(), &all);
-        all.add(self.summary(node.subtree.as_ref()));
+        for leaf in [&node.rest, &node.subtree] {
+            self.mark(leaf.as_ref(), &all);
+            self.summarize(leaf.as_ref(), &mut all);
+        }
         all
     }
 
-    /// Marks what is below literals that have one name, such as `Admin` and `admin`.
-    fn mark_alike(&mut self, literals: &[(&str, &'t Node, Summary)]) {
-        if literals.iter().all(|(text, ..)| is_own_name(text)) {
+    /// Marks the rules below literals that have the same folded name, such as `Admin` and `admin`.
+    fn mark_alike(&mut self, children: &[Child<'t>]) {
+        if children.iter().all(|child| is_folded_name(child.text)) {
             return;
         }
-        let mut by_name: HashMap<Option<String>, Vec<usize>> = HashMap::new();
-        for (index, (text, ..)) in literals.iter().enumerate() {
-            by_name.entry(whole_name(text).0).or_default().push(index);
+        let mut by_name: HashMap<Option<String>, Vec<&Child<'t>>> = HashMap::new();
+        for child in children {
+            let name = FoldedName::of(child.text).text;
+            by_name.entry(name).or_default().push(child);
         }
-        for alike in by_name.into_values().filter(|alike| alike.len() > 1) {
-            let members = || alike.iter().filter_map(|index| literals.get(*index));
+        for alike in by_name.into_values() {
+            if alike.len() < 2 {
+                continue;
+            }
             let mut rivals = Summary::default();
-            members().for_each(|(_, _, below)| rivals.merge(below));
-            for (_, child, _) in members() {
-                self.mark_below(child, &rivals);
+            for child in &alike {
+                rivals.merge(&child.below);
+            }
+            for child in alike {
+                self.mark_below(child.node, &rivals);
             }
         }
     }
 
+    /// Marks all rules below a node that have a stricter rival among these.
     fn mark_below(&mut self, node: &'t Node, rivals: &Summary) {
-        let mut leaves = Vec::new();
-        node.leaves(&mut leaves);
-        for leaf in leaves {
+        for leaf in node.leaves() {
             self.mark(Some(leaf), rivals);
         }
     }
 
     fn mark(&mut self, leaf: Option<&'t Leaf>, rivals: &Summary) {
         let Some(leaf) = leaf else { return };
-        let mark = if rivals.odd {
+        let mark = if rivals.has_unplain {
             Mark::Always
         } else {
-            Mark::Unusual
+            Mark::UnlessPlain
         };
-        let known = |index: &usize| self.marks.get(*index).is_some_and(|known| *known >= mark);
-        if leaf.rules.iter().all(known) || self.is_spelled(leaf) || !self.has_stricter(leaf, rivals)
-        {
+        if self.is_marked(leaf, mark) || self.is_spelled(leaf) || !self.has_stricter(leaf, rivals) {
             return;
         }
         for index in &leaf.rules {
@@ -159,16 +164,24 @@ impl<'t, T: Access> Marking<'t, T> {
         }
     }
 
-    /// Whether every segment of a pattern is spelled.
+    /// Returns whether all rules of a pattern have this mark or a wider one.
+    fn is_marked(&self, leaf: &Leaf, mark: Mark) -> bool {
+        leaf.rules
+            .iter()
+            .all(|index| self.marks.get(*index).is_some_and(|known| *known >= mark))
+    }
+
+    /// Returns whether a pattern consists of literals, and so spells every segment of its paths.
     fn is_spelled(&self, leaf: &Leaf) -> bool {
-        let literal = |segment: &Segment| matches!(segment, Segment::Literal(_));
-        pattern_of(&leaf.rules, self.rules).is_some_and(|pattern| {
-            pattern.tail().is_none() && pattern.segments().iter().all(literal)
-        })
+        let Some(pattern) = pattern_of(&leaf.rules, self.rules) else {
+            return false;
+        };
+        let mut segments = pattern.segments().iter();
+        pattern.tail().is_none() && segments.all(|segment| matches!(segment, Segment::Literal(_)))
     }
 
     fn has_stricter(&mut self, leaf: &'t Leaf, rivals: &Summary) -> bool {
-        if rivals.many {
+        if rivals.is_full {
             return true;
         }
         let own = self.profile(leaf);
@@ -182,30 +195,38 @@ impl<'t, T: Access> Marking<'t, T> {
         if let Some(known) = self.compared.get(&(rival, own)) {
             return *known;
         }
-        let of = |number: usize| {
-            self.representatives
-                .get(number)
-                .copied()
-                .unwrap_or_default()
+        let is_stricter = match (
+            self.representatives.get(rival),
+            self.representatives.get(own),
+        ) {
+            (Some(rival), Some(own)) => is_stricter(rival, own, self.rules),
+            _ => false,
         };
-        let stricter = is_stricter(of(rival), of(own), self.rules);
-        self.compared.insert((rival, own), stricter);
-        stricter
+        self.compared.insert((rival, own), is_stricter);
+        is_stricter
     }
 
-    fn summary(&mut self, leaf: Option<&'t Leaf>) -> Option<(usize, bool)> {
-        let leaf = leaf?;
-        let odd = !pattern_of(&leaf.rules, self.rules).is_some_and(is_plain);
-        Some((self.profile(leaf), odd))
+    /// Adds a pattern to a summary.
+    fn summarize(&mut self, leaf: Option<&'t Leaf>, summary: &mut Summary) {
+        let Some(leaf) = leaf else { return };
+        summary.add(self.profile(leaf));
+        summary.has_unplain |= !pattern_of(&leaf.rules, self.rules).is_some_and(is_plain);
     }
 
+    /// Returns the number of the profile of a pattern.
     fn profile(&mut self, leaf: &'t Leaf) -> usize {
-        let own = leaf.rules.iter().filter_map(|index| self.rules.get(*index));
-        let asked = own
-            .map(|rule| (rule.method.clone(), rule.value.class()))
-            .collect();
+        let mut rules = Vec::with_capacity(leaf.rules.len());
+        for index in &leaf.rules {
+            if let Some(rule) = self.rules.get(*index) {
+                rules.push((rule.method.clone(), rule.value.class()));
+            }
+        }
+        let profile = Profile {
+            group: leaf.group,
+            rules,
+        };
         let next = self.representatives.len();
-        let number = *self.numbers.entry((leaf.group, asked)).or_insert(next);
+        let number = *self.numbers.entry(profile).or_insert(next);
         if number == next {
             self.representatives.push(&leaf.rules);
         }
@@ -213,15 +234,16 @@ impl<'t, T: Access> Marking<'t, T> {
     }
 }
 
-/// Whether rules of one pattern could refuse a caller whom those of another let pass.
+/// Returns whether the rules of one pattern may refuse a caller that the rules of another admit.
 fn is_stricter<T: Access>(rival: &[usize], own: &[usize], rules: &[Rule<T>]) -> bool {
-    own.iter()
-        .filter_map(|index| rules.get(*index))
-        .any(|rule| {
-            methods(&rule.method)
-                .iter()
-                .any(|method| refuses(rival, rules, method, rule))
-        })
+    for rule in own.iter().filter_map(|index| rules.get(*index)) {
+        for method in methods(&rule.method) {
+            if refuses(rival, rules, &method, rule) {
+                return true;
+            }
+        }
+    }
+    false
 }
 
 fn methods(pattern: &MethodPattern) -> Vec<Method> {
@@ -232,26 +254,56 @@ fn methods(pattern: &MethodPattern) -> Vec<Method> {
     }
 }
 
+/// Returns whether a pattern is its own tolerant reading, so that it matches a plain path only as
+/// it stands.
+fn is_plain(pattern: &Pattern) -> bool {
+    let is_root = pattern.as_str() == "/";
+    is_root
+        || pattern.segments().iter().all(|segment| match segment {
+            Segment::Param(_) => true,
+            Segment::Literal(text) => FoldedName::of(text)
+                .text
+                .is_some_and(|name| *name == **text),
+        })
+}
+
+/// The patterns below a node, as far as others are compared with them.
+#[derive(Clone, Debug, Default)]
+struct Summary {
+    profiles: Vec<usize>,
+    /// Set when there are more profiles than are kept.
+    is_full: bool,
+    /// Set when a pattern is not its own tolerant reading, so that it may match a plain path in a
+    /// tolerant reading only.
+    has_unplain: bool,
+}
+
 impl Summary {
-    fn add(&mut self, leaf: Option<(usize, bool)>) {
-        let Some((profile, odd)) = leaf else { return };
-        self.odd |= odd;
+    /// Returns the summary of patterns that may match any path.
+    fn of_anything() -> Self {
+        Self {
+            profiles: Vec::new(),
+            is_full: true,
+            has_unplain: true,
+        }
+    }
+
+    fn add(&mut self, profile: usize) {
         if self.profiles.contains(&profile) {
             return;
         }
         if self.profiles.len() < MOST_PROFILES {
             self.profiles.push(profile);
         } else {
-            self.many = true;
+            self.is_full = true;
         }
     }
 
     fn merge(&mut self, other: &Self) {
-        other
-            .profiles
-            .iter()
-            .for_each(|profile| self.add(Some((*profile, false))));
-        self.many |= other.many;
-        self.odd |= other.odd;
+        for profile in &other.profiles {
+            self.add(*profile);
+        }
+        self.is_full |= other.is_full;
+        self.has_unplain |= other.has_unplain;
     }
 }

@@ -2,7 +2,7 @@
 
 use http::Method;
 
-use super::stricter::pattern_of;
+use super::rule::pattern_of;
 use super::trial::{Line, rule, target};
 use super::{Distinct, Miss, Table};
 

@@ -1,17 +1,24 @@
-//! Which of two routes lets fewer callers pass, for the rule *Tolerant reading*.
+//! The search for a stricter rule, for the rule *Tolerant reading* (docs/traffic.md).
+//!
+//! The *found* rule is the one that matches the path as it stands. Its *rivals* are the patterns of
+//! the same host. A rival is stricter if it refuses, for the method of the request, a caller that
+//! the found rule admits.
 
+use std::borrow::Cow;
 use std::sync::OnceLock;
 
 use http::Method;
 
+use super::folded::FoldedPattern;
+use super::index::Index;
 use super::marks::Mark;
 use super::path::decode;
-use super::shadow::{Folded, Index};
-use super::table::{Leaf, Node};
-use super::tolerant::{Readings, tolerant_name, whole_name};
-use super::{ANY, Access, Distinct, MethodPattern, Pattern, Rule, Segment, Target};
+use super::rule::{pattern_of, refuses, rule_of_same_upstream};
+use super::tolerant::{FoldedName, Readings, fold_only_case};
+use super::tree::{Leaf, Node};
+use super::{Access, Distinct, Pattern, Rule, Segment, Target};
 
-/// The patterns of one host that a rule is compared with.
+/// The patterns of one host, with which the found rule is compared.
 #[derive(Debug)]
 pub(super) struct Rivals {
     index: Index,
@@ -22,64 +29,18 @@ pub(super) struct Rivals {
 #[derive(Debug)]
 struct Rival {
     rules: Box<[usize]>,
+    /// The group of all of the rules, if it falls through.
     group: Option<usize>,
     distinct: Distinct,
-    /// Made when the pattern is compared for the first time.
-    folded: OnceLock<Folded>,
-}
-
-/// The rule of a pattern that speaks for a method. `GET` also answers `HEAD`, and `ANY` comes last.
-pub(super) fn speaking<T>(pattern: &[usize], method: &Method, rules: &[Rule<T>]) -> Option<usize> {
-    let named = |wanted: &Method| {
-        let fits = |index: &&usize| {
-            rules.get(**index).is_some_and(
-                |rule| matches!(&rule.method, MethodPattern::One(one) if one == wanted),
-            )
-        };
-        pattern.iter().find(fits).copied()
-    };
-    let any = || {
-        let last = *pattern.last()?;
-        let is_any = rules.get(last)?.method == MethodPattern::Any;
-        (is_any && ANY.contains(method)).then_some(last)
-    };
-    let head = || {
-        if *method == Method::HEAD {
-            named(&Method::GET)
-        } else {
-            None
-        }
-    };
-    named(method).or_else(head).or_else(any)
-}
-
-/// Whether a pattern refuses, for one method, a caller that a rule of the same upstream admits. A
-/// pattern that lacks the method admits no caller.
-pub(super) fn refuses<T: Access>(
-    pattern: &[usize],
-    rules: &[Rule<T>],
-    method: &Method,
-    other: &Rule<T>,
-) -> bool {
-    let same_upstream = |rule: &Rule<T>| rule.value.same_upstream(&other.value);
-    if !pattern
-        .iter()
-        .filter_map(|index| rules.get(*index))
-        .any(same_upstream)
-    {
-        return false;
-    }
-    let speaking = speaking(pattern, method, rules).and_then(|index| rules.get(index));
-    speaking.is_none_or(|rule| !same_upstream(rule) || !rule.value.admits_all_of(&other.value))
+    /// Computed when the pattern is compared for the first time.
+    folded: OnceLock<FoldedPattern>,
 }
 
 impl Rivals {
-    /// The patterns of one host; `None` where no rule is ever compared.
+    /// Collects the patterns of one host; `None` if no rule is ever compared.
     pub(super) fn of<T>(root: &Node, rules: &[Rule<T>], marks: &[Mark]) -> Option<Self> {
-        let mut leaves = Vec::new();
-        root.leaves(&mut leaves);
-        let compared = |index: &usize| marks.get(*index).is_none_or(|mark| *mark != Mark::Clear);
-        if !leaves.iter().flat_map(|leaf| &leaf.rules).any(compared) {
+        let mut leaves = root.leaves();
+        if !leaves.iter().any(|leaf| is_compared(leaf, marks)) {
             return None;
         }
         // In the order of the file, so that logs name the same rule each time.
@@ -97,71 +58,121 @@ impl Rivals {
         Some(rivals)
     }
 
-    /// Returns a rule that does not match the path as it stands, goes before `found` in some tolerant
-    /// reading of it, and does not admit every caller that `found` admits.
+    /// Returns a rule that does not match the path as it stands, goes before `found` in some
+    /// tolerant reading of it, and does not admit every caller that `found` admits.
     ///
-    /// A rule is passed over where it goes before `found` already in a reading that differs from the
-    /// path only in segments that `found` spells: the operator has told these two apart.
+    /// A rival is left out if it already goes before `found` in a reading that differs from the path
+    /// only in segments that `found` spells: the operator has then told the two paths apart.
     pub(super) fn stricter<T: Access>(
         &self,
         rules: &[Rule<T>],
         found: &Rule<T>,
         target: &Target<'_>,
     ) -> Option<usize> {
-        let readings = Readings::of(target.path);
-        let told = Readings::within(target.path, |index| is_spelled(&found.pattern, index));
-        let path = target.path.strip_prefix('/').unwrap_or(target.path);
-        let path: Vec<_> = path.split('/').map(decode).collect();
+        let path = RequestPath::new(found, target);
         // A path that is not read to its end is refused for any stricter rule: no client has a use
-        // for it.
-        let numbers = match readings.is_complete {
-            true => self.index.candidates(&readings),
-            false => self.index.all(),
+        // for such a path.
+        let numbers = if path.readings.is_complete {
+            self.index.candidates(&path.readings)
+        } else {
+            self.index.all()
         };
         for number in numbers {
             let rival = self.patterns.get(number)?;
             let pattern = pattern_of(&rival.rules, rules)?;
-            if !rival.refuses(rules, found, target.method) || pattern.matches(&path) {
-                continue;
-            }
-            let folded = rival.folded(pattern);
-            let is_before = !readings.is_complete
-                || folded.goes_before(&found.pattern, &readings)
-                    && !folded.goes_before_as_written(&found.pattern, &told);
-            if is_before {
-                return rival.rule_of_same_upstream(rules, found);
+            if rival.refuses(rules, found, target.method)
+                && !pattern.matches(&path.segments)
+                && path.may_be_taken_for(rival.folded(pattern))
+            {
+                return rule_of_same_upstream(&rival.rules, rules, found);
             }
         }
         None
     }
 
-    /// Whether a path that is its own only reading may be one of a pattern that does not match it
-    /// as it stands: one that ends in a slash, or is not plain itself.
+    /// Returns whether a path that is its own only reading may match a pattern in a tolerant
+    /// reading that does not match it as it stands: one that ends in a slash, or is not plain.
     pub(super) fn may_match_plain<T>(&self, path: &str, rules: &[Rule<T>]) -> bool {
         let segments: Vec<_> = path.strip_prefix('/').unwrap_or(path).split('/').collect();
-        self.index.has_candidate(path, |number| {
-            let pattern = self
-                .patterns
-                .get(number)
-                .and_then(|rival| pattern_of(&rival.rules, rules));
-            pattern.is_some_and(|pattern| !pattern.matches(&segments))
-        })
+        for number in self.index.candidates_for_plain(path) {
+            if let Some(rival) = self.patterns.get(number)
+                && let Some(pattern) = pattern_of(&rival.rules, rules)
+                && !pattern.matches(&segments)
+            {
+                return true;
+            }
+        }
+        false
     }
 
-    /// Whether a path that has no ambiguity matches no pattern tolerantly but those that match it
-    /// as it stands. A name with capitals or escapes is looked up and nothing else is done:
-    /// identifiers have them.
-    pub(super) fn is_strange(&self, path: &str) -> bool {
+    /// Returns whether a path without ambiguities may match a pattern in a tolerant reading that
+    /// does not match it as it stands. A segment with capitals or escapes is only looked up, since
+    /// many identifiers have them.
+    pub(super) fn may_match_folded(&self, path: &str) -> bool {
         let segments = path.strip_prefix('/').unwrap_or(path);
         path.ends_with('/')
-            || segments.split('/').any(|segment| {
-                let name = decode(segment);
-                match tolerant_name(&name) {
-                    Some(folded) => *folded != *name && self.index.has_literal(&folded),
-                    None => true,
-                }
-            })
+            || segments
+                .split('/')
+                .any(|segment| self.may_be_name(&decode(segment)))
     }
+
+    /// Returns whether a reader may take a segment for a literal that it is not.
+    fn may_be_name(&self, segment: &str) -> bool {
+        match fold_only_case(segment) {
+            Some(folded) => *folded != *segment && self.index.has_name(&folded),
+            None => true,
+        }
+    }
+}
+
+fn is_compared(leaf: &Leaf, marks: &[Mark]) -> bool {
+    leaf.rules
+        .iter()
+        .any(|index| marks.get(*index).is_none_or(|mark| *mark != Mark::Never))
+}
+
+/// The path of a request in the forms in which it is compared, beside the pattern that was found.
+struct RequestPath<'t> {
+    found: &'t Pattern,
+    /// The segments of the path, decoded once.
+    segments: Vec<Cow<'t, str>>,
+    readings: Readings,
+    /// The readings that differ from the path only in segments that the found pattern spells.
+    spelled: Readings,
+}
+
+impl<'t> RequestPath<'t> {
+    fn new<T>(found: &'t Rule<T>, target: &Target<'t>) -> Self {
+        let found = &found.pattern;
+        let path = target.path.strip_prefix('/').unwrap_or(target.path);
+        Self {
+            found,
+            segments: path.split('/').map(decode).collect(),
+            readings: Readings::of(target.path),
+            spelled: Readings::within(target.path, |index| is_spelled(found, index)),
+        }
+    }
+
+    /// Returns whether a rival goes before the found pattern in a reading that the operator has not
+    /// told apart from the path.
+    fn may_be_taken_for(&self, rival: &FoldedPattern) -> bool {
+        !self.readings.is_complete
+            || rival.goes_before(self.found, &self.readings)
+                && !rival.goes_before_as_written(self.found, &self.spelled)
+    }
+}
+
+/// Returns whether a pattern spells a segment: with a literal that is neither empty nor cut in any
+/// form, or with its last slash.
+fn is_spelled(pattern: &Pattern, index: usize) -> bool {
+    let Some(Segment::Literal(text)) = pattern.segments().get(index) else {
+        return false;
+    };
+    if text.is_empty() {
+        return true;
+    }
+    let name = FoldedName::of(text);
+    name.text.is_some() && !name.is_cut
 }
 
 impl Rival {
@@ -176,43 +187,19 @@ impl Rival {
         }
     }
 
-    fn folded(&self, pattern: &Pattern) -> &Folded {
+    fn folded(&self, pattern: &Pattern) -> &FoldedPattern {
         self.folded
-            .get_or_init(|| Folded::new(pattern, self.distinct))
+            .get_or_init(|| FoldedPattern::new(pattern, self.distinct))
     }
 
-    fn rule_of_same_upstream<T: Access>(
-        &self,
-        rules: &[Rule<T>],
-        found: &Rule<T>,
-    ) -> Option<usize> {
-        let is_same = |index: &usize| {
-            rules
-                .get(*index)
-                .is_some_and(|rule| rule.value.same_upstream(&found.value))
-        };
-        self.rules.iter().copied().filter(is_same).min()
-    }
-
-    /// Whether the pattern refuses a caller that `found` admits. The routes of one group that falls
-    /// through are not compared with each other. Towards the routes of others a pattern of such a
-    /// group lacks a method as any other pattern does, though a less specific one of the group may
-    /// have it: that one need not match every reading that this one matches.
+    /// Returns whether the pattern refuses a caller that `found` admits.
+    ///
+    /// The routes of one group that falls through are not compared with each other. Beside routes
+    /// outside of the group, a pattern of the group refuses a method that it lacks, as any other
+    /// pattern does. A less specific pattern of the group may have the method, but it need not
+    /// match each reading that this pattern matches.
     fn refuses<T: Access>(&self, rules: &[Rule<T>], found: &Rule<T>, method: &Method) -> bool {
         let is_same_group = self.group.is_some() && self.group == found.method_fallthrough;
         !is_same_group && refuses(&self.rules, rules, method, found)
     }
-}
-
-/// Returns whether a pattern spells a segment with a literal that stands in each of its forms.
-fn is_spelled(pattern: &Pattern, index: usize) -> bool {
-    let Some(Segment::Literal(text)) = pattern.segments().get(index) else {
-        return false;
-    };
-    text.is_empty() || matches!(whole_name(text), (Some(_), false))
-}
-
-/// The pattern of rules that share one.
-pub(super) fn pattern_of<'t, T>(rules: &[usize], all: &'t [Rule<T>]) -> Option<&'t Pattern> {
-    Some(&all.get(*rules.first()?)?.pattern)
 }

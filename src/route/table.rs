@@ -1,70 +1,53 @@
-//! The route table: hosts, then a tree of path segments, then methods. The most specific rule wins;
-//! the order of the file never decides. A rule that wins by a spelling alone, beside a stricter one
-//! for what an application may take the path for, does not speak (see [`super::shadow`]).
+//! The route table: hosts, then a tree of path segments, then methods.
+//!
+//! The most specific rule wins; the order of the file never decides. A rule that matches only
+//! because of the spelling of the path does not apply if a tolerant application may take the path
+//! for that of a stricter rule (see [`super::stricter`]).
 
-use std::collections::BTreeMap;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use foldhash::fast::RandomState;
-use http::Method;
 
 use super::marks::{Mark, marks};
-use super::path::decode;
-use super::stricter::{Rivals, speaking};
-use super::{
-    ANY, Access, Distinct, HostPattern, MethodPattern, Pattern, Segment, Tail, Target, host,
-};
-
-/// One line of the table: for which requests `value` speaks.
-#[derive(Debug)]
-pub struct Rule<T> {
-    /// The host it is for; `None` for every host that no other rule names.
-    pub host: Option<HostPattern>,
-    /// The path.
-    pub pattern: Pattern,
-    /// The method.
-    pub method: MethodPattern,
-    /// The group in whose less specific patterns a method is looked for that is missing here;
-    /// `None` for nowhere.
-    pub method_fallthrough: Option<usize>,
-    /// The differences that its application tells apart, so that it stands in no other rule's way.
-    pub distinct: Distinct,
-    /// What the table gives out.
-    pub value: T,
-}
+use super::stricter::Rivals;
+use super::tree::{Node, Search};
+use super::{Access, HostPattern, Rule, Target, host};
 
 /// A compiled table.
 #[derive(Debug)]
 pub struct Table<T> {
     rules: Vec<Rule<T>>,
-    /// For each rule, on which paths it has to be compared with others.
+    /// For each rule, the paths on which it is compared with other rules.
     marks: Vec<Mark>,
-    exact: HashMap<Box<str>, Root, RandomState>,
-    wildcard: HashMap<Box<str>, Root, RandomState>,
+    exact: Hosts,
+    wildcard: Hosts,
+    /// The rules for hosts that no other rule names.
     rest: Root,
 }
+
+type Hosts = HashMap<Box<str>, Root, RandomState>;
 
 /// Two rules with the same host, method and pattern: the indices of both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Conflict(pub usize, pub usize);
 
-/// Why no rule speaks for a request.
+/// The reason why no rule applies to a request.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Miss<'t, T> {
     /// No pattern matches the path: 404.
     NotFound,
-    /// The path is there for other methods: 405.
+    /// A pattern matches the path, but has other methods: 405.
     Method {
         /// The value of `Allow` (RFC 9110 §10.2.1).
         allow: &'t str,
-        /// A rule of the pattern that would have matched.
+        /// A rule of the pattern that matches.
         nearest: &'t T,
     },
-    /// A rule matches, and a tolerant application would read the path as one of a stricter rule.
+    /// A rule matches, and a tolerant application may take the path for that of a stricter rule.
     Shadowed {
         /// The rule that matches.
         found: &'t T,
-        /// The stricter one.
+        /// The stricter rule.
         by: &'t T,
     },
 }
@@ -73,30 +56,12 @@ pub enum Miss<'t, T> {
 #[derive(Debug, Default)]
 struct Root {
     node: Node,
-    /// The patterns that its rules are compared with, where any of them has to be.
+    /// The patterns that the rules are compared with, if any rule is compared.
     rivals: Option<Rivals>,
 }
 
-#[derive(Debug, Default)]
-pub(super) struct Node {
-    pub(super) literals: HashMap<Box<str>, Node, RandomState>,
-    pub(super) param: Option<Box<Node>>,
-    pub(super) here: Option<Leaf>,
-    pub(super) rest: Option<Leaf>,
-    pub(super) subtree: Option<Leaf>,
-}
-
-/// The rules of one pattern.
-#[derive(Debug, Default)]
-pub(super) struct Leaf {
-    pub(super) rules: Vec<usize>,
-    /// The group that all of them are of, if it falls through.
-    pub(super) group: Option<usize>,
-    allow: Box<str>,
-}
-
 impl<T> Default for Table<T> {
-    /// A table without a rule.
+    /// Returns a table without rules.
     fn default() -> Self {
         Self {
             rules: Vec::new(),
@@ -117,39 +82,57 @@ impl<T: Access> Table<T> {
         Self::compile(rules, marks)
     }
 
-    /// Compiles a table with marks that may be wider than need be.
+    /// Compiles a table with another function that marks rules. Its marks may be wider than
+    /// necessary, but not narrower.
     pub(super) fn compile(
         rules: Vec<Rule<T>>,
         marks: fn(&Node, &[Rule<T>], &mut [Mark]),
     ) -> Result<Self, Conflict> {
         let mut table = Self {
-            marks: vec![Mark::Clear; rules.len()],
+            marks: vec![Mark::Never; rules.len()],
             rules,
             ..Self::default()
         };
         for index in 0..table.rules.len() {
             table.insert(index)?;
         }
-        let Self {
-            rules,
-            marks: all,
-            exact,
-            wildcard,
-            rest,
-        } = &mut table;
-        for root in exact
+        let roots = table
+            .exact
             .values_mut()
-            .chain(wildcard.values_mut())
-            .chain([rest])
-        {
-            root.node.finish(rules);
-            marks(&root.node, rules, all);
-            root.rivals = Rivals::of(&root.node, rules, all);
+            .chain(table.wildcard.values_mut())
+            .chain([&mut table.rest]);
+        for root in roots {
+            root.node.finish(&table.rules);
+            marks(&root.node, &table.rules, &mut table.marks);
+            root.rivals = Rivals::of(&root.node, &table.rules, &table.marks);
         }
         Ok(table)
     }
 
-    /// The rule that speaks for a request.
+    fn insert(&mut self, index: usize) -> Result<(), Conflict> {
+        let Some(rule) = self.rules.get(index) else {
+            return Ok(());
+        };
+        let root = match &rule.host {
+            None => &mut self.rest,
+            Some(HostPattern::Exact(name)) => self.exact.entry(name.clone()).or_default(),
+            Some(HostPattern::Wildcard(name)) => self.wildcard.entry(name.clone()).or_default(),
+        };
+        let leaf = root.node.leaf_mut(&rule.pattern);
+        for other in &leaf.rules {
+            if self
+                .rules
+                .get(*other)
+                .is_some_and(|other| other.method == rule.method)
+            {
+                return Err(Conflict(*other, index));
+            }
+        }
+        leaf.rules.push(index);
+        Ok(())
+    }
+
+    /// Returns the value of the rule that applies to a request.
     ///
     /// # Errors
     /// [`Miss`]
@@ -174,7 +157,7 @@ impl<T: Access> Table<T> {
             };
         }
         match search
-            .passed
+            .nearest
             .and_then(|leaf| Some((leaf, self.rules.get(*leaf.rules.first()?)?)))
         {
             Some((leaf, nearest)) => Err(Miss::Method {
@@ -185,13 +168,32 @@ impl<T: Access> Table<T> {
         }
     }
 
+    /// Returns the rules of a host. The first host pattern that matches is final, in the order:
+    /// the exact name, a wildcard, the rules without a host.
+    fn root(&self, host: Option<&str>) -> &Root {
+        if self.exact.is_empty() && self.wildcard.is_empty() {
+            return &self.rest;
+        }
+        let Some(name) = host.and_then(host::normalize) else {
+            return &self.rest;
+        };
+        if let Some(root) = self.exact.get(&name) {
+            return root;
+        }
+        match name.split_once('.') {
+            Some((_, parent)) => self.wildcard.get(parent).unwrap_or(&self.rest),
+            None => &self.rest,
+        }
+    }
+
     fn is_stricter(&self, index: usize, than: &Rule<T>) -> bool {
         self.rules
             .get(index)
             .is_none_or(|rule| !rule.value.admits_all_of(&than.value))
     }
 
-    /// The stricter rule in whose way the one that was found would be.
+    /// Returns a stricter rule that a tolerant application may find in place of `rule`, which has
+    /// this index and matches the path.
     fn shadow<'t>(
         &'t self,
         root: &Root,
@@ -200,10 +202,10 @@ impl<T: Access> Table<T> {
         target: &Target<'_>,
     ) -> Option<&'t Rule<T>> {
         let mark = self.marks.get(index).copied().unwrap_or(Mark::Always);
-        if mark == Mark::Clear || mark == Mark::Unusual && target.is_plain() {
+        if mark == Mark::Never || mark == Mark::UnlessPlain && target.is_plain() {
             return None;
         }
-        // It is refused for what is ambiguous about it, and need not be read at all.
+        // The request is refused for its ambiguity, so its path need not be read.
         if target
             .ambiguities()
             .first_beyond(rule.value.allows())
@@ -215,7 +217,7 @@ impl<T: Access> Table<T> {
         let may_be_read_otherwise = match mark {
             Mark::Always if target.is_plain() => rivals.may_match_plain(target.path, &self.rules),
             Mark::Always => true,
-            _ => !target.ambiguities().is_empty() || rivals.is_strange(target.path),
+            _ => !target.ambiguities().is_empty() || rivals.may_match_folded(target.path),
         };
         if !may_be_read_otherwise {
             return None;
@@ -223,230 +225,20 @@ impl<T: Access> Table<T> {
         self.rules.get(rivals.stricter(&self.rules, rule, target)?)
     }
 
-    /// Every rule, the one that wins over another before it: by host, then by path, then by method.
+    /// Returns all rules, each one before those that it takes precedence over: by host, then by
+    /// path, then by method.
     #[must_use]
     pub fn in_match_order(&self) -> Vec<&Rule<T>> {
-        let sorted = |map: &HashMap<Box<str>, Root, RandomState>, order: &mut Vec<usize>| {
-            map.iter()
-                .collect::<BTreeMap<_, _>>()
-                .into_values()
-                .for_each(|root| root.node.collect(order));
-        };
         let mut order = Vec::with_capacity(self.rules.len());
-        sorted(&self.exact, &mut order);
-        sorted(&self.wildcard, &mut order);
-        self.rest.node.collect(&mut order);
-        order
-            .into_iter()
-            .filter_map(|index| self.rules.get(index))
-            .collect()
-    }
-
-    /// The first host that has any rule is final.
-    fn root(&self, host: Option<&str>) -> &Root {
-        if self.exact.is_empty() && self.wildcard.is_empty() {
-            return &self.rest;
-        }
-        let Some(name) = host.and_then(host::normalize) else {
-            return &self.rest;
-        };
-        let wildcard = || self.wildcard.get(name.split_once('.')?.1);
-        self.exact
-            .get(&name)
-            .or_else(wildcard)
-            .unwrap_or(&self.rest)
-    }
-
-    fn insert(&mut self, index: usize) -> Result<(), Conflict> {
-        let Some(rule) = self.rules.get(index) else {
-            return Ok(());
-        };
-        let root = match &rule.host {
-            None => &mut self.rest,
-            Some(HostPattern::Exact(name)) => self.exact.entry(name.clone()).or_default(),
-            Some(HostPattern::Wildcard(name)) => self.wildcard.entry(name.clone()).or_default(),
-        };
-        let mut node = &mut root.node;
-        for segment in rule.pattern.segments() {
-            node = match segment {
-                Segment::Literal(text) => node.literals.entry(text.clone()).or_default(),
-                Segment::Param(_) => node.param.get_or_insert_default(),
-            };
-        }
-        let leaf = match rule.pattern.tail() {
-            None => node.here.get_or_insert_default(),
-            Some(Tail::Rest(_)) => node.rest.get_or_insert_default(),
-            Some(Tail::Subtree) => node.subtree.get_or_insert_default(),
-        };
-        let same = |other: &&usize| {
-            self.rules
-                .get(**other)
-                .is_some_and(|other| other.method == rule.method)
-        };
-        if let Some(other) = leaf.rules.iter().find(same) {
-            return Err(Conflict(*other, index));
-        }
-        leaf.rules.push(index);
-        Ok(())
-    }
-}
-
-impl Node {
-    /// Depth first, the most specific child first. Every step goes one segment down both the tree
-    /// and the path, so a node is visited at most once: the work is bounded by the table, whatever
-    /// the path (requirements.md#r08).
-    fn find<'t, T>(&'t self, path: Option<&str>, search: &mut Search<'t, '_, T>) -> Option<usize> {
-        let Some(path) = path else {
-            // `/admin/**` takes `/admin`, too.
-            return search
-                .consider(self.here.as_ref())
-                .or_else(|| search.consider(self.subtree.as_ref()));
-        };
-        let (segment, below) = path
-            .split_once('/')
-            .map_or((path, None), |(segment, below)| (segment, Some(below)));
-        let segment = decode(segment);
-        if let Some(node) = self.literals.get(&*segment)
-            && let Some(found) = node.find(below, search)
-        {
-            return Some(found);
-        }
-        if !segment.is_empty() {
-            if let Some(node) = &self.param
-                && let Some(found) = node.find(below, search)
-            {
-                return Some(found);
-            }
-            if let Some(found) = search.consider(self.rest.as_ref()) {
-                return Some(found);
+        for hosts in [&self.exact, &self.wildcard] {
+            let sorted: BTreeMap<_, _> = hosts.iter().collect();
+            for root in sorted.into_values() {
+                root.node.collect_in_match_order(&mut order);
             }
         }
-        search.consider(self.subtree.as_ref())
-    }
-
-    fn finish<T>(&mut self, rules: &[Rule<T>]) {
-        for leaf in [&mut self.here, &mut self.rest, &mut self.subtree]
-            .into_iter()
-            .flatten()
-        {
-            leaf.finish(rules);
-        }
-        self.literals
-            .values_mut()
-            .chain(self.param.as_deref_mut())
-            .for_each(|node| node.finish(rules));
-    }
-
-    /// The rules of each pattern from here on, in no order.
-    pub(super) fn leaves<'t>(&'t self, found: &mut Vec<&'t Leaf>) {
-        found.extend(
-            [&self.here, &self.rest, &self.subtree]
-                .into_iter()
-                .flatten(),
-        );
-        self.literals
-            .values()
-            .chain(self.param.as_deref())
-            .for_each(|node| node.leaves(found));
-    }
-
-    fn collect(&self, order: &mut Vec<usize>) {
-        let leaf = |leaf: &Option<Leaf>, order: &mut Vec<usize>| {
-            order.extend(leaf.iter().flat_map(|leaf| &leaf.rules));
-        };
-        leaf(&self.here, order);
-        let sorted: BTreeMap<_, _> = self.literals.iter().collect();
-        sorted
-            .into_values()
-            .chain(self.param.as_deref())
-            .for_each(|node| node.collect(order));
-        leaf(&self.rest, order);
-        leaf(&self.subtree, order);
-    }
-}
-
-impl Leaf {
-    /// Methods before `ANY`, so that the first that fits is the right one.
-    fn finish<T>(&mut self, rules: &[Rule<T>]) {
-        let key = |index: &usize| match rules.get(*index).map(|rule| &rule.method) {
-            Some(MethodPattern::One(method)) => (false, method.to_string()),
-            _ => (true, String::new()),
-        };
-        self.rules.sort_by_cached_key(key);
-        let own = || self.rules.iter().filter_map(|index| rules.get(*index));
-        let group = own().next().and_then(|rule| rule.method_fallthrough);
-        self.group = group.filter(|_| own().all(|rule| rule.method_fallthrough == group));
-        self.allow = allow(own().map(|rule| &rule.method)).into();
-    }
-}
-
-/// The value of `Allow`: `HEAD` follows `GET`, `ANY` is spelled out.
-fn allow<'m>(methods: impl Iterator<Item = &'m MethodPattern>) -> String {
-    let mut names: Vec<&str> = Vec::new();
-    for method in methods {
-        match method {
-            MethodPattern::One(method) if *method == Method::GET => names.extend(["GET", "HEAD"]),
-            MethodPattern::One(method) => names.push(method.as_str()),
-            MethodPattern::Any => names.extend(ANY.iter().map(Method::as_str)),
-        }
-    }
-    names.sort_unstable();
-    names.dedup();
-    names.join(", ")
-}
-
-/// The state of one look-up.
-struct Search<'t, 'r, T> {
-    rules: &'t [Rule<T>],
-    method: &'r Method,
-    /// The most specific pattern that matched without the method.
-    passed: Option<&'t Leaf>,
-    /// Set when no less specific pattern may speak for it.
-    halted: bool,
-    /// Rules outside of that pattern's group that would speak before the one that is found.
-    outside: Vec<usize>,
-}
-
-impl<'t, 'r, T> Search<'t, 'r, T> {
-    fn new(rules: &'t [Rule<T>], method: &'r Method) -> Self {
-        Self {
-            rules,
-            method,
-            passed: None,
-            halted: false,
-            outside: Vec::new(),
-        }
-    }
-
-    fn consider(&mut self, leaf: Option<&'t Leaf>) -> Option<usize> {
-        let leaf = leaf?;
-        if self.halted {
-            return None;
-        }
-        let found = speaking(&leaf.rules, self.method, self.rules);
-        let Some(first) = self.passed else {
-            if found.is_none() {
-                self.passed = Some(leaf);
-                self.halted = leaf.group.is_none();
-            }
-            return found;
-        };
-        // A group goes on within its own patterns alone: a scoped `GET /admin` there must open
-        // `POST /admin` neither to another group's public `/**`, nor to its own where a stricter
-        // route of others lies between.
-        let Some(index) = found else {
-            self.halted = leaf.group != first.group;
-            return None;
-        };
-        if self
-            .rules
-            .get(index)
-            .is_some_and(|rule| rule.method_fallthrough == first.group)
-        {
-            return found;
-        }
-        self.outside.push(index);
-        None
+        self.rest.node.collect_in_match_order(&mut order);
+        let rules = order.into_iter();
+        rules.filter_map(|index| self.rules.get(index)).collect()
     }
 }
 

@@ -1,4 +1,6 @@
-//! The table: who wins, and what one group passes over.
+//! The table: the rule that wins, and the patterns that a group does not fall through to.
+
+use http::Method;
 
 use super::super::trial::{Line, rule, target};
 use super::*;

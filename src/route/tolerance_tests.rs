@@ -546,7 +546,7 @@ fn no_reader_finds_a_stricter_rule_than_the_one_that_spoke() {
 }
 
 /// Marks every rule for every path, as if nothing had been worked out.
-fn all<T>(_: &super::table::Node, _: &[Rule<T>], marks: &mut [Mark]) {
+fn all<T>(_: &super::tree::Node, _: &[Rule<T>], marks: &mut [Mark]) {
     marks.fill(Mark::Always);
 }
 

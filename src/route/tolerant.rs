@@ -1,42 +1,45 @@
-//! The tolerant readings of a path: what lenient applications take it for.
+//! The tolerant readings of a path: the ways in which lenient applications may understand it.
 //!
-//! Applications decode again, ignore case, merge slashes, cut parameters and drop what they trim.
-//! Each does some of that and leaves the rest, in an order of its own: to one `/Users/5%3F/roles`
-//! is `/users/5`, and to one that ignores nothing but case it is the roles of the user `5?`. So
-//! every segment is kept in all of its forms: decoded or not, cut at `?`, `#` and `;` or not, split
-//! at `/` and `\` or not, with the dots and blanks at its end or without. They are compared, and
-//! never forwarded.
+//! Applications decode again, ignore case, merge slashes, cut parameters, and trim dots and blanks.
+//! Each takes some of these steps, in an order of its own: to one application `/Users/5%3F/roles`
+//! is `/users/5`; to one that ignores only case it is the roles of the user `5?`. So every segment
+//! is kept in all of its *forms*: decoded or not, cut at `?`, `#` and `;` or not, split at `/` and
+//! `\` or not, with the dots and blanks at its end or without. A *reading* is the path with one form
+//! for each segment. Readings are compared with patterns, and never forwarded.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
 
 use percent_encoding::percent_decode_str;
 
-/// Pieces of segments that are made for one path. A path that has more is no application's: it is
-/// not read any further, and may be taken for any other.
+use super::path::decode;
+
+/// The number of pieces that are made for one path. No client of an application sends a path that
+/// has more; such a path is not read any further, and counts as a path of every pattern.
 const MOST_PIECES: usize = 128;
 
-/// Segments of a path that is read, for the same reason, unless it is its own only reading.
+/// The number of segments of a path that is read, for the same reason. A plain path, which is its
+/// own only reading, may have more.
 const MOST_SEGMENTS: usize = 256;
 
-/// Rounds after which a segment is folded wholly. An escape that is nested deeper than the limit of
-/// `path` never gets here.
+/// The number of rounds in which a segment is folded. A path whose escapes are nested deeper than
+/// `path` allows is refused before.
 const MOST_ROUNDS: usize = 12;
 
 /// The readings of a path: for each of its segments the forms that readers give it.
 #[derive(Debug)]
 pub(super) struct Readings {
     pub(super) segments: Vec<Vec<Form>>,
-    /// Whether these are all. There is none of a path that has more than [`MOST_PIECES`].
+    /// Set when these are all readings. A path with more than [`MOST_PIECES`] has no segments here.
     pub(super) is_complete: bool,
 }
 
 /// One form of a segment.
 #[derive(Debug)]
 pub(super) struct Form {
-    /// What the segment is split into.
+    /// The parts into which the segment is split.
     pub(super) pieces: Vec<Piece>,
-    /// Whether the path ends here.
+    /// Set when the path ends here.
     pub(super) is_cut: bool,
 }
 
@@ -44,20 +47,12 @@ pub(super) struct Form {
 #[derive(Debug)]
 pub(super) struct Piece {
     pub(super) text: String,
-    /// The same with its case folded.
+    /// The text with its case folded.
     pub(super) folded: String,
-    /// The same with everything folded, by which patterns are looked up.
+    /// The text with everything folded, by which patterns are looked up.
     pub(super) name: String,
-    /// Whether it is compared as it came.
+    /// Set when the piece is compared as the client sent it.
     pub(super) is_exact: bool,
-}
-
-/// A segment on its way to a [`Form`].
-#[derive(Clone, PartialEq, Eq, Hash)]
-struct State {
-    parts: Vec<String>,
-    is_cut: bool,
-    is_decoded: bool,
 }
 
 impl Readings {
@@ -66,7 +61,8 @@ impl Readings {
         Self::within(path, |_| true)
     }
 
-    /// Reads the segments for which `is_read` holds, and leaves the others as they came.
+    /// Reads the segments whose index fulfils `is_read`, and leaves the others as the client sent
+    /// them.
     pub(super) fn within(path: &str, is_read: impl Fn(usize) -> bool) -> Self {
         let mut budget = MOST_PIECES;
         let most_segments = if is_plain(path) {
@@ -74,10 +70,10 @@ impl Readings {
         } else {
             MOST_SEGMENTS
         };
-        let segments = || path.strip_prefix('/').unwrap_or(path).split('/');
+        let segments = path.strip_prefix('/').unwrap_or(path).split('/');
         let mut states = Vec::new();
-        for (index, segment) in segments().enumerate() {
-            states.push(is_read(index).then(|| State::all(segment, false, &mut budget)));
+        for (index, segment) in segments.clone().enumerate() {
+            states.push(is_read(index).then(|| SegmentState::all(segment, false, &mut budget)));
             if budget == 0 || index == most_segments {
                 return Self {
                     segments: Vec::new(),
@@ -85,26 +81,26 @@ impl Readings {
                 };
             }
         }
-        let forms = segments()
-            .zip(states)
-            .map(|(segment, states)| match states {
-                Some(states) => states.into_iter().map(State::into_form).collect(),
-                None => vec![Form::exact(&super::path::decode(segment))],
+        let mut forms = Vec::with_capacity(states.len());
+        for (segment, states) in segments.zip(states) {
+            forms.push(match states {
+                Some(states) => into_forms(states),
+                None => vec![Form::exact(&decode(segment))],
             });
+        }
         Self {
-            segments: forms.collect(),
+            segments: forms,
             is_complete: true,
         }
     }
 }
 
 impl Form {
-    /// The forms of a pattern's literal, which is decoded already; as it is written comes first.
+    /// Returns the forms of a literal of a pattern, which is decoded already. The first form is the
+    /// text as the configuration has it.
     pub(super) fn of_literal(text: &str) -> Vec<Self> {
-        State::all(text, true, &mut MOST_PIECES.clone())
-            .into_iter()
-            .map(State::into_form)
-            .collect()
+        let mut budget = MOST_PIECES;
+        into_forms(SegmentState::all(text, true, &mut budget))
     }
 
     fn exact(text: &str) -> Self {
@@ -116,14 +112,20 @@ impl Form {
             is_cut: false,
         }
     }
+
+    /// Returns whether the form is an empty segment, which some readers merge with the next one.
+    pub(super) fn is_empty(&self) -> bool {
+        self.pieces.iter().all(|piece| piece.text.is_empty())
+    }
 }
 
 impl Piece {
     fn new(text: String) -> Self {
         let folded = fold_case(&text);
-        let name = match is_ordinary(&text) {
-            true => folded.clone(),
-            false => whole_name(&text).0.unwrap_or_default(),
+        let name = if has_one_form(&text) {
+            folded.clone()
+        } else {
+            FoldedName::of(&text).text.unwrap_or_default()
         };
         Self {
             text,
@@ -134,7 +136,15 @@ impl Piece {
     }
 }
 
-impl State {
+/// A segment between two steps of a reader. The last state of a reader is a [`Form`].
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct SegmentState {
+    parts: Vec<String>,
+    is_cut: bool,
+    is_decoded: bool,
+}
+
+impl SegmentState {
     fn new(segment: &str, is_decoded: bool) -> Self {
         Self {
             parts: vec![segment.to_owned()],
@@ -143,17 +153,18 @@ impl State {
         }
     }
 
-    /// Every state of a segment that is decoded at least once.
+    /// Returns every state of a segment in which it is decoded at least once, and takes their pieces
+    /// from the budget. Returns nothing and empties the budget when it does not suffice.
     fn all(segment: &str, is_decoded: bool, budget: &mut usize) -> Vec<Self> {
         let once = if is_decoded {
             Cow::Borrowed(segment)
         } else {
-            super::path::decode(segment)
+            decode(segment)
         };
-        if is_ordinary(&once) && is_ordinary(segment) {
-            return vec![Self::new(&once, true)];
-        }
         let mut states = vec![Self::new(&once, true)];
+        if has_one_form(&once) && has_one_form(segment) {
+            return states;
+        }
         if !is_decoded && *once != *segment {
             states.push(Self::new(segment, false));
         }
@@ -162,7 +173,7 @@ impl State {
         while let Some(state) = states.get(next).cloned() {
             next += 1;
             for fold in FOLDS {
-                let folded = fold(state.clone());
+                let folded = state.clone().fold(fold);
                 if known.contains(&folded) {
                     continue;
                 }
@@ -179,11 +190,13 @@ impl State {
         states
     }
 
-    /// Everything folded.
-    fn whole(mut self) -> Self {
+    /// Takes all steps until none of them changes the segment.
+    fn fold_fully(mut self) -> Self {
         for _ in 0..MOST_ROUNDS {
             let before = self.clone();
-            self = FOLDS.iter().fold(self, |state, fold| fold(state));
+            for fold in FOLDS {
+                self = self.fold(fold);
+            }
             if self == before {
                 break;
             }
@@ -191,33 +204,53 @@ impl State {
         self
     }
 
-    fn each(mut self, change: impl Fn(&str) -> &str) -> Self {
+    fn fold(self, fold: Fold) -> Self {
+        match fold {
+            Fold::Decode => self.decode(),
+            Fold::CutPathAt(mark) => self.cut_path(mark),
+            Fold::SplitAt(slash) => self.split(slash),
+            Fold::CutParameters => self.trim(|part| part.split(';').next().unwrap_or_default()),
+            Fold::TrimDots => self.trim(|part| part.trim_end_matches('.')),
+            Fold::TrimBlanks => self.trim(|part| part.trim_end_matches(is_blank)),
+        }
+    }
+
+    fn decode(mut self) -> Self {
         for part in &mut self.parts {
-            part.truncate(change(part).len());
+            if part.contains('%') {
+                *part = percent_decode_str(part).decode_utf8_lossy().into_owned();
+            }
+        }
+        self.is_decoded = true;
+        self
+    }
+
+    /// Shortens each part to the prefix that `keep` returns.
+    fn trim(mut self, keep: fn(&str) -> &str) -> Self {
+        for part in &mut self.parts {
+            part.truncate(keep(part).len());
         }
         self
     }
 
-    fn split(mut self, at: char) -> Self {
-        if self.parts.iter().any(|part| part.contains(at)) {
-            let parts = self
-                .parts
-                .iter()
-                .flat_map(|part| part.split(at))
-                .map(str::to_owned);
-            self.parts = parts.collect();
-            // To merge several empty ones is to merge one.
-            self.parts
-                .dedup_by(|second, first| second.is_empty() && first.is_empty());
+    fn split(mut self, slash: char) -> Self {
+        if self.parts.iter().any(|part| part.contains(slash)) {
+            let mut parts = Vec::new();
+            for part in &self.parts {
+                parts.extend(part.split(slash).map(str::to_owned));
+            }
+            // A reader that merges one empty part merges several in a row as well.
+            parts.dedup_by(|second, first| second.is_empty() && first.is_empty());
+            self.parts = parts;
         }
         self
     }
 
-    fn cut_path(mut self, at: char) -> Self {
-        if let Some(index) = self.parts.iter().position(|part| part.contains(at)) {
+    fn cut_path(mut self, mark: char) -> Self {
+        if let Some(index) = self.parts.iter().position(|part| part.contains(mark)) {
             self.parts.truncate(index + 1);
             if let Some(part) = self.parts.last_mut() {
-                part.truncate(part.find(at).unwrap_or(part.len()));
+                part.truncate(part.find(mark).unwrap_or(part.len()));
             }
             self.is_cut = true;
         }
@@ -232,72 +265,95 @@ impl State {
     }
 }
 
-/// What readers do to a segment, each one by itself and in any order.
-const FOLDS: [fn(State) -> State; 9] = [
-    |mut state| {
-        for part in &mut state.parts {
-            if part.contains('%') {
-                *part = percent_decode_str(part).decode_utf8_lossy().into_owned();
-            }
-        }
-        State {
-            is_decoded: true,
-            ..state
-        }
-    },
-    |state| state.cut_path('?'),
-    |state| state.cut_path('#'),
-    // A string of C ends there.
-    |state| state.cut_path('\0'),
-    |state| state.split('/'),
-    |state| state.split('\\'),
-    |state| state.each(|part| part.split(';').next().unwrap_or_default()),
-    |state| state.each(|part| part.trim_end_matches('.')),
-    |state| state.each(|part| part.trim_end_matches(is_blank)),
+fn into_forms(states: Vec<SegmentState>) -> Vec<Form> {
+    states.into_iter().map(SegmentState::into_form).collect()
+}
+
+/// A step of a reader on a segment.
+#[derive(Clone, Copy)]
+enum Fold {
+    Decode,
+    /// Ends the path at this character.
+    CutPathAt(char),
+    SplitAt(char),
+    /// Cuts each part at `;`.
+    CutParameters,
+    TrimDots,
+    TrimBlanks,
+}
+
+/// The steps that readers may take, each one independently of the others and in any order.
+const FOLDS: [Fold; 9] = [
+    Fold::Decode,
+    Fold::CutPathAt('?'),
+    Fold::CutPathAt('#'),
+    // A string of C ends here.
+    Fold::CutPathAt('\0'),
+    Fold::SplitAt('/'),
+    Fold::SplitAt('\\'),
+    Fold::CutParameters,
+    Fold::TrimDots,
+    Fold::TrimBlanks,
 ];
 
-/// Whether a text has no other form.
-fn is_ordinary(text: &str) -> bool {
+/// The name of a segment: its first part that is not empty, with everything folded.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct FoldedName {
+    /// The name; `None` if folding leaves nothing of the segment.
+    pub(super) text: Option<String>,
+    /// Set when folding cuts the path behind the segment.
+    pub(super) is_cut: bool,
+}
+
+impl FoldedName {
+    /// Folds a decoded text.
+    pub(super) fn of(text: &str) -> Self {
+        // A reload asks for the name of every literal, and most have one form.
+        if has_one_form(text) && !text.is_empty() {
+            return Self {
+                text: Some(fold_case(text)),
+                is_cut: false,
+            };
+        }
+        let state = SegmentState::new(text, true).fold_fully();
+        let mut parts = state.parts.iter();
+        Self {
+            text: parts
+                .find(|part| !part.is_empty())
+                .map(|part| fold_case(part)),
+            is_cut: state.is_cut,
+        }
+    }
+}
+
+/// Returns whether no step of a reader changes a decoded text.
+fn has_one_form(text: &str) -> bool {
     !text.contains(['%', '?', '#', '\0', ';', '/', '\\']) && !text.ends_with(is_trimmed)
 }
 
-/// Returns whether a decoded text is its own name.
-pub(super) fn is_own_name(text: &str) -> bool {
-    is_ordinary(text)
-        && !text
-            .bytes()
-            .any(|byte| byte.is_ascii_uppercase() || byte >= 0x80)
+/// Returns whether a decoded text is its own [`FoldedName`].
+pub(super) fn is_folded_name(text: &str) -> bool {
+    has_one_form(text) && !has_case(text)
 }
 
-/// A decoded text with everything folded, as the first segment of a path; whether what follows is
-/// cut. `None` where nothing is left.
-pub(super) fn whole_name(text: &str) -> (Option<String>, bool) {
-    // A reload asks for the name of every literal.
-    if is_ordinary(text) && !text.is_empty() {
-        return (Some(fold_case(text)), false);
-    }
-    let state = State::new(text, true).whole();
-    (
-        state
-            .parts
-            .into_iter()
-            .find(|part| !part.is_empty())
-            .map(|part| fold_case(&part)),
-        state.is_cut,
-    )
+/// Returns whether folding the case of a text may change it.
+fn has_case(text: &str) -> bool {
+    text.bytes()
+        .any(|byte| byte.is_ascii_uppercase() || byte >= 0x80)
 }
 
-/// What is trimmed from the end of a segment.
+/// Returns whether readers trim this character from the end of a segment.
 fn is_trimmed(c: char) -> bool {
     c == '.' || is_blank(c)
 }
 
-/// White space, also what only some languages trim (U+FEFF in JavaScript), and control characters.
+/// Returns whether a character is a blank: white space, a control character, or one that only some
+/// languages trim (U+FEFF in JavaScript).
 fn is_blank(c: char) -> bool {
     c.is_whitespace() || c.is_control() || matches!(c, '\u{180e}' | '\u{200b}' | '\u{feff}')
 }
 
-/// Folds case as widely as any comparison does: `ẞ` is `ß` in lower case, and that is `SS` in upper
+/// Folds case as widely as any comparison does: `ẞ` is `ß` in lower case, which is `SS` in upper
 /// case.
 fn fold_case(text: &str) -> String {
     if text.is_ascii() {
@@ -308,45 +364,43 @@ fn fold_case(text: &str) -> String {
         .flat_map(char::to_uppercase)
         .flat_map(char::to_lowercase)
         .collect();
-    // Readers that fold one character to one drop the dot that Unicode keeps of `İ`.
+    // Unicode keeps the dot of `İ`. Readers that fold one character to one character drop it.
     folded.replace("i\u{307}", "i")
 }
 
-/// A segment that is decoded and has no ambiguity, with its case folded; `None` where more than
-/// case would be folded.
-pub(super) fn tolerant_name(name: &str) -> Option<Cow<'_, str>> {
-    if name.contains(['?', '#']) || name.ends_with(is_trimmed) {
+/// Returns a segment with its case folded, if it is decoded and has no ambiguity. `None` if a reader
+/// may fold more than its case.
+pub(super) fn fold_only_case(segment: &str) -> Option<Cow<'_, str>> {
+    if segment.contains(['?', '#']) || segment.ends_with(is_trimmed) {
         return None;
     }
-    let folds = name
-        .bytes()
-        .any(|byte| byte.is_ascii_uppercase() || byte >= 0x80);
-    Some(if folds {
-        Cow::Owned(fold_case(name))
+    Some(if has_case(segment) {
+        Cow::Owned(fold_case(segment))
     } else {
-        Cow::Borrowed(name)
+        Cow::Borrowed(segment)
     })
 }
 
-/// Whether a path without ambiguities is its own tolerant reading. It has no `;`, `\`, `//` or
-/// control character then.
+/// Returns whether a path without ambiguities is plain: its own only tolerant reading. Without
+/// ambiguities it has no `;`, `\`, `//` or control character.
 pub(super) fn is_plain(path: &str) -> bool {
-    // Without an early exit the loop takes many bytes at a time.
-    let (mut changed, mut dot) = (false, false);
+    // A loop without an early exit takes many bytes at a time.
+    let mut may_change = false;
+    let mut has_dot = false;
     for byte in path.bytes() {
-        changed |= byte.is_ascii_uppercase() | (byte == b'%') | (byte >= 0x80);
-        dot |= byte == b'.';
+        may_change |= byte.is_ascii_uppercase() | (byte == b'%') | (byte >= 0x80);
+        has_dot |= byte == b'.';
     }
-    changed |= path.len() > 1 && path.ends_with('/');
-    changed |= dot && (path.ends_with('.') || path.contains("./"));
-    !changed
+    may_change |= path.len() > 1 && path.ends_with('/');
+    may_change |= has_dot && (path.ends_with('.') || path.contains("./"));
+    !may_change
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// The forms of a segment, as text, with `$` where the path is cut.
+    /// Returns the forms of a segment as text, with `$` where the path is cut.
     fn forms(segment: &str) -> Vec<String> {
         let readings = Readings::of(&format!("/{segment}"));
         let text = |form: &Form| {
@@ -396,6 +450,13 @@ mod tests {
         }
     }
 
+    fn folded(text: Option<&str>, is_cut: bool) -> FoldedName {
+        FoldedName {
+            text: text.map(str::to_owned),
+            is_cut,
+        }
+    }
+
     #[test]
     fn a_name_is_folded_wholly() {
         for (text, name) in [
@@ -410,11 +471,11 @@ mod tests {
             ("i\u{307}stanbul\u{feff}", "istanbul"),
             (".well-known", ".well-known"),
         ] {
-            assert_eq!(whole_name(text), (Some(name.to_owned()), false), "{text}");
+            assert_eq!(FoldedName::of(text), folded(Some(name), false), "{text}");
         }
-        assert_eq!(whole_name("a?b"), (Some("a".to_owned()), true));
-        assert_eq!(whole_name("a\0b"), (Some("a".to_owned()), true));
-        assert_eq!(whole_name("..."), (None, false));
+        assert_eq!(FoldedName::of("a?b"), folded(Some("a"), true));
+        assert_eq!(FoldedName::of("a\0b"), folded(Some("a"), true));
+        assert_eq!(FoldedName::of("..."), folded(None, false));
     }
 
     #[test]
