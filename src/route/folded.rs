@@ -108,29 +108,17 @@ struct LiteralForm {
 /// Returns the variants of a pattern: with or without its last slash, with or without literals that
 /// are only dots or blanks, and cut at a `?`, a `#` or a NUL or not.
 fn variants(pattern: &Pattern, distinct: Distinct) -> Vec<Variant> {
-    // The variants that go on, and those that are cut.
-    let mut open = vec![Variant::default()];
-    let mut cut = Vec::new();
+    let mut unfinished = Unfinished {
+        open: vec![Variant::default()],
+        cut: Vec::new(),
+    };
     for segment in pattern.segments() {
-        let Segment::Literal(text) = segment else {
-            push_step(&mut open, &Step::Param);
-            continue;
-        };
-        let forms = Form::of_literal(text);
-        let without = open.clone();
-        push_step(&mut open, &Step::literal(&forms));
-        if forms.iter().any(|form| form.is_cut) && cut.len() < MOST_VARIANTS {
-            cut.extend(open.iter().cloned());
-            if forms.iter().any(|form| form.is_cut && form.is_empty()) {
-                cut.extend(without.iter().cloned());
-            }
-        }
-        let may_vanish = forms.iter().any(|form| !form.is_cut && form.is_empty());
-        let is_kept_slash = text.is_empty() && distinct.slash;
-        if may_vanish && !is_kept_slash && open.len() < MOST_VARIANTS {
-            open.extend(without);
+        match segment {
+            Segment::Param(_) => unfinished.push(&Step::Param),
+            Segment::Literal(text) => unfinished.push_literal(text, distinct),
         }
     }
+    let Unfinished { mut open, cut } = unfinished;
     for variant in &mut open {
         variant.tail = pattern.tail().cloned();
     }
@@ -141,9 +129,36 @@ fn variants(pattern: &Pattern, distinct: Distinct) -> Vec<Variant> {
     open
 }
 
-fn push_step(variants: &mut [Variant], step: &Step) {
-    for variant in variants {
-        variant.steps.push(step.clone());
+/// The variants of the first segments of a pattern.
+struct Unfinished {
+    /// The variants to which the next segment is added.
+    open: Vec<Variant>,
+    /// The variants that a literal has cut.
+    cut: Vec<Variant>,
+}
+
+impl Unfinished {
+    fn push(&mut self, step: &Step) {
+        for variant in &mut self.open {
+            variant.steps.push(step.clone());
+        }
+    }
+
+    fn push_literal(&mut self, text: &str, distinct: Distinct) {
+        let forms = Form::of_literal(text);
+        let without = self.open.clone();
+        self.push(&Step::literal(&forms));
+        if forms.iter().any(|form| form.is_cut) && self.cut.len() < MOST_VARIANTS {
+            self.cut.extend(self.open.iter().cloned());
+            if forms.iter().any(|form| form.is_cut && form.is_empty()) {
+                self.cut.extend(without.iter().cloned());
+            }
+        }
+        let may_vanish = forms.iter().any(|form| !form.is_cut && form.is_empty());
+        let is_kept_slash = text.is_empty() && distinct.slash;
+        if may_vanish && !is_kept_slash && self.open.len() < MOST_VARIANTS {
+            self.open.extend(without);
+        }
     }
 }
 

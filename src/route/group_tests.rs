@@ -1,5 +1,5 @@
-//! *Tolerant reading* beside methods and groups: no reader that folds any of what applications fold
-//! is answered more strictly by a slow reading of the rules than the request was by the table.
+//! *Tolerant reading* with methods and groups: for each reader the slow reference gives an answer
+//! that is no stricter than the answer of the table.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use super::tolerance_tests::{Reading, decode, is_told, paths, readings, spelled}
 use super::trial::{Line, Numbers, rule, target};
 use super::{Rule, Table};
 
-/// Patterns of which no two are the same to a reader.
+/// Patterns that differ from each other to every reader.
 const PATTERNS: [&str; 9] = [
     "/admin",
     "/admin/x",
@@ -23,7 +23,7 @@ const PATTERNS: [&str; 9] = [
     "/**",
 ];
 
-/// Some rules of two groups that fall through and of others, some of them of one pattern.
+/// Makes some rules, in two groups that fall through and in none, some of them with one pattern.
 fn rules(numbers: &mut Numbers) -> Vec<Rule<Line>> {
     let mut rules: Vec<Rule<Line>> = Vec::new();
     for _ in 0..6 {
@@ -40,7 +40,7 @@ fn rules(numbers: &mut Numbers) -> Vec<Rule<Line>> {
     rules
 }
 
-/// What is asked of a table by every reader.
+/// A rule that the table found, beside the reference that answers each reader.
 struct Trial<'t> {
     rules: &'t [Rule<Line>],
     reference: &'t Reference<'t>,
@@ -48,7 +48,8 @@ struct Trial<'t> {
 }
 
 impl Trial<'_> {
-    /// Whether a reader of the path is answered more strictly than the rule that was found answers.
+    /// Returns whether the reference answers a reader of the path more strictly than the found
+    /// rule.
     fn is_stricter(&self, method: &str, path: &str, reading: &Reading) -> bool {
         let segments: Vec<&str> = reading.segments.iter().map(String::as_str).collect();
         let verdict = self.reference.find_segments(method, "z", &segments);
@@ -75,7 +76,7 @@ impl Trial<'_> {
             && !is_told(path, &found.pattern, rule.pattern.as_str())
     }
 
-    /// Whether a rule of the pattern leads to the upstream of the rule that was found.
+    /// Returns whether a rule of the pattern leads to the upstream of the found rule.
     fn is_of_upstream(&self, other: usize) -> bool {
         let pattern = &self.rules[other].pattern;
         let same = self
@@ -93,7 +94,7 @@ fn no_reader_finds_a_stricter_answer_whatever_groups_fall_through() {
     let mut cases: Vec<(String, BTreeSet<Reading>)> = Vec::new();
     for path in paths() {
         let mut readings = readings(&path);
-        // The patterns are as they are written, and fit readers that do not fold them.
+        // The patterns here are not folded, so readers that would fold them are left out.
         readings.retain(|reading| !reading.segments.iter().any(|segment| segment.contains('A')));
         cases.push((path, readings));
     }

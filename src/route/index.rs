@@ -174,8 +174,8 @@ impl Node {
 }
 
 /// Returns whether a pattern has an irregular literal: one that some reader takes for no segment,
-/// though it is not the last slash, or that cuts the path for some reader. A literal that loses only
-/// its parameters, or what is trimmed from its end, is still one segment.
+/// though it is not the last slash, or that cuts the path for some reader. A literal that loses
+/// only its parameters, or what is trimmed from its end, is still one segment.
 pub(super) fn has_irregular_literal(pattern: &Pattern) -> bool {
     let last = pattern.segments().len().saturating_sub(1);
     for (index, segment) in pattern.segments().iter().enumerate() {

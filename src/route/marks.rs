@@ -2,8 +2,8 @@
 //! requests by any other rule cost nothing.
 //!
 //! A mark may be wider than necessary, but never narrower: a test compares tables with and without
-//! marks. Patterns are compared by what their rules require, and many rules require the same, so the
-//! work is almost linear in the number of rules.
+//! marks. Patterns are compared by what their rules require, and many rules require the same, so
+//! the work is almost linear in the number of rules.
 
 use std::collections::HashMap;
 
@@ -81,10 +81,10 @@ impl<'t, T: Access> Marker<'t, T> {
     /// Marks the rules below a node that have rivals below the same node. Returns the summary of
     /// all of its patterns.
     ///
-    /// A segment that a pattern spells, with a literal that folding leaves as it is, stands in every
-    /// reading. So the rivals of a pattern below a literal have the same literal but for its case,
-    /// or a parameter in its place. A reading may put any path in the place of a parameter. A rival
-    /// with an open end above these nodes matches the path as it stands, and is not compared.
+    /// A segment that a pattern spells, with a literal that folding leaves as it is, stands in
+    /// every reading. So the rivals of a pattern below a literal have the same literal but for its
+    /// case, or a parameter in its place. A reading may put any path in the place of a parameter. A
+    /// rival with an open end above these nodes matches the path as it stands, and is not compared.
     fn visit(&mut self, node: &'t Node) -> Summary {
         let mut all = Summary::default();
         let mut children = Vec::with_capacity(node.literals.len());

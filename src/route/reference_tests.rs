@@ -1,4 +1,4 @@
-//! A second reading of the rules of matching, slow and plain, beside the table's.
+//! A second implementation of the rules of matching, slow and simple, to compare the table with.
 
 use std::thread;
 
@@ -53,7 +53,7 @@ impl<'t> Reference<'t> {
         self.find_segments(method, host, &path)
     }
 
-    /// The verdict on a path of these segments, each decoded once.
+    /// Returns the verdict on a path of these segments, each decoded once.
     pub(super) fn find_segments(&self, method: &str, host: &str, path: &[&str]) -> Verdict {
         let hosts = self.host(host);
         let mut matching = self
@@ -94,8 +94,7 @@ impl<'t> Reference<'t> {
         refused
     }
 
-    /// The host whose rules are asked: the exact name, else one label more than a wildcard's, else
-    /// none.
+    /// Returns the host pattern for a name: the exact name, else a wildcard, else none.
     fn host(&self, name: &str) -> Option<&HostPattern> {
         let wildcard = name.split_once('.').map(|(_, rest)| format!("*.{rest}"));
         let hosts = || self.shapes.iter().filter_map(|shape| shape.host.as_ref());
@@ -120,7 +119,7 @@ impl<'t> Reference<'t> {
             .or_else(any)
     }
 
-    /// The group that goes on from a rule's pattern, if there is one.
+    /// Returns the group of the pattern of a rule, if it falls through.
     pub(super) fn group_of(&self, rule: usize) -> Option<usize> {
         self.group(
             self.shapes
@@ -139,7 +138,7 @@ impl<'t> Reference<'t> {
     }
 }
 
-/// A segment without the name of its parameter.
+/// Returns a segment without the name of its parameter.
 fn shape(segment: &str) -> String {
     match segment {
         "**" => "**".to_owned(),
@@ -149,8 +148,8 @@ fn shape(segment: &str) -> String {
     }
 }
 
-/// A key that sorts first is more specific: segment by segment a literal, a parameter, one or more
-/// segments, any number. A path that ends goes before one whose end is open.
+/// Returns a key by which the more specific pattern sorts first: segment by segment a literal, a
+/// parameter, one or more segments, any number. A pattern that ends goes before an open one.
 fn specificity(segments: &[String]) -> Vec<u8> {
     let class = |segment: &String| match segment.as_str() {
         "{}" => 1,
@@ -161,7 +160,7 @@ fn specificity(segments: &[String]) -> Vec<u8> {
     segments.iter().map(class).chain([0]).collect()
 }
 
-/// The key of a pattern.
+/// Returns the key of a pattern.
 pub(super) fn specificity_of(pattern: &Pattern) -> Vec<u8> {
     let segments: Vec<_> = pattern.as_str()[1..].split('/').map(shape).collect();
     specificity(&segments)
@@ -183,7 +182,7 @@ const SEGMENTS: [&str; 7] = ["a", "b", "a", "{x}", "{y}", "c", ""];
 const TAILS: [&str; 6] = ["", "", "/**", "/**", "/{rest+}", "/"];
 const METHODS: [&str; 7] = ["GET", "POST", "HEAD", "OPTIONS", "ANY", "ANY", "BREW"];
 
-/// Some rules without a conflict.
+/// Makes some rules without a conflict.
 fn rules(numbers: &mut Numbers) -> Vec<Rule<Line>> {
     let mut rules: Vec<Rule<Line>> = Vec::new();
     for _ in 0..=numbers.below(7) {
@@ -227,7 +226,7 @@ fn path(numbers: &mut Numbers) -> String {
     path
 }
 
-/// Compares the table with the reference on requests by the hundred.
+/// Compares tables with the reference on so many requests for each.
 fn compare(seed: u64, tables: usize, requests: usize) {
     let mut numbers = Numbers(seed);
     for _ in 0..tables {
@@ -246,7 +245,7 @@ fn compare(seed: u64, tables: usize, requests: usize) {
                 Err(Miss::Shadowed { .. }) => panic!("no two rules have one upstream"),
             };
             let expected = match reference.find(method, host, &path) {
-                // The table names any of the pattern's rules.
+                // The table may name any rule of the pattern.
                 Verdict::Method(index) => match &found {
                     Verdict::Method(other)
                         if rules[index].pattern.same_shape(&rules[*other].pattern) =>
@@ -280,7 +279,7 @@ pub(super) fn rules_again(rules: &[Rule<Line>]) -> Vec<Rule<Line>> {
     rules.iter().map(again).collect()
 }
 
-// A million requests, by another reading of the same rules.
+// A million requests.
 #[test]
 fn the_table_and_a_slow_reading_of_its_rules_agree() {
     thread::scope(|scope| {

@@ -1,4 +1,4 @@
-//! *Tolerant reading*: methods, groups, and what a stricter route releases.
+//! *Tolerant reading*: methods, groups, and the paths that a stricter route releases.
 
 use http::Method;
 
@@ -6,7 +6,8 @@ use super::rule::pattern_of;
 use super::trial::{Line, rule, target};
 use super::{Distinct, Miss, Table};
 
-/// One line for each verdict: the rules, then requests with what becomes of them.
+/// Checks requests against a table: the rules with the callers that they admit, then the requests
+/// with the expected results.
 fn verdicts(lines: &[(&str, u8)], cases: &[(&str, &str)]) {
     let line = |(text, passes): &(&str, u8)| {
         let mut rule = rule(0, text);
@@ -52,7 +53,7 @@ fn a_method_that_the_stricter_route_lacks_lets_nobody_pass() {
     );
 }
 
-// A client that hides what matters behind more than is read of a path.
+// A client may hide a path behind more segments than are read.
 #[test]
 fn a_path_with_more_readings_than_are_made_is_refused_for_any_stricter_rule() {
     let junk = "a%253f;.%2f%5cb%23.".repeat(400);
@@ -168,8 +169,8 @@ fn another_route_of_a_group_answers_for_none_that_lacks_the_method() {
     assert!(is_found(Method::POST, "/y/admin"));
 }
 
-// The path that comes differs in a segment that the matched route does not spell. That the route
-// spells another segment releases nothing.
+// The two paths differ in a segment that the matched route does not spell. It does not matter that
+// the route spells another segment.
 #[test]
 fn a_route_is_released_where_it_spells_all_that_differs() {
     verdicts(
@@ -218,8 +219,8 @@ fn a_route_is_released_where_it_spells_all_that_differs() {
     );
 }
 
-// The operator has put the laxer route before the stricter one for this very path. Identifiers hold
-// escaped slashes and begin with `#` in well-known APIs.
+// For this path the operator has put the laxer route before the stricter one. In well-known APIs
+// identifiers hold escaped slashes and begin with `#`.
 #[test]
 fn a_stricter_route_that_matches_the_path_itself_is_not_compared() {
     verdicts(
@@ -245,7 +246,7 @@ fn a_stricter_route_that_matches_the_path_itself_is_not_compared() {
     );
 }
 
-// A literal that is none to some readers, or ends the path for them, tells nothing apart.
+// A literal that vanishes for some readers, or ends the path for them, does not tell paths apart.
 #[test]
 fn a_literal_that_may_vanish_releases_nothing() {
     verdicts(
@@ -295,7 +296,7 @@ fn literals_of_dots_and_letters_of_other_scripts_are_compared() {
     );
 }
 
-// Every route of many frameworks ends in a slash.
+// In many frameworks every route ends in a slash.
 #[test]
 fn a_plain_path_is_compared_with_routes_that_end_in_a_slash() {
     verdicts(

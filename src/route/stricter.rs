@@ -61,8 +61,8 @@ impl Rivals {
     /// Returns a rule that does not match the path as it stands, goes before `found` in some
     /// tolerant reading of it, and does not admit every caller that `found` admits.
     ///
-    /// A rival is left out if it already goes before `found` in a reading that differs from the path
-    /// only in segments that `found` spells: the operator has then told the two paths apart.
+    /// A rival is left out if it already goes before `found` in a reading that differs from the
+    /// path only in segments that `found` spells: the operator has then told the two paths apart.
     pub(super) fn stricter<T: Access>(
         &self,
         rules: &[Rule<T>],

@@ -10,7 +10,7 @@ use foldhash::fast::RandomState;
 
 use super::marks::{Mark, marks};
 use super::stricter::Rivals;
-use super::tree::{Node, Search};
+use super::tree::{Leaf, Node, Search};
 use super::{Access, HostPattern, Rule, Target, host};
 
 /// A compiled table.
@@ -156,16 +156,21 @@ impl<T: Access> Table<T> {
                 None => Ok(&rule.value),
             };
         }
-        match search
-            .nearest
-            .and_then(|leaf| Some((leaf, self.rules.get(*leaf.rules.first()?)?)))
+        Err(self.miss(search.nearest))
+    }
+
+    /// Returns the reason why no rule applies, if this is the most specific pattern that matches.
+    fn miss<'t>(&'t self, nearest: Option<&'t Leaf>) -> Miss<'t, T> {
+        if let Some(leaf) = nearest
+            && let Some(index) = leaf.rules.first()
+            && let Some(rule) = self.rules.get(*index)
         {
-            Some((leaf, nearest)) => Err(Miss::Method {
+            return Miss::Method {
                 allow: &leaf.allow,
-                nearest: &nearest.value,
-            }),
-            None => Err(Miss::NotFound),
+                nearest: &rule.value,
+            };
         }
+        Miss::NotFound
     }
 
     /// Returns the rules of a host. The first host pattern that matches is final, in the order:

@@ -13,7 +13,7 @@ fn table(rules: &[&str], fallthrough: bool) -> Table<Line> {
     Table::new(rules.iter().enumerate().map(of_group).collect()).unwrap()
 }
 
-/// A table of rules with the group of each and whom it lets pass.
+/// Makes a table of rules with the group of each and the callers that it admits.
 fn grouped(rules: &[(&str, Option<usize>, u8)]) -> Table<Line> {
     let of_group = |(index, (text, group, passes)): (usize, &(&str, Option<usize>, u8))| {
         let mut rule = rule(index, text);
@@ -71,7 +71,7 @@ fn the_most_specific_pattern_wins_whatever_the_order() {
     }
 }
 
-// Prefixes match on segment boundaries alone.
+// Prefixes match only at the boundaries of segments.
 #[test]
 fn a_subtree_takes_its_root_and_everything_below() {
     let table = table(&["GET /admin/**", "GET /files/{rest+}"], false);
@@ -103,7 +103,6 @@ fn a_path_that_exists_for_other_methods_is_405_and_opens_nothing() {
     );
 }
 
-// api-gateway.md §2.6 P5.
 #[test]
 fn api_gateways_first_recorded_set_matches_under_fallthrough() {
     let table = table(&["POST /test", "ANY /test/any", "OPTIONS /{proxy+}"], true);
@@ -118,7 +117,7 @@ fn what_one_group_passes_over_no_other_takes() {
     let table = grouped(&[("GET /admin", Some(0), 1), ("ANY /**", None, 1)]);
     assert_eq!(find(&table, "POST /admin"), "405 GET, HEAD");
     assert_eq!(find(&table, "POST /other"), "ANY /**");
-    // Another group that falls through is another as well, whatever its prefix.
+    // The same holds for another group that falls through, whatever its prefix.
     let table = grouped(&[
         ("GET /a/x", Some(0), 1),
         ("ANY /a/**", Some(1), 3),
@@ -140,10 +139,10 @@ fn a_group_goes_past_no_stricter_route_of_others() {
         (("ANY /a/{id}", Some(0), 1), "ANY /a/{id}"),
         (("ANY /a/{id}", None, 1), "405 GET, HEAD"),
         (("ANY /a/{id}", Some(1), 1), "405 GET, HEAD"),
-        // It has another method alone, and admits no caller by this one.
+        // The pattern lacks the method, so it admits no caller.
         (("PUT /a/{id}", None, 3), "405 GET, HEAD"),
         (("PUT /a/{id}", Some(0), 3), "ANY /**"),
-        // It does not have the path.
+        // The pattern does not match the path.
         (("ANY /a/y", None, 1), "ANY /**"),
     ] {
         assert_eq!(find(&table(between), "POST /a/x"), expected, "{between:?}");
@@ -160,7 +159,7 @@ fn a_pattern_that_two_groups_share_does_not_fall_through() {
         ]);
         assert_eq!(find(&table, "PUT /a"), "PUT /a");
         assert_eq!(find(&table, "POST /a"), "405 GET, HEAD, PUT");
-        // Nor does a look-up that comes from above go past it.
+        // A look-up that falls through from a more specific pattern ends there, too.
         let rules = [
             ("GET /a/x", Some(0), 1),
             ("GET /a/{id}", Some(0), 1),
@@ -229,7 +228,7 @@ fn a_long_path_visits_each_node_once() {
     );
 }
 
-// What a look-up costs is up to the path and not to how many routes there are.
+// The time of a look-up depends on the path and not on the number of routes.
 #[test]
 fn ten_thousand_routes_are_as_quick_as_one() {
     let names: Vec<_> = (0..10_000).map(|n| format!("GET /r{n}/{{id}}/x")).collect();
@@ -250,7 +249,7 @@ fn ten_thousand_routes_are_as_quick_as_one() {
             assert_eq!(find(&table, &request), rule);
             crate::clock::monotonic().saturating_duration_since(began)
         });
-        // A tenth of it in a release build; one by one, ten thousand routes are many times as much.
+        // A release build takes a tenth of it; ten thousand comparisons would take many times more.
         let least = took.min().unwrap_or_default();
         assert!(
             least < std::time::Duration::from_millis(10),

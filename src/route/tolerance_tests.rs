@@ -1,5 +1,5 @@
-//! *Tolerant reading*, by enumeration: no reader that folds any of what applications fold finds a
-//! stricter rule than the one by which the request went.
+//! *Tolerant reading*, by enumeration: for each set of steps that an application may take, it finds
+//! no stricter rule than the one that the table found.
 
 use std::collections::BTreeSet;
 use std::thread;
@@ -11,9 +11,8 @@ use super::reference_tests::specificity_of;
 use super::trial::{Line, Numbers, rule, target};
 use super::{Miss, Pattern, Rule, Segment, Table};
 
-/// The steps by which readers fold a path: each reader does a set of these.
-///
-/// The first five fold one character each, as [`sets_of_folds`] knows.
+/// The steps by which readers fold a path. Each reader takes a set of them. Each of the first five
+/// depends on one character, which [`sets_of_folds`] relies on.
 const FOLDS: [fn(&str) -> String; 9] = [
     cut_query,
     cut_fragment,
@@ -28,15 +27,15 @@ const FOLDS: [fn(&str) -> String; 9] = [
 const TRIMS_DOTS: u32 = 1 << 6;
 const CUTS_LAST_SLASH: u32 = 1 << 7;
 const FOLDS_CASE: u32 = 1 << 8;
-/// The folds that patterns are folded by, too.
+/// The folds that apply to patterns, too.
 const OF_PATTERNS: u32 = TRIMS_DOTS | CUTS_LAST_SLASH | FOLDS_CASE;
 
-/// When readers decode.
+/// The moment at which a reader decodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Decoding {
     /// Once, before anything else.
     First,
-    /// As often as it can be, before anything else.
+    /// Until decoding changes nothing, before anything else.
     ToTheEnd,
     /// Once in each round of folding.
     Always,
@@ -44,7 +43,7 @@ enum Decoding {
     Within,
     /// Once, in segments whose parameters have been cut.
     AfterCutting,
-    /// Once, when everything is folded.
+    /// Once, after all folds.
     Last,
 }
 
@@ -57,7 +56,7 @@ const DECODINGS: [Decoding; 6] = [
     Decoding::Last,
 ];
 
-/// A slash that does not split.
+/// A character that stands for a slash that does not split.
 const KEPT_SLASH: &str = "\u{1}";
 
 pub(super) fn decode(path: &str) -> String {
@@ -123,7 +122,7 @@ fn by_segment(path: &str, change: impl Fn(&str) -> &str) -> String {
     path.split('/').map(change).collect::<Vec<_>>().join("/")
 }
 
-/// The segments of a path as a reader has them in the end.
+/// Returns the segments of a path after all steps of a reader.
 fn read(decoding: Decoding, folds: u32, path: &str) -> Vec<String> {
     let mut path = match decoding {
         Decoding::First => decode(path),
@@ -149,7 +148,7 @@ fn read(decoding: Decoding, folds: u32, path: &str) -> Vec<String> {
             .enumerate()
             .filter(|(bit, _)| folds & 1 << bit != 0);
         let next = folded.fold(start, |path, (_, fold)| fold(&path));
-        // A cut may leave nothing of what was a path.
+        // A cut may leave nothing of a path, not even its first slash.
         let next = if next.starts_with('/') {
             next
         } else {
@@ -172,14 +171,14 @@ fn read(decoding: Decoding, folds: u32, path: &str) -> Vec<String> {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Reading {
     pub(super) segments: Vec<String>,
-    /// Which segments of the path are changed in it.
+    /// The segments of the path that the reader changed, a bit for each.
     pub(super) changed: u32,
-    /// Those of its folds that patterns are folded by, too.
+    /// The folds of the reader that apply to patterns, too.
     folds: u32,
 }
 
-/// The sets of folds that may differ on a path: without the folds of a character that it does not
-/// have.
+/// Returns the sets of folds that may give different readings of a path: without the folds that
+/// depend on a character that the path lacks.
 fn sets_of_folds(path: &str) -> impl Iterator<Item = u32> {
     let text = decode_to_the_end(path);
     let of_one_character = ['?', '#', '\\', ';', ' '];
@@ -214,7 +213,7 @@ pub(super) fn readings(path: &str) -> BTreeSet<Reading> {
     readings
 }
 
-/// A pattern as a reader has it.
+/// Returns a pattern after the steps of a reader.
 fn folded(pattern: &str, folds: u32) -> Pattern {
     let folding = (0..FOLDS.len()).filter(|bit| folds & OF_PATTERNS & 1 << bit != 0);
     let text = folding.fold(pattern.to_owned(), |text, bit| FOLDS[bit](&text));
@@ -252,7 +251,7 @@ const PASSES: [[u8; 3]; 6] = [
     [3, 2, 1],
 ];
 
-/// Segments that are more or less than one to readers.
+/// Segments that some readers take for none, or for more than one.
 const ODD: [&str; 11] = [
     "5%3F", "%3Fx", "5%23", "%23", "%20", "...", "5%2Fx", "5%5cx", "5\\x", "%3B", "b%252fx",
 ];
@@ -336,10 +335,10 @@ struct Case {
 
 /// The relation of three patterns to a path.
 struct Facts {
-    /// Which of them match it as it stands.
+    /// Set for each pattern that matches the path as it stands.
     matching: [bool; 3],
-    /// Which goes before which for some reading, in which a segment is changed that the second does
-    /// not spell.
+    /// The pairs of which the first goes before the second in some reading that changes a segment
+    /// that the second does not spell.
     before: BTreeSet<(usize, usize)>,
 }
 
@@ -376,8 +375,8 @@ impl Facts {
     }
 }
 
-/// Whether a reader that folds what `found` spells, and leaves the rest of the path as it came,
-/// takes it for a path of `other`: then the operator has told the two apart.
+/// Returns whether a reader that folds only the segments that `found` spells takes the path for one
+/// of `other`: then the operator has told the two apart.
 pub(super) fn is_told(path: &str, found: &Pattern, other: &str) -> bool {
     let written = Pattern::parse(other).unwrap();
     DECODINGS.into_iter().any(|decoding| {
@@ -408,8 +407,8 @@ pub(super) fn is_told(path: &str, found: &Pattern, other: &str) -> bool {
     })
 }
 
-/// Looks for readers of every path who find a stricter rule than the one by which it goes. Returns
-/// how many paths went, and how many were refused.
+/// Checks that no reader of any path finds a stricter rule than the table. Returns the number of
+/// paths that the table lets through and the number that it refuses.
 fn enumerate(texts: [&str; 3], cases: &[Case]) -> (usize, usize) {
     let patterns = texts.map(|text| Pattern::parse(text).unwrap());
     let facts: Vec<_> = cases
@@ -461,10 +460,10 @@ fn enumerate(texts: [&str; 3], cases: &[Case]) -> (usize, usize) {
     (went, refused)
 }
 
-/// The pieces of a segment to some reader, and whether the path ends there.
+/// The pieces of a segment for some reader, and whether the path ends there.
 type Form = (Vec<String>, bool);
 
-/// The forms of a segment to readers that ignore case.
+/// Returns the forms of a segment for readers that ignore case.
 fn forms(segment: &str) -> BTreeSet<Form> {
     let mut forms = BTreeSet::new();
     for decoding in DECODINGS {
@@ -485,7 +484,7 @@ fn forms(segment: &str) -> BTreeSet<Form> {
     forms
 }
 
-/// Whether readers, perhaps another one for each segment, take a path for one of a pattern.
+/// Returns whether a pattern matches a path if each segment may have a reader of its own.
 fn is_some_reading(pattern: &Pattern, before: &[String], segments: &[BTreeSet<Form>]) -> bool {
     let Some((first, below)) = segments.split_first() else {
         return pattern.matches(before);
@@ -514,7 +513,7 @@ fn triples() -> Vec<[&'static str; 3]> {
     triples
 }
 
-/// Tables that are looked at, of many more.
+/// The number of tables that are tried, of many more.
 const MOST_TABLES: usize = 32;
 
 #[test]
@@ -545,7 +544,7 @@ fn no_reader_finds_a_stricter_rule_than_the_one_that_spoke() {
     assert!(went > 10_000 && refused > 2_000, "{went} {refused}");
 }
 
-/// Marks every rule for every path, as if nothing had been worked out.
+/// Marks every rule for all paths, in place of the marks that the table computes.
 fn all<T>(_: &super::tree::Node, _: &[Rule<T>], marks: &mut [Mark]) {
     marks.fill(Mark::Always);
 }

@@ -4,8 +4,8 @@
 //! Each takes some of these steps, in an order of its own: to one application `/Users/5%3F/roles`
 //! is `/users/5`; to one that ignores only case it is the roles of the user `5?`. So every segment
 //! is kept in all of its *forms*: decoded or not, cut at `?`, `#` and `;` or not, split at `/` and
-//! `\` or not, with the dots and blanks at its end or without. A *reading* is the path with one form
-//! for each segment. Readings are compared with patterns, and never forwarded.
+//! `\` or not, with the dots and blanks at its end or without. A *reading* is the path with one
+//! form for each segment. Readings are compared with patterns, and never forwarded.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -153,8 +153,8 @@ impl SegmentState {
         }
     }
 
-    /// Returns every state of a segment in which it is decoded at least once, and takes their pieces
-    /// from the budget. Returns nothing and empties the budget when it does not suffice.
+    /// Returns every state of a segment in which it is decoded at least once, and takes their
+    /// pieces from the budget. Returns nothing and empties the budget when it does not suffice.
     fn all(segment: &str, is_decoded: bool, budget: &mut usize) -> Vec<Self> {
         let once = if is_decoded {
             Cow::Borrowed(segment)
@@ -368,8 +368,8 @@ fn fold_case(text: &str) -> String {
     folded.replace("i\u{307}", "i")
 }
 
-/// Returns a segment with its case folded, if it is decoded and has no ambiguity. `None` if a reader
-/// may fold more than its case.
+/// Returns a segment with its case folded, if it is decoded and has no ambiguity. `None` if a
+/// reader may fold more than its case.
 pub(super) fn fold_only_case(segment: &str) -> Option<Cow<'_, str>> {
     if segment.contains(['?', '#']) || segment.ends_with(is_trimmed) {
         return None;
