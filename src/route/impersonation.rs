@@ -2,8 +2,8 @@
 //!
 //! A client that sends such a field impersonates the gateway: it names another user, another
 //! address or another path. No such field of a client reaches an upstream: on no route, in no
-//! spelling (`is_twin`), and not in trailers. The table in `docs/traffic.md` is generated from the
-//! table here, and a test compares them.
+//! spelling (`is_twin`), and not in trailers. The table in `docs/traffic.md` is a copy of the table
+//! here, and a test compares them.
 
 use super::field_names::{is_twin, starts_with_twin};
 
