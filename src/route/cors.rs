@@ -75,12 +75,12 @@ impl Origin {
         if text == "null" {
             return Err(OriginError::Null);
         }
-        let (scheme, host) = text.split_once("://").ok_or(OriginError::Syntax)?;
-        let default_port = match scheme {
-            "https" => "443",
-            "http" => "80",
-            _ => return Err(OriginError::Syntax),
-        };
+        Self::parse_canonical(text).ok_or(OriginError::Syntax)
+    }
+
+    fn parse_canonical(text: &str) -> Option<Self> {
+        let (scheme, host) = text.split_once("://")?;
+        let default_port = default_port(scheme)?;
         let (wildcard, rest) = match host.strip_prefix("*.") {
             Some(rest) => (true, rest),
             None => (false, host),
@@ -89,12 +89,16 @@ impl Origin {
             Some((name, port)) if !port.ends_with(']') => (name, Some(port)),
             _ => (rest, None),
         };
-        let is_valid = is_canonical_host(name)
-            && port.is_none_or(|port| port != default_port && is_canonical_port(port));
-        if !is_valid || wildcard && name.starts_with('[') {
-            return Err(OriginError::Syntax);
+        if let Some(port) = port
+            && (port == default_port || !is_canonical_port(port))
+        {
+            return None;
         }
-        Ok(Self {
+        // An IP literal has no labels that a wildcard could stand for.
+        if !is_canonical_host(name) || wildcard && name.starts_with('[') {
+            return None;
+        }
+        Some(Self {
             scheme: scheme.into(),
             wildcard,
             rest: rest.into(),
@@ -121,6 +125,14 @@ impl Origin {
             Some((first, rest)) => rest == &*self.rest && is_label(first),
             None => false,
         }
+    }
+}
+
+fn default_port(scheme: &str) -> Option<&'static str> {
+    match scheme {
+        "https" => Some("443"),
+        "http" => Some("80"),
+        _ => None,
     }
 }
 

@@ -118,13 +118,13 @@ impl Direction {
         if text.contains('*') {
             return Err(HeaderRuleError::Wildcard);
         }
-        match self
-            .owned(name.as_str())
-            .or_else(|| self.misleading(name.as_str()))
-        {
-            Some(why) => Err(HeaderRuleError::Owned(why)),
-            None => Ok(name),
+        if let Some(reason) = self.owned(name.as_str()) {
+            return Err(HeaderRuleError::Owned(reason));
         }
+        if let Some(reason) = self.misleading(name.as_str()) {
+            return Err(HeaderRuleError::Owned(reason));
+        }
+        Ok(name)
     }
 
     /// Parses the name of a field that rules may remove, or a prefix such as `x-amzn-oidc-*`.
@@ -132,19 +132,22 @@ impl Direction {
     /// # Errors
     /// [`HeaderRuleError`]
     pub fn pattern(self, text: &str) -> Result<FieldPattern, HeaderRuleError> {
-        let prefix = text
-            .strip_suffix('*')
-            .filter(|prefix| prefix.ends_with('-'));
-        let name = HeaderName::from_bytes(prefix.unwrap_or(text).as_bytes());
-        let name = name.map_err(|_| HeaderRuleError::Name)?;
+        let (stem, is_prefix) = match text.strip_suffix('*') {
+            Some(prefix) if prefix.ends_with('-') => (prefix, true),
+            _ => (text, false),
+        };
+        let name = HeaderName::from_bytes(stem.as_bytes()).map_err(|_| HeaderRuleError::Name)?;
         if name.as_str().contains('*') {
             return Err(HeaderRuleError::Wildcard);
         }
-        match self.owned(name.as_str()) {
-            Some(why) => Err(HeaderRuleError::Owned(why)),
-            None if prefix.is_some() => Ok(FieldPattern::Prefix(name)),
-            None => Ok(FieldPattern::Name(name)),
+        if let Some(reason) = self.owned(name.as_str()) {
+            return Err(HeaderRuleError::Owned(reason));
         }
+        Ok(if is_prefix {
+            FieldPattern::Prefix(name)
+        } else {
+            FieldPattern::Name(name)
+        })
     }
 
     /// Returns whether a pattern that matches a field may remove it. A prefix such as `x-*` does
@@ -232,7 +235,7 @@ impl fmt::Display for HeaderRuleError {
             Self::Name => "this is no field name",
             Self::Value => "a value is printable ASCII without white space around it",
             Self::Wildcard => "a \"*\" stands in \"remove\" alone, at the end and after a hyphen",
-            Self::Owned(why) => why,
+            Self::Owned(reason) => reason,
         })
     }
 }

@@ -45,11 +45,7 @@ impl Rewrite {
         let template = Pattern::parse(text).map_err(RewriteError::Pattern)?;
         let tail = match template.tail() {
             None => None,
-            Some(tail) if pattern.tail() == Some(tail) => Some(pattern.segments().len()),
-            Some(Tail::Rest(name)) => {
-                return Err(RewriteError::Unknown(format!("{{{name}+}}").into()));
-            }
-            Some(Tail::Subtree) => return Err(RewriteError::Unknown("**".into())),
+            Some(tail) => Some(tail_position(tail, pattern)?),
         };
         let mut parts = Vec::with_capacity(template.segments().len());
         for (segment, raw) in template.segments().iter().zip(text.split('/').skip(1)) {
@@ -88,6 +84,17 @@ impl Rewrite {
     pub fn as_str(&self) -> &str {
         &self.text
     }
+}
+
+/// Returns the number of segments before the open end of a pattern, if it is that of the template.
+fn tail_position(tail: &Tail, pattern: &Pattern) -> Result<usize, RewriteError> {
+    if pattern.tail() == Some(tail) {
+        return Ok(pattern.segments().len());
+    }
+    Err(RewriteError::Unknown(match tail {
+        Tail::Rest(name) => format!("{{{name}+}}").into(),
+        Tail::Subtree => "**".into(),
+    }))
 }
 
 fn parse_part(segment: &Segment, raw: &str, pattern: &Pattern) -> Result<Part, RewriteError> {

@@ -73,7 +73,11 @@ impl Readings {
         let segments = path.strip_prefix('/').unwrap_or(path).split('/');
         let mut states = Vec::new();
         for (index, segment) in segments.clone().enumerate() {
-            states.push(is_read(index).then(|| SegmentState::all(segment, false, &mut budget)));
+            states.push(if is_read(index) {
+                Some(SegmentState::all(segment, false, &mut budget))
+            } else {
+                None
+            });
             if budget == 0 || index == most_segments {
                 return Self {
                     segments: Vec::new(),
@@ -156,17 +160,9 @@ impl SegmentState {
     /// Returns every state of a segment in which it is decoded at least once, and takes their
     /// pieces from the budget. Returns nothing and empties the budget when it does not suffice.
     fn all(segment: &str, is_decoded: bool, budget: &mut usize) -> Vec<Self> {
-        let once = if is_decoded {
-            Cow::Borrowed(segment)
-        } else {
-            decode(segment)
-        };
-        let mut states = vec![Self::new(&once, true)];
-        if has_one_form(&once) && has_one_form(segment) {
+        let mut states = Self::initial(segment, is_decoded);
+        if states.iter().all(Self::is_final) {
             return states;
-        }
-        if !is_decoded && *once != *segment {
-            states.push(Self::new(segment, false));
         }
         let mut known: HashSet<_> = states.iter().cloned().collect();
         let mut next = 0;
@@ -188,6 +184,25 @@ impl SegmentState {
         }
         states.retain(|state| state.is_decoded);
         states
+    }
+
+    /// Returns the states from which readers start: the segment decoded once, and the segment as it
+    /// is if decoding changes it.
+    fn initial(segment: &str, is_decoded: bool) -> Vec<Self> {
+        if is_decoded {
+            return vec![Self::new(segment, true)];
+        }
+        let once = decode(segment);
+        let mut states = vec![Self::new(&once, true)];
+        if *once != *segment {
+            states.push(Self::new(segment, false));
+        }
+        states
+    }
+
+    /// Returns whether no step changes the segment.
+    fn is_final(&self) -> bool {
+        self.is_decoded && self.parts.iter().all(|part| has_one_form(part))
     }
 
     /// Takes all steps until none of them changes the segment.
