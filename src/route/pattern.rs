@@ -1,6 +1,5 @@
 //! The path patterns of the route table: `/orders`, `/orders/{id}`, `/files/{rest+}`, `/admin/**`.
 
-use std::collections::HashSet;
 use std::fmt;
 
 use super::path::{decode_literal, is_dot_segment};
@@ -149,20 +148,22 @@ impl Pattern {
         let mut names = Vec::new();
         for segment in &self.segments {
             if let Segment::Param(name) = segment {
-                names.push(name);
+                push_unique(name, &mut names)?;
             }
         }
         if let Some(Tail::Rest(name)) = &self.tail {
-            names.push(name);
-        }
-        let mut seen = HashSet::new();
-        for name in names {
-            if !seen.insert(name) {
-                return Err(PatternError::ParamTwice(name.clone()));
-            }
+            push_unique(name, &mut names)?;
         }
         Ok(())
     }
+}
+
+fn push_unique<'n>(name: &'n str, names: &mut Vec<&'n str>) -> Result<(), PatternError> {
+    if names.contains(&name) {
+        return Err(PatternError::ParamTwice(name.into()));
+    }
+    names.push(name);
+    Ok(())
 }
 
 impl Segment {
