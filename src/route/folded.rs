@@ -40,7 +40,8 @@ impl FoldedPattern {
         self.has_variant_before(&self.variants, found, readings)
     }
 
-    /// Returns whether the pattern goes before `found` in some reading, if only its case is folded.
+    /// Returns the same for the pattern as it is written: no segment of it is left out, and none
+    /// cuts the path.
     pub(super) fn goes_before_as_written(&self, found: &Pattern, readings: &Readings) -> bool {
         self.has_variant_before(std::slice::from_ref(&self.as_written), found, readings)
     }
