@@ -1,4 +1,5 @@
-//! The lines of the route table: what each method of each route asks, and how two of them compare.
+//! The rules of the route table: the requirement of each method of each route, and how two of them
+//! compare.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,12 +9,12 @@ use crate::policy::Requirement;
 use crate::route::{Access, Ambiguities, Origin, Origins, Rule};
 use crate::token::Source;
 
-/// A value of the table: a route, and the requirement of one of its methods.
+/// The value of a rule in the route table: a route, and the requirement of one of its methods.
 #[derive(Clone, Debug)]
 pub struct RouteMethod {
-    /// Index into the configuration's routes.
+    /// The index into the configuration's routes.
     pub route: usize,
-    /// The authorization.
+    /// The requirement of the method.
     pub requirement: Requirement,
     callers: Arc<Callers>,
     allow: Ambiguities,
@@ -32,13 +33,14 @@ struct Callers {
 /// The pages of other origins that may send a token in a cookie.
 #[derive(Debug, PartialEq, Eq, Hash)]
 enum Pages {
-    /// All, or the route takes no token from a cookie, which alone goes along by itself.
+    /// Every page. This is also the value of a route that takes no token from a cookie: a browser
+    /// adds only cookies to a request by itself.
     Any,
-    /// Those of `cookie_origins`, and those that CORS names one by one.
+    /// The pages of `cookie_origins`, and those that the CORS settings name individually.
     These(Vec<Origin>),
 }
 
-/// The lines of the route table, in the order of the routes.
+/// Returns the rules of the route table, in the order of the routes.
 #[must_use]
 pub fn rules(routes: &[Route]) -> Vec<Rule<RouteMethod>> {
     let callers: Vec<_> = routes
@@ -131,7 +133,7 @@ impl Pages {
     }
 }
 
-/// The origins of a list; none where every page may.
+/// Returns the origins of a list; none for `any`.
 fn listed(origins: &Origins) -> &[Origin] {
     match origins {
         Origins::Any => &[],
@@ -171,7 +173,7 @@ mod tests {
     use super::super::Config;
     use super::*;
 
-    /// Whether the second route of a file admits every caller that the first admits.
+    /// Returns whether the second route of a file admits every caller that the first admits.
     fn admits(first: &str, second: &str) -> bool {
         let issuer = |name: &str| {
             format!(

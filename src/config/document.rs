@@ -1,22 +1,22 @@
-//! What a file says: TOML as a tree in which every key and value knows its place.
+//! The content of a file: TOML as a tree in which every key and value has its position.
 
 use toml::de::{DeTable, DeValue};
 
 use super::problem::Problem;
 use super::source::Span;
 
-/// A value and where it stands.
+/// A value with its position.
 #[derive(Clone, Debug)]
 pub(super) struct Value {
     pub(super) span: Span,
     pub(super) kind: Kind,
 }
 
-/// What a value is.
+/// The content of a value, by its type.
 #[derive(Clone, Debug)]
 pub(super) enum Kind {
     Text(String),
-    /// `None` for one that 64 bits do not hold.
+    /// `None` for a number that does not fit in 64 bits.
     Integer(Option<i64>),
     Float,
     Flag(bool),
@@ -25,10 +25,10 @@ pub(super) enum Kind {
     Table(Table),
 }
 
-/// A table: its entries in the order of the file.
+/// A table, with its entries in the order of the file.
 #[derive(Clone, Debug)]
 pub(super) struct Table {
-    /// Of its header, or of the whole inline table.
+    /// The position of the header, or of the whole inline table.
     pub(super) span: Span,
     pub(super) entries: Vec<KeyValue>,
 }
@@ -55,7 +55,7 @@ impl Table {
 }
 
 impl Value {
-    /// What a value is, for "…, not an integer".
+    /// The type of the value in words, for messages such as "…, not an integer".
     pub(super) fn name(&self) -> &'static str {
         match &self.kind {
             Kind::Text(_) => "a string",
@@ -68,8 +68,8 @@ impl Value {
         }
     }
 
-    /// The value as JSON, for a key set that is written as TOML. `None` for what JSON or a key set
-    /// cannot hold.
+    /// Converts the value to JSON, for a key set that is written as TOML. Returns `None` for types
+    /// that JSON or a key set cannot hold.
     pub(super) fn to_json(&self) -> Option<serde_json::Value> {
         Some(match &self.kind {
             Kind::Text(text) => text.as_str().into(),
@@ -89,8 +89,8 @@ impl Value {
     }
 }
 
-/// Parses the text of one file. The parser recovers, so that several errors of syntax are found at
-/// once.
+/// Parses the text of one file. The parser recovers from errors of syntax, so that several of them
+/// are reported at once.
 pub(super) fn parse(file: usize, text: &str) -> (Table, Vec<Problem>) {
     let (table, errors) = DeTable::parse_recoverable(text);
     let problems = errors
@@ -105,8 +105,8 @@ pub(super) fn parse(file: usize, text: &str) -> (Table, Vec<Problem>) {
     (table_of(file, span, table.get_ref()), problems)
 }
 
-/// Parses one value that the program itself holds, such as a default; every part of it stands at
-/// `span`.
+/// Parses one value that is part of the program, such as a default. Every part of it gets the
+/// position `span`.
 pub(super) fn literal(text: &str, span: Span) -> Option<Value> {
     let value = DeValue::parse(text).ok()?;
     let mut value = value_of(span.file, value.span(), value.get_ref());

@@ -1,4 +1,4 @@
-//! The paths of a configuration: their content when it was read, and whether that has changed.
+//! The paths of a configuration: their content when they were read, and whether it has changed.
 
 use std::ffi::OsString;
 use std::fs::{self, File, Metadata};
@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 
 use aws_lc_rs::digest;
 
-/// Bytes of one file: a configuration, key set or certificate bundle beyond it is some other file.
+/// The limit on the bytes of one file. No configuration, key set or certificate bundle is as large.
 pub(super) const MAX_FILE_BYTES: u64 = 16 << 20;
 
-/// A path that a configuration was read from, and what was there then.
+/// A path that a configuration was read from, with the content that it had then.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReadFile {
     path: PathBuf,
@@ -44,7 +44,7 @@ pub(super) struct Stamp {
     is_file: bool,
 }
 
-/// Why a file cannot be read.
+/// The reason why a file cannot be read.
 pub(super) enum ReadError {
     Io(io::Error),
     TooLong,
@@ -64,8 +64,9 @@ impl ReadFile {
         &self.path
     }
 
-    /// Looks again, and returns whether there is something else than at the last look, or when it
-    /// was read. A file that was touched, or replaced by one of the same content, is the same.
+    /// Reads the path again, and returns whether its content differs from that of the last look, or
+    /// of the first reading. A file that was only touched, or replaced by one with the same
+    /// content, does not differ.
     pub fn look(&mut self) -> bool {
         let now = self.now();
         let is_other = match (&self.found, &now) {
@@ -132,9 +133,9 @@ impl Stamp {
     }
 }
 
-/// Reads a file from one descriptor, so that a rename in between makes no mixture.
+/// Reads a file from one descriptor, so that a concurrent rename cannot mix two contents.
 pub(super) fn read(path: &Path) -> (Found, Result<Vec<u8>, ReadError>) {
-    // Before the file is opened: what can be stated may not be readable.
+    // Taken before the file is opened, because a file may have metadata and still be unreadable.
     let mut stamp = Stamp::of(path);
     match read_into(path, &mut stamp) {
         Ok((stamp, bytes)) => {
@@ -173,11 +174,11 @@ fn read_into(path: &Path, stamp: &mut Option<Stamp>) -> Result<(Stamp, Vec<u8>),
     Ok((opened, bytes))
 }
 
-/// Returns the names of the directory's files that fit the last part of a path, in their order. A
-/// directory that is not there has none: the pattern says "whatever is there".
+/// Returns the names of the directory's files that match the last component of a path, sorted. A
+/// directory that does not exist has none: a pattern may match no file.
 ///
 /// # Errors
-/// If the directory cannot be read.
+/// Returns an error if the directory cannot be read.
 pub(super) fn names(pattern: &Path) -> io::Result<Vec<OsString>> {
     let name = pattern
         .file_name()
@@ -204,7 +205,7 @@ pub(super) fn names(pattern: &Path) -> io::Result<Vec<OsString>> {
     Ok(found)
 }
 
-/// Whether a name fits a pattern in which `*` stands for any characters.
+/// Returns whether a name matches a pattern in which `*` stands for any characters.
 fn star_match(pattern: &str, name: &str) -> bool {
     let Some((head, tail)) = pattern.split_once('*') else {
         return pattern == name;

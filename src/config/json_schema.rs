@@ -1,7 +1,8 @@
-//! The JSON Schema (draft 2020-12) of `gateway.toml`, for editors: written from the catalogue.
+//! The JSON Schema (draft 2020-12) of `gateway.toml`, for editors. It is generated from the schema
+//! tables.
 //!
-//! It is narrower than nothing and wider than [`super::Config::load`]: it knows keys, types and
-//! words, but not what parts must be to each other.
+//! It checks keys, types and words, but not the conditions between them: it refuses no valid file,
+//! and accepts some files that [`super::Config::load`] refuses.
 
 use serde_json::{Map, Value, json};
 
@@ -9,7 +10,7 @@ use super::document;
 use super::schema::{Absent, FILE, Key, Kind, TABLES, Table};
 use super::source::Span;
 
-/// The schema.
+/// Returns the JSON Schema of the configuration file.
 #[must_use]
 pub fn schema() -> Value {
     let mut schema = table_schema(&FILE);
@@ -32,8 +33,8 @@ pub fn schema() -> Value {
     schema
 }
 
-/// The name of a table's definition: its path, without the characters that a reference would have
-/// to escape.
+/// Returns the name of a table's definition: its path, without the characters that a reference
+/// would have to escape.
 fn definition(path: &str) -> String {
     path.replace("[]", "").replace(".*", "")
 }
@@ -69,7 +70,7 @@ fn key_schema(key: &Key) -> Value {
     let mut schema = kind_schema(key.kind);
     if let Some(object) = schema.as_object_mut() {
         object.insert("description".into(), key.doc.into());
-        // Structural keys have a header as their example, which is no value.
+        // The example of a structural key is a table header, which is no value.
         if let Some(example) = json_of(key.example) {
             object.insert("examples".into(), json!([example]));
         }
@@ -134,7 +135,7 @@ fn kind_schema(kind: Kind) -> Value {
     }
 }
 
-/// What is used in several places and has no table.
+/// The definitions that several keys use and that are no tables.
 fn shared_definitions() -> [(String, Value); 6] {
     let measure = |units: &str| {
         let pattern = format!("^(0|[0-9]+ ?({units}))$");
@@ -178,7 +179,7 @@ fn list(items: Value) -> Value {
     json!({ "type": "array", "minItems": 1, "items": items })
 }
 
-/// An object with one member and no other.
+/// Returns the schema of an object with one member and no other.
 fn only(name: &str, value: Value) -> Value {
     json!({
         "type": "object",
@@ -230,7 +231,7 @@ mod tests {
         }
     }
 
-    /// As much of a validator as the schema needs; patterns aside.
+    /// A partial validator: it supports what the schema uses, except for patterns.
     fn accepts(root: &Value, schema: &Value, value: &Value) -> bool {
         let holds = |(word, rule): (&String, &Value)| match word.as_str() {
             "$ref" => accepts(

@@ -1,28 +1,28 @@
-//! Symbolic links, followed by hand, so that one reading takes all of its files from one
-//! generation.
+//! Resolves symbolic links itself, so that one reading takes all of its files from one generation.
 //!
-//! A ConfigMap of Kubernetes is a folder whose files all lead through one link, `..data`, to the
-//! folder of a generation, and an update swaps that link; releases with a link `current` are the
-//! same. A reader that resolves each path anew takes the first files from one generation and the
-//! others from the next.
+//! A ConfigMap of Kubernetes is a directory whose files all lead through one link, `..data`, to the
+//! directory of a generation; an update swaps that link. Deployments with a link `current` to a
+//! release work the same way. A reader that resolves each path anew can take the first files from
+//! one generation and the others from the next.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-/// Links on the way to one file that are followed; the kernel follows no more.
+/// The limit on the links that are followed for one file; the kernel has the same limit.
 const MAX_LINKS: usize = 40;
 
-/// The target of each entry when it was first met: for a link its target, for any other entry none.
+/// The target of each path component when it was first resolved; `None` for a component that is no
+/// link.
 #[derive(Debug, Default)]
 pub struct Links {
     met: BTreeMap<PathBuf, Option<PathBuf>>,
 }
 
 impl Links {
-    /// Returns every entry of a directory whose change is a change of `file`: the links on the way
-    /// to it, the directory it is in, and itself. Which of the path's parts are links is for the
-    /// deployment to choose: the file, `..data`, or `current`.
+    /// Returns every directory entry whose change can change `file`: the links on the way to it,
+    /// the directory that holds it, and the file itself. Any component of the path may be a link,
+    /// depending on the deployment: the file, `..data`, or `current`.
     pub fn way(&mut self, file: &Path) -> Vec<PathBuf> {
         let mut rest = reversed(&std::path::absolute(file).unwrap_or_else(|_| file.to_owned()));
         let mut entries = Vec::new();
@@ -48,12 +48,12 @@ impl Links {
         entries
     }
 
-    /// Returns the path of a file without links.
+    /// Returns the path of a file with all links resolved.
     pub(super) fn real(&mut self, file: &Path) -> PathBuf {
         self.way(file).pop().unwrap_or_else(|| file.to_owned())
     }
 
-    /// Returns whether a link that was met leads elsewhere now, or a link is where none was.
+    /// Returns whether a link that was resolved now leads elsewhere, or an entry has become a link.
     pub(super) fn have_moved(&self) -> bool {
         self.met
             .iter()
@@ -61,7 +61,7 @@ impl Links {
     }
 
     fn target(&mut self, entry: &Path) -> Option<PathBuf> {
-        // Links there (`/proc/self/fd/0`) are the kernel's, and their targets are no paths.
+        // The kernel shows links there (`/proc/self/fd/0`) whose targets are no paths.
         if entry.starts_with("/proc") {
             return None;
         }

@@ -1,4 +1,5 @@
-//! From files to one document: reading, includes, and the account of what was read.
+//! Reads the files of a configuration, merges includes into one document, and records what was
+//! read.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
@@ -17,10 +18,11 @@ use super::schema;
 use super::source::{SourceFile, Span};
 use super::suggestion::unknown_key;
 
-/// What an included file may hold.
+/// The top-level keys that an included file may hold.
 const INCLUDABLE: [&str; 4] = ["issuers", "upstreams", "routes", "groups"];
 
-/// What every part of the lowering shares: the files read and the problems found so far.
+/// The state that all parts of the lowering share: the files that were read, and the problems and
+/// notes found so far.
 #[derive(Debug)]
 pub(super) struct Context {
     problems: RefCell<Vec<Problem>>,
@@ -32,19 +34,19 @@ pub(super) struct Context {
 
 #[derive(Debug)]
 struct Files {
-    /// Those that places refer to.
+    /// The sources that spans refer to, by index.
     sources: Vec<SourceFile>,
-    /// Every path that was looked at, in that order.
+    /// Every path that was read or listed, in that order.
     visited: Vec<Visited>,
     known: HashSet<PathBuf>,
     contents: Vec<u8>,
 }
 
-/// A path that was looked at.
+/// A path that was read or listed.
 #[derive(Debug)]
 struct Visited {
     path: PathBuf,
-    /// The same without links.
+    /// The path with all symbolic links resolved.
     real: PathBuf,
     found: Found,
 }
@@ -52,15 +54,15 @@ struct Visited {
 /// The result of comparing the files before and after reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stillness {
-    /// They are as they were read.
+    /// The files are unchanged since they were read.
     Still,
-    /// All are of one generation, and a link leads to another by now.
+    /// All contents are of one generation, but a symbolic link leads to another one now.
     Moved,
-    /// A file was changed: what was read may be of two generations.
+    /// A file was changed, so that the contents may be of two generations.
     Changed,
 }
 
-/// What is left of a context when all is lowered.
+/// The parts of a context that remain after the lowering.
 pub(super) struct Account {
     pub(super) files: Vec<ReadFile>,
     pub(super) hash: Box<str>,
@@ -89,7 +91,8 @@ impl Context {
         Self { stand_ins, ..self }
     }
 
-    /// Whether keys and certificates of others come in the place of those that files hold.
+    /// Returns whether stand-ins replace the keys and certificates that files hold, as in
+    /// `scopegate dev`.
     pub(super) fn has_stand_ins(&self) -> bool {
         self.stand_ins
     }
@@ -110,7 +113,7 @@ impl Context {
         self.problems.borrow().len()
     }
 
-    /// Adds a text that was not read from a file.
+    /// Adds a text that was not read from a file. Returns its index.
     pub(super) fn add_source(&self, name: &str, text: &str) -> usize {
         let mut files = self.files.borrow_mut();
         files.contents.extend_from_slice(text.as_bytes());
@@ -118,7 +121,7 @@ impl Context {
         files.sources.len() - 1
     }
 
-    /// Reads a file of the configuration language.
+    /// Reads a file of the configuration language. Returns its index.
     pub(super) fn read_source(&self, path: &Path) -> Result<usize, String> {
         let text = self.read(path)?;
         if text.trim().is_empty() {
@@ -131,17 +134,17 @@ impl Context {
         Ok(files.sources.len() - 1)
     }
 
-    /// Reads a file that the value at `span` names, relative to the file that the value stands in.
+    /// Reads a file that the value at `span` names, relative to the file in which the value stands.
     pub(super) fn read_named(&self, span: Span, path: &str) -> Result<String, String> {
         self.read(&self.path_named(span, path))
     }
 
-    /// The path that the value at `span` names.
+    /// Returns the path that the value at `span` names.
     pub(super) fn path_named(&self, span: Span, path: &str) -> PathBuf {
         self.beside(span.file, path)
     }
 
-    /// Whether a path was read, under this name or another.
+    /// Returns whether a path was read, under this name or another.
     pub(super) fn has_read(&self, path: &Path) -> bool {
         let path = identity(path);
         self.files
@@ -175,7 +178,7 @@ impl Context {
         })
     }
 
-    /// The names that fit a path with a star.
+    /// Returns the names that match a path with a star.
     fn names(&self, path: &Path) -> io::Result<Vec<OsString>> {
         let real = self.links.borrow_mut().real(path);
         let names = files::names(&real);
@@ -187,8 +190,8 @@ impl Context {
         names
     }
 
-    /// Notes a path whose change is a change of the configuration: what is missing now may come.
-    /// `false` when it was noted before.
+    /// Records a path whose change is a change of the configuration. A missing file is recorded
+    /// too, because it may appear. Returns `false` if the path was recorded before.
     fn visit(&self, visited: Visited) -> bool {
         let mut files = self.files.borrow_mut();
         let new = files.known.insert(visited.path.clone());
@@ -198,8 +201,8 @@ impl Context {
         new
     }
 
-    /// Whether the files are as they were when they were read. One file alone is read from one
-    /// descriptor, and so is of one generation by itself.
+    /// Compares the files with their state when they were read. A single file is always of one
+    /// generation, because it is read from one descriptor.
     pub(super) fn stillness(&self) -> Stillness {
         let files = self.files.borrow();
         let is_changed = |visited: &Visited| visited.found.has_changed(&visited.real);
@@ -246,8 +249,8 @@ impl Context {
         Problems::new(files.sources, read, self.problems.into_inner())
     }
 
-    /// The one problem of files that changed in each of so many readings: what else they seem to
-    /// have may be of the mixture.
+    /// Returns the one problem of files that changed in each of `readings` readings. Other problems
+    /// are dropped: they may come from a mixture of two generations.
     pub(super) fn into_restlessness(self, readings: usize) -> Problems {
         self.problems.replace(vec![
             Problem::without_span(format!("the files changed in each of {readings} readings"))
@@ -281,7 +284,7 @@ impl Visited {
     }
 }
 
-/// The system's reason without Rust's `(os error 2)`.
+/// Returns the system's reason without Rust's suffix `(os error 2)`.
 fn reason(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::NotFound => "there is no such file".into(),
@@ -291,7 +294,8 @@ fn reason(error: &io::Error) -> String {
     }
 }
 
-/// The document of a file and all that it includes, merged. Problems are left in the context.
+/// Returns the document of a file, with everything that it includes merged in. Problems are added
+/// to the context.
 pub(super) fn document(context: &Context, file: usize) -> Table {
     let mut root = parse(context, file);
     let Some(include) = root.get("include").cloned() else {
@@ -322,7 +326,7 @@ pub(super) fn document(context: &Context, file: usize) -> Table {
     root
 }
 
-/// What makes two names one file.
+/// Returns the path by which two names of the same file are recognized.
 fn identity(path: &Path) -> PathBuf {
     fs::canonicalize(path).unwrap_or_else(|_| path.into())
 }
@@ -335,7 +339,8 @@ fn parse(context: &Context, file: usize) -> Table {
     table
 }
 
-/// The patterns of `include`. Their types are the reader's to complain of, when the rest is read.
+/// Returns the patterns of `include`. Items of a wrong type are skipped here; the reader reports
+/// them when it reads the key.
 fn patterns(include: &KeyValue) -> Vec<(Span, String)> {
     let values = match &include.value.kind {
         Kind::List(items) => items.as_slice(),
@@ -348,8 +353,8 @@ fn patterns(include: &KeyValue) -> Vec<(Span, String)> {
     values.iter().filter_map(text).collect()
 }
 
-/// The files that a pattern names, in the order of their names. Only the last component may hold
-/// stars.
+/// Returns the files that a pattern names, in the order of their names. Only the last component may
+/// hold stars.
 fn matches(context: &Context, (span, pattern): &(Span, String)) -> Vec<PathBuf> {
     let path = context.beside(span.file, pattern);
     let name = path
@@ -383,7 +388,7 @@ fn matches(context: &Context, (span, pattern): &(Span, String)) -> Vec<PathBuf> 
     }
 }
 
-/// Takes what an included file may hold into the document.
+/// Merges the content of an included file into the document.
 fn merge(context: &Context, root: &mut Table, included: Table) {
     for entry in included.entries {
         if INCLUDABLE.contains(&entry.key.as_str()) {
@@ -410,7 +415,8 @@ fn merge_entry(root: &mut Table, entry: KeyValue) {
     match (&mut known.value.kind, entry.value.kind) {
         (Kind::List(known), Kind::List(more)) => known.extend(more),
         (Kind::Table(known), Kind::Table(more)) => known.entries.extend(more.entries),
-        // One of the two is not what the key asks for. Let the reader see that one.
+        // One of the two has the wrong type. It stays in the document, so that the reader reports
+        // it.
         (Kind::List(_) | Kind::Table(_), other) => {
             known.value = Value {
                 kind: other,
@@ -421,8 +427,8 @@ fn merge_entry(root: &mut Table, entry: KeyValue) {
     }
 }
 
-/// Leaves the first of each name, and reports the others. Once for all files: each may define a
-/// part of the names.
+/// Keeps the first definition of each name and reports the others. Runs once for all files, because
+/// each of them may define some of the names.
 fn refuse_twice(context: &Context, root: &mut Table) {
     for entry in root
         .entries
@@ -529,7 +535,7 @@ mod tests {
             ("a = 1", "b = 1")
         );
         assert_eq!(context.stillness(), Stillness::Moved);
-        // The kubelet removes what is not in force any more.
+        // The kubelet removes the generation that is no longer in use.
         fs::remove_dir_all(root.join("..1")).unwrap();
         assert!(context.read(&root.join("old.toml")).is_err());
         assert_eq!(context.stillness(), Stillness::Changed);

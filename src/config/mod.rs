@@ -1,9 +1,9 @@
-//! Text to valid values.
+//! Parses and validates the configuration, `gateway.toml`.
 //!
-//! The document is what the file says, with spans; [`Config`] is what is valid, and its types
-//! cannot hold anything else; all problems of a file are found at once. Parsing of single values
-//! lives with their types in the other rooms: here are only places in the file and what the parts
-//! must be to each other.
+//! The document is the content of the files, with the position of each key and value. [`Config`] is
+//! the valid configuration; its types cannot hold an invalid one. All problems of all files are
+//! found in one pass. Single values are parsed by their types in the other modules; this module
+//! knows their positions in the file and the conditions between them.
 
 mod access;
 mod document;
@@ -53,8 +53,8 @@ use crate::route::{
 use crate::token::{ForwardedClaim, Rules, Source};
 use crate::upstream;
 
-/// The most readings, at once, of files that change while they are read. A swapped link is one
-/// change.
+/// The greatest number of readings for one load, when files change while they are read. A symbolic
+/// link that is swapped counts as one change.
 const MAX_READINGS: usize = 5;
 
 /// A valid configuration.
@@ -73,27 +73,29 @@ pub struct Config {
     pub token_cache: TokenCache,
     /// `[reload]`
     pub reload: Reload,
-    /// `[errors]`: what refused clients are told.
+    /// `[errors]`: the detail of the error messages for refused clients.
     pub errors: ErrorDetail,
     /// `[log]`
     pub log: Log,
     /// `[dev]`
     pub dev: Dev,
-    /// Every path whose change is a change of the configuration: the file itself, includes and
-    /// their patterns, key sets, certificates, secrets.
+    /// Every path whose change changes the configuration: the file itself, includes and their
+    /// patterns, key sets, certificates, secrets.
     pub files: Vec<ReadFile>,
-    /// Hexadecimal SHA-256 over the contents of all files: what `scopegate_config_info` shows.
+    /// The SHA-256 of the contents of all files, in hexadecimal, as `scopegate_config_info` shows
+    /// it.
     pub hash: Box<str>,
-    /// What is allowed but worth a look, such as `audience = "any"`; rendered.
+    /// Remarks on settings that are valid but deserve attention, such as `audience = "any"`;
+    /// rendered, one per line.
     pub notes: Vec<String>,
 }
 
 impl Config {
-    /// Reads a configuration and all that it names, again where its files change meanwhile: what is
-    /// read is of one generation.
+    /// Reads a configuration and every file that it names. Reads them again when one of them
+    /// changes meanwhile, so that all contents belong to one generation.
     ///
     /// # Errors
-    /// Every problem of every file, at once.
+    /// Returns every problem of every file.
     pub fn load(path: &Path, overrides: &Overrides) -> Result<Self, Problems> {
         let mut left = MAX_READINGS;
         loop {
@@ -107,8 +109,8 @@ impl Config {
             };
             left -= 1;
             match (context.stillness(), left) {
-                // A generation whole, at worst the one before the last: the next look at the files
-                // finds the swap of the link.
+                // All contents are of one generation, at worst the one before the current: the next
+                // look at the files notices that the link was swapped.
                 (Stillness::Still, _) | (Stillness::Moved, 0) => return Self::of(context, lowered),
                 (Stillness::Changed, 0) => return Err(context.into_restlessness(MAX_READINGS)),
                 (Stillness::Moved | Stillness::Changed, _) => {}
@@ -116,11 +118,11 @@ impl Config {
         }
     }
 
-    /// The configuration of a text. What it names is read relative to `name`, as if the text were
-    /// that file's.
+    /// Parses the text of a configuration. Files that it names are read relative to `name`, as if
+    /// the text were the content of that file.
     ///
     /// # Errors
-    /// Every problem, at once.
+    /// Returns every problem.
     pub fn parse(text: &str, name: &str) -> Result<Self, Problems> {
         let context = load::Context::new();
         let file = context.add_source(name, text);
@@ -128,7 +130,7 @@ impl Config {
         Self::of(context, lowered)
     }
 
-    /// The configuration that was lowered without problems, and the account of its files.
+    /// Returns the configuration if it was lowered without problems, with the record of its files.
     fn of(context: load::Context, lowered: Option<lower::Lowered>) -> Result<Self, Problems> {
         let Some(lowered) = lowered.filter(|_| !context.has_problems()) else {
             return Err(context.into_problems());
@@ -151,43 +153,45 @@ impl Config {
     }
 }
 
-/// Lowers a file and all that it includes; problems are left in the context.
+/// Lowers a file and everything that it includes. Problems are added to the context.
 fn lower_document(
     context: &load::Context,
     file: usize,
     overrides: &Overrides,
 ) -> Option<lower::Lowered> {
     let document = load::document(context, file);
-    // The meaning of a broken text could only be guessed, and problems of guesses do not help.
+    // Without a valid syntax the meaning could only be guessed, and problems that follow from a
+    // guess do not help.
     if context.has_problems() {
         return None;
     }
     Some(lower::lower(context, &document, overrides))
 }
 
-/// Listeners, limits and deadlines.
+/// `[server]`: listeners, limits and deadlines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Server {
-    /// Where requests are taken; never empty, no two alike.
+    /// The listeners; never empty, no two with the same address.
     pub listeners: Vec<Listener>,
     /// The admin listener; `None` for `admin = "off"`.
     pub admin: Option<SocketAddr>,
-    /// The names that the admin listener may be asked by, besides addresses and `localhost`;
-    /// without ports.
+    /// The host names, without ports, that the admin listener accepts besides IP addresses and
+    /// `localhost`.
     pub admin_hosts: Vec<Box<str>>,
     /// Worker threads; at least 1.
     pub workers: usize,
-    /// How long connections may finish after SIGTERM.
+    /// The time that connections get to finish after SIGTERM.
     pub drain: Duration,
-    /// Where the next gateway asks for the listening sockets of this one.
+    /// The path of the Unix socket on which a successor process asks for the listening sockets.
     pub handover: Option<PathBuf>,
-    /// What `/readyz` asks for.
+    /// The condition under which `/readyz` reports that the gateway is ready.
     pub ready: Ready,
-    /// How clients reach the gateway, without a slash at the end.
+    /// The URL under which clients reach the gateway, without a slash at the end.
     pub public_url: Option<Url>,
-    /// The proxies before the gateway, whose word of where a request came from is taken.
+    /// The proxies in front of the gateway whose statements about the origin of a request are
+    /// trusted.
     pub trusted_proxies: TrustedProxies,
-    /// How upstreams are told where a request came from.
+    /// The fields that tell upstreams the origin of a request.
     pub forwarded: ForwardedFields,
     /// `[server.timeouts]`
     pub timeouts: Timeouts,
@@ -197,33 +201,35 @@ pub struct Server {
     pub http2: Http2,
 }
 
-/// The fields in which upstreams are told where a request came from.
+/// The fields that tell upstreams the origin of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ForwardedFields {
     /// `X-Forwarded-For`, `-Proto`, `-Host` and `-Port`.
     Common,
     /// `Forwarded` (RFC 7239).
     Standard,
-    /// All of them.
+    /// Both kinds.
     Both,
 }
 
-/// Where requests are taken, and how.
+/// A listener: an address, and how connections to it begin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listener {
     /// The address.
     pub address: Address,
-    /// TLS, where it is spoken.
+    /// The TLS settings; `None` for a listener without TLS.
     pub tls: Option<Acceptor>,
-    /// The networks whose connections begin with a PROXY header, and no others do.
+    /// The networks whose connections begin with a PROXY header. Connections from elsewhere have
+    /// none.
     pub proxy_protocol_from: Vec<ipnet::IpNet>,
-    /// The mode of the file of a Unix-domain socket.
+    /// The file mode of a Unix-domain socket.
     pub unix_mode: u32,
 }
 
 impl Server {
-    /// Whether `[::]` is for IPv6 alone: where a listener, the admin's included, has its port for
-    /// IPv4. By itself it is for both families, as far as the system is for that.
+    /// Returns whether `[::]` accepts IPv6 connections only: this is so when another listener, the
+    /// admin listener included, has the same port on IPv4. Otherwise `[::]` accepts both families,
+    /// as far as the system supports it.
     #[must_use]
     pub fn is_for_ipv6_alone(&self, address: &Address) -> bool {
         let Address::Ip(address) = address else {
@@ -244,8 +250,8 @@ impl Server {
             && all.into_iter().any(|other| is_ipv4(&other))
     }
 
-    /// Takes requests at these addresses and no others, as the first listener does: what goes
-    /// before the file.
+    /// Replaces all listeners with listeners on these addresses, which have the other settings of
+    /// the first listener. Used for addresses that override the file.
     pub fn readdress(&mut self, addresses: &[SocketAddr]) {
         let Some(first) = self.listeners.first().cloned() else {
             return;
@@ -258,10 +264,10 @@ impl Server {
     }
 }
 
-/// What `/readyz` asks for besides listening with a configuration.
+/// The condition, besides listening with a configuration, under which `/readyz` reports ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ready {
-    /// Each issuer was tried once.
+    /// The keys of each issuer were fetched, or the fetch was tried, at least once.
     Tried,
     /// Each issuer has keys.
     Keys,
@@ -276,130 +282,132 @@ pub struct Timeouts {
     pub idle: Duration,
     /// Between two pieces of a body, in either direction.
     pub idle_body: Duration,
-    /// For a whole request, from its head to the end of its response; none by default.
+    /// For a whole request, from its head to the end of its response; `None` for no limit, the
+    /// default.
     pub request: Option<Duration>,
-    /// For a WebSocket on which neither side says anything.
+    /// For a WebSocket on which neither side sends anything.
     pub tunnel: Duration,
-    /// For a connection as a whole, give or take a tenth; none by default.
+    /// For a connection as a whole, plus or minus a tenth; `None` for no limit, the default.
     pub connection_age: Option<Duration>,
 }
 
-/// `[server.http2]`: bounds of client connections that speak HTTP/2.
+/// `[server.http2]`: limits of client connections that use HTTP/2.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Http2 {
-    /// Streams that a client may have open.
+    /// Streams that a client may have open at a time.
     pub streams: u32,
-    /// Bytes that a client may send on a stream before they are taken.
+    /// Bytes that a client may send on a stream before the gateway has consumed them.
     pub stream_window: u32,
-    /// Bytes that a client may send on all streams of a connection.
+    /// Bytes that a client may send on all streams of a connection before they are consumed.
     pub connection_window: u32,
-    /// Streams that a client may reset before they are looked at.
+    /// Streams that a client may reset before the gateway has processed them.
     pub pending_resets: usize,
-    /// Streams that a client may make the gateway reset.
+    /// Streams that the gateway has to reset because of errors of the client.
     pub error_resets: usize,
 }
 
-/// Bounds on what a client may send.
+/// `[server.limits]`: limits on the requests and connections of clients.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of a request head: 431 beyond it.
+    /// Bytes of a request head; a longer one is answered with 431.
     pub head_bytes: usize,
-    /// Fields of a request head: 431 beyond it.
+    /// Fields of a request head; more of them are answered with 431.
     pub head_fields: usize,
-    /// Bytes of a request target: 414 beyond it.
+    /// Bytes of a request target; a longer one is answered with 414.
     pub target_bytes: usize,
-    /// Bytes of a request body: 413 beyond it; none by default. Routes may differ.
+    /// Bytes of a request body; a longer one is answered with 413. `None` for no limit, the
+    /// default. Routes may have their own limit.
     pub body_bytes: Option<u64>,
-    /// Bytes of a token: 401 beyond it.
+    /// Bytes of a token; a longer one is answered with 401.
     pub token_bytes: usize,
-    /// Open client connections; accepting pauses beyond it.
+    /// Open client connections; at the limit the acceptor pauses.
     pub connections: usize,
-    /// Requests of one connection, after which it ends.
+    /// Requests of one connection; the connection closes after the last of them.
     pub connection_requests: usize,
-    /// Requests that are answered at a time: 503 beyond it.
+    /// Requests in progress at a time; further ones are answered with 503.
     pub requests: usize,
-    /// Bytes of an answer that wait for its client, of a connection of HTTP/1.1 or a stream of
-    /// HTTP/2.
+    /// Bytes of a response that are buffered for a slow client, for each HTTP/1.1 connection or
+    /// HTTP/2 stream.
     pub write_buffer: usize,
 }
 
 /// `[token_cache]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenCache {
-    /// Bytes of the shared level; 0 turns the whole cache off.
+    /// Bytes of the level that all workers share; 0 turns the whole cache off.
     pub bytes: u64,
-    /// Tokens that each worker keeps for itself.
+    /// Tokens that each worker keeps in its own level.
     pub per_worker: usize,
 }
 
 /// `[reload]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reload {
-    /// Whether files are watched; SIGHUP works in either case.
+    /// Set when the files are watched for changes; SIGHUP reloads in either case.
     pub watch: bool,
-    /// How long edits must have settled.
+    /// The time without further changes after which changed files are read.
     pub settle: Duration,
 }
 
-/// What the bearer of a genuine token is told when it is refused.
+/// The detail of the error message for a client whose genuine token is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorDetail {
-    /// Which check failed.
+    /// The message names the check that failed.
     Full,
-    /// The error code of RFC 6750 §3.1 alone.
+    /// The message holds the error code of RFC 6750 §3.1 alone.
     Minimal,
 }
 
 /// `[log]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Log {
-    /// The gateway's own events.
+    /// The level of the gateway's own events.
     pub level: tracing::Level,
-    /// Which requests get a line on standard output.
+    /// The requests that get a line in the access log, on standard output.
     pub access: AccessLog,
 }
 
-/// Which requests get a line in the access log.
+/// The requests that get a line in the access log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AccessLog {
-    /// None.
+    /// No request.
     Off,
-    /// Those that the gateway refused.
+    /// Requests that the gateway refused.
     Refusals,
-    /// All.
+    /// Every request.
     All,
 }
 
-/// `[dev]`: read by `scopegate dev` alone.
+/// `[dev]`: settings that only `scopegate dev` reads.
 #[derive(Clone, Debug, Default)]
 pub struct Dev {
-    /// `[dev.clients.<id>]`: clients of the embedded issuer besides `dev`.
+    /// `[dev.clients.<id>]`: clients of the embedded issuer, in addition to `dev`.
     pub clients: Vec<DevClient>,
 }
 
-/// A client of the embedded issuer.
+/// A client of the embedded issuer of `scopegate dev`.
 #[derive(Clone, Debug)]
 pub struct DevClient {
     /// Its `client_id`.
     pub id: Box<str>,
     /// Its secret.
     pub secret: Secret,
-    /// What it may have; `None` for every scope that the routes name.
+    /// The scopes that the client may obtain; `None` for every scope that the routes name.
     pub scopes: Option<Vec<crate::policy::Scope>>,
 }
 
-/// A text that appears in no log.
+/// A secret text. Its `Debug` output does not show it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Box<str>);
 
 impl Secret {
-    /// Keeps a text secret.
+    /// Wraps a text.
     #[must_use]
     pub fn new(text: &str) -> Self {
         Self(text.into())
     }
 
-    /// The text, for the one comparison or message it is for.
+    /// Returns the text. Callers use it for one comparison or message, and never log it.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
@@ -415,73 +423,75 @@ impl std::fmt::Debug for Secret {
 /// `[issuers.<name>]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Issuer {
-    /// Name, `iss`, keys.
+    /// The name, the `iss` and the keys.
     pub entry: issuer::IssuerSettings,
-    /// What its tokens must say.
+    /// The conditions on the claims of the issuer's tokens.
     pub rules: Rules,
 }
 
-/// One route, with its group's and the defaults' settings worked in.
+/// A route. The settings of its group and of `[defaults]` are already applied.
 #[derive(Clone, Debug)]
 pub struct Route {
-    /// The host it is for; `None` for every host that no other route names.
+    /// The host that the route serves; `None` for every host that no other route names.
     pub host: Option<HostPattern>,
-    /// The path as clients write it: the group's prefix and the route's own path.
+    /// The path as clients write it: the prefix of the group and the path of the route.
     pub pattern: Pattern,
-    /// Its methods and what each asks; never empty, no method twice.
+    /// The methods with the requirement of each; never empty, no method twice.
     pub methods: Vec<(MethodPattern, Requirement)>,
-    /// The name of its upstream.
+    /// The name of the upstream.
     pub upstream: Arc<str>,
-    /// The group's prefix, when it is stripped before forwarding: so many segments are cut, and
-    /// nothing else.
+    /// The prefix of the group, if it is removed before forwarding: as many segments as the prefix
+    /// has are cut, and nothing else is changed.
     pub strip: Option<Box<str>>,
-    /// The names of the issuers whose tokens it takes, each tenant by itself; empty only when every
-    /// method is public.
+    /// The names of the issuers whose tokens the route accepts, each tenant by itself. Empty only
+    /// if every method is public.
     pub issuers: Vec<Arc<str>>,
-    /// Where its token is looked for; never empty.
+    /// The places in a request that may hold the token; never empty.
     pub token_from: Vec<Source>,
-    /// Whether the upstream gets the token: `None` for one in `Authorization` and no other.
+    /// Set if the file says whether the token is forwarded to the upstream. `None` forwards a token
+    /// from `Authorization` and no other.
     pub forward_token: Option<bool>,
-    /// Whether the upstream gets an `Authorization` that was not judged.
+    /// Set if the upstream gets an `Authorization` field that the gateway did not verify.
     pub forward_authorization: bool,
-    /// The origins whose pages may use a token in a cookie, beside the route's own and those of its
-    /// CORS.
+    /// The origins whose pages may use a token in a cookie, in addition to the origin of the route
+    /// itself and the origins of its CORS settings.
     pub cookie_origins: Option<Origins>,
-    /// The protected resource that it is part of, where clients can be told (RFC 9728 §1.2).
+    /// The protected resource that the route is a part of, if clients can discover it (RFC 9728
+    /// §1.2).
     pub resource: Option<Url>,
-    /// The claims its upstream gets.
+    /// The claims that the upstream gets in request fields.
     pub forward: Vec<ForwardedClaim>,
-    /// The ambiguities of paths it lets through.
+    /// The ambiguities of paths that the route lets through.
     pub allow: Ambiguities,
-    /// The differences that its upstream tells apart, so that no request is refused for a path that
-    /// is like the route's.
+    /// The differences between paths that the upstream distinguishes. A request is then not refused
+    /// for a path that differs from the route's in this way alone.
     pub distinct: Distinct,
-    /// The number of its group, where a method that is not here may match a less specific path of
-    /// the group (API Gateway's way).
+    /// The number of the group, if a method that this route does not have may match a less specific
+    /// path of the group, as in API Gateway.
     pub method_fallthrough: Option<usize>,
-    /// Bytes of a request body; the server's unless the route says otherwise.
+    /// The limit on the bytes of a request body: that of the server, unless the route has its own.
     pub body_bytes: Option<u64>,
-    /// The upstream's `response_timeout`, unless the route says otherwise.
+    /// The `response_timeout` of the upstream, unless the route has its own.
     pub response_timeout: Option<Duration>,
-    /// Whether requests may become WebSockets.
+    /// Set if requests may become WebSockets.
     pub websocket: bool,
-    /// What it does to heads, and its deadlines.
+    /// The changes to heads, and the deadlines.
     pub heads: Heads,
 }
 
-/// What a route does to heads, and how long it waits for what follows them.
+/// The changes that a route makes to heads, and the deadlines for the bodies that follow.
 #[derive(Clone, Debug, Default)]
 pub struct Heads {
-    /// Changes of requests.
+    /// The header rules for requests.
     pub request: HeaderRules,
-    /// Changes of answers.
+    /// The header rules for responses.
     pub response: HeaderRules,
-    /// Which pages of other origins may read its answers.
+    /// The CORS settings: the pages of other origins that may read the responses.
     pub cors: Option<Arc<Cors>>,
-    /// The path that its upstream gets, in place of the one that came.
+    /// The path that the upstream gets instead of the client's path.
     pub rewrite: Option<Rewrite>,
-    /// For a whole request; none by default.
+    /// For a whole request; `None` for no limit, the default.
     pub request_timeout: Option<Duration>,
-    /// Between two pieces of a body: the server's, unless the route says otherwise.
+    /// Between two pieces of a body: the deadline of the server, unless the route has its own.
     pub idle_body: Option<Duration>,
 }

@@ -1,14 +1,14 @@
-//! What flags and `SCOPEGATE_*` variables say: it goes before the file.
+//! Command-line flags and `SCOPEGATE_*` variables, which take precedence over the file.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::AccessLog;
 
-/// Values that take the place of the file's. What is absent leaves the file's alone.
+/// Values that replace those of the file. An absent value leaves the file's in place.
 #[derive(Clone, Debug, Default)]
 pub struct Overrides {
-    /// `server.listen`, as a whole; empty leaves the file's.
+    /// `server.listen`, as a whole; an empty list leaves the file's.
     pub listen: Vec<SocketAddr>,
     /// `server.admin`; `Some(None)` is `"off"`.
     pub admin: Option<Option<SocketAddr>>,
@@ -22,8 +22,8 @@ pub struct Overrides {
     pub log_level: Option<tracing::Level>,
     /// `log.access`
     pub access_log: Option<AccessLog>,
-    /// Others stand in for all issuers and upstreams, as in `scopegate dev`: the files with their
-    /// keys and certificates, which the machine at hand may not have, are not read. Without the
-    /// stand-ins such a configuration serves nothing.
+    /// Set when stand-ins replace all issuers and upstreams, as in `scopegate dev`. The files with
+    /// their keys and certificates, which may not exist on this machine, are then not read. Such a
+    /// configuration works only with the stand-ins.
     pub stand_ins: bool,
 }

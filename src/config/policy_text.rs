@@ -1,6 +1,6 @@
-//! The effective policy as text: what `scopegate check` prints for a good file.
+//! The effective policy as text: the output of `scopegate check` for a valid file.
 //!
-//! Routes come in the order of the file, with all that groups and defaults add to them worked in.
+//! Routes come in the order of the file, with the settings of groups and `[defaults]` applied.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -14,7 +14,7 @@ use crate::route::{Ambiguity, Distinct};
 use crate::token::{Audience, Source};
 use crate::upstream::{HostHeader, Settings};
 
-/// The effective policy of a configuration.
+/// Returns the effective policy of a configuration as text.
 #[must_use]
 pub fn effective_policy(config: &Config) -> String {
     let mut out = String::new();
@@ -62,7 +62,7 @@ fn line(out: &mut String, text: &str) {
     out.push('\n');
 }
 
-/// Columns as wide as their widest cell, two spaces apart.
+/// Writes rows in columns that are as wide as their widest cell, two spaces apart.
 fn write_rows<const N: usize>(out: &mut String, rows: &[[String; N]]) {
     let mut widths = [0; N];
     for row in rows {
@@ -159,7 +159,7 @@ fn upstream_row(upstream: &Settings) -> [String; 3] {
 /// The response timeout of each upstream, by its name.
 type Timeouts<'c> = HashMap<&'c str, Duration>;
 
-/// One row for the methods that ask the same, in the order of the file.
+/// Returns one row for each set of methods with the same requirement, in the order of the file.
 fn route_rows(server: &Server, timeouts: &Timeouts<'_>, route: &Route) -> Vec<[String; 6]> {
     let mut groups: Vec<(Vec<String>, &Requirement)> = Vec::new();
     for (method, requirement) in &route.methods {
@@ -194,7 +194,8 @@ fn route_rows(server: &Server, timeouts: &Timeouts<'_>, route: &Route) -> Vec<[S
     groups.into_iter().map(row).collect()
 }
 
-/// The issuers as the file names them: a route takes all tenants of one, or none.
+/// Returns the issuers by their names in the file. A route accepts all tenants of an entry, or
+/// none.
 fn issuer_names(route: &Route) -> String {
     let mut names: Vec<String> = Vec::new();
     for issuer in &route.issuers {
@@ -208,7 +209,8 @@ fn issuer_names(route: &Route) -> String {
     names.join(", ")
 }
 
-/// What a route does otherwise than most.
+/// Returns the settings of a route that differ from the defaults, in parentheses; empty if none
+/// does.
 fn settings(
     server: &Server,
     timeouts: &Timeouts<'_>,

@@ -1,4 +1,4 @@
-//! What is wrong with a configuration, and where: shown the way a compiler shows it.
+//! The problems of a configuration with their positions, rendered in the style of a compiler.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Renderer, Snip
 use super::files::ReadFile;
 use super::source::{SourceFile, Span};
 
-/// One thing that the operator has to change.
+/// A problem that the operator has to correct.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     message: String,
@@ -19,7 +19,7 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A problem at a place.
+    /// Creates a problem at a position.
     pub(super) fn at(span: Span, message: impl Into<String>) -> Self {
         Self {
             span: Some(span),
@@ -27,7 +27,7 @@ impl Problem {
         }
     }
 
-    /// A problem of no place in particular, such as a file that is not there.
+    /// Creates a problem without a position, such as a missing file.
     pub(super) fn without_span(message: impl Into<String>) -> Self {
         Self {
             message: message.into(),
@@ -38,7 +38,7 @@ impl Problem {
         }
     }
 
-    /// What stands next to the arrow.
+    /// Sets the text beside the arrow.
     pub(super) fn label(self, label: impl Into<String>) -> Self {
         Self {
             label: Some(label.into()),
@@ -46,7 +46,7 @@ impl Problem {
         }
     }
 
-    /// Another place that has to do with it.
+    /// Adds a second position that the problem refers to.
     pub(super) fn related(self, span: Span, label: impl Into<String>) -> Self {
         Self {
             related: Some((span, label.into())),
@@ -54,7 +54,7 @@ impl Problem {
         }
     }
 
-    /// What to do, when the message alone does not say it.
+    /// Sets the advice that the message alone does not give.
     pub(super) fn hint(self, hint: impl Into<String>) -> Self {
         Self {
             hint: Some(hint.into()),
@@ -62,7 +62,7 @@ impl Problem {
         }
     }
 
-    /// The problem in a sentence: lower case, the thing in quotes.
+    /// Returns the message: a sentence in lower case that names things in quotes.
     #[must_use]
     pub fn message(&self) -> &str {
         &self.message
@@ -72,8 +72,8 @@ impl Problem {
         self.span
     }
 
-    /// `file:line:column: message (hint)`, on one line and without the file's text, which may hold
-    /// a secret.
+    /// Returns `file:line:column: message (hint)` on one line. It does not quote the file, whose
+    /// text may hold a secret.
     pub(super) fn line(&self, files: &[SourceFile]) -> String {
         let hint = self
             .hint
@@ -100,7 +100,7 @@ impl Problem {
         renderer.render(&[group])
     }
 
-    /// The places, those of one file in one snippet.
+    /// Returns the positions as snippets; positions in one file share a snippet.
     fn snippets<'a>(&'a self, files: &'a [SourceFile]) -> Vec<Marked<'a>> {
         let Some((span, file)) = self
             .span
@@ -125,7 +125,8 @@ impl Problem {
 
 type Marked<'a> = Snippet<'a, Annotation<'a>>;
 
-/// The lines of a file around its marks, and nothing more: the renderer reads all that it is given.
+/// Returns the lines of a file around its marks. It takes no more lines than it needs, because the
+/// renderer scans all that it gets.
 fn snippet<'a>(
     file: &'a SourceFile,
     marks: &[(AnnotationKind, Span, Option<&'a str>)],
@@ -141,7 +142,7 @@ fn snippet<'a>(
     snippet.annotations(marks.iter().map(annotation))
 }
 
-/// Every problem of a configuration, sorted by file and place. Never empty.
+/// The problems of a configuration, sorted by file and position. Never empty.
 #[derive(Clone, Debug)]
 pub struct Problems {
     files: Vec<SourceFile>,
@@ -156,7 +157,8 @@ impl Problems {
         Self { files, read, list }
     }
 
-    /// Each problem with its line of the file, an arrow and a hint; with terminal colours if asked.
+    /// Renders each problem with its line of the file, an arrow and a hint; with terminal colours
+    /// if `colour` is set.
     #[must_use]
     pub fn render(&self, colour: bool) -> String {
         let renderer = if colour {
@@ -179,25 +181,26 @@ impl Problems {
         out.join("\n\n")
     }
 
-    /// Each problem on one line, `file:line:column: message`, for logs: without the text of the
-    /// file.
+    /// Returns each problem on one line, `file:line:column: message`, for logs. The lines do not
+    /// quote the file.
     pub fn lines(&self) -> impl Iterator<Item = String> {
         self.list.iter().map(|problem| problem.line(&self.files))
     }
 
-    /// Every file that was read until then: where an edit may mend things.
+    /// Returns every file that was read up to the problems. An edit of one of them may solve the
+    /// problems.
     #[must_use]
     pub fn files(&self) -> &[ReadFile] {
         &self.read
     }
 
-    /// The problems.
+    /// Returns the problems.
     pub fn iter(&self) -> impl Iterator<Item = &Problem> {
         self.list.iter()
     }
 }
 
-/// The one-line form of each.
+/// Formats the problems as lines, without a newline at the end.
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, line) in self.lines().enumerate() {

@@ -1,7 +1,8 @@
-//! Reads a table of the file through its table in the catalogue, and through nothing else.
+//! Reads a table of the file by means of its schema table.
 //!
-//! A key that the catalogue has not cannot be read, and one that is never read is reported as a
-//! mistake of the program: so the documented language and the accepted one are the same.
+//! A key that is not in the schema cannot be read, and a key of the schema that is never read is
+//! reported as a defect of the program. So the documented language and the accepted language are
+//! the same.
 
 use std::time::Duration;
 
@@ -13,20 +14,20 @@ use super::source::Span;
 use super::suggestion::{did_you_mean, nearest, unknown_key};
 use super::units::{self, Measure};
 
-/// A text and where it stands.
+/// A text with its position.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Text {
     pub(super) text: String,
     pub(super) span: Span,
 }
 
-/// One table that is being read.
+/// A table while it is read.
 #[derive(Debug)]
 pub(super) struct Reader<'a> {
     pub(super) context: &'a Context,
     schema: &'static schema::Table,
     table: &'a Table,
-    /// How messages begin: `route "/orders"`.
+    /// The beginning of messages, such as `route "/orders"`.
     pub(super) subject: String,
     read: Vec<&'static str>,
 }
@@ -47,31 +48,32 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Where the table stands.
+    /// Returns the position of the table.
     pub(super) fn span(&self) -> Span {
         self.table.span
     }
 
-    /// Whether the file has the key, be its value good or not.
+    /// Returns whether the file has the key, with a valid value or not.
     pub(super) fn has(&self, name: &str) -> bool {
         self.table.get(name).is_some()
     }
 
-    /// Where the key stands; the table if it is not there.
+    /// Returns the position of the key, or of the table if the key is absent.
     pub(super) fn key_span(&self, name: &str) -> Span {
         self.table
             .get(name)
             .map_or(self.table.span, |entry| entry.key_span)
     }
 
-    /// Where the value stands; the table if it is not there.
+    /// Returns the position of the value, or of the table if the key is absent.
     pub(super) fn value_place(&self, name: &str) -> Span {
         self.table
             .get(name)
             .map_or(self.table.span, |entry| entry.value.span)
     }
 
-    /// What the file says under a key, if that is a text. Neither reads the key nor complains.
+    /// Returns the value of a key if it is a text. The key does not count as read, and no problem
+    /// is reported.
     pub(super) fn peek(&self, name: &str) -> Option<Text> {
         let value = &self.table.get(name)?.value;
         match &value.kind {
@@ -88,12 +90,12 @@ impl<'a> Reader<'a> {
         self.context.problem(self.problem_at(span, message));
     }
 
-    /// A problem of this table, to be completed and reported.
+    /// Returns a problem of this table, for the caller to complete and report.
     pub(super) fn problem_at(&self, span: Span, message: impl AsRef<str>) -> Problem {
         Problem::at(span, format!("{}: {}", self.subject, message.as_ref()))
     }
 
-    /// The catalogue's entry for a key, which is hereby read.
+    /// Returns the schema of a key, and records the key as read.
     fn key(&mut self, name: &'static str) -> Option<&'static Key> {
         self.read.push(name);
         let key = self.schema.key(name);
@@ -110,7 +112,7 @@ impl<'a> Reader<'a> {
         )));
     }
 
-    /// A key's value as it stands in the file.
+    /// Returns the value of a key as it stands in the file. Reports a required key that is absent.
     pub(super) fn value(&mut self, name: &'static str) -> Option<Value> {
         let key = self.key(name)?;
         let found = self.table.get(name).map(|entry| entry.value.clone());
@@ -120,7 +122,7 @@ impl<'a> Reader<'a> {
         found
     }
 
-    /// Reports that a key is not there, unless it is there under a wrong name.
+    /// Reports that a key is missing, unless it is present under a wrong name.
     pub(super) fn missing(&self, name: &str) {
         if let Some(key) = self.schema.key(name).filter(|key| !self.is_misspelled(key)) {
             let problem = self.problem_at(self.table.span, format!("\"{name}\" is missing"));
@@ -128,8 +130,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Whether the key is there under a wrong name, which is reported as such: one mistake, one
-    /// problem.
+    /// Returns whether the key is present under a wrong name. That name is reported already, and
+    /// one mistake should give one problem.
     fn is_misspelled(&self, key: &Key) -> bool {
         let unknown = self
             .table
@@ -144,8 +146,8 @@ impl<'a> Reader<'a> {
         unknown.into_iter().any(meant)
     }
 
-    /// A key's value by `parse`, which reports what is wrong with it; the default in place of what
-    /// is absent or wrong.
+    /// Returns the value of a key, parsed by `parse`, which reports invalid values. An absent or
+    /// invalid value is replaced by the default.
     fn parsed<T>(
         &mut self,
         name: &'static str,
@@ -214,7 +216,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// One word of a choice.
+    /// Returns one word of a choice.
     pub(super) fn choice(&mut self, name: &'static str) -> Option<&'static str> {
         self.parsed(name, |reader, key, value| {
             let text = reader.text_of(key, value)?;
@@ -225,7 +227,8 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// The strings of a list, or one string. Never empty, nor any of them.
+    /// Returns the strings of a list, or one string as a list. Neither the list nor any item is
+    /// empty.
     pub(super) fn texts(&mut self, name: &'static str) -> Option<Vec<Text>> {
         self.parsed(name, |reader, key, value| {
             let texts = reader.list(key, value)?;
@@ -243,8 +246,8 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// Words of those that there are. `never` gives the reason for words that one might expect and
-    /// that must not be.
+    /// Returns words out of a fixed set. `never` returns the reason for a word that an operator
+    /// might expect but that is not allowed.
     pub(super) fn words(
         &mut self,
         name: &'static str,
@@ -266,12 +269,12 @@ impl<'a> Reader<'a> {
             }
             None => self.word(key, text, &words),
         };
-        // Every word is looked at, so that each wrong one is reported.
+        // Checks every word before returning, so that each wrong one is reported.
         let found: Vec<_> = texts.iter().map(known).collect();
         found.into_iter().collect()
     }
 
-    /// A subtable; an empty one where the file has none.
+    /// Returns a subtable; an empty one if the file has none.
     pub(super) fn table(&mut self, name: &'static str) -> Table {
         match self.value(name) {
             Some(Value {
@@ -286,7 +289,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The tables of a list, or those under names.
+    /// Returns the tables of a list.
     pub(super) fn tables(&mut self, name: &'static str) -> Vec<Table> {
         let Some(value) = self.value(name) else {
             return Vec::new();
@@ -305,7 +308,7 @@ impl<'a> Reader<'a> {
         tables
     }
 
-    /// The tables under names, with their names.
+    /// Returns the named subtables of a table, with their names.
     pub(super) fn named(&mut self, name: &'static str) -> Vec<(Text, Table)> {
         let all = self.table(name);
         let mut tables = Vec::new();
@@ -333,7 +336,7 @@ impl<'a> Reader<'a> {
         tables
     }
 
-    /// Reports each key that the catalogue has not. Must be the last that is done with a reader.
+    /// Reports each key that is not in the schema. Must be the last call on a reader.
     pub(super) fn finish(self) {
         for entry in &self.table.entries {
             if self.schema.key(&entry.key).is_none() {
@@ -399,7 +402,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Checks a word against those that there are.
+    /// Returns the word of the set that equals the text, or reports the text.
     fn word(&self, key: &Key, text: &Text, words: &[&'static str]) -> Option<&'static str> {
         let found = words.iter().find(|word| **word == text.text).copied();
         if found.is_none() {
@@ -412,7 +415,8 @@ impl<'a> Reader<'a> {
         found
     }
 
-    /// The text of a measure. A bare number gets its unit suggested; zero needs none.
+    /// Returns the text of a duration or size. Zero needs no unit; for any other bare number the
+    /// problem suggests a unit.
     fn measure_text(&self, key: &Key, value: &Value, measure: Measure) -> Option<String> {
         match &value.kind {
             document::Kind::Text(text) => Some(text.clone()),
@@ -466,7 +470,7 @@ mod tests {
         document::parse(0, text).0
     }
 
-    // What holds the lowering to the catalogue.
+    // These tests hold the lowering to the schema tables.
     #[test]
     fn a_key_that_is_documented_and_not_read_is_a_mistake() {
         let (context, table) = (Context::new(), table("watch = true"));

@@ -1,11 +1,11 @@
-//! The reference of the configuration language, `docs/configuration.md`: written from the
-//! catalogue.
+//! Generates the reference of the configuration language, `docs/configuration.md`, from the schema
+//! tables.
 
 use std::fmt::Write as _;
 
 use super::schema::{Absent, Key, TABLES, Table};
 
-/// Read before the tables: what holds for all of them.
+/// The text before the tables: the rules that hold for all of them.
 const HEAD: &str = "\
 <!-- Written by `scopegate schema --reference > docs/configuration.md` from src/config/schema/: change it there. -->
 
@@ -35,7 +35,7 @@ methods  = { GET = \"orders.read\", POST = \"orders.write\" }
 - A key without effect, such as `ca_file` for an `http` upstream, is an error.
 ";
 
-/// The reference, in Markdown.
+/// Returns the reference in Markdown.
 #[must_use]
 pub fn reference() -> String {
     let mut out = HEAD.to_owned();
@@ -73,7 +73,8 @@ fn write_table(out: &mut String, table: &Table) {
     }
 }
 
-/// A group's routes have the very keys of other routes.
+/// Returns whether an earlier table has the same keys, so that they need not be repeated: the
+/// routes of a group have the keys of other routes.
 fn is_told_elsewhere(table: &Table) -> bool {
     let earlier = TABLES
         .iter()

@@ -1,27 +1,26 @@
-//! The text of a file, for showing places in it.
+//! The text of a file, with the conversion of byte positions to lines.
 
 use std::ops::Range;
 
-/// A place in one of the files that make up the configuration.
+/// A range of bytes in one of the files of the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Span {
-    /// Which of the files, in the order they were read.
+    /// The index of the file, in the order of reading.
     pub(super) file: usize,
-    /// First byte.
+    /// The first byte.
     pub(super) start: usize,
     /// The byte after the last.
     pub(super) end: usize,
 }
 
-/// A file that places refer to.
+/// A file that spans refer to.
 #[derive(Clone, Debug)]
 pub(super) struct SourceFile {
-    /// Its name as the operator knows it.
+    /// The name of the file as the operator gave it.
     pub(super) name: String,
-    /// Its text.
     pub(super) text: String,
-    /// Where each line begins. Kept, since a large file with many problems would else be counted
-    /// once for each.
+    /// The first byte of each line. Computed once, because a search for each problem would be slow
+    /// for a large file with many problems.
     lines: Vec<usize>,
 }
 
@@ -29,9 +28,9 @@ pub(super) struct SourceFile {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Window<'a> {
     pub(super) text: &'a str,
-    /// The number of its first line, from 1.
+    /// The number of the first line, counted from 1.
     pub(super) line: usize,
-    /// The byte of the file at which it begins.
+    /// The position of the first byte in the file.
     pub(super) start: usize,
 }
 
@@ -49,19 +48,19 @@ impl SourceFile {
         }
     }
 
-    /// The line of a byte, from 0.
+    /// Returns the line of a byte, counted from 0.
     fn line(&self, at: usize) -> usize {
         self.lines
             .partition_point(|start| *start <= at)
             .saturating_sub(1)
     }
 
-    /// Where a line begins; the end of the text for the line after the last.
+    /// Returns the first byte of a line, or the end of the text for the line after the last.
     fn line_start(&self, line: usize) -> usize {
         self.lines.get(line).copied().unwrap_or(self.text.len())
     }
 
-    /// Line and column of a byte, both from 1, the column in characters.
+    /// Returns the line and column of a byte, both counted from 1, the column in characters.
     pub(super) fn line_and_column(&self, at: usize) -> (usize, usize) {
         let at = self.boundary(at);
         let line = self.line(at);
@@ -69,14 +68,15 @@ impl SourceFile {
         (line + 1, before.chars().count() + 1)
     }
 
-    /// The bytes to underline: of several lines the first alone, and never half a character.
+    /// Returns the bytes to underline: of several lines only the first, and never a part of a
+    /// character.
     pub(super) fn span(&self, span: Span) -> Range<usize> {
         let (start, end) = (self.boundary(span.start), self.boundary(span.end));
         let text = self.text.get(start..end).unwrap_or_default();
         start..start + text.lines().next().unwrap_or_default().len()
     }
 
-    /// The lines from that of one byte to that of another.
+    /// Returns the lines from that of one byte to that of another.
     pub(super) fn window(&self, from: usize, to: usize) -> Window<'_> {
         let (first, last) = (self.line(from.min(to)), self.line(from.max(to)));
         let start = self.line_start(first);
@@ -91,7 +91,7 @@ impl SourceFile {
         }
     }
 
-    /// The nearest byte before it at which a character begins.
+    /// Returns the nearest byte at or before `at` where a character begins.
     fn boundary(&self, at: usize) -> usize {
         let at = at.min(self.text.len());
         (0..=at)
@@ -102,7 +102,7 @@ impl SourceFile {
 }
 
 impl Window<'_> {
-    /// A span of the file as one of the window.
+    /// Converts a range of the file to a range of the window.
     pub(super) fn span(&self, span: Range<usize>) -> Range<usize> {
         span.start.saturating_sub(self.start)..span.end.saturating_sub(self.start)
     }

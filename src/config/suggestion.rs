@@ -1,10 +1,10 @@
-//! What a word that nobody knows was meant to be.
+//! Suggestions for unknown words.
 
 use super::document::KeyValue;
 use super::problem::Problem;
 use super::schema;
 
-/// The problem of a key that is not in the catalogue.
+/// Returns the problem of a key that is not in the schema.
 pub(super) fn unknown_key(table: &schema::Table, subject: &str, entry: &KeyValue) -> Problem {
     let name = entry.key.as_str();
     if let Some((_, why)) = table.refused.iter().find(|(refused, _)| *refused == name) {
@@ -42,12 +42,12 @@ pub(super) fn unknown_key(table: &schema::Table, subject: &str, entry: &KeyValue
     problem
 }
 
-/// `; did you mean "…"?`, or nothing when nothing is near.
+/// Returns `; did you mean "…"?`, or an empty string if no known word is similar.
 pub(super) fn did_you_mean<'b>(word: &str, known: impl Iterator<Item = &'b str>) -> String {
     nearest(word, known).map_or(String::new(), |name| format!("; did you mean \"{name}\"?"))
 }
 
-/// The known word that was most likely meant.
+/// Returns the most similar of the known words, if one is similar enough.
 pub(super) fn nearest<'b>(word: &str, known: impl Iterator<Item = &'b str>) -> Option<&'b str> {
     let near = known.map(|name| (strsim::damerau_levenshtein(word, name), name));
     let near = near.filter(|(distance, name)| is_near(*distance, word, name));
@@ -55,8 +55,8 @@ pub(super) fn nearest<'b>(word: &str, known: impl Iterator<Item = &'b str>) -> O
         .map(|(_, name)| name)
 }
 
-/// One edit for every three letters; or one is the beginning of the other (`billing`,
-/// `billing-v2`).
+/// Returns whether two words are similar: at most one edit for every three letters, or one is the
+/// beginning of the other (`billing`, `billing-v2`).
 fn is_near(distance: usize, word: &str, name: &str) -> bool {
     let shorter = word.len().min(name.len());
     distance < shorter && distance <= shorter.div_ceil(3)

@@ -1,4 +1,4 @@
-//! What a configuration as a whole promises.
+//! Tests of whole configurations.
 
 use std::fs;
 
@@ -364,7 +364,7 @@ fn a_secret_shows_in_no_debug_output() {
     assert!(!format!("{:?}", every_key()).contains("not for production"));
 }
 
-/// Ends the threads of a scope, a failed one included.
+/// Stops the threads of a scope at the end of a test, even if the test fails.
 struct AtEnd<'a>(&'a std::sync::atomic::AtomicBool);
 
 impl Drop for AtEnd<'_> {
@@ -373,8 +373,8 @@ impl Drop for AtEnd<'_> {
     }
 }
 
-/// Writes what makes the configuration of a generation: its route asks for its scope and goes to
-/// its upstream.
+/// Writes the files of one generation: its route requires the scope of the generation and forwards
+/// to its upstream.
 fn write_generation(folder: &Path, number: usize) {
     let upstream = format!(
         "[upstreams.up]\nurl = \"http://127.0.0.1:{}\"\n",
@@ -392,8 +392,8 @@ fn write_generation(folder: &Path, number: usize) {
     fs::write(folder.join("routes.toml"), route).unwrap();
 }
 
-// A ConfigMap that is updated while it is read: never the routes of one generation with the
-// upstreams of another.
+// The files are swapped while they are read, as in a ConfigMap that is updated. The result must
+// never combine the routes of one generation with the upstreams of another.
 #[test]
 fn a_configuration_is_of_one_generation_whenever_it_is_read() {
     use std::os::unix::fs::symlink;

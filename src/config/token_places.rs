@@ -1,4 +1,4 @@
-//! The places of requests from which the routes to an upstream take their tokens.
+//! The places in requests from which the routes to an upstream take their tokens.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -7,20 +7,20 @@ use super::Route;
 use crate::policy::Requirement;
 use crate::token::Source;
 
-/// For each upstream the fields, cookies and parameters from which its protected routes take
+/// For each upstream, the fields, cookies and parameters from which its protected routes take
 /// tokens.
 ///
-/// The application reads a token from such a place since the gateway has verified it there. On a
-/// route that takes its token from elsewhere it was not verified, and the application would obey
-/// whatever a client wrote. `Authorization` is not among the places: `forward_authorization`
-/// decides about it.
+/// The application trusts a token in such a place, because the gateway has verified it there. On a
+/// route that takes its token from elsewhere the place is not verified, and the application would
+/// accept a token that the client forged. `Authorization` is not among the places:
+/// `forward_authorization` decides about it.
 #[derive(Debug)]
 pub struct TokenPlaces<'c> {
     by_upstream: HashMap<&'c str, Arc<[Source]>>,
 }
 
 impl<'c> TokenPlaces<'c> {
-    /// Gathers the places of all routes, in their order. Takes time linear in the number of routes.
+    /// Collects the places of all routes, in their order. Takes time linear in the number of routes.
     #[must_use]
     pub fn of(routes: &'c [Route]) -> Self {
         let mut known = HashSet::new();
@@ -52,24 +52,24 @@ impl<'c> TokenPlaces<'c> {
             .unwrap_or_default()
     }
 
-    /// Returns the places of a route's upstream, its own among them; `None` for a route that looks
-    /// at all of them, or that asks for no token.
+    /// Returns the places of a route's upstream, its own among them. Returns `None` for a route
+    /// that reads all of them, or that needs no token.
     #[must_use]
     pub fn beyond(&self, route: &Route) -> Option<&Arc<[Source]>> {
         let all = self.by_upstream.get(&*route.upstream)?;
-        // Each of its own is among them, once.
+        // Each of the route's own places is in the list, once.
         (asks_for_token(route) && all.len() > elsewhere(route).count()).then_some(all)
     }
 }
 
-/// Returns those of the places at which a route with these sources does not look.
+/// Returns the places that a route with the sources `own` does not read.
 pub fn unjudged<'p>(places: &'p [Source], own: &'p [Source]) -> impl Iterator<Item = &'p Source> {
     places
         .iter()
         .filter(|place| !own.iter().any(|own| own.covers(place)))
 }
 
-/// The sources of a route besides `Authorization`.
+/// Returns the sources of a route other than `Authorization`.
 fn elsewhere(route: &Route) -> impl Iterator<Item = &Source> {
     route
         .token_from
@@ -77,7 +77,7 @@ fn elsewhere(route: &Route) -> impl Iterator<Item = &Source> {
         .filter(|source| !source.is_authorization())
 }
 
-/// Whether any method of a route asks for a token.
+/// Returns whether any method of a route needs a token.
 pub(super) fn asks_for_token(route: &Route) -> bool {
     route
         .methods

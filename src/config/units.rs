@@ -1,10 +1,10 @@
-//! Durations and sizes: numbers that carry their unit, so that nobody has to know whether `30` was
+//! Durations and sizes: numbers with a unit, so that a file never leaves open whether `30` means
 //! seconds.
 
 use std::fmt;
 use std::time::Duration;
 
-/// The units of time with their milliseconds, the largest first.
+/// The units of time in milliseconds, the largest first.
 const TIMES: [(&str, u64); 5] = [
     ("d", 86_400_000),
     ("h", 3_600_000),
@@ -13,7 +13,7 @@ const TIMES: [(&str, u64); 5] = [
     ("ms", 1),
 ];
 
-/// The units of size with their bytes, the largest first. Powers of 1024 have the `i` (IEC
+/// The units of size in bytes, the largest first. Powers of 1024 have an `i` in their name (IEC
 /// 80000-13).
 const SIZES: [(&str, u64); 7] = [
     ("GiB", 1 << 30),
@@ -25,7 +25,7 @@ const SIZES: [(&str, u64); 7] = [
     ("B", 1),
 ];
 
-/// What a number measures.
+/// The quantity that a number measures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Measure {
     /// Time.
@@ -34,25 +34,25 @@ pub(super) enum Measure {
     Size,
 }
 
-/// Why a text is no duration or size.
+/// An error in the text of a duration or size.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum UnitError {
-    /// A number alone.
+    /// A number without a unit.
     Missing(Measure, Box<str>),
-    /// A number and something that is no unit; with the unit that was meant, if it can be told.
+    /// A number with an unknown unit, and the unit that was probably meant, if there is one.
     Unknown(Measure, Box<str>, Option<&'static str>),
-    /// Not a whole number before the unit.
+    /// A text that does not begin with a whole number.
     Number(Measure, Box<str>),
-    /// More than 64 bits hold.
+    /// A value that does not fit in 64 bits.
     TooLarge(Box<str>),
 }
 
-/// A duration such as `"200ms"`, `"30s"`, `"10m"`, `"24h"`, `"7d"`; `"0"` needs no unit.
+/// Parses a duration such as `"200ms"`, `"30s"`, `"10m"`, `"24h"`, `"7d"`; `"0"` needs no unit.
 pub(super) fn duration(text: &str) -> Result<Duration, UnitError> {
     measure(text, Measure::Duration).map(Duration::from_millis)
 }
 
-/// A size such as `"8 KiB"`, `"512KiB"`, `"8192 B"`; `"0"` needs no unit.
+/// Parses a size such as `"8 KiB"`, `"512KiB"`, `"8192 B"`; `"0"` needs no unit.
 pub(super) fn size(text: &str) -> Result<u64, UnitError> {
     measure(text, Measure::Size)
 }
@@ -97,7 +97,8 @@ impl Measure {
         }
     }
 
-    /// What people write elsewhere: nginx's `8k`, Go's and Envoy's units, whole words.
+    /// Returns the unit that was probably meant by a unit of other languages: nginx's `8k`, Go's
+    /// and Envoy's units, whole words.
     fn meant(self, unit: &str) -> Option<&'static str> {
         let unit = unit.to_ascii_lowercase();
         let unit = unit
@@ -125,7 +126,7 @@ impl Measure {
         }
     }
 
-    /// The unit that a bare number most likely had in mind: seconds and bytes, as in nginx and JWT.
+    /// Returns the unit that a bare number most likely has: seconds and bytes, as in nginx and JWT.
     pub(super) fn plain_unit(self) -> &'static str {
         match self {
             Self::Duration => "s",
@@ -134,7 +135,7 @@ impl Measure {
     }
 }
 
-/// A duration as it would be written: in the largest unit that divides it.
+/// Formats a duration as a file would write it: in the largest unit that divides it.
 pub(super) fn show_duration(duration: Duration) -> String {
     let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     match TIMES
@@ -146,7 +147,7 @@ pub(super) fn show_duration(duration: Duration) -> String {
     }
 }
 
-/// A size as it would be written.
+/// Formats a size as a file would write it: in the largest unit that divides it.
 pub(super) fn show_size(bytes: u64) -> String {
     match SIZES
         .iter()

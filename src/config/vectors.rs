@@ -1,7 +1,8 @@
-//! Runs `tests/vectors/config`: each `*.toml` beside what the operator reads about it.
+//! Runs the vectors in `tests/vectors/config`: each `*.toml` has a `*.txt` beside it with the
+//! output for the operator.
 //!
-//! To accept new output: `SCOPEGATE_UPDATE_VECTORS=1 cargo test --lib config::vectors`, and read
-//! the difference.
+//! `SCOPEGATE_UPDATE_VECTORS=1 cargo test --lib config::vectors` accepts new output; review the
+//! difference.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,7 +23,7 @@ fn cases() -> Vec<PathBuf> {
     cases
 }
 
-/// What `scopegate check` would print.
+/// Returns the output of `scopegate check`.
 fn shown(path: &Path) -> String {
     match Config::load(path, &Overrides::default()) {
         Ok(config) => effective_policy(&config),
@@ -30,8 +31,6 @@ fn shown(path: &Path) -> String {
     }
 }
 
-// A route without authorization, a key that is unknown, a file that cannot
-// be read.
 #[test]
 fn every_vector_reads_as_written_beside_it() {
     let update = std::env::var_os(UPDATE).is_some();
@@ -67,7 +66,8 @@ fn every_expectation_has_its_vector() {
     assert!(cases().len() >= 50, "vectors went missing");
 }
 
-/// Half-written files are what an editor saves: each says what is wrong and none panics.
+/// Cuts files at many places, since editors save half-written files: each part gets a problem, and
+/// none panics.
 #[test]
 fn no_part_of_a_file_panics() {
     for path in cases() {
@@ -91,7 +91,7 @@ fn no_part_of_a_file_panics() {
     }
 }
 
-/// A vector is either good or bad, and its name says which.
+/// Tests that a vector loads if, and only if, its name begins with `good-`.
 #[test]
 fn good_vectors_load_and_bad_ones_do_not() {
     for path in cases() {

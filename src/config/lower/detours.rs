@@ -1,5 +1,6 @@
-//! Notes on routes that can be avoided where the table cannot refuse: by another host, by the path
-//! that an upstream gets, or by a spelling that the rule *Tolerant reading* leaves alone.
+//! Notes on requests that bypass a route in ways that the route table cannot refuse: through
+//! another host, through another path that reaches the same upstream path, or through a spelling
+//! that the rule *Tolerant reading* does not cover.
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
@@ -15,14 +16,14 @@ use crate::route::{
 };
 use crate::upstream::Settings;
 
-/// Requests that are tried for the notes of one file. A file needs one for each of its routes and
-/// each way to its upstream, and more than these would hold up a reload.
+/// The limit on the requests that are tried for the notes of one file. A file needs one for each
+/// route and each way to its upstream; more of them would delay a reload.
 const MOST_TRIALS: usize = 50_000;
 
-/// A segment that no route spells.
+/// A segment that occurs in no route.
 const ANY_SEGMENT: &str = "~";
 
-/// A host that no route names.
+/// A host that occurs in no route.
 const ANY_HOST: &str = "none.invalid";
 
 const IN_SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
@@ -31,13 +32,13 @@ const IN_SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'_')
     .remove(b'~');
 
-/// Notes what leads past each route.
+/// Adds a note for each pair of routes of which the second lets requests bypass the first.
 pub(super) fn note(context: &Context, routes: &[Route], upstreams: &[Settings]) {
     let detours = Detours::new(routes, upstreams);
     if !detours.may_exist() {
         return;
     }
-    // A conflict was reported already.
+    // A conflict between routes was reported already.
     let Ok(table) = Table::new(rules(routes)) else {
         return;
     };
@@ -63,12 +64,12 @@ pub(super) fn note(context: &Context, routes: &[Route], upstreams: &[Settings]) 
 /// The hosts and path prefixes through which an upstream is reachable.
 struct Detours<'c> {
     routes: &'c [Route],
-    /// For each upstream's name, a number that upstreams at the same address share.
+    /// For the name of each upstream a number, which upstreams at the same address share.
     places: HashMap<&'c str, usize>,
-    /// For each place the hosts and entrances by which it is reached.
+    /// For each such number, the hosts through which the upstream is reached.
     hosts: HashMap<usize, BTreeSet<Option<&'c HostPattern>>>,
     entrances: HashMap<usize, Vec<Entrance<'c>>>,
-    /// Whether two upstreams share an address.
+    /// Set if two upstreams share an address.
     shared: bool,
 }
 
@@ -80,11 +81,12 @@ enum Entrance<'c> {
     Rewrite(&'c Pattern, &'c str),
 }
 
-/// A request that may lead past a route.
+/// A request that may bypass a route.
 struct Trial<'c> {
     host: Option<&'c HostPattern>,
     path: String,
-    /// The path that the upstream gets of it; `None` where it may take the path for another.
+    /// The path that the upstream gets; `None` for a spelling that the application may treat as the
+    /// route's path.
     arrives_as: Option<String>,
 }
 
@@ -116,8 +118,8 @@ impl<'c> Detours<'c> {
         detours
     }
 
-    /// Whether anything is to be tried: a file with one host, whose paths go on as they came, has
-    /// no detour.
+    /// Returns whether a detour is possible at all. There is none in a file with one host whose
+    /// paths are forwarded unchanged.
     fn may_exist(&self) -> bool {
         self.shared
             || self.hosts.values().any(|hosts| hosts.len() > 1)
@@ -180,7 +182,7 @@ impl<'c> Entrance<'c> {
         }
     }
 
-    /// The path that a client would ask for, so that the upstream gets this one.
+    /// Returns the client's path for which the upstream gets `arrives_as`.
     fn path_for(self, arrives_as: &str) -> Option<String> {
         match self {
             Self::AsItCame => Some(arrives_as.to_owned()),
@@ -191,7 +193,8 @@ impl<'c> Entrance<'c> {
 }
 
 impl Trial<'_> {
-    /// The route by which the request goes, if it lets pass whom the rule does not.
+    /// Returns the route that the request matches, if that route admits callers that the rule
+    /// refuses.
     fn wider(
         &self,
         detours: &Detours<'_>,
@@ -214,7 +217,7 @@ impl Trial<'_> {
         }
         let leads_there = match &self.arrives_as {
             Some(path) => arrival(other, &self.path) == *path,
-            // The table refuses the rest, but for what the operator has spelled.
+            // The table refuses all other spellings, except those that the operator has written.
             None => {
                 own.upstream != other.upstream
                     || own.method_fallthrough.is_some()
@@ -237,7 +240,8 @@ impl Trial<'_> {
     }
 }
 
-/// The places of upstreams by their names, and whether two have one place.
+/// Returns a number for the address of each upstream, by name, and whether two upstreams share an
+/// address.
 pub(super) fn places(upstreams: &[Settings]) -> (HashMap<&str, usize>, bool) {
     let mut addresses: HashMap<String, usize> = HashMap::new();
     let mut places = HashMap::new();
@@ -268,7 +272,7 @@ pub(super) fn label(route: &Route) -> String {
     format!("{host}{}", route.pattern)
 }
 
-/// A path of a pattern.
+/// Returns a path that matches a pattern.
 fn sample(pattern: &Pattern) -> String {
     let open = matches!(pattern.tail(), Some(Tail::Rest(_))).then_some(ANY_SEGMENT.into());
     let segments = pattern.segments().iter().map(|segment| match segment {
@@ -289,7 +293,7 @@ fn joined<'s>(segments: impl Iterator<Item = Cow<'s, str>>) -> String {
     }
 }
 
-/// The path that a route's upstream gets.
+/// Returns the path that the upstream of a route gets for a client's path.
 fn arrival(route: &Route, path: &str) -> String {
     match (&route.heads.rewrite, &route.strip) {
         (Some(rewrite), _) => rewrite.apply(path),
@@ -305,7 +309,7 @@ fn arrival(route: &Route, path: &str) -> String {
     }
 }
 
-/// A path of a pattern that its template makes this one of.
+/// Returns a client's path that matches `pattern` and that `template` rewrites to `path`.
 fn unwritten(pattern: &Pattern, template: &str, path: &str) -> Option<String> {
     let template = Pattern::parse(template).ok()?;
     let segments: Vec<_> = path.strip_prefix('/')?.split('/').collect();
@@ -338,8 +342,8 @@ fn unwritten(pattern: &Pattern, template: &str, path: &str) -> Option<String> {
     ))
 }
 
-/// Other spellings of a path that an application may take for it, but for those that it tells
-/// apart.
+/// Returns other spellings of a path that an application may treat as the same path, without those
+/// that the route's `distinct` names.
 fn spellings(route: &Route, path: &str) -> impl Iterator<Item = String> {
     let upper = path.to_ascii_uppercase();
     let exact = route.pattern.tail().is_none() && !path.ends_with('/');

@@ -1,5 +1,5 @@
-//! Notes of settings that trust, or let in, every machine there is: allowed, since a firewall may
-//! stand in front, but seldom what was meant.
+//! Notes on settings that trust or admit every machine. They are valid, because a firewall may
+//! stand in front of the gateway, but they are seldom intended.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -47,7 +47,7 @@ pub(super) fn note_admin(reader: &Reader<'_>, admin: SocketAddr) {
     }
 }
 
-/// A flag has no place in the file.
+/// Adds a note at the value, or without a position if the setting comes from a flag.
 fn note(reader: &Reader<'_>, name: &str, message: String) {
     let message_of_table = format!("{}: {message}", reader.subject);
     let note = match reader.has(name) {
@@ -57,8 +57,8 @@ fn note(reader: &Reader<'_>, name: &str, message: String) {
     reader.context.note(note);
 }
 
-/// The address families that the networks hold whole, be it in several parts (`0.0.0.0/1` and
-/// `128.0.0.0/1`).
+/// Returns the address families that the networks cover completely, possibly in several parts
+/// (`0.0.0.0/1` and `128.0.0.0/1`).
 fn whole_families(networks: &[IpNet]) -> impl Iterator<Item = &'static str> {
     let whole = IpNet::aggregate(&networks.to_vec())
         .into_iter()

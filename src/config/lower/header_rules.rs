@@ -1,4 +1,4 @@
-//! What routes say of heads: header rules and CORS.
+//! The tables of a route about heads: header rules and CORS.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::route::{
     header_rule_value, is_twin,
 };
 
-/// Header rules, and where each name stands. Prefixes are not among the names.
+/// Header rules, with the position of each field name. Prefixes (`name-*`) are not among the names.
 #[derive(Clone, Debug, Default)]
 pub(super) struct LocatedRules {
     pub(super) rules: HeaderRules,
@@ -51,7 +51,7 @@ pub(super) fn header_rules(
 }
 
 impl LocatedRules {
-    /// Checks that a rule may name this field and that no earlier rule does.
+    /// Checks that a rule may name this field, and that no earlier rule names it.
     fn checked<T: Clone + Into<FieldPattern>>(
         &mut self,
         reader: &Reader<'_>,
@@ -139,15 +139,15 @@ fn rule_text<'v>(reader: &Reader<'_>, name: &str, value: &'v Value) -> Option<&'
     }
 }
 
-/// Reports each rule about a field that some route forwards a claim in: those are the gateway's
-/// own, on every route.
+/// Reports each rule for a field in which some route forwards a claim: these fields belong to the
+/// gateway, on every route.
 pub(super) fn check_claims(
     context: &Context,
     located: &[(String, Arc<LocatedRules>)],
     claims: &[HeaderName],
 ) {
-    // Rules are shared by all routes of a table, and most routes forward the same few claims: each
-    // is looked at once.
+    // All routes of a table share its rules, and most routes forward the same few claims. Each rule
+    // and each name is therefore checked once.
     let claims: BTreeSet<&str> = claims.iter().map(HeaderName::as_str).collect();
     let mut seen: HashSet<Span> = HashSet::new();
     let mut known: HashMap<&str, bool> = HashMap::new();
@@ -196,7 +196,7 @@ pub(super) fn cors(outer: &mut Reader<'_>) -> Option<Arc<Cors>> {
     Some(Arc::new(cors))
 }
 
-/// The origins that a key names, or all.
+/// Returns the origins that a key names, or `Any`.
 pub(super) fn origins(reader: &Reader<'_>, key: &str, texts: &[Text]) -> Origins {
     if let [only] = texts
         && only.text == "any"

@@ -1,4 +1,4 @@
-//! `[issuers.<name>]`
+//! Lowers `[issuers.<name>]`.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -15,7 +15,8 @@ use super::{check_name, tenants};
 use crate::issuer::{Algorithm, IssuerSettings};
 use crate::token::{Audience, Rules, TypPolicy};
 
-/// What no two issuers may share, with the name of the one that said it first.
+/// The values that no two issuers may share, each with its position and the name of the issuer that
+/// has it.
 #[derive(Default)]
 struct ClaimedNames {
     /// By `iss`.
@@ -33,7 +34,7 @@ pub(super) fn issuers(context: &Context, tables: &[(Text, Table)]) -> Vec<Issuer
     all
 }
 
-/// The issuers of one entry: one, or one for each of its tenants.
+/// Returns the issuers of one entry: one, or one for each of its tenants.
 fn entry(context: &Context, name: &Text, table: &Table, claimed: &mut ClaimedNames) -> Vec<Issuer> {
     let mut issuers = Vec::new();
     let mut is_good = true;
@@ -47,7 +48,7 @@ fn entry(context: &Context, name: &Text, table: &Table, claimed: &mut ClaimedNam
         check_name(&reader, name);
         let iss = reader.text("issuer");
         claimed.claim(&reader, &full_name, iss.as_ref());
-        // What is wrong with one tenant's issuer is wrong with all of them: to say it once will do.
+        // A problem of one tenant is a problem of all of them, and is reported once.
         if is_good {
             let problems = context.problem_count();
             issuers.extend(issuer(&mut reader, &full_name, iss));
@@ -69,7 +70,7 @@ impl ClaimedNames {
         }
     }
 
-    /// `iss` is what tells whose token it is, so that two issuers cannot share one.
+    /// Claims an `iss`. It identifies the issuer of a token, so that two issuers cannot share one.
     fn claim_issuer(&mut self, reader: &Reader<'_>, iss: &Text, name: &str) {
         if let Some((first, name)) = self.issuers.get(&iss.text) {
             let message = format!(
@@ -86,9 +87,11 @@ impl ClaimedNames {
             .or_insert_with(|| (iss.span, name.to_owned()));
     }
 
-    /// Two issuers with one file would each throw away what the other kept.
+    /// Claims a `keep_file`. Of two issuers with one file, each would overwrite the keys of the
+    /// other.
     fn claim_file(&mut self, reader: &Reader<'_>, file: PathBuf, span: Span, name: &str) {
-        // Of tenants with one place, what is wrong was said where the placeholder was filled in.
+        // For tenants of one entry the position is the same, and the problem was reported where the
+        // placeholder was filled in.
         if let Some((first, name)) = self.files.get(&file).filter(|(first, _)| *first != span) {
             let message =
                 format!("\"keep_file\" is already that of \"{name}\": each issuer needs its own");
@@ -105,7 +108,7 @@ impl ClaimedNames {
 }
 
 fn issuer(reader: &mut Reader<'_>, name: &Text, iss: Option<Text>) -> Option<Issuer> {
-    // Looked at where the placeholder was filled in.
+    // The value was checked where the placeholder was filled in.
     reader.value("tenants");
     let fetch = fetch_policy(reader);
     let keys = key_source(reader, iss.as_ref(), &fetch);

@@ -1,4 +1,4 @@
-//! The keys of `[issuers.<name>]`: where they come from and how they are fetched.
+//! The keys of `[issuers.<name>]` that say how the key set of the issuer is obtained.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,7 +10,8 @@ use super::upstream::quoted_url;
 use crate::issuer::{FetchPolicy, JwksError, KeySet, KeySource};
 use crate::net::Url;
 
-/// Keys about fetching, which say nothing where keys are not fetched. `max_keys` bounds every set.
+/// The keys about fetching, which have no effect if the key set is not fetched. `max_keys` is not
+/// among them, because it limits every set.
 const FETCH_KEYS: [&str; 10] = [
     "fetch_timeout",
     "cooldown",
@@ -56,7 +57,8 @@ pub(super) fn fetch_policy(reader: &mut Reader<'_>) -> FetchPolicy {
     }
 }
 
-/// A file that the gateway writes, so that it must be none that somebody else does.
+/// Returns the file to which the gateway writes fetched keys. Files that the configuration itself
+/// reads are refused.
 fn keep_file(reader: &mut Reader<'_>) -> Option<PathBuf> {
     let text = reader.text("keep_file")?;
     let path = reader.context.path_named(text.span, &text.text);
@@ -134,8 +136,8 @@ pub(super) fn key_source(
             let text = text
                 .map_err(|error| reader.problem(path.span, format!("\"jwks_file\": {error}")))
                 .ok()?;
-            // A file outlives its configuration: emptied, it withdraws its keys. A reload that
-            // failed would keep them.
+            // An operator withdraws keys by emptying the file. A refused reload would keep them in
+            // force.
             if KeySet::parse(text.as_bytes(), fetch.max_keys)
                 .is_err_and(|error| error == JwksError::Empty)
             {
@@ -170,7 +172,7 @@ fn refuse_fetch_keys(reader: &Reader<'_>, source: &str) {
     }
 }
 
-/// `jwks`: a string of JSON, or a table that becomes one.
+/// Returns `jwks` as JSON text: a string of JSON, or a table that is converted.
 fn inline(reader: &mut Reader<'_>) -> Option<String> {
     let value = reader.value("jwks")?;
     let json = match &value.kind {
@@ -184,7 +186,7 @@ fn inline(reader: &mut Reader<'_>) -> Option<String> {
     json.map(|json| json.to_string())
 }
 
-/// A key set with at least one usable key. Keys that are left out are worth a look.
+/// Returns a key set with at least one usable key. Keys that are skipped are noted.
 fn key_set(
     reader: &Reader<'_>,
     span: Span,
@@ -222,8 +224,8 @@ fn discovery_url(reader: &Reader<'_>, iss: &Text, allow_http: bool) -> Option<Ur
     fetched_url(reader, "issuer", iss, allow_http)
 }
 
-/// A URL that keys are fetched from: not over `http`, except from this machine or where it was
-/// asked for.
+/// Returns a URL from which keys are fetched. `http` is refused, except for this machine or with
+/// `allow_http`.
 fn fetched_url(reader: &Reader<'_>, name: &str, text: &Text, allow_http: bool) -> Option<Url> {
     let url = match Url::parse(&text.text) {
         Ok(url) => url,

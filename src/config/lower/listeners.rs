@@ -1,5 +1,4 @@
-//! Where requests are taken, and how: `listen` with what stands beside it, and
-//! `[[server.listeners]]`.
+//! The listeners: the addresses of `listen` with their common settings, and `[[server.listeners]]`.
 
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr as _;
@@ -17,13 +16,13 @@ use super::super::{Listener, Overrides};
 use super::exposure;
 use crate::net::{Acceptor, AcceptorError, AcceptorSettings, Address, Certificate, ClientAuth};
 
-/// What precedes the path of a Unix-domain socket.
+/// The prefix of the path of a Unix-domain socket.
 const UNIX: &str = "unix:";
 
-/// Bytes of a path that every system can bind.
+/// The longest path of a socket, in bytes, that every system can bind.
 const MAX_UNIX_PATH: usize = 100;
 
-/// Every listener and where it stands: never empty.
+/// Returns every listener with its position; never empty in a valid file.
 pub(super) fn listeners(reader: &mut Reader<'_>, overrides: &Overrides) -> Vec<(Listener, Span)> {
     let context = reader.context;
     let common = Common::read(reader, &TLS, &TLS_CERTIFICATE, "server.tls");
@@ -94,7 +93,7 @@ fn listener(context: &Context, table: &Table) -> Option<(Listener, Span)> {
     Some((common.at(address?), text?.span))
 }
 
-/// What a listener is besides its address.
+/// The settings of a listener except for its address.
 struct Common {
     tls: Option<Acceptor>,
     proxy_protocol_from: Vec<IpNet>,
@@ -225,7 +224,8 @@ fn acceptor(
     acceptor
 }
 
-/// `None` when there is something wrong, and where others stand in and no file is read.
+/// Returns a certificate with its key. Returns `None` after reporting a problem, and also if
+/// stand-ins make it needless to read the files.
 fn pair(
     context: &Context,
     table: &Table,
@@ -326,7 +326,7 @@ pub(super) fn ip_address(reader: &Reader<'_>, name: &str, text: &Text) -> Option
     parsed.ok()
 }
 
-/// What was meant by `:8080`, `8080` or `localhost:8080`.
+/// Returns the address that was probably meant by `:8080`, `8080` or `localhost:8080`.
 fn suggestion(text: &str) -> String {
     let (host, port) = text.rsplit_once(':').unwrap_or(if text.contains('.') {
         (text, "")

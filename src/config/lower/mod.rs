@@ -1,7 +1,7 @@
-//! The document to a [`Config`](super::Config): part by part, with all problems at once.
+//! Lowers the document to a [`Config`](super::Config), part by part, and collects all problems.
 //!
-//! A value that is broken is reported once and something takes its place, so that the rest is
-//! looked at as well. Nothing of that leaves here: one problem, and there is no `Config`.
+//! An invalid value is reported once and replaced, so that the rest can be checked as well. No
+//! replacement leaves this module: a single problem means that there is no `Config`.
 
 mod detours;
 mod exposure;
@@ -33,7 +33,7 @@ use super::suggestion::did_you_mean;
 use super::{Dev, ErrorDetail, Issuer, Log, Overrides, Reload, Route, Server, TokenCache};
 use crate::upstream::{Protocol, Settings};
 
-/// Everything of a `Config` but the account of the files.
+/// The parts of a `Config`, except for the record of its files.
 pub(super) struct Lowered {
     pub(super) server: Server,
     pub(super) issuers: Vec<Issuer>,
@@ -46,19 +46,19 @@ pub(super) struct Lowered {
     pub(super) dev: Dev,
 }
 
-/// The names that routes can refer to: all that the file has, be they good or not, so that a broken
-/// issuer does not make every route wrong as well.
+/// The names that routes can refer to. They include entries with problems, so that a broken issuer
+/// does not make every route invalid as well.
 struct Names {
     issuers: Defined,
     upstreams: Defined,
 }
 
-/// Misspelled names for which a suggestion is looked for: each is compared with every name that is
-/// defined.
+/// The limit on the misspelled names that get a suggestion: each is compared with every defined
+/// name.
 const MAX_SUGGESTIONS: usize = 100;
 
-/// The names of one kind, in the order of the file. Every route refers to some, so that none is
-/// looked for one by one.
+/// The defined names of one kind, in the order of the file. Lookups are by hash, because every
+/// route refers to some of them.
 struct Defined {
     list: Vec<Text>,
     places: HashMap<String, Span>,
@@ -81,7 +81,7 @@ impl Defined {
         self.places.get(name).copied()
     }
 
-    /// `; did you mean "…"?` for a name that is not defined, or nothing.
+    /// Returns `; did you mean "…"?` for a name that is not defined, or an empty string.
     fn suggestion(&self, name: &str) -> String {
         let mut known = self.suggestions.borrow_mut();
         if known.len() >= MAX_SUGGESTIONS && !known.contains_key(name) {
@@ -92,10 +92,10 @@ impl Defined {
     }
 }
 
-/// Lowers a document; problems and notes are left in the context.
+/// Lowers a document. Problems and notes are added to the context.
 pub(super) fn lower(context: &Context, root: &Table, overrides: &Overrides) -> Lowered {
     let mut file = Reader::new(context, &FILE, root, "the file");
-    // Followed when the document was put together; here only its type is looked at.
+    // Includes were merged before; only the type of the key is checked here.
     file.texts("include");
     let server = server::server(context, &file.table("server"), overrides);
     let (issuer_tables, upstream_tables) = (file.named("issuers"), file.named("upstreams"));
@@ -138,7 +138,8 @@ pub(super) fn lower(context: &Context, root: &Table, overrides: &Overrides) -> L
     lowered
 }
 
-/// What neither a route nor anything around it says, the server and the upstream say.
+/// Applies the settings of the server and the upstream to a route, where neither the route nor its
+/// group nor `[defaults]` has its own.
 fn settle(route: &mut Route, server: &Server, upstreams: &HashMap<&str, &Settings>) {
     let upstream = upstreams.get(&*route.upstream);
     route.body_bytes = route.body_bytes.or(server.limits.body_bytes);
@@ -153,7 +154,7 @@ fn settle(route: &mut Route, server: &Server, upstreams: &HashMap<&str, &Setting
         .or(upstream.map(|upstream| upstream.response_timeout));
 }
 
-/// The issuers of each entry of the file.
+/// Returns the names of the issuers of each entry of the file.
 fn tenants_by_entry(issuers: &[Issuer]) -> HashMap<&str, Vec<&Arc<str>>> {
     let mut all: HashMap<&str, Vec<&Arc<str>>> = HashMap::new();
     for issuer in issuers {
@@ -164,7 +165,8 @@ fn tenants_by_entry(issuers: &[Issuer]) -> HashMap<&str, Vec<&Arc<str>>> {
     all
 }
 
-/// A route names an entry of the file, and takes the tokens of all its tenants.
+/// Replaces each entry that a route names by the names of all its issuers: a route accepts the
+/// tokens of every tenant.
 fn name_tenants(route: &mut Route, tenants: &HashMap<&str, Vec<&Arc<str>>>) {
     let of = |name: &Arc<str>| {
         tenants
@@ -176,7 +178,8 @@ fn name_tenants(route: &mut Route, tenants: &HashMap<&str, Vec<&Arc<str>>>) {
     route.issuers = route.issuers.iter().flat_map(of).collect();
 }
 
-/// A name becomes a label of metrics and a part of addresses of `scopegate dev`.
+/// Checks the characters of a name, which becomes a label of metrics and a part of addresses of
+/// `scopegate dev`.
 fn check_name(reader: &Reader<'_>, name: &Text) {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if name.text.is_empty() || !name.text.chars().all(plain) {
@@ -187,7 +190,8 @@ fn check_name(reader: &Reader<'_>, name: &Text) {
     }
 }
 
-/// A WebSocket begins by `Upgrade`, which HTTP/2 does not have.
+/// Reports routes with WebSockets whose upstream may use HTTP/2: a WebSocket begins with `Upgrade`,
+/// which HTTP/2 does not have.
 fn check_websockets(
     context: &Context,
     names: &Names,

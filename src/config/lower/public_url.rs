@@ -1,10 +1,10 @@
-//! `public_url`: how clients reach the gateway, which nothing in a request may say.
+//! `public_url`: the URL under which clients reach the gateway. It is never derived from a request.
 
 use super::super::reader::Reader;
 use crate::net::Url;
 use crate::route::HostPattern;
 
-/// What a table says of it: an https URL without query, or http on this machine.
+/// Returns the URL of a table: https without a query, or http on this machine.
 pub(super) fn public_url(reader: &mut Reader<'_>) -> Option<Url> {
     let text = reader.text("public_url")?;
     let refuse = |why: &str| {
@@ -31,14 +31,14 @@ pub(super) fn public_url(reader: &mut Reader<'_>) -> Option<Url> {
     Some(url)
 }
 
-/// The URL of what is below a prefix.
+/// Returns the URL of the paths below a prefix.
 pub(super) fn below(url: &Url, prefix: Option<&str>) -> Url {
     let base = url.path_and_query().trim_end_matches('/');
     url.with_path(&format!("{base}{}", prefix.unwrap_or_default()))
 }
 
-/// Whether a URL is one of the hosts that a pattern is for: the gateway's own is no address of a
-/// route for another.
+/// Returns whether a URL is on the host that a pattern matches. The URL of the gateway is not valid
+/// for a route of another host.
 pub(super) fn is_for(url: &Url, host: Option<&HostPattern>) -> bool {
     match host {
         None => true,

@@ -1,4 +1,4 @@
-//! `required_claims`: a map from claim to what it has to be.
+//! `required_claims`: a map from claim to required value.
 
 use super::super::document::{KeyValue, Kind, Value};
 use super::super::reader::Reader;
@@ -23,7 +23,7 @@ pub(super) fn required_claims(reader: &mut Reader<'_>) -> Vec<RequiredClaim> {
     table.entries.iter().filter_map(required).collect()
 }
 
-/// A scalar, a list of scalars of which one will do, or `{ present = true }`.
+/// Returns the condition of a claim: a scalar, a list of accepted scalars, or `{ present = true }`.
 fn demand(reader: &Reader<'_>, claim: &str, value: &Value) -> Option<Demand> {
     if let Kind::Table(table) = &value.kind
         && let [KeyValue { key, value, .. }] = table.entries.as_slice()

@@ -1,4 +1,5 @@
-//! What a route asks: scope rules, `authenticated`, `public`, and the methods they are for.
+//! The requirement of a route: scope rules, `authenticated`, `public`, and the methods that they
+//! are for.
 
 use super::super::document::{KeyValue, Kind, Table, Value};
 use super::super::reader::Reader;
@@ -9,15 +10,16 @@ use crate::route::MethodPattern;
 /// The keys that state an authorization.
 pub(super) const STATEMENTS: [&str; 3] = ["scopes", "authenticated", "public"];
 
-/// One method and what it asks.
+/// A method with its requirement.
 pub(super) type MethodRequirement = (MethodPattern, Requirement);
 
-/// Nobody: what takes the place of a rule that is broken.
+/// Returns a requirement that no caller meets, in place of an invalid one.
 fn nobody() -> Requirement {
     Requirement::Scopes(Rule::Any(Vec::new()))
 }
 
-/// What a table states by `scopes`, `authenticated` or `public`; `None` when it states nothing.
+/// Returns the requirement that a table states by `scopes`, `authenticated` or `public`; `None` if
+/// it states none.
 pub(super) fn stated(reader: &mut Reader<'_>) -> Option<Requirement> {
     let written: Vec<_> = STATEMENTS
         .into_iter()
@@ -76,7 +78,7 @@ fn scopes_requirement(reader: &Reader<'_>, name: &str, value: &Value) -> Require
     rule(reader, name, value).map_or_else(nobody, Requirement::Scopes)
 }
 
-/// The methods of a route with what each asks.
+/// Returns the methods of a route with the requirement of each.
 pub(super) fn methods_of(
     reader: &mut Reader<'_>,
     inherited: Option<&Requirement>,
@@ -113,7 +115,7 @@ pub(super) fn methods_of(
         .collect()
 }
 
-/// Every method of a map says itself what it asks.
+/// Reports a requirement beside a map of methods, in which each method has its own.
 fn refuse_statements(reader: &Reader<'_>) {
     for name in STATEMENTS.into_iter().filter(|name| reader.has(name)) {
         let message = format!(
@@ -149,7 +151,8 @@ fn mapped(reader: &Reader<'_>, table: &Table) -> Vec<MethodRequirement> {
     table.entries.iter().filter_map(answer).collect()
 }
 
-/// What one method of a map asks: scopes, or `{ public = true }`, or `{ authenticated = true }`.
+/// Returns the requirement of one method of a map: scopes, `{ public = true }` or `{ authenticated
+/// = true }`.
 fn method_requirement(reader: &Reader<'_>, name: &str, value: &Value) -> Requirement {
     let Kind::Table(table) = &value.kind else {
         return scopes_requirement(reader, name, value);
@@ -227,7 +230,7 @@ fn method(reader: &Reader<'_>, text: &str, span: Span) -> Option<MethodPattern> 
         .ok()
 }
 
-/// A rule: a scope, a list that means all, or `any`/`all`.
+/// Returns a rule: a scope, a list of scopes that are all required, or a table with `any` or `all`.
 fn rule(reader: &Reader<'_>, name: &str, value: &Value) -> Option<Rule> {
     match &value.kind {
         Kind::Text(text) => Some(Rule::one(scope(reader, text, value.span)?)),
@@ -252,7 +255,7 @@ fn rule(reader: &Reader<'_>, name: &str, value: &Value) -> Option<Rule> {
     }
 }
 
-/// Every term is looked at, so that each broken one is reported.
+/// Returns the terms of a rule. Every term is checked, so that each invalid one is reported.
 fn terms(reader: &Reader<'_>, name: &str, items: &[Value], span: Span) -> Option<Vec<Term>> {
     refuse_empty(reader, name, items, span)?;
     let terms: Vec<_> = items.iter().map(|item| term(reader, name, item)).collect();
@@ -322,7 +325,8 @@ fn innermost(reader: &Reader<'_>, name: &str, value: &Value) -> Option<Scope> {
     }
 }
 
-/// `{ all = [..] }` (true) or `{ any = [..] }` (false).
+/// Returns the items of `{ all = [..] }` or `{ any = [..] }`, with `true` for `all`, and their
+/// position.
 fn combination<'v>(
     reader: &Reader<'_>,
     name: &str,

@@ -1,4 +1,5 @@
-//! `[defaults]`, `[[routes]]` and `[[groups]]`: every route with what is around it worked in.
+//! `[defaults]`, `[[routes]]` and `[[groups]]`: every route with the settings of its group and of
+//! the defaults applied.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,7 +21,7 @@ use crate::policy::Requirement;
 use crate::route::{HeaderRules, HostPattern, MethodPattern, Pattern, Rewrite, Segment, Tail};
 use crate::token::Source;
 
-/// What is around a route.
+/// The settings that a route takes from its group and from `[defaults]`.
 #[derive(Default)]
 struct Surroundings {
     prefix: Option<String>,
@@ -28,19 +29,19 @@ struct Surroundings {
     host: Option<HostPattern>,
     requirement: Option<Requirement>,
     method_fallthrough: Option<usize>,
-    /// How clients reach it, and whether the group says so itself.
+    /// The URL under which clients reach the routes, and whether the group itself states it.
     resource: Option<(Url, bool)>,
     shared: Shared,
-    /// Whether the prefix or the host is broken, so that nobody knows where its routes are.
+    /// Set if the prefix or the host is invalid, so that the routes have no known address.
     broken: bool,
 }
 
-/// A route, and where it stands for the checks that look at several.
+/// A route, with the positions for the checks that compare several routes.
 struct LocatedRoute {
     route: Route,
     header: Span,
     path: Span,
-    /// Its rules for requests, which must not be about claims.
+    /// The header rules for requests, which must not name a field of a forwarded claim.
     located: Option<Arc<LocatedRules>>,
 }
 
@@ -142,7 +143,7 @@ fn group(
     reader.finish();
 }
 
-/// A prefix, unless it is broken. The group is named by it from here on.
+/// Returns a prefix, unless it is invalid. The group is named by it in messages from here on.
 fn prefix(reader: &mut Reader<'_>) -> Option<String> {
     let text = reader.text("prefix")?;
     reader.subject = format!("group \"{}\"", text.text);
@@ -224,7 +225,7 @@ fn route(mut reader: Reader<'_>, outer: &Surroundings, names: &Names) -> Option<
         refuse_distinct(&reader, pattern);
     }
     if pattern.is_none() {
-        // Read, so that it is no unread key.
+        // Read it, so that it is not reported as a key that the program never reads.
         reader.text("rewrite");
     }
     let (header, path) = (reader.span(), reader.value_place("path"));
@@ -275,7 +276,8 @@ fn route(mut reader: Reader<'_>, outer: &Surroundings, names: &Names) -> Option<
     })
 }
 
-/// The whole pattern, the group's prefix included. The route is named by it from here on.
+/// Returns the whole pattern, with the prefix of the group. The route is named by it in messages
+/// from here on.
 fn pattern(reader: &mut Reader<'_>, outer: &Surroundings) -> Option<Pattern> {
     let text = reader.text("path")?;
     let prefix = outer.prefix.as_deref().unwrap_or_default();
@@ -300,7 +302,8 @@ fn rules(located: Option<&Arc<LocatedRules>>) -> HeaderRules {
         .unwrap_or_default()
 }
 
-/// The issuers whose tokens a route takes: those it names, or the only one there is.
+/// Returns the issuers whose tokens a route accepts: those that it names, or the only one that is
+/// defined.
 fn issuers(
     reader: &Reader<'_>,
     methods_of: &[MethodRequirement],
@@ -343,7 +346,7 @@ fn issuers(
     Vec::new()
 }
 
-/// Where every method is public no token is looked at.
+/// Refuses keys about tokens on a route whose methods are all public: they would have no effect.
 fn refuse_token_keys(reader: &Reader<'_>, methods_of: &[MethodRequirement]) {
     if methods_of.is_empty() {
         return;
@@ -362,8 +365,8 @@ fn refuse_token_keys(reader: &Reader<'_>, methods_of: &[MethodRequirement]) {
     }
 }
 
-/// Refuses `distinct` at the root of a host, which takes every path as it stands: it would have no
-/// effect.
+/// Refuses `distinct` on a route for every path of a host, where it has no effect: such a route
+/// accepts every path unchanged.
 fn refuse_distinct(reader: &Reader<'_>, pattern: &Pattern) {
     if !reader.has("distinct")
         || !pattern.segments().is_empty()
@@ -380,7 +383,7 @@ fn refuse_distinct(reader: &Reader<'_>, pattern: &Pattern) {
     );
 }
 
-/// Refuses `forward_authorization` where every token comes from `Authorization`: it would have no
+/// Refuses `forward_authorization` where every token comes from `Authorization`, and the key has no
 /// effect.
 fn refuse_forward_authorization(reader: &Reader<'_>, shared: &Shared) {
     let sources = shared.token_from.as_deref().unwrap_or(&[Source::Bearer]);
@@ -393,7 +396,7 @@ fn refuse_forward_authorization(reader: &Reader<'_>, shared: &Shared) {
     }
 }
 
-/// Refuses `cookie_origins` where no token comes from a cookie: it would have no effect.
+/// Refuses `cookie_origins` where no token comes from a cookie, and the key has no effect.
 fn refuse_cookie_keys(reader: &Reader<'_>, shared: &Shared) {
     let sources = shared.token_from.as_deref().unwrap_or_default();
     if reader.has("cookie_origins")
@@ -409,7 +412,7 @@ fn refuse_cookie_keys(reader: &Reader<'_>, shared: &Shared) {
     }
 }
 
-/// What two routes must not have in common: host and pattern, the names of parameters aside.
+/// The properties that no two routes may share: host and pattern, without the names of parameters.
 type Shape<'r> = (
     Option<&'r HostPattern>,
     Vec<Option<&'r str>>,

@@ -1,4 +1,4 @@
-//! `[server]`, `[token_cache]`, `[reload]`, `[log]` and `[dev]`.
+//! Lowers `[server]`, `[token_cache]`, `[reload]`, `[errors]`, `[log]` and `[dev]`.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -20,8 +20,8 @@ use super::public_url::public_url;
 use crate::net::{Address, TrustedProxies};
 use crate::policy::Scope;
 
-/// Bytes of a path beside which every system can bind another, with the number of a process behind
-/// it.
+/// The longest path of the handover socket, in bytes. Every system can bind it, and also the
+/// temporary path beside it that ends in a process number.
 const MAX_HANDOVER_PATH: usize = 90;
 
 pub(super) fn server(context: &Context, table: &Table, overrides: &Overrides) -> Server {
@@ -115,7 +115,7 @@ fn admin(
         at,
     )) = listeners.iter().find(shares)
     {
-        // The side that the file writes is the one to point at.
+        // Point at the side that the file states.
         let span = if reader.has("admin") {
             reader.value_place("admin")
         } else {
@@ -132,7 +132,7 @@ fn admin(
     Some(admin)
 }
 
-/// Names without ports, since a tunnel or a published port has its own.
+/// Returns host names without ports, since the port differs behind a tunnel or a published port.
 fn admin_hosts(reader: &mut Reader<'_>) -> Vec<Box<str>> {
     let texts = reader.texts("admin_hosts").unwrap_or_default();
     let is_name = |text: &str| {
@@ -210,7 +210,7 @@ fn limits(context: &Context, table: &Table) -> Limits {
     limits
 }
 
-/// The catalogue's bounds of these sizes are far below what a `usize` holds.
+/// Converts a size. The bounds in the schema are far below the range of `usize`.
 pub(super) fn to_usize(size: Option<u64>) -> usize {
     size.and_then(|size| usize::try_from(size).ok())
         .unwrap_or_default()
@@ -308,9 +308,9 @@ fn scope(reader: &Reader<'_>, text: &Text) -> Option<Scope> {
         .ok()
 }
 
-/// A secret as text, from a file or from the environment. No message quotes it. Only `dev` has
-/// secrets, so only `dev` follows a reference: what is not set in production must not keep it from
-/// starting.
+/// Returns a secret: a text, the content of a file, or an environment variable. No message quotes
+/// it. Only `scopegate dev` uses secrets, so that only `dev` follows references: a variable that is
+/// not set in production must not prevent the start.
 fn secret(reader: &Reader<'_>, name: &str, value: &Value) -> Option<Secret> {
     let found = match (&value.kind, reference(value)) {
         (_, Some(("file" | "env", _))) if !reader.context.has_stand_ins() => return None,
@@ -335,7 +335,7 @@ fn secret(reader: &Reader<'_>, name: &str, value: &Value) -> Option<Secret> {
     None
 }
 
-/// The one member of a table like `{ file = ".." }`.
+/// Returns the only member of a table such as `{ file = ".." }`.
 fn reference(value: &Value) -> Option<(&str, &str)> {
     let Kind::Table(table) = &value.kind else {
         return None;
@@ -349,7 +349,7 @@ fn reference(value: &Value) -> Option<(&str, &str)> {
     Some((&entry.key, text))
 }
 
-/// Editors and `echo` end a file with a newline that is not meant.
+/// Removes the newline that editors and `echo` add to a file.
 fn without_newline(text: String) -> String {
     let text = text.strip_suffix('\n').unwrap_or(&text);
     text.strip_suffix('\r').unwrap_or(text).to_owned()

@@ -1,5 +1,5 @@
-//! The settings that `[defaults]`, groups and routes have in common. The nearest that says
-//! something is taken, whole.
+//! The settings that `[defaults]`, groups and routes have in common. The value of the innermost
+//! table is used, as a whole.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use super::{Defined, Names};
 use crate::route::{Ambiguities, Ambiguity, Cors, Direction, Distinct, Origins, is_twin};
 use crate::token::{ForwardedClaim, Source};
 
-/// What one table says; `None` for what it leaves to the table around it.
+/// The settings of one table; `None` for a setting that the enclosing table decides.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Shared {
     pub(super) upstream: Option<Text>,
@@ -56,7 +56,7 @@ impl Shared {
         }
     }
 
-    /// This, and where it says nothing, what is around it.
+    /// Returns these settings, with those of the enclosing table in place of the absent ones.
     pub(super) fn within(self, outer: &Self) -> Self {
         Self {
             upstream: self.upstream.or_else(|| outer.upstream.clone()),
@@ -84,8 +84,8 @@ impl Shared {
     }
 }
 
-/// The name is kept even if nothing has it: the problem is reported here, once, and not for each
-/// route below.
+/// Returns the name of the upstream, even if it is not defined. The problem is then reported once,
+/// here, and not for each route below.
 fn upstream(reader: &mut Reader<'_>, names: &Names) -> Option<Text> {
     let name = reader.text("upstream")?;
     check_defined(reader, "upstream", &name, &names.upstreams);
@@ -204,7 +204,7 @@ fn forward(reader: &mut Reader<'_>) -> Option<Vec<ForwardedClaim>> {
                 );
             }
             Ok(claim) => {
-                // CGI-style upstreams fold both into one variable (`HTTP_X_USER_ID`).
+                // CGI-style upstreams map both fields to one variable (`HTTP_X_USER_ID`).
                 if let Some(twin) = claims
                     .iter()
                     .find(|other| is_twin(other.header.as_str(), claim.header.as_str()))

@@ -1,8 +1,8 @@
 //! `tenants`: one entry of the file that stands for several issuers.
 //!
-//! The placeholder of `issuer` is filled in before anything else is read, so that a tenant's issuer
-//! is lowered, compared and run like any other: what tells two tenants apart is what tells two
-//! issuers apart.
+//! The placeholder of `issuer` is filled in before anything else is read. The issuer of a tenant is
+//! then lowered, compared and run like any other, and tenants are kept apart in the same way as
+//! issuers.
 
 use super::super::document::{Kind, Table};
 use super::super::load::Context;
@@ -10,19 +10,19 @@ use super::super::reader::{Reader, Text};
 use super::super::schema::ISSUER;
 use crate::issuer::{Template, Tenant};
 
-/// Tenants of one entry. Each has keys and metrics of its own, and a token's `iss` is compared with
-/// one after another.
+/// The limit on the tenants of one entry. Each has its own keys and metrics, and the `iss` of a
+/// token is compared with one after another.
 const MAX_TENANTS: usize = 256;
 
-/// Between the entry's name and the tenant's: no name of an entry holds it.
+/// The separator between the names of entry and tenant. No name of an entry contains it.
 const SEPARATOR: char = '/';
 
-/// What a placeholder stands in.
+/// The delimiters of a placeholder.
 const BRACES: [char; 2] = ['{', '}'];
 
-/// The issuers that an entry stands for, by name: itself, or each of its tenants. Of an entry whose
-/// template or tenants are broken there is one with something in their place, so that the rest of
-/// it is looked at.
+/// Returns the issuers that an entry stands for, with their names: the entry itself, or each of its
+/// tenants. For an entry with an invalid template or tenant list it returns one issuer with the
+/// braces removed, so that the other keys are checked.
 pub(super) fn expand(context: &Context, name: &Text, table: &Table) -> Vec<(Text, Table)> {
     let mut reader = Reader::new(context, &ISSUER, table, format!("issuer \"{}\"", name.text));
     let template = reader
@@ -58,14 +58,14 @@ pub(super) fn expand(context: &Context, name: &Text, table: &Table) -> Vec<(Text
     tenants.iter().map(of).collect()
 }
 
-/// The name of the entry that an issuer stands for, alone or as one of its tenants.
+/// Returns the name of the entry that an issuer comes from, by itself or as a tenant.
 pub(super) fn entry_of(issuer: &str) -> &str {
     issuer
         .split_once(SEPARATOR)
         .map_or(issuer, |(entry, _)| entry)
 }
 
-/// The allow-list. What is no tenant is reported and left out.
+/// Returns the tenants that the entry allows. Invalid ones are reported and left out.
 fn tenants(reader: &mut Reader<'_>, template: &Template) -> Vec<Tenant> {
     if !reader.has("tenants") {
         let message = format!(
@@ -99,7 +99,7 @@ fn tenants(reader: &mut Reader<'_>, template: &Template) -> Vec<Tenant> {
 }
 
 fn tenant(reader: &Reader<'_>, text: &Text) -> Option<Tenant> {
-    // They would be taken for the name of a tenant, and people mean something else by them.
+    // Both would be taken for the name of a tenant, but are meant as "every tenant".
     if matches!(text.text.as_str(), "any" | "*") {
         let message = format!(
             "\"tenants\" has \"{}\": anybody can have a tenant with a provider of many",
@@ -122,7 +122,8 @@ fn tenant(reader: &Reader<'_>, text: &Text) -> Option<Tenant> {
         .ok()
 }
 
-/// `tenants`, and a placeholder elsewhere, say nothing where `issuer` has none.
+/// Reports `tenants`, or a placeholder elsewhere, if `issuer` has no placeholder: they have no
+/// effect.
 fn refuse_without_template(reader: &mut Reader<'_>) {
     if reader.has("tenants") {
         let message = "\"tenants\" has no effect: \"issuer\" holds no placeholder for them";
@@ -142,7 +143,8 @@ fn refuse_without_template(reader: &mut Reader<'_>) {
     }
 }
 
-/// A `jwks_uri` may hold the placeholder; without it, all tenants have their keys from one place.
+/// Checks that a placeholder in `jwks_uri` is that of `issuer`. Without one, all tenants have the
+/// same key set.
 fn check_uri(reader: &Reader<'_>, template: &Template) {
     let Some(uri) = reader.peek("jwks_uri") else {
         return;
@@ -159,7 +161,7 @@ fn check_uri(reader: &Reader<'_>, template: &Template) {
     }
 }
 
-/// A `keep_file` has to hold the placeholder: one file keeps one issuer's keys.
+/// Checks that `keep_file` holds the placeholder: a file holds the keys of one issuer.
 fn check_file(reader: &Reader<'_>, template: &Template) {
     let Some(file) = reader.peek("keep_file") else {
         return;
@@ -173,14 +175,14 @@ fn check_file(reader: &Reader<'_>, template: &Template) {
     }
 }
 
-/// The table of one tenant.
+/// Returns the table of one tenant.
 fn filled(table: &Table, template: &Template, tenant: &Tenant) -> Table {
     changed(table, |text| {
         text.replace(template.placeholder(), tenant.as_str())
     })
 }
 
-/// A table whose template is broken, with a URL in its place.
+/// Returns the table with braces removed, so that an invalid template becomes a URL.
 fn without_braces(table: &Table) -> Table {
     changed(table, |text| text.replace(BRACES, ""))
 }

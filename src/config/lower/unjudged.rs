@@ -1,6 +1,6 @@
-//! Notes on credentials from which some routes take their tokens and others do not: where they are
-//! removed because they are not judged, and where they are forwarded because the application has a
-//! second name.
+//! Notes on places from which some routes take their tokens and other routes do not. On the others
+//! the gateway removes such a credential, because it does not verify it; but it forwards the
+//! credential if those routes use another upstream entry for the same application.
 
 use std::collections::HashMap;
 
@@ -12,11 +12,11 @@ use super::detours;
 use crate::token::Source;
 use crate::upstream::Settings;
 
-/// Places of one upstream, or of one address, that are looked at for notes. Each is compared with
-/// each route.
+/// The limit on the places of one upstream, or of one address, that are checked for notes. Each is
+/// compared with each route.
 const MOST_PLACES: usize = 16;
 
-/// Notes what becomes of credentials that a route does not judge.
+/// Adds notes on the treatment of credentials that a route does not verify.
 pub(super) fn note(context: &Context, routes: &[Route], upstreams: &[Settings]) {
     let places = TokenPlaces::of(routes);
     let mut protected: HashMap<&str, Vec<&Route>> = HashMap::new();
@@ -35,7 +35,7 @@ pub(super) fn note(context: &Context, routes: &[Route], upstreams: &[Settings]) 
     }
 }
 
-/// Notes which of the places of their upstream the routes to it do not forward.
+/// Notes the places of an upstream that some routes to it do not forward.
 fn note_removed(context: &Context, routes: &[&Route], places: &[Source]) {
     let mut noted: Vec<&Source> = Vec::new();
     for place in places.iter().take(MOST_PLACES) {
@@ -60,7 +60,7 @@ fn note_removed(context: &Context, routes: &[&Route], places: &[Source]) {
     }
 }
 
-/// Notes which places of one upstream others at the same address get unjudged.
+/// Notes the places of an upstream that other upstreams at the same address get unverified.
 fn note_forwarded(
     context: &Context,
     group: &[&Settings],
@@ -98,7 +98,7 @@ fn note_forwarded(
     }
 }
 
-/// Whether one of the sources reads what is in a place.
+/// Returns whether one of the sources reads a place.
 fn covers<'s>(sources: impl IntoIterator<Item = &'s Source>, place: &Source) -> bool {
     sources.into_iter().any(|source| source.covers(place))
 }
@@ -111,7 +111,7 @@ fn and_others(count: usize) -> String {
     }
 }
 
-/// The upstreams that have an address in common, in groups of two or more.
+/// Returns the upstreams that share an address, in groups of two or more.
 fn at_one_address(upstreams: &[Settings]) -> Vec<Vec<&Settings>> {
     let (places, shared) = detours::places(upstreams);
     if !shared {

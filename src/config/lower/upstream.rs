@@ -1,4 +1,4 @@
-//! `[upstreams.<name>]`
+//! Lowers `[upstreams.<name>]`.
 
 use std::sync::Arc;
 
@@ -128,7 +128,7 @@ fn host(reader: &mut Reader<'_>) -> HostHeader {
     }
 }
 
-/// A URL that is no good, unless it may hold a password: messages go to logs.
+/// Quotes an invalid URL, unless it may hold a password: messages are logged.
 pub(super) fn quoted_url(text: &str) -> String {
     if text.contains('@') {
         "a URL with \"@\"".to_owned()
@@ -137,10 +137,10 @@ pub(super) fn quoted_url(text: &str) -> String {
     }
 }
 
-/// Endpoints of one upstream, at most: each has connections in every worker.
+/// The limit on the endpoints of one upstream. Each has its own connections in every worker.
 const MOST_ENDPOINTS: usize = 256;
 
-/// The endpoints, of which there is one where `url` says it; none when something is wrong.
+/// Returns the endpoints, or the single one of `url`. Returns none after a problem.
 fn endpoints(reader: &mut Reader<'_>) -> Vec<Listed> {
     let (list, one) = (reader.value("endpoints"), reader.text("url"));
     let Some(list) = list else {
@@ -196,7 +196,7 @@ fn endpoints(reader: &mut Reader<'_>) -> Vec<Listed> {
     found.into_iter().map(|(_, endpoint)| endpoint).collect()
 }
 
-/// A URL, alone or with its weight.
+/// Returns an endpoint: a URL, alone or with a weight.
 fn listed(reader: &Reader<'_>, item: &Value) -> Option<Listed> {
     let table = match &item.kind {
         Kind::Text(text) => {
@@ -338,7 +338,7 @@ fn url(reader: &Reader<'_>, key: &str, text: &Text) -> Option<Url> {
     Some(url)
 }
 
-/// The keys that say something of TLS.
+/// The keys that concern TLS.
 const TLS_KEYS: [&str; 5] = [
     "ca_file",
     "client_cert_file",
@@ -382,7 +382,7 @@ fn terms(reader: &mut Reader<'_>, url: Option<&Url>) -> TlsSettings {
     }
 }
 
-/// Our certificate and its key: both, or neither.
+/// Returns the client certificate of the gateway and its key. Each needs the other.
 fn identity(reader: &mut Reader<'_>) -> Option<(Arc<str>, Arc<str>)> {
     for (key, other) in [
         ("client_cert_file", "client_key_file"),
@@ -429,7 +429,8 @@ fn server_name(reader: &mut Reader<'_>) -> Option<Arc<str>> {
     server_name
 }
 
-/// A file that a key names, and where; it is watched.
+/// Returns the content of a file that a key names, with the position of the value and the path. The
+/// file is watched.
 fn pem_file(reader: &mut Reader<'_>, key: &'static str) -> Option<(Span, String, Arc<str>)> {
     let path = reader.text(key)?;
     if reader.context.has_stand_ins() {

@@ -1,4 +1,4 @@
-//! The tables of a route about heads: header rules and CORS.
+//! The tables about heads: header rules and CORS.
 
 use super::Absent::{Default, Means, Required};
 use super::{ANY_DURATION, Key, Kind, Table};

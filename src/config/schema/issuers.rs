@@ -1,4 +1,4 @@
-//! `[issuers.<name>]`: the authorization servers whose tokens are taken.
+//! `[issuers.<name>]`: the authorization servers whose tokens are accepted.
 
 use super::Absent::{Default, Means, Required};
 use super::{ANY_DURATION, GIB, KIB, Key, Kind, POSITIVE, Table};

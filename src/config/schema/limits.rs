@@ -1,4 +1,4 @@
-//! `[server.limits]`: what a client may make grow.
+//! `[server.limits]`: limits on the requests and connections of clients.
 
 use super::Absent::{Default, Means};
 use super::{GIB, KIB, Key, Kind, MIB, Table};

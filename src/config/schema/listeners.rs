@@ -1,4 +1,4 @@
-//! Listeners: TLS, PROXY headers and Unix-domain sockets.
+//! The tables and keys about listeners: TLS, PROXY headers and Unix-domain sockets.
 
 use super::Absent::{Default, Means, Required};
 use super::{Key, Kind, POSITIVE, Table};

@@ -1,8 +1,8 @@
-//! The configuration language as data: every table, every key, its type, its default and what it
-//! means.
+//! The configuration language as data: every table and every key, with its type, default and
+//! documentation.
 //!
-//! The lowering reads through it, and the JSON Schema and the reference are written from it, so
-//! that what is documented, what is accepted and what is assumed cannot drift apart.
+//! The lowering reads the file through these tables, and the JSON Schema and the reference are
+//! generated from them. So the documented, the accepted and the assumed language cannot differ.
 
 mod header_rules;
 mod issuers;
@@ -28,40 +28,40 @@ use super::document::{self, Value};
 use super::source::Span;
 use super::units::{show_duration, show_size};
 
-/// One table of the language.
+/// A table of the language.
 #[derive(Debug)]
 pub(super) struct Table {
-    /// `server.timeouts`; `issuers.*` for each of a named kind, `routes[]` for each of a list;
-    /// empty for the file.
+    /// The path, such as `server.timeouts`; `issuers.*` for each of a set of named tables,
+    /// `routes[]` for each of a list; empty for the top level of the file.
     pub(super) path: &'static str,
     pub(super) doc: &'static str,
     pub(super) keys: &'static [Key],
-    /// Keys that people will try here and that must not be, each with the reason.
+    /// Keys that an operator may expect here and that are not allowed, each with the reason.
     pub(super) refused: &'static [(&'static str, &'static str)],
 }
 
-/// One key of a table.
+/// A key of a table.
 #[derive(Debug)]
 pub(super) struct Key {
     pub(super) name: &'static str,
     pub(super) kind: Kind,
     pub(super) absent: Absent,
     pub(super) doc: &'static str,
-    /// A value as it would be written.
+    /// An example value, in TOML.
     pub(super) example: &'static str,
-    /// Former names, and names it has elsewhere: an unknown key of that name is answered with this
-    /// one.
+    /// Former names, and names that other programs use. The problem of an unknown key with such a
+    /// name tells the name of this key.
     pub(super) other_names: &'static [&'static str],
 }
 
-/// What happens when a key is not there.
+/// The meaning of an absent key.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Absent {
-    /// It is an error.
+    /// The absence is an error.
     Required,
-    /// This value, as TOML, is read in its place.
+    /// This value, in TOML, is used.
     Default(&'static str),
-    /// This, in words.
+    /// The absence has this meaning.
     Means(&'static str),
 }
 
@@ -70,7 +70,7 @@ pub(super) enum Absent {
 pub(super) enum Kind {
     Text,
     Flag,
-    /// `true` and nothing else: what is left out is not `false` but unsaid.
+    /// `true` and no other value: the opposite is the absence of the key, not `false`.
     True,
     Count {
         min: u64,
@@ -84,33 +84,34 @@ pub(super) enum Kind {
         min: u64,
         max: u64,
     },
-    /// One of these words.
+    /// One word out of a set.
     Choice(&'static [&'static str]),
-    /// A list of these words; a function, since the words are those of another room's type.
+    /// One word, or a list of words, out of a set. A function, because the words come from a type
+    /// of another module.
     Choices(fn() -> Vec<&'static str>),
     /// A string, or a list of strings. Never empty.
     Texts,
-    /// Scopes: one, all of a list, or `any`/`all`.
+    /// Scopes: one, a list that is required as a whole, or a table with `any` or `all`.
     ScopeRule,
-    /// Methods: one, a list, or a map from method to what it asks.
+    /// Methods: one, a list, or a map from method to requirement.
     Methods,
-    /// A map from header to claim.
+    /// A map from field name to claim.
     Claims,
-    /// A map from header to value.
+    /// A map from field name to value.
     Headers,
-    /// A map from claim to what it has to be.
+    /// A map from claim to required value.
     RequiredClaims,
     /// A string, `{ file = ".." }` or `{ env = ".." }`.
     Secret,
-    /// URLs, each alone or in a table with its weight.
+    /// URLs, each alone or in a table with a weight.
     Endpoints,
     /// A JWK Set: a string of JSON, or a table.
     KeySet,
-    /// The table of that path.
+    /// The table with this path.
     Table(&'static str),
-    /// A list of the tables of that path.
+    /// A list of tables with this path.
     Tables(&'static str),
-    /// Tables of that path under names that the operator chooses.
+    /// Tables with this path, under names that the operator chooses.
     Named(&'static str),
 }
 
@@ -149,7 +150,7 @@ impl Table {
         self.keys.iter().find(|key| key.name == name)
     }
 
-    /// The header that a file writes: `[server]`, `[issuers.<name>]`, `[[routes]]`.
+    /// Returns the header of the table in a file: `[server]`, `[issuers.<name>]`, `[[routes]]`.
     pub(super) fn header(&self) -> String {
         if self.path.is_empty() {
             return "the file itself".to_owned();
@@ -190,7 +191,7 @@ impl Key {
         }
     }
 
-    /// The same key in another table, where its absence means something else.
+    /// Returns the same key for another table, where its absence has another meaning.
     const fn absent(self, means: &'static str) -> Self {
         Self {
             absent: Absent::Means(means),
@@ -198,7 +199,7 @@ impl Key {
         }
     }
 
-    /// The same key in the outermost table that has it.
+    /// Returns the same key for the outermost table that has it, where it gets a default.
     const fn default(self, value: &'static str) -> Self {
         Self {
             absent: Absent::Default(value),
@@ -206,7 +207,7 @@ impl Key {
         }
     }
 
-    /// What stands in for the key where it is absent.
+    /// Returns the default of the key, at the position `span`.
     pub(super) fn default_value(&self, span: Span) -> Option<Value> {
         match self.absent {
             Absent::Default(text) => document::literal(text, span),
@@ -216,7 +217,7 @@ impl Key {
 }
 
 impl Kind {
-    /// The type in words, for the reference and for "…, not an integer".
+    /// Returns the type in words, for the reference and for messages such as "…, not an integer".
     pub(super) fn describe(self) -> String {
         match self {
             Self::Text => "a string".into(),
@@ -242,7 +243,7 @@ impl Kind {
         }
     }
 
-    /// The bounds in words, for the reference; nothing where there are none to tell.
+    /// Returns the bounds in words, for the reference; `None` for a type without bounds.
     pub(super) fn bounds(self) -> Option<String> {
         match self {
             Self::Count { min, max } => Some(format!("{min} to {max}")),
@@ -255,7 +256,7 @@ impl Kind {
     }
 }
 
-/// `"a", "b" or "c"`
+/// Joins words in quotes: `"a", "b" or "c"`.
 pub(super) fn quoted<T: AsRef<str>>(words: &[T], last: &str) -> String {
     let words: Vec<_> = words
         .iter()
@@ -267,17 +268,18 @@ pub(super) fn quoted<T: AsRef<str>>(words: &[T], last: &str) -> String {
     }
 }
 
-/// From one millisecond: where zero would refuse everything.
+/// A duration of at least one millisecond, for keys where zero would refuse everything.
 const POSITIVE: Kind = Kind::Duration {
     min: Duration::from_millis(1),
     max: YEAR,
 };
-/// From zero.
+/// A duration of zero or more.
 const ANY_DURATION: Kind = Kind::Duration {
     min: Duration::ZERO,
     max: YEAR,
 };
-/// Longer is a slip of the unit; and clocks overflow on durations without a bound.
+/// The longest duration. A longer one is an error of the unit, and unbounded durations overflow
+/// clocks.
 const YEAR: Duration = Duration::from_secs(365 * 86_400);
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;

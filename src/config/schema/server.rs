@@ -1,4 +1,4 @@
-//! The file itself, `[server]` and the small tables.
+//! The top level of the file, `[server]` and the small tables.
 
 use super::Absent::{Default, Means, Required};
 use super::listeners::{ADMIN_HOSTS, HANDOVER, PROXY_PROTOCOL_FROM, UNIX_MODE};

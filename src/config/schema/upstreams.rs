@@ -1,4 +1,4 @@
-//! `[upstreams.<name>]`: the servers that requests are forwarded to.
+//! `[upstreams.<name>]`: the servers to which requests are forwarded.
 
 use super::Absent::{Default, Means, Required};
 use super::{KIB, Key, Kind, MIB, POSITIVE, Table};
