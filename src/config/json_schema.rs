@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn every_key_of_the_catalogue_is_a_property_and_no_other() {
+    fn every_key_of_the_schema_is_a_property_and_no_other() {
         let schema = schema();
         for table in TABLES {
             let found = table_of(&schema, table.path);

@@ -254,7 +254,10 @@ impl Context {
     pub(super) fn into_restlessness(self, readings: usize) -> Problems {
         self.problems.replace(vec![
             Problem::without_span(format!("the files changed in each of {readings} readings"))
-                .hint("replace all of them at once, by a link or by the name of their directory"),
+                .hint(
+                    "replace all of them at once, by swapping a symbolic link or renaming their \
+                       directory",
+                ),
         ]);
         self.into_problems()
     }
@@ -364,7 +367,7 @@ fn matches(context: &Context, (span, pattern): &(Span, String)) -> Vec<PathBuf> 
     let directory = path.parent().map(Path::to_path_buf).unwrap_or_default();
     if directory.to_string_lossy().contains('*') && pattern.trim_end_matches(&name).contains('*') {
         let message =
-            format!("include: \"{pattern}\": a \"*\" stands in the last part of the path alone");
+            format!("include: \"{pattern}\": a \"*\" is allowed in the last part of the path only");
         context.problem(Problem::at(*span, message));
         return Vec::new();
     }
@@ -395,7 +398,7 @@ fn merge(context: &Context, root: &mut Table, included: Table) {
             merge_entry(root, entry);
         } else if schema::FILE.key(&entry.key).is_some() {
             let message = format!(
-                "\"{}\" is not for an included file: write it in the main one",
+                "\"{}\" is not allowed in an included file: write it in the main file",
                 entry.key
             );
             context.problem(Problem::at(entry.key_span, message).hint(format!(

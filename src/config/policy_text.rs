@@ -99,7 +99,7 @@ fn server_rows(server: &Server) -> Vec<[String; 2]> {
         ForwardedFields::Standard => "Forwarded",
         ForwardedFields::Both => "X-Forwarded-* and Forwarded",
     };
-    rows.push(["upstreams are told".into(), forwarded.into()]);
+    rows.push(["forwarding fields".into(), forwarded.into()]);
     rows
 }
 
@@ -222,13 +222,13 @@ fn settings(
         .strip
         .as_ref()
         .filter(|_| route.heads.rewrite.is_none());
-    said.extend(strip.map(|prefix| format!("without {prefix}")));
+    said.extend(strip.map(|prefix| format!("prefix {prefix} removed")));
     said.extend(
         route
             .heads
             .rewrite
             .as_ref()
-            .map(|rewrite| format!("as {}", rewrite.as_str())),
+            .map(|rewrite| format!("rewritten to {}", rewrite.as_str())),
     );
     if *requirement != Requirement::Public {
         if route.token_from != [Source::Bearer] {
@@ -248,7 +248,7 @@ fn settings(
     }
     if route.distinct != Distinct::default() {
         let names: Vec<_> = route.distinct.names().collect();
-        said.push(format!("distinct by {}", names.join(", ")));
+        said.push(format!("distinguishes {}", names.join(", ")));
     }
     if route.method_fallthrough.is_some() {
         said.push("other methods fall through".into());
@@ -272,7 +272,7 @@ fn settings(
             route
                 .heads
                 .idle_body
-                .map(|time| format!("silent for up to {}", show_duration(time))),
+                .map(|time| format!("body idle up to {}", show_duration(time))),
         );
     }
     if route.heads.request_timeout != server.timeouts.request {
@@ -282,7 +282,7 @@ fn settings(
             .map_or("without limit".into(), |time| {
                 format!("within {}", show_duration(time))
             });
-        said.push(format!("done {limit}"));
+        said.push(format!("request {limit}"));
     }
     if !route.heads.request.is_empty() || !route.heads.response.is_empty() {
         let names = route

@@ -100,7 +100,7 @@ impl<'a> Reader<'a> {
         self.read.push(name);
         let key = self.schema.key(name);
         if key.is_none() {
-            self.internal(format!("\"{name}\" is read and not in the catalogue"));
+            self.internal(format!("\"{name}\" is read and not in the schema"));
         }
         key
     }
@@ -108,7 +108,7 @@ impl<'a> Reader<'a> {
     fn internal(&self, message: String) {
         let path = self.schema.path;
         self.context.problem(Problem::without_span(format!(
-            "scopegate itself is broken: [{path}]: {message}"
+            "this is a defect of scopegate: [{path}]: {message}"
         )));
     }
 
@@ -346,7 +346,7 @@ impl<'a> Reader<'a> {
         }
         for key in self.schema.keys {
             if !self.read.contains(&key.name) {
-                self.internal(format!("\"{}\" is in the catalogue and not read", key.name));
+                self.internal(format!("\"{}\" is in the schema and not read", key.name));
             }
         }
     }
@@ -480,7 +480,7 @@ mod tests {
         let found = lines(context);
         assert_eq!(
             found,
-            ["scopegate itself is broken: [reload]: \"settle\" is in the catalogue and not read"]
+            ["this is a defect of scopegate: [reload]: \"settle\" is in the schema and not read"]
         );
     }
 
@@ -489,7 +489,7 @@ mod tests {
         let (context, table) = (Context::new(), table("secretly = true"));
         let mut reader = Reader::new(&context, &RELOAD, &table, "reload");
         assert_eq!(reader.flag("secretly"), None);
-        assert!(lines(context)[0].contains("\"secretly\" is read and not in the catalogue"));
+        assert!(lines(context)[0].contains("\"secretly\" is read and not in the schema"));
     }
 
     #[test]

@@ -11,7 +11,7 @@ const HEAD: &str = "\
 
 # The configuration: gateway.toml
 
-One TOML file, ten lines at the least:
+One TOML file. The smallest has ten lines:
 
 ```toml
 [issuers.idp]
@@ -30,8 +30,8 @@ methods  = { GET = \"orders.read\", POST = \"orders.write\" }
 - An unknown key is an error, and `scopegate check` shows all problems of all files at once.
 - Durations are whole numbers with a unit: `ms`, `s`, `m`, `h` or `d`. Sizes have `B`, `KiB`, `MiB` or `GiB` (powers of
   1024) or `KB`, `MB` or `GB` (powers of 1000). Zero needs no unit.
-- Files are named relative to the file that names them.
-- A flag goes before a `SCOPEGATE_*` variable, and that before the file.
+- Paths are relative to the file in which they stand.
+- A flag takes precedence over a `SCOPEGATE_*` variable, and the variable over the file.
 - A key without effect, such as `ca_file` for an `http` upstream, is an error.
 ";
 
@@ -66,7 +66,7 @@ fn write_table(out: &mut String, table: &Table) {
         let why = reasons.first().map_or("", |(_, why)| why);
         let _ = write!(
             out,
-            "\nAn error here: {}. {}.\n",
+            "\nNot allowed here: {}. {}.\n",
             names.join(", "),
             sentence(why)
         );
@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_key_of_the_catalogue_has_its_row() {
+    fn every_key_of_the_schema_has_its_row() {
         let reference = reference();
         let told = |table: &&Table| !table.path.is_empty() && !is_told_elsewhere(table);
         for table in TABLES.iter().copied().filter(told) {

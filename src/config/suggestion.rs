@@ -10,7 +10,7 @@ pub(super) fn unknown_key(table: &schema::Table, subject: &str, entry: &KeyValue
     if let Some((_, why)) = table.refused.iter().find(|(refused, _)| *refused == name) {
         return Problem::at(
             entry.key_span,
-            format!("{subject}: \"{name}\" is not for here: {why}"),
+            format!("{subject}: \"{name}\" is not allowed here: {why}"),
         );
     }
     if let Some(key) = table

@@ -232,10 +232,11 @@ impl Trial<'_> {
         let (own, other, path) = (label(rule.value.route), label(wider), &self.path);
         let what = match self.arrives_as {
             Some(_) => format!("\"{path}\" reaches the same path of the same application"),
-            None => format!("an application may take \"{path}\" for the same path"),
+            None => format!("an application may read \"{path}\" as the same path"),
         };
         format!(
-            "route \"{own}\" does not let everybody pass whom route \"{other}\" does, and by that {what}"
+            "route \"{own}\" refuses callers that route \"{other}\" admits, and through that route \
+             {what}"
         )
     }
 }

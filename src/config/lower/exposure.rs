@@ -14,8 +14,8 @@ pub(super) fn note_trusted_proxies(reader: &Reader<'_>, networks: &[IpNet]) {
             reader,
             "trusted_proxies",
             format!(
-                "\"trusted_proxies\" holds every {family} address: any client can say in X-Forwarded-For that it is \
-                 another"
+                "\"trusted_proxies\" holds every {family} address: any client can claim another \
+                 address in X-Forwarded-For"
             ),
         );
     }
@@ -27,8 +27,8 @@ pub(super) fn note_proxy_protocol(reader: &Reader<'_>, networks: &[IpNet]) {
             reader,
             "proxy_protocol_from",
             format!(
-                "\"proxy_protocol_from\" holds every {family} address: any client can say in a PROXY header that it is \
-                 another"
+                "\"proxy_protocol_from\" holds every {family} address: any client can claim \
+                 another address in a PROXY header"
             ),
         );
     }
@@ -40,8 +40,8 @@ pub(super) fn note_admin(reader: &Reader<'_>, admin: SocketAddr) {
             reader,
             "admin",
             format!(
-                "\"admin\" is \"{admin}\": every machine that reaches this one reads metrics and the effective policy, \
-                 for which no credentials are asked"
+                "\"admin\" is \"{admin}\": every machine that reaches this one can read metrics \
+                 and the effective policy without credentials"
             ),
         );
     }

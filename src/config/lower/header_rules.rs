@@ -65,7 +65,7 @@ impl LocatedRules {
                 Some(field)
             }
             Err(error) => {
-                reader.problem(span, format!("there is no rule for \"{text}\": {error}"));
+                reader.problem(span, format!("a rule cannot name \"{text}\": {error}"));
                 None
             }
         }
@@ -82,7 +82,7 @@ impl LocatedRules {
         {
             reader.problem(
                 span,
-                format!("\"{text}\" is there twice: one rule for each field"),
+                format!("\"{text}\" has two rules: write one for each field"),
             );
         }
         self.places.push((name, span));
@@ -156,7 +156,7 @@ pub(super) fn check_claims(
             let twin = || claims.iter().any(|claim| is_twin(claim, name.as_str()));
             if *known.entry(name.as_str()).or_insert_with(twin) {
                 let message = format!(
-                    "{subject}: there is no rule for \"{name}\": a route forwards a claim in it"
+                    "{subject}: a rule cannot name \"{name}\": a route forwards a claim in it"
                 );
                 context.problem(super::Problem::at(*span, message));
             }
@@ -189,7 +189,8 @@ pub(super) fn cors(outer: &mut Reader<'_>) -> Option<Arc<Cors>> {
     if cors.credentials && cors.origins == Origins::Any {
         reader.problem(
             span,
-            "\"credentials\" with origins = \"any\" would let every page read what its visitor may: name the origins",
+            "\"credentials\" with origins = \"any\" would let every page read the data of its \
+             visitors: name the origins",
         );
     }
     reader.finish();
@@ -223,7 +224,7 @@ fn methods(reader: &mut Reader<'_>) -> Option<Vec<Method>> {
         Ok(MethodPattern::Any) => {
             reader.problem(
                 text.span,
-                "\"methods\" has \"ANY\": leave the key out for those of the route",
+                "\"methods\" has \"ANY\": leave the key out for the methods of the route",
             );
             None
         }
@@ -247,7 +248,7 @@ fn names(reader: &mut Reader<'_>, key: &'static str) -> Vec<HeaderName> {
         if name.is_none() {
             reader.problem(
                 text.span,
-                format!("\"{key}\" has \"{}\", which is no field name", text.text),
+                format!("\"{key}\" has \"{}\", which is not a field name", text.text),
             );
         }
         name

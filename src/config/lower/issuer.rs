@@ -74,7 +74,8 @@ impl ClaimedNames {
     fn claim_issuer(&mut self, reader: &Reader<'_>, iss: &Text, name: &str) {
         if let Some((first, name)) = self.issuers.get(&iss.text) {
             let message = format!(
-                "\"{}\" is already the issuer of \"{name}\": \"iss\" tells whose token it is",
+                "\"{}\" is already the issuer of \"{name}\": \"iss\" identifies the issuer of a \
+                 token",
                 iss.text
             );
             let problem = reader.problem_at(iss.span, message);
@@ -93,8 +94,10 @@ impl ClaimedNames {
         // For tenants of one entry the position is the same, and the problem was reported where the
         // placeholder was filled in.
         if let Some((first, name)) = self.files.get(&file).filter(|(first, _)| *first != span) {
-            let message =
-                format!("\"keep_file\" is already that of \"{name}\": each issuer needs its own");
+            let message = format!(
+                "\"keep_file\" is already the file of \"{name}\": each issuer needs its \
+                         own"
+            );
             reader.context.problem(
                 reader
                     .problem_at(span, message)
@@ -133,13 +136,14 @@ fn issuer(reader: &mut Reader<'_>, name: &Text, iss: Option<Text>) -> Option<Iss
 
 fn never_algorithm(name: &str) -> Option<&'static str> {
     if name.eq_ignore_ascii_case("none") {
-        return Some("anybody can write a token without a signature (RFC 8725 section 3.1)");
+        return Some("a token without a signature can be forged (RFC 8725 section 3.1)");
     }
     let hmac = name
         .get(..2)
         .is_some_and(|head| head.eq_ignore_ascii_case("hs"));
     hmac.then_some(
-        "whoever can check an HMAC can make one: let the issuer sign with RS256, ES256 or EdDSA",
+        "a key that verifies an HMAC can also create one: let the issuer sign with RS256, ES256 or \
+         EdDSA",
     )
 }
 
@@ -154,7 +158,8 @@ fn rules(reader: &mut Reader<'_>) -> Option<Rules> {
         _ => TypPolicy::Access,
     };
     if typ == TypPolicy::AtJwt && token_use.as_deref() == Some("id") {
-        let message = "\"typ\" asks for access tokens of RFC 9068, and \"token_use\" for ID tokens: no token is both";
+        let message = "\"typ\" requires access tokens of RFC 9068, and \"token_use\" requires ID \
+                       tokens: no token is both";
         reader.problem(reader.value_place("typ"), message);
     }
     let required_claims = required_claims(reader);
@@ -184,10 +189,12 @@ fn audience(reader: &mut Reader<'_>, has_clients: bool) -> Option<Audience> {
     }
     let message = match has_clients {
         true => {
-            "audience is \"any\": tokens of its \"client_ids\" are taken whichever API they were meant for"
+            "audience is \"any\": tokens of its \"client_ids\" are accepted, whichever API they \
+             were issued for"
         }
         false => {
-            "audience is \"any\": tokens are taken whichever API and client they were meant for"
+            "audience is \"any\": tokens are accepted, whichever API and client they were issued \
+             for"
         }
     };
     reader.context.note(reader.problem_at(any.span, message));

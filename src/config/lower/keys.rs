@@ -39,7 +39,7 @@ pub(super) fn fetch_policy(reader: &mut Reader<'_>) -> FetchPolicy {
     check_refresh(reader, refresh, refresh_min, refresh_max);
     if keep_file.is_some() && keep_stale.is_zero() {
         let message =
-            "\"keep_file\" has no effect with keep_stale = 0: no key outlives a fetch that fails";
+            "\"keep_file\" has no effect with keep_stale = 0: no key is kept after a failed fetch";
         reader.problem(reader.key_span("keep_file"), message);
     }
     FetchPolicy {
@@ -65,7 +65,10 @@ fn keep_file(reader: &mut Reader<'_>) -> Option<PathBuf> {
     if text.text.ends_with('/') || path.file_name().is_none() || path.is_dir() {
         reader.problem(
             text.span,
-            format!("\"keep_file\" is \"{}\", which is no file", text.text),
+            format!(
+                "\"keep_file\" is \"{}\", which is not the path of a file",
+                text.text
+            ),
         );
     } else if reader.context.has_read(&path) {
         let message = format!(
@@ -112,7 +115,7 @@ pub(super) fn key_source(
     );
     if let [first, second, ..] = *written.as_slice() {
         let message =
-            format!("\"{second}\" beside \"{first}\": keys come from one place, keep one of them");
+            format!("\"{second}\" beside \"{first}\": they exclude each other, keep one of them");
         let problem = reader.problem_at(reader.key_span(second), message);
         reader
             .context
@@ -141,7 +144,8 @@ pub(super) fn key_source(
             if KeySet::parse(text.as_bytes(), fetch.max_keys)
                 .is_err_and(|error| error == JwksError::Empty)
             {
-                let message = "\"jwks_file\": the key set is empty: tokens of this issuer are answered with 503";
+                let message = "\"jwks_file\": the key set is empty: requests with tokens of this \
+                               issuer are answered with 503";
                 reader.context.note(reader.problem_at(path.span, message));
                 return Some(KeySource::Static(text.into()));
             }
@@ -234,7 +238,8 @@ fn fetched_url(reader: &Reader<'_>, name: &str, text: &Text, allow_http: bool) -
                 text.span,
                 format!("\"{name}\" is {}: {error}", quoted_url(&text.text)),
             );
-            let elsewhere = "keys are discovered there; or write \"jwks_uri\", \"jwks_file\" or \"jwks\" as well";
+            let elsewhere = "keys are discovered at that URL; if they are elsewhere, write \
+                             \"jwks_uri\", \"jwks_file\" or \"jwks\" as well";
             reader.context.problem(if name == "issuer" {
                 problem.hint(elsewhere)
             } else {
@@ -246,7 +251,7 @@ fn fetched_url(reader: &Reader<'_>, name: &str, text: &Text, allow_http: bool) -
     if url.is_tls() || url.is_loopback() {
         return Some(url);
     }
-    let why = "whoever can change its answers makes tokens";
+    let why = "an attacker on the network can replace the keys and forge tokens";
     if allow_http {
         reader
             .context

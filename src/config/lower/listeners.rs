@@ -140,7 +140,7 @@ fn networks(reader: &mut Reader<'_>) -> Vec<IpNet> {
             let problem = reader.problem_at(
                 text.span,
                 format!(
-                    "\"proxy_protocol_from\" has \"{}\", which is no network",
+                    "\"proxy_protocol_from\" has \"{}\", which is not a network",
                     text.text
                 ),
             );
@@ -164,7 +164,7 @@ fn unix_mode(reader: &mut Reader<'_>) -> u32 {
         .filter(|mode| *mode <= 0o777);
     if mode.is_none() {
         let message = format!(
-            "\"unix_mode\" is \"{}\", which is no mode of a file",
+            "\"unix_mode\" is \"{}\", which is not a file mode",
             text.text
         );
         let problem = reader.problem_at(text.span, message);
@@ -191,7 +191,7 @@ fn acceptor(
     if reader.has("certificates") && tables.is_empty() {
         reader.problem(
             reader.value_place("certificates"),
-            "\"certificates\" names none: name at least one",
+            "\"certificates\" is empty: name at least one",
         );
     }
     let only_tls13 = reader.choice("min_version") == Some("1.3");
@@ -274,8 +274,10 @@ fn client_auth(reader: &mut Reader<'_>) -> Option<ClientAuth> {
         if choice == "off" {
             return Some(ClientAuth::Off);
         }
-        let message =
-            format!("client_auth = \"{choice}\" without \"client_ca_file\": whose certificates?");
+        let message = format!(
+            "client_auth = \"{choice}\" needs \"client_ca_file\", the roots of the client \
+                     certificates"
+        );
         reader.problem(reader.value_place("client_auth"), message);
         return None;
     };
@@ -303,9 +305,13 @@ fn address(reader: &Reader<'_>, name: &str, text: &Text) -> Option<Address> {
         return ip_address(reader, name, text).map(Address::Ip);
     };
     if !path.starts_with('/') || path.ends_with('/') || path.len() > MAX_UNIX_PATH {
-        let problem = reader.problem_at(text.span, format!("\"{}\" is no socket", text.text));
+        let problem = reader.problem_at(
+            text.span,
+            format!("\"{}\" is not the path of a socket", text.text),
+        );
         let hint = format!(
-            "write an absolute path of at most {MAX_UNIX_PATH} bytes, for example \"unix:/run/scopegate/api.sock\""
+            "write an absolute path of at most {MAX_UNIX_PATH} bytes, for example \
+             \"unix:/run/scopegate/api.sock\""
         );
         reader.context.problem(problem.hint(hint));
         return None;

@@ -207,11 +207,12 @@ fn check_websockets(
             .filter(|_| speaks_http2)
         {
             let message = format!(
-                "upstream \"{}\" may speak HTTP/2, and route \"{}\" has \"websocket\", which goes to upstreams over \
-                 HTTP/1.1",
+                "upstream \"{}\" may speak HTTP/2, and route \"{}\" has \"websocket\", which goes \
+                 to upstreams over HTTP/1.1",
                 route.upstream, route.pattern
             );
-            let hint = "leave \"protocol\" out, or give WebSockets an upstream of their own with the same \"url\"";
+            let hint = "leave \"protocol\" out, or give WebSockets an upstream of their own with \
+                        the same \"url\"";
             context.problem(Problem::at(span, message).hint(hint));
         }
     }

@@ -21,7 +21,7 @@ pub(super) fn public_url(reader: &mut Reader<'_>) -> Option<Url> {
         }
     };
     if !url.is_tls() && !url.is_loopback() {
-        refuse("a client trusts what it finds there, so it is https (RFC 9728 section 3)");
+        refuse("clients trust the metadata at this URL, so it must be https (RFC 9728 section 3)");
         return None;
     }
     if url.path_and_query().contains(['?', '"', '\\']) {

@@ -39,7 +39,8 @@ fn demand(reader: &Reader<'_>, claim: &str, value: &Value) -> Option<Demand> {
     let wanted: Option<Vec<Claim>> = items.iter().map(scalar).collect();
     if wanted.is_none() {
         let message = format!(
-            "\"required_claims\" has \"{claim}\", which is a value, a list of which one will do, or {{ present = true }}"
+            "\"required_claims\" has \"{claim}\", which is a value, a list of accepted values, or \
+             {{ present = true }}"
         );
         reader.problem(value.span, message);
     }

@@ -27,9 +27,8 @@ pub(super) fn stated(reader: &mut Reader<'_>) -> Option<Requirement> {
         .collect();
     let [scopes, authenticated, public] = STATEMENTS.map(|name| reader.value(name));
     if let [first, second, ..] = *written.as_slice() {
-        let message = format!(
-            "\"{second}\" beside \"{first}\": an authorization is one of them, remove the other"
-        );
+        let message =
+            format!("\"{second}\" beside \"{first}\": they exclude each other, keep one of them");
         let problem = reader.problem_at(reader.key_span(second), message);
         reader
             .context
@@ -59,7 +58,7 @@ fn only_true(
         Kind::Flag(true) => requirement,
         Kind::Flag(false) => {
             let message = format!(
-                "\"{name} = false\" says nothing: leave it out, and state what is asked instead"
+                "\"{name} = false\" has no meaning: remove it, and state the authorization instead"
             );
             reader.problem(value.span, message);
             nobody()
@@ -67,7 +66,7 @@ fn only_true(
         _ => {
             reader.problem(
                 value.span,
-                format!("\"{name}\" is true or not there, not {}", value.name()),
+                format!("\"{name}\" is true or absent, not {}", value.name()),
             );
             nobody()
         }
@@ -119,7 +118,8 @@ pub(super) fn methods_of(
 fn refuse_statements(reader: &Reader<'_>) {
     for name in STATEMENTS.into_iter().filter(|name| reader.has(name)) {
         let message = format!(
-            "\"{name}\" has no effect beside a map of \"methods\", where each method says what it asks"
+            "\"{name}\" has no effect beside a map of \"methods\", in which each method has its \
+             own authorization"
         );
         let problem = reader.problem_at(reader.key_span(name), message);
         reader
@@ -129,9 +129,10 @@ fn refuse_statements(reader: &Reader<'_>) {
 }
 
 fn silence(reader: &Reader<'_>) -> Requirement {
-    let problem = reader.problem_at(reader.span(), "it does not say who may use it");
+    let problem = reader.problem_at(reader.span(), "it states no authorization");
     reader.context.problem(problem.hint(
-        "write scopes = \"..\", a map of methods to scopes, authenticated = true (any valid token) or public = true",
+        "write scopes = \"..\", a map of methods to scopes, authenticated = true (any valid token) \
+         or public = true",
     ));
     nobody()
 }
@@ -184,7 +185,8 @@ fn method_requirement(reader: &Reader<'_>, name: &str, value: &Value) -> Require
 
 fn not_one_of(reader: &Reader<'_>, name: &str, table: &Table) -> Requirement {
     let message = format!(
-        "\"{name}\" is a table without exactly one of \"any\", \"all\", \"authenticated\" and \"public\""
+        "\"{name}\" is a table without exactly one of \"any\", \"all\", \"authenticated\" and \
+         \"public\""
     );
     let problem = reader.problem_at(table.span, message);
     reader
@@ -246,7 +248,8 @@ fn rule(reader: &Reader<'_>, name: &str, value: &Value) -> Option<Rule> {
         }
         _ => {
             let message = format!(
-                "\"{name}\" is a scope, a list of scopes, {{ any = [..] }} or {{ all = [..] }}, not {}",
+                "\"{name}\" is a scope, a list of scopes, {{ any = [..] }} or {{ all = [..] }}, \
+                 not {}",
                 value.name()
             );
             reader.problem(value.span, message);
@@ -266,7 +269,7 @@ fn refuse_empty(reader: &Reader<'_>, name: &str, items: &[Value], span: Span) ->
     if !items.is_empty() {
         return Some(());
     }
-    let message = format!("\"{name}\" has an empty list, which would ask for nothing");
+    let message = format!("\"{name}\" has an empty list, which would require nothing");
     let problem = reader.problem_at(span, message);
     reader
         .context
@@ -293,7 +296,8 @@ fn term(reader: &Reader<'_>, name: &str, value: &Value) -> Option<Term> {
         }
         _ => {
             let message = format!(
-                "\"{name}\" combines scopes and one more {{ any = [..] }} or {{ all = [..] }}, not {}",
+                "\"{name}\" combines scopes and one more {{ any = [..] }} or {{ all = [..] }}, not \
+                 {}",
                 value.name()
             );
             reader.problem(value.span, message);

@@ -52,9 +52,12 @@ pub(super) fn routes(file: &mut Reader<'_>, names: &Names, public_url: Option<&U
     if routes.is_empty() && groups.is_empty() {
         let problem = Problem::at(
             file.span(),
-            "there is no route: every request would be answered 404",
+            "there is no route: every request would be answered with 404",
         );
-        context.problem(problem.hint("write [[routes]] with a path, an upstream and what it asks"));
+        context.problem(problem.hint(
+            "write [[routes]] with a path, an upstream and an \
+                                      authorization",
+        ));
     }
     let resource = public_url.map(|url| (below(url, None), false));
     let outer = Surroundings {
@@ -158,12 +161,12 @@ fn prefix(reader: &mut Reader<'_>) -> Option<String> {
     if pattern.tail().is_some() || !pattern.segments().iter().all(literal) {
         reader.problem(
             text.span,
-            "\"prefix\" holds a parameter or wildcard: it is made of literal segments alone",
+            "\"prefix\" holds a parameter or wildcard: write literal segments only",
         );
     } else if text.text.ends_with('/') {
         let problem = reader.problem_at(
             text.span,
-            "\"prefix\" ends in a slash, with which the paths of routes begin",
+            "\"prefix\" ends with a slash, but the paths of its routes begin with one",
         );
         let shorter = text.text.trim_end_matches('/');
         reader.context.problem(problem.hint(match shorter {
@@ -326,7 +329,7 @@ fn issuers(
         [] => {
             let problem = reader.problem_at(
                 reader.span(),
-                "it asks for a token, and no issuer is defined",
+                "it requires a token, and no issuer is defined",
             );
             reader
                 .context
@@ -336,7 +339,7 @@ fn issuers(
             let several: Vec<_> = several.iter().map(|name| name.text.as_str()).collect();
             let known = schema::quoted(&several, "and");
             let problem =
-                reader.problem_at(reader.span(), "it names no issuer, and there are several");
+                reader.problem_at(reader.span(), "it names no issuer, and several are defined");
             let hint = format!(
                 "write issuer = \"..\" in the route, its group or [defaults]; there are {known}"
             );
@@ -359,8 +362,7 @@ fn refuse_token_keys(reader: &Reader<'_>, methods_of: &[MethodRequirement]) {
         "cookie_origins",
     ];
     for name in names.into_iter().filter(|name| reader.has(name)) {
-        let message =
-            format!("\"{name}\" has no effect: the route is public, and no token is looked at");
+        let message = format!("\"{name}\" has no effect: the route is public and reads no token");
         reader.problem(reader.key_span(name), message);
     }
 }
@@ -376,10 +378,10 @@ fn refuse_distinct(reader: &Reader<'_>, pattern: &Pattern) {
     }
     let problem = reader.problem_at(
         reader.key_span("distinct"),
-        format!("\"distinct\" has no effect: \"{pattern}\" takes every path as it stands"),
+        format!("\"distinct\" has no effect: \"{pattern}\" accepts every path unchanged"),
     );
     reader.context.problem(
-        problem.hint("write it in the stricter route, whose paths the application tells apart"),
+        problem.hint("write it in the stricter route, whose paths the application distinguishes"),
     );
 }
 

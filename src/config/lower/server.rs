@@ -76,7 +76,8 @@ fn handover(reader: &mut Reader<'_>) -> Option<PathBuf> {
     {
         let problem = reader.problem_at(text.span, format!("\"handover\" is \"{}\"", text.text));
         let hint = format!(
-            "write an absolute path of at most {MAX_HANDOVER_PATH} bytes, for example \"/run/scopegate/handover.sock\""
+            "write an absolute path of at most {MAX_HANDOVER_PATH} bytes, for example \
+             \"/run/scopegate/handover.sock\""
         );
         reader.context.problem(problem.hint(hint));
         return None;
@@ -89,7 +90,8 @@ fn trusted_proxies(reader: &mut Reader<'_>) -> TrustedProxies {
     for text in reader.texts("trusted_proxies").unwrap_or_default() {
         if !proxies.add(&text.text) {
             let message = format!(
-                "\"trusted_proxies\" has \"{}\": write an IP address, a network as \"10.0.0.0/8\", or \"unix\"",
+                "\"trusted_proxies\" has \"{}\": write an IP address, a network such as \
+                 \"10.0.0.0/8\", or \"unix\"",
                 text.text
             );
             reader.problem(text.span, message);
@@ -143,7 +145,7 @@ fn admin_hosts(reader: &mut Reader<'_>) -> Vec<Box<str>> {
     };
     for text in texts.iter().filter(|text| !is_name(&text.text)) {
         let message = format!(
-            "\"admin_hosts\" has \"{}\", which is no host name",
+            "\"admin_hosts\" has \"{}\", which is not a host name",
             text.text
         );
         let problem = reader.problem_at(text.span, message);

@@ -154,7 +154,8 @@ fn token_from(reader: &mut Reader<'_>) -> Option<Vec<Source>> {
 fn note_query(reader: &Reader<'_>, text: &Text, source: &Source) {
     if matches!(source, Source::Query(_)) {
         let message = format!(
-            "tokens are taken from the query (\"{}\"), which logs and browser histories keep (RFC 9700 section 4.3.2)",
+            "tokens are taken from the query (\"{}\"), which logs and browser histories keep (RFC \
+             9700 section 4.3.2)",
             text.text
         );
         reader.context.note(reader.problem_at(text.span, message));
@@ -165,8 +166,8 @@ fn forward_authorization(reader: &mut Reader<'_>) -> Option<bool> {
     let forwards = reader.flag("forward_authorization");
     if forwards == Some(true) {
         let span = reader.key_span("forward_authorization");
-        let message = "upstreams get an \"Authorization\" that was not judged, where the token came from elsewhere: \
-                       they must not take it for the gateway's word";
+        let message = "upstreams get an unverified \"Authorization\" where the token came from \
+                       elsewhere: they must not trust it";
         reader.context.note(reader.problem_at(span, message));
     }
     forwards
@@ -176,8 +177,8 @@ fn cookie_origins(reader: &mut Reader<'_>) -> Option<Origins> {
     let texts = reader.texts("cookie_origins")?;
     let origins = origins(reader, "cookie_origins", &texts);
     if origins == Origins::Any {
-        let message = "pages of every origin may use tokens in cookies (cookie_origins = \"any\"): the upstream has to \
-                       tell forged requests from its own";
+        let message = "pages of every origin may use tokens in cookies (cookie_origins = \"any\"): \
+                       the upstream itself has to detect cross-site request forgery";
         reader
             .context
             .note(reader.problem_at(reader.key_span("cookie_origins"), message));
@@ -210,7 +211,8 @@ fn forward(reader: &mut Reader<'_>) -> Option<Vec<ForwardedClaim>> {
                     .find(|other| is_twin(other.header.as_str(), claim.header.as_str()))
                 {
                     let message = format!(
-                        "\"forward\" has \"{}\" and \"{}\", which many upstreams take for one",
+                        "\"forward\" has \"{}\" and \"{}\", which many upstreams treat as one \
+                         field",
                         twin.header, entry.key
                     );
                     reader.problem(entry.key_span, message);
@@ -257,7 +259,7 @@ fn never_allowed(word: &str) -> Option<&'static str> {
         "dot-segment" => {
             Some("the upstream would serve another path than the one that was authorized")
         }
-        "control-character" | "invalid-encoding" => Some("no two readers agree on such a path"),
+        "control-character" | "invalid-encoding" => Some("parsers disagree about such a path"),
         _ => None,
     }
 }

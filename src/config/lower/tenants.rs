@@ -73,9 +73,9 @@ fn tenants(reader: &mut Reader<'_>, template: &Template) -> Vec<Tenant> {
             template.placeholder()
         );
         let problem = reader.problem_at(reader.value_place("issuer"), message);
-        reader
-            .context
-            .problem(problem.hint("list whose tokens are taken: tenants = [\"..\"]"));
+        reader.context.problem(
+            problem.hint("list the tenants whose tokens are accepted: tenants = [\"..\"]"),
+        );
     }
     let texts = reader.texts("tenants").unwrap_or_default();
     if texts.len() > MAX_TENANTS {
@@ -102,13 +102,13 @@ fn tenant(reader: &Reader<'_>, text: &Text) -> Option<Tenant> {
     // Both would be taken for the name of a tenant, but are meant as "every tenant".
     if matches!(text.text.as_str(), "any" | "*") {
         let message = format!(
-            "\"tenants\" has \"{}\": anybody can have a tenant with a provider of many",
+            "\"tenants\" has \"{}\": anyone can create a tenant at such a provider",
             text.text
         );
         let problem = reader.problem_at(text.span, message);
         reader
             .context
-            .problem(problem.hint("name each tenant whose tokens are taken"));
+            .problem(problem.hint("name each tenant whose tokens are accepted"));
         return None;
     }
     let parsed = Tenant::parse(&text.text);
@@ -126,7 +126,7 @@ fn tenant(reader: &Reader<'_>, text: &Text) -> Option<Tenant> {
 /// effect.
 fn refuse_without_template(reader: &mut Reader<'_>) {
     if reader.has("tenants") {
-        let message = "\"tenants\" has no effect: \"issuer\" holds no placeholder for them";
+        let message = "\"tenants\" has no effect: \"issuer\" holds no placeholder";
         let problem = reader.problem_at(reader.key_span("tenants"), message);
         reader
             .context
@@ -138,7 +138,7 @@ fn refuse_without_template(reader: &mut Reader<'_>) {
     {
         reader.problem(
             uri.span,
-            "\"jwks_uri\" holds a placeholder, and \"issuer\" none",
+            "\"jwks_uri\" holds a placeholder, but \"issuer\" does not",
         );
     }
 }

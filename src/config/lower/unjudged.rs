@@ -50,8 +50,8 @@ fn note_removed(context: &Context, routes: &[&Route], places: &[Source]) {
             continue;
         };
         let message = format!(
-            "\"{place}\", from which routes to upstream \"{}\" take tokens, is removed where it is not judged: on route \
-             \"{}\"{}",
+            "\"{place}\", from which routes to upstream \"{}\" take tokens, is removed where it is \
+             not verified: on route \"{}\"{}",
             first.upstream,
             detours::label(first),
             and_others(removing.count()),
@@ -88,8 +88,8 @@ fn note_forwarded(
             continue;
         };
         let message = format!(
-            "\"{place}\", from which routes to upstream \"{}\" take tokens, reaches the same address unjudged on routes \
-             to \"{}\"{}",
+            "\"{place}\", from which routes to upstream \"{}\" take tokens, reaches the same \
+             address unverified on routes to \"{}\"{}",
             owner.name,
             first.name,
             and_others(forwarding.count()),

@@ -119,7 +119,8 @@ fn host(reader: &mut Reader<'_>) -> HostHeader {
         name => {
             if !is_authority(name) {
                 let message = format!(
-                    "\"host\" is \"{name}\": write \"upstream\", \"preserve\", or a host such as \"orders.internal\""
+                    "\"host\" is \"{name}\": write \"upstream\", \"preserve\", or a host such as \
+                     \"orders.internal\""
                 );
                 reader.problem(text.span, message);
             }
@@ -166,7 +167,7 @@ fn endpoints(reader: &mut Reader<'_>) -> Vec<Listed> {
         reader.problem(
             list.span,
             format!(
-                "\"endpoints\" holds {}, not 1 to {MOST_ENDPOINTS}",
+                "\"endpoints\" has {} items, not 1 to {MOST_ENDPOINTS}",
                 items.len()
             ),
         );
@@ -189,7 +190,8 @@ fn endpoints(reader: &mut Reader<'_>) -> Vec<Listed> {
         } else if before.any(|other| other.url.is_tls() != endpoint.url.is_tls()) {
             reader.problem(
                 *span,
-                "\"endpoints\" has both http and https: one upstream has one of them",
+                "\"endpoints\" has both http and https: all endpoints of an upstream have one \
+                 scheme",
             );
         }
     }
@@ -221,7 +223,7 @@ fn listed(reader: &Reader<'_>, item: &Value) -> Option<Listed> {
         .find(|entry| !["url", "weight"].contains(&&*entry.key))
     {
         let message = format!(
-            "\"endpoints\" knows no \"{}\": write {{ url = \"..\", weight = 1 }}",
+            "\"endpoints\" has no key \"{}\": write {{ url = \"..\", weight = 1 }}",
             other.key
         );
         reader.problem(other.key_span, message);
@@ -327,7 +329,7 @@ fn url(reader: &Reader<'_>, key: &str, text: &Text) -> Option<Url> {
     };
     if url.path_and_query() != "/" {
         let message = format!(
-            "\"{key}\" ends in \"{}\", and what is forwarded is the request's own path",
+            "\"{key}\" has the path \"{}\", but requests are forwarded with their own path",
             url.path_and_query()
         );
         let problem = reader.problem_at(text.span, message);
@@ -363,7 +365,8 @@ fn terms(reader: &mut Reader<'_>, url: Option<&Url>) -> TlsSettings {
     let server_name = server_name(reader);
     let trust_anyone = reader.flag("verify") == Some(false);
     if trust_anyone {
-        let message = "\"verify\" is false: whoever is on the way to this upstream can read and change everything";
+        let message = "\"verify\" is false: an attacker between the gateway and this upstream can \
+                       read and change all traffic";
         reader
             .context
             .note(reader.problem_at(reader.value_place("verify"), message));

@@ -5,34 +5,36 @@ use super::{ANY_DURATION, Key, Kind, Table};
 
 pub(in crate::config) static HEADER_RULES: Table = Table {
     path: "routes[].request_headers",
-    doc: "What a route changes about the fields of requests, after the gateway's own rules; `response_headers` has the \
-          same keys and changes every answer of the route. An answer of the gateway itself keeps what it says, and gets \
-          the rest. There is no rule for what the gateway owns: the framing, what is about one connection, `Via`, \
-          `X-Request-ID`; in requests `Host`, `Authorization`, `Forwarded`, `X-Forwarded-*` and headers of claims; in \
-          answers `WWW-Authenticate` and `Access-Control-*`. None sets a field of requests that names another method or \
-          path.",
+    doc: "The changes of a route to the header fields of requests, made after the gateway's own \
+          rules. `response_headers` has the same keys and changes every response of the route; in \
+          a response of the gateway itself the gateway's own fields stay. A rule cannot name a \
+          field that the gateway owns: the framing, fields of one connection, `Via`, \
+          `X-Request-ID`; in requests `Host`, `Authorization`, `Forwarded`, `X-Forwarded-*` and \
+          fields with claims; in responses `WWW-Authenticate` and `Access-Control-*`. A rule for \
+          requests cannot set a field that names another method or path.",
     keys: &[
         Key::new(
             "remove",
             Kind::Texts,
             Means("nothing"),
             r#"["x-debug", "x-amzn-oidc-*"]"#,
-            "Fields that are taken away, in every spelling: `x_debug` and `x.debug` go with `x-debug`. `name-*` is every \
-             field whose name begins with `name-`, but for those that the gateway owns.",
+            "Fields that are removed, in every spelling: `x_debug` and `x.debug` are removed with \
+             `x-debug`. `name-*` is every field whose name begins with `name-`, except for fields \
+             that the gateway owns.",
         ),
         Key::new(
             "set",
             Kind::Headers,
             Means("nothing"),
             r#"{ "x-env" = "prod" }"#,
-            "Fields that are put in place of whatever is there, in every spelling.",
+            "Fields that are set. They replace existing values, in every spelling of the name.",
         ),
         Key::new(
             "add",
             Kind::Headers,
             Means("nothing"),
             r#"{ "x-served-by" = "scopegate" }"#,
-            "Fields that are put beside whatever is there.",
+            "Fields that are added to existing values.",
         ),
     ],
     refused: &[],
@@ -40,21 +42,23 @@ pub(in crate::config) static HEADER_RULES: Table = Table {
 
 pub(in crate::config) static CORS: Table = Table {
     path: "routes[].cors",
-    doc: "Which pages of other origins may read what the route answers. A preflight is answered by the gateway before \
-          authorization, unless a route names `OPTIONS` for the path itself; every answer, a refusal too, says whether its \
-          page may read it. What the upstream says of it (`Access-Control-*`) is taken away.",
+    doc: "The pages of other origins that may read the responses of the route. The gateway answers \
+          a preflight before authorization, unless a route names `OPTIONS` for the path itself. \
+          Every response, a refusal too, tells the browser whether the page may read it. \
+          `Access-Control-*` fields of the upstream are removed.",
     keys: &[
         Key::new(
             "origins",
             Kind::Texts,
             Required,
             r#"["https://app.example.com", "https://*.example.com"]"#,
-            "`any`, or origins as browsers send them; `*.` stands for exactly one label. `null` is never one.",
+            "`any`, or origins as browsers send them; `*.` stands for exactly one label. `null` \
+             never matches.",
         ),
         Key::new(
             "methods",
             Kind::Texts,
-            Means("those of the route"),
+            Means("the methods of the route"),
             r#"["GET", "POST"]"#,
             "The methods that pages may use.",
         ),
@@ -63,28 +67,30 @@ pub(in crate::config) static CORS: Table = Table {
             Kind::Texts,
             Default(r#"["authorization", "content-type"]"#),
             r#"["authorization", "x-api-version"]"#,
-            "The request's fields that pages may set.",
+            "The request fields that pages may set.",
         ),
         Key::new(
             "expose",
             Kind::Texts,
-            Means("no more"),
+            Means("no further fields"),
             r#"["x-total-count"]"#,
-            "The answer's fields that pages may read, besides `WWW-Authenticate`, `X-Request-ID` and `Retry-After`.",
+            "The response fields that pages may read, besides `WWW-Authenticate`, `X-Request-ID` \
+             and `Retry-After`.",
         ),
         Key::new(
             "credentials",
             Kind::Flag,
             Default("false"),
             "true",
-            "Whether cookies go along, for `token_from = \"cookie:…\"`; not with `any`.",
+            "If true, requests may carry cookies, for `token_from = \"cookie:…\"`; not together \
+             with `any`.",
         ),
         Key::new(
             "max_age",
             ANY_DURATION,
             Default(r#""10m""#),
             r#""1h""#,
-            "How long browsers may remember the answer to a preflight.",
+            "The time for which browsers may remember the answer to a preflight.",
         ),
     ],
     refused: &[],

@@ -11,20 +11,23 @@ fn algorithms() -> Vec<&'static str> {
 
 pub(in crate::config) static ISSUER: Table = Table {
     path: "issuers.*",
-    doc: "An authorization server whose tokens are taken. Its keys come from `jwks_uri`, `jwks_file` or `jwks`; \
-          without one of them they are discovered below `issuer` (OpenID Connect Discovery, then RFC 8414).\n\n\
-          A provider of many tenants is one entry, with a placeholder in `issuer` and the list of those whose tokens are \
-          taken, `tenants`. Each tenant is then an issuer of its own, `<name>/<tenant>` in logs and metrics, with its \
-          own exact `iss` and its own keys; a route with `issuer = \"<name>\"` takes the tokens of all of them, and of no \
-          other. [issuers.md](issuers.md) has an example, among those of other providers.",
+    doc: "An authorization server whose tokens are accepted. Its keys come from `jwks_uri`, \
+          `jwks_file` or `jwks`; without one of them they are discovered below `issuer` (OpenID \
+          Connect Discovery, then RFC 8414).\n\n\
+          A provider with many tenants is one entry, with a placeholder in `issuer` and the list \
+          of the accepted tenants in `tenants`. Each tenant is then an issuer of its own, \
+          `<name>/<tenant>` in logs and metrics, with its own exact `iss` and its own keys. A \
+          route with `issuer = \"<name>\"` accepts the tokens of all of them, and of no other \
+          tenant. [issuers.md](issuers.md) has an example, and examples for other providers.",
     keys: &[
         Key::new(
             "issuer",
             Kind::Text,
             Required,
             r#""https://idp.example.com/""#,
-            "The exact `iss` of its tokens (RFC 7519 section 4.1.1), compared byte by byte, its final slash included. One \
-             whole segment of its path may be a placeholder, such as `{tenant}`, for each of `tenants`.",
+            "The exact `iss` of its tokens (RFC 7519 section 4.1.1), compared byte by byte, with \
+             its final slash if it has one. One whole segment of its path may be a placeholder, \
+             such as `{tenant}`, for each of `tenants`.",
         )
         .not(&["iss", "url"]),
         Key::new(
@@ -32,8 +35,8 @@ pub(in crate::config) static ISSUER: Table = Table {
             Kind::Texts,
             Means("`issuer` holds no placeholder"),
             r#"["9122040d-6c67-4c5b-b112-36a304b66dad"]"#,
-            "The tenants that the placeholder of `issuer` stands for, spelled as in their `iss`; at most 256, and never \
-             all there are.",
+            "The tenants that the placeholder of `issuer` stands for, spelled as in their `iss`; \
+             at most 256. There is no value for every tenant.",
         )
         .not(&["tenant", "tenant_ids"]),
         Key::new(
@@ -41,8 +44,9 @@ pub(in crate::config) static ISSUER: Table = Table {
             Kind::Texts,
             Required,
             r#""https://api.example.com""#,
-            "Which `aud` is ours (RFC 7519 section 4.1.3): one of these must be in the token. \"any\" looks at none, \
-             and `scopegate check` reports it: such tokens may have been meant for another API.",
+            "The accepted values of `aud` (RFC 7519 section 4.1.3): a token must have one of them. \
+             \"any\" accepts every audience, and `scopegate check` reports it: such tokens may \
+             have been issued for another API.",
         )
         .not(&["aud", "audiences"]),
         Key::new(
@@ -50,8 +54,8 @@ pub(in crate::config) static ISSUER: Table = Table {
             Kind::Text,
             Means("discovery"),
             r#""https://idp.example.com/keys""#,
-            "Where its JWK Set is fetched (RFC 7517 section 5). With `tenants` it may hold the same placeholder; without it \
-             all tenants have their keys from there.",
+            "The URL of its JWK Set (RFC 7517 section 5). With `tenants` it may hold the same \
+             placeholder; without the placeholder all tenants have the same key set.",
         )
         .not(&["jwks_url"]),
         Key::new(
@@ -59,62 +63,71 @@ pub(in crate::config) static ISSUER: Table = Table {
             Kind::Text,
             Means("discovery"),
             r#""keys/idp.json""#,
-            "A file with its JWK Set, relative to the file that names it. It is watched.",
+            "A file with its JWK Set, relative to the file that names it. The file is watched for \
+             changes.",
         ),
         Key::new(
             "jwks",
             Kind::KeySet,
             Means("discovery"),
             r#"'{"keys":[{"kty":"OKP","crv":"Ed25519","x":"3OUoeSiO6l70KNFuDyQbhERT3wq3Bv_M9d5xgfGt2kA"}]}'"#,
-            "Its JWK Set itself: a string of JSON, or a table with `keys`.",
+            "The JWK Set itself: a string of JSON, or a table with `keys`.",
         ),
         Key::new(
             "client_ids",
             Kind::Texts,
             Means("every client"),
             r#"["4h16e1l0kgotla1c0j8vvjgitt"]"#,
-            "The clients whose tokens are taken: `client_id`, or else `azp`, `appid` or `cid`.",
+            "The clients whose tokens are accepted, by `client_id`, or else `azp`, `appid` or \
+             `cid`.",
         )
         .not(&["client_id", "clients"]),
         Key::new(
             "token_use",
             Kind::Text,
-            Means("`token_use` is not looked at"),
+            Means("`token_use` is not checked"),
             r#""access""#,
-            "The exact `token_use` that is asked for, by which Amazon Cognito tells access tokens from ID tokens.",
+            "The required value of `token_use`, by which Amazon Cognito distinguishes access \
+             tokens from ID tokens.",
         ),
         Key::new(
             "typ",
             Kind::Choice(&["at+jwt", "access", "untyped"]),
             Default(r#""access""#),
             r#""at+jwt""#,
-            "How a token has to show that it is an access token (RFC 8725 section 3.11). `at+jwt`: by RFC 9068, its type and \
-             its claims. `access`: by that type, or without a type by a scope or a client and by having no `nonce`, \
-             `at_hash` or `c_hash`, which only ID tokens have. `untyped`: also without a scope and a client.",
+            "The proof that a token is an access token (RFC 8725 section 3.11). `at+jwt`: the type \
+             and the claims of RFC 9068. `access`: that type, or no type but a scope or a client, \
+             and none of `nonce`, `at_hash` and `c_hash`, which only ID tokens have. `untyped`: \
+             like `access`, but also accepted without a scope and a client.",
         ),
         Key::new(
             "required_claims",
             Kind::RequiredClaims,
-            Means("no other claim is asked for"),
+            Means("no further claims are required"),
             r#"{ tenant = "acme", groups = ["staff", "admin"], email = { present = true } }"#,
-            "Claims (names or dotted paths) that have to be there, all of them: a value, a list of values of which one \
-             will do, or `{ present = true }`. A claim that is a list has to hold such a value.",
+            "Claims (names or dotted paths) that a token must have, all of them: a value, a list \
+             of accepted values, or `{ present = true }`. A claim that is a list must contain an \
+             accepted value.",
         ),
         Key::new(
             "algorithms",
             Kind::Choices(algorithms),
             Means("all of them"),
             r#"["RS256"]"#,
-            "The signature algorithms its tokens may use (RFC 7518 section 3.1, RFC 8037). `EdDSA` is that of Ed25519, \
-             by this name or by the one that RFC 9864 gives it. `none` and the HMAC ones have no name here.",
+            "The signature algorithms that its tokens may use (RFC 7518 section 3.1, RFC 8037). \
+             `EdDSA` means Ed25519; tokens may also use the name that RFC 9864 gives it. `none` \
+             and the HMAC algorithms are not supported.",
         )
         .not(&["algorithm", "alg", "algs"]),
         Key::new(
             "leeway",
-            Kind::Duration { min: std::time::Duration::ZERO, max: Rules::MAX_LEEWAY },
+            Kind::Duration {
+                min: std::time::Duration::ZERO,
+                max: Rules::MAX_LEEWAY,
+            },
             Default(r#""10s""#),
             r#""30s""#,
-            "Difference of clocks that `exp` and `nbf` are forgiven (RFC 7519 section 4.1.4).",
+            "The clock difference that is tolerated in `exp` and `nbf` (RFC 7519 section 4.1.4).",
         )
         .not(&["clock_skew"]),
         Key::new(
@@ -122,8 +135,8 @@ pub(in crate::config) static ISSUER: Table = Table {
             Kind::Texts,
             Default(r#"["scope", "scp"]"#),
             r#"["scope", "permissions"]"#,
-            "The claims that hold scopes, each a name or a dotted path: a space-delimited string, or a list whose items \
-             are scopes (RFC 8693 section 4.2, RFC 9068 section 2.2.3).",
+            "The claims that hold scopes, each a name or a dotted path: a space-delimited string, \
+             or a list whose items are scopes (RFC 8693 section 4.2, RFC 9068 section 2.2.3).",
         )
         .not(&["scope_claim"]),
         Key::new(
@@ -131,59 +144,62 @@ pub(in crate::config) static ISSUER: Table = Table {
             POSITIVE,
             Default(r#""2s""#),
             r#""5s""#,
-            "For one fetch of metadata or keys, from dialling to the last byte.",
+            "The time limit of one fetch of metadata or keys, from connecting to the last byte.",
         ),
         Key::new(
             "cooldown",
             POSITIVE,
             Default(r#""10s""#),
             r#""30s""#,
-            "For so long after a fetch an unknown key starts no other, so that forged key ids cannot flood the issuer.",
+            "The time after a fetch in which an unknown key id starts no other fetch, so that \
+             forged key ids cannot flood the issuer.",
         ),
         Key::new(
             "wait",
             ANY_DURATION,
             Default(r#""2s""#),
             r#""1s""#,
-            "How long a request whose key is unknown waits for the fetch in flight.",
+            "The time for which a request with an unknown key id waits for the fetch in progress.",
         ),
         Key::new(
             "refresh",
             POSITIVE,
             Default(r#""5m""#),
             r#""15m""#,
-            "How often keys are fetched where the answer's cache headers are silent.",
+            "The interval between fetches if the response has no cache headers.",
         ),
         Key::new(
             "refresh_min",
             POSITIVE,
             Default(r#""60s""#),
             r#""60s""#,
-            "The shortest interval that cache headers can ask for.",
+            "The shortest interval that cache headers can set.",
         ),
         Key::new(
             "refresh_max",
             POSITIVE,
             Default(r#""24h""#),
             r#""24h""#,
-            "The longest interval that cache headers can ask for.",
+            "The longest interval that cache headers can set.",
         ),
         Key::new(
             "keep_stale",
             ANY_DURATION,
             Default(r#""24h""#),
             r#""1h""#,
-            "How long the last good keys serve while fetches fail.",
+            "The time for which the last valid keys stay in use while fetches fail.",
         ),
         Key::new(
             "keep_file",
             Kind::Text,
-            Means("a restart begins without keys"),
+            Means("after a restart there are no keys until the first fetch"),
             r#""/var/lib/scopegate/idp.keys""#,
-            "A file that the gateway writes after a good fetch, for itself alone (mode 0600), and reads when it starts: \
-             until the first good fetch, and no longer than `keep_stale` after they were fetched, the keys in it serve, \
-             so that a restart survives the issuer's outage. Whoever can write it makes tokens. A file that is broken, \
-             too old, or of another issuer or `jwks_uri` is a warning in the log. With `tenants` its name holds the \
+            "A file that the gateway writes after a successful fetch, readable only by the \
+             gateway's user (mode 0600), and reads when it starts. Until the first successful \
+             fetch, and no longer than `keep_stale` after they were fetched, the keys in the file \
+             are used, so that a restart survives an outage of the issuer. A process that can \
+             write the file can forge tokens. A file that is broken, too old, or of another issuer \
+             or `jwks_uri` gives a warning in the log. With `tenants` its name must hold the \
              placeholder.",
         ),
         Key::new(
@@ -191,26 +207,29 @@ pub(in crate::config) static ISSUER: Table = Table {
             Kind::Size { min: KIB, max: GIB },
             Default(r#""512 KiB""#),
             r#""512 KiB""#,
-            "Bytes of one metadata document or key set.",
+            "The limit on the bytes of one metadata document or key set.",
         ),
         Key::new(
             "max_keys",
-            Kind::Count { min: 1, max: 10_000 },
+            Kind::Count {
+                min: 1,
+                max: 10_000,
+            },
             Default("64"),
             "64",
-            "Usable keys of one set; the rest is skipped and reported.",
+            "The limit on the usable keys of one set; further keys are skipped and reported.",
         ),
         Key::new(
             "allow_http",
             Kind::Flag,
             Default("false"),
             "true",
-            "Whether `http` is fetched from hosts other than this machine: whoever can change those answers makes \
-             tokens.",
+            "If true, keys are fetched over `http` from hosts other than this machine too. An \
+             attacker on the network can then replace the keys and forge tokens.",
         ),
     ],
     refused: &[(
         "scopes",
-        "an issuer says which tokens are good, a route which scopes it asks: write \"scopes\" in the route",
+        "routes require scopes, not issuers: write \"scopes\" in the route",
     )],
 };

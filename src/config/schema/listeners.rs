@@ -9,11 +9,18 @@ const CERTIFICATE_KEYS: &[Key] = &[
         Kind::Text,
         Required,
         r#""tls/api.pem""#,
-        "The certificate and those between it and a root, in PEM. Its names (SAN) say for which hosts it is shown.",
+        "The certificate and its intermediate certificates, in PEM. Its names (SAN) decide for \
+         which hosts it is used.",
     )
     .not(&["certificate", "cert"]),
-    Key::new("key_file", Kind::Text, Required, r#""tls/api.key""#, "Its private key, in PEM.")
-        .not(&["key", "private_key"]),
+    Key::new(
+        "key_file",
+        Kind::Text,
+        Required,
+        r#""tls/api.key""#,
+        "The private key of the certificate, in PEM.",
+    )
+    .not(&["key", "private_key"]),
 ];
 
 const CLIENT_AUTH: Key = Key::new(
@@ -21,14 +28,14 @@ const CLIENT_AUTH: Key = Key::new(
     Kind::Choice(&["off", "optional", "required"]),
     Default(r#""off""#),
     r#""required""#,
-    "Whether clients are asked for a certificate, and whether those without one are turned away. A certificate that is \
-     shown is verified in either case.",
+    "`optional` asks clients for a certificate, `required` also refuses clients without one. A \
+     certificate that a client presents is verified in both cases.",
 );
 
 const CLIENT_CA_FILE: Key = Key::new(
     "client_ca_file",
     Kind::Text,
-    Means("none; needed where clients are asked for a certificate"),
+    Means("none; required unless `client_auth` is `off`"),
     r#""tls/clients.pem""#,
     "The roots of client certificates, in PEM.",
 );
@@ -46,36 +53,39 @@ const HANDSHAKE_TIMEOUT: Key = Key::new(
     POSITIVE,
     Default(r#""10s""#),
     r#""5s""#,
-    "For a whole handshake.",
+    "The time limit of a handshake.",
 );
 
 pub(super) const PROXY_PROTOCOL_FROM: Key = Key::new(
     "proxy_protocol_from",
     Kind::Texts,
-    Means("no connection begins with one"),
+    Means("no connection begins with a PROXY header"),
     r#"["10.0.0.0/8"]"#,
-    "Networks of balancers whose connections begin with a PROXY header (version 1 or 2), which names the client. From \
-     there it is required, from elsewhere it is not looked at.",
+    "Networks of load balancers whose connections begin with a PROXY header (version 1 or 2), \
+     which names the client. From these networks the header is required, from others it is not \
+     read.",
 )
 .not(&["proxy_protocol"]);
 
 pub(super) const ADMIN_HOSTS: Key = Key::new(
     "admin_hosts",
     Kind::Texts,
-    Means("IP addresses and `localhost` alone"),
+    Means("IP addresses and `localhost`"),
     r#"["gateway", "metrics.internal"]"#,
-    "Names by which the admin listener may be asked, besides IP addresses and `localhost`. A request for any other host \
-     is answered with 421: a page in a browser could have pointed a name of its own here (DNS rebinding).",
+    "Host names that the admin listener accepts, besides IP addresses and `localhost`. A request \
+     for any other host is answered with 421: a web page could have pointed a name of its own to \
+     this address (DNS rebinding).",
 )
 .not(&["admin_host"]);
 
 pub(super) const HANDOVER: Key = Key::new(
     "handover",
     Kind::Text,
-    Means("a gateway that starts binds its addresses itself"),
+    Means("a gateway that starts binds its sockets itself"),
     r#""/run/scopegate/handover.sock""#,
-    "An absolute path where the running gateway waits for the next one of the same user. That one takes over its \
-     listening sockets; when it serves, the first drains and ends. A change takes effect at the next start.",
+    "The absolute path of a Unix socket on which the running gateway waits for a successor that \
+     runs as the same user. The successor takes over the listening sockets; when it is ready, the \
+     old gateway drains and ends. A change takes effect at the next start.",
 )
 .not(&["hand_over"]);
 
@@ -84,21 +94,22 @@ pub(super) const UNIX_MODE: Key = Key::new(
     Kind::Text,
     Default(r#""0660""#),
     r#""0666""#,
-    "The mode of the files of Unix-domain sockets, in octal.",
+    "The file mode of Unix-domain sockets, in octal.",
 );
 
 pub(in crate::config) static TLS: Table = Table {
     path: "server.tls",
-    doc: "Makes all of `listen` HTTPS. The files are watched: new certificates are shown to new connections, and a pair \
-          that does not fit leaves the old one in force.",
+    doc: "Serves all addresses of `listen` over HTTPS. The files are watched: new connections get \
+          new certificates, and a certificate that does not match its key leaves the old pair in \
+          use.",
     keys: &[
         Key::new(
             "certificates",
             Kind::Tables("server.tls.certificates[]"),
             Required,
             r#"[{ cert_file = "tls/api.pem", key_file = "tls/api.key" }]"#,
-            "Certificates with their keys. A client is shown the one that has the name it asks for (SNI), exactly or by \
-             a wildcard, and else the first.",
+            "Certificates with their keys. A client gets the one with the name that it asks for \
+             (SNI), exact or by a wildcard, or else the first.",
         )
         .not(&["certificate"]),
         CLIENT_AUTH,
@@ -118,7 +129,7 @@ pub(in crate::config) static TLS_CERTIFICATE: Table = Table {
 
 pub(in crate::config) static LISTENER: Table = Table {
     path: "server.listeners[]",
-    doc: "A listener of its own kind, where those of `listen` are not all alike.",
+    doc: "A listener with its own settings, for listeners that are not all alike.",
     keys: &[
         Key::new(
             "address",
@@ -131,9 +142,9 @@ pub(in crate::config) static LISTENER: Table = Table {
         Key::new(
             "tls",
             Kind::Table("server.listeners[].tls"),
-            Means("no TLS, whatever `[server.tls]` says"),
+            Means("no TLS; `[server.tls]` does not apply"),
             "[server.listeners.tls]",
-            "Makes it HTTPS.",
+            "Serves HTTPS on this listener.",
         ),
         PROXY_PROTOCOL_FROM,
         UNIX_MODE,
@@ -143,7 +154,7 @@ pub(in crate::config) static LISTENER: Table = Table {
 
 pub(in crate::config) static LISTENER_TLS: Table = Table {
     path: "server.listeners[].tls",
-    doc: "TLS of one listener, as in `[server.tls]`.",
+    doc: "TLS of one listener, with the keys of `[server.tls]`.",
     keys: &[
         Key::new(
             "certificates",

@@ -153,7 +153,7 @@ impl Table {
     /// Returns the header of the table in a file: `[server]`, `[issuers.<name>]`, `[[routes]]`.
     pub(super) fn header(&self) -> String {
         if self.path.is_empty() {
-            return "the file itself".to_owned();
+            return "the top level of the file".to_owned();
         }
         let path = self
             .path
@@ -231,9 +231,9 @@ impl Kind {
             Self::Texts => "a string or a list of strings".into(),
             Self::ScopeRule => "a scope, a list of scopes, { any = [..] } or { all = [..] }".into(),
             Self::Methods => "a method, a list of methods, or a map from method to scopes".into(),
-            Self::Claims => "a map from header to claim".into(),
-            Self::Headers => "a map from header to value".into(),
-            Self::RequiredClaims => "a map from claim to what it has to be".into(),
+            Self::Claims => "a map from field name to claim".into(),
+            Self::Headers => "a map from field name to value".into(),
+            Self::RequiredClaims => "a map from claim to required value".into(),
             Self::Secret => "a string, { file = \"..\" } or { env = \"..\" }".into(),
             Self::Endpoints => "a list of URLs or of { url = \"..\", weight = 1 }".into(),
             Self::KeySet => "a string of JSON or a table with \"keys\"".into(),
@@ -340,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn every_measure_in_the_catalogue_is_within_its_bounds() {
+    fn every_measure_in_the_schema_is_within_its_bounds() {
         for key in TABLES.iter().flat_map(|table| table.keys) {
             let default = match key.absent {
                 Absent::Default(text) => Some(text),

@@ -6,16 +6,17 @@ use super::{ANY_DURATION, GIB, KIB, Key, Kind, POSITIVE, Table};
 
 pub(in crate::config) static FILE: Table = Table {
     path: "",
-    doc: "The whole of the configuration is one file; `include` may spread issuers, upstreams, routes and groups \
-          over several.",
+    doc: "The whole configuration is one file; `include` can distribute issuers, upstreams, routes \
+          and groups over several.",
     keys: &[
         Key::new(
             "include",
             Kind::Texts,
             Means("nothing is included"),
             r#"["routes/*.toml"]"#,
-            "More files, relative to this one. They may hold `issuers`, `upstreams`, `routes` and `groups`. A `*` \
-             stands for any part of a file's name, not of a directory's; matches are read in the order of their names.",
+            "Further files, relative to this one. They may hold `issuers`, `upstreams`, `routes` \
+             and `groups`. A `*` stands for any part of a file name, not of a directory name; \
+             matches are read in the order of their names.",
         ),
         Key::new(
             "server",
@@ -29,7 +30,7 @@ pub(in crate::config) static FILE: Table = Table {
             Kind::Named("issuers.*"),
             Means("no issuer: every route is public"),
             "[issuers.idp]",
-            "Whose tokens are taken.",
+            "The authorization servers whose tokens are accepted.",
         )
         .not(&["issuer"]),
         Key::new(
@@ -37,7 +38,7 @@ pub(in crate::config) static FILE: Table = Table {
             Kind::Named("upstreams.*"),
             Means("no upstream"),
             "[upstreams.orders]",
-            "Where requests are forwarded to.",
+            "The servers to which requests are forwarded.",
         )
         .not(&["upstream", "backends", "services"]),
         Key::new(
@@ -45,14 +46,14 @@ pub(in crate::config) static FILE: Table = Table {
             Kind::Table("defaults"),
             Means("its defaults"),
             "[defaults]",
-            "What routes and groups need not repeat.",
+            "Settings for all routes and groups.",
         ),
         Key::new(
             "routes",
             Kind::Tables("routes[]"),
-            Means("the routes of groups alone"),
+            Means("only the routes of groups"),
             "[[routes]]",
-            "Which path and method asks for which scopes. A file without any route is an error.",
+            "The scopes that paths and methods require. A file without any route is an error.",
         )
         .not(&["route"]),
         Key::new(
@@ -68,7 +69,7 @@ pub(in crate::config) static FILE: Table = Table {
             Kind::Table("token_cache"),
             Means("its defaults"),
             "[token_cache]",
-            "How many verified tokens are remembered.",
+            "The cache of verified tokens.",
         )
         .not(&["cache"]),
         Key::new(
@@ -76,21 +77,21 @@ pub(in crate::config) static FILE: Table = Table {
             Kind::Table("reload"),
             Means("its defaults"),
             "[reload]",
-            "When the file is read again.",
+            "The reloading of changed files.",
         ),
         Key::new(
             "errors",
             Kind::Table("errors"),
             Means("its defaults"),
             "[errors]",
-            "What refused clients are told.",
+            "The detail of error messages for refused clients.",
         ),
         Key::new(
             "log",
             Kind::Table("log"),
             Means("its defaults"),
             "[log]",
-            "What is written to the logs.",
+            "The content of the logs.",
         )
         .not(&["logging"]),
         Key::new(
@@ -98,7 +99,7 @@ pub(in crate::config) static FILE: Table = Table {
             Kind::Table("dev"),
             Means("its defaults"),
             "[dev]",
-            "What `scopegate dev` alone reads.",
+            "Settings of `scopegate dev`.",
         ),
     ],
     refused: &[],
@@ -106,15 +107,16 @@ pub(in crate::config) static FILE: Table = Table {
 
 pub(in crate::config) static SERVER: Table = Table {
     path: "server",
-    doc: "Where requests are taken and how the gateway starts and stops.",
+    doc: "The addresses of the gateway, and how it starts and stops.",
     keys: &[
         Key::new(
             "listen",
             Kind::Texts,
             Default(r#""127.0.0.1:8080""#),
             r#"["0.0.0.0:8080", "[::1]:8080"]"#,
-            "Addresses where requests are taken: IP addresses with ports, or `unix:` and the path of a socket. `[::]` takes \
-             IPv4 as well unless another listener has its port for IPv4. The default is this machine alone.",
+            "The addresses on which requests are accepted: IP addresses with ports, or `unix:` and \
+             the path of a socket. `[::]` also accepts IPv4, unless another listener has the same \
+             port on IPv4. The default accepts requests from this machine only.",
         )
         .not(&["address", "bind", "port"]),
         Key::new(
@@ -122,16 +124,17 @@ pub(in crate::config) static SERVER: Table = Table {
             Kind::Table("server.tls"),
             Means("no TLS"),
             "[server.tls]",
-            "Makes all of `listen` HTTPS.",
+            "Serves all addresses of `listen` over HTTPS.",
         ),
         PROXY_PROTOCOL_FROM,
         UNIX_MODE,
         Key::new(
             "listeners",
             Kind::Tables("server.listeners[]"),
-            Means("those of `listen` alone"),
+            Means("only the addresses of `listen`"),
             "[[server.listeners]]",
-            "Listeners that differ from those of `listen`. Where they are there and `listen` is not, they are all.",
+            "Listeners with other settings than those of `listen`. If `listen` is absent, they are \
+             the only ones.",
         )
         .not(&["listener"]),
         Key::new(
@@ -139,8 +142,8 @@ pub(in crate::config) static SERVER: Table = Table {
             Kind::Text,
             Default(r#""127.0.0.1:9090""#),
             r#""off""#,
-            "Address of the admin listener (metrics, health, effective policy), or \"off\". It shares no route with \
-             `listen`. A change takes effect at the next start.",
+            "The address of the admin listener (metrics, health, effective policy), or \"off\". It \
+             must differ from the addresses of `listen`. A change takes effect at the next start.",
         ),
         ADMIN_HOSTS,
         Key::new(
@@ -148,9 +151,10 @@ pub(in crate::config) static SERVER: Table = Table {
             Kind::Texts,
             Means("none"),
             r#"["10.0.0.0/8", "::1", "unix"]"#,
-            "Proxies before the gateway: addresses, networks, or `unix` for whoever connects to a Unix socket. What they say \
-             in `X-Forwarded-*` and `Forwarded` is kept and extended, if it is well-formed; what anybody else says is \
-             replaced. The access log's `client` is the nearest address of `X-Forwarded-For` that is none of theirs.",
+            "Proxies in front of the gateway: addresses, networks, or `unix` for all clients of a \
+             Unix socket. Their `X-Forwarded-*` and `Forwarded` fields are kept and extended, if \
+             they are well-formed; those of other clients are replaced. The `client` in the access \
+             log is the nearest address of `X-Forwarded-For` that belongs to none of them.",
         )
         .not(&["trust_proxy", "real_ip"]),
         Key::new(
@@ -158,15 +162,17 @@ pub(in crate::config) static SERVER: Table = Table {
             Kind::Choice(&["x-forwarded", "forwarded", "both"]),
             Default(r#""x-forwarded""#),
             r#""both""#,
-            "Which fields the gateway writes for upstreams, and reads from trusted proxies, about where a request came \
-             from: `X-Forwarded-For`, `-Proto`, `-Host` and `-Port`, `Forwarded` (RFC 7239), or both.",
+            "The fields about the origin of a request that the gateway writes for upstreams and \
+             reads from trusted proxies: `X-Forwarded-For`, `-Proto`, `-Host` and `-Port`, \
+             `Forwarded` (RFC 7239), or both.",
         ),
         Key::new(
             "workers",
             Kind::Count { min: 1, max: 1024 },
             Means("the number of CPUs"),
             "4",
-            "Worker threads. Each has its own connections to upstreams. A change takes effect at the next start.",
+            "Worker threads. Each has its own connections to upstreams. A change takes effect at \
+             the next start.",
         )
         .not(&["threads"]),
         Key::new(
@@ -174,10 +180,11 @@ pub(in crate::config) static SERVER: Table = Table {
             Kind::Text,
             Means("no metadata is served, unless a group has a `public_url`"),
             r#""https://api.example.com""#,
-            "How clients reach this gateway. With it, protected-resource metadata (RFC 9728) is served at \
-             `/.well-known/oauth-protected-resource` for the routes outside of groups, and with a group's prefix behind \
-             that for each group, and challenges point to it: a client finds its authorization server by itself. It is \
-             never made from a request's Host.",
+            "The URL under which clients reach this gateway. With it, protected-resource metadata \
+             (RFC 9728) is served at `/.well-known/oauth-protected-resource` for the routes \
+             outside of groups, and at that path followed by the group's prefix for each group. \
+             Challenges point to the metadata, so that a client finds its authorization server by \
+             itself. The URL is never derived from the `Host` of a request.",
         )
         .not(&["external_url", "base_url"]),
         Key::new(
@@ -185,7 +192,7 @@ pub(in crate::config) static SERVER: Table = Table {
             ANY_DURATION,
             Default(r#""20s""#),
             r#""20s""#,
-            "How long open connections may finish after SIGTERM.",
+            "The time that open connections get to finish after SIGTERM.",
         )
         .not(&["grace", "shutdown_timeout"]),
         HANDOVER,
@@ -194,7 +201,8 @@ pub(in crate::config) static SERVER: Table = Table {
             Kind::Choice(&["issuers", "keys"]),
             Default(r#""issuers""#),
             r#""keys""#,
-            "What `/readyz` asks for: that each issuer was tried once, or that each has keys.",
+            "The condition of `/readyz`. `issuers`: the keys of each issuer were fetched, or a \
+             fetch was tried; `keys`: each issuer has keys.",
         ),
         Key::new(
             "timeouts",
@@ -208,14 +216,14 @@ pub(in crate::config) static SERVER: Table = Table {
             Kind::Table("server.limits"),
             Means("its defaults"),
             "[server.limits]",
-            "Bounds on what a client may send.",
+            "Limits on what a client may send.",
         ),
         Key::new(
             "http2",
             Kind::Table("server.http2"),
             Means("its defaults"),
             "[server.http2]",
-            "Bounds of client connections that speak HTTP/2.",
+            "Limits of client connections that use HTTP/2.",
         )
         .not(&["h2"]),
     ],
@@ -224,37 +232,46 @@ pub(in crate::config) static SERVER: Table = Table {
 
 pub(in crate::config) static TIMEOUTS: Table = Table {
     path: "server.timeouts",
-    doc: "Deadlines of client connections. Deadlines of upstreams stand with the upstreams.",
+    doc: "Deadlines of client connections. Deadlines of upstream connections are keys of the \
+          upstreams.",
     keys: &[
         Key::new(
             "request_head",
             POSITIVE,
             Default(r#""10s""#),
             r#""10s""#,
-            "For a request head, from its first byte to its last: what ends a client that sends it byte by byte.",
+            "The time for a request head, from its first byte to its last. It ends connections of \
+             clients that send a head byte by byte.",
         ),
-        Key::new("idle", POSITIVE, Default(r#""60s""#), r#""60s""#, "For a connection between two requests.")
-            .not(&["keep_alive"]),
+        Key::new(
+            "idle",
+            POSITIVE,
+            Default(r#""60s""#),
+            r#""60s""#,
+            "The time for which a connection may stay idle between two requests.",
+        )
+        .not(&["keep_alive"]),
         Key::new(
             "idle_body",
             POSITIVE,
             Default(r#""30s""#),
             r#""30s""#,
-            "Between two pieces of a body, in either direction.",
+            "The time limit between two pieces of a body, in either direction.",
         ),
         Key::new(
             "request",
             POSITIVE,
             Means("no limit"),
             r#""5m""#,
-            "For a whole request, from its head to the end of its response. It also ends long downloads and streams.",
+            "The time limit of a whole request, from its head to the end of its response. It also \
+             ends long downloads and streams.",
         ),
         Key::new(
             "tunnel",
             POSITIVE,
             Default(r#""10m""#),
             r#""1h""#,
-            "For a WebSocket on which neither side says anything. Pings count.",
+            "The time for which a WebSocket may stay idle in both directions. Pings count as data.",
         )
         .not(&["websocket"]),
         Key::new(
@@ -262,8 +279,9 @@ pub(in crate::config) static TIMEOUTS: Table = Table {
             POSITIVE,
             Means("no limit"),
             r#""1h""#,
-            "For a connection, give or take a tenth so that not all end at once. What is under way is finished; then \
-             the client connects anew, perhaps to another gateway.",
+            "The greatest age of a connection, plus or minus a tenth, so that connections do not \
+             all end at once. Requests in progress are finished; then the client opens another \
+             connection, perhaps to another gateway.",
         )
         .not(&["max_connection_age"]),
     ],
@@ -272,8 +290,8 @@ pub(in crate::config) static TIMEOUTS: Table = Table {
 
 pub(in crate::config) static HTTP2: Table = Table {
     path: "server.http2",
-    doc: "HTTP/2 is served on the same addresses as HTTP/1.1: a client's first bytes tell which it speaks. The limits of \
-          heads and bodies hold for both.",
+    doc: "HTTP/2 is served on the same addresses as HTTP/1.1: the first bytes of a client tell \
+          which it uses. The limits on heads and bodies hold for both.",
     keys: &[
         Key::new(
             "streams",
@@ -283,7 +301,7 @@ pub(in crate::config) static HTTP2: Table = Table {
             },
             Default("100"),
             "100",
-            "Requests that a client may have open on a connection.",
+            "Requests that a client may have in progress on a connection.",
         )
         .not(&["max_concurrent_streams"]),
         Key::new(
@@ -291,7 +309,7 @@ pub(in crate::config) static HTTP2: Table = Table {
             Kind::Size { min: KIB, max: GIB },
             Default(r#""64 KiB""#),
             r#""256 KiB""#,
-            "Bytes of a request's body that a client may send before the upstream has taken them.",
+            "Bytes of a request body that a client may send before the upstream has accepted them.",
         ),
         Key::new(
             "connection_window",
@@ -311,7 +329,8 @@ pub(in crate::config) static HTTP2: Table = Table {
             },
             Default("20"),
             "20",
-            "Requests that a client may take back before the gateway has looked at them; beyond it the connection ends.",
+            "Requests that a client may reset before the gateway has processed them. The \
+             connection ends if there are more.",
         ),
         Key::new(
             "error_resets",
@@ -321,7 +340,8 @@ pub(in crate::config) static HTTP2: Table = Table {
             },
             Default("1024"),
             "1024",
-            "Requests that the gateway has to reset for a client's errors; beyond it the connection ends.",
+            "Requests that the gateway has to reset because of errors of the client. The \
+             connection ends if there are more.",
         ),
     ],
     refused: &[],
@@ -329,10 +349,11 @@ pub(in crate::config) static HTTP2: Table = Table {
 
 pub(in crate::config) static TOKEN_CACHE: Table = Table {
     path: "token_cache",
-    doc: "Verified tokens are remembered, so that each is verified once. What a route asks is decided anew for every \
-          request. An entry dies with its token, its key and its issuer's configuration, and the memory in which its text \
-          was is overwritten. Not so the buffers into which requests are read, and what the libraries for HTTP and TLS make \
-          of them: these are freed as they are. A change of this table takes effect at the next start.",
+    doc: "Verified tokens are cached, so that each is verified once. The requirement of a route is \
+          checked for every request. An entry ends with its token, its key and the configuration \
+          of its issuer, and the memory of its text is overwritten. The buffers into which \
+          requests are read, and copies in the libraries for HTTP and TLS, are not overwritten. A \
+          change of this table takes effect at the next start.",
     keys: &[
         Key::new(
             "bytes",
@@ -342,7 +363,7 @@ pub(in crate::config) static TOKEN_CACHE: Table = Table {
             },
             Default(r#""64 MiB""#),
             r#""16 MiB""#,
-            "Bytes of the level that workers share; 0 turns the whole cache off.",
+            "Bytes of the level that all workers share; 0 turns the whole cache off.",
         )
         .not(&["size"]),
         Key::new(
@@ -353,7 +374,7 @@ pub(in crate::config) static TOKEN_CACHE: Table = Table {
             },
             Default("1024"),
             "1024",
-            "Tokens that each worker keeps for itself, in front of the shared level.",
+            "Tokens that each worker keeps in its own level, in front of the shared level.",
         ),
     ],
     refused: &[],
@@ -361,23 +382,23 @@ pub(in crate::config) static TOKEN_CACHE: Table = Table {
 
 pub(in crate::config) static RELOAD: Table = Table {
     path: "reload",
-    doc: "A changed file is read, checked and swapped in whole. A file with a problem changes nothing. Requests, probes and \
-          signals do not wait for a large one.",
+    doc: "A changed file is read, checked and put into effect as a whole. A file with a problem \
+          changes nothing. Requests, probes and signals do not wait while a large file is read.",
     keys: &[
         Key::new(
             "watch",
             Kind::Flag,
             Default("true"),
             "false",
-            "Whether the file, its includes, key sets and certificates are watched. SIGHUP reloads in either case. A change \
-             takes effect at the next start.",
+            "If true, the file, its includes, key sets and certificates are watched for changes. \
+             SIGHUP reloads in either case. A change takes effect at the next start.",
         ),
         Key::new(
             "settle",
             ANY_DURATION,
             Default(r#""200ms""#),
             r#""1s""#,
-            "How long edits must have settled before the file is read.",
+            "The time without further edits after which a changed file is read.",
         ),
     ],
     refused: &[],
@@ -385,14 +406,16 @@ pub(in crate::config) static RELOAD: Table = Table {
 
 pub(in crate::config) static ERRORS: Table = Table {
     path: "errors",
-    doc: "Until a token's signature has verified, all that is wrong with it has one wording in any case.",
+    doc: "The detail of error messages for refused clients. Until the signature of a token is \
+          verified, all errors of the token have the same message in either case.",
     keys: &[Key::new(
         "detail",
         Kind::Choice(&["full", "minimal"]),
         Default(r#""full""#),
         r#""minimal""#,
-        "What the bearer of a genuine token is told when it is refused: which check failed, or the error code of RFC 6750 \
-         alone. The access log has the reason either way.",
+        "The message for a client whose genuine token is refused: the check that failed (`full`), \
+         or the error code of RFC 6750 alone (`minimal`). The access log has the reason in either \
+         case.",
     )],
     refused: &[],
 };
@@ -406,15 +429,17 @@ pub(in crate::config) static LOG: Table = Table {
             Kind::Choice(&["error", "warn", "info", "debug", "trace"]),
             Default(r#""info""#),
             r#""debug""#,
-            "The least grave of the gateway's own events that is written to standard error. Events of libraries are not, \
-             whatever the level: some quote requests. A change takes effect at the next start.",
+            "The lowest level of the gateway's own events that is written to standard error. \
+             Events of libraries are never written: some of them quote requests. A change takes \
+             effect at the next start.",
         ),
         Key::new(
             "access",
             Kind::Choice(&["off", "refusals", "all"]),
             Default(r#""refusals""#),
             r#""all""#,
-            "Which requests get a line on standard output: none, those the gateway refused, or all.",
+            "The requests that get a line on standard output: none, those that the gateway \
+             refused, or all.",
         ),
     ],
     refused: &[],
@@ -422,11 +447,11 @@ pub(in crate::config) static LOG: Table = Table {
 
 pub(in crate::config) static DEV: Table = Table {
     path: "dev",
-    doc: "Read by `scopegate dev` alone, whose embedded issuer mints tokens that satisfy the file.",
+    doc: "Read only by `scopegate dev`, whose embedded issuer issues tokens that satisfy the file.",
     keys: &[Key::new(
         "clients",
         Kind::Named("dev.clients.*"),
-        Means("the client `dev` alone"),
+        Means("only the client `dev`"),
         "[dev.clients.reporting]",
         "Clients of the embedded issuer besides `dev`.",
     )],
@@ -442,15 +467,15 @@ pub(in crate::config) static DEV_CLIENT: Table = Table {
             Kind::Secret,
             Required,
             r#"{ env = "REPORTING_SECRET" }"#,
-            "Its secret: the text itself, a file that holds it (a newline at its end is cut), or an environment \
-             variable.",
+            "The secret: the text itself, a file that holds it (a newline at its end is removed), \
+             or an environment variable.",
         ),
         Key::new(
             "scopes",
             Kind::Texts,
             Means("every scope that the routes name"),
             r#"["orders.read"]"#,
-            "What it may have.",
+            "The scopes that the client may obtain.",
         )
         .not(&["scope"]),
     ],
