@@ -1,5 +1,7 @@
 //! The content of a file: TOML as a tree in which every key and value has its position.
 
+use std::ops::Range;
+
 use toml::de::{DeTable, DeValue};
 
 use super::problem::Problem;
@@ -52,6 +54,14 @@ impl Table {
     pub(super) fn get(&self, key: &str) -> Option<&KeyValue> {
         self.entries.iter().find(|entry| entry.key == key)
     }
+
+    fn to_json(&self) -> Option<serde_json::Value> {
+        let mut object = serde_json::Map::new();
+        for entry in &self.entries {
+            object.insert(entry.key.clone(), entry.value.to_json()?);
+        }
+        Some(object.into())
+    }
 }
 
 impl Value {
@@ -68,24 +78,29 @@ impl Value {
         }
     }
 
+    pub(super) fn is_text(&self) -> bool {
+        matches!(self.kind, Kind::Text(_))
+    }
+
+    /// Returns the items of a list, or any other value as a list of one.
+    pub(super) fn items(&self) -> &[Value] {
+        match &self.kind {
+            Kind::List(items) => items,
+            _ => std::slice::from_ref(self),
+        }
+    }
+
     /// Converts the value to JSON, for a key set that is written as TOML. Returns `None` for types
     /// that JSON or a key set cannot hold.
     pub(super) fn to_json(&self) -> Option<serde_json::Value> {
-        Some(match &self.kind {
-            Kind::Text(text) => text.as_str().into(),
-            Kind::Integer(number) => (*number)?.into(),
-            Kind::Flag(flag) => (*flag).into(),
-            Kind::List(items) => items
-                .iter()
-                .map(Self::to_json)
-                .collect::<Option<Vec<_>>>()?
-                .into(),
-            Kind::Table(table) => {
-                let member = |entry: &KeyValue| Some((entry.key.clone(), entry.value.to_json()?));
-                serde_json::Value::Object(table.entries.iter().map(member).collect::<Option<_>>()?)
-            }
-            Kind::Float | Kind::Time => return None,
-        })
+        match &self.kind {
+            Kind::Text(text) => Some(text.as_str().into()),
+            Kind::Integer(number) => Some((*number)?.into()),
+            Kind::Flag(flag) => Some((*flag).into()),
+            Kind::List(items) => Some(items.iter().map(Self::to_json).collect::<Option<_>>()?),
+            Kind::Table(table) => table.to_json(),
+            Kind::Float | Kind::Time => None,
+        }
     }
 }
 
@@ -97,12 +112,10 @@ pub(super) fn parse(file: usize, text: &str) -> (Table, Vec<Problem>) {
         .iter()
         .map(|error| syntax_problem(file, text, error))
         .collect();
-    let span = Span {
-        file,
-        start: 0,
-        end: 0,
-    };
-    (table_of(file, span, table.get_ref()), problems)
+    (
+        table_of(file, Span::new(file, 0..0), table.get_ref()),
+        problems,
+    )
 }
 
 /// Parses one value that is part of the program, such as a default. Every part of it gets the
@@ -117,61 +130,48 @@ pub(super) fn literal(text: &str, span: Span) -> Option<Value> {
 fn move_to(value: &mut Value, span: Span) {
     value.span = span;
     match &mut value.kind {
-        Kind::List(items) => items.iter_mut().for_each(|item| move_to(item, span)),
-        Kind::Table(table) => table
-            .entries
-            .iter_mut()
-            .for_each(|entry| move_to(&mut entry.value, span)),
+        Kind::List(items) => {
+            for item in items {
+                move_to(item, span);
+            }
+        }
+        Kind::Table(table) => {
+            for entry in &mut table.entries {
+                move_to(&mut entry.value, span);
+            }
+        }
         _ => {}
     }
 }
 
 fn syntax_problem(file: usize, text: &str, error: &toml::de::Error) -> Problem {
     let range = error.span().unwrap_or(text.len()..text.len());
-    let span = Span {
-        file,
-        start: range.start,
-        end: range.end,
-    };
+    let span = Span::new(file, range.clone());
     let message = error.message().replace('`', "\"");
-    let named = text
-        .get(range)
-        .filter(|key| message == "duplicate key" && !key.is_empty());
-    match named {
-        Some(key) => Problem::at(
-            span,
-            format!("\"{}\" is defined twice", key.trim_matches('"')),
-        )
-        .hint("merge the two, or rename one of them"),
-        None => Problem::at(span, format!("not TOML: {message}")),
+    match text.get(range) {
+        Some(key) if message == "duplicate key" && !key.is_empty() => {
+            let message = format!("\"{}\" is defined twice", key.trim_matches('"'));
+            Problem::at(span, message).hint("merge the two, or rename one of them")
+        }
+        _ => Problem::at(span, format!("not TOML: {message}")),
     }
 }
 
 fn table_of(file: usize, span: Span, table: &DeTable<'_>) -> Table {
-    let entry = |(key, value): (&toml::Spanned<_>, &toml::Spanned<DeValue<'_>>)| {
-        let key: &toml::Spanned<std::borrow::Cow<'_, str>> = key;
-        let range = key.span();
-        KeyValue {
+    let mut entries = Vec::with_capacity(table.len());
+    for (key, value) in table {
+        entries.push(KeyValue {
             key: key.get_ref().to_string(),
-            key_span: Span {
-                file,
-                start: range.start,
-                end: range.end,
-            },
+            key_span: Span::new(file, key.span()),
             value: value_of(file, value.span(), value.get_ref()),
-        }
-    };
-    let mut entries: Vec<KeyValue> = table.iter().map(entry).collect();
+        });
+    }
     entries.sort_by_key(|entry| entry.key_span);
     Table { span, entries }
 }
 
-fn value_of(file: usize, range: std::ops::Range<usize>, value: &DeValue<'_>) -> Value {
-    let span = Span {
-        file,
-        start: range.start,
-        end: range.end,
-    };
+fn value_of(file: usize, range: Range<usize>, value: &DeValue<'_>) -> Value {
+    let span = Span::new(file, range);
     let kind = match value {
         DeValue::String(text) => Kind::Text(text.to_string()),
         DeValue::Integer(number) => {

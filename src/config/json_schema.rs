@@ -13,15 +13,12 @@ use super::source::Span;
 /// Returns the JSON Schema of the configuration file.
 #[must_use]
 pub fn schema() -> Value {
+    let mut definitions = Map::new();
+    for table in TABLES.iter().filter(|table| !table.path.is_empty()) {
+        definitions.insert(definition(table.path), table_schema(table));
+    }
+    definitions.extend(shared_definitions());
     let mut schema = table_schema(&FILE);
-    let named = TABLES
-        .iter()
-        .copied()
-        .filter(|table| !table.path.is_empty());
-    let definitions: Map<String, Value> = named
-        .map(|table| (definition(table.path), table_schema(table)))
-        .chain(shared_definitions())
-        .collect();
     if let Some(object) = schema.as_object_mut() {
         object.insert(
             "$schema".into(),
@@ -44,16 +41,14 @@ fn reference(name: &str) -> Value {
 }
 
 fn table_schema(table: &Table) -> Value {
-    let properties: Map<String, Value> = table
-        .keys
-        .iter()
-        .map(|key| (key.name.to_owned(), key_schema(key)))
-        .collect();
-    let required = table
-        .keys
-        .iter()
-        .filter(|key| matches!(key.absent, Absent::Required));
-    let required: Vec<_> = required.map(|key| key.name).collect();
+    let mut properties = Map::new();
+    let mut required = Vec::new();
+    for key in table.keys {
+        properties.insert(key.name.to_owned(), key_schema(key));
+        if matches!(key.absent, Absent::Required) {
+            required.push(key.name);
+        }
+    }
     let mut schema = json!({
         "type": "object",
         "description": table.doc,
@@ -84,50 +79,26 @@ fn key_schema(key: &Key) -> Value {
 }
 
 fn json_of(toml: &str) -> Option<Value> {
-    document::literal(
-        toml,
-        Span {
-            file: 0,
-            start: 0,
-            end: 0,
-        },
-    )?
-    .to_json()
+    document::literal(toml, Span::new(0, 0..0))?.to_json()
 }
 
 fn kind_schema(kind: Kind) -> Value {
     match kind {
-        Kind::Text => json!({ "type": "string", "minLength": 1 }),
+        Kind::Text => text(),
         Kind::Flag => json!({ "type": "boolean" }),
         Kind::True => json!({ "const": true }),
         Kind::Count { min, max } => json!({ "type": "integer", "minimum": min, "maximum": max }),
         Kind::Duration { .. } => reference("duration"),
         Kind::Size { .. } => reference("size"),
         Kind::Choice(words) => json!({ "enum": words }),
-        Kind::Choices(words) => {
-            json!({ "anyOf": [{ "enum": words() }, list(json!({ "enum": words() }))] })
-        }
-        Kind::Texts => json!({ "anyOf": [text(), list(text())] }),
+        Kind::Choices(words) => one_or_list(json!({ "enum": words() })),
+        Kind::Texts => one_or_list(text()),
         Kind::ScopeRule => reference("scope_rule"),
         Kind::Methods => json!({ "anyOf": [text(), list(text()), reference("method_map")] }),
         Kind::Claims | Kind::Headers => json!({ "type": "object", "additionalProperties": text() }),
-        Kind::RequiredClaims => {
-            let scalar = json!({ "anyOf": [text(), { "type": "integer" }, { "type": "boolean" }] });
-            let present = only("present", json!({ "const": true }));
-            let demand = json!({ "anyOf": [scalar.clone(), list(scalar), present] });
-            json!({ "type": "object", "additionalProperties": demand })
-        }
+        Kind::RequiredClaims => required_claims(),
         Kind::Secret => json!({ "anyOf": [text(), only("file", text()), only("env", text())] }),
-        Kind::Endpoints => json!({
-            "type": "array",
-            "minItems": 1,
-            "items": { "anyOf": [text(), {
-                "type": "object",
-                "required": ["url"],
-                "additionalProperties": false,
-                "properties": { "url": text(), "weight": { "type": "integer", "minimum": 1, "maximum": 1000 } },
-            }] },
-        }),
+        Kind::Endpoints => endpoints(),
         Kind::KeySet => json!({ "anyOf": [text(), { "type": "object", "required": ["keys"] }] }),
         Kind::Table(path) => reference(path),
         Kind::Tables(path) => json!({ "type": "array", "items": reference(path) }),
@@ -135,17 +106,30 @@ fn kind_schema(kind: Kind) -> Value {
     }
 }
 
+fn required_claims() -> Value {
+    let scalar = json!({ "anyOf": [text(), { "type": "integer" }, { "type": "boolean" }] });
+    let present = only("present", json!({ "const": true }));
+    let demand = json!({ "anyOf": [scalar.clone(), list(scalar), present] });
+    json!({ "type": "object", "additionalProperties": demand })
+}
+
+fn endpoints() -> Value {
+    let weight = json!({ "type": "integer", "minimum": 1, "maximum": 1000 });
+    let table = json!({
+        "type": "object",
+        "required": ["url"],
+        "additionalProperties": false,
+        "properties": { "url": text(), "weight": weight },
+    });
+    list(json!({ "anyOf": [text(), table] }))
+}
+
 /// The definitions that several keys use and that are no tables.
 fn shared_definitions() -> [(String, Value); 6] {
-    let measure = |units: &str| {
-        let pattern = format!("^(0|[0-9]+ ?({units}))$");
-        json!({ "anyOf": [{ "type": "string", "pattern": pattern }, { "const": 0 }] })
-    };
-    let terms = |items: Value| json!({ "anyOf": [only("any", items.clone()), only("all", items)] });
     let rule = json!({ "anyOf": [
         reference("scope"),
         list(reference("scope_term")),
-        terms(list(reference("scope_term"))),
+        any_or_all(list(reference("scope_term"))),
     ] });
     let method = json!({ "anyOf": [
         reference("scope_rule"),
@@ -161,7 +145,7 @@ fn shared_definitions() -> [(String, Value); 6] {
         ),
         (
             "scope_term".into(),
-            json!({ "anyOf": [reference("scope"), terms(list(reference("scope")))] }),
+            json!({ "anyOf": [reference("scope"), any_or_all(list(reference("scope")))] }),
         ),
         ("scope_rule".into(), rule),
         (
@@ -169,6 +153,20 @@ fn shared_definitions() -> [(String, Value); 6] {
             json!({ "type": "object", "minProperties": 1, "additionalProperties": method }),
         ),
     ]
+}
+
+/// Returns the schema of a number with one of some units, separated by `|`.
+fn measure(units: &str) -> Value {
+    let pattern = format!("^(0|[0-9]+ ?({units}))$");
+    json!({ "anyOf": [{ "type": "string", "pattern": pattern }, { "const": 0 }] })
+}
+
+fn any_or_all(items: Value) -> Value {
+    json!({ "anyOf": [only("any", items.clone()), only("all", items)] })
+}
+
+fn one_or_list(item: Value) -> Value {
+    json!({ "anyOf": [item.clone(), list(item)] })
 }
 
 fn text() -> Value {

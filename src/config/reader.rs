@@ -4,6 +4,7 @@
 //! reported as a defect of the program. So the documented language and the accepted language are
 //! the same.
 
+use std::fmt;
 use std::time::Duration;
 
 use super::document::{self, KeyValue, Table, Value};
@@ -90,6 +91,57 @@ impl<'a> Reader<'a> {
         self.context.problem(self.problem_at(span, message));
     }
 
+    /// Reports a problem of this table, with advice.
+    pub(super) fn problem_with_hint(
+        &self,
+        span: Span,
+        message: impl AsRef<str>,
+        hint: impl Into<String>,
+    ) {
+        self.context
+            .problem(self.problem_at(span, message).hint(hint));
+    }
+
+    /// Reports a problem of this table that refers to a second position.
+    pub(super) fn problem_with_related(
+        &self,
+        span: Span,
+        message: impl AsRef<str>,
+        related: Span,
+        label: &str,
+    ) {
+        self.context
+            .problem(self.problem_at(span, message).related(related, label));
+    }
+
+    /// Notes something about this table that is valid but deserves attention.
+    pub(super) fn note(&self, span: Span, message: impl AsRef<str>) {
+        self.context.note(self.problem_at(span, message));
+    }
+
+    /// Returns the value of a result. Reports an error, as `subject: error`.
+    pub(super) fn accept<T>(
+        &self,
+        span: Span,
+        subject: impl fmt::Display,
+        result: Result<T, impl fmt::Display>,
+    ) -> Option<T> {
+        match result {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.problem(span, format!("{subject}: {error}"));
+                None
+            }
+        }
+    }
+
+    /// Returns the content of the file that a value names, or reports why it cannot be read. The
+    /// file is watched.
+    pub(super) fn content(&self, name: &str, path: &Text) -> Option<String> {
+        let content = self.context.read_named(path.span, &path.text);
+        self.accept(path.span, format_args!("\"{name}\""), content)
+    }
+
     /// Returns a problem of this table, for the caller to complete and report.
     pub(super) fn problem_at(&self, span: Span, message: impl AsRef<str>) -> Problem {
         Problem::at(span, format!("{}: {}", self.subject, message.as_ref()))
@@ -125,25 +177,27 @@ impl<'a> Reader<'a> {
     /// Reports that a key is missing, unless it is present under a wrong name.
     pub(super) fn missing(&self, name: &str) {
         if let Some(key) = self.schema.key(name).filter(|key| !self.is_misspelled(key)) {
-            let problem = self.problem_at(self.table.span, format!("\"{name}\" is missing"));
-            self.context.problem(problem.hint(for_example(key)));
+            self.problem_with_hint(
+                self.table.span,
+                format!("\"{name}\" is missing"),
+                for_example(key),
+            );
         }
     }
 
     /// Returns whether the key is present under a wrong name. That name is reported already, and
     /// one mistake should give one problem.
     fn is_misspelled(&self, key: &Key) -> bool {
-        let unknown = self
-            .table
+        self.table
             .entries
             .iter()
-            .filter(|entry| self.schema.key(&entry.key).is_none());
-        let meant = |entry: &KeyValue| {
-            key.other_names.contains(&entry.key.as_str())
-                || nearest(&entry.key, self.schema.keys.iter().map(|key| key.name))
-                    == Some(key.name)
-        };
-        unknown.into_iter().any(meant)
+            .any(|entry| self.schema.key(&entry.key).is_none() && self.means(entry, key))
+    }
+
+    /// Returns whether the unknown key of an entry is probably this key.
+    fn means(&self, entry: &KeyValue, key: &Key) -> bool {
+        key.other_names.contains(&entry.key.as_str())
+            || nearest(&entry.key, self.schema.names()) == Some(key.name)
     }
 
     /// Returns the value of a key, parsed by `parse`, which reports invalid values. An absent or
@@ -161,89 +215,109 @@ impl<'a> Reader<'a> {
         parse(self, key, &key.default_value(self.table.span)?)
     }
 
+    /// Returns a string that is not empty.
     pub(super) fn text(&mut self, name: &'static str) -> Option<Text> {
-        self.parsed(name, |reader, key, value| {
-            let text = reader.text_of(key, value)?;
-            if text.text.is_empty() {
-                reader.problem(value.span, format!("\"{name}\" is empty"));
-                return None;
-            }
-            Some(text)
-        })
+        self.parsed(name, Self::text_in)
     }
 
     pub(super) fn flag(&mut self, name: &'static str) -> Option<bool> {
-        self.parsed(name, |reader, key, value| match value.kind {
-            document::Kind::Flag(flag) => Some(flag),
-            _ => reader.mismatch(key, value),
-        })
+        self.parsed(name, Self::flag_in)
     }
 
     pub(super) fn count(&mut self, name: &'static str) -> Option<usize> {
-        self.parsed(name, |reader, key, value| {
-            let (document::Kind::Integer(number), Kind::Count { min, max }) =
-                (&value.kind, key.kind)
-            else {
-                return reader.mismatch(key, value);
-            };
-            let number = number.and_then(|number| u64::try_from(number).ok());
-            match number.filter(|number| (min..=max).contains(number)) {
-                Some(number) => usize::try_from(number).ok(),
-                None => reader.out_of_bounds(key, value),
-            }
-        })
+        self.parsed(name, Self::count_in)
     }
 
     pub(super) fn duration(&mut self, name: &'static str) -> Option<Duration> {
-        self.parsed(name, |reader, key, value| {
-            let text = reader.measure_text(key, value, Measure::Duration)?;
-            let duration = reader.measured(key, value, units::duration(&text))?;
-            match key.kind {
-                Kind::Duration { min, max } if (min..=max).contains(&duration) => Some(duration),
-                _ => reader.out_of_bounds(key, value),
-            }
-        })
+        self.parsed(name, Self::duration_in)
     }
 
+    /// Returns a size in bytes.
     pub(super) fn size(&mut self, name: &'static str) -> Option<u64> {
-        self.parsed(name, |reader, key, value| {
-            let text = reader.measure_text(key, value, Measure::Size)?;
-            let size = reader.measured(key, value, units::size(&text))?;
-            match key.kind {
-                Kind::Size { min, max } if (min..=max).contains(&size) => Some(size),
-                _ => reader.out_of_bounds(key, value),
-            }
-        })
+        self.parsed(name, Self::size_in)
     }
 
     /// Returns one word of a choice.
     pub(super) fn choice(&mut self, name: &'static str) -> Option<&'static str> {
-        self.parsed(name, |reader, key, value| {
-            let text = reader.text_of(key, value)?;
-            let Kind::Choice(words) = key.kind else {
-                return reader.mismatch(key, value);
-            };
-            reader.word(key, &text, words)
-        })
+        self.parsed(name, Self::choice_in)
     }
 
     /// Returns the strings of a list, or one string as a list. Neither the list nor any item is
     /// empty.
     pub(super) fn texts(&mut self, name: &'static str) -> Option<Vec<Text>> {
-        self.parsed(name, |reader, key, value| {
-            let texts = reader.list(key, value)?;
-            if let Some(empty) = texts.iter().find(|text| text.text.is_empty()) {
-                reader.problem(empty.span, format!("\"{name}\" holds an empty string"));
-                return None;
-            }
-            if texts.is_empty() {
-                let message =
-                    format!("\"{name}\" is an empty list: name at least one, or leave the key out");
-                reader.problem(value.span, message);
-                return None;
-            }
-            Some(texts)
-        })
+        self.parsed(name, Self::texts_in)
+    }
+
+    fn text_in(&self, key: &Key, value: &Value) -> Option<Text> {
+        let text = self.text_of(key, value)?;
+        if text.text.is_empty() {
+            self.problem(value.span, format!("\"{}\" is empty", key.name));
+            return None;
+        }
+        Some(text)
+    }
+
+    fn flag_in(&self, key: &Key, value: &Value) -> Option<bool> {
+        match value.kind {
+            document::Kind::Flag(flag) => Some(flag),
+            _ => self.mismatch(key, value),
+        }
+    }
+
+    fn count_in(&self, key: &Key, value: &Value) -> Option<usize> {
+        let (document::Kind::Integer(number), Kind::Count { min, max }) = (&value.kind, key.kind)
+        else {
+            return self.mismatch(key, value);
+        };
+        let number = number.and_then(|number| u64::try_from(number).ok());
+        match number {
+            Some(number) if (min..=max).contains(&number) => usize::try_from(number).ok(),
+            _ => self.out_of_bounds(key, value),
+        }
+    }
+
+    fn duration_in(&self, key: &Key, value: &Value) -> Option<Duration> {
+        let text = self.measure_text(key, value, Measure::Duration)?;
+        let subject = format_args!("\"{}\"", key.name);
+        let duration = self.accept(value.span, subject, units::duration(&text))?;
+        match key.kind {
+            Kind::Duration { min, max } if (min..=max).contains(&duration) => Some(duration),
+            _ => self.out_of_bounds(key, value),
+        }
+    }
+
+    fn size_in(&self, key: &Key, value: &Value) -> Option<u64> {
+        let text = self.measure_text(key, value, Measure::Size)?;
+        let subject = format_args!("\"{}\"", key.name);
+        let size = self.accept(value.span, subject, units::size(&text))?;
+        match key.kind {
+            Kind::Size { min, max } if (min..=max).contains(&size) => Some(size),
+            _ => self.out_of_bounds(key, value),
+        }
+    }
+
+    fn choice_in(&self, key: &Key, value: &Value) -> Option<&'static str> {
+        let text = self.text_of(key, value)?;
+        let Kind::Choice(words) = key.kind else {
+            return self.mismatch(key, value);
+        };
+        self.word(key, &text, words)
+    }
+
+    fn texts_in(&self, key: &Key, value: &Value) -> Option<Vec<Text>> {
+        let texts = self.list(key, value)?;
+        let name = key.name;
+        if let Some(empty) = texts.iter().find(|text| text.text.is_empty()) {
+            self.problem(empty.span, format!("\"{name}\" holds an empty string"));
+            return None;
+        }
+        if texts.is_empty() {
+            let message =
+                format!("\"{name}\" is an empty list: name at least one, or leave the key out");
+            self.problem(value.span, message);
+            return None;
+        }
+        Some(texts)
     }
 
     /// Returns words out of a fixed set. `never` returns the reason for a word that an operator
@@ -259,19 +333,20 @@ impl<'a> Reader<'a> {
             return None;
         };
         let words = words();
-        let known = |text: &Text| match never(&text.text) {
-            Some(why) => {
-                self.problem(
-                    text.span,
-                    format!("\"{}\" cannot be in \"{name}\": {why}", text.text),
-                );
-                None
-            }
-            None => self.word(key, text, &words),
-        };
+        let mut found = Some(Vec::new());
         // Checks every word before returning, so that each wrong one is reported.
-        let found: Vec<_> = texts.iter().map(known).collect();
-        found.into_iter().collect()
+        for text in &texts {
+            let word = match never(&text.text) {
+                None => self.word(key, text, &words),
+                Some(why) => {
+                    let message = format!("\"{}\" cannot be in \"{name}\": {why}", text.text);
+                    self.problem(text.span, message);
+                    None
+                }
+            };
+            collect(&mut found, word);
+        }
+        found
     }
 
     /// Returns a subtable; an empty one if the file has none.
@@ -365,8 +440,7 @@ impl<'a> Reader<'a> {
             key.kind.describe(),
             value.name()
         );
-        let problem = self.problem_at(value.span, message);
-        self.context.problem(problem.hint(for_example(key)));
+        self.problem_with_hint(value.span, message, for_example(key));
         None
     }
 
@@ -395,8 +469,11 @@ impl<'a> Reader<'a> {
     fn list(&self, key: &Key, value: &Value) -> Option<Vec<Text>> {
         match &value.kind {
             document::Kind::List(items) => {
-                let texts: Vec<_> = items.iter().map(|item| self.text_of(key, item)).collect();
-                texts.into_iter().collect()
+                let mut texts = Some(Vec::new());
+                for item in items {
+                    collect(&mut texts, self.text_of(key, item));
+                }
+                texts
             }
             _ => Some(vec![self.text_of(key, value)?]),
         }
@@ -404,13 +481,15 @@ impl<'a> Reader<'a> {
 
     /// Returns the word of the set that equals the text, or reports the text.
     fn word(&self, key: &Key, text: &Text, words: &[&'static str]) -> Option<&'static str> {
-        let found = words.iter().find(|word| **word == text.text).copied();
+        let found = words.iter().copied().find(|word| *word == text.text);
         if found.is_none() {
             let meant = did_you_mean(&text.text, words.iter().copied());
             let message = format!("\"{}\" has no value \"{}\"{meant}", key.name, text.text);
-            let problem = self.problem_at(text.span, message);
-            self.context
-                .problem(problem.hint(format!("write {}", schema::quoted(words, "or"))));
+            self.problem_with_hint(
+                text.span,
+                message,
+                format!("write {}", schema::quoted(words, "or")),
+            );
         }
         found
     }
@@ -435,16 +514,16 @@ impl<'a> Reader<'a> {
             _ => self.mismatch(key, value),
         }
     }
+}
 
-    fn measured<T>(
-        &self,
-        key: &Key,
-        value: &Value,
-        result: Result<T, units::UnitError>,
-    ) -> Option<T> {
-        result
-            .map_err(|error| self.problem(value.span, format!("\"{}\": {error}", key.name)))
-            .ok()
+/// Adds an item to a list. A missing item makes the whole list `None`.
+///
+/// A loop with this checks every item, so that each invalid one is reported; collecting into an
+/// `Option` would stop at the first.
+pub(super) fn collect<T>(list: &mut Option<Vec<T>>, item: Option<T>) {
+    match (list.as_mut(), item) {
+        (Some(list), Some(item)) => list.push(item),
+        _ => *list = None,
     }
 }
 

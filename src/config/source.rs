@@ -13,6 +13,16 @@ pub(super) struct Span {
     pub(super) end: usize,
 }
 
+impl Span {
+    pub(super) fn new(file: usize, range: Range<usize>) -> Self {
+        Self {
+            file,
+            start: range.start,
+            end: range.end,
+        }
+    }
+}
+
 /// A file that spans refer to.
 #[derive(Clone, Debug)]
 pub(super) struct SourceFile {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue, Method};
 
-use super::super::document::{Kind, Value};
+use super::super::document::{KeyValue, Kind, Value};
 use super::super::load::Context;
 use super::super::reader::{Reader, Text};
 use super::super::schema::{CORS, HEADER_RULES};
@@ -59,27 +59,18 @@ impl LocatedRules {
         text: &str,
         span: Span,
     ) -> Option<T> {
-        match parsed {
-            Ok(field) => {
-                self.note(reader, field.clone().into(), text, span);
-                Some(field)
-            }
-            Err(error) => {
-                reader.problem(span, format!("a rule cannot name \"{text}\": {error}"));
-                None
-            }
-        }
+        let subject = format_args!("a rule cannot name \"{text}\"");
+        let field = reader.accept(span, subject, parsed)?;
+        self.note(reader, field.clone().into(), text, span);
+        Some(field)
     }
 
     fn note(&mut self, reader: &Reader<'_>, field: FieldPattern, text: &str, span: Span) {
         let FieldPattern::Name(name) = field else {
             return;
         };
-        if self
-            .places
-            .iter()
-            .any(|(other, _)| is_twin(other.as_str(), name.as_str()))
-        {
+        let mut names = self.places.iter().map(|(name, _)| name.as_str());
+        if names.any(|other| is_twin(other, name.as_str())) {
             reader.problem(
                 span,
                 format!("\"{text}\" has two rules: write one for each field"),
@@ -102,24 +93,20 @@ impl LocatedRules {
             return Vec::new();
         };
         let mut pairs = Vec::new();
-        for entry in &table.entries {
-            let name = self.checked(
-                reader,
-                direction.name(&entry.key),
-                &entry.key,
-                entry.key_span,
-            );
-            let text = rule_text(reader, &entry.key, &entry.value);
-            if let (Some(name), Some(text)) = (name, text) {
-                match header_rule_value(text) {
-                    Ok(value) => pairs.push((name, value)),
-                    Err(error) => {
-                        reader.problem(
-                            entry.value.span,
-                            format!("the value of \"{}\": {error}", entry.key),
-                        );
-                    }
-                }
+        for KeyValue {
+            key,
+            key_span,
+            value,
+        } in &table.entries
+        {
+            let name = self.checked(reader, direction.name(key), key, *key_span);
+            let text = rule_text(reader, key, value);
+            let (Some(name), Some(text)) = (name, text) else {
+                continue;
+            };
+            let subject = format_args!("the value of \"{key}\"");
+            if let Some(value) = reader.accept(value.span, subject, header_rule_value(text)) {
+                pairs.push((name, value));
             }
         }
         pairs
@@ -152,9 +139,15 @@ pub(super) fn check_claims(
     let mut seen: HashSet<Span> = HashSet::new();
     let mut known: HashMap<&str, bool> = HashMap::new();
     for (subject, located) in located {
-        for (name, span) in located.places.iter().filter(|(_, span)| seen.insert(*span)) {
-            let twin = || claims.iter().any(|claim| is_twin(claim, name.as_str()));
-            if *known.entry(name.as_str()).or_insert_with(twin) {
+        for (name, span) in &located.places {
+            if !seen.insert(*span) {
+                continue;
+            }
+            let name = name.as_str();
+            let is_claim = known
+                .entry(name)
+                .or_insert_with(|| claims.iter().any(|claim| is_twin(claim, name)));
+            if *is_claim {
                 let message = format!(
                     "{subject}: a rule cannot name \"{name}\": a route forwards a claim in it"
                 );
@@ -204,54 +197,40 @@ pub(super) fn origins(reader: &Reader<'_>, key: &str, texts: &[Text]) -> Origins
     {
         return Origins::Any;
     }
-    let parse = |text: &Text| match Origin::parse(&text.text) {
-        Ok(origin) => Some(origin),
-        Err(error) => {
-            reader.problem(
-                text.span,
-                format!("\"{key}\" has \"{}\": {error}", text.text),
-            );
-            None
-        }
-    };
-    Origins::These(texts.iter().filter_map(parse).collect())
+    let mut origins = Vec::new();
+    for text in texts {
+        let subject = format_args!("\"{key}\" has \"{}\"", text.text);
+        origins.extend(reader.accept(text.span, subject, Origin::parse(&text.text)));
+    }
+    Origins::These(origins)
 }
 
 fn methods(reader: &mut Reader<'_>) -> Option<Vec<Method>> {
-    let texts = reader.texts("methods")?;
-    let parse = |text: &Text| match MethodPattern::parse(&text.text) {
-        Ok(MethodPattern::One(method)) => Some(method),
-        Ok(MethodPattern::Any) => {
-            reader.problem(
+    let mut methods = Vec::new();
+    for text in reader.texts("methods")? {
+        let subject = format_args!("\"methods\" has \"{}\"", text.text);
+        match reader.accept(text.span, subject, MethodPattern::parse(&text.text)) {
+            Some(MethodPattern::One(method)) => methods.push(method),
+            Some(MethodPattern::Any) => reader.problem(
                 text.span,
                 "\"methods\" has \"ANY\": leave the key out for the methods of the route",
-            );
-            None
+            ),
+            None => {}
         }
-        Err(error) => {
-            reader.problem(
-                text.span,
-                format!("\"methods\" has \"{}\": {error}", text.text),
-            );
-            None
-        }
-    };
-    Some(texts.iter().filter_map(parse).collect())
+    }
+    Some(methods)
 }
 
 fn names(reader: &mut Reader<'_>, key: &'static str) -> Vec<HeaderName> {
-    let texts = reader.texts(key).unwrap_or_default();
-    let parse = |text: &Text| {
-        let name = HeaderName::from_bytes(text.text.as_bytes())
-            .ok()
-            .filter(|_| text.text != "*");
-        if name.is_none() {
-            reader.problem(
+    let mut names = Vec::new();
+    for text in reader.texts(key).unwrap_or_default() {
+        match HeaderName::from_bytes(text.text.as_bytes()) {
+            Ok(name) if text.text != "*" => names.push(name),
+            _ => reader.problem(
                 text.span,
                 format!("\"{key}\" has \"{}\", which is not a field name", text.text),
-            );
+            ),
         }
-        name
-    };
-    texts.iter().filter_map(parse).collect()
+    }
+    names
 }

@@ -1,6 +1,7 @@
 //! Lowers `[issuers.<name>]`.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::path::PathBuf;
 
 use super::super::Issuer;
@@ -15,21 +16,26 @@ use super::{check_name, tenants};
 use crate::issuer::{Algorithm, IssuerSettings};
 use crate::token::{Audience, Rules, TypPolicy};
 
-/// The values that no two issuers may share, each with its position and the name of the issuer that
-/// has it.
+/// The values that no two issuers may share, with the first issuer that has each of them.
 #[derive(Default)]
 struct ClaimedNames {
     /// By `iss`.
-    issuers: HashMap<String, (Span, String)>,
-    files: HashMap<PathBuf, (Span, String)>,
+    issuers: HashMap<String, Owner>,
+    files: HashMap<PathBuf, Owner>,
+}
+
+/// The issuer that has a value, with the position of the value.
+struct Owner {
+    name: String,
+    span: Span,
 }
 
 pub(super) fn issuers(context: &Context, tables: &[(Text, Table)]) -> Vec<Issuer> {
     let mut claimed = ClaimedNames::default();
-    let mut all: Vec<_> = tables
-        .iter()
-        .flat_map(|(name, table)| entry(context, name, table, &mut claimed))
-        .collect();
+    let mut all = Vec::new();
+    for (name, table) in tables {
+        all.extend(entry(context, name, table, &mut claimed));
+    }
     all.sort_by(|a, b| a.entry.name.cmp(&b.entry.name));
     all
 }
@@ -59,6 +65,15 @@ fn entry(context: &Context, name: &Text, table: &Table, claimed: &mut ClaimedNam
     issuers
 }
 
+impl Owner {
+    fn new(name: &str, span: Span) -> Self {
+        Self {
+            name: name.to_owned(),
+            span,
+        }
+    }
+}
+
 impl ClaimedNames {
     fn claim(&mut self, reader: &Reader<'_>, name: &Text, iss: Option<&Text>) {
         if let Some(iss) = iss {
@@ -72,41 +87,40 @@ impl ClaimedNames {
 
     /// Claims an `iss`. It identifies the issuer of a token, so that two issuers cannot share one.
     fn claim_issuer(&mut self, reader: &Reader<'_>, iss: &Text, name: &str) {
-        if let Some((first, name)) = self.issuers.get(&iss.text) {
-            let message = format!(
-                "\"{}\" is already the issuer of \"{name}\": \"iss\" identifies the issuer of a \
-                 token",
-                iss.text
-            );
-            let problem = reader.problem_at(iss.span, message);
-            reader
-                .context
-                .problem(problem.related(*first, "first defined here"));
+        match self.issuers.entry(iss.text.clone()) {
+            Entry::Vacant(entry) => {
+                entry.insert(Owner::new(name, iss.span));
+            }
+            Entry::Occupied(entry) => {
+                let owner = entry.get();
+                let message = format!(
+                    "\"{}\" is already the issuer of \"{}\": \"iss\" identifies the issuer of a token",
+                    iss.text, owner.name
+                );
+                reader.problem_with_related(iss.span, message, owner.span, "first defined here");
+            }
         }
-        self.issuers
-            .entry(iss.text.clone())
-            .or_insert_with(|| (iss.span, name.to_owned()));
     }
 
     /// Claims a `keep_file`. Of two issuers with one file, each would overwrite the keys of the
     /// other.
     fn claim_file(&mut self, reader: &Reader<'_>, file: PathBuf, span: Span, name: &str) {
-        // For tenants of one entry the position is the same, and the problem was reported where the
-        // placeholder was filled in.
-        if let Some((first, name)) = self.files.get(&file).filter(|(first, _)| *first != span) {
-            let message = format!(
-                "\"keep_file\" is already the file of \"{name}\": each issuer needs its \
-                         own"
-            );
-            reader.context.problem(
-                reader
-                    .problem_at(span, message)
-                    .related(*first, "first named here"),
-            );
+        match self.files.entry(file) {
+            Entry::Vacant(entry) => {
+                entry.insert(Owner::new(name, span));
+            }
+            // For tenants of one entry the position is the same, and the problem was reported
+            // where the placeholder was filled in.
+            Entry::Occupied(entry) if entry.get().span == span => {}
+            Entry::Occupied(entry) => {
+                let owner = entry.get();
+                let message = format!(
+                    "\"keep_file\" is already the file of \"{}\": each issuer needs its own",
+                    owner.name
+                );
+                reader.problem_with_related(span, message, owner.span, "first named here");
+            }
         }
-        self.files
-            .entry(file)
-            .or_insert_with(|| (span, name.to_owned()));
     }
 }
 
@@ -134,16 +148,16 @@ fn issuer(reader: &mut Reader<'_>, name: &Text, iss: Option<Text>) -> Option<Iss
     })
 }
 
+/// Returns why an algorithm is never accepted.
 fn never_algorithm(name: &str) -> Option<&'static str> {
-    if name.eq_ignore_ascii_case("none") {
+    let name = name.to_ascii_lowercase();
+    if name == "none" {
         return Some("a token without a signature can be forged (RFC 8725 section 3.1)");
     }
-    let hmac = name
-        .get(..2)
-        .is_some_and(|head| head.eq_ignore_ascii_case("hs"));
-    hmac.then_some(
-        "a key that verifies an HMAC can also create one: let the issuer sign with RS256, ES256 or \
-         EdDSA",
+    let is_hmac = name.starts_with("hs");
+    is_hmac.then_some(
+        "a key that verifies an HMAC can also create one: let the issuer sign with RS256, ES256 \
+         or EdDSA",
     )
 }
 
@@ -197,7 +211,7 @@ fn audience(reader: &mut Reader<'_>, has_clients: bool) -> Option<Audience> {
              for"
         }
     };
-    reader.context.note(reader.problem_at(any.span, message));
+    reader.note(any.span, message);
     Some(Audience::Any)
 }
 

@@ -75,10 +75,11 @@ fn keep_file(reader: &mut Reader<'_>) -> Option<PathBuf> {
             "\"keep_file\" is \"{}\", which the configuration reads itself",
             text.text
         );
-        let problem = reader.problem_at(text.span, message);
-        reader
-            .context
-            .problem(problem.hint("it is overwritten at each fetch: name a file of its own"));
+        reader.problem_with_hint(
+            text.span,
+            message,
+            "it is overwritten at each fetch: name a file of its own",
+        );
     }
     Some(path)
 }
@@ -104,69 +105,59 @@ pub(super) fn key_source(
     iss: Option<&Text>,
     fetch: &FetchPolicy,
 ) -> Option<KeySource> {
-    let written: Vec<_> = ["jwks_uri", "jwks_file", "jwks"]
+    let mut written = ["jwks_uri", "jwks_file", "jwks"]
         .into_iter()
-        .filter(|name| reader.has(name))
-        .collect();
+        .filter(|name| reader.has(name));
+    let (first, second) = (written.next(), written.next());
     let (uri, file, inline) = (
         reader.text("jwks_uri"),
         reader.text("jwks_file"),
         inline(reader),
     );
-    if let [first, second, ..] = *written.as_slice() {
-        let message =
-            format!("\"{second}\" beside \"{first}\": they exclude each other, keep one of them");
-        let problem = reader.problem_at(reader.key_span(second), message);
-        reader
-            .context
-            .problem(problem.related(reader.key_span(first), "the other one"));
+    if let (Some(first), Some(second)) = (first, second) {
+        reader.problem_with_related(
+            reader.key_span(second),
+            format!("\"{second}\" beside \"{first}\": they exclude each other, keep one of them"),
+            reader.key_span(first),
+            "the other one",
+        );
         return None;
     }
-    match *written.as_slice() {
-        ["jwks_uri"] => Some(KeySource::Uri(fetched_url(
-            reader,
-            "jwks_uri",
-            &uri?,
-            fetch.allow_http,
-        )?)),
-        ["jwks_file"] => {
+    match first {
+        Some("jwks_uri") => {
+            let url = fetched_url(reader, "jwks_uri", &uri?, fetch.allow_http)?;
+            Some(KeySource::Uri(url))
+        }
+        Some("jwks_file") => {
             refuse_fetch_keys(reader, "jwks_file");
-            let path = file?;
-            if reader.context.has_stand_ins() {
-                return Some(KeySource::Static("".into()));
-            }
-            let text = reader.context.read_named(path.span, &path.text);
-            let text = text
-                .map_err(|error| reader.problem(path.span, format!("\"jwks_file\": {error}")))
-                .ok()?;
-            // An operator withdraws keys by emptying the file. A refused reload would keep them in
-            // force.
-            if KeySet::parse(text.as_bytes(), fetch.max_keys)
-                .is_err_and(|error| error == JwksError::Empty)
-            {
-                let message = "\"jwks_file\": the key set is empty: requests with tokens of this \
-                               issuer are answered with 503";
-                reader.context.note(reader.problem_at(path.span, message));
-                return Some(KeySource::Static(text.into()));
-            }
-            key_set(reader, path.span, "jwks_file", text, fetch.max_keys)
+            key_file(reader, &file?, fetch.max_keys)
         }
-        ["jwks"] => {
+        Some(_) => {
             refuse_fetch_keys(reader, "jwks");
-            key_set(
-                reader,
-                reader.value_place("jwks"),
-                "jwks",
-                inline?,
-                fetch.max_keys,
-            )
+            let span = reader.value_place("jwks");
+            key_set(reader, span, "jwks", inline?, fetch.max_keys)
         }
-        _ => Some(KeySource::Discovery(discovery_url(
-            reader,
-            iss?,
-            fetch.allow_http,
-        )?)),
+        None => {
+            let url = discovery_url(reader, iss?, fetch.allow_http)?;
+            Some(KeySource::Discovery(url))
+        }
     }
+}
+
+/// Returns the key set of a file. The set may be empty.
+fn key_file(reader: &Reader<'_>, path: &Text, max_keys: usize) -> Option<KeySource> {
+    if reader.context.has_stand_ins() {
+        return Some(KeySource::Static("".into()));
+    }
+    let text = reader.content("jwks_file", path)?;
+    // An operator withdraws keys by emptying the file. A refused reload would keep them in force.
+    if let Err(JwksError::Empty) = KeySet::parse(text.as_bytes(), max_keys) {
+        let message = "\"jwks_file\": the key set is empty: requests with tokens of this issuer \
+                       are answered with 503";
+        reader.note(path.span, message);
+        return Some(KeySource::Static(text.into()));
+    }
+    key_set(reader, path.span, "jwks_file", text, max_keys)
 }
 
 fn refuse_fetch_keys(reader: &Reader<'_>, source: &str) {
@@ -198,19 +189,17 @@ fn key_set(
     text: String,
     max_keys: usize,
 ) -> Option<KeySource> {
-    match KeySet::parse(text.as_bytes(), max_keys) {
-        Ok(set) => {
-            if set.skips.total > 0 {
-                let message = format!("\"{name}\": skipped {}: {}", set.skips.total, set.skips);
-                reader.context.note(reader.problem_at(span, message));
-            }
-            Some(KeySource::Static(text.into()))
-        }
-        Err(error) => {
-            reader.problem(span, format!("\"{name}\": {error}"));
-            None
-        }
+    let parsed = KeySet::parse(text.as_bytes(), max_keys);
+    let skips = reader
+        .accept(span, format_args!("\"{name}\""), parsed)?
+        .skips;
+    if skips.total > 0 {
+        reader.note(
+            span,
+            format!("\"{name}\": skipped {}: {skips}", skips.total),
+        );
     }
+    Some(KeySource::Static(text.into()))
 }
 
 fn discovery_url(reader: &Reader<'_>, iss: &Text, allow_http: bool) -> Option<Url> {
@@ -219,14 +208,19 @@ fn discovery_url(reader: &Reader<'_>, iss: &Text, allow_http: bool) -> Option<Ur
             "\"issuer\" is \"{}\": an issuer with a query has no metadata (RFC 8414 section 2)",
             iss.text
         );
-        let problem = reader.problem_at(iss.span, message);
-        reader
-            .context
-            .problem(problem.hint("write \"jwks_uri\", \"jwks_file\" or \"jwks\" as well"));
+        reader.problem_with_hint(
+            iss.span,
+            message,
+            "write \"jwks_uri\", \"jwks_file\" or \"jwks\" as well",
+        );
         return None;
     }
     fetched_url(reader, "issuer", iss, allow_http)
 }
+
+/// The advice for an `issuer` that cannot be the URL of discovery.
+const KEYS_ELSEWHERE: &str = "keys are discovered at that URL; if they are elsewhere, write \
+                              \"jwks_uri\", \"jwks_file\" or \"jwks\" as well";
 
 /// Returns a URL from which keys are fetched. `http` is refused, except for this machine or with
 /// `allow_http`.
@@ -234,36 +228,31 @@ fn fetched_url(reader: &Reader<'_>, name: &str, text: &Text, allow_http: bool) -
     let url = match Url::parse(&text.text) {
         Ok(url) => url,
         Err(error) => {
-            let problem = reader.problem_at(
-                text.span,
-                format!("\"{name}\" is {}: {error}", quoted_url(&text.text)),
-            );
-            let elsewhere = "keys are discovered at that URL; if they are elsewhere, write \
-                             \"jwks_uri\", \"jwks_file\" or \"jwks\" as well";
-            reader.context.problem(if name == "issuer" {
-                problem.hint(elsewhere)
+            let message = format!("\"{name}\" is {}: {error}", quoted_url(&text.text));
+            if name == "issuer" {
+                reader.problem_with_hint(text.span, message, KEYS_ELSEWHERE);
             } else {
-                problem
-            });
+                reader.problem(text.span, message);
+            }
             return None;
         }
     };
-    if url.is_tls() || url.is_loopback() {
-        return Some(url);
-    }
-    let why = "an attacker on the network can replace the keys and forge tokens";
-    if allow_http {
-        reader
-            .context
-            .note(reader.problem_at(text.span, format!("keys come over http: {why}")));
-    } else {
-        let problem = reader.problem_at(
-            text.span,
-            format!("\"{name}\" is \"{}\", which is http: {why}", text.text),
-        );
-        reader.context.problem(
-            problem.hint("write https, or allow_http = true if the network can be trusted"),
-        );
+    if !url.is_tls() && !url.is_loopback() {
+        check_http(reader, name, text, allow_http);
     }
     Some(url)
+}
+
+/// Notes keys over `http`, or reports them where they are not allowed.
+fn check_http(reader: &Reader<'_>, name: &str, text: &Text, allow_http: bool) {
+    let why = "an attacker on the network can replace the keys and forge tokens";
+    if allow_http {
+        reader.note(text.span, format!("keys come over http: {why}"));
+    } else {
+        reader.problem_with_hint(
+            text.span,
+            format!("\"{name}\" is \"{}\", which is http: {why}", text.text),
+            "write https, or allow_http = true if the network can be trusted",
+        );
+    }
 }

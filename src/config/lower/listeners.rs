@@ -7,7 +7,7 @@ use ipnet::IpNet;
 
 use super::super::document::Table;
 use super::super::load::Context;
-use super::super::reader::{Reader, Text};
+use super::super::reader::{Reader, Text, collect};
 use super::super::schema::{
     self as language, LISTENER, LISTENER_CERTIFICATE, LISTENER_TLS, TLS, TLS_CERTIFICATE,
 };
@@ -22,75 +22,93 @@ const UNIX: &str = "unix:";
 /// The longest path of a socket, in bytes, that every system can bind.
 const MAX_UNIX_PATH: usize = 100;
 
-/// Returns every listener with its position; never empty in a valid file.
-pub(super) fn listeners(reader: &mut Reader<'_>, overrides: &Overrides) -> Vec<(Listener, Span)> {
-    let context = reader.context;
-    let common = Common::read(reader, &TLS, &TLS_CERTIFICATE, "server.tls");
-    let span = reader.value_place("listen");
+/// The schema tables of TLS, for the common listeners or for a listener of its own kind.
+struct TlsTables {
+    tls: &'static language::Table,
+    certificate: &'static language::Table,
+    /// The beginning of messages.
+    subject: &'static str,
+}
+
+static COMMON_TLS: TlsTables = TlsTables {
+    tls: &TLS,
+    certificate: &TLS_CERTIFICATE,
+    subject: "server.tls",
+};
+
+static OWN_TLS: TlsTables = TlsTables {
+    tls: &LISTENER_TLS,
+    certificate: &LISTENER_CERTIFICATE,
+    subject: "server.listeners.tls",
+};
+
+/// A listener with the position of its address.
+pub(super) struct LocatedListener {
+    pub(super) listener: Listener,
+    pub(super) span: Span,
+}
+
+/// Returns every listener; never empty in a valid file.
+pub(super) fn listeners(reader: &mut Reader<'_>, overrides: &Overrides) -> Vec<LocatedListener> {
+    let common = Common::read(reader, &COMMON_TLS);
     let tables = reader.tables("listeners");
     let texts = reader.texts("listen").unwrap_or_default();
-    let is_default = !reader.has("listen");
-    let mut all: Vec<(Listener, Span)> = match overrides.listen.as_slice() {
-        [] if is_default && !tables.is_empty() => Vec::new(),
-        [] => texts
-            .iter()
-            .filter_map(|text| Some((common.at(address(reader, "listen", text)?), text.span)))
-            .collect(),
-        given => given
-            .iter()
-            .map(|address| (common.at(Address::Ip(*address)), span))
-            .collect(),
-    };
-    let own: Vec<_> = tables
-        .iter()
-        .filter_map(|table| listener(context, table))
-        .collect();
-    if overrides.listen.is_empty() {
-        all.extend(own);
+    let mut all = Vec::new();
+    // The default of `listen` does not apply beside `listeners`.
+    let is_listen_used = reader.has("listen") || tables.is_empty();
+    if overrides.listen.is_empty() && is_listen_used {
+        for text in &texts {
+            if let Some(address) = address(reader, "listen", text) {
+                all.push(common.at(address, text.span));
+            }
+        }
+    }
+    for address in &overrides.listen {
+        let span = reader.value_place("listen");
+        all.push(common.at(Address::Ip(*address), span));
+    }
+    for table in &tables {
+        let own = listener(reader.context, table);
+        all.extend(own.filter(|_| overrides.listen.is_empty()));
     }
     refuse_overlaps(reader, &all);
     all
 }
 
-fn refuse_overlaps(reader: &Reader<'_>, all: &[(Listener, Span)]) {
-    for (index, (Listener { address, .. }, span)) in all.iter().enumerate() {
-        let before = all.iter().take(index);
-        let Some((Listener { address: first, .. }, at)) = before
-            .into_iter()
-            .find(|(first, _)| first.address.overlaps(address))
-        else {
+fn refuse_overlaps(reader: &Reader<'_>, all: &[LocatedListener]) {
+    for (index, LocatedListener { listener, span }) in all.iter().enumerate() {
+        let address = &listener.address;
+        let mut before = all.iter().take(index);
+        let Some(first) = before.find(|first| first.listener.address.overlaps(address)) else {
             continue;
         };
-        let message = match first == address {
+        let first_address = &first.listener.address;
+        let message = match first_address == address {
             true => format!("\"{address}\" is in \"listen\" twice"),
-            false => format!("\"{address}\" and \"{first}\" in \"listen\" overlap: keep one"),
+            false => {
+                format!("\"{address}\" and \"{first_address}\" in \"listen\" overlap: keep one")
+            }
         };
-        let problem = reader.problem_at(*span, message);
-        reader.context.problem(if at == span {
-            problem
-        } else {
-            problem.related(*at, "first here")
-        });
+        match first.span == *span {
+            true => reader.problem(*span, message),
+            false => reader.problem_with_related(*span, message, first.span, "first here"),
+        }
     }
 }
 
-fn listener(context: &Context, table: &Table) -> Option<(Listener, Span)> {
+fn listener(context: &Context, table: &Table) -> Option<LocatedListener> {
     let mut reader = Reader::new(context, &LISTENER, table, "listener");
     let text = reader.text("address");
     if let Some(text) = &text {
         reader.subject = format!("listener \"{}\"", text.text);
     }
-    let common = Common::read(
-        &mut reader,
-        &LISTENER_TLS,
-        &LISTENER_CERTIFICATE,
-        "server.listeners.tls",
-    );
-    let address = text
-        .as_ref()
-        .and_then(|text| address(&reader, "address", text));
+    let common = Common::read(&mut reader, &OWN_TLS);
+    let address = match &text {
+        Some(text) => address(&reader, "address", text),
+        None => None,
+    };
     reader.finish();
-    Some((common.at(address?), text?.span))
+    Some(common.at(address?, text?.span))
 }
 
 /// The settings of a listener except for its address.
@@ -101,17 +119,13 @@ struct Common {
 }
 
 impl Common {
-    fn read(
-        reader: &mut Reader<'_>,
-        tls: &'static language::Table,
-        certificate: &'static language::Table,
-        subject: &str,
-    ) -> Self {
+    fn read(reader: &mut Reader<'_>, tables: &TlsTables) -> Self {
         let has_tls = reader.has("tls");
         let table = reader.table("tls");
-        let tls = has_tls
-            .then(|| acceptor(reader.context, &table, tls, certificate, subject))
-            .flatten();
+        let tls = match has_tls {
+            true => acceptor(reader.context, &table, tables),
+            false => None,
+        };
         Self {
             tls,
             proxy_protocol_from: networks(reader),
@@ -119,40 +133,40 @@ impl Common {
         }
     }
 
-    fn at(&self, address: Address) -> Listener {
-        Listener {
+    fn at(&self, address: Address, span: Span) -> LocatedListener {
+        let listener = Listener {
             address,
             tls: self.tls.clone(),
             proxy_protocol_from: self.proxy_protocol_from.clone(),
             unix_mode: self.unix_mode,
-        }
+        };
+        LocatedListener { listener, span }
     }
 }
 
 fn networks(reader: &mut Reader<'_>) -> Vec<IpNet> {
-    let texts = reader.texts("proxy_protocol_from").unwrap_or_default();
-    let network = |text: &Text| {
-        let parsed = text
-            .text
-            .parse::<IpNet>()
-            .or_else(|_| text.text.parse::<IpAddr>().map(IpNet::from));
-        if parsed.is_err() {
-            let problem = reader.problem_at(
+    let mut networks = Vec::new();
+    for text in reader.texts("proxy_protocol_from").unwrap_or_default() {
+        match network(&text.text) {
+            Some(network) => networks.push(network),
+            None => reader.problem_with_hint(
                 text.span,
                 format!(
                     "\"proxy_protocol_from\" has \"{}\", which is not a network",
                     text.text
                 ),
-            );
-            reader
-                .context
-                .problem(problem.hint("write, for example, \"10.0.0.0/8\" or \"192.0.2.1\""));
+                "write, for example, \"10.0.0.0/8\" or \"192.0.2.1\"",
+            ),
         }
-        parsed.ok()
-    };
-    let networks: Vec<_> = texts.iter().filter_map(network).collect();
+    }
     exposure::note_proxy_protocol(reader, &networks);
     networks
+}
+
+/// Parses a network, or an address as the network of one address.
+fn network(text: &str) -> Option<IpNet> {
+    let network = text.parse::<IpNet>().ok();
+    network.or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
 }
 
 fn unix_mode(reader: &mut Reader<'_>) -> u32 {
@@ -167,156 +181,150 @@ fn unix_mode(reader: &mut Reader<'_>) -> u32 {
             "\"unix_mode\" is \"{}\", which is not a file mode",
             text.text
         );
-        let problem = reader.problem_at(text.span, message);
-        reader
-            .context
-            .problem(problem.hint("write octal digits, for example unix_mode = \"0660\""));
+        reader.problem_with_hint(
+            text.span,
+            message,
+            "write octal digits, for example unix_mode = \"0660\"",
+        );
     }
     mode.unwrap_or_default()
 }
 
-fn acceptor(
-    context: &Context,
-    table: &Table,
-    tls: &'static language::Table,
-    certificate: &'static language::Table,
-    subject: &str,
-) -> Option<Acceptor> {
-    let mut reader = Reader::new(context, tls, table, subject);
-    let tables = reader.tables("certificates");
-    let found: Vec<_> = tables
-        .iter()
-        .map(|table| pair(context, table, certificate, subject))
-        .collect();
-    if reader.has("certificates") && tables.is_empty() {
-        reader.problem(
-            reader.value_place("certificates"),
-            "\"certificates\" is empty: name at least one",
-        );
-    }
+fn acceptor(context: &Context, table: &Table, tables: &TlsTables) -> Option<Acceptor> {
+    let mut reader = Reader::new(context, tables.tls, table, tables.subject);
+    let certificates = certificates(&mut reader, tables);
     let only_tls13 = reader.choice("min_version") == Some("1.3");
     let handshake_timeout = reader.duration("handshake_timeout").unwrap_or_default();
-    let client_auth = client_auth(&mut reader);
-    let span = reader.span();
-    let acceptor = found
-        .into_iter()
-        .collect::<Option<Vec<_>>>()
-        .filter(|found| !found.is_empty());
-    let settings = client_auth.map(|client_auth| AcceptorSettings {
-        client_auth,
-        only_tls13,
-        handshake_timeout,
-    });
-    let acceptor = acceptor
-        .zip(settings)
-        .map(|(found, settings)| Acceptor::new(found, settings));
-    let acceptor = acceptor.and_then(|acceptor| {
-        let span = if reader.has("client_ca_file") {
-            reader.value_place("client_ca_file")
-        } else {
-            span
-        };
-        acceptor
-            .map_err(|error| reader.problem(span, error.to_string()))
-            .ok()
-    });
+    let acceptor = match (certificates, client_auth(&mut reader)) {
+        (Some(certificates), Some(client_auth)) => {
+            let settings = AcceptorSettings {
+                client_auth,
+                only_tls13,
+                handshake_timeout,
+            };
+            created(&reader, certificates, settings)
+        }
+        _ => None,
+    };
     reader.finish();
     acceptor
 }
 
+/// Creates an acceptor, or reports why that is not possible.
+fn created(
+    reader: &Reader<'_>,
+    certificates: Vec<Certificate>,
+    settings: AcceptorSettings,
+) -> Option<Acceptor> {
+    match Acceptor::new(certificates, settings) {
+        Ok(acceptor) => Some(acceptor),
+        Err(error) => {
+            let span = match reader.has("client_ca_file") {
+                true => reader.value_place("client_ca_file"),
+                false => reader.span(),
+            };
+            reader.problem(span, error.to_string());
+            None
+        }
+    }
+}
+
+/// Returns the certificates of a table; `None` if there is none, or one of them is invalid.
+fn certificates(reader: &mut Reader<'_>, tables: &TlsTables) -> Option<Vec<Certificate>> {
+    let found = reader.tables("certificates");
+    if found.is_empty() {
+        if reader.has("certificates") {
+            reader.problem(
+                reader.value_place("certificates"),
+                "\"certificates\" is empty: name at least one",
+            );
+        }
+        return None;
+    }
+    let mut certificates = Some(Vec::new());
+    for table in &found {
+        let pair = Reader::new(reader.context, tables.certificate, table, tables.subject);
+        collect(&mut certificates, certificate(pair));
+    }
+    certificates
+}
+
 /// Returns a certificate with its key. Returns `None` after reporting a problem, and also if
 /// stand-ins make it needless to read the files.
-fn pair(
-    context: &Context,
-    table: &Table,
-    certificate: &'static language::Table,
-    subject: &str,
-) -> Option<Certificate> {
-    let mut reader = Reader::new(context, certificate, table, subject);
+fn certificate(mut reader: Reader<'_>) -> Option<Certificate> {
     let (chain, key) = (reader.text("cert_file"), reader.text("key_file"));
-    let read = |name: &str, path: &Text| {
-        let text = context.read_named(path.span, &path.text);
-        text.map_err(|error| reader.problem(path.span, format!("\"{name}\": {error}")))
-            .ok()
-    };
-    let found = match (&chain, &key) {
-        (Some(chain), Some(key)) if !context.has_stand_ins() => read("cert_file", chain)
-            .zip(read("key_file", key))
-            .and_then(|texts| {
-                let parsed = Certificate::parse(&texts.0, &texts.1);
-                let is_key = |error| matches!(error, AcceptorError::Key | AcceptorError::Mismatch);
-                let complain = |error: AcceptorError| {
-                    let (name, path) = if is_key(error) {
-                        ("key_file", key)
-                    } else {
-                        ("cert_file", chain)
-                    };
-                    reader.problem(
-                        path.span,
-                        format!("\"{name}\" is \"{}\": {error}", path.text),
-                    );
-                };
-                parsed
-                    .map_err(complain)
-                    .ok()
-                    .map(|parsed| parsed.in_file(&chain.text))
-            }),
+    let certificate = match (chain, key) {
+        (Some(chain), Some(key)) if !reader.context.has_stand_ins() => {
+            parsed(&reader, &chain, &key)
+        }
         _ => None,
     };
     reader.finish();
-    found
+    certificate
+}
+
+/// Reads and parses the files of a certificate and its key.
+fn parsed(reader: &Reader<'_>, chain: &Text, key: &Text) -> Option<Certificate> {
+    let chain_pem = reader.content("cert_file", chain);
+    let key_pem = reader.content("key_file", key);
+    let error = match Certificate::parse(&chain_pem?, &key_pem?) {
+        Ok(certificate) => return Some(certificate.in_file(&chain.text)),
+        Err(error) => error,
+    };
+    let (name, path) = match error {
+        AcceptorError::Key | AcceptorError::Mismatch => ("key_file", key),
+        _ => ("cert_file", chain),
+    };
+    let message = format!("\"{name}\" is \"{}\": {error}", path.text);
+    reader.problem(path.span, message);
+    None
 }
 
 fn client_auth(reader: &mut Reader<'_>) -> Option<ClientAuth> {
     let choice = reader.choice("client_auth").unwrap_or("off");
     let path = reader.text("client_ca_file");
-    let Some(path) = path else {
-        if choice == "off" {
-            return Some(ClientAuth::Off);
+    match (choice, path) {
+        ("off", None) => Some(ClientAuth::Off),
+        ("off", Some(_)) => {
+            let message = "\"client_ca_file\" has no effect with client_auth = \"off\"";
+            reader.problem(reader.key_span("client_ca_file"), message);
+            None
         }
-        let message = format!(
-            "client_auth = \"{choice}\" needs \"client_ca_file\", the roots of the client \
-                     certificates"
-        );
-        reader.problem(reader.value_place("client_auth"), message);
-        return None;
-    };
-    if choice == "off" {
-        let message = "\"client_ca_file\" has no effect with client_auth = \"off\"";
-        reader.problem(reader.key_span("client_ca_file"), message);
-        return None;
+        (_, None) => {
+            let message = format!(
+                "client_auth = \"{choice}\" needs \"client_ca_file\", the roots of the client \
+                 certificates"
+            );
+            reader.problem(reader.value_place("client_auth"), message);
+            None
+        }
+        (_, Some(_)) if reader.context.has_stand_ins() => None,
+        (_, Some(path)) => {
+            let roots = reader.content("client_ca_file", &path)?;
+            Some(match choice {
+                "required" => ClientAuth::Required(roots),
+                _ => ClientAuth::Optional(roots),
+            })
+        }
     }
-    if reader.context.has_stand_ins() {
-        return None;
-    }
-    let text = reader.context.read_named(path.span, &path.text);
-    let text = text
-        .map_err(|error| reader.problem(path.span, format!("\"client_ca_file\": {error}")))
-        .ok()?;
-    Some(if choice == "required" {
-        ClientAuth::Required(text)
-    } else {
-        ClientAuth::Optional(text)
-    })
 }
 
 fn address(reader: &Reader<'_>, name: &str, text: &Text) -> Option<Address> {
     let Some(path) = text.text.strip_prefix(UNIX) else {
         return ip_address(reader, name, text).map(Address::Ip);
     };
-    if !path.starts_with('/') || path.ends_with('/') || path.len() > MAX_UNIX_PATH {
-        let problem = reader.problem_at(
-            text.span,
-            format!("\"{}\" is not the path of a socket", text.text),
-        );
-        let hint = format!(
+    if path.starts_with('/') && !path.ends_with('/') && path.len() <= MAX_UNIX_PATH {
+        return Some(Address::Unix(path.into()));
+    }
+    reader.problem_with_hint(
+        text.span,
+        format!("\"{}\" is not the path of a socket", text.text),
+        format!(
             "write an absolute path of at most {MAX_UNIX_PATH} bytes, for example \
              \"unix:/run/scopegate/api.sock\""
-        );
-        reader.context.problem(problem.hint(hint));
-        return None;
-    }
-    Some(Address::Unix(path.into()))
+        ),
+    );
+    None
 }
 
 pub(super) fn ip_address(reader: &Reader<'_>, name: &str, text: &Text) -> Option<SocketAddr> {
@@ -324,10 +332,11 @@ pub(super) fn ip_address(reader: &Reader<'_>, name: &str, text: &Text) -> Option
     if parsed.is_err() {
         let message = format!("\"{}\" is not an IP address with a port", text.text);
         let meant = suggestion(&text.text);
-        let problem = reader.problem_at(text.span, message);
-        reader
-            .context
-            .problem(problem.hint(format!("write, for example, {name} = \"{meant}\"")));
+        reader.problem_with_hint(
+            text.span,
+            message,
+            format!("write, for example, {name} = \"{meant}\""),
+        );
     }
     parsed.ok()
 }

@@ -67,28 +67,49 @@ struct Defined {
 
 impl Defined {
     fn new(tables: &[(Text, Table)]) -> Self {
+        let mut list = Vec::with_capacity(tables.len());
+        let mut places = HashMap::with_capacity(tables.len());
+        for (name, _) in tables {
+            list.push(name.clone());
+            places.insert(name.text.clone(), name.span);
+        }
         Self {
-            list: tables.iter().map(|(name, _)| name.clone()).collect(),
-            places: tables
-                .iter()
-                .map(|(name, _)| (name.text.clone(), name.span))
-                .collect(),
+            list,
+            places,
             suggestions: RefCell::default(),
         }
+    }
+
+    fn names(&self) -> impl Iterator<Item = &str> {
+        self.list.iter().map(|name| name.text.as_str())
     }
 
     fn span(&self, name: &str) -> Option<Span> {
         self.places.get(name).copied()
     }
 
+    /// Notes each name that no route uses.
+    fn note_unused(&self, context: &Context, kind: &str, used: &HashSet<&str>) {
+        for name in &self.list {
+            if !used.contains(&*name.text) {
+                let message = format!("{kind} \"{}\" is used by no route", name.text);
+                context.note(Problem::at(name.span, message));
+            }
+        }
+    }
+
     /// Returns `; did you mean "…"?` for a name that is not defined, or an empty string.
     fn suggestion(&self, name: &str) -> String {
         let mut known = self.suggestions.borrow_mut();
-        if known.len() >= MAX_SUGGESTIONS && !known.contains_key(name) {
+        if let Some(suggestion) = known.get(name) {
+            return suggestion.clone();
+        }
+        if known.len() >= MAX_SUGGESTIONS {
             return String::new();
         }
-        let suggest = || did_you_mean(name, self.list.iter().map(|defined| defined.text.as_str()));
-        known.entry(name.to_owned()).or_insert_with(suggest).clone()
+        let suggestion = did_you_mean(name, self.names());
+        known.insert(name.to_owned(), suggestion.clone());
+        suggestion
     }
 }
 
@@ -107,18 +128,13 @@ pub(super) fn lower(context: &Context, root: &Table, overrides: &Overrides) -> L
     let upstreams = upstream::upstreams(context, &upstream_tables);
     let mut routes = route::routes(&mut file, &names, server.public_url.as_ref());
     note_unused(context, &names, &routes);
-    let by_name: HashMap<&str, &Settings> = upstreams
-        .iter()
-        .map(|upstream| (&*upstream.name, upstream))
-        .collect();
+    let by_name = by_name(&upstreams);
     check_websockets(context, &names, &routes, &by_name);
-    routes
-        .iter_mut()
-        .for_each(|route| settle(route, &server, &by_name));
     let tenants = tenants_by_entry(&issuers);
-    routes
-        .iter_mut()
-        .for_each(|route| name_tenants(route, &tenants));
+    for route in &mut routes {
+        settle(route, &server, &by_name);
+        name_tenants(route, &tenants);
+    }
     if !context.has_problems() {
         detours::note(context, &routes, &upstreams);
         unjudged::note(context, &routes, &upstreams);
@@ -138,20 +154,27 @@ pub(super) fn lower(context: &Context, root: &Table, overrides: &Overrides) -> L
     lowered
 }
 
+fn by_name(upstreams: &[Settings]) -> HashMap<&str, &Settings> {
+    let mut by_name = HashMap::with_capacity(upstreams.len());
+    for upstream in upstreams {
+        by_name.insert(&*upstream.name, upstream);
+    }
+    by_name
+}
+
 /// Applies the settings of the server and the upstream to a route, where neither the route nor its
 /// group nor `[defaults]` has its own.
 fn settle(route: &mut Route, server: &Server, upstreams: &HashMap<&str, &Settings>) {
-    let upstream = upstreams.get(&*route.upstream);
     route.body_bytes = route.body_bytes.or(server.limits.body_bytes);
+    if let Some(upstream) = upstreams.get(&*route.upstream) {
+        route
+            .response_timeout
+            .get_or_insert(upstream.response_timeout);
+    }
     let heads = &mut route.heads;
-    heads.idle_body = heads.idle_body.or(Some(server.timeouts.idle_body));
-    heads.request_timeout = heads
-        .request_timeout
-        .or(server.timeouts.request)
-        .filter(|limit| !limit.is_zero());
-    route.response_timeout = route
-        .response_timeout
-        .or(upstream.map(|upstream| upstream.response_timeout));
+    heads.idle_body.get_or_insert(server.timeouts.idle_body);
+    let request_timeout = heads.request_timeout.or(server.timeouts.request);
+    heads.request_timeout = request_timeout.filter(|limit| !limit.is_zero());
 }
 
 /// Returns the names of the issuers of each entry of the file.
@@ -168,26 +191,28 @@ fn tenants_by_entry(issuers: &[Issuer]) -> HashMap<&str, Vec<&Arc<str>>> {
 /// Replaces each entry that a route names by the names of all its issuers: a route accepts the
 /// tokens of every tenant.
 fn name_tenants(route: &mut Route, tenants: &HashMap<&str, Vec<&Arc<str>>>) {
-    let of = |name: &Arc<str>| {
-        tenants
-            .get(&**name)
-            .into_iter()
-            .flatten()
-            .map(|name| Arc::clone(name))
-    };
-    route.issuers = route.issuers.iter().flat_map(of).collect();
+    let mut issuers = Vec::new();
+    for entry in &route.issuers {
+        for issuer in tenants.get(&**entry).into_iter().flatten() {
+            issuers.push(Arc::clone(issuer));
+        }
+    }
+    route.issuers = issuers;
 }
 
 /// Checks the characters of a name, which becomes a label of metrics and a part of addresses of
 /// `scopegate dev`.
 fn check_name(reader: &Reader<'_>, name: &Text) {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    if name.text.is_empty() || !name.text.chars().all(plain) {
+    if name.text.is_empty() || !name.text.chars().all(is_name_character) {
         reader.problem(
             name.span,
             "a name is made of letters, digits, \"-\", \"_\" and \".\"",
         );
     }
+}
+
+fn is_name_character(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')
 }
 
 /// Reports routes with WebSockets whose upstream may use HTTP/2: a WebSocket begins with `Upgrade`,
@@ -199,42 +224,36 @@ fn check_websockets(
     upstreams: &HashMap<&str, &Settings>,
 ) {
     for route in routes.iter().filter(|route| route.websocket) {
-        let upstream = upstreams.get(&*route.upstream);
-        let speaks_http2 = upstream.is_some_and(|upstream| upstream.protocol != Protocol::Http1);
-        if let Some(span) = names
-            .upstreams
-            .span(&route.upstream)
-            .filter(|_| speaks_http2)
-        {
-            let message = format!(
-                "upstream \"{}\" may speak HTTP/2, and route \"{}\" has \"websocket\", which goes \
-                 to upstreams over HTTP/1.1",
-                route.upstream, route.pattern
-            );
-            let hint = "leave \"protocol\" out, or give WebSockets an upstream of their own with \
-                        the same \"url\"";
-            context.problem(Problem::at(span, message).hint(hint));
+        let Some(upstream) = upstreams.get(&*route.upstream) else {
+            continue;
+        };
+        let Some(span) = names.upstreams.span(&route.upstream) else {
+            continue;
+        };
+        if upstream.protocol == Protocol::Http1 {
+            continue;
         }
+        let message = format!(
+            "upstream \"{}\" may speak HTTP/2, and route \"{}\" has \"websocket\", which goes to \
+             upstreams over HTTP/1.1",
+            route.upstream, route.pattern
+        );
+        let hint = "leave \"protocol\" out, or give WebSockets an upstream of their own with the \
+                    same \"url\"";
+        context.problem(Problem::at(span, message).hint(hint));
     }
 }
 
+/// Notes each upstream and issuer that no route uses.
 fn note_unused(context: &Context, names: &Names, routes: &[Route]) {
-    let upstreams: HashSet<&str> = routes.iter().map(|route| &*route.upstream).collect();
-    for name in &names.upstreams.list {
-        if !upstreams.contains(&*name.text) {
-            let message = format!("upstream \"{}\" is used by no route", name.text);
-            context.note(Problem::at(name.span, message));
+    let mut upstreams = HashSet::new();
+    let mut issuers = HashSet::new();
+    for route in routes {
+        upstreams.insert(&*route.upstream);
+        for issuer in &route.issuers {
+            issuers.insert(&**issuer);
         }
     }
-    let issuers: HashSet<&str> = routes
-        .iter()
-        .flat_map(|route| &route.issuers)
-        .map(|issuer| &**issuer)
-        .collect();
-    for name in &names.issuers.list {
-        if !issuers.contains(&*name.text) {
-            let message = format!("issuer \"{}\" is used by no route", name.text);
-            context.note(Problem::at(name.span, message));
-        }
-    }
+    names.upstreams.note_unused(context, "upstream", &upstreams);
+    names.issuers.note_unused(context, "issuer", &issuers);
 }

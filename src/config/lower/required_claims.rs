@@ -13,28 +13,27 @@ pub(super) fn required_claims(reader: &mut Reader<'_>) -> Vec<RequiredClaim> {
         reader.mismatched("required_claims", &value);
         return Vec::new();
     };
-    let required = |entry: &KeyValue| {
-        let demand = demand(reader, &entry.key, &entry.value)?;
-        Some(RequiredClaim {
-            claim: entry.key.as_str().into(),
-            demand,
-        })
-    };
-    table.entries.iter().filter_map(required).collect()
+    let mut required = Vec::new();
+    for KeyValue { key, value, .. } in &table.entries {
+        if let Some(demand) = demand(reader, key, value) {
+            required.push(RequiredClaim {
+                claim: key.as_str().into(),
+                demand,
+            });
+        }
+    }
+    required
 }
 
 /// Returns the condition of a claim: a scalar, a list of accepted scalars, or `{ present = true }`.
 fn demand(reader: &Reader<'_>, claim: &str, value: &Value) -> Option<Demand> {
-    if let Kind::Table(table) = &value.kind
-        && let [KeyValue { key, value, .. }] = table.entries.as_slice()
-        && key == "present"
-        && matches!(value.kind, Kind::Flag(true))
-    {
+    if is_present(value) {
         return Some(Demand::Present);
     }
-    let items = match &value.kind {
-        Kind::List(items) if !items.is_empty() => items.as_slice(),
-        _ => std::slice::from_ref(value),
+    let items = match value.items() {
+        // An empty list is not a scalar, so that it is reported.
+        [] => std::slice::from_ref(value),
+        items => items,
     };
     let wanted: Option<Vec<Claim>> = items.iter().map(scalar).collect();
     if wanted.is_none() {
@@ -45,6 +44,17 @@ fn demand(reader: &Reader<'_>, claim: &str, value: &Value) -> Option<Demand> {
         reader.problem(value.span, message);
     }
     wanted.map(Demand::OneOf)
+}
+
+/// Returns whether a value is `{ present = true }`.
+fn is_present(value: &Value) -> bool {
+    let Kind::Table(table) = &value.kind else {
+        return false;
+    };
+    match table.entries.as_slice() {
+        [entry] => entry.key == "present" && matches!(entry.value.kind, Kind::Flag(true)),
+        _ => false,
+    }
 }
 
 fn scalar(value: &Value) -> Option<Claim> {

@@ -2,13 +2,21 @@
 //! are for.
 
 use super::super::document::{KeyValue, Kind, Table, Value};
-use super::super::reader::Reader;
+use super::super::reader::{Reader, collect};
 use super::super::source::Span;
 use crate::policy::{Requirement, Rule, Scope, Term};
 use crate::route::MethodPattern;
 
 /// The keys that state an authorization.
 pub(super) const STATEMENTS: [&str; 3] = ["scopes", "authenticated", "public"];
+
+/// The items of a combination of scopes.
+struct Combination<'v> {
+    /// Set for `all`, not set for `any`.
+    all: bool,
+    items: &'v [Value],
+    span: Span,
+}
 
 /// A method with its requirement.
 pub(super) type MethodRequirement = (MethodPattern, Requirement);
@@ -29,10 +37,12 @@ pub(super) fn stated(reader: &mut Reader<'_>) -> Option<Requirement> {
     if let [first, second, ..] = *written.as_slice() {
         let message =
             format!("\"{second}\" beside \"{first}\": they exclude each other, keep one of them");
-        let problem = reader.problem_at(reader.key_span(second), message);
-        reader
-            .context
-            .problem(problem.related(reader.key_span(first), "the other one"));
+        reader.problem_with_related(
+            reader.key_span(second),
+            message,
+            reader.key_span(first),
+            "the other one",
+        );
     }
     if let Some(value) = authenticated {
         return Some(only_true(
@@ -54,27 +64,22 @@ fn only_true(
     value: &Value,
     requirement: Requirement,
 ) -> Requirement {
-    match &value.kind {
-        Kind::Flag(true) => requirement,
-        Kind::Flag(false) => {
-            let message = format!(
-                "\"{name} = false\" has no meaning: remove it, and state the authorization instead"
-            );
-            reader.problem(value.span, message);
-            nobody()
-        }
-        _ => {
-            reader.problem(
-                value.span,
-                format!("\"{name}\" is true or absent, not {}", value.name()),
-            );
-            nobody()
-        }
-    }
+    let message = match &value.kind {
+        Kind::Flag(true) => return requirement,
+        Kind::Flag(false) => format!(
+            "\"{name} = false\" has no meaning: remove it, and state the authorization instead"
+        ),
+        _ => format!("\"{name}\" is true or absent, not {}", value.name()),
+    };
+    reader.problem(value.span, message);
+    nobody()
 }
 
 fn scopes_requirement(reader: &Reader<'_>, name: &str, value: &Value) -> Requirement {
-    rule(reader, name, value).map_or_else(nobody, Requirement::Scopes)
+    match rule(reader, name, value) {
+        Some(rule) => Requirement::Scopes(rule),
+        None => nobody(),
+    }
 }
 
 /// Returns the methods of a route with the requirement of each.
@@ -85,13 +90,12 @@ pub(super) fn methods_of(
     let stated_here = stated(reader);
     let (methods, method) = (reader.value("methods"), reader.value("method"));
     if methods.is_some() && method.is_some() {
-        let problem = reader.problem_at(
+        reader.problem_with_related(
             reader.key_span("method"),
             "\"method\" beside \"methods\": keep one of them",
+            reader.key_span("methods"),
+            "the other one",
         );
-        reader
-            .context
-            .problem(problem.related(reader.key_span("methods"), "the other one"));
     }
     if let Some(Value {
         kind: Kind::Table(table),
@@ -105,13 +109,15 @@ pub(super) fn methods_of(
         Some(value) => named(reader, &value),
         None => vec![MethodPattern::Any],
     };
-    let requirement = stated_here
-        .or_else(|| inherited.cloned())
-        .unwrap_or_else(|| silence(reader));
-    methods
-        .into_iter()
-        .map(|method| (method, requirement.clone()))
-        .collect()
+    let requirement = match stated_here.or_else(|| inherited.cloned()) {
+        Some(requirement) => requirement,
+        None => silence(reader),
+    };
+    let mut all = Vec::new();
+    for method in methods {
+        all.push((method, requirement.clone()));
+    }
+    all
 }
 
 /// Reports a requirement beside a map of methods, in which each method has its own.
@@ -121,22 +127,27 @@ fn refuse_statements(reader: &Reader<'_>) {
             "\"{name}\" has no effect beside a map of \"methods\", in which each method has its \
              own authorization"
         );
-        let problem = reader.problem_at(reader.key_span(name), message);
-        reader
-            .context
-            .problem(problem.related(reader.key_span("methods"), "the map"));
+        reader.problem_with_related(
+            reader.key_span(name),
+            message,
+            reader.key_span("methods"),
+            "the map",
+        );
     }
 }
 
+/// Reports a route without authorization.
 fn silence(reader: &Reader<'_>) -> Requirement {
-    let problem = reader.problem_at(reader.span(), "it states no authorization");
-    reader.context.problem(problem.hint(
+    reader.problem_with_hint(
+        reader.span(),
+        "it states no authorization",
         "write scopes = \"..\", a map of methods to scopes, authenticated = true (any valid token) \
          or public = true",
-    ));
+    );
     nobody()
 }
 
+/// Returns the methods of a map with the requirement of each.
 fn mapped(reader: &Reader<'_>, table: &Table) -> Vec<MethodRequirement> {
     if table.entries.is_empty() {
         reader.problem(
@@ -144,12 +155,14 @@ fn mapped(reader: &Reader<'_>, table: &Table) -> Vec<MethodRequirement> {
             "\"methods\" is empty: name at least one, or leave the key out",
         );
     }
-    let answer = |entry: &KeyValue| {
-        let method = method(reader, &entry.key, entry.key_span)?;
-        let name = format!("methods.{}", entry.key);
-        Some((method, method_requirement(reader, &name, &entry.value)))
-    };
-    table.entries.iter().filter_map(answer).collect()
+    let mut methods = Vec::new();
+    for entry in &table.entries {
+        if let Some(method) = method(reader, &entry.key, entry.key_span) {
+            let name = format!("methods.{}", entry.key);
+            methods.push((method, method_requirement(reader, &name, &entry.value)));
+        }
+    }
+    methods
 }
 
 /// Returns the requirement of one method of a map: scopes, `{ public = true }` or `{ authenticated
@@ -158,29 +171,17 @@ fn method_requirement(reader: &Reader<'_>, name: &str, value: &Value) -> Require
     let Kind::Table(table) = &value.kind else {
         return scopes_requirement(reader, name, value);
     };
-    match table.entries.as_slice() {
-        [
-            KeyValue {
-                key, value: stated, ..
-            },
-        ] => match key.as_str() {
-            "public" => only_true(
-                reader,
-                &format!("{name}.public"),
-                stated,
-                Requirement::Public,
-            ),
-            "authenticated" => only_true(
-                reader,
-                &format!("{name}.authenticated"),
-                stated,
-                Requirement::Authenticated,
-            ),
-            "any" | "all" => scopes_requirement(reader, name, value),
-            _ => not_one_of(reader, name, table),
-        },
-        _ => not_one_of(reader, name, table),
-    }
+    let [entry] = table.entries.as_slice() else {
+        return not_one_of(reader, name, table);
+    };
+    let requirement = match entry.key.as_str() {
+        "public" => Requirement::Public,
+        "authenticated" => Requirement::Authenticated,
+        "any" | "all" => return scopes_requirement(reader, name, value),
+        _ => return not_one_of(reader, name, table),
+    };
+    let name = format!("{name}.{}", entry.key);
+    only_true(reader, &name, &entry.value, requirement)
 }
 
 fn not_one_of(reader: &Reader<'_>, name: &str, table: &Table) -> Requirement {
@@ -188,18 +189,17 @@ fn not_one_of(reader: &Reader<'_>, name: &str, table: &Table) -> Requirement {
         "\"{name}\" is a table without exactly one of \"any\", \"all\", \"authenticated\" and \
          \"public\""
     );
-    let problem = reader.problem_at(table.span, message);
-    reader
-        .context
-        .problem(problem.hint("write scopes, { authenticated = true } or { public = true }"));
+    reader.problem_with_hint(
+        table.span,
+        message,
+        "write scopes, { authenticated = true } or { public = true }",
+    );
     nobody()
 }
 
+/// Returns the methods of a list, or one method as a list.
 fn named(reader: &Reader<'_>, value: &Value) -> Vec<MethodPattern> {
-    let items = match &value.kind {
-        Kind::List(items) => items.as_slice(),
-        _ => std::slice::from_ref(value),
-    };
+    let items = value.items();
     if items.is_empty() {
         reader.problem(
             value.span,
@@ -213,23 +213,19 @@ fn named(reader: &Reader<'_>, value: &Value) -> Vec<MethodPattern> {
             reader.problem(item.span, message);
             continue;
         };
-        let Some(method) = method(reader, text, item.span) else {
-            continue;
-        };
-        if methods.contains(&method) {
-            reader.problem(item.span, format!("method \"{text}\" is named twice"));
-            continue;
+        match method(reader, text, item.span) {
+            Some(method) if methods.contains(&method) => {
+                reader.problem(item.span, format!("method \"{text}\" is named twice"));
+            }
+            method => methods.extend(method),
         }
-        methods.push(method);
     }
     methods
 }
 
 fn method(reader: &Reader<'_>, text: &str, span: Span) -> Option<MethodPattern> {
-    let parsed = MethodPattern::parse(text);
-    parsed
-        .map_err(|error| reader.problem(span, format!("method \"{text}\": {error}")))
-        .ok()
+    let subject = format_args!("method \"{text}\"");
+    reader.accept(span, subject, MethodPattern::parse(text))
 }
 
 /// Returns a rule: a scope, a list of scopes that are all required, or a table with `any` or `all`.
@@ -238,12 +234,11 @@ fn rule(reader: &Reader<'_>, name: &str, value: &Value) -> Option<Rule> {
         Kind::Text(text) => Some(Rule::one(scope(reader, text, value.span)?)),
         Kind::List(items) => Some(Rule::All(terms(reader, name, items, value.span)?)),
         Kind::Table(table) => {
-            let (all, items, span) = combination(reader, name, table)?;
-            let terms = terms(reader, name, items, span)?;
-            Some(if all {
-                Rule::All(terms)
-            } else {
-                Rule::Any(terms)
+            let combination = combination(reader, name, table)?;
+            let terms = terms(reader, name, combination.items, combination.span)?;
+            Some(match combination.all {
+                true => Rule::All(terms),
+                false => Rule::Any(terms),
             })
         }
         _ => {
@@ -261,8 +256,11 @@ fn rule(reader: &Reader<'_>, name: &str, value: &Value) -> Option<Rule> {
 /// Returns the terms of a rule. Every term is checked, so that each invalid one is reported.
 fn terms(reader: &Reader<'_>, name: &str, items: &[Value], span: Span) -> Option<Vec<Term>> {
     refuse_empty(reader, name, items, span)?;
-    let terms: Vec<_> = items.iter().map(|item| term(reader, name, item)).collect();
-    terms.into_iter().collect()
+    let mut terms = Some(Vec::new());
+    for item in items {
+        collect(&mut terms, term(reader, name, item));
+    }
+    terms
 }
 
 fn refuse_empty(reader: &Reader<'_>, name: &str, items: &[Value], span: Span) -> Option<()> {
@@ -270,34 +268,22 @@ fn refuse_empty(reader: &Reader<'_>, name: &str, items: &[Value], span: Span) ->
         return Some(());
     }
     let message = format!("\"{name}\" has an empty list, which would require nothing");
-    let problem = reader.problem_at(span, message);
-    reader
-        .context
-        .problem(problem.hint("name a scope, or write authenticated = true for any valid token"));
+    reader.problem_with_hint(
+        span,
+        message,
+        "name a scope, or write authenticated = true for any valid token",
+    );
     None
 }
 
 fn term(reader: &Reader<'_>, name: &str, value: &Value) -> Option<Term> {
     match &value.kind {
         Kind::Text(text) => Some(Term::Scope(scope(reader, text, value.span)?)),
-        Kind::Table(table) => {
-            let (all, items, span) = combination(reader, name, table)?;
-            refuse_empty(reader, name, items, span)?;
-            let scopes: Vec<_> = items
-                .iter()
-                .map(|item| innermost(reader, name, item))
-                .collect();
-            let scopes = scopes.into_iter().collect::<Option<Vec<_>>>()?;
-            Some(if all {
-                Term::All(scopes)
-            } else {
-                Term::Any(scopes)
-            })
-        }
+        Kind::Table(table) => nested(reader, name, table),
         _ => {
             let message = format!(
-                "\"{name}\" combines scopes and one more {{ any = [..] }} or {{ all = [..] }}, not \
-                 {}",
+                "\"{name}\" combines scopes and one more {{ any = [..] }} or {{ all = [..] }}, \
+                 not {}",
                 value.name()
             );
             reader.problem(value.span, message);
@@ -306,16 +292,28 @@ fn term(reader: &Reader<'_>, name: &str, value: &Value) -> Option<Term> {
     }
 }
 
+/// Returns a term that combines scopes. It cannot hold another combination.
+fn nested(reader: &Reader<'_>, name: &str, table: &Table) -> Option<Term> {
+    let combination = combination(reader, name, table)?;
+    refuse_empty(reader, name, combination.items, combination.span)?;
+    let mut scopes = Some(Vec::new());
+    for item in combination.items {
+        collect(&mut scopes, innermost(reader, name, item));
+    }
+    Some(match combination.all {
+        true => Term::All(scopes?),
+        false => Term::Any(scopes?),
+    })
+}
+
 fn innermost(reader: &Reader<'_>, name: &str, value: &Value) -> Option<Scope> {
     match &value.kind {
         Kind::Text(text) => scope(reader, text, value.span),
         Kind::Table(_) => {
-            let problem = reader.problem_at(
+            reader.problem_with_hint(
                 value.span,
                 format!("\"{name}\" nests \"any\" and \"all\" more than once"),
-            );
-            reader.context.problem(
-                problem.hint("write it as a list of alternatives, each at most one level deep"),
+                "write it as a list of alternatives, each at most one level deep",
             );
             None
         }
@@ -329,38 +327,31 @@ fn innermost(reader: &Reader<'_>, name: &str, value: &Value) -> Option<Scope> {
     }
 }
 
-/// Returns the items of `{ all = [..] }` or `{ any = [..] }`, with `true` for `all`, and their
-/// position.
-fn combination<'v>(
-    reader: &Reader<'_>,
-    name: &str,
-    table: &'v Table,
-) -> Option<(bool, &'v [Value], Span)> {
+/// Returns the items of `{ all = [..] }` or `{ any = [..] }`.
+fn combination<'v>(reader: &Reader<'_>, name: &str, table: &'v Table) -> Option<Combination<'v>> {
     if let [KeyValue { key, value, .. }] = table.entries.as_slice()
         && (key == "all" || key == "any")
     {
         let Kind::List(items) = &value.kind else {
-            reader.problem(
-                value.span,
-                format!("\"{name}.{key}\" is a list of scopes, not {}", value.name()),
-            );
+            let message = format!("\"{name}.{key}\" is a list of scopes, not {}", value.name());
+            reader.problem(value.span, message);
             return None;
         };
-        return Some((key == "all", items, value.span));
+        return Some(Combination {
+            all: key == "all",
+            items,
+            span: value.span,
+        });
     }
-    let problem = reader.problem_at(
+    reader.problem_with_hint(
         table.span,
         format!("\"{name}\" is a table without exactly one of \"any\" and \"all\""),
+        "write { any = [\"a\", \"b\"] } or { all = [\"a\", \"b\"] }",
     );
-    reader
-        .context
-        .problem(problem.hint("write { any = [\"a\", \"b\"] } or { all = [\"a\", \"b\"] }"));
     None
 }
 
 fn scope(reader: &Reader<'_>, text: &str, span: Span) -> Option<Scope> {
-    let parsed = Scope::parse(text);
-    parsed
-        .map_err(|error| reader.problem(span, format!("scope \"{text}\": {error}")))
-        .ok()
+    let subject = format_args!("scope \"{text}\"");
+    reader.accept(span, subject, Scope::parse(text))
 }

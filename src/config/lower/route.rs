@@ -23,17 +23,23 @@ use crate::token::Source;
 
 /// The settings that a route takes from its group and from `[defaults]`.
 #[derive(Default)]
-struct Surroundings {
+struct Inherited {
     prefix: Option<String>,
     strip: bool,
     host: Option<HostPattern>,
     requirement: Option<Requirement>,
     method_fallthrough: Option<usize>,
-    /// The URL under which clients reach the routes, and whether the group itself states it.
-    resource: Option<(Url, bool)>,
+    resource: Option<Resource>,
     shared: Shared,
     /// Set if the prefix or the host is invalid, so that the routes have no known address.
-    broken: bool,
+    is_broken: bool,
+}
+
+/// The URL under which clients reach the routes of a group.
+struct Resource {
+    url: Url,
+    /// Set if the group itself states the URL, which then holds for every host of the group.
+    is_own: bool,
 }
 
 /// A route, with the positions for the checks that compare several routes.
@@ -42,7 +48,22 @@ struct LocatedRoute {
     header: Span,
     path: Span,
     /// The header rules for requests, which must not name a field of a forwarded claim.
-    located: Option<Arc<LocatedRules>>,
+    request_rules: Option<Arc<LocatedRules>>,
+}
+
+impl Inherited {
+    /// Returns the URL under which clients reach a route of this host.
+    fn resource_of(&self, host: Option<&HostPattern>) -> Option<Url> {
+        let resource = self.resource.as_ref()?;
+        let is_reached = resource.is_own || is_for(&resource.url, host);
+        is_reached.then(|| resource.url.clone())
+    }
+
+    /// Returns the prefix that is removed before forwarding.
+    fn stripped_prefix(&self) -> Option<Box<str>> {
+        let prefix = self.prefix.as_deref().filter(|_| self.strip)?;
+        Some(prefix.into())
+    }
 }
 
 pub(super) fn routes(file: &mut Reader<'_>, names: &Names, public_url: Option<&Url>) -> Vec<Route> {
@@ -54,49 +75,46 @@ pub(super) fn routes(file: &mut Reader<'_>, names: &Names, public_url: Option<&U
             file.span(),
             "there is no route: every request would be answered with 404",
         );
-        context.problem(problem.hint(
-            "write [[routes]] with a path, an upstream and an \
-                                      authorization",
-        ));
-    }
-    let resource = public_url.map(|url| (below(url, None), false));
-    let outer = Surroundings {
-        shared: defaults,
-        resource,
-        ..Surroundings::default()
-    };
-    let mut all: Vec<LocatedRoute> = routes
-        .iter()
-        .filter_map(|table| route(Reader::new(context, &ROUTE, table, ""), &outer, names))
-        .collect();
-    for (number, table) in groups.iter().enumerate() {
-        group(
-            context,
-            (number, table),
-            (&outer.shared, public_url),
-            names,
-            &mut all,
+        context.problem(
+            problem.hint("write [[routes]] with a path, an upstream and an authorization"),
         );
     }
-    all.sort_by_key(|placed| placed.header);
-    check_conflicts(context, &all);
-    let claims: Vec<_> = all
-        .iter()
-        .flat_map(|placed| &placed.route.forward)
-        .map(|claim| claim.header.clone())
-        .collect();
-    let located = |placed: &LocatedRoute| {
-        Some((
-            format!("route \"{}\"", placed.route.pattern),
-            placed.located.clone()?,
-        ))
+    let inherited = Inherited {
+        shared: defaults,
+        resource: public_url.map(|url| Resource {
+            url: below(url, None),
+            is_own: false,
+        }),
+        ..Inherited::default()
     };
-    check_claims(
-        context,
-        &all.iter().filter_map(located).collect::<Vec<_>>(),
-        &claims,
-    );
-    all.into_iter().map(|placed| placed.route).collect()
+    let mut all = Vec::new();
+    for table in &routes {
+        let reader = Reader::new(context, &ROUTE, table, "route");
+        all.extend(route(reader, &inherited, names));
+    }
+    for (number, table) in groups.iter().enumerate() {
+        let reader = Reader::new(context, &GROUP, table, "group");
+        all.extend(group(reader, number, &inherited.shared, public_url, names));
+    }
+    all.sort_by_key(|located| located.header);
+    check_conflicts(context, &all);
+    check_claim_rules(context, &all);
+    all.into_iter().map(|located| located.route).collect()
+}
+
+/// Reports header rules for fields in which some route forwards a claim.
+fn check_claim_rules(context: &Context, all: &[LocatedRoute]) {
+    let mut claims = Vec::new();
+    let mut rules = Vec::new();
+    for located in all {
+        for claim in &located.route.forward {
+            claims.push(claim.header.clone());
+        }
+        if let Some(own) = &located.request_rules {
+            rules.push((format!("route \"{}\"", located.route.pattern), own.clone()));
+        }
+    }
+    check_claims(context, &rules, &claims);
 }
 
 fn defaults(context: &Context, table: &Table, names: &Names) -> Shared {
@@ -107,76 +125,87 @@ fn defaults(context: &Context, table: &Table, names: &Names) -> Shared {
 }
 
 fn group(
-    context: &Context,
-    (number, table): (usize, &Table),
-    (defaults, gateway): (&Shared, Option<&Url>),
+    mut reader: Reader<'_>,
+    number: usize,
+    defaults: &Shared,
+    gateway_url: Option<&Url>,
     names: &Names,
-    all: &mut Vec<LocatedRoute>,
-) {
-    let mut reader = Reader::new(context, &GROUP, table, "group");
+) -> Vec<LocatedRoute> {
     let (prefix, host) = (prefix(&mut reader), host(&mut reader));
-    let own = public_url(&mut reader).map(|url| (below(&url, None), true));
-    let gateway = || gateway.map(|url| (below(url, prefix.as_deref()), false));
-    let outer = Surroundings {
-        resource: own.or_else(gateway),
+    let inherited = Inherited {
+        resource: resource(&mut reader, gateway_url, prefix.as_deref()),
         strip: strip(&mut reader),
-        broken: reader.has("prefix") && prefix.is_none() || reader.has("host") && host.is_none(),
+        is_broken: reader.has("prefix") && prefix.is_none() || reader.has("host") && host.is_none(),
         host,
         requirement: stated(&mut reader),
-        method_fallthrough: reader
-            .flag("method_fallthrough")
-            .unwrap_or_default()
-            .then_some(number),
+        method_fallthrough: match reader.flag("method_fallthrough") {
+            Some(true) => Some(number),
+            _ => None,
+        },
         shared: Shared::read(&mut reader, names).within(defaults),
         prefix,
     };
-    let routes = reader.tables("routes");
-    if routes.is_empty() && reader.has("routes") {
+    let tables = reader.tables("routes");
+    if tables.is_empty() && reader.has("routes") {
         reader.problem(
             reader.value_place("routes"),
             "\"routes\" is empty: a group has at least one route",
         );
     }
-    let routes = routes.iter();
-    all.extend(
-        routes.filter_map(|table| {
-            route(Reader::new(context, &GROUP_ROUTE, table, ""), &outer, names)
-        }),
-    );
+    let mut routes = Vec::new();
+    for table in &tables {
+        let reader = Reader::new(reader.context, &GROUP_ROUTE, table, "route");
+        routes.extend(route(reader, &inherited, names));
+    }
     reader.finish();
+    routes
+}
+
+/// Returns the URL of a group: its own, or that of the gateway with the prefix of the group.
+fn resource(
+    reader: &mut Reader<'_>,
+    gateway_url: Option<&Url>,
+    prefix: Option<&str>,
+) -> Option<Resource> {
+    if let Some(url) = public_url(reader) {
+        return Some(Resource {
+            url: below(&url, None),
+            is_own: true,
+        });
+    }
+    Some(Resource {
+        url: below(gateway_url?, prefix),
+        is_own: false,
+    })
 }
 
 /// Returns a prefix, unless it is invalid. The group is named by it in messages from here on.
 fn prefix(reader: &mut Reader<'_>) -> Option<String> {
     let text = reader.text("prefix")?;
     reader.subject = format!("group \"{}\"", text.text);
-    let pattern = match Pattern::parse(&text.text) {
-        Ok(pattern) => pattern,
-        Err(error) => {
-            reader.problem(text.span, format!("\"prefix\": {error}"));
-            return None;
-        }
-    };
-    let literal = |segment: &Segment| matches!(segment, Segment::Literal(_));
-    if pattern.tail().is_some() || !pattern.segments().iter().all(literal) {
+    let pattern = reader.accept(text.span, "\"prefix\"", Pattern::parse(&text.text))?;
+    if !is_literal(&pattern) {
         reader.problem(
             text.span,
             "\"prefix\" holds a parameter or wildcard: write literal segments only",
         );
-    } else if text.text.ends_with('/') {
-        let problem = reader.problem_at(
-            text.span,
-            "\"prefix\" ends with a slash, but the paths of its routes begin with one",
-        );
-        let shorter = text.text.trim_end_matches('/');
-        reader.context.problem(problem.hint(match shorter {
-            "" => "leave it out".to_owned(),
-            shorter => format!("write prefix = \"{shorter}\""),
-        }));
-    } else {
+        return None;
+    }
+    if !text.text.ends_with('/') {
         return Some(text.text);
     }
+    let message = "\"prefix\" ends with a slash, but the paths of its routes begin with one";
+    let hint = match text.text.trim_end_matches('/') {
+        "" => "leave it out".to_owned(),
+        shorter => format!("write prefix = \"{shorter}\""),
+    };
+    reader.problem_with_hint(text.span, message, hint);
     None
+}
+
+fn is_literal(pattern: &Pattern) -> bool {
+    let mut segments = pattern.segments().iter();
+    pattern.tail().is_none() && segments.all(|segment| matches!(segment, Segment::Literal(_)))
 }
 
 fn strip(reader: &mut Reader<'_>) -> bool {
@@ -192,64 +221,40 @@ fn strip(reader: &mut Reader<'_>) -> bool {
 
 fn host(reader: &mut Reader<'_>) -> Option<HostPattern> {
     let text = reader.text("host")?;
-    let parsed = HostPattern::parse(&text.text);
-    parsed
-        .map_err(|error| {
-            reader.problem(text.span, format!("\"host\" is \"{}\": {error}", text.text));
-        })
-        .ok()
+    let subject = format_args!("\"host\" is \"{}\"", text.text);
+    reader.accept(text.span, subject, HostPattern::parse(&text.text))
 }
 
-fn route(mut reader: Reader<'_>, outer: &Surroundings, names: &Names) -> Option<LocatedRoute> {
-    reader.subject = "route".into();
-    let pattern = pattern(&mut reader, outer);
+fn route(mut reader: Reader<'_>, inherited: &Inherited, names: &Names) -> Option<LocatedRoute> {
+    let pattern = pattern(&mut reader, inherited);
     let host = host(&mut reader);
-    let broken = outer.broken || reader.has("host") && host.is_none();
-    let methods_of = methods_of(&mut reader, outer.requirement.as_ref());
-    let shared = Shared::read(&mut reader, names).within(&outer.shared);
-    if shared.upstream.is_none() && !reader.has("upstream") {
-        let problem = reader.problem_at(reader.span(), "it names no upstream");
-        reader
-            .context
-            .problem(problem.hint("write upstream = \"..\" in the route, its group or [defaults]"));
-    }
-    let is_public = methods_of
-        .iter()
-        .all(|(_, requirement)| *requirement == Requirement::Public);
-    if !is_public {
-        refuse_cookie_keys(&reader, &shared);
-        refuse_forward_authorization(&reader, &shared);
-    }
-    let issuers = issuers(&reader, &methods_of, &shared, names);
-    let rewrite = pattern
-        .as_ref()
-        .and_then(|pattern| rewrite(&mut reader, pattern));
+    let is_broken = inherited.is_broken || reader.has("host") && host.is_none();
+    let methods = methods_of(&mut reader, inherited.requirement.as_ref());
+    let shared = Shared::read(&mut reader, names).within(&inherited.shared);
+    check_shared(&reader, &shared, &methods);
+    let issuers = issuers(&reader, &methods, &shared, names);
+    let rewrite = rewrite(&mut reader, pattern.as_ref());
     if let Some(pattern) = &pattern {
         refuse_distinct(&reader, pattern);
     }
-    if pattern.is_none() {
-        // Read it, so that it is not reported as a key that the program never reads.
-        reader.text("rewrite");
-    }
     let (header, path) = (reader.span(), reader.value_place("path"));
     reader.finish();
-    if broken {
+    if is_broken {
         return None;
     }
-    let host = host.or_else(|| outer.host.clone());
-    let reached = |(url, own): &(Url, bool)| !is_public && (*own || is_for(url, host.as_ref()));
-    let resource = outer.resource.clone().filter(reached).map(|(url, _)| url);
+    let host = host.or_else(|| inherited.host.clone());
+    let resource = match is_public(&methods) {
+        true => None,
+        false => inherited.resource_of(host.as_ref()),
+    };
+    let heads = heads(&shared, rewrite);
     let route = Route {
         host,
         resource,
         pattern: pattern?,
-        methods: methods_of,
+        methods,
         upstream: shared.upstream?.text.into(),
-        strip: outer
-            .prefix
-            .as_deref()
-            .filter(|_| outer.strip)
-            .map(Box::from),
+        strip: inherited.stripped_prefix(),
         issuers,
         token_from: shared.token_from.unwrap_or_default(),
         forward_token: shared.forward_token,
@@ -258,45 +263,67 @@ fn route(mut reader: Reader<'_>, outer: &Surroundings, names: &Names) -> Option<
         forward: shared.forward.unwrap_or_default(),
         allow: shared.allow.unwrap_or_default(),
         distinct: shared.distinct.unwrap_or_default(),
-        method_fallthrough: outer.method_fallthrough,
+        method_fallthrough: inherited.method_fallthrough,
         body_bytes: shared.body_bytes,
         response_timeout: shared.response_timeout,
         websocket: shared.websocket.unwrap_or_default(),
-        heads: Heads {
-            request: rules(shared.request_headers.as_ref()),
-            response: rules(shared.response_headers.as_ref()),
-            cors: shared.cors,
-            rewrite,
-            request_timeout: shared.request_timeout,
-            idle_body: shared.idle_body,
-        },
+        heads,
     };
     Some(LocatedRoute {
         route,
         header,
         path,
-        located: shared.request_headers,
+        request_rules: shared.request_headers,
     })
+}
+
+fn heads(shared: &Shared, rewrite: Option<Rewrite>) -> Heads {
+    Heads {
+        request: rules(shared.request_headers.as_ref()),
+        response: rules(shared.response_headers.as_ref()),
+        cors: shared.cors.clone(),
+        rewrite,
+        request_timeout: shared.request_timeout,
+        idle_body: shared.idle_body,
+    }
+}
+
+fn is_public(methods: &[MethodRequirement]) -> bool {
+    methods
+        .iter()
+        .all(|(_, requirement)| *requirement == Requirement::Public)
+}
+
+/// Reports a missing upstream, and keys without effect on a route that requires a token.
+fn check_shared(reader: &Reader<'_>, shared: &Shared, methods: &[MethodRequirement]) {
+    if shared.upstream.is_none() && !reader.has("upstream") {
+        reader.problem_with_hint(
+            reader.span(),
+            "it names no upstream",
+            "write upstream = \"..\" in the route, its group or [defaults]",
+        );
+    }
+    if !is_public(methods) {
+        refuse_cookie_keys(reader, shared);
+        refuse_forward_authorization(reader, shared);
+    }
 }
 
 /// Returns the whole pattern, with the prefix of the group. The route is named by it in messages
 /// from here on.
-fn pattern(reader: &mut Reader<'_>, outer: &Surroundings) -> Option<Pattern> {
+fn pattern(reader: &mut Reader<'_>, inherited: &Inherited) -> Option<Pattern> {
     let text = reader.text("path")?;
-    let prefix = outer.prefix.as_deref().unwrap_or_default();
+    let prefix = inherited.prefix.as_deref().unwrap_or_default();
     reader.subject = format!("route \"{prefix}{}\"", text.text);
     let parsed = Pattern::parse(&text.text).and_then(|_| Pattern::join(prefix, &text.text));
-    parsed
-        .map_err(|error| reader.problem(text.span, format!("\"path\": {error}")))
-        .ok()
+    reader.accept(text.span, "\"path\"", parsed)
 }
 
-fn rewrite(reader: &mut Reader<'_>, pattern: &Pattern) -> Option<Rewrite> {
+fn rewrite(reader: &mut Reader<'_>, pattern: Option<&Pattern>) -> Option<Rewrite> {
+    // Read even without a pattern, so that it is not reported as a key that is never read.
     let text = reader.text("rewrite")?;
-    let parsed = Rewrite::parse(&text.text, pattern);
-    parsed
-        .map_err(|error| reader.problem(text.span, format!("\"rewrite\": {error}")))
-        .ok()
+    let parsed = Rewrite::parse(&text.text, pattern?);
+    reader.accept(text.span, "\"rewrite\"", parsed)
 }
 
 fn rules(located: Option<&Arc<LocatedRules>>) -> HeaderRules {
@@ -309,49 +336,51 @@ fn rules(located: Option<&Arc<LocatedRules>>) -> HeaderRules {
 /// defined.
 fn issuers(
     reader: &Reader<'_>,
-    methods_of: &[MethodRequirement],
+    methods: &[MethodRequirement],
     shared: &Shared,
     names: &Names,
 ) -> Vec<Arc<str>> {
-    let public = |(_, requirement): &MethodRequirement| *requirement == Requirement::Public;
-    if methods_of.iter().all(public) {
-        refuse_token_keys(reader, methods_of);
+    if is_public(methods) {
+        refuse_token_keys(reader, methods);
         return Vec::new();
     }
     if let Some(named) = &shared.issuers {
         return named.iter().map(|name| name.text.as_str().into()).collect();
     }
-    if reader.has("issuer") {
-        return Vec::new();
+    // A broken "issuer" was reported already.
+    match reader.has("issuer") {
+        true => Vec::new(),
+        false => only_issuer(reader, names).into_iter().collect(),
     }
+}
+
+/// Returns the only issuer that is defined, or reports that there is none, or several.
+fn only_issuer(reader: &Reader<'_>, names: &Names) -> Option<Arc<str>> {
     match names.issuers.list.as_slice() {
-        [only] => return vec![only.text.as_str().into()],
-        [] => {
-            let problem = reader.problem_at(
-                reader.span(),
-                "it requires a token, and no issuer is defined",
-            );
-            reader
-                .context
-                .problem(problem.hint("write [issuers.<name>] with \"issuer\" and \"audience\""));
-        }
+        [only] => return Some(only.text.as_str().into()),
+        [] => reader.problem_with_hint(
+            reader.span(),
+            "it requires a token, and no issuer is defined",
+            "write [issuers.<name>] with \"issuer\" and \"audience\"",
+        ),
         several => {
             let several: Vec<_> = several.iter().map(|name| name.text.as_str()).collect();
             let known = schema::quoted(&several, "and");
-            let problem =
-                reader.problem_at(reader.span(), "it names no issuer, and several are defined");
-            let hint = format!(
-                "write issuer = \"..\" in the route, its group or [defaults]; there are {known}"
+            reader.problem_with_hint(
+                reader.span(),
+                "it names no issuer, and several are defined",
+                format!(
+                    "write issuer = \"..\" in the route, its group or [defaults]; there are {known}"
+                ),
             );
-            reader.context.problem(problem.hint(hint));
         }
     }
-    Vec::new()
+    None
 }
 
 /// Refuses keys about tokens on a route whose methods are all public: they would have no effect.
-fn refuse_token_keys(reader: &Reader<'_>, methods_of: &[MethodRequirement]) {
-    if methods_of.is_empty() {
+fn refuse_token_keys(reader: &Reader<'_>, methods: &[MethodRequirement]) {
+    if methods.is_empty() {
         return;
     }
     let names = [
@@ -376,12 +405,10 @@ fn refuse_distinct(reader: &Reader<'_>, pattern: &Pattern) {
     {
         return;
     }
-    let problem = reader.problem_at(
+    reader.problem_with_hint(
         reader.key_span("distinct"),
         format!("\"distinct\" has no effect: \"{pattern}\" accepts every path unchanged"),
-    );
-    reader.context.problem(
-        problem.hint("write it in the stricter route, whose paths the application distinguishes"),
+        "write it in the stricter route, whose paths the application distinguishes",
     );
 }
 
@@ -389,8 +416,7 @@ fn refuse_distinct(reader: &Reader<'_>, pattern: &Pattern) {
 /// effect.
 fn refuse_forward_authorization(reader: &Reader<'_>, shared: &Shared) {
     let sources = shared.token_from.as_deref().unwrap_or(&[Source::Bearer]);
-    let is_elsewhere = |source: &Source| !matches!(source, Source::Bearer | Source::Raw);
-    if reader.has("forward_authorization") && !sources.iter().any(is_elsewhere) {
+    if reader.has("forward_authorization") && sources.iter().all(Source::is_authorization) {
         reader.problem(
             reader.key_span("forward_authorization"),
             "\"forward_authorization\" has no effect: tokens come from \"Authorization\" alone",
@@ -400,82 +426,78 @@ fn refuse_forward_authorization(reader: &Reader<'_>, shared: &Shared) {
 
 /// Refuses `cookie_origins` where no token comes from a cookie, and the key has no effect.
 fn refuse_cookie_keys(reader: &Reader<'_>, shared: &Shared) {
-    let sources = shared.token_from.as_deref().unwrap_or_default();
-    if reader.has("cookie_origins")
-        && !sources
-            .iter()
-            .any(|source| matches!(source, Source::Cookie(_)))
-    {
-        let problem = reader.problem_at(
+    let mut sources = shared.token_from.iter().flatten();
+    let has_cookie = sources.any(|source| matches!(source, Source::Cookie(_)));
+    if reader.has("cookie_origins") && !has_cookie {
+        reader.problem(
             reader.key_span("cookie_origins"),
             "\"cookie_origins\" has no effect: \"token_from\" names no cookie",
         );
-        reader.context.problem(problem);
     }
 }
 
 /// The properties that no two routes may share: host and pattern, without the names of parameters.
-type Shape<'r> = (
-    Option<&'r HostPattern>,
-    Vec<Option<&'r str>>,
-    Option<std::mem::Discriminant<Tail>>,
-);
-
-fn shape(route: &Route) -> Shape<'_> {
-    fn literal(segment: &Segment) -> Option<&str> {
-        match segment {
-            Segment::Literal(text) => Some(text),
-            Segment::Param(_) => None,
-        }
-    }
-    let segments = route.pattern.segments().iter().map(literal).collect();
-    (
-        route.host.as_ref(),
-        segments,
-        route.pattern.tail().map(std::mem::discriminant),
-    )
+#[derive(PartialEq, Eq, Hash)]
+struct Shape<'r> {
+    host: Option<&'r HostPattern>,
+    /// The text of each literal segment; `None` for a parameter.
+    segments: Vec<Option<&'r str>>,
+    tail: Option<std::mem::Discriminant<Tail>>,
 }
 
+impl<'r> Shape<'r> {
+    fn of(route: &'r Route) -> Self {
+        let mut segments = Vec::new();
+        for segment in route.pattern.segments() {
+            segments.push(match segment {
+                Segment::Literal(text) => Some(&**text),
+                Segment::Param(_) => None,
+            });
+        }
+        Self {
+            host: route.host.as_ref(),
+            segments,
+            tail: route.pattern.tail().map(std::mem::discriminant),
+        }
+    }
+}
+
+/// Reports routes that answer the same methods of the same paths.
 fn check_conflicts(context: &Context, all: &[LocatedRoute]) {
     let mut known: HashMap<Shape<'_>, Vec<(&MethodPattern, &LocatedRoute)>> = HashMap::new();
-    for placed in all {
-        let methods = known.entry(shape(&placed.route)).or_default();
-        let claimed = |(method, _): &(MethodPattern, Requirement)| {
-            let (_, first) = methods.iter().find(|(other, _)| *other == method)?;
-            Some((method.to_string(), *first))
-        };
-        let conflicts: Vec<_> = placed.route.methods.iter().filter_map(claimed).collect();
-        if let Some((_, first)) = conflicts.first() {
-            report_conflict(context, placed, first, &conflicts);
+    for located in all {
+        let earlier = known.entry(Shape::of(&located.route)).or_default();
+        let mut first = None;
+        let mut repeated = Vec::new();
+        for (method, _) in &located.route.methods {
+            if let Some((_, other)) = earlier.iter().find(|(known, _)| *known == method) {
+                first.get_or_insert(*other);
+                repeated.push(method.to_string());
+            }
         }
-        methods.extend(
-            placed
-                .route
-                .methods
-                .iter()
-                .map(|(method, _)| (method, placed)),
-        );
+        if let Some(first) = first {
+            report_conflict(context, located, first, &repeated);
+        }
+        for (method, _) in &located.route.methods {
+            earlier.push((method, located));
+        }
     }
 }
 
 fn report_conflict(
     context: &Context,
-    placed: &LocatedRoute,
+    located: &LocatedRoute,
     first: &LocatedRoute,
-    conflicts: &[(String, &LocatedRoute)],
+    methods: &[String],
 ) {
-    let methods: Vec<_> = conflicts
-        .iter()
-        .map(|(method, _)| method.as_str())
-        .collect();
     let message = format!(
         "route \"{}\": route \"{}\" with the same host and pattern already answers {}",
-        placed.route.pattern,
+        located.route.pattern,
         first.route.pattern,
-        schema::quoted(&methods, "and"),
+        schema::quoted(methods, "and"),
     );
     context.problem(
-        Problem::at(placed.path, message)
+        Problem::at(located.path, message)
             .label("and again here")
             .related(first.path, "first defined here"),
     );

@@ -9,13 +9,13 @@ use super::super::reader::{Reader, Text};
 use super::super::schema::{
     DEV, DEV_CLIENT, ERRORS, HTTP2, LIMITS, LOG, RELOAD, SERVER, TIMEOUTS, TOKEN_CACHE,
 };
-use super::super::source::Span;
+
 use super::super::{
-    AccessLog, Dev, DevClient, ErrorDetail, ForwardedFields, Http2, Limits, Listener, Log,
-    Overrides, Ready, Reload, Secret, Server, Timeouts, TokenCache,
+    AccessLog, Dev, DevClient, ErrorDetail, ForwardedFields, Http2, Limits, Log, Overrides, Ready,
+    Reload, Secret, Server, Timeouts, TokenCache,
 };
 use super::exposure;
-use super::listeners::{ip_address, listeners};
+use super::listeners::{LocatedListener, ip_address, listeners};
 use super::public_url::public_url;
 use crate::net::{Address, TrustedProxies};
 use crate::policy::Scope;
@@ -51,7 +51,7 @@ pub(super) fn server(context: &Context, table: &Table, overrides: &Overrides) ->
     Server {
         listeners: listeners
             .into_iter()
-            .map(|(listener, _)| listener)
+            .map(|located| located.listener)
             .collect(),
         admin,
         admin_hosts,
@@ -70,19 +70,19 @@ pub(super) fn server(context: &Context, table: &Table, overrides: &Overrides) ->
 
 fn handover(reader: &mut Reader<'_>) -> Option<PathBuf> {
     let text = reader.text("handover")?;
-    if !text.text.starts_with('/')
-        || text.text.ends_with('/')
-        || text.text.len() > MAX_HANDOVER_PATH
-    {
-        let problem = reader.problem_at(text.span, format!("\"handover\" is \"{}\"", text.text));
-        let hint = format!(
+    let path = text.text.as_str();
+    if path.starts_with('/') && !path.ends_with('/') && path.len() <= MAX_HANDOVER_PATH {
+        return Some(PathBuf::from(path));
+    }
+    reader.problem_with_hint(
+        text.span,
+        format!("\"handover\" is \"{path}\""),
+        format!(
             "write an absolute path of at most {MAX_HANDOVER_PATH} bytes, for example \
              \"/run/scopegate/handover.sock\""
-        );
-        reader.context.problem(problem.hint(hint));
-        return None;
-    }
-    Some(PathBuf::from(&*text.text))
+        ),
+    );
+    None
 }
 
 fn trusted_proxies(reader: &mut Reader<'_>) -> TrustedProxies {
@@ -104,59 +104,60 @@ fn trusted_proxies(reader: &mut Reader<'_>) -> TrustedProxies {
 fn admin(
     reader: &mut Reader<'_>,
     overrides: &Overrides,
-    listeners: &[(Listener, Span)],
+    listeners: &[LocatedListener],
 ) -> Option<SocketAddr> {
     let written = reader.text("admin").filter(|text| text.text != "off");
     let written = written.and_then(|text| ip_address(reader, "admin", &text));
     let admin = overrides.admin.unwrap_or(written)?;
-    let shares = |(public, _): &&(Listener, Span)| public.address.overlaps(&Address::Ip(admin));
-    if let Some((
-        Listener {
-            address: public, ..
-        },
-        at,
-    )) = listeners.iter().find(shares)
-    {
-        // Point at the side that the file states.
-        let span = if reader.has("admin") {
-            reader.value_place("admin")
-        } else {
-            *at
-        };
-        let message =
-            format!("\"admin\" is \"{admin}\", where \"listen\" takes requests (\"{public}\")");
-        let problem = reader.problem_at(span, message);
-        reader.context.problem(
-            problem.hint("give the admin listener a port of its own, or write admin = \"off\""),
-        );
-    }
+    refuse_shared_address(reader, admin, listeners);
     exposure::note_admin(reader, admin);
     Some(admin)
 }
 
+/// Reports a listener with the address of the admin listener.
+fn refuse_shared_address(reader: &Reader<'_>, admin: SocketAddr, listeners: &[LocatedListener]) {
+    let address = Address::Ip(admin);
+    let mut all = listeners.iter();
+    let Some(public) = all.find(|public| public.listener.address.overlaps(&address)) else {
+        return;
+    };
+    // Point at the side that the file states.
+    let span = match reader.has("admin") {
+        true => reader.value_place("admin"),
+        false => public.span,
+    };
+    let message = format!(
+        "\"admin\" is \"{admin}\", where \"listen\" takes requests (\"{}\")",
+        public.listener.address
+    );
+    reader.problem_with_hint(
+        span,
+        message,
+        "give the admin listener a port of its own, or write admin = \"off\"",
+    );
+}
+
 /// Returns host names without ports, since the port differs behind a tunnel or a published port.
 fn admin_hosts(reader: &mut Reader<'_>) -> Vec<Box<str>> {
-    let texts = reader.texts("admin_hosts").unwrap_or_default();
-    let is_name = |text: &str| {
-        !text.is_empty()
-            && text
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
-    };
-    for text in texts.iter().filter(|text| !is_name(&text.text)) {
-        let message = format!(
-            "\"admin_hosts\" has \"{}\", which is not a host name",
-            text.text
-        );
-        let problem = reader.problem_at(text.span, message);
-        reader.context.problem(
-            problem.hint("write names alone, without a port, for example \"metrics.internal\""),
-        );
+    let mut hosts = Vec::new();
+    for text in reader.texts("admin_hosts").unwrap_or_default() {
+        if !is_host_name(&text.text) {
+            let message = format!(
+                "\"admin_hosts\" has \"{}\", which is not a host name",
+                text.text
+            );
+            let hint = "write names alone, without a port, for example \"metrics.internal\"";
+            reader.problem_with_hint(text.span, message, hint);
+        }
+        let name = text.text.trim_end_matches('.').to_ascii_lowercase();
+        hosts.push(name.into());
     }
-    texts
-        .iter()
-        .map(|text| text.text.trim_end_matches('.').to_ascii_lowercase().into())
-        .collect()
+    hosts
+}
+
+fn is_host_name(text: &str) -> bool {
+    let mut bytes = text.bytes();
+    !text.is_empty() && bytes.all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
 }
 
 fn timeouts(context: &Context, table: &Table) -> Timeouts {
@@ -175,19 +176,10 @@ fn timeouts(context: &Context, table: &Table) -> Timeouts {
 
 fn http2(context: &Context, table: &Table) -> Http2 {
     let mut reader = Reader::new(context, &HTTP2, table, "server.http2");
-    let count = |count: Option<usize>| {
-        count
-            .and_then(|count| u32::try_from(count).ok())
-            .unwrap_or_default()
-    };
-    let window = |size: Option<u64>| {
-        size.and_then(|size| u32::try_from(size).ok())
-            .unwrap_or_default()
-    };
     let http2 = Http2 {
-        streams: count(reader.count("streams")),
-        stream_window: window(reader.size("stream_window")),
-        connection_window: window(reader.size("connection_window")),
+        streams: to_u32(reader.count("streams")),
+        stream_window: to_u32(reader.size("stream_window")),
+        connection_window: to_u32(reader.size("connection_window")),
         pending_resets: reader.count("pending_resets").unwrap_or_default(),
         error_resets: reader.count("error_resets").unwrap_or_default(),
     };
@@ -210,6 +202,13 @@ fn limits(context: &Context, table: &Table) -> Limits {
     };
     reader.finish();
     limits
+}
+
+/// Converts a number. The bounds in the schema are below the range of `u32`.
+pub(super) fn to_u32(number: Option<impl TryInto<u32>>) -> u32 {
+    number
+        .and_then(|number| number.try_into().ok())
+        .unwrap_or_default()
 }
 
 /// Converts a size. The bounds in the schema are far below the range of `usize`.
@@ -269,32 +268,22 @@ pub(super) fn log(context: &Context, table: &Table, overrides: &Overrides) -> Lo
 
 pub(super) fn dev(context: &Context, table: &Table) -> Dev {
     let mut reader = Reader::new(context, &DEV, table, "dev");
-    let clients = reader.named("clients");
-    let clients = clients
-        .iter()
-        .filter_map(|(id, table)| dev_client(context, id, table))
-        .collect();
+    let mut clients = Vec::new();
+    for (id, table) in reader.named("clients") {
+        clients.extend(dev_client(context, &id, &table));
+    }
     reader.finish();
     Dev { clients }
 }
 
 fn dev_client(context: &Context, id: &Text, table: &Table) -> Option<DevClient> {
-    let mut reader = Reader::new(
-        context,
-        &DEV_CLIENT,
-        table,
-        format!("dev client \"{}\"", id.text),
-    );
-    let secret = reader
-        .value("secret")
-        .and_then(|value| secret(&reader, "secret", &value));
-    let texts = reader.texts("scopes");
-    let scopes = texts.map(|texts| {
-        texts
-            .iter()
-            .filter_map(|text| scope(&reader, text))
-            .collect()
-    });
+    let subject = format!("dev client \"{}\"", id.text);
+    let mut reader = Reader::new(context, &DEV_CLIENT, table, subject);
+    let secret = match reader.value("secret") {
+        Some(value) => secret(&reader, "secret", &value),
+        None => None,
+    };
+    let scopes = scopes(&mut reader);
     reader.finish();
     Some(DevClient {
         id: id.text.as_str().into(),
@@ -303,11 +292,14 @@ fn dev_client(context: &Context, id: &Text, table: &Table) -> Option<DevClient> 
     })
 }
 
-fn scope(reader: &Reader<'_>, text: &Text) -> Option<Scope> {
-    let parsed = Scope::parse(&text.text);
-    parsed
-        .map_err(|error| reader.problem(text.span, format!("scope \"{}\": {error}", text.text)))
-        .ok()
+fn scopes(reader: &mut Reader<'_>) -> Option<Vec<Scope>> {
+    let texts = reader.texts("scopes")?;
+    let mut scopes = Vec::new();
+    for text in &texts {
+        let subject = format_args!("scope \"{}\"", text.text);
+        scopes.extend(reader.accept(text.span, subject, Scope::parse(&text.text)));
+    }
+    Some(scopes)
 }
 
 /// Returns a secret: a text, the content of a file, or an environment variable. No message quotes

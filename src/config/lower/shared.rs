@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::super::document::{Kind, Value};
+use super::super::document::{KeyValue, Kind, Value};
 use super::super::reader::{Reader, Text};
 use super::header_rules::{LocatedRules, cors, header_rules, origins};
 use super::{Defined, Names};
@@ -93,19 +93,14 @@ fn upstream(reader: &mut Reader<'_>, names: &Names) -> Option<Text> {
 }
 
 fn issuers(reader: &mut Reader<'_>, names: &Names) -> Option<Vec<Text>> {
-    let issuers = reader.texts("issuer")?;
-    for (index, name) in issuers.iter().enumerate() {
-        check_defined(reader, "issuer", name, &names.issuers);
-        if issuers
-            .iter()
-            .take(index)
-            .any(|other| other.text == name.text)
-        {
-            reader.problem(
-                name.span,
-                format!("issuer \"{}\" is named twice", name.text),
-            );
+    let mut issuers: Vec<Text> = Vec::new();
+    for name in reader.texts("issuer")? {
+        check_defined(reader, "issuer", &name, &names.issuers);
+        if issuers.iter().any(|other| other.text == name.text) {
+            let message = format!("issuer \"{}\" is named twice", name.text);
+            reader.problem(name.span, message);
         }
+        issuers.push(name);
     }
     Some(issuers)
 }
@@ -116,37 +111,28 @@ fn check_defined(reader: &Reader<'_>, what: &str, name: &Text, defined: &Defined
     }
     let meant = defined.suggestion(&name.text);
     let message = format!("{what} \"{}\" is not defined{meant}", name.text);
-    let problem = reader.problem_at(name.span, message);
-    let hint = format!("define it under [{what}s.{}]", name.text);
-    reader.context.problem(if meant.is_empty() {
-        problem.hint(hint)
+    if meant.is_empty() {
+        let hint = format!("define it under [{what}s.{}]", name.text);
+        reader.problem_with_hint(name.span, message, hint);
     } else {
-        problem
-    });
+        reader.problem(name.span, message);
+    }
 }
 
 fn token_from(reader: &mut Reader<'_>) -> Option<Vec<Source>> {
-    let texts = reader.texts("token_from")?;
     let mut sources: Vec<Source> = Vec::new();
-    for text in &texts {
-        match Source::parse(&text.text) {
-            Err(error) => {
-                reader.problem(
-                    text.span,
-                    format!("\"token_from\" has \"{}\": {error}", text.text),
-                );
-            }
-            Ok(source) if sources.contains(&source) => {
-                reader.problem(
-                    text.span,
-                    format!("\"token_from\" has \"{}\" twice", text.text),
-                );
-            }
-            Ok(source) => {
-                note_query(reader, text, &source);
-                sources.push(source);
-            }
+    for text in reader.texts("token_from")? {
+        let subject = format_args!("\"token_from\" has \"{}\"", text.text);
+        let Some(source) = reader.accept(text.span, subject, Source::parse(&text.text)) else {
+            continue;
+        };
+        if sources.contains(&source) {
+            let message = format!("\"token_from\" has \"{}\" twice", text.text);
+            reader.problem(text.span, message);
+            continue;
         }
+        note_query(reader, &text, &source);
+        sources.push(source);
     }
     Some(sources)
 }
@@ -158,7 +144,7 @@ fn note_query(reader: &Reader<'_>, text: &Text, source: &Source) {
              9700 section 4.3.2)",
             text.text
         );
-        reader.context.note(reader.problem_at(text.span, message));
+        reader.note(text.span, message);
     }
 }
 
@@ -168,7 +154,7 @@ fn forward_authorization(reader: &mut Reader<'_>) -> Option<bool> {
         let span = reader.key_span("forward_authorization");
         let message = "upstreams get an unverified \"Authorization\" where the token came from \
                        elsewhere: they must not trust it";
-        reader.context.note(reader.problem_at(span, message));
+        reader.note(span, message);
     }
     forwards
 }
@@ -179,9 +165,7 @@ fn cookie_origins(reader: &mut Reader<'_>) -> Option<Origins> {
     if origins == Origins::Any {
         let message = "pages of every origin may use tokens in cookies (cookie_origins = \"any\"): \
                        the upstream itself has to detect cross-site request forgery";
-        reader
-            .context
-            .note(reader.problem_at(reader.key_span("cookie_origins"), message));
+        reader.note(reader.key_span("cookie_origins"), message);
     }
     Some(origins)
 }
@@ -194,34 +178,42 @@ fn forward(reader: &mut Reader<'_>) -> Option<Vec<ForwardedClaim>> {
     };
     let mut claims: Vec<ForwardedClaim> = Vec::new();
     for entry in &table.entries {
-        let Some(claim) = claim_name(reader, &entry.key, &entry.value) else {
-            continue;
-        };
-        match ForwardedClaim::parse(&entry.key, claim) {
-            Err(error) => {
-                reader.problem(
-                    entry.key_span,
-                    format!("\"forward\" has \"{}\": {error}", entry.key),
-                );
-            }
-            Ok(claim) => {
-                // CGI-style upstreams map both fields to one variable (`HTTP_X_USER_ID`).
-                if let Some(twin) = claims
-                    .iter()
-                    .find(|other| is_twin(other.header.as_str(), claim.header.as_str()))
-                {
-                    let message = format!(
-                        "\"forward\" has \"{}\" and \"{}\", which many upstreams treat as one \
-                         field",
-                        twin.header, entry.key
-                    );
-                    reader.problem(entry.key_span, message);
-                }
-                claims.push(claim);
-            }
+        if let Some(claim) = forwarded_claim(reader, entry) {
+            refuse_twin(reader, entry, &claim, &claims);
+            claims.push(claim);
         }
     }
     Some(claims)
+}
+
+fn forwarded_claim(reader: &Reader<'_>, entry: &KeyValue) -> Option<ForwardedClaim> {
+    let name = claim_name(reader, &entry.key, &entry.value)?;
+    let subject = format_args!("\"forward\" has \"{}\"", entry.key);
+    reader.accept(
+        entry.key_span,
+        subject,
+        ForwardedClaim::parse(&entry.key, name),
+    )
+}
+
+/// Reports a field that differs from an earlier one only in its spelling.
+fn refuse_twin(
+    reader: &Reader<'_>,
+    entry: &KeyValue,
+    claim: &ForwardedClaim,
+    earlier: &[ForwardedClaim],
+) {
+    for other in earlier {
+        // CGI-style upstreams map both fields to one variable (`HTTP_X_USER_ID`).
+        if is_twin(other.header.as_str(), claim.header.as_str()) {
+            let message = format!(
+                "\"forward\" has \"{}\" and \"{}\", which many upstreams treat as one field",
+                other.header, entry.key
+            );
+            reader.problem(entry.key_span, message);
+            return;
+        }
+    }
 }
 
 fn claim_name<'v>(reader: &Reader<'_>, header: &str, value: &'v Value) -> Option<&'v str> {
@@ -240,12 +232,9 @@ fn claim_name<'v>(reader: &Reader<'_>, header: &str, value: &'v Value) -> Option
 
 fn allow(reader: &mut Reader<'_>) -> Option<Ambiguities> {
     let words = reader.words("allow", never_allowed)?;
-    let named = |word: &str| {
-        Ambiguity::ALLOWABLE
-            .into_iter()
-            .find(|one| one.name() == word)
-    };
-    Some(words.into_iter().filter_map(named).collect())
+    let mut allowed = Ambiguity::ALLOWABLE.to_vec();
+    allowed.retain(|ambiguity| words.contains(&ambiguity.name()));
+    Some(allowed.into_iter().collect())
 }
 
 fn distinct(reader: &mut Reader<'_>) -> Option<Distinct> {

@@ -25,19 +25,8 @@ const BRACES: [char; 2] = ['{', '}'];
 /// braces removed, so that the other keys are checked.
 pub(super) fn expand(context: &Context, name: &Text, table: &Table) -> Vec<(Text, Table)> {
     let mut reader = Reader::new(context, &ISSUER, table, format!("issuer \"{}\"", name.text));
-    let template = reader
-        .peek("issuer")
-        .map_or(Ok(None), |iss| Template::parse(&iss.text));
-    let template = match template {
-        Ok(Some(template)) => template,
-        Ok(None) => {
-            refuse_without_template(&mut reader);
-            return vec![(name.clone(), without_braces(table))];
-        }
-        Err(error) => {
-            reader.problem(reader.value_place("issuer"), format!("\"issuer\": {error}"));
-            return vec![(name.clone(), without_braces(table))];
-        }
+    let Some(template) = template(&reader) else {
+        return vec![(name.clone(), without_braces(table))];
     };
     let tenants = tenants(&mut reader, &template);
     check_uri(&reader, &template);
@@ -45,17 +34,29 @@ pub(super) fn expand(context: &Context, name: &Text, table: &Table) -> Vec<(Text
     if tenants.is_empty() {
         return vec![(name.clone(), without_braces(table))];
     }
-    let of = |tenant: &Tenant| {
-        let full_name = format!("{}{SEPARATOR}{}", name.text, tenant.as_str());
-        (
-            Text {
-                text: full_name,
-                span: name.span,
-            },
-            filled(table, &template, tenant),
-        )
+    let mut issuers = Vec::with_capacity(tenants.len());
+    for tenant in &tenants {
+        let full_name = Text {
+            text: format!("{}{SEPARATOR}{}", name.text, tenant.as_str()),
+            span: name.span,
+        };
+        issuers.push((full_name, filled(table, &template, tenant)));
+    }
+    issuers
+}
+
+/// Returns the template in `issuer`, if it has a valid placeholder.
+fn template(reader: &Reader<'_>) -> Option<Template> {
+    let iss = reader.peek("issuer");
+    let parsed = match &iss {
+        Some(iss) => Template::parse(&iss.text),
+        None => Ok(None),
     };
-    tenants.iter().map(of).collect()
+    let template = reader.accept(reader.value_place("issuer"), "\"issuer\"", parsed)?;
+    if template.is_none() {
+        refuse_without_template(reader);
+    }
+    template
 }
 
 /// Returns the name of the entry that an issuer comes from, by itself or as a tenant.
@@ -72,9 +73,10 @@ fn tenants(reader: &mut Reader<'_>, template: &Template) -> Vec<Tenant> {
             "\"issuer\" holds {}, and \"tenants\" is missing",
             template.placeholder()
         );
-        let problem = reader.problem_at(reader.value_place("issuer"), message);
-        reader.context.problem(
-            problem.hint("list the tenants whose tokens are accepted: tenants = [\"..\"]"),
+        reader.problem_with_hint(
+            reader.value_place("issuer"),
+            message,
+            "list the tenants whose tokens are accepted: tenants = [\"..\"]",
         );
     }
     let texts = reader.texts("tenants").unwrap_or_default();
@@ -105,36 +107,26 @@ fn tenant(reader: &Reader<'_>, text: &Text) -> Option<Tenant> {
             "\"tenants\" has \"{}\": anyone can create a tenant at such a provider",
             text.text
         );
-        let problem = reader.problem_at(text.span, message);
-        reader
-            .context
-            .problem(problem.hint("name each tenant whose tokens are accepted"));
+        let hint = "name each tenant whose tokens are accepted";
+        reader.problem_with_hint(text.span, message, hint);
         return None;
     }
-    let parsed = Tenant::parse(&text.text);
-    parsed
-        .map_err(|error| {
-            reader.problem(
-                text.span,
-                format!("\"tenants\" has \"{}\": {error}", text.text),
-            );
-        })
-        .ok()
+    let subject = format_args!("\"tenants\" has \"{}\"", text.text);
+    reader.accept(text.span, subject, Tenant::parse(&text.text))
 }
 
 /// Reports `tenants`, or a placeholder elsewhere, if `issuer` has no placeholder: they have no
 /// effect.
-fn refuse_without_template(reader: &mut Reader<'_>) {
+fn refuse_without_template(reader: &Reader<'_>) {
     if reader.has("tenants") {
-        let message = "\"tenants\" has no effect: \"issuer\" holds no placeholder";
-        let problem = reader.problem_at(reader.key_span("tenants"), message);
-        reader
-            .context
-            .problem(problem.hint("write issuer = \"https://login.example.com/{tenant}/v2.0\""));
+        reader.problem_with_hint(
+            reader.key_span("tenants"),
+            "\"tenants\" has no effect: \"issuer\" holds no placeholder",
+            "write issuer = \"https://login.example.com/{tenant}/v2.0\"",
+        );
     }
-    if let Some(uri) = reader
-        .peek("jwks_uri")
-        .filter(|uri| uri.text.contains(BRACES))
+    if let Some(uri) = reader.peek("jwks_uri")
+        && uri.text.contains(BRACES)
     {
         reader.problem(
             uri.span,

@@ -9,7 +9,7 @@ use super::super::document::{Kind, Table, Value};
 use super::super::load::Context;
 use super::super::schema::{EJECTION, HEALTH, UPSTREAM};
 
-use super::super::reader::{Reader, Text};
+use super::super::reader::{Reader, Text, collect};
 use super::super::source::Span;
 use super::check_name;
 use super::server::to_usize;
@@ -20,10 +20,10 @@ use crate::upstream::{
 };
 
 pub(super) fn upstreams(context: &Context, tables: &[(Text, Table)]) -> Vec<Settings> {
-    let mut all: Vec<_> = tables
-        .iter()
-        .filter_map(|(name, table)| upstream(context, name, table))
-        .collect();
+    let mut all = Vec::new();
+    for (name, table) in tables {
+        all.extend(upstream(context, name, table));
+    }
     all.sort_by(|a, b| a.name.cmp(&b.name));
     all
 }
@@ -67,16 +67,7 @@ fn upstream(context: &Context, name: &Text, table: &Table) -> Option<Settings> {
     let max_connections = reader.count("max_connections").unwrap_or_default();
     let max_pending = reader.count("max_pending").unwrap_or_default();
     let max_requests = reader.count("max_requests");
-    if protocol == Protocol::Http1 && reader.has("resend_bytes") {
-        let problem = reader.problem_at(
-            reader.key_span("resend_bytes"),
-            "\"resend_bytes\" has no effect: the upstream speaks HTTP/1.1",
-        );
-        reader
-            .context
-            .problem(problem.hint("write protocol = \"http2\" or \"auto\""));
-    }
-    let resend_bytes = to_usize(reader.size("resend_bytes"));
+    let resend_bytes = resend_bytes(&mut reader, protocol);
     let response_head = HeadLimits {
         bytes: to_usize(reader.size("response_head_bytes")),
         fields: reader.count("response_head_fields").unwrap_or_default(),
@@ -107,6 +98,18 @@ fn upstream(context: &Context, name: &Text, table: &Table) -> Option<Settings> {
         response_head,
         terms,
     })
+}
+
+/// Returns the bytes of a request body that are kept for sending it again.
+fn resend_bytes(reader: &mut Reader<'_>, protocol: Protocol) -> usize {
+    if protocol == Protocol::Http1 && reader.has("resend_bytes") {
+        reader.problem_with_hint(
+            reader.key_span("resend_bytes"),
+            "\"resend_bytes\" has no effect: the upstream speaks HTTP/1.1",
+            "write protocol = \"http2\" or \"auto\"",
+        );
+    }
+    to_usize(reader.size("resend_bytes"))
 }
 
 fn host(reader: &mut Reader<'_>) -> HostHeader {
@@ -144,70 +147,81 @@ const MOST_ENDPOINTS: usize = 256;
 /// Returns the endpoints, or the single one of `url`. Returns none after a problem.
 fn endpoints(reader: &mut Reader<'_>) -> Vec<Listed> {
     let (list, one) = (reader.value("endpoints"), reader.text("url"));
-    let Some(list) = list else {
-        if !reader.has("url") {
-            reader.missing("url");
+    match list {
+        None => only_endpoint(reader, one),
+        Some(list) => {
+            if reader.has("url") {
+                reader.problem(
+                    reader.key_span("url"),
+                    "\"url\" and \"endpoints\" exclude each other",
+                );
+            }
+            listed_endpoints(reader, &list).unwrap_or_default()
         }
-        return one
-            .and_then(|text| url(reader, "url", &text))
-            .map(Listed::alone)
-            .unwrap_or_default();
-    };
-    if reader.has("url") {
-        reader.problem(
-            reader.key_span("url"),
-            "\"url\" and \"endpoints\" exclude each other",
-        );
     }
+}
+
+/// Returns the endpoint of `url`.
+fn only_endpoint(reader: &Reader<'_>, text: Option<Text>) -> Vec<Listed> {
+    if !reader.has("url") {
+        reader.missing("url");
+    }
+    match text.and_then(|text| url(reader, "url", &text)) {
+        Some(url) => Listed::alone(url),
+        None => Vec::new(),
+    }
+}
+
+/// Returns the endpoints of a list; `None` if one of them is invalid.
+fn listed_endpoints(reader: &Reader<'_>, list: &Value) -> Option<Vec<Listed>> {
     let Kind::List(items) = &list.kind else {
-        reader.mismatched("endpoints", &list);
-        return Vec::new();
+        reader.mismatched("endpoints", list);
+        return None;
     };
     if items.is_empty() || items.len() > MOST_ENDPOINTS {
+        let count = items.len();
         reader.problem(
             list.span,
-            format!(
-                "\"endpoints\" has {} items, not 1 to {MOST_ENDPOINTS}",
-                items.len()
-            ),
+            format!("\"endpoints\" has {count} items, not 1 to {MOST_ENDPOINTS}"),
         );
-        return Vec::new();
+        return None;
     }
-    let found: Vec<_> = items
-        .iter()
-        .map(|item| Some((item.span, listed(reader, item)?)))
-        .collect();
-    let Some(found) = found.into_iter().collect::<Option<Vec<_>>>() else {
-        return Vec::new();
+    let mut endpoints = Some(Vec::new());
+    for item in items {
+        collect(&mut endpoints, listed(reader, item));
+    }
+    let endpoints = endpoints?;
+    for (index, item) in items.iter().enumerate() {
+        compare_with_earlier(reader, &endpoints, index, item.span);
+    }
+    Some(endpoints)
+}
+
+/// Reports an endpoint that is in the list twice, or that has another scheme than an earlier one.
+fn compare_with_earlier(reader: &Reader<'_>, endpoints: &[Listed], index: usize, span: Span) {
+    let Some((endpoint, earlier)) = endpoints.get(..=index).and_then(<[_]>::split_last) else {
+        return;
     };
-    for (index, (span, endpoint)) in found.iter().enumerate() {
-        let mut before = found.iter().take(index).map(|(_, other)| other);
-        if before.clone().any(|other| other.url == endpoint.url) {
-            reader.problem(
-                *span,
-                format!("\"endpoints\" has \"{}\" twice", endpoint.url),
-            );
-        } else if before.any(|other| other.url.is_tls() != endpoint.url.is_tls()) {
-            reader.problem(
-                *span,
-                "\"endpoints\" has both http and https: all endpoints of an upstream have one \
-                 scheme",
-            );
-        }
+    let url = &endpoint.url;
+    if earlier.iter().any(|other| other.url == *url) {
+        reader.problem(span, format!("\"endpoints\" has \"{url}\" twice"));
+    } else if earlier
+        .iter()
+        .any(|other| other.url.is_tls() != url.is_tls())
+    {
+        reader.problem(
+            span,
+            "\"endpoints\" has both http and https: all endpoints of an upstream have one scheme",
+        );
     }
-    found.into_iter().map(|(_, endpoint)| endpoint).collect()
 }
 
 /// Returns an endpoint: a URL, alone or with a weight.
 fn listed(reader: &Reader<'_>, item: &Value) -> Option<Listed> {
     let table = match &item.kind {
-        Kind::Text(text) => {
-            let text = Text {
-                text: text.clone(),
-                span: item.span,
-            };
+        Kind::Text(_) => {
             return Some(Listed {
-                url: url(reader, "endpoints", &text)?,
+                url: endpoint_url(reader, item)?,
                 weight: 1,
             });
         }
@@ -217,36 +231,24 @@ fn listed(reader: &Reader<'_>, item: &Value) -> Option<Listed> {
             return None;
         }
     };
-    if let Some(other) = table
-        .entries
-        .iter()
-        .find(|entry| !["url", "weight"].contains(&&*entry.key))
-    {
-        let message = format!(
-            "\"endpoints\" has no key \"{}\": write {{ url = \"..\", weight = 1 }}",
-            other.key
-        );
-        reader.problem(other.key_span, message);
-        return None;
+    for entry in &table.entries {
+        if !matches!(entry.key.as_str(), "url" | "weight") {
+            let message = format!(
+                "\"endpoints\" has no key \"{}\": write {{ url = \"..\", weight = 1 }}",
+                entry.key
+            );
+            reader.problem(entry.key_span, message);
+            return None;
+        }
     }
-    let Some(Value {
-        kind: Kind::Text(text),
-        span,
-    }) = table.get("url").map(|entry| entry.value.clone())
-    else {
+    let Some(url) = table.get("url").filter(|entry| entry.value.is_text()) else {
         reader.mismatched("endpoints", item);
         return None;
     };
-    let url = url(reader, "endpoints", &Text { text, span })?;
-    let weight = match table.get("weight").map(|entry| &entry.value) {
+    let url = endpoint_url(reader, &url.value)?;
+    let weight = match table.get("weight") {
         None => Some(1),
-        Some(Value {
-            kind: Kind::Integer(Some(weight)),
-            ..
-        }) => u32::try_from(*weight)
-            .ok()
-            .filter(|weight| (1..=1000).contains(weight)),
-        Some(_) => None,
+        Some(entry) => weight(&entry.value),
     };
     if weight.is_none() {
         reader.problem(
@@ -258,6 +260,27 @@ fn listed(reader: &Reader<'_>, item: &Value) -> Option<Listed> {
         url,
         weight: weight?,
     })
+}
+
+/// Returns the URL in a string of `endpoints`.
+fn endpoint_url(reader: &Reader<'_>, value: &Value) -> Option<Url> {
+    let Kind::Text(text) = &value.kind else {
+        return None;
+    };
+    let text = Text {
+        text: text.clone(),
+        span: value.span,
+    };
+    url(reader, "endpoints", &text)
+}
+
+/// Returns the share of an endpoint, from 1 to 1000.
+fn weight(value: &Value) -> Option<u32> {
+    let Kind::Integer(Some(weight)) = value.kind else {
+        return None;
+    };
+    let weight = u32::try_from(weight).ok()?;
+    (1..=1000).contains(&weight).then_some(weight)
 }
 
 fn ejection(reader: &mut Reader<'_>) -> OutlierDetection {
@@ -282,29 +305,12 @@ fn health(reader: &mut Reader<'_>) -> Option<Health> {
     }
     let subject = format!("{}, health", reader.subject);
     let mut reader = Reader::new(reader.context, &HEALTH, &table, subject);
-    let path = reader.text("path").and_then(|text| {
-        let path = text
-            .text
-            .starts_with('/')
-            .then(|| PathAndQuery::try_from(text.text.as_str()).ok());
-        if path.as_ref().is_none_or(Option::is_none) {
-            let message = format!(
-                "\"path\" is \"{}\": write a path such as \"/healthz\"",
-                text.text
-            );
-            reader.problem(text.span, message);
-        }
-        path?
-    });
+    let path = probe_path(&mut reader);
     let interval = reader.duration("interval").unwrap_or_default();
     let timeout = reader.duration("timeout").unwrap_or_default();
     let healthy_after = reader.count("healthy_after").unwrap_or_default();
     let unhealthy_after = reader.count("unhealthy_after").unwrap_or_default();
-    let status = reader.count("status").and_then(|status| {
-        u16::try_from(status)
-            .ok()
-            .and_then(|status| StatusCode::from_u16(status).ok())
-    });
+    let status = status(reader.count("status"));
     reader.finish();
     Some(Health {
         path: path?,
@@ -316,26 +322,38 @@ fn health(reader: &mut Reader<'_>) -> Option<Health> {
     })
 }
 
-fn url(reader: &Reader<'_>, key: &str, text: &Text) -> Option<Url> {
-    let url = match Url::parse_with_sockets(&text.text) {
-        Ok(url) => url,
-        Err(error) => {
-            reader.problem(
-                text.span,
-                format!("\"{key}\" is {}: {error}", quoted_url(&text.text)),
+fn probe_path(reader: &mut Reader<'_>) -> Option<PathAndQuery> {
+    let text = reader.text("path")?;
+    match PathAndQuery::try_from(text.text.as_str()) {
+        Ok(path) if text.text.starts_with('/') => Some(path),
+        _ => {
+            let message = format!(
+                "\"path\" is \"{}\": write a path such as \"/healthz\"",
+                text.text
             );
-            return None;
+            reader.problem(text.span, message);
+            None
         }
-    };
+    }
+}
+
+fn status(number: Option<usize>) -> Option<StatusCode> {
+    let number = u16::try_from(number?).ok()?;
+    StatusCode::from_u16(number).ok()
+}
+
+fn url(reader: &Reader<'_>, key: &str, text: &Text) -> Option<Url> {
+    let subject = format_args!("\"{key}\" is {}", quoted_url(&text.text));
+    let url = reader.accept(text.span, subject, Url::parse_with_sockets(&text.text))?;
     if url.path_and_query() != "/" {
-        let message = format!(
-            "\"{key}\" has the path \"{}\", but requests are forwarded with their own path",
-            url.path_and_query()
+        let path = url.path_and_query();
+        reader.problem_with_hint(
+            text.span,
+            format!(
+                "\"{key}\" has the path \"{path}\", but requests are forwarded with their own path"
+            ),
+            format!("write url = \"{}\"", url.with_path("")),
         );
-        let problem = reader.problem_at(text.span, message);
-        reader
-            .context
-            .problem(problem.hint(format!("write url = \"{}\"", url.with_path(""))));
     }
     Some(url)
 }
@@ -351,68 +369,80 @@ const TLS_KEYS: [&str; 5] = [
 
 fn terms(reader: &mut Reader<'_>, url: Option<&Url>) -> TlsSettings {
     if url.is_some_and(|url| !url.is_tls()) {
-        for key in TLS_KEYS.into_iter().filter(|key| reader.has(key)) {
-            let message = format!("\"{key}\" has no effect: the \"url\" is not https");
-            reader.problem(reader.key_span(key), message);
-        }
+        refuse_tls_keys(reader);
     }
-    let roots = pem_file(reader, "ca_file");
-    if let Some((span, path, pem)) = &roots
-        && let Err(error) = Tls::with_roots(pem)
-    {
-        reader.problem(*span, format!("\"ca_file\" is \"{path}\": {error}"));
-    }
+    let roots = roots(reader);
     let server_name = server_name(reader);
     let trust_anyone = reader.flag("verify") == Some(false);
     if trust_anyone {
-        let message = "\"verify\" is false: an attacker between the gateway and this upstream can \
-                       read and change all traffic";
-        reader
-            .context
-            .note(reader.problem_at(reader.value_place("verify"), message));
-        if reader.has("ca_file") {
-            reader.problem(
-                reader.key_span("ca_file"),
-                "\"ca_file\" has no effect beside verify = false",
-            );
-        }
+        note_unverified(reader);
     }
     TlsSettings {
-        roots: roots.map(|(_, _, pem)| pem),
+        roots,
         identity: identity(reader),
         server_name,
         trust_anyone,
     }
 }
 
+fn refuse_tls_keys(reader: &Reader<'_>) {
+    for key in TLS_KEYS.into_iter().filter(|key| reader.has(key)) {
+        let message = format!("\"{key}\" has no effect: the \"url\" is not https");
+        reader.problem(reader.key_span(key), message);
+    }
+}
+
+/// Returns the trusted roots in PEM, if they are not those of the system.
+fn roots(reader: &mut Reader<'_>) -> Option<Arc<str>> {
+    let file = pem_file(reader, "ca_file")?;
+    if let Err(error) = Tls::with_roots(&file.pem) {
+        reader.problem(
+            file.span,
+            format!("\"ca_file\" is \"{}\": {error}", file.path),
+        );
+    }
+    Some(file.pem)
+}
+
+/// Notes that any certificate of the upstream is accepted.
+fn note_unverified(reader: &Reader<'_>) {
+    let message = "\"verify\" is false: an attacker between the gateway and this upstream can read \
+                   and change all traffic";
+    reader.note(reader.value_place("verify"), message);
+    if reader.has("ca_file") {
+        reader.problem(
+            reader.key_span("ca_file"),
+            "\"ca_file\" has no effect beside verify = false",
+        );
+    }
+}
+
 /// Returns the client certificate of the gateway and its key. Each needs the other.
 fn identity(reader: &mut Reader<'_>) -> Option<(Arc<str>, Arc<str>)> {
-    for (key, other) in [
-        ("client_cert_file", "client_key_file"),
-        ("client_key_file", "client_cert_file"),
-    ] {
-        if reader.has(key) && !reader.has(other) {
-            reader.problem(
-                reader.key_span(key),
-                format!("\"{key}\" needs \"{other}\" beside it"),
-            );
-        }
-    }
-    let (certificate, key) = (
-        pem_file(reader, "client_cert_file"),
-        pem_file(reader, "client_key_file"),
-    );
-    let ((span, path, certificate), (_, _, key)) = (certificate?, key?);
-    let identity = Some((certificate, key));
+    refuse_alone(reader, "client_cert_file", "client_key_file");
+    refuse_alone(reader, "client_key_file", "client_cert_file");
+    let certificate = pem_file(reader, "client_cert_file");
+    let key = pem_file(reader, "client_key_file");
+    let (certificate, key) = (certificate?, key?);
+    let identity = Some((certificate.pem, key.pem));
     let alone = TlsSettings {
         identity: identity.clone(),
         trust_anyone: true,
         ..TlsSettings::default()
     };
-    if let Err(error) = Tls::new(&alone, Alpn::Http1) {
-        reader.problem(span, format!("\"client_cert_file\" is \"{path}\": {error}"));
-    }
+    let subject = format_args!("\"client_cert_file\" is \"{}\"", certificate.path);
+    reader.accept(certificate.span, subject, Tls::new(&alone, Alpn::Http1));
     identity
+}
+
+/// Reports a key that needs another key beside it.
+fn refuse_alone(reader: &Reader<'_>, key: &str, other: &str) {
+    if reader.has(key) && !reader.has(other) {
+        reader.problem(
+            reader.key_span(key),
+            format!("\"{key}\" needs \"{other}\" beside it"),
+        );
+    }
 }
 
 fn server_name(reader: &mut Reader<'_>) -> Option<Arc<str>> {
@@ -423,27 +453,29 @@ fn server_name(reader: &mut Reader<'_>) -> Option<Arc<str>> {
         trust_anyone: true,
         ..TlsSettings::default()
     };
-    if let Err(error) = Tls::new(&alone, Alpn::Http1) {
-        reader.problem(
-            text.span,
-            format!("\"server_name\" is \"{}\": {error}", text.text),
-        );
-    }
+    let subject = format_args!("\"server_name\" is \"{}\"", text.text);
+    reader.accept(text.span, subject, Tls::new(&alone, Alpn::Http1));
     server_name
 }
 
-/// Returns the content of a file that a key names, with the position of the value and the path. The
-/// file is watched.
-fn pem_file(reader: &mut Reader<'_>, key: &'static str) -> Option<(Span, String, Arc<str>)> {
+/// The content of a file that a key names.
+struct PemFile {
+    /// The position of the value.
+    span: Span,
+    path: String,
+    pem: Arc<str>,
+}
+
+/// Reads the file that a key names. The file is watched.
+fn pem_file(reader: &mut Reader<'_>, key: &'static str) -> Option<PemFile> {
     let path = reader.text(key)?;
     if reader.context.has_stand_ins() {
         return None;
     }
-    match reader.context.read_named(path.span, &path.text) {
-        Ok(pem) => Some((path.span, path.text, pem.into())),
-        Err(error) => {
-            reader.problem(path.span, format!("\"{key}\": {error}"));
-            None
-        }
-    }
+    let pem = reader.content(key, &path)?;
+    Some(PemFile {
+        span: path.span,
+        path: path.text,
+        pem: pem.into(),
+    })
 }

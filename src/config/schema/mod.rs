@@ -150,6 +150,11 @@ impl Table {
         self.keys.iter().find(|key| key.name == name)
     }
 
+    /// Returns the names of the keys.
+    pub(super) fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.keys.iter().map(|key| key.name)
+    }
+
     /// Returns the header of the table in a file: `[server]`, `[issuers.<name>]`, `[[routes]]`.
     pub(super) fn header(&self) -> String {
         if self.path.is_empty() {
