@@ -43,10 +43,7 @@ enum Pages {
 /// Returns the rules of the route table, in the order of the routes.
 #[must_use]
 pub fn rules(routes: &[Route]) -> Vec<Rule<RouteMethod>> {
-    let callers: Vec<_> = routes
-        .iter()
-        .map(|route| Arc::new(Callers::of(route)))
-        .collect();
+    let callers: Vec<_> = routes.iter().map(Callers::of).map(Arc::new).collect();
     let mut classes = HashMap::new();
     let mut rules = Vec::with_capacity(routes.len());
     for (index, (route, callers)) in routes.iter().zip(&callers).enumerate() {
@@ -85,20 +82,14 @@ impl Callers {
     /// Returns whether this route takes every token of another route, from the same sources and the
     /// same pages.
     fn take_all_of(&self, other: &Self) -> bool {
-        other
-            .issuers
-            .iter()
-            .all(|issuer| self.issuers.contains(issuer))
-            && other
-                .token_from
-                .iter()
-                .all(|source| self.token_from.contains(source))
-            && (!other.takes_cookies() || self.pages.contain(&other.pages))
+        contains_all(&self.issuers, &other.issuers)
+            && contains_all(&self.token_from, &other.token_from)
+            && (!takes_cookies(&other.token_from) || self.pages.contain(&other.pages))
     }
+}
 
-    fn takes_cookies(&self) -> bool {
-        takes_cookies(&self.token_from)
-    }
+fn contains_all<T: PartialEq>(all: &[T], some: &[T]) -> bool {
+    some.iter().all(|item| all.contains(item))
 }
 
 impl Pages {
@@ -106,19 +97,15 @@ impl Pages {
         if !takes_cookies(&route.token_from) || route.cookie_origins == Some(Origins::Any) {
             return Self::Any;
         }
-        let own = route
-            .cookie_origins
-            .as_ref()
-            .map(listed)
-            .unwrap_or_default();
-        let of_cors = route
-            .heads
-            .cors
-            .as_ref()
-            .map(|cors| listed(&cors.origins))
-            .unwrap_or_default();
-        let named = of_cors.iter().filter(|origin| !origin.is_pattern());
-        Self::These(own.iter().chain(named).cloned().collect())
+        let mut pages = Vec::new();
+        if let Some(origins) = &route.cookie_origins {
+            pages.extend_from_slice(listed(origins));
+        }
+        if let Some(cors) = &route.heads.cors {
+            let named = listed(&cors.origins).iter();
+            pages.extend(named.filter(|origin| !origin.is_pattern()).cloned());
+        }
+        Self::These(pages)
     }
 
     /// Returns whether this list contains another list. A wildcard is compared as it is written.
@@ -126,9 +113,7 @@ impl Pages {
         match (self, others) {
             (Self::Any, _) => true,
             (Self::These(_), Self::Any) => false,
-            (Self::These(own), Self::These(others)) => {
-                others.iter().all(|origin| own.contains(origin))
-            }
+            (Self::These(own), Self::These(others)) => contains_all(own, others),
         }
     }
 }

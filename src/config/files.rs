@@ -180,27 +180,24 @@ fn read_into(path: &Path, stamp: &mut Option<Stamp>) -> Result<(Stamp, Vec<u8>),
 /// # Errors
 /// Returns an error if the directory cannot be read.
 pub(super) fn names(pattern: &Path) -> io::Result<Vec<OsString>> {
-    let name = pattern
-        .file_name()
-        .map(|name| name.to_string_lossy().into_owned())
-        .unwrap_or_default();
-    let directory = pattern
-        .parent()
-        .filter(|directory| !directory.as_os_str().is_empty());
-    let entries = match fs::read_dir(directory.unwrap_or(Path::new("."))) {
+    let name = pattern.file_name().unwrap_or_default().to_string_lossy();
+    let directory = match pattern.parent() {
+        Some(directory) if !directory.as_os_str().is_empty() => directory,
+        _ => Path::new("."),
+    };
+    let entries = match fs::read_dir(directory) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries?,
     };
-    let fits = |candidate: &OsString| {
-        let candidate = candidate.to_string_lossy();
+    let mut found = Vec::new();
+    for entry in entries.flatten() {
+        let candidate = entry.file_name();
+        let text = candidate.to_string_lossy();
         // A star does not match hidden files, as in a shell: editors keep their swap files there.
-        !candidate.starts_with('.') && star_match(&name, &candidate)
-    };
-    let mut found: Vec<_> = entries
-        .filter_map(Result::ok)
-        .map(|entry| entry.file_name())
-        .filter(fits)
-        .collect();
+        if !text.starts_with('.') && star_match(&name, &text) {
+            found.push(candidate);
+        }
+    }
     found.sort();
     Ok(found)
 }
@@ -210,16 +207,18 @@ fn star_match(pattern: &str, name: &str) -> bool {
     let Some((head, tail)) = pattern.split_once('*') else {
         return pattern == name;
     };
-    let Some(rest) = name.strip_prefix(head) else {
+    let Some(mut rest) = name.strip_prefix(head) else {
         return false;
     };
-    rest.char_indices()
-        .map(|(at, _)| at)
-        .chain([rest.len()])
-        .any(|at| {
-            let (_, after) = rest.split_at(at);
-            star_match(tail, after)
-        })
+    // The star stands for nothing at first, then for one character more each time.
+    while !star_match(tail, rest) {
+        let mut chars = rest.chars();
+        if chars.next().is_none() {
+            return false;
+        }
+        rest = chars.as_str();
+    }
+    true
 }
 
 #[cfg(test)]

@@ -24,23 +24,25 @@ impl Links {
     /// the directory that holds it, and the file itself. Any component of the path may be a link,
     /// depending on the deployment: the file, `..data`, or `current`.
     pub fn way(&mut self, file: &Path) -> Vec<PathBuf> {
-        let mut rest = reversed(&std::path::absolute(file).unwrap_or_else(|_| file.to_owned()));
+        let absolute = std::path::absolute(file);
+        let mut rest = reversed(absolute.as_deref().unwrap_or(file));
         let mut entries = Vec::new();
         let mut at = PathBuf::new();
         while let Some(part) = rest.pop() {
-            match part.to_str() {
-                Some(".") => continue,
-                Some("..") => drop(at.pop()),
-                _ => {
-                    let entry = at.join(part);
-                    match self.target(&entry) {
-                        Some(link) if entries.len() < MAX_LINKS => {
-                            rest.extend(reversed(&link));
-                            entries.push(entry);
-                        }
-                        _ => at = entry,
-                    }
+            if part == "." {
+                continue;
+            }
+            if part == ".." {
+                at.pop();
+                continue;
+            }
+            let entry = at.join(part);
+            match self.target(&entry) {
+                Some(link) if entries.len() < MAX_LINKS => {
+                    rest.extend(reversed(&link));
+                    entries.push(entry);
                 }
+                _ => at = entry,
             }
         }
         entries.extend(at.parent().map(Path::to_owned));
@@ -55,9 +57,12 @@ impl Links {
 
     /// Returns whether a link that was resolved now leads elsewhere, or an entry has become a link.
     pub(super) fn have_moved(&self) -> bool {
-        self.met
-            .iter()
-            .any(|(entry, target)| entry.read_link().ok() != *target)
+        for (entry, target) in &self.met {
+            if entry.read_link().ok() != *target {
+                return true;
+            }
+        }
+        false
     }
 
     fn target(&mut self, entry: &Path) -> Option<PathBuf> {

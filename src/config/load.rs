@@ -4,6 +4,7 @@
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
+use std::fmt::Write as _;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ use super::document::{self, KeyValue, Kind, Table, Value};
 use super::files::{self, Found, MAX_FILE_BYTES, ReadError, ReadFile};
 use super::links::Links;
 use super::problem::{Problem, Problems};
+use super::reader::Text;
 use super::schema;
 use super::source::{SourceFile, Span};
 use super::suggestion::unknown_key;
@@ -32,7 +34,7 @@ pub(super) struct Context {
     stand_ins: bool,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Files {
     /// The sources that spans refer to, by index.
     sources: Vec<SourceFile>,
@@ -71,17 +73,10 @@ pub(super) struct Account {
 
 impl Context {
     pub(super) fn new() -> Self {
-        let files = Files {
-            sources: Vec::new(),
-            visited: Vec::new(),
-            known: HashSet::new(),
-            contents: Vec::new(),
-        };
-        let (problems, notes) = (RefCell::default(), RefCell::default());
         Self {
-            problems,
-            notes,
-            files: RefCell::new(files),
+            problems: RefCell::default(),
+            notes: RefCell::default(),
+            files: RefCell::default(),
             links: RefCell::default(),
             stand_ins: false,
         }
@@ -124,13 +119,12 @@ impl Context {
     /// Reads a file of the configuration language. Returns its index.
     pub(super) fn read_source(&self, path: &Path) -> Result<usize, String> {
         let text = self.read(path)?;
+        let name = path.display().to_string();
         if text.trim().is_empty() {
-            return Err(format!("\"{}\" is empty", path.display()));
+            return Err(format!("\"{name}\" is empty"));
         }
         let mut files = self.files.borrow_mut();
-        files
-            .sources
-            .push(SourceFile::new(path.display().to_string(), text));
+        files.sources.push(SourceFile::new(name, text));
         Ok(files.sources.len() - 1)
     }
 
@@ -147,11 +141,9 @@ impl Context {
     /// Returns whether a path was read, under this name or another.
     pub(super) fn has_read(&self, path: &Path) -> bool {
         let path = identity(path);
-        self.files
-            .borrow()
-            .visited
-            .iter()
-            .any(|known| identity(&known.path) == path)
+        let files = self.files.borrow();
+        let mut visited = files.visited.iter();
+        visited.any(|known| identity(&known.path) == path)
     }
 
     fn read(&self, path: &Path) -> Result<String, String> {
@@ -163,18 +155,22 @@ impl Context {
             real,
             found,
         });
-        let bytes = bytes.map_err(|error| match error {
-            ReadError::Io(error) => format!("cannot read \"{shown}\": {}", reason(&error)),
-            ReadError::TooLong => format!("\"{shown}\" has more than {} MiB", MAX_FILE_BYTES >> 20),
-        })?;
+        let bytes = match bytes {
+            Ok(bytes) => bytes,
+            Err(ReadError::Io(error)) => {
+                return Err(format!("cannot read \"{shown}\": {}", reason(&error)));
+            }
+            Err(ReadError::TooLong) => {
+                let limit = MAX_FILE_BYTES >> 20;
+                return Err(format!("\"{shown}\" has more than {limit} MiB"));
+            }
+        };
         if is_new {
             self.files.borrow_mut().contents.extend_from_slice(&bytes);
         }
         String::from_utf8(bytes).map_err(|error| {
-            format!(
-                "\"{shown}\" is not UTF-8: byte {} is broken",
-                error.utf8_error().valid_up_to() + 1
-            )
+            let position = error.utf8_error().valid_up_to() + 1;
+            format!("\"{shown}\" is not UTF-8: byte {position} is broken")
         })
     }
 
@@ -205,42 +201,35 @@ impl Context {
     /// generation, because it is read from one descriptor.
     pub(super) fn stillness(&self) -> Stillness {
         let files = self.files.borrow();
-        let is_changed = |visited: &Visited| visited.found.has_changed(&visited.real);
-        if files.visited.len() > 1 && files.visited.iter().any(is_changed) {
+        if files.visited.len() > 1 && files.visited.iter().any(Visited::has_changed) {
             return Stillness::Changed;
         }
-        if self.links.borrow().have_moved() {
-            Stillness::Moved
-        } else {
-            Stillness::Still
+        match self.links.borrow().have_moved() {
+            true => Stillness::Moved,
+            false => Stillness::Still,
         }
     }
 
+    /// Returns a path relative to the directory of a file.
     fn beside(&self, file: usize, path: &str) -> PathBuf {
-        let files = self.files.borrow();
-        let name = files
-            .sources
-            .get(file)
-            .map_or("", |source| source.name.as_str());
-        Path::new(name).parent().unwrap_or(Path::new("")).join(path)
+        match self.path(file).parent() {
+            Some(directory) => directory.join(path),
+            None => path.into(),
+        }
     }
 
     fn path(&self, file: usize) -> PathBuf {
-        self.files
-            .borrow()
-            .sources
-            .get(file)
-            .map(|source| source.name.clone().into())
-            .unwrap_or_default()
+        match self.files.borrow().sources.get(file) {
+            Some(source) => source.name.clone().into(),
+            None => PathBuf::new(),
+        }
     }
 
     fn text(&self, file: usize) -> String {
-        self.files
-            .borrow()
-            .sources
-            .get(file)
-            .map(|source| source.text.clone())
-            .unwrap_or_default()
+        match self.files.borrow().sources.get(file) {
+            Some(source) => source.text.clone(),
+            None => String::new(),
+        }
     }
 
     pub(super) fn into_problems(self) -> Problems {
@@ -251,7 +240,7 @@ impl Context {
 
     /// Returns the one problem of files that changed in each of `readings` readings. Other problems
     /// are dropped: they may come from a mixture of two generations.
-    pub(super) fn into_restlessness(self, readings: usize) -> Problems {
+    pub(super) fn into_unsettled(self, readings: usize) -> Problems {
         self.problems.replace(vec![
             Problem::without_span(format!("the files changed in each of {readings} readings"))
                 .hint(
@@ -267,21 +256,26 @@ impl Context {
         let mut notes = self.notes.into_inner();
         notes.sort_by_key(Problem::span);
         notes.dedup();
-        let hash = digest::digest(&digest::SHA256, &files.contents);
-        let hash: String = hash
-            .as_ref()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
         Account {
             notes: notes.iter().map(|note| note.line(&files.sources)).collect(),
+            hash: hexadecimal(digest::digest(&digest::SHA256, &files.contents).as_ref()),
             files: files.visited.into_iter().map(Visited::into_read).collect(),
-            hash: hash.into(),
         }
     }
 }
 
+fn hexadecimal(bytes: &[u8]) -> Box<str> {
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        let _ = write!(text, "{byte:02x}");
+    }
+    text.into()
+}
+
 impl Visited {
+    fn has_changed(&self) -> bool {
+        self.found.has_changed(&self.real)
+    }
     fn into_read(self) -> ReadFile {
         ReadFile::new(&self.path, self.found)
     }
@@ -307,26 +301,30 @@ pub(super) fn document(context: &Context, file: usize) -> Table {
     let mut seen = HashSet::from([identity(&context.path(file))]);
     for pattern in patterns(&include) {
         for path in matches(context, &pattern) {
-            let (span, text) = &pattern;
             if !seen.insert(identity(&path)) {
-                let message = format!(
-                    "include: \"{text}\" reads \"{}\" a second time",
-                    path.display()
-                );
-                let problem = Problem::at(*span, message);
-                context.problem(problem.hint(
-                    "name each file once, and keep included files in a directory of their own",
-                ));
+                report_second_reading(context, &pattern, &path);
                 continue;
             }
             match context.read_source(&path) {
                 Ok(included) => merge(context, &mut root, parse(context, included)),
-                Err(error) => context.problem(Problem::at(*span, format!("include: {error}"))),
+                Err(error) => {
+                    context.problem(Problem::at(pattern.span, format!("include: {error}")));
+                }
             }
         }
     }
     refuse_twice(context, &mut root);
     root
+}
+
+fn report_second_reading(context: &Context, pattern: &Text, path: &Path) {
+    let message = format!(
+        "include: \"{}\" reads \"{}\" a second time",
+        pattern.text,
+        path.display()
+    );
+    let hint = "name each file once, and keep included files in a directory of their own";
+    context.problem(Problem::at(pattern.span, message).hint(hint));
 }
 
 /// Returns the path by which two names of the same file are recognized.
@@ -336,38 +334,37 @@ fn identity(path: &Path) -> PathBuf {
 
 fn parse(context: &Context, file: usize) -> Table {
     let (table, problems) = document::parse(file, &context.text(file));
-    problems
-        .into_iter()
-        .for_each(|problem| context.problem(problem));
+    for problem in problems {
+        context.problem(problem);
+    }
     table
 }
 
 /// Returns the patterns of `include`. Items of a wrong type are skipped here; the reader reports
 /// them when it reads the key.
-fn patterns(include: &KeyValue) -> Vec<(Span, String)> {
-    let values = match &include.value.kind {
-        Kind::List(items) => items.as_slice(),
-        _ => std::slice::from_ref(&include.value),
-    };
-    let text = |value: &Value| match &value.kind {
-        Kind::Text(text) => Some((value.span, text.clone())),
-        _ => None,
-    };
-    values.iter().filter_map(text).collect()
+fn patterns(include: &KeyValue) -> Vec<Text> {
+    let mut patterns = Vec::new();
+    for value in include.value.items() {
+        if let Kind::Text(text) = &value.kind {
+            patterns.push(Text {
+                text: text.clone(),
+                span: value.span,
+            });
+        }
+    }
+    patterns
 }
 
 /// Returns the files that a pattern names, in the order of their names. Only the last component may
 /// hold stars.
-fn matches(context: &Context, (span, pattern): &(Span, String)) -> Vec<PathBuf> {
-    let path = context.beside(span.file, pattern);
-    let name = path
-        .file_name()
-        .map(|name| name.to_string_lossy().into_owned())
-        .unwrap_or_default();
-    let directory = path.parent().map(Path::to_path_buf).unwrap_or_default();
-    if directory.to_string_lossy().contains('*') && pattern.trim_end_matches(&name).contains('*') {
+fn matches(context: &Context, pattern: &Text) -> Vec<PathBuf> {
+    let Text { text, span } = pattern;
+    let path = context.beside(span.file, text);
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let directory = path.parent().unwrap_or(Path::new(""));
+    if directory.to_string_lossy().contains('*') && text.trim_end_matches(&*name).contains('*') {
         let message =
-            format!("include: \"{pattern}\": a \"*\" is allowed in the last part of the path only");
+            format!("include: \"{text}\": a \"*\" is allowed in the last part of the path only");
         context.problem(Problem::at(*span, message));
         return Vec::new();
     }
@@ -380,11 +377,8 @@ fn matches(context: &Context, (span, pattern): &(Span, String)) -> Vec<PathBuf> 
             .map(|name| path.with_file_name(name))
             .collect(),
         Err(error) => {
-            let message = format!(
-                "include: cannot read \"{}\": {}",
-                directory.display(),
-                reason(&error)
-            );
+            let (directory, reason) = (directory.display(), reason(&error));
+            let message = format!("include: cannot read \"{directory}\": {reason}");
             context.problem(Problem::at(*span, message));
             Vec::new()
         }
@@ -401,10 +395,9 @@ fn merge(context: &Context, root: &mut Table, included: Table) {
                 "\"{}\" is not allowed in an included file: write it in the main file",
                 entry.key
             );
-            context.problem(Problem::at(entry.key_span, message).hint(format!(
-                "an included file holds {}",
-                schema::quoted(&INCLUDABLE, "and")
-            )));
+            let allowed = schema::quoted(&INCLUDABLE, "and");
+            let problem = Problem::at(entry.key_span, message);
+            context.problem(problem.hint(format!("an included file holds {allowed}")));
         } else {
             context.problem(unknown_key(&schema::FILE, "the file", &entry));
         }
@@ -433,29 +426,28 @@ fn merge_entry(root: &mut Table, entry: KeyValue) {
 /// Keeps the first definition of each name and reports the others. Runs once for all files, because
 /// each of them may define some of the names.
 fn refuse_twice(context: &Context, root: &mut Table) {
-    for entry in root
-        .entries
-        .iter_mut()
-        .filter(|entry| INCLUDABLE.contains(&entry.key.as_str()))
-    {
-        let Kind::Table(table) = &mut entry.value.kind else {
-            continue;
-        };
-        let mut known: HashMap<String, Span> = HashMap::with_capacity(table.entries.len());
-        table.entries.retain(|entry| {
-            let span = entry.value.span;
-            let first = *known.entry(entry.key.clone()).or_insert(span);
-            if first != span {
-                let problem = Problem::at(span, format!("\"{}\" is defined twice", entry.key));
-                context.problem(
-                    problem
-                        .label("and again here")
-                        .related(first, "first defined here"),
-                );
-            }
-            first == span
-        });
+    for entry in &mut root.entries {
+        if let Kind::Table(table) = &mut entry.value.kind
+            && INCLUDABLE.contains(&entry.key.as_str())
+        {
+            keep_first(context, table);
+        }
     }
+}
+
+/// Keeps the first entry of each name, and reports the others.
+fn keep_first(context: &Context, table: &mut Table) {
+    let mut known: HashMap<String, Span> = HashMap::with_capacity(table.entries.len());
+    table.entries.retain(|entry| {
+        let span = entry.value.span;
+        let first = *known.entry(entry.key.clone()).or_insert(span);
+        if first != span {
+            let problem = Problem::at(span, format!("\"{}\" is defined twice", entry.key));
+            let problem = problem.label("and again here");
+            context.problem(problem.related(first, "first defined here"));
+        }
+        first == span
+    });
 }
 
 #[cfg(test)]

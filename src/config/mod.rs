@@ -100,19 +100,13 @@ impl Config {
         let mut left = MAX_READINGS;
         loop {
             let context = load::Context::new().with_stand_ins(overrides.stand_ins);
-            let lowered = match context.read_source(path) {
-                Ok(file) => lower_document(&context, file, overrides),
-                Err(error) => {
-                    context.problem(Problem::without_span(error));
-                    None
-                }
-            };
+            let lowered = read_and_lower(&context, path, overrides);
             left -= 1;
             match (context.stillness(), left) {
                 // All contents are of one generation, at worst the one before the current: the next
                 // look at the files notices that the link was swapped.
                 (Stillness::Still, _) | (Stillness::Moved, 0) => return Self::of(context, lowered),
-                (Stillness::Changed, 0) => return Err(context.into_restlessness(MAX_READINGS)),
+                (Stillness::Changed, 0) => return Err(context.into_unsettled(MAX_READINGS)),
                 (Stillness::Moved | Stillness::Changed, _) => {}
             }
         }
@@ -150,6 +144,21 @@ impl Config {
             hash: account.hash,
             notes: account.notes,
         })
+    }
+}
+
+/// Reads a file and lowers it. Problems are added to the context.
+fn read_and_lower(
+    context: &load::Context,
+    path: &Path,
+    overrides: &Overrides,
+) -> Option<lower::Lowered> {
+    match context.read_source(path) {
+        Ok(file) => lower_document(context, file, overrides),
+        Err(error) => {
+            context.problem(Problem::without_span(error));
+            None
+        }
     }
 }
 
@@ -235,19 +244,14 @@ impl Server {
         let Address::Ip(address) = address else {
             return false;
         };
-        let is_ipv4 = |other: &SocketAddr| {
-            other.port() == address.port()
-                && other.port() != 0
-                && other.ip().to_canonical().is_ipv4()
-        };
-        let all = self
-            .listeners
-            .iter()
+        if !address.is_ipv6() || !address.ip().is_unspecified() || address.port() == 0 {
+            return false;
+        }
+        let listeners = self.listeners.iter();
+        let mut all = listeners
             .filter_map(|listener| listener.address.ip())
             .chain(self.admin);
-        address.is_ipv6()
-            && address.ip().is_unspecified()
-            && all.into_iter().any(|other| is_ipv4(&other))
+        all.any(|other| other.port() == address.port() && other.ip().to_canonical().is_ipv4())
     }
 
     /// Replaces all listeners with listeners on these addresses, which have the other settings of
@@ -256,11 +260,13 @@ impl Server {
         let Some(first) = self.listeners.first().cloned() else {
             return;
         };
-        let at = |address: &SocketAddr| Listener {
-            address: Address::Ip(*address),
-            ..first.clone()
-        };
-        self.listeners = addresses.iter().map(at).collect();
+        self.listeners.clear();
+        for address in addresses {
+            self.listeners.push(Listener {
+                address: Address::Ip(*address),
+                ..first.clone()
+            });
+        }
     }
 }
 

@@ -19,45 +19,33 @@ use crate::upstream::{HostHeader, Settings};
 pub fn effective_policy(config: &Config) -> String {
     let mut out = String::new();
     write_rows(&mut out, &server_rows(&config.server));
-    section(
-        &mut out,
-        "issuers",
-        config.issuers.iter().map(issuer_row).collect(),
-    );
-    section(
-        &mut out,
-        "upstreams",
-        config.upstreams.iter().map(upstream_row).collect(),
-    );
-    let timeouts: Timeouts<'_> = config
-        .upstreams
-        .iter()
-        .map(|upstream| (&*upstream.name, upstream.response_timeout))
-        .collect();
-    let routes = config
-        .routes
-        .iter()
-        .flat_map(|route| route_rows(&config.server, &timeouts, route))
-        .collect();
-    section(&mut out, "routes", routes);
+    let issuers: Vec<_> = config.issuers.iter().map(issuer_row).collect();
+    write_section(&mut out, "issuers", &issuers);
+    let upstreams: Vec<_> = config.upstreams.iter().map(upstream_row).collect();
+    write_section(&mut out, "upstreams", &upstreams);
+    let defaults = Defaults::of(config);
+    let mut routes = Vec::new();
+    for route in &config.routes {
+        routes.extend(route_rows(&defaults, route));
+    }
+    write_section(&mut out, "routes", &routes);
     if !config.notes.is_empty() {
         out.push_str("\nnotes\n");
-        config
-            .notes
-            .iter()
-            .for_each(|note| line(&mut out, &format!("  {note}")));
+        for note in &config.notes {
+            write_line(&mut out, &format!("  {note}"));
+        }
     }
     out
 }
 
-fn section<const N: usize>(out: &mut String, title: &str, rows: Vec<[String; N]>) {
+fn write_section<const N: usize>(out: &mut String, title: &str, rows: &[[String; N]]) {
     if !rows.is_empty() {
-        line(out, &format!("\n{title}"));
-        write_rows(out, &rows);
+        write_line(out, &format!("\n{title}"));
+        write_rows(out, rows);
     }
 }
 
-fn line(out: &mut String, text: &str) {
+fn write_line(out: &mut String, text: &str) {
     out.push_str(text.trim_end());
     out.push('\n');
 }
@@ -75,21 +63,15 @@ fn write_rows<const N: usize>(out: &mut String, rows: &[[String; N]]) {
         for (width, cell) in widths.iter().zip(row) {
             let _ = write!(text, "  {cell:width$}");
         }
-        line(out, &text);
+        write_line(out, &text);
     }
 }
 
 fn server_rows(server: &Server) -> Vec<[String; 2]> {
-    let listen: Vec<_> = server.listeners.iter().map(listener_text).collect();
-    let mut admin = server
-        .admin
-        .map_or("off".to_owned(), |admin| admin.to_string());
-    if server.admin.is_some() && !server.admin_hosts.is_empty() {
-        let _ = write!(admin, " (also as {})", server.admin_hosts.join(", "));
-    }
+    let listeners: Vec<_> = server.listeners.iter().map(listener_text).collect();
     let mut rows = vec![
-        ["listen".into(), listen.join(", ")],
-        ["admin".into(), admin],
+        ["listen".into(), listeners.join(", ")],
+        ["admin".into(), admin_text(server)],
     ];
     if !server.trusted_proxies.is_empty() {
         rows.push(["trusted proxies".into(), server.trusted_proxies.to_string()]);
@@ -101,6 +83,14 @@ fn server_rows(server: &Server) -> Vec<[String; 2]> {
     };
     rows.push(["forwarding fields".into(), forwarded.into()]);
     rows
+}
+
+fn admin_text(server: &Server) -> String {
+    match server.admin {
+        None => "off".to_owned(),
+        Some(admin) if server.admin_hosts.is_empty() => admin.to_string(),
+        Some(admin) => format!("{admin} (also as {})", server.admin_hosts.join(", ")),
+    }
 }
 
 fn listener_text(listener: &Listener) -> String {
@@ -118,29 +108,30 @@ fn issuer_row(issuer: &Issuer) -> [String; 5] {
         Audience::Any => "any audience".into(),
         Audience::OneOf(list) => format!("audience {}", list.join(" or ")),
     };
-    let mut rest = Vec::new();
-    if !issuer.rules.client_ids.is_empty() {
-        rest.push(format!("clients {}", issuer.rules.client_ids.join(", ")));
-    }
-    if let Some(token_use) = &issuer.rules.token_use {
-        rest.push(format!("token_use {token_use}"));
-    }
-    if issuer.entry.algorithms != Algorithm::ALL {
-        let names: Vec<_> = issuer
-            .entry
-            .algorithms
-            .iter()
-            .map(|algorithm| algorithm.name())
-            .collect();
-        rest.push(names.join(" or "));
-    }
     [
         issuer.entry.name.to_string(),
         issuer.entry.issuer.to_string(),
         keys,
         audience,
-        rest.join("; "),
+        issuer_conditions(issuer),
     ]
+}
+
+/// Returns the conditions on the tokens of an issuer that differ from the defaults.
+fn issuer_conditions(issuer: &Issuer) -> String {
+    let mut conditions = Vec::new();
+    if !issuer.rules.client_ids.is_empty() {
+        conditions.push(format!("clients {}", issuer.rules.client_ids.join(", ")));
+    }
+    if let Some(token_use) = &issuer.rules.token_use {
+        conditions.push(format!("token_use {token_use}"));
+    }
+    let algorithms = &issuer.entry.algorithms;
+    if *algorithms != Algorithm::ALL {
+        let names: Vec<_> = algorithms.iter().map(|one| one.name()).collect();
+        conditions.push(names.join(" or "));
+    }
+    conditions.join("; ")
 }
 
 fn upstream_row(upstream: &Settings) -> [String; 3] {
@@ -156,11 +147,52 @@ fn upstream_row(upstream: &Settings) -> [String; 3] {
     ]
 }
 
-/// The response timeout of each upstream, by its name.
-type Timeouts<'c> = HashMap<&'c str, Duration>;
+/// The settings that a route has unless it states others.
+struct Defaults<'c> {
+    server: &'c Server,
+    /// The response timeout of each upstream, by its name.
+    response_timeouts: HashMap<&'c str, Duration>,
+}
+
+impl<'c> Defaults<'c> {
+    fn of(config: &'c Config) -> Self {
+        let mut response_timeouts = HashMap::new();
+        for upstream in &config.upstreams {
+            response_timeouts.insert(&*upstream.name, upstream.response_timeout);
+        }
+        Self {
+            server: &config.server,
+            response_timeouts,
+        }
+    }
+}
 
 /// Returns one row for each set of methods with the same requirement, in the order of the file.
-fn route_rows(server: &Server, timeouts: &Timeouts<'_>, route: &Route) -> Vec<[String; 6]> {
+fn route_rows(defaults: &Defaults<'_>, route: &Route) -> Vec<[String; 6]> {
+    let host = match &route.host {
+        Some(host) => host.to_string(),
+        None => "*".to_owned(),
+    };
+    let mut rows = Vec::new();
+    for (methods, requirement) in methods_by_requirement(route) {
+        let issuers = match requirement {
+            Requirement::Public => "no token".into(),
+            _ => issuer_names(route),
+        };
+        let settings = settings(defaults, route, requirement);
+        rows.push([
+            methods.join(", "),
+            host.clone(),
+            route.pattern.to_string(),
+            requirement.to_string(),
+            issuers,
+            format!("-> {}{settings}", route.upstream),
+        ]);
+    }
+    rows
+}
+
+fn methods_by_requirement(route: &Route) -> Vec<(Vec<String>, &Requirement)> {
     let mut groups: Vec<(Vec<String>, &Requirement)> = Vec::new();
     for (method, requirement) in &route.methods {
         match groups.iter_mut().find(|(_, other)| *other == requirement) {
@@ -168,30 +200,7 @@ fn route_rows(server: &Server, timeouts: &Timeouts<'_>, route: &Route) -> Vec<[S
             None => groups.push((vec![method.to_string()], requirement)),
         }
     }
-    let host = route
-        .host
-        .as_ref()
-        .map_or("*".to_owned(), ToString::to_string);
-    let row = |(methods, requirement): (Vec<String>, &Requirement)| {
-        let issuers = match requirement {
-            Requirement::Public => "no token".into(),
-            _ => issuer_names(route),
-        };
-        let target = format!(
-            "-> {}{}",
-            route.upstream,
-            settings(server, timeouts, route, requirement)
-        );
-        [
-            methods.join(", "),
-            host.clone(),
-            route.pattern.to_string(),
-            requirement.to_string(),
-            issuers,
-            target,
-        ]
-    };
-    groups.into_iter().map(row).collect()
+    groups
 }
 
 /// Returns the issuers by their names in the file. A route accepts all tenants of an entry, or
@@ -199,9 +208,10 @@ fn route_rows(server: &Server, timeouts: &Timeouts<'_>, route: &Route) -> Vec<[S
 fn issuer_names(route: &Route) -> String {
     let mut names: Vec<String> = Vec::new();
     for issuer in &route.issuers {
-        let name = issuer
-            .split_once('/')
-            .map_or(issuer.to_string(), |(name, _)| format!("{name}/*"));
+        let name = match issuer.split_once('/') {
+            Some((entry, _)) => format!("{entry}/*"),
+            None => issuer.to_string(),
+        };
         if names.last() != Some(&name) {
             names.push(name);
         }
@@ -211,101 +221,96 @@ fn issuer_names(route: &Route) -> String {
 
 /// Returns the settings of a route that differ from the defaults, in parentheses; empty if none
 /// does.
-fn settings(
-    server: &Server,
-    timeouts: &Timeouts<'_>,
-    route: &Route,
-    requirement: &Requirement,
-) -> String {
-    let mut said = Vec::new();
-    let strip = route
-        .strip
-        .as_ref()
-        .filter(|_| route.heads.rewrite.is_none());
-    said.extend(strip.map(|prefix| format!("prefix {prefix} removed")));
-    said.extend(
-        route
-            .heads
-            .rewrite
-            .as_ref()
-            .map(|rewrite| format!("rewritten to {}", rewrite.as_str())),
-    );
+fn settings(defaults: &Defaults<'_>, route: &Route, requirement: &Requirement) -> String {
+    let mut settings = Vec::new();
+    add_path(&mut settings, route);
     if *requirement != Requirement::Public {
-        if route.token_from != [Source::Bearer] {
-            let sources: Vec<_> = route.token_from.iter().map(ToString::to_string).collect();
-            said.push(format!("token from {}", sources.join(", ")));
-        }
-        said.extend(
-            route
-                .forward
-                .iter()
-                .map(|claim| format!("{}: {}", claim.header, claim.claim)),
-        );
+        add_token(&mut settings, route);
     }
-    if !route.allow.is_empty() {
-        let allowed: Vec<_> = route.allow.iter().map(Ambiguity::name).collect();
-        said.push(format!("allows {}", allowed.join(", ")));
-    }
-    if route.distinct != Distinct::default() {
-        let names: Vec<_> = route.distinct.names().collect();
-        said.push(format!("distinguishes {}", names.join(", ")));
-    }
-    if route.method_fallthrough.is_some() {
-        said.push("other methods fall through".into());
-    }
-    if route.body_bytes != server.limits.body_bytes {
-        said.extend(
-            route
-                .body_bytes
-                .map(|bytes| format!("body up to {}", show_size(bytes))),
-        );
-    }
-    if route.response_timeout != timeouts.get(&*route.upstream).copied() {
-        said.extend(
-            route
-                .response_timeout
-                .map(|time| format!("response within {}", show_duration(time))),
-        );
-    }
-    if route.heads.idle_body != Some(server.timeouts.idle_body) {
-        said.extend(
-            route
-                .heads
-                .idle_body
-                .map(|time| format!("body idle up to {}", show_duration(time))),
-        );
-    }
-    if route.heads.request_timeout != server.timeouts.request {
-        let limit = route
-            .heads
-            .request_timeout
-            .map_or("without limit".into(), |time| {
-                format!("within {}", show_duration(time))
-            });
-        said.push(format!("request {limit}"));
-    }
-    if !route.heads.request.is_empty() || !route.heads.response.is_empty() {
-        let names = route
-            .heads
-            .request
-            .names()
-            .chain(route.heads.response.names());
-        said.push(format!(
-            "changes {}",
-            names
-                .map(|name| name.to_string())
-                .collect::<Vec<_>>()
-                .join(", ")
-        ));
-    }
-    if route.heads.cors.is_some() {
-        said.push("CORS".into());
-    }
-    if said.is_empty() {
+    add_matching(&mut settings, route);
+    add_limits(&mut settings, defaults, route);
+    add_fields(&mut settings, route);
+    if settings.is_empty() {
         String::new()
     } else {
-        format!(" ({})", said.join("; "))
+        format!(" ({})", settings.join("; "))
     }
+}
+
+fn add_path(settings: &mut Vec<String>, route: &Route) {
+    match (&route.heads.rewrite, &route.strip) {
+        (Some(rewrite), _) => settings.push(format!("rewritten to {}", rewrite.as_str())),
+        (None, Some(prefix)) => settings.push(format!("prefix {prefix} removed")),
+        (None, None) => {}
+    }
+}
+
+fn add_token(settings: &mut Vec<String>, route: &Route) {
+    if route.token_from != [Source::Bearer] {
+        settings.push(format!("token from {}", list(&route.token_from)));
+    }
+    for claim in &route.forward {
+        settings.push(format!("{}: {}", claim.header, claim.claim));
+    }
+}
+
+fn add_matching(settings: &mut Vec<String>, route: &Route) {
+    if !route.allow.is_empty() {
+        settings.push(format!(
+            "allows {}",
+            list(route.allow.iter().map(Ambiguity::name))
+        ));
+    }
+    if route.distinct != Distinct::default() {
+        settings.push(format!("distinguishes {}", list(route.distinct.names())));
+    }
+    if route.method_fallthrough.is_some() {
+        settings.push("other methods fall through".into());
+    }
+}
+
+fn add_limits(settings: &mut Vec<String>, defaults: &Defaults<'_>, route: &Route) {
+    let server = defaults.server;
+    let heads = &route.heads;
+    if let Some(bytes) = route.body_bytes
+        && server.limits.body_bytes != Some(bytes)
+    {
+        settings.push(format!("body up to {}", show_size(bytes)));
+    }
+    let default = defaults.response_timeouts.get(&*route.upstream);
+    if let Some(time) = &route.response_timeout
+        && default != Some(time)
+    {
+        settings.push(format!("response within {}", show_duration(*time)));
+    }
+    if let Some(time) = heads.idle_body
+        && server.timeouts.idle_body != time
+    {
+        settings.push(format!("body idle up to {}", show_duration(time)));
+    }
+    if heads.request_timeout != server.timeouts.request {
+        settings.push(match heads.request_timeout {
+            Some(time) => format!("request within {}", show_duration(time)),
+            None => "request without limit".into(),
+        });
+    }
+}
+
+fn add_fields(settings: &mut Vec<String>, route: &Route) {
+    let heads = &route.heads;
+    if !heads.request.is_empty() || !heads.response.is_empty() {
+        let names = heads.request.names().chain(heads.response.names());
+        settings.push(format!("changes {}", list(names)));
+    }
+    if heads.cors.is_some() {
+        settings.push("CORS".into());
+    }
+}
+
+/// Returns the items as text, separated by commas.
+fn list(items: impl IntoIterator<Item = impl ToString>) -> String {
+    let items: Vec<_> = items.into_iter().map(|item| item.to_string()).collect();
+    items.join(", ")
 }
 
 #[cfg(test)]

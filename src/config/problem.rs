@@ -75,18 +75,21 @@ impl Problem {
     /// Returns `file:line:column: message (hint)` on one line. It does not quote the file, whose
     /// text may hold a secret.
     pub(super) fn line(&self, files: &[SourceFile]) -> String {
-        let hint = self
-            .hint
-            .as_ref()
-            .map_or(String::new(), |hint| format!(" ({hint})"));
-        let source = self
-            .span
-            .and_then(|span| Some((files.get(span.file)?, span)));
-        let Some((file, span)) = source else {
+        let hint = match &self.hint {
+            Some(hint) => format!(" ({hint})"),
+            None => String::new(),
+        };
+        let Some((file, span)) = self.place(files) else {
             return format!("{}{hint}", self.message);
         };
         let (line, column) = file.line_and_column(span.start);
         format!("{}:{line}:{column}: {}{hint}", file.name, self.message)
+    }
+
+    /// Returns the file of the problem, with the position in it.
+    fn place<'a>(&self, files: &'a [SourceFile]) -> Option<(&'a SourceFile, Span)> {
+        let span = self.span?;
+        Some((files.get(span.file)?, span))
     }
 
     fn render(&self, files: &[SourceFile], renderer: &Renderer) -> String {
@@ -102,44 +105,58 @@ impl Problem {
 
     /// Returns the positions as snippets; positions in one file share a snippet.
     fn snippets<'a>(&'a self, files: &'a [SourceFile]) -> Vec<Marked<'a>> {
-        let Some((span, file)) = self
-            .span
-            .and_then(|span| Some((span, files.get(span.file)?)))
-        else {
+        let Some((file, span)) = self.place(files) else {
             return Vec::new();
         };
-        let primary = (AnnotationKind::Primary, span, self.label.as_deref());
-        let related = self.related.as_ref().and_then(|(at, label)| {
-            Some((
-                files.get(at.file)?,
-                (AnnotationKind::Context, *at, Some(label.as_str())),
-            ))
-        });
-        match related {
-            None => vec![snippet(file, &[primary])],
-            Some((_, mark)) if mark.1.file == span.file => vec![snippet(file, &[primary, mark])],
-            Some((other, mark)) => vec![snippet(file, &[primary]), snippet(other, &[mark])],
+        let primary = Mark {
+            kind: AnnotationKind::Primary,
+            span,
+            label: self.label.as_deref(),
+        };
+        let Some((related_span, label)) = &self.related else {
+            return vec![snippet(file, &[primary])];
+        };
+        let related = Mark {
+            kind: AnnotationKind::Context,
+            span: *related_span,
+            label: Some(label.as_str()),
+        };
+        if related.span.file == span.file {
+            return vec![snippet(file, &[primary, related])];
         }
+        let mut snippets = vec![snippet(file, &[primary])];
+        if let Some(other) = files.get(related.span.file) {
+            snippets.push(snippet(other, &[related]));
+        }
+        snippets
     }
 }
 
 type Marked<'a> = Snippet<'a, Annotation<'a>>;
 
+/// A position that a snippet marks.
+struct Mark<'a> {
+    kind: AnnotationKind,
+    span: Span,
+    label: Option<&'a str>,
+}
+
 /// Returns the lines of a file around its marks. It takes no more lines than it needs, because the
 /// renderer scans all that it gets.
-fn snippet<'a>(
-    file: &'a SourceFile,
-    marks: &[(AnnotationKind, Span, Option<&'a str>)],
-) -> Marked<'a> {
-    let starts = || marks.iter().map(|(_, span, _)| span.start);
-    let window = file.window(starts().min().unwrap_or(0), starts().max().unwrap_or(0));
-    let annotation = |(kind, span, label): &(AnnotationKind, Span, Option<&'a str>)| {
-        kind.span(window.span(file.span(*span))).label(*label)
-    };
-    let snippet = Snippet::source(window.text)
+fn snippet<'a>(file: &'a SourceFile, marks: &[Mark<'a>]) -> Marked<'a> {
+    let mut starts: Vec<_> = marks.iter().map(|mark| mark.span.start).collect();
+    starts.sort_unstable();
+    let first = starts.first().copied().unwrap_or_default();
+    let last = starts.last().copied().unwrap_or_default();
+    let window = file.window(first, last);
+    let mut snippet = Snippet::source(window.text)
         .path(&file.name)
         .line_start(window.line);
-    snippet.annotations(marks.iter().map(annotation))
+    for mark in marks {
+        let range = window.span(file.span(mark.span));
+        snippet = snippet.annotation(mark.kind.span(range).label(mark.label));
+    }
+    snippet
 }
 
 /// The problems of a configuration, sorted by file and position. Never empty.
@@ -161,17 +178,15 @@ impl Problems {
     /// if `colour` is set.
     #[must_use]
     pub fn render(&self, colour: bool) -> String {
-        let renderer = if colour {
-            Renderer::styled()
-        } else {
-            Renderer::plain()
+        let renderer = match colour {
+            true => Renderer::styled(),
+            false => Renderer::plain(),
         };
         let renderer = renderer.decor_style(DecorStyle::Ascii);
-        let mut out: Vec<_> = self
-            .list
-            .iter()
-            .map(|problem| problem.render(&self.files, &renderer))
-            .collect();
+        let mut out = Vec::with_capacity(self.list.len() + 1);
+        for problem in &self.list {
+            out.push(problem.render(&self.files, &renderer));
+        }
         let count = match self.list.len() {
             1 => "1 problem".to_owned(),
             many => format!("{many} problems"),

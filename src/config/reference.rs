@@ -39,72 +39,76 @@ methods  = { GET = \"orders.read\", POST = \"orders.write\" }
 #[must_use]
 pub fn reference() -> String {
     let mut out = HEAD.to_owned();
-    TABLES
-        .iter()
-        .copied()
-        .for_each(|table| write_table(&mut out, table));
+    for table in TABLES {
+        write_table(&mut out, table);
+    }
     out
 }
 
 fn write_table(out: &mut String, table: &Table) {
-    let title = if table.path.is_empty() {
-        "The file".to_owned()
-    } else {
-        format!("`{}`", table.header())
+    let title = match table.path {
+        "" => "The file".to_owned(),
+        _ => format!("`{}`", table.header()),
     };
     let _ = write!(out, "\n## {title}\n\n{}\n", table.doc);
     if is_told_elsewhere(table) {
         return;
     }
     out.push_str("\n| Key | Type | If absent | Meaning | Example |\n|---|---|---|---|---|\n");
-    table.keys.iter().for_each(|key| write_key(out, key));
-    for reasons in table.refused.chunk_by(|(_, a), (_, b)| a == b) {
-        let names: Vec<_> = reasons
-            .iter()
-            .map(|(name, _)| format!("`{name}`"))
-            .collect();
-        let why = reasons.first().map_or("", |(_, why)| why);
-        let _ = write!(
-            out,
-            "\nNot allowed here: {}. {}.\n",
-            names.join(", "),
-            sentence(why)
-        );
+    for key in table.keys {
+        write_key(out, key);
     }
+    for refused in table.refused.chunk_by(|(_, a), (_, b)| a == b) {
+        write_refused(out, refused);
+    }
+}
+
+/// Writes keys that are refused for the same reason.
+fn write_refused(out: &mut String, refused: &[(&str, &str)]) {
+    let Some((_, why)) = refused.first() else {
+        return;
+    };
+    let mut names = Vec::new();
+    for (name, _) in refused {
+        names.push(format!("`{name}`"));
+    }
+    let (names, why) = (names.join(", "), sentence(why));
+    let _ = write!(out, "\nNot allowed here: {names}. {why}.\n");
 }
 
 /// Returns whether an earlier table has the same keys, so that they need not be repeated: the
 /// routes of a group have the keys of other routes.
 fn is_told_elsewhere(table: &Table) -> bool {
-    let earlier = TABLES
-        .iter()
-        .copied()
-        .take_while(|other| other.path != table.path);
-    earlier
-        .into_iter()
-        .any(|other| std::ptr::eq(other.keys, table.keys))
+    for earlier in TABLES {
+        if earlier.path == table.path {
+            return false;
+        }
+        if std::ptr::eq(earlier.keys, table.keys) {
+            return true;
+        }
+    }
+    false
 }
 
+/// Returns a reason as a sentence: with a capital letter, and with backticks for quotes.
 fn sentence(text: &str) -> String {
     let mut chars = text.chars();
-    let first = chars
-        .next()
-        .map(|first| first.to_uppercase().to_string())
-        .unwrap_or_default();
-    first + &chars.as_str().replace('"', "`")
+    match chars.next() {
+        Some(first) => first.to_uppercase().to_string() + &chars.as_str().replace('"', "`"),
+        None => String::new(),
+    }
 }
 
 fn write_key(out: &mut String, key: &Key) {
+    let mut kind = key.kind.describe();
+    if let Some(bounds) = key.kind.bounds() {
+        kind = format!("{kind}, {bounds}");
+    }
     let absent = match key.absent {
         Absent::Required => "an error".into(),
         Absent::Default(text) => format!("`{text}`"),
         Absent::Means(words) => words.to_owned(),
     };
-    let bounds = key
-        .kind
-        .bounds()
-        .map_or(String::new(), |bounds| format!(", {bounds}"));
-    let kind = format!("{}{bounds}", key.kind.describe());
     let cells = [
         format!("`{}`", key.name),
         kind,
@@ -112,8 +116,11 @@ fn write_key(out: &mut String, key: &Key) {
         key.doc.to_owned(),
         format!("`{}`", key.example),
     ];
-    let cells = cells.map(|cell| cell.replace('|', "\\|"));
-    let _ = writeln!(out, "| {} |", cells.join(" | "));
+    let _ = writeln!(
+        out,
+        "| {} |",
+        cells.map(|cell| cell.replace('|', "\\|")).join(" | ")
+    );
 }
 
 #[cfg(test)]

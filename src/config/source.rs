@@ -47,10 +47,10 @@ pub(super) struct Window<'a> {
 impl SourceFile {
     pub(super) fn new(name: impl Into<String>, text: impl Into<String>) -> Self {
         let text = text.into();
-        let lines = [0]
-            .into_iter()
-            .chain(text.match_indices('\n').map(|(at, _)| at + 1))
-            .collect();
+        let mut lines = vec![0];
+        for (at, _) in text.match_indices('\n') {
+            lines.push(at + 1);
+        }
         Self {
             name: name.into(),
             text,
@@ -89,13 +89,9 @@ impl SourceFile {
     /// Returns the lines from that of one byte to that of another.
     pub(super) fn window(&self, from: usize, to: usize) -> Window<'_> {
         let (first, last) = (self.line(from.min(to)), self.line(from.max(to)));
-        let start = self.line_start(first);
-        let text = self
-            .text
-            .get(start..self.line_start(last + 1))
-            .unwrap_or_default();
+        let (start, end) = (self.line_start(first), self.line_start(last + 1));
         Window {
-            text,
+            text: self.text.get(start..end).unwrap_or_default(),
             line: first + 1,
             start,
         }
@@ -103,11 +99,11 @@ impl SourceFile {
 
     /// Returns the nearest byte at or before `at` where a character begins.
     fn boundary(&self, at: usize) -> usize {
-        let at = at.min(self.text.len());
-        (0..=at)
-            .rev()
-            .find(|at| self.text.is_char_boundary(*at))
-            .unwrap_or(0)
+        let mut at = at.min(self.text.len());
+        while !self.text.is_char_boundary(at) {
+            at -= 1;
+        }
+        at
     }
 }
 

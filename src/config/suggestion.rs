@@ -8,51 +8,58 @@ use super::schema;
 pub(super) fn unknown_key(table: &schema::Table, subject: &str, entry: &KeyValue) -> Problem {
     let name = entry.key.as_str();
     if let Some((_, why)) = table.refused.iter().find(|(refused, _)| *refused == name) {
-        return Problem::at(
-            entry.key_span,
-            format!("{subject}: \"{name}\" is not allowed here: {why}"),
-        );
+        let message = format!("{subject}: \"{name}\" is not allowed here: {why}");
+        return Problem::at(entry.key_span, message);
     }
-    if let Some(key) = table
-        .keys
-        .iter()
-        .find(|key| key.other_names.contains(&name))
-    {
-        return Problem::at(
-            entry.key_span,
-            format!(
+    for key in table.keys {
+        if key.other_names.contains(&name) {
+            let message = format!(
                 "{subject}: unknown key \"{name}\"; it is called \"{}\"",
                 key.name
-            ),
-        );
+            );
+            return Problem::at(entry.key_span, message);
+        }
     }
-    let meant = did_you_mean(name, table.keys.iter().map(|key| key.name));
-    let problem = Problem::at(
-        entry.key_span,
-        format!("{subject}: unknown key \"{name}\"{meant}"),
-    );
-    let elsewhere = schema::TABLES
-        .iter()
-        .copied()
-        .filter(|other| other.key(name).is_some());
-    let elsewhere: Vec<_> = elsewhere.map(schema::Table::header).collect();
+    let meant = did_you_mean(name, table.names());
+    let message = format!("{subject}: unknown key \"{name}\"{meant}");
+    let problem = Problem::at(entry.key_span, message);
+    let elsewhere = tables_with(name);
     if meant.is_empty() && !elsewhere.is_empty() {
         return problem.hint(format!("\"{name}\" is a key of {}", elsewhere.join(", ")));
     }
     problem
 }
 
+/// Returns the headers of the tables that have a key.
+fn tables_with(key: &str) -> Vec<String> {
+    let mut headers = Vec::new();
+    for table in schema::TABLES {
+        if table.key(key).is_some() {
+            headers.push(table.header());
+        }
+    }
+    headers
+}
+
 /// Returns `; did you mean "…"?`, or an empty string if no known word is similar.
 pub(super) fn did_you_mean<'b>(word: &str, known: impl Iterator<Item = &'b str>) -> String {
-    nearest(word, known).map_or(String::new(), |name| format!("; did you mean \"{name}\"?"))
+    match nearest(word, known) {
+        Some(name) => format!("; did you mean \"{name}\"?"),
+        None => String::new(),
+    }
 }
 
 /// Returns the most similar of the known words, if one is similar enough.
 pub(super) fn nearest<'b>(word: &str, known: impl Iterator<Item = &'b str>) -> Option<&'b str> {
-    let near = known.map(|name| (strsim::damerau_levenshtein(word, name), name));
-    let near = near.filter(|(distance, name)| is_near(*distance, word, name));
-    near.min_by_key(|(distance, _)| *distance)
-        .map(|(_, name)| name)
+    let mut nearest: Option<(usize, &str)> = None;
+    for name in known {
+        let distance = strsim::damerau_levenshtein(word, name);
+        let is_nearer = nearest.is_none_or(|(least, _)| distance < least);
+        if is_nearer && is_near(distance, word, name) {
+            nearest = Some((distance, name));
+        }
+    }
+    nearest.map(|(_, name)| name)
 }
 
 /// Returns whether two words are similar: at most one edit for every three letters, or one is the

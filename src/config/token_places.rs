@@ -28,28 +28,25 @@ impl<'c> TokenPlaces<'c> {
         for route in routes.iter().filter(|route| asks_for_token(route)) {
             for source in elsewhere(route) {
                 if known.insert((&*route.upstream, source)) {
-                    places
-                        .entry(&route.upstream)
-                        .or_default()
-                        .push(source.clone());
+                    let places = places.entry(&route.upstream).or_default();
+                    places.push(source.clone());
                 }
             }
         }
-        Self {
-            by_upstream: places
-                .into_iter()
-                .map(|(upstream, places)| (upstream, places.into()))
-                .collect(),
+        let mut by_upstream: HashMap<&str, Arc<[Source]>> = HashMap::with_capacity(places.len());
+        for (upstream, places) in places {
+            by_upstream.insert(upstream, places.into());
         }
+        Self { by_upstream }
     }
 
     /// Returns the places of an upstream, by its name.
     #[must_use]
     pub fn at(&self, upstream: &str) -> &[Source] {
-        self.by_upstream
-            .get(upstream)
-            .map(|places| &**places)
-            .unwrap_or_default()
+        match self.by_upstream.get(upstream) {
+            Some(places) => places,
+            None => &[],
+        }
     }
 
     /// Returns the places of a route's upstream, its own among them. Returns `None` for a route

@@ -60,33 +60,26 @@ pub(super) fn size(text: &str) -> Result<u64, UnitError> {
 fn measure(text: &str, measure: Measure) -> Result<u64, UnitError> {
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let (number, unit) = text.split_at(digits);
+    let unit = unit.strip_prefix(' ').unwrap_or(unit);
     if number.is_empty() {
         return Err(UnitError::Number(measure, text.into()));
     }
-    let value: u64 = number
-        .parse()
-        .map_err(|_| UnitError::TooLarge(text.into()))?;
-    let unit = unit.strip_prefix(' ').unwrap_or(unit);
+    let Ok(value) = number.parse::<u64>() else {
+        return Err(UnitError::TooLarge(text.into()));
+    };
+    if unit.is_empty() && value > 0 {
+        return Err(UnitError::Missing(measure, number.into()));
+    }
     if unit.is_empty() {
-        return if value == 0 {
-            Ok(0)
-        } else {
-            Err(UnitError::Missing(measure, number.into()))
-        };
+        return Ok(0);
     }
     if unit.starts_with(['.', ',', '_']) {
         return Err(UnitError::Number(measure, text.into()));
     }
-    let Some((_, factor)) = measure.units().iter().find(|(name, _)| *name == unit) else {
-        return Err(UnitError::Unknown(
-            measure,
-            unit.into(),
-            measure.meant(unit),
-        ));
-    };
-    value
-        .checked_mul(*factor)
-        .ok_or_else(|| UnitError::TooLarge(text.into()))
+    match value.checked_mul(measure.factor(unit)?) {
+        Some(value) => Ok(value),
+        None => Err(UnitError::TooLarge(text.into())),
+    }
 }
 
 impl Measure {
@@ -94,6 +87,14 @@ impl Measure {
         match self {
             Self::Duration => &TIMES,
             Self::Size => &SIZES,
+        }
+    }
+
+    /// Returns the value of a unit, in milliseconds or bytes.
+    fn factor(self, unit: &str) -> Result<u64, UnitError> {
+        match self.units().iter().find(|(name, _)| *name == unit) {
+            Some((_, factor)) => Ok(*factor),
+            None => Err(UnitError::Unknown(self, unit.into(), self.meant(unit))),
         }
     }
 
@@ -138,21 +139,21 @@ impl Measure {
 /// Formats a duration as a file would write it: in the largest unit that divides it.
 pub(super) fn show_duration(duration: Duration) -> String {
     let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-    match TIMES
-        .iter()
-        .find(|(_, factor)| millis > 0 && millis.is_multiple_of(*factor))
-    {
+    match largest_divisor(millis, &TIMES) {
         Some((unit, factor)) => format!("{}{unit}", millis / factor),
         None => format!("{millis}s"),
     }
 }
 
+/// Returns the largest unit of which a value is a multiple; `None` for zero.
+fn largest_divisor(value: u64, units: &[(&'static str, u64)]) -> Option<(&'static str, u64)> {
+    let mut units = units.iter().copied();
+    units.find(|(_, factor)| value > 0 && value.is_multiple_of(*factor))
+}
+
 /// Formats a size as a file would write it: in the largest unit that divides it.
 pub(super) fn show_size(bytes: u64) -> String {
-    match SIZES
-        .iter()
-        .find(|(_, factor)| bytes > 0 && bytes.is_multiple_of(*factor))
-    {
+    match largest_divisor(bytes, &SIZES) {
         Some((unit, factor)) => format!("{} {unit}", bytes / factor),
         None => format!("{bytes} B"),
     }

@@ -2,7 +2,6 @@
 //! another host, through another path that reaches the same upstream path, or through a spelling
 //! that the rule *Tolerant reading* does not cover.
 
-use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 
 use http::{HeaderMap, HeaderValue, Method, Uri, Version, header};
@@ -92,10 +91,10 @@ struct Trial<'c> {
 
 impl<'c> Detours<'c> {
     fn new(routes: &'c [Route], upstreams: &'c [Settings]) -> Self {
-        let (places, shared) = places(upstreams);
+        let Places { by_name, shared } = places(upstreams);
         let mut detours = Self {
             routes,
-            places,
+            places: by_name,
             hosts: HashMap::new(),
             entrances: HashMap::new(),
             shared,
@@ -104,11 +103,8 @@ impl<'c> Detours<'c> {
             let Some(place) = detours.place(route) else {
                 continue;
             };
-            detours
-                .hosts
-                .entry(place)
-                .or_default()
-                .insert(route.host.as_ref());
+            let hosts = detours.hosts.entry(place).or_default();
+            hosts.insert(route.host.as_ref());
             let entrances = detours.entrances.entry(place).or_default();
             let own = Entrance::of(route);
             if !entrances.contains(&own) {
@@ -121,22 +117,19 @@ impl<'c> Detours<'c> {
     /// Returns whether a detour is possible at all. There is none in a file with one host whose
     /// paths are forwarded unchanged.
     fn may_exist(&self) -> bool {
-        self.shared
-            || self.hosts.values().any(|hosts| hosts.len() > 1)
-            || self
-                .entrances
-                .values()
-                .any(|entrances| *entrances != [Entrance::AsItCame])
-            || self
-                .routes
-                .iter()
-                .any(|route| route.method_fallthrough.is_some())
+        let has_hosts = self.hosts.values().any(|hosts| hosts.len() > 1);
+        let mut entrances = self.entrances.values();
+        let changes_paths = entrances.any(|entrances| *entrances != [Entrance::AsItCame]);
+        let mut routes = self.routes.iter();
+        let falls_through = routes.any(|route| route.method_fallthrough.is_some());
+        self.shared || has_hosts || changes_paths || falls_through
     }
 
     fn place(&self, route: &Route) -> Option<usize> {
         self.places.get(&*route.upstream).copied()
     }
 
+    /// Returns the requests that may bypass a rule.
     fn trials(&self, rule: &Rule<RouteMethod>) -> Vec<Trial<'c>> {
         let Some(route) = self.routes.get(rule.value.route) else {
             return Vec::new();
@@ -145,7 +138,23 @@ impl<'c> Detours<'c> {
             return Vec::new();
         };
         let path = sample(&route.pattern);
-        let arrives_as = arrival(route, &path);
+        let mut trials = self.other_ways(route, place, &path);
+        if self.shared || route.method_fallthrough.is_some() {
+            for path in spellings(route, &path) {
+                trials.push(Trial {
+                    host: route.host.as_ref(),
+                    path,
+                    arrives_as: None,
+                });
+            }
+        }
+        trials
+    }
+
+    /// Returns the requests by which a route's upstream path is reached through other hosts and
+    /// entrances.
+    fn other_ways(&self, route: &Route, place: usize, path: &str) -> Vec<Trial<'c>> {
+        let arrives_as = arrival(route, path);
         let mut trials = Vec::new();
         for host in self.hosts.get(&place).into_iter().flatten() {
             for entrance in self.entrances.get(&place).into_iter().flatten() {
@@ -160,14 +169,6 @@ impl<'c> Detours<'c> {
                     });
                 }
             }
-        }
-        if self.shared || route.method_fallthrough.is_some() {
-            let spellings = spellings(route, &path);
-            trials.extend(spellings.map(|path| Trial {
-                host: route.host.as_ref(),
-                path,
-                arrives_as: None,
-            }));
         }
         trials
     }
@@ -228,8 +229,9 @@ impl Trial<'_> {
     }
 
     fn message(&self, routes: &[Route], rule: &Rule<RouteMethod>, wider: usize) -> String {
-        let label = |index: usize| routes.get(index).map(label).unwrap_or_default();
-        let (own, other, path) = (label(rule.value.route), label(wider), &self.path);
+        let own = routes.get(rule.value.route).map(label).unwrap_or_default();
+        let other = routes.get(wider).map(label).unwrap_or_default();
+        let path = &self.path;
         let what = match self.arrives_as {
             Some(_) => format!("\"{path}\" reaches the same path of the same application"),
             None => format!("an application may read \"{path}\" as the same path"),
@@ -241,56 +243,72 @@ impl Trial<'_> {
     }
 }
 
-/// Returns a number for the address of each upstream, by name, and whether two upstreams share an
-/// address.
-pub(super) fn places(upstreams: &[Settings]) -> (HashMap<&str, usize>, bool) {
-    let mut addresses: HashMap<String, usize> = HashMap::new();
-    let mut places = HashMap::new();
-    let mut shared = false;
-    for (index, upstream) in upstreams.iter().enumerate() {
-        let own: Vec<_> = upstream
-            .endpoints
-            .iter()
-            .map(|endpoint| endpoint.url.authority())
-            .collect();
-        let known = own
-            .iter()
-            .find_map(|address| addresses.get(address).copied());
-        shared |= known.is_some();
-        let place = known.unwrap_or(index);
-        addresses.extend(own.into_iter().map(|address| (address, place)));
-        places.insert(&*upstream.name, place);
-    }
-    (places, shared)
+/// The addresses of upstreams.
+pub(super) struct Places<'c> {
+    /// A number for the address of each upstream, by name.
+    pub(super) by_name: HashMap<&'c str, usize>,
+    /// Set if two upstreams share an address.
+    pub(super) shared: bool,
 }
 
+/// Numbers the addresses of upstreams.
+pub(super) fn places(upstreams: &[Settings]) -> Places<'_> {
+    let mut addresses: HashMap<String, usize> = HashMap::new();
+    let mut places = Places {
+        by_name: HashMap::with_capacity(upstreams.len()),
+        shared: false,
+    };
+    for (index, upstream) in upstreams.iter().enumerate() {
+        let endpoints = upstream.endpoints.iter();
+        let own: Vec<_> = endpoints.map(|one| one.url.authority()).collect();
+        let known = own.iter().find_map(|address| addresses.get(address));
+        let place = known.copied().unwrap_or(index);
+        places.shared |= known.is_some();
+        places.by_name.insert(&*upstream.name, place);
+        for address in own {
+            addresses.insert(address, place);
+        }
+    }
+    places
+}
+
+/// Returns the host and path of a route, for messages.
 pub(super) fn label(route: &Route) -> String {
-    let host = route
-        .host
-        .as_ref()
-        .map(ToString::to_string)
-        .unwrap_or_default();
-    format!("{host}{}", route.pattern)
+    match &route.host {
+        Some(host) => format!("{host}{}", route.pattern),
+        None => route.pattern.to_string(),
+    }
 }
 
 /// Returns a path that matches a pattern.
 fn sample(pattern: &Pattern) -> String {
-    let open = matches!(pattern.tail(), Some(Tail::Rest(_))).then_some(ANY_SEGMENT.into());
-    let segments = pattern.segments().iter().map(|segment| match segment {
-        Segment::Literal(text) => utf8_percent_encode(text, IN_SEGMENT).into(),
-        Segment::Param(_) => Cow::Borrowed(ANY_SEGMENT),
-    });
-    joined(segments.chain(open))
+    let mut path = String::new();
+    for segment in pattern.segments() {
+        match segment {
+            Segment::Literal(text) => push(&mut path, &encoded(text)),
+            Segment::Param(_) => push(&mut path, ANY_SEGMENT),
+        }
+    }
+    if let Some(Tail::Rest(_)) = pattern.tail() {
+        push(&mut path, ANY_SEGMENT);
+    }
+    or_root(path)
 }
 
-fn joined<'s>(segments: impl Iterator<Item = Cow<'s, str>>) -> String {
-    let path: String = segments
-        .flat_map(|segment| [Cow::Borrowed("/"), segment])
-        .collect();
-    if path.is_empty() {
-        "/".to_owned()
-    } else {
-        path
+/// Returns a literal segment in its percent-encoded form.
+fn encoded(text: &str) -> String {
+    utf8_percent_encode(text, IN_SEGMENT).to_string()
+}
+
+fn push(path: &mut String, segment: &str) {
+    path.push('/');
+    path.push_str(segment);
+}
+
+fn or_root(path: String) -> String {
+    match path.as_str() {
+        "" => "/".to_owned(),
+        _ => path,
     }
 }
 
@@ -300,11 +318,7 @@ fn arrival(route: &Route, path: &str) -> String {
         (Some(rewrite), _) => rewrite.apply(path),
         (None, Some(prefix)) => {
             let rest = path.strip_prefix(&**prefix).unwrap_or(path);
-            if rest.is_empty() {
-                "/".to_owned()
-            } else {
-                rest.to_owned()
-            }
+            or_root(rest.to_owned())
         }
         (None, None) => path.to_owned(),
     }
@@ -314,43 +328,62 @@ fn arrival(route: &Route, path: &str) -> String {
 fn unwritten(pattern: &Pattern, template: &str, path: &str) -> Option<String> {
     let template = Pattern::parse(template).ok()?;
     let segments: Vec<_> = path.strip_prefix('/')?.split('/').collect();
-    let mut filled: HashMap<&str, &str> = HashMap::new();
-    for (index, part) in template.segments().iter().enumerate() {
-        match part {
-            Segment::Literal(text) => {
-                let literal = utf8_percent_encode(text, IN_SEGMENT).to_string();
-                if segments.get(index).copied()? != literal {
-                    return None;
-                }
-            }
-            Segment::Param(name) => {
-                filled.insert(name, segments.get(index).copied()?);
-            }
-        }
-    }
+    let filled = parameters(&template, &segments)?;
     let rest = segments
         .get(template.segments().len()..)
         .unwrap_or_default();
     if template.tail().is_none() && !rest.is_empty() {
         return None;
     }
-    let front = pattern.segments().iter().map(|segment| match segment {
-        Segment::Literal(text) => utf8_percent_encode(text, IN_SEGMENT).into(),
-        Segment::Param(name) => Cow::Borrowed(filled.get(&**name).copied().unwrap_or(ANY_SEGMENT)),
-    });
-    Some(joined(
-        front.chain(rest.iter().map(|segment| Cow::Borrowed(*segment))),
-    ))
+    let mut path = String::new();
+    for segment in pattern.segments() {
+        match segment {
+            Segment::Literal(text) => push(&mut path, &encoded(text)),
+            Segment::Param(name) => {
+                let value = filled.get(&**name).copied();
+                push(&mut path, value.unwrap_or(ANY_SEGMENT));
+            }
+        }
+    }
+    for segment in rest {
+        push(&mut path, segment);
+    }
+    Some(or_root(path))
+}
+
+/// Returns the parameters of a template in the segments of a path; `None` if the path does not
+/// begin with the template.
+fn parameters<'p>(
+    template: &'p Pattern,
+    segments: &[&'p str],
+) -> Option<HashMap<&'p str, &'p str>> {
+    let mut filled = HashMap::new();
+    for (index, part) in template.segments().iter().enumerate() {
+        let segment = segments.get(index).copied()?;
+        match part {
+            Segment::Literal(text) if encoded(text) != segment => return None,
+            Segment::Literal(_) => {}
+            Segment::Param(name) => {
+                filled.insert(&**name, segment);
+            }
+        }
+    }
+    Some(filled)
 }
 
 /// Returns other spellings of a path that an application may treat as the same path, without those
 /// that the route's `distinct` names.
-fn spellings(route: &Route, path: &str) -> impl Iterator<Item = String> {
+fn spellings(route: &Route, path: &str) -> Vec<String> {
+    let mut spellings = Vec::new();
     let upper = path.to_ascii_uppercase();
-    let exact = route.pattern.tail().is_none() && !path.ends_with('/');
-    let upper = (!route.distinct.case && upper != path).then_some(upper);
-    let slashed = (!route.distinct.slash && exact).then(|| format!("{path}/"));
-    upper.into_iter().chain(slashed)
+    if !route.distinct.case && upper != path {
+        spellings.push(upper);
+    }
+    let is_exact = route.pattern.tail().is_none() && !path.ends_with('/');
+    if !route.distinct.slash && is_exact {
+        spellings.push(format!("{path}/"));
+    }
+    spellings
 }
 
 fn find<'t>(

@@ -59,14 +59,16 @@ fn note(reader: &Reader<'_>, name: &str, message: String) {
 
 /// Returns the address families that the networks cover completely, possibly in several parts
 /// (`0.0.0.0/1` and `128.0.0.0/1`).
-fn whole_families(networks: &[IpNet]) -> impl Iterator<Item = &'static str> {
-    let whole = IpNet::aggregate(&networks.to_vec())
-        .into_iter()
-        .filter(|network| network.prefix_len() == 0);
-    whole.map(|network| match network.addr() {
-        IpAddr::V4(_) => "IPv4",
-        IpAddr::V6(_) => "IPv6",
-    })
+fn whole_families(networks: &[IpNet]) -> Vec<&'static str> {
+    let mut families = Vec::new();
+    for network in IpNet::aggregate(&networks.to_vec()) {
+        match network.addr() {
+            _ if network.prefix_len() != 0 => {}
+            IpAddr::V4(_) => families.push("IPv4"),
+            IpAddr::V6(_) => families.push("IPv6"),
+        }
+    }
+    families
 }
 
 #[cfg(test)]
@@ -77,7 +79,7 @@ mod tests {
     fn a_family_is_whole_in_one_part_or_in_several() {
         let families = |texts: &[&str]| {
             let networks: Vec<IpNet> = texts.iter().map(|text| text.parse().unwrap()).collect();
-            whole_families(&networks).collect::<Vec<_>>()
+            whole_families(&networks)
         };
         assert_eq!(families(&["0.0.0.0/0"]), ["IPv4"]);
         assert_eq!(families(&["10.0.0.0/8", "192.0.2.1/0"]), ["IPv4"]);

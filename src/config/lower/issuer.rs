@@ -94,7 +94,8 @@ impl ClaimedNames {
             Entry::Occupied(entry) => {
                 let owner = entry.get();
                 let message = format!(
-                    "\"{}\" is already the issuer of \"{}\": \"iss\" identifies the issuer of a token",
+                    "\"{}\" is already the issuer of \"{}\": \"iss\" identifies the issuer of a \
+                     token",
                     iss.text, owner.name
                 );
                 reader.problem_with_related(iss.span, message, owner.span, "first defined here");

@@ -85,10 +85,10 @@ fn keep_file(reader: &mut Reader<'_>) -> Option<PathBuf> {
 }
 
 fn check_refresh(reader: &Reader<'_>, refresh: Duration, min: Duration, max: Duration) {
-    let written = ["refresh", "refresh_min", "refresh_max"]
-        .into_iter()
-        .find(|name| reader.has(name));
-    let Some(written) = written else { return };
+    let mut names = ["refresh", "refresh_min", "refresh_max"].into_iter();
+    let Some(written) = names.find(|name| reader.has(name)) else {
+        return;
+    };
     let span = reader.value_place(written);
     if min > max {
         reader.problem(span, "\"refresh_min\" is more than \"refresh_max\"");

@@ -7,28 +7,23 @@ use crate::route::HostPattern;
 /// Returns the URL of a table: https without a query, or http on this machine.
 pub(super) fn public_url(reader: &mut Reader<'_>) -> Option<Url> {
     let text = reader.text("public_url")?;
-    let refuse = |why: &str| {
-        reader.problem(
-            text.span,
-            format!("\"public_url\" is \"{}\": {why}", text.text),
-        );
-    };
-    let url = match Url::parse(&text.text) {
-        Ok(url) => url,
-        Err(error) => {
-            refuse(&error.to_string());
-            return None;
-        }
-    };
+    let subject = format_args!("\"public_url\" is \"{}\"", text.text);
+    let url = reader.accept(text.span, subject, Url::parse(&text.text))?;
+    reader.accept(text.span, subject, check(&url))?;
+    Some(url)
+}
+
+/// Returns an error for a URL that clients cannot trust or that a header cannot quote.
+fn check(url: &Url) -> Result<(), &'static str> {
     if !url.is_tls() && !url.is_loopback() {
-        refuse("clients trust the metadata at this URL, so it must be https (RFC 9728 section 3)");
-        return None;
+        return Err(
+            "clients trust the metadata at this URL, so it must be https (RFC 9728 section 3)",
+        );
     }
     if url.path_and_query().contains(['?', '"', '\\']) {
-        refuse("it has a query, or a character that cannot be quoted");
-        return None;
+        return Err("it has a query, or a character that cannot be quoted");
     }
-    Some(url)
+    Ok(())
 }
 
 /// Returns the URL of the paths below a prefix.

@@ -24,11 +24,9 @@ pub(super) fn note(context: &Context, routes: &[Route], upstreams: &[Settings]) 
         protected.entry(&route.upstream).or_default().push(route);
     }
     for upstream in upstreams {
-        let routes = protected
-            .get(&*upstream.name)
-            .map(|routes| &**routes)
-            .unwrap_or_default();
-        note_removed(context, routes, places.at(&upstream.name));
+        if let Some(routes) = protected.get(&*upstream.name) {
+            note_removed(context, routes, places.at(&upstream.name));
+        }
     }
     for group in at_one_address(upstreams) {
         note_forwarded(context, &group, &protected, &places);
@@ -68,33 +66,32 @@ fn note_forwarded(
     places: &TokenPlaces<'_>,
 ) {
     let mut noted: Vec<&Source> = Vec::new();
-    for (owner, place) in group.iter().flat_map(|owner| {
-        places
-            .at(&owner.name)
-            .iter()
-            .map(move |place| (owner, place))
-    }) {
-        if noted.len() == MOST_PLACES {
-            return;
+    for owner in group {
+        for place in places.at(&owner.name) {
+            if noted.len() == MOST_PLACES {
+                return;
+            }
+            if covers(noted.iter().copied(), place) {
+                continue;
+            }
+            noted.push(place);
+            let mut forwarding = Vec::new();
+            for upstream in group {
+                let name = &*upstream.name;
+                if protected.contains_key(name) && !covers(places.at(name), place) {
+                    forwarding.push(name);
+                }
+            }
+            if let [first, others @ ..] = forwarding.as_slice() {
+                let message = format!(
+                    "\"{place}\", from which routes to upstream \"{}\" take tokens, reaches the \
+                     same address unverified on routes to \"{first}\"{}",
+                    owner.name,
+                    and_others(others.len()),
+                );
+                context.note(Problem::without_span(message));
+            }
         }
-        if covers(noted.iter().copied(), place) {
-            continue;
-        }
-        noted.push(place);
-        let mut forwarding = group.iter().filter(|upstream| {
-            protected.contains_key(&*upstream.name) && !covers(places.at(&upstream.name), place)
-        });
-        let Some(first) = forwarding.next() else {
-            continue;
-        };
-        let message = format!(
-            "\"{place}\", from which routes to upstream \"{}\" take tokens, reaches the same \
-             address unverified on routes to \"{}\"{}",
-            owner.name,
-            first.name,
-            and_others(forwarding.count()),
-        );
-        context.note(Problem::without_span(message));
     }
 }
 
@@ -113,16 +110,16 @@ fn and_others(count: usize) -> String {
 
 /// Returns the upstreams that share an address, in groups of two or more.
 fn at_one_address(upstreams: &[Settings]) -> Vec<Vec<&Settings>> {
-    let (places, shared) = detours::places(upstreams);
-    if !shared {
+    let places = detours::places(upstreams);
+    if !places.shared {
         return Vec::new();
     }
     let mut groups: Vec<Vec<&Settings>> = vec![Vec::new(); upstreams.len()];
     for upstream in upstreams {
-        if let Some(group) = places
-            .get(&*upstream.name)
-            .and_then(|place| groups.get_mut(*place))
-        {
+        let Some(place) = places.by_name.get(&*upstream.name) else {
+            continue;
+        };
+        if let Some(group) = groups.get_mut(*place) {
             group.push(upstream);
         }
     }
