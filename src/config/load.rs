@@ -55,17 +55,17 @@ struct Visited {
 
 /// The result of comparing the files before and after reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stillness {
+pub(super) enum Consistency {
     /// The files are unchanged since they were read.
-    Still,
+    Unchanged,
     /// All contents are of one generation, but a symbolic link leads to another one now.
-    Moved,
+    LinkMoved,
     /// A file was changed, so that the contents may be of two generations.
-    Changed,
+    FileChanged,
 }
 
 /// The parts of a context that remain after the lowering.
-pub(super) struct Account {
+pub(super) struct Record {
     pub(super) files: Vec<ReadFile>,
     pub(super) hash: Box<str>,
     pub(super) notes: Vec<String>,
@@ -199,14 +199,14 @@ impl Context {
 
     /// Compares the files with their state when they were read. A single file is always of one
     /// generation, because it is read from one descriptor.
-    pub(super) fn stillness(&self) -> Stillness {
+    pub(super) fn consistency(&self) -> Consistency {
         let files = self.files.borrow();
         if files.visited.len() > 1 && files.visited.iter().any(Visited::has_changed) {
-            return Stillness::Changed;
+            return Consistency::FileChanged;
         }
         match self.links.borrow().have_moved() {
-            true => Stillness::Moved,
-            false => Stillness::Still,
+            true => Consistency::LinkMoved,
+            false => Consistency::Unchanged,
         }
     }
 
@@ -251,12 +251,12 @@ impl Context {
         self.into_problems()
     }
 
-    pub(super) fn into_account(self) -> Account {
+    pub(super) fn into_record(self) -> Record {
         let files = self.files.into_inner();
         let mut notes = self.notes.into_inner();
         notes.sort_by_key(Problem::span);
         notes.dedup();
-        Account {
+        Record {
             notes: notes.iter().map(|note| note.line(&files.sources)).collect(),
             hash: hexadecimal(digest::digest(&digest::SHA256, &files.contents).as_ref()),
             files: files.visited.into_iter().map(Visited::into_read).collect(),
@@ -515,7 +515,7 @@ mod tests {
         let context = Context::new();
         let text = |name: &str| context.read(&root.join(name)).unwrap();
         assert_eq!(text("gateway.toml"), "a = 1");
-        assert_eq!(context.stillness(), Stillness::Still);
+        assert_eq!(context.consistency(), Consistency::Unchanged);
         publish(
             root,
             "..2",
@@ -529,11 +529,11 @@ mod tests {
             (text("gateway.toml").as_str(), text("routes.toml").as_str()),
             ("a = 1", "b = 1")
         );
-        assert_eq!(context.stillness(), Stillness::Moved);
+        assert_eq!(context.consistency(), Consistency::LinkMoved);
         // The kubelet removes the generation that is no longer in use.
         fs::remove_dir_all(root.join("..1")).unwrap();
         assert!(context.read(&root.join("old.toml")).is_err());
-        assert_eq!(context.stillness(), Stillness::Changed);
+        assert_eq!(context.consistency(), Consistency::FileChanged);
     }
 
     #[test]
@@ -552,31 +552,31 @@ mod tests {
         let alone = reading();
         fs::write(&one, "a = 22").unwrap();
         assert_eq!(
-            alone.stillness(),
-            Stillness::Still,
+            alone.consistency(),
+            Consistency::Unchanged,
             "one file is a generation by itself"
         );
         let two = reading();
         two.read(&other).unwrap();
-        assert_eq!(two.stillness(), Stillness::Still);
+        assert_eq!(two.consistency(), Consistency::Unchanged);
         fs::write(&one, "a = 333").unwrap();
-        assert_eq!(two.stillness(), Stillness::Changed);
+        assert_eq!(two.consistency(), Consistency::FileChanged);
         let listed = reading();
         assert!(listed.names(&pattern).unwrap().is_empty());
-        assert_eq!(listed.stillness(), Stillness::Still);
+        assert_eq!(listed.consistency(), Consistency::Unchanged);
         fs::write(folder.path().join("new.toml"), "").unwrap();
-        assert_eq!(listed.stillness(), Stillness::Changed);
+        assert_eq!(listed.consistency(), Consistency::FileChanged);
         let missing = reading();
         assert!(missing.read(&folder.path().join("missing")).is_err());
         fs::write(folder.path().join("missing"), "").unwrap();
-        assert_eq!(missing.stillness(), Stillness::Changed);
+        assert_eq!(missing.consistency(), Consistency::FileChanged);
     }
 
     #[test]
     fn the_hash_of_one_file_is_its_sha256() {
         let context = Context::new();
         context.add_source("a", "abc");
-        let hash = context.into_account().hash;
+        let hash = context.into_record().hash;
         assert_eq!(
             &*hash,
             "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"

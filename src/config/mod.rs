@@ -42,7 +42,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use load::Stillness;
+use load::Consistency;
 
 use crate::issuer;
 use crate::net::{Acceptor, Address, TrustedProxies, Url};
@@ -102,12 +102,14 @@ impl Config {
             let context = load::Context::new().with_stand_ins(overrides.stand_ins);
             let lowered = read_and_lower(&context, path, overrides);
             left -= 1;
-            match (context.stillness(), left) {
+            match (context.consistency(), left) {
                 // All contents are of one generation, at worst the one before the current: the next
                 // look at the files notices that the link was swapped.
-                (Stillness::Still, _) | (Stillness::Moved, 0) => return Self::of(context, lowered),
-                (Stillness::Changed, 0) => return Err(context.into_unsettled(MAX_READINGS)),
-                (Stillness::Moved | Stillness::Changed, _) => {}
+                (Consistency::Unchanged, _) | (Consistency::LinkMoved, 0) => {
+                    return Self::of(context, lowered);
+                }
+                (Consistency::FileChanged, 0) => return Err(context.into_unsettled(MAX_READINGS)),
+                (Consistency::LinkMoved | Consistency::FileChanged, _) => {}
             }
         }
     }
@@ -129,7 +131,7 @@ impl Config {
         let Some(lowered) = lowered.filter(|_| !context.has_problems()) else {
             return Err(context.into_problems());
         };
-        let account = context.into_account();
+        let record = context.into_record();
         Ok(Self {
             server: lowered.server,
             issuers: lowered.issuers,
@@ -140,9 +142,9 @@ impl Config {
             errors: lowered.errors,
             log: lowered.log,
             dev: lowered.dev,
-            files: account.files,
-            hash: account.hash,
-            notes: account.notes,
+            files: record.files,
+            hash: record.hash,
+            notes: record.notes,
         })
     }
 }

@@ -104,7 +104,7 @@ impl Problem {
     }
 
     /// Returns the positions as snippets; positions in one file share a snippet.
-    fn snippets<'a>(&'a self, files: &'a [SourceFile]) -> Vec<Marked<'a>> {
+    fn snippets<'a>(&'a self, files: &'a [SourceFile]) -> Vec<AnnotatedSnippet<'a>> {
         let Some((file, span)) = self.place(files) else {
             return Vec::new();
         };
@@ -132,7 +132,7 @@ impl Problem {
     }
 }
 
-type Marked<'a> = Snippet<'a, Annotation<'a>>;
+type AnnotatedSnippet<'a> = Snippet<'a, Annotation<'a>>;
 
 /// A position that a snippet marks.
 struct Mark<'a> {
@@ -143,7 +143,7 @@ struct Mark<'a> {
 
 /// Returns the lines of a file around its marks. It takes no more lines than it needs, because the
 /// renderer scans all that it gets.
-fn snippet<'a>(file: &'a SourceFile, marks: &[Mark<'a>]) -> Marked<'a> {
+fn snippet<'a>(file: &'a SourceFile, marks: &[Mark<'a>]) -> AnnotatedSnippet<'a> {
     let mut starts: Vec<_> = marks.iter().map(|mark| mark.span.start).collect();
     starts.sort_unstable();
     let first = starts.first().copied().unwrap_or_default();

@@ -67,7 +67,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Returns the position of the value, or of the table if the key is absent.
-    pub(super) fn value_place(&self, name: &str) -> Span {
+    pub(super) fn value_span(&self, name: &str) -> Span {
         self.table
             .get(name)
             .map_or(self.table.span, |entry| entry.value.span)

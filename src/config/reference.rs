@@ -51,7 +51,7 @@ fn write_table(out: &mut String, table: &Table) {
         _ => format!("`{}`", table.header()),
     };
     let _ = write!(out, "\n## {title}\n\n{}\n", table.doc);
-    if is_told_elsewhere(table) {
+    if repeats_earlier_keys(table) {
         return;
     }
     out.push_str("\n| Key | Type | If absent | Meaning | Example |\n|---|---|---|---|---|\n");
@@ -78,7 +78,7 @@ fn write_refused(out: &mut String, refused: &[(&str, &str)]) {
 
 /// Returns whether an earlier table has the same keys, so that they need not be repeated: the
 /// routes of a group have the keys of other routes.
-fn is_told_elsewhere(table: &Table) -> bool {
+fn repeats_earlier_keys(table: &Table) -> bool {
     for earlier in TABLES {
         if earlier.path == table.path {
             return false;
@@ -130,7 +130,7 @@ mod tests {
     #[test]
     fn every_key_of_the_schema_has_its_row() {
         let reference = reference();
-        let told = |table: &&Table| !table.path.is_empty() && !is_told_elsewhere(table);
+        let told = |table: &&Table| !table.path.is_empty() && !repeats_earlier_keys(table);
         for table in TABLES.iter().copied().filter(told) {
             let (_, section) = reference
                 .split_once(&format!("\n## `{}`\n", table.header()))

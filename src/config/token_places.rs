@@ -25,8 +25,8 @@ impl<'c> TokenPlaces<'c> {
     pub fn of(routes: &'c [Route]) -> Self {
         let mut known = HashSet::new();
         let mut places: HashMap<&str, Vec<Source>> = HashMap::new();
-        for route in routes.iter().filter(|route| asks_for_token(route)) {
-            for source in elsewhere(route) {
+        for route in routes.iter().filter(|route| requires_token(route)) {
+            for source in other_sources(route) {
                 if known.insert((&*route.upstream, source)) {
                     let places = places.entry(&route.upstream).or_default();
                     places.push(source.clone());
@@ -55,7 +55,7 @@ impl<'c> TokenPlaces<'c> {
     pub fn beyond(&self, route: &Route) -> Option<&Arc<[Source]>> {
         let all = self.by_upstream.get(&*route.upstream)?;
         // Each of the route's own places is in the list, once.
-        (asks_for_token(route) && all.len() > elsewhere(route).count()).then_some(all)
+        (requires_token(route) && all.len() > other_sources(route).count()).then_some(all)
     }
 }
 
@@ -67,7 +67,7 @@ pub fn unjudged<'p>(places: &'p [Source], own: &'p [Source]) -> impl Iterator<It
 }
 
 /// Returns the sources of a route other than `Authorization`.
-fn elsewhere(route: &Route) -> impl Iterator<Item = &Source> {
+fn other_sources(route: &Route) -> impl Iterator<Item = &Source> {
     route
         .token_from
         .iter()
@@ -75,7 +75,7 @@ fn elsewhere(route: &Route) -> impl Iterator<Item = &Source> {
 }
 
 /// Returns whether any method of a route needs a token.
-pub(super) fn asks_for_token(route: &Route) -> bool {
+pub(super) fn requires_token(route: &Route) -> bool {
     route
         .methods
         .iter()

@@ -17,7 +17,7 @@ use crate::upstream::Settings;
 
 /// The limit on the requests that are tried for the notes of one file. A file needs one for each
 /// route and each way to its upstream; more of them would delay a reload.
-const MOST_TRIALS: usize = 50_000;
+const MAX_TRIALS: usize = 50_000;
 
 /// A segment that occurs in no route.
 const ANY_SEGMENT: &str = "~";
@@ -42,18 +42,18 @@ pub(super) fn note(context: &Context, routes: &[Route], upstreams: &[Settings]) 
         return;
     };
     let mut noted = BTreeSet::new();
-    let mut left = MOST_TRIALS;
+    let mut left = MAX_TRIALS;
     for rule in rules(routes) {
         for trial in detours.trials(&rule) {
             let Some(fewer) = left.checked_sub(1) else {
                 return;
             };
             left = fewer;
-            let Some(wider) = trial.wider(&detours, &table, &rule) else {
+            let Some(admitting) = trial.admitting(&detours, &table, &rule) else {
                 continue;
             };
-            if noted.insert((rule.host.clone(), wider)) {
-                let message = trial.message(routes, &rule, wider);
+            if noted.insert((rule.host.clone(), admitting)) {
+                let message = trial.message(routes, &rule, admitting);
                 context.note(Problem::without_span(message));
             }
         }
@@ -64,18 +64,19 @@ pub(super) fn note(context: &Context, routes: &[Route], upstreams: &[Settings]) 
 struct Detours<'c> {
     routes: &'c [Route],
     /// For the name of each upstream a number, which upstreams at the same address share.
-    places: HashMap<&'c str, usize>,
+    addresses: HashMap<&'c str, usize>,
     /// For each such number, the hosts through which the upstream is reached.
     hosts: HashMap<usize, BTreeSet<Option<&'c HostPattern>>>,
-    entrances: HashMap<usize, Vec<Entrance<'c>>>,
+    /// For each such number, the mappings by which the routes to it change paths.
+    mappings: HashMap<usize, Vec<PathMapping<'c>>>,
     /// Set if two upstreams share an address.
     shared: bool,
 }
 
 /// The mapping from the client's path to the upstream's path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Entrance<'c> {
-    AsItCame,
+enum PathMapping<'c> {
+    Unchanged,
     Strip(&'c str),
     Rewrite(&'c Pattern, &'c str),
 }
@@ -86,29 +87,29 @@ struct Trial<'c> {
     path: String,
     /// The path that the upstream gets; `None` for a spelling that the application may treat as the
     /// route's path.
-    arrives_as: Option<String>,
+    upstream_path: Option<String>,
 }
 
 impl<'c> Detours<'c> {
     fn new(routes: &'c [Route], upstreams: &'c [Settings]) -> Self {
-        let Places { by_name, shared } = places(upstreams);
+        let Addresses { by_name, shared } = addresses(upstreams);
         let mut detours = Self {
             routes,
-            places: by_name,
+            addresses: by_name,
             hosts: HashMap::new(),
-            entrances: HashMap::new(),
+            mappings: HashMap::new(),
             shared,
         };
         for route in routes {
-            let Some(place) = detours.place(route) else {
+            let Some(address) = detours.address(route) else {
                 continue;
             };
-            let hosts = detours.hosts.entry(place).or_default();
+            let hosts = detours.hosts.entry(address).or_default();
             hosts.insert(route.host.as_ref());
-            let entrances = detours.entrances.entry(place).or_default();
-            let own = Entrance::of(route);
-            if !entrances.contains(&own) {
-                entrances.push(own);
+            let mappings = detours.mappings.entry(address).or_default();
+            let own = PathMapping::of(route);
+            if !mappings.contains(&own) {
+                mappings.push(own);
             }
         }
         detours
@@ -118,15 +119,15 @@ impl<'c> Detours<'c> {
     /// paths are forwarded unchanged.
     fn may_exist(&self) -> bool {
         let has_hosts = self.hosts.values().any(|hosts| hosts.len() > 1);
-        let mut entrances = self.entrances.values();
-        let changes_paths = entrances.any(|entrances| *entrances != [Entrance::AsItCame]);
+        let mut mappings = self.mappings.values();
+        let changes_paths = mappings.any(|mappings| *mappings != [PathMapping::Unchanged]);
         let mut routes = self.routes.iter();
         let falls_through = routes.any(|route| route.method_fallthrough.is_some());
         self.shared || has_hosts || changes_paths || falls_through
     }
 
-    fn place(&self, route: &Route) -> Option<usize> {
-        self.places.get(&*route.upstream).copied()
+    fn address(&self, route: &Route) -> Option<usize> {
+        self.addresses.get(&*route.upstream).copied()
     }
 
     /// Returns the requests that may bypass a rule.
@@ -134,17 +135,17 @@ impl<'c> Detours<'c> {
         let Some(route) = self.routes.get(rule.value.route) else {
             return Vec::new();
         };
-        let Some(place) = self.place(route) else {
+        let Some(address) = self.address(route) else {
             return Vec::new();
         };
         let path = sample(&route.pattern);
-        let mut trials = self.other_ways(route, place, &path);
+        let mut trials = self.other_ways(route, address, &path);
         if self.shared || route.method_fallthrough.is_some() {
             for path in spellings(route, &path) {
                 trials.push(Trial {
                     host: route.host.as_ref(),
                     path,
-                    arrives_as: None,
+                    upstream_path: None,
                 });
             }
         }
@@ -152,20 +153,20 @@ impl<'c> Detours<'c> {
     }
 
     /// Returns the requests by which a route's upstream path is reached through other hosts and
-    /// entrances.
-    fn other_ways(&self, route: &Route, place: usize, path: &str) -> Vec<Trial<'c>> {
-        let arrives_as = arrival(route, path);
+    /// mappings.
+    fn other_ways(&self, route: &Route, address: usize, path: &str) -> Vec<Trial<'c>> {
+        let upstream_path = upstream_path_of(route, path);
         let mut trials = Vec::new();
-        for host in self.hosts.get(&place).into_iter().flatten() {
-            for entrance in self.entrances.get(&place).into_iter().flatten() {
-                let Some(by) = entrance.path_for(&arrives_as) else {
+        for host in self.hosts.get(&address).into_iter().flatten() {
+            for mapping in self.mappings.get(&address).into_iter().flatten() {
+                let Some(by) = mapping.path_for(&upstream_path) else {
                     continue;
                 };
                 if *host != route.host.as_ref() || by != path {
                     trials.push(Trial {
                         host: *host,
                         path: by,
-                        arrives_as: Some(arrives_as.clone()),
+                        upstream_path: Some(upstream_path.clone()),
                     });
                 }
             }
@@ -174,21 +175,21 @@ impl<'c> Detours<'c> {
     }
 }
 
-impl<'c> Entrance<'c> {
+impl<'c> PathMapping<'c> {
     fn of(route: &'c Route) -> Self {
         match (&route.heads.rewrite, &route.strip) {
             (Some(rewrite), _) => Self::Rewrite(&route.pattern, rewrite.as_str()),
             (None, Some(prefix)) => Self::Strip(prefix),
-            (None, None) => Self::AsItCame,
+            (None, None) => Self::Unchanged,
         }
     }
 
-    /// Returns the client's path for which the upstream gets `arrives_as`.
-    fn path_for(self, arrives_as: &str) -> Option<String> {
+    /// Returns the client's path for which the upstream gets `upstream_path`.
+    fn path_for(self, upstream_path: &str) -> Option<String> {
         match self {
-            Self::AsItCame => Some(arrives_as.to_owned()),
-            Self::Strip(prefix) => Some(format!("{prefix}{arrives_as}")),
-            Self::Rewrite(pattern, template) => unwritten(pattern, template, arrives_as),
+            Self::Unchanged => Some(upstream_path.to_owned()),
+            Self::Strip(prefix) => Some(format!("{prefix}{upstream_path}")),
+            Self::Rewrite(pattern, template) => invert_rewrite(pattern, template, upstream_path),
         }
     }
 }
@@ -196,7 +197,7 @@ impl<'c> Entrance<'c> {
 impl Trial<'_> {
     /// Returns the route that the request matches, if that route admits callers that the rule
     /// refuses.
-    fn wider(
+    fn admitting(
         &self,
         detours: &Detours<'_>,
         table: &Table<RouteMethod>,
@@ -212,12 +213,12 @@ impl Trial<'_> {
             detours.routes.get(found.route)?,
         );
         let is_other =
-            found.route != rule.value.route && detours.place(own) == detours.place(other);
+            found.route != rule.value.route && detours.address(own) == detours.address(other);
         if !is_other || rule.value.admits_all_of(found) {
             return None;
         }
-        let leads_there = match &self.arrives_as {
-            Some(path) => arrival(other, &self.path) == *path,
+        let leads_there = match &self.upstream_path {
+            Some(path) => upstream_path_of(other, &self.path) == *path,
             // The table refuses all other spellings, except those that the operator has written.
             None => {
                 own.upstream != other.upstream
@@ -228,11 +229,11 @@ impl Trial<'_> {
         leads_there.then_some(found.route)
     }
 
-    fn message(&self, routes: &[Route], rule: &Rule<RouteMethod>, wider: usize) -> String {
+    fn message(&self, routes: &[Route], rule: &Rule<RouteMethod>, admitting: usize) -> String {
         let own = routes.get(rule.value.route).map(label).unwrap_or_default();
-        let other = routes.get(wider).map(label).unwrap_or_default();
+        let other = routes.get(admitting).map(label).unwrap_or_default();
         let path = &self.path;
-        let what = match self.arrives_as {
+        let what = match self.upstream_path {
             Some(_) => format!("\"{path}\" reaches the same path of the same application"),
             None => format!("an application may read \"{path}\" as the same path"),
         };
@@ -244,7 +245,7 @@ impl Trial<'_> {
 }
 
 /// The addresses of upstreams.
-pub(super) struct Places<'c> {
+pub(super) struct Addresses<'c> {
     /// A number for the address of each upstream, by name.
     pub(super) by_name: HashMap<&'c str, usize>,
     /// Set if two upstreams share an address.
@@ -252,24 +253,24 @@ pub(super) struct Places<'c> {
 }
 
 /// Numbers the addresses of upstreams.
-pub(super) fn places(upstreams: &[Settings]) -> Places<'_> {
-    let mut addresses: HashMap<String, usize> = HashMap::new();
-    let mut places = Places {
+pub(super) fn addresses(upstreams: &[Settings]) -> Addresses<'_> {
+    let mut numbers: HashMap<String, usize> = HashMap::new();
+    let mut addresses = Addresses {
         by_name: HashMap::with_capacity(upstreams.len()),
         shared: false,
     };
     for (index, upstream) in upstreams.iter().enumerate() {
         let endpoints = upstream.endpoints.iter();
         let own: Vec<_> = endpoints.map(|one| one.url.authority()).collect();
-        let known = own.iter().find_map(|address| addresses.get(address));
-        let place = known.copied().unwrap_or(index);
-        places.shared |= known.is_some();
-        places.by_name.insert(&*upstream.name, place);
-        for address in own {
-            addresses.insert(address, place);
+        let known = own.iter().find_map(|authority| numbers.get(authority));
+        let address = known.copied().unwrap_or(index);
+        addresses.shared |= known.is_some();
+        addresses.by_name.insert(&*upstream.name, address);
+        for authority in own {
+            numbers.insert(authority, address);
         }
     }
-    places
+    addresses
 }
 
 /// Returns the host and path of a route, for messages.
@@ -313,7 +314,7 @@ fn or_root(path: String) -> String {
 }
 
 /// Returns the path that the upstream of a route gets for a client's path.
-fn arrival(route: &Route, path: &str) -> String {
+fn upstream_path_of(route: &Route, path: &str) -> String {
     match (&route.heads.rewrite, &route.strip) {
         (Some(rewrite), _) => rewrite.apply(path),
         (None, Some(prefix)) => {
@@ -325,7 +326,7 @@ fn arrival(route: &Route, path: &str) -> String {
 }
 
 /// Returns a client's path that matches `pattern` and that `template` rewrites to `path`.
-fn unwritten(pattern: &Pattern, template: &str, path: &str) -> Option<String> {
+fn invert_rewrite(pattern: &Pattern, template: &str, path: &str) -> Option<String> {
     let template = Pattern::parse(template).ok()?;
     let segments: Vec<_> = path.strip_prefix('/')?.split('/').collect();
     let filled = parameters(&template, &segments)?;

@@ -51,7 +51,7 @@ pub(super) fn note_admin(reader: &Reader<'_>, admin: SocketAddr) {
 fn note(reader: &Reader<'_>, name: &str, message: String) {
     let message_of_table = format!("{}: {message}", reader.subject);
     let note = match reader.has(name) {
-        true => reader.problem_at(reader.value_place(name), message),
+        true => reader.problem_at(reader.value_span(name), message),
         false => Problem::without_span(message_of_table),
     };
     reader.context.note(note);

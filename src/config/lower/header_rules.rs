@@ -19,7 +19,7 @@ use crate::route::{
 #[derive(Clone, Debug, Default)]
 pub(super) struct LocatedRules {
     pub(super) rules: HeaderRules,
-    pub(super) places: Vec<(HeaderName, Span)>,
+    pub(super) names: Vec<(HeaderName, Span)>,
 }
 
 pub(super) fn header_rules(
@@ -69,14 +69,14 @@ impl LocatedRules {
         let FieldPattern::Name(name) = field else {
             return;
         };
-        let mut names = self.places.iter().map(|(name, _)| name.as_str());
+        let mut names = self.names.iter().map(|(name, _)| name.as_str());
         if names.any(|other| is_twin(other, name.as_str())) {
             reader.problem(
                 span,
                 format!("\"{text}\" has two rules: write one for each field"),
             );
         }
-        self.places.push((name, span));
+        self.names.push((name, span));
     }
 
     fn map(
@@ -139,7 +139,7 @@ pub(super) fn check_claims(
     let mut seen: HashSet<Span> = HashSet::new();
     let mut known: HashMap<&str, bool> = HashMap::new();
     for (subject, located) in located {
-        for (name, span) in &located.places {
+        for (name, span) in &located.names {
             if !seen.insert(*span) {
                 continue;
             }

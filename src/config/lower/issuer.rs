@@ -18,7 +18,7 @@ use crate::token::{Audience, Rules, TypPolicy};
 
 /// The values that no two issuers may share, with the first issuer that has each of them.
 #[derive(Default)]
-struct ClaimedNames {
+struct UniqueValues {
     /// By `iss`.
     issuers: HashMap<String, Owner>,
     files: HashMap<PathBuf, Owner>,
@@ -31,17 +31,17 @@ struct Owner {
 }
 
 pub(super) fn issuers(context: &Context, tables: &[(Text, Table)]) -> Vec<Issuer> {
-    let mut claimed = ClaimedNames::default();
+    let mut unique = UniqueValues::default();
     let mut all = Vec::new();
     for (name, table) in tables {
-        all.extend(entry(context, name, table, &mut claimed));
+        all.extend(entry(context, name, table, &mut unique));
     }
     all.sort_by(|a, b| a.entry.name.cmp(&b.entry.name));
     all
 }
 
 /// Returns the issuers of one entry: one, or one for each of its tenants.
-fn entry(context: &Context, name: &Text, table: &Table, claimed: &mut ClaimedNames) -> Vec<Issuer> {
+fn entry(context: &Context, name: &Text, table: &Table, unique: &mut UniqueValues) -> Vec<Issuer> {
     let mut issuers = Vec::new();
     let mut is_good = true;
     for (full_name, table) in tenants::expand(context, name, table) {
@@ -53,7 +53,7 @@ fn entry(context: &Context, name: &Text, table: &Table, claimed: &mut ClaimedNam
         );
         check_name(&reader, name);
         let iss = reader.text("issuer");
-        claimed.claim(&reader, &full_name, iss.as_ref());
+        unique.check(&reader, &full_name, iss.as_ref());
         // A problem of one tenant is a problem of all of them, and is reported once.
         if is_good {
             let problems = context.problem_count();
@@ -74,19 +74,19 @@ impl Owner {
     }
 }
 
-impl ClaimedNames {
-    fn claim(&mut self, reader: &Reader<'_>, name: &Text, iss: Option<&Text>) {
+impl UniqueValues {
+    fn check(&mut self, reader: &Reader<'_>, name: &Text, iss: Option<&Text>) {
         if let Some(iss) = iss {
-            self.claim_issuer(reader, iss, &name.text);
+            self.check_issuer(reader, iss, &name.text);
         }
         if let Some(file) = reader.peek("keep_file") {
             let path = reader.context.path_named(file.span, &file.text);
-            self.claim_file(reader, path, file.span, &name.text);
+            self.check_file(reader, path, file.span, &name.text);
         }
     }
 
-    /// Claims an `iss`. It identifies the issuer of a token, so that two issuers cannot share one.
-    fn claim_issuer(&mut self, reader: &Reader<'_>, iss: &Text, name: &str) {
+    /// Checks that no other issuer has this `iss`. It identifies the issuer of a token, so that two issuers cannot share one.
+    fn check_issuer(&mut self, reader: &Reader<'_>, iss: &Text, name: &str) {
         match self.issuers.entry(iss.text.clone()) {
             Entry::Vacant(entry) => {
                 entry.insert(Owner::new(name, iss.span));
@@ -103,9 +103,9 @@ impl ClaimedNames {
         }
     }
 
-    /// Claims a `keep_file`. Of two issuers with one file, each would overwrite the keys of the
+    /// Checks that no other issuer has this `keep_file`. Of two issuers with one file, each would overwrite the keys of the
     /// other.
-    fn claim_file(&mut self, reader: &Reader<'_>, file: PathBuf, span: Span, name: &str) {
+    fn check_file(&mut self, reader: &Reader<'_>, file: PathBuf, span: Span, name: &str) {
         match self.files.entry(file) {
             Entry::Vacant(entry) => {
                 entry.insert(Owner::new(name, span));
@@ -175,7 +175,7 @@ fn rules(reader: &mut Reader<'_>) -> Option<Rules> {
     if typ == TypPolicy::AtJwt && token_use.as_deref() == Some("id") {
         let message = "\"typ\" requires access tokens of RFC 9068, and \"token_use\" requires ID \
                        tokens: no token is both";
-        reader.problem(reader.value_place("typ"), message);
+        reader.problem(reader.value_span("typ"), message);
     }
     let required_claims = required_claims(reader);
     let audience = audience(reader, !client_ids.is_empty())?;

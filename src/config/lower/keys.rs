@@ -89,7 +89,7 @@ fn check_refresh(reader: &Reader<'_>, refresh: Duration, min: Duration, max: Dur
     let Some(written) = names.find(|name| reader.has(name)) else {
         return;
     };
-    let span = reader.value_place(written);
+    let span = reader.value_span(written);
     if min > max {
         reader.problem(span, "\"refresh_min\" is more than \"refresh_max\"");
     } else if !(min..=max).contains(&refresh) {
@@ -134,7 +134,7 @@ pub(super) fn key_source(
         }
         Some(_) => {
             refuse_fetch_keys(reader, "jwks");
-            let span = reader.value_place("jwks");
+            let span = reader.value_span("jwks");
             key_set(reader, span, "jwks", inline?, fetch.max_keys)
         }
         None => {

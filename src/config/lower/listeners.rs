@@ -64,7 +64,7 @@ pub(super) fn listeners(reader: &mut Reader<'_>, overrides: &Overrides) -> Vec<L
         }
     }
     for address in &overrides.listen {
-        let span = reader.value_place("listen");
+        let span = reader.value_span("listen");
         all.push(common.at(Address::Ip(*address), span));
     }
     for table in &tables {
@@ -220,7 +220,7 @@ fn created(
         Ok(acceptor) => Some(acceptor),
         Err(error) => {
             let span = match reader.has("client_ca_file") {
-                true => reader.value_place("client_ca_file"),
+                true => reader.value_span("client_ca_file"),
                 false => reader.span(),
             };
             reader.problem(span, error.to_string());
@@ -235,7 +235,7 @@ fn certificates(reader: &mut Reader<'_>, tables: &TlsTables) -> Option<Vec<Certi
     if found.is_empty() {
         if reader.has("certificates") {
             reader.problem(
-                reader.value_place("certificates"),
+                reader.value_span("certificates"),
                 "\"certificates\" is empty: name at least one",
             );
         }
@@ -295,7 +295,7 @@ fn client_auth(reader: &mut Reader<'_>) -> Option<ClientAuth> {
                 "client_auth = \"{choice}\" needs \"client_ca_file\", the roots of the client \
                  certificates"
             );
-            reader.problem(reader.value_place("client_auth"), message);
+            reader.problem(reader.value_span("client_auth"), message);
             None
         }
         (_, Some(_)) if reader.context.has_stand_ins() => None,

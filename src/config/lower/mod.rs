@@ -61,21 +61,21 @@ const MAX_SUGGESTIONS: usize = 100;
 /// route refers to some of them.
 struct Defined {
     list: Vec<Text>,
-    places: HashMap<String, Span>,
+    spans: HashMap<String, Span>,
     suggestions: RefCell<HashMap<String, String>>,
 }
 
 impl Defined {
     fn new(tables: &[(Text, Table)]) -> Self {
         let mut list = Vec::with_capacity(tables.len());
-        let mut places = HashMap::with_capacity(tables.len());
+        let mut spans = HashMap::with_capacity(tables.len());
         for (name, _) in tables {
             list.push(name.clone());
-            places.insert(name.text.clone(), name.span);
+            spans.insert(name.text.clone(), name.span);
         }
         Self {
             list,
-            places,
+            spans,
             suggestions: RefCell::default(),
         }
     }
@@ -85,7 +85,7 @@ impl Defined {
     }
 
     fn span(&self, name: &str) -> Option<Span> {
-        self.places.get(name).copied()
+        self.spans.get(name).copied()
     }
 
     /// Notes each name that no route uses.
@@ -132,7 +132,7 @@ pub(super) fn lower(context: &Context, root: &Table, overrides: &Overrides) -> L
     check_websockets(context, &names, &routes, &by_name);
     let tenants = tenants_by_entry(&issuers);
     for route in &mut routes {
-        settle(route, &server, &by_name);
+        apply_settings(route, &server, &by_name);
         name_tenants(route, &tenants);
     }
     if !context.has_problems() {
@@ -164,7 +164,7 @@ fn by_name(upstreams: &[Settings]) -> HashMap<&str, &Settings> {
 
 /// Applies the settings of the server and the upstream to a route, where neither the route nor its
 /// group nor `[defaults]` has its own.
-fn settle(route: &mut Route, server: &Server, upstreams: &HashMap<&str, &Settings>) {
+fn apply_settings(route: &mut Route, server: &Server, upstreams: &HashMap<&str, &Settings>) {
     route.body_bytes = route.body_bytes.or(server.limits.body_bytes);
     if let Some(upstream) = upstreams.get(&*route.upstream) {
         route

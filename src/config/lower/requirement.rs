@@ -22,7 +22,7 @@ struct Combination<'v> {
 pub(super) type MethodRequirement = (MethodPattern, Requirement);
 
 /// Returns a requirement that no caller meets, in place of an invalid one.
-fn nobody() -> Requirement {
+fn refuse_all() -> Requirement {
     Requirement::Scopes(Rule::Any(Vec::new()))
 }
 
@@ -72,13 +72,13 @@ fn only_true(
         _ => format!("\"{name}\" is true or absent, not {}", value.name()),
     };
     reader.problem(value.span, message);
-    nobody()
+    refuse_all()
 }
 
 fn scopes_requirement(reader: &Reader<'_>, name: &str, value: &Value) -> Requirement {
     match rule(reader, name, value) {
         Some(rule) => Requirement::Scopes(rule),
-        None => nobody(),
+        None => refuse_all(),
     }
 }
 
@@ -111,7 +111,7 @@ pub(super) fn methods_of(
     };
     let requirement = match stated_here.or_else(|| inherited.cloned()) {
         Some(requirement) => requirement,
-        None => silence(reader),
+        None => report_no_authorization(reader),
     };
     let mut all = Vec::new();
     for method in methods {
@@ -137,14 +137,14 @@ fn refuse_statements(reader: &Reader<'_>) {
 }
 
 /// Reports a route without authorization.
-fn silence(reader: &Reader<'_>) -> Requirement {
+fn report_no_authorization(reader: &Reader<'_>) -> Requirement {
     reader.problem_with_hint(
         reader.span(),
         "it states no authorization",
         "write scopes = \"..\", a map of methods to scopes, authenticated = true (any valid token) \
          or public = true",
     );
-    nobody()
+    refuse_all()
 }
 
 /// Returns the methods of a map with the requirement of each.
@@ -194,7 +194,7 @@ fn not_one_of(reader: &Reader<'_>, name: &str, table: &Table) -> Requirement {
         message,
         "write scopes, { authenticated = true } or { public = true }",
     );
-    nobody()
+    refuse_all()
 }
 
 /// Returns the methods of a list, or one method as a list.

@@ -148,7 +148,7 @@ fn group(
     let tables = reader.tables("routes");
     if tables.is_empty() && reader.has("routes") {
         reader.problem(
-            reader.value_place("routes"),
+            reader.value_span("routes"),
             "\"routes\" is empty: a group has at least one route",
         );
     }
@@ -237,7 +237,7 @@ fn route(mut reader: Reader<'_>, inherited: &Inherited, names: &Names) -> Option
     if let Some(pattern) = &pattern {
         refuse_distinct(&reader, pattern);
     }
-    let (header, path) = (reader.span(), reader.value_place("path"));
+    let (header, path) = (reader.span(), reader.value_span("path"));
     reader.finish();
     if is_broken {
         return None;

@@ -123,7 +123,7 @@ fn refuse_shared_address(reader: &Reader<'_>, admin: SocketAddr, listeners: &[Lo
     };
     // Point at the side that the file states.
     let span = match reader.has("admin") {
-        true => reader.value_place("admin"),
+        true => reader.value_span("admin"),
         false => public.span,
     };
     let message = format!(

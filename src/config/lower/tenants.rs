@@ -52,7 +52,7 @@ fn template(reader: &Reader<'_>) -> Option<Template> {
         Some(iss) => Template::parse(&iss.text),
         None => Ok(None),
     };
-    let template = reader.accept(reader.value_place("issuer"), "\"issuer\"", parsed)?;
+    let template = reader.accept(reader.value_span("issuer"), "\"issuer\"", parsed)?;
     if template.is_none() {
         refuse_without_template(reader);
     }
@@ -74,7 +74,7 @@ fn tenants(reader: &mut Reader<'_>, template: &Template) -> Vec<Tenant> {
             template.placeholder()
         );
         reader.problem_with_hint(
-            reader.value_place("issuer"),
+            reader.value_span("issuer"),
             message,
             "list the tenants whose tokens are accepted: tenants = [\"..\"]",
         );
@@ -83,7 +83,7 @@ fn tenants(reader: &mut Reader<'_>, template: &Template) -> Vec<Tenant> {
     if texts.len() > MAX_TENANTS {
         let message =
             format!("\"tenants\" has more than {MAX_TENANTS}: spread them over several issuers");
-        reader.problem(reader.value_place("tenants"), message);
+        reader.problem(reader.value_span("tenants"), message);
     }
     let mut tenants: Vec<Tenant> = Vec::new();
     for text in texts.iter().take(MAX_TENANTS) {

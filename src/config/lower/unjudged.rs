@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use super::super::load::Context;
 use super::super::problem::Problem;
-use super::super::token_places::asks_for_token;
+use super::super::token_places::requires_token;
 use super::super::{Route, TokenPlaces};
 use super::detours;
 use crate::token::Source;
@@ -14,13 +14,13 @@ use crate::upstream::Settings;
 
 /// The limit on the places of one upstream, or of one address, that are checked for notes. Each is
 /// compared with each route.
-const MOST_PLACES: usize = 16;
+const MAX_PLACES: usize = 16;
 
 /// Adds notes on the treatment of credentials that a route does not verify.
 pub(super) fn note(context: &Context, routes: &[Route], upstreams: &[Settings]) {
     let places = TokenPlaces::of(routes);
     let mut protected: HashMap<&str, Vec<&Route>> = HashMap::new();
-    for route in routes.iter().filter(|route| asks_for_token(route)) {
+    for route in routes.iter().filter(|route| requires_token(route)) {
         protected.entry(&route.upstream).or_default().push(route);
     }
     for upstream in upstreams {
@@ -36,7 +36,7 @@ pub(super) fn note(context: &Context, routes: &[Route], upstreams: &[Settings]) 
 /// Notes the places of an upstream that some routes to it do not forward.
 fn note_removed(context: &Context, routes: &[&Route], places: &[Source]) {
     let mut noted: Vec<&Source> = Vec::new();
-    for place in places.iter().take(MOST_PLACES) {
+    for place in places.iter().take(MAX_PLACES) {
         if covers(noted.iter().copied(), place) {
             continue;
         }
@@ -68,7 +68,7 @@ fn note_forwarded(
     let mut noted: Vec<&Source> = Vec::new();
     for owner in group {
         for place in places.at(&owner.name) {
-            if noted.len() == MOST_PLACES {
+            if noted.len() == MAX_PLACES {
                 return;
             }
             if covers(noted.iter().copied(), place) {
@@ -110,16 +110,16 @@ fn and_others(count: usize) -> String {
 
 /// Returns the upstreams that share an address, in groups of two or more.
 fn at_one_address(upstreams: &[Settings]) -> Vec<Vec<&Settings>> {
-    let places = detours::places(upstreams);
-    if !places.shared {
+    let addresses = detours::addresses(upstreams);
+    if !addresses.shared {
         return Vec::new();
     }
     let mut groups: Vec<Vec<&Settings>> = vec![Vec::new(); upstreams.len()];
     for upstream in upstreams {
-        let Some(place) = places.by_name.get(&*upstream.name) else {
+        let Some(address) = addresses.by_name.get(&*upstream.name) else {
             continue;
         };
-        if let Some(group) = groups.get_mut(*place) {
+        if let Some(group) = groups.get_mut(*address) {
             group.push(upstream);
         }
     }

@@ -142,7 +142,7 @@ pub(super) fn quoted_url(text: &str) -> String {
 }
 
 /// The limit on the endpoints of one upstream. Each has its own connections in every worker.
-const MOST_ENDPOINTS: usize = 256;
+const MAX_ENDPOINTS: usize = 256;
 
 /// Returns the endpoints, or the single one of `url`. Returns none after a problem.
 fn endpoints(reader: &mut Reader<'_>) -> Vec<Listed> {
@@ -178,11 +178,11 @@ fn listed_endpoints(reader: &Reader<'_>, list: &Value) -> Option<Vec<Listed>> {
         reader.mismatched("endpoints", list);
         return None;
     };
-    if items.is_empty() || items.len() > MOST_ENDPOINTS {
+    if items.is_empty() || items.len() > MAX_ENDPOINTS {
         let count = items.len();
         reader.problem(
             list.span,
-            format!("\"endpoints\" has {count} items, not 1 to {MOST_ENDPOINTS}"),
+            format!("\"endpoints\" has {count} items, not 1 to {MAX_ENDPOINTS}"),
         );
         return None;
     }
@@ -408,7 +408,7 @@ fn roots(reader: &mut Reader<'_>) -> Option<Arc<str>> {
 fn note_unverified(reader: &Reader<'_>) {
     let message = "\"verify\" is false: an attacker between the gateway and this upstream can read \
                    and change all traffic";
-    reader.note(reader.value_place("verify"), message);
+    reader.note(reader.value_span("verify"), message);
     if reader.has("ca_file") {
         reader.problem(
             reader.key_span("ca_file"),

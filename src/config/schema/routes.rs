@@ -8,7 +8,7 @@ fn allowable() -> Vec<&'static str> {
     Ambiguity::ALLOWABLE.map(Ambiguity::name).to_vec()
 }
 
-fn told_apart() -> Vec<&'static str> {
+fn distinctions() -> Vec<&'static str> {
     Distinct::NAMES.to_vec()
 }
 
@@ -303,7 +303,7 @@ const ALLOW: Key = Key::new(
 );
 const DISTINCT: Key = Key::new(
     "distinct",
-    Kind::Choices(told_apart),
+    Kind::Choices(distinctions),
     Means("the group's, else that of `[defaults]`"),
     r#"["slash", "case"]"#,
     "The differences between paths that the upstream distinguishes. With `slash`, the upstream \
