@@ -20,7 +20,8 @@ pub struct TokenPlaces<'c> {
 }
 
 impl<'c> TokenPlaces<'c> {
-    /// Collects the places of all routes, in their order. Takes time linear in the number of routes.
+    /// Collects the places of all routes, in their order. Takes time linear in the number of
+    /// routes.
     #[must_use]
     pub fn of(routes: &'c [Route]) -> Self {
         let mut known = HashSet::new();

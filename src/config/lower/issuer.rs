@@ -85,7 +85,8 @@ impl UniqueValues {
         }
     }
 
-    /// Checks that no other issuer has this `iss`. It identifies the issuer of a token, so that two issuers cannot share one.
+    /// Checks that no other issuer has this `iss`. It identifies the issuer of a token, so that two
+    /// issuers cannot share one.
     fn check_issuer(&mut self, reader: &Reader<'_>, iss: &Text, name: &str) {
         match self.issuers.entry(iss.text.clone()) {
             Entry::Vacant(entry) => {
@@ -103,8 +104,8 @@ impl UniqueValues {
         }
     }
 
-    /// Checks that no other issuer has this `keep_file`. Of two issuers with one file, each would overwrite the keys of the
-    /// other.
+    /// Checks that no other issuer has this `keep_file`. Of two issuers with one file, each would
+    /// overwrite the keys of the other.
     fn check_file(&mut self, reader: &Reader<'_>, file: PathBuf, span: Span, name: &str) {
         match self.files.entry(file) {
             Entry::Vacant(entry) => {
@@ -167,11 +168,7 @@ fn rules(reader: &mut Reader<'_>) -> Option<Rules> {
     let token_use: Option<Box<str>> = reader.text("token_use").map(|text| text.text.into());
     let leeway = reader.duration("leeway").unwrap_or_default();
     let scope_claims = reader.texts("scope_claims").map(boxed).unwrap_or_default();
-    let typ = match reader.choice("typ") {
-        Some("at+jwt") => TypPolicy::AtJwt,
-        Some("untyped") => TypPolicy::Untyped,
-        _ => TypPolicy::Access,
-    };
+    let typ = typ(reader);
     if typ == TypPolicy::AtJwt && token_use.as_deref() == Some("id") {
         let message = "\"typ\" requires access tokens of RFC 9068, and \"token_use\" requires ID \
                        tokens: no token is both";
@@ -188,6 +185,14 @@ fn rules(reader: &mut Reader<'_>) -> Option<Rules> {
         leeway,
         scope_claims,
     })
+}
+
+fn typ(reader: &mut Reader<'_>) -> TypPolicy {
+    match reader.choice("typ") {
+        Some("at+jwt") => TypPolicy::AtJwt,
+        Some("untyped") => TypPolicy::Untyped,
+        _ => TypPolicy::Access,
+    }
 }
 
 fn audience(reader: &mut Reader<'_>, has_clients: bool) -> Option<Audience> {

@@ -33,17 +33,10 @@ pub(super) fn server(context: &Context, table: &Table, overrides: &Overrides) ->
     let workers = reader.count("workers").unwrap_or(cpus);
     let drain = reader.duration("drain").unwrap_or_default();
     let handover = handover(&mut reader);
-    let ready = match reader.choice("ready") {
-        Some("keys") => Ready::Keys,
-        _ => Ready::Tried,
-    };
+    let ready = ready(&mut reader);
     let public_url = public_url(&mut reader);
     let trusted_proxies = trusted_proxies(&mut reader);
-    let forwarded = match reader.choice("forwarded") {
-        Some("forwarded") => ForwardedFields::Standard,
-        Some("both") => ForwardedFields::Both,
-        _ => ForwardedFields::Common,
-    };
+    let forwarded = forwarded(&mut reader);
     let timeouts = timeouts(context, &reader.table("timeouts"));
     let limits = limits(context, &reader.table("limits"));
     let http2 = http2(context, &reader.table("http2"));
@@ -65,6 +58,21 @@ pub(super) fn server(context: &Context, table: &Table, overrides: &Overrides) ->
         timeouts,
         limits,
         http2,
+    }
+}
+
+fn ready(reader: &mut Reader<'_>) -> Ready {
+    match reader.choice("ready") {
+        Some("keys") => Ready::Keys,
+        _ => Ready::Tried,
+    }
+}
+
+fn forwarded(reader: &mut Reader<'_>) -> ForwardedFields {
+    match reader.choice("forwarded") {
+        Some("forwarded") => ForwardedFields::Standard,
+        Some("both") => ForwardedFields::Both,
+        _ => ForwardedFields::Common,
     }
 }
 

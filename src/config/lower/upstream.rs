@@ -39,26 +39,12 @@ fn upstream(context: &Context, name: &Text, table: &Table) -> Option<Settings> {
     let endpoints = endpoints(&mut reader);
     let url = endpoints.first().map(|endpoint| endpoint.url.clone());
     let host = host(&mut reader);
-    let balance = match reader.choice("balance") {
-        Some("least_requests") => Strategy::LeastRequests,
-        _ => Strategy::RoundRobin,
-    };
-    let retry = Retry {
-        attempts: reader.count("retries").unwrap_or_default(),
-        percent: reader.count("retry_percent").unwrap_or_default(),
-        floor: reader.count("retry_min").unwrap_or_default(),
-    };
+    let balance = balance(&mut reader);
+    let retry = retry(&mut reader);
     let ejection = ejection(&mut reader);
     let health = health(&mut reader);
-    let protocol = match reader.choice("protocol") {
-        Some("http2") => Protocol::Http2,
-        Some("auto") => Protocol::Auto,
-        _ => Protocol::Http1,
-    };
-    let dial_timeouts = DialTimeouts {
-        connect: reader.duration("connect_timeout").unwrap_or_default(),
-        handshake: reader.duration("tls_timeout").unwrap_or_default(),
-    };
+    let protocol = protocol(&mut reader);
+    let dial_timeouts = dial_timeouts(&mut reader);
     let dns_refresh = reader.duration("dns_refresh").unwrap_or_default();
     let response_timeout = reader.duration("response_timeout").unwrap_or_default();
     let idle_timeout = reader.duration("idle_timeout").unwrap_or_default();
@@ -68,10 +54,7 @@ fn upstream(context: &Context, name: &Text, table: &Table) -> Option<Settings> {
     let max_pending = reader.count("max_pending").unwrap_or_default();
     let max_requests = reader.count("max_requests");
     let resend_bytes = resend_bytes(&mut reader, protocol);
-    let response_head = HeadLimits {
-        bytes: to_usize(reader.size("response_head_bytes")),
-        fields: reader.count("response_head_fields").unwrap_or_default(),
-    };
+    let response_head = response_head(&mut reader);
     let terms = terms(&mut reader, url.as_ref());
     reader.finish();
     let name = name.text.as_str().into();
@@ -98,6 +81,43 @@ fn upstream(context: &Context, name: &Text, table: &Table) -> Option<Settings> {
         response_head,
         terms,
     })
+}
+
+fn balance(reader: &mut Reader<'_>) -> Strategy {
+    match reader.choice("balance") {
+        Some("least_requests") => Strategy::LeastRequests,
+        _ => Strategy::RoundRobin,
+    }
+}
+
+fn retry(reader: &mut Reader<'_>) -> Retry {
+    Retry {
+        attempts: reader.count("retries").unwrap_or_default(),
+        percent: reader.count("retry_percent").unwrap_or_default(),
+        floor: reader.count("retry_min").unwrap_or_default(),
+    }
+}
+
+fn protocol(reader: &mut Reader<'_>) -> Protocol {
+    match reader.choice("protocol") {
+        Some("http2") => Protocol::Http2,
+        Some("auto") => Protocol::Auto,
+        _ => Protocol::Http1,
+    }
+}
+
+fn dial_timeouts(reader: &mut Reader<'_>) -> DialTimeouts {
+    DialTimeouts {
+        connect: reader.duration("connect_timeout").unwrap_or_default(),
+        handshake: reader.duration("tls_timeout").unwrap_or_default(),
+    }
+}
+
+fn response_head(reader: &mut Reader<'_>) -> HeadLimits {
+    HeadLimits {
+        bytes: to_usize(reader.size("response_head_bytes")),
+        fields: reader.count("response_head_fields").unwrap_or_default(),
+    }
 }
 
 /// Returns the bytes of a request body that are kept for sending it again.
@@ -218,28 +238,29 @@ fn compare_with_earlier(reader: &Reader<'_>, endpoints: &[Listed], index: usize,
 
 /// Returns an endpoint: a URL, alone or with a weight.
 fn listed(reader: &Reader<'_>, item: &Value) -> Option<Listed> {
-    let table = match &item.kind {
-        Kind::Text(_) => {
-            return Some(Listed {
-                url: endpoint_url(reader, item)?,
-                weight: 1,
-            });
-        }
-        Kind::Table(table) => table,
+    match &item.kind {
+        Kind::Text(_) => Some(Listed {
+            url: endpoint_url(reader, item)?,
+            weight: 1,
+        }),
+        Kind::Table(table) => weighted(reader, item, table),
         _ => {
             reader.mismatched("endpoints", item);
-            return None;
+            None
         }
-    };
-    for entry in &table.entries {
-        if !matches!(entry.key.as_str(), "url" | "weight") {
-            let message = format!(
-                "\"endpoints\" has no key \"{}\": write {{ url = \"..\", weight = 1 }}",
-                entry.key
-            );
-            reader.problem(entry.key_span, message);
-            return None;
-        }
+    }
+}
+
+/// Returns an endpoint from a table with `url` and `weight`.
+fn weighted(reader: &Reader<'_>, item: &Value, table: &Table) -> Option<Listed> {
+    let mut entries = table.entries.iter();
+    if let Some(other) = entries.find(|entry| !matches!(entry.key.as_str(), "url" | "weight")) {
+        let message = format!(
+            "\"endpoints\" has no key \"{}\": write {{ url = \"..\", weight = 1 }}",
+            other.key
+        );
+        reader.problem(other.key_span, message);
+        return None;
     }
     let Some(url) = table.get("url").filter(|entry| entry.value.is_text()) else {
         reader.mismatched("endpoints", item);
