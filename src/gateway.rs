@@ -1,5 +1,5 @@
-//! The composition root: everything is made, wired and started here. `scopegate run`, `scopegate
-//! dev` and the tests all start a [`Gateway`].
+//! The composition root: makes, wires and starts everything. `scopegate run`, `scopegate dev` and
+//! the tests all start a [`Gateway`].
 
 mod certificates;
 #[cfg(test)]
@@ -24,12 +24,12 @@ use tokio::sync::mpsc;
 use tokio::task::{self, LocalSet, spawn_local};
 use tokio::time::interval;
 
-use handover::{HandingOver, Offered, Takeover};
+use handover::{HandingOver, SuccessorListener, SuccessorSocket, Takeover};
 use listeners::{Listeners, remove};
 use reloading::Reloading;
 pub use signals::Signals;
 
-use crate::admin::Admin;
+use crate::admin::{Admin, AliveCheck};
 use crate::clock;
 use crate::config::{Config, Problems};
 use crate::issuer::{self, Issuer};
@@ -42,10 +42,10 @@ use crate::telemetry::{AccessLog, Metrics};
 use crate::token::{SharedCache, TokenError};
 use crate::upstream::{self, Upstream};
 
-/// How often the shared token cache lets go of what has expired.
-const SWEEP: Duration = Duration::from_secs(60);
+/// The interval at which expired entries of the shared token cache are removed.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 
-/// A gateway that runs.
+/// A running gateway.
 #[derive(Debug)]
 pub struct Gateway {
     listening: Vec<Address>,
@@ -58,11 +58,11 @@ pub struct Gateway {
 #[derive(Debug)]
 enum Command {
     Reload,
-    /// Asked for again, the drain ends at once.
+    /// Begin the drain. A second command ends the drain at once.
     Drain,
 }
 
-/// Why a gateway does not start.
+/// The reason for which a gateway does not start.
 #[derive(Debug)]
 pub enum StartError {
     /// The configuration has problems.
@@ -71,13 +71,14 @@ pub enum StartError {
     Compile(CompileError),
     /// An address cannot be listened on.
     Bind(BindError),
-    /// The gateway that runs does not hand over, or no other could follow this one.
+    /// The running gateway does not hand over its sockets, or the socket for the next hand-over
+    /// cannot be made.
     Handover(PathBuf, io::Error),
     /// The limit of open files is too low.
     Descriptors(DescriptorError),
-    /// No thread or runtime can be had.
+    /// A thread or a runtime cannot be created.
     System(io::Error),
-    /// The metrics are defined wrongly; a test would show it.
+    /// A metric is defined wrongly, which is a defect that tests find.
     Metrics(Box<str>),
 }
 
@@ -86,23 +87,23 @@ pub enum StartError {
 pub struct BindError {
     /// The address.
     pub address: Address,
-    /// What the system says.
+    /// The error of the system.
     pub error: io::Error,
 }
 
 impl Gateway {
-    /// Reads the configuration, binds its addresses, starts the threads, and returns. From then on
+    /// Reads the configuration, binds its addresses, and starts the threads. When this returns,
     /// connections are accepted.
     ///
     /// # Errors
-    /// [`StartError`]
+    /// Returns a [`StartError`] if one of these steps fails.
     pub fn start(load: Loader) -> Result<Self, StartError> {
         let mut inherited = Inherited::from_environment();
         let (config, watcher) = read(&load).map_err(StartError::Config)?;
         let metrics = Metrics::new(&REASONS, &TokenError::RESULTS);
         let metrics =
             Arc::new(metrics.map_err(|error| StartError::Metrics(error.to_string().into()))?);
-        // Before the hand-over, whose steps are short.
+        // Compiled before the hand-over, whose steps have a short timeout.
         let snapshot = reload::first(config, &metrics).map_err(StartError::Compile)?;
         let room = connection_room(&snapshot.config.server).map_err(StartError::Descriptors)?;
         let takeover = Takeover::begin(snapshot.config.server.handover.as_deref(), &mut inherited)?;
@@ -139,15 +140,15 @@ impl Gateway {
             Server::start(server.workers, room, live.clone(), make).map_err(StartError::System)?;
         let listening = listeners.addresses();
         let addresses = listening.iter().filter_map(Address::ip).collect();
-        // Nothing is closed by it that would have to be waited for.
+        // This closes no address, so there is nothing to wait for.
         drop(workers.change(change.opened, change.closed));
 
-        let offered = takeover.offered()?;
+        let successor_socket = takeover.successor_socket()?;
         let (commands, inbox) = mpsc::unbounded_channel();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
-            .build();
-        let runtime = runtime.map_err(StartError::System)?;
+            .build()
+            .map_err(StartError::System)?;
         let control = std::thread::Builder::new()
             .name("control".into())
             .spawn(move || {
@@ -163,13 +164,13 @@ impl Gateway {
                     fetching: Vec::new(),
                     watching: Vec::new(),
                 };
-                LocalSet::new().block_on(&runtime, control.run(admin, offered, watcher, inbox));
-                // A configuration that is still being read, or a name that is still being looked
-                // up, is of no use any more.
+                let run = control.run(admin, successor_socket, watcher, inbox);
+                LocalSet::new().block_on(&runtime, run);
+                // Blocking tasks, such as a reload or a DNS query, are not waited for.
                 runtime.shutdown_background();
                 log_writer.finish();
-            });
-        let control = control.map_err(StartError::System)?;
+            })
+            .map_err(StartError::System)?;
         let gateway = Self {
             listening,
             addresses,
@@ -186,51 +187,51 @@ impl Gateway {
         }
     }
 
-    /// Where requests are taken over TCP, in the order of the configuration.
+    /// Returns the TCP addresses on which requests are accepted, in the order of the configuration.
     #[must_use]
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
     }
 
-    /// Where the admin listener is.
+    /// Returns the address of the admin listener.
     #[must_use]
     pub fn admin_address(&self) -> Option<SocketAddr> {
         self.admin
     }
 
-    /// Reads the configuration again, as SIGHUP does. Returns before that is done.
+    /// Reads the configuration again, as SIGHUP does. Returns before the reload is done.
     pub fn reload(&self) {
-        // The control thread ends with the gateway alone.
+        // The control thread lives as long as the gateway, so the channel is open.
         let _ = self.commands.send(Command::Reload);
     }
 
-    /// Stops accepting, lets connections finish within the configured drain, and returns when all
-    /// is over.
+    /// Stops accepting, lets connections finish within the configured drain, and returns when the
+    /// control thread has ended.
     pub fn shutdown(self) {
         let _ = self.commands.send(Command::Drain);
         let _ = self.control.join();
     }
 
-    /// Serves until SIGTERM or SIGINT, then drains, or until another gateway has taken over. SIGHUP
-    /// reloads, and a second SIGTERM or SIGINT ends the drain at once.
+    /// Serves until SIGTERM or SIGINT, or until another gateway has taken over, and then drains.
+    /// SIGHUP reloads. A second SIGTERM or SIGINT ends the drain at once.
     ///
     /// # Errors
-    /// When signals cannot be received.
+    /// Returns an error if signals cannot be received.
     pub fn run_until_signal(self, signals: Signals) -> io::Result<()> {
         signals.pass(&self.commands, || {
-            // Not earlier: whoever waits for these lines may send a signal next.
+            // Logged only now: a program that waits for these lines may send a signal next.
             announce(self.listening.iter().cloned());
             if let Some(address) = self.admin {
                 tracing::info!(%address, "listening for the admin");
             }
         })?;
-        // The last lines of the access log are written by then.
+        // The control thread also waits until the access log is written.
         let _ = self.control.join();
         Ok(())
     }
 }
 
-/// What the control thread keeps: everything that no worker should be held up by.
+/// The state of the control thread, which does all work that must not delay a worker.
 struct Control {
     live: Arc<Live>,
     metrics: Arc<Metrics>,
@@ -239,41 +240,35 @@ struct Control {
     reloading: Reloading,
     listeners: Listeners,
     server: Rc<Server>,
-    /// The issuers whose keys are being kept fresh.
-    fetching: Vec<Tended<Issuer>>,
-    /// The upstreams whose endpoints are being looked after.
-    watching: Vec<Tended<Upstream>>,
+    /// The tasks that keep the keys of issuers fresh.
+    fetching: Vec<Background<Issuer>>,
+    /// The tasks that resolve and probe the endpoints of upstreams.
+    watching: Vec<Background<Upstream>>,
 }
 
 impl Control {
+    /// Runs until the drain is over.
     async fn run(
         mut self,
         admin: Option<TcpListener>,
-        offered: Option<Offered>,
+        successor_socket: Option<SuccessorSocket>,
         mut watcher: Watcher,
         mut commands: mpsc::UnboundedReceiver<Command>,
     ) {
-        let alive = {
-            let server = self.server.clone();
-            Box::new(move || {
-                let server = server.clone();
-                Box::pin(async move { server.is_alive().await }) as _
-            })
-        };
-        let view = Admin::new(self.live.clone(), self.metrics.clone(), alive);
+        let view = Admin::new(self.live.clone(), self.metrics.clone(), self.alive_check());
         let admin = admin
             .map(tokio::net::TcpListener::from_std)
             .and_then(Result::ok);
         let admin = admin.map(|listener| spawn_local(view.clone().serve(listener)));
-        let offered = offered.and_then(|offered| offered.listen().ok());
-        let look_out = spawn_local(watcher.look_out(self.live.clone(), self.metrics.clone()));
+        let successors = successor_socket.and_then(|socket| socket.listen().ok());
+        let polling = spawn_local(watcher.poll_files(self.live.clone(), self.metrics.clone()));
         self.fetch_keys();
         self.watch_upstreams();
-        let mut successor = false;
+        let mut has_successor = false;
         let mut handing_over = None;
-        let mut sweep = interval(SWEEP);
-        // The first tick is now.
-        let mut look = interval(certificates::LOOK);
+        let mut sweep = interval(SWEEP_INTERVAL);
+        // The first tick is immediate.
+        let mut check_certificates = interval(certificates::CHECK_INTERVAL);
         loop {
             let settle = self.live.load().config.reload.settle;
             tokio::select! {
@@ -283,111 +278,134 @@ impl Control {
                 },
                 () = watcher.changed(settle) => self.reload(),
                 step = self.reloading.next() => self.reload_step(step, &mut watcher),
-                successor = handover::successor(offered.as_ref().map(|(listener, _)| listener)),
+                successor = handover::accept_successor(successors.as_ref()),
                     if handing_over.is_none() => match self.listeners.sockets() {
                         Ok(sockets) => handing_over = Some(HandingOver::begin(successor, sockets)),
                         Err(error) => tracing::warn!(%error, "nothing can be handed over"),
                     },
                 taken_over = HandingOver::ended(&mut handing_over) => {
                     if taken_over {
-                        successor = true;
+                        has_successor = true;
                         break;
                     }
                 }
-                _ = look.tick() => self.look_at_certificates(),
+                _ = check_certificates.tick() => self.check_certificates(),
                 _ = sweep.tick() => self.tokens.sweep(clock::now().unix),
             }
         }
-        look_out.abort();
+        polling.abort();
         view.drain();
         if let Some(handing_over) = handing_over {
-            successor = handing_over.hasten().await;
+            has_successor = handing_over.hasten().await;
         }
-        // Who asks for the health of the gateway means the next one.
-        if let Some(task) = admin.filter(|_| successor) {
+        // Health checks are for the successor from now on.
+        if let Some(task) = admin.filter(|_| has_successor) {
             task.abort();
         }
-        // Before the drain, in which a successor may bind the same paths.
-        let backlog = match offered {
-            _ if successor => {
-                self.listeners.leave();
-                Backlog::Leave
-            }
-            offered => {
-                if let Some((_, path)) = offered {
-                    remove(&Address::Unix(path));
-                }
-                self.listeners.close();
-                Backlog::Serve
-            }
-        };
+        let backlog = self.close_listeners(successors, has_successor);
+        self.drain(backlog, &mut commands).await;
+    }
+
+    /// Returns the check with which the admin listener asks whether all workers are alive.
+    fn alive_check(&self) -> AliveCheck {
+        let server = self.server.clone();
+        Box::new(move || {
+            let server = server.clone();
+            Box::pin(async move { server.is_alive().await })
+        })
+    }
+
+    /// Closes the listeners and the files of their sockets, or leaves them to the successor. This
+    /// comes before the drain, since a gateway that is started then may bind the same paths.
+    fn close_listeners(
+        &mut self,
+        successors: Option<SuccessorListener>,
+        has_successor: bool,
+    ) -> Backlog {
+        if has_successor {
+            self.listeners.leave();
+            return Backlog::Leave;
+        }
+        if let Some(successors) = successors {
+            remove(&Address::Unix(successors.path));
+        }
+        self.listeners.close();
+        Backlog::Serve
+    }
+
+    /// Drains the server, at once after a second command to drain.
+    async fn drain(self, backlog: Backlog, commands: &mut mpsc::UnboundedReceiver<Command>) {
         let limit = self.live.load().config.server.drain;
         let mut drained = pin!(self.server.drain(backlog, limit));
         tokio::select! {
             () = &mut drained => return,
-            () = asked_again(&mut commands) => {}
+            () = second_drain(commands) => {}
         }
         self.server.hasten_drain().await;
         drained.await;
     }
 
-    fn look_at_certificates(&self) {
-        certificates::look_at(&self.live.load().config, &self.metrics, clock::now().unix);
+    fn check_certificates(&self) {
+        certificates::check(&self.live.load().config, &self.metrics, clock::now().unix);
     }
 
-    /// Starts a task for each issuer that has none, and ends those of issuers that left the
-    /// configuration: requests that still see one keep its keys, but nobody asks for new ones.
+    /// Starts a task for each issuer that has none, and ends the tasks of issuers that left the
+    /// configuration. Requests of an old snapshot still use the keys of such an issuer, but no new
+    /// keys are fetched.
     fn fetch_keys(&mut self) {
         let snapshot = self.live.load();
         let known = retain(&mut self.fetching, snapshot.issuers());
-        for issuer in snapshot
-            .issuers()
-            .filter(|issuer| !known.contains(&Arc::as_ptr(issuer)))
-        {
-            let weak = Arc::downgrade(issuer);
-            let task = spawn_local(issuer::maintain(weak.clone(), Client::new(Tls::system())));
-            self.fetching.push((weak, task));
+        for issuer in snapshot.issuers() {
+            if known.contains(&Arc::as_ptr(issuer)) {
+                continue;
+            }
+            let subject = Arc::downgrade(issuer);
+            let client = Client::new(Tls::system());
+            let task = spawn_local(issuer::maintain(subject.clone(), client));
+            self.fetching.push(Background { subject, task });
         }
     }
 
-    /// Starts a task for each upstream that has none, and ends those of upstreams that left the
+    /// Starts a task for each upstream that has none, and ends the tasks of upstreams that left the
     /// configuration or changed.
     fn watch_upstreams(&mut self) {
         let snapshot = self.live.load();
         let known = retain(&mut self.watching, snapshot.upstreams.iter());
-        for upstream in snapshot
-            .upstreams
-            .iter()
-            .filter(|upstream| !known.contains(&Arc::as_ptr(upstream)))
-        {
-            let weak = Arc::downgrade(upstream);
-            let task = spawn_local(upstream::look_after(weak.clone()));
-            self.watching.push((weak, task));
+        for upstream in &snapshot.upstreams {
+            if known.contains(&Arc::as_ptr(upstream)) {
+                continue;
+            }
+            let subject = Arc::downgrade(upstream);
+            let task = spawn_local(upstream::look_after(subject.clone()));
+            self.watching.push(Background { subject, task });
         }
     }
 }
 
-/// A thing of the configuration, and the task that looks after it.
-type Tended<T> = (Weak<T>, task::JoinHandle<()>);
+/// A background task, and the part of a snapshot that it works for.
+struct Background<T> {
+    subject: Weak<T>,
+    task: task::JoinHandle<()>,
+}
 
-/// Ends the tasks of what is not in `wanted`, and returns what the others are for.
+/// Ends the tasks whose subject is not in `wanted`, and returns the subjects of the others.
 fn retain<'s, T: 's>(
-    tended: &mut Vec<Tended<T>>,
+    background: &mut Vec<Background<T>>,
     wanted: impl Iterator<Item = &'s Arc<T>>,
 ) -> HashSet<*const T> {
     let wanted: HashSet<*const T> = wanted.map(Arc::as_ptr).collect();
-    tended.retain(|(known, task)| {
-        let kept = wanted.contains(&known.as_ptr());
+    background.retain(|one| {
+        let kept = wanted.contains(&one.subject.as_ptr());
         if !kept {
-            task.abort();
+            one.task.abort();
         }
         kept
     });
-    tended.iter().map(|(known, _)| known.as_ptr()).collect()
+    background.iter().map(|one| one.subject.as_ptr()).collect()
 }
 
-/// Reads the configuration, the second time with an eye on its files already: a change that comes
-/// while the gateway starts is not missed.
+/// Reads the configuration. If its files are to be watched, reads it again after the watch has
+/// begun, so that a change during the start is not missed.
 fn read(load: &Loader) -> Result<(Config, Watcher), Problems> {
     let config = load()?;
     let mut watcher = Watcher::new(&config.files, config.reload.watch);
@@ -399,8 +417,8 @@ fn read(load: &Loader) -> Result<(Config, Watcher), Problems> {
     Ok((config, watcher))
 }
 
-/// Waits for another command to drain; the configuration does not matter any more.
-async fn asked_again(commands: &mut mpsc::UnboundedReceiver<Command>) {
+/// Waits for another command to drain. A reload has no effect any more.
+async fn second_drain(commands: &mut mpsc::UnboundedReceiver<Command>) {
     loop {
         match commands.recv().await {
             Some(Command::Drain) => return,
@@ -410,7 +428,7 @@ async fn asked_again(commands: &mut mpsc::UnboundedReceiver<Command>) {
     }
 }
 
-/// Says which settings a running process cannot change.
+/// Logs the changed settings that take effect only after a restart.
 fn warn_of_restart(before: &Config, now: &Config) {
     let changed = [
         (
@@ -426,12 +444,14 @@ fn warn_of_restart(before: &Config, now: &Config) {
         ("reload.watch", before.reload.watch != now.reload.watch),
         ("log.level", before.log.level != now.log.level),
     ];
-    for (key, _) in changed.iter().filter(|(_, changed)| *changed) {
-        tracing::warn!(key, "this setting takes effect at the next start");
+    for (key, has_changed) in changed {
+        if has_changed {
+            tracing::warn!(key, "this setting takes effect at the next start");
+        }
     }
 }
 
-/// Says where connections are taken: with port 0 nobody could know otherwise.
+/// Logs the addresses on which connections are accepted. With port 0 only the log tells the port.
 fn announce(addresses: impl Iterator<Item = Address>) {
     for address in addresses {
         tracing::info!(%address, "listening");
@@ -444,11 +464,13 @@ impl fmt::Display for BindError {
         match error.kind() {
             io::ErrorKind::AddrInUse => write!(
                 f,
-                "cannot listen on {address}: another process does already; stop it, or choose another address"
+                "cannot listen on {address}: another process does already; \
+                 stop it, or choose another address"
             ),
             io::ErrorKind::PermissionDenied => write!(
                 f,
-                "cannot listen on {address}: not permitted; ports below 1024 need CAP_NET_BIND_SERVICE"
+                "cannot listen on {address}: not permitted; \
+                 ports below 1024 need CAP_NET_BIND_SERVICE"
             ),
             _ => write!(f, "cannot listen on {address}: {error}"),
         }

@@ -1,55 +1,51 @@
-//! The hosts that the admin listener is asked by.
+//! The check of the host for which a request to the admin listener is.
 //!
-//! A page in a browser cannot read another origin's answers, but its own it can: by DNS rebinding a
-//! name of the page's own leads to this listener, and the browser takes the answer for the page's
-//! own (the request has no `Origin`). The browser still says in `Host` which name it asked for, so
-//! that names are listed. An IP address in `Host` is no name that an attacker could have pointed
-//! here.
+//! A page in a browser cannot read the answers of another origin. By DNS rebinding, an attacker can
+//! point a name of its own at this listener; the browser then takes the answers for those of the
+//! page's origin, and sends no `Origin`. But `Host` still has that name, so that only listed names
+//! are allowed. An IP address in `Host` is allowed: an attacker cannot point it here.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use http::header::HOST;
 use http::{HeaderValue, Request, Version};
 
-/// Why a request is not answered.
+/// The reason for which the host of a request is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum HostError {
-    /// `Host` is missing or there several times (RFC 9112 §3.2), or is no text.
+    /// `Host` is missing, occurs several times (RFC 9112 §3.2), or is no text.
     Malformed,
-    /// It is for a host that is not listed (RFC 9110 §15.5.20).
+    /// The request is for a host that is not listed (RFC 9110 §15.5.20).
     Misdirected,
 }
 
-/// Judges the host of a request: in its target, where it has one there, and in `Host`.
+/// Checks the host of a request, in `Host` and in the target if the target has one.
 ///
 /// # Errors
-/// [`HostError`]
+/// Returns a [`HostError`] if the host is refused.
 pub(super) fn admit<B>(request: &Request<B>, names: &[Box<str>]) -> Result<(), HostError> {
     let mut fields = request.headers().get_all(HOST).iter();
     let field = match (fields.next(), fields.next()) {
         (Some(field), None) => Some(text(field)?),
-        // No browser leaves it out, and old health checks do.
+        // Browsers always send it; old health checks over HTTP/1.0 do not.
         (None, _) if request.version() == Version::HTTP_10 => None,
         _ => return Err(HostError::Malformed),
     };
     let target = request.uri().authority().map(http::uri::Authority::as_str);
-    if field
-        .into_iter()
-        .chain(target)
-        .all(|authority| is_ours(authority, names))
-    {
-        Ok(())
-    } else {
-        Err(HostError::Misdirected)
+    for authority in field.into_iter().chain(target) {
+        if !is_ours(authority, names) {
+            return Err(HostError::Misdirected);
+        }
     }
+    Ok(())
 }
 
 fn text(field: &HeaderValue) -> Result<&str, HostError> {
     field.to_str().map_err(|_| HostError::Malformed)
 }
 
-/// Whether `host` or `host:port` is an IP address, `localhost`, or one of these names. The port may
-/// be any: a tunnel or a published port of a container has its own.
+/// Returns whether `host` or `host:port` is an IP address, `localhost`, or one of these names. Any
+/// port is allowed: a tunnel or a published port of a container differs from the listener's.
 fn is_ours(authority: &str, names: &[Box<str>]) -> bool {
     if let Some(rest) = authority.strip_prefix('[') {
         let Some((address, port)) = rest.split_once(']') else {
@@ -62,14 +58,14 @@ fn is_ours(authority: &str, names: &[Box<str>]) -> bool {
     if !port.is_empty() && !is_port(port) {
         return false;
     }
-    // The root's dot, which makes no other name of it.
+    // The dot of the DNS root does not make it another name.
     let host = host.strip_suffix('.').unwrap_or(host);
     host.parse::<Ipv4Addr>().is_ok()
         || host.eq_ignore_ascii_case("localhost")
         || names.iter().any(|name| name.eq_ignore_ascii_case(host))
 }
 
-/// Returns whether a text is a colon and digits. There may be no digit (RFC 3986 §3.2.3).
+/// Returns whether a text is a colon and digits. The digits may be missing (RFC 3986 §3.2.3).
 fn is_port(text: &str) -> bool {
     text.strip_prefix(':')
         .is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))
@@ -118,7 +114,7 @@ mod tests {
             "evil.localhost",
             "gateway.evil.test",
             "metrics",
-            // Only a browser's own reading makes addresses of these, and it sends what it made.
+            // Browsers read these as IPv4 addresses, but send the usual form in `Host`.
             "127.1",
             "2130706433",
             "0x7f000001",

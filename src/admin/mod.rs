@@ -19,7 +19,7 @@ use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Mutex, Semaphore};
 use tokio::task::{spawn_blocking, spawn_local};
 use tokio::time::sleep;
@@ -31,29 +31,30 @@ use crate::snapshot::{Live, Snapshot};
 use crate::telemetry::Metrics;
 use host::HostError;
 
-/// A head has to be there by then, and so has the next one.
+/// The time for a request head, counted from the accept or the answer before.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Connections at a time; scrapers and probes need a few.
+/// The most connections at a time. Scrapers and probes need a few.
 const MAX_CONNECTIONS: usize = 64;
 
-/// Routes from which on what tells of each of them is written by a thread of its own.
+/// The number of routes from which on metrics and policy are written on a thread of their own.
 const MANY_ROUTES: usize = 1000;
 
-/// After an accept that failed for want of descriptors.
-const PAUSE: Duration = Duration::from_millis(50);
+/// The delay after an accept that failed because file descriptors ran out.
+const RETRY_DELAY: Duration = Duration::from_millis(50);
 
 /// The answer to a request that names no host, or several.
 const MALFORMED_HOST: &str = "one Host is needed\n";
 
-/// The answer to a request for a host that is not listed. The host is not repeated: a peer wrote
-/// it.
-const MISDIRECTED: &str = "not for this host: ask by an IP address or localhost, or list the name in server.admin_hosts\n";
+/// The answer to a request for a host that is not listed. It does not repeat the host, which the
+/// peer chose.
+const MISDIRECTED: &str = "not for this host: ask by an IP address or localhost, \
+                           or list the name in server.admin_hosts\n";
 
-/// Asks every worker whether it answers.
+/// A check that every worker answers.
 pub type AliveCheck = Box<dyn Fn() -> Pin<Box<dyn Future<Output = bool>>>>;
 
-/// What the admin listener can see.
+/// The part of the gateway that the admin listener shows.
 pub struct Admin {
     live: Arc<Live>,
     metrics: Arc<Metrics>,
@@ -63,7 +64,7 @@ pub struct Admin {
 }
 
 impl Admin {
-    /// A view of the running gateway.
+    /// Returns a view of the running gateway.
     #[must_use]
     pub fn new(live: Arc<Live>, metrics: Arc<Metrics>, alive: AliveCheck) -> Rc<Self> {
         Rc::new(Self {
@@ -75,7 +76,7 @@ impl Admin {
         })
     }
 
-    /// From now on the gateway is not ready for more.
+    /// Begins the drain: the gateway is not ready from now on.
     pub fn drain(&self) {
         self.draining.set(true);
     }
@@ -83,76 +84,59 @@ impl Admin {
     /// Serves a listener until the task is dropped.
     pub async fn serve(self: Rc<Self>, listener: TcpListener) {
         let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-        // A descriptor that is kept for the time when there is no other: a supervisor that gets no
-        // answer from `/livez` would restart a gateway that is merely busy.
-        let spare = Rc::new(Cell::new(descriptor()));
+        let spare = Rc::new(SpareDescriptor::new());
         loop {
             let Ok(permit) = room.clone().acquire_owned().await else {
                 return;
             };
             let Ok((stream, _)) = listener.accept().await else {
-                if spare.take().is_none() {
-                    sleep(PAUSE).await;
+                if !spare.release() {
+                    sleep(RETRY_DELAY).await;
                 }
                 continue;
             };
-            spare.set(spare.take().or_else(descriptor));
+            spare.refill();
             let (admin, spare) = (self.clone(), spare.clone());
             spawn_local(async move {
-                let service = service_fn(move |request: Request<Incoming>| {
-                    let admin = admin.clone();
-                    async move {
-                        let mut response = admin.answer(&request).await;
-                        if !request.body().is_end_stream() {
-                            // The rest of the request is not read, so that no other may follow (RFC
-                            // 9112 §9.6).
-                            response
-                                .headers_mut()
-                                .insert(CONNECTION, HeaderValue::from_static("close"));
-                        }
-                        Ok::<_, Infallible>(response)
-                    }
-                });
-                let mut builder = http1::Builder::new();
-                // A client may close its side after its request, and gets its answer all the same
-                // (RFC 9112 §9.6).
-                builder
-                    .timer(TokioTimer::new())
-                    .header_read_timeout(HEAD_TIMEOUT)
-                    .half_close(true);
-                // A scraper that goes away is its own affair.
-                let _ = builder
-                    .serve_connection(TokioIo::new(stream), service)
-                    .await;
-                spare.set(spare.take().or_else(descriptor));
+                admin.serve_connection(stream).await;
+                spare.refill();
                 drop(permit);
             });
         }
     }
 
-    async fn answer<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
-        let admitted = host::admit(request, &self.live.load().config.server.admin_hosts);
-        match admitted {
-            Ok(()) => {}
-            Err(HostError::Malformed) => return text(StatusCode::BAD_REQUEST, MALFORMED_HOST),
-            Err(HostError::Misdirected) => {
-                return text(StatusCode::MISDIRECTED_REQUEST, MISDIRECTED);
+    /// Serves one connection to its end.
+    async fn serve_connection(self: Rc<Self>, stream: TcpStream) {
+        let service = service_fn(|request: Request<Incoming>| {
+            let admin = self.clone();
+            async move {
+                let mut response = admin.answer(&request).await;
+                if !request.body().is_end_stream() {
+                    // The rest of the request is not read, so that no other may follow (RFC 9112
+                    // §9.6).
+                    response
+                        .headers_mut()
+                        .insert(CONNECTION, HeaderValue::from_static("close"));
+                }
+                Ok::<_, Infallible>(response)
             }
-        }
-        // A page in somebody's browser has no business here, under whatever name it reached us
-        // (attacks.md#row-20).
-        if request.headers().contains_key(ORIGIN) {
-            return text(
-                StatusCode::FORBIDDEN,
-                "the request has an Origin: the admin listener answers programs, not pages\n",
-            );
-        }
-        if !matches!(*request.method(), Method::GET | Method::HEAD) {
-            let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "GET only\n");
-            response
-                .headers_mut()
-                .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-            return response;
+        });
+        let mut builder = http1::Builder::new();
+        // A client that closes its side after its request still gets its answer (RFC 9112 §9.6).
+        builder
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIMEOUT)
+            .half_close(true);
+        // An error, such as a scraper that has left, concerns this connection only.
+        let _ = builder
+            .serve_connection(TokioIo::new(stream), service)
+            .await;
+    }
+
+    /// Answers one request.
+    async fn answer<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
+        if let Some(refusal) = self.refusal(request) {
+            return refusal;
         }
         match request.uri().path() {
             "/metrics" => self.metrics().await,
@@ -167,13 +151,9 @@ impl Admin {
             },
             "/policy" => {
                 let snapshot = self.live.load();
-                text(
-                    StatusCode::OK,
-                    aside(&snapshot.clone(), move || {
-                        effective_policy(&snapshot.config)
-                    })
-                    .await,
-                )
+                let config = snapshot.clone();
+                let write = move || effective_policy(&config.config);
+                text(StatusCode::OK, write_text(&snapshot, write).await)
             }
             "/" => text(StatusCode::OK, "/metrics\n/livez\n/readyz\n/policy\n"),
             _ => text(
@@ -183,12 +163,42 @@ impl Admin {
         }
     }
 
+    /// Returns the answer to a request that is refused for its host, its origin or its method.
+    fn refusal<B>(&self, request: &Request<B>) -> Option<Response<Full<Bytes>>> {
+        let admitted = host::admit(request, &self.live.load().config.server.admin_hosts);
+        match admitted {
+            Ok(()) => {}
+            Err(HostError::Malformed) => {
+                return Some(text(StatusCode::BAD_REQUEST, MALFORMED_HOST));
+            }
+            Err(HostError::Misdirected) => {
+                return Some(text(StatusCode::MISDIRECTED_REQUEST, MISDIRECTED));
+            }
+        }
+        // A page in a browser must not read from this listener, not even under a listed name
+        // (attacks.md#row-20).
+        if request.headers().contains_key(ORIGIN) {
+            return Some(text(
+                StatusCode::FORBIDDEN,
+                "the request has an Origin: the admin listener answers programs, not pages\n",
+            ));
+        }
+        if matches!(*request.method(), Method::GET | Method::HEAD) {
+            return None;
+        }
+        let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "GET only\n");
+        response
+            .headers_mut()
+            .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        Some(response)
+    }
+
     async fn metrics(&self) -> Response<Full<Bytes>> {
         let snapshot = self.live.load();
-        // The metrics of endpoints are replaced as a whole, which two at a time would mix up.
-        let _alone = self.rendering.lock().await;
+        // Rendering replaces the metrics of all endpoints; two renderings at a time would mix them.
+        let _exclusive = self.rendering.lock().await;
         let metrics = self.metrics.clone();
-        let exposition = aside(&snapshot.clone(), move || render(&snapshot, &metrics)).await;
+        let exposition = write_text(&snapshot.clone(), move || render(&snapshot, &metrics)).await;
         if exposition.is_empty() {
             return text(
                 StatusCode::INTERNAL_SERVER_ERROR,
@@ -201,28 +211,28 @@ impl Admin {
         response
     }
 
-    /// What the gateway is not ready for.
+    /// Returns the reason for which the gateway is not ready, if there is one.
     fn obstacle(&self) -> Option<String> {
         if self.draining.get() {
             return Some("draining\n".to_owned());
         }
         let snapshot = self.live.load();
-        let waiting: Vec<_> = snapshot
-            .issuers()
-            .filter(|issuer| {
-                let state = issuer.state();
-                match snapshot.config.server.ready {
-                    Ready::Tried => !state.tried,
-                    Ready::Keys => state.keys == 0,
-                }
-            })
-            .map(|issuer| &*issuer.entry().name)
-            .collect();
+        let mut waiting: Vec<&str> = Vec::new();
+        for issuer in snapshot.issuers() {
+            let state = issuer.state();
+            let is_ready = match snapshot.config.server.ready {
+                Ready::Tried => state.tried,
+                Ready::Keys => state.keys > 0,
+            };
+            if !is_ready {
+                waiting.push(&issuer.entry().name);
+            }
+        }
         (!waiting.is_empty()).then(|| format!("no keys yet: {}\n", waiting.join(", ")))
     }
 }
 
-/// The exposition of all metrics; empty where they cannot be encoded.
+/// Returns all metrics in the text format; empty if they cannot be encoded.
 fn render(snapshot: &Snapshot, metrics: &Metrics) -> String {
     for issuer in snapshot.issuers() {
         issuer.publish();
@@ -236,20 +246,43 @@ fn render(snapshot: &Snapshot, metrics: &Metrics) -> String {
     metrics.render().unwrap_or_default()
 }
 
-/// The text that `write` makes of a snapshot: by a thread of its own where there are so many routes
-/// that probes and keys would wait for it here.
-async fn aside(snapshot: &Snapshot, write: impl FnOnce() -> String + Send + 'static) -> String {
+/// Returns the text that `write` makes of a snapshot. With many routes it runs on a thread of its
+/// own: probes and key fetches must not wait for it.
+async fn write_text(
+    snapshot: &Snapshot,
+    write: impl FnOnce() -> String + Send + 'static,
+) -> String {
     if snapshot.routes.len() < MANY_ROUTES {
         return write();
     }
     spawn_blocking(write).await.unwrap_or_default()
 }
 
-/// A spare descriptor, closed to make room for another.
-fn descriptor() -> Option<OwnedFd> {
-    std::io::stderr().as_fd().try_clone_to_owned().ok()
+/// A file descriptor in reserve. It is closed to accept one connection when no other descriptor is
+/// left: a supervisor that gets no answer from `/livez` would restart a gateway that is only busy.
+struct SpareDescriptor(Cell<Option<OwnedFd>>);
+
+impl SpareDescriptor {
+    fn new() -> Self {
+        Self(Cell::new(Self::open()))
+    }
+
+    fn open() -> Option<OwnedFd> {
+        std::io::stderr().as_fd().try_clone_to_owned().ok()
+    }
+
+    /// Closes the descriptor, and returns whether there was one.
+    fn release(&self) -> bool {
+        self.0.take().is_some()
+    }
+
+    /// Opens the descriptor again if it was closed.
+    fn refill(&self) {
+        self.0.set(self.0.take().or_else(Self::open));
+    }
 }
 
+/// Returns an answer in plain text, which must not be cached.
 fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(body.into()));
     *response.status_mut() = status;
@@ -259,7 +292,7 @@ fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
         HeaderValue::from_static("text/plain; charset=utf-8"),
     );
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    // The library keeps the last one that it rendered, and says it on when the clock was set back.
+    // Hyper caches the date that it rendered last, and would send it after the clock was set back.
     if let Ok(date) = HeaderValue::try_from(http_date(clock::since_epoch())) {
         headers.insert(DATE, date);
     }

@@ -1,5 +1,5 @@
-//! When the certificates of TLS listeners end: shown as a metric, and warned of while there is
-//! time.
+//! The expiry of the certificates of TLS listeners: a metric, and warnings while there is time to
+//! renew them.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,16 +9,16 @@ use crate::config::Config;
 use crate::net::{Acceptor, Life};
 use crate::telemetry::Metrics;
 
-/// How often they are looked at when nothing changes.
-pub(super) const LOOK: Duration = Duration::from_secs(24 * 60 * 60);
+/// The interval of the checks, besides the check after each reload.
+pub(super) const CHECK_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// A certificate whose end is no further away is to be renewed.
+/// The remaining lifetime, in seconds, from which on a certificate has to be renewed.
 const SOON: u64 = 14 * 24 * 60 * 60;
 
-/// One that lives for days alone is renewed later: in the last fifth of its life.
+/// The part of its lifetime in which a short-lived certificate has to be renewed: the last fifth.
 const SHARE: u64 = 5;
 
-/// What there is to say of a certificate.
+/// The state of a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Good,
@@ -39,42 +39,47 @@ impl State {
     }
 }
 
-/// Shows when each certificate of a configuration ends, and warns of those that clients refuse or
-/// soon will.
-pub(super) fn look_at(config: &Config, metrics: &Metrics, now: UnixTime) {
+/// Sets the metric of each certificate's expiry, and warns of the certificates that clients refuse
+/// or soon will.
+pub(super) fn check(config: &Config, metrics: &Metrics, now: UnixTime) {
     let acceptors = config
         .server
         .listeners
         .iter()
         .filter_map(|listener| listener.tls.as_ref());
-    let shown: Vec<_> = acceptors.map(Acceptor::certificates).collect();
-    // Several listeners may share a file.
-    let lives: BTreeMap<&str, Life> = shown
-        .iter()
-        .flat_map(|certificates| certificates.iter())
-        .filter_map(|certificate| Some((certificate.file(), certificate.life()?)))
-        .collect();
+    let certificates: Vec<_> = acceptors.map(Acceptor::certificates).collect();
+    // By file: several listeners may share one.
+    let mut lives: BTreeMap<&str, Life> = BTreeMap::new();
+    for certificate in certificates.iter().flat_map(|of_one| of_one.iter()) {
+        if let Some(life) = certificate.life() {
+            lives.insert(certificate.file(), life);
+        }
+    }
     metrics
         .gateway
         .show_certificates(lives.iter().map(|(file, life)| (*file, life.ends)));
     for (file, life) in lives {
-        let until = humantime::format_rfc3339_seconds(
-            std::time::UNIX_EPOCH + Duration::from_secs(life.ends),
-        );
-        match State::of(life, now) {
-            State::Good => {}
-            State::NotYet => {
-                tracing::warn!(
-                    file,
-                    "a certificate is not valid yet: clients refuse it, or this clock is wrong"
-                );
-            }
-            State::EndsSoon => {
-                tracing::warn!(file, %until, "a certificate ends soon: renew it");
-            }
-            State::Ended => {
-                tracing::warn!(file, %until, "a certificate has ended: clients refuse it; renew it");
-            }
+        warn(file, life, State::of(life, now));
+    }
+}
+
+/// Logs a warning for a certificate that is not valid, or will soon not be.
+fn warn(file: &str, life: Life, state: State) {
+    let ends = std::time::UNIX_EPOCH + Duration::from_secs(life.ends);
+    let until = humantime::format_rfc3339_seconds(ends);
+    match state {
+        State::Good => {}
+        State::NotYet => {
+            tracing::warn!(
+                file,
+                "a certificate is not valid yet: clients refuse it, or this clock is wrong"
+            );
+        }
+        State::EndsSoon => {
+            tracing::warn!(file, %until, "a certificate ends soon: renew it");
+        }
+        State::Ended => {
+            tracing::warn!(file, %until, "a certificate has ended: clients refuse it; renew it");
         }
     }
 }

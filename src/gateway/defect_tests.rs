@@ -1,4 +1,4 @@
-//! A defect costs one request.
+//! A panic during a request costs that request alone.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -7,7 +7,7 @@ use super::Gateway;
 use crate::config::Config;
 use crate::proxy::DEFECT;
 
-/// What comes back until the gateway closes the connection.
+/// Sends requests, and returns all bytes until the gateway closes the connection.
 fn exchange(address: SocketAddr, requests: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.write_all(requests.as_bytes()).unwrap();
@@ -16,14 +16,14 @@ fn exchange(address: SocketAddr, requests: &str) -> String {
     answers
 }
 
-// Answered, counted, and over. The next request on the same connection, and so on the same
-// worker, is its twin.
+// The request after the panics is on the same connection, and so on the same worker.
 #[test]
 fn a_panic_on_the_walk_is_answered_500_and_counted_and_the_connection_lives_on() {
     let load = || {
         let text = "[server]\nlisten = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n\
                     [upstreams.up]\nurl = \"http://127.0.0.1:1\"\n\
-                    [[routes]]\npath = \"/x\"\nupstream = \"up\"\nmethods = [\"GET\"]\npublic = true\n";
+                    [[routes]]\npath = \"/x\"\nupstream = \"up\"\n\
+                    methods = [\"GET\"]\npublic = true\n";
         Config::parse(text, "gateway.toml")
     };
     let gateway = Gateway::start(Box::new(load)).unwrap();

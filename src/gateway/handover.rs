@@ -1,11 +1,12 @@
-//! The hand-over: a gateway that starts takes the listening sockets of the one that runs, and
-//! serves before that one stops. Since both have the same sockets for a moment, nobody is refused
-//! in between.
+//! The hand-over: a gateway that starts receives the listening sockets of the running gateway, and
+//! serves before that one stops. Both have the same sockets for a moment, so that no connection is
+//! refused in between.
 //!
-//! The newcomer connects. It is sent one message: the version, a byte for each socket, and the
-//! sockets. When it serves it answers with a byte, and gets one back: from then on it is alone.
-//! Whatever goes wrong before that, the gateway that ran goes on, and says so; if it has ended
-//! without a word, the newcomer has its sockets and serves.
+//! The successor connects to a Unix socket of its predecessor. The predecessor sends one message:
+//! the version, a byte for each socket, and the sockets. The successor sends `READY` when it
+//! serves, and the predecessor answers `GOODBYE` and drains. If anything goes wrong before that,
+//! the predecessor keeps serving and logs it. If the predecessor dies in between, the successor has
+//! the sockets and serves.
 
 use std::fs;
 use std::io::{self, IoSlice, IoSliceMut, Read as _, Write as _};
@@ -31,41 +32,42 @@ use super::StartError;
 use crate::net::Address;
 use crate::server::{Binding, Inherited, Socket, bind};
 
-/// What both sides must speak.
+/// The version of the protocol, which must be the same on both sides.
 const VERSION: u8 = 1;
 
-/// The newcomer serves.
+/// The successor serves.
 const READY: u8 = b'r';
 
-/// The one before it stops.
+/// The predecessor stops.
 const GOODBYE: u8 = b'g';
 
-/// The one before it has waited for too long, and does not stop.
+/// The predecessor has waited for too long, and does not stop.
 const STAY: u8 = b's';
 
-/// Sockets that are handed over.
+/// The most sockets that are handed over.
 const MAX_SOCKETS: usize = 64;
 
-/// How long either side waits for the other's next step.
-const STEP: Duration = Duration::from_secs(2);
+/// The time that each side has for its next step.
+const STEP_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Who may connect: the user whom the gateway runs as.
+/// The mode of the socket file: only the user of the gateway may connect.
 const MODE: u32 = 0o600;
 
-/// The gateway that runs, as the newcomer sees it.
+/// The connection of a starting gateway to the running one.
 #[derive(Debug)]
 pub(super) struct Predecessor(StdStream);
 
 impl Predecessor {
-    /// Whoever answers on the path, and its sockets. `None` when nobody does.
+    /// Connects to the gateway that listens on the path, and receives its sockets. Returns `None`
+    /// if no process listens there.
     ///
     /// # Errors
-    /// When somebody answers who is no gateway of this user and version.
+    /// Returns an error if the process is no gateway of this user and version.
     pub(super) fn find(path: &Path, inherited: &mut Inherited) -> io::Result<Option<Self>> {
         let Ok(file) = fs::symlink_metadata(path) else {
             return Ok(None);
         };
-        if !is_own(file.uid()) {
+        if !is_own_user(file.uid()) {
             return Err(io::Error::new(
                 io::ErrorKind::PermissionDenied,
                 "it belongs to another user",
@@ -76,15 +78,16 @@ impl Predecessor {
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => return Ok(None),
             Err(error) => return Err(error),
         };
-        stream.set_read_timeout(Some(STEP))?;
-        stream.set_write_timeout(Some(STEP))?;
+        stream.set_read_timeout(Some(STEP_TIMEOUT))?;
+        stream.set_write_timeout(Some(STEP_TIMEOUT))?;
         receive(&stream, inherited)?;
         Ok(Some(Self(stream)))
     }
 
-    /// Says that this gateway serves, and waits until the other one knows.
+    /// Tells the predecessor that this gateway serves, and waits for its answer.
     pub(super) fn relieve(mut self) -> io::Result<()> {
-        // It may have left already: then its last word is there, or its end.
+        // If the predecessor has ended already, its answer or the end of the stream can still be
+        // read.
         let _ = self.0.write_all(&[READY]);
         let mut answer = [0];
         match self.0.read_exact(&mut answer) {
@@ -107,6 +110,7 @@ impl Predecessor {
     }
 }
 
+/// Receives the sockets of the predecessor.
 fn receive(stream: &StdStream, inherited: &mut Inherited) -> io::Result<()> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_SOCKETS))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
@@ -121,10 +125,10 @@ fn receive(stream: &StdStream, inherited: &mut Inherited) -> io::Result<()> {
     }
     match bytes.get(..count) {
         Some([]) | None => return Err(strange("it hands nothing over")),
-        Some([VERSION, ours @ ..]) if ours.len() == sockets.len() => {
-            for (socket, is_ours) in sockets.into_iter().zip(ours) {
+        Some([VERSION, flags @ ..]) if flags.len() == sockets.len() => {
+            for (socket, owns_file) in sockets.into_iter().zip(flags) {
                 fcntl_setfd(&socket, FdFlags::CLOEXEC)?;
-                inherited.add(socket, *is_ours == 1)?;
+                inherited.add(socket, *owns_file == 1)?;
             }
         }
         Some([VERSION, ..]) => return Err(strange("sockets are missing")),
@@ -133,17 +137,18 @@ fn receive(stream: &StdStream, inherited: &mut Inherited) -> io::Result<()> {
     Ok(())
 }
 
-/// The place where this gateway's successor will ask.
+/// The socket on which a successor of this gateway will connect.
 #[derive(Debug)]
 pub(super) struct Offer {
     socket: Socket,
-    /// Where it listens before it is shown.
-    hidden: PathBuf,
+    /// The path on which the socket is bound before it is moved to `path`.
+    temporary: PathBuf,
     path: PathBuf,
 }
 
 impl Offer {
-    /// Listens, but not on the path yet: that is its predecessor's until the hand-over is done.
+    /// Listens on a temporary path. The configured path belongs to the predecessor until the
+    /// hand-over is done.
     pub(super) fn prepare(path: &Path) -> io::Result<Self> {
         if fs::symlink_metadata(path).is_ok_and(|file| !file.file_type().is_socket()) {
             return Err(io::Error::new(
@@ -151,11 +156,11 @@ impl Offer {
                 "a file that is no socket is there",
             ));
         }
-        let mut hidden = path.as_os_str().to_owned();
-        hidden.push(format!(".{}", std::process::id()));
-        let hidden = PathBuf::from(hidden);
+        let mut temporary = path.as_os_str().to_owned();
+        temporary.push(format!(".{}", std::process::id()));
+        let temporary = PathBuf::from(temporary);
         let socket = bind(
-            &Address::Unix(hidden.clone()),
+            &Address::Unix(temporary.clone()),
             Binding {
                 unix_mode: MODE,
                 ..Binding::default()
@@ -164,62 +169,67 @@ impl Offer {
         socket.listen()?;
         Ok(Self {
             socket,
-            hidden,
+            temporary,
             path: path.into(),
         })
     }
 
-    /// Takes the path, whoever had it.
-    fn show(&self) -> io::Result<()> {
-        fs::rename(&self.hidden, &self.path)
+    /// Moves the socket to its path, in place of the predecessor's.
+    fn publish(&self) -> io::Result<()> {
+        fs::rename(&self.temporary, &self.path)
     }
 }
 
 impl Drop for Offer {
     fn drop(&mut self) {
-        // Gone already where it was shown.
-        let _ = fs::remove_file(&self.hidden);
+        // An error means that the file was moved to its path.
+        let _ = fs::remove_file(&self.temporary);
     }
 }
 
-/// The sockets of a gateway, and whether the files of Unix-domain ones go when it does.
-pub(super) type HandedOverSockets = Vec<(OwnedFd, bool)>;
+/// A socket that is handed over.
+#[derive(Debug)]
+pub(super) struct HandedOverSocket {
+    pub(super) socket: OwnedFd,
+    /// Set if the successor has to remove the file of a Unix-domain socket when it closes it.
+    pub(super) owns_file: bool,
+}
 
-/// Waits for a newcomer of the same user.
-pub(super) async fn successor(listener: Option<&UnixListener>) -> UnixStream {
-    let Some(listener) = listener else {
+/// Waits for a successor that runs as the same user.
+pub(super) async fn accept_successor(successors: Option<&SuccessorListener>) -> UnixStream {
+    let Some(successors) = successors else {
         return std::future::pending().await;
     };
     loop {
-        match listener.accept().await {
+        match successors.listener.accept().await {
             Ok((stream, _)) if is_same_user(&stream) => return stream,
             Ok(_) => tracing::warn!("another user asked for the listening sockets"),
             Err(error) => {
                 tracing::warn!(%error, "a newcomer cannot be heard");
-                tokio::time::sleep(STEP).await;
+                tokio::time::sleep(STEP_TIMEOUT).await;
             }
         }
     }
 }
 
 fn is_same_user(stream: &UnixStream) -> bool {
-    stream.peer_cred().is_ok_and(|peer| is_own(peer.uid()))
+    stream.peer_cred().is_ok_and(|peer| is_own_user(peer.uid()))
 }
 
-/// Whether that is the user whom this gateway runs as. Not even root may ask for another's sockets:
-/// it would not let go of its rights.
-fn is_own(user: u32) -> bool {
+/// Returns whether this gateway runs as the user. Not even root may take the sockets of another
+/// user's gateway: the successor would keep the rights of root.
+fn is_own_user(user: u32) -> bool {
     user == rustix::process::geteuid().as_raw()
 }
 
-/// A hand-over that is under way, beside everything else that this gateway does.
+/// A hand-over in progress, in a task of its own.
 pub(super) struct HandingOver {
     leave: oneshot::Sender<()>,
     task: JoinHandle<io::Result<()>>,
 }
 
 impl HandingOver {
-    pub(super) fn begin(successor: UnixStream, sockets: HandedOverSockets) -> Self {
+    pub(super) fn begin(successor: UnixStream, sockets: Vec<HandedOverSocket>) -> Self {
         let (leave, leaves) = oneshot::channel();
         Self {
             leave,
@@ -227,7 +237,8 @@ impl HandingOver {
         }
     }
 
-    /// Waits for the end of what is under way, if anything is: whether the newcomer serves.
+    /// Waits for the end of the current hand-over, and returns whether the successor serves.
+    /// Without a hand-over the future never completes.
     pub(super) async fn ended(current: &mut Option<Self>) -> bool {
         let Some(this) = current else {
             return std::future::pending().await;
@@ -237,7 +248,8 @@ impl HandingOver {
         is_taken_over(result)
     }
 
-    /// This gateway does not wait for the newcomer: whether that one has been told.
+    /// Ends the hand-over without waiting for the successor, since this gateway stops. Returns
+    /// whether the successor was told.
     pub(super) async fn hasten(self) -> bool {
         let _ = self.leave.send(());
         is_taken_over(self.task.await)
@@ -257,20 +269,21 @@ fn is_taken_over(result: Result<io::Result<()>, tokio::task::JoinError>) -> bool
     }
 }
 
-/// Hands over to a newcomer. Afterwards it serves, or will if this gateway `leaves` before.
+/// Hands the sockets over to a successor. Afterwards the successor serves, or will serve if
+/// `leaves` has fired before.
 ///
 /// # Errors
-/// When it went away or was too slow: it does not serve.
+/// Returns an error if the successor went away or was too slow: it does not serve.
 async fn hand_over(
     mut stream: UnixStream,
-    sockets: HandedOverSockets,
+    sockets: Vec<HandedOverSocket>,
     leaves: oneshot::Receiver<()>,
 ) -> io::Result<()> {
     if sockets.len() > MAX_SOCKETS {
         return Err(strange("there are more than 64 sockets"));
     }
     step(stream.async_io(Interest::WRITABLE, || send(&stream, &sockets))).await?;
-    // Closed with the listeners, if those are.
+    // These are duplicates, which would keep a socket open that a reload closes.
     drop(sockets);
     let answer = tokio::select! {
         answer = step(stream.read_u8()) => answer,
@@ -286,41 +299,50 @@ async fn hand_over(
     }
 }
 
-fn send(stream: &UnixStream, sockets: &HandedOverSockets) -> io::Result<()> {
-    let (sockets, ours): (Vec<BorrowedFd<'_>>, Vec<u8>) = sockets
-        .iter()
-        .map(|(socket, is_ours)| (socket.as_fd(), u8::from(*is_ours)))
-        .unzip();
+/// Sends the sockets to the successor.
+fn send(stream: &UnixStream, sockets: &[HandedOverSocket]) -> io::Result<()> {
+    let descriptors: Vec<BorrowedFd<'_>> = sockets.iter().map(|one| one.socket.as_fd()).collect();
+    let flags: Vec<u8> = sockets.iter().map(|one| one.owns_file.into()).collect();
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_SOCKETS))];
     let mut control = SendAncillaryBuffer::new(&mut space);
-    if !control.push(SendAncillaryMessage::ScmRights(&sockets)) {
+    if !control.push(SendAncillaryMessage::ScmRights(&descriptors)) {
         return Err(strange("the sockets do not fit"));
     }
-    let bytes = [IoSlice::new(&[VERSION]), IoSlice::new(&ours)];
+    let bytes = [IoSlice::new(&[VERSION]), IoSlice::new(&flags)];
     let sent = sendmsg(stream, &bytes, &mut control, SendFlags::NOSIGNAL)?;
-    if sent == 1 + ours.len() {
+    if sent == 1 + flags.len() {
         Ok(())
     } else {
         Err(strange("the message was cut"))
     }
 }
 
-async fn step<T>(doing: impl Future<Output = io::Result<T>>) -> io::Result<T> {
-    timeout(STEP, doing)
+/// Runs one step of the hand-over within its timeout.
+async fn step<T>(step: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    timeout(STEP_TIMEOUT, step)
         .await
         .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
+/// Returns the error of a peer that breaks the protocol.
 fn strange(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what)
 }
 
-/// A start between the gateway before and the one after.
+/// The hand-over from the side of a starting gateway; `None` without `server.handover`.
 #[derive(Debug)]
-pub(super) struct Takeover(Option<(PathBuf, Option<Predecessor>, Offer)>);
+pub(super) struct Takeover(Option<Start>);
+
+/// A starting gateway, between its predecessor and its successor.
+#[derive(Debug)]
+struct Start {
+    path: PathBuf,
+    predecessor: Option<Predecessor>,
+    offer: Offer,
+}
 
 impl Takeover {
-    /// Takes the sockets of whoever answers on the path.
+    /// Receives the sockets of a running gateway, if there is one, and prepares the next hand-over.
     pub(super) fn begin(
         path: Option<&Path>,
         inherited: &mut Inherited,
@@ -328,48 +350,66 @@ impl Takeover {
         let Some(path) = path else {
             return Ok(Self(None));
         };
-        let fail = |error| StartError::Handover(path.into(), error);
-        let predecessor = Predecessor::find(path, inherited).map_err(fail)?;
-        let offer = Offer::prepare(path).map_err(fail)?;
-        Ok(Self(Some((path.into(), predecessor, offer))))
+        let start = Predecessor::find(path, inherited).and_then(|predecessor| {
+            Ok(Start {
+                path: path.into(),
+                predecessor,
+                offer: Offer::prepare(path)?,
+            })
+        });
+        match start {
+            Ok(start) => Ok(Self(Some(start))),
+            Err(error) => Err(StartError::Handover(path.into(), error)),
+        }
     }
 
-    /// Where the next gateway will ask.
-    pub(super) fn offered(&self) -> Result<Option<Offered>, StartError> {
-        let Some((path, _, offer)) = &self.0 else {
+    /// Returns the socket on which the successor of this gateway will connect.
+    pub(super) fn successor_socket(&self) -> Result<Option<SuccessorSocket>, StartError> {
+        let Some(start) = &self.0 else {
             return Ok(None);
         };
-        let socket = offer.socket.try_clone();
-        let socket = socket.map_err(|error| StartError::Handover(path.clone(), error))?;
-        Ok(Some(Offered {
-            socket,
-            path: path.clone(),
-        }))
+        let path = start.path.clone();
+        match start.offer.socket.try_clone() {
+            Ok(socket) => Ok(Some(SuccessorSocket { socket, path })),
+            Err(error) => Err(StartError::Handover(path, error)),
+        }
     }
 
-    /// This gateway serves: the one before may go.
+    /// Completes the hand-over, since this gateway serves: the predecessor stops, and the path
+    /// becomes this gateway's.
     pub(super) fn complete(mut self) -> Result<(), StartError> {
-        let Some((path, predecessor, offer)) = self.0.take() else {
+        let Some(start) = self.0.take() else {
             return Ok(());
         };
-        let relieved = predecessor.map_or(Ok(()), Predecessor::relieve);
-        let shown = relieved.and_then(|()| offer.show());
-        shown.map_err(|error| StartError::Handover(path, error))
+        let relieved = start.predecessor.map_or(Ok(()), Predecessor::relieve);
+        relieved
+            .and_then(|()| start.offer.publish())
+            .map_err(|error| StartError::Handover(start.path, error))
     }
 }
 
-/// Where the next gateway will ask, as the control thread takes it.
+/// The socket on which the successor of this gateway will connect.
 #[derive(Debug)]
-pub(super) struct Offered {
+pub(super) struct SuccessorSocket {
     socket: Socket,
     path: PathBuf,
 }
 
-impl Offered {
-    /// The listener as the runtime has it, and its path.
-    pub(super) fn listen(self) -> io::Result<(UnixListener, PathBuf)> {
+/// The same socket, registered with the event loop of the control thread.
+#[derive(Debug)]
+pub(super) struct SuccessorListener {
+    listener: UnixListener,
+    pub(super) path: PathBuf,
+}
+
+impl SuccessorSocket {
+    /// Registers the socket with the event loop of this thread.
+    pub(super) fn listen(self) -> io::Result<SuccessorListener> {
         match self.socket {
-            Socket::Unix(listener) => Ok((UnixListener::from_std(listener)?, self.path)),
+            Socket::Unix(listener) => Ok(SuccessorListener {
+                listener: UnixListener::from_std(listener)?,
+                path: self.path,
+            }),
             Socket::Tcp(_) => Err(strange("it is no Unix-domain socket")),
         }
     }
@@ -379,11 +419,11 @@ impl Offered {
 mod tests {
     use super::*;
 
-    // Who it is comes from the kernel (SO_PEERCRED); what is decided is decided here.
+    // The kernel tells the user of the peer (SO_PEERCRED); this is the decision about it.
     #[test]
     fn no_other_user_is_handed_anything() {
         let own = rustix::process::geteuid().as_raw();
-        assert!(is_own(own));
-        assert!(!is_own(own + 1) && !is_own(own.wrapping_sub(1)));
+        assert!(is_own_user(own));
+        assert!(!is_own_user(own + 1) && !is_own_user(own.wrapping_sub(1)));
     }
 }

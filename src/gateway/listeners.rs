@@ -1,57 +1,72 @@
-//! The sockets that a gateway listens on: which are bound, which were inherited, which a successor
-//! gets.
+//! The listening sockets of a gateway: those that it has bound or inherited, and those that a
+//! successor gets.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::PermissionsExt as _;
 
-use super::{BindError, handover};
+use super::BindError;
+use super::handover::HandedOverSocket;
 use crate::config::{Listener, Server};
 use crate::net::Address;
-use crate::server::{Binding, Inherited, ListenerSettings, Opened, Socket, bind};
+use crate::server::{Binding, Inherited, InheritedSocket, ListenerSettings, Opened, Socket, bind};
 
-/// The sockets that are listened on.
+/// The listening sockets of a gateway.
 pub(super) struct Listeners {
     bound: Vec<Bound>,
     /// The admin listener, for a successor.
-    admin: Option<(Address, Socket)>,
+    admin: Option<AdminSocket>,
     pub(super) inherited: Inherited,
 }
 
-/// A socket that is listened on.
+/// A listening socket.
 struct Bound {
     configured: Address,
-    /// Where that is.
+    /// The actual address, which differs from the configured one for port 0.
     address: Address,
     /// The settings of its connections.
     settings: ListenerSettings,
     origin: Origin,
-    /// Whether the file of a Unix-domain socket goes when it does. A supervisor's stays.
-    is_ours: bool,
-    /// The mode of its file, where this gateway set it.
+    /// Set if the gateway removes the file of a Unix-domain socket when it closes it. The file of a
+    /// supervisor's socket stays.
+    owns_file: bool,
+    /// The mode of the file, if this gateway has set it.
     mode: Option<u32>,
-    /// The socket once more, for a successor. It must go when the listener does.
+    /// A second handle to the socket, for a successor. It must be dropped with the listener.
+    socket: Socket,
+}
+
+/// The admin listener's socket.
+struct AdminSocket {
+    address: Address,
     socket: Socket,
 }
 
 /// The origin of a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Origin {
-    /// A supervisor, or the gateway before: what it was bound for stays.
+    /// A supervisor, or the predecessor. The options with which it was bound are not known.
     Inherited,
-    /// This gateway, which may have bound it for IPv6 alone.
+    /// This gateway, which may have bound the socket for IPv6 only.
     Bound { only_ipv6: bool },
 }
 
-/// Sockets that a configuration asks for and that were not there: clients can connect to them, and
-/// wait.
-pub(super) struct Prepared(Vec<(Bound, Socket)>);
+/// The new sockets of a configuration. Clients can connect to them, and wait until they are
+/// accepted.
+pub(super) struct Prepared(Vec<NewSocket>);
+
+/// A new listening socket.
+struct NewSocket {
+    bound: Bound,
+    /// The handle for the acceptor.
+    socket: Socket,
+}
 
 impl Prepared {
-    /// Their addresses.
+    /// Returns the addresses of the sockets.
     pub(super) fn addresses(&self) -> impl Iterator<Item = Address> {
-        self.0.iter().map(|(bound, _)| bound.address.clone())
+        self.0.iter().map(|new| new.bound.address.clone())
     }
 }
 
@@ -62,7 +77,7 @@ pub(super) struct Change {
 }
 
 impl Listeners {
-    /// Nothing is bound yet.
+    /// Returns the listeners of a gateway that has bound none yet.
     pub(super) fn new(inherited: Inherited) -> Self {
         Self {
             bound: Vec::new(),
@@ -72,25 +87,19 @@ impl Listeners {
     }
 
     /// Binds the addresses of a configuration that are not bound yet: all of them or none. Sockets
-    /// that are bound stay.
+    /// that are bound already stay.
     pub(super) fn prepare(&mut self, server: &Server) -> Result<Prepared, BindError> {
-        let is_missing = |listener: &&Listener| {
-            !self
-                .bound
-                .iter()
-                .any(|known| known.is_for(listener, server))
-        };
-        let (mut inherited, mut missing) = (Vec::new(), Vec::new());
-        for listener in server.listeners.iter().filter(is_missing) {
+        // Inherited sockets come first: a socket that is bound afterwards may have to share a port
+        // with one of them.
+        let (mut new, mut missing) = (Vec::new(), Vec::new());
+        for listener in &server.listeners {
+            if self.has_socket_for(listener, server) {
+                continue;
+            }
             match self.inherited.take(&listener.address) {
-                Some(found) => inherited.push((listener, found)),
+                Some(inherited) => new.push(NewSocket::inherited(listener, inherited)?),
                 None => missing.push(listener),
             }
-        }
-        // Inherited sockets come first: one may have a port that another is to be bound beside.
-        let mut new = Vec::new();
-        for (listener, (socket, is_ours)) in inherited {
-            new.push(Bound::new(listener, socket, Origin::Inherited, is_ours)?);
         }
         let mut ports = SharedPorts::default();
         for listener in missing {
@@ -100,52 +109,54 @@ impl Listeners {
                 only_ipv6,
                 shares_port: false,
             };
-            let neighbours = self.bound.iter().chain(new.iter().map(|(bound, _)| bound));
-            let socket = ports.bind(&listener.address, binding, neighbours);
-            let socket = socket.map_err(|error| self.explained(&listener.address, error))?;
-            new.push(Bound::new(
-                listener,
-                socket,
-                Origin::Bound { only_ipv6 },
-                true,
-            )?);
+            let neighbours = self.bound.iter().chain(new.iter().map(|new| &new.bound));
+            let socket = ports
+                .bind(&listener.address, binding, neighbours)
+                .map_err(|error| self.explain(&listener.address, error))?;
+            new.push(NewSocket::bound(listener, socket, only_ipv6)?);
         }
-        // Not before all are bound: where one cannot be, no client has connected to the others.
-        for (bound, socket) in &new {
+        // The sockets listen only after all are bound: if one cannot be bound, no client has
+        // connected to the others.
+        for NewSocket { bound, socket } in &new {
             socket
                 .listen()
-                .map_err(|error| self.explained(&bound.configured, error))?;
+                .map_err(|error| self.explain(&bound.configured, error))?;
         }
         Ok(Prepared(new))
     }
 
-    /// Adds the prepared sockets, drops removed ones, and updates the settings of the rest. The
-    /// acceptor must be told too: it holds the removed sockets last, and closes them.
+    fn has_socket_for(&self, listener: &Listener, server: &Server) -> bool {
+        self.bound
+            .iter()
+            .any(|known| known.is_for(listener, server))
+    }
+
+    /// Adds the prepared sockets, drops those that are not `wanted`, and updates the settings of
+    /// the rest. The acceptor must be told of the change: it holds the last handles of dropped
+    /// sockets.
     pub(super) fn commit(&mut self, Prepared(new): Prepared, wanted: &[Listener]) -> Change {
         let mut closed = Vec::new();
         self.bound.retain(|known| {
-            let replaced = new
+            let is_replaced = new
                 .iter()
-                .any(|(bound, _)| bound.configured == known.configured);
-            let listener = wanted
-                .iter()
-                .find(|listener| listener.address == known.configured);
-            if let Some(listener) = listener.filter(|_| !replaced) {
+                .any(|new| new.bound.configured == known.configured);
+            if let Some(listener) = find(wanted, &known.configured)
+                && !is_replaced
+            {
                 known.settings.change(listener);
                 return true;
             }
-            if known.is_ours {
+            if known.owns_file {
                 remove(&known.configured);
             }
             closed.push(known.configured.clone());
             false
         });
         let mut opened = Vec::new();
-        for (bound, socket) in new {
-            let (address, settings) = (bound.configured.clone(), bound.settings.clone());
+        for NewSocket { bound, socket } in new {
             opened.push(Opened {
-                address,
-                settings,
+                address: bound.configured.clone(),
+                settings: bound.settings.clone(),
                 socket,
             });
             self.bound.push(bound);
@@ -154,10 +165,10 @@ impl Listeners {
         Change { opened, closed }
     }
 
-    /// Files of sockets that were there before get the mode that is configured now.
+    /// Gives the files of kept and inherited sockets the mode that is configured now.
     fn set_modes(&mut self, wanted: &[Listener]) {
-        for known in self.bound.iter_mut().filter(|known| known.is_ours) {
-            let listener = wanted.iter().find(|one| one.address == known.configured);
+        for known in self.bound.iter_mut().filter(|known| known.owns_file) {
+            let listener = find(wanted, &known.configured);
             let (Address::Unix(path), Some(listener)) = (&known.configured, listener) else {
                 continue;
             };
@@ -168,114 +179,124 @@ impl Listeners {
             match std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)) {
                 Ok(()) => known.mode = Some(mode),
                 Err(error) => {
-                    tracing::error!(%error, path = %path.display(), "the mode of a socket's file stays as it was");
+                    tracing::error!(
+                        %error, path = %path.display(),
+                        "the mode of a socket's file stays as it was"
+                    );
                 }
             }
         }
     }
 
-    /// Why an address cannot be listened on. Where this gateway has the port itself, no other
-    /// process is to be looked for.
-    fn explained(&self, address: &Address, error: io::Error) -> BindError {
-        let port = |address: &Address| address.ip().map(|address| address.port());
-        let shares = |other: &Address| port(other).is_some() && port(other) == port(address);
-        let refused = |why: String| BindError {
-            address: address.clone(),
-            error: io::Error::other(why),
+    /// Explains why an address cannot be listened on. If this gateway has the port itself, the
+    /// operator need not look for another process.
+    fn explain(&self, address: &Address, error: io::Error) -> BindError {
+        let conflict = if error.kind() == io::ErrorKind::AddrInUse {
+            self.conflict(address)
+        } else {
+            None
         };
-        if error.kind() != io::ErrorKind::AddrInUse {
-            return BindError {
-                address: address.clone(),
-                error,
-            };
-        }
-        if let Some(Bound {
-            address: own,
-            origin,
-            ..
-        }) = self.bound.iter().find(|known| shares(&known.address))
-        {
-            return refused(match origin {
-                Origin::Inherited => {
-                    format!("this gateway inherited the socket of {own}, which has that port")
-                }
-                Origin::Bound { .. } => {
-                    format!(
-                        "this gateway listens on {own}, and changes to that port's address at its next start"
-                    )
-                }
-            });
-        }
-        match self.admin.as_ref().filter(|(own, _)| shares(own)) {
-            Some((own, _)) => refused(format!(
-                "the admin listener is on {own} until the next start"
-            )),
-            None => BindError {
-                address: address.clone(),
-                error,
-            },
+        BindError {
+            address: address.clone(),
+            error: conflict.map_or(error, io::Error::other),
         }
     }
 
+    /// Describes the socket of this gateway that has the port of an address, if there is one.
+    fn conflict(&self, address: &Address) -> Option<String> {
+        for Bound {
+            address: own,
+            origin,
+            ..
+        } in &self.bound
+        {
+            if have_same_port(own, address) {
+                return Some(match origin {
+                    Origin::Inherited => {
+                        format!("this gateway inherited the socket of {own}, which has that port")
+                    }
+                    Origin::Bound { .. } => format!(
+                        "this gateway listens on {own}, \
+                         and changes to that port's address at its next start"
+                    ),
+                });
+            }
+        }
+        let own = &self.admin.as_ref()?.address;
+        have_same_port(own, address)
+            .then(|| format!("the admin listener is on {own} until the next start"))
+    }
+
+    /// Listens for the admin, on an inherited socket if there is one.
     pub(super) fn listen_admin(
         &mut self,
         address: SocketAddr,
         server: &Server,
     ) -> Result<TcpListener, BindError> {
         let configured = Address::Ip(address);
-        let inherited = self.inherited.take(&configured).map(|(socket, _)| socket);
-        let socket = inherited.map_or_else(
-            || {
-                let only_ipv6 = server.is_for_ipv6_alone(&configured);
-                let binding = Binding {
-                    only_ipv6,
-                    ..Binding::default()
-                };
-                let mut ports = SharedPorts::default();
-                let socket = ports.bind(&configured, binding, self.bound.iter())?;
-                socket.listen()?;
-                Ok(socket)
-            },
-            Ok,
-        );
-        let socket = socket.map_err(|error| self.explained(&configured, error))?;
-        let failed = |error| BindError {
+        let socket = match self.inherited.take(&configured) {
+            Some(inherited) => inherited.socket,
+            None => self
+                .bind_admin(&configured, server)
+                .map_err(|error| self.explain(&configured, error))?,
+        };
+        let handle = socket.try_clone().map_err(|error| BindError {
             address: configured.clone(),
             error,
-        };
-        self.admin = Some((
-            socket.address(&configured),
-            socket.try_clone().map_err(failed)?,
-        ));
+        })?;
+        self.admin = Some(AdminSocket {
+            address: socket.address(&configured),
+            socket: handle,
+        });
         match socket {
             Socket::Tcp(listener) => Ok(listener),
-            Socket::Unix(_) => Err(failed(io::ErrorKind::Unsupported.into())),
+            Socket::Unix(_) => Err(BindError {
+                address: configured,
+                error: io::ErrorKind::Unsupported.into(),
+            }),
         }
     }
 
-    /// What a successor gets.
-    ///
-    /// # Errors
-    /// When the process has no descriptor left.
-    pub(super) fn sockets(&self) -> io::Result<handover::HandedOverSockets> {
-        let bound = self
-            .bound
-            .iter()
-            .map(|known| (&known.socket, known.is_ours));
-        let all = bound.chain(self.admin.iter().map(|(_, admin)| (admin, false)));
-        all.map(|(socket, is_ours)| Ok((socket.as_fd().try_clone_to_owned()?, is_ours)))
-            .collect()
+    fn bind_admin(&self, address: &Address, server: &Server) -> io::Result<Socket> {
+        let binding = Binding {
+            only_ipv6: server.is_for_ipv6_alone(address),
+            ..Binding::default()
+        };
+        let socket = SharedPorts::default().bind(address, binding, self.bound.iter())?;
+        socket.listen()?;
+        Ok(socket)
     }
 
-    /// Closes all, but leaves the files of Unix-domain sockets to a successor.
+    /// Returns duplicates of all sockets, for a successor.
+    ///
+    /// # Errors
+    /// Returns an error if the process has no file descriptor left.
+    pub(super) fn sockets(&self) -> io::Result<Vec<HandedOverSocket>> {
+        let mut sockets = Vec::new();
+        for known in &self.bound {
+            sockets.push(HandedOverSocket {
+                socket: known.socket.as_fd().try_clone_to_owned()?,
+                owns_file: known.owns_file,
+            });
+        }
+        if let Some(admin) = &self.admin {
+            sockets.push(HandedOverSocket {
+                socket: admin.socket.as_fd().try_clone_to_owned()?,
+                owns_file: false,
+            });
+        }
+        Ok(sockets)
+    }
+
+    /// Closes all sockets, and leaves the files of Unix-domain sockets to the successor.
     pub(super) fn leave(&mut self) {
         self.bound.clear();
         self.admin = None;
     }
 
-    /// Closes all that requests are taken on.
+    /// Closes all sockets but the admin listener's, and removes their files.
     pub(super) fn close(&mut self) {
-        for known in self.bound.drain(..).filter(|known| known.is_ours) {
+        for known in self.bound.drain(..).filter(|known| known.owns_file) {
             remove(&known.configured);
         }
     }
@@ -288,32 +309,46 @@ impl Listeners {
     }
 }
 
-impl Bound {
+impl NewSocket {
+    fn inherited(listener: &Listener, inherited: InheritedSocket) -> Result<Self, BindError> {
+        let InheritedSocket {
+            socket, owns_file, ..
+        } = inherited;
+        Self::new(listener, socket, Origin::Inherited, owns_file)
+    }
+
+    fn bound(listener: &Listener, socket: Socket, only_ipv6: bool) -> Result<Self, BindError> {
+        Self::new(listener, socket, Origin::Bound { only_ipv6 }, true)
+    }
+
     fn new(
         listener: &Listener,
         socket: Socket,
         origin: Origin,
-        is_ours: bool,
-    ) -> Result<(Self, Socket), BindError> {
+        owns_file: bool,
+    ) -> Result<Self, BindError> {
         let configured = listener.address.clone();
-        let again = socket.try_clone().map_err(|error| BindError {
+        let handle = socket.try_clone().map_err(|error| BindError {
             address: configured.clone(),
             error,
         })?;
-        let bound = Self {
+        let bound = Bound {
             address: socket.address(&configured),
             configured,
             settings: ListenerSettings::new(listener),
             origin,
-            is_ours,
+            owns_file,
             mode: (origin != Origin::Inherited).then_some(listener.unix_mode),
-            socket: again,
+            socket: handle,
         };
-        Ok((bound, socket))
+        Ok(Self { bound, socket })
     }
+}
 
-    /// Whether it is the socket that a listener needs. One of our own that is for both families, or
-    /// for one, while the other is needed is not: whether it is cannot be changed once it is bound.
+impl Bound {
+    /// Returns whether this is the socket that a listener needs. A socket that this gateway has
+    /// bound for IPv6 only does not serve a listener for both families, nor the reverse: the option
+    /// cannot be changed after the bind.
     fn is_for(&self, listener: &Listener, server: &Server) -> bool {
         let only_ipv6 = server.is_for_ipv6_alone(&listener.address);
         self.configured == listener.address
@@ -321,15 +356,16 @@ impl Bound {
     }
 }
 
-/// Sockets that share a port with another socket of this gateway during a reload, because the one
-/// replaces the other or is for other addresses. They do not keep sharing: another gateway that is
-/// started by mistake is told that the address is in use. (On Linux one of the same user that asks
-/// for a shared port still gets it: the kernel does not forget the sharing exactly.)
+/// Sockets that share their port with another socket of this gateway during a reload, because one
+/// replaces the other or is for other addresses. The sharing ends when this is dropped, so that a
+/// second gateway that is started by mistake is told that the address is in use. (On Linux, a
+/// process of the same user that asks for a shared port still gets it: the kernel does not undo the
+/// sharing fully.)
 #[derive(Default)]
 struct SharedPorts(Vec<Socket>);
 
 impl SharedPorts {
-    /// Binds an address, if need be beside those of `neighbours` that have its port.
+    /// Binds an address. If its port is in use, shares it with the `neighbours` that have it.
     fn bind<'b>(
         &mut self,
         address: &Address,
@@ -340,13 +376,12 @@ impl SharedPorts {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => error,
             result => return result,
         };
-        let port = |address: &Address| address.ip().map(|address| address.port());
         let mut has_neighbour = false;
-        for neighbour in neighbours
-            .filter(|known| port(address).is_some() && port(&known.address) == port(address))
-        {
-            self.share(&neighbour.socket)?;
-            has_neighbour = true;
+        for neighbour in neighbours {
+            if have_same_port(&neighbour.address, address) {
+                self.share(&neighbour.socket)?;
+                has_neighbour = true;
+            }
         }
         if !has_neighbour {
             return Err(in_use);
@@ -375,7 +410,22 @@ impl Drop for SharedPorts {
     }
 }
 
-/// The file of a socket says nothing once nobody listens.
+/// Returns the listener of an address.
+fn find<'l>(listeners: &'l [Listener], address: &Address) -> Option<&'l Listener> {
+    listeners
+        .iter()
+        .find(|listener| listener.address == *address)
+}
+
+/// Returns whether both addresses have a port, and the same one.
+fn have_same_port(one: &Address, other: &Address) -> bool {
+    match (one.ip(), other.ip()) {
+        (Some(one), Some(other)) => one.port() == other.port(),
+        _ => false,
+    }
+}
+
+/// Removes the file of a closed Unix-domain socket.
 pub(super) fn remove(address: &Address) {
     if let Address::Unix(path) = address
         && let Err(error) = std::fs::remove_file(path)

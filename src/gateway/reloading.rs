@@ -1,10 +1,10 @@
-//! A reload, step by step. The steps whose time grows with the configuration run on a thread of
-//! their own: health, keys and signals do not wait for them. The control thread is left with short
-//! ones.
+//! A reload, in steps. Steps whose time grows with the configuration run on a thread of their own,
+//! so that health checks, key fetches and signals do not wait for them. The control thread runs the
+//! short steps.
 //!
-//! First everything that can fail: the files are read and compiled, and new addresses are bound.
-//! Then the snapshot is put in force. Last come those who connected to the new addresses meanwhile,
-//! and those who wait on the addresses that are gone: each of them is answered.
+//! The steps that can fail come first: the files are read and compiled, and new addresses are
+//! bound. Then the snapshot is put in force. Last, the acceptor is told. It serves the clients that
+//! have connected to the new addresses meanwhile, and those that wait on the removed addresses.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,29 +17,28 @@ use super::{Control, announce, warn_of_restart};
 use crate::reload::{Attempt, Found, Reloaded, Watcher};
 use crate::snapshot::Snapshot;
 
-/// The longest wait for the acceptor before the next reload may begin. It answers at once, unless
-/// its worker is stuck.
-const ACCEPTOR: Duration = Duration::from_secs(1);
+/// The longest wait for the acceptor before the next reload may begin. The acceptor answers at once
+/// unless its worker is stuck.
+const ACCEPTOR_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The reload that is under way, if one is.
+/// The current reload, if there is one.
 #[derive(Default)]
 pub(super) struct Reloading {
     step: Option<Pin<Box<dyn Future<Output = Step>>>>,
-    /// Whether the files may have changed since they were read.
+    /// Set if the files may have changed since they were read.
     again: bool,
 }
 
-/// A step that is done.
+/// The result of a step.
 pub(super) enum Step {
     /// The files were read.
     Read(Attempt),
-    /// All is as the new configuration has it, and the reload is counted.
+    /// The reload is over and counted.
     Finished,
 }
 
 impl Reloading {
-    /// Waits for the end of the step that is under way. It goes on where it was when this is
-    /// dropped.
+    /// Waits for the end of the current step. Dropping the future does not interrupt the step.
     pub(super) async fn next(&mut self) -> Step {
         let Some(step) = &mut self.step else {
             return std::future::pending().await;
@@ -51,7 +50,7 @@ impl Reloading {
 }
 
 impl Control {
-    /// Reads the files again: now, or once the reload is over that is under way.
+    /// Reads the files again, now or after the current reload.
     pub(super) fn reload(&mut self) {
         if self.reloading.step.is_some() {
             self.reloading.again = true;
@@ -70,7 +69,7 @@ impl Control {
         }));
     }
 
-    /// Goes on after a step.
+    /// Continues the reload after a step.
     pub(super) fn reload_step(&mut self, step: Step, watcher: &mut Watcher) {
         match step {
             Step::Read(Attempt { found, files }) => {
@@ -90,7 +89,7 @@ impl Control {
         }
     }
 
-    /// Binds, swaps, and tells the acceptor.
+    /// Binds new addresses, puts the snapshot in force, and tells the acceptor.
     fn take_effect(&mut self, snapshot: Snapshot, before: &Arc<Snapshot>) {
         let prepared = match self.listeners.prepare(&snapshot.config.server) {
             Ok(prepared) => prepared,
@@ -107,13 +106,13 @@ impl Control {
             .commit(prepared, &now.config.server.listeners);
         let changed = self.server.change(change.opened, change.closed);
         warn_of_restart(&before.config, &now.config);
-        self.look_at_certificates();
+        self.check_certificates();
         self.fetch_keys();
         self.watch_upstreams();
         self.finish_reload(Reloaded::Swapped, Some(changed));
     }
 
-    /// Counts the reload when all else is done.
+    /// Counts the reload after the acceptor has made its changes.
     fn finish_reload(
         &mut self,
         outcome: Reloaded,
@@ -122,9 +121,9 @@ impl Control {
         let reloader = self.reloader.clone();
         self.reloading.step = Some(Box::pin(async move {
             if let Some(changed) = changed {
-                let _ = timeout(ACCEPTOR, changed).await;
+                let _ = timeout(ACCEPTOR_TIMEOUT, changed).await;
             }
-            // An error is a defect, which the panic's own message tells.
+            // An error is a panic, which has been logged with its own message.
             let _ = spawn_blocking(move || reloader.finish(outcome)).await;
             Step::Finished
         }));

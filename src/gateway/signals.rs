@@ -8,9 +8,9 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::Command;
 
-/// Signals that end a process which does not take them, and that mean nothing here. Supervisors,
-/// log rotation and habit send them: SIGUSR1 reopens the logs of other servers, SIGQUIT makes
-/// others drain.
+/// Returns the signals that have no meaning here, but by default end the process. Supervisors, log
+/// rotation and operators send them out of habit: SIGUSR1 reopens the logs of other servers,
+/// SIGQUIT makes others drain.
 fn unused() -> [(&'static str, SignalKind); 5] {
     [
         ("SIGUSR1", SignalKind::user_defined1()),
@@ -21,33 +21,33 @@ fn unused() -> [(&'static str, SignalKind); 5] {
     ]
 }
 
-/// The signals that a gateway takes from its start on.
+/// The signals that a gateway handles from its start on.
 pub struct Signals {
     runtime: Runtime,
     hangup: Signal,
 }
 
 impl Signals {
-    /// Takes the signals that must not end the process while the gateway starts: SIGHUP, which
-    /// reloads as soon as it runs, and those that mean nothing. SIGTERM and SIGINT end a start at
-    /// once, as they do by default.
+    /// Installs handlers for the signals that must not end the process while the gateway starts:
+    /// SIGHUP, which reloads as soon as the gateway runs, and those without a meaning. SIGTERM and
+    /// SIGINT still end a start at once, as by default.
     ///
     /// # Errors
-    /// If signals cannot be received.
+    /// Returns an error if signals cannot be received.
     pub fn take() -> io::Result<Self> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let hangup = {
             let _entered = runtime.enter();
             for (name, kind) in unused() {
-                runtime.spawn(note(name, signal(kind)?));
+                runtime.spawn(warn_of_each(name, signal(kind)?));
             }
             signal(SignalKind::hangup())?
         };
         Ok(Self { runtime, hangup })
     }
 
-    /// Passes signals on until the gateway has ended: SIGTERM and SIGINT let it drain, and a second
-    /// of them ends the drain. `ready` is told when they are taken.
+    /// Turns signals into commands until the gateway has ended: SIGTERM and SIGINT begin the drain,
+    /// and a second one ends it. `ready` is called when all handlers are installed.
     pub(super) fn pass(
         self,
         commands: &UnboundedSender<Command>,
@@ -77,14 +77,15 @@ impl Signals {
                     }
                 }
                 is_draining |= matches!(command, Command::Drain);
-                // An error is a gateway that has ended, which the next turn sees.
+                // An error means that the gateway has ended, which the next iteration sees.
                 let _ = commands.send(command);
             }
         })
     }
 }
 
-async fn note(name: &'static str, mut signal: Signal) {
+/// Logs each arrival of a signal without a meaning.
+async fn warn_of_each(name: &'static str, mut signal: Signal) {
     while signal.recv().await.is_some() {
         tracing::warn!(
             signal = name,

@@ -1,9 +1,9 @@
-//! A look at the files every few seconds, for changes of which the system tells nothing: a file
-//! that is mounted by itself and written in place, a file system of the network that changes on its
-//! other side, watches that are used up.
+//! Polling of the configuration's files every few seconds, for changes of which the system sends no
+//! event: a file that is a mount point of its own and is written in place, a network file system
+//! that changes on its other side, or a system without free watches.
 //!
-//! It also keeps the metric true. `scopegate_config_last_reload_successful` is 1 only while the
-//! files are what serves, whether they are watched or not.
+//! Polling also keeps the metric `scopegate_config_last_reload_successful` correct, even if the
+//! files are not watched: it is 1 only while the files have the configuration in force.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -16,39 +16,43 @@ use crate::config::ReadFile;
 use crate::snapshot::{Live, Snapshot};
 use crate::telemetry::Metrics;
 
-/// Between two looks. A look is a `stat` for each file, and reads those alone that have changed.
-const LOOK: Duration = Duration::from_secs(2);
+/// The interval between two polls. A poll costs a `stat` for each file, and a read for each file
+/// that has changed.
+const INTERVAL: Duration = Duration::from_secs(2);
 
-/// The files that were read last, and whether they have changed.
+/// The files that were read last, and whether they have changed since.
 #[derive(Default)]
-pub(super) struct Looks {
+pub(super) struct PolledFiles {
     state: Mutex<State>,
     noticed: Notify,
 }
 
 #[derive(Default)]
 struct State {
-    /// The number of readings: a look that began before a reading says nothing of it.
+    /// The number of times that the configuration was read. The result of a poll that began before
+    /// the last time is dropped.
     readings: u64,
     files: Vec<ReadFile>,
     differ: bool,
 }
 
-/// A look, and what it saw.
+/// One poll of all files.
 struct Look {
-    /// The reading that it is about.
+    /// The value of [`State::readings`] when the poll began.
     reading: u64,
-    /// Those that were read last. Each change of one is seen once.
+    /// The files that were read last. Each change of a file is seen once.
     files: Vec<ReadFile>,
+    /// Set if one of `files` has changed.
     differ: bool,
-    /// Those of the snapshot in force.
+    /// The files of the snapshot in force.
     in_force: Vec<ReadFile>,
+    /// Set if none of `in_force` has changed.
     is_in_force: bool,
 }
 
-impl Looks {
-    /// Takes the files as they were read just now. An attempt that got nowhere leaves those of
-    /// before.
+impl PolledFiles {
+    /// Sets the files that were read just now. An empty list, from an attempt that read no file,
+    /// leaves the files as they are.
     pub(super) fn set(&self, files: &[ReadFile]) {
         let mut state = self.lock();
         state.readings += 1;
@@ -58,7 +62,7 @@ impl Looks {
         }
     }
 
-    /// Waits until the files differ from what was read, and forgets it.
+    /// Waits until the files differ from those that were read, and resets that state.
     pub(super) async fn differ(&self) {
         while !std::mem::take(&mut self.lock().differ) {
             self.noticed.notified().await;
@@ -77,7 +81,8 @@ impl Looks {
         }
     }
 
-    /// Takes what a look saw. Returns whether it is about the last reading.
+    /// Takes over the result of a poll. Returns false if the configuration was read again
+    /// meanwhile.
     fn end(&self, look: &mut Look) -> bool {
         let mut state = self.lock();
         if state.readings != look.reading {
@@ -91,15 +96,14 @@ impl Looks {
         true
     }
 
-    /// Nothing in there panics.
+    /// Locks the state. Code that holds the lock does not panic, so a poisoned lock is usable.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Look {
-    /// Looks at each file. A file system that does not answer may hold this up for as long as it
-    /// likes.
+    /// Checks each file. This can block for any time if a file system does not answer.
     fn take(mut self) -> Self {
         for file in &mut self.files {
             self.differ |= file.look();
@@ -116,12 +120,12 @@ impl Look {
     }
 }
 
-/// Looks again and again.
-pub(super) async fn look_out(looks: Arc<Looks>, live: Arc<Live>, metrics: Arc<Metrics>) {
-    // Not held: what a reload took away ends with its snapshot.
+/// Polls the files for as long as the future is polled.
+pub(super) async fn poll_files(polled: Arc<PolledFiles>, live: Arc<Live>, metrics: Arc<Metrics>) {
+    // A weak reference, so that an old snapshot can be freed.
     let mut known: Option<(Weak<Snapshot>, Vec<ReadFile>)> = None;
     loop {
-        sleep(LOOK).await;
+        sleep(INTERVAL).await;
         let (snapshot, files) = {
             let snapshot = live.load();
             let files = match known.take() {
@@ -130,12 +134,12 @@ pub(super) async fn look_out(looks: Arc<Looks>, live: Arc<Live>, metrics: Arc<Me
             };
             (Arc::downgrade(&snapshot), files)
         };
-        let look = looks.begin(files);
-        // Beside the control thread, which health and signals wait for.
+        let look = polled.begin(files);
+        // On a thread of its own: health checks and signals must not wait for a file system.
         let Ok(mut look) = spawn_blocking(move || look.take()).await else {
             continue;
         };
-        if looks.end(&mut look) && snapshot.as_ptr() == Arc::as_ptr(&live.load()) {
+        if polled.end(&mut look) && snapshot.as_ptr() == Arc::as_ptr(&live.load()) {
             metrics.gateway.reload_ok.set(look.is_in_force.into());
         }
         known = Some((snapshot, look.in_force));

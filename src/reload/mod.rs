@@ -1,5 +1,5 @@
-//! From a changed file, or a signal, to another snapshot. A bad file leaves the one in force
-//! serving.
+//! Reloads: from a changed file, or a signal, to another snapshot. A bad file changes nothing: the
+//! snapshot in force stays.
 
 mod look;
 mod watch;
@@ -11,24 +11,23 @@ use crate::snapshot::{CompileError, Live, Snapshot};
 use crate::telemetry::Metrics;
 pub use watch::Watcher;
 
-/// Reads the configuration: from its files in `run`, and made over for a laptop in `dev`.
+/// Reads the configuration: from its files in `run`, and with changes for development in `dev`.
 pub type Loader = Box<dyn Fn() -> Result<Config, Problems> + Send + Sync>;
 
-/// The state needed for reloads. Its steps are [`read`](Self::read), [`swap`](Self::swap) and
-/// [`finish`](Self::finish); the first and the last take as long as the configuration is large.
+/// The steps of a reload: [`read`](Self::read), [`swap`](Self::swap) and [`finish`](Self::finish).
+/// The time of the first and the last grows with the configuration.
 pub struct Reloader {
     load: Loader,
     live: Arc<Live>,
     metrics: Arc<Metrics>,
 }
 
-/// The files that were read, and where.
+/// The result of reading the files.
 #[derive(Debug)]
 pub struct Attempt {
-    /// The content that is there now.
+    /// The content of the files, compared with the configuration in force.
     pub found: Found,
-    /// The paths that were looked at: of a file that failed, too, since the next change may be
-    /// there.
+    /// The files that were read, including files that failed: the next change may correct them.
     pub files: Vec<ReadFile>,
 }
 
@@ -37,9 +36,9 @@ pub struct Attempt {
 pub enum Found {
     /// Another configuration, compiled.
     Changed(Box<Snapshot>),
-    /// The same.
+    /// The same configuration.
     Unchanged,
-    /// No configuration, or one that cannot take effect; the log says why.
+    /// No valid configuration, or one that cannot take effect. The cause was logged.
     Broken,
 }
 
@@ -48,14 +47,14 @@ pub enum Found {
 pub enum Reloaded {
     /// Another snapshot is in force.
     Swapped = 0,
-    /// The files are as they were.
+    /// The files have the configuration in force.
     Unchanged = 1,
-    /// The files are no configuration, or one that cannot take effect.
+    /// The files have no valid configuration, or one that cannot take effect.
     Failed = 2,
 }
 
 impl Reloader {
-    /// A reloader of what `load` reads.
+    /// Returns a reloader that reads configurations with `load`.
     #[must_use]
     pub fn new(load: Loader, live: Arc<Live>, metrics: Arc<Metrics>) -> Self {
         Self {
@@ -65,7 +64,7 @@ impl Reloader {
         }
     }
 
-    /// Reads and compiles. Nothing is in force by it.
+    /// Reads and compiles the configuration, and puts nothing in force.
     #[must_use]
     pub fn read(&self) -> Attempt {
         let config = match (self.load)() {
@@ -99,8 +98,8 @@ impl Reloader {
         Attempt { found, files }
     }
 
-    /// Puts a snapshot in force, for every request that begins from now on. Everything else that
-    /// has to succeed first, such as binding new listeners, comes before.
+    /// Puts a snapshot in force for every request that begins from now on. All steps that can fail,
+    /// such as binding new listeners, have to come before.
     pub fn swap(&self, snapshot: Snapshot) {
         self.metrics.gateway.set_config(&snapshot.config.hash);
         let (hash, routes) = (snapshot.config.hash.clone(), snapshot.routes.len());
@@ -108,8 +107,8 @@ impl Reloader {
         tracing::info!(%hash, routes, "the changed configuration is in force");
     }
 
-    /// Forgets the metrics of what is not in force, and counts the reload. What was compiled and
-    /// did not come into force has metrics, too.
+    /// Removes the metrics of routes and upstreams that are not in force, and counts the reload. A
+    /// snapshot that was compiled but not put in force has created metrics, too.
     pub fn finish(&self, outcome: Reloaded) {
         if outcome != Reloaded::Unchanged {
             self.live.load().prune(&self.metrics);
@@ -121,7 +120,7 @@ impl Reloader {
         metrics.reloads.increment(outcome as usize);
     }
 
-    /// All steps at once, for what has no listeners.
+    /// Runs all steps, for tests without listeners.
     #[cfg(test)]
     pub(crate) fn reload(&self) -> Reloaded {
         let outcome = match self.read().found {
@@ -140,7 +139,7 @@ impl Reloader {
 /// Compiles the first snapshot.
 ///
 /// # Errors
-/// [`CompileError`]
+/// Returns a [`CompileError`] if the configuration cannot be compiled.
 pub fn first(config: Config, metrics: &Metrics) -> Result<Snapshot, CompileError> {
     let snapshot = Snapshot::compile(config, metrics, None)?;
     metrics.gateway.set_config(&snapshot.config.hash);

@@ -1,4 +1,4 @@
-//! Watching the files of a configuration for changes.
+//! The watch of the configuration's files for changes.
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -11,65 +11,54 @@ use notify::{EventKind, RecursiveMode, Watcher as _};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::look::{Looks, look_out};
+use super::look::{PolledFiles, poll_files};
 use crate::config::{Links, ReadFile};
 use crate::snapshot::Live;
 use crate::telemetry::Metrics;
 
-/// A file that is being written all the time takes effect after so many times the settle time all
-/// the same.
+/// The longest time for which changes are collected, in settle times. A file that is written all
+/// the time takes effect after that.
 const MAX_SETTLES: u32 = 5;
 
-/// Watches the directories of the configuration's files: an editor that replaces a file, and a
+/// The names of the configuration's files and links, and the patterns of its includes.
+type Names = Mutex<BTreeSet<OsString>>;
+
+/// Watches the directories of the configuration's files. An editor that replaces a file, and a
 /// ConfigMap that swaps a symbolic link, change the directory and not the file that was open
-/// (requirements.md#o03). Where the system tells of no change (a file that is mounted by itself, a
-/// file system of the network, no room for a watch), a look every few seconds does.
+/// (requirements.md#o03). Polling every few seconds finds the changes of which the system sends no
+/// event: a file that is a mount point of its own, a network file system, no free watch.
 pub struct Watcher {
     watcher: Option<notify::RecommendedWatcher>,
-    looks: Arc<Looks>,
-    /// Whether a change is told. If not, it shows in the metric alone.
+    polled: Arc<PolledFiles>,
+    /// Set if a change causes a reload. Otherwise a change shows in the metric only.
     is_on: bool,
     watched: BTreeSet<PathBuf>,
-    names: Arc<Mutex<BTreeSet<OsString>>>,
+    names: Arc<Names>,
     changed: mpsc::Sender<()>,
     changes: mpsc::Receiver<()>,
-    /// A change was seen but not reported, because the waiting future was dropped.
+    /// Set if a change was seen but not reported, because the waiting future was dropped.
     seen: bool,
 }
 
 impl Watcher {
-    /// Begins to watch what was read, if it `is_on`.
+    /// Begins to watch the files that were read, if `is_on` is true.
     #[must_use]
     pub fn new(files: &[ReadFile], is_on: bool) -> Self {
-        // One change that is not yet seen is as good as many.
+        // Several changes that wait to be seen count as one.
         let (changed, changes) = mpsc::channel(1);
-        let names = Arc::<Mutex<BTreeSet<OsString>>>::default();
-        let notice = {
-            let (changed, names) = (changed.clone(), names.clone());
-            move |event: notify::Result<notify::Event>| {
-                if event.is_ok_and(|event| concerns(&event, &names)) {
-                    let _ = changed.try_send(());
-                }
-            }
+        let names = Arc::<Names>::default();
+        let watcher = if is_on {
+            system_watcher(changed.clone(), names.clone())
+        } else {
+            None
         };
-        let unwatched = |error: &notify::Error| {
-            tracing::warn!(%error, "files are not watched, but looked at every few seconds");
-        };
-        let watcher = is_on
-            .then(|| {
-                notify::recommended_watcher(notice)
-                    .inspect_err(unwatched)
-                    .ok()
-            })
-            .flatten();
-        let looks = Arc::<Looks>::default();
-        looks.set(files);
-        let watched = BTreeSet::new();
+        let polled = Arc::<PolledFiles>::default();
+        polled.set(files);
         let mut this = Self {
             watcher,
-            looks,
+            polled,
             is_on,
-            watched,
+            watched: BTreeSet::new(),
             names,
             changed,
             changes,
@@ -79,58 +68,47 @@ impl Watcher {
         this
     }
 
-    /// Looks at the files every few seconds, as long as it is polled: a change is told, and shown
-    /// in the metric.
-    pub fn look_out(
+    /// Polls the files every few seconds, for as long as the future is polled. A change is reported
+    /// by [`Watcher::changed`] and shown in the metric.
+    pub fn poll_files(
         &self,
         live: Arc<Live>,
         metrics: Arc<Metrics>,
     ) -> impl Future<Output = ()> + use<> {
-        look_out(self.looks.clone(), live, metrics)
+        poll_files(self.polled.clone(), live, metrics)
     }
 
-    /// Watches the directories of the files in force, and those that an attempt has read, and where
-    /// their links lead now. A file that is watched only from now on may have changed since it was
-    /// read: that counts as a change.
+    /// Watches the directories of the files in force, of the files that an attempt has read, and of
+    /// the targets of their links. A file that is watched only from now on may have changed since
+    /// it was read, so that it counts as changed.
     pub fn follow(&mut self, in_force: &[ReadFile], attempted: &[ReadFile]) {
-        self.looks.set(attempted);
+        self.polled.set(attempted);
         let all: Vec<_> = in_force.iter().chain(attempted).cloned().collect();
         if self.watch(&all) {
             let _ = self.changed.try_send(());
         }
     }
 
-    /// Whether there was anything to watch that was not watched before.
+    /// Watches the directories of these files and no others. Returns whether a directory was added.
     fn watch(&mut self, files: &[ReadFile]) -> bool {
         let Some(watcher) = &mut self.watcher else {
             return false;
         };
         let mut links = Links::default();
-        let entries: Vec<PathBuf> = files
-            .iter()
-            .flat_map(|file| links.way(file.path()))
-            .collect();
-        *self.names.lock().unwrap_or_else(PoisonError::into_inner) = entries
-            .iter()
-            .filter_map(|entry| entry.file_name())
-            .map(OsStr::to_owned)
-            .collect();
-        let wanted: BTreeSet<PathBuf> = entries
-            .iter()
-            .filter_map(|entry| entry.parent())
-            .map(Path::to_owned)
-            .collect();
+        let (mut names, mut wanted) = (BTreeSet::new(), BTreeSet::new());
+        for entry in files.iter().flat_map(|file| links.way(file.path())) {
+            names.extend(entry.file_name().map(OsStr::to_owned));
+            wanted.extend(entry.parent().map(Path::to_owned));
+        }
+        *self.names.lock().unwrap_or_else(PoisonError::into_inner) = names;
         for gone in self.watched.difference(&wanted) {
-            // A directory that was removed is not watched any more anyway.
+            // An error means that the directory was removed, which has ended its watch.
             let _ = watcher.unwatch(gone);
         }
-        // A directory that was replaced by another of its name has to be watched anew. One that is
-        // not there makes its file unreadable, which is said elsewhere.
-        let there: BTreeSet<PathBuf> = wanted
-            .into_iter()
-            .filter(|directory| directory.is_dir())
-            .collect();
-        for directory in &there {
+        // Known directories are watched again: another directory may have taken the name. The files
+        // of a missing directory are unreadable, which the reload reports.
+        wanted.retain(|directory| directory.is_dir());
+        for directory in &wanted {
             if let Err(error) = watcher.watch(directory, RecursiveMode::NonRecursive) {
                 tracing::warn!(
                     %error, directory = %directory.display(),
@@ -138,53 +116,79 @@ impl Watcher {
                 );
             }
         }
-        let more = !there.is_subset(&self.watched);
-        self.watched = there;
-        more
+        let has_more = !wanted.is_subset(&self.watched);
+        self.watched = wanted;
+        has_more
     }
 
-    /// Waits until something has changed and then nothing more for `settle`. No change is lost when
-    /// this is dropped before its end.
+    /// Waits until a file has changed, and then until no further change comes for the time
+    /// `settle`. No change is lost if the future is dropped before its end.
     pub async fn changed(&mut self, settle: Duration) {
         if !self.is_on {
             return std::future::pending().await;
         }
         if !self.seen {
             tokio::select! {
-                // Never the end: one sender is our own.
+                // The channel never ends: `self.changed` is a sender.
                 _ = self.changes.recv() => {}
-                () = self.looks.differ() => {}
+                () = self.polled.differ() => {}
             }
             self.seen = true;
         }
         let settled =
             async { while let Ok(Some(())) = timeout(settle, self.changes.recv()).await {} };
-        // An error is a file that does not settle.
+        // An error means that the changes do not cease.
         let _ = timeout(settle * MAX_SETTLES, settled).await;
         self.seen = false;
     }
 }
 
-/// Whether an event may have changed the configuration. Reading is no change, and our own would
-/// never end; nor is what happens to other files of the same directory, such as a log.
-fn concerns(event: &notify::Event, names: &Mutex<BTreeSet<OsString>>) -> bool {
-    if matches!(event.kind, EventKind::Access(access) if access != AccessKind::Close(AccessMode::Write))
+/// Returns a watcher that reports changes of files with these names. Without one, a warning is
+/// logged, and polling has to do.
+fn system_watcher(
+    changed: mpsc::Sender<()>,
+    names: Arc<Names>,
+) -> Option<notify::RecommendedWatcher> {
+    let watcher =
+        notify::recommended_watcher(move |event: Result<notify::Event, notify::Error>| {
+            if event.is_ok_and(|event| concerns(&event, &names)) {
+                let _ = changed.try_send(());
+            }
+        });
+    watcher
+        .inspect_err(|error| {
+            tracing::warn!(%error, "files are not watched, but looked at every few seconds");
+        })
+        .ok()
+}
+
+/// Returns whether an event may have changed the configuration. Reads do not count: each reload
+/// would cause another one. Nor do events of other files in the same directory, such as a log.
+fn concerns(event: &notify::Event, names: &Names) -> bool {
+    if let EventKind::Access(access) = event.kind
+        && access != AccessKind::Close(AccessMode::Write)
     {
         return false;
     }
     let names = names.lock().unwrap_or_else(PoisonError::into_inner);
-    let is_ours = |path: &PathBuf| {
-        path.file_name()
-            .is_none_or(|name| names.iter().any(|our| fits(our, name)))
-    };
-    event.need_rescan() || event.paths.is_empty() || event.paths.iter().any(is_ours)
+    event.need_rescan()
+        || event.paths.is_empty()
+        || event.paths.iter().any(|path| has_name_of(path, &names))
 }
 
-/// Whether a name is one of ours: the same, or one that a pattern of an include may match.
-fn fits(our: &OsStr, name: &OsStr) -> bool {
-    match our.to_str().and_then(|our| our.split_once('*')) {
+/// Returns whether a path has one of these names. A path without a name may concern any file.
+fn has_name_of(path: &Path, names: &BTreeSet<OsString>) -> bool {
+    match path.file_name() {
+        Some(name) => names.iter().any(|pattern| may_match(pattern, name)),
+        None => true,
+    }
+}
+
+/// Returns whether a name is equal to a pattern, or may match the pattern of an include.
+fn may_match(pattern: &OsStr, name: &OsStr) -> bool {
+    match pattern.to_str().and_then(|pattern| pattern.split_once('*')) {
         Some((before, _)) => name.to_string_lossy().starts_with(before),
-        None => our == name,
+        None => pattern == name,
     }
 }
 

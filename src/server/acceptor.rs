@@ -1,6 +1,6 @@
-//! The one task that accepts and hands connections to the worker with the fewest. It lives on the
-//! first worker: with a thread of its own every connection would cost two switches between threads,
-//! and its socket two event loops.
+//! The acceptor: one task that accepts connections and gives each to the worker with the fewest. It
+//! runs on the thread of the first worker. On a thread of its own, every connection would cost two
+//! switches between threads, and its socket would be registered with two event loops.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,55 +11,56 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::{sleep, timeout};
 
-use super::listener::{Accepted, ListenerSettings, Listening, Socket, is_haste};
+use super::listener::{Accepted, ListenerSettings, Listening, Socket, is_client_abort};
 use super::worker::{Message, OpenGuard, WorkerContext};
 use super::{Pool, worker};
 use crate::config::Listener;
 use crate::net::Address;
 use crate::snapshot::Live;
 
-/// After an accept that failed for want of descriptors or memory: trying again at once would spin
-/// (requirements.md#l06).
-const PAUSE: Duration = Duration::from_millis(50);
+/// The delay after an accept that failed because descriptors or memory ran out. A retry without a
+/// delay would spin (requirements.md#l06).
+const RETRY_DELAY: Duration = Duration::from_millis(50);
 
-/// How often a listener that waits for room looks by itself: a reload may raise the cap, and of
-/// several listeners that wait the one that is told may have nobody to let in.
-const LOOK: Duration = Duration::from_secs(1);
+/// The interval at which a listener that waits for room checks the limit without being notified. A
+/// reload may raise the limit, and a closed connection notifies only one of the waiting listeners,
+/// which may have no client to accept.
+const RECHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What the acceptor is told.
+/// A message to the acceptor.
 pub(super) enum Order {
-    /// Accept on the sockets of one list, and no more on those of the other's addresses, whose
-    /// backlogs are served; answered when that has been done.
+    /// Accept on the sockets of `opened`, and stop accepting on the addresses of `closed`, whose
+    /// backlogs are served. `done` fires afterwards.
     Change {
         opened: Vec<Opened>,
         closed: Vec<Address>,
         done: oneshot::Sender<()>,
     },
-    /// Accept no more; answered when every connection that was accepted is with its worker.
+    /// Stop accepting. The sender fires when every accepted connection has reached its worker.
     Stop(Backlog, oneshot::Sender<()>),
 }
 
 /// A socket to accept on.
 #[derive(Debug)]
 pub struct Opened {
-    /// Its address in the configuration.
+    /// The address in the configuration.
     pub address: Address,
     /// The settings of its connections.
     pub settings: ListenerSettings,
-    /// The socket, which is listened on.
+    /// The socket, which listens already.
     pub socket: Socket,
 }
 
-/// What becomes of the connections that the kernel keeps for a socket that is closed.
+/// The treatment of connections that are queued in the kernel when a socket is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Backlog {
-    /// They are served: to close would reset them.
+    /// Serve them: closing the socket would reset them.
     Serve,
-    /// They stay for another process, which has the same socket.
+    /// Leave them to another process that has the same socket.
     Leave,
 }
 
-/// A socket that is accepted on.
+/// The task that accepts on one socket.
 struct Acceptor {
     stop: oneshot::Sender<Backlog>,
     task: JoinHandle<()>,
@@ -74,19 +75,19 @@ impl Acceptor {
         }
     }
 
-    /// Stops accepting. The future ends when every accepted connection has reached its worker.
+    /// Stops accepting. The task ends when every accepted connection has reached its worker.
     fn stop(self, backlog: Backlog) -> JoinHandle<()> {
-        // An error is a socket that could not be used from the start.
+        // An error means that the task has ended: its socket could not be used.
         let _ = self.stop.send(backlog);
         self.task
     }
 }
 
-/// The workers, as the acceptor sees them.
+/// The workers to which the acceptor gives connections.
 #[derive(Clone)]
 pub(super) struct Workers {
     pub(super) pool: Arc<Pool>,
-    /// The first of them, on whose thread it is.
+    /// The context of the first worker, on whose thread the acceptor runs.
     pub(super) context: Option<WorkerContext>,
     pub(super) live: Arc<Live>,
 }
@@ -101,10 +102,12 @@ pub(super) async fn run(mut orders: mpsc::UnboundedReceiver<Order>, workers: Wor
                 closed,
                 done,
             } => {
-                let closed = closed
-                    .iter()
-                    .filter_map(|address| accepting.remove(address));
-                let tasks: Vec<_> = closed.map(|one| one.stop(Backlog::Serve)).collect();
+                let mut tasks = Vec::new();
+                for address in &closed {
+                    if let Some(acceptor) = accepting.remove(address) {
+                        tasks.push(acceptor.stop(Backlog::Serve));
+                    }
+                }
                 for Opened {
                     address,
                     settings,
@@ -113,27 +116,29 @@ pub(super) async fn run(mut orders: mpsc::UnboundedReceiver<Order>, workers: Wor
                 {
                     accepting.insert(address, Acceptor::begin(socket, settings, workers.clone()));
                 }
-                // Beside the next order: a worker may be behind.
-                spawn_local(answer(tasks, done));
+                // In a task of its own: a slow worker must not delay the next order.
+                spawn_local(confirm(tasks, done));
             }
             Order::Stop(backlog, done) => {
                 let tasks = accepting
                     .into_values()
-                    .map(|one| one.stop(backlog))
+                    .map(|acceptor| acceptor.stop(backlog))
                     .collect();
-                return answer(tasks, done).await;
+                return confirm(tasks, done).await;
             }
         }
     }
 }
 
-async fn answer(tasks: Vec<JoinHandle<()>>, done: oneshot::Sender<()>) {
+/// Fires `done` when the tasks have ended.
+async fn confirm(tasks: Vec<JoinHandle<()>>, done: oneshot::Sender<()>) {
     for task in tasks {
         let _ = task.await;
     }
     let _ = done.send(());
 }
 
+/// Accepts on one socket until `stop` fires.
 async fn accept(
     socket: Socket,
     settings: ListenerSettings,
@@ -153,24 +158,25 @@ async fn accept(
             backlog = &mut stop => break (backlog, None),
             accepted = workers.next(&listening) => accepted,
         };
-        let Some((worker, guard)) = workers.pool.fewest() else {
+        let Some((worker, guard)) = workers.pool.least_loaded() else {
             return;
         };
-        let Some(connection) = workers.divert(worker, accepted, settings.current(), guard) else {
+        let Some(connection) = workers.serve_or_send(worker, accepted, settings.current(), guard)
+        else {
             continue;
         };
         tokio::select! {
             biased;
             room = worker.messages.reserve() => {
-                // A worker that is gone is being shut down, and the connection with it.
+                // An error means that the worker has ended: the gateway shuts down.
                 let _ = room.map(|room| room.send(connection));
             }
-            // The socket is closed at once, whatever the worker is busy with.
+            // The socket is closed at once, even if the worker is busy.
             backlog = &mut stop => break (backlog, Some((worker, connection))),
         }
     };
-    // Nobody stops it where the server is gone.
-    let rest = match backlog {
+    // An error means that the server is gone without an order to stop.
+    let queued = match backlog {
         Ok(Backlog::Serve) => listening.close().unwrap_or_default(),
         Ok(Backlog::Leave) | Err(_) => {
             drop(listening);
@@ -180,8 +186,8 @@ async fn accept(
     if let Some((worker, connection)) = waiting {
         let _ = worker.messages.send(connection).await;
     }
-    for detached in rest {
-        let Some((worker, guard)) = workers.pool.fewest() else {
+    for detached in queued {
+        let Some((worker, guard)) = workers.pool.least_loaded() else {
             return;
         };
         let _ = worker
@@ -192,35 +198,35 @@ async fn accept(
 }
 
 impl Workers {
-    /// The next connection, as soon as there is room for it.
+    /// Waits for room, and then for the next connection.
     async fn next(&self, listening: &Listening) -> Accepted {
         loop {
-            self.room().await;
+            self.wait_for_room().await;
             match listening.accept().await {
                 Ok(accepted) => return accepted,
-                Err(error) if is_haste(&error) => {}
+                Err(error) if is_client_abort(&error) => {}
                 Err(error) => {
                     tracing::warn!(%error, "accepting a connection failed");
-                    sleep(PAUSE).await;
+                    sleep(RETRY_DELAY).await;
                 }
             }
         }
     }
 
-    /// Waits until there is room for another connection.
-    async fn room(&self) {
+    /// Waits until another connection is within the limit and the file descriptors suffice for it.
+    async fn wait_for_room(&self) {
         let Pool { total, room, .. } = &*self.pool;
         while total.open.load(Ordering::Relaxed)
             >= self.live.load().config.server.limits.connections.min(*room)
         {
-            // Timed out or told: either way it is worth another look.
-            let _ = timeout(LOOK, total.closed.notified()).await;
+            // The limit is checked again after a notification and after a timeout.
+            let _ = timeout(RECHECK_INTERVAL, total.closed.notified()).await;
         }
     }
 
-    /// What `worker` has to be told of a connection: nothing if it is the one that accepts, which
-    /// serves it from here on.
-    fn divert(
+    /// Serves the connection on this thread if `worker` is the first worker. Otherwise returns the
+    /// message that passes the connection to `worker`, or `None` if it cannot leave the event loop.
+    fn serve_or_send(
         &self,
         worker: &worker::Handle,
         accepted: Accepted,
@@ -245,8 +251,8 @@ impl Workers {
 }
 
 impl Pool {
-    /// The worker that has the fewest connections, and one more from now on.
-    fn fewest(&self) -> Option<(&worker::Handle, OpenGuard)> {
+    /// Returns the worker with the fewest connections, and the guard that counts one more for it.
+    fn least_loaded(&self) -> Option<(&worker::Handle, OpenGuard)> {
         let fewest = self
             .workers
             .iter()
@@ -268,7 +274,8 @@ mod tests {
     use crate::telemetry::Metrics;
 
     const TEXT: &str = "[upstreams.up]\nurl = \"http://127.0.0.1:1\"\n\
-                        [[routes]]\npath = \"/x\"\nupstream = \"up\"\nmethods = [\"GET\"]\npublic = true\n";
+                        [[routes]]\npath = \"/x\"\nupstream = \"up\"\n\
+                        methods = [\"GET\"]\npublic = true\n";
 
     fn live() -> Arc<Live> {
         let config = Config::parse(TEXT, "gateway.toml").unwrap();
@@ -277,7 +284,7 @@ mod tests {
         ))
     }
 
-    /// Lets everything else on this thread run.
+    /// Waits for a condition, while the other tasks of this thread run.
     async fn until(mut condition: impl FnMut() -> bool) {
         let waiting = async {
             while !condition() {
@@ -287,8 +294,8 @@ mod tests {
         timeout(Duration::from_secs(20), waiting).await.unwrap();
     }
 
-    /// One worker with room for one message, three connections, and the end; which of them reached
-    /// the worker.
+    /// Accepts three connections for a worker with room for one message, stops, and returns for
+    /// each connection whether it reached the worker.
     async fn stop(backlog: Backlog) -> Vec<bool> {
         let (messages, mut inbox) = mpsc::channel(1);
         let worker = worker::Handle {
@@ -362,14 +369,14 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_when_accepting_stops_reaches_a_worker_that_is_behind() {
+    fn a_client_that_waits_when_accepting_stops_reaches_a_worker_that_is_behind() {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .unwrap();
         let stop = |backlog| LocalSet::new().block_on(&runtime, stop(backlog));
         assert_eq!(stop(Backlog::Serve), [true, true, true]);
-        // What a successor accepts is not accepted here; what was, is.
+        // The successor accepts the third; the first two were accepted here already.
         assert_eq!(stop(Backlog::Leave), [true, true, false]);
     }
 }

@@ -1,6 +1,6 @@
-//! The connections of a worker, and what each is woken for besides its socket: the drain, and its
-//! deadline. One worker's own, so that a connection that is polled asks a cell and takes no lock
-//! that others take.
+//! The registry of a worker's connections. It wakes a connection for the two events that do not
+//! come from its socket: the drain and its deadline. Each worker has a registry of its own, so that
+//! a connection reads a cell when it is polled and takes no shared lock.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -14,44 +14,45 @@ use tokio::time::sleep_until;
 use super::timer_wheel::{Tick, TimerWheel};
 use crate::clock;
 
-/// How long the next request of a client that has none under way is waited for: it may be on its
-/// way, and to close would fail it.
+/// The time that an idle connection waits for one more request before it closes. A request may be
+/// on its way, and a close would make it fail.
 pub(super) const GRACE: Duration = Duration::from_millis(500);
 
-/// From so many on that are awake, the next rest when they have their answer. What serves one is
-/// some 24 KiB, and made anew in memory that was just used it costs less than to be fetched from
-/// where it was left.
+/// The number of active connections of a worker beyond which a connection is parked as soon as its
+/// answer is written. The state that serves a connection takes some 24 KiB. With so many
+/// connections it has left the CPU's caches by the next request, and a new one in memory that was
+/// just used costs less.
 const MANY_ACTIVE: usize = 1024;
 
-/// The connections of a worker: whether they are to finish, and when each is to be woken.
+/// The connections of a worker, the state of the drain, and the deadlines.
 pub(super) struct Registry {
-    /// Once it has begun: how long each connection waits for one more request.
+    /// The time that each connection waits for one more request; set when the drain begins.
     grace: Cell<Option<Duration>>,
     expired: Cell<bool>,
     slots: RefCell<Vec<Slot>>,
-    /// Places that nobody has.
+    /// The indices of unused slots.
     free: RefCell<Vec<usize>>,
     wheel: RefCell<TimerWheel>,
     sleeper: Sleeper,
     registered_count: Cell<usize>,
     active: Cell<usize>,
-    /// Woken when the last member leaves.
+    /// Notified when the last connection leaves.
     empty: tokio::sync::Notify,
 }
 
-/// A member's.
+/// The entry of one connection.
 #[derive(Default)]
 struct Slot {
     waker: Option<Waker>,
-    /// When it is to be woken.
+    /// The deadline.
     tick: Option<Tick>,
 }
 
-/// Who wakes those whose tick has come.
+/// The state of the task that wakes connections at their deadlines.
 #[derive(Default)]
 struct Sleeper {
     waker: Cell<Option<Waker>>,
-    /// Until when it sleeps, if it does not sleep without end.
+    /// The end of its sleep; `None` while there is no deadline.
     until: Cell<Option<Tick>>,
 }
 
@@ -70,13 +71,13 @@ impl Registry {
         }
     }
 
-    /// Tells all members, who have so long.
+    /// Tells all connections that the drain has begun and lasts for `limit`.
     pub(super) fn begin_drain(&self, limit: Duration) {
         self.grace.set(Some(GRACE.min(limit / 2)));
         self.wake();
     }
 
-    /// Tells those that are still there that their time is over.
+    /// Tells the remaining connections that the time of the drain is over.
     pub(super) fn end_drain(&self) {
         self.expired.set(true);
         self.wake();
@@ -90,7 +91,7 @@ impl Registry {
             .for_each(Waker::wake_by_ref);
     }
 
-    /// A connection that wants to be told.
+    /// Registers a connection.
     pub(super) fn join(self: &Rc<Self>) -> Registration {
         self.registered_count.set(self.registered_count.get() + 1);
         let slot = self.free.borrow_mut().pop().unwrap_or_else(|| {
@@ -111,8 +112,8 @@ impl Registry {
     }
 
     fn set_waker(&self, slot: usize, waker: Option<Waker>) {
-        // The last waker of a task drops the task and with it its member, which comes here: not
-        // while this is borrowed.
+        // Dropping the last waker of a task drops the task and its registration, which borrows the
+        // slots. So the old waker is dropped only after the borrow has ended.
         let _before = self.change(slot, |slot| std::mem::replace(&mut slot.waker, waker));
     }
 
@@ -126,7 +127,7 @@ impl Registry {
         }
     }
 
-    /// Wakes each member when its time has come.
+    /// Wakes each connection at its deadline.
     pub(super) async fn wake_when_due(self: Rc<Self>) {
         let mut sleep = pin!(sleep_until(clock::monotonic().into()));
         poll_fn(|cx| {
@@ -154,7 +155,8 @@ impl Registry {
             };
             for slot in due {
                 self.change(slot, |slot| {
-                    // Another tick is that of who was moved, or of who has the place now.
+                    // Another tick means that the deadline was moved, or that the slot has another
+                    // connection now.
                     if slot.tick == Some(tick) {
                         slot.tick = None;
                         slot.waker.iter().for_each(Waker::wake_by_ref);
@@ -169,7 +171,7 @@ impl Registry {
         self.registered_count.get()
     }
 
-    /// Waits until no member is left.
+    /// Waits until no connection is left.
     pub(super) async fn emptied(&self) {
         while self.registered_count.get() > 0 {
             self.empty.notified().await;
@@ -177,7 +179,7 @@ impl Registry {
     }
 }
 
-/// One connection's membership; it leaves when it is dropped.
+/// The registration of one connection, which ends when it is dropped.
 pub(super) struct Registration {
     registry: Rc<Registry>,
     slot: usize,
@@ -186,30 +188,30 @@ pub(super) struct Registration {
 }
 
 impl Registration {
-    /// Where others of the same worker join.
+    /// Returns the registry of the same worker.
     pub(super) fn registry(&self) -> Rc<Registry> {
         self.registry.clone()
     }
 
-    /// Is to be woken at that time, and at no other that was said before.
+    /// Sets the deadline of the connection, in place of the one before.
     pub(super) fn set_deadline(&self, at: Instant) {
         self.registry.set_deadline(self.slot, at);
     }
 
-    /// Whether the time that was said last is still to come.
+    /// Returns whether the deadline is still to come.
     pub(super) fn has_deadline(&self) -> bool {
         self.registry.change(self.slot, |slot| slot.tick.is_some()) == Some(true)
     }
 
-    /// Is counted among those that are awake, until what is returned is dropped.
+    /// Counts the connection as active until the guard is dropped.
     pub(super) fn activate(&self) -> Active {
         self.registry.active.set(self.registry.active.get() + 1);
         Active(self.registry.clone())
     }
 
-    /// Once, when the drain has begun: how long one more request is waited for.
+    /// Returns, once and after the drain has begun, the time to wait for one more request.
     pub(super) fn poll_drain_begun(&mut self, cx: &Context<'_>) -> Option<Duration> {
-        // A connection stays in its task, so its first waker is its waker.
+        // A connection stays in its task, so the waker never changes.
         if !self.registered {
             self.registered = true;
             self.registry.set_waker(self.slot, Some(cx.waker().clone()));
@@ -218,7 +220,7 @@ impl Registration {
         (!std::mem::replace(&mut self.notified, true)).then_some(grace)
     }
 
-    /// Ready when the drain has lasted as long as it may.
+    /// Waits until the time of the drain is over.
     pub(super) async fn closing(&self) {
         poll_fn(|cx| {
             if self.registry.expired.get() {
@@ -231,11 +233,11 @@ impl Registration {
     }
 }
 
-/// A connection that is awake.
+/// Counts an active connection: one that is not parked.
 pub(super) struct Active(Rc<Registry>);
 
 impl Active {
-    /// Whether it is one of so many that none finds anything of its own in a cache any more.
+    /// Returns whether more than [`MANY_ACTIVE`] connections of the worker are active.
     pub(super) fn is_one_of_many(&self) -> bool {
         self.0.active.get() > MANY_ACTIVE
     }
@@ -265,7 +267,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_many_that_are_awake_all_are_told_and_of_few_none() {
+    fn beyond_the_limit_each_active_connection_is_one_of_many() {
         let registration = Rc::new(Registry::new()).join();
         let few: Vec<_> = (0..MANY_ACTIVE).map(|_| registration.activate()).collect();
         assert!(!few[0].is_one_of_many());
@@ -276,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn a_member_has_its_alarm_until_it_has_rung() {
+    fn a_connection_has_its_deadline_until_it_has_passed() {
         let registry = Rc::new(Registry::new());
         let (now, soon) = (
             clock::monotonic(),
@@ -295,7 +297,7 @@ mod tests {
         assert!(registration.has_deadline(), "it was moved");
         assert!(
             !heir.has_deadline(),
-            "a place that is taken over comes without its time"
+            "a slot that is used again has no deadline"
         );
         registry.wake_due(soon + 2 * GRACE);
         assert!(!registration.has_deadline());

@@ -1,5 +1,5 @@
-//! File descriptors: the limit, what the gateway needs of them, and how many clients the rest is
-//! enough for.
+//! File descriptors: their limit, the number that the gateway needs for itself, and the number of
+//! clients for which the rest suffices.
 
 use std::fmt;
 use std::io;
@@ -9,36 +9,35 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::config::Server;
 
-/// A client's connection, and one to an upstream for it.
+/// Descriptors for one client: its connection, and one to an upstream.
 const PER_CLIENT: u64 = 2;
 
-/// An event loop's: epoll itself, its handle for registrations, and what wakes it for another
-/// thread and for a signal.
+/// Descriptors for an event loop: epoll, its handle for registrations, and the two that wake it for
+/// another thread and for a signal.
 const EVENT_LOOP: u64 = 4;
 
-/// A listening socket's: one to accept by, and one to hand over.
+/// Descriptors for a listening socket: one to accept on, and one to hand over.
 const LISTENER: u64 = 2;
 
-/// The admin listener, the descriptor that it keeps for when there is no other, a scraper and a
-/// probe.
+/// Descriptors for the admin listener: the socket, a reserve for the case that all others are in
+/// use, a scraper, and a probe.
 const ADMIN: u64 = LISTENER + 3;
 
-/// The access log.
+/// Descriptors for the access log.
 const LOG: u64 = 1;
 
-/// The socket on which a successor asks, the successor's connection, and the one to the
-/// predecessor.
+/// Descriptors for a hand-over: the socket on which a successor asks, the successor's connection,
+/// and the connection to the predecessor.
 const HANDOVER: u64 = 3;
 
-/// What `run` opens before there is a gateway: for its log, signals, and the watch of the
-/// configuration.
+/// Descriptors that `run` opens before the gateway starts: for its log, signals, and the watch of
+/// the configuration.
 const STARTUP: u64 = 11;
 
-/// What is open for a moment: the files of a reload, names that are resolved, keys that are
-/// fetched, probes.
+/// Descriptors that are open for a short time: files of a reload, DNS queries, key fetches, probes.
 const PASSING: u64 = 8;
 
-/// More of the same, where there are plenty.
+/// The most further descriptors that are kept free, if the limit is high enough.
 const RESERVED: u64 = 24;
 
 /// A limit of open files that is too low for a single client.
@@ -53,19 +52,20 @@ impl fmt::Display for DescriptorError {
         let Self { limit, needed } = self;
         write!(
             f,
-            "the limit of open files is {limit}, and this configuration needs {needed} at least: raise it \
-             (`ulimit -n`, LimitNOFILE= of systemd)"
+            "the limit of open files is {limit}, and this configuration needs {needed} at least: \
+             raise it (`ulimit -n`, LimitNOFILE= of systemd)"
         )
     }
 }
 
 impl std::error::Error for DescriptorError {}
 
-/// Raises the soft limit of descriptors to the hard one. Soft limits are low (1024) for the sake of
-/// programs that use `select(2)`, which cannot hold a higher number; this one does not.
+/// Raises the soft limit of file descriptors to the hard limit. Soft limits are low (1024) for
+/// programs that use `select(2)`, which cannot handle a higher number. This program does not use
+/// it.
 ///
 /// # Errors
-/// The system's own. The limit is then what it was.
+/// Returns the error of the system. The limit is then unchanged.
 pub fn raise_descriptor_limit() -> io::Result<()> {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     if current == maximum {
@@ -80,11 +80,11 @@ pub fn raise_descriptor_limit() -> io::Result<()> {
     )?)
 }
 
-/// Checks, before anything is opened, that the limit has room for a gateway of this configuration
+/// Checks, before anything is opened, that the limit suffices for a gateway with this configuration
 /// and one client.
 ///
 /// # Errors
-/// If it has none.
+/// Returns the limit and the number that is needed, if it does not suffice.
 pub fn check_descriptor_limit(server: &Server) -> Result<(), DescriptorError> {
     let Some(limit) = getrlimit(Resource::Nofile).current else {
         return Ok(());
@@ -96,44 +96,46 @@ pub fn check_descriptor_limit(server: &Server) -> Result<(), DescriptorError> {
     .map(drop)
 }
 
-/// Returns the client connections that there are descriptors for, beside what is open now and what
-/// this configuration opens. Each may need another for its upstream: to accept more would be to
-/// answer 502 for want of one, and to leave none for the admin listener. To be called before
-/// listeners are bound and threads are started.
+/// Returns the number of client connections for which there are file descriptors, besides those
+/// that are open now and those that this configuration opens. Each client may need a second one for
+/// its upstream. With more clients, requests would be answered 502 for lack of a descriptor, and
+/// the admin listener would have none. It must be called before listeners are bound and threads are
+/// started.
 ///
-/// Warns where the limit is below what `server.limits.connections` may need.
+/// Logs a warning if the limit is below the need of `server.limits.connections`.
 ///
 /// # Errors
-/// If there is no room for one client.
+/// Returns an error if the descriptors do not suffice for one client.
 pub fn connection_room(server: &Server) -> Result<usize, DescriptorError> {
     let Some(limit) = getrlimit(Resource::Nofile).current else {
         return Ok(usize::MAX);
     };
     let room = room_within(limit, in_use(limit).saturating_add(needed_by(server)))?;
     let wanted = server.limits.connections;
-    // What is needed besides does not count here: it would turn a limit of exactly twice the
-    // connections into a warning.
+    // The gateway's own descriptors do not count here: with them, a limit of exactly twice the
+    // connections would cause a warning.
     if limit / PER_CLIENT < wanted as u64 {
         tracing::warn!(
             limit,
             connections = wanted,
             taken = room,
-            "the limit of open files (RLIMIT_NOFILE) is below two for each of server.limits.connections, one of them for \
-             an upstream: no more client connections than this are taken at a time"
+            "the limit of open files (RLIMIT_NOFILE) is below two for each of \
+             server.limits.connections, one of them for an upstream: no more client connections \
+             than this are taken at a time"
         );
     }
     Ok(room)
 }
 
-/// Returns the descriptors that a gateway of this configuration opens, clients and their upstreams
-/// aside.
+/// Returns the number of descriptors that a gateway with this configuration opens, without clients
+/// and their upstreams.
 fn needed_by(server: &Server) -> u64 {
     let workers = server.workers as u64;
     let listeners = server.listeners.len() as u64;
-    // Each listener may take a client at the moment at which there is room for one.
+    // Each listener may accept a client at the moment when there is room for one.
     let over = PER_CLIENT * listeners.saturating_sub(1);
-    // Workers keep idle connections to upstreams for themselves, and share clients so evenly that
-    // each keeps one too many at most.
+    // Each worker keeps its own idle connections to upstreams. Clients are spread so evenly over
+    // the workers that each keeps at most one connection too many.
     let kept = workers.saturating_sub(1);
     let admin = if server.admin.is_some() { ADMIN } else { 0 };
     let handover = if server.handover.is_some() {
@@ -141,7 +143,7 @@ fn needed_by(server: &Server) -> u64 {
     } else {
         0
     };
-    // The control thread has an event loop, too.
+    // The control thread has an event loop as well.
     EVENT_LOOP * (workers + 1)
         + LISTENER * listeners
         + over
@@ -152,7 +154,7 @@ fn needed_by(server: &Server) -> u64 {
         + PASSING
 }
 
-/// Returns the clients that a limit is enough for, beside what is needed anyway.
+/// Returns the number of clients for which a limit suffices, besides the `needed` descriptors.
 fn room_within(limit: u64, needed: u64) -> Result<usize, DescriptorError> {
     let spare = limit.saturating_sub(needed);
     if spare < PER_CLIENT {
@@ -165,7 +167,7 @@ fn room_within(limit: u64, needed: u64) -> Result<usize, DescriptorError> {
     Ok(usize::try_from(room).unwrap_or(usize::MAX))
 }
 
-/// The number of open descriptors, about: the system gives out the lowest number that is free.
+/// Returns roughly the number of open descriptors: the system assigns the lowest free number.
 fn in_use(limit: u64) -> u64 {
     let next = io::stderr().as_fd().try_clone_to_owned();
     next.ok()

@@ -1,8 +1,8 @@
-//! What comes before HTTP on a connection: a PROXY header, a TLS handshake. Each has a deadline,
-//! and whoever does not keep it costs a connection and no more (requirements.md#x04).
+//! The steps before HTTP on a connection: the PROXY header and the TLS handshake. Each has a
+//! deadline, so that a client that does not finish costs one connection and no more
+//! (requirements.md#x04).
 
 use std::io;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -12,60 +12,69 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use super::connection::{End, Protocol};
-use super::proxy_protocol::{self, Header};
+use super::proxy_protocol::{self, Announced, Header};
 use super::stream::ClientStream;
 use crate::config::Listener;
 use crate::net::{Acceptor, Fingerprint, Peer, Session};
 
-/// Bytes that are read at once in search of a PROXY header; what is beyond it is put back.
+/// The most bytes that are read at once in search of a PROXY header. Bytes behind the header are
+/// put back.
 const PIECE: usize = 1024;
 
 /// The first byte of a TLS handshake (RFC 8446 §5.1).
 const HANDSHAKE: u8 = 22;
 
-/// What who speaks plain HTTP to a TLS port is told, in the one protocol that it understands.
+/// The answer to a client that speaks plain HTTP to a TLS port.
 const PLAIN: &[u8] =
     b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 29\r\n\
                        Connection: close\r\n\r\nThis port speaks HTTPS only.\n";
 
-/// Whether anything comes before HTTP. Most connections have nothing to wait for.
+/// A connection that is ready for HTTP.
+pub(super) struct Ready {
+    pub(super) stream: ClientStream,
+    pub(super) peer: Peer,
+    pub(super) protocol: Protocol,
+}
+
+/// Returns whether a connection has a step before HTTP. Most have none.
 pub(super) fn is_needed(peer: &Peer, listener: &Listener) -> bool {
     listener.tls.is_some() || expects_proxy_header(peer, listener)
 }
 
-/// A connection that is ready for HTTP, and whose it is.
+/// Performs the steps before HTTP. The PROXY header has to arrive within the time `head`.
 ///
 /// # Errors
-/// How it ended before that.
+/// Returns how the connection ended, if it is not ready for HTTP.
 pub(super) async fn perform(
     mut stream: ClientStream,
     mut peer: Peer,
     listener: &Listener,
     head: Duration,
-) -> Result<(ClientStream, Peer, Protocol), End> {
+) -> Result<Ready, End> {
     if expects_proxy_header(&peer, listener) {
         let announced = timeout(head, read_proxy_header(&mut stream)).await;
-        if let Some((client, own)) = announced.map_err(|_| End::Timeout)?? {
-            peer = Peer::new(client);
-            peer.announced_port = Some(own.port())
+        if let Some(announced) = announced.map_err(|_| End::Timeout)?? {
+            peer = Peer::new(announced.client);
+            peer.announced_port = Some(announced.destination.port())
                 .filter(|port| *port != 0)
                 .map(HeaderValue::from);
         }
     }
     let Some(acceptor) = &listener.tls else {
-        return Ok((stream, peer, Protocol::Sniff));
+        return Ok(Ready {
+            stream,
+            peer,
+            protocol: Protocol::Sniff,
+        });
     };
-    // Boxed: connections in the clear are many, and not to be as large as this.
-    let handshake = timeout(
-        acceptor.handshake_timeout(),
-        Box::pin(accept_tls(stream, acceptor)),
-    )
-    .await;
-    let (stream, session, protocol) = handshake.map_err(|_| End::Tls)??;
-    peer.tls = Some(session);
-    Ok((stream, peer, protocol))
+    // Boxed: plain connections need no handshake, and their tasks stay small.
+    let handshake = Box::pin(accept_tls(stream, peer, acceptor));
+    timeout(acceptor.handshake_timeout(), handshake)
+        .await
+        .map_err(|_| End::Tls)?
 }
 
+/// Returns whether the peer is a load balancer that has to send a PROXY header.
 fn expects_proxy_header(peer: &Peer, listener: &Listener) -> bool {
     let Some(address) = peer.address else {
         return false;
@@ -76,14 +85,12 @@ fn expects_proxy_header(peer: &Peer, listener: &Listener) -> bool {
         .any(|network| network.contains(&address.ip()))
 }
 
-/// Whom the PROXY header announces: the client, and what it connected to.
-async fn read_proxy_header(
-    stream: &mut ClientStream,
-) -> Result<Option<(SocketAddr, SocketAddr)>, End> {
+/// Reads the PROXY header, and returns the connection that it announces.
+async fn read_proxy_header(stream: &mut ClientStream) -> Result<Option<Announced>, End> {
     let mut bytes = BytesMut::with_capacity(PIECE);
     loop {
         match stream.read_buf(&mut bytes).await {
-            // A connection that is closed at once is how balancers look whether anybody is there.
+            // Load balancers check a server by opening a connection and closing it at once.
             Ok(0) if bytes.is_empty() => return Err(End::Aborted),
             Ok(0) => return Err(End::ProxyProtocol),
             Ok(_) => {}
@@ -92,18 +99,20 @@ async fn read_proxy_header(
         match proxy_protocol::parse(&bytes) {
             Header::Partial => {}
             Header::Bad => return Err(End::ProxyProtocol),
-            Header::Whole(length, ends) => {
+            Header::Whole(length, announced) => {
                 stream.unread(bytes.split_off(length).freeze());
-                return Ok(ends);
+                return Ok(announced);
             }
         }
     }
 }
 
+/// Performs a TLS handshake.
 async fn accept_tls(
     mut stream: ClientStream,
+    mut peer: Peer,
     acceptor: &Acceptor,
-) -> Result<(ClientStream, Session, Protocol), End> {
+) -> Result<Ready, End> {
     let mut first = BytesMut::with_capacity(PIECE);
     match stream.read_buf(&mut first).await {
         Ok(1..) => {}
@@ -120,25 +129,30 @@ async fn accept_tls(
         End::Tls
     })?;
     let (_, connection) = stream.get_ref();
-    let session = Session {
+    let leaf = connection
+        .peer_certificates()
+        .and_then(|chain| chain.first());
+    peer.tls = Some(Session {
         server_name: connection
             .server_name()
             .map(|name| name.to_ascii_lowercase().into()),
-        client_certificate: connection
-            .peer_certificates()
-            .and_then(|chain| chain.first())
-            .map(|leaf| Fingerprint::of(leaf)),
+        client_certificate: leaf.map(|leaf| Fingerprint::of(leaf)),
         certificates: acceptor.certificates(),
-    };
+    });
     let protocol = match connection.alpn_protocol() {
         Some(b"h2") => Protocol::Http2,
         Some(_) => Protocol::Http1,
         None => Protocol::Sniff,
     };
-    Ok((ClientStream::tls(stream), session, protocol))
+    Ok(Ready {
+        stream: ClientStream::tls(stream),
+        peer,
+        protocol,
+    })
 }
 
-/// Tells who speaks HTTP what is spoken here; whoever speaks something else is told nothing.
+/// Answers a client that speaks plain HTTP, which begins with the letters of a method. Other
+/// protocols get no answer.
 async fn refuse_plain(mut stream: ClientStream, first: &[u8]) {
     if first.first().is_some_and(u8::is_ascii_uppercase) && stream.write_all(PLAIN).await.is_ok() {
         let _ = stream.shutdown().await;

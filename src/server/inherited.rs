@@ -1,5 +1,5 @@
-//! Listening sockets that were there before this process: a supervisor's (systemd's
-//! `sd_listen_fds`), or those of the gateway that this one follows.
+//! Listening sockets that existed before this process: from a supervisor (systemd's
+//! `sd_listen_fds`), or from the gateway that this one replaces.
 
 use std::io;
 #[cfg(unix)]
@@ -8,18 +8,29 @@ use std::os::fd::OwnedFd;
 use super::Socket;
 use crate::net::Address;
 
-/// Sockets that wait to be asked for by their address.
+/// The inherited sockets that no listener has taken yet.
 #[derive(Debug, Default)]
-pub struct Inherited(Vec<(Address, Socket, bool)>);
+pub struct Inherited(Vec<InheritedSocket>);
+
+/// A listening socket that existed before this process.
+#[derive(Debug)]
+pub struct InheritedSocket {
+    /// The address that the socket is bound to.
+    pub address: Address,
+    /// The socket.
+    pub socket: Socket,
+    /// Set if this gateway has to remove the file of a Unix-domain socket when it closes it.
+    pub owns_file: bool,
+}
 
 impl Inherited {
-    /// What the supervisor passed, if it passed it to this very process. To be called once, while
-    /// there is one thread.
+    /// Returns the sockets that the supervisor passed to this process. It must be called once, and
+    /// before another thread is started.
     #[cfg(unix)]
     #[must_use]
     pub fn from_environment() -> Self {
         let mut inherited = Self::default();
-        // Without it the sockets may be meant for a parent of ours.
+        // With another process id the sockets are meant for a parent process.
         let is_ours =
             std::env::var("LISTEN_PID").is_ok_and(|pid| pid == std::process::id().to_string());
         if !is_ours {
@@ -42,20 +53,21 @@ impl Inherited {
         inherited
     }
 
-    /// Where nothing is inherited.
+    /// Returns no sockets: this platform inherits none.
     #[cfg(not(unix))]
     #[must_use]
     pub fn from_environment() -> Self {
         Self::default()
     }
 
-    /// Takes over a listening socket; `is_ours` if the file of a Unix-domain one is this gateway's
-    /// to remove.
+    /// Adds a listening socket. `owns_file` tells whether this gateway has to remove the file of a
+    /// Unix-domain socket.
     ///
     /// # Errors
-    /// When it is none, or has no address that a listener can have.
+    /// Returns an error if the descriptor is no listening socket, or has no address that a listener
+    /// can have.
     #[cfg(unix)]
-    pub fn add(&mut self, socket: OwnedFd, is_ours: bool) -> io::Result<()> {
+    pub fn add(&mut self, socket: OwnedFd, owns_file: bool) -> io::Result<()> {
         let socket = socket2::Socket::from(socket);
         if !rustix::net::sockopt::socket_acceptconn(&socket)? {
             return Err(io::Error::new(
@@ -75,20 +87,23 @@ impl Inherited {
                 "it has neither IP address nor path",
             ));
         };
-        self.0.push((address, socket, is_ours));
+        self.0.push(InheritedSocket {
+            address,
+            socket,
+            owns_file,
+        });
         Ok(())
     }
 
-    /// The socket of an address, which is then the caller's, and whether its file is too.
-    pub fn take(&mut self, wanted: &Address) -> Option<(Socket, bool)> {
-        let index = self.0.iter().position(|(address, ..)| address == wanted)?;
-        let (_, socket, is_ours) = self.0.swap_remove(index);
-        Some((socket, is_ours))
+    /// Removes and returns the socket of an address.
+    pub fn take(&mut self, wanted: &Address) -> Option<InheritedSocket> {
+        let index = self.0.iter().position(|one| one.address == *wanted)?;
+        Some(self.0.swap_remove(index))
     }
 
-    /// Closes what nobody asked for.
+    /// Closes the sockets that no listener has taken.
     pub fn close(&mut self) {
-        for (address, ..) in self.0.drain(..) {
+        for InheritedSocket { address, .. } in self.0.drain(..) {
             tracing::warn!(%address, "an inherited socket is closed: no listener has its address");
         }
     }

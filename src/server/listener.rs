@@ -1,4 +1,5 @@
-//! Listening sockets: bound, accepted on, and closed so that nobody who waits is lost.
+//! Listening sockets: how they are bound, accepted on, and closed without losing the connections
+//! that wait in their backlogs.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener, TcpStream as StdStream};
@@ -13,16 +14,16 @@ use super::stream::ClientStream;
 use crate::config::Listener;
 use crate::net::{Address, Peer, Presence};
 
-/// Connections that the kernel keeps for us until they are accepted.
+/// The most connections that the kernel queues on a socket until they are accepted.
 const BACKLOG: i32 = 1024;
 
-/// The most connections accepted from a closing socket; its backlog can exceed `BACKLOG`: the
-/// kernel keeps one more than it was told, and more come meanwhile.
+/// The most connections that are accepted from a closing socket. There can be more than `BACKLOG`:
+/// the kernel queues one more than it was told, and others arrive meanwhile.
 const MAX_WAITING: usize = 4 * BACKLOG as usize;
 
-/// After so long a silence the system asks a client whether it is there, and then again and again.
-/// Deadlines of ours look after every wait, but a tunnel's and a stream's may be set to hours, in
-/// which a client that is gone without a word would hold both of its connections.
+/// The TCP keep-alive of client connections. Every wait has a deadline of the gateway, but those of
+/// tunnels and streams may be hours long. For all that time a client that has vanished would hold
+/// its connection and the one to its upstream.
 const PRESENCE: Presence = Presence {
     idle: Duration::from_secs(60),
     interval: Duration::from_secs(15),
@@ -31,27 +32,27 @@ const PRESENCE: Presence = Presence {
 /// A listening socket.
 #[derive(Debug)]
 pub enum Socket {
-    /// Of TCP.
+    /// A TCP socket.
     Tcp(StdListener),
     /// A Unix-domain socket.
     #[cfg(unix)]
     Unix(std::os::unix::net::UnixListener),
 }
 
-/// The settings of a listener's connections, by the configuration in force or the last one that has
-/// the listener. A connection keeps the settings of the time when it was accepted, since its
-/// listener may be gone from the configuration before it is served.
+/// The settings of a listener's connections, from the last configuration that has the listener. A
+/// connection keeps the settings of the time when it was accepted, since a reload may remove its
+/// listener before it is served.
 #[derive(Clone, Debug)]
 pub struct ListenerSettings(Arc<ArcSwap<Listener>>);
 
 impl ListenerSettings {
-    /// The terms of a listener.
+    /// Returns the settings of a listener.
     #[must_use]
     pub fn new(listener: &Listener) -> Self {
         Self(Arc::new(ArcSwap::from_pointee(listener.clone())))
     }
 
-    /// Changes them for the connections that are accepted from now on.
+    /// Changes the settings of all connections that are accepted from now on.
     pub fn change(&self, listener: &Listener) {
         self.0.store(Arc::new(listener.clone()));
     }
@@ -61,7 +62,7 @@ impl ListenerSettings {
     }
 }
 
-/// A connection on the event loop of the worker that accepted it.
+/// An accepted connection, registered with the event loop of this thread.
 pub(super) enum Accepted {
     Tcp {
         stream: TcpStream,
@@ -71,7 +72,7 @@ pub(super) enum Accepted {
     Unix(tokio::net::UnixStream),
 }
 
-/// The same on its way to another worker.
+/// An accepted connection on its way to another worker, registered with no event loop.
 pub(super) enum Detached {
     Tcp {
         stream: StdStream,
@@ -82,7 +83,7 @@ pub(super) enum Detached {
 }
 
 impl Socket {
-    /// Where it listens, which for port 0 is where the system chose.
+    /// Returns the address of the socket. For port 0 this is the port that the system chose.
     #[must_use]
     pub fn address(&self, configured: &Address) -> Address {
         match self {
@@ -94,11 +95,11 @@ impl Socket {
         }
     }
 
-    /// Lets clients connect, who then wait until they are accepted. A socket that is only bound
-    /// does not listen yet.
+    /// Lets clients connect and wait until they are accepted. Before this call, the socket is only
+    /// bound.
     ///
     /// # Errors
-    /// What the system says: another process may listen there by now.
+    /// Returns the error of the system: another process may listen on the address by now.
     pub fn listen(&self) -> io::Result<()> {
         match self {
             Self::Tcp(listener) => SockRef::from(listener).listen(BACKLOG),
@@ -107,20 +108,20 @@ impl Socket {
         }
     }
 
-    /// Whether another socket of this user may be bound to its port. Two that have it share the
-    /// port.
+    /// Sets whether another socket of this user may be bound to the same port (`SO_REUSEPORT`,
+    /// which both sockets need).
     pub fn share_port(&self, shared: bool) {
-        // A socket that cannot share stays alone on its port; binding the other one then fails.
+        // If this fails, binding the other socket fails, which is reported.
         #[cfg(unix)]
         if let Self::Tcp(listener) = self {
             let _ = SockRef::from(listener).set_reuse_port(shared);
         }
     }
 
-    /// The same socket once more. It is closed when both are.
+    /// Returns a second handle to the socket, which is closed when both are dropped.
     ///
     /// # Errors
-    /// When the process has no descriptor left.
+    /// Returns an error if the process has no file descriptor left.
     pub fn try_clone(&self) -> io::Result<Self> {
         match self {
             Self::Tcp(listener) => listener.try_clone().map(Self::Tcp),
@@ -131,7 +132,7 @@ impl Socket {
 }
 
 impl Accepted {
-    /// What is read and written, and whose it is.
+    /// Returns the stream of the connection, and its peer.
     pub(super) fn open(self) -> (ClientStream, Peer) {
         match self {
             Self::Tcp { stream, client } => (ClientStream::tcp(stream), Peer::new(client)),
@@ -140,7 +141,7 @@ impl Accepted {
         }
     }
 
-    /// Takes it off the event loop.
+    /// Removes the connection from the event loop.
     pub(super) fn detach(self) -> io::Result<Detached> {
         Ok(match self {
             Self::Tcp { stream, client } => Detached::Tcp {
@@ -154,7 +155,7 @@ impl Accepted {
 }
 
 impl Detached {
-    /// Puts it on the event loop of this thread.
+    /// Registers the connection with the event loop of this thread.
     pub(super) fn attach(self) -> io::Result<Accepted> {
         Ok(match self {
             Self::Tcp { stream, client } => Accepted::Tcp {
@@ -182,18 +183,18 @@ impl std::os::fd::AsFd for Socket {
 pub struct Binding {
     /// The mode of the file of a Unix-domain socket.
     pub unix_mode: u32,
-    /// Whether `[::]` is for IPv6 alone, so that another socket can have the port for IPv4.
-    /// Otherwise it is for what the system says, which is both on most.
+    /// Set if `[::]` accepts IPv6 only, so that another socket can have the port for IPv4.
+    /// Otherwise the default of the system applies, which is both families on most.
     pub only_ipv6: bool,
-    /// Whether it may share its port: see [`Socket::share_port`].
+    /// Set if the socket may share its port; see [`Socket::share_port`].
     pub shares_port: bool,
 }
 
-/// Binds a socket, to be listened on. An address that was just left by another process can be taken
-/// at once, and so can the file of a socket on which no process listens any more.
+/// Binds a socket, which does not listen yet. An address that another process has just left can be
+/// bound at once. A socket file on which no process listens any more is replaced.
 ///
 /// # Errors
-/// What the system says, such as "address in use".
+/// Returns the error of the system, such as "address in use".
 pub fn bind(address: &Address, binding: Binding) -> io::Result<Socket> {
     match address {
         Address::Ip(address) => bind_tcp(*address, binding).map(Socket::Tcp),
@@ -243,12 +244,12 @@ fn bind_unix(path: &std::path::Path, mode: u32) -> io::Result<std::os::unix::net
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
     socket.bind(&SockAddr::unix(path)?)?;
-    // Before it is listened on, so that no client gets in under another mode.
+    // The mode is set before the socket listens, so that no client connects under another mode.
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
     Ok(socket.into())
 }
 
-/// A socket as the runtime has it.
+/// A listening socket that is registered with the event loop of this thread.
 pub(super) enum Listening {
     Tcp(TcpListener),
     #[cfg(unix)]
@@ -259,11 +260,11 @@ impl Listening {
     pub(super) fn new(socket: Socket) -> io::Result<Self> {
         Ok(match socket {
             Socket::Tcp(listener) => {
-                // What is accepted has the options of the socket that it came by, at no cost of its
-                // own.
+                // An accepted connection inherits the options of its listener, without a system
+                // call of its own.
                 let socket = SockRef::from(&listener);
                 PRESENCE.ask(&socket);
-                // Answers are written whole; waiting to fill a segment only delays them.
+                // Answers are written in one piece: waiting to fill a segment only delays them.
                 let _ = socket.set_tcp_nodelay(true);
                 Self::Tcp(TcpListener::from_std(listener)?)
             }
@@ -283,44 +284,47 @@ impl Listening {
         }
     }
 
-    /// Closes the socket. What the kernel kept for it until now is given out, whatever room there
-    /// is.
+    /// Closes the socket, and returns the connections that waited in its backlog. The limit of
+    /// connections does not apply to them.
     pub(super) fn close(self) -> io::Result<Vec<Detached>> {
-        let mut accept: Box<dyn FnMut() -> io::Result<Detached>> = match self {
+        match self {
             Self::Tcp(listener) => {
                 let listener = listener.into_std()?;
-                Box::new(move || {
+                Ok(accept_all(|| {
                     let (stream, client) = listener.accept()?;
                     stream.set_nonblocking(true)?;
                     Ok(Detached::Tcp { stream, client })
-                })
+                }))
             }
             #[cfg(unix)]
             Self::Unix(listener) => {
                 let listener = listener.into_std()?;
-                Box::new(move || {
+                Ok(accept_all(|| {
                     let (stream, _) = listener.accept()?;
                     stream.set_nonblocking(true)?;
                     Ok(Detached::Unix(stream))
-                })
-            }
-        };
-        let mut rest = Vec::new();
-        for _ in 0..MAX_WAITING {
-            match accept() {
-                Ok(detached) => rest.push(detached),
-                Err(error) if is_haste(&error) => {}
-                // None is left, or no descriptor is.
-                Err(_) => break,
+                }))
             }
         }
-        Ok(rest)
     }
 }
 
-/// Whether accepting failed by the client's haste, which is not worth a pause. A shortage of ours
-/// is.
-pub(super) fn is_haste(error: &io::Error) -> bool {
+/// Calls `accept` until the backlog is empty or no file descriptor is left.
+fn accept_all(mut accept: impl FnMut() -> io::Result<Detached>) -> Vec<Detached> {
+    let mut accepted = Vec::new();
+    for _ in 0..MAX_WAITING {
+        match accept() {
+            Ok(detached) => accepted.push(detached),
+            Err(error) if is_client_abort(&error) => {}
+            Err(_) => break,
+        }
+    }
+    accepted
+}
+
+/// Returns whether accepting failed because the client closed its connection early. The next accept
+/// needs no delay then, unlike after a shortage of descriptors or memory.
+pub(super) fn is_client_abort(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset

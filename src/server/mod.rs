@@ -1,4 +1,4 @@
-//! From socket to request: listening, accepting, and the connections of each worker.
+//! The client side of the gateway: listening, accepting, and the connections of each worker.
 
 mod acceptor;
 mod connection;
@@ -26,7 +26,7 @@ pub use acceptor::{Backlog, Opened};
 pub use descriptors::{
     DescriptorError, check_descriptor_limit, connection_room, raise_descriptor_limit,
 };
-pub use inherited::Inherited;
+pub use inherited::{Inherited, InheritedSocket};
 pub use listener::{Binding, ListenerSettings, Socket, bind};
 
 use crate::net::Address;
@@ -35,33 +35,33 @@ use crate::snapshot::Live;
 use acceptor::Order;
 use worker::{Message, Total};
 
-/// How long a worker may take to say that it is alive.
-const PING: Duration = Duration::from_secs(1);
+/// The time that a worker has to answer a ping.
+const PING_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The workers, the first of which accepts for all.
+/// The worker threads. The first worker accepts connections for all of them.
 #[derive(Debug)]
 pub struct Server {
     orders: mpsc::UnboundedSender<Order>,
     workers: Arc<Pool>,
-    /// Whether workers end, each when its last connection has.
+    /// Set when the drain has begun: each worker ends after its last connection.
     draining: Cell<bool>,
 }
 
-/// The workers, as the acceptor sees them.
+/// The handles of all workers, and the counters that limit their connections.
 #[derive(Debug)]
 struct Pool {
     workers: Vec<worker::Handle>,
     total: Arc<Total>,
-    /// The client connections that there are descriptors for.
+    /// The number of client connections for which there are file descriptors.
     room: usize,
 }
 
 impl Server {
-    /// Starts `count` workers, each made on its own thread, for at most `room` client connections
-    /// at a time. Nothing is accepted before [`Server::change`].
+    /// Starts `count` workers for at most `room` client connections at a time. `make` runs once on
+    /// the thread of each worker. No connection is accepted before [`Server::change`].
     ///
     /// # Errors
-    /// If a thread or a runtime cannot be created.
+    /// Returns an error if a thread or a runtime cannot be created.
     pub fn start(
         count: usize,
         room: usize,
@@ -78,7 +78,7 @@ impl Server {
         });
         let (orders, inbox) = mpsc::unbounded_channel();
         if let Some(first) = workers.workers.first() {
-            // It has room: this is its first message.
+            // The channel has room: this is its first message.
             let _ = first
                 .messages
                 .try_send(Message::Accept(inbox, live, workers.clone()));
@@ -90,11 +90,12 @@ impl Server {
         })
     }
 
-    /// Starts accepting on `opened`, stops on `closed`. Connections already accepted or queued on
-    /// `closed` are served. The receiver fires when the closed addresses are free.
+    /// Starts accepting on `opened` and stops accepting on `closed`. Connections that are already
+    /// accepted or queued on `closed` are served. The receiver fires when the closed addresses are
+    /// free.
     pub fn change(&self, opened: Vec<Opened>, closed: Vec<Address>) -> oneshot::Receiver<()> {
         let (done, changed) = oneshot::channel();
-        // The acceptor ends with the server alone.
+        // The acceptor lives as long as the server, so the channel is open.
         let _ = self.orders.send(Order::Change {
             opened,
             closed,
@@ -103,8 +104,8 @@ impl Server {
         changed
     }
 
-    /// Whether every worker answers. In the drain a gateway is alive while those do that have not
-    /// ended: a supervisor is not to kill it for that.
+    /// Returns whether every worker answers a ping. During the drain, workers that have ended do
+    /// not count: a supervisor must not kill a gateway because it drains.
     pub async fn is_alive(&self) -> bool {
         for worker in &self.workers.workers {
             if self.draining.get() && worker.messages.is_closed() {
@@ -112,23 +113,23 @@ impl Server {
             }
             let (answer, answered) = oneshot::channel();
             let sent = worker.messages.try_send(Message::Ping(answer)).is_ok();
-            if !sent || timeout(PING, answered).await.is_err() {
+            if !sent || timeout(PING_TIMEOUT, answered).await.is_err() {
                 return false;
             }
         }
         true
     }
 
-    /// Ends the drain that is under way, as the end of its time would.
+    /// Ends the drain at once, as if its time were over.
     pub async fn hasten_drain(&self) {
         for worker in &self.workers.workers {
-            // One that takes no message now is stuck, and does not end for this either.
-            let _ = timeout(PING, worker.messages.send(Message::Hasten)).await;
+            // A worker that takes no message within this time is stuck; this cannot end it.
+            let _ = timeout(PING_TIMEOUT, worker.messages.send(Message::Hasten)).await;
         }
     }
 
-    /// Stops accepting at once, lets connections finish for `limit`, and returns when the threads
-    /// have ended.
+    /// Stops accepting at once, gives connections `limit` to finish, and returns when the worker
+    /// threads have ended.
     pub async fn drain(&self, backlog: Backlog, limit: Duration) {
         let (done, stopped) = oneshot::channel();
         if self.orders.send(Order::Stop(backlog, done)).is_ok() {

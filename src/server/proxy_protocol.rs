@@ -1,51 +1,66 @@
-//! The PROXY protocol, versions 1 and 2: how a balancer in front tells whose connection it passes
-//! on.
+//! The PROXY protocol, versions 1 and 2: a header with which a load balancer in front of the
+//! gateway announces the client of a connection.
 //!
-//! Addresses are taken, and nothing else: what version 2 adds to them is skipped.
+//! Only addresses are read. The other fields of version 2 (TLVs) are skipped.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// Bytes of a header of version 1, its end included.
-const MAX_LINE: usize = 107;
+/// The most bytes of a header of version 1, with its line end.
+const MAX_TEXT: usize = 107;
 
-/// Bytes of a header of version 2: the fixed part, addresses of any family, and what balancers add.
+/// The most bytes of a header of version 2: the fixed part, addresses of any family, and the TLVs
+/// that load balancers add.
 const MAX_BINARY: usize = 16 + 216 + 304;
 
-/// What version 2 begins with.
+/// The first bytes of a header of version 2.
 const SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
 
-/// What the bytes so far are.
+/// The result of reading the bytes that have arrived.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Header {
-    /// The beginning of a header.
+    /// The bytes are the beginning of a header.
     Partial,
-    /// A header of so many bytes, and whom it announces: the client and what it connected to.
-    /// `None` when the balancer speaks for itself, or for somebody without an IP address.
-    Whole(usize, Option<(SocketAddr, SocketAddr)>),
-    /// No header.
+    /// A complete header: its length in bytes, and the connection that it announces. `None` if the
+    /// load balancer speaks for itself, or the client has no IP address.
+    Whole(usize, Option<Announced>),
+    /// The bytes are no header.
     Bad,
+}
+
+/// The connection that a header announces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Announced {
+    /// The address of the client.
+    pub(super) client: SocketAddr,
+    /// The address that the client connected to.
+    pub(super) destination: SocketAddr,
 }
 
 /// Reads the header at the beginning of a connection.
 pub(super) fn parse(bytes: &[u8]) -> Header {
-    let shared = |start: &[u8]| bytes.iter().zip(start).all(|(a, b)| a == b);
-    if shared(SIGNATURE) {
+    if may_begin_with(bytes, SIGNATURE) {
         return if bytes.len() < SIGNATURE.len() {
             Header::Partial
         } else {
-            binary(bytes)
+            parse_binary(bytes)
         };
     }
-    if shared(b"PROXY ") {
-        line(bytes)
+    if may_begin_with(bytes, b"PROXY ") {
+        parse_text(bytes)
     } else {
         Header::Bad
     }
 }
 
-fn line(bytes: &[u8]) -> Header {
-    let Some(end) = bytes.iter().take(MAX_LINE).position(|byte| *byte == b'\n') else {
-        return if bytes.len() < MAX_LINE {
+/// Returns whether the bytes begin with `start`, or are a part of it.
+fn may_begin_with(bytes: &[u8], start: &[u8]) -> bool {
+    bytes.iter().zip(start).all(|(a, b)| a == b)
+}
+
+/// Reads a header of version 1.
+fn parse_text(bytes: &[u8]) -> Header {
+    let Some(end) = bytes.iter().take(MAX_TEXT).position(|byte| *byte == b'\n') else {
+        return if bytes.len() < MAX_TEXT {
             Header::Partial
         } else {
             Header::Bad
@@ -59,15 +74,25 @@ fn line(bytes: &[u8]) -> Header {
     match words.as_slice() {
         ["PROXY", "UNKNOWN", ..] => Header::Whole(end + 1, None),
         ["PROXY", family, source, target, source_port, target_port] => {
-            let ends =
-                address(family, source, source_port).zip(address(family, target, target_port));
-            ends.map_or(Header::Bad, |ends| Header::Whole(end + 1, Some(ends)))
+            let client = parse_address(family, source, source_port);
+            let destination = parse_address(family, target, target_port);
+            let (Some(client), Some(destination)) = (client, destination) else {
+                return Header::Bad;
+            };
+            Header::Whole(
+                end + 1,
+                Some(Announced {
+                    client,
+                    destination,
+                }),
+            )
         }
         _ => Header::Bad,
     }
 }
 
-fn address(family: &str, ip: &str, port: &str) -> Option<SocketAddr> {
+/// Reads an address of version 1. A port is written without leading zeros.
+fn parse_address(family: &str, ip: &str, port: &str) -> Option<SocketAddr> {
     let ip = match family {
         "TCP4" => IpAddr::V4(ip.parse().ok()?),
         "TCP6" => IpAddr::V6(ip.parse().ok()?),
@@ -75,13 +100,14 @@ fn address(family: &str, ip: &str, port: &str) -> Option<SocketAddr> {
     };
     let is_plain =
         port.bytes().all(|byte| byte.is_ascii_digit()) && (port == "0" || !port.starts_with('0'));
-    is_plain
-        .then(|| port.parse().ok())
-        .flatten()
-        .map(|port| SocketAddr::new(ip, port))
+    if !is_plain {
+        return None;
+    }
+    Some(SocketAddr::new(ip, port.parse().ok()?))
 }
 
-fn binary(bytes: &[u8]) -> Header {
+/// Reads a header of version 2 that begins with the signature.
+fn parse_binary(bytes: &[u8]) -> Header {
     let Some(&[command, family, high, low]) = bytes.get(12..16) else {
         return Header::Partial;
     };
@@ -95,42 +121,32 @@ fn binary(bytes: &[u8]) -> Header {
     if command == 0x20 {
         return Header::Whole(length, None);
     }
-    let ends = match family {
-        0x11 => four(body),
-        0x21 => six(body),
-        // Unspecified, datagrams, Unix: nobody who has an address over TCP.
+    let announced = match family {
+        0x11 => announced::<4, Ipv4Addr>(body),
+        0x21 => announced::<16, Ipv6Addr>(body),
+        // Unspecified, datagrams and Unix sockets: the client has no TCP address.
         0x00 | 0x12 | 0x22 | 0x31 | 0x32 => return Header::Whole(length, None),
         _ => None,
     };
-    ends.map_or(Header::Bad, |ends| Header::Whole(length, Some(ends)))
+    match announced {
+        Some(announced) => Header::Whole(length, Some(announced)),
+        None => Header::Bad,
+    }
 }
 
-fn four(body: &[u8]) -> Option<(SocketAddr, SocketAddr)> {
-    let ip = |bytes: &[u8; 4]| IpAddr::V4(Ipv4Addr::from(*bytes));
-    let (source, rest) = body.split_first_chunk::<4>()?;
-    let (target, rest) = rest.split_first_chunk::<4>()?;
-    let (source_port, target_port) = ports(rest)?;
-    Some((
-        SocketAddr::new(ip(source), source_port),
-        SocketAddr::new(ip(target), target_port),
-    ))
-}
-
-fn six(body: &[u8]) -> Option<(SocketAddr, SocketAddr)> {
-    let ip = |bytes: &[u8; 16]| IpAddr::V6(Ipv6Addr::from(*bytes));
-    let (source, rest) = body.split_first_chunk::<16>()?;
-    let (target, rest) = rest.split_first_chunk::<16>()?;
-    let (source_port, target_port) = ports(rest)?;
-    Some((
-        SocketAddr::new(ip(source), source_port),
-        SocketAddr::new(ip(target), target_port),
-    ))
-}
-
-fn ports(bytes: &[u8]) -> Option<(u16, u16)> {
-    let (source, rest) = bytes.split_first_chunk::<2>()?;
-    let target = rest.first_chunk::<2>()?;
-    Some((u16::from_be_bytes(*source), u16::from_be_bytes(*target)))
+/// Reads the addresses of version 2, with IP addresses of `N` bytes.
+fn announced<const N: usize, Ip: From<[u8; N]> + Into<IpAddr>>(body: &[u8]) -> Option<Announced> {
+    let (client, rest) = body.split_first_chunk::<N>()?;
+    let (destination, rest) = rest.split_first_chunk::<N>()?;
+    let (client_port, rest) = rest.split_first_chunk::<2>()?;
+    let destination_port = rest.first_chunk::<2>()?;
+    Some(Announced {
+        client: SocketAddr::new(Ip::from(*client).into(), u16::from_be_bytes(*client_port)),
+        destination: SocketAddr::new(
+            Ip::from(*destination).into(),
+            u16::from_be_bytes(*destination_port),
+        ),
+    })
 }
 
 #[cfg(test)]
@@ -144,8 +160,8 @@ mod tests {
 
     fn source(bytes: &[u8]) -> Option<String> {
         match parse(bytes) {
-            Header::Whole(length, Some((source, _))) if length == bytes.len() => {
-                Some(source.to_string())
+            Header::Whole(length, Some(announced)) if length == bytes.len() => {
+                Some(announced.client.to_string())
             }
             _ => None,
         }
@@ -205,7 +221,7 @@ mod tests {
             b"PROXY TCP4 192.0.2.1 192.0.2.2 +7 80\r\n",
             b"PROXY TCP4 192.0.2.1 192.0.2.2 7 65536\r\n",
             b"PROXY TCP5 192.0.2.1 192.0.2.2 7 80\r\n",
-            &[b"PROXY TCP4 ".to_vec(), vec![b'1'; MAX_LINE]].concat(),
+            &[b"PROXY TCP4 ".to_vec(), vec![b'1'; MAX_TEXT]].concat(),
             &version2(0x31, 0x11, &[0; 12]),
             &version2(0x22, 0x11, &[0; 12]),
             &version2(0x21, 0x11, &[0; 11]),

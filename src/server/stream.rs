@@ -1,4 +1,4 @@
-//! A client's connection as bytes, whatever carries it.
+//! The byte stream of a client connection, over TCP, a Unix socket or TLS.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -12,17 +12,18 @@ use tokio::net::TcpStream;
 use tokio::net::UnixStream;
 use tokio_rustls::server::TlsStream;
 
-/// An accepted connection. What was read to find out what is spoken on it can be put back.
+/// The stream of an accepted connection. Bytes that were read to detect the protocol can be put
+/// back.
 #[derive(Debug)]
 pub(super) struct ClientStream {
     transport: Transport,
-    /// Read already, and read again before anything else.
+    /// Bytes that were put back and are read again first.
     ahead: Bytes,
-    /// Bytes that the socket has taken.
+    /// The number of bytes that the socket has accepted.
     sent: u64,
 }
 
-/// What carries the bytes.
+/// The layer below the stream.
 #[derive(Debug)]
 enum Transport {
     Tcp(TcpStream),
@@ -57,9 +58,9 @@ impl ClientStream {
         }
     }
 
-    /// Puts bytes back in front of what is still to be read.
+    /// Puts bytes back, in front of the bytes that are not read yet.
     pub(super) fn unread(&mut self, bytes: Bytes) {
-        // An empty piece may be all that is used of a large buffer.
+        // An empty piece is not kept: it may keep a large buffer in memory.
         if !bytes.is_empty() {
             self.ahead = if self.ahead.is_empty() {
                 bytes
@@ -69,13 +70,12 @@ impl ClientStream {
         }
     }
 
-    /// Whether bytes were put back that nobody has read since.
+    /// Returns whether bytes were put back that have not been read again.
     pub(super) fn has_unread(&self) -> bool {
         !self.ahead.is_empty()
     }
 
-    /// Says what is said at the end by a protocol between HTTP and the socket. The socket's own end
-    /// comes with its last owner's.
+    /// Sends the `close_notify` of TLS. The socket itself stays open until it is dropped.
     pub(super) fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.transport {
             Transport::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
@@ -87,14 +87,14 @@ impl ClientStream {
     pub(super) async fn failed(&self) {
         match &self.transport {
             Transport::Tcp(stream) => drop(stream.ready(Interest::ERROR).await),
-            // A write tells at once.
+            // On a Unix socket the next write fails at once.
             #[cfg(unix)]
             Transport::Unix(_) => std::future::pending().await,
             Transport::Tls(stream) => Box::pin(stream.get_ref().0.failed()).await,
         }
     }
 
-    /// Bytes that the socket has taken since the connection began.
+    /// Returns the number of bytes that the socket has accepted since the connection began.
     pub(super) fn sent(&self) -> u64 {
         match &self.transport {
             Transport::Tls(stream) => stream.get_ref().0.sent,
@@ -102,22 +102,22 @@ impl ClientStream {
         }
     }
 
-    /// Bounds what TLS keeps of what is written until the client takes it, in bytes. Without TLS
-    /// nothing is kept.
+    /// Limits the buffer of TLS for bytes that the socket does not accept yet. A stream without TLS
+    /// has no such buffer.
     pub(super) fn bound_tls(&mut self, limit: usize) {
         if let Transport::Tls(stream) = &mut self.transport {
             stream.get_mut().1.set_buffer_limit(Some(limit));
         }
     }
 
-    /// Counts what the socket has taken.
+    /// Counts the bytes that the socket has accepted.
     fn count_sent(&mut self, written: &Poll<io::Result<usize>>) {
         if let Poll::Ready(Ok(count)) = written {
             self.sent = self.sent.wrapping_add(*count as u64);
         }
     }
 
-    /// The socket below, for its options.
+    /// Returns the socket, to set its options.
     pub(super) fn socket(&self) -> SockRef<'_> {
         match &self.transport {
             Transport::Tcp(stream) => SockRef::from(stream),
@@ -149,8 +149,9 @@ impl AsyncRead for ClientStream {
     }
 }
 
-/// Takes an end without `close_notify` for one: messages of HTTP say themselves whether they are
-/// whole, and WebSockets have close frames. Many clients leave it out.
+/// Treats the end of a TLS stream without `close_notify` as an orderly end. Many clients do not
+/// send it. A truncation is detected without it: HTTP messages are framed, and WebSockets have
+/// close frames.
 fn end_of_tls(read: io::Result<()>) -> io::Result<()> {
     match read {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(()),

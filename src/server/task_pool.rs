@@ -1,22 +1,21 @@
-//! The tasks of a worker that serve its connections, each one connection after the other. To make a
-//! task costs as much as a tenth of a request: it is a large piece of memory, and has its place in
-//! the runtime's lists.
+//! A pool of tasks that serve the connections of a worker, each one connection after the other. A
+//! new task costs as much as a tenth of a request: it is a large allocation and is entered in the
+//! lists of the runtime.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 
-/// Tasks that wait when nothing comes. So many connections can begin at a time without a new one;
-/// what is more ends with its connection.
-const MOST: usize = 64;
+/// The most idle tasks that the pool keeps. Any further task ends with its connection.
+const MAX_IDLE: usize = 64;
 
-/// Those who wait for something to do, and how it is given to them.
+/// The idle tasks of a worker.
 pub(super) struct TaskPool<T> {
-    waiting: RefCell<Vec<Rc<Slot<T>>>>,
+    idle: RefCell<Vec<Rc<Slot<T>>>>,
 }
 
-/// Where one of them waits.
+/// The place of one task, through which it receives its next piece of work.
 pub(super) struct Slot<T> {
     next: Cell<Option<T>>,
     waker: Cell<Option<Waker>>,
@@ -25,15 +24,15 @@ pub(super) struct Slot<T> {
 impl<T> TaskPool<T> {
     pub(super) fn new() -> Self {
         Self {
-            waiting: RefCell::default(),
+            idle: RefCell::default(),
         }
     }
 
-    /// Gives it to one who waits; where nobody does, it lies at a new post, for which somebody has
-    /// to be found.
+    /// Gives the work to an idle task. If there is none, returns a new slot that holds the work;
+    /// the caller has to start a task for it.
     pub(super) fn give(&self, work: T) -> Option<Rc<Slot<T>>> {
-        // The last that came: what it touches is warm.
-        let Some(slot) = self.waiting.borrow_mut().pop() else {
+        // The task that became idle last: its memory is still in the CPU's caches.
+        let Some(slot) = self.idle.borrow_mut().pop() else {
             return Some(Slot::with(work));
         };
         slot.next.set(Some(work));
@@ -43,15 +42,16 @@ impl<T> TaskPool<T> {
         None
     }
 
-    /// Waits for the next; `None` where enough others wait.
+    /// Waits for the next work of a task. Returns `None` if enough other tasks are idle: the task
+    /// has to end.
     pub(super) async fn next(&self, slot: &Rc<Slot<T>>) -> Option<T> {
         if let Some(work) = slot.next.take() {
             return Some(work);
         }
-        if self.waiting.borrow().len() >= MOST {
+        if self.idle.borrow().len() >= MAX_IDLE {
             return None;
         }
-        self.waiting.borrow_mut().push(slot.clone());
+        self.idle.borrow_mut().push(slot.clone());
         poll_fn(|cx| match slot.next.take() {
             Some(work) => Poll::Ready(Some(work)),
             None => {
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_comes_is_given_to_one_who_waits() {
+    fn work_is_given_to_an_idle_task() {
         let task_pool = TaskPool::new();
         let mut cx = Context::from_waker(Waker::noop());
         let (first, second) = (task_pool.give(1).unwrap(), task_pool.give(2).unwrap());
@@ -97,7 +97,7 @@ mod tests {
             first.as_mut().poll(&mut cx).is_pending() && second.as_mut().poll(&mut cx).is_pending()
         );
         assert!(task_pool.give(3).is_none() && task_pool.give(4).is_none());
-        assert!(task_pool.give(5).is_some(), "nobody waits");
+        assert!(task_pool.give(5).is_some(), "no task is idle");
         assert_eq!(
             second.poll(&mut cx),
             Poll::Ready(Some(3)),
@@ -107,12 +107,14 @@ mod tests {
     }
 
     #[test]
-    fn no_more_wait_than_are_of_use() {
+    fn the_number_of_idle_tasks_is_bounded() {
         let task_pool = TaskPool::new();
         let mut cx = Context::from_waker(Waker::noop());
-        let posts: Vec<_> = (0..=MOST).map(|_| task_pool.give(()).unwrap()).collect();
-        posts.iter().for_each(|slot| slot.next.set(None));
-        let mut waiting: Vec<_> = posts
+        let slots: Vec<_> = (0..=MAX_IDLE)
+            .map(|_| task_pool.give(()).unwrap())
+            .collect();
+        slots.iter().for_each(|slot| slot.next.set(None));
+        let mut waiting: Vec<_> = slots
             .iter()
             .map(|slot| Box::pin(task_pool.next(slot)))
             .collect();

@@ -1,60 +1,60 @@
-//! Who is to be woken when, by the tick. Connections are many, and most end or ask again before
-//! their time: with a timer of its own each would be kept in order to the millisecond, and taken
-//! away unused.
+//! The deadlines of many connections, rounded up to ticks. Most connections end or send a request
+//! before their deadline. With a timer for each connection, the runtime would sort every deadline
+//! to the millisecond and remove most of them unused.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// How late somebody may be woken. It is never too early.
+/// The length of a tick: the longest delay of a deadline. A deadline is never reported early.
 const TICK: Duration = Duration::from_millis(50);
 
 const PER_SECOND: u32 = 20;
 
-/// A point of time, in ticks since the worker began.
+/// A point in time, in ticks since the wheel was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Tick(u64);
 
-/// The places of those who are to be woken.
+/// The slots of a registry by their deadlines.
 #[derive(Debug)]
 pub(super) struct TimerWheel {
     begun: Instant,
-    /// A place that was moved or left stays here until its tick: whoever takes it out has to ask
-    /// for which it waits.
-    places: BTreeMap<Tick, Vec<usize>>,
+    /// A slot whose deadline was moved or withdrawn stays until its old tick. The caller has to
+    /// compare the tick with the current deadline of the slot.
+    slots: BTreeMap<Tick, Vec<usize>>,
 }
 
 impl TimerWheel {
     pub(super) fn new(begun: Instant) -> Self {
         Self {
             begun,
-            places: BTreeMap::new(),
+            slots: BTreeMap::new(),
         }
     }
 
-    /// Notes a place; it is taken out at the first tick that is not before `at`.
-    pub(super) fn insert(&mut self, place: usize, at: Instant) -> Tick {
+    /// Adds a deadline of a slot, and returns the first tick that is not before it.
+    pub(super) fn insert(&mut self, slot: usize, at: Instant) -> Tick {
         let time = at.saturating_duration_since(self.begun);
         let part = time.subsec_nanos().div_ceil(TICK.subsec_nanos());
         let tick = Tick(time.as_secs() * u64::from(PER_SECOND) + u64::from(part));
-        self.places.entry(tick).or_default().push(place);
+        self.slots.entry(tick).or_default().push(slot);
         tick
     }
 
-    /// The first that somebody waits for.
+    /// Returns the next tick that has slots.
     pub(super) fn first(&self) -> Option<Tick> {
-        self.places.first_key_value().map(|(tick, _)| *tick)
+        self.slots.first_key_value().map(|(tick, _)| *tick)
     }
 
-    /// When it comes.
+    /// Returns the time of a tick.
     pub(super) fn time_of(&self, tick: Tick) -> Instant {
         let part = u32::try_from(tick.0 % u64::from(PER_SECOND)).unwrap_or_default();
         self.begun + Duration::from_secs(tick.0 / u64::from(PER_SECOND)) + TICK * part
     }
 
-    /// Takes out the places of the first tick, if it has come.
+    /// Removes and returns the next tick and its slots, if its time has come.
     pub(super) fn take(&mut self, now: Instant) -> Option<(Tick, Vec<usize>)> {
         let first = self.first().filter(|first| self.time_of(*first) <= now)?;
-        self.places.remove_entry(&first)
+        self.slots.remove_entry(&first)
     }
 }
 
@@ -66,7 +66,7 @@ mod tests {
     use crate::clock;
 
     #[test]
-    fn nobody_is_taken_out_early_and_nobody_later_than_a_tick() {
+    fn no_slot_is_taken_early_or_later_than_a_tick() {
         let begun = clock::monotonic();
         for nanos in [
             0,

@@ -1,5 +1,5 @@
-//! A worker thread: one runtime, the connections it was given, and nothing that another worker
-//! touches.
+//! A worker thread: one runtime and the connections that it serves. Workers share no connection
+//! state.
 
 use std::io;
 use std::rc::Rc;
@@ -23,47 +23,47 @@ use crate::proxy::Worker;
 use crate::snapshot::Live;
 use crate::telemetry::ShardSlot;
 
-/// Accepted connections that wait for a worker to take them; beyond it accepting waits.
-const HANDOVER: usize = 256;
+/// The most messages that wait for one worker. When the queue is full, accepting waits.
+const QUEUE: usize = 256;
 
-/// How often what has expired is let go of.
-const SWEEP: Duration = Duration::from_secs(60);
+/// The interval at which expired entries of a worker's caches are removed.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 
-/// How long WebSockets have to say goodbye when the drain is over.
+/// The time that tunnels have to send their close frames when the drain is over.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// What a worker is told.
+/// A message to a worker.
 pub(super) enum Message {
-    /// Serve this connection, which came to this listener.
+    /// Serve this connection, which was accepted on this listener.
     Connection(Detached, Arc<Listener>, OpenGuard),
-    /// Accept for all workers, as the orders say.
+    /// Run the acceptor for all workers.
     Accept(mpsc::UnboundedReceiver<Order>, Arc<Live>, Arc<Pool>),
-    /// Answer: the worker is alive.
+    /// Reply, to show that the worker is alive.
     Ping(oneshot::Sender<()>),
-    /// Let connections finish, at most for so long, and end.
+    /// Let connections finish within this time, and end.
     Drain(Duration),
-    /// Give connections no more time to finish, in the drain or as soon as it begins.
+    /// Give connections no more time to finish, now or as soon as the drain begins.
     Hasten,
 }
 
-/// A worker, seen from the other threads.
+/// The side of a worker that other threads use.
 #[derive(Debug)]
 pub(super) struct Handle {
     pub(super) messages: mpsc::Sender<Message>,
     pub(super) open: Arc<AtomicUsize>,
 }
 
-/// Counts a connection while it is open, from the moment it is accepted.
+/// Counts a connection from the moment when it is accepted until it is closed.
 pub(super) struct OpenGuard {
     open: Arc<AtomicUsize>,
     total: Arc<Total>,
 }
 
-/// Connections of all workers.
+/// The number of open connections of all workers.
 #[derive(Debug, Default)]
 pub(super) struct Total {
     pub(super) open: AtomicUsize,
-    /// Woken when one closes.
+    /// Notified when a connection closes.
     pub(super) closed: Notify,
 }
 
@@ -86,24 +86,24 @@ impl Drop for OpenGuard {
     }
 }
 
-/// Starts a worker thread. `make` runs on it, since a worker's own parts never leave their thread,
-/// and so does what makes the runtime.
+/// Starts a worker thread. `make` and the construction of the runtime run on that thread, because
+/// the parts of a worker never leave it.
 pub(super) fn start(
     index: usize,
     make: impl FnOnce() -> Rc<Worker> + Send + 'static,
 ) -> io::Result<Handle> {
-    let (messages, inbox) = mpsc::channel(HANDOVER);
-    // Here and not there: no worker is to count before all have a place.
+    let (messages, inbox) = mpsc::channel(QUEUE);
+    // Reserved before the thread starts: no worker may count before every worker has a shard.
     let slot = ShardSlot::reserve();
     let (started, start) = std::sync::mpsc::sync_channel(1);
     std::thread::Builder::new()
         .name(format!("worker-{index}"))
         .spawn(move || {
-            let _seated = slot.occupy();
+            let _occupied = slot.occupy();
             let runtime = Builder::new_current_thread()
                 .enable_all()
                 .build_local(LocalOptions::default());
-            // Who starts it waits for this.
+            // The starting thread waits for this message.
             match runtime {
                 Ok(runtime) => {
                     let _ = started.send(Ok(()));
@@ -119,6 +119,7 @@ pub(super) fn start(
     })
 }
 
+/// Serves connections until the drain is over.
 async fn run(worker: Rc<Worker>, mut inbox: mpsc::Receiver<Message>) {
     let registry = Rc::new(Registry::new());
     let task_pool = Rc::new(TaskPool::new());
@@ -127,22 +128,13 @@ async fn run(worker: Rc<Worker>, mut inbox: mpsc::Receiver<Message>) {
         registry: registry.clone(),
         task_pool,
     };
-    let sweeper = spawn_local({
-        let worker = worker.clone();
-        async move {
-            let mut wheel = interval(SWEEP);
-            loop {
-                wheel.tick().await;
-                worker.sweep();
-            }
-        }
-    });
+    let sweeper = spawn_local(sweep(worker.clone()));
     spawn_local({
         let worker = worker.clone();
         async move { worker.deliver_log().await }
     });
     spawn_local(registry.clone().wake_when_due());
-    let (mut limit, mut hastened) = (Duration::ZERO, false);
+    let (mut limit, mut is_hastened) = (Duration::ZERO, false);
     while let Some(message) = inbox.recv().await {
         match message {
             Message::Connection(detached, listener, open) => {
@@ -158,31 +150,31 @@ async fn run(worker: Rc<Worker>, mut inbox: mpsc::Receiver<Message>) {
                     },
                 ));
             }
-            // Whoever asked may have stopped waiting.
+            // An error means that the sender of the ping waits no longer.
             Message::Ping(answer) => drop(answer.send(())),
-            Message::Hasten => hastened = true,
+            Message::Hasten => is_hastened = true,
             Message::Drain(within) => {
                 limit = within;
                 break;
             }
         }
     }
-    // Connections that were accepted before the drain are served like the others.
+    // Connections that were accepted before the drain, but are still in the queue, are served too.
     while let Ok(message) = inbox.try_recv() {
         match message {
             Message::Connection(detached, listener, open) => {
                 context.attach(detached, listener, open);
             }
-            Message::Hasten => hastened = true,
+            Message::Hasten => is_hastened = true,
             _ => {}
         }
     }
-    let limit = if hastened { Duration::ZERO } else { limit };
+    let limit = if is_hastened { Duration::ZERO } else { limit };
     registry.begin_drain(limit);
     tokio::select! {
         biased;
         () = registry.emptied() => return sweeper.abort(),
-        () = hastening(&mut inbox) => {}
+        () = hastened(&mut inbox) => {}
         () = sleep(limit) => {}
     }
     context.worker.cut();
@@ -198,8 +190,17 @@ async fn run(worker: Rc<Worker>, mut inbox: mpsc::Receiver<Message>) {
     sweeper.abort();
 }
 
-/// Waits until the drain is to end at once. Until then the worker is as alive as before.
-async fn hastening(inbox: &mut mpsc::Receiver<Message>) {
+/// Removes expired entries from the caches of a worker, again and again.
+async fn sweep(worker: Rc<Worker>) {
+    let mut interval = interval(SWEEP_INTERVAL);
+    loop {
+        interval.tick().await;
+        worker.sweep();
+    }
+}
+
+/// Waits until the drain has to end at once, and answers pings meanwhile.
+async fn hastened(inbox: &mut mpsc::Receiver<Message>) {
     loop {
         match inbox.recv().await {
             Some(Message::Hasten) => return,
@@ -210,7 +211,7 @@ async fn hastening(inbox: &mut mpsc::Receiver<Message>) {
     }
 }
 
-/// What a connection needs of its worker.
+/// The parts of a worker that its connections use.
 #[derive(Clone)]
 pub(super) struct WorkerContext {
     worker: Rc<Worker>,
@@ -218,8 +219,8 @@ pub(super) struct WorkerContext {
     task_pool: Rc<TaskPool<Arrival>>,
 }
 
-/// A connection that has come, and its listener as it was configured then: it may have left the
-/// configuration since.
+/// An accepted connection, and the configuration of its listener at that time. A reload may have
+/// removed the listener since.
 struct Arrival {
     connection: Connection,
     listener: Arc<Listener>,
@@ -229,13 +230,13 @@ struct Arrival {
 impl WorkerContext {
     /// Serves a connection that another worker accepted.
     fn attach(&self, detached: Detached, listener: Arc<Listener>, open: OpenGuard) {
-        // Without room for another on the event loop it is closed.
+        // A connection that cannot be registered with the event loop is closed.
         if let Ok(accepted) = detached.attach() {
             self.serve(accepted, listener, open);
         }
     }
 
-    /// Serves a connection that came to this listener.
+    /// Serves a connection that was accepted on this listener.
     pub(super) fn serve(&self, accepted: Accepted, listener: Arc<Listener>, open: OpenGuard) {
         self.worker.metrics().accepted.inc();
         self.worker.metrics().connections.inc();
@@ -261,23 +262,23 @@ impl WorkerContext {
     }
 }
 
-/// Serves a connection as its listener was configured when it was accepted.
+/// Serves a connection by the configuration that its listener had when it was accepted.
 #[expect(
     clippy::manual_async_fn,
-    reason = "an async fn keeps a second place for what it is given"
+    reason = "an async fn stores its arguments twice"
 )]
 fn serve(mut arrival: Arrival, worker: &Worker) -> impl Future<Output = ()> {
     async move {
         if arrival.connection.needs_handshake(&arrival.listener) {
             let head = worker.view().snapshot.config.server.timeouts.request_head;
-            // Boxed: connections in the clear are many, and not to be as large as this.
+            // Boxed: plain connections need no handshake, and their tasks stay small.
             let handshake = Box::pin(arrival.connection.handshake(&arrival.listener, head));
-            let Some(greeted) = handshake.await else {
+            let Some(connection) = handshake.await else {
                 return;
             };
-            arrival.connection = greeted;
+            arrival.connection = connection;
         }
-        // Its certificates are not kept for as long as the connection lives.
+        // A long connection must not keep the certificates of an old configuration in memory.
         drop(arrival.listener);
         if arrival.connection.serve().await {
             Box::pin(arrival.connection.serve_http2()).await;

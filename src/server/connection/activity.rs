@@ -1,7 +1,7 @@
-//! What a client connection is doing, and until when it may.
+//! The activity of a client connection: its phase, its deadlines, and the next action that is due.
 //!
-//! Only changes of phase read the clock, and only a phase that lasts sets a timer: a request that
-//! is there at once and answered at once costs neither.
+//! The clock is read only when the phase changes, and a timer is set only for a phase that lasts. A
+//! request that arrives whole and is answered at once needs neither.
 
 use std::cell::Cell;
 use std::hash::{BuildHasher as _, RandomState};
@@ -17,58 +17,60 @@ use super::backlog::Backlog;
 use crate::clock;
 use crate::config::{Server, Timeouts};
 
-/// Bytes that a connection takes in before others have their turn. What is there is read and parsed
-/// in one go, and of some of it a parser never has enough: the length of a chunk may begin with
-/// zeros without end.
+/// The most bytes that a connection reads in one turn, before other connections run. All bytes that
+/// are available are read and parsed in one go, and a parser may accept bytes without end: the size
+/// of a chunk may begin with any number of zeros.
 const TURN: usize = 64 * 1024;
 
-/// How long a connection of HTTP/1.1 is idle before it rests: what parses and answers, some 35 KiB,
-/// is given up, and made anew for its next byte. Short, for it is what connections cost that come
-/// faster than they rest.
+/// The time for which an HTTP/1.1 connection is idle before it is parked for the first time. The
+/// state that parses and answers, some 35 KiB, is freed then and made again for the next byte. The
+/// time is short because connections that arrive faster than they are parked each cost that memory.
 pub(super) const FIRST_PARK: Duration = Duration::from_millis(250);
 
-/// How long when it was woken from a rest before. A client that comes back may do so again, and to
-/// wake costs as much as a tenth of a request.
-const NEXT_REST: Duration = Duration::from_secs(10);
+/// The time for which a connection is idle before it is parked again. A client that came back once
+/// may do so again, and to make the state again costs as much as a tenth of a request.
+const NEXT_PARK: Duration = Duration::from_secs(10);
 
-/// What a connection does, and until when it may.
+/// The state of a connection from which its deadlines follow.
 pub(super) struct Activity {
     phase: Cell<Phase>,
+    /// The time when the phase began.
     since: Cell<Instant>,
-    /// Since when the client takes nothing of what is written.
+    /// The time since when the client reads none of the written bytes.
     blocked: Cell<Option<Instant>>,
-    /// Bytes that the socket had taken when the client was last found to take no more.
+    /// The number of bytes that the socket had accepted when `blocked` was set.
     sent: Cell<u64>,
+    /// Set if the last request came with a body.
     has_body: Cell<bool>,
     /// Held by each body that may still be read.
     bodies: Rc<()>,
-    /// Whether the head of the answer is out, and did not say that it is the last.
+    /// Set when an answer has begun whose head did not announce the end of the connection.
     answered: Cell<bool>,
-    /// The time that the upstream has to answer the request; `None` before it is asked.
+    /// The time that the upstream has for its answer; `None` before the upstream is asked.
     response_timeout: Rc<Cell<Option<Duration>>>,
-    /// Since when the answer, or more of it, is awaited for a client that has closed its side of
-    /// the connection.
+    /// The last time when the answer made progress, for a client that has closed its side of the
+    /// connection.
     half_closed: Cell<Option<Instant>>,
-    /// The part of the answer that waits for the client; only HTTP/1.1 has it.
+    /// The part of the answer that waits for the client; used for HTTP/1.1 only.
     backlog: Backlog,
-    /// Whether a request has begun since everything was written.
-    owes: Cell<bool>,
-    /// Whether there was a request.
-    asked: Cell<bool>,
+    /// Set if a request has begun since everything was written.
+    owes_answer: Cell<bool>,
+    /// Set after the first request.
+    had_request: Cell<bool>,
     finish: Cell<Finish>,
-    /// Requests that it may still send.
-    left: Cell<usize>,
-    /// When it is old enough to end.
-    retires: Option<Instant>,
-    /// Streams of HTTP/2 that are open; `None` for HTTP/1.1.
+    /// The number of requests that the client may still send.
+    requests_left: Cell<usize>,
+    /// The time when the connection reaches its greatest age.
+    retires_at: Option<Instant>,
+    /// The number of open HTTP/2 streams; `None` for HTTP/1.1.
     streams: Cell<Option<usize>>,
-    /// Since when a block of HTTP/2 is not whole: the preface, or a head.
+    /// The time since when the HTTP/2 preface or a field block is incomplete.
     block: Cell<Option<Instant>>,
-    /// Bytes that were read in this turn.
+    /// The number of bytes that were read in this turn.
     turn: Cell<usize>,
-    care: Cell<Care>,
-    /// How long it is idle before it rests.
-    pause: Cell<Duration>,
+    serving: Cell<Serving>,
+    /// The time for which the connection is idle before it is parked.
+    park_after: Cell<Duration>,
     timeouts: Timeouts,
 }
 
@@ -78,45 +80,44 @@ enum Phase {
     Idle,
     /// A head has begun. Further bytes do not extend its deadline.
     Head,
-    /// A request is being answered; its bodies have deadlines of their own.
+    /// A request is being answered. Its bodies have deadlines of their own.
     Busy,
 }
 
-/// What is kept of a connection.
+/// The part of a connection that is in memory.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Care {
-    /// Its stream alone: it rests.
-    ClientStream,
-    /// What reads, parses and answers.
-    All,
-    /// The same, until its end has been said.
+enum Serving {
+    /// Only the stream.
+    Parked,
+    /// The state that reads, parses and answers.
+    Active,
+    /// The same, while the end of the connection is being sent.
     Closing,
 }
 
-/// Whether a connection takes further requests.
+/// The progress towards an orderly end of the connection.
 #[derive(Clone, Copy)]
 enum Finish {
+    /// The connection takes requests.
     Open,
-    /// One more request is accepted if it starts within this time, counted from the end of the
-    /// current answer.
-    Last {
-        from: Instant,
-        grace: Duration,
-    },
+    /// The connection takes one more request that begins within this time, counted from the end of
+    /// the current answer.
+    Last { from: Instant, grace: Duration },
+    /// The connection takes no further request, and the client has to be told.
     Wanted,
-    /// Told to the client, then.
-    Told(Instant),
+    /// The client was told at this time.
+    Announced(Instant),
 }
 
-/// What time it is for.
+/// The action that is due on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Due {
     Nothing,
-    /// To rest until its next byte.
+    /// Park the connection until its next byte.
     Park,
-    /// To take nothing more and let what is under way end.
+    /// Take no further request, and let those that have begun finish.
     Finish,
-    /// To be cut.
+    /// Cut the connection.
     End,
 }
 
@@ -134,55 +135,54 @@ impl Activity {
             response_timeout: Rc::default(),
             half_closed: Cell::new(None),
             backlog: Backlog::new(server.limits.write_buffer),
-            owes: Cell::new(false),
-            asked: Cell::new(false),
+            owes_answer: Cell::new(false),
+            had_request: Cell::new(false),
             finish: Cell::new(Finish::Open),
-            left: Cell::new(server.limits.connection_requests),
-            retires: server
+            requests_left: Cell::new(server.limits.connection_requests),
+            retires_at: server
                 .timeouts
                 .connection_age
                 .map(|age| now + jittered(age)),
             streams: Cell::new(None),
             block: Cell::new(None),
             turn: Cell::new(0),
-            care: Cell::new(Care::ClientStream),
-            pause: Cell::new(FIRST_PARK.min(server.timeouts.idle)),
+            serving: Cell::new(Serving::Parked),
+            park_after: Cell::new(FIRST_PARK.min(server.timeouts.idle)),
             timeouts: server.timeouts.clone(),
         })
     }
 
-    /// What comes before HTTP is over: only now a request can come.
-    pub(super) fn greeted(&self) {
+    /// Notes that the steps before HTTP are over: the idle time begins.
+    pub(super) fn handshake_done(&self) {
         self.since.set(clock::monotonic());
     }
 
-    /// From here on requests are streams of HTTP/2. Its preface ends with the client's settings.
+    /// Notes that the client speaks HTTP/2. The preface ends with the client's SETTINGS frame.
     pub(super) fn multiplex(&self) {
         self.streams.set(Some(0));
         self.block.set(Some(self.since.get()));
         self.phase.set(Phase::Idle);
     }
 
-    /// Whether requests are streams of HTTP/2.
+    /// Returns whether the connection speaks HTTP/2.
     pub(super) fn is_multiplexed(&self) -> bool {
         self.streams.get().is_some()
     }
 
-    /// When the connection is due for something; `None` while others watch.
+    /// Returns the time when the next action is due. `None` while other deadlines apply, such as
+    /// those of a body.
     pub(super) fn next_due(&self) -> Option<Instant> {
-        let idle = self.rests_at().or_else(|| self.idle_until());
-        [self.cut_at(), idle, self.leaves_at()]
-            .into_iter()
-            .flatten()
-            .min()
+        let idle = self.parks_at().or_else(|| self.idle_until());
+        earliest([self.cut_at(), idle, self.finishes_at()])
     }
 
-    /// When it ends of itself. Never within a head: the request that has begun would be lost.
-    fn leaves_at(&self) -> Option<Instant> {
+    /// Returns the time when the gateway ends the connection in an orderly way. `None` within a
+    /// head: the request that has begun would be lost.
+    fn finishes_at(&self) -> Option<Instant> {
         match (self.finish.get(), self.phase.get()) {
             (_, Phase::Head) => None,
-            (Finish::Open, _) => self.retires,
-            // Bytes that are not written yet belong to the answer.
+            (Finish::Open, _) => self.retires_at,
+            // While bytes are not written yet, the answer has not ended.
             (Finish::Last { from, grace }, Phase::Idle) if self.blocked.get().is_none() => {
                 Some(from.max(self.since.get()) + grace)
             }
@@ -190,30 +190,31 @@ impl Activity {
         }
     }
 
-    /// Returns when the gateway gives up waiting for the answer, since its client has closed its
-    /// side and may be gone: a reset, which would tell, comes only when something is written. The
-    /// upstream's own deadline comes first, so that a client that is there hears of it.
-    fn forsaken_at(&self) -> Option<Instant> {
+    /// Returns the time when the gateway gives up an answer whose client has closed its side of the
+    /// connection. Such a client may be gone; the reset that would show it comes only after a
+    /// write. The upstream's own timeout comes first, so that a client that still reads gets that
+    /// answer.
+    fn abandoned_at(&self) -> Option<Instant> {
         let since = self.half_closed.get().filter(|_| self.is_busy())?;
         Some(since + self.response_timeout.get()? + GRACE)
     }
 
-    /// What the connection is due for.
+    /// Returns the action that is due at a time.
     pub(super) fn due(&self, now: Instant) -> Due {
-        let over = |at: Option<Instant>| at.is_some_and(|at| at <= now);
-        if over(self.cut_at()) || (over(self.idle_until()) && self.streams.get().is_none()) {
+        let is_idle_too_long = has_passed(self.idle_until(), now);
+        if has_passed(self.cut_at(), now) || (is_idle_too_long && self.streams.get().is_none()) {
             return Due::End;
         }
-        if over(self.leaves_at()) || over(self.idle_until()) {
+        if is_idle_too_long || has_passed(self.finishes_at(), now) {
             Due::Finish
-        } else if over(self.rests_at()) {
+        } else if has_passed(self.parks_at(), now) {
             Due::Park
         } else {
             Due::Nothing
         }
     }
 
-    /// When it has to have made progress.
+    /// Returns the time by which the connection has to make progress, or is cut.
     fn cut_at(&self) -> Option<Instant> {
         let head = (self.phase.get() == Phase::Head)
             .then(|| self.since.get() + self.timeouts.request_head);
@@ -225,88 +226,91 @@ impl Activity {
             .blocked
             .get()
             .map(|since| since + self.timeouts.idle_body);
-        // A client that was told to go and has nothing under way that we know of goes, or is cut.
-        let told = match (self.finish.get(), self.phase.get(), self.streams.get()) {
-            (Finish::Told(since), Phase::Idle, Some(_)) => {
+        earliest([head, block, write, self.departs_by(), self.abandoned_at()])
+    }
+
+    /// Returns the time by which an HTTP/2 client has to close the connection, after it was told
+    /// and while it has no open stream.
+    fn departs_by(&self) -> Option<Instant> {
+        match (self.finish.get(), self.phase.get(), self.streams.get()) {
+            (Finish::Announced(since), Phase::Idle, Some(_)) => {
                 Some(since.max(self.since.get()) + self.timeouts.idle_body)
             }
             _ => None,
-        };
-        [head, block, write, told, self.forsaken_at()]
-            .into_iter()
-            .flatten()
-            .min()
-    }
-
-    fn idle_until(&self) -> Option<Instant> {
-        let told = matches!(
-            (self.finish.get(), self.streams.get()),
-            (Finish::Told(_), Some(_))
-        );
-        (self.phase.get() == Phase::Idle && !told).then(|| self.since.get() + self.timeouts.idle)
-    }
-
-    /// When nothing is left to do on it. What is left of a body must never be taken for a request:
-    /// who answers may still be reading one. Of a body that nobody reads to its end the parser
-    /// takes what is left, or it ends the connection.
-    fn rests_at(&self) -> Option<Instant> {
-        let is_idle = self.phase.get() == Phase::Idle && self.streams.get().is_none();
-        let is_over = self.reads_no_body() && self.blocked.get().is_none();
-        (is_idle && is_over && self.care.get() == Care::All)
-            .then(|| self.since.get() + self.pause.get())
-    }
-
-    /// Whether it may rest as soon as it has its answer. Whether a body is left over is found out
-    /// only when the parser is asked again.
-    pub(super) fn may_rest_at_once(&self) -> bool {
-        !self.has_body.get() && self.rests_at().is_some()
-    }
-
-    /// Nothing is kept of the connection but its stream.
-    pub(super) fn rest(&self) {
-        self.care.set(Care::ClientStream);
-        self.pause.set(NEXT_REST.min(self.timeouts.idle));
-    }
-
-    pub(super) fn is_resting(&self) -> bool {
-        self.care.get() == Care::ClientStream
-    }
-
-    /// The connection is served.
-    pub(super) fn wake(&self) {
-        self.care.set(Care::All);
-    }
-
-    /// Its end is being said to the client.
-    pub(super) fn closing(&self) {
-        self.care.set(Care::Closing);
-    }
-
-    /// How long a connection that is busy is left alone before it is looked at again: not so long
-    /// that a request has to set a timer for the rest after it.
-    pub(super) fn look_interval(&self) -> Duration {
-        if self.streams.get().is_some() {
-            self.timeouts.idle
-        } else {
-            self.pause.get()
         }
     }
 
-    /// The connection is to take nothing more.
+    /// Returns the end of the idle timeout.
+    fn idle_until(&self) -> Option<Instant> {
+        let is_departing = matches!(
+            (self.finish.get(), self.streams.get()),
+            (Finish::Announced(_), Some(_))
+        );
+        (self.phase.get() == Phase::Idle && !is_departing)
+            .then(|| self.since.get() + self.timeouts.idle)
+    }
+
+    /// Returns the time when the connection may be parked. `None` while a body may still be read:
+    /// the rest of a body must never be taken for a request. If a body is not read to its end, the
+    /// parser takes the rest of it, or ends the connection.
+    fn parks_at(&self) -> Option<Instant> {
+        let is_idle = self.phase.get() == Phase::Idle && self.streams.get().is_none();
+        let is_over = self.reads_no_body() && self.blocked.get().is_none();
+        (is_idle && is_over && self.serving.get() == Serving::Active)
+            .then(|| self.since.get() + self.park_after.get())
+    }
+
+    /// Returns whether the connection may be parked as soon as its answer is written. After a
+    /// request with a body it may not: the parser has to be polled again to find the end of it.
+    pub(super) fn may_park_at_once(&self) -> bool {
+        !self.has_body.get() && self.parks_at().is_some()
+    }
+
+    /// Notes that the connection is parked.
+    pub(super) fn park(&self) {
+        self.serving.set(Serving::Parked);
+        self.park_after.set(NEXT_PARK.min(self.timeouts.idle));
+    }
+
+    pub(super) fn is_parked(&self) -> bool {
+        self.serving.get() == Serving::Parked
+    }
+
+    /// Notes that the connection is served.
+    pub(super) fn wake(&self) {
+        self.serving.set(Serving::Active);
+    }
+
+    /// Notes that the end of the connection is being sent.
+    pub(super) fn closing(&self) {
+        self.serving.set(Serving::Closing);
+    }
+
+    /// Returns the interval between two looks at a connection that is busy. It is short enough that
+    /// the deadline for parking, which follows a request, need not move the timer.
+    pub(super) fn check_interval(&self) -> Duration {
+        if self.streams.get().is_some() {
+            self.timeouts.idle
+        } else {
+            self.park_after.get()
+        }
+    }
+
+    /// Notes that the connection takes no further request.
     fn want_finish(&self) {
         if matches!(self.finish.get(), Finish::Open | Finish::Last { .. }) {
             self.finish.set(Finish::Wanted);
         }
     }
 
-    /// The connection is to end: the drain has begun, or it is old. A request may be on its way,
-    /// and to close would fail it: one more is waited for, but not where the answer that is being
-    /// made will say that it is the last, nor where GOAWAY tells a client that asked before which
-    /// of its requests were taken.
-    pub(super) fn part(&self, grace: Duration) {
+    /// Begins the orderly end of the connection: the drain has begun, or the connection is old. A
+    /// request may be on its way, and a close would make it fail, so one more is waited for. That
+    /// is not needed if the current answer will announce the end, nor after a request over HTTP/2,
+    /// where GOAWAY tells the client which of its requests were taken.
+    pub(super) fn wind_down(&self, grace: Duration) {
         let is_multiplexed = self.streams.get().is_some();
         let will_be_told = self.is_busy() && (is_multiplexed || !self.answered.get());
-        if will_be_told || (self.asked.get() && is_multiplexed) {
+        if will_be_told || (self.had_request.get() && is_multiplexed) {
             self.want_finish();
         } else if self.is_open() {
             self.finish.set(Finish::Last {
@@ -316,91 +320,95 @@ impl Activity {
         }
     }
 
-    /// The client is told.
-    pub(super) fn finishing(&self) {
-        if !matches!(self.finish.get(), Finish::Told(_)) {
-            self.finish.set(Finish::Told(clock::monotonic()));
+    /// Notes that the client is told of the end.
+    pub(super) fn finish_announced(&self) {
+        if !matches!(self.finish.get(), Finish::Announced(_)) {
+            self.finish.set(Finish::Announced(clock::monotonic()));
         }
     }
 
-    /// Whether it takes requests without end.
+    /// Returns whether the orderly end has not begun.
     pub(super) fn is_open(&self) -> bool {
         matches!(self.finish.get(), Finish::Open)
     }
 
-    /// Whether the client should be told.
-    pub(super) fn is_spent(&self) -> bool {
+    /// Returns whether the client has to be told of the end.
+    pub(super) fn wants_finish(&self) -> bool {
         matches!(self.finish.get(), Finish::Wanted)
     }
 
-    /// A request has come, with or without a body.
-    pub(super) fn begin(self: &Rc<Self>, has_body: bool) -> Open {
+    /// Begins a request, with or without a body.
+    pub(super) fn begin(self: &Rc<Self>, has_body: bool) -> OpenRequest {
         self.phase.set(Phase::Busy);
         self.has_body.set(has_body);
         self.answered.set(false);
         self.response_timeout.set(None);
-        self.asked.set(true);
-        self.owes.set(true);
+        self.had_request.set(true);
+        self.owes_answer.set(true);
         if let Some(open) = self.streams.get() {
             self.streams.set(Some(open + 1));
         }
-        self.left.set(self.left.get().saturating_sub(1));
-        if self.left.get() == 0 || matches!(self.finish.get(), Finish::Last { .. }) {
+        self.requests_left
+            .set(self.requests_left.get().saturating_sub(1));
+        if self.requests_left.get() == 0 || matches!(self.finish.get(), Finish::Last { .. }) {
             self.want_finish();
         }
-        Open(self.clone())
+        OpenRequest(self.clone())
     }
 
-    /// Whether an answer, or a part of it, is not written yet.
+    /// Returns whether an answer, or a part of it, is not written yet.
     pub(super) fn owes_answer(&self) -> bool {
-        self.owes.get()
+        self.owes_answer.get()
     }
 
     pub(super) fn is_busy(&self) -> bool {
         self.phase.get() == Phase::Busy
     }
 
-    /// What counts the bodies of requests that may still be read: each holds one.
+    /// Returns the counter of request bodies that may still be read: each body holds a clone.
     pub(super) fn bodies(&self) -> &Rc<()> {
         &self.bodies
     }
 
-    /// Whether no body is being read: there is none, it has ended, or it is not wanted.
+    /// Returns whether no body is being read: there is none, it has ended, or it was dropped.
     pub(super) fn reads_no_body(&self) -> bool {
         Rc::strong_count(&self.bodies) == 1
     }
 
-    /// The cell in which the walk notes the response timeout of its request's upstream.
+    /// Returns the cell in which the walk notes the response timeout of the request's upstream.
     pub(super) fn response_timeout(&self) -> &Rc<Cell<Option<Duration>>> {
         &self.response_timeout
     }
 
-    /// The head of an answer is on its way that did not say that it is the last.
-    pub(super) fn answering(&self) {
+    /// Notes that an answer has begun. Whether it is the last was decided before.
+    pub(super) fn answer_begun(&self) {
         self.answered.set(true);
     }
 
-    /// Whether the connection must be polled for a client's close while its answer is sent.
+    /// Returns whether the connection has to look for a close of the client while its answer is
+    /// being made or sent.
     pub(super) fn awaits_end(&self) -> bool {
         self.is_busy() && self.reads_no_body() && self.half_closed.get().is_none()
     }
 
-    /// The client has closed its side of the connection.
+    /// Notes that the client has closed its side of the connection, or that its answer makes
+    /// progress since then.
     pub(super) fn half_close(&self) {
         self.half_closed.set(Some(clock::monotonic()));
     }
 
-    /// Whether the client has closed its side of the connection before its answer had ended.
+    /// Returns whether the client has closed its side of the connection before its answer had
+    /// ended.
     pub(super) fn is_half_closed(&self) -> bool {
         self.half_closed.get().is_some()
     }
 
-    /// Whether the last request came with a body.
+    /// Returns whether the last request came with a body.
     pub(super) fn had_body(&self) -> bool {
         self.has_body.get()
     }
 
-    /// A request was answered, or its stream is gone.
+    /// Ends a request: it was answered, or its stream is gone.
     fn end(&self) {
         let open = self.streams.get().map(|open| open.saturating_sub(1));
         self.streams.set(open);
@@ -410,28 +418,29 @@ impl Activity {
         }
     }
 
-    /// The connection has its turn.
-    pub(super) fn take_turn(&self) {
+    /// Begins a turn of reading.
+    pub(super) fn begin_turn(&self) {
         self.turn.set(0);
     }
 
-    /// Ready while the connection may read on in this turn; it is woken for the next.
+    /// Returns ready while the connection may read on in this turn. Otherwise the task is woken for
+    /// its next turn.
     pub(super) fn poll_turn(&self, cx: &mut Context<'_>) -> Poll<()> {
         if self.turn.get() < TURN {
             return Poll::Ready(());
         }
-        // Unlike a waker's, this is a place behind what has come for the others, too: woken by
-        // itself, a task is run some sixty times before the runtime looks at its sockets again.
+        // `yield_now` wakes the task only after the runtime has polled the sockets of all tasks. A
+        // task that wakes itself is run some sixty times before that.
         let _ = pin!(yield_now()).poll(cx);
         Poll::Pending
     }
 
-    /// So many bytes were read.
+    /// Counts bytes that were read in this turn.
     pub(super) fn read(&self, count: usize) {
         self.turn.set(self.turn.get() + count);
     }
 
-    /// Bytes have come.
+    /// Notes that bytes have arrived.
     pub(super) fn received(&self) {
         if self.phase.get() == Phase::Idle && self.streams.get().is_none() {
             self.phase.set(Phase::Head);
@@ -439,15 +448,15 @@ impl Activity {
         }
     }
 
-    /// Notes whether a block of HTTP/2 that has to come whole has not yet.
+    /// Notes whether the HTTP/2 preface or a field block is incomplete.
     pub(super) fn block(&self, is_open: bool) {
         if is_open != self.block.get().is_some() {
             self.block.set(is_open.then(clock::monotonic));
         }
     }
 
-    /// Notes whether the client takes what is written; `sent` is what the socket has taken since
-    /// the connection began.
+    /// Notes the result of a write; `sent` is the number of bytes that the socket has accepted
+    /// since the connection began.
     pub(super) fn wrote<T>(&self, result: &Poll<T>, sent: u64) {
         self.flushed(result, sent);
         if result.is_ready() && self.is_half_closed() {
@@ -455,36 +464,35 @@ impl Activity {
         }
     }
 
-    /// Notes whether the client takes what was written and is kept by a protocol between HTTP and
-    /// the socket. TLS may keep all that there is of an answer: then only the socket tells that a
-    /// client takes it slowly.
+    /// Notes the result of a flush of the bytes that TLS buffers. TLS may buffer a whole answer;
+    /// then only the socket shows that the client reads it slowly.
     pub(super) fn flushed<T>(&self, result: &Poll<T>, sent: u64) {
         match result {
             Poll::Ready(_) if self.blocked.get().is_some() => self.unblock(),
             Poll::Pending if self.blocked.get().is_none() || self.sent.get() != sent => {
                 self.sent.set(sent);
                 self.blocked.set(Some(clock::monotonic()));
-                // The body gives back what it does not need meanwhile.
+                // The body gives back its buffer meanwhile.
                 self.backlog.wake();
             }
             _ => {}
         }
     }
 
-    /// Whether the client takes nothing of what is written.
+    /// Returns whether the client reads none of the written bytes.
     pub(super) fn is_blocked(&self) -> bool {
         self.blocked.get().is_some()
     }
 
-    /// Everything that was handed to the library is written.
+    /// Notes that everything that hyper was given is written.
     pub(super) fn drained(&self) {
-        self.owes.set(self.is_busy());
+        self.owes_answer.set(self.is_busy());
         self.backlog.clear();
     }
 
-    /// Ready while another piece of the answer may wait to be written. Over HTTP/2 the library
-    /// bounds that itself, for each stream; over HTTP/1.1 it has one bound for that and for what it
-    /// reads ahead, which uploads need large.
+    /// Returns ready while another piece of the answer may wait to be written. For HTTP/2, the
+    /// library bounds the waiting pieces of each stream. For HTTP/1.1, it has a single bound for
+    /// them and for its read buffer, which uploads need large.
     pub(super) fn poll_room(&self, cx: &Context<'_>) -> Poll<()> {
         if self.streams.get().is_some() {
             Poll::Ready(())
@@ -500,36 +508,47 @@ impl Activity {
 
     fn unblock(&self) {
         self.blocked.set(None);
-        // Idle it is from here on: the client could not know the end of its answer before.
+        // The idle time begins now: before, the client could not read the end of its answer.
         if self.phase.get() == Phase::Idle && self.streams.get().is_none() {
             self.since.set(clock::monotonic());
         }
     }
 }
 
-/// An age, give or take a tenth: connections that were opened together need not end together.
+/// Returns the earliest of the times that are set.
+fn earliest<const N: usize>(times: [Option<Instant>; N]) -> Option<Instant> {
+    times.into_iter().flatten().min()
+}
+
+/// Returns whether a time is set and has passed.
+fn has_passed(at: Option<Instant>, now: Instant) -> bool {
+    at.is_some_and(|at| at <= now)
+}
+
+/// Returns a random age within a tenth of `age`, so that connections that were opened together do
+/// not end together.
 fn jittered(age: Duration) -> Duration {
     // The standard library's hashers have random keys.
     let random = RandomState::new().hash_one(age) % 1024;
     age.mul_f64(0.9 + random as f64 / 5120.0)
 }
 
-/// A request that is under way; dropped, it is no more.
-pub(super) struct Open(Rc<Activity>);
+/// A request that has begun. It ends when this is dropped.
+pub(super) struct OpenRequest(Rc<Activity>);
 
-impl Open {
-    /// The connection that the request is on.
+impl OpenRequest {
+    /// Returns the activity of the connection.
     pub(super) fn activity(&self) -> &Activity {
         &self.0
     }
 
-    /// Whether no request may follow it.
+    /// Returns whether no request may follow on the connection.
     pub(super) fn is_last(&self) -> bool {
         !matches!(self.0.finish.get(), Finish::Open)
     }
 }
 
-impl Drop for Open {
+impl Drop for OpenRequest {
     fn drop(&mut self) {
         self.0.end();
     }

@@ -1,4 +1,4 @@
-//! What a connection is due for.
+//! The actions that are due on a connection, by its activity and the time.
 
 use super::*;
 use crate::config::Config;
@@ -6,17 +6,18 @@ use crate::config::Config;
 const GRACE: Duration = Duration::from_millis(500);
 
 fn activity() -> Rc<Activity> {
-    let text = "[server.timeouts]\nconnection_age = \"20s\"\n[upstreams.up]\nurl = \"http://127.0.0.1:1\"\n\
+    let text = "[server.timeouts]\nconnection_age = \"20s\"\n\
+                [upstreams.up]\nurl = \"http://127.0.0.1:1\"\n\
                 [[routes]]\npath = \"/x\"\nupstream = \"up\"\nmethods = [\"GET\"]\npublic = true\n";
     Activity::new(&Config::parse(text, "gateway.toml").unwrap().server)
 }
 
-/// What it is due for when so much time has passed.
+/// Returns the action that is due after a time.
 fn due_after(activity: &Activity, time: Duration) -> Due {
     activity.due(clock::monotonic() + time)
 }
 
-// A request that comes with the end of the connection is answered.
+// A request that crosses the end of the connection is answered.
 #[test]
 fn a_connection_that_has_to_end_waits_for_one_more_request() {
     for has_asked in [false, true] {
@@ -24,8 +25,8 @@ fn a_connection_that_has_to_end_waits_for_one_more_request() {
         if has_asked {
             drop(activity.begin(false));
         }
-        activity.part(GRACE);
-        assert!(!activity.is_spent());
+        activity.wind_down(GRACE);
+        assert!(!activity.wants_finish());
         assert_eq!(due_after(&activity, GRACE / 2), Due::Nothing);
         assert_eq!(due_after(&activity, GRACE), Due::Finish);
         activity.received();
@@ -36,20 +37,20 @@ fn a_connection_that_has_to_end_waits_for_one_more_request() {
         );
         let open = activity.begin(false);
         assert!(
-            open.is_last() && activity.is_spent(),
+            open.is_last() && activity.wants_finish(),
             "and it is told with the answer"
         );
     }
 }
 
-// Its client was not told, and may have sent another request by now.
+// The head of the answer did not announce the end, so the client may have sent another request.
 #[test]
 fn a_connection_whose_answer_has_begun_waits_for_one_more_request_from_its_end_on() {
     let activity = activity();
     let open = activity.begin(false);
-    activity.answering();
-    activity.part(GRACE);
-    assert!(!activity.is_spent());
+    activity.answer_begun();
+    activity.wind_down(GRACE);
+    assert!(!activity.wants_finish());
     assert_eq!(
         due_after(&activity, 4 * GRACE),
         Due::Nothing,
@@ -66,10 +67,10 @@ fn a_connection_whose_answer_has_begun_waits_for_one_more_request_from_its_end_o
     assert_eq!(due_after(&activity, GRACE / 2), Due::Nothing);
     assert_eq!(due_after(&activity, GRACE), Due::Finish);
     let open = activity.begin(false);
-    assert!(open.is_last() && activity.is_spent());
+    assert!(open.is_last() && activity.wants_finish());
 }
 
-// RFC 9112 §9.6: such a client may be there or not.
+// RFC 9112 §9.6: such a client may still read, or be gone.
 #[test]
 fn a_client_that_has_closed_its_side_is_waited_for_as_long_as_its_upstream() {
     let timeout = Duration::from_secs(3);
@@ -120,12 +121,12 @@ fn the_end_of_a_client_is_not_looked_for_while_its_body_may_come() {
 fn a_connection_that_has_something_to_finish_is_told_at_once() {
     let activity = activity();
     let open = activity.begin(false);
-    activity.part(GRACE);
-    assert!(open.is_last() && activity.is_spent());
+    activity.wind_down(GRACE);
+    assert!(open.is_last() && activity.wants_finish());
 }
 
-// RFC 9113 section 6.8: GOAWAY says which requests were taken, so nobody has to be waited for who
-// has asked before.
+// RFC 9113 section 6.8: GOAWAY says which requests were taken, so that a client that has sent a
+// request before need not be waited for.
 #[test]
 fn http2_waits_for_its_first_request_alone() {
     for has_asked in [false, true] {
@@ -135,13 +136,13 @@ fn http2_waits_for_its_first_request_alone() {
         if has_asked {
             drop(activity.begin(false));
         }
-        activity.part(GRACE);
-        assert_eq!(activity.is_spent(), has_asked);
+        activity.wind_down(GRACE);
+        assert_eq!(activity.wants_finish(), has_asked);
     }
 }
 
-// What is unread of a body must never be taken for a request (requirements.md#p06), and no part of
-// an answer be lost.
+// The unread rest of a body must never be taken for a request (requirements.md#p06), and no part of
+// an answer may be lost.
 #[test]
 fn a_connection_rests_when_nothing_is_left_to_do_on_it() {
     let busy: [fn(&Rc<Activity>); 5] = [
@@ -149,7 +150,7 @@ fn a_connection_rests_when_nothing_is_left_to_do_on_it() {
         |activity| activity.wrote(&Poll::<()>::Pending, 0),
         |activity| activity.received(),
         |activity| activity.closing(),
-        |activity| activity.rest(),
+        |activity| activity.park(),
     ];
     for (index, what) in busy.into_iter().enumerate() {
         let activity = activity();
@@ -175,12 +176,12 @@ fn a_connection_may_rest_at_once_if_its_request_had_no_body() {
         let activity = activity();
         activity.wake();
         let open = activity.begin(has_body);
-        assert!(!activity.may_rest_at_once(), "it is busy");
+        assert!(!activity.may_park_at_once(), "it is busy");
         drop(open);
-        assert_eq!(activity.may_rest_at_once(), !has_body);
+        assert_eq!(activity.may_park_at_once(), !has_body);
         activity.wrote(&Poll::<()>::Pending, 0);
         assert!(
-            !activity.may_rest_at_once(),
+            !activity.may_park_at_once(),
             "a part of its answer is still here"
         );
     }
@@ -191,11 +192,11 @@ fn a_client_that_comes_back_is_given_longer() {
     let activity = activity();
     activity.wake();
     drop(activity.begin(false));
-    activity.rest();
+    activity.park();
     activity.wake();
     drop(activity.begin(false));
     assert_eq!(due_after(&activity, FIRST_PARK), Due::Nothing);
-    assert_eq!(due_after(&activity, NEXT_REST), Due::Park);
+    assert_eq!(due_after(&activity, NEXT_PARK), Due::Park);
 }
 
 #[test]
@@ -204,10 +205,10 @@ fn an_old_connection_does_not_end_within_a_head() {
     let old = Duration::from_secs(25);
     assert_eq!(due_after(&activity, old), Due::Finish);
     activity.received();
-    assert_eq!(activity.leaves_at(), None);
+    assert_eq!(activity.finishes_at(), None);
 }
 
-// TLS takes all of an answer at once: only the socket tells that the client takes it.
+// TLS may buffer a whole answer: only the socket shows whether the client reads it.
 #[test]
 fn a_client_that_takes_what_tls_keeps_is_waited_for() {
     let activity = activity();

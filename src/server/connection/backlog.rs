@@ -1,4 +1,4 @@
-//! The part of an answer over HTTP/1.1 that waits for its client (`server.limits.write_buffer`).
+//! The part of an HTTP/1.1 answer that waits to be written (`server.limits.write_buffer`).
 
 use std::cell::Cell;
 use std::task::{Context, Poll, Waker};
@@ -6,18 +6,18 @@ use std::task::{Context, Poll, Waker};
 /// The longest piece of an answer that is read at a time.
 const PIECE: usize = 64 * 1024;
 
-/// Bytes for the head of an answer, which waits together with its first piece, and for what TLS
-/// adds to its records.
+/// Bytes for the head of an answer, which waits together with its first piece, and for the overhead
+/// of TLS records.
 const HEAD: usize = 4 * 1024;
 
 /// The bytes of an answer that wait to be written.
 pub(super) struct Backlog {
-    /// Bytes that were handed to the library since everything was written.
+    /// The bytes that hyper was given since everything was written.
     queued: Cell<usize>,
-    /// So many of them hold back the next piece.
+    /// The number of queued bytes at which no further piece is taken.
     bound: usize,
-    /// Woken when everything is written, so that more of the answer is taken, and when the client
-    /// takes no more.
+    /// The waker of the body. It is woken when everything is written, to give more of the answer,
+    /// and when the client stops reading, to free its buffer.
     held: Cell<Option<Waker>>,
 }
 
@@ -30,7 +30,7 @@ impl Backlog {
         }
     }
 
-    /// Ready while another piece may wait.
+    /// Returns ready while another piece may be queued.
     pub(super) fn poll_room(&self, cx: &Context<'_>) -> Poll<()> {
         if self.queued.get() < self.bound {
             return Poll::Ready(());
@@ -39,12 +39,12 @@ impl Backlog {
         Poll::Pending
     }
 
-    /// Adds a piece that was handed to the library.
+    /// Adds a piece of `count` bytes.
     pub(super) fn push(&self, count: usize) {
         self.queued.set(self.queued.get() + count);
     }
 
-    /// Removes everything, since it is written.
+    /// Empties the backlog: everything is written.
     pub(super) fn clear(&self) {
         if self.queued.get() > 0 {
             self.queued.set(0);
@@ -59,10 +59,10 @@ impl Backlog {
         }
     }
 
-    /// Returns how many bytes TLS may keep: all that may wait. A piece stays in memory until the
-    /// last byte of it is taken, so that a piece of which TLS took a part would take its memory
-    /// twice. Larger writes cost fewer system calls, too: with 16 KiB instead of 64 the kernel's
-    /// part of sending takes a third more time.
+    /// Returns the limit of the TLS buffer, in bytes: all that may wait. A piece stays in memory
+    /// until its last byte is accepted, so that a piece of which TLS buffers a part would take its
+    /// memory twice. Large writes also cost fewer system calls: with 16 KiB instead of 64 KiB, the
+    /// kernel takes a third more time to send.
     pub(super) fn tls_buffer(&self) -> usize {
         self.bound + PIECE + HEAD
     }

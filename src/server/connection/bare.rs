@@ -1,25 +1,25 @@
-//! The refusals that the parser of HTTP/1.1 writes by itself: heads of 400, 414 and 431 without a
+//! The refusals that hyper's HTTP/1.1 parser writes by itself: 400, 414 and 431, a head without a
 //! body.
 
 use crate::clock;
 use crate::proxy::http_date;
 
-/// How the date of such a head ends, which is its last field.
+/// The end of such a head: its last field is `Date`.
 const END: &[u8] = b" GMT\r\n\r\n";
 
-/// Puts the date into the parser's own refusal. The library keeps the last date that it rendered,
-/// which is one that is to come after the clock was set back, and cannot be told another (RFC 9110
+/// Corrects the date in the parser's own refusals. Hyper caches the date that it rendered last and
+/// has no way to set another. After the clock was set back, that date is in the future (RFC 9110
 /// §6.6.1).
 #[derive(Debug, Default)]
 pub(super) struct Bare {
-    /// The date and what follows it. The head may be written in two pieces, which must not be of
-    /// two dates.
+    /// The date and the end of the head. Both pieces of a head that is written in two must have the
+    /// same date.
     tail: Option<String>,
 }
 
 impl Bare {
-    /// Returns a piece of the head up to its end, with the date of now; `None` where it does not
-    /// end in a date. It is as long as what it replaces: dates are.
+    /// Returns the last piece of such a head with the current date, or `None` if the piece does not
+    /// end with a date. The length stays the same, because all dates are of one length.
     pub(super) fn redated(&mut self, piece: &[u8]) -> Option<Vec<u8>> {
         let known = END.len().min(piece.len());
         if piece.is_empty() || !piece.ends_with(END.get(END.len() - known..)?) {

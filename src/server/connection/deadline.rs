@@ -1,4 +1,4 @@
-//! The one timer of a connection.
+//! The deadline of a connection, its only timer.
 
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -7,8 +7,9 @@ use super::Registration;
 use super::activity::{Activity, FIRST_PARK};
 use crate::clock;
 
-/// Rings when a connection's [`Activity`] is due. A deadline that comes nearer moves it; one that
-/// moves away is looked at when it rings, so that a connection that is busy sets no timer.
+/// The timer of a connection's [`Activity`]. It is moved only if the next deadline is earlier. If
+/// the deadline is later, the timer fires first and is set again then, so that a busy connection
+/// does not set a timer for each request.
 pub(super) struct Deadline {
     pub(super) registration: Registration,
     at: Instant,
@@ -16,19 +17,19 @@ pub(super) struct Deadline {
 
 impl Deadline {
     pub(super) fn new(registration: Registration) -> Self {
-        // It looks after that time for the first time, so that the first request need not move it.
+        // The first request need not move the timer: no deadline after it is earlier than this.
         let at = clock::monotonic() + FIRST_PARK;
         registration.set_deadline(at);
         Self { registration, at }
     }
 
-    /// Once, when the drain has begun: how long one more request is waited for.
+    /// Returns, once and after the drain has begun, the time to wait for one more request.
     pub(super) fn poll_drain_begun(&mut self, cx: &Context<'_>) -> Option<Duration> {
         self.registration.poll_drain_begun(cx)
     }
 
-    /// Ready when something is due; [`Deadline::poll_drain_begun`] was asked before, and is what
-    /// sees to being woken.
+    /// Returns ready when an action is due. [`Deadline::poll_drain_begun`] must have been called
+    /// before: it registers the waker.
     pub(super) fn poll_due(&mut self, activity: &Activity) -> Poll<()> {
         loop {
             if let Some(due) = activity.next_due().filter(|due| *due < self.at) {
@@ -42,7 +43,7 @@ impl Deadline {
             if next.is_some_and(|due| due <= now) {
                 return Poll::Ready(());
             }
-            self.set(next.unwrap_or(now + activity.look_interval()));
+            self.set(next.unwrap_or(now + activity.check_interval()));
         }
     }
 

@@ -1,7 +1,7 @@
-//! What a client of HTTP/2 may make us do for nothing: frames that ask for work and bring no
-//! request forward have a rate, and requests that are taken back at once have a share. The
-//! protocol's own library bounds what each of them keeps in memory; this bounds how long they go
-//! on.
+//! The flood guard of an HTTP/2 connection. Frames that cost work but carry no request have a rate
+//! limit (RFC 9113 §10.5), and requests that the client resets at once may make up only a share of
+//! all requests. The HTTP/2 library bounds the memory that such frames take; this guard bounds
+//! their number over time.
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
@@ -17,22 +17,25 @@ use super::activity::Activity;
 use crate::clock;
 use crate::net::frames::{Frame, Frames, PREFACE, RateGuard, flag, kind, taken};
 
-/// Requests from which on the share of those that were taken back counts (CVE-2023-44487).
+/// The number of requests from which on the share of reset requests counts (CVE-2023-44487).
 const REQUESTS: u32 = 500;
 
-/// After so many they are counted anew: a long good life is no credit.
+/// The number of requests after which the count starts again: a long time without resets earns no
+/// credit for many resets later.
 const MOST_REQUESTS: u32 = 1000;
 
-/// Within this time: a client may take back what it likes when it does so slowly.
+/// The time within which the resets have to occur. A client may reset any share of its requests if
+/// it does so slowly.
 const RESET_WINDOW: Duration = Duration::from_secs(10);
 
-/// "Enhance your calm" (RFC 9113 §7).
+/// The error code `ENHANCE_YOUR_CALM` (RFC 9113 §7).
 const ENHANCE_YOUR_CALM: [u8; 4] = [0, 0, 0, 0xb];
 
-/// The library's word for what a stream is reset for that is no request (RFC 9113 §8.1.1).
+/// The error code `PROTOCOL_ERROR` (RFC 9113 §7), with which the library resets the stream of a
+/// malformed request (§8.1.1).
 const PROTOCOL_ERROR: [u8; 4] = [0, 0, 0, 1];
 
-/// Counts the frames of a connection.
+/// The counters of a connection's frames.
 #[derive(Debug)]
 struct FloodGuard {
     rate: RateGuard,
@@ -54,30 +57,38 @@ impl FloodGuard {
         }
     }
 
-    /// Takes a frame from the client; whether it is one too many.
+    /// Counts a frame from the client, and returns whether it is one too many.
     fn is_flood(&mut self, frame: Frame) -> bool {
         match frame.kind {
-            kind::DATA if frame.is_perhaps_empty() => self.spend(),
-            kind::DATA => self.earn(),
-            kind::HEADERS => self.request(frame.stream),
-            kind::RST_STREAM => self.reset() || self.spend(),
-            _ => self.spend(),
+            kind::DATA if frame.is_perhaps_empty() => self.rate.spend(),
+            kind::DATA => {
+                self.rate.earn();
+                false
+            }
+            kind::HEADERS => {
+                self.count_request(frame.stream);
+                self.rate.earn();
+                false
+            }
+            kind::RST_STREAM => self.has_too_many_resets() || self.rate.spend(),
+            _ => self.rate.spend(),
         }
     }
 
-    fn request(&mut self, stream: u32) -> bool {
+    /// Counts a request, unless the frame belongs to a stream that was counted: trailers.
+    fn count_request(&mut self, stream: u32) {
         if stream > self.last_stream {
             self.last_stream = stream;
             self.requests += 1;
             if self.requests > MOST_REQUESTS {
-                self.count_anew();
+                self.restart_count();
                 self.requests = 1;
             }
         }
-        self.earn()
     }
 
-    fn reset(&mut self) -> bool {
+    /// Counts a reset, and returns whether the share of resets is too large.
+    fn has_too_many_resets(&mut self) -> bool {
         self.resets += 1;
         if self.requests < REQUESTS || self.resets * 2 <= self.requests {
             return false;
@@ -85,25 +96,16 @@ impl FloodGuard {
         if clock::monotonic() < self.counted_since + RESET_WINDOW {
             return true;
         }
-        self.count_anew();
+        self.restart_count();
         false
     }
 
-    fn count_anew(&mut self) {
+    fn restart_count(&mut self) {
         (self.requests, self.resets, self.counted_since) = (0, 0, clock::monotonic());
-    }
-
-    fn earn(&mut self) -> bool {
-        self.rate.earn();
-        false
-    }
-
-    fn spend(&mut self) -> bool {
-        self.rate.spend()
     }
 }
 
-/// What is left of a connection when the library is done with it.
+/// The stream of a connection after the library has dropped it, and whether there was a flood.
 #[derive(Debug, Default)]
 pub(super) struct Leftover {
     stream: RefCell<Option<ClientStream>>,
@@ -120,23 +122,23 @@ impl Leftover {
     }
 }
 
-/// A stream of HTTP/2 that tells the connection's [`Activity`] what it reads and writes, and ends
-/// for a flood.
+/// The byte stream of an HTTP/2 connection. It tells the connection's [`Activity`] about reads and
+/// writes, and fails when the client floods.
 pub(super) struct GuardedStream {
-    /// There until it is dropped.
+    /// `None` only after the drop.
     stream: Option<ClientStream>,
     activity: Rc<Activity>,
     leftover: Rc<Leftover>,
-    /// Called for each stream that is reset since it is no request.
+    /// Called for each stream that the library resets because its request is malformed.
     refused: Box<dyn Fn()>,
     guard: FloodGuard,
     incoming: Frames,
     outgoing: Frames,
-    /// The first frame is not whole yet.
+    /// Set until the first frame is complete.
     is_preface: bool,
-    /// The last frame is part of a head.
+    /// Set if the last frame is part of a field block.
     is_head: bool,
-    /// The head goes on in the next frame.
+    /// Set if the field block continues in the next frame.
     goes_on: bool,
 }
 
@@ -168,7 +170,7 @@ impl GuardedStream {
             .ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 
-    /// Takes what was read; whether it is a flood.
+    /// Inspects bytes from the client, and returns whether they are a flood.
     fn read(&mut self, bytes: &[u8]) -> bool {
         let mut flood = false;
         let mut first = !self.is_preface;
@@ -186,7 +188,8 @@ impl GuardedStream {
         flood
     }
 
-    /// Tells the client why, if the last frame to it is whole; it is not worth waiting for.
+    /// Sends GOAWAY to a client that floods, if the last frame to it is complete. If the socket
+    /// does not accept the frame at once, it is dropped.
     fn refuse(&mut self, cx: &mut Context<'_>) -> io::Error {
         self.leftover.flooded.set(true);
         if self.outgoing.is_between()
@@ -204,15 +207,14 @@ impl GuardedStream {
         io::Error::other("a flood of frames")
     }
 
+    /// Inspects bytes that were written to the client.
     fn wrote(&mut self, bytes: &[u8]) {
         let (guard, refused) = (&mut self.guard, &self.refused);
         self.outgoing
             .feed_with(bytes, |frame, payload| match frame.kind {
-                kind::DATA if frame.length > 0 => {
-                    guard.earn();
-                }
-                // The library writes it in one piece, which a socket that is nearly full may cut:
-                // then the peer is not told.
+                kind::DATA if frame.length > 0 => guard.rate.earn(),
+                // The library writes the frame in one piece. A socket that is nearly full may take
+                // only a part of it: then the refusal is not counted.
                 kind::RST_STREAM if payload.starts_with(&PROTOCOL_ERROR) => refused(),
                 _ => {}
             });
@@ -335,7 +337,7 @@ mod tests {
     fn frames_that_go_with_data_are_no_flood() {
         let mut guard = FloodGuard::new();
         for _ in 0..10 * FRAMES {
-            guard.earn();
+            guard.rate.earn();
             assert!(!guard.is_flood(frame(8, 4, 0, 0)) && !guard.is_flood(frame(8, 4, 0, 1)));
             assert!(!guard.is_flood(frame(0, 1, 0, 1)));
         }

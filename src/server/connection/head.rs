@@ -1,4 +1,4 @@
-//! The fields about the connection in the head of an answer of HTTP/1.1.
+//! The `Connection` field and the version in the head of an HTTP/1.1 answer.
 
 use http::header::{CONNECTION, CONTENT_LENGTH};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
@@ -8,10 +8,10 @@ use hyper::ext::ReasonPhrase;
 /// The facts of a request that its answer depends on.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asked {
-    /// Whether the request has a body.
+    /// Set if the request has a body.
     pub(super) has_body: bool,
     is_head: bool,
-    /// Whether it came by HTTP/1.0, which knows no chunks.
+    /// Set if the request is of HTTP/1.0, which has no chunked transfer coding.
     is_http10: bool,
 }
 
@@ -24,20 +24,20 @@ impl Asked {
         }
     }
 
-    /// Completes the head of the answer, which is the last of its connection or not.
+    /// Completes the head of the answer. `is_last` tells that the connection ends after it.
     pub(super) fn complete<B: Body>(self, response: &mut Response<B>, is_last: bool) {
         let status = response.status();
         if status.canonical_reason().is_none() {
-            // The library would invent one (RFC 9112 §4).
+            // Hyper would write a made-up reason phrase (RFC 9112 §4).
             response
                 .extensions_mut()
                 .insert(ReasonPhrase::from_static(b""));
         }
-        // After that there are no answers, and `Connection` says `upgrade`.
+        // No answer follows this one, and its `Connection` field has to be `upgrade`.
         if status == StatusCode::SWITCHING_PROTOCOLS {
             return;
         }
-        // Most answers are neither the last nor for HTTP/1.0, and are not looked at.
+        // Most answers are neither the last nor for HTTP/1.0, and stay as they are.
         if !is_last && !self.is_http10 {
             return;
         }
@@ -50,13 +50,13 @@ impl Asked {
             return;
         }
         if self.is_http10 {
-            // To an answer of HTTP/1.1 the library would add `keep-alive`.
+            // Hyper adds `keep-alive` if the version of the answer is HTTP/1.1.
             *response.version_mut() = Version::HTTP_10;
         }
     }
 
-    /// Whether the body ends where the connection does (RFC 9112 §6.3), so that nothing can follow
-    /// it (§9.3).
+    /// Returns whether only the end of the connection marks the end of the body (RFC 9112 §6.3). No
+    /// answer can follow then (§9.3).
     fn is_ended_by_close<B: Body>(self, response: &Response<B>) -> bool {
         let body = response.body();
         let is_bare = matches!(
@@ -183,7 +183,7 @@ mod tests {
                 (version, expected.to_owned())
             );
         }
-        // A refusal that closes says so itself, and nothing is added to it for HTTP/1.0.
+        // A refusal that closes has the field already; no second one is added for HTTP/1.0.
         let mut refusal = answer(400, Some(2));
         refusal
             .headers_mut()

@@ -1,4 +1,4 @@
-//! HTTP/1.1.
+//! Serving HTTP/1.1 connections.
 
 use std::cell::RefCell;
 use std::convert::Infallible;
@@ -22,14 +22,15 @@ use super::{ClientStream, Connection, ConnectionContext, End, Served, drive, lin
 use crate::config::Server;
 use crate::proxy::{self, Upgrades};
 
-/// Fields that hyper parses without allocating; only another limit is worth the difference.
+/// Hyper's default limit of header fields. Up to it, hyper parses a head without an allocation;
+/// setting a limit, even the same one, costs an allocation for each head.
 const HYPERS_MAX_FIELDS: usize = 100;
 
-/// Hyper reads a head into a buffer of at most so many bytes (8 KiB and 4 KiB for each of 100
-/// fields); a longer head needs a longer buffer.
+/// Hyper's default limit of its read buffer, in bytes: 8 KiB, and 4 KiB for each of 100 fields. A
+/// longer head needs a larger buffer.
 const HYPERS_MAX_BUFFER: usize = 8 * 1024 + 4 * 1024 * 100;
 
-/// The most that TLS keeps of what a tunnel carries to a client that does not take it.
+/// The limit of the TLS buffer for the bytes of a tunnel that the client does not read yet.
 const TUNNEL_TLS_BUFFER: usize = 64 * 1024;
 
 impl<S> Served for http1::Connection<TokioIo<Watched<'_>>, S>
@@ -41,8 +42,8 @@ where
     }
 }
 
-/// The walk of the request that is being answered, which the library polls, and drops when its
-/// client has gone.
+/// The walk of the request that is being answered. Hyper polls it, and drops it when the client has
+/// left. The walk itself stays pinned in the task; this only refers to it.
 struct Walking<'a, 'p, W>(&'a RefCell<Pin<&'p mut Option<W>>>);
 
 impl<W: Future> Future for Walking<'_, '_, W> {
@@ -78,9 +79,9 @@ fn builder(server: &Server) -> Builder {
     builder
 }
 
-/// Serves a connection of HTTP/1.1 to its end. What serves it is there from the first byte of a
-/// request until nothing has come for a while: a connection that is kept and says nothing costs
-/// little more than its stream.
+/// Serves an HTTP/1.1 connection to its end. Between requests the connection is parked after a
+/// while: the state that parses and answers is freed, so that an idle connection costs little more
+/// than its stream.
 pub(super) async fn serve(connection: &mut Connection) {
     let Connection {
         stream,
@@ -92,15 +93,15 @@ pub(super) async fn serve(connection: &mut Connection) {
         if let Err(end) = park(stream, context, deadline).await {
             return context.ended(end);
         }
-        // Boxed: it is given back while the connection rests.
-        if !Box::pin(serve_awake(stream, context, deadline)).await {
+        // Boxed: the memory is freed while the connection is parked.
+        if !Box::pin(serve_active(stream, context, deadline)).await {
             return;
         }
     }
 }
 
-/// Serves it until it ends, or may rest: whether it does.
-async fn serve_awake(
+/// Serves a connection until it ends or may be parked, and returns whether it is to be parked.
+async fn serve_active(
     stream: &mut ClientStream,
     context: &ConnectionContext,
     deadline: &mut Deadline,
@@ -110,7 +111,7 @@ async fn serve_awake(
         context.activity.response_timeout(),
     );
     let upgrades = &upgrades;
-    // The library would keep it in a place of its own, and carry it there.
+    // Pinned here: inside hyper's state the walk would be moved and stored a second time.
     let walk = pin!(None);
     let walk = RefCell::new(walk);
     let service = service_fn(|request: Request<Incoming>| {
@@ -120,13 +121,13 @@ async fn serve_awake(
             let mut response =
                 proxy::serve(&context.worker, &context.peer, upgrades, request).await;
             if asked.has_body && context.activity.reads_no_body() {
-                // Of a body that was not wanted the library now takes what is there. If that is not
-                // all, the connection ends with this answer, whose head says so only if the library
-                // knows (RFC 9112 §9.6).
+                // Hyper now discards the part of an unread body that has arrived. If the body goes
+                // on, the connection has to end after this answer. The head says so only if hyper
+                // knows it before the answer (RFC 9112 §9.6).
                 yield_now().await;
             }
             asked.complete(&mut response, open.is_last());
-            context.activity.answering();
+            context.activity.answer_begun();
             Ok::<_, Infallible>(response.map(|body| TrackedBody { body, open }))
         }));
         Walking(&walk)
@@ -137,47 +138,37 @@ async fn serve_awake(
         activity,
         bare: Bare::default(),
     });
-    // As they are configured now: a connection that rested may be older than its limits.
+    // The limits of the current configuration: a parked connection may be older than a reload.
     let mut served =
         builder(&context.worker.view().snapshot.config.server).serve_connection(io, service);
     let end = drive(Pin::new(&mut served), activity, deadline).await;
     let tunnel = upgrades.take();
     let unconfirmed = upgrades.take_unconfirmed();
     let is_cut = activity.is_busy();
-    if end.is_none() && tunnel.is_none() && !activity.is_resting() && !activity.had_body() {
-        // Most end like this, and what is dropped where it is need not be taken apart.
+    if end.is_none() && tunnel.is_none() && !activity.is_parked() && !activity.had_body() {
+        // The usual end. Dropping the connection in place costs less than taking it apart.
         return false;
     }
     let unread = served.into_parts().read_buf;
-    if activity.is_resting() {
-        // Nothing, or the beginning of a head that was pipelined.
+    if activity.is_parked() {
+        // The buffer is empty, or has the beginning of a pipelined head.
         stream.unread(unread);
         return true;
     }
     context.ended(end);
     if let Some(tunnel) = tunnel {
-        // What the client sent behind its request waited for the answer (attacks.md, "Advisories"
-        // 15).
+        // Bytes behind the request were not read before the answer; they belong to the tunnel
+        // (attacks.md, "Advisories" 15).
         stream.unread(unread);
         stream.bound_tls(TUNNEL_TLS_BUFFER);
-        // Boxed: few become one, and all others would be as large.
+        // Boxed: few connections become tunnels, and the futures of all others stay small.
         Box::pin(tunnel.run(stream, deadline.registration.closing())).await;
         return false;
     }
-    match end {
-        Some(End::Parse | End::TooLarge | End::TargetTooLong) | None => {
-            lingering_close::close(stream).await;
-        }
-        // The client left, but not before it had its answers.
-        Some(End::Aborted) if !is_cut => lingering_close::close(stream).await,
-        Some(End::Aborted | End::Other | End::Tls | End::ProxyProtocol | End::Flood) => {
-            lingering_close::reset(stream);
-        }
-        Some(End::Timeout) if is_cut => lingering_close::reset(stream),
-        Some(End::Timeout) => {}
-    }
-    // `close_notify` can have met with the reset already.
+    close(stream, end, is_cut).await;
     let is_written = end.is_none() && !activity.owes_answer();
+    // The refusal counts as received only if the client does not reset the connection. A write of
+    // `close_notify` may have caused the reset already.
     if let Some(refusal) = unconfirmed
         && is_written
         && !lingering_close::is_reset(stream).await
@@ -185,4 +176,20 @@ async fn serve_awake(
         refusal.received();
     }
     false
+}
+
+/// Closes a connection that ended with `end`; `is_cut` tells that an answer was not finished.
+async fn close(stream: &mut ClientStream, end: Option<End>, is_cut: bool) {
+    match end {
+        Some(End::Parse | End::TooLarge | End::TargetTooLong) | None => {
+            lingering_close::close(stream).await;
+        }
+        // The client left after it had all answers.
+        Some(End::Aborted) if !is_cut => lingering_close::close(stream).await,
+        Some(End::Aborted | End::Other | End::Tls | End::ProxyProtocol | End::Flood) => {
+            lingering_close::reset(stream);
+        }
+        Some(End::Timeout) if is_cut => lingering_close::reset(stream),
+        Some(End::Timeout) => {}
+    }
 }

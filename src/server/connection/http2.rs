@@ -1,4 +1,4 @@
-//! HTTP/2 (RFC 9113): many requests at a time on one connection.
+//! Serving HTTP/2 connections (RFC 9113): many requests at a time on one connection.
 
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -23,8 +23,7 @@ use super::{ClientStream, ConnectionContext, End, Registration, Served, drive, l
 use crate::config::Server;
 use crate::proxy::{self, Tunnel, Upgrades};
 
-/// How often a client that says nothing is asked whether it is there, and how long it may take to
-/// say so.
+/// The interval of PING frames to a silent client, and the time that the client has to answer one.
 const PING: Duration = Duration::from_secs(20);
 
 type Body = Pieces<TrackedBody>;
@@ -39,6 +38,7 @@ where
     }
 }
 
+/// Serves an HTTP/2 connection to its end.
 pub(super) async fn serve(
     stream: ClientStream,
     context: ConnectionContext,
@@ -50,10 +50,10 @@ pub(super) async fn serve(
     let activity = &context.activity;
     activity.multiplex();
     let step = StreamStep::default();
-    let seat = deadline.registration.registry();
+    let registry = deadline.registration.registry();
     let service = service_fn(|mut request: Request<Incoming>| {
         let open = context.activity.begin(!request.body().is_end_stream());
-        let (context, step, seat) = (context.clone(), step.clone(), seat.clone());
+        let (context, step, registry) = (context.clone(), step.clone(), registry.clone());
         async move {
             let upgrades = Upgrades::default();
             let upgraded =
@@ -66,10 +66,10 @@ pub(super) async fn serve(
             ));
             let mut response = poll_fn(|cx| step.watch(answer.as_mut().poll(cx))).await;
             if let (Some(tunnel), Some(upgraded)) = (upgrades.take(), upgraded) {
-                step.tunnels();
-                spawn_local(carry(tunnel, upgraded, seat.join()));
+                step.begin_tunnel();
+                spawn_local(carry(tunnel, upgraded, registry.join()));
             }
-            // They are about connections of HTTP/1.1 (RFC 9113 §8.2.2).
+            // These fields are not allowed in HTTP/2 (RFC 9113 §8.2.2).
             response.headers_mut().remove(CONNECTION);
             response.headers_mut().remove(UPGRADE);
             Ok::<_, Infallible>(response.map(|body| Pieces::new(TrackedBody { body, open }, step)))
@@ -102,7 +102,8 @@ pub(super) async fn serve(
         return;
     };
     match end {
-        // What is unread would take the last word away from the client.
+        // A close with unread bytes would reset the connection, and the client might lose the
+        // GOAWAY frame.
         Some(End::Parse | End::TooLarge | End::TargetTooLong | End::Flood | End::Other) => {
             lingering_close::close(&mut stream).await;
         }
@@ -113,9 +114,9 @@ pub(super) async fn serve(
     }
 }
 
-/// Carries a WebSocket on a stream of its own (RFC 8441).
+/// Runs the tunnel of a WebSocket on its HTTP/2 stream (RFC 8441).
 async fn carry(tunnel: Tunnel, upgraded: OnUpgrade, registration: Registration) {
-    // A client that has left in between is none to carry for.
+    // An error means that the client has left meanwhile.
     if let Ok(client) = upgraded.await {
         tunnel
             .run(TokioIo::new(client), registration.closing())

@@ -1,4 +1,4 @@
-//! How a connection is closed, so that the client learns how its answer ended.
+//! The close of a connection after which the client knows whether its answer is complete.
 
 use std::time::Duration;
 
@@ -7,18 +7,18 @@ use tokio::time::timeout;
 
 use super::ClientStream;
 
-/// How long a client may go on sending what nobody reads.
+/// The time for which unwanted bytes of the client are read and discarded.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How much of it is taken.
+/// The most bytes that are discarded.
 const MOST: usize = 16 * 1024 * 1024;
 
-/// What is taken at a time.
+/// The bytes that are read at a time.
 const PIECE: usize = 16 * 1024;
 
-/// Closes a connection on which the client may still be sending a body that nobody reads. To close
-/// with unread bytes is to reset, which can overtake the answer (RFC 9112 §9.6), so what comes is
-/// taken for a while.
+/// Closes a connection whose client may still be sending an unwanted body. A close with unread
+/// bytes resets the connection, and the reset can reach the client before it has read the answer
+/// (RFC 9112 §9.6). So the bytes are read and discarded for a while.
 pub(super) async fn close(stream: &mut ClientStream) {
     // It may have been shut down already.
     let _ = stream.shutdown().await;
@@ -32,23 +32,23 @@ pub(super) async fn close(stream: &mut ClientStream) {
             left = less;
         }
     };
-    // Whoever sends for longer than that does not listen.
+    // A client that sends for longer does not read the answer.
     let _ = timeout(TIMEOUT, rest).await;
 }
 
-/// How long a client that has closed its side has to say by a reset that it is gone: a round trip.
+/// The time that a reset of the client takes to arrive after a write: a round trip.
 const ROUND_TRIP: Duration = Duration::from_secs(1);
 
-/// Returns whether a client that has closed its side of the connection resets it when the last
-/// answer comes, as the system of one does that has closed all of it: until then the two look
-/// alike.
+/// Waits for a round trip, and returns whether the client has reset the connection. A client that
+/// has closed both sides answers with a reset when the last bytes of an answer arrive. Until then
+/// it looks like a client that has closed its sending side only.
 pub(super) async fn is_reset(stream: &ClientStream) -> bool {
     timeout(ROUND_TRIP, stream.failed()).await.is_ok()
 }
 
-/// Closes a connection whose last answer was cut, by a reset: to a client of HTTP/1.0 an orderly
-/// end would be that of the answer (requirements.md#p05).
+/// Closes a connection with a reset, because its last answer is incomplete: for a client of
+/// HTTP/1.0, an orderly close would mark the end of the answer (requirements.md#p05).
 pub(super) fn reset(stream: &ClientStream) {
-    // A socket that refuses is one that has failed already.
+    // An error means that the socket has failed already.
     let _ = stream.socket().set_linger(Some(Duration::ZERO));
 }

@@ -1,4 +1,5 @@
-//! One client connection: its protocol by hyper, its deadlines and its ends by us.
+//! A client connection. Hyper speaks the protocol; this module enforces the deadlines and decides
+//! how the connection ends.
 
 mod activity;
 mod backlog;
@@ -34,10 +35,10 @@ use crate::net::Peer;
 use crate::proxy::Worker;
 use crate::telemetry::GatewayMetrics;
 
-/// What is spoken on a connection.
+/// The protocol of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Protocol {
-    /// The first bytes tell.
+    /// Not known yet: the first bytes of the client tell it.
     Sniff,
     /// HTTP/1.1 (ALPN `http/1.1`).
     Http1,
@@ -45,8 +46,8 @@ pub(super) enum Protocol {
     Http2,
 }
 
-/// The error that a connection ended with: an index into `GatewayMetrics::CONNECTION_ERRORS`, but
-/// for the last.
+/// The error that ended a connection. All but the last are an index into
+/// `GatewayMetrics::CONNECTION_ERRORS`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
     Parse = 0,
@@ -55,11 +56,11 @@ pub(super) enum End {
     Aborted = 3,
     Other = 4,
     Flood = 5,
-    /// No TLS where it is spoken, or none in time.
+    /// The TLS handshake failed or took too long.
     Tls = 6,
-    /// No PROXY header where one is required, or a broken one.
+    /// A required PROXY header is missing or malformed.
     ProxyProtocol = 7,
-    /// Counted as [`End::TooLarge`]: the target alone is longer than the parser takes.
+    /// The request target alone is longer than the parser accepts. Counted as [`End::TooLarge`].
     TargetTooLong,
 }
 
@@ -72,7 +73,7 @@ impl End {
             return Self::of_http2(error);
         }
         if error.is_parse_too_large() {
-            // The library tells the one from the other by its words alone.
+            // Hyper distinguishes a long target from a long head only in the text of the error.
             if error.to_string().starts_with("URI") {
                 Self::TargetTooLong
             } else {
@@ -113,7 +114,7 @@ impl End {
     }
 }
 
-/// Whether the connection failed because its client is gone.
+/// Returns whether the connection failed because the client has left.
 fn has_left(error: &hyper::Error) -> bool {
     use io::ErrorKind as Kind;
     let source = error
@@ -128,7 +129,7 @@ fn has_left(error: &hyper::Error) -> bool {
     source.is_some_and(|error| gone.contains(&error.kind()))
 }
 
-/// Who the connection is with, and what serves it.
+/// The parts that are shared by the requests of a connection: worker, peer and activity.
 struct ConnectionContext {
     worker: Rc<Worker>,
     peer: Peer,
@@ -136,30 +137,26 @@ struct ConnectionContext {
 }
 
 impl ConnectionContext {
+    /// Counts and logs the error that ended the connection, if there was one.
     fn ended(&self, end: Option<End>) {
-        if let Some(end) = end {
-            self.worker
-                .metrics()
-                .connection_errors
-                .increment(end.index());
-            refused::log(
-                &self.worker,
-                self.peer.address,
-                end,
-                self.activity.is_multiplexed(),
-            );
-        }
+        let Some(end) = end else { return };
+        self.worker
+            .metrics()
+            .connection_errors
+            .increment(end.index());
+        let is_http2 = self.activity.is_multiplexed();
+        refused::log(&self.worker, self.peer.address, end, is_http2);
     }
 
-    /// A stream of HTTP/2 was reset that is no request.
+    /// Counts and logs an HTTP/2 stream that was reset because it is not a valid request.
     fn refused_stream(&self) {
         self.worker.metrics().refused_streams.inc();
         refused::log(&self.worker, self.peer.address, End::Parse, true);
     }
 }
 
-/// One client connection. It stays where it is while it is served: each hand that it goes through
-/// would keep a place for it.
+/// A client connection. It is not moved while it is served: every async function that takes it by
+/// value would reserve space for it in the task.
 pub(super) struct Connection {
     stream: ClientStream,
     protocol: Protocol,
@@ -188,16 +185,21 @@ impl Connection {
         }
     }
 
-    /// Goes through what comes before HTTP on this listener; `None` where it came to its end.
+    /// Performs the steps before HTTP that the listener requires. Returns `None` if the connection
+    /// ended.
     pub(super) async fn handshake(mut self, listener: &Listener, head: Duration) -> Option<Self> {
         let address = self.context.peer.address;
-        let greeted = tokio::select! {
+        let result = tokio::select! {
             biased;
-            greeted = handshake::perform(self.stream, self.context.peer, listener, head) => greeted,
+            result = handshake::perform(self.stream, self.context.peer, listener, head) => result,
             () = self.deadline.registration.closing() => return None,
         };
-        match greeted {
-            Ok(greeted) => (self.stream, self.context.peer, self.protocol) = greeted,
+        match result {
+            Ok(ready) => {
+                self.stream = ready.stream;
+                self.context.peer = ready.peer;
+                self.protocol = ready.protocol;
+            }
             Err(end) => {
                 self.context
                     .worker
@@ -208,17 +210,17 @@ impl Connection {
                 return None;
             }
         }
-        self.context.activity.greeted();
+        self.context.activity.handshake_done();
         Some(self)
     }
 
-    /// Whether anything comes before HTTP on this listener: most have nothing to wait for.
+    /// Returns whether the listener requires a step before HTTP. Most require none.
     pub(super) fn needs_handshake(&self, listener: &Listener) -> bool {
         handshake::is_needed(&self.context.peer, listener)
     }
 
-    /// Serves it until it ends, runs out of time, or is drained. What speaks HTTP/2 is given back,
-    /// for it is served by what is much larger.
+    /// Serves an HTTP/1.1 connection to its end. Returns true, with nothing served, if the client
+    /// speaks HTTP/2: [`Self::serve_http2`] is a much larger future, which the caller boxes.
     pub(super) async fn serve(&mut self) -> bool {
         let is_http2 = match self.protocol {
             Protocol::Http1 => false,
@@ -248,19 +250,19 @@ impl Connection {
         is_http2
     }
 
-    /// The same for one that speaks HTTP/2.
+    /// Serves an HTTP/2 connection to its end.
     pub(super) async fn serve_http2(self) {
         http2::serve(self.stream, self.context, self.deadline).await;
     }
 }
 
-/// A connection as hyper serves it.
+/// A connection of hyper, of either protocol.
 trait Served: Future<Output = hyper::Result<()>> {
-    /// Lets what is under way end, and takes nothing more.
+    /// Stops taking requests, and lets those that have begun finish.
     fn finish(self: Pin<&mut Self>);
 }
 
-/// Drives a connection to its end, or until it may rest.
+/// Drives a connection until it ends or may be parked.
 async fn drive(
     mut connection: Pin<&mut impl Served>,
     activity: &Activity,
@@ -268,35 +270,35 @@ async fn drive(
 ) -> Option<End> {
     let active = deadline.registration.activate();
     std::future::poll_fn(|cx| {
-        activity.take_turn();
+        activity.begin_turn();
         if let Some(grace) = deadline.poll_drain_begun(cx) {
-            activity.part(grace);
+            activity.wind_down(grace);
         }
         loop {
             if let Poll::Ready(result) = connection.as_mut().poll(cx) {
                 return Poll::Ready(result.err().map(|error| End::of(&error)));
             }
-            if activity.is_spent() {
-                activity.finishing();
+            if activity.wants_finish() {
+                activity.finish_announced();
                 connection.as_mut().finish();
                 continue;
             }
-            if active.is_one_of_many() && activity.may_rest_at_once() {
-                activity.rest();
+            if active.is_one_of_many() && activity.may_park_at_once() {
+                activity.park();
                 return Poll::Ready(None);
             }
             ready!(deadline.poll_due(activity));
             match activity.due(clock::monotonic()) {
                 Due::Nothing => {}
                 Due::Park => {
-                    activity.rest();
+                    activity.park();
                     return Poll::Ready(None);
                 }
                 Due::End if activity.is_half_closed() => return Poll::Ready(Some(End::Aborted)),
                 Due::End => return Poll::Ready(Some(End::Timeout)),
-                Due::Finish if activity.is_open() => activity.part(GRACE),
+                Due::Finish if activity.is_open() => activity.wind_down(GRACE),
                 Due::Finish => {
-                    activity.finishing();
+                    activity.finish_announced();
                     connection.as_mut().finish();
                 }
             }

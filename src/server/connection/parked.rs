@@ -1,5 +1,4 @@
-//! A connection that rests: nothing is kept of it but its stream, its deadlines and its place in
-//! the drain.
+//! A parked connection, of which only the stream, the deadline and the registration stay in memory.
 
 use std::future::poll_fn;
 use std::mem::MaybeUninit;
@@ -15,14 +14,14 @@ use super::deadline::Deadline;
 use super::{ClientStream, ConnectionContext, End, GRACE};
 use crate::clock;
 
-/// What is read at once when it wakes: most requests, whole.
+/// The bytes that are read at once when the connection wakes. Most requests fit.
 const PIECE: usize = 1024;
 
-/// Waits for the client's next bytes and puts them back. Deadlines, age and drain are those of an
-/// idle connection that is served.
+/// Waits for the client's next bytes and puts them back. The deadlines, the age and the drain apply
+/// as for an idle connection that is not parked.
 ///
 /// # Errors
-/// How the connection ended, if it did before that.
+/// Returns how the connection ended, if it ended before that.
 pub(super) async fn park(
     stream: &mut ClientStream,
     context: &ConnectionContext,
@@ -36,14 +35,14 @@ pub(super) async fn park(
     let _parked = Parked::begin(&context.worker.metrics().resting);
     let woken = poll_fn(|cx| {
         if let Some(grace) = deadline.poll_drain_begun(cx) {
-            activity.part(grace);
+            activity.wind_down(grace);
         }
-        // What TLS still holds of the last answer; the socket itself holds nothing back.
+        // TLS may still buffer a part of the last answer.
         let _ = Pin::new(&mut *stream).poll_flush(cx);
         let mut bytes = [MaybeUninit::uninit(); PIECE];
         let mut buffer = ReadBuf::uninit(&mut bytes);
         if let Poll::Ready(read) = Pin::new(&mut *stream).poll_read(cx, &mut buffer) {
-            // Between two requests no end is a wrong one.
+            // Between two requests, a close and an error are both a normal end.
             let has_some = read.is_ok() && !buffer.filled().is_empty();
             return Poll::Ready(if has_some {
                 Ok(Bytes::copy_from_slice(buffer.filled()))
@@ -56,7 +55,7 @@ pub(super) async fn park(
             match activity.due(clock::monotonic()) {
                 Due::Nothing | Due::Park => {}
                 Due::End => return Poll::Ready(Err(Some(End::Timeout))),
-                Due::Finish if activity.is_open() => activity.part(GRACE),
+                Due::Finish if activity.is_open() => activity.wind_down(GRACE),
                 Due::Finish => return Poll::Ready(Err(None)),
             }
         }
@@ -66,7 +65,8 @@ pub(super) async fn park(
         Ok(bytes) => stream.unread(bytes),
         Err(end) => {
             if end.is_none() {
-                // What the socket does not take at once is not waited for: nothing was asked.
+                // If the socket does not accept `close_notify` at once, it is dropped: no request
+                // is open.
                 let _ = poll_fn(|cx| Poll::Ready(stream.poll_close(cx))).await;
             }
             return Err(end);
@@ -76,7 +76,7 @@ pub(super) async fn park(
     Ok(())
 }
 
-/// Counts a connection while it rests, however it ends.
+/// Counts a connection while it is parked.
 struct Parked<'a>(&'a IntGauge);
 
 impl<'a> Parked<'a> {

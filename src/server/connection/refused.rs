@@ -1,5 +1,5 @@
-//! A line of the log for what a parser refused. No request came of it, so that the access log has
-//! none.
+//! The log lines for bytes that a parser refused. They never became a request, so that the access
+//! log has no line for them.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -10,7 +10,7 @@ use crate::proxy::Worker;
 use crate::telemetry::GatewayMetrics;
 
 impl End {
-    /// The label value of `connection_errors`.
+    /// Returns the label value of `connection_errors`.
     fn kind(self) -> &'static str {
         GatewayMetrics::CONNECTION_ERRORS
             .get(self.index())
@@ -18,7 +18,7 @@ impl End {
             .unwrap_or_default()
     }
 
-    /// The status with which the parser of HTTP/1.1 answers by itself.
+    /// Returns the status with which the HTTP/1.1 parser answers by itself.
     fn status(self) -> Option<u16> {
         match self {
             Self::Parse => Some(400),
@@ -28,7 +28,8 @@ impl End {
         }
     }
 
-    /// Whether the client's bytes were refused, rather than waited for in vain.
+    /// Returns whether the client's bytes were refused. After a timeout or a disconnect they were
+    /// not.
     fn is_refusal(self) -> bool {
         match self {
             Self::Parse | Self::TooLarge | Self::TargetTooLong => true,
@@ -38,9 +39,9 @@ impl End {
     }
 }
 
-/// Logs with whom a connection ended, and how, if its bytes were refused. Nothing of these is in
-/// the line: they may be those of a token. A client can cause as many lines as it likes, so that
-/// each worker writes one a second at most, after a few.
+/// Logs the client and the cause, if a connection ended because bytes were refused. The bytes
+/// themselves are not logged: they may be part of a token. A client can cause any number of lines,
+/// so each worker writes a few at once, and then at most one a second.
 pub(super) fn log(worker: &Worker, peer: Option<SocketAddr>, end: End, is_http2: bool) {
     if !end.is_refusal() {
         return;
@@ -57,7 +58,7 @@ pub(super) fn log(worker: &Worker, peer: Option<SocketAddr>, end: End, is_http2:
     );
 }
 
-/// A client as logs name it.
+/// The address of a client, for logs.
 struct Client(Option<SocketAddr>);
 
 impl fmt::Display for Client {

@@ -1,5 +1,4 @@
-//! Which protocol a client speaks whom nobody asked: it begins with the preface of HTTP/2, or it
-//! does not.
+//! Detection of the protocol on a connection without ALPN: HTTP/2 begins with its preface.
 
 use std::future::poll_fn;
 use std::mem::MaybeUninit;
@@ -15,14 +14,15 @@ use super::{ClientStream, End};
 use crate::clock;
 use crate::net::frames::PREFACE;
 
-/// What is read at once: most heads, whole. A head that comes in pieces is parsed again with each.
+/// The bytes that are read at once. Most heads fit; hyper parses a head that is split again with
+/// each piece.
 const PIECE: usize = 4096;
 
-/// Whether the client begins as HTTP/2 does (RFC 9113 §3.4). It reads while it cannot tell, and
-/// puts back what it read.
+/// Returns whether the client begins with the HTTP/2 preface (RFC 9113 §3.4). Reads until that is
+/// decided, and puts the bytes back.
 ///
 /// # Errors
-/// How the connection ended, if it did before that.
+/// Returns how the connection ended, if it ended before that.
 pub(super) async fn is_http2(
     stream: &mut ClientStream,
     activity: &Activity,
@@ -32,22 +32,22 @@ pub(super) async fn is_http2(
     poll_fn(|cx| {
         loop {
             if let Some(grace) = deadline.poll_drain_begun(cx) {
-                activity.part(grace);
+                activity.wind_down(grace);
             }
             let mut piece = [MaybeUninit::uninit(); PIECE];
             let mut buffer = ReadBuf::uninit(&mut piece);
             match Pin::new(&mut *stream).poll_read(cx, &mut buffer) {
                 Poll::Pending => {
                     ready!(deadline.poll_due(activity));
-                    // Who has said nothing by then has nothing to finish.
-                    let has_left = activity.due(clock::monotonic()) == Due::Finish;
-                    return Poll::Ready(Err((!has_left).then_some(End::Timeout)));
+                    // The end of a drain or of the connection's age is no error of the client.
+                    let is_orderly = activity.due(clock::monotonic()) == Due::Finish;
+                    return Poll::Ready(Err((!is_orderly).then_some(End::Timeout)));
                 }
                 Poll::Ready(Err(_)) => return Poll::Ready(Err(Some(End::Aborted))),
                 Poll::Ready(Ok(())) => {}
             }
             if buffer.filled().is_empty() {
-                // The parser has its own word for a head that is cut.
+                // The parser reports a head that is cut.
                 return Poll::Ready(if seen.is_empty() { Err(None) } else { Ok(()) });
             }
             activity.received();

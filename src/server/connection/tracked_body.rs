@@ -6,13 +6,13 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
-use super::activity::Open;
+use super::activity::OpenRequest;
 use crate::proxy::ReplyBody;
 
-/// A response body whose end is the end of being busy.
+/// A response body. Its drop ends the request in the connection's activity.
 pub(super) struct TrackedBody {
     pub(super) body: ReplyBody,
-    pub(super) open: Open,
+    pub(super) open: OpenRequest,
 }
 
 impl Body for TrackedBody {

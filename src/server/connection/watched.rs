@@ -1,4 +1,4 @@
-//! A client's stream, watched.
+//! The byte stream of an HTTP/1.1 connection, as hyper sees it.
 
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
@@ -15,7 +15,7 @@ use super::bare::Bare;
 /// The most bytes read ahead while checking whether the client closed its side.
 const AHEAD: usize = 1024;
 
-/// A stream that tells its [`Activity`] of what it reads and writes.
+/// A stream that tells its [`Activity`] about reads and writes.
 pub(super) struct Watched<'a> {
     pub(super) stream: &'a mut ClientStream,
     pub(super) activity: &'a Activity,
@@ -23,12 +23,13 @@ pub(super) struct Watched<'a> {
 }
 
 impl Watched<'_> {
-    /// Looks whether the client has closed its side or left while its answer is on its way. The
-    /// library does not read then: it would take the one for the other (RFC 9112 §9.6). Bytes that
-    /// the client sent meanwhile are put back, once.
+    /// Checks whether the client has closed its side, or reset the connection, while its answer is
+    /// being made or sent. Hyper does not read then: it would take a half-close for a disconnect
+    /// (RFC 9112 §9.6). Bytes that the client has sent meanwhile are put back. While such bytes
+    /// wait, nothing more is read.
     ///
     /// # Errors
-    /// Those of a connection that was reset: then no client waits for the answer.
+    /// Returns the error of a connection that was reset: no client waits for the answer.
     fn look_for_end(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         if !self.activity.awaits_end() || self.stream.has_unread() {
             return Ok(());
@@ -47,9 +48,9 @@ impl Watched<'_> {
         Ok(())
     }
 
-    /// Returns what is written in place of a refusal of the parser's own: all that is written while
-    /// no answer is owed. One that waits behind an answer which the client does not take is left as
-    /// it is.
+    /// Returns the bytes to write in place of a refusal by the parser itself, with a correct date.
+    /// Bytes that are written while no answer is owed are such a refusal. A refusal that waits
+    /// behind an unread answer stays as it is.
     fn redated(&mut self, bytes: &[u8]) -> Option<Vec<u8>> {
         if self.activity.owes_answer() {
             None
@@ -113,7 +114,8 @@ impl AsyncWrite for Watched<'_> {
         self.stream.is_write_vectored()
     }
 
-    /// The library flushes whenever it is polled, if only to find nothing to write.
+    /// Flushes the stream. Hyper calls this at every poll, even if there is nothing to write, so
+    /// that this is the place to look for the client's close.
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let result = Pin::new(&mut *this.stream).poll_flush(cx);
@@ -123,7 +125,8 @@ impl AsyncWrite for Watched<'_> {
         Poll::Ready(this.look_for_end(cx))
     }
 
-    /// Not the socket's: it is closed next, or shut down by whoever lingers.
+    /// Sends the end of TLS only. The socket is closed afterwards, or shut down by the lingering
+    /// close.
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         this.activity.closing();

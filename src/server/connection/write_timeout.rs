@@ -1,5 +1,5 @@
-//! How long a stream of HTTP/2 waits for its client. The library stops asking for a body whose
-//! client takes nothing of it, so nobody else would notice.
+//! The write timeout of HTTP/2 streams. The library does not poll a body while its client reads
+//! nothing of it, so that the body's own timeout cannot expire.
 
 use std::cell::Cell;
 use std::pin::Pin;
@@ -15,32 +15,33 @@ use tokio::time::{Sleep, sleep_until};
 
 use crate::clock;
 
-/// The largest piece that is given to the library at a time: it takes a piece whole, however small
-/// the window.
+/// The largest piece that is given to the library at a time. The library buffers a piece whole,
+/// even if the client's window is smaller.
 const PIECE: usize = 16 * 1024;
 
-/// What a stream's task met with when it was polled. A worker has one thread, so one cell serves
-/// all streams of a connection: it is set and read within one poll.
+/// The last step of a stream's task. All streams of a connection share one cell: a worker has one
+/// thread, and the cell is set and read within one poll.
 #[derive(Clone, Default)]
 pub(super) struct StreamStep {
     step: Rc<Cell<Step>>,
-    /// Whether what is run next belongs to a tunnel, which has a deadline of its own.
+    /// Set if the next task that the library starts belongs to a tunnel, which has a deadline of
+    /// its own.
     tunnel: Rc<Cell<bool>>,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 enum Step {
-    /// Nothing of ours was asked: the client is.
+    /// The task polled neither the answer nor its body: it waits for the client.
     #[default]
     Client,
-    /// The answer is not there: others watch.
+    /// The task waits for the answer, which has deadlines of its own.
     Answer,
-    /// A piece of the answer was given out.
+    /// The task was given a piece of the answer.
     Piece,
 }
 
 impl StreamStep {
-    /// Polls what makes the answer.
+    /// Notes the result of polling the answer or its body.
     pub(super) fn watch<T>(&self, poll: Poll<T>) -> Poll<T> {
         self.step.set(if poll.is_pending() {
             Step::Answer
@@ -49,17 +50,14 @@ impl StreamStep {
         });
         poll
     }
-}
 
-impl StreamStep {
-    /// The library is about to run what sends for a tunnel.
-    pub(super) fn tunnels(&self) {
+    /// Notes that the next task that the library starts is the sending side of a tunnel.
+    pub(super) fn begin_tunnel(&self) {
         self.tunnel.set(true);
     }
 }
 
-/// Runs the streams of a connection on its worker, each as long as its client takes what it is
-/// sent.
+/// Runs the tasks of a connection's streams on its worker, each with a write timeout.
 #[derive(Clone)]
 pub(super) struct Executor {
     pub(super) step: StreamStep,
@@ -82,12 +80,14 @@ impl<F: Future + 'static> hyper::rt::Executor<F> for Executor {
     }
 }
 
-/// A stream that is given up when its client takes nothing for too long: what is dropped is reset.
+/// The task of a stream, which ends when the client reads nothing for too long. The library resets
+/// the stream when its task is dropped.
 struct WriteTimeout<F> {
     stream: Pin<Box<F>>,
     executor: Executor,
-    /// Made at the first wait.
+    /// The timer; `None` before the first wait.
     sleep: Option<Pin<Box<Sleep>>>,
+    /// Set while the task waits for the client.
     waits: bool,
 }
 
@@ -116,11 +116,11 @@ impl<F: Future> Future for WriteTimeout<F> {
                 }
             }
         }
-        let over = this
+        let is_over = this
             .sleep
             .as_mut()
             .is_some_and(|sleep| sleep.as_mut().poll(cx).is_ready());
-        if !over {
+        if !is_over {
             return Poll::Pending;
         }
         this.executor.stalled.inc();
@@ -128,7 +128,7 @@ impl<F: Future> Future for WriteTimeout<F> {
     }
 }
 
-/// A body in pieces of a bounded size, that notes what it is asked for.
+/// A body that is given out in pieces of bounded size, and notes when it is polled.
 pub(super) struct Pieces<B> {
     body: B,
     step: StreamStep,
@@ -172,7 +172,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Pieces<B> {
         self.rest.is_empty() && self.body.is_end_stream()
     }
 
-    /// Asked before the first piece alone.
+    /// Returns the size of the whole body: the library asks only before the first piece.
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
     }
