@@ -1,20 +1,20 @@
-//! The time. Nothing else outside tests reads it, so that one reading serves a whole request.
+//! The clocks. Only this module reads them outside tests, so that one reading serves a whole
+//! request.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// One reading of both clocks.
 #[derive(Clone, Copy, Debug)]
 pub struct Now {
-    /// For durations and deadlines.
+    /// The monotonic clock, for durations and deadlines.
     pub monotonic: Instant,
-    /// For what tokens say of themselves.
+    /// The wall clock in seconds, for the times in tokens.
     pub unix: UnixTime,
-    /// Since 1970: for identifiers.
+    /// The wall clock in full resolution, since 1970, for identifiers.
     pub since_epoch: Duration,
 }
 
-/// Seconds since 1970-01-01 UTC, not counting leap seconds (RFC 7519 §2 "NumericDate"), whole
-/// seconds.
+/// Whole seconds since 1970-01-01 UTC, without leap seconds (RFC 7519 §2 "NumericDate").
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct UnixTime(pub u64);
 
@@ -37,7 +37,7 @@ pub fn monotonic() -> Instant {
     Instant::now()
 }
 
-/// The wall clock, since 1970: for log lines.
+/// Reads the wall clock, as the time since 1970, for log lines.
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "this is the one caller")]
 pub fn since_epoch() -> Duration {
@@ -46,7 +46,8 @@ pub fn since_epoch() -> Duration {
         .unwrap_or_default()
 }
 
-/// A clock before 1970 is broken; read as the end of time, every token is expired: fail closed.
+/// Converts a time of the wall clock. A time before 1970 is wrong; it counts as the end of time, so
+/// that every token is expired.
 fn unix_of(time: SystemTime) -> UnixTime {
     UnixTime(
         time.duration_since(UNIX_EPOCH)

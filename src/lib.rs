@@ -1,21 +1,21 @@
 //! scopegate: a reverse proxy that enforces OAuth 2.0 scopes.
 //!
-//! Begin with [`proxy`], the walk of one request; all else hangs from it.
+//! Read [`proxy`] first: it is the walk of one request, which uses all other modules.
 //!
-//! # The map
+//! # Modules
 //!
-//! | room | what it is for |
+//! | module | purpose |
 //! |---|---|
 //! | [`gateway`] | the composition root: makes, wires and starts everything |
-//! | [`server`] | from socket to request: accepting, workers, deadlines, the drain |
-//! | [`proxy`] | the walk: decide, forward, answer |
-//! | [`route`] | which rule speaks for this request |
-//! | [`token`] | who says so: from a header to a principal |
-//! | [`issuer`] | whom we trust, and with which keys |
-//! | [`policy`] | the decision: may they? `std` only |
-//! | [`upstream`] | where it goes |
-//! | [`net`] | talking to others: what is common to upstreams, issuers and clients |
-//! | [`config`] | text to valid values |
+//! | [`server`] | client connections: accepting, workers, deadlines, the drain |
+//! | [`proxy`] | the walk of a request: decide, forward, answer |
+//! | [`route`] | the route of a request, by host, path and method |
+//! | [`token`] | bearer tokens: from a header to a principal |
+//! | [`issuer`] | the trusted issuers and their keys |
+//! | [`policy`] | the decision about a request; uses `std` only |
+//! | [`upstream`] | connections to upstreams, load balancing and health |
+//! | [`net`] | networking that upstreams, issuers and clients have in common |
+//! | [`config`] | the configuration: from text to valid values |
 //! | [`snapshot`] | the compiled configuration, and the one in force |
 //! | [`reload`] | from a changed file to another snapshot |
 //! | [`admin`] | metrics, health and policy on a listener of their own |
@@ -24,21 +24,27 @@
 //! | [`cli`] | the commands |
 //! | [`clock`] | the only reader of the time |
 //!
-//! # The lexicon
+//! # Lexicon
 //!
-//! A *route* is ours, a *path* is theirs. A *denial* is the policy's no, a *fault* the upstream's
-//! can't, a *refusal* whatever the gateway answers itself. An *issuer* vouches for a *principal*;
-//! an *identity* is who calls this time. A *permit* is the proof that a request may be forwarded. A
-//! *snapshot* is a configuration, compiled.
+//! - A *route* is a rule of the configuration; a *path* is the path in a request's target.
+//! - The *walk* is the way of one request through the gateway.
+//! - A *denial* is the policy's answer that a request may not pass. A *fault* is the failure of an
+//!   upstream to answer. A *refusal* is any error that the gateway answers itself.
+//! - An *issuer* is an authorization server that signs tokens. A *principal* is the subject of a
+//!   verified token, with its scopes. An *identity* is the caller of one request: a principal, or an
+//!   anonymous caller.
+//! - A *permit* is the proof that a request may be forwarded.
+//! - A *snapshot* is a compiled configuration.
 //!
-//! # The invariants
+//! # Invariants
 //!
-//! - Nothing is forwarded without a permit; only `policy` makes one.
-//! - Nothing rewrites a path before it is matched; what is matched is what is forwarded, but for a
-//!   declared prefix.
-//! - A cached and an uncached token get the same verdict; the cache knows who signed, not who may.
+//! - No request is forwarded without a permit, and only `policy` makes one.
+//! - No code rewrites a path before it is matched. The matched path is forwarded unchanged, except
+//!   for a declared prefix.
+//! - A cached and an uncached token get the same verdict: the cache remembers a verified signature,
+//!   not a decision.
 //! - A key of one issuer never verifies a token of another.
-//! - No keys, no verdict: 503, not 401, and never a pass.
+//! - Without keys there is no verdict: the answer is 503, not 401, and the request never passes.
 //! - Everything that a peer can make grow has a bound with a name.
 //! - A bad reload changes nothing.
 //! - Tokens and secrets appear in no log, metric or error.

@@ -1,4 +1,4 @@
-//! Arguments and exit code. No logic.
+//! The entry point of the `scopegate` command, without logic of its own.
 
 use std::process::ExitCode;
 

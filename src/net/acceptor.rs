@@ -1,12 +1,13 @@
-//! TLS where the gateway is the server: its certificates, and what it asks of clients.
+//! TLS on the server side: the gateway's certificates, and the certificates of clients.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::crypto::aws_lc_rs;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{
     ClientHello, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier,
 };
@@ -14,8 +15,8 @@ use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
 use rustls::{RootCertStore, ServerConfig};
 
-/// What a TLS listener is: versions, certificates, client certificates. Cheap to clone. Keys are in
-/// it, so that nothing of it is ever shown.
+/// The TLS configuration of a listener: versions, certificates and client authentication. Cheap to
+/// clone. It holds private keys, so that its `Debug` output shows the names of certificates only.
 #[derive(Clone)]
 pub struct Acceptor {
     config: Arc<ServerConfig>,
@@ -24,29 +25,29 @@ pub struct Acceptor {
     handshake_timeout: Duration,
 }
 
-/// What an [`Acceptor`] is made of, besides certificates.
+/// The settings of an [`Acceptor`], without its certificates.
 #[derive(Debug)]
 pub struct AcceptorSettings {
-    /// What clients are asked for.
+    /// The authentication of clients by certificates.
     pub client_auth: ClientAuth,
-    /// Whether TLS 1.2 is refused.
+    /// Set if TLS 1.2 is refused.
     pub only_tls13: bool,
-    /// For a whole handshake.
+    /// The time for a whole handshake.
     pub handshake_timeout: Duration,
 }
 
-/// What clients are asked for.
+/// The authentication of clients by certificates.
 #[derive(Debug)]
 pub enum ClientAuth {
-    /// Nothing.
+    /// Clients are not asked for a certificate.
     Off,
-    /// A certificate by one of these PEM roots, if they have one.
+    /// A client may send a certificate, which must be issued by one of these PEM roots.
     Optional(String),
-    /// A certificate by one of these PEM roots.
+    /// A client must send a certificate that is issued by one of these PEM roots.
     Required(String),
 }
 
-/// A certificate with its key, and the names it is for.
+/// A certificate with its key and its DNS names.
 pub struct Certificate {
     key: Arc<CertifiedKey>,
     names: Box<[Box<str>]>,
@@ -54,7 +55,7 @@ pub struct Certificate {
     file: Box<str>,
 }
 
-/// From when until when a certificate is valid, in seconds since 1970 (RFC 5280 §4.1.2.5).
+/// The validity of a certificate, in seconds since 1970 (RFC 5280 §4.1.2.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Life {
     /// `notBefore`.
@@ -63,31 +64,31 @@ pub struct Life {
     pub ends: u64,
 }
 
-/// The certificates of one listener; the first is for clients that ask for no name or for an
+/// The certificates of one listener. The first one is for clients that send no server name or an
 /// unknown one.
 #[derive(Debug)]
 pub struct Certificates(Vec<Certificate>);
 
-/// Why there is no TLS with these files.
+/// The reason for which no TLS is possible with the configured files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AcceptorError {
-    /// The certificates are not PEM, or none is there.
+    /// The file of certificates is not PEM, or has none.
     Certificates,
-    /// No private key is there that can be used.
+    /// The file has no usable private key.
     Key,
-    /// The key is another certificate's.
+    /// The key belongs to another certificate.
     Mismatch,
-    /// The roots for client certificates are not PEM, or none is there.
+    /// The file of roots for client certificates is not PEM, or has none.
     ClientRoots,
     /// The TLS library refuses the protocol versions, which no configuration can cause.
     Library,
 }
 
 impl Certificate {
-    /// A certificate chain and its key, both in PEM.
+    /// Reads a certificate chain and its key, both in PEM.
     ///
     /// # Errors
-    /// [`AcceptorError`]
+    /// Returns an [`AcceptorError`] if one of them is unusable, or they do not match.
     pub fn parse(chain: &str, key: &str) -> Result<Self, AcceptorError> {
         let chain = certificates(chain).ok_or(AcceptorError::Certificates)?;
         let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|_| AcceptorError::Key)?;
@@ -112,7 +113,7 @@ impl Certificate {
         })
     }
 
-    /// The same as one that is in this file, for those who have to find it.
+    /// Sets the file of the certificate, which metrics and warnings name.
     #[must_use]
     pub fn in_file(self, file: &str) -> Self {
         Self {
@@ -121,13 +122,13 @@ impl Certificate {
         }
     }
 
-    /// The file that it is in.
+    /// Returns the file of the certificate.
     #[must_use]
     pub fn file(&self) -> &str {
         &self.file
     }
 
-    /// From when until when it is valid; `None` where it does not say so as it should.
+    /// Returns the validity of the certificate; `None` if it is malformed.
     #[must_use]
     pub fn life(&self) -> Option<Life> {
         self.life
@@ -139,34 +140,41 @@ impl Certificate {
 }
 
 impl Life {
-    /// The library looks at it first of all when it verifies, and tells when it was asked for too
-    /// early or too late a time. That spares us a second parser of certificates.
+    /// Returns the validity of a certificate. The library checks the validity before anything else,
+    /// and its errors for the earliest and the latest time have the two limits. So a second parser
+    /// of certificates is not needed.
     fn of(certificate: &webpki::EndEntityCert<'_>) -> Option<Self> {
-        let at = |time: Duration| {
-            let (time, usage) = (
-                UnixTime::since_unix_epoch(time),
-                webpki::KeyUsage::server_auth(),
-            );
-            certificate
-                .verify_for_usage(&[], &[], &[], time, usage, None, None)
-                .err()
+        let webpki::Error::CertNotValidYet { not_before, .. } =
+            verification_error(certificate, Duration::ZERO)?
+        else {
+            return None;
         };
-        let begins = match at(Duration::ZERO) {
-            Some(webpki::Error::CertNotValidYet { not_before, .. }) => not_before.as_secs(),
-            _ => return None,
+        let webpki::Error::CertExpired { not_after, .. } =
+            verification_error(certificate, Duration::MAX)?
+        else {
+            return None;
         };
-        match at(Duration::MAX) {
-            Some(webpki::Error::CertExpired { not_after, .. }) => Some(Self {
-                begins,
-                ends: not_after.as_secs(),
-            }),
-            _ => None,
-        }
+        Some(Self {
+            begins: not_before.as_secs(),
+            ends: not_after.as_secs(),
+        })
     }
 }
 
-/// Whether a name of a certificate is for a host: itself, or one label in the place of the `*` (RFC
-/// 6125 §6.4.3).
+/// Verifies a certificate at a time, and returns the error.
+fn verification_error(
+    certificate: &webpki::EndEntityCert<'_>,
+    time: Duration,
+) -> Option<webpki::Error> {
+    let time = UnixTime::since_unix_epoch(time);
+    let usage = webpki::KeyUsage::server_auth();
+    certificate
+        .verify_for_usage(&[], &[], &[], time, usage, None, None)
+        .err()
+}
+
+/// Returns whether a name of a certificate covers a host: the names are equal, or the host has one
+/// label in the place of the `*` (RFC 6125 §6.4.3).
 fn covers(name: &str, host: &str) -> bool {
     match name.strip_prefix("*.") {
         Some(parent) => host
@@ -176,37 +184,38 @@ fn covers(name: &str, host: &str) -> bool {
     }
 }
 
-/// DNS does not tell cases apart, and a dot at the end adds nothing.
+/// Returns whether two DNS names are the same, without regard to case and to a dot at the end.
 fn same(a: &str, b: &str) -> bool {
-    let plain = |name: &str| name.strip_suffix('.').unwrap_or(name).len();
-    let (left, right) = (a.get(..plain(a)), b.get(..plain(b)));
-    matches!((left, right), (Some(left), Some(right)) if left.eq_ignore_ascii_case(right))
+    let a = a.strip_suffix('.').unwrap_or(a);
+    let b = b.strip_suffix('.').unwrap_or(b);
+    a.eq_ignore_ascii_case(b)
 }
 
 impl Certificates {
-    /// An exact name goes before a wildcard, whatever the order of the file.
+    /// Returns the certificate for a host. An exact name has precedence over a wildcard, whatever
+    /// the order of the certificates.
     fn find(&self, host: &str) -> Option<&Certificate> {
-        let exact = |one: &&Certificate| one.names.iter().any(|name| same(name, host));
         self.0
             .iter()
-            .find(exact)
+            .find(|one| one.names.iter().any(|name| same(name, host)))
             .or_else(|| self.0.iter().find(|one| one.covers(host)))
     }
 
+    /// Returns the certificate that a client is shown.
     fn select(&self, server_name: Option<&str>) -> Option<&Certificate> {
         server_name
             .and_then(|name| self.find(name))
             .or(self.0.first())
     }
 
-    /// Each of them.
+    /// Returns an iterator over the certificates.
     pub fn iter(&self) -> impl Iterator<Item = &Certificate> {
         self.0.iter()
     }
 
-    /// Whether a connection that was opened for `server_name` may ask for `host`: the same name, or
-    /// another one of the certificate that the client was shown, if none is more specific (RFC 9110
-    /// §7.4).
+    /// Returns whether a connection that was opened for `server_name` may have requests for `host`
+    /// (RFC 9110 §7.4). The host is the same name, or another name of the certificate that the
+    /// client was shown and no other certificate is more specific.
     #[must_use]
     pub fn may_ask(&self, server_name: &str, host: &str) -> bool {
         if same(server_name, host) {
@@ -225,10 +234,10 @@ impl ResolvesServerCert for Certificates {
 }
 
 impl Acceptor {
-    /// TLS with these certificates, of which there is at least one.
+    /// Returns the TLS configuration with these certificates, of which there must be at least one.
     ///
     /// # Errors
-    /// [`AcceptorError`]
+    /// Returns an [`AcceptorError`] if the roots for client certificates are unusable.
     pub fn new(
         certificates: Vec<Certificate>,
         settings: AcceptorSettings,
@@ -243,32 +252,18 @@ impl Acceptor {
         let builder = ServerConfig::builder_with_provider(provider.clone())
             .with_protocol_versions(versions)
             .map_err(|_| AcceptorError::Library)?;
-        let (pem, is_required) = match &settings.client_auth {
-            ClientAuth::Off => ("", false),
-            ClientAuth::Optional(pem) => (&**pem, false),
-            ClientAuth::Required(pem) => (&**pem, true),
-        };
-        let asks = !matches!(settings.client_auth, ClientAuth::Off);
-        let builder = if asks {
-            let verifier =
-                WebPkiClientVerifier::builder_with_provider(Arc::new(roots(pem)?), provider);
-            let verifier = if is_required {
-                verifier
-            } else {
-                verifier.allow_unauthenticated()
-            };
-            builder.with_client_cert_verifier(
-                verifier.build().map_err(|_| AcceptorError::ClientRoots)?,
-            )
-        } else {
-            builder.with_no_client_auth()
+        let verifier = client_verifier(&settings.client_auth, provider)?;
+        let asks = verifier.is_some();
+        let builder = match verifier {
+            Some(verifier) => builder.with_client_cert_verifier(verifier),
+            None => builder.with_no_client_auth(),
         };
         let mut config = builder.with_cert_resolver(certificates.clone());
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         // Early data can be replayed (RFC 8446 §8).
         config.max_early_data_size = 0;
         if asks {
-            // A resumed session would go on with a certificate that may have expired since.
+            // A resumed session would keep a client certificate that may have expired since.
             config.session_storage = Arc::new(NoServerSessionStorage {});
             config.send_tls13_tickets = 0;
         }
@@ -281,32 +276,51 @@ impl Acceptor {
         })
     }
 
-    /// What a handshake is made with.
+    /// Returns the configuration of the TLS library.
     #[must_use]
     pub fn config(&self) -> Arc<ServerConfig> {
         self.config.clone()
     }
 
-    /// The certificates, for what a client may ask for later.
+    /// Returns the certificates, by which later requests of a connection are checked.
     #[must_use]
     pub fn certificates(&self) -> Arc<Certificates> {
         self.certificates.clone()
     }
 
-    /// Whether clients are asked for a certificate.
+    /// Returns whether clients are asked for a certificate.
     #[must_use]
     pub fn asks_for_certificates(&self) -> bool {
         self.asks
     }
 
-    /// For a whole handshake.
+    /// Returns the time for a whole handshake.
     #[must_use]
     pub fn handshake_timeout(&self) -> Duration {
         self.handshake_timeout
     }
 }
 
-/// The certificates of a PEM text; `None` where one is broken or none is there.
+/// Returns the verifier of client certificates; `None` if clients are not asked for any.
+fn client_verifier(
+    client_auth: &ClientAuth,
+    provider: Arc<CryptoProvider>,
+) -> Result<Option<Arc<dyn ClientCertVerifier>>, AcceptorError> {
+    let pem = match client_auth {
+        ClientAuth::Off => return Ok(None),
+        ClientAuth::Optional(pem) | ClientAuth::Required(pem) => pem,
+    };
+    let mut verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots(pem)?), provider);
+    if matches!(client_auth, ClientAuth::Optional(_)) {
+        verifier = verifier.allow_unauthenticated();
+    }
+    verifier
+        .build()
+        .map(Some)
+        .map_err(|_| AcceptorError::ClientRoots)
+}
+
+/// Returns the certificates of a PEM text; `None` if one is malformed or there is none.
 fn certificates(pem: &str) -> Option<Vec<CertificateDer<'static>>> {
     let found: Vec<_> = CertificateDer::pem_slice_iter(pem.as_bytes())
         .collect::<Result<_, _>>()

@@ -1,10 +1,10 @@
-//! Where connections are taken: an IP address with a port, or a path of the file system.
+//! Addresses to listen on: an IP address with a port, or the path of a Unix socket.
 
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-/// An address that is listened on.
+/// An address to listen on.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Address {
     /// TCP.
@@ -14,7 +14,7 @@ pub enum Address {
 }
 
 impl Address {
-    /// The address of TCP, if it is one.
+    /// Returns the TCP address; `None` for a Unix-domain socket.
     #[must_use]
     pub fn ip(&self) -> Option<SocketAddr> {
         match self {
@@ -23,9 +23,9 @@ impl Address {
         }
     }
 
-    /// Whether two listeners cannot be there at once. Port 0 is a new port for each. `[::]` leaves
-    /// IPv4 to another that asks for it, and an IPv4 address that is written as one of IPv6 (RFC
-    /// 4291 §2.5.5.2) is what it stands for.
+    /// Returns whether two listeners exclude each other. Port 0 is a new port for each listener.
+    /// `[::]` leaves IPv4 to another listener that asks for it. An IPv4-mapped IPv6 address (RFC
+    /// 4291 §2.5.5.2) counts as the IPv4 address.
     #[must_use]
     pub fn overlaps(&self, other: &Self) -> bool {
         let (Self::Ip(a), Self::Ip(b)) = (self, other) else {

@@ -1,7 +1,8 @@
-//! GET one small document, as the control plane does. Never for traffic: a connection per fetch.
+//! A client that fetches one small document, for the control plane. It opens a connection for each
+//! fetch, and is not for traffic.
 //!
-//! The server is trusted to state keys, and with nothing else: not with our memory, our time, or
-//! where we go next.
+//! The server is trusted for the content of the document only. Memory, time and redirects are
+//! bounded.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -20,13 +21,13 @@ use tokio::time::timeout;
 use super::{DialError, DialTimeouts, Nearness, Tls, Url, dial_addresses, freshness, resolve};
 use crate::clock;
 
-/// Redirects that are followed, all of them on the host that was asked.
+/// The most redirects that are followed, all on the same origin.
 const MAX_REDIRECTS: usize = 3;
 
-/// Bytes of a response head.
+/// The most bytes of a response head.
 const MAX_HEAD: usize = 32 * 1024;
 
-/// Bytes that are read ahead.
+/// The most bytes that are read ahead.
 const MAX_BUFFER: usize = 64 * 1024;
 
 /// A client for documents of the control plane.
@@ -35,63 +36,65 @@ pub struct Client {
     tls: Tls,
 }
 
-/// What a fetch may cost, and where it may go.
+/// The limits of a fetch.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
-    /// For all of it: name, connection, redirects, last byte.
+    /// The time for the whole fetch, from the name to the last byte, with redirects.
     pub timeout: Duration,
-    /// Bytes of the document; one more is an error.
+    /// The most bytes of the document.
     pub max_bytes: u64,
-    /// Whether `http` is spoken with hosts other than this machine.
+    /// Set if `http` is allowed with hosts other than this machine.
     pub allow_http: bool,
-    /// The nearest address that may be dialled. [`Nearness::Machine`] is any, for a place that the
-    /// operator chose.
+    /// The nearest address that may be dialled. [`Nearness::Machine`] allows every address, for a
+    /// URL that the operator chose.
     pub nearest: Nearness,
 }
 
-/// A document that arrived whole.
+/// A complete document.
 #[derive(Clone, Debug)]
 pub struct Fetched {
     /// The document.
     pub body: Bytes,
-    /// How long it stays fresh by its cache headers; `None` when they are silent.
+    /// The time for which it stays fresh by its cache headers; `None` if it has none.
     pub lifetime: Option<Duration>,
     /// The nearness of the address that it came from.
     pub nearness: Nearness,
 }
 
-/// Why there is no document. Quotes nothing of a body.
+/// The reason for which a fetch failed. It quotes nothing of a body.
 #[derive(Debug)]
 pub enum FetchError {
-    /// `http`, and neither this machine nor allowed.
+    /// The scheme is `http`, which is not allowed, and the host is not this machine.
     Scheme,
-    /// The place leads to this address, which is nearer than it may be.
+    /// The host has this address, which is nearer than is allowed.
     Near(IpAddr),
-    /// No connection.
+    /// The connection cannot be opened.
     Dial(DialError),
-    /// The connection broke, or what came is not HTTP.
+    /// The connection broke, or the response is not HTTP.
     Http(hyper::Error),
-    /// Not within the timeout.
+    /// The fetch took longer than the timeout.
     Timeout,
-    /// Another status than 200, or than a redirect.
+    /// The status is neither 200 nor that of a redirect.
     Status(StatusCode),
-    /// A redirect to another origin, or to nowhere; with the place it named.
+    /// The redirect leads to another origin, or to no valid URL. Has the start of its target.
     Redirect(Box<str>),
-    /// More redirects than are followed.
+    /// There were more redirects than are followed.
     Redirects,
-    /// A document larger than this many bytes.
+    /// The document has more than this number of bytes.
     TooLarge(u64),
-    /// A page for people.
+    /// The document is an HTML or XML page.
     Html,
 }
 
+/// The result of one request.
 enum Fetch {
     Document(Fetched),
+    /// A redirect, with its target.
     Elsewhere(Box<str>),
 }
 
 impl Client {
-    /// A client that trusts these roots.
+    /// Returns a client that connects with this TLS configuration.
     #[must_use]
     pub fn new(tls: Tls) -> Self {
         Self { tls }
@@ -100,7 +103,7 @@ impl Client {
     /// Fetches a document.
     ///
     /// # Errors
-    /// [`FetchError`]
+    /// Returns a [`FetchError`] if there is none within the bounds.
     pub async fn get(&self, url: &Url, bounds: Bounds) -> Result<Fetched, FetchError> {
         timeout(bounds.timeout, self.follow(url, bounds))
             .await
@@ -139,21 +142,19 @@ impl Client {
         let mut answer = pin!(exchange(sender, url, bounds, nearness));
         tokio::select! {
             answer = &mut answer => answer,
-            // The connection may end before its last bytes are read: they are with the answer, as
-            // its error is.
+            // The connection may end first. The answer then has its last bytes, or its error.
             _ = connection => answer.await,
         }
     }
 }
 
 impl Bounds {
-    /// The addresses of `url` that may be dialled. Addresses are judged, and not how the URL writes
-    /// them: `127.1`, a number, and a name in the DNS of others all lead to this machine. Those
-    /// that are judged are those that are dialled, so that a second answer of the DNS changes
-    /// nothing.
+    /// Returns the addresses of `url` that may be dialled. The check is of addresses and not of the
+    /// host in the URL: `127.1`, a number, and a name in a foreign DNS zone can all lead to this
+    /// machine. The checked addresses are dialled, so that a second DNS answer cannot differ.
     ///
     /// # Errors
-    /// [`FetchError::Near`] and [`FetchError::Scheme`], where there is none.
+    /// Returns [`FetchError::Near`] or [`FetchError::Scheme`] if no address may be dialled.
     fn permitted(
         &self,
         url: &Url,
@@ -178,6 +179,7 @@ impl Bounds {
     }
 }
 
+/// Sends the request and reads the response.
 async fn exchange(
     mut sender: http1::SendRequest<Empty<Bytes>>,
     url: &Url,
@@ -217,10 +219,10 @@ async fn exchange(
     }))
 }
 
-/// Reads a body while it is within bounds. The content type is not asked: issuers send keys as
-/// text, too.
+/// Reads a body of at most `max_bytes`. The content type is ignored: some issuers send keys as
+/// text.
 async fn read(mut body: Incoming, max_bytes: u64) -> Result<Bytes, FetchError> {
-    // A length that is announced need not be awaited.
+    // A body whose announced length is too large need not be read.
     if body.size_hint().lower() > max_bytes {
         return Err(FetchError::TooLarge(max_bytes));
     }
@@ -237,27 +239,33 @@ async fn read(mut body: Incoming, max_bytes: u64) -> Result<Bytes, FetchError> {
     Ok(bytes.into())
 }
 
+/// Returns the target of a redirect.
 fn location(headers: &HeaderMap) -> Option<Box<str>> {
-    headers
-        .get(LOCATION)
-        .map(|value| String::from_utf8_lossy(value.as_bytes()).into())
+    let value = headers.get(LOCATION)?;
+    Some(String::from_utf8_lossy(value.as_bytes()).into())
 }
 
-/// The URL that a redirect leads to, which must be of the same origin: an issuer that sends us
-/// elsewhere could send us into our own network, or to whoever it was asked for in the clear
+/// Returns the URL to which a redirect leads. It must be of the same origin: a redirect elsewhere
+/// could lead into the gateway's own network, or from `https` to an unprotected connection
 /// (attacks.md#row-17, requirements.md#k08).
 fn redirect(from: &Url, location: &str) -> Result<Url, FetchError> {
-    let refused = || FetchError::Redirect(shown(location));
     let target = location.split('#').next().unwrap_or_default();
     if target.starts_with('/') && !target.starts_with("//") {
         return Ok(from.with_path(target));
     }
-    let to = Url::parse(target).map_err(|_| refused())?;
-    let same = to.is_tls() == from.is_tls() && to.host() == from.host() && to.port() == from.port();
-    if same { Ok(to) } else { Err(refused()) }
+    match Url::parse(target) {
+        Ok(to)
+            if to.is_tls() == from.is_tls()
+                && to.host() == from.host()
+                && to.port() == from.port() =>
+        {
+            Ok(to)
+        }
+        _ => Err(FetchError::Redirect(shown(location))),
+    }
 }
 
-/// As much of a peer's text as a log line needs.
+/// Returns the start of a peer's text, for a log line.
 fn shown(text: &str) -> Box<str> {
     text.chars().take(120).collect::<String>().into()
 }
@@ -270,8 +278,8 @@ impl fmt::Display for FetchError {
             }
             Self::Near(address) => write!(
                 f,
-                "it leads to {address}, which is nearer to this machine than the issuer is; if that is meant, set \
-                 \"jwks_uri\" in the configuration"
+                "it leads to {address}, which is nearer to this machine than the issuer is; \
+                 if that is meant, set \"jwks_uri\" in the configuration"
             ),
             Self::Dial(error) => write!(f, "{error}"),
             Self::Http(error) => match std::error::Error::source(error) {

@@ -1,4 +1,4 @@
-//! The client against servers that misbehave.
+//! Tests of the client against servers that misbehave.
 
 use super::super::fake::{Fake, FakeAnswer, json, response};
 use super::*;
@@ -10,7 +10,7 @@ const BOUNDS: Bounds = Bounds {
     nearest: Nearness::Machine,
 };
 
-/// For answers that never come.
+/// The timeout for answers that never come.
 const SHORT: Bounds = Bounds {
     timeout: Duration::from_millis(100),
     ..BOUNDS
@@ -213,7 +213,7 @@ async fn http_is_for_this_machine_unless_it_is_allowed() {
     );
 }
 
-// What an issuer chose must not lead here, however it is written.
+// A host that an issuer chose must not lead to this machine, whatever its form.
 #[tokio::test]
 async fn a_place_that_may_not_be_this_machine_is_judged_by_its_address() {
     let fake = Fake::start();
@@ -264,8 +264,8 @@ async fn a_place_that_may_not_be_this_machine_is_judged_by_its_address() {
         }
     }
     assert!(fake.heads().is_empty(), "nothing was asked");
-    // The twins: the operator's own place may be this machine, and so may what an issuer on it
-    // names.
+    // The allowed twins: a URL of the operator may lead to this machine, and so may a URL that an
+    // issuer on this machine names.
     for host in [
         "127.0.0.1",
         "127.1",
@@ -311,7 +311,7 @@ fn of_several_addresses_those_that_are_far_enough_are_dialled() {
     let private = permitted("http://a/", true, Nearness::Private).unwrap();
     assert_eq!(private, ["192.0.2.1:1", "10.0.0.1:1", "[2001:db8::1]:1"]);
     assert_eq!(permitted("https://a/", false, near).unwrap().len(), 6);
-    // In the clear this machine alone is asked, be the name `localhost` or another.
+    // Without TLS only this machine is allowed, by the name `localhost` or by another name.
     assert_eq!(
         permitted("http://localhost/", false, near).unwrap(),
         ["127.0.0.1:1", "[::1]:1"]
@@ -324,7 +324,7 @@ fn of_several_addresses_those_that_are_far_enough_are_dialled() {
 
 #[tokio::test]
 async fn nobody_listening_is_said_with_the_address() {
-    // Bound, so that nobody else gets the port, and not listening.
+    // Bound, so that no other process gets the port, but not listening.
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = socket.local_addr().unwrap();

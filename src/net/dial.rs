@@ -1,4 +1,4 @@
-//! From a URL to an open connection: resolve, connect, and TLS where the URL says so.
+//! Dialling: from a URL to an open connection, by DNS, TCP and, for `https`, TLS.
 
 use std::fmt;
 use std::io;
@@ -16,54 +16,55 @@ use tokio_rustls::TlsConnector;
 use super::{Presence, Stream, Tls, TlsError, Url};
 use crate::clock;
 
-/// Addresses of one name that are tried. More would leave none of them time to answer.
+/// The most addresses of one name that are tried. With more, none would have time to answer.
 const MAX_ADDRESSES: usize = 8;
 
-/// How long an attempt has before the next address is tried beside it (RFC 8305 §8).
+/// The delay after which the next address is tried, beside the attempts that have not ended (RFC
+/// 8305 §8).
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
-/// How the system finds out that a peer is gone.
+/// The TCP keep-alive of dialled connections.
 const PRESENCE: Presence = Presence {
     idle: Duration::from_secs(30),
     interval: Duration::from_secs(10),
 };
 
-/// Why there is no connection.
+/// The reason for which a connection cannot be opened.
 #[derive(Debug)]
 pub enum DialError {
     /// The name has no address.
     Resolve {
         /// The name.
         host: Box<str>,
-        /// What the resolver said.
+        /// The error of the resolver.
         error: io::Error,
     },
     /// The last address that was tried refused, or cannot be reached.
     Connect {
         /// The address.
         address: SocketAddr,
-        /// What the system said.
+        /// The error of the system.
         error: io::Error,
     },
-    /// The Unix socket is not there, or nobody listens on it.
+    /// The Unix socket does not exist, or no process listens on it.
     Socket {
         /// The path.
         path: Box<Path>,
-        /// What the system said.
+        /// The error of the system.
         error: io::Error,
     },
-    /// Not done within the timeout.
+    /// The connection was not open within the timeout.
     Timeout {
         /// Host and port.
         authority: Box<str>,
-        /// What was being done.
+        /// The step that took too long.
         stage: Stage,
     },
-    /// No TLS with this peer: its certificate, its name, or its protocol.
+    /// The TLS handshake failed for the peer's certificate, its name, or its protocol.
     Handshake {
         /// Host and port.
         authority: Box<str>,
-        /// What the TLS library said.
+        /// The error of the TLS library.
         error: io::Error,
     },
     /// The host is no name that a certificate can have.
@@ -71,7 +72,7 @@ pub enum DialError {
         /// The host.
         host: Box<str>,
     },
-    /// HTTP/2 was wanted, and the peer does not speak it.
+    /// HTTP/2 is required, and the peer does not speak it.
     Http2 {
         /// Host and port.
         authority: Box<str>,
@@ -83,117 +84,123 @@ pub enum DialError {
 /// A step of dialling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
-    /// For a connection that there may be.
+    /// Waiting until another connection is within the limit.
     Waiting,
-    /// From the name to its addresses.
+    /// Resolving the name.
     Resolving,
-    /// TCP.
+    /// Connecting.
     Connecting,
-    /// TLS.
+    /// The TLS handshake.
     Handshaking,
 }
 
-/// How long the steps of dialling may take.
+/// The timeouts of the steps of dialling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DialTimeouts {
-    /// To resolve the name, and to connect: for each of the two.
+    /// The time to resolve the name, and again the time to connect.
     pub connect: Duration,
-    /// The TLS handshake.
+    /// The time for the TLS handshake.
     pub handshake: Duration,
 }
 
-/// Opens a connection to the host and port of `url`, or to its socket. The `timeout` is for all of
-/// it.
+/// Opens a connection to the host and port of `url`, or to its Unix socket, within `timeout`.
 ///
 /// # Errors
-/// [`DialError`]
+/// Returns a [`DialError`] if a step fails or takes too long.
 pub async fn dial(url: &Url, tls: &Tls, timeout: Duration) -> Result<Stream, DialError> {
+    let deadline = Instant::from_std(clock::monotonic()) + timeout;
+    timeout_at(deadline, resolve_and_dial(url, tls, timeout))
+        .await
+        .unwrap_or_else(|_| Err(too_late(url, Stage::Connecting)))
+}
+
+async fn resolve_and_dial(url: &Url, tls: &Tls, timeout: Duration) -> Result<Stream, DialError> {
+    let addresses = match url.socket() {
+        Some(_) => Vec::new(),
+        None => resolve(url.host_name(), url.port()).await?,
+    };
     let dial_timeouts = DialTimeouts {
         connect: timeout,
         handshake: timeout,
     };
-    let all = async {
-        let addresses = match url.socket() {
-            Some(_) => Vec::new(),
-            None => resolve(url.host_name(), url.port()).await?,
-        };
-        dial_addresses(url, &addresses, tls, dial_timeouts).await
-    };
-    let late = |_| {
-        Err(DialError::Timeout {
-            authority: url.authority().into(),
-            stage: Stage::Connecting,
-        })
-    };
-    let deadline = Instant::from_std(clock::monotonic()) + timeout;
-    timeout_at(deadline, all).await.unwrap_or_else(late)
+    dial_addresses(url, &addresses, tls, dial_timeouts).await
 }
 
-/// Opens a connection to one of the addresses of `url`'s host, or to its socket, where it has one.
+/// Opens a connection to one of the addresses of `url`'s host, or to its Unix socket if it has one.
 ///
 /// # Errors
-/// [`DialError`]
+/// Returns a [`DialError`] if a step fails or takes too long.
 pub async fn dial_addresses(
     url: &Url,
     addresses: &[SocketAddr],
     tls: &Tls,
     dial_timeouts: DialTimeouts,
 ) -> Result<Stream, DialError> {
-    let late = |stage| DialError::Timeout {
-        authority: url.authority().into(),
-        stage,
-    };
     let deadline = Instant::from_std(clock::monotonic()) + dial_timeouts.connect;
     if let Some(path) = url.socket() {
-        let connected = timeout_at(deadline, UnixStream::connect(path))
+        return timeout_at(deadline, UnixStream::connect(path))
             .await
-            .map_err(|_| late(Stage::Connecting))?;
-        let failed = |error| DialError::Socket {
-            path: path.into(),
-            error,
-        };
-        return connected.map(Stream::Unix).map_err(failed);
+            .map_err(|_| too_late(url, Stage::Connecting))?
+            .map(Stream::Unix)
+            .map_err(|error| DialError::Socket {
+                path: path.into(),
+                error,
+            });
     }
     let tcp = connect(addresses, deadline)
         .await
-        .unwrap_or_else(|| Err(late(Stage::Connecting)))?;
-    prepare(&tcp);
+        .unwrap_or_else(|| Err(too_late(url, Stage::Connecting)))?;
+    set_options(&tcp);
     if !url.is_tls() {
         return Ok(Stream::Plain(tcp));
     }
     let deadline = Instant::from_std(clock::monotonic()) + dial_timeouts.handshake;
-    timeout_at(deadline, secure(url, tls, tcp))
+    timeout_at(deadline, handshake(url, tls, tcp))
         .await
-        .unwrap_or_else(|_| Err(late(Stage::Handshaking)))
+        .unwrap_or_else(|_| Err(too_late(url, Stage::Handshaking)))
 }
 
-/// The addresses of a host, which may be one. The resolver is the system's, with the system's
-/// patience.
+/// Returns the error of a step that took too long.
+fn too_late(url: &Url, stage: Stage) -> DialError {
+    DialError::Timeout {
+        authority: url.authority().into(),
+        stage,
+    }
+}
+
+/// Returns the addresses of a host, which may be an address itself. The resolver and its timeout
+/// are the system's.
 ///
 /// # Errors
-/// [`DialError::Resolve`], also when the list is empty.
+/// Returns [`DialError::Resolve`], also if the host has no address.
 pub async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, DialError> {
-    let failed = |error| DialError::Resolve {
+    let error = match lookup_host((host, port)).await {
+        Ok(addresses) => {
+            let addresses: Vec<_> = addresses.collect();
+            if !addresses.is_empty() {
+                return Ok(addresses);
+            }
+            io::ErrorKind::AddrNotAvailable.into()
+        }
+        Err(error) => error,
+    };
+    Err(DialError::Resolve {
         host: host.into(),
         error,
-    };
-    let addresses: Vec<_> = lookup_host((host, port)).await.map_err(failed)?.collect();
-    if addresses.is_empty() {
-        return Err(failed(io::Error::from(io::ErrorKind::AddrNotAvailable)));
-    }
-    Ok(addresses)
+    })
 }
 
-/// A request is written whole; waiting to fill a segment only delays it. A peer that is gone
-/// without a word is noticed.
-fn prepare(tcp: &TcpStream) {
+/// Sets the options of a new connection. Requests are written in one piece, so that waiting to fill
+/// a segment only delays them. Keep-alive detects a peer that has vanished.
+fn set_options(tcp: &TcpStream) {
     let _ = tcp.set_nodelay(true);
     PRESENCE.ask(&SockRef::from(tcp));
 }
 
-/// Tries the addresses, each family in turn; the next when one fails or lets us wait, beside those
-/// that are under way. The first to connect is taken, and the others are dropped (RFC 8305 §5).
-/// `None` when time ran out.
+/// Tries the addresses, with the families in turn. The next address is tried when an attempt fails
+/// or takes longer than [`ATTEMPT_DELAY`], beside the attempts that have not ended. The first
+/// connection wins, and the other attempts are dropped (RFC 8305 §5). Returns `None` at the
+/// deadline.
 async fn connect(
     addresses: &[SocketAddr],
     deadline: Instant,
@@ -231,8 +238,8 @@ async fn connect(
     }
 }
 
-/// The addresses with their families in turn, beginning with the first one's: the resolver's order
-/// says which is preferred (RFC 8305 §4).
+/// Returns the addresses with the two families in turn, beginning with the family of the first: the
+/// resolver puts the preferred address first (RFC 8305 §4).
 fn interleaved(addresses: &[SocketAddr]) -> impl Iterator<Item = SocketAddr> {
     let preferred = addresses.first().is_some_and(SocketAddr::is_ipv6);
     let mut first = addresses
@@ -254,7 +261,8 @@ fn interleaved(addresses: &[SocketAddr]) -> impl Iterator<Item = SocketAddr> {
     })
 }
 
-async fn secure(url: &Url, tls: &Tls, tcp: TcpStream) -> Result<Stream, DialError> {
+/// Performs the TLS handshake.
+async fn handshake(url: &Url, tls: &Tls, tcp: TcpStream) -> Result<Stream, DialError> {
     let config = tls.config().map_err(DialError::Roots)?;
     let name = match tls.server_name() {
         Some(name) => name.clone(),
@@ -331,7 +339,7 @@ mod tests {
 
     const TIMEOUT: Duration = Duration::from_secs(10);
 
-    /// A TLS server for the name `localhost`: its port, and its certificate as a root.
+    /// Starts a TLS server for the name `localhost`, and returns its port and its certificate.
     async fn tls_server(versions: &[&'static rustls::SupportedProtocolVersion]) -> (u16, String) {
         let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
         let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
@@ -349,7 +357,7 @@ mod tests {
         tokio::spawn(async move {
             loop {
                 let (tcp, _) = listener.accept().await.unwrap();
-                // A client that does not trust us breaks off.
+                // A client that does not trust the certificate breaks the handshake off.
                 let Ok(mut stream) = acceptor.accept(tcp).await else {
                     continue;
                 };
@@ -375,7 +383,7 @@ mod tests {
             let Stream::Tls(tls) = &stream else {
                 panic!("{stream:?}")
             };
-            // We speak no HTTP/2 to upstreams: a server that prefers it must not be let.
+            // The server prefers HTTP/2, which was not offered.
             assert_eq!(tls.get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]));
             let mut hello = [0; 5];
             stream.read_exact(&mut hello).await.unwrap();
@@ -453,7 +461,7 @@ mod tests {
     async fn an_address_that_swallows_packets_delays_the_next_no_longer_than_a_moment() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let open = listener.local_addr().unwrap();
-        // A backlog that is full answers no SYN.
+        // A socket whose backlog is full answers no SYN.
         let full = tokio::net::TcpSocket::new_v4().unwrap();
         full.bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let full = full.listen(1).unwrap();
@@ -486,7 +494,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_next_address_is_tried_when_one_refuses() {
-        // Bound, so that nobody else gets the port, and not listening.
+        // Bound, so that no other process gets the port, but not listening.
         let socket = tokio::net::TcpSocket::new_v4().unwrap();
         socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let refusing = socket.local_addr().unwrap();

@@ -9,20 +9,20 @@ use std::time::Duration;
 
 use super::Url;
 
-/// What a path answers.
+/// The answer to requests for a path.
 #[derive(Clone, Debug)]
 pub(crate) enum FakeAnswer {
-    /// These bytes, then the end of the connection.
+    /// These bytes, and then the end of the connection.
     Bytes(Vec<u8>),
-    /// Nothing, until the client gives up.
+    /// No answer until the client gives up.
     Hang,
-    /// Only when the test says so: after [`Fake::release`].
+    /// These bytes after [`Fake::release`].
     Held(Vec<u8>),
     /// These bytes one by one, each after a pause.
     Drip(Vec<u8>),
-    /// A head that announces no length, and then bytes without end.
+    /// A head without a length, and then bytes without end.
     Endless,
-    /// A closed connection with the request unread: a reset.
+    /// A reset: the connection is closed with the request unread.
     Reset,
 }
 
@@ -50,7 +50,7 @@ impl Fake {
         thread::spawn(move || {
             for connection in listener.incoming().flatten() {
                 let shared = Arc::clone(&mine);
-                // An error is a client that went away, which is what many tests want.
+                // An error means that the client went away, as many tests want it.
                 thread::spawn(move || shared.serve(connection));
             }
         });
@@ -86,7 +86,7 @@ impl Fake {
             .count()
     }
 
-    /// Lets every held answer go, from now on.
+    /// Sends every held answer, from now on.
     pub(crate) fn release(&self) {
         *self.shared.released.lock().unwrap() = true;
         self.shared.release.notify_all();
@@ -130,7 +130,7 @@ impl Shared {
                 stream.write_all(&bytes)
             }
             Some(FakeAnswer::Drip(bytes)) => {
-                // The pause is a read that nobody answers; it ends early when the client goes.
+                // The pause is a read to which no bytes come; it ends early when the client leaves.
                 stream.set_read_timeout(Some(Duration::from_millis(20)))?;
                 bytes.iter().try_for_each(|byte| {
                     stream.write_all(&[*byte])?;
@@ -164,13 +164,13 @@ fn target(head: &str) -> &str {
     head.split(' ').nth(1).unwrap_or_default()
 }
 
-/// A response; `headers` are whole lines.
+/// Returns a response; `headers` are whole lines.
 pub(crate) fn response(status: u16, headers: &str, body: &str) -> Vec<u8> {
     let length = body.len();
     format!("HTTP/1.1 {status} X\r\n{headers}Content-Length: {length}\r\n\r\n{body}").into_bytes()
 }
 
-/// A JSON document.
+/// Returns a response with a JSON document.
 pub(crate) fn json(body: &str) -> FakeAnswer {
     FakeAnswer::Bytes(response(200, "Content-Type: application/json\r\n", body))
 }

@@ -1,4 +1,4 @@
-//! What a certificate is known by.
+//! The fingerprint of a certificate.
 
 use std::fmt;
 
@@ -8,13 +8,13 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
-/// SHA-256 of a certificate in DER: 32 bytes. Logs show it in hexadecimal, tokens are bound to it
-/// in base64url.
+/// The SHA-256 hash of a certificate in DER. Logs show it in hexadecimal; tokens that are bound to
+/// a certificate have it in base64url.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Fingerprint([u8; 32]);
 
 impl Fingerprint {
-    /// That of a certificate in DER.
+    /// Returns the fingerprint of a certificate in DER.
     #[must_use]
     pub fn of(certificate: &[u8]) -> Self {
         let digest = digest::digest(&digest::SHA256, certificate);
@@ -23,8 +23,8 @@ impl Fingerprint {
         Self(bytes)
     }
 
-    /// That of the first certificate of a PEM text, which is the client's own where its chain
-    /// follows. `None` where there is none.
+    /// Returns the fingerprint of the first certificate of a PEM text. In a chain, this is the
+    /// client's own certificate. Returns `None` if the text has no certificate.
     #[must_use]
     pub fn of_pem(text: &str) -> Option<Self> {
         CertificateDer::from_pem_slice(text.as_bytes())
@@ -38,29 +38,30 @@ impl Fingerprint {
         URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok().map(Self)
     }
 
-    /// The value of `x5t#S256` for it.
+    /// Returns the value of `x5t#S256`.
     #[must_use]
     pub fn thumbprint(&self) -> String {
         URL_SAFE_NO_PAD.encode(self.0)
     }
 }
 
-/// Hexadecimal digits. Every logged request of who has a certificate gets them: to format each byte
-/// takes ten times as long.
+/// Writes hexadecimal digits. They are in the log line of each request with a client certificate;
+/// the standard formatter takes ten times as long.
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut text = [0; 64];
-        let digit = |value: u8| {
-            if value < 10 {
-                b'0' + value
-            } else {
-                b'a' + value - 10
-            }
-        };
-        for (place, byte) in text.chunks_exact_mut(2).zip(self.0) {
-            place.copy_from_slice(&[digit(byte >> 4), digit(byte & 0xf)]);
+        for (pair, byte) in text.chunks_exact_mut(2).zip(self.0) {
+            pair.copy_from_slice(&[hex_digit(byte >> 4), hex_digit(byte & 0xf)]);
         }
         f.write_str(str::from_utf8(&text).unwrap_or_default())
+    }
+}
+
+fn hex_digit(value: u8) -> u8 {
+    if value < 10 {
+        b'0' + value
+    } else {
+        b'a' + value - 10
     }
 }
 

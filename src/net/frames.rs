@@ -1,15 +1,15 @@
-//! Where the frames of HTTP/2 are in a stream of bytes (RFC 9113 §4.1): their heads alone, nothing
-//! of what they hold; and how many of them may bring nothing forward.
+//! The frames of HTTP/2 in a stream of bytes (RFC 9113 §4.1), of which only the headers are read,
+//! and a rate limit for frames that carry no request or data (§10.5).
 
 use std::io::IoSlice;
 use std::time::{Duration, Instant};
 
 use crate::clock;
 
-/// What a client begins with (RFC 9113 §3.4), before its first frame.
+/// The connection preface of a client (RFC 9113 §3.4), which comes before its first frame.
 pub(crate) const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// The length of a frame's head.
+/// The length of a frame's header.
 const HEAD: usize = 9;
 
 /// Types of frames (RFC 9113 §6).
@@ -27,7 +27,7 @@ pub(crate) mod flag {
     pub(crate) const PADDED: u8 = 0x8;
 }
 
-/// The first `count` bytes of several slices: what a vectored write has taken.
+/// Returns the first `count` bytes of several slices: those that a vectored write has accepted.
 pub(crate) fn taken<'a>(
     slices: &'a [IoSlice<'_>],
     mut count: usize,
@@ -39,7 +39,7 @@ pub(crate) fn taken<'a>(
     })
 }
 
-/// The head of a frame.
+/// The header of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Frame {
     pub(crate) length: usize,
@@ -65,23 +65,26 @@ impl Frame {
         self.flags & flag != 0
     }
 
-    /// Whether a DATA frame may hold no data; how much of it is padding its head does not tell.
+    /// Returns whether a DATA frame may have no data. The header does not tell how much of a padded
+    /// frame is padding.
     pub(crate) fn is_perhaps_empty(&self) -> bool {
         !self.has(flag::END_STREAM)
             && (self.length == 0 || self.has(flag::PADDED) && self.length <= 256)
     }
 }
 
-/// Frames that bring nothing forward, within [`SECOND`].
+/// The most frames without progress within [`SECOND`]: frames that carry neither a request nor
+/// data.
 pub(crate) const FRAMES: u32 = 1000;
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 
-/// What a frame that brings something forward makes up for. A client that downloads answers each
-/// frame with two updates of windows at most, and measures the line with a ping now and then.
+/// The number of frames without progress that each frame with progress allows. A client that
+/// downloads answers each DATA frame with two WINDOW_UPDATE frames at most, and sends a PING now
+/// and then to measure the connection.
 const EARNED: u32 = 4;
 
-/// How many frames may bring nothing forward.
+/// The rate limit of frames without progress.
 #[derive(Debug)]
 pub(crate) struct RateGuard {
     left: u32,
@@ -96,17 +99,17 @@ impl RateGuard {
         }
     }
 
-    /// Notes a frame that brings something forward.
+    /// Counts a frame with progress.
     pub(crate) fn earn(&mut self) {
         self.earn_more(EARNED);
     }
 
-    /// Notes one that makes up for so many.
+    /// Counts a frame with progress that allows `count` frames without.
     pub(crate) fn earn_more(&mut self, count: u32) {
         self.left = FRAMES.min(self.left.saturating_add(count));
     }
 
-    /// Notes one that does not; whether it is one too many.
+    /// Counts a frame without progress, and returns whether it is one too many.
     pub(crate) fn spend(&mut self) -> bool {
         if self.left == 0 {
             let now = clock::monotonic();
@@ -120,18 +123,18 @@ impl RateGuard {
     }
 }
 
-/// Follows the frames of one direction, in pieces as they come.
+/// Finds the frames of one direction in pieces of bytes.
 #[derive(Debug, Default)]
 pub(crate) struct Frames {
     head: [u8; HEAD],
-    /// Bytes of the head that are there.
+    /// The bytes of the header that have arrived.
     have: usize,
-    /// Bytes that come before the next head.
+    /// The bytes before the next header.
     skip: usize,
 }
 
 impl Frames {
-    /// Frames after so many other bytes.
+    /// Expects the first frame after `skip` other bytes.
     pub(crate) fn after(skip: usize) -> Self {
         Self {
             skip,
@@ -139,13 +142,13 @@ impl Frames {
         }
     }
 
-    /// Takes the next bytes and tells of each frame that begins with them.
+    /// Reads the next bytes, and calls `begins` for each frame whose header they complete.
     pub(crate) fn feed(&mut self, bytes: &[u8], mut begins: impl FnMut(Frame)) {
         self.feed_with(bytes, |frame, _| begins(frame));
     }
 
-    /// The same, with the bytes behind the frame's head that are there: those of the frame, or the
-    /// first of them, and of others.
+    /// Reads the next bytes like [`Self::feed`], and also passes the bytes behind each header: some
+    /// or all bytes of the frame, and perhaps of further frames.
     pub(crate) fn feed_with(&mut self, mut bytes: &[u8], mut begins: impl FnMut(Frame, &[u8])) {
         while !bytes.is_empty() {
             if self.skip > 0 {
@@ -172,7 +175,7 @@ impl Frames {
         }
     }
 
-    /// Whether the last frame is whole and no other has begun.
+    /// Returns whether the last frame is complete and no other has begun.
     pub(crate) fn is_between(&self) -> bool {
         self.have == 0 && self.skip == 0
     }

@@ -1,4 +1,4 @@
-//! How long a response stays fresh, by its own account (RFC 9111 §4.2).
+//! The freshness lifetime of a response by its headers (RFC 9111 §4.2).
 
 use std::time::Duration;
 
@@ -7,9 +7,9 @@ use http::header::{AGE, CACHE_CONTROL, DATE, EXPIRES};
 
 use crate::clock::UnixTime;
 
-/// The lifetime that is left of a response. `None` when it does not say; zero when it must not be
-/// kept, is old already, or says what cannot be read: whoever keeps it has a lower bound of their
-/// own.
+/// Returns the remaining lifetime of a response; `None` if its headers do not tell. Returns zero if
+/// the response must not be stored, is stale already, or has headers that cannot be read. The
+/// caller has a lower bound of its own.
 pub(super) fn lifetime(headers: &HeaderMap, now: UnixTime) -> Option<Duration> {
     match max_age(headers) {
         Some(seconds) => {
@@ -22,18 +22,19 @@ pub(super) fn lifetime(headers: &HeaderMap, now: UnixTime) -> Option<Duration> {
     }
 }
 
-/// The shortest of what `Cache-Control` says, over all its lines.
+/// Returns the shortest lifetime of all `Cache-Control` directives, in seconds.
 fn max_age(headers: &HeaderMap) -> Option<u64> {
-    let lines = headers
-        .get_all(CACHE_CONTROL)
-        .iter()
-        .map(|line| line.to_str().unwrap_or_default());
-    lines
-        .flat_map(|line| line.split(','))
-        .filter_map(directive)
-        .min()
+    let mut shortest = None;
+    for line in headers.get_all(CACHE_CONTROL) {
+        let directives = line.to_str().unwrap_or_default().split(',');
+        for seconds in directives.filter_map(directive) {
+            shortest = Some(seconds.min(shortest.unwrap_or(u64::MAX)));
+        }
+    }
+    shortest
 }
 
+/// Returns the lifetime that a directive of `Cache-Control` gives, in seconds.
 fn directive(text: &str) -> Option<u64> {
     let (name, value) = text.split_once('=').unwrap_or((text, ""));
     let name = name.trim();
@@ -45,7 +46,7 @@ fn directive(text: &str) -> Option<u64> {
     }
     let digits = value.trim().trim_matches('"');
     let numeric = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-    // RFC 9111 §1.2.2: a number too large to hold is the largest, not none.
+    // RFC 9111 §1.2.2: a number that is too large counts as the largest number.
     Some(if numeric {
         digits.parse().unwrap_or(u64::MAX)
     } else {
@@ -55,7 +56,7 @@ fn directive(text: &str) -> Option<u64> {
 
 fn expires(headers: &HeaderMap, now: UnixTime) -> Option<Duration> {
     let expires = parse_date(text(headers, EXPIRES)?).unwrap_or(0);
-    // The server's own clock where it shows it, so that a difference of clocks does not count.
+    // `Date` is the server's clock, so that a difference between the two clocks does not count.
     let from = text(headers, DATE).and_then(parse_date).unwrap_or(now.0);
     Some(Duration::from_secs(expires.saturating_sub(from)))
 }
@@ -66,8 +67,8 @@ fn text(headers: &HeaderMap, name: http::HeaderName) -> Option<&str> {
         .map(|value| value.to_str().unwrap_or_default())
 }
 
-/// RFC 9110 §5.6.7, `Sun, 06 Nov 1994 08:49:37 GMT`, as seconds since 1970. The two obsolete forms
-/// count as expired.
+/// Returns a date of the form `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110 §5.6.7) as seconds since
+/// 1970. The two obsolete forms are not read; they count as expired.
 fn parse_date(text: &str) -> Option<u64> {
     const MONTHS: [&str; 12] = [
         "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
@@ -91,10 +92,10 @@ fn number(text: &str, range: std::ops::RangeInclusive<u64>) -> Option<u64> {
     text.parse().ok().filter(|number| range.contains(number))
 }
 
-/// Days in the proleptic Gregorian calendar. A year begins in March here, so that the leap day is
-/// its last.
+/// Returns the days since 1970-01-01 in the proleptic Gregorian calendar. A year begins in March
+/// here, so that the leap day is its last day.
 fn days_since_1970(year: u64, month: u64, day: u64) -> u64 {
-    /// From 0000-03-01 to 1970-01-01.
+    /// The days from 0000-03-01 to 1970-01-01.
     const EPOCH: u64 = 719_468;
     let (year, month) = if month > 2 {
         (year, month - 3)
@@ -102,7 +103,7 @@ fn days_since_1970(year: u64, month: u64, day: u64) -> u64 {
         (year - 1, month + 9)
     };
     let leap_days = year / 4 - year / 100 + year / 400;
-    // 153 days are five months of alternating length: 31, 30, 31, 30, 31.
+    // Five months of alternating length (31, 30, 31, 30, 31) have 153 days.
     year * 365 + leap_days + (153 * month + 2) / 5 + day - 1 - EPOCH
 }
 

@@ -1,4 +1,5 @@
-//! Talking to others: what is common to upstreams, issuers and clients.
+//! Networking that upstreams, issuers and clients have in common: addresses, URLs, dialling, TLS,
+//! and the small HTTP client.
 
 mod acceptor;
 mod address;

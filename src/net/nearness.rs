@@ -1,26 +1,26 @@
-//! The nearness of an address to this machine, by which an address that another party chose is
-//! judged.
+//! The nearness of an address to this machine, by which the gateway decides whether to dial an
+//! address that another party chose.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// The nearness of an address, the nearest last.
+/// The nearness of an address, ordered from far to near.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Nearness {
-    /// Anywhere in the Internet.
+    /// An address of the Internet.
     Public,
-    /// A private network (RFC 1918, RFC 4193, RFC 6598), or another that the Internet does not
-    /// route.
+    /// An address of a private network (RFC 1918, RFC 4193, RFC 6598), or another one that the
+    /// Internet does not route.
     Private,
-    /// The same link (RFC 3927, RFC 4291 §2.5.6): where clouds hand out the credentials of a
-    /// machine (169.254.169.254).
+    /// An address on the same link (RFC 3927, RFC 4291 §2.5.6). Clouds serve the credentials of a
+    /// machine there (169.254.169.254).
     Link,
-    /// This machine. Servers that listen there trust local clients.
+    /// An address of this machine. Servers that listen there trust local clients.
     Machine,
 }
 
 impl Nearness {
-    /// The nearness of an address. One that is embedded in another (mapped, translated, tunnelled)
-    /// counts.
+    /// Returns the nearness of an address. If an IPv4 address is embedded in it (mapped, translated
+    /// or tunnelled), that address counts.
     #[must_use]
     pub fn of(address: IpAddr) -> Self {
         match address {
@@ -35,7 +35,7 @@ impl Nearness {
             // §3.2.1.3).
             [0 | 127, ..] => Self::Machine,
             [169, 254, ..] => Self::Link,
-            // Multicast and reserved, broadcast among it: nothing that an issuer could be at.
+            // Multicast, reserved and broadcast addresses, which no issuer can have.
             [224..=255, ..] => Self::Link,
             [10, ..] | [192, 168, ..] => Self::Private,
             [172, second, ..] if (16..32).contains(&second) => Self::Private,
@@ -56,7 +56,7 @@ impl Nearness {
             // `::` connects to this machine, as `::1` does. The others are embedded 0.0.0.0/8.
             [0, 0, 0, 0, 0, 0, ..] => Self::Machine,
             [first, ..] if first & 0xffc0 == 0xfe80 || first & 0xff00 == 0xff00 => Self::Link,
-            // Unique local addresses, and the site-local ones of before (RFC 3879).
+            // Unique local addresses, and the obsolete site-local ones (RFC 3879).
             [first, ..] if first & 0xfe00 == 0xfc00 || first & 0xffc0 == 0xfec0 => Self::Private,
             // Translated within a network (RFC 8215).
             [0x64, 0xff9b, 1, ..] => Self::Private,
@@ -65,21 +65,20 @@ impl Nearness {
     }
 }
 
-/// The IPv4 address that packets to an IPv6 address may end at.
+/// Returns the IPv4 address to which packets for an IPv6 address may be delivered.
 fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
-    let [a, b, c, d, e, f, g, h] = address.segments();
-    let v4 = |high: u16, low: u16| Ipv4Addr::from(u32::from(high) << 16 | u32::from(low));
-    match [a, b, c, d, e, f] {
+    let [high, low] = match address.segments() {
         // Mapped (RFC 4291 §2.5.5.2), translated (RFC 2765, RFC 6052).
-        [0, 0, 0, 0, 0, 0xffff] | [0, 0, 0, 0, 0xffff, 0] | [0x64, 0xff9b, 0, 0, 0, 0] => {
-            Some(v4(g, h))
-        }
-        // Compatible (RFC 4291 §2.5.5.1), which `::` and `::1` are no addresses of.
-        [0, 0, 0, 0, 0, 0] if g != 0 => Some(v4(g, h)),
+        [0, 0, 0, 0, 0, 0xffff, high, low]
+        | [0, 0, 0, 0, 0xffff, 0, high, low]
+        | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => [high, low],
+        // Compatible (RFC 4291 §2.5.5.1); `::` and `::1` are not.
+        [0, 0, 0, 0, 0, 0, high, low] if high != 0 => [high, low],
         // 6to4 (RFC 3056).
-        [0x2002, high, low, ..] => Some(v4(high, low)),
-        _ => None,
-    }
+        [0x2002, high, low, ..] => [high, low],
+        _ => return None,
+    };
+    Some(Ipv4Addr::from(u32::from(high) << 16 | u32::from(low)))
 }
 
 #[cfg(test)]

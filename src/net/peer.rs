@@ -1,4 +1,4 @@
-//! What is known of a client connection, once for all its requests.
+//! The peer of a client connection, which is the same for all its requests.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -11,30 +11,30 @@ use super::acceptor::Certificates;
 /// The other end of a client connection.
 #[derive(Clone, Debug)]
 pub struct Peer {
-    /// Its address; `None` for one that came by a Unix-domain socket.
+    /// The address; `None` for a peer on a Unix-domain socket.
     pub address: Option<SocketAddr>,
-    /// Its IP address, as `X-Forwarded-For` has it; `unknown` where there is none (RFC 7239 §6).
+    /// The IP address, for `X-Forwarded-For`; `unknown` if there is none (RFC 7239 §6).
     pub forwarded_for: HeaderValue,
-    /// The port that it connected to, by the word of a PROXY header, as `X-Forwarded-Port` has it.
+    /// The port to which the client connected according to a PROXY header, for `X-Forwarded-Port`.
     pub announced_port: Option<HeaderValue>,
-    /// What TLS told; `None` on a plain connection.
+    /// The TLS session; `None` for a plain connection.
     pub tls: Option<Session>,
 }
 
-/// What a TLS handshake told of a client.
+/// The result of a TLS handshake with a client.
 #[derive(Clone, Debug)]
 pub struct Session {
-    /// The name it asked for (SNI, RFC 6066 §3), in lower case.
+    /// The server name that the client sent (SNI, RFC 6066 §3), in lower case.
     pub server_name: Option<Box<str>>,
-    /// Its certificate, which was verified.
+    /// The verified certificate of the client.
     pub client_certificate: Option<Fingerprint>,
     /// The certificates of the listener.
     pub certificates: Arc<Certificates>,
 }
 
 impl Session {
-    /// Whether a request for `host` may come on this connection. A client that named no server is
-    /// taken at its word.
+    /// Returns whether a request for `host` may come on this connection. If the client sent no
+    /// server name, every host may.
     #[must_use]
     pub fn may_ask(&self, host: &str) -> bool {
         self.server_name
@@ -44,13 +44,13 @@ impl Session {
 }
 
 impl Peer {
-    /// The certificate that it has shown, where it was asked for one.
+    /// Returns the certificate of the client, if it has sent one.
     #[must_use]
     pub fn certificate(&self) -> Option<&Fingerprint> {
         self.tls.as_ref()?.client_certificate.as_ref()
     }
 
-    /// The peer at an address. An IPv4 address that came by an IPv6 socket is an IPv4 address.
+    /// Returns the peer at an address. An IPv4-mapped IPv6 address becomes an IPv4 address.
     #[must_use]
     pub fn new(address: SocketAddr) -> Self {
         let address = SocketAddr::new(address.ip().to_canonical(), address.port());
@@ -62,7 +62,7 @@ impl Peer {
         }
     }
 
-    /// The peer at the other end of a Unix-domain socket.
+    /// Returns the peer at the other end of a Unix-domain socket.
     #[must_use]
     pub fn unix() -> Self {
         let forwarded_for = HeaderValue::from_static("unknown");
@@ -75,19 +75,19 @@ impl Peer {
     }
 }
 
-/// The text of an IP address. Every connection has one, and nearly all of four octets: to format
-/// these takes ten times as long as to write their digits.
+/// Returns the text of an IP address. It is needed for each connection, and nearly all addresses
+/// are of IPv4: the standard formatter takes ten times as long for these as this function.
 fn text(address: IpAddr) -> HeaderValue {
+    let IpAddr::V4(address) = address else {
+        return value(address.to_string().as_bytes());
+    };
     let mut text = [0; "255.255.255.255".len()];
     let mut length = 0;
     let mut write = |byte| {
-        if let Some(place) = text.get_mut(length) {
-            *place = byte;
+        if let Some(next) = text.get_mut(length) {
+            *next = byte;
             length += 1;
         }
-    };
-    let IpAddr::V4(address) = address else {
-        return value(address.to_string().as_bytes());
     };
     for (index, octet) in address.octets().into_iter().enumerate() {
         if index > 0 {
@@ -104,7 +104,7 @@ fn text(address: IpAddr) -> HeaderValue {
     value(text.get(..length).unwrap_or_default())
 }
 
-/// The text of an IP address is always a header value.
+/// Returns the header value of an IP address. Its text is always valid.
 fn value(text: &[u8]) -> HeaderValue {
     HeaderValue::from_bytes(text).unwrap_or_else(|_| HeaderValue::from_static("unknown"))
 }

@@ -1,41 +1,42 @@
-//! Whether a peer is still there: what the system finds out by itself.
+//! The detection of peers that have vanished, by TCP keep-alive.
 
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
 
-/// Questions in a row that may go unanswered.
-const QUESTIONS: u32 = 9;
+/// The number of probes in a row that may go unanswered.
+const PROBES: u32 = 9;
 
-/// How a peer that may be gone without a word is asked about it.
+/// The settings of TCP keep-alive, which detects a peer that has vanished without closing its
+/// connection.
 #[derive(Clone, Copy, Debug)]
 pub struct Presence {
-    /// How long it is silent before it is asked.
+    /// The silence after which the first probe is sent.
     pub idle: Duration,
-    /// How long it has for each answer.
+    /// The interval of the probes.
     pub interval: Duration,
 }
 
 impl Presence {
-    /// When it counts as gone.
+    /// Returns the silence after which the connection is closed.
     #[must_use]
     pub const fn limit(self) -> Duration {
         self.idle
-            .saturating_add(self.interval.saturating_mul(QUESTIONS))
+            .saturating_add(self.interval.saturating_mul(PROBES))
     }
 
-    /// Asks for it on a socket of TCP; what is accepted has the options of the socket that it came
-    /// by, at no cost of its own.
+    /// Sets the options on a TCP socket. Accepted connections inherit the options of their
+    /// listener, without a system call of their own.
     pub fn ask(self, socket: &SockRef<'_>) {
         let keepalive = TcpKeepalive::new()
             .with_time(self.idle)
             .with_interval(self.interval)
-            .with_retries(QUESTIONS);
-        // A system that has no such thing does without it.
+            .with_retries(PROBES);
+        // A system without these options does without them.
         let _ = socket.set_tcp_keepalive(&keepalive);
-        // A peer that owes an acknowledgement is not asked: what was sent to it is sent again, on
-        // Linux for a quarter of an hour. It has the same time (RFC 5482), and so has one that
-        // acknowledges and takes nothing.
+        // No probes are sent while data is unacknowledged: it is sent again instead, on Linux for a
+        // quarter of an hour. This limits that time to the same value (RFC 5482), also for a peer
+        // that acknowledges but reads nothing.
         #[cfg(target_os = "linux")]
         let _ = socket.set_tcp_user_timeout(Some(self.limit()));
     }

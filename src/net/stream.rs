@@ -1,4 +1,4 @@
-//! A connection that we opened, as bytes.
+//! The byte stream of a connection that the gateway opened.
 
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
@@ -21,7 +21,7 @@ pub enum Stream {
 }
 
 impl Stream {
-    /// The address at the other end; a Unix socket has none.
+    /// Returns the address of the peer; a Unix socket has none.
     #[must_use]
     pub fn peer_address(&self) -> Option<SocketAddr> {
         match self {
@@ -31,7 +31,7 @@ impl Stream {
         }
     }
 
-    /// Whether TLS agreed on HTTP/2 (ALPN, RFC 7301).
+    /// Returns whether TLS has negotiated HTTP/2 (ALPN, RFC 7301).
     #[must_use]
     pub fn agreed_on_http2(&self) -> bool {
         match self {

@@ -1,4 +1,4 @@
-//! Whose certificates are trusted when the gateway is the client.
+//! TLS on the client side: the trusted roots, and the gateway's own certificate.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -10,8 +10,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
-/// What a TLS client connects with: TLS 1.2 and 1.3, certificate and name verified unless its terms
-/// say otherwise. Cheap to clone.
+/// The TLS configuration of a client: TLS 1.2 and 1.3, with verification of certificate and name
+/// unless its settings turn that off. Cheap to clone.
 #[derive(Clone)]
 pub struct Tls {
     config: Config,
@@ -20,25 +20,25 @@ pub struct Tls {
 
 #[derive(Clone)]
 enum Config {
-    /// That of the system's roots, made when it is first wanted.
+    /// The configuration with the system's roots, made when it is first used.
     System,
     Given(Arc<ClientConfig>),
 }
 
-/// What a TLS connection to one party is like.
+/// The settings of TLS connections to one peer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TlsSettings {
-    /// PEM certificates to trust instead of the system's.
+    /// The trusted certificates in PEM, instead of the system's.
     pub roots: Option<Arc<str>>,
-    /// PEM: our certificate with its chain, and its key.
+    /// The gateway's certificate with its chain, and its key, both in PEM.
     pub identity: Option<(Arc<str>, Arc<str>)>,
-    /// The name to ask for and to find in the certificate, instead of the URL's.
+    /// The name to send and to verify, instead of the URL's.
     pub server_name: Option<Arc<str>>,
-    /// Whether any certificate will do: whoever is in between reads and changes everything.
+    /// Set if any certificate is accepted: an attacker in between can read and change everything.
     pub trust_anyone: bool,
 }
 
-/// What is offered (ALPN, RFC 7301).
+/// The protocols that are offered (ALPN, RFC 7301).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Alpn {
     /// HTTP/1.1.
@@ -49,24 +49,24 @@ pub enum Alpn {
     Both,
 }
 
-/// Why a text is no list of roots.
+/// The reason for which TLS settings cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TlsError {
-    /// Not PEM, or a certificate in it cannot be read.
+    /// The text is not PEM, or a certificate in it is malformed.
     Pem,
-    /// PEM, but with no certificate in it.
+    /// The text has no certificate.
     Empty,
-    /// The private key is none, or not that of the certificate.
+    /// The text is no private key, or the key does not match the certificate.
     Key,
-    /// No name that a certificate can have.
+    /// The server name is no name that a certificate can have.
     Name,
     /// The TLS library refuses the protocol versions, which no configuration can cause.
     Library,
 }
 
 impl Tls {
-    /// The roots of the operating system, read at the first TLS connection and once per process;
-    /// HTTP/1.1.
+    /// Returns a configuration that trusts the roots of the operating system and offers HTTP/1.1.
+    /// The roots are read once per process, at the first TLS connection.
     #[must_use]
     pub fn system() -> Self {
         Self {
@@ -75,11 +75,11 @@ impl Tls {
         }
     }
 
-    /// These PEM certificates and no others; HTTP/1.1.
+    /// Returns a configuration that trusts only these PEM certificates and offers HTTP/1.1.
     ///
     /// # Errors
-    /// [`TlsError`]; one bad certificate spoils the list, so that a typing error is not silently
-    /// less trust.
+    /// Returns a [`TlsError`] if one certificate is malformed: a typing error must not silently
+    /// remove a root.
     pub fn with_roots(pem: &str) -> Result<Self, TlsError> {
         Self::new(
             &TlsSettings {
@@ -90,22 +90,24 @@ impl Tls {
         )
     }
 
-    /// By these terms. The system's roots are read now, if they are wanted, rather than at the
-    /// first connection, which would hold up a worker.
+    /// Returns a configuration with these settings. The system's roots, if they are used, are read
+    /// now: at the first connection they would block a worker.
     ///
     /// # Errors
-    /// [`TlsError`]
-    pub fn new(terms: &TlsSettings, alpn: Alpn) -> Result<Self, TlsError> {
-        let config = Config::Given(Arc::new(config(terms, alpn)?));
-        let name =
-            |name: &Arc<str>| ServerName::try_from(name.to_string()).map_err(|_| TlsError::Name);
+    /// Returns a [`TlsError`] if the settings cannot be used.
+    pub fn new(settings: &TlsSettings, alpn: Alpn) -> Result<Self, TlsError> {
+        let config = Config::Given(Arc::new(config(settings, alpn)?));
+        let server_name = match &settings.server_name {
+            Some(name) => Some(ServerName::try_from(name.to_string()).map_err(|_| TlsError::Name)?),
+            None => None,
+        };
         Ok(Self {
             config,
-            server_name: terms.server_name.as_ref().map(name).transpose()?,
+            server_name,
         })
     }
 
-    /// What a TLS client connects with.
+    /// Returns the configuration of the TLS library.
     pub(super) fn config(&self) -> Result<Arc<ClientConfig>, TlsError> {
         match &self.config {
             Config::Given(config) => Ok(Arc::clone(config)),
@@ -113,7 +115,7 @@ impl Tls {
         }
     }
 
-    /// The name to ask for, where it is not the URL's.
+    /// Returns the name to send and to verify, if it is not the URL's.
     pub(super) fn server_name(&self) -> Option<&ServerName<'static>> {
         self.server_name.as_ref()
     }
@@ -123,7 +125,7 @@ impl fmt::Debug for Tls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.config {
             Config::System => "Tls(system roots)",
-            Config::Given(_) => "Tls(by terms)",
+            Config::Given(_) => "Tls(by settings)",
         })
     }
 }
@@ -135,26 +137,28 @@ fn system_config() -> Result<Arc<ClientConfig>, TlsError> {
         .clone()
 }
 
-/// What of the system's store can be read. With none of it every verification fails, and the log
-/// has said why.
+/// Returns the readable certificates of the system's store.
 fn system_roots() -> Arc<RootCertStore> {
     static ROOTS: OnceLock<Arc<RootCertStore>> = OnceLock::new();
-    let read = || {
-        let mut store = RootCertStore::empty();
-        let found = rustls_native_certs::load_native_certs();
-        let (usable, unusable) = store.add_parsable_certificates(found.certs);
-        for error in &found.errors {
-            tracing::warn!(%error, "system root certificates could not be read");
-        }
-        if usable == 0 {
-            tracing::error!(
-                unusable,
-                "no system root certificate is usable: no TLS connection will succeed"
-            );
-        }
-        Arc::new(store)
-    };
-    ROOTS.get_or_init(read).clone()
+    ROOTS.get_or_init(|| Arc::new(read_system_roots())).clone()
+}
+
+/// Reads the system's store, and logs its problems. If no certificate is readable, the store is
+/// empty, and every verification fails.
+fn read_system_roots() -> RootCertStore {
+    let mut store = RootCertStore::empty();
+    let found = rustls_native_certs::load_native_certs();
+    let (usable, unusable) = store.add_parsable_certificates(found.certs);
+    for error in &found.errors {
+        tracing::warn!(%error, "system root certificates could not be read");
+    }
+    if usable == 0 {
+        tracing::error!(
+            unusable,
+            "no system root certificate is usable: no TLS connection will succeed"
+        );
+    }
+    store
 }
 
 fn given_roots(pem: &str) -> Result<Arc<RootCertStore>, TlsError> {
@@ -165,7 +169,7 @@ fn given_roots(pem: &str) -> Result<Arc<RootCertStore>, TlsError> {
     Ok(Arc::new(store))
 }
 
-/// At least one.
+/// Returns the certificates of a PEM text, of which there is at least one.
 fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let read = CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<Vec<_>, _>>();
     let certificates = read.map_err(|_| TlsError::Pem)?;
@@ -176,24 +180,25 @@ fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     }
 }
 
-fn config(terms: &TlsSettings, alpn: Alpn) -> Result<ClientConfig, TlsError> {
-    // The provider is named: a process-wide default is whatever the first caller made it.
+/// Returns the configuration of the TLS library for these settings.
+fn config(settings: &TlsSettings, alpn: Alpn) -> Result<ClientConfig, TlsError> {
+    // The provider is explicit: any code of the process could set another default.
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_protocol_versions(&[&TLS13, &TLS12])
         .map_err(|_| TlsError::Library)?;
-    let builder = if terms.trust_anyone {
+    let builder = if settings.trust_anyone {
         builder
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(Anyone(provider)))
     } else {
-        let roots = terms
-            .roots
-            .as_deref()
-            .map_or_else(|| Ok(system_roots()), given_roots)?;
+        let roots = match &settings.roots {
+            Some(pem) => given_roots(pem)?,
+            None => system_roots(),
+        };
         builder.with_root_certificates(roots)
     };
-    let mut config = match &terms.identity {
+    let mut config = match &settings.identity {
         None => builder.with_no_client_auth(),
         Some((certificate, key)) => {
             let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|_| TlsError::Key)?;
@@ -210,8 +215,9 @@ fn config(terms: &TlsSettings, alpn: Alpn) -> Result<ClientConfig, TlsError> {
     Ok(config)
 }
 
-/// Takes every certificate: what `verify = false` asks for, in as many words, and the log and
-/// `scopegate check` report. That the peer holds the certificate's key is verified all the same.
+/// Accepts every certificate. Only `verify = false` asks for this; the log and `scopegate check`
+/// report it. The signature, which proves that the peer has the certificate's key, is still
+/// verified.
 #[derive(Debug)]
 struct Anyone(Arc<CryptoProvider>);
 

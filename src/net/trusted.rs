@@ -1,11 +1,11 @@
-//! Which peers are proxies that say truly where a request came from.
+//! The trusted proxies: peers whose forwarding headers are believed.
 
 use std::fmt;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-/// The proxies before the gateway; none by default.
+/// The trusted proxies in front of the gateway; none by default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TrustedProxies {
     networks: Vec<IpNet>,
@@ -13,8 +13,8 @@ pub struct TrustedProxies {
 }
 
 impl TrustedProxies {
-    /// Adds an address, a network or `unix`, which is whoever can open a Unix socket of ours.
-    /// Returns whether it is any.
+    /// Adds an address, a network, or `unix`: every peer on a Unix socket of the gateway. Returns
+    /// false if the text is none of them.
     #[must_use]
     pub fn add(&mut self, text: &str) -> bool {
         if text == "unix" {
@@ -29,19 +29,20 @@ impl TrustedProxies {
         network.is_some()
     }
 
-    /// Those that are named by their addresses.
+    /// Returns the networks and addresses.
     #[must_use]
     pub fn networks(&self) -> &[IpNet] {
         &self.networks
     }
 
-    /// Whether there is none.
+    /// Returns whether no proxy is trusted.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.networks.is_empty() && !self.unix
     }
 
-    /// Whether a peer is one; `None` for a peer on a Unix socket.
+    /// Returns whether a peer is a trusted proxy. The address is `None` for a peer on a Unix
+    /// socket.
     #[must_use]
     pub fn trusts(&self, address: Option<IpAddr>) -> bool {
         match address {

@@ -1,5 +1,5 @@
-//! An absolute http or https URL, as far as the gateway dials it; or a Unix socket, where http is
-//! spoken as well.
+//! Absolute URLs of the schemes `http` and `https` that the gateway dials, and Unix sockets, over
+//! which it speaks HTTP as well.
 
 use std::fmt;
 use std::path::Path;
@@ -13,22 +13,22 @@ pub struct Url {
     host: Box<str>,
     port: u16,
     path_and_query: Box<str>,
-    /// Where it is dialled instead of `host` and `port`.
+    /// The Unix socket that is dialled instead of `host` and `port`.
     socket: Option<Box<Path>>,
 }
 
-/// Why a text is not a [`Url`].
+/// The reason for which a text is not a [`Url`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UrlError {
-    /// Not a URL at all.
+    /// The text is not an absolute URL.
     Syntax,
-    /// Neither `http` nor `https`.
+    /// The scheme is neither `http` nor `https`.
     Scheme,
-    /// A user or password before the host.
+    /// The URL has a user or a password.
     Userinfo,
-    /// A `#…`.
+    /// The URL has a fragment (`#…`).
     Fragment,
-    /// `unix:` without an absolute path.
+    /// The text after `unix:` is not an absolute path.
     Socket,
 }
 
@@ -36,7 +36,7 @@ impl Url {
     /// Parses an absolute URL.
     ///
     /// # Errors
-    /// [`UrlError`]
+    /// Returns a [`UrlError`] if the text is not such a URL.
     pub fn parse(text: &str) -> Result<Self, UrlError> {
         if text.contains('#') {
             return Err(UrlError::Fragment);
@@ -53,26 +53,31 @@ impl Url {
         }
         let host = authority.host();
         let has_port = authority.as_str().len() > host.len();
-        if host.is_empty() || (has_port && authority.port_u16().is_none_or(|port| port == 0)) {
+        let port = match authority.port_u16() {
+            Some(0) => return Err(UrlError::Syntax),
+            Some(port) => port,
+            // A port that is no number, or no number of 16 bits.
+            None if has_port => return Err(UrlError::Syntax),
+            None => default_port(tls),
+        };
+        if host.is_empty() {
             return Err(UrlError::Syntax);
         }
+        let path_and_query = uri.path_and_query().map_or("/", |path| path.as_str());
         Ok(Self {
             tls,
             host: host.to_ascii_lowercase().into(),
-            port: authority.port_u16().unwrap_or(if tls { 443 } else { 80 }),
-            path_and_query: uri
-                .path_and_query()
-                .map_or("/", |path| path.as_str())
-                .into(),
+            port,
+            path_and_query: path_and_query.into(),
             socket: None,
         })
     }
 
-    /// Parses an absolute URL, or `unix:/path/of/a/socket`: http with the host `localhost`, over
-    /// that socket.
+    /// Parses an absolute URL, or `unix:/path/of/a/socket`, which is HTTP over that socket with the
+    /// host `localhost`.
     ///
     /// # Errors
-    /// [`UrlError`]
+    /// Returns a [`UrlError`] if the text is neither.
     pub fn parse_with_sockets(text: &str) -> Result<Self, UrlError> {
         let Some(path) = text.strip_prefix("unix:") else {
             return Self::parse(text);
@@ -94,25 +99,25 @@ impl Url {
         })
     }
 
-    /// The Unix socket to dial, if it is one.
+    /// Returns the Unix socket to dial, if there is one.
     #[must_use]
     pub fn socket(&self) -> Option<&Path> {
         self.socket.as_deref()
     }
 
-    /// Whether the scheme is https.
+    /// Returns whether the scheme is `https`.
     #[must_use]
     pub fn is_tls(&self) -> bool {
         self.tls
     }
 
-    /// The host, in lower case; an IPv6 address in its brackets.
+    /// Returns the host in lower case; an IPv6 address has its brackets.
     #[must_use]
     pub fn host(&self) -> &str {
         &self.host
     }
 
-    /// The host as a name to resolve or to verify: without brackets.
+    /// Returns the host without brackets, as a name to resolve or to verify.
     #[must_use]
     pub fn host_name(&self) -> &str {
         self.host
@@ -121,29 +126,29 @@ impl Url {
             .unwrap_or(&self.host)
     }
 
-    /// The port, the scheme's own if none is written.
+    /// Returns the port, or the default of the scheme if the URL has none.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// Path and query, at least `/`.
+    /// Returns path and query, at least `/`.
     #[must_use]
     pub fn path_and_query(&self) -> &str {
         &self.path_and_query
     }
 
-    /// `host` or `host:port`, as a `Host` field wants it: the scheme's own port is left out.
+    /// Returns `host` or `host:port`, as for a `Host` field: the default port is left out.
     #[must_use]
     pub fn authority(&self) -> String {
-        if self.port == if self.tls { 443 } else { 80 } {
+        if self.port == default_port(self.tls) {
             self.host.to_string()
         } else {
             format!("{}:{}", self.host, self.port)
         }
     }
 
-    /// Whether the host is this machine by its loopback address or the name `localhost`.
+    /// Returns whether the host is a loopback address or the name `localhost`.
     #[must_use]
     pub fn is_loopback(&self) -> bool {
         let name = self.host_name();
@@ -153,7 +158,7 @@ impl Url {
                 .is_ok_and(|ip| ip.is_loopback())
     }
 
-    /// The same origin with another path, which begins with `/`.
+    /// Returns the URL of another path, which begins with `/`, on the same origin.
     #[must_use]
     pub fn with_path(&self, path: &str) -> Self {
         Self {
@@ -161,6 +166,11 @@ impl Url {
             ..self.clone()
         }
     }
+}
+
+/// Returns the default port of `https` or `http`.
+fn default_port(tls: bool) -> u16 {
+    if tls { 443 } else { 80 }
 }
 
 impl fmt::Display for Url {
