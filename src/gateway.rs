@@ -100,9 +100,9 @@ impl Gateway {
     pub fn start(load: Loader) -> Result<Self, StartError> {
         let mut inherited = Inherited::from_environment();
         let (config, watcher) = read(&load).map_err(StartError::Config)?;
-        let metrics = Metrics::new(&REASONS, &TokenError::RESULTS);
-        let metrics =
-            Arc::new(metrics.map_err(|error| StartError::Metrics(error.to_string().into()))?);
+        let metrics = Metrics::new(&REASONS, &TokenError::RESULTS)
+            .map_err(|error| StartError::Metrics(error.to_string().into()))?;
+        let metrics = Arc::new(metrics);
         // Compiled before the hand-over, whose steps have a short timeout.
         let snapshot = reload::first(config, &metrics).map_err(StartError::Compile)?;
         let room = connection_room(&snapshot.config.server).map_err(StartError::Descriptors)?;
@@ -111,11 +111,14 @@ impl Gateway {
         let server = snapshot.config.server.clone();
         let prepared = listeners.prepare(&server).map_err(StartError::Bind)?;
         let change = listeners.commit(prepared, &server.listeners);
-        let admin = server
-            .admin
-            .map(|address| listeners.listen_admin(address, &server))
-            .transpose();
-        let admin = admin.map_err(StartError::Bind)?;
+        let admin = match server.admin {
+            Some(address) => Some(
+                listeners
+                    .listen_admin(address, &server)
+                    .map_err(StartError::Bind)?,
+            ),
+            None => None,
+        };
         listeners.inherited.close();
         let admin_address = admin
             .as_ref()

@@ -141,14 +141,13 @@ async fn run(worker: Rc<Worker>, mut inbox: mpsc::Receiver<Message>) {
                 context.attach(detached, listener, open);
             }
             Message::Accept(orders, live, pool) => {
-                spawn_local(acceptor::run(
-                    orders,
-                    Workers {
-                        pool,
-                        context: Some(context.clone()),
-                        live,
-                    },
-                ));
+                let context = Some(context.clone());
+                let workers = Workers {
+                    pool,
+                    context,
+                    live,
+                };
+                spawn_local(acceptor::run(orders, workers));
             }
             // An error means that the sender of the ping waits no longer.
             Message::Ping(answer) => drop(answer.send(())),
@@ -170,11 +169,18 @@ async fn run(worker: Rc<Worker>, mut inbox: mpsc::Receiver<Message>) {
         }
     }
     let limit = if is_hastened { Duration::ZERO } else { limit };
+    drain(&context, &mut inbox, limit).await;
+    sweeper.abort();
+}
+
+/// Lets the connections finish within `limit`, and cuts the rest.
+async fn drain(context: &WorkerContext, inbox: &mut mpsc::Receiver<Message>, limit: Duration) {
+    let registry = &context.registry;
     registry.begin_drain(limit);
     tokio::select! {
         biased;
-        () = registry.emptied() => return sweeper.abort(),
-        () = hastened(&mut inbox) => {}
+        () = registry.emptied() => return,
+        () = hastened(inbox) => {}
         () = sleep(limit) => {}
     }
     context.worker.cut();
@@ -187,7 +193,6 @@ async fn run(worker: Rc<Worker>, mut inbox: mpsc::Receiver<Message>) {
             "connections were cut: they did not finish within the drain"
         );
     }
-    sweeper.abort();
 }
 
 /// Removes expired entries from the caches of a worker, again and again.

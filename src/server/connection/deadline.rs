@@ -17,7 +17,7 @@ pub(super) struct Deadline {
 
 impl Deadline {
     pub(super) fn new(registration: Registration) -> Self {
-        // The first request need not move the timer: no deadline after it is earlier than this.
+        // The timer first fires after this time, so that the first request need not move it.
         let at = clock::monotonic() + FIRST_PARK;
         registration.set_deadline(at);
         Self { registration, at }

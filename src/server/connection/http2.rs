@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use http::header::{CONNECTION, UPGRADE};
-use http::{Method, Request};
+use http::{Method, Request, Response};
 use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http2::{self, Builder};
 use hyper::service::{HttpService, service_fn};
@@ -19,7 +19,9 @@ use super::deadline::Deadline;
 use super::flood_guard::{GuardedStream, Leftover};
 use super::tracked_body::TrackedBody;
 use super::write_timeout::{Executor, Pieces, StreamStep};
-use super::{ClientStream, ConnectionContext, End, Registration, Served, drive, lingering_close};
+use super::{
+    ClientStream, ConnectionContext, End, Registration, Registry, Served, drive, lingering_close,
+};
 use crate::config::Server;
 use crate::proxy::{self, Tunnel, Upgrades};
 
@@ -51,29 +53,8 @@ pub(super) async fn serve(
     activity.multiplex();
     let step = StreamStep::default();
     let registry = deadline.registration.registry();
-    let service = service_fn(|mut request: Request<Incoming>| {
-        let open = context.activity.begin(!request.body().is_end_stream());
-        let (context, step, registry) = (context.clone(), step.clone(), registry.clone());
-        async move {
-            let upgrades = Upgrades::default();
-            let upgraded =
-                (request.method() == Method::CONNECT).then(|| hyper::upgrade::on(&mut request));
-            let mut answer = pin!(proxy::serve(
-                &context.worker,
-                &context.peer,
-                &upgrades,
-                request
-            ));
-            let mut response = poll_fn(|cx| step.watch(answer.as_mut().poll(cx))).await;
-            if let (Some(tunnel), Some(upgraded)) = (upgrades.take(), upgraded) {
-                step.begin_tunnel();
-                spawn_local(carry(tunnel, upgraded, registry.join()));
-            }
-            // These fields are not allowed in HTTP/2 (RFC 9113 §8.2.2).
-            response.headers_mut().remove(CONNECTION);
-            response.headers_mut().remove(UPGRADE);
-            Ok::<_, Infallible>(response.map(|body| Pieces::new(TrackedBody { body, open }, step)))
-        }
+    let service = service_fn(|request: Request<Incoming>| {
+        answer(request, context.clone(), step.clone(), registry.clone())
     });
     let stalled = context.worker.metrics().stalled_streams.clone();
     let executor = Executor {
@@ -111,6 +92,36 @@ pub(super) async fn serve(
             lingering_close::reset(&stream);
         }
         None => {}
+    }
+}
+
+/// Answers one request. This is not an `async fn`, because that would store its arguments twice.
+fn answer(
+    mut request: Request<Incoming>,
+    context: Rc<ConnectionContext>,
+    step: StreamStep,
+    registry: Rc<Registry>,
+) -> impl Future<Output = Result<Response<Body>, Infallible>> {
+    let open = context.activity.begin(!request.body().is_end_stream());
+    async move {
+        let upgrades = Upgrades::default();
+        let upgraded =
+            (request.method() == Method::CONNECT).then(|| hyper::upgrade::on(&mut request));
+        let mut walk = pin!(proxy::serve(
+            &context.worker,
+            &context.peer,
+            &upgrades,
+            request
+        ));
+        let mut response = poll_fn(|cx| step.watch(walk.as_mut().poll(cx))).await;
+        if let (Some(tunnel), Some(upgraded)) = (upgrades.take(), upgraded) {
+            step.begin_tunnel();
+            spawn_local(carry(tunnel, upgraded, registry.join()));
+        }
+        // These fields are not allowed in HTTP/2 (RFC 9113 §8.2.2).
+        response.headers_mut().remove(CONNECTION);
+        response.headers_mut().remove(UPGRADE);
+        Ok(response.map(|body| Pieces::new(TrackedBody { body, open }, step)))
     }
 }
 

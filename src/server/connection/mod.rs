@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use self::activity::{Activity, Due};
 use self::deadline::Deadline;
-use super::connections::{GRACE, Registration};
+use super::connections::{GRACE, Registration, Registry};
 use super::handshake;
 use super::stream::ClientStream;
 use crate::clock;

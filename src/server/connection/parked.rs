@@ -3,13 +3,13 @@
 use std::future::poll_fn;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
-use std::task::{Poll, ready};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use prometheus::IntGauge;
 use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 
-use super::activity::Due;
+use super::activity::{Activity, Due};
 use super::deadline::Deadline;
 use super::{ClientStream, ConnectionContext, End, GRACE};
 use crate::clock;
@@ -33,47 +33,53 @@ pub(super) async fn park(
         return Ok(());
     }
     let _parked = Parked::begin(&context.worker.metrics().resting);
-    let woken = poll_fn(|cx| {
-        if let Some(grace) = deadline.poll_drain_begun(cx) {
-            activity.wind_down(grace);
+    match poll_fn(|cx| poll_bytes(stream, activity, deadline, cx)).await {
+        Ok(bytes) => {
+            stream.unread(bytes);
+            activity.wake();
+            Ok(())
         }
-        // TLS may still buffer a part of the last answer.
-        let _ = Pin::new(&mut *stream).poll_flush(cx);
-        let mut bytes = [MaybeUninit::uninit(); PIECE];
-        let mut buffer = ReadBuf::uninit(&mut bytes);
-        if let Poll::Ready(read) = Pin::new(&mut *stream).poll_read(cx, &mut buffer) {
-            // Between two requests, a close and an error are both a normal end.
-            let has_some = read.is_ok() && !buffer.filled().is_empty();
-            return Poll::Ready(if has_some {
-                Ok(Bytes::copy_from_slice(buffer.filled()))
-            } else {
-                Err(None)
-            });
+        Err(None) => {
+            // If the socket does not accept `close_notify` at once, it is dropped: no request is
+            // open.
+            let _ = poll_fn(|cx| Poll::Ready(stream.poll_close(cx))).await;
+            Err(None)
         }
-        loop {
-            ready!(deadline.poll_due(activity));
-            match activity.due(clock::monotonic()) {
-                Due::Nothing | Due::Park => {}
-                Due::End => return Poll::Ready(Err(Some(End::Timeout))),
-                Due::Finish if activity.is_open() => activity.wind_down(GRACE),
-                Due::Finish => return Poll::Ready(Err(None)),
-            }
+        Err(end) => Err(end),
+    }
+}
+
+/// Returns the client's next bytes, or the way in which the connection ended.
+fn poll_bytes(
+    stream: &mut ClientStream,
+    activity: &Activity,
+    deadline: &mut Deadline,
+    cx: &mut Context<'_>,
+) -> Poll<Result<Bytes, Option<End>>> {
+    if let Some(grace) = deadline.poll_drain_begun(cx) {
+        activity.wind_down(grace);
+    }
+    // TLS may still buffer a part of the last answer.
+    let _ = Pin::new(&mut *stream).poll_flush(cx);
+    let mut bytes = [MaybeUninit::uninit(); PIECE];
+    let mut buffer = ReadBuf::uninit(&mut bytes);
+    match Pin::new(stream).poll_read(cx, &mut buffer) {
+        Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
+            return Poll::Ready(Ok(Bytes::copy_from_slice(buffer.filled())));
         }
-    })
-    .await;
-    match woken {
-        Ok(bytes) => stream.unread(bytes),
-        Err(end) => {
-            if end.is_none() {
-                // If the socket does not accept `close_notify` at once, it is dropped: no request
-                // is open.
-                let _ = poll_fn(|cx| Poll::Ready(stream.poll_close(cx))).await;
-            }
-            return Err(end);
+        // Between two requests, a close and an error are both a normal end.
+        Poll::Ready(_) => return Poll::Ready(Err(None)),
+        Poll::Pending => {}
+    }
+    loop {
+        ready!(deadline.poll_due(activity));
+        match activity.due(clock::monotonic()) {
+            Due::Nothing | Due::Park => {}
+            Due::End => return Poll::Ready(Err(Some(End::Timeout))),
+            Due::Finish if activity.is_open() => activity.wind_down(GRACE),
+            Due::Finish => return Poll::Ready(Err(None)),
         }
     }
-    activity.wake();
-    Ok(())
 }
 
 /// Counts a connection while it is parked.

@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
-use std::task::{Poll, ready};
+use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
 use tokio::io::{AsyncRead as _, ReadBuf};
@@ -29,36 +29,44 @@ pub(super) async fn is_http2(
     deadline: &mut Deadline,
 ) -> Result<bool, Option<End>> {
     let mut seen = BytesMut::new();
-    poll_fn(|cx| {
-        loop {
-            if let Some(grace) = deadline.poll_drain_begun(cx) {
-                activity.wind_down(grace);
-            }
-            let mut piece = [MaybeUninit::uninit(); PIECE];
-            let mut buffer = ReadBuf::uninit(&mut piece);
-            match Pin::new(&mut *stream).poll_read(cx, &mut buffer) {
-                Poll::Pending => {
-                    ready!(deadline.poll_due(activity));
-                    // The end of a drain or of the connection's age is no error of the client.
-                    let is_orderly = activity.due(clock::monotonic()) == Due::Finish;
-                    return Poll::Ready(Err((!is_orderly).then_some(End::Timeout)));
-                }
-                Poll::Ready(Err(_)) => return Poll::Ready(Err(Some(End::Aborted))),
-                Poll::Ready(Ok(())) => {}
-            }
-            if buffer.filled().is_empty() {
-                // The parser reports a head that is cut.
-                return Poll::Ready(if seen.is_empty() { Err(None) } else { Ok(()) });
-            }
-            activity.received();
-            seen.extend_from_slice(buffer.filled());
-            if seen.len() >= PREFACE.len() || !PREFACE.starts_with(&seen) {
-                return Poll::Ready(Ok(()));
-            }
-        }
-    })
-    .await?;
+    poll_fn(|cx| poll_start(stream, &mut seen, activity, deadline, cx)).await?;
     let is_http2 = seen.starts_with(PREFACE);
     stream.unread(seen.freeze());
     Ok(is_http2)
+}
+
+/// Reads into `seen` until its bytes are the preface, or cannot be.
+fn poll_start(
+    stream: &mut ClientStream,
+    seen: &mut BytesMut,
+    activity: &Activity,
+    deadline: &mut Deadline,
+    cx: &mut Context<'_>,
+) -> Poll<Result<(), Option<End>>> {
+    loop {
+        if let Some(grace) = deadline.poll_drain_begun(cx) {
+            activity.wind_down(grace);
+        }
+        let mut piece = [MaybeUninit::uninit(); PIECE];
+        let mut buffer = ReadBuf::uninit(&mut piece);
+        match Pin::new(&mut *stream).poll_read(cx, &mut buffer) {
+            Poll::Pending => {
+                ready!(deadline.poll_due(activity));
+                // The end of a drain or of the connection's age is no error of the client.
+                let is_orderly = activity.due(clock::monotonic()) == Due::Finish;
+                return Poll::Ready(Err((!is_orderly).then_some(End::Timeout)));
+            }
+            Poll::Ready(Err(_)) => return Poll::Ready(Err(Some(End::Aborted))),
+            Poll::Ready(Ok(())) => {}
+        }
+        if buffer.filled().is_empty() {
+            // The parser reports a head that is cut.
+            return Poll::Ready(if seen.is_empty() { Err(None) } else { Ok(()) });
+        }
+        activity.received();
+        seen.extend_from_slice(buffer.filled());
+        if seen.len() >= PREFACE.len() || !PREFACE.starts_with(seen) {
+            return Poll::Ready(Ok(()));
+        }
+    }
 }
