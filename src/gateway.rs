@@ -490,7 +490,9 @@ impl fmt::Display for StartError {
             Self::Bind(error) => error.fmt(f),
             Self::Handover(path, error) => write!(f, "no hand-over at {}: {error}", path.display()),
             Self::Descriptors(error) => error.fmt(f),
-            Self::System(error) => write!(f, "no thread or event loop can be had: {error}"),
+            Self::System(error) => {
+                write!(f, "a thread or an event loop cannot be created: {error}")
+            }
             Self::Metrics(error) => write!(f, "the metrics are defined wrongly: {error}"),
         }
     }

@@ -93,7 +93,7 @@ impl Predecessor {
         match self.0.read_exact(&mut answer) {
             Ok(()) if answer == [GOODBYE] => Ok(()),
             Ok(()) if answer == [STAY] => Err(strange(
-                "the gateway before this one did not wait, and stays",
+                "the running gateway did not wait for this one, and keeps serving",
             )),
             Ok(()) => Err(strange("another answer was expected")),
             Err(error)
@@ -102,7 +102,7 @@ impl Predecessor {
                     io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset
                 ) =>
             {
-                tracing::warn!("the gateway before this one ended without a word");
+                tracing::warn!("the running gateway ended before it answered");
                 Ok(())
             }
             Err(error) => Err(error),
@@ -205,7 +205,7 @@ pub(super) async fn accept_successor(successors: Option<&SuccessorListener>) -> 
             Ok((stream, _)) if is_same_user(&stream) => return stream,
             Ok(_) => tracing::warn!("another user asked for the listening sockets"),
             Err(error) => {
-                tracing::warn!(%error, "a newcomer cannot be heard");
+                tracing::warn!(%error, "a successor cannot be accepted");
                 tokio::time::sleep(STEP_TIMEOUT).await;
             }
         }
@@ -263,7 +263,7 @@ fn is_taken_over(result: Result<io::Result<()>, tokio::task::JoinError>) -> bool
             true
         }
         Err(error) => {
-            tracing::warn!(%error, "a newcomer did not take over");
+            tracing::warn!(%error, "the successor did not take over");
             false
         }
     }

@@ -363,7 +363,7 @@ impl fmt::Display for AcceptorError {
         f.write_str(match self {
             Self::Certificates => "it holds no PEM certificate, or one that cannot be read",
             Self::Key => "it holds no PEM private key that can be used",
-            Self::Mismatch => "the key is not that of the certificate",
+            Self::Mismatch => "the key does not match the certificate",
             Self::ClientRoots => {
                 "it holds no PEM certificate that can be a root, or one that cannot be read"
             }

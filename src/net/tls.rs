@@ -263,7 +263,7 @@ impl fmt::Display for TlsError {
         f.write_str(match self {
             Self::Pem => "a PEM certificate cannot be read",
             Self::Empty => "there is no PEM certificate in it",
-            Self::Key => "the private key is none in PEM, or is not the certificate's",
+            Self::Key => "it is no private key in PEM, or not the key of the certificate",
             Self::Name => "it is no name that a certificate can have",
             Self::Library => "the TLS library refuses TLS 1.2 and 1.3",
         })

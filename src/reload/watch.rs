@@ -112,7 +112,7 @@ impl Watcher {
             if let Err(error) = watcher.watch(directory, RecursiveMode::NonRecursive) {
                 tracing::warn!(
                     %error, directory = %directory.display(),
-                    "a directory is not watched, but looked at every few seconds"
+                    "a directory is not watched, but polled every few seconds"
                 );
             }
         }
@@ -157,7 +157,7 @@ fn system_watcher(
         });
     watcher
         .inspect_err(|error| {
-            tracing::warn!(%error, "files are not watched, but looked at every few seconds");
+            tracing::warn!(%error, "files are not watched, but polled every few seconds");
         })
         .ok()
 }

@@ -47,7 +47,7 @@ impl Inherited {
                 },
             };
             if let Err(error) = socket.and_then(|socket| inherited.add(socket, false)) {
-                tracing::warn!(index, %error, "an inherited descriptor is of no use");
+                tracing::warn!(index, %error, "an inherited descriptor cannot be used");
             }
         }
         inherited
@@ -72,7 +72,7 @@ impl Inherited {
         if !rustix::net::sockopt::socket_acceptconn(&socket)? {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
-                "nobody listens on it",
+                "it is not a listening socket",
             ));
         }
         socket.set_nonblocking(true)?;

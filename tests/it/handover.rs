@@ -81,7 +81,7 @@ fn a_gateway_goes_on_when_its_newcomer_goes_away() {
         "it is sent the version"
     );
     drop(newcomer);
-    old.wait_for_log("a newcomer did not take over");
+    old.wait_for_log("the successor did not take over");
     assert_eq!(old.send(&Request::get("/x")).status, 200);
     // The path is still there for one that stays.
     let new = run(&toml);
@@ -224,7 +224,7 @@ fn signals_are_taken_while_a_newcomer_is_waited_for() {
     let mut answer = [0];
     newcomer.read_exact(&mut answer).unwrap();
     assert_eq!(answer, [b's'], "it was too slow, and the gateway stays");
-    old.wait_for_log("a newcomer did not take over");
+    old.wait_for_log("the successor did not take over");
     let errors = old.errors();
     let at = |text: &str| {
         errors
@@ -232,7 +232,7 @@ fn signals_are_taken_while_a_newcomer_is_waited_for() {
             .unwrap_or_else(|| panic!("{text}: {errors}"))
     };
     assert!(
-        at("is in force") < at("a newcomer did not take over"),
+        at("is in force") < at("the successor did not take over"),
         "{errors}"
     );
 
@@ -287,7 +287,7 @@ fn a_gateway_whose_predecessor_is_gone_serves_alone() {
         // It has died when the newcomer says that it serves.
         assert_eq!(stream.read(&mut [0; 1]).unwrap(), 1);
     });
-    process.wait_for_log("ended without a word");
+    process.wait_for_log("ended before it answered");
     process.wait_for_log("listening address=");
     assert_eq!(
         Client::connect(public).send(&Request::get("/x")).status,
@@ -304,7 +304,7 @@ fn a_gateway_whose_predecessor_stays_does_not() {
     });
     assert_ne!(process.wait().code(), Some(0));
     assert!(
-        process.errors().contains("did not wait, and stays"),
+        process.errors().contains("did not wait for this one"),
         "{}",
         process.errors()
     );
