@@ -25,20 +25,20 @@ use tokio::task::{self, LocalSet, spawn_local};
 use tokio::time::interval;
 
 use handover::{HandingOver, SuccessorListener, SuccessorSocket, Takeover};
-use listeners::{Listeners, remove};
+use listeners::{Change, Listeners, remove};
 use reloading::Reloading;
 pub use signals::Signals;
 
 use crate::admin::{Admin, AliveCheck};
 use crate::clock;
-use crate::config::{Config, Problems};
+use crate::config::{self, Config, Problems};
 use crate::issuer::{self, Issuer};
 use crate::net::{Address, Client, Tls};
 use crate::proxy::{REASONS, Worker};
 use crate::reload::{self, Loader, Reloader, Watcher};
 use crate::server::{Backlog, DescriptorError, Inherited, Server, connection_room};
 use crate::snapshot::{CompileError, Live};
-use crate::telemetry::{AccessLog, Metrics};
+use crate::telemetry::{AccessLog, LogWriter, Metrics};
 use crate::token::{SharedCache, TokenError};
 use crate::upstream::{self, Upstream};
 
@@ -105,30 +105,21 @@ impl Gateway {
         let metrics = Arc::new(metrics);
         // Compiled before the hand-over, whose steps have a short timeout.
         let snapshot = reload::first(config, &metrics).map_err(StartError::Compile)?;
-        let room = connection_room(&snapshot.config.server).map_err(StartError::Descriptors)?;
-        let takeover = Takeover::begin(snapshot.config.server.handover.as_deref(), &mut inherited)?;
-        let mut listeners = Listeners::new(inherited);
-        let server = snapshot.config.server.clone();
-        let prepared = listeners.prepare(&server).map_err(StartError::Bind)?;
-        let change = listeners.commit(prepared, &server.listeners);
-        let admin = match server.admin {
-            Some(address) => Some(
-                listeners
-                    .listen_admin(address, &server)
-                    .map_err(StartError::Bind)?,
-            ),
-            None => None,
-        };
-        listeners.inherited.close();
-        let admin_address = admin
-            .as_ref()
-            .and_then(|listener| listener.local_addr().ok());
+        let settings = snapshot.config.server.clone();
+        let room = connection_room(&settings).map_err(StartError::Descriptors)?;
+        let takeover = Takeover::begin(settings.handover.as_deref(), &mut inherited)?;
+        let Sockets {
+            listeners,
+            change,
+            admin,
+        } = Sockets::bind(inherited, &settings).map_err(StartError::Bind)?;
+        let admin_address = admin.as_ref().and_then(|one| one.local_addr().ok());
         let tokens = Arc::new(SharedCache::new(snapshot.config.token_cache.bytes));
         let live = Arc::new(Live::new(snapshot));
 
         let (access_log, log_writer) =
             AccessLog::start(metrics.clone()).map_err(StartError::System)?;
-        let make = {
+        let make_worker = {
             let (live, tokens, metrics) = (live.clone(), tokens.clone(), metrics.clone());
             move || {
                 Worker::new(
@@ -139,41 +130,33 @@ impl Gateway {
                 )
             }
         };
-        let workers =
-            Server::start(server.workers, room, live.clone(), make).map_err(StartError::System)?;
+        let server = Server::start(settings.workers, room, live.clone(), make_worker)
+            .map_err(StartError::System)?;
         let listening = listeners.addresses();
         let addresses = listening.iter().filter_map(Address::ip).collect();
         // This closes no address, so there is nothing to wait for.
-        drop(workers.change(change.opened, change.closed));
+        drop(server.change(change.opened, change.closed));
 
-        let successor_socket = takeover.successor_socket()?;
         let (commands, inbox) = mpsc::unbounded_channel();
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(StartError::System)?;
-        let control = std::thread::Builder::new()
-            .name("control".into())
-            .spawn(move || {
-                let reloader = Arc::new(Reloader::new(load, live.clone(), metrics.clone()));
-                let control = Control {
-                    live,
-                    metrics,
-                    tokens,
-                    reloader,
-                    reloading: Reloading::default(),
-                    listeners,
-                    server: Rc::new(workers),
-                    fetching: Vec::new(),
-                    watching: Vec::new(),
-                };
-                let run = control.run(admin, successor_socket, watcher, inbox);
-                LocalSet::new().block_on(&runtime, run);
-                // Blocking tasks, such as a reload or a DNS query, are not waited for.
-                runtime.shutdown_background();
-                log_writer.finish();
-            })
-            .map_err(StartError::System)?;
+        let events = Events {
+            admin,
+            successor_socket: takeover.successor_socket()?,
+            watcher,
+            commands: inbox,
+        };
+        let make_control = move || Control {
+            reloader: Arc::new(Reloader::new(load, live.clone(), metrics.clone())),
+            live,
+            metrics,
+            tokens,
+            reloading: Reloading::default(),
+            listeners,
+            server: Rc::new(server),
+            fetching: Vec::new(),
+            watching: Vec::new(),
+        };
+        let control =
+            start_control(make_control, events, log_writer).map_err(StartError::System)?;
         let gateway = Self {
             listening,
             addresses,
@@ -234,6 +217,69 @@ impl Gateway {
     }
 }
 
+/// The sockets of a gateway that starts.
+struct Sockets {
+    listeners: Listeners,
+    /// The change that makes the server accept on them.
+    change: Change,
+    admin: Option<TcpListener>,
+}
+
+impl Sockets {
+    /// Binds the addresses of a configuration, and closes the inherited sockets that it does not
+    /// use.
+    fn bind(inherited: Inherited, settings: &config::Server) -> Result<Self, BindError> {
+        let mut listeners = Listeners::new(inherited);
+        let prepared = listeners.prepare(settings)?;
+        let change = listeners.commit(prepared, &settings.listeners);
+        let admin = match settings.admin {
+            Some(address) => Some(listeners.listen_admin(address, settings)?),
+            None => None,
+        };
+        listeners.inherited.close();
+        Ok(Self {
+            listeners,
+            change,
+            admin,
+        })
+    }
+}
+
+/// Starts the control thread. `make` runs on it.
+fn start_control(
+    make: impl FnOnce() -> Control + Send + 'static,
+    events: Events,
+    log_writer: LogWriter,
+) -> io::Result<JoinHandle<()>> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    std::thread::Builder::new()
+        .name("control".into())
+        .spawn(move || {
+            LocalSet::new().block_on(&runtime, make().run(events));
+            // Blocking tasks, such as a reload or a DNS query, are not waited for.
+            runtime.shutdown_background();
+            log_writer.finish();
+        })
+}
+
+/// The sources of the events that the control thread handles.
+struct Events {
+    admin: Option<TcpListener>,
+    successor_socket: Option<SuccessorSocket>,
+    watcher: Watcher,
+    commands: mpsc::UnboundedReceiver<Command>,
+}
+
+/// The reason for which the gateway stops.
+enum Stop {
+    /// A successor serves.
+    TakenOver,
+    /// A command. The hand-over, if there is one, is in progress.
+    Commanded(Option<HandingOver>),
+}
+
 /// The state of the control thread, which does all work that must not delay a worker.
 struct Control {
     live: Arc<Live>,
@@ -251,13 +297,13 @@ struct Control {
 
 impl Control {
     /// Runs until the drain is over.
-    async fn run(
-        mut self,
-        admin: Option<TcpListener>,
-        successor_socket: Option<SuccessorSocket>,
-        mut watcher: Watcher,
-        mut commands: mpsc::UnboundedReceiver<Command>,
-    ) {
+    async fn run(mut self, events: Events) {
+        let Events {
+            admin,
+            successor_socket,
+            mut watcher,
+            mut commands,
+        } = events;
         let view = Admin::new(self.live.clone(), self.metrics.clone(), self.alive_check());
         let admin = admin
             .map(tokio::net::TcpListener::from_std)
@@ -267,7 +313,31 @@ impl Control {
         let polling = spawn_local(watcher.poll_files(self.live.clone(), self.metrics.clone()));
         self.fetch_keys();
         self.watch_upstreams();
-        let mut has_successor = false;
+        let stop = self
+            .handle_events(&mut watcher, &mut commands, successors.as_ref())
+            .await;
+        polling.abort();
+        view.drain();
+        let has_successor = match stop {
+            Stop::TakenOver => true,
+            Stop::Commanded(Some(handing_over)) => handing_over.hasten().await,
+            Stop::Commanded(None) => false,
+        };
+        // Health checks are for the successor from now on.
+        if let Some(task) = admin.filter(|_| has_successor) {
+            task.abort();
+        }
+        let backlog = self.close_listeners(successors, has_successor);
+        self.drain(backlog, &mut commands).await;
+    }
+
+    /// Handles events until the gateway has to stop.
+    async fn handle_events(
+        &mut self,
+        watcher: &mut Watcher,
+        commands: &mut mpsc::UnboundedReceiver<Command>,
+        successors: Option<&SuccessorListener>,
+    ) -> Stop {
         let mut handing_over = None;
         let mut sweep = interval(SWEEP_INTERVAL);
         // The first tick is immediate.
@@ -277,36 +347,24 @@ impl Control {
             tokio::select! {
                 command = commands.recv() => match command {
                     Some(Command::Reload) => self.reload(),
-                    Some(Command::Drain) | None => break,
+                    Some(Command::Drain) | None => return Stop::Commanded(handing_over),
                 },
                 () = watcher.changed(settle) => self.reload(),
-                step = self.reloading.next() => self.reload_step(step, &mut watcher),
-                successor = handover::accept_successor(successors.as_ref()),
+                step = self.reloading.next() => self.reload_step(step, watcher),
+                successor = handover::accept_successor(successors),
                     if handing_over.is_none() => match self.listeners.sockets() {
                         Ok(sockets) => handing_over = Some(HandingOver::begin(successor, sockets)),
                         Err(error) => tracing::warn!(%error, "nothing can be handed over"),
                     },
                 taken_over = HandingOver::ended(&mut handing_over) => {
                     if taken_over {
-                        has_successor = true;
-                        break;
+                        return Stop::TakenOver;
                     }
                 }
                 _ = check_certificates.tick() => self.check_certificates(),
                 _ = sweep.tick() => self.tokens.sweep(clock::now().unix),
             }
         }
-        polling.abort();
-        view.drain();
-        if let Some(handing_over) = handing_over {
-            has_successor = handing_over.hasten().await;
-        }
-        // Health checks are for the successor from now on.
-        if let Some(task) = admin.filter(|_| has_successor) {
-            task.abort();
-        }
-        let backlog = self.close_listeners(successors, has_successor);
-        self.drain(backlog, &mut commands).await;
     }
 
     /// Returns the check with which the admin listener asks whether all workers are alive.
