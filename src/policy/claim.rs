@@ -1,15 +1,15 @@
-//! The claims of a token as plain values: what the gateway needs of JSON, and nothing that knows
-//! JSON.
+//! The claims of a token as plain values: the parts of JSON that the gateway needs, without a
+//! dependency on a JSON library.
 
-/// One claim value. Numbers keep the text of the token, since a header must say what the token
-/// said.
+/// The value of a claim. Numbers keep the text of the token, since a header must forward the number
+/// as the token has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Claim {
     /// `null`
     Null,
     /// `true` or `false`
     Bool(bool),
-    /// A number, as the token wrote it.
+    /// A number, in the notation of the token.
     Number(Box<str>),
     /// A string.
     Text(Box<str>),
@@ -20,7 +20,7 @@ pub enum Claim {
 }
 
 impl Claim {
-    /// The string, if the claim is one.
+    /// Returns the string, if the claim is one.
     #[must_use]
     pub fn as_text(&self) -> Option<&str> {
         match self {
@@ -29,8 +29,8 @@ impl Claim {
         }
     }
 
-    /// Whether two claims are one value: numbers by what they are worth, however they are written
-    /// (`2` and `2.0`), and everything else as it is.
+    /// Returns whether two claims have the same value. Numbers are compared by value, not by
+    /// notation (`2` equals `2.0`).
     #[must_use]
     pub fn is_worth(&self, other: &Self) -> bool {
         match (self, other) {
@@ -39,8 +39,8 @@ impl Claim {
         }
     }
 
-    /// The strings of a claim that is one string or an array of nothing but strings; `None` for
-    /// anything else.
+    /// Returns the strings of a claim that is a string or an array of strings only; `None` for any
+    /// other claim.
     #[must_use]
     pub fn as_texts(&self) -> Option<Vec<&str>> {
         match self {
@@ -51,14 +51,14 @@ impl Claim {
     }
 }
 
-/// Whether two JSON numbers are equal, exactly: a float would take two large ones for one.
+/// Returns whether two JSON numbers are equal. The comparison is exact; floating-point numbers
+/// would treat some large numbers as equal.
 fn is_same_number(one: &str, other: &str) -> bool {
     let (one, other) = (Decimal::of(one), Decimal::of(other));
     one.is_some() && one == other
 }
 
-/// A number as its digits, without zeros at their ends, and the power of ten that they are
-/// multiplied with.
+/// A decimal number: its digits, without zeros at either end, times a power of ten.
 #[derive(Debug, PartialEq, Eq)]
 struct Decimal {
     is_negative: bool,
@@ -67,7 +67,7 @@ struct Decimal {
 }
 
 impl Decimal {
-    /// `None` where the exponent is beyond all bounds.
+    /// Parses a JSON number; `None` if the exponent does not fit.
     fn of(text: &str) -> Option<Self> {
         let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
         let magnitude = mantissa.strip_prefix('-').unwrap_or(mantissa);
@@ -95,13 +95,13 @@ impl Decimal {
     }
 }
 
-/// The members of a JSON object, in the order of their names. A name occurs once.
+/// The members of a JSON object, sorted by name. Names are unique.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Claims(Box<[(Box<str>, Claim)]>);
 
 impl Claims {
-    /// The object of these members; `None` when a name occurs twice. Sorted once: a token has a
-    /// dozen members, and is asked for half of them.
+    /// Creates an object from its members; `None` if a name occurs twice. Sorting once pays off: a
+    /// token has about twelve members, and half of them are looked up.
     #[must_use]
     pub fn of(mut members: Vec<(Box<str>, Claim)>) -> Option<Self> {
         members.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
@@ -111,7 +111,7 @@ impl Claims {
         (!twice).then(|| Self(members.into()))
     }
 
-    /// The member of that name.
+    /// Returns the member with this name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Claim> {
         let found = self
@@ -121,8 +121,8 @@ impl Claims {
         self.0.get(found).map(|(_, value)| value)
     }
 
-    /// A member by its whole name first (`https://example.com/roles`), then by a dotted path into
-    /// objects (`realm_access.roles`).
+    /// Returns a member by its whole name (`https://example.com/roles`) or else by a dotted path
+    /// into objects (`realm_access.roles`).
     #[must_use]
     pub fn find(&self, path: &str) -> Option<&Claim> {
         if let Some(value) = self.get(path) {
@@ -135,7 +135,7 @@ impl Claims {
         }
     }
 
-    /// The members in the order of their names.
+    /// Returns the members, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Claim)> {
         self.0.iter().map(|(name, value)| (&**name, value))
     }

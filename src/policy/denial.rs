@@ -1,22 +1,22 @@
-//! The policy's no.
+//! Denials: the refusals of the policy.
 
 use std::sync::Arc;
 
 use super::Scope;
 
-/// Why a caller may not do what it asked.
+/// The reason why the policy refuses a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Denial {
     /// The caller is anonymous and the route is not public. The walk authenticates first, so this
-    /// is the last line of defence, not an expected answer.
+    /// is the last line of defence, and does not normally occur.
     Anonymous,
-    /// The token is good and does not carry what the route needs (RFC 6750 §3.1
+    /// The token is valid and does not grant the scopes that the route requires (RFC 6750 §3.1
     /// `insufficient_scope`).
     InsufficientScope {
-        /// The smallest set of scopes that would do, less what the token has. Of several equally
-        /// small sets the one that is written first.
+        /// The smallest set of scopes that satisfies the requirement, without those that the token
+        /// grants. Of several sets of the same size, the one that the configuration names first.
         missing: Vec<Scope>,
-        /// The issuer of the token, by its name in the configuration.
+        /// The name of the token's issuer in the configuration.
         issuer: Arc<str>,
     },
 }

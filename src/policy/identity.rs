@@ -1,24 +1,25 @@
-//! Who is calling: a principal whom an issuer vouches for, or nobody in particular.
+//! The caller of a request: a principal that an issuer vouches for, or an anonymous caller.
 
 use std::rc::Rc;
 use std::sync::Arc;
 
 use super::{Claims, ScopeSet};
 
-/// What a verified token says about its bearer.
+/// The contents of a verified token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Principal {
     /// The issuer's name in the configuration (not its `iss`).
     pub issuer: Arc<str>,
-    /// The scopes the token grants.
+    /// The scopes that the token grants.
     pub scopes: ScopeSet,
     /// Every claim of the token.
     pub claims: Claims,
 }
 
-/// The caller of one request, as established. Made by `token::Verifier` for a token that verified,
-/// and by the walk for a route that asks for none; a test holds these callers. The `Rc` is a
-/// worker's own, so that workers that serve one hot token do not fight over one reference count.
+/// The caller of one request, after authentication. Only `token::Verifier`, for a verified token,
+/// and the walk, for a public route, create one; a test checks that there are no other callers. The
+/// `Rc` belongs to one worker, so that workers that serve requests with the same token do not
+/// contend for one reference count.
 #[derive(Clone, Debug)]
 #[expect(
     clippy::redundant_allocation,
@@ -27,19 +28,20 @@ pub struct Principal {
 pub struct Identity(Option<Rc<Arc<Principal>>>);
 
 impl Identity {
-    /// The bearer of a token that was verified for this request, from this request's snapshot.
+    /// Creates the identity of a principal whose token was verified for this request, with this
+    /// request's snapshot.
     #[must_use]
     pub fn verified(principal: Rc<Arc<Principal>>) -> Self {
         Self(Some(principal))
     }
 
-    /// Anybody: the caller of a public route, whose token is not looked at.
+    /// Creates the identity of a caller on a public route, whose token is not verified.
     #[must_use]
     pub fn anonymous() -> Self {
         Self(None)
     }
 
-    /// The principal, unless the caller is anonymous.
+    /// Returns the principal, unless the caller is anonymous.
     #[must_use]
     pub fn principal(&self) -> Option<&Principal> {
         self.0.as_deref().map(|principal| &**principal)

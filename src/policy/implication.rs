@@ -1,18 +1,18 @@
-//! Whether one requirement admits every caller that another admits: the comparison of two routes in
-//! the route table.
+//! The comparison of two requirements, which the route table uses for routes that overlap: does one
+//! admit every caller that the other admits?
 //!
-//! More scopes never take a permission away, so that a rule holds for a set of scopes if it holds
-//! for a part of it.
+//! Additional scopes never take a permission away, so a rule that holds for a set of scopes holds
+//! for every larger set.
 
 use super::{Requirement, Rule, Scope, ScopeSet, Term};
 
-/// Sets of scopes that are tried for one pair of rules. An operator's rule needs a dozen; one that
-/// needs more is taken for a rule that is not implied, which refuses.
+/// The most sets of scopes that are tried for one pair of rules. Rules in practice need a dozen; a
+/// rule that needs more is treated as not implied, which refuses the configuration.
 const MOST_SETS: usize = 1024;
 
 impl Requirement {
-    /// Whether every caller who satisfies `other` satisfies this as well. `false` where that would
-    /// take too long to find out. Issuers are not compared: they belong to the route.
+    /// Returns whether every caller that satisfies `other` also satisfies this requirement; `false`
+    /// if finding that out takes too long. Issuers are not compared: they belong to the route.
     #[must_use]
     pub fn admits_all_of(&self, other: &Self) -> bool {
         match (self, other) {
@@ -38,9 +38,9 @@ impl Rule {
             Self::All(terms) => terms.iter().flat_map(Term::clauses).collect::<Vec<_>>(),
         };
         match self {
-            // A conjunction follows if each of its clauses is a weaker form of one of the other's:
-            // were one not, a caller with all scopes but those of this clause would satisfy the
-            // other.
+            // A conjunction follows if each of its clauses contains a clause of the other rule. If
+            // one does not, a caller with all scopes except those of that clause satisfies the
+            // other rule, but not this one.
             Self::All(terms) => {
                 let follows =
                     |clause: Vec<&Scope>| clauses.iter().any(|stronger| is_part(stronger, &clause));
@@ -50,8 +50,8 @@ impl Rule {
         }
     }
 
-    /// Whether the rule holds for every set of scopes that satisfies all clauses and contains
-    /// `chosen`.
+    /// Returns whether the rule holds for every set of scopes that satisfies all clauses and
+    /// contains `chosen`. `left` is the number of sets that may still be tried.
     fn holds_for_all<'s>(
         &self,
         clauses: &[Vec<&'s Scope>],
@@ -86,8 +86,7 @@ impl Rule {
 }
 
 impl Term {
-    /// The sets of scopes that satisfy the term, of which none contains another's scopes
-    /// needlessly.
+    /// Returns the minimal sets of scopes that satisfy the term.
     fn least_sets(&self) -> Vec<Vec<&Scope>> {
         match self {
             Self::Scope(scope) => vec![vec![scope]],
@@ -96,7 +95,7 @@ impl Term {
         }
     }
 
-    /// The term as a conjunction: of each clause one scope is needed.
+    /// Returns the term as a conjunction of clauses, each of which needs one of its scopes.
     fn clauses(&self) -> Vec<Vec<&Scope>> {
         match self {
             Self::Scope(scope) => vec![vec![scope]],
@@ -123,7 +122,7 @@ mod tests {
             .collect()
     }
 
-    /// Every term of at most two scopes, and those of three.
+    /// Returns every term of at most two scopes, and some of three.
     fn terms() -> Vec<Term> {
         let mut terms: Vec<_> = scopes(&SCOPES).into_iter().map(Term::Scope).collect();
         for (index, first) in SCOPES.iter().enumerate() {
@@ -152,8 +151,8 @@ mod tests {
         all
     }
 
-    /// A bit for each caller whom a requirement lets pass: one without a token, then one for each
-    /// set of scopes.
+    /// Returns a bit for each caller that a requirement admits: one for a caller without a token,
+    /// then one for each set of scopes.
     fn admitted(requirement: &Requirement) -> u32 {
         let holds = |set: usize| {
             let granted = SCOPES

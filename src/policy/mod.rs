@@ -1,8 +1,9 @@
-//! The decision: may this caller do this? Pure: `std` only, no I/O, no HTTP.
+//! The authorization policy: the decision whether a caller may do what it requests. It uses `std`
+//! only, and has no I/O and no HTTP.
 //!
-//! [`Requirement::authorize`] is the one place where a [`Permit`] comes from, and nothing is
-//! forwarded without a permit. What a public route hands out is a permit too: publicness is a
-//! decision, logged and counted.
+//! [`Requirement::authorize`] is the only function that creates a [`Permit`], and nothing is
+//! forwarded without one. A public route yields a permit too: that it is public is a decision,
+//! which is logged and counted.
 
 mod claim;
 mod denial;

@@ -2,8 +2,8 @@
 
 use super::{Identity, Principal};
 
-/// Proof that the policy said yes. Only [`super::Requirement::authorize`] makes one; forwarding
-/// takes one.
+/// Proof that the policy has authorized a request. Only [`super::Requirement::authorize`] creates
+/// one; forwarding requires one.
 #[derive(Debug)]
 pub struct Permit(Identity);
 
@@ -12,7 +12,7 @@ impl Permit {
         Self(identity)
     }
 
-    /// For whom: `None` on a public route.
+    /// Returns the authorized principal; `None` on a public route.
     #[must_use]
     pub fn principal(&self) -> Option<&Principal> {
         self.0.principal()

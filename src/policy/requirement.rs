@@ -1,14 +1,13 @@
-//! What a route asks of its caller, and the verdict.
+//! The requirement of a route, and the authorization of a caller.
 
 use std::fmt;
 
 use super::{Denial, Identity, Permit, Scope, ScopeSet};
 
 /// The authorization of one route and method.
-/// The authorization of one route and method.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Requirement {
-    /// Anybody; a token is not looked at.
+    /// Any caller; a token is not verified.
     Public,
     /// Any valid token of the route's issuers.
     Authenticated,
@@ -31,17 +30,17 @@ pub enum Rule {
 pub enum Term {
     /// The token has this scope.
     Scope(Scope),
-    /// The token has all of them.
+    /// The token has all of these scopes.
     All(Vec<Scope>),
-    /// The token has one of them.
+    /// The token has one of these scopes.
     Any(Vec<Scope>),
 }
 
 impl Requirement {
-    /// The verdict on a caller.
+    /// Decides about a caller.
     ///
     /// # Errors
-    /// A [`Denial`] that names what is missing.
+    /// A [`Denial`] that names the missing scopes.
     pub fn authorize(&self, identity: Identity) -> Result<Permit, Denial> {
         if *self == Self::Public {
             return Ok(Permit::granted(identity));
@@ -61,7 +60,7 @@ impl Requirement {
         Ok(Permit::granted(identity))
     }
 
-    /// The smallest set of scopes that would do for a caller who has none.
+    /// Returns the smallest set of scopes that satisfies the requirement.
     #[must_use]
     pub fn least(&self) -> Vec<Scope> {
         match self {
@@ -70,7 +69,7 @@ impl Requirement {
         }
     }
 
-    /// Every scope that is named, in the order of the text, without repetition.
+    /// Returns every scope in the requirement, in order and without repetition.
     #[must_use]
     pub fn scopes(&self) -> Vec<&Scope> {
         let mut all = Vec::new();
@@ -86,25 +85,25 @@ impl Requirement {
 }
 
 impl Rule {
-    /// The rule of a single scope.
+    /// Creates the rule of a single scope.
     #[must_use]
     pub fn one(scope: Scope) -> Self {
         Self::All(vec![Term::Scope(scope)])
     }
 
-    /// Whether these scopes satisfy the rule. No permit comes from it: only
-    /// [`Requirement::authorize`] makes one.
+    /// Returns whether these scopes satisfy the rule. This yields no permit: only
+    /// [`Requirement::authorize`] creates one.
     #[must_use]
     pub fn holds(&self, granted: &ScopeSet) -> bool {
         match self {
             Self::All(terms) => terms.iter().all(|term| term.holds(granted)),
-            // An empty `any` holds for nobody: fail closed, though the configuration cannot write
-            // it.
+            // An empty `any` is never satisfied, so that it refuses; the configuration cannot
+            // express it.
             Self::Any(terms) => terms.iter().any(|term| term.holds(granted)),
         }
     }
 
-    /// The smallest set of scopes that would do, less what is granted.
+    /// Returns the smallest set of scopes that satisfies the rule, without those that are granted.
     #[must_use]
     pub fn missing(&self, granted: &ScopeSet) -> Vec<Scope> {
         match self {
@@ -152,9 +151,9 @@ impl Term {
     }
 }
 
-/// The shortest list, the first of several. A client that asks its issuer for exactly these scopes
-/// gets in without asking for more than it needs (RFC 9700 §2.3); naming every alternative would
-/// ask for the administrator's scope, too.
+/// Returns the shortest list, or the first of several. A client that requests exactly these scopes
+/// from its issuer is admitted without more than it needs (RFC 9700 §2.3); naming every alternative
+/// would make it request the administrator's scope, too.
 fn fewest(lists: impl Iterator<Item = Vec<Scope>>) -> Vec<Scope> {
     lists.min_by_key(Vec::len).unwrap_or_default()
 }

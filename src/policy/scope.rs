@@ -1,4 +1,5 @@
-//! Scopes as RFC 6749 §3.3 defines them: opaque, case-sensitive tokens, compared whole.
+//! Scopes as RFC 6749 §3.3 defines them: opaque, case-sensitive tokens that are compared as a
+//! whole.
 
 use std::fmt;
 
@@ -13,7 +14,7 @@ impl Scope {
     /// Parses one scope token.
     ///
     /// # Errors
-    /// [`ScopeError`] when the text is empty or holds a character that a scope cannot have.
+    /// [`ScopeError`] if the text is empty or contains a character that a scope cannot have.
     pub fn parse(text: &str) -> Result<Self, ScopeError> {
         if text.is_empty() {
             return Err(ScopeError::Empty);
@@ -24,7 +25,7 @@ impl Scope {
         }
     }
 
-    /// The scope as it is written in tokens and challenges.
+    /// Returns the scope as it is written in tokens and challenges.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -41,13 +42,13 @@ fn is_scope_char(c: char) -> bool {
     matches!(c, '\x21' | '\x23'..='\x5B' | '\x5D'..='\x7E')
 }
 
-/// Why a text is not a scope.
+/// The reason why a text is not a scope.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ScopeError {
-    /// Nothing was written; an empty scope would be satisfied by everybody or by nobody.
+    /// The text is empty; an empty scope would be satisfied by every token or by none.
     Empty,
-    /// A character outside RFC 6749 §3.3: a space, a quote, a backslash, a control or a non-ASCII
-    /// character.
+    /// A character that RFC 6749 §3.3 does not allow: a space, a quotation mark, a backslash, a
+    /// control or a non-ASCII character.
     Character(char),
 }
 
@@ -65,14 +66,14 @@ impl fmt::Display for ScopeError {
 
 impl std::error::Error for ScopeError {}
 
-/// The scopes a token grants. What a token carries beyond RFC 6749's alphabet is kept as it is: it
-/// can equal no configured [`Scope`], so it grants nothing.
+/// The scopes that a token grants. Strings that are not valid scopes (RFC 6749) are kept as they
+/// are: they equal no configured [`Scope`], and so grant nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ScopeSet(Box<[Box<str>]>);
 
 impl ScopeSet {
-    /// The scopes of space-delimited strings. Only the space separates (RFC 6749 §3.3): a tab or a
-    /// comma is part of the token around it and so matches nothing.
+    /// Returns the scopes of space-delimited strings. Only the space separates (RFC 6749 §3.3): a
+    /// tab or a comma is part of the string around it, which then matches nothing.
     pub fn of<'a>(strings: impl IntoIterator<Item = &'a str>) -> Self {
         strings
             .into_iter()
@@ -83,9 +84,9 @@ impl ScopeSet {
             .into()
     }
 
-    /// The scopes that claims grant: those of a space-delimited string, and the items of a list of
-    /// strings. An item is one scope, whole: a group "Not admin" is not the group "admin". A claim
-    /// of another type grants nothing.
+    /// Returns the scopes that claims grant: those of a space-delimited string, and the items of a
+    /// list of strings. An item is one scope as a whole: a group "Not admin" is not the group
+    /// "admin". A claim of another type grants nothing.
     pub fn granted_by<'a>(claims: impl IntoIterator<Item = &'a Claim>) -> Self {
         let mut scopes: Vec<Box<str>> = Vec::new();
         for claim in claims {
@@ -97,13 +98,14 @@ impl ScopeSet {
         scopes.into_boxed_slice().into()
     }
 
-    /// Whether the set grants `scope`: whole and case-sensitive.
+    /// Returns whether the set grants `scope`. The comparison is of the whole scope and
+    /// case-sensitive.
     #[must_use]
     pub fn contains(&self, scope: &Scope) -> bool {
         self.0.iter().any(|granted| **granted == *scope.0)
     }
 
-    /// The scopes in the order the token names them.
+    /// Returns the scopes in the order of the token.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(AsRef::as_ref)
     }
@@ -119,7 +121,8 @@ impl From<Box<[Box<str>]>> for ScopeSet {
     }
 }
 
-/// The scopes in one line, with quotes around what no scope of a string can be.
+/// Writes the scopes in one line, with quotation marks around an item that is empty or contains a
+/// space.
 impl fmt::Display for ScopeSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, scope) in self.0.iter().enumerate() {
