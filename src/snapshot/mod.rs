@@ -1,7 +1,7 @@
-//! The compiled configuration: everything that can be worked out before a request comes.
+//! The compiled configuration: everything that can be computed before a request arrives.
 //!
-//! What outlives a reload (key sets, what they verified, connections) is held by `Arc` and carried
-//! over by identity: an issuer or upstream whose whole entry is unchanged is the same one.
+//! Parts that outlive a reload (key sets, verified tokens, connections) are held by `Arc` and kept
+//! by identity: an issuer or upstream whose settings are unchanged is the same one.
 
 mod resource;
 
@@ -27,12 +27,13 @@ use crate::upstream::{HostHeader, Upstream};
 pub use crate::config::RouteMethod;
 pub use resource::{Resource, Resources};
 
-/// One immutable view of the configuration. A request keeps the one it began with.
+/// A compiled configuration. It is immutable, and a request uses the one that was in force when it
+/// began.
 #[derive(Debug)]
 pub struct Snapshot {
-    /// The configuration it was compiled from.
+    /// The configuration that it was compiled from.
     pub config: Config,
-    /// From a request's target to its rule.
+    /// Maps the target of a request to a route and a requirement.
     pub table: Table<RouteMethod>,
     /// The routes that the table's entries index.
     pub routes: Vec<Route>,
@@ -42,23 +43,24 @@ pub struct Snapshot {
     pub upstreams: Vec<Arc<Upstream>>,
     /// The protected resources that routes index.
     pub resources: Resources,
-    /// Headers that some route sets from claims: removed from every request, on every route.
+    /// The headers that some route sets from claims: removed from every request, on every route.
     pub claim_headers: FieldSet,
-    /// Fields of requests that the gateway alone writes on some route, or judges: no trailer may be
-    /// one of them.
+    /// The request fields that on some route only the gateway writes, or that decide about a
+    /// request: no trailer may have one of these names.
     pub own_headers: FieldSet,
-    /// Whether any route asks where a page comes from.
+    /// Set if any route has CORS rules.
     pub has_cors: bool,
-    /// Metrics of requests for which no route speaks.
+    /// The metrics of requests without a route.
     pub unrouted: Arc<RouteMetrics>,
 }
 
-/// Routes from which on a snapshot is freed by a thread of its own.
+/// The number of routes from which on a snapshot is freed by a thread of its own.
 const MANY: usize = 1000;
 
 impl Drop for Snapshot {
-    /// The last to let go of a snapshot is mostly a worker, which has requests to answer: to free a
-    /// hundred thousand routes takes some tenths of a second.
+    /// Frees a large snapshot in another thread. The last reference is mostly held by a worker,
+    /// which has requests to answer, and freeing a hundred thousand routes takes some tenths of a
+    /// second.
     fn drop(&mut self) {
         if self.routes.len() < MANY {
             return;
@@ -69,7 +71,7 @@ impl Drop for Snapshot {
             std::mem::take(&mut self.table),
             std::mem::take(&mut self.resources),
         );
-        // Without a thread it is freed here.
+        // If no thread can be created, it is freed here.
         let _ = std::thread::Builder::new()
             .name("free".to_owned())
             .spawn(move || drop(large));
@@ -79,65 +81,66 @@ impl Drop for Snapshot {
 /// A compiled route.
 #[derive(Debug)]
 pub struct Route {
-    /// Host and pattern: the label in metrics and logs.
+    /// The host and pattern: the label in metrics and logs.
     pub label: Box<str>,
     /// Index into [`Snapshot::upstreams`].
     pub upstream: usize,
-    /// What the upstream sees in `Host`; `None` for what the client sent.
+    /// The `Host` that the upstream receives; `None` for the client's.
     pub host: Option<HeaderValue>,
     /// Index into [`Snapshot::resources`], for a route whose clients can be told where to get a
     /// token.
     pub resource: Option<usize>,
-    /// Segments that are cut from the front of the path.
+    /// The number of segments that are removed from the front of the path.
     pub strip: usize,
-    /// The issuers whose tokens it takes.
+    /// The verifiers of the issuers whose tokens the route accepts.
     pub verifiers: Vec<Arc<Verifier>>,
-    /// Where its token is.
+    /// The places in a request where the token may be.
     pub token_from: Vec<Source>,
-    /// The places besides `Authorization` from which all protected routes to its upstream take
-    /// their tokens, where it does not look at each of them itself.
+    /// The places, other than `Authorization`, from which all protected routes of its upstream take
+    /// tokens; `None` if the route takes tokens from each of them itself.
     pub upstream_token_from: Option<Arc<[Source]>>,
-    /// Whether its upstream gets the token: `None` for one in `Authorization` and no other.
+    /// Set if the upstream receives the token; `None` means that it receives only a token in
+    /// `Authorization`.
     pub forward_token: Option<bool>,
-    /// Whether its upstream gets an `Authorization` that was not judged.
+    /// Set if the upstream receives an `Authorization` that was not verified.
     pub forward_authorization: bool,
-    /// The origins whose pages may use a token in a cookie, beside the route's own and those of its
-    /// CORS.
+    /// The origins whose pages may use a token in a cookie, in addition to the route's own origin
+    /// and those of its CORS rules.
     pub cookie_origins: Option<Origins>,
-    /// The claims its upstream gets.
+    /// The claims that the upstream receives.
     pub forward: Vec<ForwardedClaim>,
-    /// The ambiguities it lets through.
+    /// The ambiguities in paths that the route accepts.
     pub allow: Ambiguities,
-    /// Bytes of a request body.
+    /// The limit of a request body, in bytes.
     pub body_bytes: Option<u64>,
-    /// From the request's last byte to the response head.
+    /// The time from the request's last byte to the response head.
     pub response_timeout: Duration,
-    /// What is counted of it.
+    /// The metrics of the route.
     pub metrics: Arc<RouteMetrics>,
-    /// Whether requests may become WebSockets.
+    /// Set if requests may switch to WebSocket.
     pub websocket: bool,
-    /// Whether a route of the operator's own answers `OPTIONS` there.
+    /// Set if a route of the configuration answers `OPTIONS` for this path.
     pub answers_options: bool,
-    /// What it does to heads.
+    /// The header rules and CORS rules.
     pub heads: config::Heads,
 }
 
-/// Why a valid configuration cannot be compiled.
+/// The reason why a valid configuration cannot be compiled.
 #[derive(Debug)]
 pub enum CompileError {
-    /// The keys that the configuration holds for an issuer are none.
+    /// The keys in the configuration of an issuer are invalid.
     Keys(Arc<str>, JwksError),
-    /// The certificates that an upstream is to be known by are none.
+    /// The trusted roots of an upstream are invalid.
     Roots(Arc<str>, TlsError),
-    /// Two routes are the same; the configuration's own check should have said so.
+    /// Two routes are equal; the check of the configuration should have found it.
     Routes(Conflict),
-    /// A name that the configuration does not define; its own check should have said so.
+    /// A name is not defined; the check of the configuration should have found it.
     Undefined(Arc<str>),
 }
 
 impl Snapshot {
-    /// Compiles a configuration, keeping of `before` what has not changed. Nothing of `before`
-    /// changes by it.
+    /// Compiles a configuration, and keeps the parts of `before` that have not changed. Does not
+    /// change `before`.
     ///
     /// # Errors
     /// [`CompileError`]
@@ -192,8 +195,8 @@ impl Snapshot {
         })
     }
 
-    /// Takes the metrics of what this snapshot does not have out of the exposition. It takes as
-    /// long as there are routes.
+    /// Removes the metrics of routes, issuers and upstreams that this snapshot does not have. The
+    /// time grows with the number of routes.
     pub fn prune(&self, metrics: &Metrics) {
         let routes: HashSet<&str> = self
             .routes
@@ -218,12 +221,13 @@ impl Snapshot {
         });
     }
 
-    /// The issuers, each once.
+    /// Returns the issuers, each once.
     pub fn issuers(&self) -> impl Iterator<Item = &Arc<Issuer>> {
         self.verifiers.iter().map(|verifier| verifier.issuer())
     }
 
-    /// The resource whose metadata is asked for, unless a route has that very path.
+    /// Returns the resource whose metadata the request asks for, unless a route has exactly that
+    /// path.
     #[must_use]
     pub fn metadata_at(&self, target: &Target<'_>) -> Option<&Resource> {
         let is_read = *target.method() == Method::GET || *target.method() == Method::HEAD;
@@ -232,7 +236,7 @@ impl Snapshot {
             .filter(|_| is_read)
     }
 
-    /// Where the clients of a route are told how to get a token.
+    /// Returns the metadata URL of a route's resource, for the clients of the route.
     #[must_use]
     pub fn metadata_url(&self, route: Option<usize>) -> Option<&str> {
         let resource = self.routes.get(route?)?.resource?;
@@ -242,7 +246,7 @@ impl Snapshot {
             .map(|resource| &*resource.metadata_url)
     }
 
-    /// The place of an issuer among the verifiers.
+    /// Returns the index of an issuer among the verifiers.
     #[must_use]
     pub fn issuer(&self, name: &str) -> Option<usize> {
         self.verifiers
@@ -250,7 +254,7 @@ impl Snapshot {
             .position(|verifier| **verifier.name() == *name)
     }
 
-    /// The metrics of a route, or of no route.
+    /// Returns the metrics of a route, or those of requests without a route.
     #[must_use]
     pub fn route_metrics(&self, route: Option<usize>) -> &RouteMetrics {
         route
@@ -259,10 +263,10 @@ impl Snapshot {
     }
 }
 
-/// The label of requests for which no route speaks. No pattern is like it.
+/// The label of requests without a route. No pattern equals it.
 const UNROUTED: &str = "none";
 
-/// The headers in which routes forward claims.
+/// Returns the headers in which routes forward claims.
 fn claim_headers(routes: &[config::Route]) -> impl Iterator<Item = FieldPattern> {
     routes
         .iter()
@@ -270,7 +274,7 @@ fn claim_headers(routes: &[config::Route]) -> impl Iterator<Item = FieldPattern>
         .map(|claim| claim.header.clone().into())
 }
 
-/// The fields in which some route looks for a token.
+/// Returns the fields in which some route looks for a token.
 fn token_headers(routes: &[config::Route]) -> impl Iterator<Item = FieldPattern> {
     routes
         .iter()
@@ -281,8 +285,7 @@ fn token_headers(routes: &[config::Route]) -> impl Iterator<Item = FieldPattern>
         })
 }
 
-/// The parts of the previous snapshot, by the names in its configuration, which are each there
-/// once.
+/// The parts of the previous snapshot, by their names in the configuration, which are unique.
 struct Earlier<'s> {
     verifiers: HashMap<&'s str, &'s Arc<Verifier>>,
     upstreams: HashMap<&'s str, &'s Arc<Upstream>>,
@@ -303,8 +306,8 @@ impl<'s> Earlier<'s> {
     }
 }
 
-/// The parts that routes refer to, by name. A route is compiled without a look at the others, or at
-/// all upstreams.
+/// The parts that routes refer to, by name. Thus compiling a route does not search the lists of
+/// routes or upstreams.
 struct Parts<'s> {
     verifiers: HashMap<&'s str, &'s Arc<Verifier>>,
     upstreams: HashMap<&'s str, (usize, &'s Arc<Upstream>)>,
@@ -350,8 +353,8 @@ impl<'s> Parts<'s> {
     }
 }
 
-/// The verifier of before, if nothing about the issuer changed; its keys alone, if only the rules
-/// did.
+/// Returns the previous verifier, if nothing about the issuer changed; a verifier with the previous
+/// keys, if only its rules changed; otherwise a new one.
 fn verifier(
     issuer: &config::Issuer,
     metrics: &Metrics,
@@ -460,7 +463,7 @@ impl fmt::Display for CompileError {
 
 impl std::error::Error for CompileError {}
 
-/// The snapshot in force, and how often it changed.
+/// The snapshot in force, and the number of times that it changed.
 #[derive(Debug)]
 pub struct Live {
     current: ArcSwap<Snapshot>,
@@ -468,7 +471,7 @@ pub struct Live {
 }
 
 impl Live {
-    /// Begins with a snapshot.
+    /// Starts with a snapshot.
     #[must_use]
     pub fn new(snapshot: Snapshot) -> Self {
         Self {
@@ -477,19 +480,20 @@ impl Live {
         }
     }
 
-    /// The snapshot in force.
+    /// Returns the snapshot in force.
     #[must_use]
     pub fn load(&self) -> Arc<Snapshot> {
         self.current.load_full()
     }
 
-    /// Puts another in force, for every request that begins from now on.
+    /// Puts another snapshot in force, for every request that begins from now on.
     pub fn swap(&self, snapshot: Snapshot) {
         self.current.store(Arc::new(snapshot));
         self.generation.fetch_add(1, Ordering::Release);
     }
 
-    /// Changes with every swap: who keeps a snapshot at hand compares this alone.
+    /// Returns a number that changes with every swap, so that a worker can tell whether its copy of
+    /// the snapshot is still in force.
     #[must_use]
     pub fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)

@@ -1,5 +1,5 @@
-//! Protected resources, as clients find them (RFC 9728): the routes that are reached under one URL,
-//! the issuers whose tokens they take, and the scopes that they ask for.
+//! Protected resources and their metadata (RFC 9728): the routes under one URL, the issuers whose
+//! tokens they accept, and the scopes that they require.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -11,21 +11,21 @@ use crate::net::{Acceptor, Url};
 use crate::policy::Requirement;
 use crate::token::Source;
 
-/// Where metadata is, before the path of the resource (RFC 9728 §3.1).
+/// The path of metadata, before the path of the resource (RFC 9728 §3.1).
 const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
 
-/// A protected resource and the document about it.
+/// A protected resource and its metadata.
 #[derive(Debug)]
 pub struct Resource {
     url: Url,
     path: Box<str>,
-    /// Where its metadata is, for challenges (RFC 9728 §5.1).
+    /// The URL of the metadata, for challenges (RFC 9728 §5.1).
     pub metadata_url: Box<str>,
     /// The metadata, as JSON.
     pub metadata: Bytes,
 }
 
-/// RFC 9728 §2.
+/// The members of the metadata (RFC 9728 §2).
 #[derive(Serialize)]
 struct Metadata<'a> {
     resource: &'a str,
@@ -41,12 +41,12 @@ struct Metadata<'a> {
 pub struct Resources {
     pub(super) list: Vec<Resource>,
     by_url: HashMap<Url, usize>,
-    /// The resources of each metadata path: of paths that no route has.
+    /// The resources by the path of their metadata, without paths that a route has.
     by_path: HashMap<Box<str>, Vec<usize>>,
 }
 
 impl Resources {
-    /// Goes through the routes once, whatever the number of resources.
+    /// Collects the resources in one pass over the routes, for any number of resources.
     pub(super) fn new(config: &Config) -> Self {
         let mut this = Self::default();
         let mut routes: Vec<(&Url, Vec<&Route>)> = Vec::new();
@@ -82,8 +82,9 @@ impl Resources {
         this
     }
 
-    /// The resource at a path of metadata, unless a route has that path. The host that a request
-    /// names only chooses among several of one path: what is told is from the configuration alone.
+    /// Returns the resource whose metadata has this path, unless a route has the same path. The
+    /// host of the request only chooses among several resources with one path: the metadata comes
+    /// from the configuration alone.
     pub(super) fn find(&self, host: Option<&str>, path: &str) -> Option<&Resource> {
         if !path.starts_with(WELL_KNOWN) {
             return None;
@@ -102,21 +103,21 @@ impl Resources {
             .or_else(|| found.next().filter(|_| found.next().is_none()))
     }
 
-    /// The place of a resource among all.
+    /// Returns the index of a resource.
     pub(super) fn position(&self, url: &Url) -> Option<usize> {
         self.by_url.get(url).copied()
     }
 }
 
 impl Resource {
-    /// How clients reach it.
+    /// Returns the URL under which clients reach it.
     #[must_use]
     pub fn url(&self) -> &Url {
         &self.url
     }
 
-    /// The resource of these routes. `issuers` are those of the configuration, by name, with their
-    /// `iss`.
+    /// Creates the resource of these routes. `issuers` maps the names of issuers in the
+    /// configuration to their `iss`.
     fn new(config: &Config, issuers: &HashMap<&str, &str>, url: &Url, routes: &[&Route]) -> Self {
         let mut authorization_servers: Vec<&str> = Vec::new();
         let mut seen: HashSet<&str> = HashSet::new();
@@ -135,7 +136,7 @@ impl Resource {
             .map(crate::policy::Scope::as_str)
             .collect();
         let in_query = |source: &Source| matches!(source, Source::Query(_));
-        // RFC 6750 has no name for a cookie; what is in any header is nearest to its "header".
+        // RFC 6750 has no name for a cookie; "header" is the closest.
         let query = routes
             .iter()
             .flat_map(|route| &route.token_from)
@@ -176,8 +177,8 @@ impl Resource {
     }
 }
 
-/// The identifier of a resource: its URL, without a slash that stands for an empty path (RFC 9728
-/// §1.2).
+/// Returns the identifier of a resource: its URL, without a final slash that stands for an empty
+/// path (RFC 9728 §1.2).
 fn identifier(url: &Url) -> String {
     let text = url.to_string();
     text.strip_suffix('/')
