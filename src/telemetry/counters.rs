@@ -1,19 +1,19 @@
-//! Counters and a gauge, in cells.
+//! Counters and a gauge, in shards.
 
 use super::sharded::{Apart, Count, Sharded};
 
-/// Counts that fit into one piece of a row.
+/// The number of counts in one block of a row.
 const PER_PIECE: usize = 16;
 
-/// Counters of one metric for a closed list of last-label values. What never happened makes no
-/// series.
+/// The counters of one metric for a closed list of values of its last label. A value that was never
+/// counted is not shown.
 #[derive(Debug)]
 pub struct Counters {
     values: &'static [&'static str],
     shards: Sharded<Row>,
 }
 
-/// A thread's counts, one for each value, and a few to spare.
+/// One shard: a count for each value, rounded up to whole blocks.
 type Row = Box<[Apart<[Count; PER_PIECE]>]>;
 
 impl Counters {
@@ -24,7 +24,7 @@ impl Counters {
         }
     }
 
-    /// Adds one to the counter of the value at `index`. An index beyond the list counts nothing.
+    /// Adds one to the counter of the value at `index`. An index beyond the list is ignored.
     pub fn increment(&self, index: usize) {
         debug_assert!(
             index < self.values.len(),
@@ -37,7 +37,7 @@ impl Counters {
         }
     }
 
-    /// What was counted: each value that occurred, and how often.
+    /// Returns each value that was counted, and its count.
     pub(super) fn totals(&self) -> impl Iterator<Item = (&'static str, u64)> {
         let total = |index| {
             self.shards
@@ -69,7 +69,7 @@ fn at(row: &Row, index: usize) -> Option<&Count> {
     row.get(index / PER_PIECE)?.0.get(index % PER_PIECE)
 }
 
-/// A counter that has no label of its own; it is shown before anything happened.
+/// A counter that has no label of its own; it is shown even if it is 0.
 #[derive(Debug)]
 pub struct Counter(Sharded<Box<Apart<Count>>>);
 
@@ -89,7 +89,7 @@ impl Counter {
     }
 }
 
-/// How many there are at the moment. What came on one thread may go on another.
+/// A number that goes up and down. One thread may add and another subtract.
 #[derive(Debug)]
 pub struct Gauge(Sharded<Box<Apart<Count>>>);
 
@@ -98,17 +98,17 @@ impl Gauge {
         Self(Sharded::new())
     }
 
-    /// One came.
+    /// Adds one.
     pub fn inc(&self) {
         self.add(1);
     }
 
-    /// One went.
+    /// Subtracts one.
     pub fn dec(&self) {
         self.add(1_u64.wrapping_neg());
     }
 
-    /// The sum. It reads what every worker writes: not for each request.
+    /// Returns the sum. It reads the shards of all workers, so it is not for every request.
     #[must_use]
     pub fn total(&self) -> i64 {
         let parts = self.0.all().map(|count| count.0.get());

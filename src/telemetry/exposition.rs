@@ -1,4 +1,4 @@
-//! The metrics that are kept in cells, as Prometheus is shown them.
+//! The Prometheus exposition of the metrics that are kept in sharded counters.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use super::handles::SharedHandles;
 use super::histogram::Distribution;
 use super::{Counters, EventLog, GatewayMetrics};
 
-/// Adds up the cells whenever the registry asks.
+/// A collector that adds up the shards when the registry gathers the metrics.
 #[derive(Debug)]
 pub(super) struct Exposition {
     pub(super) handles: Arc<SharedHandles>,
@@ -18,7 +18,7 @@ pub(super) struct Exposition {
     pub(super) families: CellFamilies,
 }
 
-/// What the metrics are called, and what they mean.
+/// The names, help texts and labels of the metrics.
 #[derive(Debug)]
 pub(super) struct CellFamilies {
     requests: Family,
@@ -151,8 +151,8 @@ impl Collector for Exposition {
         families.map(|family| &family.desc).to_vec()
     }
 
-    /// A family without metrics is left out by the registry, which sorts the families and their
-    /// metrics as well.
+    /// Collects all families. The registry leaves out those without metrics, and sorts the families
+    /// and their metrics.
     fn collect(&self) -> Vec<MetricFamily> {
         let handles = self.handles.lock();
         let (routes, issuers, upstreams) = (&handles.routes, &handles.issuers, &handles.upstreams);
@@ -209,7 +209,7 @@ impl Collector for Exposition {
     }
 }
 
-/// A metric with its labels.
+/// The name, help text and labels of a metric.
 #[derive(Debug)]
 struct Family {
     kind: MetricType,
@@ -236,7 +236,8 @@ impl Family {
         self.of([Metric::from_gauge(gauge)].into_iter())
     }
 
-    /// Rows of counters, each for another value of the first label.
+    /// Returns counters, one for each pair of a value of the first label and a counted value of the
+    /// second.
     fn rows<'a>(&self, rows: impl Iterator<Item = (&'a String, &'a Counters)>) -> MetricFamily {
         let series = |(name, row): (&'a String, &'a Counters)| {
             row.totals()
@@ -273,8 +274,8 @@ impl Family {
         }))
     }
 
-    /// A metric with values for the labels of the family, in their order; they are shown in that of
-    /// their names.
+    /// Returns a metric with the given values of the family's labels, in the order of the labels.
+    /// They are shown in the order of their names.
     fn labelled(&self, values: &[&str]) -> Metric {
         debug_assert_eq!(
             values.len(),

@@ -1,5 +1,5 @@
-//! The metric families of issuers and upstreams whose numbers seldom change, and how such metrics
-//! are made.
+//! The metric families of issuers and upstreams whose numbers seldom change, and the functions that
+//! register such families.
 
 use prometheus::{GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 

@@ -1,4 +1,4 @@
-//! The metrics of a route, of an issuer, of an upstream: what the other rooms hold and count with.
+//! The metrics of a route, an issuer or an upstream, which other modules hold and count with.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,30 +11,31 @@ use super::histogram::{Buckets, Distribution};
 use super::sharded::{Apart, Count, Sharded};
 use super::{Counter, Counters, Histogram};
 
-/// Methods that get a label of their own; a client can invent others without end.
+/// The methods with a label of their own; a client can invent any number of others.
 const METHODS: [&str; 8] = [
     "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "OTHER",
 ];
 
-/// The ways in which requests end: with an answer, by the class of its status, or otherwise.
+/// The label values of [`Ending`]: the class of the status of a complete response, or the reason
+/// for an incomplete one.
 const ENDINGS: [&str; 7] = ["1xx", "2xx", "3xx", "4xx", "5xx", "cut", "left"];
 
-/// Those with an answer.
+/// The number of status classes.
 const CLASSES: usize = 5;
 
-/// The way in which a request ended.
+/// The end of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// With a whole answer of this status.
+    /// The response with this status was complete.
     Answered(u16),
-    /// The answer ended early, by the upstream or by the gateway.
+    /// The upstream or the gateway ended the response early.
     Cut,
-    /// The client left before the answer had ended.
+    /// The client closed the connection or the stream before the end of the response.
     Left,
 }
 
 impl Ending {
-    /// The index of its label value.
+    /// Returns the index of its label value.
     fn index(self) -> usize {
         match self {
             Self::Answered(status) => usize::from(status / 100).saturating_sub(1).min(CLASSES - 1),
@@ -44,8 +45,8 @@ impl Ending {
     }
 }
 
-/// All handles, by the label under which they are shown. What is not here is shown no more; who
-/// still holds it counts unseen.
+/// All handles, by the label under which they are shown. A handle that was removed is not shown any
+/// more; counting with it has no visible effect.
 #[derive(Debug, Default)]
 pub(super) struct Handles {
     pub(super) routes: BTreeMap<String, Arc<RouteMetrics>>,
@@ -53,7 +54,8 @@ pub(super) struct Handles {
     pub(super) upstreams: BTreeMap<String, Arc<UpstreamMetrics>>,
 }
 
-/// Locked when a configuration is compiled and when metrics are shown, never to count.
+/// The handles with a lock. It is taken when a configuration is compiled and when the metrics are
+/// shown, but not for counting.
 #[derive(Debug, Default)]
 pub(super) struct SharedHandles(Mutex<Handles>);
 
@@ -63,15 +65,15 @@ impl SharedHandles {
     }
 }
 
-/// Metrics of one route pattern.
+/// The metrics of one route pattern.
 #[derive(Debug)]
 pub struct RouteMetrics {
     exchanges: Sharded<Box<Apart<Exchanges>>>,
     pub(super) refusals: Counters,
 }
 
-/// A thread's part of what every request of a route counts, in one place: requests by method and
-/// ending, and how long they took.
+/// One shard of the metrics that every request of a route changes: the requests by method and
+/// ending, and their durations.
 #[derive(Debug, Default)]
 struct Exchanges {
     requests: [[Count; ENDINGS.len()]; METHODS.len()],
@@ -86,7 +88,7 @@ impl RouteMetrics {
         }
     }
 
-    /// Records a finished exchange.
+    /// Counts a finished request.
     pub fn record(&self, method: &Method, ending: Ending, took: Duration) {
         let (exchanges, writer) = self.exchanges.mine(Box::default);
         let row = exchanges.0.requests.get(method_index(method));
@@ -101,7 +103,7 @@ impl RouteMetrics {
         self.refusals.increment(reason);
     }
 
-    /// Requests by method and ending, as far as there were any.
+    /// Returns the number of requests by method and ending, without those that are 0.
     pub(super) fn totals(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> {
         let mut totals = [[0_u64; ENDINGS.len()]; METHODS.len()];
         for part in self.exchanges.all() {
@@ -128,12 +130,12 @@ impl RouteMetrics {
     }
 }
 
-/// Metrics of one issuer.
+/// The metrics of one issuer.
 #[derive(Debug)]
 pub struct IssuerMetrics {
-    /// Token verifications by the index of their verdict; a cached token's counts as well.
+    /// Token verifications by the index of their verdict; those of cached tokens are included.
     pub verifications: Counters,
-    /// Key fetches, by [`IssuerMetrics::REFRESH_RESULTS`].
+    /// Fetches of the keys, by [`IssuerMetrics::REFRESH_RESULTS`].
     pub refreshes: Counters,
     pub(super) keys: IntGauge,
     pub(super) age: Gauge,
@@ -143,31 +145,31 @@ impl IssuerMetrics {
     /// The label values of `refreshes`.
     pub const REFRESH_RESULTS: [&'static str; 2] = ["success", "failure"];
 
-    /// Shows the state of the key set: usable keys, and the time since they were last fetched.
+    /// Sets the number of usable keys, and the time since they were last fetched.
     pub fn set_keys(&self, keys: usize, age: Option<Duration>) {
         self.keys.set(i64::try_from(keys).unwrap_or(i64::MAX));
         self.age.set(age.map_or(f64::NAN, |age| age.as_secs_f64()));
     }
 }
 
-/// Metrics of one upstream.
+/// The metrics of one upstream.
 #[derive(Debug)]
 pub struct UpstreamMetrics {
-    /// From the request's departure to the head of its response.
+    /// The time from sending a request to the head of its response.
     pub duration: Histogram,
     /// Connections that are open now, idle ones included.
     pub open: IntGauge,
-    /// Connections that were dialled.
+    /// Connections that were opened.
     pub opened: IntCounter,
-    /// Requests that went over a connection that was already there.
+    /// Requests that were sent on a connection that was already open.
     pub reused: Counter,
-    /// Requests the upstream did not answer, by [`UpstreamMetrics::FAULTS`].
+    /// Requests that the upstream did not answer, by [`UpstreamMetrics::FAULTS`].
     pub faults: Counters,
     /// Requests that were sent to another endpoint after one had failed.
     pub retries: IntCounter,
     /// Requests that were sent again because the upstream had not processed them.
     pub resent: IntCounter,
-    /// Endpoints that were left alone for a while.
+    /// Ejections of endpoints.
     pub ejections: IntCounter,
 }
 
@@ -205,12 +207,12 @@ mod tests {
             "{}",
             size_of::<RouteMetrics>()
         );
-        // All that it can allocate are cells.
+        // It allocates nothing but shards.
         assert!(idle.exchanges.is_empty() && idle.refusals.is_empty());
         assert_eq!((idle.totals().count(), idle.durations().count()), (0, 0));
         assert!(
             idle.exchanges.is_empty() && idle.refusals.is_empty(),
-            "a scrape makes no cells"
+            "a scrape creates no shards"
         );
 
         idle.record(&Method::GET, Ending::Answered(200), Duration::ZERO);

@@ -1,11 +1,11 @@
-//! A histogram of durations, in cells.
+//! A histogram of durations, in shards.
 
 use std::time::Duration;
 
 use super::sharded::{Apart, Count, Sharded, Writer};
 
-/// The upper bounds of the buckets in nanoseconds: from what a hot token costs to the default
-/// response timeout.
+/// The upper bounds of the buckets in nanoseconds: from the time of a request with a cached token
+/// to the default response timeout.
 const BOUNDS: [u64; 14] = [
     500_000,
     1_000_000,
@@ -25,7 +25,7 @@ const BOUNDS: [u64; 14] = [
 
 const NANOS_PER_SECOND: f64 = 1e9;
 
-/// How long things took.
+/// A histogram of durations.
 #[derive(Debug)]
 pub struct Histogram(Sharded<Box<Apart<Buckets>>>);
 
@@ -34,7 +34,7 @@ impl Histogram {
         Self(Sharded::new())
     }
 
-    /// Counts something that took so long.
+    /// Counts a duration.
     pub fn observe(&self, took: Duration) {
         let (buckets, writer) = self.0.mine(Box::default);
         buckets.0.observe(took, writer);
@@ -45,17 +45,17 @@ impl Histogram {
     }
 }
 
-/// A thread's part of a histogram.
+/// One shard of a histogram.
 #[derive(Debug, Default)]
 pub(super) struct Buckets {
-    /// The last is for what is longer than the longest bound.
+    /// The count of each bucket; the last is for durations above the highest bound.
     counts: [Count; BOUNDS.len() + 1],
     nanos: Count,
 }
 
 impl Buckets {
     pub(super) fn observe(&self, took: Duration, writer: Writer) {
-        // Of more than 584 years the rest is lost.
+        // The maximum is 584 years.
         let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
         let index = BOUNDS
             .iter()
@@ -68,7 +68,7 @@ impl Buckets {
     }
 }
 
-/// What a histogram shows: the sum of its parts.
+/// The sum of the shards of a histogram.
 #[derive(Debug, Default)]
 pub(super) struct Distribution {
     counts: [u64; BOUNDS.len() + 1],
@@ -93,7 +93,8 @@ impl Distribution {
         self.counts.iter().sum()
     }
 
-    /// The count is that of the buckets together, so that the two agree while workers count.
+    /// Converts it for Prometheus. The count is the sum of the buckets, so that both agree while
+    /// workers count.
     pub(super) fn to_proto(&self) -> prometheus::proto::Histogram {
         let mut below = 0;
         let buckets = BOUNDS.iter().zip(&self.counts).map(|(bound, count)| {
@@ -120,7 +121,7 @@ mod tests {
 
     use super::*;
 
-    /// As operators know them.
+    /// The bounds as they are shown.
     const SECONDS: [f64; 14] = [
         0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0,
     ];
@@ -139,7 +140,7 @@ mod tests {
         let known = known.get_histogram();
         assert_eq!(ours.get_bucket(), known.get_bucket());
         assert_eq!(ours.get_sample_count(), known.get_sample_count());
-        // Integers add up exactly; the floating point numbers of the other lose a little with each
+        // Sums of integers are exact; those of the other histogram lose precision with each
         // addition.
         let (sum, expected) = (ours.get_sample_sum(), known.get_sample_sum());
         assert!(
@@ -151,7 +152,7 @@ mod tests {
     #[test]
     fn durations_fall_where_those_of_the_known_histogram_do() {
         let random = RandomState::new();
-        // Each order of magnitude as often as another.
+        // All orders of magnitude are equally frequent.
         let nanos = (0..20_000_u64).map(|n| random.hash_one(n) >> (26 + random.hash_one(!n) % 30));
         compare(nanos.map(Duration::from_nanos));
     }

@@ -1,4 +1,4 @@
-//! The Prometheus metrics, all defined here.
+//! The registry of the Prometheus metrics.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use super::handles::SharedHandles;
 use super::{Counter, Counters, Gauge, Histogram, IssuerMetrics, RouteMetrics, UpstreamMetrics};
 
 /// Every metric of the process. Handles for a route, an issuer or an upstream are resolved when a
-/// snapshot is compiled and are the same across reloads.
+/// snapshot is compiled, and stay the same across reloads.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
@@ -19,28 +19,28 @@ pub struct Metrics {
     reasons: &'static [&'static str],
     verdicts: &'static [&'static str],
     handles: Arc<SharedHandles>,
-    /// What belongs to no route, issuer or upstream.
+    /// The metrics that belong to no route, issuer or upstream.
     pub gateway: Arc<GatewayMetrics>,
 }
 
-/// Metrics of the process as a whole.
+/// The metrics of the process as a whole.
 #[derive(Debug)]
 pub struct GatewayMetrics {
     /// Open client connections.
     pub connections: IntGauge,
-    /// Those of HTTP/1.1 of which nothing is kept but the socket until their next byte.
+    /// Parked HTTP/1.1 connections: until their next byte, only the socket is kept.
     pub resting: IntGauge,
-    /// WebSockets that are open.
+    /// Open WebSockets.
     pub tunnels: IntGauge,
     /// Accepted client connections.
     pub accepted: IntCounter,
     /// Client connections that ended in an error, by [`GatewayMetrics::CONNECTION_ERRORS`].
     pub connection_errors: Counters,
-    /// Client connections by what is spoken on them, [`GatewayMetrics::PROTOCOLS`].
+    /// Client connections by protocol, [`GatewayMetrics::PROTOCOLS`].
     pub protocols: Counters,
-    /// Streams of HTTP/2 that were given up because the client took nothing of the answer.
+    /// HTTP/2 streams that were reset because the client did not read the response.
     pub stalled_streams: IntCounter,
-    /// Streams of HTTP/2 that were reset since what came on them is no request.
+    /// HTTP/2 streams that were reset because they did not carry a valid request.
     pub refused_streams: IntCounter,
     /// Requests that are being answered.
     pub requests: Gauge,
@@ -48,7 +48,7 @@ pub struct GatewayMetrics {
     pub cache: Counters,
     /// Reloads, by [`GatewayMetrics::RELOAD_RESULTS`].
     pub reloads: Counters,
-    /// Whether the last reload took effect.
+    /// 1 if the last reload took effect, otherwise 0.
     pub reload_ok: IntGauge,
     /// Panics that were caught and answered.
     pub panics: IntCounter,
@@ -71,7 +71,8 @@ impl GatewayMetrics {
     ];
     /// The label values of `protocols`.
     pub const PROTOCOLS: [&'static str; 2] = ["http1", "http2"];
-    /// The label values of `cache`: found by this worker, found by another, found by none.
+    /// The label values of `cache`: found in the worker's cache, found in the shared cache, not
+    /// found.
     pub const CACHE_RESULTS: [&'static str; 3] = ["worker_hit", "shared_hit", "miss"];
     /// The label values of `reloads`.
     pub const RELOAD_RESULTS: [&'static str; 3] = ["success", "unchanged", "failure"];
@@ -82,7 +83,8 @@ impl GatewayMetrics {
         self.config.with_label_values(&[hash]).set(1);
     }
 
-    /// Shows when certificates end, each by its file, and forgets the others.
+    /// Shows when the certificate in each file expires, and removes the certificates of other
+    /// files.
     pub fn show_certificates<'f>(&self, ends: impl Iterator<Item = (&'f str, u64)>) {
         self.certificates.reset();
         for (file, end) in ends {
@@ -98,37 +100,37 @@ impl GatewayMetrics {
     }
 }
 
-/// How an endpoint of an upstream does.
+/// The state of an endpoint of an upstream.
 #[derive(Clone, Debug)]
 pub struct EndpointState {
     /// The upstream's name in the configuration.
     pub upstream: Arc<str>,
     /// The endpoint's URL.
     pub endpoint: String,
-    /// What its probes say, if there are any.
+    /// The result of its health probes; `None` without probes.
     pub healthy: Option<bool>,
-    /// Whether it failed so often that it is left alone, or may prove itself with one request at a
-    /// time, if that can be.
+    /// True from its ejection until a half-open probe has succeeded; `None` if it cannot be
+    /// ejected.
     pub ejected: Option<bool>,
 }
 
-/// The labels that stay. Sets, and not predicates, since a predicate that walks a list makes a
-/// reload quadratic.
+/// The labels that stay. They are sets, since a predicate that searches a list would make a reload
+/// quadratic.
 #[derive(Debug)]
 pub struct Kept<'s> {
-    /// Patterns of routes, as they are shown.
+    /// The labels of routes.
     pub routes: HashSet<&'s str>,
-    /// Names of issuers.
+    /// The names of issuers.
     pub issuers: HashSet<&'s str>,
-    /// Names of upstreams.
+    /// The names of upstreams.
     pub upstreams: HashSet<&'s str>,
 }
 
 impl Metrics {
-    /// All metrics, with the closed lists of refusal reasons and of token verdicts.
+    /// Creates all metrics, with the closed lists of refusal reasons and of token verdicts.
     ///
     /// # Errors
-    /// When a metric is defined twice, which a test would show.
+    /// If a metric is defined twice, which a test would show.
     pub fn new(
         reasons: &'static [&'static str],
         verdicts: &'static [&'static str],
@@ -161,14 +163,14 @@ impl Metrics {
         })
     }
 
-    /// The handles of a route pattern.
+    /// Returns the handle of a route pattern.
     pub fn route(&self, pattern: &str) -> Arc<RouteMetrics> {
         entry(&mut self.handles.lock().routes, pattern, || {
             RouteMetrics::new(self.reasons)
         })
     }
 
-    /// The handles of an issuer, by its name in the configuration.
+    /// Returns the handle of an issuer, by its name in the configuration.
     pub fn issuer(&self, name: &str) -> Arc<IssuerMetrics> {
         let make = || IssuerMetrics {
             verifications: Counters::new(self.verdicts),
@@ -179,7 +181,7 @@ impl Metrics {
         entry(&mut self.handles.lock().issuers, name, make)
     }
 
-    /// The handles of an upstream, by its name in the configuration.
+    /// Returns the handle of an upstream, by its name in the configuration.
     pub fn upstream(&self, name: &str) -> Arc<UpstreamMetrics> {
         let make = || UpstreamMetrics {
             duration: Histogram::new(),
@@ -194,7 +196,8 @@ impl Metrics {
         entry(&mut self.handles.lock().upstreams, name, make)
     }
 
-    /// Forgets what a reload took away, so that a thousand reloads do not grow the exposition.
+    /// Removes the metrics of what a reload has removed, so that a thousand reloads do not grow the
+    /// exposition.
     pub fn retain(&self, kept: &Kept<'_>) {
         let mut handles = self.handles.lock();
         let families = &self.families;
@@ -217,8 +220,8 @@ impl Metrics {
         });
     }
 
-    /// Shows how endpoints do, these and no others. Their state changes by itself, so whoever
-    /// renders the metrics calls this first, and from one thread alone.
+    /// Shows the states of these endpoints and no others. The states change without a notification,
+    /// so this must be called before the metrics are rendered, and from one thread only.
     pub fn show_endpoints(&self, endpoints: impl Iterator<Item = EndpointState>) {
         let Families {
             upstream_healthy,
@@ -244,10 +247,10 @@ impl Metrics {
         }
     }
 
-    /// Everything in the Prometheus text format, version 0.0.4.
+    /// Returns all metrics in the Prometheus text format, version 0.0.4.
     ///
     /// # Errors
-    /// When the encoder fails, which it does for a metric family without metrics alone.
+    /// If the encoder fails, which it does only for a metric family without metrics.
     pub fn render(&self) -> Result<String, prometheus::Error> {
         TextEncoder::new().encode_to_string(&self.registry.gather())
     }

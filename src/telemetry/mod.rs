@@ -1,8 +1,7 @@
-//! Metrics, the access log and the log of the gateway's own events. Knows plain labels, none of the
-//! other rooms' types.
+//! Metrics, the access log, and the log of the gateway's own events. It takes plain labels, and
+//! knows no types of the other rooms.
 //!
-//! Nothing here ever holds a token, a secret, or a label that a client chose (requirements.md#o08,
-//! #o09).
+//! It never contains a token, a secret, or a label that a client chose (requirements.md#o08, #o09).
 
 mod access_log;
 mod counters;

@@ -5,17 +5,17 @@ use std::io::{self, ErrorKind, Write};
 use std::thread;
 use std::time::Duration;
 
-/// For the last lines at the end of the process; the reader of the log may have stopped.
+/// The time to write the last lines when the process ends; the reader of the log may have stopped.
 pub(super) const LAST_LINES: Duration = Duration::from_secs(2);
 
-/// The delay before the next attempt where a terminal or pipe was full and cannot be waited for.
+/// The delay before the next attempt if a terminal or pipe is full and set to non-blocking.
 const AGAIN: Duration = Duration::from_millis(10);
 
 /// An output of lines.
 #[derive(Debug)]
 pub(super) struct Output<W> {
     out: W,
-    /// Whether the last that was written is the beginning of a line.
+    /// Set when the last line was written only in part.
     is_torn: bool,
 }
 
@@ -27,7 +27,7 @@ impl<W: Write> Output<W> {
         }
     }
 
-    /// Writes whole lines, and waits for the reader as long as that takes. Returns how many of them
+    /// Writes whole lines, and waits for the reader as long as that takes. Returns how many lines
     /// were lost.
     pub(super) fn write(&mut self, lines: &[u8]) -> usize {
         self.is_torn = self.is_torn && write(&mut self.out, b"\n") == 0;
@@ -42,7 +42,7 @@ impl<W: Write> Output<W> {
     }
 }
 
-/// Writes what can be written of it; tells how many bytes that is.
+/// Writes as much as possible, and returns the number of bytes written.
 fn write(out: &mut impl Write, lines: &[u8]) -> usize {
     let mut written = 0;
     while let Some(rest) = lines.get(written..).filter(|rest| !rest.is_empty()) {
@@ -57,8 +57,8 @@ fn write(out: &mut impl Write, lines: &[u8]) -> usize {
     written
 }
 
-/// Standard output as the system has it: the standard library's would hold back the beginning of a
-/// line that was written in part.
+/// Returns standard output without the buffer of the standard library, which would hold back the
+/// beginning of a line that was written in part.
 #[cfg(unix)]
 pub(super) fn standard_output() -> io::Result<std::fs::File> {
     use std::os::fd::AsFd as _;
@@ -70,8 +70,8 @@ pub(super) fn standard_output() -> io::Result<io::Stdout> {
     Ok(io::stdout())
 }
 
-/// Standard error as the system has it: the standard library's has a lock, and a write that does
-/// not return would keep it.
+/// Returns standard error without the lock of the standard library, which a write that does not
+/// return would keep.
 #[cfg(unix)]
 pub(super) fn standard_error() -> io::Result<std::fs::File> {
     use std::os::fd::AsFd as _;

@@ -1,8 +1,8 @@
-//! Cells: each worker counts in its own, and a scrape adds them up.
+//! Sharded counters: each worker writes a shard of its own, and a scrape adds them up.
 //!
-//! A worker's cell has one writer. So an increment is a load and a store, without a locked
-//! instruction and without a line of the cache that moves between cores. Threads that are no
-//! workers share a cell and add to it atomically.
+//! The shard of a worker has one writer. So an increment is a load and a store, without a locked
+//! instruction and without moving a cache line between cores. Threads that are not workers share
+//! one shard and add to it atomically.
 
 use std::cell::Cell;
 use std::marker::PhantomData;
@@ -10,38 +10,39 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
-/// The index of a thread that is no worker: no table is that long.
+/// The index of a thread that is not a worker: no table is that long.
 const NO_SLOT: usize = usize::MAX;
 
 thread_local! {
-    /// Where this thread counts.
+    /// The slot of the current thread.
     static SEAT: Cell<usize> = const { Cell::new(NO_SLOT) };
 }
 
-/// Which seats are taken, of all that ever were.
+/// The slots that were ever reserved; true for those in use.
 static SEATS: Mutex<Vec<bool>> = Mutex::new(Vec::new());
 
-/// Their number, for who must not wait for the lock.
+/// The number of slots, readable without the lock.
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 
-/// A worker's place among the cells. No two that live have the same, whatever gateway of the
-/// process they are of: that is why a cell has one writer.
+/// A slot for a worker, which selects its shard of every counter. Two slots that are in use at the
+/// same time are different, even if they belong to different gateways of the process: that is why a
+/// shard has one writer.
 ///
-/// Seats are reserved before any worker counts, since a table of cells has room for those that were
-/// there at its first use. A worker that comes later loses no count, but shares a cell.
+/// Slots are reserved before any worker counts, since a table has shards for the slots that existed
+/// when it was first used. A worker with a later slot loses no count, but uses the shared shard.
 #[derive(Debug)]
 pub struct ShardSlot(usize);
 
-/// A thread that has a seat, until this is dropped.
+/// Assigns a slot to the current thread until it is dropped.
 #[derive(Debug)]
 pub struct ShardGuard {
     _seat: ShardSlot,
-    /// The seat is this thread's; it cannot be given up by another.
+    /// Not `Send`: only the thread that occupies the slot can give it up.
     _here: PhantomData<Rc<()>>,
 }
 
 impl ShardSlot {
-    /// Takes the first seat that is free.
+    /// Reserves the first free slot.
     #[must_use]
     pub fn reserve() -> Self {
         let mut slots = slots();
@@ -54,7 +55,7 @@ impl ShardSlot {
         Self(slots.len() - 1)
     }
 
-    /// Lets the current thread count there.
+    /// Assigns the slot to the current thread.
     #[must_use = "the seat is given up when this is dropped"]
     pub fn occupy(self) -> ShardGuard {
         SEAT.set(self.0);
@@ -64,7 +65,7 @@ impl ShardSlot {
         }
     }
 
-    /// How many there are, those included that are free again.
+    /// Returns the number of slots, free ones included.
     #[must_use]
     pub fn count() -> usize {
         COUNT.load(Relaxed)
@@ -80,7 +81,7 @@ impl Drop for ShardSlot {
 }
 
 impl Drop for ShardGuard {
-    /// Before the seat is free: what the thread counts from now on goes to the shared cells.
+    /// Runs before the slot is freed: the thread uses the shared shards from now on.
     fn drop(&mut self) {
         SEAT.set(NO_SLOT);
     }
@@ -90,21 +91,22 @@ fn slots() -> MutexGuard<'static, Vec<bool>> {
     SEATS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Who writes a cell.
+/// The threads that write a shard.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Writer {
-    /// The current thread and no other.
+    /// Only the current thread.
     Sole,
-    /// Every thread that has no cell of its own.
+    /// Every thread without a shard of its own.
     Shared,
 }
 
-/// A number that one writer or several add to, and that anybody reads.
+/// A number that one or several writers add to, and that any thread reads.
 #[derive(Debug, Default)]
 pub(super) struct Count(AtomicU64);
 
 impl Count {
-    /// Adds to it. The sum wraps, as an atomic addition does: to subtract is to add the complement.
+    /// Adds to the number, wrapping around at the limit of the type: to subtract, add the
+    /// complement.
     pub(super) fn add(&self, by: u64, writer: Writer) {
         match writer {
             Writer::Sole => self.0.store(self.0.load(Relaxed).wrapping_add(by), Relaxed),
@@ -119,14 +121,14 @@ impl Count {
     }
 }
 
-/// Cells that share no line of the cache with another worker's: processors fetch lines of 64 bytes
-/// in pairs.
+/// A shard in a cache line that no other worker's shard uses: processors fetch lines of 64 bytes in
+/// pairs.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub(super) struct Apart<T>(pub(super) T);
 
-/// Cells of kind `T`, each made when its thread counts for the first time: what nobody counts takes
-/// no room. `T` should be behind a pointer, and [`Apart`].
+/// A counter of type `T` in shards. A shard is created when its thread counts for the first time,
+/// so a counter that is not used takes no memory. `T` should be behind a pointer, and [`Apart`].
 #[derive(Debug)]
 pub(super) struct Sharded<T> {
     workers: OnceLock<Box<[OnceLock<T>]>>,
@@ -141,10 +143,10 @@ impl<T> Sharded<T> {
         }
     }
 
-    /// The cell of the current thread, and whether it is its own.
+    /// Returns the shard of the current thread, and whether other threads write it too.
     pub(super) fn mine(&self, make: impl FnOnce() -> T) -> (&T, Writer) {
         let slot = SEAT.get();
-        // A thread without a seat makes no table: it may count before any seat is reserved.
+        // A thread without a slot creates no table: it may count before any slot is reserved.
         if slot != NO_SLOT
             && let Some(own) = self.workers.get_or_init(Self::table).get(slot)
         {
@@ -153,13 +155,13 @@ impl<T> Sharded<T> {
         (self.shared.get_or_init(make), Writer::Shared)
     }
 
-    /// Whether nobody has counted yet.
+    /// Returns whether nothing was counted.
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
         self.workers.get().is_none() && self.shared.get().is_none()
     }
 
-    /// All that were made, in no order that means anything.
+    /// Returns all shards, in no particular order.
     pub(super) fn all(&self) -> impl Iterator<Item = &T> {
         let workers = self
             .workers
@@ -221,7 +223,7 @@ mod tests {
     #[test]
     fn a_worker_that_came_after_the_table_loses_no_count() {
         let shards = Sharded::new();
-        // It holds what it has, so that the next seat is beyond the table.
+        // It keeps the slots that it reserves, so that the next one is beyond the table.
         let mut held = vec![ShardSlot::reserve()];
         let seated = held.pop().unwrap().occupy();
         count(&shards, 3);

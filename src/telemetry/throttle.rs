@@ -1,25 +1,25 @@
-//! A limit on log lines of one kind: peers can cause such lines without end.
+//! A limit on log lines of one kind, of which peers can cause any number.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-/// Lines that may come at once.
+/// The number of lines that may be written at once.
 const BURST: u64 = 10;
 
-/// After this time there is room for another line.
+/// The time after which another line may be written.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// The lines of one kind that one thread writes.
+/// The limit for lines of one kind that one thread writes.
 #[derive(Debug)]
 pub struct Throttle {
     room: Cell<u64>,
-    /// The time when room was last added.
+    /// The time when the limit was last replenished.
     filled: Cell<Instant>,
     skipped: Cell<u64>,
 }
 
 impl Throttle {
-    /// Room for a burst of lines.
+    /// Creates a limit that allows a burst of lines.
     #[must_use]
     pub fn new(now: Instant) -> Self {
         Self {
@@ -29,8 +29,8 @@ impl Throttle {
         }
     }
 
-    /// Takes room for a line, and returns how many were skipped since the last. `None` when this
-    /// one is to be skipped.
+    /// Returns whether a line may be written: `Some` with the number of lines that were skipped
+    /// since the last, or `None` if this line must be skipped.
     pub fn admit(&self, now: Instant) -> Option<u64> {
         let earned = now.saturating_duration_since(self.filled.get()).as_secs() / EVERY.as_secs();
         if earned > 0 {

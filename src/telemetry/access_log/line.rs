@@ -1,5 +1,5 @@
-//! A line of the access log, and how it is written. Where every request has one, what a serializer
-//! and a formatter of dates take for it would be a tenth of the request.
+//! The lines of the access log and their format. They are written by hand: a generic serializer and
+//! a date formatter would take a tenth of the time of a request.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -9,50 +9,50 @@ use std::time::{Duration, UNIX_EPOCH};
 use http::Version;
 use serde::Serialize;
 
-/// What is logged of a request. There is no token in it, no query, and no claim; JSON escapes what
-/// a client chose.
+/// The fields of one request in the access log. They contain no token, no query, and no claim;
+/// texts that a client chose are escaped as JSON.
 #[derive(Debug)]
 pub struct AccessLine<'a> {
-    /// When the answer ended, since 1970: `time`, in RFC 3339, UTC.
+    /// The time of the end of the response, since 1970: `time`, in RFC 3339, UTC.
     pub ended: Duration,
-    /// The id that the client and the upstream saw, too.
+    /// The request id that was sent to the client and the upstream.
     pub request_id: &'a str,
-    /// The client's address, or `unix`.
+    /// The address of the connection, or `unix` for a Unix socket.
     pub peer: Option<SocketAddr>,
-    /// The client, where a trusted proxy says that it is another.
+    /// The address of the client according to a trusted proxy, if it is another.
     pub client: Option<IpAddr>,
-    /// Hexadecimal SHA-256 of the certificate that the client has shown and that was verified.
+    /// The SHA-256 of the client's verified certificate, in hexadecimal.
     pub client_certificate: Option<&'a str>,
     /// The protocol of the client's connection: `HTTP/1.1`, `HTTP/2.0`.
     pub protocol: Version,
     /// The method.
     pub method: &'a str,
-    /// The path as it came, without the query.
+    /// The path as received, without the query.
     pub path: &'a str,
-    /// The route's host and pattern.
+    /// The host and pattern of the route.
     pub route: Option<&'a str>,
-    /// The status; 499 when the client left before there was one.
+    /// The status; 499 if the client left before there was one.
     pub status: u16,
     /// The reason code of a refusal.
     pub reason: Option<&'a str>,
-    /// A sentence about it.
+    /// A sentence that explains the reason.
     pub detail: Option<&'a str>,
-    /// The issuer of the token, by its name in the configuration.
+    /// The name of the token's issuer in the configuration.
     pub issuer: Option<&'a str>,
-    /// From the request's head to the end of the answer: `took_ms`, in milliseconds.
+    /// The time from the request's head to the end of the response: `took_ms`, in milliseconds.
     pub took: Duration,
 }
 
-/// The text of a second, which is made once for all the lines of it.
+/// The text of the current second, which all lines in that second share.
 #[derive(Debug, Default)]
 pub(super) struct Second {
     since_epoch: u64,
-    /// `2026-01-01T00:00:00`, or nothing before there was a line.
+    /// `2026-01-01T00:00:00`; empty before the first line.
     text: String,
 }
 
 impl AccessLine<'_> {
-    /// Appends the line, with its end.
+    /// Appends the line with its line feed.
     pub(super) fn write_to(&self, out: &mut Vec<u8>, second: &mut Second) {
         out.extend_from_slice(br#"{"time":""#);
         second.push(self.ended, out);
@@ -79,13 +79,13 @@ impl AccessLine<'_> {
 }
 
 impl Second {
-    /// Appends a time, and the quotation mark that ends it.
+    /// Appends a time, and the quotation mark after it.
     fn push(&mut self, time: Duration, out: &mut Vec<u8>) {
         let since_epoch = time.as_secs();
         if self.since_epoch != since_epoch || self.text.is_empty() {
             self.since_epoch = since_epoch;
             self.text.clear();
-            // It cannot be written in the year 10,000.
+            // A year after 9999 cannot be written.
             let _ = write!(
                 self.text,
                 "{}",
@@ -107,7 +107,7 @@ impl Second {
     }
 }
 
-/// With three places: microseconds.
+/// Returns the milliseconds with three decimal places.
 fn milliseconds(took: Duration) -> f64 {
     (took.as_secs_f64() * 1e6).round() / 1e3
 }
@@ -115,7 +115,7 @@ fn milliseconds(took: Duration) -> f64 {
 fn push_peer(out: &mut Vec<u8>, peer: Option<SocketAddr>) {
     out.extend_from_slice(br#","peer":""#);
     match peer {
-        // To format these takes five times as long.
+        // The formatting of the standard library takes five times as long.
         Some(SocketAddr::V4(address)) => {
             for (index, octet) in address.ip().octets().iter().enumerate() {
                 out.extend_from_slice(if index == 0 { b"" } else { b"." });
@@ -124,7 +124,7 @@ fn push_peer(out: &mut Vec<u8>, peer: Option<SocketAddr>) {
             out.push(b':');
             push(out, &address.port());
         }
-        // What is written to memory is always written.
+        // Writing to memory cannot fail.
         Some(address) => drop(write!(out, "{address}")),
         None => out.extend_from_slice(b"unix"),
     }
@@ -136,7 +136,7 @@ fn push_protocol(out: &mut Vec<u8>, version: Version) {
         Version::HTTP_11 => br#","protocol":"HTTP/1.1""#,
         Version::HTTP_2 => br#","protocol":"HTTP/2.0""#,
         Version::HTTP_10 => br#","protocol":"HTTP/1.0""#,
-        // None that is spoken here.
+        // Other versions are not supported.
         Version::HTTP_09 => br#","protocol":"HTTP/0.9""#,
         _ => br#","protocol":"HTTP/3.0""#,
     });
@@ -149,8 +149,7 @@ fn push_member(out: &mut Vec<u8>, name: &[u8], text: Option<&str>) {
     }
 }
 
-/// Writes a string as JSON has it (RFC 8259 §7). Nearly all need no escapes and are copied as they
-/// are.
+/// Writes a string as JSON (RFC 8259 §7). Most strings need no escapes and are copied.
 pub fn push_json(out: &mut Vec<u8>, text: &str) {
     let is_plain = |byte: u8| byte >= b' ' && byte != b'"' && byte != b'\\';
     if text.bytes().fold(true, |all, byte| all & is_plain(byte)) {
@@ -171,7 +170,7 @@ fn push(out: &mut Vec<u8>, value: &(impl Serialize + ?Sized)) {
 mod tests {
     use super::*;
 
-    /// The line, as a serializer has it.
+    /// The line in the form that a serializer writes.
     #[derive(Serialize)]
     struct Serialized<'a> {
         time: String,
@@ -347,7 +346,7 @@ mod tests {
                 });
             }
         }
-        // One memory of the second for all: it is not to be the second before.
+        // All lines share one `Second`, which must follow the time.
         let mut second = Second::default();
         for millis in [
             0,

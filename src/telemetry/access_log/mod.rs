@@ -1,6 +1,7 @@
-//! One line of JSON on standard output for a request. It never holds a request up: a worker appends
-//! lines to a buffer of its own, and a thread of its own writes them, many at a time. A slow reader
-//! of the log costs lines, which are counted.
+//! The access log: one line of JSON on standard output for each request.
+//!
+//! It never delays a request: a worker appends lines to a buffer of its own, and a separate thread
+//! writes them, many at a time. If the reader of the log is slow, lines are dropped and counted.
 
 mod line;
 mod writer;
@@ -22,36 +23,38 @@ pub use writer::LogWriter;
 use line::Second;
 use writer::Batch;
 
-/// Bytes of lines that are handed to the writer at once. Each time costs a system call for it, and
-/// another to wake it; at this size that is a hundredth of one for each line.
+/// The bytes of lines that a worker collects before it hands them to the writer. Each hand-over
+/// costs one system call to write the lines, and another to wake the writer; at this size that is
+/// about a hundredth of a call for each line.
 const BATCH: usize = 64 << 10;
 
-/// How long a line waits for others: whoever watches the log is to see the last request at once.
+/// The time that a line waits for others; short, so that an operator who watches the log sees the
+/// last request at once.
 const LATENCY: Duration = Duration::from_millis(100);
 
-/// Bytes of a worker's lines that wait while the writer has others of it; beyond it lines are
-/// dropped.
+/// The most bytes of lines that a worker collects while the writer has its other buffer; further
+/// lines are dropped.
 const BACKLOG: usize = 1 << 20;
 
-/// The log of the process, from which each worker takes its own.
+/// The access log of the process, from which each worker creates its own.
 #[derive(Clone, Debug)]
 pub struct AccessLog {
     batches: Sender<Batch>,
     metrics: Arc<Metrics>,
 }
 
-/// The log of one worker.
+/// The access log of one worker.
 ///
-/// It has two buffers. While the writer has one, the worker fills the other: nothing is shared that
-/// both could want, and no more than these two can grow.
+/// It has two buffers. While the writer has one, the worker fills the other: so they do not compete
+/// for a lock, and the memory is bounded by the two.
 #[derive(Debug)]
 pub struct WorkerLog {
     log: AccessLog,
     filling: RefCell<Filling>,
-    /// The other buffer, unless the writer has it.
+    /// Receives the other buffer when the writer has written it.
     emptied: Receiver<Vec<u8>>,
     back: SyncSender<Vec<u8>>,
-    /// Woken by the first line of a buffer.
+    /// Notified of the first line in a buffer.
     first: Notify,
 }
 
@@ -62,10 +65,10 @@ struct Filling {
 }
 
 impl AccessLog {
-    /// Starts the writer. It ends when the last handle is gone, those of workers included.
+    /// Starts the writer. It ends when the last handle was dropped, including those of workers.
     ///
     /// # Errors
-    /// When no thread or no descriptor can be had.
+    /// If a thread or a descriptor cannot be created.
     pub fn start(metrics: Arc<Metrics>) -> io::Result<(Self, LogWriter)> {
         Self::to(output::standard_output()?, metrics)
     }
@@ -74,7 +77,7 @@ impl AccessLog {
         out: impl io::Write + Send + 'static,
         metrics: Arc<Metrics>,
     ) -> io::Result<(Self, LogWriter)> {
-        // At most two batches of each worker are ever in it.
+        // The channel has no bound of its own: it never holds more than two batches of each worker.
         let (batches, queue) = mpsc::channel();
         let writer = LogWriter::start(queue, out, metrics.clone())?;
         Ok((Self { batches, metrics }, writer))
@@ -82,11 +85,11 @@ impl AccessLog {
 }
 
 impl WorkerLog {
-    /// A worker's own, empty.
+    /// Creates the log of a worker.
     #[must_use]
     pub fn new(log: AccessLog) -> Self {
         let (back, emptied) = mpsc::sync_channel(1);
-        // There is room for the one.
+        // The channel has room for this one buffer.
         let _ = back.try_send(Vec::new());
         Self {
             log,
@@ -97,7 +100,7 @@ impl WorkerLog {
         }
     }
 
-    /// Appends a line, or counts that there was no room.
+    /// Appends a line. If there is no room, the line is dropped and counted.
     pub fn write(&self, line: &AccessLine<'_>) {
         if self.waiting() >= BATCH {
             self.hand_over();
@@ -113,8 +116,8 @@ impl WorkerLog {
         }
     }
 
-    /// Hands lines over that have waited long enough. It never ends, and has nothing to do while
-    /// there are none.
+    /// Hands over lines that have waited long enough. Never returns; it sleeps while there are no
+    /// lines.
     pub async fn deliver(&self) {
         loop {
             self.first.notified().await;
@@ -125,12 +128,12 @@ impl WorkerLog {
         }
     }
 
-    /// Bytes of lines that the writer does not have yet.
+    /// Returns the number of bytes of lines that the writer does not have yet.
     fn waiting(&self) -> usize {
         self.filling.borrow().lines.len()
     }
 
-    /// Gives the writer what there is, if it is done with what it was given before.
+    /// Hands the lines to the writer, if it has written the ones before.
     fn hand_over(&self) {
         if let Ok(empty) = self.emptied.try_recv() {
             self.send(empty);
@@ -139,7 +142,7 @@ impl WorkerLog {
 
     fn send(&self, empty: Vec<u8>) {
         let lines = mem::replace(&mut self.filling.borrow_mut().lines, empty);
-        // The writer stays as long as there is a handle, and this is one.
+        // The writer runs as long as there is a handle, and this is one.
         let _ = self.log.batches.send(Batch {
             lines,
             back: self.back.clone(),
@@ -148,7 +151,7 @@ impl WorkerLog {
 }
 
 impl Drop for WorkerLog {
-    /// The last lines, whatever the writer has already.
+    /// Hands over the last lines, even if the writer still has the other buffer.
     fn drop(&mut self) {
         self.send(Vec::new());
     }

@@ -7,10 +7,10 @@ use serde_json::Value;
 
 use super::*;
 
-/// Longer than anything here takes.
+/// A deadline that no test reaches unless it fails.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What was written, for whoever wants to read it.
+/// The lines that were written, shared with the test.
 #[derive(Clone, Default)]
 struct Paper(Arc<Mutex<Vec<u8>>>);
 
@@ -19,7 +19,7 @@ impl Paper {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
     }
 
-    /// The paths of the lines, each of which must be whole.
+    /// Returns the paths of the lines, each of which must be complete.
     fn paths(&self) -> Vec<String> {
         let path = |line: &str| {
             let line: Value = serde_json::from_str(line).expect("a line is whole");
@@ -40,8 +40,8 @@ impl Write for Paper {
     }
 }
 
-/// An output that takes what it is told to: at most so many bytes, or an error. When nobody tells
-/// it any more, it takes all.
+/// An output that accepts the number of bytes that the test sends, or returns the error. It accepts
+/// everything when the test has dropped the sender.
 struct Slow(Receiver<io::Result<usize>>, Paper);
 
 impl Write for Slow {
@@ -175,8 +175,8 @@ fn who_reads_slowly_loses_lines_and_holds_nobody_up() {
     assert_eq!(paths.last().map(String::as_str), Some("/after"));
 }
 
-/// What was written of three lines, `/one` to `/three`, each in a batch of its own, and how many
-/// were dropped.
+/// Writes three lines, `/one` to `/three`, each in a batch of its own. Returns what was written,
+/// and how many lines were dropped.
 fn three(told: impl IntoIterator<Item = io::Result<usize>>) -> (String, usize) {
     let (metrics, paper) = (metrics(), Paper::default());
     let (tell, reader) = mpsc::channel();

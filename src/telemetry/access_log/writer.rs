@@ -1,4 +1,5 @@
-//! The thread that writes the access log, since whoever reads it may be slow or may have stopped.
+//! The thread that writes the access log, since the reader of the log may be slow or may have
+//! stopped.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -8,18 +9,18 @@ use std::thread;
 use super::super::output::{LAST_LINES, Output};
 use super::{BATCH, Metrics};
 
-/// A buffer that became longer than this, because the writer was slow, is not kept.
+/// The largest buffer that is kept: one that grew beyond it, because the writer was slow, is freed.
 const KEPT: usize = 4 * BATCH;
 
-/// Lines of a worker, each whole.
+/// Complete lines of a worker.
 #[derive(Debug)]
 pub(super) struct Batch {
     pub(super) lines: Vec<u8>,
-    /// Where the buffer goes when they are written.
+    /// The channel on which the buffer is returned.
     pub(super) back: SyncSender<Vec<u8>>,
 }
 
-/// The writer, seen from whoever ends the process.
+/// A handle with which the end of the process waits for the writer.
 #[derive(Debug)]
 pub struct LogWriter(Receiver<()>);
 
@@ -39,22 +40,23 @@ impl LogWriter {
         Ok(Self(ended))
     }
 
-    /// Waits until the last line is written: when every handle is gone, or after two seconds.
+    /// Waits until the last line is written, which requires that every handle was dropped; at most
+    /// for two seconds.
     pub fn finish(self) {
-        // Nothing is ever sent: the end of the thread ends the wait.
+        // No value is ever sent: the wait ends when the thread does.
         let _ = self.0.recv_timeout(LAST_LINES);
     }
 }
 
 fn write_all(queue: &Receiver<Batch>, mut output: Output<impl Write>, metrics: &Metrics) {
     for Batch { mut lines, back } in queue {
-        // Nobody is left to tell when standard output is gone, but for who reads the metrics.
+        // Without standard output the loss shows only in the metrics.
         metrics.gateway.count_dropped_lines(output.write(&lines));
         lines.clear();
         if lines.capacity() > KEPT {
             lines = Vec::new();
         }
-        // A worker that has ended takes nothing back.
+        // A worker that has ended does not receive it.
         let _ = back.try_send(lines);
     }
 }

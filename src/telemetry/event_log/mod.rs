@@ -1,7 +1,8 @@
-//! The log of the gateway's own events, on standard error. No thread that serves waits for its
-//! reader: an event is appended to a buffer in memory, and a thread of its own writes what is
-//! there. Events beyond the bound of the buffer are dropped and counted, and a flood of one event
-//! is folded into one line that says how often it was repeated.
+//! The log of the gateway's own events, on standard error.
+//!
+//! No thread that serves requests waits for the reader of the log: an event is appended to a buffer
+//! in memory, and a separate thread writes the buffer. Events beyond its limit are dropped and
+//! counted, and a flood of one event is reduced to one line with the number of repetitions.
 
 mod repeats;
 
@@ -20,10 +21,11 @@ use crate::clock::{self, Now};
 
 use repeats::Repeats;
 
-/// Bytes of lines that wait while the writer has others; a line that would exceed it is dropped.
+/// The most bytes of lines that wait while the writer writes others; a line that would exceed it is
+/// dropped.
 const BACKLOG: usize = 256 << 10;
 
-/// A buffer that became longer than this, because the reader was slow, is not kept.
+/// The largest buffer that is kept: one that grew beyond it, because the reader was slow, is freed.
 const KEPT: usize = 16 << 10;
 
 /// The log of standard error.
@@ -35,7 +37,7 @@ pub struct EventLog(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    /// Locked to copy a line, never to write one.
+    /// Locked to copy a line, but not while a line is written.
     state: Mutex<State>,
     /// Notified when there are lines, and when they are written.
     changed: Condvar,
@@ -44,16 +46,16 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Lines that the writer does not have yet, each whole.
+    /// Complete lines that the writer does not have yet.
     lines: Vec<u8>,
     is_writing: bool,
-    /// Lines that were dropped since the last that had room.
+    /// Lines that were dropped since the last line that had room.
     unreported: u64,
     repeats: Repeats,
 }
 
 impl EventLog {
-    /// The log of this process, which is started at the first call. It never ends.
+    /// Returns the log of this process, which is started at the first call and never ends.
     ///
     /// # Errors
     /// If a thread or a descriptor cannot be created.
@@ -65,7 +67,7 @@ impl EventLog {
         Ok(OF_PROCESS.get_or_init(|| log).clone())
     }
 
-    /// The lines of this process that were dropped.
+    /// Returns the number of lines that this process has dropped.
     pub(super) fn dropped_of_process() -> u64 {
         OF_PROCESS.get().map_or(0, Self::dropped)
     }
@@ -83,13 +85,13 @@ impl EventLog {
         Ok(Self(shared))
     }
 
-    /// Appends an event, which is a level and a text and ends with a line feed; or counts that
-    /// there was no room.
+    /// Appends an event, which consists of a level, a text and a line feed. If there is no room, it
+    /// is dropped and counted.
     pub fn write(&self, event: &str) {
         let now = clock::now();
         let mut state = self.0.lock();
         if !state.repeats.admits(event, now.monotonic) {
-            // The writer has to know when the repetitions are to be told.
+            // Wakes the writer, which waits for the end of the first window.
             return self.0.changed.notify_all();
         }
         let dropped = state.push(now, event);
@@ -148,7 +150,7 @@ impl Shared {
         state.is_writing = false;
         self.changed.notify_all();
         loop {
-            // Before repetitions are told, so that there is room for these.
+            // Lines are taken before repetitions are reported, so that there is room for these.
             if !state.lines.is_empty() {
                 state.is_writing = true;
                 return mem::replace(&mut state.lines, empty);
@@ -206,9 +208,9 @@ impl State {
     }
 }
 
-/// Appends a time, in RFC 3339, UTC, and a blank.
+/// Appends a time, in RFC 3339, UTC, and a space.
 fn push_time(line: &mut String, since_epoch: Duration) {
-    // It cannot be written in the year 10,000.
+    // A year after 9999 cannot be written.
     let _ = write!(
         line,
         "{} ",
@@ -224,7 +226,7 @@ impl<'a> MakeWriter<'a> for EventLog {
     }
 }
 
-/// Takes an event as it was formatted, in one piece.
+/// A writer that takes one formatted event in one piece.
 #[derive(Debug)]
 pub struct Event<'a>(&'a EventLog);
 

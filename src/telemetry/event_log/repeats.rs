@@ -1,19 +1,19 @@
-//! Events that come again and again, word for word: a process without descriptors fails to accept
-//! twenty times a second.
+//! Suppression of events that are repeated literally: a process without free descriptors fails to
+//! accept a connection twenty times a second.
 
 use std::time::{Duration, Instant};
 
-/// For so long the repetitions of an event are counted before a line tells of them.
+/// The time in which repetitions of an event are counted before a line reports them.
 pub(super) const WINDOW: Duration = Duration::from_secs(10);
 
 /// The number of times that an event is written within its window before it is only counted: an
-/// operator who tries a thing again sees that it failed again.
+/// operator who tries an action again sees that it failed again.
 const WRITTEN: u32 = 5;
 
-/// Events that are remembered at a time.
+/// The number of events that are remembered at a time.
 const REMEMBERED: usize = 64;
 
-/// A longer event is not remembered.
+/// The length of the longest event that is remembered, in bytes.
 const LONGEST: usize = 4 << 10;
 
 /// The events of the last seconds.
@@ -26,12 +26,12 @@ struct Repeated {
     /// The end of its window.
     end: Instant,
     written: u32,
-    /// Repetitions that were not written.
+    /// Repetitions that were counted and not written.
     folded: u64,
 }
 
 impl Repeats {
-    /// Whether an event is to be written. Otherwise it was counted.
+    /// Returns whether an event is to be written. Otherwise it is counted.
     pub(super) fn admits(&mut self, event: &str, now: Instant) -> bool {
         if event.len() > LONGEST {
             return true;
@@ -56,8 +56,8 @@ impl Repeats {
         }
     }
 
-    /// Remembers an event in the place of the oldest of which nothing is left to tell, if there is
-    /// no other.
+    /// Remembers an event. If there is no room, it replaces the oldest event without repetitions to
+    /// report.
     fn remember(&mut self, event: &str, now: Instant) {
         let new = Repeated {
             event: event.into(),
@@ -74,8 +74,8 @@ impl Repeats {
         }
     }
 
-    /// An event whose window ends by `end` and that was repeated within it, and how often. In its
-    /// next window it is counted from the first time on.
+    /// Takes an event whose window ends by `end` and that was repeated within it, and returns the
+    /// number of repetitions. In its next window every repetition is counted and none is written.
     pub(super) fn take_ended(&mut self, now: Instant, end: Instant) -> Option<(Box<str>, u64)> {
         let known = self
             .0
@@ -122,14 +122,14 @@ mod tests {
             (repeats.take_ended(later, later), repeats.next_end()),
             (None, None)
         );
-        // It goes on: a line for the window and no other.
+        // The flood goes on: there is one line for the window.
         assert_eq!(
             (0..200).filter(|_| repeats.admits("full", later)).count(),
             0
         );
         let end = later + WINDOW;
         assert_eq!(repeats.take_ended(end, end), Some(("full".into(), 200)));
-        // And after a window without it, it is new again.
+        // After a window without the event it is written again.
         assert!(repeats.admits("full", end + WINDOW));
     }
 

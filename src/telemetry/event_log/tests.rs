@@ -2,7 +2,7 @@ use std::sync::mpsc::{self, Receiver};
 
 use super::*;
 
-/// Longer than anything here takes.
+/// A deadline that no test reaches unless it fails.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The text that was written.
@@ -14,7 +14,7 @@ impl Paper {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
     }
 
-    /// The lines without their times, each of which must have one.
+    /// Returns the lines without their times; each line must have one.
     fn events(&self) -> Vec<String> {
         let event = |line: &str| {
             let (time, event) = line.split_once(' ').unwrap();
@@ -36,7 +36,7 @@ impl Write for Paper {
     }
 }
 
-/// An output whose reader does nothing until the other end is dropped.
+/// An output that blocks until the test drops its other end.
 struct Stuck(Receiver<()>, Paper);
 
 impl Write for Stuck {
@@ -50,7 +50,7 @@ impl Write for Stuck {
     }
 }
 
-/// An output that is gone.
+/// An output that always fails.
 struct Gone;
 
 impl Write for Gone {
@@ -102,7 +102,7 @@ fn a_reader_that_is_stuck_loses_lines_and_holds_nobody_up() {
         assert!(written < 4 * BACKLOG / 500, "there is a bound");
     }
     assert!(log.0.lock().lines.len() <= BACKLOG + 1_000);
-    // A flood of one event takes no room at all.
+    // A flood of one event takes no room in the buffer.
     (0..10_000).for_each(|_| log.write(" WARN full\n"));
     drop(go_on);
     let began = clock::monotonic();
