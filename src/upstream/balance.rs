@@ -1,4 +1,5 @@
-//! One worker's way to one upstream: which of its endpoints takes a request.
+//! One worker's client of one upstream: it picks an endpoint for each request, and retries on
+//! another.
 
 use std::cell::Cell;
 use std::error::Error as StdError;
@@ -28,27 +29,27 @@ use crate::clock;
 /// One worker's connections to the endpoints of one upstream, for requests with bodies of type `B`.
 pub struct Balance<B> {
     upstream: Arc<Upstream>,
-    /// One for each of the upstream's endpoints, in their order.
+    /// The endpoints of the upstream, in their order.
     targets: Vec<Target<B>>,
     load_balancer: LoadBalancer,
     budget: Budget,
     timers: Timers,
-    /// Whether `Host` depends on the endpoint.
+    /// Set when `Host` names the endpoint that a request is sent to.
     names_host: bool,
 }
 
-/// One endpoint as this worker sees it.
+/// One endpoint, with this worker's connections to it.
 struct Target<B> {
     pool: Rc<Pool<B>>,
-    /// Requests that this worker has under way there.
+    /// The requests that this worker has under way at the endpoint.
     busy: Busy,
 }
 
-/// A number of requests under way. Those of other workers are not in it: a count that all of them
-/// write would cost each request more than what it could tell.
+/// The number of requests under way. Those of other workers are not included: a counter that all
+/// workers write would cost each request more than its value is worth.
 type Busy = Rc<Cell<usize>>;
 
-/// A share of what an endpoint has to do.
+/// One request under way at an endpoint, counted until it is dropped.
 pub(super) struct UnderWay(Busy);
 
 impl UnderWay {
@@ -69,7 +70,8 @@ where
     B: Body<Data = Bytes> + Unpin + 'static,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
-    /// The way to an upstream. Connections to endpoints that `before` has as well are kept.
+    /// Creates the client of an upstream. Connections to endpoints that `before` has as well are
+    /// kept; those to other endpoints are closed.
     #[must_use]
     pub fn new(upstream: Arc<Upstream>, before: Option<&Self>) -> Rc<Self> {
         let target = |endpoint: &Arc<Endpoint>| {
@@ -112,15 +114,15 @@ where
         })
     }
 
-    /// The upstream it is for.
+    /// Returns the upstream.
     #[must_use]
     pub fn upstream(&self) -> &Arc<Upstream> {
         &self.upstream
     }
 
-    /// Sends a request and waits for the head of its response: at most `limit` from when the
-    /// request had left, or from when the upstream last took a piece of it, which `sent` tells for
-    /// one that has a body; and never beyond `until`.
+    /// Sends a request and waits for the head of its response, at most for `limit` since the
+    /// request was sent. For a request with a body, `sent` tells when the upstream last took a part
+    /// of it, and the limit counts from there. In no case does it wait beyond `until`.
     ///
     /// # Errors
     /// [`Fault`]
@@ -148,8 +150,8 @@ where
             if until.is_some_and(|until| until <= now) {
                 break Err(Fault::ResponseTimeout(limit));
             }
-            // An upload may take longer than an answer, but not an upstream that takes nothing of
-            // it.
+            // An upload may take longer than a response, but the upstream has to take a part of it
+            // within the limit.
             deadline = capped(match sent.map(UploadProgress::progress) {
                 Some(Progress::Awaited) => now + limit,
                 Some(Progress::Taken(at) | Progress::Ended(at)) if at + limit > now => at + limit,
@@ -162,7 +164,7 @@ where
             });
         };
         self.timers.give_back(timer);
-        // A body that failed on its way here is not the upstream's fault.
+        // A body that failed on its way to the gateway is not the fault of the upstream.
         if let Err(fault) = &result
             && !matches!(fault, Fault::Request)
         {
@@ -171,7 +173,8 @@ where
         result
     }
 
-    /// One endpoint needs no choice, and there is no other to try.
+    /// Sends a request to the upstream. If there is only one endpoint, there is no choice to make
+    /// and no other endpoint to retry on.
     async fn exchange(
         &self,
         request: &mut Outgoing<B>,
@@ -181,7 +184,7 @@ where
         let (response, under_way) = match &*self.targets {
             [only] => match only.pool.exchange(request).await {
                 Ok(response) => (response, None),
-                // Boxed: it is seldom done.
+                // Boxed: it is seldom polled, and would make the future of every request larger.
                 Err(failed) => (Box::pin(self.again(only, request, failed)).await?, None),
             },
             _ => self.attempts(request, asked).await?,
@@ -193,7 +196,7 @@ where
         }))
     }
 
-    /// Sends a request again that the one endpoint did not process.
+    /// Sends a request again that the only endpoint did not process.
     async fn again(
         &self,
         only: &Target<B>,
@@ -210,15 +213,15 @@ where
         Err(failed.fault)
     }
 
-    /// Tries one endpoint after another, while that is safe and within the budget. `asked` tells
-    /// which is being asked.
+    /// Tries one endpoint after another, while that is safe and within the retry budget. Sets
+    /// `asked` to the endpoint that is being tried.
     async fn attempts(
         &self,
         request: &mut Outgoing<B>,
         asked: &Cell<Option<usize>>,
     ) -> Result<(Response<Download<B>>, Option<UnderWay>), Fault> {
         self.budget.deposit();
-        // It takes no memory before something failed.
+        // An empty vector has no memory, so nothing is allocated before an attempt failed.
         let mut tried = Vec::new();
         let mut retried = 0;
         loop {
@@ -235,8 +238,8 @@ where
                 request.head.headers.insert(HOST, host.clone());
             }
             let under_way = UnderWay::new(&target.busy);
-            // Where a connection had gone stale the pool has tried another before it says that the
-            // endpoint failed.
+            // The pool has already replaced a connection that the upstream had closed meanwhile,
+            // before it reports that the endpoint failed.
             let failed = match target.pool.exchange(request).await {
                 Ok(response) => {
                     self.answered(target, response.status());
@@ -248,7 +251,7 @@ where
                 return Err(failed.fault);
             }
             let is_sent_again = request.is_sent_again(&failed);
-            // Too many waiting requests say nothing about the endpoint's health, nor does the end
+            // A full queue says nothing about the health of the endpoint, nor does the regular end
             // of a connection.
             let is_recycled =
                 is_sent_again && failed.refusal.is_some_and(|refusal| refusal.is_ending);
@@ -259,7 +262,8 @@ where
             if is_sent_again {
                 self.upstream.metrics.resent.inc();
                 if tried.len() == self.targets.len() {
-                    // All but this one, for want of another.
+                    // Every endpoint was tried: any other than this one may be tried again, if
+                    // there is one.
                     tried = vec![next];
                 }
                 continue;
@@ -277,9 +281,9 @@ where
         }
     }
 
-    /// Whose turn it is among those that were not tried, and whether that is to show how it does.
-    /// When all of them are to be left alone, none is: an endpoint that may have recovered is a
-    /// better answer than a certain refusal.
+    /// Picks the next endpoint among those that were not tried, and begins the half-open probe if
+    /// it was ejected. If all of them are ejected or unhealthy, any one is picked: an endpoint that
+    /// may have recovered is better than a certain refusal.
     fn next(&self, tried: &[usize]) -> Option<(usize, Option<HalfOpenProbe>)> {
         let is_new = |index: usize| !tried.contains(&index);
         let endpoint = |index: usize| self.targets.get(index).map(|target| target.pool.endpoint());
@@ -290,8 +294,8 @@ where
                 .map_or(0, |target| target.busy.get())
         };
         while let Some(index) = self.load_balancer.next(is_fit, busy) {
-            // Another worker's request may have begun a trial in between; then it is not fit any
-            // more.
+            // A request of another worker may have begun a probe meanwhile; then the endpoint is no
+            // longer available.
             if let Ok(probe) = HalfOpenProbe::begin(endpoint(index)?) {
                 return Some((index, probe));
             }
@@ -329,19 +333,19 @@ where
         }
     }
 
-    /// Closes its connections as soon as nobody uses them: the upstream is gone from the
+    /// Closes each connection as soon as no request uses it: the upstream was removed from the
     /// configuration.
     pub fn retire(&self) {
         self.targets.iter().for_each(|target| target.pool.retire());
     }
 
-    /// Closes connections that nobody has used for long.
+    /// Closes connections that were not used for the idle timeout.
     pub fn sweep(&self) {
         self.targets.iter().for_each(|target| target.pool.sweep());
     }
 }
 
-/// Settings without an endpoint are not made.
+/// The configuration is refused if an upstream has no endpoint.
 fn no_endpoint() -> Fault {
     Fault::Protocol("the upstream has no endpoint".into())
 }

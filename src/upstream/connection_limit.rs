@@ -1,32 +1,32 @@
-//! What an upstream has to do at a time, for all workers together.
+//! The connections and requests of an upstream, counted over all workers.
 //!
-//! It outlives a reload: what began under an earlier configuration counts until it ends, and the
-//! bounds are those of the configuration in force.
+//! The counts outlive a reload: what began under an earlier configuration counts until it ends. The
+//! limits are those of the configuration in force.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
-/// What an upstream has to do.
+/// The connections and requests of an upstream, and the limit of its connections.
 #[derive(Debug)]
 pub(super) struct ConnectionLimit {
-    /// One permit for each connection that there may still be.
+    /// One permit for each connection that may still be opened.
     connections: Arc<Semaphore>,
-    /// How many there may be.
+    /// The limit of connections.
     most: AtomicUsize,
-    /// How many more there are, since fewer may be.
+    /// The number of open connections above the limit, after it was lowered.
     excess: AtomicUsize,
-    /// Requests that wait for a connection.
+    /// The number of requests that wait for a connection.
     pub(super) pending: AtomicUsize,
-    /// Requests that are under way, where `max_requests` bounds them.
+    /// The number of requests under way, if `max_requests` limits them.
     pub(super) under_way: AtomicUsize,
-    /// Told when a request begins to wait: idle connections are closed to make room for one where
-    /// it is wanted.
+    /// Notified when a request begins to wait, so that other workers close an idle connection for
+    /// it.
     pub(super) wanted: Notify,
 }
 
-/// A place among the connections that there may be; it is free again when this is dropped.
+/// A permit for one connection. Dropping it frees the permit.
 #[derive(Debug)]
 pub(super) struct ConnectionPermit {
     permit: Option<OwnedSemaphorePermit>,
@@ -34,7 +34,7 @@ pub(super) struct ConnectionPermit {
 }
 
 impl ConnectionLimit {
-    /// Nothing yet, and so many connections at most.
+    /// Creates the limit of an upstream without connections.
     pub(super) fn new(connections: usize) -> Arc<Self> {
         let most = connections.min(Semaphore::MAX_PERMITS);
         Arc::new(Self {
@@ -47,7 +47,7 @@ impl ConnectionLimit {
         })
     }
 
-    /// A place, if one is free and nobody waits for it.
+    /// Returns a permit, if one is free and no request waits for it.
     pub(super) fn try_acquire(self: &Arc<Self>) -> Option<ConnectionPermit> {
         let permit = self.connections.clone().try_acquire_owned().ok()?;
         Some(ConnectionPermit {
@@ -56,7 +56,7 @@ impl ConnectionLimit {
         })
     }
 
-    /// A place, when it is this one's turn. `None` never comes: the semaphore is not closed.
+    /// Waits for a permit. Never returns `None`: the semaphore is not closed.
     pub(super) async fn acquire(self: Arc<Self>) -> Option<ConnectionPermit> {
         let permit = self.connections.clone().acquire_owned().await.ok()?;
         Some(ConnectionPermit {
@@ -65,14 +65,14 @@ impl ConnectionLimit {
         })
     }
 
-    /// Changes how many connections there may be. Those that are too many stay open, and none takes
-    /// their places. Called by one thread alone.
+    /// Changes the limit. Connections above it stay open, and their permits are not given out
+    /// again. Only one thread may call it.
     pub(super) fn allow(&self, connections: usize) {
         let most = connections.min(Semaphore::MAX_PERMITS);
         let before = self.most.swap(most, Ordering::Relaxed);
         if let Some(fewer) = before.checked_sub(most) {
-            // First all of them are too many, so that one that closes meanwhile is not given out
-            // again.
+            // At first the whole difference counts as excess, so that the permit of a connection
+            // that closes meanwhile is not given out again.
             self.excess.fetch_add(fewer, Ordering::Relaxed);
             let free = self.connections.forget_permits(fewer);
             self.give_back(free);
@@ -81,7 +81,7 @@ impl ConnectionLimit {
         }
     }
 
-    /// So many more may be open: some of those that are too many are not, and the rest is free.
+    /// Allows `count` more connections: first for those above the limit, the rest as free permits.
     fn give_back(&self, count: usize) {
         let less = |excess: usize| Some(excess.saturating_sub(count));
         let excess = self
@@ -113,7 +113,7 @@ impl Drop for ConnectionPermit {
 mod tests {
     use super::*;
 
-    /// As many places as can be had at once.
+    /// Takes all permits that are free.
     fn fill(connection_limit: &Arc<ConnectionLimit>) -> Vec<ConnectionPermit> {
         std::iter::from_fn(|| connection_limit.try_acquire()).collect()
     }

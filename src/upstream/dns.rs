@@ -1,5 +1,5 @@
-//! The addresses of an endpoint's name come and go without a restart: the control thread asks for
-//! them again and again.
+//! Name resolution: the control thread resolves the names of an upstream again and again, so that
+//! addresses change without a restart.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Weak};
@@ -13,14 +13,14 @@ use tokio::time::{sleep, timeout};
 use super::{Endpoint, Upstream};
 use crate::net::{DialError, Stage, Stream, Url};
 
-/// How long the resolver may take for one name.
+/// The time limit for resolving one name.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What the resolver last said of a name; nothing before its first answer.
+/// The addresses of a name, as last resolved; unknown before the first answer of the resolver.
 #[derive(Debug, Default)]
 pub(super) struct Addresses {
     known: ArcSwapOption<Vec<SocketAddr>>,
-    /// Told when one of them is gone.
+    /// Notified when an address was removed.
     pub(super) fewer: Notify,
 }
 
@@ -37,8 +37,8 @@ impl Addresses {
         }
     }
 
-    /// All of them, each time with another at the head: of the family that the resolver prefers
-    /// (RFC 8305 section 4).
+    /// Returns all addresses, with a different one in front each time. Those of the family that the
+    /// resolver prefers come first (RFC 8305 §4).
     pub(super) fn in_turn(&self, turn: usize) -> Option<Vec<SocketAddr>> {
         let all = self.known.load();
         let all = all.as_deref()?;
@@ -51,7 +51,7 @@ impl Addresses {
         Some(first)
     }
 
-    /// Whether an address is one of them, as far as is known.
+    /// Returns whether the address is one of them; true while they are unknown.
     fn have(&self, address: SocketAddr) -> bool {
         let is_it = |one: &SocketAddr| one.ip() == address.ip() && one.port() == address.port();
         self.known
@@ -61,8 +61,8 @@ impl Addresses {
     }
 }
 
-/// For how long a connection is used: up to an age, and while its peer is an address of the
-/// endpoint.
+/// The limit of a connection's reuse: an age, and the presence of its peer among the addresses of
+/// the endpoint.
 pub(super) struct ReuseLimit {
     retires: Instant,
     peer: Option<SocketAddr>,
@@ -120,7 +120,7 @@ where
     }
 }
 
-/// Asks once. A failure leaves everything as it was.
+/// Resolves the name of an endpoint once. A failure keeps the known addresses.
 async fn refresh<R>(endpoint: &Endpoint, resolve: &R, fails: &mut bool)
 where
     R: AsyncFn(&str, u16) -> Result<Vec<SocketAddr>, DialError>,

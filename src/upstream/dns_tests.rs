@@ -51,7 +51,8 @@ fn each_address_of_the_preferred_family_has_its_turn() {
     assert_eq!(turns[2], turns[0]);
 }
 
-// A connection to an address that is gone is not used again, and one to an address that stayed is.
+// A connection to an address that was removed is not used again, and one to an address that stayed
+// is.
 #[tokio::test]
 async fn the_term_of_a_connection_ends_with_its_address() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -80,7 +81,7 @@ async fn the_term_of_a_connection_ends_with_its_address() {
     );
 }
 
-/// An upstream at a name that the system does not know.
+/// An upstream at a name that the resolver of the system does not know.
 fn upstream(port: u16) -> Arc<Upstream> {
     let settings = fixture::settings(&format!("http://orders.internal:{port}/"));
     fixture::upstream(Settings {
@@ -89,7 +90,7 @@ fn upstream(port: u16) -> Arc<Upstream> {
     })
 }
 
-/// What listens on one of the addresses.
+/// A server on one of the addresses.
 #[derive(Default)]
 struct Server {
     made: Cell<usize>,
@@ -106,7 +107,7 @@ impl Server {
                 this.made.set(this.made.get() + 1);
                 let this = this.clone();
                 spawn_local(async move {
-                    // Each request comes in one piece.
+                    // Each request arrives in one read.
                     while stream
                         .read(&mut [0; 4096])
                         .await

@@ -1,4 +1,4 @@
-//! One place where an upstream listens.
+//! One endpoint of an upstream.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -12,18 +12,18 @@ use crate::net::Url;
 #[derive(Debug)]
 pub struct Endpoint {
     id: u64,
-    /// Where it is.
+    /// The URL of the endpoint.
     pub url: Url,
-    /// Its own name, for `Host`.
+    /// The host and port of the endpoint, for `Host`.
     pub(super) host: Option<HeaderValue>,
-    /// How it does.
+    /// The health of the endpoint, and its recent failures.
     pub(super) state: EndpointState,
-    /// Of its name.
+    /// The addresses of the endpoint's name.
     pub(super) addresses: Addresses,
 }
 
 impl Endpoint {
-    /// An endpoint with an identity of its own.
+    /// Creates an endpoint with an id of its own.
     #[must_use]
     pub fn new(url: Url) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
@@ -38,7 +38,7 @@ impl Endpoint {
         }
     }
 
-    /// What tells it from every other endpoint of this process.
+    /// Returns a number that no other endpoint of this process has.
     #[must_use]
     pub fn id(&self) -> u64 {
         self.id

@@ -1,4 +1,5 @@
-//! One exchange with an upstream: what goes, what comes back, and what it leaves behind.
+//! One exchange with an upstream: the request, the response, and the reasons to send a request
+//! again.
 
 use std::borrow::Cow;
 use std::pin::Pin;
@@ -18,49 +19,51 @@ use super::request_limit::RequestPermit;
 use super::{Broken, Fault};
 use crate::clock;
 
-/// Fields that the gateway adds to a request. A list is enough where nobody looks anything up.
+/// Fields that the gateway adds to a request. A list is enough, since they are not looked up by
+/// name.
 pub type OwnFields = Vec<(HeaderName, HeaderValue)>;
 
-/// Times that a request is sent again because no upstream had processed it.
+/// The number of times that a request is sent again because no upstream had processed it.
 const MOST_RESENDS: u8 = 2;
 
-/// A request on its way. Its head stays at hand, so that it can go again without a copy.
+/// A request to an upstream. Its head is kept, so that it can be sent again without a copy.
 pub struct Outgoing<B> {
     pub(super) head: Parts,
-    /// They go with those of the head. None of them is there already.
+    /// Fields that are sent after those of the head. None of their names occurs in the head.
     pub(super) own: OwnFields,
     pub(super) departed: Instant,
     pub(super) body: Content<B>,
     has_body: bool,
-    /// Whether its fields are gone: then it goes no more.
+    /// Set when the memory of its fields was given to the response: the request cannot be sent
+    /// again.
     is_spent: bool,
-    /// It takes no memory before something failed.
+    /// Allocated only after a connection has refused the request.
     resends: Option<Box<Resends>>,
 }
 
-/// The body of a request that goes out.
+/// The body of a request to an upstream.
 pub(super) enum Content<B> {
-    /// There is none, or it has gone from where it does not come back.
+    /// The request has no body, or HTTP/1.1 has taken it and cannot return it.
     Gone,
-    /// Nothing of it was sent.
+    /// No byte of it was sent.
     Untouched(B),
-    /// It is sent over HTTP/2.
+    /// It is sent over HTTP/2, and its beginning is kept.
     Kept(Rc<Kept<B>>),
 }
 
-/// The times that a request was sent again because no upstream had processed it, and the
+/// The number of times that a request was sent again because no upstream had processed it, and the
 /// connections that refused it.
 #[derive(Default)]
 struct Resends {
     count: u8,
-    /// The connections on which it was refused.
+    /// The ids of the connections that refused the request.
     connections: Vec<u64>,
-    /// Whether the last of them comes to its end.
+    /// Set when the last of them is being closed by the upstream.
     is_ending: bool,
 }
 
-/// The target of a request as an upstream wants it (RFC 9112 §3.2.1): of an absolute one the path
-/// may be missing.
+/// Returns the target of a request in origin form (RFC 9112 §3.2.1). An absolute target may have a
+/// query and no path.
 pub(super) fn origin_form(uri: &Uri) -> Cow<'_, str> {
     match uri.path_and_query().map_or("/", |target| target.as_str()) {
         query if query.starts_with('?') => format!("/{query}").into(),
@@ -72,25 +75,25 @@ pub(super) fn origin_form(uri: &Uri) -> Cow<'_, str> {
 #[derive(Debug)]
 pub(super) struct Failed {
     pub(super) fault: Fault,
-    /// Whether the upstream did nothing with the request for certain.
+    /// Set when the upstream certainly did not process the request.
     pub(super) is_unsent: bool,
-    /// Whether the connection ended before anything of a response had come.
+    /// Set when the connection ended before any byte of a response.
     pub(super) is_unanswered: bool,
-    /// The connection of HTTP/2 that did not process the request.
+    /// The HTTP/2 connection that did not process the request.
     pub(super) refusal: Option<Refusal>,
 }
 
-/// A connection of HTTP/2 that certainly did not process a request (RFC 9113 §8.7).
+/// An HTTP/2 connection that certainly did not process a request (RFC 9113 §8.7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Refusal {
-    /// Which connection.
+    /// The id of the connection.
     pub(super) connection: u64,
-    /// Whether it was because the connection ends, and not because of this request.
+    /// Set when the connection is being closed, and the reason is not this request alone.
     pub(super) is_ending: bool,
 }
 
 impl Failed {
-    /// An exchange that did not begin.
+    /// Creates the failure of an exchange that did not begin.
     pub(super) fn unsent(fault: Fault) -> Self {
         Self {
             fault,
@@ -100,7 +103,7 @@ impl Failed {
         }
     }
 
-    /// An exchange that the upstream may have begun to process.
+    /// Creates the failure of an exchange that the upstream may have processed.
     pub(super) fn sent(fault: Fault) -> Self {
         Self {
             fault,
@@ -112,12 +115,12 @@ impl Failed {
 }
 
 impl<B> Content<B> {
-    /// Takes it, and leaves nothing.
+    /// Takes the body, and leaves [`Content::Gone`].
     pub(super) fn take(&mut self) -> Self {
         std::mem::replace(self, Self::Gone)
     }
 
-    /// The body, if nothing of it was sent.
+    /// Returns the body if no byte of it was sent.
     pub(super) fn untouched(self) -> Option<B> {
         match self {
             Self::Untouched(body) => Some(body),
@@ -135,7 +138,8 @@ impl<B> Content<B> {
 }
 
 impl<B: Body<Data = Bytes> + Unpin> Content<B> {
-    /// The body, of which from now on at most `limit` bytes are kept; `None` when there is none.
+    /// Returns the body, of which at most `limit` bytes are kept from now on; `None` if there is
+    /// none.
     pub(super) fn keep(&mut self, limit: usize) -> Option<Rc<Kept<B>>> {
         let kept = match self.take() {
             Self::Gone => return None,
@@ -148,7 +152,8 @@ impl<B: Body<Data = Bytes> + Unpin> Content<B> {
 }
 
 impl<B: Body> Outgoing<B> {
-    /// A request that departs now, with fields of the gateway's own, none of which its head has.
+    /// Creates a request that is sent now. `own` holds fields of the gateway, none of whose names
+    /// occurs in the head.
     #[must_use]
     pub fn new(head: Parts, own: OwnFields, body: B) -> Self {
         let has_body = !body.is_end_stream();
@@ -168,8 +173,9 @@ impl<B: Body> Outgoing<B> {
         }
     }
 
-    /// Its method, and what gives the memory of its fields away, empty, for those of its response:
-    /// a map is two pieces of memory, one of them large.
+    /// Returns the method, and a function that hands over the memory of the request's fields,
+    /// emptied, for the fields of the response. That saves two allocations per request, one of them
+    /// large.
     pub(super) fn spend(&mut self) -> (&Method, impl FnMut() -> HeaderMap) {
         let Self {
             head: Parts {
@@ -186,15 +192,15 @@ impl<B: Body> Outgoing<B> {
         (method, spend)
     }
 
-    /// When it began to be sent.
+    /// Returns the time when the request was first sent.
     #[must_use]
     pub fn departed(&self) -> Instant {
         self.departed
     }
 
-    /// Whether it may be sent once more: if the upstream did nothing with it for certain and its
-    /// body is there from the first byte, or if it was not answered, is safe to repeat and has no
-    /// body (RFC 9110 §9.2.2).
+    /// Returns whether the request may be sent once more. It may if the upstream certainly did not
+    /// process it and its whole body is at hand; or if no response came, the method is idempotent
+    /// and there is no body (RFC 9110 §9.2.2).
     pub(super) fn may_go_again(&self, failed: &Failed) -> bool {
         if self.is_spent {
             false
@@ -205,9 +211,9 @@ impl<B: Body> Outgoing<B> {
         }
     }
 
-    /// Whether it is sent again whatever its method, because a connection of HTTP/2 did not process
-    /// it (RFC 9113 §8.7): that is no retry, and counts for none. After such a connection one that
-    /// could not be reached counts as well.
+    /// Returns whether the request is sent again, with any method, because an HTTP/2 connection did
+    /// not process it (RFC 9113 §8.7). This is not a retry and is not counted as one. After such a
+    /// connection, a failure to connect has the same effect.
     pub(super) fn is_sent_again(&mut self, failed: &Failed) -> bool {
         let is_unprocessed =
             failed.refusal.is_some() || (failed.is_unsent && self.resends.is_some());
@@ -224,11 +230,11 @@ impl<B: Body> Outgoing<B> {
         may
     }
 
-    /// The connections that refused the request, to be avoided; `None` if only a new connection
-    /// will do. That is so for the last attempt after a connection that was ending: servers end
-    /// connections after so many requests, and of many requests that wait for an open one all but a
-    /// few would be refused again. The first request on a new connection is not refused for that
-    /// reason.
+    /// Returns the connections that refused the request and must be avoided; `None` if only a new
+    /// connection will do. The last attempt after a connection that was being closed needs a new
+    /// one: servers close connections after some number of requests, and of many requests that wait
+    /// for an open connection all but a few would be refused again. The first request on a new
+    /// connection is not refused for that reason.
     pub(super) fn avoids(&self) -> Option<&[u64]> {
         match &self.resends {
             None => Some(&[]),
@@ -238,7 +244,8 @@ impl<B: Body> Outgoing<B> {
     }
 }
 
-/// Whether a request of this method may be sent twice when it may have arrived (RFC 9110 §9.2.2).
+/// Returns whether a request with this method may be sent twice although the first may have been
+/// processed (RFC 9110 §9.2.2).
 fn is_idempotent(method: &Method) -> bool {
     matches!(
         *method,
@@ -246,8 +253,8 @@ fn is_idempotent(method: &Method) -> bool {
     )
 }
 
-/// The body of a response as it comes, and the connection that it comes on. With it the exchange
-/// ends: a connection on which both messages have ended is used again, any other is closed, and a
+/// The body of a response, and the connection that it arrives on. Dropping it ends the exchange: a
+/// connection on which both messages have ended is used again, any other is closed, and an HTTP/2
 /// stream is reset (attacks.md#advisory-14).
 pub struct Reply<B: Body<Data = Bytes>> {
     pub(super) download: Download<B>,
@@ -256,12 +263,12 @@ pub struct Reply<B: Body<Data = Bytes>> {
 }
 
 impl<B: Body<Data = Bytes>> Reply<B> {
-    /// Gives back the memory that the next piece would be read into, until it is read.
+    /// Frees the memory for the next part of the body, until the body is polled again.
     pub fn release_buffer(&mut self) {
         self.download.release_buffer();
     }
 
-    /// The connection, if it has switched to another protocol.
+    /// Returns the connection, if it has switched to another protocol.
     #[must_use]
     pub fn into_switched(self) -> Option<Switched> {
         self.download.into_switched()

@@ -1,4 +1,4 @@
-//! The upstream's can't.
+//! The faults of an upstream: the reasons why it did not answer a request.
 
 use std::error::Error as _;
 use std::fmt;
@@ -10,10 +10,10 @@ use h2::Reason;
 use super::HeadLimits;
 use crate::net::{DialError, Stage};
 
-/// Why an upstream did not answer a request.
+/// The reason why an upstream did not answer a request.
 #[derive(Debug)]
 pub enum Fault {
-    /// No connection: refused, unreachable, or no TLS.
+    /// No connection: refused, unreachable, or a failed TLS handshake.
     Connect(DialError),
     /// No connection in time.
     ConnectTimeout(DialError),
@@ -21,30 +21,30 @@ pub enum Fault {
     ResponseTimeout(Duration),
     /// The connection ended before the response head.
     Closed(Broken),
-    /// The request's own body failed on its way here.
+    /// Reading the body of the request from the client failed.
     Request,
-    /// The request was not sent, or the upstream said that it did nothing with it.
+    /// The request was not sent, or the upstream said that it did not process it.
     Unprocessed(hyper::Error),
     /// Too many requests wait for a connection.
     Overloaded,
-    /// As many requests are under way as may be.
+    /// The limit of requests under way is reached.
     Full,
-    /// What came is not an HTTP response, or one that was not asked for.
+    /// The response is not valid HTTP, or was not expected.
     Protocol(Box<str>),
 }
 
-/// How a connection or a stream failed that an exchange was under way on.
+/// The reason why a connection or a stream failed during an exchange.
 #[derive(Debug)]
 pub enum Broken {
-    /// It ended before its time.
+    /// The upstream closed it too early.
     Ended,
-    /// It failed.
+    /// Reading or writing failed.
     Io(io::Error),
-    /// The body of its request failed, and the upstream waits for the rest of it.
+    /// The body of the request failed, and the upstream waits for the rest of it.
     Request,
-    /// What came is not what HTTP has there.
+    /// The bytes are not valid HTTP at this place.
     Malformed(&'static str),
-    /// A stream of HTTP/2 was reset, or its connection failed.
+    /// An HTTP/2 stream was reset, or its connection failed.
     Stream(hyper::Error),
 }
 
@@ -68,8 +68,8 @@ impl std::error::Error for Broken {}
 impl Fault {
     pub(super) fn of_dial(error: DialError) -> Self {
         match error {
-            // A handshake that stalls is late, too; a name that does not resolve in time is as good
-            // as absent.
+            // A handshake that stalls is a timeout as well; a name that does not resolve in time is
+            // treated like one that does not exist.
             DialError::Timeout {
                 stage: Stage::Connecting | Stage::Handshaking | Stage::Waiting,
                 ..
@@ -78,7 +78,7 @@ impl Fault {
         }
     }
 
-    /// The fault of a connection of HTTP/2 that has not begun.
+    /// Returns the fault of an HTTP/2 connection whose handshake failed.
     pub(super) fn of_handshake(error: hyper::Error) -> Self {
         if error.is_parse() {
             Self::Protocol(error.to_string().into())
@@ -87,9 +87,9 @@ impl Fault {
         }
     }
 
-    /// The fault of a stream (RFC 9113 §8.7): refused, or beyond what the peer's GOAWAY says that
-    /// it looked at. A stream that GOAWAY covers ends with its connection, as one that may have
-    /// been processed.
+    /// Returns the fault of a stream (RFC 9113 §8.7). It was not processed if the peer refused it,
+    /// or if its number is above the last one of the peer's GOAWAY. A stream below that number ends
+    /// with its connection, as one that may have been processed.
     pub(super) fn of_stream(error: hyper::Error) -> Self {
         let Some(cause) = http2_cause(&error) else {
             return Self::Closed(Broken::Stream(error));
@@ -97,9 +97,9 @@ impl Fault {
         if cause.is_remote() && (is_refused_stream(cause) || cause.is_go_away()) {
             return Self::Unprocessed(error);
         }
-        // What the library objects to is the peer's doing; what we reset, ours.
+        // An error that the h2 crate found was caused by the peer; a reset was sent by us.
         if cause.is_library() {
-            // It refuses a stream for the length of its head alone.
+            // The h2 crate refuses a stream only because its head is too long.
             let why = if is_refused_stream(cause) {
                 HeadLimits::TOO_LONG.into()
             } else {
@@ -111,12 +111,12 @@ impl Fault {
         }
     }
 
-    /// Whether the peer refused one stream, and its connection goes on.
+    /// Returns whether the peer refused one stream and keeps its connection open.
     pub(super) fn is_refused_stream(&self) -> bool {
         matches!(self, Self::Unprocessed(error) if http2_cause(error).is_some_and(is_refused_stream))
     }
 
-    /// The index into `UpstreamMetrics::FAULTS`.
+    /// Returns the index into `UpstreamMetrics::FAULTS`.
     pub(super) fn index(&self) -> usize {
         match self {
             Self::Connect(_) => 0,
@@ -128,7 +128,7 @@ impl Fault {
         }
     }
 
-    /// Whether the upstream was too slow (504) rather than wrong or absent (502).
+    /// Returns whether the upstream was too slow (504), rather than wrong or absent (502).
     #[must_use]
     pub fn is_timeout(&self) -> bool {
         matches!(self, Self::ConnectTimeout(_) | Self::ResponseTimeout(_))

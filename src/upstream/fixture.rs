@@ -11,10 +11,10 @@ use super::{
 use crate::net::{DialTimeouts, TlsSettings, Url};
 use crate::telemetry::Metrics;
 
-/// Longer than anything takes.
+/// A deadline that no test reaches unless it fails.
 const LONG: Duration = Duration::from_secs(20);
 
-/// One endpoint, asked once, whose connections are kept.
+/// Settings with one endpoint, without retries, whose connections are kept.
 pub(super) fn settings(url: &str) -> Settings {
     let url = Url::parse(url).unwrap();
     Settings {

@@ -1,4 +1,5 @@
-//! Endpoints are asked how they do, on the control thread.
+//! Health probes: the control thread sends requests to the endpoints of an upstream, and marks
+//! those that fail as unhealthy.
 
 use std::fmt;
 use std::pin::pin;
@@ -19,27 +20,27 @@ use tokio::time::{sleep, timeout};
 use super::{Endpoint, HostHeader, Protocol, Upstream};
 use crate::net::{self, DialError, DialTimeouts, Stream};
 
-/// Bytes that are read ahead of a probe's answer; of its body nothing else is read.
+/// Bytes that are buffered for the response to a probe; its body is not read beyond them.
 const BUFFER: usize = 16 * 1024;
 
-/// How the endpoints of an upstream are asked.
+/// The health probes of an upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Health {
-    /// What is asked for.
+    /// The target of the request.
     pub path: PathAndQuery,
-    /// From an answer to the next question.
+    /// The time from the response to the next probe.
     pub interval: Duration,
-    /// How long an answer may take, the connection included.
+    /// The time that a probe may take, the connection included.
     pub timeout: Duration,
-    /// Good answers in a row that bring an endpoint back.
+    /// Successes in a row after which an unhealthy endpoint is healthy.
     pub healthy_after: usize,
-    /// Bad answers in a row that take it out.
+    /// Failures in a row after which a healthy endpoint is unhealthy.
     pub unhealthy_after: usize,
-    /// The good status; without it any below 400.
+    /// The status of a success; without it any below 400.
     pub status: Option<StatusCode>,
 }
 
-/// Why a probe failed.
+/// The failure of a probe.
 #[derive(Debug)]
 enum ProbeError {
     Dial(DialError),
@@ -49,14 +50,14 @@ enum ProbeError {
     Status(StatusCode),
 }
 
-/// Asks the endpoints of an upstream until it is dropped or this is; ends at once where the
-/// configuration says nothing of it.
+/// Probes the endpoints of an upstream until it or this future is dropped. Returns at once if the
+/// upstream has no probes.
 pub(super) async fn watch(weak: Weak<Upstream>) {
     let Some(upstream) = weak.upgrade() else {
         return;
     };
     let Some(health) = upstream.settings.health.clone() else {
-        // An earlier configuration may have asked them.
+        // An earlier configuration may have probed them, and left them unhealthy.
         upstream
             .endpoints
             .iter()
@@ -100,12 +101,12 @@ fn report(upstream: &Upstream, endpoint: &Endpoint, answer: &Result<(), ProbeErr
     }
 }
 
-/// Answers in a row that speak against what is believed of an endpoint.
+/// The number of probes in a row whose result contradicts the state of the endpoint.
 #[derive(Debug, Default)]
 struct Streak(usize);
 
 impl Streak {
-    /// Whether an answer changes what is believed.
+    /// Counts a result. Returns whether the state of the endpoint changes.
     fn turns(&mut self, is_healthy: bool, is_good: bool, health: &Health) -> bool {
         if is_healthy == is_good {
             self.0 = 0;
@@ -173,7 +174,7 @@ async fn probe(
     }
 }
 
-/// A connection to where requests go as well, each of the name's addresses in its turn.
+/// Connects to the endpoint as a request would. Each probe begins with another address of the name.
 async fn dial(
     upstream: &Upstream,
     endpoint: &Endpoint,
@@ -191,7 +192,8 @@ async fn dial(
     }
 }
 
-/// HTTP/2 has the host in the target (RFC 9113 section 8.3.1).
+/// Returns the request of a probe. HTTP/2 has the host in the target, so `host` is `None` there
+/// (RFC 9113 §8.3.1).
 fn request(target: String, host: Option<&str>) -> Result<Request<Empty<Bytes>>, ProbeError> {
     let agent = HeaderValue::from_static(concat!("scopegate/", env!("CARGO_PKG_VERSION")));
     let mut request = Request::get(target).header(USER_AGENT, agent);
@@ -213,7 +215,7 @@ async fn ask_http1(
     let mut answer = pin!(sender.send_request(request));
     tokio::select! {
         answer = &mut answer => answer,
-        // The connection may end before the answer is looked at.
+        // The connection may end before the response is polled.
         _ = connection => answer.await,
     }
 }

@@ -1,8 +1,8 @@
 //! A request body whose beginning is kept, so that a request that an upstream did not process can
 //! be sent again.
 //!
-//! The kept part is a copy: a slice of what was read of the client would keep the whole of it in
-//! memory.
+//! The kept bytes are a copy: a slice of the buffer that was read from the client would keep the
+//! whole buffer in memory.
 
 use std::cell::RefCell;
 use std::pin::Pin;
@@ -13,63 +13,63 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 
-/// The largest piece of what was kept that is sent at a time: HTTP/2 takes a piece whole, however
-/// small the window.
+/// The largest part of the kept bytes that is sent at a time. The h2 crate buffers a whole part,
+/// even if the window is smaller.
 const PIECE: usize = 16 * 1024;
 
-/// The bytes that a trailer counts for beside its name and its value, as in a header list (RFC 9113
-/// §6.5.2).
+/// The bytes that a trailer counts for in addition to its name and its value, as in a header list
+/// (RFC 9113 §6.5.2).
 const FIELD: usize = 32;
 
-/// The body of a request that may be sent more than once. The request has it, and the stream that
-/// it is sent on.
+/// The body of a request that may be sent more than once. The request and the stream that sends it
+/// share it.
 pub(super) struct Kept<B>(RefCell<State<B>>);
 
 struct State<B> {
-    /// The body from where it was not taken yet; `None` when it was taken back.
+    /// The part of the body that was not read yet; `None` after [`Kept::take_back`].
     body: Option<B>,
-    /// The size hint before sending.
+    /// The size hint of the whole body.
     hint: SizeHint,
-    /// The beginning of the body.
+    /// The kept beginning of the body.
     bytes: Vec<u8>,
     trailers: Option<HeaderMap>,
     /// The most bytes that may be kept.
     limit: usize,
-    /// Whether what is kept is all that was taken.
+    /// Set while every byte that was read is kept.
     is_whole: bool,
     has_ended: bool,
     has_failed: bool,
-    /// Times that sending it has begun.
+    /// The number of attempts that have begun.
     attempts: u32,
 }
 
-/// The progress of one attempt at sending a body.
+/// The position of one attempt in the body.
 #[derive(Debug)]
 pub(super) struct Reading {
     attempt: u32,
-    /// Bytes of what was kept that this attempt has sent.
+    /// The number of kept bytes that this attempt has sent.
     sent: usize,
     has_sent_trailers: bool,
 }
 
-/// A body failed, or another attempt at sending it has begun.
+/// The error of an attempt whose body failed, or that a later attempt has replaced.
 #[derive(Debug)]
 pub(super) struct Cut;
 
-/// A body that goes where no other attempt follows.
+/// A body that HTTP/1.1 sends, after which no further attempt is possible.
 pub(super) struct TakenBack<B> {
-    /// The bytes already sent.
+    /// The bytes that were already read.
     pub(super) bytes: Bytes,
     pub(super) trailers: Option<HeaderMap>,
     /// The rest of the body.
     pub(super) body: B,
     pub(super) has_ended: bool,
-    /// The current size hint.
+    /// The size hint of the whole body.
     pub(super) hint: SizeHint,
 }
 
 impl<B> Kept<B> {
-    /// Begins to send it, from its first byte. An attempt before this one gets nothing more of it.
+    /// Begins an attempt, from the first byte. Earlier attempts get no more of the body.
     pub(super) fn begin(&self) -> Reading {
         let mut state = self.0.borrow_mut();
         state.attempts += 1;
@@ -80,24 +80,24 @@ impl<B> Kept<B> {
         }
     }
 
-    /// Whether it can be sent again from its first byte.
+    /// Returns whether the body can be sent again from its first byte.
     pub(super) fn is_whole(&self) -> bool {
         let state = self.0.borrow();
         state.is_whole && !state.has_failed && state.body.is_some()
     }
 
-    /// Whether it failed on its way here.
+    /// Returns whether reading the body from the client failed.
     pub(super) fn has_failed(&self) -> bool {
         self.0.borrow().has_failed
     }
 
-    /// Gives up what was kept: it will not be sent again.
+    /// Drops the kept bytes: the body will not be sent again.
     pub(super) fn release(&self) {
         self.0.borrow_mut().release();
     }
 
-    /// Takes the body and what was kept of it; `None` when that is not the whole. No attempt gets
-    /// anything more of it.
+    /// Takes the body and the kept bytes; `None` if some bytes were not kept. No attempt gets any
+    /// more of the body.
     pub(super) fn take_back(&self) -> Option<TakenBack<B>> {
         if !self.is_whole() {
             return None;
@@ -112,14 +112,14 @@ impl<B> Kept<B> {
         })
     }
 
-    /// The size hint before sending.
+    /// Returns the size hint of the whole body.
     pub(super) fn size_hint(&self) -> SizeHint {
         self.0.borrow().hint
     }
 }
 
 impl<B: Body<Data = Bytes> + Unpin> Kept<B> {
-    /// Keeps at most `limit` bytes of a body.
+    /// Creates a body of which at most `limit` bytes are kept.
     pub(super) fn new(body: B, limit: usize) -> Rc<Self> {
         let hint = body.size_hint();
         Rc::new(Self(RefCell::new(State {
@@ -135,7 +135,7 @@ impl<B: Body<Data = Bytes> + Unpin> Kept<B> {
         })))
     }
 
-    /// Whether an attempt has sent all of it.
+    /// Returns whether an attempt has sent the whole body.
     pub(super) fn is_end_stream(&self, reading: &Reading) -> bool {
         let state = self.0.borrow();
         if state.attempts != reading.attempt {
@@ -146,7 +146,7 @@ impl<B: Body<Data = Bytes> + Unpin> Kept<B> {
         is_at_end && (state.has_ended || state.body.as_ref().is_none_or(Body::is_end_stream))
     }
 
-    /// Polls what an attempt is to send next: first what was kept, then what comes.
+    /// Polls the next frame of an attempt: first the kept bytes, then the rest of the body.
     pub(super) fn poll_frame(
         &self,
         reading: &mut Reading,
@@ -206,7 +206,7 @@ impl<B> State<B> {
         self.trailers = None;
     }
 
-    /// Keeps a frame that was taken, or nothing at all if that is more than may be kept.
+    /// Keeps a frame that was read. If that exceeds the limit, drops everything that was kept.
     fn keep(&mut self, frame: &Frame<Bytes>) {
         self.has_ended |= frame.is_trailers();
         if !self.is_whole {
@@ -221,7 +221,7 @@ impl<B> State<B> {
         }
         if let Some(data) = frame.data_ref() {
             if whole > self.bytes.capacity() {
-                // No more memory than may be kept, however a vector likes to grow.
+                // A vector doubles its capacity as it grows; this one must not exceed the limit.
                 let capacity = whole.max(2 * self.bytes.len()).min(self.limit);
                 self.bytes.reserve_exact(capacity - self.bytes.len());
             }

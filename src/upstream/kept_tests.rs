@@ -5,7 +5,7 @@ use http::HeaderValue;
 
 use super::*;
 
-/// A body of frames that are there at once, then an end, or an error.
+/// A body whose frames are available at once, followed by its end or an error.
 struct Frames {
     frames: VecDeque<Frame<Bytes>>,
     fails: bool,
@@ -47,7 +47,8 @@ fn trailers() -> HeaderMap {
         .collect()
 }
 
-/// The bytes that an attempt sends, of at most so many frames, and whether they end in trailers.
+/// Polls at most `frames` frames of an attempt. Returns their bytes, and whether there were
+/// trailers.
 fn send(kept: &Kept<Frames>, reading: &mut Reading, frames: usize) -> Option<(String, bool)> {
     let (mut text, mut has_trailers) = (String::new(), false);
     for _ in 0..frames {
@@ -71,7 +72,7 @@ const ALL: usize = 1000;
 
 #[test]
 fn each_attempt_sends_the_whole_from_its_first_byte() {
-    // However much the attempts before have sent.
+    // The part that earlier attempts have sent does not matter.
     for sent in 0..6 {
         let mut frames = body(&["ab", "", "c", "def"]);
         frames.frames.push_back(Frame::trailers(trailers()));
@@ -99,7 +100,7 @@ fn an_end_is_told_with_the_last_piece() {
     for _ in 0..2 {
         let mut reading = kept.begin();
         assert!(!kept.is_end_stream(&reading));
-        // In one piece, the second time.
+        // The second attempt sends it in one part.
         while !kept.is_end_stream(&reading) {
             send(&kept, &mut reading, 1).unwrap();
         }
@@ -121,8 +122,8 @@ fn only_the_last_attempt_gets_anything() {
     );
 }
 
-// Everything that a peer can make grow has a bound: trailers count as well, and a vector does not
-// grow beyond it.
+// Everything that a peer can make grow has a bound: trailers count as well, and the capacity of the
+// vector does not exceed it.
 #[test]
 fn no_more_is_kept_than_may_be() {
     for (limit, is_kept) in [(0, false), (5, false), (6, true)] {

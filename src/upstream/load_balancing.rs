@@ -1,24 +1,23 @@
-//! Whose turn it is.
+//! Load balancing: the choice of an endpoint for the next request.
 
 use std::cell::{Cell, RefCell};
 use std::hash::{BuildHasher as _, RandomState};
 
-/// How the endpoint of a request is chosen.
+/// The load-balancing policy of an upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Strategy {
-    /// Each in its turn, as often as its weight says.
+    /// Each endpoint in turn, as often as its weight says.
     RoundRobin,
-    /// Of two by chance the one that has less to do for its weight.
+    /// The less busy of two random endpoints, relative to their weights.
     LeastRequests,
 }
 
-/// One worker's turns. Workers do not agree with each other about them: each does right by the
-/// weights for itself.
+/// The load balancer of one worker. Workers do not coordinate: each keeps to the weights by itself.
 #[derive(Debug)]
 pub(super) struct LoadBalancer {
     strategy: Strategy,
     weights: Vec<u32>,
-    /// How long each has waited for its turn, in weights.
+    /// The current weight of each endpoint, by which smooth weighted round robin picks the next.
     waited: RefCell<Vec<i64>>,
     random: Cell<u64>,
 }
@@ -34,8 +33,8 @@ impl LoadBalancer {
         }
     }
 
-    /// The next one of those that are `fit`, by their index. `busy` tells how many requests one
-    /// has.
+    /// Picks the next endpoint that is `fit`, and returns its index. `busy` returns the number of
+    /// requests under way at an endpoint.
     pub(super) fn next(
         &self,
         fit: impl Fn(usize) -> bool,
@@ -47,9 +46,9 @@ impl LoadBalancer {
         }
     }
 
-    /// Smooth weighted round robin: everyone waits by its weight, and whose turn it is has waited
-    /// longest and gives back what all have waited. So 5:1:1 is `a a b a c a a` rather than five in
-    /// a row.
+    /// Smooth weighted round robin, as in nginx: each pick adds the weight of every endpoint to its
+    /// current weight, takes the endpoint with the highest current weight, and subtracts the sum of
+    /// all weights from it. So 5:1:1 yields `a a b a c a a`, not five times `a` in a row.
     fn in_turn(&self, fit: impl Fn(usize) -> bool) -> Option<usize> {
         let mut waited = self.waited.borrow_mut();
         let mut total = 0;
@@ -82,7 +81,7 @@ impl LoadBalancer {
         if count == 1 {
             return nth(first);
         }
-        // Another than the first.
+        // A different endpoint than the first.
         let second = (first + 1 + self.below(count - 1)?) % count;
         let (first, second) = (nth(first)?, nth(second)?);
         let weight = |index: usize| {
@@ -100,7 +99,7 @@ impl LoadBalancer {
         )
     }
 
-    /// A number below `count`, by chance (SplitMix64).
+    /// Returns a random number below `count` (SplitMix64).
     fn below(&self, count: usize) -> Option<usize> {
         let state = self.random.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
         self.random.set(state);

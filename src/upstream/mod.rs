@@ -1,4 +1,5 @@
-//! Where a permitted request goes: upstreams, and each worker's pool of connections to them.
+//! Upstreams: the servers that permitted requests are forwarded to, and each worker's pools of
+//! connections to them.
 
 mod balance;
 mod connection_limit;
@@ -38,29 +39,31 @@ use self::connection_limit::ConnectionLimit;
 use crate::net::{self, Tls, TlsError};
 use crate::telemetry::{EndpointState, UpstreamMetrics};
 
-/// An upstream, compiled. Across a reload it is the same one if its settings are; its connections
+/// A compiled upstream. A reload keeps the same one if its settings did not change; its connections
 /// are kept then.
 #[derive(Debug)]
 pub struct Upstream {
     id: u64,
-    /// What the configuration says of it.
+    /// The settings of the configuration.
     pub settings: Settings,
-    /// Where it listens; never empty.
+    /// The endpoints of the upstream; never empty.
     pub endpoints: Vec<Arc<Endpoint>>,
-    /// Whom it is trusted to be.
+    /// The TLS client for its endpoints.
     pub tls: Tls,
-    /// What is counted of it.
+    /// The metrics of the upstream.
     pub metrics: Arc<UpstreamMetrics>,
-    /// What it has to do, under this configuration and earlier ones.
+    /// The connections and requests of the upstream, under this configuration and earlier ones.
     connection_limit: Arc<ConnectionLimit>,
 }
 
 impl Upstream {
-    /// An upstream with an identity of its own. Endpoints that `before` had as well are the same,
-    /// with their standing and their connections, if nothing changed that connections depend on.
+    /// Creates an upstream with an id of its own. It shares the endpoints that `before` had as
+    /// well, with their state and their connections, if no setting that a connection depends on has
+    /// changed.
     ///
     /// # Errors
-    /// When its terms cannot be kept: a list of roots without one, a key that is none.
+    /// If its TLS settings cannot be used: a list of roots without a certificate, or an invalid
+    /// key.
     pub fn new(
         settings: Settings,
         metrics: Arc<UpstreamMetrics>,
@@ -96,13 +99,13 @@ impl Upstream {
         })
     }
 
-    /// What tells it from every other upstream of this process.
+    /// Returns a number that no other upstream of this process has.
     #[must_use]
     pub fn id(&self) -> u64 {
         self.id
     }
 
-    /// How each of its endpoints does.
+    /// Returns the state of each endpoint, for the metrics.
     pub fn endpoint_states(&self) -> impl Iterator<Item = EndpointState> {
         let Self {
             settings,
@@ -122,8 +125,9 @@ impl Upstream {
     }
 }
 
-/// Looks after an upstream that came into force, until it is dropped or this is: its bounds, its
-/// probes, its names. To be run once per upstream, on a runtime that serves no requests.
+/// Applies the connection limit of an upstream that came into force, then probes its endpoints and
+/// resolves their names until the upstream or this future is dropped. The caller runs it once per
+/// upstream, on a runtime that serves no requests.
 pub async fn look_after(weak: Weak<Upstream>) {
     if let Some(upstream) = weak.upgrade() {
         upstream

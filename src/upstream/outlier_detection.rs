@@ -1,4 +1,5 @@
-//! Endpoints that fail are left alone for a while.
+//! Outlier detection: an endpoint that fails several times in a row is ejected, and gets no
+//! requests for a while.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -7,46 +8,46 @@ use std::time::{Duration, Instant};
 use super::Endpoint;
 use crate::clock;
 
-/// No endpoint is left alone for longer, however often it failed.
+/// The longest time that an endpoint is ejected for, however often it failed.
 const LONGEST: Duration = Duration::from_secs(300);
 
-/// When an endpoint is left alone.
+/// The outlier detection of an upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutlierDetection {
-    /// Failures in a row; never when 0.
+    /// The number of failures in a row that eject an endpoint; 0 turns ejection off.
     pub failures: u32,
-    /// For how long the first time; n times as long the nth time in a row.
+    /// The time of the first ejection; the nth in a row lasts n times as long.
     pub time: Duration,
-    /// How many of the endpoints at most, in percent.
+    /// The most endpoints that are ejected at a time, in percent.
     pub max_percent: usize,
 }
 
-/// How an endpoint does, as all workers see it. A worker writes here only when something changes:
-/// an endpoint that answers costs no more than a read.
+/// The state of an endpoint, shared by all workers. A worker writes it only when something changes:
+/// a request to an endpoint that answers costs only reads.
 #[derive(Debug)]
 pub(super) struct EndpointState {
     began: Instant,
     failures: AtomicU32,
-    /// Milliseconds since `began`; 0 for one that was not ejected since it last answered.
+    /// Milliseconds since `began`; 0 if the endpoint answered since its last ejection, or was never
+    /// ejected.
     ejected_until: AtomicU64,
     ejections: AtomicU32,
-    /// Whether a request is under way that shows whether it has recovered.
+    /// Set while a half-open probe is under way.
     tried: AtomicBool,
-    /// What the probes say.
+    /// Set when its health probes fail.
     unhealthy: AtomicBool,
 }
 
-/// A request to an endpoint that was ejected, which shows whether it has recovered. There is one at
-/// a time: an endpoint that comes back gets its share when it has answered, not to see whether it
-/// does.
+/// A request to an endpoint whose ejection has ended, which shows whether it has recovered. There
+/// is one at a time: the endpoint gets its share of the requests only after it has answered.
 #[derive(Debug)]
 pub(super) struct HalfOpenProbe(Arc<Endpoint>);
 
-/// Another request is such a trial.
+/// The error of a second half-open probe while one is under way.
 pub(super) struct ProbeInFlight;
 
 impl HalfOpenProbe {
-    /// For a request to this endpoint; `None` where there is nothing to be shown.
+    /// Begins the half-open probe of an endpoint; `None` if it was not ejected.
     pub(super) fn begin(endpoint: &Arc<Endpoint>) -> Result<Option<Self>, ProbeInFlight> {
         let state = &endpoint.state;
         if !state.is_ejected() {
@@ -78,22 +79,22 @@ impl EndpointState {
         }
     }
 
-    /// Whether it may be asked.
+    /// Returns whether the endpoint may get a request.
     pub(super) fn is_fit(&self) -> bool {
         !self.is_left_alone() && !self.tried.load(Ordering::Relaxed)
     }
 
-    /// Whether it is to get nothing, not even a trial.
+    /// Returns whether the endpoint must get no request, not even a half-open probe.
     fn is_left_alone(&self) -> bool {
         !self.is_healthy() || !self.is_back()
     }
 
-    /// Whether it was ejected, and has not answered since it is back.
+    /// Returns whether the endpoint was ejected, and has not answered since.
     pub(super) fn is_ejected(&self) -> bool {
         self.ejected_until.load(Ordering::Relaxed) != 0
     }
 
-    /// Whether its probes succeed; as long as there are none, they do.
+    /// Returns whether its health probes succeed; true if there are none.
     pub(super) fn is_healthy(&self) -> bool {
         !self.unhealthy.load(Ordering::Relaxed)
     }
@@ -102,18 +103,18 @@ impl EndpointState {
         self.unhealthy.store(!healthy, Ordering::Relaxed);
     }
 
-    /// Whether it is not ejected now. The clock is read only for one that was.
+    /// Returns whether the time of its ejection is over. The clock is read only if it was ejected.
     fn is_back(&self) -> bool {
         let until = self.ejected_until.load(Ordering::Relaxed);
         until == 0 || self.millis(clock::monotonic()) >= until
     }
 
-    /// Notes an answer. Whether it ended the consequences of an ejection.
+    /// Notes a response. Returns whether it ended an ejection.
     pub(super) fn succeeded(&self) -> bool {
         if self.failures.load(Ordering::Relaxed) != 0 {
             self.failures.store(0, Ordering::Relaxed);
         }
-        // An answer that was under way when it was ejected does not bring it back.
+        // A response to a request that was sent before the ejection does not end it.
         if self.ejected_until.load(Ordering::Relaxed) == 0 || !self.is_back() {
             return false;
         }
@@ -121,8 +122,8 @@ impl EndpointState {
         self.ejected_until.swap(0, Ordering::Relaxed) != 0
     }
 
-    /// Notes a failure. Whether there were so many now that it is to be ejected; once it came back,
-    /// one is enough.
+    /// Notes a failure. Returns whether the endpoint is to be ejected: after `limit` failures in a
+    /// row, or after one if it has not answered since its last ejection.
     fn failed(&self, limit: u32) -> bool {
         let failures = self
             .failures
@@ -152,7 +153,8 @@ impl EndpointState {
     }
 }
 
-/// Notes a failure of one of `all`, and ejects it if there were too many. For how long, if so.
+/// Notes a failure of one of the endpoints in `all`, and ejects it after too many in a row. Returns
+/// for how long, if so.
 pub(super) fn note_failure(
     rule: &OutlierDetection,
     endpoint: &Endpoint,
@@ -161,9 +163,9 @@ pub(super) fn note_failure(
     if !endpoint.state.failed(rule.failures) {
         return None;
     }
-    // Those that are unhealthy are among them.
+    // Unhealthy endpoints are included.
     let ejected = all.iter().filter(|one| one.state.is_left_alone()).count();
-    // The last one stays, whatever the percentage: there would be nobody left to ask.
+    // The last endpoint is not ejected, whatever the percentage: no endpoint would be left.
     let room = ((all.len() * rule.max_percent) / 100).min(all.len().saturating_sub(1));
     (ejected < room).then(|| endpoint.state.eject(rule.time))
 }

@@ -1,4 +1,4 @@
-//! How many requests an upstream has at a time.
+//! The limit of requests that an upstream processes at a time (`max_requests`).
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -6,13 +6,13 @@ use std::sync::atomic::Ordering;
 use super::connection_limit::ConnectionLimit;
 use super::{Fault, Upstream};
 
-/// A place among the requests that are under way; it is free again when this is dropped.
+/// A permit for one request under way. Dropping it frees the permit.
 #[derive(Debug)]
 pub(super) struct RequestPermit(Arc<ConnectionLimit>);
 
 impl RequestPermit {
-    /// A place for one more request. `None` where any number may be under way: a count that all
-    /// workers write would cost each request more than it tells.
+    /// Returns a permit for one more request. `None` if the upstream has no limit: a counter that
+    /// all workers write would cost each request more than its value is worth.
     pub(super) fn of(upstream: &Upstream) -> Result<Option<Self>, Fault> {
         let Some(most) = upstream.settings.max_requests else {
             return Ok(None);

@@ -1,29 +1,30 @@
-//! How often a request may be tried again.
+//! The retry policy of an upstream, and the budget that bounds retries.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use crate::clock;
 
-/// When a failed request goes to another endpoint.
+/// The retry policy of an upstream: a failed request is sent to another endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Retry {
-    /// Further attempts of one request.
+    /// The most retries of one request.
     pub attempts: usize,
-    /// Retries of a worker, in percent of its requests.
+    /// The retries of a worker, in percent of its requests.
     pub percent: usize,
-    /// Retries of a worker in a second, however few requests there are.
+    /// The retries of a worker in a second that are allowed in any case, however few requests there
+    /// are.
     pub floor: usize,
 }
 
-/// What a retry costs, in percent of a request.
+/// The cost of a retry, in percent of a request.
 const COST: usize = 100;
-/// What quiet times can save up: a hundred retries.
+/// The most credit that can accumulate: a hundred retries.
 const MOST: usize = 100 * COST;
 
-/// One worker's account of retries, so that an upstream that fails does not get a multiple of its
-/// load on top. Each worker has its own: a share of one's own requests needs no agreement with the
-/// others.
+/// The retry budget of one worker, so that an upstream that fails does not get a multiple of its
+/// load in addition. Each worker has its own: a share of its own requests needs no agreement with
+/// the others.
 #[derive(Debug)]
 pub(super) struct Budget {
     percent: usize,
@@ -44,13 +45,13 @@ impl Budget {
         }
     }
 
-    /// Notes a request, not counting its retries.
+    /// Notes a request. Its retries are not counted.
     pub(super) fn deposit(&self) {
         self.credit
             .set((self.credit.get() + self.percent).min(MOST));
     }
 
-    /// Whether one more retry is within the budget; it is spent then.
+    /// Takes one retry from the budget. Returns whether there was one.
     pub(super) fn withdraw(&self, now: Instant) -> bool {
         if let Some(left) = self.credit.get().checked_sub(COST) {
             self.credit.set(left);

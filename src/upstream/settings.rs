@@ -1,4 +1,4 @@
-//! What the configuration says of an upstream.
+//! The settings of an upstream in the configuration.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,83 +6,83 @@ use std::time::Duration;
 use super::{Health, OutlierDetection, Retry, Strategy};
 use crate::net::{Alpn, DialTimeouts, TlsSettings, Url};
 
-/// One upstream.
+/// The settings of one upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// The name in the configuration, in logs and in metrics.
     pub name: Arc<str>,
-    /// Where the first of its endpoints listens; scheme and terms are those of all of them. The
-    /// path is `/`: what is forwarded is the request's own.
+    /// The URL of the first endpoint; its scheme and the TLS settings apply to all of them. The
+    /// path is `/`: a request is forwarded with its own path.
     pub url: Url,
-    /// Everywhere it listens; never empty.
+    /// All endpoints; never empty.
     pub endpoints: Vec<Listed>,
-    /// Which of them gets a request.
+    /// The load-balancing policy.
     pub balance: Strategy,
-    /// When another of them does.
+    /// The retry policy.
     pub retry: Retry,
-    /// When one of them is left alone.
+    /// The outlier detection.
     pub ejection: OutlierDetection,
-    /// How each of them is asked how it does, if it is.
+    /// The health probes, if there are any.
     pub health: Option<Health>,
-    /// What the upstream sees in `Host`.
+    /// The `Host` that the upstream receives.
     pub host: HostHeader,
-    /// What is spoken with it.
+    /// The HTTP version.
     pub protocol: Protocol,
-    /// How long dialling may take: 504 beyond it.
+    /// The timeouts for connecting: 504 beyond them.
     pub dial_timeouts: DialTimeouts,
-    /// How often its names are resolved.
+    /// The time between two resolutions of a name.
     pub dns_refresh: Duration,
-    /// From the request's last byte to the response head: 504 beyond it.
+    /// The time from the last byte of the request to the response head: 504 beyond it.
     pub response_timeout: Duration,
-    /// How long an unused connection is kept.
+    /// The time that an unused connection is kept.
     pub idle_timeout: Duration,
-    /// Unused connections that each worker keeps.
+    /// The number of unused connections that each worker keeps.
     pub max_idle: usize,
-    /// How old a connection may become; it is not used again then.
+    /// The age after which a connection is not used again.
     pub connection_age: Duration,
-    /// Connections of all workers together.
+    /// The limit of connections, for all workers together.
     pub max_connections: usize,
-    /// Requests of all workers together that wait for one: 503 beyond it.
+    /// The limit of requests that wait for a connection, for all workers together: 503 beyond it.
     pub max_pending: usize,
-    /// Requests of all workers together that are under way: 503 beyond it. Without it nobody counts
-    /// them.
+    /// The limit of requests under way, for all workers together: 503 beyond it. Without it they
+    /// are not counted.
     pub max_requests: Option<usize>,
-    /// Bytes of a body that are kept until the response head, so that a request that an upstream of
-    /// HTTP/2 did not process can be sent again.
+    /// The bytes of a request body that are kept until the response head, so that a request that an
+    /// HTTP/2 upstream did not process can be sent again.
     pub resend_bytes: usize,
-    /// Bounds of a response's head: 502 beyond them.
+    /// The limits of a response head: 502 beyond them.
     pub response_head: HeadLimits,
-    /// Whom it is trusted to be, and who we are to it; only for https.
+    /// The trusted roots, the client certificate and other TLS settings; only for https.
     pub terms: TlsSettings,
 }
 
-/// Bounds of a response's head.
+/// The limits of a response head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeadLimits {
-    /// Its bytes. Over HTTP/2 each field counts for 32 bytes more (RFC 9113 §6.5.2).
+    /// The limit of its bytes. Over HTTP/2 each field counts for 32 bytes more (RFC 9113 §6.5.2).
     pub bytes: usize,
-    /// Its fields.
+    /// The limit of its fields.
     pub fields: usize,
 }
 
 impl HeadLimits {
-    /// The fault of a head that has more bytes.
+    /// The message for a head with more bytes.
     pub(super) const TOO_LONG: &str = "its head is too long (response_head_bytes)";
-    /// The fault of a head that has more fields.
+    /// The message for a head with more fields.
     pub(super) const TOO_MANY: &str = "its head has too many fields (response_head_fields)";
 }
 
-/// An endpoint as the configuration lists it.
+/// An endpoint in the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
-    /// Where it listens.
+    /// The URL of the endpoint.
     pub url: Url,
-    /// Its share of the requests, beside those of the others.
+    /// Its share of the requests, relative to the weights of the others.
     pub weight: u32,
 }
 
 impl Listed {
-    /// The one endpoint of an upstream that has no other.
+    /// Returns the only endpoint of an upstream.
     #[must_use]
     pub fn alone(url: Url) -> Vec<Self> {
         vec![Self { url, weight: 1 }]
@@ -90,8 +90,8 @@ impl Listed {
 }
 
 impl Settings {
-    /// Whether connections that were made by one are good for the other: all but where they go and
-    /// which is chosen.
+    /// Returns whether connections that were made under one configuration can be used under the
+    /// other. Settings that only choose an endpoint or limit requests do not matter.
     pub(super) fn connects_like(&self, other: &Self) -> bool {
         let Self {
             url,
@@ -118,14 +118,14 @@ impl Settings {
     }
 }
 
-/// What is spoken with an upstream.
+/// The HTTP version that is used with an upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
     /// HTTP/1.1.
     Http1,
-    /// HTTP/2: over TLS by ALPN, otherwise by prior knowledge (RFC 9113 §3.3).
+    /// HTTP/2: over TLS by ALPN, otherwise with prior knowledge (RFC 9113 §3.3).
     Http2,
-    /// Over TLS what ALPN says, HTTP/2 before HTTP/1.1; otherwise HTTP/1.1.
+    /// Over TLS the result of ALPN, with HTTP/2 preferred; otherwise HTTP/1.1.
     Auto,
 }
 
@@ -139,13 +139,13 @@ impl Protocol {
     }
 }
 
-/// Which `Host` the upstream sees.
+/// The `Host` that an upstream receives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HostHeader {
-    /// The upstream's own, from its URL. The default, as nginx and API Gateway do.
+    /// The host of the upstream's URL. This is the default, as in nginx and API Gateway.
     Upstream,
-    /// The one the client asked for.
+    /// The `Host` of the client's request.
     Preserve,
-    /// This one.
+    /// A configured name.
     Named(Box<str>),
 }

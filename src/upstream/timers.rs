@@ -1,7 +1,8 @@
-//! Timers that are seldom set. Almost every request is answered long before its deadline, and to
-//! set a timer and take it back costs more than to look at the time once in a while: so a timer
-//! that an earlier request has left is used as it is, and only when it rings is the deadline of the
-//! present one looked at.
+//! Timers for response deadlines, which are seldom reached.
+//!
+//! Almost every request is answered long before its deadline, and setting and cancelling a timer
+//! for each costs more than reading the clock once in a while. So a request takes over the timer of
+//! an earlier request as it is set, and its own deadline is looked at only when that timer fires.
 
 use std::cell::RefCell;
 use std::pin::Pin;
@@ -12,12 +13,12 @@ use tokio::time::{Sleep, sleep_until};
 
 use crate::clock;
 
-/// Timers of one worker that nobody uses now. As many as there were requests at a time, up to a
-/// bound.
+/// The timers of one worker that no request uses now. There are as many as there were requests at a
+/// time, up to a bound.
 #[derive(Default)]
 pub(super) struct Timers(RefCell<Vec<Timer>>);
 
-/// More are not kept for later.
+/// The most timers that are kept.
 const MOST_KEPT: usize = 256;
 
 /// A timer.
@@ -27,7 +28,7 @@ pub(super) struct Timer {
 }
 
 impl Timers {
-    /// A timer for a deadline.
+    /// Takes a timer for a deadline. Its time may be another one.
     pub(super) fn take(&self, deadline: Instant) -> Timer {
         let kept = self.0.borrow_mut().pop();
         kept.unwrap_or_else(|| Timer {
@@ -46,7 +47,7 @@ impl Timers {
 }
 
 impl Timer {
-    /// Ready at the deadline, whatever the timer was set to.
+    /// Polls whether the deadline has passed, to whatever time the timer was set.
     pub(super) fn poll_late(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
         if deadline < self.at {
             self.set(deadline);

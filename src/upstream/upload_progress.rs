@@ -1,4 +1,4 @@
-//! How an upload goes.
+//! The progress of an upload, from which a timeout tells a slow client from a slow upstream.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -6,34 +6,36 @@ use std::time::Instant;
 
 use crate::clock;
 
-/// How far a request with a body has got; shared between the body and who waits for the response.
+/// The progress of a request with a body. The body and the future that waits for the response share
+/// it.
 #[derive(Clone, Debug, Default)]
 pub struct UploadProgress(Rc<Cell<Progress>>);
 
-/// Whose turn it is in an upload.
+/// The side that an upload waits for.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) enum Progress {
-    /// The next piece has not come: its lateness is its body's to notice.
+    /// The next part has not come from the client. The timeout of the request body covers that
+    /// wait.
     #[default]
     Awaited,
-    /// A piece was handed over at this time, and the upstream has not asked for another.
+    /// A part was handed over at this time, and the upstream has not taken more since.
     Taken(Instant),
-    /// The last one was.
+    /// The last part was handed over at this time.
     Ended(Instant),
 }
 
 impl UploadProgress {
-    /// Notes that the next piece is waited for.
+    /// Notes that the upload waits for the next part.
     pub fn awaited(&self) {
         self.0.set(Progress::Awaited);
     }
 
-    /// Notes that a piece was handed over.
+    /// Notes that a part was handed over.
     pub fn taken(&self) {
         self.0.set(Progress::Taken(clock::monotonic()));
     }
 
-    /// Notes that the last piece was.
+    /// Notes that the last part was handed over.
     pub fn ended(&self) {
         self.0.set(Progress::Ended(clock::monotonic()));
     }
@@ -42,7 +44,7 @@ impl UploadProgress {
         self.0.get()
     }
 
-    /// Whether the last piece was handed over.
+    /// Returns whether the last part was handed over.
     #[must_use]
     pub fn has_ended(&self) -> bool {
         matches!(self.0.get(), Progress::Ended(_))

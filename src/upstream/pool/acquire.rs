@@ -1,4 +1,4 @@
-//! How many connections there may be, and how a request waits for one (requirements.md#l08).
+//! The permission for a new connection, and how a request waits for one (requirements.md#l08).
 
 use std::cell::Cell;
 use std::error::Error as StdError;
@@ -20,23 +20,23 @@ use super::{Carrier, Pool};
 use crate::clock;
 use crate::net::Stage;
 
-/// How long an idle connection that has closed may stay. One look at all of them is for all that
-/// close meanwhile; no request gets one, for it is looked at before it is used.
+/// The time that an idle connection may stay after the upstream has closed it. One sweep serves all
+/// that close within it. No request is sent on such a connection, since each is checked before use.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// What a request that needs a connection gets.
+/// The result of waiting for a connection.
 pub(super) enum Acquired<B> {
-    /// There may be one more.
+    /// A permit to open a connection.
     New(ConnectionPermit),
-    /// One that another exchange has left.
+    /// A connection that another exchange has finished with.
     Freed(Carrier<B>),
 }
 
-/// A request that waits.
+/// A request that waits for a connection, counted until it is dropped.
 struct Waiting<'a>(&'a Upstream, &'a Cell<usize>);
 
 impl<'a> Waiting<'a> {
-    /// `None` when too many wait already.
+    /// Begins to wait; `None` if too many requests wait already.
     fn begin(upstream: &'a Upstream, here: &'a Cell<usize>) -> Option<Self> {
         let others = upstream
             .connection_limit
@@ -59,12 +59,13 @@ impl Drop for Waiting<'_> {
 }
 
 impl<B> Pool<B> {
-    /// Who is to be woken by what happens on an idle connection.
+    /// Returns the waker that is woken by events on an idle connection.
     pub(super) fn watcher(&self) -> Waker {
         self.watcher.borrow().clone()
     }
 
-    /// Whether another worker has requests that wait for a connection, and this one has none.
+    /// Returns whether another worker has requests that wait for a connection, and this one has
+    /// none.
     pub(super) fn is_wanted_elsewhere(&self) -> bool {
         self.waiting.get() == 0
             && self
@@ -81,14 +82,15 @@ where
     B: Body<Data = Bytes> + Unpin + 'static,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
-    /// Room for a connection, at once or within the patience for connecting.
+    /// Returns a permit for a connection or a connection that became free, at once or within the
+    /// connect timeout.
     pub(super) async fn acquire(self: &Rc<Self>) -> Result<Acquired<B>, Fault> {
         self.watch();
         let upstream = &self.upstream;
         if let Some(permit) = upstream.connection_limit.try_acquire() {
             return Ok(Acquired::New(permit));
         }
-        // One that was to be avoided is better than none.
+        // A connection that was to be avoided is better than none.
         if let Some(carrier) = self.take(clock::monotonic(), &[]) {
             return Ok(Acquired::Freed(carrier));
         }
@@ -111,8 +113,9 @@ where
         }
     }
 
-    /// Looks after idle connections: closes those that their upstream has closed or whose address
-    /// is gone, and one whenever a request of another worker begins to wait for its place.
+    /// Spawns the task that watches idle connections, unless it runs already. It closes those that
+    /// the upstream has closed or whose address was removed, and one whenever a request of another
+    /// worker begins to wait for a permit.
     fn watch(self: &Rc<Self>) {
         if self.watch.borrow().is_some() {
             return;
@@ -130,8 +133,8 @@ where
             let mut is_stirred = false;
             loop {
                 let stirred = async {
-                    // Whoever wakes this task without being one of the others is a connection, and
-                    // one may have done so together with one of the others.
+                    // The task was woken by a connection if no other branch is ready; a connection
+                    // may also have woken it together with another branch.
                     poll_fn(|cx| {
                         if let Some(pool) = pool.upgrade() {
                             pool.watcher.replace(cx.waker().clone());
@@ -154,7 +157,8 @@ where
                 };
                 let Some(pool) = pool.upgrade() else { return };
                 if is_wanted {
-                    // First of all, so that no request that begins to wait goes unheard.
+                    // The next notification is registered before anything else, so that no request
+                    // that begins to wait is missed.
                     next_wanted.set(wanted());
                     pool.give_up_one();
                 } else {
@@ -165,7 +169,7 @@ where
         });
     }
 
-    /// Closes the connection that was unused for longest.
+    /// Closes the connection that was unused for longest, if another worker needs its permit.
     fn give_up_one(&self) {
         if !self.is_wanted_elsewhere() {
             return;

@@ -11,7 +11,7 @@ use crate::upstream::fixture::wait_until;
 
 type Idle = (Rc<Pool<Script>>, Vec<UnixStream>);
 
-/// A pool that keeps so many connections, and their other ends.
+/// A pool with `count` idle connections, and their other ends.
 async fn idle(count: usize) -> Idle {
     let upstream = upstream();
     let pool = Pool::new(upstream.clone(), upstream.endpoints[0].clone());
@@ -31,7 +31,7 @@ async fn idle(count: usize) -> Idle {
 async fn idle_connections_leave_with_their_upstream() {
     let test = async {
         let (pool, mut ends) = idle(400).await;
-        // One, many, and more than a task may read in its turn.
+        // One, many, and more than the budget of a task allows it to read at once.
         for left in [399, 300, 0] {
             ends.truncate(left);
             wait_until("the closed ones are gone", || {

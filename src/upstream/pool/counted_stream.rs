@@ -1,4 +1,4 @@
-//! The bytes of a connection, and its place among those that there may be.
+//! A connection to an upstream that is counted while it is open, and holds its connection permit.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -13,14 +13,14 @@ use super::super::Upstream;
 use super::super::connection_limit::ConnectionPermit;
 use crate::net::Stream;
 
-/// A connection to an upstream. It counts as one for as long as it is open, whoever has it: a
-/// tunnel's as well.
+/// A connection to an upstream. It is counted until it is closed, including the time as a tunnel
+/// after it switched to another protocol.
 pub(super) struct CountedStream {
     stream: Stream,
     _open: Open,
 }
 
-/// Counters of the reads of a connection and of the bytes written on it.
+/// Counters of the reads of a connection and of the bytes written to it.
 #[derive(Debug, Default)]
 pub(super) struct Traffic {
     reads: AtomicUsize,
@@ -30,12 +30,12 @@ pub(super) struct Traffic {
 }
 
 impl Traffic {
-    /// Changes with everything that comes.
+    /// Returns a number that changes with each read.
     pub(super) fn count(&self) -> usize {
         self.reads.load(Ordering::Relaxed)
     }
 
-    /// Changes with everything that is written.
+    /// Returns a number that changes with each write.
     pub(super) fn written(&self) -> usize {
         self.written.load(Ordering::Relaxed)
     }
@@ -58,14 +58,14 @@ impl CountedStream {
         }
     }
 
-    /// Whether a write that fails may have written something: TLS takes what it is given and writes
-    /// it in several turns.
+    /// Returns whether a write that fails may have written something: the TLS layer buffers data
+    /// and writes it in several steps.
     pub(super) fn may_have_written(&self) -> bool {
         matches!(self.stream, Stream::Tls(_))
     }
 }
 
-/// Counts a connection while it is open, and holds its place.
+/// Counts a connection while it is open, and holds its permit.
 pub(super) struct Open {
     upstream: Arc<Upstream>,
     _place: ConnectionPermit,

@@ -1,4 +1,4 @@
-//! A response body, and the connection that it comes on.
+//! A response body, and the connection that it arrives on.
 
 use std::error::Error as StdError;
 use std::io::{self, IoSlice};
@@ -18,13 +18,13 @@ use super::http1::Http1;
 use super::http2::{Http2Stream, MISNAMED, has_misnamed};
 use super::sending::Sending;
 
-/// A response body as it comes. Dropped before its end it takes its connection or its stream with
-/// it.
+/// A response body as it arrives. If it is dropped before its end, its connection is closed or its
+/// stream reset.
 pub(in super::super) struct Download<B: Body<Data = Bytes>>(Option<Source<B>>);
 
 enum Source<B> {
     Connection(Box<Http1<B>>, Rc<Pool<B>>),
-    /// What is left of the request goes out whether the response is read or not.
+    /// The rest of the request is sent even if the response is not read.
     Sending(Sending<B>, Rc<Pool<B>>),
     Http2Stream(
         Incoming,
@@ -55,7 +55,7 @@ impl<B: Body<Data = Bytes>> Download<B> {
         }
     }
 
-    /// Gives back the memory that the next piece would be read into.
+    /// Frees the memory for the next part of the body.
     pub(in super::super) fn release_buffer(&mut self) {
         match &mut self.0 {
             Some(Source::Connection(connection, _)) => connection.release_buffer(),
@@ -105,8 +105,8 @@ where
             Some(Source::Sending(sending, _)) => sending.poll_frame(cx),
             Some(Source::Http2Stream(incoming, _)) => match Pin::new(&mut *incoming).poll_frame(cx)
             {
-                // A stream that is reset with NO_ERROR looks whole to hyper, be the response
-                // complete (RFC 9113 §8.1) or not.
+                // hyper reports a stream that was reset with NO_ERROR as a complete body, whether
+                // the response is complete (RFC 9113 §8.1) or not.
                 Poll::Ready(None) if !incoming.is_end_stream() => {
                     Poll::Ready(Some(Err(Broken::Ended)))
                 }
@@ -136,10 +136,10 @@ impl<B: Body<Data = Bytes>> Drop for Download<B> {
     }
 }
 
-/// A connection that has switched to another protocol: nobody's pool's any more.
+/// A connection that has switched to another protocol. It belongs to no pool any more.
 pub struct Switched {
     wire: CountedStream,
-    /// What came behind the head.
+    /// The bytes that were read after the response head.
     read: Bytes,
 }
 

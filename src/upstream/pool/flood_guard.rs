@@ -1,6 +1,7 @@
-//! What an upstream of HTTP/2 may make us do for nothing. An exchange that waits for its response
-//! has a deadline, but what comes on its connection is read and looked at beyond it, by a worker
-//! that has better to do.
+//! A guard against frames by which an HTTP/2 upstream makes the gateway work for nothing.
+//!
+//! An exchange that waits for its response has a deadline, but frames on its connection are still
+//! read and processed after it, at the cost of the worker's other requests.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -13,8 +14,8 @@ use super::counted_stream::{CountedStream, Traffic};
 use crate::clock;
 use crate::net::frames::{Frames, PREFACE, RateGuard, kind, taken};
 
-/// How little of an upload an upstream may read at a time: some grant two windows for every time
-/// that they do.
+/// The least part of an upload, in bytes, that an upstream may acknowledge at a time: some send two
+/// WINDOW_UPDATE frames for each part.
 const READ: usize = 256;
 
 /// Counts the frames of a connection.
@@ -34,9 +35,9 @@ impl FloodGuard {
         }
     }
 
-    /// Takes what the upstream said; whether it is a flood. Heads bring nothing forward by
-    /// themselves: they may be informational, or belong to nobody any more. The requests that they
-    /// answer make up for them.
+    /// Counts frames from the upstream. Returns whether there are too many. HEADERS frames earn
+    /// nothing: they may carry informational responses, or belong to a stream that has ended. The
+    /// requests that they answer have earned the budget for them.
     fn read(&mut self, bytes: &[u8]) -> bool {
         let (rate, mut flood) = (&mut self.rate, false);
         self.incoming.feed(bytes, |frame| {
@@ -49,7 +50,8 @@ impl FloodGuard {
         flood
     }
 
-    /// Takes what the upstream was told: its answers and its windows are due.
+    /// Counts frames to the upstream: each allows for the responses and window updates that it
+    /// causes.
     fn wrote(&mut self, bytes: &[u8]) {
         let rate = &mut self.rate;
         self.outgoing.feed(bytes, |frame| match frame.kind {
@@ -62,16 +64,16 @@ impl FloodGuard {
     }
 }
 
-/// A connection that tells what comes on it, and ends for a flood.
+/// An HTTP/2 connection that counts its frames and fails if the upstream sends too many.
 ///
-/// It ends when it cannot be written any more, but not before what had come by then was read: the
-/// peer may have said which requests it did not process (RFC 9113 §6.8), and closed while others
-/// were being written.
+/// After a write has failed, the connection fails only when everything that had arrived was read:
+/// the peer may have said which requests it did not process (RFC 9113 §6.8), and have closed the
+/// connection while others were being written.
 pub(super) struct GuardedStream {
     wire: CountedStream,
     traffic: Arc<Traffic>,
     meter: FloodGuard,
-    /// Why it cannot be written any more.
+    /// The error of the write that failed.
     broken: Option<io::Error>,
 }
 
@@ -85,8 +87,8 @@ impl GuardedStream {
         }
     }
 
-    /// Takes the result of a write of `length` bytes. After one that failed the connection has an
-    /// end to be read.
+    /// Handles the result of a write of `length` bytes. If the peer has closed the connection, the
+    /// write is reported as successful, so that the rest is read before the connection ends.
     fn wrote(
         &mut self,
         written: Poll<io::Result<usize>>,
@@ -109,7 +111,7 @@ impl GuardedStream {
     }
 }
 
-/// Whether a write failed because the connection has ended: then it is ready to be read.
+/// Returns whether a write failed because the connection has ended; then a read does not block.
 fn is_of_peer(error: &io::Error) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, TimedOut};
     matches!(
@@ -236,8 +238,8 @@ mod tests {
         }
     }
 
-    // RFC 9113 §6.8: the GOAWAY of a peer that has closed is read, also when that is noticed by a
-    // write.
+    // RFC 9113 §6.8: the GOAWAY of a peer that has closed the connection is read, even if a write
+    // fails first.
     #[tokio::test]
     async fn what_came_before_a_write_failed_is_read() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -258,7 +260,7 @@ mod tests {
         metered.write_all(b"a request").await.unwrap();
         assert_eq!(traffic.written(), 9);
         far.write_all(&frame(7, 8)).await.unwrap();
-        // With what it has not read it closes by a reset.
+        // It closes with a reset, since it has not read everything.
         drop(far);
         fixture::wait_until("a write fails", || {
             let mut cx = Context::from_waker(std::task::Waker::noop());
@@ -287,7 +289,7 @@ mod tests {
         meter.wrote(PREFACE);
         for _ in 0..10 * FRAMES {
             meter.wrote(&frame(kind::HEADERS, 9));
-            // A head, an update of a window, trailers and a reset.
+            // A head, a window update, trailers and a reset.
             let answer = [
                 (kind::HEADERS, 9),
                 (8, 4),

@@ -1,4 +1,4 @@
-//! A connection for many exchanges at a time (RFC 9113).
+//! An HTTP/2 connection, which carries many exchanges at a time (RFC 9113).
 
 use std::cell::{Cell, RefCell};
 use std::error::Error as StdError;
@@ -31,33 +31,36 @@ use super::flood_guard::GuardedStream;
 use super::upload::{Gate, Tasks, Upload};
 use crate::clock;
 
-/// Streams on one connection, however many the peer would take: they share one window and the
-/// losses of one TCP.
+/// The most streams on one connection, even if the peer allows more: they share one window and the
+/// packet losses of one TCP connection.
 const MAX_STREAMS: usize = 256;
 
-/// What the peer may send of one response before it was read here: the bound of what is kept.
+/// The receive window of a stream: the most bytes of one response that are buffered before the
+/// client reads them.
 const STREAM_WINDOW: u32 = 64 * 1024;
 
-/// What it may send of all together: more than the streams' windows make up, so that clients that
-/// take nothing of theirs do not hold back the others. Half of it is also what the library lets
-/// wait in small frames, each of which is counted as 256 bytes; beyond that it ends the connection.
+/// The receive window of a connection. It is larger than the windows of all its streams together,
+/// so that clients that do not read their responses do not hold back the others. Half of it is also
+/// the most that the h2 crate buffers in small frames, each of which it counts as 256 bytes; beyond
+/// that it ends the connection.
 const CONNECTION_WINDOW: u32 = 64 * 1024 * 1024;
 
-/// What is taken of one upload before the peer has granted a window for it.
+/// The most bytes of one upload that are buffered before the peer has granted a window for them.
 const SEND_BUFFER: usize = 64 * 1024;
 
-/// How long a connection that nobody uses has to say goodbye.
+/// The time that a connection without streams has for closing cleanly.
 const FAREWELL: Duration = Duration::from_secs(5);
 
-/// When exchanges are given up, and for so long nothing at all has come, the peer may be gone
-/// without a word. It is not asked by PING: servers of gRPC take more than a few of them in five
-/// minutes for abuse, and close.
+/// The time after which a connection is not used any more, if exchanges on it were given up and
+/// nothing at all was received: the peer may have gone without closing it. A PING is not used to
+/// find out, since gRPC servers treat more than a few of them in five minutes as abuse, and close
+/// the connection.
 const SILENCE: Duration = Duration::from_secs(5);
 
-/// What is wrong with fields of which one [has no name](has_misnamed).
+/// The message for fields one of which has [an invalid name](has_misnamed).
 pub(super) const MISNAMED: &str = "a field has a name that is none";
 
-/// Hyper's half of a connection, until it has ended.
+/// hyper's connection future, until it has ended.
 type Driven<B> = Rc<RefCell<Option<Connection<TokioIo<GuardedStream>, Upload<B>, Tasks>>>>;
 
 /// A connection.
@@ -65,23 +68,24 @@ pub(super) struct Http2<B> {
     id: u64,
     upstream: Arc<Upstream>,
     sender: RefCell<SendRequest<Upload<B>>>,
-    /// How many streams the peer takes.
+    /// Returns the number of streams that the peer allows.
     peer_limit: Box<dyn Fn() -> usize>,
     tasks: Tasks,
     traffic: Arc<Traffic>,
     streams: Cell<usize>,
     last_used: Cell<Instant>,
-    /// Whether no stream is opened on it any more.
+    /// Set when no new stream may be opened.
     is_spent: Cell<bool>,
-    /// Since when a stream waited that was given up, and what had come by then.
+    /// The start of the earliest stream that was given up since the last read, and the read counter
+    /// at that time.
     silence: Cell<Option<(Instant, usize)>>,
     term: ReuseLimit,
-    /// Told when a stream ends.
+    /// Notified when a stream ends.
     freed: Rc<Notify>,
     _held: oneshot::Sender<()>,
 }
 
-/// A stream; with this it ends, and what is still under way in either direction is cancelled.
+/// A stream. Dropping it cancels what is still under way in either direction.
 pub(super) struct Http2Stream<B> {
     connection: Rc<Http2<B>>,
     gate: Rc<Gate>,
@@ -112,8 +116,8 @@ impl<B> Drop for Http2Stream<B> {
 }
 
 impl<B> Http2<B> {
-    /// Notes that nothing has come since a stream began. Each may have waited for a short time
-    /// alone.
+    /// Notes that a stream was given up and nothing was received since it began. The time counts
+    /// over several streams, each of which may have waited for a short time only.
     fn note_silence(&self, began: Instant, traffic: usize, now: Instant) {
         let same = self.silence.get().filter(|(_, before)| *before == traffic);
         let since = same.map_or(began, |(since, _)| since.min(began));
@@ -129,8 +133,9 @@ where
     B: Body<Data = Bytes> + Unpin + 'static,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
-    /// Begins HTTP/2, and waits for the peer's settings: how many streams it takes, and that it
-    /// speaks HTTP/2 at all. `None` when there were none until the deadline, or none will come.
+    /// Begins HTTP/2, and waits for the peer's SETTINGS, which say how many streams it allows and
+    /// prove that it speaks HTTP/2 at all. Returns `None` if they do not arrive before the
+    /// deadline.
     pub(super) async fn begin(
         upstream: Arc<Upstream>,
         wire: CountedStream,
@@ -147,7 +152,7 @@ where
                 u32::try_from(upstream.settings.response_head.bytes).unwrap_or(u32::MAX),
             )
             .max_send_buf_size(SEND_BUFFER)
-            // None before the settings are there.
+            // No stream is opened before the SETTINGS have arrived.
             .initial_max_send_streams(0)
             .handshake(TokioIo::new(GuardedStream::new(wire, traffic.clone())));
         let (sender, connection) = handshake.await.map_err(Fault::of_handshake)?;
@@ -186,12 +191,12 @@ where
         Ok(settled.then_some(this))
     }
 
-    /// A number that no other connection of this process has.
+    /// Returns a number that no other connection of this process has.
     pub(super) fn id(&self) -> u64 {
         self.id
     }
 
-    /// How many streams it takes.
+    /// Returns the number of streams that may be open at a time.
     fn limit(&self) -> usize {
         (self.peer_limit)().min(MAX_STREAMS)
     }
@@ -200,17 +205,17 @@ where
         self.sender.borrow().is_closed()
     }
 
-    /// Whether streams may be opened on it, now or when others have ended.
+    /// Returns whether streams may be opened on it, now or after others have ended.
     pub(super) fn is_good(&self, now: Instant) -> bool {
         !self.is_spent.get() && !self.is_closed() && self.term.holds(now)
     }
 
-    /// Since when nobody uses it.
+    /// Returns the time since which it has no streams; `None` if it has some.
     pub(super) fn idle_since(&self) -> Option<Instant> {
         (self.streams.get() == 0).then(|| self.last_used.get())
     }
 
-    /// A stream, if the peer takes another.
+    /// Opens a stream, if the peer allows another.
     pub(super) fn open(self: &Rc<Self>) -> Option<Http2Stream<B>> {
         if self.streams.get() >= self.limit() {
             return None;
@@ -225,8 +230,8 @@ where
     }
 }
 
-/// Keeps a connection going: first its requests; when there will be none any more, what is under
-/// way; and when that has ended, its last words.
+/// Drives a connection: polls hyper's request loop until it ends, waits until no pool and no stream
+/// holds the connection, and then gives it a short time to close cleanly.
 async fn drive<B>(
     connection: Driven<B>,
     tasks: Tasks,
@@ -236,7 +241,8 @@ async fn drive<B>(
     B: Body<Data = Bytes> + Unpin + 'static,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
-    // How it ended shows in the exchanges that it ended, or concerns nobody.
+    // An error of the connection shows in the exchanges on it; without an exchange it does not
+    // matter.
     let _ = poll_fn(|cx| match &mut *connection.borrow_mut() {
         Some(connection) => Pin::new(connection).poll(cx),
         None => Poll::Ready(Ok(())),
@@ -297,8 +303,8 @@ where
         Ok(response)
     }
 
-    /// A stream without a response. `is_unwritten` tells that nothing was written on the connection
-    /// since it was opened.
+    /// Returns the failure of a stream without a response. `is_unwritten` tells that nothing was
+    /// written on the connection since the stream was opened.
     fn failed(&self, mut error: TrySendError<Request<Upload<B>>>, is_unwritten: bool) -> Failed {
         let fault = match error.take_message() {
             Some(_) => Fault::Unprocessed(error.into_error()),
@@ -322,14 +328,14 @@ where
     }
 }
 
-/// Whether a field has a name that HTTP/1.1 cannot write: the library takes a quote in one, where
-/// no field has any (RFC 9110 §5.1, RFC 9113 §8.2.1).
+/// Returns whether a field has a name that HTTP/1.1 cannot represent. The `http` crate allows a
+/// quotation mark in names, which no field name may contain (RFC 9110 §5.1, RFC 9113 §8.2.1).
 pub(super) fn has_misnamed(fields: &HeaderMap) -> bool {
     fields.keys().any(|name| name.as_str().contains('"'))
 }
 
-/// A head as HTTP/2 has it: the host is its authority (RFC 9113 §8.3.1), and nothing is said of the
-/// connection (§8.2.2).
+/// Converts a head to HTTP/2: the host becomes the authority (RFC 9113 §8.3.1), and the fields
+/// about the connection are removed (§8.2.2). Returns `None` if the host is not a valid authority.
 fn to_http2(head: &Parts, own: &OwnFields, is_tls: bool) -> Option<Parts> {
     let mut head = head.clone();
     let host = head.headers.remove(HOST)?;

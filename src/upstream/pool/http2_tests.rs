@@ -12,7 +12,7 @@ use crate::net;
 
 type Server = h2::server::Connection<UnixStream, Bytes>;
 
-/// A connection, and the other end of it.
+/// A connection and its other end.
 async fn connected() -> (Rc<Http2<Script>>, Server) {
     let upstream = upstream();
     let (near, far) = UnixStream::pair().unwrap();
@@ -53,7 +53,7 @@ fn in_time(test: impl Future<Output = ()>) {
     runtime.block_on(LocalSet::new().run_until(test));
 }
 
-// RFC 9113 §8.7: what was not sent was not processed.
+// RFC 9113 §8.7: a request that was not sent was not processed.
 #[test]
 fn a_connection_that_ends_before_anything_was_written_has_processed_nothing() {
     in_time(async {
@@ -80,7 +80,7 @@ fn a_connection_that_ends_before_anything_was_written_has_processed_nothing() {
     });
 }
 
-// The twin: it was written, and may have been processed.
+// The twin: the request was written, and may have been processed.
 #[test]
 fn a_connection_that_ends_after_a_request_was_written_may_have_processed_it() {
     in_time(async {
@@ -100,7 +100,7 @@ fn a_connection_that_ends_after_a_request_was_written_may_have_processed_it() {
             "{failed:?}"
         );
         assert!(!request.is_sent_again(&failed) && !request.may_go_again(&failed));
-        // Nor is another request, one that is safe to repeat, sent again for this reason.
+        // For this reason not even an idempotent request is sent again.
         assert!(get(Method::GET).may_go_again(&failed) && !get(Method::GET).is_sent_again(&failed));
     });
 }

@@ -1,5 +1,5 @@
-//! One worker's connections to one endpoint of an upstream. Nothing here is shared with another
-//! worker but the count of connections that there may be.
+//! One worker's connections to one endpoint of an upstream. Workers share only the connection limit
+//! and the state of the endpoint.
 
 mod acquire;
 mod counted_stream;
@@ -40,24 +40,25 @@ use crate::net::{self, DialError, Stage};
 pub(super) struct Pool<B> {
     upstream: Arc<Upstream>,
     endpoint: Arc<Endpoint>,
-    /// The last used is used next, so that the others can grow old and be closed.
+    /// The unused HTTP/1.1 connections. The last used is used next, so that the others grow old and
+    /// are closed.
     idle: RefCell<Vec<Idle<B>>>,
-    /// Those that carry many exchanges at a time.
+    /// The HTTP/2 connections, which carry many exchanges at a time.
     multiplexed: RefCell<Vec<Rc<Http2<B>>>>,
-    /// Whether a connection is expected to carry many: then one is dialled at a time, and the
-    /// others see whether it will do.
+    /// Set if a new connection is expected to use HTTP/2: then one is dialled at a time, and
+    /// requests that wait meanwhile try to use it.
     multiplexes: Cell<bool>,
     dialling: Mutex<()>,
-    /// Connections that were dialled: the addresses of a name take turns.
+    /// The number of connections that were dialled, by which the addresses of a name take turns.
     dials: Cell<usize>,
-    /// Whether it belongs to a configuration that is not in force: then it keeps nothing for later.
+    /// Set when the configuration of the pool is no longer in force: then no connection is kept.
     is_retired: Cell<bool>,
-    /// Requests here that wait for a connection, and what they are told by.
+    /// The requests of this pool that wait for a connection.
     waiting: Cell<usize>,
     freed: Rc<Notify>,
-    /// Held while somebody looks after the idle connections.
+    /// Present while a task watches the idle connections; dropping it ends the task.
     watch: RefCell<Option<oneshot::Sender<()>>>,
-    /// Woken when something happens on a connection that is idle.
+    /// Woken by events on an idle connection.
     watcher: RefCell<Waker>,
 }
 
@@ -66,14 +67,14 @@ struct Idle<B> {
     since: Instant,
 }
 
-/// What carries an exchange.
+/// The connection or stream of an exchange.
 enum Carrier<B> {
     Connection(Box<Http1<B>>),
     Http2Stream(Http2Stream<B>),
 }
 
 impl<B> Pool<B> {
-    /// Keeps a connection for another exchange, if it is fit for one and there is to be another.
+    /// Keeps a connection for another exchange, unless it cannot be used again or is not needed.
     fn keep(&self, mut connection: Box<Http1<B>>) {
         let now = clock::monotonic();
         let mut idle = self.idle.borrow_mut();
@@ -97,12 +98,12 @@ where
     B: Body<Data = Bytes> + Unpin + 'static,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
-    /// Where its connections go.
+    /// Returns the endpoint.
     pub(super) fn endpoint(&self) -> &Arc<Endpoint> {
         &self.endpoint
     }
 
-    /// An empty pool.
+    /// Creates a pool without connections.
     pub(super) fn new(upstream: Arc<Upstream>, endpoint: Arc<Endpoint>) -> Rc<Self> {
         let multiplexes = match upstream.settings.protocol {
             Protocol::Http1 => false,
@@ -127,9 +128,8 @@ where
 
     /// Sends a request and waits for the head of its response.
     ///
-    /// A connection that was open may have been closed by the upstream at this very moment: what
-    /// may go again then does, over another connection, which is none of those that have refused it
-    /// where that can be had.
+    /// The upstream may have closed an open connection at this very moment. A request that may be
+    /// sent again is then sent on another connection; if possible, on none that has refused it.
     ///
     /// # Errors
     /// [`Failed`]
@@ -143,14 +143,14 @@ where
         {
             self.upstream.metrics.reused.inc();
             match self.send(carrier, request).await {
-                // One that refused the request says nothing of its age: where it goes next is for
-                // the caller to say, which knows of other endpoints.
+                // A connection that refused the request was not closed. The caller decides on which
+                // endpoint the request is tried next.
                 Err(failed) if failed.refusal.is_none() && request.may_go_again(&failed) => {}
                 result => return result,
             }
         }
-        // Boxed: the state of what is seldom done would make that of every request five times as
-        // long.
+        // Boxed: the state of this seldom polled future would make that of every request five times
+        // as large.
         match Box::pin(self.connect(request.avoids())).await {
             Ok(carrier) => self.send(carrier, request).await,
             Err(fault) => Err(Failed::unsent(fault)),
@@ -174,7 +174,7 @@ where
         }
     }
 
-    /// An open connection that is still good and has room, and is not one of those to be avoided.
+    /// Takes an open connection or a stream that is usable and not to be avoided.
     fn take(&self, now: Instant, avoided: &[u64]) -> Option<Carrier<B>> {
         if let Some(stream) = self.take_stream(avoided) {
             return Some(Carrier::Http2Stream(stream));
@@ -199,7 +199,7 @@ where
             return None;
         }
         let now = clock::monotonic();
-        // Streams that are under way keep their connection.
+        // A connection that is removed here stays open until its streams have ended.
         multiplexed.retain(|connection| connection.is_good(now));
         multiplexed
             .iter()
@@ -289,16 +289,16 @@ where
         Fault::of_dial(self.timed_out(stage))
     }
 
-    /// Closes the connections that nobody uses, and from now on each after its exchange. Requests
-    /// that began under an earlier configuration can hold on to it for hours.
+    /// Closes the connections that no request uses, and from now on each after its exchange.
+    /// Requests that began under an earlier configuration can hold on to the pool for hours.
     pub(super) fn retire(&self) {
         self.is_retired.set(true);
         self.idle.borrow_mut().clear();
         self.multiplexed.borrow_mut().clear();
     }
 
-    /// Closes connections that nobody has used for long, or that are too old. The oldest are at the
-    /// bottom.
+    /// Closes connections that were not used for the idle timeout, or are too old. The oldest are
+    /// at the front of the list.
     pub(super) fn sweep(&self) {
         let now = clock::monotonic();
         let limit = self.upstream.settings.idle_timeout;
@@ -313,9 +313,10 @@ where
     }
 }
 
-/// An age give or take a tenth, so that connections that were made together do not end together.
+/// Returns the age plus or minus up to a tenth, so that connections that were made together do not
+/// end together.
 fn spread(age: Duration) -> Duration {
-    // The standard library's hashers have random keys.
+    // The hashers of the standard library have random keys.
     let random = RandomState::new().hash_one(0) % 201;
     age / 1000 * u32::try_from(900 + random).unwrap_or(1000)
 }

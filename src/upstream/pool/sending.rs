@@ -1,8 +1,8 @@
-//! An exchange whose response has begun before its request was out.
+//! An exchange whose response has begun before the whole request was sent.
 //!
-//! As a rule whoever reads the response drives the connection. But a client may read nothing before
-//! it has sent everything, and an upstream may answer before it has heard everything: so that they
-//! do not wait for one another here, what is left of the request goes out by a task of its own.
+//! Normally the reader of the response drives the connection. But a client may send its whole
+//! request before it reads, and an upstream may respond before it has read the whole request. So
+//! that they do not wait for each other, a task of its own sends the rest of the request.
 
 use std::cell::RefCell;
 use std::error::Error as StdError;
@@ -17,16 +17,16 @@ use tokio::task::{AbortHandle, spawn_local};
 use super::super::Broken;
 use super::http1::Http1;
 
-/// A connection that is read by one and written by another.
+/// A connection that is read by the response body and written by a task.
 pub(super) struct Sending<B> {
     shared: Rc<Shared<B>>,
     task: AbortHandle,
 }
 
 struct Shared<B> {
-    /// Until the exchange ends.
+    /// Present until the exchange ends.
     connection: RefCell<Option<Box<Http1<B>>>>,
-    /// Who waits for more of the response.
+    /// The waker of the task that reads the response.
     reader: RefCell<Option<Waker>>,
 }
 
@@ -46,7 +46,8 @@ where
             if let Some(connection) = its.connection.borrow_mut().as_mut() {
                 ready!(connection.poll_rest(cx));
             }
-            // It may have failed, and then nothing is waited for any more.
+            // The upload may have failed; then the response may never arrive, and the reader must
+            // notice.
             its.reader.take().inspect(Waker::wake_by_ref);
             Poll::Ready(())
         });
@@ -75,7 +76,7 @@ where
 }
 
 impl<B> Sending<B> {
-    /// Whether nothing of the response is still to come.
+    /// Returns whether the response has ended.
     pub(super) fn has_ended(&self) -> bool {
         self.shared
             .connection
@@ -84,7 +85,7 @@ impl<B> Sending<B> {
             .is_none_or(|connection| connection.has_ended())
     }
 
-    /// How much of the response is still to come.
+    /// Returns the number of bytes of the response that are still to come, if known.
     pub(super) fn size_hint(&self) -> SizeHint {
         let none = || SizeHint::with_exact(0);
         self.shared
@@ -94,14 +95,14 @@ impl<B> Sending<B> {
             .map_or_else(none, |connection| connection.size_hint())
     }
 
-    /// Gives back the memory that the next piece would be read into.
+    /// Frees the memory for the next part of the response.
     pub(super) fn release_buffer(&self) {
         if let Some(connection) = self.shared.connection.borrow_mut().as_mut() {
             connection.release_buffer();
         }
     }
 
-    /// Ends the exchange: its connection back.
+    /// Ends the exchange, and returns its connection.
     pub(super) fn end(&self) -> Option<Box<Http1<B>>> {
         self.task.abort();
         self.shared.connection.take()

@@ -1,9 +1,8 @@
-//! A request body on its way into a stream, and how it is stopped there.
+//! The body of a request on an HTTP/2 stream, and its cancellation.
 //!
-//! Hyper lets an upload go on when nobody reads the response any more: the stream would stay open
-//! at the upstream, and with it the client's body, for as long as the upstream grants it no window.
-//! So the tasks that hyper makes for a stream end when the exchange does, and the stream with them,
-//! by a reset.
+//! hyper continues an upload after the response was dropped: the stream would stay open at the
+//! upstream, and with it the client's body, for as long as the upstream grants it no window. So the
+//! tasks that hyper spawns for a stream end with the exchange, and that resets the stream.
 
 use std::cell::{Cell, RefCell};
 use std::error::Error as StdError;
@@ -42,17 +41,17 @@ impl Gate {
     }
 }
 
-/// Runs the tasks of one connection on its worker.
+/// Spawns the tasks of one HTTP/2 connection on its worker.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tasks {
-    /// The first: it reads and writes the connection.
+    /// The first task, which reads and writes the connection.
     connection: Rc<RefCell<Option<AbortHandle>>>,
-    /// Of the stream that is being opened: the tasks that begin now are its own.
+    /// The gate of the stream that is being opened: it applies to tasks that are spawned now.
     opening: Rc<RefCell<Option<Rc<Gate>>>>,
 }
 
 impl Tasks {
-    /// Ends the connection, whatever it is at.
+    /// Ends the connection, with the exchanges on it.
     pub(super) fn abort(&self) {
         if let Some(connection) = self.connection.borrow().as_ref() {
             connection.abort();
@@ -82,10 +81,11 @@ impl<F: Future + 'static> Executor<F> for Tasks {
 
 /// A request body.
 pub(super) struct Upload<B> {
-    /// `None` when there is none.
+    /// `None` if the request has no body.
     body: Option<Attempt<B>>,
     tasks: Tasks,
-    /// Until hyper has asked whether there is a body, which it does once when it opens the stream.
+    /// Present until hyper calls [`Body::is_end_stream`], which it does once when it opens the
+    /// stream.
     gate: RefCell<Option<Rc<Gate>>>,
 }
 
@@ -123,7 +123,8 @@ where
         let Some(Attempt { kept, reading }) = &mut self.get_mut().body else {
             return Poll::Ready(None);
         };
-        // Why it failed is told where it came from; the upstream hears that the request is over.
+        // The cause is reported by the client's side; the upstream only learns that the request is
+        // cancelled.
         kept.poll_frame(reading, cx)
             .map_err(|_| h2::Error::from(Reason::CANCEL).into())
     }

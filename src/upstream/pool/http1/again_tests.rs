@@ -1,4 +1,4 @@
-//! Requests of whose bodies a part was sent over HTTP/2, and which are sent again over HTTP/1.1.
+//! Requests that are sent over HTTP/1.1 after a part of their body was sent over HTTP/2.
 
 use http::header::TRAILER;
 use tokio::io::AsyncWriteExt as _;
@@ -6,7 +6,7 @@ use tokio::io::AsyncWriteExt as _;
 use super::tests::{Script, arrives, connection, in_time, outgoing, upstream};
 use super::*;
 
-/// A body of which an attempt elsewhere has taken so many frames.
+/// A body of which an earlier attempt has taken some frames.
 fn begun(body: Script, frames: usize, limit: usize) -> Content<Script> {
     let mut content = Content::Untouched(body);
     let kept = content.keep(limit).unwrap();

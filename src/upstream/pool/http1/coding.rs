@@ -1,4 +1,4 @@
-//! How a request body goes out (RFC 9112 §6, §7).
+//! The framing of request bodies (RFC 9112 §6, §7).
 
 use bytes::Bytes;
 use http::header::TRAILER;
@@ -7,19 +7,19 @@ use http_body::{Frame, SizeHint};
 
 use super::head::write_fields;
 
-/// How the end of a request body is told, and how far it is.
+/// The framing of a request body, and the position in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Coding {
-    /// So many bytes are still to come.
+    /// `Content-Length`, with the number of bytes that are still to come.
     Length(u64),
-    /// In chunks.
+    /// `Transfer-Encoding: chunked`.
     Chunked {
-        /// Whether the last one still lacks the end of its line.
+        /// Set when the line ending of the last chunk was not written yet.
         is_open: bool,
-        /// The trailers that the head has announced; no other is sent.
+        /// The trailers that the head has announced; no others are sent.
         announced: Vec<HeaderName>,
     },
-    /// In chunks, and the last one and the trailers are out.
+    /// `Transfer-Encoding: chunked`; the last chunk and the trailers were written.
     Finished,
 }
 
@@ -34,7 +34,7 @@ impl Coding {
         )
     }
 
-    /// Writes the field that says it.
+    /// Writes the field that declares it.
     pub(super) fn declare(&self, out: &mut Vec<u8>) {
         match self {
             Self::Length(bytes) => {
@@ -46,7 +46,8 @@ impl Coding {
         }
     }
 
-    /// Writes what goes before a piece, and gives the piece. `None` for more than was announced.
+    /// Writes the prefix of a part, and returns the part. Returns `None` if the body is longer than
+    /// declared.
     pub(super) fn encode(&mut self, frame: Frame<Bytes>, out: &mut Vec<u8>) -> Option<Bytes> {
         let piece = match frame.into_data() {
             Ok(piece) => piece,
@@ -67,7 +68,7 @@ impl Coding {
             }
         };
         if piece.is_empty() {
-            // An empty chunk would be the last.
+            // An empty chunk would be the last one.
             return Some(piece);
         }
         match self {
@@ -82,7 +83,7 @@ impl Coding {
         Some(piece)
     }
 
-    /// Writes what goes behind the last piece; false when there was less than was announced.
+    /// Writes what follows the last part. Returns false if the body was shorter than declared.
     pub(super) fn finish(&mut self, out: &mut Vec<u8>) -> bool {
         if let Self::Chunked { is_open, .. } = self {
             end_chunk(*is_open, out);
@@ -93,7 +94,7 @@ impl Coding {
     }
 }
 
-/// What `Trailer` names (RFC 9110 §6.6.2).
+/// Returns the names in `Trailer` (RFC 9110 §6.6.2).
 fn announced(head: &HeaderMap) -> Vec<HeaderName> {
     let names = head
         .get_all(TRAILER)

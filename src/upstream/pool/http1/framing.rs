@@ -1,4 +1,4 @@
-//! Where a response body ends, and what of it has come (RFC 9112 §6, §7).
+//! The framing of response bodies (RFC 9112 §6, §7).
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use http_body::{Frame, SizeHint};
 
 use super::head::{self, FEW_FIELDS};
 
-/// Bytes of the line before a chunk, and of all trailers with the line that ends them.
+/// The most bytes of the line before a chunk, and of all trailers with the line that ends them.
 pub(super) const MAX_LINE: usize = 4 * 1024;
 pub(super) const MAX_TRAILERS: usize = 16 * 1024;
 
@@ -16,7 +16,7 @@ const LINE_TOO_LONG: Malformed = Malformed("the line of a chunk is too long");
 const TRAILERS_TOO_LONG: Malformed = Malformed("its trailers are too long");
 const TRAILERS_BROKEN: Malformed = Malformed("its trailers are broken");
 
-/// What is wrong with a response.
+/// The reason why a response is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Malformed(pub(super) &'static str);
 
@@ -26,37 +26,37 @@ impl fmt::Display for Malformed {
     }
 }
 
-/// How the end of a body is known, and how far it is.
+/// The framing of a response body, and the position in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Framing {
-    /// So many bytes are still to come.
+    /// `Content-Length`, with the number of bytes that are still to come.
     Length(u64),
-    /// In chunks.
+    /// `Transfer-Encoding: chunked`.
     Chunked(Chunk),
-    /// By the end of the connection.
+    /// The body ends with the connection.
     UntilClose,
-    /// It has ended by itself.
+    /// The body has ended.
     Ended,
 }
 
-/// What comes next of a chunked body.
+/// The next element of a chunked body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Chunk {
-    /// The line that says how long the next chunk is.
+    /// The line with the size of the next chunk.
     Line,
-    /// So many bytes of a chunk.
+    /// The data of a chunk, with the number of bytes that are still to come.
     Data(u64),
-    /// The end of a chunk's last line.
+    /// The line ending after the data of a chunk.
     End,
-    /// The trailers, and the empty line.
+    /// The trailers and the empty line after them.
     Trailers,
 }
 
-/// What there is to be had.
+/// The result of [`Framing::next`].
 #[derive(Debug)]
 pub(super) enum Next {
     Frame(Frame<Bytes>),
-    /// Nothing before more is read.
+    /// More bytes must be read.
     More,
     End,
 }
@@ -66,12 +66,12 @@ impl Framing {
         Self::Chunked(Chunk::Line)
     }
 
-    /// Whether nothing of the body is still to come.
+    /// Returns whether the body has ended.
     pub(super) fn has_ended(self) -> bool {
         matches!(self, Self::Length(0) | Self::Ended)
     }
 
-    /// How many bytes are still to come, where that is known.
+    /// Returns the number of bytes that are still to come, if known.
     pub(super) fn size_hint(self) -> SizeHint {
         match self {
             Self::Length(bytes) => SizeHint::with_exact(bytes),
@@ -80,7 +80,7 @@ impl Framing {
         }
     }
 
-    /// Takes what there is from the front of what was read.
+    /// Takes the next frame from the front of the bytes that were read.
     pub(super) fn next(&mut self, read: &mut BytesMut) -> Result<Next, Malformed> {
         loop {
             let chunk = match self {
@@ -127,7 +127,7 @@ impl Framing {
         }
     }
 
-    /// The connection has ended: whether the body may end so.
+    /// Handles the end of the connection. Returns whether the body may end there.
     pub(super) fn close(&mut self) -> bool {
         let may = matches!(self, Self::UntilClose) || self.has_ended();
         if may {
@@ -137,26 +137,26 @@ impl Framing {
     }
 }
 
-/// At most `left` bytes from the front.
+/// Takes at most `left` bytes from the front.
 fn piece(read: &mut BytesMut, left: &mut u64) -> Bytes {
     let count = usize::try_from(*left).unwrap_or(usize::MAX).min(read.len());
     *left -= count as u64;
     read.split_to(count).freeze()
 }
 
-/// The size of the next chunk, once its line is whole. Extensions say nothing to us (RFC 9112
-/// §7.1.1).
+/// Takes the line before a chunk, and returns the chunk's size; `None` if the line is not complete.
+/// Chunk extensions are ignored (RFC 9112 §7.1.1).
 fn line(read: &mut BytesMut) -> Result<Option<u64>, Malformed> {
     let broken = Malformed("the size of a chunk is no number");
-    // The parser takes a line without a digit for a zero.
+    // httparse reads a line without a digit as zero.
     if !read.first().is_some_and(u8::is_ascii_hexdigit) {
         return Err(broken);
     }
     match httparse::parse_chunk_size(read).map_err(|_| broken)? {
         httparse::Status::Complete((length, _)) if length > MAX_LINE => Err(LINE_TOO_LONG),
         httparse::Status::Complete((length, size)) => {
-            // The parser takes a lone LF for a part of an extension, and others for its end
-            // (attacks.md#row-18).
+            // httparse accepts a lone LF within an extension, which other parsers take for the end
+            // of the line (attacks.md#row-18).
             if !has_whole_lines(read.get(..length).unwrap_or_default()) {
                 return Err(broken);
             }
@@ -168,9 +168,9 @@ fn line(read: &mut BytesMut) -> Result<Option<u64>, Malformed> {
     }
 }
 
-/// The trailers, once their last line is there.
+/// Takes the trailers; `None` if they are not complete.
 fn trailers(read: &mut BytesMut) -> Result<Option<HeaderMap>, Malformed> {
-    // As good as always there are none.
+    // The usual case: there are no trailers.
     if read.starts_with(b"\r\n") {
         read.advance(2);
         return Ok(Some(HeaderMap::new()));
@@ -196,7 +196,8 @@ fn trailers(read: &mut BytesMut) -> Result<Option<HeaderMap>, Malformed> {
     Ok(Some(trailers))
 }
 
-/// Whether a CR stands before each LF: in a chunked body nothing else ends a line (RFC 9112 §7.1).
+/// Returns whether a CR precedes each LF: in a chunked body nothing else ends a line (RFC 9112
+/// §7.1).
 fn has_whole_lines(bytes: &[u8]) -> bool {
     bytes
         .split_inclusive(|byte| *byte == b'\n')

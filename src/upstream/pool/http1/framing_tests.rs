@@ -1,7 +1,7 @@
 use super::*;
 
-/// What a body is that comes in these pieces: its bytes, its trailers, and whether it has ended;
-/// the connection ends behind them.
+/// Decodes a body that arrives in these parts, after which the connection ends. Returns its bytes,
+/// its trailers, and whether it has ended.
 fn come(mut framing: Framing, pieces: &[&[u8]]) -> Result<(Vec<u8>, usize, bool), Malformed> {
     let (mut read, mut body, mut trailers) = (BytesMut::new(), Vec::new(), 0);
     for piece in pieces {
@@ -23,7 +23,7 @@ fn come(mut framing: Framing, pieces: &[&[u8]]) -> Result<(Vec<u8>, usize, bool)
     Ok((body, trailers, ended))
 }
 
-/// The same of every way to cut the bytes in two, and of one byte at a time.
+/// Decodes the bytes in every division into two parts and one byte at a time, with equal results.
 fn however_cut(framing: Framing, bytes: &[u8]) -> Result<(Vec<u8>, usize, bool), Malformed> {
     let whole = come(framing, &[bytes]);
     for at in 0..=bytes.len() {

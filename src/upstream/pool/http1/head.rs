@@ -1,4 +1,5 @@
-//! Heads of HTTP/1.1: a request's to bytes, a response's from bytes (RFC 9112).
+//! The heads of HTTP/1.1 messages: writes those of requests, and parses those of responses (RFC
+//! 9112).
 
 use std::mem::MaybeUninit;
 
@@ -13,33 +14,34 @@ use super::super::super::exchange::{OwnFields, origin_form};
 use super::coding::Coding;
 use super::framing::{Framing, Malformed};
 
-/// Fields of a head that are parsed without an allocation, and fields that trailers may have.
+/// The number of fields of a head that are parsed without an allocation, and the most fields that
+/// trailers may have.
 pub(super) const FEW_FIELDS: usize = 100;
 
-/// How a response begins.
+/// The first bytes of every response.
 const BEGINNING: &[u8] = b"HTTP/1.";
 
 const NOT_HTTP1: Malformed = Malformed("it is not HTTP/1");
 const TOO_LONG: Malformed = Malformed(HeadLimits::TOO_LONG);
 const OTHER_CODING: Malformed = Malformed("a transfer coding other than chunked");
 
-/// Bytes of a body that announces its length: more is beyond what many count with.
+/// The largest `Content-Length`: many implementations cannot represent more.
 const MAX_LENGTH: u64 = i64::MAX as u64;
 
-/// Room for what the gateway adds to a response, so that the map need not grow for it.
+/// Room for the fields that the gateway adds to a response, so that the map does not grow for them.
 const OWN_FIELDS: usize = 4;
 
-/// A response head, and what it says of what follows.
+/// A response head, and the framing that it declares.
 #[derive(Debug)]
 pub(super) struct Head {
     pub(super) response: Response<()>,
     pub(super) framing: Framing,
-    /// Whether the connection is good for another exchange after this one.
+    /// Set if another exchange may follow on the connection.
     pub(super) persists: bool,
 }
 
-/// Writes the head of a request in origin form. Its fields say nothing yet of how its body is
-/// framed.
+/// Writes the head of a request in origin form. Its fields must not contain the framing of its
+/// body, which `coding` declares.
 pub(super) fn write(head: &Parts, own: &OwnFields, coding: Option<&Coding>, out: &mut Vec<u8>) {
     let target = origin_form(&head.uri);
     for part in [
@@ -54,7 +56,7 @@ pub(super) fn write(head: &Parts, own: &OwnFields, coding: Option<&Coding>, out:
     write_fields(own.iter().map(|(name, value)| (name, value)), out);
     match coding {
         Some(coding) => coding.declare(out),
-        // RFC 9110 §8.6: where a body would have a meaning, say that there is none.
+        // RFC 9110 §8.6: a method for which a body is usual declares its absence.
         None if anticipates_content(&head.method) => {
             out.extend_from_slice(b"content-length: 0\r\n");
         }
@@ -63,7 +65,7 @@ pub(super) fn write(head: &Parts, own: &OwnFields, coding: Option<&Coding>, out:
     out.extend_from_slice(b"\r\n");
 }
 
-/// Writes fields, of a head or of trailers.
+/// Writes the fields of a head or of trailers.
 pub(super) fn write_fields<'a>(
     fields: impl IntoIterator<Item = (&'a HeaderName, &'a HeaderValue)>,
     out: &mut Vec<u8>,
@@ -79,12 +81,13 @@ fn anticipates_content(method: &Method) -> bool {
     matches!(*method, Method::POST | Method::PUT | Method::PATCH)
 }
 
-/// Takes a head from the front of what was read; `None` while it is not whole. `scanned` bytes were
-/// looked at before and hold no end. `empty` gives the map for its fields.
+/// Takes a head from the front of the bytes that were read; `None` if it is not complete. The first
+/// `scanned` bytes were searched before and do not contain its end. `empty` returns the map for its
+/// fields.
 ///
 /// # Errors
-/// What is not a head of HTTP/1, one beyond its limits, or one whose framing can be read in two
-/// ways (RFC 9112 §6.3).
+/// If it is not a head of HTTP/1, exceeds its limits, or has a framing that can be read in two ways
+/// (RFC 9112 §6.3).
 pub(super) fn take(
     read: &mut BytesMut,
     scanned: &mut usize,
@@ -92,8 +95,8 @@ pub(super) fn take(
     limits: HeadLimits,
     empty: impl FnOnce() -> HeaderMap,
 ) -> Result<Option<Head>, Malformed> {
-    // What speaks something else may never end what is no head, and an empty line before one
-    // belongs to nothing.
+    // A server of another protocol may never send an empty line, and an empty line before a head is
+    // not allowed.
     if !read.iter().zip(BEGINNING).all(|(is, should)| is == should) {
         return Err(NOT_HTTP1);
     }
@@ -112,7 +115,8 @@ pub(super) fn take(
     parse(&read.split_to(end).freeze(), method, limits.fields, empty).map(Some)
 }
 
-/// Where the empty line ends that ends a head. A lone LF may end a line (RFC 9112 §2.2).
+/// Returns the position after the empty line that ends a head. A lone LF may end a line (RFC 9112
+/// §2.2).
 fn end_of(read: &[u8], scanned: usize) -> Option<usize> {
     let start = scanned.saturating_sub(2);
     let rest = read.get(start..)?;
@@ -178,7 +182,7 @@ fn parse(
     })
 }
 
-/// Adds fields that were parsed from `bytes` to a map. Their values are parts of `bytes`, not
+/// Appends fields that were parsed from `bytes` to a map. Their values are slices of `bytes`, not
 /// copies.
 pub(super) fn append(
     map: &mut HeaderMap,
@@ -203,11 +207,12 @@ fn read(
         .ok_or(Malformed("a field is broken"))
 }
 
-/// What the fields of a response say of its framing and of its connection: asked of each as it
-/// comes, since to look one up costs more than to see that it is another.
+/// The framing and the persistence of the connection, as the fields of a response declare them.
+/// They are collected while the fields are parsed, since looking a name up in the map costs more
+/// than comparing each.
 #[derive(Default)]
 struct FramingFields {
-    /// The length, and of how many digits it is.
+    /// The length, and its number of digits.
     length: Option<(u64, usize)>,
     is_chunked: bool,
     closes: bool,
@@ -215,12 +220,12 @@ struct FramingFields {
 }
 
 impl FramingFields {
-    /// Hears one field, and whether it is for others as well: `Connection` is for us, unless it
-    /// names fields that are.
+    /// Notes a field. Returns whether it is passed on: `Connection` is not, unless it names other
+    /// fields, which are then removed with it.
     fn note(&mut self, name: &HeaderName, value: &HeaderValue) -> Result<bool, Malformed> {
         if *name == CONTENT_LENGTH {
             let length = length(value)?;
-            // Said more than once it has to be the same (RFC 9110 §8.6).
+            // If it occurs more than once, the values must be equal (RFC 9110 §8.6).
             if self
                 .length
                 .replace(length)
@@ -253,8 +258,8 @@ impl FramingFields {
         names_fields
     }
 
-    /// What follows the head (RFC 9112 §6.3). HTTP/1.0 knows no coding, and leaves the end of one
-    /// open.
+    /// Returns the framing of the body (RFC 9112 §6.3). HTTP/1.0 has no transfer codings, so the
+    /// end of one would be undefined.
     fn framing(
         &self,
         status: StatusCode,
@@ -275,8 +280,8 @@ impl FramingFields {
         })
     }
 
-    /// Whether the connection persists (RFC 9112 §9.3). Where coding and length are both there, the
-    /// coding frames the body, and nothing after it is trusted (§6.3).
+    /// Returns whether the connection persists (RFC 9112 §9.3). If there are both a transfer coding
+    /// and a length, the coding frames the body, and no bytes after it are trusted (§6.3).
     fn persists(&self, version: Version) -> bool {
         let is_ambiguous = self.is_chunked && self.length.is_some();
         let is_wanted = !self.closes && (version == Version::HTTP_11 || self.keeps_alive);
@@ -284,7 +289,8 @@ impl FramingFields {
     }
 }
 
-/// A length: digits alone (RFC 9110 §8.6), and how many.
+/// Parses a `Content-Length`, which consists of digits only (RFC 9110 §8.6), and returns its number
+/// of digits too.
 fn length(value: &HeaderValue) -> Result<(u64, usize), Malformed> {
     let is_digits = value.as_bytes().iter().all(u8::is_ascii_digit);
     let length = value

@@ -5,8 +5,8 @@ const LIMITS: HeadLimits = HeadLimits {
     fields: 100,
 };
 
-/// What a head says that comes byte by byte: its status, what follows, whether the connection
-/// persists.
+/// Parses a head that arrives byte by byte. Returns its status, the framing of the body, and
+/// whether the connection persists.
 fn says(method: &Method, text: &str) -> Result<Option<(u16, Framing, bool)>, Malformed> {
     let (mut read, mut scanned, mut taken) = (BytesMut::new(), 0, None);
     for byte in text.bytes() {
@@ -82,7 +82,7 @@ fn a_head_says_what_follows_it_and_whether_the_connection_goes_on() {
             Framing::Length(0),
             true,
         ),
-        // The coding frames the body, and what comes after it is not trusted.
+        // The transfer coding frames the body, and no bytes after it are trusted.
         (
             "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ncontent-length: 5\r\n\r\n",
             Framing::chunked(),
@@ -141,7 +141,7 @@ fn what_can_be_read_in_two_ways_is_no_head() {
     }
 }
 
-// Exactly as many bytes and fields as are configured.
+// The limits are exact.
 #[test]
 fn a_head_has_the_limits_that_are_configured() {
     let taken = |head: &str, limits: HeadLimits| {
@@ -237,7 +237,7 @@ fn a_request_is_written_in_origin_form_with_one_framing() {
     }
 }
 
-// RFC 9110 §7.6.1: what names no other field is heard here, and by nobody else.
+// RFC 9110 §7.6.1: a `Connection` that names no other field is for the gateway alone.
 #[test]
 fn connection_is_passed_on_where_it_names_fields() {
     for (value, is_passed_on) in [

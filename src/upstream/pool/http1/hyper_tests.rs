@@ -1,5 +1,6 @@
-//! Responses by the thousand, read here and by hyper's client: what it refuses is refused here, and
-//! what both take is the same. Where we are stricter the reason has a name.
+//! Compares this parser with hyper's client on thousands of responses: a response that hyper
+//! refuses is refused here, and one that both accept is read equally. Each rule that is stricter
+//! here has a name.
 
 use std::sync::Arc;
 
@@ -18,11 +19,11 @@ use crate::upstream::Upstream;
 
 const RESPONSES: u64 = 4000;
 
-/// What a response comes to.
+/// The result of reading a response.
 #[derive(Debug, PartialEq)]
 enum Read {
     Refused(String),
-    /// The head was taken, and the body did not come to an end.
+    /// The head was accepted, and the body failed.
     Broken(String),
     Whole(Box<(StatusCode, http::Version, HeaderMap, Vec<u8>, HeaderMap)>),
 }
@@ -38,10 +39,10 @@ fn whole<T>(response: Response<T>, body: Vec<u8>, trailers: HeaderMap) -> Read {
     )))
 }
 
-/// Lets an upstream answer so and close.
+/// Sends a response as the upstream, and closes the connection.
 async fn answer(far: &mut UnixStream, bytes: &[u8]) {
     arrives(far, "\r\n\r\n").await;
-    // Who has read enough may have gone.
+    // The client may have closed the connection after it has read enough.
     let _ = far.write_all(bytes).await;
     let _ = far.shutdown().await;
 }
@@ -95,7 +96,8 @@ async fn read_by_hyper(method: &Method, bytes: &[u8]) -> Read {
     read
 }
 
-/// Leaves out what is heard here and passed on there: a `Connection` that names no other field.
+/// Removes a `Connection` that names no other field, which hyper passes on and this parser does
+/// not.
 fn leave_out_options(headers: &mut HeaderMap) {
     let is_option = |option: &[u8]| {
         let option = option.trim_ascii();
@@ -112,7 +114,7 @@ fn leave_out_options(headers: &mut HeaderMap) {
     }
 }
 
-/// A response as text, each byte a character, and what it answers.
+/// A response as text, in which each character stands for a byte, and the method of its request.
 struct Sample<'a> {
     method: &'a Method,
     text: String,
@@ -135,7 +137,8 @@ impl Sample<'_> {
 
 type Rule = (&'static str, fn(&Sample<'_>) -> bool, &'static str);
 
-/// Where we refuse what hyper takes: what we say, what the response has to be like, and why.
+/// The rules by which this parser refuses responses that hyper accepts: the message, the property
+/// of the response, and the reason.
 const STRICTER: &[Rule] = &[
     (
         "it is not HTTP/1",
@@ -194,7 +197,7 @@ fn has_lone_lf(text: &str) -> bool {
         .any(|line| line.ends_with('\n') && !line.ends_with("\r\n"))
 }
 
-/// Numbers that are the same in every run.
+/// Pseudo-random numbers that are the same in every run.
 struct Numbers(u64);
 
 impl Numbers {
@@ -295,7 +298,7 @@ const SPICES: &[&str] = &[
     "x", "\"", "\n\n",
 ];
 
-/// A response that may be good, and is changed a little here and there.
+/// A response that may be valid, with a few random changes.
 fn response(numbers: &mut Numbers) -> Vec<u8> {
     let mut text = numbers.of(LINES).to_owned() + "\r\n";
     let count = numbers.below(3);
@@ -327,7 +330,8 @@ fn response(numbers: &mut Numbers) -> Vec<u8> {
     bytes
 }
 
-/// What is wrong with how a response was read, if anything; where we were stricter, by which rule.
+/// Compares the two results. Returns the rule by which this parser was stricter, or an error if
+/// they differ otherwise.
 fn judge(
     method: &Method,
     bytes: &[u8],
@@ -389,7 +393,7 @@ async fn a_response_is_read_as_hyper_reads_it_or_refused_for_a_reason() {
         wrong.len(),
         wrong.join("\n")
     );
-    // Neither is everything refused, nor is a rule there for nothing.
+    // Not all responses were refused, and every rule was used.
     assert!(taken > 500, "{taken}");
     let unmet: Vec<_> = STRICTER
         .iter()

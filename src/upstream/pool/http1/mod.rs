@@ -1,8 +1,8 @@
-//! A connection for one exchange at a time (RFC 9112).
+//! An HTTP/1.1 connection, which carries one exchange at a time (RFC 9112).
 //!
-//! It has no task and no queue of its own: whoever waits for the response drives it, so that an
-//! exchange costs a write, a read, and no wake-up between. The grammar is the `httparse` crate's;
-//! framing and order are here.
+//! It has no task and no queue: the future that waits for the response drives it, so that an
+//! exchange costs a write, a read, and no wake-up of another task. The `httparse` crate parses the
+//! grammar; framing and order are implemented here.
 
 mod coding;
 mod framing;
@@ -30,51 +30,52 @@ use super::super::kept::Kept;
 use super::super::{Broken, Fault, HeadLimits};
 use super::counted_stream::CountedStream;
 
-/// What is read at a time: at first, and at most.
+/// The bytes that are read at a time, at first and at most.
 const LEAST_READ: usize = 8 * 1024;
 const MOST_READ: usize = 64 * 1024;
 
-/// Interim responses before the final one. None is relayed, and more than a few are an attack.
+/// The most interim responses before the final one. They are not relayed, and more than a few are
+/// an attack.
 const MAX_INTERIM: usize = 32;
 
 /// A connection.
 pub(super) struct Http1<B> {
     wire: CountedStream,
     limits: HeadLimits,
-    /// For how long it is used again.
+    /// The limit of its reuse.
     term: ReuseLimit,
-    /// What came and was not taken yet.
+    /// The bytes that were read and not parsed yet.
     read: BytesMut,
     read_size: usize,
-    /// Whether the memory for that is more than an exchange needs that is like most.
+    /// Set when the read buffer has more memory than most exchanges need.
     is_roomy: bool,
-    /// What goes out: heads and the framing of pieces, then a piece.
+    /// The output: heads and chunk lines in `out`, followed by a part of the body in `piece`.
     out: Vec<u8>,
     written: usize,
     piece: Bytes,
     upload: RequestBody<B>,
-    /// Whether anything of the request was written.
+    /// Set when anything of the request was written, or its body was taken.
     has_begun: bool,
-    /// Whether everything that was written has left us.
+    /// Set when everything that was written was flushed.
     flushed: bool,
     framing: Framing,
-    /// Whether another exchange may follow.
+    /// Set while another exchange may follow.
     persists: bool,
 }
 
-/// A request body on its way.
+/// The body of a request, while it is sent.
 enum RequestBody<B> {
     Going(B, Coding),
     Ended,
-    /// The upstream took no more of it.
+    /// The upstream did not accept the rest of it.
     Cut,
-    /// It failed on its way here.
+    /// Reading it from the client failed.
     Failed,
 }
 
-/// Why a request did not go out whole.
+/// The reason why a request was not sent completely.
 enum UploadError {
-    /// Its body failed on its way here.
+    /// Reading its body from the client failed.
     Body,
     CountedStream(io::Error),
 }
@@ -99,24 +100,25 @@ impl<B> Http1<B> {
         }
     }
 
-    /// Whether it may be used again, as far as is known. An upstream that closes says so at any
-    /// time, and whatever else it says between two exchanges belongs to none. `watcher` is woken
-    /// when it does.
+    /// Returns whether the connection may be used again, as far as is known. An upstream may close
+    /// it at any time, and bytes that arrive between two exchanges belong to none of them.
+    /// `watcher` is woken when either happens.
     pub(super) fn is_good(&mut self, now: Instant, watcher: &Waker) -> bool {
         self.persists && self.read.is_empty() && self.term.holds(now) && self.is_silent(watcher)
     }
 
-    /// Whether nothing has come, not even the end. A task that has done much in its turn is told so
-    /// of any socket (tokio's budget), which is not what is asked here.
+    /// Returns whether nothing has arrived, not even the end. The check runs outside the budget of
+    /// tokio's cooperative scheduling, under which a task that has done much is told of any socket
+    /// that it is not ready.
     fn is_silent(&mut self, watcher: &Waker) -> bool {
         let look = pin!(unconstrained(poll_fn(|cx| self.poll_read(cx, 1))));
         look.poll(&mut Context::from_waker(watcher)).is_pending()
     }
 
-    /// Keeps no more memory than an exchange needs that is like most.
+    /// Frees memory that most exchanges do not need.
     pub(super) fn shrink(&mut self) {
-        // What is left of the capacity does not tell: what was split off belongs to the same
-        // memory.
+        // The remaining capacity does not tell its size: the parts that were split off share the
+        // same memory.
         if std::mem::take(&mut self.is_roomy) {
             self.read = BytesMut::new();
         }
@@ -124,44 +126,45 @@ impl<B> Http1<B> {
         self.out.shrink_to(LEAST_READ);
     }
 
-    /// Gives back the memory that the next piece would be read into. A piece that was taken shares
-    /// it, and it is read into again when that piece is gone; while a client takes nothing it would
-    /// be kept for that alone.
+    /// Frees the memory for the next part of the body. A part that was taken shares that memory,
+    /// which is used again after the part was dropped; while a client reads nothing, it would be
+    /// kept in vain.
     pub(super) fn release_buffer(&mut self) {
-        // What is left to parse is copied if it is little beside the memory it is in.
+        // Bytes that are not parsed yet are copied, if they are few compared to the buffer.
         if self.is_roomy && self.read.len() <= MOST_READ / 2 {
             self.read = BytesMut::from(&*self.read);
             self.is_roomy = self.read.len() > LEAST_READ;
         }
     }
 
-    /// Whether both messages of the exchange have ended, and another may follow.
+    /// Returns whether both messages of the exchange have ended, and another exchange may follow.
     pub(super) fn is_over(&self) -> bool {
         let is_sent = matches!(self.upload, RequestBody::Ended) && self.has_left();
         is_sent && self.persists && self.framing.has_ended() && self.read.is_empty()
     }
 
-    /// Whether something of the request is still to go out.
+    /// Returns whether a part of the request is still to be sent.
     pub(super) fn is_sending(&self) -> bool {
         matches!(self.upload, RequestBody::Going(..)) || !self.has_left()
     }
 
-    /// Whether nothing of the response is still to come.
+    /// Returns whether the response has ended.
     pub(super) fn has_ended(&self) -> bool {
         self.framing.has_ended()
     }
 
-    /// How much of the response is still to come.
+    /// Returns the number of bytes of the response that are still to come, if known.
     pub(super) fn size_hint(&self) -> SizeHint {
         self.framing.size_hint()
     }
 
-    /// The connection of an exchange that switched, and what came on it behind the head.
+    /// Returns the connection after it has switched to another protocol, and the bytes that were
+    /// read after the response head.
     pub(super) fn into_switched(self) -> (CountedStream, Bytes) {
         (self.wire, self.read.freeze())
     }
 
-    /// Whether nothing waits here that was to go out.
+    /// Returns whether all output was written and flushed.
     fn has_left(&self) -> bool {
         self.flushed && !self.has_output()
     }
@@ -170,14 +173,14 @@ impl<B> Http1<B> {
         self.written < self.out.len() || !self.piece.is_empty()
     }
 
-    /// Reads what there is; zero bytes at the end of the connection.
+    /// Reads what is available; returns 0 at the end of the connection.
     fn poll_read(&mut self, cx: &mut Context<'_>, room: usize) -> Poll<io::Result<usize>> {
         self.read.reserve(room);
         self.is_roomy |= self.read.capacity() > LEAST_READ;
         pin!(self.wire.read_buf(&mut self.read)).poll(cx)
     }
 
-    /// Room for a piece of the body. Who fills what is offered is offered more.
+    /// Returns the size of the next read. It grows for an upstream that fills what it is offered.
     fn acquire(&self) -> usize {
         match self.framing {
             Framing::Length(left) => usize::try_from(left)
@@ -187,7 +190,7 @@ impl<B> Http1<B> {
         }
     }
 
-    /// Writes what is queued; whether all of it could be.
+    /// Writes the queued output. Ready when all of it was written.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.has_output() {
             let out = self.out.get(self.written..).unwrap_or_default();
@@ -245,7 +248,8 @@ where
             self.poll_head(cx, method, &mut fields, &mut scanned, &mut interim)
                 .map(|head| {
                     match (head, broken) {
-                        // What it said before it closed says more than that it closed.
+                        // A response that arrived before the connection failed takes precedence
+                        // over the failure.
                         (Err(Fault::Closed(_)), Some(error)) => {
                             Err(Fault::Closed(Broken::Io(error)))
                         }
@@ -291,7 +295,7 @@ where
             });
     }
 
-    /// Queues the head of a request and what was sent of its body elsewhere.
+    /// Queues the head of a request, and the part of its body that was already sent over HTTP/2.
     #[cold]
     fn begin_again(&mut self, request: &Outgoing<B>, kept: &Kept<B>) -> Result<(), Failed> {
         let cut = || Failed::sent(Fault::Request);
@@ -347,7 +351,7 @@ where
         }
     }
 
-    /// The next of the response body, and what is left of the request's.
+    /// Polls the next frame of the response body, and sends what is left of the request.
     pub(super) fn poll_frame(
         &mut self,
         cx: &mut Context<'_>,
@@ -358,13 +362,13 @@ where
         self.poll_response(cx)
     }
 
-    /// Sends the rest of the request. Ready when nothing more will go: the response may end well
-    /// all the same; then its connection is not used again.
+    /// Sends the rest of the request. Ready when no more will be sent; the reason does not matter,
+    /// since the response may still end well. After a failure the connection is not used again.
     pub(super) fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.poll_upload(cx).map(|_| ())
     }
 
-    /// The next of the response body.
+    /// Polls the next frame of the response body.
     pub(super) fn poll_response(
         &mut self,
         cx: &mut Context<'_>,
@@ -378,8 +382,8 @@ where
             }
             let room = self.acquire();
             let Poll::Ready(read) = self.poll_read(cx, room) else {
-                // The upstream may wait for the rest of the request as long as we for the rest of
-                // the response.
+                // The upstream may wait for the rest of the request, which will not come, while the
+                // gateway waits for the rest of the response.
                 return if matches!(self.upload, RequestBody::Failed) {
                     self.fail(Broken::Request)
                 } else {
@@ -406,12 +410,12 @@ where
         Poll::Ready(Some(Err(broken)))
     }
 
-    /// Sends the request as far as it has come and the upstream takes it. Ready when all of it has
-    /// gone.
+    /// Sends as much of the request as has arrived and the upstream accepts. Ready when all of it
+    /// was sent.
     fn poll_upload(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), UploadError>> {
         let mut waits = false;
         loop {
-            // The first piece goes with the head, if it is there.
+            // The first part is written together with the head, if it is available.
             if !waits
                 && self.piece.is_empty()
                 && let RequestBody::Going(body, coding) = &mut self.upload
@@ -439,7 +443,8 @@ where
             }
             match self.upload {
                 RequestBody::Going(..) if waits => return Poll::Pending,
-                // The last piece was empty: whoever returns now is not woken.
+                // The last part was empty: the body is polled again, since nothing would wake the
+                // task.
                 RequestBody::Going(..) => {}
                 _ => return Poll::Ready(Ok(())),
             }

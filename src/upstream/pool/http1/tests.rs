@@ -17,7 +17,7 @@ use crate::clock;
 use crate::net::Stream;
 use crate::upstream::{Upstream, fixture};
 
-/// A request body that a test pulls the strings of.
+/// A request body that a test controls.
 #[derive(Clone, Default)]
 pub(in super::super) struct Script(Rc<RefCell<Lines>>);
 
@@ -43,7 +43,7 @@ impl Script {
         lines.waits.take().inspect(Waker::wake_by_ref);
     }
 
-    /// Whether nobody has taken what was said last.
+    /// Returns whether the last frame was not taken yet.
     fn is_unheard(&self) -> bool {
         !self.0.borrow().frames.is_empty()
     }
@@ -84,7 +84,7 @@ pub(in super::super) fn upstream() -> Arc<Upstream> {
     fixture::upstream(fixture::settings("http://127.0.0.1:1/"))
 }
 
-/// A connection, and the other end of it.
+/// A connection and its other end.
 pub(in super::super) fn connection(upstream: &Arc<Upstream>) -> (Http1<Script>, UnixStream) {
     let (near, far) = UnixStream::pair().unwrap();
     let stream = Stream::Unix(near);
@@ -125,7 +125,7 @@ pub(super) async fn in_time<T>(what: &str, future: impl Future<Output = T>) -> T
         .unwrap_or_else(|_| panic!("still not: {what}"))
 }
 
-/// The rest of a response.
+/// Reads the rest of a response.
 pub(super) async fn body(http1: &mut Http1<Script>) -> Result<(Vec<u8>, HeaderMap), Broken> {
     let (mut body, mut trailers) = (Vec::new(), HeaderMap::new());
     while let Some(frame) = poll_fn(|cx| http1.poll_frame(cx)).await {
@@ -137,7 +137,7 @@ pub(super) async fn body(http1: &mut Http1<Script>) -> Result<(Vec<u8>, HeaderMa
     Ok((body, trailers))
 }
 
-/// Reads what arrives at the upstream until it ends so.
+/// Reads from the upstream's end until the bytes end with `end`.
 pub(super) async fn arrives(far: &mut UnixStream, end: &str) -> String {
     let mut text = String::new();
     while !text.ends_with(end) {
@@ -179,7 +179,7 @@ async fn exchanges_follow_one_another_on_a_connection() {
     }
 }
 
-// What comes between two exchanges, or behind a response, belongs to none.
+// Bytes between two exchanges, or after a response, belong to no exchange.
 #[tokio::test]
 async fn what_nobody_asked_for_ends_a_connection() {
     let upstream = upstream();
@@ -209,7 +209,7 @@ async fn what_nobody_asked_for_ends_a_connection() {
     }
 }
 
-// A task that has used up its turn is told by the runtime that no socket has anything for it.
+// The runtime tells a task that has used up its budget that no socket is ready.
 #[tokio::test]
 async fn a_busy_task_sees_what_nobody_asked_for() {
     let (mut http1, mut far) = connection(&upstream());
@@ -223,15 +223,15 @@ async fn a_busy_task_sees_what_nobody_asked_for() {
     assert!(!is_good(&mut http1));
 }
 
-// Over HTTP/2 the end of a body often comes as an empty frame: nothing is to be written for it, and
-// more is to be waited for.
+// Over HTTP/2 the end of a body often arrives as an empty frame: nothing must be written for it,
+// and the connection must go on polling.
 #[tokio::test]
 async fn an_empty_piece_of_a_body_stops_nothing() {
     let (mut http1, mut far) = connection(&upstream());
     let upload = Script::default();
     let mut request = post(&upload);
     let local = tokio::task::LocalSet::new();
-    // A task of its own, so that only what it waits for wakes it.
+    // A task of its own, so that only the events that it waits for wake it.
     let sending =
         local.spawn_local(async move { http1.send(&mut request).await.map(|head| head.status()) });
     let upstream = async {
@@ -257,7 +257,7 @@ async fn an_empty_piece_of_a_body_stops_nothing() {
     );
 }
 
-// An early answer is an answer, and the rest of the request has its way.
+// An early response is accepted, and the rest of the request is still sent.
 #[tokio::test]
 async fn an_upload_goes_on_behind_an_early_response() {
     let (mut http1, mut far) = connection(&upstream());
@@ -287,7 +287,7 @@ async fn a_connection_whose_request_is_not_out_is_not_used_again() {
     http1.send(&mut post(&upload)).await.unwrap();
     assert_eq!(body(&mut http1).await.unwrap().0, b"ok");
     assert!(!http1.is_over(), "the upload goes on");
-    // A request without an end that nobody takes.
+    // An endless request that the upstream does not read.
     let (mut http1, mut far) = connection(&upstream());
     let upload = Script::default();
     upload.say(Ok(&vec![0; 8 << 20]));
@@ -298,7 +298,7 @@ async fn a_connection_whose_request_is_not_out_is_not_used_again() {
     assert!(!http1.is_over(), "the last piece waits for room");
 }
 
-// An upload that fails: no end is made up for it, nor is one waited for.
+// An upload that fails is not completed with a false end, and the response is not waited for.
 #[tokio::test]
 async fn an_upload_that_fails_ends_its_exchange() {
     let upstream = upstream();
@@ -316,7 +316,8 @@ async fn an_upload_that_fails_ends_its_exchange() {
     let mut sent = String::new();
     far.read_to_string(&mut sent).await.unwrap();
     assert!(!sent.ends_with("0\r\n\r\n"), "{sent:?}");
-    // Once the response has begun what has come of it is taken, and no more is waited for.
+    // Once the response has begun, the part of it that has arrived is returned, and no more is
+    // waited for.
     for (begun, is_whole) in [(&b""[..], false), (b"o", false), (b"ok", true)] {
         let (mut http1, mut far) = connection(&upstream);
         let upload = Script::default();
@@ -335,7 +336,7 @@ async fn an_upload_that_fails_ends_its_exchange() {
     }
 }
 
-// What it said before it closed says more than that it closed.
+// A response that arrived before the connection failed takes precedence over the failure.
 #[tokio::test]
 async fn a_response_is_read_although_the_rest_of_the_request_is_not_taken() {
     let (mut http1, mut far) = connection(&upstream());
@@ -376,7 +377,7 @@ async fn a_connection_that_ends_tells_whether_anything_was_answered() {
         );
         assert_eq!(failed.is_unanswered, unanswered, "{}", said.escape_ascii());
     }
-    // Nothing of it could be written.
+    // No part of the request could be written.
     let (mut http1, far) = connection(&upstream);
     drop(far);
     let failed = http1.send(&mut get(Method::GET)).await.unwrap_err();
@@ -398,7 +399,7 @@ async fn interim_responses_are_skipped_and_have_a_bound() {
     }
 }
 
-// Bodies in both directions at a time, larger than any buffer, in pieces of a few.
+// Bodies in both directions at a time, larger than any buffer, in small parts.
 #[tokio::test]
 async fn large_bodies_go_both_ways_at_a_time() {
     const SIZE: usize = 16 << 20;
@@ -438,7 +439,7 @@ async fn large_bodies_go_both_ways_at_a_time() {
     assert!(largest <= 2 * MOST_READ, "a piece of {largest} bytes");
 }
 
-// An idle connection keeps no more than a usual exchange needs, whatever came on it.
+// An idle connection keeps no more memory than a usual exchange needs, whatever it has carried.
 #[tokio::test]
 async fn an_idle_connection_keeps_little_memory() {
     for taken in [MOST_READ, MOST_READ - 1, LEAST_READ + 1] {
@@ -454,7 +455,7 @@ async fn an_idle_connection_keeps_little_memory() {
             "after {taken} bytes"
         );
     }
-    // What most exchanges need stays.
+    // The memory that most exchanges need is kept.
     let (mut http1, mut far) = connection(&upstream());
     far.write_all(OK).await.unwrap();
     http1.send(&mut get(Method::GET)).await.unwrap();
@@ -466,8 +467,8 @@ async fn an_idle_connection_keeps_little_memory() {
     );
 }
 
-// Dropped at any point between two steps, an exchange leaves a connection that is not used again,
-// unless it was over.
+// An exchange that is dropped between any two steps leaves a connection that is not used again,
+// unless the exchange was over.
 #[tokio::test]
 async fn an_exchange_that_is_given_up_leaves_no_half_used_connection() {
     let upstream = upstream();
@@ -507,7 +508,7 @@ async fn an_exchange_that_is_given_up_leaves_no_half_used_connection() {
             step(&mut exchange).await;
         }
         drop(exchange);
-        // Nothing was begun before the first step.
+        // Nothing has begun before the first step.
         assert_eq!(is_good(&mut http1), whole, "given up after {steps} steps");
         if whole {
             break;
@@ -516,9 +517,9 @@ async fn an_exchange_that_is_given_up_leaves_no_half_used_connection() {
     }
 }
 
-/// Lets a future go on as far as it can; whether it has ended.
+/// Polls a future as long as it makes progress. Returns whether it has ended.
 async fn step(future: &mut (impl Future + Unpin)) -> bool {
-    // Twice around the runtime, so that what was written has arrived.
+    // The runtime runs twice, so that written bytes have arrived.
     for _ in 0..2 {
         if poll_fn(|cx| Poll::Ready(Pin::new(&mut *future).poll(cx).is_ready())).await {
             return true;
@@ -528,7 +529,7 @@ async fn step(future: &mut (impl Future + Unpin)) -> bool {
     false
 }
 
-/// Waits until the connection has noticed what is done at its other end.
+/// Waits until the connection has noticed an event at its other end.
 async fn watched<T>(http1: &mut Http1<Script>, act: impl Future<Output = T>) -> T {
     poll_fn(|cx| {
         assert!(http1.is_silent(cx.waker()));
