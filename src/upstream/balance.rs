@@ -30,7 +30,7 @@ use crate::clock;
 pub struct Balance<B> {
     upstream: Arc<Upstream>,
     /// The endpoints of the upstream, in their order.
-    targets: Vec<Target<B>>,
+    endpoints: Vec<EndpointPool<B>>,
     load_balancer: LoadBalancer,
     budget: Budget,
     timers: Timers,
@@ -39,27 +39,27 @@ pub struct Balance<B> {
 }
 
 /// One endpoint, with this worker's connections to it.
-struct Target<B> {
+struct EndpointPool<B> {
     pool: Rc<Pool<B>>,
     /// The requests that this worker has under way at the endpoint.
-    busy: Busy,
+    active_requests: ActiveRequests,
 }
 
 /// The number of requests under way. Those of other workers are not included: a counter that all
 /// workers write would cost each request more than its value is worth.
-type Busy = Rc<Cell<usize>>;
+type ActiveRequests = Rc<Cell<usize>>;
 
 /// One request under way at an endpoint, counted until it is dropped.
-pub(super) struct UnderWay(Busy);
+pub(super) struct ActiveRequest(ActiveRequests);
 
-impl UnderWay {
-    fn new(busy: &Busy) -> Self {
-        busy.set(busy.get() + 1);
-        Self(busy.clone())
+impl ActiveRequest {
+    fn new(active_requests: &ActiveRequests) -> Self {
+        active_requests.set(active_requests.get() + 1);
+        Self(active_requests.clone())
     }
 }
 
-impl Drop for UnderWay {
+impl Drop for ActiveRequest {
     fn drop(&mut self) {
         self.0.set(self.0.get().saturating_sub(1));
     }
@@ -75,23 +75,29 @@ where
     #[must_use]
     pub fn new(upstream: Arc<Upstream>, before: Option<&Self>) -> Rc<Self> {
         let target = |endpoint: &Arc<Endpoint>| {
-            let mut earlier = before.iter().flat_map(|balance| &balance.targets);
+            let mut earlier = before.iter().flat_map(|balance| &balance.endpoints);
             let same = earlier.find(|target| target.pool.endpoint().id() == endpoint.id());
             match same {
-                Some(Target { pool, busy }) => Target {
+                Some(EndpointPool {
+                    pool,
+                    active_requests,
+                }) => EndpointPool {
                     pool: pool.clone(),
-                    busy: busy.clone(),
+                    active_requests: active_requests.clone(),
                 },
-                None => Target {
+                None => EndpointPool {
                     pool: Pool::new(upstream.clone(), endpoint.clone()),
-                    busy: Busy::default(),
+                    active_requests: ActiveRequests::default(),
                 },
             }
         };
-        let targets: Vec<_> = upstream.endpoints.iter().map(target).collect();
-        let is_kept =
-            |pool: &Rc<Pool<B>>| targets.iter().any(|target| Rc::ptr_eq(&target.pool, pool));
-        let earlier = before.iter().flat_map(|balance| &balance.targets);
+        let endpoints: Vec<_> = upstream.endpoints.iter().map(target).collect();
+        let is_kept = |pool: &Rc<Pool<B>>| {
+            endpoints
+                .iter()
+                .any(|target| Rc::ptr_eq(&target.pool, pool))
+        };
+        let earlier = before.iter().flat_map(|balance| &balance.endpoints);
         earlier
             .filter(|target| !is_kept(&target.pool))
             .for_each(|target| target.pool.retire());
@@ -106,7 +112,7 @@ where
         let names_host = settings.host == HostHeader::Upstream && upstream.endpoints.len() > 1;
         Rc::new(Self {
             upstream,
-            targets,
+            endpoints,
             load_balancer,
             budget,
             timers: Timers::default(),
@@ -141,7 +147,7 @@ where
         let result = loop {
             let in_time = poll_fn(|cx| match exchange.as_mut().poll(cx) {
                 Poll::Ready(result) => Poll::Ready(Some(result)),
-                Poll::Pending => timer.poll_late(deadline, cx).map(|()| None),
+                Poll::Pending => timer.poll_deadline(deadline, cx).map(|()| None),
             });
             if let Some(result) = in_time.await {
                 break result;
@@ -156,7 +162,7 @@ where
                 Some(Progress::Awaited) => now + limit,
                 Some(Progress::Taken(at) | Progress::Ended(at)) if at + limit > now => at + limit,
                 _ => {
-                    if let Some(target) = asked.get().and_then(|index| self.targets.get(index)) {
+                    if let Some(target) = asked.get().and_then(|index| self.endpoints.get(index)) {
                         self.failed(target);
                     }
                     break Err(Fault::ResponseTimeout(limit));
@@ -181,7 +187,7 @@ where
         asked: &Cell<Option<usize>>,
     ) -> Result<Response<Reply<B>>, Fault> {
         let permit = RequestPermit::of(&self.upstream)?;
-        let (response, under_way) = match &*self.targets {
+        let (response, active_request) = match &*self.endpoints {
             [only] => match only.pool.exchange(request).await {
                 Ok(response) => (response, None),
                 // Boxed: it is seldom polled, and would make the future of every request larger.
@@ -191,15 +197,15 @@ where
         };
         Ok(response.map(|download| Reply {
             download,
-            _under_way: under_way,
-            _admission: permit,
+            _active_request: active_request,
+            _request_permit: permit,
         }))
     }
 
     /// Sends a request again that the only endpoint did not process.
     async fn again(
         &self,
-        only: &Target<B>,
+        only: &EndpointPool<B>,
         request: &mut Outgoing<B>,
         mut failed: Failed,
     ) -> Result<Response<Download<B>>, Fault> {
@@ -219,14 +225,14 @@ where
         &self,
         request: &mut Outgoing<B>,
         asked: &Cell<Option<usize>>,
-    ) -> Result<(Response<Download<B>>, Option<UnderWay>), Fault> {
+    ) -> Result<(Response<Download<B>>, Option<ActiveRequest>), Fault> {
         self.budget.deposit();
         // An empty vector has no memory, so nothing is allocated before an attempt failed.
         let mut tried = Vec::new();
         let mut retried = 0;
         loop {
             let (next, _trial) = self.next(&tried).ok_or_else(no_endpoint)?;
-            let target = self.targets.get(next).ok_or_else(no_endpoint)?;
+            let target = self.endpoints.get(next).ok_or_else(no_endpoint)?;
             asked.set(Some(next));
             if let Some(host) = target
                 .pool
@@ -237,13 +243,13 @@ where
             {
                 request.head.headers.insert(HOST, host.clone());
             }
-            let under_way = UnderWay::new(&target.busy);
+            let active_request = ActiveRequest::new(&target.active_requests);
             // The pool has already replaced a connection that the upstream had closed meanwhile,
             // before it reports that the endpoint failed.
             let failed = match target.pool.exchange(request).await {
                 Ok(response) => {
                     self.answered(target, response.status());
-                    return Ok((response, Some(under_way)));
+                    return Ok((response, Some(active_request)));
                 }
                 Err(failed) => failed,
             };
@@ -261,7 +267,7 @@ where
             tried.push(next);
             if is_sent_again {
                 self.upstream.metrics.resent.inc();
-                if tried.len() == self.targets.len() {
+                if tried.len() == self.endpoints.len() {
                     // Every endpoint was tried: any other than this one may be tried again, if
                     // there is one.
                     tried = vec![next];
@@ -271,7 +277,7 @@ where
             let may_go_again = request.may_go_again(&failed);
             let fault = failed.fault;
             let is_over = retried >= self.upstream.settings.retry.attempts
-                || tried.len() == self.targets.len()
+                || tried.len() == self.endpoints.len()
                 || matches!(fault, Fault::Protocol(_));
             if is_over || !may_go_again || !self.budget.withdraw(clock::monotonic()) {
                 return Err(fault);
@@ -286,14 +292,19 @@ where
     /// may have recovered is better than a certain refusal.
     fn next(&self, tried: &[usize]) -> Option<(usize, Option<HalfOpenProbe>)> {
         let is_new = |index: usize| !tried.contains(&index);
-        let endpoint = |index: usize| self.targets.get(index).map(|target| target.pool.endpoint());
-        let is_fit = |index| is_new(index) && endpoint(index).is_some_and(|one| one.state.is_fit());
-        let busy = |index: usize| {
-            self.targets
+        let endpoint = |index: usize| {
+            self.endpoints
                 .get(index)
-                .map_or(0, |target| target.busy.get())
+                .map(|target| target.pool.endpoint())
         };
-        while let Some(index) = self.load_balancer.next(is_fit, busy) {
+        let is_fit =
+            |index| is_new(index) && endpoint(index).is_some_and(|one| one.state.is_available());
+        let active_requests = |index: usize| {
+            self.endpoints
+                .get(index)
+                .map_or(0, |target| target.active_requests.get())
+        };
+        while let Some(index) = self.load_balancer.next(is_fit, active_requests) {
             // A request of another worker may have begun a probe meanwhile; then the endpoint is no
             // longer available.
             if let Ok(probe) = HalfOpenProbe::begin(endpoint(index)?) {
@@ -301,11 +312,11 @@ where
             }
         }
         self.load_balancer
-            .next(is_new, busy)
+            .next(is_new, active_requests)
             .map(|index| (index, None))
     }
 
-    fn answered(&self, target: &Target<B>, status: StatusCode) {
+    fn answered(&self, target: &EndpointPool<B>, status: StatusCode) {
         if matches!(status.as_u16(), 502..=504) {
             self.failed(target);
         } else if target.pool.endpoint().state.succeeded() {
@@ -314,7 +325,7 @@ where
         }
     }
 
-    fn failed(&self, target: &Target<B>) {
+    fn failed(&self, target: &EndpointPool<B>) {
         let Upstream {
             settings,
             endpoints,
@@ -336,12 +347,14 @@ where
     /// Closes each connection as soon as no request uses it: the upstream was removed from the
     /// configuration.
     pub fn retire(&self) {
-        self.targets.iter().for_each(|target| target.pool.retire());
+        self.endpoints
+            .iter()
+            .for_each(|target| target.pool.retire());
     }
 
     /// Closes connections that were not used for the idle timeout.
     pub fn sweep(&self) {
-        self.targets.iter().for_each(|target| target.pool.sweep());
+        self.endpoints.iter().for_each(|target| target.pool.sweep());
     }
 }
 

@@ -21,7 +21,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) struct Addresses {
     known: ArcSwapOption<Vec<SocketAddr>>,
     /// Notified when an address was removed.
-    pub(super) fewer: Notify,
+    pub(super) removed: Notify,
 }
 
 impl Addresses {
@@ -33,13 +33,13 @@ impl Addresses {
             .flat_map(|before| before.iter())
             .any(|one| !addresses.contains(one))
         {
-            self.fewer.notify_waiters();
+            self.removed.notify_waiters();
         }
     }
 
     /// Returns all addresses, with a different one in front each time. Those of the family that the
     /// resolver prefers come first (RFC 8305 §4).
-    pub(super) fn in_turn(&self, turn: usize) -> Option<Vec<SocketAddr>> {
+    pub(super) fn rotated(&self, turn: usize) -> Option<Vec<SocketAddr>> {
         let all = self.known.load();
         let all = all.as_deref()?;
         let is_preferred =
@@ -52,7 +52,7 @@ impl Addresses {
     }
 
     /// Returns whether the address is one of them; true while they are unknown.
-    fn have(&self, address: SocketAddr) -> bool {
+    fn contains(&self, address: SocketAddr) -> bool {
         let is_it = |one: &SocketAddr| one.ip() == address.ip() && one.port() == address.port();
         self.known
             .load()
@@ -83,7 +83,7 @@ impl ReuseLimit {
         now < self.retires
             && self
                 .peer
-                .is_none_or(|peer| self.endpoint.addresses.have(peer))
+                .is_none_or(|peer| self.endpoint.addresses.contains(peer))
     }
 }
 
@@ -103,13 +103,17 @@ where
             .iter()
             .filter(|endpoint| is_name(&endpoint.url))
         {
-            tasks.spawn_local(follow(weak.clone(), endpoint.clone(), resolve.clone()));
+            tasks.spawn_local(refresh_periodically(
+                weak.clone(),
+                endpoint.clone(),
+                resolve.clone(),
+            ));
         }
     }
     while tasks.join_next().await.is_some() {}
 }
 
-async fn follow<R>(weak: Weak<Upstream>, endpoint: Arc<Endpoint>, resolve: R)
+async fn refresh_periodically<R>(weak: Weak<Upstream>, endpoint: Arc<Endpoint>, resolve: R)
 where
     R: AsyncFn(&str, u16) -> Result<Vec<SocketAddr>, DialError>,
 {

@@ -21,7 +21,7 @@ async fn a_failure_keeps_the_last_addresses_and_an_answer_replaces_them() {
     let endpoint = Endpoint::new(Url::parse("http://orders.internal:80/").unwrap());
     let [old, new] = ["10.0.0.1:80", "10.0.0.2:80"].map(|one| one.parse::<SocketAddr>().unwrap());
     assert!(
-        endpoint.addresses.in_turn(0).is_none() && endpoint.addresses.have(old),
+        endpoint.addresses.rotated(0).is_none() && endpoint.addresses.contains(old),
         "nothing is known"
     );
     let answers = RefCell::new(vec![Some(vec![new]), None, Some(vec![old])]);
@@ -34,18 +34,18 @@ async fn a_failure_keeps_the_last_addresses_and_an_answer_replaces_them() {
     };
     let mut fails = false;
     refresh(&endpoint, &resolve, &mut fails).await;
-    assert!(endpoint.addresses.have(old) && !endpoint.addresses.have(new));
+    assert!(endpoint.addresses.contains(old) && !endpoint.addresses.contains(new));
     refresh(&endpoint, &resolve, &mut fails).await;
-    assert!(fails && endpoint.addresses.have(old));
+    assert!(fails && endpoint.addresses.contains(old));
     refresh(&endpoint, &resolve, &mut fails).await;
-    assert!(!fails && endpoint.addresses.have(new) && !endpoint.addresses.have(old));
+    assert!(!fails && endpoint.addresses.contains(new) && !endpoint.addresses.contains(old));
 }
 
 #[test]
 fn each_address_of_the_preferred_family_has_its_turn() {
     let all = Addresses::default();
     all.publish(addresses(&["[::1]:1", "10.0.0.1:1", "[::2]:1"]));
-    let turns = [0, 1, 2].map(|turn| all.in_turn(turn).unwrap());
+    let turns = [0, 1, 2].map(|turn| all.rotated(turn).unwrap());
     assert_eq!(turns[0], addresses(&["[::1]:1", "[::2]:1", "10.0.0.1:1"]));
     assert_eq!(turns[1], addresses(&["[::2]:1", "[::1]:1", "10.0.0.1:1"]));
     assert_eq!(turns[2], turns[0]);
@@ -160,7 +160,7 @@ async fn a_connection_to_an_address_that_is_gone_is_closed_and_the_new_one_is_as
         let resolve = async move |_: &str, _: u16| Ok(vec![asked.get()]);
         spawn_local(refresh_addresses(Arc::downgrade(&upstream), resolve));
         let addresses = &upstream.endpoints[0].addresses;
-        wait_until("the name resolves", || addresses.in_turn(0).is_some()).await;
+        wait_until("the name resolves", || addresses.rotated(0).is_some()).await;
 
         let balance = Balance::new(upstream.clone(), None);
         for _ in 0..2 {
@@ -174,7 +174,7 @@ async fn a_connection_to_an_address_that_is_gone_is_closed_and_the_new_one_is_as
         );
         answer.set(new_address);
         wait_until("the name has another address", || {
-            !addresses.have(old_address)
+            !addresses.contains(old_address)
         })
         .await;
         wait_until("the connection is closed", || old.ended.get() == 1).await;

@@ -12,9 +12,9 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use http_body::{Body, Frame, SizeHint};
 
-use super::balance::UnderWay;
-use super::kept::Kept;
+use super::balance::ActiveRequest;
 use super::pool::{Download, Switched};
+use super::replay_body::ReplayBody;
 use super::request_limit::RequestPermit;
 use super::{Broken, Fault};
 use crate::clock;
@@ -48,7 +48,7 @@ pub(super) enum Content<B> {
     /// No byte of it was sent.
     Untouched(B),
     /// It is sent over HTTP/2, and its beginning is kept.
-    Kept(Rc<Kept<B>>),
+    Replayable(Rc<ReplayBody<B>>),
 }
 
 /// The number of times that a request was sent again because no upstream had processed it, and the
@@ -124,7 +124,7 @@ impl<B> Content<B> {
     pub(super) fn untouched(self) -> Option<B> {
         match self {
             Self::Untouched(body) => Some(body),
-            Self::Gone | Self::Kept(_) => None,
+            Self::Gone | Self::Replayable(_) => None,
         }
     }
 
@@ -132,7 +132,7 @@ impl<B> Content<B> {
         match self {
             Self::Gone => false,
             Self::Untouched(_) => true,
-            Self::Kept(kept) => kept.is_whole(),
+            Self::Replayable(kept) => kept.is_whole(),
         }
     }
 }
@@ -140,13 +140,13 @@ impl<B> Content<B> {
 impl<B: Body<Data = Bytes> + Unpin> Content<B> {
     /// Returns the body, of which at most `limit` bytes are kept from now on; `None` if there is
     /// none.
-    pub(super) fn keep(&mut self, limit: usize) -> Option<Rc<Kept<B>>> {
+    pub(super) fn keep(&mut self, limit: usize) -> Option<Rc<ReplayBody<B>>> {
         let kept = match self.take() {
             Self::Gone => return None,
-            Self::Untouched(body) => Kept::new(body, limit),
-            Self::Kept(kept) => kept,
+            Self::Untouched(body) => ReplayBody::new(body, limit),
+            Self::Replayable(kept) => kept,
         };
-        *self = Self::Kept(kept.clone());
+        *self = Self::Replayable(kept.clone());
         Some(kept)
     }
 }
@@ -258,8 +258,8 @@ fn is_idempotent(method: &Method) -> bool {
 /// stream is reset (attacks.md#advisory-14).
 pub struct Reply<B: Body<Data = Bytes>> {
     pub(super) download: Download<B>,
-    pub(super) _under_way: Option<UnderWay>,
-    pub(super) _admission: Option<RequestPermit>,
+    pub(super) _active_request: Option<ActiveRequest>,
+    pub(super) _request_permit: Option<RequestPermit>,
 }
 
 impl<B: Body<Data = Bytes>> Reply<B> {

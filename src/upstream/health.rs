@@ -66,13 +66,17 @@ pub(super) async fn watch(weak: Weak<Upstream>) {
     };
     let mut tasks = JoinSet::new();
     for endpoint in &upstream.endpoints {
-        tasks.spawn_local(attend(weak.clone(), endpoint.clone(), health.clone()));
+        tasks.spawn_local(probe_periodically(
+            weak.clone(),
+            endpoint.clone(),
+            health.clone(),
+        ));
     }
     drop(upstream);
     while tasks.join_next().await.is_some() {}
 }
 
-async fn attend(weak: Weak<Upstream>, endpoint: Arc<Endpoint>, health: Health) {
+async fn probe_periodically(weak: Weak<Upstream>, endpoint: Arc<Endpoint>, health: Health) {
     let mut streak = Streak::default();
     let mut turn = 0;
     while let Some(upstream) = weak.upgrade() {
@@ -82,7 +86,7 @@ async fn attend(weak: Weak<Upstream>, endpoint: Arc<Endpoint>, health: Health) {
             .await
             .unwrap_or(Err(ProbeError::Timeout(health.timeout)));
         let was = endpoint.state.is_healthy();
-        if streak.turns(was, answer.is_ok(), &health) {
+        if streak.record(was, answer.is_ok(), &health) {
             endpoint.state.set_healthy(!was);
             report(&upstream, &endpoint, &answer);
         }
@@ -107,7 +111,7 @@ struct Streak(usize);
 
 impl Streak {
     /// Counts a result. Returns whether the state of the endpoint changes.
-    fn turns(&mut self, is_healthy: bool, is_good: bool, health: &Health) -> bool {
+    fn record(&mut self, is_healthy: bool, is_good: bool, health: &Health) -> bool {
         if is_healthy == is_good {
             self.0 = 0;
             return false;
@@ -186,7 +190,7 @@ async fn dial(
         connect: limit,
         handshake: limit,
     };
-    match addresses.in_turn(turn) {
+    match addresses.rotated(turn) {
         Some(addresses) => net::dial_addresses(url, &addresses, &upstream.tls, dial_timeouts).await,
         None => net::dial(url, &upstream.tls, limit).await,
     }
@@ -260,7 +264,7 @@ mod tests {
             status: None,
         };
         let mut streak = Streak::default();
-        let mut turns = |is_healthy, is_good| streak.turns(is_healthy, is_good, &health);
+        let mut turns = |is_healthy, is_good| streak.record(is_healthy, is_good, &health);
         let downs = [false, false, true, false, false, false].map(|is_good| turns(true, is_good));
         assert_eq!(downs, [false, false, false, false, false, true]);
         let ups = [true, false, true, true].map(|is_good| turns(false, is_good));

@@ -18,17 +18,17 @@ pub(super) struct LoadBalancer {
     strategy: Strategy,
     weights: Vec<u32>,
     /// The current weight of each endpoint, by which smooth weighted round robin picks the next.
-    waited: RefCell<Vec<i64>>,
+    current_weights: RefCell<Vec<i64>>,
     random: Cell<u64>,
 }
 
 impl LoadBalancer {
     pub(super) fn new(strategy: Strategy, weights: Vec<u32>) -> Self {
-        let waited = RefCell::new(vec![0; weights.len()]);
+        let current_weights = RefCell::new(vec![0; weights.len()]);
         Self {
             strategy,
             weights,
-            waited,
+            current_weights,
             random: Cell::new(RandomState::new().hash_one(0)),
         }
     }
@@ -41,36 +41,41 @@ impl LoadBalancer {
         busy: impl Fn(usize) -> usize,
     ) -> Option<usize> {
         match self.strategy {
-            Strategy::RoundRobin => self.in_turn(fit),
-            Strategy::LeastRequests => self.less_busy(fit, busy),
+            Strategy::RoundRobin => self.round_robin(fit),
+            Strategy::LeastRequests => self.least_requests(fit, busy),
         }
     }
 
     /// Smooth weighted round robin, as in nginx: each pick adds the weight of every endpoint to its
     /// current weight, takes the endpoint with the highest current weight, and subtracts the sum of
     /// all weights from it. So 5:1:1 yields `a a b a c a a`, not five times `a` in a row.
-    fn in_turn(&self, fit: impl Fn(usize) -> bool) -> Option<usize> {
-        let mut waited = self.waited.borrow_mut();
+    fn round_robin(&self, fit: impl Fn(usize) -> bool) -> Option<usize> {
+        let mut current_weights = self.current_weights.borrow_mut();
         let mut total = 0;
         let mut best: Option<(usize, i64)> = None;
-        for (index, (weight, waited)) in self.weights.iter().zip(waited.iter_mut()).enumerate() {
+        for (index, (weight, current_weights)) in self
+            .weights
+            .iter()
+            .zip(current_weights.iter_mut())
+            .enumerate()
+        {
             if !fit(index) {
                 continue;
             }
             total += i64::from(*weight);
-            *waited += i64::from(*weight);
-            if best.is_none_or(|(_, longest)| *waited > longest) {
-                best = Some((index, *waited));
+            *current_weights += i64::from(*weight);
+            if best.is_none_or(|(_, longest)| *current_weights > longest) {
+                best = Some((index, *current_weights));
             }
         }
         let (index, _) = best?;
-        if let Some(waited) = waited.get_mut(index) {
-            *waited -= total;
+        if let Some(current_weights) = current_weights.get_mut(index) {
+            *current_weights -= total;
         }
         Some(index)
     }
 
-    fn less_busy(
+    fn least_requests(
         &self,
         fit: impl Fn(usize) -> bool,
         busy: impl Fn(usize) -> usize,

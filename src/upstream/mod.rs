@@ -10,10 +10,10 @@ mod fault;
 #[cfg(test)]
 mod fixture;
 mod health;
-mod kept;
 mod load_balancing;
 mod outlier_detection;
 mod pool;
+mod replay_body;
 mod request_limit;
 mod retry;
 mod settings;

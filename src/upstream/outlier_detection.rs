@@ -33,7 +33,7 @@ pub(super) struct EndpointState {
     ejected_until: AtomicU64,
     ejections: AtomicU32,
     /// Set while a half-open probe is under way.
-    tried: AtomicBool,
+    is_probed: AtomicBool,
     /// Set when its health probes fail.
     unhealthy: AtomicBool,
 }
@@ -53,7 +53,7 @@ impl HalfOpenProbe {
         if !state.is_ejected() {
             return Ok(None);
         }
-        if state.tried.swap(true, Ordering::Relaxed) {
+        if state.is_probed.swap(true, Ordering::Relaxed) {
             Err(ProbeInFlight)
         } else {
             Ok(Some(Self(endpoint.clone())))
@@ -63,7 +63,7 @@ impl HalfOpenProbe {
 
 impl Drop for HalfOpenProbe {
     fn drop(&mut self) {
-        self.0.state.tried.store(false, Ordering::Relaxed);
+        self.0.state.is_probed.store(false, Ordering::Relaxed);
     }
 }
 
@@ -74,19 +74,19 @@ impl EndpointState {
             failures: AtomicU32::new(0),
             ejected_until: AtomicU64::new(0),
             ejections: AtomicU32::new(0),
-            tried: AtomicBool::new(false),
+            is_probed: AtomicBool::new(false),
             unhealthy: AtomicBool::new(false),
         }
     }
 
     /// Returns whether the endpoint may get a request.
-    pub(super) fn is_fit(&self) -> bool {
-        !self.is_left_alone() && !self.tried.load(Ordering::Relaxed)
+    pub(super) fn is_available(&self) -> bool {
+        !self.is_out() && !self.is_probed.load(Ordering::Relaxed)
     }
 
     /// Returns whether the endpoint must get no request, not even a half-open probe.
-    fn is_left_alone(&self) -> bool {
-        !self.is_healthy() || !self.is_back()
+    fn is_out(&self) -> bool {
+        !self.is_healthy() || !self.ejection_is_over()
     }
 
     /// Returns whether the endpoint was ejected, and has not answered since.
@@ -104,7 +104,7 @@ impl EndpointState {
     }
 
     /// Returns whether the time of its ejection is over. The clock is read only if it was ejected.
-    fn is_back(&self) -> bool {
+    fn ejection_is_over(&self) -> bool {
         let until = self.ejected_until.load(Ordering::Relaxed);
         until == 0 || self.millis(clock::monotonic()) >= until
     }
@@ -115,7 +115,7 @@ impl EndpointState {
             self.failures.store(0, Ordering::Relaxed);
         }
         // A response to a request that was sent before the ejection does not end it.
-        if self.ejected_until.load(Ordering::Relaxed) == 0 || !self.is_back() {
+        if self.ejected_until.load(Ordering::Relaxed) == 0 || !self.ejection_is_over() {
             return false;
         }
         self.ejections.store(0, Ordering::Relaxed);
@@ -130,7 +130,7 @@ impl EndpointState {
             .fetch_add(1, Ordering::Relaxed)
             .saturating_add(1);
         limit > 0
-            && self.is_back()
+            && self.ejection_is_over()
             && (failures >= limit || self.ejections.load(Ordering::Relaxed) > 0)
     }
 
@@ -164,7 +164,7 @@ pub(super) fn note_failure(
         return None;
     }
     // Unhealthy endpoints are included.
-    let ejected = all.iter().filter(|one| one.state.is_left_alone()).count();
+    let ejected = all.iter().filter(|one| one.state.is_out()).count();
     // The last endpoint is not ejected, whatever the percentage: no endpoint would be left.
     let room = ((all.len() * rule.max_percent) / 100).min(all.len().saturating_sub(1));
     (ejected < room).then(|| endpoint.state.eject(rule.time))
@@ -198,17 +198,17 @@ mod tests {
         assert_eq!(note_failure(&rule(50), &all[0], &all), None);
         assert!(!all[0].state.succeeded());
         assert_eq!(note_failure(&rule(50), &all[0], &all), None);
-        assert!(all[0].state.is_fit());
+        assert!(all[0].state.is_available());
         assert_eq!(
             note_failure(&rule(50), &all[0], &all),
             Some(Duration::from_secs(60))
         );
-        assert!(!all[0].state.is_fit());
+        assert!(!all[0].state.is_available());
         assert!(
             !all[0].state.succeeded(),
             "a late answer does not bring it back"
         );
-        assert!(!all[0].state.is_fit());
+        assert!(!all[0].state.is_available());
     }
 
     #[test]
@@ -218,7 +218,7 @@ mod tests {
             for endpoint in all.iter().chain(&all) {
                 note_failure(&rule(percent), endpoint, &all);
             }
-            let ejected = all.iter().filter(|one| !one.state.is_fit()).count();
+            let ejected = all.iter().filter(|one| !one.state.is_available()).count();
             assert_eq!(ejected, expected, "{count} at {percent}%");
         }
     }
@@ -237,15 +237,15 @@ mod tests {
             "it did not fail yet"
         );
         assert!(note_failure(&rule, &all[0], &all).is_some());
-        while !state.is_back() {
+        while !state.ejection_is_over() {
             std::thread::yield_now();
         }
-        assert!(state.is_fit() && state.is_ejected());
+        assert!(state.is_available() && state.is_ejected());
         let probe = HalfOpenProbe::begin(&all[0])
             .ok()
             .flatten()
             .expect("one may try");
-        assert!(!state.is_fit() && HalfOpenProbe::begin(&all[0]).is_err());
+        assert!(!state.is_available() && HalfOpenProbe::begin(&all[0]).is_err());
         drop(probe);
         let _trial = HalfOpenProbe::begin(&all[0])
             .ok()

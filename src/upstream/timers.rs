@@ -19,7 +19,7 @@ use crate::clock;
 pub(super) struct Timers(RefCell<Vec<Timer>>);
 
 /// The most timers that are kept.
-const MOST_KEPT: usize = 256;
+const MAX_KEPT: usize = 256;
 
 /// A timer.
 pub(super) struct Timer {
@@ -40,7 +40,7 @@ impl Timers {
     /// Keeps a timer for another request.
     pub(super) fn give_back(&self, timer: Timer) {
         let mut kept = self.0.borrow_mut();
-        if kept.len() < MOST_KEPT {
+        if kept.len() < MAX_KEPT {
             kept.push(timer);
         }
     }
@@ -48,7 +48,7 @@ impl Timers {
 
 impl Timer {
     /// Polls whether the deadline has passed, to whatever time the timer was set.
-    pub(super) fn poll_late(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
+    pub(super) fn poll_deadline(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
         if deadline < self.at {
             self.set(deadline);
         }

@@ -152,7 +152,7 @@ where
                     biased;
                     _ = &mut released => return,
                     () = &mut next_wanted => true,
-                    () = endpoint.addresses.fewer.notified() => false,
+                    () = endpoint.addresses.removed.notified() => false,
                     () = stirred => false,
                 };
                 let Some(pool) = pool.upgrade() else { return };

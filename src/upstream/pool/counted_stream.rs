@@ -17,7 +17,7 @@ use crate::net::Stream;
 /// after it switched to another protocol.
 pub(super) struct CountedStream {
     stream: Stream,
-    _open: Open,
+    _open: OpenConnection,
 }
 
 /// Counters of the reads of a connection and of the bytes written to it.
@@ -51,7 +51,7 @@ impl Traffic {
 }
 
 impl CountedStream {
-    pub(super) fn new(stream: Stream, open: Open) -> Self {
+    pub(super) fn new(stream: Stream, open: OpenConnection) -> Self {
         Self {
             stream,
             _open: open,
@@ -66,23 +66,23 @@ impl CountedStream {
 }
 
 /// Counts a connection while it is open, and holds its permit.
-pub(super) struct Open {
+pub(super) struct OpenConnection {
     upstream: Arc<Upstream>,
-    _place: ConnectionPermit,
+    _permit: ConnectionPermit,
 }
 
-impl Open {
+impl OpenConnection {
     pub(super) fn new(upstream: Arc<Upstream>, permit: ConnectionPermit) -> Self {
         upstream.metrics.opened.inc();
         upstream.metrics.open.inc();
         Self {
             upstream,
-            _place: permit,
+            _permit: permit,
         }
     }
 }
 
-impl Drop for Open {
+impl Drop for OpenConnection {
     fn drop(&mut self) {
         self.upstream.metrics.open.dec();
     }

@@ -70,8 +70,8 @@ impl<B: Body<Data = Bytes>> Download<B> {
             Source::Sending(sending, _) => sending.end()?,
             Source::Http2Stream(..) => return None,
         };
-        let (wire, read) = connection.into_switched();
-        Some(Switched { wire, read })
+        let (stream, read) = connection.into_switched();
+        Some(Switched { stream, read })
     }
 }
 
@@ -138,7 +138,7 @@ impl<B: Body<Data = Bytes>> Drop for Download<B> {
 
 /// A connection that has switched to another protocol. It belongs to no pool any more.
 pub struct Switched {
-    wire: CountedStream,
+    stream: CountedStream,
     /// The bytes that were read after the response head.
     read: Bytes,
 }
@@ -155,7 +155,7 @@ impl AsyncRead for Switched {
             buffer.put_slice(&this.read.split_to(count));
             return Poll::Ready(Ok(()));
         }
-        Pin::new(&mut this.wire).poll_read(cx, buffer)
+        Pin::new(&mut this.stream).poll_read(cx, buffer)
     }
 }
 
@@ -165,7 +165,7 @@ impl AsyncWrite for Switched {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().wire).poll_write(cx, bytes)
+        Pin::new(&mut self.get_mut().stream).poll_write(cx, bytes)
     }
 
     fn poll_write_vectored(
@@ -173,18 +173,18 @@ impl AsyncWrite for Switched {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().wire).poll_write_vectored(cx, slices)
+        Pin::new(&mut self.get_mut().stream).poll_write_vectored(cx, slices)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.wire.is_write_vectored()
+        self.stream.is_write_vectored()
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().wire).poll_flush(cx)
+        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().wire).poll_shutdown(cx)
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
     }
 }

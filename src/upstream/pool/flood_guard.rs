@@ -70,19 +70,19 @@ impl FloodGuard {
 /// the peer may have said which requests it did not process (RFC 9113 §6.8), and have closed the
 /// connection while others were being written.
 pub(super) struct GuardedStream {
-    wire: CountedStream,
+    stream: CountedStream,
     traffic: Arc<Traffic>,
-    meter: FloodGuard,
+    flood_guard: FloodGuard,
     /// The error of the write that failed.
     broken: Option<io::Error>,
 }
 
 impl GuardedStream {
-    pub(super) fn new(wire: CountedStream, traffic: Arc<Traffic>) -> Self {
+    pub(super) fn new(stream: CountedStream, traffic: Arc<Traffic>) -> Self {
         Self {
-            wire,
+            stream,
             traffic,
-            meter: FloodGuard::new(),
+            flood_guard: FloodGuard::new(),
             broken: None,
         }
     }
@@ -95,12 +95,12 @@ impl GuardedStream {
         length: usize,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
-        if matches!(written, Poll::Ready(Err(_))) && self.wire.may_have_written() {
+        if matches!(written, Poll::Ready(Err(_))) && self.stream.may_have_written() {
             self.traffic.note_written(1);
         }
         match written {
             Poll::Ready(Ok(count)) => self.traffic.note_written(count),
-            Poll::Ready(Err(error)) if is_of_peer(&error) => {
+            Poll::Ready(Err(error)) if is_closed_by_peer(&error) => {
                 self.broken = Some(error);
                 cx.waker().wake_by_ref();
                 return Poll::Ready(Ok(length));
@@ -112,7 +112,7 @@ impl GuardedStream {
 }
 
 /// Returns whether a write failed because the connection has ended; then a read does not block.
-fn is_of_peer(error: &io::Error) -> bool {
+fn is_closed_by_peer(error: &io::Error) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, TimedOut};
     matches!(
         error.kind(),
@@ -128,12 +128,12 @@ impl AsyncRead for GuardedStream {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buffer.filled().len();
-        let read = Pin::new(&mut this.wire).poll_read(cx, buffer);
+        let read = Pin::new(&mut this.stream).poll_read(cx, buffer);
         if read.is_ready() {
             this.traffic.note();
         }
         if this
-            .meter
+            .flood_guard
             .read(buffer.filled().get(before..).unwrap_or_default())
         {
             return Poll::Ready(Err(io::Error::other("a flood of frames")));
@@ -158,10 +158,11 @@ impl AsyncWrite for GuardedStream {
         if this.broken.is_some() {
             return Poll::Ready(Ok(bytes.len()));
         }
-        let written = Pin::new(&mut this.wire).poll_write(cx, bytes);
+        let written = Pin::new(&mut this.stream).poll_write(cx, bytes);
         let written = this.wrote(written, bytes.len(), cx);
         if let Poll::Ready(Ok(count)) = written {
-            this.meter.wrote(bytes.get(..count).unwrap_or_default());
+            this.flood_guard
+                .wrote(bytes.get(..count).unwrap_or_default());
         }
         written
     }
@@ -176,16 +177,16 @@ impl AsyncWrite for GuardedStream {
         if this.broken.is_some() {
             return Poll::Ready(Ok(length));
         }
-        let written = Pin::new(&mut this.wire).poll_write_vectored(cx, slices);
+        let written = Pin::new(&mut this.stream).poll_write_vectored(cx, slices);
         let written = this.wrote(written, length, cx);
         if let Poll::Ready(Ok(count)) = written {
-            taken(slices, count).for_each(|bytes| this.meter.wrote(bytes));
+            taken(slices, count).for_each(|bytes| this.flood_guard.wrote(bytes));
         }
         written
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.wire.is_write_vectored()
+        self.stream.is_write_vectored()
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -193,12 +194,12 @@ impl AsyncWrite for GuardedStream {
         if this.broken.is_some() {
             return Poll::Ready(Ok(()));
         }
-        let flushed = Pin::new(&mut this.wire).poll_flush(cx);
+        let flushed = Pin::new(&mut this.stream).poll_flush(cx);
         this.wrote(flushed.map_ok(|()| 0), 0, cx).map_ok(|_| ())
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().wire).poll_shutdown(cx)
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
     }
 }
 
@@ -207,7 +208,7 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::{TcpListener, TcpStream};
 
-    use super::super::counted_stream::Open;
+    use super::super::counted_stream::OpenConnection;
     use super::*;
     use crate::net::Stream;
     use crate::net::frames::FRAMES;
@@ -230,9 +231,9 @@ mod tests {
             (4, 0),
             (6, 8),
         ] {
-            let mut meter = FloodGuard::new();
+            let mut flood_guard = FloodGuard::new();
             let count = (0..2 * FRAMES)
-                .take_while(|_| !meter.read(&frame(kind, length)))
+                .take_while(|_| !flood_guard.read(&frame(kind, length)))
                 .count();
             assert_eq!(count, FRAMES as usize, "frames of type {kind}");
         }
@@ -248,47 +249,47 @@ mod tests {
             .unwrap();
         let (mut far, _) = listener.accept().await.unwrap();
         let upstream = fixture::upstream(fixture::settings("http://127.0.0.1:1/"));
-        let open = Open::new(
+        let open = OpenConnection::new(
             upstream.clone(),
             upstream.connection_limit.try_acquire().unwrap(),
         );
         let traffic = Arc::new(Traffic::default());
-        let mut metered = GuardedStream::new(
+        let mut guarded = GuardedStream::new(
             CountedStream::new(Stream::Plain(near), open),
             traffic.clone(),
         );
-        metered.write_all(b"a request").await.unwrap();
+        guarded.write_all(b"a request").await.unwrap();
         assert_eq!(traffic.written(), 9);
         far.write_all(&frame(7, 8)).await.unwrap();
         // It closes with a reset, since it has not read everything.
         drop(far);
         fixture::wait_until("a write fails", || {
             let mut cx = Context::from_waker(std::task::Waker::noop());
-            let written = Pin::new(&mut metered).poll_write(&mut cx, b"more");
+            let written = Pin::new(&mut guarded).poll_write(&mut cx, b"more");
             assert!(matches!(written, Poll::Ready(Ok(4))), "{written:?}");
-            metered.broken.is_some()
+            guarded.broken.is_some()
         })
         .await;
         let before = traffic.written();
-        metered.write_all(b"more").await.unwrap();
-        metered.flush().await.unwrap();
+        guarded.write_all(b"more").await.unwrap();
+        guarded.flush().await.unwrap();
         assert_eq!(
             traffic.written(),
             before,
             "what is not written does not count"
         );
         let mut read = [0; 17];
-        metered.read_exact(&mut read).await.unwrap();
+        guarded.read_exact(&mut read).await.unwrap();
         assert_eq!(read[..], frame(7, 8));
-        metered.read_exact(&mut read).await.unwrap_err();
+        guarded.read_exact(&mut read).await.unwrap_err();
     }
 
     #[test]
     fn answers_and_their_bodies_are_no_flood() {
-        let mut meter = FloodGuard::new();
-        meter.wrote(PREFACE);
+        let mut flood_guard = FloodGuard::new();
+        flood_guard.wrote(PREFACE);
         for _ in 0..10 * FRAMES {
-            meter.wrote(&frame(kind::HEADERS, 9));
+            flood_guard.wrote(&frame(kind::HEADERS, 9));
             // A head, a window update, trailers and a reset.
             let answer = [
                 (kind::HEADERS, 9),
@@ -299,11 +300,11 @@ mod tests {
             assert!(
                 !answer
                     .iter()
-                    .any(|(kind, length)| meter.read(&frame(*kind, *length)))
+                    .any(|(kind, length)| flood_guard.read(&frame(*kind, *length)))
             );
-            meter.wrote(&[&[0, 1, 0, kind::DATA, 0, 0, 0, 0, 1][..], &[0; 256]].concat());
-            assert!(!(0..2).any(|_| meter.read(&frame(8, 4))));
-            assert!(!meter.read(&frame(kind::DATA, 9)));
+            flood_guard.wrote(&[&[0, 1, 0, kind::DATA, 0, 0, 0, 0, 1][..], &[0; 256]].concat());
+            assert!(!(0..2).any(|_| flood_guard.read(&frame(8, 4))));
+            assert!(!flood_guard.read(&frame(kind::DATA, 9)));
         }
     }
 }

@@ -49,7 +49,7 @@ const CONNECTION_WINDOW: u32 = 64 * 1024 * 1024;
 const SEND_BUFFER: usize = 64 * 1024;
 
 /// The time that a connection without streams has for closing cleanly.
-const FAREWELL: Duration = Duration::from_secs(5);
+const CLOSE_GRACE: Duration = Duration::from_secs(5);
 
 /// The time after which a connection is not used any more, if exchanges on it were given up and
 /// nothing at all was received: the peer may have gone without closing it. A PING is not used to
@@ -79,7 +79,7 @@ pub(super) struct Http2<B> {
     /// The start of the earliest stream that was given up since the last read, and the read counter
     /// at that time.
     silence: Cell<Option<(Instant, usize)>>,
-    term: ReuseLimit,
+    reuse_limit: ReuseLimit,
     /// Notified when a stream ends.
     freed: Rc<Notify>,
     _held: oneshot::Sender<()>,
@@ -138,9 +138,9 @@ where
     /// deadline.
     pub(super) async fn begin(
         upstream: Arc<Upstream>,
-        wire: CountedStream,
+        stream: CountedStream,
         freed: Rc<Notify>,
-        (term, deadline): (ReuseLimit, Instant),
+        (reuse_limit, deadline): (ReuseLimit, Instant),
     ) -> Result<Option<Rc<Self>>, Fault> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let traffic = Arc::new(Traffic::default());
@@ -154,7 +154,7 @@ where
             .max_send_buf_size(SEND_BUFFER)
             // No stream is opened before the SETTINGS have arrived.
             .initial_max_send_streams(0)
-            .handshake(TokioIo::new(GuardedStream::new(wire, traffic.clone())));
+            .handshake(TokioIo::new(GuardedStream::new(stream, traffic.clone())));
         let (sender, connection) = handshake.await.map_err(Fault::of_handshake)?;
         let connection = Rc::new(RefCell::new(Some(connection)));
         let (held, released) = oneshot::channel::<()>();
@@ -177,7 +177,7 @@ where
             last_used: Cell::new(clock::monotonic()),
             is_spent: Cell::new(false),
             silence: Cell::new(None),
-            term,
+            reuse_limit,
             freed,
             _held: held,
         });
@@ -207,7 +207,7 @@ where
 
     /// Returns whether streams may be opened on it, now or after others have ended.
     pub(super) fn is_good(&self, now: Instant) -> bool {
-        !self.is_spent.get() && !self.is_closed() && self.term.holds(now)
+        !self.is_spent.get() && !self.is_closed() && self.reuse_limit.holds(now)
     }
 
     /// Returns the time since which it has no streams; `None` if it has some.
@@ -252,7 +252,7 @@ async fn drive<B>(
     drop(ended);
     traffic.more.notify_one();
     let _ = released.await;
-    tokio::time::sleep(FAREWELL).await;
+    tokio::time::sleep(CLOSE_GRACE).await;
     tasks.abort();
 }
 

@@ -5,7 +5,7 @@ use tokio::net::UnixStream;
 use tokio::task::LocalSet;
 use tokio::time::timeout;
 
-use super::super::counted_stream::Open;
+use super::super::counted_stream::OpenConnection;
 use super::super::http1::tests::{self, Script, upstream};
 use super::*;
 use crate::net;
@@ -21,7 +21,7 @@ async fn connected() -> (Rc<Http2<Script>>, Server) {
     let term = ReuseLimit::new(&upstream.endpoints[0], &near, long);
     let wire = CountedStream::new(
         near,
-        Open::new(
+        OpenConnection::new(
             upstream.clone(),
             upstream.connection_limit.try_acquire().unwrap(),
         ),

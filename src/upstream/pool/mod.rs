@@ -25,7 +25,7 @@ use tokio::sync::{Mutex, Notify, oneshot};
 use tokio::time::timeout_at;
 
 use self::acquire::Acquired;
-use self::counted_stream::{CountedStream, Open};
+use self::counted_stream::{CountedStream, OpenConnection};
 pub(super) use self::download::Download;
 pub use self::download::Switched;
 use self::http1::Http1;
@@ -230,7 +230,7 @@ where
         let Endpoint { url, .. } = &*self.endpoint;
         let deadline = clock::monotonic() + settings.dial_timeouts.connect;
         let turn = self.dials.replace(self.dials.get().wrapping_add(1));
-        let addresses = match self.endpoint.addresses.in_turn(turn) {
+        let addresses = match self.endpoint.addresses.rotated(turn) {
             _ if url.socket().is_some() => Vec::new(),
             Some(addresses) => addresses,
             None => timeout_at(deadline.into(), net::resolve(url.host_name(), url.port()))
@@ -259,7 +259,7 @@ where
             &stream,
             clock::monotonic() + spread(settings.connection_age),
         );
-        let wire = CountedStream::new(stream, Open::new(self.upstream.clone(), permit));
+        let wire = CountedStream::new(stream, OpenConnection::new(self.upstream.clone(), permit));
         if !multiplexes {
             return Ok(Carrier::Connection(Box::new(Http1::new(
                 wire,

@@ -18,7 +18,7 @@ use hyper::rt::Executor;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
-use super::super::kept::{Kept, Reading};
+use super::super::replay_body::{Position, ReplayBody};
 
 /// Ends the tasks of a stream when it is closed.
 #[derive(Debug, Default)]
@@ -91,14 +91,14 @@ pub(super) struct Upload<B> {
 
 /// One attempt at sending a body.
 struct Attempt<B> {
-    kept: Rc<Kept<B>>,
-    reading: Reading,
+    kept: Rc<ReplayBody<B>>,
+    position: Position,
 }
 
 impl<B> Upload<B> {
-    pub(super) fn new(body: Option<Rc<Kept<B>>>, tasks: Tasks, gate: Rc<Gate>) -> Self {
+    pub(super) fn new(body: Option<Rc<ReplayBody<B>>>, tasks: Tasks, gate: Rc<Gate>) -> Self {
         let body = body.map(|kept| Attempt {
-            reading: kept.begin(),
+            position: kept.begin(),
             kept,
         });
         Self {
@@ -120,12 +120,12 @@ where
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        let Some(Attempt { kept, reading }) = &mut self.get_mut().body else {
+        let Some(Attempt { kept, position }) = &mut self.get_mut().body else {
             return Poll::Ready(None);
         };
         // The cause is reported by the client's side; the upstream only learns that the request is
         // cancelled.
-        kept.poll_frame(reading, cx)
+        kept.poll_frame(position, cx)
             .map_err(|_| h2::Error::from(Reason::CANCEL).into())
     }
 
@@ -135,7 +135,7 @@ where
         }
         self.body
             .as_ref()
-            .is_none_or(|body| body.kept.is_end_stream(&body.reading))
+            .is_none_or(|body| body.kept.is_end_stream(&body.position))
     }
 
     fn size_hint(&self) -> SizeHint {

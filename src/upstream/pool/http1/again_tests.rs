@@ -10,10 +10,10 @@ use super::*;
 fn begun(body: Script, frames: usize, limit: usize) -> Content<Script> {
     let mut content = Content::Untouched(body);
     let kept = content.keep(limit).unwrap();
-    let mut reading = kept.begin();
+    let mut position = kept.begin();
     for _ in 0..frames {
         assert!(
-            kept.poll_frame(&mut reading, &mut Context::from_waker(Waker::noop()))
+            kept.poll_frame(&mut position, &mut Context::from_waker(Waker::noop()))
                 .is_ready()
         );
     }

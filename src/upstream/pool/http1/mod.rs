@@ -26,7 +26,7 @@ use self::framing::{Framing, Malformed, Next};
 use self::head::Head;
 use super::super::dns::ReuseLimit;
 use super::super::exchange::{Content, Failed, Outgoing};
-use super::super::kept::Kept;
+use super::super::replay_body::ReplayBody;
 use super::super::{Broken, Fault, HeadLimits};
 use super::counted_stream::CountedStream;
 
@@ -40,10 +40,10 @@ const MAX_INTERIM: usize = 32;
 
 /// A connection.
 pub(super) struct Http1<B> {
-    wire: CountedStream,
+    stream: CountedStream,
     limits: HeadLimits,
     /// The limit of its reuse.
-    term: ReuseLimit,
+    reuse_limit: ReuseLimit,
     /// The bytes that were read and not parsed yet.
     read: BytesMut,
     read_size: usize,
@@ -65,10 +65,10 @@ pub(super) struct Http1<B> {
 
 /// The body of a request, while it is sent.
 enum RequestBody<B> {
-    Going(B, Coding),
+    Unfinished(B, Coding),
     Ended,
     /// The upstream did not accept the rest of it.
-    Cut,
+    Interrupted,
     /// Reading it from the client failed.
     Failed,
 }
@@ -77,15 +77,15 @@ enum RequestBody<B> {
 enum UploadError {
     /// Reading its body from the client failed.
     Body,
-    CountedStream(io::Error),
+    Io(io::Error),
 }
 
 impl<B> Http1<B> {
-    pub(super) fn new(wire: CountedStream, term: ReuseLimit, limits: HeadLimits) -> Self {
+    pub(super) fn new(stream: CountedStream, reuse_limit: ReuseLimit, limits: HeadLimits) -> Self {
         Self {
-            wire,
+            stream,
             limits,
-            term,
+            reuse_limit,
             read: BytesMut::new(),
             read_size: LEAST_READ,
             is_roomy: false,
@@ -104,7 +104,10 @@ impl<B> Http1<B> {
     /// it at any time, and bytes that arrive between two exchanges belong to none of them.
     /// `watcher` is woken when either happens.
     pub(super) fn is_good(&mut self, now: Instant, watcher: &Waker) -> bool {
-        self.persists && self.read.is_empty() && self.term.holds(now) && self.is_silent(watcher)
+        self.persists
+            && self.read.is_empty()
+            && self.reuse_limit.holds(now)
+            && self.is_silent(watcher)
     }
 
     /// Returns whether nothing has arrived, not even the end. The check runs outside the budget of
@@ -145,7 +148,7 @@ impl<B> Http1<B> {
 
     /// Returns whether a part of the request is still to be sent.
     pub(super) fn is_sending(&self) -> bool {
-        matches!(self.upload, RequestBody::Going(..)) || !self.has_left()
+        matches!(self.upload, RequestBody::Unfinished(..)) || !self.has_left()
     }
 
     /// Returns whether the response has ended.
@@ -161,7 +164,7 @@ impl<B> Http1<B> {
     /// Returns the connection after it has switched to another protocol, and the bytes that were
     /// read after the response head.
     pub(super) fn into_switched(self) -> (CountedStream, Bytes) {
-        (self.wire, self.read.freeze())
+        (self.stream, self.read.freeze())
     }
 
     /// Returns whether all output was written and flushed.
@@ -177,11 +180,11 @@ impl<B> Http1<B> {
     fn poll_read(&mut self, cx: &mut Context<'_>, room: usize) -> Poll<io::Result<usize>> {
         self.read.reserve(room);
         self.is_roomy |= self.read.capacity() > LEAST_READ;
-        pin!(self.wire.read_buf(&mut self.read)).poll(cx)
+        pin!(self.stream.read_buf(&mut self.read)).poll(cx)
     }
 
     /// Returns the size of the next read. It grows for an upstream that fills what it is offered.
-    fn acquire(&self) -> usize {
+    fn next_read_size(&self) -> usize {
         match self.framing {
             Framing::Length(left) => usize::try_from(left)
                 .unwrap_or(MOST_READ)
@@ -195,11 +198,11 @@ impl<B> Http1<B> {
         while self.has_output() {
             let out = self.out.get(self.written..).unwrap_or_default();
             let slices = [IoSlice::new(out), IoSlice::new(&self.piece)];
-            let wire = Pin::new(&mut self.wire);
+            let stream = Pin::new(&mut self.stream);
             let count = match (out.is_empty(), self.piece.is_empty()) {
-                (false, false) => ready!(wire.poll_write_vectored(cx, &slices))?,
-                (false, true) => ready!(wire.poll_write(cx, out))?,
-                (true, _) => ready!(wire.poll_write(cx, &self.piece))?,
+                (false, false) => ready!(stream.poll_write_vectored(cx, &slices))?,
+                (false, true) => ready!(stream.poll_write(cx, out))?,
+                (true, _) => ready!(stream.poll_write(cx, &self.piece))?,
             };
             if count == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
@@ -217,7 +220,7 @@ impl<B> Http1<B> {
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !self.flushed {
-            ready!(Pin::new(&mut self.wire).poll_flush(cx))?;
+            ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
             self.flushed = true;
         }
         Poll::Ready(Ok(()))
@@ -231,7 +234,7 @@ where
 {
     /// Sends a request and waits for the head of its response.
     pub(super) async fn send(&mut self, request: &mut Outgoing<B>) -> Result<Response<()>, Failed> {
-        if let Content::Kept(kept) = &request.body {
+        if let Content::Replayable(kept) = &request.body {
             let kept = kept.clone();
             self.begin_again(request, &kept)?;
         } else {
@@ -242,7 +245,7 @@ where
         let result = poll_fn(|cx| {
             let broken = match self.poll_upload(cx) {
                 Poll::Ready(Err(UploadError::Body)) => return Poll::Ready(Err(Fault::Request)),
-                Poll::Ready(Err(UploadError::CountedStream(error))) => Some(error),
+                Poll::Ready(Err(UploadError::Io(error))) => Some(error),
                 Poll::Ready(Ok(())) | Poll::Pending => None,
             };
             self.poll_head(cx, method, &mut fields, &mut scanned, &mut interim)
@@ -291,13 +294,13 @@ where
         self.upload = body
             .zip(coding)
             .map_or(RequestBody::Ended, |(body, coding)| {
-                RequestBody::Going(body, coding)
+                RequestBody::Unfinished(body, coding)
             });
     }
 
     /// Queues the head of a request, and the part of its body that was already sent over HTTP/2.
     #[cold]
-    fn begin_again(&mut self, request: &Outgoing<B>, kept: &Kept<B>) -> Result<(), Failed> {
+    fn begin_again(&mut self, request: &Outgoing<B>, kept: &ReplayBody<B>) -> Result<(), Failed> {
         let cut = || Failed::sent(Fault::Request);
         let body = kept.take_back().ok_or_else(cut)?;
         let mut coding = Coding::of(body.hint, &request.head.headers);
@@ -315,7 +318,7 @@ where
         self.upload = if body.has_ended {
             RequestBody::Ended
         } else {
-            RequestBody::Going(body.body, coding)
+            RequestBody::Unfinished(body.body, coding)
         };
         if is_whole { Ok(()) } else { Err(cut()) }
     }
@@ -380,7 +383,7 @@ where
                 Ok(Next::More) => {}
                 Err(Malformed(why)) => return self.fail(Broken::Malformed(why)),
             }
-            let room = self.acquire();
+            let room = self.next_read_size();
             let Poll::Ready(read) = self.poll_read(cx, room) else {
                 // The upstream may wait for the rest of the request, which will not come, while the
                 // gateway waits for the rest of the response.
@@ -418,43 +421,45 @@ where
             // The first part is written together with the head, if it is available.
             if !waits
                 && self.piece.is_empty()
-                && let RequestBody::Going(body, coding) = &mut self.upload
+                && let RequestBody::Unfinished(body, coding) = &mut self.upload
             {
                 match Pin::new(body).poll_frame(cx) {
                     Poll::Pending => waits = true,
                     Poll::Ready(Some(Ok(frame))) => match coding.encode(frame, &mut self.out) {
                         Some(piece) => self.piece = piece,
-                        None => return self.cut(UploadError::Body),
+                        None => return self.abort_upload(UploadError::Body),
                     },
                     Poll::Ready(None) if coding.finish(&mut self.out) => {
                         self.upload = RequestBody::Ended;
                     }
-                    Poll::Ready(None | Some(Err(_))) => return self.cut(UploadError::Body),
+                    Poll::Ready(None | Some(Err(_))) => {
+                        return self.abort_upload(UploadError::Body);
+                    }
                 }
             }
             if self.has_output() {
                 if let Err(error) = ready!(self.poll_write(cx)) {
-                    return self.cut(UploadError::CountedStream(error));
+                    return self.abort_upload(UploadError::Io(error));
                 }
                 continue;
             }
             if let Err(error) = ready!(self.poll_flush(cx)) {
-                return self.cut(UploadError::CountedStream(error));
+                return self.abort_upload(UploadError::Io(error));
             }
             match self.upload {
-                RequestBody::Going(..) if waits => return Poll::Pending,
+                RequestBody::Unfinished(..) if waits => return Poll::Pending,
                 // The last part was empty: the body is polled again, since nothing would wake the
                 // task.
-                RequestBody::Going(..) => {}
+                RequestBody::Unfinished(..) => {}
                 _ => return Poll::Ready(Ok(())),
             }
         }
     }
 
-    fn cut(&mut self, error: UploadError) -> Poll<Result<(), UploadError>> {
+    fn abort_upload(&mut self, error: UploadError) -> Poll<Result<(), UploadError>> {
         self.upload = match error {
             UploadError::Body => RequestBody::Failed,
-            UploadError::CountedStream(_) => RequestBody::Cut,
+            UploadError::Io(_) => RequestBody::Interrupted,
         };
         self.persists = false;
         self.out.clear();

@@ -11,7 +11,7 @@ use tokio::net::UnixStream;
 use tokio::task::coop::{consume_budget, has_budget_remaining};
 use tokio::time::timeout;
 
-use super::super::counted_stream::Open;
+use super::super::counted_stream::OpenConnection;
 use super::*;
 use crate::clock;
 use crate::net::Stream;
@@ -94,7 +94,7 @@ pub(in super::super) fn connection(upstream: &Arc<Upstream>) -> (Http1<Script>, 
         clock::monotonic() + Duration::from_secs(1000),
     );
     let place = upstream.connection_limit.try_acquire().unwrap();
-    let wire = CountedStream::new(stream, Open::new(upstream.clone(), place));
+    let wire = CountedStream::new(stream, OpenConnection::new(upstream.clone(), place));
     (Http1::new(wire, term, upstream.settings.response_head), far)
 }
 

@@ -23,10 +23,10 @@ const FIELD: usize = 32;
 
 /// The body of a request that may be sent more than once. The request and the stream that sends it
 /// share it.
-pub(super) struct Kept<B>(RefCell<State<B>>);
+pub(super) struct ReplayBody<B>(RefCell<State<B>>);
 
 struct State<B> {
-    /// The part of the body that was not read yet; `None` after [`Kept::take_back`].
+    /// The part of the body that was not read yet; `None` after [`ReplayBody::take_back`].
     body: Option<B>,
     /// The size hint of the whole body.
     hint: SizeHint,
@@ -45,7 +45,7 @@ struct State<B> {
 
 /// The position of one attempt in the body.
 #[derive(Debug)]
-pub(super) struct Reading {
+pub(super) struct Position {
     attempt: u32,
     /// The number of kept bytes that this attempt has sent.
     sent: usize,
@@ -54,7 +54,7 @@ pub(super) struct Reading {
 
 /// The error of an attempt whose body failed, or that a later attempt has replaced.
 #[derive(Debug)]
-pub(super) struct Cut;
+pub(super) struct Interrupted;
 
 /// A body that HTTP/1.1 sends, after which no further attempt is possible.
 pub(super) struct TakenBack<B> {
@@ -68,12 +68,12 @@ pub(super) struct TakenBack<B> {
     pub(super) hint: SizeHint,
 }
 
-impl<B> Kept<B> {
+impl<B> ReplayBody<B> {
     /// Begins an attempt, from the first byte. Earlier attempts get no more of the body.
-    pub(super) fn begin(&self) -> Reading {
+    pub(super) fn begin(&self) -> Position {
         let mut state = self.0.borrow_mut();
         state.attempts += 1;
-        Reading {
+        Position {
             attempt: state.attempts,
             sent: 0,
             has_sent_trailers: false,
@@ -118,7 +118,7 @@ impl<B> Kept<B> {
     }
 }
 
-impl<B: Body<Data = Bytes> + Unpin> Kept<B> {
+impl<B: Body<Data = Bytes> + Unpin> ReplayBody<B> {
     /// Creates a body of which at most `limit` bytes are kept.
     pub(super) fn new(body: B, limit: usize) -> Rc<Self> {
         let hint = body.size_hint();
@@ -136,60 +136,60 @@ impl<B: Body<Data = Bytes> + Unpin> Kept<B> {
     }
 
     /// Returns whether an attempt has sent the whole body.
-    pub(super) fn is_end_stream(&self, reading: &Reading) -> bool {
+    pub(super) fn is_end_stream(&self, position: &Position) -> bool {
         let state = self.0.borrow();
-        if state.attempts != reading.attempt {
+        if state.attempts != position.attempt {
             return true;
         }
-        let is_at_end = reading.sent == state.bytes.len()
-            && (reading.has_sent_trailers || state.trailers.is_none());
+        let is_at_end = position.sent == state.bytes.len()
+            && (position.has_sent_trailers || state.trailers.is_none());
         is_at_end && (state.has_ended || state.body.as_ref().is_none_or(Body::is_end_stream))
     }
 
     /// Polls the next frame of an attempt: first the kept bytes, then the rest of the body.
     pub(super) fn poll_frame(
         &self,
-        reading: &mut Reading,
+        position: &mut Position,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Interrupted>>> {
         let state = &mut *self.0.borrow_mut();
-        if state.attempts != reading.attempt {
-            return Poll::Ready(Some(Err(Cut)));
+        if state.attempts != position.attempt {
+            return Poll::Ready(Some(Err(Interrupted)));
         }
         if let Some(rest) = state
             .bytes
-            .get(reading.sent..)
+            .get(position.sent..)
             .filter(|rest| !rest.is_empty())
         {
             let piece = rest.get(..PIECE).unwrap_or(rest);
-            reading.sent += piece.len();
+            position.sent += piece.len();
             return Poll::Ready(Some(Ok(Frame::data(Bytes::copy_from_slice(piece)))));
         }
         if let Some(trailers) = state
             .trailers
             .as_ref()
-            .filter(|_| !reading.has_sent_trailers)
+            .filter(|_| !position.has_sent_trailers)
         {
-            reading.has_sent_trailers = true;
+            position.has_sent_trailers = true;
             return Poll::Ready(Some(Ok(Frame::trailers(trailers.clone()))));
         }
         if state.has_ended {
             return Poll::Ready(None);
         }
         let Some(body) = &mut state.body else {
-            return Poll::Ready(Some(Err(Cut)));
+            return Poll::Ready(Some(Err(Interrupted)));
         };
         match ready!(Pin::new(body).poll_frame(cx)) {
             Some(Ok(frame)) => {
                 state.keep(&frame);
-                reading.sent = state.bytes.len();
-                reading.has_sent_trailers = frame.is_trailers();
+                position.sent = state.bytes.len();
+                position.has_sent_trailers = frame.is_trailers();
                 Poll::Ready(Some(Ok(frame)))
             }
             Some(Err(_)) => {
                 state.has_failed = true;
                 state.release();
-                Poll::Ready(Some(Err(Cut)))
+                Poll::Ready(Some(Err(Interrupted)))
             }
             None => {
                 state.has_ended = true;
@@ -239,5 +239,5 @@ fn size_of_fields(fields: &HeaderMap) -> usize {
 }
 
 #[cfg(test)]
-#[path = "kept_tests.rs"]
+#[path = "replay_body_tests.rs"]
 mod tests;

@@ -49,17 +49,21 @@ fn trailers() -> HeaderMap {
 
 /// Polls at most `frames` frames of an attempt. Returns their bytes, and whether there were
 /// trailers.
-fn send(kept: &Kept<Frames>, reading: &mut Reading, frames: usize) -> Option<(String, bool)> {
+fn send(
+    kept: &ReplayBody<Frames>,
+    position: &mut Position,
+    frames: usize,
+) -> Option<(String, bool)> {
     let (mut text, mut has_trailers) = (String::new(), false);
     for _ in 0..frames {
-        match kept.poll_frame(reading, &mut Context::from_waker(Waker::noop())) {
+        match kept.poll_frame(position, &mut Context::from_waker(Waker::noop())) {
             Poll::Ready(Some(Ok(frame))) => {
                 has_trailers |= frame.is_trailers();
                 text.push_str(str::from_utf8(frame.data_ref().map_or(&[], |data| data)).unwrap());
             }
-            Poll::Ready(Some(Err(Cut))) => return None,
+            Poll::Ready(Some(Err(Interrupted))) => return None,
             Poll::Ready(None) => {
-                assert!(kept.is_end_stream(reading));
+                assert!(kept.is_end_stream(position));
                 return Some((text, has_trailers));
             }
             Poll::Pending => panic!("everything is there at once"),
@@ -76,7 +80,7 @@ fn each_attempt_sends_the_whole_from_its_first_byte() {
     for sent in 0..6 {
         let mut frames = body(&["ab", "", "c", "def"]);
         frames.frames.push_back(Frame::trailers(trailers()));
-        let kept = Kept::new(frames, 100);
+        let kept = ReplayBody::new(frames, 100);
         for _ in 0..3 {
             send(&kept, &mut kept.begin(), sent);
             assert!(kept.is_whole());
@@ -87,7 +91,7 @@ fn each_attempt_sends_the_whole_from_its_first_byte() {
             "after {sent}"
         );
     }
-    let long = Kept::new(body(&["x"; 40_000]), 40_000);
+    let long = ReplayBody::new(body(&["x"; 40_000]), 40_000);
     for _ in 0..3 {
         let (text, has_trailers) = send(&long, &mut long.begin(), 50_000).unwrap();
         assert_eq!((text.len(), has_trailers), (40_000, false));
@@ -96,28 +100,31 @@ fn each_attempt_sends_the_whole_from_its_first_byte() {
 
 #[test]
 fn an_end_is_told_with_the_last_piece() {
-    let kept = Kept::new(body(&["ab", "c"]), 100);
+    let kept = ReplayBody::new(body(&["ab", "c"]), 100);
     for _ in 0..2 {
-        let mut reading = kept.begin();
-        assert!(!kept.is_end_stream(&reading));
+        let mut position = kept.begin();
+        assert!(!kept.is_end_stream(&position));
         // The second attempt sends it in one part.
-        while !kept.is_end_stream(&reading) {
-            send(&kept, &mut reading, 1).unwrap();
+        while !kept.is_end_stream(&position) {
+            send(&kept, &mut position, 1).unwrap();
         }
-        assert_eq!(send(&kept, &mut reading, ALL), Some((String::new(), false)));
+        assert_eq!(
+            send(&kept, &mut position, ALL),
+            Some((String::new(), false))
+        );
     }
 }
 
 #[test]
 fn only_the_last_attempt_gets_anything() {
-    let kept = Kept::new(body(&["ab", "c"]), 100);
+    let kept = ReplayBody::new(body(&["ab", "c"]), 100);
     let mut stale = kept.begin();
     send(&kept, &mut stale, 1).unwrap();
-    let mut reading = kept.begin();
+    let mut position = kept.begin();
     assert_eq!(send(&kept, &mut stale, 1), None);
     assert!(kept.is_end_stream(&stale));
     assert_eq!(
-        send(&kept, &mut reading, ALL),
+        send(&kept, &mut position, ALL),
         Some(("abc".to_owned(), false))
     );
 }
@@ -127,10 +134,10 @@ fn only_the_last_attempt_gets_anything() {
 #[test]
 fn no_more_is_kept_than_may_be() {
     for (limit, is_kept) in [(0, false), (5, false), (6, true)] {
-        let kept = Kept::new(body(&["abc", "def"]), limit);
-        let mut reading = kept.begin();
+        let kept = ReplayBody::new(body(&["abc", "def"]), limit);
+        let mut position = kept.begin();
         assert_eq!(
-            send(&kept, &mut reading, ALL),
+            send(&kept, &mut position, ALL),
             Some(("abcdef".to_owned(), false)),
             "it goes on"
         );
@@ -141,14 +148,14 @@ fn no_more_is_kept_than_may_be() {
     for (limit, is_kept) in [(38, false), (39, true)] {
         let mut frames = body(&["ab"]);
         frames.frames.push_back(Frame::trailers(trailers()));
-        let kept = Kept::new(frames, limit);
+        let kept = ReplayBody::new(frames, limit);
         assert_eq!(
             send(&kept, &mut kept.begin(), ALL),
             Some(("ab".to_owned(), true))
         );
         assert_eq!(kept.is_whole(), is_kept, "{limit}");
     }
-    let kept = Kept::new(body(&["x"; 1000]), 700);
+    let kept = ReplayBody::new(body(&["x"; 1000]), 700);
     send(&kept, &mut kept.begin(), 700).unwrap();
     assert!(kept.is_whole());
     assert_eq!(kept.0.borrow().bytes.capacity(), 700);
@@ -156,7 +163,7 @@ fn no_more_is_kept_than_may_be() {
 
 #[test]
 fn what_failed_or_was_released_is_not_sent_again() {
-    let failing = Kept::new(
+    let failing = ReplayBody::new(
         Frames {
             fails: true,
             ..body(&["ab"])
@@ -166,12 +173,12 @@ fn what_failed_or_was_released_is_not_sent_again() {
     assert_eq!(send(&failing, &mut failing.begin(), ALL), None);
     assert!(failing.has_failed() && !failing.is_whole() && failing.take_back().is_none());
 
-    let released = Kept::new(body(&["ab", "c"]), 100);
-    let mut reading = released.begin();
-    send(&released, &mut reading, 1).unwrap();
+    let released = ReplayBody::new(body(&["ab", "c"]), 100);
+    let mut position = released.begin();
+    send(&released, &mut position, 1).unwrap();
     released.release();
     assert_eq!(
-        send(&released, &mut reading, ALL),
+        send(&released, &mut position, ALL),
         Some(("c".to_owned(), false)),
         "the attempt goes on"
     );
@@ -180,14 +187,14 @@ fn what_failed_or_was_released_is_not_sent_again() {
 
 #[test]
 fn what_is_taken_back_is_gone_for_every_attempt() {
-    let kept = Kept::new(body(&["ab", "c"]), 100);
-    let mut reading = kept.begin();
-    send(&kept, &mut reading, 1).unwrap();
+    let kept = ReplayBody::new(body(&["ab", "c"]), 100);
+    let mut position = kept.begin();
+    send(&kept, &mut position, 1).unwrap();
     let taken = kept.take_back().unwrap();
     assert_eq!(
         (&*taken.bytes, taken.body.frames.len(), taken.has_ended),
         (&b"ab"[..], 1, false)
     );
-    assert_eq!(send(&kept, &mut reading, 1), None);
+    assert_eq!(send(&kept, &mut position, 1), None);
     assert!(kept.take_back().is_none());
 }
