@@ -27,12 +27,10 @@ pub(super) struct Addresses {
 impl Addresses {
     fn publish(&self, addresses: Vec<SocketAddr>) {
         let addresses = Arc::new(addresses);
-        let before = self.known.swap(Some(addresses.clone()));
-        if before
-            .iter()
-            .flat_map(|before| before.iter())
-            .any(|one| !addresses.contains(one))
-        {
+        let Some(before) = self.known.swap(Some(addresses.clone())) else {
+            return;
+        };
+        if before.iter().any(|address| !addresses.contains(address)) {
             self.removed.notify_waiters();
         }
     }
@@ -42,22 +40,26 @@ impl Addresses {
     pub(super) fn rotated(&self, turn: usize) -> Option<Vec<SocketAddr>> {
         let all = self.known.load();
         let all = all.as_deref()?;
-        let is_preferred =
-            |one: &&SocketAddr| all.first().is_some_and(|it| it.is_ipv6() == one.is_ipv6());
-        let mut first: Vec<_> = all.iter().filter(is_preferred).copied().collect();
-        let places = turn.checked_rem(first.len())?;
-        first.rotate_left(places);
-        first.extend(all.iter().filter(|one| !is_preferred(one)));
+        let prefers_ipv6 = all.first()?.is_ipv6();
+        let (mut first, rest): (Vec<_>, Vec<_>) = all
+            .iter()
+            .partition(|address| address.is_ipv6() == prefers_ipv6);
+        let steps = turn % first.len();
+        first.rotate_left(steps);
+        first.extend(rest);
         Some(first)
     }
 
-    /// Returns whether the address is one of them; true while they are unknown.
+    /// Returns whether the address is one of them; true while they are unknown. A scope id or flow
+    /// label of IPv6 does not matter.
     fn contains(&self, address: SocketAddr) -> bool {
-        let is_it = |one: &SocketAddr| one.ip() == address.ip() && one.port() == address.port();
-        self.known
-            .load()
-            .as_deref()
-            .is_none_or(|all| all.iter().any(is_it))
+        let known = self.known.load();
+        let Some(known) = known.as_deref() else {
+            return true;
+        };
+        known
+            .iter()
+            .any(|one| one.ip() == address.ip() && one.port() == address.port())
     }
 }
 
@@ -80,10 +82,13 @@ impl ReuseLimit {
     }
 
     pub(super) fn holds(&self, now: Instant) -> bool {
-        now < self.retires
-            && self
-                .peer
-                .is_none_or(|peer| self.endpoint.addresses.contains(peer))
+        if now >= self.retires {
+            return false;
+        }
+        match self.peer {
+            Some(peer) => self.endpoint.addresses.contains(peer),
+            None => true,
+        }
     }
 }
 
@@ -98,16 +103,11 @@ where
 {
     let mut tasks = JoinSet::new();
     if let Some(upstream) = weak.upgrade() {
-        for endpoint in upstream
-            .endpoints
-            .iter()
-            .filter(|endpoint| is_name(&endpoint.url))
-        {
-            tasks.spawn_local(refresh_periodically(
-                weak.clone(),
-                endpoint.clone(),
-                resolve.clone(),
-            ));
+        for endpoint in &upstream.endpoints {
+            if is_name(&endpoint.url) {
+                let (weak, endpoint) = (weak.clone(), endpoint.clone());
+                tasks.spawn_local(refresh_periodically(weak, endpoint, resolve.clone()));
+            }
         }
     }
     while tasks.join_next().await.is_some() {}
@@ -130,16 +130,14 @@ where
     R: AsyncFn(&str, u16) -> Result<Vec<SocketAddr>, DialError>,
 {
     let url = &endpoint.url;
-    let late = |_| {
+    let resolved = timeout(TIMEOUT, resolve(url.host_name(), url.port())).await;
+    let resolved = resolved.unwrap_or_else(|_| {
         Err(DialError::Timeout {
             authority: url.authority().into(),
             stage: Stage::Resolving,
         })
-    };
-    match timeout(TIMEOUT, resolve(url.host_name(), url.port()))
-        .await
-        .unwrap_or_else(late)
-    {
+    });
+    match resolved {
         Ok(addresses) => {
             if std::mem::take(fails) {
                 tracing::info!(endpoint = %url, "the name resolves again");
@@ -148,7 +146,11 @@ where
         }
         Err(error) => {
             if !std::mem::replace(fails, true) {
-                tracing::warn!(endpoint = %url, %error, "the name does not resolve: its last addresses serve on");
+                tracing::warn!(
+                    endpoint = %url,
+                    %error,
+                    "the name does not resolve: its last addresses serve on"
+                );
             }
         }
     }

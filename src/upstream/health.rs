@@ -17,7 +17,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::{Endpoint, HostHeader, Protocol, Upstream};
+use super::{Endpoint, HostHeader, Upstream};
 use crate::net::{self, DialError, DialTimeouts, Stream};
 
 /// Bytes that are buffered for the response to a probe; its body is not read beyond them.
@@ -58,10 +58,9 @@ pub(super) async fn watch(weak: Weak<Upstream>) {
     };
     let Some(health) = upstream.settings.health.clone() else {
         // An earlier configuration may have probed them, and left them unhealthy.
-        upstream
-            .endpoints
-            .iter()
-            .for_each(|endpoint| endpoint.state.set_healthy(true));
+        for endpoint in &upstream.endpoints {
+            endpoint.state.set_healthy(true);
+        }
         return;
     };
     let mut tasks = JoinSet::new();
@@ -80,27 +79,31 @@ async fn probe_periodically(weak: Weak<Upstream>, endpoint: Arc<Endpoint>, healt
     let mut streak = Streak::default();
     let mut turn = 0;
     while let Some(upstream) = weak.upgrade() {
-        let asked = timeout(health.timeout, probe(&upstream, &endpoint, &health, turn));
+        let result = timeout(health.timeout, probe(&upstream, &endpoint, &health, turn)).await;
+        let result = result.unwrap_or(Err(ProbeError::Timeout(health.timeout)));
         turn = turn.wrapping_add(1);
-        let answer = asked
-            .await
-            .unwrap_or(Err(ProbeError::Timeout(health.timeout)));
-        let was = endpoint.state.is_healthy();
-        if streak.record(was, answer.is_ok(), &health) {
-            endpoint.state.set_healthy(!was);
-            report(&upstream, &endpoint, &answer);
+        let is_healthy = endpoint.state.is_healthy();
+        if streak.record(is_healthy, result.is_ok(), &health) {
+            endpoint.state.set_healthy(!is_healthy);
+            report(&upstream, &endpoint, &result);
         }
         drop(upstream);
         sleep(health.interval).await;
     }
 }
 
-fn report(upstream: &Upstream, endpoint: &Endpoint, answer: &Result<(), ProbeError>) {
-    let (upstream, endpoint) = (&upstream.settings.name, &endpoint.url);
-    match answer {
+fn report(upstream: &Upstream, endpoint: &Endpoint, result: &Result<(), ProbeError>) {
+    let upstream = &upstream.settings.name;
+    let endpoint = &endpoint.url;
+    match result {
         Ok(()) => tracing::info!(%upstream, %endpoint, "the endpoint is healthy again"),
         Err(error) => {
-            tracing::warn!(%upstream, %endpoint, %error, "the endpoint is unhealthy: it gets no requests");
+            tracing::warn!(
+                %upstream,
+                %endpoint,
+                %error,
+                "the endpoint is unhealthy: it gets no requests"
+            );
         }
     }
 }
@@ -111,22 +114,22 @@ struct Streak(usize);
 
 impl Streak {
     /// Counts a result. Returns whether the state of the endpoint changes.
-    fn record(&mut self, is_healthy: bool, is_good: bool, health: &Health) -> bool {
-        if is_healthy == is_good {
+    fn record(&mut self, is_healthy: bool, is_success: bool, health: &Health) -> bool {
+        if is_healthy == is_success {
             self.0 = 0;
             return false;
         }
+        let limit = if is_healthy {
+            health.unhealthy_after
+        } else {
+            health.healthy_after
+        };
         self.0 += 1;
-        let turns = self.0
-            >= if is_healthy {
-                health.unhealthy_after
-            } else {
-                health.healthy_after
-            };
-        if turns {
-            self.0 = 0;
+        if self.0 < limit {
+            return false;
         }
-        turns
+        self.0 = 0;
+        true
     }
 }
 
@@ -139,39 +142,32 @@ async fn probe(
     let stream = dial(upstream, endpoint, health.timeout, turn)
         .await
         .map_err(ProbeError::Dial)?;
-    let is_http2 = match upstream.settings.protocol {
-        Protocol::Http1 => false,
-        Protocol::Http2 => true,
-        Protocol::Auto => stream.agreed_on_http2(),
-    };
-    if is_http2 && endpoint.url.is_tls() && !stream.agreed_on_http2() {
-        return Err(ProbeError::Dial(DialError::Http2 {
-            authority: endpoint.url.authority().into(),
-        }));
-    }
     let host = match &upstream.settings.host {
         HostHeader::Named(name) => name.to_string(),
         HostHeader::Upstream | HostHeader::Preserve => endpoint.url.authority(),
     };
-    let response = if is_http2 {
+    let response = if upstream.settings.protocol.is_http2(&stream) {
+        if endpoint.url.is_tls() && !stream.agreed_on_http2() {
+            return Err(ProbeError::Dial(DialError::Http2 {
+                authority: endpoint.url.authority().into(),
+            }));
+        }
         let scheme = if endpoint.url.is_tls() {
             "https"
         } else {
             "http"
         };
-        ask_http2(
-            stream,
-            request(format!("{scheme}://{host}{}", health.path), None)?,
-        )
-        .await
+        let target = format!("{scheme}://{host}{}", health.path);
+        ask_http2(stream, request(target, None)?).await
     } else {
         ask_http1(stream, request(health.path.to_string(), Some(&host))?).await
     };
     let status = response.map_err(ProbeError::Http)?.status();
-    let is_good = health
-        .status
-        .map_or(status.as_u16() < 400, |wanted| status == wanted);
-    if is_good {
+    let is_success = match health.status {
+        Some(wanted) => status == wanted,
+        None => status.as_u16() < 400,
+    };
+    if is_success {
         Ok(())
     } else {
         Err(ProbeError::Status(status))
@@ -185,15 +181,15 @@ async fn dial(
     limit: Duration,
     turn: usize,
 ) -> Result<Stream, DialError> {
-    let Endpoint { url, addresses, .. } = endpoint;
-    let dial_timeouts = DialTimeouts {
+    let url = &endpoint.url;
+    let Some(addresses) = endpoint.addresses.rotated(turn) else {
+        return net::dial(url, &upstream.tls, limit).await;
+    };
+    let timeouts = DialTimeouts {
         connect: limit,
         handshake: limit,
     };
-    match addresses.rotated(turn) {
-        Some(addresses) => net::dial_addresses(url, &addresses, &upstream.tls, dial_timeouts).await,
-        None => net::dial(url, &upstream.tls, limit).await,
-    }
+    net::dial_addresses(url, &addresses, &upstream.tls, timeouts).await
 }
 
 /// Returns the request of a probe. HTTP/2 has the host in the target, so `host` is `None` there
@@ -216,11 +212,11 @@ async fn ask_http1(
         .max_buf_size(BUFFER)
         .handshake(TokioIo::new(stream))
         .await?;
-    let mut answer = pin!(sender.send_request(request));
+    let mut response = pin!(sender.send_request(request));
     tokio::select! {
-        answer = &mut answer => answer,
+        response = &mut response => response,
         // The connection may end before the response is polled.
-        _ = connection => answer.await,
+        _ = connection => response.await,
     }
 }
 
@@ -230,10 +226,10 @@ async fn ask_http2(
 ) -> hyper::Result<Response<Incoming>> {
     let http = http2::Builder::new(TokioExecutor::new());
     let (mut sender, connection) = http.handshake(TokioIo::new(stream)).await?;
-    let mut answer = pin!(sender.send_request(request));
+    let mut response = pin!(sender.send_request(request));
     tokio::select! {
-        answer = &mut answer => answer,
-        _ = connection => answer.await,
+        response = &mut response => response,
+        _ = connection => response.await,
     }
 }
 

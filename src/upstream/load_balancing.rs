@@ -33,79 +33,78 @@ impl LoadBalancer {
         }
     }
 
-    /// Picks the next endpoint that is `fit`, and returns its index. `busy` returns the number of
-    /// requests under way at an endpoint.
+    /// Picks the next endpoint among those that are available, and returns its index.
+    /// `active_requests` returns the number of requests under way at an endpoint.
     pub(super) fn next(
         &self,
-        fit: impl Fn(usize) -> bool,
-        busy: impl Fn(usize) -> usize,
+        is_available: impl Fn(usize) -> bool,
+        active_requests: impl Fn(usize) -> usize,
     ) -> Option<usize> {
         match self.strategy {
-            Strategy::RoundRobin => self.round_robin(fit),
-            Strategy::LeastRequests => self.least_requests(fit, busy),
+            Strategy::RoundRobin => self.round_robin(is_available),
+            Strategy::LeastRequests => self.least_requests(is_available, active_requests),
         }
     }
 
     /// Smooth weighted round robin, as in nginx: each pick adds the weight of every endpoint to its
     /// current weight, takes the endpoint with the highest current weight, and subtracts the sum of
     /// all weights from it. So 5:1:1 yields `a a b a c a a`, not five times `a` in a row.
-    fn round_robin(&self, fit: impl Fn(usize) -> bool) -> Option<usize> {
+    fn round_robin(&self, is_available: impl Fn(usize) -> bool) -> Option<usize> {
         let mut current_weights = self.current_weights.borrow_mut();
         let mut total = 0;
         let mut best: Option<(usize, i64)> = None;
-        for (index, (weight, current_weights)) in self
-            .weights
-            .iter()
-            .zip(current_weights.iter_mut())
-            .enumerate()
-        {
-            if !fit(index) {
+        let weights = self.weights.iter().zip(current_weights.iter_mut());
+        for (index, (weight, current)) in weights.enumerate() {
+            if !is_available(index) {
                 continue;
             }
             total += i64::from(*weight);
-            *current_weights += i64::from(*weight);
-            if best.is_none_or(|(_, longest)| *current_weights > longest) {
-                best = Some((index, *current_weights));
+            *current += i64::from(*weight);
+            if best.is_none_or(|(_, highest)| *current > highest) {
+                best = Some((index, *current));
             }
         }
         let (index, _) = best?;
-        if let Some(current_weights) = current_weights.get_mut(index) {
-            *current_weights -= total;
+        if let Some(current) = current_weights.get_mut(index) {
+            *current -= total;
         }
         Some(index)
     }
 
+    /// Picks the less busy of two random endpoints ("power of two choices").
     fn least_requests(
         &self,
-        fit: impl Fn(usize) -> bool,
-        busy: impl Fn(usize) -> usize,
+        is_available: impl Fn(usize) -> bool,
+        active_requests: impl Fn(usize) -> usize,
     ) -> Option<usize> {
-        let count = (0..self.weights.len()).filter(|index| fit(*index)).count();
-        let nth = |n: usize| (0..self.weights.len()).filter(|index| fit(*index)).nth(n);
-        let first = self.below(count)?;
+        let count = self.available(&is_available).count();
+        let first = self.random_below(count)?;
         if count == 1 {
-            return nth(first);
+            return self.available(&is_available).next();
         }
         // A different endpoint than the first.
-        let second = (first + 1 + self.below(count - 1)?) % count;
-        let (first, second) = (nth(first)?, nth(second)?);
-        let weight = |index: usize| {
-            self.weights
-                .get(index)
-                .map_or(1, |weight| u64::from(*weight))
-        };
-        let load = |index: usize| busy(index) as u64 + 1;
-        Some(
-            if load(first) * weight(second) <= load(second) * weight(first) {
-                first
-            } else {
-                second
-            },
-        )
+        let second = (first + 1 + self.random_below(count - 1)?) % count;
+        let first = self.available(&is_available).nth(first)?;
+        let second = self.available(&is_available).nth(second)?;
+        let first_load = active_requests(first) as u64 + 1;
+        let second_load = active_requests(second) as u64 + 1;
+        if first_load * self.weight(second) <= second_load * self.weight(first) {
+            Some(first)
+        } else {
+            Some(second)
+        }
+    }
+
+    fn available(&self, is_available: impl Fn(usize) -> bool) -> impl Iterator<Item = usize> {
+        (0..self.weights.len()).filter(move |index| is_available(*index))
+    }
+
+    fn weight(&self, index: usize) -> u64 {
+        self.weights.get(index).copied().unwrap_or(1).into()
     }
 
     /// Returns a random number below `count` (SplitMix64).
-    fn below(&self, count: usize) -> Option<usize> {
+    fn random_below(&self, count: usize) -> Option<usize> {
         let state = self.random.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
         self.random.set(state);
         let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

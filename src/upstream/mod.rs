@@ -36,7 +36,7 @@ pub use settings::{HeadLimits, HostHeader, Listed, Protocol, Settings};
 pub use upload_progress::UploadProgress;
 
 use self::connection_limit::ConnectionLimit;
-use crate::net::{self, Tls, TlsError};
+use crate::net::{self, Tls, TlsError, Url};
 use crate::telemetry::{EndpointState, UpstreamMetrics};
 
 /// A compiled upstream. A reload keeps the same one if its settings did not change; its connections
@@ -70,30 +70,23 @@ impl Upstream {
         before: Option<&Self>,
     ) -> Result<Self, TlsError> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        let tls = if settings.url.is_tls() {
-            if settings.terms.trust_anyone {
-                tracing::warn!(upstream = %settings.name, "the upstream's certificate is not verified (verify = false)");
-            }
-            Tls::new(&settings.terms, settings.protocol.alpn())?
-        } else {
-            Tls::system()
+        let connection_limit = match before {
+            Some(before) => before.connection_limit.clone(),
+            None => ConnectionLimit::new(settings.max_connections),
         };
-        let connection_limit = before.map(|upstream| upstream.connection_limit.clone());
-        let connection_limit =
-            connection_limit.unwrap_or_else(|| ConnectionLimit::new(settings.max_connections));
-        let before = before.filter(|upstream| upstream.settings.connects_like(&settings));
-        let endpoint = |listed: &Listed| {
-            let mut earlier = before.iter().flat_map(|upstream| &upstream.endpoints);
-            let same = earlier.find(|endpoint| endpoint.url == listed.url);
-            same.cloned()
-                .unwrap_or_else(|| Arc::new(Endpoint::new(listed.url.clone())))
+        let earlier = match before {
+            Some(before) if before.settings.connects_like(&settings) => &*before.endpoints,
+            _ => &[],
         };
-        let endpoints = settings.endpoints.iter().map(endpoint).collect();
+        let mut endpoints = Vec::with_capacity(settings.endpoints.len());
+        for listed in &settings.endpoints {
+            endpoints.push(endpoint(earlier, &listed.url));
+        }
         Ok(Self {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
+            tls: tls_client(&settings)?,
             settings,
             endpoints,
-            tls,
             metrics,
             connection_limit,
         })
@@ -107,21 +100,41 @@ impl Upstream {
 
     /// Returns the state of each endpoint, for the metrics.
     pub fn endpoint_states(&self) -> impl Iterator<Item = EndpointState> {
-        let Self {
-            settings,
-            endpoints,
-            ..
-        } = self;
-        let is_ejectable = settings.ejection.failures > 0 && endpoints.len() > 1;
-        endpoints.iter().map(move |endpoint| EndpointState {
-            upstream: settings.name.clone(),
+        self.endpoints
+            .iter()
+            .map(|endpoint| self.state_of(endpoint))
+    }
+
+    fn state_of(&self, endpoint: &Endpoint) -> EndpointState {
+        let is_probed = self.settings.health.is_some();
+        let is_ejectable = self.settings.ejection.failures > 0 && self.endpoints.len() > 1;
+        EndpointState {
+            upstream: self.settings.name.clone(),
             endpoint: endpoint.url.to_string(),
-            healthy: settings
-                .health
-                .is_some()
-                .then(|| endpoint.state.is_healthy()),
+            healthy: is_probed.then(|| endpoint.state.is_healthy()),
             ejected: is_ejectable.then(|| endpoint.state.is_ejected()),
-        })
+        }
+    }
+}
+
+fn tls_client(settings: &Settings) -> Result<Tls, TlsError> {
+    if !settings.url.is_tls() {
+        return Ok(Tls::system());
+    }
+    if settings.terms.trust_anyone {
+        tracing::warn!(
+            upstream = %settings.name,
+            "the upstream's certificate is not verified (verify = false)"
+        );
+    }
+    Tls::new(&settings.terms, settings.protocol.alpn())
+}
+
+/// Returns the earlier endpoint with this URL, or a new one.
+fn endpoint(earlier: &[Arc<Endpoint>], url: &Url) -> Arc<Endpoint> {
+    match earlier.iter().find(|endpoint| endpoint.url == *url) {
+        Some(same) => same.clone(),
+        None => Arc::new(Endpoint::new(url.clone())),
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Health, OutlierDetection, Retry, Strategy};
-use crate::net::{Alpn, DialTimeouts, TlsSettings, Url};
+use crate::net::{Alpn, DialTimeouts, Stream, TlsSettings, Url};
 
 /// The settings of one upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -135,6 +135,15 @@ impl Protocol {
             Self::Http1 => Alpn::Http1,
             Self::Http2 => Alpn::Http2,
             Self::Auto => Alpn::Both,
+        }
+    }
+
+    /// Returns whether HTTP/2 is used on a new connection.
+    pub(super) fn is_http2(self, stream: &Stream) -> bool {
+        match self {
+            Self::Http1 => false,
+            Self::Http2 => true,
+            Self::Auto => stream.agreed_on_http2(),
         }
     }
 }
