@@ -49,6 +49,33 @@ struct EndpointPool<B> {
 /// workers write would cost each request more than its value is worth.
 type ActiveRequests = Rc<Cell<usize>>;
 
+impl<B> EndpointPool<B>
+where
+    B: Body<Data = Bytes> + Unpin + 'static,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+{
+    /// Takes the pool of an endpoint from the earlier ones, or creates it.
+    fn new(upstream: &Arc<Upstream>, endpoint: &Arc<Endpoint>, earlier: &[Self]) -> Self {
+        match earlier
+            .iter()
+            .find(|old| old.endpoint().id() == endpoint.id())
+        {
+            Some(same) => Self {
+                pool: same.pool.clone(),
+                active_requests: same.active_requests.clone(),
+            },
+            None => Self {
+                pool: Pool::new(upstream.clone(), endpoint.clone()),
+                active_requests: ActiveRequests::default(),
+            },
+        }
+    }
+
+    fn endpoint(&self) -> &Arc<Endpoint> {
+        self.pool.endpoint()
+    }
+}
+
 /// One request under way at an endpoint, counted until it is dropped.
 pub(super) struct ActiveRequest(ActiveRequests);
 
@@ -74,42 +101,24 @@ where
     /// kept; those to other endpoints are closed.
     #[must_use]
     pub fn new(upstream: Arc<Upstream>, before: Option<&Self>) -> Rc<Self> {
-        let target = |endpoint: &Arc<Endpoint>| {
-            let mut earlier = before.iter().flat_map(|balance| &balance.endpoints);
-            let same = earlier.find(|target| target.pool.endpoint().id() == endpoint.id());
-            match same {
-                Some(EndpointPool {
-                    pool,
-                    active_requests,
-                }) => EndpointPool {
-                    pool: pool.clone(),
-                    active_requests: active_requests.clone(),
-                },
-                None => EndpointPool {
-                    pool: Pool::new(upstream.clone(), endpoint.clone()),
-                    active_requests: ActiveRequests::default(),
-                },
-            }
-        };
-        let endpoints: Vec<_> = upstream.endpoints.iter().map(target).collect();
-        let is_kept = |pool: &Rc<Pool<B>>| {
-            endpoints
+        let earlier = before.map_or(&[][..], |before| &before.endpoints);
+        let mut endpoints = Vec::with_capacity(upstream.endpoints.len());
+        for endpoint in &upstream.endpoints {
+            endpoints.push(EndpointPool::new(&upstream, endpoint, earlier));
+        }
+        for old in earlier {
+            if !endpoints
                 .iter()
-                .any(|target| Rc::ptr_eq(&target.pool, pool))
-        };
-        let earlier = before.iter().flat_map(|balance| &balance.endpoints);
-        earlier
-            .filter(|target| !is_kept(&target.pool))
-            .for_each(|target| target.pool.retire());
+                .any(|kept| Rc::ptr_eq(&kept.pool, &old.pool))
+            {
+                old.pool.retire();
+            }
+        }
         let settings = &upstream.settings;
-        let weights = settings
-            .endpoints
-            .iter()
-            .map(|endpoint| endpoint.weight)
-            .collect();
-        let load_balancer = LoadBalancer::new(settings.balance, weights);
+        let weights = settings.endpoints.iter().map(|listed| listed.weight);
+        let load_balancer = LoadBalancer::new(settings.balance, weights.collect());
         let budget = Budget::new(&settings.retry);
-        let names_host = settings.host == HostHeader::Upstream && upstream.endpoints.len() > 1;
+        let names_host = settings.host == HostHeader::Upstream && endpoints.len() > 1;
         Rc::new(Self {
             upstream,
             endpoints,
@@ -139,10 +148,8 @@ where
         sent: Option<&UploadProgress>,
     ) -> Result<Response<Reply<B>>, Fault> {
         let asked = Cell::new(None);
-        let departed = request.departed;
+        let mut deadline = capped(request.departed + limit, until);
         let mut exchange = pin!(self.exchange(request, &asked));
-        let capped = |deadline: Instant| until.map_or(deadline, |until| until.min(deadline));
-        let mut deadline = capped(departed + limit);
         let mut timer = self.timers.take(deadline);
         let result = loop {
             let in_time = poll_fn(|cx| match exchange.as_mut().poll(cx) {
@@ -156,18 +163,13 @@ where
             if until.is_some_and(|until| until <= now) {
                 break Err(Fault::ResponseTimeout(limit));
             }
-            // An upload may take longer than a response, but the upstream has to take a part of it
-            // within the limit.
-            deadline = capped(match sent.map(UploadProgress::progress) {
-                Some(Progress::Awaited) => now + limit,
-                Some(Progress::Taken(at) | Progress::Ended(at)) if at + limit > now => at + limit,
-                _ => {
-                    if let Some(target) = asked.get().and_then(|index| self.endpoints.get(index)) {
-                        self.failed(target);
-                    }
-                    break Err(Fault::ResponseTimeout(limit));
+            let Some(next) = next_deadline(sent, limit, now) else {
+                if let Some(endpoint) = asked.get().and_then(|index| self.endpoints.get(index)) {
+                    self.failed(endpoint);
                 }
-            });
+                break Err(Fault::ResponseTimeout(limit));
+            };
+            deadline = capped(next, until);
         };
         self.timers.give_back(timer);
         // A body that failed on its way to the gateway is not the fault of the upstream.
@@ -229,26 +231,18 @@ where
         self.budget.deposit();
         // An empty vector has no memory, so nothing is allocated before an attempt failed.
         let mut tried = Vec::new();
-        let mut retried = 0;
+        let mut retries = 0;
         loop {
-            let (next, _trial) = self.next(&tried).ok_or_else(no_endpoint)?;
-            let target = self.endpoints.get(next).ok_or_else(no_endpoint)?;
-            asked.set(Some(next));
-            if let Some(host) = target
-                .pool
-                .endpoint()
-                .host
-                .as_ref()
-                .filter(|_| self.names_host)
-            {
-                request.head.headers.insert(HOST, host.clone());
-            }
-            let active_request = ActiveRequest::new(&target.active_requests);
+            let (index, _probe) = self.next(&tried).ok_or_else(no_endpoint)?;
+            let endpoint = self.endpoints.get(index).ok_or_else(no_endpoint)?;
+            asked.set(Some(index));
+            self.set_host(request, endpoint.endpoint());
+            let active_request = ActiveRequest::new(&endpoint.active_requests);
             // The pool has already replaced a connection that the upstream had closed meanwhile,
             // before it reports that the endpoint failed.
-            let failed = match target.pool.exchange(request).await {
+            let failed = match endpoint.pool.exchange(request).await {
                 Ok(response) => {
-                    self.answered(target, response.status());
+                    self.answered(endpoint, response.status());
                     return Ok((response, Some(active_request)));
                 }
                 Err(failed) => failed,
@@ -257,87 +251,101 @@ where
                 return Err(failed.fault);
             }
             let is_sent_again = request.is_sent_again(&failed);
-            // A full queue says nothing about the health of the endpoint, nor does the regular end
-            // of a connection.
-            let is_recycled =
-                is_sent_again && failed.refusal.is_some_and(|refusal| refusal.is_ending);
-            if !is_recycled && !matches!(failed.fault, Fault::Overloaded) {
-                self.failed(target);
+            if counts_against_endpoint(&failed, is_sent_again) {
+                self.failed(endpoint);
             }
-            tried.push(next);
+            tried.push(index);
             if is_sent_again {
                 self.upstream.metrics.resent.inc();
                 if tried.len() == self.endpoints.len() {
                     // Every endpoint was tried: any other than this one may be tried again, if
                     // there is one.
-                    tried = vec![next];
+                    tried = vec![index];
                 }
                 continue;
             }
-            let may_go_again = request.may_go_again(&failed);
-            let fault = failed.fault;
-            let is_over = retried >= self.upstream.settings.retry.attempts
+            if retries >= self.upstream.settings.retry.attempts
                 || tried.len() == self.endpoints.len()
-                || matches!(fault, Fault::Protocol(_));
-            if is_over || !may_go_again || !self.budget.withdraw(clock::monotonic()) {
-                return Err(fault);
+                || !self.may_retry(request, &failed)
+            {
+                return Err(failed.fault);
             }
-            retried += 1;
+            retries += 1;
             self.upstream.metrics.retries.inc();
         }
+    }
+
+    /// Sets the `Host` of a request to that of the endpoint, if each endpoint has its own.
+    fn set_host(&self, request: &mut Outgoing<B>, endpoint: &Endpoint) {
+        if self.names_host
+            && let Some(host) = &endpoint.host
+        {
+            request.head.headers.insert(HOST, host.clone());
+        }
+    }
+
+    /// Returns whether a failed request may be retried, and takes the retry from the budget.
+    fn may_retry(&self, request: &Outgoing<B>, failed: &Failed) -> bool {
+        !matches!(failed.fault, Fault::Protocol(_))
+            && request.may_go_again(failed)
+            && self.budget.withdraw(clock::monotonic())
     }
 
     /// Picks the next endpoint among those that were not tried, and begins the half-open probe if
     /// it was ejected. If all of them are ejected or unhealthy, any one is picked: an endpoint that
     /// may have recovered is better than a certain refusal.
     fn next(&self, tried: &[usize]) -> Option<(usize, Option<HalfOpenProbe>)> {
-        let is_new = |index: usize| !tried.contains(&index);
-        let endpoint = |index: usize| {
-            self.endpoints
-                .get(index)
-                .map(|target| target.pool.endpoint())
-        };
-        let is_fit =
-            |index| is_new(index) && endpoint(index).is_some_and(|one| one.state.is_available());
-        let active_requests = |index: usize| {
-            self.endpoints
-                .get(index)
-                .map_or(0, |target| target.active_requests.get())
-        };
-        while let Some(index) = self.load_balancer.next(is_fit, active_requests) {
+        let active_requests = |index| self.active_requests(index);
+        loop {
+            let is_available = |index| !tried.contains(&index) && self.is_available(index);
+            let Some(index) = self.load_balancer.next(is_available, active_requests) else {
+                break;
+            };
             // A request of another worker may have begun a probe meanwhile; then the endpoint is no
             // longer available.
-            if let Ok(probe) = HalfOpenProbe::begin(endpoint(index)?) {
+            if let Ok(probe) = HalfOpenProbe::begin(self.endpoints.get(index)?.endpoint()) {
                 return Some((index, probe));
             }
         }
-        self.load_balancer
-            .next(is_new, active_requests)
-            .map(|index| (index, None))
+        let is_untried = |index| !tried.contains(&index);
+        let index = self.load_balancer.next(is_untried, active_requests)?;
+        Some((index, None))
     }
 
-    fn answered(&self, target: &EndpointPool<B>, status: StatusCode) {
-        if matches!(status.as_u16(), 502..=504) {
-            self.failed(target);
-        } else if target.pool.endpoint().state.succeeded() {
-            let endpoint = target.pool.endpoint();
-            tracing::info!(upstream = %self.upstream.settings.name, endpoint = %endpoint.url, "the endpoint answers again");
+    fn is_available(&self, index: usize) -> bool {
+        match self.endpoints.get(index) {
+            Some(endpoint) => endpoint.endpoint().state.is_available(),
+            None => false,
         }
     }
 
-    fn failed(&self, target: &EndpointPool<B>) {
-        let Upstream {
-            settings,
-            endpoints,
-            metrics,
-            ..
-        } = &*self.upstream;
-        let endpoint = target.pool.endpoint();
-        if let Some(time) = outlier_detection::note_failure(&settings.ejection, endpoint, endpoints)
-        {
-            metrics.ejections.inc();
+    fn active_requests(&self, index: usize) -> usize {
+        match self.endpoints.get(index) {
+            Some(endpoint) => endpoint.active_requests.get(),
+            None => 0,
+        }
+    }
+
+    fn answered(&self, endpoint: &EndpointPool<B>, status: StatusCode) {
+        if matches!(status.as_u16(), 502..=504) {
+            self.failed(endpoint);
+        } else if endpoint.endpoint().state.succeeded() {
+            tracing::info!(
+                upstream = %self.upstream.settings.name,
+                endpoint = %endpoint.endpoint().url,
+                "the endpoint answers again"
+            );
+        }
+    }
+
+    fn failed(&self, failed: &EndpointPool<B>) {
+        let endpoint = failed.endpoint();
+        let rule = &self.upstream.settings.ejection;
+        let all = &self.upstream.endpoints;
+        if let Some(time) = outlier_detection::note_failure(rule, endpoint, all) {
+            self.upstream.metrics.ejections.inc();
             tracing::warn!(
-                upstream = %settings.name,
+                upstream = %self.upstream.settings.name,
                 endpoint = %endpoint.url,
                 "the endpoint failed again and again: it is left alone for {time:?}"
             );
@@ -347,15 +355,42 @@ where
     /// Closes each connection as soon as no request uses it: the upstream was removed from the
     /// configuration.
     pub fn retire(&self) {
-        self.endpoints
-            .iter()
-            .for_each(|target| target.pool.retire());
+        for endpoint in &self.endpoints {
+            endpoint.pool.retire();
+        }
     }
 
     /// Closes connections that were not used for the idle timeout.
     pub fn sweep(&self) {
-        self.endpoints.iter().for_each(|target| target.pool.sweep());
+        for endpoint in &self.endpoints {
+            endpoint.pool.sweep();
+        }
     }
+}
+
+fn capped(deadline: Instant, until: Option<Instant>) -> Instant {
+    match until {
+        Some(until) => until.min(deadline),
+        None => deadline,
+    }
+}
+
+/// Returns the next deadline of a request whose deadline has passed; `None` if the upstream is too
+/// slow. An upload may take longer than a response, but the upstream has to take a part of it
+/// within the limit.
+fn next_deadline(sent: Option<&UploadProgress>, limit: Duration, now: Instant) -> Option<Instant> {
+    match sent?.progress() {
+        Progress::Awaited => Some(now + limit),
+        Progress::Taken(at) | Progress::Ended(at) if at + limit > now => Some(at + limit),
+        Progress::Taken(_) | Progress::Ended(_) => None,
+    }
+}
+
+/// Returns whether a failure says something about the health of the endpoint. A full queue does
+/// not, nor does the regular end of a connection.
+fn counts_against_endpoint(failed: &Failed, is_sent_again: bool) -> bool {
+    let is_end_of_connection = failed.refusal.is_some_and(|refusal| refusal.is_ending);
+    !(is_sent_again && is_end_of_connection) && !matches!(failed.fault, Fault::Overloaded)
 }
 
 /// The configuration is refused if an upstream has no endpoint.
