@@ -4,7 +4,8 @@ use std::cell::Cell;
 use std::error::Error as StdError;
 use std::future::poll_fn;
 use std::pin::pin;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Poll, Waker};
 use std::time::Duration;
@@ -14,8 +15,8 @@ use http_body::Body;
 use tokio::sync::oneshot;
 use tokio::time::{sleep, sleep_until};
 
-use super::super::connection_limit::ConnectionPermit;
-use super::super::{Fault, Upstream};
+use super::super::connection_limit::{ConnectionLimit, ConnectionPermit};
+use super::super::{Endpoint, Fault, Upstream};
 use super::{Carrier, Pool};
 use crate::clock;
 use crate::net::Stage;
@@ -33,28 +34,31 @@ pub(super) enum Acquired<B> {
 }
 
 /// A request that waits for a connection, counted until it is dropped.
-struct Waiting<'a>(&'a Upstream, &'a Cell<usize>);
+struct Waiting<'a> {
+    connection_limit: &'a ConnectionLimit,
+    /// The requests of the same pool that wait.
+    of_pool: &'a Cell<usize>,
+}
 
 impl<'a> Waiting<'a> {
     /// Begins to wait; `None` if too many requests wait already.
-    fn begin(upstream: &'a Upstream, here: &'a Cell<usize>) -> Option<Self> {
-        let others = upstream
-            .connection_limit
-            .pending
-            .fetch_add(1, Ordering::Relaxed);
-        here.set(here.get() + 1);
-        let waiting = Self(upstream, here);
+    fn begin(upstream: &'a Upstream, of_pool: &'a Cell<usize>) -> Option<Self> {
+        let connection_limit = &upstream.connection_limit;
+        let others = connection_limit.pending.fetch_add(1, Ordering::Relaxed);
+        of_pool.set(of_pool.get() + 1);
+        let waiting = Self {
+            connection_limit,
+            of_pool,
+        };
         (others < upstream.settings.max_pending).then_some(waiting)
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.0
-            .connection_limit
-            .pending
-            .fetch_sub(1, Ordering::Relaxed);
-        self.1.set(self.1.get().saturating_sub(1));
+        let pending = &self.connection_limit.pending;
+        pending.fetch_sub(1, Ordering::Relaxed);
+        self.of_pool.set(self.of_pool.get().saturating_sub(1));
     }
 }
 
@@ -67,13 +71,8 @@ impl<B> Pool<B> {
     /// Returns whether another worker has requests that wait for a connection, and this one has
     /// none.
     pub(super) fn is_wanted_elsewhere(&self) -> bool {
-        self.waiting.get() == 0
-            && self
-                .upstream
-                .connection_limit
-                .pending
-                .load(Ordering::Relaxed)
-                > 0
+        let pending = &self.upstream.connection_limit.pending;
+        self.waiting.get() == 0 && pending.load(Ordering::Relaxed) > 0
     }
 }
 
@@ -108,65 +107,26 @@ where
                         return Ok(Acquired::Freed(carrier));
                     }
                 }
-                () = &mut late => return Err(self.late(Stage::Waiting)),
+                () = &mut late => return Err(self.timed_out(Stage::Waiting)),
             }
         }
     }
 
-    /// Spawns the task that watches idle connections, unless it runs already. It closes those that
-    /// the upstream has closed or whose address was removed, and one whenever a request of another
-    /// worker begins to wait for a permit.
+    /// Spawns the task that watches idle connections, unless it runs already.
     fn watch(self: &Rc<Self>) {
         if self.watch.borrow().is_some() {
             return;
         }
-        let (held, mut released) = oneshot::channel();
+        let (held, released) = oneshot::channel();
         self.watch.replace(Some(held));
-        let (upstream, endpoint, pool) = (
-            self.upstream.clone(),
-            self.endpoint.clone(),
+        let upstream = self.upstream.clone();
+        let endpoint = self.endpoint.clone();
+        tokio::task::spawn_local(watch_idle(
+            upstream,
+            endpoint,
             Rc::downgrade(self),
-        );
-        tokio::task::spawn_local(async move {
-            let wanted = || upstream.connection_limit.wanted.notified();
-            let mut next_wanted = pin!(wanted());
-            let mut is_stirred = false;
-            loop {
-                let stirred = async {
-                    // The task was woken by a connection if no other branch is ready; a connection
-                    // may also have woken it together with another branch.
-                    poll_fn(|cx| {
-                        if let Some(pool) = pool.upgrade() {
-                            pool.watcher.replace(cx.waker().clone());
-                        }
-                        if std::mem::replace(&mut is_stirred, true) {
-                            Poll::Ready(())
-                        } else {
-                            Poll::Pending
-                        }
-                    })
-                    .await;
-                    sleep(PAUSE).await;
-                };
-                let is_wanted = tokio::select! {
-                    biased;
-                    _ = &mut released => return,
-                    () = &mut next_wanted => true,
-                    () = endpoint.addresses.removed.notified() => false,
-                    () = stirred => false,
-                };
-                let Some(pool) = pool.upgrade() else { return };
-                if is_wanted {
-                    // The next notification is registered before anything else, so that no request
-                    // that begins to wait is missed.
-                    next_wanted.set(wanted());
-                    pool.give_up_one();
-                } else {
-                    is_stirred = false;
-                    pool.sweep();
-                }
-            }
-        });
+            released,
+        ));
     }
 
     /// Closes the connection that was unused for longest, if another worker needs its permit.
@@ -181,13 +141,68 @@ where
         }
         drop(idle);
         let mut multiplexed = self.multiplexed.borrow_mut();
-        if let Some(unused) = multiplexed
+        let unused = multiplexed
             .iter()
-            .position(|connection| connection.idle_since().is_some())
-        {
+            .position(|connection| connection.idle_since().is_some());
+        if let Some(unused) = unused {
             multiplexed.remove(unused);
         }
     }
+}
+
+/// Closes idle connections that their upstream has closed or whose address was removed, and one
+/// whenever a request of another worker begins to wait for a permit. Ends when the pool is dropped.
+async fn watch_idle<B>(
+    upstream: Arc<Upstream>,
+    endpoint: Arc<Endpoint>,
+    pool: Weak<Pool<B>>,
+    mut released: oneshot::Receiver<()>,
+) where
+    B: Body<Data = Bytes> + Unpin + 'static,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+{
+    let wanted = &upstream.connection_limit.wanted;
+    let mut next_wanted = pin!(wanted.notified());
+    let mut is_woken = false;
+    loop {
+        let is_wanted = tokio::select! {
+            biased;
+            _ = &mut released => return,
+            () = &mut next_wanted => true,
+            () = endpoint.addresses.removed.notified() => false,
+            () = connection_event(&pool, &mut is_woken) => false,
+        };
+        let Some(pool) = pool.upgrade() else { return };
+        if is_wanted {
+            // The next notification is registered before anything else, so that no request that
+            // begins to wait is missed.
+            next_wanted.set(wanted.notified());
+            pool.give_up_one();
+        } else {
+            is_woken = false;
+            pool.sweep();
+        }
+    }
+}
+
+/// Waits for an event on an idle connection, and for further events for a short time.
+///
+/// A connection has woken the task if it is polled again and no other branch is ready. Since a
+/// connection may also wake it together with another branch, `is_woken` is kept until the next
+/// sweep.
+async fn connection_event<B>(pool: &Weak<Pool<B>>, is_woken: &mut bool) {
+    poll_fn(|cx| {
+        if let Some(pool) = pool.upgrade() {
+            pool.watcher.replace(cx.waker().clone());
+        }
+        if std::mem::replace(is_woken, true) {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    })
+    .await;
+    sleep(PAUSE).await;
 }
 
 #[cfg(test)]

@@ -68,7 +68,8 @@ pub(super) struct Http2<B> {
     id: u64,
     upstream: Arc<Upstream>,
     sender: RefCell<SendRequest<Upload<B>>>,
-    /// Returns the number of streams that the peer allows.
+    /// Returns the number of streams that the peer allows. It hides the type of hyper's connection,
+    /// whose bounds on `B` every user of a pool would have to repeat.
     peer_limit: Box<dyn Fn() -> usize>,
     tasks: Tasks,
     traffic: Arc<Traffic>,
@@ -101,16 +102,13 @@ impl<B> Drop for Http2Stream<B> {
         if connection.traffic.count() == self.traffic {
             connection.note_silence(self.began, self.traffic, now);
         }
-        connection
-            .streams
-            .set(connection.streams.get().saturating_sub(1));
+        let left = connection.streams.get().saturating_sub(1);
+        connection.streams.set(left);
         connection.last_used.set(now);
         connection.freed.notify_one();
-        let upstream = &connection.upstream;
-        if connection.streams.get() == 0
-            && upstream.connection_limit.pending.load(Ordering::Relaxed) > 0
-        {
-            upstream.connection_limit.wanted.notify_waiters();
+        let limit = &connection.upstream.connection_limit;
+        if left == 0 && limit.pending.load(Ordering::Relaxed) > 0 {
+            limit.wanted.notify_waiters();
         }
     }
 }
@@ -119,8 +117,10 @@ impl<B> Http2<B> {
     /// Notes that a stream was given up and nothing was received since it began. The time counts
     /// over several streams, each of which may have waited for a short time only.
     fn note_silence(&self, began: Instant, traffic: usize, now: Instant) {
-        let same = self.silence.get().filter(|(_, before)| *before == traffic);
-        let since = same.map_or(began, |(since, _)| since.min(began));
+        let since = match self.silence.get() {
+            Some((since, before)) if before == traffic => since.min(began),
+            _ => began,
+        };
         self.silence.set(Some((since, traffic)));
         if now.duration_since(since) > SILENCE {
             self.is_spent.set(true);
@@ -134,43 +134,37 @@ where
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
     /// Begins HTTP/2, and waits for the peer's SETTINGS, which say how many streams it allows and
-    /// prove that it speaks HTTP/2 at all. Returns `None` if they do not arrive before the
-    /// deadline.
+    /// prove that it speaks HTTP/2 at all. Returns `None` if they do not arrive before the deadline.
     pub(super) async fn begin(
         upstream: Arc<Upstream>,
         stream: CountedStream,
         freed: Rc<Notify>,
-        (reuse_limit, deadline): (ReuseLimit, Instant),
+        reuse_limit: ReuseLimit,
+        deadline: Instant,
     ) -> Result<Option<Rc<Self>>, Fault> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let traffic = Arc::new(Traffic::default());
         let tasks = Tasks::default();
-        let handshake = http2::Builder::new(tasks.clone())
+        let max_head = u32::try_from(upstream.settings.response_head.bytes).unwrap_or(u32::MAX);
+        let (sender, connection) = http2::Builder::new(tasks.clone())
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
-            .max_header_list_size(
-                u32::try_from(upstream.settings.response_head.bytes).unwrap_or(u32::MAX),
-            )
+            .max_header_list_size(max_head)
             .max_send_buf_size(SEND_BUFFER)
             // No stream is opened before the SETTINGS have arrived.
             .initial_max_send_streams(0)
-            .handshake(TokioIo::new(GuardedStream::new(stream, traffic.clone())));
-        let (sender, connection) = handshake.await.map_err(Fault::of_handshake)?;
+            .handshake(TokioIo::new(GuardedStream::new(stream, traffic.clone())))
+            .await
+            .map_err(Fault::of_handshake)?;
         let connection = Rc::new(RefCell::new(Some(connection)));
         let (held, released) = oneshot::channel::<()>();
-        let settings = connection.clone();
-        let peer_limit = Box::new(move || {
-            settings
-                .borrow()
-                .as_ref()
-                .map_or(0, Connection::current_max_send_streams)
-        });
-        tokio::task::spawn_local(drive(connection, tasks.clone(), traffic.clone(), released));
+        let driver = drive(connection.clone(), tasks.clone(), traffic.clone(), released);
+        tokio::task::spawn_local(driver);
         let this = Rc::new(Self {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             upstream,
             sender: RefCell::new(sender),
-            peer_limit,
+            peer_limit: Box::new(move || peer_limit(&connection)),
             tasks,
             traffic,
             streams: Cell::new(0),
@@ -181,14 +175,16 @@ where
             freed,
             _held: held,
         });
-        let settled = async {
-            while !this.is_closed() && this.limit() == 0 {
-                this.traffic.more.notified().await;
-            }
-            !this.is_closed()
-        };
-        let settled = timeout_at(deadline.into(), settled).await.unwrap_or(false);
-        Ok(settled.then_some(this))
+        let has_settings = timeout_at(deadline.into(), this.settings_arrive()).await;
+        Ok(has_settings.unwrap_or(false).then_some(this))
+    }
+
+    /// Waits for the peer's SETTINGS. Returns false if the connection ends without them.
+    async fn settings_arrive(&self) -> bool {
+        while !self.is_closed() && self.limit() == 0 {
+            self.traffic.more.notified().await;
+        }
+        !self.is_closed()
     }
 
     /// Returns a number that no other connection of this process has.
@@ -227,6 +223,18 @@ where
             began: clock::monotonic(),
             traffic: self.traffic.count(),
         })
+    }
+}
+
+/// Returns the number of streams that the peer allows; 0 when the connection has ended.
+fn peer_limit<B>(connection: &Driven<B>) -> usize
+where
+    B: Body<Data = Bytes> + Unpin + 'static,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+{
+    match &*connection.borrow() {
+        Some(connection) => connection.current_max_send_streams(),
+        None => 0,
     }
 }
 
@@ -274,9 +282,7 @@ where
             ..
         } = &*self.connection;
         let Some(head) = to_http2(&request.head, &request.own, is_tls) else {
-            return Err(Failed::sent(Fault::Protocol(
-                "the Host of the request is no authority".into(),
-            )));
+            return Err(malformed("the Host of the request is no authority"));
         };
         let kept = request.body.keep(upstream.settings.resend_bytes);
         let body = Upload::new(kept.clone(), tasks.clone(), self.gate.clone());
@@ -295,10 +301,10 @@ where
             kept.release();
         }
         if has_misnamed(response.headers()) {
-            return Err(Failed::sent(Fault::Protocol(MISNAMED.into())));
+            return Err(malformed(MISNAMED));
         }
         if response.headers().len() > upstream.settings.response_head.fields {
-            return Err(Failed::sent(Fault::Protocol(HeadLimits::TOO_MANY.into())));
+            return Err(malformed(HeadLimits::TOO_MANY));
         }
         Ok(response)
     }
@@ -328,6 +334,10 @@ where
     }
 }
 
+fn malformed(why: &str) -> Failed {
+    Failed::sent(Fault::Protocol(why.into()))
+}
+
 /// Returns whether a field has a name that HTTP/1.1 cannot represent. The `http` crate allows a
 /// quotation mark in names, which no field name may contain (RFC 9110 §5.1, RFC 9113 §8.2.1).
 pub(super) fn has_misnamed(fields: &HeaderMap) -> bool {
@@ -342,10 +352,7 @@ fn to_http2(head: &Parts, own: &OwnFields, is_tls: bool) -> Option<Parts> {
     for name in [CONNECTION, UPGRADE] {
         head.headers.remove(name);
     }
-    head.headers.extend(
-        own.iter()
-            .map(|(name, value)| (name.clone(), value.clone())),
-    );
+    head.headers.extend(own.iter().cloned());
     let mut uri = uri::Parts::default();
     uri.scheme = Some(if is_tls { Scheme::HTTPS } else { Scheme::HTTP });
     uri.authority = Some(Authority::try_from(host.as_bytes()).ok()?);

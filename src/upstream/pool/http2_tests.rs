@@ -18,15 +18,15 @@ async fn connected() -> (Rc<Http2<Script>>, Server) {
     let (near, far) = UnixStream::pair().unwrap();
     let near = net::Stream::Unix(near);
     let long = clock::monotonic() + Duration::from_secs(1000);
-    let term = ReuseLimit::new(&upstream.endpoints[0], &near, long);
-    let wire = CountedStream::new(
+    let reuse_limit = ReuseLimit::new(&upstream.endpoints[0], &near, long);
+    let stream = CountedStream::new(
         near,
         OpenConnection::new(
             upstream.clone(),
             upstream.connection_limit.try_acquire().unwrap(),
         ),
     );
-    let begun = Http2::begin(upstream, wire, Rc::default(), (term, long));
+    let begun = Http2::begin(upstream, stream, Rc::default(), reuse_limit, long);
     let (begun, server) = tokio::join!(begun, h2::server::handshake(far));
     (begun.unwrap().unwrap(), server.unwrap())
 }

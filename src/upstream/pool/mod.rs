@@ -13,6 +13,7 @@ mod upload;
 use std::cell::{Cell, RefCell};
 use std::error::Error as StdError;
 use std::hash::{BuildHasher as _, RandomState};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
@@ -47,7 +48,7 @@ pub(super) struct Pool<B> {
     multiplexed: RefCell<Vec<Rc<Http2<B>>>>,
     /// Set if a new connection is expected to use HTTP/2: then one is dialled at a time, and
     /// requests that wait meanwhile try to use it.
-    multiplexes: Cell<bool>,
+    expects_http2: Cell<bool>,
     dialling: Mutex<()>,
     /// The number of connections that were dialled, by which the addresses of a name take turns.
     dials: Cell<usize>,
@@ -105,7 +106,7 @@ where
 
     /// Creates a pool without connections.
     pub(super) fn new(upstream: Arc<Upstream>, endpoint: Arc<Endpoint>) -> Rc<Self> {
-        let multiplexes = match upstream.settings.protocol {
+        let expects_http2 = match upstream.settings.protocol {
             Protocol::Http1 => false,
             Protocol::Http2 => true,
             Protocol::Auto => endpoint.url.is_tls(),
@@ -115,7 +116,7 @@ where
             endpoint,
             idle: RefCell::default(),
             multiplexed: RefCell::default(),
-            multiplexes: Cell::new(multiplexes),
+            expects_http2: Cell::new(expects_http2),
             dialling: Mutex::default(),
             dials: Cell::new(0),
             is_retired: Cell::new(false),
@@ -137,9 +138,8 @@ where
         self: &Rc<Self>,
         request: &mut Outgoing<B>,
     ) -> Result<Response<Download<B>>, Failed> {
-        if let Some(carrier) = request
-            .avoids()
-            .and_then(|avoided| self.take(request.departed, avoided))
+        if let Some(avoided) = request.avoids()
+            && let Some(carrier) = self.take(request.departed, avoided)
         {
             self.upstream.metrics.reused.inc();
             match self.send(carrier, request).await {
@@ -201,92 +201,117 @@ where
         let now = clock::monotonic();
         // A connection that is removed here stays open until its streams have ended.
         multiplexed.retain(|connection| connection.is_good(now));
-        multiplexed
-            .iter()
-            .filter(|connection| !avoided.contains(&connection.id()))
-            .find_map(Http2::open)
+        for connection in &*multiplexed {
+            if avoided.contains(&connection.id()) {
+                continue;
+            }
+            if let Some(stream) = connection.open() {
+                return Some(stream);
+            }
+        }
+        None
     }
 
+    /// Opens a connection, one at a time if it is expected to use HTTP/2; requests that wait for it
+    /// meanwhile then try to use it.
     async fn connect(self: &Rc<Self>, avoided: Option<&[u64]>) -> Result<Carrier<B>, Fault> {
-        if !self.multiplexes.get() {
+        if !self.expects_http2.get() {
             return self.dial().await;
         }
-        let dial_timeouts = self.upstream.settings.dial_timeouts;
-        let deadline = clock::monotonic() + dial_timeouts.connect + dial_timeouts.handshake;
-        let turn = timeout_at(deadline.into(), self.dialling.lock()).await;
-        let _turn = turn.map_err(|_| self.late(Stage::Waiting))?;
-        match avoided.and_then(|avoided| self.take_stream(avoided)) {
-            Some(stream) => Ok(Carrier::Http2Stream(stream)),
-            None => self.dial().await,
+        let timeouts = self.upstream.settings.dial_timeouts;
+        let deadline = clock::monotonic() + timeouts.connect + timeouts.handshake;
+        let Ok(_turn) = timeout_at(deadline.into(), self.dialling.lock()).await else {
+            return Err(self.timed_out(Stage::Waiting));
+        };
+        if let Some(avoided) = avoided
+            && let Some(stream) = self.take_stream(avoided)
+        {
+            return Ok(Carrier::Http2Stream(stream));
         }
+        self.dial().await
     }
 
+    /// Waits for a permit, and opens a connection.
     async fn dial(self: &Rc<Self>) -> Result<Carrier<B>, Fault> {
         let permit = match self.acquire().await? {
             Acquired::New(permit) => permit,
             Acquired::Freed(carrier) => return Ok(carrier),
         };
         let Upstream { settings, tls, .. } = &*self.upstream;
-        let Endpoint { url, .. } = &*self.endpoint;
-        let deadline = clock::monotonic() + settings.dial_timeouts.connect;
+        let url = &self.endpoint.url;
+        let addresses = self.addresses().await?;
+        let stream = net::dial_addresses(url, &addresses, tls, settings.dial_timeouts)
+            .await
+            .map_err(Fault::of_dial)?;
+        let is_http2 = settings.protocol.is_http2(&stream);
+        self.expects_http2.set(is_http2);
+        if is_http2 && url.is_tls() && !stream.agreed_on_http2() {
+            return Err(self.no_http2());
+        }
+        let expiry = clock::monotonic() + spread(settings.connection_age);
+        let reuse_limit = ReuseLimit::new(&self.endpoint, &stream, expiry);
+        let open = OpenConnection::new(self.upstream.clone(), permit);
+        let stream = CountedStream::new(stream, open);
+        if is_http2 {
+            return self.begin_http2(stream, reuse_limit).await;
+        }
+        let connection = Http1::new(stream, reuse_limit, settings.response_head);
+        Ok(Carrier::Connection(Box::new(connection)))
+    }
+
+    /// Returns the addresses of the endpoint. Its name is resolved here only until the control
+    /// thread has resolved it.
+    async fn addresses(&self) -> Result<Vec<SocketAddr>, Fault> {
+        let url = &self.endpoint.url;
+        let deadline = clock::monotonic() + self.upstream.settings.dial_timeouts.connect;
         let turn = self.dials.replace(self.dials.get().wrapping_add(1));
-        let addresses = match self.endpoint.addresses.rotated(turn) {
-            _ if url.socket().is_some() => Vec::new(),
-            Some(addresses) => addresses,
-            None => timeout_at(deadline.into(), net::resolve(url.host_name(), url.port()))
-                .await
-                .unwrap_or_else(|_| Err(self.timed_out(Stage::Resolving)))
-                .map_err(Fault::of_dial)?,
-        };
-        let dialled = net::dial_addresses(url, &addresses, tls, settings.dial_timeouts).await;
-        let stream = dialled.map_err(Fault::of_dial)?;
-        let multiplexes = match settings.protocol {
-            Protocol::Http1 => false,
-            Protocol::Http2 => true,
-            Protocol::Auto => stream.agreed_on_http2(),
-        };
-        self.multiplexes.set(multiplexes);
-        let no_http2 = || {
-            Fault::Connect(DialError::Http2 {
-                authority: url.authority().into(),
-            })
-        };
-        if multiplexes && url.is_tls() && !stream.agreed_on_http2() {
-            return Err(no_http2());
+        let rotated = self.endpoint.addresses.rotated(turn);
+        if url.socket().is_some() {
+            return Ok(Vec::new());
         }
-        let term = ReuseLimit::new(
-            &self.endpoint,
-            &stream,
-            clock::monotonic() + spread(settings.connection_age),
+        if let Some(addresses) = rotated {
+            return Ok(addresses);
+        }
+        let resolve = net::resolve(url.host_name(), url.port());
+        match timeout_at(deadline.into(), resolve).await {
+            Ok(resolved) => resolved.map_err(Fault::of_dial),
+            Err(_) => Err(self.timed_out(Stage::Resolving)),
+        }
+    }
+
+    /// Begins HTTP/2 on a new connection, and opens its first stream.
+    async fn begin_http2(
+        &self,
+        stream: CountedStream,
+        reuse_limit: ReuseLimit,
+    ) -> Result<Carrier<B>, Fault> {
+        let deadline = clock::monotonic() + self.upstream.settings.dial_timeouts.handshake;
+        let begin = Http2::begin(
+            self.upstream.clone(),
+            stream,
+            self.freed.clone(),
+            reuse_limit,
+            deadline,
         );
-        let wire = CountedStream::new(stream, OpenConnection::new(self.upstream.clone(), permit));
-        if !multiplexes {
-            return Ok(Carrier::Connection(Box::new(Http1::new(
-                wire,
-                term,
-                settings.response_head,
-            ))));
-        }
-        let deadline = clock::monotonic() + settings.dial_timeouts.handshake;
-        let (upstream, freed) = (self.upstream.clone(), self.freed.clone());
-        let connection = Http2::begin(upstream, wire, freed, (term, deadline)).await?;
-        let connection = connection.ok_or_else(no_http2)?;
-        let stream = connection.open().ok_or_else(no_http2)?;
+        let connection = begin.await?.ok_or_else(|| self.no_http2())?;
+        let stream = connection.open().ok_or_else(|| self.no_http2())?;
         if !self.is_retired.get() {
             self.multiplexed.borrow_mut().push(connection);
         }
         Ok(Carrier::Http2Stream(stream))
     }
 
-    fn timed_out(&self, stage: Stage) -> DialError {
-        DialError::Timeout {
+    fn no_http2(&self) -> Fault {
+        Fault::Connect(DialError::Http2 {
             authority: self.endpoint.url.authority().into(),
-            stage,
-        }
+        })
     }
 
-    fn late(&self, stage: Stage) -> Fault {
-        Fault::of_dial(self.timed_out(stage))
+    fn timed_out(&self, stage: Stage) -> Fault {
+        Fault::of_dial(DialError::Timeout {
+            authority: self.endpoint.url.authority().into(),
+            stage,
+        })
     }
 
     /// Closes the connections that no request uses, and from now on each after its exchange.
@@ -302,13 +327,16 @@ where
     pub(super) fn sweep(&self) {
         let now = clock::monotonic();
         let limit = self.upstream.settings.idle_timeout;
-        let is_fresh = |since: Instant| now.duration_since(since) <= limit;
         let watcher = self.watcher();
-        self.idle
-            .borrow_mut()
-            .retain_mut(|idle| is_fresh(idle.since) && idle.connection.is_good(now, &watcher));
+        self.idle.borrow_mut().retain_mut(|idle| {
+            now.duration_since(idle.since) <= limit && idle.connection.is_good(now, &watcher)
+        });
         self.multiplexed.borrow_mut().retain(|connection| {
-            connection.is_good(now) && connection.idle_since().is_none_or(is_fresh)
+            let is_fresh = match connection.idle_since() {
+                Some(since) => now.duration_since(since) <= limit,
+                None => true,
+            };
+            is_fresh && connection.is_good(now)
         });
     }
 }
