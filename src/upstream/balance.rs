@@ -389,8 +389,13 @@ fn next_deadline(sent: Option<&UploadProgress>, limit: Duration, now: Instant) -
 /// Returns whether a failure says something about the health of the endpoint. A full queue does
 /// not, nor does the regular end of a connection.
 fn counts_against_endpoint(failed: &Failed, is_sent_again: bool) -> bool {
-    let is_end_of_connection = failed.refusal.is_some_and(|refusal| refusal.is_ending);
-    !(is_sent_again && is_end_of_connection) && !matches!(failed.fault, Fault::Overloaded)
+    if matches!(failed.fault, Fault::Overloaded) {
+        return false;
+    }
+    match failed.refusal {
+        Some(refusal) if refusal.is_ending => !is_sent_again,
+        _ => true,
+    }
 }
 
 /// The configuration is refused if an upstream has no endpoint.

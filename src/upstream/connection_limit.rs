@@ -14,7 +14,7 @@ pub(super) struct ConnectionLimit {
     /// One permit for each connection that may still be opened.
     connections: Arc<Semaphore>,
     /// The limit of connections.
-    most: AtomicUsize,
+    limit: AtomicUsize,
     /// The number of open connections above the limit, after it was lowered.
     excess: AtomicUsize,
     /// The number of requests that wait for a connection.
@@ -36,10 +36,10 @@ pub(super) struct ConnectionPermit {
 impl ConnectionLimit {
     /// Creates the limit of an upstream without connections.
     pub(super) fn new(connections: usize) -> Arc<Self> {
-        let most = connections.min(Semaphore::MAX_PERMITS);
+        let limit = connections.min(Semaphore::MAX_PERMITS);
         Arc::new(Self {
-            connections: Arc::new(Semaphore::new(most)),
-            most: AtomicUsize::new(most),
+            connections: Arc::new(Semaphore::new(limit)),
+            limit: AtomicUsize::new(limit),
             excess: AtomicUsize::new(0),
             pending: AtomicUsize::new(0),
             under_way: AtomicUsize::new(0),
@@ -67,41 +67,44 @@ impl ConnectionLimit {
 
     /// Changes the limit. Connections above it stay open, and their permits are not given out
     /// again. Only one thread may call it.
-    pub(super) fn allow(&self, connections: usize) {
-        let most = connections.min(Semaphore::MAX_PERMITS);
-        let before = self.most.swap(most, Ordering::Relaxed);
-        if let Some(fewer) = before.checked_sub(most) {
+    pub(super) fn set_limit(&self, connections: usize) {
+        let limit = connections.min(Semaphore::MAX_PERMITS);
+        let before = self.limit.swap(limit, Ordering::Relaxed);
+        if let Some(fewer) = before.checked_sub(limit) {
             // At first the whole difference counts as excess, so that the permit of a connection
             // that closes meanwhile is not given out again.
             self.excess.fetch_add(fewer, Ordering::Relaxed);
             let free = self.connections.forget_permits(fewer);
             self.give_back(free);
         } else {
-            self.give_back(most - before);
+            self.give_back(limit - before);
         }
     }
 
     /// Allows `count` more connections: first for those above the limit, the rest as free permits.
     fn give_back(&self, count: usize) {
-        let less = |excess: usize| Some(excess.saturating_sub(count));
         let excess = self
             .excess
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less)
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |excess| {
+                Some(excess.saturating_sub(count))
+            })
             .unwrap_or_default();
         self.connections.add_permits(count.saturating_sub(excess));
     }
 
-    fn is_too_many(&self) -> bool {
-        let one = |excess: usize| excess.checked_sub(1);
+    /// Counts the end of a connection above the limit. Returns false if there is none above it.
+    fn take_excess(&self) -> bool {
         self.excess
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one)
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |excess| {
+                excess.checked_sub(1)
+            })
             .is_ok()
     }
 }
 
 impl Drop for ConnectionPermit {
     fn drop(&mut self) {
-        if self.connection_limit.is_too_many()
+        if self.connection_limit.take_excess()
             && let Some(permit) = self.permit.take()
         {
             permit.forget();
@@ -123,7 +126,7 @@ mod tests {
         let connection_limit = ConnectionLimit::new(4);
         let mut places = fill(&connection_limit);
         assert_eq!(places.len(), 4);
-        connection_limit.allow(2);
+        connection_limit.set_limit(2);
         for left in [3, 2] {
             places.pop();
             assert_eq!(places.len(), left);
@@ -142,15 +145,15 @@ mod tests {
     fn more_connections_may_be_at_once() {
         let connection_limit = ConnectionLimit::new(2);
         let mut places = fill(&connection_limit);
-        connection_limit.allow(1);
-        connection_limit.allow(4);
+        connection_limit.set_limit(1);
+        connection_limit.set_limit(4);
         places.extend(fill(&connection_limit));
         assert_eq!(places.len(), 4);
         drop(places);
-        connection_limit.allow(3);
+        connection_limit.set_limit(3);
         assert_eq!(fill(&connection_limit).len(), 3);
-        connection_limit.allow(usize::MAX);
-        connection_limit.allow(1);
+        connection_limit.set_limit(usize::MAX);
+        connection_limit.set_limit(1);
         assert_eq!(fill(&connection_limit).len(), 1);
     }
 }

@@ -24,7 +24,7 @@ use crate::clock;
 pub type OwnFields = Vec<(HeaderName, HeaderValue)>;
 
 /// The number of times that a request is sent again because no upstream had processed it.
-const MOST_RESENDS: u8 = 2;
+const MAX_RESENDS: u8 = 2;
 
 /// A request to an upstream. Its head is kept, so that it can be sent again without a copy.
 pub struct Outgoing<B> {
@@ -221,13 +221,16 @@ impl<B: Body> Outgoing<B> {
             return false;
         }
         let resends = self.resends.get_or_insert_default();
-        resends
-            .connections
-            .extend(failed.refusal.map(|refusal| refusal.connection));
-        resends.is_ending = failed.refusal.is_some_and(|refusal| refusal.is_ending);
-        let may = resends.count < MOST_RESENDS;
-        resends.count += u8::from(may);
-        may
+        resends.is_ending = false;
+        if let Some(refusal) = failed.refusal {
+            resends.connections.push(refusal.connection);
+            resends.is_ending = refusal.is_ending;
+        }
+        if resends.count == MAX_RESENDS {
+            return false;
+        }
+        resends.count += 1;
+        true
     }
 
     /// Returns the connections that refused the request and must be avoided; `None` if only a new
@@ -238,7 +241,7 @@ impl<B: Body> Outgoing<B> {
     pub(super) fn avoids(&self) -> Option<&[u64]> {
         match &self.resends {
             None => Some(&[]),
-            Some(resends) if resends.is_ending && resends.count == MOST_RESENDS => None,
+            Some(resends) if resends.is_ending && resends.count == MAX_RESENDS => None,
             Some(resends) => Some(&resends.connections),
         }
     }

@@ -145,7 +145,7 @@ pub async fn look_after(weak: Weak<Upstream>) {
     if let Some(upstream) = weak.upgrade() {
         upstream
             .connection_limit
-            .allow(upstream.settings.max_connections);
+            .set_limit(upstream.settings.max_connections);
     }
     tokio::join!(
         health::watch(weak.clone()),

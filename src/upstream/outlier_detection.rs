@@ -164,10 +164,10 @@ pub(super) fn note_failure(
         return None;
     }
     // Unhealthy endpoints are included.
-    let ejected = all.iter().filter(|one| one.state.is_out()).count();
+    let out = all.iter().filter(|one| one.state.is_out()).count();
     // The last endpoint is not ejected, whatever the percentage: no endpoint would be left.
-    let room = ((all.len() * rule.max_percent) / 100).min(all.len().saturating_sub(1));
-    (ejected < room).then(|| endpoint.state.eject(rule.time))
+    let limit = ((all.len() * rule.max_percent) / 100).min(all.len().saturating_sub(1));
+    (out < limit).then(|| endpoint.state.eject(rule.time))
 }
 
 #[cfg(test)]

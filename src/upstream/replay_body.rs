@@ -156,22 +156,8 @@ impl<B: Body<Data = Bytes> + Unpin> ReplayBody<B> {
         if state.attempts != position.attempt {
             return Poll::Ready(Some(Err(Interrupted)));
         }
-        if let Some(rest) = state
-            .bytes
-            .get(position.sent..)
-            .filter(|rest| !rest.is_empty())
-        {
-            let piece = rest.get(..PIECE).unwrap_or(rest);
-            position.sent += piece.len();
-            return Poll::Ready(Some(Ok(Frame::data(Bytes::copy_from_slice(piece)))));
-        }
-        if let Some(trailers) = state
-            .trailers
-            .as_ref()
-            .filter(|_| !position.has_sent_trailers)
-        {
-            position.has_sent_trailers = true;
-            return Poll::Ready(Some(Ok(Frame::trailers(trailers.clone()))));
+        if let Some(frame) = state.kept_frame(position) {
+            return Poll::Ready(Some(Ok(frame)));
         }
         if state.has_ended {
             return Poll::Ready(None);
@@ -206,6 +192,22 @@ impl<B> State<B> {
         self.trailers = None;
     }
 
+    /// Returns the next frame of an attempt that was kept.
+    fn kept_frame(&self, position: &mut Position) -> Option<Frame<Bytes>> {
+        let rest = self.bytes.get(position.sent..).unwrap_or_default();
+        if !rest.is_empty() {
+            let piece = rest.get(..PIECE).unwrap_or(rest);
+            position.sent += piece.len();
+            return Some(Frame::data(Bytes::copy_from_slice(piece)));
+        }
+        if position.has_sent_trailers {
+            return None;
+        }
+        let trailers = self.trailers.clone()?;
+        position.has_sent_trailers = true;
+        Some(Frame::trailers(trailers))
+    }
+
     /// Keeps a frame that was read. If that exceeds the limit, drops everything that was kept.
     fn keep(&mut self, frame: &Frame<Bytes>) {
         self.has_ended |= frame.is_trailers();
@@ -214,28 +216,34 @@ impl<B> State<B> {
         }
         let length =
             frame.data_ref().map_or(0, Bytes::len) + frame.trailers_ref().map_or(0, size_of_fields);
-        let whole = self.bytes.len() + length;
-        if whole > self.limit {
+        if self.bytes.len() + length > self.limit {
             self.release();
             return;
         }
         if let Some(data) = frame.data_ref() {
-            if whole > self.bytes.capacity() {
-                // A vector doubles its capacity as it grows; this one must not exceed the limit.
-                let capacity = whole.max(2 * self.bytes.len()).min(self.limit);
-                self.bytes.reserve_exact(capacity - self.bytes.len());
-            }
-            self.bytes.extend_from_slice(data);
+            self.append(data);
         }
         self.trailers = frame.trailers_ref().cloned();
+    }
+
+    /// Appends data within the limit.
+    fn append(&mut self, data: &[u8]) {
+        let whole = self.bytes.len() + data.len();
+        if whole > self.bytes.capacity() {
+            // A vector doubles its capacity as it grows; this one must not exceed the limit.
+            let capacity = whole.max(2 * self.bytes.len()).min(self.limit);
+            self.bytes.reserve_exact(capacity - self.bytes.len());
+        }
+        self.bytes.extend_from_slice(data);
     }
 }
 
 fn size_of_fields(fields: &HeaderMap) -> usize {
-    fields
-        .iter()
-        .map(|(name, value)| name.as_str().len() + value.len() + FIELD)
-        .sum()
+    let mut size = 0;
+    for (name, value) in fields {
+        size += name.as_str().len() + value.len() + FIELD;
+    }
+    size
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ pub struct Retry {
 /// The cost of a retry, in percent of a request.
 const COST: usize = 100;
 /// The most credit that can accumulate: a hundred retries.
-const MOST: usize = 100 * COST;
+const MAX_CREDIT: usize = 100 * COST;
 
 /// The retry budget of one worker, so that an upstream that fails does not get a multiple of its
 /// load in addition. Each worker has its own: a share of its own requests needs no agreement with
@@ -47,8 +47,8 @@ impl Budget {
 
     /// Notes a request. Its retries are not counted.
     pub(super) fn deposit(&self) {
-        self.credit
-            .set((self.credit.get() + self.percent).min(MOST));
+        let credit = self.credit.get() + self.percent;
+        self.credit.set(credit.min(MAX_CREDIT));
     }
 
     /// Takes one retry from the budget. Returns whether there was one.
@@ -61,9 +61,11 @@ impl Budget {
             self.second.set(now);
             self.spent.set(0);
         }
-        let may = self.spent.get() < self.floor;
-        self.spent.set(self.spent.get() + usize::from(may));
-        may
+        if self.spent.get() >= self.floor {
+            return false;
+        }
+        self.spent.set(self.spent.get() + 1);
+        true
     }
 }
 

@@ -30,11 +30,13 @@ pub(super) struct Timer {
 impl Timers {
     /// Takes a timer for a deadline. Its time may be another one.
     pub(super) fn take(&self, deadline: Instant) -> Timer {
-        let kept = self.0.borrow_mut().pop();
-        kept.unwrap_or_else(|| Timer {
-            at: deadline,
-            sleep: Box::pin(sleep_until(deadline.into())),
-        })
+        match self.0.borrow_mut().pop() {
+            Some(kept) => kept,
+            None => Timer {
+                at: deadline,
+                sleep: Box::pin(sleep_until(deadline.into())),
+            },
+        }
     }
 
     /// Keeps a timer for another request.

@@ -39,15 +39,16 @@ impl FloodGuard {
     /// nothing: they may carry informational responses, or belong to a stream that has ended. The
     /// requests that they answer have earned the budget for them.
     fn read(&mut self, bytes: &[u8]) -> bool {
-        let (rate, mut flood) = (&mut self.rate, false);
+        let rate = &mut self.rate;
+        let mut is_flood = false;
         self.incoming.feed(bytes, |frame| {
             if frame.kind == kind::DATA && !frame.is_perhaps_empty() {
                 rate.earn();
             } else {
-                flood |= rate.spend();
+                is_flood |= rate.spend();
             }
         });
-        flood
+        is_flood
     }
 
     /// Counts frames to the upstream: each allows for the responses and window updates that it
@@ -57,7 +58,8 @@ impl FloodGuard {
         self.outgoing.feed(bytes, |frame| match frame.kind {
             kind::HEADERS => rate.earn(),
             kind::DATA => {
-                rate.earn_more(u32::try_from(frame.length / READ * 2 + 1).unwrap_or(u32::MAX));
+                let updates = frame.length / READ * 2 + 1;
+                rate.earn_more(u32::try_from(updates).unwrap_or(u32::MAX));
             }
             _ => {}
         });
@@ -132,10 +134,8 @@ impl AsyncRead for GuardedStream {
         if read.is_ready() {
             this.traffic.note();
         }
-        if this
-            .flood_guard
-            .read(buffer.filled().get(before..).unwrap_or_default())
-        {
+        let bytes = buffer.filled().get(before..).unwrap_or_default();
+        if this.flood_guard.read(bytes) {
             return Poll::Ready(Err(io::Error::other("a flood of frames")));
         }
         if read.is_ready()
@@ -180,7 +180,9 @@ impl AsyncWrite for GuardedStream {
         let written = Pin::new(&mut this.stream).poll_write_vectored(cx, slices);
         let written = this.wrote(written, length, cx);
         if let Poll::Ready(Ok(count)) = written {
-            taken(slices, count).for_each(|bytes| this.flood_guard.wrote(bytes));
+            for bytes in taken(slices, count) {
+                this.flood_guard.wrote(bytes);
+            }
         }
         written
     }

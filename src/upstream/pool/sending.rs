@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::error::Error as StdError;
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -36,25 +36,29 @@ where
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
     pub(super) fn begin(connection: Box<Http1<B>>) -> Self {
-        let connection = RefCell::new(Some(connection));
         let shared = Rc::new(Shared {
-            connection,
+            connection: RefCell::new(Some(connection)),
             reader: RefCell::default(),
         });
-        let its = shared.clone();
-        let rest = poll_fn(move |cx| {
-            if let Some(connection) = its.connection.borrow_mut().as_mut() {
-                ready!(connection.poll_rest(cx));
-            }
-            // The upload may have failed; then the response may never arrive, and the reader must
-            // notice.
-            its.reader.take().inspect(Waker::wake_by_ref);
-            Poll::Ready(())
-        });
-        Self {
-            shared,
-            task: spawn_local(rest).abort_handle(),
-        }
+        let task = spawn_local(send_rest(shared.clone())).abort_handle();
+        Self { shared, task }
+    }
+}
+
+/// Sends the rest of the request.
+async fn send_rest<B>(shared: Rc<Shared<B>>)
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+{
+    poll_fn(|cx| match shared.connection.borrow_mut().as_mut() {
+        Some(connection) => connection.poll_rest(cx),
+        None => Poll::Ready(()),
+    })
+    .await;
+    // The upload may have failed; then the response may never arrive, and the reader must notice.
+    if let Some(reader) = shared.reader.take() {
+        reader.wake();
     }
 }
 
@@ -78,21 +82,18 @@ where
 impl<B> Sending<B> {
     /// Returns whether the response has ended.
     pub(super) fn has_ended(&self) -> bool {
-        self.shared
-            .connection
-            .borrow()
-            .as_ref()
-            .is_none_or(|connection| connection.has_ended())
+        match &*self.shared.connection.borrow() {
+            Some(connection) => connection.has_ended(),
+            None => true,
+        }
     }
 
     /// Returns the number of bytes of the response that are still to come, if known.
     pub(super) fn size_hint(&self) -> SizeHint {
-        let none = || SizeHint::with_exact(0);
-        self.shared
-            .connection
-            .borrow()
-            .as_ref()
-            .map_or_else(none, |connection| connection.size_hint())
+        match &*self.shared.connection.borrow() {
+            Some(connection) => connection.size_hint(),
+            None => SizeHint::with_exact(0),
+        }
     }
 
     /// Frees the memory for the next part of the response.

@@ -95,14 +95,19 @@ struct Attempt<B> {
     position: Position,
 }
 
-impl<B> Upload<B> {
-    pub(super) fn new(body: Option<Rc<ReplayBody<B>>>, tasks: Tasks, gate: Rc<Gate>) -> Self {
-        let body = body.map(|kept| Attempt {
+impl<B> Attempt<B> {
+    fn begin(kept: Rc<ReplayBody<B>>) -> Self {
+        Self {
             position: kept.begin(),
             kept,
-        });
+        }
+    }
+}
+
+impl<B> Upload<B> {
+    pub(super) fn new(body: Option<Rc<ReplayBody<B>>>, tasks: Tasks, gate: Rc<Gate>) -> Self {
         Self {
-            body,
+            body: body.map(Attempt::begin),
             tasks,
             gate: RefCell::new(Some(gate)),
         }
@@ -133,14 +138,16 @@ where
         if let Some(gate) = self.gate.borrow_mut().take() {
             self.tasks.opening.replace(Some(gate));
         }
-        self.body
-            .as_ref()
-            .is_none_or(|body| body.kept.is_end_stream(&body.position))
+        match &self.body {
+            Some(Attempt { kept, position }) => kept.is_end_stream(position),
+            None => true,
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body
-            .as_ref()
-            .map_or(SizeHint::with_exact(0), |body| body.kept.size_hint())
+        match &self.body {
+            Some(body) => body.kept.size_hint(),
+            None => SizeHint::with_exact(0),
+        }
     }
 }

@@ -5,7 +5,7 @@ use http::header::TRAILER;
 use http::{HeaderMap, HeaderName};
 use http_body::{Frame, SizeHint};
 
-use super::head::write_fields;
+use super::head::write_field;
 
 /// The framing of a request body, and the position in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,13 +25,13 @@ pub(super) enum Coding {
 
 impl Coding {
     pub(super) fn of(hint: SizeHint, head: &HeaderMap) -> Self {
-        hint.exact().map_or_else(
-            || Self::Chunked {
+        match hint.exact() {
+            Some(length) => Self::Length(length),
+            None => Self::Chunked {
                 is_open: false,
                 announced: announced(head),
             },
-            Self::Length,
-        )
+        }
     }
 
     /// Writes the field that declares it.
@@ -51,18 +51,9 @@ impl Coding {
     pub(super) fn encode(&mut self, frame: Frame<Bytes>, out: &mut Vec<u8>) -> Option<Bytes> {
         let piece = match frame.into_data() {
             Ok(piece) => piece,
-            Err(other) => {
-                if let (Self::Chunked { is_open, announced }, Ok(trailers)) =
-                    (&*self, other.into_trailers())
-                {
-                    end_chunk(*is_open, out);
-                    out.extend_from_slice(b"0\r\n");
-                    write_fields(
-                        trailers.iter().filter(|(name, _)| announced.contains(name)),
-                        out,
-                    );
-                    out.extend_from_slice(b"\r\n");
-                    *self = Self::Finished;
+            Err(frame) => {
+                if let Ok(trailers) = frame.into_trailers() {
+                    self.encode_trailers(&trailers, out);
                 }
                 return Some(Bytes::new());
             }
@@ -83,6 +74,22 @@ impl Coding {
         Some(piece)
     }
 
+    /// Writes the last chunk and the trailers that were announced. Without chunks there are none.
+    fn encode_trailers(&mut self, trailers: &HeaderMap, out: &mut Vec<u8>) {
+        let Self::Chunked { is_open, announced } = self else {
+            return;
+        };
+        end_chunk(*is_open, out);
+        out.extend_from_slice(b"0\r\n");
+        for (name, value) in trailers {
+            if announced.contains(name) {
+                write_field(name, value, out);
+            }
+        }
+        out.extend_from_slice(b"\r\n");
+        *self = Self::Finished;
+    }
+
     /// Writes what follows the last part. Returns false if the body was shorter than declared.
     pub(super) fn finish(&mut self, out: &mut Vec<u8>) -> bool {
         if let Self::Chunked { is_open, .. } = self {
@@ -96,13 +103,13 @@ impl Coding {
 
 /// Returns the names in `Trailer` (RFC 9110 §6.6.2).
 fn announced(head: &HeaderMap) -> Vec<HeaderName> {
-    let names = head
-        .get_all(TRAILER)
-        .iter()
-        .flat_map(|value| value.as_bytes().split(|b| *b == b','));
-    names
-        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
-        .collect()
+    let mut announced = Vec::new();
+    for value in head.get_all(TRAILER) {
+        for name in value.as_bytes().split(|byte| *byte == b',') {
+            announced.extend(HeaderName::from_bytes(name.trim_ascii()));
+        }
+    }
+    announced
 }
 
 fn end_chunk(is_open: bool, out: &mut Vec<u8>) {

@@ -82,49 +82,20 @@ impl Framing {
 
     /// Takes the next frame from the front of the bytes that were read.
     pub(super) fn next(&mut self, read: &mut BytesMut) -> Result<Next, Malformed> {
-        loop {
-            let chunk = match self {
-                Self::Length(0) | Self::Ended => return Ok(Next::End),
-                _ if read.is_empty() => return Ok(Next::More),
-                Self::Length(left) => {
-                    let piece = piece(read, left);
-                    return Ok(Next::Frame(Frame::data(piece)));
-                }
-                Self::UntilClose => return Ok(Next::Frame(Frame::data(read.split().freeze()))),
-                Self::Chunked(chunk) => chunk,
-            };
-            match chunk {
-                Chunk::Line => match line(read)? {
-                    Some(0) => *chunk = Chunk::Trailers,
-                    Some(size) => *chunk = Chunk::Data(size),
-                    None => return Ok(Next::More),
-                },
-                Chunk::Data(left) => {
-                    let piece = piece(read, left);
-                    if *left == 0 {
-                        *chunk = Chunk::End;
-                    }
-                    return Ok(Next::Frame(Frame::data(piece)));
-                }
-                Chunk::End => match **read {
-                    [b'\r', b'\n', ..] => {
-                        read.advance(2);
-                        *chunk = Chunk::Line;
-                    }
-                    [b'\r'] => return Ok(Next::More),
-                    _ => return Err(Malformed("a chunk does not end where it should")),
-                },
-                Chunk::Trailers => {
-                    let Some(trailers) = trailers(read)? else {
-                        return Ok(Next::More);
-                    };
+        let next = match self {
+            Self::Length(0) | Self::Ended => Next::End,
+            _ if read.is_empty() => Next::More,
+            Self::Length(left) => Next::data(piece(read, left)),
+            Self::UntilClose => Next::data(read.split().freeze()),
+            Self::Chunked(chunk) => {
+                let next = chunk.next(read)?;
+                if next.ends_body() {
                     *self = Self::Ended;
-                    if !trailers.is_empty() {
-                        return Ok(Next::Frame(Frame::trailers(trailers)));
-                    }
                 }
+                next
             }
-        }
+        };
+        Ok(next)
     }
 
     /// Handles the end of the connection. Returns whether the body may end there.
@@ -134,6 +105,58 @@ impl Framing {
             *self = Self::Ended;
         }
         may
+    }
+}
+
+impl Chunk {
+    fn next(&mut self, read: &mut BytesMut) -> Result<Next, Malformed> {
+        while !read.is_empty() {
+            match self {
+                Self::Line => match line(read)? {
+                    Some(0) => *self = Self::Trailers,
+                    Some(size) => *self = Self::Data(size),
+                    None => break,
+                },
+                Self::Data(left) => {
+                    let piece = piece(read, left);
+                    if *left == 0 {
+                        *self = Self::End;
+                    }
+                    return Ok(Next::data(piece));
+                }
+                Self::End => match **read {
+                    [b'\r', b'\n', ..] => {
+                        read.advance(2);
+                        *self = Self::Line;
+                    }
+                    [b'\r'] => break,
+                    _ => return Err(Malformed("a chunk does not end where it should")),
+                },
+                Self::Trailers => {
+                    return Ok(match trailers(read)? {
+                        Some(trailers) if trailers.is_empty() => Next::End,
+                        Some(trailers) => Next::Frame(Frame::trailers(trailers)),
+                        None => Next::More,
+                    });
+                }
+            }
+        }
+        Ok(Next::More)
+    }
+}
+
+impl Next {
+    fn data(bytes: Bytes) -> Self {
+        Self::Frame(Frame::data(bytes))
+    }
+
+    /// Returns whether the body ends with it.
+    fn ends_body(&self) -> bool {
+        match self {
+            Self::Frame(frame) => frame.is_trailers(),
+            Self::More => false,
+            Self::End => true,
+        }
     }
 }
 

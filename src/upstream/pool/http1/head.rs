@@ -52,8 +52,12 @@ pub(super) fn write(head: &Parts, own: &OwnFields, coding: Option<&Coding>, out:
     ] {
         out.extend_from_slice(part);
     }
-    write_fields(&head.headers, out);
-    write_fields(own.iter().map(|(name, value)| (name, value)), out);
+    for (name, value) in &head.headers {
+        write_field(name, value, out);
+    }
+    for (name, value) in own {
+        write_field(name, value, out);
+    }
     match coding {
         Some(coding) => coding.declare(out),
         // RFC 9110 §8.6: a method for which a body is usual declares its absence.
@@ -65,15 +69,10 @@ pub(super) fn write(head: &Parts, own: &OwnFields, coding: Option<&Coding>, out:
     out.extend_from_slice(b"\r\n");
 }
 
-/// Writes the fields of a head or of trailers.
-pub(super) fn write_fields<'a>(
-    fields: impl IntoIterator<Item = (&'a HeaderName, &'a HeaderValue)>,
-    out: &mut Vec<u8>,
-) {
-    for (name, value) in fields {
-        for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
-            out.extend_from_slice(part);
-        }
+/// Writes a field of a head or of trailers.
+pub(super) fn write_field(name: &HeaderName, value: &HeaderValue, out: &mut Vec<u8>) {
+    for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+        out.extend_from_slice(part);
     }
 }
 
@@ -120,13 +119,17 @@ pub(super) fn take(
 fn end_of(read: &[u8], scanned: usize) -> Option<usize> {
     let start = scanned.saturating_sub(2);
     let rest = read.get(start..)?;
-    memchr::memchr_iter(b'\n', rest).find_map(|at| match rest.get(at + 1..)? {
-        [b'\n', ..] => Some(start + at + 2),
-        [b'\r', b'\n', ..] => Some(start + at + 3),
-        _ => None,
-    })
+    for at in memchr::memchr_iter(b'\n', rest) {
+        match rest.get(at + 1..)? {
+            [b'\n', ..] => return Some(start + at + 2),
+            [b'\r', b'\n', ..] => return Some(start + at + 3),
+            _ => {}
+        }
+    }
+    None
 }
 
+/// Parses a complete head.
 fn parse(
     bytes: &Bytes,
     method: &Method,
@@ -148,11 +151,21 @@ fn parse(
     }
     match result {
         Ok(httparse::Status::Complete(length)) if length == bytes.len() => {}
-        Ok(_) => return Err(Malformed("its head is broken")),
         Err(httparse::Error::TooManyHeaders) => return Err(Malformed(HeadLimits::TOO_MANY)),
         Err(httparse::Error::Version) => return Err(NOT_HTTP1),
-        Err(_) => return Err(Malformed("its head is broken")),
+        Ok(_) | Err(_) => return Err(Malformed("its head is broken")),
     }
+    compile(&parsed, bytes, method, empty)
+}
+
+/// Makes a head of a parsed one, whose fields are slices of `bytes`.
+#[inline]
+fn compile(
+    parsed: &httparse::Response<'_, '_>,
+    bytes: &Bytes,
+    method: &Method,
+    empty: impl FnOnce() -> HeaderMap,
+) -> Result<Head, Malformed> {
     let version = if parsed.version == Some(0) {
         Version::HTTP_10
     } else {
@@ -202,9 +215,10 @@ fn read(
 ) -> Result<(HeaderName, HeaderValue), Malformed> {
     let name = HeaderName::from_bytes(field.name.as_bytes());
     let value = HeaderValue::from_maybe_shared(bytes.slice_ref(field.value));
-    name.ok()
-        .zip(value.ok())
-        .ok_or(Malformed("a field is broken"))
+    match (name, value) {
+        (Ok(name), Ok(value)) => Ok((name, value)),
+        _ => Err(Malformed("a field is broken")),
+    }
 }
 
 /// The framing and the persistence of the connection, as the fields of a response declare them.
@@ -226,11 +240,8 @@ impl FramingFields {
         if *name == CONTENT_LENGTH {
             let length = length(value)?;
             // If it occurs more than once, the values must be equal (RFC 9110 §8.6).
-            if self
-                .length
-                .replace(length)
-                .is_some_and(|before| before != length)
-            {
+            let before = self.length.replace(length);
+            if before.is_some_and(|before| before != length) {
                 return Err(Malformed("two lengths"));
             }
         } else if *name == TRANSFER_ENCODING {
@@ -293,15 +304,14 @@ impl FramingFields {
 /// of digits too.
 fn length(value: &HeaderValue) -> Result<(u64, usize), Malformed> {
     let is_digits = value.as_bytes().iter().all(u8::is_ascii_digit);
-    let length = value
-        .to_str()
-        .ok()
-        .filter(|_| is_digits)
-        .and_then(|text| text.parse().ok());
-    let length = length.filter(|length| *length <= MAX_LENGTH);
-    length
-        .map(|length| (length, value.len()))
-        .ok_or(Malformed("a length that is no number"))
+    let length = match value.to_str() {
+        Ok(text) if is_digits => text.parse().ok(),
+        _ => None,
+    };
+    match length {
+        Some(length) if length <= MAX_LENGTH => Ok((length, value.len())),
+        _ => Err(Malformed("a length that is no number")),
+    }
 }
 
 #[cfg(test)]

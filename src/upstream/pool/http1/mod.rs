@@ -80,6 +80,27 @@ enum UploadError {
     Io(io::Error),
 }
 
+impl From<io::Error> for UploadError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+/// The progress in reading a response head.
+#[derive(Default)]
+struct HeadProgress {
+    /// The bytes that were searched for the end of the head.
+    scanned: usize,
+    /// The number of interim responses.
+    interim: usize,
+}
+
+impl From<Malformed> for Fault {
+    fn from(Malformed(why): Malformed) -> Self {
+        Self::Protocol(why.into())
+    }
+}
+
 impl<B> Http1<B> {
     pub(super) fn new(stream: CountedStream, reuse_limit: ReuseLimit, limits: HeadLimits) -> Self {
         Self {
@@ -142,8 +163,11 @@ impl<B> Http1<B> {
 
     /// Returns whether both messages of the exchange have ended, and another exchange may follow.
     pub(super) fn is_over(&self) -> bool {
-        let is_sent = matches!(self.upload, RequestBody::Ended) && self.has_left();
-        is_sent && self.persists && self.framing.has_ended() && self.read.is_empty()
+        matches!(self.upload, RequestBody::Ended)
+            && self.has_left()
+            && self.persists
+            && self.framing.has_ended()
+            && self.read.is_empty()
     }
 
     /// Returns whether a part of the request is still to be sent.
@@ -241,86 +265,95 @@ where
             self.begin(request);
         }
         let (method, mut fields) = request.spend();
-        let (mut scanned, mut interim) = (0, 0);
-        let result = poll_fn(|cx| {
-            let broken = match self.poll_upload(cx) {
-                Poll::Ready(Err(UploadError::Body)) => return Poll::Ready(Err(Fault::Request)),
-                Poll::Ready(Err(UploadError::Io(error))) => Some(error),
-                Poll::Ready(Ok(())) | Poll::Pending => None,
-            };
-            self.poll_head(cx, method, &mut fields, &mut scanned, &mut interim)
-                .map(|head| {
-                    match (head, broken) {
-                        // A response that arrived before the connection failed takes precedence
-                        // over the failure.
-                        (Err(Fault::Closed(_)), Some(error)) => {
-                            Err(Fault::Closed(Broken::Io(error)))
-                        }
-                        (head, _) => head,
-                    }
-                })
-        });
-        let Head {
-            response,
-            framing,
-            persists,
-        } = match result.await {
+        let mut progress = HeadProgress::default();
+        let head = poll_fn(|cx| self.poll_exchange(cx, method, &mut fields, &mut progress));
+        let head = match head.await {
             Ok(head) => head,
-            Err(fault) => {
-                let is_unanswered =
-                    interim == 0 && self.read.is_empty() && matches!(fault, Fault::Closed(_));
-                return Err(Failed {
-                    fault,
-                    is_unsent: !self.has_begun,
-                    is_unanswered,
-                    refusal: None,
-                });
-            }
+            Err(fault) => return Err(self.failed(fault, &progress)),
         };
-        self.framing = framing;
-        self.persists &= persists && response.status() != StatusCode::SWITCHING_PROTOCOLS;
-        Ok(response)
+        self.framing = head.framing;
+        let has_switched = head.response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        self.persists &= head.persists && !has_switched;
+        Ok(head.response)
+    }
+
+    /// Returns the failure of an exchange without a response head.
+    fn failed(&self, fault: Fault, progress: &HeadProgress) -> Failed {
+        let has_received = progress.interim > 0 || !self.read.is_empty();
+        Failed {
+            is_unsent: !self.has_begun,
+            is_unanswered: !has_received && matches!(fault, Fault::Closed(_)),
+            refusal: None,
+            fault,
+        }
     }
 
     /// Queues the head of a request.
     #[inline]
     fn begin(&mut self, request: &mut Outgoing<B>) {
         let body = request.body.take().untouched();
-        let coding = body
-            .as_ref()
-            .map(|body| Coding::of(body.size_hint(), &request.head.headers));
-        head::write(&request.head, &request.own, coding.as_ref(), &mut self.out);
-        self.has_begun = body.is_some();
-        self.upload = body
-            .zip(coding)
-            .map_or(RequestBody::Ended, |(body, coding)| {
-                RequestBody::Unfinished(body, coding)
-            });
+        let Some(body) = body else {
+            head::write(&request.head, &request.own, None, &mut self.out);
+            self.has_begun = false;
+            self.upload = RequestBody::Ended;
+            return;
+        };
+        let coding = Coding::of(body.size_hint(), &request.head.headers);
+        head::write(&request.head, &request.own, Some(&coding), &mut self.out);
+        self.has_begun = true;
+        self.upload = RequestBody::Unfinished(body, coding);
     }
 
     /// Queues the head of a request, and the part of its body that was already sent over HTTP/2.
     #[cold]
     fn begin_again(&mut self, request: &Outgoing<B>, kept: &ReplayBody<B>) -> Result<(), Failed> {
-        let cut = || Failed::sent(Fault::Request);
-        let body = kept.take_back().ok_or_else(cut)?;
+        let failed = Failed::sent(Fault::Request);
+        let Some(body) = kept.take_back() else {
+            return Err(failed);
+        };
         let mut coding = Coding::of(body.hint, &request.head.headers);
         head::write(&request.head, &request.own, Some(&coding), &mut self.out);
         self.has_begun = true;
-        let frames = [
-            Some(Frame::data(body.bytes)),
-            body.trailers.map(Frame::trailers),
-        ];
-        for frame in frames.into_iter().flatten() {
-            let piece = coding.encode(frame, &mut self.out).ok_or_else(cut)?;
+        let data = Some(Frame::data(body.bytes));
+        let trailers = body.trailers.map(Frame::trailers);
+        for frame in data.into_iter().chain(trailers) {
+            let Some(piece) = coding.encode(frame, &mut self.out) else {
+                return Err(failed);
+            };
             self.out.extend_from_slice(&piece);
         }
-        let is_whole = !body.has_ended || coding.finish(&mut self.out);
-        self.upload = if body.has_ended {
-            RequestBody::Ended
+        if !body.has_ended {
+            self.upload = RequestBody::Unfinished(body.body, coding);
+            return Ok(());
+        }
+        self.upload = RequestBody::Ended;
+        if coding.finish(&mut self.out) {
+            Ok(())
         } else {
-            RequestBody::Unfinished(body.body, coding)
+            Err(failed)
+        }
+    }
+
+    /// Sends as much of the request as possible, and polls the head of the response.
+    fn poll_exchange(
+        &mut self,
+        cx: &mut Context<'_>,
+        method: &Method,
+        fields: &mut impl FnMut() -> HeaderMap,
+        progress: &mut HeadProgress,
+    ) -> Poll<Result<Head, Fault>> {
+        let broken = match self.poll_upload(cx) {
+            Poll::Ready(Err(UploadError::Body)) => return Poll::Ready(Err(Fault::Request)),
+            Poll::Ready(Err(UploadError::Io(error))) => Some(error),
+            Poll::Ready(Ok(())) | Poll::Pending => None,
         };
-        if is_whole { Ok(()) } else { Err(cut()) }
+        let head = ready!(self.poll_head(cx, method, fields, progress));
+        Poll::Ready(match (head, broken) {
+            // A response that arrived before the connection failed takes precedence over the
+            // failure.
+            (Err(Fault::Closed(_)), Some(error)) => Err(Fault::Closed(Broken::Io(error))),
+            (head, _) => head,
+        })
     }
 
     fn poll_head(
@@ -328,23 +361,22 @@ where
         cx: &mut Context<'_>,
         method: &Method,
         fields: &mut impl FnMut() -> HeaderMap,
-        scanned: &mut usize,
-        interim: &mut usize,
+        progress: &mut HeadProgress,
     ) -> Poll<Result<Head, Fault>> {
-        let malformed = |Malformed(why)| Fault::Protocol(why.into());
         loop {
-            while let Some(head) =
-                head::take(&mut self.read, scanned, method, self.limits, &mut *fields)
-                    .map_err(malformed)?
+            let scanned = &mut progress.scanned;
+            if let Some(head) =
+                head::take(&mut self.read, scanned, method, self.limits, &mut *fields)?
             {
                 let status = head.response.status();
                 if !status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS {
                     return Poll::Ready(Ok(head));
                 }
-                *interim += 1;
-                if *interim > MAX_INTERIM {
-                    return Poll::Ready(Err(malformed(Malformed("interim responses without end"))));
+                progress.interim += 1;
+                if progress.interim > MAX_INTERIM {
+                    return Poll::Ready(Err(Malformed("interim responses without end").into()));
                 }
+                continue;
             }
             match ready!(self.poll_read(cx, LEAST_READ)) {
                 Ok(0) => return Poll::Ready(Err(Fault::Closed(Broken::Ended))),
@@ -383,27 +415,19 @@ where
                 Ok(Next::More) => {}
                 Err(Malformed(why)) => return self.fail(Broken::Malformed(why)),
             }
-            let room = self.next_read_size();
-            let Poll::Ready(read) = self.poll_read(cx, room) else {
+            let size = self.next_read_size();
+            match self.poll_read(cx, size) {
                 // The upstream may wait for the rest of the request, which will not come, while the
                 // gateway waits for the rest of the response.
-                return if matches!(self.upload, RequestBody::Failed) {
-                    self.fail(Broken::Request)
-                } else {
-                    Poll::Pending
-                };
-            };
-            match read {
-                Ok(0) if self.framing.close() => {}
-                Ok(0) => return self.fail(Broken::Ended),
-                Ok(count) => {
-                    self.read_size = if count < room {
-                        LEAST_READ
-                    } else {
-                        MOST_READ.min(room * 2)
-                    }
+                Poll::Pending if matches!(self.upload, RequestBody::Failed) => {
+                    return self.fail(Broken::Request);
                 }
-                Err(error) => return self.fail(Broken::Io(error)),
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(0)) if self.framing.close() => {}
+                Poll::Ready(Ok(0)) => return self.fail(Broken::Ended),
+                Poll::Ready(Ok(count)) if count < size => self.read_size = LEAST_READ,
+                Poll::Ready(Ok(_)) => self.read_size = MOST_READ.min(size * 2),
+                Poll::Ready(Err(error)) => return self.fail(Broken::Io(error)),
             }
         }
     }
@@ -414,38 +438,30 @@ where
     }
 
     /// Sends as much of the request as has arrived and the upstream accepts. Ready when all of it
-    /// was sent.
+    /// was sent, or no more will be.
     fn poll_upload(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), UploadError>> {
+        let sent = ready!(self.poll_send(cx));
+        if let Err(error) = &sent {
+            self.abort_upload(error);
+        }
+        Poll::Ready(sent)
+    }
+
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), UploadError>> {
         let mut waits = false;
         loop {
             // The first part is written together with the head, if it is available.
-            if !waits
-                && self.piece.is_empty()
-                && let RequestBody::Unfinished(body, coding) = &mut self.upload
-            {
-                match Pin::new(body).poll_frame(cx) {
+            if !waits && self.piece.is_empty() {
+                match self.poll_piece(cx) {
+                    Poll::Ready(queued) => queued?,
                     Poll::Pending => waits = true,
-                    Poll::Ready(Some(Ok(frame))) => match coding.encode(frame, &mut self.out) {
-                        Some(piece) => self.piece = piece,
-                        None => return self.abort_upload(UploadError::Body),
-                    },
-                    Poll::Ready(None) if coding.finish(&mut self.out) => {
-                        self.upload = RequestBody::Ended;
-                    }
-                    Poll::Ready(None | Some(Err(_))) => {
-                        return self.abort_upload(UploadError::Body);
-                    }
                 }
             }
             if self.has_output() {
-                if let Err(error) = ready!(self.poll_write(cx)) {
-                    return self.abort_upload(UploadError::Io(error));
-                }
+                ready!(self.poll_write(cx))?;
                 continue;
             }
-            if let Err(error) = ready!(self.poll_flush(cx)) {
-                return self.abort_upload(UploadError::Io(error));
-            }
+            ready!(self.poll_flush(cx))?;
             match self.upload {
                 RequestBody::Unfinished(..) if waits => return Poll::Pending,
                 // The last part was empty: the body is polled again, since nothing would wake the
@@ -456,7 +472,23 @@ where
         }
     }
 
-    fn abort_upload(&mut self, error: UploadError) -> Poll<Result<(), UploadError>> {
+    /// Queues the next part of the request body, if there is one.
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), UploadError>> {
+        let RequestBody::Unfinished(body, coding) = &mut self.upload else {
+            return Poll::Ready(Ok(()));
+        };
+        match ready!(Pin::new(body).poll_frame(cx)) {
+            Some(Ok(frame)) => match coding.encode(frame, &mut self.out) {
+                Some(piece) => self.piece = piece,
+                None => return Poll::Ready(Err(UploadError::Body)),
+            },
+            None if coding.finish(&mut self.out) => self.upload = RequestBody::Ended,
+            None | Some(Err(_)) => return Poll::Ready(Err(UploadError::Body)),
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn abort_upload(&mut self, error: &UploadError) {
         self.upload = match error {
             UploadError::Body => RequestBody::Failed,
             UploadError::Io(_) => RequestBody::Interrupted,
@@ -466,7 +498,6 @@ where
         self.written = 0;
         self.piece = Bytes::new();
         self.flushed = true;
-        Poll::Ready(Err(error))
     }
 }
 
