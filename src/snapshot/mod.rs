@@ -20,7 +20,7 @@ use crate::net::TlsError;
 use crate::route::{
     Ambiguities, Conflict, FieldPattern, FieldSet, MethodPattern, Origins, Table, Target,
 };
-use crate::telemetry::{Kept, Metrics, RouteMetrics};
+use crate::telemetry::{KeptLabels, Metrics, RouteMetrics};
 use crate::token::{ForwardedClaim, Source, Verifier};
 use crate::upstream::{HostHeader, Upstream};
 
@@ -150,71 +150,54 @@ impl Snapshot {
         before: Option<&Self>,
     ) -> Result<Self, CompileError> {
         let earlier = Earlier::new(before);
-        let verifiers = config
-            .issuers
-            .iter()
-            .map(|issuer| verifier(issuer, metrics, &earlier))
-            .collect::<Result<Vec<_>, _>>()?;
-        let upstreams = config
-            .upstreams
-            .iter()
-            .map(|settings| upstream(settings, metrics, &earlier))
-            .collect::<Result<Vec<_>, _>>()?;
+        let mut verifiers = Vec::with_capacity(config.issuers.len());
+        for issuer in &config.issuers {
+            verifiers.push(verifier(issuer, metrics, &earlier)?);
+        }
+        let mut upstreams = Vec::with_capacity(config.upstreams.len());
+        for settings in &config.upstreams {
+            upstreams.push(upstream(settings, metrics, &earlier)?);
+        }
         let resources = Resources::new(&config);
         let places = TokenPlaces::of(&config.routes);
         let parts = Parts::new(&verifiers, &upstreams, &resources, &places);
-        let routes = config
-            .routes
-            .iter()
-            .map(|route| compile_route(route, metrics, &parts))
-            .collect::<Result<Vec<_>, _>>()?;
+        let mut routes = Vec::with_capacity(config.routes.len());
+        for route in &config.routes {
+            routes.push(compile_route(route, metrics, &parts)?);
+        }
         let table = Table::new(config::rules(&config.routes)).map_err(CompileError::Routes)?;
-        let ruled_headers = config
-            .routes
-            .iter()
-            .flat_map(|route| route.heads.request.claimed());
-        let token_headers = token_headers(&config.routes);
-        let own_headers = claim_headers(&config.routes)
-            .chain(ruled_headers)
-            .chain(token_headers)
-            .collect();
-        let claim_headers = claim_headers(&config.routes).collect();
-        let has_cors = config.routes.iter().any(|route| route.heads.cors.is_some());
-        let unrouted = metrics.route(UNROUTED);
+        let claim_headers = claim_headers(&config.routes);
+        let own_headers = own_headers(&config.routes, &claim_headers);
         Ok(Self {
-            config,
             table,
             routes,
             verifiers,
             upstreams,
             resources,
-            claim_headers,
-            own_headers,
-            has_cors,
-            unrouted,
+            claim_headers: claim_headers.into_iter().collect(),
+            own_headers: own_headers.into_iter().collect(),
+            has_cors: config.routes.iter().any(|route| route.heads.cors.is_some()),
+            unrouted: metrics.route(UNROUTED),
+            config,
         })
     }
 
     /// Removes the metrics of routes, issuers and upstreams that this snapshot does not have. The
     /// time grows with the number of routes.
     pub fn prune(&self, metrics: &Metrics) {
-        let routes: HashSet<&str> = self
-            .routes
-            .iter()
-            .map(|route| &*route.label)
-            .chain([UNROUTED])
-            .collect();
-        let issuers: HashSet<&str> = self
-            .verifiers
-            .iter()
-            .map(|verifier| &**verifier.name())
-            .collect();
-        let upstreams: HashSet<&str> = self
-            .upstreams
-            .iter()
-            .map(|upstream| &*upstream.settings.name)
-            .collect();
-        metrics.retain(&Kept {
+        let mut routes = HashSet::from([UNROUTED]);
+        for route in &self.routes {
+            routes.insert(&*route.label);
+        }
+        let mut issuers = HashSet::new();
+        for verifier in &self.verifiers {
+            issuers.insert(&**verifier.name());
+        }
+        let mut upstreams = HashSet::new();
+        for upstream in &self.upstreams {
+            upstreams.insert(&*upstream.settings.name);
+        }
+        metrics.retain(&KeptLabels {
             routes,
             issuers,
             upstreams,
@@ -230,20 +213,18 @@ impl Snapshot {
     /// path.
     #[must_use]
     pub fn metadata_at(&self, target: &Target<'_>) -> Option<&Resource> {
-        let is_read = *target.method() == Method::GET || *target.method() == Method::HEAD;
-        self.resources
-            .find(target.host(), target.path())
-            .filter(|_| is_read)
+        if !matches!(*target.method(), Method::GET | Method::HEAD) {
+            return None;
+        }
+        self.resources.find(target.host(), target.path())
     }
 
     /// Returns the metadata URL of a route's resource, for the clients of the route.
     #[must_use]
     pub fn metadata_url(&self, route: Option<usize>) -> Option<&str> {
         let resource = self.routes.get(route?)?.resource?;
-        self.resources
-            .list
-            .get(resource)
-            .map(|resource| &*resource.metadata_url)
+        let resource = self.resources.list.get(resource)?;
+        Some(&resource.metadata_url)
     }
 
     /// Returns the index of an issuer among the verifiers.
@@ -257,9 +238,10 @@ impl Snapshot {
     /// Returns the metrics of a route, or those of requests without a route.
     #[must_use]
     pub fn route_metrics(&self, route: Option<usize>) -> &RouteMetrics {
-        route
-            .and_then(|index| self.routes.get(index))
-            .map_or(&self.unrouted, |route| &route.metrics)
+        match route.and_then(|index| self.routes.get(index)) {
+            Some(route) => &route.metrics,
+            None => &self.unrouted,
+        }
     }
 }
 
@@ -267,22 +249,29 @@ impl Snapshot {
 const UNROUTED: &str = "none";
 
 /// Returns the headers in which routes forward claims.
-fn claim_headers(routes: &[config::Route]) -> impl Iterator<Item = FieldPattern> {
-    routes
-        .iter()
-        .flat_map(|route| &route.forward)
-        .map(|claim| claim.header.clone().into())
+fn claim_headers(routes: &[config::Route]) -> Vec<FieldPattern> {
+    let mut headers = Vec::new();
+    for route in routes {
+        for claim in &route.forward {
+            headers.push(claim.header.clone().into());
+        }
+    }
+    headers
 }
 
-/// Returns the fields in which some route looks for a token.
-fn token_headers(routes: &[config::Route]) -> impl Iterator<Item = FieldPattern> {
-    routes
-        .iter()
-        .flat_map(|route| &route.token_from)
-        .filter_map(|source| match source {
-            Source::Header(name) => Some(name.clone().into()),
-            _ => None,
-        })
+/// Returns the request fields that only the gateway writes on some route, or in which it looks for
+/// a token.
+fn own_headers(routes: &[config::Route], claim_headers: &[FieldPattern]) -> Vec<FieldPattern> {
+    let mut headers = claim_headers.to_vec();
+    for route in routes {
+        headers.extend(route.heads.request.claimed());
+        for source in &route.token_from {
+            if let Source::Header(name) = source {
+                headers.push(name.clone().into());
+            }
+        }
+    }
+    headers
 }
 
 /// The parts of the previous snapshot, by their names in the configuration, which are unique.
@@ -293,16 +282,20 @@ struct Earlier<'s> {
 
 impl<'s> Earlier<'s> {
     fn new(before: Option<&'s Snapshot>) -> Self {
-        let verifiers = before.iter().flat_map(|snapshot| &snapshot.verifiers);
-        let upstreams = before.iter().flat_map(|snapshot| &snapshot.upstreams);
-        Self {
-            verifiers: verifiers
-                .map(|verifier| (&**verifier.name(), verifier))
-                .collect(),
-            upstreams: upstreams
-                .map(|upstream| (&*upstream.settings.name, upstream))
-                .collect(),
+        let mut earlier = Self {
+            verifiers: HashMap::new(),
+            upstreams: HashMap::new(),
+        };
+        let Some(before) = before else {
+            return earlier;
+        };
+        for verifier in &before.verifiers {
+            earlier.verifiers.insert(verifier.name(), verifier);
         }
+        for upstream in &before.upstreams {
+            earlier.upstreams.insert(&upstream.settings.name, upstream);
+        }
+        earlier
     }
 }
 
@@ -322,34 +315,39 @@ impl<'s> Parts<'s> {
         resources: &'s Resources,
         places: &'s TokenPlaces<'s>,
     ) -> Self {
-        let numbered = upstreams.iter().enumerate();
-        Self {
-            verifiers: verifiers
-                .iter()
-                .map(|verifier| (&**verifier.name(), verifier))
-                .collect(),
-            upstreams: numbered
-                .map(|(index, one)| (&*one.settings.name, (index, one)))
-                .collect(),
+        let mut parts = Self {
+            verifiers: HashMap::new(),
+            upstreams: HashMap::new(),
             resources,
             places,
+        };
+        for verifier in verifiers {
+            parts.verifiers.insert(verifier.name(), verifier);
         }
+        for (index, upstream) in upstreams.iter().enumerate() {
+            parts
+                .upstreams
+                .insert(&upstream.settings.name, (index, upstream));
+        }
+        parts
     }
 
     fn verifier(&self, name: &Arc<str>) -> Result<Arc<Verifier>, CompileError> {
-        let found = self
-            .verifiers
-            .get(&**name)
-            .map(|verifier| Arc::clone(verifier));
-        found.ok_or_else(|| CompileError::Undefined(name.clone()))
+        match self.verifiers.get(&**name) {
+            Some(verifier) => Ok(Arc::clone(verifier)),
+            None => Err(CompileError::Undefined(name.clone())),
+        }
+    }
+
+    fn verifiers(&self, names: &[Arc<str>]) -> Result<Vec<Arc<Verifier>>, CompileError> {
+        names.iter().map(|name| self.verifier(name)).collect()
     }
 
     fn upstream(&self, name: &Arc<str>) -> Result<(usize, &'s Upstream), CompileError> {
-        let found = self
-            .upstreams
-            .get(&**name)
-            .map(|(index, upstream)| (*index, &***upstream));
-        found.ok_or_else(|| CompileError::Undefined(name.clone()))
+        match self.upstreams.get(&**name) {
+            Some((index, upstream)) => Ok((*index, upstream)),
+            None => Err(CompileError::Undefined(name.clone())),
+        }
     }
 }
 
@@ -361,39 +359,37 @@ fn verifier(
     earlier: &Earlier<'_>,
 ) -> Result<Arc<Verifier>, CompileError> {
     let name = &issuer.entry.name;
-    let named = earlier.verifiers.get(&**name);
-    if let Some(verifier) = named.filter(|verifier| *verifier.issuer().entry() == issuer.entry) {
-        if *verifier.rules() == issuer.rules {
-            return Ok(Arc::clone(verifier));
+    let keys = match earlier.verifiers.get(&**name) {
+        Some(same) if *same.issuer().entry() == issuer.entry => {
+            if *same.rules() == issuer.rules {
+                return Ok(Arc::clone(same));
+            }
+            same.issuer().clone()
         }
-        return Ok(Arc::new(Verifier::new(
-            verifier.issuer().clone(),
-            issuer.rules.clone(),
-        )));
-    }
-    let keys = Issuer::new(issuer.entry.clone(), metrics.issuer(name));
-    let keys = keys.map_err(|error| CompileError::Keys(name.clone(), error))?;
+        _ => Issuer::new(issuer.entry.clone(), metrics.issuer(name))
+            .map_err(|error| CompileError::Keys(name.clone(), error))?,
+    };
     Ok(Arc::new(Verifier::new(keys, issuer.rules.clone())))
 }
 
+/// Returns the previous upstream, if its settings did not change; otherwise a new one.
 fn upstream(
     settings: &crate::upstream::Settings,
     metrics: &Metrics,
     earlier: &Earlier<'_>,
 ) -> Result<Arc<Upstream>, CompileError> {
     let name = &settings.name;
-    let former = earlier.upstreams.get(&**name);
-    if let Some(same) = former.filter(|upstream| upstream.settings == *settings) {
+    let before = earlier.upstreams.get(&**name).copied();
+    if let Some(same) = before
+        && same.settings == *settings
+    {
         return Ok(Arc::clone(same));
     }
-    let upstream = Upstream::new(
-        settings.clone(),
-        metrics.upstream(name),
-        former.map(|former| &***former),
-    );
-    upstream
-        .map(Arc::new)
-        .map_err(|error| CompileError::Roots(name.clone(), error))
+    let before = before.map(|before| &**before);
+    match Upstream::new(settings.clone(), metrics.upstream(name), before) {
+        Ok(upstream) => Ok(Arc::new(upstream)),
+        Err(error) => Err(CompileError::Roots(name.clone(), error)),
+    }
 }
 
 fn compile_route(
@@ -407,29 +403,20 @@ fn compile_route(
     };
     let (index, upstream) = parts.upstream(&route.upstream)?;
     let settings = &upstream.settings;
-    let host = match &settings.host {
-        HostHeader::Upstream => Some(settings.url.authority()),
-        HostHeader::Named(name) => Some(name.to_string()),
-        HostHeader::Preserve => None,
-    };
     Ok(Route {
         metrics: metrics.route(&label),
         label: label.into(),
         upstream: index,
-        host: host.and_then(|host| HeaderValue::try_from(host).ok()),
-        resource: route
-            .resource
-            .as_ref()
-            .and_then(|url| parts.resources.position(url)),
-        strip: route
-            .strip
-            .as_deref()
-            .map_or(0, |prefix| prefix.matches('/').count()),
-        verifiers: route
-            .issuers
-            .iter()
-            .map(|name| parts.verifier(name))
-            .collect::<Result<_, _>>()?,
+        host: host(settings),
+        resource: match &route.resource {
+            Some(url) => parts.resources.position(url),
+            None => None,
+        },
+        strip: match &route.strip {
+            Some(prefix) => prefix.matches('/').count(),
+            None => 0,
+        },
+        verifiers: parts.verifiers(&route.issuers)?,
         token_from: route.token_from.clone(),
         upstream_token_from: parts.places.beyond(route).cloned(),
         forward_token: route.forward_token,
@@ -440,12 +427,24 @@ fn compile_route(
         body_bytes: route.body_bytes,
         response_timeout: route.response_timeout.unwrap_or(settings.response_timeout),
         websocket: route.websocket,
-        answers_options: route
-            .methods
-            .iter()
-            .any(|(method, _)| *method == MethodPattern::One(Method::OPTIONS)),
+        answers_options: answers_options(route),
         heads: route.heads.clone(),
     })
+}
+
+/// Returns the `Host` that an upstream receives; `None` for the client's.
+fn host(settings: &crate::upstream::Settings) -> Option<HeaderValue> {
+    let host = match &settings.host {
+        HostHeader::Upstream => settings.url.authority(),
+        HostHeader::Named(name) => name.to_string(),
+        HostHeader::Preserve => return None,
+    };
+    HeaderValue::try_from(host).ok()
+}
+
+fn answers_options(route: &config::Route) -> bool {
+    let options = MethodPattern::One(Method::OPTIONS);
+    route.methods.iter().any(|(method, _)| *method == options)
 }
 
 impl fmt::Display for CompileError {

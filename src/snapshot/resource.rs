@@ -6,9 +6,9 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use bytes::Bytes;
 use serde::Serialize;
 
-use crate::config::{Config, Route};
-use crate::net::{Acceptor, Url};
-use crate::policy::Requirement;
+use crate::config::{Config, Listener, Route};
+use crate::net::Url;
+use crate::policy::Scope;
 use crate::token::Source;
 
 /// The path of metadata, before the path of the resource (RFC 9728 §3.1).
@@ -58,25 +58,24 @@ impl Resources {
                 None => routes.push((url, vec![route])),
             }
         }
-        let issuers = config
-            .issuers
-            .iter()
-            .map(|issuer| (&*issuer.entry.name, &*issuer.entry.issuer))
-            .collect();
-        this.list = routes
-            .iter()
-            .map(|(url, routes)| Resource::new(config, &issuers, url, routes))
-            .collect();
-        let patterns = config.routes.iter().map(|route| route.pattern.as_str());
-        let routed: HashSet<&str> = patterns
-            .filter(|pattern| pattern.starts_with(WELL_KNOWN))
-            .collect();
+        let mut issuers = HashMap::new();
+        for issuer in &config.issuers {
+            issuers.insert(&*issuer.entry.name, &*issuer.entry.issuer);
+        }
+        for (url, routes) in &routes {
+            this.list.push(Resource::new(config, &issuers, url, routes));
+        }
+        let mut routed = HashSet::new();
+        for route in &config.routes {
+            let pattern = route.pattern.as_str();
+            if pattern.starts_with(WELL_KNOWN) {
+                routed.insert(pattern);
+            }
+        }
         for (index, resource) in this.list.iter().enumerate() {
             if !routed.contains(&*resource.path) {
-                this.by_path
-                    .entry(resource.path.clone())
-                    .or_default()
-                    .push(index);
+                let found = this.by_path.entry(resource.path.clone()).or_default();
+                found.push(index);
             }
         }
         this
@@ -89,18 +88,17 @@ impl Resources {
         if !path.starts_with(WELL_KNOWN) {
             return None;
         }
-        let mut found = self
-            .by_path
-            .get(path)?
-            .iter()
-            .filter_map(|index| self.list.get(*index));
-        let named = |resource: &&Resource| {
-            host.is_some_and(|host| host.eq_ignore_ascii_case(resource.url.host()))
-        };
-        found
-            .clone()
-            .find(named)
-            .or_else(|| found.next().filter(|_| found.next().is_none()))
+        let indices = self.by_path.get(path)?;
+        for index in indices {
+            let resource = self.list.get(*index)?;
+            if host.is_some_and(|host| host.eq_ignore_ascii_case(resource.url.host())) {
+                return Some(resource);
+            }
+        }
+        match **indices {
+            [only] => self.list.get(only),
+            _ => None,
+        }
     }
 
     /// Returns the index of a resource.
@@ -119,50 +117,20 @@ impl Resource {
     /// Creates the resource of these routes. `issuers` maps the names of issuers in the
     /// configuration to their `iss`.
     fn new(config: &Config, issuers: &HashMap<&str, &str>, url: &Url, routes: &[&Route]) -> Self {
-        let mut authorization_servers: Vec<&str> = Vec::new();
-        let mut seen: HashSet<&str> = HashSet::new();
-        let names = routes.iter().flat_map(|route| &route.issuers);
-        for issuer in names.filter_map(|name| issuers.get(&**name).copied()) {
-            if seen.insert(issuer) {
-                authorization_servers.push(issuer);
+        let mut scopes = BTreeSet::new();
+        for route in routes {
+            for (_, requirement) in &route.methods {
+                scopes.extend(requirement.scopes().into_iter().map(Scope::as_str));
             }
         }
-        let requirements = routes
-            .iter()
-            .flat_map(|route| &route.methods)
-            .map(|(_, requirement)| requirement);
-        let scopes: BTreeSet<&str> = requirements
-            .flat_map(Requirement::scopes)
-            .map(crate::policy::Scope::as_str)
-            .collect();
-        let in_query = |source: &Source| matches!(source, Source::Query(_));
-        // RFC 6750 has no name for a cookie; "header" is the closest.
-        let query = routes
-            .iter()
-            .flat_map(|route| &route.token_from)
-            .any(in_query);
-        let header = routes
-            .iter()
-            .flat_map(|route| &route.token_from)
-            .any(|source| !in_query(source));
-        let methods = [(header, "header"), (query, "query")];
-        let mut acceptors = config
-            .server
-            .listeners
-            .iter()
-            .filter_map(|listener| listener.tls.as_ref());
+        let mut listeners = config.server.listeners.iter();
         let text = identifier(url);
         let metadata = Metadata {
             resource: &text,
-            authorization_servers,
+            authorization_servers: authorization_servers(issuers, routes),
             scopes_supported: scopes.into_iter().collect(),
-            bearer_methods_supported: methods
-                .into_iter()
-                .filter(|(has, _)| *has)
-                .map(|(_, name)| name)
-                .collect(),
-            tls_client_certificate_bound_access_tokens: acceptors
-                .any(Acceptor::asks_for_certificates),
+            bearer_methods_supported: bearer_methods(routes),
+            tls_client_certificate_bound_access_tokens: listeners.any(asks_for_certificates),
         };
         // Strings always serialize.
         let metadata = serde_json::to_vec(&metadata).unwrap_or_default().into();
@@ -177,12 +145,55 @@ impl Resource {
     }
 }
 
+/// Returns the `iss` of each issuer of the routes, once and in order.
+fn authorization_servers<'a>(issuers: &HashMap<&str, &'a str>, routes: &[&Route]) -> Vec<&'a str> {
+    let mut servers = Vec::new();
+    let mut seen = HashSet::new();
+    for name in routes.iter().flat_map(|route| &route.issuers) {
+        if let Some(issuer) = issuers.get(&**name)
+            && seen.insert(*issuer)
+        {
+            servers.push(*issuer);
+        }
+    }
+    servers
+}
+
+/// Returns the ways in which the routes accept tokens. RFC 6750 has no name for a cookie; "header"
+/// is the closest.
+fn bearer_methods(routes: &[&Route]) -> Vec<&'static str> {
+    let (mut in_header, mut in_query) = (false, false);
+    for source in routes.iter().flat_map(|route| &route.token_from) {
+        match source {
+            Source::Query(_) => in_query = true,
+            _ => in_header = true,
+        }
+    }
+    let mut methods = Vec::new();
+    if in_header {
+        methods.push("header");
+    }
+    if in_query {
+        methods.push("query");
+    }
+    methods
+}
+
+fn asks_for_certificates(listener: &Listener) -> bool {
+    match &listener.tls {
+        Some(acceptor) => acceptor.asks_for_certificates(),
+        None => false,
+    }
+}
+
 /// Returns the identifier of a resource: its URL, without a final slash that stands for an empty
 /// path (RFC 9728 §1.2).
 fn identifier(url: &Url) -> String {
-    let text = url.to_string();
-    text.strip_suffix('/')
-        .map_or_else(|| text.clone(), str::to_owned)
+    let mut text = url.to_string();
+    if text.ends_with('/') {
+        text.pop();
+    }
+    text
 }
 
 #[cfg(test)]

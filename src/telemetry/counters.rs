@@ -3,7 +3,7 @@
 use super::sharded::{Apart, Count, Sharded};
 
 /// The number of counts in one block of a row.
-const PER_PIECE: usize = 16;
+const PER_BLOCK: usize = 16;
 
 /// The counters of one metric for a closed list of values of its last label. A value that was never
 /// counted is not shown.
@@ -14,7 +14,7 @@ pub struct Counters {
 }
 
 /// One shard: a count for each value, rounded up to whole blocks.
-type Row = Box<[Apart<[Count; PER_PIECE]>]>;
+type Row = Box<[Apart<[Count; PER_BLOCK]>]>;
 
 impl Counters {
     pub(super) const fn new(values: &'static [&'static str]) -> Self {
@@ -39,18 +39,19 @@ impl Counters {
 
     /// Returns each value that was counted, and its count.
     pub(super) fn totals(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        let total = |index| {
-            self.shards
-                .all()
-                .filter_map(|row| Some(at(row, index)?.get()))
-                .sum()
-        };
-        let totals = self
-            .values
-            .iter()
-            .enumerate()
-            .map(move |(index, value)| (*value, total(index)));
-        totals.filter(|(_, total)| *total > 0)
+        let values = self.values.iter().enumerate();
+        values.filter_map(|(index, value)| match self.total(index) {
+            0 => None,
+            total => Some((*value, total)),
+        })
+    }
+
+    fn total(&self, index: usize) -> u64 {
+        let mut total = 0;
+        for row in self.shards.all() {
+            total += at(row, index).map_or(0, Count::get);
+        }
+        total
     }
 
     #[cfg(test)]
@@ -59,14 +60,14 @@ impl Counters {
     }
 
     fn row(&self) -> Row {
-        (0..self.values.len().div_ceil(PER_PIECE))
-            .map(|_| Apart::default())
-            .collect()
+        let mut row = Vec::new();
+        row.resize_with(self.values.len().div_ceil(PER_BLOCK), Apart::default);
+        row.into()
     }
 }
 
 fn at(row: &Row, index: usize) -> Option<&Count> {
-    row.get(index / PER_PIECE)?.0.get(index % PER_PIECE)
+    row.get(index / PER_BLOCK)?.0.get(index % PER_BLOCK)
 }
 
 /// A counter that has no label of its own; it is shown even if it is 0.
@@ -85,7 +86,11 @@ impl Counter {
     }
 
     pub(super) fn total(&self) -> u64 {
-        self.0.all().map(|count| count.0.get()).sum()
+        let mut total = 0;
+        for count in self.0.all() {
+            total += count.0.get();
+        }
+        total
     }
 }
 
@@ -111,8 +116,11 @@ impl Gauge {
     /// Returns the sum. It reads the shards of all workers, so it is not for every request.
     #[must_use]
     pub fn total(&self) -> i64 {
-        let parts = self.0.all().map(|count| count.0.get());
-        parts.fold(0, u64::wrapping_add).cast_signed()
+        let mut total = 0_u64;
+        for count in self.0.all() {
+            total = total.wrapping_add(count.0.get());
+        }
+        total.cast_signed()
     }
 
     fn add(&self, by: u64) {
@@ -152,7 +160,7 @@ mod tests {
         let gauge = Gauge::new();
         thread::scope(|scope| {
             scope.spawn(|| {
-                let _seated = ShardSlot::reserve().occupy();
+                let _guard = ShardSlot::reserve().occupy();
                 gauge.inc();
                 gauge.inc();
             });

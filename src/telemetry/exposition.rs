@@ -6,7 +6,7 @@ use std::sync::Arc;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
 
-use super::handles::SharedHandles;
+use super::handles::{Handles, SharedHandles};
 use super::histogram::Distribution;
 use super::{Counters, EventLog, GatewayMetrics};
 
@@ -15,12 +15,12 @@ use super::{Counters, EventLog, GatewayMetrics};
 pub(super) struct Exposition {
     pub(super) handles: Arc<SharedHandles>,
     pub(super) gateway: Arc<GatewayMetrics>,
-    pub(super) families: CellFamilies,
+    pub(super) families: ShardedFamilies,
 }
 
 /// The names, help texts and labels of the metrics.
 #[derive(Debug)]
-pub(super) struct CellFamilies {
+pub(super) struct ShardedFamilies {
     requests: Family,
     duration: Family,
     refusals: Family,
@@ -37,7 +37,7 @@ pub(super) struct CellFamilies {
     log_dropped: Family,
 }
 
-impl CellFamilies {
+impl ShardedFamilies {
     pub(super) fn new() -> Result<Self, prometheus::Error> {
         use MetricType::{COUNTER, GAUGE, HISTOGRAM};
         Ok(Self {
@@ -131,81 +131,107 @@ impl CellFamilies {
 
 impl Collector for Exposition {
     fn desc(&self) -> Vec<&Desc> {
-        let f = &self.families;
-        let families = [
-            &f.requests,
-            &f.duration,
-            &f.refusals,
-            &f.upstream_duration,
-            &f.upstream_reused,
-            &f.upstream_faults,
-            &f.verifications,
-            &f.refreshes,
-            &f.connection_errors,
-            &f.protocols,
-            &f.requests_open,
-            &f.cache,
-            &f.reloads,
-            &f.log_dropped,
-        ];
-        families.map(|family| &family.desc).to_vec()
+        let families = &self.families;
+        vec![
+            &families.requests.desc,
+            &families.duration.desc,
+            &families.refusals.desc,
+            &families.upstream_duration.desc,
+            &families.upstream_reused.desc,
+            &families.upstream_faults.desc,
+            &families.verifications.desc,
+            &families.refreshes.desc,
+            &families.connection_errors.desc,
+            &families.protocols.desc,
+            &families.requests_open.desc,
+            &families.cache.desc,
+            &families.reloads.desc,
+            &families.log_dropped.desc,
+        ]
     }
 
     /// Collects all families. The registry leaves out those without metrics, and sorts the families
     /// and their metrics.
     fn collect(&self) -> Vec<MetricFamily> {
         let handles = self.handles.lock();
-        let (routes, issuers, upstreams) = (&handles.routes, &handles.issuers, &handles.upstreams);
-        let (f, gateway) = (&self.families, &self.gateway);
-        let requests = routes.iter().flat_map(|(pattern, route)| {
-            route
-                .totals()
-                .map(move |(method, class, total)| ([&**pattern, method, class], total))
-        });
-        let reused = upstreams
-            .iter()
-            .map(|(name, upstream)| ([&**name], upstream.reused.total()));
-        vec![
-            f.requests.counters(requests),
-            f.duration.histograms(
-                routes
-                    .iter()
-                    .map(|(pattern, route)| (pattern, route.durations())),
-            ),
-            f.refusals.rows(
-                routes
-                    .iter()
-                    .map(|(pattern, route)| (pattern, &route.refusals)),
-            ),
-            f.upstream_duration.histograms(
-                upstreams
-                    .iter()
-                    .map(|(name, upstream)| (name, upstream.duration.total())),
-            ),
-            f.upstream_reused.counters(reused),
-            f.upstream_faults.rows(
-                upstreams
-                    .iter()
-                    .map(|(name, upstream)| (name, &upstream.faults)),
-            ),
-            f.verifications.rows(
-                issuers
-                    .iter()
-                    .map(|(name, issuer)| (name, &issuer.verifications)),
-            ),
-            f.refreshes.rows(
-                issuers
-                    .iter()
-                    .map(|(name, issuer)| (name, &issuer.refreshes)),
-            ),
-            f.connection_errors.row(&gateway.connection_errors),
-            f.protocols.row(&gateway.protocols),
-            f.requests_open.gauge(gateway.requests.total()),
-            f.cache.row(&gateway.cache),
-            f.reloads.row(&gateway.reloads),
-            f.log_dropped
-                .counters([([], EventLog::dropped_of_process())].into_iter()),
-        ]
+        let mut collected = Vec::new();
+        self.collect_routes(&handles, &mut collected);
+        self.collect_issuers(&handles, &mut collected);
+        self.collect_upstreams(&handles, &mut collected);
+        self.collect_gateway(&mut collected);
+        collected
+    }
+}
+
+impl Exposition {
+    fn collect_routes(&self, handles: &Handles, collected: &mut Vec<MetricFamily>) {
+        let (mut requests, mut durations, mut refusals) = (Vec::new(), Vec::new(), Vec::new());
+        let families = &self.families;
+        for (pattern, route) in &handles.routes {
+            for row in route.totals() {
+                let labels = [pattern, row.method, row.ending];
+                requests.push(families.requests.counter(&labels, row.total));
+            }
+            durations.push(families.duration.histogram(pattern, &route.durations()));
+            families
+                .refusals
+                .count(pattern, &route.refusals, &mut refusals);
+        }
+        collected.push(families.requests.of(requests));
+        collected.push(families.duration.of(durations));
+        collected.push(families.refusals.of(refusals));
+    }
+
+    fn collect_issuers(&self, handles: &Handles, collected: &mut Vec<MetricFamily>) {
+        let (mut verifications, mut refreshes) = (Vec::new(), Vec::new());
+        let families = &self.families;
+        for (name, issuer) in &handles.issuers {
+            families
+                .verifications
+                .count(name, &issuer.verifications, &mut verifications);
+            families
+                .refreshes
+                .count(name, &issuer.refreshes, &mut refreshes);
+        }
+        collected.push(families.verifications.of(verifications));
+        collected.push(families.refreshes.of(refreshes));
+    }
+
+    fn collect_upstreams(&self, handles: &Handles, collected: &mut Vec<MetricFamily>) {
+        let (mut durations, mut reused, mut faults) = (Vec::new(), Vec::new(), Vec::new());
+        let families = &self.families;
+        for (name, upstream) in &handles.upstreams {
+            let duration = upstream.duration.total();
+            durations.push(families.upstream_duration.histogram(name, &duration));
+            reused.push(
+                families
+                    .upstream_reused
+                    .counter(&[name], upstream.reused.total()),
+            );
+            families
+                .upstream_faults
+                .count(name, &upstream.faults, &mut faults);
+        }
+        collected.push(families.upstream_duration.of(durations));
+        collected.push(families.upstream_reused.of(reused));
+        collected.push(families.upstream_faults.of(faults));
+    }
+
+    fn collect_gateway(&self, collected: &mut Vec<MetricFamily>) {
+        let gateway = &self.gateway;
+        let families = &self.families;
+        collected.push(
+            families
+                .connection_errors
+                .counters(&gateway.connection_errors),
+        );
+        collected.push(families.protocols.counters(&gateway.protocols));
+        collected.push(families.requests_open.gauge(gateway.requests.total()));
+        collected.push(families.cache.counters(&gateway.cache));
+        collected.push(families.reloads.counters(&gateway.reloads));
+        let dropped = EventLog::dropped_of_process();
+        let dropped = families.log_dropped.counter(&[], dropped);
+        collected.push(families.log_dropped.of(vec![dropped]));
     }
 }
 
@@ -233,78 +259,61 @@ impl Family {
     fn gauge(&self, value: i64) -> MetricFamily {
         let mut gauge = Gauge::default();
         gauge.set_value(value as f64);
-        self.of([Metric::from_gauge(gauge)].into_iter())
+        self.of(vec![Metric::from_gauge(gauge)])
     }
 
-    /// Returns counters, one for each pair of a value of the first label and a counted value of the
-    /// second.
-    fn rows<'a>(&self, rows: impl Iterator<Item = (&'a String, &'a Counters)>) -> MetricFamily {
-        let series = |(name, row): (&'a String, &'a Counters)| {
-            row.totals()
-                .map(move |(value, total)| ([name.as_str(), value], total))
-        };
-        self.counters(rows.flat_map(series))
+    /// Returns the family of counters that have one label.
+    fn counters(&self, counters: &Counters) -> MetricFamily {
+        let mut metrics = Vec::new();
+        for (value, total) in counters.totals() {
+            metrics.push(self.counter(&[value], total));
+        }
+        self.of(metrics)
     }
 
-    fn row(&self, row: &Counters) -> MetricFamily {
-        self.counters(row.totals().map(|(value, total)| ([value], total)))
+    /// Adds a counter for each value that was counted. `first` is the value of the first label.
+    fn count(&self, first: &str, counters: &Counters, metrics: &mut Vec<Metric>) {
+        for (value, total) in counters.totals() {
+            metrics.push(self.counter(&[first, value], total));
+        }
     }
 
-    fn counters<'a, const N: usize>(
-        &self,
-        series: impl Iterator<Item = ([&'a str; N], u64)>,
-    ) -> MetricFamily {
-        self.of(series.map(|(labels, total)| {
-            let mut counter = Counter::default();
-            counter.set_value(total as f64);
-            let mut metric = self.labelled(&labels);
-            metric.set_counter(counter);
-            metric
-        }))
+    fn counter(&self, labels: &[&str], total: u64) -> Metric {
+        let mut counter = Counter::default();
+        counter.set_value(total as f64);
+        let mut metric = self.labelled(labels);
+        metric.set_counter(counter);
+        metric
     }
 
-    fn histograms<'a>(
-        &self,
-        series: impl Iterator<Item = (&'a String, Distribution)>,
-    ) -> MetricFamily {
-        self.of(series.map(|(name, distribution)| {
-            let mut metric = self.labelled(&[name]);
-            metric.set_histogram(distribution.to_proto());
-            metric
-        }))
+    fn histogram(&self, label: &str, distribution: &Distribution) -> Metric {
+        let mut metric = self.labelled(&[label]);
+        metric.set_histogram(distribution.to_proto());
+        metric
     }
 
     /// Returns a metric with the given values of the family's labels, in the order of the labels.
     /// They are shown in the order of their names.
     fn labelled(&self, values: &[&str]) -> Metric {
-        debug_assert_eq!(
-            values.len(),
-            self.desc.variable_labels.len(),
-            "{}",
-            self.desc.fq_name
-        );
-        let pairs = self
-            .desc
-            .variable_labels
-            .iter()
-            .zip(values)
-            .map(|(name, value)| {
-                let mut pair = LabelPair::default();
-                pair.set_name(name.clone());
-                pair.set_value((*value).to_owned());
-                pair
-            });
-        let mut pairs: Vec<_> = pairs.collect();
+        let names = &self.desc.variable_labels;
+        debug_assert_eq!(values.len(), names.len(), "{}", self.desc.fq_name);
+        let mut pairs = Vec::with_capacity(values.len());
+        for (name, value) in names.iter().zip(values) {
+            let mut pair = LabelPair::default();
+            pair.set_name(name.clone());
+            pair.set_value((*value).to_owned());
+            pairs.push(pair);
+        }
         pairs.sort();
         Metric::from_label(pairs)
     }
 
-    fn of(&self, metrics: impl Iterator<Item = Metric>) -> MetricFamily {
+    fn of(&self, metrics: Vec<Metric>) -> MetricFamily {
         let mut family = MetricFamily::default();
         family.set_name(self.desc.fq_name.clone());
         family.set_help(self.desc.help.clone());
         family.set_field_type(self.kind);
-        family.set_metric(metrics.collect());
+        family.set_metric(metrics);
         family
     }
 }

@@ -80,6 +80,14 @@ struct Exchanges {
     duration: Buckets,
 }
 
+/// The number of requests of a route with one method and one ending.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct RequestTotal {
+    pub(super) method: &'static str,
+    pub(super) ending: &'static str,
+    pub(super) total: u64,
+}
+
 impl RouteMetrics {
     pub(super) const fn new(reasons: &'static [&'static str]) -> Self {
         Self {
@@ -104,25 +112,28 @@ impl RouteMetrics {
     }
 
     /// Returns the number of requests by method and ending, without those that are 0.
-    pub(super) fn totals(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> {
-        let mut totals = [[0_u64; ENDINGS.len()]; METHODS.len()];
-        for part in self.exchanges.all() {
-            for (sum, count) in totals
-                .as_flattened_mut()
-                .iter_mut()
-                .zip(part.0.requests.as_flattened())
-            {
-                *sum += count.get();
+    pub(super) fn totals(&self) -> Vec<RequestTotal> {
+        let mut sums = [[0_u64; ENDINGS.len()]; METHODS.len()];
+        for shard in self.exchanges.all() {
+            for (row, counts) in sums.iter_mut().zip(&shard.0.requests) {
+                for (sum, count) in row.iter_mut().zip(counts) {
+                    *sum += count.get();
+                }
             }
         }
-        let rows = METHODS.into_iter().zip(totals);
-        let all = rows.flat_map(|(method, row)| {
-            ENDINGS
-                .into_iter()
-                .zip(row)
-                .map(move |(e, n)| (method, e, n))
-        });
-        all.filter(|(.., total)| *total > 0)
+        let mut totals = Vec::new();
+        for (method, row) in METHODS.into_iter().zip(sums) {
+            for (ending, total) in ENDINGS.into_iter().zip(row) {
+                if total > 0 {
+                    totals.push(RequestTotal {
+                        method,
+                        ending,
+                        total,
+                    });
+                }
+            }
+        }
+        totals
     }
 
     pub(super) fn durations(&self) -> Distribution {
@@ -209,7 +220,7 @@ mod tests {
         );
         // It allocates nothing but shards.
         assert!(idle.exchanges.is_empty() && idle.refusals.is_empty());
-        assert_eq!((idle.totals().count(), idle.durations().count()), (0, 0));
+        assert_eq!((idle.totals().len(), idle.durations().count()), (0, 0));
         assert!(
             idle.exchanges.is_empty() && idle.refusals.is_empty(),
             "a scrape creates no shards"
@@ -230,7 +241,7 @@ mod tests {
         std::thread::scope(|scope| {
             for _ in 0..3 {
                 scope.spawn(|| {
-                    let _seated = crate::telemetry::ShardSlot::reserve().occupy();
+                    let _guard = crate::telemetry::ShardSlot::reserve().occupy();
                     route.record(
                         &Method::PUT,
                         Ending::Answered(502),
@@ -244,7 +255,12 @@ mod tests {
             Ending::Answered(502),
             Duration::from_millis(1),
         );
-        assert!(route.totals().eq([("PUT", "5xx", 4)]));
+        let expected = RequestTotal {
+            method: "PUT",
+            ending: "5xx",
+            total: 4,
+        };
+        assert_eq!(route.totals(), [expected]);
         assert_eq!(route.durations().count(), 4);
     }
 }

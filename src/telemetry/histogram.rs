@@ -97,15 +97,16 @@ impl Distribution {
     /// workers count.
     pub(super) fn to_proto(&self) -> prometheus::proto::Histogram {
         let mut below = 0;
-        let buckets = BOUNDS.iter().zip(&self.counts).map(|(bound, count)| {
+        let mut buckets = Vec::with_capacity(BOUNDS.len());
+        for (bound, count) in BOUNDS.iter().zip(&self.counts) {
             below += count;
             let mut bucket = prometheus::proto::Bucket::default();
             bucket.set_upper_bound(*bound as f64 / NANOS_PER_SECOND);
             bucket.set_cumulative_count(below);
-            bucket
-        });
+            buckets.push(bucket);
+        }
         let mut histogram = prometheus::proto::Histogram::default();
-        histogram.set_bucket(buckets.collect());
+        histogram.set_bucket(buckets);
         histogram.set_sample_count(self.count());
         histogram.set_sample_sum(self.nanos as f64 / NANOS_PER_SECOND);
         histogram

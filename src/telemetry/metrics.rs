@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use prometheus::{IntCounter, IntGauge, IntGaugeVec, Registry, TextEncoder};
 
-use super::exposition::{CellFamilies, Exposition};
+use super::exposition::{Exposition, ShardedFamilies};
 use super::families::{Families, counter, int_gauge, int_gauges};
 use super::handles::SharedHandles;
 use super::{Counter, Counters, Gauge, Histogram, IssuerMetrics, RouteMetrics, UpstreamMetrics};
@@ -117,7 +117,7 @@ pub struct EndpointState {
 /// The labels that stay. They are sets, since a predicate that searches a list would make a reload
 /// quadratic.
 #[derive(Debug)]
-pub struct Kept<'s> {
+pub struct KeptLabels<'s> {
     /// The labels of routes.
     pub routes: HashSet<&'s str>,
     /// The names of issuers.
@@ -151,7 +151,7 @@ impl Metrics {
         r.register(Box::new(Exposition {
             handles: shown,
             gateway: gateway_shown,
-            families: CellFamilies::new()?,
+            families: ShardedFamilies::new()?,
         }))?;
         Ok(Self {
             registry,
@@ -198,7 +198,7 @@ impl Metrics {
 
     /// Removes the metrics of what a reload has removed, so that a thousand reloads do not grow the
     /// exposition.
-    pub fn retain(&self, kept: &Kept<'_>) {
+    pub fn retain(&self, kept: &KeptLabels<'_>) {
         let mut handles = self.handles.lock();
         let families = &self.families;
         handles

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use http::Method;
 
-use super::{Ending, EndpointState, Kept, Metrics};
+use super::{Ending, EndpointState, KeptLabels, Metrics};
 
 fn metrics() -> Metrics {
     Metrics::new(&["missing_token", "expired"], &["valid", "expired"]).unwrap()
@@ -45,7 +45,7 @@ fn what_a_reload_takes_away_leaves_the_exposition() {
         .record(&Method::GET, Ending::Answered(200), Duration::ZERO);
     metrics.issuer("gone").set_keys(1, None);
     metrics.upstream("gone").faults.increment(0);
-    metrics.retain(&Kept {
+    metrics.retain(&KeptLabels {
         routes: ["/kept"].into(),
         issuers: [].into(),
         upstreams: [].into(),

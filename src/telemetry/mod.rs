@@ -22,6 +22,6 @@ pub use counters::{Counter, Counters, Gauge};
 pub use event_log::{Event, EventLog};
 pub use handles::{Ending, IssuerMetrics, RouteMetrics, UpstreamMetrics};
 pub use histogram::Histogram;
-pub use metrics::{EndpointState, GatewayMetrics, Kept, Metrics};
+pub use metrics::{EndpointState, GatewayMetrics, KeptLabels, Metrics};
 pub use sharded::{ShardGuard, ShardSlot};
 pub use throttle::Throttle;

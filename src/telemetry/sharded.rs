@@ -15,11 +15,11 @@ const NO_SLOT: usize = usize::MAX;
 
 thread_local! {
     /// The slot of the current thread.
-    static SEAT: Cell<usize> = const { Cell::new(NO_SLOT) };
+    static SLOT: Cell<usize> = const { Cell::new(NO_SLOT) };
 }
 
 /// The slots that were ever reserved; true for those in use.
-static SEATS: Mutex<Vec<bool>> = Mutex::new(Vec::new());
+static SLOTS: Mutex<Vec<bool>> = Mutex::new(Vec::new());
 
 /// The number of slots, readable without the lock.
 static COUNT: AtomicUsize = AtomicUsize::new(0);
@@ -36,7 +36,7 @@ pub struct ShardSlot(usize);
 /// Assigns a slot to the current thread until it is dropped.
 #[derive(Debug)]
 pub struct ShardGuard {
-    _seat: ShardSlot,
+    _slot: ShardSlot,
     /// Not `Send`: only the thread that occupies the slot can give it up.
     _here: PhantomData<Rc<()>>,
 }
@@ -46,9 +46,11 @@ impl ShardSlot {
     #[must_use]
     pub fn reserve() -> Self {
         let mut slots = slots();
-        if let Some((index, taken)) = slots.iter_mut().enumerate().find(|(_, taken)| !**taken) {
-            *taken = true;
-            return Self(index);
+        for (index, is_taken) in slots.iter_mut().enumerate() {
+            if !*is_taken {
+                *is_taken = true;
+                return Self(index);
+            }
         }
         slots.push(true);
         COUNT.store(slots.len(), Relaxed);
@@ -56,11 +58,11 @@ impl ShardSlot {
     }
 
     /// Assigns the slot to the current thread.
-    #[must_use = "the seat is given up when this is dropped"]
+    #[must_use = "the slot is given up when this is dropped"]
     pub fn occupy(self) -> ShardGuard {
-        SEAT.set(self.0);
+        SLOT.set(self.0);
         ShardGuard {
-            _seat: self,
+            _slot: self,
             _here: PhantomData,
         }
     }
@@ -83,12 +85,12 @@ impl Drop for ShardSlot {
 impl Drop for ShardGuard {
     /// Runs before the slot is freed: the thread uses the shared shards from now on.
     fn drop(&mut self) {
-        SEAT.set(NO_SLOT);
+        SLOT.set(NO_SLOT);
     }
 }
 
 fn slots() -> MutexGuard<'static, Vec<bool>> {
-    SEATS.lock().unwrap_or_else(PoisonError::into_inner)
+    SLOTS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The threads that write a shard.
@@ -145,7 +147,7 @@ impl<T> Sharded<T> {
 
     /// Returns the shard of the current thread, and whether other threads write it too.
     pub(super) fn mine(&self, make: impl FnOnce() -> T) -> (&T, Writer) {
-        let slot = SEAT.get();
+        let slot = SLOT.get();
         // A thread without a slot creates no table: it may count before any slot is reserved.
         if slot != NO_SLOT
             && let Some(own) = self.workers.get_or_init(Self::table).get(slot)
@@ -163,16 +165,15 @@ impl<T> Sharded<T> {
 
     /// Returns all shards, in no particular order.
     pub(super) fn all(&self) -> impl Iterator<Item = &T> {
-        let workers = self
-            .workers
-            .get()
-            .into_iter()
-            .flat_map(|table| table.iter().filter_map(OnceLock::get));
-        workers.chain(self.shared.get())
+        let workers = self.workers.get().map_or(&[][..], |table| table);
+        let own = workers.iter().filter_map(OnceLock::get);
+        own.chain(self.shared.get())
     }
 
     fn table() -> Box<[OnceLock<T>]> {
-        (0..ShardSlot::count()).map(|_| OnceLock::new()).collect()
+        let mut table = Vec::new();
+        table.resize_with(ShardSlot::count(), OnceLock::new);
+        table.into()
     }
 }
 
@@ -204,7 +205,7 @@ mod tests {
         thread::scope(|scope| {
             for slot in slots {
                 scope.spawn(|| {
-                    let _seated = slot.occupy();
+                    let _guard = slot.occupy();
                     count(&shards, TIMES);
                 });
             }
@@ -225,7 +226,7 @@ mod tests {
         let shards = Sharded::new();
         // It keeps the slots that it reserves, so that the next one is beyond the table.
         let mut held = vec![ShardSlot::reserve()];
-        let seated = held.pop().unwrap().occupy();
+        let guard = held.pop().unwrap().occupy();
         count(&shards, 3);
         let length = shards.workers.get().unwrap().len();
         let late = loop {
@@ -234,25 +235,25 @@ mod tests {
                 early => held.push(early),
             }
         };
-        drop(seated);
-        let _seated = late.occupy();
+        drop(guard);
+        let _guard = late.occupy();
         count(&shards, 4);
         assert_eq!(sum(&shards), 7);
         assert_eq!(shards.shared.get().unwrap().get(), 4);
     }
 
     #[test]
-    fn no_two_threads_have_the_same_seat_at_a_time() {
+    fn no_two_threads_have_the_same_slot_at_a_time() {
         const THREADS: usize = 8;
         let barrier = Barrier::new(THREADS);
         let mut taken: Vec<usize> = thread::scope(|scope| {
             let thread = || {
-                let seated = ShardSlot::reserve().occupy();
+                let guard = ShardSlot::reserve().occupy();
                 barrier.wait();
-                let index = SEAT.get();
+                let index = SLOT.get();
                 barrier.wait();
-                drop(seated);
-                assert_eq!(SEAT.get(), NO_SLOT);
+                drop(guard);
+                assert_eq!(SLOT.get(), NO_SLOT);
                 index
             };
             let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(thread)).collect();
@@ -267,10 +268,10 @@ mod tests {
     }
 
     #[test]
-    fn a_seat_that_was_given_up_goes_on_counting_where_it_was() {
+    fn a_slot_that_was_given_up_keeps_its_counts() {
         let shards = Sharded::new();
         for _ in 0..3 {
-            let _seated = ShardSlot::reserve().occupy();
+            let _guard = ShardSlot::reserve().occupy();
             count(&shards, 2);
         }
         assert_eq!(sum(&shards), 6);

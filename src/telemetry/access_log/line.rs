@@ -94,7 +94,6 @@ impl Second {
             self.text.truncate("2026-01-01T00:00:00".len());
         }
         let millis = time.subsec_millis();
-        let digit = |value: u32| b'0' + (value % 10) as u8;
         out.extend_from_slice(self.text.as_bytes());
         out.extend_from_slice(&[
             b'.',
@@ -105,6 +104,10 @@ impl Second {
             b'"',
         ]);
     }
+}
+
+fn digit(value: u32) -> u8 {
+    b'0' + (value % 10) as u8
 }
 
 /// Returns the milliseconds with three decimal places.
@@ -151,8 +154,12 @@ fn push_member(out: &mut Vec<u8>, name: &[u8], text: Option<&str>) {
 
 /// Writes a string as JSON (RFC 8259 §7). Most strings need no escapes and are copied.
 pub fn push_json(out: &mut Vec<u8>, text: &str) {
-    let is_plain = |byte: u8| byte >= b' ' && byte != b'"' && byte != b'\\';
-    if text.bytes().fold(true, |all, byte| all & is_plain(byte)) {
+    let mut is_plain = true;
+    for byte in text.bytes() {
+        // Without an early exit, which few texts would take.
+        is_plain &= (byte >= b' ') & (byte != b'"') & (byte != b'\\');
+    }
+    if is_plain {
         out.push(b'"');
         out.extend_from_slice(text.as_bytes());
         out.push(b'"');

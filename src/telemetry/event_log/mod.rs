@@ -106,7 +106,7 @@ impl EventLog {
         let until = now.monotonic + LAST_LINES;
         let mut state = self.0.lock();
         self.0
-            .count(state.tell_repeats(now, until + repeats::WINDOW));
+            .count(state.report_repeats(now, until + repeats::WINDOW));
         self.0.changed.notify_all();
         while state.is_writing || !state.lines.is_empty() {
             let left = until.saturating_duration_since(clock::monotonic());
@@ -156,22 +156,24 @@ impl Shared {
                 return mem::replace(&mut state.lines, empty);
             }
             let now = clock::now();
-            self.count(state.tell_repeats(now, now.monotonic));
+            self.count(state.report_repeats(now, now.monotonic));
             if !state.lines.is_empty() {
                 continue;
             }
-            state = match state.repeats.next_end() {
-                Some(end) => {
-                    let left = end.saturating_duration_since(now.monotonic);
-                    let waited = self.changed.wait_timeout(state, left);
-                    waited.unwrap_or_else(PoisonError::into_inner).0
-                }
-                None => self
-                    .changed
-                    .wait(state)
-                    .unwrap_or_else(PoisonError::into_inner),
-            };
+            state = self.wait(state, now.monotonic);
         }
+    }
+
+    /// Waits until something changes, or the first window with repetitions ends.
+    fn wait<'s>(&'s self, state: MutexGuard<'s, State>, now: Instant) -> MutexGuard<'s, State> {
+        let Some(end) = state.repeats.next_end() else {
+            let waited = self.changed.wait(state);
+            return waited.unwrap_or_else(PoisonError::into_inner);
+        };
+        let waited = self
+            .changed
+            .wait_timeout(state, end.saturating_duration_since(now));
+        waited.unwrap_or_else(PoisonError::into_inner).0
     }
 }
 
@@ -199,7 +201,7 @@ impl State {
 
     /// Appends a line for each event whose window ends by `end` and that was repeated within it.
     /// Returns how many lines were dropped.
-    fn tell_repeats(&mut self, now: Now, end: Instant) -> u64 {
+    fn report_repeats(&mut self, now: Now, end: Instant) -> u64 {
         let mut dropped = 0;
         while let Some((event, count)) = self.repeats.take_ended(now.monotonic, end) {
             dropped += self.push(now, &format!("{} repeated={count}\n", event.trim_end()));

@@ -68,8 +68,8 @@ impl Repeats {
         if self.0.len() < REMEMBERED {
             return self.0.push(new);
         }
-        let told = self.0.iter_mut().filter(|known| known.folded == 0);
-        if let Some(oldest) = told.min_by_key(|known| known.end) {
+        let replaceable = self.0.iter_mut().filter(|known| known.folded == 0);
+        if let Some(oldest) = replaceable.min_by_key(|known| known.end) {
             *oldest = new;
         }
     }
@@ -77,10 +77,8 @@ impl Repeats {
     /// Takes an event whose window ends by `end` and that was repeated within it, and returns the
     /// number of repetitions. In its next window every repetition is counted and none is written.
     pub(super) fn take_ended(&mut self, now: Instant, end: Instant) -> Option<(Box<str>, u64)> {
-        let known = self
-            .0
-            .iter_mut()
-            .find(|known| known.folded > 0 && known.end <= end)?;
+        let mut known = self.0.iter_mut();
+        let known = known.find(|known| known.folded > 0 && known.end <= end)?;
         known.end = now + WINDOW;
         known.written = WRITTEN;
         Some((known.event.clone(), std::mem::take(&mut known.folded)))
@@ -88,11 +86,13 @@ impl Repeats {
 
     /// Returns the end of the first window in which an event was repeated.
     pub(super) fn next_end(&self) -> Option<Instant> {
-        self.0
-            .iter()
-            .filter(|known| known.folded > 0)
-            .map(|known| known.end)
-            .min()
+        let mut next = None;
+        for known in &self.0 {
+            if known.folded > 0 && next.is_none_or(|end| known.end < end) {
+                next = Some(known.end);
+            }
+        }
+        next
     }
 }
 
