@@ -67,6 +67,12 @@ struct Decimal {
 }
 
 impl Decimal {
+    const ZERO: Self = Self {
+        is_negative: false,
+        digits: String::new(),
+        exponent: 0,
+    };
+
     /// Parses a JSON number; `None` if the exponent does not fit.
     fn of(text: &str) -> Option<Self> {
         let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
@@ -75,22 +81,15 @@ impl Decimal {
         let all = [whole, fraction].concat();
         let digits = all.trim_end_matches('0');
         if digits.is_empty() {
-            return Some(Self {
-                is_negative: false,
-                digits: String::new(),
-                exponent: 0,
-            });
+            return Some(Self::ZERO);
         }
         let zeros = i64::try_from(all.len() - digits.len()).ok()?;
         let places = i64::try_from(fraction.len()).ok()?;
+        let exponent: i64 = exponent.parse().ok()?;
         Some(Self {
             is_negative: mantissa.starts_with('-'),
             digits: digits.trim_start_matches('0').to_owned(),
-            exponent: exponent
-                .parse::<i64>()
-                .ok()?
-                .checked_sub(places)?
-                .checked_add(zeros)?,
+            exponent: exponent.checked_sub(places)?.checked_add(zeros)?,
         })
     }
 }
@@ -105,20 +104,22 @@ impl Claims {
     #[must_use]
     pub fn of(mut members: Vec<(Box<str>, Claim)>) -> Option<Self> {
         members.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-        let twice = members
-            .windows(2)
-            .any(|pair| matches!(pair, [(a, _), (b, _)] if a == b));
-        (!twice).then(|| Self(members.into()))
+        for pair in members.windows(2) {
+            if let [(a, _), (b, _)] = pair
+                && a == b
+            {
+                return None;
+            }
+        }
+        Some(Self(members.into()))
     }
 
     /// Returns the member with this name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Claim> {
-        let found = self
-            .0
-            .binary_search_by(|(known, _)| (**known).cmp(name))
-            .ok()?;
-        self.0.get(found).map(|(_, value)| value)
+        let found = self.0.binary_search_by(|(known, _)| (**known).cmp(name));
+        let (_, value) = self.0.get(found.ok()?)?;
+        Some(value)
     }
 
     /// Returns a member by its whole name (`https://example.com/roles`) or else by a dotted path

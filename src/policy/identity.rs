@@ -44,6 +44,7 @@ impl Identity {
     /// Returns the principal, unless the caller is anonymous.
     #[must_use]
     pub fn principal(&self) -> Option<&Principal> {
-        self.0.as_deref().map(|principal| &**principal)
+        let principal = self.0.as_deref()?;
+        Some(principal)
     }
 }

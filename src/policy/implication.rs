@@ -8,7 +8,7 @@ use super::{Requirement, Rule, Scope, ScopeSet, Term};
 
 /// The most sets of scopes that are tried for one pair of rules. Rules in practice need a dozen; a
 /// rule that needs more is treated as not implied, which refuses the configuration.
-const MOST_SETS: usize = 1024;
+const MAX_SETS: usize = 1024;
 
 impl Requirement {
     /// Returns whether every caller that satisfies `other` also satisfies this requirement; `false`
@@ -28,25 +28,25 @@ impl Requirement {
 
 impl Rule {
     fn is_implied_by(&self, other: &Self) -> bool {
-        let clauses = match other {
+        match other {
             Self::Any(terms) => {
-                return terms
-                    .iter()
-                    .flat_map(Term::least_sets)
-                    .all(|set| self.holds_for(&set));
+                let mut sets = terms.iter().flat_map(Term::least_sets);
+                sets.all(|set| self.holds_for(&set))
             }
-            Self::All(terms) => terms.iter().flat_map(Term::clauses).collect::<Vec<_>>(),
-        };
+            Self::All(terms) => self.follows_from(&all_clauses(terms)),
+        }
+    }
+
+    /// Returns whether the rule holds for every set of scopes that satisfies all clauses.
+    fn follows_from(&self, clauses: &[Vec<&Scope>]) -> bool {
         match self {
             // A conjunction follows if each of its clauses contains a clause of the other rule. If
             // one does not, a caller with all scopes except those of that clause satisfies the
             // other rule, but not this one.
-            Self::All(terms) => {
-                let follows =
-                    |clause: Vec<&Scope>| clauses.iter().any(|stronger| is_part(stronger, &clause));
-                terms.iter().flat_map(Term::clauses).all(follows)
-            }
-            Self::Any(_) => self.holds_for_all(&clauses, &mut Vec::new(), &mut MOST_SETS.clone()),
+            Self::All(terms) => all_clauses(terms)
+                .iter()
+                .all(|clause| contains_one_of(clause, clauses)),
+            Self::Any(_) => self.holds_for_all(clauses, &mut Vec::new(), &mut MAX_SETS.clone()),
         }
     }
 
@@ -65,10 +65,9 @@ impl Rule {
             return false;
         };
         *left = fewer;
-        let open = clauses
-            .iter()
-            .find(|clause| !clause.iter().any(|scope| chosen.contains(scope)));
-        let Some(open) = open else { return false };
+        let Some(open) = clauses.iter().find(|clause| is_disjoint(clause, chosen)) else {
+            return false;
+        };
         for scope in open {
             chosen.push(scope);
             let holds = self.holds_for_all(clauses, chosen, left);
@@ -103,6 +102,18 @@ impl Term {
             Self::Any(scopes) => vec![scopes.iter().collect()],
         }
     }
+}
+
+fn all_clauses(terms: &[Term]) -> Vec<Vec<&Scope>> {
+    terms.iter().flat_map(Term::clauses).collect()
+}
+
+fn contains_one_of(clause: &[&Scope], others: &[Vec<&Scope>]) -> bool {
+    others.iter().any(|other| is_part(other, clause))
+}
+
+fn is_disjoint(clause: &[&Scope], chosen: &[&Scope]) -> bool {
+    !clause.iter().any(|scope| chosen.contains(scope))
 }
 
 fn is_part(part: &[&Scope], whole: &[&Scope]) -> bool {

@@ -51,9 +51,8 @@ impl Requirement {
         if let Self::Scopes(rule) = self
             && !rule.holds(&principal.scopes)
         {
-            let missing = rule.missing(&principal.scopes);
             return Err(Denial::InsufficientScope {
-                missing,
+                missing: rule.missing(&principal.scopes),
                 issuer: principal.issuer.clone(),
             });
         }

@@ -75,13 +75,11 @@ impl ScopeSet {
     /// Returns the scopes of space-delimited strings. Only the space separates (RFC 6749 §3.3): a
     /// tab or a comma is part of the string around it, which then matches nothing.
     pub fn of<'a>(strings: impl IntoIterator<Item = &'a str>) -> Self {
-        strings
-            .into_iter()
-            .flat_map(split)
-            .map(Box::from)
-            .collect::<Vec<_>>()
-            .into_boxed_slice()
-            .into()
+        let mut scopes: Vec<Box<str>> = Vec::new();
+        for text in strings {
+            scopes.extend(split(text).map(Box::from));
+        }
+        scopes.into_boxed_slice().into()
     }
 
     /// Returns the scopes that claims grant: those of a space-delimited string, and the items of a
