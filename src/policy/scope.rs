@@ -57,9 +57,9 @@ impl fmt::Display for ScopeError {
         match self {
             Self::Empty => f.write_str("a scope cannot be empty"),
             Self::Character(' ') => {
-                f.write_str("a scope holds no space: a list names several scopes")
+                f.write_str("a scope cannot contain a space; several scopes are written as a list")
             }
-            Self::Character(c) => write!(f, "a scope cannot hold {c:?} (RFC 6749 section 3.3)"),
+            Self::Character(c) => write!(f, "a scope cannot contain {c:?} (RFC 6749 section 3.3)"),
         }
     }
 }

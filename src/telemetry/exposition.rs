@@ -44,7 +44,7 @@ impl ShardedFamilies {
             requests: Family::new(
                 COUNTER,
                 "scopegate_requests_total",
-                "Requests by route pattern, method and status class; cut is an answer that ended early, left a client that did not wait for the end.",
+                "Requests by route pattern, method and status class; `cut`: the response ended early, `left`: the client did not wait for its end.",
                 &["route", "method", "status"],
             )?,
             duration: Family::new(
@@ -68,7 +68,7 @@ impl ShardedFamilies {
             upstream_reused: Family::new(
                 COUNTER,
                 "scopegate_upstream_connections_reused_total",
-                "Requests that went over a connection that was already open.",
+                "Requests that were sent on a connection that was already open.",
                 &["upstream"],
             )?,
             upstream_faults: Family::new(
@@ -92,13 +92,13 @@ impl ShardedFamilies {
             connection_errors: Family::new(
                 COUNTER,
                 "scopegate_connection_errors_total",
-                "Client connections that ended in an error, by kind; the parser's own refusals are here.",
+                "Client connections that ended in an error, by kind; requests that the parser refuses are included.",
                 &["kind"],
             )?,
             protocols: Family::new(
                 COUNTER,
                 "scopegate_connections_protocol_total",
-                "Client connections by what is spoken on them.",
+                "Client connections by protocol.",
                 &["protocol"],
             )?,
             requests_open: Family::new(

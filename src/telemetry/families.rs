@@ -28,7 +28,7 @@ impl Families {
             upstream_opened: counters(
                 r,
                 "scopegate_upstream_connections_opened_total",
-                "Connections to the upstream that were made.",
+                "Connections to the upstream that were opened.",
                 &["upstream"],
             )?,
             upstream_retries: counters(
@@ -46,19 +46,19 @@ impl Families {
             upstream_ejections: counters(
                 r,
                 "scopegate_upstream_ejections_total",
-                "Endpoints that were left alone for a while after failures in a row.",
+                "Ejections of endpoints after failures in a row.",
                 &["upstream"],
             )?,
             upstream_healthy: int_gauges(
                 r,
                 "scopegate_upstream_endpoint_healthy",
-                "Whether the probes of the endpoint succeed; only where it is probed.",
+                "1 if the health probes of the endpoint succeed, otherwise 0; only for endpoints with probes.",
                 &["upstream", "endpoint"],
             )?,
             upstream_ejected: int_gauges(
                 r,
                 "scopegate_upstream_endpoint_ejected",
-                "Whether the endpoint failed again and again, and has not answered since.",
+                "1 if the endpoint was ejected and has not answered since, otherwise 0.",
                 &["upstream", "endpoint"],
             )?,
             keys: int_gauges(

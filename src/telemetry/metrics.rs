@@ -263,7 +263,7 @@ impl GatewayMetrics {
             resting: int_gauge(
                 r,
                 "scopegate_connections_resting",
-                "Client connections of HTTP/1.1 of which nothing is kept but the socket until their next byte.",
+                "Idle HTTP/1.1 client connections of which only the socket is kept until their next byte.",
             )?,
             tunnels: int_gauge(r, "scopegate_websockets_open", "WebSockets that are open.")?,
             accepted: counter(
@@ -276,12 +276,12 @@ impl GatewayMetrics {
             stalled_streams: counter(
                 r,
                 "scopegate_http2_streams_stalled_total",
-                "Answers over HTTP/2 that were given up because the client took nothing of them.",
+                "HTTP/2 responses that were given up because the client did not read them.",
             )?,
             refused_streams: counter(
                 r,
                 "scopegate_http2_streams_refused_total",
-                "Streams of HTTP/2 that were reset since what came on them is no request.",
+                "HTTP/2 streams that were reset because they did not carry a valid request.",
             )?,
             requests: Gauge::new(),
             cache: Counters::new(&Self::CACHE_RESULTS),
@@ -289,7 +289,7 @@ impl GatewayMetrics {
             reload_ok: int_gauge(
                 r,
                 "scopegate_config_last_reload_successful",
-                "1 while the files on disk are what serves, 0 while they are not.",
+                "1 while the files on disk are in force, 0 while they are not.",
             )?,
             panics: counter(
                 r,
@@ -305,7 +305,7 @@ impl GatewayMetrics {
             certificates: int_gauges(
                 r,
                 "scopegate_certificate_expiry_timestamp_seconds",
-                "When a certificate of a TLS listener ends, in seconds since 1970, by its file.",
+                "Time when a certificate of a TLS listener expires, in seconds since 1970, by its file.",
                 &["file"],
             )?,
             log_dropped: counter(

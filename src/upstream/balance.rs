@@ -347,7 +347,7 @@ where
             tracing::warn!(
                 upstream = %self.upstream.settings.name,
                 endpoint = %endpoint.url,
-                "the endpoint failed again and again: it is left alone for {time:?}"
+                "the endpoint failed several times in a row: it gets no requests for {time:?}"
             );
         }
     }

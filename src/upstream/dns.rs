@@ -149,7 +149,7 @@ where
                 tracing::warn!(
                     endpoint = %url,
                     %error,
-                    "the name does not resolve: its last addresses serve on"
+                    "the name does not resolve: its last addresses stay in use"
                 );
             }
         }

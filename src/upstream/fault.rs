@@ -160,7 +160,7 @@ impl fmt::Display for Fault {
             Self::Overloaded => {
                 f.write_str("too many requests wait for a connection (max_pending)")
             }
-            Self::Full => f.write_str("as many requests as may be are under way (max_requests)"),
+            Self::Full => f.write_str("the limit of requests under way is reached (max_requests)"),
             Self::Protocol(what) => write!(f, "the response cannot be forwarded: {what}"),
         }
     }

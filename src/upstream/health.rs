@@ -238,7 +238,7 @@ impl fmt::Display for ProbeError {
         match self {
             Self::Dial(error) => error.fmt(f),
             Self::Http(error) => write!(f, "the exchange failed: {error}"),
-            Self::Request(error) => write!(f, "the probe cannot be asked: {error}"),
+            Self::Request(error) => write!(f, "the request of the probe is invalid: {error}"),
             Self::Timeout(limit) => write!(f, "no answer within {limit:?}"),
             Self::Status(status) => write!(f, "the answer was {}", status.as_u16()),
         }

@@ -58,7 +58,7 @@ const CLOSE_GRACE: Duration = Duration::from_secs(5);
 const SILENCE: Duration = Duration::from_secs(5);
 
 /// The message for fields one of which has [an invalid name](has_misnamed).
-pub(super) const MISNAMED: &str = "a field has a name that is none";
+pub(super) const MISNAMED: &str = "a field has an invalid name";
 
 /// hyper's connection future, until it has ended.
 type Driven<B> = Rc<RefCell<Option<Connection<TokioIo<GuardedStream>, Upload<B>, Tasks>>>>;
@@ -282,7 +282,9 @@ where
             ..
         } = &*self.connection;
         let Some(head) = to_http2(&request.head, &request.own, is_tls) else {
-            return Err(malformed("the Host of the request is no authority"));
+            return Err(malformed(
+                "the Host of the request is not a valid authority",
+            ));
         };
         let kept = request.body.keep(upstream.settings.resend_bytes);
         let body = Upload::new(kept.clone(), tasks.clone(), self.gate.clone());

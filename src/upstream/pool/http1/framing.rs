@@ -170,7 +170,7 @@ fn piece(read: &mut BytesMut, left: &mut u64) -> Bytes {
 /// Takes the line before a chunk, and returns the chunk's size; `None` if the line is not complete.
 /// Chunk extensions are ignored (RFC 9112 §7.1.1).
 fn line(read: &mut BytesMut) -> Result<Option<u64>, Malformed> {
-    let broken = Malformed("the size of a chunk is no number");
+    let broken = Malformed("the size of a chunk is not a number");
     // httparse reads a line without a digit as zero.
     if !read.first().is_some_and(u8::is_ascii_hexdigit) {
         return Err(broken);

@@ -172,7 +172,7 @@ fn compile(
         Version::HTTP_11
     };
     let status = parsed.code.and_then(|code| StatusCode::from_u16(code).ok());
-    let status = status.ok_or(Malformed("its status is none"))?;
+    let status = status.ok_or(Malformed("its status is invalid"))?;
     let mut headers = empty();
     headers.reserve(parsed.headers.len() + OWN_FIELDS);
     let mut fields = FramingFields::default();
@@ -310,7 +310,7 @@ fn length(value: &HeaderValue) -> Result<(u64, usize), Malformed> {
     };
     match length {
         Some(length) if length <= MAX_LENGTH => Ok((length, value.len())),
-        _ => Err(Malformed("a length that is no number")),
+        _ => Err(Malformed("a length that is not a number")),
     }
 }
 

@@ -156,7 +156,7 @@ const STRICTER: &[Rule] = &[
         "5 and 05 are not the same to everybody",
     ),
     (
-        "a length that is no number",
+        "a length that is not a number",
         |it| {
             it.values("content-length")
                 .iter()
@@ -165,7 +165,7 @@ const STRICTER: &[Rule] = &[
         "a list is no number to everybody",
     ),
     (
-        "a length that is no number",
+        "a length that is not a number",
         |it| {
             it.values("content-length").iter().any(|value| {
                 value
@@ -176,12 +176,12 @@ const STRICTER: &[Rule] = &[
         "a length that many cannot count to",
     ),
     (
-        "a length that is no number",
+        "a length that is not a number",
         |it| it.has_no_body() || !it.values("transfer-encoding").is_empty(),
         "a lie about a body is one, whatever frames it",
     ),
     (
-        "the size of a chunk is no number",
+        "the size of a chunk is not a number",
         |it| it.text.contains("00000000"),
         "zeros without end before a size",
     ),

@@ -374,7 +374,7 @@ where
                 }
                 progress.interim += 1;
                 if progress.interim > MAX_INTERIM {
-                    return Poll::Ready(Err(Malformed("interim responses without end").into()));
+                    return Poll::Ready(Err(Malformed("too many interim responses").into()));
                 }
                 continue;
             }
