@@ -1,6 +1,7 @@
 //! Requests that an upstream of HTTP/2 certainly did not process are sent again, whatever their
 //! method (RFC 9113 §6.8, §8.7); a request that may have been processed is not.
 
+use std::net::TcpStream;
 use std::thread;
 
 use h2::Reason;
@@ -410,16 +411,23 @@ fn another_endpoint_gets_what_an_open_connection_did_not_process() {
     for (what, bytes) in UNPROCESSED {
         let (busy, idle) = (Framed::start_echoing(), Framed::start_echoing());
         let gateway = start_several(&[busy.url(), idle.url()], "");
-        // A connection to each endpoint from each worker.
-        while busy.connections() + idle.connections() < 4 {
-            assert_eq!(
-                gateway
-                    .send(&Request::new("POST", "/warm").body("x"))
-                    .status,
-                200,
-                "{what}"
-            );
-        }
+        // A connection to each endpoint from each worker. A client goes to the worker with the
+        // fewest, so that one client that stays chooses the worker of all others.
+        let is_alone = || gateway.metric("scopegate_connections_open") == 1.0;
+        let warm_up = || {
+            for _ in 0..2 {
+                wait_until("the client that stays is alone", is_alone);
+                let answer = gateway.send(&Request::new("POST", "/warm").body("x"));
+                assert_eq!(answer.status, 200, "{what}");
+            }
+            wait_until("the client that stays is alone", is_alone);
+        };
+        let first = TcpStream::connect(gateway.address()).unwrap();
+        warm_up();
+        let _second = TcpStream::connect(gateway.address()).unwrap();
+        drop(first);
+        warm_up();
+        assert_eq!((busy.connections(), idle.connections()), (2, 2), "{what}");
         let before = (busy.streams(), idle.streams());
         busy.play([Act::Write(Box::new(bytes))]);
         for _ in 0..2 {
