@@ -1,6 +1,7 @@
 //! scopegate: a reverse proxy that enforces OAuth 2.0 scopes.
 //!
 //! Read [`proxy`] first: it is the walk of one request, which uses all other modules.
+//! `docs/design/ARCHITECTURE.md` has the threads, queues and bounds.
 //!
 //! # Modules
 //!
