@@ -2,8 +2,8 @@
 //! text of a segment, decoded once.
 //!
 //! Nothing here rewrites a path. Each ambiguity is named, so that the request can be refused
-//! (attacks.md rows 1 to 5). A *reader* is a program that interprets the path: the gateway, an
-//! application, or a proxy between them.
+//! (docs/design/attacks.md#row-1 to #row-5). A *reader* is a program that interprets the path: the
+//! gateway, an application, or a proxy between them.
 
 use std::borrow::Cow;
 use std::fmt;

@@ -1,4 +1,4 @@
-"""Sends what may desynchronize two readers of HTTP/1.1 through a gateway, and judges what arrives behind it (P02).
+"""Sends what may desynchronize two readers of HTTP/1.1 through a gateway, and judges what arrives behind it (docs/design/requirements.md#p02).
 
     desync.py SCOPEGATE CASES         started by desync.sh; CASES holds the YAML of http_desync_guardian; needs PyYAML
 

@@ -158,7 +158,7 @@ async fn serve_active(
     context.ended(end);
     if let Some(tunnel) = tunnel {
         // Bytes behind the request were not read before the answer; they belong to the tunnel
-        // (attacks.md, "Advisories" 15).
+        // (docs/design/attacks.md#advisory-15).
         stream.unread(unread);
         stream.bound_tls(TUNNEL_TLS_BUFFER);
         // Boxed: few connections become tunnels, and the futures of all others stay small.

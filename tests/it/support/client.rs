@@ -424,7 +424,7 @@ impl Client {
         for secret in self.secrets.iter().filter(|_| problem) {
             assert!(
                 !all.contains(secret.as_str()),
-                "the answer reflects the token (T20): {answer:?}"
+                "the answer reflects the token: {answer:?}"
             );
         }
     }
