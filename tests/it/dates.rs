@@ -59,14 +59,14 @@ impl Clock {
         let mut compiler = Command::new("cc");
         compiler
             .args(["-shared", "-fPIC", "-o"])
-            .arg(clock.library())
+            .arg(clock.preload())
             .arg(&source);
         compiler.arg(format!("-DSHIFT=\"{}\"", path.display()));
         assert!(compiler.status().expect("there is a C compiler").success());
         clock
     }
 
-    fn library(&self) -> PathBuf {
+    fn preload(&self) -> PathBuf {
         self.directory.path().join("clock.so")
     }
 
@@ -181,7 +181,7 @@ fn gateway(clock: &Clock, upstream: &Upstream) -> Process {
         "[[routes]]\npath = \"/a\"\nupstream = \"orders\"\nmethods = \"ANY\"\npublic = true\n";
     let limits = "[server.limits]\nhead_bytes = \"128KiB\"\n";
     let toml = format!("{limits}{}{route}", upstream.toml("orders"));
-    Process::run_with("LD_PRELOAD", &clock.library(), &toml)
+    Process::run_with("LD_PRELOAD", &clock.preload(), &toml)
 }
 
 #[test]
