@@ -5,6 +5,7 @@
 //! the found rule admits.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::sync::OnceLock;
 
 use http::Method;
@@ -137,8 +138,10 @@ struct RequestPath<'t> {
     /// The segments of the path, decoded once.
     segments: Vec<Cow<'t, str>>,
     readings: Readings,
-    /// The readings that differ from the path only in segments that the found pattern spells.
-    spelled: Readings,
+    path: &'t str,
+    /// The readings that differ from the path only in segments that the found pattern spells, made
+    /// when a rival is compared with them.
+    spelled: OnceCell<Readings>,
 }
 
 impl<'t> RequestPath<'t> {
@@ -149,7 +152,8 @@ impl<'t> RequestPath<'t> {
             found,
             segments: path.split('/').map(decode).collect(),
             readings: Readings::of(target.path),
-            spelled: Readings::within(target.path, |index| is_spelled(found, index)),
+            path: target.path,
+            spelled: OnceCell::new(),
         }
     }
 
@@ -158,7 +162,12 @@ impl<'t> RequestPath<'t> {
     fn may_be_taken_for(&self, rival: &FoldedPattern) -> bool {
         !self.readings.is_complete
             || rival.goes_before(self.found, &self.readings)
-                && !rival.goes_before_as_written(self.found, &self.spelled)
+                && !rival.goes_before_as_written(self.found, self.spelled())
+    }
+
+    fn spelled(&self) -> &Readings {
+        self.spelled
+            .get_or_init(|| Readings::within(self.path, |index| is_spelled(self.found, index)))
     }
 }
 

@@ -169,6 +169,9 @@ impl SegmentState {
         while let Some(state) = states.get(next).cloned() {
             next += 1;
             for fold in FOLDS {
+                if !state.is_changed_by(fold) {
+                    continue;
+                }
                 let folded = state.clone().fold(fold);
                 if known.contains(&folded) {
                     continue;
@@ -217,6 +220,17 @@ impl SegmentState {
             }
         }
         self
+    }
+
+    fn is_changed_by(&self, fold: Fold) -> bool {
+        let is_changed = |part: &String| match fold {
+            Fold::Decode => part.contains('%'),
+            Fold::CutPathAt(mark) | Fold::SplitAt(mark) => part.contains(mark),
+            Fold::CutParameters => part.contains(';'),
+            Fold::TrimDots => part.ends_with('.'),
+            Fold::TrimBlanks => part.ends_with(is_blank),
+        };
+        matches!(fold, Fold::Decode) && !self.is_decoded || self.parts.iter().any(is_changed)
     }
 
     fn fold(self, fold: Fold) -> Self {
