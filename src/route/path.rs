@@ -1,7 +1,7 @@
 //! The path of a request: the ways in which two readers could understand it differently, and the
 //! text of a segment, decoded once.
 //!
-//! Nothing here rewrites a path. Each ambiguity is named, so that the request can be refused
+//! This module rewrites no path. Each ambiguity is named, so that the request can be refused
 //! (docs/design/attacks.md#row-1 to #row-5). A *reader* is a program that interprets the path: the
 //! gateway, an application, or a proxy between them.
 

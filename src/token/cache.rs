@@ -277,7 +277,7 @@ mod tests {
         (text, at)
     }
 
-    // Whatever ends an entry, its token is overwritten in memory.
+    // The token of each entry that leaves is overwritten in memory.
     #[cfg(target_os = "linux")]
     #[test]
     fn what_the_cache_lets_go_is_not_in_memory_any_more() {

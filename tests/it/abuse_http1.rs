@@ -22,7 +22,7 @@ fn flood(mut socket: &TcpStream, piece: &[u8]) -> usize {
         .count()
 }
 
-// Requests upon requests, and nobody reads an answer.
+// A client that sends requests and reads no answer.
 #[test]
 fn a_client_that_pipelines_and_never_reads_is_let_go() {
     let scene = Scene::open("[server.timeouts]\nidle_body = \"2s\"\n");

@@ -508,7 +508,7 @@ async fn an_exchange_that_is_given_up_leaves_no_half_used_connection() {
             step(&mut exchange).await;
         }
         drop(exchange);
-        // Nothing has begun before the first step.
+        // No work has begun before the first step.
         assert_eq!(is_good(&mut http1), whole, "given up after {steps} steps");
         if whole {
             break;
