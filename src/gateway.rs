@@ -33,14 +33,16 @@ use crate::admin::{Admin, AliveCheck};
 use crate::clock;
 use crate::config::{self, Config, Problems};
 use crate::issuer::{self, Issuer};
-use crate::net::{Address, Client, Tls};
+use crate::net::Address;
 use crate::proxy::{REASONS, Worker};
 use crate::reload::{self, Loader, Reloader, Watcher};
 use crate::server::{Backlog, DescriptorError, Inherited, Server, connection_room};
 use crate::snapshot::{CompileError, Live};
 use crate::telemetry::{AccessLog, LogWriter, Metrics};
+use crate::tls::Tls;
 use crate::token::{SharedCache, TokenError};
 use crate::upstream::{self, Upstream};
+use crate::web::Client;
 
 /// The interval at which expired entries of the shared token cache are removed.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);

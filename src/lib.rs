@@ -15,7 +15,9 @@
 //! | [`issuer`] | the trusted issuers and their keys |
 //! | [`policy`] | the decision about a request; uses `std` only |
 //! | [`upstream`] | connections to upstreams, load balancing and health |
-//! | [`net`] | networking that upstreams, issuers and clients have in common |
+//! | [`web`] | the small HTTP client for key sets |
+//! | [`net`] | addresses, dialling and byte streams, for upstreams, issuers and clients |
+//! | [`tls`] | certificates that the gateway shows, and certificates that it trusts |
 //! | [`config`] | the configuration: from text to valid values |
 //! | [`snapshot`] | the compiled configuration, and the one in force |
 //! | [`reload`] | from a changed file to another snapshot |
@@ -65,5 +67,7 @@ pub mod route;
 pub mod server;
 pub mod snapshot;
 pub mod telemetry;
+pub mod tls;
 pub mod token;
 pub mod upstream;
+pub mod web;

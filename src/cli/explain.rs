@@ -21,13 +21,15 @@ use super::settings::Settings;
 use crate::clock;
 use crate::config::Config;
 use crate::issuer::{KeySource, maintain};
-use crate::net::{Client, Fingerprint, Tls, Url, UrlError};
+use crate::net::{Url, UrlError};
 use crate::policy::Requirement;
 use crate::proxy::{Cause, REASONS, Refusal, Verdict, decide};
 use crate::route::{Miss, Target};
 use crate::snapshot::{RouteMethod, Snapshot};
 use crate::telemetry::Metrics;
+use crate::tls::{Fingerprint, Tls};
 use crate::token::{RequestContext, Source, TokenError};
+use crate::web::Client;
 
 /// The largest size of a token file in bytes. The gateway refuses tokens that are far shorter, so a
 /// larger file is not a token.

@@ -8,10 +8,10 @@ use http::{HeaderMap, HeaderValue};
 
 use crate::clock::UnixTime;
 use crate::config::unjudged;
-use crate::net::Fingerprint;
 use crate::policy::Requirement;
 use crate::proxy::{Cause, Decision, Refusal, reply_to};
 use crate::snapshot::{Resource, RouteMethod, Snapshot};
+use crate::tls::Fingerprint;
 use crate::token::{BearerToken, Outline, RequestContext, TokenError};
 
 /// The steps of a decision, in order.

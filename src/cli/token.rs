@@ -17,7 +17,8 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
 use super::dev::{CLIENT_ID, CLIENT_SECRET, SERVER_NAME};
-use crate::net::{DialError, Tls, Url, UrlError, dial};
+use crate::net::{DialError, Url, UrlError, dial};
+use crate::tls::Tls;
 
 /// The time limit for the whole exchange. The issuer is on this machine, and signing takes a
 /// millisecond.

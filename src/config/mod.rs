@@ -45,11 +45,12 @@ use std::time::Duration;
 use load::Consistency;
 
 use crate::issuer;
-use crate::net::{Acceptor, Address, TrustedProxies, Url};
+use crate::net::{Address, TrustedProxies, Url};
 use crate::policy::Requirement;
 use crate::route::{
     Ambiguities, Cors, Distinct, HeaderRules, HostPattern, MethodPattern, Origins, Pattern, Rewrite,
 };
+use crate::tls::Acceptor;
 use crate::token::{ForwardedClaim, Rules, Source};
 use crate::upstream;
 

@@ -8,9 +8,10 @@ use crate::config::{
     Log, Ready, Reload, Route, Server, Timeouts, TokenCache,
 };
 use crate::issuer::{Algorithm, FetchPolicy, IssuerSettings, KeySource};
-use crate::net::{Address, DialTimeouts, TlsSettings, TrustedProxies, Url};
+use crate::net::{Address, DialTimeouts, TrustedProxies, Url};
 use crate::policy::{Requirement, Rule, Scope};
 use crate::route::{Ambiguities, Distinct, MethodPattern, Pattern};
+use crate::tls::TlsSettings;
 use crate::token::{Audience, Rules, Source, TypPolicy};
 use crate::upstream::{
     HeadLimits, HostHeader, Listed, OutlierDetection, Protocol, Retry, Settings, Strategy,

@@ -14,8 +14,9 @@ use super::key::KeyRing;
 use super::server::Server;
 use crate::config::Config;
 use crate::issuer::KeySource;
-use crate::net::{TlsSettings, Url};
+use crate::net::Url;
 use crate::policy::Scope;
+use crate::tls::TlsSettings;
 use crate::upstream::{Listed, Protocol};
 
 /// The embedded issuer and the echo, which run until this is dropped.

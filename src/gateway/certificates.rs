@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use crate::clock::UnixTime;
 use crate::config::Config;
-use crate::net::{Acceptor, Life};
 use crate::telemetry::Metrics;
+use crate::tls::{Acceptor, Life};
 
 /// The interval of the checks, besides the check after each reload.
 pub(super) const CHECK_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);

@@ -11,7 +11,8 @@ use std::fmt;
 use serde::Deserialize;
 
 use super::IssuerSettings;
-use crate::net::{Bounds, Client, FetchError, Nearness, Url, UrlError};
+use crate::net::{Nearness, Url, UrlError};
+use crate::web::{Bounds, Client, FetchError};
 
 /// The longest part of a peer's text that an error quotes, in characters.
 const SHOWN: usize = 120;
@@ -197,8 +198,8 @@ mod tests {
     use super::super::fixture::entry;
     use super::*;
     use crate::issuer::KeySource;
-    use crate::net::Tls;
-    use crate::net::fake::{Fake, json};
+    use crate::tls::Tls;
+    use crate::web::fake::{Fake, json};
 
     const OIDC: &str = "/tenant/.well-known/openid-configuration";
     const OAUTH: &str = "/.well-known/oauth-authorization-server/tenant";
@@ -226,7 +227,7 @@ mod tests {
         Ok(found.jwks_uri)
     }
 
-    fn metadata(issuer: &str, jwks_uri: &str) -> crate::net::fake::FakeAnswer {
+    fn metadata(issuer: &str, jwks_uri: &str) -> crate::web::fake::FakeAnswer {
         json(&serde_json::json!({ "issuer": issuer, "jwks_uri": jwks_uri, "other": 1 }).to_string())
     }
 

@@ -21,7 +21,8 @@ use super::keys::Change;
 use super::last_good::LastGood;
 use super::{FetchPolicy, Issuer, Key, KeySource};
 use crate::clock;
-use crate::net::{Bounds, Client, FetchError, Nearness, Url};
+use crate::net::{Nearness, Url};
+use crate::web::{Bounds, Client, FetchError};
 
 /// The shortest delay between fetches, so that a cool-down of zero is not a busy loop.
 const MIN_DELAY: Duration = Duration::from_millis(100);

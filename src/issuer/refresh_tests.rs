@@ -3,9 +3,9 @@
 use super::super::fixture::{Signer, entry, jwks};
 use super::super::{Algorithm, IssuerSettings, KeyError};
 use super::*;
-use crate::net::Tls;
-use crate::net::fake::{Fake, FakeAnswer, json, response};
 use crate::telemetry::Metrics;
+use crate::tls::Tls;
+use crate::web::fake::{Fake, FakeAnswer, json, response};
 
 const ES256: Algorithm = Algorithm::ES256;
 const KEYS: &str = "/keys";

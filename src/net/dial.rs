@@ -13,8 +13,9 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 
-use super::{Presence, Stream, Tls, TlsError, Url};
+use super::{Presence, Stream, Url};
 use crate::clock;
+use crate::tls::{Tls, TlsError};
 
 /// The most addresses of one name that are tried. With more, none would have time to answer.
 const MAX_ADDRESSES: usize = 8;

@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use http::HeaderValue;
 
-use super::Fingerprint;
-use super::acceptor::Certificates;
+use crate::tls::{Certificates, Fingerprint};
 
 /// The other end of a client connection.
 #[derive(Clone, Debug)]

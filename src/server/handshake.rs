@@ -15,7 +15,8 @@ use super::connection::{End, Protocol};
 use super::proxy_protocol::{self, Announced, Header};
 use super::stream::ClientStream;
 use crate::config::Listener;
-use crate::net::{Acceptor, Fingerprint, Peer, Session};
+use crate::net::{Peer, Session};
+use crate::tls::{Acceptor, Fingerprint};
 
 /// The most bytes that are read at once in search of a PROXY header. Bytes behind the header are
 /// put back.

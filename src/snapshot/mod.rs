@@ -16,11 +16,11 @@ use http::{HeaderValue, Method};
 
 use crate::config::{self, Config, TokenPlaces};
 use crate::issuer::{Issuer, JwksError};
-use crate::net::TlsError;
 use crate::route::{
     Ambiguities, Conflict, FieldPattern, FieldSet, MethodPattern, Origins, Table, Target,
 };
 use crate::telemetry::{KeptLabels, Metrics, RouteMetrics};
+use crate::tls::TlsError;
 use crate::token::{ForwardedClaim, Source, Verifier};
 use crate::upstream::{HostHeader, Upstream};
 

@@ -1,8 +1,8 @@
 //! Proof of possession: tokens that are bound to their owner's key.
 
 use super::TokenError;
-use crate::net::Fingerprint;
 use crate::policy::Claim;
+use crate::tls::Fingerprint;
 
 /// The member of `cnf` by which a token is bound to a client certificate (RFC 8705 §3.1).
 const CERTIFICATE: &str = "x5t#S256";

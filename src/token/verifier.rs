@@ -9,8 +9,9 @@ use super::jwt::{Jwt, Typ};
 use super::{BearerToken, Rules, TokenError, TypPolicy};
 use crate::clock::UnixTime;
 use crate::issuer::{Issuer, KeyError};
-use crate::net::{Fingerprint, Peer};
+use crate::net::Peer;
 use crate::policy::{Claim, Claims, Identity, Principal, ScopeSet};
+use crate::tls::Fingerprint;
 
 /// The claims that an access token of RFC 9068 §2.2 has.
 const RFC_9068_CLAIMS: [&str; 7] = ["iss", "exp", "aud", "sub", "client_id", "iat", "jti"];

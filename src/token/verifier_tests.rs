@@ -6,10 +6,12 @@ use super::*;
 use crate::clock;
 use crate::issuer::fixture::{self, Signer, b64, entry, jwks, metrics};
 use crate::issuer::{Algorithm, KeySource, maintain};
-use crate::net::fake::{Fake, json};
-use crate::net::{Client, Tls, Url};
+use crate::net::Url;
 use crate::telemetry::Metrics;
+use crate::tls::Tls;
 use crate::token::{Audience, SharedCache};
+use crate::web::Client;
+use crate::web::fake::{Fake, json};
 
 const KEYS: &str = "/keys";
 const EARLY: RequestContext<'_> = RequestContext::at(UnixTime(1));

@@ -8,8 +8,9 @@ use tokio::time::{sleep, timeout};
 use super::{
     HeadLimits, HostHeader, Listed, OutlierDetection, Protocol, Retry, Settings, Strategy, Upstream,
 };
-use crate::net::{DialTimeouts, TlsSettings, Url};
+use crate::net::{DialTimeouts, Url};
 use crate::telemetry::Metrics;
+use crate::tls::TlsSettings;
 
 /// A deadline that no test reaches unless it fails.
 const LONG: Duration = Duration::from_secs(20);

@@ -36,8 +36,9 @@ pub use settings::{HeadLimits, HostHeader, Listed, Protocol, Settings};
 pub use upload_progress::UploadProgress;
 
 use self::connection_limit::ConnectionLimit;
-use crate::net::{self, Tls, TlsError, Url};
+use crate::net::{self, Url};
 use crate::telemetry::{EndpointState, UpstreamMetrics};
+use crate::tls::{Tls, TlsError};
 
 /// A compiled upstream. A reload keeps the same one if its settings did not change; its connections
 /// are kept then.

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Health, OutlierDetection, Retry, Strategy};
-use crate::net::{Alpn, DialTimeouts, Stream, TlsSettings, Url};
+use crate::net::{DialTimeouts, Stream, Url};
+use crate::tls::{Alpn, TlsSettings};
 
 /// The settings of one upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -13,37 +13,43 @@ const ARROWS: &[(&str, &str)] = &[
     ("main", "cli"),
     (
         "cli",
-        "gateway server proxy route token issuer policy upstream limit net config snapshot reload admin telemetry dev \
-         import clock",
+        "gateway server proxy route token issuer policy upstream limit web net tls config snapshot reload admin \
+         telemetry dev import clock",
     ),
     (
         "gateway",
-        "server proxy route token issuer policy upstream limit net config snapshot reload admin telemetry clock",
+        "server proxy route token issuer policy upstream limit web net tls config snapshot reload admin telemetry \
+         clock",
     ),
-    ("server", "proxy snapshot config net telemetry clock"),
+    ("server", "proxy snapshot config net tls telemetry clock"),
     ("admin", "proxy snapshot config telemetry clock"),
     ("reload", "snapshot config telemetry clock"),
     (
         "proxy",
-        "snapshot config route token policy limit upstream telemetry net clock",
+        "snapshot config route token policy limit upstream telemetry net tls clock",
     ),
     (
         "snapshot",
-        "config route token issuer policy limit upstream telemetry net clock",
+        "config route token issuer policy limit upstream telemetry net tls clock",
     ),
-    ("dev", "config route token issuer policy upstream net clock"),
+    (
+        "dev",
+        "config route token issuer policy upstream net tls clock",
+    ),
     ("import", "config"),
     // Value types alone: what a file can say of these rooms. Key sets and certificates are tried by
     // parsing them.
     (
         "config",
-        "route token issuer policy limit upstream net clock",
+        "route token issuer policy limit upstream net tls clock",
     ),
-    ("token", "issuer route policy net telemetry clock"),
+    ("token", "issuer route policy net tls telemetry clock"),
     ("limit", "policy telemetry clock"),
-    ("issuer", "net telemetry clock"),
-    ("upstream", "net telemetry clock"),
-    ("net", "clock"),
+    ("issuer", "web net telemetry clock"),
+    ("upstream", "net tls telemetry clock"),
+    ("web", "net tls clock"),
+    ("net", "tls clock"),
+    ("tls", ""),
     ("telemetry", "clock"),
     ("policy", ""),
     ("route", ""),

@@ -488,7 +488,7 @@ fn serve_metadata(listener: TcpListener, issuer: String, jwks_uri: String) {
 // An issuer elsewhere leads the gateway to its own machine in no spelling.
 #[test]
 fn metadata_from_elsewhere_does_not_lead_to_this_machine() {
-    // A machine without another address has the unit tests of `net::client` alone.
+    // A machine without another address has the unit tests of `web::client` alone.
     let Some(outer) = outer_address() else { return };
     let issuer = Issuer::start();
     let upstream = Upstream::start();

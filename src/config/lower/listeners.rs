@@ -14,7 +14,8 @@ use super::super::schema::{
 use super::super::source::Span;
 use super::super::{Listener, Overrides};
 use super::exposure;
-use crate::net::{Acceptor, AcceptorError, AcceptorSettings, Address, Certificate, ClientAuth};
+use crate::net::Address;
+use crate::tls::{Acceptor, AcceptorError, AcceptorSettings, Certificate, ClientAuth};
 
 /// The prefix of the path of a Unix-domain socket.
 const UNIX: &str = "unix:";

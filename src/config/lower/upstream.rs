@@ -13,8 +13,9 @@ use super::super::reader::{Reader, Text, collect};
 use super::super::source::Span;
 use super::check_name;
 use super::server::to_usize;
-use crate::net::{Alpn, DialTimeouts, Tls, TlsSettings, Url};
+use crate::net::{DialTimeouts, Url};
 use crate::route::is_authority;
+use crate::tls::{Alpn, Tls, TlsSettings};
 use crate::upstream::{
     HeadLimits, Health, HostHeader, Listed, OutlierDetection, Protocol, Retry, Settings, Strategy,
 };

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::chance::Chance;
 use crate::issuer::Algorithm;
 use crate::issuer::fixture::{Signer, b64, jwks};
-use crate::net::Fingerprint;
+use crate::tls::Fingerprint;
 
 /// The verdict that forwards.
 pub(super) const ALLOWED: &str = "allowed";

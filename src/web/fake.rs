@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use super::Url;
+use crate::net::Url;
 
 /// The answer to requests for a path.
 #[derive(Clone, Debug)]

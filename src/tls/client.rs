@@ -108,7 +108,7 @@ impl Tls {
     }
 
     /// Returns the configuration of the TLS library.
-    pub(super) fn config(&self) -> Result<Arc<ClientConfig>, TlsError> {
+    pub(crate) fn config(&self) -> Result<Arc<ClientConfig>, TlsError> {
         match &self.config {
             Config::Given(config) => Ok(Arc::clone(config)),
             Config::System => system_config(),
@@ -116,7 +116,7 @@ impl Tls {
     }
 
     /// Returns the name to send and to verify, if it is not the URL's.
-    pub(super) fn server_name(&self) -> Option<&ServerName<'static>> {
+    pub(crate) fn server_name(&self) -> Option<&ServerName<'static>> {
         self.server_name.as_ref()
     }
 }

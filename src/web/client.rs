@@ -18,8 +18,10 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::time::timeout;
 
-use super::{DialError, DialTimeouts, Nearness, Tls, Url, dial_addresses, freshness, resolve};
+use super::freshness;
 use crate::clock;
+use crate::net::{DialError, DialTimeouts, Nearness, Url, dial_addresses, resolve};
+use crate::tls::Tls;
 
 /// The most redirects that are followed, all on the same origin.
 const MAX_REDIRECTS: usize = 3;
