@@ -12,8 +12,8 @@ use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::{sleep, timeout};
 
 use super::listener::{Accepted, ListenerSettings, Listening, Socket, is_client_abort};
-use super::worker::{Message, OpenGuard, WorkerContext};
-use super::{Pool, worker};
+use super::messages::{Backlog, Handle, Message, OpenGuard, Opened, Order, Pool};
+use super::worker_context::WorkerContext;
 use crate::config::Listener;
 use crate::net::Address;
 use crate::snapshot::Live;
@@ -26,39 +26,6 @@ const RETRY_DELAY: Duration = Duration::from_millis(50);
 /// reload may raise the limit, and a closed connection notifies only one of the waiting listeners,
 /// which may have no client to accept.
 const RECHECK_INTERVAL: Duration = Duration::from_secs(1);
-
-/// A message to the acceptor.
-pub(super) enum Order {
-    /// Accept on the sockets of `opened`, and stop accepting on the addresses of `closed`, whose
-    /// backlogs are served. `done` fires afterwards.
-    Change {
-        opened: Vec<Opened>,
-        closed: Vec<Address>,
-        done: oneshot::Sender<()>,
-    },
-    /// Stop accepting. The sender fires when every accepted connection has reached its worker.
-    Stop(Backlog, oneshot::Sender<()>),
-}
-
-/// A socket to accept on.
-#[derive(Debug)]
-pub struct Opened {
-    /// The address in the configuration.
-    pub address: Address,
-    /// The settings of its connections.
-    pub settings: ListenerSettings,
-    /// The socket, which listens already.
-    pub socket: Socket,
-}
-
-/// The treatment of connections that are queued in the kernel when a socket is closed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Backlog {
-    /// Serve them: closing the socket would reset them.
-    Serve,
-    /// Leave them to another process that has the same socket.
-    Leave,
-}
 
 /// The task that accepts on one socket.
 struct Acceptor {
@@ -228,7 +195,7 @@ impl Workers {
     /// message that passes the connection to `worker`, or `None` if it cannot leave the event loop.
     fn serve_or_send(
         &self,
-        worker: &worker::Handle,
+        worker: &Handle,
         accepted: Accepted,
         listener: Arc<Listener>,
         guard: OpenGuard,
@@ -247,17 +214,6 @@ impl Workers {
             listener,
             guard,
         ))
-    }
-}
-
-impl Pool {
-    /// Returns the worker with the fewest connections, and the guard that counts one more for it.
-    fn least_loaded(&self) -> Option<(&worker::Handle, OpenGuard)> {
-        let fewest = self
-            .workers
-            .iter()
-            .min_by_key(|worker| worker.open.load(Ordering::Relaxed))?;
-        Some((fewest, OpenGuard::new(&fewest.open, &self.total)))
     }
 }
 
@@ -298,7 +254,7 @@ mod tests {
     /// each connection whether it reached the worker.
     async fn stop(backlog: Backlog) -> Vec<bool> {
         let (messages, mut inbox) = mpsc::channel(1);
-        let worker = worker::Handle {
+        let worker = Handle {
             messages,
             open: Arc::default(),
         };

@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
-use super::connection::{End, Protocol};
+use super::end::End;
 use super::proxy_protocol::{self, Announced, Header};
 use super::stream::ClientStream;
 use crate::config::Listener;
@@ -29,6 +29,17 @@ const HANDSHAKE: u8 = 22;
 const PLAIN: &[u8] =
     b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 29\r\n\
                        Connection: close\r\n\r\nThis port speaks HTTPS only.\n";
+
+/// The protocol of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Protocol {
+    /// Not known yet: the first bytes of the client tell it.
+    Sniff,
+    /// HTTP/1.1 (ALPN `http/1.1`).
+    Http1,
+    /// HTTP/2 (ALPN `h2`).
+    Http2,
+}
 
 /// A connection that is ready for HTTP.
 pub(super) struct Ready {

@@ -4,14 +4,17 @@ mod acceptor;
 mod connection;
 mod connections;
 mod descriptors;
+mod end;
 mod handshake;
 mod inherited;
 mod listener;
+mod messages;
 mod proxy_protocol;
 mod stream;
 mod task_pool;
 mod timer_wheel;
 mod worker;
+mod worker_context;
 
 use std::cell::Cell;
 use std::io;
@@ -22,18 +25,17 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-pub use acceptor::{Backlog, Opened};
 pub use descriptors::{
     DescriptorError, check_descriptor_limit, connection_room, raise_descriptor_limit,
 };
 pub use inherited::{Inherited, InheritedSocket};
 pub use listener::{Binding, ListenerSettings, Socket, bind};
+pub use messages::{Backlog, Opened};
 
 use crate::net::Address;
 use crate::proxy::Worker;
 use crate::snapshot::Live;
-use acceptor::Order;
-use worker::{Message, Total};
+use messages::{Message, Order, Pool};
 
 /// The time that a worker has to answer a ping.
 const PING_TIMEOUT: Duration = Duration::from_secs(1);
@@ -45,15 +47,6 @@ pub struct Server {
     workers: Arc<Pool>,
     /// Set when the drain has begun: each worker ends after its last connection.
     draining: Cell<bool>,
-}
-
-/// The handles of all workers, and the counters that limit their connections.
-#[derive(Debug)]
-struct Pool {
-    workers: Vec<worker::Handle>,
-    total: Arc<Total>,
-    /// The number of client connections for which there are file descriptors.
-    room: usize,
 }
 
 impl Server {

@@ -17,8 +17,6 @@ mod tracked_body;
 mod watched;
 mod write_timeout;
 
-use std::error::Error as _;
-use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Poll, ready};
@@ -27,107 +25,13 @@ use std::time::Duration;
 use self::activity::{Activity, Due};
 use self::deadline::Deadline;
 use super::connections::{GRACE, Registration, Registry};
-use super::handshake;
+use super::end::End;
+use super::handshake::{self, Protocol};
 use super::stream::ClientStream;
 use crate::clock;
 use crate::config::Listener;
 use crate::net::Peer;
 use crate::proxy::Worker;
-use crate::telemetry::GatewayMetrics;
-
-/// The protocol of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Protocol {
-    /// Not known yet: the first bytes of the client tell it.
-    Sniff,
-    /// HTTP/1.1 (ALPN `http/1.1`).
-    Http1,
-    /// HTTP/2 (ALPN `h2`).
-    Http2,
-}
-
-/// The error that ended a connection. All but the last are an index into
-/// `GatewayMetrics::CONNECTION_ERRORS`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
-    Parse = 0,
-    TooLarge = 1,
-    Timeout = 2,
-    Aborted = 3,
-    Other = 4,
-    Flood = 5,
-    /// The TLS handshake failed or took too long.
-    Tls = 6,
-    /// A required PROXY header is missing or malformed.
-    ProxyProtocol = 7,
-    /// The request target alone is longer than the parser accepts. Counted as [`End::TooLarge`].
-    TargetTooLong,
-}
-
-impl End {
-    fn of(error: &hyper::Error) -> Self {
-        if let Some(error) = error
-            .source()
-            .and_then(|source| source.downcast_ref::<h2::Error>())
-        {
-            return Self::of_http2(error);
-        }
-        if error.is_parse_too_large() {
-            // Hyper distinguishes a long target from a long head only in the text of the error.
-            if error.to_string().starts_with("URI") {
-                Self::TargetTooLong
-            } else {
-                Self::TooLarge
-            }
-        } else if error.is_parse() {
-            Self::Parse
-        } else if error.is_timeout() {
-            Self::Timeout
-        } else if error.is_incomplete_message()
-            || error.is_closed()
-            || error.is_body_write_aborted()
-            || has_left(error)
-        {
-            Self::Aborted
-        } else {
-            Self::Other
-        }
-    }
-
-    fn index(self) -> usize {
-        match self {
-            Self::TargetTooLong => Self::TooLarge as usize,
-            end => end as usize,
-        }
-    }
-
-    fn of_http2(error: &h2::Error) -> Self {
-        if error.is_io() || error.is_remote() {
-            Self::Aborted
-        } else if error.reason() == Some(h2::Reason::ENHANCE_YOUR_CALM) {
-            Self::Flood
-        } else if error.is_library() {
-            Self::Parse
-        } else {
-            Self::Other
-        }
-    }
-}
-
-/// Returns whether the connection failed because the client has left.
-fn has_left(error: &hyper::Error) -> bool {
-    use io::ErrorKind as Kind;
-    let source = error
-        .source()
-        .and_then(|source| source.downcast_ref::<io::Error>());
-    let gone = [
-        Kind::ConnectionReset,
-        Kind::BrokenPipe,
-        Kind::ConnectionAborted,
-        Kind::TimedOut,
-    ];
-    source.is_some_and(|error| gone.contains(&error.kind()))
-}
 
 /// The parts that are shared by the requests of a connection: worker, peer and activity.
 struct ConnectionContext {
@@ -306,5 +210,3 @@ async fn drive(
     })
     .await
 }
-
-const _: () = assert!(GatewayMetrics::CONNECTION_ERRORS.len() == End::ProxyProtocol as usize + 1);

@@ -4,40 +4,9 @@
 use std::fmt;
 use std::net::SocketAddr;
 
-use super::End;
+use super::super::end::End;
 use crate::clock;
 use crate::proxy::Worker;
-use crate::telemetry::GatewayMetrics;
-
-impl End {
-    /// Returns the label value of `connection_errors`.
-    fn kind(self) -> &'static str {
-        GatewayMetrics::CONNECTION_ERRORS
-            .get(self.index())
-            .copied()
-            .unwrap_or_default()
-    }
-
-    /// Returns the status with which the HTTP/1.1 parser answers by itself.
-    fn status(self) -> Option<u16> {
-        match self {
-            Self::Parse => Some(400),
-            Self::TargetTooLong => Some(414),
-            Self::TooLarge => Some(431),
-            _ => None,
-        }
-    }
-
-    /// Returns whether the client's bytes were refused. After a timeout or a disconnect they were
-    /// not.
-    fn is_refusal(self) -> bool {
-        match self {
-            Self::Parse | Self::TooLarge | Self::TargetTooLong => true,
-            Self::Flood | Self::Tls | Self::ProxyProtocol => true,
-            Self::Timeout | Self::Aborted | Self::Other => false,
-        }
-    }
-}
 
 /// Logs the client and the cause, if a connection ended because bytes were refused. The bytes
 /// themselves are not logged: they may be part of a token. A client can cause any number of lines,
