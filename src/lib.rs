@@ -11,6 +11,7 @@
 //! | [`server`] | client connections: accepting, workers, deadlines, the drain |
 //! | [`proxy`] | the walk of a request: decide, forward, answer |
 //! | [`route`] | the route of a request, by host, path and method |
+//! | [`transform`] | the changes that a route makes to requests and answers |
 //! | [`token`] | bearer tokens: from a header to a principal |
 //! | [`issuer`] | the trusted issuers and their keys |
 //! | [`policy`] | the decision about a request; uses `std` only |
@@ -69,5 +70,6 @@ pub mod snapshot;
 pub mod telemetry;
 pub mod tls;
 pub mod token;
+pub mod transform;
 pub mod upstream;
 pub mod web;

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use super::Route;
 use crate::policy::Requirement;
-use crate::route::{Access, Ambiguities, Origin, Origins, Rule};
+use crate::route::{Access, Ambiguities, Rule};
 use crate::token::Source;
+use crate::transform::{Origin, Origins};
 
 /// The value of a rule in the route table: a route, and the requirement of one of its methods.
 #[derive(Clone, Debug)]

@@ -47,11 +47,10 @@ use load::Consistency;
 use crate::issuer;
 use crate::net::{Address, TrustedProxies, Url};
 use crate::policy::Requirement;
-use crate::route::{
-    Ambiguities, Cors, Distinct, HeaderRules, HostPattern, MethodPattern, Origins, Pattern, Rewrite,
-};
+use crate::route::{Ambiguities, Distinct, HostPattern, MethodPattern, Pattern};
 use crate::tls::Acceptor;
 use crate::token::{ForwardedClaim, Rules, Source};
+use crate::transform::{Cors, HeaderRules, Origins, Rewrite};
 use crate::upstream;
 
 /// The greatest number of readings for one load, when files change while they are read. A symbolic

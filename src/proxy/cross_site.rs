@@ -13,8 +13,8 @@ use super::headers::RequestedOrigin;
 use super::{headers, upgrade};
 use crate::config::Server;
 use crate::net::Peer;
-use crate::route::{Origins, origin_of};
 use crate::snapshot::Route;
+use crate::transform::{Origins, origin_of};
 
 /// The field in which the browser states how the page relates to the server (the Fetch Metadata
 /// standard).

@@ -17,10 +17,10 @@ use crate::clock::{self, Now};
 use crate::config::AccessLog;
 use crate::net::Peer;
 use crate::policy::Denial;
-use crate::route::{HeaderRules, origin_of};
 use crate::snapshot::Route;
 use crate::telemetry::{AccessLine, Ending};
 use crate::token::Verifier;
+use crate::transform::{HeaderRules, origin_of};
 
 /// One request and its response. It is boxed, since it moves through several owners. It is recorded
 /// when it is dropped: after the last byte of the response, or when the client has disconnected.

@@ -18,9 +18,9 @@ use super::{Cause, Refusal};
 use crate::clock;
 use crate::net::Peer;
 use crate::policy::Permit;
-use crate::route::Direction;
 use crate::snapshot::Route;
 use crate::token::Carrier;
+use crate::transform::Direction;
 use crate::upstream::{Balance, Fault, Outgoing, Reply};
 
 /// A permitted request that is being forwarded, and the facts that its response depends on.

@@ -41,12 +41,13 @@ use forward::Forward;
 use crate::config::Limits;
 use crate::net::Peer;
 use crate::policy::{Identity, Permit, Requirement};
-use crate::route::{Miss, Target, origin_of};
+use crate::route::{Miss, Target};
 use crate::snapshot::{Resource, Route, RouteMethod, Snapshot};
 use crate::token::{
     BearerToken, CacheResult, Carrier, Rejection, RequestContext, TokenError, WorkerCache,
     authenticate,
 };
+use crate::transform::origin_of;
 
 /// A path whose requests panic, in tests of this library only.
 #[cfg(test)]

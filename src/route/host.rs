@@ -51,7 +51,7 @@ impl HostPattern {
 /// Returns a host name in the form in which it is compared: in lower case, without the dot of the
 /// root (attacks.md#row-6). `None` if the text is neither a host name nor an IP literal.
 pub(super) fn normalize(host: &str) -> Option<Box<str>> {
-    if !is_valid(host) {
+    if !is_host(host) {
         return None;
     }
     let name = host.strip_suffix('.').unwrap_or(host);
@@ -59,7 +59,7 @@ pub(super) fn normalize(host: &str) -> Option<Box<str>> {
 }
 
 /// Returns whether a text is a host name or an IP literal.
-pub(super) fn is_valid(host: &str) -> bool {
+pub(crate) fn is_host(host: &str) -> bool {
     let host = host.strip_suffix('.').unwrap_or(host);
     match host
         .strip_prefix('[')

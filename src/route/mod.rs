@@ -2,18 +2,13 @@
 //! rules decide.
 
 mod access;
-mod cors;
-mod field_names;
 mod folded;
-mod header_rules;
 mod host;
-mod impersonation;
 mod index;
 mod marks;
 mod method;
 mod path;
 mod pattern;
-mod rewrite;
 mod rule;
 mod stricter;
 mod table;
@@ -33,15 +28,11 @@ mod tolerance_tests;
 mod trial;
 
 pub use access::{Access, Distinct};
-pub use cors::{Cors, Origin, OriginError, Origins, origin_of};
-pub use field_names::{FieldPattern, FieldSet, is_twin};
-pub use header_rules::{Direction, HeaderRuleError, HeaderRules, header_rule_value};
+pub(crate) use host::is_host;
 pub use host::{HostError, HostPattern};
-pub use impersonation::{Meaning, is_impersonation, is_impersonation_in_trailers, meaning};
 pub use method::{ANY, MethodError, MethodPattern};
 pub use path::{Ambiguities, Ambiguity};
 pub use pattern::{Pattern, PatternError, Segment, Tail};
-pub use rewrite::{Rewrite, RewriteError};
 pub use rule::Rule;
 pub use table::{Conflict, Miss, Table};
 pub use target::{Target, TargetError, is_authority};

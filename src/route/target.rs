@@ -168,7 +168,7 @@ fn split_port(authority: &str) -> Option<&str> {
         Some(colon) => (authority.get(..colon)?, authority.get(colon + 1..)?),
         None => (authority, ""),
     };
-    (is_port(port) && host::is_valid(host)).then_some(host)
+    (is_port(port) && host::is_host(host)).then_some(host)
 }
 
 /// Returns whether a text is empty or a number of at most 65535.

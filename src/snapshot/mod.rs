@@ -16,12 +16,11 @@ use http::{HeaderValue, Method};
 
 use crate::config::{self, Config, TokenPlaces};
 use crate::issuer::{Issuer, JwksError};
-use crate::route::{
-    Ambiguities, Conflict, FieldPattern, FieldSet, MethodPattern, Origins, Table, Target,
-};
+use crate::route::{Ambiguities, Conflict, MethodPattern, Table, Target};
 use crate::telemetry::{KeptLabels, Metrics, RouteMetrics};
 use crate::tls::TlsError;
 use crate::token::{ForwardedClaim, Source, Verifier};
+use crate::transform::{FieldPattern, FieldSet, Origins};
 use crate::upstream::{HostHeader, Upstream};
 
 pub use crate::config::RouteMethod;

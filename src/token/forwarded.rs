@@ -4,7 +4,7 @@ use std::fmt;
 
 use http::HeaderName;
 
-use crate::route::{is_twin, meaning};
+use crate::transform::{is_twin, meaning};
 
 /// A claim that is forwarded as a header field.
 #[derive(Clone, Debug, PartialEq, Eq)]

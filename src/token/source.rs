@@ -7,7 +7,7 @@ use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, HOST, TRAN
 
 use super::spelling::could_be;
 use super::{cookie, parameter};
-use crate::route::is_twin;
+use crate::transform::is_twin;
 
 /// One place of a request that may hold a token.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

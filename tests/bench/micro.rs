@@ -307,8 +307,8 @@ mod headers {
     use scopegate::clock::now;
     use scopegate::net::Peer;
     use scopegate::proxy::{Verdict, decide, head_to_client, head_to_upstream};
-    use scopegate::route::Direction;
     use scopegate::token::RequestContext;
+    use scopegate::transform::Direction;
 
     use super::{Key, at_once, stage, token};
 

@@ -13,37 +13,37 @@ const ARROWS: &[(&str, &str)] = &[
     ("main", "cli"),
     (
         "cli",
-        "gateway server proxy route token issuer policy upstream limit web net tls config snapshot reload admin \
-         telemetry dev import clock",
+        "gateway server proxy route transform token issuer policy upstream limit web net tls config snapshot reload \
+         admin telemetry dev import clock",
     ),
     (
         "gateway",
-        "server proxy route token issuer policy upstream limit web net tls config snapshot reload admin telemetry \
-         clock",
+        "server proxy route transform token issuer policy upstream limit web net tls config snapshot reload admin \
+         telemetry clock",
     ),
     ("server", "proxy snapshot config net tls telemetry clock"),
     ("admin", "proxy snapshot config telemetry clock"),
     ("reload", "snapshot config telemetry clock"),
     (
         "proxy",
-        "snapshot config route token policy limit upstream telemetry net tls clock",
+        "snapshot config route transform token policy limit upstream telemetry net tls clock",
     ),
     (
         "snapshot",
-        "config route token issuer policy limit upstream telemetry net tls clock",
+        "config route transform token issuer policy limit upstream telemetry net tls clock",
     ),
     (
         "dev",
-        "config route token issuer policy upstream net tls clock",
+        "config route transform token issuer policy upstream net tls clock",
     ),
     ("import", "config"),
     // Value types alone: what a file can say of these rooms. Key sets and certificates are tried by
     // parsing them.
     (
         "config",
-        "route token issuer policy limit upstream net tls clock",
+        "route transform token issuer policy limit upstream net tls clock",
     ),
-    ("token", "issuer route policy net tls telemetry clock"),
+    ("token", "issuer transform policy net tls telemetry clock"),
     ("limit", "policy telemetry clock"),
     ("issuer", "web net telemetry clock"),
     ("upstream", "net tls telemetry clock"),
@@ -51,6 +51,7 @@ const ARROWS: &[(&str, &str)] = &[
     ("net", "tls clock"),
     ("tls", ""),
     ("telemetry", "clock"),
+    ("transform", "route"),
     ("policy", ""),
     ("route", ""),
     ("clock", ""),

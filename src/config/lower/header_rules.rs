@@ -10,8 +10,9 @@ use super::super::load::Context;
 use super::super::reader::{Reader, Text};
 use super::super::schema::{CORS, HEADER_RULES};
 use super::super::source::Span;
-use crate::route::{
-    Cors, Direction, FieldPattern, HeaderRuleError, HeaderRules, MethodPattern, Origin, Origins,
+use crate::route::MethodPattern;
+use crate::transform::{
+    Cors, Direction, FieldPattern, HeaderRuleError, HeaderRules, Origin, Origins,
     header_rule_value, is_twin,
 };
 

@@ -18,8 +18,9 @@ use super::requirement::{MethodRequirement, methods_of, stated};
 use super::shared::Shared;
 use crate::net::Url;
 use crate::policy::Requirement;
-use crate::route::{HeaderRules, HostPattern, MethodPattern, Pattern, Rewrite, Segment, Tail};
+use crate::route::{HostPattern, MethodPattern, Pattern, Segment, Tail};
 use crate::token::Source;
+use crate::transform::{HeaderRules, Rewrite};
 
 /// The settings that a route takes from its group and from `[defaults]`.
 #[derive(Default)]

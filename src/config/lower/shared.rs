@@ -8,8 +8,9 @@ use super::super::document::{KeyValue, Kind, Value};
 use super::super::reader::{Reader, Text};
 use super::header_rules::{LocatedRules, cors, header_rules, origins};
 use super::{Defined, Names};
-use crate::route::{Ambiguities, Ambiguity, Cors, Direction, Distinct, Origins, is_twin};
+use crate::route::{Ambiguities, Ambiguity, Distinct};
 use crate::token::{ForwardedClaim, Source};
+use crate::transform::{Cors, Direction, Origins, is_twin};
 
 /// The settings of one table; `None` for a setting that the enclosing table decides.
 #[derive(Clone, Debug, Default)]

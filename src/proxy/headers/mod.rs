@@ -1,7 +1,7 @@
 //! The header fields that cross the gateway, and those that are removed.
 //!
 //! Every field that the gateway itself sends to an upstream is first removed from the client's
-//! request, in every spelling (`route::is_twin`). Hop-by-hop fields are never forwarded (RFC 9110
+//! request, in every spelling (`transform::is_twin`). Hop-by-hop fields are never forwarded (RFC 9110
 //! §7.6.1).
 
 mod claims;
@@ -24,9 +24,9 @@ use forwarded::ForwardedFacts;
 use crate::config::Server;
 use crate::net::Peer;
 use crate::policy::{Claims, Principal};
-use crate::route::{FieldSet, is_impersonation, is_impersonation_in_trailers};
 use crate::snapshot::Route;
 use crate::token::{Carrier, ForwardedClaim};
+use crate::transform::{FieldSet, is_impersonation, is_impersonation_in_trailers};
 use crate::upstream::OwnFields;
 
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -340,7 +340,7 @@ mod tests {
         assert_eq!(names(&headers), ["x-c"]);
     }
 
-    // The table in `route::impersonation` lists the hop-by-hop fields as well, for twins and
+    // The table in `transform::impersonation` lists the hop-by-hop fields as well, for twins and
     // trailers.
     #[test]
     fn the_lists_of_hop_by_hop_fields_agree() {

@@ -3,7 +3,7 @@
 use http::{HeaderMap, HeaderValue};
 
 use super::{is_hop_by_hop, is_misnamed, remove_where};
-use crate::route::{Direction, HeaderRules};
+use crate::transform::{Direction, HeaderRules};
 
 /// Returns whether a field must not occur in trailers, in any spelling that an application may read
 /// as the same name: CGI and similar interfaces treat all bytes that are neither letters nor digits

@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use super::{Pattern, PatternError, Segment, Tail};
+use crate::route::{Pattern, PatternError, Segment, Tail};
 
 /// A compiled template.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -11,6 +11,8 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
+use crate::route::is_host;
+
 /// The response fields that a page may always read, besides those that the standard exposes: a
 /// client in a browser needs the challenge of a refusal, its request id and the delay of a retry.
 const EXPOSED: [&str; 3] = ["www-authenticate", "x-request-id", "retry-after"];
@@ -139,9 +141,7 @@ fn default_port(scheme: &str) -> Option<&'static str> {
 /// Returns whether a host is valid and written as browsers write it: in lower case and without the
 /// dot of the root.
 fn is_canonical_host(name: &str) -> bool {
-    super::host::is_valid(name)
-        && !name.ends_with('.')
-        && !name.bytes().any(|b| b.is_ascii_uppercase())
+    is_host(name) && !name.ends_with('.') && !name.bytes().any(|b| b.is_ascii_uppercase())
 }
 
 /// Returns whether a port is a number from 1 to 65535 without a sign or leading zeros.

@@ -1,0 +1,14 @@
+//! The changes that a route makes to requests and answers: CORS, header rules and the rewritten
+//! path, and the names of fields as upstreams read them.
+
+mod cors;
+mod field_names;
+mod header_rules;
+mod impersonation;
+mod rewrite;
+
+pub use cors::{Cors, Origin, OriginError, Origins, origin_of};
+pub use field_names::{FieldPattern, FieldSet, is_twin};
+pub use header_rules::{Direction, HeaderRuleError, HeaderRules, header_rule_value};
+pub use impersonation::{Meaning, is_impersonation, is_impersonation_in_trailers, meaning};
+pub use rewrite::{Rewrite, RewriteError};
