@@ -16,7 +16,7 @@
 //! | [`issuer`] | the trusted issuers and their keys |
 //! | [`policy`] | the decision about a request; uses `std` only |
 //! | [`upstream`] | connections to upstreams, load balancing and health |
-//! | [`web`] | the small HTTP client for key sets |
+//! | [`web`] | the small HTTP client and server for everything but traffic |
 //! | [`net`] | addresses, dialling and byte streams, for upstreams, issuers and clients |
 //! | [`tls`] | certificates that the gateway shows, and certificates that it trusts |
 //! | [`config`] | the configuration: from text to valid values |

@@ -4,44 +4,32 @@
 mod host;
 
 use std::cell::Cell;
-use std::convert::Infallible;
-use std::os::fd::{AsFd as _, OwnedFd};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, DATE, ORIGIN};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::{Body as _, Incoming};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Mutex, Semaphore};
-use tokio::task::{spawn_blocking, spawn_local};
-use tokio::time::sleep;
+use tokio::net::TcpListener;
+use tokio::sync::Mutex;
+use tokio::task::spawn_blocking;
 
 use crate::clock;
 use crate::config::{Ready, effective_policy};
 use crate::proxy::http_date;
 use crate::snapshot::{Live, Snapshot};
 use crate::telemetry::Metrics;
+use crate::web;
 use host::HostError;
-
-/// The time for a request head, counted from the accept or the answer before.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The most connections at a time. Scrapers and probes need a few.
 const MAX_CONNECTIONS: usize = 64;
 
 /// The number of routes from which on metrics and policy are written on a thread of their own.
 const MANY_ROUTES: usize = 1000;
-
-/// The delay after an accept that failed because file descriptors ran out.
-const RETRY_DELAY: Duration = Duration::from_millis(50);
 
 /// The answer to a request that names no host, or several.
 const MALFORMED_HOST: &str = "one Host is needed\n";
@@ -83,54 +71,23 @@ impl Admin {
 
     /// Serves a listener until the task is dropped.
     pub async fn serve(self: Rc<Self>, listener: TcpListener) {
-        let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-        let spare = Rc::new(SpareDescriptor::new());
-        loop {
-            let Ok(permit) = room.clone().acquire_owned().await else {
-                return;
-            };
-            let Ok((stream, _)) = listener.accept().await else {
-                if !spare.release() {
-                    sleep(RETRY_DELAY).await;
-                }
-                continue;
-            };
-            spare.refill();
-            let (admin, spare) = (self.clone(), spare.clone());
-            spawn_local(async move {
-                admin.serve_connection(stream).await;
-                spare.refill();
-                drop(permit);
-            });
-        }
+        let answer = move |request| {
+            let admin = self.clone();
+            async move { admin.answer_whole(request).await }
+        };
+        web::serve(listener, MAX_CONNECTIONS, answer).await;
     }
 
-    /// Serves one connection to its end.
-    async fn serve_connection(self: Rc<Self>, stream: TcpStream) {
-        let service = service_fn(|request: Request<Incoming>| {
-            let admin = self.clone();
-            async move {
-                let mut response = admin.answer(&request).await;
-                if !request.body().is_end_stream() {
-                    // The rest of the request is not read, so that no other may follow (RFC 9112
-                    // §9.6).
-                    response
-                        .headers_mut()
-                        .insert(CONNECTION, HeaderValue::from_static("close"));
-                }
-                Ok::<_, Infallible>(response)
-            }
-        });
-        let mut builder = http1::Builder::new();
-        // A client that closes its side after its request still gets its answer (RFC 9112 §9.6).
-        builder
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_TIMEOUT)
-            .half_close(true);
-        // An error, such as a scraper that has left, concerns this connection only.
-        let _ = builder
-            .serve_connection(TokioIo::new(stream), service)
-            .await;
+    /// Answers one request, whose body is not read.
+    async fn answer_whole(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let mut response = self.answer(&request).await;
+        if !request.body().is_end_stream() {
+            // The rest of the request is not read, so that no other may follow (RFC 9112 §9.6).
+            response
+                .headers_mut()
+                .insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
     }
 
     /// Answers one request.
@@ -256,30 +213,6 @@ async fn write_text(
         return write();
     }
     spawn_blocking(write).await.unwrap_or_default()
-}
-
-/// A file descriptor in reserve. It is closed to accept one connection when no other descriptor is
-/// left: a supervisor that gets no answer from `/livez` would restart a gateway that is only busy.
-struct SpareDescriptor(Cell<Option<OwnedFd>>);
-
-impl SpareDescriptor {
-    fn new() -> Self {
-        Self(Cell::new(Self::open()))
-    }
-
-    fn open() -> Option<OwnedFd> {
-        std::io::stderr().as_fd().try_clone_to_owned().ok()
-    }
-
-    /// Closes the descriptor, and returns whether there was one.
-    fn release(&self) -> bool {
-        self.0.take().is_some()
-    }
-
-    /// Opens the descriptor again if it was closed.
-    fn refill(&self) {
-        self.0.set(self.0.take().or_else(Self::open));
-    }
 }
 
 /// Returns an answer in plain text, which must not be cached.

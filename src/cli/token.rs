@@ -10,21 +10,21 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use clap::Args;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, SERVER};
-use http::{HeaderValue, Request, Response};
-use http_body_util::{BodyExt, Full, Limited};
-use hyper_util::rt::TokioIo;
+use http::{HeaderValue, Request};
+use http_body_util::Full;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
 use super::dev::{CLIENT_ID, CLIENT_SECRET, SERVER_NAME};
 use crate::net::{DialError, Url, UrlError, dial};
 use crate::tls::Tls;
+use crate::web::{Answer, Protocol, send};
 
 /// The time limit for the whole exchange. The issuer is on this machine, and signing takes a
 /// millisecond.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// The largest size of an answer in bytes.
-const ANSWER_BYTES: usize = 1 << 20;
+const ANSWER_BYTES: u64 = 1 << 20;
 /// The path of a token endpoint, after the name of its issuer.
 const ENDPOINT: &str = "/oauth2/token";
 
@@ -87,22 +87,15 @@ async fn ask(arguments: &Arguments) -> Result<String, TokenFailure> {
     let stream = dial(&arguments.url, &Tls::system(), TIMEOUT)
         .await
         .map_err(|error| TokenFailure::Unreachable(address.as_str().into(), error))?;
-    let broken = |error| TokenFailure::Broken(address.as_str().into(), error);
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+    let answer = send(stream, Protocol::Http1, request(arguments))
         .await
-        .map_err(broken)?;
-    let driver = tokio::spawn(connection);
-    let response = sender
-        .send_request(request(arguments))
-        .await
-        .map_err(broken)?;
-    let is_dev = response.headers().get(SERVER) == Some(&HeaderValue::from_static(SERVER_NAME));
-    if !is_dev {
-        return Err(TokenFailure::NotDevIssuer(address.into()));
+        .map_err(|error| TokenFailure::Broken(address.as_str().into(), error))?;
+    let is_dev = answer.headers().get(SERVER) == Some(&HeaderValue::from_static(SERVER_NAME));
+    if is_dev {
+        read(answer, &address).await
+    } else {
+        Err(TokenFailure::NotDevIssuer(address.into()))
     }
-    let token = read(response, &address).await;
-    driver.abort();
-    token
 }
 
 fn request(arguments: &Arguments) -> Request<Full<Bytes>> {
@@ -147,11 +140,8 @@ fn encode(text: &str) -> String {
     utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
 }
 
-async fn read(
-    response: Response<hyper::body::Incoming>,
-    address: &str,
-) -> Result<String, TokenFailure> {
-    let Some(answer) = read_json(response).await else {
+async fn read(answer: Answer, address: &str) -> Result<String, TokenFailure> {
+    let Some(answer) = read_json(answer).await else {
         return Err(TokenFailure::NotDevIssuer(address.into()));
     };
     if let Some(token) = text(&answer, "access_token") {
@@ -166,10 +156,9 @@ async fn read(
     }
 }
 
-async fn read_json(response: Response<hyper::body::Incoming>) -> Option<Value> {
-    let body = Limited::new(response.into_body(), ANSWER_BYTES);
-    let body = body.collect().await.ok()?;
-    serde_json::from_slice(&body.to_bytes()).ok()
+async fn read_json(answer: Answer) -> Option<Value> {
+    let body = answer.read(ANSWER_BYTES).await.ok()?;
+    serde_json::from_slice(&body).ok()
 }
 
 fn text<'a>(answer: &'a Value, name: &str) -> Option<&'a str> {

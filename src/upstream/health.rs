@@ -2,26 +2,23 @@
 //! those that fail as unhealthy.
 
 use std::fmt;
-use std::pin::pin;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{HOST, USER_AGENT};
 use http::uri::PathAndQuery;
-use http::{HeaderValue, Request, Response, StatusCode};
-use http_body_util::Empty;
-use hyper::body::Incoming;
-use hyper::client::conn::{http1, http2};
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use http::{Request, StatusCode};
+use http_body_util::Full;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::{Endpoint, HostHeader, Upstream};
 use crate::net::{self, DialError, DialTimeouts, Stream};
+use crate::web::{Protocol, send};
 
-/// Bytes that are buffered for the response to a probe; its body is not read beyond them.
-const BUFFER: usize = 16 * 1024;
+/// The `User-Agent` of a probe.
+const AGENT: &str = concat!("scopegate/", env!("CARGO_PKG_VERSION"));
 
 /// The health probes of an upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -146,23 +143,21 @@ async fn probe(
         HostHeader::Named(name) => name.to_string(),
         HostHeader::Upstream | HostHeader::Preserve => endpoint.url.authority(),
     };
-    let response = if upstream.settings.protocol.is_http2(&stream) {
-        if endpoint.url.is_tls() && !stream.agreed_on_http2() {
-            return Err(ProbeError::Dial(DialError::Http2 {
-                authority: endpoint.url.authority().into(),
-            }));
-        }
-        let scheme = if endpoint.url.is_tls() {
-            "https"
-        } else {
-            "http"
-        };
-        let target = format!("{scheme}://{host}{}", health.path);
-        ask_http2(stream, request(target, None)?).await
+    let is_http2 = upstream.settings.protocol.is_http2(&stream);
+    if is_http2 && endpoint.url.is_tls() && !stream.agreed_on_http2() {
+        return Err(ProbeError::Dial(DialError::Http2 {
+            authority: endpoint.url.authority().into(),
+        }));
+    }
+    let (protocol, request) = if is_http2 {
+        (Protocol::Http2, http2_request(endpoint, &host, health)?)
     } else {
-        ask_http1(stream, request(health.path.to_string(), Some(&host))?).await
+        (Protocol::Http1, http1_request(&host, health)?)
     };
-    let status = response.map_err(ProbeError::Http)?.status();
+    let answer = send(stream, protocol, request)
+        .await
+        .map_err(ProbeError::Http)?;
+    let status = answer.status();
     let is_success = match health.status {
         Some(wanted) => status == wanted,
         None => status.as_u16() < 400,
@@ -192,45 +187,30 @@ async fn dial(
     net::dial_addresses(url, &addresses, &upstream.tls, timeouts).await
 }
 
-/// Returns the request of a probe. HTTP/2 has the host in the target, so `host` is `None` there
-/// (RFC 9113 §8.3.1).
-fn request(target: String, host: Option<&str>) -> Result<Request<Empty<Bytes>>, ProbeError> {
-    let agent = HeaderValue::from_static(concat!("scopegate/", env!("CARGO_PKG_VERSION")));
-    let mut request = Request::get(target).header(USER_AGENT, agent);
-    if let Some(host) = host {
-        request = request.header(HOST, host);
-    }
-    request.body(Empty::new()).map_err(ProbeError::Request)
+/// Returns the request of a probe over HTTP/1.1.
+fn http1_request(host: &str, health: &Health) -> Result<Request<Full<Bytes>>, ProbeError> {
+    Request::get(health.path.as_str())
+        .header(USER_AGENT, AGENT)
+        .header(HOST, host)
+        .body(Full::default())
+        .map_err(ProbeError::Request)
 }
 
-async fn ask_http1(
-    stream: Stream,
-    request: Request<Empty<Bytes>>,
-) -> hyper::Result<Response<Incoming>> {
-    let mut http = http1::Builder::new();
-    let (mut sender, connection) = http
-        .max_buf_size(BUFFER)
-        .handshake(TokioIo::new(stream))
-        .await?;
-    let mut response = pin!(sender.send_request(request));
-    tokio::select! {
-        response = &mut response => response,
-        // The connection may end before the response is polled.
-        _ = connection => response.await,
-    }
-}
-
-async fn ask_http2(
-    stream: Stream,
-    request: Request<Empty<Bytes>>,
-) -> hyper::Result<Response<Incoming>> {
-    let http = http2::Builder::new(TokioExecutor::new());
-    let (mut sender, connection) = http.handshake(TokioIo::new(stream)).await?;
-    let mut response = pin!(sender.send_request(request));
-    tokio::select! {
-        response = &mut response => response,
-        _ = connection => response.await,
-    }
+/// Returns the request of a probe over HTTP/2, which has the host in its target (RFC 9113 §8.3.1).
+fn http2_request(
+    endpoint: &Endpoint,
+    host: &str,
+    health: &Health,
+) -> Result<Request<Full<Bytes>>, ProbeError> {
+    let scheme = if endpoint.url.is_tls() {
+        "https"
+    } else {
+        "http"
+    };
+    Request::get(format!("{scheme}://{host}{}", health.path))
+        .header(USER_AGENT, AGENT)
+        .body(Full::default())
+        .map_err(ProbeError::Request)
 }
 
 impl fmt::Display for ProbeError {

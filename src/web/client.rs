@@ -6,31 +6,22 @@
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::pin;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, CONNECTION, HOST, LOCATION, USER_AGENT};
 use http::{HeaderMap, Request, StatusCode};
-use http_body_util::{BodyExt, Empty};
-use hyper::body::{Body, Incoming};
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
+use http_body_util::Full;
 use tokio::time::timeout;
 
 use super::freshness;
+use super::send::{Answer, Protocol, ReadError, send};
 use crate::clock;
 use crate::net::{DialError, DialTimeouts, Nearness, Url, dial_addresses, resolve};
 use crate::tls::Tls;
 
 /// The most redirects that are followed, all on the same origin.
 const MAX_REDIRECTS: usize = 3;
-
-/// The most bytes of a response head.
-const MAX_HEAD: usize = 32 * 1024;
-
-/// The most bytes that are read ahead.
-const MAX_BUFFER: usize = 64 * 1024;
 
 /// A client for documents of the control plane.
 #[derive(Clone, Debug)]
@@ -137,15 +128,15 @@ impl Client {
             .map_err(FetchError::Dial)?;
         let peer = stream.peer_address();
         let nearness = peer.map_or(Nearness::Public, |peer| Nearness::of(peer.ip()));
-        let io = TokioIo::new(stream);
-        let mut http = http1::Builder::new();
-        http.max_buf_size(MAX_BUFFER).max_header_size(MAX_HEAD);
-        let (sender, connection) = http.handshake(io).await.map_err(FetchError::Http)?;
-        let mut answer = pin!(exchange(sender, url, bounds, nearness));
-        tokio::select! {
-            answer = &mut answer => answer,
-            // The connection may end first. The answer then has its last bytes, or its error.
-            _ = connection => answer.await,
+        let answer = send(stream, Protocol::Http1, request(url)?)
+            .await
+            .map_err(FetchError::Http)?;
+        match answer.status() {
+            StatusCode::OK => document(answer, bounds, nearness).await,
+            status if status.is_redirection() => location(answer.headers())
+                .map(Fetch::Elsewhere)
+                .ok_or(FetchError::Status(status)),
+            status => Err(FetchError::Status(status)),
         }
     }
 }
@@ -181,64 +172,33 @@ impl Bounds {
     }
 }
 
-/// Sends the request and reads the response.
-async fn exchange(
-    mut sender: http1::SendRequest<Empty<Bytes>>,
-    url: &Url,
-    bounds: Bounds,
-    nearness: Nearness,
-) -> Result<Fetch, FetchError> {
-    let request = Request::get(url.path_and_query())
+/// Returns the request for a document.
+fn request(url: &Url) -> Result<Request<Full<Bytes>>, FetchError> {
+    Request::get(url.path_and_query())
         .header(HOST, url.authority())
         .header(ACCEPT, "application/json")
         .header(USER_AGENT, concat!("scopegate/", env!("CARGO_PKG_VERSION")))
         .header(CONNECTION, "close")
-        .body(Empty::new())
-        .map_err(|_| FetchError::Redirect(shown(url.path_and_query())))?;
-    let (head, body) = sender
-        .send_request(request)
-        .await
-        .map_err(FetchError::Http)?
-        .into_parts();
-    match head.status {
-        StatusCode::OK => {}
-        status if status.is_redirection() => {
-            return location(&head.headers)
-                .map(Fetch::Elsewhere)
-                .ok_or(FetchError::Status(status));
-        }
-        status => return Err(FetchError::Status(status)),
-    }
-    let body = read(body, bounds.max_bytes).await?;
+        .body(Full::default())
+        .map_err(|_| FetchError::Redirect(shown(url.path_and_query())))
+}
+
+/// Reads the document. Its content type is ignored: some issuers send keys as text.
+async fn document(answer: Answer, bounds: Bounds, nearness: Nearness) -> Result<Fetch, FetchError> {
+    let lifetime = freshness::lifetime(answer.headers(), clock::now().unix);
+    let body = match answer.read(bounds.max_bytes).await {
+        Ok(body) => body,
+        Err(ReadError::Http(error)) => return Err(FetchError::Http(error)),
+        Err(ReadError::TooLarge) => return Err(FetchError::TooLarge(bounds.max_bytes)),
+    };
     if body.trim_ascii_start().starts_with(b"<") {
         return Err(FetchError::Html);
     }
-    let lifetime = freshness::lifetime(&head.headers, clock::now().unix);
     Ok(Fetch::Document(Fetched {
         body,
         lifetime,
         nearness,
     }))
-}
-
-/// Reads a body of at most `max_bytes`. The content type is ignored: some issuers send keys as
-/// text.
-async fn read(mut body: Incoming, max_bytes: u64) -> Result<Bytes, FetchError> {
-    // A body whose announced length is too large need not be read.
-    if body.size_hint().lower() > max_bytes {
-        return Err(FetchError::TooLarge(max_bytes));
-    }
-    let mut bytes = Vec::new();
-    while let Some(frame) = body.frame().await {
-        let Ok(piece) = frame.map_err(FetchError::Http)?.into_data() else {
-            continue;
-        };
-        if (bytes.len() + piece.len()) as u64 > max_bytes {
-            return Err(FetchError::TooLarge(max_bytes));
-        }
-        bytes.extend_from_slice(&piece);
-    }
-    Ok(bytes.into())
 }
 
 /// Returns the target of a redirect.

@@ -22,7 +22,7 @@ const ARROWS: &[(&str, &str)] = &[
          telemetry clock",
     ),
     ("server", "proxy snapshot config net tls telemetry clock"),
-    ("admin", "proxy snapshot config telemetry clock"),
+    ("admin", "proxy snapshot config web telemetry clock"),
     ("reload", "snapshot config telemetry clock"),
     (
         "proxy",
@@ -34,7 +34,7 @@ const ARROWS: &[(&str, &str)] = &[
     ),
     (
         "dev",
-        "config route transform token issuer policy upstream net tls clock",
+        "config route transform token issuer policy upstream web net tls clock",
     ),
     ("import", "config"),
     // Value types alone: what a file can say of these rooms. Key sets and certificates are tried by
@@ -46,7 +46,7 @@ const ARROWS: &[(&str, &str)] = &[
     ("token", "issuer transform policy net tls telemetry clock"),
     ("limit", "policy telemetry clock"),
     ("issuer", "web net telemetry clock"),
-    ("upstream", "net tls telemetry clock"),
+    ("upstream", "web net tls telemetry clock"),
     ("web", "net tls clock"),
     ("net", "tls clock"),
     ("tls", ""),
