@@ -1,6 +1,6 @@
 //! The freshness lifetime of a response by its headers (RFC 9111 §4.2).
 
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use http::HeaderMap;
 use http::header::{AGE, CACHE_CONTROL, DATE, EXPIRES};
@@ -67,44 +67,10 @@ fn text(headers: &HeaderMap, name: http::HeaderName) -> Option<&str> {
         .map(|value| value.to_str().unwrap_or_default())
 }
 
-/// Returns a date of the form `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110 §5.6.7) as seconds since
-/// 1970. The two obsolete forms are not read; they count as expired.
+/// Returns a date in one of the three forms of RFC 9110 §5.6.7, as seconds since 1970.
 fn parse_date(text: &str) -> Option<u64> {
-    const MONTHS: [&str; 12] = [
-        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-    ];
-    let (_, rest) = text.trim().strip_suffix(" GMT")?.split_once(", ")?;
-    let mut parts = rest.split([' ', ':']);
-    let day = number(parts.next()?, 1..=31)?;
-    let name = parts.next()?;
-    let month = MONTHS.iter().position(|known| *known == name)? as u64 + 1;
-    let year = number(parts.next()?, 1970..=9999)?;
-    let hour = number(parts.next()?, 0..=23)?;
-    let minute = number(parts.next()?, 0..=59)?;
-    let second = number(parts.next()?, 0..=60)?;
-    if parts.next().is_some() {
-        return None;
-    }
-    Some(days_since_1970(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second)
-}
-
-fn number(text: &str, range: std::ops::RangeInclusive<u64>) -> Option<u64> {
-    text.parse().ok().filter(|number| range.contains(number))
-}
-
-/// Returns the days since 1970-01-01 in the proleptic Gregorian calendar. A year begins in March
-/// here, so that the leap day is its last day.
-fn days_since_1970(year: u64, month: u64, day: u64) -> u64 {
-    /// The days from 0000-03-01 to 1970-01-01.
-    const EPOCH: u64 = 719_468;
-    let (year, month) = if month > 2 {
-        (year, month - 3)
-    } else {
-        (year - 1, month + 9)
-    };
-    let leap_days = year / 4 - year / 100 + year / 400;
-    // Five months of alternating length (31, 30, 31, 30, 31) have 153 days.
-    year * 365 + leap_days + (153 * month + 2) / 5 + day - 1 - EPOCH
+    let date = httpdate::parse_http_date(text).ok()?;
+    Some(date.duration_since(UNIX_EPOCH).ok()?.as_secs())
 }
 
 #[cfg(test)]
@@ -162,6 +128,9 @@ mod tests {
             Some(60)
         );
         assert_eq!(of(&[expires, ("cache-control", "max-age=5")]), Some(5));
+        for obsolete in ["Sunday, 06-Nov-94 08:59:37 GMT", "Sun Nov  6 08:59:37 1994"] {
+            assert_eq!(of(&[("expires", obsolete)]), Some(600), "{obsolete}");
+        }
         for past in [
             "0",
             "-1",
@@ -180,13 +149,19 @@ mod tests {
             ("Tue, 29 Feb 2000 23:59:59 GMT", 951_868_799),
             ("Wed, 01 Mar 2000 00:00:00 GMT", 951_868_800),
             ("Tue, 01 Mar 2033 12:00:00 GMT", 1_993_291_200),
+            // The two obsolete forms, which RFC 9110 §5.6.7 requires to be accepted.
+            ("Sunday, 06-Nov-94 08:49:37 GMT", 784_111_777),
+            ("Tuesday, 01-Mar-33 12:00:00 GMT", 1_993_291_200),
+            ("Sun Nov  6 08:49:37 1994", 784_111_777),
+            ("Wed Nov 16 08:49:37 1994", 784_975_777),
         ] {
             assert_eq!(parse_date(text), Some(seconds), "{text}");
         }
         for text in [
             "",
             "Sun, 32 Nov 1994 08:49:37 GMT",
-            "Sunday, 06-Nov-94 08:49:37 GMT",
+            "Sunday, 32-Nov-94 08:49:37 GMT",
+            "Sun Nov  6 08:49:37",
             "Sun, 06 Nov 1994 08:49:37:1 GMT",
         ] {
             assert_eq!(parse_date(text), None, "{text}");
