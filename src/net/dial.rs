@@ -153,7 +153,7 @@ pub async fn dial_addresses(
         .unwrap_or_else(|| Err(too_late(url, Stage::Connecting)))?;
     set_options(&tcp);
     if !url.is_tls() {
-        return Ok(Stream::Plain(tcp));
+        return Ok(Stream::Tcp(tcp));
     }
     let deadline = Instant::from_std(clock::monotonic()) + dial_timeouts.handshake;
     timeout_at(deadline, handshake(url, tls, tcp))
@@ -449,7 +449,7 @@ mod tests {
     async fn a_peer_that_is_gone_without_a_word_is_noticed() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());
-        let Stream::Plain(tcp) = dial_to(url, &Tls::system()).await.unwrap() else {
+        let Stream::Tcp(tcp) = dial_to(url, &Tls::system()).await.unwrap() else {
             panic!("it is of TCP")
         };
         let socket = SockRef::from(&tcp);

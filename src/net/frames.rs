@@ -1,7 +1,6 @@
 //! The frames of HTTP/2 in a stream of bytes (RFC 9113 §4.1), of which only the headers are read,
 //! and a rate limit for frames that carry no request or data (§10.5).
 
-use std::io::IoSlice;
 use std::time::{Duration, Instant};
 
 use crate::clock;
@@ -25,18 +24,6 @@ pub(crate) mod flag {
     pub(crate) const END_STREAM: u8 = 0x1;
     pub(crate) const END_HEADERS: u8 = 0x4;
     pub(crate) const PADDED: u8 = 0x8;
-}
-
-/// Returns the first `count` bytes of several slices: those that a vectored write has accepted.
-pub(crate) fn taken<'a>(
-    slices: &'a [IoSlice<'_>],
-    mut count: usize,
-) -> impl Iterator<Item = &'a [u8]> {
-    slices.iter().map(move |slice| {
-        let taken = count.min(slice.len());
-        count -= taken;
-        slice.get(..taken).unwrap_or_default()
-    })
 }
 
 /// The header of a frame.

@@ -4,6 +4,7 @@
 mod address;
 mod dial;
 pub(crate) mod frames;
+mod layer;
 mod nearness;
 mod peer;
 mod presence;
@@ -13,6 +14,7 @@ mod url;
 
 pub use address::Address;
 pub use dial::{DialError, DialTimeouts, Stage, dial, dial_addresses, resolve};
+pub use layer::{Layer, Layered, Output, Unread};
 pub use nearness::Nearness;
 pub use peer::{Peer, Session};
 pub use presence::Presence;

@@ -57,7 +57,7 @@ fn each_address_of_the_preferred_family_has_its_turn() {
 async fn the_term_of_a_connection_ends_with_its_address() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let peer = listener.local_addr().unwrap();
-    let stream = Stream::Plain(tokio::net::TcpStream::connect(peer).await.unwrap());
+    let stream = Stream::Tcp(tokio::net::TcpStream::connect(peer).await.unwrap());
     let now = crate::clock::monotonic();
     let term = |url: &str| {
         let endpoint = Arc::new(Endpoint::new(Url::parse(url).unwrap()));

@@ -61,7 +61,7 @@ impl Tunnel {
         } = self;
         let open = exchange.tunnel();
         let (from_client, to_client) = tokio::io::split(client);
-        let (from_upstream, to_upstream) = tokio::io::split(upstream);
+        let (from_upstream, to_upstream) = tokio::io::split(upstream.into_stream());
         let state = State {
             last_activity: Cell::new(clock::monotonic()),
             closing: Cell::new(false),

@@ -4,18 +4,19 @@
 //! their number over time.
 
 use std::cell::{Cell, RefCell};
-use std::io::{self, IoSlice};
+use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 
 use super::ClientStream;
 use super::activity::Activity;
 use crate::clock;
-use crate::net::frames::{Frame, Frames, PREFACE, RateGuard, flag, kind, taken};
+use crate::net::frames::{Frame, Frames, PREFACE, RateGuard, flag, kind};
+use crate::net::{Layer, Output};
 
 /// The number of requests from which on the share of reset requests counts (CVE-2023-44487).
 const REQUESTS: u32 = 500;
@@ -122,7 +123,7 @@ impl Leftover {
     }
 }
 
-/// The byte stream of an HTTP/2 connection. It tells the connection's [`Activity`] about reads and
+/// The layer over the stream of an HTTP/2 connection. It tells the connection's [`Activity`] about reads and
 /// writes, and fails when the client floods.
 pub(super) struct GuardedStream {
     /// `None` only after the drop.
@@ -163,15 +164,8 @@ impl GuardedStream {
         }
     }
 
-    fn stream(&mut self) -> io::Result<Pin<&mut ClientStream>> {
-        self.stream
-            .as_mut()
-            .map(Pin::new)
-            .ok_or_else(|| io::ErrorKind::NotConnected.into())
-    }
-
     /// Inspects bytes from the client, and returns whether they are a flood.
-    fn read(&mut self, bytes: &[u8]) -> bool {
+    fn inspect(&mut self, bytes: &[u8]) -> bool {
         let mut flood = false;
         let mut first = !self.is_preface;
         let (guard, is_head, goes_on) = (&mut self.guard, &mut self.is_head, &mut self.goes_on);
@@ -227,71 +221,38 @@ impl Drop for GuardedStream {
     }
 }
 
-impl AsyncRead for GuardedStream {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        ready!(this.activity.poll_turn(cx));
+impl Layer for GuardedStream {
+    type Below = ClientStream;
+
+    fn below(&mut self) -> io::Result<Pin<&mut ClientStream>> {
+        self.stream
+            .as_mut()
+            .map(Pin::new)
+            .ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+
+    fn read(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        ready!(self.activity.poll_turn(cx));
         let before = buffer.filled().len();
-        let result = this.stream()?.poll_read(cx, buffer);
-        this.activity.read(buffer.filled().len() - before);
+        let result = self.below()?.poll_read(cx, buffer);
+        self.activity.read(buffer.filled().len() - before);
         match buffer.filled().get(before..) {
-            Some(bytes) if !bytes.is_empty() && this.read(bytes) => {
-                Poll::Ready(Err(this.refuse(cx)))
+            Some(bytes) if !bytes.is_empty() && self.inspect(bytes) => {
+                Poll::Ready(Err(self.refuse(cx)))
             }
             _ => result,
         }
     }
-}
 
-impl AsyncWrite for GuardedStream {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let mut stream = this.stream()?;
-        let result = stream.as_mut().poll_write(cx, bytes);
+    fn write(&mut self, cx: &mut Context<'_>, output: Output<'_>) -> Poll<io::Result<usize>> {
+        let mut stream = self.below()?;
+        let result = output.write_to(stream.as_mut(), cx);
         let sent = stream.sent();
-        this.activity.wrote(&result, sent);
+        self.activity.wrote(&result, sent);
         if let Poll::Ready(Ok(count)) = result {
-            this.wrote(bytes.get(..count).unwrap_or_default());
+            output.accepted(count).for_each(|bytes| self.wrote(bytes));
         }
         result
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let mut stream = this.stream()?;
-        let result = stream.as_mut().poll_write_vectored(cx, slices);
-        let sent = stream.sent();
-        this.activity.wrote(&result, sent);
-        if let Poll::Ready(Ok(count)) = result {
-            taken(slices, count).for_each(|bytes| this.wrote(bytes));
-        }
-        result
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream
-            .as_ref()
-            .is_some_and(AsyncWrite::is_write_vectored)
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.get_mut().stream()?.poll_flush(cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.get_mut().stream()?.poll_shutdown(cx)
     }
 }
 

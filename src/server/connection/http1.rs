@@ -20,6 +20,7 @@ use super::tracked_body::TrackedBody;
 use super::watched::Watched;
 use super::{ClientStream, Connection, ConnectionContext, End, Served, drive, lingering_close};
 use crate::config::Server;
+use crate::net::Layered;
 use crate::proxy::{self, Upgrades};
 
 /// Hyper's default limit of header fields. Up to it, hyper parses a head without an allocation;
@@ -33,7 +34,7 @@ const HYPERS_MAX_BUFFER: usize = 8 * 1024 + 4 * 1024 * 100;
 /// The limit of the TLS buffer for the bytes of a tunnel that the client does not read yet.
 const TUNNEL_TLS_BUFFER: usize = 64 * 1024;
 
-impl<S> Served for http1::Connection<TokioIo<Watched<'_>>, S>
+impl<S> Served for http1::Connection<TokioIo<Layered<Watched<'_>>>, S>
 where
     S: HttpService<Incoming, ResBody = TrackedBody, Error = Infallible>,
 {
@@ -133,11 +134,11 @@ async fn serve_active(
         Walking(&walk)
     });
     let activity = &context.activity;
-    let io = TokioIo::new(Watched {
+    let io = TokioIo::new(Layered(Watched {
         stream: &mut *stream,
         activity,
         bare: Bare::default(),
-    });
+    }));
     // The limits of the current configuration: a parked connection may be older than a reload.
     let mut served =
         builder(&context.worker.view().snapshot.config.server).serve_connection(io, service);

@@ -23,6 +23,7 @@ use super::{
     ClientStream, ConnectionContext, End, Registration, Registry, Served, drive, lingering_close,
 };
 use crate::config::Server;
+use crate::net::Layered;
 use crate::proxy::{self, Tunnel, Upgrades};
 
 /// The interval of PING frames to a silent client, and the time that the client has to answer one.
@@ -30,7 +31,7 @@ const PING: Duration = Duration::from_secs(20);
 
 type Body = Pieces<TrackedBody>;
 
-impl<S> Served for http2::Connection<TokioIo<GuardedStream>, S, Executor>
+impl<S> Served for http2::Connection<TokioIo<Layered<GuardedStream>>, S, Executor>
 where
     S: HttpService<Incoming, ResBody = Body, Error = Infallible>,
     S::Future: 'static,
@@ -68,8 +69,8 @@ pub(super) async fn serve(
         move || context.refused_stream()
     };
     let io = GuardedStream::new(stream, activity.clone(), leftover.clone(), refused);
-    let mut connection =
-        Box::pin(builder(server, executor).serve_connection(TokioIo::new(io), service));
+    let io = TokioIo::new(Layered(io));
+    let mut connection = Box::pin(builder(server, executor).serve_connection(io, service));
     drop(view);
     let end = drive(connection.as_mut(), activity, &mut deadline).await;
     drop(connection);

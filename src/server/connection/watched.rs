@@ -1,21 +1,22 @@
 //! The byte stream of an HTTP/1.1 connection, as hyper sees it.
 
-use std::io::{self, IoSlice};
+use std::io;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 
 use super::ClientStream;
 use super::activity::Activity;
 use super::bare::Bare;
+use crate::net::{Layer, Output};
 
 /// The most bytes read ahead while checking whether the client closed its side.
 const AHEAD: usize = 1024;
 
-/// A stream that tells its [`Activity`] about reads and writes.
+/// The layer that tells an [`Activity`] about reads and writes.
 pub(super) struct Watched<'a> {
     pub(super) stream: &'a mut ClientStream,
     pub(super) activity: &'a Activity,
@@ -60,76 +61,46 @@ impl Watched<'_> {
     }
 }
 
-impl AsyncRead for Watched<'_> {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        ready!(this.activity.poll_turn(cx));
+impl Layer for Watched<'_> {
+    type Below = ClientStream;
+
+    fn below(&mut self) -> io::Result<Pin<&mut ClientStream>> {
+        Ok(Pin::new(&mut *self.stream))
+    }
+
+    fn read(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        ready!(self.activity.poll_turn(cx));
         let before = buffer.filled().len();
-        let result = Pin::new(&mut *this.stream).poll_read(cx, buffer);
+        let result = Pin::new(&mut *self.stream).poll_read(cx, buffer);
         if buffer.filled().len() > before {
-            this.activity.read(buffer.filled().len() - before);
-            this.activity.received();
+            self.activity.read(buffer.filled().len() - before);
+            self.activity.received();
         }
         result
     }
-}
 
-impl AsyncWrite for Watched<'_> {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let redated = this.redated(bytes);
-        let result =
-            Pin::new(&mut *this.stream).poll_write(cx, redated.as_deref().unwrap_or(bytes));
-        this.activity.wrote(&result, this.stream.sent());
+    fn write(&mut self, cx: &mut Context<'_>, output: Output<'_>) -> Poll<io::Result<usize>> {
+        let redated = output.single().and_then(|bytes| self.redated(bytes));
+        let output = redated.as_deref().map_or(output, Output::One);
+        let result = output.write_to(Pin::new(&mut *self.stream), cx);
+        self.activity.wrote(&result, self.stream.sent());
         result
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let redated = match slices {
-            [alone] => this.redated(alone),
-            _ => None,
-        };
-        let result = match redated {
-            Some(bytes) => Pin::new(&mut *this.stream).poll_write(cx, &bytes),
-            None => Pin::new(&mut *this.stream).poll_write_vectored(cx, slices),
-        };
-        this.activity.wrote(&result, this.stream.sent());
-        result
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
     }
 
     /// Flushes the stream. Hyper calls this at every poll, even if there is nothing to write, so
     /// that this is the place to look for the client's close.
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        let result = Pin::new(&mut *this.stream).poll_flush(cx);
-        this.activity.flushed(&result, this.stream.sent());
+    fn flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let result = Pin::new(&mut *self.stream).poll_flush(cx);
+        self.activity.flushed(&result, self.stream.sent());
         ready!(result)?;
-        this.activity.drained();
-        Poll::Ready(this.look_for_end(cx))
+        self.activity.drained();
+        Poll::Ready(self.look_for_end(cx))
     }
 
     /// Sends the end of TLS only. The socket is closed afterwards, or shut down by the lingering
     /// close.
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        this.activity.closing();
-        this.stream.poll_close(cx)
+    fn shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.activity.closing();
+        self.stream.poll_close(cx)
     }
 }

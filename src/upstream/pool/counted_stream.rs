@@ -1,21 +1,22 @@
 //! A connection to an upstream that is counted while it is open, and holds its connection permit.
 
-use std::io::{self, IoSlice};
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 
 use super::super::Upstream;
 use super::super::connection_limit::ConnectionPermit;
-use crate::net::Stream;
+use crate::net::{Layer, Layered, Stream};
 
 /// A connection to an upstream. It is counted until it is closed, including the time as a tunnel
 /// after it switched to another protocol.
-pub(super) struct CountedStream {
+pub(super) type CountedStream = Layered<Counted>;
+
+/// The layer that counts a connection.
+pub(super) struct Counted {
     stream: Stream,
     _open: OpenConnection,
 }
@@ -52,16 +53,16 @@ impl Traffic {
 
 impl CountedStream {
     pub(super) fn new(stream: Stream, open: OpenConnection) -> Self {
-        Self {
+        Layered(Counted {
             stream,
             _open: open,
-        }
+        })
     }
 
     /// Returns whether a write that fails may have written something: the TLS layer buffers data
     /// and writes it in several steps.
     pub(super) fn may_have_written(&self) -> bool {
-        matches!(self.stream, Stream::Tls(_))
+        matches!(self.0.stream, Stream::Tls(_))
     }
 }
 
@@ -88,42 +89,10 @@ impl Drop for OpenConnection {
     }
 }
 
-impl AsyncRead for CountedStream {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_read(cx, buffer)
-    }
-}
+impl Layer for Counted {
+    type Below = Stream;
 
-impl AsyncWrite for CountedStream {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write(cx, bytes)
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write_vectored(cx, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    fn below(&mut self) -> io::Result<Pin<&mut Stream>> {
+        Ok(Pin::new(&mut self.stream))
     }
 }

@@ -1,12 +1,12 @@
 //! A response body, and the connection that it arrives on.
 
 use std::error::Error as StdError;
-use std::io::{self, IoSlice};
+use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use bytes::{Buf as _, Bytes};
+use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -17,6 +17,7 @@ use super::counted_stream::CountedStream;
 use super::http1::Http1;
 use super::http2::{Http2Stream, MISNAMED, has_misnamed};
 use super::sending::Sending;
+use crate::net::{Layer, Layered, Unread};
 
 /// A response body as it arrives. If it is dropped before its end, its connection is closed or its
 /// stream reset.
@@ -71,7 +72,9 @@ impl<B: Body<Data = Bytes>> Download<B> {
             Source::Http2Stream(..) => return None,
         };
         let (stream, read) = connection.into_switched();
-        Some(Switched { stream, read })
+        let mut unread = Unread::default();
+        unread.put_back(read);
+        Some(Switched(Rewound { stream, unread }))
     }
 }
 
@@ -137,54 +140,32 @@ impl<B: Body<Data = Bytes>> Drop for Download<B> {
 }
 
 /// A connection that has switched to another protocol. It belongs to no pool any more.
-pub struct Switched {
-    stream: CountedStream,
-    /// The bytes that were read after the response head.
-    read: Bytes,
+pub struct Switched(Rewound);
+
+impl Switched {
+    /// Returns the byte stream of the other protocol.
+    pub fn into_stream(self) -> impl AsyncRead + AsyncWrite {
+        Layered(self.0)
+    }
 }
 
-impl AsyncRead for Switched {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        if this.read.has_remaining() {
-            let count = this.read.len().min(buffer.remaining());
-            buffer.put_slice(&this.read.split_to(count));
+/// The layer that begins with the bytes that were read after the response head.
+struct Rewound {
+    stream: CountedStream,
+    unread: Unread,
+}
+
+impl Layer for Rewound {
+    type Below = CountedStream;
+
+    fn below(&mut self) -> io::Result<Pin<&mut CountedStream>> {
+        Ok(Pin::new(&mut self.stream))
+    }
+
+    fn read(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.unread.read(buffer) {
             return Poll::Ready(Ok(()));
         }
-        Pin::new(&mut this.stream).poll_read(cx, buffer)
-    }
-}
-
-impl AsyncWrite for Switched {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write(cx, bytes)
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write_vectored(cx, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+        self.below()?.poll_read(cx, buffer)
     }
 }

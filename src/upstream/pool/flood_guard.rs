@@ -3,16 +3,17 @@
 //! An exchange that waits for its response has a deadline, but frames on its connection are still
 //! read and processed after it, at the cost of the worker's other requests.
 
-use std::io::{self, IoSlice};
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 
 use super::counted_stream::{CountedStream, Traffic};
 use crate::clock;
-use crate::net::frames::{Frames, PREFACE, RateGuard, kind, taken};
+use crate::net::frames::{Frames, PREFACE, RateGuard, kind};
+use crate::net::{Layer, Output};
 
 /// The least part of an upload, in bytes, that an upstream may acknowledge at a time: some send two
 /// WINDOW_UPDATE frames for each part.
@@ -66,7 +67,7 @@ impl FloodGuard {
     }
 }
 
-/// An HTTP/2 connection that counts its frames and fails if the upstream sends too many.
+/// The layer that counts the frames of an HTTP/2 connection, which fails if the upstream sends too many.
 ///
 /// After a write has failed, the connection fails only when everything that had arrived was read:
 /// the peer may have said which requests it did not process (RFC 9113 §6.8), and have closed the
@@ -122,86 +123,53 @@ fn is_closed_by_peer(error: &io::Error) -> bool {
     )
 }
 
-impl AsyncRead for GuardedStream {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
+impl Layer for GuardedStream {
+    type Below = CountedStream;
+
+    fn below(&mut self) -> io::Result<Pin<&mut CountedStream>> {
+        Ok(Pin::new(&mut self.stream))
+    }
+
+    fn read(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        let read = Pin::new(&mut this.stream).poll_read(cx, buffer);
+        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
         if read.is_ready() {
-            this.traffic.note();
+            self.traffic.note();
         }
         let bytes = buffer.filled().get(before..).unwrap_or_default();
-        if this.flood_guard.read(bytes) {
+        if self.flood_guard.read(bytes) {
             return Poll::Ready(Err(io::Error::other("a flood of frames")));
         }
         if read.is_ready()
             && buffer.filled().len() == before
-            && let Some(error) = this.broken.take()
+            && let Some(error) = self.broken.take()
         {
             return Poll::Ready(Err(error));
         }
         read
     }
-}
 
-impl AsyncWrite for GuardedStream {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        if this.broken.is_some() {
-            return Poll::Ready(Ok(bytes.len()));
-        }
-        let written = Pin::new(&mut this.stream).poll_write(cx, bytes);
-        let written = this.wrote(written, bytes.len(), cx);
-        if let Poll::Ready(Ok(count)) = written {
-            this.flood_guard
-                .wrote(bytes.get(..count).unwrap_or_default());
-        }
-        written
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let length = slices.iter().map(|slice| slice.len()).sum();
-        if this.broken.is_some() {
+    fn write(&mut self, cx: &mut Context<'_>, output: Output<'_>) -> Poll<io::Result<usize>> {
+        let length = output.length();
+        if self.broken.is_some() {
             return Poll::Ready(Ok(length));
         }
-        let written = Pin::new(&mut this.stream).poll_write_vectored(cx, slices);
-        let written = this.wrote(written, length, cx);
+        let written = output.write_to(Pin::new(&mut self.stream), cx);
+        let written = self.wrote(written, length, cx);
         if let Poll::Ready(Ok(count)) = written {
-            for bytes in taken(slices, count) {
-                this.flood_guard.wrote(bytes);
+            for bytes in output.accepted(count) {
+                self.flood_guard.wrote(bytes);
             }
         }
         written
     }
 
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        if this.broken.is_some() {
+    fn flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.broken.is_some() {
             return Poll::Ready(Ok(()));
         }
-        let flushed = Pin::new(&mut this.stream).poll_flush(cx);
-        this.wrote(flushed.map_ok(|()| 0), 0, cx).map_ok(|_| ())
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        self.wrote(flushed.map_ok(|()| 0), 0, cx).map_ok(|_| ())
     }
 }
 
@@ -212,8 +180,8 @@ mod tests {
 
     use super::super::counted_stream::OpenConnection;
     use super::*;
-    use crate::net::Stream;
     use crate::net::frames::FRAMES;
+    use crate::net::{Layered, Stream};
     use crate::upstream::fixture;
 
     fn frame(kind: u8, length: u8) -> Vec<u8> {
@@ -256,10 +224,8 @@ mod tests {
             upstream.connection_limit.try_acquire().unwrap(),
         );
         let traffic = Arc::new(Traffic::default());
-        let mut guarded = GuardedStream::new(
-            CountedStream::new(Stream::Plain(near), open),
-            traffic.clone(),
-        );
+        let stream = CountedStream::new(Stream::Tcp(near), open);
+        let mut guarded = Layered(GuardedStream::new(stream, traffic.clone()));
         guarded.write_all(b"a request").await.unwrap();
         assert_eq!(traffic.written(), 9);
         far.write_all(&frame(7, 8)).await.unwrap();
@@ -269,7 +235,7 @@ mod tests {
             let mut cx = Context::from_waker(std::task::Waker::noop());
             let written = Pin::new(&mut guarded).poll_write(&mut cx, b"more");
             assert!(matches!(written, Poll::Ready(Ok(4))), "{written:?}");
-            guarded.broken.is_some()
+            guarded.0.broken.is_some()
         })
         .await;
         let before = traffic.written();

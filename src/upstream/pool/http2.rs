@@ -30,6 +30,7 @@ use super::counted_stream::{CountedStream, Traffic};
 use super::flood_guard::GuardedStream;
 use super::upload::{Gate, Tasks, Upload};
 use crate::clock;
+use crate::net::Layered;
 
 /// The most streams on one connection, even if the peer allows more: they share one window and the
 /// packet losses of one TCP connection.
@@ -61,7 +62,7 @@ const SILENCE: Duration = Duration::from_secs(5);
 pub(super) const MISNAMED: &str = "a field has an invalid name";
 
 /// hyper's connection future, until it has ended.
-type Driven<B> = Rc<RefCell<Option<Connection<TokioIo<GuardedStream>, Upload<B>, Tasks>>>>;
+type Driven<B> = Rc<RefCell<Option<Connection<TokioIo<Layered<GuardedStream>>, Upload<B>, Tasks>>>>;
 
 /// A connection.
 pub(super) struct Http2<B> {
@@ -146,6 +147,7 @@ where
         let traffic = Arc::new(Traffic::default());
         let tasks = Tasks::default();
         let max_head = u32::try_from(upstream.settings.response_head.bytes).unwrap_or(u32::MAX);
+        let guarded = GuardedStream::new(stream, traffic.clone());
         let (sender, connection) = http2::Builder::new(tasks.clone())
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
@@ -153,7 +155,7 @@ where
             .max_send_buf_size(SEND_BUFFER)
             // No stream is opened before the SETTINGS have arrived.
             .initial_max_send_streams(0)
-            .handshake(TokioIo::new(GuardedStream::new(stream, traffic.clone())))
+            .handshake(TokioIo::new(Layered(guarded)))
             .await
             .map_err(Fault::of_handshake)?;
         let connection = Rc::new(RefCell::new(Some(connection)));
