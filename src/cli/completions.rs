@@ -1,6 +1,6 @@
 //! `scopegate completions`: prints a completion script for a shell.
 
-use clap::{Args, CommandFactory};
+use clap::{Args, Command};
 use clap_complete::{Shell, generate};
 
 #[derive(Args, Debug)]
@@ -9,19 +9,16 @@ pub(super) struct Arguments {
     shell: Shell,
 }
 
-pub(super) fn completions(arguments: &Arguments) -> String {
+pub(super) fn completions(arguments: &Arguments, command: &mut Command) -> String {
     let mut script = Vec::new();
-    generate(
-        arguments.shell,
-        &mut super::Arguments::command(),
-        "scopegate",
-        &mut script,
-    );
+    generate(arguments.shell, command, "scopegate", &mut script);
     String::from_utf8_lossy(&script).into_owned()
 }
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory as _;
+
     use super::*;
 
     #[test]
@@ -33,7 +30,8 @@ mod tests {
             Shell::PowerShell,
             Shell::Elvish,
         ] {
-            let script = completions(&Arguments { shell });
+            let mut command = crate::cli::Arguments::command();
+            let script = completions(&Arguments { shell }, &mut command);
             assert!(
                 script.contains("completions") && script.contains("dev"),
                 "{shell}"

@@ -8,10 +8,11 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::failure::Failure;
+use super::output::print;
 use super::settings::Settings;
-use super::{logging, print, routes};
+use super::{logging, routes};
 use crate::config::{Config, Problems};
-pub(super) use crate::dev::{CLIENT_ID, CLIENT_SECRET, SERVER_NAME, SandboxError};
+pub(super) use crate::dev::{CLIENT_ID, CLIENT_SECRET, SERVER_NAME};
 use crate::dev::{Sandbox, examples};
 use crate::gateway::{Gateway, Signals};
 
@@ -39,7 +40,9 @@ pub(super) fn dev(settings: &Settings, arguments: &Arguments) -> Result<(), Fail
     let log = logging::start(level).map_err(Failure::Runtime)?;
     log.note_panics();
     let signals = Signals::take().map_err(Failure::Runtime)?;
-    let sandbox = Arc::new(Sandbox::start(arguments.issuer_listen).map_err(Failure::Sandbox)?);
+    let sandbox =
+        Sandbox::start(arguments.issuer_listen).map_err(|error| Failure::Sandbox(error.into()))?;
+    let sandbox = Arc::new(sandbox);
     let load = {
         let (settings, sandbox) = (settings.clone(), Arc::clone(&sandbox));
         move || load(&settings, &sandbox)

@@ -1,10 +1,10 @@
 //! The errors of commands, their messages and their exit codes.
 
+use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 
-use super::dev::SandboxError;
-use super::token::TokenFailure;
+use super::token_failure::TokenFailure;
 use crate::config::Problems;
 use crate::gateway::StartError;
 use crate::snapshot::CompileError;
@@ -21,7 +21,8 @@ const START: u8 = 3;
 pub(super) enum Failure {
     Problems(Problems),
     Token(TokenFailure),
-    Sandbox(SandboxError),
+    /// The embedded issuer or the echo cannot start.
+    Sandbox(Box<dyn Error>),
     Start(StartError),
     Compile(CompileError),
     TokenFile(PathBuf, io::Error),
@@ -78,6 +79,7 @@ impl From<TokenFailure> for Failure {
 mod tests {
     use super::*;
     use crate::config::Config;
+    use crate::dev::SandboxError;
 
     #[test]
     fn what_cannot_start_is_told_from_what_is_wrong() {
@@ -91,10 +93,8 @@ mod tests {
         );
         assert_eq!(Failure::Start(StartError::Config(problems)).exit_code(), 1);
         let taken = io::Error::from(io::ErrorKind::AddrInUse);
-        let failure = Failure::Sandbox(SandboxError::Issuer(
-            "127.0.0.1:9400".parse().unwrap(),
-            taken,
-        ));
+        let address = "127.0.0.1:9400".parse().unwrap();
+        let failure = Failure::Sandbox(SandboxError::Issuer(address, taken).into());
         assert_eq!(failure.exit_code(), 3);
         let text = failure.render(false);
         assert!(

@@ -10,19 +10,22 @@ mod explain;
 mod explanation;
 mod failure;
 mod logging;
+mod output;
 mod routes;
 mod run;
 mod schema;
 mod settings;
 mod token;
+mod token_failure;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use failure::Failure;
+use output::print;
 use settings::Settings;
 
 /// A reverse proxy that enforces OAuth 2.0 scopes.
@@ -113,24 +116,15 @@ fn execute(arguments: &Arguments) -> Result<(), Failure> {
         Command::Explain(arguments) => explain::explain(settings, arguments)?,
         Command::Token(arguments) => token::token(arguments)?,
         Command::Schema(arguments) => schema::schema(arguments),
-        Command::Completions(arguments) => completions::completions(arguments),
+        Command::Completions(arguments) => {
+            completions::completions(arguments, &mut Arguments::command())
+        }
     };
     print(&text)
 }
 
-/// Writes a result. A closed pipe, as with `head` or a pager, is not an error.
-fn print(text: &str) -> Result<(), Failure> {
-    let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::Output(error)),
-        _ => Ok(()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     fn parse(line: &str) -> Result<Arguments, clap::Error> {

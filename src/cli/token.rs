@@ -1,8 +1,6 @@
 //! `scopegate token`: prints an access token of a running `scopegate dev`, and nothing else, on
 //! standard output.
 
-use std::fmt;
-use std::io;
 use std::time::Duration;
 
 use base64::Engine;
@@ -16,7 +14,8 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
 use super::dev::{CLIENT_ID, CLIENT_SECRET, SERVER_NAME};
-use crate::net::{DialError, Url, UrlError, dial};
+use super::token_failure::TokenFailure;
+use crate::net::{Url, UrlError, dial};
 use crate::tls::Tls;
 use crate::web::{Answer, Protocol, send};
 
@@ -54,21 +53,6 @@ pub(super) struct Arguments {
     /// The URL of the dev issuer
     #[arg(long, default_value = "http://127.0.0.1:9400", value_parser = url)]
     url: Url,
-}
-
-/// The reason why no token was issued.
-#[derive(Debug)]
-pub(super) enum TokenFailure {
-    /// The connection failed.
-    Unreachable(Box<str>, DialError),
-    Broken(Box<str>, hyper::Error),
-    TimedOut(Box<str>),
-    /// The server that answered is not a dev issuer.
-    NotDevIssuer(Box<str>),
-    /// The issuer refused, with this description.
-    Refused(Box<str>),
-    NoSuchIssuer(Vec<Box<str>>),
-    Runtime(io::Error),
 }
 
 /// Requests a token and returns it with a line end.
@@ -180,44 +164,6 @@ fn issuer_names(endpoints: &[Value]) -> Vec<Box<str>> {
 fn url(text: &str) -> Result<Url, UrlError> {
     Url::parse(text)
 }
-
-impl fmt::Display for TokenFailure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unreachable(address, error) => {
-                write!(
-                    f,
-                    "no dev issuer runs at {address}: {error}; start one with \"scopegate dev\""
-                )
-            }
-            Self::Broken(address, error) => {
-                write!(f, "the server at {address} is not a dev issuer: {error}")
-            }
-            Self::TimedOut(address) => write!(f, "the dev issuer at {address} does not answer"),
-            Self::NotDevIssuer(address) => {
-                write!(
-                    f,
-                    "the server at {address} is not a dev issuer; name the right one with --url"
-                )
-            }
-            Self::Refused(description) => write!(f, "the dev issuer refuses: {description}"),
-            Self::NoSuchIssuer(names) if names.is_empty() => f.write_str(
-                "the dev issuer has no issuer: it is still starting, or the configuration names \
-                 none",
-            ),
-            Self::NoSuchIssuer(names) => {
-                write!(
-                    f,
-                    "name one of the issuers with --issuer: {}",
-                    names.join(", ")
-                )
-            }
-            Self::Runtime(error) => write!(f, "the request cannot be sent: {error}"),
-        }
-    }
-}
-
-impl std::error::Error for TokenFailure {}
 
 #[cfg(test)]
 mod tests {

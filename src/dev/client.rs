@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::form;
-use super::grant::GrantError;
+use super::grant_error::GrantError;
 use crate::config::{DevClient, Secret};
 use crate::policy::Scope;
 

@@ -8,7 +8,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value, json};
 
 use super::client::Client;
-use super::grant::{GrantError, TokenRequest};
+use super::grant::TokenRequest;
+use super::grant_error::GrantError;
 use super::key::{KeyRing, SigningKey};
 use crate::clock::UnixTime;
 use crate::config;

@@ -16,7 +16,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::embedded::{EmbeddedIssuer, Grant};
-use super::grant::{GrantError, Parts, TokenRequest};
+use super::grant::{Parts, TokenRequest};
+use super::grant_error::GrantError;
 use crate::clock;
 
 /// The `Server` field, by which `scopegate token` recognises a dev issuer.

@@ -11,6 +11,7 @@ mod endpoints;
 mod example;
 mod form;
 mod grant;
+mod grant_error;
 mod key;
 mod rewire;
 mod server;

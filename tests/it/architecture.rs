@@ -68,22 +68,33 @@ const CALLERS: &[(&str, &str, &str)] = &[
     ("Permit::granted", "src/policy/requirement.rs", "authorize"),
 ];
 
+/// How code that is compiled for tests alone begins.
+const TESTS: &[&str] = &["#[cfg(test)]", "#[cfg(all(test,"];
+
 /// What reads the time.
 const CLOCKS: &[&str] = &["Instant::now", "SystemTime::now", ".elapsed()"];
 
 /// A source file: its path from the root of the repository, and what it says outside of tests,
 /// comments and strings.
-struct Source {
+pub(crate) struct Source {
     path: String,
     code: String,
 }
 
 impl Source {
-    fn new(path: &str, text: &str) -> Self {
+    pub(crate) fn new(path: &str, text: &str) -> Self {
         Self {
             path: path.to_owned(),
             code: without_tests(&code_of(text)),
         }
+    }
+
+    pub(crate) fn path(&self) -> &str {
+        &self.path
+    }
+
+    pub(crate) fn code(&self) -> &str {
+        &self.code
     }
 
     /// `proxy` for `src/proxy/…` and for `src/proxy.rs`.
@@ -242,7 +253,7 @@ fn literal(text: &str, before: Option<char>) -> Option<usize> {
 /// The code without the items that are compiled for tests alone.
 fn without_tests(code: &str) -> String {
     let mut out = code.to_owned();
-    while let Some(start) = out.find("#[cfg(test)]") {
+    while let Some(start) = TESTS.iter().filter_map(|begin| out.find(begin)).min() {
         let rest = &out[start..];
         let semicolon = rest.find(';').unwrap_or(rest.len());
         let brace = rest.find('{').unwrap_or(rest.len());
@@ -384,7 +395,7 @@ fn ways_into_dev(source: &Source) -> Vec<String> {
 
 /// Every source file of the library and the binary that is not compiled for tests alone, and all
 /// their lengths.
-fn sources() -> Vec<Source> {
+pub(crate) fn sources() -> Vec<Source> {
     let mut texts = Vec::new();
     read(Path::new(env!("CARGO_MANIFEST_DIR")), "src", &mut texts);
     let tests: BTreeSet<String> = texts

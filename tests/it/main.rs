@@ -21,6 +21,7 @@ mod bodies;
 mod cache;
 mod certificate_bound;
 mod changed_listeners;
+mod circles;
 mod claims;
 mod client_hello;
 mod command_line;

@@ -21,12 +21,7 @@ pub use line::{AccessLine, push_json};
 pub use writer::LogWriter;
 
 use line::Second;
-use writer::Batch;
-
-/// The bytes of lines that a worker collects before it hands them to the writer. Each hand-over
-/// costs one system call to write the lines, and another to wake the writer; at this size that is
-/// about a hundredth of a call for each line.
-const BATCH: usize = 64 << 10;
+use writer::{BATCH, Batch};
 
 /// The time that a line waits for others; short, so that an operator who watches the log sees the
 /// last request at once.

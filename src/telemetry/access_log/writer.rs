@@ -6,8 +6,13 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread;
 
+use super::super::Metrics;
 use super::super::output::{LAST_LINES, Output};
-use super::{BATCH, Metrics};
+
+/// The bytes of lines that a worker collects before it hands them to the writer. Each hand-over
+/// costs one system call to write the lines, and another to wake the writer; at this size that is
+/// about a hundredth of a call for each line.
+pub(super) const BATCH: usize = 64 << 10;
 
 /// The largest buffer that is kept: one that grew beyond it, because the writer was slow, is freed.
 const KEPT: usize = 4 * BATCH;

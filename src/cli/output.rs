@@ -1,0 +1,14 @@
+//! The results of commands, on standard output.
+
+use std::io::{self, Write};
+
+use super::failure::Failure;
+
+/// Writes a result. A closed pipe, as with `head` or a pager, is not an error.
+pub(super) fn print(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::Output(error)),
+        _ => Ok(()),
+    }
+}
