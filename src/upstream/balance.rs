@@ -15,10 +15,12 @@ use http::header::HOST;
 use http::{Response, StatusCode};
 use http_body::Body;
 
-use super::exchange::{Failed, Outgoing, Reply};
+use super::active_request::{ActiveRequest, ActiveRequests};
+use super::exchange::{Failed, Outgoing};
 use super::load_balancing::LoadBalancer;
 use super::outlier_detection::{self, HalfOpenProbe};
 use super::pool::{Download, Pool};
+use super::reply::Reply;
 use super::request_limit::RequestPermit;
 use super::retry::Budget;
 use super::timers::Timers;
@@ -45,10 +47,6 @@ struct EndpointPool<B> {
     active_requests: ActiveRequests,
 }
 
-/// The number of requests under way. Those of other workers are not included: a counter that all
-/// workers write would cost each request more than its value is worth.
-type ActiveRequests = Rc<Cell<usize>>;
-
 impl<B> EndpointPool<B>
 where
     B: Body<Data = Bytes> + Unpin + 'static,
@@ -73,22 +71,6 @@ where
 
     fn endpoint(&self) -> &Arc<Endpoint> {
         self.pool.endpoint()
-    }
-}
-
-/// One request under way at an endpoint, counted until it is dropped.
-pub(super) struct ActiveRequest(ActiveRequests);
-
-impl ActiveRequest {
-    fn new(active_requests: &ActiveRequests) -> Self {
-        active_requests.set(active_requests.get() + 1);
-        Self(active_requests.clone())
-    }
-}
-
-impl Drop for ActiveRequest {
-    fn drop(&mut self) {
-        self.0.set(self.0.get().saturating_sub(1));
     }
 }
 

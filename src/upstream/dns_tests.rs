@@ -8,7 +8,10 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::task::{LocalSet, spawn_local};
 
+use super::super::addresses::Addresses;
+use super::super::reuse_limit::ReuseLimit;
 use super::*;
+use crate::net::{Stream, Url};
 use crate::upstream::fixture::{self, wait_until};
 use crate::upstream::{Balance, Outgoing, Settings};
 
@@ -61,22 +64,20 @@ async fn the_term_of_a_connection_ends_with_its_address() {
     let now = crate::clock::monotonic();
     let term = |url: &str| {
         let endpoint = Arc::new(Endpoint::new(Url::parse(url).unwrap()));
-        ReuseLimit::new(&endpoint, &stream, now + Duration::from_secs(60))
+        let limit = ReuseLimit::new(&endpoint, &stream, now + Duration::from_secs(60));
+        (endpoint, limit)
     };
-    let term_of_name = term("http://orders.internal:80/");
-    term_of_name.endpoint.addresses.publish(vec![peer]);
+    let (endpoint, term_of_name) = term("http://orders.internal:80/");
+    endpoint.addresses.publish(vec![peer]);
     assert!(term_of_name.holds(now));
     assert!(
         !term_of_name.holds(now + Duration::from_secs(60)),
         "it is old"
     );
-    term_of_name
-        .endpoint
-        .addresses
-        .publish(addresses(&["10.0.0.1:80"]));
+    endpoint.addresses.publish(addresses(&["10.0.0.1:80"]));
     assert!(!term_of_name.holds(now));
     assert!(
-        term("http://127.0.0.1:80/").holds(now),
+        term("http://127.0.0.1:80/").1.holds(now),
         "an address is no name"
     );
 }

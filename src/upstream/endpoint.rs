@@ -1,11 +1,12 @@
 //! One endpoint of an upstream.
 
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::HeaderValue;
 
-use super::dns::Addresses;
-use super::outlier_detection::EndpointState;
+use super::addresses::Addresses;
+use super::endpoint_state::EndpointState;
 use crate::net::Url;
 
 /// A place where an upstream listens; each worker has a pool of connections to it.
@@ -36,6 +37,11 @@ impl Endpoint {
             state: EndpointState::new(),
             addresses: Addresses::default(),
         }
+    }
+
+    /// Returns whether its host is a name, which has to be resolved.
+    pub(super) fn has_name(&self) -> bool {
+        self.url.socket().is_none() && self.url.host_name().parse::<IpAddr>().is_err()
     }
 
     /// Returns a number that no other endpoint of this process has.

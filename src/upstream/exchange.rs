@@ -1,22 +1,16 @@
-//! One exchange with an upstream: the request, the response, and the reasons to send a request
-//! again.
+//! A request to an upstream, and the reasons to send it again.
 
 use std::borrow::Cow;
-use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
-use http_body::{Body, Frame, SizeHint};
+use http_body::Body;
 
-use super::balance::ActiveRequest;
-use super::pool::{Download, Switched};
+use super::Fault;
 use super::replay_body::ReplayBody;
-use super::request_limit::RequestPermit;
-use super::{Broken, Fault};
 use crate::clock;
 
 /// Fields that the gateway adds to a request. A list is enough, since they are not looked up by
@@ -254,50 +248,4 @@ fn is_idempotent(method: &Method) -> bool {
         *method,
         Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE
     )
-}
-
-/// The body of a response, and the connection that it arrives on. Dropping it ends the exchange: a
-/// connection on which both messages have ended is used again, any other is closed, and an HTTP/2
-/// stream is reset (attacks.md#advisory-14).
-pub struct Reply<B: Body<Data = Bytes>> {
-    pub(super) download: Download<B>,
-    pub(super) _active_request: Option<ActiveRequest>,
-    pub(super) _request_permit: Option<RequestPermit>,
-}
-
-impl<B: Body<Data = Bytes>> Reply<B> {
-    /// Frees the memory for the next part of the body, until the body is polled again.
-    pub fn release_buffer(&mut self) {
-        self.download.release_buffer();
-    }
-
-    /// Returns the connection, if it has switched to another protocol.
-    #[must_use]
-    pub fn into_switched(self) -> Option<Switched> {
-        self.download.into_switched()
-    }
-}
-
-impl<B> Body for Reply<B>
-where
-    B: Body<Data = Bytes> + Unpin,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    type Data = Bytes;
-    type Error = Broken;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        self.get_mut().download.poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.download.has_ended()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.download.size_hint()
-    }
 }

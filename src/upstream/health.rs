@@ -7,35 +7,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{HOST, USER_AGENT};
-use http::uri::PathAndQuery;
 use http::{Request, StatusCode};
 use http_body_util::Full;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::{Endpoint, HostHeader, Upstream};
+use super::{Endpoint, Health, HostHeader, Upstream};
 use crate::net::{self, DialError, DialTimeouts, Stream};
 use crate::web::{Protocol, send};
 
 /// The `User-Agent` of a probe.
 const AGENT: &str = concat!("scopegate/", env!("CARGO_PKG_VERSION"));
-
-/// The health probes of an upstream.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Health {
-    /// The target of the request.
-    pub path: PathAndQuery,
-    /// The time from the response to the next probe.
-    pub interval: Duration,
-    /// The time that a probe may take, the connection included.
-    pub timeout: Duration,
-    /// Successes in a row after which an unhealthy endpoint is healthy.
-    pub healthy_after: usize,
-    /// Failures in a row after which a healthy endpoint is unhealthy.
-    pub unhealthy_after: usize,
-    /// The status of a success; without it any below 400.
-    pub status: Option<StatusCode>,
-}
 
 /// The failure of a probe.
 #[derive(Debug)]
@@ -227,6 +209,8 @@ impl fmt::Display for ProbeError {
 
 #[cfg(test)]
 mod tests {
+    use http::uri::PathAndQuery;
+
     use super::*;
 
     #[test]

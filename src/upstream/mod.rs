@@ -1,42 +1,49 @@
 //! Upstreams: the servers that permitted requests are forwarded to, and each worker's pools of
 //! connections to them.
 
+mod active_request;
+mod addresses;
 mod balance;
 mod connection_limit;
 mod dns;
 mod endpoint;
+mod endpoint_state;
 mod exchange;
 mod fault;
 #[cfg(test)]
 mod fixture;
 mod health;
 mod load_balancing;
+mod maintain;
 mod outlier_detection;
 mod pool;
 mod replay_body;
+mod reply;
 mod request_limit;
 mod retry;
+mod reuse_limit;
 mod settings;
 mod timers;
 mod upload_progress;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
 
 pub use balance::Balance;
 pub use endpoint::Endpoint;
-pub use exchange::{Outgoing, OwnFields, Reply};
+pub use exchange::{Outgoing, OwnFields};
 pub use fault::{Broken, Fault};
-pub use health::Health;
 pub use load_balancing::Strategy;
+pub use maintain::look_after;
 pub use outlier_detection::OutlierDetection;
 pub use pool::Switched;
+pub use reply::Reply;
 pub use retry::Retry;
-pub use settings::{HeadLimits, HostHeader, Listed, Protocol, Settings};
+pub use settings::{HeadLimits, Health, HostHeader, Listed, Protocol, Settings};
 pub use upload_progress::UploadProgress;
 
 use self::connection_limit::ConnectionLimit;
-use crate::net::{self, Url};
+use crate::net::Url;
 use crate::telemetry::{EndpointState, UpstreamMetrics};
 use crate::tls::{Tls, TlsError};
 
@@ -137,19 +144,4 @@ fn endpoint(earlier: &[Arc<Endpoint>], url: &Url) -> Arc<Endpoint> {
         Some(same) => same.clone(),
         None => Arc::new(Endpoint::new(url.clone())),
     }
-}
-
-/// Applies the connection limit of an upstream that came into force, then probes its endpoints and
-/// resolves their names until the upstream or this future is dropped. The caller runs it once per
-/// upstream, on a runtime that serves no requests.
-pub async fn look_after(weak: Weak<Upstream>) {
-    if let Some(upstream) = weak.upgrade() {
-        upstream
-            .connection_limit
-            .set_limit(upstream.settings.max_connections);
-    }
-    tokio::join!(
-        health::watch(weak.clone()),
-        dns::refresh_addresses(weak, net::resolve)
-    );
 }

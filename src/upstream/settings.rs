@@ -3,7 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Health, OutlierDetection, Retry, Strategy};
+use http::StatusCode;
+use http::uri::PathAndQuery;
+
+use super::{OutlierDetection, Retry, Strategy};
 use crate::net::{DialTimeouts, Stream, Url};
 use crate::tls::{Alpn, TlsSettings};
 
@@ -55,6 +58,23 @@ pub struct Settings {
     pub response_head: HeadLimits,
     /// The trusted roots, the client certificate and other TLS settings; only for https.
     pub terms: TlsSettings,
+}
+
+/// The health probes of an upstream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Health {
+    /// The target of the request.
+    pub path: PathAndQuery,
+    /// The time from the response to the next probe.
+    pub interval: Duration,
+    /// The time that a probe may take, the connection included.
+    pub timeout: Duration,
+    /// Successes in a row after which an unhealthy endpoint is healthy.
+    pub healthy_after: usize,
+    /// Failures in a row after which a healthy endpoint is unhealthy.
+    pub unhealthy_after: usize,
+    /// The status of a success; without it any below 400.
+    pub status: Option<StatusCode>,
 }
 
 /// The limits of a response head.

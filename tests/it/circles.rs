@@ -15,7 +15,6 @@ const ALLOWED: &[&str] = &[
     "src/proxy",
     "src/server/connection",
     "src/telemetry",
-    "src/upstream",
 ];
 
 /// The path of a module, without `crate`: `["upstream", "pool"]` for `src/upstream/pool/mod.rs`.

@@ -7,7 +7,7 @@ use std::pin::pin;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::{Poll, Waker};
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,7 +17,7 @@ use tokio::time::{sleep, sleep_until};
 
 use super::super::connection_limit::{ConnectionLimit, ConnectionPermit};
 use super::super::{Endpoint, Fault, Upstream};
-use super::{Carrier, Pool};
+use super::connections::{Carrier, Connections};
 use crate::clock;
 use crate::net::Stage;
 
@@ -36,7 +36,7 @@ pub(super) enum Acquired<B> {
 /// A request that waits for a connection, counted until it is dropped.
 struct Waiting<'a> {
     connection_limit: &'a ConnectionLimit,
-    /// The requests of the same pool that wait.
+    /// The requests for the same connections that wait.
     of_pool: &'a Cell<usize>,
 }
 
@@ -62,100 +62,68 @@ impl Drop for Waiting<'_> {
     }
 }
 
-impl<B> Pool<B> {
-    /// Returns the waker that is woken by events on an idle connection.
-    pub(super) fn watcher(&self) -> Waker {
-        self.watcher.borrow().clone()
-    }
-
-    /// Returns whether another worker has requests that wait for a connection, and this one has
-    /// none.
-    pub(super) fn is_wanted_elsewhere(&self) -> bool {
-        let pending = &self.upstream.connection_limit.pending;
-        self.waiting.get() == 0 && pending.load(Ordering::Relaxed) > 0
-    }
-}
-
-impl<B> Pool<B>
+/// Returns a permit for a connection or a connection that became free, at once or within the
+/// connect timeout.
+pub(super) async fn acquire<B>(connections: &Rc<Connections<B>>) -> Result<Acquired<B>, Fault>
 where
     B: Body<Data = Bytes> + Unpin + 'static,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
-    /// Returns a permit for a connection or a connection that became free, at once or within the
-    /// connect timeout.
-    pub(super) async fn acquire(self: &Rc<Self>) -> Result<Acquired<B>, Fault> {
-        self.watch();
-        let upstream = &self.upstream;
-        if let Some(permit) = upstream.connection_limit.try_acquire() {
-            return Ok(Acquired::New(permit));
-        }
-        // A connection that was to be avoided is better than none.
-        if let Some(carrier) = self.take(clock::monotonic(), &[]) {
-            return Ok(Acquired::Freed(carrier));
-        }
-        let _waiting = Waiting::begin(upstream, &self.waiting).ok_or(Fault::Overloaded)?;
-        let deadline = clock::monotonic() + upstream.settings.dial_timeouts.connect;
-        let mut permit = pin!(upstream.connection_limit.clone().acquire());
-        let mut late = pin!(sleep_until(deadline.into()));
-        upstream.connection_limit.wanted.notify_waiters();
-        loop {
-            tokio::select! {
-                biased;
-                permit = &mut permit => return permit.map(Acquired::New).ok_or(Fault::Overloaded),
-                () = self.freed.notified() => {
-                    if let Some(carrier) = self.take(clock::monotonic(), &[]) {
-                        return Ok(Acquired::Freed(carrier));
-                    }
+    watch(connections);
+    let upstream = &connections.upstream;
+    if let Some(permit) = upstream.connection_limit.try_acquire() {
+        return Ok(Acquired::New(permit));
+    }
+    // A connection that was to be avoided is better than none.
+    if let Some(carrier) = connections.take(clock::monotonic(), &[]) {
+        return Ok(Acquired::Freed(carrier));
+    }
+    let _waiting = Waiting::begin(upstream, &connections.waiting).ok_or(Fault::Overloaded)?;
+    let deadline = clock::monotonic() + upstream.settings.dial_timeouts.connect;
+    let mut permit = pin!(upstream.connection_limit.clone().acquire());
+    let mut late = pin!(sleep_until(deadline.into()));
+    upstream.connection_limit.wanted.notify_waiters();
+    loop {
+        tokio::select! {
+            biased;
+            permit = &mut permit => return permit.map(Acquired::New).ok_or(Fault::Overloaded),
+            () = connections.freed.notified() => {
+                if let Some(carrier) = connections.take(clock::monotonic(), &[]) {
+                    return Ok(Acquired::Freed(carrier));
                 }
-                () = &mut late => return Err(self.timed_out(Stage::Waiting)),
             }
-        }
-    }
-
-    /// Spawns the task that watches idle connections, unless it runs already.
-    fn watch(self: &Rc<Self>) {
-        if self.watch.borrow().is_some() {
-            return;
-        }
-        let (held, released) = oneshot::channel();
-        self.watch.replace(Some(held));
-        let upstream = self.upstream.clone();
-        let endpoint = self.endpoint.clone();
-        tokio::task::spawn_local(watch_idle(
-            upstream,
-            endpoint,
-            Rc::downgrade(self),
-            released,
-        ));
-    }
-
-    /// Closes the connection that was unused for longest, if another worker needs its permit.
-    fn give_up_one(&self) {
-        if !self.is_wanted_elsewhere() {
-            return;
-        }
-        let mut idle = self.idle.borrow_mut();
-        if !idle.is_empty() {
-            idle.remove(0);
-            return;
-        }
-        drop(idle);
-        let mut multiplexed = self.multiplexed.borrow_mut();
-        let unused = multiplexed
-            .iter()
-            .position(|connection| connection.idle_since().is_some());
-        if let Some(unused) = unused {
-            multiplexed.remove(unused);
+            () = &mut late => return Err(connections.timed_out(Stage::Waiting)),
         }
     }
 }
 
+/// Spawns the task that watches idle connections, unless it runs already.
+fn watch<B>(connections: &Rc<Connections<B>>)
+where
+    B: Body<Data = Bytes> + Unpin + 'static,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+{
+    if connections.watch.borrow().is_some() {
+        return;
+    }
+    let (held, released) = oneshot::channel();
+    connections.watch.replace(Some(held));
+    let upstream = connections.upstream.clone();
+    let endpoint = connections.endpoint.clone();
+    tokio::task::spawn_local(watch_idle(
+        upstream,
+        endpoint,
+        Rc::downgrade(connections),
+        released,
+    ));
+}
+
 /// Closes idle connections that their upstream has closed or whose address was removed, and one
-/// whenever a request of another worker begins to wait for a permit. Ends when the pool is dropped.
+/// whenever a request of another worker begins to wait for a permit. Ends when they are dropped.
 async fn watch_idle<B>(
     upstream: Arc<Upstream>,
     endpoint: Arc<Endpoint>,
-    pool: Weak<Pool<B>>,
+    connections: Weak<Connections<B>>,
     mut released: oneshot::Receiver<()>,
 ) where
     B: Body<Data = Bytes> + Unpin + 'static,
@@ -170,17 +138,19 @@ async fn watch_idle<B>(
             _ = &mut released => return,
             () = &mut next_wanted => true,
             () = endpoint.addresses.removed.notified() => false,
-            () = connection_event(&pool, &mut is_woken) => false,
+            () = connection_event(&connections, &mut is_woken) => false,
         };
-        let Some(pool) = pool.upgrade() else { return };
+        let Some(connections) = connections.upgrade() else {
+            return;
+        };
         if is_wanted {
             // The next notification is registered before anything else, so that no request that
             // begins to wait is missed.
             next_wanted.set(wanted.notified());
-            pool.give_up_one();
+            connections.give_up_one();
         } else {
             is_woken = false;
-            pool.sweep();
+            connections.sweep();
         }
     }
 }
@@ -190,10 +160,10 @@ async fn watch_idle<B>(
 /// A connection has woken the task if it is polled again and no other branch is ready. Since a
 /// connection may also wake it together with another branch, `is_woken` is kept until the next
 /// sweep.
-async fn connection_event<B>(pool: &Weak<Pool<B>>, is_woken: &mut bool) {
+async fn connection_event<B>(connections: &Weak<Connections<B>>, is_woken: &mut bool) {
     poll_fn(|cx| {
-        if let Some(pool) = pool.upgrade() {
-            pool.watcher.replace(cx.waker().clone());
+        if let Some(connections) = connections.upgrade() {
+            connections.watcher.replace(cx.waker().clone());
         }
         if std::mem::replace(is_woken, true) {
             Poll::Ready(())

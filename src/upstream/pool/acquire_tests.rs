@@ -9,13 +9,13 @@ use super::super::http1::tests::{Script, connection, upstream};
 use super::*;
 use crate::upstream::fixture::wait_until;
 
-type Idle = (Rc<Pool<Script>>, Vec<UnixStream>);
+type Idle = (Rc<Connections<Script>>, Vec<UnixStream>);
 
 /// A pool with `count` idle connections, and their other ends.
 async fn idle(count: usize) -> Idle {
     let upstream = upstream();
-    let pool = Pool::new(upstream.clone(), upstream.endpoints[0].clone());
-    pool.watch();
+    let pool = Connections::new(upstream.clone(), upstream.endpoints[0].clone());
+    watch(&pool);
     yield_now().await;
     let mut ends = Vec::new();
     for _ in 0..count {
@@ -23,7 +23,7 @@ async fn idle(count: usize) -> Idle {
         pool.keep(Box::new(connection));
         ends.push(end);
     }
-    assert_eq!(pool.idle.borrow().len(), count);
+    assert_eq!(pool.idle_count(), count);
     (pool, ends)
 }
 
@@ -34,10 +34,7 @@ async fn idle_connections_leave_with_their_upstream() {
         // One, many, and more than the budget of a task allows it to read at once.
         for left in [399, 300, 0] {
             ends.truncate(left);
-            wait_until("the closed ones are gone", || {
-                pool.idle.borrow().len() == left
-            })
-            .await;
+            wait_until("the closed ones are gone", || pool.idle_count() == left).await;
             assert_eq!(
                 pool.upstream.metrics.open.get(),
                 i64::try_from(left).unwrap()

@@ -12,7 +12,7 @@ use hyper::body::Incoming;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::super::Broken;
-use super::Pool;
+use super::connections::Connections;
 use super::counted_stream::CountedStream;
 use super::http1::Http1;
 use super::http2::{Http2Stream, MISNAMED, has_misnamed};
@@ -24,9 +24,9 @@ use crate::net::{Layer, Layered, Unread};
 pub(in super::super) struct Download<B: Body<Data = Bytes>>(Option<Source<B>>);
 
 enum Source<B> {
-    Connection(Box<Http1<B>>, Rc<Pool<B>>),
+    Connection(Box<Http1<B>>, Rc<Connections<B>>),
     /// The rest of the request is sent even if the response is not read.
-    Sending(Sending<B>, Rc<Pool<B>>),
+    Sending(Sending<B>, Rc<Connections<B>>),
     Http2Stream(
         Incoming,
         #[expect(dead_code, reason = "it is there to be dropped")] Http2Stream<B>,
@@ -83,12 +83,12 @@ where
     B: Body<Data = Bytes> + Unpin + 'static,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
-    pub(super) fn connection(connection: Box<Http1<B>>, pool: Rc<Pool<B>>) -> Self {
+    pub(super) fn connection(connection: Box<Http1<B>>, connections: Rc<Connections<B>>) -> Self {
         Self(Some(
             if connection.is_sending() && !connection.has_ended() {
-                Source::Sending(Sending::begin(connection), pool)
+                Source::Sending(Sending::begin(connection), connections)
             } else {
-                Source::Connection(connection, pool)
+                Source::Connection(connection, connections)
             },
         ))
     }
@@ -125,16 +125,16 @@ where
 
 impl<B: Body<Data = Bytes>> Drop for Download<B> {
     fn drop(&mut self) {
-        let (connection, pool) = match self.0.take() {
-            Some(Source::Connection(connection, pool)) => (connection, pool),
-            Some(Source::Sending(sending, pool)) => match sending.end() {
-                Some(connection) => (connection, pool),
+        let (connection, connections) = match self.0.take() {
+            Some(Source::Connection(connection, connections)) => (connection, connections),
+            Some(Source::Sending(sending, connections)) => match sending.end() {
+                Some(connection) => (connection, connections),
                 None => return,
             },
             Some(Source::Http2Stream(..)) | None => return,
         };
         if connection.is_over() {
-            pool.keep(connection);
+            connections.keep(connection);
         }
     }
 }

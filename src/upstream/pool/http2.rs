@@ -23,8 +23,8 @@ use hyper_util::rt::TokioIo;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::timeout_at;
 
-use super::super::dns::ReuseLimit;
 use super::super::exchange::{Failed, Outgoing, OwnFields, Refusal, origin_form};
+use super::super::reuse_limit::ReuseLimit;
 use super::super::{Fault, HeadLimits, Upstream};
 use super::counted_stream::{CountedStream, Traffic};
 use super::flood_guard::GuardedStream;

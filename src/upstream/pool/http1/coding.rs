@@ -5,7 +5,7 @@ use http::header::TRAILER;
 use http::{HeaderMap, HeaderName};
 use http_body::{Frame, SizeHint};
 
-use super::head::write_field;
+use super::fields::write_field;
 
 /// The framing of a request body, and the position in it.
 #[derive(Clone, Debug, PartialEq, Eq)]

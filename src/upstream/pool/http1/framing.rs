@@ -1,12 +1,10 @@
 //! The framing of response bodies (RFC 9112 §6, §7).
 
-use std::fmt;
-
 use bytes::{Buf as _, Bytes, BytesMut};
 use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 
-use super::head::{self, FEW_FIELDS};
+use super::fields::{FEW_FIELDS, Malformed, append};
 
 /// The most bytes of the line before a chunk, and of all trailers with the line that ends them.
 pub(super) const MAX_LINE: usize = 4 * 1024;
@@ -15,16 +13,6 @@ pub(super) const MAX_TRAILERS: usize = 16 * 1024;
 const LINE_TOO_LONG: Malformed = Malformed("the line of a chunk is too long");
 const TRAILERS_TOO_LONG: Malformed = Malformed("its trailers are too long");
 const TRAILERS_BROKEN: Malformed = Malformed("its trailers are broken");
-
-/// The reason why a response is invalid.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Malformed(pub(super) &'static str);
-
-impl fmt::Display for Malformed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
-    }
-}
 
 /// The framing of a response body, and the position in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -214,7 +202,7 @@ fn trailers(read: &mut BytesMut) -> Result<Option<HeaderMap>, Malformed> {
     if let Ok(httparse::Status::Complete((_, fields))) =
         httparse::parse_headers(&bytes, &mut fields)
     {
-        head::append(&mut trailers, fields, &bytes)?;
+        append(&mut trailers, fields, &bytes)?;
     }
     Ok(Some(trailers))
 }

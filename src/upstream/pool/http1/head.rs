@@ -12,11 +12,8 @@ use httparse::ParserConfig;
 use super::super::super::HeadLimits;
 use super::super::super::exchange::{OwnFields, origin_form};
 use super::coding::Coding;
-use super::framing::{Framing, Malformed};
-
-/// The number of fields of a head that are parsed without an allocation, and the most fields that
-/// trailers may have.
-pub(super) const FEW_FIELDS: usize = 100;
+use super::fields::{FEW_FIELDS, Malformed, read, write_field};
+use super::framing::Framing;
 
 /// The first bytes of every response.
 const BEGINNING: &[u8] = b"HTTP/1.";
@@ -67,13 +64,6 @@ pub(super) fn write(head: &Parts, own: &OwnFields, coding: Option<&Coding>, out:
         None => {}
     }
     out.extend_from_slice(b"\r\n");
-}
-
-/// Writes a field of a head or of trailers.
-pub(super) fn write_field(name: &HeaderName, value: &HeaderValue, out: &mut Vec<u8>) {
-    for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
-        out.extend_from_slice(part);
-    }
 }
 
 fn anticipates_content(method: &Method) -> bool {
@@ -193,32 +183,6 @@ fn compile(
         framing,
         persists,
     })
-}
-
-/// Appends fields that were parsed from `bytes` to a map. Their values are slices of `bytes`, not
-/// copies.
-pub(super) fn append(
-    map: &mut HeaderMap,
-    fields: &[httparse::Header<'_>],
-    bytes: &Bytes,
-) -> Result<(), Malformed> {
-    for field in fields {
-        let (name, value) = read(field, bytes)?;
-        map.append(name, value);
-    }
-    Ok(())
-}
-
-fn read(
-    field: &httparse::Header<'_>,
-    bytes: &Bytes,
-) -> Result<(HeaderName, HeaderValue), Malformed> {
-    let name = HeaderName::from_bytes(field.name.as_bytes());
-    let value = HeaderValue::from_maybe_shared(bytes.slice_ref(field.value));
-    match (name, value) {
-        (Ok(name), Ok(value)) => Ok((name, value)),
-        _ => Err(Malformed("a field is broken")),
-    }
 }
 
 /// The framing and the persistence of the connection, as the fields of a response declare them.

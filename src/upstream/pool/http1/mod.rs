@@ -5,6 +5,7 @@
 //! grammar; framing and order are implemented here.
 
 mod coding;
+mod fields;
 mod framing;
 mod head;
 
@@ -22,11 +23,12 @@ use tokio::io::{AsyncReadExt as _, AsyncWrite as _};
 use tokio::task::unconstrained;
 
 use self::coding::Coding;
-use self::framing::{Framing, Malformed, Next};
+use self::fields::Malformed;
+use self::framing::{Framing, Next};
 use self::head::Head;
-use super::super::dns::ReuseLimit;
 use super::super::exchange::{Content, Failed, Outgoing};
 use super::super::replay_body::ReplayBody;
+use super::super::reuse_limit::ReuseLimit;
 use super::super::{Broken, Fault, HeadLimits};
 use super::counted_stream::CountedStream;
 
