@@ -102,6 +102,7 @@ impl Registry {
         Registration {
             registry: self.clone(),
             slot,
+            at: clock::monotonic(),
             registered: false,
             notified: false,
         }
@@ -183,6 +184,8 @@ impl Registry {
 pub(super) struct Registration {
     registry: Rc<Registry>,
     slot: usize,
+    /// The time for which the timer was set last.
+    at: Instant,
     registered: bool,
     notified: bool,
 }
@@ -193,13 +196,41 @@ impl Registration {
         self.registry.clone()
     }
 
-    /// Sets the deadline of the connection, in place of the one before.
-    pub(super) fn set_deadline(&self, at: Instant) {
+    /// Sets the timer of the connection.
+    pub(super) fn set_deadline(&mut self, at: Instant) {
+        self.at = at;
         self.registry.set_deadline(self.slot, at);
     }
 
-    /// Returns whether the deadline is still to come.
-    pub(super) fn has_deadline(&self) -> bool {
+    /// Returns ready, with the current time, when the deadline has passed. The timer is moved only
+    /// if the deadline is earlier. If it is later, the timer fires first and is set again then, so
+    /// that a busy connection does not set it for each request.
+    ///
+    /// Without a deadline, the timer fires each `recheck`.
+    ///
+    /// [`Registration::poll_drain_begun`] must have been called before: it registers the waker.
+    pub(super) fn poll_deadline(
+        &mut self,
+        deadline: Option<Instant>,
+        recheck: Duration,
+    ) -> Poll<Instant> {
+        if let Some(deadline) = deadline.filter(|deadline| *deadline < self.at) {
+            self.set_deadline(deadline);
+        }
+        if self.is_set() {
+            return Poll::Pending;
+        }
+        let now = clock::monotonic();
+        match deadline {
+            Some(deadline) if deadline <= now => return Poll::Ready(now),
+            Some(deadline) => self.set_deadline(deadline),
+            None => self.set_deadline(now + recheck),
+        }
+        Poll::Pending
+    }
+
+    /// Returns whether the timer has not fired.
+    fn is_set(&self) -> bool {
         self.registry.change(self.slot, |slot| slot.tick.is_some()) == Some(true)
     }
 
@@ -284,22 +315,19 @@ mod tests {
             clock::monotonic(),
             clock::monotonic() + Duration::from_secs(1),
         );
-        let (registration, other) = (registry.join(), registry.join());
-        assert!(!registration.has_deadline());
+        let (mut registration, mut other) = (registry.join(), registry.join());
+        assert!(!registration.is_set());
         registration.set_deadline(soon);
         registry.wake_due(now);
-        assert!(registration.has_deadline(), "never early");
+        assert!(registration.is_set(), "never early");
         registration.set_deadline(soon + GRACE);
         other.set_deadline(soon);
         drop(other);
         let heir = registry.join();
         registry.wake_due(soon + GRACE / 2);
-        assert!(registration.has_deadline(), "it was moved");
-        assert!(
-            !heir.has_deadline(),
-            "a slot that is used again has no deadline"
-        );
+        assert!(registration.is_set(), "it was moved");
+        assert!(!heir.is_set(), "a slot that is used again has no deadline");
         registry.wake_due(soon + 2 * GRACE);
-        assert!(!registration.has_deadline());
+        assert!(!registration.is_set());
     }
 }

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 
-use super::ClientStream;
-use super::activity::Activity;
+use super::super::stream::ClientStream;
+use super::context::ConnectionContext;
 use crate::clock;
 use crate::net::frames::{Frame, Frames, PREFACE, RateGuard, flag, kind};
 use crate::net::{Layer, Output};
@@ -123,15 +123,13 @@ impl Leftover {
     }
 }
 
-/// The layer over the stream of an HTTP/2 connection. It tells the connection's [`Activity`] about reads and
-/// writes, and fails when the client floods.
+/// The layer over the stream of an HTTP/2 connection. It tells the connection's state about reads
+/// and writes, and fails when the client floods.
 pub(super) struct GuardedStream {
     /// `None` only after the drop.
     stream: Option<ClientStream>,
-    activity: Rc<Activity>,
+    context: Rc<ConnectionContext>,
     leftover: Rc<Leftover>,
-    /// Called for each stream that the library resets because its request is malformed.
-    refused: Box<dyn Fn()>,
     guard: FloodGuard,
     incoming: Frames,
     outgoing: Frames,
@@ -146,15 +144,13 @@ pub(super) struct GuardedStream {
 impl GuardedStream {
     pub(super) fn new(
         stream: ClientStream,
-        activity: Rc<Activity>,
+        context: Rc<ConnectionContext>,
         leftover: Rc<Leftover>,
-        refused: impl Fn() + 'static,
     ) -> Self {
         Self {
             stream: Some(stream),
-            activity,
+            context,
             leftover,
-            refused: Box::new(refused),
             guard: FloodGuard::new(),
             incoming: Frames::after(PREFACE.len()),
             outgoing: Frames::default(),
@@ -177,8 +173,11 @@ impl GuardedStream {
         });
         let is_whole = self.incoming.is_between();
         self.is_preface = self.is_preface && !(first && is_whole);
-        self.activity
-            .block(self.is_preface || self.goes_on || (self.is_head && !is_whole));
+        let is_open = self.is_preface || self.goes_on || (self.is_head && !is_whole);
+        let mut state = self.context.activity.state();
+        if is_open != state.has_open_block() {
+            state.set_block(is_open.then(clock::monotonic));
+        }
         flood
     }
 
@@ -203,13 +202,15 @@ impl GuardedStream {
 
     /// Inspects bytes that were written to the client.
     fn wrote(&mut self, bytes: &[u8]) {
-        let (guard, refused) = (&mut self.guard, &self.refused);
+        let (guard, context) = (&mut self.guard, &self.context);
         self.outgoing
             .feed_with(bytes, |frame, payload| match frame.kind {
                 kind::DATA if frame.length > 0 => guard.rate.earn(),
                 // The library writes the frame in one piece. A socket that is nearly full may take
                 // only a part of it: then the refusal is not counted.
-                kind::RST_STREAM if payload.starts_with(&PROTOCOL_ERROR) => refused(),
+                kind::RST_STREAM if payload.starts_with(&PROTOCOL_ERROR) => {
+                    context.refused_stream()
+                }
                 _ => {}
             });
     }
@@ -232,10 +233,11 @@ impl Layer for GuardedStream {
     }
 
     fn read(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        ready!(self.activity.poll_turn(cx));
+        ready!(self.context.activity.turn.poll(cx));
         let before = buffer.filled().len();
         let result = self.below()?.poll_read(cx, buffer);
-        self.activity.read(buffer.filled().len() - before);
+        let count = buffer.filled().len() - before;
+        self.context.activity.turn.count(count);
         match buffer.filled().get(before..) {
             Some(bytes) if !bytes.is_empty() && self.inspect(bytes) => {
                 Poll::Ready(Err(self.refuse(cx)))
@@ -248,7 +250,7 @@ impl Layer for GuardedStream {
         let mut stream = self.below()?;
         let result = output.write_to(stream.as_mut(), cx);
         let sent = stream.sent();
-        self.activity.wrote(&result, sent);
+        self.context.activity.wrote(&result, sent);
         if let Poll::Ready(Ok(count)) = result {
             output.accepted(count).for_each(|bytes| self.wrote(bytes));
         }

@@ -5,23 +5,27 @@ use std::convert::Infallible;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
-use http::Request;
+use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1::{self, Builder};
 use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::task::yield_now;
 
+use super::super::connections::Registration;
+use super::super::stream::ClientStream;
 use super::bare::Bare;
-use super::deadline::Deadline;
+use super::context::ConnectionContext;
+use super::drive::{Driven, Served, drive};
 use super::head::Asked;
+use super::lingering_close;
 use super::parked::park;
+use super::state::Close;
 use super::tracked_body::TrackedBody;
 use super::watched::Watched;
-use super::{ClientStream, Connection, ConnectionContext, End, Served, drive, lingering_close};
 use crate::config::Server;
 use crate::net::Layered;
-use crate::proxy::{self, Upgrades};
+use crate::proxy::{self, Tunnel, Upgrades};
 
 /// Hyper's default limit of header fields. Up to it, hyper parses a head without an allocation;
 /// setting a limit, even the same one, costs an allocation for each head.
@@ -83,19 +87,17 @@ fn builder(server: &Server) -> Builder {
 /// Serves an HTTP/1.1 connection to its end. Between requests the connection is parked after a
 /// while: the state that parses and answers is freed, so that an idle connection costs little more
 /// than its stream.
-pub(super) async fn serve(connection: &mut Connection) {
-    let Connection {
-        stream,
-        context,
-        deadline,
-        ..
-    } = connection;
+pub(super) async fn serve(
+    stream: &mut ClientStream,
+    context: &ConnectionContext,
+    registration: &mut Registration,
+) {
     loop {
-        if let Err(end) = park(stream, context, deadline).await {
+        if let Err(end) = park(stream, context, registration).await {
             return context.ended(end);
         }
         // Boxed: the memory is freed while the connection is parked.
-        if !Box::pin(serve_active(stream, context, deadline)).await {
+        if !Box::pin(serve_active(stream, context, registration)).await {
             return;
         }
     }
@@ -105,35 +107,18 @@ pub(super) async fn serve(connection: &mut Connection) {
 async fn serve_active(
     stream: &mut ClientStream,
     context: &ConnectionContext,
-    deadline: &mut Deadline,
+    registration: &mut Registration,
 ) -> bool {
-    let upgrades = Upgrades::counting(
-        context.activity.bodies(),
-        context.activity.response_timeout(),
-    );
-    let upgrades = &upgrades;
+    let activity = &*context.activity;
+    let upgrades = activity.upgrades();
     // Pinned here: inside hyper's state the walk would be moved and stored a second time.
     let walk = pin!(None);
     let walk = RefCell::new(walk);
-    let service = service_fn(|request: Request<Incoming>| {
-        let asked = Asked::of(&request);
-        let open = context.activity.begin(asked.has_body);
-        walk.borrow_mut().set(Some(async move {
-            let mut response =
-                proxy::serve(&context.worker, &context.peer, upgrades, request).await;
-            if asked.has_body && context.activity.reads_no_body() {
-                // Hyper now discards the part of an unread body that has arrived. If the body goes
-                // on, the connection has to end after this answer. The head says so only if hyper
-                // knows it before the answer (RFC 9112 §9.6).
-                yield_now().await;
-            }
-            asked.complete(&mut response, open.is_last());
-            context.activity.answer_begun();
-            Ok::<_, Infallible>(response.map(|body| TrackedBody { body, open }))
-        }));
+    let service = service_fn(|request| {
+        let answer = answer(context, &upgrades, request);
+        walk.borrow_mut().set(Some(answer));
         Walking(&walk)
     });
-    let activity = &context.activity;
     let io = TokioIo::new(Layered(Watched {
         stream: &mut *stream,
         activity,
@@ -142,35 +127,37 @@ async fn serve_active(
     // The limits of the current configuration: a parked connection may be older than a reload.
     let mut served =
         builder(&context.worker.view().snapshot.config.server).serve_connection(io, service);
-    let end = drive(Pin::new(&mut served), activity, deadline).await;
-    let tunnel = upgrades.take();
-    let unconfirmed = upgrades.take_unconfirmed();
-    let is_cut = activity.is_busy();
-    if end.is_none() && tunnel.is_none() && !activity.is_parked() && !activity.had_body() {
+    let end = match drive(Pin::new(&mut served), activity, registration).await {
+        Driven::Ended(end) => end,
+        Driven::Parked => {
+            activity.state().parked();
+            // The buffer is empty, or has the beginning of a pipelined head.
+            let unread = served.into_parts().read_buf;
+            stream.unread(unread);
+            return true;
+        }
+    };
+    context.ended(end);
+    if let Some(tunnel) = upgrades.take() {
+        // Bytes behind the request were not read before the answer; they belong to the tunnel
+        // (docs/design/attacks.md#advisory-15).
+        let unread = served.into_parts().read_buf;
+        stream.unread(unread);
+        // Boxed: few connections become tunnels, and the futures of all others stay small.
+        Box::pin(run_tunnel(tunnel, stream, registration)).await;
+        return false;
+    }
+    let close = activity.state().close(end);
+    if close == Close::Plain {
         // The usual end. Dropping the connection in place costs less than taking it apart.
         return false;
     }
-    let unread = served.into_parts().read_buf;
-    if activity.is_parked() {
-        // The buffer is empty, or has the beginning of a pipelined head.
-        stream.unread(unread);
-        return true;
-    }
-    context.ended(end);
-    if let Some(tunnel) = tunnel {
-        // Bytes behind the request were not read before the answer; they belong to the tunnel
-        // (docs/design/attacks.md#advisory-15).
-        stream.unread(unread);
-        stream.bound_tls(TUNNEL_TLS_BUFFER);
-        // Boxed: few connections become tunnels, and the futures of all others stay small.
-        Box::pin(tunnel.run(stream, deadline.registration.closing())).await;
-        return false;
-    }
-    close(stream, end, is_cut).await;
-    let is_written = end.is_none() && !activity.owes_answer();
+    drop(served);
+    lingering_close::apply(close, stream).await;
+    let is_written = end.is_none() && !activity.state().owes_answer();
     // The refusal counts as received only if the client does not reset the connection. A write of
     // `close_notify` may have caused the reset already.
-    if let Some(refusal) = unconfirmed
+    if let Some(refusal) = upgrades.take_unconfirmed()
         && is_written
         && !lingering_close::is_reset(stream).await
     {
@@ -179,18 +166,31 @@ async fn serve_active(
     false
 }
 
-/// Closes a connection that ended with `end`; `is_cut` tells that an answer was not finished.
-async fn close(stream: &mut ClientStream, end: Option<End>, is_cut: bool) {
-    match end {
-        Some(End::Parse | End::TooLarge | End::TargetTooLong) | None => {
-            lingering_close::close(stream).await;
+/// Answers one request. This is not an `async fn`, because that would store its arguments twice.
+fn answer<'a>(
+    context: &'a ConnectionContext,
+    upgrades: &'a Upgrades,
+    request: Request<Incoming>,
+) -> impl Future<Output = Result<Response<TrackedBody>, Infallible>> + use<'a> {
+    let activity = &context.activity;
+    let asked = Asked::of(&request);
+    let open = activity.begin(asked.has_body);
+    async move {
+        let mut response = proxy::serve(&context.worker, &context.peer, upgrades, request).await;
+        if asked.has_body && activity.state().reads_no_body() {
+            // Hyper now discards the part of an unread body that has arrived. If the body goes on,
+            // the connection has to end after this answer. The head says so only if hyper knows it
+            // before the answer (RFC 9112 §9.6).
+            yield_now().await;
         }
-        // The client left after it had all answers.
-        Some(End::Aborted) if !is_cut => lingering_close::close(stream).await,
-        Some(End::Aborted | End::Other | End::Tls | End::ProxyProtocol | End::Flood) => {
-            lingering_close::reset(stream);
-        }
-        Some(End::Timeout) if is_cut => lingering_close::reset(stream),
-        Some(End::Timeout) => {}
+        asked.complete(&mut response, open.is_last());
+        activity.state().answer_begun();
+        Ok(response.map(|body| TrackedBody { body, open }))
     }
+}
+
+/// Runs the tunnel that a connection has become.
+async fn run_tunnel(tunnel: Tunnel, stream: &mut ClientStream, registration: &Registration) {
+    stream.bound_tls(TUNNEL_TLS_BUFFER);
+    tunnel.run(stream, registration.closing()).await;
 }

@@ -15,13 +15,15 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::task::spawn_local;
 
-use super::deadline::Deadline;
+use super::super::connections::{Registration, Registry};
+use super::super::end::End;
+use super::super::stream::ClientStream;
+use super::context::ConnectionContext;
+use super::drive::{Driven, Served, drive};
 use super::flood_guard::{GuardedStream, Leftover};
+use super::lingering_close;
 use super::tracked_body::TrackedBody;
 use super::write_timeout::{Executor, Pieces, StreamStep};
-use super::{
-    ClientStream, ConnectionContext, End, Registration, Registry, Served, drive, lingering_close,
-};
 use crate::config::Server;
 use crate::net::Layered;
 use crate::proxy::{self, Tunnel, Upgrades};
@@ -45,55 +47,50 @@ where
 pub(super) async fn serve(
     stream: ClientStream,
     context: ConnectionContext,
-    mut deadline: Deadline,
+    mut registration: Registration,
 ) {
     let context = Rc::new(context);
+    let activity = &context.activity;
+    activity.state().http2_begun();
+    let leftover = Rc::new(Leftover::default());
+    let mut connection = begin(stream, &context, &leftover, registration.registry());
+    let end = match drive(connection.as_mut(), activity, &mut registration).await {
+        _ if leftover.was_flooded() => Some(End::Flood),
+        Driven::Ended(end) => end,
+        Driven::Parked => None,
+    };
+    drop(connection);
+    context.ended(end);
+    let close = activity.state().close(end);
+    if let Some(mut stream) = leftover.take() {
+        lingering_close::apply(close, &mut stream).await;
+    }
+}
+
+/// Begins HTTP/2 on a connection. The library's state is large, and boxed.
+fn begin(
+    stream: ClientStream,
+    context: &Rc<ConnectionContext>,
+    leftover: &Rc<Leftover>,
+    registry: Rc<Registry>,
+) -> Pin<Box<impl Served + use<>>> {
     let view = context.worker.view();
     let server = &view.snapshot.config.server;
-    let activity = &context.activity;
-    activity.multiplex();
     let step = StreamStep::default();
-    let registry = deadline.registration.registry();
-    let service = service_fn(|request: Request<Incoming>| {
-        answer(request, context.clone(), step.clone(), registry.clone())
-    });
-    let stalled = context.worker.metrics().stalled_streams.clone();
     let executor = Executor {
         step: step.clone(),
         idle: server.timeouts.idle_body,
-        stalled,
+        stalled: context.worker.metrics().stalled_streams.clone(),
     };
-    let leftover = Rc::new(Leftover::default());
-    let refused = {
-        let context = context.clone();
-        move || context.refused_stream()
-    };
-    let io = GuardedStream::new(stream, activity.clone(), leftover.clone(), refused);
-    let io = TokioIo::new(Layered(io));
-    let mut connection = Box::pin(builder(server, executor).serve_connection(io, service));
-    drop(view);
-    let end = drive(connection.as_mut(), activity, &mut deadline).await;
-    drop(connection);
-    let end = if leftover.was_flooded() {
-        Some(End::Flood)
-    } else {
-        end
-    };
-    context.ended(end);
-    let Some(mut stream) = leftover.take() else {
-        return;
-    };
-    match end {
-        // A close with unread bytes would reset the connection, and the client might lose the
-        // GOAWAY frame.
-        Some(End::Parse | End::TooLarge | End::TargetTooLong | End::Flood | End::Other) => {
-            lingering_close::close(&mut stream).await;
-        }
-        Some(End::Aborted | End::Timeout | End::Tls | End::ProxyProtocol) => {
-            lingering_close::reset(&stream);
-        }
-        None => {}
-    }
+    let io = Layered(GuardedStream::new(
+        stream,
+        context.clone(),
+        leftover.clone(),
+    ));
+    let context = context.clone();
+    let service =
+        service_fn(move |request| answer(request, context.clone(), step.clone(), registry.clone()));
+    Box::pin(builder(server, executor).serve_connection(TokioIo::new(io), service))
 }
 
 /// Answers one request. This is not an `async fn`, because that would store its arguments twice.

@@ -5,7 +5,8 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
 
-use super::ClientStream;
+use super::super::stream::ClientStream;
+use super::state::Close;
 
 /// The time for which unwanted bytes of the client are read and discarded.
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -16,10 +17,19 @@ const MOST: usize = 16 * 1024 * 1024;
 /// The bytes that are read at a time.
 const PIECE: usize = 16 * 1024;
 
+/// Closes a connection that has ended.
+pub(super) async fn apply(close: Close, stream: &mut ClientStream) {
+    match close {
+        Close::Plain => {}
+        Close::Lingering => linger(stream).await,
+        Close::Reset => reset(stream),
+    }
+}
+
 /// Closes a connection whose client may still be sending an unwanted body. A close with unread
 /// bytes resets the connection, and the reset can reach the client before it has read the answer
 /// (RFC 9112 §9.6). So the bytes are read and discarded for a while.
-pub(super) async fn close(stream: &mut ClientStream) {
+async fn linger(stream: &mut ClientStream) {
     // It may have been shut down already.
     let _ = stream.shutdown().await;
     let rest = async {
@@ -48,7 +58,7 @@ pub(super) async fn is_reset(stream: &ClientStream) -> bool {
 
 /// Closes a connection with a reset, because its last answer is incomplete: for a client of
 /// HTTP/1.0, an orderly close would mark the end of the answer (requirements.md#p05).
-pub(super) fn reset(stream: &ClientStream) {
+fn reset(stream: &ClientStream) {
     // An error means that the socket has failed already.
     let _ = stream.socket().set_linger(Some(Duration::ZERO));
 }

@@ -3,16 +3,18 @@
 use std::future::poll_fn;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use prometheus::IntGauge;
 use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 
-use super::activity::{Activity, Due};
-use super::deadline::Deadline;
-use super::{ClientStream, ConnectionContext, End, GRACE};
-use crate::clock;
+use super::super::connections::Registration;
+use super::super::end::End;
+use super::super::stream::ClientStream;
+use super::activity::Activity;
+use super::context::ConnectionContext;
+use super::drive::{poll_drain, poll_end};
 
 /// The bytes that are read at once when the connection wakes. Most requests fit.
 const PIECE: usize = 1024;
@@ -25,18 +27,18 @@ const PIECE: usize = 1024;
 pub(super) async fn park(
     stream: &mut ClientStream,
     context: &ConnectionContext,
-    deadline: &mut Deadline,
+    registration: &mut Registration,
 ) -> Result<(), Option<End>> {
     let activity = &context.activity;
     if stream.has_unread() {
-        activity.wake();
+        activity.state().activated();
         return Ok(());
     }
     let _parked = Parked::begin(&context.worker.metrics().resting);
-    match poll_fn(|cx| poll_bytes(stream, activity, deadline, cx)).await {
+    match poll_fn(|cx| poll_bytes(stream, activity, registration, cx)).await {
         Ok(bytes) => {
             stream.unread(bytes);
-            activity.wake();
+            activity.state().activated();
             Ok(())
         }
         Err(None) => {
@@ -53,32 +55,21 @@ pub(super) async fn park(
 fn poll_bytes(
     stream: &mut ClientStream,
     activity: &Activity,
-    deadline: &mut Deadline,
+    registration: &mut Registration,
     cx: &mut Context<'_>,
 ) -> Poll<Result<Bytes, Option<End>>> {
-    if let Some(grace) = deadline.poll_drain_begun(cx) {
-        activity.wind_down(grace);
-    }
+    poll_drain(activity, registration, cx);
     // TLS may still buffer a part of the last answer.
     let _ = Pin::new(&mut *stream).poll_flush(cx);
     let mut bytes = [MaybeUninit::uninit(); PIECE];
     let mut buffer = ReadBuf::uninit(&mut bytes);
     match Pin::new(stream).poll_read(cx, &mut buffer) {
         Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
-            return Poll::Ready(Ok(Bytes::copy_from_slice(buffer.filled())));
+            Poll::Ready(Ok(Bytes::copy_from_slice(buffer.filled())))
         }
         // Between two requests, a close and an error are both a normal end.
-        Poll::Ready(_) => return Poll::Ready(Err(None)),
-        Poll::Pending => {}
-    }
-    loop {
-        ready!(deadline.poll_due(activity));
-        match activity.due(clock::monotonic()) {
-            Due::Nothing | Due::Park => {}
-            Due::End => return Poll::Ready(Err(Some(End::Timeout))),
-            Due::Finish if activity.is_open() => activity.wind_down(GRACE),
-            Due::Finish => return Poll::Ready(Err(None)),
-        }
+        Poll::Ready(_) => Poll::Ready(Err(None)),
+        Poll::Pending => poll_end(activity, registration).map(Err),
     }
 }
 

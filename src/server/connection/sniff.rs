@@ -3,15 +3,16 @@
 use std::future::poll_fn;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use bytes::BytesMut;
 use tokio::io::{AsyncRead as _, ReadBuf};
 
-use super::activity::{Activity, Due};
-use super::deadline::Deadline;
-use super::{ClientStream, End};
-use crate::clock;
+use super::super::connections::Registration;
+use super::super::end::End;
+use super::super::stream::ClientStream;
+use super::activity::Activity;
+use super::drive::{poll_drain, poll_end};
 use crate::net::frames::PREFACE;
 
 /// The bytes that are read at once. Most heads fit; hyper parses a head that is split again with
@@ -26,10 +27,10 @@ const PIECE: usize = 4096;
 pub(super) async fn is_http2(
     stream: &mut ClientStream,
     activity: &Activity,
-    deadline: &mut Deadline,
+    registration: &mut Registration,
 ) -> Result<bool, Option<End>> {
     let mut seen = BytesMut::new();
-    poll_fn(|cx| poll_start(stream, &mut seen, activity, deadline, cx)).await?;
+    poll_fn(|cx| poll_start(stream, &mut seen, activity, registration, cx)).await?;
     let is_http2 = seen.starts_with(PREFACE);
     stream.unread(seen.freeze());
     Ok(is_http2)
@@ -40,22 +41,15 @@ fn poll_start(
     stream: &mut ClientStream,
     seen: &mut BytesMut,
     activity: &Activity,
-    deadline: &mut Deadline,
+    registration: &mut Registration,
     cx: &mut Context<'_>,
 ) -> Poll<Result<(), Option<End>>> {
     loop {
-        if let Some(grace) = deadline.poll_drain_begun(cx) {
-            activity.wind_down(grace);
-        }
+        poll_drain(activity, registration, cx);
         let mut piece = [MaybeUninit::uninit(); PIECE];
         let mut buffer = ReadBuf::uninit(&mut piece);
         match Pin::new(&mut *stream).poll_read(cx, &mut buffer) {
-            Poll::Pending => {
-                ready!(deadline.poll_due(activity));
-                // The end of a drain or of the connection's age is no error of the client.
-                let is_orderly = activity.due(clock::monotonic()) == Due::Finish;
-                return Poll::Ready(Err((!is_orderly).then_some(End::Timeout)));
-            }
+            Poll::Pending => return poll_end(activity, registration).map(Err),
             Poll::Ready(Err(_)) => return Poll::Ready(Err(Some(End::Aborted))),
             Poll::Ready(Ok(())) => {}
         }

@@ -26,7 +26,7 @@ impl Body for TrackedBody {
         let this = self.get_mut();
         let activity = this.open.activity();
         if activity.poll_room(cx).is_pending() {
-            if activity.is_blocked() {
+            if activity.state().is_blocked() {
                 this.body.release_buffer();
             }
             return Poll::Pending;
@@ -34,7 +34,7 @@ impl Body for TrackedBody {
         let frame = ready!(Pin::new(&mut this.body).poll_frame(cx));
         if let Some(Ok(frame)) = &frame {
             activity
-                .backlog()
+                .backlog
                 .push(frame.data_ref().map_or(0, Bytes::len));
         }
         Poll::Ready(frame)

@@ -8,9 +8,10 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 
-use super::ClientStream;
+use super::super::stream::ClientStream;
 use super::activity::Activity;
 use super::bare::Bare;
+use crate::clock;
 use crate::net::{Layer, Output};
 
 /// The most bytes read ahead while checking whether the client closed its side.
@@ -32,7 +33,7 @@ impl Watched<'_> {
     /// # Errors
     /// Returns the error of a connection that was reset: no client waits for the answer.
     fn look_for_end(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        if !self.activity.awaits_end() || self.stream.has_unread() {
+        if !self.activity.state().awaits_close() || self.stream.has_unread() {
             return Ok(());
         }
         let mut bytes = [MaybeUninit::uninit(); AHEAD];
@@ -42,7 +43,7 @@ impl Watched<'_> {
         };
         read?;
         if buffer.filled().is_empty() {
-            self.activity.half_close();
+            self.activity.state().half_closed(clock::monotonic());
         } else {
             self.stream.unread(Bytes::copy_from_slice(buffer.filled()));
         }
@@ -53,7 +54,7 @@ impl Watched<'_> {
     /// Bytes that are written while no answer is owed are such a refusal. A refusal that waits
     /// behind an unread answer stays as it is.
     fn redated(&mut self, bytes: &[u8]) -> Option<Vec<u8>> {
-        if self.activity.owes_answer() {
+        if self.activity.state().owes_answer() {
             None
         } else {
             self.bare.redated(bytes)
@@ -69,11 +70,11 @@ impl Layer for Watched<'_> {
     }
 
     fn read(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        ready!(self.activity.poll_turn(cx));
+        ready!(self.activity.turn.poll(cx));
         let before = buffer.filled().len();
         let result = Pin::new(&mut *self.stream).poll_read(cx, buffer);
         if buffer.filled().len() > before {
-            self.activity.read(buffer.filled().len() - before);
+            self.activity.turn.count(buffer.filled().len() - before);
             self.activity.received();
         }
         result
@@ -100,7 +101,7 @@ impl Layer for Watched<'_> {
     /// Sends the end of TLS only. The socket is closed afterwards, or shut down by the lingering
     /// close.
     fn shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.activity.closing();
+        self.activity.state().closing();
         self.stream.poll_close(cx)
     }
 }

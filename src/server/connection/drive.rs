@@ -1,0 +1,87 @@
+//! Driving a connection by its state: waiting for the next action, and taking it.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use super::super::connections::Registration;
+use super::super::end::End;
+use super::activity::Activity;
+use super::state::Action;
+use crate::clock;
+
+/// A connection of hyper, of either protocol.
+pub(super) trait Served: Future<Output = hyper::Result<()>> {
+    /// Stops taking requests, and lets those that have begun finish.
+    fn finish(self: Pin<&mut Self>);
+}
+
+/// The reason why a connection is not driven any further.
+pub(super) enum Driven {
+    /// The connection is to be parked.
+    Parked,
+    /// The connection has ended, well or with an error.
+    Ended(Option<End>),
+}
+
+/// Drives a connection until it ends or is to be parked.
+pub(super) async fn drive(
+    mut connection: Pin<&mut impl Served>,
+    activity: &Activity,
+    registration: &mut Registration,
+) -> Driven {
+    let active = registration.activate();
+    std::future::poll_fn(|cx| {
+        activity.turn.begin();
+        poll_drain(activity, registration, cx);
+        loop {
+            if let Poll::Ready(result) = connection.as_mut().poll(cx) {
+                let end = result.err().map(|error| End::of(&error));
+                return Poll::Ready(Driven::Ended(end));
+            }
+            match ready!(poll_action(activity, registration, active.is_one_of_many())) {
+                Action::Park => return Poll::Ready(Driven::Parked),
+                Action::Finish => {
+                    activity.state().finish_announced(clock::monotonic());
+                    connection.as_mut().finish();
+                }
+                Action::End(end) => return Poll::Ready(Driven::Ended(Some(end))),
+            }
+        }
+    })
+    .await
+}
+
+/// Notes the begin of the drain. This registers the waker, which the deadline needs as well.
+pub(super) fn poll_drain(activity: &Activity, registration: &mut Registration, cx: &Context<'_>) {
+    if let Some(grace) = registration.poll_drain_begun(cx) {
+        activity.state().wind_down(grace, clock::monotonic());
+    }
+}
+
+/// Returns the end of a connection of which only the stream is in memory, when it is to end.
+/// [`poll_drain`] must have been called before.
+pub(super) fn poll_end(activity: &Activity, registration: &mut Registration) -> Poll<Option<End>> {
+    let action = ready!(poll_action(activity, registration, false));
+    Poll::Ready(match action {
+        Action::End(end) => Some(end),
+        Action::Finish | Action::Park => None,
+    })
+}
+
+/// Returns the next action of the connection, when it is due.
+fn poll_action(
+    activity: &Activity,
+    registration: &mut Registration,
+    is_crowded: bool,
+) -> Poll<Action> {
+    let mut now = None;
+    loop {
+        let mut state = activity.state();
+        if let Some(action) = state.next(now, is_crowded) {
+            return Poll::Ready(action);
+        }
+        now = Some(ready!(
+            registration.poll_deadline(state.deadline(), state.recheck())
+        ));
+    }
+}
