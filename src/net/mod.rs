@@ -9,6 +9,7 @@ mod nearness;
 mod peer;
 mod presence;
 mod stream;
+pub mod timer_wheel;
 mod trusted;
 mod url;
 

@@ -44,12 +44,20 @@ struct Timers {
     due: BTreeMap<Tick, Vec<usize>>,
 }
 
-/// The part of one timer that the wheel needs.
+/// The place of one timer.
 #[derive(Default)]
 struct Slot {
+    /// The task that the timer wakes.
     waker: Option<Waker>,
     /// The time for which the timer is set; `None` when it has fired.
-    tick: Option<Tick>,
+    set: Option<Set>,
+}
+
+/// A time for which a timer is set.
+#[derive(Clone, Copy)]
+struct Set {
+    at: Instant,
+    tick: Tick,
 }
 
 /// The state of the task that wakes the timers.
@@ -60,12 +68,11 @@ struct Sleeper {
     until: Cell<Option<Tick>>,
 }
 
-/// A timer.
+/// A timer. It takes over the slot of a timer that was dropped, as it is set: most requests and
+/// most short connections need not set it at all.
 pub struct Timer {
     wheel: Rc<TimerWheel>,
     slot: usize,
-    /// The time for which it was set last.
-    at: Option<Instant>,
 }
 
 impl TimerWheel {
@@ -79,7 +86,7 @@ impl TimerWheel {
         })
     }
 
-    /// Makes a timer, which is not set.
+    /// Makes a timer.
     #[must_use]
     pub fn timer(self: &Rc<Self>) -> Timer {
         let mut timers = self.timers.borrow_mut();
@@ -93,7 +100,6 @@ impl TimerWheel {
         Timer {
             wheel: self.clone(),
             slot,
-            at: None,
         }
     }
 
@@ -136,7 +142,7 @@ impl TimerWheel {
 
     fn set(&self, slot: usize, at: Instant) {
         let tick = self.tick_of(at);
-        self.timers.borrow_mut().set(slot, tick);
+        self.timers.borrow_mut().set(slot, Set { at, tick });
         if self.sleeper.until.get().is_none_or(|until| tick < until)
             && let Some(sleeper) = self.sleeper.waker.take()
         {
@@ -158,10 +164,10 @@ impl TimerWheel {
 }
 
 impl Timers {
-    fn set(&mut self, slot: usize, tick: Tick) {
-        self.due.entry(tick).or_default().push(slot);
+    fn set(&mut self, slot: usize, set: Set) {
+        self.due.entry(set.tick).or_default().push(slot);
         if let Some(slot) = self.slots.get_mut(slot) {
-            slot.tick = Some(tick);
+            slot.set = Some(set);
         }
     }
 
@@ -173,11 +179,11 @@ impl Timers {
     /// Fires the timers of a tick.
     fn fire(&mut self, tick: Tick) {
         for slot in self.due.remove(&tick).unwrap_or_default() {
-            // Another tick means that the timer was moved, or that its slot has another timer now.
+            // Another tick means that the timer was moved.
             if let Some(slot) = self.slots.get_mut(slot)
-                && slot.tick == Some(tick)
+                && slot.set.is_some_and(|set| set.tick == tick)
             {
-                slot.tick = None;
+                slot.set = None;
                 slot.waker.iter().for_each(Waker::wake_by_ref);
             }
         }
@@ -185,80 +191,80 @@ impl Timers {
 }
 
 impl Timer {
-    /// Returns the wheel of the timer.
-    #[must_use]
-    pub fn wheel(&self) -> &Rc<TimerWheel> {
-        &self.wheel
+    /// Sets the timer, unless it fires before.
+    pub fn set_by(&self, at: Instant) {
+        if self.at().is_none_or(|before| at < before) {
+            self.set(at);
+        }
     }
 
-    /// Sets the timer, in place of its time before.
-    pub fn set(&mut self, at: Instant) {
-        self.at = Some(at);
+    fn set(&self, at: Instant) {
         self.wheel.set(self.slot, at);
     }
 
     /// Sets the task that the timer wakes.
     pub fn register(&self, cx: &Context<'_>) {
-        self.set_waker(Some(cx.waker().clone()));
+        let waker = cx.waker();
+        let timers = self.wheel.timers.borrow();
+        let known = timers
+            .slots
+            .get(self.slot)
+            .and_then(|slot| slot.waker.as_ref());
+        if known.is_some_and(|known| known.will_wake(waker)) {
+            return;
+        }
+        drop(timers);
+        self.replace_waker(Some(waker.clone()));
     }
 
-    /// Forgets the task, which may have ended.
-    pub fn unregister(&self) {
-        self.set_waker(None);
-    }
-
-    fn set_waker(&self, waker: Option<Waker>) {
+    fn replace_waker(&self, waker: Option<Waker>) {
         // Dropping the last waker of a task drops the task and its timers, which borrow the slots.
         // So the old waker is dropped only after the borrow has ended.
-        let _before = match self.wheel.timers.borrow_mut().slots.get_mut(self.slot) {
-            Some(slot) => std::mem::replace(&mut slot.waker, waker),
-            None => waker,
-        };
+        let mut timers = self.wheel.timers.borrow_mut();
+        let slot = timers.slots.get_mut(self.slot);
+        let before = slot.and_then(|slot| std::mem::replace(&mut slot.waker, waker));
+        drop(timers);
+        drop(before);
     }
 
     /// Returns ready, with the current time, when the deadline has passed, for whatever time the
-    /// timer was set. Without a deadline, the timer fires each `recheck`. [`Timer::register`] must
-    /// have been called before.
-    pub fn poll_deadline(
-        &mut self,
-        deadline: Option<Instant>,
-        recheck: Duration,
-    ) -> Poll<Instant> {
-        if let Some(deadline) = deadline
-            && self.at.is_some_and(|at| deadline < at)
-        {
-            self.set(deadline);
-        }
-        if self.is_set() {
-            return Poll::Pending;
-        }
-        let now = clock::monotonic();
-        match deadline {
-            Some(deadline) if deadline <= now => return Poll::Ready(now),
-            Some(deadline) => self.set(deadline),
-            None => self.set(now + recheck),
+    /// timer was set.
+    pub fn poll_deadline(&self, cx: &Context<'_>, deadline: Instant) -> Poll<Instant> {
+        self.register(cx);
+        match self.at() {
+            Some(at) if at <= deadline => {}
+            Some(_) => self.set(deadline),
+            None => {
+                let now = clock::monotonic();
+                if deadline <= now {
+                    return Poll::Ready(now);
+                }
+                self.set(deadline);
+            }
         }
         Poll::Pending
     }
 
-    /// Returns whether the timer is set and has not fired.
-    fn is_set(&self) -> bool {
+    /// Wakes the task within the interval, or before.
+    pub fn wake_within(&self, cx: &Context<'_>, interval: Duration) {
+        self.register(cx);
+        if self.at().is_none() {
+            self.set(clock::monotonic() + interval);
+        }
+    }
+
+    /// Returns the time for which the timer is set; `None` when it has fired.
+    fn at(&self) -> Option<Instant> {
         let timers = self.wheel.timers.borrow();
-        timers
-            .slots
-            .get(self.slot)
-            .is_some_and(|slot| slot.tick.is_some())
+        let set = timers.slots.get(self.slot)?.set?;
+        Some(set.at)
     }
 }
 
 impl Drop for Timer {
     fn drop(&mut self) {
-        self.unregister();
-        let mut timers = self.wheel.timers.borrow_mut();
-        if let Some(slot) = timers.slots.get_mut(self.slot) {
-            slot.tick = None;
-            timers.free.push(self.slot);
-        }
+        self.replace_waker(None);
+        self.wheel.timers.borrow_mut().free.push(self.slot);
     }
 }
 
@@ -281,69 +287,75 @@ mod tests {
             61_234_567_890,
         ] {
             let wheel = TimerWheel::new();
-            let mut timer = wheel.timer();
+            let timer = wheel.timer();
             let at = wheel.begun + Duration::from_nanos(nanos);
             timer.set(at);
             let time = wheel.time_of(wheel.tick_of(at));
             assert!(time >= at && time < at + TICK, "{nanos}");
             wheel.wake_due(time - Duration::from_nanos(1));
-            assert!(timer.is_set(), "{nanos}");
+            assert_eq!(timer.at(), Some(at), "{nanos}");
             wheel.wake_due(time);
-            assert!(!timer.is_set(), "{nanos}");
+            assert_eq!(timer.at(), None, "{nanos}");
         }
     }
 
     #[test]
     fn a_timer_is_set_until_the_time_for_which_it_was_set_last() {
         let wheel = TimerWheel::new();
-        let after = |seconds| wheel.begun + Duration::from_secs(seconds);
-        let (mut timer, mut other) = (wheel.timer(), wheel.timer());
-        assert!(!timer.is_set());
-        timer.set(after(1));
-        timer.set(after(2));
-        other.set(after(1));
-        drop(other);
-        let heir = wheel.timer();
-        wheel.wake_due(after(1) + TICK);
-        assert!(timer.is_set(), "it was moved");
-        assert!(!heir.is_set(), "a slot that is used again is not set");
-        wheel.wake_due(after(2) + TICK);
-        assert!(!timer.is_set());
+        let timer = wheel.timer();
+        assert_eq!(timer.at(), None);
+        let (soon, late) = (wheel.begun + 20 * TICK, wheel.begun + 40 * TICK);
+        timer.set(soon);
+        timer.set(late);
+        wheel.wake_due(soon + TICK);
+        assert_eq!(timer.at(), Some(late), "it was moved");
+        wheel.wake_due(late + TICK);
+        assert_eq!(timer.at(), None);
         assert_eq!(wheel.timers.borrow().first(), None);
+    }
+
+    #[test]
+    fn a_slot_that_is_used_again_stays_set() {
+        let wheel = TimerWheel::new();
+        let at = wheel.begun + 20 * TICK;
+        let (one, other) = (wheel.timer(), wheel.timer());
+        one.set(at);
+        drop(one);
+        let heir = wheel.timer();
+        assert_eq!((heir.at(), other.at()), (Some(at), None));
+        assert_eq!(wheel.timers.borrow().slots.len(), 2);
     }
 
     #[test]
     fn a_timer_is_moved_only_to_an_earlier_time() {
         let wheel = TimerWheel::new();
-        let mut timer = wheel.timer();
-        let after = |hours| wheel.begun + Duration::from_secs(hours * 3600);
-        let recheck = Duration::from_secs(60);
-        let mut deadlines = [Some(after(3)), Some(after(4)), None, Some(after(2)), Some(after(5))]
-            .into_iter()
-            .map(|deadline| {
-                assert!(timer.poll_deadline(deadline, recheck).is_pending());
-                wheel.timers.borrow().due.len()
-            });
-        assert_eq!(deadlines.next(), Some(1));
-        assert_eq!(deadlines.next(), Some(1), "a later deadline waits");
-        assert_eq!(deadlines.next(), Some(1));
-        assert_eq!(deadlines.next(), Some(2), "an earlier one does not");
-        assert_eq!(deadlines.next(), Some(2));
+        let timer = wheel.timer();
+        let cx = Context::from_waker(Waker::noop());
+        let after = |hours: u64| wheel.begun + Duration::from_secs(hours * 3600);
+        for (deadline, set) in [(3, 3), (4, 3), (2, 2), (5, 2)] {
+            assert!(timer.poll_deadline(&cx, after(deadline)).is_pending());
+            assert_eq!(timer.at(), Some(after(set)), "{deadline}");
+        }
+        timer.wake_within(&cx, Duration::from_secs(1));
+        timer.set_by(after(4));
+        assert_eq!(timer.at(), Some(after(2)));
+        timer.set_by(after(1));
+        assert_eq!(timer.at(), Some(after(1)));
     }
 
     #[test]
     fn a_deadline_that_has_passed_is_reported_with_the_time() {
         let wheel = TimerWheel::new();
-        let mut timer = wheel.timer();
-        let recheck = Duration::from_secs(60);
-        assert!(timer.poll_deadline(Some(wheel.begun), recheck).is_ready());
+        let timer = wheel.timer();
+        let cx = Context::from_waker(Waker::noop());
+        assert!(timer.poll_deadline(&cx, wheel.begun).is_ready());
         timer.set(wheel.begun);
-        let poll = timer.poll_deadline(Some(wheel.begun), recheck);
+        let poll = timer.poll_deadline(&cx, wheel.begun);
         assert!(poll.is_pending(), "the task is woken when the timer fires");
         wheel.wake_due(wheel.begun);
-        assert!(timer.poll_deadline(Some(wheel.begun), recheck).is_ready());
-        assert!(timer.poll_deadline(None, recheck).is_pending());
-        assert!(timer.is_set(), "it fires again although there is no deadline");
+        assert!(timer.poll_deadline(&cx, wheel.begun).is_ready());
+        timer.wake_within(&cx, TICK);
+        assert!(timer.at().is_some());
     }
 
     #[test]
@@ -351,20 +363,19 @@ mod tests {
         let wheel = TimerWheel::new();
         let woken = std::sync::Arc::new(Woken::default());
         let waker = Waker::from(woken.clone());
-        let mut timer = wheel.timer();
-        timer.register(&Context::from_waker(&waker));
+        let timer = wheel.timer();
+        for _ in 0..2 {
+            timer.register(&Context::from_waker(&waker));
+        }
         timer.set(wheel.begun);
         wheel.wake_due(wheel.begun);
         assert_eq!(woken.count(), 1);
         wheel.wake_all();
         assert_eq!(woken.count(), 2);
-        timer.unregister();
-        timer.set(wheel.begun);
-        wheel.wake_due(wheel.begun);
-        wheel.wake_all();
-        assert_eq!(woken.count(), 2);
-        timer.register(&Context::from_waker(&waker));
         drop(timer);
+        let heir = wheel.timer();
+        heir.set(wheel.begun);
+        wheel.wake_due(wheel.begun);
         wheel.wake_all();
         assert_eq!(woken.count(), 2);
     }

@@ -12,6 +12,7 @@ use http::HeaderValue;
 use super::body::RequestBody;
 use super::dates::Dates;
 use crate::clock;
+use crate::net::timer_wheel::TimerWheel;
 use crate::snapshot::{Live, Snapshot};
 use crate::telemetry::{AccessLog, GatewayMetrics, Metrics, ShardSlot, Throttle, WorkerLog};
 use crate::token::{SharedCache, WorkerCache};
@@ -26,6 +27,7 @@ pub struct Worker {
     pub(super) access_log: WorkerLog,
     metrics: Arc<Metrics>,
     headroom: Headroom,
+    timer_wheel: Rc<TimerWheel>,
     cutting: Cell<bool>,
     /// The rate limit for log lines about clients whose bytes were refused.
     pub refusal_lines: Throttle,
@@ -57,7 +59,8 @@ impl Worker {
         access_log: AccessLog,
     ) -> Rc<Self> {
         let generation = live.generation();
-        let view = Rc::new(View::new(live.load(), None));
+        let timer_wheel = TimerWheel::new();
+        let view = Rc::new(View::new(live.load(), None, &timer_wheel));
         let cache = WorkerCache::new(tokens, view.snapshot.config.token_cache.per_worker);
         Rc::new(Self {
             live,
@@ -67,6 +70,7 @@ impl Worker {
             access_log: WorkerLog::new(access_log),
             metrics,
             headroom: Headroom::default(),
+            timer_wheel,
             cutting: Cell::new(false),
             refusal_lines: Throttle::new(clock::monotonic()),
             dates: Dates::new(),
@@ -78,7 +82,7 @@ impl Worker {
         let generation = self.live.generation();
         let mut current = self.current.borrow_mut();
         if current.generation != generation {
-            let view = View::new(self.live.load(), Some(&current.view));
+            let view = View::new(self.live.load(), Some(&current.view), &self.timer_wheel);
             *current = CurrentView {
                 generation,
                 view: Rc::new(view),
@@ -93,6 +97,12 @@ impl Worker {
         for upstream in &self.view().upstreams {
             upstream.sweep();
         }
+    }
+
+    /// Returns the timers of this thread. They fire while [`TimerWheel::run`] is polled.
+    #[must_use]
+    pub fn timer_wheel(&self) -> &Rc<TimerWheel> {
+        &self.timer_wheel
     }
 
     /// Notes that the drain is over: from now on, exchanges that end early were cut off by the
@@ -131,7 +141,7 @@ impl Worker {
 }
 
 impl View {
-    fn new(snapshot: Arc<Snapshot>, before: Option<&Self>) -> Self {
+    fn new(snapshot: Arc<Snapshot>, before: Option<&Self>, timer_wheel: &Rc<TimerWheel>) -> Self {
         let former: &[_] = match before {
             Some(view) => &view.upstreams,
             None => &[],
@@ -148,7 +158,7 @@ impl View {
             let replaced = by_name.remove(&*upstream.settings.name);
             let balance = match by_id.get(&upstream.id()) {
                 Some(same) => Rc::clone(same),
-                None => Balance::new(upstream.clone(), replaced),
+                None => Balance::new(upstream.clone(), replaced, timer_wheel.clone()),
             };
             upstreams.push(balance);
         }

@@ -12,7 +12,6 @@ mod messages;
 mod proxy_protocol;
 mod stream;
 mod task_pool;
-mod timer_wheel;
 mod worker;
 mod worker_context;
 

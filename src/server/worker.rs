@@ -67,7 +67,7 @@ async fn run(worker: Rc<Worker>, mut inbox: mpsc::Receiver<Message>) {
         let worker = worker.clone();
         async move { worker.deliver_log().await }
     });
-    spawn_local(context.registry.clone().wake_when_due());
+    spawn_local(worker.timer_wheel().clone().run());
     let (mut limit, mut is_hastened) = (Duration::ZERO, false);
     while let Some(message) = inbox.recv().await {
         match message {

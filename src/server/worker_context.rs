@@ -31,9 +31,10 @@ struct Arrival {
 
 impl WorkerContext {
     pub(super) fn new(worker: Rc<Worker>) -> Self {
+        let registry = Registry::new(worker.timer_wheel().clone());
         Self {
             worker,
-            registry: Rc::new(Registry::new()),
+            registry: Rc::new(registry),
             task_pool: Rc::new(TaskPool::new()),
         }
     }

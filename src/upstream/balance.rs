@@ -23,10 +23,10 @@ use super::pool::{Download, Pool};
 use super::reply::Reply;
 use super::request_limit::RequestPermit;
 use super::retry::Budget;
-use super::timers::Timers;
 use super::upload_progress::Progress;
 use super::{Endpoint, Fault, HostHeader, UploadProgress, Upstream};
 use crate::clock;
+use crate::net::timer_wheel::TimerWheel;
 
 /// One worker's connections to the endpoints of one upstream, for requests with bodies of type `B`.
 pub struct Balance<B> {
@@ -35,7 +35,7 @@ pub struct Balance<B> {
     endpoints: Vec<EndpointPool<B>>,
     load_balancer: LoadBalancer,
     budget: Budget,
-    timers: Timers,
+    timer_wheel: Rc<TimerWheel>,
     /// Set when `Host` names the endpoint that a request is sent to.
     names_host: bool,
 }
@@ -79,10 +79,14 @@ where
     B: Body<Data = Bytes> + Unpin + 'static,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
-    /// Creates the client of an upstream. Connections to endpoints that `before` has as well are
-    /// kept; those to other endpoints are closed.
+    /// Creates the client of an upstream, with the timers of its worker. Connections to endpoints
+    /// that `before` has as well are kept; those to other endpoints are closed.
     #[must_use]
-    pub fn new(upstream: Arc<Upstream>, before: Option<&Self>) -> Rc<Self> {
+    pub fn new(
+        upstream: Arc<Upstream>,
+        before: Option<&Self>,
+        timer_wheel: Rc<TimerWheel>,
+    ) -> Rc<Self> {
         let earlier = before.map_or(&[][..], |before| &before.endpoints);
         let mut endpoints = Vec::with_capacity(upstream.endpoints.len());
         for endpoint in &upstream.endpoints {
@@ -106,7 +110,7 @@ where
             endpoints,
             load_balancer,
             budget,
-            timers: Timers::default(),
+            timer_wheel,
             names_host,
         })
     }
@@ -132,11 +136,11 @@ where
         let asked = Cell::new(None);
         let mut deadline = capped(request.departed + limit, until);
         let mut exchange = pin!(self.exchange(request, &asked));
-        let mut timer = self.timers.take(deadline);
+        let timer = self.timer_wheel.timer();
         let result = loop {
             let in_time = poll_fn(|cx| match exchange.as_mut().poll(cx) {
                 Poll::Ready(result) => Poll::Ready(Some(result)),
-                Poll::Pending => timer.poll_deadline(deadline, cx).map(|()| None),
+                Poll::Pending => timer.poll_deadline(cx, deadline).map(|_| None),
             });
             if let Some(result) = in_time.await {
                 break result;
@@ -153,7 +157,6 @@ where
             };
             deadline = capped(next, until);
         };
-        self.timers.give_back(timer);
         // A body that failed on its way to the gateway is not the fault of the upstream.
         if let Err(fault) = &result
             && !matches!(fault, Fault::Request)

@@ -11,6 +11,7 @@ use tokio::task::{LocalSet, spawn_local};
 use super::super::addresses::Addresses;
 use super::super::reuse_limit::ReuseLimit;
 use super::*;
+use crate::net::timer_wheel::TimerWheel;
 use crate::net::{Stream, Url};
 use crate::upstream::fixture::{self, wait_until};
 use crate::upstream::{Balance, Outgoing, Settings};
@@ -163,7 +164,7 @@ async fn a_connection_to_an_address_that_is_gone_is_closed_and_the_new_one_is_as
         let addresses = &upstream.endpoints[0].addresses;
         wait_until("the name resolves", || addresses.rotated(0).is_some()).await;
 
-        let balance = Balance::new(upstream.clone(), None);
+        let balance = Balance::new(upstream.clone(), None, TimerWheel::new());
         for _ in 0..2 {
             send(&balance).await;
             balance.sweep();

@@ -23,7 +23,6 @@ mod request_limit;
 mod retry;
 mod reuse_limit;
 mod settings;
-mod timers;
 mod upload_progress;
 
 use std::sync::Arc;

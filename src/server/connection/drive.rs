@@ -32,13 +32,18 @@ pub(super) async fn drive(
     let active = registration.activate();
     std::future::poll_fn(|cx| {
         activity.turn.begin();
-        poll_drain(activity, registration, cx);
+        look_for_drain(activity, registration);
         loop {
             if let Poll::Ready(result) = connection.as_mut().poll(cx) {
                 let end = result.err().map(|error| End::of(&error));
                 return Poll::Ready(Driven::Ended(end));
             }
-            match ready!(poll_action(activity, registration, active.is_one_of_many())) {
+            match ready!(poll_action(
+                activity,
+                registration,
+                active.is_one_of_many(),
+                cx
+            )) {
                 Action::Park => return Poll::Ready(Driven::Parked),
                 Action::Finish => {
                     activity.state().finish_announced(clock::monotonic());
@@ -51,17 +56,20 @@ pub(super) async fn drive(
     .await
 }
 
-/// Notes the begin of the drain. This registers the waker, which the deadline needs as well.
-pub(super) fn poll_drain(activity: &Activity, registration: &mut Registration, cx: &Context<'_>) {
-    if let Some(grace) = registration.poll_drain_begun(cx) {
+/// Begins the orderly end of the connection when the drain has begun.
+pub(super) fn look_for_drain(activity: &Activity, registration: &mut Registration) {
+    if let Some(grace) = registration.drain_begun() {
         activity.state().wind_down(grace, clock::monotonic());
     }
 }
 
 /// Returns the end of a connection of which only the stream is in memory, when it is to end.
-/// [`poll_drain`] must have been called before.
-pub(super) fn poll_end(activity: &Activity, registration: &mut Registration) -> Poll<Option<End>> {
-    let action = ready!(poll_action(activity, registration, false));
+pub(super) fn poll_end(
+    activity: &Activity,
+    registration: &Registration,
+    cx: &Context<'_>,
+) -> Poll<Option<End>> {
+    let action = ready!(poll_action(activity, registration, false, cx));
     Poll::Ready(match action {
         Action::End(end) => Some(end),
         Action::Finish | Action::Park => None,
@@ -71,8 +79,9 @@ pub(super) fn poll_end(activity: &Activity, registration: &mut Registration) -> 
 /// Returns the next action of the connection, when it is due.
 fn poll_action(
     activity: &Activity,
-    registration: &mut Registration,
+    registration: &Registration,
     is_crowded: bool,
+    cx: &Context<'_>,
 ) -> Poll<Action> {
     let mut now = None;
     loop {
@@ -80,8 +89,10 @@ fn poll_action(
         if let Some(action) = state.next(now, is_crowded) {
             return Poll::Ready(action);
         }
-        now = Some(ready!(
-            registration.poll_deadline(state.deadline(), state.recheck())
-        ));
+        let Some(deadline) = state.deadline() else {
+            registration.timer.wake_within(cx, state.recheck());
+            return Poll::Pending;
+        };
+        now = Some(ready!(registration.timer.poll_deadline(cx, deadline)));
     }
 }

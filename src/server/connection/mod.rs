@@ -48,11 +48,11 @@ impl Connection {
         stream: ClientStream,
         peer: Peer,
         worker: Rc<Worker>,
-        mut registration: Registration,
+        registration: Registration,
     ) -> Self {
         let activity = Activity::new(&worker.view().snapshot.config.server);
         // Set now, so that the first request need not move it.
-        registration.set_deadline(clock::monotonic() + FIRST_PARK);
+        registration.timer.set_by(clock::monotonic() + FIRST_PARK);
         Self {
             stream,
             protocol: Protocol::Sniff,

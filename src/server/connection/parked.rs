@@ -14,7 +14,7 @@ use super::super::end::End;
 use super::super::stream::ClientStream;
 use super::activity::Activity;
 use super::context::ConnectionContext;
-use super::drive::{poll_drain, poll_end};
+use super::drive::{look_for_drain, poll_end};
 
 /// The bytes that are read at once when the connection wakes. Most requests fit.
 const PIECE: usize = 1024;
@@ -58,7 +58,7 @@ fn poll_bytes(
     registration: &mut Registration,
     cx: &mut Context<'_>,
 ) -> Poll<Result<Bytes, Option<End>>> {
-    poll_drain(activity, registration, cx);
+    look_for_drain(activity, registration);
     // TLS may still buffer a part of the last answer.
     let _ = Pin::new(&mut *stream).poll_flush(cx);
     let mut bytes = [MaybeUninit::uninit(); PIECE];
@@ -69,7 +69,7 @@ fn poll_bytes(
         }
         // Between two requests, a close and an error are both a normal end.
         Poll::Ready(_) => Poll::Ready(Err(None)),
-        Poll::Pending => poll_end(activity, registration).map(Err),
+        Poll::Pending => poll_end(activity, registration, cx).map(Err),
     }
 }
 

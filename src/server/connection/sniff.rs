@@ -12,7 +12,7 @@ use super::super::connections::Registration;
 use super::super::end::End;
 use super::super::stream::ClientStream;
 use super::activity::Activity;
-use super::drive::{poll_drain, poll_end};
+use super::drive::{look_for_drain, poll_end};
 use crate::net::frames::PREFACE;
 
 /// The bytes that are read at once. Most heads fit; hyper parses a head that is split again with
@@ -45,11 +45,11 @@ fn poll_start(
     cx: &mut Context<'_>,
 ) -> Poll<Result<(), Option<End>>> {
     loop {
-        poll_drain(activity, registration, cx);
+        look_for_drain(activity, registration);
         let mut piece = [MaybeUninit::uninit(); PIECE];
         let mut buffer = ReadBuf::uninit(&mut piece);
         match Pin::new(&mut *stream).poll_read(cx, &mut buffer) {
-            Poll::Pending => return poll_end(activity, registration).map(Err),
+            Poll::Pending => return poll_end(activity, registration, cx).map(Err),
             Poll::Ready(Err(_)) => return Poll::Ready(Err(Some(End::Aborted))),
             Poll::Ready(Ok(())) => {}
         }
