@@ -3,14 +3,12 @@
 use std::cell::RefCell;
 use std::convert::Infallible;
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll};
 
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1::{self, Builder};
 use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::TokioIo;
-use tokio::task::yield_now;
 
 use super::super::connections::Registration;
 use super::super::stream::ClientStream;
@@ -18,11 +16,11 @@ use super::bare::Bare;
 use super::context::ConnectionContext;
 use super::drive::{Driven, Served, drive};
 use super::head::Asked;
+use super::hyper_order::{Walking, Watched, discard_unread_body};
 use super::lingering_close;
 use super::parked::park;
 use super::state::Close;
 use super::tracked_body::TrackedBody;
-use super::watched::Watched;
 use crate::config::Server;
 use crate::net::Layered;
 use crate::proxy::{self, Tunnel, Upgrades};
@@ -44,28 +42,6 @@ where
 {
     fn finish(self: Pin<&mut Self>) {
         self.graceful_shutdown();
-    }
-}
-
-/// The walk of the request that is being answered. Hyper polls it, and drops it when the client has
-/// left. The walk itself stays pinned in the task; this only refers to it.
-struct Walking<'a, 'p, W>(&'a RefCell<Pin<&'p mut Option<W>>>);
-
-impl<W: Future> Future for Walking<'_, '_, W> {
-    type Output = W::Output;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<W::Output> {
-        self.0
-            .borrow_mut()
-            .as_mut()
-            .as_pin_mut()
-            .map_or(Poll::Pending, |walk| walk.poll(cx))
-    }
-}
-
-impl<W> Drop for Walking<'_, '_, W> {
-    fn drop(&mut self) {
-        self.0.borrow_mut().set(None);
     }
 }
 
@@ -111,7 +87,6 @@ async fn serve_active(
 ) -> bool {
     let activity = &*context.activity;
     let upgrades = activity.upgrades();
-    // Pinned here: inside hyper's state the walk would be moved and stored a second time.
     let walk = pin!(None);
     let walk = RefCell::new(walk);
     let service = service_fn(|request| {
@@ -178,10 +153,7 @@ fn answer<'a>(
     async move {
         let mut response = proxy::serve(&context.worker, &context.peer, upgrades, request).await;
         if asked.has_body && activity.state().reads_no_body() {
-            // Hyper now discards the part of an unread body that has arrived. If the body goes on,
-            // the connection has to end after this answer. The head says so only if hyper knows it
-            // before the answer (RFC 9112 §9.6).
-            yield_now().await;
+            discard_unread_body().await;
         }
         asked.complete(&mut response, open.is_last());
         activity.state().answer_begun();

@@ -21,9 +21,10 @@ use super::super::stream::ClientStream;
 use super::context::ConnectionContext;
 use super::drive::{Driven, Served, drive};
 use super::flood_guard::{GuardedStream, Leftover};
+use super::hyper_order::StreamStep;
 use super::lingering_close;
 use super::tracked_body::TrackedBody;
-use super::write_timeout::{Executor, Pieces, StreamStep};
+use super::write_timeout::{Executor, Pieces};
 use crate::config::Server;
 use crate::net::Layered;
 use crate::proxy::{self, Tunnel, Upgrades};
@@ -79,6 +80,7 @@ fn begin(
     let step = StreamStep::default();
     let executor = Executor {
         step: step.clone(),
+        timer_wheel: context.worker.timer_wheel().clone(),
         idle: server.timeouts.idle_body,
         stalled: context.worker.metrics().stalled_streams.clone(),
     };

@@ -10,6 +10,7 @@ mod flood_guard;
 mod head;
 mod http1;
 mod http2;
+mod hyper_order;
 mod lingering_close;
 mod parked;
 mod refused;
@@ -17,7 +18,6 @@ mod sniff;
 mod state;
 mod tracked_body;
 mod turn;
-mod watched;
 mod write_timeout;
 
 use std::rc::Rc;

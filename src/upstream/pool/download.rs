@@ -16,6 +16,7 @@ use super::connections::Connections;
 use super::counted_stream::CountedStream;
 use super::http1::Http1;
 use super::http2::{Http2Stream, MISNAMED, has_misnamed};
+use super::hyper_order::is_cut;
 use super::sending::Sending;
 use crate::net::{Layer, Layered, Unread};
 
@@ -108,11 +109,7 @@ where
             Some(Source::Sending(sending, _)) => sending.poll_frame(cx),
             Some(Source::Http2Stream(incoming, _)) => match Pin::new(&mut *incoming).poll_frame(cx)
             {
-                // hyper reports a stream that was reset with NO_ERROR as a complete body, whether
-                // the response is complete (RFC 9113 §8.1) or not.
-                Poll::Ready(None) if !incoming.is_end_stream() => {
-                    Poll::Ready(Some(Err(Broken::Ended)))
-                }
+                Poll::Ready(None) if is_cut(incoming) => Poll::Ready(Some(Err(Broken::Ended))),
                 Poll::Ready(Some(Ok(frame))) if frame.trailers_ref().is_some_and(has_misnamed) => {
                     Poll::Ready(Some(Err(Broken::Malformed(MISNAMED))))
                 }

@@ -28,7 +28,8 @@ use super::super::reuse_limit::ReuseLimit;
 use super::super::{Fault, HeadLimits, Upstream};
 use super::counted_stream::{CountedStream, Traffic};
 use super::flood_guard::GuardedStream;
-use super::upload::{Gate, Tasks, Upload};
+use super::hyper_order::{Gate, Tasks};
+use super::upload::Upload;
 use crate::clock;
 use crate::net::Layered;
 

@@ -8,6 +8,7 @@ mod download;
 mod flood_guard;
 mod http1;
 mod http2;
+mod hyper_order;
 mod sending;
 mod upload;
 
