@@ -183,15 +183,15 @@ const MAX_NESTING: usize = 4;
 
 /// Returns whether a reader finds `.` or `..` in a segment, however often it decodes: a route may
 /// allow `%252e` as a double encoding, but not as a step to the parent directory. `..\x`, `..%2Fx`
-/// and `..;x` hold a dot segment for a reader that splits there.
+/// and `..;x` hold a dot segment for a reader that splits there, and `..?x` for one that cuts.
 fn has_dot_segment(decoded: Vec<u8>) -> bool {
     let mut text = decoded;
     for round in 0..MAX_NESTING {
-        if text
-            .split(|b| matches!(b, b'/' | b'\\' | b';'))
-            .any(|part| is_dots(part, round > 0))
-        {
-            return true;
+        let controls_are_blanks = round > 0;
+        for part in text.split(|b| matches!(b, b'/' | b'\\' | b';')) {
+            if is_dots(part, controls_are_blanks) || is_dots(cut_path(part), controls_are_blanks) {
+                return true;
+            }
         }
         let next: Vec<u8> = percent_encoding::percent_decode(&text).collect();
         if next == text {
@@ -202,9 +202,22 @@ fn has_dot_segment(decoded: Vec<u8>) -> bool {
     true
 }
 
+/// Returns the part of a text at whose end the path ends for some readers: the query or the
+/// fragment follows, or a string of C ends.
+fn cut_path(text: &[u8]) -> &[u8] {
+    let mut parts = text.split(|b| matches!(b, b'?' | b'#' | 0));
+    parts.next().unwrap_or_default()
+}
+
+/// Returns whether a character is a blank: white space, a control character, or one that only some
+/// languages trim (U+FEFF in JavaScript).
+pub(super) fn is_blank(c: char) -> bool {
+    c.is_whitespace() || c.is_control() || matches!(c, '\u{180e}' | '\u{200b}' | '\u{feff}')
+}
+
 /// Returns whether a text is `.` or `..`, or consists of dots and blanks: Windows trims `.. ` to
-/// `..`. Three dots without a blank are a name. Control characters are blanks only after a second
-/// decoding: after the first one they are an ambiguity of their own.
+/// `..`. Three dots without a blank are a name. The control characters of ASCII are blanks only
+/// after a second decoding: after the first one they are an ambiguity of their own.
 fn is_dots(part: &[u8], controls_are_blanks: bool) -> bool {
     if !part.contains(&b'.') {
         return false;
@@ -212,10 +225,10 @@ fn is_dots(part: &[u8], controls_are_blanks: bool) -> bool {
     let mut dots = 0;
     let mut blanks = 0;
     for c in String::from_utf8_lossy(part).chars() {
-        let is_blank = if c.is_control() {
+        let is_blank = if c.is_ascii_control() {
             controls_are_blanks
         } else {
-            c.is_whitespace()
+            is_blank(c)
         };
         if c == '.' {
             dots += 1;
@@ -309,6 +322,10 @@ mod tests {
             "/%20/a%20",
             "/a%20b/%C3%A4",
             "/100%25",
+            "/what%3F.",
+            "/what%3F../x",
+            "/c%23.net",
+            "/...%3Fx",
             "/~a/:b/@c,d",
         ] {
             assert!(names(path).is_empty(), "{path}: {:?}", names(path));
@@ -334,6 +351,20 @@ mod tests {
             ("/a/...%20/x", vec!["dot-segment"]),
             ("/a/..%c2%a0/x", vec!["dot-segment"]),
             ("/a/..%e3%80%80/x", vec!["dot-segment"]),
+            ("/a/..%c2%85/x", vec!["dot-segment"]),
+            ("/a/%c2%9f./x", vec!["dot-segment"]),
+            ("/a/..%ef%bb%bf", vec!["dot-segment"]),
+            ("/a/..%e2%80%8b/x", vec!["dot-segment"]),
+            ("/a/.%e1%a0%8e./x", vec!["dot-segment"]),
+            ("/a/..%3f", vec!["dot-segment"]),
+            ("/a/..%3Fx/y", vec!["dot-segment"]),
+            ("/a/..%23x", vec!["dot-segment"]),
+            ("/a/.%20%23/y", vec!["dot-segment"]),
+            ("/a/x;..%3f", vec!["dot-segment", "matrix"]),
+            ("/a/..%253fx", vec!["dot-segment", "double-encoding"]),
+            ("/a/..%2523", vec!["dot-segment", "double-encoding"]),
+            ("/a/..%2500x", vec!["dot-segment", "double-encoding"]),
+            ("/a/..%00x", vec!["dot-segment", "control-character"]),
             ("/a/..%09/x", vec!["control-character"]),
             ("/a/..%20;x/y", vec!["dot-segment", "matrix"]),
             ("/a/..%20%2fx", vec!["dot-segment", "encoded-slash"]),

@@ -12,7 +12,7 @@ use std::collections::HashSet;
 
 use percent_encoding::percent_decode_str;
 
-use super::path::decode;
+use super::path::{decode, is_blank};
 
 /// The number of pieces that are made for one path. No client of an application sends a path that
 /// has more; such a path is not read any further, and counts as a path of every pattern.
@@ -374,12 +374,6 @@ fn has_case(text: &str) -> bool {
 /// Returns whether readers trim this character from the end of a segment.
 fn is_trimmed(c: char) -> bool {
     c == '.' || is_blank(c)
-}
-
-/// Returns whether a character is a blank: white space, a control character, or one that only some
-/// languages trim (U+FEFF in JavaScript).
-fn is_blank(c: char) -> bool {
-    c.is_whitespace() || c.is_control() || matches!(c, '\u{180e}' | '\u{200b}' | '\u{feff}')
 }
 
 /// Folds case as widely as any comparison does: `ẞ` is `ß` in lower case, which is `SS` in upper

@@ -215,6 +215,32 @@ fn a_wider_route_that_spells_a_path_serves_it() {
 }
 
 #[test]
+fn a_query_a_fragment_and_a_blank_hide_no_dot_segment() {
+    let pair = pair(&[
+        route("/users/{id}", "scopes = \"users\""),
+        route("/users/{id}/avatar/{file}", "public = true"),
+        route("/public/**", "public = true"),
+        route("/admin/**", "scopes = \"admin\""),
+    ]);
+    for target in [
+        "/users/5/avatar/..",
+        "/users/5/avatar/..%3F",
+        "/users/5/avatar/..%23x",
+        "/users/5/avatar/.%3Fa=b",
+        "/public/..%C2%85/admin/x",
+        "/public/..%EF%BB%BF/admin/x",
+        "/public/..%E2%80%8B/admin/x",
+        "/public/%E1%A0%8E../admin/x",
+    ] {
+        pair.ask(&Request::get(target)).refused("ambiguous_path");
+    }
+    for target in ["/users/5/avatar/me.png%3Fv", "/public/what%3F../x"] {
+        let request = Request::get(target);
+        assert_eq!(pair.ask(&request).forwarded().target, target);
+    }
+}
+
+#[test]
 fn the_stricter_route_releases_what_its_application_tells_apart() {
     let table = |strict: &str, wide: &str| {
         pair(&[
