@@ -32,32 +32,29 @@ impl FoldedPattern {
         }
     }
 
-    /// Returns whether the pattern goes before `found` in some reading of a path.
+    /// Returns the readings of a path in which the pattern goes before `found`.
     ///
     /// Both patterns are matched with the pieces of the path at the same time. The number of forms
     /// of the path and the lengths of the patterns bound the work.
-    pub(super) fn goes_before(&self, found: &Pattern, readings: &Readings) -> bool {
-        self.has_variant_before(&self.variants, found, readings)
+    pub(super) fn goes_before(&self, found: &Pattern, readings: &Readings) -> Before {
+        self.most_before(&self.variants, found, readings)
     }
 
-    /// Returns the same for the pattern as it is written: no segment of it is left out, and none
-    /// cuts the path.
+    /// Returns whether the pattern as it is written goes before `found` in some reading: no segment
+    /// of it is left out, and none cuts the path.
     pub(super) fn goes_before_as_written(&self, found: &Pattern, readings: &Readings) -> bool {
-        self.has_variant_before(std::slice::from_ref(&self.as_written), found, readings)
+        let as_written = std::slice::from_ref(&self.as_written);
+        self.most_before(as_written, found, readings) != Before::Never
     }
 
-    fn has_variant_before(
-        &self,
-        variants: &[Variant],
-        found: &Pattern,
-        readings: &Readings,
-    ) -> bool {
+    fn most_before(&self, variants: &[Variant], found: &Pattern, readings: &Readings) -> Before {
         let cases: &[bool] = if self.distinct.case {
             &[false]
         } else {
             &[true, false]
         };
         let found = Variant::as_written(found);
+        let mut before = Before::Never;
         for rival in variants {
             for folds_case in cases {
                 let comparison = Comparison {
@@ -66,13 +63,17 @@ impl FoldedPattern {
                     folds_case: *folds_case,
                 };
                 for end in comparison.ends(readings) {
-                    if !self.is_distinct(rival, end) && comparison.is_rival_first(end) {
-                        return true;
+                    if self.is_distinct(rival, end) || !comparison.is_rival_first(end) {
+                        continue;
                     }
+                    if !comparison.is_told_apart(end) {
+                        return Before::Untold;
+                    }
+                    before = Before::ToldApart;
                 }
             }
         }
-        false
+        before
     }
 
     /// Returns whether the application takes a reading for another path than that of the pattern,
@@ -80,6 +81,21 @@ impl FoldedPattern {
     fn is_distinct(&self, rival: &Variant, end: Position) -> bool {
         self.distinct.slash && rival.tail.is_none() && rival.ends_in_slash != end.ends_in_slash
     }
+}
+
+/// The readings of a path in which a pattern goes before the found one.
+///
+/// The found pattern *spells* a reading if the reading with the literals of that pattern, as they
+/// are written, is a path of the found pattern and not of the other one: the operator has told the
+/// two paths apart. Beside `/admin/**`, the pattern `/Admin/**` spells `/admin/x`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Before {
+    /// No reading.
+    Never,
+    /// Readings that the found pattern spells.
+    ToldApart,
+    /// A reading that the found pattern does not spell.
+    Untold,
 }
 
 /// A pattern as some reader understands it.
@@ -240,6 +256,16 @@ impl Step {
         Self::Literal(texts)
     }
 
+    /// Returns whether a literal of the found pattern, as it is written, is no text of this step.
+    fn differs_from(&self, found: &Self) -> bool {
+        match (self, found) {
+            (Self::Literal(own), Self::Literal(other)) => {
+                own.first().map(|form| &form.text) != other.first().map(|form| &form.text)
+            }
+            (Self::Param, _) | (_, Self::Param) => false,
+        }
+    }
+
     fn is_slash(&self) -> bool {
         match self {
             Self::Param => false,
@@ -275,6 +301,9 @@ struct Position {
     count: usize,
     /// Set when the found pattern has taken these pieces, too.
     fits_found: bool,
+    /// Set when the found pattern has taken these pieces, and one of its literals, as it is
+    /// written, is not the rival's.
+    is_told_apart: bool,
     /// Set when the last piece was empty.
     ends_in_slash: bool,
 }
@@ -286,6 +315,7 @@ impl Comparison<'_> {
         let mut positions = BTreeSet::from([Position {
             count: 0,
             fits_found: true,
+            is_told_apart: false,
             ends_in_slash: false,
         }]);
         for forms in &readings.segments {
@@ -335,13 +365,34 @@ impl Comparison<'_> {
         let count = position.count;
         if self.rival.takes(piece, count, self.folds_case) {
             let most = self.rival.steps.len().max(self.found.steps.len()) + 1;
-            let fits_found = self.found.takes(piece, count, self.folds_case);
+            let fits_found = position.fits_found && self.found.takes(piece, count, self.folds_case);
             next.insert(Position {
                 count: most.min(count + 1),
-                fits_found: position.fits_found && fits_found,
+                fits_found,
+                is_told_apart: fits_found && (position.is_told_apart || self.differs_at(count)),
                 ends_in_slash: is_empty,
             });
         }
+    }
+
+    /// Returns whether the literal of the found pattern at this place is not the rival's.
+    fn differs_at(&self, count: usize) -> bool {
+        match (self.rival.steps.get(count), self.found.steps.get(count)) {
+            (Some(rival), Some(found)) => rival.differs_from(found),
+            _ => false,
+        }
+    }
+
+    /// Returns whether the found pattern spells a reading that ends here. Only the last slash of
+    /// the found pattern may be missing in the reading.
+    fn is_told_apart(&self, end: Position) -> bool {
+        if self.found.may_end_after(end.count) {
+            return end.is_told_apart;
+        }
+        let is_slash_told = self.rival.tail.is_none() && !self.rival.ends_in_slash;
+        end.fits_found
+            && self.found.lacks_only_slash_after(end.count)
+            && (end.is_told_apart || is_slash_told)
     }
 
     /// Returns whether the rival goes before the found pattern in a reading that ends here.
@@ -362,7 +413,7 @@ mod tests {
         let pattern = Pattern::parse(pattern).unwrap();
         let readings = Readings::of(path);
         let rival = FoldedPattern::new(&pattern, distinct);
-        let found = rival.goes_before(&Pattern::parse("/**").unwrap(), &readings);
+        let found = rival.goes_before(&Pattern::parse("/**").unwrap(), &readings) != Before::Never;
         let mut index = Index::default();
         index.insert(&pattern, 7);
         assert!(
@@ -448,6 +499,7 @@ mod tests {
         let is_match = |text: &str, distinct| {
             FoldedPattern::new(&Pattern::parse(text).unwrap(), distinct)
                 .goes_before(&found, &readings)
+                != Before::Never
         };
         assert!(is_match("/{a}/admin/", slash) && is_match("/{a}/admin", none));
         assert!(!is_match("/{a}/admin", slash));

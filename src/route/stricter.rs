@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 
 use http::Method;
 
-use super::folded::FoldedPattern;
+use super::folded::{Before, FoldedPattern};
 use super::index::Index;
 use super::marks::Mark;
 use super::path::decode;
@@ -62,8 +62,9 @@ impl Rivals {
     /// Returns a rule that does not match the path as it stands, goes before `found` in some
     /// tolerant reading of it, and does not admit every caller that `found` admits.
     ///
-    /// A rival is left out if it already goes before `found` in a reading that differs from the
-    /// path only in segments that `found` spells: the operator has then told the two paths apart.
+    /// A rival is left out if `found` spells each reading in which the rival goes before it, and one
+    /// of these readings differs from the path only in segments that are literals of `found`: the
+    /// operator has then told the paths apart.
     pub(super) fn stricter<T: Access>(
         &self,
         rules: &[Rule<T>],
@@ -160,9 +161,14 @@ impl<'t> RequestPath<'t> {
     /// Returns whether a rival goes before the found pattern in a reading that the operator has not
     /// told apart from the path.
     fn may_be_taken_for(&self, rival: &FoldedPattern) -> bool {
-        !self.readings.is_complete
-            || rival.goes_before(self.found, &self.readings)
-                && !rival.goes_before_as_written(self.found, self.spelled())
+        if !self.readings.is_complete {
+            return true;
+        }
+        match rival.goes_before(self.found, &self.readings) {
+            Before::Never => false,
+            Before::ToldApart => !rival.goes_before_as_written(self.found, self.spelled()),
+            Before::Untold => true,
+        }
     }
 
     fn spelled(&self) -> &Readings {

@@ -215,6 +215,38 @@ fn a_wider_route_that_spells_a_path_serves_it() {
 }
 
 #[test]
+fn a_spelled_difference_hides_no_other_one() {
+    let pair = pair(&[
+        route(
+            "/{org}/{repo}/readme/",
+            "public = true\nallow = [\"encoded-slash\"]",
+        ),
+        route("/admin/{kind}/{id}", "scopes = \"admin\""),
+        route("/{tenant}/Docs/{doc}/raw", "public = true"),
+        route("/admin/docs/**", "scopes = \"admin\""),
+        route("/Help/**", "public = true"),
+        route("/help/**", "scopes = \"help\""),
+    ]);
+    let ask = |target: &str| pair.ask(&Request::get(target));
+    for target in ["/admin/users%2F5%3F/readme/", "/admin/users%2F5%23/readme/"] {
+        ask(target).refused("ambiguous_path");
+    }
+    for target in ["/admin/Docs/secret%3F/raw", "/admin/Docs/%23/raw"] {
+        ask(target).refused("shadowed_path");
+    }
+    // The routes spell these differences: the last slash and the case of their literals.
+    for target in [
+        "/admin/users/readme/",
+        "/admin/Docs/secret/raw",
+        "/Help/A%20",
+        "/Help/a%3Fb",
+        "/eu/Docs/secret%3F/raw",
+    ] {
+        assert_eq!(ask(target).forwarded().target, target);
+    }
+}
+
+#[test]
 fn a_query_a_fragment_and_a_blank_hide_no_dot_segment() {
     let pair = pair(&[
         route("/users/{id}", "scopes = \"users\""),
