@@ -99,6 +99,7 @@ impl Rivals {
         for number in self.index.candidates_for_plain(path) {
             if let Some(rival) = self.patterns.get(number)
                 && let Some(pattern) = pattern_of(&rival.rules, rules)
+                && !is_too_short(pattern, segments.len())
                 && !pattern.matches(&segments)
             {
                 return true;
@@ -125,6 +126,12 @@ impl Rivals {
             None => true,
         }
     }
+}
+
+/// Returns whether a pattern has fewer segments than a path that is its own only reading. A pattern
+/// may lose segments in a reading, but gains none.
+fn is_too_short(pattern: &Pattern, segments: usize) -> bool {
+    pattern.tail().is_none() && pattern.segments().len() < segments
 }
 
 fn is_compared(leaf: &Leaf, marks: &[Mark]) -> bool {

@@ -18,6 +18,10 @@ use super::path::{decode, is_blank};
 /// has more; such a path is not read any further, and counts as a path of every pattern.
 const MOST_PIECES: usize = 128;
 
+/// The number of bytes of all these pieces together, for the same reason: a long segment may have
+/// many forms, and each of them is a copy.
+const MOST_BYTES: usize = 64 * 1024;
+
 /// The number of segments of a path that is read, for the same reason. A plain path, which is its
 /// own only reading, may have more.
 const MOST_SEGMENTS: usize = 256;
@@ -64,7 +68,7 @@ impl Readings {
     /// Reads the segments whose index fulfils `is_read`, and leaves the others as the client sent
     /// them.
     pub(super) fn within(path: &str, is_read: impl Fn(usize) -> bool) -> Self {
-        let mut budget = MOST_PIECES;
+        let mut budget = Budget::default();
         let most_segments = if is_plain(path) {
             usize::MAX
         } else {
@@ -78,7 +82,7 @@ impl Readings {
             } else {
                 None
             });
-            if budget == 0 || index == most_segments {
+            if budget.is_spent() || index == most_segments {
                 return Self {
                     segments: Vec::new(),
                     is_complete: false,
@@ -103,8 +107,7 @@ impl Form {
     /// Returns the forms of a literal of a pattern, which is decoded already. The first form is the
     /// text as the configuration has it.
     pub(super) fn of_literal(text: &str) -> Vec<Self> {
-        let mut budget = MOST_PIECES;
-        into_forms(SegmentState::all(text, true, &mut budget))
+        into_forms(SegmentState::all(text, true, &mut Budget::default()))
     }
 
     fn exact(text: &str) -> Self {
@@ -140,6 +143,36 @@ impl Piece {
     }
 }
 
+/// The pieces that may still be made for a path, and their bytes. A budget that did not suffice once
+/// stays spent.
+struct Budget {
+    pieces: Option<usize>,
+    bytes: Option<usize>,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self {
+            pieces: Some(MOST_PIECES),
+            bytes: Some(MOST_BYTES),
+        }
+    }
+}
+
+impl Budget {
+    fn take(&mut self, state: &SegmentState) {
+        let bytes = state.parts.iter().map(String::len).sum();
+        self.pieces = self
+            .pieces
+            .and_then(|left| left.checked_sub(state.parts.len()));
+        self.bytes = self.bytes.and_then(|left| left.checked_sub(bytes));
+    }
+
+    fn is_spent(&self) -> bool {
+        self.pieces.is_none() || self.bytes.is_none()
+    }
+}
+
 /// A segment between two steps of a reader. The last state of a reader is a [`Form`].
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct SegmentState {
@@ -158,8 +191,8 @@ impl SegmentState {
     }
 
     /// Returns every state of a segment in which it is decoded at least once, and takes their
-    /// pieces from the budget. Returns nothing and empties the budget when it does not suffice.
-    fn all(segment: &str, is_decoded: bool, budget: &mut usize) -> Vec<Self> {
+    /// pieces from the budget. Returns nothing when the budget does not suffice.
+    fn all(segment: &str, is_decoded: bool, budget: &mut Budget) -> Vec<Self> {
         let mut states = Self::initial(segment, is_decoded);
         if states.iter().all(Self::is_final) {
             return states;
@@ -176,11 +209,10 @@ impl SegmentState {
                 if known.contains(&folded) {
                     continue;
                 }
-                let Some(left) = budget.checked_sub(folded.parts.len()) else {
-                    *budget = 0;
+                budget.take(&folded);
+                if budget.is_spent() {
                     return Vec::new();
-                };
-                *budget = left;
+                }
                 known.insert(folded.clone());
                 states.push(folded);
             }

@@ -288,7 +288,8 @@ fn complaint(process: &Process, plain: &(Request, u16), one: &(Request, u16)) ->
 #[test]
 fn a_dear_request_costs_no_more_than_its_bytes_allow() {
     let (issuer, upstream) = (Issuer::start(), Upstream::start());
-    let scoped = "[[routes]]\npath = \"/scoped\"\nupstream = \"orders\"\nscopes = \"read\"\n";
+    let scoped = "[[routes]]\npath = \"/scoped\"\nupstream = \"orders\"\nscopes = \"read\"\n\
+                  [[routes]]\npath = \"/{a}/{b}/\"\nupstream = \"orders\"\nscopes = \"read\"\n";
     let toml = format!("{}{}{OPEN}{scoped}", issuer.toml(), upstream.toml("orders"));
     let token = |header: &str, claims: &str| {
         let request =
@@ -360,6 +361,8 @@ fn a_dear_request_costs_no_more_than_its_bytes_allow() {
         // Paths with more readings than are made.
         (Request::get(&"/%20".repeat(2000)), 404),
         (Request::get(&"/a.".repeat(2700)), 404),
+        (Request::get(&format!("/{}", ".%20".repeat(2000))), 400),
+        (Request::get(&format!("/x{}", ".%20".repeat(2000))), 404),
         (Request::get(&"/A".repeat(4000)), 200),
         // As many as are made.
         (
