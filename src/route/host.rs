@@ -60,36 +60,74 @@ pub(super) fn normalize(host: &str) -> Option<Box<str>> {
 
 /// Returns whether a text is a host name or an IP literal.
 pub(crate) fn is_host(host: &str) -> bool {
-    let host = host.strip_suffix('.').unwrap_or(host);
-    match host
-        .strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'))
-    {
-        Some(inside) => !inside.is_empty() && inside.bytes().all(is_literal_byte),
-        None => host.len() <= 253 && is_name(host.as_bytes()),
+    leading_host(host) == Some(host)
+}
+
+/// Returns the host name or the IP literal that a text begins with, perhaps with the dot of the
+/// root; `None` if the text begins with neither.
+pub(super) fn leading_host(text: &str) -> Option<&str> {
+    if text.starts_with('[') {
+        leading_literal(text)
+    } else {
+        leading_name(text)
     }
+}
+
+/// Returns the IP literal in brackets (RFC 3986 §3.2.2) that a text begins with.
+fn leading_literal(text: &str) -> Option<&str> {
+    let (inside, rest) = text.strip_prefix('[')?.split_once(']')?;
+    if inside.is_empty() || !inside.bytes().all(is_literal_byte) {
+        return None;
+    }
+    let rest = rest.strip_prefix('.').unwrap_or(rest);
+    text.strip_suffix(rest)
 }
 
 fn is_literal_byte(b: u8) -> bool {
     b.is_ascii_hexdigit() || matches!(b, b':' | b'.')
 }
 
-/// Returns whether a text consists of labels of letters, digits, hyphens and underscores, none of
-/// them empty. It looks at each byte once: this runs for every request.
-fn is_name(host: &[u8]) -> bool {
-    let mut previous = b'.';
-    for &b in host {
-        let fits = if b == b'.' {
-            previous != b'.'
-        } else {
-            b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')
-        };
-        if !fits {
-            return false;
+/// The longest host name, in bytes and without the dot of the root.
+const MOST_BYTES: usize = 253;
+
+/// Set for the bytes of host names: letters, digits, hyphens, underscores and dots.
+const IS_NAME_BYTE: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut index = 0;
+    while index < table.len() {
+        let byte = index as u8;
+        #[expect(
+            clippy::indexing_slicing,
+            reason = "evaluated by the compiler, which refuses to go beyond the end"
+        )]
+        {
+            table[index] = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
         }
-        previous = b;
+        index += 1;
     }
-    previous != b'.'
+    table
+};
+
+/// Returns the host name that a text begins with: labels of which none is empty, and perhaps the
+/// dot of the root. It looks at each byte once: this runs for every request.
+fn leading_name(text: &str) -> Option<&str> {
+    let mut previous = b'.';
+    let mut length = 0;
+    for byte in text.bytes() {
+        if IS_NAME_BYTE.get(usize::from(byte)) != Some(&true) {
+            break;
+        }
+        if byte == b'.' && previous == b'.' {
+            return None;
+        }
+        previous = byte;
+        length += 1;
+    }
+    let most = MOST_BYTES + usize::from(previous == b'.');
+    if length == 0 || length > most {
+        return None;
+    }
+    text.get(..length)
 }
 
 impl fmt::Display for HostPattern {

@@ -153,22 +153,13 @@ pub fn is_authority(text: &str) -> bool {
 
 /// Returns the host of `host[:port]`; `None` if the host or the port is invalid.
 fn split_port(authority: &str) -> Option<&str> {
-    // A name has no colon, and an IPv6 address has its colons in brackets.
-    let after = if authority.starts_with('[') {
-        authority.find(']')?
-    } else {
-        0
+    let host = host::leading_host(authority)?;
+    let rest = authority.get(host.len()..)?;
+    let is_valid = match rest.strip_prefix(':') {
+        Some(port) => is_port(port),
+        None => rest.is_empty(),
     };
-    let colon = authority
-        .bytes()
-        .skip(after)
-        .position(|b| b == b':')
-        .map(|at| after + at);
-    let (host, port) = match colon {
-        Some(colon) => (authority.get(..colon)?, authority.get(colon + 1..)?),
-        None => (authority, ""),
-    };
-    (is_port(port) && host::is_host(host)).then_some(host)
+    is_valid.then_some(host)
 }
 
 /// Returns whether a text is empty or a number of at most 65535.
@@ -222,6 +213,8 @@ mod tests {
         let ok = |host: &str, path: &str| Ok((Some(host.to_owned()), path.to_owned()));
         assert_eq!(parse("GET", "/a?b", &["x.y:80"]), ok("x.y", "/a"));
         assert_eq!(parse("GET", "/a", &["[::1]:80"]), ok("[::1]", "/a"));
+        assert_eq!(parse("GET", "/a", &["[::1]"]), ok("[::1]", "/a"));
+        assert_eq!(parse("GET", "/a", &["x.y.:"]), ok("x.y.", "/a"));
         assert_eq!(parse("GET", "http://b.c:81/a", &["x.y"]), ok("b.c", "/a"));
         assert_eq!(parse("GET", "http://b.c", &["x.y"]), ok("b.c", "/"));
         for (method, uri, hosts, error) in [
@@ -236,6 +229,16 @@ mod tests {
             ("GET", "/a", &["x y"], TargetError::Host),
             ("GET", "/a", &["x,y"], TargetError::Host),
             ("GET", "/a", &[""], TargetError::Host),
+            ("GET", "/a", &["."], TargetError::Host),
+            ("GET", "/a", &[":80"], TargetError::Host),
+            ("GET", "/a", &["x..y"], TargetError::Host),
+            ("GET", "/a", &["x.y..:80"], TargetError::Host),
+            ("GET", "/a", &["x.y:80:80"], TargetError::Host),
+            ("GET", "/a", &["x.y:65536"], TargetError::Host),
+            ("GET", "/a", &["[::1"], TargetError::Host),
+            ("GET", "/a", &["[::1]x:80"], TargetError::Host),
+            ("GET", "/a", &["[]:80"], TargetError::Host),
+            ("GET", "/a", &["[::g]"], TargetError::Host),
             (
                 "GET",
                 &format!("/{}", "a".repeat(64)),
