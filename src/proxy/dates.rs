@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::time::{Duration, SystemTime};
 
-use http::header::DATE;
+use http::header::{DATE, Entry};
 use http::{HeaderMap, HeaderValue};
 
 use crate::clock;
@@ -47,10 +47,10 @@ impl Dates {
 
     /// Adds the current date to a response that has none.
     pub(super) fn complete(&self, headers: &mut HeaderMap) {
-        if !headers.contains_key(DATE)
+        if let Entry::Vacant(place) = headers.entry(DATE)
             && let Some(date) = self.at(clock::since_epoch())
         {
-            headers.insert(DATE, date);
+            place.insert(date);
         }
     }
 
