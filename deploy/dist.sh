@@ -19,7 +19,8 @@ if ! command -v "$profdata" >/dev/null; then
     echo "deploy/dist.sh: no llvm-profdata: rustup component add llvm-tools, or set LLVM_PROFDATA" >&2
     exit 1
 fi
-target=$PWD/${CARGO_TARGET_DIR:-target}/dist
+target=${CARGO_TARGET_DIR:-target}/dist
+case $target in /*) ;; *) target=$PWD/$target ;; esac
 counts=$target/counts
 rm -rf "$counts"
 
