@@ -1,5 +1,6 @@
 //! Parameters in `application/x-www-form-urlencoded`, as OAuth 2.0 reads them (RFC 6749 §3.2,
-//! appendix B).
+//! appendix B). The crate `form_urlencoded` replaces bytes that are not UTF-8 instead of reporting
+//! them, and has no function for a single value, which `Basic` credentials need.
 
 use std::collections::BTreeMap;
 

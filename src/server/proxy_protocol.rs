@@ -1,7 +1,9 @@
 //! The PROXY protocol, versions 1 and 2: a header with which a load balancer in front of the
 //! gateway announces the client of a connection.
 //!
-//! Only addresses are read. The other fields of version 2 (TLVs) are skipped.
+//! Only addresses are read. The other fields of version 2 (TLVs) are skipped. The crate `ppp` 2.3
+//! was tried and does not pass the tests: it takes a port with a sign, takes a header that is cut
+//! before its last port for a bad one, and bounds no header of version 2.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 

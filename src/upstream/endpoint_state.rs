@@ -71,7 +71,7 @@ impl EndpointState {
     }
 
     /// Returns whether the time of its ejection is over. The clock is read only if it was ejected.
-    fn ejection_is_over(&self) -> bool {
+    pub(super) fn ejection_is_over(&self) -> bool {
         let until = self.ejected_until.load(Ordering::Relaxed);
         until == 0 || self.millis(clock::monotonic()) >= until
     }

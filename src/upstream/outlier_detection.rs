@@ -65,6 +65,7 @@ pub(super) fn note_failure(
 
 #[cfg(test)]
 mod tests {
+    use super::super::endpoint_state::EndpointState;
     use super::*;
     use crate::net::Url;
 

@@ -1,6 +1,9 @@
 //! A client that fetches one small document, for the control plane. It opens a connection for each
 //! fetch, and is not for traffic.
 //!
+//! The pooled client of hyper-util would replace the handshake alone: the addresses that are judged
+//! have to be those that are dialled, so that its connector would be the code of this file.
+//!
 //! The server is trusted for the content of the document only. Memory, time and redirects are
 //! bounded.
 

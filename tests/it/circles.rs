@@ -50,7 +50,7 @@ impl Files {
                 files.insert(module, File::new(source));
             }
         }
-        let parents: Vec<Module> = files.keys().map(|module| parent(module)).collect();
+        let parents: Vec<Module> = files.keys().map(parent).collect();
         for module in parents {
             if let Some(file) = files.get_mut(&module) {
                 file.has_children = true;
