@@ -86,10 +86,7 @@ pub(super) fn config(issuers: Vec<Issuer>, routes: Vec<Route>) -> Config {
             health: None,
             host: HostHeader::Upstream,
             protocol: Protocol::Http1,
-            dial_timeouts: DialTimeouts {
-                connect: second,
-                handshake: second,
-            },
+            dial_timeouts: DialTimeouts::each(second),
             dns_refresh: second,
             response_timeout: second,
             idle_timeout: second,

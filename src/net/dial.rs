@@ -104,6 +104,17 @@ pub struct DialTimeouts {
     pub handshake: Duration,
 }
 
+impl DialTimeouts {
+    /// Returns the same timeout for each step.
+    #[must_use]
+    pub fn each(timeout: Duration) -> Self {
+        Self {
+            connect: timeout,
+            handshake: timeout,
+        }
+    }
+}
+
 /// Opens a connection to the host and port of `url`, or to its Unix socket, within `timeout`.
 ///
 /// # Errors
@@ -120,11 +131,7 @@ async fn resolve_and_dial(url: &Url, tls: &Tls, timeout: Duration) -> Result<Str
         Some(_) => Vec::new(),
         None => resolve(url.host_name(), url.port()).await?,
     };
-    let dial_timeouts = DialTimeouts {
-        connect: timeout,
-        handshake: timeout,
-    };
-    dial_addresses(url, &addresses, tls, dial_timeouts).await
+    dial_addresses(url, &addresses, tls, DialTimeouts::each(timeout)).await
 }
 
 /// Opens a connection to one of the addresses of `url`'s host, or to its Unix socket if it has one.

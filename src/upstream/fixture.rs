@@ -36,10 +36,7 @@ pub(super) fn settings(url: &str) -> Settings {
         health: None,
         host: HostHeader::Upstream,
         protocol: Protocol::Http1,
-        dial_timeouts: DialTimeouts {
-            connect: LONG,
-            handshake: LONG,
-        },
+        dial_timeouts: DialTimeouts::each(LONG),
         dns_refresh: LONG,
         response_timeout: LONG,
         idle_timeout: LONG,

@@ -162,10 +162,7 @@ async fn dial(
     let Some(addresses) = endpoint.addresses.rotated(turn) else {
         return net::dial(url, &upstream.tls, limit).await;
     };
-    let timeouts = DialTimeouts {
-        connect: limit,
-        handshake: limit,
-    };
+    let timeouts = DialTimeouts::each(limit);
     net::dial_addresses(url, &addresses, &upstream.tls, timeouts).await
 }
 

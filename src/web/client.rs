@@ -20,7 +20,7 @@ use tokio::time::timeout;
 use super::freshness;
 use super::send::{Answer, Protocol, ReadError, send};
 use crate::clock;
-use crate::net::{DialError, DialTimeouts, Nearness, Url, dial_addresses, resolve};
+use crate::net::{DialError, DialTimeouts, Nearness, Stream, Url, dial_addresses, resolve};
 use crate::tls::Tls;
 
 /// The most redirects that are followed, all on the same origin.
@@ -118,17 +118,7 @@ impl Client {
     }
 
     async fn ask(&self, url: &Url, bounds: Bounds) -> Result<Fetch, FetchError> {
-        let addresses = resolve(url.host_name(), url.port())
-            .await
-            .map_err(FetchError::Dial)?;
-        let addresses = bounds.permitted(url, &addresses)?;
-        let dial_timeouts = DialTimeouts {
-            connect: bounds.timeout,
-            handshake: bounds.timeout,
-        };
-        let stream = dial_addresses(url, &addresses, &self.tls, dial_timeouts)
-            .await
-            .map_err(FetchError::Dial)?;
+        let stream = self.connect(url, bounds).await?;
         let peer = stream.peer_address();
         let nearness = peer.map_or(Nearness::Public, |peer| Nearness::of(peer.ip()));
         let answer = send(stream, Protocol::Http1, request(url)?)
@@ -141,6 +131,18 @@ impl Client {
                 .ok_or(FetchError::Status(status)),
             status => Err(FetchError::Status(status)),
         }
+    }
+
+    /// Opens a connection to one of the addresses that may be dialled.
+    async fn connect(&self, url: &Url, bounds: Bounds) -> Result<Stream, FetchError> {
+        let addresses = resolve(url.host_name(), url.port())
+            .await
+            .map_err(FetchError::Dial)?;
+        let addresses = bounds.permitted(url, &addresses)?;
+        let timeouts = DialTimeouts::each(bounds.timeout);
+        dial_addresses(url, &addresses, &self.tls, timeouts)
+            .await
+            .map_err(FetchError::Dial)
     }
 }
 
