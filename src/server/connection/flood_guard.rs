@@ -209,7 +209,7 @@ impl GuardedStream {
                 // The library writes the frame in one piece. A socket that is nearly full may take
                 // only a part of it: then the refusal is not counted.
                 kind::RST_STREAM if payload.starts_with(&PROTOCOL_ERROR) => {
-                    context.refused_stream()
+                    context.refused_stream();
                 }
                 _ => {}
             });
