@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use prometheus::{IntCounter, IntGauge, IntGaugeVec, Registry, TextEncoder};
+use prometheus::{Registry, TextEncoder};
 
 use super::exposition::{Exposition, ShardedFamilies};
-use super::families::{Families, counter, int_gauge, int_gauges};
+use super::families::{Families, int_gauges};
 use super::handles::SharedHandles;
-use super::{Counter, Counters, Gauge, Histogram, IssuerMetrics, RouteMetrics, UpstreamMetrics};
+use super::{
+    Counter, Counters, GatewayMetrics, Histogram, IssuerMetrics, RouteMetrics, UpstreamMetrics,
+};
 
 /// Every metric of the process. Handles for a route, an issuer or an upstream are resolved when a
 /// snapshot is compiled, and stay the same across reloads.
@@ -21,83 +23,6 @@ pub struct Metrics {
     handles: Arc<SharedHandles>,
     /// The metrics that belong to no route, issuer or upstream.
     pub gateway: Arc<GatewayMetrics>,
-}
-
-/// The metrics of the process as a whole.
-#[derive(Debug)]
-pub struct GatewayMetrics {
-    /// Open client connections.
-    pub connections: IntGauge,
-    /// Parked HTTP/1.1 connections: until their next byte, only the socket is kept.
-    pub resting: IntGauge,
-    /// Open WebSockets.
-    pub tunnels: IntGauge,
-    /// Accepted client connections.
-    pub accepted: IntCounter,
-    /// Client connections that ended in an error, by [`GatewayMetrics::CONNECTION_ERRORS`].
-    pub connection_errors: Counters,
-    /// Client connections by protocol, [`GatewayMetrics::PROTOCOLS`].
-    pub protocols: Counters,
-    /// HTTP/2 streams that were reset because the client did not read the response.
-    pub stalled_streams: IntCounter,
-    /// HTTP/2 streams that were reset because they did not carry a valid request.
-    pub refused_streams: IntCounter,
-    /// Requests that are being answered.
-    pub requests: Gauge,
-    /// Token cache look-ups, by [`GatewayMetrics::CACHE_RESULTS`].
-    pub cache: Counters,
-    /// Reloads, by [`GatewayMetrics::RELOAD_RESULTS`].
-    pub reloads: Counters,
-    /// 1 if the last reload took effect, otherwise 0.
-    pub reload_ok: IntGauge,
-    /// Panics that were caught and answered.
-    pub panics: IntCounter,
-    config: IntGaugeVec,
-    certificates: IntGaugeVec,
-    log_dropped: IntCounter,
-}
-
-impl GatewayMetrics {
-    /// The label values of `connection_errors`, in the order of their indices.
-    pub const CONNECTION_ERRORS: [&'static str; 8] = [
-        "parse",
-        "too_large",
-        "timeout",
-        "aborted",
-        "other",
-        "flood",
-        "tls",
-        "proxy_protocol",
-    ];
-    /// The label values of `protocols`.
-    pub const PROTOCOLS: [&'static str; 2] = ["http1", "http2"];
-    /// The label values of `cache`: found in the worker's cache, found in the shared cache, not
-    /// found.
-    pub const CACHE_RESULTS: [&'static str; 3] = ["worker_hit", "shared_hit", "miss"];
-    /// The label values of `reloads`.
-    pub const RELOAD_RESULTS: [&'static str; 3] = ["success", "unchanged", "failure"];
-
-    /// Shows `hash` as the configuration that is in force.
-    pub fn set_config(&self, hash: &str) {
-        self.config.reset();
-        self.config.with_label_values(&[hash]).set(1);
-    }
-
-    /// Shows when the certificate in each file expires, and removes the certificates of other
-    /// files.
-    pub fn show_certificates<'f>(&self, ends: impl Iterator<Item = (&'f str, u64)>) {
-        self.certificates.reset();
-        for (file, end) in ends {
-            self.certificates
-                .with_label_values(&[file])
-                .set(i64::try_from(end).unwrap_or(i64::MAX));
-        }
-    }
-
-    /// Counts lines that the access log had no room for, or could not write.
-    pub fn count_dropped_lines(&self, lines: usize) {
-        self.log_dropped.inc_by(lines as u64);
-    }
 }
 
 /// The state of an endpoint of an upstream.
@@ -253,67 +178,6 @@ impl Metrics {
     /// If the encoder fails, which it does only for a metric family without metrics.
     pub fn render(&self) -> Result<String, prometheus::Error> {
         TextEncoder::new().encode_to_string(&self.registry.gather())
-    }
-}
-
-impl GatewayMetrics {
-    fn register(r: &Registry) -> Result<Self, prometheus::Error> {
-        Ok(Self {
-            connections: int_gauge(r, "scopegate_connections_open", "Open client connections.")?,
-            resting: int_gauge(
-                r,
-                "scopegate_connections_resting",
-                "Idle HTTP/1.1 client connections of which only the socket is kept until their next byte.",
-            )?,
-            tunnels: int_gauge(r, "scopegate_websockets_open", "WebSockets that are open.")?,
-            accepted: counter(
-                r,
-                "scopegate_connections_accepted_total",
-                "Accepted client connections.",
-            )?,
-            connection_errors: Counters::new(&Self::CONNECTION_ERRORS),
-            protocols: Counters::new(&Self::PROTOCOLS),
-            stalled_streams: counter(
-                r,
-                "scopegate_http2_streams_stalled_total",
-                "HTTP/2 responses that were given up because the client did not read them.",
-            )?,
-            refused_streams: counter(
-                r,
-                "scopegate_http2_streams_refused_total",
-                "HTTP/2 streams that were reset because they did not carry a valid request.",
-            )?,
-            requests: Gauge::new(),
-            cache: Counters::new(&Self::CACHE_RESULTS),
-            reloads: Counters::new(&Self::RELOAD_RESULTS),
-            reload_ok: int_gauge(
-                r,
-                "scopegate_config_last_reload_successful",
-                "1 while the files on disk are in force, 0 while they are not.",
-            )?,
-            panics: counter(
-                r,
-                "scopegate_panics_total",
-                "Panics that were caught and answered with 500.",
-            )?,
-            config: int_gauges(
-                r,
-                "scopegate_config_info",
-                "The configuration in force, by the SHA-256 of its files; always 1.",
-                &["hash"],
-            )?,
-            certificates: int_gauges(
-                r,
-                "scopegate_certificate_expiry_timestamp_seconds",
-                "Time when a certificate of a TLS listener expires, in seconds since 1970, by its file.",
-                &["file"],
-            )?,
-            log_dropped: counter(
-                r,
-                "scopegate_access_log_dropped_total",
-                "Access log lines that were dropped because standard output was too slow, or failed.",
-            )?,
-        })
     }
 }
 
