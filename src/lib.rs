@@ -10,6 +10,7 @@
 //! | [`gateway`] | the composition root: makes, wires and starts everything |
 //! | [`server`] | client connections: accepting, workers, deadlines, the drain |
 //! | [`proxy`] | the walk of a request: decide, forward, answer |
+//! | [`decision`] | the refusals of requests, and the answers to them |
 //! | [`route`] | the route of a request, by host, path and method |
 //! | [`transform`] | the changes that a route makes to requests and answers |
 //! | [`token`] | bearer tokens: from a header to a principal |
@@ -57,6 +58,7 @@ pub mod admin;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod decision;
 pub mod dev;
 pub mod gateway;
 pub mod issuer;

@@ -8,8 +8,9 @@ use http::{HeaderMap, HeaderValue};
 
 use crate::clock::UnixTime;
 use crate::config::unjudged;
+use crate::decision::{Cause, Refusal, answer};
 use crate::policy::Requirement;
-use crate::proxy::{Cause, Decision, Refusal, reply_to};
+use crate::proxy::Decision;
 use crate::snapshot::{Resource, RouteMethod, Snapshot};
 use crate::tls::Fingerprint;
 use crate::token::{BearerToken, Outline, RequestContext, TokenError};
@@ -190,7 +191,7 @@ impl Explanation {
         let name = self.failed_step(&refusal.cause);
         let says = format!("{} ({})", refusal.explanation(), refusal.reason());
         self.step(name, Outcome::Failed, says);
-        let answer = reply_to(snapshot, refusal, &HeaderValue::from_static("-"));
+        let answer = answer::to(snapshot, refusal, &HeaderValue::from_static("-"));
         self.step("verdict", Outcome::Failed, answer.status().to_string());
         for name in [WWW_AUTHENTICATE, ALLOW, RETRY_AFTER] {
             if let Some(value) = answer.headers().get(&name) {

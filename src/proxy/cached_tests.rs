@@ -21,6 +21,7 @@ use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use super::*;
 use crate::clock::UnixTime;
 use crate::config::Config;
+use crate::decision::REASONS;
 use crate::issuer::{Issuer, fixture};
 use crate::policy::{Denial, Principal, Scope};
 use crate::reload::{self, Reloaded, Reloader};
@@ -148,7 +149,7 @@ impl Observed {
             Ok(other) => panic!("{other:?}"),
             Err(refusal) => refusal,
         };
-        let response = reply_to(snapshot, &refusal, &HeaderValue::from_static("id"));
+        let response = answer::to(snapshot, &refusal, &HeaderValue::from_static("id"));
         let (issuer, needed) = match &refusal.cause {
             Cause::Token { rejection, needed } => (rejection.issuer.clone(), needed.clone()),
             Cause::Denied(Denial::InsufficientScope { missing, issuer }) => {

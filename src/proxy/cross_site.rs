@@ -9,9 +9,9 @@ use http::header::ORIGIN;
 use http::uri::Authority;
 use http::{HeaderMap, HeaderName, Method, Request};
 
-use super::headers::RequestedOrigin;
 use super::{headers, upgrade};
 use crate::config::Server;
+use crate::decision::forwarded::{self, RequestedOrigin};
 use crate::net::Peer;
 use crate::snapshot::Route;
 use crate::transform::{Origins, origin_of};
@@ -75,7 +75,7 @@ fn is_listed(route: &Route, origin: &str) -> bool {
 /// Returns whether an origin is the one that the request was sent to.
 fn is_own<B>(origin: &str, request: &Request<B>, server: &Server, peer: Option<&Peer>) -> bool {
     let stated = match peer {
-        Some(peer) => headers::requested_origin(request.headers(), peer, server),
+        Some(peer) => forwarded::requested_origin(request.headers(), peer, server),
         None => RequestedOrigin::default(),
     };
     let requested = match stated.host {

@@ -12,9 +12,10 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, Version};
 use super::body::{BodyError, ReplyBody, ReplySource};
 use super::upgrade::{Tunnel, Upgrades};
 use super::worker::{View, Worker};
-use super::{Cause, Refusal, grpc, headers, reply};
+use super::{Cause, Refusal, headers};
 use crate::clock::{self, Now};
 use crate::config::AccessLog;
+use crate::decision::{answer, forwarded, grpc};
 use crate::net::Peer;
 use crate::policy::Denial;
 use crate::snapshot::Route;
@@ -135,7 +136,7 @@ impl Exchange {
             method: request.method().clone(),
             path,
             peer: peer.address,
-            client: headers::client(request.headers(), peer, &snapshot.config.server),
+            client: forwarded::client(request.headers(), peer, &snapshot.config.server),
             client_certificate,
             protocol: request.version(),
             origin,
@@ -216,13 +217,13 @@ impl Exchange {
     }
 
     fn refuse(mut self: Box<Self>, refusal: Refusal, upgrades: &Upgrades) -> Response<ReplyBody> {
-        let mut response = reply::to(&self.view.snapshot, &refusal, &self.request_id);
+        let mut response = answer::to(&self.view.snapshot, &refusal, &self.request_id);
         let fields = response.headers_mut();
         fields.insert(headers::REQUEST_ID, self.request_id.clone());
         self.worker.dates.complete(fields);
         self.note_refusal(&refusal, response.status().as_u16());
         if let Some(content_type) = &self.grpc {
-            let detail = reply::detail(&self.view.snapshot, &refusal);
+            let detail = answer::detail(&self.view.snapshot, &refusal);
             response = grpc::refused(response, content_type, &detail);
         }
         if let Some(route) = self.route() {

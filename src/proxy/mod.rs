@@ -7,11 +7,8 @@ mod cross_site;
 mod dates;
 mod exchange;
 mod forward;
-mod grpc;
 mod headers;
 mod heads;
-mod refusal;
-mod reply;
 mod upgrade;
 mod worker;
 
@@ -29,8 +26,6 @@ pub use body::{BodyError, ReplyBody, RequestBody};
 pub use dates::http_date;
 pub use exchange::Unconfirmed;
 pub use heads::{head_to_client, head_to_upstream};
-pub use refusal::{Barred, Cause, REASONS, Refusal};
-pub use reply::to as reply_to;
 pub use upgrade::{Tunnel, Upgrades};
 pub use worker::{View, Worker};
 
@@ -39,6 +34,7 @@ use exchange::Exchange;
 use forward::Forward;
 
 use crate::config::Limits;
+use crate::decision::{Barred, Cause, Refusal, answer};
 use crate::net::Peer;
 use crate::policy::{Identity, Permit, Requirement};
 use crate::route::{Miss, Target};
@@ -120,10 +116,12 @@ async fn walk(
         ..
     } = match decide(snapshot, &request, Some(&worker.cache), context).await? {
         Verdict::Forward(decision) => decision,
-        Verdict::Metadata(resource) => return Ok(reply::metadata(resource, exchange.request_id())),
+        Verdict::Metadata(resource) => {
+            return Ok(answer::metadata(resource, exchange.request_id()).map(ReplySource::Own));
+        }
         Verdict::Preflight { route, headers } => {
             exchange.decided(route, None);
-            return Ok(reply::preflight(headers, exchange.request_id()));
+            return Ok(answer::preflight(headers, exchange.request_id()).map(ReplySource::Own));
         }
     };
     let issuer = permit.principal().map(|principal| &principal.issuer);

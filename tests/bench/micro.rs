@@ -252,7 +252,8 @@ mod decide {
     use divan::{Bencher, black_box};
     use http::Request;
     use scopegate::clock::now;
-    use scopegate::proxy::{Refusal, Verdict, decide};
+    use scopegate::decision::Refusal;
+    use scopegate::proxy::{Verdict, decide};
     use scopegate::token::{RequestContext, SharedCache, WorkerCache};
 
     use super::{Key, Token, stage};

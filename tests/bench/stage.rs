@@ -2,7 +2,7 @@
 
 use http::{Request, header};
 use scopegate::config::Config;
-use scopegate::proxy::REASONS;
+use scopegate::decision::REASONS;
 use scopegate::reload;
 use scopegate::snapshot::Snapshot;
 use scopegate::telemetry::Metrics;

@@ -13,19 +13,23 @@ const ARROWS: &[(&str, &str)] = &[
     ("main", "cli"),
     (
         "cli",
-        "gateway server proxy route transform token issuer policy upstream limit web net tls config snapshot reload \
+        "gateway server proxy decision route transform token issuer policy upstream limit web net tls config snapshot reload \
          admin telemetry dev import clock",
     ),
     (
         "gateway",
-        "server proxy route transform token issuer policy upstream limit web net tls config snapshot reload admin \
+        "server proxy decision route transform token issuer policy upstream limit web net tls config snapshot reload admin \
          telemetry clock",
     ),
-    ("server", "proxy snapshot config net tls telemetry clock"),
-    ("admin", "proxy snapshot config web telemetry clock"),
+    ("server", "proxy decision snapshot config net tls telemetry clock"),
+    ("admin", "proxy decision snapshot config web telemetry clock"),
     ("reload", "snapshot config telemetry clock"),
     (
         "proxy",
+        "decision snapshot config route transform token policy limit upstream telemetry net tls clock",
+    ),
+    (
+        "decision",
         "snapshot config route transform token policy limit upstream telemetry net tls clock",
     ),
     (

@@ -6,7 +6,6 @@
 
 mod claims;
 mod credentials;
-mod forwarded;
 mod trailers;
 
 use http::header::{
@@ -15,21 +14,19 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 
 pub(super) use credentials::query_without_tokens;
-pub(super) use forwarded::{RequestedOrigin, client, requested_origin};
 pub(super) use trailers::{has_padded, to_client as trailers_to_client};
 
 use credentials::Credentials;
-use forwarded::ForwardedFacts;
 
 use crate::config::Server;
+pub(super) use crate::decision::answer::REQUEST_ID;
+use crate::decision::forwarded::ForwardedFacts;
 use crate::net::Peer;
 use crate::policy::{Claims, Principal};
 use crate::snapshot::Route;
 use crate::token::{Carrier, ForwardedClaim};
 use crate::transform::{FieldSet, is_impersonation, is_impersonation_in_trailers};
 use crate::upstream::OwnFields;
-
-pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Returns whether a field is hop-by-hop, apart from the fields that `Connection` names.
 fn is_hop_by_hop(name: &str) -> bool {

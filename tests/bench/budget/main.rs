@@ -34,7 +34,8 @@ use std::sync::atomic::Ordering;
 
 use scopegate::clock::now;
 use scopegate::config::Config;
-use scopegate::proxy::{REASONS, Verdict, decide};
+use scopegate::decision::REASONS;
+use scopegate::proxy::{Verdict, decide};
 use scopegate::snapshot::Snapshot;
 use scopegate::telemetry::Metrics;
 use scopegate::token::{RequestContext, SharedCache, TokenError, WorkerCache};

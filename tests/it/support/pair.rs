@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use scopegate::clock;
 use scopegate::config::Config;
+use scopegate::decision::{Cause, REASONS, Refusal};
 use scopegate::policy::{Denial, Scope};
-use scopegate::proxy::{self, Cause, REASONS, Refusal, decide};
+use scopegate::proxy::{self, decide};
 use scopegate::snapshot::Snapshot;
 use scopegate::telemetry::Metrics;
 use scopegate::token::{CacheResult, RequestContext, SharedCache, TokenError, WorkerCache};

@@ -95,14 +95,14 @@ pub enum Barred {
 }
 
 impl Refusal {
-    pub(super) fn at(route: usize, cause: Cause) -> Self {
+    pub(crate) fn at(route: usize, cause: Cause) -> Self {
         Self {
             cause,
             route: Some(route),
         }
     }
 
-    pub(super) fn unrouted(cause: Cause) -> Self {
+    pub(crate) fn unrouted(cause: Cause) -> Self {
         Self { cause, route: None }
     }
 

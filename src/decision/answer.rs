@@ -14,7 +14,6 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
-use super::body::ReplySource;
 use super::refusal::join;
 use super::{Barred, Cause, Refusal};
 use crate::config::ErrorDetail;
@@ -24,6 +23,9 @@ use crate::snapshot::{Resource, Snapshot};
 use crate::telemetry::push_json;
 use crate::token::{Rejection, TokenError};
 use crate::upstream::Fault;
+
+/// The field with the id of a request, in requests and responses.
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The value of `Retry-After`, in seconds, when the gateway is overloaded.
 const OVERLOADED_RETRY_AFTER: u64 = 1;
@@ -83,19 +85,19 @@ pub fn to(snapshot: &Snapshot, refusal: &Refusal, request_id: &HeaderValue) -> R
 }
 
 /// Returns the sentence that a refused client gets.
-pub(super) fn detail(snapshot: &Snapshot, refusal: &Refusal) -> String {
+pub(crate) fn detail(snapshot: &Snapshot, refusal: &Refusal) -> String {
     let problem = problem(&refusal.cause, snapshot.config.errors);
     problem.detail.into_owned()
 }
 
 /// Returns the response to a preflight, which has header fields alone.
-pub(super) fn preflight(headers: HeaderMap, request_id: &HeaderValue) -> Response<ReplySource> {
-    let mut response = Response::new(ReplySource::Own(None));
+pub(crate) fn preflight(headers: HeaderMap, request_id: &HeaderValue) -> Response<Option<Bytes>> {
+    let mut response = Response::new(None);
     *response.status_mut() = StatusCode::NO_CONTENT;
     *response.headers_mut() = headers;
     response
         .headers_mut()
-        .insert(super::headers::REQUEST_ID, request_id.clone());
+        .insert(REQUEST_ID, request_id.clone());
     response
 }
 
@@ -175,15 +177,15 @@ fn push_scopes(body: &mut Vec<u8>, scopes: &[Scope]) {
 
 /// Returns the metadata of a protected resource. The metadata is public, so browsers may read it
 /// from any origin.
-pub(super) fn metadata(resource: &Resource, request_id: &HeaderValue) -> Response<ReplySource> {
-    let mut response = Response::new(ReplySource::Own(Some(resource.metadata.clone())));
+pub(crate) fn metadata(resource: &Resource, request_id: &HeaderValue) -> Response<Option<Bytes>> {
+    let mut response = Response::new(Some(resource.metadata.clone()));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(
         CACHE_CONTROL,
         HeaderValue::from_static("public, max-age=300"),
     );
-    headers.insert(super::headers::REQUEST_ID, request_id.clone());
+    headers.insert(REQUEST_ID, request_id.clone());
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     response
 }

@@ -14,7 +14,6 @@ use http::header::FORWARDED;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use self::element::Element;
-use super::is_comma;
 use crate::config::{ForwardedFields, Server};
 use crate::net::{Peer, TrustedProxies};
 use crate::route::is_authority;
@@ -34,7 +33,7 @@ const UNKNOWN: &str = "unknown";
 
 /// The statements of trusted proxies about a request; empty if there are none.
 #[derive(Debug, Default)]
-pub(super) struct ForwardedFacts {
+pub(crate) struct ForwardedFacts {
     /// The addresses that the request passed, the farthest one first.
     hops: Vec<String>,
     host: Option<HeaderValue>,
@@ -46,7 +45,7 @@ pub(super) struct ForwardedFacts {
 
 impl ForwardedFacts {
     /// Parses the forwarding headers if the peer is a trusted proxy.
-    pub(super) fn of(headers: &HeaderMap, peer: &Peer, server: &Server) -> Self {
+    pub(crate) fn of(headers: &HeaderMap, peer: &Peer, server: &Server) -> Self {
         let trusted = &server.trusted_proxies;
         if !is_trusted(peer, trusted) {
             return Self::default();
@@ -158,7 +157,7 @@ impl ForwardedFacts {
     }
 
     /// Adds the fields for the upstream: the statements of the trusted proxies, and the peer.
-    pub(super) fn add_to(
+    pub(crate) fn add_to(
         self,
         own: &mut OwnFields,
         fields: ForwardedFields,
@@ -239,14 +238,14 @@ impl ForwardedFacts {
 
 /// The host, port and scheme that a client asked its trusted proxy for; empty if there is none.
 #[derive(Debug, Default)]
-pub(in crate::proxy) struct RequestedOrigin {
-    pub(in crate::proxy) host: Option<HeaderValue>,
-    pub(in crate::proxy) port: Option<u16>,
-    pub(in crate::proxy) is_https: bool,
+pub(crate) struct RequestedOrigin {
+    pub(crate) host: Option<HeaderValue>,
+    pub(crate) port: Option<u16>,
+    pub(crate) is_https: bool,
 }
 
 /// Returns the host, port and scheme that the client asked its trusted proxy for.
-pub(in crate::proxy) fn requested_origin(
+pub(crate) fn requested_origin(
     headers: &HeaderMap,
     peer: &Peer,
     server: &Server,
@@ -261,11 +260,7 @@ pub(in crate::proxy) fn requested_origin(
 
 /// Returns the client's address as trusted proxies state it: the nearest one in the chain that is
 /// not a trusted proxy. The addresses before it may be forged.
-pub(in crate::proxy) fn client(
-    headers: &HeaderMap,
-    peer: &Peer,
-    server: &Server,
-) -> Option<IpAddr> {
+pub(crate) fn client(headers: &HeaderMap, peer: &Peer, server: &Server) -> Option<IpAddr> {
     let trusted = &server.trusted_proxies;
     if !is_trusted(peer, trusted) {
         return None;
@@ -358,6 +353,10 @@ fn items_from_the_end<'h>(
 fn field_items_from_the_end(field: &HeaderValue) -> impl Iterator<Item = Option<&str>> {
     let items = field.as_bytes().rsplit(is_comma).map(<[u8]>::trim_ascii);
     items.filter(|item| !item.is_empty()).map(as_ascii)
+}
+
+fn is_comma(byte: &u8) -> bool {
+    *byte == b','
 }
 
 fn as_ascii(item: &[u8]) -> Option<&str> {

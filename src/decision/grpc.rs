@@ -17,7 +17,7 @@ const ESCAPED: &AsciiSet = &CONTROLS.add(b'%');
 /// Returns the content type of a request that is a call of gRPC, which is a POST over HTTP/2, or of
 /// gRPC-Web, which is a POST over any version. To any other client that states such a type, for
 /// example a script or a cache, the HTTP status of a refusal has to tell what happened.
-pub(super) fn content_type<B>(request: &Request<B>) -> Option<&HeaderValue> {
+pub(crate) fn content_type<B>(request: &Request<B>) -> Option<&HeaderValue> {
     let value = request.headers().get(CONTENT_TYPE)?;
     let rest = value.as_bytes().strip_prefix(b"application/grpc")?;
     let web = rest.strip_prefix(b"-web");
@@ -30,7 +30,7 @@ pub(super) fn content_type<B>(request: &Request<B>) -> Option<&HeaderValue> {
 /// Lets a page of another origin read the status of its call, if the page may read the response.
 /// Browsers hide header fields from such pages, and a response of gRPC-Web without a body has its
 /// status nowhere else.
-pub(super) fn expose(headers: &mut HeaderMap) {
+pub(crate) fn expose(headers: &mut HeaderMap) {
     if headers.contains_key(ACCESS_CONTROL_ALLOW_ORIGIN) {
         let names = HeaderValue::from_static("grpc-status, grpc-message");
         headers.append(ACCESS_CONTROL_EXPOSE_HEADERS, names);
@@ -39,7 +39,7 @@ pub(super) fn expose(headers: &mut HeaderMap) {
 
 /// Turns a refusal into a response without a body, whose head holds the status at once
 /// ("Trailers-Only").
-pub(super) fn refused(
+pub(crate) fn refused(
     response: Response<Bytes>,
     content_type: &HeaderValue,
     detail: &str,
