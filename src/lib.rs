@@ -9,8 +9,8 @@
 //! |---|---|
 //! | [`gateway`] | the composition root: makes, wires and starts everything |
 //! | [`server`] | client connections: accepting, workers, deadlines, the drain |
-//! | [`proxy`] | the walk of a request: decide, forward, answer |
-//! | [`decision`] | the refusals of requests, and the answers to them |
+//! | [`proxy`] | the walk of a request: admit, route, authorize, forward |
+//! | [`decision`] | the verdict about a request, and its answer if it is refused |
 //! | [`route`] | the route of a request, by host, path and method |
 //! | [`transform`] | the changes that a route makes to requests and answers |
 //! | [`token`] | bearer tokens: from a header to a principal |

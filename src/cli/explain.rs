@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use http::header::{AUTHORIZATION, COOKIE, HOST, ORIGIN};
+use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use tokio::task::LocalSet;
 use zeroize::Zeroizing;
@@ -20,11 +21,10 @@ use super::logging;
 use super::settings::Settings;
 use crate::clock;
 use crate::config::Config;
-use crate::decision::{Cause, REASONS, Refusal};
+use crate::decision::{Cause, REASONS, Refusal, Verdict, admit, decide};
 use crate::issuer::{KeySource, maintain};
-use crate::net::{Url, UrlError};
+use crate::net::{Peer, Url, UrlError};
 use crate::policy::Requirement;
-use crate::proxy::{Verdict, decide};
 use crate::route::{Miss, Target};
 use crate::snapshot::{RouteMethod, Snapshot};
 use crate::telemetry::Metrics;
@@ -101,8 +101,14 @@ pub(super) fn explain(settings: &Settings, arguments: &Arguments) -> Result<Stri
         .enable_all()
         .build()
         .map_err(Failure::Runtime)?;
-    let token = token.as_ref().map(|token| token.as_str());
-    let examination = examine(&snapshot, arguments, token, certificate.as_ref());
+    let question = Question {
+        head: arguments.head(),
+        peer: None,
+        from_page: arguments.origin.is_some(),
+        token: token.as_ref().map(|token| token.as_str()),
+        certificate: certificate.as_ref(),
+    };
+    let examination = examine(&snapshot, question, arguments);
     let explanation = LocalSet::new().block_on(&runtime, examination);
     Ok(explanation.text())
 }
@@ -120,24 +126,35 @@ fn take_keys_of(dev: &Url, config: &mut Config) {
     }
 }
 
+/// A request whose decision is explained.
+struct Question<'a> {
+    head: Parts,
+    peer: Option<&'a Peer>,
+    /// Set if a page makes the request.
+    from_page: bool,
+    token: Option<&'a str>,
+    certificate: Option<&'a Fingerprint>,
+}
+
 async fn examine(
     snapshot: &Snapshot,
+    question: Question<'_>,
     arguments: &Arguments,
-    token: Option<&str>,
-    certificate: Option<&Fingerprint>,
 ) -> Explanation {
     let mut explanation = Explanation::default();
-    let mut request = arguments.request();
-    let line = format!("{} {}", request.method(), request.uri());
+    let Question {
+        mut head, token, ..
+    } = question;
+    let line = format!("{} {}", head.method, head.uri);
     explanation.step("request", Outcome::Note, line);
-    let entry = entry(snapshot, &request);
+    let entry = entry(snapshot, &head);
     if let (Some(entry), Some(token)) = (entry, token) {
-        let source = source_of(snapshot, entry, arguments.origin.is_some());
+        let source = source_of(snapshot, entry, question.from_page);
         if let Some(Source::Cookie(name)) = source {
             let says = format!("the token is in the cookie \"{name}\"");
             explanation.step("", Outcome::Note, says);
         }
-        request = with_token(request, source, token);
+        put_token(&mut head, source, token);
     }
     let needs_token = entry.is_some_and(|entry| entry.requirement != Requirement::Public);
     if needs_token {
@@ -145,10 +162,13 @@ async fn examine(
     }
     let context = RequestContext {
         now: clock::now().unix,
-        certificate,
-        peer: None,
+        certificate: question.certificate,
     };
-    let verdict = decide(snapshot, &request, None, context).await;
+    let max_fields = snapshot.config.server.limits.head_fields;
+    let verdict = match admit(&mut head, question.peer, max_fields) {
+        Ok(facts) => decide(snapshot, facts, None, context).await,
+        Err(refusal) => Err(refusal),
+    };
     if let Some(entry) = entry {
         explanation.routed(snapshot, entry);
     }
@@ -157,8 +177,7 @@ async fn examine(
     }
     match verdict {
         Ok(Verdict::Forward(decision)) => explanation.permitted(snapshot, &decision),
-        Ok(Verdict::Metadata(resource)) => explanation.metadata(resource),
-        Ok(Verdict::Preflight { headers, .. }) => explanation.preflight(&headers),
+        Ok(Verdict::Answer(answer)) => explanation.answered(&answer),
         Err(refusal) => {
             explanation.refused(snapshot, &refusal);
             if let Some(hint) = hint(&refusal, arguments) {
@@ -178,11 +197,11 @@ fn fetch_keys(snapshot: &Snapshot) {
 }
 
 /// Returns the option that may lead to another verdict.
-fn hint(refusal: &Refusal, arguments: &Arguments) -> Option<&'static str> {
-    let Cause::Token { rejection, .. } = &refusal.cause else {
+fn hint(refusal: &Refusal<'_>, arguments: &Arguments) -> Option<&'static str> {
+    let Cause::Token { error, .. } = &refusal.cause else {
         return None;
     };
-    match rejection.error {
+    match error {
         TokenError::UnknownKey | TokenError::KeysUnavailable { .. } if arguments.dev.is_none() => {
             Some(DEV_KEYS)
         }
@@ -193,14 +212,8 @@ fn hint(refusal: &Refusal, arguments: &Arguments) -> Option<&'static str> {
 
 /// Finds the rule for the request, whose sources decide where the token is put. If there is none,
 /// [`decide`] reports the reason.
-fn entry<'s>(snapshot: &'s Snapshot, request: &Request<()>) -> Option<&'s RouteMethod> {
-    let line = (request.method(), request.uri(), request.version());
-    let target = Target::parse(
-        line,
-        request.headers(),
-        snapshot.config.server.limits.target_bytes,
-    )
-    .ok()?;
+fn entry<'s>(snapshot: &'s Snapshot, head: &Parts) -> Option<&'s RouteMethod> {
+    let target = Target::parse(&head.method, &head.uri, head.version, &head.headers).ok()?;
     match snapshot.table.find(&target) {
         Ok(entry) | Err(Miss::Shadowed { found: entry, .. }) => Some(entry),
         Err(_) => None,
@@ -208,15 +221,16 @@ fn entry<'s>(snapshot: &'s Snapshot, request: &Request<()>) -> Option<&'s RouteM
 }
 
 impl Arguments {
-    fn request(&self) -> Request<()> {
-        let mut request = Request::new(());
-        *request.method_mut() = self.method.clone();
-        *request.uri_mut() = self.path.clone();
-        request.headers_mut().insert(HOST, self.host.clone());
+    /// Returns the head of the request as the gateway would parse it.
+    fn head(&self) -> Parts {
+        let (mut head, ()) = Request::new(()).into_parts();
+        head.method = self.method.clone();
+        head.uri = self.path.clone();
+        head.headers.insert(HOST, self.host.clone());
         if let Some(origin) = &self.origin {
-            request.headers_mut().insert(ORIGIN, origin.clone());
+            head.headers.insert(ORIGIN, origin.clone());
         }
-        request
+        head
     }
 }
 
@@ -238,8 +252,8 @@ fn source_of<'s>(
 
 /// Puts the token in the source that the route reads. A token that no header can carry is left out,
 /// since no client could send it.
-fn with_token(mut request: Request<()>, source: Option<&Source>, token: &str) -> Request<()> {
-    let headers = request.headers_mut();
+fn put_token(head: &mut Parts, source: Option<&Source>, token: &str) {
+    let headers = &mut head.headers;
     match source {
         Some(Source::Raw) => set(headers, AUTHORIZATION, token),
         Some(Source::Header(name)) => set(headers, name.clone(), token),
@@ -247,10 +261,10 @@ fn with_token(mut request: Request<()>, source: Option<&Source>, token: &str) ->
             set(headers, COOKIE, &Zeroizing::new(format!("{name}={token}")));
         }
         Some(Source::Query(name)) => {
-            let uri = request.uri();
+            let uri = &head.uri;
             let separator = if uri.query().is_some() { '&' } else { '?' };
             if let Ok(uri) = format!("{uri}{separator}{name}={token}").parse() {
-                *request.uri_mut() = uri;
+                head.uri = uri;
             }
         }
         Some(Source::Bearer) | None => {
@@ -258,7 +272,6 @@ fn with_token(mut request: Request<()>, source: Option<&Source>, token: &str) ->
             set(headers, AUTHORIZATION, &value);
         }
     }
-    request
 }
 
 fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
@@ -321,8 +334,10 @@ mod tests {
     use base64::Engine as _;
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     use clap::Parser;
+    use http::Version;
 
     use super::*;
+    use crate::decision::fixture;
 
     const FILE: &str = "[issuers.idp]\nissuer = \"https://idp.example.com/\"\naudience = \"api\"\n\
                         jwks_uri = \"http://127.0.0.1:1/keys\"\n\
@@ -342,11 +357,25 @@ mod tests {
 
     async fn explained(line: &str, token: Option<&str>) -> Vec<(&'static str, String)> {
         let line = Line::try_parse_from(std::iter::once("explain").chain(line.split(' '))).unwrap();
+        let question = Question {
+            head: line.arguments.head(),
+            peer: None,
+            from_page: line.arguments.origin.is_some(),
+            token,
+            certificate: None,
+        };
+        steps_of(question, &line.arguments).await
+    }
+
+    async fn steps_of(
+        question: Question<'_>,
+        arguments: &Arguments,
+    ) -> Vec<(&'static str, String)> {
         let config = Config::parse(FILE, "gateway.toml").unwrap();
         let metrics = Metrics::new(&REASONS, &TokenError::RESULTS).unwrap();
         let snapshot = Snapshot::compile(config, &metrics, None).unwrap();
         let explanation = LocalSet::new()
-            .run_until(examine(&snapshot, &line.arguments, token, None))
+            .run_until(examine(&snapshot, question, arguments))
             .await;
         explanation
             .steps
@@ -415,6 +444,56 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_head_that_is_not_admitted_is_explained_as_well() {
+        let line = Line::try_parse_from(["explain", "GET", "/dev/tests", "--host", "b.test"]);
+        let arguments = line.unwrap().arguments;
+        let peer = fixture::tls_peer(&["a.test"], "a.test");
+        let mut framing = arguments.head();
+        framing
+            .headers
+            .insert("transfer-encoding", HeaderValue::from_static("gzip"));
+        let mut fields = arguments.head();
+        fields.version = Version::HTTP_2;
+        for _ in 0..1000 {
+            fields.headers.append("x-a", HeaderValue::from_static("b"));
+        }
+        let plain = arguments.head();
+        for (head, peer, says, status) in [
+            (
+                framing,
+                None,
+                "the transfer coding is not \"chunked\" alone (invalid_framing)",
+                "400 Bad Request",
+            ),
+            (
+                fields,
+                None,
+                "the request has more fields than the limit (too_many_fields)",
+                "431 Request Header Fields Too Large",
+            ),
+            (
+                plain,
+                Some(&peer),
+                "the TLS connection was opened for another host (misdirected)",
+                "421 Misdirected Request",
+            ),
+        ] {
+            let question = Question {
+                head,
+                peer,
+                from_page: false,
+                token: None,
+                certificate: None,
+            };
+            let steps = steps_of(question, &arguments).await;
+            assert_eq!(
+                steps[2..],
+                [("request", says.to_owned()), ("verdict", status.to_owned())]
+            );
+        }
+    }
+
+    #[tokio::test]
     async fn a_request_of_a_foreign_page_says_that_it_is_one() {
         let line = "POST /cookie --origin https://evil.test";
         let explained = explained(line, Some("eyJ")).await;
@@ -455,8 +534,9 @@ mod tests {
     #[test]
     fn a_token_is_put_where_the_route_looks() {
         let put = |source: &str| {
-            let request = Request::get("/a?b=1").body(()).unwrap();
-            with_token(request, Some(&Source::parse(source).unwrap()), "eyJ")
+            let (mut head, ()) = Request::get("/a?b=1").body(()).unwrap().into_parts();
+            put_token(&mut head, Some(&Source::parse(source).unwrap()), "eyJ");
+            head
         };
         for (source, name, value) in [
             ("authorization:bearer", "authorization", "Bearer eyJ"),
@@ -464,11 +544,11 @@ mod tests {
             ("header:x-token", "x-token", "eyJ"),
             ("cookie:session", "cookie", "session=eyJ"),
         ] {
-            let request = put(source);
-            assert_eq!(request.headers()[name], value);
-            assert!(request.headers()[name].is_sensitive());
+            let head = put(source);
+            assert_eq!(head.headers[name], value);
+            assert!(head.headers[name].is_sensitive());
         }
-        assert_eq!(put("query:token").uri(), "/a?b=1&token=eyJ");
+        assert_eq!(put("query:token").uri, "/a?b=1&token=eyJ");
     }
 
     #[test]

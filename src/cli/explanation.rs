@@ -8,9 +8,8 @@ use http::{HeaderMap, HeaderValue};
 
 use crate::clock::UnixTime;
 use crate::config::unjudged;
-use crate::decision::{Cause, Refusal, answer};
+use crate::decision::{Cause, Decision, OwnAnswer, Refusal, answer};
 use crate::policy::Requirement;
-use crate::proxy::Decision;
 use crate::snapshot::{Resource, RouteMethod, Snapshot};
 use crate::tls::Fingerprint;
 use crate::token::{BearerToken, Outline, RequestContext, TokenError};
@@ -169,8 +168,15 @@ impl Explanation {
         self.step("verdict", Outcome::Passed, says);
     }
 
-    /// Adds that the gateway answers with the metadata of the protected resource.
-    pub(super) fn metadata(&mut self, resource: &Resource) {
+    /// Adds that the gateway answers the request itself.
+    pub(super) fn answered(&mut self, answer: &OwnAnswer<'_>) {
+        match answer {
+            OwnAnswer::Metadata(resource) => self.metadata(resource),
+            OwnAnswer::Preflight { headers, .. } => self.preflight(headers),
+        }
+    }
+
+    fn metadata(&mut self, resource: &Resource) {
         let says = format!(
             "200 OK, the metadata of the protected resource {}",
             resource.url()
@@ -178,8 +184,7 @@ impl Explanation {
         self.step("verdict", Outcome::Passed, says);
     }
 
-    /// Adds that the gateway answers a browser's preflight itself.
-    pub(super) fn preflight(&mut self, headers: &HeaderMap) {
+    fn preflight(&mut self, headers: &HeaderMap) {
         let says = match headers.get(ACCESS_CONTROL_ALLOW_ORIGIN) {
             Some(_) => "204 No Content: the page may make the request",
             None => "204 No Content: a preflight that permits nothing",
@@ -187,9 +192,9 @@ impl Explanation {
         self.step("verdict", Outcome::Passed, says);
     }
 
-    pub(super) fn refused(&mut self, snapshot: &Snapshot, refusal: &Refusal) {
+    pub(super) fn refused(&mut self, snapshot: &Snapshot, refusal: &Refusal<'_>) {
         let name = self.failed_step(&refusal.cause);
-        let says = format!("{} ({})", refusal.explanation(), refusal.reason());
+        let says = format!("{} ({})", refusal.cause.explanation(), refusal.reason());
         self.step(name, Outcome::Failed, says);
         let answer = answer::to(snapshot, refusal, &HeaderValue::from_static("-"));
         self.step("verdict", Outcome::Failed, answer.status().to_string());
@@ -204,11 +209,11 @@ impl Explanation {
     /// Adds the checks of the token before the one that failed, and returns the name of that one.
     fn failed_step(&mut self, cause: &Cause) -> &'static str {
         match cause {
-            Cause::Target(_) | Cause::Ambiguous { .. } => "target",
+            Cause::TargetTooLong | Cause::Target(_) | Cause::Ambiguous { .. } => "target",
             Cause::NotFound | Cause::Method { .. } => "route",
             Cause::Shadowed { .. } => "tolerant",
-            Cause::Token { rejection, .. } => {
-                let failed = check_of(rejection.error);
+            Cause::Token { error, .. } => {
+                let failed = check_of(*error);
                 self.token_checks(failed);
                 TOKEN_CHECKS.get(failed).map_or("token", |(name, _)| name)
             }

@@ -19,9 +19,9 @@ use super::{Barred, Cause, Refusal};
 use crate::config::ErrorDetail;
 use crate::policy::{Denial, Scope};
 use crate::route::{Ambiguity, TargetError};
-use crate::snapshot::{Resource, Snapshot};
+use crate::snapshot::{Resource, Route, Snapshot};
 use crate::telemetry::push_json;
-use crate::token::{Rejection, TokenError};
+use crate::token::TokenError;
 use crate::upstream::Fault;
 
 /// The field with the id of a request, in requests and responses.
@@ -74,10 +74,14 @@ impl Problem {
 
 /// Returns the response to a refused request.
 #[must_use]
-pub fn to(snapshot: &Snapshot, refusal: &Refusal, request_id: &HeaderValue) -> Response<Bytes> {
+pub fn to(snapshot: &Snapshot, refusal: &Refusal<'_>, request_id: &HeaderValue) -> Response<Bytes> {
     let problem = problem(&refusal.cause, snapshot.config.errors);
-    let mut response = respond(problem, snapshot.metadata_url(refusal.route), request_id);
-    if refusal.closes() {
+    let metadata_url = match refusal.route {
+        Some(route) => snapshot.metadata_url(route),
+        None => None,
+    };
+    let mut response = respond(problem, metadata_url, request_id);
+    if refusal.cause.closes() {
         let close = HeaderValue::from_static("close");
         response.headers_mut().insert(CONNECTION, close);
     }
@@ -85,19 +89,52 @@ pub fn to(snapshot: &Snapshot, refusal: &Refusal, request_id: &HeaderValue) -> R
 }
 
 /// Returns the sentence that a refused client gets.
-pub(crate) fn detail(snapshot: &Snapshot, refusal: &Refusal) -> String {
+pub(crate) fn detail(snapshot: &Snapshot, refusal: &Refusal<'_>) -> String {
     let problem = problem(&refusal.cause, snapshot.config.errors);
     problem.detail.into_owned()
 }
 
+/// An answer of the gateway itself that is no refusal.
+#[derive(Debug)]
+pub enum OwnAnswer<'s> {
+    /// The metadata of a protected resource (RFC 9728 §3).
+    Metadata(&'s Resource),
+    /// The answer to a browser's preflight for another request.
+    Preflight {
+        /// The route that the other request would match.
+        route: &'s Route,
+        /// The header fields of the response.
+        headers: HeaderMap,
+    },
+}
+
+impl<'s> OwnAnswer<'s> {
+    /// Returns the route that the answer is about.
+    #[must_use]
+    pub fn route(&self) -> Option<&'s Route> {
+        match self {
+            Self::Metadata(_) => None,
+            Self::Preflight { route, .. } => Some(route),
+        }
+    }
+}
+
+/// Returns the response that is an answer of the gateway itself; `None` for an empty body.
+pub(crate) fn own(answer: OwnAnswer<'_>, request_id: &HeaderValue) -> Response<Option<Bytes>> {
+    let mut response = match answer {
+        OwnAnswer::Metadata(resource) => metadata(resource),
+        OwnAnswer::Preflight { headers, .. } => preflight(headers),
+    };
+    let headers = response.headers_mut();
+    headers.insert(REQUEST_ID, request_id.clone());
+    response
+}
+
 /// Returns the response to a preflight, which has header fields alone.
-pub(crate) fn preflight(headers: HeaderMap, request_id: &HeaderValue) -> Response<Option<Bytes>> {
+fn preflight(headers: HeaderMap) -> Response<Option<Bytes>> {
     let mut response = Response::new(None);
     *response.status_mut() = StatusCode::NO_CONTENT;
     *response.headers_mut() = headers;
-    response
-        .headers_mut()
-        .insert(REQUEST_ID, request_id.clone());
     response
 }
 
@@ -177,7 +214,7 @@ fn push_scopes(body: &mut Vec<u8>, scopes: &[Scope]) {
 
 /// Returns the metadata of a protected resource. The metadata is public, so browsers may read it
 /// from any origin.
-pub(crate) fn metadata(resource: &Resource, request_id: &HeaderValue) -> Response<Option<Bytes>> {
+fn metadata(resource: &Resource) -> Response<Option<Bytes>> {
     let mut response = Response::new(Some(resource.metadata.clone()));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -185,13 +222,17 @@ pub(crate) fn metadata(resource: &Resource, request_id: &HeaderValue) -> Respons
         CACHE_CONTROL,
         HeaderValue::from_static("public, max-age=300"),
     );
-    headers.insert(REQUEST_ID, request_id.clone());
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     response
 }
 
 fn problem(cause: &Cause, level: ErrorDetail) -> Problem {
     match cause {
+        Cause::TargetTooLong => Problem::new(
+            StatusCode::URI_TOO_LONG,
+            "target_too_long",
+            "The request target is too long.",
+        ),
         Cause::Target(error) => target(error),
         Cause::Ambiguous { what, barred } => ambiguous(*what, barred),
         Cause::Shadowed { .. } => Problem::new(
@@ -210,7 +251,7 @@ fn problem(cause: &Cause, level: ErrorDetail) -> Problem {
             "There is nothing at this path.",
         ),
         Cause::Method { allow } => method_not_allowed(allow),
-        Cause::Token { rejection, needed } => token(rejection, needed, level),
+        Cause::Token { error, needed } => token(*error, needed, level),
         // A 403 may have a challenge if other credentials would be enough (RFC 9110 §11.6.1): a
         // page that may use a token itself sends it in another place.
         Cause::CrossSite => Problem::new(
@@ -219,10 +260,8 @@ fn problem(cause: &Cause, level: ErrorDetail) -> Problem {
             "The access token is in a cookie, and pages of this origin may not use it here.",
         )
         .with_challenge(challenge(None, "", "")),
-        Cause::Denied(Denial::Anonymous) => token(&TokenError::Missing.into(), &[], level),
-        Cause::Denied(Denial::InsufficientScope { missing, .. }) => {
-            insufficient_scope(missing, level)
-        }
+        Cause::Denied(Denial::Anonymous) => token(TokenError::Missing, &[], level),
+        Cause::Denied(Denial::InsufficientScope { missing }) => insufficient_scope(missing, level),
         Cause::Framing => Problem::new(
             StatusCode::BAD_REQUEST,
             "invalid_framing",
@@ -280,11 +319,6 @@ fn problem(cause: &Cause, level: ErrorDetail) -> Problem {
 
 fn target(error: &TargetError) -> Problem {
     match error {
-        TargetError::TooLong => Problem::new(
-            StatusCode::URI_TOO_LONG,
-            "target_too_long",
-            "The request target is too long.",
-        ),
         TargetError::Form => Problem::new(
             StatusCode::BAD_REQUEST,
             "malformed_target",
@@ -346,8 +380,7 @@ fn upstream(fault: &Fault) -> Problem {
 
 /// Returns the problem for an error of a token, with the error code and the status of RFC 6750
 /// §3.1.
-fn token(rejection: &Rejection, needed: &[Scope], level: ErrorDetail) -> Problem {
-    let error = rejection.error;
+fn token(error: TokenError, needed: &[Scope], level: ErrorDetail) -> Problem {
     let scope = join(needed);
     match error {
         // A client without credentials gets no error code, only the scopes that it needs (RFC 6750
@@ -464,7 +497,7 @@ mod tests {
     fn refused(error: TokenError) -> Problem {
         problem(
             &Cause::Token {
-                rejection: error.into(),
+                error,
                 needed: scopes("a b"),
             },
             ErrorDetail::Full,
@@ -491,7 +524,6 @@ mod tests {
         let denied = problem(
             &Cause::Denied(Denial::InsufficientScope {
                 missing: scopes("b"),
-                issuer: "idp".into(),
             }),
             ErrorDetail::Full,
         );
@@ -522,7 +554,7 @@ mod tests {
             TokenError::Malformed,
         ] {
             let cause = Cause::Token {
-                rejection: error.into(),
+                error,
                 needed: scopes("a"),
             };
             let refused = problem(&cause, ErrorDetail::Minimal);
@@ -531,10 +563,7 @@ mod tests {
             assert_eq!(refused.challenge.as_deref(), Some(expected), "{error:?}");
         }
         let missing = scopes("b");
-        let denied = Cause::Denied(Denial::InsufficientScope {
-            missing,
-            issuer: "idp".into(),
-        });
+        let denied = Cause::Denied(Denial::InsufficientScope { missing });
         let expected = r#"Bearer realm="scopegate", error="insufficient_scope", scope="b""#;
         assert_eq!(
             problem(&denied, ErrorDetail::Minimal).challenge.as_deref(),
@@ -558,7 +587,6 @@ mod tests {
     fn the_body_is_a_problem_with_a_stable_code() {
         let cause = Cause::Denied(Denial::InsufficientScope {
             missing: scopes("b c"),
-            issuer: "idp".into(),
         });
         let url = "https://api.example.com/.well-known/oauth-protected-resource";
         let response = respond(

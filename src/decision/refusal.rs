@@ -5,22 +5,27 @@ use std::time::Duration;
 
 use crate::policy::{Denial, Scope};
 use crate::route::{Ambiguity, TargetError};
-use crate::token::{Rejection, TokenError};
+use crate::snapshot::Route;
+use crate::token::{TokenError, Verifier};
 use crate::upstream::Fault;
 
 /// A request that the gateway answers itself.
 #[derive(Debug)]
-pub struct Refusal {
+pub struct Refusal<'s> {
     /// The cause of the refusal.
     pub cause: Cause,
-    /// The route that the request matched, an index into the snapshot's routes.
-    pub route: Option<usize>,
+    /// The route that the request matched.
+    pub route: Option<&'s Route>,
+    /// The verifier of the issuer that the token is of, or claims to be of.
+    pub verifier: Option<&'s Verifier>,
 }
 
 /// The cause of a refusal.
 #[derive(Debug)]
 pub enum Cause {
-    /// The request target is too long or malformed, or its host is invalid.
+    /// The request target is longer than the limit.
+    TargetTooLong,
+    /// The request target is malformed, or its host is invalid.
     Target(TargetError),
     /// The path is ambiguous: two parsers could read it differently.
     Ambiguous {
@@ -44,7 +49,7 @@ pub enum Cause {
     /// The token is missing or not valid.
     Token {
         /// The error of the token.
-        rejection: Rejection,
+        error: TokenError,
         /// The scopes that a token for this route needs at least.
         needed: Vec<Scope>,
     },
@@ -94,18 +99,33 @@ pub enum Barred {
     Shadowed(Box<str>),
 }
 
-impl Refusal {
-    pub(crate) fn at(route: usize, cause: Cause) -> Self {
+impl Refusal<'static> {
+    pub(crate) fn unrouted(cause: Cause) -> Self {
+        Self {
+            cause,
+            route: None,
+            verifier: None,
+        }
+    }
+}
+
+impl<'s> Refusal<'s> {
+    pub(crate) fn at(route: &'s Route, cause: Cause) -> Self {
         Self {
             cause,
             route: Some(route),
+            verifier: None,
         }
     }
 
-    pub(crate) fn unrouted(cause: Cause) -> Self {
-        Self { cause, route: None }
+    /// Returns the reason as logs and metrics name it, which is more exact than the client's code.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        self.cause.reason()
     }
+}
 
+impl Cause {
     /// Returns the index of the reason in [`REASONS`].
     #[must_use]
     pub fn reason_index(&self) -> usize {
@@ -120,8 +140,9 @@ impl Refusal {
     /// Returns the reason as logs and metrics name it, which is more exact than the client's code.
     #[must_use]
     pub fn reason(&self) -> &'static str {
-        match &self.cause {
-            Cause::Token { rejection, .. } => rejection.error.name(),
+        match self {
+            Cause::Token { error, .. } => error.name(),
+            Cause::TargetTooLong => "target_too_long",
             Cause::Target(error) => target_reason(error),
             Cause::Ambiguous { .. } => "ambiguous_path",
             Cause::Shadowed { .. } => "shadowed_path",
@@ -150,8 +171,9 @@ impl Refusal {
     #[must_use]
     pub(super) fn closes(&self) -> bool {
         matches!(
-            self.cause,
-            Cause::Target(_)
+            self,
+            Cause::TargetTooLong
+                | Cause::Target(_)
                 | Cause::Framing
                 | Cause::BodyMalformed
                 | Cause::BodyCut
@@ -164,7 +186,8 @@ impl Refusal {
     /// Returns the explanation for the log, in one sentence.
     #[must_use]
     pub fn explanation(&self) -> Cow<'static, str> {
-        match &self.cause {
+        match self {
+            Cause::TargetTooLong => "the request target is too long".into(),
             Cause::Target(error) => error.to_string().into(),
             Cause::Ambiguous { what, barred } => ambiguous(*what, barred).into(),
             Cause::Shadowed { by } => {
@@ -174,12 +197,12 @@ impl Refusal {
             Cause::Method { allow } => {
                 format!("the route is there for other methods: {allow}").into()
             }
-            Cause::Token { rejection, .. } => rejection.error.to_string().into(),
+            Cause::Token { error, .. } => error.to_string().into(),
             Cause::CrossSite => "the token is in a cookie, \
                                  and a page of another origin may have made the request"
                 .into(),
             Cause::Denied(Denial::Anonymous) => "the caller is anonymous".into(),
-            Cause::Denied(Denial::InsufficientScope { missing, .. }) => {
+            Cause::Denied(Denial::InsufficientScope { missing }) => {
                 format!("the token lacks: {}", join(missing)).into()
             }
             Cause::Framing => "the transfer coding is not \"chunked\" alone".into(),
@@ -214,7 +237,6 @@ fn ambiguous(what: Ambiguity, barred: &Barred) -> String {
 
 fn target_reason(error: &TargetError) -> &'static str {
     match error {
-        TargetError::TooLong => "target_too_long",
         TargetError::Form => "malformed_target",
         TargetError::Host => "invalid_host",
     }
@@ -302,26 +324,16 @@ mod tests {
     fn each_reason_has_a_code_of_its_own() {
         let unique: std::collections::BTreeSet<_> = REASONS.iter().collect();
         assert_eq!(unique.len(), REASONS.len());
-        assert_eq!(Refusal::unrouted(Cause::NotFound).reason(), "no_route");
-        let rejection = Rejection::from(TokenError::Expired);
-        let refusal = Refusal::at(
-            0,
-            Cause::Token {
-                rejection,
-                needed: Vec::new(),
-            },
-        );
-        assert_eq!(refusal.reason(), "token_expired");
+        assert_eq!(Cause::NotFound.reason(), "no_route");
+        let expired = Cause::Token {
+            error: TokenError::Expired,
+            needed: Vec::new(),
+        };
+        assert_eq!(expired.reason(), "token_expired");
+        assert_eq!(Cause::BodyStalled.reason(), "body_timeout");
+        assert_eq!(Cause::BodyMalformed.reason(), "malformed_body");
         assert_eq!(
-            Refusal::unrouted(Cause::BodyStalled).reason(),
-            "body_timeout"
-        );
-        assert_eq!(
-            Refusal::unrouted(Cause::BodyMalformed).reason(),
-            "malformed_body"
-        );
-        assert_eq!(
-            Refusal::unrouted(Cause::Upstream(Fault::Protocol("".into()))).reason(),
+            Cause::Upstream(Fault::Protocol("".into())).reason(),
             "upstream_protocol_error"
         );
     }

@@ -509,7 +509,7 @@ mod tests {
             let table = Table::new(crate::config::rules(&[route])).unwrap();
             let uri = sample(pattern).parse().unwrap();
             let headers = HeaderMap::from_iter([(HOST, HeaderValue::from_static("127.0.0.1"))]);
-            let target = Target::parse((&Method::GET, &uri, Version::HTTP_11), &headers, 8192);
+            let target = Target::parse(&Method::GET, &uri, Version::HTTP_11, &headers);
             assert!(
                 table.find(&target.unwrap()).is_ok(),
                 "{pattern}: {}",

@@ -1,7 +1,5 @@
 //! Denials: the refusals of the policy.
 
-use std::sync::Arc;
-
 use super::Scope;
 
 /// The reason why the policy refuses a request.
@@ -16,7 +14,5 @@ pub enum Denial {
         /// The smallest set of scopes that satisfies the requirement, without those that the token
         /// grants. Of several sets of the same size, the one that the configuration names first.
         missing: Vec<Scope>,
-        /// The name of the token's issuer in the configuration.
-        issuer: Arc<str>,
     },
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Denial, Identity, Permit, Scope, ScopeSet};
+use super::{Denial, Identity, Permit, Principal, Scope, ScopeSet};
 
 /// The authorization of one route and method.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -42,21 +42,28 @@ impl Requirement {
     /// # Errors
     /// A [`Denial`] that names the missing scopes.
     pub fn authorize(&self, identity: Identity) -> Result<Permit, Denial> {
-        if *self == Self::Public {
-            return Ok(Permit::granted(identity));
-        }
-        let Some(principal) = identity.principal() else {
-            return Err(Denial::Anonymous);
-        };
-        if let Self::Scopes(rule) = self
-            && !rule.holds(&principal.scopes)
-        {
-            return Err(Denial::InsufficientScope {
-                missing: rule.missing(&principal.scopes),
-                issuer: principal.issuer.clone(),
-            });
+        match identity.principal() {
+            Some(principal) => self.evaluate(principal)?,
+            None if matches!(self, Self::Public) => {}
+            None => return Err(Denial::Anonymous),
         }
         Ok(Permit::granted(identity))
+    }
+
+    /// Returns whether a principal meets the requirement, for questions without a request. This
+    /// yields no permit: only [`Requirement::authorize`] creates one.
+    ///
+    /// # Errors
+    /// A [`Denial`] that names the missing scopes.
+    pub fn evaluate(&self, principal: &Principal) -> Result<(), Denial> {
+        match self {
+            Self::Scopes(rule) if !rule.holds(&principal.scopes) => {
+                Err(Denial::InsufficientScope {
+                    missing: rule.missing(&principal.scopes),
+                })
+            }
+            Self::Public | Self::Authenticated | Self::Scopes(_) => Ok(()),
+        }
     }
 
     /// Returns the smallest set of scopes that satisfies the requirement.
@@ -205,7 +212,7 @@ mod tests {
     use std::rc::Rc;
     use std::sync::Arc;
 
-    use super::super::{Claims, Principal};
+    use super::super::Claims;
     use super::*;
 
     fn scopes(text: &str) -> Vec<Scope> {
@@ -221,12 +228,15 @@ mod tests {
             scopes: ScopeSet::of([granted]),
             claims: Claims::default(),
         };
-        match requirement.authorize(Identity::verified(Rc::new(Arc::new(principal)))) {
+        let evaluated = requirement.evaluate(&principal);
+        let authorized = requirement.authorize(Identity::verified(Rc::new(Arc::new(principal))));
+        assert_eq!(authorized.as_ref().err(), evaluated.as_ref().err());
+        match authorized {
             Ok(permit) => {
                 assert!(permit.principal().is_some());
                 Ok(())
             }
-            Err(Denial::InsufficientScope { missing, .. }) => Err(missing
+            Err(Denial::InsufficientScope { missing }) => Err(missing
                 .iter()
                 .map(Scope::as_str)
                 .collect::<Vec<_>>()

@@ -21,6 +21,7 @@ use super::headers;
 use super::upgrade::Upgrades;
 use super::worker::View;
 use crate::clock;
+use crate::decision::hygiene;
 use crate::upstream::{Broken, Reply, Switched, UploadProgress};
 
 /// An error that ended a body early.
@@ -242,7 +243,7 @@ impl Streaming {
     /// Checks a frame of the client, and turns it into the upstream's.
     fn accept(&mut self, mut frame: Frame<Bytes>) -> Result<Frame<Bytes>, BodyError> {
         if let Some(trailers) = frame.trailers_mut() {
-            if headers::has_padded(trailers) {
+            if hygiene::has_padded(trailers) {
                 return Err(BodyError::Malformed);
             }
             headers::trailers_to_upstream(trailers, &self.view.snapshot.own_headers);

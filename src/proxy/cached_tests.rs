@@ -21,11 +21,11 @@ use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use super::*;
 use crate::clock::UnixTime;
 use crate::config::Config;
-use crate::decision::REASONS;
+use crate::decision::{Decision, REASONS, RequestFacts, Verdict, admit, answer, decide};
 use crate::issuer::{Issuer, fixture};
 use crate::policy::{Denial, Principal, Scope};
 use crate::reload::{self, Reloaded, Reloader};
-use crate::snapshot::Live;
+use crate::snapshot::{Live, RouteIndex, Snapshot};
 use crate::telemetry::{AccessLog, Metrics};
 use crate::token::{SharedCache, TokenError};
 use chance::Chance;
@@ -123,18 +123,19 @@ struct Observed {
     reason: &'static str,
     status: u16,
     challenge: Option<HeaderValue>,
-    route: Option<usize>,
+    route: Option<RouteIndex>,
     issuer: Option<Arc<str>>,
     needed: Vec<Scope>,
     principal: Option<Principal>,
 }
 
 impl Observed {
-    fn of(snapshot: &Snapshot, verdict: Result<Verdict<'_>, Refusal>) -> Self {
+    fn of(snapshot: &Snapshot, verdict: Result<Verdict<'_>, Refusal<'_>>) -> Self {
         let refusal = match verdict {
-            Ok(Verdict::Forward(Decision { entry, permit, .. })) => {
-                let (route, principal) = (Some(entry.route), permit.principal().cloned());
-                let issuer = principal.as_ref().map(|principal| principal.issuer.clone());
+            Ok(Verdict::Forward(decision)) => {
+                let route = Some(decision.route.index);
+                let principal = decision.permit.principal().cloned();
+                let issuer = decision.verifier.map(|verifier| verifier.name().clone());
                 let (status, challenge, needed) = (200, None, Vec::new());
                 return Self {
                     reason: ALLOWED,
@@ -150,18 +151,17 @@ impl Observed {
             Err(refusal) => refusal,
         };
         let response = answer::to(snapshot, &refusal, &HeaderValue::from_static("id"));
-        let (issuer, needed) = match &refusal.cause {
-            Cause::Token { rejection, needed } => (rejection.issuer.clone(), needed.clone()),
-            Cause::Denied(Denial::InsufficientScope { missing, issuer }) => {
-                (Some(issuer.clone()), missing.clone())
-            }
-            _ => (None, Vec::new()),
+        let issuer = refusal.verifier.map(|verifier| verifier.name().clone());
+        let needed = match &refusal.cause {
+            Cause::Token { needed, .. } => needed.clone(),
+            Cause::Denied(Denial::InsufficientScope { missing }) => missing.clone(),
+            _ => Vec::new(),
         };
         Self {
             reason: refusal.reason(),
             status: response.status().as_u16(),
             challenge: response.headers().get(WWW_AUTHENTICATE).cloned(),
-            route: refusal.route,
+            route: refusal.route.map(|route| route.index),
             issuer,
             needed,
             principal: None,
@@ -509,12 +509,11 @@ impl World {
         } else {
             self.allowed[self.chance.below(self.allowed.len())].clone()
         };
-        let mut request = Request::get(path)
-            .header("host", "api.example.com")
-            .body(())
-            .unwrap();
+        let request = Request::get(path).header("host", "api.example.com");
+        let (mut head, ()) = request.body(()).unwrap().into_parts();
         let text = HeaderValue::from_bytes(format!("Bearer {}", token.text).as_bytes()).unwrap();
-        request.headers_mut().insert(AUTHORIZATION, text);
+        head.headers.insert(AUTHORIZATION, text);
+        let facts: RequestFacts<'_> = admit(&mut head, None, 100).unwrap();
         let client = token.sender(&mut self.chance);
         let trust = |name: &str| &self.trusts[known_state.trusts[name]];
         let expected = token.verdict(path, &known_state.settings, trust, self.now, client);
@@ -522,14 +521,13 @@ impl World {
         let context = RequestContext {
             now: UnixTime(self.now),
             certificate: certificate.as_ref(),
-            peer: None,
         };
 
         let fresh = known_state.fresh.get_or_init(|| self.compile(&known_state));
-        let without = Observed::of(fresh, decide(fresh, &request, None, context).await);
+        let without = Observed::of(fresh, decide(fresh, facts, None, context).await);
         let verdict = decide(
             &view.snapshot,
-            &request,
+            facts,
             Some(&self.workers[worker].cache),
             context,
         )

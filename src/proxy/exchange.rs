@@ -4,23 +4,21 @@
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Version};
 
 use super::body::{BodyError, ReplyBody, ReplySource};
+use super::headers;
 use super::upgrade::{Tunnel, Upgrades};
 use super::worker::{View, Worker};
-use super::{Cause, Refusal, headers};
 use crate::clock::{self, Now};
 use crate::config::AccessLog;
-use crate::decision::{answer, forwarded, grpc};
+use crate::decision::{Cause, Decision, OwnAnswer, Refusal, answer, forwarded, grpc};
 use crate::net::Peer;
-use crate::policy::Denial;
-use crate::snapshot::Route;
-use crate::telemetry::{AccessLine, Ending};
-use crate::token::Verifier;
+use crate::snapshot::{Route, RouteIndex};
+use crate::telemetry::{AccessLine, Ending, RouteMetrics};
+use crate::token::{Verifier, VerifierId};
 use crate::transform::{HeaderRules, origin_of};
 
 /// One request and its response. It is boxed, since it moves through several owners. It is recorded
@@ -48,10 +46,10 @@ pub(super) struct Exchange {
 /// The facts for the record that are collected until the exchange ends.
 #[derive(Debug, Default)]
 struct Outcome {
-    route: Option<usize>,
+    route: Option<RouteIndex>,
     status: Option<u16>,
-    /// The issuer of the token, an index into the snapshot's verifiers.
-    issuer: Option<usize>,
+    /// The verifier of the token.
+    verifier: Option<VerifierId>,
     /// The reason and the explanation of a refusal, or of a response that was cut off.
     failure: Option<(&'static str, Cow<'static, str>)>,
     /// The way in which the response ended early, if it did.
@@ -67,20 +65,20 @@ struct Outcome {
 /// disconnected. It counts as disconnected until [`Unconfirmed::received`] is called.
 pub struct Unconfirmed {
     exchange: Box<Exchange>,
-    refusal: Refusal,
+    cause: Cause,
 }
 
 impl Unconfirmed {
-    fn new(mut exchange: Box<Exchange>, refusal: Refusal) -> Self {
+    fn new(mut exchange: Box<Exchange>, cause: Cause) -> Self {
         exchange.outcome.answered = Some(clock::monotonic());
         exchange.note_early_end();
-        Self { exchange, refusal }
+        Self { exchange, cause }
     }
 
     /// Records the refusal as any other one, since the client has received its response.
     pub fn received(mut self) {
         self.exchange.outcome.early = None;
-        self.exchange.count_refusal(&self.refusal);
+        self.exchange.count_refusal(&self.cause);
     }
 }
 
@@ -165,12 +163,24 @@ impl Exchange {
 
     /// Returns the route that the request matched.
     fn route(&self) -> Option<&Route> {
-        self.view.snapshot.routes.get(self.outcome.route?)
+        self.view.snapshot.route(self.outcome.route?)
     }
 
-    /// Returns the verifier of the request's token.
-    fn verifier(&self) -> Option<&Arc<Verifier>> {
-        self.view.snapshot.verifiers.get(self.outcome.issuer?)
+    /// Returns the name of the issuer of the request's token. The route has few verifiers, and the
+    /// name is needed for a line of the log alone.
+    fn issuer(&self) -> Option<&str> {
+        let id = self.outcome.verifier?;
+        let mut verifiers = self.route()?.verifiers.iter();
+        let verifier = verifiers.find(|verifier| verifier.id() == id)?;
+        Some(verifier.name())
+    }
+
+    /// Returns the metrics of the request's route, or those of requests without a route.
+    fn route_metrics(&self) -> &RouteMetrics {
+        match self.route() {
+            Some(route) => &route.metrics,
+            None => &self.view.snapshot.unrouted,
+        }
     }
 
     /// Returns the route's rules for the header fields of its responses.
@@ -182,16 +192,25 @@ impl Exchange {
         self.origin.as_ref()
     }
 
-    /// Notes the route that the request matched, and the issuer of the caller's token.
-    pub(super) fn decided(&mut self, route: usize, issuer: Option<&Arc<str>>) {
-        self.outcome.route = Some(route);
-        self.count_verification(issuer, VALID);
+    /// Notes the route of a request that is forwarded, and the verifier of its token.
+    pub(super) fn decided(&mut self, decision: &Decision<'_>) {
+        self.outcome.route = Some(decision.route.index);
+        self.count_verification(decision.verifier, VALID);
+        if let Some(result) = decision.cache {
+            self.worker.metrics().cache.increment(result as usize);
+        }
+    }
+
+    /// Makes the response to a request that the gateway answers itself.
+    pub(super) fn answer(&mut self, answer: OwnAnswer<'_>) -> Response<ReplySource> {
+        self.outcome.route = answer.route().map(|route| route.index);
+        answer::own(answer, &self.request_id).map(ReplySource::Own)
     }
 
     /// Completes the exchange: makes the client's response of the walk's outcome.
     pub(super) fn finish(
         self: Box<Self>,
-        outcome: Result<Response<ReplySource>, Refusal>,
+        outcome: Result<Response<ReplySource>, Refusal<'_>>,
         upgrades: &Upgrades,
     ) -> Response<ReplyBody> {
         match outcome {
@@ -216,7 +235,11 @@ impl Exchange {
         })
     }
 
-    fn refuse(mut self: Box<Self>, refusal: Refusal, upgrades: &Upgrades) -> Response<ReplyBody> {
+    fn refuse(
+        mut self: Box<Self>,
+        refusal: Refusal<'_>,
+        upgrades: &Upgrades,
+    ) -> Response<ReplyBody> {
         let mut response = answer::to(&self.view.snapshot, &refusal, &self.request_id);
         let fields = response.headers_mut();
         fields.insert(headers::REQUEST_ID, self.request_id.clone());
@@ -226,11 +249,11 @@ impl Exchange {
             let detail = answer::detail(&self.view.snapshot, &refusal);
             response = grpc::refused(response, content_type, &detail);
         }
-        if let Some(route) = self.route() {
+        if let Some(route) = refusal.route {
             self.apply_rules(route, response.headers_mut());
         }
         if matches!(refusal.cause, Cause::BodyCut) {
-            upgrades.confirm_later(Unconfirmed::new(self, refusal));
+            upgrades.confirm_later(Unconfirmed::new(self, refusal.cause));
             return response.map(ReplyBody::unrecorded);
         }
         response.map(|bytes| ReplyBody::new(ReplySource::Own(Some(bytes)), self))
@@ -282,45 +305,36 @@ impl Exchange {
         }
     }
 
-    fn note_refusal(&mut self, refusal: &Refusal, status: u16) {
+    fn note_refusal(&mut self, refusal: &Refusal<'_>, status: u16) {
         self.outcome.status = Some(status);
-        self.outcome.route = refusal.route;
+        self.outcome.route = refusal.route.map(|route| route.index);
         match &refusal.cause {
-            Cause::Token { rejection, .. } => {
-                self.count_verification(rejection.issuer.as_ref(), rejection.error.index());
+            Cause::Token { error, .. } => {
+                self.count_verification(refusal.verifier, error.index());
             }
             // The token is valid, but its scopes are not enough.
-            Cause::Denied(Denial::InsufficientScope { issuer, .. }) => {
-                self.count_verification(Some(issuer), VALID);
-            }
+            Cause::Denied(_) => self.count_verification(refusal.verifier, VALID),
             Cause::Defect => self.worker.metrics().panics.inc(),
             // The refusal is counted once it is known whether the client received the response.
             Cause::BodyCut => return,
             _ => {}
         }
-        self.count_refusal(refusal);
+        self.count_refusal(&refusal.cause);
     }
 
     /// Counts a refusal, and keeps its reason for the access log.
-    fn count_refusal(&mut self, refusal: &Refusal) {
-        self.view
-            .snapshot
-            .route_metrics(refusal.route)
-            .refused(refusal.reason_index());
+    fn count_refusal(&mut self, cause: &Cause) {
+        self.route_metrics().refused(cause.reason_index());
         if self.view.snapshot.config.log.access != AccessLog::Off {
-            self.outcome.failure = Some((refusal.reason(), refusal.explanation()));
+            self.outcome.failure = Some((cause.reason(), cause.explanation()));
         }
     }
 
-    /// Notes the issuer of the request's token, and counts the result of the token's verification.
-    fn count_verification(&mut self, issuer: Option<&Arc<str>>, result: usize) {
-        // The index is kept instead of the name, because all workers share the name's reference
-        // count.
-        self.outcome.issuer = match issuer {
-            Some(name) => self.view.snapshot.issuer(name),
-            None => None,
-        };
-        if let Some(verifier) = self.verifier() {
+    /// Notes the verifier of the request's token, and counts the result of the token's
+    /// verification.
+    fn count_verification(&mut self, verifier: Option<&Verifier>, result: usize) {
+        if let Some(verifier) = verifier {
+            self.outcome.verifier = Some(verifier.id());
             verifier.issuer().metrics().verifications.increment(result);
         }
     }
@@ -356,7 +370,7 @@ impl Exchange {
             status,
             reason,
             detail,
-            issuer: self.verifier().map(|verifier| &**verifier.name()),
+            issuer: self.issuer(),
             took,
         });
     }
@@ -380,10 +394,7 @@ impl Drop for Exchange {
         }
         let status = self.outcome.status.unwrap_or(UNANSWERED);
         let ending = self.outcome.early.unwrap_or(Ending::Answered(status));
-        self.view
-            .snapshot
-            .route_metrics(self.outcome.route)
-            .record(&self.method, ending, took);
+        self.route_metrics().record(&self.method, ending, took);
         self.log(status, took);
         self.worker.metrics().requests.dec();
     }

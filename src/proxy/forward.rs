@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use http::header::{CONNECTION, CONTENT_LENGTH, UPGRADE};
 use http::uri::{Parts, PathAndQuery};
-use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
+use http::{HeaderValue, Method, Response, StatusCode, Uri, Version, request};
 use hyper::body::{Body as _, Incoming};
 
 use super::body::{BodyTimer, Relay, ReplySource, RequestBody, UploadFailure, UploadStatus};
@@ -14,18 +14,15 @@ use super::exchange::Exchange;
 use super::headers::{self, Forwarding};
 use super::upgrade::{Handshake, Upgrades};
 use super::worker::View;
-use super::{Cause, Refusal};
 use crate::clock;
+use crate::decision::{Cause, Decision, Refusal, forwarded};
 use crate::net::Peer;
-use crate::policy::Permit;
 use crate::snapshot::Route;
-use crate::token::Carrier;
 use crate::transform::Direction;
 use crate::upstream::{Balance, Fault, Outgoing, Reply};
 
 /// A permitted request that is being forwarded, and the facts that its response depends on.
 pub(super) struct Forward<'v> {
-    index: usize,
     route: &'v Route,
     upstream: &'v Balance<RequestBody>,
     outgoing: Outgoing<RequestBody>,
@@ -38,42 +35,53 @@ pub(super) struct Forward<'v> {
 }
 
 impl<'v> Forward<'v> {
-    /// Makes the upstream's request of the client's. It consumes the permit: without a permit
-    /// nothing is forwarded. `carrier` is the part of the request that carried the token.
+    /// Makes the upstream's request of the client's. It consumes the permit of the decision:
+    /// without a permit nothing is forwarded.
     ///
     /// # Errors
     /// A [`Refusal`]: 400 or 413.
     pub(super) fn begin(
-        permit: Permit,
-        index: usize,
-        carrier: Option<Carrier>,
-        exchange: &'v Exchange,
+        decision: Decision<'v>,
+        view: &'v View,
+        exchange: &Exchange,
         peer: &Peer,
         upgrades: &Upgrades,
-        request: Request<Incoming>,
-    ) -> Result<Self, Refusal> {
-        let view = exchange.view();
-        let (route, upstream) = destination(view, index)?;
+        mut head: request::Parts,
+        body: Incoming,
+    ) -> Result<Self, Refusal<'v>> {
+        let Decision {
+            route,
+            permit,
+            carrier,
+            ..
+        } = decision;
+        let Some(upstream) = view.upstreams.get(route.upstream) else {
+            // The view has the connections to each upstream of its snapshot.
+            return Err(Refusal::at(route, Cause::Defect));
+        };
         let server = &view.snapshot.config.server;
         upgrades.set_response_timeout(route.response_timeout);
-        let handshake = handshake_of(&request, route).map_err(|cause| Refusal::at(index, cause))?;
-        let (mut head, body) = request.into_parts();
+        let handshake = match handshake_of(&head, &body, route) {
+            Ok(handshake) => handshake,
+            Err(cause) => return Err(Refusal::at(route, cause)),
+        };
         if let Some(limit) = route.body_bytes
             && body.size_hint().lower() > limit
         {
-            return Err(Refusal::at(index, Cause::BodyTooLarge));
+            return Err(Refusal::at(route, Cause::BodyTooLarge));
         }
         let idle_body = route.heads.idle_body.unwrap_or(server.timeouts.idle_body);
         let began = exchange.began().monotonic;
         let until = route.heads.request_timeout.map(|limit| began + limit);
         let timer = BodyTimer::new(idle_body, until);
-        let (body, upload) = RequestBody::new(body, route.body_bytes, timer, view, upgrades);
+        let (body, upload) =
+            RequestBody::new(body, route.body_bytes, timer, exchange.view(), upgrades);
 
-        let host = headers::requested_host(&head.uri, &head.headers);
+        let host = forwarded::requested_host(&head.uri, &head.headers);
         let query = headers::query_without_tokens(head.uri.query(), route, carrier);
         if route.strip > 0 || route.heads.rewrite.is_some() || query.is_some() {
             let Some(uri) = rewritten(&head.uri, query.as_deref(), route) else {
-                return Err(Refusal::at(index, Cause::Defect));
+                return Err(Refusal::at(route, Cause::Defect));
             };
             head.uri = uri;
         }
@@ -96,7 +104,6 @@ impl<'v> Forward<'v> {
             handshake.to_upstream(&mut head.headers);
         }
         Ok(Self {
-            index,
             route,
             upstream,
             outgoing: Outgoing::new(head, own, body),
@@ -115,7 +122,7 @@ impl<'v> Forward<'v> {
     pub(super) async fn complete(
         &mut self,
         exchange: &Exchange,
-    ) -> Result<Response<ReplySource>, Refusal> {
+    ) -> Result<Response<ReplySource>, Refusal<'v>> {
         let limits = (self.route.response_timeout, self.until);
         let progress = self.upload.as_ref().map(|upload| &upload.progress);
         let sent = self
@@ -135,7 +142,7 @@ impl<'v> Forward<'v> {
         &self,
         mut response: Response<Reply<RequestBody>>,
         exchange: &Exchange,
-    ) -> Result<Response<ReplySource>, Refusal> {
+    ) -> Result<Response<ReplySource>, Refusal<'v>> {
         let has_switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         let handshake = match &self.handshake {
             Some(handshake) if has_switched && handshake.is_answered_by(response.headers()) => {
@@ -199,14 +206,14 @@ impl<'v> Forward<'v> {
         *response.version_mut() = Version::HTTP_11;
     }
 
-    fn protocol_error(&self, what: &str) -> Refusal {
+    fn protocol_error(&self, what: &str) -> Refusal<'v> {
         let fault = Fault::Protocol(what.into());
-        Refusal::at(self.index, Cause::Upstream(fault))
+        Refusal::at(self.route, Cause::Upstream(fault))
     }
 
     /// Returns the refusal for a request without a response. A failure of the client's own upload
     /// goes before the upstream's fault.
-    fn refused(&self, fault: Fault) -> Refusal {
+    fn refused(&self, fault: Fault) -> Refusal<'v> {
         let is_over = match self.until {
             Some(until) => clock::monotonic() >= until,
             None => false,
@@ -222,30 +229,20 @@ impl<'v> Forward<'v> {
             (None, _) if matches!(fault, Fault::Request) => Cause::BodyMalformed,
             _ => Cause::Upstream(fault),
         };
-        Refusal::at(self.index, cause)
+        Refusal::at(self.route, cause)
     }
-}
-
-/// Returns the route, and the connections to its upstream.
-///
-/// # Errors
-/// A defect; there is none: the index is of this snapshot, and its view has one entry for each
-/// upstream.
-fn destination(view: &View, index: usize) -> Result<(&Route, &Balance<RequestBody>), Refusal> {
-    if let Some(route) = view.snapshot.routes.get(index)
-        && let Some(upstream) = view.upstreams.get(route.upstream)
-    {
-        return Ok((route, upstream));
-    }
-    Err(Refusal::at(index, Cause::Defect))
 }
 
 /// Returns the handshake to forward, if there is one.
 ///
 /// # Errors
 /// A CONNECT for a WebSocket where the route allows none.
-fn handshake_of(request: &Request<Incoming>, route: &Route) -> Result<Option<Handshake>, Cause> {
-    match Handshake::of(request) {
+fn handshake_of(
+    head: &request::Parts,
+    body: &Incoming,
+    route: &Route,
+) -> Result<Option<Handshake>, Cause> {
+    match Handshake::of(head, body) {
         Some(handshake) if route.websocket => Ok(Some(handshake)),
         // A server may ignore `Upgrade` (RFC 9110 §7.8), but a CONNECT has no other meaning.
         Some(Handshake::Http2 { .. }) => Err(Cause::Upgrade),

@@ -3,8 +3,8 @@
 
 use http::{HeaderMap, HeaderValue, Request, Version};
 
-use super::Decision;
 use super::headers::{self, Forwarding};
+use crate::decision::{Decision, forwarded};
 use crate::net::Peer;
 use crate::snapshot::Snapshot;
 use crate::upstream::OwnFields;
@@ -28,7 +28,7 @@ pub fn head_to_upstream(
         principal: decision.permit.principal(),
         carrier: decision.carrier,
         request_id,
-        host: headers::requested_host(request.uri(), request.headers()),
+        host: forwarded::requested_host(request.uri(), request.headers()),
         version: request.version(),
     };
     headers::to_upstream(request.headers_mut(), &forwarding)

@@ -20,8 +20,6 @@ pub struct Target<'r> {
 /// A request without a target that the route table can look up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TargetError {
-    /// The target is longer than the limit: 414.
-    TooLong,
     /// `CONNECT`, `*`, another scheme than http or https, a user before the host, or a path that
     /// does not begin with `/`.
     Form,
@@ -36,14 +34,12 @@ impl<'r> Target<'r> {
     /// # Errors
     /// [`TargetError`]
     pub fn parse(
-        (method, uri, version): (&'r Method, &'r Uri, Version),
+        method: &'r Method,
+        uri: &'r Uri,
+        version: Version,
         headers: &'r HeaderMap,
-        max_bytes: usize,
     ) -> Result<Self, TargetError> {
         let text = uri.path_and_query().map_or("", |text| text.as_str());
-        if text.len() > max_bytes {
-            return Err(TargetError::TooLong);
-        }
         // `:path` is never empty (RFC 9113 §8.3.1); an absolute form of HTTP/1.1 may have no path.
         if version >= Version::HTTP_2 && !text.starts_with('/') {
             return Err(TargetError::Form);
@@ -178,7 +174,6 @@ fn is_port(digits: &str) -> bool {
 impl fmt::Display for TargetError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::TooLong => "the request target is too long",
             Self::Form => "the request target is not a path of this server",
             Self::Host => "the Host field is missing, repeated, invalid or not the authority",
         })
@@ -204,7 +199,7 @@ mod tests {
         for host in hosts {
             headers.append(HOST, HeaderValue::from_str(host).unwrap());
         }
-        let target = Target::parse((&method, &uri, Version::HTTP_11), &headers, 64)?;
+        let target = Target::parse(&method, &uri, Version::HTTP_11, &headers)?;
         Ok((target.host.map(str::to_owned), target.path.to_owned()))
     }
 
@@ -239,12 +234,6 @@ mod tests {
             ("GET", "/a", &["[::1]x:80"], TargetError::Host),
             ("GET", "/a", &["[]:80"], TargetError::Host),
             ("GET", "/a", &["[::g]"], TargetError::Host),
-            (
-                "GET",
-                &format!("/{}", "a".repeat(64)),
-                &["x.y"],
-                TargetError::TooLong,
-            ),
         ] {
             assert_eq!(
                 parse(method, uri, hosts),

@@ -77,9 +77,16 @@ impl Drop for Snapshot {
     }
 }
 
+/// The position of a route in its snapshot: it stands for the route in a record that outlives the
+/// borrow. All workers would contend for a reference count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RouteIndex(usize);
+
 /// A compiled route.
 #[derive(Debug)]
 pub struct Route {
+    /// Its own position.
+    pub index: RouteIndex,
     /// The host and pattern: the label in metrics and logs.
     pub label: Box<str>,
     /// Index into [`Snapshot::upstreams`].
@@ -161,8 +168,8 @@ impl Snapshot {
         let places = TokenPlaces::of(&config.routes);
         let parts = Parts::new(&verifiers, &upstreams, &resources, &places);
         let mut routes = Vec::with_capacity(config.routes.len());
-        for route in &config.routes {
-            routes.push(compile_route(route, metrics, &parts)?);
+        for (index, route) in config.routes.iter().enumerate() {
+            routes.push(compile_route(RouteIndex(index), route, metrics, &parts)?);
         }
         let table = Table::new(config::rules(&config.routes)).map_err(CompileError::Routes)?;
         let claim_headers = claim_headers(&config.routes);
@@ -220,27 +227,15 @@ impl Snapshot {
 
     /// Returns the metadata URL of a route's resource, for the clients of the route.
     #[must_use]
-    pub fn metadata_url(&self, route: Option<usize>) -> Option<&str> {
-        let resource = self.routes.get(route?)?.resource?;
-        let resource = self.resources.list.get(resource)?;
+    pub fn metadata_url(&self, route: &Route) -> Option<&str> {
+        let resource = self.resources.list.get(route.resource?)?;
         Some(&resource.metadata_url)
     }
 
-    /// Returns the index of an issuer among the verifiers.
+    /// Returns the route at a position; `None` if it is of another snapshot.
     #[must_use]
-    pub fn issuer(&self, name: &str) -> Option<usize> {
-        self.verifiers
-            .iter()
-            .position(|verifier| **verifier.name() == *name)
-    }
-
-    /// Returns the metrics of a route, or those of requests without a route.
-    #[must_use]
-    pub fn route_metrics(&self, route: Option<usize>) -> &RouteMetrics {
-        match route.and_then(|index| self.routes.get(index)) {
-            Some(route) => &route.metrics,
-            None => &self.unrouted,
-        }
+    pub fn route(&self, index: RouteIndex) -> Option<&Route> {
+        self.routes.get(index.0)
     }
 }
 
@@ -392,6 +387,7 @@ fn upstream(
 }
 
 fn compile_route(
+    index: RouteIndex,
     route: &config::Route,
     metrics: &Metrics,
     parts: &Parts<'_>,
@@ -400,12 +396,13 @@ fn compile_route(
         Some(host) => format!("{host}{}", route.pattern),
         None => route.pattern.to_string(),
     };
-    let (index, upstream) = parts.upstream(&route.upstream)?;
+    let (upstream_index, upstream) = parts.upstream(&route.upstream)?;
     let settings = &upstream.settings;
     Ok(Route {
+        index,
         metrics: metrics.route(&label),
         label: label.into(),
-        upstream: index,
+        upstream: upstream_index,
         host: host(settings),
         resource: match &route.resource {
             Some(url) => parts.resources.position(url),

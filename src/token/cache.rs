@@ -15,6 +15,7 @@ use quick_cache::Weighter;
 
 use super::claims::Registered;
 use super::secret::Secret;
+use super::verifier_id::VerifierId;
 use crate::clock::UnixTime;
 use crate::issuer::{Algorithm, Key};
 use crate::policy::Principal;
@@ -33,7 +34,7 @@ pub(super) struct VerifiedToken {
     pub(super) text: Secret,
     /// The verifier that verified the token. Another verifier, including one for the same issuer
     /// after a change of its configuration, must not use the entry.
-    pub(super) verifier: u64,
+    pub(super) verifier: VerifierId,
     pub(super) key: Arc<Key>,
     /// The algorithm of a token without a `kid`. Such a token names a key only while the issuer has
     /// no other key for the algorithm.
@@ -238,7 +239,7 @@ mod tests {
         };
         HotToken::new(Arc::new(VerifiedToken {
             text: text.into(),
-            verifier: 0,
+            verifier: VerifierId::next(),
             key: Arc::clone(&set.keys[0]),
             without_kid: None,
             registered,

@@ -19,6 +19,7 @@ mod segment;
 mod source;
 mod spelling;
 mod verifier;
+mod verifier_id;
 mod withheld;
 
 pub use bearer::{BearerToken, Carrier};
@@ -28,5 +29,6 @@ pub use forwarded::{ForwardedClaim, ForwardedClaimError};
 pub use outline::Outline;
 pub use rules::{Audience, Demand, RequiredClaim, Rules, TypPolicy};
 pub use source::{Source, SourceError};
-pub use verifier::{Rejection, RequestContext, Verifier, authenticate};
+pub use verifier::{Authenticated, Rejection, RequestContext, Verifier, authenticate};
+pub use verifier_id::VerifierId;
 pub use withheld::Withheld;

@@ -1,15 +1,14 @@
 //! The verification of bearer tokens: from a token to an identity.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::cache::{CacheResult, HotToken, VerifiedToken, WorkerCache};
 use super::claims::Registered;
 use super::jwt::{Jwt, Typ};
+use super::verifier_id::VerifierId;
 use super::{BearerToken, Rules, TokenError, TypPolicy};
 use crate::clock::UnixTime;
 use crate::issuer::{Issuer, KeyError};
-use crate::net::Peer;
 use crate::policy::{Claim, Claims, Identity, Principal, ScopeSet};
 use crate::tls::Fingerprint;
 
@@ -37,52 +36,58 @@ const ACCESS_TOKEN_CLAIMS: [&str; 7] = [
 /// tokens that the old one verified are verified again.
 #[derive(Debug)]
 pub struct Verifier {
-    id: u64,
+    id: VerifierId,
     issuer: Arc<Issuer>,
     rules: Rules,
 }
 
 /// The facts of a request that the claims of its token are checked against, besides the rules of
-/// its issuer.
+/// its issuer: the time, and the client's certificate.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestContext<'a> {
     /// The time of the request.
     pub now: UnixTime,
     /// The verified client certificate of the request's connection.
     pub certificate: Option<&'a Fingerprint>,
-    /// The other end of the connection; `None` if there is no connection. No claim is checked
-    /// against it; it tells whether the request came from a trusted proxy.
-    pub peer: Option<&'a Peer>,
 }
 
 impl RequestContext<'_> {
-    /// Returns the context of a token that is checked at this time, without a connection or a
-    /// certificate.
+    /// Returns the context of a token that is checked at this time, without a certificate.
     #[must_use]
     pub const fn at(now: UnixTime) -> Self {
         Self {
             now,
             certificate: None,
-            peer: None,
         }
     }
 }
 
-/// The refusal of a token.
+/// The caller that a token authenticates.
 #[derive(Clone, Debug)]
-pub struct Rejection {
-    /// The error of the token.
-    pub error: TokenError,
-    /// The name of the issuer that the token is of, or claims to be of, if it is one of the route's
-    /// issuers.
-    pub issuer: Option<Arc<str>>,
+pub struct Authenticated<'v> {
+    /// The identity of the caller.
+    pub identity: Identity,
+    /// The verifier of the token.
+    pub verifier: &'v Verifier,
+    /// The level of the cache that held the verified token.
+    pub cache: CacheResult,
 }
 
-impl From<TokenError> for Rejection {
+/// The refusal of a token.
+#[derive(Clone, Copy, Debug)]
+pub struct Rejection<'v> {
+    /// The error of the token.
+    pub error: TokenError,
+    /// The verifier of the issuer that the token is of, or claims to be of; `None` if none of the
+    /// route's issuers is.
+    pub verifier: Option<&'v Verifier>,
+}
+
+impl From<TokenError> for Rejection<'_> {
     fn from(error: TokenError) -> Self {
         Self {
             error,
-            issuer: None,
+            verifier: None,
         }
     }
 }
@@ -91,12 +96,17 @@ impl Verifier {
     /// Makes a verifier with an identity of its own.
     #[must_use]
     pub fn new(issuer: Arc<Issuer>, rules: Rules) -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
         Self {
-            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            id: VerifierId::next(),
             issuer,
             rules,
         }
+    }
+
+    /// Returns the number of the verifier.
+    #[must_use]
+    pub fn id(&self) -> VerifierId {
+        self.id
     }
 
     /// Returns the issuer's name in the configuration.
@@ -247,10 +257,10 @@ impl Verifier {
         ScopeSet::granted_by(paths.filter_map(|path| claims.find(path)))
     }
 
-    fn rejection(&self, error: TokenError) -> Rejection {
+    fn rejection(&self, error: TokenError) -> Rejection<'_> {
         Rejection {
             error,
-            issuer: Some(self.name().clone()),
+            verifier: Some(self),
         }
     }
 }
@@ -283,13 +293,13 @@ fn has_any(claims: &Claims, names: &[&str]) -> bool {
 ///
 /// # Errors
 /// [`Rejection`]
-pub async fn authenticate(
-    verifiers: &[Arc<Verifier>],
+pub async fn authenticate<'v>(
+    verifiers: &'v [Arc<Verifier>],
     token: BearerToken<'_>,
     max_bytes: usize,
     cache: Option<&WorkerCache>,
     context: RequestContext<'_>,
-) -> Result<(Identity, CacheResult), Rejection> {
+) -> Result<Authenticated<'v>, Rejection<'v>> {
     if token.as_bytes().len() > max_bytes {
         return Err(TokenError::TooLong.into());
     }
@@ -306,7 +316,11 @@ pub async fn authenticate(
         }
     };
     match verifier.check_claims(&hot.token, context) {
-        Ok(()) => Ok((Identity::verified(hot.principal), result)),
+        Ok(()) => Ok(Authenticated {
+            identity: Identity::verified(hot.principal),
+            verifier,
+            cache: result,
+        }),
         Err(error) => Err(verifier.rejection(error)),
     }
 }
@@ -333,7 +347,7 @@ fn find_cached<'v>(
 async fn verified<'v>(
     verifiers: &'v [Arc<Verifier>],
     token: BearerToken<'_>,
-) -> Result<(&'v Verifier, HotToken), Rejection> {
+) -> Result<(&'v Verifier, HotToken), Rejection<'v>> {
     let text = token.as_str()?;
     let jwt = Jwt::parse(text)?;
     for verifier in verifiers {

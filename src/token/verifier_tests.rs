@@ -191,7 +191,7 @@ async fn a_cached_token_without_a_kid_is_nobodys_while_there_is_a_choice_of_keys
     for _ in 0..2 {
         fixture::end_fetch(&issuer, Some(&alone));
         assert!(ask().await.is_ok());
-        assert_eq!(ask().await.unwrap().1, CacheResult::Worker);
+        assert_eq!(ask().await.unwrap().cache, CacheResult::Worker);
         fixture::end_fetch(&issuer, Some(&two));
         assert_eq!(ask().await.unwrap_err(), TokenError::UnknownKey);
     }

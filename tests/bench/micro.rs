@@ -94,8 +94,8 @@ mod route {
     }
 
     fn target(request: &Request<()>) -> Target<'_> {
-        let line = (request.method(), request.uri(), Version::HTTP_11);
-        Target::parse(line, request.headers(), 8192).unwrap()
+        let (method, uri) = (request.method(), request.uri());
+        Target::parse(method, uri, Version::HTTP_11, request.headers()).unwrap()
     }
 
     #[divan::bench]
@@ -181,7 +181,7 @@ mod tokens {
                 context,
             ))
             .unwrap()
-            .1
+            .cache
         };
         for text in &tokens {
             authenticate(text);
@@ -206,7 +206,7 @@ mod tokens {
                 Some(cache),
                 context,
             ));
-            assert_eq!(found.unwrap().1, CacheResult::Miss);
+            assert_eq!(found.unwrap().cache, CacheResult::Miss);
         });
     }
 }
@@ -252,8 +252,7 @@ mod decide {
     use divan::{Bencher, black_box};
     use http::Request;
     use scopegate::clock::now;
-    use scopegate::decision::Refusal;
-    use scopegate::proxy::{Verdict, decide};
+    use scopegate::decision::{Refusal, Verdict, admit, decide};
     use scopegate::token::{RequestContext, SharedCache, WorkerCache};
 
     use super::{Key, Token, stage};
@@ -291,10 +290,12 @@ mod decide {
     fn repeat(bencher: Bencher<'_, '_>, key: &Key, request: &Request<()>, refused: Option<&str>) {
         let snapshot = stage::snapshot(&stage::toml(key, "http://127.0.0.1:9"));
         let cache = WorkerCache::new(Arc::new(SharedCache::new(1 << 20)), 16);
+        let (mut head, ()) = request.clone().into_parts();
+        let facts = admit(&mut head, None, 100).unwrap();
         let context = RequestContext::at(now().unix);
         bencher.bench_local(|| {
             let verdict =
-                super::at_once(decide(&snapshot, black_box(request), Some(&cache), context));
+                super::at_once(decide(&snapshot, black_box(facts), Some(&cache), context));
             let reason = verdict.as_ref().err().map(Refusal::reason);
             assert_eq!(reason, refused);
             assert!(reason.is_some() || matches!(verdict, Ok(Verdict::Forward(_))));
@@ -306,8 +307,9 @@ mod headers {
     use divan::{Bencher, black_box};
     use http::{HeaderMap, HeaderName, HeaderValue, Request};
     use scopegate::clock::now;
+    use scopegate::decision::{Verdict, admit, decide};
     use scopegate::net::Peer;
-    use scopegate::proxy::{Verdict, decide, head_to_client, head_to_upstream};
+    use scopegate::proxy::{head_to_client, head_to_upstream};
     use scopegate::token::RequestContext;
     use scopegate::transform::Direction;
 
@@ -373,9 +375,11 @@ mod headers {
         let snapshot = stage::snapshot(&(stage::toml(&key, "http://127.0.0.1:9") + more));
         let mut request = stage::request("/orders", &token(&key));
         request.headers_mut().extend(self::fields(fields));
+        let (mut head, ()) = request.clone().into_parts();
+        let facts = admit(&mut head, None, 100).unwrap();
         let decision = at_once(decide(
             &snapshot,
-            &request,
+            facts,
             None,
             RequestContext::at(now().unix),
         ));

@@ -21,8 +21,14 @@ const ARROWS: &[(&str, &str)] = &[
         "server proxy decision route transform token issuer policy upstream limit web net tls config snapshot reload admin \
          telemetry clock",
     ),
-    ("server", "proxy decision snapshot config net tls telemetry clock"),
-    ("admin", "proxy decision snapshot config web telemetry clock"),
+    (
+        "server",
+        "proxy decision snapshot config net tls telemetry clock",
+    ),
+    (
+        "admin",
+        "proxy decision snapshot config web telemetry clock",
+    ),
     ("reload", "snapshot config telemetry clock"),
     (
         "proxy",
@@ -68,7 +74,7 @@ const CALLERS: &[(&str, &str, &str)] = &[
         "src/token/verifier.rs",
         "authenticate",
     ),
-    ("Identity::anonymous", "src/proxy/mod.rs", "identify"),
+    ("Identity::anonymous", "src/decision/mod.rs", "identify"),
     ("Permit::granted", "src/policy/requirement.rs", "authorize"),
 ];
 

@@ -400,7 +400,7 @@ fn find<'t>(
     };
     let uri: Uri = path.parse().ok()?;
     let headers = HeaderMap::from_iter([(header::HOST, HeaderValue::try_from(host).ok()?)]);
-    let target = Target::parse((method, &uri, Version::HTTP_11), &headers, usize::MAX).ok()?;
+    let target = Target::parse(method, &uri, Version::HTTP_11, &headers).ok()?;
     if !target.ambiguities().is_empty() {
         return None;
     }

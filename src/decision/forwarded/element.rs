@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use http::HeaderValue;
 
-use super::{UNKNOWN, address};
+use super::hop::{UNKNOWN, address};
 
 /// An element: `for`, `by`, `host` and `proto`, each at most once, as a token or a quoted string
 /// without escapes. The values are kept without their quotes.

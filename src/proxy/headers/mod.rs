@@ -8,19 +8,18 @@ mod claims;
 mod credentials;
 mod trailers;
 
-use http::header::{
-    CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, COOKIE, HOST, TE, TRANSFER_ENCODING, VIA,
-};
+use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, HOST, TE, TRANSFER_ENCODING, VIA};
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 
 pub(super) use credentials::query_without_tokens;
-pub(super) use trailers::{has_padded, to_client as trailers_to_client};
+pub(super) use trailers::to_client as trailers_to_client;
 
 use credentials::Credentials;
 
 use crate::config::Server;
 pub(super) use crate::decision::answer::REQUEST_ID;
 use crate::decision::forwarded::ForwardedFacts;
+use crate::decision::hygiene::remove_where;
 use crate::net::Peer;
 use crate::policy::{Claims, Principal};
 use crate::snapshot::Route;
@@ -60,17 +59,6 @@ pub(super) struct Forwarding<'a> {
     pub(super) host: Option<HeaderValue>,
     /// The HTTP version of the client's request.
     pub(super) version: Version,
-}
-
-/// Returns whether all parsers read the framing in the same way: `chunked` alone, or a length.
-/// Hyper accepts any list that ends in `chunked`; an upstream may not (attacks.md#advisory-8).
-pub(super) fn is_plainly_framed(headers: &HeaderMap) -> bool {
-    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
-    match (codings.next(), codings.next()) {
-        (None, _) => true,
-        (Some(coding), None) => coding.as_bytes().eq_ignore_ascii_case(b"chunked"),
-        _ => false,
-    }
 }
 
 /// Turns the header fields of a client's request into those of the upstream's request. The
@@ -152,34 +140,6 @@ fn received_by(version: Version) -> &'static str {
     }
 }
 
-/// Joins the `Cookie` fields of an HTTP/2 request, which may be several (RFC 9113 §8.2.3), into
-/// one: the code that reads cookies expects one field.
-pub(super) fn join_cookies(headers: &mut HeaderMap) {
-    let mut crumbs = headers.get_all(COOKIE).iter();
-    let (Some(first), Some(second)) = (crumbs.next(), crumbs.next()) else {
-        return;
-    };
-    let mut joined = first.as_bytes().to_vec();
-    for crumb in [second].into_iter().chain(crumbs) {
-        joined.extend(b"; ");
-        joined.extend(crumb.as_bytes());
-    }
-    // Values that are joined with allowed characters are a value.
-    if let Ok(joined) = HeaderValue::from_bytes(&joined) {
-        headers.insert(COOKIE, joined);
-    }
-}
-
-/// Removes fields whose names HTTP/1.1 does not allow: the HTTP/2 library accepts a quote in a
-/// name, although RFC 9113 §8.2.1 forbids it.
-pub(super) fn remove_misnamed(headers: &mut HeaderMap) {
-    remove_where(headers, is_misnamed);
-}
-
-fn is_misnamed(name: &str) -> bool {
-    name.contains('"')
-}
-
 /// Marks a response as private, because the token was in the URI of its request (RFC 6750 §2.3).
 /// The upstream did not see the token and cannot know; of two contradicting directives, caches obey
 /// the stricter one.
@@ -193,15 +153,6 @@ pub(super) fn trailers_to_upstream(trailers: &mut HeaderMap, own: &FieldSet) {
     remove_where(trailers, |name| {
         trailers::is_forbidden(name) || is_impersonation_in_trailers(name) || own.contains(name)
     });
-}
-
-/// Returns the host that a request asks for. The authority of an absolute target takes precedence
-/// over the field (RFC 9112 §3.2.2).
-pub(super) fn requested_host(uri: &http::Uri, headers: &HeaderMap) -> Option<HeaderValue> {
-    match uri.authority() {
-        Some(authority) => HeaderValue::try_from(authority.as_str()).ok(),
-        None => headers.get(HOST).cloned(),
-    }
 }
 
 /// Returns the client's request id, if it can be logged and forwarded unchanged
@@ -268,20 +219,6 @@ fn nominated_field(option: &[u8]) -> Option<&str> {
     (!is_option).then_some(name)
 }
 
-/// Removes fields in one pass: most requests have none to remove, and a lookup of each of three
-/// dozen names costs more than all other work on the headers.
-fn remove_where(headers: &mut HeaderMap, is_removed: impl Fn(&str) -> bool) {
-    let mut removed: Vec<HeaderName> = Vec::new();
-    for name in headers.keys() {
-        if is_removed(name.as_str()) {
-            removed.push(name.clone());
-        }
-    }
-    for name in removed {
-        headers.remove(name);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -298,25 +235,6 @@ mod tests {
         let mut names: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
         names
-    }
-
-    #[test]
-    fn only_chunked_alone_is_a_framing() {
-        assert!(is_plainly_framed(&map(&[])));
-        assert!(is_plainly_framed(&map(&[("transfer-encoding", "Chunked")])));
-        for values in [
-            &["gzip, chunked"][..],
-            &["cow"],
-            &["chunked", "chunked"],
-            &["chunked, chunked"],
-            &["identity"],
-        ] {
-            let fields: Vec<_> = values
-                .iter()
-                .map(|value| ("transfer-encoding", *value))
-                .collect();
-            assert!(!is_plainly_framed(&map(&fields)), "{values:?}");
-        }
     }
 
     #[test]

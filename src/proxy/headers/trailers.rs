@@ -2,7 +2,8 @@
 
 use http::{HeaderMap, HeaderValue};
 
-use super::{is_hop_by_hop, is_misnamed, remove_where};
+use super::is_hop_by_hop;
+use crate::decision::hygiene::{is_misnamed, is_padded, remove_where};
 use crate::transform::{Direction, HeaderRules};
 
 /// Returns whether a field must not occur in trailers, in any spelling that an application may read
@@ -56,21 +57,6 @@ pub(in crate::proxy) fn to_client(trailers: &mut HeaderMap, rules: Option<&Heade
     }
 }
 
-/// Returns whether a value begins or ends with white space, which makes an HTTP/2 message malformed
-/// (RFC 9113 §8.2.1): parsers that trim values, as those of HTTP/1.1 do, would read another value.
-pub(in crate::proxy) fn has_padded(fields: &HeaderMap) -> bool {
-    fields.values().any(is_padded)
-}
-
-fn is_padded(value: &HeaderValue) -> bool {
-    let bytes = value.as_bytes();
-    is_white_space(bytes.first()) || is_white_space(bytes.last())
-}
-
-fn is_white_space(byte: Option<&u8>) -> bool {
-    matches!(byte, Some(b' ' | b'\t'))
-}
-
 /// Trims white space from values. It is tolerated in the messages of an HTTP/2 upstream, but not
 /// passed on.
 pub(super) fn trim(fields: &mut HeaderMap) {
@@ -88,6 +74,7 @@ mod tests {
     use http::HeaderName;
 
     use super::*;
+    use crate::decision::hygiene::has_padded;
 
     fn fields(fields: &[(&str, &str)]) -> HeaderMap {
         fields

@@ -19,6 +19,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::header::{
     CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
+use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Version};
 use hyper::body::Body;
 use hyper::ext::Protocol;
@@ -108,14 +109,14 @@ impl Handshake {
     /// Returns the handshake that a request begins, if it does: a GET of HTTP/1.1 without a body
     /// that asks for `websocket` alone, or the GET that [`from_connect`] made of an extended
     /// CONNECT.
-    pub(super) fn of<B: Body>(request: &Request<B>) -> Option<Self> {
-        if request.extensions().get::<Protocol>().is_some() {
+    pub(super) fn of(head: &Parts, body: &impl Body) -> Option<Self> {
+        if head.extensions.get::<Protocol>().is_some() {
             return Some(Self::Http2 { key: key() });
         }
-        let fields = request.headers();
-        let is_handshake = request.method() == Method::GET
-            && request.version() == Version::HTTP_11
-            && request.body().is_end_stream()
+        let fields = &head.headers;
+        let is_handshake = head.method == Method::GET
+            && head.version == Version::HTTP_11
+            && body.is_end_stream()
             && is_only(fields, &UPGRADE, WEBSOCKET.as_bytes())
             && headers::lists(fields, &CONNECTION, UPGRADE.as_str())
             && fields.contains_key(SEC_WEBSOCKET_KEY);
@@ -163,12 +164,6 @@ pub(super) fn from_connect<B>(request: &mut Request<B>) {
     {
         *request.method_mut() = Method::GET;
     }
-}
-
-/// Returns whether a GET asks for another protocol, as the handshake of a WebSocket does, even if
-/// the handshake is malformed.
-pub(super) fn is_asked_for<B>(request: &Request<B>) -> bool {
-    request.headers().contains_key(UPGRADE) || request.extensions().get::<Protocol>().is_some()
 }
 
 fn add_upgrade(headers: &mut HeaderMap) {
@@ -226,10 +221,15 @@ mod tests {
         assert_eq!(accept(&key), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
     }
 
+    fn handshake_of(request: Request<impl Body>) -> Option<Handshake> {
+        let (head, body) = request.into_parts();
+        Handshake::of(&head, &body)
+    }
+
     #[test]
     fn a_handshake_asks_for_a_websocket_and_nothing_else() {
         let plain = request(|r| r.header("connection", "keep-alive, Upgrade"));
-        assert_eq!(Handshake::of(&plain), Some(Handshake::Http1));
+        assert_eq!(handshake_of(plain.clone()), Some(Handshake::Http1));
         for (why, other) in [
             ("Connection does not name it", request(|r| r)),
             (
@@ -245,10 +245,10 @@ mod tests {
                 request(|r| r.header("connection", "upgrade").version(Version::HTTP_10)),
             ),
         ] {
-            assert_eq!(Handshake::of(&other), None, "{why}");
+            assert_eq!(handshake_of(other), None, "{why}");
         }
         let with_body = plain.map(|_| Full::new(Bytes::from_static(b"x")));
-        assert_eq!(Handshake::of(&with_body), None);
+        assert_eq!(handshake_of(with_body), None);
     }
 
     #[test]

@@ -34,8 +34,7 @@ use std::sync::atomic::Ordering;
 
 use scopegate::clock::now;
 use scopegate::config::Config;
-use scopegate::decision::REASONS;
-use scopegate::proxy::{Verdict, decide};
+use scopegate::decision::{REASONS, Verdict, admit, decide};
 use scopegate::snapshot::Snapshot;
 use scopegate::telemetry::Metrics;
 use scopegate::token::{RequestContext, SharedCache, TokenError, WorkerCache};
@@ -182,6 +181,8 @@ fn decide_often(directory: &Path, count: u64) {
         "/orders",
         &fs::read_to_string(directory.join(TOKEN)).unwrap(),
     );
+    let (mut head, ()) = request.into_parts();
+    let facts = admit(&mut head, None, 100).unwrap();
     let context = RequestContext::at(now().unix);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
@@ -189,7 +190,7 @@ fn decide_often(directory: &Path, count: u64) {
         .unwrap();
     runtime.block_on(async {
         for _ in 0..count {
-            let verdict = decide(&snapshot, black_box(&request), Some(&cache), context).await;
+            let verdict = decide(&snapshot, black_box(facts), Some(&cache), context).await;
             assert!(matches!(black_box(verdict), Ok(Verdict::Forward(_))));
         }
     });

@@ -7,9 +7,8 @@ use std::sync::Arc;
 
 use scopegate::clock;
 use scopegate::config::Config;
-use scopegate::decision::{Cause, REASONS, Refusal};
+use scopegate::decision::{self, Cause, OwnAnswer, REASONS, Refusal, admit, decide};
 use scopegate::policy::{Denial, Scope};
-use scopegate::proxy::{self, decide};
 use scopegate::snapshot::Snapshot;
 use scopegate::telemetry::Metrics;
 use scopegate::token::{CacheResult, RequestContext, SharedCache, TokenError, WorkerCache};
@@ -183,8 +182,8 @@ impl Pair {
     #[track_caller]
     pub(crate) fn ask(&self, request: &Request) -> Verdict {
         let head = request.head();
-        let (route, refusal, _) = self.decide(&head, None);
-        let reason = refusal.as_ref().map(Refusal::reason);
+        let Asked { route, refusal, .. } = self.decide(&head, None);
+        let reason = refusal.as_ref().map(Cause::reason);
         // Tokens of more than 8 KiB are not cached.
         let is_small = head
             .headers()
@@ -192,17 +191,17 @@ impl Pair {
             .map(http::HeaderValue::len)
             .sum::<usize>()
             < 8192;
-        for again in [false, true] {
-            let (same, refused, cached) = self.decide(&head, Some(&self.cache));
-            assert_eq!(same, route, "a cached token has another route");
+        for is_second in [false, true] {
+            let again = self.decide(&head, Some(&self.cache));
+            assert_eq!(again.route, route, "a cached token has another route");
             assert_eq!(
-                refused.as_ref().map(Refusal::reason),
+                again.refusal.as_ref().map(Cause::reason),
                 reason,
                 "a cached token has another verdict"
             );
-            let is_hit = cached != Some(CacheResult::Miss);
+            let is_hit = again.cache != Some(CacheResult::Miss);
             assert!(
-                is_hit || !again || !is_small,
+                is_hit || !is_second || !is_small,
                 "a verified token is verified again"
             );
         }
@@ -253,39 +252,52 @@ impl Pair {
         );
     }
 
-    fn decide(
-        &self,
-        head: &http::Request<()>,
-        cache: Option<&WorkerCache>,
-    ) -> (Option<String>, Option<Refusal>, Option<CacheResult>) {
+    fn decide(&self, request: &http::Request<()>, cache: Option<&WorkerCache>) -> Asked {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .build()
             .unwrap();
-        match runtime.block_on(decide(
-            &self.snapshot,
-            head,
-            cache,
-            RequestContext::at(clock::now().unix),
-        )) {
-            Ok(proxy::Verdict::Forward(decision)) => {
-                (Some(decision.route.label.to_string()), None, decision.cache)
+        let (mut head, ()) = request.clone().into_parts();
+        let max_fields = self.snapshot.config.server.limits.head_fields;
+        let verdict = match admit(&mut head, None, max_fields) {
+            Ok(facts) => {
+                let context = RequestContext::at(clock::now().unix);
+                runtime.block_on(decide(&self.snapshot, facts, cache, context))
             }
-            Ok(proxy::Verdict::Preflight { headers, .. }) => panic!("a preflight: {headers:?}"),
-            Ok(proxy::Verdict::Metadata(resource)) => panic!("metadata of {}", resource.url()),
-            Err(refusal) => {
-                let route = refusal
-                    .route
-                    .map(|index| self.snapshot.routes[index].label.to_string());
-                (route, Some(refusal), None)
+            Err(refusal) => Err(refusal),
+        };
+        match verdict {
+            Ok(decision::Verdict::Forward(decision)) => Asked {
+                route: Some(decision.route.label.to_string()),
+                refusal: None,
+                cache: decision.cache,
+            },
+            Ok(decision::Verdict::Answer(OwnAnswer::Preflight { headers, .. })) => {
+                panic!("a preflight: {headers:?}")
             }
+            Ok(decision::Verdict::Answer(OwnAnswer::Metadata(resource))) => {
+                panic!("metadata of {}", resource.url())
+            }
+            Err(Refusal { cause, route, .. }) => Asked {
+                route: route.map(|route| route.label.to_string()),
+                refusal: Some(cause),
+                cache: None,
+            },
         }
     }
 }
 
-fn needs(refusal: &Refusal) -> Option<String> {
-    let scopes = match &refusal.cause {
+/// The answer of `decide`.
+struct Asked {
+    /// The label of the route.
+    route: Option<String>,
+    refusal: Option<Cause>,
+    cache: Option<CacheResult>,
+}
+
+fn needs(refusal: &Cause) -> Option<String> {
+    let scopes = match refusal {
         Cause::Token { needed, .. } => needed,
-        Cause::Denied(Denial::InsufficientScope { missing, .. }) => missing,
+        Cause::Denied(Denial::InsufficientScope { missing }) => missing,
         _ => return None,
     };
     let names: Vec<_> = scopes.iter().map(Scope::as_str).collect();
@@ -314,7 +326,7 @@ impl Verdict {
 
     /// Asserts that both verdicts agree, and that the answer is the one for the reason.
     #[track_caller]
-    fn check(&self, refusal: Option<&Refusal>) {
+    fn check(&self, refusal: Option<&Cause>) {
         let (answer, Some(reason)) = (&self.answer, self.reason) else {
             assert_eq!(
                 self.answer.status, 200,
@@ -353,7 +365,7 @@ impl Verdict {
         if let (Some(missing), false) = (missing, answer.body.is_empty()) {
             assert_eq!(Some(&answer.problem()["missing_scopes"]), missing.as_ref());
         }
-        if let Some(Cause::Method { allow }) = refusal.map(|refusal| &refusal.cause) {
+        if let Some(Cause::Method { allow }) = refusal {
             assert_eq!(answer.field("allow"), Some(&**allow));
         }
     }

@@ -5,13 +5,15 @@
 //! the visitor, but does not show that the visitor's own application made the request. A token in
 //! any other place was put there by a page that has the token.
 
-use http::header::ORIGIN;
+use http::header::{ORIGIN, UPGRADE};
+use http::request::Parts;
 use http::uri::Authority;
-use http::{HeaderMap, HeaderName, Method, Request};
+use http::{HeaderMap, HeaderName, Method};
+use hyper::ext::Protocol;
 
-use super::{headers, upgrade};
+use super::RequestFacts;
+use super::forwarded::{self, RequestedOrigin};
 use crate::config::Server;
-use crate::decision::forwarded::{self, RequestedOrigin};
 use crate::net::Peer;
 use crate::snapshot::Route;
 use crate::transform::{Origins, origin_of};
@@ -26,14 +28,9 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// Only requests that change something, and handshakes of WebSockets, are checked: the same-origin
 /// policy keeps a page from reading the response to any other request. A client that is not a
 /// browser sends neither `Origin` nor `Sec-Fetch-Site`, and is not refused.
-pub(super) fn is_refused<B>(
-    request: &Request<B>,
-    route: &Route,
-    server: &Server,
-    peer: Option<&Peer>,
-) -> bool {
-    let headers = request.headers();
-    if !is_forgeable(request, route) || route.cookie_origins == Some(Origins::Any) {
+pub(super) fn is_refused(facts: RequestFacts<'_>, route: &Route, server: &Server) -> bool {
+    let headers = &facts.head.headers;
+    if !is_forgeable(facts.head, route) || route.cookie_origins == Some(Origins::Any) {
         return false;
     }
     if !headers.contains_key(ORIGIN) && !headers.contains_key(SEC_FETCH_SITE) {
@@ -45,17 +42,23 @@ pub(super) fn is_refused<B>(
     let Some(origin) = origin_of(headers).and_then(|origin| origin.to_str().ok()) else {
         return true;
     };
-    !is_listed(route, origin) && !is_own(origin, request, server, peer)
+    !is_listed(route, origin) && !is_own(origin, facts, server)
 }
 
 /// Returns whether a page could do harm with a request even though it cannot read the response. RFC
 /// 9110 §9.2.1 defines the safe methods; no page can send TRACE.
-fn is_forgeable<B>(request: &Request<B>, route: &Route) -> bool {
-    match *request.method() {
-        Method::GET => route.websocket && upgrade::is_asked_for(request),
+fn is_forgeable(head: &Parts, route: &Route) -> bool {
+    match head.method {
+        Method::GET => route.websocket && asks_for_upgrade(head),
         Method::HEAD | Method::OPTIONS => false,
         _ => true,
     }
+}
+
+/// Returns whether a GET asks for another protocol, as the handshake of a WebSocket does, even if
+/// the handshake is malformed.
+fn asks_for_upgrade(head: &Parts) -> bool {
+    head.headers.contains_key(UPGRADE) || head.extensions.get::<Protocol>().is_some()
 }
 
 /// Returns whether `cookie_origins` lists an origin, or `cors` names it exactly. The patterns of
@@ -73,14 +76,15 @@ fn is_listed(route: &Route, origin: &str) -> bool {
 }
 
 /// Returns whether an origin is the one that the request was sent to.
-fn is_own<B>(origin: &str, request: &Request<B>, server: &Server, peer: Option<&Peer>) -> bool {
+fn is_own(origin: &str, facts: RequestFacts<'_>, server: &Server) -> bool {
+    let RequestFacts { head, peer } = facts;
     let stated = match peer {
-        Some(peer) => forwarded::requested_origin(request.headers(), peer, server),
+        Some(peer) => forwarded::requested_origin(&head.headers, peer, server),
         None => RequestedOrigin::default(),
     };
     let requested = match stated.host {
         Some(host) => Some(host),
-        None => headers::requested_host(request.uri(), request.headers()),
+        None => forwarded::requested_host(&head.uri, &head.headers),
     };
     let Some(host) = requested.as_ref().and_then(|host| host.to_str().ok()) else {
         return false;
