@@ -146,14 +146,8 @@ pub async fn dial_addresses(
 ) -> Result<Stream, DialError> {
     let deadline = Instant::from_std(clock::monotonic()) + dial_timeouts.connect;
     if let Some(path) = url.socket() {
-        return timeout_at(deadline, UnixStream::connect(path))
-            .await
-            .map_err(|_| too_late(url, Stage::Connecting))?
-            .map(Stream::Unix)
-            .map_err(|error| DialError::Socket {
-                path: path.into(),
-                error,
-            });
+        let connected = timeout_at(deadline, connect_socket(path)).await;
+        return connected.unwrap_or_else(|_| Err(too_late(url, Stage::Connecting)));
     }
     let tcp = connect(addresses, deadline)
         .await
@@ -166,6 +160,16 @@ pub async fn dial_addresses(
     timeout_at(deadline, handshake(url, tls, tcp))
         .await
         .unwrap_or_else(|_| Err(too_late(url, Stage::Handshaking)))
+}
+
+async fn connect_socket(path: &Path) -> Result<Stream, DialError> {
+    match UnixStream::connect(path).await {
+        Ok(stream) => Ok(Stream::Unix(stream)),
+        Err(error) => Err(DialError::Socket {
+            path: path.into(),
+            error,
+        }),
+    }
 }
 
 /// Returns the error of a step that took too long.
@@ -205,26 +209,34 @@ fn set_options(tcp: &TcpStream) {
     PRESENCE.ask(&SockRef::from(tcp));
 }
 
-/// Tries the addresses, with the families in turn. The next address is tried when an attempt fails
-/// or takes longer than [`ATTEMPT_DELAY`], beside the attempts that have not ended. The first
-/// connection wins, and the other attempts are dropped (RFC 8305 §5). Returns `None` at the
-/// deadline.
+/// Connects to one of the addresses. Returns `None` at the deadline.
 async fn connect(
     addresses: &[SocketAddr],
     deadline: Instant,
 ) -> Option<Result<TcpStream, DialError>> {
-    if let &[address] = addresses {
-        let connected = timeout_at(deadline, TcpStream::connect(address))
-            .await
-            .ok()?;
-        return Some(connected.map_err(|error| DialError::Connect { address, error }));
+    match addresses {
+        [address] => timeout_at(deadline, connect_to(*address)).await.ok(),
+        _ => race(addresses, deadline).await,
     }
+}
+
+async fn connect_to(address: SocketAddr) -> Result<TcpStream, DialError> {
+    TcpStream::connect(address)
+        .await
+        .map_err(|error| DialError::Connect { address, error })
+}
+
+/// Tries the addresses, with the families in turn. The next address is tried when an attempt fails
+/// or takes longer than [`ATTEMPT_DELAY`], beside the attempts that have not ended. The first
+/// connection wins, and the other attempts are dropped (RFC 8305 §5). Returns `None` at the
+/// deadline.
+async fn race(addresses: &[SocketAddr], deadline: Instant) -> Option<Result<TcpStream, DialError>> {
     let mut rest = interleaved(addresses).take(MAX_ADDRESSES).peekable();
     let mut attempts = JoinSet::new();
     let mut last = None;
     loop {
         if let Some(address) = rest.next() {
-            attempts.spawn(async move { (address, TcpStream::connect(address).await) });
+            attempts.spawn(connect_to(address));
         }
         let stagger = Instant::from_std(clock::monotonic()) + ATTEMPT_DELAY;
         let until = if rest.peek().is_some() {
@@ -233,10 +245,8 @@ async fn connect(
             deadline
         };
         match timeout_at(until, attempts.join_next()).await {
-            Ok(Some(Ok((_, Ok(stream))))) => return Some(Ok(stream)),
-            Ok(Some(Ok((address, Err(error))))) => {
-                last = Some(Err(DialError::Connect { address, error }));
-            }
+            Ok(Some(Ok(Ok(stream)))) => return Some(Ok(stream)),
+            Ok(Some(Ok(Err(error)))) => last = Some(Err(error)),
             // An attempt neither panics nor is cancelled.
             Ok(Some(Err(_))) => {}
             Ok(None) => return last,

@@ -38,23 +38,30 @@ where
         let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
             return;
         };
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                if !spare.release() {
-                    tracing::warn!(%error, "a connection could not be accepted");
-                    sleep(RETRY_DELAY).await;
-                }
-                continue;
-            }
-        };
-        spare.refill();
+        let stream = accept(&listener, &spare).await;
         let (answer, spare) = (answer.clone(), spare.clone());
         spawn_local(async move {
             serve_connection(stream, answer).await;
             spare.refill();
             drop(slot);
         });
+    }
+}
+
+/// Accepts the next connection, if need be with the spare descriptor.
+async fn accept(listener: &TcpListener, spare: &SpareDescriptor) -> TcpStream {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                spare.refill();
+                return stream;
+            }
+            Err(_) if spare.release() => {}
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                sleep(RETRY_DELAY).await;
+            }
+        }
     }
 }
 
