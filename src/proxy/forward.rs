@@ -123,11 +123,11 @@ impl<'v> Forward<'v> {
         &mut self,
         exchange: &Exchange,
     ) -> Result<Response<ReplySource>, Refusal<'v>> {
-        let limits = (self.route.response_timeout, self.until);
+        let limit = self.route.response_timeout;
         let progress = self.upload.as_ref().map(|upload| &upload.progress);
         let sent = self
             .upstream
-            .send(&mut self.outgoing, limits, progress)
+            .send(&mut self.outgoing, limit, self.until, progress)
             .await;
         let response = match sent {
             Ok(response) => response,

@@ -130,7 +130,8 @@ where
     pub async fn send(
         &self,
         request: &mut Outgoing<B>,
-        (limit, until): (Duration, Option<Instant>),
+        limit: Duration,
+        until: Option<Instant>,
         sent: Option<&UploadProgress>,
     ) -> Result<Response<Reply<B>>, Fault> {
         let asked = Cell::new(None);

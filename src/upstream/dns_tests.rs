@@ -140,7 +140,7 @@ async fn send(balance: &Balance<Empty<Bytes>>) {
     );
     assert_eq!(
         balance
-            .send(&mut outgoing, (limit, None), None)
+            .send(&mut outgoing, limit, None, None)
             .await
             .unwrap()
             .status(),
