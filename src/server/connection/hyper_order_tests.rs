@@ -415,12 +415,13 @@ fn run<T>(test: impl Future<Output = T>) -> T {
     runtime.block_on(LocalSet::new().run_until(test))
 }
 
+// The walk was ready in that poll, and the body was not asked for its piece.
 #[test]
-fn the_task_of_a_stream_polls_nothing_only_while_it_waits_for_its_client() {
+fn the_task_of_a_stream_asks_for_no_piece_while_its_client_opens_no_window() {
     for (window, answers, expected) in [
         (1 << 16, false, Step::Answer),
         (1 << 16, true, Step::Answer),
-        (0, true, Step::Client),
+        (0, true, Step::Piece),
     ] {
         let tasks = run(sent(Method::GET, window, answers));
         let steps = tasks.steps.borrow();
