@@ -3,7 +3,8 @@
 //! Nothing here is promised by their documentation. Each item states its assumptions, and each
 //! assumption has a test in `hyper_order_tests.rs`, which fails when hyper or h2 does otherwise.
 //! `Cargo.toml` holds both at a minor version, so that a new one comes with a run of these tests
-//! and a look at this file.
+//! and a look at this file. Other files depend on single facts about the libraries, which have a
+//! test there as well.
 
 use std::cell::{Cell, RefCell};
 use std::io;

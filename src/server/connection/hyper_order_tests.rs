@@ -17,6 +17,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::{LocalSet, spawn_local};
 
+use super::super::super::end::End;
 use super::*;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,18 +34,18 @@ struct Wire(Rc<Ends>);
 #[derive(Default)]
 struct Ends {
     incoming: RefCell<VecDeque<u8>>,
-    written: RefCell<Vec<u8>>,
+    writes: RefCell<Vec<Vec<u8>>>,
     is_blocked: Cell<bool>,
     calls: RefCell<Vec<Call>>,
 }
 
 impl Wire {
-    fn send(&self, text: &str) {
-        self.0.incoming.borrow_mut().extend(text.bytes());
+    fn send(&self, bytes: impl AsRef<[u8]>) {
+        self.0.incoming.borrow_mut().extend(bytes.as_ref());
     }
 
     fn written(&self) -> String {
-        String::from_utf8(self.0.written.borrow().clone()).unwrap()
+        String::from_utf8(self.0.writes.borrow().concat()).unwrap()
     }
 
     fn calls(&self) -> Vec<Call> {
@@ -81,7 +82,7 @@ impl AsyncWrite for Wire {
         if self.0.is_blocked.get() {
             return Poll::Pending;
         }
-        self.0.written.borrow_mut().extend_from_slice(bytes);
+        self.0.writes.borrow_mut().push(bytes.to_vec());
         Poll::Ready(Ok(bytes.len()))
     }
 
@@ -272,7 +273,7 @@ fn hyper_polls_one_walk_at_a_time_and_drops_it_before_the_next() {
             Answer::Ok(Response::new(body))
         }
     });
-    wire.send(&[GET, GET, GET].concat());
+    wire.send([GET, GET, GET].concat());
     for _ in 0..3 {
         assert!(poll(&mut connection).is_pending());
     }
@@ -316,6 +317,107 @@ fn hyper_discards_an_unread_body_before_it_polls_the_walk_again() {
         !at_once.contains("connection"),
         "it is not needed any more: {at_once}"
     );
+}
+
+// A parked connection keeps its beginning.
+#[test]
+fn the_rest_of_what_hyper_has_read_can_be_taken_back() {
+    let wire = Wire::default();
+    let service = service_fn(|_: Request<Incoming>| async {
+        let body = Whole(content(&Rc::new(()), Some("whole")));
+        Answer::Ok(Response::new(body))
+    });
+    let io = TokioIo::new(wire.clone());
+    let mut connection = http1::Builder::new().serve_connection(io, service);
+    wire.send([GET, "GET /half"].concat());
+    assert!(poll(&mut Pin::new(&mut connection)).is_pending());
+    assert!(wire.written().contains("whole"));
+    assert_eq!(connection.into_parts().read_buf, "GET /half");
+}
+
+/// Returns the end of a connection with this head, of which at most 1000 bytes are accepted.
+fn end_of(head: &str) -> End {
+    let wire = Wire::default();
+    let service = service_fn(|_: Request<Incoming>| pending::<Answer<Content>>());
+    let mut builder = http1::Builder::new();
+    builder.max_header_size(100_000);
+    let mut connection = builder.serve_connection(TokioIo::new(wire.clone()), service);
+    wire.send(head);
+    loop {
+        if let Poll::Ready(result) = poll(&mut Pin::new(&mut connection)) {
+            return End::of(&result.unwrap_err());
+        }
+    }
+}
+
+#[test]
+fn a_long_target_is_told_from_a_long_head() {
+    let long = "a".repeat(70_000);
+    let target = format!("GET /{long} HTTP/1.1\r\nHost: a\r\n\r\n");
+    let field = format!("GET / HTTP/1.1\r\nx: {long}{long}\r\n\r\n");
+    assert_eq!(end_of(&target), End::TargetTooLong);
+    assert_eq!(end_of(&field), End::TooLarge);
+}
+
+/// The body of an answer, poll by poll; `None` is a wait.
+struct Scripted(VecDeque<Option<Result<Bytes, io::Error>>>);
+
+impl Body for Scripted {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        match self.0.pop_front() {
+            Some(Some(piece)) => Poll::Ready(Some(piece.map(Frame::data))),
+            Some(None) => Poll::Pending,
+            None => Poll::Ready(None),
+        }
+    }
+}
+
+// `proxy/body.rs` therefore reports a failure at the poll after the last piece.
+#[test]
+fn hyper_writes_a_piece_before_a_failure_only_if_it_has_to_wait_for_it() {
+    for (waits, expected) in [(true, true), (false, false)] {
+        let wire = Wire::default();
+        let mut connection = serve!(wire, |_: Request<Incoming>| {
+            let mut script = VecDeque::from([Some(Ok(Bytes::from_static(b"piece")))]);
+            script.extend(waits.then_some(None));
+            script.push_back(Some(Err(io::ErrorKind::Other.into())));
+            async move { Ok::<_, Infallible>(Response::new(Scripted(script))) }
+        });
+        wire.send(GET);
+        let is_over = poll(&mut connection).is_ready() || poll(&mut connection).is_ready();
+        assert_eq!(
+            (is_over, wire.written().contains("piece")),
+            (true, expected)
+        );
+    }
+}
+
+// A stream that was refused is counted by that frame.
+#[test]
+fn h2_writes_a_reset_of_a_malformed_request_in_one_piece() {
+    let wire = Wire::default();
+    let preface: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    let settings: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
+    // `:method`, `:scheme` and `:path` of the static table, and a `te` that HTTP/2 does not have.
+    let head: &[u8] = &[0, 0, 9, 1, 5, 0, 0, 0, 1];
+    let fields: &[u8] = &[0x82, 0x86, 0x84, 0, 2, b't', b'e', 1, b'b'];
+    wire.send([preface, settings, head, fields].concat());
+    let service = service_fn(|_: Request<Incoming>| pending::<Answer<Content>>());
+    let builder = http2::Builder::new(Tasks::default());
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(wire.clone()), service));
+    for _ in 0..5 {
+        assert!(poll(&mut connection).is_pending());
+    }
+    let reset: &[u8] = &[0, 0, 4, 3, 0, 0, 0, 0, 1, 0, 0, 0, 1];
+    let writes = wire.0.writes.borrow();
+    let has_reset = |write: &Vec<u8>| write.windows(reset.len()).any(|part| part == reset);
+    assert!(writes.iter().any(has_reset), "{writes:?}");
 }
 
 /// The tasks that hyper starts: whether each was started within the poll of another, and the steps
