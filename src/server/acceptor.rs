@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::{sleep, timeout};
 
-use super::listener::{Accepted, ListenerSettings, Listening, Socket, is_client_abort};
+use super::listener::{Accepted, Detached, ListenerSettings, Listening, Socket, is_client_abort};
 use super::messages::{Backlog, Handle, Message, OpenGuard, Opened, Order, Pool};
 use super::worker_context::WorkerContext;
 use crate::config::Listener;
@@ -143,13 +143,7 @@ async fn accept(
         }
     };
     // An error means that the server is gone without an order to stop.
-    let queued = match backlog {
-        Ok(Backlog::Serve) => listening.close().unwrap_or_default(),
-        Ok(Backlog::Leave) | Err(_) => {
-            drop(listening);
-            Vec::new()
-        }
-    };
+    let queued = close(listening, backlog.unwrap_or(Backlog::Leave));
     if let Some((worker, connection)) = waiting {
         let _ = worker.messages.send(connection).await;
     }
@@ -161,6 +155,14 @@ async fn accept(
             .messages
             .send(Message::Connection(detached, settings.current(), guard))
             .await;
+    }
+}
+
+/// Closes a socket, and returns the connections of its backlog that this process serves.
+fn close(listening: Listening, backlog: Backlog) -> Vec<Detached> {
+    match backlog {
+        Backlog::Serve => listening.close().unwrap_or_default(),
+        Backlog::Leave => Vec::new(),
     }
 }
 
@@ -225,7 +227,7 @@ mod tests {
 
     use super::*;
     use crate::config::Config;
-    use crate::server::listener::{Binding, Detached, bind};
+    use crate::server::listener::{Binding, bind};
     use crate::snapshot::Snapshot;
     use crate::telemetry::Metrics;
 

@@ -68,6 +68,13 @@ async fn run(worker: Rc<Worker>, mut inbox: mpsc::Receiver<Message>) {
         async move { worker.deliver_log().await }
     });
     spawn_local(worker.timer_wheel().clone().run());
+    let limit = until_drain(&context, &mut inbox).await;
+    drain(&context, &mut inbox, limit).await;
+    sweeper.abort();
+}
+
+/// Obeys messages until the drain, and returns the time that connections have to finish then.
+async fn until_drain(context: &WorkerContext, inbox: &mut mpsc::Receiver<Message>) -> Duration {
     let (mut limit, mut is_hastened) = (Duration::ZERO, false);
     while let Some(message) = inbox.recv().await {
         match message {
@@ -99,12 +106,10 @@ async fn run(worker: Rc<Worker>, mut inbox: mpsc::Receiver<Message>) {
                 context.attach(detached, listener, open);
             }
             Message::Hasten => is_hastened = true,
-            _ => {}
+            Message::Accept(..) | Message::Ping(_) | Message::Drain(_) => {}
         }
     }
-    let limit = if is_hastened { Duration::ZERO } else { limit };
-    drain(&context, &mut inbox, limit).await;
-    sweeper.abort();
+    if is_hastened { Duration::ZERO } else { limit }
 }
 
 /// Lets the connections finish within `limit`, and cuts the rest.

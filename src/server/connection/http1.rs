@@ -128,8 +128,20 @@ async fn serve_active(
         return false;
     }
     drop(served);
-    lingering_close::apply(close, stream).await;
     let is_written = end.is_none() && !activity.state().owes_answer();
+    close_stream(stream, close, &upgrades, is_written).await;
+    false
+}
+
+/// Closes a connection that has ended, and confirms the refusal of its last request, if there was
+/// one and it `is_written`.
+async fn close_stream(
+    stream: &mut ClientStream,
+    close: Close,
+    upgrades: &Upgrades,
+    is_written: bool,
+) {
+    lingering_close::apply(close, stream).await;
     // The refusal counts as received only if the client does not reset the connection. A write of
     // `close_notify` may have caused the reset already.
     if let Some(refusal) = upgrades.take_unconfirmed()
@@ -138,7 +150,6 @@ async fn serve_active(
     {
         refusal.received();
     }
-    false
 }
 
 /// Answers one request. This is not an `async fn`, because that would store its arguments twice.
