@@ -6,35 +6,30 @@
 //! knows their positions in the file and the conditions between them.
 
 mod access;
-mod document;
+mod context;
 mod files;
-mod json_schema;
+mod language;
 mod links;
 mod load;
-mod lower;
+mod notes;
 mod overrides;
 mod policy_text;
-mod problem;
-mod reader;
-mod reference;
 mod schema;
-mod source;
-mod suggestion;
+mod tables;
 #[cfg(test)]
 mod tests;
 mod token_places;
-mod units;
 #[cfg(test)]
 mod vectors;
 
 pub use access::{RouteMethod, rules};
 pub use files::ReadFile;
-pub use json_schema::schema;
+pub use language::json_schema::schema;
+pub use language::problem::{Problem, Problems};
+pub use language::reference::reference;
 pub use links::Links;
 pub use overrides::Overrides;
 pub use policy_text::effective_policy;
-pub use problem::{Problem, Problems};
-pub use reference::reference;
 pub use token_places::{TokenPlaces, unjudged};
 
 use std::net::SocketAddr;
@@ -42,7 +37,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use load::Consistency;
+use context::{Consistency, Context};
 
 use crate::issuer;
 use crate::net::{Address, TrustedProxies, Url};
@@ -99,7 +94,7 @@ impl Config {
     pub fn load(path: &Path, overrides: &Overrides) -> Result<Self, Problems> {
         let mut left = MAX_READINGS;
         loop {
-            let context = load::Context::new().with_stand_ins(overrides.stand_ins);
+            let context = Context::new().with_stand_ins(overrides.stand_ins);
             let lowered = read_and_lower(&context, path, overrides);
             left -= 1;
             match (context.consistency(), left) {
@@ -120,14 +115,14 @@ impl Config {
     /// # Errors
     /// Returns every problem.
     pub fn parse(text: &str, name: &str) -> Result<Self, Problems> {
-        let context = load::Context::new();
+        let context = Context::new();
         let file = context.add_source(name, text);
         let lowered = lower_document(&context, file, &Overrides::default());
         Self::of(context, lowered)
     }
 
     /// Returns the configuration if it was lowered without problems, with the record of its files.
-    fn of(context: load::Context, lowered: Option<lower::Lowered>) -> Result<Self, Problems> {
+    fn of(context: Context, lowered: Option<tables::Lowered>) -> Result<Self, Problems> {
         let Some(lowered) = lowered.filter(|_| !context.has_problems()) else {
             return Err(context.into_problems());
         };
@@ -151,10 +146,10 @@ impl Config {
 
 /// Reads a file and lowers it. Problems are added to the context.
 fn read_and_lower(
-    context: &load::Context,
+    context: &Context,
     path: &Path,
     overrides: &Overrides,
-) -> Option<lower::Lowered> {
+) -> Option<tables::Lowered> {
     match context.read_source(path) {
         Ok(file) => lower_document(context, file, overrides),
         Err(error) => {
@@ -166,17 +161,17 @@ fn read_and_lower(
 
 /// Lowers a file and everything that it includes. Problems are added to the context.
 fn lower_document(
-    context: &load::Context,
+    context: &Context,
     file: usize,
     overrides: &Overrides,
-) -> Option<lower::Lowered> {
+) -> Option<tables::Lowered> {
     let document = load::document(context, file);
     // Without a valid syntax the meaning could only be guessed, and problems that follow from a
     // guess do not help.
     if context.has_problems() {
         return None;
     }
-    Some(lower::lower(context, &document, overrides))
+    Some(tables::lower(context, &document, overrides))
 }
 
 /// `[server]`: listeners, limits and deadlines.

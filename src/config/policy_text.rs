@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::units::{show_duration, show_size};
+use super::language::units::{show_duration, show_size};
 use super::{Config, ForwardedFields, Issuer, Listener, Route, Server};
 use crate::issuer::{Algorithm, KeySource};
 use crate::policy::Requirement;

@@ -24,9 +24,9 @@ pub(super) use server::{
 };
 pub(super) use upstreams::{EJECTION, HEALTH, UPSTREAM};
 
-use super::document::{self, Value};
-use super::source::Span;
-use super::units::{show_duration, show_size};
+use super::language::document::{self, Value};
+use super::language::source::Span;
+use super::language::units::{show_duration, show_size};
 
 /// A table of the language.
 #[derive(Debug)]
@@ -292,7 +292,7 @@ const GIB: u64 = 1 << 30;
 
 #[cfg(test)]
 mod tests {
-    use super::super::units;
+    use super::super::language::units;
     use super::*;
 
     #[test]

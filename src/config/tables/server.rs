@@ -3,20 +3,20 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::super::document::{Kind, Table, Value};
-use super::super::load::Context;
-use super::super::reader::{Reader, Text};
-use super::super::schema::{
+use crate::config::context::Context;
+use crate::config::language::document::{Kind, Table, Value};
+use crate::config::language::reader::{Reader, Text};
+use crate::config::schema::{
     DEV, DEV_CLIENT, ERRORS, HTTP2, LIMITS, LOG, RELOAD, SERVER, TIMEOUTS, TOKEN_CACHE,
 };
 
-use super::super::{
+use super::listeners::{LocatedListener, ip_address, listeners};
+use super::public_url::public_url;
+use crate::config::notes::exposure;
+use crate::config::{
     AccessLog, Dev, DevClient, ErrorDetail, ForwardedFields, Http2, Limits, Log, Overrides, Ready,
     Reload, Secret, Server, Timeouts, TokenCache,
 };
-use super::exposure;
-use super::listeners::{LocatedListener, ip_address, listeners};
-use super::public_url::public_url;
 use crate::net::{Address, TrustedProxies};
 use crate::policy::Scope;
 

@@ -4,15 +4,15 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::path::PathBuf;
 
-use super::super::Issuer;
-use super::super::document::Table;
-use super::super::load::Context;
-use super::super::reader::{Reader, Text};
-use super::super::schema::ISSUER;
-use super::super::source::Span;
 use super::keys::{fetch_policy, key_source};
 use super::required_claims::required_claims;
 use super::{check_name, tenants};
+use crate::config::Issuer;
+use crate::config::context::Context;
+use crate::config::language::document::Table;
+use crate::config::language::reader::{Reader, Text};
+use crate::config::language::source::Span;
+use crate::config::schema::ISSUER;
 use crate::issuer::{Algorithm, IssuerSettings};
 use crate::token::{Audience, Rules, TypPolicy};
 

@@ -1,9 +1,9 @@
 //! The requirement of a route: scope rules, `authenticated`, `public`, and the methods that they
 //! are for.
 
-use super::super::document::{KeyValue, Kind, Table, Value};
-use super::super::reader::{Reader, collect};
-use super::super::source::Span;
+use crate::config::language::document::{KeyValue, Kind, Table, Value};
+use crate::config::language::reader::{Reader, collect};
+use crate::config::language::source::Span;
 use crate::policy::{Requirement, Rule, Scope, Term};
 use crate::route::MethodPattern;
 

@@ -2,10 +2,10 @@
 
 use super::document::KeyValue;
 use super::problem::Problem;
-use super::schema;
+use crate::config::schema;
 
 /// Returns the problem of a key that is not in the schema.
-pub(super) fn unknown_key(table: &schema::Table, subject: &str, entry: &KeyValue) -> Problem {
+pub(crate) fn unknown_key(table: &schema::Table, subject: &str, entry: &KeyValue) -> Problem {
     let name = entry.key.as_str();
     if let Some((_, why)) = table.refused.iter().find(|(refused, _)| *refused == name) {
         let message = format!("{subject}: \"{name}\" is not allowed here: {why}");
@@ -42,7 +42,7 @@ fn tables_with(key: &str) -> Vec<String> {
 }
 
 /// Returns `; did you mean "…"?`, or an empty string if no known word is similar.
-pub(super) fn did_you_mean<'b>(word: &str, known: impl Iterator<Item = &'b str>) -> String {
+pub(crate) fn did_you_mean<'b>(word: &str, known: impl Iterator<Item = &'b str>) -> String {
     match nearest(word, known) {
         Some(name) => format!("; did you mean \"{name}\"?"),
         None => String::new(),
@@ -50,7 +50,7 @@ pub(super) fn did_you_mean<'b>(word: &str, known: impl Iterator<Item = &'b str>)
 }
 
 /// Returns the most similar of the known words, if one is similar enough.
-pub(super) fn nearest<'b>(word: &str, known: impl Iterator<Item = &'b str>) -> Option<&'b str> {
+pub(crate) fn nearest<'b>(word: &str, known: impl Iterator<Item = &'b str>) -> Option<&'b str> {
     let mut nearest: Option<(usize, &str)> = None;
     for name in known {
         let distance = strsim::damerau_levenshtein(word, name);

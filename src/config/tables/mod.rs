@@ -3,8 +3,6 @@
 //! An invalid value is reported once and replaced, so that the rest can be checked as well. No
 //! replacement leaves this module: a single problem means that there is no `Config`.
 
-mod detours;
-mod exposure;
 mod header_rules;
 mod issuer;
 mod keys;
@@ -16,21 +14,20 @@ mod route;
 mod server;
 mod shared;
 mod tenants;
-mod unjudged;
 mod upstream;
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::document::Table;
-use super::load::Context;
-use super::problem::Problem;
-use super::reader::{Reader, Text};
-use super::schema::FILE;
-use super::source::Span;
-use super::suggestion::did_you_mean;
-use super::{Dev, ErrorDetail, Issuer, Log, Overrides, Reload, Route, Server, TokenCache};
+use crate::config::context::Context;
+use crate::config::language::document::Table;
+use crate::config::language::problem::Problem;
+use crate::config::language::reader::{Reader, Text};
+use crate::config::language::source::Span;
+use crate::config::language::suggestion::did_you_mean;
+use crate::config::schema::FILE;
+use crate::config::{Dev, ErrorDetail, Issuer, Log, Overrides, Reload, Route, Server, TokenCache};
 use crate::upstream::{Protocol, Settings};
 
 /// The parts of a `Config`, except for the record of its files.
@@ -136,8 +133,8 @@ pub(super) fn lower(context: &Context, root: &Table, overrides: &Overrides) -> L
         name_tenants(route, &tenants);
     }
     if !context.has_problems() {
-        detours::note(context, &routes, &upstreams);
-        unjudged::note(context, &routes, &upstreams);
+        crate::config::notes::detours::note(context, &routes, &upstreams);
+        crate::config::notes::unjudged::note(context, &routes, &upstreams);
     }
     let lowered = Lowered {
         server,

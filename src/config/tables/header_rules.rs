@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue, Method};
 
-use super::super::document::{KeyValue, Kind, Value};
-use super::super::load::Context;
-use super::super::reader::{Reader, Text};
-use super::super::schema::{CORS, HEADER_RULES};
-use super::super::source::Span;
+use crate::config::context::Context;
+use crate::config::language::document::{KeyValue, Kind, Value};
+use crate::config::language::problem::Problem;
+use crate::config::language::reader::{Reader, Text};
+use crate::config::language::source::Span;
+use crate::config::schema::{CORS, HEADER_RULES};
 use crate::route::MethodPattern;
 use crate::transform::{
     Cors, Direction, FieldPattern, HeaderRuleError, HeaderRules, Origin, Origins,
@@ -152,7 +153,7 @@ pub(super) fn check_claims(
                 let message = format!(
                     "{subject}: a rule cannot name \"{name}\": a route forwards a claim in it"
                 );
-                context.problem(super::Problem::at(*span, message));
+                context.problem(Problem::at(*span, message));
             }
         }
     }

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use http::StatusCode;
 use http::uri::PathAndQuery;
 
-use super::super::document::{Kind, Table, Value};
-use super::super::load::Context;
-use super::super::schema::{EJECTION, HEALTH, UPSTREAM};
+use crate::config::context::Context;
+use crate::config::language::document::{Kind, Table, Value};
+use crate::config::schema::{EJECTION, HEALTH, UPSTREAM};
 
-use super::super::reader::{Reader, Text, collect};
-use super::super::source::Span;
 use super::check_name;
 use super::server::to_usize;
+use crate::config::language::reader::{Reader, Text, collect};
+use crate::config::language::source::Span;
 use crate::net::{DialTimeouts, Url};
 use crate::route::is_authority;
 use crate::tls::{Alpn, Tls, TlsSettings};

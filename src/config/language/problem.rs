@@ -5,8 +5,8 @@ use std::fmt;
 use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Renderer, Snippet};
 
-use super::files::ReadFile;
 use super::source::{SourceFile, Span};
+use crate::config::files::ReadFile;
 
 /// A problem that the operator has to correct.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub struct Problem {
 
 impl Problem {
     /// Creates a problem at a position.
-    pub(super) fn at(span: Span, message: impl Into<String>) -> Self {
+    pub(crate) fn at(span: Span, message: impl Into<String>) -> Self {
         Self {
             span: Some(span),
             ..Self::without_span(message)
@@ -28,7 +28,7 @@ impl Problem {
     }
 
     /// Creates a problem without a position, such as a missing file.
-    pub(super) fn without_span(message: impl Into<String>) -> Self {
+    pub(crate) fn without_span(message: impl Into<String>) -> Self {
         Self {
             message: message.into(),
             span: None,
@@ -39,7 +39,7 @@ impl Problem {
     }
 
     /// Sets the text beside the arrow.
-    pub(super) fn label(self, label: impl Into<String>) -> Self {
+    pub(crate) fn label(self, label: impl Into<String>) -> Self {
         Self {
             label: Some(label.into()),
             ..self
@@ -47,7 +47,7 @@ impl Problem {
     }
 
     /// Adds a second position that the problem refers to.
-    pub(super) fn related(self, span: Span, label: impl Into<String>) -> Self {
+    pub(crate) fn related(self, span: Span, label: impl Into<String>) -> Self {
         Self {
             related: Some((span, label.into())),
             ..self
@@ -55,7 +55,7 @@ impl Problem {
     }
 
     /// Sets the advice that the message alone does not give.
-    pub(super) fn hint(self, hint: impl Into<String>) -> Self {
+    pub(crate) fn hint(self, hint: impl Into<String>) -> Self {
         Self {
             hint: Some(hint.into()),
             ..self
@@ -68,13 +68,13 @@ impl Problem {
         &self.message
     }
 
-    pub(super) fn span(&self) -> Option<Span> {
+    pub(crate) fn span(&self) -> Option<Span> {
         self.span
     }
 
     /// Returns `file:line:column: message (hint)` on one line. It does not quote the file, whose
     /// text may hold a secret.
-    pub(super) fn line(&self, files: &[SourceFile]) -> String {
+    pub(crate) fn line(&self, files: &[SourceFile]) -> String {
         let hint = match &self.hint {
             Some(hint) => format!(" ({hint})"),
             None => String::new(),
@@ -168,7 +168,7 @@ pub struct Problems {
 }
 
 impl Problems {
-    pub(super) fn new(files: Vec<SourceFile>, read: Vec<ReadFile>, mut list: Vec<Problem>) -> Self {
+    pub(crate) fn new(files: Vec<SourceFile>, read: Vec<ReadFile>, mut list: Vec<Problem>) -> Self {
         list.sort_by_key(|problem| problem.span);
         list.dedup();
         Self { files, read, list }

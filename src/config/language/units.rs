@@ -27,7 +27,7 @@ const SIZES: [(&str, u64); 7] = [
 
 /// The quantity that a number measures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Measure {
+pub(crate) enum Measure {
     /// Time.
     Duration,
     /// Bytes.
@@ -36,7 +36,7 @@ pub(super) enum Measure {
 
 /// An error in the text of a duration or size.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum UnitError {
+pub(crate) enum UnitError {
     /// A number without a unit.
     Missing(Measure, Box<str>),
     /// A number with an unknown unit, and the unit that was probably meant, if there is one.
@@ -48,12 +48,12 @@ pub(super) enum UnitError {
 }
 
 /// Parses a duration such as `"200ms"`, `"30s"`, `"10m"`, `"24h"`, `"7d"`; `"0"` needs no unit.
-pub(super) fn duration(text: &str) -> Result<Duration, UnitError> {
+pub(crate) fn duration(text: &str) -> Result<Duration, UnitError> {
     measure(text, Measure::Duration).map(Duration::from_millis)
 }
 
 /// Parses a size such as `"8 KiB"`, `"512KiB"`, `"8192 B"`; `"0"` needs no unit.
-pub(super) fn size(text: &str) -> Result<u64, UnitError> {
+pub(crate) fn size(text: &str) -> Result<u64, UnitError> {
     measure(text, Measure::Size)
 }
 
@@ -128,7 +128,7 @@ impl Measure {
     }
 
     /// Returns the unit that a bare number most likely has: seconds and bytes, as in nginx and JWT.
-    pub(super) fn plain_unit(self) -> &'static str {
+    pub(crate) fn plain_unit(self) -> &'static str {
         match self {
             Self::Duration => "s",
             Self::Size => " B",
@@ -137,7 +137,7 @@ impl Measure {
 }
 
 /// Formats a duration as a file would write it: in the largest unit that divides it.
-pub(super) fn show_duration(duration: Duration) -> String {
+pub(crate) fn show_duration(duration: Duration) -> String {
     let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     match largest_divisor(millis, &TIMES) {
         Some((unit, factor)) => format!("{}{unit}", millis / factor),
@@ -152,7 +152,7 @@ fn largest_divisor(value: u64, units: &[(&'static str, u64)]) -> Option<(&'stati
 }
 
 /// Formats a size as a file would write it: in the largest unit that divides it.
-pub(super) fn show_size(bytes: u64) -> String {
+pub(crate) fn show_size(bytes: u64) -> String {
     match largest_divisor(bytes, &SIZES) {
         Some((unit, factor)) => format!("{} {unit}", bytes / factor),
         None => format!("{bytes} B"),

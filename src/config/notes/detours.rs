@@ -7,9 +7,9 @@ use std::collections::{BTreeSet, HashMap};
 use http::{HeaderMap, HeaderValue, Method, Uri, Version, header};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::super::load::Context;
-use super::super::problem::Problem;
-use super::super::{Route, RouteMethod, rules};
+use crate::config::context::Context;
+use crate::config::language::problem::Problem;
+use crate::config::{Route, RouteMethod, rules};
 use crate::route::{
     Access, HostPattern, MethodPattern, Pattern, Rule, Segment, Table, Tail, Target,
 };
@@ -32,7 +32,7 @@ const IN_SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'~');
 
 /// Adds a note for each pair of routes of which the second lets requests bypass the first.
-pub(super) fn note(context: &Context, routes: &[Route], upstreams: &[Settings]) {
+pub(crate) fn note(context: &Context, routes: &[Route], upstreams: &[Settings]) {
     let detours = Detours::new(routes, upstreams);
     if !detours.may_exist() {
         return;
@@ -245,15 +245,15 @@ impl Trial<'_> {
 }
 
 /// The addresses of upstreams.
-pub(super) struct Addresses<'c> {
+pub(crate) struct Addresses<'c> {
     /// A number for the address of each upstream, by name.
-    pub(super) by_name: HashMap<&'c str, usize>,
+    pub(crate) by_name: HashMap<&'c str, usize>,
     /// Set if two upstreams share an address.
-    pub(super) shared: bool,
+    pub(crate) shared: bool,
 }
 
 /// Numbers the addresses of upstreams.
-pub(super) fn addresses(upstreams: &[Settings]) -> Addresses<'_> {
+pub(crate) fn addresses(upstreams: &[Settings]) -> Addresses<'_> {
     let mut numbers: HashMap<String, usize> = HashMap::new();
     let mut addresses = Addresses {
         by_name: HashMap::with_capacity(upstreams.len()),
@@ -274,7 +274,7 @@ pub(super) fn addresses(upstreams: &[Settings]) -> Addresses<'_> {
 }
 
 /// Returns the host and path of a route, for messages.
-pub(super) fn label(route: &Route) -> String {
+pub(crate) fn label(route: &Route) -> String {
     match &route.host {
         Some(host) => format!("{host}{}", route.pattern),
         None => route.pattern.to_string(),

@@ -5,10 +5,10 @@ use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 
-use super::super::problem::Problem;
-use super::super::reader::Reader;
+use crate::config::language::problem::Problem;
+use crate::config::language::reader::Reader;
 
-pub(super) fn note_trusted_proxies(reader: &Reader<'_>, networks: &[IpNet]) {
+pub(crate) fn note_trusted_proxies(reader: &Reader<'_>, networks: &[IpNet]) {
     for family in whole_families(networks) {
         note(
             reader,
@@ -21,7 +21,7 @@ pub(super) fn note_trusted_proxies(reader: &Reader<'_>, networks: &[IpNet]) {
     }
 }
 
-pub(super) fn note_proxy_protocol(reader: &Reader<'_>, networks: &[IpNet]) {
+pub(crate) fn note_proxy_protocol(reader: &Reader<'_>, networks: &[IpNet]) {
     for family in whole_families(networks) {
         note(
             reader,
@@ -34,7 +34,7 @@ pub(super) fn note_proxy_protocol(reader: &Reader<'_>, networks: &[IpNet]) {
     }
 }
 
-pub(super) fn note_admin(reader: &Reader<'_>, admin: SocketAddr) {
+pub(crate) fn note_admin(reader: &Reader<'_>, admin: SocketAddr) {
     if admin.ip().to_canonical().is_unspecified() {
         note(
             reader,

@@ -4,10 +4,10 @@
 //! then lowered, compared and run like any other, and tenants are kept apart in the same way as
 //! issuers.
 
-use super::super::document::{Kind, Table};
-use super::super::load::Context;
-use super::super::reader::{Reader, Text};
-use super::super::schema::ISSUER;
+use crate::config::context::Context;
+use crate::config::language::document::{Kind, Table};
+use crate::config::language::reader::{Reader, Text};
+use crate::config::schema::ISSUER;
 use crate::issuer::{Template, Tenant};
 
 /// The limit on the tenants of one entry. Each has its own keys and metrics, and the `iss` of a

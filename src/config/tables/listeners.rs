@@ -5,15 +5,15 @@ use std::str::FromStr as _;
 
 use ipnet::IpNet;
 
-use super::super::document::Table;
-use super::super::load::Context;
-use super::super::reader::{Reader, Text, collect};
-use super::super::schema::{
+use crate::config::context::Context;
+use crate::config::language::document::Table;
+use crate::config::language::reader::{Reader, Text, collect};
+use crate::config::language::source::Span;
+use crate::config::notes::exposure;
+use crate::config::schema::{
     self as language, LISTENER, LISTENER_CERTIFICATE, LISTENER_TLS, TLS, TLS_CERTIFICATE,
 };
-use super::super::source::Span;
-use super::super::{Listener, Overrides};
-use super::exposure;
+use crate::config::{Listener, Overrides};
 use crate::net::Address;
 use crate::tls::{Acceptor, AcceptorError, AcceptorSettings, Certificate, ClientAuth};
 

@@ -4,10 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::super::document::{KeyValue, Kind, Value};
-use super::super::reader::{Reader, Text};
 use super::header_rules::{LocatedRules, cors, header_rules, origins};
 use super::{Defined, Names};
+use crate::config::language::document::{KeyValue, Kind, Value};
+use crate::config::language::reader::{Reader, Text};
 use crate::route::{Ambiguities, Ambiguity, Distinct};
 use crate::token::{ForwardedClaim, Source};
 use crate::transform::{Cors, Direction, Origins, is_twin};

@@ -1,7 +1,7 @@
 //! `required_claims`: a map from claim to required value.
 
-use super::super::document::{KeyValue, Kind, Value};
-use super::super::reader::Reader;
+use crate::config::language::document::{KeyValue, Kind, Value};
+use crate::config::language::reader::Reader;
 use crate::policy::Claim;
 use crate::token::{Demand, RequiredClaim};
 

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use super::schema::{Absent, Key, TABLES, Table};
+use crate::config::schema::{Absent, Key, TABLES, Table};
 
 /// The text before the tables: the rules that hold for all of them.
 const HEAD: &str = "\

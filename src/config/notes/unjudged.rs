@@ -4,11 +4,11 @@
 
 use std::collections::HashMap;
 
-use super::super::load::Context;
-use super::super::problem::Problem;
-use super::super::token_places::requires_token;
-use super::super::{Route, TokenPlaces};
 use super::detours;
+use crate::config::context::Context;
+use crate::config::language::problem::Problem;
+use crate::config::token_places::requires_token;
+use crate::config::{Route, TokenPlaces};
 use crate::token::Source;
 use crate::upstream::Settings;
 
@@ -17,7 +17,7 @@ use crate::upstream::Settings;
 const MAX_PLACES: usize = 16;
 
 /// Adds notes on the treatment of credentials that a route does not verify.
-pub(super) fn note(context: &Context, routes: &[Route], upstreams: &[Settings]) {
+pub(crate) fn note(context: &Context, routes: &[Route], upstreams: &[Settings]) {
     let places = TokenPlaces::of(routes);
     let mut protected: HashMap<&str, Vec<&Route>> = HashMap::new();
     for route in routes.iter().filter(|route| requires_token(route)) {

@@ -4,17 +4,17 @@ use std::ops::Range;
 
 /// A range of bytes in one of the files of the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Span {
+pub(crate) struct Span {
     /// The index of the file, in the order of reading.
-    pub(super) file: usize,
+    pub(crate) file: usize,
     /// The first byte.
-    pub(super) start: usize,
+    pub(crate) start: usize,
     /// The byte after the last.
-    pub(super) end: usize,
+    pub(crate) end: usize,
 }
 
 impl Span {
-    pub(super) fn new(file: usize, range: Range<usize>) -> Self {
+    pub(crate) fn new(file: usize, range: Range<usize>) -> Self {
         Self {
             file,
             start: range.start,
@@ -25,10 +25,10 @@ impl Span {
 
 /// A file that spans refer to.
 #[derive(Clone, Debug)]
-pub(super) struct SourceFile {
+pub(crate) struct SourceFile {
     /// The name of the file as the operator gave it.
-    pub(super) name: String,
-    pub(super) text: String,
+    pub(crate) name: String,
+    pub(crate) text: String,
     /// The first byte of each line. Computed once, because a search for each problem would be slow
     /// for a large file with many problems.
     lines: Vec<usize>,
@@ -36,16 +36,16 @@ pub(super) struct SourceFile {
 
 /// Some lines of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Window<'a> {
-    pub(super) text: &'a str,
+pub(crate) struct Window<'a> {
+    pub(crate) text: &'a str,
     /// The number of the first line, counted from 1.
-    pub(super) line: usize,
+    pub(crate) line: usize,
     /// The position of the first byte in the file.
-    pub(super) start: usize,
+    pub(crate) start: usize,
 }
 
 impl SourceFile {
-    pub(super) fn new(name: impl Into<String>, text: impl Into<String>) -> Self {
+    pub(crate) fn new(name: impl Into<String>, text: impl Into<String>) -> Self {
         let text = text.into();
         let mut lines = vec![0];
         for (at, _) in text.match_indices('\n') {
@@ -71,7 +71,7 @@ impl SourceFile {
     }
 
     /// Returns the line and column of a byte, both counted from 1, the column in characters.
-    pub(super) fn line_and_column(&self, at: usize) -> (usize, usize) {
+    pub(crate) fn line_and_column(&self, at: usize) -> (usize, usize) {
         let at = self.boundary(at);
         let line = self.line(at);
         let before = self.text.get(self.line_start(line)..at).unwrap_or_default();
@@ -80,14 +80,14 @@ impl SourceFile {
 
     /// Returns the bytes to underline: of several lines only the first, and never a part of a
     /// character.
-    pub(super) fn span(&self, span: Span) -> Range<usize> {
+    pub(crate) fn span(&self, span: Span) -> Range<usize> {
         let (start, end) = (self.boundary(span.start), self.boundary(span.end));
         let text = self.text.get(start..end).unwrap_or_default();
         start..start + text.lines().next().unwrap_or_default().len()
     }
 
     /// Returns the lines from that of one byte to that of another.
-    pub(super) fn window(&self, from: usize, to: usize) -> Window<'_> {
+    pub(crate) fn window(&self, from: usize, to: usize) -> Window<'_> {
         let (first, last) = (self.line(from.min(to)), self.line(from.max(to)));
         let (start, end) = (self.line_start(first), self.line_start(last + 1));
         Window {
@@ -109,7 +109,7 @@ impl SourceFile {
 
 impl Window<'_> {
     /// Converts a range of the file to a range of the window.
-    pub(super) fn span(&self, span: Range<usize>) -> Range<usize> {
+    pub(crate) fn span(&self, span: Range<usize>) -> Range<usize> {
         span.start.saturating_sub(self.start)..span.end.saturating_sub(self.start)
     }
 }

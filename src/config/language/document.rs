@@ -9,14 +9,14 @@ use super::source::Span;
 
 /// A value with its position.
 #[derive(Clone, Debug)]
-pub(super) struct Value {
-    pub(super) span: Span,
-    pub(super) kind: Kind,
+pub(crate) struct Value {
+    pub(crate) span: Span,
+    pub(crate) kind: Kind,
 }
 
 /// The content of a value, by its type.
 #[derive(Clone, Debug)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Text(String),
     /// `None` for a number that does not fit in 64 bits.
     Integer(Option<i64>),
@@ -29,29 +29,29 @@ pub(super) enum Kind {
 
 /// A table, with its entries in the order of the file.
 #[derive(Clone, Debug)]
-pub(super) struct Table {
+pub(crate) struct Table {
     /// The position of the header, or of the whole inline table.
-    pub(super) span: Span,
-    pub(super) entries: Vec<KeyValue>,
+    pub(crate) span: Span,
+    pub(crate) entries: Vec<KeyValue>,
 }
 
 /// A key and its value.
 #[derive(Clone, Debug)]
-pub(super) struct KeyValue {
-    pub(super) key: String,
-    pub(super) key_span: Span,
-    pub(super) value: Value,
+pub(crate) struct KeyValue {
+    pub(crate) key: String,
+    pub(crate) key_span: Span,
+    pub(crate) value: Value,
 }
 
 impl Table {
-    pub(super) fn empty(span: Span) -> Self {
+    pub(crate) fn empty(span: Span) -> Self {
         Self {
             span,
             entries: Vec::new(),
         }
     }
 
-    pub(super) fn get(&self, key: &str) -> Option<&KeyValue> {
+    pub(crate) fn get(&self, key: &str) -> Option<&KeyValue> {
         self.entries.iter().find(|entry| entry.key == key)
     }
 
@@ -66,7 +66,7 @@ impl Table {
 
 impl Value {
     /// The type of the value in words, for messages such as "…, not an integer".
-    pub(super) fn name(&self) -> &'static str {
+    pub(crate) fn name(&self) -> &'static str {
         match &self.kind {
             Kind::Text(_) => "a string",
             Kind::Integer(_) => "an integer",
@@ -78,12 +78,12 @@ impl Value {
         }
     }
 
-    pub(super) fn is_text(&self) -> bool {
+    pub(crate) fn is_text(&self) -> bool {
         matches!(self.kind, Kind::Text(_))
     }
 
     /// Returns the items of a list, or any other value as a list of one.
-    pub(super) fn items(&self) -> &[Value] {
+    pub(crate) fn items(&self) -> &[Value] {
         match &self.kind {
             Kind::List(items) => items,
             _ => std::slice::from_ref(self),
@@ -92,7 +92,7 @@ impl Value {
 
     /// Converts the value to JSON, for a key set that is written as TOML. Returns `None` for types
     /// that JSON or a key set cannot hold.
-    pub(super) fn to_json(&self) -> Option<serde_json::Value> {
+    pub(crate) fn to_json(&self) -> Option<serde_json::Value> {
         match &self.kind {
             Kind::Text(text) => Some(text.as_str().into()),
             Kind::Integer(number) => Some((*number)?.into()),
@@ -106,7 +106,7 @@ impl Value {
 
 /// Parses the text of one file. The parser recovers from errors of syntax, so that several of them
 /// are reported at once.
-pub(super) fn parse(file: usize, text: &str) -> (Table, Vec<Problem>) {
+pub(crate) fn parse(file: usize, text: &str) -> (Table, Vec<Problem>) {
     let (table, errors) = DeTable::parse_recoverable(text);
     let problems = errors
         .iter()
@@ -120,7 +120,7 @@ pub(super) fn parse(file: usize, text: &str) -> (Table, Vec<Problem>) {
 
 /// Parses one value that is part of the program, such as a default. Every part of it gets the
 /// position `span`.
-pub(super) fn literal(text: &str, span: Span) -> Option<Value> {
+pub(crate) fn literal(text: &str, span: Span) -> Option<Value> {
     let value = DeValue::parse(text).ok()?;
     let mut value = value_of(span.file, value.span(), value.get_ref());
     move_to(&mut value, span);

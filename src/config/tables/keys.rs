@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::super::document::Kind;
-use super::super::reader::{Reader, Text};
-use super::super::source::Span;
 use super::upstream::quoted_url;
+use crate::config::language::document::Kind;
+use crate::config::language::reader::{Reader, Text};
+use crate::config::language::source::Span;
 use crate::issuer::{FetchPolicy, JwksError, KeySet, KeySource};
 use crate::net::Url;
 

@@ -4,18 +4,18 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::super::document::Table;
-use super::super::load::Context;
-use super::super::problem::Problem;
-use super::super::reader::Reader;
-use super::super::schema::{self, DEFAULTS, GROUP, GROUP_ROUTE, ROUTE};
-use super::super::source::Span;
-use super::super::{Heads, Route};
 use super::Names;
 use super::header_rules::{LocatedRules, check_claims};
 use super::public_url::{below, is_for, public_url};
 use super::requirement::{MethodRequirement, methods_of, stated};
 use super::shared::Shared;
+use crate::config::context::Context;
+use crate::config::language::document::Table;
+use crate::config::language::problem::Problem;
+use crate::config::language::reader::Reader;
+use crate::config::language::source::Span;
+use crate::config::schema::{self, DEFAULTS, GROUP, GROUP_ROUTE, ROUTE};
+use crate::config::{Heads, Route};
 use crate::net::Url;
 use crate::policy::Requirement;
 use crate::route::{HostPattern, MethodPattern, Pattern, Segment, Tail};

@@ -1,6 +1,6 @@
 //! `public_url`: the URL under which clients reach the gateway. It is never derived from a request.
 
-use super::super::reader::Reader;
+use crate::config::language::reader::Reader;
 use crate::net::Url;
 use crate::route::HostPattern;
 

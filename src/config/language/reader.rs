@@ -8,33 +8,33 @@ use std::fmt;
 use std::time::Duration;
 
 use super::document::{self, KeyValue, Table, Value};
-use super::load::Context;
 use super::problem::Problem;
-use super::schema::{self, Absent, Key, Kind};
 use super::source::Span;
 use super::suggestion::{did_you_mean, nearest, unknown_key};
 use super::units::{self, Measure};
+use crate::config::context::Context;
+use crate::config::schema::{self, Absent, Key, Kind};
 
 /// A text with its position.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Text {
-    pub(super) text: String,
-    pub(super) span: Span,
+pub(crate) struct Text {
+    pub(crate) text: String,
+    pub(crate) span: Span,
 }
 
 /// A table while it is read.
 #[derive(Debug)]
-pub(super) struct Reader<'a> {
-    pub(super) context: &'a Context,
+pub(crate) struct Reader<'a> {
+    pub(crate) context: &'a Context,
     schema: &'static schema::Table,
     table: &'a Table,
     /// The beginning of messages, such as `route "/orders"`.
-    pub(super) subject: String,
+    pub(crate) subject: String,
     read: Vec<&'static str>,
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(
+    pub(crate) fn new(
         context: &'a Context,
         schema: &'static schema::Table,
         table: &'a Table,
@@ -50,24 +50,24 @@ impl<'a> Reader<'a> {
     }
 
     /// Returns the position of the table.
-    pub(super) fn span(&self) -> Span {
+    pub(crate) fn span(&self) -> Span {
         self.table.span
     }
 
     /// Returns whether the file has the key, with a valid value or not.
-    pub(super) fn has(&self, name: &str) -> bool {
+    pub(crate) fn has(&self, name: &str) -> bool {
         self.table.get(name).is_some()
     }
 
     /// Returns the position of the key, or of the table if the key is absent.
-    pub(super) fn key_span(&self, name: &str) -> Span {
+    pub(crate) fn key_span(&self, name: &str) -> Span {
         self.table
             .get(name)
             .map_or(self.table.span, |entry| entry.key_span)
     }
 
     /// Returns the position of the value, or of the table if the key is absent.
-    pub(super) fn value_span(&self, name: &str) -> Span {
+    pub(crate) fn value_span(&self, name: &str) -> Span {
         self.table
             .get(name)
             .map_or(self.table.span, |entry| entry.value.span)
@@ -75,7 +75,7 @@ impl<'a> Reader<'a> {
 
     /// Returns the value of a key if it is a text. The key does not count as read, and no problem
     /// is reported.
-    pub(super) fn peek(&self, name: &str) -> Option<Text> {
+    pub(crate) fn peek(&self, name: &str) -> Option<Text> {
         let value = &self.table.get(name)?.value;
         match &value.kind {
             document::Kind::Text(text) => Some(Text {
@@ -87,12 +87,12 @@ impl<'a> Reader<'a> {
     }
 
     /// Reports a problem of this table.
-    pub(super) fn problem(&self, span: Span, message: impl AsRef<str>) {
+    pub(crate) fn problem(&self, span: Span, message: impl AsRef<str>) {
         self.context.problem(self.problem_at(span, message));
     }
 
     /// Reports a problem of this table, with advice.
-    pub(super) fn problem_with_hint(
+    pub(crate) fn problem_with_hint(
         &self,
         span: Span,
         message: impl AsRef<str>,
@@ -103,7 +103,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Reports a problem of this table that refers to a second position.
-    pub(super) fn problem_with_related(
+    pub(crate) fn problem_with_related(
         &self,
         span: Span,
         message: impl AsRef<str>,
@@ -115,12 +115,12 @@ impl<'a> Reader<'a> {
     }
 
     /// Notes something about this table that is valid but deserves attention.
-    pub(super) fn note(&self, span: Span, message: impl AsRef<str>) {
+    pub(crate) fn note(&self, span: Span, message: impl AsRef<str>) {
         self.context.note(self.problem_at(span, message));
     }
 
     /// Returns the value of a result. Reports an error, as `subject: error`.
-    pub(super) fn accept<T>(
+    pub(crate) fn accept<T>(
         &self,
         span: Span,
         subject: impl fmt::Display,
@@ -137,13 +137,13 @@ impl<'a> Reader<'a> {
 
     /// Returns the content of the file that a value names, or reports why it cannot be read. The
     /// file is watched.
-    pub(super) fn content(&self, name: &str, path: &Text) -> Option<String> {
+    pub(crate) fn content(&self, name: &str, path: &Text) -> Option<String> {
         let content = self.context.read_named(path.span, &path.text);
         self.accept(path.span, format_args!("\"{name}\""), content)
     }
 
     /// Returns a problem of this table, for the caller to complete and report.
-    pub(super) fn problem_at(&self, span: Span, message: impl AsRef<str>) -> Problem {
+    pub(crate) fn problem_at(&self, span: Span, message: impl AsRef<str>) -> Problem {
         Problem::at(span, format!("{}: {}", self.subject, message.as_ref()))
     }
 
@@ -165,7 +165,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Returns the value of a key as it stands in the file. Reports a required key that is absent.
-    pub(super) fn value(&mut self, name: &'static str) -> Option<Value> {
+    pub(crate) fn value(&mut self, name: &'static str) -> Option<Value> {
         let key = self.key(name)?;
         let found = self.table.get(name).map(|entry| entry.value.clone());
         if found.is_none() && matches!(key.absent, Absent::Required) {
@@ -175,7 +175,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Reports that a key is missing, unless it is present under a wrong name.
-    pub(super) fn missing(&self, name: &str) {
+    pub(crate) fn missing(&self, name: &str) {
         if let Some(key) = self.schema.key(name).filter(|key| !self.is_misspelled(key)) {
             self.problem_with_hint(
                 self.table.span,
@@ -216,35 +216,35 @@ impl<'a> Reader<'a> {
     }
 
     /// Returns a string that is not empty.
-    pub(super) fn text(&mut self, name: &'static str) -> Option<Text> {
+    pub(crate) fn text(&mut self, name: &'static str) -> Option<Text> {
         self.parsed(name, Self::text_in)
     }
 
-    pub(super) fn flag(&mut self, name: &'static str) -> Option<bool> {
+    pub(crate) fn flag(&mut self, name: &'static str) -> Option<bool> {
         self.parsed(name, Self::flag_in)
     }
 
-    pub(super) fn count(&mut self, name: &'static str) -> Option<usize> {
+    pub(crate) fn count(&mut self, name: &'static str) -> Option<usize> {
         self.parsed(name, Self::count_in)
     }
 
-    pub(super) fn duration(&mut self, name: &'static str) -> Option<Duration> {
+    pub(crate) fn duration(&mut self, name: &'static str) -> Option<Duration> {
         self.parsed(name, Self::duration_in)
     }
 
     /// Returns a size in bytes.
-    pub(super) fn size(&mut self, name: &'static str) -> Option<u64> {
+    pub(crate) fn size(&mut self, name: &'static str) -> Option<u64> {
         self.parsed(name, Self::size_in)
     }
 
     /// Returns one word of a choice.
-    pub(super) fn choice(&mut self, name: &'static str) -> Option<&'static str> {
+    pub(crate) fn choice(&mut self, name: &'static str) -> Option<&'static str> {
         self.parsed(name, Self::choice_in)
     }
 
     /// Returns the strings of a list, or one string as a list. Neither the list nor any item is
     /// empty.
-    pub(super) fn texts(&mut self, name: &'static str) -> Option<Vec<Text>> {
+    pub(crate) fn texts(&mut self, name: &'static str) -> Option<Vec<Text>> {
         self.parsed(name, Self::texts_in)
     }
 
@@ -322,7 +322,7 @@ impl<'a> Reader<'a> {
 
     /// Returns words out of a fixed set. `never` returns the reason for a word that an operator
     /// might expect but that is not allowed.
-    pub(super) fn words(
+    pub(crate) fn words(
         &mut self,
         name: &'static str,
         never: fn(&str) -> Option<&'static str>,
@@ -350,7 +350,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Returns a subtable; an empty one if the file has none.
-    pub(super) fn table(&mut self, name: &'static str) -> Table {
+    pub(crate) fn table(&mut self, name: &'static str) -> Table {
         match self.value(name) {
             Some(Value {
                 kind: document::Kind::Table(table),
@@ -365,7 +365,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Returns the tables of a list.
-    pub(super) fn tables(&mut self, name: &'static str) -> Vec<Table> {
+    pub(crate) fn tables(&mut self, name: &'static str) -> Vec<Table> {
         let Some(value) = self.value(name) else {
             return Vec::new();
         };
@@ -384,7 +384,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Returns the named subtables of a table, with their names.
-    pub(super) fn named(&mut self, name: &'static str) -> Vec<(Text, Table)> {
+    pub(crate) fn named(&mut self, name: &'static str) -> Vec<(Text, Table)> {
         let all = self.table(name);
         let mut tables = Vec::new();
         for entry in all.entries {
@@ -412,7 +412,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Reports each key that is not in the schema. Must be the last call on a reader.
-    pub(super) fn finish(self) {
+    pub(crate) fn finish(self) {
         for entry in &self.table.entries {
             if self.schema.key(&entry.key).is_none() {
                 self.context
@@ -427,7 +427,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Reports a value of the wrong type.
-    pub(super) fn mismatched(&self, name: &str, value: &Value) {
+    pub(crate) fn mismatched(&self, name: &str, value: &Value) {
         if let Some(key) = self.schema.key(name) {
             self.mismatch::<()>(key, value);
         }
@@ -520,7 +520,7 @@ impl<'a> Reader<'a> {
 ///
 /// A loop with this checks every item, so that each invalid one is reported; collecting into an
 /// `Option` would stop at the first.
-pub(super) fn collect<T>(list: &mut Option<Vec<T>>, item: Option<T>) {
+pub(crate) fn collect<T>(list: &mut Option<Vec<T>>, item: Option<T>) {
     match (list.as_mut(), item) {
         (Some(list), Some(item)) => list.push(item),
         _ => *list = None,
@@ -538,8 +538,8 @@ fn for_example(key: &Key) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::schema::{RELOAD, UPSTREAM};
     use super::*;
+    use crate::config::schema::{RELOAD, UPSTREAM};
 
     fn lines(context: Context) -> Vec<String> {
         context.into_problems().lines().collect()

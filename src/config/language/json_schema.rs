@@ -2,13 +2,13 @@
 //! tables.
 //!
 //! It checks keys, types and words, but not the conditions between them: it refuses no valid file,
-//! and accepts some files that [`super::Config::load`] refuses.
+//! and accepts some files that [`crate::config::Config::load`] refuses.
 
 use serde_json::{Map, Value, json};
 
 use super::document;
-use super::schema::{Absent, FILE, Key, Kind, TABLES, Table};
 use super::source::Span;
+use crate::config::schema::{Absent, FILE, Key, Kind, TABLES, Table};
 
 /// Returns the JSON Schema of the configuration file.
 #[must_use]

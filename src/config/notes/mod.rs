@@ -1,0 +1,5 @@
+//! Notes on settings that are valid but deserve attention.
+
+pub(super) mod detours;
+pub(super) mod exposure;
+pub(super) mod unjudged;
