@@ -12,14 +12,16 @@ use std::path::{Path, PathBuf};
 use aws_lc_rs::digest;
 
 use super::files::{self, Found, MAX_FILE_BYTES, ReadError, ReadFile};
+use super::language::Table;
 use super::language::problem::{Problem, Problems};
-use super::language::source::{SourceFile, Span};
+use super::language::{SourceFile, Span};
 use super::links::Links;
 
 /// The state that all parts of the lowering share: the files that were read, and the problems and
 /// notes found so far.
-#[derive(Debug)]
 pub(super) struct Context {
+    /// The tables of the language, for advice about unknown keys.
+    tables: &'static [&'static Table],
     problems: RefCell<Vec<Problem>>,
     notes: RefCell<Vec<Problem>>,
     files: RefCell<Files>,
@@ -65,8 +67,9 @@ pub(super) struct Record {
 }
 
 impl Context {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(tables: &'static [&'static Table]) -> Self {
         Self {
+            tables,
             problems: RefCell::default(),
             notes: RefCell::default(),
             files: RefCell::default(),
@@ -77,6 +80,10 @@ impl Context {
 
     pub(super) fn with_stand_ins(self, stand_ins: bool) -> Self {
         Self { stand_ins, ..self }
+    }
+
+    pub(super) fn tables(&self) -> &'static [&'static Table] {
+        self.tables
     }
 
     /// Returns whether stand-ins replace the keys and certificates that files hold, as in
@@ -297,7 +304,7 @@ mod tests {
     fn a_file_that_cannot_be_read_says_why() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("gateway.toml");
-        let context = Context::new();
+        let context = Context::new(&[]);
         assert!(
             context
                 .read_source(&path)
@@ -351,7 +358,7 @@ mod tests {
                 ("old.toml", "c = 1"),
             ],
         );
-        let context = Context::new();
+        let context = Context::new(&[]);
         let text = |name: &str| context.read(&root.join(name)).unwrap();
         assert_eq!(text("gateway.toml"), "a = 1");
         assert_eq!(context.consistency(), Consistency::Unchanged);
@@ -384,7 +391,7 @@ mod tests {
             fs::write(file, "a = 1").unwrap();
         }
         let reading = || {
-            let context = Context::new();
+            let context = Context::new(&[]);
             context.read(&one).unwrap();
             context
         };
@@ -413,7 +420,7 @@ mod tests {
 
     #[test]
     fn the_hash_of_one_file_is_its_sha256() {
-        let context = Context::new();
+        let context = Context::new(&[]);
         context.add_source("a", "abc");
         let hash = context.into_record().hash;
         assert_eq!(

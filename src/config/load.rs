@@ -5,11 +5,9 @@ use std::path::{Path, PathBuf};
 
 use super::context::{Context, identity, reason};
 use super::language::document::{self, KeyValue, Kind, Table, Value};
-use super::language::problem::Problem;
-use super::language::reader::Text;
-use super::language::source::Span;
 use super::language::suggestion::unknown_key;
-use super::schema;
+use super::language::{Problem, Span, Text, quoted};
+use super::tables::FILE;
 
 /// The top-level keys that an included file may hold.
 const INCLUDABLE: [&str; 4] = ["issuers", "upstreams", "routes", "groups"];
@@ -108,16 +106,16 @@ fn merge(context: &Context, root: &mut Table, included: Table) {
     for entry in included.entries {
         if INCLUDABLE.contains(&entry.key.as_str()) {
             merge_entry(root, entry);
-        } else if schema::FILE.key(&entry.key).is_some() {
+        } else if FILE.key(&entry.key).is_some() {
             let message = format!(
                 "\"{}\" is not allowed in an included file: write it in the main file",
                 entry.key
             );
-            let allowed = schema::quoted(&INCLUDABLE, "and");
+            let allowed = quoted(&INCLUDABLE, "and");
             let problem = Problem::at(entry.key_span, message);
             context.problem(problem.hint(format!("an included file holds {allowed}")));
         } else {
-            context.problem(unknown_key(&schema::FILE, "the file", &entry));
+            context.problem(unknown_key(&FILE, "the file", &entry, context.tables()));
         }
     }
 }

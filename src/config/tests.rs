@@ -1,9 +1,11 @@
 //! Tests of whole configurations.
 
 use std::fs;
+use std::time::Duration;
 
 use super::*;
-use crate::token::Audience;
+use crate::issuer;
+use crate::token::{Audience, Source};
 
 const TEN_LINES: &str = "\
 [issuers.idp]

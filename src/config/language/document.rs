@@ -44,13 +44,6 @@ pub(crate) struct KeyValue {
 }
 
 impl Table {
-    pub(crate) fn empty(span: Span) -> Self {
-        Self {
-            span,
-            entries: Vec::new(),
-        }
-    }
-
     pub(crate) fn get(&self, key: &str) -> Option<&KeyValue> {
         self.entries.iter().find(|entry| entry.key == key)
     }

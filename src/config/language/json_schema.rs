@@ -7,18 +7,18 @@
 use serde_json::{Map, Value, json};
 
 use super::document;
+use super::json::{definition, list, only, reference};
+use super::key::{AnyKey, Table};
 use super::source::Span;
-use crate::config::schema::{Absent, FILE, Key, Kind, TABLES, Table};
 
-/// Returns the JSON Schema of the configuration file.
-#[must_use]
-pub fn schema() -> Value {
+/// Returns the JSON Schema of a file, from the table of its top level and those below it.
+pub(crate) fn schema(file: &Table, tables: &[&Table]) -> Value {
     let mut definitions = Map::new();
-    for table in TABLES.iter().filter(|table| !table.path.is_empty()) {
+    for table in tables.iter().filter(|table| !table.path.is_empty()) {
         definitions.insert(definition(table.path), table_schema(table));
     }
     definitions.extend(shared_definitions());
-    let mut schema = table_schema(&FILE);
+    let mut schema = table_schema(file);
     if let Some(object) = schema.as_object_mut() {
         object.insert(
             "$schema".into(),
@@ -30,23 +30,13 @@ pub fn schema() -> Value {
     schema
 }
 
-/// Returns the name of a table's definition: its path, without the characters that a reference
-/// would have to escape.
-fn definition(path: &str) -> String {
-    path.replace("[]", "").replace(".*", "")
-}
-
-fn reference(name: &str) -> Value {
-    json!({ "$ref": format!("#/$defs/{}", definition(name)) })
-}
-
 fn table_schema(table: &Table) -> Value {
     let mut properties = Map::new();
     let mut required = Vec::new();
     for key in table.keys {
-        properties.insert(key.name.to_owned(), key_schema(key));
-        if matches!(key.absent, Absent::Required) {
-            required.push(key.name);
+        properties.insert(key.name().to_owned(), key_schema(*key));
+        if key.is_required() {
+            required.push(key.name());
         }
     }
     let mut schema = json!({
@@ -61,17 +51,15 @@ fn table_schema(table: &Table) -> Value {
     schema
 }
 
-fn key_schema(key: &Key) -> Value {
-    let mut schema = kind_schema(key.kind);
+fn key_schema(key: &dyn AnyKey) -> Value {
+    let mut schema = key.kind().json_schema();
     if let Some(object) = schema.as_object_mut() {
-        object.insert("description".into(), key.doc.into());
+        object.insert("description".into(), key.about().doc.into());
         // The example of a structural key is a table header, which is no value.
-        if let Some(example) = json_of(key.example) {
+        if let Some(example) = json_of(key.about().example) {
             object.insert("examples".into(), json!([example]));
         }
-        if let Absent::Default(text) = key.absent
-            && let Some(default) = json_of(text)
-        {
+        if let Some(default) = key.default().as_deref().and_then(json_of) {
             object.insert("default".into(), default);
         }
     }
@@ -80,48 +68,6 @@ fn key_schema(key: &Key) -> Value {
 
 fn json_of(toml: &str) -> Option<Value> {
     document::literal(toml, Span::new(0, 0..0))?.to_json()
-}
-
-fn kind_schema(kind: Kind) -> Value {
-    match kind {
-        Kind::Text => text(),
-        Kind::Flag => json!({ "type": "boolean" }),
-        Kind::True => json!({ "const": true }),
-        Kind::Count { min, max } => json!({ "type": "integer", "minimum": min, "maximum": max }),
-        Kind::Duration { .. } => reference("duration"),
-        Kind::Size { .. } => reference("size"),
-        Kind::Choice(words) => json!({ "enum": words }),
-        Kind::Choices(words) => one_or_list(json!({ "enum": words() })),
-        Kind::Texts => one_or_list(text()),
-        Kind::ScopeRule => reference("scope_rule"),
-        Kind::Methods => json!({ "anyOf": [text(), list(text()), reference("method_map")] }),
-        Kind::Claims | Kind::Headers => json!({ "type": "object", "additionalProperties": text() }),
-        Kind::RequiredClaims => required_claims(),
-        Kind::Secret => json!({ "anyOf": [text(), only("file", text()), only("env", text())] }),
-        Kind::Endpoints => endpoints(),
-        Kind::KeySet => json!({ "anyOf": [text(), { "type": "object", "required": ["keys"] }] }),
-        Kind::Table(path) => reference(path),
-        Kind::Tables(path) => json!({ "type": "array", "items": reference(path) }),
-        Kind::Named(path) => json!({ "type": "object", "additionalProperties": reference(path) }),
-    }
-}
-
-fn required_claims() -> Value {
-    let scalar = json!({ "anyOf": [text(), { "type": "integer" }, { "type": "boolean" }] });
-    let present = only("present", json!({ "const": true }));
-    let demand = json!({ "anyOf": [scalar.clone(), list(scalar), present] });
-    json!({ "type": "object", "additionalProperties": demand })
-}
-
-fn endpoints() -> Value {
-    let weight = json!({ "type": "integer", "minimum": 1, "maximum": 1000 });
-    let table = json!({
-        "type": "object",
-        "required": ["url"],
-        "additionalProperties": false,
-        "properties": { "url": text(), "weight": weight },
-    });
-    list(json!({ "anyOf": [text(), table] }))
 }
 
 /// The definitions that several keys use and that are no tables.
@@ -165,31 +111,10 @@ fn any_or_all(items: Value) -> Value {
     json!({ "anyOf": [only("any", items.clone()), only("all", items)] })
 }
 
-fn one_or_list(item: Value) -> Value {
-    json!({ "anyOf": [item.clone(), list(item)] })
-}
-
-fn text() -> Value {
-    json!({ "type": "string", "minLength": 1 })
-}
-
-fn list(items: Value) -> Value {
-    json!({ "type": "array", "minItems": 1, "items": items })
-}
-
-/// Returns the schema of an object with one member and no other.
-fn only(name: &str, value: Value) -> Value {
-    json!({
-        "type": "object",
-        "properties": { name: value },
-        "required": [name],
-        "additionalProperties": false,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::tables::{FILE, TABLES};
 
     fn table_of<'s>(schema: &'s Value, path: &str) -> &'s Value {
         if path.is_empty() {
@@ -201,19 +126,24 @@ mod tests {
 
     #[test]
     fn every_key_of_the_schema_is_a_property_and_no_other() {
-        let schema = schema();
+        let schema = schema(&FILE, TABLES);
         for table in TABLES {
             let found = table_of(&schema, table.path);
             assert_eq!(found["additionalProperties"], false, "[{}]", table.path);
             let properties = found["properties"].as_object().unwrap();
             assert_eq!(properties.len(), table.keys.len(), "[{}]", table.path);
             for key in table.keys {
-                assert_eq!(properties[key.name]["description"], key.doc, "{}", key.name);
                 assert_eq!(
-                    properties[key.name].get("default").is_some(),
-                    matches!(key.absent, Absent::Default(_)),
+                    properties[key.name()]["description"],
+                    key.about().doc,
                     "{}",
-                    key.name
+                    key.name()
+                );
+                assert_eq!(
+                    properties[key.name()].get("default").is_some(),
+                    key.default().is_some(),
+                    "{}",
+                    key.name()
                 );
             }
         }
@@ -221,7 +151,7 @@ mod tests {
 
     #[test]
     fn every_reference_has_its_definition() {
-        let schema = schema();
+        let schema = schema(&FILE, TABLES);
         let text = schema.to_string();
         for part in text.split("\"#/$defs/").skip(1) {
             let name = part.split('"').next().unwrap();
@@ -311,7 +241,7 @@ mod tests {
 
     #[test]
     fn the_schema_takes_good_files_and_refuses_wrong_types_and_keys() {
-        let schema = schema();
+        let schema = schema(&FILE, TABLES);
         for good in [
             "good-every-key",
             "good-fuller",
@@ -335,23 +265,25 @@ mod tests {
 
     #[test]
     fn every_example_and_default_is_of_its_own_type() {
-        let schema = schema();
+        let schema = schema(&FILE, TABLES);
         for (key, property) in TABLES.iter().copied().flat_map(|table| {
-            table
-                .keys
-                .iter()
-                .map(|key| (key, &table_of(&schema, table.path)["properties"][key.name]))
+            table.keys.iter().map(|key| {
+                (
+                    key,
+                    &table_of(&schema, table.path)["properties"][key.name()],
+                )
+            })
         }) {
             let examples = property.get("examples").map(|all| &all[0]);
             for value in examples.into_iter().chain(property.get("default")) {
-                assert!(accepts(&schema, property, value), "{}: {value}", key.name);
+                assert!(accepts(&schema, property, value), "{}: {value}", key.name());
             }
         }
     }
 
     #[test]
     fn what_has_no_default_is_required_or_explained() {
-        let schema = schema();
+        let schema = schema(&FILE, TABLES);
         assert!(
             table_of(&schema, "upstreams.*").get("required").is_none(),
             "url or endpoints"

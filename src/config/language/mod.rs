@@ -1,10 +1,23 @@
-//! The configuration language: documents with positions, problems, and the reading of tables.
+//! The configuration language: documents with positions, keys and tables, problems, and the reading
+//! of tables.
 
 pub(super) mod document;
+pub(super) mod json;
 pub(super) mod json_schema;
+mod key;
+mod kind;
 pub(super) mod problem;
-pub(super) mod reader;
+mod reader;
 pub(super) mod reference;
-pub(super) mod source;
+mod source;
 pub(super) mod suggestion;
 pub(super) mod units;
+
+pub(super) use key::{AnyKey, DefaultKey, Key, Table, quoted};
+pub(super) use kind::{
+    Choice, Count, Custom, Flag, GIB, KIB, MIB, NamedTables, Size, Str, StrList, Subtable,
+    Subtables, Text, Time, Words, collect,
+};
+pub(super) use problem::Problem;
+pub(super) use reader::Reader;
+pub(super) use source::{SourceFile, Span};

@@ -1,13 +1,13 @@
-//! Generates the reference of the configuration language, `docs/configuration.md`, from the schema
-//! tables.
+//! Generates the reference of the configuration language, `docs/configuration.md`, from the
+//! tables of the language.
 
 use std::fmt::Write as _;
 
-use crate::config::schema::{Absent, Key, TABLES, Table};
+use super::key::{AnyKey, Table};
 
 /// The text before the tables: the rules that hold for all of them.
 const HEAD: &str = "\
-<!-- Written by `scopegate schema --reference > docs/configuration.md` from src/config/schema/: change it there. -->
+<!-- Written by `scopegate schema --reference > docs/configuration.md` from src/config/tables/: change it there. -->
 
 # The configuration: gateway.toml
 
@@ -35,28 +35,28 @@ methods  = { GET = \"orders.read\", POST = \"orders.write\" }
 - A key without effect, such as `ca_file` for an `http` upstream, is an error.
 ";
 
-/// Returns the reference in Markdown.
-#[must_use]
-pub fn reference() -> String {
+/// Returns the reference of all tables in Markdown.
+pub(crate) fn reference(tables: &[&Table]) -> String {
     let mut out = HEAD.to_owned();
-    for table in TABLES {
-        write_table(&mut out, table);
+    for (index, table) in tables.iter().enumerate() {
+        let earlier = tables.get(..index).unwrap_or_default();
+        write_table(&mut out, table, earlier);
     }
     out
 }
 
-fn write_table(out: &mut String, table: &Table) {
+fn write_table(out: &mut String, table: &Table, earlier: &[&Table]) {
     let title = match table.path {
         "" => "The file".to_owned(),
         _ => format!("`{}`", table.header()),
     };
     let _ = write!(out, "\n## {title}\n\n{}\n", table.doc);
-    if repeats_earlier_keys(table) {
+    if repeats_keys(table, earlier) {
         return;
     }
     out.push_str("\n| Key | Type | If absent | Meaning | Example |\n|---|---|---|---|---|\n");
     for key in table.keys {
-        write_key(out, key);
+        write_key(out, *key);
     }
     for refused in table.refused.chunk_by(|(_, a), (_, b)| a == b) {
         write_refused(out, refused);
@@ -78,16 +78,9 @@ fn write_refused(out: &mut String, refused: &[(&str, &str)]) {
 
 /// Returns whether an earlier table has the same keys, so that they need not be repeated: the
 /// routes of a group have the keys of other routes.
-fn repeats_earlier_keys(table: &Table) -> bool {
-    for earlier in TABLES {
-        if earlier.path == table.path {
-            return false;
-        }
-        if std::ptr::eq(earlier.keys, table.keys) {
-            return true;
-        }
-    }
-    false
+fn repeats_keys(table: &Table, earlier: &[&Table]) -> bool {
+    let mut earlier = earlier.iter();
+    earlier.any(|earlier| std::ptr::eq(earlier.keys, table.keys))
 }
 
 /// Returns a reason as a sentence: with a capital letter, and with backticks for quotes.
@@ -99,22 +92,22 @@ fn sentence(text: &str) -> String {
     }
 }
 
-fn write_key(out: &mut String, key: &Key) {
-    let mut kind = key.kind.describe();
-    if let Some(bounds) = key.kind.bounds() {
+fn write_key(out: &mut String, key: &dyn AnyKey) {
+    let mut kind = key.kind().describe();
+    if let Some(bounds) = key.kind().bounds() {
         kind = format!("{kind}, {bounds}");
     }
-    let absent = match key.absent {
-        Absent::Required => "an error".into(),
-        Absent::Default(text) => format!("`{text}`"),
-        Absent::Means(words) => words.to_owned(),
+    let about = key.about();
+    let absent = match key.default() {
+        Some(text) => format!("`{text}`"),
+        None => about.absence.unwrap_or("an error").to_owned(),
     };
     let cells = [
-        format!("`{}`", key.name),
+        format!("`{}`", about.name),
         kind,
         absent,
-        key.doc.to_owned(),
-        format!("`{}`", key.example),
+        about.doc.to_owned(),
+        format!("`{}`", about.example),
     ];
     let _ = writeln!(
         out,
@@ -126,22 +119,25 @@ fn write_key(out: &mut String, key: &Key) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::tables::TABLES;
 
     #[test]
     fn every_key_of_the_schema_has_its_row() {
-        let reference = reference();
-        let told = |table: &&Table| !table.path.is_empty() && !repeats_earlier_keys(table);
-        for table in TABLES.iter().copied().filter(told) {
+        let reference = reference(TABLES);
+        for (index, table) in TABLES.iter().enumerate() {
+            if table.path.is_empty() || repeats_keys(table, &TABLES[..index]) {
+                continue;
+            }
             let (_, section) = reference
                 .split_once(&format!("\n## `{}`\n", table.header()))
                 .unwrap();
             let section = section.split("\n## ").next().unwrap();
             for key in table.keys {
                 assert!(
-                    section.contains(&format!("\n| `{}` |", key.name)),
+                    section.contains(&format!("\n| `{}` |", key.name())),
                     "[{}] {}",
                     table.path,
-                    key.name
+                    key.name()
                 );
             }
         }
@@ -151,11 +147,11 @@ mod tests {
     fn the_reference_is_current() {
         let path = "docs/configuration.md";
         if std::env::var_os("SCOPEGATE_UPDATE_VECTORS").is_some() {
-            std::fs::write(path, reference()).unwrap();
+            std::fs::write(path, reference(TABLES)).unwrap();
         }
         let written = std::fs::read_to_string(path).unwrap_or_default();
         assert!(
-            written == reference(),
+            written == reference(TABLES),
             "{path}: run `scopegate schema --reference > {path}`"
         );
     }

@@ -1,29 +1,32 @@
 //! Suggestions for unknown words.
 
 use super::document::KeyValue;
+use super::key::Table;
 use super::problem::Problem;
-use crate::config::schema;
 
-/// Returns the problem of a key that is not in the schema.
-pub(crate) fn unknown_key(table: &schema::Table, subject: &str, entry: &KeyValue) -> Problem {
+/// Returns the problem of a key that a table does not have. `tables` are those of the language.
+pub(crate) fn unknown_key(
+    table: &Table,
+    subject: &str,
+    entry: &KeyValue,
+    tables: &[&Table],
+) -> Problem {
     let name = entry.key.as_str();
     if let Some((_, why)) = table.refused.iter().find(|(refused, _)| *refused == name) {
         let message = format!("{subject}: \"{name}\" is not allowed here: {why}");
         return Problem::at(entry.key_span, message);
     }
     for key in table.keys {
-        if key.other_names.contains(&name) {
-            let message = format!(
-                "{subject}: unknown key \"{name}\"; it is called \"{}\"",
-                key.name
-            );
+        if key.about().other_names.contains(&name) {
+            let called = key.name();
+            let message = format!("{subject}: unknown key \"{name}\"; it is called \"{called}\"");
             return Problem::at(entry.key_span, message);
         }
     }
     let meant = did_you_mean(name, table.names());
     let message = format!("{subject}: unknown key \"{name}\"{meant}");
     let problem = Problem::at(entry.key_span, message);
-    let elsewhere = tables_with(name);
+    let elsewhere = tables_with(name, tables);
     if meant.is_empty() && !elsewhere.is_empty() {
         return problem.hint(format!("\"{name}\" is a key of {}", elsewhere.join(", ")));
     }
@@ -31,9 +34,9 @@ pub(crate) fn unknown_key(table: &schema::Table, subject: &str, entry: &KeyValue
 }
 
 /// Returns the headers of the tables that have a key.
-fn tables_with(key: &str) -> Vec<String> {
+fn tables_with(key: &str, tables: &[&Table]) -> Vec<String> {
     let mut headers = Vec::new();
-    for table in schema::TABLES {
+    for table in tables {
         if table.key(key).is_some() {
             headers.push(table.header());
         }

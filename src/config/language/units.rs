@@ -57,44 +57,98 @@ pub(crate) fn size(text: &str) -> Result<u64, UnitError> {
     measure(text, Measure::Size)
 }
 
+/// Returns the amount of a measure that is a part of the program, in milliseconds or bytes. An
+/// invalid one does not compile.
+pub(crate) const fn constant(text: &str, measure: Measure) -> u64 {
+    match parse(text, measure.units()) {
+        Ok(amount) => amount,
+        #[expect(clippy::panic, reason = "the compiler calls it")]
+        Err(_) => panic!("not a whole number with a unit"),
+    }
+}
+
+/// The flaw of a text that is no measure.
+enum Flaw {
+    Number,
+    MissingUnit,
+    UnknownUnit,
+    TooLarge,
+}
+
+/// Parses a whole number and one of the units. A space may stand between them, and zero needs no
+/// unit.
+const fn parse(text: &str, units: &[(&str, u64)]) -> Result<u64, Flaw> {
+    let mut rest = text.as_bytes();
+    let mut number = 0_u64;
+    while let [digit @ b'0'..=b'9', more @ ..] = rest {
+        let Some(shifted) = number.checked_mul(10) else {
+            return Err(Flaw::TooLarge);
+        };
+        let Some(sum) = shifted.checked_add((*digit - b'0') as u64) else {
+            return Err(Flaw::TooLarge);
+        };
+        (number, rest) = (sum, more);
+    }
+    if rest.len() == text.len() {
+        return Err(Flaw::Number);
+    }
+    if let [b' ', more @ ..] = rest {
+        rest = more;
+    }
+    match (rest, number) {
+        ([], 0) => return Ok(0),
+        ([], _) => return Err(Flaw::MissingUnit),
+        ([b'.' | b',' | b'_', ..], _) => return Err(Flaw::Number),
+        _ => {}
+    }
+    let Some(factor) = factor(rest, units) else {
+        return Err(Flaw::UnknownUnit);
+    };
+    match number.checked_mul(factor) {
+        Some(amount) => Ok(amount),
+        None => Err(Flaw::TooLarge),
+    }
+}
+
+/// Returns the value of a unit, in milliseconds or bytes.
+const fn factor(unit: &[u8], mut units: &[(&str, u64)]) -> Option<u64> {
+    while let [(name, factor), more @ ..] = units {
+        if are_equal(name.as_bytes(), unit) {
+            return Some(*factor);
+        }
+        units = more;
+    }
+    None
+}
+
+/// Compares texts where the compiler needs it, which cannot use `==`.
+const fn are_equal(mut a: &[u8], mut b: &[u8]) -> bool {
+    while let ([first, more_a @ ..], [second, more_b @ ..]) = (a, b) {
+        if *first != *second {
+            return false;
+        }
+        (a, b) = (more_a, more_b);
+    }
+    a.is_empty() && b.is_empty()
+}
+
 fn measure(text: &str, measure: Measure) -> Result<u64, UnitError> {
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let (number, unit) = text.split_at(digits);
     let unit = unit.strip_prefix(' ').unwrap_or(unit);
-    if number.is_empty() {
-        return Err(UnitError::Number(measure, text.into()));
-    }
-    let Ok(value) = number.parse::<u64>() else {
-        return Err(UnitError::TooLarge(text.into()));
-    };
-    if unit.is_empty() && value > 0 {
-        return Err(UnitError::Missing(measure, number.into()));
-    }
-    if unit.is_empty() {
-        return Ok(0);
-    }
-    if unit.starts_with(['.', ',', '_']) {
-        return Err(UnitError::Number(measure, text.into()));
-    }
-    match value.checked_mul(measure.factor(unit)?) {
-        Some(value) => Ok(value),
-        None => Err(UnitError::TooLarge(text.into())),
-    }
+    parse(text, measure.units()).map_err(|flaw| match flaw {
+        Flaw::Number => UnitError::Number(measure, text.into()),
+        Flaw::MissingUnit => UnitError::Missing(measure, number.into()),
+        Flaw::UnknownUnit => UnitError::Unknown(measure, unit.into(), measure.meant(unit)),
+        Flaw::TooLarge => UnitError::TooLarge(text.into()),
+    })
 }
 
 impl Measure {
-    fn units(self) -> &'static [(&'static str, u64)] {
+    const fn units(self) -> &'static [(&'static str, u64)] {
         match self {
             Self::Duration => &TIMES,
             Self::Size => &SIZES,
-        }
-    }
-
-    /// Returns the value of a unit, in milliseconds or bytes.
-    fn factor(self, unit: &str) -> Result<u64, UnitError> {
-        match self.units().iter().find(|(name, _)| *name == unit) {
-            Some((_, factor)) => Ok(*factor),
-            None => Err(UnitError::Unknown(self, unit.into(), self.meant(unit))),
         }
     }
 

@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue, Method, Uri, Version, header};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::config::context::Context;
-use crate::config::language::problem::Problem;
+use crate::config::language::Problem;
 use crate::config::{Route, RouteMethod, rules};
 use crate::route::{
     Access, HostPattern, MethodPattern, Pattern, Rule, Segment, Table, Tail, Target,

@@ -3,16 +3,14 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use crate::config::language::{AnyKey, Problem, Reader};
 use ipnet::IpNet;
 
-use crate::config::language::problem::Problem;
-use crate::config::language::reader::Reader;
-
-pub(crate) fn note_trusted_proxies(reader: &Reader<'_>, networks: &[IpNet]) {
+pub(crate) fn note_trusted_proxies(reader: &Reader<'_>, key: &dyn AnyKey, networks: &[IpNet]) {
     for family in whole_families(networks) {
         note(
             reader,
-            "trusted_proxies",
+            key,
             format!(
                 "\"trusted_proxies\" holds every {family} address: any client can claim another \
                  address in X-Forwarded-For"
@@ -21,11 +19,11 @@ pub(crate) fn note_trusted_proxies(reader: &Reader<'_>, networks: &[IpNet]) {
     }
 }
 
-pub(crate) fn note_proxy_protocol(reader: &Reader<'_>, networks: &[IpNet]) {
+pub(crate) fn note_proxy_protocol(reader: &Reader<'_>, key: &dyn AnyKey, networks: &[IpNet]) {
     for family in whole_families(networks) {
         note(
             reader,
-            "proxy_protocol_from",
+            key,
             format!(
                 "\"proxy_protocol_from\" holds every {family} address: any client can claim \
                  another address in a PROXY header"
@@ -34,11 +32,11 @@ pub(crate) fn note_proxy_protocol(reader: &Reader<'_>, networks: &[IpNet]) {
     }
 }
 
-pub(crate) fn note_admin(reader: &Reader<'_>, admin: SocketAddr) {
+pub(crate) fn note_admin(reader: &Reader<'_>, key: &dyn AnyKey, admin: SocketAddr) {
     if admin.ip().to_canonical().is_unspecified() {
         note(
             reader,
-            "admin",
+            key,
             format!(
                 "\"admin\" is \"{admin}\": every machine that reaches this one can read metrics \
                  and the effective policy without credentials"
@@ -48,10 +46,10 @@ pub(crate) fn note_admin(reader: &Reader<'_>, admin: SocketAddr) {
 }
 
 /// Adds a note at the value, or without a position if the setting comes from a flag.
-fn note(reader: &Reader<'_>, name: &str, message: String) {
+fn note(reader: &Reader<'_>, key: &dyn AnyKey, message: String) {
     let message_of_table = format!("{}: {message}", reader.subject);
-    let note = match reader.has(name) {
-        true => reader.problem_at(reader.value_span(name), message),
+    let note = match reader.has(key) {
+        true => reader.problem_at(reader.value_span(key), message),
         false => Problem::without_span(message_of_table),
     };
     reader.context.note(note);

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use super::detours;
 use crate::config::context::Context;
-use crate::config::language::problem::Problem;
+use crate::config::language::Problem;
 use crate::config::token_places::requires_token;
 use crate::config::{Route, TokenPlaces};
 use crate::token::Source;

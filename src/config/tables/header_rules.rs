@@ -1,21 +1,57 @@
-//! The tables of a route about heads: header rules and CORS.
+//! `[routes.request_headers]` and `[routes.response_headers]`.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use http::{HeaderName, HeaderValue, Method};
+use http::{HeaderName, HeaderValue};
+use serde_json::json;
 
 use crate::config::context::Context;
 use crate::config::language::document::{KeyValue, Kind, Value};
-use crate::config::language::problem::Problem;
-use crate::config::language::reader::{Reader, Text};
-use crate::config::language::source::Span;
-use crate::config::schema::{CORS, HEADER_RULES};
-use crate::route::MethodPattern;
-use crate::transform::{
-    Cors, Direction, FieldPattern, HeaderRuleError, HeaderRules, Origin, Origins,
-    header_rule_value, is_twin,
+use crate::config::language::json;
+use crate::config::language::{
+    AnyKey, Custom, Key, Problem, Reader, Span, StrList, Subtable, Table,
 };
+use crate::transform::{
+    Direction, FieldPattern, HeaderRuleError, HeaderRules, header_rule_value, is_twin,
+};
+
+pub(super) static TABLE: Table = Table {
+    path: "routes[].request_headers",
+    doc: "The changes of a route to the header fields of requests, made after the gateway's own \
+          rules. `response_headers` has the same keys and changes every response of the route; in \
+          a response of the gateway itself the gateway's own fields stay. A rule cannot name a \
+          field that the gateway owns: the framing, fields of one connection, `Via`, \
+          `X-Request-ID`; in requests `Host`, `Authorization`, `Forwarded`, `X-Forwarded-*` and \
+          fields with claims; in responses `WWW-Authenticate` and `Access-Control-*`. A rule for \
+          requests cannot set a field that names another method or path.",
+    keys: &[&REMOVE, &SET, &ADD],
+    refused: &[],
+};
+
+const FIELDS: Custom = Custom {
+    words: "a map from field name to value",
+    json_schema: || json!({ "type": "object", "additionalProperties": json::text() }),
+};
+
+const REMOVE: Key<StrList> = Key::new("remove", StrList)
+    .absent("nothing")
+    .doc(
+        "Fields that are removed, in every spelling: `x_debug` and `x.debug` are removed with \
+         `x-debug`. `name-*` is every field whose name begins with `name-`, except for fields \
+         that the gateway owns.",
+    )
+    .example(r#"["x-debug", "x-amzn-oidc-*"]"#);
+
+const SET: Key<Custom> = Key::new("set", FIELDS)
+    .absent("nothing")
+    .doc("Fields that are set. They replace existing values, in every spelling of the name.")
+    .example(r#"{ "x-env" = "prod" }"#);
+
+const ADD: Key<Custom> = Key::new("add", FIELDS)
+    .absent("nothing")
+    .doc("Fields that are added to existing values.")
+    .example(r#"{ "x-served-by" = "scopegate" }"#);
 
 /// Header rules, with the position of each field name. Prefixes (`name-*`) are not among the names.
 #[derive(Clone, Debug, Default)]
@@ -26,28 +62,19 @@ pub(super) struct LocatedRules {
 
 pub(super) fn header_rules(
     outer: &mut Reader<'_>,
-    key: &'static str,
+    key: &Key<Subtable>,
     direction: Direction,
 ) -> Option<Arc<LocatedRules>> {
-    let present = outer.has(key);
-    let table = outer.table(key);
-    if !present {
-        return None;
-    }
-    let mut reader = Reader::new(
-        outer.context,
-        &HEADER_RULES,
-        &table,
-        format!("{}: \"{key}\"", outer.subject),
-    );
+    let subject = format!("{}: \"{}\"", outer.subject, key.name());
+    let mut reader = outer.table_if_present(key, subject)?;
     let mut located = LocatedRules::default();
-    for name in reader.texts("remove").unwrap_or_default() {
+    for name in reader.find(&REMOVE).unwrap_or_default() {
         let pattern = direction.pattern(&name.text);
         let pattern = located.checked(&reader, pattern, &name.text, name.span);
         located.rules.remove.extend(pattern);
     }
-    located.rules.set = located.map(&mut reader, direction, "set");
-    located.rules.add = located.map(&mut reader, direction, "add");
+    located.rules.set = located.map(&mut reader, direction, &SET);
+    located.rules.add = located.map(&mut reader, direction, &ADD);
     reader.finish();
     Some(Arc::new(located))
 }
@@ -85,13 +112,13 @@ impl LocatedRules {
         &mut self,
         reader: &mut Reader<'_>,
         direction: Direction,
-        key: &'static str,
+        key: &dyn AnyKey,
     ) -> Vec<(HeaderName, HeaderValue)> {
         let Some(value) = reader.value(key) else {
             return Vec::new();
         };
         let Kind::Table(table) = &value.kind else {
-            reader.mismatched(key, &value);
+            reader.mismatched(key, value);
             return Vec::new();
         };
         let mut pairs = Vec::new();
@@ -157,82 +184,4 @@ pub(super) fn check_claims(
             }
         }
     }
-}
-
-pub(super) fn cors(outer: &mut Reader<'_>) -> Option<Arc<Cors>> {
-    let present = outer.has("cors");
-    let table = outer.table("cors");
-    if !present {
-        return None;
-    }
-    let mut reader = Reader::new(
-        outer.context,
-        &CORS,
-        &table,
-        format!("{}: \"cors\"", outer.subject),
-    );
-    let texts = reader.texts("origins");
-    let span = reader.key_span("credentials");
-    let cors = Cors {
-        origins: origins(&reader, "origins", texts.as_deref().unwrap_or_default()),
-        methods: methods(&mut reader),
-        headers: names(&mut reader, "headers"),
-        expose: names(&mut reader, "expose"),
-        credentials: reader.flag("credentials").unwrap_or_default(),
-        max_age: reader.duration("max_age").unwrap_or_default(),
-    };
-    if cors.credentials && cors.origins == Origins::Any {
-        reader.problem(
-            span,
-            "\"credentials\" with origins = \"any\" would let every page read the data of its \
-             visitors: name the origins",
-        );
-    }
-    reader.finish();
-    Some(Arc::new(cors))
-}
-
-/// Returns the origins that a key names, or `Any`.
-pub(super) fn origins(reader: &Reader<'_>, key: &str, texts: &[Text]) -> Origins {
-    if let [only] = texts
-        && only.text == "any"
-    {
-        return Origins::Any;
-    }
-    let mut origins = Vec::new();
-    for text in texts {
-        let subject = format_args!("\"{key}\" has \"{}\"", text.text);
-        origins.extend(reader.accept(text.span, subject, Origin::parse(&text.text)));
-    }
-    Origins::These(origins)
-}
-
-fn methods(reader: &mut Reader<'_>) -> Option<Vec<Method>> {
-    let mut methods = Vec::new();
-    for text in reader.texts("methods")? {
-        let subject = format_args!("\"methods\" has \"{}\"", text.text);
-        match reader.accept(text.span, subject, MethodPattern::parse(&text.text)) {
-            Some(MethodPattern::One(method)) => methods.push(method),
-            Some(MethodPattern::Any) => reader.problem(
-                text.span,
-                "\"methods\" has \"ANY\": leave the key out for the methods of the route",
-            ),
-            None => {}
-        }
-    }
-    Some(methods)
-}
-
-fn names(reader: &mut Reader<'_>, key: &'static str) -> Vec<HeaderName> {
-    let mut names = Vec::new();
-    for text in reader.texts(key).unwrap_or_default() {
-        match HeaderName::from_bytes(text.text.as_bytes()) {
-            Ok(name) if text.text != "*" => names.push(name),
-            _ => reader.problem(
-                text.span,
-                format!("\"{key}\" has \"{}\", which is not a field name", text.text),
-            ),
-        }
-    }
-    names
 }

@@ -1,20 +1,149 @@
-//! Lowers `[issuers.<name>]`.
+//! `[issuers.<name>]`: the authorization servers whose tokens are accepted.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use super::keys::{fetch_policy, key_source};
-use super::required_claims::required_claims;
-use super::{check_name, tenants};
-use crate::config::Issuer;
+use super::jwks::{
+    ALLOW_HTTP, COOLDOWN, FETCH_TIMEOUT, ISSUER, JWKS, JWKS_FILE, JWKS_URI, KEEP_FILE, KEEP_STALE,
+    MAX_BYTES, MAX_KEYS, REFRESH, REFRESH_MAX, REFRESH_MIN, WAIT, fetch_policy, key_source,
+};
+use super::names::check_name;
+use super::required_claims::{REQUIRED_CLAIMS, required_claims};
+use super::tenants::{self, TENANTS};
 use crate::config::context::Context;
-use crate::config::language::document::Table;
-use crate::config::language::reader::{Reader, Text};
-use crate::config::language::source::Span;
-use crate::config::schema::ISSUER;
+use crate::config::language::document;
+use crate::config::language::{
+    Choice, DefaultKey, Key, Reader, Span, Str, StrList, Table, Text, Time, Words,
+};
 use crate::issuer::{Algorithm, IssuerSettings};
 use crate::token::{Audience, Rules, TypPolicy};
+
+/// `[issuers.<name>]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Issuer {
+    /// The name, the `iss` and the keys.
+    pub entry: IssuerSettings,
+    /// The conditions on the claims of the issuer's tokens.
+    pub rules: Rules,
+}
+
+pub(super) static TABLE: Table = Table {
+    path: "issuers.*",
+    doc: "An authorization server whose tokens are accepted. Its keys come from `jwks_uri`, \
+          `jwks_file` or `jwks`; without one of them they are discovered below `issuer` (OpenID \
+          Connect Discovery, then RFC 8414).\n\n\
+          A provider with many tenants is one entry, with a placeholder in `issuer` and the list \
+          of the accepted tenants in `tenants`. Each tenant is then an issuer of its own, \
+          `<name>/<tenant>` in logs and metrics, with its own exact `iss` and its own keys. A \
+          route with `issuer = \"<name>\"` accepts the tokens of all of them, and of no other \
+          tenant. [issuers.md](issuers.md) has an example, and examples for other providers.",
+    keys: &[
+        &ISSUER,
+        &TENANTS,
+        &AUDIENCE,
+        &JWKS_URI,
+        &JWKS_FILE,
+        &JWKS,
+        &CLIENT_IDS,
+        &TOKEN_USE,
+        &TYP,
+        &REQUIRED_CLAIMS,
+        &ALGORITHMS,
+        &LEEWAY,
+        &SCOPE_CLAIMS,
+        &FETCH_TIMEOUT,
+        &COOLDOWN,
+        &WAIT,
+        &REFRESH,
+        &REFRESH_MIN,
+        &REFRESH_MAX,
+        &KEEP_STALE,
+        &KEEP_FILE,
+        &MAX_BYTES,
+        &MAX_KEYS,
+        &ALLOW_HTTP,
+    ],
+    refused: &[(
+        "scopes",
+        "routes require scopes, not issuers: write \"scopes\" in the route",
+    )],
+};
+
+const ALL_ALGORITHMS: Words<Algorithm> = Words {
+    all: || {
+        Algorithm::ALL
+            .map(|algorithm| (algorithm.name(), algorithm))
+            .to_vec()
+    },
+    refusal: never_algorithm,
+};
+
+const AUDIENCE: Key<StrList> = Key::new("audience", StrList)
+    .doc(
+        "The accepted values of `aud` (RFC 7519 section 4.1.3): a token must have one of them. \
+         \"any\" accepts every audience, and `scopegate check` reports it: such tokens may have \
+         been issued for another API.",
+    )
+    .not(&["aud", "audiences"])
+    .example(r#""https://api.example.com""#);
+
+const CLIENT_IDS: Key<StrList> = Key::new("client_ids", StrList)
+    .absent("every client")
+    .doc("The clients whose tokens are accepted, by `client_id`, or else `azp`, `appid` or `cid`.")
+    .not(&["client_id", "clients"])
+    .example(r#"["4h16e1l0kgotla1c0j8vvjgitt"]"#);
+
+const TOKEN_USE: Key<Str> = Key::new("token_use", Str)
+    .absent("`token_use` is not checked")
+    .doc(
+        "The required value of `token_use`, by which Amazon Cognito distinguishes access tokens \
+         from ID tokens.",
+    )
+    .example(r#""access""#);
+
+const TYP: DefaultKey<Choice<TypPolicy>> = Key::new(
+    "typ",
+    Choice(&[
+        ("at+jwt", TypPolicy::AtJwt),
+        ("access", TypPolicy::Access),
+        ("untyped", TypPolicy::Untyped),
+    ]),
+)
+.doc(
+    "The proof that a token is an access token (RFC 8725 section 3.11). `at+jwt`: the type \
+         and the claims of RFC 9068. `access`: that type, or no type but a scope or a client, and \
+         none of `nonce`, `at_hash` and `c_hash`, which only ID tokens have. `untyped`: like \
+         `access`, but also accepted without a scope and a client.",
+)
+.example(r#""at+jwt""#)
+.or(TypPolicy::Access);
+
+const ALGORITHMS: Key<Words<Algorithm>> = Key::new("algorithms", ALL_ALGORITHMS)
+    .absent("all of them")
+    .doc(
+        "The signature algorithms that its tokens may use (RFC 7518 section 3.1, RFC 8037). \
+         `EdDSA` means Ed25519; tokens may also use the name that RFC 9864 gives it. `none` and \
+         the HMAC algorithms are not supported.",
+    )
+    .not(&["algorithm", "alg", "algs"])
+    .example(r#"["RS256"]"#);
+
+const LEEWAY: DefaultKey<Time> = Key::new("leeway", Time::new(Duration::ZERO, Rules::MAX_LEEWAY))
+    .doc("The clock difference that is tolerated in `exp` and `nbf` (RFC 7519 section 4.1.4).")
+    .not(&["clock_skew"])
+    .example(r#""30s""#)
+    .or("10s");
+
+const SCOPE_CLAIMS: DefaultKey<StrList> = Key::new("scope_claims", StrList)
+    .doc(
+        "The claims that hold scopes, each a name or a dotted path: a space-delimited string, or \
+         a list whose items are scopes (RFC 8693 section 4.2, RFC 9068 section 2.2.3).",
+    )
+    .not(&["scope_claim"])
+    .example(r#"["scope", "permissions"]"#)
+    .or(&["scope", "scp"]);
 
 /// The values that no two issuers may share, with the first issuer that has each of them.
 #[derive(Default)]
@@ -30,7 +159,7 @@ struct Owner {
     span: Span,
 }
 
-pub(super) fn issuers(context: &Context, tables: &[(Text, Table)]) -> Vec<Issuer> {
+pub(super) fn issuers(context: &Context, tables: &[(Text, &document::Table)]) -> Vec<Issuer> {
     let mut unique = UniqueValues::default();
     let mut all = Vec::new();
     for (name, table) in tables {
@@ -41,18 +170,20 @@ pub(super) fn issuers(context: &Context, tables: &[(Text, Table)]) -> Vec<Issuer
 }
 
 /// Returns the issuers of one entry: one, or one for each of its tenants.
-fn entry(context: &Context, name: &Text, table: &Table, unique: &mut UniqueValues) -> Vec<Issuer> {
+fn entry(
+    context: &Context,
+    name: &Text,
+    table: &document::Table,
+    unique: &mut UniqueValues,
+) -> Vec<Issuer> {
     let mut issuers = Vec::new();
     let mut is_good = true;
-    for (full_name, table) in tenants::expand(context, name, table) {
-        let mut reader = Reader::new(
-            context,
-            &ISSUER,
-            &table,
-            format!("issuer \"{}\"", name.text),
-        );
+    let subject = format!("issuer \"{}\"", name.text);
+    let reader = Reader::new(context, &TABLE, table, subject.as_str());
+    for (full_name, table) in tenants::expand(reader, name, table) {
+        let mut reader = Reader::new(context, &TABLE, &table, subject.as_str());
         check_name(&reader, name);
-        let iss = reader.text("issuer");
+        let iss = reader.find(&ISSUER);
         unique.check(&reader, &full_name, iss.as_ref());
         // A problem of one tenant is a problem of all of them, and is reported once.
         if is_good {
@@ -79,7 +210,7 @@ impl UniqueValues {
         if let Some(iss) = iss {
             self.check_issuer(reader, iss, &name.text);
         }
-        if let Some(file) = reader.peek("keep_file") {
+        if let Some(file) = reader.peek(&KEEP_FILE) {
             let path = reader.context.path_named(file.span, &file.text);
             self.check_file(reader, path, file.span, &name.text);
         }
@@ -128,20 +259,16 @@ impl UniqueValues {
 
 fn issuer(reader: &mut Reader<'_>, name: &Text, iss: Option<Text>) -> Option<Issuer> {
     // The value was checked where the placeholder was filled in.
-    reader.value("tenants");
+    reader.value(&TENANTS);
     let fetch = fetch_policy(reader);
     let keys = key_source(reader, iss.as_ref(), &fetch);
-    let algorithms = reader.words("algorithms", never_algorithm);
-    let algorithms = match algorithms {
-        Some(names) => names.into_iter().filter_map(Algorithm::parse).collect(),
-        None => Algorithm::ALL.to_vec(),
-    };
+    let algorithms = reader.find(&ALGORITHMS);
     let rules = rules(reader);
     let entry = IssuerSettings {
         name: name.text.as_str().into(),
         issuer: iss?.text.into(),
         keys: keys?,
-        algorithms,
+        algorithms: algorithms.unwrap_or_else(|| Algorithm::ALL.to_vec()),
         fetch,
     };
     Some(Issuer {
@@ -164,15 +291,15 @@ fn never_algorithm(name: &str) -> Option<&'static str> {
 }
 
 fn rules(reader: &mut Reader<'_>) -> Option<Rules> {
-    let client_ids = reader.texts("client_ids").map(boxed).unwrap_or_default();
-    let token_use: Option<Box<str>> = reader.text("token_use").map(|text| text.text.into());
-    let leeway = reader.duration("leeway").unwrap_or_default();
-    let scope_claims = reader.texts("scope_claims").map(boxed).unwrap_or_default();
-    let typ = typ(reader);
+    let client_ids = reader.find(&CLIENT_IDS).map(boxed).unwrap_or_default();
+    let token_use: Option<Box<str>> = reader.find(&TOKEN_USE).map(|text| text.text.into());
+    let leeway = reader.get(&LEEWAY);
+    let scope_claims = boxed(reader.get(&SCOPE_CLAIMS));
+    let typ = reader.get(&TYP);
     if typ == TypPolicy::AtJwt && token_use.as_deref() == Some("id") {
         let message = "\"typ\" requires access tokens of RFC 9068, and \"token_use\" requires ID \
                        tokens: no token is both";
-        reader.problem(reader.value_span("typ"), message);
+        reader.problem(reader.value_span(&TYP), message);
     }
     let required_claims = required_claims(reader);
     let audience = audience(reader, !client_ids.is_empty())?;
@@ -187,16 +314,8 @@ fn rules(reader: &mut Reader<'_>) -> Option<Rules> {
     })
 }
 
-fn typ(reader: &mut Reader<'_>) -> TypPolicy {
-    match reader.choice("typ") {
-        Some("at+jwt") => TypPolicy::AtJwt,
-        Some("untyped") => TypPolicy::Untyped,
-        _ => TypPolicy::Access,
-    }
-}
-
 fn audience(reader: &mut Reader<'_>, has_clients: bool) -> Option<Audience> {
-    let texts = reader.texts("audience")?;
+    let texts = reader.find(&AUDIENCE)?;
     let Some(any) = texts.iter().find(|text| text.text == "any") else {
         return Some(Audience::OneOf(boxed(texts)));
     };

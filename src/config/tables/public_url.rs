@@ -1,12 +1,12 @@
 //! `public_url`: the URL under which clients reach the gateway. It is never derived from a request.
 
-use crate::config::language::reader::Reader;
+use crate::config::language::{Key, Reader, Str};
 use crate::net::Url;
 use crate::route::HostPattern;
 
 /// Returns the URL of a table: https without a query, or http on this machine.
-pub(super) fn public_url(reader: &mut Reader<'_>) -> Option<Url> {
-    let text = reader.text("public_url")?;
+pub(super) fn public_url(reader: &mut Reader<'_>, key: &Key<Str>) -> Option<Url> {
+    let text = reader.find(key)?;
     let subject = format_args!("\"public_url\" is \"{}\"", text.text);
     let url = reader.accept(text.span, subject, Url::parse(&text.text))?;
     reader.accept(text.span, subject, check(&url))?;

@@ -1,16 +1,40 @@
 //! `required_claims`: a map from claim to required value.
 
+use serde_json::json;
+
 use crate::config::language::document::{KeyValue, Kind, Value};
-use crate::config::language::reader::Reader;
+use crate::config::language::json;
+use crate::config::language::{Custom, Key, Reader};
 use crate::policy::Claim;
 use crate::token::{Demand, RequiredClaim};
 
+const CLAIM_VALUES: Custom = Custom {
+    words: "a map from claim to required value",
+    json_schema: || {
+        let scalar = json!({
+            "anyOf": [json::text(), { "type": "integer" }, { "type": "boolean" }],
+        });
+        let present = json::only("present", json!({ "const": true }));
+        let demand = json!({ "anyOf": [scalar.clone(), json::list(scalar), present] });
+        json!({ "type": "object", "additionalProperties": demand })
+    },
+};
+
+pub(super) const REQUIRED_CLAIMS: Key<Custom> = Key::new("required_claims", CLAIM_VALUES)
+    .absent("no further claims are required")
+    .doc(
+        "Claims (names or dotted paths) that a token must have, all of them: a value, a list of \
+         accepted values, or `{ present = true }`. A claim that is a list must contain an \
+         accepted value.",
+    )
+    .example(r#"{ tenant = "acme", groups = ["staff", "admin"], email = { present = true } }"#);
+
 pub(super) fn required_claims(reader: &mut Reader<'_>) -> Vec<RequiredClaim> {
-    let Some(value) = reader.value("required_claims") else {
+    let Some(value) = reader.value(&REQUIRED_CLAIMS) else {
         return Vec::new();
     };
     let Kind::Table(table) = &value.kind else {
-        reader.mismatched("required_claims", &value);
+        reader.mismatched(&REQUIRED_CLAIMS, value);
         return Vec::new();
     };
     let mut required = Vec::new();

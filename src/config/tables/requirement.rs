@@ -1,14 +1,70 @@
 //! The requirement of a route: scope rules, `authenticated`, `public`, and the methods that they
 //! are for.
 
+use serde_json::json;
+
 use crate::config::language::document::{KeyValue, Kind, Table, Value};
-use crate::config::language::reader::{Reader, collect};
-use crate::config::language::source::Span;
+use crate::config::language::json;
+use crate::config::language::{AnyKey, Custom, Key, Reader, Span, Str, collect};
 use crate::policy::{Requirement, Rule, Scope, Term};
 use crate::route::MethodPattern;
 
+const SCOPE_RULE: Custom = Custom {
+    words: "a scope, a list of scopes, { any = [..] } or { all = [..] }",
+    json_schema: || json::reference("scope_rule"),
+};
+
+pub(super) const SCOPES: Key<Custom> = Key::new("scopes", SCOPE_RULE)
+    .absent("the authorization of the group; an error without it")
+    .doc(
+        "A string is one scope, and a list requires all of its scopes; `{ any = [..] }` and `{ \
+         all = [..] }` state it explicitly and may be nested once. Scopes are compared as a whole \
+         and case-sensitively (RFC 6749 section 3.3).",
+    )
+    .not(&["scope"])
+    .example(r#"{ any = ["orders.read", "orders.admin"] }"#);
+
+/// `true` and no other value: the opposite is the absence of the key, not `false`.
+const TRUE: Custom = Custom {
+    words: "true",
+    json_schema: || json!({ "const": true }),
+};
+
+pub(super) const AUTHENTICATED: Key<Custom> = Key::new("authenticated", TRUE)
+    .absent("the authorization of the group; an error without it")
+    .doc("Any valid token of the route's issuers is sufficient.")
+    .example("true");
+
+pub(super) const PUBLIC: Key<Custom> = Key::new("public", TRUE)
+    .absent("the authorization of the group; an error without it")
+    .doc("No token is required, and none is read.")
+    .example("true");
+
+const METHOD_MAP: Custom = Custom {
+    words: "a method, a list of methods, or a map from method to scopes",
+    json_schema: || {
+        let (text, map) = (json::text, json::reference("method_map"));
+        json!({ "anyOf": [text(), json::list(text()), map] })
+    },
+};
+
+pub(super) const METHODS: Key<Custom> = Key::new("methods", METHOD_MAP)
+    .absent("`ANY`")
+    .doc(
+        "A map from method to requirement: scopes, `{ authenticated = true }` or `{ public = true \
+         }`. Or one method or a list of methods, which then have the requirement of the route. \
+         `GET` also answers `HEAD`; `ANY` stands for every common method that no route of the \
+         path names.",
+    )
+    .example(r#"{ GET = "orders.read", POST = "orders.write" }"#);
+
+pub(super) const METHOD: Key<Str> = Key::new("method", Str)
+    .absent("see `methods`")
+    .doc("The same as `methods` with one method.")
+    .example(r#""GET""#);
+
 /// The keys that state an authorization.
-pub(super) const STATEMENTS: [&str; 3] = ["scopes", "authenticated", "public"];
+const STATEMENTS: [&Key<Custom>; 3] = [&SCOPES, &AUTHENTICATED, &PUBLIC];
 
 /// The items of a combination of scopes.
 struct Combination<'v> {
@@ -31,31 +87,24 @@ fn refuse_all() -> Requirement {
 pub(super) fn stated(reader: &mut Reader<'_>) -> Option<Requirement> {
     let written: Vec<_> = STATEMENTS
         .into_iter()
-        .filter(|name| reader.has(name))
+        .filter(|key| reader.has(*key))
         .collect();
-    let [scopes, authenticated, public] = STATEMENTS.map(|name| reader.value(name));
+    let [scopes, authenticated, public] = STATEMENTS.map(|key| reader.value(key));
     if let [first, second, ..] = *written.as_slice() {
+        let (name, other) = (second.name(), first.name());
         let message =
-            format!("\"{second}\" beside \"{first}\": they exclude each other, keep one of them");
-        reader.problem_with_related(
-            reader.key_span(second),
-            message,
-            reader.key_span(first),
-            "the other one",
-        );
+            format!("\"{name}\" beside \"{other}\": they exclude each other, keep one of them");
+        let (span, related) = (reader.key_span(second), reader.key_span(first));
+        reader.problem_with_related(span, message, related, "the other one");
     }
     if let Some(value) = authenticated {
-        return Some(only_true(
-            reader,
-            "authenticated",
-            &value,
-            Requirement::Authenticated,
-        ));
+        let requirement = Requirement::Authenticated;
+        return Some(only_true(reader, "authenticated", value, requirement));
     }
     if let Some(value) = public {
-        return Some(only_true(reader, "public", &value, Requirement::Public));
+        return Some(only_true(reader, "public", value, Requirement::Public));
     }
-    scopes.map(|value| scopes_requirement(reader, "scopes", &value))
+    scopes.map(|value| scopes_requirement(reader, "scopes", value))
 }
 
 fn only_true(
@@ -88,25 +137,25 @@ pub(super) fn methods_of(
     inherited: Option<&Requirement>,
 ) -> Vec<MethodRequirement> {
     let stated_here = stated(reader);
-    let (methods, method) = (reader.value("methods"), reader.value("method"));
+    let (methods, method) = (reader.value(&METHODS), reader.value(&METHOD));
     if methods.is_some() && method.is_some() {
         reader.problem_with_related(
-            reader.key_span("method"),
+            reader.key_span(&METHOD),
             "\"method\" beside \"methods\": keep one of them",
-            reader.key_span("methods"),
+            reader.key_span(&METHODS),
             "the other one",
         );
     }
     if let Some(Value {
         kind: Kind::Table(table),
         ..
-    }) = &methods
+    }) = methods
     {
         refuse_statements(reader);
         return mapped(reader, table);
     }
     let methods = match methods.or(method) {
-        Some(value) => named(reader, &value),
+        Some(value) => named(reader, value),
         None => vec![MethodPattern::Any],
     };
     let requirement = match stated_here.or_else(|| inherited.cloned()) {
@@ -122,17 +171,14 @@ pub(super) fn methods_of(
 
 /// Reports a requirement beside a map of methods, in which each method has its own.
 fn refuse_statements(reader: &Reader<'_>) {
-    for name in STATEMENTS.into_iter().filter(|name| reader.has(name)) {
+    for key in STATEMENTS.into_iter().filter(|key| reader.has(*key)) {
         let message = format!(
-            "\"{name}\" has no effect beside a map of \"methods\", in which each method has its \
-             own authorization"
+            "\"{}\" has no effect beside a map of \"methods\", in which each method has its own \
+             authorization",
+            key.name()
         );
-        reader.problem_with_related(
-            reader.key_span(name),
-            message,
-            reader.key_span("methods"),
-            "the map",
-        );
+        let (span, related) = (reader.key_span(key), reader.key_span(&METHODS));
+        reader.problem_with_related(span, message, related, "the map");
     }
 }
 

@@ -1,55 +1,203 @@
-//! `[defaults]`, `[[routes]]` and `[[groups]]`: every route with the settings of its group and of
-//! the defaults applied.
+//! `[[routes]]`, and `[[groups.routes]]`: a route with the settings of its group and of the
+//! defaults applied.
 
-use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::Names;
-use super::header_rules::{LocatedRules, check_claims};
-use super::public_url::{below, is_for, public_url};
-use super::requirement::{MethodRequirement, methods_of, stated};
-use super::shared::Shared;
-use crate::config::context::Context;
-use crate::config::language::document::Table;
-use crate::config::language::problem::Problem;
-use crate::config::language::reader::Reader;
-use crate::config::language::source::Span;
-use crate::config::schema::{self, DEFAULTS, GROUP, GROUP_ROUTE, ROUTE};
-use crate::config::{Heads, Route};
+use super::header_rules::LocatedRules;
+use super::names::Names;
+use super::public_url::{below, is_for};
+use super::requirement::{
+    AUTHENTICATED, METHOD, METHODS, MethodRequirement, PUBLIC, SCOPES, methods_of,
+};
+use super::shared::{
+    ALLOW, BODY_BYTES, COOKIE_ORIGINS, CORS, DISTINCT, FORWARD, FORWARD_AUTHORIZATION,
+    FORWARD_TOKEN, IDLE_BODY, ISSUER, REQUEST_HEADERS, REQUEST_TIMEOUT, RESPONSE_HEADERS,
+    RESPONSE_TIMEOUT, Shared, TOKEN_FROM, UPSTREAM, WEBSOCKET,
+};
+use crate::config::language::{AnyKey, Key, Reader, Span, Str, Table, quoted};
 use crate::net::Url;
 use crate::policy::Requirement;
-use crate::route::{HostPattern, MethodPattern, Pattern, Segment, Tail};
-use crate::token::Source;
-use crate::transform::{HeaderRules, Rewrite};
+use crate::route::{Ambiguities, Distinct, HostPattern, MethodPattern, Pattern, Tail};
+use crate::token::{ForwardedClaim, Source};
+use crate::transform::{Cors, HeaderRules, Origins, Rewrite};
+
+/// A route. The settings of its group and of `[defaults]` are already applied.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// The host that the route serves; `None` for every host that no other route names.
+    pub host: Option<HostPattern>,
+    /// The path as clients write it: the prefix of the group and the path of the route.
+    pub pattern: Pattern,
+    /// The methods with the requirement of each; never empty, no method twice.
+    pub methods: Vec<(MethodPattern, Requirement)>,
+    /// The name of the upstream.
+    pub upstream: Arc<str>,
+    /// The prefix of the group, if it is removed before forwarding: as many segments as the prefix
+    /// has are cut, and nothing else is changed.
+    pub strip: Option<Box<str>>,
+    /// The names of the issuers whose tokens the route accepts, each tenant by itself. Empty only
+    /// if every method is public.
+    pub issuers: Vec<Arc<str>>,
+    /// The places in a request that may hold the token; never empty.
+    pub token_from: Vec<Source>,
+    /// Set if the file says whether the token is forwarded to the upstream. `None` forwards a token
+    /// from `Authorization` and no other.
+    pub forward_token: Option<bool>,
+    /// Set if the upstream gets an `Authorization` field that the gateway did not verify.
+    pub forward_authorization: bool,
+    /// The origins whose pages may use a token in a cookie, in addition to the origin of the route
+    /// itself and the origins of its CORS settings.
+    pub cookie_origins: Option<Origins>,
+    /// The protected resource that the route is a part of, if clients can discover it (RFC 9728
+    /// §1.2).
+    pub resource: Option<Url>,
+    /// The claims that the upstream gets in request fields.
+    pub forward: Vec<ForwardedClaim>,
+    /// The ambiguities of paths that the route lets through.
+    pub allow: Ambiguities,
+    /// The differences between paths that the upstream distinguishes. A request is then not refused
+    /// for a path that differs from the route's in this way alone.
+    pub distinct: Distinct,
+    /// The number of the group, if a method that this route does not have may match a less specific
+    /// path of the group, as in API Gateway.
+    pub method_fallthrough: Option<usize>,
+    /// The limit on the bytes of a request body: that of the server, unless the route has its own.
+    pub body_bytes: Option<u64>,
+    /// The `response_timeout` of the upstream, unless the route has its own.
+    pub response_timeout: Option<Duration>,
+    /// Set if requests may become WebSockets.
+    pub websocket: bool,
+    /// The changes to heads, and the deadlines.
+    pub heads: Heads,
+}
+
+/// The changes that a route makes to heads, and the deadlines for the bodies that follow.
+#[derive(Clone, Debug, Default)]
+pub struct Heads {
+    /// The header rules for requests.
+    pub request: HeaderRules,
+    /// The header rules for responses.
+    pub response: HeaderRules,
+    /// The CORS settings: the pages of other origins that may read the responses.
+    pub cors: Option<Arc<Cors>>,
+    /// The path that the upstream gets instead of the client's path.
+    pub rewrite: Option<Rewrite>,
+    /// For a whole request; `None` for no limit, the default.
+    pub request_timeout: Option<Duration>,
+    /// Between two pieces of a body: the deadline of the server, unless the route has its own.
+    pub idle_body: Option<Duration>,
+}
+
+pub(super) static TABLE: Table = Table {
+    path: "routes[]",
+    doc: "The scopes that a path and its methods require, and the upstream. A route states its \
+          authorization: scopes (in `methods` or `scopes`), `authenticated` or `public`. A route \
+          without authorization is an error.",
+    keys: &ROUTE_KEYS,
+    refused: &[],
+};
+
+pub(super) static GROUP_TABLE: Table = Table {
+    path: "groups[].routes[]",
+    doc: "A route of the group, with the keys of `[[routes]]`. Its path follows the prefix of the \
+          group. Its own settings replace those of the group.",
+    keys: &ROUTE_KEYS,
+    refused: &[],
+};
+
+static ROUTE_KEYS: [&dyn AnyKey; 25] = [
+    &PATH,
+    &HOST,
+    &UPSTREAM,
+    &METHODS,
+    &METHOD,
+    &SCOPES,
+    &AUTHENTICATED,
+    &PUBLIC,
+    &ISSUER,
+    &TOKEN_FROM,
+    &FORWARD_TOKEN,
+    &FORWARD_AUTHORIZATION,
+    &COOKIE_ORIGINS,
+    &FORWARD,
+    &ALLOW,
+    &DISTINCT,
+    &BODY_BYTES,
+    &RESPONSE_TIMEOUT,
+    &WEBSOCKET,
+    &REQUEST_TIMEOUT,
+    &IDLE_BODY,
+    &REQUEST_HEADERS,
+    &RESPONSE_HEADERS,
+    &CORS,
+    &REWRITE,
+];
+
+const PATH: Key<Str> = Key::new("path", Str)
+    .doc(
+        "`/orders` is exact, `/orders/{id}` one segment, `/files/{rest+}` one or more segments, \
+         `/admin/**` a subtree with its root. The most specific match wins, whatever the order of \
+         the file.",
+    )
+    .example(r#""/orders/{id}""#);
+
+const REWRITE: Key<Str> = Key::new("rewrite", Str)
+    .absent("the client's path, without the group's prefix if that is stripped")
+    .doc(
+        "The path that the upstream gets, made of literal segments and the parameters of the \
+         route's path (with the group's prefix); `{rest+}` or `**` at its end if the route's path \
+         ends with it. It replaces the effect of `strip`. The query is kept.",
+    )
+    .example(r#""/v2/orders/{id}""#);
+
+pub(super) const HOST: Key<Str> = Key::new("host", Str)
+    .absent("the host of the group, or else every host that no route names")
+    .doc(
+        "The host that the route serves; `*.example.com` matches exactly one label more. The \
+         first matching host is final: a request for a host that some route names never matches a \
+         route without a host.",
+    )
+    .example(r#""api.example.com""#);
 
 /// The settings that a route takes from its group and from `[defaults]`.
 #[derive(Default)]
-struct Inherited {
-    prefix: Option<String>,
-    strip: bool,
-    host: Option<HostPattern>,
-    requirement: Option<Requirement>,
-    method_fallthrough: Option<usize>,
-    resource: Option<Resource>,
-    shared: Shared,
+pub(super) struct Inherited {
+    pub(super) prefix: Option<String>,
+    pub(super) strip: bool,
+    pub(super) host: Option<HostPattern>,
+    pub(super) requirement: Option<Requirement>,
+    pub(super) method_fallthrough: Option<usize>,
+    pub(super) resource: Option<Resource>,
+    pub(super) shared: Shared,
     /// Set if the prefix or the host is invalid, so that the routes have no known address.
-    is_broken: bool,
+    pub(super) is_broken: bool,
 }
 
 /// The URL under which clients reach the routes of a group.
-struct Resource {
-    url: Url,
+pub(super) struct Resource {
+    pub(super) url: Url,
     /// Set if the group itself states the URL, which then holds for every host of the group.
-    is_own: bool,
+    pub(super) is_own: bool,
 }
 
 /// A route, with the positions for the checks that compare several routes.
-struct LocatedRoute {
-    route: Route,
-    header: Span,
-    path: Span,
+pub(super) struct LocatedRoute {
+    pub(super) route: Route,
+    pub(super) header: Span,
+    pub(super) path: Span,
     /// The header rules for requests, which must not name a field of a forwarded claim.
-    request_rules: Option<Arc<LocatedRules>>,
+    pub(super) request_rules: Option<Arc<LocatedRules>>,
+}
+
+impl Resource {
+    /// Returns the URL of the gateway, or of a group of it.
+    pub(super) fn of_gateway(url: &Url, prefix: Option<&str>) -> Self {
+        Self {
+            url: below(url, prefix),
+            is_own: false,
+        }
+    }
 }
 
 impl Inherited {
@@ -67,169 +215,20 @@ impl Inherited {
     }
 }
 
-pub(super) fn routes(file: &mut Reader<'_>, names: &Names, public_url: Option<&Url>) -> Vec<Route> {
-    let context = file.context;
-    let defaults = defaults(context, &file.table("defaults"), names);
-    let (routes, groups) = (file.tables("routes"), file.tables("groups"));
-    if routes.is_empty() && groups.is_empty() {
-        let problem = Problem::at(
-            file.span(),
-            "there is no route: every request would be answered with 404",
-        );
-        context.problem(
-            problem.hint("write [[routes]] with a path, an upstream and an authorization"),
-        );
-    }
-    let inherited = Inherited {
-        shared: defaults,
-        resource: public_url.map(|url| Resource {
-            url: below(url, None),
-            is_own: false,
-        }),
-        ..Inherited::default()
-    };
-    let mut all = Vec::new();
-    for table in &routes {
-        let reader = Reader::new(context, &ROUTE, table, "route");
-        all.extend(route(reader, &inherited, names));
-    }
-    for (number, table) in groups.iter().enumerate() {
-        let reader = Reader::new(context, &GROUP, table, "group");
-        all.extend(group(reader, number, &inherited.shared, public_url, names));
-    }
-    all.sort_by_key(|located| located.header);
-    check_conflicts(context, &all);
-    check_claim_rules(context, &all);
-    all.into_iter().map(|located| located.route).collect()
-}
-
-/// Reports header rules for fields in which some route forwards a claim.
-fn check_claim_rules(context: &Context, all: &[LocatedRoute]) {
-    let mut claims = Vec::new();
-    let mut rules = Vec::new();
-    for located in all {
-        for claim in &located.route.forward {
-            claims.push(claim.header.clone());
-        }
-        if let Some(own) = &located.request_rules {
-            rules.push((format!("route \"{}\"", located.route.pattern), own.clone()));
-        }
-    }
-    check_claims(context, &rules, &claims);
-}
-
-fn defaults(context: &Context, table: &Table, names: &Names) -> Shared {
-    let mut reader = Reader::new(context, &DEFAULTS, table, "defaults");
-    let shared = Shared::read(&mut reader, names);
-    reader.finish();
-    shared
-}
-
-fn group(
-    mut reader: Reader<'_>,
-    number: usize,
-    defaults: &Shared,
-    gateway_url: Option<&Url>,
-    names: &Names,
-) -> Vec<LocatedRoute> {
-    let (prefix, host) = (prefix(&mut reader), host(&mut reader));
-    let inherited = Inherited {
-        resource: resource(&mut reader, gateway_url, prefix.as_deref()),
-        strip: strip(&mut reader),
-        is_broken: reader.has("prefix") && prefix.is_none() || reader.has("host") && host.is_none(),
-        host,
-        requirement: stated(&mut reader),
-        method_fallthrough: match reader.flag("method_fallthrough") {
-            Some(true) => Some(number),
-            _ => None,
-        },
-        shared: Shared::read(&mut reader, names).within(defaults),
-        prefix,
-    };
-    let tables = reader.tables("routes");
-    if tables.is_empty() && reader.has("routes") {
-        reader.problem(
-            reader.value_span("routes"),
-            "\"routes\" is empty: a group has at least one route",
-        );
-    }
-    let mut routes = Vec::new();
-    for table in &tables {
-        let reader = Reader::new(reader.context, &GROUP_ROUTE, table, "route");
-        routes.extend(route(reader, &inherited, names));
-    }
-    reader.finish();
-    routes
-}
-
-/// Returns the URL of a group: its own, or that of the gateway with the prefix of the group.
-fn resource(
-    reader: &mut Reader<'_>,
-    gateway_url: Option<&Url>,
-    prefix: Option<&str>,
-) -> Option<Resource> {
-    if let Some(url) = public_url(reader) {
-        return Some(Resource {
-            url: below(&url, None),
-            is_own: true,
-        });
-    }
-    Some(Resource {
-        url: below(gateway_url?, prefix),
-        is_own: false,
-    })
-}
-
-/// Returns a prefix, unless it is invalid. The group is named by it in messages from here on.
-fn prefix(reader: &mut Reader<'_>) -> Option<String> {
-    let text = reader.text("prefix")?;
-    reader.subject = format!("group \"{}\"", text.text);
-    let pattern = reader.accept(text.span, "\"prefix\"", Pattern::parse(&text.text))?;
-    if !is_literal(&pattern) {
-        reader.problem(
-            text.span,
-            "\"prefix\" holds a parameter or wildcard: write literal segments only",
-        );
-        return None;
-    }
-    if !text.text.ends_with('/') {
-        return Some(text.text);
-    }
-    let message = "\"prefix\" ends with a slash, but the paths of its routes begin with one";
-    let hint = match text.text.trim_end_matches('/') {
-        "" => "leave it out".to_owned(),
-        shorter => format!("write prefix = \"{shorter}\""),
-    };
-    reader.problem_with_hint(text.span, message, hint);
-    None
-}
-
-fn is_literal(pattern: &Pattern) -> bool {
-    let mut segments = pattern.segments().iter();
-    pattern.tail().is_none() && segments.all(|segment| matches!(segment, Segment::Literal(_)))
-}
-
-fn strip(reader: &mut Reader<'_>) -> bool {
-    let strip = reader.flag("strip");
-    if strip.is_some() && !reader.has("prefix") {
-        reader.problem(
-            reader.key_span("strip"),
-            "\"strip\" has no effect without a \"prefix\"",
-        );
-    }
-    strip.unwrap_or(true)
-}
-
-fn host(reader: &mut Reader<'_>) -> Option<HostPattern> {
-    let text = reader.text("host")?;
+pub(super) fn host(reader: &mut Reader<'_>) -> Option<HostPattern> {
+    let text = reader.find(&HOST)?;
     let subject = format_args!("\"host\" is \"{}\"", text.text);
     reader.accept(text.span, subject, HostPattern::parse(&text.text))
 }
 
-fn route(mut reader: Reader<'_>, inherited: &Inherited, names: &Names) -> Option<LocatedRoute> {
+pub(super) fn route(
+    mut reader: Reader<'_>,
+    inherited: &Inherited,
+    names: &Names,
+) -> Option<LocatedRoute> {
     let pattern = pattern(&mut reader, inherited);
     let host = host(&mut reader);
-    let is_broken = inherited.is_broken || reader.has("host") && host.is_none();
+    let is_broken = inherited.is_broken || reader.has(&HOST) && host.is_none();
     let methods = methods_of(&mut reader, inherited.requirement.as_ref());
     let shared = Shared::read(&mut reader, names).within(&inherited.shared);
     check_shared(&reader, &shared, &methods);
@@ -238,7 +237,7 @@ fn route(mut reader: Reader<'_>, inherited: &Inherited, names: &Names) -> Option
     if let Some(pattern) = &pattern {
         refuse_distinct(&reader, pattern);
     }
-    let (header, path) = (reader.span(), reader.value_span("path"));
+    let (header, path) = (reader.span(), reader.value_span(&PATH));
     reader.finish();
     if is_broken {
         return None;
@@ -248,27 +247,26 @@ fn route(mut reader: Reader<'_>, inherited: &Inherited, names: &Names) -> Option
         true => None,
         false => inherited.resource_of(host.as_ref()),
     };
-    let heads = heads(&shared, rewrite);
     let route = Route {
         host,
         resource,
         pattern: pattern?,
         methods,
-        upstream: shared.upstream?.text.into(),
         strip: inherited.stripped_prefix(),
         issuers,
-        token_from: shared.token_from.unwrap_or_default(),
+        token_from: shared.token_sources(),
         forward_token: shared.forward_token,
-        forward_authorization: shared.forward_authorization.unwrap_or_default(),
+        forward_authorization: shared.forwards_authorization(),
+        method_fallthrough: inherited.method_fallthrough,
+        body_bytes: shared.body_bytes,
+        response_timeout: shared.response_timeout,
+        websocket: shared.takes_websockets(),
+        heads: heads(&shared, rewrite),
+        upstream: shared.upstream?.text.into(),
         cookie_origins: shared.cookie_origins,
         forward: shared.forward.unwrap_or_default(),
         allow: shared.allow.unwrap_or_default(),
         distinct: shared.distinct.unwrap_or_default(),
-        method_fallthrough: inherited.method_fallthrough,
-        body_bytes: shared.body_bytes,
-        response_timeout: shared.response_timeout,
-        websocket: shared.websocket.unwrap_or_default(),
-        heads,
     };
     Some(LocatedRoute {
         route,
@@ -297,7 +295,7 @@ fn is_public(methods: &[MethodRequirement]) -> bool {
 
 /// Reports a missing upstream, and keys without effect on a route that requires a token.
 fn check_shared(reader: &Reader<'_>, shared: &Shared, methods: &[MethodRequirement]) {
-    if shared.upstream.is_none() && !reader.has("upstream") {
+    if shared.upstream.is_none() && !reader.has(&UPSTREAM) {
         reader.problem_with_hint(
             reader.span(),
             "it names no upstream",
@@ -313,7 +311,7 @@ fn check_shared(reader: &Reader<'_>, shared: &Shared, methods: &[MethodRequireme
 /// Returns the whole pattern, with the prefix of the group. The route is named by it in messages
 /// from here on.
 fn pattern(reader: &mut Reader<'_>, inherited: &Inherited) -> Option<Pattern> {
-    let text = reader.text("path")?;
+    let text = reader.find(&PATH)?;
     let prefix = inherited.prefix.as_deref().unwrap_or_default();
     reader.subject = format!("route \"{prefix}{}\"", text.text);
     let parsed = Pattern::parse(&text.text).and_then(|_| Pattern::join(prefix, &text.text));
@@ -322,7 +320,7 @@ fn pattern(reader: &mut Reader<'_>, inherited: &Inherited) -> Option<Pattern> {
 
 fn rewrite(reader: &mut Reader<'_>, pattern: Option<&Pattern>) -> Option<Rewrite> {
     // Read even without a pattern, so that it is not reported as a key that is never read.
-    let text = reader.text("rewrite")?;
+    let text = reader.find(&REWRITE)?;
     let parsed = Rewrite::parse(&text.text, pattern?);
     reader.accept(text.span, "\"rewrite\"", parsed)
 }
@@ -349,7 +347,7 @@ fn issuers(
         return named.iter().map(|name| name.text.as_str().into()).collect();
     }
     // A broken "issuer" was reported already.
-    match reader.has("issuer") {
+    match reader.has(&ISSUER) {
         true => Vec::new(),
         false => only_issuer(reader, names).into_iter().collect(),
     }
@@ -366,7 +364,7 @@ fn only_issuer(reader: &Reader<'_>, names: &Names) -> Option<Arc<str>> {
         ),
         several => {
             let several: Vec<_> = several.iter().map(|name| name.text.as_str()).collect();
-            let known = schema::quoted(&several, "and");
+            let known = quoted(&several, "and");
             reader.problem_with_hint(
                 reader.span(),
                 "it names no issuer, and several are defined",
@@ -384,30 +382,31 @@ fn refuse_token_keys(reader: &Reader<'_>, methods: &[MethodRequirement]) {
     if methods.is_empty() {
         return;
     }
-    let names = [
-        "issuer",
-        "token_from",
-        "forward",
-        "forward_authorization",
-        "cookie_origins",
+    let keys: [&dyn AnyKey; 5] = [
+        &ISSUER,
+        &TOKEN_FROM,
+        &FORWARD,
+        &FORWARD_AUTHORIZATION,
+        &COOKIE_ORIGINS,
     ];
-    for name in names.into_iter().filter(|name| reader.has(name)) {
+    for key in keys.into_iter().filter(|key| reader.has(*key)) {
+        let name = key.name();
         let message = format!("\"{name}\" has no effect: the route is public and reads no token");
-        reader.problem(reader.key_span(name), message);
+        reader.problem(reader.key_span(key), message);
     }
 }
 
 /// Refuses `distinct` on a route for every path of a host, where it has no effect: such a route
 /// accepts every path unchanged.
 fn refuse_distinct(reader: &Reader<'_>, pattern: &Pattern) {
-    if !reader.has("distinct")
+    if !reader.has(&DISTINCT)
         || !pattern.segments().is_empty()
         || pattern.tail() != Some(&Tail::Subtree)
     {
         return;
     }
     reader.problem_with_hint(
-        reader.key_span("distinct"),
+        reader.key_span(&DISTINCT),
         format!("\"distinct\" has no effect: \"{pattern}\" accepts every path unchanged"),
         "write it in the stricter route, whose paths the application distinguishes",
     );
@@ -416,10 +415,10 @@ fn refuse_distinct(reader: &Reader<'_>, pattern: &Pattern) {
 /// Refuses `forward_authorization` where every token comes from `Authorization`, and the key has no
 /// effect.
 fn refuse_forward_authorization(reader: &Reader<'_>, shared: &Shared) {
-    let sources = shared.token_from.as_deref().unwrap_or(&[Source::Bearer]);
-    if reader.has("forward_authorization") && sources.iter().all(Source::is_authorization) {
+    let sources = shared.token_sources();
+    if reader.has(&FORWARD_AUTHORIZATION) && sources.iter().all(Source::is_authorization) {
         reader.problem(
-            reader.key_span("forward_authorization"),
+            reader.key_span(&FORWARD_AUTHORIZATION),
             "\"forward_authorization\" has no effect: tokens come from \"Authorization\" alone",
         );
     }
@@ -429,77 +428,10 @@ fn refuse_forward_authorization(reader: &Reader<'_>, shared: &Shared) {
 fn refuse_cookie_keys(reader: &Reader<'_>, shared: &Shared) {
     let mut sources = shared.token_from.iter().flatten();
     let has_cookie = sources.any(|source| matches!(source, Source::Cookie(_)));
-    if reader.has("cookie_origins") && !has_cookie {
+    if reader.has(&COOKIE_ORIGINS) && !has_cookie {
         reader.problem(
-            reader.key_span("cookie_origins"),
+            reader.key_span(&COOKIE_ORIGINS),
             "\"cookie_origins\" has no effect: \"token_from\" names no cookie",
         );
     }
-}
-
-/// The properties that no two routes may share: host and pattern, without the names of parameters.
-#[derive(PartialEq, Eq, Hash)]
-struct Shape<'r> {
-    host: Option<&'r HostPattern>,
-    /// The text of each literal segment; `None` for a parameter.
-    segments: Vec<Option<&'r str>>,
-    tail: Option<std::mem::Discriminant<Tail>>,
-}
-
-impl<'r> Shape<'r> {
-    fn of(route: &'r Route) -> Self {
-        let mut segments = Vec::new();
-        for segment in route.pattern.segments() {
-            segments.push(match segment {
-                Segment::Literal(text) => Some(&**text),
-                Segment::Param(_) => None,
-            });
-        }
-        Self {
-            host: route.host.as_ref(),
-            segments,
-            tail: route.pattern.tail().map(std::mem::discriminant),
-        }
-    }
-}
-
-/// Reports routes that answer the same methods of the same paths.
-fn check_conflicts(context: &Context, all: &[LocatedRoute]) {
-    let mut known: HashMap<Shape<'_>, Vec<(&MethodPattern, &LocatedRoute)>> = HashMap::new();
-    for located in all {
-        let earlier = known.entry(Shape::of(&located.route)).or_default();
-        let mut first = None;
-        let mut repeated = Vec::new();
-        for (method, _) in &located.route.methods {
-            if let Some((_, other)) = earlier.iter().find(|(known, _)| *known == method) {
-                first.get_or_insert(*other);
-                repeated.push(method.to_string());
-            }
-        }
-        if let Some(first) = first {
-            report_conflict(context, located, first, &repeated);
-        }
-        for (method, _) in &located.route.methods {
-            earlier.push((method, located));
-        }
-    }
-}
-
-fn report_conflict(
-    context: &Context,
-    located: &LocatedRoute,
-    first: &LocatedRoute,
-    methods: &[String],
-) {
-    let message = format!(
-        "route \"{}\": route \"{}\" with the same host and pattern already answers {}",
-        located.route.pattern,
-        first.route.pattern,
-        schema::quoted(methods, "and"),
-    );
-    context.problem(
-        Problem::at(located.path, message)
-            .label("and again here")
-            .related(first.path, "first defined here"),
-    );
 }

@@ -1,47 +1,282 @@
-//! Lowers `[server]`, `[token_cache]`, `[reload]`, `[errors]`, `[log]` and `[dev]`.
+//! `[server]`: the addresses of the gateway, and how it starts and stops.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use crate::config::context::Context;
-use crate::config::language::document::{Kind, Table, Value};
-use crate::config::language::reader::{Reader, Text};
-use crate::config::schema::{
-    DEV, DEV_CLIENT, ERRORS, HTTP2, LIMITS, LOG, RELOAD, SERVER, TIMEOUTS, TOKEN_CACHE,
+use super::http2::{self, Http2};
+use super::limits::{self, Limits};
+use super::listeners::{
+    self, Listener, LocatedListener, PROXY_PROTOCOL_FROM, UNIX_MODE, ip_address,
 };
-
-use super::listeners::{LocatedListener, ip_address, listeners};
 use super::public_url::public_url;
-use crate::config::notes::exposure;
-use crate::config::{
-    AccessLog, Dev, DevClient, ErrorDetail, ForwardedFields, Http2, Limits, Log, Overrides, Ready,
-    Reload, Secret, Server, Timeouts, TokenCache,
+use super::timeouts::{self, Timeouts};
+use super::tls;
+use crate::config::Overrides;
+use crate::config::language::{
+    Choice, Count, DefaultKey, Key, Reader, Str, StrList, Subtable, Subtables, Table, Time,
 };
-use crate::net::{Address, TrustedProxies};
-use crate::policy::Scope;
+use crate::config::notes::exposure;
+use crate::net::{Address, TrustedProxies, Url};
+
+/// `[server]`: listeners, limits and deadlines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    /// The listeners; never empty, no two with the same address.
+    pub listeners: Vec<Listener>,
+    /// The admin listener; `None` for `admin = "off"`.
+    pub admin: Option<SocketAddr>,
+    /// The host names, without ports, that the admin listener accepts besides IP addresses and
+    /// `localhost`.
+    pub admin_hosts: Vec<Box<str>>,
+    /// Worker threads; at least 1.
+    pub workers: usize,
+    /// The time that connections get to finish after SIGTERM.
+    pub drain: Duration,
+    /// The path of the Unix socket on which a successor process asks for the listening sockets.
+    pub handover: Option<PathBuf>,
+    /// The condition under which `/readyz` reports that the gateway is ready.
+    pub ready: Ready,
+    /// The URL under which clients reach the gateway, without a slash at the end.
+    pub public_url: Option<Url>,
+    /// The proxies in front of the gateway whose statements about the origin of a request are
+    /// trusted.
+    pub trusted_proxies: TrustedProxies,
+    /// The fields that tell upstreams the origin of a request.
+    pub forwarded: ForwardedFields,
+    /// `[server.timeouts]`
+    pub timeouts: Timeouts,
+    /// `[server.limits]`
+    pub limits: Limits,
+    /// `[server.http2]`
+    pub http2: Http2,
+}
+
+/// The fields that tell upstreams the origin of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ForwardedFields {
+    /// `X-Forwarded-For`, `-Proto`, `-Host` and `-Port`.
+    Common,
+    /// `Forwarded` (RFC 7239).
+    Standard,
+    /// Both kinds.
+    Both,
+}
+
+/// The condition, besides listening with a configuration, under which `/readyz` reports ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ready {
+    /// The keys of each issuer were fetched, or the fetch was tried, at least once.
+    Tried,
+    /// Each issuer has keys.
+    Keys,
+}
+
+impl Server {
+    /// Returns whether `[::]` accepts IPv6 connections only: this is so when another listener, the
+    /// admin listener included, has the same port on IPv4. Otherwise `[::]` accepts both families,
+    /// as far as the system supports it.
+    #[must_use]
+    pub fn is_for_ipv6_alone(&self, address: &Address) -> bool {
+        let Address::Ip(address) = address else {
+            return false;
+        };
+        if !address.is_ipv6() || !address.ip().is_unspecified() || address.port() == 0 {
+            return false;
+        }
+        let listeners = self.listeners.iter();
+        let mut all = listeners
+            .filter_map(|listener| listener.address.ip())
+            .chain(self.admin);
+        all.any(|other| other.port() == address.port() && other.ip().to_canonical().is_ipv4())
+    }
+
+    /// Replaces all listeners with listeners on these addresses, which have the other settings of
+    /// the first listener. Used for addresses that override the file.
+    pub fn readdress(&mut self, addresses: &[SocketAddr]) {
+        let Some(first) = self.listeners.first().cloned() else {
+            return;
+        };
+        self.listeners.clear();
+        for address in addresses {
+            self.listeners.push(Listener {
+                address: Address::Ip(*address),
+                ..first.clone()
+            });
+        }
+    }
+}
+
+pub(super) static TABLE: Table = Table {
+    path: "server",
+    doc: "The addresses of the gateway, and how it starts and stops.",
+    keys: &[
+        &LISTEN,
+        &TLS,
+        &PROXY_PROTOCOL_FROM,
+        &UNIX_MODE,
+        &LISTENERS,
+        &ADMIN,
+        &ADMIN_HOSTS,
+        &TRUSTED_PROXIES,
+        &FORWARDED,
+        &WORKERS,
+        &PUBLIC_URL,
+        &DRAIN,
+        &HANDOVER,
+        &READY,
+        &TIMEOUTS,
+        &LIMITS,
+        &HTTP2,
+    ],
+    refused: &[],
+};
+
+const LISTEN: DefaultKey<StrList> = Key::new("listen", StrList)
+    .doc(
+        "The addresses on which requests are accepted: IP addresses with ports, or `unix:` and \
+         the path of a socket. `[::]` also accepts IPv4, unless another listener has the same \
+         port on IPv4. The default accepts requests from this machine only.",
+    )
+    .not(&["address", "bind", "port"])
+    .example(r#"["0.0.0.0:8080", "[::1]:8080"]"#)
+    .or(&["127.0.0.1:8080"]);
+
+const TLS: Key<Subtable> = Key::new("tls", Subtable(&tls::TABLE))
+    .absent("no TLS")
+    .doc("Serves all addresses of `listen` over HTTPS.")
+    .example("[server.tls]");
+
+const LISTENERS: Key<Subtables> = Key::new("listeners", Subtables(&listeners::TABLE))
+    .absent("only the addresses of `listen`")
+    .doc(
+        "Listeners with other settings than those of `listen`. If `listen` is absent, they are \
+         the only ones.",
+    )
+    .not(&["listener"])
+    .example("[[server.listeners]]");
+
+const ADMIN: DefaultKey<Str> = Key::new("admin", Str)
+    .doc(
+        "The address of the admin listener (metrics, health, effective policy), or \"off\". It \
+         must differ from the addresses of `listen`. A change takes effect at the next start.",
+    )
+    .example(r#""off""#)
+    .or("127.0.0.1:9090");
+
+const TRUSTED_PROXIES: Key<StrList> = Key::new("trusted_proxies", StrList)
+    .absent("none")
+    .doc(
+        "Proxies in front of the gateway: addresses, networks, or `unix` for all clients of a \
+         Unix socket. Their `X-Forwarded-*` and `Forwarded` fields are kept and extended, if they \
+         are well-formed; those of other clients are replaced. The `client` in the access log is \
+         the nearest address of `X-Forwarded-For` that belongs to none of them.",
+    )
+    .not(&["trust_proxy", "real_ip"])
+    .example(r#"["10.0.0.0/8", "::1", "unix"]"#);
+
+const FORWARDED: DefaultKey<Choice<ForwardedFields>> = Key::new(
+    "forwarded",
+    Choice(&[
+        ("x-forwarded", ForwardedFields::Common),
+        ("forwarded", ForwardedFields::Standard),
+        ("both", ForwardedFields::Both),
+    ]),
+)
+.doc(
+    "The fields about the origin of a request that the gateway writes for upstreams and reads \
+         from trusted proxies: `X-Forwarded-For`, `-Proto`, `-Host` and `-Port`, `Forwarded` (RFC \
+         7239), or both.",
+)
+.example(r#""both""#)
+.or(ForwardedFields::Common);
+
+const WORKERS: Key<Count<usize>> = Key::new("workers", Count::new(1, 1024))
+    .absent("the number of CPUs")
+    .doc(
+        "Worker threads. Each has its own connections to upstreams. A change takes effect at the \
+         next start.",
+    )
+    .not(&["threads"])
+    .example("4");
+
+const PUBLIC_URL: Key<Str> = Key::new("public_url", Str)
+    .absent("no metadata is served, unless a group has a `public_url`")
+    .doc(
+        "The URL under which clients reach this gateway. With it, protected-resource metadata \
+         (RFC 9728) is served at `/.well-known/oauth-protected-resource` for the routes outside \
+         of groups, and at that path followed by the group's prefix for each group. Challenges \
+         point to the metadata, so that a client finds its authorization server by itself. The \
+         URL is never derived from the `Host` of a request.",
+    )
+    .not(&["external_url", "base_url"])
+    .example(r#""https://api.example.com""#);
+
+const DRAIN: DefaultKey<Time> = Key::new("drain", Time::ANY)
+    .doc("The time that open connections get to finish after SIGTERM.")
+    .not(&["grace", "shutdown_timeout"])
+    .example(r#""20s""#)
+    .or("20s");
+
+const READY: DefaultKey<Choice<Ready>> = Key::new(
+    "ready",
+    Choice(&[("issuers", Ready::Tried), ("keys", Ready::Keys)]),
+)
+.doc(
+    "The condition of `/readyz`. `issuers`: the keys of each issuer were fetched, or a fetch \
+         was tried; `keys`: each issuer has keys.",
+)
+.example(r#""keys""#)
+.or(Ready::Tried);
+
+const TIMEOUTS: Key<Subtable> = Key::new("timeouts", Subtable(&timeouts::TABLE))
+    .absent("its defaults")
+    .doc("Deadlines of client connections.")
+    .example("[server.timeouts]");
+
+const LIMITS: Key<Subtable> = Key::new("limits", Subtable(&limits::TABLE))
+    .absent("its defaults")
+    .doc("Limits on what a client may send.")
+    .example("[server.limits]");
+
+const HTTP2: Key<Subtable> = Key::new("http2", Subtable(&http2::TABLE))
+    .absent("its defaults")
+    .doc("Limits of client connections that use HTTP/2.")
+    .not(&["h2"])
+    .example("[server.http2]");
+
+const ADMIN_HOSTS: Key<StrList> = Key::new("admin_hosts", StrList)
+    .absent("IP addresses and `localhost`")
+    .doc(
+        "Host names that the admin listener accepts, besides IP addresses and `localhost`. A \
+         request for any other host is answered with 421: a web page could have pointed a name of \
+         its own to this address (DNS rebinding).",
+    )
+    .not(&["admin_host"])
+    .example(r#"["gateway", "metrics.internal"]"#);
+
+const HANDOVER: Key<Str> = Key::new("handover", Str)
+    .absent("a gateway that starts binds its sockets itself")
+    .doc(
+        "The absolute path of a Unix socket on which the running gateway waits for a successor \
+         that runs as the same user. The successor takes over the listening sockets; when it is \
+         ready, the old gateway drains and ends. A change takes effect at the next start.",
+    )
+    .not(&["hand_over"])
+    .example(r#""/run/scopegate/handover.sock""#);
 
 /// The longest path of the handover socket, in bytes. Every system can bind it, and also the
 /// temporary path beside it that ends in a process number.
 const MAX_HANDOVER_PATH: usize = 90;
 
-pub(super) fn server(context: &Context, table: &Table, overrides: &Overrides) -> Server {
-    let mut reader = Reader::new(context, &SERVER, table, "server");
+pub(super) fn server(mut reader: Reader<'_>, overrides: &Overrides) -> Server {
     let listeners = listeners(&mut reader, overrides);
     let admin = admin(&mut reader, overrides, &listeners);
     let admin_hosts = admin_hosts(&mut reader);
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-    let workers = reader.count("workers").unwrap_or(cpus);
-    let drain = reader.duration("drain").unwrap_or_default();
-    let handover = handover(&mut reader);
-    let ready = ready(&mut reader);
-    let public_url = public_url(&mut reader);
-    let trusted_proxies = trusted_proxies(&mut reader);
-    let forwarded = forwarded(&mut reader);
-    let timeouts = timeouts(context, &reader.table("timeouts"));
-    let limits = limits(context, &reader.table("limits"));
-    let http2 = http2(context, &reader.table("http2"));
-    reader.finish();
-    Server {
+    let workers = reader.find(&WORKERS).unwrap_or(cpus);
+    let drain = reader.get(&DRAIN);
+    let server = Server {
         listeners: listeners
             .into_iter()
             .map(|located| located.listener)
@@ -50,34 +285,69 @@ pub(super) fn server(context: &Context, table: &Table, overrides: &Overrides) ->
         admin_hosts,
         workers: overrides.workers.map_or(workers, usize::from),
         drain: overrides.drain.unwrap_or(drain),
-        handover,
-        ready,
-        public_url,
-        trusted_proxies,
-        forwarded,
-        timeouts,
-        limits,
-        http2,
-    }
+        handover: handover(&mut reader),
+        ready: reader.get(&READY),
+        public_url: public_url(&mut reader, &PUBLIC_URL),
+        trusted_proxies: trusted_proxies(&mut reader),
+        forwarded: reader.get(&FORWARDED),
+        timeouts: timeouts::timeouts(reader.table(&TIMEOUTS, "server.timeouts")),
+        limits: limits::limits(reader.table(&LIMITS, "server.limits")),
+        http2: http2::http2(reader.table(&HTTP2, "server.http2")),
+    };
+    reader.finish();
+    server
 }
 
-fn ready(reader: &mut Reader<'_>) -> Ready {
-    match reader.choice("ready") {
-        Some("keys") => Ready::Keys,
-        _ => Ready::Tried,
+/// Returns every listener; never empty in a valid file.
+fn listeners(reader: &mut Reader<'_>, overrides: &Overrides) -> Vec<LocatedListener> {
+    let common = listeners::Common::read(reader, &TLS, &tls::COMMON);
+    let own = reader.tables(&LISTENERS, "listener");
+    let texts = reader.get(&LISTEN);
+    let mut all = Vec::new();
+    // The default of `listen` does not apply beside `listeners`.
+    let is_listen_used = reader.has(&LISTEN) || own.is_empty();
+    if overrides.listen.is_empty() && is_listen_used {
+        for text in &texts {
+            if let Some(address) = listeners::address(reader, &LISTEN, text) {
+                all.push(common.at(address, text.span));
+            }
+        }
     }
+    for address in &overrides.listen {
+        let span = reader.value_span(&LISTEN);
+        all.push(common.at(Address::Ip(*address), span));
+    }
+    for reader in own {
+        let own = listeners::listener(reader);
+        all.extend(own.filter(|_| overrides.listen.is_empty()));
+    }
+    refuse_overlaps(reader, &all);
+    all
 }
 
-fn forwarded(reader: &mut Reader<'_>) -> ForwardedFields {
-    match reader.choice("forwarded") {
-        Some("forwarded") => ForwardedFields::Standard,
-        Some("both") => ForwardedFields::Both,
-        _ => ForwardedFields::Common,
+fn refuse_overlaps(reader: &Reader<'_>, all: &[LocatedListener]) {
+    for (index, LocatedListener { listener, span }) in all.iter().enumerate() {
+        let address = &listener.address;
+        let mut before = all.iter().take(index);
+        let Some(first) = before.find(|first| first.listener.address.overlaps(address)) else {
+            continue;
+        };
+        let first_address = &first.listener.address;
+        let message = match first_address == address {
+            true => format!("\"{address}\" is in \"listen\" twice"),
+            false => {
+                format!("\"{address}\" and \"{first_address}\" in \"listen\" overlap: keep one")
+            }
+        };
+        match first.span == *span {
+            true => reader.problem(*span, message),
+            false => reader.problem_with_related(*span, message, first.span, "first here"),
+        }
     }
 }
 
 fn handover(reader: &mut Reader<'_>) -> Option<PathBuf> {
-    let text = reader.text("handover")?;
+    let text = reader.find(&HANDOVER)?;
     let path = text.text.as_str();
     if path.starts_with('/') && !path.ends_with('/') && path.len() <= MAX_HANDOVER_PATH {
         return Some(PathBuf::from(path));
@@ -95,7 +365,7 @@ fn handover(reader: &mut Reader<'_>) -> Option<PathBuf> {
 
 fn trusted_proxies(reader: &mut Reader<'_>) -> TrustedProxies {
     let mut proxies = TrustedProxies::default();
-    for text in reader.texts("trusted_proxies").unwrap_or_default() {
+    for text in reader.find(&TRUSTED_PROXIES).unwrap_or_default() {
         if !proxies.add(&text.text) {
             let message = format!(
                 "\"trusted_proxies\" has \"{}\": write an IP address, a network such as \
@@ -105,7 +375,7 @@ fn trusted_proxies(reader: &mut Reader<'_>) -> TrustedProxies {
             reader.problem(text.span, message);
         }
     }
-    exposure::note_trusted_proxies(reader, proxies.networks());
+    exposure::note_trusted_proxies(reader, &TRUSTED_PROXIES, proxies.networks());
     proxies
 }
 
@@ -114,11 +384,14 @@ fn admin(
     overrides: &Overrides,
     listeners: &[LocatedListener],
 ) -> Option<SocketAddr> {
-    let written = reader.text("admin").filter(|text| text.text != "off");
-    let written = written.and_then(|text| ip_address(reader, "admin", &text));
+    let text = reader.get(&ADMIN);
+    let written = match text.text.as_str() {
+        "off" => None,
+        _ => ip_address(reader, &ADMIN, &text),
+    };
     let admin = overrides.admin.unwrap_or(written)?;
     refuse_shared_address(reader, admin, listeners);
-    exposure::note_admin(reader, admin);
+    exposure::note_admin(reader, &ADMIN, admin);
     Some(admin)
 }
 
@@ -130,8 +403,8 @@ fn refuse_shared_address(reader: &Reader<'_>, admin: SocketAddr, listeners: &[Lo
         return;
     };
     // Point at the side that the file states.
-    let span = match reader.has("admin") {
-        true => reader.value_span("admin"),
+    let span = match reader.has(&ADMIN) {
+        true => reader.value_span(&ADMIN),
         false => public.span,
     };
     let message = format!(
@@ -148,7 +421,7 @@ fn refuse_shared_address(reader: &Reader<'_>, admin: SocketAddr, listeners: &[Lo
 /// Returns host names without ports, since the port differs behind a tunnel or a published port.
 fn admin_hosts(reader: &mut Reader<'_>) -> Vec<Box<str>> {
     let mut hosts = Vec::new();
-    for text in reader.texts("admin_hosts").unwrap_or_default() {
+    for text in reader.find(&ADMIN_HOSTS).unwrap_or_default() {
         if !is_host_name(&text.text) {
             let message = format!(
                 "\"admin_hosts\" has \"{}\", which is not a host name",
@@ -166,205 +439,4 @@ fn admin_hosts(reader: &mut Reader<'_>) -> Vec<Box<str>> {
 fn is_host_name(text: &str) -> bool {
     let mut bytes = text.bytes();
     !text.is_empty() && bytes.all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
-}
-
-fn timeouts(context: &Context, table: &Table) -> Timeouts {
-    let mut reader = Reader::new(context, &TIMEOUTS, table, "server.timeouts");
-    let timeouts = Timeouts {
-        request_head: reader.duration("request_head").unwrap_or_default(),
-        idle: reader.duration("idle").unwrap_or_default(),
-        idle_body: reader.duration("idle_body").unwrap_or_default(),
-        request: reader.duration("request"),
-        tunnel: reader.duration("tunnel").unwrap_or_default(),
-        connection_age: reader.duration("connection_age"),
-    };
-    reader.finish();
-    timeouts
-}
-
-fn http2(context: &Context, table: &Table) -> Http2 {
-    let mut reader = Reader::new(context, &HTTP2, table, "server.http2");
-    let http2 = Http2 {
-        streams: to_u32(reader.count("streams")),
-        stream_window: to_u32(reader.size("stream_window")),
-        connection_window: to_u32(reader.size("connection_window")),
-        pending_resets: reader.count("pending_resets").unwrap_or_default(),
-        error_resets: reader.count("error_resets").unwrap_or_default(),
-    };
-    reader.finish();
-    http2
-}
-
-fn limits(context: &Context, table: &Table) -> Limits {
-    let mut reader = Reader::new(context, &LIMITS, table, "server.limits");
-    let limits = Limits {
-        head_bytes: to_usize(reader.size("head_bytes")),
-        head_fields: reader.count("head_fields").unwrap_or_default(),
-        target_bytes: to_usize(reader.size("target_bytes")),
-        body_bytes: reader.size("body_bytes"),
-        token_bytes: to_usize(reader.size("token_bytes")),
-        connections: reader.count("connections").unwrap_or_default(),
-        connection_requests: reader.count("connection_requests").unwrap_or_default(),
-        requests: reader.count("requests").unwrap_or_default(),
-        write_buffer: to_usize(reader.size("write_buffer")),
-    };
-    reader.finish();
-    limits
-}
-
-/// Converts a number. The bounds in the schema are below the range of `u32`.
-pub(super) fn to_u32(number: Option<impl TryInto<u32>>) -> u32 {
-    number
-        .and_then(|number| number.try_into().ok())
-        .unwrap_or_default()
-}
-
-/// Converts a size. The bounds in the schema are far below the range of `usize`.
-pub(super) fn to_usize(size: Option<u64>) -> usize {
-    size.and_then(|size| usize::try_from(size).ok())
-        .unwrap_or_default()
-}
-
-pub(super) fn token_cache(context: &Context, table: &Table) -> TokenCache {
-    let mut reader = Reader::new(context, &TOKEN_CACHE, table, "token_cache");
-    let cache = TokenCache {
-        bytes: reader.size("bytes").unwrap_or_default(),
-        per_worker: reader.count("per_worker").unwrap_or_default(),
-    };
-    reader.finish();
-    cache
-}
-
-pub(super) fn reload(context: &Context, table: &Table, overrides: &Overrides) -> Reload {
-    let mut reader = Reader::new(context, &RELOAD, table, "reload");
-    let watch = reader.flag("watch").unwrap_or_default();
-    let settle = reader.duration("settle").unwrap_or_default();
-    reader.finish();
-    Reload {
-        watch: overrides.watch.unwrap_or(watch),
-        settle,
-    }
-}
-
-pub(super) fn errors(context: &Context, table: &Table) -> ErrorDetail {
-    let mut reader = Reader::new(context, &ERRORS, table, "errors");
-    let detail = match reader.choice("detail") {
-        Some("minimal") => ErrorDetail::Minimal,
-        _ => ErrorDetail::Full,
-    };
-    reader.finish();
-    detail
-}
-
-pub(super) fn log(context: &Context, table: &Table, overrides: &Overrides) -> Log {
-    let mut reader = Reader::new(context, &LOG, table, "log");
-    let level = reader
-        .choice("level")
-        .and_then(|level| level.parse().ok())
-        .unwrap_or(tracing::Level::INFO);
-    let access = match reader.choice("access") {
-        Some("off") => AccessLog::Off,
-        Some("all") => AccessLog::All,
-        _ => AccessLog::Refusals,
-    };
-    reader.finish();
-    Log {
-        level: overrides.log_level.unwrap_or(level),
-        access: overrides.access_log.unwrap_or(access),
-    }
-}
-
-pub(super) fn dev(context: &Context, table: &Table) -> Dev {
-    let mut reader = Reader::new(context, &DEV, table, "dev");
-    let mut clients = Vec::new();
-    for (id, table) in reader.named("clients") {
-        clients.extend(dev_client(context, &id, &table));
-    }
-    reader.finish();
-    Dev { clients }
-}
-
-fn dev_client(context: &Context, id: &Text, table: &Table) -> Option<DevClient> {
-    let subject = format!("dev client \"{}\"", id.text);
-    let mut reader = Reader::new(context, &DEV_CLIENT, table, subject);
-    let secret = match reader.value("secret") {
-        Some(value) => secret(&reader, "secret", &value),
-        None => None,
-    };
-    let scopes = scopes(&mut reader);
-    reader.finish();
-    Some(DevClient {
-        id: id.text.as_str().into(),
-        secret: secret?,
-        scopes,
-    })
-}
-
-fn scopes(reader: &mut Reader<'_>) -> Option<Vec<Scope>> {
-    let texts = reader.texts("scopes")?;
-    let mut scopes = Vec::new();
-    for text in &texts {
-        let subject = format_args!("scope \"{}\"", text.text);
-        scopes.extend(reader.accept(text.span, subject, Scope::parse(&text.text)));
-    }
-    Some(scopes)
-}
-
-/// Returns a secret: a text, the content of a file, or an environment variable. No message quotes
-/// it. Only `scopegate dev` uses secrets, so that only `dev` follows references: a variable that is
-/// not set in production must not prevent the start.
-fn secret(reader: &Reader<'_>, name: &str, value: &Value) -> Option<Secret> {
-    let found = match (&value.kind, reference(value)) {
-        (_, Some(("file" | "env", _))) if !reader.context.has_stand_ins() => return None,
-        (Kind::Text(text), _) => Ok(text.clone()),
-        (_, Some(("file", path))) => reader
-            .context
-            .read_named(value.span, path)
-            .map(without_newline),
-        (_, Some(("env", variable))) => std::env::var(variable).map_err(|_| {
-            format!("the environment variable \"{variable}\" is not set, or not to UTF-8")
-        }),
-        _ => {
-            reader.mismatched(name, value);
-            return None;
-        }
-    };
-    match found {
-        Ok(text) if !text.is_empty() => return Some(Secret::new(&text)),
-        Ok(_) => reader.problem(value.span, format!("\"{name}\" is empty")),
-        Err(error) => reader.problem(value.span, format!("\"{name}\": {error}")),
-    }
-    None
-}
-
-/// Returns the only member of a table such as `{ file = ".." }`.
-fn reference(value: &Value) -> Option<(&str, &str)> {
-    let Kind::Table(table) = &value.kind else {
-        return None;
-    };
-    let [entry] = table.entries.as_slice() else {
-        return None;
-    };
-    let Kind::Text(text) = &entry.value.kind else {
-        return None;
-    };
-    Some((&entry.key, text))
-}
-
-/// Removes the newline that editors and `echo` add to a file.
-fn without_newline(text: String) -> String {
-    let text = text.strip_suffix('\n').unwrap_or(&text);
-    text.strip_suffix('\r').unwrap_or(text).to_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_newline_at_the_end_is_not_part_of_a_secret() {
-        assert_eq!(without_newline("a\r\n".into()), "a");
-        assert_eq!(without_newline("a\n\n".into()), "a\n");
-        assert_eq!(without_newline(" a ".into()), " a ");
-    }
 }

@@ -4,11 +4,23 @@
 //! then lowered, compared and run like any other, and tenants are kept apart in the same way as
 //! issuers.
 
-use crate::config::context::Context;
 use crate::config::language::document::{Kind, Table};
-use crate::config::language::reader::{Reader, Text};
-use crate::config::schema::ISSUER;
+use crate::config::language::{AnyKey, Key, Reader, StrList, Text};
 use crate::issuer::{Template, Tenant};
+
+use super::jwks::{ISSUER, JWKS_URI, KEEP_FILE};
+
+pub(super) const TENANTS: Key<StrList> = Key::new("tenants", StrList)
+    .absent("`issuer` holds no placeholder")
+    .doc(
+        "The tenants that the placeholder of `issuer` stands for, spelled as in their `iss`; at \
+         most 256. There is no value for every tenant.",
+    )
+    .not(&["tenant", "tenant_ids"])
+    .example(r#"["9122040d-6c67-4c5b-b112-36a304b66dad"]"#);
+
+/// The keys that may hold the placeholder.
+const WITH_PLACEHOLDER: [&dyn AnyKey; 3] = [&ISSUER, &JWKS_URI, &KEEP_FILE];
 
 /// The limit on the tenants of one entry. Each has its own keys and metrics, and the `iss` of a
 /// token is compared with one after another.
@@ -23,8 +35,7 @@ const BRACES: [char; 2] = ['{', '}'];
 /// Returns the issuers that an entry stands for, with their names: the entry itself, or each of its
 /// tenants. For an entry with an invalid template or tenant list it returns one issuer with the
 /// braces removed, so that the other keys are checked.
-pub(super) fn expand(context: &Context, name: &Text, table: &Table) -> Vec<(Text, Table)> {
-    let mut reader = Reader::new(context, &ISSUER, table, format!("issuer \"{}\"", name.text));
+pub(super) fn expand(mut reader: Reader<'_>, name: &Text, table: &Table) -> Vec<(Text, Table)> {
     let Some(template) = template(&reader) else {
         return vec![(name.clone(), without_braces(table))];
     };
@@ -47,12 +58,12 @@ pub(super) fn expand(context: &Context, name: &Text, table: &Table) -> Vec<(Text
 
 /// Returns the template in `issuer`, if it has a valid placeholder.
 fn template(reader: &Reader<'_>) -> Option<Template> {
-    let iss = reader.peek("issuer");
+    let iss = reader.peek(&ISSUER);
     let parsed = match &iss {
         Some(iss) => Template::parse(&iss.text),
         None => Ok(None),
     };
-    let template = reader.accept(reader.value_span("issuer"), "\"issuer\"", parsed)?;
+    let template = reader.accept(reader.value_span(&ISSUER), "\"issuer\"", parsed)?;
     if template.is_none() {
         refuse_without_template(reader);
     }
@@ -68,22 +79,22 @@ pub(super) fn entry_of(issuer: &str) -> &str {
 
 /// Returns the tenants that the entry allows. Invalid ones are reported and left out.
 fn tenants(reader: &mut Reader<'_>, template: &Template) -> Vec<Tenant> {
-    if !reader.has("tenants") {
+    if !reader.has(&TENANTS) {
         let message = format!(
             "\"issuer\" holds {}, and \"tenants\" is missing",
             template.placeholder()
         );
         reader.problem_with_hint(
-            reader.value_span("issuer"),
+            reader.value_span(&ISSUER),
             message,
             "list the tenants whose tokens are accepted: tenants = [\"..\"]",
         );
     }
-    let texts = reader.texts("tenants").unwrap_or_default();
+    let texts = reader.find(&TENANTS).unwrap_or_default();
     if texts.len() > MAX_TENANTS {
         let message =
             format!("\"tenants\" has more than {MAX_TENANTS}: spread them over several issuers");
-        reader.problem(reader.value_span("tenants"), message);
+        reader.problem(reader.value_span(&TENANTS), message);
     }
     let mut tenants: Vec<Tenant> = Vec::new();
     for text in texts.iter().take(MAX_TENANTS) {
@@ -118,14 +129,14 @@ fn tenant(reader: &Reader<'_>, text: &Text) -> Option<Tenant> {
 /// Reports `tenants`, or a placeholder elsewhere, if `issuer` has no placeholder: they have no
 /// effect.
 fn refuse_without_template(reader: &Reader<'_>) {
-    if reader.has("tenants") {
+    if reader.has(&TENANTS) {
         reader.problem_with_hint(
-            reader.key_span("tenants"),
+            reader.key_span(&TENANTS),
             "\"tenants\" has no effect: \"issuer\" holds no placeholder",
             "write issuer = \"https://login.example.com/{tenant}/v2.0\"",
         );
     }
-    if let Some(uri) = reader.peek("jwks_uri")
+    if let Some(uri) = reader.peek(&JWKS_URI)
         && uri.text.contains(BRACES)
     {
         reader.problem(
@@ -138,7 +149,7 @@ fn refuse_without_template(reader: &Reader<'_>) {
 /// Checks that a placeholder in `jwks_uri` is that of `issuer`. Without one, all tenants have the
 /// same key set.
 fn check_uri(reader: &Reader<'_>, template: &Template) {
-    let Some(uri) = reader.peek("jwks_uri") else {
+    let Some(uri) = reader.peek(&JWKS_URI) else {
         return;
     };
     match Template::parse(&uri.text) {
@@ -155,7 +166,7 @@ fn check_uri(reader: &Reader<'_>, template: &Template) {
 
 /// Checks that `keep_file` holds the placeholder: a file holds the keys of one issuer.
 fn check_file(reader: &Reader<'_>, template: &Template) {
-    let Some(file) = reader.peek("keep_file") else {
+    let Some(file) = reader.peek(&KEEP_FILE) else {
         return;
     };
     if !file.text.contains(template.placeholder()) {
@@ -182,8 +193,9 @@ fn without_braces(table: &Table) -> Table {
 fn changed(table: &Table, change: impl Fn(&str) -> String) -> Table {
     let mut table = table.clone();
     for entry in &mut table.entries {
-        let is_url = matches!(entry.key.as_str(), "issuer" | "jwks_uri" | "keep_file");
-        if let (Kind::Text(text), true) = (&mut entry.value.kind, is_url) {
+        let mut keys = WITH_PLACEHOLDER.iter();
+        let may_hold = keys.any(|key| key.name() == entry.key);
+        if let (Kind::Text(text), true) = (&mut entry.value.kind, may_hold) {
             *text = change(text);
         }
     }

@@ -1,0 +1,268 @@
+//! The top level of the file: reads every table, and then checks what concerns several of them.
+//!
+//! An invalid value is reported once and replaced, so that the rest can be checked as well. No
+//! replacement leaves this module: a single problem means that there is no `Config`.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use super::dev::{self, Dev};
+use super::errors::{self, ErrorDetail};
+use super::issuer::{self, Issuer};
+use super::log::{self, Log};
+use super::names::Names;
+use super::reload::{self, Reload};
+use super::route::{self, Route};
+use super::server::{self, Server};
+use super::tenants;
+use super::token_cache::{self, TokenCache};
+use super::{group, routes, shared, upstream};
+use crate::config::Overrides;
+use crate::config::context::Context;
+use crate::config::language::document;
+use crate::config::language::{
+    Key, NamedTables, Problem, Reader, StrList, Subtable, Subtables, Table,
+};
+use crate::config::notes::{detours, unjudged};
+use crate::upstream::{Protocol, Settings};
+
+/// The parts of a `Config`, except for the record of its files.
+pub(in crate::config) struct Lowered {
+    pub(in crate::config) server: Server,
+    pub(in crate::config) issuers: Vec<Issuer>,
+    pub(in crate::config) upstreams: Vec<Settings>,
+    pub(in crate::config) routes: Vec<Route>,
+    pub(in crate::config) token_cache: TokenCache,
+    pub(in crate::config) reload: Reload,
+    pub(in crate::config) errors: ErrorDetail,
+    pub(in crate::config) log: Log,
+    pub(in crate::config) dev: Dev,
+}
+
+pub(in crate::config) static TABLE: Table = Table {
+    path: "",
+    doc: "The whole configuration is one file; `include` can distribute issuers, upstreams, \
+          routes and groups over several.",
+    keys: &[
+        &INCLUDE,
+        &SERVER,
+        &ISSUERS,
+        &UPSTREAMS,
+        &DEFAULTS,
+        &ROUTES,
+        &GROUPS,
+        &TOKEN_CACHE,
+        &RELOAD,
+        &ERRORS,
+        &LOG,
+        &DEV,
+    ],
+    refused: &[],
+};
+
+const INCLUDE: Key<StrList> = Key::new("include", StrList)
+    .absent("nothing is included")
+    .doc(
+        "Further files, relative to this one. They may hold `issuers`, `upstreams`, `routes` and \
+         `groups`. A `*` stands for any part of a file name, not of a directory name; matches are \
+         read in the order of their names.",
+    )
+    .example(r#"["routes/*.toml"]"#);
+
+const SERVER: Key<Subtable> = Key::new("server", Subtable(&server::TABLE))
+    .absent("its defaults")
+    .doc("Listeners, deadlines, limits.")
+    .example("[server]");
+
+const ISSUERS: Key<NamedTables> = Key::new("issuers", NamedTables(&issuer::TABLE))
+    .absent("no issuer: every route is public")
+    .doc("The authorization servers whose tokens are accepted.")
+    .not(&["issuer"])
+    .example("[issuers.idp]");
+
+const UPSTREAMS: Key<NamedTables> = Key::new("upstreams", NamedTables(&upstream::TABLE))
+    .absent("no upstream")
+    .doc("The servers to which requests are forwarded.")
+    .not(&["upstream", "backends", "services"])
+    .example("[upstreams.orders]");
+
+const DEFAULTS: Key<Subtable> = Key::new("defaults", Subtable(&shared::DEFAULTS))
+    .absent("its defaults")
+    .doc("Settings for all routes and groups.")
+    .example("[defaults]");
+
+const ROUTES: Key<Subtables> = Key::new("routes", Subtables(&route::TABLE))
+    .absent("only the routes of groups")
+    .doc("The scopes that paths and methods require. A file without any route is an error.")
+    .not(&["route"])
+    .example("[[routes]]");
+
+const GROUPS: Key<Subtables> = Key::new("groups", Subtables(&group::TABLE))
+    .absent("no group")
+    .doc("Routes that share settings.")
+    .not(&["group"])
+    .example("[[groups]]");
+
+const TOKEN_CACHE: Key<Subtable> = Key::new("token_cache", Subtable(&token_cache::TABLE))
+    .absent("its defaults")
+    .doc("The cache of verified tokens.")
+    .not(&["cache"])
+    .example("[token_cache]");
+
+const RELOAD: Key<Subtable> = Key::new("reload", Subtable(&reload::TABLE))
+    .absent("its defaults")
+    .doc("The reloading of changed files.")
+    .example("[reload]");
+
+const ERRORS: Key<Subtable> = Key::new("errors", Subtable(&errors::TABLE))
+    .absent("its defaults")
+    .doc("The detail of error messages for refused clients.")
+    .example("[errors]");
+
+const LOG: Key<Subtable> = Key::new("log", Subtable(&log::TABLE))
+    .absent("its defaults")
+    .doc("The content of the logs.")
+    .not(&["logging"])
+    .example("[log]");
+
+const DEV: Key<Subtable> = Key::new("dev", Subtable(&dev::TABLE))
+    .absent("its defaults")
+    .doc("Settings of `scopegate dev`.")
+    .example("[dev]");
+
+/// Lowers a document. Problems and notes are added to the context.
+pub(in crate::config) fn lower(
+    context: &Context,
+    root: &document::Table,
+    overrides: &Overrides,
+) -> Lowered {
+    let mut file = Reader::new(context, &TABLE, root, "the file");
+    // Includes were merged before; only the type of the key is checked here.
+    file.find(&INCLUDE);
+    let server = server::server(file.table(&SERVER, "server"), overrides);
+    let (issuer_tables, upstream_tables) = (file.named(&ISSUERS), file.named(&UPSTREAMS));
+    let names = Names::new(&issuer_tables, &upstream_tables);
+    let issuers = issuer::issuers(context, &issuer_tables);
+    let upstreams = upstream::upstreams(context, &upstream_tables);
+    let tables = routes::Tables {
+        defaults: file.table(&DEFAULTS, "defaults"),
+        routes: file.tables(&ROUTES, "route"),
+        groups: file.tables(&GROUPS, "group"),
+    };
+    let mut routes = routes::routes(&file, tables, &names, server.public_url.as_ref());
+    note_unused(context, &names, &routes);
+    complete(&mut routes, &server, &issuers, &upstreams);
+    check_websockets(context, &names, &routes, &upstreams);
+    if !context.has_problems() {
+        detours::note(context, &routes, &upstreams);
+        unjudged::note(context, &routes, &upstreams);
+    }
+    let lowered = Lowered {
+        server,
+        issuers,
+        upstreams,
+        routes,
+        token_cache: token_cache::token_cache(file.table(&TOKEN_CACHE, "token_cache")),
+        reload: reload::reload(file.table(&RELOAD, "reload"), overrides),
+        errors: errors::errors(file.table(&ERRORS, "errors")),
+        log: log::log(file.table(&LOG, "log"), overrides),
+        dev: dev::dev(file.table(&DEV, "dev")),
+    };
+    file.finish();
+    lowered
+}
+
+/// Completes routes with the settings of the server, the issuers and the upstreams.
+fn complete(routes: &mut [Route], server: &Server, issuers: &[Issuer], upstreams: &[Settings]) {
+    let upstreams = by_name(upstreams);
+    let tenants = tenants_by_entry(issuers);
+    for route in routes {
+        apply_settings(route, server, &upstreams);
+        name_tenants(route, &tenants);
+    }
+}
+
+fn by_name(upstreams: &[Settings]) -> HashMap<&str, &Settings> {
+    let mut by_name = HashMap::with_capacity(upstreams.len());
+    for upstream in upstreams {
+        by_name.insert(&*upstream.name, upstream);
+    }
+    by_name
+}
+
+/// Applies the settings of the server and the upstream to a route, where neither the route nor its
+/// group nor `[defaults]` has its own.
+fn apply_settings(route: &mut Route, server: &Server, upstreams: &HashMap<&str, &Settings>) {
+    route.body_bytes = route.body_bytes.or(server.limits.body_bytes);
+    if let Some(upstream) = upstreams.get(&*route.upstream) {
+        route
+            .response_timeout
+            .get_or_insert(upstream.response_timeout);
+    }
+    let heads = &mut route.heads;
+    heads.idle_body.get_or_insert(server.timeouts.idle_body);
+    let request_timeout = heads.request_timeout.or(server.timeouts.request);
+    heads.request_timeout = request_timeout.filter(|limit| !limit.is_zero());
+}
+
+/// Returns the names of the issuers of each entry of the file.
+fn tenants_by_entry(issuers: &[Issuer]) -> HashMap<&str, Vec<&Arc<str>>> {
+    let mut all: HashMap<&str, Vec<&Arc<str>>> = HashMap::new();
+    for issuer in issuers {
+        all.entry(tenants::entry_of(&issuer.entry.name))
+            .or_default()
+            .push(&issuer.entry.name);
+    }
+    all
+}
+
+/// Replaces each entry that a route names by the names of all its issuers: a route accepts the
+/// tokens of every tenant.
+fn name_tenants(route: &mut Route, tenants: &HashMap<&str, Vec<&Arc<str>>>) {
+    let mut issuers = Vec::new();
+    for entry in &route.issuers {
+        for issuer in tenants.get(&**entry).into_iter().flatten() {
+            issuers.push(Arc::clone(issuer));
+        }
+    }
+    route.issuers = issuers;
+}
+
+/// Reports routes with WebSockets whose upstream may use HTTP/2: a WebSocket begins with `Upgrade`,
+/// which HTTP/2 does not have.
+fn check_websockets(context: &Context, names: &Names, routes: &[Route], upstreams: &[Settings]) {
+    let upstreams = by_name(upstreams);
+    for route in routes.iter().filter(|route| route.websocket) {
+        let Some(upstream) = upstreams.get(&*route.upstream) else {
+            continue;
+        };
+        let Some(span) = names.upstreams.span(&route.upstream) else {
+            continue;
+        };
+        if upstream.protocol == Protocol::Http1 {
+            continue;
+        }
+        let message = format!(
+            "upstream \"{}\" may speak HTTP/2, and route \"{}\" has \"websocket\", which goes to \
+             upstreams over HTTP/1.1",
+            route.upstream, route.pattern
+        );
+        let hint = "leave \"protocol\" out, or give WebSockets an upstream of their own with the \
+                    same \"url\"";
+        context.problem(Problem::at(span, message).hint(hint));
+    }
+}
+
+/// Notes each upstream and issuer that no route uses.
+fn note_unused(context: &Context, names: &Names, routes: &[Route]) {
+    let mut upstreams = HashSet::new();
+    let mut issuers = HashSet::new();
+    for route in routes {
+        upstreams.insert(&*route.upstream);
+        for issuer in &route.issuers {
+            issuers.insert(&**issuer);
+        }
+    }
+    names.upstreams.note_unused(context, "upstream", &upstreams);
+    names.issuers.note_unused(context, "issuer", &issuers);
+}

@@ -1,0 +1,137 @@
+//! All routes of the file, and the checks that compare them.
+
+use std::collections::HashMap;
+
+use super::group::group;
+use super::header_rules::check_claims;
+use super::names::Names;
+use super::route::{Inherited, LocatedRoute, Resource, Route, route};
+use super::shared::defaults;
+use crate::config::context::Context;
+use crate::config::language::{Problem, Reader, quoted};
+use crate::net::Url;
+use crate::route::{HostPattern, MethodPattern, Segment, Tail};
+
+/// The tables of the file about routes.
+pub(super) struct Tables<'a> {
+    pub(super) defaults: Reader<'a>,
+    pub(super) routes: Vec<Reader<'a>>,
+    pub(super) groups: Vec<Reader<'a>>,
+}
+
+pub(super) fn routes(
+    file: &Reader<'_>,
+    tables: Tables<'_>,
+    names: &Names,
+    public_url: Option<&Url>,
+) -> Vec<Route> {
+    let context = file.context;
+    let shared = defaults(tables.defaults, names);
+    if tables.routes.is_empty() && tables.groups.is_empty() {
+        let problem = Problem::at(
+            file.span(),
+            "there is no route: every request would be answered with 404",
+        );
+        context.problem(
+            problem.hint("write [[routes]] with a path, an upstream and an authorization"),
+        );
+    }
+    let inherited = Inherited {
+        shared,
+        resource: public_url.map(|url| Resource::of_gateway(url, None)),
+        ..Inherited::default()
+    };
+    let mut all = Vec::new();
+    for reader in tables.routes {
+        all.extend(route(reader, &inherited, names));
+    }
+    for (number, reader) in tables.groups.into_iter().enumerate() {
+        all.extend(group(reader, number, &inherited.shared, public_url, names));
+    }
+    all.sort_by_key(|located| located.header);
+    check_conflicts(context, &all);
+    check_claim_rules(context, &all);
+    all.into_iter().map(|located| located.route).collect()
+}
+
+/// Reports header rules for fields in which some route forwards a claim.
+fn check_claim_rules(context: &Context, all: &[LocatedRoute]) {
+    let mut claims = Vec::new();
+    let mut rules = Vec::new();
+    for located in all {
+        for claim in &located.route.forward {
+            claims.push(claim.header.clone());
+        }
+        if let Some(own) = &located.request_rules {
+            rules.push((format!("route \"{}\"", located.route.pattern), own.clone()));
+        }
+    }
+    check_claims(context, &rules, &claims);
+}
+
+/// The properties that no two routes may share: host and pattern, without the names of parameters.
+#[derive(PartialEq, Eq, Hash)]
+struct Shape<'r> {
+    host: Option<&'r HostPattern>,
+    /// The text of each literal segment; `None` for a parameter.
+    segments: Vec<Option<&'r str>>,
+    tail: Option<std::mem::Discriminant<Tail>>,
+}
+
+impl<'r> Shape<'r> {
+    fn of(route: &'r Route) -> Self {
+        let mut segments = Vec::new();
+        for segment in route.pattern.segments() {
+            segments.push(match segment {
+                Segment::Literal(text) => Some(&**text),
+                Segment::Param(_) => None,
+            });
+        }
+        Self {
+            host: route.host.as_ref(),
+            segments,
+            tail: route.pattern.tail().map(std::mem::discriminant),
+        }
+    }
+}
+
+/// Reports routes that answer the same methods of the same paths.
+fn check_conflicts(context: &Context, all: &[LocatedRoute]) {
+    let mut known: HashMap<Shape<'_>, Vec<(&MethodPattern, &LocatedRoute)>> = HashMap::new();
+    for located in all {
+        let earlier = known.entry(Shape::of(&located.route)).or_default();
+        let mut first = None;
+        let mut repeated = Vec::new();
+        for (method, _) in &located.route.methods {
+            if let Some((_, other)) = earlier.iter().find(|(known, _)| *known == method) {
+                first.get_or_insert(*other);
+                repeated.push(method.to_string());
+            }
+        }
+        if let Some(first) = first {
+            report_conflict(context, located, first, &repeated);
+        }
+        for (method, _) in &located.route.methods {
+            earlier.push((method, located));
+        }
+    }
+}
+
+fn report_conflict(
+    context: &Context,
+    located: &LocatedRoute,
+    first: &LocatedRoute,
+    methods: &[String],
+) {
+    let message = format!(
+        "route \"{}\": route \"{}\" with the same host and pattern already answers {}",
+        located.route.pattern,
+        first.route.pattern,
+        quoted(methods, "and"),
+    );
+    context.problem(
+        Problem::at(located.path, message)
+            .label("and again here")
+            .related(first.path, "first defined here"),
+    );
+}
