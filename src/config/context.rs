@@ -12,7 +12,6 @@ use std::path::{Path, PathBuf};
 use aws_lc_rs::digest;
 
 use super::files::{self, Found, MAX_FILE_BYTES, ReadError, ReadFile};
-use super::language::Table;
 use super::language::problem::{Problem, Problems};
 use super::language::{SourceFile, Span};
 use super::links::Links;
@@ -20,8 +19,8 @@ use super::links::Links;
 /// The state that all parts of the lowering share: the files that were read, and the problems and
 /// notes found so far.
 pub(super) struct Context {
-    /// The tables of the language, for advice about unknown keys.
-    tables: &'static [&'static Table],
+    /// Returns the tables of the language that have a key, for advice about unknown keys.
+    tables_with: fn(&str) -> Vec<String>,
     problems: RefCell<Vec<Problem>>,
     notes: RefCell<Vec<Problem>>,
     files: RefCell<Files>,
@@ -67,9 +66,9 @@ pub(super) struct Record {
 }
 
 impl Context {
-    pub(super) fn new(tables: &'static [&'static Table]) -> Self {
+    pub(super) fn new(tables_with: fn(&str) -> Vec<String>) -> Self {
         Self {
-            tables,
+            tables_with,
             problems: RefCell::default(),
             notes: RefCell::default(),
             files: RefCell::default(),
@@ -82,8 +81,9 @@ impl Context {
         Self { stand_ins, ..self }
     }
 
-    pub(super) fn tables(&self) -> &'static [&'static Table] {
-        self.tables
+    /// Returns the headers of the tables that have a key.
+    pub(super) fn tables_with(&self, key: &str) -> Vec<String> {
+        (self.tables_with)(key)
     }
 
     /// Returns whether stand-ins replace the keys and certificates that files hold, as in
@@ -304,7 +304,7 @@ mod tests {
     fn a_file_that_cannot_be_read_says_why() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("gateway.toml");
-        let context = Context::new(&[]);
+        let context = Context::new(|_| Vec::new());
         assert!(
             context
                 .read_source(&path)
@@ -358,7 +358,7 @@ mod tests {
                 ("old.toml", "c = 1"),
             ],
         );
-        let context = Context::new(&[]);
+        let context = Context::new(|_| Vec::new());
         let text = |name: &str| context.read(&root.join(name)).unwrap();
         assert_eq!(text("gateway.toml"), "a = 1");
         assert_eq!(context.consistency(), Consistency::Unchanged);
@@ -391,7 +391,7 @@ mod tests {
             fs::write(file, "a = 1").unwrap();
         }
         let reading = || {
-            let context = Context::new(&[]);
+            let context = Context::new(|_| Vec::new());
             context.read(&one).unwrap();
             context
         };
@@ -420,7 +420,7 @@ mod tests {
 
     #[test]
     fn the_hash_of_one_file_is_its_sha256() {
-        let context = Context::new(&[]);
+        let context = Context::new(|_| Vec::new());
         context.add_source("a", "abc");
         let hash = context.into_record().hash;
         assert_eq!(

@@ -115,7 +115,8 @@ fn merge(context: &Context, root: &mut Table, included: Table) {
             let problem = Problem::at(entry.key_span, message);
             context.problem(problem.hint(format!("an included file holds {allowed}")));
         } else {
-            context.problem(unknown_key(&FILE, "the file", &entry, context.tables()));
+            let elsewhere = context.tables_with(&entry.key);
+            context.problem(unknown_key(&FILE, "the file", &entry, &elsewhere));
         }
     }
 }

@@ -87,7 +87,7 @@ impl Config {
     pub fn load(path: &Path, overrides: &Overrides) -> Result<Self, Problems> {
         let mut left = MAX_READINGS;
         loop {
-            let context = Context::new(TABLES).with_stand_ins(overrides.stand_ins);
+            let context = Context::new(tables::headers_with).with_stand_ins(overrides.stand_ins);
             let lowered = read_and_lower(&context, path, overrides);
             left -= 1;
             match (context.consistency(), left) {
@@ -108,7 +108,7 @@ impl Config {
     /// # Errors
     /// Returns every problem.
     pub fn parse(text: &str, name: &str) -> Result<Self, Problems> {
-        let context = Context::new(TABLES);
+        let context = Context::new(tables::headers_with);
         let file = context.add_source(name, text);
         let lowered = lower_document(&context, file, &Overrides::default());
         Self::of(context, lowered)

@@ -56,7 +56,7 @@ fn key_schema(key: &dyn AnyKey) -> Value {
     if let Some(object) = schema.as_object_mut() {
         object.insert("description".into(), key.about().doc.into());
         // The example of a structural key is a table header, which is no value.
-        if let Some(example) = json_of(key.about().example) {
+        if let Some(example) = json_of(&key.example()) {
             object.insert("examples".into(), json!([example]));
         }
         if let Some(default) = key.default().as_deref().and_then(json_of) {

@@ -43,8 +43,8 @@ pub(crate) struct About {
     /// The meaning of the absence of the key; `None` if the key is required, or has a default.
     pub(crate) absence: Option<&'static str>,
     pub(crate) doc: &'static str,
-    /// An example value, in TOML.
-    pub(crate) example: &'static str,
+    /// An example value, in TOML, if the default is none.
+    pub(crate) example: Option<&'static str>,
     /// Former names, and names that other programs use. The problem of an unknown key with such a
     /// name tells the name of this key.
     pub(crate) other_names: &'static [&'static str],
@@ -101,8 +101,14 @@ pub(crate) trait AnyKey: Sync {
         self.about().absence.is_none() && self.default().is_none()
     }
 
+    /// Returns an example value, in TOML: that of the documentation, or the default.
+    fn example(&self) -> String {
+        let default = || self.default().unwrap_or_default();
+        self.about().example.map_or_else(default, str::to_owned)
+    }
+
     fn advice(&self) -> String {
-        self.kind().advice(self.name(), self.about().example)
+        self.kind().advice(self.name(), &self.example())
     }
 }
 
@@ -139,7 +145,7 @@ impl<K: Copy> Key<K> {
             name,
             absence: None,
             doc: "",
-            example: "",
+            example: None,
             other_names: &[],
         };
         Self { about, kind }
@@ -159,7 +165,7 @@ impl<K: Copy> Key<K> {
 
     /// Sets the example value, in TOML.
     pub(crate) const fn example(mut self, example: &'static str) -> Self {
-        self.about.example = example;
+        self.about.example = Some(example);
         self
     }
 

@@ -108,6 +108,15 @@ impl<'a> Reader<'a> {
             .problem(self.problem_at(span, message).related(related, label));
     }
 
+    /// Reports a key that cannot stand beside another key.
+    pub(crate) fn refuse_beside(&self, key: &dyn AnyKey, other: &dyn AnyKey) {
+        let (name, first) = (key.name(), other.name());
+        let message =
+            format!("\"{name}\" beside \"{first}\": they exclude each other, keep one of them");
+        let (span, related) = (self.key_span(key), self.key_span(other));
+        self.problem_with_related(span, message, related, "the other one");
+    }
+
     /// Notes something about this table that is valid but deserves attention.
     pub(crate) fn note(&self, span: Span, message: impl AsRef<str>) {
         self.context.note(self.problem_at(span, message));
@@ -301,8 +310,8 @@ impl<'a> Reader<'a> {
     pub(crate) fn finish(self) {
         for entry in self.entries {
             if self.table.key(&entry.key).is_none() {
-                let tables = self.context.tables();
-                let problem = unknown_key(self.table, &self.subject, entry, tables);
+                let elsewhere = self.context.tables_with(&entry.key);
+                let problem = unknown_key(self.table, &self.subject, entry, &elsewhere);
                 self.context.problem(problem);
             }
         }
@@ -347,7 +356,7 @@ mod tests {
     // These tests hold the reading to the lists of keys.
     #[test]
     fn a_key_that_is_documented_and_not_read_is_a_mistake() {
-        let (context, table) = (Context::new(&[]), table("watch = true"));
+        let (context, table) = (Context::new(|_| Vec::new()), table("watch = true"));
         let mut reader = Reader::new(&context, &TABLE, &table, "reload");
         assert!(reader.get(&WATCH));
         assert_eq!(reader.find(&FILE), None);
@@ -362,7 +371,7 @@ mod tests {
     #[test]
     fn a_key_that_is_read_and_not_documented_is_a_mistake() {
         const SECRETLY: Key<Flag> = Key::new("secretly", Flag);
-        let (context, table) = (Context::new(&[]), table("secretly = true"));
+        let (context, table) = (Context::new(|_| Vec::new()), table("secretly = true"));
         let mut reader = Reader::new(&context, &TABLE, &table, "reload");
         assert_eq!(reader.find(&SECRETLY), None);
         assert!(lines(context)[0].contains("\"secretly\" is read and not in the schema"));
@@ -371,7 +380,7 @@ mod tests {
     #[test]
     fn what_is_absent_or_broken_reads_as_its_default() {
         let (context, broken) = (
-            Context::new(&[]),
+            Context::new(|_| Vec::new()),
             table("watch = 1\nsettle = \"5 fortnights\"\nfile = 3"),
         );
         let mut reader = Reader::new(&context, &TABLE, &broken, "reload");
@@ -383,7 +392,7 @@ mod tests {
         assert_eq!(read(&mut reader), expected);
         reader.finish();
         assert_eq!(lines(context).len(), 3);
-        let (context, empty) = (Context::new(&[]), table(""));
+        let (context, empty) = (Context::new(|_| Vec::new()), table(""));
         let mut reader = Reader::new(&context, &TABLE, &empty, "reload");
         assert_eq!(read(&mut reader), expected);
         reader.finish();

@@ -107,7 +107,7 @@ fn write_key(out: &mut String, key: &dyn AnyKey) {
         kind,
         absent,
         about.doc.to_owned(),
-        format!("`{}`", about.example),
+        format!("`{}`", key.example()),
     ];
     let _ = writeln!(
         out,

@@ -4,12 +4,13 @@ use super::document::KeyValue;
 use super::key::Table;
 use super::problem::Problem;
 
-/// Returns the problem of a key that a table does not have. `tables` are those of the language.
+/// Returns the problem of a key that a table does not have. `elsewhere` are the headers of the tables
+/// that have it.
 pub(crate) fn unknown_key(
     table: &Table,
     subject: &str,
     entry: &KeyValue,
-    tables: &[&Table],
+    elsewhere: &[String],
 ) -> Problem {
     let name = entry.key.as_str();
     if let Some((_, why)) = table.refused.iter().find(|(refused, _)| *refused == name) {
@@ -26,22 +27,10 @@ pub(crate) fn unknown_key(
     let meant = did_you_mean(name, table.names());
     let message = format!("{subject}: unknown key \"{name}\"{meant}");
     let problem = Problem::at(entry.key_span, message);
-    let elsewhere = tables_with(name, tables);
     if meant.is_empty() && !elsewhere.is_empty() {
         return problem.hint(format!("\"{name}\" is a key of {}", elsewhere.join(", ")));
     }
     problem
-}
-
-/// Returns the headers of the tables that have a key.
-fn tables_with(key: &str, tables: &[&Table]) -> Vec<String> {
-    let mut headers = Vec::new();
-    for table in tables {
-        if table.key(key).is_some() {
-            headers.push(table.header());
-        }
-    }
-    headers
 }
 
 /// Returns `; did you mean "…"?`, or an empty string if no known word is similar.

@@ -165,7 +165,11 @@ pub(in crate::config) fn lower(
         token_cache: token_cache::token_cache(file.table(&TOKEN_CACHE, "token_cache")),
         reload: reload::reload(file.table(&RELOAD, "reload"), overrides),
         errors: errors::errors(file.table(&ERRORS, "errors")),
-        log: log::log(file.table(&LOG, "log"), overrides),
+        log: log::log(
+            file.table(&LOG, "log"),
+            overrides.log_level,
+            overrides.access_log,
+        ),
         dev: dev::dev(file.table(&DEV, "dev")),
     };
     file.finish();

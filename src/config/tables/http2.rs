@@ -34,7 +34,6 @@ pub(super) static TABLE: Table = Table {
 const STREAMS: DefaultKey<Count<u32>> = Key::new("streams", Count::new(1, 10_000))
     .doc("Requests that a client may have in progress on a connection.")
     .not(&["max_concurrent_streams"])
-    .example("100")
     .or(100);
 
 const STREAM_WINDOW: DefaultKey<Size<u32>> = Key::new("stream_window", Size::new(KIB, GIB))
@@ -53,7 +52,6 @@ const PENDING_RESETS: DefaultKey<Count<usize>> = Key::new("pending_resets", Coun
         "Requests that a client may reset before the gateway has processed them. The connection \
          ends if there are more.",
     )
-    .example("20")
     .or(20);
 
 const ERROR_RESETS: DefaultKey<Count<usize>> = Key::new("error_resets", Count::new(1, 100_000))
@@ -61,7 +59,6 @@ const ERROR_RESETS: DefaultKey<Count<usize>> = Key::new("error_resets", Count::n
         "Requests that the gateway has to reset because of errors of the client. The connection \
          ends if there are more.",
     )
-    .example("1024")
     .or(1024);
 
 pub(super) fn http2(mut reader: Reader<'_>) -> Http2 {

@@ -74,12 +74,10 @@ pub(super) const REFRESH: DefaultKey<Time> = Key::new("refresh", Time::POSITIVE)
 
 pub(super) const REFRESH_MIN: DefaultKey<Time> = Key::new("refresh_min", Time::POSITIVE)
     .doc("The shortest interval that cache headers can set.")
-    .example(r#""60s""#)
     .or("60s");
 
 pub(super) const REFRESH_MAX: DefaultKey<Time> = Key::new("refresh_max", Time::POSITIVE)
     .doc("The longest interval that cache headers can set.")
-    .example(r#""24h""#)
     .or("24h");
 
 pub(super) const KEEP_STALE: DefaultKey<Time> = Key::new("keep_stale", Time::ANY)
@@ -101,12 +99,10 @@ pub(super) const KEEP_FILE: Key<Str> = Key::new("keep_file", Str)
 
 pub(super) const MAX_BYTES: DefaultKey<Size<u64>> = Key::new("max_bytes", Size::new(KIB, GIB))
     .doc("The limit on the bytes of one metadata document or key set.")
-    .example(r#""512 KiB""#)
     .or("512 KiB");
 
 pub(super) const MAX_KEYS: DefaultKey<Count<usize>> = Key::new("max_keys", Count::new(1, 10_000))
     .doc("The limit on the usable keys of one set; further keys are skipped and reported.")
-    .example("64")
     .or(64);
 
 pub(super) const ALLOW_HTTP: DefaultKey<Flag> = Key::new("allow_http", Flag)
@@ -211,11 +207,7 @@ pub(super) fn key_source(
     let file = reader.find(&JWKS_FILE);
     let inline = inline(reader);
     if let (Some(first), Some(second)) = (first, second) {
-        let (name, other) = (second.name(), first.name());
-        let message =
-            format!("\"{name}\" beside \"{other}\": they exclude each other, keep one of them");
-        let (span, related) = (reader.key_span(second), reader.key_span(first));
-        reader.problem_with_related(span, message, related, "the other one");
+        reader.refuse_beside(second, first);
         return None;
     }
     if reader.has(&JWKS_URI) {

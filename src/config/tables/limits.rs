@@ -51,12 +51,10 @@ const HEAD_BYTES: DefaultKey<Size<usize>> = Key::new("head_bytes", Size::new(8 *
 
 const HEAD_FIELDS: DefaultKey<Count<usize>> = Key::new("head_fields", Count::new(8, 1000))
     .doc("Fields of a request head; more of them are answered with 431.")
-    .example("100")
     .or(100);
 
 const TARGET_BYTES: DefaultKey<Size<usize>> = Key::new("target_bytes", Size::new(64, 60 * KIB))
     .doc("Bytes of a request target, path and query; a longer one is answered with 414.")
-    .example(r#""8 KiB""#)
     .or("8 KiB");
 
 const BODY_BYTES: Key<Size<u64>> = Key::new("body_bytes", Size::new(0, 1024 * GIB))
@@ -69,12 +67,10 @@ const BODY_BYTES: Key<Size<u64>> = Key::new("body_bytes", Size::new(0, 1024 * GI
 
 const TOKEN_BYTES: DefaultKey<Size<usize>> = Key::new("token_bytes", Size::new(256, MIB))
     .doc("Bytes of a token; a longer one is answered with 401.")
-    .example(r#""16 KiB""#)
     .or("16 KiB");
 
 const CONNECTIONS: DefaultKey<Count<usize>> = Key::new("connections", Count::new(1, 1_000_000))
     .doc("Open client connections. At the limit no more are accepted until one closes.")
-    .example("10000")
     .or(10_000);
 
 const CONNECTION_REQUESTS: DefaultKey<Count<usize>> = Key::new(

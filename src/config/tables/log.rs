@@ -2,7 +2,6 @@
 
 use tracing::Level;
 
-use crate::config::Overrides;
 use crate::config::language::{Choice, DefaultKey, Key, Reader, Table};
 
 /// `[log]`
@@ -65,12 +64,17 @@ const ACCESS: DefaultKey<Choice<AccessLog>> = Key::new(
 .example(r#""all""#)
 .or(AccessLog::Refusals);
 
-pub(super) fn log(mut reader: Reader<'_>, overrides: &Overrides) -> Log {
+/// Reads the table. The arguments of the command go before the file.
+pub(super) fn log(
+    mut reader: Reader<'_>,
+    level_argument: Option<Level>,
+    access_argument: Option<AccessLog>,
+) -> Log {
     let level = reader.get(&LEVEL);
     let access = reader.get(&ACCESS);
     reader.finish();
     Log {
-        level: overrides.log_level.unwrap_or(level),
-        access: overrides.access_log.unwrap_or(access),
+        level: level_argument.unwrap_or(level),
+        access: access_argument.unwrap_or(access),
     }
 }

@@ -77,6 +77,17 @@ pub(super) static TABLES: &[&Table] = &[
     &dev::CLIENT,
 ];
 
+/// Returns the headers of the tables that have a key.
+pub(super) fn headers_with(key: &str) -> Vec<String> {
+    let mut headers = Vec::new();
+    for table in TABLES {
+        if table.key(key).is_some() {
+            headers.push(table.header());
+        }
+    }
+    headers
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -109,11 +120,11 @@ mod tests {
             if let Some(text) = key.default() {
                 assert!(literal(&text, span).is_some(), "{name}: {text}");
             }
-            let is_header = about.example.starts_with('[') && !about.example.contains('"');
+            let example = key.example();
+            let is_header = example.starts_with('[') && !example.contains('"');
             assert!(
-                is_header || about.example.is_empty() || literal(about.example, span).is_some(),
-                "{name}: {}",
-                about.example
+                is_header || example.is_empty() || literal(&example, span).is_some(),
+                "{name}: {example}"
             );
             assert!(about.doc.ends_with('.'), "{name}: {}", about.doc);
         }
@@ -134,8 +145,7 @@ mod tests {
                 continue;
             };
             let (min, max) = bounds.split_once(" to ").unwrap();
-            let example = key.about().example.to_owned();
-            for text in key.default().into_iter().chain([example]) {
+            for text in key.default().into_iter().chain([key.example()]) {
                 let amount = amount(text.trim_matches('"'));
                 let within = amount >= self::amount(min) && amount <= self::amount(max);
                 assert!(within, "{}: {text}", key.name());

@@ -91,11 +91,7 @@ pub(super) fn stated(reader: &mut Reader<'_>) -> Option<Requirement> {
         .collect();
     let [scopes, authenticated, public] = STATEMENTS.map(|key| reader.value(key));
     if let [first, second, ..] = *written.as_slice() {
-        let (name, other) = (second.name(), first.name());
-        let message =
-            format!("\"{name}\" beside \"{other}\": they exclude each other, keep one of them");
-        let (span, related) = (reader.key_span(second), reader.key_span(first));
-        reader.problem_with_related(span, message, related, "the other one");
+        reader.refuse_beside(second, first);
     }
     if let Some(value) = authenticated {
         let requirement = Requirement::Authenticated;

@@ -215,7 +215,6 @@ const PUBLIC_URL: Key<Str> = Key::new("public_url", Str)
 const DRAIN: DefaultKey<Time> = Key::new("drain", Time::ANY)
     .doc("The time that open connections get to finish after SIGTERM.")
     .not(&["grace", "shutdown_timeout"])
-    .example(r#""20s""#)
     .or("20s");
 
 const READY: DefaultKey<Choice<Ready>> = Key::new(

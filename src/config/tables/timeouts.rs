@@ -42,18 +42,15 @@ const REQUEST_HEAD: DefaultKey<Time> = Key::new("request_head", Time::POSITIVE)
         "The time for a request head, from its first byte to its last. It ends connections of \
          clients that send a head byte by byte.",
     )
-    .example(r#""10s""#)
     .or("10s");
 
 const IDLE: DefaultKey<Time> = Key::new("idle", Time::POSITIVE)
     .doc("The time for which a connection may stay idle between two requests.")
     .not(&["keep_alive"])
-    .example(r#""60s""#)
     .or("60s");
 
 const IDLE_BODY: DefaultKey<Time> = Key::new("idle_body", Time::POSITIVE)
     .doc("The time limit between two pieces of a body, in either direction.")
-    .example(r#""30s""#)
     .or("30s");
 
 const REQUEST: Key<Time> = Key::new("request", Time::POSITIVE)

@@ -30,7 +30,6 @@ const BYTES: DefaultKey<Size<u64>> = Key::new("bytes", Size::new(0, 64 * GIB))
 
 const PER_WORKER: DefaultKey<Count<usize>> = Key::new("per_worker", Count::new(0, 1_000_000))
     .doc("Tokens that each worker keeps in its own level, in front of the shared level.")
-    .example("1024")
     .or(1024);
 
 pub(super) fn token_cache(mut reader: Reader<'_>) -> TokenCache {

@@ -91,14 +91,12 @@ const RETRY_MIN: DefaultKey<Count<usize>> = Key::new("retry_min", Count::new(0, 
 
 const EJECTION: Key<Subtable> = Key::new("ejection", Subtable(&ejection::TABLE))
     .absent("the defaults of that table")
-    .doc("The exclusion of failing endpoints for some time.")
-    .example("");
+    .doc("The exclusion of failing endpoints for some time.");
 
 const HEALTH: Key<Subtable> = Key::new("health", Subtable(&health::TABLE))
     .absent("endpoints are not probed")
     .doc("The health probes of the endpoints.")
-    .not(&["health_check", "healthcheck"])
-    .example("");
+    .not(&["health_check", "healthcheck"]);
 
 const HOST: DefaultKey<Str> = Key::new("host", Str)
     .doc(
