@@ -27,6 +27,7 @@
 //! | [`telemetry`] | metrics and the access log |
 //! | [`dev`] | the embedded issuer and echo of `scopegate dev`; unreachable from `run` |
 //! | [`cli`] | the commands |
+//! | [`carry_over`] | what a reload keeps, by identity |
 //! | [`clock`] | the only reader of the time |
 //!
 //! # Lexicon
@@ -55,6 +56,7 @@
 //! - Tokens and secrets appear in no log, metric or error.
 
 pub mod admin;
+pub mod carry_over;
 pub mod cli;
 pub mod clock;
 pub mod config;

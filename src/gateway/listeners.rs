@@ -8,6 +8,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use super::BindError;
 use super::handover::HandedOverSocket;
+use crate::carry_over::CarryOver;
 use crate::config::{Listener, Server};
 use crate::net::Address;
 use crate::server::{Binding, Inherited, InheritedSocket, ListenerSettings, Opened, Socket, bind};
@@ -135,57 +136,35 @@ impl Listeners {
     /// the rest. The acceptor must be told of the change: it holds the last handles of dropped
     /// sockets.
     pub(super) fn commit(&mut self, Prepared(new): Prepared, wanted: &[Listener]) -> Change {
-        let mut closed = Vec::new();
-        self.bound.retain(|known| {
-            let is_replaced = new
-                .iter()
-                .any(|new| new.bound.configured == known.configured);
-            if let Some(listener) = find(wanted, &known.configured)
-                && !is_replaced
-            {
-                known.settings.change(listener);
-                return true;
-            }
-            if known.owns_file {
-                remove(&known.configured);
-            }
-            closed.push(known.configured.clone());
-            false
-        });
+        let before = std::mem::take(&mut self.bound);
+        let mut earlier = CarryOver::new(before, |known| known.configured.clone());
+        let mut new = CarryOver::new(new, |new| new.bound.configured.clone());
         let mut opened = Vec::new();
-        for NewSocket { bound, socket } in new {
-            opened.push(Opened {
-                address: bound.configured.clone(),
-                settings: bound.settings.clone(),
-                socket,
-            });
-            self.bound.push(bound);
-        }
-        self.set_modes(wanted);
-        Change { opened, closed }
-    }
-
-    /// Gives the files of kept and inherited sockets the mode that is configured now.
-    fn set_modes(&mut self, wanted: &[Listener]) {
-        for known in self.bound.iter_mut().filter(|known| known.owns_file) {
-            let listener = find(wanted, &known.configured);
-            let (Address::Unix(path), Some(listener)) = (&known.configured, listener) else {
+        for listener in wanted {
+            let mut bound = if let Some(NewSocket { bound, socket }) = new.take(&listener.address) {
+                opened.push(Opened {
+                    address: bound.configured.clone(),
+                    settings: bound.settings.clone(),
+                    socket,
+                });
+                bound
+            } else if let Some(kept) = earlier.take(&listener.address) {
+                kept.settings.change(listener);
+                kept
+            } else {
                 continue;
             };
-            let mode = listener.unix_mode;
-            if known.mode == Some(mode) {
-                continue;
-            }
-            match std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)) {
-                Ok(()) => known.mode = Some(mode),
-                Err(error) => {
-                    tracing::error!(
-                        %error, path = %path.display(),
-                        "the mode of a socket's file stays as it was"
-                    );
-                }
-            }
+            bound.set_mode(listener.unix_mode);
+            self.bound.push(bound);
         }
+        let mut closed = Vec::new();
+        for gone in earlier.left() {
+            if gone.owns_file {
+                remove(&gone.configured);
+            }
+            closed.push(gone.configured);
+        }
+        Change { opened, closed }
     }
 
     /// Explains why an address cannot be listened on. If this gateway has the port itself, the
@@ -346,6 +325,25 @@ impl NewSocket {
 }
 
 impl Bound {
+    /// Gives the socket's file this mode, unless this gateway has set it before.
+    fn set_mode(&mut self, mode: u32) {
+        let Address::Unix(path) = &self.configured else {
+            return;
+        };
+        if !self.owns_file || self.mode == Some(mode) {
+            return;
+        }
+        match std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)) {
+            Ok(()) => self.mode = Some(mode),
+            Err(error) => {
+                tracing::error!(
+                    %error, path = %path.display(),
+                    "the mode of a socket's file stays as it was"
+                );
+            }
+        }
+    }
+
     /// Returns whether this is the socket that a listener needs. A socket that this gateway has
     /// bound for IPv6 only does not serve a listener for both families, nor the reverse: the option
     /// cannot be changed after the bind.
@@ -408,13 +406,6 @@ impl Drop for SharedPorts {
     fn drop(&mut self) {
         self.0.iter().for_each(|socket| socket.share_port(false));
     }
-}
-
-/// Returns the listener of an address.
-fn find<'l>(listeners: &'l [Listener], address: &Address) -> Option<&'l Listener> {
-    listeners
-        .iter()
-        .find(|listener| listener.address == *address)
 }
 
 /// Returns whether both addresses have a port, and the same one.

@@ -1,7 +1,6 @@
 //! The state of one worker thread.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -11,6 +10,7 @@ use http::HeaderValue;
 
 use super::body::RequestBody;
 use super::dates::Dates;
+use crate::carry_over::CarryOver;
 use crate::clock;
 use crate::net::timer_wheel::TimerWheel;
 use crate::snapshot::{Live, Snapshot};
@@ -142,28 +142,23 @@ impl Worker {
 
 impl View {
     fn new(snapshot: Arc<Snapshot>, before: Option<&Self>, timer_wheel: &Rc<TimerWheel>) -> Self {
-        let former: &[_] = match before {
+        let before: &[_] = match before {
             Some(view) => &view.upstreams,
             None => &[],
         };
-        let mut by_id: HashMap<u64, &Rc<Balance<RequestBody>>> = HashMap::new();
-        let mut by_name: HashMap<&str, &Balance<RequestBody>> = HashMap::new();
-        for balance in former {
-            let upstream = balance.upstream();
-            by_id.insert(upstream.id(), balance);
-            by_name.insert(&upstream.settings.name, balance);
-        }
+        let mut earlier = CarryOver::new(before, |balance| &*balance.upstream().settings.name);
         let mut upstreams = Vec::with_capacity(snapshot.upstreams.len());
         for upstream in &snapshot.upstreams {
-            let replaced = by_name.remove(&*upstream.settings.name);
-            let balance = match by_id.get(&upstream.id()) {
-                Some(same) => Rc::clone(same),
-                None => Balance::new(upstream.clone(), replaced, timer_wheel.clone()),
+            let balance = match earlier.take(&*upstream.settings.name) {
+                Some(same) if same.upstream().id() == upstream.id() => Rc::clone(same),
+                replaced => {
+                    let replaced = replaced.map(|balance| &**balance);
+                    Balance::new(upstream.clone(), replaced, timer_wheel.clone())
+                }
             };
             upstreams.push(balance);
         }
-        // The upstreams that are left are not configured any more.
-        for removed in by_name.into_values() {
+        for removed in earlier.left() {
             removed.retire();
         }
         Self {

@@ -14,6 +14,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use http::{HeaderValue, Method};
 
+use crate::carry_over::CarryOver;
 use crate::config::{self, Config, TokenPlaces};
 use crate::issuer::{Issuer, JwksError};
 use crate::route::{Ambiguities, Conflict, MethodPattern, Table, Target};
@@ -21,7 +22,7 @@ use crate::telemetry::{KeptLabels, Metrics, RouteMetrics};
 use crate::tls::TlsError;
 use crate::token::{ForwardedClaim, Source, Verifier};
 use crate::transform::{FieldPattern, FieldSet, Origins};
-use crate::upstream::{HostHeader, Upstream};
+use crate::upstream::{HostHeader, Settings, Upstream};
 
 pub use crate::config::RouteMethod;
 pub use resource::{Resource, Resources};
@@ -155,15 +156,12 @@ impl Snapshot {
         metrics: &Metrics,
         before: Option<&Self>,
     ) -> Result<Self, CompileError> {
-        let earlier = Earlier::new(before);
-        let mut verifiers = Vec::with_capacity(config.issuers.len());
-        for issuer in &config.issuers {
-            verifiers.push(verifier(issuer, metrics, &earlier)?);
-        }
-        let mut upstreams = Vec::with_capacity(config.upstreams.len());
-        for settings in &config.upstreams {
-            upstreams.push(upstream(settings, metrics, &earlier)?);
-        }
+        let (earlier_verifiers, earlier_upstreams): (&[_], &[_]) = match before {
+            Some(before) => (&before.verifiers, &before.upstreams),
+            None => (&[], &[]),
+        };
+        let verifiers = verifiers(&config.issuers, metrics, earlier_verifiers)?;
+        let upstreams = upstreams(&config.upstreams, metrics, earlier_upstreams)?;
         let resources = Resources::new(&config);
         let places = TokenPlaces::of(&config.routes);
         let parts = Parts::new(&verifiers, &upstreams, &resources, &places);
@@ -268,31 +266,6 @@ fn own_headers(routes: &[config::Route], claim_headers: &[FieldPattern]) -> Vec<
     headers
 }
 
-/// The parts of the previous snapshot, by their names in the configuration, which are unique.
-struct Earlier<'s> {
-    verifiers: HashMap<&'s str, &'s Arc<Verifier>>,
-    upstreams: HashMap<&'s str, &'s Arc<Upstream>>,
-}
-
-impl<'s> Earlier<'s> {
-    fn new(before: Option<&'s Snapshot>) -> Self {
-        let mut earlier = Self {
-            verifiers: HashMap::new(),
-            upstreams: HashMap::new(),
-        };
-        let Some(before) = before else {
-            return earlier;
-        };
-        for verifier in &before.verifiers {
-            earlier.verifiers.insert(verifier.name(), verifier);
-        }
-        for upstream in &before.upstreams {
-            earlier.upstreams.insert(&upstream.settings.name, upstream);
-        }
-        earlier
-    }
-}
-
 /// The parts that routes refer to, by name. Thus compiling a route does not search the lists of
 /// routes or upstreams.
 struct Parts<'s> {
@@ -345,40 +318,71 @@ impl<'s> Parts<'s> {
     }
 }
 
+/// Returns the verifier of each issuer. Names are unique in a configuration.
+fn verifiers(
+    issuers: &[config::Issuer],
+    metrics: &Metrics,
+    before: &[Arc<Verifier>],
+) -> Result<Vec<Arc<Verifier>>, CompileError> {
+    let mut earlier = CarryOver::new(before, |verifier| &**verifier.name());
+    let mut verifiers = Vec::with_capacity(issuers.len());
+    for issuer in issuers {
+        let before = earlier.take(&*issuer.entry.name);
+        verifiers.push(verifier(issuer, metrics, before)?);
+    }
+    Ok(verifiers)
+}
+
 /// Returns the previous verifier, if nothing about the issuer changed; a verifier with the previous
 /// keys, if only its rules changed; otherwise a new one.
 fn verifier(
     issuer: &config::Issuer,
     metrics: &Metrics,
-    earlier: &Earlier<'_>,
+    before: Option<&Arc<Verifier>>,
 ) -> Result<Arc<Verifier>, CompileError> {
-    let name = &issuer.entry.name;
-    let keys = match earlier.verifiers.get(&**name) {
+    let keys = match before {
         Some(same) if *same.issuer().entry() == issuer.entry => {
             if *same.rules() == issuer.rules {
                 return Ok(Arc::clone(same));
             }
             same.issuer().clone()
         }
-        _ => Issuer::new(issuer.entry.clone(), metrics.issuer(name))
-            .map_err(|error| CompileError::Keys(name.clone(), error))?,
+        _ => {
+            let name = &issuer.entry.name;
+            Issuer::new(issuer.entry.clone(), metrics.issuer(name))
+                .map_err(|error| CompileError::Keys(name.clone(), error))?
+        }
     };
     Ok(Arc::new(Verifier::new(keys, issuer.rules.clone())))
 }
 
+/// Returns the compiled upstreams. Names are unique in a configuration.
+fn upstreams(
+    configured: &[Settings],
+    metrics: &Metrics,
+    before: &[Arc<Upstream>],
+) -> Result<Vec<Arc<Upstream>>, CompileError> {
+    let mut earlier = CarryOver::new(before, |upstream| &*upstream.settings.name);
+    let mut upstreams = Vec::with_capacity(configured.len());
+    for settings in configured {
+        let before = earlier.take(&*settings.name);
+        upstreams.push(upstream(settings, metrics, before)?);
+    }
+    Ok(upstreams)
+}
+
 /// Returns the previous upstream, if its settings did not change; otherwise a new one.
 fn upstream(
-    settings: &crate::upstream::Settings,
+    settings: &Settings,
     metrics: &Metrics,
-    earlier: &Earlier<'_>,
+    before: Option<&Arc<Upstream>>,
 ) -> Result<Arc<Upstream>, CompileError> {
-    let name = &settings.name;
-    let before = earlier.upstreams.get(&**name).copied();
     if let Some(same) = before
         && same.settings == *settings
     {
         return Ok(Arc::clone(same));
     }
+    let name = &settings.name;
     let before = before.map(|before| &**before);
     match Upstream::new(settings.clone(), metrics.upstream(name), before) {
         Ok(upstream) => Ok(Arc::new(upstream)),
@@ -429,7 +433,7 @@ fn compile_route(
 }
 
 /// Returns the `Host` that an upstream receives; `None` for the client's.
-fn host(settings: &crate::upstream::Settings) -> Option<HeaderValue> {
+fn host(settings: &Settings) -> Option<HeaderValue> {
     let host = match &settings.host {
         HostHeader::Upstream => settings.url.authority(),
         HostHeader::Named(name) => name.to_string(),

@@ -25,6 +25,7 @@ use super::request_limit::RequestPermit;
 use super::retry::Budget;
 use super::upload_progress::Progress;
 use super::{Endpoint, Fault, HostHeader, UploadProgress, Upstream};
+use crate::carry_over::CarryOver;
 use crate::clock;
 use crate::net::timer_wheel::TimerWheel;
 
@@ -52,20 +53,19 @@ where
     B: Body<Data = Bytes> + Unpin + 'static,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
-    /// Takes the pool of an endpoint from the earlier ones, or creates it.
-    fn new(upstream: &Arc<Upstream>, endpoint: &Arc<Endpoint>, earlier: &[Self]) -> Self {
-        match earlier
-            .iter()
-            .find(|old| old.endpoint().id() == endpoint.id())
-        {
-            Some(same) => Self {
-                pool: same.pool.clone(),
-                active_requests: same.active_requests.clone(),
-            },
-            None => Self {
-                pool: Pool::new(upstream.clone(), endpoint.clone()),
-                active_requests: ActiveRequests::default(),
-            },
+    /// Creates a pool without connections.
+    fn new(upstream: &Arc<Upstream>, endpoint: &Arc<Endpoint>) -> Self {
+        Self {
+            pool: Pool::new(upstream.clone(), endpoint.clone()),
+            active_requests: ActiveRequests::default(),
+        }
+    }
+
+    /// Returns another handle to the same pool.
+    fn share(&self) -> Self {
+        Self {
+            pool: self.pool.clone(),
+            active_requests: self.active_requests.clone(),
         }
     }
 
@@ -87,18 +87,17 @@ where
         before: Option<&Self>,
         timer_wheel: Rc<TimerWheel>,
     ) -> Rc<Self> {
-        let earlier = before.map_or(&[][..], |before| &before.endpoints);
+        let before = before.map_or(&[][..], |before| &before.endpoints);
+        let mut earlier = CarryOver::new(before, |pool| pool.endpoint().id());
         let mut endpoints = Vec::with_capacity(upstream.endpoints.len());
         for endpoint in &upstream.endpoints {
-            endpoints.push(EndpointPool::new(&upstream, endpoint, earlier));
+            endpoints.push(match earlier.take(&endpoint.id()) {
+                Some(same) => same.share(),
+                None => EndpointPool::new(&upstream, endpoint),
+            });
         }
-        for old in earlier {
-            if !endpoints
-                .iter()
-                .any(|kept| Rc::ptr_eq(&kept.pool, &old.pool))
-            {
-                old.pool.retire();
-            }
+        for removed in earlier.left() {
+            removed.pool.retire();
         }
         let settings = &upstream.settings;
         let weights = settings.endpoints.iter().map(|listed| listed.weight);

@@ -42,7 +42,7 @@ pub use settings::{HeadLimits, Health, HostHeader, Listed, Protocol, Settings};
 pub use upload_progress::UploadProgress;
 
 use self::connection_limit::ConnectionLimit;
-use crate::net::Url;
+use crate::carry_over::CarryOver;
 use crate::telemetry::{EndpointState, UpstreamMetrics};
 use crate::tls::{Tls, TlsError};
 
@@ -81,19 +81,11 @@ impl Upstream {
             Some(before) => before.connection_limit.clone(),
             None => ConnectionLimit::new(settings.max_connections),
         };
-        let earlier = match before {
-            Some(before) if before.settings.connects_like(&settings) => &*before.endpoints,
-            _ => &[],
-        };
-        let mut endpoints = Vec::with_capacity(settings.endpoints.len());
-        for listed in &settings.endpoints {
-            endpoints.push(endpoint(earlier, &listed.url));
-        }
         Ok(Self {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             tls: tls_client(&settings)?,
+            endpoints: endpoints(&settings, before),
             settings,
-            endpoints,
             metrics,
             connection_limit,
         })
@@ -137,10 +129,20 @@ fn tls_client(settings: &Settings) -> Result<Tls, TlsError> {
     Tls::new(&settings.terms, settings.protocol.alpn())
 }
 
-/// Returns the earlier endpoint with this URL, or a new one.
-fn endpoint(earlier: &[Arc<Endpoint>], url: &Url) -> Arc<Endpoint> {
-    match earlier.iter().find(|endpoint| endpoint.url == *url) {
-        Some(same) => same.clone(),
-        None => Arc::new(Endpoint::new(url.clone())),
+/// Returns the endpoints of an upstream. Those that `before` had as well are the same ones, if
+/// connections to them can still be used.
+fn endpoints(settings: &Settings, before: Option<&Upstream>) -> Vec<Arc<Endpoint>> {
+    let before: &[_] = match before {
+        Some(before) if before.settings.connects_like(settings) => &before.endpoints,
+        _ => &[],
+    };
+    let mut earlier = CarryOver::new(before, |endpoint| &endpoint.url);
+    let mut endpoints = Vec::with_capacity(settings.endpoints.len());
+    for listed in &settings.endpoints {
+        endpoints.push(match earlier.take(&listed.url) {
+            Some(same) => same.clone(),
+            None => Arc::new(Endpoint::new(listed.url.clone())),
+        });
     }
+    endpoints
 }

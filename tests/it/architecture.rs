@@ -19,7 +19,7 @@ const ARROWS: &[(&str, &str)] = &[
     (
         "gateway",
         "server proxy decision route transform token issuer policy upstream limit web net tls config snapshot reload admin \
-         telemetry clock",
+         telemetry carry_over clock",
     ),
     (
         "server",
@@ -32,7 +32,7 @@ const ARROWS: &[(&str, &str)] = &[
     ("reload", "snapshot config telemetry clock"),
     (
         "proxy",
-        "decision snapshot config route transform token policy limit upstream telemetry net tls clock",
+        "decision snapshot config route transform token policy limit upstream telemetry net tls carry_over clock",
     ),
     (
         "decision",
@@ -40,7 +40,7 @@ const ARROWS: &[(&str, &str)] = &[
     ),
     (
         "snapshot",
-        "config route transform token issuer policy limit upstream telemetry net tls clock",
+        "config route transform token issuer policy limit upstream telemetry net tls carry_over clock",
     ),
     (
         "dev",
@@ -56,7 +56,7 @@ const ARROWS: &[(&str, &str)] = &[
     ("token", "issuer transform policy net tls telemetry clock"),
     ("limit", "policy telemetry clock"),
     ("issuer", "web net telemetry clock"),
-    ("upstream", "web net tls telemetry clock"),
+    ("upstream", "web net tls telemetry carry_over clock"),
     ("web", "net tls clock"),
     ("net", "tls clock"),
     ("tls", ""),
@@ -64,6 +64,7 @@ const ARROWS: &[(&str, &str)] = &[
     ("transform", "route"),
     ("policy", ""),
     ("route", ""),
+    ("carry_over", ""),
     ("clock", ""),
 ];
 
